@@ -4,7 +4,7 @@
 #![allow(unsafe_code, reason = "a global allocator cannot be written without; this one only counts")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm, reason = "a test may panic")]
 
-#[path = "worker/rig.rs"]
+#[path = "it/worker/rig.rs"]
 mod rig;
 
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -1,0 +1,413 @@
+//! A stream and its playout joined as the edge joins them: order, marks, ends and deadlines in virtual time.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm, reason = "a test may unwrap")]
+#![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
+
+use std::time::{Duration, Instant};
+
+use crate::support::{STREAM, Told, open, say, settings, texts, told};
+use trunkgate_agent::limits::{CLOSE_TIMEOUT, FRAME, OUTBOX_MEDIA_FRAMES, PONG_TIMEOUT, STOP_TIMEOUT};
+use trunkgate_agent::{Input, Loss, Output, Playout, Reason, Settings, Stream, Ticks, TrackName};
+
+/// An agent's side of a call: what is played, 20 ms at a time, and what comes back.
+struct Call {
+    now: Instant,
+    stream: Stream,
+    playout: Playout,
+    ticks: Ticks,
+    /// Frames that left, with the tick.
+    played: Vec<(u64, Vec<u8>)>,
+    /// Texts to the agent, with the tick after which they were written.
+    received: Vec<(u64, String)>,
+    tick: u64,
+}
+
+impl Call {
+    fn new(settings: Settings) -> Call {
+        let now = Instant::now();
+        let playout = Playout::new(settings.format);
+        let mut stream = open(now, settings);
+        texts(&mut stream);
+        Call { now, stream, playout, ticks: Ticks::new(now), played: vec![], received: vec![], tick: 0 }
+    }
+
+    fn media(&mut self, audio: &[u8]) {
+        let payload = base64(audio);
+        self.say(&format!(r#"{{"event":"media","streamSid":"{STREAM}","media":{{"payload":"{payload}"}}}}"#));
+    }
+
+    fn mark(&mut self, name: &str) {
+        self.say(&format!(r#"{{"event":"mark","streamSid":"{STREAM}","mark":{{"name":"{name}"}}}}"#));
+    }
+
+    fn say(&mut self, text: &str) {
+        self.stream.handle_input(self.now, Input::Text(text));
+        while let Some(output) = self.stream.poll_output() {
+            match output {
+                Output::Play(audio) => self.playout.push(audio),
+                Output::Mark(name) => self.playout.mark(name),
+                Output::Clear => {
+                    let cleared = self.playout.clear();
+                    return_marks(self.now, &mut self.stream, &mut self.playout);
+                    self.stream.handle_input(self.now, Input::Cleared { played_ms: cleared.played_ms });
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        self.returns();
+    }
+
+    fn returns(&mut self) {
+        return_marks(self.now, &mut self.stream, &mut self.playout);
+        self.received.extend(texts(&mut self.stream).into_iter().map(|text| (self.tick, text)));
+    }
+
+    /// 20 ms pass.
+    fn pass(&mut self) {
+        self.now = self.ticks.next_due();
+        assert!(self.ticks.take(self.now).is_some());
+        self.tick += 1;
+        if let Some(frame) = self.playout.next_frame() {
+            self.played.push((self.tick, frame.to_vec()));
+        }
+        self.returns();
+    }
+
+    fn marks(&self) -> Vec<(u64, String)> {
+        let name =
+            |text: &str| text.split(r#""mark":{"name":""#).nth(1).map(|rest| rest.split('"').next().unwrap().into());
+        self.received.iter().filter_map(|(tick, text)| Some((*tick, name(text)?))).collect()
+    }
+
+    fn heard(&self) -> Vec<u8> {
+        self.played.iter().flat_map(|(_, frame)| frame).copied().collect()
+    }
+}
+
+fn return_marks(now: Instant, stream: &mut Stream, playout: &mut Playout) {
+    while let Some(mark) = playout.poll_mark() {
+        stream.handle_input(now, Input::MarkPlayed { name: &mark.name, played_ms: mark.played_ms });
+    }
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for group in bytes.chunks(3) {
+        let bits = group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << ((3 - group.len()) * 8);
+        for place in 0..4 {
+            text.push(if place <= group.len() {
+                ALPHABET[(bits >> (18 - place * 6) & 63) as usize] as char
+            } else {
+                '='
+            });
+        }
+    }
+    text
+}
+
+/// Row 5 of docs/interop.md: 60 s in one message, its mark after 60 s.
+#[test]
+fn a_minute_in_one_message_is_played_whole() {
+    let mut call = Call::new(settings());
+    let audio: Vec<u8> = (0..60 * 8000_u32).map(|n| (n % 253) as u8).collect();
+    call.media(&audio);
+    call.mark("end");
+    for _ in 0..3001 {
+        call.pass();
+    }
+    assert_eq!(call.heard(), audio);
+    assert!(call.played.iter().enumerate().all(|(index, (tick, _))| *tick == index as u64 + 1), "each tick one frame");
+    assert_eq!(call.marks(), [(3000, "end".to_owned())]);
+}
+
+/// Row 6 of docs/interop.md: pieces as pipecat sends them (758 and 1,100 bytes) and a piece of 161.
+#[test]
+fn pieces_of_any_length_make_no_short_packet() {
+    for piece in [758, 1100, 161] {
+        let mut call = Call::new(settings());
+        let audio: Vec<u8> = (0..piece * 20).map(|n| (n % 251) as u8).collect();
+        for piece in audio.chunks(piece) {
+            call.media(piece);
+        }
+        for _ in 0..audio.len() / 160 + 20 {
+            call.pass();
+        }
+        assert!(call.played.iter().all(|(_, frame)| frame.len() == 160));
+        let heard = call.heard();
+        assert_eq!(heard[..audio.len()], audio);
+        assert!(heard[audio.len()..].iter().all(|byte| *byte == 0xff) && heard.len() - audio.len() < 160);
+    }
+}
+
+/// An agent that speaks in real time, one piece every 20 ms, a little late and a little early: after the first wait no
+/// silence is slipped in.
+#[test]
+fn a_paced_agent_is_played_without_a_gap() {
+    let mut call = Call::new(settings());
+    for n in 0..500_u32 {
+        call.media(&[n as u8; 160]);
+        call.pass();
+    }
+    let ticks: Vec<u64> = call.played.iter().map(|(tick, _)| *tick).collect();
+    assert_eq!(ticks, (1..=500).collect::<Vec<_>>());
+}
+
+/// Rows 7 and 8 of docs/interop.md.
+#[test]
+fn clear_returns_all_marks_at_once_in_order_and_a_mark_on_silence_returns_at_once() {
+    let mut call = Call::new(settings());
+    call.mark("silence");
+    assert_eq!(call.marks(), [(0, "silence".to_owned())]);
+    for n in 0..10 {
+        call.media(&[1; 1600]);
+        call.mark(&n.to_string());
+    }
+    call.pass();
+    call.say(r#"{"event":"clear"}"#);
+    let names: Vec<String> = call.marks().into_iter().skip(1).map(|(_, name)| name).collect();
+    assert_eq!(names, (0..10).map(|n| n.to_string()).collect::<Vec<_>>());
+    assert!(call.marks().iter().skip(1).all(|(tick, _)| *tick == 1));
+    for _ in 0..100 {
+        call.pass();
+    }
+    assert_eq!((call.played.len(), call.marks().len()), (1, 11));
+}
+
+/// Row 14 of docs/interop.md: marks between pieces cost no packet.
+#[test]
+fn marks_between_pieces_leave_no_gap() {
+    let mut call = Call::new(settings());
+    for n in 0..100_u8 {
+        call.media(&[n; 160]);
+        call.mark(&n.to_string());
+    }
+    for _ in 0..100 {
+        call.pass();
+    }
+    assert_eq!(call.played.len(), 100);
+    let expected: Vec<(u64, String)> = (0..100).map(|n| (n + 1, n.to_string())).collect();
+    assert_eq!(call.marks(), expected);
+}
+
+#[test]
+fn what_an_agent_wishes_is_passed_on() {
+    let now = Instant::now();
+    let mut stream = open(now, settings());
+    let target = "trunk:pbx/+14155551234".to_owned();
+    let text = format!(r#"{{"event":"transfer","target":"{target}"}}"#);
+    assert_eq!(say(&mut stream, now, &text), [Told::Transfer(target.clone())]);
+    for (consult, told) in [
+        ("true", Told::Consult(target.clone())),
+        ("false", Told::Transfer(target.clone())),
+        ("null", Told::Transfer(target.clone())),
+    ] {
+        let text = format!(r#"{{"event":"transfer","consult":{consult},"target":"{target}"}}"#);
+        assert_eq!(say(&mut stream, now, &text), [told], "{consult}");
+    }
+    assert_eq!(say(&mut stream, now, r#"{"event":"hangup"}"#), [Told::Hangup]);
+    assert_eq!(say(&mut stream, now, r#"{"event":"dtmf","digits":"123#"}"#), [Told::SendDtmf("123#".into())]);
+    // Fields of others are passed over, in any order.
+    let text = r#"{"sequenceNumber":"4","media":{"track":"outbound","payload":"/w==","x":[{}]},"x":{"y":1.5e3},"event":"media"}"#;
+    assert_eq!(say(&mut stream, now, text), [Told::Play(vec![0xff])]);
+}
+
+/// Row 10 of docs/interop.md: every end that we make says `stop`; servers like uvicorn must not see a close on its heels.
+#[test]
+fn our_end_is_stop_then_1000() {
+    let now = Instant::now();
+    let mut stream = open(now, settings());
+    texts(&mut stream);
+    stream.handle_input(now, Input::Frame { track: TrackName::Inbound, audio: &[1; 160] });
+    stream.handle_input(now, Input::Stop);
+    let sent = texts(&mut stream);
+    assert!(
+        sent[0].starts_with(r#"{"event":"media""#) && sent[1].starts_with(r#"{"event":"stop","sequenceNumber":"3""#)
+    );
+    assert_eq!(sent.len(), 2);
+    assert_eq!(stream.poll_timeout(), Some((now + STOP_TIMEOUT, Reason::Stop)));
+    stream.handle_timeout(now + STOP_TIMEOUT - Duration::from_millis(1));
+    assert_eq!(texts(&mut stream), Vec::<String>::new());
+    stream.handle_timeout(now + STOP_TIMEOUT);
+    assert_eq!(texts(&mut stream), ["<close 1000>"]);
+    assert_eq!((told(&mut stream), stream.is_closed()), (vec![], false));
+    stream.handle_input(now, Input::Closed(Some(1000)));
+    assert_eq!((told(&mut stream), stream.is_closed()), (vec![Told::Closed], true));
+    assert_eq!(stream.poll_timeout(), None);
+}
+
+#[test]
+fn an_agent_that_closes_at_stop_is_not_closed_by_us() {
+    let now = Instant::now();
+    let mut stream = open(now, settings());
+    stream.handle_input(now, Input::Stop);
+    stream.handle_input(now, Input::Closed(Some(1000)));
+    assert_eq!((told(&mut stream), stream.poll_timeout(), stream.poll_transmit()), (vec![Told::Closed], None, None));
+}
+
+#[test]
+fn a_socket_that_does_not_close_is_left() {
+    let now = Instant::now();
+    let mut stream = open(now, settings());
+    stream.handle_input(now, Input::Stop);
+    stream.handle_timeout(now + STOP_TIMEOUT);
+    assert_eq!(stream.poll_timeout(), Some((now + CLOSE_TIMEOUT, Reason::Close)));
+    stream.handle_timeout(now + CLOSE_TIMEOUT);
+    assert_eq!(told(&mut stream), [Told::Closed]);
+    assert_eq!(texts(&mut stream), Vec::<String>::new());
+}
+
+/// Rule 6 of "How a call is treated": 1000 is an end, everything else a loss.
+#[test]
+fn only_1000_is_an_end() {
+    let now = Instant::now();
+    for (code, first) in [
+        (Some(1000), Told::Ended),
+        (Some(1001), Told::Lost(Loss::Closed(Some(1001)))),
+        (Some(1006), Told::Lost(Loss::Closed(Some(1006)))),
+        (Some(1011), Told::Lost(Loss::Closed(Some(1011)))),
+        (Some(4000), Told::Lost(Loss::Closed(Some(4000)))),
+        (None, Told::Lost(Loss::Closed(None))),
+    ] {
+        let mut stream = open(now, settings());
+        stream.handle_input(now, Input::Closed(code));
+        assert_eq!(told(&mut stream), [first, Told::Closed]);
+        assert_eq!((stream.poll_timeout(), stream.poll_transmit()), (None, None));
+        stream.handle_input(now, Input::Lost(Loss::Reset));
+        assert_eq!(told(&mut stream), [], "told once");
+    }
+    // Before it was open there was nothing to end.
+    let mut stream = Stream::new(now, settings());
+    stream.handle_input(now, Input::Closed(Some(1000)));
+    assert_eq!(told(&mut stream), [Told::Lost(Loss::Closed(Some(1000))), Told::Closed]);
+    for loss in [Loss::Reset, Loss::ProtocolError, Loss::DataUnacknowledged] {
+        let mut stream = open(now, settings());
+        stream.handle_input(now, Input::Lost(loss));
+        assert_eq!(told(&mut stream), [Told::Lost(loss), Told::Closed]);
+    }
+}
+
+#[test]
+fn a_socket_that_never_opens() {
+    let now = Instant::now();
+    for loss in [Loss::Unreachable, Loss::Tls, Loss::Status(404), Loss::NotWebSocket] {
+        let mut stream = Stream::new(now, settings());
+        stream.handle_input(now, Input::Lost(loss));
+        assert_eq!(told(&mut stream), [Told::Lost(loss), Told::Closed]);
+        assert_eq!(stream.poll_transmit(), None);
+    }
+    let mut stream = Stream::new(now, settings());
+    let due = now + Duration::from_secs(10);
+    assert_eq!(stream.poll_timeout(), Some((due, Reason::Connect)));
+    stream.handle_timeout(due - Duration::from_millis(1));
+    assert_eq!(told(&mut stream), []);
+    stream.handle_timeout(due);
+    assert_eq!(told(&mut stream), [Told::Lost(Loss::ConnectTimeout), Told::Closed]);
+    stream.handle_input(due, Input::Opened);
+    assert_eq!((told(&mut stream), stream.poll_transmit()), (vec![], None));
+    // Given up by us.
+    let mut stream = Stream::new(now, settings());
+    stream.handle_input(now, Input::Stop);
+    assert_eq!((told(&mut stream), stream.poll_transmit()), (vec![Told::Closed], None));
+}
+
+#[test]
+fn pings_are_sent_and_must_be_answered() {
+    let mut now = Instant::now();
+    let mut stream = open(now, settings());
+    texts(&mut stream);
+    for _ in 0..100 {
+        assert_eq!(stream.poll_timeout(), Some((now + Duration::from_secs(2), Reason::Ping)));
+        now += Duration::from_secs(2);
+        stream.handle_timeout(now);
+        assert_eq!(texts(&mut stream), ["<ping>"]);
+        stream.handle_input(now, Input::Pong);
+    }
+    let silent_from = now + Duration::from_secs(2);
+    while let Some((due, _)) = stream.poll_timeout() {
+        now = due;
+        stream.handle_timeout(now);
+        if !stream.is_open() {
+            break;
+        }
+    }
+    assert_eq!(now, silent_from + PONG_TIMEOUT);
+    assert_eq!(told(&mut stream), [Told::Lost(Loss::PingUnanswered)]);
+    stream.handle_timeout(now + STOP_TIMEOUT);
+    let sent = texts(&mut stream);
+    assert!(sent[0].contains(r#""event":"stop""#) && sent[1] == "<close 1000>" && sent.len() == 2, "{sent:?}");
+}
+
+/// One ping waits at a socket that takes nothing, not one for every two seconds.
+#[test]
+fn pings_do_not_pile_up() {
+    let mut now = Instant::now();
+    let mut stream = open(now, Settings { pong_timeout: Duration::ZERO, ..settings() });
+    for _ in 0..100 {
+        now += Duration::from_secs(2);
+        stream.handle_timeout(now);
+    }
+    assert_eq!(texts(&mut stream).iter().filter(|text| *text == "<ping>").count(), 1);
+    assert!(stream.is_open());
+}
+
+#[test]
+fn an_agent_that_does_not_speak_is_lost() {
+    let first_audio_timeout = Duration::from_secs(15);
+    let now = Instant::now();
+    let due = now + first_audio_timeout;
+    let quiet = format!(r#"{{"event":"media","media":{{"payload":"{}"}}}}"#, base64(&[0xff; 160]));
+    let loud = format!(r#"{{"event":"media","media":{{"payload":"{}"}}}}"#, base64(&[0x10; 160]));
+    for (text, lost) in [(None, true), (Some(&quiet), true), (Some(&loud), false)] {
+        let mut stream = open(now, Settings { first_audio_timeout, ping: Duration::ZERO, ..settings() });
+        assert_eq!(stream.poll_timeout(), Some((due, Reason::FirstAudio)));
+        if let Some(text) = text {
+            assert_eq!(say(&mut stream, now, text).len(), 1);
+        }
+        stream.handle_timeout(due);
+        assert_eq!(told(&mut stream), if lost { vec![Told::Lost(Loss::Silent)] } else { vec![] });
+    }
+    // One that only listens need not speak.
+    let stream = open(now, Settings { first_audio_timeout, talks: false, ping: Duration::ZERO, ..settings() });
+    assert_eq!(stream.poll_timeout(), None);
+}
+
+/// A listener that stops reading: bounded, counted, told once; then it goes on with the newest, the gap visible in time
+/// and numbers.
+#[test]
+fn a_slow_listener_loses_its_oldest_frames() {
+    let now = Instant::now();
+    let mut stream = open(now, Settings { talks: false, ..settings() });
+    texts(&mut stream);
+    for n in 0..1000_u32 {
+        stream.handle_input(now + FRAME * n, Input::Frame { track: TrackName::Inbound, audio: &[1; 160] });
+    }
+    assert_eq!(told(&mut stream), [Told::FallsBehind]);
+    assert_eq!(stream.counts().frames_dropped, 1000 - OUTBOX_MEDIA_FRAMES as u64);
+    let sent = texts(&mut stream);
+    assert_eq!(sent.len(), OUTBOX_MEDIA_FRAMES);
+    let first = 1000 - OUTBOX_MEDIA_FRAMES;
+    let head = format!(
+        r#"{{"event":"media","sequenceNumber":"{}","media":{{"track":"inbound","chunk":"{}","timestamp":"{}","#,
+        first + 2,
+        first + 1,
+        first * 20
+    );
+    assert!(sent[0].starts_with(&head), "{}", sent[0]);
+    // It has caught up: the next time is told again.
+    for _ in 0..=OUTBOX_MEDIA_FRAMES {
+        stream.handle_input(now, Input::Frame { track: TrackName::Inbound, audio: &[1; 160] });
+    }
+    assert_eq!(told(&mut stream), [Told::FallsBehind]);
+}
+
+/// As from Twilio; nor a track that it did not ask for.
+#[test]
+fn a_listener_gets_no_keys() {
+    let now = Instant::now();
+    let mut stream = open(now, Settings { talks: false, ..settings() });
+    texts(&mut stream);
+    stream.handle_input(now, Input::Dtmf('1'));
+    stream.handle_input(now, Input::Frame { track: TrackName::Outbound, audio: &[1; 160] });
+    assert_eq!(texts(&mut stream), Vec::<String>::new());
+}

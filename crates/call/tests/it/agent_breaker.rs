@@ -1,0 +1,327 @@
+//! An agent that keeps failing is skipped, and tried again by one call at a time.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::bench::agents::{agent, agent_table, hang_up, to_agent};
+use crate::bench::{Bench, CARRIER, Dialing, PBX, offer, route, to_trunk};
+use trunkgate_call::Input;
+use trunkgate_media::agent::Loss;
+use trunkgate_media::{Command, EndId, Event, MediaId};
+use trunkgate_route::{Agent, Table, TargetSpec};
+
+/// One more call; the agent's socket that is asked for, if one is.
+fn call(bench: &mut Bench) -> (Dialing, Option<(MediaId, EndId)>) {
+    bench.media.clear();
+    let caller = bench.invite(CARRIER, "+14155550100", &offer());
+    let asked = bench.media.iter().find_map(|(id, command)| match command {
+        Command::AddAgent { end, .. } => Some((*id, *end)),
+        _ => None,
+    });
+    (caller, asked)
+}
+
+fn news(bench: &mut Bench, (id, end): (MediaId, EndId), event: impl Fn(EndId) -> Event) {
+    bench.input(Input::Media { id, event: event(end) });
+}
+
+fn lose(bench: &mut Bench, socket: (MediaId, EndId)) {
+    news(bench, socket, |end| Event::AgentLost { end, loss: Loss::Status(503) });
+}
+
+fn opens(bench: &mut Bench, socket: (MediaId, EndId)) {
+    news(bench, socket, |end| Event::AgentOpen { end });
+}
+
+/// Whether the last call went straight on to the PBX.
+fn skipped(bench: &mut Bench) -> bool {
+    let (_, asked) = call(bench);
+    let invited = bench.sent.iter().any(|sent| sent.to == PBX.parse().unwrap());
+    bench.sent.clear();
+    assert_eq!(asked.is_none(), invited);
+    invited
+}
+
+fn state(bench: &Bench) -> (&'static str, Option<u64>) {
+    let agent = bench.gateway.status(bench.now).agents.remove(0);
+    (agent.state, agent.next_try_ms)
+}
+
+/// Five calls whose agent refuses them.
+fn failing(connect: Vec<TargetSpec>) -> Bench {
+    let mut bench = Bench::with_agents(connect);
+    for n in 0..5 {
+        assert_eq!(state(&bench).0, if n == 0 { "unknown" } else { "down" });
+        let (_, asked) = call(&mut bench);
+        lose(&mut bench, asked.unwrap());
+        bench.sent.clear();
+    }
+    bench
+}
+
+#[test]
+fn after_five_failures_calls_go_straight_on() {
+    let mut bench = failing(vec![to_agent("desk"), to_trunk("pbx")]);
+    assert_eq!(state(&bench), ("skipped", Some(1_000)));
+    assert!(bench.gateway.metrics().agent_skipped["desk"] && !bench.gateway.metrics().agent_skipped["night"]);
+    let said =
+        "agent desk keeps failing and is skipped, but for one call at a time: it answered the handshake with 503";
+    assert_eq!(bench.logs.iter().filter(|line| *line == said).count(), 1, "{:#?}", bench.logs);
+    assert!(skipped(&mut bench));
+    let story = bench.story();
+    assert!(story.contains("desk: skipped, it has failed again and again; it is tried again in 1000 ms"), "{story}");
+    let reasons: Vec<_> = bench.gateway.metrics().failovers.iter().map(|((_, why), n)| (*why, *n)).collect();
+    assert_eq!(reasons, [("agent_refused", 5), ("agent_skipped", 1)]);
+}
+
+#[test]
+fn one_call_at_a_time_tries_it_again() {
+    let mut bench = failing(vec![to_agent("desk"), to_trunk("pbx")]);
+    bench.pass(Duration::from_secs(1));
+    bench.sent.clear();
+    let (_, trial) = call(&mut bench);
+    assert_eq!(state(&bench), ("skipped", None));
+    for _ in 0..20 {
+        assert!(skipped(&mut bench), "another call tries it");
+    }
+    lose(&mut bench, trial.unwrap());
+    assert_eq!(state(&bench), ("skipped", Some(2_000)));
+    bench.pass(Duration::from_secs(2));
+    bench.sent.clear();
+    let (_, trial) = call(&mut bench);
+    opens(&mut bench, trial.unwrap());
+    assert_eq!(state(&bench), ("up", None));
+    assert!(!bench.gateway.metrics().agent_skipped["desk"]);
+    assert!(bench.logs.iter().any(|line| line == "agent desk can be had: it is skipped no longer"));
+    assert!(!skipped(&mut bench) && !skipped(&mut bench), "all may");
+    // It breaks at once: one call says little, two are enough.
+    let (_, second) = call(&mut bench);
+    lose(&mut bench, trial.unwrap());
+    assert_ne!(state(&bench).0, "skipped");
+    lose(&mut bench, second.unwrap());
+    assert_eq!(state(&bench).0, "skipped");
+    bench.sent.clear();
+    assert!(skipped(&mut bench));
+}
+
+/// One caller for whom its agent fails again and again, with as many new streams as there may be.
+#[test]
+fn one_call_alone_does_not_have_an_agent_skipped_for_all() {
+    let again = Agent { retry: 10, ..agent("desk") };
+    let table = agent_table(vec![again], route(vec![to_agent("desk"), to_trunk("pbx")]));
+    let mut bench = Bench::with(table);
+    let (_, mut asked) = call(&mut bench);
+    let mut streams = 0;
+    while let Some(socket) = asked {
+        streams += 1;
+        bench.media.clear();
+        news(&mut bench, socket, |end| Event::AgentLost { end, loss: Loss::Reset });
+        bench.pass(Duration::from_secs(2));
+        asked = bench.media.iter().find_map(|(id, command)| match command {
+            Command::AddAgent { end, .. } => Some((*id, *end)),
+            _ => None,
+        });
+    }
+    assert_eq!((streams, state(&bench).0), (11, "down"));
+    bench.sent.clear();
+    assert!(!skipped(&mut bench));
+}
+
+#[test]
+fn who_is_refused_has_nobody_else_kept_from_the_agent() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
+    for _ in 0..20 {
+        let (_, asked) = call(&mut bench);
+        news(&mut bench, asked.unwrap(), |end| Event::AgentLost { end, loss: Loss::Status(403) });
+        bench.sent.clear();
+    }
+    assert_eq!(state(&bench).0, "down");
+    // Nor does it when it is the one that tries: by that it is known that the agent is there, and all may.
+    let mut bench = failing(vec![to_agent("desk"), to_trunk("pbx")]);
+    bench.pass(Duration::from_secs(1));
+    bench.sent.clear();
+    let (_, trial) = call(&mut bench);
+    news(&mut bench, trial.unwrap(), |end| Event::AgentLost { end, loss: Loss::Status(403) });
+    bench.sent.clear();
+    assert_eq!(state(&bench), ("down", None));
+    assert!(bench.logs.iter().any(|line| line == "agent desk can be had: it is skipped no longer"));
+    assert!(!skipped(&mut bench) && !skipped(&mut bench));
+}
+
+#[test]
+fn an_agent_that_has_moved_does_not_pay_for_its_old_place() {
+    let moved = Agent { retry: 0, ..Agent::at("desk", "ws://127.0.0.1/elsewhere") };
+    let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
+    let old: Vec<_> = (0..6).map(|_| call(&mut bench).1.unwrap()).collect();
+    old.iter().for_each(|socket| opens(&mut bench, *socket));
+    bench.pass(Duration::from_secs(1));
+    bench.input(Input::Table(agent_table(vec![moved], route(vec![to_agent("desk"), to_trunk("pbx")]))));
+    for socket in old {
+        news(&mut bench, socket, |end| Event::AgentLost { end, loss: Loss::Reset });
+    }
+    bench.sent.clear();
+    assert_ne!(state(&bench).0, "skipped");
+    assert!(!skipped(&mut bench));
+}
+
+/// Two hundred calls at once while it is down, and when it comes back.
+#[test]
+fn a_crowd_leaves_one_trial() {
+    let agents = vec![agent("desk"), agent("night"), agent("scribe")];
+    let table = agent_table(agents, route(vec![to_agent("desk"), to_trunk("pbx")]));
+    let mut bench = Bench::configured(table, |config| {
+        config.max_calls = 1_000;
+        config.media_ports = (16_384, 26_383);
+    });
+    let crowd: Vec<_> = (0..200).map(|_| call(&mut bench).1.unwrap()).collect();
+    for socket in &crowd {
+        opens(&mut bench, *socket);
+    }
+    for socket in &crowd {
+        news(&mut bench, *socket, |end| Event::AgentLost { end, loss: Loss::Reset });
+    }
+    assert_eq!(state(&bench), ("skipped", Some(1_000)));
+    bench.pass(Duration::from_secs(1));
+    bench.sent.clear();
+    let tried: Vec<_> = (0..200).filter_map(|_| call(&mut bench).1).collect();
+    assert_eq!(tried.len(), 1);
+    bench.sent.clear();
+    opens(&mut bench, tried[0]);
+    let tried = (0..200).filter(|_| call(&mut bench).1.is_some()).count();
+    assert_eq!(tried, 200);
+}
+
+#[test]
+fn a_trial_whose_caller_gives_up_is_nobodys() {
+    let mut bench = failing(vec![to_agent("desk"), to_trunk("pbx")]);
+    bench.pass(Duration::from_secs(1));
+    bench.sent.clear();
+    let (caller, trial) = call(&mut bench);
+    assert!(trial.is_some() && skipped(&mut bench));
+    bench.receive(CARRIER, caller.request("CANCEL", "", ""));
+    bench.sent.clear();
+    assert!(!skipped(&mut bench), "the next call tries");
+}
+
+#[test]
+fn its_own_time_out_counts_like_the_workers_word() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
+    for _ in 0..5 {
+        call(&mut bench);
+    }
+    // The worker says nothing.
+    bench.pass(Duration::from_secs(12));
+    assert_eq!(state(&bench).0, "skipped");
+}
+
+#[test]
+fn streams_that_go_well_take_failures_back() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
+    for _ in 0..20 {
+        let (_, asked) = call(&mut bench);
+        lose(&mut bench, asked.unwrap());
+        let (_, asked) = call(&mut bench);
+        opens(&mut bench, asked.unwrap());
+        news(&mut bench, asked.unwrap(), |end| Event::AgentEnded { end });
+        bench.sent.clear();
+        bench.pass(Duration::from_millis(100));
+        bench.sent.clear();
+    }
+    assert_ne!(state(&bench).0, "skipped");
+}
+
+#[test]
+fn a_reload_keeps_what_is_known_unless_the_agent_has_moved() {
+    let with = |url: &str| -> Arc<Table> {
+        let desk = Agent { retry: 1, ..Agent::at("desk", url) };
+        agent_table(vec![desk, agent("night")], route(vec![to_agent("desk"), to_trunk("pbx")]))
+    };
+    let mut bench = failing(vec![to_agent("desk"), to_trunk("pbx")]);
+    bench.input(Input::Table(with(&agent("desk").url)));
+    assert_eq!(state(&bench), ("skipped", Some(1_000)));
+    assert!(skipped(&mut bench));
+    bench.input(Input::Table(with("ws://127.0.0.1/elsewhere")));
+    assert_ne!(state(&bench).0, "skipped");
+    assert!(!bench.gateway.metrics().agent_skipped["desk"]);
+    assert!(!skipped(&mut bench));
+}
+
+#[test]
+fn a_caller_without_another_target_is_not_kept_from_it() {
+    let connect = vec![to_agent("desk")];
+    let again = Agent { retry: 2, ..agent("desk") };
+    let mut bench = Bench::with(agent_table(vec![again], route(connect)));
+    let (mut caller, _, desk) = bench.talking();
+    for _ in 0..5 {
+        let (_, asked) = call(&mut bench);
+        // Each call has three streams, of which the second and third would come.
+        lose(&mut bench, asked.unwrap());
+        bench.sent.clear();
+        if state(&bench).0 == "skipped" {
+            break;
+        }
+    }
+    assert_eq!(state(&bench).0, "skipped");
+    let (_, asked) = call(&mut bench);
+    assert_eq!(asked, None, "a caller that has no answer yet is told 503, so that its network tries elsewhere");
+    bench.sent.clear();
+    bench.media.clear();
+    bench.lose(desk, Loss::Reset);
+    let (again, _) = bench.asked().pop().unwrap();
+    bench.open(again);
+    let answered = bench.gateway.calls(bench.now).into_iter().filter(|call| call.state == "answered").count();
+    assert_eq!((answered, state(&bench).0), (1, "up"));
+    hang_up(&mut bench, &mut caller);
+}
+
+#[test]
+fn listeners_neither_count_nor_are_skipped() {
+    let mut bench = Bench::with(agent_table(
+        vec![agent("desk"), agent("scribe")],
+        trunkgate_route::Route { fork: vec!["desk".into()], ..route(vec![to_trunk("pbx")]) },
+    ));
+    for _ in 0..10 {
+        let (_, asked) = call(&mut bench);
+        lose(&mut bench, asked.unwrap());
+    }
+    assert_eq!(state(&bench).0, "down");
+}
+
+#[test]
+fn an_agent_is_down_only_where_it_cannot_be_reached() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk")]);
+    let seen = |bench: &Bench| {
+        let desk = bench.gateway.status(bench.now).agents.remove(0);
+        (desk.state, desk.sessions, desk.last_problem.unwrap_or_default())
+    };
+    let [first, second] = [(); 2].map(|()| call(&mut bench).1.unwrap());
+    opens(&mut bench, first);
+    lose(&mut bench, second);
+    let refused = "answered the handshake with 503".to_owned();
+    assert_eq!(seen(&bench), ("up", 1, refused.clone()), "it talks with another caller");
+    news(&mut bench, first, |end| Event::AgentLost { end, loss: Loss::Reset });
+    assert_eq!(seen(&bench), ("down", 0, "the connection broke".into()), "the last one could not be opened");
+    let third = call(&mut bench).1.unwrap();
+    opens(&mut bench, third);
+    news(&mut bench, third, |end| Event::AgentLost { end, loss: Loss::Reset });
+    assert_eq!(seen(&bench), ("up", 0, "the connection broke".into()), "lost in mid-call: the next may well open");
+    let fourth = call(&mut bench).1.unwrap();
+    lose(&mut bench, fourth);
+    assert_eq!(seen(&bench), ("down", 0, refused));
+}
+
+/// One caller with whom its agent breaks, and who dials again each time.
+#[test]
+fn one_number_alone_does_not_have_an_agent_skipped_for_all() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
+    for _ in 0..12 {
+        bench.pass(Duration::from_secs(1));
+        let (_, asked) = call(&mut bench);
+        opens(&mut bench, asked.unwrap());
+        news(&mut bench, asked.unwrap(), |end| Event::AgentLost { end, loss: Loss::Reset });
+        bench.sent.clear();
+    }
+    assert_ne!(state(&bench).0, "skipped");
+    assert!(!skipped(&mut bench));
+}

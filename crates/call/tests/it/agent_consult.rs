@@ -1,0 +1,489 @@
+//! An agent that sends its caller on and stays until somebody answers there (`consult`).
+#![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::bench::agents::{Told, agent, agent_table, from_agent_wire, hang_up, to_agent, to_agent_wire};
+use crate::bench::{BACKUP, Bench, CARRIER, Dialed, Dialing, PBX, Sent, answer, offer, route, sdp, to_trunk};
+use trunkgate_call::Refused;
+use trunkgate_call::limits::ATTEMPTS_PER_CALL;
+use trunkgate_media::agent::Loss;
+use trunkgate_media::{AgentWish, Command, EndId, Event};
+use trunkgate_route::{Agent, Definition, Numbers, Pattern, Queue, Table};
+
+const TARGET: &str = "trunk:backup/+14155550199";
+
+fn answer_of_target() -> String {
+    sdp("10.0.0.30", 32_000, 1, "0 101", "sendrecv")
+}
+
+/// The caller talks with the agent of a route that goes on to the PBX; whom it consults with is called.
+fn consulting(bench: &mut Bench) -> (Dialing, EndId, EndId, Dialed) {
+    let (caller, own, desk) = bench.talking();
+    bench.wish(desk, AgentWish::Consult(TARGET.into()));
+    let target = called(bench);
+    assert_eq!((bench.told(), bench.state()), (vec![], "transferring"), "the two talk on");
+    (caller, own, desk, target)
+}
+
+fn called(bench: &mut Bench) -> Dialed {
+    let invite = bench.expect(BACKUP, "INVITE sip:+14155550199@10.0.0.30");
+    bench.nothing();
+    Dialed { tag: "target".into(), ..Dialed::new(BACKUP, invite) }
+}
+
+fn usual() -> Bench {
+    Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")])
+}
+
+/// Asks over HTTP.
+fn asked(bench: &mut Bench, target: &str, consults: bool) -> Result<(), Refused> {
+    let sid = bench.gateway.calls(bench.now)[0].sid.clone();
+    let done = match consults {
+        true => bench.gateway.consult(bench.now, &sid, target),
+        false => bench.gateway.transfer(bench.now, &sid, target),
+    };
+    bench.drain();
+    done
+}
+
+/// The target answers: the caller's end is wired to it, the agent's is gone, and nothing is asked of the caller.
+fn taken(bench: &mut Bench, target: &Dialed, own: EndId, gone: &[EndId]) {
+    bench.receive(BACKUP, target.answer(200, &answer_of_target()));
+    bench.expect(BACKUP, "ACK");
+    bench.nothing();
+    let told = bench.told();
+    let wired = |told: &&Told| matches!(told, Told::Wire(from, to, _) if *from == own || *to == own);
+    assert_eq!(told.iter().filter(wired).count(), 2, "{told:?}");
+    for gone in gone {
+        assert!(told.contains(&Told::Remove(*gone)), "{told:?}");
+    }
+    assert_eq!(bench.state(), "answered");
+}
+
+/// The caller leaves the target.
+fn over(bench: &mut Bench, caller: &mut Dialing, target: &Dialed) {
+    bench.bye(caller, target);
+    bench.finish();
+}
+
+/// The target's INVITE is withdrawn.
+fn canceled(bench: &mut Bench, target: &Dialed) -> Sent {
+    let cancel = bench.expect(&target.peer, "CANCEL");
+    bench.receive(&target.peer, target.respond(&cancel, 200, ""));
+    bench.receive(&target.peer, target.answer(487, ""));
+    bench.expect(&target.peer, "ACK");
+    cancel
+}
+
+#[test]
+fn the_agent_stays_until_the_target_answers_and_leaves_then() {
+    for over_http in [false, true] {
+        let mut bench = usual();
+        let (mut caller, own, desk) = bench.talking();
+        if over_http {
+            asked(&mut bench, TARGET, true).unwrap();
+        } else {
+            bench.wish(desk, AgentWish::Consult(TARGET.into()));
+        }
+        let target = called(&mut bench);
+        assert!(
+            target.invite.body().contains("RTP/AVP 0 8 107 101"),
+            "what the caller speaks first: {}",
+            target.invite.text
+        );
+        for said in [target.answer(180, ""), target.answer(183, &answer_of_target())] {
+            bench.receive(BACKUP, said);
+            bench.nothing();
+            assert_eq!((bench.told(), bench.state()), (vec![], "transferring"), "the two talk on");
+        }
+        // It has the caller still.
+        bench.wish(desk, AgentWish::Dtmf("5".into()));
+        assert_eq!(bench.told(), [Told::Press(own, 101, "5".into())]);
+        let verdict = bench.gateway.trace(&bench.gateway.calls(bench.now)[0].sid).unwrap().verdict;
+        assert!(verdict.starts_with("Answered by desk, which stays until backup answers."), "{verdict}");
+        taken(&mut bench, &target, own, &[desk]);
+        over(&mut bench, &mut caller, &target);
+        let legs = &bench.reports[0].call.legs;
+        let by = if over_http { "edge" } else { "far_end" };
+        assert_eq!((legs[1].reason, legs[1].ended_by), (Some("transferred"), Some(by)));
+        assert_eq!((bench.reports[0].call.reason, bench.reports[0].failovers), (Some("caller_hung_up"), 0));
+    }
+}
+
+#[test]
+fn where_nobody_answers_the_caller_stays_and_the_agent_is_told_why() {
+    for (code, reason) in
+        [(486, "target_busy"), (404, "target_rejected"), (603, "target_rejected"), (401, "credentials_refused")]
+    {
+        let mut bench = usual();
+        let (mut caller, own, desk, target) = consulting(&mut bench);
+        bench.receive(BACKUP, target.answer(code, ""));
+        bench.expect(BACKUP, "ACK");
+        bench.nothing();
+        let failed = Told::TransferFailed(desk, TARGET.into(), reason, Some(code));
+        assert_eq!(bench.told(), [Told::Remove(EndId(2)), failed], "the target's end, and the news");
+        assert_eq!(bench.state(), "answered");
+        assert!(bench.story().contains("the caller stays with desk"), "{}", bench.story());
+        // The next one may do better.
+        bench.wish(desk, AgentWish::Consult(TARGET.into()));
+        let again = called(&mut bench);
+        taken(&mut bench, &again, own, &[desk]);
+        over(&mut bench, &mut caller, &again);
+        assert_eq!(bench.reports[0].failovers, 0, "the caller never went on for a failure");
+    }
+}
+
+#[test]
+fn a_target_that_rings_for_too_long_or_is_silent_has_not_answered() {
+    for (rings, reason) in [(true, "ring_timeout"), (false, "no_response")] {
+        let mut bench = usual();
+        let (mut caller, _, desk, target) = consulting(&mut bench);
+        if rings {
+            bench.receive(BACKUP, target.answer(180, ""));
+        }
+        let failed = Told::TransferFailed(desk, TARGET.into(), reason, None);
+        let mut told = (0..600).map(|_| {
+            bench.pass(Duration::from_secs(1));
+            bench.told()
+        });
+        assert_eq!(told.find(|told| !told.is_empty()).unwrap(), [Told::Remove(EndId(2)), failed]);
+        assert_eq!(bench.state(), "answered");
+        if rings {
+            canceled(&mut bench, &target);
+        }
+        bench.sent.clear();
+        hang_up(&mut bench, &mut caller);
+        bench.finish();
+    }
+}
+
+#[test]
+fn after_a_consultation_that_failed_the_fallback_is_as_it_was() {
+    let mut bench = usual();
+    let (mut caller, own, desk, target) = consulting(&mut bench);
+    bench.receive(BACKUP, target.answer(486, ""));
+    bench.expect(BACKUP, "ACK");
+    bench.lose(desk, Loss::Reset);
+    let pbx = Dialed::new(PBX, bench.expect(PBX, "INVITE sip:+14155550100@"));
+    bench.receive(PBX, pbx.answer(200, &answer()));
+    bench.expect(PBX, "ACK");
+    bench.nothing();
+    assert!(bench.told().iter().any(|told| matches!(told, Told::Wire(from, ..) if *from == own)));
+    over(&mut bench, &mut caller, &pbx);
+}
+
+#[test]
+fn a_caller_that_hangs_up_meanwhile_withdraws_it() {
+    let mut bench = usual();
+    let (mut caller, _, desk, target) = consulting(&mut bench);
+    bench.receive(BACKUP, target.answer(180, ""));
+    hang_up(&mut bench, &mut caller);
+    canceled(&mut bench, &target);
+    assert_eq!(bench.told().iter().filter(|told| **told == Told::Remove(desk)).count(), 1);
+    bench.finish();
+    let record = &bench.reports[0].call;
+    assert_eq!((record.reason, record.legs[2].reason), (Some("caller_hung_up"), Some("caller_hung_up")));
+}
+
+/// The agent is lost, or closes: the target rings on, the caller hears a tone or what the target says, and is connected.
+#[test]
+fn an_agent_that_goes_meanwhile_leaves_the_target_ringing_for_the_caller() {
+    for (lost, early) in [(true, false), (false, false), (true, true)] {
+        let mut bench = usual();
+        let (mut caller, own, desk, target) = consulting(&mut bench);
+        bench.receive(BACKUP, if early { target.answer(183, &answer_of_target()) } else { target.answer(180, "") });
+        bench.news(if lost {
+            Event::AgentLost { end: desk, loss: Loss::Reset }
+        } else {
+            Event::AgentEnded { end: desk }
+        });
+        bench.nothing();
+        let told = bench.told();
+        let tone = told.iter().find_map(|told| if let Told::Ringback(end) = told { Some(*end) } else { None }).unwrap();
+        assert!(told.contains(&Told::Remove(desk)) && told.contains(&Told::Wire(tone, own, from_agent_wire())));
+        let hears_target = matches!(told.last(), Some(Told::Wire(_, to, _)) if *to == own) && early;
+        assert_eq!((hears_target, bench.state()), (early, "transferring"), "{told:?}");
+        bench.receive(BACKUP, target.answer(200, &answer_of_target()));
+        bench.expect(BACKUP, "ACK");
+        bench.nothing();
+        assert!(bench.told().contains(&Told::Remove(tone)));
+        assert_eq!(bench.state(), "answered");
+        over(&mut bench, &mut caller, &target);
+        let reason = if lost { "agent_reset" } else { "agent_hung_up" };
+        assert_eq!(bench.reports[0].call.legs[1].reason, Some(reason));
+    }
+}
+
+#[test]
+fn where_that_target_fails_too_the_caller_goes_on_as_from_any_agent() {
+    for retry in [0, 1] {
+        let desk = Agent { retry, ..agent("desk") };
+        let mut bench = Bench::with(agent_table(vec![desk], route(vec![to_agent("desk"), to_trunk("pbx")])));
+        let (mut caller, own, desk, target) = consulting(&mut bench);
+        bench.lose(desk, Loss::Reset);
+        bench.told();
+        bench.receive(BACKUP, target.answer(486, ""));
+        bench.expect(BACKUP, "ACK");
+        if retry == 1 {
+            let (again, _) = bench.asked().pop().unwrap();
+            bench.open(again);
+            assert!(bench.told().contains(&Told::Wire(own, again, to_agent_wire())));
+            bench.nothing();
+            hang_up(&mut bench, &mut caller);
+            bench.finish();
+        } else {
+            let pbx = Dialed::new(PBX, bench.expect(PBX, "INVITE sip:+14155550100@"));
+            bench.receive(PBX, pbx.answer(200, &answer()));
+            bench.expect(PBX, "ACK");
+            over(&mut bench, &mut caller, &pbx);
+        }
+    }
+}
+
+#[test]
+fn an_agent_that_hangs_up_meanwhile_ends_the_call() {
+    let mut bench = usual();
+    let (caller, _, desk, target) = consulting(&mut bench);
+    bench.receive(BACKUP, target.answer(180, ""));
+    bench.wish(desk, AgentWish::Hangup);
+    canceled(&mut bench, &target);
+    let bye = bench.expect(CARRIER, "BYE");
+    bench.receive(CARRIER, caller.respond(&bye, 200, ""));
+    bench.finish();
+    assert_eq!(bench.reports[0].call.reason, Some("agent_hung_up"));
+}
+
+/// What is asked for later counts, with `consult` or without, from whichever side.
+#[test]
+fn a_further_transfer_takes_the_place_of_the_one_before() {
+    for (over_http, consults) in [(false, true), (true, true), (false, false), (true, false)] {
+        let mut bench = usual();
+        let (mut caller, own, desk, target) = consulting(&mut bench);
+        bench.receive(BACKUP, target.answer(180, ""));
+        let other = "trunk:pbx/+14155550177".to_owned();
+        match (over_http, consults) {
+            (true, _) => asked(&mut bench, &other, consults).unwrap(),
+            (false, true) => bench.wish(desk, AgentWish::Consult(other)),
+            (false, false) => bench.wish(desk, AgentWish::Transfer(other)),
+        }
+        canceled(&mut bench, &target);
+        let pbx = Dialed::new(PBX, bench.expect(PBX, "INVITE sip:+14155550177@"));
+        let told = bench.told();
+        assert_eq!(told.contains(&Told::Remove(desk)), !consults, "{told:?}");
+        assert!(!told.iter().any(|told| matches!(told, Told::TransferFailed(..))), "{told:?}");
+        if !consults {
+            assert_eq!(asked(&mut bench, TARGET, true), Err(Refused::Transferring));
+        }
+        bench.receive(PBX, pbx.answer(200, &answer()));
+        bench.expect(PBX, "ACK");
+        assert!(bench.told().iter().any(|told| matches!(told, Told::Wire(from, ..) if *from == own)));
+        over(&mut bench, &mut caller, &pbx);
+    }
+}
+
+#[test]
+fn an_agent_may_be_consulted_too() {
+    let mut bench = usual();
+    let (mut caller, own, desk) = bench.talking();
+    bench.wish(desk, AgentWish::Consult("agent:night".into()));
+    let (night, _) = bench.asked().pop().unwrap();
+    assert_eq!((bench.told(), bench.state()), (vec![Told::Agent(night)], "transferring"));
+    bench.open(night);
+    let wires = [Told::Wire(own, night, to_agent_wire()), Told::Wire(night, own, from_agent_wire())];
+    assert_eq!(bench.told(), [vec![Told::Remove(desk)], wires.to_vec()].concat());
+    assert_eq!(bench.state(), "answered");
+    hang_up(&mut bench, &mut caller);
+    bench.finish();
+}
+
+#[test]
+fn an_agent_that_cannot_be_had_is_tried_as_often_as_ever_and_leaves_the_caller_where_it_is() {
+    let night = Agent { retry: 1, ..agent("night") };
+    let mut bench =
+        Bench::with(agent_table(vec![agent("desk"), night], route(vec![to_agent("desk"), to_trunk("pbx")])));
+    let (mut caller, _, desk) = bench.talking();
+    bench.wish(desk, AgentWish::Consult("agent:night".into()));
+    for last in [false, true] {
+        let (night, _) = bench.asked().pop().unwrap();
+        bench.media.clear();
+        bench.lose(night, Loss::Unreachable);
+        let failed = matches!(bench.media.last(), Some((_, Command::TransferFailed { end, .. })) if *end == desk);
+        assert_eq!(failed, last, "{:?}", bench.media);
+    }
+    let failed = Told::TransferFailed(desk, "agent:night".into(), "agent_unreachable", None);
+    assert_eq!(bench.told().last(), Some(&failed));
+    assert_eq!(bench.state(), "answered");
+    hang_up(&mut bench, &mut caller);
+    bench.finish();
+}
+
+/// A caller talks with its agent while it waits in line for another.
+#[test]
+fn a_session_of_another_agent_is_waited_for_in_conversation() {
+    let night =
+        Agent { max_sessions: 1, queue: Some(Queue { size: 1, wait: Duration::from_secs(20) }), ..agent("night") };
+    let agents = vec![Agent { max_sessions: 2, ..agent("desk") }, night];
+    let mut bench = Bench::with(agent_table(agents, route(vec![to_agent("desk")])));
+    let (mut first, _, desk) = bench.talking();
+    bench.wish(desk, AgentWish::Transfer("agent:night".into()));
+    let (night, _) = bench.asked().pop().unwrap();
+    bench.open(night);
+    bench.media.clear();
+    let mut second = bench.invite(CARRIER, "+14155550100", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    bench.expect(CARRIER, "SIP/2.0 180");
+    let (id, desk) = bench
+        .media
+        .iter()
+        .find_map(|(id, command)| match command {
+            Command::AddAgent { end, .. } => Some((*id, *end)),
+            _ => None,
+        })
+        .unwrap();
+    let tell = |bench: &mut Bench, event| bench.input(trunkgate_call::Input::Media { id, event });
+    tell(&mut bench, Event::AgentOpen { end: desk });
+    second.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
+    bench.receive(CARRIER, second.request("ACK", "", ""));
+    bench.told();
+    tell(&mut bench, Event::AgentWish { end: desk, wish: AgentWish::Consult("agent:night".into()) });
+    assert_eq!(bench.told(), [], "it waits, and hears its agent");
+    bench.pass(Duration::from_secs(21));
+    assert_eq!(bench.told(), [Told::TransferFailed(desk, "agent:night".into(), "queue_timeout", None)]);
+    // The next time its turn comes.
+    tell(&mut bench, Event::AgentWish { end: desk, wish: AgentWish::Consult("agent:night".into()) });
+    hang_up(&mut bench, &mut first);
+    bench.pass(Duration::from_secs(5));
+    let (night, _) = bench.asked().pop().unwrap();
+    tell(&mut bench, Event::AgentOpen { end: night });
+    assert!(bench.told().contains(&Told::Remove(desk)));
+    hang_up(&mut bench, &mut second);
+    bench.finish();
+}
+
+#[test]
+fn what_is_no_target_is_said_to_the_agent_that_waits_for_it() {
+    let mut bench = usual();
+    let (mut caller, _, desk) = bench.talking();
+    for (target, reason, refused) in [
+        ("trunk:nowhere", "unknown_target", Refused::UnknownTarget),
+        ("reject:486", "bad_target", Refused::BadTarget),
+        ("agent:desk", "same_agent", Refused::SameAgent),
+    ] {
+        bench.wish(desk, AgentWish::Consult(target.into()));
+        assert_eq!(bench.told(), [Told::TransferFailed(desk, target.into(), reason, None)]);
+        assert_eq!(asked(&mut bench, target, true), Err(refused));
+        assert_eq!((bench.told(), bench.state()), (vec![], "answered"));
+    }
+    bench.nothing();
+    hang_up(&mut bench, &mut caller);
+    bench.finish();
+}
+
+/// One that fails before anybody is called costs no leg: all the same nobody asks for it without end.
+#[test]
+fn no_call_is_consulted_about_without_end() {
+    let mut trunks = crate::bench::usual_trunks();
+    trunks[2].deny = vec![Pattern::parse("+1415555019*").unwrap()];
+    let definition = Definition {
+        numbers: Numbers::new("US").unwrap(),
+        trunks,
+        agents: vec![agent("desk")],
+        routes: vec![route(vec![to_agent("desk"), to_trunk("pbx")])],
+    };
+    let mut bench = Bench::with(Arc::new(Table::new(definition)));
+    let (mut caller, _, desk) = bench.talking();
+    let failed = |reason| Told::TransferFailed(desk, TARGET.into(), reason, None);
+    for _ in 0..ATTEMPTS_PER_CALL {
+        bench.wish(desk, AgentWish::Consult(TARGET.into()));
+        assert_eq!((bench.told(), bench.state()), (vec![failed("denied")], "answered"));
+    }
+    bench.wish(desk, AgentWish::Consult(TARGET.into()));
+    assert_eq!(bench.told(), [failed("too_many_targets")]);
+    assert_eq!(asked(&mut bench, TARGET, true), Err(Refused::TooManyTargets));
+    hang_up(&mut bench, &mut caller);
+    bench.finish();
+}
+
+/// What it has agreed on is offered to who rings: it may not change until that is over, as with any target.
+#[test]
+fn the_caller_may_refresh_its_session_meanwhile_but_not_change_it() {
+    let mut bench = usual();
+    let (mut caller, own, desk, target) = consulting(&mut bench);
+    let moved = sdp("198.51.100.7", 40_002, 2, "0 8 101", "sendrecv");
+    for (body, code) in [(offer(), "SIP/2.0 200"), (moved.clone(), "SIP/2.0 491")] {
+        caller.cseq += 1;
+        bench.receive(CARRIER, caller.request("INVITE", &body, ""));
+        bench.expect(CARRIER, "SIP/2.0 100");
+        bench.expect(CARRIER, code);
+        bench.receive(CARRIER, caller.request("ACK", "", ""));
+    }
+    bench.receive(BACKUP, target.answer(486, ""));
+    bench.expect(BACKUP, "ACK");
+    caller.cseq += 1;
+    bench.receive(CARRIER, caller.request("INVITE", &moved, ""));
+    bench.expect(CARRIER, "SIP/2.0 100");
+    bench.expect(CARRIER, "SIP/2.0 200");
+    bench.receive(CARRIER, caller.request("ACK", "", ""));
+    bench.told();
+    bench.wish(desk, AgentWish::Consult(TARGET.into()));
+    let again = called(&mut bench);
+    taken(&mut bench, &again, own, &[desk]);
+    over(&mut bench, &mut caller, &again);
+}
+
+/// A caller that made no offer: only its ACK says where its media goes.
+#[test]
+fn a_target_is_called_once_it_is_known_where_the_callers_media_goes() {
+    let mut bench = usual();
+    let mut caller = bench.invite(CARRIER, "+14155550100", "");
+    bench.expect(CARRIER, "SIP/2.0 100");
+    bench.expect(CARRIER, "SIP/2.0 180");
+    let (desk, _) = bench.asked().pop().unwrap();
+    bench.open(desk);
+    caller.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
+    bench.wish(desk, AgentWish::Consult(TARGET.into()));
+    bench.nothing();
+    assert_eq!(bench.state(), "transferring");
+    bench.receive(CARRIER, caller.request("ACK", &offer(), ""));
+    let target = called(&mut bench);
+    let own = EndId(0);
+    assert!(bench.told().contains(&Told::Wire(own, desk, to_agent_wire())), "the two talk meanwhile");
+    taken(&mut bench, &target, own, &[desk]);
+    over(&mut bench, &mut caller, &target);
+}
+
+#[test]
+fn an_agent_whose_max_call_is_over_leaves_and_the_target_rings_on() {
+    let desk = Agent { max_call: Duration::from_secs(30), ..agent("desk") };
+    let mut bench = Bench::with(agent_table(vec![desk], route(vec![to_agent("desk")])));
+    let (mut caller, own, desk, target) = consulting(&mut bench);
+    bench.receive(BACKUP, target.answer(180, ""));
+    bench.pass(Duration::from_secs(31));
+    assert_eq!(bench.state(), "transferring");
+    assert!(bench.told().contains(&Told::Remove(desk)));
+    taken(&mut bench, &target, own, &[]);
+    bench.pass(Duration::from_secs(60));
+    assert_eq!(bench.state(), "answered", "whoever has it now may keep it");
+    over(&mut bench, &mut caller, &target);
+    assert_eq!(bench.reports[0].call.legs[1].reason, Some("max_call"));
+}
+
+#[test]
+fn a_restart_forgets_it_and_the_agent_is_connected_anew() {
+    let table = agent_table(vec![agent("desk")], route(vec![to_agent("desk"), to_trunk("pbx")]));
+    let mut bench = Bench::with(table.clone());
+    let (mut caller, own, _, _) = consulting(&mut bench);
+    bench.restart(table);
+    bench.nothing();
+    let (again, _) = bench.asked().pop().unwrap();
+    bench.open(again);
+    assert!(bench.told().contains(&Told::Wire(own, again, to_agent_wire())));
+    assert_eq!(bench.state(), "answered");
+    bench.lose(again, Loss::Reset);
+    let pbx = Dialed::new(PBX, bench.expect(PBX, "INVITE sip:+14155550100@"));
+    bench.receive(PBX, pbx.answer(200, &answer()));
+    bench.expect(PBX, "ACK");
+    over(&mut bench, &mut caller, &pbx);
+}

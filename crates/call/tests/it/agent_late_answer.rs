@@ -1,0 +1,81 @@
+//! A caller that asks us to offer while its agent goes: its answer, in an ACK that comes late, is not lost, whoever has it by
+//! then.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
+
+use std::net::SocketAddr;
+
+use crate::bench::agents::{agent, agent_table, to_agent};
+use crate::bench::{Bench, CARRIER, Dialed, Dialing, PBX, answer, route, sdp, to_trunk};
+use trunkgate_media::agent::Loss;
+use trunkgate_media::{Command, EndId};
+use trunkgate_route::{Agent, TargetSpec};
+
+/// The caller talks with the desk, asks for an offer, has ours, and has not acknowledged it when the desk is lost.
+fn asked_for_an_offer(connect: Vec<TargetSpec>) -> (Bench, Dialing, EndId) {
+    let desk = Agent { goodbye: Some(vec![0x55; 8_000].into()), ..agent("desk") };
+    let mut bench = Bench::with(agent_table(vec![desk, agent("night")], route(connect)));
+    let (mut caller, own, desk) = bench.talking();
+    caller.cseq += 1;
+    bench.receive(CARRIER, caller.request("INVITE", "", ""));
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let ok = bench.expect(CARRIER, "SIP/2.0 200");
+    assert!(ok.body().contains("m=audio"), "{}", ok.text);
+    bench.media.clear();
+    bench.lose(desk, Loss::Reset);
+    (bench, caller, own)
+}
+
+/// The ACK says that the caller has moved; where its media goes from then on.
+fn moves(bench: &mut Bench, caller: &Dialing, own: EndId) -> Vec<SocketAddr> {
+    bench.media.clear();
+    bench.receive(CARRIER, caller.request("ACK", &sdp("198.51.100.8", 40_100, 2, "0 101", "sendrecv"), ""));
+    let remote = |command| match command {
+        Command::SetRemote { end, remote } if end == own => remote.rtp,
+        _ => None,
+    };
+    bench.take_media().into_iter().filter_map(remote).collect()
+}
+
+fn moved() -> Vec<SocketAddr> {
+    vec!["198.51.100.8:40100".parse().unwrap()]
+}
+
+#[test]
+fn it_is_taken_when_another_agent_has_the_caller() {
+    let (mut bench, caller, own) = asked_for_an_offer(vec![to_agent("desk"), to_agent("night")]);
+    let (night, _) = bench.asked().pop().unwrap();
+    bench.open(night);
+    assert_eq!(bench.state(), "answered");
+    assert_eq!(moves(&mut bench, &caller, own), moved());
+    assert!(!bench.story().contains("not usable"), "{}", bench.story());
+}
+
+#[test]
+fn it_is_taken_when_a_trunk_has_the_caller() {
+    let (mut bench, mut caller, own) = asked_for_an_offer(vec![to_agent("desk"), to_trunk("pbx")]);
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    bench.receive(PBX, callee.answer(200, &answer()));
+    bench.expect(PBX, "ACK");
+    assert_eq!(bench.state(), "answered");
+    assert_eq!(moves(&mut bench, &caller, own), moved());
+    assert!(!bench.story().contains("not usable"), "{}", bench.story());
+    // And the offer is over: the next change goes on to the PBX.
+    caller.cseq += 1;
+    bench.receive(CARRIER, caller.request("INVITE", &sdp("198.51.100.8", 40_100, 3, "0 101", "sendonly"), ""));
+    bench.expect(CARRIER, "SIP/2.0 100");
+    bench.expect(PBX, "INVITE");
+}
+
+#[test]
+fn it_is_taken_while_the_caller_waits() {
+    let (mut bench, caller, own) = asked_for_an_offer(vec![to_agent("desk"), to_agent("night")]);
+    assert_eq!(bench.state(), "transferring");
+    assert_eq!(moves(&mut bench, &caller, own), moved());
+}
+
+#[test]
+fn it_is_taken_while_the_caller_hears_the_goodbye() {
+    let (mut bench, caller, own) = asked_for_an_offer(vec![to_agent("desk")]);
+    assert!(bench.story().contains("the caller hears the goodbye"), "{}", bench.story());
+    assert_eq!(moves(&mut bench, &caller, own), moved());
+}

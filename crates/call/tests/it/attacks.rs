@@ -1,0 +1,106 @@
+//! What a hostile far end tries by signalling: to be written where it does not belong, to have us send where we should
+//! not, to be somebody else.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
+
+use crate::bench::*;
+use trunkgate_call::limits::{CALL_ID_CHARS, NUMBER_CHARS, TRACE_TEXT_CHARS};
+
+const STEERING: &str = "%1b%5b2J%0d%0aCALL%07%e2%80%ae";
+
+/// The answer to an INVITE with this description.
+fn refusal(body: &str) -> String {
+    let mut bench = Bench::new();
+    bench.invite(CARRIER, "+14155550100", body);
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let answer = bench.sent.pop_front().unwrap();
+    format!("{} {}", answer.first_line(), answer.headers("Warning").join(" "))
+}
+
+#[test]
+fn rtcp_is_no_way_round_the_rules_for_media_addresses() {
+    for line in [
+        "a=rtcp:4001 IN IP4 127.0.0.1",
+        "a=rtcp:5060 IN IP4 203.0.113.10",
+        "a=rtcp:16385 IN IP4 203.0.113.10",
+        "a=rtcp:4001 IN IP4 169.254.169.254",
+        "a=rtcp:4001 IN IP6 ::ffff:127.0.0.1",
+        "a=rtcp:4001 IN IP6 fe80::1",
+    ] {
+        let answer = refusal(&format!("{}{line}\r\n", offer()));
+        assert!(answer.starts_with("SIP/2.0 488") && answer.contains("is not usable"), "{line}: {answer}");
+    }
+    // Without the line RTCP goes one port above RTP: here that is our own listener.
+    let own = sdp("203.0.113.10", 5059, 1, "0 8", "sendrecv");
+    assert!(refusal(&own).starts_with("SIP/2.0 488"));
+    for line in ["a=rtcp:4001 IN IP4 198.51.100.9", "a=rtcp:4001", "a=rtcp:0 IN IP4 127.0.0.1", "a=rtcp:x"] {
+        let answer = refusal(&format!("{}{line}\r\n", offer()));
+        assert!(answer.starts_with("INVITE"), "{line}: {answer}");
+    }
+}
+
+#[test]
+fn nothing_that_a_far_end_writes_steers_a_terminal_or_breaks_a_line() {
+    let mut bench = Bench::configured(table(usual_trunks(), vec![route(vec![to_trunk("pbx")])]), |c| {
+        c.full_numbers = true;
+    });
+    let caller = Dialing { peer: CARRIER.into(), number: STEERING.into(), call: 1, cseq: 1, to_tag: String::new() };
+    let text = caller.request("INVITE", &offer(), "").replace("sip:+14155551234@", &format!("sip:{STEERING}@"));
+    bench.receive(CARRIER, text);
+    let invite = bench.expect(PBX, "INVITE");
+    let callee = Dialed::new(PBX, invite);
+    bench.receive(PBX, callee.answer(486, "").replace("Whatever", "\u{1b}[2JBusy\u{202e}"));
+    let call = bench.gateway.calls(bench.now).remove(0);
+    bench.finish();
+    let trace = bench.gateway.trace(&call.sid).unwrap();
+    let steers = |text: &str| text.chars().any(|c| c.is_control() || c == '\u{202e}');
+    assert_eq!((call.from.as_str(), call.to.as_str()), ("[2JCALL", "[2JCALL"));
+    assert!(!bench.logs.iter().any(|line| steers(line)), "{:?}", bench.logs);
+    let told = format!("{:?}", trace.entries);
+    assert!(told.contains("486 [2JBusy") && !told.contains("\\u{1b}") && !told.contains("\\u{202e}"), "{told}");
+}
+
+#[test]
+fn what_is_kept_of_a_call_is_bounded_whatever_its_messages_hold() {
+    let mut bench = Bench::with(table(usual_trunks(), vec![route(vec![to_trunk("pbx")])]));
+    let caller = Dialing { peer: CARRIER.into(), number: "9".repeat(9000), call: 1, cseq: 1, to_tag: String::new() };
+    let media = "m=audio 4000 RTP/AVP 0\r\nm=".to_owned() + &"x".repeat(9000) + " 0 RTP/AVP 0\r\n";
+    let body = offer().replace("m=", &media.replace("m=audio 4000 RTP/AVP 0\r\n", "m=audio 4002 RTP/AVP 0\r\nm="));
+    bench.receive(CARRIER, caller.request("INVITE", &body, "").replace("call-1@", &"c".repeat(9000)));
+    while let Some(sent) = bench.sent.pop_front().filter(|sent| sent.code() != 400) {
+        if sent.first_line().starts_with("INVITE") {
+            let callee = Dialed::new(PBX, sent);
+            bench.receive(PBX, callee.answer(404, "").replace("Whatever", &"w".repeat(9000)));
+        }
+    }
+    let call = bench.gateway.calls(bench.now).remove(0);
+    bench.finish();
+    let trace = bench.gateway.trace(&call.sid).unwrap();
+    assert_eq!(call.legs[0].sip_call_id, "c".repeat(CALL_ID_CHARS));
+    assert!(call.to.len() <= NUMBER_CHARS);
+    let longest = trace.entries.iter().map(|entry| serde_json::to_string(entry).unwrap().len()).max().unwrap();
+    assert!(longest < 2 * TRACE_TEXT_CHARS + 200, "{longest}");
+    assert!(serde_json::to_string(&bench.reports).unwrap().len() < 4000);
+}
+
+#[test]
+fn no_contact_or_route_leads_us_out_of_its_trunk() {
+    for (contact, route) in [
+        (BACKUP, String::new()),
+        ("10.0.0.99:6379;transport=tcp", String::new()),
+        ("192.0.2.77:5060", format!("Record-Route: <sip:{BACKUP};lr>\r\n")),
+        ("192.0.2.77:5060", "Record-Route: <sip:10.0.0.99:25;lr;transport=tcp>\r\n".to_owned()),
+    ] {
+        let mut bench = Bench::new();
+        bench.invite(CARRIER, "+14155550100", &offer());
+        bench.expect(CARRIER, "SIP/2.0 100");
+        let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+        let ok = callee.answer(200, &answer());
+        let contact = format!("Contact: <sip:+19005551234@{contact}>\r\n{route}");
+        bench.receive(PBX, ok.replace(&format!("Contact: <sip:bob@{PBX}>\r\n"), &contact));
+        bench.expect(PBX, "ACK");
+        bench.expect(CARRIER, "SIP/2.0 200");
+        bench.control(trunkgate_call::Control::EndAll);
+        assert!(bench.sent.iter().all(|sent| [CARRIER, PBX].contains(&sent.to.to_string().as_str())), "{contact}");
+    }
+}

@@ -1,0 +1,355 @@
+//! Keys between two sides that press them in different ways: INFO on one side, telephone-events on the other.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // helpers of tests are not `#[test]` themselves
+
+use std::time::Duration;
+
+use crate::bench::agents::{Told, agent, hang_up, to_agent};
+use crate::bench::*;
+use trunkgate_call::limits::KEYS_TO_TELL;
+use trunkgate_media::limits::KEYS_WAITING;
+use trunkgate_media::{AgentWish, Coding, Command, EndId, Event, PartedSpec, PressSpec, WireSpec};
+use trunkgate_route::{Definition, Dtmf, Numbers, Table, Trunk};
+
+fn parted_bench(carrier: Dtmf, pbx: Dtmf) -> Bench {
+    let trunks =
+        vec![Trunk { dtmf: carrier, ..trunk("carrier", &[CARRIER]) }, Trunk { dtmf: pbx, ..trunk("pbx", &[PBX]) }];
+    Bench::with(table(trunks, vec![route(vec![to_trunk("pbx")])]))
+}
+
+fn described(ip: &str, port: u16, formats: &str) -> String {
+    sdp(ip, port, 1, formats, "sendrecv")
+}
+
+/// An answered call whose callee answers with these formats: both sides, the formats of both of our descriptions, its wires.
+fn answered(bench: &mut Bench, formats: &str) -> (Dialing, Dialed, [String; 2], Vec<WireSpec>) {
+    let mut caller = bench.invite(CARRIER, "+14155550100", &described("198.51.100.7", 40_000, "0 101"));
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let invite = bench.expect(PBX, "INVITE");
+    let callee = Dialed::new(PBX, invite.clone());
+    bench.receive(PBX, callee.answer(200, &described("10.0.0.20", 50_000, formats)));
+    bench.expect(PBX, "ACK");
+    let ok = bench.expect(CARRIER, "SIP/2.0 200");
+    caller.to_tag = ok.tag("To");
+    bench.receive(CARRIER, caller.request("ACK", "", ""));
+    let line = |sent: &Sent| {
+        let line = sent.body().lines().find(|line| line.starts_with("m=audio")).unwrap();
+        line.split_once("AVP ").unwrap().1.to_owned()
+    };
+    let told = [line(&invite), line(&ok)];
+    let wires = bench.take_media().into_iter().filter_map(|command| match command {
+        Command::Wire { wire, .. } => Some(wire),
+        _ => None,
+    });
+    let wires = wires.collect();
+    (caller, callee, told, wires)
+}
+
+fn info(request: &str, kind: &str, body: &str) -> String {
+    let head = request.split("Content-Length:").next().unwrap().replace("Content-Type: application/sdp\r\n", "");
+    format!("{head}Content-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+fn presses(bench: &mut Bench, kind: &str, body: &str, caller: &mut Dialing) -> u16 {
+    caller.cseq += 1;
+    bench.receive(CARRIER, info(&caller.request("INFO", "", ""), kind, body));
+    bench.next(CARRIER).code()
+}
+
+const RELAY: &str = "application/dtmf-relay";
+const EVENT: PressSpec = PressSpec::Event { payload: 101, clock_hz: 8000 };
+
+fn pressed(bench: &mut Bench) -> Vec<(EndId, PressSpec, String, u16)> {
+    let commands = bench.take_media().into_iter();
+    commands
+        .filter_map(|command| match command {
+            Command::Press { end, press, digits, ms } => Some((end, press, digits, ms)),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_key_by_info_becomes_a_telephone_event() {
+    let mut bench = parted_bench(Dtmf::Info, Dtmf::Rfc4733);
+    let (mut caller, callee, told, wires) = answered(&mut bench, "0 101");
+    assert_eq!(told, ["0 8 107 101 96", "0"]);
+    let parted = |press| Some(Box::new(PartedSpec { press, ..PartedSpec::default() }));
+    assert_eq!(wires[0].parted, parted(Some(EVENT)));
+    assert_eq!(wires[1].parted, Some(Box::new(PartedSpec { events: vec![(101, 8000)], ..PartedSpec::default() })));
+    assert!(wires.iter().all(|wire| wire.payloads == [(0, 0)]), "{wires:?}");
+    assert_eq!(presses(&mut bench, RELAY, "Signal=5\r\nDuration=160\r\n", &mut caller), 200);
+    assert_eq!(presses(&mut bench, "application/dtmf", "#", &mut caller), 200);
+    let expected = [("5", 160), ("#", 100)].map(|(key, ms)| (EndId(1), EVENT, key.to_owned(), ms));
+    assert_eq!(pressed(&mut bench), expected);
+    assert_eq!(presses(&mut bench, RELAY, "Signal=x\r\n", &mut caller), 400);
+    bench.nothing();
+    // What is no key goes on as it came.
+    caller.cseq += 1;
+    bench.receive(CARRIER, info(&caller.request("INFO", "", ""), "text/plain", "5"));
+    let passed = bench.expect(PBX, "INFO");
+    assert_eq!(passed.body(), "5");
+    bench.receive(PBX, callee.respond(&passed, 200, ""));
+    bench.expect(CARRIER, "SIP/2.0 200");
+    let trace = serde_json::to_string(&bench.gateway.trace(&bench.gateway.calls(bench.now)[0].sid)).unwrap();
+    assert!(!trace.contains("Signal") && !format!("{:?}", bench.logs).contains("Signal"), "{trace}");
+    bench.bye(&mut caller, &callee);
+    bench.finish();
+}
+
+#[test]
+fn more_keys_by_info_than_are_soon_pressed_are_refused_and_the_call_goes_on() {
+    let mut bench = parted_bench(Dtmf::Info, Dtmf::Rfc4733);
+    let (mut caller, callee, ..) = answered(&mut bench, "0 101");
+    let key = "Signal=5\r\nDuration=2000\r\n";
+    let taken = (0..9).take_while(|_| presses(&mut bench, RELAY, key, &mut caller) == 200).count();
+    // The fifth is to begin after 8.4 s, the sixth after 10.5 s.
+    assert_eq!((taken, pressed(&mut bench).len()), (5, 5));
+    caller.cseq += 1;
+    bench.receive(CARRIER, info(&caller.request("INFO", "", ""), RELAY, key));
+    let refused = bench.next(CARRIER);
+    assert_eq!((refused.code(), refused.header("Retry-After")), (500, "1"));
+    assert_eq!(pressed(&mut bench), []);
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(presses(&mut bench, RELAY, key, &mut caller), 200);
+    assert_eq!(pressed(&mut bench).len(), 1);
+    // However short they are, no more than a worker keeps.
+    bench.pass(Duration::from_secs(30));
+    let short = "Signal=5\r\nDuration=1\r\n";
+    let taken = (0..200).take_while(|_| presses(&mut bench, RELAY, short, &mut caller) == 200).count();
+    assert!((50..KEYS_WAITING).contains(&taken), "{taken}");
+    bench.bye(&mut caller, &callee);
+    bench.finish();
+}
+
+#[test]
+fn telephone_events_become_infos_one_after_the_other() {
+    let mut bench = parted_bench(Dtmf::Rfc4733, Dtmf::Info);
+    let (mut caller, callee, told, wires) = answered(&mut bench, "0");
+    assert_eq!(told, ["0 8 107", "0 101"]);
+    assert_eq!(wires[0].parted, Some(Box::new(PartedSpec { events: vec![(101, 8000)], ..PartedSpec::default() })));
+    // Of one nobody knows how long it was, of one only its beginning came.
+    for (key, ms) in [('1', 120), ('#', 4000), ('2', 0), ('3', 20)] {
+        bench.news(Event::Key { end: EndId(0), key, ms });
+    }
+    let (usual, short) = (Duration::from_millis(200), Duration::from_millis(140));
+    for (body, code, pause) in [
+        ("Signal=1\r\nDuration=120\r\n", 200, usual),
+        ("Signal=#\r\nDuration=4000\r\n", 415, usual),
+        ("Signal=2\r\nDuration=100\r\n", 200, usual),
+        ("Signal=3\r\nDuration=40\r\n", 200, short),
+    ] {
+        let told = bench.expect(PBX, "INFO");
+        assert_eq!((told.body(), told.header("Content-Type")), (body, RELAY));
+        bench.nothing();
+        bench.receive(PBX, callee.respond(&told, code, ""));
+        // As long as it is pressed, and 100 ms more.
+        bench.pass(pause - Duration::from_millis(1));
+        bench.nothing();
+        bench.pass(Duration::from_millis(1));
+    }
+    bench.nothing();
+    // A slow answer is waited for; the next one has then waited for long enough.
+    for key in ['4', '5'] {
+        bench.news(Event::Key { end: EndId(0), key, ms: 100 });
+    }
+    let told = bench.expect(PBX, "INFO");
+    bench.pass(Duration::from_millis(300));
+    bench.nothing();
+    bench.receive(PBX, callee.respond(&told, 200, ""));
+    let told = bench.expect(PBX, "INFO");
+    assert_eq!(told.body(), "Signal=5\r\nDuration=100\r\n");
+    bench.receive(PBX, callee.respond(&told, 200, ""));
+    assert!(bench.story().contains("pbx takes no key by INFO (415)"), "{}", bench.story());
+    // It presses one, by INFO as well.
+    bench.receive(PBX, info(&callee.request("INFO", 1, ""), RELAY, "Signal=9\r\nDuration=80\r\n"));
+    bench.expect(PBX, "SIP/2.0 200");
+    assert_eq!(pressed(&mut bench), [(EndId(0), EVENT, "9".to_owned(), 80)]);
+    // The caller's keys are in its media: one by INFO as well would be a second one.
+    assert_eq!(presses(&mut bench, RELAY, "Signal=5\r\n", &mut caller), 415);
+    assert!(!bench.story().contains("Signal"), "{}", bench.story());
+    bench.bye(&mut caller, &callee);
+    bench.finish();
+}
+
+#[test]
+fn a_far_end_that_lost_the_call_ends_it_and_the_call_s_end_ends_its_keys() {
+    let mut bench = parted_bench(Dtmf::Rfc4733, Dtmf::Info);
+    let (_, callee, ..) = answered(&mut bench, "0");
+    bench.news(Event::Key { end: EndId(0), key: '1', ms: 100 });
+    let told = bench.expect(PBX, "INFO");
+    bench.receive(PBX, callee.respond(&told, 481, ""));
+    bench.expect(CARRIER, "BYE");
+    let mut bench = parted_bench(Dtmf::Rfc4733, Dtmf::Info);
+    let (mut caller, callee, ..) = answered(&mut bench, "0");
+    for _ in 0..KEYS_TO_TELL + 3 {
+        bench.news(Event::Key { end: EndId(0), key: '1', ms: 100 });
+    }
+    assert!(bench.story().contains("1 keys are left out"), "{}", bench.story());
+    bench.expect(PBX, "INFO");
+    bench.bye(&mut caller, &callee);
+    bench.news(Event::Key { end: EndId(0), key: '1', ms: 100 });
+    bench.finish();
+}
+
+#[test]
+fn sides_of_the_same_way_are_left_alone() {
+    for dtmf in [Dtmf::Rfc4733, Dtmf::Info, Dtmf::Inband] {
+        let mut bench = parted_bench(dtmf, dtmf);
+        let (mut caller, callee, told, wires) = answered(&mut bench, "0 101");
+        assert_eq!(told, ["0 8 107 101", "0 101"]);
+        assert!(wires.iter().all(|wire| wire.parted.is_none() && wire.payloads.len() == 2), "{wires:?}");
+        caller.cseq += 1;
+        bench.receive(CARRIER, info(&caller.request("INFO", "", ""), RELAY, "Signal=5\r\n"));
+        let passed = bench.expect(PBX, "INFO");
+        bench.receive(PBX, callee.respond(&passed, 200, ""));
+        bench.expect(CARRIER, "SIP/2.0 200");
+        bench.bye(&mut caller, &callee);
+        bench.finish();
+    }
+}
+
+#[test]
+fn a_re_invite_keeps_each_side_s_own() {
+    let mut bench = parted_bench(Dtmf::Info, Dtmf::Rfc4733);
+    let (mut caller, callee, ..) = answered(&mut bench, "0 101");
+    caller.cseq += 1;
+    let moved = sdp("198.51.100.7", 40_002, 2, "0 101", "sendrecv");
+    bench.receive(CARRIER, caller.request("INVITE", &moved, ""));
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let again = bench.expect(PBX, "INVITE");
+    assert!(again.body().contains("RTP/AVP 0 8 107 101 96\r\n"), "{}", again.body());
+    bench.receive(PBX, callee.respond(&again, 200, &described("10.0.0.20", 50_000, "0 101")));
+    bench.expect(PBX, "ACK");
+    let ok = bench.expect(CARRIER, "SIP/2.0 200");
+    assert!(ok.body().contains("RTP/AVP 0\r\n"), "{}", ok.body());
+    bench.receive(CARRIER, caller.request("ACK", "", ""));
+    bench.take_media();
+    assert_eq!(presses(&mut bench, RELAY, "Signal=5\r\n", &mut caller), 200);
+    assert_eq!(pressed(&mut bench), [(EndId(1), EVENT, "5".to_owned(), 100)]);
+    // And one from the other side.
+    bench.receive(
+        PBX,
+        callee.request("INVITE", 2, &sdp("10.0.0.20", 50_002, 2, "0 96", "sendrecv").replace("101", "96")),
+    );
+    bench.expect(PBX, "SIP/2.0 100");
+    let again = bench.expect(CARRIER, "INVITE");
+    assert!(again.body().contains("RTP/AVP 0 8 107\r\n"), "{}", again.body());
+    bench.receive(CARRIER, caller.respond(&again, 200, &described("198.51.100.7", 40_002, "0")));
+    bench.expect(CARRIER, "ACK");
+    let ok = bench.expect(PBX, "SIP/2.0 200");
+    assert!(ok.body().contains("RTP/AVP 0 96\r\n"), "{}", ok.body());
+    bench.receive(PBX, callee.request("ACK", 2, ""));
+    bench.take_media();
+    caller.cseq += 1;
+    assert_eq!(presses(&mut bench, RELAY, "Signal=6\r\n", &mut caller), 200);
+    let renumbered = PressSpec::Event { payload: 96, clock_hz: 8000 };
+    assert_eq!(pressed(&mut bench), [(EndId(1), renumbered, "6".to_owned(), 100)]);
+    bench.bye(&mut caller, &callee);
+    bench.finish();
+}
+
+#[test]
+fn an_agent_is_told_keys_by_info_and_presses_some() {
+    let carrier = Trunk { dtmf: Dtmf::Info, ..trunk("carrier", &[CARRIER]) };
+    let table = Table::new(Definition {
+        numbers: Numbers::new("US").unwrap(),
+        trunks: vec![carrier, trunk("pbx", &[PBX])],
+        agents: vec![agent("desk")],
+        routes: vec![route(vec![to_agent("desk")])],
+    });
+    let mut bench = Bench::with(table.into());
+    let (mut caller, _, desk) = bench.talking();
+    bench.told();
+    assert_eq!(presses(&mut bench, RELAY, "Signal=5\r\nDuration=160\r\n", &mut caller), 200);
+    assert_eq!(bench.told(), [Told::Keys(desk, "5".into())]);
+    assert_eq!(presses(&mut bench, "text/plain", "5", &mut caller), 415);
+    bench.wish(desk, AgentWish::Dtmf("1a".into()));
+    assert_eq!(bench.told(), []);
+    for body in ["Signal=1\r\nDuration=100\r\n", "Signal=A\r\nDuration=100\r\n"] {
+        let told = bench.expect(CARRIER, "INFO");
+        assert_eq!(told.body(), body);
+        bench.receive(CARRIER, caller.respond(&told, 200, ""));
+        bench.nothing();
+        bench.pass(Duration::from_millis(200));
+    }
+    bench.nothing();
+    assert!(bench.story().contains("presses 2 keys") && !bench.story().contains("Signal"), "{}", bench.story());
+    bench.pass(Duration::from_secs(1));
+    hang_up(&mut bench, &mut caller);
+    bench.finish();
+}
+
+#[test]
+fn audio_whose_tones_are_keys_is_converted_and_nothing_else() {
+    let mut bench = parted_bench(Dtmf::Inband, Dtmf::Rfc4733);
+    let (mut caller, callee, told, wires) = answered(&mut bench, "0 101");
+    assert_eq!(told, ["0 8 107 101 96", "0"]);
+    let [there, back] = &wires[..] else { panic!("{wires:?}") };
+    let transcode = there.transcode.as_ref().unwrap();
+    assert_eq!((transcode.from.as_slice(), transcode.to), (&[(0, Coding::Pcmu)][..], (0, Coding::Pcmu)));
+    assert_eq!(there.parted, Some(Box::new(PartedSpec { tones: true, press: Some(EVENT), ..PartedSpec::default() })));
+    let tone = PressSpec::Tone { payload: 0, coding: Coding::Pcmu };
+    assert_eq!((back.transcode.as_ref(), back.payloads.as_slice()), (None, &[(0, 0)][..]));
+    let events = vec![(101, 8000)];
+    assert_eq!(back.parted, Some(Box::new(PartedSpec { events, press: Some(tone), ..PartedSpec::default() })));
+    assert_eq!(presses(&mut bench, RELAY, "Signal=5\r\n", &mut caller), 415);
+    bench.bye(&mut caller, &callee);
+    bench.finish();
+    // Comfort noise stays in the stream that is made of it.
+    let mut bench = parted_bench(Dtmf::Inband, Dtmf::Info);
+    bench.invite(CARRIER, "+14155550100", &described("198.51.100.7", 40_000, "0 13"));
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    bench.receive(PBX, callee.answer(200, &described("10.0.0.20", 50_000, "0 13")));
+    bench.expect(PBX, "ACK");
+    bench.expect(CARRIER, "SIP/2.0 200");
+    let listened = bench.take_media().into_iter().find_map(|command| match command {
+        Command::Wire { wire, .. } if wire.transcode.is_some() => Some(wire),
+        _ => None,
+    });
+    let wire = listened.unwrap();
+    assert_eq!((wire.transcode.unwrap().noise, wire.payloads), (Some((13, Some(13))), vec![]));
+    // A codec that the edge does not know passes, and with it the tones.
+    let mut bench = parted_bench(Dtmf::Inband, Dtmf::Info);
+    bench.invite(CARRIER, "+14155550100", &described("198.51.100.7", 40_000, "18"));
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    bench.receive(PBX, callee.answer(200, &described("10.0.0.20", 50_000, "18")));
+    bench.expect(PBX, "ACK");
+    bench.expect(CARRIER, "SIP/2.0 200");
+    let wires = bench.take_media().into_iter().filter(|command| match command {
+        Command::Wire { wire, .. } => wire.transcode.is_none() && wire.payloads == [(18, 18)],
+        _ => false,
+    });
+    assert_eq!(wires.count(), 2);
+}
+
+#[test]
+fn an_agent_s_keys_go_to_a_side_with_tones_as_such() {
+    let carrier = Trunk { dtmf: Dtmf::Inband, ..trunk("carrier", &[CARRIER]) };
+    let table = Table::new(Definition {
+        numbers: Numbers::new("US").unwrap(),
+        trunks: vec![carrier],
+        agents: vec![agent("desk")],
+        routes: vec![route(vec![to_agent("desk")])],
+    });
+    let mut bench = Bench::with(table.into());
+    let (mut caller, _, desk) = bench.talking();
+    // It is wired anew, with another codec.
+    caller.cseq += 1;
+    bench.receive(CARRIER, caller.request("INVITE", &sdp("198.51.100.7", 40_000, 2, "8", "sendrecv"), ""));
+    bench.expect(CARRIER, "SIP/2.0 100");
+    bench.expect(CARRIER, "SIP/2.0 200");
+    bench.receive(CARRIER, caller.request("ACK", "", ""));
+    let hears = bench.take_media().into_iter().any(|command| match command {
+        Command::Wire { to, wire, .. } => to == desk && wire.parted.is_some_and(|parted| parted.tones),
+        _ => false,
+    });
+    assert!(hears);
+    bench.wish(desk, AgentWish::Dtmf("1#".into()));
+    let tone = PressSpec::Tone { payload: 8, coding: Coding::Pcma };
+    assert_eq!(pressed(&mut bench), [(EndId(0), tone, "1#".to_owned(), 100)]);
+    hang_up(&mut bench, &mut caller);
+    bench.finish();
+}

@@ -1,0 +1,200 @@
+//! What ends a call that nobody ended: no ACK, no media, no ports, no worker; and the operator.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
+
+use std::time::Duration;
+
+use crate::bench::*;
+use trunkgate_call::{Control, Input};
+use trunkgate_media::{Command, EndId, Event, MediaId};
+
+/// The ends of the only session, in the order in which they were added, and its id.
+fn ends(bench: &Bench) -> (MediaId, Vec<EndId>) {
+    let added = bench.media.iter().filter_map(|(id, c)| match c {
+        Command::AddEnd { end, .. } => Some((*id, *end)),
+        _ => None,
+    });
+    let all: Vec<_> = added.collect();
+    (all[0].0, all.into_iter().map(|(_, end)| end).collect())
+}
+
+fn bind_failed(bench: &mut Bench, id: MediaId, end: EndId) {
+    bench.input(Input::Media { id, event: Event::BindFailed { end, error: "address in use".into() } });
+}
+
+#[test]
+fn an_answer_that_is_never_acknowledged() {
+    let mut bench = Bench::new();
+    let caller = bench.invite(CARRIER, "+14155550100", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    bench.receive(PBX, callee.answer(200, &answer()));
+    bench.expect(PBX, "ACK");
+    bench.pass(Duration::from_secs(31));
+    assert!(bench.sent.iter().filter(|s| s.code() == 200).count() > 5, "the 2xx is repeated");
+    bench.pass(Duration::from_secs(2));
+    bench.sent.retain(|s| s.code() != 200);
+    let bye = bench.expect(CARRIER, "BYE");
+    bench.receive(CARRIER, caller.respond(&bye, 481, ""));
+    let bye = bench.expect(PBX, "BYE");
+    assert!(bye.header("Reason").contains("ack_timeout"));
+    bench.receive(PBX, callee.respond(&bye, 200, ""));
+    assert_eq!(bench.reports[0].call.reason, Some("ack_timeout"));
+    bench.finish();
+}
+
+#[test]
+fn a_callee_that_hangs_up_before_the_ack() {
+    let mut bench = Bench::new();
+    let mut caller = bench.invite(CARRIER, "+14155550100", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    bench.receive(PBX, callee.answer(200, &answer()));
+    caller.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
+    bench.receive(PBX, callee.request("BYE", 1, ""));
+    // RFC 3261 §15: our BYE must wait for the ACK.
+    assert!(bench.sent.iter().all(|s| s.to != CARRIER.parse().unwrap()));
+    assert_eq!((bench.reports.len(), bench.gateway.live_calls(), bench.gateway.held_calls()), (1, 0, 1));
+    bench.receive(CARRIER, caller.request("ACK", "", ""));
+    let bye = bench.expect(CARRIER, "BYE");
+    bench.receive(CARRIER, caller.respond(&bye, 200, ""));
+    bench.finish();
+}
+
+#[test]
+fn a_silent_side() {
+    let mut bench = Bench::new();
+    let (caller, callee) = bench.answered();
+    let (id, ends) = ends(&bench);
+    bench
+        .input(Input::Media { id, event: Event::Latched { end: ends[1], source: "10.0.0.20:30000".parse().unwrap() } });
+    let call = &bench.gateway.calls(bench.now)[0];
+    assert_eq!(call.legs[1].rtp.latched, Some("10.0.0.20:30000".parse().unwrap()));
+    bench.input(Input::Media { id, event: Event::Idle { end: ends[0] } });
+    let bye = bench.expect(CARRIER, "BYE");
+    assert!(bye.header("Reason").contains("media_timeout"));
+    bench.receive(CARRIER, caller.respond(&bye, 200, ""));
+    let bye = bench.expect(PBX, "BYE");
+    bench.receive(PBX, callee.respond(&bye, 200, ""));
+    assert_eq!(bench.reports[0].call.reason, Some("media_timeout"));
+    bench.finish();
+}
+
+#[test]
+fn a_worker_that_gave_up() {
+    let mut bench = Bench::new();
+    bench.answered();
+    let (id, _) = ends(&bench);
+    bench.input(Input::Media { id, event: Event::Closed });
+    bench.expect(CARRIER, "BYE");
+    bench.expect(PBX, "BYE");
+    assert_eq!(bench.reports[0].call.reason, Some("internal"));
+    let mut bench = Bench::new();
+    bench.invite(CARRIER, "+14155550100", &offer());
+    let (id, _) = ends(&bench);
+    bench.input(Input::Media { id, event: Event::Closed });
+    bench.expect(CARRIER, "SIP/2.0 100");
+    bench.expect(CARRIER, "SIP/2.0 500");
+}
+
+#[test]
+fn ports_of_somebody_else_are_drawn_anew_for_the_caller() {
+    let mut bench = Bench::new();
+    bench.invite(CARRIER, "+14155550100", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    let (id, first) = ends(&bench);
+    bind_failed(&mut bench, id, first[0]);
+    bench.nothing();
+    let (_, now) = ends(&bench);
+    assert_eq!(now.len(), 3);
+    bench.receive(PBX, callee.answer(200, &answer()));
+    bench.expect(CARRIER, "SIP/2.0 200");
+    let wired = |end| bench.media.iter().any(|(_, c)| matches!(c, Command::Wire { from, .. } if *from == end));
+    assert!(wired(now[2]) && !wired(first[0]));
+}
+
+#[test]
+fn a_target_that_has_seen_bad_ports_is_asked_again() {
+    let mut bench = Bench::new();
+    bench.invite(CARRIER, "+14155550100", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let first = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    bench.receive(PBX, first.answer(180, ""));
+    bench.expect(CARRIER, "SIP/2.0 180");
+    let (id, all) = ends(&bench);
+    bind_failed(&mut bench, id, all[1]);
+    bench.expect(PBX, "CANCEL");
+    let second = bench.expect(PBX, "INVITE");
+    assert_ne!(second.port(), first.invite.port());
+    // Three times is enough: the next target's turn.
+    for _ in 0..2 {
+        let (_, all) = ends(&bench);
+        bind_failed(&mut bench, id, *all.last().unwrap());
+    }
+    bench.expect(PBX, "INVITE");
+    assert!(bench.sent.iter().any(|s| s.to == BACKUP.parse().unwrap()));
+    bench.control(Control::EndAll);
+    bench.finish();
+}
+
+#[test]
+fn a_caller_without_ports_is_refused_in_the_end() {
+    let mut bench = Bench::new();
+    bench.invite(CARRIER, "+14155550100", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let (id, all) = ends(&bench);
+    bind_failed(&mut bench, id, all[0]);
+    for _ in 0..2 {
+        let (_, all) = ends(&bench);
+        bind_failed(&mut bench, id, *all.last().unwrap());
+    }
+    bench.expect(CARRIER, "SIP/2.0 503");
+    assert_eq!(bench.reports[0].call.reason, Some("no_ports"));
+    bench.finish();
+}
+
+#[test]
+fn ports_come_back_only_when_the_worker_says_so() {
+    let mut bench = Bench::new();
+    bench.worker = false;
+    let (mut caller, callee) = bench.answered();
+    let (id, all) = ends(&bench);
+    bench.bye(&mut caller, &callee);
+    assert_eq!(bench.gateway.status(bench.now).ports_in_use, 4);
+    for (left, end) in [(2, all[0]), (2, all[0]), (0, all[1])] {
+        bench.input(Input::Media { id, event: Event::EndClosed { end, port: 0 } });
+        assert_eq!(bench.gateway.status(bench.now).ports_in_use, left);
+    }
+    bench.input(Input::Media { id, event: Event::Closed });
+    bench.input(Input::Media { id, event: Event::Closed });
+    bench.finish();
+}
+
+#[test]
+fn the_operator_ends_one_call_or_all() {
+    let mut bench = Bench::new();
+    let (caller, callee) = bench.answered();
+    let ringing = bench.invite(CARRIER, "+14155550101", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let second = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    bench.receive(PBX, second.answer(180, ""));
+    bench.expect(CARRIER, "SIP/2.0 180");
+    let calls = bench.gateway.calls(bench.now);
+    assert_eq!((calls.len(), calls[0].state, calls[1].state), (2, "ringing", "answered"));
+    bench.control(Control::Hangup { sid: "CAnone".into() });
+    bench.nothing();
+    bench.control(Control::Hangup { sid: calls[1].sid.clone() });
+    let bye = bench.expect(CARRIER, "BYE");
+    bench.receive(CARRIER, caller.respond(&bye, 200, ""));
+    let bye = bench.expect(PBX, "BYE");
+    bench.receive(PBX, callee.respond(&bye, 200, ""));
+    bench.control(Control::EndAll);
+    bench.expect(CARRIER, "SIP/2.0 503");
+    bench.receive(CARRIER, ringing.request("ACK", "", "").replace("-ACK-", "-INVITE-"));
+    let cancel = bench.expect(PBX, "CANCEL");
+    bench.receive(PBX, second.respond(&cancel, 200, ""));
+    bench.receive(PBX, second.answer(487, ""));
+    assert!(bench.reports.iter().all(|r| r.call.reason == Some("operator")));
+    bench.finish();
+}

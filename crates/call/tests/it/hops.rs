@@ -1,0 +1,105 @@
+//! Calls that come back: known by a word of the edge's own, though nothing else of the INVITE tells.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::bench::*;
+use trunkgate_call::limits::EDGES_PER_CALL;
+use trunkgate_route::{HeaderPattern, HeaderRules, Trunk};
+
+const HOPS: &str = "X-Trunkgate-Hops";
+
+fn calling(bench: &mut Bench, from: &str, number: &str, hops: &str) -> Dialing {
+    static CALLS: AtomicU32 = AtomicU32::new(1);
+    let call = CALLS.fetch_add(1, Ordering::Relaxed);
+    let dialing = Dialing { peer: from.into(), number: number.into(), call, cseq: 1, to_tag: String::new() };
+    let text = dialing.request("INVITE", &offer(), hops);
+    bench.receive(from, text);
+    bench.expect(from, "SIP/2.0 100");
+    dialing
+}
+
+fn header(words: &str) -> String {
+    format!("{HOPS}: {words}\r\n")
+}
+
+#[test]
+fn a_call_that_comes_back_the_same_way_is_482_and_one_that_was_forwarded_goes_on() {
+    let to_pbx = || Bench::with(table(usual_trunks(), vec![route(vec![to_trunk("pbx")])]));
+    let mut bench = to_pbx();
+    calling(&mut bench, CARRIER, "+14155550100", "");
+    let own = bench.expect(PBX, "INVITE").header(HOPS).to_owned();
+    assert!(own.len() == 16 && own.bytes().all(|byte| byte.is_ascii_hexdigit()), "{own}");
+    let other = "00112233aabbccdd";
+    for (words, from, number, loops) in [
+        (own.clone(), CARRIER, "+14155550100", true),
+        (format!("{other}, {own}"), CARRIER, "+14155550100", true),
+        (own.to_uppercase(), CARRIER, "+14155550100", true),
+        (own.clone(), CARRIER, "+14155550101", false),
+        (own.clone(), BACKUP, "+14155550100", false),
+        (other.to_owned(), CARRIER, "+14155550100", false),
+        (own[1..].to_owned(), CARRIER, "+14155550100", false),
+        (format!("x{own}"), CARRIER, "+14155550100", false),
+        ("\u{1F4A9},,;=\"".to_owned(), CARRIER, "+14155550100", false),
+    ] {
+        calling(&mut bench, from, number, &header(&words));
+        if loops {
+            let refused = bench.expect(from, "SIP/2.0 482");
+            assert_eq!(refused.header("Reason"), "Q.850;cause=25;text=\"loop\"");
+            assert_eq!(bench.reports.last().unwrap().call.reason, Some("loop"), "{words}");
+        } else {
+            let onward = bench.expect(PBX, "INVITE");
+            assert_eq!(onward.headers(HOPS).len(), 1, "{}", onward.text);
+            let before = onward.header(HOPS).split(',').count() - 1;
+            assert_eq!(before, usize::from(words.len() == 16), "{words}: {}", onward.text);
+        }
+        bench.nothing();
+    }
+    // Another edge of the same name has words of its own.
+    let mut another =
+        Bench::configured(table(usual_trunks(), vec![route(vec![to_trunk("pbx")])]), |config| config.seed = [8; 32]);
+    calling(&mut another, CARRIER, "+14155550100", &header(&own));
+    let onward = another.expect(PBX, "INVITE").header(HOPS).to_owned();
+    assert!(onward.starts_with(&format!("{own},")) && onward.len() == 33, "{onward}");
+}
+
+#[test]
+fn each_called_number_has_a_word_of_its_own() {
+    let mut bench = Bench::with(table(usual_trunks(), vec![route(vec![to_trunk("pbx")])]));
+    let mut words = Vec::new();
+    for number in ["+14155550100", "+14155550101", "+14155550100"] {
+        calling(&mut bench, CARRIER, number, "");
+        words.push(bench.expect(PBX, "INVITE").header(HOPS).to_owned());
+    }
+    assert!(words[0] == words[2] && words[0] != words[1], "{words:?}");
+}
+
+#[test]
+fn a_call_through_too_many_edges_is_483() {
+    let mut bench = Bench::with(table(usual_trunks(), vec![route(vec![to_trunk("pbx")])]));
+    for (edges, goes_on) in [(EDGES_PER_CALL - 1, true), (EDGES_PER_CALL, false), (2_000, false)] {
+        let words: Vec<String> = (0..edges).map(|n| format!("{n:016x}")).collect();
+        calling(&mut bench, CARRIER, "+14155550100", &header(&words.join(",")));
+        match goes_on {
+            true => assert_eq!(bench.expect(PBX, "INVITE").header(HOPS).split(',').count(), EDGES_PER_CALL),
+            false => assert_eq!(
+                bench.expect(CARRIER, "SIP/2.0 483").header("Reason"),
+                "Q.850;cause=25;text=\"too_many_hops\""
+            ),
+        }
+        bench.nothing();
+    }
+}
+
+/// A trunk that lets all X- headers pass gets no second one.
+#[test]
+fn the_header_goes_on_once() {
+    let pass = || HeaderRules { pass: Some(vec![HeaderPattern::parse("X-*").unwrap()]), ..HeaderRules::default() };
+    let trunks = ["carrier", "pbx"].into_iter().zip([CARRIER, PBX]);
+    let trunks = trunks.map(|(name, at)| Trunk { headers: pass(), ..trunk(name, &[at]) }).collect();
+    let mut bench = Bench::with(table(trunks, vec![route(vec![to_trunk("pbx")])]));
+    calling(&mut bench, CARRIER, "+14155550100", &format!("X-Other: 1\r\n{}", header("00112233aabbccdd")));
+    let onward = bench.expect(PBX, "INVITE");
+    assert_eq!((onward.headers(HOPS).len(), onward.headers("X-Other").len()), (1, 1), "{}", onward.text);
+}

@@ -1,0 +1,166 @@
+//! A side that is not heard is noticed: trace, log, metric, verdict. And what a call sounded like stands in its record.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::bench::agents::{hang_up, to_agent};
+use crate::bench::*;
+use trunkgate_call::Input;
+use trunkgate_media::{Command, DropReason, EndCounters, EndId, Event, MediaId};
+
+/// The RTP ends that were added, the caller's first.
+fn ends(bench: &Bench) -> Vec<(EndId, Arc<EndCounters>)> {
+    let of = |command: &Command| match command {
+        Command::AddEnd { end, spec } => Some((*end, spec.counters.clone())),
+        _ => None,
+    };
+    bench.media.iter().filter_map(|(_, command)| of(command)).collect()
+}
+
+fn unheard(bench: &mut Bench, end: EndId, stranger: Option<&str>) {
+    let stranger = stranger.map(|address| address.parse::<SocketAddr>().unwrap());
+    bench.input(Input::Media { id: MediaId(0), event: Event::Unheard { end, stranger } });
+}
+
+fn counted(bench: &Bench) -> BTreeMap<(String, &'static str), u64> {
+    let metrics = bench.gateway.metrics();
+    metrics.media_one_way.iter().map(|((trunk, silent), count)| ((trunk.to_string(), *silent), *count)).collect()
+}
+
+fn verdict(bench: &Bench) -> String {
+    let sid = bench.gateway.calls(bench.now)[0].sid.clone();
+    bench.gateway.trace(&sid).unwrap().verdict
+}
+
+fn traced(bench: &Bench) -> String {
+    let sid = bench.gateway.calls(bench.now)[0].sid.clone();
+    serde_json::to_string(&bench.gateway.trace(&sid).unwrap().entries).unwrap()
+}
+
+#[test]
+fn a_silent_side_is_told_with_what_was_announced_expected_and_seen() {
+    let mut bench = Bench::new();
+    let (mut caller, callee) = bench.answered();
+    let ends = ends(&bench);
+    ends[0].1.rx_packets.set(250);
+    ends[1].1.dropped[DropReason::UnexpectedSource as usize].set(251);
+    unheard(&mut bench, ends[1].0, Some("203.0.113.66:4000"));
+    let ours = callee.invite.body().lines().find_map(|line| line.strip_prefix("c=IN IP4 ")).unwrap();
+    let told = format!("{ours}:{}", callee.invite.port());
+    let story = &format!(
+        "251 packets came from elsewhere, the last from 203.0.113.66:4000 (announced 10.0.0.20:30000, expected from \
+         10.0.0.20; it was told to send to {told})"
+    );
+    assert!(traced(&bench).contains(&format!("no RTP for 5 s: {story}")), "{}", traced(&bench));
+    assert!(bench.logs.iter().any(|line| line.contains("no media from pbx") && line.contains(story)));
+    let advised = "Try: `media_from = [\"203.0.113.66/32\"]` in [trunk.pbx], if that is its media.";
+    assert!(verdict(&bench).ends_with(&format!(" No media from pbx: {story}. {advised}")), "{}", verdict(&bench));
+    // Again, after its session changed: not another call.
+    unheard(&mut bench, ends[1].0, None);
+    assert_eq!(counted(&bench), BTreeMap::from([(("pbx".to_owned(), "callee"), 1)]));
+    ends[1].1.rx_packets.set(10);
+    assert!(verdict(&bench).contains("No media at first from pbx: "), "{}", verdict(&bench));
+    bench.bye(&mut caller, &callee);
+    assert_eq!(counted(&bench).values().sum::<u64>(), 1, "not counted again at the end");
+    bench.finish();
+}
+
+#[test]
+fn the_caller_may_be_the_silent_one_and_so_may_both() {
+    let mut bench = Bench::new();
+    bench.answered();
+    let one = ends(&bench);
+    one[1].1.rx_packets.set(250);
+    unheard(&mut bench, one[0].0, None);
+    assert_eq!(counted(&bench), BTreeMap::from([(("carrier".to_owned(), "caller"), 1)]));
+    let told = verdict(&bench);
+    assert!(told.contains("No media from carrier: nothing came"), "{told}");
+    assert!(told.contains("(announced 198.51.100.7:40000, expected from 198.51.100.7; "), "{told}");
+
+    let mut bench = Bench::new();
+    bench.answered();
+    let both = ends(&bench);
+    unheard(&mut bench, both[0].0, None);
+    unheard(&mut bench, both[1].0, None);
+    assert_eq!(counted(&bench), BTreeMap::from([(("carrier".to_owned(), "both"), 1)]));
+    let story = verdict(&bench);
+    assert!(story.contains("No media from carrier") && story.contains("No media from pbx"), "{story}");
+    assert_eq!(bench.logs.iter().filter(|line| line.contains("no media from either side")).count(), 1);
+}
+
+#[test]
+fn a_caller_that_an_agent_does_not_hear_is_told() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk")]);
+    let (mut caller, own, _) = bench.talking();
+    unheard(&mut bench, own, None);
+    assert_eq!(counted(&bench), BTreeMap::from([(("carrier".to_owned(), "caller"), 1)]));
+    hang_up(&mut bench, &mut caller);
+}
+
+#[test]
+fn news_of_a_call_that_is_over_or_of_no_end_change_nothing() {
+    let mut bench = Bench::new();
+    let (mut caller, callee) = bench.answered();
+    let ends = ends(&bench);
+    unheard(&mut bench, EndId(77), None);
+    bench.bye(&mut caller, &callee);
+    unheard(&mut bench, ends[0].0, None);
+    assert_eq!(counted(&bench), BTreeMap::new());
+    bench.finish();
+}
+
+#[test]
+fn scores_round_trip_and_what_the_far_end_hears_are_shown_and_recorded() {
+    let mut bench = Bench::new();
+    let (mut caller, callee) = bench.answered();
+    let ends = ends(&bench);
+    let (heard, other) = (&ends[0].1, &ends[1].1);
+    heard.rx_packets.set(950);
+    heard.lost.set(50);
+    heard.tx_packets.set(1000);
+    heard.jitter_us.set(5000);
+    heard.rtt_us.set(80_000);
+    heard.far_reports.set(1);
+    heard.far_lost.set(200);
+    heard.far_jitter_us.set(12_000);
+    for score in [4.2, 3.5, 3.9] {
+        heard.scores.take(score);
+    }
+    // The other side is heard too shortly for a score of its own.
+    other.rx_packets.set(100);
+    let legs = bench.gateway.calls(bench.now).remove(0).legs;
+    let rtp = &legs[0].rtp;
+    assert_eq!((rtp.jitter_ms, rtp.rtt_ms), (5.0, Some(80.0)));
+    // G.711, 5 % lost, 20 + 10 + 40 ms: R = 91.3 − 15.8 = 75.5, of which MOS is 3.84.
+    assert_eq!(rtp.mos, Some(3.84));
+    let far = rtp.far.as_ref().unwrap();
+    assert_eq!((far.lost, far.jitter_ms), (200, 12.0));
+    assert!(far.mos.unwrap() < 2.7 && far.mos.unwrap() > 2.4, "20 % lost: {far:?}");
+    assert_eq!((legs[1].rtp.mos, legs[1].rtp.rtt_ms), (Some(4.4), None));
+    assert!(legs[1].rtp.far.is_none());
+    bench.bye(&mut caller, &callee);
+    let record = &bench.reports[0];
+    // (4.2 + 3.5 + 3.9 + 4.4) / 4
+    assert_eq!((record.mos_min, record.mos_avg), (Some(3.5), Some(4.0)));
+    let metrics = bench.gateway.metrics();
+    assert_eq!(metrics.call_mos.counts.iter().sum::<u64>(), 2);
+    assert!((metrics.call_mos.sum - (3.87 + 4.4)).abs() < 1e-9, "{}", metrics.call_mos.sum);
+    assert_eq!(
+        (metrics.rtp_round_trip_seconds.counts.iter().sum::<u64>(), metrics.rtp_round_trip_seconds.sum),
+        (1, 0.08)
+    );
+    bench.finish();
+}
+
+#[test]
+fn without_media_there_is_no_score() {
+    let mut bench = Bench::new();
+    let (mut caller, callee) = bench.answered();
+    assert_eq!(bench.gateway.calls(bench.now)[0].legs[0].rtp.mos, None);
+    bench.bye(&mut caller, &callee);
+    assert_eq!((bench.reports[0].mos_min, bench.reports[0].mos_avg), (None, None));
+    bench.finish();
+}

@@ -1,0 +1,168 @@
+//! 3xx of a target: where it sends us, how often, and where it may not.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
+
+use crate::bench::*;
+use trunkgate_route::{Pattern, TargetSpec, Trunk};
+
+/// A call that the PBX has got, with a backup trunk that no route names.
+fn called(connect: Vec<TargetSpec>) -> (Bench, Dialing, Dialed) {
+    let mut bench = Bench::with(table(usual_trunks(), vec![route(connect)]));
+    let caller = bench.invite(CARRIER, "+14155550100", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let pbx = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    (bench, caller, pbx)
+}
+
+/// A 302 with these Contacts.
+fn moved(bench: &mut Bench, callee: &Dialed, contacts: &str) {
+    let text = callee.answer(302, "").replace(&format!("Contact: <sip:bob@{}>", callee.peer), contacts);
+    bench.receive(&callee.peer, text.replace("\r\n\r\n\r\n", "\r\n\r\n"));
+    bench.expect(&callee.peer, "ACK");
+}
+
+fn answered(mut bench: Bench, mut caller: Dialing, callee: &Dialed) {
+    bench.receive(&callee.peer, callee.answer(200, &answer()));
+    bench.expect(&callee.peer, "ACK");
+    caller.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
+    bench.receive(CARRIER, caller.request("ACK", "", ""));
+    bench.bye(&mut caller, callee);
+    bench.finish();
+}
+
+#[test]
+fn rfc3261_8_1_3_4_the_contact_becomes_the_request_uri() {
+    let (mut bench, caller, pbx) = called(vec![to_trunk("pbx")]);
+    moved(&mut bench, &pbx, &format!("Contact: \"Mobile\" <sip:+14155550111@{BACKUP};user=phone>"));
+    let invite = bench.expect(BACKUP, "INVITE");
+    assert!(invite.first_line().starts_with(&format!("INVITE sip:+14155550111@{BACKUP};user=phone SIP/2.0")));
+    let backup = Dialed::new(BACKUP, invite);
+    let legs = bench.gateway.calls(bench.now).remove(0).legs;
+    assert_eq!((legs[1].reason, legs[1].ended_by), (Some("transferred"), Some("far_end")));
+    answered(bench, caller, &backup);
+}
+
+#[test]
+fn contacts_are_tried_in_the_order_of_their_q() {
+    let (mut bench, caller, pbx) = called(vec![to_trunk("pbx")]);
+    let contact = |user: &str, peer: &str, q: &str| format!("<sip:{user}@{peer}>{q}");
+    let contacts = [contact("1", BACKUP, ";q=0.2"), contact("2", PBX, ""), contact("3", BACKUP, ";q=0.9")].join(", ");
+    moved(&mut bench, &pbx, &format!("Contact: {contacts}"));
+    for (user, peer) in [("2", PBX), ("3", BACKUP)] {
+        let asked = Dialed::new(peer, bench.expect(peer, &format!("INVITE sip:{user}@")));
+        bench.receive(peer, asked.answer(480, ""));
+        bench.expect(peer, "ACK");
+    }
+    let last = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE sip:1@"));
+    answered(bench, caller, &last);
+}
+
+#[test]
+fn a_refusal_where_it_was_sent_ends_the_search_as_any_does() {
+    let (mut bench, _, pbx) = called(vec![to_trunk("pbx")]);
+    moved(&mut bench, &pbx, &format!("Contact: <sip:1@{BACKUP}>, <sip:2@{BACKUP}>"));
+    let backup = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE"));
+    bench.receive(BACKUP, backup.answer(404, ""));
+    bench.expect(BACKUP, "ACK");
+    bench.expect(CARRIER, "SIP/2.0 404");
+    bench.finish();
+}
+
+#[test]
+fn nobody_has_the_edge_call_whom_it_likes() {
+    // Not a trunk's peer, another scheme, nothing at all, itself, a number that the trunk does not get.
+    for (contact, seen) in [
+        ("Contact: <sip:+14155550111@192.0.2.66>".to_owned(), 500),
+        ("Contact: <sip:+14155550111@elsewhere.example>".to_owned(), 500),
+        ("Contact: <tel:+14155550111>".to_owned(), 500),
+        ("X-None: 1".to_owned(), 500),
+        (format!("Contact: <sip:+14155550100@{PBX}>"), 500),
+        (format!("Contact: <sip:+881612345678@{BACKUP}>"), 403),
+    ] {
+        let mut trunks = usual_trunks();
+        trunks[2] = Trunk { deny: vec![Pattern::parse("+881*").unwrap()], ..trunks[2].clone() };
+        let mut bench = Bench::with(table(trunks, vec![route(vec![to_trunk("pbx")])]));
+        bench.invite(CARRIER, "+14155550100", &offer());
+        bench.expect(CARRIER, "SIP/2.0 100");
+        let pbx = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+        moved(&mut bench, &pbx, &contact);
+        assert_eq!(bench.next(CARRIER).code(), seen, "{contact}");
+        bench.nothing();
+        bench.finish();
+    }
+}
+
+#[test]
+fn who_is_not_followed_is_a_failed_target() {
+    let (mut bench, caller, pbx) = called(vec![to_trunk("pbx"), to_trunk("backup")]);
+    moved(&mut bench, &pbx, "Contact: <sip:x@192.0.2.66>");
+    let backup = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE sip:+14155550100@"));
+    answered(bench, caller, &backup);
+}
+
+#[test]
+fn five_are_followed_and_no_circle() {
+    let (mut bench, _, mut asked) = called(vec![to_trunk("pbx")]);
+    let trunks = [BACKUP, PBX];
+    for n in 0..5 {
+        let peer = trunks[n % 2];
+        // The first way back is known, and not gone again.
+        moved(&mut bench, &asked, &format!("Contact: <sip:+14155550100@{PBX}>, <sip:{n}@{peer}>"));
+        asked = Dialed::new(peer, bench.expect(peer, &format!("INVITE sip:{n}@")));
+        bench.nothing();
+    }
+    moved(&mut bench, &asked, &format!("Contact: <sip:6@{BACKUP}>"));
+    bench.expect(CARRIER, "SIP/2.0 500");
+    bench.finish();
+}
+
+#[test]
+fn one_of_those_that_ring_at_once_may_be_elsewhere() {
+    let both = TargetSpec::RingAll(vec![to_trunk("pbx"), to_trunk("backup")]);
+    let (mut bench, caller, pbx) = called(vec![both]);
+    let backup = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE"));
+    bench.receive(BACKUP, backup.answer(180, ""));
+    bench.expect(CARRIER, "SIP/2.0 180");
+    moved(&mut bench, &pbx, &format!("Contact: <sip:2000@{PBX}>"));
+    let other = Dialed::new(PBX, bench.expect(PBX, "INVITE sip:2000@"));
+    bench.nothing();
+    bench.receive(PBX, other.answer(200, &answer()));
+    bench.expect(PBX, "ACK");
+    let cancel = bench.expect(BACKUP, "CANCEL");
+    bench.receive(BACKUP, backup.respond(&cancel, 200, ""));
+    bench.receive(BACKUP, backup.answer(487, ""));
+    bench.expect(BACKUP, "ACK");
+    let to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
+    let mut caller = Dialing { to_tag, ..caller };
+    bench.receive(CARRIER, caller.request("ACK", "", ""));
+    bench.bye(&mut caller, &other);
+    bench.finish();
+}
+
+#[test]
+fn nobody_sends_a_call_back_into_the_edge() {
+    // A PBX on our own machine, whose host is ours, too.
+    let beside = format!("{LOCAL}:5080");
+    let trunks = vec![trunk("carrier", &[CARRIER]), trunk("pbx", &[&beside])];
+    let mut bench = Bench::with(table(trunks, vec![route(vec![to_trunk("pbx")])]));
+    let caller = bench.invite(CARRIER, "+14155550100", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let pbx = Dialed::new(&beside, bench.expect(&beside, "INVITE"));
+    moved(&mut bench, &pbx, &format!("Contact: <sip:1@{LOCAL}:5060;transport=udp>, <sip:2@{LOCAL}:5082>"));
+    let next = Dialed::new(&format!("{LOCAL}:5082"), bench.expect(&format!("{LOCAL}:5082"), "INVITE sip:2@"));
+    answered(bench, caller, &next);
+}
+
+#[test]
+fn a_trunk_s_problem_shows_nobody_s_whole_number() {
+    let (mut bench, _, pbx) = called(vec![to_trunk("pbx")]);
+    moved(&mut bench, &pbx, &format!("Contact: <sip:+14155550111@{BACKUP}>"));
+    let backup = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE"));
+    bench.receive(BACKUP, backup.answer(480, ""));
+    bench.expect(BACKUP, "ACK");
+    bench.expect(CARRIER, "SIP/2.0 480");
+    let status = bench.gateway.status(bench.now);
+    let trunk = status.trunks.iter().find(|trunk| trunk.name == "backup").unwrap();
+    let problem = trunk.last_problem.as_deref().unwrap();
+    assert!(problem.contains("+1415****111@") && !problem.contains("5550111"), "{problem}");
+}

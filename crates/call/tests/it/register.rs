@@ -1,0 +1,324 @@
+//! Our registrations with a trunk, in virtual time.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::bench::*;
+use trunkgate_call::{Control, Input};
+use trunkgate_route::locate::Server;
+use trunkgate_route::{Credentials, Destination, Register, Table, Transport as RouteTransport, Trunk};
+
+/// The registrar's addresses.
+const FIRST: &str = "198.51.100.7:5060";
+const SECOND: &str = "198.51.100.8:5060";
+
+fn register(host: &str) -> Register {
+    let (transport, is_fixed) = (RouteTransport::Udp, false);
+    Register {
+        uri: format!("sip:{host}"),
+        registrar: Destination { host: host.into(), port: None, transport, is_fixed },
+        user: "acme".into(),
+        expires: Duration::from_secs(600),
+    }
+}
+
+fn registering(register: Register) -> Arc<Table> {
+    let credentials = Credentials { username: "acme".into(), password: "secret".into(), realm: None };
+    let carrier = Trunk { register: Some(register), auth: Some(credentials), ..trunk("carrier", &[FIRST]) };
+    table(vec![carrier, trunk("pbx", &[PBX])], vec![route(vec![to_trunk("pbx")])])
+}
+
+/// A bench at whose start one REGISTER goes out.
+fn begun() -> (Bench, Sent) {
+    let mut bench = Bench::with(registering(register("198.51.100.7")));
+    bench.pass(Duration::ZERO);
+    let request = bench.expect(FIRST, "REGISTER");
+    bench.nothing();
+    (bench, request)
+}
+
+/// The registrar's answer.
+fn answer(bench: &mut Bench, request: &Sent, code: u16, lines: &str) {
+    let text = Dialed::new(&request.to.to_string(), request.clone()).answer_with(code, lines);
+    let text = if lines.contains("Contact") { text.replace("Contact: <sip:bob", "X: <sip:bob") } else { text };
+    bench.receive(&request.to.to_string(), text);
+}
+
+fn granted(request: &Sent, seconds: u32) -> String {
+    format!("Contact: {};expires={seconds}\r\n", request.header("Contact"))
+}
+
+fn state(bench: &Bench) -> (&'static str, Option<String>) {
+    let view = bench.gateway.status(bench.now).trunks[0].registration.clone().unwrap();
+    (view.state, view.last_problem)
+}
+
+fn silent_for(bench: &mut Bench, time: Duration) {
+    bench.pass(time);
+    bench.nothing();
+}
+
+const A_SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn rfc3261_10_2_a_registration_is_refreshed_at_half_its_time_and_taken_back() {
+    let (mut bench, first) = begun();
+    assert_eq!(first.first_line(), "REGISTER sip:198.51.100.7 SIP/2.0");
+    assert_eq!(first.header("To"), "<sip:acme@198.51.100.7>");
+    assert!(first.header("From").starts_with("<sip:acme@198.51.100.7>;tag="));
+    assert_eq!(first.header("Contact"), "<sip:acme@203.0.113.10:5060>");
+    assert_eq!((first.header("Expires"), first.header("CSeq")), ("600", "1 REGISTER"));
+    assert_eq!(state(&bench).0, "trying");
+    answer(&mut bench, &first, 401, "WWW-Authenticate: Digest realm=\"c\", nonce=\"n\", qop=\"auth\"\r\n");
+    let again = bench.expect(FIRST, "REGISTER");
+    assert!(again.header("Authorization").contains("uri=\"sip:198.51.100.7\""));
+    assert_eq!(again.header("CSeq"), "2 REGISTER");
+    answer(&mut bench, &again, 200, &granted(&first, 120));
+    assert_eq!(state(&bench), ("registered", None));
+    assert!(bench.logs.iter().any(|line| line == "trunk carrier: registered with 198.51.100.7:5060 for 120 s"));
+    assert!(bench.gateway.metrics().registration_ends.contains_key("carrier"));
+    silent_for(&mut bench, 59 * A_SECOND);
+    bench.pass(A_SECOND);
+    let refresh = bench.expect(FIRST, "REGISTER");
+    assert_eq!(refresh.header("Call-ID"), first.header("Call-ID"));
+    assert_eq!(refresh.header("CSeq"), "3 REGISTER");
+    assert!(refresh.header("Authorization").ends_with("nc=00000002"), "without being asked");
+    answer(&mut bench, &refresh, 200, "Expires: 600\r\n");
+    silent_for(&mut bench, 299 * A_SECOND);
+    bench.control(Control::Unregister);
+    let last = bench.expect(FIRST, "REGISTER");
+    assert_eq!((last.header("Expires"), last.header("CSeq")), ("0", "4 REGISTER"));
+    assert_eq!(bench.gateway.leaving_registrations(), 1);
+    answer(&mut bench, &last, 200, "");
+    assert_eq!(bench.gateway.leaving_registrations(), 0);
+    assert!(bench.gateway.metrics().registration_ends.is_empty());
+    bench.finish();
+}
+
+#[test]
+fn rfc3261_10_2_8_a_brief_interval_is_made_longer() {
+    let (mut bench, first) = begun();
+    answer(&mut bench, &first, 423, "Min-Expires: 1800\r\n");
+    let longer = bench.expect(FIRST, "REGISTER");
+    assert_eq!(longer.header("Expires"), "1800");
+    answer(&mut bench, &longer, 423, "Min-Expires: 1800\r\n");
+    bench.nothing();
+    assert_eq!(state(&bench), ("failed", Some("423 without a usable Min-Expires".into())));
+}
+
+#[test]
+fn rfc5626_4_5_pauses_grow_and_have_an_end() {
+    let (mut bench, mut request) = begun();
+    let mut pauses = Vec::new();
+    for _ in 0..9 {
+        answer(&mut bench, &request, 503, "");
+        bench.nothing();
+        let before = bench.now;
+        while bench.sent.is_empty() {
+            bench.pass(A_SECOND);
+        }
+        pauses.push((bench.now - before).as_secs());
+        request = bench.expect(FIRST, "REGISTER");
+        bench.sent.clear();
+    }
+    let mut longest = 30;
+    for pause in &pauses {
+        assert!((longest / 2..=longest + 1).contains(pause), "{pauses:?}");
+        longest = (2 * longest).min(1_800);
+    }
+    assert_eq!(state(&bench), ("failed", Some("503 to REGISTER".into())));
+    answer(&mut bench, &request, 503, "Retry-After: 1700\r\n");
+    silent_for(&mut bench, 1_699 * A_SECOND);
+}
+
+#[test]
+fn a_silent_or_unwilling_address_leads_to_the_next() {
+    let mut bench = Bench::with(registering(register("registrar.example")));
+    bench.pass(Duration::ZERO);
+    let (query, host) = bench.resolves.pop().unwrap();
+    assert_eq!(host, "registrar.example");
+    let server = |priority, address: &str| {
+        let address: std::net::SocketAddr = address.parse().unwrap();
+        let transport = RouteTransport::Udp;
+        Server { transport, port: 5060, tier: 0, priority, weight: 0, addresses: vec![address.ip()] }
+    };
+    let servers = vec![server(1, FIRST), server(2, SECOND)];
+    bench.input(Input::Resolved { query, servers: servers.clone() });
+    bench.expect(FIRST, "REGISTER sip:registrar.example");
+    bench.pass(Duration::from_millis(4_000));
+    bench.sent.retain(|sent| sent.to == SECOND.parse().unwrap());
+    let second = bench.expect(SECOND, "REGISTER");
+    assert_eq!(second.header("To"), "<sip:acme@registrar.example>");
+    answer(&mut bench, &second, 200, &granted(&second, 600));
+    bench.sent.clear();
+    // The refresh goes where the binding is.
+    bench.pass(300 * A_SECOND);
+    bench.sent.clear();
+    let (query, _) = bench.resolves.pop().unwrap();
+    bench.input(Input::Resolved { query, servers });
+    let refresh = bench.expect(SECOND, "REGISTER");
+    answer(&mut bench, &refresh, 200, &granted(&refresh, 600));
+    // A call from there is the trunk's, though no peer of it has this address.
+    bench.invite(SECOND, "+14155550100", &offer());
+    bench.expect(SECOND, "SIP/2.0 100");
+    bench.expect(PBX, "INVITE");
+}
+
+#[test]
+fn a_name_that_is_not_found_is_asked_for_again() {
+    let mut bench = Bench::with(registering(register("registrar.example")));
+    bench.pass(Duration::ZERO);
+    let (query, _) = bench.resolves.pop().unwrap();
+    bench.input(Input::Resolved { query, servers: vec![] });
+    assert_eq!(state(&bench), ("failed", Some("its name is not found".into())));
+    let ends = bench.gateway.metrics().registration_ends.get("carrier").copied();
+    assert_eq!(ends, Some(SystemTime::UNIX_EPOCH), "an alert finds it, though it never was registered");
+    bench.pass(31 * A_SECOND);
+    let (unanswered, _) = bench.resolves.pop().unwrap();
+    bench.pass(5 * A_SECOND);
+    bench.input(Input::Resolved { query: unanswered, servers: vec![] });
+    assert_eq!(state(&bench).0, "failed");
+}
+
+#[test]
+fn a_call_to_the_name_that_we_are_registered_by_is_for_whom_to_names() {
+    let (mut bench, first) = begun();
+    answer(&mut bench, &first, 200, &granted(&first, 600));
+    let caller = Dialing { peer: FIRST.into(), number: "acme".into(), call: 5, cseq: 1, to_tag: String::new() };
+    let invite = caller.request("INVITE", &offer(), "").replace("To: <sip:acme@", "To: <sip:+14155550100@");
+    bench.receive(FIRST, invite);
+    bench.expect(FIRST, "SIP/2.0 100");
+    assert!(bench.expect(PBX, "INVITE").first_line().starts_with("INVITE sip:+14155550100@"));
+}
+
+#[test]
+fn a_reload_takes_an_old_registration_back_and_makes_the_new_one() {
+    let (mut bench, first) = begun();
+    answer(&mut bench, &first, 200, &granted(&first, 600));
+    bench.input(Input::Table(registering(register("198.51.100.7"))));
+    bench.pass(Duration::ZERO);
+    bench.nothing();
+    bench.input(Input::Table(registering(Register { user: "other".into(), ..register("198.51.100.7") })));
+    bench.pass(Duration::ZERO);
+    let (back, new) = (bench.expect(FIRST, "REGISTER"), bench.expect(FIRST, "REGISTER"));
+    assert_eq!((back.header("Expires"), back.header("To")), ("0", "<sip:acme@198.51.100.7>"));
+    assert_eq!((new.header("Expires"), new.header("To")), ("600", "<sip:other@198.51.100.7>"));
+    answer(&mut bench, &back, 200, "");
+    answer(&mut bench, &new, 200, &granted(&new, 600));
+    bench.input(Input::Table(table(usual_trunks(), vec![])));
+    let gone = bench.expect(FIRST, "REGISTER");
+    assert_eq!((gone.header("Expires"), gone.header("To")), ("0", "<sip:other@198.51.100.7>"));
+    bench.pass(40 * A_SECOND);
+    bench.sent.clear();
+    bench.finish();
+}
+
+#[test]
+fn a_changed_address_is_told_at_once() {
+    let (mut bench, first) = begun();
+    answer(&mut bench, &first, 200, &granted(&first, 600));
+    let mut addressing = addressing();
+    bench.input(Input::Addressing(addressing.clone()));
+    bench.pass(Duration::ZERO);
+    bench.nothing();
+    addressing.public_addresses = vec!["203.0.113.99".parse().unwrap()];
+    bench.input(Input::Addressing(addressing));
+    bench.pass(Duration::ZERO);
+    assert_eq!(bench.expect(FIRST, "REGISTER").header("Contact"), "<sip:acme@203.0.113.99:5060>");
+}
+
+#[test]
+fn a_lost_connection_to_the_registrar_is_made_anew() {
+    let destination =
+        Destination { transport: RouteTransport::Tcp, is_fixed: true, ..register("198.51.100.7").registrar };
+    let mut bench = Bench::with(registering(Register { registrar: destination, ..register("198.51.100.7") }));
+    bench.pass(Duration::ZERO);
+    let first = bench.expect(FIRST, "REGISTER");
+    let text = Dialed::new(FIRST, first.clone()).answer_with(200, "Expires: 600\r\n");
+    bench.input(Input::Received { flow: tcp(FIRST, 4), bytes: text.into() });
+    assert_eq!(state(&bench).0, "registered");
+    bench.input(Input::Disconnected { flow: tcp(FIRST, 4), made_for: None, cause: None, was_up: false });
+    bench.pass(A_SECOND);
+    bench.expect(FIRST, "REGISTER");
+}
+
+#[test]
+fn a_password_that_was_mended_is_tried_at_once() {
+    let (mut bench, first) = begun();
+    let challenge = "WWW-Authenticate: Digest realm=\"c\", nonce=\"n\", qop=\"auth\"\r\n";
+    answer(&mut bench, &first, 401, challenge);
+    let again = bench.expect(FIRST, "REGISTER");
+    answer(&mut bench, &again, 401, &challenge.replace("\"n\"", "\"m\""));
+    let problem = "401 to REGISTER: user or password of the trunk's `auth` is wrong";
+    assert_eq!(state(&bench), ("failed", Some(problem.to_owned())));
+    let with = |password: &str| {
+        let credentials = Credentials { username: "acme".into(), password: password.into(), realm: None };
+        let carrier =
+            Trunk { register: Some(register("198.51.100.7")), auth: Some(credentials), ..trunk("carrier", &[FIRST]) };
+        table(vec![carrier, trunk("pbx", &[PBX])], vec![route(vec![to_trunk("pbx")])])
+    };
+    bench.input(Input::Table(with("secret")));
+    silent_for(&mut bench, A_SECOND);
+    bench.input(Input::Table(with("mended")));
+    bench.pass(Duration::ZERO);
+    let third = bench.expect(FIRST, "REGISTER");
+    answer(&mut bench, &third, 401, challenge);
+    let shown = bench.expect(FIRST, "REGISTER");
+    answer(&mut bench, &shown, 200, &granted(&third, 600));
+    assert_eq!(state(&bench), ("registered", None));
+    // While it holds, another password is shown at once, too.
+    bench.input(Input::Table(with("newer")));
+    bench.pass(Duration::ZERO);
+    bench.expect(FIRST, "REGISTER");
+}
+
+/// A registrar at an address that no trunk names, and that asks for credentials each time.
+#[test]
+fn a_binding_is_taken_back_at_a_registrar_that_no_trunk_names_any_more() {
+    for trunk_goes in [false, true] {
+        let mut bench = begun_elsewhere();
+        if trunk_goes {
+            bench.input(Input::Table(table(vec![trunk("pbx", &[PBX])], vec![route(vec![to_trunk("pbx")])])));
+        } else {
+            bench.control(Control::Unregister);
+        }
+        let last = bench.expect(SECOND, "REGISTER");
+        assert_eq!(last.header("Expires"), "0");
+        // Nothing but the answer is taken from there, where it is nobody's else.
+        let invite =
+            Dialing { peer: SECOND.into(), number: "+14155550100".into(), call: 7, cseq: 1, to_tag: String::new() };
+        bench.receive(SECOND, invite.request("INVITE", &offer(), ""));
+        bench.nothing();
+        answer(
+            &mut bench,
+            &last,
+            401,
+            "WWW-Authenticate: Digest realm=\"c\", nonce=\"other\", stale=true, qop=\"auth\"\r\n",
+        );
+        let again = bench.expect(SECOND, "REGISTER");
+        assert!(again.header("Authorization").contains("nonce=\"other\""), "{}", again.text);
+        assert_eq!((again.header("Expires"), bench.gateway.leaving_registrations()), ("0", 1));
+        answer(&mut bench, &again, 200, "");
+        assert_eq!(bench.gateway.leaving_registrations(), 0);
+        let unknown = |bench: &Bench| bench.gateway.unknown_sources(bench.now).map_or(0, |unknown| unknown.messages);
+        assert_eq!(unknown(&bench), 1, "the INVITE");
+        // It is over: who is there is a stranger.
+        answer(&mut bench, &again, 200, "");
+        assert_eq!(unknown(&bench), 2);
+        bench.finish();
+    }
+}
+
+/// Registered at a registrar that is no peer.
+fn begun_elsewhere() -> Bench {
+    let mut bench = Bench::with(registering(register("198.51.100.8")));
+    bench.pass(Duration::ZERO);
+    let first = bench.expect(SECOND, "REGISTER");
+    answer(&mut bench, &first, 401, "WWW-Authenticate: Digest realm=\"c\", nonce=\"n\", qop=\"auth\"\r\n");
+    let again = bench.expect(SECOND, "REGISTER");
+    answer(&mut bench, &again, 200, &granted(&first, 120));
+    assert_eq!(state(&bench), ("registered", None));
+    bench
+}

@@ -1,0 +1,150 @@
+//! RTP bleed (a stranger draws a call's media to himself) and RTP inject (a stranger's packets reach a far side), for
+//! both sides, before and after the latch, by RTP and RTCP: 0 packets each. Classes: AST-2017-005, CVE-2017-14099,
+//! CVE-2017-14114, CVE-2025-53399.
+
+use crate::support::*;
+use proptest::prelude::*;
+use trunkgate_media::{DropReason, Event, RemoteSpec};
+
+/// (end, its own RTP and RTCP address, the other end, its RTP and RTCP address)
+const SIDES: [(trunkgate_media::EndId, [&str; 2], trunkgate_media::EndId, [&str; 2]); 2] =
+    [(A, [A_RTP, A_RTCP], B, [B_RTP, B_RTCP]), (B, [B_RTP, B_RTCP], A, [A_RTP, A_RTCP])];
+
+#[test]
+fn nothing_of_a_stranger_reaches_anybody() {
+    for (end, own, other, far) in SIDES {
+        for latched in [false, true] {
+            let mut bench = Bench::connected();
+            if latched {
+                bench.rtp(end, own[0], 1).unwrap();
+                bench.rtcp(end, own[1]).unwrap();
+                bench.rtp(other, far[0], 1).unwrap();
+                bench.rtcp(other, far[1]).unwrap();
+            }
+            bench.events();
+            for n in 0..1000 {
+                assert_eq!(bench.rtp(end, STRANGER, n), None, "inject, latched: {latched}");
+                assert_eq!(bench.rtcp(end, STRANGER), None, "inject, latched: {latched}");
+            }
+            assert_eq!(bench.dropped(end, DropReason::UnexpectedSource), 2000);
+            assert_eq!(bench.counters[usize::from(other.0)].tx_packets.get(), u64::from(latched));
+            assert_eq!(bench.events(), []);
+        }
+    }
+}
+
+#[test]
+fn nothing_is_drawn_to_a_stranger() {
+    for (end, own, other, far) in SIDES {
+        for latched in [false, true] {
+            let mut bench = Bench::connected();
+            if latched {
+                bench.rtp(end, own[0], 1).unwrap();
+                bench.rtcp(end, own[1]).unwrap();
+            }
+            for n in 0..100 {
+                bench.rtp(end, STRANGER, n);
+                bench.rtcp(end, STRANGER);
+                assert_eq!(bench.rtp(other, far[0], n), Some(addr(own[0])), "bleed, latched: {latched}");
+                assert_eq!(bench.rtcp(other, far[1]), Some(addr(own[1])), "bleed, latched: {latched}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stranger_that_is_first_wins_nothing() {
+    let mut bench = Bench::unconnected();
+    // Before the far side is known.
+    assert_eq!(bench.rtp(A, STRANGER, 1), None);
+    assert_eq!(bench.rtp(A, A_RTP, 1), None);
+    assert_eq!(bench.dropped(A, DropReason::UnexpectedSource), 2);
+    bench.set_remote(A, remote(A_RTP));
+    bench.set_remote(B, remote(B_RTP));
+    bench.wire(A, B);
+    assert_eq!(bench.rtp(A, STRANGER, 2), None);
+    assert_eq!(bench.rtp(A, A_RTP, 2), Some(addr(B_RTP)));
+    assert_eq!(bench.events(), [Event::Latched { end: A, source: addr(A_RTP) }]);
+}
+
+#[test]
+fn relayed_rtcp_tells_nobody_s_name_or_address() {
+    let mut bench = Bench::connected();
+    let mut compound = rtcp();
+    compound.extend([0x81, 202, 0, 6, 0, 0, 0, 7, 1, 14]);
+    compound.extend(b"alice@10.0.0.5\0\0\0\0");
+    let (_, passed) = bench.feed(A, true, A_RTCP, &compound).unwrap();
+    assert_eq!((passed.len(), &passed[..18]), (compound.len(), &compound[..18]));
+    assert!(!passed.windows(4).any(|four| four == b"10.0" || four == b"alic"), "{passed:?}");
+    compound[17] = 90;
+    assert_eq!(bench.feed(A, true, A_RTCP, &compound), None, "a text that does not fit");
+}
+
+#[test]
+fn once_locked_other_ports_of_the_same_address_count_no_more() {
+    let mut bench = Bench::connected();
+    assert!(bench.rtp(A, "192.0.2.1:61000", 1).is_some());
+    assert_eq!(bench.rtp(A, A_RTP, 2), None);
+    assert_eq!(bench.rtp(B, B_RTP, 1), Some(addr("192.0.2.1:61000")));
+    assert_eq!(bench.counters[0].latched.get(), 1);
+}
+
+#[test]
+fn a_renegotiation_opens_the_latch_only_with_a_new_version() {
+    let mut bench = Bench::connected();
+    bench.rtp(A, "192.0.2.1:61000", 1);
+    bench.set_remote(A, RemoteSpec { relatch: false, ..remote(A_RTP) });
+    assert_eq!(bench.rtp(A, "192.0.2.1:62000", 2), None);
+    bench.set_remote(A, remote(A_RTP));
+    assert_eq!(bench.counters[0].latched.get(), 0);
+    assert_eq!(bench.rtp(A, STRANGER, 3), None);
+    assert!(bench.rtp(A, "192.0.2.1:62000", 4).is_some());
+    assert_eq!(bench.rtp(A, "192.0.2.1:61000", 5), None);
+    let latched = |port| Event::Latched { end: A, source: addr(&format!("192.0.2.1:{port}")) };
+    assert_eq!(bench.events(), [latched(61000), latched(62000)]);
+}
+
+#[test]
+fn garbage_from_an_expected_address_locks_nothing() {
+    let mut bench = Bench::connected();
+    for garbage in [&b""[..], b"x", &[0x80; 11], &[0; 40], &rtcp()] {
+        assert_eq!(bench.feed(A, false, "192.0.2.1:1", garbage), None);
+    }
+    assert_eq!(bench.feed(A, true, "192.0.2.1:1", &rtp(1)), None);
+    assert_eq!(bench.dropped(A, DropReason::NotRtp), 6);
+    assert_eq!(bench.events(), []);
+    assert!(bench.rtp(A, A_RTP, 1).is_some());
+    assert!(bench.rtcp(A, A_RTCP).is_some());
+}
+
+#[test]
+fn further_networks_are_expected_and_mapped_addresses_are_the_same() {
+    let mut bench = Bench::connected();
+    let network = vec!["203.0.113.0/28".parse().unwrap()];
+    bench.set_remote(A, RemoteSpec { expected_networks: network, ..remote(A_RTP) });
+    assert_eq!(bench.rtp(A, STRANGER, 1), None);
+    assert!(bench.rtp(A, "[::ffff:203.0.113.5]:9", 1).is_some());
+    assert_eq!(bench.rtp(B, B_RTP, 1), Some(addr("203.0.113.5:9")));
+}
+
+proptest! {
+    #[test]
+    fn packets_leave_only_for_agreed_or_latched_addresses(
+        steps in proptest::collection::vec((0u16..2, any::<bool>(), 0usize..7, any::<bool>()), 1..200),
+    ) {
+        let sources = [A_RTP, A_RTCP, B_RTP, B_RTCP, STRANGER, "192.0.2.1:9", "198.51.100.1:9"];
+        let mut bench = Bench::connected();
+        for (n, (end, is_rtcp, source, reopen)) in steps.into_iter().enumerate() {
+            let end = trunkgate_media::EndId(end);
+            if reopen {
+                bench.set_remote(end, remote(if end == A { A_RTP } else { B_RTP }));
+            }
+            let bytes = if is_rtcp { rtcp() } else { rtp(n as u16) };
+            if let Some((transmit, _)) = bench.feed(end, is_rtcp, sources[source], &bytes) {
+                let ip = addr(if transmit.via == A { A_RTP } else { B_RTP }).ip();
+                prop_assert_eq!(transmit.to.ip(), ip);
+                prop_assert_ne!(sources[source], STRANGER);
+            }
+        }
+    }
+}

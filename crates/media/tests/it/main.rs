@@ -1,0 +1,23 @@
+//! Integration tests of this crate, one binary: a file each subject.
+
+mod agents;
+mod attacks;
+mod coded_agents;
+mod dtmf;
+mod hold;
+mod jitter;
+mod libopus;
+mod liveness;
+mod lossy;
+mod one_port;
+mod presses;
+mod relay;
+mod reports;
+mod srtp;
+mod srtp_legs;
+mod support;
+mod taps;
+mod tones;
+mod transcoded_legs;
+mod transcoding;
+mod wide;

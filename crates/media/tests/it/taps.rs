@@ -1,0 +1,177 @@
+//! Listeners: they hear both directions as they are on the wire, and the wire does not know.
+
+use crate::support::*;
+use serde_json::Value;
+use trunkgate_media::agent::{Settings, TrackSet};
+use trunkgate_media::codec::g711::alaw_to_ulaw;
+use trunkgate_media::rtp::Rtp;
+use trunkgate_media::{AgentInput, Coding, Command, EndId, Event, Sound, TapSpec, WireSpec};
+
+const SCRIBE: EndId = EndId(7);
+const OTHER: EndId = EndId(8);
+
+fn listener() -> Settings {
+    Settings { stream_sid: "MZ1".into(), talks: false, tracks: TrackSet::Both, ..Settings::default() }
+}
+
+fn tap(bench: &mut Bench, listener_end: EndId, coding: Coding) {
+    bench.add_agent(listener_end, listener());
+    bench.agent(listener_end, AgentInput::Opened);
+    let payload = if coding == Coding::Pcma { 8 } else { 0 };
+    bench.command(Command::Tap { of: A, listener: listener_end, audio: TapSpec::both(payload, coding) });
+}
+
+fn packet(payload_type: u8, n: u16, code: u8) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Rtp { payload_type, ..header(n) }.build(&[code; 160], &mut bytes);
+    bytes
+}
+
+/// The codes of a track's frames, one each.
+fn track(messages: &[Value], name: &str) -> Vec<u8> {
+    let media = messages.iter().filter(|message| message["media"]["track"] == name);
+    media.map(|message| audio(message)[0]).collect()
+}
+
+#[test]
+fn both_tracks_equal_the_wire_and_the_wire_is_unchanged() {
+    let (mut bench, mut plain) = (Bench::connected(), Bench::connected());
+    tap(&mut bench, SCRIBE, Coding::Pcmu);
+    for n in 0..50u16 {
+        for (end, source, code) in [(A, A_RTP, n as u8), (B, B_RTP, 100 + n as u8)] {
+            let mut bytes = packet(0, n, code);
+            bytes[1] |= u8::from(n == 30) << 7;
+            let expected = plain.feed(end, false, source, &bytes);
+            assert!(expected.is_some());
+            assert_eq!(bench.feed(end, false, source, &bytes), expected);
+        }
+        assert_eq!(bench.run(20), []);
+        plain.run(20);
+    }
+    let messages = bench.written(SCRIBE);
+    assert_eq!(track(&messages, "inbound"), (0..50).collect::<Vec<u8>>());
+    assert_eq!(track(&messages, "outbound"), (100..150).collect::<Vec<u8>>());
+    assert_eq!(bench.counters[0].tx_packets.get(), plain.counters[0].tx_packets.get());
+}
+
+#[test]
+fn it_hears_before_anybody_answers_and_whoever_feeds_the_end() {
+    let mut bench = Bench::unconnected();
+    bench.set_remote(A, remote(A_RTP));
+    tap(&mut bench, SCRIBE, Coding::Pcmu);
+    bench.command(Command::AddPlayer { end: OTHER, sound: Sound::Once(vec![66; 160 * 10].into()) });
+    bench.command(Command::Wire { from: OTHER, to: A, wire: ULAW.spec() });
+    for n in 0..10 {
+        assert_eq!(bench.feed(A, false, A_RTP, &packet(0, n, 5)), None);
+        bench.run(20);
+    }
+    assert!(bench.events().contains(&Event::Played { end: OTHER }));
+    let messages = bench.written(SCRIBE);
+    assert_eq!(track(&messages, "inbound"), [5; 10]);
+    assert_eq!(&track(&messages, "outbound")[..10], [66; 10]);
+}
+
+#[test]
+fn alaw_calls_are_heard_as_mulaw_and_other_payloads_not() {
+    let mut bench = Bench::connected();
+    let pcma = WireSpec { payloads: vec![(8, 8), (13, 13)], ..WireSpec::default() };
+    bench.command(Command::Wire { from: A, to: B, wire: pcma });
+    tap(&mut bench, SCRIBE, Coding::Pcma);
+    for n in 0..5 {
+        let payload = if n == 2 { 13 } else { 8 };
+        assert!(bench.feed(A, false, A_RTP, &packet(payload, n, 0x12)).is_some());
+        bench.run(20);
+    }
+    let voice = alaw_to_ulaw(0x12);
+    assert_eq!(track(&bench.written(SCRIBE), "inbound"), [voice, voice, 0xff, voice, voice]);
+}
+
+#[test]
+fn a_far_side_that_changes_its_payload_is_heard_on() {
+    let mut bench = Bench::connected();
+    let both = WireSpec { payloads: vec![(0, 0), (8, 8)], ..WireSpec::default() };
+    bench.command(Command::Wire { from: A, to: B, wire: both.clone() });
+    bench.command(Command::Wire { from: B, to: A, wire: both });
+    tap(&mut bench, SCRIBE, Coding::Pcmu);
+    let laws = vec![(0, Coding::Pcmu), (8, Coding::Pcma)];
+    let audio = TapSpec { inbound: laws.clone(), outbound: laws };
+    bench.command(Command::Tap { of: A, listener: SCRIBE, audio });
+    for n in 0..6 {
+        let payload = if n % 2 == 0 { 0 } else { 8 };
+        assert!(bench.feed(A, false, A_RTP, &packet(payload, n, 0x12)).is_some());
+        assert!(bench.feed(B, false, B_RTP, &packet(payload, n, 0x34)).is_some());
+        bench.run(20);
+    }
+    let messages = bench.written(SCRIBE);
+    for (name, code) in [("inbound", 0x12), ("outbound", 0x34)] {
+        assert_eq!(track(&messages, name), [code, alaw_to_ulaw(code)].repeat(3), "{name}");
+    }
+}
+
+#[test]
+fn each_direction_has_its_own_numbers() {
+    let mut bench = Bench::connected();
+    bench.command(Command::Wire { from: A, to: B, wire: WireSpec { payloads: vec![(96, 0)], ..WireSpec::default() } });
+    bench.command(Command::Wire { from: B, to: A, wire: WireSpec { payloads: vec![(0, 97)], ..WireSpec::default() } });
+    tap(&mut bench, SCRIBE, Coding::Pcmu);
+    // The number of the one direction means something else in the other.
+    let audio = TapSpec {
+        inbound: vec![(96, Coding::Pcmu), (97, Coding::Pcma)],
+        outbound: vec![(97, Coding::Pcmu), (96, Coding::Pcma)],
+    };
+    bench.command(Command::Tap { of: A, listener: SCRIBE, audio });
+    assert!(bench.feed(A, false, A_RTP, &packet(96, 0, 0x12)).is_some());
+    assert!(bench.feed(B, false, B_RTP, &packet(0, 0, 0x34)).is_some());
+    let messages = bench.written(SCRIBE);
+    assert_eq!((track(&messages, "inbound"), track(&messages, "outbound")), (vec![0x12], vec![0x34]));
+}
+
+#[test]
+fn two_listeners_hear_the_same_and_leave_on_their_own() {
+    let mut bench = Bench::connected();
+    tap(&mut bench, SCRIBE, Coding::Pcmu);
+    tap(&mut bench, OTHER, Coding::Pcmu);
+    // The same tap again is one tap.
+    bench.command(Command::Tap { of: A, listener: SCRIBE, audio: TapSpec::both(0, Coding::Pcmu) });
+    bench.feed(A, false, A_RTP, &packet(0, 0, 9));
+    assert_eq!(track(&bench.written(SCRIBE), "inbound"), [9]);
+    assert_eq!(track(&bench.written(OTHER), "inbound"), [9]);
+    bench.command(Command::RemoveEnd { end: SCRIBE });
+    bench.run(20);
+    assert!(bench.feed(A, false, A_RTP, &packet(0, 1, 9)).is_some());
+    assert_eq!(track(&bench.written(OTHER), "inbound"), [9]);
+    assert!(bench.session.poll_agent(SCRIBE).is_none());
+    // A tap on or by what is not there is none.
+    bench.command(Command::Tap { of: EndId(99), listener: OTHER, audio: TapSpec::both(0, Coding::Pcmu) });
+    bench.command(Command::Tap { of: A, listener: EndId(99), audio: TapSpec::both(0, Coding::Pcmu) });
+    assert!(bench.feed(A, false, A_RTP, &packet(0, 2, 9)).is_some());
+}
+
+#[test]
+fn what_strangers_send_is_not_heard() {
+    let mut bench = Bench::connected();
+    tap(&mut bench, SCRIBE, Coding::Pcmu);
+    bench.feed(A, false, STRANGER, &packet(0, 0, 9));
+    assert_eq!(track(&bench.written(SCRIBE), "inbound"), [] as [u8; 0]);
+}
+
+#[test]
+fn a_listener_that_stops_reading_costs_the_call_nothing() {
+    let (mut bench, mut plain) = (Bench::connected(), Bench::connected());
+    tap(&mut bench, SCRIBE, Coding::Pcmu);
+    for n in 0..2000u16 {
+        let bytes = packet(0, n, n as u8);
+        assert_eq!(bench.feed(A, false, A_RTP, &bytes), plain.feed(A, false, A_RTP, &bytes));
+        if n % 50 == 0 {
+            bench.agent(SCRIBE, AgentInput::Pong);
+        }
+        bench.run(20);
+        plain.wait(20);
+    }
+    let dropped = bench.session.counters(SCRIBE).unwrap().frames_dropped.get();
+    assert!(dropped > 3_800, "{dropped}");
+    assert!(bench.written(SCRIBE).len() < 120);
+    // It reads again.
+    bench.feed(A, false, A_RTP, &packet(0, 2000, 1));
+    assert_eq!(track(&bench.written(SCRIBE), "inbound"), [1]);
+}

@@ -1,0 +1,127 @@
+//! Tones of keys as the edge makes them: how loud they are in each codec, and what stands before and behind them.
+
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a test may unwrap")]
+
+use crate::support::*;
+use trunkgate_media::agent::Settings;
+use trunkgate_media::codec::g711::{decode_ulaw, encode_ulaw};
+use trunkgate_media::codec::opus::Wanted;
+use trunkgate_media::codec::{g722, opus};
+use trunkgate_media::{Coding, Command, EndId, PressSpec, TranscodeSpec, WireSpec};
+
+const AGENT: EndId = EndId(7);
+const TONE: PressSpec = PressSpec::Tone { payload: 0, coding: Coding::Pcmu };
+const G722: PressSpec = PressSpec::Tone { payload: 9, coding: Coding::G722 };
+
+/// Levels of the two tones of a key against those that are asked for, in dB; samples at 16 kHz, or of PCMU at 8.
+fn levels(key: char, samples: &[i16], rate: f64) -> [f64; 2] {
+    let at = "123A456B789C*0#D".chars().position(|each| each == key).unwrap();
+    let tones = [[697.0, 770.0, 852.0, 941.0][at / 4], [1209.0, 1336.0, 1477.0, 1633.0][at % 4]];
+    // −8 dBm0 and −6 dBm0, of 22,400 at 0 dBm0.
+    let asked = [22_400.0 * 10.0_f64.powf(-0.4), 22_400.0 * 10.0_f64.powf(-0.3)];
+    let one = |hz: f64, peak: f64| {
+        let (mut re, mut im) = (0.0, 0.0);
+        for (n, sample) in samples.iter().enumerate() {
+            let angle = std::f64::consts::TAU * hz * n as f64 / rate;
+            (re, im) = (re + f64::from(*sample) * angle.cos(), im + f64::from(*sample) * angle.sin());
+        }
+        20.0 * (2.0 * re.hypot(im) / samples.len() as f64 / peak).log10()
+    };
+    [one(tones[0], asked[0]), one(tones[1], asked[1])]
+}
+
+/// What left for a far side, decoded: a frame for each packet.
+fn decoded(coding: Coding, made: &[Made]) -> Vec<Vec<i16>> {
+    let (mut g722, mut opus) = (g722::Decoder::new(), opus::Decoder::new(16_000).unwrap());
+    let decode = |made: &Made| -> Vec<i16> {
+        match coding {
+            Coding::G722 => made.payload().iter().flat_map(|code| g722.decode(*code)).collect(),
+            Coding::Opus(_) => {
+                let mut samples = vec![0; 320];
+                assert_eq!(opus.decode(made.payload(), &mut samples), Some(320));
+                samples
+            }
+            _ => made.payload().iter().map(|code| decode_ulaw(*code)).collect(),
+        }
+    };
+    made.iter().map(decode).collect()
+}
+
+#[test]
+fn a_tone_is_as_loud_as_asked_for_in_every_codec() {
+    let opus = |fec| (107, Coding::Opus(Wanted { fec, ..Wanted::default() }));
+    for (payload, coding) in [(0, Coding::Pcmu), (9, Coding::G722), opus(true), opus(false)] {
+        // In a stream that another side feeds, and in the edge's own.
+        for own in [false, true] {
+            let mut bench = Bench::connected();
+            let mut made = Vec::new();
+            if own {
+                bench.add_agent(AGENT, Settings::default());
+                let wire = WireFrom { payload, coding }.spec();
+                bench.command(Command::Wire { from: AGENT, to: B, wire });
+                made = bench.run(99);
+            }
+            let before = made.len();
+            let press = PressSpec::Tone { payload, coding };
+            bench.command(Command::Press { end: B, press, digits: "1D0".into(), ms: 200 });
+            made.extend(bench.run(900));
+            let frames = decoded(coding, &made);
+            let rate = if coding == Coding::Pcmu { 8000.0 } else { 16_000.0 };
+            // 10 packets of a key and 5 of the pause; the middle of each.
+            for (n, key) in "1D0".chars().enumerate() {
+                let from = before + 15 * n;
+                let levels = levels(key, &frames[from + 3..from + 9].concat(), rate);
+                assert!(levels.iter().all(|level| level.abs() < 0.5), "{key} {coding:?} {own}: {levels:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_decoder_of_g722_follows_into_a_key_and_behind_it() {
+    let mut bench = Bench::connected();
+    let transcode = TranscodeSpec {
+        from: vec![(0, Coding::Pcmu)],
+        to: (9, Coding::G722),
+        packet_ms: 20,
+        events: vec![],
+        noise: None,
+    };
+    let wire = WireSpec { transcode: Some(Box::new(transcode)), ..WireSpec::default() };
+    bench.command(Command::Wire { from: A, to: B, wire });
+    let mut heard = Vec::new();
+    for n in 0..60_u16 {
+        if n == 25 {
+            bench.command(Command::Press { end: B, press: G722, digits: "1".into(), ms: 100 });
+        }
+        let mut packet = Vec::new();
+        let payload: Vec<u8> = (0..160).map(|at| encode_ulaw((at * 79 % 301) - 150)).collect();
+        header(n).build(&payload, &mut packet);
+        if let Some((transmit, bytes)) = bench.feed(A, false, A_RTP, &packet) {
+            heard.push(Made { at: bench.now, transmit, bytes });
+        }
+        heard.extend(bench.run(20));
+    }
+    let peaks: Vec<u16> = decoded(Coding::G722, &heard)
+        .iter()
+        .map(|frame| frame.iter().map(|sample| sample.unsigned_abs()).max().unwrap_or_default())
+        .collect();
+    let key: Vec<usize> = (0..peaks.len()).filter(|at| peaks[*at] > 2000).collect();
+    assert!(key.len() >= 5 && key.iter().all(|at| (25..33).contains(at)), "{peaks:?}");
+    // Nowhere louder than the two tones are together.
+    assert!(peaks.iter().all(|peak| *peak < 21_500), "{peaks:?}");
+    assert!(peaks[34..].iter().all(|peak| *peak < 400), "{peaks:?}");
+}
+
+#[test]
+fn tones_are_made_in_a_stream_that_goes_on_and_in_the_edge_s_own() {
+    // In one that another side feeds.
+    let mut bench = Bench::connected();
+    bench.command(Command::Press { end: B, press: TONE, digits: "5".into(), ms: 100 });
+    let made = bench.run(300);
+    // 100 ms and the beginning of a pause.
+    assert_eq!(made.len(), 7);
+    assert!(made.windows(2).all(|pair| pair[1].rtp().timestamp == pair[0].rtp().timestamp + 160));
+    let loudest = |made: &Made| made.payload().iter().map(|code| decode_ulaw(*code).unsigned_abs()).max().unwrap();
+    assert!(made[..5].iter().all(|made| loudest(made) > 10_000) && made[5..].iter().all(|made| loudest(made) == 0));
+}

@@ -1,0 +1,10 @@
+//! Integration tests of this crate, one binary: a file each subject.
+
+mod conversion;
+mod dtmf;
+mod rfc3264;
+mod rfc4317;
+mod rfc4568;
+mod rfc5761;
+mod rfc8866;
+mod t38;

@@ -1,0 +1,17 @@
+//! Integration tests of this crate, one binary: a file each subject.
+
+mod auth;
+mod defects;
+mod dialogs;
+mod incoming;
+mod lossy;
+mod mutations;
+mod outgoing;
+mod peer;
+mod properties;
+mod refusals;
+mod reliable;
+mod rfc5118;
+mod session_timers;
+mod torture;
+mod update;

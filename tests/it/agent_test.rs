@@ -1,0 +1,339 @@
+//! `trunkgate agent test` through the real binary: an agent as it should be, an echo, and what is wrong with others.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+use std::net::{TcpListener, TcpStream};
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::support::trunkgate;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Message, WebSocket, accept_hdr};
+use trunkgate_media::agent::{SIGNATURE_HEADER, sign};
+use trunkgate_media::codec::g711::decode_ulaw;
+
+/// A second of something that is not silence.
+const VOICE: [u8; 8_000] = [0x20; 8_000];
+
+struct Agent {
+    socket: WebSocket<TcpStream>,
+    stream: String,
+    start: Value,
+}
+
+impl Agent {
+    /// The next message; `None` when the edge's side is gone.
+    fn next(&mut self) -> Option<Value> {
+        loop {
+            if let Message::Text(text) = self.socket.read().ok()? {
+                return serde_json::from_str(&text).ok();
+            }
+        }
+    }
+    fn send(&mut self, mut message: Value) {
+        message["streamSid"] = json!(self.stream);
+        let _ = self.socket.send(Message::text(message.to_string()));
+    }
+    fn say(&mut self, audio: &[u8]) {
+        self.send(json!({ "event": "media", "media": { "payload": BASE64.encode(audio) } }));
+    }
+    /// Whether the caller spoke in this message, in μ-law or linear.
+    fn is_voice(message: &Value) -> bool {
+        let payload = message["media"]["payload"].as_str();
+        payload
+            .is_some_and(|payload| BASE64.decode(payload).unwrap().iter().any(|byte| *byte != 0 && byte | 0x80 != 0xff))
+    }
+    /// Reads until the caller has spoken and is silent again.
+    fn listen(&mut self) {
+        let (mut has_spoken, mut quiet) = (false, 0);
+        while let Some(message) = self.next() {
+            if message["event"] != "media" {
+                continue;
+            }
+            let is_voice = Agent::is_voice(&message);
+            has_spoken |= is_voice;
+            quiet = if is_voice { 0 } else { quiet + 1 };
+            if has_spoken && quiet >= 10 {
+                return;
+            }
+        }
+    }
+    /// Reads until the edge's side is gone; each of its messages.
+    fn rest(&mut self, mut each: impl FnMut(&mut Agent, &Value)) {
+        while let Some(message) = self.next() {
+            each(self, &message);
+        }
+    }
+}
+
+/// Serves each connection in this way; its URL.
+fn agent(serve: impl Fn(&mut Agent) + Clone + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/media", listener.local_addr().unwrap());
+    let signed = url.clone();
+    std::thread::spawn(move || {
+        for tcp in listener.incoming().map_while(Result::ok) {
+            let (serve, signed) = (serve.clone(), signed.clone());
+            std::thread::spawn(move || {
+                #[expect(clippy::result_large_err, reason = "the library's own")]
+                let check = move |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
+                    let told = request.headers().get(SIGNATURE_HEADER).map(|told| told.to_str().unwrap().to_owned());
+                    match told.is_none_or(|told| told == sign("secret", &signed)) {
+                        true => Ok(response),
+                        false => Err(Response::builder().status(403).body(None).unwrap()),
+                    }
+                };
+                let Ok(socket) = accept_hdr(tcp, check) else { return };
+                let mut agent = Agent { socket, stream: String::new(), start: Value::Null };
+                let connected = agent.next().unwrap();
+                let start = agent.next().unwrap();
+                assert_eq!((&connected["event"], &start["event"]), (&json!("connected"), &json!("start")));
+                agent.stream = start["streamSid"].as_str().unwrap().to_owned();
+                agent.start = start["start"].clone();
+                serve(&mut agent);
+            });
+        }
+    });
+    url
+}
+
+/// What is said of an agent, and the exit code.
+struct Told {
+    all: Value,
+    code: Option<i32>,
+}
+
+impl Told {
+    fn of(url: &str, flags: &[&str], variables: &[(&str, &str)]) -> Told {
+        let mut command = trunkgate(&[&["agent", "test", url, "--json"], flags].concat());
+        let output = command.envs(variables.iter().copied()).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let all = serde_json::from_str(&text)
+            .unwrap_or_else(|_| panic!("{text} {}", String::from_utf8_lossy(&output.stderr)));
+        Told { all, code: output.status.code() }
+    }
+    /// Level and text of a line.
+    fn line(&self, name: &str) -> (&str, &str) {
+        let lines = self.all["checks"].as_array().unwrap();
+        let line = lines.iter().find(|line| line["name"] == name).unwrap_or_else(|| panic!("no {name}: {lines:#?}"));
+        (line["level"].as_str().unwrap(), line["text"].as_str().unwrap())
+    }
+}
+
+/// Four seconds at once with a mark behind each 400 ms, and silent as soon as the caller speaks.
+fn answers_in_a_burst(agent: &mut Agent) {
+    agent.listen();
+    for n in 0..10 {
+        agent.say(&VOICE[..3_200]);
+        agent.send(json!({ "event": "mark", "mark": { "name": format!("part {n}") } }));
+    }
+    let mut is_cleared = false;
+    agent.rest(|agent, message| {
+        if !is_cleared && Agent::is_voice(message) {
+            agent.send(json!({ "event": "clear" }));
+            is_cleared = true;
+        }
+    });
+}
+
+#[test]
+fn an_agent_as_it_should_be_holds() {
+    let url = agent(answers_in_a_burst);
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("answer.wav");
+    let flags = ["--times", "2", "--auth-token-env", "SECRET", "--out", out.to_str().unwrap()];
+    let told = Told::of(&url, &flags, &[("SECRET", "secret")]);
+    assert_eq!((told.code, &told.all["holds"]), (Some(0), &json!(true)), "{:#}", told.all);
+    for name in ["connect", "first audio", "audio", "pieces", "pacing", "marks", "interruption", "messages", "end"] {
+        assert_ne!(told.line(name).0, "fail", "{:#}", told.all);
+    }
+    assert!(told.line("pieces").1.starts_with("10 of 3200 bytes (400 ms)"), "{:#}", told.all);
+    assert_eq!(told.line("marks").1, "10 set, 10 returned when they had been heard or cleared");
+    assert_eq!(told.line("interruption").0, "ok");
+    assert!(told.all["interruption"]["cleared_ms"].is_u64(), "{:#}", told.all);
+    assert_eq!((told.all["audio_ms"].as_u64(), told.all["first_audio_ms"].as_array().unwrap().len()), (Some(4_000), 2));
+    // Of four seconds a part was heard, the rest thrown away by the clear.
+    assert!((1..4_000).contains(&told.all["voice_ms"].as_u64().unwrap()), "{:#}", told.all);
+    // As long as the conversation, and with as much of the voice as was heard.
+    let mut heard = hound::WavReader::open(&out).unwrap();
+    assert_eq!((heard.spec().sample_rate, heard.spec().channels), (8_000, 1));
+    let samples: Vec<i16> = heard.samples().map(Result::unwrap).collect();
+    let voice = samples.iter().filter(|sample| **sample == decode_ulaw(VOICE[0])).count() as u64 / 8;
+    assert_eq!(Some(voice), told.all["voice_ms"].as_u64());
+    assert!(samples.len() as u64 / 8 > told.all["first_audio_ms"][0].as_u64().unwrap() + voice, "{}", samples.len());
+    assert!(samples[..1_600].iter().all(|sample| *sample == 0), "the caller spoke first");
+    let picture = &told.all["picture"];
+    assert!(picture["caller"].as_str().unwrap().contains('#') && picture["marks"].as_str().unwrap().contains('x'));
+}
+
+#[test]
+fn an_echo_holds_and_the_page_shows_who_spoke() {
+    let url = agent(|agent| {
+        agent.rest(|agent, message| {
+            if message["event"] == "media" {
+                let audio = BASE64.decode(message["media"]["payload"].as_str().unwrap()).unwrap();
+                agent.say(&audio);
+            }
+        });
+    });
+    let output = trunkgate(&["agent", "test", &url, "--times", "1"]).output().unwrap();
+    let page = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{page}");
+    assert!(page.contains("\n  caller    ") && page.contains("\n  agent     "), "{page}");
+    // How far apart the seconds stand depends on how long it took.
+    assert!(page.starts_with("            0 s  "), "{page}");
+    assert!(page.contains("  ok    connect") && page.contains("of 160 bytes (20 ms)"), "{page}");
+    assert!(page.lines().all(|line| line.chars().count() <= 80), "{page}");
+}
+
+#[test]
+fn an_agent_that_is_not_there_or_refuses_fails() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // What was recorded before stays where there is nothing new.
+    let folder = tempfile::tempdir().unwrap();
+    let before = folder.path().join("before.wav");
+    std::fs::write(&before, "a recording").unwrap();
+    let told = Told::of(&format!("ws://{closed}/"), &["--out", before.to_str().unwrap()], &[]);
+    assert_eq!(std::fs::read_to_string(&before).unwrap(), "a recording");
+    assert!(told.code == Some(1) && told.line("connect").1.starts_with("cannot be reached"), "{:#}", told.all);
+    let url = agent(answers_in_a_burst);
+    let told = Told::of(&url, &[], &[("TRUNKGATE_AGENT_TOKEN", "another")]);
+    assert_eq!((told.code, told.line("connect").1), (Some(1), "answered the handshake with 403"));
+    for wrong in [
+        &["agent", "test", "http://127.0.0.1/"][..],
+        &["agent", "test", &url, "--wav", "/nowhere.wav"],
+        &["agent", "test", &url, "--times", "1", "--out", "/nowhere/a.wav"],
+        &["agent", "test", &url, "--times", "1", "--out", "/"],
+        &["agent", "test", &url, "--times", "1", "--wav", "Cargo.toml", "--out", "./Cargo.toml"],
+    ] {
+        assert_eq!(trunkgate(wrong).output().unwrap().status.code(), Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_an_agent_is_named() {
+    let foreign = agent(|agent| {
+        agent.listen();
+        agent.stream = "MZ00000000000000000000000000000000".to_owned();
+        agent.say(&VOICE);
+        agent.rest(|_, _| {});
+    });
+    let told = Told::of(&foreign, &[], &[]);
+    assert_eq!((told.code, told.line("first audio").0), (Some(1), "fail"));
+    assert!(told.line("messages").1.contains("1 × for another stream"), "{:#}", told.all);
+
+    let file = agent(|agent| {
+        agent.listen();
+        agent.say(&[b"RIFF....WAVEfmt ", &VOICE[..]].concat());
+        let _ = agent.socket.send(Message::binary(VOICE.to_vec()));
+        agent.rest(|_, _| {});
+    });
+    let told = Told::of(&file, &["--times", "1"], &[]);
+    assert_eq!((told.code, told.line("audio").0), (Some(1), "fail"), "{:#}", told.all);
+    assert_eq!(told.line("messages").0, "warn", "{:#}", told.all);
+
+    let linear = agent(|agent| {
+        agent.listen();
+        let tone = (0..16_000).map(|n| ((f64::from(n) * 0.15).sin() * 5_000.0) as i16);
+        agent.say(&tone.flat_map(i16::to_le_bytes).collect::<Vec<_>>());
+        agent.rest(|_, _| {});
+    });
+    let told = Told::of(&linear, &["--times", "1"], &[]);
+    assert_eq!((told.code, told.line("audio").0), (Some(1), "fail"), "{:#}", told.all);
+    assert!(
+        told.line("audio").1.starts_with("this is linear 16-bit audio, the edge takes mulaw/8000"),
+        "{:#}",
+        told.all
+    );
+
+    let dies = agent(|agent| {
+        agent.listen();
+        agent.say(&VOICE[..160]);
+        sleep(Duration::from_millis(100));
+        let _ = agent.socket.close(Some(CloseFrame { code: 1011.into(), reason: "".into() }));
+        agent.rest(|_, _| {});
+    });
+    let told = Told::of(&dies, &["--times", "1"], &[]);
+    let (level, text) = told.line("end");
+    assert!(text.starts_with("lost ") && text.ends_with(" s after `start`: closed with 1011"), "{text}");
+    assert_eq!((told.code, level), (Some(1), "fail"));
+
+    let deaf = agent(|agent| {
+        agent.listen();
+        (0..8).for_each(|_| agent.say(&VOICE));
+        agent.rest(|_, _| {});
+    });
+    let told = Told::of(&deaf, &["--times", "1"], &[]);
+    let (level, text) = told.line("interruption");
+    assert!(level == "warn" && text.contains("no `clear` came") && told.code == Some(0), "{:#}", told.all);
+}
+
+/// What the file says of an agent is what its test goes by: a bot with a private format, a secret and parameters.
+#[test]
+fn an_agent_of_the_file_is_tested_as_the_file_has_it() {
+    let (tell, told_start) = std::sync::mpsc::channel();
+    let url = agent(move |agent| {
+        let _ = tell.send(agent.start.clone());
+        agent.listen();
+        agent.say(&[1; 32 * 500]);
+        agent.send(json!({ "event": "pause" }));
+        agent.send(json!({ "event": "pause" }));
+        agent.send(json!({ "event": "resume" }));
+        agent.rest(|_, message| {
+            if message["event"] == "media" {
+                assert_eq!(BASE64.decode(message["media"]["payload"].as_str().unwrap()).unwrap().len(), 640);
+            }
+        });
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trunkgate.toml");
+    let text = format!(
+        "[trunk.carrier]\npeers = [\"sip:127.0.0.1:5062\"]\naccept_from = [\"127.0.0.1\"]\n\
+         [agent.bot]\nurl = \"{url}\"\nauth_token = {{ env = \"BOT_TOKEN\" }}\nformat = \"l16/16000\"\n\
+         parameters = {{ tenant = \"acme\", caller = \"{{caller}}\", plan = \"a\" }}\n\
+         [[route]]\nfrom = [\"carrier\"]\nconnect = [\"agent:bot\"]\n"
+    );
+    std::fs::write(&path, text).unwrap();
+    let config = ["--config", path.to_str().unwrap(), "--times", "1", "--parameter", "plan=b"];
+    let told = Told::of("bot", &config, &[("BOT_TOKEN", "secret")]);
+    assert_eq!((told.code, &told.all["format"]), (Some(0), &json!("l16/16000")), "{:#}", told.all);
+    let start = told_start.recv().unwrap();
+    assert_eq!(start["mediaFormat"]["sampleRate"], 16_000);
+    assert_eq!(start["customParameters"], json!({ "tenant": "acme", "caller": "+14155550100", "plan": "b" }));
+    assert_eq!((told.line("pieces").1, &told.all["audio_ms"]), ("1 of 16000 bytes (500 ms)", &json!(500)));
+    let aside = "left aside: 2 × unknown event \"pause\"; 1 × unknown event \"resume\"";
+    assert_eq!(told.line("messages").1, aside);
+    let told = Told::of("bot", &config, &[("BOT_TOKEN", "another")]);
+    assert_eq!(told.line("connect").1, "answered the handshake with 403", "the file's secret signs");
+    let refused = |who: &str, more: &[&str]| {
+        let flags = [&["agent", "test", who, "--config", path.to_str().unwrap()], more].concat();
+        let output = trunkgate(&flags).env("BOT_TOKEN", "secret").output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{who}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(refused("boot", &[]).contains("has no [agent.boot]; its agents: bot; "));
+    assert!(refused("bot", &["--format", "l16/48000"]).contains("mulaw/8000, l16/8000, l16/16000, l16/24000"));
+    assert!(refused("http://127.0.0.1/", &[]).contains("did you mean ws://127.0.0.1/?"));
+    let query = refused("wss://bot.example.com/media?token=x", &[]);
+    assert!(query.contains("what follows the `?` is not sent") && query.contains("--parameter"), "{query}");
+}
+
+/// A server that hangs up instead of an answer, as one that wants TLS does.
+#[test]
+fn who_hangs_up_during_the_handshake_is_told_so_and_what_to_look_at() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut tcp in listener.incoming().map_while(Result::ok) {
+            let _ = std::io::Read::read(&mut tcp, &mut [0; 4_096]);
+        }
+    });
+    let told = Told::of(&url, &[], &[]);
+    let text = "does not speak WebSocket: the connection ended before an answer to the handshake";
+    assert_eq!((told.code, told.line("connect").1), (Some(1), text));
+    assert!(told.all["checks"][0]["fix"].as_str().unwrap().contains("`wss://`"), "{:#}", told.all);
+}

@@ -1,0 +1,72 @@
+//! Credentials between two real edges: one asks, the other shows; and what nobody may read of it.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+use crate::support::sip::{Party, to_tag};
+use crate::support::{Process, config, until};
+
+/// An edge that challenges what comes from 127.0.0.1 and calls `callee`.
+fn asking(callee: &Party) -> Process {
+    let rest = format!(
+        "[trunk.customer]\naccept_from = [\"127.0.0.1/32\"]\n\
+         require_auth = {{ username = \"acme\", password = {{ env = \"THEIR_PASSWORD\" }}, realm = \"sip.example\" }}\n\
+         [trunk.pbx]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n[[route]]\nconnect = [\"trunk:pbx\"]\n",
+        callee.address
+    );
+    Process::start_with(&config(&rest), &[("THEIR_PASSWORD", "a-right-one")])
+}
+
+/// An edge that calls the other one with this password.
+fn showing(caller: &Party, other: &Process, password: &str) -> Process {
+    Process::start(&config(&format!(
+        "[trunk.pbx]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n[trunk.carrier]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n\
+         auth = {{ username = \"acme\", password = \"{password}\", realm = \"sip.example\" }}\n\
+         [[route]]\nfrom = [\"pbx\"]\nconnect = [\"trunk:carrier\"]\n",
+        caller.address,
+        other.address("udp")
+    )))
+}
+
+#[test]
+fn an_edge_shows_its_credentials_to_another_that_asks() {
+    let (caller, callee) = (Party::new("127.0.0.4"), Party::new("127.0.0.5"));
+    let carrier = asking(&callee);
+    let edge = showing(&caller, &carrier, "a-right-one");
+    let sip = edge.address("udp");
+    caller.send(sip, &caller.request("INVITE", "+14155550123", sip, "c1", 1, ""));
+    let (invite, from) = callee.receive("INVITE");
+    assert!(!invite.contains("Authorization"), "what one side proves is not for the other");
+    callee.send(from, &callee.answer(&invite, "200 OK", true));
+    let (ok, _) = caller.receive("SIP/2.0 200");
+    caller.send(sip, &caller.request("ACK", "+14155550123", sip, "c1", 1, to_tag(&ok)));
+    callee.receive("ACK");
+    let calls = |of: &Process| of.get("/v1/calls").1;
+    let sid = calls(&edge).split("\"sid\":\"").nth(1).unwrap()[..34].to_owned();
+    let trace = edge.get(&format!("/v1/calls/{sid}/trace.txt")).1;
+    let at = |what: &str| trace.find(what).unwrap_or_else(|| panic!("no {what} in {trace}"));
+    assert!(at("401 Unautho…") < at("ACK"), "{trace}");
+    caller.send(sip, &caller.request("BYE", "+14155550123", sip, "c1", 2, to_tag(&ok)));
+    let (bye, from) = callee.receive("BYE");
+    callee.send(from, &callee.answer(&bye, "200 OK", false));
+    caller.receive("SIP/2.0 200");
+    let refusals = "{trunk=\"customer\",method=\"INVITE\",code=\"401\",direction=\"out\"}";
+    assert!(carrier.metric(&format!("trunkgate_sip_responses_total{refusals}")) >= 1.0);
+    for shown in [edge.log(), carrier.log(), trace, calls(&edge), calls(&carrier)] {
+        for secret in ["a-right-one", "response=", "nonce", "cnonce"] {
+            assert!(!shown.contains(secret), "{secret} in {shown}");
+        }
+    }
+}
+
+#[test]
+fn a_wrong_password_is_a_failed_target() {
+    let (caller, callee) = (Party::new("127.0.0.4"), Party::new("127.0.0.5"));
+    let carrier = asking(&callee);
+    let edge = showing(&caller, &carrier, "a-wrong-one");
+    let sip = edge.address("udp");
+    caller.send(sip, &caller.request("INVITE", "+14155550123", sip, "c2", 1, ""));
+    let (refused, _) = caller.receive("SIP/2.0 500");
+    assert!(refused.contains("credentials_refused") && !refused.contains("Authenticate"), "{refused}");
+    assert!(callee.heard_nothing());
+    until("it is in the log", || carrier.log().contains("wrong credentials from 127.0.0.1:").then_some(()));
+}

@@ -1,0 +1,74 @@
+//! A side that changes its codec in mid-call, through the real binary: the other side hears one tone that goes on, in one
+//! stream, without a click.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+use std::f64::consts::TAU;
+
+use crate::support::calls::{Call, Phone, received};
+use crate::support::codecs::{Codec, Hearer, Speaker, tone};
+use crate::support::{Process, config};
+use trunkgate_media::rtp::Rtp;
+
+/// Packets that are said in each codec.
+const PACKETS: usize = 25;
+
+/// The largest jump in a tone of 500 Hz against its amplitude: what a filter leaves of it that takes it away.
+fn click(samples: &[i16], rate_hz: u32) -> f64 {
+    let by = 2.0 * (TAU * 500.0 / f64::from(rate_hz)).cos();
+    let left = samples.windows(3).map(|w| (f64::from(w[0]) + f64::from(w[2]) - by * f64::from(w[1])).abs() / 8000.0);
+    left.fold(0.0, f64::max)
+}
+
+/// What comes for one packet of the other side.
+fn heard(phone: &Phone, number: u8) -> (Rtp, Vec<u8>) {
+    let (bytes, _) = received(&phone.rtp);
+    let rtp = Rtp::parse(&bytes).unwrap();
+    assert_eq!(rtp.payload_type, number);
+    let payload = bytes[rtp.payload.clone()].to_vec();
+    (rtp, payload)
+}
+
+#[test]
+fn a_codec_that_changes_in_mid_call_is_heard_as_one_tone() {
+    for far in [Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::Opus] {
+        let (caller, callee) = (Phone::new("127.0.0.2"), Phone::new("127.0.0.5"));
+        let edge = Process::start(&config(&format!(
+            "{}codecs = [\"PCMU\", \"PCMA\", \"G722\", \"opus\"]\n{}codecs = [\"{}\"]\n\
+             [[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n",
+            caller.trunk("carrier"),
+            callee.trunk("pbx"),
+            far.name()
+        )));
+        let order = [Codec::Pcmu, Codec::Pcma, Codec::Opus, Codec::Pcmu, Codec::G722];
+        let describe = |codec: Codec, version: usize| codec.described(&caller, version as u32, true);
+        let answer = |version: usize| far.described(&callee, version as u32, true);
+        let offer = describe(order[0], 1);
+        let call = Call::agree(edge.address("udp"), "change-1", (&caller, &offer), (&callee, &answer(1)));
+        let (mut samples, mut before, mut hearer) = (Vec::new(), None::<Rtp>, Hearer::new(far));
+        for (turn, near) in order.into_iter().enumerate() {
+            if turn > 0 {
+                call.change(turn as u32 + 1, (&caller, &describe(near, turn + 1)), (&callee, &answer(turn + 1)));
+            }
+            let mut speaker = Speaker::new(near, true);
+            for n in turn * PACKETS..(turn + 1) * PACKETS {
+                let frame = near.rate_hz() as usize / 50;
+                let payload = speaker.say(&tone(near, n * frame, frame));
+                caller.rtp.send_to(&near.packet(n, near.number(), &payload), call.near).unwrap();
+                let (rtp, payload) = heard(&callee, far.number());
+                if let Some(before) = before.replace(rtp.clone()) {
+                    assert_eq!((rtp.ssrc, rtp.sequence), (before.ssrc, before.sequence.wrapping_add(1)), "{near:?}");
+                }
+                samples.extend(hearer.hear(&payload));
+            }
+            // What is said in Opus comes later than what is said in another one; the time that a change takes here decides
+            // whether the one goes over into the other.
+            if (near, turn) == (Codec::Pcma, 1) {
+                let rate = far.rate_hz() as usize;
+                let change = &samples[turn * PACKETS * rate / 50 - rate / 50..][..rate / 10];
+                assert!(click(change, far.rate_hz()) < 0.2, "{far:?}: {}", click(change, far.rate_hz()));
+            }
+        }
+        call.hang_up(order.len() as u32 + 1, &caller, &callee);
+    }
+}

@@ -1,0 +1,328 @@
+//! The console's files and what they ask of the edge, by the real binary: types, policies, tokens; events in their order, no
+//! more listeners than may be; filters, history, routes, who was kept out.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::time::Instant;
+
+use crate::support::calls::{Call, NUMBER, Phone};
+use crate::support::{PATIENCE, Process, config, http, http_with_headers, until};
+use nix::sys::signal::Signal;
+use regex::Regex;
+use serde_json::Value;
+
+fn between(caller: &Phone, callee: &Phone) -> String {
+    let route = "[[route]]\nname = \"in\"\nfrom = [\"carrier\"]\nto = [\"+1415*\"]\nconnect = [\"trunk:pbx\"]\n";
+    config(&(caller.trunk("carrier") + &callee.trunk("pbx") + route))
+}
+
+/// Every file that the page leads to.
+fn files(edge: &Process) -> BTreeMap<String, String> {
+    let link = Regex::new(r#"(?:src|href)="(/[^"]*)"|from '\./([a-z]+\.js)'"#).unwrap();
+    let mut files = BTreeMap::new();
+    let mut left = vec!["/".to_owned()];
+    while let Some(path) = left.pop() {
+        let (status, text) = edge.get(&path);
+        assert_eq!(status, 200, "{path}");
+        for found in link.captures_iter(&text) {
+            let path = match (found.get(1), found.get(2)) {
+                (Some(path), _) => path.as_str().to_owned(),
+                (None, name) => format!("/console/{}", name.unwrap().as_str()),
+            };
+            if !files.contains_key(&path) {
+                left.push(path);
+            }
+        }
+        files.insert(path, text);
+    }
+    files
+}
+
+#[test]
+fn every_file_has_its_type_and_a_policy_that_lets_nothing_else_in() {
+    let edge = Process::start(&config(""));
+    let files = files(&edge);
+    assert!(files.len() >= 19, "{:?}", files.keys());
+    for path in files.keys() {
+        let (status, headers, text) = http_with_headers("GET", &format!("{}{path}", edge.url()), &[], "");
+        let kind = match path.rsplit_once('.') {
+            None => "text/html; charset=utf-8",
+            Some((_, "css")) => "text/css; charset=utf-8",
+            Some((_, "svg")) => "image/svg+xml",
+            Some((_, "js")) => "text/javascript; charset=utf-8",
+            Some(other) => panic!("{other:?}"),
+        };
+        assert_eq!((status, headers["content-type"].to_str().unwrap()), (200, kind), "{path}");
+        assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
+        assert_eq!(headers["referrer-policy"], "no-referrer", "{path}");
+        let policy = headers["content-security-policy"].to_str().unwrap();
+        for part in ["default-src 'self'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'"] {
+            assert!(policy.contains(part), "{path}: {policy}");
+        }
+        assert!(!policy.contains("unsafe") && !policy.contains('*'), "{path}: {policy}");
+        assert!(!text.is_empty(), "{path}");
+    }
+    let url = edge.url();
+    assert_eq!(edge.get("/console/").0, 404);
+    assert_eq!(edge.get("/console/../Cargo.toml").0, 404);
+    assert_eq!(http("POST", &format!("{url}/"), &[], "").0, 405);
+    assert_eq!(http("GET", &format!("{url}/"), &[("host", "evil.example")], "").0, 403);
+    assert_eq!(http("GET", &format!("{url}/console/app.js"), &[("origin", "http://evil.example")], "").0, 403);
+}
+
+#[test]
+fn with_a_token_the_page_opens_without_it_and_holds_nothing() {
+    let edge = Process::start(&config("").replace("[http]\n", "[http]\ntoken = \"open sesame\"\n"));
+    for (path, text) in files(&edge) {
+        assert!(!text.contains("open sesame") && !text.contains("under-test"), "{path}");
+    }
+    let url = edge.url();
+    for path in ["/v1/status", "/v1/events", "/v1/history", "/v1/routes", "/v1/security", "/v1/calls", "/metrics"] {
+        assert_eq!(edge.get(path).0, 401, "{path}");
+        let wrong = [("authorization", "Bearer open")];
+        assert_eq!(http("GET", &format!("{url}{path}"), &wrong, "").0, 401, "{path}");
+    }
+    let right = [("authorization", "Bearer open sesame")];
+    assert_eq!(http("GET", &format!("{url}/v1/history"), &right, "").0, 200);
+}
+
+/// Somebody who follows `/v1/events`.
+struct Follower {
+    lines: BufReader<TcpStream>,
+}
+
+impl Follower {
+    /// Once what happens from now on is told.
+    fn begin(edge: &Process) -> Follower {
+        let mut follower = Follower::ask(edge);
+        follower.line(": following");
+        follower
+    }
+
+    fn ask(edge: &Process) -> Follower {
+        Follower::ask_with(edge, "")
+    }
+
+    /// With another header line.
+    fn ask_with(edge: &Process, line: &str) -> Follower {
+        let mut stream = TcpStream::connect(edge.address("http")).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let host = edge.address("http");
+        stream.write_all(format!("GET /v1/events HTTP/1.1\r\nHost: {host}\r\n{line}\r\n").as_bytes()).unwrap();
+        Follower { lines: BufReader::new(stream) }
+    }
+
+    /// The rest of the next line that begins so.
+    fn line(&mut self, front: &str) -> String {
+        // Comments keep coming.
+        let began = Instant::now();
+        loop {
+            assert!(began.elapsed() < PATIENCE, "waited too long for {front:?}");
+            let mut line = String::new();
+            assert!(self.lines.read_line(&mut line).unwrap() > 0, "the stream has ended before {front:?}");
+            if let Some(rest) = line.trim_end().strip_prefix(front) {
+                return rest.trim().to_owned();
+            }
+        }
+    }
+
+    /// The next event of one of these names.
+    fn next(&mut self, names: &[&str]) -> (String, Value) {
+        loop {
+            let name = self.line("event:");
+            let data = serde_json::from_str(&self.line("data:")).unwrap();
+            if names.contains(&name.as_str()) {
+                return (name, data);
+            }
+        }
+    }
+}
+
+const OF_CALLS: [&str; 5] = ["call.trying", "call.ringing", "call.answered", "call.failed_over", "call.ended"];
+
+#[test]
+fn a_calls_events_come_in_their_order_with_what_the_list_says() {
+    let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
+    let edge = Process::start(&between(&caller, &callee));
+    let mut follower = Follower::begin(&edge);
+    let udp = edge.address("udp");
+    caller.sip.send(udp, &caller.sip.request_with("INVITE", NUMBER, udp, "told", (1, ""), &caller.description(1, "")));
+    let invite = callee.sip.receive("INVITE ");
+    callee.sip.send(invite.1, &callee.sip.answer_with(&invite.0, "180 Ringing", ""));
+    caller.sip.receive("SIP/2.0 180");
+    let call = Call::answered(udp, "told", &caller, invite, (&callee, &callee.description(1, "")));
+    let sid = edge.sid();
+    assert_eq!(edge.delete(&format!("/v1/calls/{sid}")).0, 202);
+    let told: Vec<(String, Value)> = (0..4).map(|_| follower.next(&OF_CALLS)).collect();
+    let names: Vec<&str> = told.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["call.trying", "call.ringing", "call.answered", "call.ended"]);
+    for (name, data) in &told {
+        assert_eq!(
+            (&data["sid"], &data["to"], &data["trunk"]),
+            (&sid.as_str().into(), &NUMBER.into(), &"carrier".into()),
+            "{name}"
+        );
+        assert!(data["at"].as_str().unwrap().ends_with('Z'), "{data}");
+    }
+    assert_eq!((&told[2].1["state"], &told[3].1["state"]), (&"answered".into(), &"ended".into()));
+    assert_eq!((&told[3].1["reason"], &told[3].1["outcome"]), (&"operator".into(), &"answered".into()));
+    drop(call);
+
+    // What is no call: the file read anew, twice, and new calls refused and taken again.
+    edge.signal(Signal::SIGHUP);
+    assert_eq!(follower.next(&["config.reloaded", "config.refused"]).0, "config.reloaded");
+    std::fs::write(&edge.file, "colour = 1\n[http]\ntoken = [\n'S3cret']\n").unwrap();
+    edge.signal(Signal::SIGHUP);
+    let (name, data) = follower.next(&["config.reloaded", "config.refused"]);
+    assert_eq!(name, "config.refused");
+    let text = data["text"].as_str().unwrap();
+    assert!(text.contains(" errors, first: unknown key `colour` at ") && text.ends_with(":1:1"), "{data}");
+    for on in [true, false] {
+        edge.post("/v1/drain", &serde_json::json!({ "on": on }));
+        let (_, data) = follower.next(&["drain"]);
+        assert_eq!(data["text"].as_str().unwrap().contains("503"), on, "{data}");
+    }
+}
+
+#[test]
+fn a_trunk_that_goes_down_or_comes_up_and_a_target_that_fails_are_told() {
+    let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
+    let dead = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Asked once, at the start: what else is known of them, calls tell.
+    let trunks = caller.trunk("carrier")
+        + &format!("[trunk.dead]\npeers = [\"sip:{dead}\"]\noptions_interval = \"1h\"\n")
+        + &callee.trunk("pbx").replace("\"0s\"", "\"1h\"");
+    let route = "[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:dead\", \"trunk:pbx\"]\n";
+    let edge = Process::start(&config(&(trunks + route)));
+    let mut follower = Follower::begin(&edge);
+    // Three failures in a row are needed; two that come together may be told as one.
+    for id in ["one", "two", "three", "four", "five", "six"] {
+        Call::set_up(&edge, id, &caller, &callee);
+    }
+    // Which of them comes first is chance.
+    let mut told = BTreeSet::new();
+    let wanted = [("call.failed_over", "dead"), ("trunk.down", "dead"), ("trunk.up", "pbx")];
+    while !wanted.iter().all(|(name, trunk)| told.contains(&((*name).to_owned(), (*trunk).to_owned()))) {
+        let (name, data) = follower.next(&["call.failed_over", "trunk.down", "trunk.up"]);
+        assert!(name != "call.failed_over" || data["reason"] == "unreachable", "{data}");
+        assert!(name != "trunk.up" || data["trunk"] != "dead", "{data}");
+        told.insert((name, data["trunk"].as_str().unwrap().to_owned()));
+    }
+    let calls = edge.json("/v1/calls?flag=failed_over")["calls"].as_array().unwrap().clone();
+    assert!(calls.iter().any(|call| call["flags"] == serde_json::json!(["failed_over"])), "{calls:?}");
+    let troubles = until("it is among what went wrong", || {
+        let troubles = edge.json("/v1/history")["troubles"].as_array().unwrap().clone();
+        (!troubles.is_empty()).then_some(troubles)
+    });
+    assert_eq!(troubles[0]["kind"], "failed_over");
+    assert!(troubles[0]["count"].as_u64().is_some_and(|count| count > 0), "{troubles:?}");
+    assert!(!troubles[0]["sentence"].as_str().unwrap().is_empty());
+}
+
+#[test]
+fn no_more_follow_than_may_and_whoever_goes_makes_room() {
+    let edge = Process::start(&config(""));
+    let mut all: Vec<Follower> = (0..trunkgate::limits::EVENT_LISTENERS).map(|_| Follower::begin(&edge)).collect();
+    let (status, answer) = edge.ask("GET", "/v1/events", "");
+    assert_eq!((status, &answer["error"]["code"]), (503, &"too_many_listeners".into()));
+    all.pop();
+    until("its place is free", || {
+        let mut next = Follower::ask(&edge);
+        let mut status = String::new();
+        next.lines.read_line(&mut status).unwrap();
+        status.contains("200").then_some(())
+    });
+}
+
+#[test]
+fn who_follows_with_a_token_is_told_nothing_once_it_is_another() {
+    let edge = Process::start(&config("").replace("[http]\n", "[http]\ntoken = \"first\"\n"));
+    let mut follower = Follower::ask_with(&edge, "Authorization: Bearer first\r\n");
+    follower.line(": following");
+    // The same again: it goes on.
+    edge.signal(Signal::SIGHUP);
+    follower.next(&["config.reloaded"]);
+    let text = std::fs::read_to_string(&edge.file).unwrap();
+    std::fs::write(&edge.file, text.replace("\"first\"", "\"second\"")).unwrap();
+    edge.signal(Signal::SIGHUP);
+    // The last chunk (RFC 9112 §7.1), and no event before it.
+    let mut line = String::new();
+    while line.trim_end() != "0" {
+        line.clear();
+        assert!(follower.lines.read_line(&mut line).unwrap() > 0, "the stream is to end");
+        assert!(!line.starts_with("event:"), "{line}");
+    }
+}
+
+#[test]
+fn calls_are_found_by_what_they_were() {
+    let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
+    let edge = Process::start(&between(&caller, &callee));
+    let call = Call::set_up(&edge, "found-by-this", &caller, &callee);
+    let sid = edge.sid();
+    let live = edge.json(&format!("/v1/calls/{sid}"));
+    let media = &live["legs"][0]["media"];
+    assert_eq!(media["announced"].as_str().unwrap(), caller.rtp_address().to_string());
+    assert_eq!(
+        (&media["used"], media["ours"].as_str().unwrap()),
+        (&media["announced"], call.near.to_string().as_str())
+    );
+    edge.delete(&format!("/v1/calls/{sid}"));
+    until("it has ended", || (edge.json("/v1/calls")["calls"][0]["state"] == "ended").then_some(()));
+    let found = |query: &str| edge.json(&format!("/v1/calls?{query}"))["calls"].as_array().unwrap().len();
+    for query in [
+        "search=found-by",
+        "search=5550123",
+        "reason=operator",
+        "outcome=answered",
+        "route=in",
+        "longer=0",
+        "shorter=3600",
+    ] {
+        assert_eq!(found(query), 1, "{query}");
+    }
+    let with_sid = format!("search={sid}");
+    assert_eq!(found(&with_sid), 1);
+    for query in ["search=elsewhere", "reason=no_route", "outcome=failed", "flag=srtp", "longer=3600", "shorter=0"] {
+        assert_eq!(found(query), 0, "{query}");
+    }
+    let route = edge.json("/v1/routes")["routes"][0].clone();
+    assert_eq!(
+        (&route["name"], &route["connect"][0], &route["to"][0]),
+        (&"in".into(), &"trunk:pbx".into(), &"+1415*".into())
+    );
+    assert_eq!(route["calls"], serde_json::json!({ "answered": 1 }));
+    let history = edge.json("/v1/history?span=hour");
+    let samples = history["samples"].as_array().unwrap();
+    assert_eq!(history["seconds"], 10);
+    let fields: BTreeSet<&str> = samples[0].as_object().unwrap().keys().map(String::as_str).collect();
+    for field in
+        ["at", "calls", "begun", "answered", "failed", "one_way", "mos", "mos_lowest", "ports_in_use", "trunks"]
+    {
+        assert!(fields.contains(field), "{field}: {fields:?}");
+    }
+    let last = samples.last().unwrap()["at"].as_str().unwrap();
+    let after = edge.json(&format!("/v1/history?since={last}"))["samples"].as_array().unwrap().clone();
+    assert!(after.iter().all(|sample| sample["at"].as_str().unwrap() > last), "{after:?}");
+    assert!(edge.json("/v1/history?span=day")["samples"].as_array().unwrap().is_empty());
+    for bad in ["/v1/history?span=year", "/v1/history?since=now", "/v1/history?colour=red"] {
+        assert_eq!(edge.get(bad).0, 400, "{bad}");
+    }
+}
+
+#[test]
+fn who_is_kept_out_is_shown() {
+    let edge = Process::start(&config("[trunk.carrier]\npeers = [\"sip:192.0.2.1\"]\noptions_interval = \"0s\"\n"));
+    let stranger = Phone::new("127.0.0.1");
+    let udp = edge.address("udp");
+    stranger.sip.send(udp, &stranger.sip.request_with("INVITE", NUMBER, udp, "stranger", (1, ""), ""));
+    let seen = until("it is counted", || {
+        let seen = edge.json("/v1/security");
+        seen["dropped"]["unknown_source"].is_u64().then_some(seen)
+    });
+    assert_eq!((&seen["dropped"]["unknown_source"], &seen["unknown"]["last"]), (&1.into(), &"127.0.0.1".into()));
+    assert_eq!((&seen["banned"], &seen["banned_in_all"]), (&serde_json::json!([]), &0.into()));
+}

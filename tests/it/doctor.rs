@@ -1,0 +1,455 @@
+//! `trunkgate doctor` through the real binary: a fault for each line, and what the exit code says.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::process::{Command, Output};
+
+use crate::support::calls::{Call, Phone, received, rtp};
+use crate::support::dns::{Mood, NameServer};
+use crate::support::sip::Party;
+use crate::support::tls::{Authority, Server};
+use crate::support::{Process, config, finish, trunkgate, until, write};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+/// What the lines say, and the exit code.
+struct Told {
+    lines: Vec<Value>,
+    code: Option<i32>,
+}
+
+impl Told {
+    fn of(output: &Output) -> Told {
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let lines: Value = serde_json::from_str(&text)
+            .unwrap_or_else(|_| panic!("{text} {}", String::from_utf8_lossy(&output.stderr)));
+        Told { lines: lines.as_array().unwrap().clone(), code: output.status.code() }
+    }
+    /// Level and text of the first line of this name that holds `what`.
+    fn line(&self, name: &str, what: &str) -> (&str, &str) {
+        let is_it = |line: &&Value| line["name"] == name && line["text"].as_str().unwrap().contains(what);
+        let line = self.lines.iter().find(is_it).unwrap_or_else(|| panic!("no {name} with {what}: {:#?}", self.lines));
+        let level = line["level"].as_str().unwrap();
+        assert_eq!(line["fix"].is_string(), level != "ok", "{line}");
+        (level, line["text"].as_str().unwrap())
+    }
+    fn level(&self, name: &str) -> &str {
+        self.line(name, "").0
+    }
+}
+
+fn doctor(text: &str) -> Told {
+    doctor_with(text, &[])
+}
+
+fn doctor_with(text: &str, variables: &[(&str, &str)]) -> Told {
+    let (_directory, file) = write(text);
+    let mut command = trunkgate(&["--config", file.to_str().unwrap(), "doctor", "--json"]);
+    Told::of(&command.envs(variables.iter().copied()).output().unwrap())
+}
+
+/// Answers each OPTIONS in this way, as long as the test lives.
+fn answers(status: &'static str) -> Party {
+    answers_with(move |answer, _| answer.replacen("200 OK", status, 1))
+}
+
+/// Answers each OPTIONS with what this makes of a 200: the far end, or what is between.
+fn answers_with(change: impl Fn(String, SocketAddr) -> String + Send + 'static) -> Party {
+    let party = Party::new("127.0.0.5");
+    let (socket, address) = (party.socket.try_clone().unwrap(), party.address);
+    socket.set_read_timeout(None).unwrap();
+    std::thread::spawn(move || {
+        let party = Party { socket, address };
+        loop {
+            let (options, from) = party.receive("OPTIONS ");
+            party.send(from, &change(party.answer(&options, "200 OK", false), from));
+        }
+    });
+    party
+}
+
+fn trunk(uri: &str) -> String {
+    config(&format!("[trunk.pbx]\npeers = [\"{uri}\"]\n[[route]]\nconnect = [\"trunk:pbx\"]\n"))
+}
+
+#[test]
+fn where_all_is_well_it_ends_with_zero_and_the_page_says_so() {
+    let peer = answers("200 OK");
+    let text = trunk(&format!("sip:{}", peer.address));
+    let told = doctor(&text);
+    for name in ["config", "ports", "media ports", "options pbx"] {
+        assert_eq!(told.level(name), "ok", "{:#?}", told.lines);
+    }
+    for name in ["ephemeral range", "public address", "open files", "udp buffers", "clock"] {
+        assert_ne!(told.level(name), "fail");
+    }
+    assert_eq!(told.code, Some(0));
+    assert!(told.line("options pbx", "200 OK").1.starts_with("udp 127.0.0.5:"));
+    let (_directory, file) = write(&text);
+    let page = finish(&["--config", file.to_str().unwrap(), "doctor"]);
+    let page = String::from_utf8(page.stdout).unwrap();
+    assert!(page.starts_with("  ok    config") && page.contains("1 trunk, 1 route\n"), "{page}");
+    assert!(page.contains("0 failures, "), "{page}");
+    let (_directory, file) = write("[trunk.pbx]\npears = 1\n");
+    assert_eq!(finish(&["--config", file.to_str().unwrap(), "doctor"]).status.code(), Some(2));
+}
+
+#[test]
+fn peers_that_do_not_answer_fail_and_one_that_takes_no_calls_is_warned_of() {
+    let closed = Party::new("127.0.0.6").address;
+    for transport in ["udp", "tcp"] {
+        let told = doctor(&trunk(&format!("sip:{closed};transport={transport}")));
+        assert_eq!((told.line("options pbx", "refused: nothing listens").0, told.code), ("fail", Some(1)));
+    }
+    let silent = Party::new("127.0.0.6");
+    let told = doctor(&trunk(&format!("sip:{}", silent.address)));
+    assert_eq!((told.line("options pbx", "no answer to OPTIONS in 4 s").0, told.code), ("fail", Some(1)));
+    let unasked =
+        trunk(&format!("sip:{}", silent.address)).replace("[[route]]", "options_interval = \"0s\"\n[[route]]");
+    let told = doctor(&unasked);
+    assert_eq!((told.line("options pbx", "not asked in operation").0, told.code), ("warn", Some(0)));
+    let full = answers("503 Service Unavailable");
+    let told = doctor(&trunk(&format!("sip:{}", full.address)));
+    assert_eq!((told.line("options pbx", "takes no calls").0, told.code), ("warn", Some(0)));
+    let shy = answers("403 Forbidden");
+    let told = doctor(&trunk(&format!("sip:{}", shy.address)));
+    assert_eq!((told.level("options pbx"), told.code), ("ok", Some(0)));
+}
+
+#[test]
+fn a_peer_is_asked_from_the_address_that_it_knows_us_by() {
+    let listener = "[[listen]]\nname = \"other\"\ntransport = \"udp\"\naddress = \"127.0.0.77:0\"\n";
+    let seen = UdpSocket::bind("127.0.0.6:0").unwrap();
+    let uri = format!("sip:{}", seen.local_addr().unwrap());
+    let text = trunk(&uri).replace("peers =", "listen = \"other\"\npeers =");
+    let text = text.replace("[media]", &format!("{listener}[media]"));
+    let from = std::thread::spawn(move || seen.recv_from(&mut [0; 2048]).unwrap().1);
+    doctor(&text);
+    assert_eq!(from.join().unwrap().ip().to_string(), "127.0.0.77");
+}
+
+#[test]
+fn names_without_addresses_and_silent_name_servers_are_told_apart() {
+    let names = NameServer::start();
+    let peer = answers("200 OK");
+    let (name, value) = names.variable();
+    names.addresses("good.test", 60, &["127.0.0.5"]);
+    let text = trunk(&format!("sip:good.test:{}", peer.address.port()));
+    let told = doctor_with(&text, &[(name, &value)]);
+    assert_eq!((told.line("dns", "good.test → udp 127.0.0.5:").0, told.level("options pbx")), ("ok", "ok"));
+    let text = trunk("sip:nowhere.test");
+    let told = doctor_with(&text, &[(name, &value)]);
+    assert_eq!((told.line("dns", "nowhere.test has no address").0, told.code), ("fail", Some(1)));
+    names.set_mood(Mood::Fails);
+    let told = doctor_with(&text, &[(name, &value)]);
+    assert_eq!((told.line("dns", "no name server answers").0, told.code), ("fail", Some(1)));
+}
+
+/// A TLS listener with this certificate, and a trunk that is reached by TLS.
+fn secure(pair: &crate::support::tls::Pair, peer: &str, keys: &str) -> String {
+    config(&format!(
+        "[[listen]]\nname = \"s\"\ntransport = \"tls\"\naddress = \"127.0.0.1:0\"\n{}\n\
+         [trunk.pbx]\npeers = [\"sip:{peer};transport=tls\"]\n{keys}\n[[route]]\nconnect = [\"trunk:pbx\"]\n",
+        pair.keys("\n")
+    ))
+}
+
+#[test]
+fn certificates_on_both_sides_are_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new(folder.path(), "authority");
+    let long = authority.issue("long", &["127.0.0.1"]);
+    let soon = (Timestamp::now() + SignedDuration::from_hours(24 * 5)).to_string();
+    let part = |from: usize, to: usize| soon[from..to].parse::<i32>().unwrap();
+    let soon = (part(0, 4), part(5, 7) as u8, part(8, 10) as u8);
+    let ending = authority.issue_until("ending", &["127.0.0.1"], soon);
+    let over = authority.issue_until("over", &["127.0.0.1"], (2020, 1, 1));
+
+    let closed = Party::new("127.0.0.6").address.to_string();
+    let told = doctor(&secure(&long, &closed, ""));
+    let (level, text) = told.line("tls", "listener s");
+    // The authority is the test's own.
+    assert!(level == "warn" && text.contains("until 2099-01-01") && text.contains("leads to nobody"), "{text}");
+    let told = doctor(&secure(&ending, &closed, ""));
+    assert_eq!(told.line("tls", "days left").0, "warn");
+    let told = doctor(&secure(&over, &closed, ""));
+    assert_eq!((told.line("tls", "has expired").0, told.code), ("fail", Some(1)));
+
+    let server = Server::new("127.0.0.1", &ending, None);
+    let peer = server.address.to_string();
+    let serve = std::thread::spawn(move || {
+        assert!(server.accept().is_err(), "its certificate is not believed");
+        let mut line = server.accept().unwrap();
+        let options = line.receive("OPTIONS");
+        let answer = line.answer(&options, "200 OK", false);
+        // In two pieces, behind a keep-alive.
+        line.send(&format!("\r\n\r\n{}", &answer[..5]));
+        line.send(&answer[5..]);
+        // Until it is closed there.
+        let _ = line.try_receive("nothing more");
+    });
+    let told = doctor(&secure(&long, &peer, ""));
+    assert_eq!((told.line("options pbx", "TLS failed").0, told.code), ("fail", Some(1)));
+    let told = doctor(&secure(&long, &peer, &format!("tls = {{ ca = {:?} }}", authority.file)));
+    serve.join().unwrap();
+    assert_eq!((told.line("options pbx", "200 OK after").0, told.code), ("warn", Some(0)));
+    assert!(told.line("options pbx", "its certificate").1.contains("days left"));
+}
+
+#[test]
+fn ports_that_are_taken_are_told() {
+    let peer = answers("200 OK");
+    let text = trunk(&format!("sip:{}", peer.address));
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let busy = text.replacen(
+        "transport = \"tcp\"\naddress = \"127.0.0.1:0\"",
+        &format!("transport = \"tcp\"\naddress = \"{address}\""),
+        1,
+    );
+    let told = doctor(&busy);
+    assert_eq!((told.line("ports", &address.to_string()).0, told.code), ("fail", Some(1)));
+    // A bot that speaks HTTP where the edge's own should be is no edge.
+    let bot = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = bot.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut tcp in bot.incoming().map_while(Result::ok) {
+            let _ = std::io::Read::read(&mut tcp, &mut [0; 4_096]);
+            let answer =
+                "HTTP/1.1 404 Not Found\r\nContent-Length: 22\r\nConnection: close\r\n\r\n{\"detail\":\"Not Found\"}";
+            let _ = std::io::Write::write_all(&mut tcp, answer.as_bytes());
+        }
+    });
+    let theirs = text.replacen("[http]\naddress = \"127.0.0.1:0\"", &format!("[http]\naddress = \"{address}\""), 1);
+    assert_ne!(theirs, text);
+    let told = doctor(&theirs);
+    assert_eq!((told.line("ports", "is no edge").0, told.code), ("fail", Some(1)));
+    let status = trunkgate(&["status", "--url", &format!("http://{address}")]).output().unwrap();
+    let words = String::from_utf8_lossy(&status.stderr).into_owned();
+    assert!(words.contains(&format!("what answers at http://{address} is no edge")), "{words}");
+    // Four ports, the first of them taken.
+    let media = (20_000..30_000).step_by(4).find_map(|port| UdpSocket::bind(("127.0.0.1", port)).ok()).unwrap();
+    let first = media.local_addr().unwrap().port();
+    let few = text.replacen("threads = 1", &format!("threads = 1\nports = \"{first}-{}\"", first + 3), 1);
+    let told = doctor(&few);
+    assert_eq!((told.line("media ports", &first.to_string()).0, told.code), ("warn", Some(0)));
+}
+
+#[test]
+fn what_the_machine_allows_is_told() {
+    let peer = answers("200 OK");
+    let text = trunk(&format!("sip:{}", peer.address));
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+    let low: u32 = range.split_whitespace().next().unwrap().parse().unwrap();
+    let first = low.next_multiple_of(4);
+    let within = text.replacen("threads = 1", &format!("threads = 1\nports = \"{first}-{}\"", first + 3), 1);
+    let told = doctor(&within);
+    assert_eq!((told.level("ephemeral range"), told.level("config"), told.code), ("warn", "warn", Some(0)));
+    // Calls from outside, and nothing but an address of the inside to show them.
+    let outside = text.replace("peers =", "accept_from = [\"198.51.100.0/24\"]\npeers =");
+    // Whatever this machine's address is, it counts as one of the inside.
+    let all_but_198 = "local_networks = [\"0.0.0.0/1\", \"128.0.0.0/2\", \"192.0.0.0/6\", \"196.0.0.0/7\", \"199.0.0.0/8\", \"200.0.0.0/5\", \"208.0.0.0/4\"]";
+    let outside = outside.replace("name = \"under-test\"", &format!("name = \"under-test\"\n{all_but_198}"));
+    assert_eq!(doctor(&outside).level("public address"), "warn");
+    let written = outside.replace("name = \"under-test\"", "name = \"under-test\"\npublic_address = \"203.0.113.10\"");
+    assert_eq!(doctor(&written).line("public address", "203.0.113.10").0, "ok");
+
+    let (_directory, file) = write(&text);
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 512; exec \"$0\" --config \"$1\" doctor --json", env!("CARGO_BIN_EXE_trunkgate")]);
+    let told = Told::of(&command.arg(&file).output().unwrap());
+    assert_eq!((told.line("open files", "512 at most").0, told.code), ("warn", Some(0)));
+}
+
+#[test]
+fn an_agent_whose_socket_does_not_open_fails() {
+    let peer = answers("200 OK");
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let text = format!("{}[agent.bot]\nurl = \"ws://{closed}/\"\n", trunk(&format!("sip:{}", peer.address)));
+    let told = doctor(&text);
+    assert_eq!((told.level("agent bot"), told.code), ("fail", Some(1)));
+}
+
+/// Far ends on loopback count as being outside.
+fn from_outside(text: &str) -> String {
+    text.replace("name = \"under-test\"", "name = \"under-test\"\nlocal_networks = [\"10.0.0.0/8\"]")
+}
+
+#[test]
+fn an_address_that_peers_see_otherwise_fails_with_the_key_to_set() {
+    let seen_at = |port: fn(u16) -> u16| {
+        answers_with(move |answer, from| {
+            answer.replacen(";rport", &format!(";received=203.0.113.10;rport={}", port(from.port())), 1)
+        })
+    };
+    let nat = seen_at(|port| port);
+    let text = from_outside(&trunk(&format!("sip:{}", nat.address)));
+    let told = doctor(&text);
+    let found = told.line("public address", "pbx sees us at 203.0.113.10, but would be shown 127.0.0.1");
+    assert_eq!((found.0, told.code), ("fail", Some(1)));
+    let fix = told.lines.iter().find(|line| line["name"] == "public address").unwrap()["fix"].as_str().unwrap();
+    assert_eq!(fix, "[edge] public_address = \"203.0.113.10\"");
+    // As it says, then it is well.
+    let mended = text.replacen("name = \"under-test\"", "name = \"under-test\"\npublic_address = \"203.0.113.10\"", 1);
+    let told = doctor(&mended);
+    let found = told.line("public address", "203.0.113.10, as written, as pbx sees us, behind NAT");
+    assert_eq!((found.0, told.code), ("ok", Some(0)));
+    let stale = mended.replace("203.0.113.10", "203.0.113.9");
+    assert_eq!(doctor(&stale).line("public address", "would be shown 203.0.113.9").0, "fail");
+
+    let moves = seen_at(|port| port ^ 1);
+    let told = doctor(&mended.replace(&nat.address.to_string(), &moves.address.to_string()));
+    assert_eq!(told.line("public address", "NAT changes port numbers").0, "warn");
+}
+
+#[test]
+fn rewriting_between_us_and_a_peer_is_told() {
+    let clean = answers("200 OK");
+    let told = doctor(&trunk(&format!("sip:{}", clean.address)));
+    assert_eq!(told.line("sip alg", "no rewriting seen between us and pbx").0, "ok");
+    // What such a router writes in the place of our address, everywhere.
+    let router = answers_with(|answer, from| answer.replace(&from.to_string(), "198.51.100.1:1024"));
+    let told = doctor(&trunk(&format!("sip:{}", router.address)));
+    let (level, text) = told.line("sip alg", "something rewrites SIP between us and pbx");
+    assert!(level == "warn" && told.code == Some(0), "{text}");
+    for what in ["Via 127.0.0.1:", "From sip:127.0.0.1:", "Call-ID doctor", "→ 198.51.100.1:1024"] {
+        assert!(text.contains(what), "{what} in {text}");
+    }
+}
+
+#[test]
+fn the_clock_is_told_as_well_as_it_is_known() {
+    let peer = answers("200 OK");
+    let text = trunk(&format!("sip:{}", peer.address));
+    let with_programs = |text: &str, programs: &[(&str, &str)]| {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, prints) in programs {
+            let file = folder.path().join(name);
+            std::fs::write(&file, format!("#!/bin/sh\necho '{prints}'\n")).unwrap();
+            std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        }
+        doctor_with(text, &[("PATH", folder.path().to_str().unwrap())])
+    };
+    let tracking = "C0A80101,a,3,1795208400.1,-0.000012,0,0,1.2,0,0,0.012,0.0005,64.2,";
+    let normal = format!("{tracking}Normal");
+    let told = with_programs(&text, &[("chronyc", &normal)]);
+    assert_eq!(told.line("clock", "synchronised, off by at most 7 ms").0, "ok");
+    let told = with_programs(&text, &[("chronyc", &format!("{tracking}Not synchronised"))]);
+    assert_eq!(told.line("clock", "not synchronised").0, "warn");
+    assert_eq!(with_programs(&text, &[("timedatectl", "yes")]).line("clock", "synchronised").0, "ok");
+    assert_eq!(with_programs(&text, &[("timedatectl", "no")]).line("clock", "not synchronised").0, "warn");
+
+    let late = answers_with(|answer, _| {
+        let late = Timestamp::now() - SignedDuration::from_mins(210);
+        let date = late.strftime("%a, %d %b %Y %H:%M:%S GMT");
+        answer.replacen("CSeq: ", &format!("Date: {date}\r\nCSeq: "), 1)
+    });
+    let text = trunk(&format!("sip:{}", late.address));
+    let told = with_programs(&text, &[("chronyc", &normal)]);
+    assert_eq!(told.line("clock", "the one of pbx is 3 h behind ours").0, "warn");
+    assert_eq!(told.code, Some(0));
+}
+
+#[test]
+fn lines_are_chosen_and_each_is_printed_as_it_is_there() {
+    let (fast, silent) = (answers("200 OK"), Party::new("127.0.0.6"));
+    let text = config(&format!(
+        "[trunk.slow]\npeers = [\"sip:{}\"]\n[trunk.fast]\npeers = [\"sip:{}\"]\n[[route]]\nconnect = [\"trunk:fast\"]\n",
+        silent.address, fast.address
+    ));
+    let (_directory, file) = write(&text);
+    let run = |arguments: &[&str]| {
+        let output = finish(&[&["--config", file.to_str().unwrap(), "doctor"], arguments].concat());
+        (String::from_utf8(output.stdout).unwrap(), output.status.code())
+    };
+    let (out, code) = run(&["--json-line"]);
+    let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let at = |name: &str| lines.iter().position(|line| line["name"] == name).unwrap_or_else(|| panic!("{name}: {out}"));
+    assert!(at("config") < at("options fast") && at("options fast") < at("options slow"), "{out}");
+    assert!(at("options slow") < at("sip alg"), "{out}");
+    assert_eq!((lines[at("options slow")]["level"].as_str(), code), (Some("fail"), Some(1)));
+
+    let (out, code) = run(&["--only", "media", "--only", "options fast"]);
+    let names: Vec<&str> = out.lines().filter(|line| line.len() > 8 && !line.starts_with("   ")).collect();
+    assert!(out.contains("media ports") && out.contains("options fast") && out.contains("inbound udp"), "{out}");
+    assert!(!out.contains("options slow") && !out.contains("config ") && code == Some(0), "{out} {names:?}");
+    assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
+    let output = finish(&["--config", file.to_str().unwrap(), "doctor", "--only", "medium"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no such line; there are `config`, `ports`"));
+}
+
+#[test]
+fn what_comes_in_unasked_is_told_by_the_running_edges_calls_alone() {
+    let (caller, callee) = (Phone::new("127.0.0.41"), Phone::new("127.0.0.42"));
+    let http = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let rest = format!("{}{}[[route]]\nconnect = [\"trunk:b\"]\n", caller.trunk("a"), callee.trunk("b"));
+    let text = from_outside(&config(&rest))
+        .replace("[http]\naddress = \"127.0.0.1:0\"", &format!("[http]\naddress = \"{http}\""));
+    let edge = Process::start(&text);
+    let inbound = || {
+        let file = edge.file.to_str().unwrap();
+        Told::of(&finish(&["--config", file, "doctor", "--json", "--only", "inbound udp"]))
+    };
+    assert_eq!(inbound().line("inbound udp", "cannot be told from here: only a far end can send").0, "warn");
+    let call = Call::set_up(&edge, "heard", &caller, &callee);
+    for (from, to, at) in [(&caller, &callee, call.near), (&callee, &caller, call.far)] {
+        from.rtp.send_to(&rtp(1, 1), at).unwrap();
+        received(&to.rtp);
+    }
+    // While it is up as well as after it.
+    let live = until("both are heard", || {
+        let told = inbound();
+        told.lines[0]["text"].as_str().unwrap().contains("audio came from 2 sides in 1 answered call").then_some(told)
+    });
+    assert_eq!(live.level("inbound udp"), "ok");
+    call.hang_up(2, &caller, &callee);
+    until("the call has ended", || (edge.metric("trunkgate_rtp_jitter_seconds_count") == 2.0).then_some(()));
+    assert_eq!(inbound().line("inbound udp", "audio came from 2 sides in 1 answered call").0, "ok");
+    // One whose callee sends from where nobody is expected.
+    let call = Call::set_up(&edge, "unheard", &caller, &callee);
+    caller.rtp.send_to(&rtp(1, 1), call.near).unwrap();
+    UdpSocket::bind("127.0.0.43:0").unwrap().send_to(&rtp(1, 1), call.far).unwrap();
+    until("it is told", || edge.get("/metrics").1.contains("media_one_way_total{trunk=\"b\"").then_some(()));
+    let told = inbound();
+    let (level, text) =
+        told.line("inbound udp", "of 2 answered calls of the running edge 1 had a side that sent nothing, most by b");
+    assert!(
+        level == "warn" && text.contains("; the last of b: 1 packet came from elsewhere, the last from 127.0.0.43:"),
+        "{text}"
+    );
+    let fix = told.lines[0]["fix"].as_str().unwrap();
+    assert!(fix.starts_with("`media_from = [\"127.0.0.43/32\"]` in [trunk.b]"), "{fix}");
+}
+
+#[test]
+fn a_trunk_that_no_phone_has_registered_with_is_told() {
+    let http = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let phones = "[trunk.ben]\naccept_register = true\nrequire_auth = { username = \"ben\", password = \"right\" }\n";
+    let text = config(phones).replace("[http]\naddress = \"127.0.0.1:0\"", &format!("[http]\naddress = \"{http}\""));
+    let edge = Process::start(&text);
+    let file = edge.file.to_str().unwrap();
+    for only in ["options", "options ben"] {
+        let told = Told::of(&finish(&["--config", file, "doctor", "--json", "--only", only]));
+        assert_eq!((told.line("options ben", "no phone is registered").0, told.code), ("warn", Some(0)));
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_a_line_and_the_rest_goes_on() {
+    let peer = answers("200 OK");
+    let text = trunk(&format!("sip:{}", peer.address))
+        + "[trunk.carrier]\npeers = [\"sip:127.0.0.9:9\"]\noptions_interval = \"0s\"\n\
+           auth = { username = \"u\", password = { file = \"/nonexistent/credential\" } }\n\
+           [[listen]]\nname = \"s\"\ntransport = \"tls\"\naddress = \"127.0.0.1:0\"\n\
+           certificate = \"/nonexistent/edge.pem\"\nprivate_key = \"/nonexistent/edge.key\"\n";
+    let told = doctor(&text);
+    assert_eq!(told.line("config", "TG0110").0, "fail");
+    assert_eq!(told.line("tls", "TG0114: `certificate`: /nonexistent/edge.pem").0, "fail");
+    assert_eq!((told.level("options pbx"), told.code), ("ok", Some(1)));
+    let (_directory, file) = write(&text);
+    let output = finish(&["--config", file.to_str().unwrap(), "doctor", "--only", "tls"]);
+    let page = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.code() == Some(1) && page.contains("edge.pem") && !page.contains("config"), "{page}");
+}

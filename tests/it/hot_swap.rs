@@ -1,0 +1,104 @@
+//! Hold audio and an agent take turns in one stream of a caller, through the real binary: no packet is missing, nothing
+//! clicks, and the music may be of any kind of file that is taken.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+use std::net::{Shutdown, SocketAddr};
+
+use crate::support::calls::received;
+use crate::support::talk::{Rig, Talk};
+use crate::support::until;
+use trunkgate_media::codec::g711::{decode_ulaw, encode_ulaw};
+
+/// The sharpest bend of a wave: a tone has a small one, a cut in it a large one.
+fn sharpest(samples: &[i32]) -> i32 {
+    samples.windows(3).map(|w| (w[0] - 2 * w[1] + w[2]).abs()).max().unwrap()
+}
+
+fn samples(codes: &[u8]) -> Vec<i32> {
+    codes.iter().map(|code| i32::from(decode_ulaw(*code))).collect()
+}
+
+/// A call that is answered at once, and the first packets of its hold audio; nobody has taken the agent's socket.
+fn held(hold: &str, packets: usize) -> (Rig, (SocketAddr, String), Vec<u8>) {
+    let rig = Rig::new(&format!("answer = 'at_once'\nretry = 3\nhold = {{ {hold} }}"));
+    rig.invite("swap", "0");
+    let answered = rig.answered("swap");
+    let heard = (0..packets).flat_map(|_| received(&rig.caller.rtp).0[12..].to_vec()).collect();
+    (rig, answered, heard)
+}
+
+/// Listens for so many packets more.
+fn listen(talk: &mut Talk, packets: usize) {
+    let wanted = talk.heard.len() + packets;
+    until("the caller has heard that much", || {
+        talk.take_in();
+        (talk.heard.len() >= wanted).then_some(())
+    });
+}
+
+/// A WAV file of these samples.
+fn written(folder: &tempfile::TempDir, samples: impl Iterator<Item = i16>) -> String {
+    let path = folder.path().join("hold.wav");
+    let spec =
+        hound::WavSpec { channels: 1, sample_rate: 8000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
+    let mut wav = hound::WavWriter::create(&path, spec).unwrap();
+    samples.for_each(|sample| wav.write_sample(sample).unwrap());
+    wav.finalize().unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn an_agent_takes_over_from_the_music_and_gives_back_without_a_click() {
+    let wave = |n: usize| (8000.0 * (std::f64::consts::TAU * 400.0 * n as f64 / 8000.0).sin()) as i16;
+    let folder = tempfile::tempdir().unwrap();
+    let path = written(&folder, (0..4000).map(wave));
+    let (rig, (near, tag), music) = held(&format!("strategy = 'music', music = '{path}'"), 40);
+    let usual = sharpest(&samples(&music[320..]));
+    let mut talk = rig.talk(rig.connected(), near, tag);
+    // The same tone, at another place of its wave.
+    let said: Vec<u8> = (7..8007).map(|n| encode_ulaw(wave(n))).collect();
+    talk.say(&said);
+    talk.mark("said");
+    talk.say(&said);
+    talk.next("mark");
+    listen(&mut talk, 10);
+    // Lost in the middle of a word.
+    talk.agent.get_ref().shutdown(Shutdown::Both).unwrap();
+    listen(&mut talk, 50);
+    let heard = talk.audio();
+    assert!(heard.windows(4000).any(|part| part == &said[2000..6000]), "the agent was heard");
+    // A packet or two of silence lie between: what ends has faded out, what begins fades in.
+    let most = sharpest(&samples(&heard[..heard.len() - 160]));
+    assert!(most < 2 * usual, "{most}, and {usual} without a swap");
+    // The same measure finds a cut.
+    let cut: Vec<i32> = (0..25).map(|n| i32::from(wave(n))).chain([0; 4]).collect();
+    assert!(sharpest(&cut) > 2 * usual, "{}, and {usual}", sharpest(&cut));
+}
+
+/// 440 Hz for half a second in each of them.
+#[test]
+fn hold_music_of_each_compressed_kind_is_heard() {
+    for file in ["tone.mp3", "tone.ogg", "tone.opus"] {
+        let music = format!("{}/tests/data/{file}", env!("CARGO_MANIFEST_DIR"));
+        let (_rig, _, heard) = held(&format!("strategy = 'music', music = '{music}'"), 20);
+        let tone = samples(&heard[800..3200]);
+        let (mut re, mut im, mut all) = (0.0, 0.0, 0.0);
+        for (n, sample) in tone.iter().enumerate() {
+            let (angle, sample) = (std::f64::consts::TAU * 440.0 * n as f64 / 8000.0, f64::from(*sample));
+            (re, im, all) = (re + sample * angle.cos(), im + sample * angle.sin(), all + sample * sample);
+        }
+        assert!(all > 0.0 && (re * re + im * im) * 2.0 / 2400.0 > 0.98 * all, "{file}");
+    }
+}
+
+#[test]
+fn after_an_announcement_and_without_any_the_caller_hears_the_ringback_tone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = written(&folder, [2000; 800].into_iter());
+    let (_rig, _, tone) = held("strategy = 'none'", 20);
+    assert!(tone[160..].iter().filter(|code| **code != 0xff).count() > 2000);
+    let (_other, _, heard) = held(&format!("strategy = 'audio', audio = '{path}'"), 25);
+    assert_eq!(heard[160..800], [encode_ulaw(2000); 640], "its first packet fades in");
+    assert_eq!(heard[960..], tone[160..], "the same tone from its beginning");
+}

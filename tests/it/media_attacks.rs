@@ -1,0 +1,191 @@
+//! RTP bleed, RTP inject and floods against the running edge, from an address of loopback that has no part in the call:
+//! 0 packets to it, 0 packets of it to anybody. Classes: AST-2017-005, CVE-2017-14099, CVE-2017-14114, CVE-2025-53399.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use crate::support::calls::{Call, Phone, is_silent, media_of, next_port, received, report, rtp, wait_until_bound};
+use crate::support::{Process, config, until};
+
+const CALLER: &str = "127.0.0.1";
+const CALLEE: &str = "127.0.0.3";
+const STRANGER: &str = "127.0.0.2";
+/// What a phone behind NAT calls itself.
+const INSIDE: &str = "127.0.0.9";
+const STRANGERS_SOURCE: u32 = 0xbad;
+const UNEXPECTED: &str = "trunkgate_rtp_dropped_total{reason=\"unexpected_source\"}";
+
+fn edge(caller: &Phone, callee: &Phone) -> Process {
+    edge_with("strict", caller, callee)
+}
+
+fn edge_with(latch: &str, caller: &Phone, callee: &Phone) -> Process {
+    let trunks = caller.trunk("carrier") + &callee.trunk("pbx");
+    let text = config(&format!("{trunks}[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n"));
+    Process::start(&text.replace("[media]\n", &format!("[media]\nlatch = {latch:?}\n")))
+}
+
+/// All four ports that a call has at the edge.
+fn ports(call: &Call) -> [SocketAddr; 4] {
+    [call.near, next_port(call.near), call.far, next_port(call.far)]
+}
+
+/// The stranger sends RTP and RTCP to all of them.
+fn attack(stranger: &UdpSocket, call: &Call, times: u16) {
+    for n in 0..times {
+        for to in ports(call) {
+            stranger.send_to(&rtp(STRANGERS_SOURCE, n), to).unwrap();
+            stranger.send_to(&report(STRANGERS_SOURCE), to).unwrap();
+        }
+    }
+}
+
+/// Each side is heard once by the edge, so that it knows where they are.
+fn begin(edge: &Process, call: &Call, caller: &Phone, callee: &Phone) {
+    for (phone, at) in [(caller, call.near), (callee, call.far)] {
+        phone.rtp.send_to(&rtp(1, 0), at).unwrap();
+        phone.rtcp.send_to(&report(1), next_port(at)).unwrap();
+    }
+    until("both are latched", || (edge.metric("trunkgate_rtp_packets_total{direction=\"in\"}") == 2.0).then_some(()));
+    // RTCP is counted nowhere: it is there once it has an effect.
+    for (from, to, at) in [(caller, callee, call.near), (callee, caller, call.far)] {
+        to.rtcp.set_nonblocking(true).unwrap();
+        until("both send their RTCP where the other is", || {
+            from.rtcp.send_to(&report(1), next_port(at)).unwrap();
+            to.rtcp.recv_from(&mut [0; 2048]).ok()
+        });
+    }
+    for phone in [caller, callee] {
+        phone.rtcp.set_nonblocking(false).unwrap();
+    }
+}
+
+/// The next datagram that is not of [`begin`].
+fn next(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
+    loop {
+        let (bytes, from) = received(socket);
+        if bytes != rtp(1, 0) && bytes != report(1) {
+            return (bytes, from);
+        }
+    }
+}
+
+/// Each side speaks, and hears the other and nothing else.
+fn talk(call: &Call, caller: &Phone, callee: &Phone, sequence: u16) {
+    for (from, to, at, back) in [(caller, callee, call.near, call.far), (callee, caller, call.far, call.near)] {
+        let source = u32::from(from.rtp_address().port());
+        from.rtp.send_to(&rtp(source, sequence), at).unwrap();
+        assert_eq!(next(&to.rtp), (rtp(source, sequence), back));
+        from.rtcp.send_to(&report(source), next_port(at)).unwrap();
+        assert_eq!(next(&to.rtcp), (report(source), next_port(back)));
+    }
+}
+
+/// Before and after the latch, on both sides, RTP and RTCP.
+fn nothing_bleeds_nor_comes_in(caller: &Phone, callee: &Phone) {
+    let edge = edge(caller, callee);
+    let stranger = UdpSocket::bind((STRANGER, 0)).unwrap();
+    let call = Call::set_up(&edge, "attacked", caller, callee);
+    attack(&stranger, &call, 50);
+    until("all of it is refused", || (edge.metric(UNEXPECTED) == 400.0).then_some(()));
+    begin(&edge, &call, caller, callee);
+    for round in 1..6 {
+        attack(&stranger, &call, 10);
+        talk(&call, caller, callee, round);
+    }
+    let sent = edge.metric("trunkgate_rtp_packets_total{direction=\"out\"}");
+    assert_eq!(sent, 12.0, "each of what the two said, once");
+    assert!(is_silent(&stranger));
+    for phone in [caller, callee] {
+        assert!(is_silent(&phone.rtp) && is_silent(&phone.rtcp));
+    }
+    call.hang_up(2, caller, callee);
+    attack(&stranger, &call, 1);
+    assert!(is_silent(&stranger));
+}
+
+#[test]
+fn nothing_bleeds_nor_comes_in_without_nat() {
+    nothing_bleeds_nor_comes_in(&Phone::new(CALLER), &Phone::new(CALLEE));
+}
+
+/// The hard case: the described address is not the one that packets come from, so the edge has to learn.
+#[test]
+fn nothing_bleeds_nor_comes_in_behind_nat() {
+    let behind = |ip| Phone::behind_nat(ip, INSIDE);
+    nothing_bleeds_nor_comes_in(&behind(CALLER), &behind(CALLEE));
+    nothing_bleeds_nor_comes_in(&behind(CALLER), &Phone::new(CALLEE));
+    nothing_bleeds_nor_comes_in(&Phone::new(CALLER), &behind(CALLEE));
+}
+
+/// A stranger that forges nothing but speaks first, and all the time, while the call is set up.
+#[test]
+fn who_speaks_while_it_rings_wins_nothing() {
+    let (caller, callee) = (Phone::new(CALLER), Phone::new(CALLEE));
+    let edge = edge(&caller, &callee);
+    let stranger = UdpSocket::bind((STRANGER, 0)).unwrap();
+    let sip = edge.address("udp");
+    let offer = caller.description(1, "");
+    caller.sip.send(sip, &caller.sip.request_with("INVITE", "+14155550123", sip, "early", (1, ""), &offer));
+    let (invite, from) = callee.sip.receive("INVITE ");
+    let far = media_of(&invite);
+    wait_until_bound(far);
+    for n in 0..100 {
+        stranger.send_to(&rtp(STRANGERS_SOURCE, n), far).unwrap();
+    }
+    until("it is refused", || (edge.metric(UNEXPECTED) == 100.0).then_some(()));
+    callee.sip.send(from, &callee.sip.answer_with(&invite, "200 OK", &callee.description(1, "")));
+    callee.sip.receive("ACK ");
+    let (ok, _) = caller.sip.receive("SIP/2.0 200");
+    let near = media_of(&ok);
+    caller.rtp.send_to(&rtp(7, 1), near).unwrap();
+    assert_eq!(received(&callee.rtp), (rtp(7, 1), far));
+    assert!(is_silent(&stranger) && is_silent(&callee.rtp));
+}
+
+/// The sockets are tied to their far sides: what a stranger sends takes no place in them.
+#[test]
+fn a_flood_of_junk_leaves_the_call_undisturbed() {
+    for latch in ["strict", "relearn"] {
+        flood(latch);
+    }
+}
+
+fn flood(latch: &str) {
+    let (caller, callee) = (Phone::new(CALLER), Phone::new(CALLEE));
+    let edge = edge_with(latch, &caller, &callee);
+    let call = Call::set_up(&edge, "flooded", &caller, &callee);
+    for sequence in 0..3 {
+        talk(&call, &caller, &callee, sequence);
+    }
+    // Each socket has sent since both were latched: what a stranger sends is not even seen.
+    let seen = edge.metric(UNEXPECTED);
+    attack(&UdpSocket::bind((STRANGER, 0)).unwrap(), &call, 1);
+    talk(&call, &caller, &callee, 3);
+    assert_eq!(edge.metric(UNEXPECTED), seen, "{latch}");
+    let targets = ports(&call);
+    let (sent, over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let stranger = UdpSocket::bind((STRANGER, 0)).unwrap();
+            stranger.set_nonblocking(true).unwrap();
+            let junk = [0x80u8; 1400];
+            while !over.load(Ordering::Relaxed) {
+                let n = sent.fetch_add(1, Ordering::Relaxed);
+                // What the system does not take, or answers by ICMP, is none of the test's business.
+                let _ = stranger.send_to(&junk[..n % junk.len()], targets[n % targets.len()]);
+            }
+            assert!(is_silent(&stranger));
+        });
+        let mut sequence = 1;
+        while sequence < 200 || sent.load(Ordering::Relaxed) < 20_000 {
+            talk(&call, &caller, &callee, sequence);
+            sequence += 1;
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(edge.get("/healthz").0, 200);
+    call.hang_up(2, &caller, &callee);
+}

@@ -1,0 +1,99 @@
+//! An edge that has more to do than it can: stopped for a while, so that what came meanwhile waits in its sockets.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::support::calls::{Call, NUMBER, Phone};
+use crate::support::sip::{Party, field};
+use crate::support::{Process, config, until};
+use nix::sys::signal::Signal;
+
+/// More than a hiccup leaves.
+const CALLERS: usize = 100;
+
+fn edge(caller: &Phone, callee: &Phone) -> Process {
+    let trunks = format!("{}{}", caller.trunk("carrier"), callee.trunk("pbx"));
+    Process::start(&config(&format!("{trunks}[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n")))
+}
+
+fn invite(caller: &Party, edge: &Process, name: &str) -> String {
+    caller.request("INVITE", NUMBER, edge.address("udp"), name, 1, "")
+}
+
+/// Stops the process for as long as `meanwhile` and a moment more.
+fn stopped(edge: &Process, meanwhile: impl FnOnce()) {
+    edge.signal(Signal::SIGSTOP);
+    until("it stands still", || edge.is_stopped().then_some(()));
+    meanwhile();
+    // Late, whatever the limit is.
+    std::thread::sleep(Duration::from_millis(200));
+    edge.signal(Signal::SIGCONT);
+}
+
+#[test]
+fn calls_that_are_up_come_first_new_ones_that_waited_get_503_and_options_nothing() {
+    let (caller, callee) = (Phone::new("127.0.0.2"), Phone::new("127.0.0.3"));
+    let edge = edge(&caller, &callee);
+    let sip = edge.address("udp");
+    let up = Call::set_up(&edge, "up", &caller, &callee);
+    let me = &caller.sip;
+    stopped(&edge, || {
+        me.send(sip, &me.request("OPTIONS", NUMBER, sip, "options", 1, ""));
+        for n in 0..CALLERS {
+            me.send(sip, &invite(me, &edge, &format!("new{n}")));
+        }
+        me.send(sip, &invite(me, &edge, "new0"));
+        me.send(sip, &me.request("BYE", NUMBER, sip, &up.id, 2, &up.tag));
+    });
+    // Last sent, first answered.
+    let (first, _) = me.receive("SIP/2.0 ");
+    assert_eq!((first.lines().next().unwrap(), field(&first, "CSeq")), ("SIP/2.0 200 OK", "2 BYE"));
+    callee.sip.receive("BYE ");
+    let mut refused = BTreeSet::new();
+    while refused.len() < CALLERS - trunkgate_call::limits::INVITES_ALWAYS_SERVED {
+        let (answer, _) = me.receive("SIP/2.0 ");
+        // Those that wait longest are refused; the last few are served.
+        assert_eq!(answer.lines().next().unwrap(), "SIP/2.0 503 Service Unavailable");
+        assert!((1..=4).contains(&field(&answer, "Retry-After").parse::<u32>().unwrap()));
+        assert_eq!(field(&answer, "Reason"), "Q.850;cause=42;text=\"overloaded\"");
+        refused.insert(field(&answer, "Call-ID").to_owned());
+    }
+    let dropped = |reason: &str| edge.metric(&format!("trunkgate_sip_dropped_total{{reason=\"{reason}\"}}"));
+    until("the rest is dropped", || (dropped("overloaded") == 1.0).then_some(()));
+    assert_eq!((dropped("repeated"), dropped("queue_full"), dropped("udp_unread")), (1.0, 0.0, 0.0));
+
+    // When that is over, calls are taken again; the repetition of one that was refused is not.
+    until("the overload is over", || (edge.metric("trunkgate_overloaded") == 0.0).then_some(()));
+    me.send(sip, &invite(me, &edge, "new1"));
+    assert_eq!(field(&me.receive("SIP/2.0 503").0, "Call-ID"), "new1");
+    me.send(sip, &invite(me, &edge, "later"));
+    while field(&me.receive("SIP/2.0 100").0, "Call-ID") != "later" {}
+    let log = edge.log();
+    assert_eq!(log.matches("overloaded: new calls that would wait too long get 503").count(), 1, "{log}");
+    assert_eq!(log.matches("no longer overloaded").count(), 1, "{log}");
+    assert_eq!(edge.json("/v1/status")["overloaded"], false);
+}
+
+#[test]
+fn a_few_calls_that_came_during_a_pause_are_served() {
+    let (caller, callee) = (Phone::new("127.0.0.2"), Phone::new("127.0.0.3"));
+    let edge = edge(&caller, &callee);
+    let me = &caller.sip;
+    stopped(&edge, || {
+        for name in ["a", "b", "c"] {
+            me.send(edge.address("udp"), &invite(me, &edge, name));
+        }
+        // Whoever gives up meanwhile has not called in vain: the call begins, and ends.
+        let bare = me.request_with("INVITE", NUMBER, edge.address("udp"), "c", (1, ""), "");
+        let cancel = bare.replacen("INVITE", "CANCEL", 1).replace("1 INVITE", "1 CANCEL");
+        me.send(edge.address("udp"), &cancel);
+    });
+    let mut calls = BTreeSet::new();
+    // One that is not answered comes again.
+    while calls.len() < 3 {
+        calls.insert(field(&callee.sip.receive("INVITE ").0, "Call-ID").to_owned());
+    }
+    assert_eq!(field(&me.receive("SIP/2.0 487").0, "Call-ID"), "c");
+}

@@ -1,0 +1,218 @@
+//! What a caller hears of an agent, and what the agent is told of it, through the real program: marks, `clear`, pieces of any
+//! length, linear formats, and the two metrics that time a conversation.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+use std::time::{Duration, Instant};
+
+use crate::support::talk::{Rig, Talk, speech};
+use crate::support::until;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+use tokio_tungstenite::tungstenite::Message;
+use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw, encode_alaw};
+use trunkgate_media::rtp::Rtp;
+
+/// Each mark comes back once, in order, never before the last sample ahead of it has left and a packet later at most; the
+/// audio is what was sent, byte for byte: no mark costs a packet.
+#[test]
+fn marks_are_true_to_what_the_caller_heard() {
+    let rig = Rig::new("");
+    let mut talk = rig.call("marks", "0");
+    assert_eq!(talk.start["start"]["mediaFormat"]["encoding"], "audio/x-mulaw");
+    let pieces = [1, 159, 160, 161, 758, 1100, 3, 2000, 77, 4001, 20, 20, 20, 3000, 1, 2, 3, 40, 1999, 320];
+    let audio = speech(pieces.iter().sum());
+    let (mut at, mut places) = (0, Vec::new());
+    for (n, piece) in pieces.into_iter().enumerate() {
+        talk.say(&audio[at..at + piece]);
+        at += piece;
+        talk.mark(&format!("m{n}"));
+        places.push(at);
+    }
+    let mut late = Vec::new();
+    for (n, place) in places.iter().enumerate() {
+        let mark = talk.next("mark");
+        assert_eq!(mark["mark"]["name"], format!("m{n}"));
+        assert_eq!(mark["mark"]["playedMs"], (place / 8).to_string());
+        talk.take_in();
+        let heard = talk.audio().len();
+        assert!(heard >= *place, "m{n}: {heard} of {place}");
+        late.push(heard - place);
+    }
+    // This process may be late for some.
+    late.sort_unstable();
+    assert!(late[late.len() / 2] <= 160, "{late:?}");
+    talk.until_silence();
+    assert_eq!(talk.audio(), audio);
+    talk.mark("last");
+    assert_eq!(talk.next("mark")["mark"]["name"], "last", "no other came twice");
+}
+
+/// What was heard is what `cleared` says to the sample, the waiting marks come back in order, and once.
+#[test]
+fn a_clear_says_how_much_was_heard() {
+    for keys in ["", "clear_fade = '10ms'"] {
+        let rig = Rig::new(keys);
+        let mut talk = rig.call("clear", "0");
+        // Two minutes in one burst, and marks all over it.
+        for n in 0..120 {
+            talk.say(&[0x20; 8000]);
+            talk.mark(&n.to_string());
+        }
+        assert_eq!(talk.next("mark")["mark"]["playedMs"], "1000");
+        talk.clear();
+        let mut returned = 1;
+        let played: usize = loop {
+            let Message::Text(text) = talk.agent.read().unwrap() else { continue };
+            let message: Value = serde_json::from_str(&text).unwrap();
+            match message["event"].as_str().unwrap() {
+                "mark" => {
+                    assert_eq!(message["mark"]["name"], returned.to_string());
+                    returned += 1;
+                }
+                "cleared" => break message["cleared"]["playedMs"].as_str().unwrap().parse().unwrap(),
+                _ => {}
+            }
+        };
+        assert_eq!(returned, 120);
+        talk.until_silence();
+        let heard = talk.audio();
+        // Where it fades out, its very last samples are silence already.
+        assert!((played * 8 - heard.len()) <= if keys.is_empty() { 0 } else { 4 }, "{played} ms, {}", heard.len());
+        let faded = heard.iter().filter(|code| **code != 0x20).count();
+        assert_eq!(faded > 70, !keys.is_empty(), "{faded}");
+        talk.say(&speech(1600));
+        talk.mark("next");
+        assert_eq!(talk.next("mark")["mark"]["playedMs"], (played + 200).to_string());
+        assert_eq!(rig.edge.metric("trunkgate_agent_clear_seconds_count"), 1.0);
+    }
+}
+
+fn decode(payload: u8, code: u8) -> f64 {
+    f64::from(if payload == 8 { decode_alaw(code) } else { decode_ulaw(code) })
+}
+
+/// How far what is no tone of 1 kHz is below it in the best fifth of a second, in dB.
+fn purity(samples: &[f64]) -> f64 {
+    let of = |window: &[f64]| {
+        let (mut re, mut im, mut power) = (0.0, 0.0, 0.0);
+        for (n, sample) in window.iter().enumerate() {
+            let angle = std::f64::consts::TAU * n as f64 / 8.0;
+            (re, im, power) = (re + sample * angle.cos(), im + sample * angle.sin(), power + sample * sample);
+        }
+        let tone = 2.0 * (re * re + im * im) / window.len() as f64;
+        10.0 * (tone / (power - tone).max(1e-9)).log10()
+    };
+    samples.chunks_exact(1600).map(of).fold(f64::NEG_INFINITY, f64::max)
+}
+
+/// A tone of a caller by PCMA, to an agent that hears linear audio and says it back.
+#[test]
+fn a_tone_goes_through_a_linear_agent_and_back() {
+    for (format, rate, bytes) in [("l16/8000", 8000, 320), ("l16/16000", 16_000, 640), ("l16/24000", 24_000, 960)] {
+        let rig = Rig::new(&format!("format = '{format}'"));
+        let mut talk = rig.call("tone", "8");
+        let shown = &talk.start["start"]["mediaFormat"];
+        assert_eq!(
+            shown,
+            &serde_json::json!({"encoding": "audio/x-l16", "sampleRate": rate, "channels": 1}),
+            "{format}"
+        );
+        let (begin, rtp, near) = (Instant::now(), talk.rtp.try_clone().unwrap(), talk.near);
+        let speaker = std::thread::spawn(move || {
+            for n in 0..75_u16 {
+                let due = begin + Duration::from_millis(20) * u32::from(n);
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                let sample = |at: u16| (9000.0 * (std::f64::consts::TAU * f64::from(at) / 8.0).sin()) as i16;
+                let payload: Vec<u8> = (0..160).map(|at| encode_alaw(sample(at))).collect();
+                let header = Rtp {
+                    marker: false,
+                    payload_type: 8,
+                    sequence: n,
+                    timestamp: u32::from(n) * 160,
+                    ssrc: 7,
+                    payload: 0..0,
+                };
+                let mut packet = Vec::new();
+                header.build(&payload, &mut packet);
+                rtp.send_to(&packet, near).unwrap();
+            }
+        });
+        let mut said = Vec::new();
+        for _ in 0..70 {
+            let message = talk.next("media");
+            let audio = STANDARD.decode(message["media"]["payload"].as_str().unwrap()).unwrap();
+            assert_eq!(audio.len(), bytes, "{format}");
+            talk.say(&audio);
+            said.extend_from_slice(&audio);
+        }
+        talk.mark("end");
+        talk.next("mark");
+        speaker.join().unwrap();
+        talk.take_in();
+        let every = rate as usize / 8000;
+        let heard_by_agent: Vec<f64> =
+            said.as_chunks().0.iter().step_by(every).map(|pair| f64::from(i16::from_le_bytes(*pair))).collect();
+        let heard_by_caller: Vec<f64> =
+            talk.heard.iter().flat_map(|(_, payload)| payload.iter().map(|code| decode(8, *code))).collect();
+        assert!(talk.heard.iter().all(|(rtp, _)| rtp.payload_type == 8));
+        let purities = (purity(&heard_by_agent), purity(&heard_by_caller));
+        assert!(purities.0 > 33.0 && purities.1 > 28.0, "{format}: {purities:?} dB");
+    }
+}
+
+/// A reload is for streams that begin after it: one that runs keeps what its `start` said.
+#[test]
+fn a_format_changed_by_a_reload_is_that_of_the_next_stream() {
+    let rig = Rig::new("");
+    let mut first = rig.call("first", "0");
+    let frame =
+        |talk: &mut Talk| STANDARD.decode(talk.next("media")["media"]["payload"].as_str().unwrap()).unwrap().len();
+    assert_eq!(frame(&mut first), 160);
+    std::fs::write(&rig.edge.file, rig.configured("format = 'l16/16000'")).unwrap();
+    rig.edge.signal(nix::sys::signal::Signal::SIGHUP);
+    until("the reload is taken", || {
+        (rig.edge.metric("trunkgate_config_reloads_total{result=\"success\"}") == 1.0).then_some(())
+    });
+    let mut second = rig.call("second", "0");
+    assert_eq!(second.start["start"]["mediaFormat"]["sampleRate"], 16_000);
+    assert_eq!(frame(&mut second), 640);
+    // Whatever had been sent before the reload is passed over.
+    for _ in 0..200 {
+        assert_eq!(frame(&mut first), 160);
+    }
+    first.say(&speech(1600));
+    first.mark("heard");
+    assert_eq!(first.next("mark")["mark"]["playedMs"], "200");
+}
+
+#[test]
+fn an_answer_is_timed() {
+    let rig = Rig::new("");
+    let mut talk = rig.call("turn", "0");
+    let count = || rig.edge.metric("trunkgate_agent_turn_seconds_count");
+    talk.say(&[0x10; 1600]);
+    talk.mark("greeting");
+    talk.next("mark");
+    assert_eq!(count(), 0.0, "nobody had asked");
+    // Loud and silent frames in turn have no meaning here: half a second of speech, then nothing.
+    let begin = Instant::now();
+    for n in 0..60_u16 {
+        let code = if (10..40).contains(&n) { 0x10 } else { 0xff };
+        let payload = [code; 160];
+        let header =
+            Rtp { marker: false, payload_type: 0, sequence: n, timestamp: u32::from(n) * 160, ssrc: 7, payload: 0..0 };
+        let mut packet = Vec::new();
+        header.build(&payload, &mut packet);
+        let due = begin + Duration::from_millis(20) * u32::from(n);
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        talk.rtp.send_to(&packet, talk.near).unwrap();
+    }
+    talk.say(&[0x10; 1600]);
+    talk.mark("answer");
+    talk.next("mark");
+    assert_eq!(count(), 1.0);
+    let seconds = rig.edge.metric("trunkgate_agent_turn_seconds_sum");
+    assert!(seconds > 0.3, "{seconds}");
+}

@@ -1,0 +1,221 @@
+//! Calls that were refused leave a record, a trace with what refused them, and a line in `calls`; many of them push no other
+//! call out.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+use std::net::{SocketAddr, UdpSocket};
+
+use crate::support::calls::{Call, NUMBER, Phone};
+use crate::support::sip::{field, to_tag};
+use crate::support::{Process, config, finish, until};
+use serde_json::{Value, json};
+
+const ROUTE: &str = "[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n[cdr]\nfile = \"cdr.jsonl\"\n";
+
+fn phones() -> (Phone, Phone) {
+    (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"))
+}
+
+/// An edge between the two, with more in the section of each.
+fn edge((caller, of_caller): (&Phone, &str), (callee, of_callee): (&Phone, &str)) -> Process {
+    let trunks = caller.trunk("carrier") + of_caller + &callee.trunk("pbx") + of_callee;
+    Process::start(&config(&(trunks + ROUTE)))
+}
+
+/// Calls, and acknowledges the refusal; its status line.
+fn refused(edge: &Process, caller: &Phone, id: &str) -> String {
+    let sip = edge.address("udp");
+    caller.sip.send(sip, &caller.sip.request("INVITE", NUMBER, sip, id, 1, ""));
+    let answer = loop {
+        let (answer, _) = caller.sip.receive("SIP/2.0 ");
+        if field(&answer, "Call-ID") == id && !answer.starts_with("SIP/2.0 1") {
+            break answer;
+        }
+    };
+    acknowledge(caller, sip, id, &answer);
+    answer.lines().next().unwrap_or_default().to_owned()
+}
+
+/// Of the same transaction (RFC 3261 §17.1.1.3).
+fn acknowledge(caller: &Phone, sip: SocketAddr, id: &str, answer: &str) {
+    let ack = caller.sip.request_with("ACK", NUMBER, sip, id, (1, to_tag(answer)), "");
+    caller.sip.send(sip, &ack.replacen("ACK1;", "INVITE1;", 1));
+}
+
+/// The newest call that has ended.
+fn ended(edge: &Process) -> String {
+    let calls = edge.json("/v1/calls");
+    let ended = calls["calls"].as_array().unwrap().iter().find(|call| call["state"] == "ended").unwrap();
+    ended["sid"].as_str().unwrap().to_owned()
+}
+
+fn records(edge: &Process) -> Vec<Value> {
+    let text = std::fs::read_to_string(edge.file.with_file_name("cdr.jsonl")).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn trace(edge: &Process) -> (String, String) {
+    let sid = ended(edge);
+    let page = finish(&["trace", &sid, "--url", &edge.url()]).stdout;
+    let verdict = edge.json(&format!("/v1/calls/{sid}/trace"))["verdict"].as_str().unwrap().to_owned();
+    // Long lines are folded.
+    let page = String::from_utf8(page).unwrap();
+    (page.split_whitespace().collect::<Vec<_>>().join(" "), verdict)
+}
+
+#[test]
+fn a_limit_of_the_callers_trunk_is_named_and_recorded() {
+    let (caller, callee) = phones();
+    let edge = edge((&caller, "max_calls = 1\n"), (&callee, ""));
+    let first = Call::set_up(&edge, "first", &caller, &callee);
+    assert_eq!(refused(&edge, &caller, "second"), "SIP/2.0 503 Service Unavailable");
+    let (page, verdict) = trace(&edge);
+    assert!(
+        verdict
+            .starts_with("Not answered (503): too many calls at once: trunk carrier, `max_calls` 1. Try: `max_calls`"),
+        "{verdict}"
+    );
+    assert!(page.contains(&verdict) && page.contains("─INVITE─") && page.contains("503 Service"), "{page}");
+    let record = until("it is recorded", || records(&edge).into_iter().next());
+    assert_eq!(
+        (&record["sip_code"], &record["outcome"], &record["reason"], &record["legs"][0]["trunk"]),
+        (&json!(503), &json!("refused"), &json!("limit_calls"), &json!("carrier"))
+    );
+    let calls = String::from_utf8(finish(&["calls", "--url", &edge.url()]).stdout).unwrap();
+    assert!(calls.lines().next().unwrap().contains("CODE"), "{calls}");
+    assert!(calls.lines().any(|line| line.contains("503") && line.contains("limit_calls")), "{calls}");
+    let shown = String::from_utf8(finish(&["calls", "show", &ended(&edge), "--url", &edge.url()]).stdout).unwrap();
+    assert!(shown.contains("sip_code     503\n"), "{shown}");
+    // It was none of the trunk's calls: the place is free once the first has ended, and not before.
+    first.hang_up(2, &caller, &callee);
+    assert_eq!(edge.metric("trunkgate_calls_active{trunk=\"carrier\"}"), 0.0);
+    Call::set_up(&edge, "third", &caller, &callee).hang_up(2, &caller, &callee);
+    until("all are recorded once", || (records(&edge).len() == 3).then_some(()));
+    let question = ["--from", "carrier", "--called", NUMBER];
+    let file = edge.file.to_str().unwrap();
+    let why = finish(&[&["--config", file, "why"][..], &question[..]].concat()).stdout;
+    assert!(String::from_utf8_lossy(&why).contains("limits of carrier: max_calls 1 (503 past them)\n"));
+}
+
+#[test]
+fn a_call_while_draining_leaves_a_trace() {
+    let (caller, callee) = phones();
+    let edge = edge((&caller, ""), (&callee, ""));
+    assert_eq!(edge.post("/v1/drain", &json!({"on": true})).0, 202);
+    assert!(refused(&edge, &caller, "late").starts_with("SIP/2.0 503"));
+    let record = until("it is recorded", || records(&edge).into_iter().next());
+    assert_eq!((&record["reason"], &record["outcome"]), (&json!("draining"), &json!("refused")));
+    assert!(trace(&edge).1.starts_with("Not answered (503): the edge is draining."), "{}", trace(&edge).1);
+}
+
+#[test]
+fn a_target_that_a_limit_stopped_stands_in_the_verdict() {
+    let (caller, callee) = phones();
+    let edge = edge((&caller, ""), (&callee, "max_calls = 1\npace = \"0s\"\n"));
+    let first = Call::set_up(&edge, "first", &caller, &callee);
+    refused(&edge, &caller, "second");
+    let told = "too many calls at once: trunk pbx, `max_calls` 1. Tried: pbx. Try: `max_calls`";
+    assert!(trace(&edge).1.contains(told), "{}", trace(&edge).1);
+    first.hang_up(2, &caller, &callee);
+}
+
+#[test]
+fn a_flood_of_refused_calls_pushes_no_other_out() {
+    let (caller, callee) = phones();
+    let edge = edge((&caller, "max_calls = 1\n"), (&callee, ""));
+    let first = Call::set_up(&edge, "first", &caller, &callee);
+    first.hang_up(2, &caller, &callee);
+    let kept = edge.sid();
+    let live = Call::set_up(&edge, "live", &caller, &callee);
+    for n in 0..200 {
+        refused(&edge, &caller, &format!("flood-{n}"));
+    }
+    let counted = edge.metric("trunkgate_calls_total{trunk=\"carrier\",route=\"\",outcome=\"refused\"}");
+    assert_eq!(counted, 200.0);
+    let calls = edge.json("/v1/calls?limit=1000");
+    let calls = calls["calls"].as_array().unwrap();
+    let refused = calls.iter().filter(|call| call["reason"] == "limit_calls").count();
+    // Ten at once, and ten a second after that, however long this took.
+    assert!((10..=200).contains(&refused), "{refused}");
+    assert!(calls.iter().any(|call| call["sid"] == kept.as_str()));
+    // Newest first, also where both kinds meet.
+    let ends: Vec<&str> = calls.iter().filter_map(|call| call["ended_at"].as_str()).collect();
+    assert!(ends.is_sorted_by(|a, b| a >= b), "{ends:?}");
+    live.hang_up(2, &caller, &callee);
+}
+
+#[test]
+fn where_no_target_is_there_the_call_has_failed() {
+    let (caller, callee) = phones();
+    // Nothing listens at the one; the other says nothing.
+    let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (peer, reason) in [(closed, "unreachable"), (callee.sip.address, "no_response")] {
+        let trunk =
+            format!("[trunk.pbx]\npeers = [\"sip:{peer}\"]\noptions_interval = \"0s\"\nno_response_timeout = \"1s\"\n");
+        let edge = Process::start(&config(&(caller.trunk("carrier") + &trunk + ROUTE)));
+        assert!(refused(&edge, &caller, reason).starts_with("SIP/2.0 503"));
+        let record = until("it is recorded", || records(&edge).into_iter().next());
+        assert_eq!((&record["reason"], &record["outcome"]), (&json!(reason), &json!("failed")), "{record}");
+        // What the alert TrunkgateCallsFailing counts.
+        assert!(edge.get("/metrics").1.contains(",outcome=\"failed\"} 1\n"));
+        let (page, verdict) = trace(&edge);
+        assert!(
+            verdict.contains("Tried: pbx. Try: whether it runs") || verdict.contains("Tried: pbx. Try: its address"),
+            "{verdict}"
+        );
+        assert!(page.contains("503 Service"), "the last word to the caller: {page}");
+    }
+}
+
+#[test]
+fn the_ladder_ends_with_what_the_caller_was_told_once() {
+    let (caller, callee) = phones();
+    let edge = edge((&caller, ""), (&callee, ""));
+    let sip = edge.address("udp");
+    // To nowhere.
+    let elsewhere = edge_without_route(&caller);
+    assert!(refused(&elsewhere, &caller, "nowhere").starts_with("SIP/2.0 404"));
+    assert_eq!(trace(&elsewhere).0.matches("404 Not Fou").count(), 1, "{}", trace(&elsewhere).0);
+    // Busy.
+    caller.sip.send(sip, &caller.sip.request("INVITE", NUMBER, sip, "busy", 1, ""));
+    let (invite, from) = callee.sip.receive("INVITE ");
+    callee.sip.send(from, &callee.sip.answer_with(&invite, "486 Busy Here", ""));
+    let (busy, _) = caller.sip.receive("SIP/2.0 486");
+    acknowledge(&caller, sip, "busy", &busy);
+    assert_eq!(trace(&edge).0.matches("486 Busy").count(), 2, "{}", trace(&edge).0);
+    // Given up.
+    caller.sip.send(sip, &caller.sip.request("INVITE", NUMBER, sip, "gone", 1, ""));
+    // Not one of the call before that was sent again.
+    let (invite, from) = std::iter::repeat_with(|| callee.sip.receive("INVITE "))
+        .find(|(again, _)| field(again, "Call-ID") != field(&invite, "Call-ID"))
+        .unwrap();
+    callee.sip.send(from, &callee.sip.answer_with(&invite, "180 Ringing", ""));
+    caller.sip.receive("SIP/2.0 180");
+    let cancel = caller.sip.request_with("CANCEL", NUMBER, sip, "gone", (1, ""), "");
+    caller.sip.send(sip, &cancel.replacen("CANCEL1;", "INVITE1;", 1));
+    caller.sip.receive("SIP/2.0 487");
+    callee.sip.receive("CANCEL ");
+    assert_eq!(trace(&edge).0.matches("487 Request").count(), 1, "{}", trace(&edge).0);
+}
+
+/// An edge that knows the caller and no way for its calls.
+fn edge_without_route(caller: &Phone) -> Process {
+    let route = "[[route]]\nfrom = [\"carrier\"]\nto = [\"+99*\"]\nconnect = [\"reject:404\"]\n";
+    Process::start(&config(&(caller.trunk("carrier") + route)))
+}
+
+#[test]
+fn a_refused_reload_says_first_what_is_wrong() {
+    let (caller, callee) = phones();
+    let edge = edge((&caller, ""), (&callee, ""));
+    let good = std::fs::read_to_string(&edge.file).unwrap();
+    // A warning (a port range that begins with an odd one) stands before the error.
+    let warned = good.replacen("threads = 1\n", "threads = 1\nports = \"20001-24096\"\n", 1);
+    std::fs::write(&edge.file, warned + "[trunk.other]\npears = 1\n").unwrap();
+    let (status, answer) = edge.post("/v1/reload", &json!({}));
+    let text = answer["error"]["message"].as_str().unwrap();
+    assert!(status == 422 && text.starts_with("error[") && text.contains("warning[TG0105]"), "{text}");
+    let line =
+        until("it is logged", || edge.log().lines().find(|line| line.contains("not reloaded")).map(str::to_owned));
+    assert!(line.contains("ERROR"), "{line}");
+}

@@ -1,0 +1,95 @@
+//! Registrations of the real edge, seen from the other side.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+use crate::support::sip::{Party, field};
+use crate::support::{Process, config, until};
+use nix::sys::signal::Signal;
+
+#[test]
+fn the_edge_registers_takes_a_call_and_takes_the_registration_back() {
+    let (registrar, pbx) = (Party::new("127.0.0.4"), Party::new("127.0.0.5"));
+    let edge = Process::start(&config(&format!(
+        "[trunk.carrier]\nregister = {{ registrar = \"sip:{}\", user = \"acme\", expires = \"2m\" }}\n\
+         [trunk.pbx]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n",
+        registrar.address, pbx.address
+    )));
+    let (request, from) = registrar.receive("REGISTER");
+    let contact = field(&request, "Contact");
+    assert_eq!(contact, format!("<sip:acme@{from}>"), "{request}");
+    assert_eq!((field(&request, "Expires"), from), ("120", edge.address("udp")));
+    let ok = registrar.answer(&request, "200 OK", false).replace("Contact: ", "X: ");
+    registrar.send(from, &ok.replace("\r\n\r\n", &format!("\r\nContact: {contact};expires=120\r\n\r\n")));
+    let status = until("it is registered", || {
+        let trunk = edge.json("/v1/status")["trunks"][0].clone();
+        (trunk["registration"]["state"] == "registered").then_some(trunk)
+    });
+    assert!(status["registration"]["expires_at"].as_str().unwrap().ends_with('Z'), "{status}");
+    assert!(edge.metric("trunkgate_trunk_registration_expiry_timestamp_seconds{trunk=\"carrier\"}") > 1e9);
+    // A call from where we are registered needs no peer of that address in the file.
+    registrar.send(from, &registrar.request("INVITE", "+14155550123", from, "r1", 1, ""));
+    pbx.receive("INVITE sip:+14155550123@");
+    registrar
+        .send(from, &registrar.request("CANCEL", "+14155550123", from, "r1", 1, "").replace("CANCEL1;", "INVITE1;"));
+    registrar.receive("SIP/2.0 487");
+    registrar.send(from, &registrar.request("ACK", "+14155550123", from, "r1", 1, "").replace("ACK1;", "INVITE1;"));
+    edge.signal(Signal::SIGTERM);
+    let (back, _) = registrar.receive("REGISTER");
+    assert_eq!(field(&back, "Expires"), "0", "{back}");
+    registrar.send(from, &registrar.answer(&back, "200 OK", false));
+    let (status, _, log) = edge.end();
+    assert!(status.success(), "{log}");
+}
+
+/// An edge that phones register with, and another that does it.
+#[test]
+fn a_phone_registers_from_an_unknown_address_and_is_called() {
+    for transport in ["udp", "tcp"] {
+        let caller = Party::new("127.0.0.5");
+        let pbx = Party::new("127.0.0.6");
+        let registrar = Process::start(&config(&format!(
+            "[trunk.phones]\naccept_register = true\nrequire_auth = {{ username = \"desk\", password = \"right\" }}\n\
+             [trunk.carrier]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:phones\"]\n",
+            caller.address
+        )));
+        let at = registrar.address(transport);
+        let phone = Process::start(&config(&format!(
+            "[trunk.office]\nregister = {{ registrar = \"sip:{at};transport={transport}\", user = \"desk\" }}\n\
+             auth = {{ username = \"desk\", password = \"right\" }}\n\
+             [trunk.inside]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n[[route]]\nfrom = [\"office\"]\nconnect = [\"trunk:inside\"]\n",
+            pbx.address
+        )));
+        until("it is registered", || {
+            let state = phone.json("/v1/status")["trunks"][0]["registration"]["state"].clone();
+            (state == "registered").then_some(())
+        });
+        // What To names comes out at the other end of both.
+        let sip = registrar.address("udp");
+        caller.send(sip, &caller.request("INVITE", "+14155550123", sip, transport, 1, ""));
+        pbx.receive("INVITE sip:+14155550123@");
+        // Nothing else of an unknown address is answered.
+        let stranger = Party::new("127.0.0.7");
+        for method in ["OPTIONS", "INVITE", "REGISTER"] {
+            stranger.send(sip, &stranger.request(method, "+14155550123", sip, "s", 1, ""));
+        }
+        caller.receive("SIP/2.0 100");
+        until("it has been looked at", || {
+            let metrics = registrar.get("/metrics").1;
+            metrics.contains("trunkgate_sip_dropped_total{reason=\"unknown_source\"} 3").then_some(())
+        });
+        assert!(stranger.heard_nothing());
+        assert_eq!(registrar.metric("trunkgate_sources_banned"), 0.0);
+        // Who runs the edge is told whom a phone may have meant; the phone is not.
+        let problems = |registrar: &Process| registrar.json("/v1/status")["problems"].to_string();
+        assert!(problems(&registrar).contains("register as \\\"+1415****123\\\", whom no trunk has"));
+        stranger.send(sip, &stranger.request("REGISTER", "dekS", sip, "t", 1, ""));
+        let told = until("the phone is told of", || {
+            Some(problems(&registrar))
+                .filter(|told| told.contains("a phone at 127.0.0.7 wants to register as"))
+                .filter(|told| told.contains("did you mean \\\"desk\\\"?"))
+        });
+        assert!(told.contains("(2 REGISTERs for such users in the last hour"), "{told}");
+        until("the log has it", || registrar.log().contains("did you mean \\\"desk\\\"?").then_some(()));
+        assert!(stranger.heard_nothing());
+    }
+}

@@ -1,0 +1,243 @@
+//! Reloads that take long, through the real binary: in order, to their end, and in nobody's way.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::path::PathBuf;
+
+use crate::support::{Process, config, http, until};
+use nix::sys::signal::Signal;
+
+/// An edge whose file can be replaced by one with a text that is said once the test lets it.
+struct Rig {
+    edge: Process,
+    folder: tempfile::TempDir,
+}
+
+impl Rig {
+    fn new() -> Rig {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = hound::WavSpec {
+            channels: 1,
+            sample_rate: 8000,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
+        let mut wav = hound::WavWriter::create(folder.path().join("said.wav"), spec).unwrap();
+        (0..800).for_each(|_| wav.write_sample(1000_i16).unwrap());
+        wav.finalize().unwrap();
+        Rig { edge: Process::start(&config("")), folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The file has this agent now, whose text waits for [`Self::let_go`].
+    fn write_slow(&self, agent: &str) {
+        let at = self.folder.path().display();
+        let script = format!("touch {at}/begun; while [ ! -e {at}/go ]; do sleep 0.02; done; cat {at}/said.wav");
+        self.write(&format!(
+            "[speech]\ncommand = [\"sh\", \"-c\", \"{script}\", \"{{text}}\"]\n[agent.{agent}]\nurl = \"ws://127.0.0.1:9/\"\n\
+             answer = \"early\"\nhold = {{ strategy = \"text\", text = \"One moment.\" }}\n"
+        ));
+    }
+
+    fn write(&self, rest: &str) {
+        std::fs::write(&self.edge.file, config(rest)).unwrap();
+    }
+
+    fn has_begun(&self) {
+        until("the text is being said", || self.path("begun").exists().then_some(()));
+    }
+
+    fn let_go(&self) {
+        std::fs::write(self.path("go"), "").unwrap();
+    }
+
+    fn agents(&self) -> Vec<String> {
+        let all = self.edge.json("/v1/agents");
+        all["agents"].as_array().unwrap().iter().map(|agent| agent["name"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+/// Status and text of the answer.
+fn reload(edge: &str) -> (u16, String) {
+    http("POST", &format!("{edge}/v1/reload"), &[], "")
+}
+
+#[test]
+fn a_reload_that_nobody_waits_for_any_more_comes_in_force() {
+    let rig = Rig::new();
+    rig.write_slow("patient");
+    let address = rig.edge.address("http");
+    let mut request = TcpStream::connect(address).unwrap();
+    write!(request, "POST /v1/reload HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\n\r\n").unwrap();
+    rig.has_begun();
+    drop(request);
+    // The edge has seen that when it answers somebody else.
+    assert!(rig.agents().is_empty());
+    rig.let_go();
+    until("it is in force", || (rig.agents() == ["patient"]).then_some(()));
+}
+
+#[test]
+fn the_newest_file_is_in_force_though_an_older_one_took_longer() {
+    let rig = Rig::new();
+    rig.write_slow("old");
+    rig.edge.signal(Signal::SIGHUP);
+    rig.has_begun();
+    rig.write("[agent.new]\nurl = \"ws://127.0.0.1:9/\"\n");
+    let url = rig.edge.url();
+    let answered = std::thread::scope(|scope| {
+        let reload = scope.spawn(|| reload(&url));
+        // Enough for the newer one to overtake, if it could.
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        rig.let_go();
+        reload.join().unwrap()
+    });
+    assert_eq!(answered.0, 200, "{}", answered.1);
+    assert_eq!(rig.agents(), ["new"]);
+    let log = rig.edge.log();
+    assert_eq!(log.matches("configuration reloaded").count(), 2, "{log}");
+}
+
+#[test]
+fn sigterm_does_not_wait_for_a_reload() {
+    let rig = Rig::new();
+    rig.write_slow("never");
+    rig.edge.signal(Signal::SIGHUP);
+    rig.has_begun();
+    rig.edge.signal(Signal::SIGTERM);
+    let (status, _, log) = rig.edge.end();
+    assert!(status.success(), "{log}");
+    assert!(!log.contains("configuration reloaded"), "{log}");
+}
+
+#[test]
+fn more_reloads_than_can_wait_are_refused() {
+    let rig = Rig::new();
+    rig.write_slow("slow");
+    let url = rig.edge.url();
+    std::thread::scope(|scope| {
+        let ask = || reload(&url);
+        let asked: Vec<_> = (0..trunkgate::limits::RELOADS).map(|_| scope.spawn(ask)).collect();
+        rig.has_begun();
+        // All of them have a place before one too many asks: those that come later would be refused instead.
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        let (status, answer) = ask();
+        rig.let_go();
+        let answers: Vec<u16> = asked.into_iter().map(|one| one.join().unwrap().0).collect();
+        let refused = answers.iter().chain([&status]).filter(|status| **status == 503).count();
+        assert!(refused == 1 && answers.len() == trunkgate::limits::RELOADS, "{answers:?} {status} {answer}");
+    });
+    assert_eq!(rig.agents(), ["slow"]);
+}
+
+#[test]
+fn a_reload_says_what_has_changed_and_what_waits_for_a_restart() {
+    let trunk = |name: &str, more: &str| format!("[trunk.{name}]\npeers = [\"sip:127.0.0.1:9\"]\n{more}");
+    let auth = "auth = { username = \"u\", password = \"hunter2\" }\n";
+    let route = |to: &str| format!("[[route]]\nname = \"{to}\"\nto = [\"+14155551234\"]\nconnect = [\"trunk:{to}\"]\n");
+    let before =
+        trunk("a", &format!("max_calls = 10\n{auth}")) + &trunk("gone", "") + &route("a") + "[limits]\ncalls = 50\n";
+    let rig = Rig { edge: Process::start(&config(&before)), folder: tempfile::tempdir().unwrap() };
+    let changed = |done: &serde_json::Value, key: &str| -> Vec<String> {
+        done[key].as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect()
+    };
+    let take = || -> serde_json::Value {
+        let (status, answer) = reload(&rig.edge.url());
+        assert_eq!(status, 200, "{answer}");
+        serde_json::from_str(&answer).unwrap()
+    };
+    let unchanged = take();
+    assert_eq!((changed(&unchanged, "changed"), changed(&unchanged, "needs_restart")), (vec![], vec![]));
+
+    let other = auth.replace("hunter2", "swordfish");
+    let after = trunk("a", &format!("max_calls = 20\n{other}"))
+        + &trunk("new", "")
+        + &route("a").replace("1234", "9876")
+        + &route("new")
+        + "[limits]\ncalls = 60\n[log]\nlevel = \"debug\"\n[hep]\naddress = \"127.0.0.1:9\"\n";
+    let text =
+        config(&after).replace("under-test", "renamed").replace("threads = 1", "threads = 1\nidle_timeout = \"90s\"");
+    std::fs::write(&rig.edge.file, text).unwrap();
+    let done = take();
+    let expected = [
+        "[edge] name \"under-test\" -> \"renamed\"",
+        "[media] idle_timeout \"60s\" -> \"90s\"",
+        "[limits] calls 50 -> 60",
+        "trunk a: max_calls 10 -> 20",
+        "trunk a: auth changed, in what is not shown",
+        "trunk new added",
+        "trunk gone removed",
+        "route a: to changed",
+        "route new added",
+        "[log] level \"info\" -> \"debug\"",
+        "[hep] added",
+    ];
+    assert_eq!(changed(&done, "changed"), expected);
+    assert_eq!(changed(&done, "needs_restart"), ["[edge] name", "[media] idle_timeout"]);
+    let log = rig.edge.log();
+    assert!(log.contains("configuration reloaded: nothing changed"), "{log}");
+    let all = format!("{log}{done}");
+    assert!(all.contains("trunk new added") && !all.contains("swordfish") && !all.contains("41555598"), "{all}");
+    // The second time it is what was in force; what waits for a restart waits on.
+    let told = crate::support::finish(&["reload", "--url", &rig.edge.url()]);
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(
+        told.contains("  nothing changed\n") && told.contains("[media] idle_timeout changes only by a restart"),
+        "{told}"
+    );
+    // `status` remembers it until the file says again what runs.
+    let waits = || {
+        let status = rig.edge.json("/v1/status");
+        let told = crate::support::finish(&["status", "--url", &rig.edge.url()]);
+        let line = "! restart needed for: [edge] name, [media] idle_timeout\n";
+        let is_told = String::from_utf8(told.stdout).unwrap().contains(line);
+        (changed(&status["config"], "restart_needed"), is_told)
+    };
+    assert_eq!(waits(), (vec!["[edge] name".to_owned(), "[media] idle_timeout".to_owned()], true));
+    std::fs::write(&rig.edge.file, config("[nonsense]\n")).unwrap();
+    assert_eq!(reload(&rig.edge.url()).0, 422);
+    assert!(waits().1, "a refused file takes nothing back");
+    std::fs::write(&rig.edge.file, config(&before)).unwrap();
+    assert!(changed(&take(), "needs_restart").is_empty());
+    assert_eq!(waits(), (vec![], false));
+}
+
+#[test]
+fn a_log_that_falls_silent_says_so_first() {
+    let edge = Process::start(&config(""));
+    let to = |level: &str| {
+        std::fs::write(&edge.file, config(&format!("[log]\nlevel = \"{level}\"\n"))).unwrap();
+        assert_eq!(reload(&edge.url()).0, 200);
+        let line = format!("-> \\\"{level}\\\"");
+        until("the log names both levels", || edge.log().contains(&line).then_some(()));
+    };
+    to("warn");
+    to("info");
+    let log = edge.log();
+    assert!(log.contains(r#"level \"info\" -> \"warn\""#) && log.contains(r#"level \"warn\" -> \"info\""#), "{log}");
+}
+
+#[test]
+fn call_records_that_cannot_be_written_refuse_a_reload_and_go_on_where_they_went() {
+    let rig = Rig::new();
+    let records = |name: &str| format!("[cdr]\nfile = \"{}\"\n", rig.path(name).display());
+    rig.write(&records("old.jsonl"));
+    assert_eq!(reload(&rig.edge.url()).0, 200);
+    rig.write(&(records("nowhere/new.jsonl") + "[limits]\ncalls = 7\n"));
+    let (status, answer) = reload(&rig.edge.url());
+    assert!(status == 422 && answer.contains("TG0202") && answer.contains("nowhere/new.jsonl"), "{status} {answer}");
+    assert_eq!(rig.edge.metric("trunkgate_config_last_reload_success"), 0.0);
+    let told = crate::support::finish(&["--config", rig.edge.file.to_str().unwrap(), "check"]);
+    let told = String::from_utf8_lossy(&told.stdout).into_owned() + &String::from_utf8_lossy(&told.stderr);
+    assert!(told.contains("warning[TG0202]") && told.contains("there is no folder"), "{told}");
+    // Nothing of that file is in force; once its folder is there all of it is.
+    std::fs::create_dir(rig.path("nowhere")).unwrap();
+    let (status, answer) = reload(&rig.edge.url());
+    assert!(status == 200 && answer.contains("[limits] calls") && answer.contains("[cdr] file"), "{status} {answer}");
+    assert!(rig.path("nowhere/new.jsonl").exists() && !rig.path("old.jsonl.live").exists());
+}

@@ -1,0 +1,158 @@
+//! What systemd is told (sd_notify(3)) by the real binary: ready, reloading, stopping, and alive only while every loop turns.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+
+use crate::support::{PATIENCE, Process, config, until};
+use nix::sys::ptrace;
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+/// Where a service manager would listen.
+struct NotifySocket {
+    socket: UnixDatagram,
+    directory: tempfile::TempDir,
+}
+
+impl NotifySocket {
+    fn new() -> NotifySocket {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = UnixDatagram::bind(directory.path().join("notify")).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        NotifySocket { socket, directory }
+    }
+
+    fn path(&self) -> String {
+        self.directory.path().join("notify").to_str().unwrap().to_owned()
+    }
+
+    /// The lines of the next message.
+    fn hear(&self) -> Vec<String> {
+        let mut buffer = [0; 1024];
+        let len = self.socket.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..len]).lines().map(str::to_owned).collect()
+    }
+
+    /// The first message that says this; others are let by.
+    fn wait(&self, wanted: &str) -> Vec<String> {
+        until(wanted, || Some(self.hear()).filter(|lines| lines.iter().any(|line| line == wanted)))
+    }
+
+    /// Whether something is there that has not been heard.
+    fn has_news(&self) -> bool {
+        self.socket.set_nonblocking(true).unwrap();
+        let news = self.socket.recv(&mut [0; 1024]).is_ok();
+        self.socket.set_nonblocking(false).unwrap();
+        news
+    }
+}
+
+fn value(lines: &[String], name: &str) -> String {
+    lines.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).unwrap().to_owned()
+}
+
+/// One thread of a process, held still. Dropped, it goes on.
+struct Held(Pid);
+
+impl Held {
+    fn hold(process: u32, name: &str) -> Held {
+        let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+        let named = |path: &Path| std::fs::read_to_string(path.join("comm")).is_ok_and(|comm| comm.trim() == name);
+        let thread = threads.map(|entry| entry.unwrap().path()).find(|path| named(path));
+        let thread = thread.unwrap_or_else(|| panic!("no thread {name}"));
+        let thread = Pid::from_raw(thread.file_name().unwrap().to_str().unwrap().parse().unwrap());
+        ptrace::seize(thread, ptrace::Options::empty()).unwrap();
+        ptrace::interrupt(thread).unwrap();
+        let stopped = waitpid(thread, Some(WaitPidFlag::__WALL)).unwrap();
+        assert!(matches!(stopped, WaitStatus::PtraceEvent(..) | WaitStatus::Stopped(..)), "{stopped:?}");
+        Held(thread)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = ptrace::detach(self.0, None);
+    }
+}
+
+#[test]
+fn it_hears_of_ready_alive_reloading_and_stopping() {
+    let manager = NotifySocket::new();
+    let edge = Process::start_with(&config(""), &[("NOTIFY_SOCKET", &manager.path()), ("WATCHDOG_USEC", "200000")]);
+    let ready = manager.hear();
+    assert_eq!(ready[0], "READY=1");
+    assert_eq!(value(&ready, "STATUS"), edge.ready.replacen("ready", "taking calls:", 1));
+    manager.wait("WATCHDOG=1");
+
+    edge.signal(Signal::SIGHUP);
+    let reloading = manager.wait("RELOADING=1");
+    assert!(value(&reloading, "MONOTONIC_USEC").parse::<u64>().unwrap() > 0);
+    assert_eq!(manager.wait("READY=1"), ready);
+
+    std::fs::write(&edge.file, "[edge]\nnaem = \"x\"\n").unwrap();
+    edge.signal(Signal::SIGHUP);
+    manager.wait("RELOADING=1");
+    let refused = value(&manager.wait("READY=1"), "STATUS");
+    assert!(refused.contains("refused") && edge.metric("trunkgate_config_last_reload_success") == 0.0, "{refused}");
+
+    edge.signal(Signal::SIGTERM);
+    let stopping = manager.wait("STOPPING=1");
+    assert_eq!(value(&stopping, "STATUS"), "draining, live calls: 0");
+    let within: u64 = value(&stopping, "EXTEND_TIMEOUT_USEC").parse().unwrap();
+    assert!(within > 60_000_000, "the drain of 60 s and what follows: {within}");
+    assert!(edge.end().0.success());
+}
+
+#[test]
+fn without_a_watchdog_it_hears_of_none() {
+    let manager = NotifySocket::new();
+    let edge = Process::start_with(&config(""), &[("NOTIFY_SOCKET", &manager.path())]);
+    assert_eq!(manager.hear()[0], "READY=1");
+    edge.signal(Signal::SIGTERM);
+    assert_eq!(manager.hear()[0], "STOPPING=1");
+    assert!(edge.end().0.success());
+    assert!(!manager.has_news());
+}
+
+/// Its socket has no room for more than a few messages: the edge neither waits for it nor ends.
+#[test]
+fn a_service_manager_that_hears_nothing_is_not_waited_for() {
+    let manager = NotifySocket::new();
+    let edge = Process::start_with(&config(""), &[("NOTIFY_SOCKET", &manager.path()), ("WATCHDOG_USEC", "2000")]);
+    until("its socket is full", || edge.log().contains("the service manager cannot be told").then_some(()));
+    edge.signal(Signal::SIGTERM);
+    assert!(edge.end().0.success());
+}
+
+/// A loop that stands still is not hidden by the others: no word to the watchdog, `/healthz` says which, and both are
+/// well again once it turns.
+#[test]
+fn the_watchdog_is_fed_only_while_every_loop_turns() {
+    for (thread, said) in
+        [("signalling", "the signalling loop has not answered"), ("media-0", "media worker 0 does not turn")]
+    {
+        let manager = NotifySocket::new();
+        let edge = Process::start_with(&config(""), &[("NOTIFY_SOCKET", &manager.path()), ("WATCHDOG_USEC", "200000")]);
+        manager.wait("WATCHDOG=1");
+        let held = Held::hold(edge.pid(), thread);
+        until("the log says so", || {
+            while manager.has_news() {}
+            edge.log().contains(said).then_some(())
+        });
+        // What was sent before it was noticed.
+        while manager.has_news() {}
+        // The same look at the loops decides both: as long as one says so, the other is not fed.
+        let looks = |edge: &Process| edge.log().matches("watchdog is not told").count();
+        let before = looks(&edge);
+        until("it has looked twice more", || (looks(&edge) >= before + 2).then_some(()));
+        assert!(!manager.has_news(), "{thread} stands still");
+        let (status, body) = edge.get("/healthz");
+        assert!(status == 503 && body.contains(said), "{status} {body}");
+        drop(held);
+        manager.wait("WATCHDOG=1");
+        assert_eq!(edge.get("/healthz").0, 200);
+    }
+}

@@ -1,0 +1,572 @@
+//! SIP over TLS on real sockets of loopback: who is shaken hands with, whose certificate is believed, what a call looks
+//! like, and what happens to those who mean harm.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+
+use crate::support::sip::field;
+use crate::support::tls::{Authority, Client, Pair, Server, tcp};
+use crate::support::{Process, config, until};
+use rustls::version::{TLS12, TLS13};
+use rustls::{HandshakeKind, ProtocolVersion, SupportedProtocolVersion};
+
+static BOTH: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+static ONLY_13: [&SupportedProtocolVersion; 1] = [&TLS13];
+static ONLY_12: [&SupportedProtocolVersion; 1] = [&TLS12];
+
+/// A folder of certificates: an authority, another that nobody trusts, and the edge's certificate for `localhost`.
+struct Papers {
+    folder: tempfile::TempDir,
+    authority: Authority,
+    other: Authority,
+    edge: Pair,
+}
+
+impl Papers {
+    fn new() -> Papers {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::new(folder.path(), "authority");
+        let other = Authority::new(folder.path(), "other");
+        let edge = authority.issue("edge", &["localhost"]);
+        Papers { folder, authority, other, edge }
+    }
+
+    /// A configuration with a TLS listener; `asks` is further lines of it.
+    fn config(&self, asks: &str, rest: &str) -> String {
+        let listener = format!(
+            "[[listen]]\nname = \"s\"\ntransport = \"tls\"\naddress = \"127.0.0.1:0\"\n{}\n{asks}\n",
+            self.edge.keys("\n")
+        );
+        config(&format!("{listener}{rest}"))
+    }
+
+    fn client<'a>(&'a self, from: &'a str, shows: Option<&'a Pair>) -> Client<'a> {
+        Client { from, trusts: &self.authority, shows, versions: &BOTH }
+    }
+}
+
+/// 127.0.0.1 is a trunk.
+const ONE_TRUNK: &str = "[trunk.carrier]\naccept_from = [\"127.0.0.1/32\"]\n[[route]]\nconnect = [\"reject:486\"]\n";
+
+#[test]
+fn both_versions_are_spoken_and_answers_come_the_same_way() {
+    let papers = Papers::new();
+    let edge = Process::start(&papers.config("", ONE_TRUNK));
+    let sip = edge.address("tls");
+    for (versions, spoken) in [(&ONLY_13, ProtocolVersion::TLSv1_3), (&ONLY_12, ProtocolVersion::TLSv1_2)] {
+        let client = Client { versions, ..papers.client("127.0.0.1", None) };
+        let mut line = client.connect(sip).unwrap();
+        assert_eq!(line.version, spoken);
+        line.send(&line.request("OPTIONS", "sip:edge", "o", 1, ""));
+        let answer = line.receive("SIP/2.0 200");
+        let via = format!(
+            "SIP/2.0/TLS {};branch=z9hG4bKoOPTIONS1;received=127.0.0.1;rport={}",
+            line.local,
+            line.local.port()
+        );
+        assert_eq!(field(&answer, "Via"), via);
+    }
+    // Whoever does not trust our authority goes away; nothing else happens.
+    let client = Client { trusts: &papers.other, ..papers.client("127.0.0.1", None) };
+    assert!(client.connect(sip).is_err());
+    until("the log tells", || edge.log().contains("listener s: TLS with 127.0.0.1:").then_some(()));
+    until("that handshake is counted", || {
+        (edge.metric("trunkgate_sip_dropped_total{reason=\"tls_handshake_failed\"}") == 1.0).then_some(())
+    });
+}
+
+/// All that comes, to the end.
+fn rest_of(stream: &mut TcpStream) -> usize {
+    let mut all = 0;
+    let mut buffer = [0; 4096];
+    while let Ok(len @ 1..) = stream.read(&mut buffer) {
+        all += len;
+    }
+    all
+}
+
+#[test]
+fn a_stranger_gets_no_byte_of_tls() {
+    let papers = Papers::new();
+    let edge = Process::start(&papers.config("", ONE_TRUNK));
+    let mut stranger = tcp("127.0.0.2", edge.address("tls")).unwrap();
+    let _ = stranger.write_all(b"\x16\x03\x01\x00\x05hello");
+    assert_eq!(rest_of(&mut stranger), 0);
+    assert_eq!(edge.metric("trunkgate_sip_dropped_total{reason=\"connection_unknown_source\"}"), 1.0);
+}
+
+/// A trunk known by its certificate alone.
+fn by_certificate(papers: &Papers, ca: &Path) -> String {
+    let _ = papers;
+    format!(
+        "[trunk.roaming]\ntls = {{ names = [\"pbx.example\", \"sales.example\"], ca = {ca:?} }}\n\
+         [[route]]\nfrom = [\"roaming\"]\nconnect = [\"reject:486\"]\n"
+    )
+}
+
+#[test]
+fn a_certificate_names_its_trunk_wherever_it_comes_from() {
+    let papers = Papers::new();
+    let edge = Process::start(&papers.config("", &by_certificate(&papers, &papers.authority.file)));
+    let sip = edge.address("tls");
+    let good = papers.authority.issue("pbx", &["pbx.example"]);
+    let by_uri = papers.authority.issue("sales", &["sip:sales.example"]);
+    let wrong_name = papers.authority.issue("else", &["else.example"]);
+    let wrong_authority = papers.other.issue("forged", &["pbx.example"]);
+    let expired = papers.authority.issue_until("old", &["pbx.example"], (2020, 1, 1));
+    for (who, pair) in [&good, &by_uri].into_iter().enumerate() {
+        for (at, versions) in [&ONLY_13, &ONLY_12].into_iter().enumerate() {
+            let mut line = Client { versions, ..papers.client("127.0.0.7", Some(pair)) }.connect(sip).unwrap();
+            line.send(&line.request("INVITE", "sip:+14155550123@edge", &format!("i{who}{at}"), 1, ""));
+            line.receive("SIP/2.0 486");
+        }
+    }
+    let refused = [None, Some(&wrong_name), Some(&wrong_authority), Some(&expired)];
+    for pair in refused {
+        let mut line = papers.client("127.0.0.7", pair).connect(sip).unwrap();
+        let _ = line.try_send(&line.request("OPTIONS", "sip:edge", "o", 1, ""));
+        assert!(line.is_closed_in_silence(), "{pair:?}");
+    }
+    let unknown = "trunkgate_sip_dropped_total{reason=\"connection_unknown_source\"}";
+    assert_eq!(edge.metric(unknown), refused.len() as f64);
+}
+
+#[test]
+fn a_listener_that_demands_certificates_takes_nobody_without() {
+    let papers = Papers::new();
+    let asks = format!("client_ca = {:?}", papers.authority.file);
+    let edge = Process::start(&papers.config(&asks, ONE_TRUNK));
+    let sip = edge.address("tls");
+    let good = papers.authority.issue("pbx", &["pbx.example"]);
+    let forged = papers.other.issue("forged", &["pbx.example"]);
+    let mut line = papers.client("127.0.0.1", Some(&good)).connect(sip).unwrap();
+    line.send(&line.request("OPTIONS", "sip:edge", "o", 1, ""));
+    line.receive("SIP/2.0 200");
+    for pair in [None, Some(&forged)] {
+        // Under TLS 1.3 the client learns of it with its first read.
+        if let Ok(mut line) = papers.client("127.0.0.1", pair).connect(sip) {
+            let _ = line.try_send(&line.request("OPTIONS", "sip:edge", "o", 1, ""));
+            assert!(line.is_closed_in_silence(), "{pair:?}");
+        }
+    }
+}
+
+/// Who resumed a session would not be asked for its certificate again, which may have ended meanwhile.
+#[test]
+fn every_connection_is_judged_anew() {
+    let papers = Papers::new();
+    let edge = Process::start(&papers.config("", &by_certificate(&papers, &papers.authority.file)));
+    let good = papers.authority.issue("pbx", &["pbx.example"]);
+    for versions in [&ONLY_13, &ONLY_12] {
+        let client = Client { versions, ..papers.client("127.0.0.7", Some(&good)) };
+        let memory = client.memory();
+        for n in 0..3 {
+            let mut line = client.connect_by(&memory, edge.address("tls")).unwrap();
+            // What there is to remember comes before the answer.
+            line.send(&line.request("OPTIONS", "sip:edge", &format!("o{n}"), 1, ""));
+            line.receive("SIP/2.0 200");
+            assert!(matches!(line.kind, HandshakeKind::Full | HandshakeKind::FullWithHelloRetryRequest), "{n}");
+        }
+    }
+}
+
+/// Each name of a certificate is compared with each of the trunks: a long one would be work for milliseconds.
+#[test]
+fn a_certificate_of_a_thousand_names_is_not_read() {
+    let papers = Papers::new();
+    let edge = Process::start(&papers.config("", &by_certificate(&papers, &papers.authority.file)));
+    let names: Vec<String> = (0..2000).map(|n| format!("n{n}.example")).collect();
+    let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
+    names.push("pbx.example");
+    let long = papers.authority.issue("long", &names);
+    let short = papers.authority.issue("short", &names[1900..]);
+    assert!(long.read().0[0].len() > trunkgate::limits::CERTIFICATE_BYTES);
+    for (pair, served) in [(&long, false), (&short, true)] {
+        let line = papers.client("127.0.0.7", Some(pair)).connect(edge.address("tls"));
+        let answered = line.and_then(|mut line| {
+            line.try_send(&line.request("OPTIONS", "sip:edge", "o", 1, ""))?;
+            line.try_receive("SIP/2.0 200")
+        });
+        assert_eq!(answered.is_ok(), served, "{answered:?}");
+    }
+    assert_eq!(edge.metric("trunkgate_sip_dropped_total{reason=\"tls_handshake_failed\"}"), 1.0);
+}
+
+/// A route from 127.0.0.1 to trunks.
+fn outward(trunks: &str, connect: &str) -> String {
+    format!(
+        "[trunk.carrier]\naccept_from = [\"127.0.0.1/32\"]\n{trunks}[[route]]\nfrom = [\"carrier\"]\nconnect = [{connect}]\n"
+    )
+}
+
+#[test]
+fn a_call_over_tls_on_both_sides() {
+    let papers = Papers::new();
+    let pbx = Server::new("127.0.0.5", &papers.authority.issue("pbx", &["127.0.0.5"]), None);
+    let trunk = format!(
+        "[trunk.pbx]\npeers = [\"sip:{};transport=tls\"]\ntls = {{ ca = {:?} }}\n",
+        pbx.address, papers.authority.file
+    );
+    let edge = Process::start(&papers.config("", &outward(&trunk, "\"trunk:pbx\"")));
+    let mut caller = papers.client("127.0.0.1", None).connect(edge.address("tls")).unwrap();
+    caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c1", 1, ""));
+    let mut callee = pbx.accept().unwrap();
+    let invite = callee.receive("INVITE");
+    let port = edge.address("tls").port();
+    assert!(invite.starts_with(&format!("INVITE sip:+14155550123@{} SIP/2.0\r\n", pbx.address)), "{invite}");
+    assert!(field(&invite, "Via").starts_with(&format!("SIP/2.0/TLS 127.0.0.1:{port};branch=")), "{invite}");
+    assert_eq!(field(&invite, "Contact"), format!("<sip:+14155550100@127.0.0.1:{port};transport=tls>"));
+    assert!(!invite.contains(&caller.local.to_string()), "nothing of the caller's: {invite}");
+    assert!(!invite.contains("alias"), "without a certificate of ours nobody knows whose it is: {invite}");
+    callee.send(&callee.answer(&invite, "200 OK", true));
+    callee.receive("ACK");
+    let answer = caller.receive("SIP/2.0 200");
+    assert!(field(&answer, "Contact").ends_with(&format!("@127.0.0.1:{port};transport=tls>")), "{answer}");
+    let tag = crate::support::sip::to_tag(&answer).to_owned();
+    caller.send(&caller.request("ACK", "sip:x@edge", "c1", 1, &tag));
+    // Requests inside the dialog go over the same two connections.
+    caller.send(&caller.request("BYE", "sip:x@edge", "c1", 2, &tag));
+    caller.receive("SIP/2.0 200");
+    let bye = callee.receive("BYE");
+    callee.send(&callee.answer(&bye, "200 OK", false));
+    assert!(pbx.is_alone());
+    until("the call is over", || (edge.metric("trunkgate_sip_dialogs_active") == 0.0).then_some(()));
+}
+
+#[test]
+fn sips_stays_sips() {
+    let papers = Papers::new();
+    let pbx = Server::new("127.0.0.5", &papers.authority.issue("pbx", &["127.0.0.5"]), None);
+    let trunk =
+        format!("[trunk.pbx]\npeers = [\"sips:{}\"]\ntls = {{ ca = {:?} }}\n", pbx.address, papers.authority.file);
+    let edge = Process::start(&papers.config("", &outward(&trunk, "\"trunk:pbx\"")));
+    let mut caller = papers.client("127.0.0.1", None).connect(edge.address("tls")).unwrap();
+    caller.send(&caller.request("INVITE", "sips:+14155550123@edge", "c1", 1, ""));
+    let mut callee = pbx.accept().unwrap();
+    let invite = callee.receive("INVITE");
+    let port = edge.address("tls").port();
+    assert!(invite.starts_with(&format!("INVITE sips:+14155550123@{} SIP/2.0\r\n", pbx.address)), "{invite}");
+    assert_eq!(field(&invite, "Contact"), format!("<sips:+14155550100@127.0.0.1:{port}>"));
+    callee.send(&callee.answer(&invite, "200 OK", true));
+    let answer = caller.receive("SIP/2.0 200");
+    assert!(field(&answer, "Contact").starts_with("<sips:"), "{answer}");
+}
+
+#[test]
+fn a_far_end_that_is_not_who_it_should_be_is_a_failed_target() {
+    let papers = Papers::new();
+    let good = papers.authority.issue("good", &["127.0.0.6", "pbx.example"]);
+    let expired = papers.authority.issue_until("old", &["127.0.0.6"], (2020, 1, 1));
+    let forged = papers.other.issue("forged", &["127.0.0.6"]);
+    let other_name = papers.authority.issue("else", &["127.0.0.7", "else.example"]);
+    let last = Server::new("127.0.0.6", &good, None);
+    for (what, pair) in [("has expired", &expired), ("nobody who is trusted", &forged), ("127.0.0.6", &other_name)] {
+        let first = Server::new("127.0.0.6", pair, None);
+        // No connection but that of the call: it would find the handshake of an OPTIONS failed already, and make another.
+        let trunk = format!(
+            "[trunk.pbx]\noptions_interval = \"0s\"\n\
+             peers = [\"sip:{};transport=tls\", {{ uri = \"sip:{};transport=tls\", priority = 1 }}]\n\
+             tls = {{ ca = {:?}, names = [\"pbx.example\"] }}\n",
+            first.address, last.address, papers.authority.file
+        );
+        let edge = Process::start(&papers.config("", &outward(&trunk, "\"trunk:pbx\"")));
+        let mut caller = papers.client("127.0.0.1", None).connect(edge.address("tls")).unwrap();
+        caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c1", 1, ""));
+        assert!(first.accept().is_err(), "{what}");
+        let mut callee = last.accept().unwrap();
+        let invite = callee.receive("INVITE");
+        callee.send(&callee.answer(&invite, "486 Busy Here", false));
+        caller.receive("SIP/2.0 486");
+        assert_eq!(edge.metric("trunkgate_failovers_total{route=\"route-1\",reason=\"tls_failed\"}"), 1.0);
+        until("the log says why", || edge.log().contains(what).then_some(()));
+        assert!(edge.log().contains("tls_failed"), "{}", edge.log());
+    }
+}
+
+#[test]
+fn verify_false_takes_anybody_and_names_stand_beside_the_host() {
+    let papers = Papers::new();
+    let forged = Server::new("127.0.0.5", &papers.other.issue("forged", &["x.example"]), None);
+    let named = Server::new("127.0.0.6", &papers.authority.issue("named", &["sbc.example"]), None);
+    let trunk = format!(
+        "[trunk.a]\npeers = [\"sip:{};transport=tls\"]\ntls = {{ verify = false }}\n\
+         [trunk.b]\npeers = [\"sip:{};transport=tls\"]\ntls = {{ ca = {:?}, names = [\"sbc.example\"] }}\n",
+        forged.address, named.address, papers.authority.file
+    );
+    let edge = Process::start(&papers.config("", &outward(&trunk, "\"trunk:a\", \"trunk:b\"")));
+    let mut caller = papers.client("127.0.0.1", None).connect(edge.address("tls")).unwrap();
+    caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c1", 1, ""));
+    for (server, answer) in [(&forged, "503 Service Unavailable"), (&named, "486 Busy Here")] {
+        let mut callee = server.accept().unwrap();
+        let invite = callee.receive("INVITE");
+        callee.send(&callee.answer(&invite, answer, false));
+        callee.receive("ACK");
+    }
+    caller.receive("SIP/2.0 486");
+}
+
+#[test]
+fn each_trunk_has_connections_of_its_own_with_its_own_certificate() {
+    let papers = Papers::new();
+    let ours = [papers.authority.issue("a", &["a.example"]), papers.authority.issue("b", &["b.example"])];
+    let pbx = Server::new("127.0.0.5", &papers.authority.issue("pbx", &["127.0.0.5"]), Some(&papers.authority));
+    let trunk = |name: &str, own: &str| {
+        let ca = &papers.authority.file;
+        // No connection but those of the calls.
+        format!(
+            "[trunk.{name}]\noptions_interval = \"0s\"\npeers = [\"sip:{};transport=tls\"]\ntls = {{ ca = {ca:?}{own} }}\n",
+            pbx.address
+        )
+    };
+    let trunks = [
+        trunk("bare", ""),
+        trunk("a", &format!(", {}", ours[0].keys(", "))),
+        trunk("b", &format!(", {}", ours[1].keys(", "))),
+    ];
+    let connect = "\"trunk:bare\", \"trunk:a\", \"trunk:b\"";
+    let edge = Process::start(&papers.config("", &outward(&trunks.concat(), connect)));
+    let mut caller = papers.client("127.0.0.1", None).connect(edge.address("tls")).unwrap();
+    caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c1", 1, ""));
+    assert!(pbx.accept().is_err(), "without a certificate");
+    let mut lines = Vec::new();
+    for (at, answer) in ["503 Service Unavailable", "486 Busy Here"].into_iter().enumerate() {
+        let mut callee = pbx.accept().unwrap();
+        let (chain, _) = ours[at].read();
+        assert_eq!(callee.shown.as_ref(), chain.first());
+        let invite = callee.receive("INVITE");
+        assert!(field(&invite, "Via").ends_with(";alias"), "{invite}");
+        callee.send(&callee.answer(&invite, answer, false));
+        lines.push(callee);
+    }
+    caller.receive("SIP/2.0 486");
+    // The next call finds both open, each for its trunk.
+    caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c2", 1, ""));
+    assert!(pbx.accept().is_err(), "without a certificate");
+    for (callee, answer) in lines.iter_mut().zip(["503 Service Unavailable", "486 Busy Here"]) {
+        let invite = callee.receive("INVITE");
+        callee.send(&callee.answer(&invite, answer, false));
+    }
+    caller.receive("SIP/2.0 486");
+    assert!(pbx.is_alone());
+    assert_eq!(edge.metric("trunkgate_failovers_total{route=\"route-1\",reason=\"tls_failed\"}"), 2.0);
+}
+
+#[test]
+fn rfc5923_5_calls_go_to_a_far_end_on_its_own_connection_where_it_says_so() {
+    let papers = Papers::new();
+    let own = papers.authority.issue("pbx", &["127.0.0.5", "pbx.example"]);
+    let others = papers.authority.issue("else", &["else.example"]);
+    let pbx = Server::new("127.0.0.5", &own, None);
+    let ca = &papers.authority.file;
+    let trunks = format!(
+        "[trunk.pbx]\noptions_interval = \"0s\"\npeers = [\"sip:{};transport=tls\"]\n\
+         tls = {{ ca = {ca:?}, names = [\"pbx.example\"] }}\n\
+         [trunk.else]\ntls = {{ ca = {ca:?}, names = [\"else.example\"] }}\n",
+        pbx.address
+    );
+    let edge = Process::start(&papers.config("", &outward(&trunks, "\"trunk:pbx\"")));
+    let mut caller = papers.client("127.0.0.1", None).connect(edge.address("tls")).unwrap();
+    let hello = |pair, call: &str, alias: &str| {
+        let mut line = papers.client("127.0.0.5", Some(pair)).connect(edge.address("tls")).unwrap();
+        let request = line.request("OPTIONS", "sip:edge", call, 1, "");
+        line.send(&request.replace(&format!("{};branch", line.local), &format!("{}{alias};branch", pbx.address)));
+        line.receive("SIP/2.0 200");
+        line
+    };
+    // Neither without the word, nor by somebody else's certificate.
+    let (_silent, _other) = (hello(&own, "o1", ""), hello(&others, "o2", ";alias"));
+    caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c1", 1, ""));
+    let mut callee = pbx.accept().unwrap();
+    let invite = callee.receive("INVITE");
+    callee.send(&callee.answer(&invite, "486 Busy Here", false));
+    caller.receive("SIP/2.0 486");
+    drop(callee);
+    until("the edge has seen it go", || (edge.metric("trunkgate_sip_connections_active") == 3.0).then_some(()));
+    // The newest one counts: the one before may be of a far end that has begun anew.
+    let (_before, mut line) = (hello(&own, "o3", ";alias"), hello(&own, "o4", ";alias"));
+    caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c2", 1, ""));
+    let invite = line.receive("INVITE");
+    line.send(&line.answer(&invite, "486 Busy Here", false));
+    caller.receive("SIP/2.0 486");
+    assert!(pbx.is_alone());
+    // It goes with a call on it: that goes by another way at once.
+    caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c3", 1, ""));
+    line.receive("INVITE");
+    drop(line);
+    let mut callee = pbx.accept().unwrap();
+    let invite = callee.receive("INVITE");
+    callee.send(&callee.answer(&invite, "486 Busy Here", false));
+    caller.receive("SIP/2.0 486");
+}
+
+/// What a new client is shown.
+fn shown_now(papers: &Papers, to: SocketAddr) -> Vec<u8> {
+    let line = papers.client("127.0.0.1", None).connect(to).unwrap();
+    line.shown.as_ref().unwrap().to_vec()
+}
+
+#[test]
+fn a_new_certificate_is_taken_up_and_a_bad_one_is_not() {
+    let papers = Papers::new();
+    let edge = Process::start(&papers.config("", ONE_TRUNK));
+    let sip = edge.address("tls");
+    let mut live = papers.client("127.0.0.1", None).connect(sip).unwrap();
+    let old = shown_now(&papers, sip);
+    let expiry = "trunkgate_tls_certificate_expiry_timestamp_seconds{listener=\"s\"}";
+    assert_eq!(edge.metric(expiry), 4_070_908_800.0);
+    // A certificate without its key changes nothing, nor does text.
+    std::fs::write(&papers.edge.private_key, "text").unwrap();
+    until("the log tells", || edge.log().contains("the certificate in force stays").then_some(()));
+    let problems = || edge.json("/v1/status")["problems"].to_string();
+    assert!(problems().contains("the certificate in force stays: listener s"), "{}", problems());
+    assert!(edge.json("/v1/status")["listeners"].to_string().contains("\"certificate_days\":2"), "of a far year");
+    assert_eq!(shown_now(&papers, sip), old);
+    papers.authority.issue_until("edge", &["localhost"], (2098, 1, 1));
+    let new = until("the new certificate is shown", || Some(shown_now(&papers, sip)).filter(|shown| *shown != old));
+    assert_ne!(new, old);
+    assert!(!problems().contains("certificate"), "{}", problems());
+    assert!(edge.metric(expiry) < 4_070_908_800.0);
+    live.send(&live.request("OPTIONS", "sip:edge", "o", 1, ""));
+    live.receive("SIP/2.0 200");
+    let log = edge.log();
+    assert!(!log.contains("PRIVATE KEY"), "{log}");
+    drop(papers.folder);
+}
+
+#[test]
+fn a_reload_reads_other_files_and_refuses_bad_ones() {
+    let papers = Papers::new();
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * 5);
+    let soon = soon.strftime("%Y %m %d").to_string();
+    let [year, month, day] = soon.split(' ').collect::<Vec<_>>()[..] else { panic!("{soon}") };
+    let end = (year.parse().unwrap(), month.parse().unwrap(), day.parse().unwrap());
+    let next = papers.authority.issue_until("next", &["localhost"], end);
+    let text = papers.config("", ONE_TRUNK);
+    let edge = Process::start(&text);
+    let sip = edge.address("tls");
+    let old = shown_now(&papers, sip);
+    std::fs::write(&edge.file, text.replace("edge.pem", "authority.pem")).unwrap();
+    edge.signal(nix::sys::signal::Signal::SIGHUP);
+    until("the file is refused", || edge.log().contains("TG0114").then_some(()));
+    assert_eq!(shown_now(&papers, sip), old);
+    std::fs::write(&edge.file, text.replace("edge.pem", "next.pem").replace("edge.key", "next.key")).unwrap();
+    edge.signal(nix::sys::signal::Signal::SIGHUP);
+    let (chain, _) = next.read();
+    until("the other is shown", || (shown_now(&papers, sip) == chain[0].to_vec()).then_some(()));
+    until("its end is warned of", || edge.log().contains("listener s: its certificate expires on").then_some(()));
+    let status = edge.json("/v1/status");
+    let problems = status["problems"].to_string();
+    assert!(
+        problems.contains("listener s: its certificate expires on") && problems.contains("days left"),
+        "{problems}"
+    );
+    let days = status["listeners"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|one| one["certificate_days"].as_i64())
+        .collect::<Vec<_>>();
+    assert!(matches!(days[..], [3..=5]), "{status}");
+}
+
+#[test]
+fn after_a_reload_nothing_new_leaves_by_a_connection_made_on_other_terms() {
+    let papers = Papers::new();
+    let pbx = Server::new("127.0.0.5", &papers.authority.issue("pbx", &["127.0.0.5"]), None);
+    let at = pbx.address;
+    let trunk = |ca: &Path| {
+        format!(
+            "[trunk.pbx]\noptions_interval = \"0s\"\npeers = [\"sip:{};transport=tls\"]\ntls = {{ ca = {ca:?} }}\n",
+            at
+        )
+    };
+    let text = |ca: &Path| papers.config("", &outward(&trunk(ca), "\"trunk:pbx\""));
+    let edge = Process::start(&text(&papers.authority.file));
+    let mut caller = papers.client("127.0.0.1", None).connect(edge.address("tls")).unwrap();
+    caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c1", 1, ""));
+    let mut callee = pbx.accept().unwrap();
+    let invite = callee.receive("INVITE");
+    callee.send(&callee.answer(&invite, "486 Busy Here", false));
+    caller.receive("SIP/2.0 486");
+    let reload = |ca: &Path| {
+        let reloads = || edge.metric("trunkgate_config_reloads_total{result=\"success\"}");
+        let before = reloads();
+        std::fs::write(&edge.file, text(ca)).unwrap();
+        edge.signal(nix::sys::signal::Signal::SIGHUP);
+        until("it is loaded", || (reloads() > before).then_some(()));
+    };
+    // The same once more changes nothing; another authority does.
+    reload(&papers.authority.file);
+    caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c2", 1, ""));
+    let invite = callee.receive("INVITE");
+    callee.send(&callee.answer(&invite, "486 Busy Here", false));
+    caller.receive("SIP/2.0 486");
+    reload(&papers.other.file);
+    std::thread::spawn(move || drop(pbx.accept()));
+    caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c3", 1, ""));
+    caller.receive("SIP/2.0 503");
+    assert!(edge.log().contains("tls_failed"), "{}", edge.log());
+}
+
+#[test]
+fn those_who_never_finish_a_handshake_are_in_nobodys_way() {
+    let papers = Papers::new();
+    let edge = Process::start(
+        &papers.config(
+            "",
+            &by_certificate(&papers, &papers.authority.file)
+                .replace("[[route]]", "[trunk.carrier]\naccept_from = [\"127.0.0.1/32\"]\n[[route]]"),
+        ),
+    );
+    let sip = edge.address("tls");
+    let idle: Vec<TcpStream> = (0..200).filter_map(|_| tcp("127.0.0.1", sip).ok()).collect();
+    let strangers: Vec<TcpStream> = (0..100).filter_map(|_| tcp("127.0.0.9", sip).ok()).collect();
+    let mut line = papers.client("127.0.0.1", None).connect(sip).unwrap();
+    line.send(&line.request("OPTIONS", "sip:edge", "o", 1, ""));
+    line.receive("SIP/2.0 200");
+    let pbx = papers.authority.issue("pbx", &["pbx.example"]);
+    let refused = "trunkgate_sip_dropped_total{reason=\"tls_handshake_limit\"}";
+    assert!(edge.metric(refused) >= (200 - trunkgate::limits::HANDSHAKES_PER_SOURCE) as f64);
+    // The rest is cut off after a while.
+    let mut last = idle.last().unwrap().try_clone().unwrap();
+    assert_eq!(rest_of(&mut last), 0);
+    let mut line =
+        until("a stranger with a certificate is served", || papers.client("127.0.0.9", Some(&pbx)).connect(sip).ok());
+    line.send(&line.request("OPTIONS", "sip:edge", "o", 1, ""));
+    line.receive("SIP/2.0 200");
+    drop(strangers);
+}
+
+#[test]
+fn resets_at_any_moment_leave_nothing_behind() {
+    let papers = Papers::new();
+    let mut edge = Process::start(&papers.config("", ONE_TRUNK));
+    let sip = edge.address("tls");
+    for round in 0..150 {
+        match round % 3 {
+            0 => {
+                let stream = tcp("127.0.0.1", sip).unwrap();
+                socket2::SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+            }
+            1 => {
+                let mut stream = tcp("127.0.0.1", sip).unwrap();
+                let _ = stream.write_all(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03");
+                socket2::SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+            }
+            _ => {
+                let mut line = papers.client("127.0.0.1", None).connect(sip).unwrap();
+                line.send(&line.request("INVITE", "sip:+14155550123@edge", &format!("r{round}"), 1, ""));
+                line.reset();
+            }
+        }
+    }
+    assert!(edge.is_running());
+    until("all are gone", || (edge.metric("trunkgate_sip_connections_active") == 0.0).then_some(()));
+    assert_eq!(edge.metric("trunkgate_panics_total"), 0.0);
+    let mut line = papers.client("127.0.0.1", None).connect(sip).unwrap();
+    line.send(&line.request("OPTIONS", "sip:edge", "o", 1, ""));
+    line.receive("SIP/2.0 200");
+}

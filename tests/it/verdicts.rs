@@ -1,0 +1,449 @@
+//! What a person reads of a call without audio: each fault is made with real sockets, and trace and `trunkgate trace` name its
+//! cause and what would help.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::support::calls::{Call, NUMBER, Phone, media_of, rtp};
+use crate::support::secure::{Media, described, offered};
+use crate::support::sip::to_tag;
+use crate::support::{Process, config, finish, until};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+const ROUTE: &str = "[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n";
+/// Longer than 32 s, the time in which an ACK must come, on a loaded machine.
+const ACK_PATIENCE: Duration = Duration::from_secs(90);
+
+fn phones() -> (Phone, Phone) {
+    (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"))
+}
+
+/// An edge between the two, with more of the configuration.
+fn edge(caller: &Phone, callee: &Phone, more: &str) -> Process {
+    Process::start(&config(&(caller.trunk("carrier") + &callee.trunk("pbx") + more + ROUTE)))
+}
+
+/// Sends one packet after the other from a socket, 20 ms apart, until it is dropped.
+struct Speaking {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Speaking {
+    fn new(socket: &UdpSocket, to: SocketAddr, packet: impl Fn(u16) -> Vec<u8> + Send + 'static) -> Speaking {
+        let (stop, socket) = (Arc::new(AtomicBool::new(false)), socket.try_clone().unwrap());
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let mut n = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                // Whoever is not there says so by ICMP.
+                let _ = socket.send_to(&packet(n), to);
+                n = n.wrapping_add(1);
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        Speaking { stop, thread: Some(thread) }
+    }
+    /// As a phone that speaks.
+    fn tone(socket: &UdpSocket, to: SocketAddr) -> Speaking {
+        Speaking::new(socket, to, |n| rtp(7, n))
+    }
+}
+
+impl Drop for Speaking {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().unwrap();
+    }
+}
+
+fn verdict(edge: &Process) -> String {
+    edge.json(&format!("/v1/calls/{}/trace", edge.sid()))["verdict"].as_str().unwrap().to_owned()
+}
+
+/// Waits until the newest call's verdict says all of `what`; `trunkgate trace` has to say the same.
+fn told(edge: &Process, what: &[&str]) -> String {
+    told_within(edge, crate::support::PATIENCE, what)
+}
+
+fn told_within(edge: &Process, patience: Duration, what: &[&str]) -> String {
+    let begin = Instant::now();
+    let says = |text: &str| what.iter().all(|what| text.contains(what));
+    loop {
+        let text = verdict(edge);
+        if says(&text) {
+            let page = finish(&["trace", "last", "--url", &edge.url()]).stdout;
+            // Long lines are folded.
+            let page = String::from_utf8(page).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(says(&page), "{page}");
+            return text;
+        }
+        assert!(begin.elapsed() < patience, "{what:?} in {text}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_private_address_that_the_callee_announced() {
+    let (caller, callee) = (Phone::new("127.0.0.1"), Phone::behind_nat("127.0.0.1", "192.168.77.20"));
+    let edge = edge(&caller, &callee, "");
+    let call = Call::set_up(&edge, "private", &caller, &callee);
+    caller.rtp.send_to(&rtp(7, 1), call.near).unwrap();
+    let port = callee.rtp_address().port();
+    told(
+        &edge,
+        &[
+            "No media from pbx: it announced 192.168.77.20, a private address, while its SIP comes from 127.0.0.1",
+            &format!(
+                "(announced 192.168.77.20:{port}, expected from 192.168.77.20, 127.0.0.1; it was told to send to {})",
+                call.far
+            ),
+            "Try: the external address and the local networks in the NAT settings of pbx",
+        ],
+    );
+    // Of one call alone `status` has a line while it is up; lists mark it.
+    let status = finish(&["status", "--url", &edge.url()]).stdout;
+    let status = String::from_utf8(status).unwrap();
+    let line = "! no media from pbx in a call that is up: it announced 192.168.77.20, a private address";
+    assert!(status.contains(line) && status.contains("; try: the external address"), "{status}");
+    let listed = finish(&["calls", "--flag", "one_way", "--url", &edge.url()]).stdout;
+    assert!(String::from_utf8(listed).unwrap().contains("answered !silent"));
+    until("it is among what went wrong", || {
+        let history = edge.json("/v1/history");
+        let fixes = history["troubles"].as_array()?.iter().filter_map(|trouble| trouble["fix"].as_str());
+        fixes.into_iter().any(|fix| fix.starts_with("the external address")).then_some(())
+    });
+    // The same in the log and at its place in the ladder.
+    until("the log says so", || edge.log().contains("no media from pbx 5 s after").then_some(()));
+    let text = edge.get(&format!("/v1/calls/{}/trace.txt", edge.sid())).1;
+    assert!(text.contains("pbx: no RTP for 5 s: it announced 192.168.77.20"), "{text}");
+}
+
+#[test]
+fn a_public_address_that_is_not_ours() {
+    let (caller, callee) = phones();
+    let text = config(&(caller.trunk("carrier") + &callee.trunk("pbx") + ROUTE));
+    let wrong = "[edge]\npublic_address = \"127.0.0.99\"\nlocal_networks = [\"10.0.0.0/8\"]\n";
+    let edge = Process::start(&text.replacen("[edge]\n", wrong, 1));
+    // Both are told that address, and both send there.
+    let sip = edge.address("udp");
+    caller
+        .sip
+        .send(sip, &caller.sip.request_with("INVITE", NUMBER, sip, "public", (1, ""), &caller.description(1, "")));
+    let (invite, from) = callee.sip.receive("INVITE ");
+    callee.sip.send(from, &callee.sip.answer_with(&invite, "200 OK", &callee.description(1, "")));
+    let (ok, _) = caller.sip.receive("SIP/2.0 200");
+    caller.sip.send(sip, &caller.sip.request_with("ACK", NUMBER, sip, "public", (1, to_tag(&ok)), ""));
+    let (near, far) = (media_of(&ok), media_of(&invite));
+    assert_eq!((near.ip().to_string(), far.ip().to_string()), ("127.0.0.99".into(), "127.0.0.99".into()));
+    let _speaking = [Speaking::tone(&caller.rtp, near), Speaking::tone(&callee.rtp, far)];
+    let ours = "nothing came, and we told it 127.0.0.99 (`public_address`), which is no address of this machine";
+    let fix = "Try: `public_address` as the far side sees us (`trunkgate doctor`, line public address); udp";
+    told(&edge, &[&format!("No media from carrier: {ours}"), &format!("No media from pbx: {ours}"), fix]);
+    assert!(edge.get("/metrics").1.contains("trunkgate_media_one_way_total{trunk=\"carrier\",silent=\"both\"} 1"));
+}
+
+#[test]
+fn packets_from_where_none_are_expected_and_what_lets_them_in() {
+    let (caller, callee) = phones();
+    let edge = edge(&caller, &callee, "");
+    let call = Call::set_up(&edge, "elsewhere", &caller, &callee);
+    let media = UdpSocket::bind("127.0.0.2:0").unwrap();
+    let from = media.local_addr().unwrap();
+    let _speaking = [Speaking::tone(&caller.rtp, call.near), Speaking::tone(&media, call.far)];
+    told(
+        &edge,
+        &[
+            &format!(
+                "packets came from elsewhere, the last from {from} (announced {}, expected from 127.0.0.1;",
+                callee.rtp_address()
+            ),
+            "Try: `media_from = [\"127.0.0.2/32\"]` in [trunk.pbx], if that is its media.",
+        ],
+    );
+    // What was advised helps.
+    let (caller, callee) = phones();
+    let open = callee.trunk("pbx") + "media_from = [\"127.0.0.2/32\"]\n";
+    let edge = Process::start(&config(&(caller.trunk("carrier") + &open + ROUTE)));
+    let call = Call::set_up(&edge, "let-in", &caller, &callee);
+    let _speaking = [Speaking::tone(&caller.rtp, call.near), Speaking::tone(&media, call.far)];
+    until("it is heard", || edge.metric("trunkgate_rtp_packets_total{direction=\"out\"}").ge(&100.0).then_some(()));
+    call.hang_up(2, &caller, &callee);
+    assert!(!told(&edge, &["Answered by pbx, ended after "]).contains("Try:"));
+}
+
+#[test]
+fn srtp_under_another_key_than_was_announced() {
+    let (caller, callee) = phones();
+    let trunks = caller.trunk("carrier") + &callee.trunk("pbx") + "srtp = \"required\"\n";
+    let edge = Process::start(&config(&(trunks + ROUTE)));
+    let (sip, offer) = (edge.address("udp"), described(&caller, 1, "0", None, "sendrecv"));
+    caller.sip.send(sip, &caller.sip.request_with("INVITE", NUMBER, sip, "wrong-key", (1, ""), &offer));
+    let invite = callee.sip.receive("INVITE ");
+    let (tag, _) = offered(&invite.0).unwrap();
+    let answer = described(&callee, 1, "0", Some((tag, 3)), "sendrecv");
+    let call = Call::answered(sip, "wrong-key", &caller, invite, (&callee, &answer));
+    let mut wrong = Media::new(&callee, call.far, Some(4), &call.invite.0);
+    let _speaking = Speaking::tone(&caller.rtp, call.near);
+    for n in 0..20 {
+        wrong.send(&rtp(8, n));
+    }
+    told(
+        &edge,
+        &[
+            "No media from pbx: 20 packets of its SRTP do not authenticate: the key is another than in its description",
+            "`srtp = \"off\"` in [trunk.pbx] shows whether plain RTP is heard",
+        ],
+    );
+    assert!(edge.metric("trunkgate_srtp_errors_total{reason=\"auth\"}") >= 20.0);
+}
+
+#[test]
+fn packets_of_a_payload_that_nobody_agreed_on() {
+    let (caller, callee) = phones();
+    let edge = edge(&caller, &callee, "");
+    let call = Call::set_up(&edge, "payload", &caller, &callee);
+    let of_g722 = |n| {
+        let mut packet = rtp(8, n);
+        packet[1] = 9;
+        packet
+    };
+    let _speaking = [Speaking::tone(&caller.rtp, call.near), Speaking::new(&callee.rtp, call.far, of_g722)];
+    told(
+        &edge,
+        &[
+            "packets from pbx have payload number 9, which nobody agreed on: agreed 0 (PCMU)",
+            "Try: `codecs` in [trunk.pbx], and those of pbx itself",
+        ],
+    );
+    until("the log says so", || edge.log().contains("from pbx have payload number 9").then_some(()));
+}
+
+#[test]
+fn packets_of_digital_silence() {
+    let (caller, callee) = phones();
+    let edge = edge(&caller, &callee, "");
+    let call = Call::set_up(&edge, "silence", &caller, &callee);
+    let silence = |n| {
+        let mut packet = rtp(8, n);
+        packet[12..].fill(0xff);
+        packet
+    };
+    let _speaking = [Speaking::tone(&caller.rtp, call.near), Speaking::new(&callee.rtp, call.far, silence)];
+    let text =
+        told(&edge, &["packets from pbx are digital silence. Try: the microphone, mute key or audio source at pbx"]);
+    assert!(text.contains(". All "), "{text}");
+    assert!(!text.contains("from carrier"), "{text}");
+}
+
+#[test]
+fn a_far_side_that_has_the_call_on_hold() {
+    let (caller, callee) = phones();
+    let edge = edge(&caller, &callee, "");
+    let held = callee.description(1, "a=inactive\r\n");
+    let offer = caller.description(1, "");
+    let call = Call::agree(edge.address("udp"), "held", (&caller, &offer), (&callee, &held));
+    caller.rtp.send_to(&rtp(7, 1), call.near).unwrap();
+    told(
+        &edge,
+        &["pbx has the call on hold: its session description says a=inactive. Try: take the call off hold at pbx"],
+    );
+    call.hang_up(2, &caller, &callee);
+    let text = told(&edge, &["ended after", "pbx has the call on hold"]);
+    assert!(!text.contains("from carrier"), "{text}");
+}
+
+/// An edge with so few media ports, and no more calls than fit.
+fn with_ports(caller: &Phone, callee: &Phone, first: u16, last: u16) -> Process {
+    let text = config(&(caller.trunk("carrier") + &callee.trunk("pbx") + "[limits]\ncalls = 1\n" + ROUTE));
+    Process::start(&text.replacen("threads = 1\n", &format!("threads = 1\nports = \"{first}-{last}\"\n"), 1))
+}
+
+/// The first of four free ports from `begin` on: below the media ports and the system's own, which are given by chance.
+fn four_ports(begin: u16) -> u16 {
+    let is_free = |first: &u16| (*first..first + 4).all(|port| UdpSocket::bind(("127.0.0.1", port)).is_ok());
+    (begin..begin + 3_000).step_by(4).find(is_free).unwrap()
+}
+
+/// The call is refused with 503.
+fn refused(edge: &Process, caller: &Phone, body: &str) {
+    let sip = edge.address("udp");
+    caller.sip.send(sip, &caller.sip.request_with("INVITE", NUMBER, sip, "refused", (1, ""), body));
+    let (refused, _) = caller.sip.receive("SIP/2.0 503");
+    caller.sip.send(sip, &caller.sip.request_with("ACK", NUMBER, sip, "refused", (1, to_tag(&refused)), ""));
+}
+
+#[test]
+fn no_media_port_is_left() {
+    let (caller, callee) = phones();
+    // Those of one call with one stream; this one has two.
+    let first = four_ports(8_000);
+    let edge = with_ports(&caller, &callee, first, first + 3);
+    let port = caller.rtp_address().port();
+    let both = format!("m=audio {port} RTP/AVP 0\r\nm=video {port} RTP/AVP 96\r\na=rtpmap:96 VP8/90000\r\n");
+    refused(&edge, &caller, &caller.described(1, &both));
+    told(
+        &edge,
+        &[
+            "Not answered (503): no media port could be had: 4 of 4 media ports are in use.",
+            "Try: a wider `[media] ports`; `ss -lunp` names a program that has some of them.",
+        ],
+    );
+}
+
+#[test]
+fn media_ports_that_another_program_has() {
+    let (caller, callee) = phones();
+    let first = four_ports(12_000);
+    // All four, in whichever order it draws them.
+    let _taken: Vec<UdpSocket> = (first..first + 4).map(|port| UdpSocket::bind(("127.0.0.1", port)).unwrap()).collect();
+    let edge = with_ports(&caller, &callee, first, first + 3);
+    refused(&edge, &caller, &caller.description(1, ""));
+    told(
+        &edge,
+        &[
+            "Not answered (503): no media port could be had: ports not bound: 127.0.0.1:",
+            "Address already in use",
+            "Try: a wider",
+        ],
+    );
+}
+
+#[test]
+fn what_is_sent_comes_back_as_unreachable() {
+    let (caller, mut callee) = phones();
+    let edge = edge(&caller, &callee, "");
+    let call = Call::set_up(&edge, "closed", &caller, &callee);
+    let closed = callee.rtp_address();
+    // Its media ports are closed as by a process that has died.
+    let other = Phone::new("127.0.0.3");
+    (callee.rtp, callee.rtcp) = (other.rtp, other.rtcp);
+    let _speaking = Speaking::tone(&caller.rtp, call.near);
+    told(
+        &edge,
+        &[
+            &format!("No media from pbx: what is sent to {closed} comes back as unreachable (ICMP, "),
+            "the port is closed, or a firewall rejects it",
+            "Try: the media ports of pbx and its firewall",
+        ],
+    );
+}
+
+#[test]
+fn a_side_that_was_heard_and_cannot_be_reached_any_more() {
+    let (caller, mut callee) = phones();
+    let edge = edge(&caller, &callee, "");
+    let call = Call::set_up(&edge, "gone", &caller, &callee);
+    callee.rtp.send_to(&rtp(8, 1), call.far).unwrap();
+    let closed = callee.rtp_address();
+    until("it is heard", || verdict_of_latch(&edge, closed).then_some(()));
+    let other = Phone::new("127.0.0.3");
+    (callee.rtp, callee.rtcp) = (other.rtp, other.rtcp);
+    let _speaking = Speaking::tone(&caller.rtp, call.near);
+    told(&edge, &[&format!("what is sent to {closed} comes back as unreachable (ICMP, ")]);
+}
+
+/// Whether the second leg's media comes from there.
+fn verdict_of_latch(edge: &Process, from: SocketAddr) -> bool {
+    let call = edge.json(&format!("/v1/calls/{}", edge.sid()));
+    call["legs"][1]["rtp"]["latched"] == from.to_string()
+}
+
+#[test]
+fn packets_that_this_machine_dropped() {
+    let (caller, callee) = phones();
+    let edge = edge(&caller, &callee, "");
+    let call = Call::set_up(&edge, "unread", &caller, &callee);
+    caller.rtp.send_to(&rtp(7, 1), call.near).unwrap();
+    callee.rtp.send_to(&rtp(8, 0), call.far).unwrap();
+    until("it is heard", || verdict_of_latch(&edge, callee.rtp_address()).then_some(()));
+    // Nobody reads meanwhile, and no socket's room is for so many.
+    edge.signal(Signal::SIGSTOP);
+    until("it is stopped", || edge.is_stopped().then_some(()));
+    for n in 1..2_500 {
+        callee.rtp.send_to(&rtp(8, n), call.far).unwrap();
+    }
+    edge.signal(Signal::SIGCONT);
+    let socket = callee.rtp.try_clone().unwrap();
+    let _speaking = Speaking::new(&socket, call.far, |n| rtp(8, n + 2_500));
+    told(&edge, &["This machine dropped ", " packets from pbx before they were read", "Try: the load of this machine"]);
+}
+
+#[test]
+fn an_answer_that_is_never_acknowledged() {
+    let (caller, callee) = phones();
+    let edge = edge(&caller, &callee, "");
+    let sip = edge.address("udp");
+    let invite = caller.sip.request_with("INVITE", NUMBER, sip, "no-ack", (1, ""), &caller.description(1, ""));
+    let hop = "Record-Route: <sip:127.0.0.44:5099;lr>\r\nContact:";
+    caller.sip.send(sip, &invite.replacen("Contact:", hop, 1));
+    let (invite, from) = callee.sip.receive("INVITE ");
+    callee.sip.send(from, &callee.sip.answer_with(&invite, "200 OK", &callee.description(1, "")));
+    caller.sip.receive("SIP/2.0 200");
+    let me = caller.sip.address;
+    told_within(
+        &edge,
+        ACK_PATIENCE,
+        &[
+            "the answer was never acknowledged: carrier sent no ACK for the 200 OK that went to ",
+            &format!("it goes to our Contact, {sip} (its own Contact {me}, Record-Route 127.0.0.44:5099)"),
+            "Try: `public_address`: the ACK goes to our Contact; no SIP ALG or proxy that keeps it",
+        ],
+    );
+}
+
+#[test]
+fn one_way_audio_in_a_short_call_has_its_cause() {
+    let (caller, callee) = phones();
+    let edge = edge(&caller, &callee, "");
+    let call = Call::set_up(&edge, "short", &caller, &callee);
+    caller.rtp.send_to(&rtp(7, 1), call.near).unwrap();
+    UdpSocket::bind("127.0.0.2:0").unwrap().send_to(&rtp(8, 1), call.far).unwrap();
+    let dropped = "trunkgate_rtp_dropped_total{reason=\"unexpected_source\"}";
+    until("both have come", || (edge.metric(dropped) >= 1.0 && heard(&edge) >= 1).then_some(()));
+    call.hang_up(2, &caller, &callee);
+    told(
+        &edge,
+        &["ended after", "No media from pbx: 1 packet came from elsewhere", "Try: `media_from = [\"127.0.0.2/32\"]`"],
+    );
+    // Of the only call, over as it is, `status` has the cause still.
+    let status = finish(&["status", "--url", &edge.url()]).stdout;
+    let status = String::from_utf8(status).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = "! nothing comes back from pbx in 1 of 1 calls of the last hour: 1 packet came from elsewhere";
+    assert!(status.contains(line) && status.contains("; try: `media_from = [\"127.0.0.2/32\"]`"), "{status}");
+    assert!(status.contains(&format!("(trunkgate trace {})", edge.sid())), "{status}");
+}
+
+fn heard(edge: &Process) -> u64 {
+    edge.json(&format!("/v1/calls/{}", edge.sid()))["legs"][0]["rtp"]["rx_packets"].as_u64().unwrap()
+}
+
+#[test]
+fn status_says_that_a_trunk_is_not_heard_in_many_calls() {
+    let (caller, callee) = phones();
+    let edge = edge(&caller, &callee, "");
+    let calls: Vec<Call> = (0..3).map(|n| Call::set_up(&edge, &format!("call-{n}"), &caller, &callee)).collect();
+    for call in &calls {
+        caller.rtp.send_to(&rtp(7, 1), call.near).unwrap();
+    }
+    let line = until("status says so", || {
+        let status = edge.json("/v1/status");
+        let problems = status["problems"].as_array().unwrap().iter().filter_map(Value::as_str);
+        problems
+            .filter(|line| line.starts_with("nothing comes back from pbx in 3 of 3 calls"))
+            .map(str::to_owned)
+            .next()
+    });
+    assert!(line.contains(" of the last hour: nothing came to ") && line.contains("; try: udp "), "{line}");
+    assert!(line.contains("(trunkgate trace CA"), "{line}");
+    let page = String::from_utf8(finish(&["status", "--url", &edge.url()]).stdout).unwrap();
+    assert!(page.contains("! nothing comes back from pbx in 3 of 3 calls"), "{page}");
+    let unheard = &edge.json("/v1/trunks")["trunks"][1]["unheard"];
+    assert_eq!((&unheard["calls"], &unheard["of"]), (&3.into(), &3.into()), "{unheard}");
+}

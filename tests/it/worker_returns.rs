@@ -1,0 +1,44 @@
+//! What a worker takes it gives back. A process of its own, because it counts the process's descriptors.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use crate::worker::rig::*;
+use trunkgate_media::{Command, Event, MediaId};
+
+#[test]
+fn two_hundred_sessions_leave_nothing_behind() {
+    let mut rig = Rig::new(2);
+    let ip: IpAddr = "127.0.0.1".parse().unwrap();
+    let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let before = descriptors();
+    let mut ports: HashMap<MediaId, Vec<u16>> = HashMap::new();
+    for n in 0..200 {
+        let id = MediaId(n);
+        rig.workers.send(id, Command::Open { idle_timeout_ms: 60_000, names_key: [0; 16] });
+        for end in [A, B] {
+            let (edge, _) = rig.bind(id, end, ip);
+            ports.entry(id).or_default().push(edge.port());
+        }
+    }
+    assert_eq!(rig.gauge(|counters| counters.sessions.get()), 200);
+    assert_eq!(rig.gauge(|counters| counters.ends.get()), 400);
+    assert!(descriptors() >= before + 800);
+    for n in 0..200 {
+        rig.workers.send(MediaId(n), Command::Close);
+    }
+    for _ in 0..600 {
+        match rig.event() {
+            (id, Event::EndClosed { port, .. }) => ports.get_mut(&id).unwrap().retain(|each| *each != port),
+            (id, Event::Closed) => assert_eq!(ports.remove(&id), Some(vec![])),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(ports.is_empty());
+    assert_eq!(rig.gauge(|counters| counters.sessions.get()), 0);
+    assert_eq!(rig.gauge(|counters| counters.ends.get()), 0);
+    assert_eq!(rig.gauge(|counters| counters.buffers_in_use.get()), 0);
+    assert_eq!(rig.gauge(|counters| counters.panics.get()), 0);
+    assert_eq!(descriptors(), before);
+    rig.workers.stop();
+}
