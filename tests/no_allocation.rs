@@ -258,7 +258,8 @@ fn other_ways_through_a_session_allocate_nothing_either() {
         while session.poll_output().is_some() {}
         let (before, mut relayed) = (allocations(), 0);
         for n in 0..50_000u32 {
-            // Now and then another port of the far side takes over after a silence.
+            // Now and then another port of the far side takes over after a silence: with its tenth packet. Reports of a
+            // source that has not won yet are no part of that.
             let (now, end) =
                 (start + Duration::from_millis(10) * n + Duration::from_secs(4) * (n / 5000), (n % 2) as u16);
             let source = SocketAddr::new(far_side(end).ip(), 4000 + (n / 5000) as u16);
@@ -268,7 +269,8 @@ fn other_ways_through_a_session_allocate_nothing_either() {
             relayed += u32::from(session.handle_packet(now, EndId(end), false, source, &mut packet).is_some());
             while session.poll_output().is_some() {}
         }
-        assert_eq!((relayed, allocations() - before), (50_000, 0), "fax: {fax}");
+        let (changes, ends) = (9, 2);
+        assert_eq!((relayed, allocations() - before), (50_000 - changes * ends * 9, 0), "fax: {fax}");
     }
 }
 

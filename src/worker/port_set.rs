@@ -8,10 +8,10 @@
 //!
 //! Every stream has a port, so a socket has about one packet per wake-up: `recvmmsg` and io_uring have nothing to batch.
 //!
-//! Once a latch is locked nobody else is heard, and the socket is tied to its far side (`connect`): the system then drops
+//! Once a latch is locked no other source can win it, and the socket is tied to the winner (`connect`): the system then drops
 //! what others send before it takes a place in the socket or a turn of the worker, so a flood of it cannot push a call's
-//! own packets out. Those drops are the system's (`UdpNoPorts`) and in no counter of ours. A negotiation unties it, and where
-//! the far side may be replaced, its silence.
+//! own packets out. Those drops are the system's (`UdpNoPorts`) and in no counter of ours. A negotiation unties it, and so
+//! does a packet that is sent while the latch is not locked, or, where the winner may be replaced, its silence.
 //!
 //! What the system says beside the packets is in `trouble.rs`: ICMP errors, and datagrams that it dropped unread.
 
@@ -354,7 +354,7 @@ impl PortSet {
         let entry = self.entries.get_mut(port.0).ok_or(io::ErrorKind::NotConnected)?;
         match entry.tie {
             Tie::Loose if locked => entry.tie(to),
-            Tie::To(far) if far != to => entry.loosen(),
+            Tie::To(far) if far != to || !locked => entry.loosen(),
             Tie::Loose | Tie::To(_) | Tie::Refused => {}
         }
         entry.send(to, packet.data())?;

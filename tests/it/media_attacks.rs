@@ -145,6 +145,48 @@ fn who_speaks_while_it_rings_wins_nothing() {
     assert!(is_silent(&stranger) && is_silent(&callee.rtp));
 }
 
+/// An attacker on the caller's own address speaks first, from another port: by RTP and RTCP it loses what it won to the
+/// first packet from the announced port, and gets nothing of the call from then on.
+#[test]
+fn another_port_of_the_callers_address_loses_the_call_to_the_announced_one() {
+    for latch in ["strict", "relearn"] {
+        let (caller, callee) = (Phone::new(CALLER), Phone::new(CALLEE));
+        let edge = edge_with(latch, &caller, &callee);
+        let call = Call::set_up(&edge, "usurped", &caller, &callee);
+        let attacker = UdpSocket::bind((CALLER, 0)).unwrap();
+        for (socket, bytes, at) in [
+            (&callee.rtp, rtp(STRANGERS_SOURCE, 0), call.near),
+            (&callee.rtcp, report(STRANGERS_SOURCE), next_port(call.near)),
+        ] {
+            socket.set_nonblocking(true).unwrap();
+            until("the attacker is believed", || {
+                attacker.send_to(&bytes, at).unwrap();
+                socket.recv_from(&mut [0; 2048]).ok()
+            });
+            socket.set_nonblocking(false).unwrap();
+        }
+        let own = u32::from(caller.rtp_address().port());
+        for sequence in 1..20 {
+            attacker.send_to(&rtp(STRANGERS_SOURCE, sequence), call.near).unwrap();
+            caller.rtp.send_to(&rtp(own, sequence), call.near).unwrap();
+            caller.rtcp.send_to(&report(own), next_port(call.near)).unwrap();
+        }
+        until("the caller is heard alone", || {
+            let (bytes, _) = received(&callee.rtp);
+            (bytes == rtp(own, 19)).then_some(())
+        });
+        for sequence in 20..30 {
+            attack(&attacker, &call, 1);
+            caller.rtp.send_to(&rtp(own, sequence), call.near).unwrap();
+            assert_eq!(received(&callee.rtp), (rtp(own, sequence), call.far), "{latch}");
+            callee.rtp.send_to(&rtp(8, sequence), call.far).unwrap();
+            assert_eq!(received(&caller.rtp), (rtp(8, sequence), call.near), "{latch}");
+        }
+        assert!(is_silent(&attacker) && is_silent(&callee.rtp), "{latch}");
+        call.hang_up(2, &caller, &callee);
+    }
+}
+
 /// The sockets are tied to their far sides: what a stranger sends takes no place in them.
 #[test]
 fn a_flood_of_junk_leaves_the_call_undisturbed() {

@@ -280,6 +280,8 @@ impl End {
             self.stranger = None;
             self.silence = Silence::new(now);
             self.keep_alive.again(now);
+        } else {
+            self.latch.describe(now);
         }
         let watched = self.remote.as_ref().is_some_and(|before| before.watch_idle);
         if remote.watch_idle && !watched {

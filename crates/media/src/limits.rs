@@ -27,9 +27,44 @@ pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 /// How long packets from the far side's former address are taken as stragglers after it moved: relayed, but they do
 /// not lock the new latch. Ours: longer than any sane network holds a packet back.
 pub const STRAGGLER_WINDOW: Duration = Duration::from_secs(1);
+/// At the start, and after a re-negotiation that announces another address, only the announced address and port may win
+/// the latch for so long. Ours: a remote party sends within one round trip of its answer; a NAT that rewrites the port of a
+/// public address costs its caller this much of the first word.
+pub const LATCH_GRACE: Duration = Duration::from_millis(250);
+/// A winner is settled once it has sent so many RTP packets …
+pub const LATCH_SETTLED_PACKETS: u32 = 50;
+/// … over so long. Until then one packet of the announced address and port takes over. Ours: a second of audio; the time
+/// beside the number, because fifty packets can be sent at once.
+pub const LATCH_SETTLED_AFTER: Duration = Duration::from_secs(1);
+/// A winner that never settled and is silent for so long may be replaced by any expected source. Ours: longer than the
+/// pause of a phone that changes from ringback to speech.
+pub const LATCH_UNSETTLED_SILENCE: Duration = Duration::from_millis(500);
+/// A settled winner that is silent for so long is replaced by the first packet of the announced address and port. Ours:
+/// two sweeps, so that its socket hears others by then.
+pub const LATCH_EXACT_SILENCE: Duration = Duration::from_secs(2);
 /// How long the source that won must be silent before another expected one may take over (the contract's
 /// `latch = "relearn"`).
 pub const RELEARN_SILENCE: Duration = Duration::from_secs(3);
+/// The same for `latch = "strict"`, for a winner that is not the announced address and port. Ours: longer than comfort
+/// noise pauses, shorter than a caller stays on a line without audio after a NAT has changed its port.
+pub const LATCH_STRICT_SILENCE: Duration = Duration::from_secs(10);
+/// An expected source takes over from a silent winner with so many packets in a row …
+pub const LATCH_CONTENDER_PACKETS: u32 = 10;
+/// … over so long: one packet, or a burst of them, steals nothing at a silence. Ours: ten packets of 20 ms.
+pub const LATCH_CONTENDER_SPAN: Duration = Duration::from_millis(150);
+/// Such a source that pauses for so long begins again, and makes room for another one.
+pub const LATCH_CONTENDER_GAP: Duration = Duration::from_millis(500);
+/// A winner of the RTCP latch is settled once it has sent so many packets …
+pub const LATCH_RTCP_SETTLED_PACKETS: u32 = 5;
+/// … over so long: RTCP comes each five seconds (RFC 3550 §6.2).
+pub const LATCH_RTCP_SETTLED_AFTER: Duration = Duration::from_secs(10);
+/// A winner of the RTCP latch that is silent for so long may be replaced. Ours: three intervals at their longest, 7.5 s,
+/// and one packet lost.
+pub const LATCH_RTCP_SILENCE: Duration = Duration::from_secs(30);
+/// It is replaced by a source that sends so many RTCP packets …
+pub const LATCH_RTCP_CONTENDER_PACKETS: u32 = 2;
+/// … over so long.
+pub const LATCH_RTCP_CONTENDER_SPAN: Duration = Duration::from_secs(2);
 /// A jump of the sequence up to this many packets is a gap; above, a restart (RFC 3550 A.1, MAX_DROPOUT).
 pub const MAX_DROPOUT_PACKETS: u16 = 3000;
 /// A packet up to this many behind is late; further behind, a restart (RFC 3550 A.1, MAX_MISORDER).

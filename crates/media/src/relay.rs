@@ -15,6 +15,7 @@ use crate::counters::{DropReason, EndCounters};
 use crate::end::Wire;
 use crate::keep_alive;
 use crate::keys::Keys;
+use crate::latch::Taken;
 use crate::packet::{PACKET, PacketBuf};
 use crate::rtcp::{self, Kind};
 use crate::rtp::Rtp;
@@ -46,9 +47,13 @@ impl Session {
             srtp.unprotect(now, false, packet)?;
         }
         let mut rtp = Rtp::parse(packet.data()).map_err(|_| DropReason::NotRtp)?;
-        if end.latch.lock_rtp(now, source, remote.latch) {
-            end.counters.latched.set(1);
-            self.events.push_back(Event::Latched { end: end.id, source });
+        match end.latch.take_rtp(now, source, remote) {
+            Taken::Counts => {}
+            Taken::Refused => return Err(end.note_stranger(source)),
+            Taken::Won => {
+                end.counters.latched.set(1);
+                self.events.push_back(Event::Latched { end: end.id, source });
+            }
         }
         if keep_alive::is_one(&rtp, packet, end.wire.as_ref()) {
             self.kept_alive(now, at, &rtp);
@@ -164,9 +169,13 @@ impl Session {
         if bytes == 0 || bytes >= PACKET || remote.srtp.is_some() {
             return Err(DropReason::NotRtp);
         }
-        if end.latch.lock_rtp(now, source, remote.latch) {
-            end.counters.latched.set(1);
-            self.events.push_back(Event::Latched { end: end.id, source });
+        match end.latch.take_rtp(now, source, remote) {
+            Taken::Counts => {}
+            Taken::Refused => return Err(end.note_stranger(source)),
+            Taken::Won => {
+                end.counters.latched.set(1);
+                self.events.push_back(Event::Latched { end: end.id, source });
+            }
         }
         end.silence.broken(now);
         self.shared.count_received(&end.counters, bytes);
@@ -194,8 +203,8 @@ impl Session {
         let remote = end.remote.as_ref().ok_or(DropReason::UnexpectedSource)?;
         let muxed = remote.rtcp_mux;
         let accepted = match muxed {
-            true => end.latch.accepts_rtp(now, source, remote),
-            false => end.latch.accepts_rtcp(source, remote),
+            true => end.latch.accepts_shared_rtcp(now, source, remote),
+            false => end.latch.accepts_rtcp(now, source, remote),
         };
         if !accepted {
             return Err(DropReason::UnexpectedSource);
@@ -211,8 +220,8 @@ impl Session {
             return Err(DropReason::NotRtp);
         }
         // Where both share a port, only RTP says where that is.
-        if !muxed {
-            end.latch.lock_rtcp(source);
+        if !muxed && end.latch.take_rtcp(now, source, remote) == Taken::Refused {
+            return Err(DropReason::UnexpectedSource);
         }
         end.counters.rtcp_packets.add(1);
         let metrics = end.reports.hear(now, packet.data(), end.outgoing.source(), &end.counters);

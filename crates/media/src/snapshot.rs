@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::counters::EndCounters;
 use crate::end::{End, Wire};
 use crate::keep_alive::KeepAlive;
-use crate::latch::Latch;
+use crate::latch::{Known, Latch};
 use crate::loss::LossRuns;
 use crate::rewrite::{Outgoing, OutgoingSnapshot};
 use crate::spec::{EndId, MediaId, RemoteSpec, WireSpec};
@@ -46,6 +46,9 @@ pub struct EndSnapshot {
     pub rtp_source: Option<SocketAddr>,
     /// The RTCP source that won.
     pub rtcp_source: Option<SocketAddr>,
+    /// Knowledge of the two.
+    #[serde(default)]
+    pub latch: [Known; 2],
     /// How far its SRTP has come.
     #[serde(default)]
     pub srtp: Option<SrtpSnapshot>,
@@ -74,6 +77,7 @@ impl EndSnapshot {
             remote: end.remote.clone(),
             rtp_source: end.latch.rtp(),
             rtcp_source: end.latch.rtcp(),
+            latch: end.latch.known(),
             srtp: end.srtp.as_ref().map(|srtp| srtp.snapshot()),
             keep_alive: end.keep_alive.sequence(),
             outgoing: end.outgoing.snapshot(),
@@ -95,10 +99,12 @@ impl EndSnapshot {
         counters.lost_in_a_row.set(&self.lost_in_a_row);
         counters.latched.set(u64::from(self.rtp_source.is_some()));
         let srtp = self.remote.as_ref().and_then(|remote| Pair::restore(remote, &self.srtp.unwrap_or_default()));
+        let sources = [self.rtp_source, self.rtcp_source];
+        let latch = Latch::restored(now, sources, self.latch, self.remote.as_ref());
         End {
             srtp,
             remote: self.remote,
-            latch: Latch::locked(now, self.rtp_source, self.rtcp_source),
+            latch,
             reception: Reception::with_lost(self.lost, self.lost_in_a_row),
             outgoing: Outgoing::restore(now, self.outgoing),
             keep_alive: KeepAlive::resumed(now, self.keep_alive),

@@ -35,10 +35,11 @@ pub struct EndSpec {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LatchMode {
-    /// The first packet from an expected address wins, until a negotiation opens the latch anew.
+    /// One source of the expected addresses counts, the announced address and port before any other, until a negotiation
+    /// opens the latch: the rules are in [`latch`](crate::latch).
     #[default]
     Strict,
-    /// The same, and another expected source may take over once the winner has been silent
+    /// The same, and another expected source may take over from any winner that has been silent
     /// ([`RELEARN_SILENCE`](crate::limits::RELEARN_SILENCE)).
     Relearn,
     /// Nothing: only the described address and port count.

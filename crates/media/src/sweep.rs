@@ -55,7 +55,7 @@ impl Session {
             } else {
                 end.reports.rest();
             }
-            if end.remote.as_ref().is_some_and(|remote| end.latch.rest(now, remote.latch)) {
+            if end.remote.as_ref().is_some_and(|remote| end.latch.rest(now, remote)) {
                 self.resting.push(end.id);
             }
             end.look_for_keep_alive(now);

@@ -137,8 +137,12 @@ impl Session {
 }
 
 impl End {
-    /// Somebody sent to it who is not expected: why that is dropped.
+    /// Notes a source whose packets do not count, and returns why they are dropped. A source that is only too early for the
+    /// latch is no finding.
     pub(crate) fn note_stranger(&mut self, source: SocketAddr) -> DropReason {
+        if self.remote.as_ref().is_some_and(|remote| self.latch.waits_for_another(source, remote)) {
+            return DropReason::UnexpectedSource;
+        }
         if self.stranger.is_none() {
             // Of who came first, the first word counts.
             let _ = self.counters.symptoms.stranger.set(source);

@@ -33,6 +33,7 @@ fn where_one_side_shares_a_port_the_other_need_not() {
 fn shared_rtcp_follows_the_latch_of_rtp_and_does_not_lock_it() {
     let mut bench = Bench::connected();
     bench.set_remote(A, muxed(A_RTP));
+    bench.wait(250);
     assert!(way(&mut bench, A, false, "192.0.2.1:9").is_some());
     assert_eq!(bench.events(), []);
     assert_eq!(way(&mut bench, B, true, B_RTCP), Some((A, false, addr(A_RTP))));
@@ -69,6 +70,7 @@ fn fax_passes_as_it_is_both_ways() {
     assert_eq!((bench.worker.rx_packets.get(), bench.worker.tx_packets.get()), (10, 10));
     // Empty, or perhaps cut: neither passes nor wins the latch.
     let mut bench = fax();
+    bench.wait(250);
     for datagram in [&[][..], &[0; 2048]] {
         assert_eq!(bench.feed(A, false, "192.0.2.1:61000", datagram), None);
     }
@@ -81,7 +83,11 @@ fn fax_of_a_stranger_reaches_nobody() {
     for latched in [false, true] {
         let mut bench = fax();
         if latched {
-            bench.feed(A, false, "192.0.2.1:61000", &[0, 0]).unwrap();
+            bench.wait(250);
+            for _ in 0..60 {
+                bench.feed(A, false, "192.0.2.1:61000", &[0, 0]).unwrap();
+                bench.wait(20);
+            }
             assert_eq!(bench.feed(B, false, B_RTP, &[0, 0]).unwrap().0.to, addr("192.0.2.1:61000"));
         }
         let sent = bench.counters[1].tx_packets.get();

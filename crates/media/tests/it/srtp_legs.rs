@@ -110,6 +110,7 @@ fn without_the_key_nothing_is_heard_said_or_latched_to() {
             let (mut forged, mut report) = (rtp(5), rtcp());
             forged.resize(190, 3);
             report.resize(40, 3);
+            bench.wait(250);
             let sources = if latched { [A_RTP, A_RTCP] } else { ["192.0.2.1:666", "192.0.2.1:667"] };
             for n in 0..200 {
                 forged[3] = n;

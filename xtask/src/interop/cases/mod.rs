@@ -28,6 +28,7 @@ mod faults;
 pub(crate) mod kamailio;
 mod kamailio_digest;
 mod kamailio_register;
+mod latch;
 mod leaks;
 mod options_health;
 mod opus_libopus;
@@ -108,6 +109,11 @@ fn calls() -> Vec<Case> {
             name: "strangers",
             proves: "garbage from strangers: 0 bytes back, the call in progress unharmed",
             run: strangers::run,
+        },
+        Case {
+            name: "latch",
+            proves: "RTP from another port of the caller's address comes first: the announced port is heard all the same",
+            run: latch::run,
         },
         Case {
             name: "failover-times",
