@@ -94,6 +94,9 @@ pub const NAME_MOST_SECONDS: u64 = 600;
 pub const NAME_UNSAID_SECONDS: u64 = 60;
 /// A name that is not found is asked for again after this time at the latest, in seconds.
 pub const NAME_PAUSE_SECONDS: u64 = 300;
+/// The same for a peer's name that has no address at all, in seconds. Ours: its trunk takes no call, and one question in ten
+/// seconds is no burden for a resolver.
+pub const NAME_OUT_SECONDS: u64 = 10;
 /// Changed names wait this long for others before they are put in force, in milliseconds.
 pub const NAMES_PATIENCE_MILLISECONDS: u64 = 100;
 /// How often the machine's addresses are read again, in seconds.

@@ -181,7 +181,7 @@ impl Names {
         } else if entry.failures == 1 {
             tracing::warn!("`{host}`: DNS does not answer as it did; what was found before is used on");
         }
-        entry.due = now + if is_good { life(located.ttl_seconds) } else { pause(entry.failures) };
+        entry.due = now + if is_good { life(located.ttl_seconds) } else { entry.pause() };
         let (waiting, servers) = (std::mem::take(&mut entry.waiting), entry.servers.clone());
         for query in waiting {
             self.answer(query, servers.clone()).await;
@@ -237,6 +237,14 @@ impl Entry {
         let (servers, waiting) = (Vec::new(), Vec::new());
         Entry { servers, is_peer: false, is_under_way: false, failures: 0, due: now, waiting }
     }
+
+    /// How long the name is not looked up after a failure. While a peer has no address at all its trunk takes no call, so
+    /// the pause must not grow with the length of an outage.
+    fn pause(&self) -> Duration {
+        let pause = pause(self.failures);
+        let is_out = self.is_peer && self.servers.is_empty();
+        if is_out { pause.min(Duration::from_secs(limits::NAME_OUT_SECONDS)) } else { pause }
+    }
 }
 
 fn patience() -> Duration {
@@ -268,6 +276,30 @@ mod tests {
             (Some(u32::MAX), limits::NAME_MOST_SECONDS),
         ] {
             assert_eq!(life(ttl).as_secs(), seconds, "{ttl:?}");
+        }
+    }
+
+    /// An outage of an hour, in virtual time: a peer without an address is looked up every ten seconds all through it, one
+    /// that has an address and a name of a call less and less.
+    #[test]
+    fn a_peer_without_an_address_is_looked_up_soon_after_an_outage_of_any_length() {
+        let transport = trunkgate_route::Transport::Udp;
+        let ip = "192.0.2.1".parse().unwrap();
+        let known = vec![Server { transport, port: 5060, tier: 0, priority: 0, weight: 0, addresses: vec![ip] }];
+        for (is_peer, servers, longest) in [
+            (true, vec![], limits::NAME_OUT_SECONDS),
+            (true, known, limits::NAME_PAUSE_SECONDS),
+            (false, vec![], limits::NAME_PAUSE_SECONDS),
+        ] {
+            let mut entry = Entry { is_peer, servers, ..Entry::new(Instant::now()) };
+            let (mut elapsed, mut pauses) = (0, Vec::new());
+            while elapsed < 3600 {
+                entry.failures += 1;
+                pauses.push(entry.pause().as_secs());
+                elapsed += entry.pause().as_secs();
+            }
+            assert_eq!(pauses.iter().max(), Some(&longest), "{is_peer} {pauses:?}");
+            assert_eq!(pauses[0], limits::NAME_LEAST_SECONDS);
         }
     }
 
