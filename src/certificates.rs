@@ -2,7 +2,7 @@
 //! stays in its own type, which nothing prints.
 
 use std::fmt;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, Error, OtherError, RootCertStore};
 use webpki::{EndEntityCert, KeyUsage};
 
+use crate::files;
 use crate::limits::CERTIFICATE_FILE_BYTES;
 
 /// What is said of a port where something answers, and not by TLS.
@@ -189,9 +190,7 @@ pub(crate) fn words(error: &io::Error) -> String {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-    file.take(CERTIFICATE_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    let bytes = files::read(path, CERTIFICATE_FILE_BYTES).map_err(|error| error.to_string())?;
     if bytes.len() as u64 > CERTIFICATE_FILE_BYTES {
         return Err(format!("more than {} MiB", CERTIFICATE_FILE_BYTES >> 20));
     }

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use crate::certificates::Trust;
 use crate::cli::{Calls, Listing, Remote};
 use crate::config::{self, Http, HttpTls};
+use crate::files;
 use crate::run::{self, USAGE};
 use crate::terminal;
 use crate::transport::verifier::Servers;
@@ -131,7 +132,7 @@ fn download(config: Option<&Path>, remote: &Remote, written: &str, form: &str, f
             say_bytes(&bytes);
             return Ok(String::new());
         }
-        std::fs::write(file, bytes).map_err(|error| format!("{}: {error}", file.display()))?;
+        files::write(file, &bytes).map_err(|error| format!("{}: {error}", file.display()))?;
         Ok(format!("{} is written\n", file.display()))
     })
 }

@@ -18,6 +18,7 @@ pub mod dns;
 pub mod doctor;
 pub mod edge;
 mod events;
+mod files;
 mod findings;
 mod free_ports;
 pub mod handle;

@@ -1,8 +1,11 @@
 //! WAV files that are written: what a test call or the test of an agent has heard, one channel, 16-bit PCM.
 
+use std::io::BufWriter;
 use std::path::Path;
 
 use hound::{SampleFormat, WavSpec, WavWriter};
+
+use crate::files;
 
 /// Samples of a telephone call in a second.
 pub(crate) const RATE_HZ: u32 = 8000;
@@ -14,7 +17,7 @@ pub(crate) const RATE_HZ: u32 = 8000;
 pub(crate) fn write(path: &Path, sample_rate: u32, samples: &[i16]) -> Result<(), String> {
     let spec = WavSpec { channels: 1, sample_rate, bits_per_sample: 16, sample_format: SampleFormat::Int };
     let written = || {
-        let mut writer = WavWriter::create(path, spec)?;
+        let mut writer = WavWriter::new(BufWriter::new(files::create(path)?), spec)?;
         samples.iter().try_for_each(|sample| writer.write_sample(*sample))?;
         writer.finalize()
     };

@@ -353,6 +353,9 @@ fn call_records(out: &mut Exposition, figures: &Figures) {
     each("trunkgate_cdr_lost_total", Kind::Counter, help, |sink| sink.lost.get());
     let help = "Call records that wait.";
     each("trunkgate_cdr_waiting", Kind::Gauge, help, |sink| sink.waiting.get());
+    let help = "Lines of the journal of live calls that could not be read.";
+    let damaged = figures.damaged.get() as f64;
+    out.single("trunkgate_cdr_journal_damaged_total", Kind::Counter, help, damaged);
 }
 
 fn edge(out: &mut Exposition, gateway: &Metrics, handle: &Handle) {

@@ -11,6 +11,7 @@ use crate::agent_url::{self, QUERY_HELP, QUERY_UNSENT};
 use crate::certificates::Trust;
 use crate::cli::AgentTest;
 use crate::config::{self, Config};
+use crate::files;
 use crate::limits::AGENT_FILE_BYTES;
 
 /// The variable that the signature's secret is in where none is named, of an agent that the file does not know.
@@ -92,7 +93,7 @@ fn environment(variable: &str) -> Option<String> {
 
 fn certificates(path: &Path) -> Result<Arc<[u8]>, String> {
     let wrong = |what: String| format!("--ca {}: {what}", path.display());
-    let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let pem = files::read(path, AGENT_FILE_BYTES).map_err(|error| wrong(error.to_string()))?;
     if pem.len() as u64 > AGENT_FILE_BYTES {
         return Err(wrong(format!("more than {} MiB", AGENT_FILE_BYTES >> 20)));
     }

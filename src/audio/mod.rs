@@ -15,6 +15,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
+use crate::files;
 use sha2::{Digest as _, Sha256};
 use trunkgate_media::codec::g711::encode_ulaw;
 
@@ -95,17 +96,13 @@ pub(crate) fn too_long(seconds: usize) -> String {
 /// Why they cannot be had, as a clause.
 pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     let wrong = |error: std::io::Error| error.to_string();
-    let about = std::fs::metadata(path).map_err(wrong)?;
-    // A pipe or a device may never end.
-    if !about.is_file() {
-        return Err("not a file".to_owned());
-    }
+    let file = files::open(path).map_err(wrong)?;
+    let about = file.metadata().map_err(wrong)?;
     let too_large = || format!("more than {} MiB", most >> 20);
     if about.len() > most {
         return Err(too_large());
     }
     let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(wrong)?;
     file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(wrong)?;
     if bytes.len() as u64 > most { Err(too_large()) } else { Ok(bytes) }
 }
@@ -136,8 +133,8 @@ mod tests {
     fn what_is_no_file_or_too_large_is_not_read() {
         let folder = tempfile::tempdir().unwrap();
         let wrong = |path: &Path| mulaw(path, MOST, Use::Once).unwrap_err();
-        assert_eq!(wrong(folder.path()), "not a file");
-        assert_eq!(wrong(Path::new("/dev/zero")), "not a file");
+        assert_eq!(wrong(folder.path()), "it is a directory, not a regular file");
+        assert_eq!(wrong(Path::new("/dev/zero")), "it is a device, not a regular file");
         let ring = folder.path().join("ring");
         std::os::unix::fs::symlink(&ring, &ring).unwrap();
         assert!(wrong(&ring).contains("symbolic links"), "{}", wrong(&ring));

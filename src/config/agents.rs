@@ -23,6 +23,7 @@ use super::section::{Section, Value};
 use super::values;
 use crate::agent_url;
 use crate::certificates::Trust;
+use crate::files;
 use crate::limits::{AGENT_FILE_BYTES, AGENT_PARAMETER_BYTES, AGENT_PARAMETERS};
 
 /// Keys of a conversation, which a listener that gets plain RTP does not have.
@@ -200,14 +201,11 @@ fn url_of(value: &Value<'_>, local_networks: &[IpNet], findings: &mut Findings) 
 /// The text of a file of certificates.
 pub(super) fn certificates(key: &str, value: &Value<'_>, folder: &Path, findings: &mut Findings) -> Option<Arc<[u8]>> {
     let path = values::relative_to(folder, &values::string(key, value, findings)?);
-    let what = match std::fs::metadata(&path) {
-        Ok(about) if about.len() > AGENT_FILE_BYTES => format!("more than {} MiB", AGENT_FILE_BYTES >> 20),
-        Ok(_) => match std::fs::read(&path) {
-            Ok(pem) => match Trust::of_pem(&pem) {
-                Ok(_) => return Some(pem.into()),
-                Err(what) => what,
-            },
-            Err(error) => error.to_string(),
+    let what = match files::read(&path, AGENT_FILE_BYTES) {
+        Ok(pem) if pem.len() as u64 > AGENT_FILE_BYTES => format!("more than {} MiB", AGENT_FILE_BYTES >> 20),
+        Ok(pem) => match Trust::of_pem(&pem) {
+            Ok(_) => return Some(pem.into()),
+            Err(what) => what,
         },
         Err(error) => error.to_string(),
     };

@@ -8,6 +8,7 @@ use super::code::Code;
 use super::diagnostic::{Diagnostic, Excerpt, Findings};
 use super::draft::Span;
 use super::encoding;
+use crate::files;
 use crate::limits::ROUTES_FILE_BYTES;
 
 /// Errors, and warnings, that are told of one file; of the others the number.
@@ -41,13 +42,10 @@ impl CsvText {
     pub(super) fn read(path: &Path) -> Result<CsvText, (String, String)> {
         let readable = || "a readable CSV file in UTF-8, its first line to,connect".to_owned();
         let failed = |error: std::io::Error| (error.to_string(), readable());
-        let about = std::fs::metadata(path).map_err(failed)?;
-        if !about.is_file() {
-            return Err(("not a file".to_owned(), readable()));
-        }
+        let file = files::open(path).map_err(failed)?;
+        let about = file.metadata().map_err(failed)?;
         let mut bytes = Vec::new();
         if about.len() <= ROUTES_FILE_BYTES {
-            let file = std::fs::File::open(path).map_err(failed)?;
             file.take(ROUTES_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
         }
         if about.len().max(u64::try_from(bytes.len()).unwrap_or(u64::MAX)) > ROUTES_FILE_BYTES {

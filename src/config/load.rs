@@ -15,6 +15,7 @@ use super::places::Places;
 use super::route_files;
 use super::schema::{self, File};
 use super::types::{Config, Http};
+use crate::files;
 
 /// Larger `routes_file`s, in bytes, are not read for who only wants to know where an edge is.
 const QUICK_BYTES: u64 = 1 << 18;
@@ -65,7 +66,7 @@ pub fn load_http(path: &Path, has_token: bool) -> Result<(Http, Vec<Diagnostic>)
 }
 
 fn source(path: &Path) -> Result<String, Vec<Diagnostic>> {
-    std::fs::read_to_string(path).map_err(|error| {
+    files::read_to_string(path).map_err(|error| {
         let mut findings = Findings::default();
         let help = "`trunkgate init` writes a first configuration";
         findings.error_of_file(code::UNREADABLE, format!("cannot read the configuration: {error}"), help);

@@ -11,6 +11,7 @@ use toml::de::DeValue;
 use super::keys::{FILE, Kind};
 use super::section::Value;
 use super::values::relative_to;
+use crate::files;
 
 /// Bytes of a file that are read at once.
 const PIECE: usize = 1 << 16;
@@ -87,17 +88,13 @@ pub(super) type Contents = BTreeMap<String, u64>;
 
 /// What is in these files now.
 pub(super) fn contents<'a>(files: impl Iterator<Item = &'a String>, folder: &Path) -> Contents {
-    let digest = |name: &String| {
-        let path = relative_to(folder, name);
-        // A pipe that has been read has nothing left, and would be waited for.
-        let is_plain = std::fs::metadata(&path).is_ok_and(|about| about.is_file());
-        is_plain.then(|| digest_of(&path))?.ok()
-    };
+    // A pipe that has been read has nothing left.
+    let digest = |name: &String| digest_of(&relative_to(folder, name)).ok();
     files.filter_map(|name| Some((name.clone(), digest(name)?))).collect()
 }
 
 fn digest_of(path: &Path) -> std::io::Result<u64> {
-    let (mut file, mut hasher) = (std::fs::File::open(path)?, DIGESTS.build_hasher());
+    let (mut file, mut hasher) = (files::open_regular(path)?, DIGESTS.build_hasher());
     let mut piece = vec![0; PIECE];
     loop {
         let length = file.read(&mut piece)?;

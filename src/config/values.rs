@@ -14,6 +14,7 @@ use super::keys::SECRET;
 use super::nearest;
 use super::section::{Section, Value};
 use super::types::Secret;
+use crate::files;
 
 /// Longest name of a trunk, listener, route or edge, in bytes: names are metric labels and parts of paths.
 const MAX_NAME_BYTES: usize = 64;
@@ -302,7 +303,7 @@ pub(super) fn secret<'a>(key: &str, value: &'a Value<'a>, findings: &mut Finding
         }
         (None, Some(file)) => {
             let path = relative_to(folder, &string("file", file, findings)?);
-            match std::fs::read_to_string(&path) {
+            match files::read_to_string(&path) {
                 Ok(text) => not_empty(key, text.trim_end_matches(['\r', '\n']).to_owned(), file.span(), findings),
                 Err(error) => {
                     let message = format!("`{key}`: {}: {error}", path.display());

@@ -1,11 +1,13 @@
 //! What changes files that have to survive a crash: every such step goes through here, so that a test can crash, or the
 //! disk be full, at each of them.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use crate::files;
 
 /// A file that is written line by line at its end. A line that did not fit is taken back, so that the next one stands
 /// alone.
@@ -27,7 +29,7 @@ impl Lines {
     /// Opens or makes a file.
     pub(super) fn open(path: &Path) -> io::Result<Lines> {
         step(Step::Open)?;
-        let file = OpenOptions::new().create(true).read(true).append(true).open(path);
+        let file = files::append(path, files::CALL_DATA);
         Lines::of(file.map_err(|error| named(path, &error))?)
     }
 
@@ -120,6 +122,21 @@ pub(super) fn lock(file: &File) -> io::Result<()> {
         }
     }
     file.try_lock().map_err(io::Error::from)
+}
+
+/// Gives a damaged file a second name, `NAME.damaged`, in the place of an earlier one: at most one is kept. The file has to be
+/// replaced then, and not changed.
+pub(super) fn keep_damaged(path: &Path) -> io::Result<PathBuf> {
+    let mut kept = path.as_os_str().to_owned();
+    kept.push(".damaged");
+    let kept = PathBuf::from(kept);
+    remove(&kept)?;
+    step(Step::Rename)?;
+    // Not every file system has links.
+    std::fs::hard_link(path, &kept)
+        .or_else(|_| std::fs::copy(path, &kept).map(drop))
+        .map_err(|error| named(&kept, &error))?;
+    Ok(kept)
 }
 
 /// Gives a file another name.

@@ -16,6 +16,8 @@ pub(crate) struct Figures {
     pub(super) spool: Sink,
     /// What keeps the day counts of limits.
     pub(super) days: Sink,
+    /// Lines of the journal of live calls that could not be read.
+    pub(crate) damaged: Counter,
 }
 
 /// A place that records go to.
@@ -53,6 +55,12 @@ impl Figures {
             self.spool.problem().into_iter().map(|what| format!("call records, spool: {what}")).collect();
         let days = self.days.problem();
         problems.extend(days.map(|what| format!("calls_per_day: {what}; after a restart days are counted anew")));
+        let damaged = self.damaged.get();
+        if damaged > 0 {
+            problems.push(format!(
+                "call records, journal: {damaged} damaged lines at the start; the file is kept beside it as .damaged"
+            ));
+        }
         for (name, sink) in self.all() {
             let waiting = sink.waiting.get();
             problems.extend(sink.problem().map(|what| format!("call records, {name}: {what}; {waiting} wait")));

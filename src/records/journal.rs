@@ -28,6 +28,10 @@ pub(super) struct Journal {
     behind: Option<Instant>,
     /// When it was last seen where it belongs.
     seen: Option<Instant>,
+    /// Lines that could not be read when it was opened.
+    damaged: usize,
+    /// The open file has a second name, under which its damage is kept: it is replaced and not changed.
+    is_kept: bool,
 }
 
 /// How long nothing is tried after the file could not be written, and how long one that was taken away may stay away.
@@ -43,11 +47,25 @@ impl Journal {
         let mut text = Vec::new();
         lines.file().read_to_end(&mut text).map_err(|error| named(path, &error))?;
         let left: Vec<Record> = cut_short(&text);
-        if left.is_empty() {
+        let damaged = damaged_lines(&text);
+        if damaged > 0 {
+            report_damage(path, damaged, left.len());
+            if left.is_empty() {
+                lines = disk::rewritten(path, b"")?;
+            }
+        } else if left.is_empty() {
             lines.truncate(0).map_err(|error| named(path, &error))?;
         }
-        let mut journal =
-            Journal { path: path.to_owned(), lines, live: BTreeMap::new(), count: 0, behind: None, seen: None };
+        let mut journal = Journal {
+            path: path.to_owned(),
+            lines,
+            live: BTreeMap::new(),
+            count: 0,
+            behind: None,
+            seen: None,
+            damaged,
+            is_kept: damaged > 0 && !left.is_empty(),
+        };
         if !left.is_empty() {
             // From now on each has one record, however often this is tried.
             journal.live = left.iter().map(|record| (record.sid.clone(), closing(record))).collect();
@@ -58,6 +76,11 @@ impl Journal {
             }
         }
         Ok((journal, left))
+    }
+
+    /// How many of its lines could not be read when it was opened.
+    pub(super) fn damaged(&self) -> usize {
+        self.damaged
     }
 
     /// Its path.
@@ -120,6 +143,9 @@ impl Journal {
         if self.live.remove(sid).is_none() {
             return Ok(());
         }
+        if self.live.is_empty() && self.is_kept {
+            return self.catch_up();
+        }
         if self.live.is_empty() {
             self.lines.truncate(0)?;
             (self.count, self.behind) = (0, None);
@@ -170,8 +196,46 @@ impl Journal {
     fn rewrite(&mut self) -> io::Result<()> {
         let text: Vec<u8> = self.live.values().flatten().copied().collect();
         self.lines = disk::rewritten(&self.path, &text)?;
-        self.count = self.live.len();
+        (self.count, self.is_kept) = (self.live.len(), false);
         Ok(())
+    }
+}
+
+/// How each kind of line begins.
+const STARTS: [&[u8]; 4] = [b"{\"answered\":", b"{\"began\":", b"{\"closing\":", b"{\"ended\":"];
+
+/// Counts lines that are none of a journal. A last line without its end is no damage: a crash came in the middle of it.
+fn damaged_lines(journal: &[u8]) -> usize {
+    let is_whole = |line: &[u8]| STARTS.iter().any(|start| line.starts_with(start)) && is_json(line);
+    let is_torn = |line: &[u8]| STARTS.iter().any(|start| line.starts_with(start) || start.starts_with(line));
+    journal
+        .split_inclusive(|byte| *byte == b'\n')
+        .filter(|line| match line.strip_suffix(b"\n") {
+            Some(b"") => false,
+            Some(line) => !is_whole(line),
+            None => !is_torn(line),
+        })
+        .count()
+}
+
+fn is_json(line: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(line).is_ok()
+}
+
+/// Logs what of a journal cannot be read, and keeps the file: calls that a crash cut short may be in those lines.
+fn report_damage(path: &Path, damaged: usize, calls: usize) {
+    let kept = disk::keep_damaged(path);
+    let path = path.display();
+    match kept {
+        Ok(kept) => tracing::warn!(
+            reason = "cdr_failed",
+            "{path}: {damaged} damaged lines, calls in them have no record; {calls} calls were read; the file is kept as {}",
+            kept.display()
+        ),
+        Err(error) => tracing::warn!(
+            reason = "cdr_failed",
+            "{path}: {damaged} damaged lines, calls in them have no record; {calls} calls were read; the file is not kept: {error}"
+        ),
     }
 }
 
@@ -299,6 +363,58 @@ mod tests {
         let record = closed(json!({"legs": [{"state": "answered", "reason": null, "ended_by": null}, lost]}));
         let cut_short = json!({"state": "ended", "reason": "edge_restarted", "ended_by": "edge"});
         assert_eq!(record["legs"], json!([cut_short, lost]));
+    }
+
+    /// What a crash left, and how many lines of it are damaged.
+    #[test]
+    fn a_damaged_journal_is_counted_and_kept_and_what_can_be_read_of_it_counts() {
+        let whole = |sid: &str| serde_json::to_string(&json!({"closing": {"sid": sid}})).unwrap() + "\n";
+        let damaged = |text: &[u8]| {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("cdr.jsonl.live");
+            std::fs::write(&path, text).unwrap();
+            let (mut journal, left) = Journal::open(&path).unwrap();
+            let sids: Vec<String> = left.iter().map(|record| record.sid.clone()).collect();
+            sids.iter().for_each(|sid| journal.end(sid).unwrap());
+            let count = journal.damaged();
+            drop(journal);
+            // The next start has nothing to say, and the damage is where it was kept.
+            let (again, nothing) = Journal::open(&path).unwrap();
+            assert_eq!((again.damaged(), nothing.len()), (0, 0));
+            let kept = std::fs::read(directory.path().join("cdr.jsonl.live.damaged")).ok();
+            assert_eq!(kept.as_deref(), (count > 0).then_some(text), "{}", String::from_utf8_lossy(text));
+            (count, sids)
+        };
+        let (one, two) = (whole("CA1"), whole("CA2"));
+        let sids = |of: &[&str]| of.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(damaged(b""), (0, vec![]));
+        assert_eq!(damaged([one.as_bytes(), b"{\"began\":{\"sid\":\"CA3"].concat().as_slice()), (0, sids(&["CA1"])));
+        assert_eq!(damaged([one.as_bytes(), b"{\"be"].concat().as_slice()), (0, sids(&["CA1"])));
+        assert_eq!(damaged(b"root:x:0:0\n"), (1, vec![]));
+        assert_eq!(damaged(&[0; 4096]), (1, vec![]));
+        let middle = [one.as_bytes(), b"{\"began\":{\"sid\":\"CA3\n\xff\xfe\n{}\n", two.as_bytes()].concat();
+        assert_eq!(damaged(&middle), (3, sids(&["CA1", "CA2"])));
+    }
+
+    #[test]
+    fn a_later_damage_takes_the_place_of_an_earlier_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cdr.jsonl.live");
+        for text in ["first\n", "second\n"] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(Journal::open(&path).unwrap().0.damaged(), 1);
+            assert_eq!(std::fs::read_to_string(directory.path().join("cdr.jsonl.live.damaged")).unwrap(), text);
+        }
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_fifo_in_the_place_of_a_journal_is_refused_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cdr.jsonl.live");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let error = Journal::open(&path).unwrap_err().to_string();
+        assert!(error.ends_with("cdr.jsonl.live: it is a FIFO, not a regular file"), "{error}");
     }
 
     #[test]

@@ -2,15 +2,16 @@
 //! (a space while it waits, `-` once it is done) and its JSON. A segment whose records are all done goes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read as _};
 use std::ops::Bound;
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::Record;
 use super::disk::{self, Lines, named};
+use crate::files;
 use crate::limits::SPOOL_SEGMENT_BYTES;
 
 const WAITS: u8 = b' ';
@@ -99,7 +100,7 @@ impl Spool {
             Ok(()) | Err(_) => {}
         }
         let path = folder.join(LOCK);
-        let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
+        let lock = files::append(&path, files::SECRET);
         let lock = lock.map_err(|error| named(&path, &error))?;
         disk::lock(&lock).map_err(|error| named(&path, &error))?;
         let mut spool = Spool {
@@ -125,7 +126,7 @@ impl Spool {
 
     /// Reads what a segment holds; a torn last line is in the journal.
     fn take_up(&mut self, number: u64, path: &Path) -> io::Result<()> {
-        let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+        let mut file = files::open_to_change(path)?;
         let mut text = Vec::new();
         file.read_to_end(&mut text)?;
         let (mut at, mut waiting) = (0, 0);
@@ -204,7 +205,7 @@ impl Spool {
     fn begin(&mut self, number: u64) -> io::Result<u64> {
         let path = self.path(number);
         let lines = Lines::open(&path)?;
-        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(|error| named(&path, &error))?;
+        let file = files::open_to_change(&path).map_err(|error| named(&path, &error))?;
         self.segments.insert(number, Segment { file, bytes: 0, waiting: 0 });
         self.current = Some(lines);
         Ok(number)

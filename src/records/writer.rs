@@ -75,6 +75,7 @@ impl Writer {
         writer.goes(way.is_some());
         writer.outbox.change(way, || Ok(()))?;
         if let Some((journal, left)) = opened {
+            writer.figures.damaged.add(journal.damaged() as u64);
             writer.journal = Some(journal);
             let written = written(cdr, &left)?;
             writer.take_up(left, written.as_ref());
@@ -248,6 +249,7 @@ impl Writer {
             _ => Some(Journal::open(&path)?),
         };
         let (journal, left) = moved.map_or((None, Vec::new()), |(journal, left)| (Some(journal), left));
+        self.figures.damaged.add(journal.as_ref().map_or(0, |journal| journal.damaged() as u64));
         let kept = self.file.as_mut().filter(|file| cdr.file.as_ref().is_some_and(|new| new.path == file.path()));
         let keeps = kept.is_some();
         let other = match &cdr.file {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::files;
 use crate::limits::{RECORDS_FILES_SEARCHED, RECORDS_SEARCHED_BYTES};
 
 /// The sids of the last records of a file, and of files beside it whose names begin as its own does: it may have been
@@ -14,7 +15,7 @@ use crate::limits::{RECORDS_FILES_SEARCHED, RECORDS_SEARCHED_BYTES};
 pub(super) fn last_sids(records: &Path) -> io::Result<BTreeSet<String>> {
     let mut sids = BTreeSet::new();
     for path in candidates(records)? {
-        let tail = match File::open(&path).and_then(|mut file| tail(&mut file)) {
+        let tail = match files::open(&path).and_then(|mut file| tail(&mut file)) {
             Ok((_, tail)) => tail,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(super::disk::named(&path, &error)),

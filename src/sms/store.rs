@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -12,6 +11,7 @@ use trunkgate_call::{Sms, SmsNews};
 
 use super::due::{FREE, Ready, ready, sids, why_not};
 use super::message::Message;
+use crate::files;
 use crate::limits::{SMS_BATCH, SMS_KEPT_SECONDS};
 
 /// Version of the tables; a file of a later one is not opened.
@@ -177,7 +177,7 @@ impl Store {
     pub(super) fn open(path: &Path, now: Timestamp) -> io::Result<Store> {
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         // It has numbers and texts; SQLite gives its other files the same rights.
-        std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(named)?;
+        files::append(path, files::SECRET).map_err(named)?;
         Store::open_unnamed(path, now).map_err(|error| named(words(error)))
     }
 

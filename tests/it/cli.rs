@@ -106,6 +106,39 @@ fn call_records_that_cannot_be_written_stop_the_start() {
     assert!(errors.contains("error[TG0202]") && errors.contains("/nonexistent/cdr.jsonl"), "{errors}");
 }
 
+/// No reader or writer is at the other end of the FIFO: who waits for one waits for ever.
+#[test]
+fn a_fifo_in_the_place_of_a_file_is_refused_at_the_start() {
+    let trunk = "[trunk.a]\npeers = [\"sip:127.0.0.1:9\"]\n[[route]]\nconnect = [\"trunk:a\"]\n";
+    let records = format!("[cdr]\nfile = \"cdr.jsonl\"\n{trunk}");
+    let url = "[cdr]\nurl = \"https://127.0.0.1:9/\"\nspool = \"spool\"\n";
+    let secret = trunk.replacen('\n', "\nauth = { username = \"a\", password = { file = \"secret\" } }\n", 1);
+    let ca = trunk.replacen('\n', "\ntls = { ca = \"ca.pem\" }\n", 1).replace(":9", ":9;transport=tls");
+    let routes = trunk.replace("connect = [\"trunk:a\"]", "routes_file = \"routes.csv\"");
+    for (fifo, rest) in [
+        ("trunkgate.toml", trunk.to_owned()),
+        ("cdr.jsonl", records.clone()),
+        ("cdr.jsonl.live", records),
+        ("spool/lock", format!("{url}{trunk}")),
+        ("secret", secret),
+        ("ca.pem", ca),
+        ("routes.csv", routes),
+    ] {
+        let (directory, path) = write(&config(&rest));
+        let fifo = directory.path().join(fifo);
+        let _ = std::fs::remove_file(&fifo);
+        let _ = std::fs::create_dir(fifo.parent().unwrap());
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let log = directory.path().join("errors");
+        let mut command = trunkgate(&["--config", path.to_str().unwrap(), "run"]);
+        let mut child = command.stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap();
+        let status = until("it ends", || child.try_wait().unwrap());
+        let errors = std::fs::read_to_string(&log).unwrap();
+        assert_eq!(status.code(), Some(2), "{}: {errors}", fifo.display());
+        assert!(errors.contains("it is a FIFO, not a regular file"), "{}: {errors}", fifo.display());
+    }
+}
+
 #[test]
 fn what_is_no_verb_and_what_is_of_a_later_version_is_refused() {
     let output = finish(&["pcap", "last", "-o", "-", "--media"]);

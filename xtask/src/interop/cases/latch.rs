@@ -43,10 +43,11 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
         for n in 0..FIRST {
             forge(&attacker, n, call.media)?;
         }
-        let attack = scope.spawn(|| -> anyhow::Result<_> {
+        let (attacker, over_now) = (&attacker, &over);
+        let attack = scope.spawn(move || -> anyhow::Result<_> {
             let mut n = FIRST;
-            while !over.load(Ordering::Relaxed) {
-                forge(&attacker, n, call.media)?;
+            while !over_now.load(Ordering::Relaxed) {
+                forge(attacker, n, call.media)?;
                 n += 1;
             }
             Ok(n)
