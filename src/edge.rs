@@ -366,6 +366,7 @@ fn shared(
         reloads_waiting: Arc::new(Semaphore::new(limits::RELOADS)),
         reloads_reading: Arc::new(Semaphore::new(limits::RELOADS_READING)),
         sockets: Arc::new(SocketCounters::default()),
+        http: Arc::default(),
         workers: workers.counters().to_vec(),
         cdr,
         sms: Arc::default(),

@@ -15,6 +15,7 @@ use trunkgate_call::{CallView, Capture, Change, Control, Gateway, Happening, Inp
 use trunkgate_media::WorkerCounters;
 use trunkgate_route::Table;
 
+use crate::admin::HttpCounters;
 use crate::config::Config;
 use crate::edge::Listener;
 use crate::events::Events;
@@ -143,6 +144,8 @@ pub(crate) struct Shared {
     /// Those whose files are read, some of them given up.
     pub(crate) reloads_reading: Arc<Semaphore>,
     pub(crate) sockets: Arc<SocketCounters>,
+    /// What is counted of HTTP connections.
+    pub(crate) http: Arc<HttpCounters>,
     pub(crate) workers: Vec<Arc<WorkerCounters>>,
     /// Of call records.
     pub(crate) cdr: Arc<Figures>,

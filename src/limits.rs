@@ -175,7 +175,10 @@ pub const LOG_LINES: usize = 8192;
 pub const LOG_PAUSE_MILLISECONDS: u64 = 20;
 /// HTTP connections at once.
 pub const HTTP_CONNECTIONS: usize = 256;
-/// Of these, those of one address (of one /64 in IPv6): more are closed at once. Loopback, where a proxy may be, has them all.
+/// HTTP connections beyond these where all of them are serving a request: for loopback, and for probes of others.
+pub const HTTP_CONNECTIONS_RESERVED: usize = 16;
+/// Those of one address (of one /64 in IPv6): a further one takes the place of its oldest incomplete one. Loopback, where a
+/// proxy may be, has them all.
 pub const HTTP_CONNECTIONS_OF_ONE: usize = 64;
 /// Who connects and asks for nothing is let go, in seconds.
 pub const HTTP_FIRST_BYTE_SECONDS: u64 = 5;

@@ -3,11 +3,12 @@
 
 use std::net::IpAddr;
 
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::places::Occupant;
 use super::{ApiError, console};
 use crate::handle::Handle;
 use crate::limits;
@@ -22,7 +23,18 @@ pub(super) async fn check(State(handle): State<Handle>, request: Request, next: 
         return ApiError::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", message)
             .into_response();
     }
-    let verdict = match request.uri().path() {
+    let occupant = request.extensions().get::<ConnectInfo<Occupant>>().map(|ConnectInfo(occupant)| occupant.clone());
+    let path = request.uri().path();
+    let is_probe = matches!(path, "/healthz" | "/readyz");
+    if !is_probe && occupant.as_ref().is_some_and(Occupant::is_for_probes) {
+        let message =
+            format!("{} connections are serving requests; the others are for probes", limits::HTTP_CONNECTIONS);
+        let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_connections", message);
+        return ([(header::CONNECTION, "close")], error).into_response();
+    }
+    // A body from anybody is still to be read: until it has come its connection may be evicted.
+    let may_serve = path != "/sms/inbound";
+    let verdict = match path {
         "/healthz" | "/readyz" | "/sms/inbound" => Ok(()),
         path => handle.shared.running(|running| {
             let http = &running.config.http;
@@ -34,10 +46,33 @@ pub(super) async fn check(State(handle): State<Handle>, request: Request, next: 
             }
         }),
     };
-    match verdict {
-        Ok(()) => next.run(request).await,
+    match verdict.and_then(|()| from_same_site(request.method(), path, headers)) {
+        Ok(()) => {
+            let serving = occupant.filter(|_| may_serve).map(|occupant| occupant.serve());
+            let response = next.run(request).await;
+            match serving {
+                Some(serving) => serving.with(response),
+                None => response,
+            }
+        }
         Err(error) => error.into_response(),
     }
+}
+
+/// Refuses what a page of another site makes a browser ask for, by the browser's own word (Fetch Metadata): such requests
+/// need no Origin. Only a link that is followed may come from elsewhere.
+fn from_same_site(method: &Method, path: &str, headers: &HeaderMap) -> Result<(), ApiError> {
+    let all_are =
+        |name, allowed: &[&[u8]]| headers.get_all(name).iter().all(|value| allowed.contains(&value.as_bytes()));
+    let is_own = all_are("sec-fetch-site", &[b"same-origin", b"none"]);
+    let is_reading = matches!(*method, Method::GET | Method::HEAD) && path != "/v1/events";
+    let is_followed = headers.contains_key("sec-fetch-mode")
+        && all_are("sec-fetch-mode", &[b"navigate"])
+        && all_are("sec-fetch-dest", &[b"document"]);
+    if is_own || is_reading && is_followed || matches!(path, "/healthz" | "/readyz") {
+        return Ok(());
+    }
+    Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden_origin", "requests of pages of other sites are refused"))
 }
 
 fn bearer(headers: &HeaderMap, token: &str) -> Result<(), ApiError> {
@@ -154,5 +189,37 @@ mod tests {
         for foreign in ["http://evil.example", "null", "http://localhost:3000", ""] {
             assert_eq!(from("localhost:8080", Some(foreign)), Err("forbidden_origin"), "{foreign}");
         }
+    }
+
+    #[test]
+    fn a_page_of_another_site_asks_for_nothing() {
+        let asks = |method: Method, path, all: &[(&'static str, &'static str)]| {
+            from_same_site(&method, path, &headers(all)).map_err(|error| error.code)
+        };
+        let refused = Err("forbidden_origin");
+        for site in ["cross-site", "same-site", "", "Same-Origin"] {
+            let said = [("sec-fetch-site", site), ("sec-fetch-mode", "no-cors")];
+            let posted = [("sec-fetch-site", site), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+            for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
+                assert_eq!(asks(method.clone(), "/v1/reload", &said), refused);
+                assert_eq!(asks(method, "/v1/reload", &posted), refused, "a form that is sent is a navigation, too");
+            }
+            for path in ["/v1/events", "/v1/calls", "/v1/calls/1/trace.svg", "/"] {
+                assert_eq!(asks(Method::GET, path, &said), refused, "{path}");
+                let expected = if path == "/v1/events" { refused } else { Ok(()) };
+                assert_eq!(asks(Method::GET, path, &posted), expected, "a link leads to {path}");
+            }
+            let framed = [("sec-fetch-site", site), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")];
+            assert_eq!(asks(Method::GET, "/", &framed), refused);
+            assert_eq!(asks(Method::GET, "/healthz", &said), Ok(()));
+        }
+        for own in ["same-origin", "none"] {
+            assert_eq!(asks(Method::POST, "/v1/reload", &[("sec-fetch-site", own)]), Ok(()));
+            assert_eq!(asks(Method::GET, "/v1/events", &[("sec-fetch-site", own)]), Ok(()));
+        }
+        assert_eq!(asks(Method::POST, "/v1/reload", &[]), Ok(()), "no browser");
+        let mut both = headers(&[("sec-fetch-site", "none")]);
+        both.append("sec-fetch-site", "cross-site".parse().unwrap());
+        assert_eq!(from_same_site(&Method::POST, "/v1/reload", &both).map_err(|error| error.code), refused);
     }
 }

@@ -1,31 +1,31 @@
 //! HTTP connections, over TLS where that is configured: a bounded number, and none that is idle or half asked for long.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::serve::Listener;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
-use trunkgate_route::household;
 
+use super::places::{HttpCounters, Occupant, Place, Places};
 use crate::limits;
-use crate::transport::{BySource, Settings};
+use crate::transport::Settings;
 use crate::web::Stream;
 
 /// A listener that takes no more connections than it may.
 #[derive(Debug)]
 pub(super) struct Limited {
     listener: TcpListener,
-    places: Arc<Semaphore>,
-    sources: Arc<Sources>,
+    places: Places,
     /// Certificates as they are now.
     tls: watch::Receiver<Arc<Settings>>,
     /// Handshakes that are under way: nobody waits for a slow one.
@@ -33,26 +33,23 @@ pub(super) struct Limited {
 }
 
 impl Limited {
-    pub(super) fn new(listener: TcpListener, tls: watch::Receiver<Arc<Settings>>) -> Limited {
-        let places = Arc::new(Semaphore::new(limits::HTTP_CONNECTIONS));
-        Limited { listener, places, sources: Arc::default(), tls, shaking: JoinSet::new() }
+    pub(super) fn new(
+        listener: TcpListener,
+        tls: watch::Receiver<Arc<Settings>>,
+        counters: Arc<HttpCounters>,
+    ) -> Limited {
+        Limited { listener, places: Places::new(counters), tls, shaking: JoinSet::new() }
     }
 
     /// The next client, in its place.
-    async fn next(
-        listener: &TcpListener,
-        places: &Arc<Semaphore>,
-        sources: &Arc<Sources>,
-    ) -> (TcpStream, SocketAddr, Place) {
+    async fn next(listener: &TcpListener, places: &Places) -> (TcpStream, SocketAddr, Place) {
         loop {
-            // The semaphore is never closed; beyond its places clients wait in the system's backlog.
-            let Ok(place) = Arc::clone(places).acquire_owned().await else {
-                return std::future::pending().await;
-            };
+            // Until then clients wait in the system's backlog.
+            places.room().await;
             match listener.accept().await {
                 Ok((stream, remote)) => {
-                    if let Some(share) = Share::of(sources, remote.ip()) {
-                        return (stream, remote, Place { _place: place, _share: share });
+                    if let Some(place) = places.take(remote) {
+                        return (stream, remote, place);
                     }
                 }
                 Err(error) => {
@@ -71,15 +68,19 @@ impl Listener for Limited {
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         loop {
             tokio::select! {
-                (stream, remote, place) = Limited::next(&self.listener, &self.places, &self.sources) => {
+                (stream, remote, mut place) = Limited::next(&self.listener, &self.places) => {
                     let Some(tls) = self.tls.borrow().of_http() else {
                         return (Connection::new(Box::new(stream), place), remote);
                     };
                     self.shaking.spawn(async move {
                         let limit = Duration::from_secs(limits::HANDSHAKE_SECONDS);
-                        let shaken = timeout(limit, TlsAcceptor::from(tls).accept(stream)).await;
+                        let shaking = timeout(limit, TlsAcceptor::from(tls).accept(stream));
                         // Who fails learns why from TLS itself.
-                        Some((Connection::new(Box::new(shaken.ok()?.ok()?), place), remote))
+                        let stream = tokio::select! {
+                            shaken = shaking => shaken.ok()?.ok()?,
+                            () = place.evicted() => return None,
+                        };
+                        Some((Connection::new(Box::new(stream), place), remote))
                     });
                 }
                 Some(shaken) = self.shaking.join_next() => {
@@ -96,36 +97,10 @@ impl Listener for Limited {
     }
 }
 
-type Sources = Mutex<BySource>;
-
-/// One of an address's connections.
-#[derive(Debug)]
-struct Share {
-    sources: Arc<Sources>,
-    source: IpAddr,
-}
-
-impl Share {
-    /// `None`: the address has as many as it may.
-    fn of(sources: &Arc<Sources>, remote: IpAddr) -> Option<Share> {
-        let (source, is_here) = (household(remote), remote.to_canonical().is_loopback());
-        let most = if is_here { usize::MAX } else { limits::HTTP_CONNECTIONS_OF_ONE };
-        let may = sources.lock().unwrap_or_else(PoisonError::into_inner).take(source, most);
-        may.then(|| Share { sources: Arc::clone(sources), source })
+impl Connected<IncomingStream<'_, Limited>> for Occupant {
+    fn connect_info(stream: IncomingStream<'_, Limited>) -> Occupant {
+        stream.io().place.occupant()
     }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.sources.lock().unwrap_or_else(PoisonError::into_inner).give_back(self.source);
-    }
-}
-
-/// What a connection has of what there is.
-#[derive(Debug)]
-struct Place {
-    _place: OwnedSemaphorePermit,
-    _share: Share,
 }
 
 /// A stream that fails when nothing passes on it for too long, or when a request takes too long to come.
@@ -137,7 +112,7 @@ pub(super) struct Connection {
     arrival_limit: Duration,
     /// Nothing has come yet.
     is_silent: bool,
-    _place: Place,
+    place: Place,
 }
 
 const IDLE: Duration = Duration::from_secs(limits::HTTP_IDLE_SECONDS);
@@ -153,7 +128,7 @@ impl Connection {
     fn new(stream: Box<dyn Stream>, place: Place) -> Connection {
         let arrival_limit = Duration::from_secs(limits::HTTP_ARRIVAL_SECONDS);
         let arrival = Some(Box::pin(sleep(FIRST_BYTE)));
-        Connection { stream, idle: Box::pin(sleep(IDLE)), arrival, arrival_limit, is_silent: true, _place: place }
+        Connection { stream, idle: Box::pin(sleep(IDLE)), arrival, arrival_limit, is_silent: true, place }
     }
 
     /// Whether what was begun to be asked is not answered in time.
@@ -161,8 +136,11 @@ impl Connection {
         self.arrival.as_mut().is_some_and(|arrival| arrival.as_mut().poll(cx).is_ready())
     }
 
-    /// Passes a result on; while there is none, lets the clock run.
+    /// Passes a result on; while there is none, lets the clock run. Fails once the connection has lost its place.
     fn watch<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if self.place.poll_evicted(cx) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         if poll.is_ready() {
             self.idle.as_mut().reset(Instant::now() + IDLE);
             return poll;
@@ -210,11 +188,15 @@ mod tests {
 
     use super::*;
 
+    fn limited(listener: TcpListener) -> Limited {
+        Limited::new(listener, watch::channel(Arc::default()).1, Arc::default())
+    }
+
     #[tokio::test]
     async fn a_request_that_comes_byte_by_byte_is_given_up_and_an_answer_begins_anew() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let mut connection = Limited::new(listener, watch::channel(Arc::default()).1).accept().await.0;
+        let mut connection = limited(listener).accept().await.0;
         connection.arrival_limit = Duration::from_millis(20);
         let mut byte = [0];
         client.write_all(b"G").await.unwrap();
@@ -235,7 +217,7 @@ mod tests {
     async fn who_asks_for_nothing_is_let_go() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let mut connection = Limited::new(listener, watch::channel(Arc::default()).1).accept().await.0;
+        let mut connection = limited(listener).accept().await.0;
         let at = connection.arrival.as_ref().unwrap().deadline();
         assert!(at <= Instant::now() + FIRST_BYTE);
         connection.arrival = Some(Box::pin(sleep(Duration::from_millis(20))));
@@ -243,42 +225,20 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
-    #[test]
-    fn one_address_has_its_share_and_loopback_all() {
-        let sources = Arc::new(Sources::default());
-        let of = |address: &str| Share::of(&sources, address.parse().unwrap());
-        let mut taken: Vec<Share> = (0..limits::HTTP_CONNECTIONS_OF_ONE).filter_map(|_| of("192.0.2.1")).collect();
-        assert_eq!(taken.len(), limits::HTTP_CONNECTIONS_OF_ONE);
-        assert!(of("192.0.2.1").is_none() && of("::ffff:192.0.2.1").is_none() && of("192.0.2.2").is_some());
-        taken.pop();
-        assert!(of("192.0.2.1").is_some());
-        taken.extend((0..limits::HTTP_CONNECTIONS_OF_ONE).filter_map(|n| of(&format!("2001:db8::{n:x}"))));
-        assert!(of("2001:db8::ffff").is_none() && of("2001:db8:0:1::1").is_some());
-        taken.extend((0..limits::HTTP_CONNECTIONS).filter_map(|n| of(["127.0.0.1", "::1"][n % 2])));
-        assert!(taken.len() > limits::HTTP_CONNECTIONS && of("::1").is_some());
-        taken.clear();
-        assert!(sources.lock().unwrap().is_empty(), "nothing is kept of who has gone");
-    }
-
     #[tokio::test]
-    async fn beyond_the_limit_a_client_waits_for_a_place() {
+    async fn a_half_sent_request_loses_its_place_to_a_new_client() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut limited = Limited::new(listener, watch::channel(Arc::default()).1);
-        let mut clients = Vec::new();
-        let mut taken = Vec::new();
-        for _ in 0..limits::HTTP_CONNECTIONS {
+        let mut limited = limited(listener);
+        let (mut clients, mut taken) = (Vec::new(), Vec::new());
+        for _ in 0..=limits::HTTP_CONNECTIONS {
             clients.push(TcpStream::connect(address).await.unwrap());
-            taken.push(limited.accept().await);
+            taken.push(limited.accept().await.0);
         }
-        clients.push(TcpStream::connect(address).await.unwrap());
-        assert_eq!(limited.places.available_permits(), 0);
-        tokio::select! {
-            biased;
-            _ = limited.accept() => panic!("one too many"),
-            () = tokio::task::yield_now() => {}
-        }
-        taken.pop();
-        limited.accept().await;
+        let error = taken[0].read_exact(&mut [0]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+        assert_eq!(limited.places.len(), limits::HTTP_CONNECTIONS);
+        taken.clear();
+        assert_eq!(limited.places.len(), 0);
     }
 }

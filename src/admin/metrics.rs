@@ -372,6 +372,10 @@ fn edge(out: &mut Exposition, gateway: &Metrics, handle: &Handle) {
     let overloaded = handle.load.borrow().overloaded;
     let help = "Whether new calls are refused that would wait too long.";
     out.single("trunkgate_overloaded", Kind::Gauge, help, f64::from(u8::from(overloaded)));
+    let name = "trunkgate_http_connections_dropped_total";
+    out.family(name, Kind::Counter, "HTTP connections closed to make room, or for want of it.");
+    out.sample(name, &[("reason", "evicted")], handle.shared.http.evicted.get() as f64);
+    out.sample(name, &[("reason", "limit")], handle.shared.http.refused.get() as f64);
     call_records(out, &handle.shared.cdr);
     let help = "Panics, each caught; please report them.";
     out.single("trunkgate_panics_total", Kind::Counter, help, log::panics() as f64);

@@ -27,12 +27,14 @@ mod health;
 mod listener;
 mod metrics;
 mod overview;
+mod places;
 mod process;
 mod quality;
 mod sms;
 mod status;
 mod traces;
 
+pub use places::HttpCounters;
 pub use status::StatusReport;
 
 /// An answer that says what went wrong, always as JSON.
@@ -69,13 +71,17 @@ impl IntoResponse for ApiError {
 /// Answers HTTP until the task is ended.
 pub(crate) async fn serve(socket: std::net::TcpListener, handle: Handle) {
     let listener = match tokio::net::TcpListener::from_std(socket) {
-        Ok(listener) => listener::Limited::new(listener, handle.shared.tls.subscribe()),
+        Ok(listener) => {
+            let counters = std::sync::Arc::clone(&handle.shared.http);
+            listener::Limited::new(listener, handle.shared.tls.subscribe(), counters)
+        }
         Err(error) => {
             tracing::error!("no HTTP: {error}");
             return;
         }
     };
-    if let Err(error) = axum::serve(listener, router(handle)).await {
+    let service = router(handle).into_make_service_with_connect_info::<places::Occupant>();
+    if let Err(error) = axum::serve(listener, service).await {
         tracing::error!("HTTP has ended: {error}");
     }
 }

@@ -26,6 +26,11 @@ impl BySource {
         }
     }
 
+    /// How many `source` has.
+    pub(crate) fn count(&self, source: IpAddr) -> usize {
+        self.0.get(&source).copied().unwrap_or_default()
+    }
+
     /// Whether nobody has one.
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
