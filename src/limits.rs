@@ -24,8 +24,10 @@ pub const ICMP_QUOTE_BYTES: usize = 1024;
 pub const UDP_DATAGRAM_BYTES: usize = 65_535;
 /// Stream connections in all.
 pub const CONNECTIONS: usize = 4096;
-/// Of these, with addresses of no trunk: phones that have registered, or may.
+/// Of these, with addresses of no trunk and without a registration; a further one evicts one of them.
 pub const UNKNOWN_CONNECTIONS: usize = 1024;
+/// How long a connection with an address of no trunk may be without a registration, in seconds.
+pub const UNREGISTERED_SECONDS: u64 = 30;
 /// Stream connections with one address.
 pub const CONNECTIONS_PER_SOURCE: usize = 64;
 /// Messages that wait for one stream connection to take them.
@@ -36,9 +38,10 @@ pub const HANDSHAKE_SECONDS: u64 = 4;
 pub const HANDSHAKES: usize = 512;
 /// TLS handshakes under way with one address; a further one pushes the oldest of that address out.
 pub const HANDSHAKES_PER_SOURCE: usize = 16;
-/// TLS handshakes under way with addresses of no trunk; a further one pushes the oldest of them out.
+/// TLS handshakes under way with addresses of no trunk; a further one pushes out the oldest of the address that has the most.
 pub const UNKNOWN_HANDSHAKES: usize = 64;
-/// TLS handshakes begun with addresses of no trunk, a second; more are closed without a byte.
+/// Connections begun with addresses of no trunk, a second, on each listener: so many as the first of their address in that
+/// second, and as many further ones; more are closed without a byte.
 pub const UNKNOWN_HANDSHAKES_PER_SECOND: u32 = 50;
 /// Of these, begun with one address, or one network of 64 bits of IPv6.
 pub const UNKNOWN_HANDSHAKES_PER_SOURCE_PER_SECOND: u32 = 10;

@@ -319,6 +319,7 @@ impl Signalling {
         match output {
             Output::Transmit(transmit) => self.leaving.push_back(transmit),
             Output::Pong { flow } => self.transports.pong(&flow),
+            Output::Registered(connection) => self.transports.registered(connection),
             Output::Media { id, command } => self.workers.hand_over(id, command),
             Output::Resolve { query, destination } => {
                 if self.names.try_send((query, destination)).is_err() {

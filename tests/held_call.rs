@@ -144,7 +144,7 @@ impl Rig {
                     self.sent.push_back((transmit.flow.remote, text));
                 }
                 Output::Media { id, command } => self.media(id, command),
-                Output::Resolve { .. } | Output::Pong { .. } => panic!("nobody asked for that"),
+                Output::Resolve { .. } | Output::Pong { .. } | Output::Registered(_) => panic!("nobody asked for that"),
                 Output::Began(_)
                 | Output::Report(_)
                 | Output::Log(_)

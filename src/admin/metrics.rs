@@ -80,7 +80,7 @@ fn sockets(out: &mut Exposition, gateway: &Metrics, sockets: &transport::SocketC
     for (reason, count) in &gateway.sip_dropped {
         out.sample(name, &[("reason", reason)], *count as f64);
     }
-    let of_sockets: [(&str, &Counter); 13] = [
+    let of_sockets: [(&str, &Counter); 15] = [
         ("overloaded", &sockets.overloaded),
         ("queue_full", &sockets.queue_full),
         ("repeated", &sockets.repeated),
@@ -91,6 +91,8 @@ fn sockets(out: &mut Exposition, gateway: &Metrics, sockets: &transport::SocketC
         ("connection_unknown_source", &sockets.unknown_source),
         ("connection_slow", &sockets.slow),
         ("connection_limit", &sockets.connections_refused),
+        ("connection_evicted", &sockets.evicted),
+        ("connection_unregistered", &sockets.unregistered),
         ("connection_not_accepted", &sockets.accept_failed),
         ("tls_handshake_failed", &sockets.handshakes_failed),
         ("tls_handshake_limit", &sockets.handshakes_refused),

@@ -61,19 +61,19 @@ impl Door {
             return counters.unknown_source.add(1);
         }
         if !known && !self.strangers.may_begin(Instant::now(), remote.ip()) {
-            return counters.handshakes_refused.add(1);
+            let is_tls = self.transport == Transport::Tls;
+            let counter = if is_tls { &counters.handshakes_refused } else { &counters.connections_refused };
+            counter.add(1);
+            return self.workshop.crowded(self.transport, remote, "too many new ones of unknown sources a second");
         }
         let _ = stream.set_nodelay(true);
         if self.transport != Transport::Tls {
-            let Some(place) = self.workshop.places.take(remote.ip(), known) else {
-                return counters.connections_refused.add(1);
-            };
-            let (connection, wire, outgoing) = self.workshop.accepted(self.transport, self.id, remote);
+            let Some(place) = self.workshop.place(self.transport, remote, known) else { return };
+            let (connection, wire, outgoing) = self.workshop.accepted(self.transport, self.id, remote, place.number());
             if self.workshop.news.send(Arrival::Accepted(connection)).await.is_ok() {
                 tokio::spawn(async move {
                     let (reader, writer) = stream.into_split();
-                    wire.serve(reader, writer, outgoing).await;
-                    drop(place);
+                    wire.serve(reader, writer, outgoing, place).await;
                 });
             }
             return;
@@ -123,11 +123,9 @@ impl Guest {
         if !known && identity.is_none() && !workshop.tls.table.borrow().takes_registrations() {
             return workshop.counters.unknown_source.add(1);
         }
-        let Some(place) = workshop.places.take(remote.ip(), known) else {
-            return workshop.counters.connections_refused.add(1);
-        };
+        let Some(place) = workshop.place(Transport::Tls, remote, known || identity.is_some()) else { return };
         drop(handshake);
-        let (connection, wire, outgoing) = workshop.accepted(Transport::Tls, id, remote);
+        let (connection, wire, outgoing) = workshop.accepted(Transport::Tls, id, remote, place.number());
         if workshop.news.send(Arrival::Accepted(connection)).await.is_err() {
             return;
         }
@@ -135,8 +133,7 @@ impl Guest {
             wire.identified(identity).await;
         }
         let (reader, writer) = tokio::io::split(stream);
-        wire.serve(reader, writer, outgoing).await;
-        drop(place);
+        wire.serve(reader, writer, outgoing, place).await;
     }
 }
 

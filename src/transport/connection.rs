@@ -13,6 +13,7 @@ use trunkgate_call::{Cause, Identity};
 use trunkgate_sip::Flow;
 use trunkgate_sip::framer::{Framed, Framer};
 
+use super::places::{Lost, Place};
 use super::tls::Failed;
 use super::{Arrival, SocketCounters};
 use crate::certificates::{is_tls, words};
@@ -33,6 +34,8 @@ enum Ended {
     Closed,
     /// The far end, or an error.
     Lost(io::Error),
+    /// It has lost its place.
+    Displaced(Lost),
 }
 
 /// How long a far end may take.
@@ -82,17 +85,29 @@ impl Wire {
         reader: impl AsyncRead + Unpin,
         writer: impl AsyncWrite + Unpin,
         outgoing: mpsc::Receiver<Outgoing>,
+        mut place: Place,
     ) {
         self.counters.connections.add(1);
         let reading = self.read(reader);
         let ended = tokio::select! {
             ended = reading => ended,
             ended = write(writer, outgoing) => ended,
+            lost = place.lost() => Ended::Displaced(lost),
         };
+        drop(place);
         self.counters.connections.sub(1);
         match ended {
             Ended::Closed => self.gone(None, true).await,
             Ended::Lost(error) => self.lost(error, true).await,
+            Ended::Displaced(why) => {
+                let (transport, remote) = (self.flow.transport.via_token(), self.flow.remote);
+                match why {
+                    Lost::Evicted => self.counters.evicted.add(1),
+                    Lost::Unregistered => self.counters.unregistered.add(1),
+                }
+                tracing::debug!("{transport} {remote}: closed, {why:?}");
+                self.gone(None, true).await;
+            }
         }
     }
 
@@ -216,6 +231,7 @@ mod tests {
     use tokio::io::duplex;
     use trunkgate_sip::{ConnectionId, ListenerId, Transport};
 
+    use super::super::places::Places;
     use super::*;
 
     const LONG: Duration = Duration::from_secs(600);
@@ -227,14 +243,15 @@ mod tests {
         let (near, far) = duplex(4096);
         let (news, arrivals) = mpsc::channel(8);
         let (queue, outgoing) = mpsc::channel(8);
-        let remote = "192.0.2.1:5060".parse().unwrap();
+        let remote: std::net::SocketAddr = "192.0.2.1:5060".parse().unwrap();
         let connection = Some(ConnectionId(1));
         let flow = Flow { transport: Transport::Tcp, listener: ListenerId(0), remote, connection };
         let counters = Arc::<SocketCounters>::default();
         let wire =
             Wire { flow, made_for: None, message_bytes: 65_535, patience, queue, news, counters: counters.clone() };
         let (reader, writer) = tokio::io::split(near);
-        tokio::spawn(wire.serve(reader, writer, outgoing));
+        let place = Places::default().take(remote.ip(), true).unwrap().place;
+        tokio::spawn(wire.serve(reader, writer, outgoing, place));
         (far, arrivals, counters)
     }
 

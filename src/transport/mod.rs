@@ -108,6 +108,10 @@ pub struct SocketCounters {
     pub unknown_source: Counter,
     /// Connections refused by a limit.
     pub connections_refused: Counter,
+    /// Connections of unknown sources closed for others: no phone had registered on them.
+    pub evicted: Counter,
+    /// Connections of unknown sources closed since no phone has registered on them in time.
+    pub unregistered: Counter,
     /// TLS handshakes that failed or took too long, in both directions.
     pub handshakes_failed: Counter,
     /// TLS handshakes pushed out or never begun: a limit.
@@ -248,6 +252,11 @@ impl Transports {
     /// A stream says whose it is, before its first message.
     pub(crate) fn identified(&mut self, connection: ConnectionId, identity: &Identity) {
         self.streams.identified(connection, identity);
+    }
+
+    /// A phone has registered on a stream.
+    pub(crate) fn registered(&self, connection: ConnectionId) {
+        self.streams.registered(connection);
     }
 
     /// A request may say that its connection serves the other way too (RFC 5923 §5).

@@ -1,59 +1,165 @@
 //! Who may hold how much: connections by address, handshakes that are not over, and how often a stranger may begin one.
 
-use std::collections::{HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::future::pending;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 use trunkgate_route::{TokenBucket, household};
 
 use super::by_source::BySource;
 use crate::limits;
 
-/// Counts connections by address, so that one far end cannot take all.
+/// Counts connections by address, so that one far end cannot take all. A connection that is neither a trunk's nor a registered
+/// phone's gives its place to a new one where no other place is free.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Places(Arc<Mutex<Taken>>);
 
 #[derive(Debug, Default)]
 struct Taken {
-    total: usize,
-    /// Of addresses of no trunk.
-    strangers: usize,
+    next: u64,
+    /// All, by number.
+    held: HashMap<u64, IpAddr>,
     by_source: BySource,
+    /// Connections on which nobody has registered, with addresses of no trunk; the oldest first.
+    strangers: BTreeMap<u64, Stranger>,
+    /// The same by address.
+    strangers_by_source: BySource,
+}
+
+/// A connection of an unknown source.
+#[derive(Debug)]
+struct Stranger {
+    source: IpAddr,
+    verdict: oneshot::Sender<Verdict>,
+}
+
+/// What becomes of one.
+#[derive(Debug)]
+enum Verdict {
+    Registered,
+    Evicted,
+}
+
+/// Why a connection loses its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// Another one needs it.
+    Evicted,
+    /// Nobody has registered on it in time.
+    Unregistered,
 }
 
 /// One connection's place; given back when dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     places: Places,
-    source: IpAddr,
-    known: bool,
+    number: u64,
+    verdict: Option<oneshot::Receiver<Verdict>>,
+    patience: Duration,
+}
+
+/// How a place was found.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) place: Place,
+    /// The address of the connection that had to give its place up.
+    pub(super) evicted: Option<IpAddr>,
 }
 
 impl Places {
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A place for a connection with `source`; `known`: it is a trunk's.
-    pub(super) fn take(&self, source: IpAddr, known: bool) -> Option<Place> {
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let crowded = !known && taken.strangers >= limits::UNKNOWN_CONNECTIONS;
-        if taken.total >= limits::CONNECTIONS || crowded {
-            return None;
+    pub(super) fn take(&self, source: IpAddr, known: bool) -> Option<Found> {
+        let source = if known { source } else { household(source) };
+        let mut taken = self.lock();
+        let is_crowded = !known && taken.strangers.len() >= limits::UNKNOWN_CONNECTIONS;
+        let evicted = if taken.by_source.count(source) >= limits::CONNECTIONS_PER_SOURCE {
+            Some(taken.evict(|stranger| stranger.source == source)?)
+        } else if taken.held.len() >= limits::CONNECTIONS || is_crowded {
+            Some(taken.evict(|_| true)?)
+        } else {
+            None
+        };
+        taken.next += 1;
+        let number = taken.next;
+        taken.held.insert(number, source);
+        taken.by_source.take(source, usize::MAX);
+        let verdict = (!known).then(|| {
+            let (verdict, wait) = oneshot::channel();
+            taken.strangers.insert(number, Stranger { source, verdict });
+            taken.strangers_by_source.take(source, usize::MAX);
+            wait
+        });
+        drop(taken);
+        let patience = Duration::from_secs(limits::UNREGISTERED_SECONDS);
+        Some(Found { place: Place { places: self.clone(), number, verdict, patience }, evicted })
+    }
+
+    /// Notes that a phone has registered on a connection: its place is as good as a trunk's.
+    pub(super) fn registered(&self, number: u64) {
+        if let Some(stranger) = self.lock().forget_stranger(number) {
+            let _ = stranger.verdict.send(Verdict::Registered);
         }
-        if !taken.by_source.take(source, limits::CONNECTIONS_PER_SOURCE) {
-            return None;
+    }
+}
+
+impl Taken {
+    /// Evicts a stranger: of the address that has the most, the oldest. Its address.
+    fn evict(&mut self, is_candidate: impl Fn(&Stranger) -> bool) -> Option<IpAddr> {
+        let candidates = self.strangers.iter().filter(|(_, stranger)| is_candidate(stranger));
+        let rank = |number: u64, source| (self.strangers_by_source.count(source), Reverse(number));
+        let number = candidates.max_by_key(|(number, one)| rank(**number, one.source)).map(|(number, _)| *number)?;
+        let Stranger { source, verdict } = self.forget_stranger(number)?;
+        self.give_back(number);
+        let _ = verdict.send(Verdict::Evicted);
+        Some(source)
+    }
+
+    fn forget_stranger(&mut self, number: u64) -> Option<Stranger> {
+        let stranger = self.strangers.remove(&number)?;
+        self.strangers_by_source.give_back(stranger.source);
+        Some(stranger)
+    }
+
+    fn give_back(&mut self, number: u64) {
+        self.forget_stranger(number);
+        if let Some(source) = self.held.remove(&number) {
+            self.by_source.give_back(source);
         }
-        taken.total += 1;
-        taken.strangers += usize::from(!known);
-        Some(Place { places: self.clone(), source, known })
+    }
+}
+
+impl Place {
+    /// What the place is named by towards [`Places::registered`].
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Waits until the connection has lost its place; never returns for a trunk's or a registered phone's.
+    pub(super) async fn lost(&mut self) -> Lost {
+        if let Some(verdict) = &mut self.verdict {
+            match timeout(self.patience, verdict).await {
+                Ok(Ok(Verdict::Evicted)) => return Lost::Evicted,
+                Ok(Ok(Verdict::Registered) | Err(_)) => {}
+                Err(_) => return Lost::Unregistered,
+            }
+        }
+        pending().await
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.total = taken.total.saturating_sub(1);
-        taken.strangers = taken.strangers.saturating_sub(usize::from(!self.known));
-        taken.by_source.give_back(self.source);
+        self.places.lock().give_back(self.number);
     }
 }
 
@@ -95,13 +201,14 @@ impl Handshakes {
     /// Enters the task that shakes hands; how many older ones it has pushed out.
     pub(super) fn enter(&self, number: u64, source: IpAddr, known: bool, task: AbortHandle) -> u64 {
         let mut under = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let source = if known { source } else { household(source) };
         let is_alike = |one: &Shaking| one.source == source;
         let is_stranger = |one: &Shaking| !one.known;
         let way = &mut under.way;
         let oldest = if way.iter().filter(|one| is_alike(one)).count() >= limits::HANDSHAKES_PER_SOURCE {
             way.iter().position(is_alike)
         } else if !known && way.iter().filter(|one| is_stranger(one)).count() >= limits::UNKNOWN_HANDSHAKES {
-            way.iter().position(is_stranger)
+            of_the_most(way)
         } else if way.len() >= limits::HANDSHAKES {
             Some(0)
         } else {
@@ -117,6 +224,16 @@ impl Handshakes {
     }
 }
 
+/// Where the oldest handshake of the unknown address stands that has the most of them.
+fn of_the_most(way: &VecDeque<Shaking>) -> Option<usize> {
+    let strangers = || way.iter().enumerate().filter(|(_, one)| !one.known);
+    let mut counts = BySource::default();
+    for (_, one) in strangers() {
+        counts.take(one.source, usize::MAX);
+    }
+    strangers().max_by_key(|(at, one)| (counts.count(one.source), Reverse(*at))).map(|(at, _)| at)
+}
+
 impl Handshake {
     pub(super) fn number(&self) -> u64 {
         self.number
@@ -130,17 +247,20 @@ impl Drop for Handshake {
     }
 }
 
-/// How often addresses of no trunk may begin a handshake: in all, and each, so that one of them does not keep the others
-/// out, of whom one may have the right certificate.
+/// How often addresses of no trunk may begin a connection: in all, and each, so that one of them does not keep the others
+/// out, of whom one may have the right certificate. The first of an address in a second counts apart from its further ones, so
+/// that a few that begin many leave room for all others.
 #[derive(Debug)]
 pub(super) struct Strangers {
-    all: TokenBucket,
+    first: TokenBucket,
+    further: TokenBucket,
     by_source: HashMap<IpAddr, (TokenBucket, Instant)>,
 }
 
 impl Default for Strangers {
     fn default() -> Strangers {
-        Strangers { all: TokenBucket::new(limits::UNKNOWN_HANDSHAKES_PER_SECOND), by_source: HashMap::new() }
+        let bucket = || TokenBucket::new(limits::UNKNOWN_HANDSHAKES_PER_SECOND);
+        Strangers { first: bucket(), further: bucket(), by_source: HashMap::new() }
     }
 }
 
@@ -148,9 +268,10 @@ impl Strangers {
     /// Whether one may begin now.
     pub(super) fn may_begin(&mut self, now: Instant, source: IpAddr) -> bool {
         let source = household(source);
+        // A bucket is full again after a second.
+        let full = |last: Instant| now.saturating_duration_since(last) >= Duration::from_secs(1);
+        let is_first = self.by_source.get(&source).is_none_or(|(_, last)| full(*last));
         if self.by_source.len() >= limits::UNKNOWN_SOURCES && !self.by_source.contains_key(&source) {
-            // A bucket is full again after a second.
-            let full = |last: Instant| now.saturating_duration_since(last) >= Duration::from_secs(1);
             self.by_source.retain(|_, (_, last)| !full(*last));
             if self.by_source.len() >= limits::UNKNOWN_SOURCES {
                 return false;
@@ -159,7 +280,8 @@ impl Strangers {
         let new = || (TokenBucket::new(limits::UNKNOWN_HANDSHAKES_PER_SOURCE_PER_SECOND), now);
         let (bucket, last) = self.by_source.entry(source).or_insert_with(new);
         *last = now;
-        bucket.take(now) && self.all.take(now)
+        let all = if is_first { &mut self.first } else { &mut self.further };
+        bucket.take(now) && all.take(now)
     }
 }
 
@@ -203,6 +325,19 @@ mod tests {
     }
 
     #[test]
+    fn a_few_that_begin_many_leave_room_for_all_others() {
+        let (mut strangers, start) = (Strangers::default(), Instant::now());
+        for ms in 0..5_000 {
+            let now = start + Duration::from_millis(ms);
+            for flood in 0..20 {
+                let _ = strangers.may_begin(now, stranger(flood));
+            }
+            let phone = 1_000 + usize::try_from(ms).unwrap();
+            assert!(ms % 100 != 0 || strangers.may_begin(now, stranger(phone)), "{ms}");
+        }
+    }
+
+    #[test]
     fn places_are_bounded_by_source_and_in_all_and_come_back() {
         let places = Places::default();
         let one: IpAddr = "192.0.2.1".parse().unwrap();
@@ -211,15 +346,75 @@ mod tests {
         assert!(places.take("192.0.2.2".parse().unwrap(), true).is_some());
         drop(held);
         assert!(places.take(one, true).is_some());
-        let mut all = Vec::new();
-        for n in 0..limits::CONNECTIONS {
-            let source = IpAddr::from((0x0a00_0000_u32 + u32::try_from(n).unwrap()).to_be_bytes());
-            all.push(places.take(source, true).unwrap());
-        }
+        let all: Vec<_> = (0..limits::CONNECTIONS).map(|n| places.take(stranger(n), true).unwrap()).collect();
         assert!(places.take(one, true).is_none());
         drop(all);
-        assert_eq!(places.0.lock().unwrap().total, 0);
-        assert!(places.0.lock().unwrap().by_source.is_empty());
+        assert!(places.lock().held.is_empty() && places.lock().by_source.is_empty());
+    }
+
+    /// Whether a connection has been evicted.
+    async fn is_evicted(found: &mut Found) -> bool {
+        tokio::select! {
+            biased;
+            lost = found.place.lost() => lost == Lost::Evicted,
+            () = tokio::task::yield_now() => false,
+        }
+    }
+
+    #[tokio::test]
+    async fn an_idle_stranger_gives_its_place_to_a_phone_and_a_registered_one_keeps_it() {
+        let places = Places::default();
+        let mut phone = places.take(stranger(0), false).unwrap();
+        places.registered(phone.place.number());
+        let mut lone = places.take(stranger(1), false).unwrap();
+        let each = limits::CONNECTIONS_PER_SOURCE;
+        let flood = |n: usize| places.take(stranger(100 + n / each), false).unwrap();
+        let mut idle: Vec<_> = (1..limits::UNKNOWN_CONNECTIONS).map(|n| flood(n - 1)).collect();
+        assert!(idle.iter().all(|found| found.evicted.is_none()));
+        let newcomer = places.take(stranger(2), false).unwrap();
+        assert_eq!(newcomer.evicted, Some(stranger(100)));
+        let mut out = Vec::new();
+        for (at, found) in idle.iter_mut().enumerate() {
+            if is_evicted(found).await {
+                out.push(at);
+            }
+        }
+        assert!(out.len() == 1 && out[0] < 2 * each, "the oldest of an address that has the most: {out:?}");
+        assert!(!is_evicted(&mut lone).await && !is_evicted(&mut phone).await);
+        assert_eq!(places.lock().strangers.len(), limits::UNKNOWN_CONNECTIONS);
+        let trunk = places.take(stranger(3), true).unwrap();
+        assert!(trunk.evicted.is_none(), "strangers leave room for trunks");
+        drop((idle, lone, phone, newcomer, trunk));
+        let taken = places.lock();
+        assert!(taken.held.is_empty() && taken.strangers.is_empty() && taken.strangers_by_source.is_empty());
+    }
+
+    #[tokio::test]
+    async fn one_address_evicts_its_own_and_only_what_has_not_registered() {
+        let places = Places::default();
+        let own: Vec<_> =
+            (0..limits::CONNECTIONS_PER_SOURCE).map(|_| places.take(stranger(1), false).unwrap()).collect();
+        let other = places.take(stranger(1), false).unwrap();
+        assert_eq!(other.evicted, Some(stranger(1)));
+        own.iter().chain([&other]).for_each(|found| places.registered(found.place.number()));
+        assert!(places.take(stranger(1), false).is_none(), "all of them are registered phones");
+        assert!(places.take(stranger(2), false).is_some());
+    }
+
+    #[tokio::test]
+    async fn who_does_not_register_in_time_is_let_go() {
+        let places = Places::default();
+        let mut idle = places.take(stranger(1), false).unwrap().place;
+        assert_eq!(idle.patience, Duration::from_secs(30));
+        idle.patience = Duration::from_millis(1);
+        assert_eq!(idle.lost().await, Lost::Unregistered);
+        let mut phone = places.take(stranger(2), false).unwrap();
+        phone.place.patience = Duration::ZERO;
+        places.registered(phone.place.number());
+        assert!(!is_evicted(&mut phone).await);
+        let mut trunk = places.take(stranger(3), true).unwrap();
+        trunk.place.patience = Duration::ZERO;
+        assert!(!is_evicted(&mut trunk).await);
     }
 
     #[tokio::test]
@@ -228,7 +423,7 @@ mod tests {
         let mut held = Vec::new();
         let mut begin = |source: [u8; 4], known| {
             let handshake = handshakes.begin();
-            let task = tokio::spawn(std::future::pending::<()>());
+            let task = tokio::spawn(pending::<()>());
             let out = handshakes.enter(handshake.number(), source.into(), known, task.abort_handle());
             held.push(handshake);
             (out, task)
@@ -254,23 +449,11 @@ mod tests {
         for n in 0..=limits::HANDSHAKES {
             let source = IpAddr::from((0x0a00_0000_u32 + u32::try_from(n).unwrap()).to_be_bytes());
             let handshake = handshakes.begin();
-            let task = tokio::spawn(std::future::pending::<()>());
+            let task = tokio::spawn(pending::<()>());
             out += handshakes.enter(handshake.number(), source, true, task.abort_handle());
             held.push(handshake);
         }
         assert_eq!(out, 1);
         assert_eq!(handshakes.0.lock().unwrap().way.len(), limits::HANDSHAKES);
-    }
-
-    #[test]
-    fn strangers_leave_room_for_trunks() {
-        let places = Places::default();
-        let strangers: Vec<_> =
-            (0..limits::UNKNOWN_CONNECTIONS).map(|n| places.take(stranger(n), false).unwrap()).collect();
-        let more = stranger(limits::UNKNOWN_CONNECTIONS);
-        assert!(places.take(more, false).is_none());
-        assert!(places.take(more, true).is_some());
-        drop(strangers);
-        assert!(places.take(more, false).is_some());
     }
 }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -18,7 +18,7 @@ use trunkgate_sip::{ConnectionId, Flow, ListenerId, Message, Transport};
 
 use super::accept::Door;
 use super::connection::{Outgoing, Patience, Wire};
-use super::places::{Handshakes, Places};
+use super::places::{Found, Handshakes, Place, Places};
 use super::tls::{Tls, Whom};
 use super::{Arrival, SocketCounters, source_of};
 use crate::limits;
@@ -33,6 +33,8 @@ pub(crate) struct Connection {
     way: Option<Way>,
     /// Whose its far end's certificate is, where we accepted it, and on what terms.
     whose: Option<(Arc<str>, u64)>,
+    /// The number of its place, where we accepted it.
+    place: Option<u64>,
 }
 
 /// Where a connection leads.
@@ -59,6 +61,8 @@ pub(super) struct Workshop {
     pub(super) tls: Tls,
     /// When a failed handshake was complained of last.
     pub(super) disagreements: Arc<Mutex<Seldom>>,
+    /// The same of the want of places.
+    crowds: Arc<Mutex<Seldom>>,
 }
 
 /// All stream connections.
@@ -86,6 +90,7 @@ impl Streams {
             counters,
             tls,
             disagreements: Arc::default(),
+            crowds: Arc::default(),
         };
         Streams { connections: HashMap::new(), by_way: HashMap::new(), sources: HashMap::new(), workshop }
     }
@@ -137,10 +142,7 @@ impl Streams {
     }
 
     fn open(&mut self, way: Way, bytes: Bytes) -> bool {
-        let Some(place) = self.workshop.places.take(way.remote.ip(), true) else {
-            self.workshop.counters.connections_refused.add(1);
-            return false;
-        };
+        let Some(place) = self.workshop.place(way.transport, way.remote, true) else { return false };
         let source = self.sources.get(&way.listener).copied().flatten();
         let (connection, wire, outgoing) = self.workshop.make(way.clone());
         let queued = connection.queue.try_send(Outgoing::Bytes(bytes)).is_ok();
@@ -150,7 +152,7 @@ impl Streams {
             match (connect(source, way.remote).await, way.whom) {
                 (Ok(stream), None) => {
                     let (reader, writer) = stream.into_split();
-                    wire.serve(reader, writer, outgoing).await;
+                    wire.serve(reader, writer, outgoing, place).await;
                 }
                 (Ok(stream), Some(whom)) => match tls.connect(stream, &whom, way.remote).await {
                     Ok(stream) => {
@@ -158,16 +160,23 @@ impl Streams {
                             wire.identified(Identity { trunk, certificate_name: None }).await;
                         }
                         let (reader, writer) = tokio::io::split(stream);
-                        wire.serve(reader, writer, outgoing).await;
+                        wire.serve(reader, writer, outgoing, place).await;
                     }
                     Err(failed) => wire.refused(failed).await,
                 },
                 (Err(error), _) => wire.lost(error, false).await,
             }
-            drop(place);
         });
         queued
     }
+
+    /// A phone has registered on a connection.
+    pub(super) fn registered(&self, connection: ConnectionId) {
+        if let Some(place) = self.connections.get(&connection).and_then(|connection| connection.place) {
+            self.workshop.places.registered(place);
+        }
+    }
+
     pub(super) fn insert(&mut self, connection: Connection) {
         if let Some(id) = connection.flow.connection {
             if let Some(way) = &connection.way {
@@ -263,15 +272,40 @@ fn asked_host(bytes: &Bytes) -> Option<String> {
 }
 
 impl Workshop {
+    /// A place for a connection, whichever side begins it; where there is none, that is counted and logged.
+    pub(super) fn place(&self, transport: Transport, remote: SocketAddr, known: bool) -> Option<Place> {
+        let Some(Found { place, evicted }) = self.places.take(remote.ip(), known) else {
+            self.counters.connections_refused.add(1);
+            self.crowded(transport, remote, "no place is free");
+            return None;
+        };
+        if let Some(evicted) = evicted {
+            let why = format!("one of {evicted}, on which no phone has registered, was closed for it");
+            self.crowded(transport, remote, &why);
+        }
+        Some(place)
+    }
+
+    /// Logs, seldom, that there are too many connections.
+    pub(super) fn crowded(&self, transport: Transport, remote: SocketAddr, why: &str) {
+        let mut seldom = self.crowds.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(more) = seldom.due(Instant::now()) {
+            let transport = transport.via_token();
+            tracing::warn!("too many {transport} connections, with {remote} among them: {why}{more}");
+        }
+    }
+
     /// A connection that was accepted. One under TLS serves only whoever it is: no other message finds it.
     pub(super) fn accepted(
         &self,
         transport: Transport,
         listener: ListenerId,
         remote: SocketAddr,
+        place: u64,
     ) -> (Connection, Wire, mpsc::Receiver<Outgoing>) {
         let way = Way { transport, listener, remote, whom: None, terms: 0 };
         let (mut connection, mut wire, outgoing) = self.make(way);
+        connection.place = Some(place);
         wire.patience = Patience::with(true);
         if transport == Transport::Tls {
             connection.way = None;
@@ -293,7 +327,7 @@ impl Workshop {
             news: self.news.clone(),
             counters: Arc::clone(&self.counters),
         };
-        (Connection { flow, queue, way: Some(way), whose: None }, wire, outgoing)
+        (Connection { flow, queue, way: Some(way), whose: None, place: None }, wire, outgoing)
     }
 }
 
@@ -362,7 +396,7 @@ mod tests {
         }
         // One that was accepted is found by its number alone.
         let (accepted, _wire, _outgoing) =
-            streams.workshop.accepted(Transport::Tls, ListenerId(0), "192.0.2.1:5061".parse().unwrap());
+            streams.workshop.accepted(Transport::Tls, ListenerId(0), "192.0.2.1:5061".parse().unwrap(), 1);
         let its_own = accepted.flow;
         streams.insert(accepted);
         assert!(streams.send(its_own, &trunk("c"), bytes("x.example")));

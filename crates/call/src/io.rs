@@ -175,6 +175,8 @@ pub enum Output {
         /// The way back.
         flow: Flow,
     },
+    /// A REGISTER on this connection was successful: its far end is a phone of a trunk.
+    Registered(ConnectionId),
     /// A command for a media worker.
     Media {
         /// Its session.

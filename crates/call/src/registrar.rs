@@ -14,6 +14,7 @@ use crate::branches::Branch;
 use crate::call::Call;
 use crate::diagnosis::{Cause, Diagnosis};
 use crate::edge::{Edge, METHODS};
+use crate::io::Output;
 use crate::limits::{
     BINDING_CONTACT_BYTES, BINDING_LEAST_SECONDS, BINDING_SECONDS, BINDINGS_PER_TRUNK, CONTACTS_PER_REGISTER,
 };
@@ -164,6 +165,9 @@ impl Edge {
                 if to.as_deref() == user { self.bind(now, &trunk.name, party, flow, request) } else { refusal(404) }
             }
         };
+        if let (200, Some(connection)) = (answer.code, flow.connection) {
+            self.outputs.push_back(Output::Registered(connection));
+        }
         self.respond(now, server, answer);
     }
 

@@ -365,8 +365,12 @@ impl World {
                 }
                 Output::Resolve { query, destination } => self.look_up(query, &destination.host),
                 Output::Pong { flow } => self.log.line(self.now, format_args!("pong to {}", flow.remote)),
-                Output::Sms(_) | Output::Counted(_) | Output::Changed(_) | Output::Captured(_) | Output::Sampled(_) => {
-                }
+                Output::Registered(_)
+                | Output::Sms(_)
+                | Output::Counted(_)
+                | Output::Changed(_)
+                | Output::Captured(_)
+                | Output::Sampled(_) => {}
                 Output::Began(call) => {
                     self.log.line(self.now, format_args!("began   {}", call.sid));
                     self.began.insert(call.sid);

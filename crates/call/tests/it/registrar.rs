@@ -97,6 +97,25 @@ fn rfc3261_10_3_a_phone_registers_and_is_called_over_its_flow() {
 }
 
 #[test]
+fn a_connection_is_a_phone_s_once_its_register_is_successful() {
+    let mut bench = Bench::with(phones(true));
+    let [first, second] = [1, 2].map(|id| Flow {
+        transport: trunkgate_sip::Transport::Tcp,
+        connection: Some(trunkgate_sip::ConnectionId(id)),
+        ..udp(if id == 1 { PHONE } else { NEIGHBOUR })
+    });
+    bench.input(Input::Received { flow: second, bytes: register(NEIGHBOUR, 1, &contact(120)).into() });
+    let challenge = bench.expect(NEIGHBOUR, "SIP/2.0 401");
+    let wrong = shown_registering("wrong", &challenge);
+    bench.input(Input::Received { flow: second, bytes: register(NEIGHBOUR, 2, &wrong).into() });
+    assert!(bench.registered.is_empty(), "a challenge and a wrong password are nothing");
+    assert_eq!(registered_by(&mut bench, first, 1, &contact(120)).code(), 200);
+    assert_eq!(bench.registered, [trunkgate_sip::ConnectionId(1)]);
+    registered(&mut bench, STRANGER, 1, &contact(120));
+    assert_eq!(bench.registered.len(), 1, "a datagram has no connection");
+}
+
+#[test]
 fn that_nobody_is_registered_is_the_verdict_with_where_to_look() {
     let mut bench = Bench::with(phones(true));
     refused(&mut bench);

@@ -177,6 +177,8 @@ pub struct Bench {
     pub resolves: Vec<(QueryId, String)>,
     /// Who got an answer to a keep-alive.
     pub pongs: Vec<SocketAddr>,
+    /// Connections on which a phone has registered.
+    pub registered: Vec<ConnectionId>,
     /// Whether the worker tells of bound and closed ends by itself.
     pub worker: bool,
     ends: BTreeMap<(MediaId, EndId), u16>,
@@ -231,6 +233,7 @@ impl Bench {
             counts: vec![],
             resolves: vec![],
             pongs: vec![],
+            registered: vec![],
             worker: true,
             ends: BTreeMap::new(),
             config,
@@ -278,6 +281,7 @@ impl Bench {
                     self.media.push((id, command));
                 }
                 Output::Resolve { query, destination } => self.resolves.push((query, destination.host)),
+                Output::Registered(connection) => self.registered.push(connection),
                 Output::Pong { flow } => self.pongs.push(flow.remote),
                 Output::Began(call) => assert!(self.began.insert(call.sid), "told twice"),
                 Output::Report(record) => {
