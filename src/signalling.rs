@@ -157,7 +157,10 @@ impl Signalling {
                 }
                 let offered = sorted.map(|message| match self.gateway.is_urgent(now, &flow, &message) {
                     true => self.intake.offer_first(now, came, flow, message),
-                    false => self.intake.offer(now, came, flow, message),
+                    false => {
+                        let origin = self.gateway.origin(&flow, &message);
+                        self.intake.offer(now, came, origin, flow, message)
+                    }
                 });
                 match offered {
                     Some(Err(reason)) => self.dropped(reason),

@@ -73,6 +73,17 @@ impl Gateway {
         is_emergency && self.edge.urgent.take(now)
     }
 
+    /// The trunk that a sorted INVITE waits among the calls of; nobody's are one as well.
+    pub fn origin(&mut self, flow: &Flow, message: &Message) -> Party {
+        if message.method() != Method::Invite || !message.is_request() {
+            return Party(0);
+        }
+        let flow = as_known(*flow);
+        let table = Arc::clone(&self.edge.table);
+        let who = self.known(&flow, table.trunk_of(flow.remote));
+        who.and_then(|who| who.certain.or(who.fit)).unwrap_or(Party(0))
+    }
+
     /// A sorted message, to its transaction or dialog.
     pub(crate) fn deliver(&mut self, now: Instant, flow: Flow, message: Message) {
         let flow = as_known(flow);

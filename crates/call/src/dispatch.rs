@@ -226,7 +226,7 @@ impl Gateway {
         if let Err((reason, which)) = admitted {
             return self.turn_down(now, &incoming, reason, &which);
         }
-        self.edge.admission.begin();
+        self.edge.admission.begin(now, &incoming.trunk.name);
         let key = CallKey(self.next_call);
         self.next_call += 1;
         self.at_work = Some(key);
@@ -243,7 +243,7 @@ impl Gateway {
 
     /// Whether a new call may come, by the limits of the edge and of its trunk; else which of them forbids it.
     fn admitted(&mut self, now: Instant, trunk: &Arc<Trunk>, request: &Message) -> Result<(), (ReasonSlug, String)> {
-        self.edge.admission.check(now).map_err(|reason| (reason, self.edge.admission.limit_of(reason)))?;
+        self.edge.admission.check(now, &trunk.name).map_err(|reason| (reason, self.edge.admission.limit_of(reason)))?;
         self.edge.begin_trunk_call(now, &trunk.name).map_err(|reason| {
             self.edge.alarm(now, "", &trunk.name, reason, "calls from it");
             let limit = limit_of(trunk, reason, trunk.calls_per_second_in);

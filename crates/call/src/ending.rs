@@ -11,7 +11,7 @@ use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::headers::Brought;
 use crate::index::Purpose;
-use crate::leg::LegState;
+use crate::leg::{Leg, LegState};
 use crate::leg_end::EndedBy;
 use crate::limits::CANCEL_SECONDS;
 use crate::quality::retire;
@@ -185,7 +185,7 @@ impl Call {
     }
 
     fn count(&self, now: Instant, edge: &mut Edge) {
-        edge.admission.end();
+        edge.admission.end(self.legs.get(CALLER).map_or("", Leg::trunk_name));
         edge.quotas.end_call(self.key);
         for leg in self.sides() {
             if let Some(trunk) = self.legs[leg].limited_by() {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use trunkgate_sip::{Flow, ListenerId, Message, Method, Transport};
+use trunkgate_sip::{Flow, ListenerId, Message, Method, Party, Transport};
 
 use crate::intake::{DropReason, Intake, Next};
 use crate::limits::{NUMBER_CHARS, TURNED_AWAY_REMEMBERED};
@@ -124,7 +124,7 @@ impl Run {
         let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None };
         let came = self.now.checked_sub(Duration::from_millis(u64::from(age) * 2)).unwrap_or(self.now);
         let begins = message.method() == Method::Invite && message.is_request() && tag.is_empty();
-        let offered = self.intake.offer(self.now, came, flow, message);
+        let offered = self.intake.offer(self.now, came, Party(1), flow, message);
         match offered {
             Ok(()) => {
                 self.taken.insert(number);

@@ -2,11 +2,11 @@
 //! REGISTER last. A new call that cannot be served in time is turned away, and whether that is so is decided here alone.
 
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{Hash as _, Hasher as _};
 use std::time::Instant;
 
-use trunkgate_sip::{Flow, Message, Method};
+use trunkgate_sip::{Flow, Message, Method, Party};
 
 use crate::limits::{
     INVITE_WAIT, INVITES_ALWAYS_SERVED, ONGOING_BEFORE_REFUSAL, OVERLOAD_AFTER, OVERLOAD_INVITES, OVERLOAD_OVER,
@@ -97,16 +97,91 @@ enum Ongoing<N> {
     News(N),
 }
 
+/// INVITEs by the trunk that they are of, which are served in turn: a flood of one trunk makes no other wait.
+#[derive(Debug, Default)]
+struct Lines {
+    lines: HashMap<Party, Line>,
+    /// Those that are not empty, the next one first.
+    turns: VecDeque<Party>,
+    /// When the first message of each came.
+    fronts: BTreeSet<(Instant, Party)>,
+    len: usize,
+}
+
+/// The INVITEs of one trunk.
+#[derive(Debug, Default)]
+struct Line {
+    waiting: VecDeque<Waiting>,
+    bytes: usize,
+}
+
+impl Lines {
+    fn push(&mut self, origin: Party, waiting: Waiting) {
+        let line = self.lines.entry(origin).or_default();
+        if line.waiting.is_empty() {
+            self.turns.push_back(origin);
+            self.fronts.insert((waiting.came, origin));
+        }
+        line.bytes += waiting.bytes();
+        line.waiting.push_back(waiting);
+        self.len += 1;
+    }
+
+    /// The message that is next.
+    fn first(&self) -> Option<&Waiting> {
+        self.lines.get(self.turns.front()?)?.waiting.front()
+    }
+
+    /// When the message came that has waited longest.
+    fn oldest(&self) -> Option<Instant> {
+        self.fronts.first().map(|(came, _)| *came)
+    }
+
+    /// Takes the message that is next; its trunk is at the end of the turns then.
+    fn pop(&mut self) -> Option<Waiting> {
+        let origin = pop(&mut self.turns)?;
+        let line = self.lines.get_mut(&origin)?;
+        let first = pop(&mut line.waiting)?;
+        self.fronts.remove(&(first.came, origin));
+        line.bytes -= first.bytes();
+        self.len -= 1;
+        match line.waiting.front() {
+            Some(next) => {
+                self.fronts.insert((next.came, origin));
+                self.turns.push_back(origin);
+            }
+            None => drop(self.lines.remove(&origin)),
+        }
+        Some(first)
+    }
+
+    /// Takes the last message of the line with the most bytes, if these are more than those of `origin` with so many more.
+    fn push_out(&mut self, origin: Party, bytes: usize) -> Option<Waiting> {
+        let own = self.lines.get(&origin).map_or(0, |line| line.bytes) + bytes;
+        let (_, heaviest) = self.lines.iter_mut().max_by_key(|(party, line)| (line.bytes, **party))?;
+        // The first of a line stays: its trunk has its turn.
+        if heaviest.bytes <= own || heaviest.waiting.len() < 2 {
+            return None;
+        }
+        let last = heaviest.waiting.pop_back()?;
+        heaviest.bytes -= last.bytes();
+        self.len -= 1;
+        Some(last)
+    }
+}
+
 /// All that wait. `N` is news of connections, which must not overtake their messages.
 #[derive(Debug)]
 pub struct Intake<N> {
     ongoing: VecDeque<Ongoing<N>>,
     /// INVITEs that begin calls, each followed by its CANCEL.
-    invites: VecDeque<Waiting>,
+    invites: Lines,
     others: VecDeque<Waiting>,
-    /// The keys of `invites`.
-    keys: HashSet<u64>,
+    /// The keys of `invites`, each with its line.
+    keys: HashMap<u64, Party>,
     bytes: usize,
+    /// Messages that were dropped for others, and are still to be counted.
+    pushed_out: usize,
     turned_away: TurnedAway,
     late_since: Option<Instant>,
     overloaded_until: Option<Instant>,
@@ -118,10 +193,11 @@ impl<N> Default for Intake<N> {
     fn default() -> Intake<N> {
         Intake {
             ongoing: VecDeque::new(),
-            invites: VecDeque::new(),
+            invites: Lines::default(),
             others: VecDeque::new(),
-            keys: HashSet::new(),
+            keys: HashMap::new(),
             bytes: 0,
+            pushed_out: 0,
             turned_away: TurnedAway::default(),
             late_since: None,
             overloaded_until: None,
@@ -131,13 +207,20 @@ impl<N> Default for Intake<N> {
 }
 
 impl<N> Intake<N> {
-    /// Takes a message that came at `came`, by the network's clock.
+    /// Takes a message of `origin` that came at `came`, by the network's clock.
     ///
     /// # Errors
     /// Why it does not wait.
-    pub fn offer(&mut self, now: Instant, came: Instant, flow: Flow, message: Message) -> Result<(), DropReason> {
+    pub fn offer(
+        &mut self,
+        now: Instant,
+        came: Instant,
+        origin: Party,
+        flow: Flow,
+        message: Message,
+    ) -> Result<(), DropReason> {
         let class = Class::of(&message);
-        self.enter(now, came, (flow, message), class)
+        self.enter(now, came, origin, (flow, message), class)
     }
 
     /// The same for one that is served before new calls, and never turned away.
@@ -145,13 +228,14 @@ impl<N> Intake<N> {
     /// # Errors
     /// Why it does not wait.
     pub fn offer_first(&mut self, now: Instant, came: Instant, flow: Flow, message: Message) -> Result<(), DropReason> {
-        self.enter(now, came, (flow, message), Class::Ongoing)
+        self.enter(now, came, Party(0), (flow, message), Class::Ongoing)
     }
 
     fn enter(
         &mut self,
         now: Instant,
         came: Instant,
+        origin: Party,
         (flow, message): (Flow, Message),
         class: Class,
     ) -> Result<(), DropReason> {
@@ -160,22 +244,35 @@ impl<N> Intake<N> {
         let method = message.method();
         let waiting = Waiting { flow, message, came, key };
         let limit = if class == Class::Ongoing { WAITING_BYTES } else { WAITING_BYTES / 2 };
-        if self.bytes + waiting.bytes() > limit {
-            return Err(DropReason::QueueFull);
+        let is_repeated = class == Class::Invite && self.keys.contains_key(&key);
+        while self.bytes + waiting.bytes() > limit
+            || class == Class::Invite && !is_repeated && self.invites.len >= WAITING_INVITES
+        {
+            let is_invite = class == Class::Invite && !is_repeated;
+            let pushed_out = if is_invite { self.invites.push_out(origin, waiting.bytes()) } else { None };
+            let Some(pushed_out) = pushed_out else { return Err(DropReason::QueueFull) };
+            self.bytes -= pushed_out.bytes();
+            self.pushed_out += 1;
+            if pushed_out.message.method() == Method::Invite {
+                self.keys.remove(&pushed_out.key);
+            }
         }
         match class {
             // Nothing is kept of what was turned away, and so nobody waits for its ACK.
             Class::Ongoing if is_request && method == Method::Ack && self.turned_away.has(now, key) => return Ok(()),
-            Class::Ongoing if is_request && method == Method::Cancel && self.keys.contains(&key) => {
-                self.invites.push_back(waiting.counted(&mut self.bytes));
+            Class::Ongoing
+                if is_request
+                    && method == Method::Cancel
+                    && let Some(origin) = self.keys.get(&key).copied() =>
+            {
+                self.invites.push(origin, waiting.counted(&mut self.bytes));
             }
             Class::Ongoing if self.ongoing.len() >= WAITING_ONGOING_MESSAGES => return Err(DropReason::QueueFull),
             Class::Ongoing => self.ongoing.push_back(Ongoing::Message(waiting.counted(&mut self.bytes))),
-            Class::Invite if self.keys.contains(&key) => return Err(DropReason::Repeated),
-            Class::Invite if self.invites.len() >= WAITING_INVITES => return Err(DropReason::QueueFull),
+            Class::Invite if is_repeated => return Err(DropReason::Repeated),
             Class::Invite => {
-                self.keys.insert(key);
-                self.invites.push_back(waiting.counted(&mut self.bytes));
+                self.keys.insert(key, origin);
+                self.invites.push(origin, waiting.counted(&mut self.bytes));
             }
             Class::Other => {
                 let oldest = if self.others.len() >= WAITING_OTHERS { self.others.pop_front() } else { None };
@@ -201,12 +298,12 @@ impl<N> Intake<N> {
 
     /// How many wait.
     pub fn len(&self) -> usize {
-        self.ongoing.len() + self.invites.len() + self.others.len()
+        self.ongoing.len() + self.invites.len + self.others.len() + self.pushed_out
     }
 
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.ongoing.is_empty() && self.invites.is_empty() && self.others.is_empty()
+        self.len() == 0
     }
 
     /// Whether new calls are turned away that cannot be served in time.
@@ -221,14 +318,14 @@ impl<N> Intake<N> {
 
     /// Looks whether an overload has begun or is over.
     pub fn judge(&mut self, now: Instant) {
-        if !self.is_behind(now) {
+        if !self.is_behind(now, self.invites.oldest()) {
             self.late_since = None;
             self.overloaded_until = self.overloaded_until.filter(|until| now < *until);
             return;
         }
         let since = *self.late_since.get_or_insert(now);
         let lasts = now.saturating_duration_since(since) >= OVERLOAD_AFTER;
-        if lasts || self.invites.len() > OVERLOAD_INVITES || self.overloaded_until.is_some_and(|until| now < until) {
+        if lasts || self.invites.len > OVERLOAD_INVITES || self.overloaded_until.is_some_and(|until| now < until) {
             self.overloaded_until = now.checked_add(OVERLOAD_OVER);
         }
     }
@@ -236,7 +333,11 @@ impl<N> Intake<N> {
     /// What is to be done next; `None` when nothing waits.
     pub fn next(&mut self, now: Instant) -> Option<Next<N>> {
         self.judge(now);
-        let late = self.is_overloaded() && self.is_behind(now);
+        if self.pushed_out > 0 {
+            self.pushed_out -= 1;
+            return Some(Next::Dropped(DropReason::QueueFull));
+        }
+        let late = self.is_overloaded() && self.is_behind(now, self.invites.first().map(|first| first.came));
         if (self.run < ONGOING_BEFORE_REFUSAL || !late)
             && let Some(ongoing) = pop(&mut self.ongoing)
         {
@@ -247,7 +348,7 @@ impl<N> Intake<N> {
             });
         }
         self.run = 0;
-        if let Some(first) = pop(&mut self.invites) {
+        if let Some(first) = self.invites.pop() {
             let begins = first.message.method() == Method::Invite;
             if begins {
                 self.keys.remove(&first.key);
@@ -263,17 +364,16 @@ impl<N> Intake<N> {
             return Some(Next::TurnAway(first.flow, first.message));
         }
         let other = pop(&mut self.others)?;
-        if self.is_overloaded() && is_late(now, &other) {
+        if self.is_overloaded() && is_late(now, other.came) {
             self.bytes -= other.bytes();
             return Some(Next::Dropped(DropReason::Overloaded));
         }
         Some(self.served(other))
     }
 
-    /// Whether the first INVITE is late, and not one of a few.
-    fn is_behind(&self, now: Instant) -> bool {
-        let late = |first: &Waiting| is_late(now, first);
-        self.invites.len() > INVITES_ALWAYS_SERVED && self.invites.front().is_some_and(late)
+    /// Whether an INVITE that came then is late, and not one of a few.
+    fn is_behind(&self, now: Instant, came: Option<Instant>) -> bool {
+        self.invites.len > INVITES_ALWAYS_SERVED && came.is_some_and(|came| is_late(now, came))
     }
 
     fn served(&mut self, waiting: Waiting) -> Next<N> {
@@ -337,8 +437,8 @@ fn pop<T>(queue: &mut VecDeque<T>) -> Option<T> {
     first
 }
 
-fn is_late(now: Instant, waiting: &Waiting) -> bool {
-    now.saturating_duration_since(waiting.came) > INVITE_WAIT
+fn is_late(now: Instant, came: Instant) -> bool {
+    now.saturating_duration_since(came) > INVITE_WAIT
 }
 
 /// What an INVITE, its repetitions, its CANCEL and the ACK to its refusal share (RFC 3261 §9.1, §17.1.1.3).
@@ -412,7 +512,7 @@ mod tests {
         }
         /// A message that has been in the system's queue for so long.
         fn offer(&mut self, ago: Duration, text: &str) -> Result<(), DropReason> {
-            self.intake.offer(self.now, self.now - ago, flow(7), message(text))
+            self.intake.offer(self.now, self.now - ago, Party(1), flow(7), message(text))
         }
         fn next(&mut self) -> String {
             self.intake.next(self.now).map_or_else(|| "nothing".into(), shown)
@@ -539,7 +639,7 @@ mod tests {
         let mut bench = Bench::new();
         bench.offer(Duration::ZERO, "INVITE 1").unwrap();
         assert_eq!(bench.offer(Duration::ZERO, "INVITE 1"), Err(DropReason::Repeated));
-        bench.intake.offer(bench.now, bench.now, flow(8), message("INVITE 1")).unwrap();
+        bench.intake.offer(bench.now, bench.now, Party(2), flow(8), message("INVITE 1")).unwrap();
         assert_eq!(bench.all().len(), 2, "another far end's is another's");
         bench.offer(Duration::ZERO, "INVITE 1").unwrap();
         assert_eq!(bench.all(), ["INVITE 1"], "what has been served is for its transaction");
@@ -576,7 +676,9 @@ mod tests {
         assert!(!bench.intake.has_room());
         bench.all();
         assert_eq!((bench.intake.bytes, bench.intake.keys.len()), (0, 0));
-        let rooms = [bench.intake.ongoing.capacity(), bench.intake.invites.capacity(), bench.intake.others.capacity()];
+        let invites = &bench.intake.invites;
+        assert!(invites.lines.is_empty() && invites.fronts.is_empty() && invites.len == 0);
+        let rooms = [bench.intake.ongoing.capacity(), invites.turns.capacity(), bench.intake.others.capacity()];
         assert!(rooms.iter().all(|room| *room <= 2 * ROOM_KEPT), "given back: {rooms:?}");
         // Few large ones are many.
         let large = |n: usize| format!("{n}{}", "x".repeat(25_000));
@@ -586,6 +688,58 @@ mod tests {
         };
         let (invites, byes) = (took(&mut bench, "INVITE"), took(&mut bench, "BYE+"));
         assert!(bench.intake.bytes <= WAITING_BYTES && invites > 50 && byes >= invites, "{invites} {byes}");
+    }
+
+    #[test]
+    fn a_flood_of_one_trunk_turns_no_call_of_another_away() {
+        let mut bench = Bench::new();
+        bench.pile(26 * MS, 0..65);
+        let good = |bench: &mut Bench, ago: Duration, text: &str| {
+            bench.intake.offer(bench.now, bench.now - ago, Party(2), flow(8), message(text)).unwrap();
+        };
+        good(&mut bench, MS, "INVITE good1");
+        good(&mut bench, Duration::ZERO, "CANCEL good1");
+        good(&mut bench, Duration::ZERO, "INVITE good2");
+        let first: Vec<String> = (0..7).map(|_| bench.next()).collect();
+        let expected = [
+            "503 to INVITE 0",
+            "INVITE good1",
+            "503 to INVITE 1",
+            "CANCEL good1",
+            "503 to INVITE 2",
+            "INVITE good2",
+            "503 to INVITE 3",
+        ];
+        assert_eq!(first, expected);
+        // The longest wait is what an overload is judged by, whose turn it is does not matter.
+        good(&mut bench, Duration::ZERO, "INVITE good3");
+        bench.intake.judge(bench.now);
+        assert!(bench.intake.is_overloaded());
+    }
+
+    #[test]
+    fn a_flood_of_one_trunk_leaves_room_to_wait_for_others() {
+        let mut bench = Bench::new();
+        let many = u32::try_from(WAITING_INVITES).unwrap();
+        bench.pile(Duration::ZERO, 0..many);
+        assert_eq!(bench.offer(Duration::ZERO, "INVITE more"), Err(DropReason::QueueFull));
+        let offer = |bench: &mut Bench, party, text: &str| {
+            bench.intake.offer(bench.now, bench.now, Party(party), flow(8), message(text))
+        };
+        assert_eq!(offer(&mut bench, 2, "INVITE good"), Ok(()));
+        assert_eq!((bench.intake.invites.len, bench.next().as_str()), (WAITING_INVITES, "queue_full"));
+        assert_eq!([bench.next(), bench.next()], ["INVITE 0", "INVITE good"]);
+        // What was pushed out is no repetition of what waits when it comes again.
+        assert_eq!(bench.offer(Duration::ZERO, &format!("INVITE {}", many - 1)), Ok(()));
+        bench.all();
+        // Few large ones are many.
+        let large = |n: usize| format!("INVITE {n}{}", "x".repeat(25_000));
+        let filled = (0..1_000).take_while(|n| bench.offer(Duration::ZERO, &large(*n)).is_ok()).count();
+        assert_eq!(offer(&mut bench, 2, &large(2_000)), Ok(()));
+        assert!(filled > 50 && bench.intake.bytes <= WAITING_BYTES / 2);
+        assert_eq!(bench.next(), "queue_full");
+        bench.all();
+        assert_eq!((bench.intake.bytes, bench.intake.keys.len(), bench.intake.is_empty()), (0, 0, true));
     }
 
     #[test]

@@ -142,6 +142,11 @@ pub const WAITING_OTHERS: usize = 1_024;
 pub const WAITING_BYTES: usize = 16 << 20;
 /// What a message that waits holds besides its octets, in bytes, about.
 pub const WAITING_MESSAGE_OVERHEAD_BYTES: usize = 512;
+/// A trunk without live calls counts as active for so long after its last INVITE, in seconds: among the active ones
+/// `[limits]` is shared.
+pub const FAIR_ACTIVE_SECONDS: u64 = 10;
+/// Beyond `[limits] calls`, one place in so many is for trunks below their share.
+pub const FAIR_RESERVE_ONE_IN: u32 = 8;
 /// An INVITE that waits for longer is late; while the edge is overloaded, it is turned away (the contract's 50 ms are
 /// twice as long).
 pub const INVITE_WAIT: Duration = Duration::from_millis(25);

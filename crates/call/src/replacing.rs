@@ -103,7 +103,7 @@ impl Call {
         let offer = leg.offered(edge, request).map_err(Box::new)?;
         // It costs what a new call costs; in its own trunk it takes the place of one.
         let is_own = self.legs[by].trunk_name() == &*trunk.name;
-        let admitted = edge.admission.check_rate(now).and_then(|()| {
+        let admitted = edge.admission.check_rate(now, &trunk.name).and_then(|()| {
             if is_own {
                 edge.trunks.pay(now, &trunk.name)?;
                 edge.resume_trunk_call(&trunk.name);

@@ -251,7 +251,8 @@ impl Call {
         edge.begin_trace(now, key, &snapshot.sid);
         edge.index.sids.insert(snapshot.sid, key);
         edge.decide(now, key, "the edge was restarted");
-        edge.admission.begin();
+        let of_caller: Arc<str> = legs.get(CALLER).map_or("", Leg::trunk_name).into();
+        edge.admission.begin(now, &of_caller);
         Call {
             key,
             state: if callee.is_some() { State::Answered } else { State::Rerouting },

@@ -162,7 +162,7 @@ impl Call {
             return Err(refused(503, ReasonSlug::LimitCalls));
         }
         // It costs what a new call costs: nobody dials faster by transfers than by calls.
-        let admitted = edge.admission.check_rate(now).and_then(|()| edge.trunks.pay(now, &trunk.name));
+        let admitted = edge.admission.check_rate(now, &trunk.name).and_then(|()| edge.trunks.pay(now, &trunk.name));
         admitted.map_err(|reason| refused(503, reason))?;
         let called = edge.table.numbers().ways(&refer.number, SendNumbers::AsIs);
         let numbers = Numbered { called: &called, caller: &self.number_of(leg).text };

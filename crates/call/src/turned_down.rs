@@ -26,7 +26,7 @@ impl Gateway {
             *self.edge.metrics.calls.entry((name.clone(), "".into(), "refused")).or_default() += 1;
             return;
         }
-        self.edge.admission.begin();
+        self.edge.admission.begin(now, name);
         let key = CallKey(self.next_call);
         self.next_call += 1;
         self.at_work = Some(key);

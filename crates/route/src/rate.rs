@@ -26,6 +26,12 @@ impl TokenBucket {
         }
         ready
     }
+    /// Takes a token, if need be one that is yet to be earned: of a second's worth at most.
+    pub fn owe(&mut self, now: Instant) {
+        if self.per_second > 0 && !self.take(now) {
+            self.tokens = (self.tokens - 1.0).max(-f64::from(self.per_second));
+        }
+    }
     /// How long until there is a token; zero: there is one.
     pub fn wait(&mut self, now: Instant) -> Duration {
         if self.per_second == 0 {
@@ -79,6 +85,22 @@ mod tests {
         assert_eq!(taken(&mut bucket, now + Duration::from_millis(99), 50), 0);
         assert_eq!(taken(&mut bucket, now + Duration::from_millis(501), 50), 5);
         assert_eq!(taken(&mut bucket, now + Duration::from_secs(60), 50), 10, "no more than a second is saved");
+    }
+
+    #[test]
+    fn what_is_owed_is_earned_first_and_is_bounded() {
+        let now = start();
+        let mut bucket = TokenBucket::new(10);
+        assert_eq!(taken(&mut bucket, now, 10), 10);
+        (0..5).for_each(|_| bucket.owe(now));
+        assert_eq!(taken(&mut bucket, now + Duration::from_millis(500), 5), 0);
+        assert_eq!(taken(&mut bucket, now + Duration::from_millis(700), 5), 2);
+        (0..1_000).for_each(|_| bucket.owe(now + Duration::from_millis(700)));
+        assert_eq!(taken(&mut bucket, now + Duration::from_millis(1_700), 5), 0);
+        assert_eq!(taken(&mut bucket, now + Duration::from_millis(1_800), 5), 1);
+        let mut unlimited = TokenBucket::new(0);
+        unlimited.owe(now);
+        assert!(unlimited.take(now));
     }
 
     #[test]

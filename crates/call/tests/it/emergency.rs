@@ -108,7 +108,7 @@ fn while_others_are_turned_away_it_is_served() {
     let help = message(911, "911");
     let now = bench.now;
     for other in others {
-        intake.offer(now, now, udp(CARRIER), other).unwrap();
+        intake.offer(now, now, trunkgate_sip::Party(1), udp(CARRIER), other).unwrap();
     }
     let late = now + Duration::from_millis(400);
     intake.offer_first(late, late, udp(CARRIER), help).unwrap();

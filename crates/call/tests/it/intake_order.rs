@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use trunkgate_call::Intake;
 use trunkgate_call::intake::Next;
 use trunkgate_call::limits::INVITE_WAIT;
-use trunkgate_sip::{Flow, ListenerId, Message, Method, Transport};
+use trunkgate_sip::{Flow, ListenerId, Message, Method, Party, Transport};
 
 /// What happens.
 #[derive(Debug, Clone)]
@@ -97,7 +97,7 @@ proptest! {
                     let came = now - Duration::from_millis(ago);
                     let is_new_invite = method == "INVITE" && !in_dialog;
                     let before = intake.len();
-                    let waits = intake.offer(now, came, flow, message(method, name, in_dialog, number));
+                    let waits = intake.offer(now, came, Party(1), flow, message(method, name, in_dialog, number));
                     if waits.is_ok() && intake.len() == before {
                         prop_assert!(method == "ACK" && turned_away.contains(&name));
                     } else if waits.is_ok() {

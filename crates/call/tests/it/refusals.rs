@@ -137,6 +137,39 @@ fn the_edges_limits_are_503_without_retry_after() {
 }
 
 #[test]
+fn a_flood_of_one_trunk_leaves_the_calls_of_others() {
+    let trunks = vec![trunk("carrier", &[CARRIER]), trunk("pbx", &[PBX]), trunk("backup", &[BACKUP])];
+    let routes = vec![route(vec![to_trunk("backup")])];
+    let mut bench = Bench::configured(table(trunks, routes), |c| {
+        c.max_calls = 8;
+        c.calls_per_second = 6;
+    });
+    let mut codes = Vec::new();
+    for _ in 0..20 {
+        bench.invite(CARRIER, "+14155550100", &offer());
+        bench.sent.retain(|sent| sent.to == CARRIER.parse().unwrap() && sent.text.starts_with("SIP/2.0 503"));
+        codes.push(!bench.sent.is_empty());
+        bench.sent.clear();
+    }
+    assert_eq!(codes.iter().filter(|refused| **refused).count(), 14, "as many as the edge takes");
+    // By the second: three of the other trunk are below its share; by calls at once one more than there is room for.
+    for expected in [false, false, false, true] {
+        bench.invite(PBX, "+14155550100", &sdp("10.0.0.20", 30_000, 1, "0", "sendrecv"));
+        let is_refused = bench.sent.iter().any(|sent| sent.text.starts_with("SIP/2.0 503"));
+        assert_eq!(is_refused, expected);
+        bench.sent.clear();
+    }
+    assert_eq!(bench.gateway.live_calls(), 9);
+    bench.pass(Duration::from_secs(2));
+    bench.sent.clear();
+    bench.invite(CARRIER, "+14155550100", &offer());
+    assert!(
+        bench.sent.iter().any(|sent| sent.text.starts_with("SIP/2.0 503")),
+        "places beyond the limit are not for it"
+    );
+}
+
+#[test]
 fn the_callers_trunk_has_limits_of_its_own() {
     let limited = Trunk { max_calls: 1, ..trunk("carrier", &[CARRIER]) };
     let trunks = vec![limited, trunk("pbx", &[PBX])];
