@@ -117,6 +117,7 @@ fn read_one<'a>(
     trunk.auth = section.read("auth", findings, |_, value, f| credentials::auth(value, folder, f));
     let required = section.read("require_auth", findings, |_, value, f| credentials::require_auth(value, folder, f));
     let (required, algorithms) = required.unzip();
+    trunk.any_digest_uri = word(&section, "digest_uri", &[("match", false), ("any", true)], findings);
     (trunk.require_auth, trunk.challenge_with) = (required, algorithms.flatten().unwrap_or(trunk.challenge_with));
     read_registration(&section, &mut trunk, &mut placed_peers, findings);
     read_hold(&section, &mut trunk, folder, findings);

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use trunkgate_route::{HeaderRules, SendNumbers, Trunk};
 use trunkgate_sip::{
-    Answer, Body, ClientId, DialogId, DropReason, Event, HeaderName, Message, Method, Party, ServerId, StartLine,
-    Transmit,
+    Answer, Body, ClientId, DIGEST_URI_DIFFERS, DialogId, DropReason, Event, HeaderName, Message, Method, Party,
+    ServerId, StartLine, Transmit,
 };
 
 use crate::answer::extra;
@@ -194,7 +194,15 @@ impl Gateway {
             Event::Refused { party, method, code, defect } => {
                 let trunk = self.edge.party_name(party);
                 let part = defect.map(|d| format!(": {}", d.what)).unwrap_or_default();
-                self.edge.trunks.problem(now, &trunk, format!("its {method} was refused with {code}{part}"));
+                let text = format!("its {method} was refused with {code}{part}");
+                self.edge.trunks.problem(now, &trunk, text.clone());
+                if defect.is_some_and(|d| d.what == DIGEST_URI_DIFFERS) && self.edge.admission.may_log(now) {
+                    let text = format!(
+                        "trunk {trunk}: {text}. The request was changed on the way; for a proxy that is meant to: \
+                         `digest_uri = \"any\"`"
+                    );
+                    self.edge.log("", text, None);
+                }
             }
             Event::Dropped(reason) => self.edge.metrics.dropped(match reason {
                 DropReason::StrayResponse => "stray_response",

@@ -231,6 +231,7 @@ impl Edge {
             self.endpoint.require_credentials(party, trunk.require_auth.as_ref().map(credentials));
             let hashes: Vec<_> = trunk.challenge_with.iter().copied().map(digest_hash).collect();
             self.endpoint.challenge_with(party, &hashes);
+            self.endpoint.compare_digest_uri(party, !trunk.any_digest_uri);
             self.endpoint.offer_reuse(party, trunk.shows_certificate);
             self.endpoint.allow_replaces(party, trunk.refer != ReferMode::Refuse);
             self.endpoint.set_reach(party, trunk.accept_from.iter().copied().chain(of_peers).collect());

@@ -251,6 +251,8 @@ pub struct Trunk {
     pub require_auth: Option<Credentials>,
     /// By which of these, in the order in which they are offered.
     pub challenge_with: Vec<DigestHash>,
+    /// Whether its credentials may be for another `uri` than the Request-URI.
+    pub any_digest_uri: bool,
     /// Where we register.
     pub register: Option<Register>,
     /// Which headers go on, from it and to it.
@@ -316,6 +318,7 @@ impl Trunk {
             auth: None,
             require_auth: None,
             challenge_with: vec![DigestHash::Sha256, DigestHash::Md5],
+            any_digest_uri: false,
             register: None,
             headers: HeaderRules::default(),
             identity: Identities::Pass,

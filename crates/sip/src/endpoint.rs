@@ -17,6 +17,7 @@ mod server;
 mod tables;
 mod within;
 
+pub use challenged::DIGEST_URI_DIFFERS;
 pub use client::COMPLETED_ELSEWHERE;
 pub use replaced::Replaced;
 

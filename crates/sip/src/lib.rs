@@ -35,7 +35,7 @@ pub mod write;
 pub use body::Part;
 pub use dialog::DialogId;
 pub use digest::{Credentials, Hash as DigestHash, asked_realms};
-pub use endpoint::{COMPLETED_ELSEWHERE, Counts, Endpoint, EndpointConfig, Limits, Replaced};
+pub use endpoint::{COMPLETED_ELSEWHERE, Counts, DIGEST_URI_DIFFERS, Endpoint, EndpointConfig, Limits, Replaced};
 pub use event::{
     Answer, Body, ClientId, ConnectionId, DropReason, Event, Extra, Flow, Input, Invite, ListenerId, Local, Output,
     Party, Reason, Register, ServerId, Transmit, Transport,

@@ -35,6 +35,7 @@ pub(in crate::config) const TRUNK: &[Key] = keys! {
     "srtp": Kind::Word(&["off", "optional", "required"]), is(r#""off""#), "SRTP with keys in SDP (SDES)";
     "auth": Kind::Table(AUTH), NONE, "credentials that are shown where it asks for some";
     "require_auth": Kind::Table(REQUIRE_AUTH), NONE, "credentials that it has to show";
+    "digest_uri": Kind::Word(&["match", "any"]), is(r#""match""#), "with `require_auth`, whether the `uri` of its credentials must name the called user of the Request-URI";
     "accept_register": Kind::Boolean, is("false"), "phones or PBXes may register here as the user of `require_auth`";
     "register": Kind::Table(REGISTER), NONE, "where we register";
     "headers": Kind::Table(HEADERS), told(r#"`{ add = {}, pass = ["User-to-User", "Diversion", "Geolocation", "Geolocation-Routing", "Geolocation-Error"], remove = [] }`"#), "headers that are added, go on, stay behind";

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::bench::credentials::{credentials, shown_by};
+use crate::bench::credentials::{credentials, shown_by, shown_inviting};
 use crate::bench::*;
 use trunkgate_call::Input;
 use trunkgate_route::{Destination, TargetSpec, Transport as RouteTransport, Trunk};
@@ -105,6 +105,35 @@ fn a_realm_that_is_configured_must_be_asked_for() {
     assert!(!refused.text.contains("Digest"));
     assert_eq!(refused.header("Reason"), "Q.850;cause=41;text=\"credentials_refused\"");
     bench.finish();
+}
+
+#[test]
+fn a_called_number_that_was_changed_on_the_way_is_refused_with_400() {
+    let asking = |any_digest_uri| Trunk {
+        require_auth: Some(credentials("right")),
+        any_digest_uri,
+        ..trunk("carrier", &[CARRIER])
+    };
+    for (any, changed, code) in
+        [(false, "+14155550100", 100), (false, "+88112345678", 400), (true, "+88112345678", 100)]
+    {
+        let mut bench = Bench::with(table(vec![asking(any), trunk("pbx", &[PBX])], vec![route(vec![to_trunk("pbx")])]));
+        let caller = bench.invite(CARRIER, "+14155550100", &offer());
+        let challenge = bench.expect(CARRIER, "SIP/2.0 401");
+        let line = shown_inviting("right", &format!("sip:+14155550100@{PUBLIC}"), &challenge);
+        let number = changed.to_owned();
+        let again = Dialing { number, cseq: 2, ..caller };
+        bench.receive(CARRIER, again.request("INVITE", &offer(), &line));
+        let answer = bench.next(CARRIER);
+        assert_eq!(answer.code(), code, "{any} {changed}: {}", answer.text);
+        let told = bench.gateway.status(bench.now).trunks[0].last_problem.clone().unwrap_or_default();
+        if code == 400 {
+            assert_eq!(answer.first_line(), "SIP/2.0 400 Bad Request: the digest uri is not the Request-URI");
+            assert!(told.contains("INVITE was refused with 400: the digest uri is not the Request-URI"), "{told}");
+            assert!(bench.logs.iter().any(|line| line.contains("`digest_uri = \"any\"`")), "{:?}", bench.logs);
+            assert_eq!(bench.gateway.metrics().sources_banned, 0);
+        }
+    }
 }
 
 /// EnableSecurity ES2021-05: whoever can make us send a request asks for a proof of our password.

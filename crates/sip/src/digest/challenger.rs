@@ -17,6 +17,8 @@ use crate::event::Party;
 use crate::header::HeaderName;
 use crate::limits::{NONCE_SECONDS, NONCES_IN_USE};
 use crate::message::Message;
+use crate::method::Method;
+use crate::uri::{Uri, unescape};
 
 /// The realm where none is configured.
 const REALM: &str = "trunkgate";
@@ -32,6 +34,8 @@ const NONCE_BYTES: usize = 12 + SIGNATURE_BYTES;
 pub(crate) enum Verdict {
     /// It may pass.
     Passed,
+    /// The credentials are right, for another Request-URI: it was changed on the way, or they are of another request.
+    OtherUri,
     /// It is to be challenged.
     Challenge {
         /// Whether only the nonce was wrong.
@@ -52,6 +56,8 @@ struct Expected {
     secrets: [(Hash, String); 3],
     /// What is offered, in order.
     offered: Vec<Hash>,
+    /// Whether their `uri` must be the Request-URI.
+    is_uri_compared: bool,
 }
 
 /// How far a nonce has been used.
@@ -112,13 +118,20 @@ impl Challenger {
         let written = quoted(&realm).into_owned();
         let known = |hash| (hash, secret(hash, username.as_bytes(), written.as_bytes(), password.as_bytes()));
         let (secrets, offered) = (Hash::ALL.map(known), OFFERED.to_vec());
-        self.expected.insert(party, Expected { realm: written, secrets, offered, username });
+        self.expected.insert(party, Expected { realm: written, secrets, offered, username, is_uri_compared: true });
     }
 
     /// Says which algorithms a party that is challenged is offered, in order. One without any could never pass.
     pub(crate) fn offer(&mut self, party: Party, hashes: &[Hash]) {
         if let Some(expected) = self.expected.get_mut(&party).filter(|_| !hashes.is_empty()) {
             expected.offered = hashes.to_vec();
+        }
+    }
+
+    /// Says whether the `uri` of a party's credentials must be the Request-URI; it must where nothing is said.
+    pub(crate) fn compare_uri(&mut self, party: Party, is_compared: bool) {
+        if let Some(expected) = self.expected.get_mut(&party) {
+            expected.is_uri_compared = is_compared;
         }
     }
 
@@ -150,8 +163,9 @@ impl Challenger {
             let Some(nonce) = fresh else {
                 return Verdict::Challenge { stale: true, failed: false, proven: nonce.is_some() };
             };
+            let is_other = expected.is_uri_compared && !is_for(&shown, request);
             self.use_up(nonce, count, seconds);
-            return Verdict::Passed;
+            return if is_other { Verdict::OtherUri } else { Verdict::Passed };
         }
         verdict
     }
@@ -245,6 +259,18 @@ impl Challenger {
     }
 }
 
+/// Whether credentials are for the number or user that a request is for (RFC 7616 §3.4.6). Hosts, ports and parameters are
+/// rewritten by proxies and are not compared; a REGISTER or OPTIONS is for a host alone.
+fn is_for(shown: &Authorization<'_>, request: &Message) -> bool {
+    if matches!(request.method(), Method::Register | Method::Options) {
+        return true;
+    }
+    let shown = unquoted(shown.uri);
+    let (Some(shown), Some(asked)) = (Uri::parse(&shown), request.uri()) else { return false };
+    let context = |uri: &Uri<'_>| uri.user_param("phone-context").map(unescape);
+    shown.user_unescaped() == asked.user_unescaped() && context(&shown) == context(&asked)
+}
+
 fn octets(ip: IpAddr) -> Vec<u8> {
     match ip {
         IpAddr::V4(v4) => v4.octets().to_vec(),
@@ -328,6 +354,44 @@ mod tests {
             assert_eq!(challenger.judge(now, THEM, ip(1), &request(&twisted)), WRONG);
         }
         assert_eq!(challenger.judge(now, Party(9), ip(1), &request("")), Verdict::Passed, "nobody asks it");
+    }
+
+    #[test]
+    fn rfc7616_3_4_6_credentials_are_for_the_called_user() {
+        let now = start();
+        let invite = |to: &str, line: &str| {
+            let text = format!(
+                "INVITE {to} SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:b@h>\r\n\
+                 Call-ID: c\r\nCSeq: 1 INVITE\r\n{line}Content-Length: 0\r\n\r\n"
+            );
+            Message::parse(Bytes::from(text)).unwrap()
+        };
+        for (uri, expected) in [
+            ("sip:b@h", Verdict::Passed),
+            ("sip:b@other.example:5070;transport=tcp", Verdict::Passed),
+            ("sips:%62@h", Verdict::Passed),
+            ("sip:b;x=1@h", Verdict::Passed),
+            ("tel:b", Verdict::Passed),
+            ("sip:B@h", Verdict::OtherUri),
+            ("sip:bb@h", Verdict::OtherUri),
+            ("sip:h", Verdict::OtherUri),
+            ("sip:+881123456@h", Verdict::OtherUri),
+            ("sip:b;phone-context=+1@h", Verdict::OtherUri),
+        ] {
+            let mut challenger = challenger();
+            let challenges = challenger.challenge(now, THEM, ip(1), false);
+            let line = answer(&mut client("them", "right"), &challenges);
+            assert_eq!(challenger.judge(now, THEM, ip(1), &invite(uri, &line)), expected, "{uri}");
+            let again = challenger.judge(now, THEM, ip(1), &invite("sip:b@h", &line));
+            assert_eq!(again, STALE, "{uri}: the nonce has been used");
+            // Who does not know the password is not told what the matter is.
+            let challenges = challenger.challenge(now, THEM, ip(1), false);
+            let wrong = answer(&mut client("them", "wrong"), &challenges);
+            assert_eq!(challenger.judge(now, THEM, ip(1), &invite(uri, &wrong)), WRONG, "{uri}");
+            let right = answer(&mut client("them", "right"), &challenges);
+            challenger.compare_uri(THEM, false);
+            assert_eq!(challenger.judge(now, THEM, ip(1), &invite(uri, &right)), Verdict::Passed, "{uri}");
+        }
     }
 
     #[test]

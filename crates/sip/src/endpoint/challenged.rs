@@ -16,12 +16,15 @@ use crate::digest::{Credentials, Hash, Subject};
 use crate::event::{Body, ClientId, Event, Extra, Party, Reason};
 use crate::header::{HeaderName, SessionExpires};
 use crate::limits;
-use crate::message::{Message, StartLine};
+use crate::message::{Defect, Message, StartLine};
 use crate::method::Method;
 use crate::sanity::Refusal;
 use crate::timer::{T4, TIMER_D};
 use crate::transaction::{Slot, Step, key};
 use crate::write::Writer;
+
+/// What is told of credentials that are right, but for another Request-URI.
+pub const DIGEST_URI_DIFFERS: &str = "the digest uri is not the Request-URI";
 
 /// Not taken over from the request before: the credentials are new ones, and the body brings its own two.
 const WRITTEN_ANEW: [HeaderName; 4] =
@@ -44,6 +47,12 @@ impl Endpoint {
         self.challenger.offer(party, hashes);
     }
 
+    /// Whether the `uri` of a party's credentials must be the Request-URI (RFC 7616 §3.4.6), once
+    /// [`Endpoint::require_credentials`] has said that it is challenged. It must where nothing is said.
+    pub fn compare_digest_uri(&mut self, party: Party, is_compared: bool) {
+        self.challenger.compare_uri(party, is_compared);
+    }
+
     /// Asks for credentials where they are required. Whether the request may pass. What speaks in a dialog of its own
     /// party is known by the dialog's tags, and not asked again.
     pub(super) fn may_pass(&mut self, now: Instant, arrival: &Arrival, request: &Message) -> bool {
@@ -57,6 +66,11 @@ impl Endpoint {
         let source = arrival.flow.remote.ip();
         match self.challenger.judge(now, party, source, request) {
             Verdict::Passed => true,
+            Verdict::OtherUri => {
+                let defect = Defect { code: 400, what: DIGEST_URI_DIFFERS };
+                self.refuse_request(arrival.flow, party, request, defect.into(), Some(defect));
+                false
+            }
             Verdict::Challenge { stale, failed, proven } => {
                 let values = self.challenger.challenge(now, party, source, stale);
                 let values = self.fitting(arrival, request, values);

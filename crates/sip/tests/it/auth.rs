@@ -233,6 +233,8 @@ fn options_are_repeated_and_a_full_table_ends_them() {
 fn server() -> Edge {
     let mut edge = Edge::new();
     edge.endpoint.require_credentials(Party(1), Some(credentials("right")));
+    // The phone's INVITE is for another user.
+    edge.endpoint.compare_digest_uri(Party(1), false);
     edge
 }
 
@@ -282,6 +284,24 @@ fn rfc3261_22_1_a_party_shows_its_credentials_before_anything_else() {
     assert!(value(&edge.one(), HeaderName::WwwAuthenticate).ends_with("stale=true"));
     edge.receive(&request("BYE", 6, "z9hG4bKg", &tag, ""));
     assert_eq!(edge.last().code(), Some(200));
+}
+
+#[test]
+fn rfc7616_3_4_6_right_credentials_for_another_user_get_400() {
+    let mut edge = server();
+    edge.endpoint.compare_digest_uri(Party(1), true);
+    let first = request("INVITE", 1, "z9hG4bKa", "", "");
+    edge.receive(&first);
+    let refusal = edge.one();
+    let wrong = shown_by("wrong", &refusal, &first);
+    edge.receive(&request("INVITE", 2, "z9hG4bKb", "", &wrong));
+    assert_eq!(edge.one().code(), Some(401), "who does not know the password is told nothing else");
+    edge.events.clear();
+    let right = shown_by("right", &refusal, &first);
+    edge.receive(&request("INVITE", 3, "z9hG4bKc", "", &right));
+    assert_eq!(edge.lines(), ["400 Bad Request: the digest uri is not the Request-URI"]);
+    let told = |event: &Event| matches!(event, Event::Refused { code: 400, defect: Some(_), .. });
+    assert!(edge.events.iter().all(told) && edge.events.len() == 1, "no failed credentials: {:?}", edge.events);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use trunkgate_route::Credentials;
 use trunkgate_sip::{
-    Endpoint, EndpointConfig, Identity, Limits, Local, Message, Method, Output as SipOutput, Party, Register,
+    Endpoint, EndpointConfig, Identity, Invite, Limits, Local, Message, Method, Output as SipOutput, Party, Register,
 };
 
 use super::{Bench, Sent, udp};
@@ -24,7 +24,16 @@ pub fn shown_registering(password: &str, refusal: &Sent) -> String {
     shown(Method::Register, password, refusal)
 }
 
+/// The same for an INVITE with this Request-URI.
+pub fn shown_inviting(password: &str, uri: &str, refusal: &Sent) -> String {
+    shown_to(Method::Invite, uri, password, refusal)
+}
+
 fn shown(method: Method, password: &str, refusal: &Sent) -> String {
+    shown_to(method, "sip:edge", password, refusal)
+}
+
+fn shown_to(method: Method, uri: &str, password: &str, refusal: &Sent) -> String {
     let config = EndpointConfig {
         identity: Identity { edge: 9, generation: 9, shard: 0 },
         product: "phone".into(),
@@ -39,18 +48,27 @@ fn shown(method: Method, password: &str, refusal: &Sent) -> String {
     let (flow, local) = (udp("203.0.113.10:5060"), Local { ip: [198, 51, 100, 7].into(), port: 5060 });
     let now = Bench::new().now;
     if method == Method::Options {
-        phone.options(now, flow, local, Party(1), "sip:edge");
+        phone.options(now, flow, local, Party(1), uri);
+    } else if method == Method::Invite {
+        let (from, to) = ("<sip:acme@edge>".to_owned(), "<sip:b@edge>".to_owned());
+        let (party, uri) = (Party(1), uri.to_owned());
+        let (oversize, contact_user, max_forwards) = (None, String::new(), 70);
+        let (headers, body) = (vec![], None);
+        let invite = Invite { flow, local, oversize, party, uri, from, to, contact_user, max_forwards, headers, body };
+        phone.invite(now, invite);
     } else {
-        let (uri, address) = ("sip:edge".to_owned(), "sip:acme@edge".to_owned());
+        let (uri, address) = (uri.to_owned(), "sip:acme@edge".to_owned());
         let (contact_user, expires, call_id, cseq) = (String::new(), 60, None, 1);
         let party = Party(1);
         phone.register(now, Register { flow, local, party, uri, address, contact_user, expires, call_id, cseq });
     }
+    // An ACK goes before what is sent again.
     let last = |phone: &mut Endpoint| {
         let mut sent = None;
         while let Some(output) = phone.poll_output() {
             if let SipOutput::Transmit(transmit) = output {
-                sent = Some(Message::parse(transmit.bytes).unwrap());
+                sent =
+                    Some(Message::parse(transmit.bytes).unwrap()).filter(|sent| sent.method() != Method::Ack).or(sent);
             }
         }
         sent.unwrap()
