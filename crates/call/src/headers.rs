@@ -168,7 +168,8 @@ pub(crate) fn brought(message: &Message, from: &HeaderRules, table: &Table) -> B
     let asked = |name: &str| table.headers().iter().any(|asked| asked.eq_ignore_ascii_case(name));
     let wanted = |name: &str| from.brings(name) && (asked(name) || from.lists(name) || table.passes(name));
     let mut all = Brought::new();
-    let (mut bytes, mut count) = (0_usize, 0_usize);
+    // Counted apart: what routes and agents ask for is not to be crowded out by what only goes on.
+    let mut counts = [(0_usize, 0_usize); 2];
     for (name, value) in message.fields() {
         let known = HeaderName::from_bytes(name);
         let written = if known == HeaderName::Other { std::str::from_utf8(name).ok() } else { Some(known.as_str()) };
@@ -177,13 +178,12 @@ pub(crate) fn brought(message: &Message, from: &HeaderRules, table: &Table) -> B
             continue;
         }
         let Some(value) = value_of(value) else { continue };
-        // What routes and agents ask for is not to be crowded out by what only goes on.
-        if !asked(name) {
-            bytes += name.len() + value.len();
-            count += 1;
-            if count > PASSED_HEADERS || bytes > PASSED_HEADER_BYTES {
-                continue;
-            }
+        let [asked_for, passed] = &mut counts;
+        let (count, bytes) = if asked(name) { asked_for } else { passed };
+        *bytes += name.len() + value.len();
+        *count += 1;
+        if *count > PASSED_HEADERS || *bytes > PASSED_HEADER_BYTES {
+            continue;
         }
         all.push((name.to_owned(), value));
     }

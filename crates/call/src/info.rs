@@ -13,7 +13,7 @@ use crate::edge::Edge;
 use crate::few::Few;
 use crate::headers::Brought;
 use crate::index::Purpose;
-use crate::limits::INFOS_PER_CALL;
+use crate::limits::{INFO_BYTES, INFOS_PER_CALL};
 use crate::reason::ReasonSlug;
 
 /// What an INFO brings.
@@ -29,12 +29,21 @@ pub(crate) struct Info {
     pub(crate) headers: Brought,
 }
 
+impl Info {
+    /// What of it would go on besides headers, in bytes.
+    fn bytes(&self) -> usize {
+        let body = self.body.as_ref().map_or(0, |body| body.bytes.len() + body.content_type.len());
+        body + self.disposition.as_ref().map_or(0, String::len)
+    }
+}
+
 impl Call {
     /// A far end says something to the other one.
     pub(crate) fn informed(&mut self, now: Instant, edge: &mut Edge, leg: usize, server: ServerId, info: Info) {
         let refusal = match self.state {
             State::Ended => 481,
             State::Searching | State::Rerouting | State::Leaving => 480,
+            State::Answered if info.bytes() > INFO_BYTES => 413,
             State::Answered if info.is_packaged => 469,
             State::Answered if self.infos.len() >= INFOS_PER_CALL => 500,
             State::Answered => 0,

@@ -220,7 +220,9 @@ pub const RETRY_LONGEST_WAIT_MS: u64 = 2_000;
 pub const GOODBYE_NEWS_SECONDS: u64 = 2;
 /// Addresses of one trunk whose calls a second are counted; calls to further ones go uncounted.
 pub const PACED_ADDRESSES: usize = 256;
-/// Header fields of one message that may go on to the other side.
+/// What an INFO may hold that goes on to the other side, in bytes: its body with its type and disposition.
+pub const INFO_BYTES: usize = 8_192;
+/// Header fields of one message that may go on to the other side; as many again that routes or agents ask for.
 pub const PASSED_HEADERS: usize = 32;
 /// What these may hold, names and values, in bytes.
 pub const PASSED_HEADER_BYTES: usize = 8192;

@@ -30,7 +30,7 @@ impl Written {
     }
     /// As a value again; `None` for what was never a description.
     pub(crate) fn read(&self) -> Option<Description> {
-        Description::parse(self.0.as_bytes()).ok()
+        Description::parse_own(self.0.as_bytes()).ok()
     }
     /// Its text.
     pub(crate) fn as_bytes(&self) -> &[u8] {

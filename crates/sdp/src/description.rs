@@ -220,7 +220,16 @@ impl Description {
     /// # Errors
     /// [`ParseError`] names the line.
     pub fn parse(bytes: &[u8]) -> Result<Description, ParseError> {
-        crate::parse::description(bytes)
+        crate::parse::description(bytes, false)
+    }
+
+    /// Reads the text of a description that was one before. What is written anew may be a little longer than what was read, so
+    /// the limits for lines, and for what goes on to the other side, are not asked for again.
+    ///
+    /// # Errors
+    /// [`ParseError`] names the line.
+    pub fn parse_own(bytes: &[u8]) -> Result<Description, ParseError> {
+        crate::parse::description(bytes, true)
     }
 
     /// The connection of a section: its own, else the session's.

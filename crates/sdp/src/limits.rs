@@ -2,6 +2,13 @@
 
 /// Longest description read, in bytes.
 pub const BYTES: usize = 65_535;
+/// Longest line, in bytes.
+pub const LINE_BYTES: usize = 4_096;
+/// What all lines of one description may hold that go on to the other side, in bytes: attributes that pass, formats with their
+/// parameters, bandwidths.
+pub const PASSED_BYTES: usize = 16_384;
+/// Longest word of an m-line, in bytes.
+pub const WORD_BYTES: usize = 64;
 /// m-lines in one description.
 pub const MEDIA: usize = 32;
 /// Formats in one m-line.

@@ -5,13 +5,16 @@
 
 use crate::description::{Attribute, Connection, Description, Media, Origin, ParseError};
 use crate::limits;
+use crate::passing::passed_bytes;
 
-/// Reads a whole description.
-pub(crate) fn description(bytes: &[u8]) -> Result<Description, ParseError> {
+/// Reads a whole description. One of our own making is bounded by those that it was made of.
+pub(crate) fn description(bytes: &[u8], is_own: bool) -> Result<Description, ParseError> {
     if bytes.len() > limits::BYTES {
         return Err(ParseError { what: "description too long", line: 0 });
     }
-    let mut lines = Lines { rest: bytes, number: 0 };
+    let longest = if is_own { limits::BYTES } else { limits::LINE_BYTES };
+    let mut lines = Lines { rest: bytes, number: 0, longest };
+    let mut passed = 0;
     let version = lines.expect(b'v', "v= must come first")?;
     if version.trim() != "0" {
         return Err(lines.wrong("v= must be 0"));
@@ -22,7 +25,10 @@ pub(crate) fn description(bytes: &[u8]) -> Result<Description, ParseError> {
     let mut description =
         Description { origin, name, connection: None, attributes: Vec::new(), other: Vec::new(), media: Vec::new() };
     while let Some((kind, value)) = lines.next()? {
-        read_line(&mut description, kind, value).map_err(|what| lines.wrong(what))?;
+        read_line(&mut description, kind, value, &mut passed).map_err(|what| lines.wrong(what))?;
+        if passed > limits::PASSED_BYTES && !is_own {
+            return Err(lines.wrong("more than a description may hold for the other side"));
+        }
     }
     if description.connection.is_none()
         && description.media.iter().any(|media| media.port != 0 && media.connection.is_none())
@@ -32,7 +38,11 @@ pub(crate) fn description(bytes: &[u8]) -> Result<Description, ParseError> {
     Ok(description)
 }
 
-fn read_line(description: &mut Description, kind: u8, value: String) -> Result<(), &'static str> {
+/// Takes a line; adds to `passed` what of it may go on to the other side, in bytes.
+fn read_line(description: &mut Description, kind: u8, value: String, passed: &mut usize) -> Result<(), &'static str> {
+    if matches!(kind, b'm' | b'b') {
+        *passed += value.len();
+    }
     if kind == b'm' {
         if description.media.len() >= limits::MEDIA {
             return Err("too many m= lines");
@@ -57,7 +67,9 @@ fn read_line(description: &mut Description, kind: u8, value: String) -> Result<(
         }
         b'a' if attributes.len() >= limits::ATTRIBUTES => Err("too many a= lines"),
         b'a' => {
-            attributes.push(attribute(&value).ok_or("a= without a name")?);
+            let attribute = attribute(&value).ok_or("a= without a name")?;
+            *passed += passed_bytes(&attribute);
+            attributes.push(attribute);
             Ok(())
         }
         _ if other.len() >= limits::OTHER_LINES => Err("too many lines"),
@@ -72,6 +84,8 @@ fn read_line(description: &mut Description, kind: u8, value: String) -> Result<(
 struct Lines<'a> {
     rest: &'a [u8],
     number: usize,
+    /// Longest line, in bytes.
+    longest: usize,
 }
 
 impl Lines<'_> {
@@ -86,6 +100,9 @@ impl Lines<'_> {
             // A lone CR is a line end to some readers: it must not hide a second line from us.
             if memchr::memchr2(0, b'\r', line).is_some() {
                 return Err(self.wrong("NUL or CR inside a line"));
+            }
+            if line.len() > self.longest {
+                return Err(self.wrong("line too long"));
             }
             match line {
                 [] => {}
@@ -136,6 +153,9 @@ fn connection(value: &str) -> Option<Connection> {
 
 /// `kind port[/count] proto format …` (RFC 8866 §5.14).
 fn media(value: &str) -> Result<Media, &'static str> {
+    if value.split_ascii_whitespace().any(|word| word.len() > limits::WORD_BYTES) {
+        return Err("m= word too long");
+    }
     let mut words = value.split_ascii_whitespace();
     let kind = words.next().ok_or("m= media type")?;
     let port = words.next().ok_or("m= port")?;
@@ -193,6 +213,26 @@ mod tests {
         assert_eq!(what("v=0\r\no=- 1 1 IN IP4 h\r\nt=0 0\r\n"), "s= must follow o=");
         assert_eq!(what("v=0\r\no=- 1 1 IN IP4 h\r\ns=-\r\no=- 1 1 IN IP4 h\r\n"), "second o=");
         assert!(Description::parse(b"v=0\no=- 1 1 IN IP4 h\ns=-\n").is_ok());
+    }
+
+    #[test]
+    fn what_one_side_writes_for_the_other_is_bounded() {
+        let with = |lines: &str| Description::parse(format!("{HEAD}m=audio 4000 RTP/AVP 0\r\n{lines}").as_bytes());
+        let long = |bytes: usize| "x".repeat(bytes);
+        let error = |lines: &str| with(lines).unwrap_err().what;
+        assert_eq!(error(&format!("a=X-own:{}\r\n", long(60_000))), "line too long");
+        assert!(with(&format!("a=X-own:{}\r\n", long(limits::LINE_BYTES - 8))).is_ok());
+        let many = |line: &str, count: usize| line.repeat(count);
+        let over = "more than a description may hold for the other side";
+        for line in ["a=X-own:", "a=fmtp:96 ", "a=rtpmap:96 ", "b="] {
+            let line = format!("{line}{}\r\n", long(1_000));
+            assert!(with(&many(&line, 16)).is_ok(), "{line}");
+            assert_eq!(error(&many(&line, 17)), over, "{line}");
+        }
+        // What stays with its leg counts with the whole alone.
+        assert!(with(&many(&format!("a=candidate:{}\r\n", long(1_000)), 40)).is_ok());
+        assert_eq!(error(&format!("m=audio 0 RTP/AVP {}\r\n", long(limits::WORD_BYTES + 1))), "m= word too long");
+        assert_eq!(error(&format!("m={} 0 RTP/AVP 0\r\n", long(limits::WORD_BYTES + 1))), "m= word too long");
     }
 
     #[test]

@@ -61,11 +61,26 @@ const PREFIXES: [&str; 3] = ["ice-", "x-ice", "x-nat"];
 /// Attributes whose value begins with a payload number or `*` (RFC 4585 §4.2, RFC 6236 §3.1.1, RFC 6064 §6.2).
 const PER_FORMAT: [&str; 3] = ["rtcp-fb", "imageattr", "framesize"];
 
+/// Attributes of [`STAYS`] that are written anew with the words of the far end.
+const REWRITTEN: [&str; 2] = ["rtpmap", "fmtp"];
+
+/// What of an attribute may go on to the other side, in bytes.
+pub(crate) fn passed_bytes(attribute: &Attribute) -> usize {
+    let name = attribute.name.to_ascii_lowercase();
+    let is_rewritten = REWRITTEN.contains(&name.as_str());
+    let stays = !is_rewritten && stays(&name);
+    if stays { 0 } else { name.len() + attribute.value.as_ref().map_or(0, String::len) }
+}
+
+fn stays(name: &str) -> bool {
+    STAYS.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
 /// The attribute as the other side may see it; `number` turns a payload number of its writer into the reader's, or
 /// drops it.
 pub(crate) fn pass(attribute: &Attribute, number: impl Fn(u8) -> Option<u8>) -> Option<Attribute> {
     let name = attribute.name.to_ascii_lowercase();
-    if STAYS.contains(&name.as_str()) || PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
+    if stays(&name) {
         return None;
     }
     if names_an_address(&name) {

@@ -40,6 +40,17 @@ fn rtcp_is_no_way_round_the_rules_for_media_addresses() {
 }
 
 #[test]
+fn what_one_side_writes_for_the_other_in_a_description_is_bounded() {
+    let answer = refusal(&format!("{}a=X-own:{}\r\n", offer(), "x".repeat(60_000)));
+    assert!(answer.starts_with("SIP/2.0 400 Bad Request: session description: line too long"), "{answer}");
+    let many = format!("a=X-own:{}\r\n", "x".repeat(1_000)).repeat(20);
+    let answer = refusal(&format!("{}{many}", offer()));
+    assert!(answer.contains("session description: more than a description may hold"), "{answer}");
+    let few = format!("a=X-own:{}\r\n", "x".repeat(1_000)).repeat(3);
+    assert!(refusal(&format!("{}{few}", offer())).starts_with("INVITE"));
+}
+
+#[test]
 fn nothing_that_a_far_end_writes_steers_a_terminal_or_breaks_a_line() {
     let mut bench = Bench::configured(table(usual_trunks(), vec![route(vec![to_trunk("pbx")])]), |c| {
         c.full_numbers = true;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::bench::agents::{agent, to_agent};
 use crate::bench::*;
-use trunkgate_call::limits::{PARAMETER_HEADERS, PASSED_HEADERS, PASSED_VALUE_BYTES};
+use trunkgate_call::limits::{PARAMETER_HEADERS, PASSED_HEADER_BYTES, PASSED_HEADERS, PASSED_VALUE_BYTES};
 use trunkgate_route::{
     Agent, CallerIdRule, Definition, Destination, HeaderPattern, HeaderRules, Identities, Numbers, Pattern,
     SendNumbers, Table, TargetSpec, Template, Transport, Trunk,
@@ -200,6 +200,21 @@ fn agents_are_told_by_the_names_that_twilio_gives_headers() {
     assert_eq!(told(passes(), agent("desk"), &many).len(), PARAMETER_HEADERS);
     let removing = HeaderRules { remove: patterns(&["X-Tenant"]), ..passes().headers };
     assert_eq!(told(Trunk { headers: removing, ..carrier() }, agent("desk"), "X-Tenant: acme\r\n"), []);
+}
+
+#[test]
+fn headers_that_are_asked_for_are_bounded_too() {
+    let numbers = Numbers::new("US").unwrap();
+    let parameters = vec![("id".to_owned(), Template::parse("{header:X-Id}").unwrap())];
+    let desk = Agent { parameters, ..agent("desk") };
+    let trunks = vec![passing(carrier(), &["X-*"]), passing(pbx(), &["X-*"])];
+    let definition = Definition { numbers, trunks, agents: vec![desk], routes: vec![route(vec![to_trunk("pbx")])] };
+    let mut bench = Bench::with(Arc::new(Table::new(definition)));
+    let invite =
+        sent_on(&mut bench, &format!("X-Other: z\r\n{}", format!("X-Id: {}\r\n", "y".repeat(1_000)).repeat(40)));
+    let passed: usize = invite.headers("X-Id").iter().map(|value| value.len()).sum();
+    assert!(passed > 0 && passed <= PASSED_HEADER_BYTES, "{passed}");
+    assert_eq!(invite.header("X-Other"), "z", "and crowd nothing else out");
 }
 
 #[test]

@@ -46,6 +46,23 @@ fn rfc6086_it_goes_on_as_it_came_and_the_answer_comes_back() {
 }
 
 #[test]
+fn one_that_is_too_long_to_go_on_gets_413() {
+    let mut bench = Bench::new();
+    let (mut caller, callee) = bench.answered();
+    let long = "x".repeat(trunkgate_call::limits::INFO_BYTES);
+    caller.cseq += 1;
+    let disposition = caller.request("INFO", "", &format!("Content-Disposition: session;x={long}\r\n"));
+    caller.cseq += 1;
+    for request in [disposition, caller.request("INFO", &long, "")] {
+        bench.receive(CARRIER, request);
+        bench.expect(CARRIER, "SIP/2.0 413");
+        bench.nothing();
+    }
+    bench.bye(&mut caller, &callee);
+    bench.finish();
+}
+
+#[test]
 fn rfc6086_4_2_2_packages_are_not_taken() {
     let mut bench = Bench::new();
     let (mut caller, callee) = bench.answered();

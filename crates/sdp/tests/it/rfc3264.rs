@@ -169,7 +169,7 @@ fn a_refusal_stays_short() {
     let unnamed: String = (96..128).map(|n| format!(" {n}")).collect();
     let refusal = offered(&a(&format!("m=audio 4000 RTP/AVP{unnamed}\r\n")), "PCMA").unwrap_err();
     assert_eq!(refusal.text.matches(", ").count(), limits::NAMES_IN_TEXT - 1, "{}", refusal.text);
-    let long = offered(&a(&format!("m={} 4000 TCP/MSRP *\r\n", "x".repeat(300))), "PCMA").unwrap_err();
+    let long = offered(&a(&format!("m={} 4000 TCP/MSRP *\r\n", "x".repeat(limits::WORD_BYTES))), "PCMA").unwrap_err();
     assert_eq!(long.text.matches('x').count(), limits::NAME_CHARS_IN_TEXT);
 }
 
