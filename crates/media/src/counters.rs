@@ -74,11 +74,13 @@ pub enum DropReason {
     KeyPressed,
     /// To be converted: more audio came, or was said to be missing, than time goes by.
     TooFast,
+    /// The address of the far side is not proven yet ([`RemoteSpec::withheld`](crate::RemoteSpec::withheld)).
+    Withheld,
 }
 
 impl DropReason {
     /// How many reasons there are.
-    pub const COUNT: usize = 18;
+    pub const COUNT: usize = 19;
     /// Every reason, for metrics and tests.
     pub const ALL: [DropReason; DropReason::COUNT] = [
         DropReason::UnexpectedSource,
@@ -99,6 +101,7 @@ impl DropReason {
         DropReason::Damaged,
         DropReason::KeyPressed,
         DropReason::TooFast,
+        DropReason::Withheld,
     ];
     /// Those of SRTP: labels of `srtp_errors_total`, with what they are called there.
     pub const SRTP: [(DropReason, &str); 6] = [
@@ -130,6 +133,7 @@ impl DropReason {
             DropReason::Damaged => "damaged",
             DropReason::KeyPressed => "key_pressed",
             DropReason::TooFast => "too_fast",
+            DropReason::Withheld => "withheld",
         }
     }
     /// Counts one, in counters ordered as `ALL` that no other thread writes.

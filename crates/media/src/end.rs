@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::counters::EndCounters;
+use crate::counters::{DropReason, EndCounters};
 use crate::keep_alive::KeepAlive;
 use crate::keys::{Held, Keys};
 use crate::latch::Latch;
@@ -206,6 +206,8 @@ pub struct End {
     pub counters: Arc<EndCounters>,
     /// Its far side, once known.
     pub remote: Option<RemoteSpec>,
+    /// Whether no RTP is sent to it: its address is not proven, and no packet of it has come.
+    pub(crate) withheld: bool,
     /// What was learned of it.
     pub latch: Latch,
     /// Where its packets go.
@@ -252,6 +254,7 @@ impl End {
             bind,
             counters,
             remote: None,
+            withheld: false,
             latch: Latch::default(),
             wire: None,
             reception: Reception::default(),
@@ -288,15 +291,29 @@ impl End {
             self.silence.again(now);
         }
         self.srtp = Pair::agree(now, self.srtp.take(), remote.rtp, remote.srtp.as_ref());
+        self.withheld = self.latch.withholds(&remote);
         self.remote = Some(remote);
     }
-    /// How RTCP leaves it.
+    /// Where RTP leaves it, and whether that is locked.
+    ///
+    /// # Errors
+    /// Why it does not: the far side has no address, or none that is proven.
+    pub(crate) fn rtp_way(&self, remote: &RemoteSpec) -> Result<(SocketAddr, bool), DropReason> {
+        if self.withheld {
+            return Err(DropReason::Withheld);
+        }
+        self.latch.rtp_destination(remote).ok_or(DropReason::NoDestination)
+    }
+    /// How RTCP leaves it; `None` also where its address is not proven.
     pub(crate) fn rtcp_way(&self) -> Option<Transmit> {
         let remote = self.remote.as_ref()?;
         let (to, locked) = match remote.rtcp_mux {
             true => self.latch.rtp_destination(remote)?,
             false => self.latch.rtcp_destination(remote)?,
         };
+        if remote.withheld && !self.latch.has_heard(to.ip()) {
+            return None;
+        }
         Some(Transmit { via: self.id, rtcp: !remote.rtcp_mux, to, locked })
     }
     /// What a datagram that came to its RTP socket is.

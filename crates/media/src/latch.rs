@@ -480,6 +480,14 @@ impl Latch {
     pub fn rtp_destination(&self, remote: &RemoteSpec) -> Option<(SocketAddr, bool)> {
         Some(self.rtp.destination(remote.rtp?, remote.latch))
     }
+    /// Whether nothing may go to a far side whose address is not proven: no packet has come from where RTP would go.
+    pub fn withholds(&self, remote: &RemoteSpec) -> bool {
+        remote.withheld && self.rtp_destination(remote).is_none_or(|(to, _)| self.rtp() != Some(to))
+    }
+    /// Whether a source that won has this address.
+    pub fn has_heard(&self, ip: IpAddr) -> bool {
+        [self.rtp(), self.rtcp()].into_iter().flatten().any(|won| won.ip() == ip)
+    }
     /// Where RTCP goes, and whether that is locked.
     pub fn rtcp_destination(&self, remote: &RemoteSpec) -> Option<(SocketAddr, bool)> {
         Some(self.rtcp.destination(remote.rtcp?, remote.latch))

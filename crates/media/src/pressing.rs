@@ -76,6 +76,11 @@ impl Pressing {
         self.ticks.next_due()
     }
 
+    /// Passes the next tick over, if it is due: the digits wait.
+    fn pass_over(&mut self, now: Instant) -> Option<()> {
+        self.ticks.take(now).map(|_| ())
+    }
+
     /// The next packet that is due, and how much later it is than its timestamp says; `None` inside where this tick has none.
     fn take(&mut self, now: Instant, packet: &mut PacketBuf) -> Option<Option<(Rtp, u32)>> {
         let tick = self.ticks.take(now)?;
@@ -136,6 +141,11 @@ impl Session {
         loop {
             let end = self.ends.get_mut(at)?;
             let (id, pressing) = (end.id, end.pressing.as_deref_mut()?);
+            if end.withheld {
+                pressing.pass_over(now)?;
+                self.dropped(at, DropReason::Withheld);
+                continue;
+            }
             let (feeder, clock_hz) = (pressing.serial, pressing.clock_hz);
             let taken = pressing.take(now, packet)?;
             let is_over = pressing.presses.is_over();

@@ -52,6 +52,7 @@ impl Session {
             Taken::Refused => return Err(end.note_stranger(source)),
             Taken::Won => {
                 end.counters.latched.set(1);
+                end.withheld = end.latch.withholds(remote);
                 self.events.push_back(Event::Latched { end: end.id, source });
             }
         }
@@ -136,7 +137,7 @@ impl Session {
             return Err(DropReason::KeyPressed);
         }
         let remote = sink.remote.as_ref().filter(|remote| remote.may_receive).ok_or(DropReason::NoDestination)?;
-        let (to, locked) = sink.latch.rtp_destination(remote).ok_or(DropReason::NoDestination)?;
+        let (to, locked) = sink.rtp_way(remote)?;
         let takes = |ssrc, sequence| sink.srtp.as_ref().is_none_or(|srtp| srtp.takes(ssrc, sequence));
         sink.outgoing.pass(now, feeder, clock_hz, &mut rtp, takes);
         sink.voice = None;
@@ -174,6 +175,7 @@ impl Session {
             Taken::Refused => return Err(end.note_stranger(source)),
             Taken::Won => {
                 end.counters.latched.set(1);
+                end.withheld = end.latch.withholds(remote);
                 self.events.push_back(Event::Latched { end: end.id, source });
             }
         }
@@ -186,7 +188,7 @@ impl Session {
         let sink = self.ends.iter().find(|sink| sink.id == to).ok_or(DropReason::NoWire)?;
         let plain = |remote: &&RemoteSpec| remote.may_receive && remote.srtp.is_none();
         let remote = sink.remote.as_ref().filter(plain).ok_or(DropReason::NoDestination)?;
-        let (to, locked) = sink.latch.rtp_destination(remote).ok_or(DropReason::NoDestination)?;
+        let (to, locked) = sink.rtp_way(remote)?;
         self.shared.count_sent(&sink.counters, bytes);
         Ok(Transmit { via: sink.id, rtcp: false, to, locked })
     }

@@ -101,9 +101,11 @@ impl EndSnapshot {
         let srtp = self.remote.as_ref().and_then(|remote| Pair::restore(remote, &self.srtp.unwrap_or_default()));
         let sources = [self.rtp_source, self.rtcp_source];
         let latch = Latch::restored(now, sources, self.latch, self.remote.as_ref());
+        let withheld = self.remote.as_ref().is_some_and(|remote| latch.withholds(remote));
         End {
             srtp,
             remote: self.remote,
+            withheld,
             latch,
             reception: Reception::with_lost(self.lost, self.lost_in_a_row),
             outgoing: Outgoing::restore(now, self.outgoing),

@@ -71,6 +71,9 @@ pub struct RemoteSpec {
     pub may_send: bool,
     /// Whether we send to it.
     pub may_receive: bool,
+    /// Whether nothing is sent there before its first RTP packet: nothing has proven yet that the far side is there.
+    #[serde(default)]
+    pub withheld: bool,
     /// Whether the `o=` version changed: the latch is opened anew.
     pub relatch: bool,
     /// Whether a silence of `idle_timeout_ms` is to be told: set while the far side should send.

@@ -132,7 +132,7 @@ impl Session {
         let end = self.ends.get_mut(at)?;
         end.keep_alive = keep_alive;
         written?;
-        let (to, locked) = end.latch.rtp_destination(end.remote.as_ref()?)?;
+        let (to, locked) = end.rtp_way(end.remote.as_ref()?).ok()?;
         if let Some(srtp) = &mut end.srtp
             && let Err(reason) = srtp.protect(false, packet)
         {
@@ -153,10 +153,11 @@ fn own_source(origin: &Origin, serial: u32) -> u32 {
 }
 
 impl End {
-    /// None is sent to a far side that is not to receive, or has no address (hold), or that the edge speaks to itself.
+    /// None is sent to a far side that is not to receive, or has no address (hold) or none that is proven, or that the edge
+    /// speaks to itself.
     fn look_for_keep_alive(&mut self, now: Instant) {
         let may = self.remote.as_ref().is_some_and(|remote| remote.may_receive && remote.rtp.is_some());
-        if may && self.voice.is_none() {
+        if may && self.voice.is_none() && !self.withheld {
             let heard = self.silence.is_broken();
             self.keep_alive.look(now, self.outgoing.sent_at(), heard);
         }

@@ -193,6 +193,12 @@ impl Session {
     fn speak(&mut self, now: Instant, at: usize, packet: &mut PacketBuf) -> Option<Spoken> {
         let end = self.ends.get_mut(at)?;
         let voice = end.voice.as_mut()?;
+        if end.withheld {
+            // What is to be said waits, with its marks and digits: none of it is lost while the far side's ACK is on its way.
+            voice.pass_over(now)?;
+            self.dropped(at, DropReason::Withheld);
+            return Some(Spoken::Unsent);
+        }
         let tick = voice.take(now)?;
         let (id, pressing) = (end.id, voice.is_pressing());
         let fed = |wire: Option<Feed>| !pressing && wire.is_some_and(|feed| feed.to == id);
@@ -240,7 +246,7 @@ impl Session {
         let nowhere = DropReason::NoDestination;
         let end = self.ends.get_mut(at).ok_or(nowhere)?;
         let remote = end.remote.as_ref().filter(|remote| remote.may_receive).ok_or(nowhere)?;
-        let (to, locked) = end.latch.rtp_destination(remote).ok_or(nowhere)?;
+        let (to, locked) = end.rtp_way(remote)?;
         let voice = end.voice.as_mut().ok_or(nowhere)?;
         let Some(mut rtp) = voice.write(spoke.tick, spoke.feeder, &spoke.said, packet) else { return Ok(None) };
         let clock_hz = voice.clock_hz();

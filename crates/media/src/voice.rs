@@ -229,6 +229,13 @@ impl Voice {
         self.key = self.presses.next(self.timestamp_at(tick.index));
         Some(tick)
     }
+    /// Passes the next tick over, if it is due: its media time goes by unsent, and no digit begins.
+    pub(crate) fn pass_over(&mut self, now: Instant) -> Option<()> {
+        self.hurried = None;
+        self.index = self.ticks.take(now)?.index;
+        self.paused = true;
+        Some(())
+    }
     /// Presses keys from the next tick on, or behind those that wait; how many are left out.
     pub(crate) fn press(&mut self, press: PressSpec, digits: &str, ms: u16) -> usize {
         self.presses.add(press, digits, ms)

@@ -21,3 +21,4 @@ mod tones;
 mod transcoded_legs;
 mod transcoding;
 mod wide;
+mod withheld;

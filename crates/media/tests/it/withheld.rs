@@ -1,0 +1,235 @@
+//! A far side whose address is not proven: nothing at all is sent to it before its first packet, and nothing that an agent or
+//! a player says is lost by that.
+
+#![allow(clippy::unwrap_used, reason = "a test may unwrap")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::support::*;
+use trunkgate_media::agent::Settings;
+use trunkgate_media::srtp::Outbound;
+use trunkgate_media::{
+    AgentInput, Coding, Command, DropReason, EndId, Event, LatchMode, PacketBuf, PressSpec, RemoteSpec, Session, Sound,
+    SrtpKey, SrtpSpec, Suite, TranscodeSpec, WireSpec,
+};
+
+const AGENT: EndId = EndId(7);
+const PLAYER: EndId = EndId(8);
+
+/// A far side whose address nothing has proven.
+fn unproven(rtp: &str) -> RemoteSpec {
+    RemoteSpec { withheld: true, ..remote(rtp) }
+}
+
+/// The address is proven: by signalling, so that the latch stays as it is.
+fn proven(rtp: &str) -> RemoteSpec {
+    RemoteSpec { relatch: false, ..remote(rtp) }
+}
+
+fn with_agent() -> Bench {
+    let mut bench = Bench::unconnected();
+    bench.set_remote(A, unproven(A_RTP));
+    bench.add_agent(AGENT, Settings { stream_sid: "MZ1".into(), ..Settings::default() });
+    bench.agent(AGENT, AgentInput::Opened);
+    bench.command(Command::Wire { from: A, to: AGENT, wire: ULAW.spec() });
+    bench.command(Command::Wire { from: AGENT, to: A, wire: ULAW.spec() });
+    bench.written(AGENT);
+    bench
+}
+
+fn marks(bench: &mut Bench) -> usize {
+    bench.written(AGENT).iter().filter(|message| message["event"] == "mark").count()
+}
+
+#[test]
+fn relayed_audio_and_rtcp_are_withheld_and_counted() {
+    let mut bench = Bench::connected();
+    bench.set_remote(A, unproven(A_RTP));
+    for n in 0..100 {
+        assert_eq!(bench.rtp(B, B_RTP, n), None);
+        assert_eq!(bench.rtcp(B, B_RTCP), None);
+    }
+    assert_eq!(bench.dropped(B, DropReason::Withheld), 100);
+    assert_eq!(bench.counters[0].tx_packets.get(), 0);
+    // What comes of strangers proves nothing, nor does RTCP.
+    assert_eq!(bench.rtp(A, STRANGER, 1), None);
+    bench.rtcp(A, A_RTCP);
+    assert_eq!(bench.rtp(B, B_RTP, 100), None);
+    // Its own first packet does, from where it came; the other way was never closed.
+    assert_eq!(bench.rtp(A, "192.0.2.1:61000", 1), Some(addr(B_RTP)));
+    assert_eq!(bench.rtp(B, B_RTP, 101), Some(addr("192.0.2.1:61000")));
+    assert_eq!(bench.rtcp(B, B_RTCP), Some(addr(A_RTCP)));
+}
+
+#[test]
+fn signalling_clears_it_and_withholds_another_address_again() {
+    let mut bench = Bench::connected();
+    bench.set_remote(A, unproven(A_RTP));
+    assert_eq!(bench.rtp(B, B_RTP, 1), None);
+    bench.set_remote(A, proven(A_RTP));
+    assert_eq!(bench.rtp(B, B_RTP, 2), Some(addr(A_RTP)));
+    // It moves, and has sent from the former address: that proves nothing of the new one.
+    bench.rtp(A, A_RTP, 1);
+    bench.set_remote(A, unproven("203.0.113.9:5000"));
+    bench.rtp(A, A_RTP, 2);
+    assert_eq!(bench.rtp(B, B_RTP, 3), None);
+    assert_eq!(bench.rtp(A, "203.0.113.9:5000", 3), Some(addr(B_RTP)));
+    assert_eq!(bench.rtp(B, B_RTP, 4), Some(addr("203.0.113.9:5000")));
+}
+
+#[test]
+fn with_the_latch_off_only_the_described_address_clears_it() {
+    let mut bench = Bench::connected();
+    bench.set_remote(A, RemoteSpec { latch: LatchMode::Off, ..unproven(A_RTP) });
+    bench.rtp(A, "192.0.2.1:9", 1);
+    assert_eq!(bench.rtp(B, B_RTP, 1), None);
+    bench.rtp(A, A_RTP, 2);
+    assert_eq!(bench.rtp(B, B_RTP, 2), Some(addr(A_RTP)));
+}
+
+#[test]
+fn rtcp_to_another_address_than_the_one_that_was_heard_stays_withheld() {
+    let mut bench = Bench::connected();
+    bench.set_remote(A, RemoteSpec { rtcp: Some(addr("203.0.113.9:4001")), ..unproven(A_RTP) });
+    bench.rtp(A, A_RTP, 1);
+    assert_eq!(bench.rtp(B, B_RTP, 1), Some(addr(A_RTP)));
+    assert_eq!(bench.rtcp(B, B_RTCP), None);
+    bench.rtcp(A, A_RTCP);
+    assert_eq!(bench.rtcp(B, B_RTCP), Some(addr(A_RTCP)));
+}
+
+#[test]
+fn t38_is_withheld() {
+    let mut bench = Bench::connected();
+    let verbatim = || WireSpec { payloads: vec![], verbatim: true, ..wire() };
+    bench.command(Command::Wire { from: A, to: B, wire: verbatim() });
+    bench.command(Command::Wire { from: B, to: A, wire: verbatim() });
+    bench.set_remote(A, unproven(A_RTP));
+    assert_eq!(bench.feed(B, false, B_RTP, b"\0\x01udptl"), None);
+    assert_eq!(bench.dropped(B, DropReason::Withheld), 1);
+    assert!(bench.feed(A, false, A_RTP, b"\0\x01udptl").is_some());
+    assert!(bench.feed(B, false, B_RTP, b"\0\x02udptl").is_some());
+}
+
+#[test]
+fn converted_audio_is_withheld() {
+    let mut bench = Bench::connected();
+    let (from, to) = (vec![(0, Coding::Pcmu)], (8, Coding::Pcma));
+    let transcode = TranscodeSpec { from, to, packet_ms: 20, events: vec![], noise: None };
+    let wire = WireSpec { payloads: vec![], transcode: Some(Box::new(transcode)), ..wire() };
+    bench.command(Command::Wire { from: B, to: A, wire });
+    bench.set_remote(A, unproven(A_RTP));
+    for n in 0..10 {
+        assert_eq!(bench.rtp(B, B_RTP, n), None);
+    }
+    assert_eq!(bench.dropped(B, DropReason::Withheld), 10);
+    bench.set_remote(A, proven(A_RTP));
+    assert_eq!(bench.rtp(B, B_RTP, 10), Some(addr(A_RTP)));
+}
+
+#[test]
+fn neither_keep_alives_nor_reports_are_sent() {
+    let mut bench = Bench::connected();
+    bench.set_remote(A, unproven(A_RTP));
+    let to_a = |made: &[Made]| made.iter().filter(|made| made.transmit.via == A).count();
+    assert_eq!(to_a(&bench.run(40_000)), 0);
+    // An end that is fed by the edge itself reports by itself.
+    bench.command(Command::AddPlayer { end: PLAYER, sound: Sound::Ringback });
+    bench.command(Command::Wire { from: PLAYER, to: A, wire: ULAW.spec() });
+    assert_eq!(to_a(&bench.run(20_000)), 0);
+    bench.session.say_goodbye(bench.now, None);
+    bench.run(20);
+    assert_eq!(to_a(&bench.reports), 0);
+    bench.set_remote(A, proven(A_RTP));
+    assert!(to_a(&bench.run(20_000)) > 0 && to_a(&bench.reports) > 0);
+}
+
+#[test]
+fn an_agent_s_first_words_wait_with_their_marks_and_digits() {
+    for by_rtp in [false, true] {
+        let mut bench = with_agent();
+        bench.say_audio(AGENT, &[1, 2, 3]);
+        bench.say(AGENT, &mark("greeted"));
+        let press = PressSpec::Event { payload: 101, clock_hz: 8000 };
+        bench.command(Command::Press { end: A, press, digits: "5".into(), ms: 100 });
+        assert_eq!(bench.run(999), []);
+        assert_eq!(marks(&mut bench), 0);
+        assert_eq!(bench.dropped(A, DropReason::Withheld), 50);
+        match by_rtp {
+            true => assert_eq!(bench.rtp(A, A_RTP, 1), None),
+            false => bench.set_remote(A, proven(A_RTP)),
+        }
+        let made = bench.run(1000);
+        assert_eq!(made[0].rtp().payload_type, 101, "the digit, then the words");
+        let words: Vec<u8> = made.iter().filter(|made| made.rtp().payload_type == 0).map(|m| m.payload()[0]).collect();
+        assert_eq!(words[..4], [1, 2, 3, 0xff]);
+        assert_eq!(marks(&mut bench), 1);
+    }
+}
+
+#[test]
+fn a_goodbye_waits_and_is_told_once_it_was_heard() {
+    let mut bench = Bench::unconnected();
+    bench.set_remote(A, unproven(A_RTP));
+    bench.command(Command::AddPlayer { end: PLAYER, sound: Sound::Once(Arc::from([7; 320])) });
+    bench.command(Command::Wire { from: PLAYER, to: A, wire: ULAW.spec() });
+    assert_eq!(bench.run(500), []);
+    assert_eq!(bench.events(), []);
+    bench.set_remote(A, proven(A_RTP));
+    let made = bench.run(500);
+    assert_eq!((made[0].payload()[0], made[1].payload()[0], made[2].payload()[0]), (7, 7, 0xff));
+    assert_eq!(bench.events(), [Event::Played { end: PLAYER }]);
+}
+
+#[test]
+fn digits_pressed_into_relayed_audio_wait() {
+    let mut bench = Bench::connected();
+    bench.set_remote(A, unproven(A_RTP));
+    bench.rtp(B, B_RTP, 1);
+    let press = PressSpec::Event { payload: 96, clock_hz: 8000 };
+    bench.command(Command::Press { end: A, press, digits: "5".into(), ms: 100 });
+    assert_eq!(bench.run(500), []);
+    bench.set_remote(A, proven(A_RTP));
+    let made = bench.run(500);
+    assert!(made.iter().all(|made| made.rtp().payload_type == 96) && made.len() >= 5, "{made:?}");
+}
+
+#[test]
+fn of_srtp_only_what_authenticates_clears_it() {
+    let key = |seed: u8| {
+        let suite = Suite::ALL[0];
+        SrtpKey::new(suite, &vec![seed; suite.key_len() + suite.salt_len()], None).unwrap()
+    };
+    let srtp = SrtpSpec { send: key(1), receive: key(2), rolled: 0 };
+    let mut bench = Bench::connected();
+    bench.set_remote(A, RemoteSpec { srtp: Some(srtp.clone()), ..unproven(A_RTP) });
+    assert_eq!(bench.rtp(A, A_RTP, 1), None);
+    assert_eq!(bench.rtp(B, B_RTP, 1), None);
+    let mut packet = PacketBuf::new();
+    let plain = rtp(2);
+    packet.receive_area()[..plain.len()].copy_from_slice(&plain);
+    packet.set_len(plain.len());
+    Outbound::new(&srtp.receive).protect_rtp(&mut packet).unwrap();
+    assert!(bench.feed(A, false, A_RTP, packet.data()).is_some());
+    assert_eq!(bench.rtp(B, B_RTP, 2), Some(addr(A_RTP)));
+}
+
+#[test]
+fn a_restart_changes_nothing_of_it() {
+    for heard in [false, true] {
+        let mut bench = Bench::connected();
+        bench.set_remote(A, unproven(A_RTP));
+        if heard {
+            bench.rtp(A, A_RTP, 1);
+        }
+        let text = serde_json::to_string(&bench.session.snapshot()).unwrap();
+        bench.session = Session::restore(bench.now, serde_json::from_str(&text).unwrap());
+        assert_eq!(bench.rtp(B, B_RTP, 1), heard.then(|| addr(A_RTP)));
+        // One that was written down before this was known is proven.
+        let old = text.replace("\"withheld\":true,", "");
+        assert_ne!(old, text);
+        bench.session = Session::restore(bench.now + Duration::from_secs(1), serde_json::from_str(&old).unwrap());
+        assert_eq!(bench.rtp(B, B_RTP, 2), Some(addr(A_RTP)));
+    }
+}
