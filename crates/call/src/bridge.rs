@@ -131,6 +131,8 @@ impl Call {
         self.begin_series(now, edge);
         edge.metrics.call_setup_seconds.observe(age.as_secs_f64());
         self.legs[CALLER].state = LegState::Answered;
+        self.disarm(edge, Timer::Unproven);
+        self.reconsider(now, edge, CALLER);
         let session = self.session_answer(now, edge, CALLER);
         let answer = Answer {
             code: 200,
@@ -275,7 +277,7 @@ impl Call {
             let sides =
                 [(offerer, a, &stream.offerer, relatch_offerer), (answerer, b, &stream.answerer, relatch_answerer)];
             for (leg, end, far, relatch) in sides {
-                self.point(edge, leg, end, far, relatch);
+                self.point(now, edge, (leg, end), far, relatch);
             }
             let (to_answerer, to_offerer) = wires(stream, &self.legs[offerer], &self.legs[answerer]);
             for (from, to, wire) in [(a, b, to_answerer), (b, a, to_offerer)] {
@@ -298,17 +300,19 @@ impl Call {
     }
 
     /// Tells the worker where an end's far side is, where that is news.
-    pub(crate) fn point(&mut self, edge: &mut Edge, leg: usize, end: EndId, far: &Far, relatch: bool) {
-        let Some(media) = self.media else { return };
+    pub(crate) fn point(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        (leg, end): (usize, EndId),
+        far: &Far,
+        relatch: bool,
+    ) {
         let Some(index) = self.legs[leg].ends.iter().find(|e| e.end == end).map(|e| e.index) else { return };
         let side = &self.legs[leg];
         let remote = side.remote_spec(far, edge.config.latch, relatch, self.is_answered());
         let remote = trunkgate_media::RemoteSpec { srtp: side.srtp_spec(index), ..remote };
-        let slot = self.legs[leg].ends.iter_mut().find(|e| e.end == end);
-        if let Some(slot) = slot.filter(|slot| relatch || slot.remote.as_ref() != Some(&remote)) {
-            slot.remote = Some(trunkgate_media::RemoteSpec { relatch: false, ..remote.clone() });
-            edge.media(media, Command::SetRemote { end, remote });
-        }
+        self.tell_remote(now, edge, leg, end, remote);
     }
 
     /// Has the ends of refused and ended streams closed.
@@ -365,6 +369,7 @@ impl Call {
         if let Some(leg) = self.leg_of(end) {
             self.legs[leg].latched = Some(source);
             edge.trace(now, self.key, TraceItem::Media { leg, text: format!("RTP comes from {source}") });
+            self.prove_source(now, edge, leg, source);
         }
     }
 

@@ -53,7 +53,8 @@
 //! | goodbye heard, or overdue | – | – | – | BYE | – |
 //! | ports not bound | other ports drawn | call ends | other ports drawn; of the caller: call ends | call ends | – |
 //! | ports bound | a caller that waits for them is told of them | – | – | – | – |
-//! | latched | noted | noted | noted | noted | – |
+//! | latched | noted; the address is proven | the same | the same | the same | – |
+//! | early media has gone to an address that is not proven for long enough | withheld | – | – | – | – |
 //! | a side is not heard after the answer | – | noted | – | – | – |
 //! | no media | – | BYE on every leg | BYE | – | – |
 //! | media session lost | caller refused | BYE on every leg | BYE | BYE | – |
@@ -93,6 +94,7 @@ use crate::location::Location;
 use crate::max_call::Holder;
 use crate::numbers::Caller;
 use crate::owed::Owed;
+use crate::proof::EarlyGrant;
 use crate::reason::ReasonSlug;
 use crate::refer::Refer;
 use crate::refer_on::Told;
@@ -305,6 +307,8 @@ pub(crate) struct Call {
     pub(crate) late: Option<usize>,
     /// What the caller has been told reliably before its 2xx.
     pub(crate) early: EarlySession,
+    /// What it hears of early media while its address is not proven.
+    pub(crate) early_grant: EarlyGrant,
     pub(crate) route: Arc<str>,
     pub(crate) route_ring_timeout: Option<Duration>,
     /// The route's number in the place of the caller's.
@@ -367,6 +371,7 @@ impl Call {
     pub(crate) fn handle(&mut self, now: Instant, event: CallEvent, edge: &mut Edge) {
         use CallEvent as E;
         use State::{Answered, Ended, Leaving, Rerouting, Searching};
+        self.note_proof(now, edge, &event);
         match (self.state, event) {
             (Searching, E::Canceled { elsewhere, .. }) => {
                 self.answered_elsewhere = elsewhere;
@@ -476,6 +481,7 @@ impl Call {
             (_, E::Due(Timer::HoldCheck)) => self.check_hold(now, edge),
             (_, E::Due(Timer::Quality)) => self.sample_quality(now, edge),
             (_, E::Due(Timer::Key)) => self.key_due(now, edge),
+            (_, E::Due(Timer::Unproven)) => self.early_grant_over(now, edge),
 
             (Searching | Rerouting, E::BindFailed { end, error }) => self.bind_failed(now, edge, end, &error),
             (Answered | Leaving, E::BindFailed { end, error }) => self.bind_failed_later(now, edge, end, &error),

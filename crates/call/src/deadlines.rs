@@ -46,6 +46,8 @@ pub(crate) enum Timer {
     MaxCall,
     /// The next key may be told by INFO (ours: `KEY_PAUSE`).
     Key,
+    /// Early media to an address that is not proven ends (ours: `UNPROVEN_EARLY_MEDIA`).
+    Unproven,
 }
 
 impl Timer {
@@ -70,6 +72,7 @@ impl Timer {
             Timer::Referrer => "referrer",
             Timer::MaxCall => "max_call",
             Timer::Key => "key",
+            Timer::Unproven => "unproven",
         }
     }
 }

@@ -368,6 +368,7 @@ impl Gateway {
         };
         self.edge.trace_received(now, entry.at);
         self.learn(entry.at, response);
+        self.proves(now, entry.at);
         let final_answer = code >= 200;
         if final_answer && let Some(sent) = entry.sent {
             let seconds = now.saturating_duration_since(sent).as_secs_f64();
@@ -422,6 +423,13 @@ impl Gateway {
             self.edge.finished.push(id);
         }
         self.tell(now, entry.at.key, event);
+    }
+
+    /// An answer to a request of ours repeats our branch: whoever sends it gets our messages.
+    fn proves(&mut self, now: Instant, at: Place) {
+        if let Some(call) = self.calls.get_mut(&at.key).filter(|call| at.leg < call.legs.len()) {
+            call.prove(now, &mut self.edge, at.leg, "a request of ours was answered");
+        }
     }
 
     fn leg_at(&self, at: Place) -> Option<&Leg> {

@@ -30,6 +30,7 @@ use crate::limits::{MESSAGE_TEXTS_BYTES, URGENT_CALLS_PER_SECOND};
 use crate::metrics::Metrics;
 use crate::numbers::mask;
 use crate::ports::PortPool;
+use crate::proof::UnprovenEarly;
 use crate::quotas::{Counted, Numbered, Quotas, Reached};
 use crate::reason::ReasonSlug;
 use crate::recent::Recent;
@@ -79,6 +80,8 @@ pub(crate) struct Edge {
     pub(crate) trunks: Trunks,
     /// What is used of their limits for some calls.
     pub(crate) quotas: Quotas,
+    /// Calls whose early media goes to an address that is not proven.
+    pub(crate) unproven_early: UnprovenEarly,
     /// When each alarm was last told: trunk and reason.
     pub(crate) alarms: BTreeMap<(Arc<str>, &'static str), Instant>,
     pub(crate) health: Healths,
@@ -167,6 +170,7 @@ impl Edge {
             sessions: Sessions::default(),
             trunks: Trunks::default(),
             quotas: Quotas::default(),
+            unproven_early: UnprovenEarly::default(),
             alarms: BTreeMap::new(),
             health: Healths::default(),
             registrations: Registrations::default(),

@@ -102,7 +102,7 @@ impl Call {
         for stream in streams {
             let far = if offers { &stream.offerer } else { &stream.answerer };
             if let Some(end) = self.legs[leg].end(stream.index).map(|end| end.end) {
-                self.point(edge, leg, end, far, relatch);
+                self.point(now, edge, (leg, end), far, relatch);
             }
         }
         self.part(edge, [leg, other]);

@@ -27,6 +27,10 @@ impl Gateway {
         for key in edge.index.queries.values().chain(edge.index.sids.values()) {
             hold(self.calls.contains_key(key), || format!("{key:?} is looked up but gone"))?;
         }
+        for key in edge.unproven_early.calls() {
+            let lives = self.calls.get(&key).is_some_and(|call| call.state != State::Ended);
+            hold(lives, || format!("early media of {key:?} is counted, which is over"))?;
+        }
         for key in edge.traces.keys() {
             hold(self.calls.contains_key(key), || format!("trace of {key:?}, which is gone"))?;
         }

@@ -23,6 +23,7 @@ use crate::health::Spot;
 use crate::leg_end::LegEnd;
 use crate::limits::{CALL_ID_CHARS, NUMBER_CHARS};
 use crate::numbers::plain;
+use crate::proof::Proof;
 use crate::quality::{Scored, add_counters, score_view};
 use crate::refresh::SessionTimer;
 use crate::sessions::NewEnd;
@@ -157,6 +158,8 @@ pub(crate) struct Leg {
     pub(crate) srtp: Option<Suite>,
     /// Where its RTP comes from, once learned.
     pub(crate) latched: Option<SocketAddr>,
+    /// What has proven that its far side is where it says.
+    pub(crate) proof: Proof,
     /// Figures from before a restart, or of ends that are gone.
     pub(crate) earlier: RtpView,
     /// Scores of ends that are gone.
@@ -208,6 +211,7 @@ impl Leg {
             converted_to: None,
             srtp: None,
             latched: None,
+            proof: Proof::default(),
             earlier: RtpView::default(),
             scores: Scored::default(),
             unheard: None,
@@ -366,6 +370,8 @@ impl Leg {
             rtcp_mux: far.rtcp_mux,
             may_send: sends,
             may_receive: receives,
+            // Decided last, by all of the above: `Call::tell_remote`.
+            withheld: false,
             relatch,
             // On hold either side may rightly be silent, and so may a fax machine that receives; without an address it
             // is the hold of RFC 2543.

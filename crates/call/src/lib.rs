@@ -68,6 +68,7 @@ mod owed;
 mod pace;
 mod packed;
 mod ports;
+mod proof;
 mod quality;
 mod queue;
 mod quotas;

@@ -299,3 +299,7 @@ pub const PROBE_SECONDS: u64 = 10;
 /// A trunk that has not made a call ring for so long when it is given up has not delivered it, in seconds: the delay within which
 /// ITU-T E.721 has 95 of a hundred international calls ring.
 pub const SILENT_SECONDS: u64 = 11;
+/// How long early media is sent to an address that is not proven: longer than most announcements, and nothing that floods.
+pub const UNPROVEN_EARLY_MEDIA: Duration = Duration::from_secs(15);
+/// Proven media addresses of one leg that are remembered while a further INVITE of its far side waits for its ACK.
+pub const PROVEN_ADDRESSES: usize = 16;

@@ -54,7 +54,7 @@ impl Call {
     /// Our description for the caller's 200: the answer to its offer, or an offer where it made none.
     pub(crate) fn first_description(&mut self, now: Instant, edge: &mut Edge) -> Result<Description, Failure> {
         if let Some(ours) = self.standing_description() {
-            self.point_again(edge);
+            self.point_again(now, edge);
             return Ok(ours);
         }
         if self.has_been_offered() {
@@ -87,12 +87,12 @@ impl Call {
     }
 
     /// Silence counts from the answer on, also where the session is older.
-    fn point_again(&mut self, edge: &mut Edge) {
+    fn point_again(&mut self, now: Instant, edge: &mut Edge) {
         let Some((offer, (end, _))) = self.offer.clone().zip(self.spoken_end()) else { return };
         let caller = &self.legs[self.near];
         let answered = answer_offer(&offer, &self.own_policy(), ANY_PORT, &caller.identity(), Direction::SendRecv);
         if let Ok((_, far, _)) = answered {
-            self.point(edge, self.near, end, &far, false);
+            self.point(now, edge, (self.near, end), &far, false);
         }
     }
 
@@ -143,7 +143,7 @@ impl Call {
         caller.codec = name(spoken.coding).to_owned();
         let codec = caller.codec.clone();
         if let Some(end) = caller.end(spoken.index).map(|end| end.end) {
-            self.point(edge, self.near, end, far, relatch);
+            self.point(now, edge, (self.near, end), far, relatch);
         }
         self.note_media(now, edge, &[self.near], &codec);
     }

@@ -25,6 +25,7 @@ use crate::leg::{Leg, StreamEnd};
 use crate::limits::NUMBER_CHARS;
 use crate::location::Location;
 use crate::numbers::{called, caller, plain};
+use crate::proof::{EarlyGrant, Proof};
 use crate::reason::ReasonSlug;
 use crate::refresh::Asked;
 use crate::reliable::EarlySession;
@@ -63,6 +64,7 @@ impl Leg {
             inbound: true,
             server: Some(*server),
             call_id: String::from_utf8_lossy(call_id).into_owned(),
+            proof: Proof::of_invite(trunk.require_auth.is_some()),
             ..Leg::new(edge.sid(), *party, *flow, media_ip, edge.session_id())
         };
         leg.learn(request);
@@ -112,6 +114,7 @@ impl Call {
             offer: None,
             late: None,
             early: EarlySession::Nothing,
+            early_grant: EarlyGrant::default(),
             route: Arc::from(""),
             route_ring_timeout: None,
             shown_as: None,

@@ -31,6 +31,7 @@ use crate::local::Spoken;
 use crate::location::Location;
 use crate::max_call::Holder;
 use crate::numbers::Caller;
+use crate::proof::{EarlyGrant, Proof};
 use crate::quality::{Scored, add_counters};
 use crate::refresh::{SessionTimer, WrittenTimer};
 use crate::reliable::EarlySession;
@@ -144,6 +145,8 @@ struct LegSnapshot {
     theirs: Option<Written>,
     codec: String,
     latched: Option<SocketAddr>,
+    #[serde(default)]
+    proof: Proof,
     figures: RtpView,
     scores: Scored,
     #[serde(default)]
@@ -270,6 +273,7 @@ impl Call {
             offer: None,
             late: None,
             early: EarlySession::Nothing,
+            early_grant: EarlyGrant::default(),
             route: Arc::from(snapshot.route),
             shown_as: snapshot.shown_as.map(|number| Arc::new(number.into())),
             route_ring_timeout: snapshot.ring_timeout_ms.map(Duration::from_millis),
@@ -420,6 +424,7 @@ impl Leg {
             takes_update: self.takes_update,
             codec: self.codec.clone(),
             latched: self.latched,
+            proof: self.proof.clone(),
             figures,
             scores: self.scores(),
             timer: self.timer.written(now, edge),
@@ -478,6 +483,7 @@ impl Leg {
             ends,
             codec: snapshot.codec,
             latched: snapshot.latched,
+            proof: snapshot.proof,
             earlier: snapshot.figures,
             scores: snapshot.scores,
             timer: SessionTimer::restore(now, edge, snapshot.timer),

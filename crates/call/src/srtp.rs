@@ -193,7 +193,7 @@ impl Call {
         let (answer, relatch) = self.legs[leg].answer_again(edge, offer, answer);
         for stream in &streams {
             if let Some(end) = self.legs[leg].end(stream.index).map(|end| end.end) {
-                self.point(edge, leg, end, &stream.offerer, relatch);
+                self.point(now, edge, (leg, end), &stream.offerer, relatch);
             }
         }
         self.answer_request(now, edge, leg, server, &answer);

@@ -20,6 +20,8 @@ pub const DEFAULT_CODECS: [&str; 3] = ["PCMU", "PCMA", "opus"];
 /// The longest INVITE by UDP that is not told where the file says nothing, in bytes: 1500 of an Ethernet less 200 that
 /// headers may grow by on the way (RFC 3261 §18.1.1).
 const UDP_MTU: usize = 1300;
+/// `unproven_early_media` where the file says nothing: a handful of callers hear an announcement at once.
+const UNPROVEN_EARLY_MEDIA_CALLS: u32 = 5;
 
 /// How a peer is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -205,6 +207,8 @@ pub struct Trunk {
     pub accept_from: Vec<IpNet>,
     /// Further networks its RTP may come from.
     pub media_from: Vec<IpNet>,
+    /// Calls of it at a time whose early media goes to an address that nothing has proven to be its own.
+    pub unproven_early_media: u32,
     /// The listener its requests leave by.
     pub listen: Option<String>,
     /// Names that its TLS certificate may carry besides a peer's host; a client's certificate with one of them is its.
@@ -295,6 +299,7 @@ impl Trunk {
             peers: Vec::new(),
             accept_from: Vec::new(),
             media_from: Vec::new(),
+            unproven_early_media: UNPROVEN_EARLY_MEDIA_CALLS,
             listen: None,
             certificate_names: Vec::new(),
             shows_certificate: false,

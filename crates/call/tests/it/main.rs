@@ -57,6 +57,7 @@ mod quotas;
 mod raw_trace;
 mod rebind;
 mod redirect;
+mod reflection;
 mod refusals;
 mod register;
 mod registrar;

@@ -1,0 +1,292 @@
+//! Whether a far side is where its descriptions say that it is. A datagram's source address can be forged, and so can the media
+//! address in it: media that is sent there before anything has come back would flood a third party.
+//!
+//! An address is proven that is the signalling's own or lies in its trunk's networks, where the signalling runs over a
+//! connection or the INVITE was authenticated, and otherwise by whatever shows that our answers arrive: the ACK or PRACK to
+//! the INVITE that named it, an UPDATE (which repeats our tag), an answer to a request of ours (which repeats our branch), or
+//! RTP from an expected source. A worker sends nothing to other addresses, but for the early media of a few calls.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use trunkgate_media::{Command, EndId, RemoteSpec};
+use trunkgate_route::{Peer, Trunk};
+
+use crate::call::{CALLER, Call, CallEvent, CallKey, State};
+use crate::deadlines::Timer;
+use crate::edge::Edge;
+use crate::leg::Leg;
+use crate::limits::{PROVEN_ADDRESSES, UNPROVEN_EARLY_MEDIA};
+use crate::trace::TraceItem;
+
+/// What has proven the addresses in a leg's descriptions. The default, also of a snapshot from before this was known:
+/// they are proven.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Proof {
+    /// Whether the far side's INVITE was authenticated: nothing more is asked of it.
+    #[serde(default)]
+    authenticated: bool,
+    /// Whether the far side's last INVITE has not been acknowledged.
+    #[serde(default)]
+    awaited: bool,
+    /// Addresses that were proven before that INVITE, and sources of RTP since then.
+    #[serde(default)]
+    known: Vec<IpAddr>,
+}
+
+impl Proof {
+    /// Returns that of a new INVITE's leg; credentials count once and for all.
+    pub(crate) fn of_invite(authenticated: bool) -> Proof {
+        Proof { authenticated, awaited: !authenticated, known: Vec::new() }
+    }
+
+    /// Takes a further INVITE of the far side; `known`: the addresses in force that are proven.
+    fn ask(&mut self, mut known: Vec<IpAddr>) {
+        known.truncate(PROVEN_ADDRESSES);
+        (self.awaited, self.known) = (!self.authenticated, known);
+    }
+
+    /// Takes what shows that our messages arrive; whether that was missing.
+    fn give(&mut self) -> bool {
+        self.known.clear();
+        std::mem::take(&mut self.awaited)
+    }
+
+    /// Takes a source of RTP.
+    fn hear(&mut self, ip: IpAddr) {
+        if self.awaited && !self.known.contains(&ip) && self.known.len() < PROVEN_ADDRESSES {
+            self.known.push(ip);
+        }
+    }
+
+    fn covers(&self, ip: IpAddr) -> bool {
+        !self.awaited || self.known.contains(&ip)
+    }
+}
+
+/// Calls whose caller hears early media at an address that is not proven, by their trunk.
+#[derive(Debug, Default)]
+pub(crate) struct UnprovenEarly {
+    by_trunk: BTreeMap<Arc<str>, u32>,
+    calls: BTreeMap<CallKey, Arc<str>>,
+}
+
+impl UnprovenEarly {
+    /// Counts a call in with its trunk; how many there are then.
+    ///
+    /// # Errors
+    /// How many there are, where that is as many as there may be.
+    fn admit(&mut self, trunk: &Arc<str>, most: u32, key: CallKey) -> Result<u32, u32> {
+        let count = self.by_trunk.get(trunk).copied().unwrap_or_default();
+        if count >= most {
+            return Err(count);
+        }
+        if self.calls.insert(key, Arc::clone(trunk)).is_none() {
+            *self.by_trunk.entry(Arc::clone(trunk)).or_default() += 1;
+        }
+        Ok(count + 1)
+    }
+
+    /// Counts a call out: it is over, or its caller's address is proven.
+    pub(crate) fn release(&mut self, key: CallKey) {
+        let Some(trunk) = self.calls.remove(&key) else { return };
+        if let Some(count) = self.by_trunk.get_mut(&trunk) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_trunk.remove(&trunk);
+            }
+        }
+    }
+
+    /// Returns the calls that are counted in.
+    pub(crate) fn calls(&self) -> impl Iterator<Item = CallKey> {
+        self.calls.keys().copied()
+    }
+}
+
+/// What a caller at an address that is not proven gets of early media.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum EarlyGrant {
+    /// There was none yet.
+    #[default]
+    Unasked,
+    /// It is heard, for [`UNPROVEN_EARLY_MEDIA`] at most.
+    Granted,
+    /// Its trunk had as many such calls as it may have.
+    Refused,
+    /// It was heard for that long.
+    Over,
+}
+
+impl Leg {
+    /// Whether the far side is known to be at the media addresses of a description.
+    pub(crate) fn is_proven(&self, remote: &RemoteSpec) -> bool {
+        [remote.rtp, remote.rtcp].into_iter().flatten().all(|address| self.proves(address.ip().to_canonical()))
+    }
+
+    fn proves(&self, ip: IpAddr) -> bool {
+        self.flow.is_none_or(|flow| flow.transport.is_reliable())
+            || self.signalling().to_canonical() == ip
+            || self.proof.covers(ip)
+            || self.trunk.as_ref().is_some_and(|trunk| is_of(trunk, ip))
+    }
+
+    /// Returns the media addresses in force that are proven.
+    fn proven(&self) -> Vec<IpAddr> {
+        let remotes = self.ends.iter().filter_map(|end| end.remote.as_ref());
+        let addresses = remotes.flat_map(|remote| [remote.rtp, remote.rtcp]).flatten();
+        let mut proven: Vec<IpAddr> = addresses.map(|address| address.ip().to_canonical()).collect();
+        proven.sort_unstable();
+        proven.dedup();
+        proven.retain(|ip| self.proves(*ip));
+        proven
+    }
+
+    /// Returns an address in force to which nothing is sent.
+    fn withheld(&self) -> Option<SocketAddr> {
+        let withheld = |remote: &&RemoteSpec| remote.withheld;
+        self.ends.iter().filter_map(|end| end.remote.as_ref()).find(withheld).and_then(|remote| remote.rtp)
+    }
+}
+
+/// Whether an address is one of a trunk's own, by the configuration.
+fn is_of(trunk: &Trunk, ip: IpAddr) -> bool {
+    let mut networks = trunk.accept_from.iter().chain(&trunk.media_from);
+    networks.any(|network| network.contains(&ip)) || trunk.peers.iter().flat_map(Peer::addresses).any(|peer| peer == ip)
+}
+
+impl Call {
+    /// Takes what an event proves, before it is dealt with: of what it brings itself, too.
+    pub(crate) fn note_proof(&mut self, now: Instant, edge: &mut Edge, event: &CallEvent) {
+        match event {
+            CallEvent::Acked { leg, .. } => self.prove(now, edge, *leg, "its ACK has come"),
+            CallEvent::Pracked { leg, .. } => self.prove(now, edge, *leg, "its PRACK has come"),
+            CallEvent::Update { leg, .. } => self.prove(now, edge, *leg, "its UPDATE has come"),
+            CallEvent::Reinvite { leg, sdp: Some(_), .. } => {
+                let side = &mut self.legs[*leg];
+                let known = side.proven();
+                side.proof.ask(known);
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes what shows that a leg's far side gets our messages: the addresses that it has named are its own.
+    pub(crate) fn prove(&mut self, now: Instant, edge: &mut Edge, leg: usize, by: &str) {
+        if self.legs[leg].proof.give() {
+            self.settle_proof(now, edge, leg, by);
+        }
+    }
+
+    /// Takes a source of RTP: the worker has judged it, and sends there already.
+    pub(crate) fn prove_source(&mut self, now: Instant, edge: &mut Edge, leg: usize, source: SocketAddr) {
+        self.legs[leg].proof.hear(source.ip().to_canonical());
+        self.settle_proof(now, edge, leg, "RTP has come");
+    }
+
+    fn settle_proof(&mut self, now: Instant, edge: &mut Edge, leg: usize, by: &str) {
+        let before = self.legs[leg].withheld();
+        if leg == CALLER && self.early_grant != EarlyGrant::Unasked {
+            self.early_grant = EarlyGrant::Unasked;
+            self.disarm(edge, Timer::Unproven);
+            edge.unproven_early.release(self.key);
+        }
+        if before.is_none() {
+            return;
+        }
+        self.reconsider(now, edge, leg);
+        if let Some(address) = before.filter(|_| self.legs[leg].withheld().is_none()) {
+            let text = format!("media to {address} is no longer withheld: {by}");
+            edge.trace(now, self.key, TraceItem::Media { leg, text });
+        }
+    }
+
+    /// Decides anew whether a leg's far side may be sent to.
+    pub(crate) fn reconsider(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
+        let remotes = self.legs[leg].ends.iter().filter_map(|end| Some((end.end, end.remote.clone()?)));
+        let remotes: Vec<_> = remotes.collect();
+        for (end, remote) in remotes {
+            self.tell_remote(now, edge, leg, end, remote);
+        }
+    }
+
+    /// Tells the worker where an end's far side is, where that is news, and whether it may be sent to.
+    pub(crate) fn tell_remote(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        leg: usize,
+        end: EndId,
+        mut remote: RemoteSpec,
+    ) {
+        let Some(media) = self.media else { return };
+        remote.withheld = !self.legs[leg].is_proven(&remote);
+        if remote.withheld && leg == CALLER && self.state == State::Searching {
+            remote.withheld = !self.may_hear_early(now, edge, remote.rtp);
+        }
+        let is_heard = self.legs[leg].latched.is_some() && !remote.relatch;
+        let Some(slot) = self.legs[leg].ends.iter_mut().find(|slot| slot.end == end) else { return };
+        if !remote.relatch && slot.remote.as_ref() == Some(&remote) {
+            return;
+        }
+        let was_withheld = slot.remote.as_ref().is_some_and(|before| before.withheld && before.rtp == remote.rtp);
+        slot.remote = Some(RemoteSpec { relatch: false, ..remote.clone() });
+        let told = remote.rtp.filter(|_| remote.withheld && !was_withheld && !is_heard);
+        edge.media(media, Command::SetRemote { end, remote });
+        if let Some(address) = told.filter(|_| self.state != State::Searching) {
+            let text = format!("media to {address} withheld until the ACK: address not proven");
+            edge.trace(now, self.key, TraceItem::Media { leg, text });
+        }
+    }
+
+    /// Whether the caller hears early media although its address is not proven.
+    fn may_hear_early(&mut self, now: Instant, edge: &mut Edge, to: Option<SocketAddr>) -> bool {
+        match self.early_grant {
+            EarlyGrant::Granted => return true,
+            EarlyGrant::Over => return false,
+            EarlyGrant::Unasked | EarlyGrant::Refused => {}
+        }
+        let (Some(trunk), Some(to)) = (self.legs[CALLER].trunk.clone(), to) else { return false };
+        let most = trunk.unproven_early_media;
+        let of = |count: u32| format!("({count} of {most} unproven early-media calls of trunk {})", trunk.name);
+        let before = self.early_grant;
+        let text = match edge.unproven_early.admit(&trunk.name, most, self.key) {
+            Ok(count) => {
+                self.early_grant = EarlyGrant::Granted;
+                self.arm(now, edge, Timer::Unproven, UNPROVEN_EARLY_MEDIA);
+                let seconds = UNPROVEN_EARLY_MEDIA.as_secs();
+                format!("early media to {to} for {seconds} s at most: address not proven {}", of(count))
+            }
+            Err(count) => {
+                self.early_grant = EarlyGrant::Refused;
+                format!("early media to {to} withheld: address not proven {}", of(count))
+            }
+        };
+        if before != self.early_grant {
+            edge.trace(now, self.key, TraceItem::Media { leg: CALLER, text });
+        }
+        self.early_grant == EarlyGrant::Granted
+    }
+
+    /// Early media was heard for long enough at an address that is still not proven.
+    pub(crate) fn early_grant_over(&mut self, now: Instant, edge: &mut Edge) {
+        self.deadlines.remove(Timer::Unproven);
+        if self.early_grant != EarlyGrant::Granted || self.state != State::Searching {
+            return;
+        }
+        self.early_grant = EarlyGrant::Over;
+        self.reconsider(now, edge, CALLER);
+        if let Some(address) = self.legs[CALLER].withheld() {
+            let (ip, name) = (address.ip(), self.legs[CALLER].trunk_name());
+            let seconds = UNPROVEN_EARLY_MEDIA.as_secs();
+            let text = format!(
+                "early media to {address} withheld: address not proven after {seconds} s; \
+                 write the network of {ip} in `media_from` of [trunk.{name}]"
+            );
+            edge.trace(now, self.key, TraceItem::Media { leg: CALLER, text });
+        }
+    }
+}
