@@ -161,7 +161,11 @@ fn compose(options: &InitOptions) -> Result<String, String> {
                 quoted(&domain)
             )
         }
-        _ => format!("{}peers = [{}]{stand_in}\n", with_preset(kind), quoted(&peer(carrier))),
+        _ => format!(
+            "{}peers = [{}]{stand_in}\nmedia_from = []         # the networks of its media gateways, where it has any\n",
+            with_preset(kind),
+            quoted(&peer(carrier))
+        ),
     };
     let pbx = match (&options.pbx, &options.agent) {
         (None, Some(_)) => None,

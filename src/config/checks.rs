@@ -25,6 +25,7 @@ pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut
         trunk_alone(trunk, draft, findings);
         keys_in_clear(trunk, draft, findings);
         oversize(trunk, draft, findings);
+        own::media_networks(trunk, draft, findings);
         denied(trunk, &draft.edge.numbers, findings);
         trunk_among(trunk, draft.trunks.get(..at).unwrap_or_default(), findings);
     }

@@ -153,6 +153,12 @@ codes! {
          neither is of use without the other. Who answers STOP is left alone: for that Twilio has to reach POST /sms/inbound\n\
          of this edge, at the `public_url` of [http]. Without it Twilio's own list still keeps such texts from being sent,\n\
          and the edge finds out by asking.";
+    NO_MEDIA_NETWORK = "TG0151", "a trunk whose media networks are not known",
+        "The source address of an INVITE by UDP can be forged, and so can the media address in it. Media to any address but the\n\
+         trunk's own is withheld until the ACK proves it, and before the answer no more than `unproven_early_media` callers\n\
+         at once hear an announcement, for 15 s. Write the networks of the carrier's media gateways as `media_from`, or\n\
+         `media_from = []` where its media comes from the addresses of its signalling. Nothing is withheld from a trunk that\n\
+         calls by TLS or TCP, or has `require_auth`.";
     NOT_IN_THIS_VERSION = "TG0190", "not in this version",
         "The key, value or flag belongs to a feature that this version does not have. It is refused rather than\n\
          accepted without effect. Remove it, or wait for the version that has it.";

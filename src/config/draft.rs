@@ -67,6 +67,8 @@ pub(super) struct PlacedTrunk {
     pub(super) trunk: Trunk,
     /// Its name in the header.
     pub(super) name: Span,
+    /// `media_from`, also where it is empty or the preset's.
+    pub(super) media_from: Option<Span>,
     pub(super) listen: Option<Span>,
     /// `srtp`, where written.
     pub(super) srtp: Option<Span>,

@@ -9,7 +9,7 @@ use trunkgate_route::{Peer, Transport};
 
 use super::code;
 use super::diagnostic::Findings;
-use super::draft::{Draft, PlacedTrunk};
+use super::draft::{Draft, PlacedRoute, PlacedTrunk};
 use super::schema::private_networks;
 use crate::agent_url::address;
 
@@ -55,6 +55,36 @@ pub(super) fn public_address(draft: &Draft, findings: &mut Findings) {
         format!("`local_networks` holds every trunk, also {trunk} at {shown}: `public_address` is shown to none");
     let help = "the networks alone that reach this machine without NAT";
     findings.warning(code::SHOWN_TO_NOBODY, Some(span), message, help);
+}
+
+/// A trunk outside that calls by UDP, from single addresses or as a carrier by its preset, and whose media gateways the file does
+/// not name: media to them is withheld until the ACK proves their addresses. One whose whole network is written has its media
+/// there, too.
+pub(super) fn media_networks(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
+    let trunk = &placed.trunk;
+    let calls =
+        |route: &PlacedRoute| route.route.from.is_empty() || route.route.from.iter().any(|f| **f == *trunk.name);
+    let by_udp = trunk.peers.is_empty() || trunk.peers.iter().any(|peer| peer.destination.transport == Transport::Udp);
+    if placed.media_from.is_some() || trunk.require_auth.is_some() || !by_udp || !draft.routes.iter().any(calls) {
+        return;
+    }
+    let is_host = |network: &IpNet| network.prefix_len() == network.max_prefix_len();
+    let is_public = |network: &IpNet| !private_networks().any(|private| private.contains(network));
+    let public = match trunk.accept_from.as_slice() {
+        [] if placed.preset.as_ref().is_some_and(|(name, _)| *name == "carrier") => {
+            let hosts = trunk.peers.iter().map(|peer| &*peer.destination.host);
+            let outside = |host: &&str| host.parse::<IpAddr>().map_or(true, |ip| is_public(&ip.into()));
+            hosts.into_iter().find(outside).map(str::to_owned)
+        }
+        networks if networks.iter().all(is_host) => {
+            networks.iter().find(|network| is_public(network)).map(|network| network.addr().to_string())
+        }
+        _ => None,
+    };
+    let Some(public) = public else { return };
+    let message = format!("the trunk {} calls from {public}, and its media may come from elsewhere", trunk.name);
+    let help = "media_from = [\"…\"], the networks of its media gateways; [] where it has none";
+    findings.warning(code::NO_MEDIA_NETWORK, Some(placed.name.clone()), message, help);
 }
 
 /// Where a trunk's far ends are; `None`: the file does not say it.

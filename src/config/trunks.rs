@@ -133,6 +133,7 @@ fn read_one<'a>(
         tls_span: section.get("tls").map(Spanned::span),
         oversize: section.get("oversize").map(Spanned::span),
         require_auth: section.get("require_auth").map(Spanned::span),
+        media_from: section.get("media_from").map(Spanned::span),
         deny,
         peers: placed_peers,
         accept_from: placed_networks,
@@ -225,7 +226,11 @@ fn read_limits(section: &Section<'_>, trunk: &mut Trunk, findings: &mut Findings
     }
     let number =
         |key: &str, value: &Value<'_>, findings: &mut Findings| values::integer(key, value, findings, 0..=u32::MAX);
-    let limits = [("max_calls", &mut trunk.max_calls), ("peer_calls_per_second", &mut trunk.peer_calls_per_second)];
+    let limits = [
+        ("max_calls", &mut trunk.max_calls),
+        ("peer_calls_per_second", &mut trunk.peer_calls_per_second),
+        ("unproven_early_media", &mut trunk.unproven_early_media),
+    ];
     for (key, target) in limits {
         *target = section.read(key, findings, number).unwrap_or(*target);
     }

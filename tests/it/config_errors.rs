@@ -400,7 +400,7 @@ fn srtp_has_three_values_and_wants_tls() {
     check_behind(&trunk("srtp = 'off'"), &[]);
     check_behind(&trunk("srtp = 'optional'"), &[("wTG0134", 9, 8)]);
     check_behind(&trunk("srtp = 'required'"), &[("wTG0134", 9, 8)]);
-    check_behind("[trunk.x]\naccept_from = '192.0.2.9'\nsrtp = 'required'\n", &[("wTG0134", 9, 8)]);
+    check_behind("[trunk.x]\naccept_from = '192.0.2.9'\nmedia_from = []\nsrtp = 'required'\n", &[("wTG0134", 10, 8)]);
     check_behind(&trunk("srtp = 'require'"), &[("TG0105", 9, 8)]);
     check_behind(&trunk("srtp = true"), &[("TG0103", 9, 8)]);
 }
@@ -570,6 +570,26 @@ fn media_that_anyone_may_send_and_a_public_address_that_is_local_are_told_of() {
     check_behind("[edge]\npublic_address = '10.0.0.1'\n", &[("wTG0105", 8, 18)]);
     check_behind("[edge]\npublic_address = '203.0.113.10'\nlocal_networks = ['0.0.0.0/0']\n", &[("wTG0105", 8, 18)]);
     check_behind("[edge]\npublic_address = '203.0.113.10'\n", &[]);
+}
+
+#[test]
+fn a_carrier_whose_media_networks_are_not_written_is_told_of() {
+    let trunk = |lines: &str| check_behind(&format!("[trunk.x]\n{lines}\n"), &[]);
+    let warned = |lines: &str| check_behind(&format!("[trunk.x]\n{lines}\n"), &[("wTG0151", 7, 8)]);
+    warned("peers = 'sip:198.51.100.9'\naccept_from = ['198.51.100.9', '198.51.100.10']");
+    warned("preset = 'carrier'\npeers = 'sip:198.51.100.9'");
+    warned("preset = 'carrier'\npeers = 'sip:sbc.carrier.example'");
+    // Its media is where it calls from, or its address cannot be forged.
+    trunk("peers = 'sip:198.51.100.9'\naccept_from = '198.51.100.9'\nmedia_from = []");
+    trunk("peers = 'sip:198.51.100.9'\naccept_from = '198.51.100.9'\nmedia_from = '192.0.2.0/24'");
+    trunk("peers = 'sip:198.51.100.9'\naccept_from = '198.51.100.0/24'");
+    trunk("preset = 'carrier'\npeers = 'sip:198.51.100.9;transport=tcp'");
+    trunk(
+        "peers = 'sip:198.51.100.9'\naccept_from = '198.51.100.9'\nrequire_auth = { username = 'u', password = 'p' }",
+    );
+    trunk("peers = 'sip:10.0.0.9'\naccept_from = '10.0.0.9'");
+    trunk("preset = 'carrier'\npeers = 'sip:10.0.0.9'");
+    trunk("peers = 'sip:198.51.100.9'");
 }
 
 #[test]

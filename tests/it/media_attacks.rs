@@ -6,7 +6,11 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::support::calls::{Call, Phone, is_silent, media_of, next_port, received, report, rtp, wait_until_bound};
+use crate::support::calls::{
+    Call, NUMBER, Phone, is_silent, media_of, next_port, received, report, rtp, wait_until_bound,
+};
+use crate::support::sip::to_tag;
+use crate::support::talk::Rig;
 use crate::support::{Process, config, until};
 
 const CALLER: &str = "127.0.0.1";
@@ -230,4 +234,33 @@ fn flood(latch: &str) {
     });
     assert_eq!(edge.get("/healthz").0, 200);
     call.hang_up(2, &caller, &callee);
+}
+
+/// Reflection: an INVITE in a trunk's name (its source can be forged) with somebody else's address in it. Until its ACK proves the
+/// address, not a packet leaves for it, and nothing of what the agent says is lost by that.
+#[test]
+fn a_forged_invite_floods_nobody_and_a_true_one_hears_its_greeting_from_the_first_word() {
+    let rig = Rig::of(Phone::behind_nat(CALLER, INSIDE), "", r#""agent:bot""#);
+    let named = SocketAddr::new(INSIDE.parse().unwrap(), rig.caller.rtp_address().port());
+    let (victim, victim_rtcp) = (UdpSocket::bind(named).unwrap(), UdpSocket::bind(next_port(named)).unwrap());
+    rig.invite("forged", "0 101");
+    let agent = rig.connected();
+    let (ok, _) = rig.caller.sip.receive("SIP/2.0 200");
+    let mut talk = rig.talk(agent, media_of(&ok), to_tag(&ok).to_owned());
+    talk.say(&[0x20; 1600]);
+    talk.mark("greeted");
+    let withheld = || rig.edge.metric("trunkgate_rtp_dropped_total{reason=\"withheld\"}");
+    until("a second of it is withheld", || (withheld() >= 50.0).then_some(()));
+    assert!(is_silent(&victim) && is_silent(&victim_rtcp));
+    assert!(rig.trace().contains(&format!("media to {named} withheld until the ACK: address not proven")));
+
+    // It was no forgery after all.
+    let sip = rig.edge.address("udp");
+    rig.caller.sip.send(sip, &rig.caller.sip.request_with("ACK", NUMBER, sip, "forged", (1, &talk.tag), ""));
+    victim.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
+    for n in 0..10 {
+        assert_eq!(received(&victim).0[12..], [0x20; 160], "packet {n}");
+    }
+    talk.next("mark");
+    assert!(rig.trace().contains(&format!("media to {named} is no longer withheld: its ACK has come")));
 }

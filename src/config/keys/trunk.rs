@@ -10,7 +10,8 @@ pub(in crate::config) const TRUNK: &[Key] = keys! {
     "secure": Kind::Boolean, told("`true`"), "of the preset `twilio`: TLS and SRTP, or UDP and no SRTP";
     "peers": Kind::Many(&Kind::Either(&[Kind::Text("SIP URI"), Kind::Table(PEER)])), NONE, "where it is called, by priority, then weight";
     "accept_from": Kind::Many(&NETWORK), told("the peers' addresses"), "networks its requests come from";
-    "media_from": Kind::Many(&NETWORK), NONE, "further networks its RTP may come from";
+    "media_from": Kind::Many(&NETWORK), NONE, "further networks its RTP may come from, and may go to before its ACK";
+    "unproven_early_media": COUNT, is("5"), "calls of it at once whose early media goes, for 15 s, to an address that is not proven; 0: none";
     "listen": TEXT, told("the listener of its transport"), "the listener its requests leave by";
     "tls": Kind::Table(TRUNK_TLS), told("`{ verify = true }`"), "whom it is believed to be over TLS, and what it is shown";
     "codecs": Kind::List(&Kind::Text("codec")), is(r#"["PCMU", "PCMA", "opus"]"#), "of PCMU, PCMA, G722 and opus, those that it may use, in order";

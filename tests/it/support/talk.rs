@@ -42,7 +42,11 @@ impl Rig {
     }
     /// With these targets, of `agent:bot` and `trunk:pbx`.
     pub(crate) fn with(keys: &str, connect: &'static str) -> Rig {
-        let (caller, pbx) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.3"));
+        Rig::of(Phone::new("127.0.0.1"), keys, connect)
+    }
+    /// The same with this caller.
+    pub(crate) fn of(caller: Phone, keys: &str, connect: &'static str) -> Rig {
+        let pbx = Phone::new("127.0.0.3");
         let door = TcpListener::bind("127.0.0.1:0").unwrap();
         let edge = Process::start(&configured([&caller, &pbx], &door, keys, connect));
         Rig { edge, caller, pbx, door, connect }

@@ -102,7 +102,12 @@ fn what_proves_an_address_from_the_start() {
         ("another peer of the trunk", |t| t.peers.extend(trunk("x", &["203.0.113.200:5060"]).peers), VICTIM, false),
         ("a network of accept_from", |t| t.accept_from.extend(networks()), VICTIM, false),
         ("a network of media_from", |t| t.media_from = vec!["203.0.113.192/26".parse().unwrap()], VICTIM, false),
-        ("a network of media_from that it is not in", |t| t.media_from = vec!["192.0.2.0/24".parse().unwrap()], VICTIM, true),
+        (
+            "a network of media_from that it is not in",
+            |t| t.media_from = vec!["192.0.2.0/24".parse().unwrap()],
+            VICTIM,
+            true,
+        ),
         ("no address: hold", |_| {}, "0.0.0.0", false),
     ];
     for (what, change, ip, expected) in rows {
@@ -312,7 +317,10 @@ fn a_re_invite_that_moves_media_is_proven_by_its_own_ack() {
         bench.receive(to, answered);
         bench.expect(from, "SIP/2.0 200");
         assert!(withheld(&bench, end), "{from}");
-        assert!(!withheld(&bench, if from_caller { FAR } else { NEAR }), "{from}: the other side's answer is its proof");
+        assert!(
+            !withheld(&bench, if from_caller { FAR } else { NEAR }),
+            "{from}: the other side's answer is its proof"
+        );
         // A repetition of the ACK of the first INVITE is another one's.
         if from_caller {
             bench.receive(CARRIER, Dialing { cseq: 1, ..caller.clone() }.request("ACK", "", ""));

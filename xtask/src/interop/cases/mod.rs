@@ -34,6 +34,7 @@ mod options_health;
 mod opus_libopus;
 mod otel;
 mod record_route;
+mod reflection;
 mod reload_live;
 mod shell;
 mod sipp_calls;
@@ -114,6 +115,11 @@ fn calls() -> Vec<Case> {
             name: "latch",
             proves: "RTP from another port of the caller's address comes first: the announced port is heard all the same",
             run: latch::run,
+        },
+        Case {
+            name: "reflection",
+            proves: "forged INVITEs with a victim's media address: 0 packets to the victim, an honest caller hears the agent",
+            run: reflection::run,
         },
         Case {
             name: "failover-times",
