@@ -1,4 +1,6 @@
-//! The command line: verbs and their flags.
+//! The command line: verbs, flags and their help texts. The EXAMPLES sections are in `examples`.
+
+mod examples;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,192 +11,215 @@ use clap::{Args, Parser, Subcommand};
 use crate::client::watch;
 use crate::config;
 
-/// Stands between SIP trunks, a PBX and voice agents: routes calls, carries their audio, goes on where one fails.
+/// Session border controller (B2BUA) for SIP trunks and voice agents, with failover.
 #[derive(Debug, Parser)]
 #[command(name = "trunkgate", version, disable_help_subcommand = true, arg_required_else_help = true)]
+#[command(after_help = examples::PROGRAM)]
 pub struct Cli {
-    /// The configuration [default: $TRUNKGATE_CONFIG, ./trunkgate.toml, /etc/trunkgate/trunkgate.toml]
-    #[arg(long, global = true, value_name = "FILE")]
+    /// Configuration file [default: $TRUNKGATE_CONFIG, else
+    /// ./trunkgate.toml, else /etc/trunkgate/trunkgate.toml]
+    #[arg(long, global = true, value_name = "FILE", verbatim_doc_comment)]
     pub config: Option<PathBuf>,
-    /// What to do.
+    /// The verb.
     #[command(subcommand)]
     pub verb: Verb,
 }
 
-/// What to do.
+/// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Run the edge: SIGHUP reloads, SIGTERM drains, a second one ends all calls
+    /// Run the edge (SIGHUP reloads, SIGTERM drains, a second SIGTERM ends all calls)
+    #[command(after_help = examples::RUN)]
     Run {
-        /// How long live calls may go on after SIGTERM
+        /// Maximum time to wait for live calls after SIGTERM
         #[arg(long, default_value = "30s", value_parser = duration, value_name = "DURATION")]
         drain: Duration,
     },
-    /// Make four calls through an edge, a carrier, two trunks and an agent, all on loopback
+    /// Place four calls through a complete setup on loopback: carrier, edge, trunks, agent
+    #[command(after_help = examples::DEMO)]
     Demo {
-        /// Keep the edge up after the calls
+        /// Keep the edge running after the calls
         #[arg(long)]
         serve: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Write a commented trunkgate.toml, never over an existing one
+    /// Write a commented trunkgate.toml (never overwrites a file)
+    #[command(after_help = examples::INIT)]
     Init(Init),
-    /// Check the configuration: every error at once
+    /// Validate the configuration and list every error
+    #[command(after_help = examples::CHECK)]
     Check {
-        /// Exit 1 for warnings too
+        /// Exit with 1 on warnings as well
         #[arg(long)]
         strict: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// A running edge at one glance
+    /// Show a summary of a running edge
+    #[command(after_help = examples::STATUS)]
     Status {
-        /// Which edge
+        /// The edge to connect to.
         #[command(flatten)]
         remote: Remote,
         /// Print JSON
         #[arg(long)]
         json: bool,
-        /// Again and again, every so many seconds [without a number: 2]; with --json a line each time
+        /// Refresh continuously [default: 2]; with --json, one line per refresh
         #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = watch::EVERY, value_parser = seconds)]
         watch: Option<Duration>,
     },
-    /// Live and recent calls of a running edge
+    /// List, show or end calls of a running edge
+    #[command(after_help = examples::CALLS)]
     Calls {
-        /// Which edge
+        /// The edge to connect to.
         #[command(flatten)]
         remote: Remote,
         /// Print JSON
         #[arg(long, global = true)]
         json: bool,
-        /// Which of them
+        /// Filters.
         #[command(flatten)]
         listing: Listing,
-        /// What of them; default: ls
+        /// The verb on calls; `ls` if none is given.
         #[command(subcommand)]
         what: Option<Calls>,
     },
-    /// A running edge, live in the terminal: calls, ladders, messages, quality; sngrep's keys
+    /// Monitor calls interactively: list, SIP ladder, messages, quality (sngrep keys)
+    #[command(after_help = examples::TOP)]
     Top {
-        /// Which edge
+        /// The edge to connect to.
         #[command(flatten)]
         remote: Remote,
     },
-    /// The ladder of a call: all legs and the agent side by side, and a verdict in words
+    /// Show the SIP ladder of a call, all legs side by side, with a verdict
+    #[command(after_help = examples::TRACE)]
     Trace {
-        /// CA…, the beginning of it, or `last`
+        /// Call SID (CA…), a prefix of one, or `last`
         sid: String,
-        /// Which edge
+        /// The edge to connect to.
         #[command(flatten)]
         remote: Remote,
         /// Print JSON
         #[arg(long)]
         json: bool,
-        /// Write it as a picture (SVG) to this file, or `-` for stdout
+        /// Write the ladder as SVG to this file, or `-` for stdout
         #[arg(long, value_name = "FILE", conflicts_with = "json")]
         svg: Option<PathBuf>,
-        /// Show keys, digest responses and digits: they are never kept
+        /// Show keys, digest responses and digits (never recorded)
         #[arg(long, hide = true)]
         secrets: bool,
     },
-    /// A call's SIP as a capture file (pcapng) for Wireshark and sngrep, TLS legs readable, secrets overwritten
+    /// Export the SIP messages of a call as pcapng (TLS decrypted, secrets masked)
+    #[command(after_help = examples::PCAP)]
     Pcap {
-        /// CA…, the beginning of it, or `last`
+        /// Call SID (CA…), a prefix of one, or `last`
         sid: String,
-        /// Where to, or `-` for stdout [default: SID.pcapng]
+        /// Output file, or `-` for stdout [default: SID.pcapng]
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
-        /// Which edge
+        /// The edge to connect to.
         #[command(flatten)]
         remote: Remote,
-        /// Its RTP too: in a later version
+        /// Include RTP (not in this version)
         #[arg(long, hide = true)]
         media: bool,
-        /// Show keys, digest responses and digits: they are never kept
+        /// Show keys, digest responses and digits (never recorded)
         #[arg(long, hide = true)]
         secrets: bool,
     },
-    /// Place one test call as a softphone: the ladder, codec, loss, jitter and MOS both ways
+    /// Place a test call and report its ladder, codec, loss, jitter and MOS
+    #[command(after_help = examples::CALL)]
     Call(Call),
-    /// SIP and RTP on both sides of an edge: so many calls, how they sounded, and whether what is asserted of that holds
+    /// Generate calls through an edge and measure setup time and audio quality
+    #[command(after_help = examples::LOADTEST)]
     Loadtest(LoadTest),
-    /// Each route in order with the first condition that failed, and the targets
+    /// Explain how a call would be routed: each route with its first failed condition
+    #[command(after_help = examples::WHY)]
     Why(Why),
-    /// Check the configuration, then the world: sockets, limits, names, OPTIONS to each peer, certificates, agents
+    /// Check configuration, machine, DNS and certificates, and reach every peer and agent
+    #[command(after_help = examples::DOCTOR)]
     Doctor {
-        /// Only these lines: config, "options TRUNK", sip-alg …, or a group: machine, media, peers, agents
-        #[arg(long, value_name = "NAME")]
+        /// Run only this check (config, "options TRUNK", sip-alg …)
+        /// or group (machine, media, peers, agents); repeatable
+        #[arg(long, value_name = "NAME", verbatim_doc_comment)]
         only: Vec<String>,
         /// Print JSON
         #[arg(long)]
         json: bool,
-        /// Print a JSON object a line, each as soon as it is known
+        /// Print one JSON object per line, as each check finishes
         #[arg(long, conflicts_with = "json")]
         json_line: bool,
     },
-    /// Agents, without a phone and without SIP
+    /// Test a voice agent without SIP
+    #[command(after_help = examples::AGENT)]
     Agent {
-        /// What of them
+        /// The verb on agents.
         #[command(subcommand)]
         what: Agents,
     },
-    /// What trunks may be told by `preset`, with the source of each value
+    /// List presets (settings of known providers) and the source of each value
+    #[command(after_help = examples::PRESET)]
     Preset {
-        /// Which
+        /// The verb on presets.
         #[command(subcommand)]
         what: Presets,
         /// Print JSON
         #[arg(long, global = true)]
         json: bool,
     },
-    /// The configuration as it holds, and what may be written
-    #[command(name = "config")]
+    /// Show the effective configuration, or the schema of the file
+    #[command(name = "config", after_help = examples::CONFIG)]
     Configuration {
-        /// Which
+        /// The verb on the configuration.
         #[command(subcommand)]
         what: Configuration,
     },
-    /// Make a running edge read its configuration again
+    /// Reload the configuration of a running edge
+    #[command(after_help = examples::RELOAD)]
     Reload {
-        /// Which edge
+        /// The edge to connect to.
         #[command(flatten)]
         remote: Remote,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Make a running edge refuse new calls; live ones go on
+    /// Stop accepting new calls; live calls continue
+    #[command(after_help = examples::DRAIN)]
     Drain {
-        /// Which edge
+        /// The edge to connect to.
         #[command(flatten)]
         remote: Remote,
-        /// Take calls again
+        /// Accept new calls again
         #[arg(long)]
         undo: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Print what a shell completes verbs and flags by
+    /// Generate shell completions
+    #[command(after_help = examples::COMPLETIONS)]
     Completions {
-        /// Which shell
+        /// Shell
         shell: clap_complete::Shell,
     },
-    /// Write the manual pages into a folder
+    /// Write the manual pages to a directory
+    #[command(after_help = examples::MAN)]
     Man {
-        /// The folder; none: which pages there are, and how to install them
+        /// Output directory [default: only list the pages and how to install them]
         #[arg(value_name = "DIR")]
         folder: Option<PathBuf>,
     },
-    /// Explain an error code, such as TG0104
+    /// Explain a verb, an error code, a reason or a SIP status (TG0104, no_route, 503)
+    #[command(after_help = examples::HELP)]
     Help {
-        /// The code; none: this list of verbs
-        code: Option<String>,
-        /// Every code as a page: docs/codes.md
-        #[arg(long, conflicts_with = "code")]
+        /// Verb, error code, reason slug or SIP status code [default: list of verbs]
+        topic: Option<String>,
+        /// Print all error codes as Markdown; with topic `reasons`: all reasons
+        #[arg(long)]
         markdown: bool,
     },
 }
@@ -202,59 +227,71 @@ pub enum Verb {
 /// `init`
 #[derive(Debug, Args)]
 pub struct Init {
-    /// A provider's trunk, e.g. twilio:acme.pstn.twilio.com or carrier:198.51.100.7
+    /// Provider trunk, e.g. twilio:acme.pstn.twilio.com or carrier:198.51.100.7
     #[arg(long, value_name = "KIND:VALUE")]
     pub trunk: Option<String>,
-    /// A PBX, e.g. freepbx:10.0.0.5
+    /// PBX, e.g. freepbx:10.0.0.5
     #[arg(long, value_name = "KIND:VALUE")]
     pub pbx: Option<String>,
-    /// A voice agent's URL
+    /// WebSocket URL of a voice agent
     #[arg(long, value_name = "URL")]
     pub agent: Option<String>,
-    /// Ask nothing
+    /// Do not prompt
     #[arg(long)]
     pub yes: bool,
 }
 
-/// Which running edge is meant.
+/// The running edge to connect to.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Remote {
-    /// Its HTTP address [default: as in the file]
+    /// HTTP API of the edge [default: from the configuration]
     #[arg(long, global = true, value_name = "URL")]
     pub url: Option<String>,
-    /// Its bearer token [default: as in the file, of a URL where that is the file's own address]
-    #[arg(long, global = true, env = "TRUNKGATE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    /// Bearer token of the HTTP API
+    /// [default: configured token, own edge only]
+    #[arg(
+        long,
+        verbatim_doc_comment,
+        global = true,
+        env = "TRUNKGATE_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
     pub token: Option<String>,
-    /// Whom its certificate must come from, where the URL is https (PEM) [default: as in the file, of a URL whom the system trusts]
-    #[arg(long, global = true, value_name = "FILE")]
+    /// CA bundle (PEM) to verify the server
+    /// [default: from the configuration; with --url: system roots]
+    #[arg(long, verbatim_doc_comment, global = true, value_name = "FILE")]
     pub ca: Option<PathBuf>,
 }
 
-/// Which calls are listed.
+/// Filters of listed calls.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct Listing {
-    /// Only those in this state: trying, ringing, early, answered, held, transferring, ended
-    #[arg(long)]
+    /// Filter by state: trying, ringing, early, answered, held,
+    /// transferring, ended
+    #[arg(long, verbatim_doc_comment)]
     pub state: Option<String>,
-    /// Only those with a leg to or from this trunk
+    /// Filter by trunk (any leg)
     #[arg(long)]
     pub trunk: Option<String>,
-    /// Only those that came to this: answered, busy, no_answer, canceled, refused, failed
-    #[arg(long)]
+    /// Filter by outcome: answered, busy, no_answer, canceled,
+    /// refused, failed
+    #[arg(long, verbatim_doc_comment)]
     pub outcome: Option<String>,
-    /// Only those that ended for this reason, as no_route: docs/reasons.md has them all
+    /// Filter by reason, e.g. no_route (see docs/reasons.md)
     #[arg(long)]
     pub reason: Option<String>,
-    /// Only those with this flag: one_way, codec_mismatch, unsent, failed_over, agent, listened, transcoded, srtp
-    #[arg(long)]
+    /// Filter by flag: one_way, codec_mismatch, unsent, failed_over,
+    /// agent, listened, transcoded, srtp
+    #[arg(long, verbatim_doc_comment)]
     pub flag: Option<String>,
-    /// This many at most [default: 100]
+    /// Maximum number of calls [default: 100]
     #[arg(long)]
     pub limit: Option<usize>,
-    /// Print CSV, with the columns of `[cdr] format = "csv"`
+    /// Print CSV (columns as in `[cdr] format = "csv"`)
     #[arg(long, conflicts_with = "json")]
     pub csv: bool,
-    /// Again and again, every so many seconds [without a number: 2]; with --json a line each time
+    /// Refresh continuously [default: 2]; with --json, one line per refresh
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = watch::EVERY, value_parser = seconds, conflicts_with = "csv")]
     pub watch: Option<Duration>,
 }
@@ -262,16 +299,19 @@ pub struct Listing {
 /// `calls …`
 #[derive(Debug, Subcommand)]
 pub enum Calls {
-    /// List them
+    /// List live and recent calls
+    #[command(after_help = examples::CALLS_LS)]
     Ls(Listing),
-    /// Show one
+    /// Show one call in full
+    #[command(after_help = examples::CALLS_SHOW)]
     Show {
-        /// CA…, the beginning of it, or `last`
+        /// Call SID (CA…), a prefix of one, or `last`
         sid: String,
     },
-    /// End one
+    /// End a call
+    #[command(after_help = examples::CALLS_HANGUP)]
     Hangup {
-        /// CA…, the beginning of it, or `last`
+        /// Call SID (CA…), a prefix of one, or `last`
         sid: String,
     },
 }
@@ -279,16 +319,19 @@ pub enum Calls {
 /// `preset …`
 #[derive(Debug, Subcommand)]
 pub enum Presets {
-    /// List them
+    /// List presets
+    #[command(after_help = examples::PRESET_LIST)]
     List,
-    /// What the trunks of the configuration that have it say otherwise
+    /// Show settings that trunks with this preset override
+    #[command(after_help = examples::PRESET_DIFF)]
     Diff {
-        /// e.g. twilio
+        /// Preset name, e.g. twilio
         name: String,
     },
-    /// Show one
+    /// Show the values of a preset and their sources
+    #[command(after_help = examples::PRESET_SHOW)]
     Show {
-        /// e.g. twilio
+        /// Preset name, e.g. twilio
         name: String,
     },
 }
@@ -296,18 +339,20 @@ pub enum Presets {
 /// `config …`
 #[derive(Debug, Subcommand)]
 pub enum Configuration {
-    /// The whole that holds: the file, presets, every default; secrets are left out
+    /// Print the effective configuration (file, presets and defaults) without secrets
+    #[command(after_help = examples::CONFIG_SHOW)]
     Show {
-        /// Every default there is, without a file
+        /// Print all defaults, without reading a file
         #[arg(long)]
         defaults: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// What may be written, as JSON Schema
+    /// Print the schema of the configuration file (JSON Schema)
+    #[command(after_help = examples::CONFIG_SCHEMA)]
     Schema {
-        /// As a page: docs/keys.md
+        /// Print Markdown instead (docs/keys.md)
         #[arg(long)]
         markdown: bool,
     },
@@ -316,35 +361,40 @@ pub enum Configuration {
 /// `agent …`
 #[derive(Debug, Subcommand)]
 pub enum Agents {
-    /// Play the edge's side to an agent: order, sizes, pacing, marks, interruption, time to first audio
+    /// Connect to an agent as the edge does and check protocol, pacing and latency
+    #[command(after_help = examples::AGENT_TEST)]
     Test(AgentTest),
 }
 
 /// `agent test`
 #[derive(Debug, Args)]
 pub struct AgentTest {
-    /// An agent of the file, or a WebSocket, e.g. wss://agent.example.com/media
+    /// Agent name from the configuration, or a WebSocket URL
     #[arg(value_name = "NAME|URL")]
     pub agent: String,
-    /// Say this WAV file instead of something like speech; what is not one channel of 8000 Hz is converted
-    #[arg(long, value_name = "FILE")]
+    /// Send this WAV file instead of synthetic speech
+    /// (converted to mono, 8000 Hz)
+    #[arg(long, verbatim_doc_comment, value_name = "FILE")]
     pub wav: Option<PathBuf>,
-    /// Write what its caller hears to this WAV file, from the opened socket on
+    /// Record the agent's audio to this WAV file
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Its audio both ways: mulaw/8000, l16/8000, l16/16000 or l16/24000 [default: as in the file, else mulaw/8000]
-    #[arg(long, value_name = "FORMAT")]
+    /// Audio format: mulaw/8000, l16/8000, l16/16000 or l16/24000
+    /// [default: from the configuration, else mulaw/8000]
+    #[arg(long, verbatim_doc_comment, value_name = "FORMAT")]
     pub format: Option<String>,
-    /// What `start.customParameters` holds; may be given again
+    /// Entry of `start.customParameters`; repeatable
     #[arg(long, value_name = "NAME=VALUE")]
     pub parameter: Vec<String>,
-    /// The variable that the secret of X-Twilio-Signature is in [default: TRUNKGATE_AGENT_TOKEN, of a NAME the file's]
-    #[arg(long, value_name = "NAME")]
+    /// Environment variable with the secret of X-Twilio-Signature
+    /// [default: from the configuration, else TRUNKGATE_AGENT_TOKEN]
+    #[arg(long, verbatim_doc_comment, value_name = "NAME")]
     pub auth_token_env: Option<String>,
-    /// Whom the agent's certificate must come from (PEM) [default: as in the file, else whom the system trusts]
-    #[arg(long, value_name = "FILE")]
+    /// CA bundle (PEM) to verify the agent
+    /// [default: from the configuration, else system roots]
+    #[arg(long, verbatim_doc_comment, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// Conversations: one whole, the others until the agent is first heard
+    /// Connections; all but the first end at first audio
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20))]
     pub times: u32,
     /// Print JSON
@@ -355,43 +405,44 @@ pub struct AgentTest {
 /// `call`
 #[derive(Debug, Clone, Default, Args)]
 pub struct Call {
-    /// Whom to call, e.g. sip:+14155550123@sbc.example.com;transport=tls
+    /// Called SIP URI, e.g. sip:+14155550123@sbc.example.com;transport=tls
     #[arg(value_name = "SIP-URI")]
     pub uri: String,
-    /// Play this WAV file (one channel, 8000 Hz) instead of a tone
+    /// Play this WAV file (mono, 8000 Hz) instead of a tone
     #[arg(long, value_name = "FILE")]
     pub play: Option<PathBuf>,
-    /// Write what is heard to this WAV file
+    /// Record the received audio to this WAV file
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
-    /// Offer this codec only: PCMU, PCMA, G722 or opus [default: PCMU and PCMA]
+    /// Offer one codec: PCMU, PCMA, G722 or opus [default: PCMU, PCMA]
     #[arg(long, value_name = "CODEC")]
     pub codec: Option<String>,
-    /// Press these keys a second after the answer, as telephone-events (RFC 4733), e.g. 123#
+    /// Send DTMF digits (RFC 4733) 1 s after the answer, e.g. 123#
     #[arg(long, value_name = "KEYS")]
     pub dtmf: Option<String>,
-    /// Offer SRTP and nothing else (keys by SDES)
+    /// Offer SRTP (SDES) only
     #[arg(long)]
     pub srtp: bool,
-    /// Hang up so long after the answer [default: 5s, or a second behind the end of the file]
-    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    /// Hang up this long after the answer
+    /// [default: 5s; with --play: 1s after the end of the file]
+    #[arg(long, verbatim_doc_comment, value_parser = duration, value_name = "DURATION")]
     pub duration: Option<Duration>,
-    /// Give up where nobody answers in this time
+    /// Cancel if there is no answer in this time
     #[arg(long, default_value = "60s", value_parser = duration, value_name = "DURATION")]
     pub ring_timeout: Duration,
-    /// Who calls
+    /// The caller.
     #[command(flatten)]
     pub caller: Caller,
-    /// Whom the far end's certificate must come from (PEM) [default: whom the system trusts]
+    /// CA bundle (PEM) to verify the server [default: system roots]
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// Our certificate, where the far end asks for one (PEM)
+    /// Client certificate (PEM) for mutual TLS
     #[arg(long, requires = "private_key", value_name = "FILE")]
     pub certificate: Option<PathBuf>,
-    /// Its key (PEM)
+    /// Private key (PEM) of --certificate
     #[arg(long, requires = "certificate", value_name = "FILE")]
     pub private_key: Option<PathBuf>,
-    /// Take any certificate
+    /// Accept any server certificate
     #[arg(long, conflicts_with = "ca")]
     pub insecure: bool,
     /// Print JSON
@@ -399,59 +450,62 @@ pub struct Call {
     pub json: bool,
 }
 
-/// Who calls, and by what it is known.
+/// The calling party and its digest credentials.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Caller {
-    /// Who calls: a number, or a SIP URI
+    /// Caller: number or SIP URI
     #[arg(long, value_name = "NUMBER|URI")]
     pub from: Option<String>,
-    /// The user, where the far end asks for one
+    /// User name for digest authentication
     #[arg(long, value_name = "USER")]
     pub username: Option<String>,
-    /// The variable that the password is in [default: TRUNKGATE_PASSWORD]
-    #[arg(long, requires = "username", value_name = "NAME")]
+    /// Environment variable with the password
+    /// [default: TRUNKGATE_PASSWORD]
+    #[arg(long, verbatim_doc_comment, requires = "username", value_name = "NAME")]
     pub password_env: Option<String>,
 }
 
 /// `loadtest`
 #[derive(Debug, Clone, Args)]
 pub struct LoadTest {
-    /// Calls held at once
+    /// Number of concurrent calls
     #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub calls: u32,
-    /// Calls placed a second, as 20 or 0.5
+    /// New calls per second, e.g. 20 or 0.5
     #[arg(long, value_name = "N", default_value = "5")]
     pub cps: f64,
-    /// For how long
+    /// Duration of the test
     #[arg(long, value_parser = duration, value_name = "DURATION", default_value = "10s")]
     pub duration: Duration,
-    /// Whom to call, at the edge, e.g. sip:+14155550123@127.0.0.1:5060; it must route that to the address of --answer
-    /// [default: an edge of its own on loopback]
-    #[arg(long, requires = "answer", value_name = "SIP-URI")]
+    /// Called SIP URI, e.g. sip:+14155550123@127.0.0.1:5060; the edge
+    /// must route it to --answer [default: a private edge on loopback]
+    #[arg(long, verbatim_doc_comment, requires = "answer", value_name = "SIP-URI")]
     pub to: Option<String>,
-    /// Where the calls come out: one of the edge's trunks points here
+    /// Local address of the callees; a trunk of the edge points here
     #[arg(long, requires = "to", value_name = "ADDRESS:PORT")]
     pub answer: Option<SocketAddr>,
-    /// Where the calls come from; an edge knows its callers by their address [default: any port of the address that
-    /// reaches it]
-    #[arg(long, requires = "to", value_name = "ADDRESS:PORT")]
+    /// Local address of the callers; the edge identifies its trunks
+    /// by source address [default: any port of the outgoing address]
+    #[arg(long, verbatim_doc_comment, requires = "to", value_name = "ADDRESS:PORT")]
     pub bind: Option<SocketAddr>,
-    /// What has to hold, e.g. 'mos.p5>4.0,loss<0.1%,setup.p99<50ms'; may be given again [default: answered=100%]
-    #[arg(long, value_name = "ASSERTIONS")]
+    /// Assertions, e.g. 'mos.p5>4.0,loss<0.1%,setup.p99<50ms';
+    /// repeatable [default: answered=100%]
+    #[arg(long, verbatim_doc_comment, value_name = "ASSERTIONS")]
     pub assert: Vec<String>,
-    /// Write the assertions as JUnit XML, for CI
+    /// Write the results of the assertions as JUnit XML
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
-    /// How long each call lasts from its answer on [default: --calls / --cps seconds, 2s or more]
-    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    /// Duration of each call after its answer
+    /// [default: --calls / --cps seconds, at least 2s]
+    #[arg(long, verbatim_doc_comment, value_parser = duration, value_name = "DURATION")]
     pub hold: Option<Duration>,
-    /// How long the callees let it ring; this counts as set-up
+    /// Ringing time before the answer (part of the setup time)
     #[arg(long, default_value = "0s", value_parser = duration, value_name = "DURATION")]
     pub ring: Duration,
-    /// Speak this codec only: PCMU or PCMA [default: what the edge chooses of both]
+    /// Offer one codec: PCMU or PCMA [default: both]
     #[arg(long, value_name = "CODEC")]
     pub codec: Option<String>,
-    /// Who calls
+    /// The caller.
     #[command(flatten)]
     pub caller: Caller,
     /// Print JSON
@@ -462,22 +516,23 @@ pub struct LoadTest {
 /// `why`
 #[derive(Debug, Args)]
 pub struct Why {
-    /// The trunk or the source address the call comes from
+    /// Trunk or source address of the call
     #[arg(long, value_name = "TRUNK|ADDRESS")]
     pub from: String,
-    /// The called number, as it would come in
+    /// Called number, as received
     #[arg(long, value_name = "NUMBER")]
     pub called: String,
-    /// The calling number
+    /// Calling number
     #[arg(long, value_name = "NUMBER", default_value = "")]
     pub caller: String,
-    /// When, as 2026-11-20T09:00 (by the `time_zone` of the edge) or with an offset; default: now
-    #[arg(long, value_name = "TIME")]
+    /// Time of the call, e.g. 2026-11-20T09:00 (in `time_zone`
+    /// of the edge) or with an offset [default: now]
+    #[arg(long, verbatim_doc_comment, value_name = "TIME")]
     pub at: Option<String>,
-    /// A header of its INVITE; may be given several times
+    /// Header of the INVITE; repeatable
     #[arg(long, value_name = "NAME: VALUE")]
     pub header: Vec<String>,
-    /// Which edge to ask; without --url the file is read
+    /// The edge to ask; without --url the configuration is read.
     #[command(flatten)]
     pub remote: Remote,
     /// Print JSON
@@ -486,13 +541,13 @@ pub struct Why {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    config::parse_duration(text).ok_or_else(|| "a duration is written as 500ms, 30s, 10m or 1h30m".to_owned())
+    config::parse_duration(text).ok_or_else(|| "not a duration: write 500ms, 30s, 10m or 1h30m".to_owned())
 }
 
-/// Seconds from one look to the next; a fraction may be less than one.
+/// Parses the interval of `--watch` in seconds, fractions included.
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().filter(|seconds| (0.1..=86_400.0).contains(seconds));
-    seconds.map(Duration::from_secs_f64).ok_or_else(|| "0.1 to 86400 seconds".to_owned())
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| "not a number of seconds between 0.1 and 86400".to_owned())
 }
 
 #[cfg(test)]

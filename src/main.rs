@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         },
         Verb::Status { remote, json, watch } => client::status(config, &remote, json, watch),
         Verb::Calls { listing, what: Some(_), .. } if listing != Listing::default() => {
-            eprintln!("error: --state, --trunk, --limit and --csv belong to `calls ls`: write them behind it");
+            eprintln!("error: --state, --trunk, --limit and --csv are flags of `calls ls`: write them after `ls`");
             ExitCode::from(run::USAGE)
         }
         Verb::Calls { remote, json, listing, what } => {
@@ -57,14 +57,18 @@ fn main() -> ExitCode {
         Verb::Drain { remote, undo, json } => client::drain(config, &remote, undo, json),
         Verb::Completions { shell } => shell::completions(shell),
         Verb::Man { folder } => shell::manual(folder.as_deref()),
-        Verb::Help { markdown: true, .. } => help::page(),
-        Verb::Help { code: Some(topic), .. } => {
-            match Cli::command().find_subcommand_mut(&topic).filter(|v| !v.is_hide_set()) {
+        Verb::Help { markdown: true, topic } => help::page(topic.as_deref()),
+        Verb::Help { topic: Some(topic), .. } => {
+            let mut program = Cli::command();
+            match program.find_subcommand_mut(&topic).filter(|v| !v.is_hide_set()) {
                 Some(verb) => help_of(&mut verb.clone().bin_name(format!("trunkgate {topic}"))),
-                None => help::run(&topic),
+                None => {
+                    let verbs: Vec<&str> = program.get_subcommands().map(clap::Command::get_name).collect();
+                    help::run(&topic, &verbs)
+                }
             }
         }
-        Verb::Help { code: None, .. } => help_of(&mut Cli::command()),
+        Verb::Help { topic: None, .. } => help_of(&mut Cli::command()),
     }
 }
 
@@ -75,7 +79,9 @@ fn unbuilt(verb: &str) -> ExitCode {
 
 /// What is overwritten before it is kept cannot be shown.
 fn no_secrets(verb: &str) -> ExitCode {
-    eprintln!("error[TG0190]: `trunkgate {verb} --secrets`: not in this version: secrets in messages are never kept");
+    eprintln!(
+        "error[TG0190]: `trunkgate {verb} --secrets`: not in this version: secrets in messages are never recorded"
+    );
     ExitCode::from(run::USAGE)
 }
 

@@ -46,8 +46,8 @@ fn list() -> String {
     let width = pages.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let lines: String = pages.iter().map(|(name, about)| format!("{name:<width$}  {about}\n")).collect();
     format!(
-        "{lines}\ninstall them: trunkgate man /usr/local/share/man/man1\nread one without: trunkgate man DIR && man -l \
-         DIR/trunkgate.1\n"
+        "{lines}\ninstall them: trunkgate man /usr/local/share/man/man1\nread without installing: trunkgate man DIR && \
+         man -l DIR/trunkgate.1\n"
     )
 }
 

@@ -1,9 +1,9 @@
-//! What would help where a call failed or ended early: the end of its verdict. What each reason means stands in docs/reasons.md.
+//! The fix for each reason: the end of a verdict.
 
 use crate::reason::ReasonSlug;
 
 impl ReasonSlug {
-    /// What to do about it; `None` where nothing is wrong: somebody hung up, was busy, did not answer, or the edge was told so.
+    /// Returns what to do about it; `None` for a normal end: hang-up, busy, transfer, or a command.
     pub const fn fix(self) -> Option<&'static str> {
         use ReasonSlug as R;
         let fix = match self {
@@ -17,70 +17,80 @@ impl ReasonSlug {
             | R::AgentHungUp
             | R::MaxCall
             | R::EdgeRestarted => return None,
-            R::Draining => "the next address of the caller's network; `trunkgate drain --undo` takes calls again",
-            R::Overloaded => "whoever sends so many calls (`calls_per_second` of its trunk); more CPU",
-            R::NoRoute => "`trunkgate why --from TRUNK --called NUMBER`: each route with what does not fit",
-            R::RouteRejected => "the route's `reject:CODE`",
-            R::Denied => "`deny` and `allow_prefixes` of the trunk",
-            R::HighRisk => "`high_risk` of the target's trunk, if the call is meant",
-            R::CallerNotAllowed => "`allow_callers` of the agent",
-            R::CallerIdRefused => "`caller_id_in` of the caller's trunk, `caller_id` of the target's",
-            R::IncompleteNumber => "what the caller dials",
-            R::CodecMismatch => "`codecs` of both trunks",
-            R::BadMedia => "the session description of the far end: the log names what is wrong with it",
+            R::Draining => "use the next address of the edge; `trunkgate drain --undo` accepts calls again",
+            R::Overloaded => "find the source of the calls (`calls_per_second` of its trunk limits it), or add CPU",
+            R::NoRoute => {
+                "run `trunkgate why --from TRUNK --called NUMBER`: it shows the first failed condition of each route"
+            }
+            R::RouteRejected => "check the route's `reject:CODE`",
+            R::Denied => "check `deny` and `allow_prefixes` of the trunk",
+            R::HighRisk => "find out who calls there; `high_risk = \"allow\"` in the target's trunk permits such calls",
+            R::CallerNotAllowed => "add the caller to `allow_callers` of the agent",
+            R::CallerIdRefused => "check `caller_id_in` of the caller's trunk and `caller_id` of the target's trunk",
+            R::IncompleteNumber => "check what the caller dials",
+            R::CodecMismatch => "allow a common codec in `codecs` of both trunks",
+            R::BadMedia => "check the session description of the remote party: the log names the defect",
             R::SrtpRequired => {
-                "SRTP at the far end (at Twilio: Secure Trunking), or `srtp = \"optional\"` in its trunk"
+                "enable SRTP at the remote party (Twilio: Secure Trunking), or set `srtp = \"optional\"` in its trunk"
             }
-            R::SrtpOff => "`srtp` of the trunk that offers it",
-            R::SrtpMismatch => "a suite that both sides have, with keys in SDP: DTLS-SRTP is not spoken",
+            R::SrtpOff => "set `srtp = \"optional\"` in the trunk that offers it",
+            R::SrtpMismatch => "configure a common suite with keys in SDP at both sides; DTLS-SRTP is not supported",
             R::LimitCalls => {
-                "`max_calls` of that trunk or of its `limits`, `[limits] calls`; who calls so much (`trunkgate calls`)"
+                "raise `max_calls` of that trunk or of its `limits`, or `[limits] calls`; `trunkgate calls` shows the current calls"
             }
-            R::LimitRate => "`calls_per_second` of that trunk or of `[limits]`; `pace` lets calls wait for their turn",
-            R::LimitDay => "`calls_per_day` of that trunk or of its `limits`, if so many calls are meant",
-            R::NoPorts => "a wider `[media] ports`; `ss -lunp` names a program that has some of them",
+            R::LimitRate => {
+                "raise `calls_per_second` of that trunk or of `[limits]`; `pace` lets calls wait for their turn"
+            }
+            R::LimitDay => {
+                "check whether so many calls are intended, then raise `calls_per_day` of that trunk or of its `limits`"
+            }
+            R::NoPorts => "widen `[media] ports`; `ss -lunp` shows programs that use some of them",
             R::TooManyHops | R::Loop => {
-                "routes of two edges, or of an edge and what is behind it, that lead to each other"
+                "look for routes of two edges, or of an edge and a PBX, that lead to each other"
             }
-            R::TargetRejected => "the log of who rejected it",
-            R::CredentialsRefused => "`auth` of its trunk: user, password, realm",
-            R::WrongCredentials => "the far end's user and password, or `require_auth`",
-            R::NotRegistered => "`register` and `auth` of its trunk; `trunkgate status` has the registrar's answer",
-            R::RingTimeout => "`ring_timeout` of the trunk or the route; a further target behind it",
-            R::SearchTimeout => "`search_timeout` of the route",
+            R::TargetRejected => "check the log of the target: it knows why it rejected the call",
+            R::CredentialsRefused => "check `auth` of its trunk: user, password, realm",
+            R::WrongCredentials => "check user and password at the remote party, or `require_auth`",
+            R::NotRegistered => {
+                "check `register` and `auth` of its trunk; `trunkgate status` shows the registrar's answer"
+            }
+            R::RingTimeout => "raise `ring_timeout` of the trunk or the route, or add a further target",
+            R::SearchTimeout => "raise `search_timeout` of the route",
             R::NoResponse => {
-                "its address, the firewalls between, whether it knows ours: `trunkgate doctor`, line options"
+                "check its address, firewalls, and whether it accepts our address: `trunkgate doctor`, line options"
             }
-            R::Unreachable => "whether it runs and listens at that address: `trunkgate doctor`, line options",
-            R::TlsFailed => "its certificate, its name or end: `trunkgate doctor`, line tls",
-            R::NameNotFound => "its name: `trunkgate doctor`, line dns",
+            R::Unreachable => "check whether it runs and listens at that address: `trunkgate doctor`, line options",
+            R::TlsFailed => "check its certificate (expiry, name, CA): `trunkgate doctor`, line tls",
+            R::NameNotFound => "check its name: `trunkgate doctor`, line dns",
             R::AckTimeout => {
-                "`public_address`: the ACK goes to our Contact; no SIP ALG or proxy that keeps it (`trunkgate doctor`, lines public \
-                 address and sip alg)"
+                "check `public_address`: the ACK is sent to our Contact; a SIP ALG or proxy may drop it (`trunkgate doctor`, \
+                 lines public address and sip alg)"
             }
             R::MediaTimeout => {
-                "whether it still sends: its network, a hold that its description does not tell; `[media] idle_timeout`"
+                "check whether it still sends: network, or a hold without a=sendonly; `[media] idle_timeout`"
             }
-            R::DialogLost => "the network of the far ends: asked while on hold, nobody was there",
+            R::DialogLost => "check the network to both parties: they did not answer OPTIONS while on hold",
             R::SessionExpired => {
-                "a firewall or NAT between that forgets the flow: TCP or TLS, or a shorter `session_expires` of its trunk, keep it open; \
-                 `session_expires = \"0s\"` asks for no refresh"
+                "check for a firewall or NAT that drops idle flows: use TCP or TLS, or a shorter `session_expires` of its trunk; \
+                 `session_expires = \"0s\"` requests no refresh"
             }
-            R::SessionTooShort => "the caller's Session-Expires: 90 s is the least",
-            R::AgentUnreachable => "whether the agent runs, its `url`: `trunkgate agent test NAME`",
-            R::AgentTlsFailed => "the agent's certificate, `ca`",
-            R::AgentRefused => "the path of its `url`, `auth_token`: the trace has the status",
-            R::AgentNotWebSocket => "the agent's `url`: what is there speaks no WebSocket",
-            R::AgentConnectTimeout => "`connect_timeout`, the agent's load",
-            R::AgentSilent => "the agent's log: what it waits for before it speaks; `first_audio_timeout`",
-            R::AgentReset | R::AgentClosed => "the agent's log: its process or its server ended the connection",
-            R::AgentProtocolError => "the agent's WebSocket library",
-            R::AgentPingUnanswered => "a blocked event loop in the agent",
-            R::AgentDataUnacknowledged => "the network between us and the agent",
-            R::AgentUnread => "the agent: it sends marks and does not read them back",
-            R::AgentSkipped => "what it fails at: `trunkgate status`",
-            R::AgentFull | R::QueueTimeout => "`max_sessions` and `queue` of the agent",
-            R::Internal => "the log; please report it",
+            R::SessionTooShort => "raise Session-Expires of the caller to at least 90 s",
+            R::AgentUnreachable => "check whether the agent runs, and its `url`: `trunkgate agent test NAME`",
+            R::AgentTlsFailed => "check the agent's certificate, and `ca`",
+            R::AgentRefused => "check the path of its `url`, and `auth_token`; the trace shows the status",
+            R::AgentNotWebSocket => "check the agent's `url`: the server there does not speak WebSocket",
+            R::AgentConnectTimeout => "raise `connect_timeout`, or check the agent's load",
+            R::AgentSilent => {
+                "check the agent's log for what it waits for before it speaks, or raise `first_audio_timeout`"
+            }
+            R::AgentReset | R::AgentClosed => "see the agent's log: its process or its server ended the connection",
+            R::AgentProtocolError => "update the agent's WebSocket library",
+            R::AgentPingUnanswered => "look for a blocked event loop in the agent",
+            R::AgentDataUnacknowledged => "check the network between the edge and the agent",
+            R::AgentUnread => "check the agent: it sends marks and does not read them back",
+            R::AgentSkipped => "find the cause of its failures: `trunkgate status`",
+            R::AgentFull | R::QueueTimeout => "raise `max_sessions`, or `size` and `wait` of the `queue` of the agent",
+            R::Internal => "see the log, and please report it",
         };
         Some(fix)
     }
