@@ -182,7 +182,7 @@ fn default_listeners(config: &Config) -> Vec<Block> {
     if config.listen.iter().all(|one| one.tls.is_none()) {
         return config.listen.iter().map(default_listener).collect();
     }
-    let told = vec![("udp, tcp", "port 5060"), ("tls", "port 5061, with a certificate that the edge makes for itself")];
+    let told = vec![("udp, tcp", "port 5060"), ("tls", "port 5061, with a self-signed certificate")];
     vec![Block { table: "listen", name: None, is_row: true, lines: Vec::new(), told }]
 }
 
@@ -256,7 +256,7 @@ fn lines(
                 Some(text) => lines.push(line(Node::Plain(text), default(key.name), Raw::default())),
                 None => told.push((key.name, words)),
             },
-            (_, Absent::Required) => told.push((key.name, "must be there")),
+            (_, Absent::Required) => told.push((key.name, "required")),
         }
     }
     (lines, told)

@@ -4,48 +4,48 @@ use super::{FILE, FOLDER, Key, Kind, MUST, NONE, NUMBER, TEXT, is, keys, told};
 
 /// `[agent.NAME]`
 pub(in crate::config) const AGENT: &[Key] = keys! {
-    "url": Kind::Url, MUST, "its WebSocket; `rtp://host:port` for a listener that gets plain RTP";
-    "ca": FILE, told("the system's"), "PEM: whom its certificate must come from";
-    "auth_token": Kind::Secret, NONE, "signs the handshake (X-Twilio-Signature)";
-    "parameters": Kind::Map(&TEXT), is("{}"), "`customParameters`, with {caller}, {called}, {route}, {trunk} and {header:X-Name} filled in";
-    "format": Kind::Word(&["mulaw/8000", "l16/8000", "l16/16000", "l16/24000"]), is(r#""mulaw/8000""#), "the audio on the socket, both ways";
-    "extras": Kind::Boolean, is("false"), "our own fields and events besides Twilio's";
-    "clear_fade": Kind::Duration, is(r#""0s""#), "what a `clear` cuts off fades out in so long; 20 ms at most";
-    "connect_timeout": Kind::Duration, is(r#""10s""#), "until the socket is open, else the next target";
-    "first_audio_timeout": Kind::Duration, is(r#""0s""#), "from then until it first speaks, else the next target";
-    "answer": Kind::Word(&["on_connect", "early", "at_once"]), is(r#""on_connect""#), "when the caller is answered";
-    "retry": Kind::Integer(0, 10), is("0"), "new streams to it before the next target";
-    "on_close": Kind::Word(&["hangup", "next"]), is(r#""hangup""#), "what becomes of the caller when it closes with code 1000";
-    "ping": Kind::Duration, is(r#""2s""#), "between two pings";
-    "max_call": Kind::Duration, is(r#""0s""#), "how long it may have the caller";
-    "max_sessions": Kind::Integer(0, 100_000), is("0"), "callers that it has at once; 0: any number";
-    "queue": Kind::Table(QUEUE), NONE, "callers that wait while it has that many";
-    "goodbye": FILE, NONE, "heard before BYE when no target is left, or `max_call` is over";
-    "allow_callers": Kind::Many(&NUMBER), is("[]"), "all others get 486; none written: anybody";
-    "hold": Kind::Table(HOLD), is(r#"{ strategy = "none" }"#), "what the caller hears while nobody has it";
+    "url": Kind::Url, MUST, "WebSocket URL of the agent; `rtp://host:port` for a listener that receives plain RTP";
+    "ca": FILE, told("system roots"), "CA bundle (PEM) to verify the agent's certificate";
+    "auth_token": Kind::Secret, NONE, "secret that signs the WebSocket handshake (`X-Twilio-Signature`)";
+    "parameters": Kind::Map(&TEXT), is("{}"), "`customParameters` of the `start` message; {caller}, {called}, {route}, {trunk} and {header:X-Name} are replaced";
+    "format": Kind::Word(&["mulaw/8000", "l16/8000", "l16/16000", "l16/24000"]), is(r#""mulaw/8000""#), "audio format on the WebSocket, both directions";
+    "extras": Kind::Boolean, is("false"), "sends Trunkgate's own fields and events in addition to Twilio's";
+    "clear_fade": Kind::Duration, is(r#""0s""#), "fade-out of audio interrupted by `clear`; maximum 20 ms";
+    "connect_timeout": Kind::Duration, is(r#""10s""#), "maximum time to open the WebSocket before failing over to the next target";
+    "first_audio_timeout": Kind::Duration, is(r#""0s""#), "maximum time from the open WebSocket to the agent's first audio before failing over to the next target; 0: no limit";
+    "answer": Kind::Word(&["on_connect", "early", "at_once"]), is(r#""on_connect""#), "time at which the caller is answered: once the agent is connected, as early media before the answer, or immediately";
+    "retry": Kind::Integer(0, 10), is("0"), "number of reconnection attempts before failing over to the next target";
+    "on_close": Kind::Word(&["hangup", "next"]), is(r#""hangup""#), "action when the agent closes with code 1000: end the call, or try the next target";
+    "ping": Kind::Duration, is(r#""2s""#), "interval between WebSocket pings";
+    "max_call": Kind::Duration, is(r#""0s""#), "maximum duration of the agent's part of a call; 0: no limit";
+    "max_sessions": Kind::Integer(0, 100_000), is("0"), "maximum number of concurrent sessions; 0: no limit";
+    "queue": Kind::Table(QUEUE), NONE, "queue for callers beyond `max_sessions`";
+    "goodbye": FILE, NONE, "audio file played before BYE if no target is left or `max_call` has passed";
+    "allow_callers": Kind::Many(&NUMBER), is("[]"), "callers that the agent accepts; others are rejected with 486; empty: all callers";
+    "hold": Kind::Table(HOLD), is(r#"{ strategy = "none" }"#), "audio played to the caller while no target is connected";
 };
 
 /// An agent's `queue`.
 pub(in crate::config) const QUEUE: &[Key] = keys! {
-    "size": Kind::Integer(1, 1_000), is("20"), "how many wait";
-    "wait": Kind::Duration, is(r#""2m""#), "for how long each";
+    "size": Kind::Integer(1, 1_000), is("20"), "maximum number of waiting callers";
+    "wait": Kind::Duration, is(r#""2m""#), "maximum waiting time of each caller";
 };
 
 /// An agent's `hold`.
 pub(in crate::config) const HOLD: &[Key] = keys! {
-    "strategy": Kind::Word(&["none", "text", "audio", "music", "audio_then_music", "text_then_music"]), MUST, "what is heard, and in which order";
-    "text": TEXT, NONE, "said by `[speech]`";
-    "voice": TEXT, told("that of `[speech]`"), "by whom";
-    "audio": FILE, NONE, "heard once";
-    "music": FILE, NONE, "heard again and again";
+    "strategy": Kind::Word(&["none", "text", "audio", "music", "audio_then_music", "text_then_music"]), MUST, "what is played, and in which order";
+    "text": TEXT, NONE, "text spoken by `[speech]`";
+    "voice": TEXT, told("that of `[speech]`"), "voice passed to `[speech]`";
+    "audio": FILE, NONE, "audio file played once";
+    "music": FILE, NONE, "audio file played in a loop";
 };
 
 /// `[speech]`
 pub(in crate::config) const SPEECH: &[Key] = keys! {
-    "command": Kind::List(&TEXT), NONE, "a program and its arguments, with {voice} and {text}: writes an audio file to its output";
-    "url": Kind::Url, NONE, "instead of a program, an endpoint that takes what OpenAI's `/audio/speech` takes";
-    "token": Kind::Secret, NONE, "its key";
-    "model": TEXT, is(r#""tts-1""#).beside("url"), "what it is asked for";
-    "format": Kind::Word(&["wav", "mp3", "opus", "pcm"]), is(r#""wav""#).beside("url"), "what it answers with";
-    "cache": FOLDER, NONE, "where texts that were said are kept";
+    "command": Kind::List(&TEXT), NONE, "text-to-speech program and its arguments, with {voice} and {text}; writes an audio file to stdout";
+    "url": Kind::Url, NONE, "text-to-speech endpoint compatible with OpenAI's `/audio/speech`, instead of a program";
+    "token": Kind::Secret, NONE, "API key of the endpoint";
+    "model": TEXT, is(r#""tts-1""#).beside("url"), "model requested from the endpoint";
+    "format": Kind::Word(&["wav", "mp3", "opus", "pcm"]), is(r#""wav""#).beside("url"), "audio format of the response";
+    "cache": FOLDER, NONE, "directory in which generated audio is cached";
 };

@@ -158,31 +158,31 @@ pub(super) const COUNT: Kind = Kind::Integer(0, u32::MAX);
 
 /// The file itself.
 pub(super) const ROOT: &[Key] = keys! {
-    "edge": Kind::Table(EDGE), is("{}"), "the edge itself";
-    "listen": Kind::Rows(LISTEN), told("UDP and TCP port 5060, TLS port 5061 where a peer is reached by TLS"), "where SIP comes in";
-    "media": Kind::Table(MEDIA), is("{}"), "where RTP comes in";
-    "limits": Kind::Table(LIMITS), is("{}"), "what the whole edge takes";
-    "http": Kind::Table(HTTP), is("{}"), "health, metrics, status, calls";
-    "trunk": Kind::Named(TRUNK), NONE, "parties that we exchange SIP with";
-    "route": Kind::Rows(ROUTE), NONE, "who gets which calls; the first that matches";
-    "group": Kind::Named(GROUP), NONE, "targets that several routes have";
-    "log": Kind::Table(LOG), is("{}"), "the log";
-    "cdr": Kind::Table(CDR), NONE, "where call records go";
+    "edge": Kind::Table(EDGE), is("{}"), "identity and addresses of the edge";
+    "listen": Kind::Rows(LISTEN), told("UDP and TCP port 5060; TLS port 5061 if a peer uses TLS"), "SIP listeners";
+    "media": Kind::Table(MEDIA), is("{}"), "RTP addresses, ports and threads";
+    "limits": Kind::Table(LIMITS), is("{}"), "limits of the whole edge";
+    "http": Kind::Table(HTTP), is("{}"), "HTTP API: health, metrics, status, calls";
+    "trunk": Kind::Named(TRUNK), NONE, "SIP peers: carriers, PBXs, phones";
+    "route": Kind::Rows(ROUTE), NONE, "routes; the first match handles the call";
+    "group": Kind::Named(GROUP), NONE, "targets shared by several routes";
+    "log": Kind::Table(LOG), is("{}"), "log output";
+    "cdr": Kind::Table(CDR), NONE, "call records";
     "agent": Kind::Named(AGENT), NONE, "voice agents";
-    "api": Kind::Table(API), is("{}"), "what agents and webhooks are told";
+    "api": Kind::Table(API), is("{}"), "identity sent to agents and webhooks";
     "app": Kind::Later("webhook applications"), NONE, "webhook applications";
-    "twilio": Kind::Table(TWILIO), NONE, "a Twilio account";
-    "sms": Kind::Table(SMS), NONE, "text messages after calls that nobody answered";
-    "speech": Kind::Table(SPEECH), NONE, "who says the texts of `hold`";
+    "twilio": Kind::Table(TWILIO), NONE, "Twilio account";
+    "sms": Kind::Table(SMS), NONE, "text messages after unanswered calls";
+    "speech": Kind::Table(SPEECH), NONE, "text-to-speech for `hold`";
     "recording": Kind::Later("recording"), NONE, "recording";
-    "hep": Kind::Table(HEP), NONE, "copies of SIP for Homer";
-    "otel": Kind::Table(OTEL), NONE, "traces of calls for OpenTelemetry";
+    "hep": Kind::Table(HEP), NONE, "copies of SIP messages for Homer (HEP)";
+    "otel": Kind::Table(OTEL), NONE, "call traces for OpenTelemetry";
 };
 
 /// A secret written as a table.
 pub(super) const SECRET: &[Key] = keys! {
-    "env": TEXT, NONE, "the variable that it is in";
-    "file": FILE, NONE, "the file that it is in";
+    "env": TEXT, NONE, "environment variable that holds the secret";
+    "file": FILE, NONE, "file that holds the secret";
 };
 
 /// Every table, to say where a misplaced key belongs.

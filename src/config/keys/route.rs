@@ -9,32 +9,32 @@ const ORDER: Kind = Kind::Word(&["listed", "asr"]);
 
 /// `[[route]]`
 pub(in crate::config) const ROUTE: &[Key] = keys! {
-    "name": Kind::Name, told("`route-1`, `route-2` …"), "for logs, records, metrics";
-    "from": Kind::Many(&TEXT), told("any"), "trunks";
-    "to": Kind::Many(&PATTERN), told("any"), "called numbers after normalisation";
-    "caller": Kind::Many(&PATTERN), told("any"), "calling numbers";
-    "header": Kind::Map(&Kind::Many(&PATTERN)), told("any"), "headers of the INVITE, each with one of its values";
-    "when": Kind::Many(&Kind::Text("hours")), told("always"), "hours, of which one has to hold";
-    "share": Kind::Integer(1, 100), is("100"), "how many in a hundred of these calls it takes; the others go on to the next route";
-    "routes_file": FILE, NONE, "a CSV file with a route in each line";
-    "connect": Kind::Many(&TARGET), told("must be there, or in each line of `routes_file`"), "targets in order: the first that answers gets the call";
-    "order": ORDER, is(r#""listed""#), "`asr`: trunks by how they have done lately";
-    "fork": Kind::Many(&Kind::Text("agent:NAME")), NONE, "agents that listen to both directions";
-    "on_busy": Kind::Boolean, is("false"), "486 and 600 go on to the next target too";
-    "ring_timeout": Kind::Duration, told("the trunk's"), "for each target";
-    "search_timeout": Kind::Duration, is(r#""2m""#), "for all targets but the last together";
-    "caller_id": NUMBER, told("the caller's"), "a number that its trunks and URIs are shown as the caller's";
-    "sms_on_failure": Kind::Table(SMS_ON_FAILURE), NONE, "the text message that follows a call which nobody answered";
-    "record": Kind::OnlyFalse, is("false"), "whether its calls are recorded";
+    "name": Kind::Name, told("`route-1`, `route-2` …"), "name of the route in logs, call records and metrics";
+    "from": Kind::Many(&TEXT), told("any"), "source trunks";
+    "to": Kind::Many(&PATTERN), told("any"), "called numbers, after normalization to E.164";
+    "caller": Kind::Many(&PATTERN), told("any"), "calling numbers, after normalization to E.164";
+    "header": Kind::Map(&Kind::Many(&PATTERN)), told("any"), "required headers of the INVITE, each with its allowed values";
+    "when": Kind::Many(&Kind::Text("hours")), told("always"), "schedules, at least one of which must match";
+    "share": Kind::Integer(1, 100), is("100"), "percentage of matching calls handled by this route; the others continue with the next route";
+    "routes_file": FILE, NONE, "CSV file with one route per line";
+    "connect": Kind::Many(&TARGET), told("required, here or in each line of `routes_file`"), "targets, tried in order until one answers";
+    "order": ORDER, is(r#""listed""#), "order of targets: as listed, or trunks by recent answer rate (`asr`)";
+    "fork": Kind::Many(&Kind::Text("agent:NAME")), NONE, "agents that receive a copy of the audio of both directions";
+    "on_busy": Kind::Boolean, is("false"), "tries the next target after 486 and 600 as well";
+    "ring_timeout": Kind::Duration, told("the trunk's"), "maximum ringing time of each target";
+    "search_timeout": Kind::Duration, is(r#""2m""#), "maximum total time for all targets but the last";
+    "caller_id": NUMBER, told("the caller's number"), "caller ID sent to trunks and URIs of this route";
+    "sms_on_failure": Kind::Table(SMS_ON_FAILURE), NONE, "text message sent after an unanswered call";
+    "record": Kind::OnlyFalse, is("false"), "recording of calls (not in this version)";
 };
 
 /// `[group.NAME]`
 pub(in crate::config) const GROUP: &[Key] = keys! {
-    "connect": Kind::Many(&TARGET), MUST, "targets in order";
-    "order": ORDER, is(r#""listed""#), "of its own trunks";
+    "connect": Kind::Many(&TARGET), MUST, "targets, tried in order";
+    "order": ORDER, is(r#""listed""#), "order of targets: as listed, or trunks by recent answer rate (`asr`)";
 };
 
 /// A target of a route that is several.
 pub(in crate::config) const RING_ALL: &[Key] = keys! {
-    "ring_all": Kind::List(&Kind::Text("target")), MUST, "trunks and URIs that are called at the same time";
+    "ring_all": Kind::List(&Kind::Text("target")), MUST, "trunks and URIs called simultaneously; the first to answer gets the call";
 };

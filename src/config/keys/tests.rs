@@ -216,7 +216,7 @@ fn docs_say_the_default_of_every_key() {
             let cell = if names.len() > 1 && parts.len() == names.len() { parts[at] } else { cells[1] };
             let expected = match key.default.is {
                 Absent::Value(text) | Absent::Told(text) => text,
-                Absent::Required => "must be there",
+                Absent::Required => "required",
             };
             if bare(cell) != bare(expected) {
                 wrong.push(format!("{table} {quoted}: {cell} in the docs, {expected} here"));

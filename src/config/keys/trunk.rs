@@ -4,115 +4,115 @@ use super::{COUNT, FILE, Key, Kind, MUST, NETWORK, NONE, NUMBER, PATTERN, PREFIX
 
 /// `[trunk.NAME]`
 pub(in crate::config) const TRUNK: &[Key] = keys! {
-    "preset": Kind::Word(&["twilio", "carrier", "freepbx", "asterisk", "freeswitch", "3cx"]), NONE, "what is known of such a far end; any key that the trunk has itself wins";
-    "domain": Kind::Text("host"), NONE, "of the preset `twilio`: the trunk's domain there, which its peers are made from";
-    "edges": Kind::Many(&TEXT), NONE, "of the preset `twilio`: the edges of Twilio to try, in order";
-    "secure": Kind::Boolean, told("`true`"), "of the preset `twilio`: TLS and SRTP, or UDP and no SRTP";
-    "peers": Kind::Many(&Kind::Either(&[Kind::Text("SIP URI"), Kind::Table(PEER)])), NONE, "where it is called, by priority, then weight";
-    "accept_from": Kind::Many(&NETWORK), told("the peers' addresses"), "networks its requests come from";
-    "media_from": Kind::Many(&NETWORK), NONE, "further networks its RTP may come from, and may go to before its ACK";
-    "unproven_early_media": COUNT, is("5"), "calls of it at once whose early media goes, for 15 s, to an address that is not proven; 0: none";
-    "listen": TEXT, told("the listener of its transport"), "the listener its requests leave by";
-    "tls": Kind::Table(TRUNK_TLS), told("`{ verify = true }`"), "whom it is believed to be over TLS, and what it is shown";
-    "codecs": Kind::List(&Kind::Text("codec")), is(r#"["PCMU", "PCMA", "opus"]"#), "of PCMU, PCMA, G722 and opus, those that it may use, in order";
-    "ptime": Kind::Choice(&[10, 20, 30, 40, 60]), is("20"), "milliseconds of audio in a packet that is made for it";
-    "ring_timeout": Kind::Duration, is(r#""60s""#), "how long each attempt may ring";
-    "no_response_timeout": Kind::Duration, is(r#""4s""#), "no provisional answer for so long: the next peer";
-    "options_interval": Kind::Duration, is(r#""30s""#), "how often each of its addresses is asked by OPTIONS";
-    "session_expires": Kind::Duration, is(r#""30m""#), "how long a session lasts that neither side refreshes (RFC 4028)";
-    "oversize": Kind::Word(&["udp", "tcp"]), is(r#""udp""#), "`tcp`: an INVITE longer than `udp_mtu` goes by TCP";
-    "udp_mtu": Kind::Integer(576, 65_535), is("1300"), "bytes of an INVITE: what is longer is told, and goes by TCP under `oversize = \"tcp\"`";
-    "failover_on": Kind::List(&Kind::Integer(300, 699)), is("[408, 429, 480, 500, 502, 503, 504]"), "answers on which the next target is tried";
-    "max_calls": COUNT, is("0"), "calls at once, from it and to it; 0: no limit";
-    "calls_per_second": Kind::Either(&[COUNT, Kind::Table(RATES)]), is("0"), "new calls a second, both ways together, or each by itself";
-    "peer_calls_per_second": COUNT, is("0"), "new calls a second to one address of it";
-    "pace": Kind::Duration, is(r#""2s""#), "how long a call to it waits for its limits before the target counts as failed";
-    "calls_per_day": COUNT, is("0"), "new calls a day, from it and to it; 0: no limit";
-    "limits": Kind::Many(&Kind::Table(QUOTA)), NONE, "limits for some of its calls";
-    "deny": Kind::Many(&PATTERN), NONE, "called numbers that it does not get";
-    "allow_prefixes": Kind::Many(&PREFIX), told("any"), "beginnings of the only called numbers that it gets";
-    "high_risk": Kind::Word(&["refuse", "allow"]), told("`\"refuse\"`, with phones `\"allow\"`"), "calls to it in ranges that are known for toll fraud";
-    "send_numbers": Kind::Word(&["e164", "plus-less", "national", "as-is"]), is(r#""e164""#), "how numbers are written to it";
-    "srtp": Kind::Word(&["off", "optional", "required"]), is(r#""off""#), "SRTP with keys in SDP (SDES)";
-    "auth": Kind::Table(AUTH), NONE, "credentials that are shown where it asks for some";
-    "require_auth": Kind::Table(REQUIRE_AUTH), NONE, "credentials that it has to show";
-    "digest_uri": Kind::Word(&["match", "any"]), is(r#""match""#), "with `require_auth`, whether the `uri` of its credentials must name the called user of the Request-URI";
-    "accept_register": Kind::Boolean, is("false"), "phones or PBXes may register here as the user of `require_auth`";
-    "register": Kind::Table(REGISTER), NONE, "where we register";
-    "headers": Kind::Table(HEADERS), told(r#"`{ add = {}, pass = ["User-to-User", "Diversion", "Geolocation", "Geolocation-Routing", "Geolocation-Error"], remove = [] }`"#), "headers that are added, go on, stay behind";
-    "identity": Kind::Word(&["pass", "strip"]), is(r#""pass""#), "whether it is trusted with who calls";
-    "caller_id": Kind::Either(&[NUMBER, Kind::List(&PATTERN), Kind::Table(CALLER_ID)]), told("anything"), "what it is shown as the caller's number";
-    "caller_id_in": Kind::Either(&[NUMBER, Kind::List(&PATTERN), Kind::Table(CALLER_ID)]), told("anything"), "what calls that come from it may show";
-    "hold": Kind::Word(&["relay", "local"]), is(r#""relay""#), "whether a hold goes on to the other side or is answered here";
-    "hold_music": FILE, told("a melody of our own"), "with `hold = \"local\"`, what those hear whom it puts on hold";
-    "refer": Kind::Word(&["local", "relay", "refuse"]), is(r#""local""#), "what becomes of a transfer that it asks for";
-    "dtmf": Kind::Word(&["rfc4733", "info", "inband"]), is(r#""rfc4733""#), "how it presses keys, and is told those of the other side";
+    "preset": Kind::Word(&["twilio", "carrier", "freepbx", "asterisk", "freeswitch", "3cx"]), NONE, "settings for a known provider or PBX; keys of the trunk override them";
+    "domain": Kind::Text("host"), NONE, "termination domain of the trunk at Twilio (preset `twilio`), from which `peers` is derived";
+    "edges": Kind::Many(&TEXT), NONE, "Twilio edge locations to try, in order (preset `twilio`)";
+    "secure": Kind::Boolean, told("`true`"), "TLS and SRTP, or UDP without SRTP (preset `twilio`)";
+    "peers": Kind::Many(&Kind::Either(&[Kind::Text("SIP URI"), Kind::Table(PEER)])), NONE, "SIP URIs to which calls are sent, by priority, then weight";
+    "accept_from": Kind::Many(&NETWORK), told("the peers' addresses"), "networks from which requests of this trunk are accepted";
+    "media_from": Kind::Many(&NETWORK), NONE, "additional networks from which RTP of this trunk is accepted, and to which it is sent before the ACK";
+    "unproven_early_media": COUNT, is("5"), "maximum number of concurrent calls whose early media is sent, for 15 s, to an unproven address; 0: none";
+    "listen": TEXT, told("the listener of its transport"), "listener used for outgoing requests";
+    "tls": Kind::Table(TRUNK_TLS), told("`{ verify = true }`"), "verification of the peer's certificate, and the client certificate";
+    "codecs": Kind::List(&Kind::Text("codec")), is(r#"["PCMU", "PCMA", "opus"]"#), "allowed codecs in order of preference: PCMU, PCMA, G722, opus";
+    "ptime": Kind::Choice(&[10, 20, 30, 40, 60]), is("20"), "packet duration of RTP generated for this trunk, in milliseconds";
+    "ring_timeout": Kind::Duration, is(r#""60s""#), "maximum time a target may ring before the next one is tried";
+    "no_response_timeout": Kind::Duration, is(r#""4s""#), "maximum time without any response before the next peer is tried";
+    "options_interval": Kind::Duration, is(r#""30s""#), "interval of OPTIONS health checks to each address; 0: no checks";
+    "session_expires": Kind::Duration, is(r#""30m""#), "session timer (RFC 4028): a session not refreshed within this time is ended; 0: not requested";
+    "oversize": Kind::Word(&["udp", "tcp"]), is(r#""udp""#), "transport of an INVITE larger than `udp_mtu`";
+    "udp_mtu": Kind::Integer(576, 65_535), is("1300"), "INVITE size in bytes above which a warning is logged, and TCP is used with `oversize = \"tcp\"`";
+    "failover_on": Kind::List(&Kind::Integer(300, 699)), is("[408, 429, 480, 500, 502, 503, 504]"), "SIP status codes after which the next target is tried";
+    "max_calls": COUNT, is("0"), "maximum number of concurrent calls, both directions; 0: no limit";
+    "calls_per_second": Kind::Either(&[COUNT, Kind::Table(RATES)]), is("0"), "maximum number of new calls per second, for both directions together or each separately; 0: no limit";
+    "peer_calls_per_second": COUNT, is("0"), "maximum number of new calls per second to one address of the trunk; 0: no limit";
+    "pace": Kind::Duration, is(r#""2s""#), "maximum time a call to this trunk waits for its limits before the next target is tried";
+    "calls_per_day": COUNT, is("0"), "maximum number of new calls per day, both directions; 0: no limit";
+    "limits": Kind::Many(&Kind::Table(QUOTA)), NONE, "limits for a subset of calls";
+    "deny": Kind::Many(&PATTERN), NONE, "called numbers that are not sent to this trunk";
+    "allow_prefixes": Kind::Many(&PREFIX), told("any"), "prefixes of called numbers; other numbers are not sent to this trunk";
+    "high_risk": Kind::Word(&["refuse", "allow"]), told("`\"refuse\"`, with phones `\"allow\"`"), "calls to number ranges known for toll fraud";
+    "send_numbers": Kind::Word(&["e164", "plus-less", "national", "as-is"]), is(r#""e164""#), "format of numbers sent to this trunk";
+    "srtp": Kind::Word(&["off", "optional", "required"]), is(r#""off""#), "media encryption: SRTP with keys in SDP (SDES)";
+    "auth": Kind::Table(AUTH), NONE, "credentials for digest challenges of this trunk";
+    "require_auth": Kind::Table(REQUIRE_AUTH), NONE, "credentials that requests of this trunk must present";
+    "digest_uri": Kind::Word(&["match", "any"]), is(r#""match""#), "with `require_auth`: comparison of the credentials' `uri` with the called user of the Request-URI, or none";
+    "accept_register": Kind::Boolean, is("false"), "accepts registrations of phones or PBXes as the user of `require_auth`";
+    "register": Kind::Table(REGISTER), NONE, "registration at the trunk's registrar";
+    "headers": Kind::Table(HEADERS), told(r#"`{ add = {}, pass = ["User-to-User", "Diversion", "Geolocation", "Geolocation-Routing", "Geolocation-Error"], remove = [] }`"#), "headers to add, pass through or remove";
+    "identity": Kind::Word(&["pass", "strip"]), is(r#""pass""#), "handling of P-Asserted-Identity, Privacy and Identity: pass to and accept from this trunk, or remove";
+    "caller_id": Kind::Either(&[NUMBER, Kind::List(&PATTERN), Kind::Table(CALLER_ID)]), told("anything"), "allowed caller IDs of calls to this trunk, and a default";
+    "caller_id_in": Kind::Either(&[NUMBER, Kind::List(&PATTERN), Kind::Table(CALLER_ID)]), told("anything"), "allowed caller IDs of calls from this trunk, and a default";
+    "hold": Kind::Word(&["relay", "local"]), is(r#""relay""#), "handling of hold: relay to the other side, or answer locally";
+    "hold_music": FILE, told("a built-in melody"), "audio file played to parties on hold with `hold = \"local\"`";
+    "refer": Kind::Word(&["local", "relay", "refuse"]), is(r#""local""#), "handling of a transfer (REFER) from this trunk";
+    "dtmf": Kind::Word(&["rfc4733", "info", "inband"]), is(r#""rfc4733""#), "DTMF method of this trunk, both directions";
 };
 
 /// A trunk's `tls`.
 pub(in crate::config) const TRUNK_TLS: &[Key] = keys! {
-    "ca": FILE, told("the system's"), "PEM: whom its certificate must come from";
-    "names": Kind::Many(&TEXT), NONE, "what that may carry besides the peer's host, and by which a client is this trunk";
-    "certificate": FILE, NONE, "PEM: our certificate towards it";
-    "private_key": FILE, NONE, "PEM: its key";
-    "verify": Kind::Boolean, is("true"), "`false`: any certificate will do";
+    "ca": FILE, told("system roots"), "CA bundle (PEM) to verify the peer's certificate";
+    "names": Kind::Many(&TEXT), NONE, "additional names accepted in the peer's certificate, also those that identify a TLS client as this trunk";
+    "certificate": FILE, NONE, "client certificate chain (PEM)";
+    "private_key": FILE, NONE, "private key (PEM) of `certificate`";
+    "verify": Kind::Boolean, is("true"), "verification of the peer's certificate; `false` accepts any certificate";
 };
 
 /// A trunk's `auth`.
 pub(in crate::config) const AUTH: &[Key] = keys! {
-    "username": TEXT, MUST, "the user";
-    "password": Kind::Secret, MUST, "its password";
-    "realm": TEXT, told("any"), "shown only where it asks for this one";
+    "username": TEXT, MUST, "user name";
+    "password": Kind::Secret, MUST, "password";
+    "realm": TEXT, told("any"), "realm for which the credentials are valid; other realms get no credentials";
 };
 
 /// A trunk's `require_auth`.
 pub(in crate::config) const REQUIRE_AUTH: &[Key] = keys! {
-    "username": TEXT, MUST, "the user";
-    "password": Kind::Secret, MUST, "its password";
-    "realm": TEXT, is(r#""trunkgate""#), "what we ask for";
-    "algorithms": Kind::List(&Kind::Word(&["MD5", "SHA-256", "SHA-512-256"])), is(r#"["SHA-256", "MD5"]"#), "how, the preferred one first";
+    "username": TEXT, MUST, "user name";
+    "password": Kind::Secret, MUST, "password";
+    "realm": TEXT, is(r#""trunkgate""#), "realm of our challenge";
+    "algorithms": Kind::List(&Kind::Word(&["MD5", "SHA-256", "SHA-512-256"])), is(r#"["SHA-256", "MD5"]"#), "digest algorithms, in order of preference";
 };
 
 /// A trunk's `register`.
 pub(in crate::config) const REGISTER: &[Key] = keys! {
-    "registrar": Kind::Text("SIP URI"), MUST, "where we register";
-    "user": TEXT, MUST, "as whom";
-    "expires": Kind::Duration, is(r#""10m""#), "for how long";
+    "registrar": Kind::Text("SIP URI"), MUST, "SIP URI of the registrar";
+    "user": TEXT, MUST, "user part of the registered address-of-record";
+    "expires": Kind::Duration, is(r#""10m""#), "requested lifetime of the registration";
 };
 
 /// A trunk's `calls_per_second`, each direction by itself.
 pub(in crate::config) const RATES: &[Key] = keys! {
-    "in": COUNT, is("0"), "calls from it";
-    "out": COUNT, is("0"), "calls to it";
+    "in": COUNT, is("0"), "maximum number of new calls per second from this trunk; 0: no limit";
+    "out": COUNT, is("0"), "maximum number of new calls per second to this trunk; 0: no limit";
 };
 
 /// A trunk's `caller_id` or `caller_id_in`.
 pub(in crate::config) const CALLER_ID: &[Key] = keys! {
-    "allow": Kind::Many(&PATTERN), told("none but `default`"), "numbers that may be shown";
-    "default": NUMBER, NONE, "what is shown in the place of any other";
+    "allow": Kind::Many(&PATTERN), told("none but `default`"), "allowed caller IDs";
+    "default": NUMBER, NONE, "caller ID that replaces any other number; without it the call is rejected";
 };
 
 /// One of a trunk's `limits`.
 pub(in crate::config) const QUOTA: &[Key] = keys! {
-    "to": Kind::Many(&PATTERN), told("any"), "called numbers that it is for";
-    "caller": Kind::Many(&PATTERN), told("any"), "calling numbers that it is for";
-    "max_calls": COUNT, is("0"), "at once; 0: no limit";
-    "calls_per_second": COUNT, is("0"), "new ones a second; 0: no limit";
-    "calls_per_day": COUNT, is("0"), "new ones a day; 0: no limit";
+    "to": Kind::Many(&PATTERN), told("any"), "called numbers to which the limit applies";
+    "caller": Kind::Many(&PATTERN), told("any"), "calling numbers to which the limit applies";
+    "max_calls": COUNT, is("0"), "maximum number of concurrent calls; 0: no limit";
+    "calls_per_second": COUNT, is("0"), "maximum number of new calls per second; 0: no limit";
+    "calls_per_day": COUNT, is("0"), "maximum number of new calls per day; 0: no limit";
 };
 
 /// A trunk's `headers`.
 pub(in crate::config) const HEADERS: &[Key] = keys! {
-    "add": Kind::Map(&TEXT), is("{}"), "goes into each INVITE that begins a call to it";
-    "pass": Kind::Many(&TEXT), told("the other trunk's, else the five of the default"), "names of headers that go on, or \"X-*\"";
-    "remove": Kind::Many(&TEXT), is("[]"), "names of headers that stay behind";
+    "add": Kind::Map(&TEXT), is("{}"), "headers added to each initial INVITE to this trunk";
+    "pass": Kind::Many(&TEXT), told("the other trunk's, else the five of the default"), "headers passed through to this trunk, by name or as \"X-*\"";
+    "remove": Kind::Many(&TEXT), is("[]"), "headers removed";
 };
 
 /// A peer written as a table.
 pub(in crate::config) const PEER: &[Key] = keys! {
-    "uri": Kind::Text("SIP URI"), MUST, "where it is";
-    "priority": Kind::Integer(0, 65_535), is("0"), "the lowest is tried first";
-    "weight": Kind::Integer(0, 65_535), is("0"), "its share among equals";
+    "uri": Kind::Text("SIP URI"), MUST, "SIP URI of the peer";
+    "priority": Kind::Integer(0, 65_535), is("0"), "priority; the lowest value is tried first";
+    "weight": Kind::Integer(0, 65_535), is("0"), "relative share among peers of equal priority";
 };
 
 /// What stands inside of a trunk's keys, to say where a misplaced one belongs.
