@@ -6,9 +6,10 @@ use ipnet::IpNet;
 use reqwest::Url;
 
 /// What is said of a URL with a query.
-pub(crate) const QUERY_UNSENT: &str = "`url`: what follows the `?` is not sent";
+pub(crate) const QUERY_UNSENT: &str = "`url`: the query string is not sent";
 /// And what to do instead.
-pub(crate) const QUERY_HELP: &str = "Twilio sends it neither: `parameters` reach the agent in `start.customParameters`";
+pub(crate) const QUERY_HELP: &str =
+    "like at Twilio: use `parameters`, which the agent receives in `start.customParameters`";
 
 /// What is wrong with a URL.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,46 +29,46 @@ pub(crate) fn check(text: &str, local_networks: &[IpNet]) -> Result<Url, UrlFaul
     // What the parser would leave out stands in logs and ladders as it is written.
     let written = !text.chars().any(|c| c.is_control() || c.is_whitespace());
     let Some(url) = Url::parse(text).ok().filter(|url| written && url.has_host()) else {
-        return wrong("`url` is not the address of a WebSocket".into(), "as \"wss://agent.example.com/media\"");
+        return wrong("`url` is not a WebSocket URL".into(), "use \"wss://agent.example.com/media\"");
     };
     match url.scheme() {
         "ws" | "wss" => {}
         "rtp" if url.port().is_none() => {
-            return wrong("`url`: plain RTP has no port of its own".into(), "as \"rtp://127.0.0.1:4000\"");
+            return wrong("`url`: plain RTP has no port of its own".into(), "use \"rtp://127.0.0.1:4000\"");
         }
         "rtp" if url.port() == Some(0) => {
-            return wrong("`url`: nobody listens on port 0".into(), "as \"rtp://127.0.0.1:4000\"");
+            return wrong("`url`: port 0 is not valid".into(), "use \"rtp://127.0.0.1:4000\"");
         }
         "rtp" if !matches!(url.path(), "" | "/") || url.query().is_some() => {
-            return wrong("`url`: plain RTP has no path".into(), "as \"rtp://127.0.0.1:4000\"");
+            return wrong("`url`: plain RTP has no path".into(), "use \"rtp://127.0.0.1:4000\"");
         }
         "rtp" => {}
         "https" | "http" => {
             return wrong(
-                format!("`url` cannot begin with {}:", url.scheme()),
-                "\"wss://…\": the stream's own URL, as `<Stream url>` has it, not the webhook's",
+                format!("`url` cannot start with {}:", url.scheme()),
+                "use \"wss://…\": the URL of `<Stream url>`, not the webhook's",
             );
         }
         other => {
             return wrong(
-                format!("`url` cannot begin with {other}:"),
+                format!("`url` cannot start with {other}:"),
                 "\"wss://…\", \"ws://…\" on loopback or in [edge] local_networks, or \"rtp://host:port\"",
             );
         }
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return wrong("`url` has a user part".into(), "`auth_token` signs the handshake");
+        return wrong("`url` contains a user part".into(), "`auth_token` signs the handshake");
     }
     if url.fragment().is_some() {
-        return wrong("`url` has a `#` part".into(), "a WebSocket has none (RFC 6455 §3)");
+        return wrong("`url` contains a fragment (`#`)".into(), "WebSocket URLs have none (RFC 6455 §3)");
     }
     if let Some(right) = misspelt(text, &url) {
-        let help = "as \"wss://agent.example.com/media\", \"ws://127.0.0.1:9000\"";
+        let help = "use \"wss://agent.example.com/media\", \"ws://127.0.0.1:9000\"";
         return wrong(format!("`url`: {} {right}", written_host(text)), help);
     }
     if let Some(ip) = address(&url).filter(|ip| is_of_no_one(*ip)) {
-        let help = "the name or the address of the agent's machine";
-        return wrong(format!("`url`: {ip} is the address of no one machine"), help);
+        let help = "use the name or address of the agent's host";
+        return wrong(format!("`url`: {ip} is not a host address"), help);
     }
     let is_near = |ip: IpAddr| {
         let ip = ip.to_canonical();
@@ -76,8 +77,8 @@ pub(crate) fn check(text: &str, local_networks: &[IpNet]) -> Result<Url, UrlFaul
     if url.scheme() != "wss" && address(&url).is_some_and(|ip| !is_near(ip)) {
         let host = host(&url);
         return wrong(
-            format!("`url`: audio and secrets would go to {host} in the clear"),
-            "wss://; ws:// and rtp:// lead only to loopback and [edge] local_networks",
+            format!("`url`: audio and secrets would be sent to {host} unencrypted"),
+            "use wss://; ws:// and rtp:// are allowed for loopback and [edge] local_networks only",
         );
     }
     Ok(url)
@@ -108,7 +109,7 @@ fn misspelt(text: &str, url: &Url) -> Option<String> {
     if is_number {
         return Some("is neither a name nor an address: four decimal numbers without leading zeros".to_owned());
     }
-    (!written.eq_ignore_ascii_case(read)).then(|| format!("is to be written as it is looked up: {read}"))
+    (!written.eq_ignore_ascii_case(read)).then(|| format!("is not in canonical form: write {read}"))
 }
 
 /// The host as it stands in a URL, before the parser makes it what it takes it for.
@@ -195,7 +196,7 @@ mod tests {
         }
         assert_eq!(
             fault("wss://b\u{fc}cher.example/").unwrap_err(),
-            "`url`: b\u{fc}cher.example is to be written as it is looked up: xn--bcher-kva.example"
+            "`url`: b\u{fc}cher.example is not in canonical form: write xn--bcher-kva.example"
         );
         for text in ["wss://%6cocalhost/", "wss:agent.example/", "wss://\u{ff11}27.0.0.1/", "ws://1.2.3.4.5/"] {
             assert!(fault(text).is_err(), "{text}");

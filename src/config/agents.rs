@@ -49,12 +49,12 @@ const WITHOUT_CONVERSATION: [&str; 18] = [
 ];
 /// A shorter `first_audio_timeout` is warned of.
 const FIRST_AUDIO_LEAST: (Duration, &str) =
-    (Duration::from_secs(1), "an agent that thinks before it speaks is taken for lost");
+    (Duration::from_secs(1), "an agent that takes longer before its first audio counts as failed");
 /// A shorter `ping` is.
 const PING_LEAST: (Duration, &str) =
-    (Duration::from_millis(500), "each stream would carry more pings than a lost agent is worth");
+    (Duration::from_millis(500), "short intervals add load without detecting failures sooner");
 /// What `clear_fade` may be.
-const FADES: &str = "\"10ms\", \"20ms\" at most; \"0s\" is off";
+const FADES: &str = "\"10ms\", maximum \"20ms\"; \"0s\" is off";
 
 /// What an agent's keys refer to.
 #[derive(Debug, Clone, Copy)]
@@ -104,13 +104,13 @@ fn read_one<'a>(
         && agent.url.starts_with("ws:")
     {
         let message = "`ca` has no effect on a ws:// URL";
-        findings.warning(code::BAD_VALUE, Some(value.span()), message, "certificates belong to wss://");
+        findings.warning(code::BAD_VALUE, Some(value.span()), message, "certificates are used with wss:// only");
     }
     if agent.is_raw() {
         for key in WITHOUT_CONVERSATION {
             if let Some(value) = section.get(key) {
                 let message = format!("`{key}` has no effect on an rtp:// URL");
-                findings.warning(code::BAD_VALUE, Some(value.span()), message, "it gets packets, and says nothing");
+                findings.warning(code::BAD_VALUE, Some(value.span()), message, "an RTP listener only receives audio");
             }
         }
     }
@@ -166,9 +166,8 @@ fn limits(agent: &mut Agent, section: &Section<'_>, numbers: &Numbers, findings:
         && !agent.max_call.is_zero()
         && agent.max_call <= agent.first_audio_timeout
     {
-        let message =
-            "`max_call` is over before `first_audio_timeout`: an agent that never speaks is not taken for lost";
-        findings.warning(code::BAD_VALUE, Some(value.span()), message, "a longer `max_call`");
+        let message = "`max_call` ends before `first_audio_timeout`: a silent agent is not detected";
+        findings.warning(code::BAD_VALUE, Some(value.span()), message, "use a longer `max_call`");
     }
     let retry =
         section.read("retry", findings, |key, value, findings| values::integer(key, value, findings, 0..=RETRY_MOST));
@@ -210,14 +209,19 @@ pub(super) fn certificates(key: &str, value: &Value<'_>, folder: &Path, findings
         Err(error) => error.to_string(),
     };
     let message = format!("`{key}`: {}: {what}", path.display());
-    findings.error(code::BAD_FILE, value.span(), message, "a readable PEM file of certificates");
+    findings.error(code::BAD_FILE, value.span(), message, "use a readable PEM file of certificates");
     None
 }
 
 /// `customParameters`, in the order of the file.
 fn parameters<'a>(key: &str, value: &'a Value<'a>, findings: &mut Findings) -> Option<Vec<(String, Template)>> {
     let Some(table) = value.get_ref().as_table() else {
-        values::wrong_type(key, value, "a table of strings, as { tenant = \"acme\", caller = \"{caller}\" }", findings);
+        values::wrong_type(
+            key,
+            value,
+            "use a table of strings: { tenant = \"acme\", caller = \"{caller}\" }",
+            findings,
+        );
         return None;
     };
     if table.len() > AGENT_PARAMETERS {
@@ -231,7 +235,7 @@ fn parameters<'a>(key: &str, value: &'a Value<'a>, findings: &mut Findings) -> O
         let name: &std::borrow::Cow<'a, str> = name.get_ref();
         let text = values::string(name, value, findings)?;
         if name.len() + text.len() > AGENT_PARAMETER_BYTES {
-            let help = format!("{AGENT_PARAMETER_BYTES} bytes at most, name and value together");
+            let help = format!("maximum {AGENT_PARAMETER_BYTES} bytes for name and value together");
             findings.error(code::BAD_VALUE, value.span(), format!("`{name}` is too long"), help);
             return None;
         }

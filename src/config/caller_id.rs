@@ -38,7 +38,7 @@ fn rule(key: &str, value: &Value<'_>, numbers: &Numbers, findings: &mut Findings
 fn allowed(key: &str, value: &Value<'_>, numbers: &Numbers, findings: &mut Findings) -> Option<Vec<Pattern>> {
     let patterns = values::one_or_list(key, value, findings, routes::pattern)?;
     if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
-        let help = "the numbers that may be shown, or only a default";
+        let help = "set the allowed caller IDs, or a default";
         findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is empty"), help);
         return None;
     }
@@ -53,8 +53,8 @@ pub(super) fn number(key: &str, value: &Value<'_>, numbers: &Numbers, findings: 
     let text = values::string(key, value, findings)?;
     let number = numbers.normalise_caller(text.trim().trim_start_matches("tel:"), None);
     if !number.is_e164 {
-        let message = format!("`{key}`: \"{text}\" is no number that a caller can have in {}", numbers.country());
-        findings.error(code::BAD_VALUE, value.span(), message, "whole numbers, as \"+14155551234\"");
+        let message = format!("`{key}`: \"{text}\" is not a valid calling number in {}", numbers.country());
+        findings.error(code::BAD_VALUE, value.span(), message, "use complete numbers: \"+14155551234\"");
         return None;
     }
     Some(Number { received: number.text.clone(), ..number })

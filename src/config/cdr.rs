@@ -20,7 +20,7 @@ use super::values;
 use crate::records::signature;
 
 /// What is right where nothing can be opened.
-pub(crate) const CDR_HELP: &str = "`file` needs a directory that exists and is writable, `spool` is one edge's alone";
+pub(crate) const CDR_HELP: &str = "`file` needs an existing writable directory; each edge needs its own `spool`";
 /// Smallest `rotate` in bytes: some records.
 const ROTATE_LEAST_BYTES: u64 = 64 << 10;
 /// Shortest `rotate` and `keep`.
@@ -34,15 +34,16 @@ const SPOOL_BYTES: u64 = 256 << 20;
 const SPOOL_SIZES: RangeInclusive<u64> = 1 << 20..=1 << 30;
 /// Of a `url` that cannot be used.
 const URL_WORDS: UrlWords = UrlWords {
-    user: "has a user part: `token` is the key",
-    clear: "would send records in the clear: http:// leads only to loopback and [edge] local_networks",
-    help: "as \"https://billing.example.com/calls\"",
+    user: "contains a user part: use `token` for the key",
+    clear: "sends records unencrypted: http:// is allowed for loopback and [edge] local_networks only",
+    help: "use \"https://billing.example.com/calls\"",
     names_may_be_near: false,
 };
 /// The file of what has counted with limits by the day.
 const DAY_COUNTS: &str = "calls_per_day.jsonl";
 /// How a secret is made.
-const MAKE_SECRET: &str = "echo whsec_$(openssl rand -base64 32) makes one, which the receiver gets as well";
+const MAKE_SECRET: &str =
+    "create one with `echo whsec_$(openssl rand -base64 32)` and configure it at the receiver too";
 
 /// `[cdr]`
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -142,8 +143,8 @@ fn read_file(section: &Section<'_>, folder: &Path, findings: &mut Findings) -> O
     if let (Some(path), Some(value)) = (&path, section.get("file"))
         && let Some(folder) = missing_folder(path)
     {
-        let message = format!("`file`: there is no folder {}", folder.display());
-        let help = "here; where the edge runs it must be there, else neither a start nor a reload takes this file";
+        let message = format!("`file`: directory {} does not exist", folder.display());
+        let help = "create it on the machine of the edge: otherwise start and reload fail";
         findings.warning(code::NO_CALL_RECORDS, Some(value.span()), message, help);
     }
     let formats = [("jsonl", CdrFormat::Jsonl), ("csv", CdrFormat::Csv)];
@@ -151,7 +152,7 @@ fn read_file(section: &Section<'_>, folder: &Path, findings: &mut Findings) -> O
     let (rotate_bytes, rotate_every) = section.read("rotate", findings, rotation).unwrap_or_default();
     let keep = section.read("keep", findings, keep).unwrap_or(Keep::All);
     if let Some(value) = section.get("keep").filter(|_| section.get("rotate").is_none()) {
-        let message = "`keep` has no effect without `rotate`: nothing is put aside";
+        let message = "`keep` has no effect without `rotate`: no files are rotated";
         findings.warning(code::BAD_VALUE, Some(value.span()), message, "rotate = \"1d\" or \"100 MiB\"");
     }
     let format = format.unwrap_or(CdrFormat::Jsonl);
@@ -164,7 +165,7 @@ impl Config {
         let document = DeTable::parse(&self.written.source).ok();
         let cdr = document.as_ref().and_then(|document| document.get_ref().get("cdr"));
         let file = cdr.and_then(|cdr| cdr.get_ref().as_table()?.get("file"));
-        let message = format!("what [cdr] names cannot be opened: {error}");
+        let message = format!("[cdr] file or spool cannot be opened: {error}");
         let mut findings = Findings::default();
         match file.or(cdr).map(Spanned::span) {
             Some(span) => findings.error(code::NO_CALL_RECORDS, span, message, CDR_HELP),
@@ -202,12 +203,12 @@ fn read_url(
         let size = parse_size(&values::string(key, value, findings)?).filter(|size| SPOOL_SIZES.contains(size));
         if size.is_none() {
             let message = format!("`{key}` is not a size from 1 MiB to 1 GiB");
-            findings.error(code::BAD_VALUE, value.span(), message, "as \"256 MiB\"");
+            findings.error(code::BAD_VALUE, value.span(), message, "use \"256 MiB\"");
         }
         size
     });
     if let Some(value) = section.get("url").filter(|_| section.get("secret").is_none()) {
-        let message = "`url` without `secret`: who knows the address can post records of his own";
+        let message = "`url` without `secret`: the receiver cannot verify the sender of a record";
         findings.warning(code::BAD_SECRET, Some(value.span()), message, MAKE_SECRET);
     }
     let beside = || file.and_then(|file| file.path.parent()).unwrap_or(folder).join("cdr.spool");
@@ -236,7 +237,7 @@ fn signing<'a>(key: &str, value: &'a Value<'a>, folder: &Path, findings: &mut Fi
 fn path(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     if Path::new(&text).file_name().is_none() || text.ends_with('/') {
-        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` names no file"), "as \"cdr.jsonl\"");
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is not a file name"), "use \"cdr.jsonl\"");
         return None;
     }
     Some(text)
@@ -248,12 +249,12 @@ fn rotation(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<(Op
     for (text, span) in values::one_or_list(key, value, findings, values::string)? {
         let (size, time) = (parse_size(&text), values::parse_duration(&text));
         let wrong = match (size, time) {
-            (Some(size), _) if size < ROTATE_LEAST_BYTES => "is too small: 64 KiB or more",
-            (_, Some(time)) if time < LEAST_TIME || time.subsec_nanos() > 0 => "is too short: 1m or more",
+            (Some(size), _) if size < ROTATE_LEAST_BYTES => "is too small: minimum 64 KiB",
+            (_, Some(time)) if time < LEAST_TIME || time.subsec_nanos() > 0 => "is too short: minimum 1m",
             (Some(size), _) if found.0.replace(size).is_none() => continue,
             (_, Some(time)) if found.1.replace(time).is_none() => continue,
-            (None, None) => "is neither a size nor a time",
-            (Some(_), _) | (_, Some(_)) => "is there twice",
+            (None, None) => "is neither a size nor a duration",
+            (Some(_), _) | (_, Some(_)) => "is a duplicate",
         };
         let help = "\"100 MiB\", \"1d\", or [\"100 MiB\", \"1d\"]";
         findings.error(code::BAD_VALUE, span, format!("`{key}`: \"{text}\" {wrong}"), help);
@@ -267,7 +268,7 @@ fn keep(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Keep> {
         let files = values::integer(key, value, findings, 1..=1_000_000)?;
         return usize::try_from(files).ok().map(Keep::Files);
     }
-    let time = values::duration_as(key, value, "a number of files as 30, or a time as \"90d\"", findings)?;
+    let time = values::duration_as(key, value, "use a number of files (30) or an age (\"90d\")", findings)?;
     if time < LEAST_TIME {
         findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is too short"), "\"1m\" or more");
         return None;

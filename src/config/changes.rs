@@ -232,7 +232,7 @@ fn compare(
         // Written as what holds anyway, the digest says nothing.
         let both_written = before.origin == Origin::File && after.origin == Origin::File;
         if both_written && before.raw != after.raw {
-            tell(Some(key), format!("{key} changed, in what is not shown"));
+            tell(Some(key), format!("{key} changed (secret value)"));
             continue;
         }
         let is_other = |file: &&String| contents.0.get(*file) != contents.1.get(*file);
@@ -361,7 +361,7 @@ mod tests {
                 "[media] ports \"16384-32767\" -> \"20000-30000\"",
             ),
             ("name = 'e'", "name = 'f'", "[edge] name \"e\" -> \"f\""),
-            ("hunter2", "hunter3", "trunk a: auth changed, in what is not shown"),
+            ("hunter2", "hunter3", "trunk a: auth changed (secret value)"),
             ("10.0.0.6", "10.0.0.7", "trunk b: peers changed"),
             ("+14155551234", "+14155559876", "route back: to changed"),
             ("[[route]]\nfrom", "[trunk.c]\npeers = ['sip:10.0.0.8']\n[[route]]\nfrom", "trunk c added"),

@@ -83,8 +83,8 @@ fn listeners(draft: &Draft, findings: &mut Findings) {
                 && collide(other.listen.address, listen.address)
         };
         if let Some(other) = before.iter().find(collides) {
-            let message = format!("{} is taken by the listener {}", listen.address, other.listen.name);
-            findings.error(code::SAME_SOCKET, address.clone(), message, "another address or port");
+            let message = format!("{} is already used by listener {}", listen.address, other.listen.name);
+            findings.error(code::SAME_SOCKET, address.clone(), message, "use another address or port");
         }
         let (first, last) = draft.media.ports;
         let port = listen.address.port();
@@ -93,8 +93,8 @@ fn listeners(draft: &Draft, findings: &mut Findings) {
             && (first..=last).contains(&port)
             && draft.media.address.iter().any(shares_address)
         {
-            let message = format!("{} is one of the media ports {first}-{last}", listen.address);
-            findings.error(code::SAME_SOCKET, address, message, "a port outside of [media] ports");
+            let message = format!("{} is inside the media ports {first}-{last}", listen.address);
+            findings.error(code::SAME_SOCKET, address, message, "use a port outside [media] ports");
         }
     }
 }
@@ -109,7 +109,7 @@ fn http(draft: &Draft, findings: &mut Findings) {
     let collides = |other: &&PlacedListen| is_stream(other.listen.transport) && collide(other.listen.address, address);
     if let Some(other) = draft.listen.iter().find(collides) {
         let message = format!("{address} is taken by the listener {}", other.listen.name);
-        findings.error(code::SAME_SOCKET, span, message, "another address or port");
+        findings.error(code::SAME_SOCKET, span, message, "use another address or port");
     }
 }
 
@@ -119,8 +119,8 @@ fn media_ports(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut Find
     if let Some(span) = draft.calls_span.clone()
         && draft.limits.calls > fit
     {
-        let message = format!("{} calls do not fit into the media ports {first}-{last}", draft.limits.calls);
-        let help = format!("a call takes {PORTS_PER_CALL} ports: at most {fit}");
+        let message = format!("{} calls need more than the media ports {first}-{last}", draft.limits.calls);
+        let help = format!("a call uses {PORTS_PER_CALL} ports: maximum {fit} calls");
         findings.error(code::TOO_FEW_PORTS, span, message, help);
     }
     if let Some((low, high)) = ephemeral
@@ -141,7 +141,7 @@ fn trunk_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
     tls_alone(placed, draft, findings);
     let by_certificate = !trunk.certificate_names.is_empty();
     if trunk.peers.is_empty() && trunk.accept_from.is_empty() && !by_certificate && !placed.is_partial {
-        let message = format!("the trunk {} has neither peers nor accept_from", trunk.name);
+        let message = format!("trunk {} has neither `peers` nor `accept_from`", trunk.name);
         let help = match trunk.require_auth {
             Some(_) => "add peers = [\"sip:HOST\"], or accept_register = true",
             None => "add peers = [\"sip:HOST\"]",
@@ -150,8 +150,8 @@ fn trunk_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
     }
     for (network, span) in trunk.accept_from.iter().zip(&placed.accept_from) {
         if network.prefix_len() == 0 {
-            let message = format!("{network} makes everyone the trunk {}", trunk.name);
-            findings.warning(code::OPEN_TO_ALL, Some(span.clone()), message, "list its networks");
+            let message = format!("{network} accepts every source address as trunk {}", trunk.name);
+            findings.warning(code::OPEN_TO_ALL, Some(span.clone()), message, "list the networks of the trunk");
         }
     }
     if draft.listen_is_partial {
@@ -163,7 +163,7 @@ fn trunk_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
             if found.is_empty() {
                 let known = draft.listen.iter().map(|other| other.listen.name.as_str());
                 let help = suggestion(name, known, "listeners");
-                findings.error(code::NO_SUCH_LISTENER, span.clone(), format!("no listener is named {name}"), help);
+                findings.error(code::NO_SUCH_LISTENER, span.clone(), format!("unknown listener: {name}"), help);
                 return;
             }
             found
@@ -181,8 +181,8 @@ fn trunk_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
         let unvouched = |placed: &&PlacedListen| placed.listen.tls.as_ref().is_some_and(|tls| tls.own.is_none());
         if peer.destination.transport == Transport::Tls && listeners.iter().any(unvouched) && !told {
             told = true;
-            let message = format!("the trunk {}: its calls cannot come in by TLS", trunk.name);
-            let help = "add [[listen]] with transport = \"tls\" and a certificate that it trusts";
+            let message = format!("trunk {}: no listener accepts its calls over TLS", trunk.name);
+            let help = "add a [[listen]] with transport = \"tls\" and a certificate that the peer trusts";
             findings.warning(code::NO_CERTIFICATE, Some(span.clone()), message, help);
         }
         if !listeners.iter().any(|placed| speaks(&placed)) {
@@ -194,8 +194,8 @@ fn trunk_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
             let port = peer.destination.transport.default_port();
             let transport = peer.destination.transport.as_str();
             let message = match &trunk.listen {
-                Some(name) => format!("the listener {name} is not for {family}{transport}, which {} wants", peer.uri),
-                None => format!("no listener is for {family}{transport}, which {} wants", peer.uri),
+                Some(name) => format!("listener {name} does not support {family}{transport}, required by {}", peer.uri),
+                None => format!("no listener supports {family}{transport}, required by {}", peer.uri),
             };
             let help = format!("add a [[listen]] with transport = \"{transport}\" and address = \"{any}:{port}\"");
             findings.error(code::NO_SUCH_LISTENER, span.clone(), message, help);
@@ -218,7 +218,7 @@ fn keys_in_clear(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
         None => None,
     };
     if let Some(open) = open {
-        let message = format!("the trunk {}: the keys of its SRTP are not encrypted by {open}", trunk.name);
+        let message = format!("trunk {}: SRTP keys are sent unencrypted over {open}", trunk.name);
         let secure = draft.listen.iter().find(|placed| placed.listen.transport == Transport::Tls);
         let help = match secure.filter(|_| trunk.peers.is_empty()) {
             Some(placed) => format!("listen = \"{}\"", placed.listen.name),
@@ -239,9 +239,9 @@ fn oversize(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
         None if draft.listen.iter().any(|one| by_tcp(&one)) => return,
         None => "add a [[listen]] with transport = \"tcp\"".to_owned(),
         Some(own) if by_tcp(&own) => return,
-        Some(own) => format!("`listen` is {}, which is not for TCP: leave it out", own.listen.name),
+        Some(own) => format!("`listen` is {}, which does not support TCP: remove it", own.listen.name),
     };
-    let message = format!("`oversize`: nothing of the trunk {} can go by TCP", placed.trunk.name);
+    let message = format!("`oversize`: trunk {} has no TCP listener", placed.trunk.name);
     findings.error(code::NO_SUCH_LISTENER, span.clone(), message, help);
 }
 
@@ -260,16 +260,16 @@ fn tls_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
     let demanded = draft.listen.iter().any(|one| one.listen.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()));
     let named = !trunk.certificate_names.is_empty();
     if named && !demanded && tls.ca.is_none() && trunk.peers.is_empty() {
-        let message = format!("the trunk {}: nobody vouches for a certificate with its names", trunk.name);
+        let message = format!("trunk {}: no CA verifies a certificate with its names", trunk.name);
         findings.error(code::NOBODY, span.clone(), message, "add `ca` here, or `client_ca` to a TLS listener");
     }
     let has_peer = trunk.peers.iter().any(|peer| peer.destination.transport == Transport::Tls);
     if !has_peer && !named && !placed.is_partial {
-        let message = format!("the trunk {}: `tls` without a peer over TLS", trunk.name);
+        let message = format!("trunk {}: `tls` without a TLS peer", trunk.name);
         findings.warning(code::BAD_VALUE, Some(span.clone()), message, "write the peer as sip:HOST;transport=tls");
     }
     if !draft.listen_is_partial && !draft.listen.iter().any(|one| one.listen.transport == Transport::Tls) && named {
-        let message = format!("the trunk {}: no listener asks for its certificate", trunk.name);
+        let message = format!("trunk {}: no listener requests its certificate", trunk.name);
         findings.error(code::NO_SUCH_LISTENER, span.clone(), message, "add a [[listen]] with transport = \"tls\"");
     }
 }
@@ -282,12 +282,17 @@ fn trunk_among(placed: &PlacedTrunk, before: &[PlacedTrunk], findings: &mut Find
         && let Some(other) = before.iter().find(|other| registrant(&other.trunk).as_ref() == Some(&user))
         && let Some(span) = &placed.require_auth
     {
-        let message = format!("the user {user} registers with the trunk {} already", other.trunk.name);
-        findings.error(code::DUPLICATE, span.clone(), message, "another `username`: it says whose phone it is");
+        let message = format!("user {user} already registers with trunk {}", other.trunk.name);
+        findings.error(
+            code::DUPLICATE,
+            span.clone(),
+            message,
+            "use another `username`: it identifies the trunk of a phone",
+        );
     }
     let mut shadowed = |what: String, span: &Span, other: &PlacedTrunk| {
-        let message = format!("{what} is the trunk {} already", other.trunk.name);
-        findings.warning(code::SHADOWED, Some(span.clone()), message, "the first in the file wins");
+        let message = format!("{what} already belongs to trunk {}", other.trunk.name);
+        findings.warning(code::SHADOWED, Some(span.clone()), message, "the first entry in the file is used");
     };
     for (peer, span) in placed.trunk.peers.iter().zip(&placed.peers) {
         let same = |other: &&PlacedTrunk| {
@@ -315,7 +320,7 @@ pub(super) fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Fi
     let help = |name: &str| suggestion(name, draft.trunks.iter().map(|placed| placed.trunk.name.as_ref()), "trunks");
     for (name, span) in placed.route.from.iter().zip(&placed.from) {
         if find(name).is_none() {
-            findings.error(code::NO_SUCH_TRUNK, span.clone(), format!("no trunk is named {name}"), help(name));
+            findings.error(code::NO_SUCH_TRUNK, span.clone(), format!("unknown trunk: {name}"), help(name));
         }
     }
     for (target, span) in placed.targets() {
@@ -323,10 +328,10 @@ pub(super) fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Fi
             TargetSpec::Trunk { name, .. } => match find(name) {
                 None => {
                     let help = if agents(name) { format!("did you mean \"agent:{name}\"?") } else { help(name) };
-                    findings.error(code::NO_SUCH_TRUNK, span.clone(), format!("no trunk is named {name}"), help);
+                    findings.error(code::NO_SUCH_TRUNK, span.clone(), format!("unknown trunk: {name}"), help);
                 }
                 Some(found) if found.trunk.peers.is_empty() && !found.is_partial => {
-                    let message = format!("the trunk {name} has no peers to call");
+                    let message = format!("trunk {name} has no `peers` to call");
                     findings.error(code::NO_PEERS, span.clone(), message, format!("add peers to [trunk.{name}]"));
                 }
                 Some(_) => {}
@@ -335,7 +340,7 @@ pub(super) fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Fi
                 let transport = &destination.transport;
                 if !draft.listen_is_partial && !draft.listen.iter().any(|placed| placed.listen.transport == *transport)
                 {
-                    let message = format!("no listener is for {}, which {uri} wants", transport.as_str());
+                    let message = format!("no listener supports {}, required by {uri}", transport.as_str());
                     let help = format!("add a [[listen]] with transport = \"{}\"", transport.as_str());
                     findings.error(code::NO_SUCH_LISTENER, span.clone(), message, help);
                 }
@@ -344,8 +349,13 @@ pub(super) fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Fi
                 let instead = find(name).map(|_| format!("did you mean \"trunk:{name}\"?"));
                 agent_named(name, instead, span, draft, findings);
                 if draft.agents.iter().any(|placed| *placed.agent.name == **name && placed.agent.is_raw()) {
-                    let message = format!("the agent {name} gets plain RTP and cannot talk");
-                    findings.error(code::BAD_TARGET, span.clone(), message, "let it listen: `fork` of the route");
+                    let message = format!("agent {name} receives plain RTP and cannot send audio");
+                    findings.error(
+                        code::BAD_TARGET,
+                        span.clone(),
+                        message,
+                        "use it as a listener: `fork` of the route",
+                    );
                 }
             }
             TargetSpec::Reject(_) | TargetSpec::RingAll(_) => {}
@@ -362,7 +372,7 @@ pub(super) fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Fi
         findings.warning(
             code::UNREACHABLE,
             Some(place.span.clone()),
-            "no call gets past a reject:",
+            "targets after reject: are never tried",
             "move reject: to the end",
         );
     }
@@ -385,8 +395,8 @@ fn only_for_some(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
     }
     let count = agent.allow_callers.len();
     let others = if count == 1 { "the one caller".to_owned() } else { format!("the {count} callers") };
-    let message = format!("only {others} in `allow_callers` of {} get past it: all others are told 486", agent.name);
-    let help = "give them a route of their own with `caller`, or put the agent last";
+    let message = format!("only {others} in `allow_callers` of {} get past it: all others get 486", agent.name);
+    let help = "add a route for them with `caller`, or put the agent last";
     findings.warning(code::ONLY_FOR_SOME, Some(place.span.clone()), message, help);
 }
 
@@ -395,7 +405,7 @@ fn agent_named(name: &str, instead: Option<String>, span: &Span, draft: &Draft, 
     if !draft.agents.iter().any(|placed| *placed.agent.name == *name) {
         let known = draft.agents.iter().map(|placed| placed.agent.name.as_ref());
         let help = instead.unwrap_or_else(|| suggestion(name, known, "agents"));
-        findings.error(code::NO_SUCH_AGENT, span.clone(), format!("no agent is named {name}"), help);
+        findings.error(code::NO_SUCH_AGENT, span.clone(), format!("unknown agent: {name}"), help);
     }
 }
 
@@ -419,8 +429,10 @@ fn route_among((at, placed): (usize, &PlacedRoute), all: &[PlacedRoute], index: 
     };
     let before = index.first_like(&placed.route, u32::try_from(at).unwrap_or(0), &mut takes);
     if let Some(other) = before.and_then(of) {
-        let message =
-            format!("the route {} is never reached: {} before it takes its calls", placed.route.name, other.route.name);
+        let message = format!(
+            "route {} is never reached: {} before it matches all its calls",
+            placed.route.name, other.route.name
+        );
         let help = format!("move it before {}, or remove it", other.route.name);
         findings.warning(code::UNREACHABLE, Some(placed.name.clone()), message, help);
     } else if placed.route.to.len() > 1 {
@@ -441,8 +453,8 @@ fn patterns_among((at, placed): (usize, &PlacedRoute), all: &[PlacedRoute], inde
         let before = index.first_like(&narrow, u32::try_from(at).unwrap_or(0), &mut takes).and_then(of);
         if let Some(other) = before {
             let (name, before) = (&placed.route.name, &other.route.name);
-            let message = format!("{pattern} never comes to the route {name}: {before} before it takes these calls");
-            let help = format!("leave it out, or move {name} before {before}");
+            let message = format!("{pattern} never matches in route {name}: {before} before it matches these calls");
+            let help = format!("remove it, or move {name} before {before}");
             findings.warning(code::UNREACHABLE, Some(span.clone()), message, help);
         }
     }

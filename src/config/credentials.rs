@@ -64,14 +64,19 @@ fn algorithms(value: &Value<'_>, findings: &mut Findings) -> Option<Vec<DigestHa
     let mut hashes: Vec<DigestHash> = Vec::new();
     for (hash, span) in read {
         if hashes.contains(&hash) {
-            findings.error(code::BAD_VALUE, span, "`algorithms` names one twice", "once each, the preferred one first");
+            findings.error(
+                code::BAD_VALUE,
+                span,
+                "`algorithms` contains a duplicate",
+                "list each once, in order of preference",
+            );
         } else {
             hashes.push(hash);
         }
     }
     if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
-        let help = "[\"SHA-256\", \"MD5\"], or [\"MD5\"] for phones that stop at what they do not know";
-        findings.error(code::BAD_VALUE, value.span(), "`algorithms` names none", help);
+        let help = "[\"SHA-256\", \"MD5\"], or [\"MD5\"] for phones that reject unknown algorithms";
+        findings.error(code::BAD_VALUE, value.span(), "`algorithms` is empty", help);
     }
     Some(hashes)
 }
@@ -85,7 +90,7 @@ fn required<'a>(
 ) -> Option<&'a Value<'a>> {
     let found = section.get(name);
     if found.is_none() {
-        let help = format!("as {{ username = \"…\", password = {{ env = \"NAME\" }} }}: add {name}");
+        let help = format!("use {{ username = \"…\", password = {{ env = \"NAME\" }} }}: add {name}");
         findings.error(code::MISSING, whole.span(), format!("`{key}` has no `{name}`"), help);
     }
     found
@@ -100,9 +105,9 @@ fn sound(key: &str, text: String, value: &Value<'_>, findings: &mut Findings) ->
     let fault = match text.len() {
         0 => "is empty",
         1..=TEXT_BYTES if !text.chars().any(char::is_control) => return Some(text),
-        1..=TEXT_BYTES => "has a control character",
+        1..=TEXT_BYTES => "contains a control character",
         _ => "is longer than 256 bytes",
     };
-    findings.error(code::BAD_VALUE, value.span(), format!("`{key}` {fault}"), "as it was agreed with the far end");
+    findings.error(code::BAD_VALUE, value.span(), format!("`{key}` {fault}"), "use the value agreed with the provider");
     None
 }

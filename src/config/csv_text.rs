@@ -40,7 +40,7 @@ pub(super) struct Line {
 impl CsvText {
     /// Reads a file; else what is wrong, and what would be right.
     pub(super) fn read(path: &Path) -> Result<CsvText, (String, String)> {
-        let readable = || "a readable CSV file in UTF-8, its first line to,connect".to_owned();
+        let readable = || "use a readable CSV file in UTF-8 with the header to,connect".to_owned();
         let failed = |error: std::io::Error| (error.to_string(), readable());
         let file = files::open(path).map_err(failed)?;
         let about = file.metadata().map_err(failed)?;
@@ -49,7 +49,7 @@ impl CsvText {
             file.take(ROUTES_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
         }
         if about.len().max(u64::try_from(bytes.len()).unwrap_or(u64::MAX)) > ROUTES_FILE_BYTES {
-            let help = "several files, each in a [[route]] of its own".to_owned();
+            let help = "split it into several files, each in its own [[route]]".to_owned();
             return Err((format!("larger than {ROUTES_FILE_BYTES} bytes"), help));
         }
         let mut text = encoding::text(bytes).map_err(|(what, from)| (what, encoding::remedy(from, path)))?;
@@ -171,8 +171,8 @@ impl<'a> Notes<'a> {
     }
     /// An error that has been told of another line.
     pub(super) fn again(&mut self, known: Known, line: Line, field: Option<usize>) {
-        let message = format!("the same mistake as in line {}", known.line);
-        self.note((known.code, true), (|| line, field), message, "put it right there as well".to_owned());
+        let message = format!("same error as in line {}", known.line);
+        self.note((known.code, true), (|| line, field), message, "correct it here as well".to_owned());
     }
     pub(super) fn has_errors(&self) -> bool {
         self.errors > 0
@@ -205,7 +205,7 @@ impl<'a> Notes<'a> {
             let Some(last) = self.told.iter().rfind(|found| found.is_error == is_error) else { continue };
             let (code, more) = (last.code, count.saturating_sub(TOLD));
             if more > 0 {
-                let (span, help) = (Some(self.span.clone()), format!("the first {TOLD} are told"));
+                let (span, help) = (Some(self.span.clone()), format!("the first {TOLD} are shown"));
                 let message =
                     format!("{}: {more} more {word}{}", self.path.display(), if more == 1 { "" } else { "s" });
                 self.told.push(Diagnostic { code, is_error, message, span, help, elsewhere: None });

@@ -92,13 +92,13 @@ pub(super) const OF_TABLES: &[(&[Key], Words)] =
 const OF_TRUNKS: Words = &[
     (
         &["secret", "remotesecret", "pass", "auth_password", "user", "defaultuser", "authuser", "auth_user"],
-        "`auth = { username = \"…\", password = … }` is what we show, `require_auth` what the far end has to show",
+        "`auth = { username = \"…\", password = … }` are our credentials, `require_auth` those of the peer",
     ),
     (&["server_uri", "client_uri"], "register = { registrar = \"sip:HOST\", user = \"…\" }"),
-    (&["port", "transport"], "part of the peer: peers = [\"sip:HOST:5060;transport=tcp\"]"),
-    (&["context"], "[[route]] with from = [\"NAME\"] says where its calls go"),
-    (&["directmedia", "direct_media", "bypass_media"], "audio always goes through the edge: leave it out"),
-    (&["force_rport", "rewrite_contact"], "always so here: leave it out"),
+    (&["port", "transport"], "part of a peer: peers = [\"sip:HOST:5060;transport=tcp\"]"),
+    (&["context"], "[[route]] with from = [\"NAME\"] routes its calls"),
+    (&["directmedia", "direct_media", "bypass_media"], "audio always passes through the edge: remove it"),
+    (&["force_rport", "rewrite_contact"], "always enabled: remove it"),
     (
         &["moh", "mohsuggest", "moh_suggest", "musicclass", "musiconhold", "music_on_hold"],
         "hold = \"local\" and hold_music = \"hold.mp3\"",
@@ -113,7 +113,7 @@ const OF_AGENTS: Words = &[
     ),
     (
         &["greeting", "welcome", "welcome_greeting", "first_message", "announcement"],
-        "the agent speaks first; what is heard until it is there: answer = \"at_once\" and hold = { strategy = \"audio\", \
+        "the agent speaks first; audio until it is connected: answer = \"at_once\" and hold = { strategy = \"audio\", \
          audio = \"greeting.wav\" }",
     ),
     (&["farewell", "bye", "end_message", "end_call_message"], "goodbye = \"goodbye.wav\""),
@@ -122,7 +122,7 @@ const OF_AGENTS: Words = &[
         "allow_callers = [\"+14155551234\"]",
     ),
     (&["codec", "codecs", "encoding", "audio_format", "sample_rate"], "format = \"mulaw/8000\""),
-    (&["token", "secret", "api_key", "signing_secret"], "`auth_token`, which signs the handshake"),
+    (&["token", "secret", "api_key", "signing_secret"], "`auth_token` signs the handshake"),
     (&["max_calls", "call_limit", "concurrency", "max_concurrent_calls"], "`max_sessions`"),
     (&["max_duration", "max_call_duration", "max_length", "time_limit"], "max_call = \"10m\""),
     (&["custom_parameters", "customParameters", "params", "metadata", "variables"], "`parameters`"),
@@ -131,17 +131,14 @@ const OF_AGENTS: Words = &[
 
 /// An agent's `hold`.
 const OF_HOLD: Words = &[
-    (
-        &["file", "path", "filename", "hold_music", "moh"],
-        "`audio` is a file that is heard once, `music` one that is heard again and again",
-    ),
+    (&["file", "path", "filename", "hold_music", "moh"], "`audio` is a file played once, `music` one played in a loop"),
     (&["message", "say", "prompt", "tts"], "`text`"),
     (&["type", "mode"], "`strategy`"),
 ];
 
 /// `[speech]`.
 const OF_SPEECH: Words = &[
-    (&["voice", "text"], "it belongs in `hold` of the agent that it is for"),
+    (&["voice", "text"], "use it in `hold` of the agent"),
     (&["api_key", "apikey", "key", "secret", "auth_token"], "`token`"),
     (&["program", "cmd", "exec"], "`command`"),
     (&["uri", "endpoint", "address", "base_url"], "`url`"),
@@ -153,6 +150,6 @@ const OF_ROUTES: Words = &[
     (&["hours", "schedule", "time", "times", "business_hours", "days"], "when = \"mon-fri 09:00-17:00\""),
     (
         &["weight", "percent", "percentage", "probability"],
-        "share = 10, of a hundred calls; or a weight of a target: \"trunk:a@70\"",
+        "share = 10 (percent of the calls), or a weight of a target: \"trunk:a@70\"",
     ),
 ];

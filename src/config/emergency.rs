@@ -19,8 +19,8 @@ pub(super) fn read(key: &str, value: &Value<'_>, findings: &mut Findings) -> Opt
         if DIGITS.contains(&text.len()) && text.chars().all(|c| c.is_ascii_digit()) {
             return Some(text);
         }
-        let message = format!("`{key}`: \"{text}\" is no emergency number");
-        let help = format!("{} to {} digits as they are dialled: no limit refuses them", DIGITS.start(), DIGITS.end());
+        let message = format!("`{key}`: \"{text}\" is not an emergency number");
+        let help = format!("use {} to {} digits, as dialled", DIGITS.start(), DIGITS.end());
         findings.error(code::BAD_VALUE, value.span(), message, help);
         None
     };
@@ -37,9 +37,10 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
             continue;
         }
         let (name, list) = (&placed.trunk.name, numbers.join(", "));
-        let message = format!("the trunk {name}: no route takes emergency calls ({list})");
+        let message = format!("trunk {name}: no route matches emergency calls ({list})");
         let quoted: Vec<String> = numbers.iter().map(|number| format!("\"{number}\"")).collect();
-        let help = format!("a first [[route]] with to = [{}] to a trunk that takes such calls", quoted.join(", "));
+        let help =
+            format!("add a first [[route]] with to = [{}] to a trunk that accepts emergency calls", quoted.join(", "));
         findings.warning(code::EMERGENCY, Some(placed.name.clone()), message, help);
     }
 }

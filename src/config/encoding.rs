@@ -52,14 +52,14 @@ fn utf_16(bytes: &[u8]) -> Option<Encoding> {
 /// What makes UTF-8 of it.
 pub(super) fn remedy(from: Encoding, path: &Path) -> String {
     let name = match from {
-        Encoding::Damaged => return "the lines before it are: put that one right, and save it as UTF-8".to_owned(),
+        Encoding::Damaged => return "the lines before it are: correct that line and save the file as UTF-8".to_owned(),
         Encoding::Utf16 => "UTF-16",
         Encoding::Utf16Le => "UTF-16LE",
         Encoding::Utf16Be => "UTF-16BE",
         Encoding::Latin1 => "LATIN1",
         Encoding::Windows1252 => "WINDOWS-1252",
     };
-    format!("save it as CSV UTF-8, or: iconv -f {name} -t UTF-8 {} > utf-8.csv", path.display())
+    format!("save the file as CSV UTF-8, or: iconv -f {name} -t UTF-8 {} > utf-8.csv", path.display())
 }
 
 #[cfg(test)]

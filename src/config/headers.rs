@@ -60,8 +60,8 @@ fn added(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<(S
         }
         let Some(text) = values::string(name, value, findings) else { continue };
         if text.len() > MAX_VALUE_BYTES || text.chars().any(char::is_control) {
-            let help = format!("one line of {MAX_VALUE_BYTES} bytes at most, without control characters");
-            findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: a value that {name} cannot have"), help);
+            let help = format!("use one line of at most {MAX_VALUE_BYTES} bytes without control characters");
+            findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: invalid value of {name}"), help);
             continue;
         }
         all.push((name.to_owned(), text));
@@ -82,7 +82,7 @@ pub(super) fn conditions(
         return Vec::new();
     };
     if table.is_empty() {
-        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is empty"), "leave it out to match any");
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is empty"), "remove it to match any");
         return Vec::new();
     }
     let mut entries: Vec<_> = table.iter().collect();
@@ -91,8 +91,13 @@ pub(super) fn conditions(
     for (name, value) in entries {
         let (name, place) = (name.get_ref().as_ref(), name.span());
         if !Template::may_ask_for(name) {
-            let message = format!("`{key}`: no route can go by {name}");
-            findings.error(code::BAD_VALUE, place, message, "a name as X-Tenant; credentials are not looked at");
+            let message = format!("`{key}`: routes cannot match on {name}");
+            findings.error(
+                code::BAD_VALUE,
+                place,
+                message,
+                "use a name such as X-Tenant; credentials cannot be matched",
+            );
             continue;
         }
         let values = values::one_or_list(name, value, findings, super::routes::pattern).unwrap_or_default();
@@ -111,16 +116,16 @@ pub(super) fn conditions(
 fn refuse(key: &str, name: &str, wrong: Unruled, place: Range<usize>, findings: &mut Findings) {
     match wrong {
         Unruled::Owned => {
-            let message = format!("`{key}`: the edge writes {name} itself");
-            findings.error(code::OWN_HEADER, place, message, "leave it out");
+            let message = format!("`{key}`: the edge generates {name} itself");
+            findings.error(code::OWN_HEADER, place, message, "remove it");
         }
         Unruled::Identity => {
-            let message = format!("`{key}`: {name} belongs to `identity`");
+            let message = format!("`{key}`: {name} is controlled by `identity`");
             findings.error(code::OWN_HEADER, place, message, "identity = \"pass\" or \"strip\"");
         }
         Unruled::NoName => {
-            let message = format!("`{key}`: \"{name}\" is no name of a header");
-            findings.error(code::BAD_VALUE, place, message, "as \"X-Tenant\", or \"X-*\" for all that begin so");
+            let message = format!("`{key}`: \"{name}\" is not a header name");
+            findings.error(code::BAD_VALUE, place, message, "use \"X-Tenant\", or \"X-*\" for all with this prefix");
         }
     }
 }

@@ -52,12 +52,7 @@ fn address(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Stri
     if literal || named && text.parse::<SocketAddr>().is_err() {
         return Some(text);
     }
-    let help = "host and port of the server: \"127.0.0.1:9060\", \"homer.example.com:9060\"";
-    findings.error(
-        code::BAD_ADDRESS,
-        value.span(),
-        format!("`{key}`: \"{}\" is no host with a port", told(&text)),
-        help,
-    );
+    let help = "use host and port of the server: \"127.0.0.1:9060\", \"homer.example.com:9060\"";
+    findings.error(code::BAD_ADDRESS, value.span(), format!("`{key}`: \"{}\" is not host:port", told(&text)), help);
     None
 }

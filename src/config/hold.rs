@@ -16,10 +16,10 @@ use crate::audio::{self, Most, Use};
 use crate::limits::{ANNOUNCEMENT_SECONDS, AUDIO_FILE_BYTES, GOODBYE_SECONDS, MUSIC_SECONDS, SPEECH_TEXT_BYTES};
 
 /// What helps where a file cannot be read.
-const NO_FILE: &str = "a file that the edge's user may read; relative paths begin at the folder of this configuration";
+const NO_FILE: &str =
+    "use a file that the user of the edge can read; relative paths start at the directory of this configuration";
 /// What helps where it is not understood, or too large.
-const HELP: &str =
-    "WAV (PCM, μ-law, A-law), MP3, Ogg Vorbis or Ogg Opus; else: ffmpeg -i FILE -ac 1 -ar 8000 -c:a pcm_s16le out.wav";
+const HELP: &str = "use WAV (PCM, μ-law, A-law), MP3, Ogg Vorbis or Ogg Opus, or convert: ffmpeg -i FILE -ac 1 -ar 8000 -c:a pcm_s16le out.wav";
 
 /// What is heard first, and whether music follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,8 +65,8 @@ pub(super) fn read(
         && !section.get("hold").is_some_and(|_| findings.has_errors())
         && let Some(value) = section.get("answer")
     {
-        let message = "`answer` is early, and there is nothing to hear: the caller's phone rings";
-        findings.warning(code::UNHEARD, Some(value.span()), message, "`hold` with text, audio or music");
+        let message = "`answer` is \"early\" and there is nothing to play: the caller hears ringing";
+        findings.warning(code::UNHEARD, Some(value.span()), message, "add `hold` with text, audio or music");
     }
     let (text, voice) = said.flatten()?;
     Some(Announcement { agent: agent.name.clone(), text, voice })
@@ -82,7 +82,12 @@ fn hold(written: &Value<'_>, folder: &Path, findings: &mut Findings) -> Option<(
     }
     let section = Section::open("`hold`", written, keys::HOLD, findings)?;
     let Some(chosen) = section.get("strategy") else {
-        findings.error(code::MISSING, written.span(), "`hold` has no `strategy`", "strategy = \"music\", or another");
+        findings.error(
+            code::MISSING,
+            written.span(),
+            "`hold` has no `strategy`",
+            "add strategy = \"music\" or another one",
+        );
         return None;
     };
     let strategy = values::one_of("strategy", chosen, findings, &STRATEGIES)?;
@@ -93,7 +98,12 @@ fn hold(written: &Value<'_>, folder: &Path, findings: &mut Findings) -> Option<(
             None if key == "voice" => {}
             Some(value) if !used => {
                 let message = format!("`{key}` has no effect with this `strategy`");
-                findings.warning(code::BAD_VALUE, Some(value.span()), message, "another strategy, or without the key");
+                findings.warning(
+                    code::BAD_VALUE,
+                    Some(value.span()),
+                    message,
+                    "use another strategy, or remove the key",
+                );
             }
             None if used => {
                 let help = match key {
@@ -105,9 +115,9 @@ fn hold(written: &Value<'_>, folder: &Path, findings: &mut Findings) -> Option<(
             Some(_) | None => {}
         }
     }
-    let plain = format!("plain text of {SPEECH_TEXT_BYTES} bytes at most");
+    let plain = format!("use plain text of at most {SPEECH_TEXT_BYTES} bytes");
     let text = section.get("text").filter(|_| says).and_then(|value| words("text", value, &plain, findings));
-    let name = "the name of a voice, as \"en-us\"; without the key [speech] takes its own";
+    let name = "use a voice name such as \"en-us\"; the default is that of [speech]";
     let voice = section.get("voice").filter(|_| says).and_then(|value| words("voice", value, name, findings));
     let mut sound = |key: &'static str, used: bool, seconds: usize, how: Use| {
         let value = section.get(key).filter(|_| used)?;
@@ -125,7 +135,7 @@ fn words(key: &str, value: &Value<'_>, help: &str, findings: &mut Findings) -> O
     let wrong = match &text {
         text if text.trim().is_empty() => "is empty".to_owned(),
         text if text.len() > SPEECH_TEXT_BYTES => format!("has {} bytes", text.len()),
-        text if text.chars().any(|c| c.is_control() && c != '\n') => "holds a control character".to_owned(),
+        text if text.chars().any(|c| c.is_control() && c != '\n') => "contains a control character".to_owned(),
         _ => return Some(text),
     };
     findings.error(code::BAD_VALUE, value.span(), format!("`{key}` {wrong}"), help);
@@ -140,7 +150,7 @@ fn judge_speech(draft: &Draft, findings: &mut Findings) {
     {
         for span in draft.agents.iter().filter(says).filter_map(|placed| placed.voice.clone()) {
             let message = "`voice` has no effect: `command` of [speech] has no {voice}";
-            findings.warning(code::BAD_VALUE, Some(span), message, "add \"{voice}\" to it, or leave `voice` out");
+            findings.warning(code::BAD_VALUE, Some(span), message, "add \"{voice}\" to it, or remove `voice`");
         }
     }
     // A `text` that is wrong has its own error.
@@ -148,8 +158,8 @@ fn judge_speech(draft: &Draft, findings: &mut Findings) {
         && !draft.agents.iter().any(|placed| placed.said.is_some())
         && !findings.has_errors()
     {
-        let help = "hold = { strategy = \"text\", text = \"One moment, please.\" } of an agent is what it says";
-        findings.warning(code::UNHEARD, Some(span), "[speech] has nothing to say", help);
+        let help = "hold = { strategy = \"text\", text = \"One moment, please.\" } of an agent uses it";
+        findings.warning(code::UNHEARD, Some(span), "[speech] is not used", help);
     }
 }
 
@@ -159,14 +169,14 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     judge_speech(draft, findings);
     let is_local = draft.trunks.iter().any(|placed| placed.trunk.hold == HoldMode::Local);
     for placed in draft.trunks.iter().filter(|placed| !is_local && placed.trunk.hold_music.is_some()) {
-        let message = format!("`hold_music` of {} is never heard: no trunk has hold = \"local\"", placed.trunk.name);
+        let message = format!("`hold_music` of {} is never played: no trunk has hold = \"local\"", placed.trunk.name);
         findings.warning(code::UNHEARD, Some(placed.name.clone()), message, "add hold = \"local\"");
     }
     for placed in &draft.agents {
         let Some(span) = placed.hold.clone() else { continue };
         if placed.said.is_some() && draft.speech_span.is_none() {
-            let message = "`hold` has a `text`, and there is nobody to say it";
-            let help = "[speech] command = [\"espeak-ng\", \"--stdout\", \"-v\", \"{voice}\", \"{text}\"]";
+            let message = "`hold` has a `text`, but [speech] is not configured";
+            let help = "add [speech] with command = [\"espeak-ng\", \"--stdout\", \"-v\", \"{voice}\", \"{text}\"]";
             findings.error(code::MISSING, span, message, help);
             continue;
         }
@@ -183,8 +193,8 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
             || routes.any(is_followed)
             || files.any(|file| file.targets().any(|connect| is_followed(&connect)));
         if !heard {
-            let message = format!("`hold` of {} is heard only while the agent itself transfers a call", agent.name);
-            let help = "answer = \"early\" or \"at_once\", or another target behind the agent in `connect`";
+            let message = format!("`hold` of {} is played only while the agent transfers a call", agent.name);
+            let help = "set answer = \"early\" or \"at_once\", or add a target after the agent in `connect`";
             findings.warning(code::UNHEARD, Some(span), message, help);
         }
     }

@@ -18,8 +18,8 @@ pub(super) fn calendar(edge: &Section<'_>, findings: &mut Findings) -> Calendar 
         let text = values::string(key, value, findings)?;
         let zone = zone(&text);
         if zone.is_none() {
-            let help = "a name as \"Europe/Berlin\" or \"UTC\"";
-            findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: \"{text}\" is no time zone"), help);
+            let help = "use a name such as \"Europe/Berlin\" or \"UTC\"";
+            findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: \"{text}\" is not a time zone"), help);
         }
         zone
     });
@@ -28,8 +28,8 @@ pub(super) fn calendar(edge: &Section<'_>, findings: &mut Findings) -> Calendar 
             let text = values::string(key, value, findings)?;
             let dates = Dates::parse(&text);
             if dates.is_none() {
-                let help = "\"12-25\" (each year), \"2026-04-03\", or two of a kind as \"12-24..12-26\"";
-                findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: \"{text}\" is no date"), help);
+                let help = "use \"12-25\" (each year), \"2026-04-03\", or a range of one kind: \"12-24..12-26\"";
+                findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: \"{text}\" is not a date"), help);
             }
             dates
         })
@@ -44,15 +44,15 @@ pub(super) fn read(key: &str, value: &Value<'_>, calendar: &Calendar, findings: 
     match Hours::parse(&text, calendar, &zone) {
         Ok(hours) if hours.needs_holidays() && calendar.holidays.is_empty() => {
             let help = "add holidays = [\"01-01\", \"12-25\"] to [edge]";
-            findings.error(code::MISSING, value.span(), format!("`{key}`: no `holidays` are written"), help);
+            findings.error(code::MISSING, value.span(), format!("`{key}`: no `holidays` are configured"), help);
             None
         }
         Ok(hours) => {
             let today = hours.local(Timestamp::now()).date();
             // The day before: its night may still go on.
             if !hours.come_within(today.yesterday().unwrap_or(today), SOON_DAYS) {
-                let help = "the words of one text hold together; alternatives are a list: [\"sat\", \"mon\"]";
-                let message = format!("`{key}`: no day in the next years is in \"{text}\"");
+                let help = "all conditions of one string apply together; alternatives are a list: [\"sat\", \"mon\"]";
+                let message = format!("`{key}`: \"{text}\" matches no day in the coming years");
                 findings.warning(code::NEVER_MATCHES, Some(value.span()), message, help);
             }
             Some(hours)

@@ -105,7 +105,7 @@ fn read(
         if error.message() == "duplicate key" {
             // The key is read all the same: nothing else is in doubt.
             let key = source.get(span.clone()).unwrap_or_default();
-            findings.error(code::DUPLICATE, span, format!("`{key}` is there twice"), "keep one of them");
+            findings.error(code::DUPLICATE, span, format!("duplicate key `{key}`"), "keep one of them");
             continue;
         }
         // After an unclosed bracket every line to the end is one more missing comma.

@@ -18,17 +18,17 @@ pub(super) fn number_form(key: &str, pattern: &Pattern, span: Span, numbers: &Nu
             let digits = text.strip_prefix('+').filter(|digits| digits.contains(|c: char| SEPARATORS.contains(c)));
             let Some(digits) = digits else { return };
             let digits: String = digits.chars().filter(char::is_ascii_digit).collect();
-            let message = format!("`{key}`: no number begins with \"{text}\" after normalisation");
+            let message = format!("`{key}`: no number starts with \"{text}\" after normalization");
             never(message, format!("write \"+{digits}*\""));
         }
         Pattern::Exact(text) => {
             let normalised = numbers.normalise_caller(text, None);
             if normalised.text != *text {
-                let message = format!("`{key}`: no number is \"{text}\" after normalisation");
+                let message = format!("`{key}`: no number equals \"{text}\" after normalization");
                 never(message, format!("write \"{}\"", normalised.text));
             } else if key == "to" && numbers.normalise(text, None).is_err() {
-                let message = format!("`{key}`: \"{text}\" is answered 484 before the routes");
-                never(message, "`+` and digits, or a name without `+`".to_owned());
+                let message = format!("`{key}`: \"{text}\" is rejected with 484 before routing");
+                never(message, "use `+` and digits, or a name without `+`".to_owned());
             } else if !normalised.is_e164
                 && let Some(digits) = whole(text)
             {
@@ -37,8 +37,8 @@ pub(super) fn number_form(key: &str, pattern: &Pattern, span: Span, numbers: &Nu
                     numbers.normalise_caller(&format!("+{beginning}"), None).is_e164
                 };
                 let (what, help) = match (1..digits.len()).any(is_possible) {
-                    true => ("long", "is a digit too many?".to_owned()),
-                    false => ("short", format!("write \"+{digits}*\" for all numbers that begin so")),
+                    true => ("long", "is there an extra digit?".to_owned()),
+                    false => ("short", format!("write \"+{digits}*\" for all numbers with this prefix")),
                 };
                 never(format!("`{key}`: \"{text}\" is too {what} for a number with its country code"), help);
             }
@@ -71,12 +71,12 @@ pub(super) fn national_beginning(key: &str, pattern: &Pattern, span: Span, numbe
         number.text.get(..end).filter(|_| number.is_e164).map(str::to_owned)
     };
     let Some(begins) = RESTS.filter_map(begins).min_by_key(String::len) else { return };
-    let message = format!("`{key}`: numbers are compared after normalisation: {text}* is {begins}* then");
+    let message = format!("`{key}`: numbers are compared after normalization: {text}* becomes {begins}*");
     // Who leaves out the `+` alone means another one than who leaves out the country code.
     let other = format!("+{text}");
     let help = match text.starts_with('0') || other == begins {
         true => format!("write \"{begins}*\""),
-        false => format!("write \"{begins}*\"; \"{other}*\" where {text} begins with the country code"),
+        false => format!("write \"{begins}*\"; \"{other}*\" if {text} starts with the country code"),
     };
     findings.warning(code::NEVER_MATCHES, Some(span), message, help);
 }

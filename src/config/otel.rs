@@ -30,9 +30,9 @@ const OURS: [&str; 6] =
     ["host", "content-type", "content-length", "content-encoding", "transfer-encoding", "connection"];
 /// Of an `endpoint` that cannot be used.
 const URL_WORDS: UrlWords = UrlWords {
-    user: "has a user part: `headers` may have an Authorization",
-    clear: "would send traces in the clear: http:// leads only to loopback and [edge] local_networks",
-    help: "as \"http://127.0.0.1:4318\" or \"https://otlp.example.com\"",
+    user: "contains a user part: use Authorization in `headers`",
+    clear: "sends traces unencrypted: http:// is allowed for loopback and [edge] local_networks only",
+    help: "use \"http://127.0.0.1:4318\" or \"https://otlp.example.com\"",
     names_may_be_near: true,
 };
 
@@ -102,13 +102,13 @@ fn share(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<f64> {
             i64::from_str_radix(number.as_str(), number.radix()).ok().map(|number| number as f64)
         }
         DeValue::String(_) | DeValue::Boolean(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
-            values::wrong_type(key, value, "a number from 0 to 1", findings);
+            values::wrong_type(key, value, "use a number from 0 to 1", findings);
             return None;
         }
     };
     let number = number.filter(|number| (0.0..=1.0).contains(number));
     if number.is_none() {
-        let help = "0 to 1: 0.1 is one call in ten";
+        let help = "use 0 to 1: 0.1 exports one call in ten";
         findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is out of range"), help);
     }
     number
@@ -121,8 +121,8 @@ fn service_name(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option
         findings.error(
             code::BAD_VALUE,
             value.span(),
-            format!("`{key}` is no name"),
-            "1 to 255 bytes, as \"trunkgate\"",
+            format!("`{key}` is not a valid name"),
+            "use 1 to 255 bytes: \"trunkgate\"",
         );
     }
     fits.then_some(text)
@@ -132,7 +132,7 @@ fn timeout(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Dura
     let found = values::duration(key, value, findings)?;
     let fits = !found.is_zero() && found <= LONGEST;
     if !fits {
-        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is out of range"), "up to \"60s\", and not 0");
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is out of range"), "maximum \"60s\", not 0");
     }
     fits.then_some(found)
 }
@@ -153,15 +153,15 @@ fn headers<'a>(
         let text = name.get_ref().as_ref();
         let is_ours = OURS.iter().any(|ours| text.eq_ignore_ascii_case(ours));
         if is_ours || HeaderName::from_bytes(text.as_bytes()).is_err() {
-            let what = if is_ours { "is a header that requests have by themselves" } else { "is no name of a header" };
+            let what = if is_ours { "is set by the HTTP client itself" } else { "is not a header name" };
             let message = format!("`{}` in `{key}` {what}", text.escape_debug());
-            findings.error(code::BAD_VALUE, name.span(), message, "as Authorization or x-api-key");
+            findings.error(code::BAD_VALUE, name.span(), message, "use Authorization or x-api-key");
             continue;
         }
         let Some(secret) = values::secret(text, value, findings, folder) else { continue };
         if HeaderValue::from_str(secret.reveal()).is_err() {
-            let message = format!("`{text}`: this value fits into no header");
-            findings.error(code::BAD_SECRET, value.span(), message, "printable ASCII in one line");
+            let message = format!("`{text}`: invalid header value");
+            findings.error(code::BAD_SECRET, value.span(), message, "use printable ASCII in one line");
             continue;
         }
         all.push((text.to_owned(), secret));

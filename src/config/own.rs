@@ -19,13 +19,8 @@ pub(super) fn agents(draft: &Draft, findings: &mut Findings) {
         let Some(span) = placed.url.clone() else { continue };
         let Some(to) = Url::parse(&placed.agent.url).ok().and_then(|url| target(&url)) else { continue };
         if let Some(whose) = bound(draft, to, placed.agent.is_raw()) {
-            let message = format!("`url` leads to {to}, which is {whose}: the edge itself");
-            findings.error(
-                code::BAD_URL,
-                span,
-                message,
-                "the agent's own port; where that is meant, another one for the edge",
-            );
+            let message = format!("`url` resolves to {to}, which is {whose}: the edge itself");
+            findings.error(code::BAD_URL, span, message, "use the agent's port, or move the edge to another port");
         }
     }
 }
@@ -52,8 +47,8 @@ pub(super) fn public_address(draft: &Draft, findings: &mut Findings) {
     let shown =
         if network.prefix_len() == network.max_prefix_len() { network.addr().to_string() } else { network.to_string() };
     let message =
-        format!("`local_networks` holds every trunk, also {trunk} at {shown}: `public_address` is shown to none");
-    let help = "the networks alone that reach this machine without NAT";
+        format!("`local_networks` contains every trunk, also {trunk} at {shown}: `public_address` is never used");
+    let help = "list only the networks that reach this machine without NAT";
     findings.warning(code::SHOWN_TO_NOBODY, Some(span), message, help);
 }
 

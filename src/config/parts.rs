@@ -14,22 +14,27 @@ pub(super) fn parts(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings
         |name: &str| route.connect.iter().any(|target| matches!(target, TargetSpec::Agent(agent) if **agent == *name));
     for (at, (name, span)) in route.fork.iter().zip(&placed.fork).enumerate() {
         if route.fork.iter().take(at).any(|other| other == name) {
-            let message = format!("{name} listens already, and would get everything twice");
+            let message = format!("{name} is listed twice and would receive everything twice");
             findings.warning(code::IDLE_PART, Some(span.clone()), message, "name each listener once");
         } else if talks(name) {
-            let message = format!("{name} talks in this route, and would listen to itself by a second stream");
-            findings.warning(code::IDLE_PART, Some(span.clone()), message, "who talks hears the caller without `fork`");
+            let message = format!("{name} is the agent of this route and would listen to itself");
+            findings.warning(
+                code::IDLE_PART,
+                Some(span.clone()),
+                message,
+                "the connected agent receives the audio without `fork`",
+            );
         }
     }
     let Some((TargetSpec::Agent(name), place)) = route.connect.last().zip(placed.connect.last()) else { return };
     let mut agents = draft.agents.iter().map(|placed| &placed.agent);
     if agents.any(|agent| *agent.name == **name && agent.on_close == OnClose::Next) {
-        let message = format!("{name} has on_close = \"next\", and is the last target: its close ends the call");
+        let message = format!("{name} has on_close = \"next\" but is the last target: its close ends the call");
         findings.warning(
             code::IDLE_PART,
             Some(place.span.clone()),
             message,
-            "name who gets the caller next, or leave `on_close` out",
+            "add a target after it, or remove `on_close`",
         );
     }
 }

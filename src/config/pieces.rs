@@ -20,8 +20,8 @@ pub(super) fn pieces(placed: &PlacedRoute, findings: &mut Findings) {
             }
         };
         let Some(names) = names(text) else {
-            let message = format!("\"{}\": a brace that is not closed", told(text));
-            findings.error(code::BAD_TARGET, span.clone(), message, "as {called}");
+            let message = format!("\"{}\": unclosed brace", told(text));
+            findings.error(code::BAD_TARGET, span.clone(), message, "use {called}");
             continue;
         };
         for name in names {
@@ -42,8 +42,8 @@ fn piece(placed: &PlacedRoute, name: &str, span: &Span, findings: &mut Findings)
     match [("to", by(&route.to)), ("caller", by(&route.caller))].into_iter().find(|(_, (found, _))| *found) {
         Some((_, (_, None))) => {}
         Some((key, (_, Some(other)))) => {
-            let message = format!("{{{name}}}: a call that matches {other} of `{key}` has no such piece");
-            findings.error(code::BAD_TARGET, span.clone(), message, "a route of its own for that pattern");
+            let message = format!("{{{name}}}: a call that matches {other} of `{key}` has no such group");
+            findings.error(code::BAD_TARGET, span.clone(), message, "use a separate route for that pattern");
         }
         None => {
             let named = route.to.iter().chain(&route.caller).flat_map(Pattern::names);
@@ -54,7 +54,7 @@ fn piece(placed: &PlacedRoute, name: &str, span: &Span, findings: &mut Findings)
                     "name it in a pattern, as to = ['/^\\+44(?<{name}>\\d+)$/'], or write {{called}} or {{caller}}"
                 ),
             };
-            findings.error(code::BAD_TARGET, span.clone(), format!("{{{name}}}: no pattern names such a piece"), help);
+            findings.error(code::BAD_TARGET, span.clone(), format!("{{{name}}}: no pattern defines this group"), help);
         }
     }
 }
@@ -66,8 +66,8 @@ fn weights(placed: &PlacedRoute, findings: &mut Findings) {
     for (at, (target, place)) in connect.iter().zip(&placed.connect).enumerate() {
         let beside = |at: Option<usize>| at.and_then(|at| connect.get(at)).is_some_and(weighs);
         if weighs(target) && !beside(at.checked_sub(1)) && !beside(at.checked_add(1)) {
-            let message = "a weight without another one beside it";
-            let help = "weights decide which of neighbours is first: [\"trunk:a@70\", \"trunk:b@30\"]";
+            let message = "a weight without a neighbour that has one";
+            let help = "weights select the first of neighbouring targets: [\"trunk:a@70\", \"trunk:b@30\"]";
             findings.warning(code::IDLE_PART, Some(place.span.clone()), message, help);
         }
     }

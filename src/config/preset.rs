@@ -167,7 +167,7 @@ pub(super) fn complete<'a>(title: &str, own: &Section<'a>, findings: &mut Findin
     let Some(written) = own.get("preset") else {
         for key in OWN_KEYS {
             if let Some(value) = own.get(key) {
-                let message = format!("`{key}` in {title} without a preset that knows it");
+                let message = format!("`{key}` in {title} requires a preset");
                 findings.error(code::BAD_VALUE, value.span(), message, "add preset = \"twilio\"");
             }
         }
@@ -177,8 +177,8 @@ pub(super) fn complete<'a>(title: &str, own: &Section<'a>, findings: &mut Findin
     let place = written.span();
     for key in OWN_KEYS {
         if let Some(value) = own.get(key).filter(|_| !preset.keys.iter().any(|known| known == key)) {
-            let message = format!("`{key}`: the preset {} does not know it", preset.name);
-            findings.error(code::BAD_VALUE, value.span(), message, "leave it out");
+            let message = format!("`{key}`: preset {} does not support it", preset.name);
+            findings.error(code::BAD_VALUE, value.span(), message, "remove it");
         }
     }
     let secure = own.read("secure", findings, values::boolean).unwrap_or(true);
@@ -221,7 +221,7 @@ fn named(written: &Value<'_>, findings: &mut Findings) -> Option<Preset> {
             Some(known) => format!("did you mean \"{known}\"?"),
             None => format!("one of {}", names().collect::<Vec<_>>().join(", ")),
         };
-        findings.error(code::BAD_VALUE, written.span(), format!("no preset is named {name}"), help);
+        findings.error(code::BAD_VALUE, written.span(), format!("unknown preset: {name}"), help);
     }
     found
 }
@@ -232,14 +232,14 @@ fn peers(own: &Section<'_>, preset: &Preset, secure: bool, findings: &mut Findin
     let domain = own.get("domain");
     if own.get("peers").is_some() {
         if let Some(domain) = domain {
-            let message = "`domain` beside `peers`: it says nothing further";
-            findings.warning(code::BAD_VALUE, Some(domain.span()), message, "leave one of them out");
+            let message = "`domain` and `peers`: `domain` has no effect";
+            findings.warning(code::BAD_VALUE, Some(domain.span()), message, "remove one of them");
         }
         return None;
     }
     let Some(domain) = domain else {
         let written = own.get("preset")?.span();
-        let message = format!("the preset {} needs `domain`", preset.name);
+        let message = format!("preset {} requires `domain`", preset.name);
         findings.error(code::MISSING, written, message, format!("add domain = \"NAME{}\"", known.ends));
         return None;
     };
@@ -262,15 +262,15 @@ fn hosts(
     let usable = text.len() <= MAX_HOST_BYTES && text.split('.').all(is_label);
     let name = text.strip_suffix(&known.ends).filter(|name| !name.is_empty() && !name.contains('.'));
     if !usable || (name.is_none() && !text.ends_with(&known.others)) {
-        let message = format!("`domain`: \"{text}\" is no domain of {}", preset.title);
-        findings.error(code::BAD_ADDRESS, domain.span(), message, format!("as \"acme{}\"", known.ends));
+        let message = format!("`domain`: \"{text}\" is not a domain of {}", preset.title);
+        findings.error(code::BAD_ADDRESS, domain.span(), message, format!("use \"acme{}\"", known.ends));
         return None;
     }
     let Some(edges) = edges.filter(|edges| edges.get_ref().as_array().is_none_or(|list| !list.is_empty())) else {
         return Some(vec![(text, domain.span())]);
     };
     let Some(name) = name else {
-        let message = format!("`edges`: \"{text}\" names a place already");
+        let message = format!("`edges`: \"{text}\" is already included in the domain");
         findings.error(code::BAD_VALUE, edges.span(), message, format!("domain = \"acme{}\"", known.ends));
         return None;
     };
@@ -291,7 +291,7 @@ fn edge(key: &str, value: &Value<'_>, known: &Domain, findings: &mut Findings) -
         Some(edge) => format!("did you mean \"{edge}\"?"),
         None => format!("one of {}", names().collect::<Vec<_>>().join(", ")),
     };
-    findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: no edge is named {text}"), help);
+    findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: unknown edge: {text}"), help);
     None
 }
 

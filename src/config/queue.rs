@@ -28,17 +28,17 @@ pub(super) fn read(agent: &mut Agent, section: &Section<'_>, findings: &mut Find
     }
     let mut warn = |code, message: &str, help: &str| findings.warning(code, Some(value.span()), message, help);
     if agent.max_sessions == 0 {
-        let message = "nobody waits in `queue`: the agent may have any number of callers at once";
-        return warn(code::BAD_VALUE, message, "max_sessions = 10, or as many as it can have");
+        let message = "`queue` is never used: the agent has no `max_sessions`";
+        return warn(code::BAD_VALUE, message, "set max_sessions = 10, or the capacity of the agent");
     }
     match agent.answer {
         AnswerTime::OnConnect if queue.wait > RING_MOST => {
-            let message = "callers that wait in `queue` hear it ring, and most networks give up after a minute";
-            warn(code::UNHEARD, message, "answer = \"at_once\" and `hold` with text or music, or a shorter `wait`");
+            let message = "callers in `queue` hear ringing, and most networks give up after a minute";
+            warn(code::UNHEARD, message, "set answer = \"at_once\" and `hold` with text or music, or a shorter `wait`");
         }
         AnswerTime::AtOnce if agent.hold.is_none() => {
-            let message = "callers that wait in `queue` have been answered, and hear a ringback tone";
-            warn(code::UNHEARD, message, "`hold` with text, audio or music");
+            let message = "answered callers in `queue` hear a ringback tone";
+            warn(code::UNHEARD, message, "add `hold` with text, audio or music");
         }
         AnswerTime::OnConnect | AnswerTime::Early | AnswerTime::AtOnce => {}
     }
@@ -51,8 +51,8 @@ fn queue(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Queue>
     let size = section.read("size", findings, |key, value, findings| {
         let size = values::integer(key, value, findings, SIZES)?;
         if size == 0 {
-            let help = "leave `queue` out: the next target is tried at once";
-            findings.error(code::BAD_VALUE, value.span(), "nobody can wait in a queue of 0", help);
+            let help = "remove `queue`: the next target is tried immediately";
+            findings.error(code::BAD_VALUE, value.span(), "the size of `queue` is 0", help);
         }
         Some(size)
     });
@@ -60,7 +60,7 @@ fn queue(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Queue>
         let wait = values::duration(key, value, findings)?;
         let most = Duration::from_secs(QUEUE_WAIT_MOST_SECONDS);
         if wait.is_zero() || wait > most {
-            let help = format!("up to {} minutes, as \"2m\"", QUEUE_WAIT_MOST_SECONDS / 60);
+            let help = format!("use up to {} minutes: \"2m\"", QUEUE_WAIT_MOST_SECONDS / 60);
             findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is out of range"), help);
         }
         Some(wait)

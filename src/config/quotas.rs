@@ -34,7 +34,7 @@ pub(super) fn read(
         allowed(&prefixes, &edge.numbers, findings);
         trunk.allow_prefixes = prefixes.into_iter().map(|(prefix, _)| prefix).collect();
         if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
-            let help = "leave it out to allow any; deny = [\"*\"] for none";
+            let help = "remove it to allow any; deny = [\"*\"] for none";
             findings.error(code::BAD_VALUE, value.span(), "`allow_prefixes` is empty", help);
         }
     }
@@ -77,7 +77,7 @@ fn limit(value: &Value<'_>, edge: &Edge, findings: &mut Findings) -> Option<Quot
     }
     if [quota.max_calls, quota.calls_per_second, quota.calls_per_day] == [0; 3] {
         let help = "add max_calls, calls_per_second or calls_per_day";
-        findings.error(code::MISSING, value.span(), "an entry of `limits` that limits nothing", help);
+        findings.error(code::MISSING, value.span(), "an entry of `limits` without a limit", help);
         return None;
     }
     Some(quota)
@@ -103,8 +103,8 @@ fn prefix(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Strin
     let prefix = text.strip_suffix('*').unwrap_or(&text);
     let digits = prefix.strip_prefix('+').unwrap_or(prefix);
     if digits.is_empty() || !digits.chars().all(|c| c.is_ascii_digit()) {
-        let message = format!("`{key}`: \"{text}\" is no beginning of a number");
-        findings.error(code::BAD_VALUE, value.span(), message, "`+` and digits, as \"+1\" or \"+4420\"");
+        let message = format!("`{key}`: \"{text}\" is not a number prefix");
+        findings.error(code::BAD_VALUE, value.span(), message, "use `+` and digits: \"+1\" or \"+4420\"");
         return None;
     }
     Some(prefix.to_owned())

@@ -26,7 +26,7 @@ pub(super) fn read(key: &str, value: &Value<'_>, findings: &mut Findings) -> Opt
     let section = Section::open(&format!("`{key}`"), value, keys::REGISTER, findings)?;
     for name in ["registrar", "user"] {
         if section.get(name).is_none() {
-            findings.error(code::MISSING, value.span(), format!("`{key}` has no `{name}`"), format!("as {FORM}"));
+            findings.error(code::MISSING, value.span(), format!("`{key}` has no `{name}`"), format!("use {FORM}"));
         }
     }
     let registrar = section.read("registrar", findings, |key, value, findings| {
@@ -34,8 +34,8 @@ pub(super) fn read(key: &str, value: &Value<'_>, findings: &mut Findings) -> Opt
         let address = trunks::sip_uri(&text, "a registrar", value.span(), findings)?;
         if !address.user.is_empty() {
             let (text, user) = (told(&text), address.user.split(':').next().unwrap_or_default());
-            let help = format!("without `{user}@`: that is `user`");
-            findings.error(code::BAD_ADDRESS, value.span(), format!("\"{text}\" has a user part"), help);
+            let help = format!("remove `{user}@`: use the key `user`");
+            findings.error(code::BAD_ADDRESS, value.span(), format!("\"{text}\" contains a user part"), help);
             return None;
         }
         Some((text, address.destination))
@@ -43,7 +43,7 @@ pub(super) fn read(key: &str, value: &Value<'_>, findings: &mut Findings) -> Opt
     let user = section.read("user", findings, |key, value, findings| {
         let text = values::string(key, value, findings)?;
         if text.is_empty() || text.len() > 128 || text.chars().any(|c| c.is_control() || c == '@') {
-            let help = "the name alone, as \"acme\" or \"+14155551234\"";
+            let help = "use the user part only: \"acme\" or \"+14155551234\"";
             findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be \"{}\"", told(&text)), help);
             return None;
         }

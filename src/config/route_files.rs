@@ -158,7 +158,7 @@ impl Reader<'_> {
                 continue;
             }
             if record.as_slice().len() + record.len() > LINE_BYTES {
-                let help = "a line for each number, and quotes (\") in pairs";
+                let help = "use one line per number, and quotes (\") in pairs";
                 self.notes.error(code::BAD_FILE, line, None, &format!("a line of more than {LINE_BYTES} bytes"), help);
                 return None;
             }
@@ -180,7 +180,7 @@ impl Reader<'_> {
                 line,
                 None,
                 "an empty file",
-                "the first line names the columns: to,connect",
+                "the first line must be the header: to,connect",
             );
             return None;
         }
@@ -188,13 +188,13 @@ impl Reader<'_> {
             return None;
         }
         if count == 0 {
-            let message = "no line below the names of the columns: the route takes no call".to_owned();
-            let help = "a line for each number, as +14155551234,trunk:NAME".to_owned();
+            let message = "no line below the header: the route matches no call".to_owned();
+            let help = "add one line per number: +14155551234,trunk:NAME".to_owned();
             self.notes.warning(code::NO_CALLS, line.number, message, help);
         }
         let file = std::mem::take(&mut self.lines).compile(&path.display().to_string());
         for (before, hidden) in file.hidden(takes_all_of) {
-            let message = format!("line {hidden} is never reached: line {before} before it takes its calls");
+            let message = format!("line {hidden} is never reached: line {before} before it matches its calls");
             let help = format!("move it before line {before}, or remove it");
             self.notes.warning(code::UNREACHABLE, hidden, message, help);
         }
@@ -209,8 +209,8 @@ impl Reader<'_> {
         if !names.iter().any(|name| known(name).is_some() || nearest(name, COLUMNS.iter().map(|(n, _)| *n)).is_some())
             && names.iter().any(|name| name.contains(|c: char| c.is_ascii_digit()))
         {
-            let help = "put a line before it, as to,connect";
-            self.notes.error(code::MISSING, line, None, "the first line does not name the columns", help);
+            let help = "add a header line: to,connect";
+            self.notes.error(code::MISSING, line, None, "the first line is not a header", help);
             return false;
         }
         let mut seen = BTreeSet::new();
@@ -224,7 +224,7 @@ impl Reader<'_> {
                     code::DUPLICATE,
                     line,
                     Some(at),
-                    &format!("`{name}` is there twice"),
+                    &format!("duplicate column `{name}`"),
                     "keep one of them",
                 );
             }
@@ -237,7 +237,7 @@ impl Reader<'_> {
                 line,
                 None,
                 "no column `to`",
-                "the called number of each line, as +14155551234",
+                "add the called number of each line: +14155551234",
             );
         } else if !self.notes.has_errors() && !has(Column::Connect) && self.placed.route.connect.is_empty() {
             let help = "add it, or connect = [\"trunk:NAME\"] to the [[route]], for all lines";
@@ -248,7 +248,7 @@ impl Reader<'_> {
 
     fn line(&mut self, record: &StringRecord, line: Line) {
         if let Some(at) = record.iter().position(|field| field.contains('\n')) {
-            let help = "a quote that is never closed?";
+            let help = "is a quote never closed?";
             self.notes.error(code::SYNTAX, line, Some(at), "a field over several lines", help);
             return;
         }
@@ -265,8 +265,8 @@ impl Reader<'_> {
         }
         let surplus = (self.columns.len()..record.len()).find(|at| record.get(*at) != Some(""));
         if let Some(at) = surplus {
-            let message = format!("{} fields, and the first line names {} columns", record.len(), self.columns.len());
-            let help = "targets are separated by spaces; a field with the separator in it stands in quotes";
+            let message = format!("{} fields, but the header has {} columns", record.len(), self.columns.len());
+            let help = "targets are separated by spaces; quote a field that contains the separator";
             self.notes.error(code::SYNTAX, line, Some(at), &message, help);
         }
         let to = self.number(record, line, (Column::To, "to"));
@@ -275,7 +275,7 @@ impl Reader<'_> {
             Some((at, text)) => self.connect(text, (line, at)),
             None if !self.placed.route.connect.is_empty() => Some((0, self.has_pieces)),
             None => {
-                let help = "here, or connect = [\"trunk:NAME\"] in the [[route]], for all lines";
+                let help = "add it here, or connect = [\"trunk:NAME\"] in the [[route]] for all lines";
                 self.notes.error(code::MISSING, line, None, "a line without `connect`", help);
                 None
             }
@@ -291,8 +291,8 @@ impl Reader<'_> {
         let is_bare = |column| field(&self.columns, record, column).is_none();
         if [Column::To, Column::Caller, Column::From, Column::When, Column::Share].into_iter().all(is_bare) {
             self.notes.take((line, None), |findings| {
-                let help = "a number is missing? For all other calls, a [[route]] after this one is clearer";
-                let message = format!("line {} has no condition: it takes every call", line.number);
+                let help = "is a number missing? For all other calls use a [[route]] after this one";
+                let message = format!("line {} has no condition: it matches every call", line.number);
                 findings.warning(code::UNREACHABLE, Some(0..0), message, help);
             });
         }

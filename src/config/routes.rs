@@ -115,7 +115,7 @@ fn connect<'a>(
         Some(value) => targets::connect(value, &edge.numbers, Some(groups), findings),
         None if has_file => Vec::new(),
         None => {
-            let message = format!("the route {name} has no `connect`");
+            let message = format!("route {name} has no `connect`");
             findings.error(code::MISSING, section.span.clone(), message, "add connect = [\"trunk:NAME\"]");
             Vec::new()
         }
@@ -126,7 +126,7 @@ fn connect<'a>(
 fn file_name(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<(String, Span)> {
     let written = values::string(key, value, findings)?;
     if written.is_empty() {
-        let help = "a CSV file, as routes_file = \"numbers.csv\"";
+        let help = "use a CSV file: routes_file = \"numbers.csv\"";
         findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is empty"), help);
         return None;
     }
@@ -149,8 +149,8 @@ fn listeners(section: &Section<'_>, findings: &mut Findings) -> Vec<(String, Spa
 /// So many of a hundred.
 pub(super) fn percent(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<u32> {
     if value.get_ref().as_integer().is_none() {
-        let message = format!("`{key}` is a number of calls in a hundred");
-        findings.error(code::WRONG_TYPE, value.span(), message, "from 1 to 100, as share = 10");
+        let message = format!("`{key}` is not a percentage");
+        findings.error(code::WRONG_TYPE, value.span(), message, "use 1 to 100: share = 10");
         return None;
     }
     values::integer(key, value, findings, 1..=100)
@@ -184,7 +184,7 @@ fn conditions<'a, T>(
     let Some(value) = section.get(key) else { return Vec::new() };
     let written = value.get_ref().as_array().map_or(1, |list| list.len());
     if written == 0 {
-        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is empty"), "leave it out to match any");
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is empty"), "remove it to match any");
     }
     let read = values::one_or_list(key, value, findings, item).unwrap_or_default();
     *is_partial |= written == 0 || read.len() < written;

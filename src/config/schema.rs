@@ -31,7 +31,7 @@ const LOCAL_NETWORKS: [&str; 7] =
     ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7", "127.0.0.0/8", "::1/128"];
 /// A shorter `idle_timeout` is warned of: far ends that save bandwidth send a packet every few seconds.
 const IDLE_LEAST: (Duration, &str) =
-    (Duration::from_secs(5), "a pause in which a far end saves bandwidth ends the call");
+    (Duration::from_secs(5), "a pause caused by silence suppression would end the call");
 /// `[media] ports` where none is written.
 const MEDIA_PORTS: (u16, u16) = (16_384, 32_767);
 /// Media ports that one call takes: RTP and RTCP on each of its two sides.
@@ -169,7 +169,7 @@ fn read_edge(section: Option<&Section<'_>>, findings: &mut Findings) -> Edge {
     let local = public_address.iter().find(|address| local_networks.iter().any(|network| network.contains(*address)));
     if let (Some(address), Some(value)) = (local, section.and_then(|edge| edge.get("public_address"))) {
         let message = format!("`public_address`: {address} is in `local_networks`");
-        let help = "the address that far ends outside of these can send to";
+        let help = "use the address that peers outside these networks can send to";
         findings.warning(code::BAD_VALUE, Some(value.span()), message, help);
     }
     let name = name.unwrap_or_else(host_name);
@@ -195,8 +195,8 @@ fn country(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Numb
     let text = values::string(key, value, findings)?;
     let numbers = Numbers::new(&text);
     if numbers.is_none() {
-        let help = "two letters of ISO 3166, as \"US\" or \"DE\"";
-        findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: \"{text}\" is no country"), help);
+        let help = "use two letters of ISO 3166: \"US\" or \"DE\"";
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: \"{text}\" is not a country"), help);
     }
     numbers
 }
@@ -276,7 +276,7 @@ fn read_listener(file: File<'_>, value: &Value<'_>, findings: &mut Findings) -> 
 
 /// Refuses a value whose feature is not built yet.
 pub(super) fn not_yet(span: Span, what: &str, feature: &str, findings: &mut Findings) {
-    let help = format!("{feature}: still to come");
+    let help = format!("{feature}: planned");
     findings.error(code::NOT_IN_THIS_VERSION, span, format!("not in this version: {what}"), help);
 }
 
@@ -300,7 +300,7 @@ fn read_media(section: Option<&Section<'_>>, findings: &mut Findings) -> (Media,
     if let Some(value) = section.and_then(|media| media.get("engine")) {
         let engines = [("auto", true), ("user", true), ("kernel", false)];
         if values::one_of("engine", value, findings, &engines) == Some(false) {
-            not_yet(value.span(), "engine = \"kernel\"", "the kernel's media path", findings);
+            not_yet(value.span(), "engine = \"kernel\"", "the kernel media path", findings);
         }
     }
     let media = Media {
@@ -330,22 +330,32 @@ fn port_range(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<(
         (first > 0 && first <= last).then_some((first, last))
     });
     let Some((first, last)) = parsed else {
-        let help = "first and last port, as \"16384-32767\"";
+        let help = "use first and last port: \"16384-32767\"";
         findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: \"{text}\" is not a range of ports"), help);
         return None;
     };
     if calls_that_fit((first, last)) == 0 {
-        let help = "a call takes four ports: two pairs of an even port and the next odd one";
-        findings.error(code::TOO_FEW_PORTS, value.span(), format!("`{key}`: no call fits into \"{text}\""), help);
+        let help = "a call uses four ports: two pairs of an even port and the next odd one";
+        findings.error(
+            code::TOO_FEW_PORTS,
+            value.span(),
+            format!("`{key}`: \"{text}\" is too small for one call"),
+            help,
+        );
         return None;
     }
     if !first.is_multiple_of(2) || last.is_multiple_of(2) {
         let help = format!(
-            "RTP takes even ports, RTCP the next odd one: \"{}-{}\"",
+            "RTP uses even ports, RTCP the next odd port: \"{}-{}\"",
             first.next_multiple_of(2),
             (last - 1) | 1
         );
-        findings.warning(code::BAD_VALUE, Some(value.span()), format!("`{key}`: half a pair at an end"), help);
+        findings.warning(
+            code::BAD_VALUE,
+            Some(value.span()),
+            format!("`{key}`: the range starts or ends in the middle of a pair"),
+            help,
+        );
     }
     Some((first, last))
 }
@@ -412,7 +422,7 @@ pub(super) fn web_url(key: &str, value: &Value<'_>, findings: &mut Findings) -> 
     let text = values::string(key, value, findings)?;
     let usable = reqwest::Url::parse(&text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     if !usable {
-        let help = "as \"https://edge.example.com\"";
+        let help = "use \"https://edge.example.com\"";
         findings.error(
             code::BAD_ADDRESS,
             value.span(),
@@ -434,7 +444,7 @@ pub(super) fn account_sid(key: &str, value: &Value<'_>, findings: &mut Findings)
     let is_hex = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     let fits = text.len() == 34 && text.strip_prefix("AC").is_some_and(is_hex);
     if !fits {
-        let help = "AC and 32 of the digits 0-9 and a-f";
+        let help = "use AC and 32 hexadecimal digits";
         findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be \"{text}\""), help);
     }
     fits.then_some(text)
@@ -478,7 +488,7 @@ fn log_level(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<St
     }
     let help = match wrong.and_then(|word| nearest(word, LEVELS.into_iter())) {
         Some(level) => format!("did you mean \"{level}\"?"),
-        None => "error, warn, info, debug, trace, or a filter as \"info,trunkgate=debug\"".to_owned(),
+        None => "use error, warn, info, debug, trace, or a filter such as \"info,trunkgate=debug\"".to_owned(),
     };
     findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be \"{text}\""), help);
     None

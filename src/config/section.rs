@@ -81,7 +81,7 @@ fn judge(title: &str, name: &str, span: Range<usize>, value: &Value<'_>, keys: &
         return;
     };
     if let Kind::Later(feature) = key.kind {
-        let help = format!("{feature}: still to come");
+        let help = format!("{feature}: planned");
         findings.error(code::NOT_IN_THIS_VERSION, span, format!("not in this version: `{name}`{place}"), help);
         return;
     }
@@ -94,7 +94,12 @@ fn judge(title: &str, name: &str, span: Range<usize>, value: &Value<'_>, keys: &
     };
     let Some(only) = only else { return };
     let message = format!("not in this version: this value of `{name}`{place}");
-    findings.error(code::NOT_IN_THIS_VERSION, value.span(), message, format!("this version has only {name} = {only}"));
+    findings.error(
+        code::NOT_IN_THIS_VERSION,
+        value.span(),
+        message,
+        format!("this version supports only {name} = {only}"),
+    );
 }
 
 /// What an unknown key may have been meant as.
@@ -134,7 +139,7 @@ fn suggestion(name: &str, keys: &[Key]) -> String {
             let all: Vec<String> = keys.iter().map(|key| format!("`{}`", key.name)).collect();
             format!("the keys here are {}", all.join(", "))
         }
-        None => "no key of this name exists here".to_owned(),
+        None => "there is no key of this name here".to_owned(),
     }
 }
 

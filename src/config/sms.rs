@@ -69,14 +69,14 @@ pub(super) fn read(
         twilio.read("auth_token", findings, |key, value, f| values::secret(key, value, f, surroundings.folder));
     for key in ["account_sid", "auth_token"] {
         if twilio.get(key).is_none() {
-            let help = "the account's, as Twilio's console shows them";
+            let help = "copy them from Twilio's console";
             findings.error(code::MISSING, twilio.span.clone(), format!("[twilio] without `{key}`"), help);
         }
     }
     let words = speech::UrlWords {
-        user: "has a user part: `account_sid` and `auth_token` are the keys",
-        clear: "would send texts and token in the clear: http:// leads only to loopback and [edge] local_networks",
-        help: "as \"https://api.twilio.com\"",
+        user: "contains a user part: use `account_sid` and `auth_token`",
+        clear: "sends texts and token unencrypted: http:// is allowed for loopback and [edge] local_networks only",
+        help: "use \"https://api.twilio.com\"",
         names_may_be_near: false,
     };
     let base_url = twilio.read("base_url", findings, |key, value, findings| {
@@ -85,7 +85,7 @@ pub(super) fn read(
     let timeout = twilio.read("timeout", findings, |key, value, findings| {
         let found = values::duration(key, value, findings)?;
         if found.is_zero() {
-            findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be off"), "as \"10s\"");
+            findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be off"), "use \"10s\"");
         }
         Some(found)
     });
@@ -144,15 +144,15 @@ pub(super) fn allowed(sms: Option<&Section<'_>>, findings: &mut Findings) -> Vec
         let digits = text.strip_prefix('+');
         let fits = digits.is_some_and(|digits| digits.len() <= 15 && digits.bytes().all(|byte| byte.is_ascii_digit()));
         if !fits {
-            let help = "`+` and digits, as \"+1\" or \"+44\"; \"+\" is any number";
-            findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: \"{text}\" begins no number"), help);
+            let help = "use `+` and digits: \"+1\" or \"+44\"; \"+\" is any number";
+            findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: \"{text}\" is not a number prefix"), help);
         }
         fits.then_some(text)
     };
     let Some(value) = sms.and_then(|sms| sms.get("allow_prefixes")) else { return Vec::new() };
     let list = values::one_or_list("allow_prefixes", value, findings, prefix).unwrap_or_default();
     if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
-        let help = "leave it out for the country of [edge] and that of the sender, or [\"+\"] for any";
+        let help = "remove it for the countries of [edge] and of the sender, or use [\"+\"] for any";
         findings.error(code::BAD_VALUE, value.span(), "`allow_prefixes` is empty", help);
     }
     list.into_iter().map(|(prefix, _)| prefix).collect()
@@ -184,7 +184,7 @@ pub(super) fn rule<'a>(
     let on = section.read("on", findings, |key, value, f| values::one_or_list(key, value, f, outcome));
     let on: Option<Vec<_>> = on.map(|list| list.into_iter().map(|(outcome, _)| outcome).collect());
     if let (Some(value), Some(true)) = (section.get("on"), on.as_ref().map(Vec::is_empty)) {
-        findings.error(code::BAD_VALUE, value.span(), "`on` is empty", "leave it out for busy, no_answer and failed");
+        findings.error(code::BAD_VALUE, value.span(), "`on` is empty", "remove it for busy, no_answer and failed");
     }
     let (to, from, body) = (to?, from?, body?);
     let recipients = match () {
@@ -210,8 +210,13 @@ fn recipient(key: &str, value: &Value<'_>, edge: &Edge, findings: &mut Findings)
     }
     let number = edge.numbers.normalise_caller(&text, None);
     if !number.is_e164 {
-        let help = "\"{caller}\", or a number as \"+14155550199\"";
-        findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: \"{text}\" cannot get a text"), help);
+        let help = "use \"{caller}\" or a number: \"+14155550199\"";
+        findings.error(
+            code::BAD_VALUE,
+            value.span(),
+            format!("`{key}`: \"{text}\" cannot receive text messages"),
+            help,
+        );
         return None;
     }
     Template::parse_ended(&number.text).ok()
@@ -229,8 +234,9 @@ fn sender(key: &str, value: &Value<'_>, edge: &Edge, findings: &mut Findings) ->
     }
     let number = edge.numbers.normalise_caller(&text, None);
     if !number.is_e164 {
-        let help = "a number of the account's as \"+14155551234\", a short code, a name of up to 11 letters, or MG…";
-        findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: \"{text}\" cannot send a text"), help);
+        let help =
+            "use a number of the account (\"+14155551234\"), a short code, a sender ID of up to 11 letters, or MG…";
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: \"{text}\" cannot send text messages"), help);
         return None;
     }
     Some(number.text)
@@ -257,20 +263,19 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
         let Some(span) = &placed.sms else { continue };
         any = true;
         if draft.twilio_span.is_none() {
-            let message = format!("the route {} sends texts, and there is no account to do it", placed.route.name);
+            let message = format!("route {} sends text messages, but [twilio] is not configured", placed.route.name);
             let help = "add [twilio] with account_sid and auth_token";
             findings.error(code::TEXTS, span.clone(), message, help);
         }
     }
     match (&draft.twilio_span, &draft.sms_span) {
         (Some(span), _) if any && draft.http.public_url.is_none() => {
-            let message = "this edge does not hear STOP: Twilio cannot be told where POST /sms/inbound is";
-            let help =
-                "add public_url to [http], and enter it with /sms/inbound behind it at the number in Twilio's console";
+            let message = "STOP replies do not arrive: Twilio cannot reach POST /sms/inbound without `public_url`";
+            let help = "add public_url to [http], and enter PUBLIC_URL/sms/inbound as webhook of the number in Twilio's console";
             findings.warning(code::TEXTS, Some(span.clone()), message, help);
         }
         (Some(span), _) | (None, Some(span)) if !any => {
-            let message = "no route sends texts";
+            let message = "no route sends text messages";
             let help = "add sms_on_failure to a [[route]]";
             findings.warning(code::TEXTS, Some(span.clone()), message, help);
         }

@@ -31,9 +31,9 @@ pub(super) struct UrlWords {
 }
 
 const OURS: UrlWords = UrlWords {
-    user: "has a user part: `token` is the key",
-    clear: "would send texts and token in the clear: http:// leads only to loopback and [edge] local_networks",
-    help: "as \"https://api.openai.com/v1/audio/speech\"",
+    user: "contains a user part: use `token` for the key",
+    clear: "sends texts and token unencrypted: http:// is allowed for loopback and [edge] local_networks only",
+    help: "use \"https://api.openai.com/v1/audio/speech\"",
     names_may_be_near: false,
 };
 /// Keys of an endpoint.
@@ -55,7 +55,7 @@ pub(super) fn read(
     let cache = section.read("cache", findings, values::string).map(|path| values::relative_to(folder, &path));
     match (section.get("command"), section.get("url")) {
         (Some(_), Some(url)) => {
-            let message = "`url` and `command` both say the texts";
+            let message = "both `url` and `command` are set";
             findings.error(code::BAD_VALUE, url.span(), message, "keep one of them");
             return None;
         }
@@ -67,7 +67,7 @@ pub(super) fn read(
         }
         (Some(_), None) => {
             for value in OF_ENDPOINT.iter().filter_map(|key| section.get(key)) {
-                let message = "this key has no effect on a `command`";
+                let message = "this key has no effect with `command`";
                 findings.warning(code::BAD_VALUE, Some(value.span()), message, "it belongs to `url`");
             }
         }
@@ -87,14 +87,14 @@ fn command(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<
     let words = values::list(key, value, findings, values::string)?;
     let words: Vec<String> = words.into_iter().map(|(word, _)| word).collect();
     let wrong = match words.split_first() {
-        None => "names no program",
-        Some((program, _)) if program.is_empty() => "names no program",
-        Some((_, rest)) if !rest.iter().any(|word| word.contains("{text}")) => "does not say where the {text} goes",
+        None => "is not a program",
+        Some((program, _)) if program.is_empty() => "is not a program",
+        Some((_, rest)) if !rest.iter().any(|word| word.contains("{text}")) => "does not contain {text}",
         Some(_) if words.iter().any(|word| word.contains('\0')) => "holds a NUL",
         Some((program, _)) => {
             if !is_there(program) {
-                let message = format!("`{key}`: there is no program {program} to be run");
-                let help = "install it, or write its whole path; without it callers hear the ringback tone";
+                let message = format!("`{key}`: program {program} not found");
+                let help = "install it, or use its full path; without it callers hear the ringback tone";
                 findings.warning(code::BAD_FILE, Some(value.span()), message, help);
             }
             return Some(words);

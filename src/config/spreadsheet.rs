@@ -13,21 +13,21 @@ static DECIMALS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^(\+?\d
 /// What is wrong with a number that went through one, and what would be right; `None` for any other text.
 pub(super) fn damage(text: &str) -> Option<(String, String)> {
     if ROUNDED.as_ref()?.is_match(text) {
-        let help = "make it a column of text there, and put the whole numbers in again, as +14155551234";
+        let help = "format the column as text, and enter the complete numbers again: +14155551234";
         return Some((format!("a spreadsheet has rounded \"{text}\": its last digits are lost"), help.to_owned()));
     }
     if let Some(number) = DECIMALS.as_ref()?.captures(text).and_then(|captures| captures.get(1)) {
         let help = format!("write {}", number.as_str());
-        return Some((format!("\"{text}\" is an amount, with decimals, and no phone number"), help));
+        return Some((format!("\"{text}\" is a decimal amount, not a phone number"), help));
     }
     let formula = text.strip_prefix('=').map(|rest| rest.trim_matches('"'));
     let (what, rest) = match formula {
         Some(rest) => ("a formula", rest),
-        None => ("text behind an apostrophe", text.strip_prefix(['\'', '\u{2018}', '\u{2019}', '`'])?),
+        None => ("text after an apostrophe", text.strip_prefix(['\'', '\u{2018}', '\u{2019}', '`'])?),
     };
     let is_number = rest.contains(|c: char| c.is_ascii_digit()) && !rest.contains(|c: char| c.is_alphabetic());
     let help = if is_number { format!("write {rest}") } else { "write the number itself".to_owned() };
-    Some((format!("\"{text}\" is {what} of a spreadsheet, and no phone number"), help))
+    Some((format!("\"{text}\" is {what} of a spreadsheet, not a phone number"), help))
 }
 
 /// Two fields that were one rounded number, `1,41556E+10`, before its comma was taken for the separator.
@@ -43,10 +43,10 @@ mod tests {
     #[test]
     fn what_a_spreadsheet_makes_of_numbers_is_told_and_nothing_else() {
         for (text, message, help) in [
-            ("1.41556E+10", "rounded", "put the whole numbers in again"),
-            ("1,41556e+10", "rounded", "put the whole numbers in again"),
-            ("1E+10", "rounded", "column of text"),
-            ("14155551234.0", "decimals", "write 14155551234"),
+            ("1.41556E+10", "rounded", "enter the complete numbers again"),
+            ("1,41556e+10", "rounded", "enter the complete numbers again"),
+            ("1E+10", "rounded", "column as text"),
+            ("14155551234.0", "decimal", "write 14155551234"),
             ("'+14155551234", "apostrophe", "write +14155551234"),
             ("\u{2019}112", "apostrophe", "write 112"),
             ("=\"+14155551234\"", "formula", "write +14155551234"),

@@ -18,7 +18,7 @@ use super::trunks::{SipAddress, sip_uri};
 use super::values;
 
 /// Kinds of targets that are still to come.
-const LATER_TARGETS: [(&str, &str); 2] = [("app", "webhook applications"), ("play", "playing of files")];
+const LATER_TARGETS: [(&str, &str); 2] = [("app", "webhook applications"), ("play", "file playback")];
 
 /// A target with its place.
 pub(super) type Placed = (TargetSpec, TargetPlace);
@@ -58,7 +58,7 @@ impl Groups {
             let targets = match section.get("connect") {
                 Some(value) => connect(value, numbers, None, findings),
                 None => {
-                    let message = format!("the group {text} has no `connect`");
+                    let message = format!("group {text} has no `connect`");
                     findings.error(code::MISSING, name.span(), message, "add connect = [\"trunk:NAME\"]");
                     Vec::new()
                 }
@@ -75,8 +75,8 @@ impl Groups {
     /// Warns of those that no route names.
     pub(super) fn judge(&self, findings: &mut Findings) {
         for group in self.all.iter().filter(|group| !group.used.get()) {
-            let message = format!("no route names the group {}", group.name);
-            let help = format!("write \"group:{}\" in `connect` of a route", group.name);
+            let message = format!("no route uses group {}", group.name);
+            let help = format!("add \"group:{}\" to `connect` of a route", group.name);
             findings.warning(code::IDLE_PART, Some(group.span.clone()), message, help);
         }
     }
@@ -94,7 +94,7 @@ impl Groups {
             Some(near) => format!("did you mean \"group:{near}\"?"),
             None => format!("add [group.{name}] with its `connect`"),
         };
-        findings.error(code::BAD_TARGET, span, format!("no group is named {name}"), help);
+        findings.error(code::BAD_TARGET, span, format!("unknown group: {name}"), help);
         Vec::new()
     }
 }
@@ -108,8 +108,8 @@ pub(super) fn order(key: &str, value: &Value<'_>, findings: &mut Findings) -> Op
 pub(super) fn order_decides<'a>(targets: impl Iterator<Item = &'a TargetSpec>, span: Span, findings: &mut Findings) {
     let are_trunks: Vec<bool> = targets.map(|target| matches!(target, TargetSpec::Trunk { .. })).collect();
     if !are_trunks.windows(2).any(|pair| pair == [true, true]) {
-        let message = "`order = \"asr\"` decides nothing: no two trunks stand side by side";
-        let help = "name another trunk beside the first, as [\"trunk:a\", \"trunk:b\"], or leave it out";
+        let message = "`order = \"asr\"` has no effect: no two trunks are adjacent";
+        let help = "add another trunk next to the first ([\"trunk:a\", \"trunk:b\"]), or remove it";
         findings.warning(code::IDLE_PART, Some(span), message, help);
     }
 }
@@ -122,7 +122,7 @@ pub(super) fn connect<'a>(
     findings: &mut Findings,
 ) -> Vec<Placed> {
     if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
-        let help = "where the call goes: \"trunk:NAME\"";
+        let help = "add a target: \"trunk:NAME\"";
         findings.error(code::MISSING, value.span(), "`connect` is empty", help);
     }
     let read = |key: &str, value: &'a Value<'a>, findings: &mut Findings| {
@@ -135,8 +135,8 @@ pub(super) fn connect<'a>(
         match (text.strip_prefix("group:"), groups) {
             (Some(name), Some(groups)) => return Some(groups.targets(name, span, findings)),
             (Some(_), None) => {
-                let message = format!("\"{text}\": a group in a group");
-                findings.error(code::BAD_TARGET, span, message, "name its targets here");
+                let message = format!("\"{text}\": groups cannot be nested");
+                findings.error(code::BAD_TARGET, span, message, "list its targets here");
                 return None;
             }
             (None, _) => {}
@@ -161,15 +161,15 @@ fn target(text: &str, span: Span, numbers: &Numbers, findings: &mut Findings) ->
             Some(TargetSpec::Uri { uri: text.to_owned(), destination })
         }
         "agent" if rest.is_empty() => {
-            findings.error(code::BAD_TARGET, span, format!("\"{text}\" names no agent"), "agent:NAME");
+            findings.error(code::BAD_TARGET, span, format!("\"{text}\" is not an agent"), "agent:NAME");
             None
         }
         "agent" => Some(TargetSpec::Agent(rest.to_owned())),
         "reject" => {
             let code = rest.parse::<u16>().ok().filter(|code| (300..=699).contains(code));
             if code.is_none() {
-                let message = format!("\"{text}\" is not an answer");
-                findings.error(code::BAD_TARGET, span, message, "reject:CODE with a code from 300 to 699");
+                let message = format!("\"{text}\" is not a valid rejection");
+                findings.error(code::BAD_TARGET, span, message, "use reject:CODE with a code from 300 to 699");
             }
             code.map(TargetSpec::Reject)
         }
@@ -200,7 +200,7 @@ fn ring_all<'a>(value: &'a Value<'a>, numbers: &Numbers, findings: &mut Findings
     let section = Section::open("a target", value, keys::RING_ALL, findings)?;
     let Some(list) = section.get("ring_all") else {
         let help = "{ ring_all = [\"trunk:a\", \"trunk:b\"] }";
-        findings.error(code::BAD_TARGET, value.span(), "a table that is no target", help);
+        findings.error(code::BAD_TARGET, value.span(), "this table is not a target", help);
         return None;
     };
     let DeValue::Array(written) = list.get_ref() else {
@@ -208,7 +208,12 @@ fn ring_all<'a>(value: &'a Value<'a>, numbers: &Numbers, findings: &mut Findings
         return None;
     };
     if written.is_empty() {
-        findings.error(code::MISSING, list.span(), "`ring_all` is empty", "who rings: [\"trunk:a\", \"trunk:b\"]");
+        findings.error(
+            code::MISSING,
+            list.span(),
+            "`ring_all` is empty",
+            "list the targets: [\"trunk:a\", \"trunk:b\"]",
+        );
     }
     if written.len() > RING_ALL_TARGETS {
         let help = format!("{RING_ALL_TARGETS} at most");
@@ -218,8 +223,8 @@ fn ring_all<'a>(value: &'a Value<'a>, numbers: &Numbers, findings: &mut Findings
     for value in written {
         let Some(target) = rings(value, numbers, findings) else { continue };
         if targets.contains(&target) {
-            let message = "`ring_all` names a target twice";
-            findings.error(code::BAD_TARGET, value.span(), message, "each once: one call rings it");
+            let message = "`ring_all` contains a duplicate target";
+            findings.error(code::BAD_TARGET, value.span(), message, "list each target once");
             continue;
         }
         targets.push(target);
@@ -231,18 +236,18 @@ fn ring_all<'a>(value: &'a Value<'a>, numbers: &Numbers, findings: &mut Findings
 /// One of those that ring at once.
 fn rings(value: &Value<'_>, numbers: &Numbers, findings: &mut Findings) -> Option<TargetSpec> {
     if value.get_ref().is_table() || value.get_ref().is_array() {
-        let message = "`ring_all` in `ring_all`";
-        findings.error(code::BAD_TARGET, value.span(), message, "one list of all that ring at once");
+        let message = "`ring_all` cannot be nested";
+        findings.error(code::BAD_TARGET, value.span(), message, "use one list of all targets that ring simultaneously");
         return None;
     }
     let text = values::string("ring_all", value, findings)?;
     let help = match target(&text, value.span(), numbers, findings)? {
-        TargetSpec::Trunk { weight: Some(_), .. } => "a weight says who is first, and here all are: leave it out",
-        TargetSpec::Agent(_) => "an agent takes the call as soon as it is there: name it before or behind the table",
-        TargetSpec::Reject(_) => "name it behind the table",
+        TargetSpec::Trunk { weight: Some(_), .. } => "weights have no effect in `ring_all`: remove it",
+        TargetSpec::Agent(_) => "an agent answers immediately: list it before or after the table",
+        TargetSpec::Reject(_) => "list it after the table",
         rings @ (TargetSpec::Trunk { .. } | TargetSpec::Uri { .. } | TargetSpec::RingAll(_)) => return Some(rings),
     };
-    findings.error(code::BAD_TARGET, value.span(), format!("`ring_all`: \"{}\" cannot ring", told(&text)), help);
+    findings.error(code::BAD_TARGET, value.span(), format!("`ring_all`: \"{}\" is not allowed", told(&text)), help);
     None
 }
 
@@ -251,12 +256,12 @@ fn trunk_target(text: &str, rest: &str, span: Span, numbers: &Numbers, findings:
         None => (rest, None),
         Some((rest, written)) => {
             let Ok(weight) = written.parse::<u16>() else {
-                let message = format!("\"{text}\": \"{written}\" is no weight");
+                let message = format!("\"{text}\": \"{written}\" is not a weight");
                 findings.error(
                     code::BAD_TARGET,
                     span,
                     message,
-                    "as trunk:NAME@70 or trunk:NAME/NUMBER@70, from 0 to 65535",
+                    "use trunk:NAME@70 or trunk:NAME/NUMBER@70, from 0 to 65535",
                 );
                 return None;
             };
@@ -268,21 +273,20 @@ fn trunk_target(text: &str, rest: &str, span: Span, numbers: &Numbers, findings:
         None => (rest, None),
     };
     if name.is_empty() {
-        findings.error(code::BAD_TARGET, span, format!("\"{text}\" names no trunk"), "trunk:NAME");
+        findings.error(code::BAD_TARGET, span, format!("\"{text}\" is not a trunk"), "trunk:NAME");
         return None;
     }
     // Another target behind it, by whatever it was meant to be divided.
     if number.is_some_and(|number| number.contains([',', ';', ':'])) {
-        let message = format!("\"{text}\": a number has no `,`, `;` or `:`");
-        let help =
-            "each target by itself: connect = [\"trunk:a/1007\", \"agent:b\"]; in a CSV file a space between them";
+        let message = format!("\"{text}\": a number cannot contain `,`, `;` or `:`");
+        let help = "list each target separately: connect = [\"trunk:a/1007\", \"agent:b\"]; in a CSV file a space between them";
         findings.error(code::BAD_TARGET, span, message, help);
         return None;
     }
     // Pieces of the call's numbers stand for digits.
     if number.is_some_and(|number| numbers.normalise(&filled(number, |_| "0".to_owned()), None).is_err()) {
-        let message = format!("\"{text}\": no number can be called so");
-        findings.error(code::BAD_TARGET, span, message, "as trunk:NAME/+14155551234");
+        let message = format!("\"{text}\": not a callable number");
+        findings.error(code::BAD_TARGET, span, message, "use trunk:NAME/+14155551234");
         return None;
     }
     Some(TargetSpec::Trunk { name: name.to_owned(), number: number.map(str::to_owned), weight })

@@ -51,8 +51,13 @@ pub(super) fn trunk<'a>(
     let own = pair(&section, folder, findings);
     let verify = section.read("verify", findings, values::boolean).unwrap_or(true);
     if let Some(value) = section.get("verify").filter(|_| !verify) {
-        let message = "`verify = false`: whoever stands between hears and changes everything";
-        findings.warning(code::UNVERIFIED, Some(value.span()), message, "`ca` trusts a certificate of its own");
+        let message = "`verify = false`: the connection can be intercepted and modified";
+        findings.warning(
+            code::UNVERIFIED,
+            Some(value.span()),
+            message,
+            "add the certificate or its CA to `ca` instead",
+        );
     }
     let names = section.read("names", findings, |key, value, findings| values::one_or_list(key, value, findings, name));
     let names = names.unwrap_or_default().into_iter().map(|(name, _)| name).collect();
@@ -76,7 +81,7 @@ fn name(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String>
     if ServerName::try_from(text.as_str()).is_ok() && !text.contains('*') {
         return Some(text);
     }
-    let help = "a domain or address as it stands in the certificate, as \"sbc.carrier.example\"";
+    let help = "use a domain or address from the certificate: \"sbc.carrier.example\"";
     findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be \"{text}\""), help);
     None
 }
@@ -92,7 +97,7 @@ fn trusted(key: &str, value: &Value<'_>, folder: &Path, findings: &mut Findings)
         Ok(_) => Some(path),
         Err(what) => {
             let message = format!("`{key}`: {}: {what}", path.display());
-            findings.error(code::BAD_FILE, value.span(), message, "a readable PEM file of certificates");
+            findings.error(code::BAD_FILE, value.span(), message, "use a readable PEM file of certificates");
             None
         }
     }
@@ -117,14 +122,14 @@ fn pair(section: &Section<'_>, folder: &Path, findings: &mut Findings) -> Option
         Err(fault) => {
             let (key, span, path, help) = match &fault {
                 PairFault::Certificate(_) => {
-                    let help = "a readable PEM file: our certificate, then those that it comes from";
+                    let help = "use a readable PEM file: the certificate, then its intermediates";
                     ("certificate", certificate.span(), certificate_path, help)
                 }
                 PairFault::PrivateKey(_) => (
                     "private_key",
                     private_key.span(),
                     private_key_path,
-                    "a readable PEM file of the certificate's key",
+                    "use a readable PEM file with the private key of the certificate",
                 ),
             };
             let message = format!("`{key}`: {}: {}", path.display(), fault.what());
@@ -150,10 +155,5 @@ fn judge_end(expires: Timestamp, span: Span, findings: &mut Findings) {
     } else {
         return;
     };
-    findings.warning(
-        code::EXPIRY,
-        Some(span),
-        message,
-        "a new certificate is taken up as soon as it stands in the file",
-    );
+    findings.warning(code::EXPIRY, Some(span), message, "a new certificate is loaded as soon as the file is replaced");
 }

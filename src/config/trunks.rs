@@ -172,8 +172,8 @@ fn media_networks(trunk: &str, section: &Section<'_>, findings: &mut Findings) -
     let Some(value) = section.get("media_from") else { return Vec::new() };
     let networks = values::one_or_list("media_from", value, findings, values::network).unwrap_or_default();
     for (network, span) in networks.iter().filter(|(network, _)| network.prefix_len() == 0) {
-        let message = format!("{network} lets everyone's RTP into calls of the trunk {trunk}");
-        findings.warning(code::OPEN_TO_ALL, Some(span.clone()), message, "list the networks that its media comes from");
+        let message = format!("{network} accepts RTP from every address in calls of trunk {trunk}");
+        findings.warning(code::OPEN_TO_ALL, Some(span.clone()), message, "list the media networks of the trunk");
     }
     networks.into_iter().map(|(network, _)| network).collect()
 }
@@ -183,7 +183,7 @@ fn read_registration(section: &Section<'_>, trunk: &mut Trunk, peers: &mut Vec<S
     trunk.register = section.read("register", findings, register::read);
     trunk.accept_register = read_accept_register(section, findings);
     if let Some(value) = section.get("register").filter(|_| trunk.register.is_some() && section.get("auth").is_none()) {
-        let help = "add auth = { username = \"…\", password = { env = \"NAME\" } }: a registrar asks for it";
+        let help = "add auth = { username = \"…\", password = { env = \"NAME\" } }: registrars require it";
         findings.warning(code::MISSING, Some(value.span()), "`register` without `auth`", help);
     }
     if let Some(register) = trunk.register.as_ref().filter(|_| section.get("peers").is_none()) {
@@ -210,9 +210,9 @@ fn read_limits(section: &Section<'_>, trunk: &mut Trunk, findings: &mut Findings
     read_oversize(section, trunk, findings);
     trunk.options_interval = OPTIONS_INTERVAL;
     for (key, target, least) in [
-        ("ring_timeout", &mut trunk.ring_timeout, (Duration::from_secs(1), "nobody answers in that time")),
-        ("no_response_timeout", &mut trunk.no_response_timeout, (T1, "a lost packet is sent again after 500 ms")),
-        ("options_interval", &mut trunk.options_interval, (Duration::from_secs(1), "a peer may take it for an attack")),
+        ("ring_timeout", &mut trunk.ring_timeout, (Duration::from_secs(1), "too short for an answer")),
+        ("no_response_timeout", &mut trunk.no_response_timeout, (T1, "a lost packet is retransmitted after 500 ms")),
+        ("options_interval", &mut trunk.options_interval, (Duration::from_secs(1), "a peer may treat it as an attack")),
         ("pace", &mut trunk.pace, (Duration::ZERO, "")),
     ] {
         let read = |key: &str, value: &Value<'_>, f: &mut Findings| values::duration_of(key, value, least, f);
@@ -285,13 +285,13 @@ fn read_codecs(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<
         values::string(key, value, findings).and_then(|text| read_codec(&text, value.span(), findings))
     })? {
         if codecs.contains(&codec) {
-            findings.error(code::DUPLICATE, span, format!("`{key}` has {codec} twice"), "each codec once");
+            findings.error(code::DUPLICATE, span, format!("`{key}` has {codec} twice"), "list each codec once");
         } else {
             codecs.push(codec);
         }
     }
     if written(value) == 0 {
-        let help = "a trunk without codecs can take no call: leave the key out for PCMU, PCMA, opus";
+        let help = "a trunk without codecs accepts no calls: remove the key for PCMU, PCMA, opus";
         findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is empty"), help);
     }
     Some(codecs).filter(|codecs| !codecs.is_empty())
@@ -325,7 +325,7 @@ fn read_codec(text: &str, span: Span, findings: &mut Findings) -> Option<String>
     };
     let help = match nearest(name, CODECS.iter().chain(&LATER_CODECS).copied()) {
         Some(codec) => format!("did you mean \"{codec}\"?"),
-        None => "PCMU, PCMA, G722 and opus".to_owned(),
+        None => "use PCMU, PCMA, G722 or opus".to_owned(),
     };
     findings.error(code::BAD_VALUE, span, format!("unknown codec \"{text}\""), help);
     None
@@ -360,8 +360,8 @@ fn peer_of_uri(text: &str, span: Span, findings: &mut Findings) -> Option<Peer> 
     let SipAddress { user, destination } = sip_uri(text, "a peer", span.clone(), findings)?;
     if !user.is_empty() {
         let (text, user) = (told(text), user.split(':').next().unwrap_or_default());
-        let help = format!("without `{user}@`: a peer is a host, the called number comes before it");
-        findings.error(code::BAD_ADDRESS, span, format!("\"{text}\" has a user part"), help);
+        let help = format!("remove `{user}@`: a peer is a host, the called number is added");
+        findings.error(code::BAD_ADDRESS, span, format!("\"{text}\" contains a user part"), help);
         return None;
     }
     let address: Option<IpAddr> = destination.host.parse().ok();
@@ -369,8 +369,8 @@ fn peer_of_uri(text: &str, span: Span, findings: &mut Findings) -> Option<Peer> 
         findings.error(
             code::BAD_ADDRESS,
             span,
-            format!("\"{}\" is no host", told(text)),
-            "the address that it sends from",
+            format!("\"{}\" is not a host", told(text)),
+            "use the address that the peer sends from",
         );
         return None;
     }
@@ -409,8 +409,8 @@ pub(super) fn sip_uri(text: &str, what: &str, span: Span, findings: &mut Finding
                 format!("write \"{}\"", told(&with_scheme))
             }
             _ => match text.trim_start_matches("sip:").parse::<Ipv6Addr>() {
-                Ok(address) => format!("an IPv6 address stands in brackets: \"sip:[{address}]\""),
-                Err(_) => "as \"sip:198.51.100.7:5060;transport=tcp\"".to_owned(),
+                Ok(address) => format!("write an IPv6 address in brackets: \"sip:[{address}]\""),
+                Err(_) => "use \"sip:198.51.100.7:5060;transport=tcp\"".to_owned(),
             },
         };
         findings.error(code::BAD_ADDRESS, span, format!("\"{}\" is not a SIP URI for {what}", told(text)), help);
@@ -439,7 +439,7 @@ pub(super) fn sip_uri(text: &str, what: &str, span: Span, findings: &mut Finding
     let names = uri.params.split(';').filter_map(|param| param.split('=').next()).filter(|name| !name.is_empty());
     if let Some(unknown) = names.into_iter().find(|name| !name.eq_ignore_ascii_case("transport")) {
         let message = format!("\"{}\": unknown parameter {unknown}", told(text));
-        findings.error(code::BAD_ADDRESS, span, message, "`transport` is the only one");
+        findings.error(code::BAD_ADDRESS, span, message, "only `transport` is allowed");
         return None;
     }
     // With `sips`, `tcp` says no more than what TLS runs over.

@@ -106,7 +106,7 @@ pub(super) fn name_text(key: &str, text: &str, span: Range<usize>, findings: &mu
     let usable = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let fits = !text.is_empty() && text.len() <= MAX_NAME_BYTES && text.bytes().all(usable);
     if !fits {
-        let help = format!("1 to {MAX_NAME_BYTES} of letters, digits, `-`, `_` and `.`");
+        let help = format!("use 1 to {MAX_NAME_BYTES} letters, digits, `-`, `_` and `.`");
         findings.error(code::BAD_VALUE, span, format!("`{key}` cannot be \"{text}\""), help);
     }
     fits
@@ -143,7 +143,7 @@ pub(super) fn one_or_list<'a, T>(
 /// `"30s"`, `"1h30m"`, `"500ms"`; zero also as the integer 0.
 pub(super) fn duration(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Duration> {
     let seconds = value.get_ref().as_integer().map(|number| format!("write \"{}s\" for seconds", number.as_str()));
-    let help = seconds.as_deref().unwrap_or("as \"500ms\", \"30s\", \"10m\" or \"1h30m\"; \"0s\" is off");
+    let help = seconds.as_deref().unwrap_or("use \"500ms\", \"30s\", \"10m\" or \"1h30m\"; \"0s\" is off");
     duration_as(key, value, help, findings)
 }
 
@@ -176,7 +176,7 @@ pub(super) fn duration_of(
 ) -> Option<Duration> {
     let found = duration(key, value, findings)?;
     if !found.is_zero() && found < least {
-        let help = format!("\"{}\" or more; \"0s\" is off", written(least));
+        let help = format!("minimum \"{}\"; \"0s\" is off", written(least));
         findings.warning(code::BAD_VALUE, Some(value.span()), format!("`{key}` is very short: {what}"), help);
     }
     Some(found)
@@ -230,7 +230,7 @@ pub(super) fn socket_address(key: &str, value: &Value<'_>, findings: &mut Findin
     let help = match text.parse::<IpAddr>() {
         Ok(IpAddr::V4(v4)) => format!("the port is missing: write \"{v4}:5060\""),
         Ok(IpAddr::V6(v6)) => format!("the port is missing: write \"[{v6}]:5060\""),
-        Err(_) => "an IP address and port, as \"0.0.0.0:5060\" or \"[::]:5060\"".to_owned(),
+        Err(_) => "use an IP address and port: \"0.0.0.0:5060\" or \"[::]:5060\"".to_owned(),
     };
     findings.error(code::BAD_ADDRESS, value.span(), format!("`{key}` is not an address with port"), help);
     None
@@ -241,7 +241,7 @@ pub(super) fn address(key: &str, value: &Value<'_>, findings: &mut Findings) -> 
     let text = string(key, value, findings)?;
     let address = text.parse().ok();
     if address.is_none() {
-        let help = "an IP address without port, as \"203.0.113.10\" or \"2001:db8::10\"";
+        let help = "use an IP address without port: \"203.0.113.10\" or \"2001:db8::10\"";
         findings.error(code::BAD_ADDRESS, value.span(), format!("`{key}`: \"{text}\" is not an address"), help);
     }
     address
@@ -251,7 +251,7 @@ pub(super) fn address(key: &str, value: &Value<'_>, findings: &mut Findings) -> 
 pub(super) fn public_address(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<IpAddr> {
     let found = address(key, value, findings)?;
     if found.is_unspecified() || found.is_multicast() {
-        let help = "the one address that the far end can send to";
+        let help = "use the single address that the peer can send to";
         findings.error(code::BAD_ADDRESS, value.span(), format!("`{key}` cannot be {found}"), help);
         return None;
     }
@@ -267,7 +267,7 @@ pub(super) fn network(key: &str, value: &Value<'_>, findings: &mut Findings) -> 
     match text.parse::<IpNet>() {
         Ok(network) => Some(network.trunc()),
         Err(_) => {
-            let help = "a network or address, as \"198.51.100.0/24\" or \"2001:db8::1\"";
+            let help = "use a network or address: \"198.51.100.0/24\" or \"2001:db8::1\"";
             findings.error(code::BAD_ADDRESS, value.span(), format!("`{key}`: \"{text}\" is not a network"), help);
             None
         }
@@ -279,7 +279,7 @@ pub(super) fn secret<'a>(key: &str, value: &'a Value<'a>, findings: &mut Finding
     if let Some(text) = value.get_ref().as_str() {
         if let Some(name) = variable(text) {
             let (message, help) =
-                (format!("`{key}` is this very text"), format!("{{ env = \"{name}\" }} takes what is in it"));
+                (format!("`{key}` is literally this text"), format!("write {{ env = \"{name}\" }} to use its content"));
             findings.warning(code::BAD_SECRET, Some(value.span()), message, help);
         }
         return not_empty(key, text.to_owned(), value.span(), findings);
@@ -295,8 +295,13 @@ pub(super) fn secret<'a>(key: &str, value: &'a Value<'a>, findings: &mut Finding
             match std::env::var(&name) {
                 Ok(text) => not_empty(key, text, env.span(), findings),
                 Err(_) => {
-                    let message = format!("`{key}`: the environment has no variable {name}");
-                    findings.error(code::BAD_SECRET, env.span(), message, format!("set {name} before the start"));
+                    let message = format!("`{key}`: environment variable {name} is not set");
+                    findings.error(
+                        code::BAD_SECRET,
+                        env.span(),
+                        message,
+                        format!("set {name} before starting the edge"),
+                    );
                     None
                 }
             }
@@ -307,14 +312,19 @@ pub(super) fn secret<'a>(key: &str, value: &'a Value<'a>, findings: &mut Finding
                 Ok(text) => not_empty(key, text.trim_end_matches(['\r', '\n']).to_owned(), file.span(), findings),
                 Err(error) => {
                     let message = format!("`{key}`: {}: {error}", path.display());
-                    findings.error(code::BAD_SECRET, file.span(), message, "a readable file that holds the secret");
+                    findings.error(
+                        code::BAD_SECRET,
+                        file.span(),
+                        message,
+                        "use a readable file that contains the secret",
+                    );
                     None
                 }
             }
         }
         (Some(_), Some(_)) | (None, None) => {
             let message = format!("`{key}` is neither {{ env = … }} nor {{ file = … }}");
-            findings.error(code::BAD_SECRET, value.span(), message, "exactly one of `env` and `file`");
+            findings.error(code::BAD_SECRET, value.span(), message, "use exactly one of `env` and `file`");
             None
         }
     }

@@ -32,11 +32,11 @@ fn what_a_file_may_say() {
     for (line, code, part) in [
         ("caller_id = {}", "TG0106", "`caller_id` says nothing"),
         ("caller_id = []", "TG0105", "`caller_id` is empty"),
-        ("caller_id = '1001'", "TG0105", "`caller_id`: \"1001\" is no number that a caller can have in US"),
-        ("caller_id = { default = 'anonymous' }", "TG0105", "`default`: \"anonymous\" is no number"),
+        ("caller_id = '1001'", "TG0105", "`caller_id`: \"1001\" is not a valid calling number in US"),
+        ("caller_id = { default = 'anonymous' }", "TG0105", "`default`: \"anonymous\" is not a valid calling number"),
         ("caller_id = { alow = ['+1*'] }", "TG0104", "unknown key `alow` in `caller_id`"),
         ("caller_id = 5", "TG0103", "`caller_id`"),
-        ("caller_id_in = ['415 555 0199']", "TG0129", "no number is \"415 555 0199\" after normalisation"),
+        ("caller_id_in = ['415 555 0199']", "TG0129", "no number equals \"415 555 0199\" after normalization"),
     ] {
         let found = wrong(line, "");
         assert!(found.iter().any(|(c, message)| *c == code && message.contains(part)), "{line}: {found:?}");
@@ -109,8 +109,8 @@ fn why_tells_what_is_shown() {
     let http = edge.url();
     for (caller, lines) in [
         ("+14155550188", &[", caller +14155550188\n"][..]),
-        ("+14155550177", &["caller shown as +14155550199"]),
-        ("+442079460018", &["pbx may not show +442079460018 (caller_id_in): +14155550188 is the caller\n"]),
+        ("+14155550177", &["caller ID sent: +14155550199"]),
+        ("+442079460018", &["caller ID +442079460018 is not allowed from pbx (caller_id_in): +14155550188 is used\n"]),
     ] {
         let out = finish(&["why", "--url", &http, "--from", "pbx", "--called", "+14155550123", "--caller", caller]);
         let out = String::from_utf8(out.stdout).unwrap();

@@ -308,7 +308,7 @@ fn hold_audio_that_nobody_hears_is_warned_of() {
     for key in ["answer = 'early'", "answer = 'at_once'", "retry = 1"] {
         assert_eq!(warned("['agent:a']", &format!("{key}\n{hold}")), 0, "{key}");
     }
-    assert_eq!(warned("['agent:a']", "answer = 'early'\n"), 1, "there is nothing to hear");
+    assert_eq!(warned("['agent:a']", "answer = 'early'\n"), 1, "there is nothing to play");
 }
 
 #[test]
@@ -326,8 +326,8 @@ fn parts_that_come_to_nothing_are_warned_of() {
     let next = "on_close = 'next'\n";
     for (keys, route, parts) in [
         ("", "connect = ['trunk:carrier']\nfork = ['agent:a', 'agent:b']", vec![]),
-        ("", "connect = ['trunk:carrier']\nfork = ['agent:a', 'agent:b', 'agent:a']", vec!["a listens already"]),
-        ("", "connect = ['agent:a']\nfork = ['agent:b', 'agent:a']", vec!["a talks in this route"]),
+        ("", "connect = ['trunk:carrier']\nfork = ['agent:a', 'agent:b', 'agent:a']", vec!["a is listed twice"]),
+        ("", "connect = ['agent:a']\nfork = ['agent:b', 'agent:a']", vec!["a is the agent of this route"]),
         (next, "connect = ['agent:a', 'trunk:carrier']", vec![]),
         (next, "connect = ['trunk:carrier', 'agent:a']", vec!["a has on_close = \"next\""]),
         (next, "connect = ['trunk:carrier', 'agent:b']\nfork = ['agent:a']", vec![]),
@@ -364,7 +364,7 @@ fn a_target_behind_an_agent_with_a_list_is_warned_of() {
         told.map(|warning| format!("{}: {}", &text[warning.span.clone().unwrap()], warning.message)).collect()
     };
     let list = "allow_callers = ['+14155551234']";
-    let told = "'agent:a': only the one caller in `allow_callers` of a get past it: all others are told 486";
+    let told = "'agent:a': only the one caller in `allow_callers` of a get past it: all others get 486";
     assert_eq!(found("['agent:a', 'trunk:carrier']", list), [told]);
     assert!(found("['trunk:carrier', 'agent:a']", list).is_empty());
     assert!(found("['agent:a', 'trunk:carrier']", "allow_callers = []").is_empty());
@@ -461,16 +461,16 @@ fn help_says_what_to_write_instead() {
     let music = "hold = { strategy = \"music\", music = \"hold.mp3\" }";
     for (lines, help) in [
         (&*format!("hold = {{ strategy = 'text_then_music', text = 'x' }}\n{speech}"), "music = \"hold.mp3\""),
-        (&*format!("hold = {{ strategy = 'text', text = 'x', voice = '' }}\n{speech}"), "the name of a voice"),
+        (&*format!("hold = {{ strategy = 'text', text = 'x', voice = '' }}\n{speech}"), "use a voice name"),
         ("hold = { strategy = 'audio_then_music', music = 'long.wav' }", "audio = \"hold.mp3\""),
         ("hold = 'file'", "should be a table, as { strategy = \"music\""),
         ("hold = { strategy = 'file' }", "one of none, text, audio, music"),
-        ("hold = { strategy = 'none', file = 'm.wav' }", "`audio` is a file that is heard once"),
+        ("hold = { strategy = 'none', file = 'm.wav' }", "`audio` is a file played once"),
         ("goodbye = 'long.wav'", "60 s of it: ffmpeg"),
-        ("goodbye = 'gone.wav'", "a file that the edge's user may read"),
-        ("clear_fade = 10", "\"10ms\", \"20ms\" at most"),
-        ("clear_fade = '10'", "\"10ms\", \"20ms\" at most"),
-        ("clear_fade = '50ms'", "\"10ms\", \"20ms\" at most"),
+        ("goodbye = 'gone.wav'", "use a file that the user of the edge can read"),
+        ("clear_fade = 10", "\"10ms\", maximum \"20ms\""),
+        ("clear_fade = '10'", "\"10ms\", maximum \"20ms\""),
+        ("clear_fade = '50ms'", "\"10ms\", maximum \"20ms\""),
         ("ping = 2", "write \"2s\" for seconds"),
         ("format = 'l16/48000'", "one of mulaw/8000, l16/8000, l16/16000, l16/24000"),
         ("format = 'l6/8000'", "one of mulaw/8000, l16/8000, l16/16000, l16/24000"),
@@ -481,7 +481,7 @@ fn help_says_what_to_write_instead() {
         ("whitelist = ['+14155551234']", "allow_callers = ["),
         ("codecs = ['PCMU']", "format = "),
         ("max_calls = 3", "`max_sessions`"),
-        ("[speech]\nvoice = 'en'\ncommand = ['sh', '{text}']", "it belongs in `hold`"),
+        ("[speech]\nvoice = 'en'\ncommand = ['sh', '{text}']", "use it in `hold`"),
         ("[speech]\nkey = 'sk'\nurl = 'https://h/'", "`token`"),
     ] {
         let found = told(folder.path(), lines);
@@ -504,15 +504,15 @@ fn what_comes_to_nothing_is_not_accepted_in_silence() {
         (says("", "'sh'"), None),
         (says(voice, "'sh', '-v{voice}'"), None),
         (says(voice, "'/bin/sh'"), Some("`voice` has no effect")),
-        (says("", "'no-such-program'"), Some("`command`: there is no program no-such-program")),
-        (says("", &format!("'{}'", plain.display())), Some("`command`: there is no program /")),
-        ("[speech]\ncommand = ['sh', '{text}']".to_owned(), Some("[speech] has nothing to say")),
+        (says("", "'no-such-program'"), Some("`command`: program no-such-program")),
+        (says("", &format!("'{}'", plain.display())), Some("`command`: program /")),
+        ("[speech]\ncommand = ['sh', '{text}']".to_owned(), Some("[speech] is not used")),
         ("ping = '500ms'".to_owned(), None),
         ("ping = 0".to_owned(), None),
         ("ping = '1ms'".to_owned(), Some("`ping` is very short")),
         ("max_call = '20s'\nfirst_audio_timeout = '10s'".to_owned(), None),
         ("max_call = '0s'\nfirst_audio_timeout = '10s'".to_owned(), None),
-        ("max_call = '10s'\nfirst_audio_timeout = '10s'".to_owned(), Some("`max_call` is over before")),
+        ("max_call = '10s'\nfirst_audio_timeout = '10s'".to_owned(), Some("`max_call` ends before")),
     ] {
         let found = told(folder.path(), &lines);
         let as_expected = match message {
@@ -561,8 +561,8 @@ fn a_queue_that_nobody_waits_in_or_hears_is_warned_of() {
     wav.finalize().unwrap();
     let music = "hold = { strategy = 'music', music = 'hold.wav' }";
     for (keys, code, part) in [
-        ("queue = {}".to_owned(), "TG0105", "any number"),
-        ("max_sessions = 2\nqueue = {}".to_owned(), "TG0139", "hear it ring"),
+        ("queue = {}".to_owned(), "TG0105", "is never used"),
+        ("max_sessions = 2\nqueue = {}".to_owned(), "TG0139", "hear ringing"),
         ("max_sessions = 2\nqueue = {}\nanswer = 'at_once'".to_owned(), "TG0139", "ringback tone"),
     ] {
         let found = codes(&keys);

@@ -74,10 +74,10 @@ fn limits_and_denied_numbers() {
 #[test]
 fn what_cannot_be_a_rule_is_refused_at_its_place() {
     for (line, code, column, help) in [
-        ("headers = { add = { Via = 'x' } }", "TG0136", 21, "leave it out"),
-        ("headers = { pass = ['X-*', 'contact'] }", "TG0136", 28, "leave it out"),
-        ("headers = { pass = ['m'] }", "TG0136", 21, "leave it out"),
-        ("headers = { remove = ['Content-Length'] }", "TG0136", 23, "leave it out"),
+        ("headers = { add = { Via = 'x' } }", "TG0136", 21, "remove it"),
+        ("headers = { pass = ['X-*', 'contact'] }", "TG0136", 28, "remove it"),
+        ("headers = { pass = ['m'] }", "TG0136", 21, "remove it"),
+        ("headers = { remove = ['Content-Length'] }", "TG0136", 23, "remove it"),
         ("headers = { pass = ['P-Asserted-Identity'] }", "TG0136", 21, "identity = "),
         ("headers = { add = { Privacy = 'id' } }", "TG0136", 21, "identity = "),
         ("headers = { pass = ['*'] }", "TG0105", 21, "X-*"),
@@ -201,7 +201,7 @@ fn a_secret_that_looks_like_a_variable_and_a_registration_without_one_are_warned
     for (password, name) in [("$SIP_PASSWORD", "SIP_PASSWORD"), ("${SIP_2}", "SIP_2"), ("$_X", "_X")] {
         let found = wrong(&auth(password));
         assert_eq!((found[0].0.as_str(), found[0].1, found.len()), ("TG0110", 2, 1), "{found:?}");
-        assert_eq!(found[0].3, format!("{{ env = \"{name}\" }} takes what is in it"));
+        assert_eq!(found[0].3, format!("write {{ env = \"{name}\" }} to use its content"));
     }
     for password in ["$", "$ecret", "$A-B", "pa$SWORD", "$1A", "${}"] {
         assert_eq!(wrong(&auth(password)), [], "{password}");

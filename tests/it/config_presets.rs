@@ -147,7 +147,7 @@ fn a_mistake_is_on_a_line_of_the_users_and_names_the_preset() {
     let found = parsed(&text).unwrap_err();
     let shown = config::render(Path::new("trunkgate.toml"), &text, &found);
     let expected = "\
-error[TG0121]: no listener is for tls, which sip:acme.pstn.twilio.com;transport=tls wants (preset twilio)
+error[TG0121]: no listener supports tls, required by sip:acme.pstn.twilio.com;transport=tls (preset twilio)
  --> trunkgate.toml:5:10
   |
 5 | domain = \"acme.pstn.twilio.com\"
@@ -160,7 +160,7 @@ error[TG0121]: no listener is for tls, which sip:acme.pstn.twilio.com;transport=
                 [[route]]\nconnect = ['trunk:a']\n";
     let (_, warnings) = read(text);
     assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert_eq!(warnings[0].message, "54.172.60.0/30 is the trunk a already (preset twilio)");
+    assert_eq!(warnings[0].message, "54.172.60.0/30 already belongs to trunk a (preset twilio)");
     let span = warnings[0].span.clone().unwrap();
     assert_eq!(&text[span], "'twilio'");
 }
@@ -182,9 +182,9 @@ fn what_the_far_end_does_not_bear_is_warned_of() {
 #[test]
 fn what_cannot_be_used_is_said() {
     for (lines, code, line, part) in [
-        ("preset = 'twillio'\npeers = ['sip:h']", "TG0105", 2, "no preset is named twillio"),
+        ("preset = 'twillio'\npeers = ['sip:h']", "TG0105", 2, "unknown preset: twillio"),
         ("preset = 3\npeers = ['sip:h']", "TG0103", 2, "`preset`"),
-        ("preset = 'twilio'", "TG0106", 2, "needs `domain`"),
+        ("preset = 'twilio'", "TG0106", 2, "requires `domain`"),
         ("preset = 'twilio'\ndomain = 'acme.example.com'", "TG0108", 3, "acme.example.com"),
         ("preset = 'twilio'\ndomain = 'a b.pstn.twilio.com'", "TG0108", 3, "a b.pstn.twilio.com"),
         ("preset = 'twilio'\ndomain = '.pstn.twilio.com'", "TG0108", 3, ".pstn.twilio.com"),
@@ -193,17 +193,17 @@ fn what_cannot_be_used_is_said() {
             "preset = 'twilio'\ndomain = 'a.pstn.ashburn.twilio.com'\nedges = ['dublin']",
             "TG0105",
             4,
-            "names a place already",
+            "is already included in the domain",
         ),
         ("preset = 'twilio'\ndomain = 'a.pstn.twilio.com'\nsecure = 'no'", "TG0103", 4, "`secure`"),
-        ("preset = 'freepbx'\npeers = ['sip:h']\nsecure = true", "TG0105", 4, "the preset freepbx does not know it"),
-        ("domain = 'a.pstn.twilio.com'\npeers = ['sip:h']", "TG0105", 2, "without a preset"),
-        ("preset = 'freepbx'", "TG0127", 1, "neither peers nor accept_from"),
+        ("preset = 'freepbx'\npeers = ['sip:h']\nsecure = true", "TG0105", 4, "preset freepbx does not support it"),
+        ("domain = 'a.pstn.twilio.com'\npeers = ['sip:h']", "TG0105", 2, "requires a preset"),
+        ("preset = 'freepbx'", "TG0127", 1, "neither `peers` nor `accept_from`"),
         (
             "preset = 'twilio'\ndomain = 'a.pstn.twilio.com'\npeers = ['sip:h']\nsecure = false",
             "TG0105",
             3,
-            "beside `peers`",
+            "`domain` and `peers`",
         ),
     ] {
         let found = wrong(lines);

@@ -119,18 +119,18 @@ fn every_error_is_told_at_its_place() {
                4155551235,trunk:pbx,,10%\r\n+14155551236,\"agent:desk,trunk:pbx\",,\r\n+14155551237,,,\r\n\
                +14155551238,trunk:pbx/{rest},,,more\r\n+14155551239,trunk:pbx/{rest},,\r\n";
     let expected = [
-        "TG0120 numbers.csv:3:14 no trunk is named pxb: did you mean \"pbx\"?",
-        "TG0111 numbers.csv:4:1 `to`: \"+1*4\" is not a pattern: `*` may stand at the end only; for a literal `*` write a \
+        "TG0120 numbers.csv:3:14 unknown trunk: pxb: did you mean \"pbx\"?",
+        "TG0111 numbers.csv:4:1 `to`: \"+1*4\" is not a pattern: `*` is allowed at the end only; for a literal `*` use a \
          regular expression",
-        "TG0112 numbers.csv:4:9 \"trunk:\" names no trunk: trunk:NAME",
-        "TG0105 numbers.csv:4:27 `when`: `mon-fry` are no days: mon tue wed thu fri sat sun, as mon-fri or sat,sun; except \
-         some: \"not holidays\"",
-        "TG0129 numbers.csv:5:1 `to`: no number is \"4155551235\" after normalisation: write \"+14155551235\"",
-        "TG0103 numbers.csv:5:23 `share` is a number of calls in a hundred: from 1 to 100, as share = 10",
-        "TG0133 numbers.csv:6:14 no agent is named desk,trunk:pbx: ",
+        "TG0112 numbers.csv:4:9 \"trunk:\" is not a trunk: trunk:NAME",
+        "TG0105 numbers.csv:4:27 `when`: `mon-fry` is not a day: use mon tue wed thu fri sat sun, mon-fri or sat,sun; \
+         exceptions: \"not holidays\"",
+        "TG0129 numbers.csv:5:1 `to`: no number equals \"4155551235\" after normalization: write \"+14155551235\"",
+        "TG0103 numbers.csv:5:23 `share` is not a percentage: use 1 to 100: share = 10",
+        "TG0133 numbers.csv:6:14 unknown agent: desk,trunk:pbx: ",
         "TG0106 numbers.csv:7:1 a line without `connect`: ",
-        "TG0102 numbers.csv:8:33 5 fields, and the first line names 4 columns: ",
-        "TG0112 numbers.csv:9:14 {rest}: no pattern names such a piece: ",
+        "TG0102 numbers.csv:8:33 5 fields, but the header has 4 columns: ",
+        "TG0112 numbers.csv:9:14 {rest}: no pattern defines this group: ",
     ];
     let found = Folder::new("", csv).found();
     assert_eq!(found.len(), expected.len(), "{found:#?}");
@@ -142,11 +142,11 @@ fn every_error_is_told_at_its_place() {
     for (csv, expected) in [
         ("number,note\n1,x\n", "TG0104 numbers.csv:1:1 unknown column `number`: did you mean `to`?"),
         ("to,conect\n1,x\n", "TG0104 numbers.csv:1:4 unknown column `conect`: did you mean `connect`?"),
-        ("to,to\n1,x\n", "TG0107 numbers.csv:1:4 `to` is there twice: keep one of them"),
-        ("+14155551234,trunk:pbx\n", "TG0106 numbers.csv:1:1 the first line does not name the columns: "),
+        ("to,to\n1,x\n", "TG0107 numbers.csv:1:4 duplicate column `to`: keep one of them"),
+        ("+14155551234,trunk:pbx\n", "TG0106 numbers.csv:1:1 the first line is not a header: "),
         ("note,connect\nx,trunk:pbx\n", "TG0106 numbers.csv:1:1 no column `to`: "),
-        ("", "TG0106 numbers.csv:1:1 an empty file: the first line names the columns: to,connect"),
-        ("to\n\"112\n911\n", "TG0102 numbers.csv:2:1 a field over several lines: a quote that is never closed?"),
+        ("", "TG0106 numbers.csv:1:1 an empty file: the first line must be the header: to,connect"),
+        ("to\n\"112\n911\n", "TG0102 numbers.csv:2:1 a field over several lines: is a quote never closed?"),
     ] {
         assert!(one(connect, csv).starts_with(expected), "{}", one(connect, csv));
     }
@@ -156,7 +156,7 @@ fn every_error_is_told_at_its_place() {
         (b"t\0o\0\n\0", "UTF-16: ", "iconv -f UTF-16LE -t UTF-8 "),
         (b"to\n1\n\xe9\n", "line 3 is not UTF-8", "iconv -f LATIN1 -t UTF-8 "),
         (b"to\n1\n\x84\xe9\n", "line 3 is not UTF-8", "iconv -f WINDOWS-1252 -t UTF-8 "),
-        (b"to,note\n1,\xc3\xa9\n2,\xe9\n", "line 3 is not UTF-8", "put that one right"),
+        (b"to,note\n1,\xc3\xa9\n2,\xe9\n", "line 3 is not UTF-8", "correct that line"),
     ] {
         let found = Folder::new(connect, bytes).found();
         assert!(found.len() == 1 && found[0].starts_with("TG0114 t.toml:9:15 "), "{found:?}");
@@ -168,21 +168,21 @@ fn every_error_is_told_at_its_place() {
 fn what_a_spreadsheet_has_made_of_numbers_is_told_at_its_place() {
     let csv = "to;connect;caller\n1,41556E+10;trunk:pbx;\n+14155551234;trunk:pbx;1.41556E+10\n'+14155551234;trunk:pbx;\n\
                =\"+14155551234\";trunk:pbx;\n14155551234.0;trunk:pbx;\n+1415;trunk:pbx;\n+141555512345;trunk:pbx;\n";
-    let rounded = "make it a column of text there, and put the whole numbers in again, as +14155551234";
+    let rounded = "format the column as text, and enter the complete numbers again: +14155551234";
     let expected = [
         format!(
             "TG0111 numbers.csv:2:1 `to`: a spreadsheet has rounded \"1,41556E+10\": its last digits are lost: {rounded}"
         ),
         "TG0111 numbers.csv:3:24 `caller`: a spreadsheet has rounded \"1.41556E+10\": ".to_owned(),
-        "TG0111 numbers.csv:4:1 `to`: \"'+14155551234\" is text behind an apostrophe of a spreadsheet, and no phone number: \
+        "TG0111 numbers.csv:4:1 `to`: \"'+14155551234\" is text after an apostrophe of a spreadsheet, not a phone number: \
          write +14155551234"
             .to_owned(),
-        "TG0111 numbers.csv:5:1 `to`: \"=\"+14155551234\"\" is a formula of a spreadsheet, and no phone number: write \
+        "TG0111 numbers.csv:5:1 `to`: \"=\"+14155551234\"\" is a formula of a spreadsheet, not a phone number: write \
          +14155551234"
             .to_owned(),
-        "TG0111 numbers.csv:6:1 `to`: \"14155551234.0\" is an amount, with decimals, and no phone number: ".to_owned(),
+        "TG0111 numbers.csv:6:1 `to`: \"14155551234.0\" is a decimal amount, not a phone number: ".to_owned(),
         "TG0129 numbers.csv:7:1 `to`: \"+1415\" is too short for a number with its country code: write \"+1415*\" for all \
-         numbers that begin so"
+         numbers with this prefix"
             .to_owned(),
         "TG0129 numbers.csv:8:1 `to`: \"+141555512345\" is too long for a number with its country code: ".to_owned(),
     ];
@@ -206,14 +206,14 @@ fn all_that_is_wrong_with_a_line_is_told_and_of_every_line() {
     let at = |(line, columns): (u32, &[u32])| columns.iter().map(|at| format!("numbers.csv:{line}:{at}")).collect();
     let all: Vec<String> = columns.into_iter().flat_map(|one| -> Vec<String> { at(one) }).collect();
     assert_eq!(places, all, "{found:#?}");
-    assert_eq!(found[8], "TG0120 numbers.csv:3:14 the same mistake as in line 2: put it right there as well");
+    assert_eq!(found[8], "TG0120 numbers.csv:3:14 same error as in line 2: correct it here as well");
 }
 
 #[test]
 fn a_file_of_names_alone_is_warned_of() {
     let found = Folder::new("", "to,connect\n# nobody yet\n").found();
-    let help = "a line for each number, as +14155551234,trunk:NAME";
-    let message = "no line below the names of the columns: the route takes no call";
+    let help = "add one line per number: +14155551234,trunk:NAME";
+    let message = "no line below the header: the route matches no call";
     assert_eq!(found, [format!("TG0130 numbers.csv:1:1 {message}: {help}")]);
 }
 
@@ -246,7 +246,7 @@ fn a_line_without_end_is_one_short_error() {
     ] {
         let folder = Folder::new(connect, csv);
         let found = folder.found();
-        let help = "a line of more than 16384 bytes: a line for each number, and quotes (\") in pairs";
+        let help = "a line of more than 16384 bytes: use one line per number, and quotes (\") in pairs";
         assert!(found.len() == 1 && found[0].contains(place) && found[0].ends_with(help), "{found:?}");
         let toml = folder.toml();
         let checked = finish(&["--config", toml.to_str().unwrap(), "check"]);
@@ -261,9 +261,9 @@ fn lines_that_are_never_reached_are_warned_of_and_only_so_many_are_told() {
     assert_eq!(
         hidden.found(),
         [
-            "TG0122 numbers.csv:4:1 line 4 is never reached: line 3 before it takes its calls: move it before line 3, or \
+            "TG0122 numbers.csv:4:1 line 4 is never reached: line 3 before it matches its calls: move it before line 3, or \
              remove it",
-            "TG0122 numbers.csv:6:1 line 6 is never reached: line 2 before it takes its calls: move it before line 2, or \
+            "TG0122 numbers.csv:6:1 line 6 is never reached: line 2 before it matches its calls: move it before line 2, or \
              remove it",
         ]
     );
@@ -273,12 +273,15 @@ fn lines_that_are_never_reached_are_warned_of_and_only_so_many_are_told() {
     assert!(hidden.len() == 2 && hidden.iter().zip(expected).all(|(one, part)| one.contains(&part)), "{hidden:?}");
     // A blank cell is easily made in a spreadsheet.
     let blank = Folder::new("connect = ['trunk:pbx']", "to,from,note\n+14155551234,,\n,pbx,\n,,Miller\n,,\n");
-    let help = "a number is missing? For all other calls, a [[route]] after this one is clearer";
-    assert_eq!(blank.found(), [format!("TG0122 numbers.csv:4:1 line 4 has no condition: it takes every call: {help}")]);
+    let help = "is a number missing? For all other calls use a [[route]] after this one";
+    assert_eq!(
+        blank.found(),
+        [format!("TG0122 numbers.csv:4:1 line 4 has no condition: it matches every call: {help}")]
+    );
     let lines: String = (0..250).map(|at| format!("+1415555{at:04},trunk:x{at}\n")).collect();
     let found = Folder::new("", format!("to,connect\n{lines}")).found();
     assert_eq!(found.len(), 101);
-    assert!(found[100].contains("numbers.csv: 150 more errors: the first 100 are told"), "{}", found[100]);
+    assert!(found[100].contains("numbers.csv: 150 more errors: the first 100 are shown"), "{}", found[100]);
 }
 
 #[test]
@@ -320,7 +323,7 @@ fn check_and_why_name_the_line() {
     assert!(text.contains("numbers.csv:2: from: carrier is none of pbx") && text.contains("404"), "{text}");
     let json: Value = serde_json::from_str(&why("+12125550100", "--json")).unwrap();
     let failed = json["routes"][0]["failed"].as_str().unwrap();
-    assert!(failed.starts_with("routes_file: no line of ") && failed.ends_with("is for +12125550100"), "{failed}");
+    assert!(failed.starts_with("routes_file: no line of ") && failed.ends_with("matches +12125550100"), "{failed}");
     std::fs::write(folder.csv(), "to,connect\n+14155551234,trunk:pxb\n").unwrap();
     let checked = finish(&["--config", path, "check"]);
     let told = String::from_utf8(checked.stderr).unwrap();

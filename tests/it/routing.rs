@@ -39,28 +39,28 @@ fn what_a_route_may_say() {
 fn what_cannot_be_meant_is_named() {
     let target = |connect: &str| format!("to = ['/^0(?<rest>\\d+)$/', '+1*']\nconnect = [{connect}]");
     for (lines, code, part) in [
-        ("when = 'mon-fry'\nconnect = ['trunk:pbx']".to_owned(), "TG0105", "`mon-fry` are no days"),
+        ("when = 'mon-fry'\nconnect = ['trunk:pbx']".to_owned(), "TG0105", "`mon-fry` is not a day"),
         ("when = []\nconnect = ['trunk:pbx']".to_owned(), "TG0105", "`when` is empty"),
-        ("when = 'not holidays'\nconnect = ['trunk:pbx']".to_owned(), "TG0106", "no `holidays` are written"),
-        ("share = '10%'\nconnect = ['trunk:pbx']".to_owned(), "TG0103", "a number of calls in a hundred"),
-        ("to = ['1']\nwhen = 'sat mon'\nconnect = ['trunk:pbx']".to_owned(), "TG0129", "no day in the next years"),
+        ("when = 'not holidays'\nconnect = ['trunk:pbx']".to_owned(), "TG0106", "no `holidays` are configured"),
+        ("share = '10%'\nconnect = ['trunk:pbx']".to_owned(), "TG0103", "is not a percentage"),
+        ("to = ['1']\nwhen = 'sat mon'\nconnect = ['trunk:pbx']".to_owned(), "TG0129", "matches no day in the coming years"),
         ("share = 0\nconnect = ['trunk:pbx']".to_owned(), "TG0105", "`share`"),
-        ("header = { Authorization = '*' }\nconnect = ['trunk:pbx']".to_owned(), "TG0105", "no route can go by"),
+        ("header = { Authorization = '*' }\nconnect = ['trunk:pbx']".to_owned(), "TG0105", "routes cannot match on"),
         ("header = {}\nconnect = ['trunk:pbx']".to_owned(), "TG0105", "`header` is empty"),
-        (target("'trunk:pbx/{rset}'"), "TG0112", "{rset}: no pattern names such a piece"),
-        (target("'trunk:pbx/{rest}'"), "TG0112", "{rest}: a call that matches +1* of `to` has no such piece"),
-        (target("'trunk:pbx/{rest'"), "TG0112", "a brace that is not closed"),
+        (target("'trunk:pbx/{rset}'"), "TG0112", "{rset}: no pattern defines this group"),
+        (target("'trunk:pbx/{rest}'"), "TG0112", "{rest}: a call that matches +1* of `to` has no such group"),
+        (target("'trunk:pbx/{rest'"), "TG0112", "unclosed brace"),
         (target("'sip:100@{called}'"), "TG0108", "is not a SIP URI"),
-        (target("'group:desk'") + "\n[group.dask]\nconnect = ['trunk:pbx']\n[[route]]\nto = ['2']\nconnect = ['group:dask']", "TG0112", "no group is named desk"),
-        ("to = ['1']\nconnect = ['trunk:pbx']\n[group.desk]\nconnect = ['trunk:pbx']".to_owned(), "TG0145", "no route names the group desk"),
-        ("to = ['1']\nconnect = ['group:a']\n[group.a]\nconnect = ['trunk:pbx', 'group:a']".to_owned(), "TG0112", "a group in a group"),
-        ("to = ['1']\nconnect = ['group:a']\n[group.a]\nconnect = ['trunk:pbx']\norder = 'asr'".to_owned(), "TG0145", "no two trunks stand side by side"),
-        ("to = ['1']\nconnect = ['group:a']\n[[route]]\nto = ['2']\nconnect = ['group:a']\n[group.a]\nconnect = ['trunk:pxb']".to_owned(), "TG0120", "no trunk is named pxb"),
-        (target("'trunk:pbx@many'"), "TG0112", "\"many\" is no weight"),
-        ("to = ['+49 30 *']\nconnect = ['trunk:pbx']".to_owned(), "TG0129", "no number begins with \"+49 30 \""),
+        (target("'group:desk'") + "\n[group.dask]\nconnect = ['trunk:pbx']\n[[route]]\nto = ['2']\nconnect = ['group:dask']", "TG0112", "unknown group: desk"),
+        ("to = ['1']\nconnect = ['trunk:pbx']\n[group.desk]\nconnect = ['trunk:pbx']".to_owned(), "TG0145", "no route uses group desk"),
+        ("to = ['1']\nconnect = ['group:a']\n[group.a]\nconnect = ['trunk:pbx', 'group:a']".to_owned(), "TG0112", "groups cannot be nested"),
+        ("to = ['1']\nconnect = ['group:a']\n[group.a]\nconnect = ['trunk:pbx']\norder = 'asr'".to_owned(), "TG0145", "no two trunks are adjacent"),
+        ("to = ['1']\nconnect = ['group:a']\n[[route]]\nto = ['2']\nconnect = ['group:a']\n[group.a]\nconnect = ['trunk:pxb']".to_owned(), "TG0120", "unknown trunk: pxb"),
+        (target("'trunk:pbx@many'"), "TG0112", "\"many\" is not a weight"),
+        ("to = ['+49 30 *']\nconnect = ['trunk:pbx']".to_owned(), "TG0129", "no number starts with \"+49 30 \""),
         ("to = ['1']\nhours = 'sat'\nconnect = ['trunk:pbx']".to_owned(), "TG0104", "unknown key `hours`"),
-        (target("'trunk:pbx@10', 'reject:480'"), "TG0145", "a weight without another one beside it"),
-        (target("{ ring_all = ['trunk:pbx@1', 'trunk:carrier'] }"), "TG0112", "cannot ring"),
+        (target("'trunk:pbx@10', 'reject:480'"), "TG0145", "a weight without a neighbour that has one"),
+        (target("{ ring_all = ['trunk:pbx@1', 'trunk:carrier'] }"), "TG0112", "is not allowed"),
     ] {
         let found = wrong("", &lines);
         assert!(found.len() == 1 && found[0].0 == code && found[0].1.contains(part), "{lines}: {found:?}");
@@ -107,7 +107,7 @@ fn why_tells_the_hour_the_header_and_the_share() {
     };
     let open = ask(&["--at", "2026-11-20T14:00"]);
     assert_eq!((&open["route"], &open["targets"][0]), (&"open".into(), &"trunk:carrier/02079460018".into()));
-    assert_eq!(open["routes"][0]["failed"], "share: takes 10 in a hundred, the others go on");
+    assert_eq!(open["routes"][0]["failed"], "share: 10 % of calls, the others continue with the next route");
     let closed = ask(&["--at", "2026-11-20T14:59:00+01:00"]);
     assert_eq!(closed["route"], "closed");
     let hours = "when: Fri 2026-11-20 08:59 America/New_York is not in mon-fri 09:00-17:00 America/New_York";
@@ -199,10 +199,10 @@ fn numbers_that_a_route_before_takes_and_routes_without_fallback_are_told() {
     assert_eq!(
         told,
         [
-            "+1415* never comes to the route two: us before it takes these calls",
-            "+14155551234 never comes to the route two: us before it takes these calls",
-            "+4420* never comes to the route three: two before it takes these calls",
-            "the route four is never reached: three before it takes its calls",
+            "+1415* never matches in route two: us before it matches these calls",
+            "+14155551234 never matches in route two: us before it matches these calls",
+            "+4420* never matches in route three: two before it matches these calls",
+            "route four is never reached: three before it matches all its calls",
         ]
     );
     let folder = tempfile::tempdir().unwrap();
@@ -212,7 +212,7 @@ fn numbers_that_a_route_before_takes_and_routes_without_fallback_are_told() {
         let output = finish(&[&["--config", path.to_str().unwrap(), "check"], strict].concat());
         String::from_utf8(output.stderr).unwrap()
     };
-    assert!(note(&[]).ends_with("note: no fallback behind the agent of two, four: while it fails, callers get 503\n"));
+    assert!(note(&[]).ends_with("note: no fallback after the agent of two, four: if it fails, callers get 503\n"));
     std::fs::write(&path, text.replace("'agent:bot'", "'agent:bot', 'trunk:pbx'")).unwrap();
     assert!(!note(&[]).contains("note:"), "{}", note(&[]));
 }

@@ -86,7 +86,7 @@ fn last_line(text: &str) -> String {
 
 fn build_error(error: &BuildError) -> String {
     match error.size_limit() {
-        Some(limit) => format!("it takes more than {} MiB: fewer or smaller repetitions", limit >> 20),
+        Some(limit) => format!("it needs more than {} MiB: use fewer or smaller repetitions", limit >> 20),
         None => error.to_string(),
     }
 }

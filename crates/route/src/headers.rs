@@ -80,7 +80,7 @@ pub enum Unruled {
     Owned,
     /// It is `identity`'s.
     Identity,
-    /// It is no name of a header.
+    /// It is not a header name.
     NoName,
 }
 

@@ -334,7 +334,7 @@ impl RouteFile {
             (None, Some(why)) => Decided::Leaves(why),
             (None, None) => {
                 let caller = if self.lines.caller.is_empty() { "" } else { " and its caller" };
-                Decided::Leaves(format!("routes_file: no line of {} is for {}{caller}", self.file, call.called))
+                Decided::Leaves(format!("routes_file: no line of {} matches {}{caller}", self.file, call.called))
             }
         }
     }

@@ -47,7 +47,7 @@ impl Pattern {
             None => Ok(Pattern::Exact(text.to_owned())),
             Some(at) if at + 1 == text.len() => Ok(Pattern::Prefix(text.trim_end_matches('*').to_owned())),
             Some(_) => Err(PatternError {
-                message: "`*` may stand at the end only; for a literal `*` write a regular expression".into(),
+                message: "`*` is allowed at the end only; for a literal `*` use a regular expression".into(),
             }),
         }
     }

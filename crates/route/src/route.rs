@@ -233,7 +233,7 @@ impl Route {
             (Decided::Leaves(why), _) => Decided::Leaves(why),
             (_, None) if self.share < 100 => Decided::Perhaps(self.share),
             (_, Some(percent)) if percent >= self.share => {
-                Decided::Leaves(format!("share: not one of its {} in a hundred", self.share))
+                Decided::Leaves(format!("share: not among its {} %", self.share))
             }
             (by_line, _) => by_line,
         }

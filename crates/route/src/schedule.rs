@@ -127,7 +127,7 @@ impl Hours {
         let mut wanted = true;
         let mut words = text.split_whitespace().peekable();
         if words.peek().is_none() {
-            return Err(error("no hours".to_owned(), "as \"mon-fri 09:00-17:00\""));
+            return Err(error("no hours".to_owned(), "use \"mon-fri 09:00-17:00\""));
         }
         for word in words {
             let lower = word.to_ascii_lowercase();
@@ -142,29 +142,32 @@ impl Hours {
                 return Err(error(format!("`{word}` behind `not`"), "days, dates or `holidays`"));
             } else if let Some(times) = all(&lower, time_span) {
                 if !hours.times.is_empty() {
-                    return Err(error(format!("`{word}`: times stand there already"), "as 09:00-12:00,13:00-17:00"));
+                    return Err(error(format!("`{word}`: times are already given"), "use 09:00-12:00,13:00-17:00"));
                 }
                 hours.times = times;
             } else if let Some(named) = zone(word) {
                 hours.zone = named;
             } else if lower.contains(':') {
-                return Err(error(format!("`{word}` are no times"), "as 09:00-17:00; the end of the day is 24:00"));
+                return Err(error(
+                    format!("`{word}` is not a time range"),
+                    "use 09:00-17:00; the end of the day is 24:00",
+                ));
             } else if word.contains('/') {
-                return Err(error(format!("`{word}` is no time zone"), "as Europe/Berlin"));
+                return Err(error(format!("`{word}` is not a time zone"), "use Europe/Berlin"));
             } else if lower.starts_with(|c: char| c.is_ascii_digit()) {
                 return Err(error(
-                    format!("`{word}` is no date"),
-                    "a date as 12-25, 2026-04-03 or 12-24..12-26; a time as 09:00-17:00",
+                    format!("`{word}` is not a date"),
+                    "use a date such as 12-25, 2026-04-03 or 12-24..12-26, or a time such as 09:00-17:00",
                 ));
             } else {
                 return Err(error(
-                    format!("`{word}` are no days"),
-                    "mon tue wed thu fri sat sun, as mon-fri or sat,sun; except some: \"not holidays\"",
+                    format!("`{word}` is not a day"),
+                    "use mon tue wed thu fri sat sun, mon-fri or sat,sun; exceptions: \"not holidays\"",
                 ));
             }
         }
         if !wanted {
-            return Err(error("nothing behind `not`".to_owned(), "as \"not holidays\""));
+            return Err(error("nothing after `not`".to_owned(), "use \"not holidays\""));
         }
         Ok(hours)
     }
@@ -311,19 +314,19 @@ mod tests {
     fn what_cannot_be_read_is_named() {
         for (text, part) in [
             ("", "no hours"),
-            ("mon-fri 9-17", "`9-17` is no date"),
-            ("mon-fri 09:00-25:00", "`09:00-25:00` are no times"),
-            ("09:00-09:00", "are no times"),
-            ("24:00-06:00", "are no times"),
-            ("09:60-10:00", "are no times"),
-            ("mon-fry", "`mon-fry` are no days"),
-            ("weekdays", "`weekdays` are no days"),
-            ("mon Mars/Olympus", "`Mars/Olympus` is no time zone"),
-            ("12-32", "is no date"),
-            ("2027-01-02..2026-12-24", "is no date"),
-            ("not", "nothing behind `not`"),
+            ("mon-fri 9-17", "`9-17` is not a date"),
+            ("mon-fri 09:00-25:00", "`09:00-25:00` is not a time range"),
+            ("09:00-09:00", "is not a time range"),
+            ("24:00-06:00", "is not a time range"),
+            ("09:60-10:00", "is not a time range"),
+            ("mon-fry", "`mon-fry` is not a day"),
+            ("weekdays", "`weekdays` is not a day"),
+            ("mon Mars/Olympus", "`Mars/Olympus` is not a time zone"),
+            ("12-32", "is not a date"),
+            ("2027-01-02..2026-12-24", "is not a date"),
+            ("not", "nothing after `not`"),
             ("not 09:00-10:00", "behind `not`"),
-            ("09:00-10:00 11:00-12:00", "times stand there already"),
+            ("09:00-10:00 11:00-12:00", "times are already given"),
         ] {
             let error = hours(text).unwrap_err();
             assert!(error.message.contains(part), "{text}: {}", error.message);

@@ -42,7 +42,7 @@ impl fmt::Display for DeniedBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DeniedBy::Deny(pattern) => write!(f, "deny {pattern}"),
-            DeniedBy::Allow => f.write_str("none of allow_prefixes"),
+            DeniedBy::Allow => f.write_str("not in allow_prefixes"),
             DeniedBy::HighRisk(what) => write!(f, "high_risk: {what}"),
         }
     }
@@ -124,7 +124,7 @@ mod tests {
             (&as_is, "+8816512345671234567", Some("+8816512345671234567 high_risk: satellite phones")),
             (&plain, "*6719005550123", Some("+19005550123 high_risk: premium rate")),
             (&plain, "#31#19005550123", Some("+19005550123 high_risk: premium rate")),
-            (&both, "*31#+442079460018", Some("*31#+442079460018 none of allow_prefixes")),
+            (&both, "*31#+442079460018", Some("*31#+442079460018 not in allow_prefixes")),
             (&plain, "1900555012A3", Some("+19005550123 high_risk: premium rate")),
             (&plain, "p1_900/555x0123", Some("+19005550123 high_risk: premium rate")),
             (&plain, "\t19005550123\0", Some("+19005550123 high_risk: premium rate")),
@@ -137,8 +137,8 @@ mod tests {
             (&open, "+19005550123", None),
             (&few, "+14155550100", None),
             (&few, "+442079460018", None),
-            (&few, "+447700900123", Some("+447700900123 none of allow_prefixes")),
-            (&few, "100", Some("100 none of allow_prefixes")),
+            (&few, "+447700900123", Some("+447700900123 not in allow_prefixes")),
+            (&few, "100", Some("100 not in allow_prefixes")),
             (&few, "+19005550123", Some("+19005550123 high_risk: premium rate")),
             (&both, "+442079460018", Some("+442079460018 deny +4420*")),
             (&both, "+19005550123", Some("+19005550123 deny +1900*")),
@@ -147,7 +147,7 @@ mod tests {
             (&nothing, "411", Some("411 deny *")),
             (&no_help, "911", Some("911 deny 911")),
             (&no_help, "112", None),
-            (&both, "+911", Some("+911 none of allow_prefixes")),
+            (&both, "+911", Some("+911 not in allow_prefixes")),
         ] {
             assert_eq!(by(trunk, number).as_deref(), expected, "{number}");
         }

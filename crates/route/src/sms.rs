@@ -102,16 +102,16 @@ pub enum NoText {
 impl fmt::Display for NoText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            NoText::Anonymous => f.write_str("the caller hides its number"),
-            NoText::NotE164 => f.write_str("the recipient has no number that could get one"),
-            NoText::Own => f.write_str("the recipient would be our own number"),
-            NoText::Prefix => f.write_str("the recipient's number is none of allow_prefixes"),
+            NoText::Anonymous => f.write_str("the caller ID is withheld"),
+            NoText::NotE164 => f.write_str("the recipient has no number that can receive one"),
+            NoText::Own => f.write_str("the recipient is our own number"),
+            NoText::Prefix => f.write_str("the recipient's number is not in allow_prefixes"),
             NoText::Abroad(home) => {
                 let home = home.join(" or ");
                 write!(f, "the recipient's number is not of {home}; `allow_prefixes` of [sms] would allow it")
             }
-            NoText::HighRisk(what) => write!(f, "the recipient's number is of high risk: {what}"),
-            NoText::Empty => f.write_str("it would be empty"),
+            NoText::HighRisk(what) => write!(f, "the recipient's number is high-risk: {what}"),
+            NoText::Empty => f.write_str("its body is empty"),
         }
     }
 }

@@ -156,7 +156,7 @@ impl std::fmt::Display for Figures {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.ratio {
             Some(ratio) => write!(f, "answered {:.0} % of {:.0}, grade {}", ratio * 100.0, self.calls, self.grade)?,
-            None => f.write_str("no calls to it lately")?,
+            None => f.write_str("no recent calls")?,
         }
         match self.mos {
             Some(mos) if self.poor_audio => write!(f, ", MOS {mos:.1} (poor)"),
@@ -186,7 +186,7 @@ mod tests {
     fn one_failure_is_chance_and_two_are_not() {
         let (mut standing, now) = (Standing::default(), start());
         let new = standing.figures(now);
-        assert_eq!((new.grade, new.to_string().as_str()), (9, "no calls to it lately"));
+        assert_eq!((new.grade, new.to_string().as_str()), (9, "no recent calls"));
         assert_eq!(after(&mut standing, now, &[false]).grade, 9);
         let failed = after(&mut standing, now, &[false]);
         assert!(failed.grade < 9, "{failed}");
@@ -218,7 +218,7 @@ mod tests {
         assert!(standing.figures(later).grade < 9, "{}", standing.figures(later));
         let much_later = now + HALF_LIFE * 8;
         let forgotten = standing.figures(much_later);
-        assert_eq!((forgotten.grade, forgotten.to_string().as_str()), (9, "no calls to it lately"));
+        assert_eq!((forgotten.grade, forgotten.to_string().as_str()), (9, "no recent calls"));
     }
 
     #[test]
