@@ -167,7 +167,7 @@ impl Call {
         let line = match raw {
             // By these a receiver of many calls tells them apart.
             Some(raw) => format!(
-                "to listen: {}, SSRC {:#010x} what the caller says, {:#010x} what it hears",
+                "listener: {}, SSRC {:#010x} from the caller, {:#010x} to the caller",
                 url, raw.inbound, raw.outbound
             ),
             None if listens => "connecting, to listen".to_owned(),
@@ -334,7 +334,7 @@ impl Call {
     pub(crate) fn agent_wishes(&mut self, now: Instant, edge: &mut Edge, end: EndId, wish: AgentWish) {
         let Some(leg) = self.live_agent(end) else { return };
         if self.callee != Some(leg) {
-            return self.note_wish(now, edge, leg, "wants something of a call that it is not in");
+            return self.note_wish(now, edge, leg, "requests an action for a call that it is not in");
         }
         match wish {
             AgentWish::Hangup => {
@@ -352,9 +352,9 @@ impl Call {
     /// Presses keys towards the caller. The digits are for its ear only: never in a trace or a log.
     fn press(&mut self, now: Instant, edge: &mut Edge, leg: usize, digits: &str) {
         if !self.press_for_caller(now, edge, digits) {
-            return self.note_wish(now, edge, leg, "presses keys that the caller takes no telephone-event for");
+            return self.note_wish(now, edge, leg, "sends DTMF, but the caller does not support telephone-event");
         }
-        self.note_wish(now, edge, leg, &format!("presses {} keys", digits.chars().count()));
+        self.note_wish(now, edge, leg, &format!("sends {} DTMF digits", digits.chars().count()));
     }
 
     /// Notes a wish that does not end the agent's part, unless there were many.

@@ -81,28 +81,33 @@ impl Refused {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
-            Refused::UnknownCall => "there is no such call",
+            Refused::UnknownCall => "unknown call",
             Refused::CallEnded => "the call has ended",
             Refused::NotAnswered => "the call is not answered yet",
-            Refused::UnknownAgent => "there is no such agent in the configuration",
+            Refused::UnknownAgent => "unknown agent",
             Refused::TooManyForks => {
-                return write!(f, "{LISTENERS_PER_CALL} may listen at once, {FORKS_PER_CALL} in the course of a call");
+                return write!(
+                    f,
+                    "at most {LISTENERS_PER_CALL} concurrent listeners and {FORKS_PER_CALL} forks per call"
+                );
             }
-            Refused::OtherAudio => "the edge does not speak the codec of the call; rtp:// takes it",
-            Refused::UnknownFork => "the call has no such fork",
+            Refused::OtherAudio => "the edge cannot decode the codec of the call; use an rtp:// listener",
+            Refused::UnknownFork => "unknown fork",
             Refused::ForkEnded => "the fork has ended",
-            Refused::NoAgent => "no agent has the call now, and in this version only such a call can be asked for this",
+            Refused::NoAgent => {
+                "the call is not connected to an agent; this version supports the request only for such calls"
+            }
             Refused::Transferring => "the caller is being connected to another target",
-            Refused::TooManyTargets => return write!(f, "a call has {ATTEMPTS_PER_CALL} targets at most"),
+            Refused::TooManyTargets => return write!(f, "a call has at most {ATTEMPTS_PER_CALL} targets"),
             Refused::BadTarget => "a target is trunk:NAME[/NUMBER], agent:NAME, sip:URI or sips:URI",
-            Refused::UnknownTarget => "there is no such target in the configuration, or it only listens",
-            Refused::SameAgent => "that agent has the call already",
+            Refused::UnknownTarget => "unknown target, or a listener",
+            Refused::SameAgent => "that agent already has the call",
             Refused::BadDigits(Some(other)) => {
-                return write!(f, "{other:?} is no key: 1 to {KEYS_PER_REQUEST} of 0 to 9, *, #, A to D");
+                return write!(f, "{other:?} is not a DTMF digit: use 1 to {KEYS_PER_REQUEST} of 0 to 9, *, #, A to D");
             }
             Refused::BadDigits(None) => return write!(f, "1 to {KEYS_PER_REQUEST} of 0 to 9, *, #, A to D"),
-            Refused::NoTelephoneEvent => "the caller takes no telephone-event (RFC 4733)",
-            Refused::Internal => "the edge could not do it; its log says why",
+            Refused::NoTelephoneEvent => "the caller does not support telephone-event (RFC 4733)",
+            Refused::Internal => "the request failed: see the log of the edge",
         };
         f.write_str(text)
     }
@@ -213,7 +218,7 @@ impl Call {
         if !self.press_for_caller(now, edge, digits) {
             return Err(Refused::NoTelephoneEvent);
         }
-        edge.decide(now, self.key, format!("{} keys are pressed towards the caller, as asked for", digits.len()));
+        edge.decide(now, self.key, format!("{} DTMF digits are sent to the caller, as requested", digits.len()));
         Ok(())
     }
 }

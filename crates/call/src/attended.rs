@@ -424,7 +424,7 @@ impl Call {
         let why = format!("the transfer failed with {}: {}", answer.code, answer.reason.sentence());
         let sid = self.sid().to_owned();
         edge.log(&sid, why.clone(), Some(answer.reason));
-        edge.decide(now, self.key, format!("{why}; all stays as it was"));
+        edge.decide(now, self.key, format!("{why}; both calls continue unchanged"));
         if join.is_gone {
             self.end(now, edge, answer.reason);
         }

@@ -105,7 +105,7 @@ impl Call {
                 self.legs[leg].end_with(reason, EndedBy::Edge);
                 self.close_agent(now, edge, leg);
             }
-            Progress::Queued { .. } => self.left_line(now, edge, "leaves the line"),
+            Progress::Queued { .. } => self.left_line(now, edge, "leaves the queue"),
             Progress::Idle | Progress::Waiting { .. } | Progress::Binding => {}
             Progress::Pausing | Progress::Resolving(_) => {}
         }
@@ -115,7 +115,7 @@ impl Call {
     /// Has targets ring at once.
     pub(crate) fn ring_all(&mut self, now: Instant, edge: &mut Edge, targets: Vec<Target>) -> Result<(), StepResult> {
         let names: Vec<String> = targets.iter().map(name).collect();
-        edge.decide(now, self.key, format!("rings at once: {}", names.join(", ")));
+        edge.decide(now, self.key, format!("rings simultaneously: {}", names.join(", ")));
         for (branch, target) in (0..).map(Branch).zip(targets.into_iter().take(RING_ALL_TARGETS)) {
             if let Err(failed) = self.try_target(now, edge, branch, target) {
                 self.tried().over.push(failed);
@@ -137,7 +137,7 @@ impl Call {
         while let Some(branch) = self.attempts.first() {
             let lost = self.attempt(branch).and_then(Attempt::leg);
             if let Some(leg) = lost {
-                edge.decide(now, self.key, format!("{} is withdrawn: answered elsewhere", self.name_of(leg)));
+                edge.decide(now, self.key, format!("{} is canceled: answered elsewhere", self.name_of(leg)));
             }
             let invite = lost.and_then(|leg| self.legs[leg].invite);
             if let Some(client) = invite {
@@ -155,7 +155,7 @@ impl Call {
     pub(crate) fn branch_over(&mut self, now: Instant, edge: &mut Edge, branch: Branch, result: StepResult) {
         let Err(result) = self.follow(now, edge, branch, result) else { return };
         if is_global(&result) && self.attempts.first().is_some() {
-            edge.decide(now, self.key, "that is for all: the others are withdrawn");
+            edge.decide(now, self.key, "final for all targets: the others are canceled");
             self.withdraw_all(now, edge, ReasonSlug::TargetRejected);
         }
         if self.attempts.first().is_some() {

@@ -89,7 +89,7 @@ impl Call {
         let theirs = Description::parse(sdp)
             .map_err(|e| bad_media(&format!("session description: {} (line {})", e.what, e.line)))?;
         match forbidden_address(edge, &self.legs[leg], &theirs) {
-            Some(address) => Err(bad_media(&format!("media address {address} is not usable"))),
+            Some(address) => Err(bad_media(&format!("unusable media address {address}"))),
             None => Ok(theirs),
         }
     }
@@ -211,7 +211,7 @@ impl Call {
             },
             Err(failure) => {
                 let text = failure.warning.map(|w| w.text).unwrap_or_default();
-                edge.decide(now, self.key, format!("late answer not usable: {text}"));
+                edge.decide(now, self.key, format!("late answer is unusable: {text}"));
                 // A refresh that brings nothing new leaves the session as it was.
                 if first {
                     self.end(now, edge, failure.reason);

@@ -73,7 +73,7 @@ impl Edge {
                 Some(format!("{} ({down}{figures})", trunk.name))
             };
             let order = run.iter().filter_map(of).collect::<Vec<_>>().join(", ");
-            let why = if probed { "; the first to see whether it does better again" } else { "" };
+            let why = if probed { "; tried first to measure it again" } else { "" };
             self.decide(now, key, format!("order asr: {order}{why}"));
         }
     }

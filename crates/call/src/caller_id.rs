@@ -55,7 +55,7 @@ impl Call {
             Shown::Instead(number) => number.clone(),
         };
         let (claimed, text) = (self.caller.shown(), &instead.text);
-        edge.decide(now, self.key, format!("{} may not show {claimed}: {text} is the caller", trunk.name));
+        edge.decide(now, self.key, format!("{} may not send caller ID {claimed}: {text} is used", trunk.name));
         // The name and the signatures belong to the number that was there.
         self.caller = Caller { number: instead, display: String::new(), anonymous: false };
         self.identity.unsign();
@@ -93,7 +93,7 @@ impl Call {
         let Some(shown) = shown.or_else(|| is_emergency.then(|| told.clone())) else { return Err(refused) };
         if shown.number.text != told.number.text {
             let (instead, of) = (&shown.number.text, told.shown());
-            edge.decide(now, self.key, format!("{} is shown {instead} in the place of {of}", attempt.name()));
+            edge.decide(now, self.key, format!("caller ID to {}: {instead} instead of {of}", attempt.name()));
         }
         Ok(())
     }

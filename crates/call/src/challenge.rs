@@ -11,12 +11,12 @@ pub(crate) fn auth_fault(auth: Option<&Credentials>, refusal: &Message) -> Strin
     let Some(auth) = auth else { return "the trunk has no `auth`".to_owned() };
     let realms = asked_realms(refusal);
     let Some(first) = realms.first() else {
-        return "it asks for no digest with MD5, SHA-256 or SHA-512-256".to_owned();
+        return "its challenge has no digest with MD5, SHA-256 or SHA-512-256".to_owned();
     };
     match &auth.realm {
         Some(own) if !realms.contains(own) => {
             let asked: String = first.chars().take(REALM_SHOWN).collect();
-            format!("`realm` of the trunk's `auth` is \"{own}\", asked for is \"{asked}\"")
+            format!("`realm` of the trunk's `auth` is \"{own}\", but the challenge has \"{asked}\"")
         }
         Some(_) | None => "user or password of the trunk's `auth` is wrong".to_owned(),
     }
@@ -44,7 +44,7 @@ mod tests {
             (None, &asks, "no `auth`"),
             (auth(None), &asks, "user or password"),
             (auth(Some("carrier \"x\"")), &asks, "user or password"),
-            (auth(Some("other")), &asks, "is \"other\", asked for is \"carrier \"x\"\""),
+            (auth(Some("other")), &asks, "is \"other\", but the challenge has \"carrier \"x\"\""),
             (auth(None), &refusal(""), "no digest"),
             (
                 auth(None),

@@ -56,7 +56,7 @@ impl Edge {
         let uri = self.health.get(spot).map(|health| health.peer.clone()).unwrap_or_default();
         let listen = self.table.trunk(&spot.trunk).and_then(|trunk| trunk.listen.clone());
         let Some((flow, local)) = self.addressing.way(listen.as_deref(), spot.transport, spot.address) else {
-            self.health.problem(spot, "no listener of ours leads there".to_owned());
+            self.health.problem(spot, "no listener can reach it".to_owned());
             return self.plan_check(now, spot);
         };
         let party = self.party(&spot.trunk);
@@ -104,7 +104,7 @@ impl Edge {
             Some(Cause::Stream(why)) => format!("{what} could not be sent: {why}"),
             Some(Cause::Unsent(why)) => unsent::text(*why, &spot.address.to_string()),
             None if spot.transport == Transport::Udp => {
-                format!("{what} was refused: nothing listens there, or a firewall says so")
+                format!("{what} was refused: no listener at this port, or a firewall rejects it")
             }
             None => format!("{what} could not be sent"),
         }
@@ -222,7 +222,7 @@ impl Call {
         for (way, why) in attempt.leave_out(|trunk, way| edge.health.unfit(now, &way.spot(trunk)?)) {
             let why = match why {
                 Unfit::Down => "it is down",
-                Unfit::Resting => "it has asked for a rest",
+                Unfit::Resting => "it sent Retry-After",
             };
             edge.decide(now, self.key, format!("{} left out: {why}", way.shown()));
         }

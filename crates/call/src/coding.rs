@@ -115,7 +115,7 @@ impl Call {
         let (one, other) = (self.name_of(offerer), self.name_of(answerer));
         let (offered, answered) = (list(offerer, "has"), list(answerer, "took"));
         format!(
-            "{of_offerer} with {one}, {of_answerer} with {other}: converted, no codec suits both ({offered}; {answered})"
+            "{of_offerer} with {one}, {of_answerer} with {other}: transcoded, no common codec ({offered}; {answered})"
         )
     }
 

@@ -50,11 +50,11 @@ impl Call {
             }
             Err(refused) => {
                 let why = if refused == Refused::TooManyTargets {
-                    "transfers the caller too often: it stays".to_owned()
+                    "too many transfers: the caller stays".to_owned()
                 } else if refused == Refused::SameAgent {
-                    format!("transfer to {text}: it has the caller already")
+                    format!("transfer to {text}: it already has the caller")
                 } else {
-                    format!("transfer to {text}: no such target")
+                    format!("transfer to {text}: unknown target")
                 };
                 self.note_wish(now, edge, leg, &why);
                 if consults {
@@ -78,7 +78,7 @@ impl Call {
         let leg = self.callee.filter(|leg| self.legs[*leg].agent.is_some()).ok_or(Refused::NoAgent)?;
         let target = self.onward(edge, leg, text, consults)?;
         let how = if consults { "is to be sent" } else { "is sent" };
-        self.note(now, edge, leg, &format!("its caller {how} to {text}, as asked for"));
+        self.note(now, edge, leg, &format!("its caller {how} to {text}, as requested"));
         self.send_on(now, edge, leg, target, consults.then_some(text), EndedBy::Edge);
         Ok(())
     }
@@ -112,7 +112,7 @@ impl Call {
         by: EndedBy,
     ) {
         if self.consults.now.take().is_some() {
-            edge.decide(now, self.key, "the transfer before is withdrawn");
+            edge.decide(now, self.key, "the previous transfer is canceled");
             self.withdraw_all(now, edge, ReasonSlug::Transferred);
         }
         self.controller.put_first(target);
@@ -127,7 +127,7 @@ impl Call {
         self.consults.now = Some(Box::new(Consult { target: text.to_owned(), by }));
         self.state = State::Rerouting;
         if self.waits_for_ack() {
-            return edge.decide(now, self.key, "the caller's ACK must say first where its media goes");
+            return edge.decide(now, self.key, "waiting for the caller's ACK with its media address");
         }
         self.search_on(now, edge);
     }

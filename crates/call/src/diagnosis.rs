@@ -156,7 +156,7 @@ impl Side<'_> {
         let addresses = self.remote.expected.iter().map(ToString::to_string);
         let networks = self.remote.expected_networks.iter().map(ToString::to_string);
         let expected = addresses.chain(networks).collect::<Vec<_>>().join(", ");
-        format!("announced {announced}, expected from {expected}; it was told to send to {}", self.told)
+        format!("announced {announced}, expected from {expected}; our SDP says {}", self.told)
     }
     fn section(&self) -> String {
         if self.trunk.is_empty() { "its trunk".to_owned() } else { format!("[trunk.{}]", self.trunk) }
@@ -182,12 +182,11 @@ impl Side<'_> {
             let (own, signalling) = (self.told, self.signalling.to_canonical());
             let elsewhere = announced.filter(|announced| !announced.is_loopback() && *announced != signalling);
             let elsewhere =
-                elsewhere.map(|announced| format!("; it announced {announced} while its SIP comes from {signalling}"));
-            let text = format!("nothing came to {own}{}", elsewhere.unwrap_or_default());
+                elsewhere.map(|announced| format!("; it announced {announced}, but its SIP comes from {signalling}"));
+            let text = format!("no packets arrived at {own}{}", elsewhere.unwrap_or_default());
             let fix = format!(
-                "udp {first}-{last} open from its media addresses in every firewall between and in this machine's own \
-                 (`nft list ruleset`, `iptables -S INPUT`): what `tcpdump -ni any udp port {}` shows and is not heard \
-                 here, that one drops",
+                "open udp {first}-{last} for its media addresses in every firewall on the path. If `tcpdump -ni any udp port {}` \
+                 shows packets, this machine's own firewall drops them (`nft list ruleset`, `iptables -S INPUT`)",
                 self.told.port()
             );
             self.proven(Cause::Nothing, &text, fix)
@@ -215,7 +214,7 @@ impl Side<'_> {
         let what = if receives { "sends nothing" } else { "has the call on hold" };
         let name = self.name;
         let fix = format!(
-            "take the call off hold at {name}; where nobody holds it, its session description must say sendrecv"
+            "take the call off hold at {name}; if it is not on hold, its session description must say sendrecv"
         );
         self.found(Cause::OnHold, format!("{name} {what}: its session description says {how}"), fix)
     }
@@ -226,12 +225,12 @@ impl Side<'_> {
             return None;
         }
         let text = format!(
-            "{} do not authenticate: the key is another than in its description, or it is plain RTP",
+            "{} do not authenticate: the key differs from its description, or the packets are plain RTP",
             packets(bad, "of its SRTP")
         );
         let fix = format!(
-            "what changes the description between (a proxy, a SIP ALG), a key that a re-INVITE changed; `srtp = \"off\"` in {} \
-             shows whether plain RTP is heard",
+            "look for a proxy or SIP ALG that changes the description, or a key changed by re-INVITE; `srtp = \"off\"` in {} \
+             shows whether plain RTP works",
             self.section()
         );
         self.proven(Cause::Srtp, &text, fix)
@@ -241,8 +240,8 @@ impl Side<'_> {
         let strangers = self.dropped(DropReason::UnexpectedSource);
         let stranger = self.stranger.or_else(|| self.counters.symptoms.stranger.get().copied())?;
         let (ip, bits) = (stranger.ip(), if stranger.is_ipv4() { 32 } else { 128 });
-        let text = format!("{} came from elsewhere, the last from {stranger}", packets(strangers, ""));
-        let fix = format!("`media_from = [\"{ip}/{bits}\"]` in {}, if that is its media", self.section());
+        let text = format!("{} came from another address, the last from {stranger}", packets(strangers, ""));
+        let fix = format!("set `media_from = [\"{ip}/{bits}\"]` in {} if these are its packets", self.section());
         self.proven(Cause::UnexpectedSource, &text, fix)
     }
 
@@ -251,8 +250,9 @@ impl Side<'_> {
         if odd == 0 {
             return None;
         }
-        let text = format!("{odd} datagrams came that are no RTP");
-        let fix = format!("RTP or SRTP with keys in SDP at {}: neither ICE nor DTLS is spoken", self.name);
+        let text = format!("{odd} datagrams received that are not RTP");
+        let fix =
+            format!("configure RTP, or SRTP with keys in SDP (SDES), at {}: ICE and DTLS are not supported", self.name);
         self.proven(Cause::NotRtp, &text, fix)
     }
 
@@ -274,8 +274,9 @@ impl Side<'_> {
         }
         let to = self.remote.rtp.map_or_else(|| "it".to_owned(), |rtp| rtp.to_string());
         let how = came_back(self.counters.symptoms.undelivered().unwrap_or(Undelivered::Port));
-        let text = format!("what is sent to {to} comes back as unreachable (ICMP, {}): {how}", times(errors));
-        let fix = format!("the media ports of {} and its firewall; the address in its session description", self.name);
+        let text = format!("packets to {to} are returned as unreachable (ICMP, {}): {how}", times(errors));
+        let fix =
+            format!("check the media ports of {}, its firewall, and the address in its session description", self.name);
         self.proven(Cause::Unreachable, &text, fix)
     }
 
@@ -303,12 +304,13 @@ impl Side<'_> {
         if !is_private(announced) || is_neighbour(announced, own) {
             return None;
         }
-        let text =
-            format!("it announced {announced}, a private address, while its SIP comes from {own}, and nothing came");
+        let text = format!(
+            "it announced {announced}, a private address, but its SIP comes from {own}; no packets were received"
+        );
         let more = self.our_address().map(|ours| format!("; {}", ours.fix)).unwrap_or_default();
         let fix = format!(
-            "the external address and the local networks in the NAT settings of {} (FreePBX: Settings, Asterisk SIP Settings; \
-             Asterisk: external_media_address); no SIP ALG in its router{more}",
+            "set the external address and the local networks in the NAT settings of {} (FreePBX: Settings, Asterisk SIP \
+             Settings; Asterisk: external_media_address); disable the SIP ALG of its router{more}",
             self.name
         );
         self.proven(Cause::PrivateAddress, &text, fix)
@@ -318,20 +320,23 @@ impl Side<'_> {
         let (told, far) = (self.told.ip().to_canonical(), self.signalling.to_canonical());
         let (first, last) = self.ports;
         if is_private(told) && !is_private(far) && !far.is_loopback() {
-            let text =
-                format!("nothing came, and we told it {told}, a private address that it cannot reach from {far}");
-            let why = if self.is_local { format!("{far} out of [edge] local_networks, and ") } else { String::new() };
+            let text = format!(
+                "no packets were received; our SDP says {told}, a private address that it cannot reach from {far}"
+            );
+            let why =
+                if self.is_local { format!("remove {far} from [edge] local_networks and ") } else { String::new() };
             let fix = format!(
-                "{why}`[edge] public_address`: the address that it sees (`trunkgate doctor`, line public address)"
+                "{why}set `[edge] public_address` to the address that it sees (`trunkgate doctor`, line public address)"
             );
             return self.proven(Cause::OurAddress(told), &text, fix);
         }
         if !self.is_own {
-            let text =
-                format!("nothing came, and we told it {told} (`public_address`), which is no address of this machine");
+            let text = format!(
+                "no packets were received; our SDP says {told} (`public_address`), which is not an address of this machine"
+            );
             let fix = format!(
-                "`public_address` as the far side sees us (`trunkgate doctor`, line public address); udp {first}-{last} forwarded \
-                 from it to this machine, one to one"
+                "set `public_address` to the address that the remote party sees (`trunkgate doctor`, line public address); forward \
+                 udp {first}-{last} from it to this machine, one to one"
             );
             return self.proven(Cause::OurAddress(told), &text, fix);
         }
@@ -347,13 +352,13 @@ impl Side<'_> {
         let agreed = self.agreed.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let agreed = if agreed.is_empty() { self.codec.to_owned() } else { format!("{agreed} ({})", self.codec) };
         let text = format!(
-            "{} of {} from {} have payload number {number}, which nobody agreed on: agreed {agreed}",
+            "{} of {} from {} have payload type {number}, which was not negotiated: negotiated {agreed}",
             unknown,
             packets(self.heard(), ""),
             self.name
         );
         let fix = format!(
-            "`codecs` in {}, and those of {} itself: it must send what its description says, or ask by re-INVITE first",
+            "check `codecs` in {} and the codecs of {}: it must send what its description says, or send a re-INVITE first",
             self.section(),
             self.name
         );
@@ -368,8 +373,7 @@ impl Side<'_> {
         }
         let name = self.name;
         let text = format!("all {} from {name} are digital silence", packets(heard, ""));
-        let fix =
-            format!("the microphone, mute key or audio source at {name}, or what feeds it: the way to us is open");
+        let fix = format!("check microphone, mute key and audio source at {name}: the network path works");
         self.found(Cause::Silence, text, fix)
     }
 
@@ -380,11 +384,10 @@ impl Side<'_> {
             return None;
         }
         let name = self.name;
-        let text = format!("nothing has come from {name} for {} s, after {}", ago.as_secs(), packets(heard, ""));
+        let text = format!("no packets from {name} for {} s, after {}", ago.as_secs(), packets(heard, ""));
         let fix = format!(
-            "whether {name} is mute and sends nothing then; if not, what has closed between: a NAT, a firewall, this machine's own \
-             (`nft list ruleset`, `iptables -S INPUT`): what `tcpdump -ni any udp port {}` shows and is not heard here, that one \
-             drops",
+            "check whether {name} is muted and stops sending then; otherwise a NAT or firewall closed the path. If `tcpdump -ni any udp \
+             port {}` shows packets, this machine's firewall drops them (`nft list ruleset`, `iptables -S INPUT`)",
             self.told.port()
         );
         self.found(Cause::Ceased, text, fix)
@@ -395,8 +398,8 @@ impl Side<'_> {
         if unread == 0 || unread * 100 < heard {
             return None;
         }
-        let text = format!("this machine dropped {} from {} before they were read", packets(unread, ""), self.name);
-        let fix = "the load of this machine (CPU, steal time of a virtual one, a process that was stopped); `[media] threads`, \
+        let text = format!("this machine dropped {} from {} (receive buffer full)", packets(unread, ""), self.name);
+        let fix = "check the load of this machine (CPU, steal time of a virtual machine, a stopped process); `[media] threads`, \
                    `Nice=-10` in the unit";
         self.found(Cause::Unread, text, fix)
     }
@@ -496,8 +499,10 @@ mod tests {
             counters.symptoms.stranger.set("192.0.2.9:4000".parse().unwrap()).unwrap();
         });
         assert_eq!(stranger.cause, Cause::UnexpectedSource);
-        assert!(stranger.text.starts_with("7 packets came from elsewhere, the last from 192.0.2.9:4000 (announced "));
-        assert!(stranger.fix.starts_with("`media_from = [\"192.0.2.9/32\"]` in [trunk.pbx]"));
+        assert!(
+            stranger.text.starts_with("7 packets came from another address, the last from 192.0.2.9:4000 (announced ")
+        );
+        assert!(stranger.fix.starts_with("set `media_from = [\"192.0.2.9/32\"]` in [trunk.pbx]"));
     }
 
     #[test]
@@ -580,7 +585,7 @@ mod tests {
         let flaw = |is_wanted| Side { before, is_wanted, ..side(&remote, &counters) }.flaw();
         let found = flaw(true).unwrap();
         assert_eq!(found.cause, Cause::Ceased);
-        assert_eq!(found.text, "nothing has come from pbx for 5 s, after 30000 packets");
+        assert_eq!(found.text, "no packets from pbx for 5 s, after 30000 packets");
         assert!(found.fix.contains("tcpdump -ni any udp port 16402"), "{}", found.fix);
         assert_eq!(flaw(false), None, "nobody wants to hear it");
         counters.rx_packets.set(30_250);

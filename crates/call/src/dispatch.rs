@@ -129,7 +129,7 @@ impl Gateway {
             }
             Event::PrackMissing { id, .. } => {
                 if let Some(at) = self.edge.index.servers.get(&id).copied() {
-                    self.edge.decide(now, at.key, "a provisional answer was never acknowledged");
+                    self.edge.decide(now, at.key, "a provisional response was not acknowledged");
                     self.tell(now, at.key, CallEvent::PrackMissing);
                 }
             }
@@ -140,7 +140,7 @@ impl Gateway {
             }
             Event::Expired { id } => {
                 if let Some(at) = self.edge.index.servers.get(&id).copied() {
-                    self.edge.decide(now, at.key, "the INVITE's Expires ran out");
+                    self.edge.decide(now, at.key, "the INVITE has expired (Expires)");
                     self.tell(now, at.key, CallEvent::Canceled { server: id, elsewhere: false });
                 }
             }
@@ -187,7 +187,7 @@ impl Gateway {
             Event::TransportFailed { id } => self.unanswered(now, id, false),
             Event::AckMissing { dialog } => {
                 if let Some(at) = self.edge.index.dialogs.get(&dialog).copied() {
-                    self.edge.decide(now, at.key, "2xx was never acknowledged");
+                    self.edge.decide(now, at.key, "2xx was not acknowledged");
                     self.tell(now, at.key, CallEvent::AckMissing { leg: at.leg });
                 }
             }

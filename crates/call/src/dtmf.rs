@@ -219,7 +219,7 @@ impl Call {
             edge.decide(
                 now,
                 self.key,
-                format!("{left_out} keys are left out: too many wait for the answer to an INFO"),
+                format!("{left_out} DTMF digits dropped: too many are waiting for the response to an INFO"),
             );
         }
         self.tell_next_key(now, edge);
@@ -260,7 +260,7 @@ impl Call {
         let sent = self.keys.as_mut().and_then(|keys| keys.now.take_if(|(now, _)| *now == client));
         let Some((_, leg)) = sent else { return false };
         if code >= 300 {
-            let text = format!("{} takes no key by INFO ({code})", self.name_of(leg));
+            let text = format!("{} rejects DTMF by INFO ({code})", self.name_of(leg));
             edge.decide(now, self.key, text);
         }
         self.tell_next_key(now, edge);

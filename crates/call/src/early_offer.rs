@@ -112,7 +112,7 @@ impl Call {
             self.said_again(offer);
         }
         let name = self.name_of(leg);
-        edge.decide(now, self.key, format!("{name} offers again: answered here, the other side cannot be asked"));
+        edge.decide(now, self.key, format!("{name} offers again: answered by the edge, the other side is not ready"));
         self.answer_request(now, edge, leg, server, &answer);
     }
 

@@ -97,20 +97,20 @@ impl Call {
         let why = match edge.agents.ask(now, &name, self.key) {
             Leave::Try => None,
             Leave::Trial => {
-                edge.decide(now, self.key, format!("{name} has failed again and again: this call tries it"));
+                edge.decide(now, self.key, format!("{name} keeps failing: this call tests it"));
                 None
             }
-            Leave::Wait(wait) => Some(format!("it is tried again in {} ms", wait.as_millis())),
-            Leave::Tried => Some("another call tries it".to_owned()),
+            Leave::Wait(wait) => Some(format!("next test in {} ms", wait.as_millis())),
+            Leave::Tried => Some("another call is testing it".to_owned()),
         };
         let Some(why) = why else { return self.open_agent(now, edge) };
         if self.has_nobody_else() {
-            edge.decide(now, self.key, format!("{name} is skipped, but nobody else is left for the caller"));
+            edge.decide(now, self.key, format!("{name} would be skipped, but no other target is left"));
             return self.open_agent(now, edge);
         }
         self.attempts.remove(Branch::ALONE);
         edge.agents.leave_line(&name, self.key);
-        let detail = Some(format!("skipped, it has failed again and again; {why}"));
+        let detail = Some(format!("skipped, it keeps failing; {why}"));
         let failure = Failure { detail, ..Failure::unreached(ReasonSlug::AgentSkipped) };
         self.note_failure(now, edge, None, &name, &failure);
         Err(failure)
@@ -160,7 +160,8 @@ impl Call {
         }
         let number = self.caller.known_number().filter(|_| was_open);
         if edge.agents.failed(now, &name, (self.key, began), number) {
-            let text = format!("agent {name} keeps failing and is skipped, but for one call at a time: it {problem}");
+            let text =
+                format!("agent {name} keeps failing and is skipped, except for one test call at a time: it {problem}");
             edge.warn("", text, Some(ReasonSlug::AgentSkipped));
             edge.note_skipped();
         }
@@ -171,7 +172,7 @@ impl Call {
         let Some(side) = self.legs[leg].agent.as_ref().filter(|side| !side.listens()) else { return };
         let name = side.agent.name.clone();
         if edge.agents.can_be_had(&name, side.began) {
-            edge.log("", format!("agent {name} can be had: it is skipped no longer"), None);
+            edge.log("", format!("agent {name} works again and is no longer skipped"), None);
             edge.note_skipped();
         }
     }

@@ -42,7 +42,7 @@ impl Listener {
     /// Said of one that a restart did not bring back.
     pub(crate) fn left_out(&self) -> String {
         let (Listener::Agent(who) | Listener::Url(who)) = self;
-        format!("{who} listens no longer: it is not configured any more")
+        format!("{who} no longer listens: removed from the configuration")
     }
 }
 
@@ -75,7 +75,8 @@ impl Call {
         let (tracks, parameters) = (request.tracks, request.parameters.clone());
         let leg = self.add_agent(now, edge, &agent, Part::Listen { tracks, parameters }).ok_or(Refused::Internal)?;
         self.tap_caller(now, edge);
-        let (sid, line) = (self.sid().to_owned(), format!("{} is to listen, as asked for", agent.shown()));
+        let (sid, line) =
+            (self.sid().to_owned(), format!("{} is connected as a listener, as requested", agent.shown()));
         edge.log(&sid, line, None);
         self.legs[leg].fork_view().ok_or(Refused::Internal)
     }
@@ -86,10 +87,10 @@ impl Call {
         if self.legs[leg].state == LegState::Ended {
             return Err(Refused::ForkEnded);
         }
-        self.note(now, edge, leg, "let go, as asked for");
+        self.note(now, edge, leg, "disconnected, as requested");
         self.legs[leg].end_with(ReasonSlug::Operator, EndedBy::Edge);
         self.close_agent(now, edge, leg);
-        let (sid, line) = (self.sid().to_owned(), format!("{} listens no longer, as asked for", self.name_of(leg)));
+        let (sid, line) = (self.sid().to_owned(), format!("{} no longer listens, as requested", self.name_of(leg)));
         edge.log(&sid, line, None);
         self.legs[leg].fork_view().ok_or(Refused::Internal)
     }

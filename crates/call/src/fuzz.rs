@@ -187,7 +187,7 @@ impl Run {
             *turned == call && now.saturating_duration_since(*at) <= TURNED_AWAY_REMEMBERED
         };
         if is_taken {
-            assert!(!self.turned_away.iter().any(lately), "whoever was turned away hears no other answer");
+            assert!(!self.turned_away.iter().any(lately), "a rejected call gets no other answer");
         } else if !self.turned_away.iter().any(lately) {
             self.turned_away.push((call, now));
         }

@@ -251,7 +251,7 @@ impl Gateway {
     pub fn trace(&self, sid: &str) -> Option<TraceView> {
         self.traced(sid, false).map(|(_, trace)| trace)
     }
-    /// The same with its messages as they were on the wire, secrets overwritten, where they are still kept.
+    /// The same with SIP messages as sent on the wire, secrets overwritten, where they are still kept.
     pub fn raw_trace(&self, sid: &str) -> Option<TraceView> {
         self.traced(sid, true).map(|(_, trace)| trace)
     }

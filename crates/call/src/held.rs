@@ -88,10 +88,14 @@ impl Call {
         let Change { leg, other, relatch, holds, offers } = change;
         let name = self.name_of(leg);
         if holds && !self.holds.contains(leg) {
-            edge.decide(now, self.key, format!("{name} holds: answered here, the other side hears music"));
+            edge.decide(
+                now,
+                self.key,
+                format!("{name} put the call on hold: answered by the edge, the other side hears music"),
+            );
             self.holds.insert(leg, None);
         } else if !holds && let Some(player) = self.holds.remove(leg) {
-            edge.decide(now, self.key, format!("{name} holds no longer"));
+            edge.decide(now, self.key, format!("{name} took the call off hold"));
             self.stop_music(edge, player);
         }
         if !self.is_held_here() {

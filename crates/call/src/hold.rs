@@ -85,7 +85,7 @@ impl Call {
             self.watch_hold(now, edge);
         } else if !self.is_watched() {
             let gone = if self.is_local() { "the caller on hold is" } else { "both sides, one of them on hold, are" };
-            edge.decide(now, self.key, format!("{gone} not there any more"));
+            edge.decide(now, self.key, format!("{gone} no longer reachable"));
             self.end(now, edge, ReasonSlug::DialogLost);
         }
     }

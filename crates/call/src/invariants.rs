@@ -35,7 +35,7 @@ impl Gateway {
             hold(self.calls.contains_key(key), || format!("trace of {key:?}, which is gone"))?;
         }
         hold(edge.sampled.keys().all(|key| self.calls.contains_key(key)), || {
-            "a call is told of that is not there".into()
+            "a call is reported that does not exist".into()
         })?;
         hold(edge.traces.len() == self.calls.len(), || "a call without trace".into())?;
         let texts: usize = edge.traces.values().map(|trace| trace.message_bytes()).sum();
@@ -59,7 +59,7 @@ impl Gateway {
                 let talks = |leg: &Leg| leg.dialog.is_some() || leg.agent.is_some();
                 let answered = callee.is_some_and(|leg| leg.state == LegState::Answered && talks(leg));
                 let joins = call.transfers.joining.is_some() || call.transfers.leaving.is_some();
-                hold(answered || joins, || format!("{sid}: answered by nobody"))?;
+                hold(answered || joins, || format!("{sid}: answered without a callee"))?;
                 hold(call.attempts.first().is_none(), || format!("{sid}: answered and still searching"))
             }
             State::Rerouting => {
@@ -67,7 +67,7 @@ impl Gateway {
                 hold(call.attempts.first().is_none() == waits, || format!("{sid}: rerouting without an attempt"))?;
                 let has = call.callee.and_then(|at| call.legs.get(at));
                 let talks = has.is_some_and(|leg| leg.agent.is_some() && leg.state == LegState::Answered);
-                hold(talks == call.is_consulting(), || format!("{sid}: rerouting from somebody who is there"))?;
+                hold(talks == call.is_consulting(), || format!("{sid}: rerouting from a connected target"))?;
                 hold(talks || call.callee.is_none(), || format!("{sid}: rerouting from a far end"))?;
                 let is_silent = talks || call.transfers.now.is_some() && call.spoken.is_none();
                 hold(call.player.is_none() == (waits || is_silent), || format!("{sid}: rerouting in silence"))
@@ -132,7 +132,7 @@ impl Gateway {
         let (clients, alive) = (edge.index.clients.len(), edge.endpoint.counts().clients);
         hold(edge.pending.is_empty(), || "messages left undone".into())?;
         let orphans = self.calls.is_empty() && clients > 0;
-        hold(!orphans, || format!("{clients} requests of nobody, {alive} alive"))
+        hold(!orphans, || format!("{clients} requests without an owner, {alive} alive"))
     }
 
     /// An agent's sessions are those of the calls that have or try it; whoever waits for one is woken, and not while one

@@ -51,7 +51,7 @@ impl Call {
             }
         }
         if deafened {
-            edge.decide(now, self.key, "listeners hear nothing: the edge does not speak the codec");
+            edge.decide(now, self.key, "listeners receive no audio: the edge cannot decode the codec");
         }
     }
 
@@ -130,7 +130,7 @@ impl Call {
     pub(crate) fn lose_listener(&mut self, now: Instant, edge: &mut Edge, leg: usize, failure: &Failure) {
         self.close_agent(now, edge, leg);
         let why = failure.loss.map(|loss| loss.to_string()).unwrap_or_default();
-        let line = format!("{} listens no longer: {why}", self.name_of(leg));
+        let line = format!("{} no longer listens: {why}", self.name_of(leg));
         let sid = self.sid().to_owned();
         edge.log(&sid, line, Some(failure.reason));
     }

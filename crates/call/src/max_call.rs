@@ -58,8 +58,8 @@ impl Call {
         let Some(holder) = self.holder.clone() else { return };
         let name = &holder.agent.name;
         let what = if self.is_consulting() { "it leaves" } else { "the call ends" };
-        edge.decide(now, self.key, format!("{name} has had the caller for its max_call: {what}"));
-        let line = format!("{name}: its max_call is over");
+        edge.decide(now, self.key, format!("{name}: max_call has passed: {what}"));
+        let line = format!("{name}: max_call has passed");
         let sid = self.sid().to_owned();
         edge.log(&sid, line, Some(ReasonSlug::MaxCall));
         if let Some(leg) = self.callee.filter(|_| self.is_consulting()) {

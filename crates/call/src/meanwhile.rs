@@ -86,13 +86,13 @@ impl Call {
         self.take_sounds(agent);
         self.late = self.offer.is_none().then_some(CALLER);
         self.offer = self.standing_offer();
-        edge.decide(now, self.key, format!("answered before {} is there", agent.name));
+        edge.decide(now, self.key, format!("answered before {} is connected", agent.name));
         let sid = self.sid().to_owned();
-        edge.log(&sid, format!("answered at once, for {}", edge.shown_name(&agent.name)), None);
+        edge.log(&sid, format!("answered immediately, for {}", edge.shown_name(&agent.name)), None);
         self.send_answer(now, edge, ours, Vec::new());
         if self.waits_for_ack() {
             self.controller.again(Target::Agent(agent.clone()));
-            edge.decide(now, self.key, "the caller's ACK must say first where its media goes");
+            edge.decide(now, self.key, "waiting for the caller's ACK with its media address");
             return Ok(false);
         }
         // A CANCEL may have ended it.

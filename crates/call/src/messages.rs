@@ -95,7 +95,7 @@ struct Block {
     text: Text,
 }
 
-/// `Debug` shows no text: it is long.
+/// `Debug` shows no text message: it is long.
 impl std::fmt::Debug for Block {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Block({} from {}, {} bytes)", self.places.len(), self.first, self.bytes())

@@ -61,27 +61,27 @@ fn fix(caller: &Party, target: Option<&Party>) -> (String, bool) {
     let all = EDGE_CODECS.join(", ");
     if let Some((_, unnamed)) = caller.offered_of_the_edge().filter(|(named, _)| named.is_empty()) {
         if !unnamed.is_empty() {
-            return (format!("{}: what {} offers is taken then", caller.with(&unnamed), caller.name), true);
+            return (format!("set {}, so that the offer of {} is accepted", caller.with(&unnamed), caller.name), true);
         }
         let offered = caller.offered.as_deref().unwrap_or_default().join(", ");
         let other = target.filter(|target| !target.is_agent).map(|target| format!(", or {offered} at {}", target.name));
         let text = format!(
-            "one of {all} at {}{}: {offered} is passed on to who takes it, and not converted",
+            "enable one of {all} at {}{}: {offered} is passed through, but not transcoded",
             caller.name,
             other.unwrap_or_default()
         );
         return (text, true);
     }
     let Some(target) = target.filter(|target| !target.is_agent) else {
-        return (format!("one of {} at {}", caller.codecs().join(", "), caller.name), true);
+        return (format!("enable one of {} at {}", caller.codecs().join(", "), caller.name), true);
     };
     let own = target.codecs();
     let lacks = |codec: &&&str| !own.iter().any(|own| own.eq_ignore_ascii_case(codec));
     let missing: Vec<&str> = EDGE_CODECS.iter().filter(lacks).copied().collect();
     let (name, own) = (&target.name, own.join(", "));
     let text = match missing.as_slice() {
-        [] => format!("one of {own} at {name} itself: it is offered all that is converted here"),
-        some => format!("{}, with what {name} takes; or one of {own} at {name} itself", target.with(some)),
+        [] => format!("enable one of {own} at {name}: all codecs that the edge transcodes are offered already"),
+        some => format!("add a codec of {name} with {}, or enable one of {own} at {name}", target.with(some)),
     };
     (text, false)
 }
@@ -100,18 +100,20 @@ fn judge(caller: &Party, target: Option<&Party>, failure: &Failure) -> Option<(D
             return None;
         }
         let code = failure.answered.unwrap_or_default();
-        return found(format!("{name} takes no codec that it was offered ({code}: {detail})"), fix(caller, target));
+        return found(format!("{name} accepts no offered codec ({code}: {detail})"), fix(caller, target));
     }
     let warning = failure.warning.as_ref().filter(|_| failure.reason == ReasonSlug::CodecMismatch)?;
     let (text, who) = (&warning.text, &caller.name);
     match warning.warn_code {
         FORMAT if text.contains("; answered ") => {
-            found(format!("{name} answered with no codec that can be used ({text})"), fix(caller, target))
+            found(format!("{name} answered without a usable codec ({text})"), fix(caller, target))
         }
-        FORMAT => found(format!("{who} offers no codec that can be used ({text})"), fix(caller, target)),
+        FORMAT => found(format!("{who} offers no usable codec ({text})"), fix(caller, target)),
         MEDIA_TYPE => {
-            let fix = format!("audio over RTP, or SRTP with keys in SDP, at {who}: neither ICE nor DTLS is spoken");
-            found(format!("{who} offers no stream that can be used ({text})"), (fix, true))
+            let fix = format!(
+                "configure audio over RTP, or SRTP with keys in SDP (SDES), at {who}: ICE and DTLS are not supported"
+            );
+            found(format!("{who} offers no usable media stream ({text})"), (fix, true))
         }
         _ => None,
     }
@@ -202,30 +204,38 @@ mod tests {
         let pbx = party("pbx", &default, &[]);
         let only_pcma = party("carrier", &["PCMU"], &["PCMA"]);
         let (found, of_caller) = judge(&only_pcma, Some(&pbx), &refused("offered PCMA; allowed PCMU")).unwrap();
-        assert_eq!(found.text, "carrier offers no codec that can be used (offered PCMA; allowed PCMU)");
+        assert_eq!(found.text, "carrier offers no usable codec (offered PCMA; allowed PCMU)");
         assert!(of_caller);
-        assert!(found.fix.starts_with("`codecs = [\"PCMU\", \"PCMA\"]` in [trunk.carrier]"), "{}", found.fix);
+        assert!(found.fix.starts_with("set `codecs = [\"PCMU\", \"PCMA\"]` in [trunk.carrier]"), "{}", found.fix);
 
         let said = |detail: &str| Failure::with_code(488, ReasonSlug::TargetRejected).said(488, Some(detail.into()));
         let carrier = party("carrier", &default, &["PCMU"]);
         let narrow = party("pbx", &["PCMU"], &[]);
         let (found, of_caller) = judge(&carrier, Some(&narrow), &said("it was offered PCMU by RTP/AVP")).unwrap();
-        assert_eq!(found.text, "pbx takes no codec that it was offered (488: it was offered PCMU by RTP/AVP)");
+        assert_eq!(found.text, "pbx accepts no offered codec (488: it was offered PCMU by RTP/AVP)");
         assert!(!of_caller);
-        assert!(found.fix.starts_with("`codecs = [\"PCMU\", \"PCMA\", \"G722\", \"opus\"]` in [trunk.pbx]"));
+        assert!(
+            found.fix.starts_with(
+                "add a codec of pbx with `codecs = [\"PCMU\", \"PCMA\", \"G722\", \"opus\"]` in [trunk.pbx]"
+            )
+        );
         let wide = party("pbx", &["PCMU", "PCMA", "G722", "opus"], &[]);
         let (found, _) = judge(&carrier, Some(&wide), &said("it was offered PCMU by RTP/AVP")).unwrap();
-        assert!(found.fix.starts_with("one of PCMU, PCMA, G722, opus at pbx itself"), "{}", found.fix);
+        assert!(found.fix.starts_with("enable one of PCMU, PCMA, G722, opus at pbx:"), "{}", found.fix);
 
         // What the caller has is converted once its trunk names it.
         let wideband = party("phone", &default, &["G722"]);
         let (found, of_caller) = judge(&wideband, Some(&pbx), &said("it was offered G722 by RTP/AVP")).unwrap();
         assert!(of_caller);
-        assert!(found.fix.starts_with("`codecs = [\"PCMU\", \"PCMA\", \"opus\", \"G722\"]` in [trunk.phone]"));
+        assert!(found.fix.starts_with("set `codecs = [\"PCMU\", \"PCMA\", \"opus\", \"G722\"]` in [trunk.phone]"));
         let g729 = party("carrier", &default, &["G729"]);
         let (found, _) = judge(&g729, Some(&pbx), &refused("offered G729; answered PCMU")).unwrap();
-        assert_eq!(found.text, "pbx answered with no codec that can be used (offered G729; answered PCMU)");
-        assert!(found.fix.starts_with("one of PCMU, PCMA, G722, opus at carrier, or G729 at pbx"), "{}", found.fix);
+        assert_eq!(found.text, "pbx answered without a usable codec (offered G729; answered PCMU)");
+        assert!(
+            found.fix.starts_with("enable one of PCMU, PCMA, G722, opus at carrier, or G729 at pbx"),
+            "{}",
+            found.fix
+        );
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl Call {
         let Some(attempt) = self.attempts.get_mut(branch) else { return false };
         let chosen = |way: &Way| sip_transport(way.transport) == Transport::Udp && went == Some(Transport::Tcp);
         let Some(way) = attempt.current.clone().filter(chosen) else { return false };
-        edge.decide(now, self.key, format!("{} takes no TCP: asked again by UDP", way.peer));
+        edge.decide(now, self.key, format!("{} does not support TCP: retrying over UDP", way.peer));
         attempt.again(Way { by_udp: true, ..way });
         self.legs[leg].end_with(ReasonSlug::Unreachable, EndedBy::Edge);
         self.ask_again(now, edge, branch, leg);
@@ -77,7 +77,7 @@ impl Gateway {
         }
         let Ok(request) = Message::parse(transmit.bytes.clone()) else { return };
         let text = format!(
-            "INVITE of {bytes} bytes to {name} by UDP, more than udp_mtu ({limit}): fragments may be lost; {}",
+            "INVITE of {bytes} bytes to {name} over UDP exceeds udp_mtu ({limit}): fragments may be lost; {}",
             what_is_long(&request)
         );
         if self.edge.trunks.may_tell_oversize(now, &name) {

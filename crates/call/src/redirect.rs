@@ -52,16 +52,16 @@ impl Call {
         for uri in contacts {
             let shown = edge.shown_name(uri);
             let Some(place) = place(uri, own.as_ref(), &edge.table) else {
-                edge.decide(now, self.key, format!("{shown} is no trunk's peer: it is not followed"));
+                edge.decide(now, self.key, format!("{shown} is not a peer of a trunk: not followed"));
                 continue;
             };
             let name = name_of(uri);
             if is_here(edge, &place.peer.destination) {
-                edge.decide(now, self.key, format!("{shown} is this edge itself: it is not followed"));
+                edge.decide(now, self.key, format!("{shown} is this edge itself: not followed"));
             } else if redirects.known.contains(&name) {
-                edge.decide(now, self.key, format!("{shown} has been asked, or will be: it is not followed"));
+                edge.decide(now, self.key, format!("{shown} was tried, or will be: not followed"));
             } else if redirects.taken >= REDIRECTS {
-                edge.decide(now, self.key, format!("{shown} is one too many: it is not followed"));
+                edge.decide(now, self.key, format!("{shown} exceeds the limit: not followed"));
             } else {
                 redirects.known.push(name);
                 redirects.taken += 1;

@@ -296,9 +296,9 @@ impl Call {
     fn session_over(&mut self, now: Instant, edge: &mut Edge, leg: usize, agreed: Agreed) {
         let (name, seconds) = (self.name_of(leg), agreed.seconds);
         let text = if agreed.ours {
-            format!("{name} has not taken our refresh: its session of {seconds} s is over")
+            format!("{name} did not accept our refresh: its session of {seconds} s has expired")
         } else {
-            format!("{name} has not refreshed its session of {seconds} s")
+            format!("{name} did not refresh its session of {seconds} s")
         };
         edge.decide(now, self.key, text.clone());
         self.session_lost(now, edge, leg, text);

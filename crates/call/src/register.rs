@@ -233,7 +233,7 @@ impl Edge {
                 State::Waiting | State::Registered => self.find_registrar(now, &name),
                 State::Resolving(_) => {
                     self.registrations.let_go(&name);
-                    self.registration_failed(now, &name, "its name is not found", None);
+                    self.registration_failed(now, &name, "name not found in DNS", None);
                 }
                 State::Asking(_) => {
                     self.registrations.let_go(&name);
@@ -277,7 +277,7 @@ impl Edge {
         ways.sort_by_key(|way| Some(*way) != bound);
         ways.truncate(REGISTER_WAYS);
         registration.ways = ways.into();
-        self.ask_registrar(now, name, "its name is not found", None);
+        self.ask_registrar(now, name, "name not found in DNS", None);
     }
 
     /// Asks at the next address; with none left it has failed, as `problem` says.
@@ -329,14 +329,14 @@ impl Edge {
         self.registrations.let_go(&name);
         let Some(registration) = self.registrations.by_trunk.get_mut(&name) else { return };
         let (Some(way), Some(response)) = (way, response) else {
-            return self.ask_registrar(now, &name, "it cannot be reached", None);
+            return self.ask_registrar(now, &name, "unreachable", None);
         };
         match code {
             200..=299 => {
                 let asked = registration.expires;
                 let granted = response.granted_seconds(&registration.wanted.user, way.local).unwrap_or(asked);
                 if granted == 0 {
-                    return self.ask_registrar(now, &name, "it keeps no binding", None);
+                    return self.ask_registrar(now, &name, "it returned no binding", None);
                 }
                 self.registered(now, &name, way, granted.min(REGISTER_LONGEST_SECONDS));
             }
@@ -402,7 +402,7 @@ impl Edge {
         if let Some((way, _)) = registration.bound.filter(|(_, until)| *until > now) {
             let id = registration.send(&mut self.endpoint, now, way, 0);
             self.registrations.leaving.insert(id, (way.flow.remote.ip(), registration.party));
-            self.log("", format!("trunk {name}: registration taken back"), None);
+            self.log("", format!("trunk {name}: registration removed"), None);
             self.pump();
         }
         self.forget_credentials(registration.party);

@@ -118,7 +118,7 @@ impl Edge {
         while let Some((at, name)) = self.registrar.due.first().cloned().filter(|(at, _)| *at <= now) {
             self.registrar.due.remove(&(at, name.clone()));
             let party = self.party(&name);
-            self.forget_phones(&name, party, "did not register again in time", |binding| binding.until > now);
+            self.forget_phones(&name, party, "did not refresh its registration", |binding| binding.until > now);
         }
     }
 
@@ -156,7 +156,7 @@ impl Edge {
             None => {
                 let served = METHODS.iter().map(|method| method.as_str()).filter(|method| *method != "REGISTER");
                 let allow = served.collect::<Vec<_>>().join(", ");
-                self.trunks.problem(now, &name, "its REGISTER was refused with 405".to_owned());
+                self.trunks.problem(now, &name, "its REGISTER was rejected with 405".to_owned());
                 Answer { code: 405, headers: vec![extra("Allow", allow)], ..Answer::default() }
             }
             Some(trunk) => {
@@ -187,7 +187,7 @@ impl Edge {
             }
             self.registrar.keep(name, party, |_| false);
             self.show_trunk(name);
-            self.log("", format!("trunk {name}: all registrations taken back from {}", flow.remote), None);
+            self.log("", format!("trunk {name}: all registrations removed by {}", flow.remote), None);
             return self.listing(now, name);
         }
         let wishes: Option<Vec<Wish>> = contacts.iter().map(|contact| wish(contact, request)).collect();
@@ -227,10 +227,10 @@ impl Edge {
                 self.strays.known(flow.remote.ip(), &user);
             }
             if is_new && asked > 0 {
-                self.log("", format!("trunk {name}: a phone at {} has registered", flow.remote), None);
+                self.log("", format!("trunk {name}: phone registered from {}", flow.remote), None);
             }
             if taken_back > 0 {
-                self.log("", format!("trunk {name}: a registration taken back from {}", flow.remote), None);
+                self.log("", format!("trunk {name}: a registration removed by {}", flow.remote), None);
             }
         }
         self.listing(now, name)
@@ -289,7 +289,7 @@ impl Call {
         let found = Diagnosis {
             cause: Cause::NoPhone,
             text: format!("no phone is registered at {name}"),
-            fix: format!("user, password and server in the phone (`trunkgate status`, trunk {name})"),
+            fix: format!("check user, password and server in the phone (`trunkgate status`, trunk {name})"),
         };
         self.story.fault = Some((ReasonSlug::Unreachable, Box::new(found)));
         if !self.story.without_phone.contains(&name) {

@@ -117,7 +117,7 @@ impl Call {
     ) -> Option<Description> {
         let read = match Description::parse(sdp) {
             Ok(offer) => match forbidden_address(edge, &self.legs[leg], &offer) {
-                Some(address) => Err(bad_media(&format!("media address {address} is not usable")).answer()),
+                Some(address) => Err(bad_media(&format!("unusable media address {address}")).answer()),
                 None => self.legs[leg].admit(offer).map_err(Failure::answer),
             },
             Err(e) => Err(FinalAnswer::bad_request(&format!("session description: {} (line {})", e.what, e.line))),
@@ -323,7 +323,7 @@ impl Call {
                     && let Some(offer) = self.legs[way.from].theirs()
                     && self.relay(now, edge, Relay { server: None, restores: true, ..way }, offer).is_err()
                 {
-                    edge.decide(now, self.key, "the session could not be put back");
+                    edge.decide(now, self.key, "the previous session could not be restored");
                 }
             }
         }

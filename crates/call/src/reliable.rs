@@ -98,7 +98,7 @@ impl Call {
         };
         if let Err(failure) = result {
             let text = failure.warning.as_ref().map(|warning| warning.text.clone()).unwrap_or_default();
-            edge.decide(now, self.key, format!("answer in PRACK not usable: {text}"));
+            edge.decide(now, self.key, format!("unusable answer in PRACK: {text}"));
             self.refuse(now, edge, &failure.answer());
         }
     }

@@ -120,7 +120,7 @@ impl Call {
         edge.trace_received(now, at);
         edge.trace_trying(now, at, *server);
         let (new, old) = (self.name_of(at.leg), self.name_of(by));
-        edge.decide(now, self.key, format!("an INVITE of {new} is to replace the leg of {old}"));
+        edge.decide(now, self.key, format!("INVITE of {new} with Replaces for the leg of {old}"));
         let begun = match offer {
             Some(offer) => self.offer_in_place(now, edge, (at.leg, by, waits), incoming, offer),
             None => self.answer_in_place(now, edge, (at.leg, by, waits), incoming),
@@ -186,7 +186,7 @@ impl Call {
         self.take_side(edge, by, new, waits);
         self.owed.clear();
         let (name, old) = (self.name_of(new), self.name_of(by));
-        edge.decide(now, self.key, format!("{name} has taken the place of {old}"));
+        edge.decide(now, self.key, format!("{name} replaced {old}"));
         let (sid, name) = (self.sid().to_owned(), edge.shown_name(&name));
         edge.log(&sid, format!("goes on with {name}, whose INVITE replaces a leg"), None);
         self.hang_up_leg(now, edge, by, ReasonSlug::Transferred);

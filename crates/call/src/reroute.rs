@@ -48,7 +48,7 @@ impl Call {
             return;
         }
         if self.waits_for_ack() {
-            return edge.decide(now, self.key, "the caller's ACK must say first where its media goes");
+            return edge.decide(now, self.key, "waiting for the caller's ACK with its media address");
         }
         self.search_on(now, edge);
     }
@@ -134,7 +134,7 @@ impl Call {
         self.limit_call(now, edge, leg);
         self.stop_player(edge);
         let name = self.name_of(leg);
-        edge.decide(now, self.key, format!("{name} has the caller"));
+        edge.decide(now, self.key, format!("{name} is connected to the caller"));
         let line = format!("goes on with {}", edge.shown_name(&name));
         let sid = self.sid().to_owned();
         edge.log(&sid, line, None);

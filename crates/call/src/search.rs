@@ -133,7 +133,7 @@ impl Call {
         let (sid, shown) = (self.sid().to_owned(), edge.shown(&denied.number));
         let (name, number, by) = (&trunk.name, &denied.number, &denied.by);
         // As `why` says it.
-        edge.decide(now, self.key, format!("403: the trunk {name} does not get calls to {number} ({by})"));
+        edge.decide(now, self.key, format!("403: trunk {name} does not allow calls to {number} ({by})"));
         edge.alarm(now, &sid, &trunk.name, reason, &format!("{shown}, {}", denied.by));
         Err(Failure::with_code(403, reason).told())
     }

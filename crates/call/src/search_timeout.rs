@@ -34,7 +34,7 @@ impl Call {
         let Some(skipped) = self.controller.skip_to_last() else { return };
         let others = if skipped == 0 { String::new() } else { format!(", {skipped} left out") };
         let seconds = self.controller.search_timeout().as_secs_f64();
-        edge.decide(now, self.key, format!("search_timeout: {seconds} s are over, the last target is next{others}"));
+        edge.decide(now, self.key, format!("search_timeout: {seconds} s have passed, trying the last target{others}"));
         if let Some(tried) = &mut self.tried {
             tried.redirects = Few::default();
         }

@@ -77,7 +77,7 @@ impl Leg {
         let offer = Description::parse(&sdp)
             .map_err(|e| FinalAnswer::bad_request(&format!("session description: {} (line {})", e.what, e.line)))?;
         if let Some(address) = forbidden_address(edge, self, &offer) {
-            let text = format!("media address {address} is not usable");
+            let text = format!("unusable media address {address}");
             return Err(FinalAnswer::not_acceptable(ReasonSlug::BadMedia, Refusal { warn_code: 399, text }));
         }
         self.admit(offer).map(Some).map_err(Failure::answer)
@@ -176,7 +176,7 @@ impl Call {
             return Err(FinalAnswer::new(484, ReasonSlug::IncompleteNumber));
         }
         if edge.table.numbers().is_emergency(&self.called) {
-            edge.decide(now, self.key, "an emergency call: no limit refuses it");
+            edge.decide(now, self.key, "emergency call: exempt from limits");
         }
         self.screen_caller(now, edge, &incoming.trunk)?;
         let session = Asked::of(request);

@@ -67,11 +67,11 @@ impl Call {
     pub(crate) fn settle_text(&mut self, now: Instant, edge: &mut Edge) {
         let (Some(rule), Some(ending)) = (self.sms.clone(), self.ending) else { return };
         let Some(outcome) = self.text_outcome(ending) else {
-            edge.decide(now, self.key, "no text: the call was refused, not missed");
+            edge.decide(now, self.key, "no text message: the call was refused, not missed");
             return self.forget_text(edge);
         };
         if !rule.on.contains(&outcome) {
-            edge.decide(now, self.key, format!("no text: {} is not in `on`", outcome.as_str()));
+            edge.decide(now, self.key, format!("no text message: {} is not in `on`", outcome.as_str()));
             return self.forget_text(edge);
         }
         match self.text(edge, &rule, outcome, ending.reason) {
@@ -81,7 +81,7 @@ impl Call {
                 edge.outputs.push_back(Output::Sms(SmsNews::Send(Box::new(sms))));
             }
             Err(why) => {
-                edge.decide(now, self.key, format!("no text: {why}"));
+                edge.decide(now, self.key, format!("no text message: {why}"));
                 self.forget_text(edge);
             }
         }

@@ -63,9 +63,7 @@ impl Strays {
         *told = Some(now);
         let meant = stray.near.as_ref().map(|near| format!(": did you mean \"{near}\"?")).unwrap_or_default();
         let user = &stray.user;
-        Some(format!(
-            "REGISTER of \"{user}\" from {source} is not answered: no trunk has that user in `require_auth`{meant}"
-        ))
+        Some(format!("REGISTER of \"{user}\" from {source} dropped: no trunk has that user in `require_auth`{meant}"))
     }
 
     /// Somebody there has registered as this user: if that one was meant, all is well. Others may be behind one address.

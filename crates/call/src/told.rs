@@ -73,12 +73,12 @@ mod tests {
             ("all is well: 12.5 s; a:b", "all is well: 12.5 s; a:b"),
             ("target sip:bob:S3CR3T@h", "target sip:bob@h"),
             (
-                "sip:bob:S3@nohost.invalid:5070;token=S3;transport=tcp?x=S3 is no trunk's peer: it is not followed",
-                "sip:bob@nohost.invalid:5070;transport=tcp is no trunk's peer: it is not followed",
+                "sip:bob:S3@nohost.invalid:5070;token=S3;transport=tcp?x=S3 is not a peer of a trunk: not followed",
+                "sip:bob@nohost.invalid:5070;transport=tcp is not a peer of a trunk: not followed",
             ),
             (
-                "transfer to wss://bot.example/x?token=S3: no such target",
-                "transfer to wss://bot.example/x: no such target",
+                "transfer to wss://bot.example/x?token=S3: unknown target",
+                "transfer to wss://bot.example/x: unknown target",
             ),
             (
                 "transfer to agent:wss://u:S3@bot.example:1/x@y?a=S3, once",

@@ -144,7 +144,7 @@ impl Call {
         let Some(other) = other else { return Err(refused(403, ReasonSlug::Denied)) };
         if self.legs[other].agent.is_some() {
             // Its stream tells it of one caller, and knows no word for another in its place.
-            let text = "the other side is an agent: it may transfer its caller, but is not transferred".to_owned();
+            let text = "the other side is an agent, which cannot be transferred".to_owned();
             let warning = Some(Refusal { warn_code: 399, text });
             return Err(Box::new(FinalAnswer { warning, ..FinalAnswer::new(403, ReasonSlug::Denied) }));
         }

@@ -33,7 +33,7 @@ impl Unknown {
             1 => String::new(),
             many => format!(", {many} since the line before"),
         };
-        Some(format!("SIP from {source} is dropped: no trunk has that address in `peers` or `accept_from`{more}"))
+        Some(format!("SIP from {source} is dropped: unknown source (in no `peers` or `accept_from`){more}"))
     }
 
     /// Whoever is there is known now, as a phone that has registered: its own messages before that are no news any more.
@@ -64,7 +64,7 @@ mod tests {
         let lines: Vec<String> =
             (0..1_500).filter_map(|n| unknown.note(start + Duration::from_millis(100) * n, source)).collect();
         let (first, rest) = lines.split_first().unwrap();
-        assert!(first.ends_with("has that address in `peers` or `accept_from`"), "{first}");
+        assert!(first.ends_with("unknown source (in no `peers` or `accept_from`)"), "{first}");
         assert_eq!(rest.len(), 2);
         assert!(rest.iter().all(|line| line.ends_with(", 600 since the line before")), "{rest:?}");
         let now = start + Duration::from_secs(150);

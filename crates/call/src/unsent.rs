@@ -13,12 +13,12 @@ use crate::reason::ReasonSlug;
 /// What is wrong where the system does not send to `to`.
 pub fn text(why: Unsent, to: &str) -> String {
     let why = match why {
-        Unsent::Forbidden => "a firewall rule of its own forbids it (EPERM)",
-        Unsent::NoRoute => "it has no route there (ENETUNREACH)",
-        Unsent::NotFromThere => "not from the address that they are sent from (EINVAL)",
-        Unsent::Other => "the system refuses them",
+        Unsent::Forbidden => "a local firewall rule forbids it (EPERM)",
+        Unsent::NoRoute => "it has no route to this address (ENETUNREACH)",
+        Unsent::NotFromThere => "the source address cannot be used for this destination (EINVAL)",
+        Unsent::Other => "the system rejects them",
     };
-    format!("this machine does not let packets out to {to}: {why}")
+    format!("this machine cannot send packets to {to}: {why}")
 }
 
 /// What would help; `from`: the address that they leave from, where it is known.
@@ -29,15 +29,18 @@ pub fn fix(why: Unsent, to: IpAddr, from: Option<IpAddr>) -> String {
     };
     match why {
         Unsent::Forbidden => format!(
-            "the rules for what leaves this machine (`nft list ruleset`, `iptables -S OUTPUT`): udp to {to} must pass"
+            "allow udp to {to} in the outgoing firewall rules of this machine (`nft list ruleset`, `iptables -S OUTPUT`)"
         ),
-        Unsent::NoRoute => format!("a route to {to} (`{route}`), or another address in the far side's description"),
+        Unsent::NoRoute => {
+            format!("add a route to {to} (`{route}`), or correct the address in the remote party's session description")
+        }
         Unsent::NotFromThere => {
             format!(
-                "`{route}`: an address that leads there in `[[listen]] address`, or another in the far side's description"
+                "run `{route}` and set `[[listen]] address` to an address with a route to it, or correct the remote party's session \
+                 description"
             )
         }
-        Unsent::Other => format!("`{route}`, and the log of the system (`dmesg`)"),
+        Unsent::Other => format!("run `{route}`, and see the system log (`dmesg`)"),
     }
 }
 
@@ -45,9 +48,9 @@ pub fn fix(why: Unsent, to: IpAddr, from: Option<IpAddr>) -> String {
 pub(crate) const fn came_back(how: Undelivered) -> &'static str {
     match how {
         Undelivered::Port => "the port is closed, or a firewall rejects it",
-        Undelivered::Host => "that host is not there: nobody answers at its address",
-        Undelivered::Network => "no route leads there from a router on the way",
-        Undelivered::Forbidden => "a firewall on the way forbids it",
+        Undelivered::Host => "the host does not exist or does not respond",
+        Undelivered::Network => "a router on the path has no route to it",
+        Undelivered::Forbidden => "a firewall on the path forbids it",
     }
 }
 
@@ -74,9 +77,11 @@ mod tests {
     #[test]
     fn a_firewall_and_a_route_are_told_apart() {
         let (to, from) = ([198, 51, 100, 7].into(), Some([10, 0, 0, 2].into()));
-        assert!(text(Unsent::Forbidden, "x").ends_with("firewall rule of its own forbids it (EPERM)"));
+        assert!(text(Unsent::Forbidden, "x").ends_with("local firewall rule forbids it (EPERM)"));
         assert!(fix(Unsent::Forbidden, to, from).contains("iptables -S OUTPUT"));
         assert!(fix(Unsent::NoRoute, to, from).contains("`ip route get 198.51.100.7 from 10.0.0.2`"));
-        assert!(came_back(Undelivered::Host).contains("not there") && !came_back(Undelivered::Host).contains("closed"));
+        assert!(
+            came_back(Undelivered::Host).contains("does not exist") && !came_back(Undelivered::Host).contains("closed")
+        );
     }
 }

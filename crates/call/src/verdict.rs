@@ -52,12 +52,12 @@ pub(crate) fn verdict(call: &Call) -> String {
             format!("Answered by {}.{failovers}{}{}", by.unwrap_or_default(), fault_besides(call), hearing(call))
         }
         (State::Rerouting, Some(by), _) if call.is_consulting() => {
-            format!("Answered by {by}, which stays until {} answers.{failovers}", waited_for(call, &tried))
+            format!("Answered by {by}, connected until {} answers.{failovers}", waited_for(call, &tried))
         }
         (State::Rerouting, _, _) => {
-            format!("The caller waits for {}.{failovers}", waited_for(call, &tried))
+            format!("The caller is waiting for {}.{failovers}", waited_for(call, &tried))
         }
-        (State::Leaving, _, _) => "Nobody is left for the caller, who hears the goodbye.".to_owned(),
+        (State::Leaving, _, _) => "No target is left; the caller hears the goodbye.".to_owned(),
         (State::Ended, Some(by), Some(ending)) => {
             let seconds = call.talked_seconds().unwrap_or_default();
             let heard = hearing(call);
@@ -74,7 +74,7 @@ pub(crate) fn verdict(call: &Call) -> String {
             let seconds = call.talked_seconds().unwrap_or_default();
             let (why, fix) = (why(call, ending.reason), fix(call, ending.reason));
             format!(
-                "Answered before anybody was there, ended after {seconds:.1} s: {why}.{}{fix}",
+                "Answered before a target was connected, ended after {seconds:.1} s: {why}.{}{fix}",
                 all_of(&outcomes(call))
             )
         }
@@ -253,7 +253,7 @@ fn hearing(call: &Call) -> String {
 
 /// The beginning of a sentence. A name of the configuration stays as it is written there.
 fn capital(text: &str) -> String {
-    let plain = ["all ", "this ", "no phone "].iter().any(|word| text.starts_with(word));
+    let plain = ["all ", "this ", "no phone ", "no packets "].iter().any(|word| text.starts_with(word));
     match text.split_at_checked(1).filter(|_| plain) {
         Some((first, rest)) => first.to_uppercase() + rest,
         None => text.to_owned(),

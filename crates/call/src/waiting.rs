@@ -1,5 +1,5 @@
 //! A caller whose agent has all its sessions in use: it waits in line for one, rings or hears hold audio meanwhile, and
-//! leaves the line when its turn comes, when it has waited for long enough, or when the agent is not to be had any more.
+//! leaves the queue when its turn comes, when it has waited for long enough, or when the agent is not to be had any more.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -52,8 +52,8 @@ impl Call {
         }
         self.arm(now, edge, Timer::Queue, wait);
         let place = ordinal(nth);
-        edge.decide(now, self.key, format!("waits for {}, {place} in line", agent.name));
-        let line = format!("waits for {}, {place} in line", edge.shown_name(&agent.name));
+        edge.decide(now, self.key, format!("waiting for {}, position {place}", agent.name));
+        let line = format!("waiting for {}, position {place}", edge.shown_name(&agent.name));
         let sid = self.sid().to_owned();
         edge.log(&sid, line, None);
         edge.note_waiting();
@@ -82,12 +82,12 @@ impl Call {
         self.disarm(edge, Timer::Queue);
         // As it is configured now.
         let Some(agent) = edge.table.agent(&agent.name).cloned() else {
-            let detail = Some("it is configured no longer".to_owned());
+            let detail = Some("removed from the configuration".to_owned());
             let failure = Failure { detail, ..Failure::unreached(ReasonSlug::AgentFull) };
             return self.leave_line(now, edge, failure);
         };
         if self.is_passed_over(now, edge, &agent.name) {
-            let detail = Some("skipped, it has failed again and again".to_owned());
+            let detail = Some("skipped, it keeps failing".to_owned());
             let failure = Failure { detail, ..Failure::unreached(ReasonSlug::AgentSkipped) };
             return self.leave_line(now, edge, failure);
         }
@@ -109,7 +109,7 @@ impl Call {
     }
 
     fn leave_line(&mut self, now: Instant, edge: &mut Edge, failure: Failure) {
-        self.left_line(now, edge, "leaves the line");
+        self.left_line(now, edge, "leaves the queue");
         self.fail_target(now, edge, Branch::ALONE, StepResult::Failed(failure));
     }
 

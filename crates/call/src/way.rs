@@ -48,7 +48,7 @@ impl Call {
         if std::mem::replace(left_out(&mut way), true) {
             return false;
         }
-        edge.decide(now, self.key, format!("{} takes no {what}: asked again without", attempt.name()));
+        edge.decide(now, self.key, format!("{} does not accept {what}: retrying without", attempt.name()));
         attempt.again(way);
         self.legs[leg].end_with(ReasonSlug::TargetRejected, EndedBy::FarEnd);
         self.ask_again(now, edge, branch, leg);

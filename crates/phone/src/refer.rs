@@ -138,7 +138,7 @@ impl Phone {
         let state = if code < 200 { "active;expires=60" } else { "terminated;reason=noresource" };
         let header = |name: &str, value: &str| Extra { name: name.into(), value: value.into() };
         let headers = vec![header("Event", "refer"), header("Subscription-State", state)];
-        let bytes = format!("SIP/2.0 {code} As told\r\n").into();
+        let bytes = format!("SIP/2.0 {code} Result\r\n").into();
         let body = Body { content_type: "message/sipfrag;version=2.0".into(), bytes };
         self.endpoint.request(now, dialog, Method::Notify, headers, Some(body));
     }

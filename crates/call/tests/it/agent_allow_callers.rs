@@ -93,7 +93,7 @@ fn a_caller_that_has_been_answered_goes_on() {
         bench.expect(PBX, "INVITE");
         bench.nothing();
         assert!(
-            bench.story().contains("night: the agent does not take calls of that caller (486)"),
+            bench.story().contains("night: the agent does not accept calls from that caller (486)"),
             "{}",
             bench.story()
         );

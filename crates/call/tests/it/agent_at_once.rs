@@ -56,7 +56,7 @@ fn the_caller_is_answered_and_hears_hold_audio_until_the_agent_is_there() {
     assert_eq!(bench.told(), told);
     let view = bench.gateway.calls(bench.now).remove(0);
     assert_eq!((view.state, view.outcome), ("answered", Some("answered")));
-    assert!(bench.story().contains("answered before desk is there"), "{}", bench.story());
+    assert!(bench.story().contains("answered before desk is connected"), "{}", bench.story());
     bench.pass(Duration::from_secs(2));
     hang_up(&mut bench, &mut caller);
     assert_eq!((bench.reports[0].sip_code, bench.reports[0].failovers), (200, 0));

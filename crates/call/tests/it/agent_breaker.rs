@@ -65,12 +65,11 @@ fn after_five_failures_calls_go_straight_on() {
     let mut bench = failing(vec![to_agent("desk"), to_trunk("pbx")]);
     assert_eq!(state(&bench), ("skipped", Some(1_000)));
     assert!(bench.gateway.metrics().agent_skipped["desk"] && !bench.gateway.metrics().agent_skipped["night"]);
-    let said =
-        "agent desk keeps failing and is skipped, but for one call at a time: it answered the handshake with 503";
+    let said = "agent desk keeps failing and is skipped, except for one test call at a time: it answered the handshake with 503";
     assert_eq!(bench.logs.iter().filter(|line| *line == said).count(), 1, "{:#?}", bench.logs);
     assert!(skipped(&mut bench));
     let story = bench.story();
-    assert!(story.contains("desk: skipped, it has failed again and again; it is tried again in 1000 ms"), "{story}");
+    assert!(story.contains("desk: skipped, it keeps failing; next test in 1000 ms"), "{story}");
     let reasons: Vec<_> = bench.gateway.metrics().failovers.iter().map(|((_, why), n)| (*why, *n)).collect();
     assert_eq!(reasons, [("agent_refused", 5), ("agent_skipped", 1)]);
 }
@@ -83,7 +82,7 @@ fn one_call_at_a_time_tries_it_again() {
     let (_, trial) = call(&mut bench);
     assert_eq!(state(&bench), ("skipped", None));
     for _ in 0..20 {
-        assert!(skipped(&mut bench), "another call tries it");
+        assert!(skipped(&mut bench), "another call is testing it");
     }
     lose(&mut bench, trial.unwrap());
     assert_eq!(state(&bench), ("skipped", Some(2_000)));
@@ -93,7 +92,7 @@ fn one_call_at_a_time_tries_it_again() {
     opens(&mut bench, trial.unwrap());
     assert_eq!(state(&bench), ("up", None));
     assert!(!bench.gateway.metrics().agent_skipped["desk"]);
-    assert!(bench.logs.iter().any(|line| line == "agent desk can be had: it is skipped no longer"));
+    assert!(bench.logs.iter().any(|line| line == "agent desk works again and is no longer skipped"));
     assert!(!skipped(&mut bench) && !skipped(&mut bench), "all may");
     // It breaks at once: one call says little, two are enough.
     let (_, second) = call(&mut bench);
@@ -145,7 +144,7 @@ fn who_is_refused_has_nobody_else_kept_from_the_agent() {
     news(&mut bench, trial.unwrap(), |end| Event::AgentLost { end, loss: Loss::Status(403) });
     bench.sent.clear();
     assert_eq!(state(&bench), ("down", None));
-    assert!(bench.logs.iter().any(|line| line == "agent desk can be had: it is skipped no longer"));
+    assert!(bench.logs.iter().any(|line| line == "agent desk works again and is no longer skipped"));
     assert!(!skipped(&mut bench) && !skipped(&mut bench));
 }
 

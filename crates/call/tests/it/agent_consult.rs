@@ -102,7 +102,7 @@ fn the_agent_stays_until_the_target_answers_and_leaves_then() {
         bench.wish(desk, AgentWish::Dtmf("5".into()));
         assert_eq!(bench.told(), [Told::Press(own, 101, "5".into())]);
         let verdict = bench.gateway.trace(&bench.gateway.calls(bench.now)[0].sid).unwrap().verdict;
-        assert!(verdict.starts_with("Answered by desk, which stays until backup answers."), "{verdict}");
+        assert!(verdict.starts_with("Answered by desk, connected until backup answers."), "{verdict}");
         taken(&mut bench, &target, own, &[desk]);
         over(&mut bench, &mut caller, &target);
         let legs = &bench.reports[0].call.legs;

@@ -126,7 +126,7 @@ fn another_law_is_told_and_another_codec_noted() {
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
     bench.receive(PBX, callee.answer(200, &sdp("10.0.0.20", 30_000, 1, "18", "sendrecv")));
     assert_eq!((taps(&mut bench), bench.state()), (vec![], "answered"));
-    assert!(bench.story().contains("listeners hear nothing"), "{}", bench.story());
+    assert!(bench.story().contains("listeners receive no audio"), "{}", bench.story());
 }
 
 /// Both laws, both ways.
@@ -237,7 +237,7 @@ fn it_wants_nothing_of_the_call() {
     bench.wish(scribe, AgentWish::Transfer("trunk:backup".into()));
     bench.nothing();
     assert_eq!(bench.state(), "answered");
-    assert!(bench.story().contains("agent 1: wants something of a call that it is not in"), "{}", bench.story());
+    assert!(bench.story().contains("agent 1: requests an action for a call that it is not in"), "{}", bench.story());
 }
 
 #[test]

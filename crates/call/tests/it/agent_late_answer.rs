@@ -47,7 +47,7 @@ fn it_is_taken_when_another_agent_has_the_caller() {
     bench.open(night);
     assert_eq!(bench.state(), "answered");
     assert_eq!(moves(&mut bench, &caller, own), moved());
-    assert!(!bench.story().contains("not usable"), "{}", bench.story());
+    assert!(!bench.story().contains("unusable"), "{}", bench.story());
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn it_is_taken_when_a_trunk_has_the_caller() {
     bench.expect(PBX, "ACK");
     assert_eq!(bench.state(), "answered");
     assert_eq!(moves(&mut bench, &caller, own), moved());
-    assert!(!bench.story().contains("not usable"), "{}", bench.story());
+    assert!(!bench.story().contains("unusable"), "{}", bench.story());
     // And the offer is over: the next change goes on to the PBX.
     caller.cseq += 1;
     bench.receive(CARRIER, caller.request("INVITE", &sdp("198.51.100.8", 40_100, 3, "0 101", "sendonly"), ""));

@@ -67,14 +67,17 @@ fn the_caller_hears_ringback_and_then_the_trunk() {
     let sid = bench.gateway.calls(bench.now).remove(0).sid;
     assert_eq!(
         bench.gateway.trace(&sid).unwrap().verdict,
-        "Answered by desk, then pbx. 1 target failed: desk (the connection to an agent broke)."
+        "Answered by desk, then pbx. 1 target failed: desk (the connection to an agent was reset)."
     );
     let failovers: Vec<_> = bench.gateway.metrics().failovers.iter().map(|((_, why), n)| (*why, *n)).collect();
     assert_eq!(failovers, [("agent_reset", 1)]);
     let story = bench.story();
-    for line in
-        ["agent 1: lost: the connection broke", "target pbx", "the caller hears a ringback tone", "pbx has the caller"]
-    {
+    for line in [
+        "agent 1: lost: the connection broke",
+        "target pbx",
+        "the caller hears a ringback tone",
+        "pbx is connected to the caller",
+    ] {
         assert!(story.contains(line), "{line} is not in:\n{story}");
     }
 }

@@ -63,7 +63,7 @@ fn the_goodbye_is_heard_to_its_end_and_no_target_gets_the_caller() {
     bench.nothing();
     bench.news(Event::Played { end: player });
     byes(&mut bench, &mut caller);
-    assert!(bench.story().contains("desk has had the caller for its max_call"), "{}", bench.story());
+    assert!(bench.story().contains("desk: max_call has passed"), "{}", bench.story());
     bench.finish();
 }
 

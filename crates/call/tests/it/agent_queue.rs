@@ -112,7 +112,7 @@ fn callers_wait_their_turn_in_the_order_in_which_they_came() {
         bench.nothing();
         assert_eq!(counts(&bench), (1, n));
     }
-    assert!(stories(&bench).contains("waits for desk, 3rd in line"), "{}", stories(&bench));
+    assert!(stories(&bench).contains("waiting for desk, position 3rd"), "{}", stories(&bench));
     bench.pass(seconds(7));
     let mut last = first.unwrap();
     for n in 1..=3 {
@@ -169,7 +169,7 @@ fn who_has_waited_long_enough_goes_to_the_next_target_and_with_none_is_told_503(
     assert!(refused.headers("Retry-After").is_empty(), "{}", refused.text);
     assert!(refused.header("Reason").contains("queue_timeout"), "{}", refused.text);
     assert_eq!(counts(&alone), (1, 0));
-    assert!(stories(&alone).contains("desk: leaves the line, after 9.0 s"), "{}", stories(&alone));
+    assert!(stories(&alone).contains("desk: leaves the queue, after 9.0 s"), "{}", stories(&alone));
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn who_hangs_up_leaves_the_line() {
     call(&mut bench);
     bench.receive(CARRIER, second.request("CANCEL", "", ""));
     assert_eq!(counts(&bench), (1, 1));
-    assert!(stories(&bench).contains("desk: leaves the line"), "{}", stories(&bench));
+    assert!(stories(&bench).contains("desk: leaves the queue"), "{}", stories(&bench));
     hangs_up(&mut bench, first.unwrap());
     open(&mut bench, first.unwrap());
     hangs_up(&mut bench, first.unwrap());
@@ -342,7 +342,7 @@ fn an_agent_that_is_gone_lets_its_callers_go_on() {
     bench.sent.clear();
     bench.input(Input::Table(agent_table(vec![agent("night")], route(vec![to_agent("night")]))));
     assert_eq!(invited(&mut bench), 2, "the targets that they had");
-    assert!(stories(&bench).contains("configured no longer"), "{}", stories(&bench));
+    assert!(stories(&bench).contains("removed from the configuration"), "{}", stories(&bench));
     hangs_up(&mut bench, first.unwrap());
     bench.input(Input::Table(table(desk(1, None), vec![to_agent("desk")])));
     assert_eq!(counts(&bench), (0, 0));

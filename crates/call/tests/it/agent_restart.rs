@@ -179,7 +179,7 @@ fn listeners_listen_again() {
     bench.open(again);
     bench.restart(agent_table(vec![agent("night")], fork()));
     assert!(bench.asked().is_empty());
-    assert!(bench.story().contains("scribe listens no longer"), "{}", bench.story());
+    assert!(bench.story().contains("scribe no longer listens"), "{}", bench.story());
     bench.bye(&mut caller, &callee);
     bench.finish();
 }

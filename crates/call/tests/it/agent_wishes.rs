@@ -102,7 +102,7 @@ fn too_many_transfers_do_not_lose_the_caller() {
     bench.wish(desk, AgentWish::Transfer("agent:desk".into()));
     bench.nothing();
     assert_eq!((bench.state(), bench.told()), ("answered", vec![]));
-    assert!(bench.story().ends_with("transfers the caller too often: it stays"), "{}", bench.story());
+    assert!(bench.story().ends_with("too many transfers: the caller stays"), "{}", bench.story());
     hang_up(&mut bench, &mut caller);
     bench.finish();
 }
@@ -145,7 +145,7 @@ fn what_cannot_be_done_is_noted_and_the_call_goes_on() {
     let clear = Event::AgentNote { end: desk, text: "clear: 1,240 ms not played".into(), logged: false };
     bench.news(clear);
     let story = bench.story();
-    assert!(story.contains("transfer to trunk:nowhere: no such target"), "{story}");
+    assert!(story.contains("transfer to trunk:nowhere: unknown target"), "{story}");
     assert!(story.lines().any(|line| line.ends_with("clear: 1,240 ms not played")), "{story}");
     assert!(story.contains("not JSON:  yyy") && story.lines().all(|line| line.len() < 250), "{story}");
     hang_up(&mut bench, &mut caller);
@@ -160,7 +160,7 @@ fn an_agent_presses_keys_towards_the_caller_and_nobody_else_hears_which() {
     bench.nothing();
     assert_eq!(bench.told(), [Told::Press(own, 101, "1234#".into())]);
     let story = bench.story();
-    assert!(story.contains("agent 1: presses 5 keys"), "{story}");
+    assert!(story.contains("agent 1: sends 5 DTMF digits"), "{story}");
     assert!(!story.contains("1234") && !bench.logs.iter().any(|line| line.contains("1234")));
     hang_up(&mut bench, &mut caller);
     bench.finish();
@@ -191,7 +191,7 @@ fn a_caller_has_keys_pressed_by_the_number_that_it_wants_or_not_at_all() {
         bench.wish(desk, AgentWish::Dtmf("5".into()));
         let expected: Vec<Told> = number.map(|n| Told::Press(EndId(0), n, "5".into())).into_iter().collect();
         assert_eq!(bench.told(), expected);
-        assert_eq!(bench.story().contains("takes no telephone-event"), number.is_none());
+        assert_eq!(bench.story().contains("does not support telephone-event"), number.is_none());
         hang_up(&mut bench, &mut caller);
         bench.finish();
     }
@@ -222,7 +222,7 @@ fn wishes_do_not_fill_the_trace() {
         bench.wish(desk, AgentWish::Transfer("agent:nobody".into()));
     }
     let story = bench.story();
-    let noted = ["presses 1 keys", "no such target"].map(|text| story.matches(text).count());
+    let noted = ["sends 1 DTMF digits", "unknown target"].map(|text| story.matches(text).count());
     assert_eq!(noted, [AGENT_WISHES_NOTED as usize / 2; 2]);
     assert!(story.contains("target desk"), "{story}");
     hang_up(&mut bench, &mut caller);

@@ -73,7 +73,7 @@ fn a_trunk_that_fails_is_tried_last_and_comes_back_first() {
     let mut bench = by_ratio();
     let down = [(PBX, 503), (BACKUP, 200)];
     assert_eq!(call(&mut bench, NUMBER, down), [PBX, BACKUP]);
-    assert_eq!(told(&bench).as_deref(), Some("order asr: pbx (no calls to it lately), backup (no calls to it lately)"));
+    assert_eq!(told(&bench).as_deref(), Some("order asr: pbx (no recent calls), backup (no recent calls)"));
     assert_eq!(call(&mut bench, NUMBER, down), [PBX, BACKUP]);
     assert_eq!(figures(&bench, "pbx").grade, 8);
     // It is second now, but for one call in twenty or so, and never two of them within ten seconds.
@@ -189,7 +189,7 @@ proptest! {
             let order = call(&mut bench, NUMBER, [(PBX, pbx), (BACKUP, backup)]);
             prop_assert!(order.len() <= 2 && (order.len() < 2 || order[0] != order[1]), "{order:?}");
             let text = told(&bench).unwrap();
-            let probes = text.contains("the first to see");
+            let probes = text.contains("tried first");
             let first = if one.grade >= two.grade { PBX } else { BACKUP };
             prop_assert_eq!(order[0] == first, !probes, "{} {:?} {:?}", text, one, two);
             bench.pass(Duration::from_secs(seconds));

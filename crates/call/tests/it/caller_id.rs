@@ -213,8 +213,8 @@ fn the_trace_says_what_was_shown() {
     let sid = bench.gateway.calls(bench.now)[0].sid.clone();
     let trace = format!("{:?}", bench.gateway.trace(&sid));
     for text in [
-        "carrier may not show +14155551234: +14155550188 is the caller",
-        "pbx is shown +14155550199 in the place of +14155550188",
+        "carrier may not send caller ID +14155551234: +14155550188 is used",
+        "caller ID to pbx: +14155550199 instead of +14155550188",
     ] {
         assert!(trace.contains(text), "{text} in {trace}");
     }

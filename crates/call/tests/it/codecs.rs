@@ -126,7 +126,7 @@ fn sides_that_share_nothing_are_converted_between() {
     let codecs: Vec<_> = view.legs.iter().map(|leg| (leg.codec.as_str(), leg.converted_to)).collect();
     assert_eq!(codecs, [("PCMU", Some("opus")), ("opus", Some("PCMU"))]);
     let trace = decisions(&bench);
-    let why = "media: PCMU with carrier, opus with pbx: converted, no codec suits both \
+    let why = "media: PCMU with carrier, opus with pbx: transcoded, no common codec \
         (carrier has PCMU, may use PCMU; pbx took opus, may use opus)";
     assert!(trace.iter().any(|said| said == why), "{trace:?}");
     let keys = "keys: RFC 4733 101/8000 with carrier ↔ RFC 4733 101/8000 with pbx";

@@ -160,7 +160,7 @@ fn telephone_events_become_infos_one_after_the_other() {
     let told = bench.expect(PBX, "INFO");
     assert_eq!(told.body(), "Signal=5\r\nDuration=100\r\n");
     bench.receive(PBX, callee.respond(&told, 200, ""));
-    assert!(bench.story().contains("pbx takes no key by INFO (415)"), "{}", bench.story());
+    assert!(bench.story().contains("pbx rejects DTMF by INFO (415)"), "{}", bench.story());
     // It presses one, by INFO as well.
     bench.receive(PBX, info(&callee.request("INFO", 1, ""), RELAY, "Signal=9\r\nDuration=80\r\n"));
     bench.expect(PBX, "SIP/2.0 200");
@@ -185,7 +185,7 @@ fn a_far_end_that_lost_the_call_ends_it_and_the_call_s_end_ends_its_keys() {
     for _ in 0..KEYS_TO_TELL + 3 {
         bench.news(Event::Key { end: EndId(0), key: '1', ms: 100 });
     }
-    assert!(bench.story().contains("1 keys are left out"), "{}", bench.story());
+    assert!(bench.story().contains("1 DTMF digits dropped"), "{}", bench.story());
     bench.expect(PBX, "INFO");
     bench.bye(&mut caller, &callee);
     bench.news(Event::Key { end: EndId(0), key: '1', ms: 100 });
@@ -274,7 +274,7 @@ fn an_agent_is_told_keys_by_info_and_presses_some() {
         bench.pass(Duration::from_millis(200));
     }
     bench.nothing();
-    assert!(bench.story().contains("presses 2 keys") && !bench.story().contains("Signal"), "{}", bench.story());
+    assert!(bench.story().contains("sends 2 DTMF digits") && !bench.story().contains("Signal"), "{}", bench.story());
     bench.pass(Duration::from_secs(1));
     hang_up(&mut bench, &mut caller);
     bench.finish();

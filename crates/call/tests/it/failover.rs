@@ -528,7 +528,7 @@ fn an_invite_too_long_for_udp_is_told_with_what_makes_it_long() {
     let longest = headers[..3].iter().map(|(name, bytes)| format!("{name} {bytes}")).collect::<Vec<_>>().join(", ");
     let line = told(&bench).join("\n");
     let wanted = format!(
-        "INVITE of {bytes} bytes to pbx by UDP, more than udp_mtu (576): fragments may be lost; its longest headers are {longest}, its body has {body}"
+        "INVITE of {bytes} bytes to pbx over UDP exceeds udp_mtu (576): fragments may be lost; its longest headers are {longest}, its body has {body}"
     );
     assert!(line.starts_with(&wanted), "{line}\n{wanted}");
     assert!(!line.contains("4155550100"), "no values: {line}");

@@ -229,7 +229,7 @@ fn a_fork_of_a_call_that_is_being_transferred_hears_all_of_it() {
     begin(&mut bench, &named("scribe")).unwrap();
     let (scribe, _) = bench.asked().remove(0);
     assert_eq!(bench.told(), [Told::Agent(scribe), Told::Tap(own, scribe, TapSpec::both(0, Coding::Pcmu))]);
-    assert!(!bench.story().contains("listeners hear nothing"), "{}", bench.story());
+    assert!(!bench.story().contains("listeners receive no audio"), "{}", bench.story());
     bench.open(scribe);
     bench.receive(PBX, callee.answer(200, &answer()));
     bench.expect(PBX, "ACK");
@@ -271,7 +271,7 @@ fn forks_outlive_a_restart_as_they_were_asked_for() {
     let forks = bench.gateway.forks(&sid(&bench)).unwrap();
     let shown: Vec<_> = forks.iter().map(|fork| (fork.agent.as_deref(), fork.url.as_str())).collect();
     assert_eq!(shown, [(None, URL), (Some("scribe"), "ws://127.0.0.1/scribe")]);
-    assert!(bench.story().contains("desk listens no longer"), "{}", bench.story());
+    assert!(bench.story().contains("desk no longer listens"), "{}", bench.story());
     let taps = bench.told().into_iter().filter(|told| matches!(told, Told::Tap(..))).count();
     assert_eq!(taps, 2);
     end(&mut bench, &forks[0].id).unwrap();
@@ -338,7 +338,7 @@ fn an_operator_presses_keys_towards_the_caller_of_an_agent() {
     assert_eq!(bench.told(), []);
     press(&mut bench, "19*#AD").unwrap();
     assert_eq!(bench.told(), [Told::Press(own, 101, "19*#AD".into())]);
-    assert!(bench.story().contains("6 keys are pressed") && !bench.story().contains("19*#"), "{}", bench.story());
+    assert!(bench.story().contains("6 DTMF digits are sent") && !bench.story().contains("19*#"), "{}", bench.story());
     hang_up(&mut bench, &mut caller);
     bench.finish();
 

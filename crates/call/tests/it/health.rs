@@ -146,7 +146,7 @@ fn calls_without_an_answer_count_and_one_answer_makes_it_up() {
     }
     assert_eq!(state(&bench, PBX), ("down", 3));
     assert!(
-        bench.logs.iter().any(|line| line.contains("is down: INVITE was refused: nothing listens there")),
+        bench.logs.iter().any(|line| line.contains("is down: INVITE was refused: no listener")),
         "{:?}",
         bench.logs
     );

@@ -52,7 +52,7 @@ fn an_agent_that_was_lost_says_so_in_the_record() {
     let callee = taken(&mut bench);
     assert_eq!(
         verdict(&bench),
-        "Answered by desk, then pbx. 1 target failed: desk (the connection to an agent broke)."
+        "Answered by desk, then pbx. 1 target failed: desk (the connection to an agent was reset)."
     );
     hang_up(&mut bench, &mut caller);
     let bye = bench.expect(PBX, "BYE");
@@ -87,8 +87,8 @@ fn and_so_does_a_target_that_refuses_or_says_nothing() {
         recorded(&bench),
         [("target_busy", "edge"), ("agent_refused", "far_end"), ("no_response", "edge"), ("target_busy", "far_end")]
     );
-    let told = "Not answered (486): desk (an agent refused the handshake), pbx (a target gave no sign of life), backup (the called \
-                side is busy).";
+    let told = "Not answered (486): desk (an agent rejected the WebSocket handshake), pbx (no response from the target), backup (the callee \
+                is busy).";
     assert_eq!(verdict(&bench), told);
 }
 
@@ -170,7 +170,7 @@ fn a_transfer_that_fails_with_nobody_left_says_why_the_call_ended() {
         assert_eq!(bench.reports[0].call.reason, Some("target_busy"));
         let verdict = verdict(&bench);
         assert!(verdict.starts_with("Answered by desk, ended after "), "{verdict}");
-        assert!(verdict.ends_with("1 target failed: backup (the called side is busy)."), "{verdict}");
+        assert!(verdict.ends_with("1 target failed: backup (the callee is busy)."), "{verdict}");
         bench.finish();
     }
 }

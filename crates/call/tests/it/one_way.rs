@@ -51,12 +51,12 @@ fn a_silent_side_is_told_with_what_was_announced_expected_and_seen() {
     let ours = callee.invite.body().lines().find_map(|line| line.strip_prefix("c=IN IP4 ")).unwrap();
     let told = format!("{ours}:{}", callee.invite.port());
     let story = &format!(
-        "251 packets came from elsewhere, the last from 203.0.113.66:4000 (announced 10.0.0.20:30000, expected from \
-         10.0.0.20; it was told to send to {told})"
+        "251 packets came from another address, the last from 203.0.113.66:4000 (announced 10.0.0.20:30000, expected from \
+         10.0.0.20; our SDP says {told})"
     );
     assert!(traced(&bench).contains(&format!("no RTP for 5 s: {story}")), "{}", traced(&bench));
     assert!(bench.logs.iter().any(|line| line.contains("no media from pbx") && line.contains(story)));
-    let advised = "Try: `media_from = [\"203.0.113.66/32\"]` in [trunk.pbx], if that is its media.";
+    let advised = "Try: set `media_from = [\"203.0.113.66/32\"]` in [trunk.pbx] if these are its packets.";
     assert!(verdict(&bench).ends_with(&format!(" No media from pbx: {story}. {advised}")), "{}", verdict(&bench));
     // Again, after its session changed: not another call.
     unheard(&mut bench, ends[1].0, None);
@@ -77,7 +77,7 @@ fn the_caller_may_be_the_silent_one_and_so_may_both() {
     unheard(&mut bench, one[0].0, None);
     assert_eq!(counted(&bench), BTreeMap::from([(("carrier".to_owned(), "caller"), 1)]));
     let told = verdict(&bench);
-    assert!(told.contains("No media from carrier: nothing came"), "{told}");
+    assert!(told.contains("No media from carrier: no packets were received"), "{told}");
     assert!(told.contains("(announced 198.51.100.7:40000, expected from 198.51.100.7; "), "{told}");
 
     let mut bench = Bench::new();

@@ -78,7 +78,7 @@ fn who_has_waited_long_enough_goes_to_the_next_target() {
     assert_eq!(bench.gateway.metrics().failovers.get(&key), Some(&1));
     let trace = bench.gateway.trace(&bench.gateway.calls(bench.now)[0].sid).unwrap();
     let text = serde_json::to_string(&trace).unwrap();
-    assert!(text.contains("pbx: too many new calls a second, the call waits"), "{text}");
+    assert!(text.contains("pbx: too many new calls per second, the call waits"), "{text}");
 }
 
 #[test]

@@ -137,9 +137,9 @@ fn the_trace_tells_once_which_limit_refused_a_target() {
         call(&mut bench, 1, US);
         call(&mut bench, 2, US);
         bench.pass(pace);
-        let mut expected = vec!["pbx: too many calls at once (calls to it)"];
+        let mut expected = vec!["pbx: too many concurrent calls (calls to it)"];
         if !pace.is_zero() {
-            expected.insert(0, "pbx: too many calls at once, the call waits");
+            expected.insert(0, "pbx: too many concurrent calls, the call waits");
         }
         assert_eq!(told(&bench, "pbx: too many"), expected);
     }
@@ -147,7 +147,7 @@ fn the_trace_tells_once_which_limit_refused_a_target() {
     let mut bench = Bench::with(table(vec![trunk("carrier", &[CARRIER]), pbx], vec![route(vec![to_trunk("pbx")])]));
     assert_eq!(call(&mut bench, 1, UK), Some(403));
     let pbx: Vec<String> = told(&bench, "pbx").into_iter().filter(|text| *text != "target pbx").collect();
-    assert_eq!(pbx, ["403: the trunk pbx does not get calls to +442079460018 (deny +44*)"]);
+    assert_eq!(pbx, ["403: trunk pbx does not allow calls to +442079460018 (deny +44*)"]);
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn numbers_of_high_risk_are_refused_and_told_once_a_minute() {
     let text = bench.logs.iter().find(|line| line.starts_with("alarm: ")).unwrap();
     assert_eq!(
         text,
-        "alarm: trunk pbx: the number is in a range that is known for toll fraud (+1900****123, high_risk: premium rate)"
+        "alarm: trunk pbx: the number is in a range known for toll fraud (+1900****123, high_risk: premium rate)"
     );
 }
 

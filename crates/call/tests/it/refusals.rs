@@ -40,7 +40,7 @@ fn a_stranger_gets_no_byte_and_is_counted() {
     bench.nothing();
     assert_eq!(bench.gateway.metrics().sip_dropped.get("unknown_source"), Some(&4));
     assert!(bench.gateway.metrics().sip_requests.is_empty());
-    let line = "SIP from 192.0.2.66 is dropped: no trunk has that address in `peers` or `accept_from`";
+    let line = "SIP from 192.0.2.66 is dropped: unknown source (in no `peers` or `accept_from`)";
     assert_eq!((bench.reports.is_empty(), bench.logs.as_slice()), (true, &[line.to_owned()][..]), "one line a minute");
     let unknown = bench.gateway.status(bench.now).unknown.unwrap();
     assert_eq!((unknown.messages, unknown.last.as_str(), unknown.seconds_ago), (4, "192.0.2.66", 0));

@@ -172,7 +172,7 @@ fn a_name_that_is_not_found_is_asked_for_again() {
     bench.pass(Duration::ZERO);
     let (query, _) = bench.resolves.pop().unwrap();
     bench.input(Input::Resolved { query, servers: vec![] });
-    assert_eq!(state(&bench), ("failed", Some("its name is not found".into())));
+    assert_eq!(state(&bench), ("failed", Some("name not found in DNS".into())));
     let ends = bench.gateway.metrics().registration_ends.get("carrier").copied();
     assert_eq!(ends, Some(SystemTime::UNIX_EPOCH), "an alert finds it, though it never was registered");
     bench.pass(31 * A_SECOND);

@@ -124,7 +124,7 @@ fn that_nobody_is_registered_is_the_verdict_with_where_to_look() {
         bench.gateway.trace(sid).unwrap().verdict
     };
     let told = "a target could not be reached: no phone is registered at phones. Tried: phones. \
-                Try: user, password and server in the phone (`trunkgate status`, trunk phones).";
+                Try: check user, password and server in the phone (`trunkgate status`, trunk phones).";
     assert_eq!(verdict(&bench), format!("Not answered (503): {told}"));
     // Where a further target takes the call it is told beside that.
     let of_phones = Trunk { accept_register: true, ..Trunk::named("phones") };
@@ -160,7 +160,7 @@ fn the_phones_that_are_registered_are_seen() {
     assert_eq!(known(&bench), one, "after a reload");
     bench.pass(Duration::from_secs(61));
     assert_eq!(known(&bench), nobody);
-    let gone = format!("trunk phones: the phone at {PHONE} did not register again in time");
+    let gone = format!("trunk phones: the phone at {PHONE} did not refresh its registration");
     assert!(bench.logs.iter().any(|line| line.contains(&gone)), "{:?}", bench.logs);
     bench.input(Input::Table(phones(false)));
     assert!(bench.gateway.status(bench.now).trunks[0].phones.is_none());
@@ -181,7 +181,7 @@ fn a_stranger_gets_nothing_but_the_challenge_to_a_known_user() {
     assert!(dropped(&bench, "unknown_source") >= 6);
     // What may be meant is for who runs the edge alone.
     let told = bench.logs.iter().find(|line| line.contains("did you mean")).unwrap();
-    let line = "REGISTER of \"akme\" from 203.0.113.66 is not answered: no trunk has that user in `require_auth`: did you mean \"acme\"?";
+    let line = "REGISTER of \"akme\" from 203.0.113.66 dropped: no trunk has that user in `require_auth`: did you mean \"acme\"?";
     assert_eq!(told, line);
     let stray = bench.gateway.status(bench.now).stray.unwrap();
     assert_eq!((stray.user.as_str(), stray.near.as_deref(), stray.registers), ("akme", Some("acme"), 2));
@@ -242,7 +242,7 @@ fn rfc3261_10_3_fetch_remove_too_brief_and_out_of_order() {
     let other = registered(&mut bench, PHONE, 35, "Contact: <sip:other@192.168.1.6>;expires=60\r\n");
     assert_eq!(other.headers("Contact").len(), 2);
     let one = registered(&mut bench, PHONE, 37, &format!("Contact: {CONTACT};expires=0\r\n"));
-    let said = bench.logs.iter().any(|line| line.starts_with("trunk phones: a registration taken back from "));
+    let said = bench.logs.iter().any(|line| line.starts_with("trunk phones: a registration removed by "));
     assert!(said, "{:#?}", bench.logs);
     assert_eq!(one.headers("Contact"), ["<sip:other@192.168.1.6>;expires=60"]);
     let none = registered(&mut bench, PHONE, 39, "Contact: *\r\nExpires: 0\r\n");

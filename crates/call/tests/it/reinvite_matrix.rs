@@ -200,7 +200,7 @@ fn taken(bench: &mut Bench, side: &mut Side, other: &mut Side, wants: Wants, cha
         let ack = side.request("ACK", &body);
         bench.receive(side.address(), ack);
         let trace = bench.gateway.trace(&bench.gateway.calls(bench.now)[0].sid);
-        assert!(!serde_json::to_string(&trace).unwrap().contains("not usable"), "{wants:?}");
+        assert!(!serde_json::to_string(&trace).unwrap().contains("unusable"), "{wants:?}");
         if bench.sent.is_empty() {
             return if plays(&bench.take_media()) { "here, music" } else { "here" };
         }

@@ -244,7 +244,7 @@ fn a_trace_says_who_did_not_refresh() {
     let (caller, callee, _) = call(&mut bench, "", "Session-Expires: 90;refresher=uas\r\n");
     bench.pass(SECOND * 60);
     let story = bench.story();
-    assert!(story.contains("pbx has not refreshed its session of 90 s"), "{story}");
+    assert!(story.contains("pbx did not refresh its session of 90 s"), "{story}");
     is_over(&mut bench, &caller, &callee);
 }
 

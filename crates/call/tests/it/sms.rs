@@ -72,14 +72,14 @@ fn a_call_that_nobody_took_is_followed_by_one() {
 #[test]
 fn a_refused_call_has_none_and_the_trace_says_why() {
     let mut bench = bench_with(&TextOutcome::USUAL, vec![to_trunk("pbx")]);
-    assert_eq!(ends_with(&mut bench, "+14155550100", 404), "no text: the call was refused, not missed");
+    assert_eq!(ends_with(&mut bench, "+14155550100", 404), "no text message: the call was refused, not missed");
     assert_eq!(told(&mut bench), [WATCHED, "forget"]);
     let mut bench = bench_with(&[TextOutcome::Busy], vec![to_trunk("pbx")]);
-    assert_eq!(ends_with(&mut bench, "+14155550100", 500), "no text: failed is not in `on`");
+    assert_eq!(ends_with(&mut bench, "+14155550100", 500), "no text message: failed is not in `on`");
     assert_eq!(told(&mut bench), ["forget"], "a crash is no busy line: it was never kept for that");
     // To its own number.
     let mut bench = bench_with(&TextOutcome::USUAL, vec![to_trunk("pbx")]);
-    assert_eq!(ends_with(&mut bench, "+14155551234", 486), "no text: the recipient would be our own number");
+    assert_eq!(ends_with(&mut bench, "+14155551234", 486), "no text message: the recipient is our own number");
     assert_eq!(told(&mut bench), ["forget"]);
 }
 
