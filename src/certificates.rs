@@ -20,7 +20,7 @@ use crate::files;
 use crate::limits::CERTIFICATE_FILE_BYTES;
 
 /// What is said of a port where something answers, and not by TLS.
-pub(crate) const NOT_TLS: &str = "what is spoken there is not TLS";
+pub(crate) const NOT_TLS: &str = "the server does not use TLS";
 
 /// The cryptography of every TLS connection.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
@@ -67,23 +67,22 @@ pub(crate) fn read_pair(certificate: &Path, private_key: &Path) -> Result<Pair, 
     let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| PairFault::PrivateKey(no_key(&pem)))?;
     let dates: Option<Vec<Timestamp>> = chain.iter().map(|one| not_after(one)).collect();
     let expires = dates.and_then(|dates| dates.into_iter().min());
-    let expires = expires.ok_or_else(|| PairFault::Certificate("its certificate has no readable end".into()))?;
+    let expires =
+        expires.ok_or_else(|| PairFault::Certificate("its certificate has no readable expiry date".into()))?;
     let fits_another = chain.iter().skip(1).any(|one| {
         let alone = CertifiedKey::from_der(vec![one.clone()], key.clone_key(), &provider());
         alone.is_ok()
     });
     let key = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| {
         if matches!(error, Error::InconsistentKeys(_)) && fits_another {
-            return PairFault::Certificate(
-                "our own certificate, which the key belongs to, is not the first in it".into(),
-            );
+            return PairFault::Certificate("the certificate of the key is not the first in the file".into());
         }
         if matches!(error, Error::InconsistentKeys(_)) {
-            return PairFault::PrivateKey("it is not the key of the certificate".into());
+            return PairFault::PrivateKey("it is not the private key of the certificate".into());
         }
         if error.to_string().contains("failed to parse private key") {
             return PairFault::PrivateKey(
-                "a kind of key that TLS does not take: RSA of 2048 bits and more, ECDSA, Ed25519".into(),
+                "unsupported key type: use RSA with at least 2048 bits, ECDSA or Ed25519".into(),
             );
         }
         let of_certificate = matches!(error, Error::InvalidCertificate(_));
@@ -99,7 +98,7 @@ pub(crate) fn read_pair(certificate: &Path, private_key: &Path) -> Result<Pair, 
 /// A certificate that nobody vouches for, and its key, for as long as the process lives.
 pub(crate) fn make_pair() -> Result<Pair, String> {
     let made = rcgen::generate_simple_self_signed(["trunkgate.invalid".to_owned()]).map_err(|e| e.to_string())?;
-    let expires = not_after(made.cert.der()).ok_or("a certificate without an end")?;
+    let expires = not_after(made.cert.der()).ok_or("a truncated certificate")?;
     let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
     let key = CertifiedKey::from_der(vec![made.cert.der().clone()], key, &provider()).map_err(|e| e.to_string())?;
     Ok(Pair { key: Arc::new(key), expires })
@@ -123,7 +122,7 @@ fn chain_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
 }
 
 /// What is said of a file that is no text.
-const BINARY: &str = "it is DER or PKCS#12; `openssl x509 -inform der` or `openssl pkcs12 -nodes` makes PEM of it";
+const BINARY: &str = "it is DER or PKCS#12; convert it with `openssl x509 -inform der` or `openssl pkcs12 -nodes`";
 
 /// What a file looks like that does not hold what was looked for.
 enum Kind {
@@ -153,7 +152,7 @@ fn kind(file: &[u8]) -> Kind {
 fn no_key(file: &[u8]) -> String {
     match kind(file) {
         Kind::Binary => format!("no private key in it (PEM): {BINARY}"),
-        Kind::EncryptedKey => "the key is encrypted: `openssl pkey -in FILE -out key.pem` makes one that is not".into(),
+        Kind::EncryptedKey => "the key is encrypted: decrypt it with `openssl pkey -in FILE -out key.pem`".into(),
         Kind::Certificate => "no private key in it, but a certificate".into(),
         Kind::Key | Kind::Other => "no private key in it (PEM: PKCS#8, PKCS#1 or SEC1, not encrypted)".into(),
     }
@@ -168,23 +167,23 @@ pub(crate) fn is_tls(error: &io::Error) -> bool {
 pub(crate) fn words(error: &io::Error) -> String {
     let text = error.to_string();
     if text.contains("UnknownIssuer") {
-        return "its certificate is from nobody who is trusted: name its issuer, or itself, by `ca`".to_owned();
+        return "the certificate chain does not end in a trusted root: add its issuer, or itself, to `ca`".to_owned();
     }
     if text.contains("CaUsedAsEndEntity") {
-        return "its certificate is an authority's (CA:TRUE): only as the `ca` itself will it do".to_owned();
+        return "its certificate is a CA certificate (CA:TRUE): add exactly this certificate to `ca`".to_owned();
     }
     if text.contains("certificate: Expired") || text.contains("certificate expired") {
         return "its certificate has expired".to_owned();
     }
     if text.contains("handshake eof") {
-        return "the connection was closed in the handshake: there is no TLS on that port, or it wants a certificate"
+        return "the connection was closed during the handshake: no TLS on that port, or a client certificate is required"
             .to_owned();
     }
     if text.contains("InvalidContentType") || text.contains("corrupt message") {
         return NOT_TLS.to_owned();
     }
     if text.contains("peer sent no certificates") {
-        return "it showed no certificate, which `client_ca` asks for".to_owned();
+        return "it presented no client certificate, required by `client_ca`".to_owned();
     }
     text
 }

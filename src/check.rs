@@ -57,6 +57,6 @@ fn without_fallback(config: &Config) -> Option<String> {
     let names: Vec<&str> = routes.map(|route| &*route.name).collect();
     let more = if names.len() > NAMED { ", …" } else { "" };
     let told = names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
-    let text = format!("note: no fallback behind the agent of {told}{more}: while it fails, callers get 503");
+    let text = format!("note: no fallback after the agent of {told}{more}: if it fails, callers get 503");
     (!names.is_empty()).then_some(text)
 }

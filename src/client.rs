@@ -32,7 +32,7 @@ pub(crate) use print::{call_row, span};
 /// Calls that a terminal is shown where no number is asked for.
 const CALLS_SHOWN: usize = 100;
 /// How an edge that is not well answers `/healthz`.
-const EDGE_REFUSALS: [&str; 2] = ["does not turn (503)", " ms (503)"];
+const EDGE_REFUSALS: [&str; 2] = ["is stuck (503)", " ms (503)"];
 /// `CA` and 32 digits.
 const SID_CHARS: usize = 34;
 /// Calls that are looked through for the beginning of a SID, or for sides that are heard.
@@ -83,7 +83,8 @@ pub fn calls(config: Option<&Path>, remote: &Remote, json: bool, what: Calls) ->
             ask_of_call(config, remote, Method::GET, &sid, |sid| format!("/v1/calls/{sid}"), |answer, _| show(answer))
         }
         Calls::Hangup { sid } => {
-            let show = |answer: &Value, sid: &str| if json { raw(answer) } else { format!("{sid} is being ended\n") };
+            let show =
+                |answer: &Value, sid: &str| if json { raw(answer) } else { format!("{sid}: hang-up requested\n") };
             ask_of_call(config, remote, Method::DELETE, &sid, |sid| format!("/v1/calls/{sid}"), show)
         }
     }
@@ -124,7 +125,7 @@ fn download(config: Option<&Path>, remote: &Remote, written: &str, form: &str, f
         let path = format!("/v1/calls/{}/{form}", escape(&sid));
         let bytes = request_bytes(edge, Method::GET, &path, None).await?;
         if file.is_none() && !sid.chars().all(|c| c.is_ascii_alphanumeric()) {
-            return Err("what answers names a call as no edge does".to_owned());
+            return Err("the response is not from a Trunkgate edge (invalid call SID)".to_owned());
         }
         let name = format!("{sid}.{}", form.trim_start_matches("trace."));
         let file = file.unwrap_or(Path::new(&name));
@@ -163,7 +164,7 @@ fn ask_of_call(
     show: impl FnOnce(&Value, &str) -> String,
 ) -> ExitCode {
     of_call(config, remote, method, written, path, |text, sid| {
-        let answer = serde_json::from_str(&text).map_err(|_| "what answers is no edge".to_owned())?;
+        let answer = serde_json::from_str(&text).map_err(|_| "the response is not from a Trunkgate edge".to_owned())?;
         Ok(show(&answer, sid))
     })
 }
@@ -174,10 +175,11 @@ async fn sid_of(edge: &Target, written: &str) -> Result<String, String> {
         return Ok(written.to_owned());
     }
     let list = request(edge, Method::GET, &format!("/v1/calls?limit={SEARCHED}"), None).await?;
-    let list: Value = serde_json::from_str(&list).map_err(|_| "what answers is no edge".to_owned())?;
+    let list: Value =
+        serde_json::from_str(&list).map_err(|_| "the response is not from a Trunkgate edge".to_owned())?;
     let all = list["calls"].as_array().map(Vec::as_slice).unwrap_or_default();
     if written == LAST {
-        return newest(all).map(str::to_owned).ok_or_else(|| "there has been no call yet".to_owned());
+        return newest(all).map(str::to_owned).ok_or_else(|| "no calls yet".to_owned());
     }
     only(all.iter().filter_map(|call| call["sid"].as_str()), written).map(str::to_owned)
 }
@@ -193,8 +195,8 @@ fn only<'a>(all: impl Iterator<Item = &'a str>, written: &str) -> Result<&'a str
     let fit: Vec<&str> = all.filter(|sid| sid.starts_with(written)).collect();
     match fit.as_slice() {
         [one] => Ok(one),
-        [] => Err(format!("there is no call {written}: `trunkgate calls` shows them, `{LAST}` is the newest")),
-        [one, other, ..] => Err(format!("{written} is the beginning of {} calls: {one}, {other} …", fit.len())),
+        [] => Err(format!("unknown call: {written}. `trunkgate calls` lists them, `{LAST}` is the newest")),
+        [one, other, ..] => Err(format!("{written} is a prefix of {} calls: {one}, {other} …", fit.len())),
     }
 }
 
@@ -208,7 +210,7 @@ pub fn reload(config: Option<&Path>, remote: &Remote, json: bool) -> ExitCode {
 pub fn drain(config: Option<&Path>, remote: &Remote, undo: bool, json: bool) -> ExitCode {
     let show = |answer: &Value| match answer["calls"].as_u64() {
         _ if json => raw(answer),
-        _ if undo => "taking calls again\n".to_owned(),
+        _ if undo => "accepting calls again\n".to_owned(),
         Some(calls) => format!("draining: new calls get 503, live calls: {calls}; {UNDO}\n"),
         None => format!("draining; {UNDO}\n"),
     };
@@ -218,16 +220,16 @@ pub fn drain(config: Option<&Path>, remote: &Remote, undo: bool, json: bool) -> 
         // Whoever answers too late, or that it is too late, may have begun.
         let is_late = |error: &String| error.ends_with(SILENT) || error.ends_with("(503)");
         let text = answer.map_err(|error| match is_late(&error) && !undo {
-            true => format!("{error}; it may drain all the same (`trunkgate status`): {UNDO}"),
+            true => format!("{error}; it may be draining nevertheless (`trunkgate status`): {UNDO}"),
             false => error,
         })?;
-        let answer = serde_json::from_str(&text).map_err(|_| "what answers is no edge".to_owned())?;
+        let answer = serde_json::from_str(&text).map_err(|_| "the response is not from a Trunkgate edge".to_owned())?;
         Ok(show(&answer))
     })
 }
 
 /// How a drain is taken back.
-const UNDO: &str = "`trunkgate drain --undo` takes calls again";
+const UNDO: &str = "`trunkgate drain --undo` accepts calls again";
 
 /// `why --url …`
 pub(crate) fn why(
@@ -267,7 +269,7 @@ fn ask(
     show: impl FnOnce(&Value) -> String,
 ) -> ExitCode {
     fetch(config, remote, method, path, body, |text| {
-        let answer = serde_json::from_str(&text).map_err(|_| "what answers is no edge".to_owned())?;
+        let answer = serde_json::from_str(&text).map_err(|_| "the response is not from a Trunkgate edge".to_owned())?;
         Ok(show(&answer))
     })
 }
@@ -365,7 +367,7 @@ impl Reached {
     /// The same, or that it is none.
     pub(crate) async fn json(&self, path: &str) -> Result<Value, String> {
         let text = self.ask(Method::GET, path, None).await?;
-        serde_json::from_str(&text).map_err(|_| "what answers is no edge".to_owned())
+        serde_json::from_str(&text).map_err(|_| "the response is not from a Trunkgate edge".to_owned())
     }
 }
 
@@ -374,7 +376,7 @@ fn target(config: Option<&Path>, remote: &Remote) -> Option<Target> {
     let by = |ca: &PathBuf| Believed::By(ca.clone());
     if let Some(url) = &remote.url {
         if Url::parse(url).is_ok_and(|url| !url.username().is_empty() || url.password().is_some()) {
-            eprintln!("error: --url has a user part: --token is the key");
+            eprintln!("error: --url contains a user part: use --token");
             return None;
         }
         let own = own_of(config, url);
@@ -386,12 +388,12 @@ fn target(config: Option<&Path>, remote: &Remote) -> Option<Target> {
     let Some(http) = run::load_http(config, remote.token.is_some()) else {
         // Where there is no file at all that has been said.
         if config::find(config).is_some() {
-            eprintln!("note: a running edge can be asked all the same: --url http://ADDRESS (and --token)");
+            eprintln!("note: a running edge can be reached without the file: --url http://ADDRESS (and --token)");
         }
         return None;
     };
     let Some(mut edge) = of_file(&http) else {
-        eprintln!("error: [http] address has port 0: name the edge with --url (`run` prints its address)");
+        eprintln!("error: [http] address has port 0: use --url (`run` prints the address)");
         return None;
     };
     edge.token = remote.token.clone().or(edge.token);
@@ -455,15 +457,15 @@ pub(crate) async fn is_edge(http: &Http) -> bool {
 
 async fn request(edge: &Target, method: Method, path: &str, body: Option<Value>) -> Result<String, String> {
     let bytes = request_bytes(edge, method, path, body).await?;
-    String::from_utf8(bytes).map_err(|_| format!("what answers at {} is no edge", edge.base))
+    String::from_utf8(bytes).map_err(|_| format!("the server at {} is not a Trunkgate edge", edge.base))
 }
 
 async fn request_bytes(edge: &Target, method: Method, path: &str, body: Option<Value>) -> Result<Vec<u8>, String> {
     let base = &edge.base;
-    let absent = |what: &str| format!("no edge answers at {base}: {what}");
+    let absent = |what: &str| format!("no edge at {base}: {what}");
     let url = Url::parse(&format!("{base}{path}")).map_err(|error| absent(&error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(absent("a URL begins with http:// or https://"));
+        return Err(absent("a URL starts with http:// or https://"));
     }
     let mut request = web::request(method, &url);
     if let Some(token) = &edge.token {
@@ -481,16 +483,16 @@ async fn request_bytes(edge: &Target, method: Method, path: &str, body: Option<V
     let answer = timeout(PATIENCE, asked).await.map_err(|_| absent(SILENT))?;
     let Answer { status, body: answer, is_whole, .. } = answer.map_err(|what| absent(&what))?;
     if !is_whole {
-        return Err(format!("what answers at {base} does not stop: more than {} MiB", ANSWER_BYTES >> 20));
+        return Err(format!("response of {base} too large: more than {} MiB", ANSWER_BYTES >> 20));
     }
     if status.is_success() {
         return Ok(answer);
     }
-    let refusal: Value =
-        serde_json::from_slice(&answer).map_err(|_| format!("what answers at {base} is no edge: {status}"))?;
+    let refusal: Value = serde_json::from_slice(&answer)
+        .map_err(|_| format!("the server at {base} is not a Trunkgate edge: {status}"))?;
     match refusal["error"]["message"].as_str() {
         Some(message) => Err(format!("{message} ({})", status.as_u16())),
-        None => Err(format!("what answers at {base} is no edge: {status}")),
+        None => Err(format!("the server at {base} is not a Trunkgate edge: {status}")),
     }
 }
 
@@ -521,8 +523,8 @@ mod tests {
         let all = ["CA12", "CA1a", "CAff"];
         let found = |written: &str| only(all.into_iter(), written);
         assert_eq!((found("CAf"), found("CA1a")), (Ok("CAff"), Ok("CA1a")));
-        assert_eq!(found("CA1").unwrap_err(), "CA1 is the beginning of 2 calls: CA12, CA1a …");
-        assert!(found("CB").unwrap_err().starts_with("there is no call CB"));
+        assert_eq!(found("CA1").unwrap_err(), "CA1 is a prefix of 2 calls: CA12, CA1a …");
+        assert!(found("CB").unwrap_err().starts_with("unknown call: CB"));
         // A live one that has begun before one that is over.
         let call = |sid: &str, at: &str| json!({"sid": sid, "started_at": format!("2026-01-01T00:00:0{at}.000Z")});
         assert_eq!(newest(&[call("CA1", "1"), call("CA3", "3"), call("CA2", "2")]), Some("CA3"));

@@ -91,7 +91,7 @@ impl Resolver {
         if asking.stamp != now {
             match build(&self.servers) {
                 Ok(resolver) => asking.resolver = resolver,
-                Err(error) => tracing::warn!("the name servers of before are asked on: {error}"),
+                Err(error) => tracing::warn!("still using the previous name servers: {error}"),
             }
             asking.stamp = now;
         }
@@ -118,7 +118,7 @@ fn name_servers(text: &str) -> io::Result<Vec<SocketAddr>> {
         let bare = one.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53));
         one.parse()
             .or(bare)
-            .map_err(|_| io::Error::other(format!("{NAME_SERVERS}: `{one}` is no address of a name server")))
+            .map_err(|_| io::Error::other(format!("{NAME_SERVERS}: `{one}` is not the address of a DNS server")))
     };
     text.split(',').filter(|one| !one.trim().is_empty()).map(read).collect()
 }
@@ -129,7 +129,7 @@ fn build(servers: &[SocketAddr]) -> io::Result<TokioResolver> {
             Ok(found) => found,
             // As the system's own resolver does.
             Err(error) => {
-                tracing::warn!("{}: {error}; a name server on this machine is asked", FILES[0]);
+                tracing::warn!("{}: {error}; using a DNS server on this machine", FILES[0]);
                 let local = NameServerConfig::udp_and_tcp(Ipv4Addr::LOCALHOST.into());
                 (ResolverConfig::from_name_servers(vec![local]), ResolverOpts::default())
             }
@@ -268,7 +268,7 @@ mod tests {
             ["127.0.0.1:5353", "[2001:db8::1]:53", "192.0.2.1:53"].map(|a| a.parse().unwrap()).into();
         assert_eq!(read("127.0.0.1:5353, 2001:db8::1,192.0.2.1"), Ok(expected));
         assert_eq!(read(""), Ok(vec![]));
-        assert!(read("dns.example").unwrap_err().contains("`dns.example` is no address"));
+        assert!(read("dns.example").unwrap_err().contains("`dns.example` is not the address"));
     }
 
     #[test]

@@ -73,12 +73,12 @@ impl fmt::Display for StartError {
         match self {
             StartError::Bind(error) => error.fmt(f),
             StartError::CallRecords(error) => {
-                write!(f, "error[TG0202]: what [cdr] names cannot be opened: {error}\n   = help: {CDR_HELP}")
+                write!(f, "error[TG0202]: [cdr] file or spool cannot be opened: {error}\n   = help: {CDR_HELP}")
             }
             StartError::Texts(error) => write!(
                 f,
-                "error[TG0202]: the file of [sms] store cannot be opened: {error}\n   = help: its directory must exist and be writable, \
-                 and no other edge may have it"
+                "error[TG0202]: [sms] store cannot be opened: {error}\n   = help: its directory must exist and be writable, \
+                 and no other edge may use it"
             ),
             StartError::Certificates(faults) => write!(f, "error[TG0114]: {}", faults.join("; ")),
             StartError::System { what, error } => write!(f, "error[TG0203]: {what} cannot be started: {error}"),
@@ -138,7 +138,7 @@ impl Edge {
             Workers::start(config.media.threads, own.subscribe()).map_err(system("a media worker"))?;
 
         let resolver = Resolver::new(means(listeners.iter().map(|one| (one.transport, one.address))))
-            .map_err(system("the resolver of names"))?;
+            .map_err(system("the DNS resolver"))?;
         let interfaces = interfaces::read();
         let addressing = addressing(&config, &listeners, &interfaces);
         let table = Arc::new(Table::new(config.definition(&Found::new())));
@@ -189,7 +189,7 @@ impl Edge {
             signalling: Some(signalling),
             texting: Some(texting),
             auxiliary: None,
-            records: Some(start_records(records, reports_in).map_err(system("the writer of call records"))?),
+            records: Some(start_records(records, reports_in).map_err(system("the call record writer"))?),
             stop: Arc::default(),
         };
         edge.start_auxiliary(http, (resolver, names), copies).map_err(system("the HTTP server"))?;

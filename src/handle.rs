@@ -273,7 +273,7 @@ impl Handle {
         self.ask(move |gateway, _| gateway.trace(&sid)).await
     }
 
-    /// The same with its messages as they were on the wire, secrets overwritten.
+    /// The same with SIP messages as sent on the wire, secrets overwritten.
     ///
     /// # Errors
     /// [`Gone`]
@@ -335,7 +335,7 @@ impl Handle {
     /// [`Gone`]
     pub async fn drain(&self, on: bool) -> Result<(), Gone> {
         self.shared.phase.send_replace(if on { Phase::Draining } else { Phase::Ready });
-        let text = if on { "new calls get 503" } else { "new calls are taken" };
+        let text = if on { "new calls get 503" } else { "new calls are accepted" };
         self.shared.events.tell(Change { text: Some(text.to_owned()), ..Change::new(Happening::Drain) });
         self.input(Input::Control(Control::Drain { on })).await
     }

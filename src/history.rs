@@ -294,9 +294,9 @@ pub(crate) fn is_usual(reason: &str) -> bool {
 
 fn sentence(kind: &str, reason: &str) -> &'static str {
     match kind {
-        "one_way" => "a side of an answered call sent no media",
-        "unsent" => "this machine did not let packets of an answered call out",
-        "codec_mismatch" => "a side of an answered call sent another codec than was agreed on",
+        "one_way" => "a party of an answered call sent no media",
+        "unsent" => "this machine could not send packets of an answered call",
+        "codec_mismatch" => "a party of an answered call sent a codec that was not negotiated",
         _ => ReasonSlug::ALL.iter().find(|slug| slug.as_str() == reason).map_or("", |slug| slug.sentence()),
     }
 }

@@ -45,7 +45,7 @@ impl Line {
         let stream = match timeout(Duration::from_secs(CONNECT_SECONDS), TcpStream::connect(to)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(plain(&error)),
-            Err(_) => return Err(format!("no connection in {CONNECT_SECONDS} s")),
+            Err(_) => return Err(format!("no connection within {CONNECT_SECONDS} s")),
         };
         stream.set_nodelay(true).map_err(|error| plain(&error))?;
         let local = stream.local_addr().map_err(|error| plain(&error))?;
@@ -61,7 +61,7 @@ impl Line {
                 Ok(Line { stream: Box::new(stream), local, shown })
             }
             Ok(Err(error)) => Err(format!("TLS failed: {}", words(&error))),
-            Err(_) => Err(format!("TLS failed: no end of the handshake in {HANDSHAKE_SECONDS} s")),
+            Err(_) => Err(format!("TLS failed: handshake not finished within {HANDSHAKE_SECONDS} s")),
         }
     }
 }
@@ -89,10 +89,10 @@ pub(crate) async fn receive(mut stream: impl AsyncRead + Unpin, messages: mpsc::
 #[expect(clippy::wildcard_enum_match_arm, reason = "there are dozens, and these have words")]
 pub(crate) fn plain(error: &io::Error) -> String {
     match error.kind() {
-        ErrorKind::ConnectionRefused => "refused: nothing listens there, or a firewall says so".to_owned(),
-        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => "the far end closed the connection".to_owned(),
-        ErrorKind::HostUnreachable => "that host cannot be reached".to_owned(),
-        ErrorKind::NetworkUnreachable => "no way leads to that network".to_owned(),
+        ErrorKind::ConnectionRefused => "refused: no listener at this port, or a firewall rejects it".to_owned(),
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => "the remote party closed the connection".to_owned(),
+        ErrorKind::HostUnreachable => "host unreachable".to_owned(),
+        ErrorKind::NetworkUnreachable => "no route to that network".to_owned(),
         ErrorKind::PermissionDenied => {
             "a firewall rule of this machine forbids it (`nft list ruleset`, `iptables -S OUTPUT`)".to_owned()
         }

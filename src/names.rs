@@ -130,7 +130,7 @@ impl Names {
                 found
             }
             Err(error) => {
-                tracing::error!("a look-up failed: {error}");
+                tracing::error!("DNS lookup failed: {error}");
                 let Some(destination) = self.tasks.remove(&error.id()) else { return };
                 (destination, Located::default())
             }
@@ -179,7 +179,7 @@ impl Names {
             }
             tracing::warn!("`{host}` is not found in DNS");
         } else if entry.failures == 1 {
-            tracing::warn!("`{host}`: DNS does not answer as it did; what was found before is used on");
+            tracing::warn!("`{host}`: DNS lookup failed; the previous result is still used");
         }
         entry.due = now + if is_good { life(located.ttl_seconds) } else { entry.pause() };
         let (waiting, servers) = (std::mem::take(&mut entry.waiting), entry.servers.clone());

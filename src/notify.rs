@@ -55,7 +55,7 @@ impl Notify {
         if let Some((socket, address)) = &self.socket
             && let Err(error) = socket.send_to_addr(state.as_bytes(), address)
         {
-            tracing::warn!("the service manager cannot be told {state:?}: {error}");
+            tracing::warn!("cannot notify the service manager of {state:?}: {error}");
         }
     }
 

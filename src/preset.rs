@@ -17,7 +17,7 @@ pub fn run(file: Option<&Path>, what: &Presets, json: bool) -> ExitCode {
         let found = preset::find(name);
         if found.is_none() {
             let names: Vec<&str> = preset::all().iter().map(|preset| preset.name).collect();
-            eprintln!("error: no preset is named {name}: {}", names.join(", "));
+            eprintln!("error: unknown preset: {name}: {}", names.join(", "));
         }
         found
     };
@@ -56,14 +56,14 @@ fn list() -> String {
 
 /// As lines of a trunk, each value under where it comes from.
 fn as_text(preset: &Preset) -> String {
-    let mut out = format!("# {}: {}\n# Any key that the trunk has itself wins.\n", preset.name, preset.title);
+    let mut out = format!("# {}: {}\n# Keys of the trunk override these.\n", preset.name, preset.title);
     out.push_str(&format!("[trunk.NAME]\npreset = \"{}\"\n", preset.name));
     if let Some(domain) = &preset.domain {
         let (ends, at_edge) = (&domain.ends, &domain.at_edge);
         out.push_str(&format!("\n# {}\ndomain = \"acme{ends}\"   # its peer: sip:acme{ends}\n", domain.source));
         out.push_str(&format!("# edges = [{}]\n", quoted(&domain.edges)));
-        out.push_str(&format!("#   the ones to try, in order: sip:acme{at_edge}\n"));
-        out.push_str("# secure = true   # TLS and SRTP; false: UDP and no SRTP\n");
+        out.push_str(&format!("#   locations to try, in order: sip:acme{at_edge}\n"));
+        out.push_str("# secure = true   # TLS and SRTP; false: UDP without SRTP\n");
     }
     for value in &preset.values {
         out.push('\n');
@@ -84,7 +84,7 @@ fn as_text(preset: &Preset) -> String {
 /// Each trunk with what it says otherwise, and where.
 fn diff(preset: &Preset, path: &Path, trunks: &[Uses]) -> String {
     if trunks.is_empty() {
-        return format!("no trunk of {} has preset = \"{}\"\n", path.display(), preset.name);
+        return format!("no trunk in {} has preset = \"{}\"\n", path.display(), preset.name);
     }
     let mut out = String::new();
     for trunk in trunks {

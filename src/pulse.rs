@@ -23,9 +23,9 @@ impl fmt::Display for Stuck {
         match self {
             Stuck::Gone => f.write_str("the signalling loop has ended"),
             Stuck::Signalling => {
-                write!(f, "the signalling loop has not answered within {} ms", limits::HEALTH_MILLISECONDS)
+                write!(f, "the signalling loop did not respond within {} ms", limits::HEALTH_MILLISECONDS)
             }
-            Stuck::Worker(worker) => write!(f, "media worker {worker} does not turn"),
+            Stuck::Worker(worker) => write!(f, "media worker {worker} is stuck"),
         }
     }
 }

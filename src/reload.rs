@@ -104,9 +104,7 @@ impl fmt::Display for ReloadError {
                 diagnostics.sort_by_key(|diagnostic| !diagnostic.is_error);
                 f.write_str(config::render(path, &source, &diagnostics).trim_end())
             }
-            ReloadError::Busy => {
-                f.write_str("reloads are waiting already; the last of them reads the file as it then is")
-            }
+            ReloadError::Busy => f.write_str("reloads are already queued; the last one reads the current file"),
             ReloadError::Late => {
                 let seconds = limits::RELOAD_SECONDS;
                 write!(
@@ -188,7 +186,7 @@ impl Handle {
         let changed = changed.await.map_err(|_| Gone)?;
         let is_same = self.shared.running(|running| running.config.cdr == config.cdr);
         if let (Err(error), true) = (&changed, is_same) {
-            tracing::warn!("the file of call records could not be opened anew: {error}");
+            tracing::warn!("the call record file could not be reopened: {error}");
             return Ok(Ok(()));
         }
         Ok(changed)
@@ -242,7 +240,7 @@ impl Handle {
     fn refresh_certificates(&self) {
         let changed = self.shared.running(|running| stamps(&running.config) != running.stamps);
         if changed && self.read_certificates() {
-            tracing::info!("certificates read anew");
+            tracing::info!("certificates reloaded");
         }
     }
 
@@ -257,7 +255,7 @@ impl Handle {
             (settings, faults)
         });
         for fault in &faults {
-            tracing::error!("the certificate in force stays: {fault}");
+            tracing::error!("the current certificate is kept: {fault}");
         }
         self.shared.tls.send_replace(Arc::new(settings));
         self.warn_of_expiry();
@@ -289,7 +287,7 @@ impl Handle {
     /// What is wrong with our certificates now, a sentence each.
     pub(crate) fn certificate_problems(&self) -> Vec<String> {
         let faults = self.shared.running(|running| running.certificate_faults.clone());
-        let faults = faults.into_iter().map(|fault| format!("the certificate in force stays: {fault}"));
+        let faults = faults.into_iter().map(|fault| format!("the current certificate is kept: {fault}"));
         faults.chain(self.expiring().into_iter().map(|(what, _)| what)).collect()
     }
 
@@ -304,7 +302,7 @@ impl Handle {
         });
         match addressing {
             Some(addressing) => {
-                tracing::info!("the machine's addresses have changed");
+                tracing::info!("addresses of this machine changed");
                 self.input(Input::Addressing(addressing)).await
             }
             None => Ok(()),
@@ -327,9 +325,9 @@ fn tell_log(outcome: &Result<Reloaded, ReloadError>) {
         Ok(done) if done.needs_restart.is_empty() => tracing::info!("configuration reloaded: {}", done.brief()),
         Ok(done) => {
             let kept = done.needs_restart.join(", ");
-            tracing::warn!("configuration reloaded: {}; only a restart changes {kept}", done.brief());
+            tracing::warn!("configuration reloaded: {}; restart required for {kept}", done.brief());
         }
-        Err(error) => tracing::error!("configuration not reloaded, nothing has changed:\n{error}"),
+        Err(error) => tracing::error!("reload rejected; configuration unchanged:\n{error}"),
     }
 }
 

@@ -85,7 +85,7 @@ pub(crate) fn load_http(given: Option<&Path>, has_token: bool) -> Option<Http> {
         Ok((http, wrong)) => {
             if !wrong.is_empty() {
                 let brief = config::brief(&path, &source(), &wrong);
-                eprintln!("warning{brief}; [http] is read all the same (trunkgate check)");
+                eprintln!("warning{brief}; [http] is used nevertheless (trunkgate check)");
             }
             Some(http)
         }
@@ -99,9 +99,9 @@ pub(crate) fn load_http(given: Option<&Path>, has_token: bool) -> Option<Http> {
 /// Says that there is no configuration to be found.
 pub fn no_config() -> ExitCode {
     eprintln!(
-        "error[TG0101]: no configuration at --config, $TRUNKGATE_CONFIG, ./trunkgate.toml, /etc/trunkgate/trunkgate.toml"
+        "error[TG0101]: no configuration file at --config, $TRUNKGATE_CONFIG, ./trunkgate.toml, /etc/trunkgate/trunkgate.toml"
     );
-    eprintln!("   = help: `trunkgate init` writes one; verbs that ask a running edge find it by --url, too");
+    eprintln!("   = help: `trunkgate init` writes one; for verbs that connect to a running edge use --url");
     ExitCode::from(USAGE)
 }
 
@@ -150,7 +150,7 @@ async fn keep_alive(notify: &Notify, handle: &Handle) {
         ticks.tick().await;
         match handle.pulse().await {
             Ok(()) => notify.alive(),
-            Err(stuck) => tracing::error!("the service manager's watchdog is not told that the edge is alive: {stuck}"),
+            Err(stuck) => tracing::error!("watchdog notification withheld: {stuck}"),
         }
     }
 }
@@ -166,7 +166,7 @@ async fn reload(handle: Handle, told: Arc<Told>) {
     told.notify.reloading();
     match handle.reload().await {
         Ok(_) => told.notify.ready(&told.status),
-        Err(_) => told.notify.ready("the last reload was refused and nothing has changed: the log says why"),
+        Err(_) => told.notify.ready("last reload rejected; configuration unchanged: see the log"),
     }
 }
 
@@ -220,7 +220,7 @@ impl Signals {
         // Both BYEs' farewell and the runtime's, and what is still told of calls.
         let last = farewell * 3 + Duration::from_secs(limits::OTEL_LAST_SECONDS);
         told.notify.stopping(&format!("draining, live calls: {live}"), drain + last);
-        tracing::info!("draining for {drain:?} at most, live calls: {live}");
+        tracing::info!("draining for at most {drain:?}, live calls: {live}");
         if handle.drain(true).await.is_err() {
             return ExitCode::FAILURE;
         }

@@ -77,7 +77,9 @@ impl Question {
         let Some(text) = self.at.as_deref() else { return Ok(None) };
         let civil = || text.parse::<DateTime>().ok()?.to_zoned(zone.clone()).ok();
         let moment = text.parse::<Timestamp>().ok().or_else(|| civil().map(|zoned| zoned.timestamp()));
-        moment.map(Some).ok_or_else(|| format!("`{text}` is no time: 2026-11-20T09:00, or with an offset, as +01:00"))
+        moment
+            .map(Some)
+            .ok_or_else(|| format!("`{text}` is not a time: use 2026-11-20T09:00, or with an offset (+01:00)"))
     }
     /// The headers that are asked about.
     fn headers(&self) -> Result<Vec<(String, String)>, String> {
@@ -86,7 +88,9 @@ impl Question {
             let (name, value) = line.split_once(':').filter(|(name, _)| !name.trim().is_empty())?;
             Some((name.trim().to_owned(), value.trim().to_owned()))
         };
-        lines.map(|line| split(line).ok_or_else(|| format!("`{line}` is no header: as \"X-Tenant: acme\""))).collect()
+        lines
+            .map(|line| split(line).ok_or_else(|| format!("`{line}` is not a header: use \"X-Tenant: acme\"")))
+            .collect()
     }
 }
 
@@ -160,7 +164,9 @@ fn routes(table: &Table, config: &Config, call: &CallInfo<'_>, plan: Option<&Pla
         .map(|(position, (verdict, route))| {
             let (matched, failed) = match verdict.matched {
                 Matched::Yes => (true, Value::Null),
-                Matched::Share(share) => (false, json!(format!("share: takes {share} in a hundred, the others go on"))),
+                Matched::Share(share) => {
+                    (false, json!(format!("share: {share} % of calls, the others continue with the next route")))
+                }
                 Matched::No(ref condition) => (false, json!(condition)),
                 Matched::NotReached => (false, json!(NOT_REACHED)),
             };
@@ -195,7 +201,7 @@ fn origin(table: &Table, config: &Config, from: &str) -> Result<(String, Value),
         Some(SocketAddr::new(ip, 5060))
     });
     let address = address.ok_or_else(|| format!("`{from}` is neither a trunk nor an address"))?;
-    let nobody = || format!("{from} is no trunk's address: what comes from there gets no answer");
+    let nobody = || format!("{from} belongs to no trunk: SIP from there is dropped without a reply");
     let (trunk, by) = table.known(address).ok_or_else(nobody)?;
     let (key, written, line) = config.places.source(trunk, address, by);
     let source = json!({ "address": from, "by": format!("{key} {written}"), "place": place(config, line) });
@@ -305,7 +311,7 @@ fn peer(peer: &Peer) -> Value {
 }
 
 /// A route behind the one that took the call.
-const NOT_REACHED: &str = "an earlier route took the call";
+const NOT_REACHED: &str = "an earlier route matched";
 
 fn text(answer: &Value) -> String {
     let source = &answer["source"];
@@ -316,7 +322,7 @@ fn text(answer: &Value) -> String {
     };
     out.push_str(&format!("called {}", shown(&answer["called"])));
     if answer["emergency"] == true {
-        out.push_str(" (emergency: no limit refuses it)");
+        out.push_str(" (emergency: exempt from limits)");
     }
     match answer["caller"].as_str() {
         Some("") | None => out.push('\n'),
@@ -324,13 +330,13 @@ fn text(answer: &Value) -> String {
     }
     if let Some(claimed) = answer["claimed"].as_str() {
         out.push_str(&format!(
-            "{from} may not show {claimed} (caller_id_in): {} is the caller\n",
+            "caller ID {claimed} is not allowed from {from} (caller_id_in): {} is used\n",
             shown(&answer["caller"])
         ));
     }
     if answer["caller_refused"].is_u64() {
         let caller = shown(&answer["caller"]);
-        return format!("{out}→ 403: {from} may not show {caller} (caller_id_in)\n");
+        return format!("{out}→ 403: caller ID {caller} is not allowed from {from} (caller_id_in)\n");
     }
     if let Some(at) = answer["at"].as_str() {
         out.push_str(&format!("at {at}\n"));
@@ -356,8 +362,8 @@ fn text(answer: &Value) -> String {
     }
     match (asked + 1, routes.len()) {
         (first, last) if first > last => {}
-        (first, last) if first == last => out.push_str(&format!("{first:>3} not looked at\n")),
-        (first, last) => out.push_str(&format!("{first:>3} to {last} not looked at\n")),
+        (first, last) if first == last => out.push_str(&format!("{first:>3} not evaluated\n")),
+        (first, last) => out.push_str(&format!("{first:>3} to {last} not evaluated\n")),
     }
     let attempts = answer["attempts"].as_array().map(Vec::as_slice).unwrap_or_default();
     match answer["route"].is_null() {
@@ -367,11 +373,11 @@ fn text(answer: &Value) -> String {
     // What rejects has said so itself.
     let own = |code: &u64| !attempts.is_empty() && attempts.iter().all(|attempt| attempt["code"] != *code);
     if let Some(code) = answer["answer"].as_u64().filter(own) {
-        out.push_str(&format!("→ {code}: nobody is called\n"));
+        out.push_str(&format!("→ {code}: no target is called\n"));
     }
     out.push_str(&order::text(&answer["order"]));
     if let Some(seconds) = answer["search_timeout"].as_f64() {
-        out.push_str(&format!("  the last one at the latest after {seconds} s\n"));
+        out.push_str(&format!("  the last target is tried after at most {seconds} s\n"));
     }
     out
 }
@@ -388,19 +394,19 @@ fn behind(place: &Value) -> String {
 fn line_of(attempt: &Value) -> String {
     if let Some(targets) = attempt["ring_all"].as_array() {
         let lines = targets.iter().map(|target| format!("  {}", line_of(target)));
-        return std::iter::once("→ ring at once:\n".to_owned()).chain(lines).collect();
+        return std::iter::once("→ ring simultaneously:\n".to_owned()).chain(lines).collect();
     }
     let target = shown(&attempt["target"]);
     if let (Some(number), Some(by)) = (attempt["denied"]["number"].as_str(), attempt["denied"]["why"].as_str()) {
         let trunk = shown(&attempt["trunk"]);
-        return format!("✗ {target}  403: the trunk {trunk} does not get calls to {number} ({by})\n");
+        return format!("✗ {target}  403: trunk {trunk} does not allow calls to {number} ({by})\n");
     }
     if let Some(code) = attempt["shown"].as_u64() {
         let trunk = shown(&attempt["trunk"]);
-        return format!("✗ {target}  {code}: the caller's number may not be shown to {trunk} (caller_id)\n");
+        return format!("✗ {target}  {code}: the caller ID is not allowed to {trunk} (caller_id)\n");
     }
     if let Some(code) = attempt["refused"].as_u64() {
-        return format!("✗ {target}  {code}, and the call ends: the caller is not in its allow_callers\n");
+        return format!("✗ {target}  {code}, and the call ends: the caller is not in allow_callers\n");
     }
     let mut parts = Vec::new();
     for peer in attempt["peers"].as_array().into_iter().flatten() {
@@ -411,13 +417,13 @@ fn line_of(attempt: &Value) -> String {
         parts.push(if found.is_empty() { shown(&peer["uri"]) } else { found.join(", ") });
     }
     if attempt["accept_register"] == true {
-        parts.push("whoever is registered".to_owned());
+        parts.push("any registered phone".to_owned());
     }
     if let Some(number) = attempt["number"].as_str() {
         parts.push(format!("number {number}"));
     }
     if let Some(number) = attempt["shown"].as_str() {
-        parts.push(format!("caller shown as {number}"));
+        parts.push(format!("caller ID sent: {number}"));
     }
     let limits = attempt["limits"].as_array().into_iter().flatten().filter_map(Value::as_str);
     parts.extend(limits.map(|limit| format!("limit {limit}")));
@@ -456,8 +462,8 @@ mod tests {
                         1 support-line   no   to: +14155550123 is none of +49301234567\n  \
                         2 in             yes  from carrier, to +1* (t.toml:12)\n\
                         → pbx 10.0.0.5:5060 udp, sip:pbx.example;transport=tls, number +14155550123, \
-                        codecs PCMU PCMA opus, srtp off, dtmf rfc4733, hold relay; audio relayed where both sides take one of \
-                        PCMU PCMA opus, else converted; keys relayed\n";
+                        codecs PCMU PCMA opus, srtp off, dtmf rfc4733, hold relay; audio relayed if both sides support one of \
+                        PCMU PCMA opus, otherwise transcoded; keys relayed\n";
         assert_eq!(text(&answer), expected);
     }
 
@@ -466,9 +472,9 @@ mod tests {
         let more = "[[route]]\nname = 'a'\nconnect = ['trunk:pbx']\n[[route]]\nname = 'b'\nconnect = ['trunk:pbx']\n";
         let page = |file: &str| text(&asked(file, "carrier", "+14155550123"));
         let two = page(&format!("{FILE}{more}"));
-        assert!(two.contains("t.toml:12)\n  3 to 4 not looked at\n→ "), "{two}");
+        assert!(two.contains("t.toml:12)\n  3 to 4 not evaluated\n→ "), "{two}");
         let one = page(&format!("{FILE}[[route]]\nname = 'a'\nconnect = ['trunk:pbx']\n"));
-        assert!(one.contains("t.toml:12)\n  3 not looked at\n→ "), "{one}");
+        assert!(one.contains("t.toml:12)\n  3 not evaluated\n→ "), "{one}");
     }
 
     #[test]
@@ -479,8 +485,8 @@ mod tests {
             json!({ "number": "+493099887766", "by": "+4930*", "why": "deny +4930*" })
         );
         let page = text(&answer);
-        let denied = "✗ trunk:pbx  403: the trunk pbx does not get calls to +493099887766 (deny +4930*)\n\
-                      → 403: nobody is called\n";
+        let denied = "✗ trunk:pbx  403: trunk pbx does not allow calls to +493099887766 (deny +4930*)\n\
+                      → 403: no target is called\n";
         assert!(page.starts_with("from trunk carrier (t.toml:1)\n") && page.ends_with(denied), "{page}");
         // A URI that leads to the trunk is no way round it.
         let by_uri = FILE.replace("'trunk:pbx'", "'sip:+4930555@10.0.0.5'");
@@ -499,8 +505,8 @@ mod tests {
         let page = text(&answer);
         for part in [
             "\ncarrier has codecs PCMU PCMA opus, srtp off, dtmf rfc4733\n",
-            "codecs G722 PCMA, srtp off, dtmf info, hold relay; audio relayed where both sides take one of PCMA, else \
-             converted; keys converted\n",
+            "codecs G722 PCMA, srtp off, dtmf info, hold relay; audio relayed if both sides support one of PCMA, otherwise \
+             transcoded; keys converted\n",
         ] {
             assert!(page.contains(part), "{page}");
         }
@@ -512,7 +518,7 @@ mod tests {
         let answer = asked(&file, "carrier", "+493099887766");
         assert_eq!((&answer["answer"], &answer["search_timeout"]), (&json!(403), &Value::Null));
         let page = text(&answer);
-        assert!(page.ends_with("(deny +4930*)\n→ 403: nobody is called\n"), "{page}");
+        assert!(page.ends_with("(deny +4930*)\n→ 403: no target is called\n"), "{page}");
         assert_eq!(asked(FILE, "carrier", "+14155550123")["answer"], Value::Null);
         assert_eq!(asked(FILE, "pbx", "+14155550123")["answer"], 404);
         assert_eq!(asked(FILE, "pbx", "+49301234567")["answer"], 603);
@@ -530,11 +536,11 @@ mod tests {
         let page = text(&answer);
         let (_, targets) = page.split_once("t.toml:12)\n").unwrap();
         let starts = [
-            "→ ring at once:",
+            "→ ring simultaneously:",
             "  → pbx 10.0.0.5:5060 udp",
             "  → carrier 198.51.100.7:5060",
             "→ reject:480",
-            "  the last one at the latest after 120 s",
+            "  the last target is tried after at most 120 s",
         ];
         assert_eq!(targets.lines().count(), starts.len(), "{page}");
         for (line, start) in targets.lines().zip(starts) {
@@ -568,7 +574,7 @@ mod tests {
             let answer = ask(caller);
             assert_eq!(answer["attempts"][0]["refused"].is_null(), allowed, "{caller}");
             let told =
-                text(&answer).contains("✗ agent:bot  486, and the call ends: the caller is not in its allow_callers");
+                text(&answer).contains("✗ agent:bot  486, and the call ends: the caller is not in allow_callers");
             assert_eq!(told, !allowed, "{caller}");
         }
     }
@@ -588,6 +594,6 @@ mod tests {
         };
         assert_eq!(at("2026-11-20T09:00"), Ok("2026-11-20T08:00:00Z".into()));
         assert_eq!(at("2026-11-20 09:00:00+01:00"), Ok("2026-11-20T08:00:00Z".into()));
-        assert!(at("mon 09:00").unwrap_err().contains("is no time"));
+        assert!(at("mon 09:00").unwrap_err().contains("is not a time"));
     }
 }

@@ -16,16 +16,16 @@ pub(super) type Body = Result<Bytes, BytesRejection>;
 pub(super) fn read<T: DeserializeOwned>(body: Body, shape: &str) -> Result<T, ApiError> {
     let body = body.map_err(|error| match error.status() {
         status @ StatusCode::PAYLOAD_TOO_LARGE => {
-            let message = format!("the body is longer than {} bytes", limits::HTTP_BODY_BYTES);
+            let message = format!("the body exceeds {} bytes", limits::HTTP_BODY_BYTES);
             ApiError::new(status, "body_too_large", message)
         }
         status => ApiError::new(status, "bad_body", error.body_text()),
     })?;
     let bad =
-        |why: String| ApiError::new(StatusCode::BAD_REQUEST, "bad_json", format!("{why}; the body is as {shape}"));
+        |why: String| ApiError::new(StatusCode::BAD_REQUEST, "bad_json", format!("{why}; expected body: {shape}"));
     // A list would be taken for the fields in their order.
     if !body.trim_ascii_start().starts_with(b"{") {
-        return Err(bad("the body is no JSON object".to_owned()));
+        return Err(bad("the body is not a JSON object".to_owned()));
     }
     serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))
 }
@@ -34,7 +34,7 @@ pub(super) fn read<T: DeserializeOwned>(body: Body, shape: &str) -> Result<T, Ap
 pub(super) fn bad_query(error: &QueryRejection) -> ApiError {
     let text = error.body_text();
     let fault = text.rsplit_once("query string: ").map_or(text.as_str(), |(_, fault)| fault);
-    ApiError::new(StatusCode::BAD_REQUEST, "bad_request", format!("the part behind the `?` cannot be used ({fault})"))
+    ApiError::new(StatusCode::BAD_REQUEST, "bad_request", format!("invalid query string ({fault})"))
 }
 
 /// What is named and is not there, besides what is.
@@ -46,7 +46,7 @@ pub(super) fn unknown(refused: Refused, named: &str, known: impl Iterator<Item =
         known.truncate(limits::NAMES_SHOWN);
         known.push("…".to_owned());
     }
-    let there = if known.is_empty() { "there is none".to_owned() } else { format!("there are {}", known.join(", ")) };
+    let there = if known.is_empty() { "none is configured".to_owned() } else { format!("known: {}", known.join(", ")) };
     ApiError { status, code, message: format!("{named:?}: {message}; {there}") }
 }
 

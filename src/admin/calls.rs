@@ -140,14 +140,14 @@ fn known(key: &str, written: Option<&str>, names: &[&str]) -> Result<(), ApiErro
     let shown: String = name.chars().take(limits::NAMES_SHOWN_CHARS).collect();
     let help = match nearest(name, names.iter().copied()) {
         Some(like) => format!("did you mean `{like}`?"),
-        None if names.is_empty() => "there is none".to_owned(),
+        None if names.is_empty() => "none is configured".to_owned(),
         None => {
             let more = if names.len() > limits::NAMES_SHOWN { ", …" } else { "" };
             let some: Vec<&str> = names.iter().copied().take(limits::NAMES_SHOWN).collect();
-            format!("there are {}{more}", some.join(", "))
+            format!("known: {}{more}", some.join(", "))
         }
     };
-    Err(ApiError::new(StatusCode::NOT_FOUND, "unknown_name", format!("there is no {key} `{shown}`: {help}")))
+    Err(ApiError::new(StatusCode::NOT_FOUND, "unknown_name", format!("unknown {key} `{shown}`: {help}")))
 }
 
 pub(super) async fn show(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Json<CallView>, ApiError> {
@@ -174,7 +174,7 @@ pub(super) async fn find(handle: &Handle, sid: &str) -> Result<CallView, ApiErro
 /// There is no such call.
 pub(super) fn unknown(sid: &str) -> ApiError {
     let shown: String = sid.chars().take(64).collect();
-    ApiError::new(StatusCode::NOT_FOUND, "unknown_call", format!("there is no call {shown}"))
+    ApiError::new(StatusCode::NOT_FOUND, "unknown_call", format!("unknown call: {shown}"))
 }
 
 fn bad_request(message: String) -> ApiError {

@@ -20,7 +20,7 @@ use crate::limits;
 
 pub(super) async fn follow(State(handle): State<Handle>) -> Result<Response, ApiError> {
     let listener = handle.shared.events.listen().ok_or_else(|| {
-        let message = format!("{} follow already, and no more may", limits::EVENT_LISTENERS);
+        let message = format!("{} clients are connected already: limit reached", limits::EVENT_LISTENERS);
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_listeners", message)
     })?;
     let comments = KeepAlive::new().interval(Duration::from_secs(limits::EVENT_COMMENT_SECONDS)).text("");

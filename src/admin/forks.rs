@@ -85,7 +85,7 @@ fn asked(handle: &Handle, asked: Asked) -> Result<ForkRequest, ApiError> {
             Listener::Url(url)
         }
         (Some(_), Some(_)) | (None, None) => {
-            let message = format!("one of `agent` and `url`; the body is as {SHAPE}");
+            let message = format!("use either `agent` or `url`; expected body: {SHAPE}");
             return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_json", message));
         }
     };
@@ -93,8 +93,7 @@ fn asked(handle: &Handle, asked: Asked) -> Result<ForkRequest, ApiError> {
     let parameters = texts(asked.parameters.unwrap_or_default())?;
     let too_long = parameters.iter().any(|(name, value)| name.len() + value.len() > AGENT_PARAMETER_BYTES);
     if parameters.len() > AGENT_PARAMETERS || too_long {
-        let message =
-            format!("`parameters`: {AGENT_PARAMETERS} at most, each of {AGENT_PARAMETER_BYTES} bytes at most");
+        let message = format!("`parameters`: at most {AGENT_PARAMETERS}, each at most {AGENT_PARAMETER_BYTES} bytes");
         return Err(wrong("bad_parameters", message));
     }
     Ok(ForkRequest { listener, tracks, parameters: parameters.into_iter().collect() })
@@ -104,7 +103,7 @@ fn asked(handle: &Handle, asked: Asked) -> Result<ForkRequest, ApiError> {
 /// when it is called.
 fn look_at(handle: &Handle, text: &str) -> Result<(), ApiError> {
     if text.len() > FORK_URL_BYTES {
-        return Err(bad_url(format!("`url` is longer than {FORK_URL_BYTES} bytes")));
+        return Err(bad_url(format!("`url` exceeds {FORK_URL_BYTES} bytes")));
     }
     let networks = handle.shared.running(|running| running.config.edge.local_networks.clone());
     let url =
@@ -133,7 +132,7 @@ fn texts(parameters: BTreeMap<String, Value>) -> Result<BTreeMap<String, String>
             Value::Object(_) => "an object",
         };
         let name: String = name.chars().take(NAMES_SHOWN_CHARS).collect();
-        Err(wrong("bad_parameters", format!("`parameters`: {name:?} is {what}, and an agent is told strings")))
+        Err(wrong("bad_parameters", format!("`parameters`: {name:?} is {what}, expected a string")))
     };
     parameters.into_iter().map(text).collect()
 }
@@ -145,7 +144,7 @@ fn tracks(named: Option<Vec<String>>) -> Result<TrackSet, ApiError> {
         (1, 0, 1) => Ok(TrackSet::Inbound),
         (0, 1, 1) => Ok(TrackSet::Outbound),
         (1, 1, 2) => Ok(TrackSet::Both),
-        _ => Err(wrong("bad_tracks", "`tracks` names \"inbound\", \"outbound\" or both, each once".to_owned())),
+        _ => Err(wrong("bad_tracks", "`tracks` contains \"inbound\", \"outbound\" or both".to_owned())),
     }
 }
 

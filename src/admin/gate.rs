@@ -19,7 +19,7 @@ pub(super) async fn check(State(handle): State<Handle>, request: Request, next: 
     let headers = request.headers();
     let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if size > limits::HTTP_HEADER_BYTES {
-        let message = format!("the header fields are longer than {} bytes", limits::HTTP_HEADER_BYTES);
+        let message = format!("the header fields exceed {} bytes", limits::HTTP_HEADER_BYTES);
         return ApiError::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", message)
             .into_response();
     }
@@ -112,7 +112,7 @@ fn from_here(headers: &HeaderMap, public_url: Option<&str>) -> Result<(), ApiErr
             if origin.eq_ignore_ascii_case(host) || is_public(origin) {
                 return Ok(());
             }
-            Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden_origin", "requests of other origins are refused"))
+            Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden_origin", "cross-origin requests are rejected"))
         }
     }
 }

@@ -21,11 +21,11 @@ pub(super) async fn readyz(State(handle): State<Handle>) -> Result<&'static str,
     match handle.phase() {
         Phase::Ready => Ok("ready"),
         Phase::Starting => {
-            let message = "names of peers are being looked up";
+            let message = "resolving peer names";
             Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "starting", message))
         }
         Phase::Draining => {
-            let message = format!("no new calls are taken; live calls: {}", handle.live_calls());
+            let message = format!("no new calls are accepted; live calls: {}", handle.live_calls());
             Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "draining", message))
         }
     }

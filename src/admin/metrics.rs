@@ -59,24 +59,24 @@ fn signalling(out: &mut Exposition, gateway: &Metrics) {
         out.sample(name, &labels, *count as f64);
     }
     let name = "trunkgate_sip_retransmissions_total";
-    out.single(name, Kind::Counter, "SIP messages sent again.", gateway.sip_retransmissions as f64);
-    let help = "From a request of ours to its final answer.";
+    out.single(name, Kind::Counter, "SIP messages retransmitted.", gateway.sip_retransmissions as f64);
+    let help = "Time from a sent request to its final response.";
     out.histogram("trunkgate_sip_transaction_seconds", help, &gateway.sip_transaction_seconds);
     let name = "trunkgate_sip_transactions_active";
     out.single(name, Kind::Gauge, "SIP transactions alive.", gateway.sip_transactions_active as f64);
     let name = "trunkgate_sip_dialogs_active";
-    out.single(name, Kind::Gauge, "SIP dialogs alive, early ones too.", gateway.sip_dialogs_active as f64);
+    out.single(name, Kind::Gauge, "SIP dialogs alive, including early dialogs.", gateway.sip_dialogs_active as f64);
     let name = "trunkgate_trace_message_bytes";
-    out.single(name, Kind::Gauge, "What SIP messages kept in traces take.", gateway.message_text_bytes as f64);
+    out.single(name, Kind::Gauge, "Memory used by SIP messages kept in traces.", gateway.message_text_bytes as f64);
     let name = "trunkgate_trace_messages_dropped_total";
-    let help = "SIP messages no longer kept in traces, to make room for those of later calls.";
+    let help = "SIP messages removed from traces to make room for later calls.";
     out.single(name, Kind::Counter, help, gateway.message_texts_dropped as f64);
 }
 
 /// Messages dropped by the gateway and by the sockets, one family.
 fn sockets(out: &mut Exposition, gateway: &Metrics, sockets: &transport::SocketCounters) {
     let name = "trunkgate_sip_dropped_total";
-    out.family(name, Kind::Counter, "SIP messages and connections dropped without an answer.");
+    out.family(name, Kind::Counter, "SIP messages and connections dropped without a reply.");
     for (reason, count) in &gateway.sip_dropped {
         out.sample(name, &[("reason", reason)], *count as f64);
     }
@@ -106,7 +106,7 @@ fn sockets(out: &mut Exposition, gateway: &Metrics, sockets: &transport::SocketC
 
 fn captured(out: &mut Exposition, handle: &Handle) {
     let name = "trunkgate_hep_packets_total";
-    out.family(name, Kind::Counter, "Packets for the capture server by what became of them.");
+    out.family(name, Kind::Counter, "Packets for the HEP capture server by result.");
     for (result, count) in handle.shared.hep_counters.results() {
         out.sample(name, &[("result", result)], count as f64);
     }
@@ -114,7 +114,7 @@ fn captured(out: &mut Exposition, handle: &Handle) {
 
 fn traced(out: &mut Exposition, handle: &Handle) {
     let name = "trunkgate_otel_spans_total";
-    out.family(name, Kind::Counter, "Spans for the collector of traces by what became of them.");
+    out.family(name, Kind::Counter, "Spans for the trace collector by result.");
     for (result, count) in handle.shared.otel_counters.results() {
         out.sample(name, &[("result", result)], count as f64);
     }
@@ -122,21 +122,17 @@ fn traced(out: &mut Exposition, handle: &Handle) {
 
 fn texts(out: &mut Exposition, handle: &Handle) {
     let name = "trunkgate_sms_total";
-    out.family(name, Kind::Counter, "Text messages by what became of them; retried: requests that were made again.");
+    out.family(name, Kind::Counter, "Text messages by result; retried: repeated requests.");
     for (result, count) in handle.shared.sms.results() {
         out.sample(name, &[("result", result)], count as f64);
     }
     let name = "trunkgate_sms_queued";
-    out.single(name, Kind::Gauge, "Text messages that wait to be sent.", handle.shared.sms.queued() as f64);
+    out.single(name, Kind::Gauge, "Text messages queued.", handle.shared.sms.queued() as f64);
 }
 
 fn certificates(out: &mut Exposition, handle: &Handle) {
     let name = "trunkgate_tls_certificate_expiry_timestamp_seconds";
-    out.family(
-        name,
-        Kind::Gauge,
-        "When our certificate, or one that it comes from, ends: of a listener or towards a trunk.",
-    );
+    out.family(name, Kind::Gauge, "Expiry time of a certificate chain of a listener or trunk.");
     for (kind, owner, expires) in handle.shared.tls.borrow().expiries() {
         out.sample(name, &[(kind, &owner)], expires.as_second() as f64);
     }
@@ -144,28 +140,32 @@ fn certificates(out: &mut Exposition, handle: &Handle) {
 
 fn calls(out: &mut Exposition, gateway: &Metrics) {
     let name = "trunkgate_calls_active";
-    out.family(name, Kind::Gauge, "Calls that have not ended.");
+    out.family(name, Kind::Gauge, "Live calls of a trunk.");
     for (trunk, count) in &gateway.calls_active {
         out.sample(name, &[("trunk", trunk)], *count as f64);
     }
     let name = "trunkgate_calls_total";
-    out.family(name, Kind::Counter, "Calls that have ended.");
+    out.family(name, Kind::Counter, "Ended calls.");
     for ((trunk, route, outcome), count) in &gateway.calls {
         out.sample(name, &[("trunk", trunk), ("route", route), ("outcome", outcome)], *count as f64);
     }
     let name = "trunkgate_limits_reached_total";
-    out.family(name, Kind::Counter, "Calls of a trunk, and to it, that one of its limits or rules refused.");
+    out.family(name, Kind::Counter, "Calls from or to a trunk rejected by its limits or rules.");
     for ((trunk, reason), count) in &gateway.limits_reached {
         out.sample(name, &[("trunk", trunk), ("reason", reason)], *count as f64);
     }
     let name = "trunkgate_failovers_total";
-    out.family(name, Kind::Counter, "Targets given up for the next one.");
+    out.family(name, Kind::Counter, "Failovers to the next target.");
     for ((route, reason), count) in &gateway.failovers {
         out.sample(name, &[("route", route), ("reason", reason)], *count as f64);
     }
-    out.histogram("trunkgate_call_setup_seconds", "From INVITE to the 2xx sent.", &gateway.call_setup_seconds);
-    out.histogram("trunkgate_call_duration_seconds", "From answer to end.", &gateway.call_duration_seconds);
-    let help = "From INVITE to the first 18x sent.";
+    out.histogram("trunkgate_call_setup_seconds", "Time from the INVITE to the 2xx sent.", &gateway.call_setup_seconds);
+    out.histogram(
+        "trunkgate_call_duration_seconds",
+        "Time from the answer to the end of the call.",
+        &gateway.call_duration_seconds,
+    );
+    let help = "Time from the INVITE to the first 18x sent.";
     out.histogram("trunkgate_post_dial_delay_seconds", help, &gateway.post_dial_delay_seconds);
 }
 
@@ -174,33 +174,33 @@ fn agents(out: &mut Exposition, gateway: &Metrics, agents: &[AgentView]) {
     out.family(
         name,
         Kind::Gauge,
-        "Whether the agent's last socket could be opened, or one is open; none before the first.",
+        "Whether the last connection to the agent succeeded, or one is open; absent before the first.",
     );
     for agent in agents.iter().filter(|agent| agent.state != "unknown") {
         out.sample(name, &[("agent", &agent.name)], f64::from(u8::from(agent.state == "up")));
     }
     let name = "trunkgate_agent_sockets_total";
-    out.family(name, Kind::Counter, "Agents' sockets that were open, and those that were refused or lost.");
+    out.family(name, Kind::Counter, "Agent connections by result: opened, rejected, lost.");
     for agent in agents {
         out.sample(name, &[("agent", &agent.name), ("result", "opened")], agent.opened as f64);
         out.sample(name, &[("agent", &agent.name), ("result", "lost")], agent.lost as f64);
     }
-    let help = "From the call for an agent's socket until it is open.";
+    let help = "Time to open a connection to an agent.";
     out.histogram("trunkgate_agent_connect_seconds", help, &gateway.agent_connect_seconds);
     let sessions = gateway.agent_sessions as f64;
-    out.single("trunkgate_agent_sessions", Kind::Gauge, "Agents' sockets that are open.", sessions);
+    out.single("trunkgate_agent_sessions", Kind::Gauge, "Open agent connections.", sessions);
     let name = "trunkgate_agent_waiting";
-    out.family(name, Kind::Gauge, "Callers that wait in line for the agent.");
+    out.family(name, Kind::Gauge, "Callers in the queue of the agent.");
     for (agent, waiting) in &gateway.agent_waiting {
         out.sample(name, &[("agent", agent)], *waiting as f64);
     }
-    let help = "From when a caller got in line for an agent until it left, with its turn or without.";
+    let help = "Time of a caller in the queue of an agent, connected or not.";
     out.histogram("trunkgate_agent_wait_seconds", help, &gateway.agent_wait_seconds);
     let name = "trunkgate_agent_skipped";
     out.family(
         name,
         Kind::Gauge,
-        "Whether the agent is skipped, but for one call at a time, because it keeps failing.",
+        "Whether the agent is skipped because it keeps failing, except for one test call at a time.",
     );
     for (agent, skipped) in &gateway.agent_skipped {
         out.sample(name, &[("agent", agent)], f64::from(u8::from(*skipped)));
@@ -209,31 +209,31 @@ fn agents(out: &mut Exposition, gateway: &Metrics, agents: &[AgentView]) {
 
 fn trunks(out: &mut Exposition, gateway: &Metrics) {
     let name = "trunkgate_trunk_up";
-    out.family(name, Kind::Gauge, "Whether any peer of the trunk answers.");
+    out.family(name, Kind::Gauge, "Whether any peer of the trunk is up.");
     for (trunk, up) in &gateway.trunk_up {
         out.sample(name, &[("trunk", trunk)], f64::from(u8::from(*up)));
     }
     let banned = gateway.sources_banned as f64;
-    out.single("trunkgate_sources_banned", Kind::Gauge, "Addresses of which nothing is looked at.", banned);
+    out.single("trunkgate_sources_banned", Kind::Gauge, "Banned source addresses.", banned);
     let name = "trunkgate_trunk_registration_expiry_timestamp_seconds";
     out.family(
         name,
         Kind::Gauge,
-        "When our registration with the trunk ends, 0 where it never began; it is refreshed at half its time.",
+        "Expiry time of our registration at the trunk, 0 if there was none; it is refreshed at half its lifetime.",
     );
     for (trunk, ends) in &gateway.registration_ends {
         let since = ends.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         out.sample(name, &[("trunk", trunk)], since.as_secs_f64());
     }
     let name = "trunkgate_peer_up";
-    out.family(name, Kind::Gauge, "Whether any address of the peer answers.");
+    out.family(name, Kind::Gauge, "Whether any address of the peer is up.");
     for ((trunk, peer), up) in &gateway.peer_up {
         out.sample(name, &[("trunk", trunk), ("peer", peer)], f64::from(u8::from(*up)));
     }
 }
 
 fn keepalive(out: &mut Exposition, gateway: &Metrics) {
-    let help = "From OPTIONS to an address of a trunk until its answer.";
+    let help = "Time from OPTIONS to an address of a trunk to its response.";
     out.histogram("trunkgate_trunk_keepalive_rtt_seconds", help, &gateway.trunk_keepalive_rtt_seconds);
 }
 
@@ -241,13 +241,13 @@ fn keepalive(out: &mut Exposition, gateway: &Metrics) {
 fn besides_media(out: &mut Exposition, workers: &[Arc<WorkerCounters>]) {
     let sum = |of: &dyn Fn(&WorkerCounters) -> u64| workers.iter().map(|worker| of(worker)).sum::<u64>() as f64;
     let keep_alives = sum(&|worker| worker.keep_alives.get());
-    let help = "Keep-alive packets sent to silent far ends.";
+    let help = "Keep-alive packets sent to silent remote parties.";
     out.single("trunkgate_rtp_keepalives_total", Kind::Counter, help, keep_alives);
     let came = sum(&|worker| worker.keep_alives_received.get());
-    let help = "Keep-alive packets (RFC 6263) that came from far sides: of no packet count.";
+    let help = "Keep-alive packets (RFC 6263) received; not part of packet counts.";
     out.single("trunkgate_rtp_keepalives_received_total", Kind::Counter, help, came);
     let reports = sum(&|worker| worker.reports.get());
-    let help = "RTCP compounds of the edge's own making sent.";
+    let help = "RTCP compound packets generated by the edge.";
     out.single("trunkgate_rtcp_reports_total", Kind::Counter, help, reports);
 }
 
@@ -272,15 +272,15 @@ fn media(out: &mut Exposition, gateway: &Metrics, workers: &[Arc<WorkerCounters>
         out.sample(name, &[("direction", "out")], sent);
     }
     let lost = sum(&|worker| worker.lost.get());
-    out.single("trunkgate_rtp_lost_total", Kind::Counter, "RTP packets missing in what was received.", lost);
-    let help = "Interarrival jitter of each side of an answered call, at its end.";
+    out.single("trunkgate_rtp_lost_total", Kind::Counter, "RTP packets lost in received streams.", lost);
+    let help = "Interarrival jitter of each party of an answered call, at its end.";
     out.histogram("trunkgate_rtp_jitter_seconds", help, &gateway.rtp_jitter_seconds);
-    let help = "Round trip by RTCP to each side of an answered call, at its end.";
+    let help = "Round-trip time (RTCP) to each party of an answered call, at its end.";
     out.histogram("trunkgate_rtp_round_trip_seconds", help, &gateway.rtp_round_trip_seconds);
-    let help = "Mean opinion score by the E-model of what each side of an answered call sent, at its end.";
+    let help = "MOS (E-model) of the audio received from each party of an answered call, at its end.";
     out.histogram("trunkgate_call_mos", help, &gateway.call_mos);
     let name = "trunkgate_media_one_way_total";
-    out.family(name, Kind::Counter, "Sides of calls that sent no media within five seconds of the answer.");
+    out.family(name, Kind::Counter, "Parties that sent no media within five seconds of the answer.");
     for ((trunk, silent), count) in &gateway.media_one_way {
         out.sample(name, &[("trunk", trunk), ("silent", silent)], *count as f64);
     }
@@ -297,21 +297,21 @@ fn media(out: &mut Exposition, gateway: &Metrics, workers: &[Arc<WorkerCounters>
         out.sample(name, &[("reason", label)], dropped);
     }
     let frames = sum(&|worker| worker.agent_frames_dropped.get());
-    let help = "Frames that an agent's socket was too slow for.";
+    let help = "Frames dropped because an agent read too slowly.";
     out.single("trunkgate_agent_frames_dropped_total", Kind::Counter, help, frames);
     let (sessions, transcoding) = (sum(&|worker| worker.sessions.get()), sum(&|worker| worker.transcoding.get()));
     out.single("trunkgate_media_sessions", Kind::Gauge, "Media sessions alive.", sessions);
-    out.single("trunkgate_transcoding_sessions", Kind::Gauge, "Media sessions that convert audio.", transcoding);
+    out.single("trunkgate_transcoding_sessions", Kind::Gauge, "Media sessions that transcode audio.", transcoding);
     let ports = gateway.media_ports_in_use as f64;
-    out.single("trunkgate_media_ports_in_use", Kind::Gauge, "Media ports taken from the pool.", ports);
+    out.single("trunkgate_media_ports_in_use", Kind::Gauge, "Media ports in use.", ports);
     let buffers = sum(&|worker| worker.buffers_in_use.get());
-    out.single("trunkgate_packet_buffers_in_use", Kind::Gauge, "Packet buffers out of their pools.", buffers);
-    let help = "Time of an RTP packet in the edge, one in 64 sampled.";
+    out.single("trunkgate_packet_buffers_in_use", Kind::Gauge, "Packet buffers in use.", buffers);
+    let help = "Time of an RTP packet inside the edge, one in 64 sampled.";
     times(out, "trunkgate_relay_seconds", help, &RELAY_BOUNDS_US, workers.iter().map(|worker| &worker.relay));
-    let help = "From the end of what a caller says, by voice activity, to the agent's first audio.";
+    let help = "Time from the end of caller speech (voice activity) to the agent's first audio.";
     let turns = workers.iter().map(|worker| &worker.agent_turns);
     times(out, "trunkgate_agent_turn_seconds", help, &TURN_BOUNDS_US, turns);
-    let help = "From an agent's clear to the first packet without the audio that it cleared.";
+    let help = "Time from an agent's clear to the first packet without the cleared audio.";
     let clears = workers.iter().map(|worker| &worker.agent_clears);
     times(out, "trunkgate_agent_clear_seconds", help, &CLEAR_BOUNDS_US, clears);
 }
@@ -334,10 +334,10 @@ fn times<'a, const BOUNDS: usize>(
 
 /// What there is at most, beside what is used of it.
 fn capacity(out: &mut Exposition, counted: &Counted, handle: &Handle) {
-    let help = "Calls that have not ended, each once.";
+    let help = "Live calls.";
     out.single("trunkgate_calls_live", Kind::Gauge, help, handle.live_calls() as f64);
     let calls = handle.shared.running(|running| running.config.limits.calls);
-    let help = "Calls at once that [limits] allows; 0: any number.";
+    let help = "Maximum number of concurrent calls; 0: no limit.";
     out.single("trunkgate_calls_limit", Kind::Gauge, help, f64::from(calls));
     out.single("trunkgate_media_ports", Kind::Gauge, "Media ports of the pool.", counted.media_ports as f64);
 }
@@ -351,9 +351,9 @@ fn call_records(out: &mut Exposition, figures: &Figures) {
     };
     let help = "Attempts to write or deliver a call record that failed.";
     each("trunkgate_cdr_failures_total", Kind::Counter, help, |sink| sink.failures.get());
-    let help = "Call records that were given up.";
+    let help = "Call records lost.";
     each("trunkgate_cdr_lost_total", Kind::Counter, help, |sink| sink.lost.get());
-    let help = "Call records that wait.";
+    let help = "Call records queued.";
     each("trunkgate_cdr_waiting", Kind::Gauge, help, |sink| sink.waiting.get());
     let help = "Lines of the journal of live calls that could not be read.";
     let damaged = figures.damaged.get() as f64;
@@ -367,12 +367,12 @@ fn edge(out: &mut Exposition, gateway: &Metrics, handle: &Handle) {
     out.sample(name, &[("result", "success")], taken as f64);
     out.sample(name, &[("result", "failure")], refused as f64);
     let name = "trunkgate_config_last_reload_success";
-    out.single(name, Kind::Gauge, "Whether the last reload was taken.", f64::from(u8::from(last)));
+    out.single(name, Kind::Gauge, "Whether the last reload succeeded.", f64::from(u8::from(last)));
     let draining = gateway.draining || handle.phase() == Phase::Draining;
-    let help = "Whether new calls are refused.";
+    let help = "Whether the edge is draining.";
     out.single("trunkgate_draining", Kind::Gauge, help, f64::from(u8::from(draining)));
     let overloaded = handle.load.borrow().overloaded;
-    let help = "Whether new calls are refused that would wait too long.";
+    let help = "Whether the edge is overloaded and rejects calls that would wait too long.";
     out.single("trunkgate_overloaded", Kind::Gauge, help, f64::from(u8::from(overloaded)));
     let name = "trunkgate_http_connections_dropped_total";
     out.family(name, Kind::Counter, "HTTP connections closed to make room, or for want of it.");
@@ -381,7 +381,7 @@ fn edge(out: &mut Exposition, gateway: &Metrics, handle: &Handle) {
     call_records(out, &handle.shared.cdr);
     let help = "Panics, each caught; please report them.";
     out.single("trunkgate_panics_total", Kind::Counter, help, log::panics() as f64);
-    let help = "Log lines lost because the log was not read.";
+    let help = "Log lines lost because the log reader was too slow.";
     out.single("trunkgate_log_lines_lost_total", Kind::Counter, help, log::lost() as f64);
     let name = "trunkgate_build_info";
     out.family(name, Kind::Gauge, "The program's version.");

@@ -82,7 +82,7 @@ pub(crate) async fn serve(socket: std::net::TcpListener, handle: Handle) {
     };
     let service = router(handle).into_make_service_with_connect_info::<places::Occupant>();
     if let Err(error) = axum::serve(listener, service).await {
-        tracing::error!("HTTP has ended: {error}");
+        tracing::error!("the HTTP server has stopped: {error}");
     }
 }
 

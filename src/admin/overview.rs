@@ -46,12 +46,11 @@ pub(super) async fn history(
     let coarse = match part.span.as_deref() {
         None | Some("hour") => false,
         Some("day") => true,
-        Some(other) => return Err(bad(format!("`{other}` is no span: hour, day"))),
+        Some(other) => return Err(bad(format!("`{other}` is not a span: hour, day"))),
     };
-    let since = part
-        .since
-        .as_deref()
-        .map(|text| text.parse::<Timestamp>().map_err(|_| bad(format!("`{text}` is no time as 2026-11-20T09:00:00Z"))));
+    let since = part.since.as_deref().map(|text| {
+        text.parse::<Timestamp>().map_err(|_| bad(format!("`{text}` is not a time: 2026-11-20T09:00:00Z")))
+    });
     let since = since.transpose()?;
     let many = if coarse { u64::from(limits::HISTORY_FINE_IN_COARSE) } else { 1 };
     Ok(Json(handle.history(|history| Past {

@@ -9,10 +9,10 @@ use super::exposition::{Exposition, Kind};
 
 /// Renders what can be read; a family that cannot is left out.
 pub(super) fn render(out: &mut Exposition, started: Timestamp) {
-    let help = "When the edge was started.";
+    let help = "Start time of the process.";
     out.single("process_start_time_seconds", Kind::Gauge, help, started.as_millisecond() as f64 / 1e3);
     if let Ok((most, _)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        out.single("process_max_fds", Kind::Gauge, "Open file descriptors at most.", most as f64);
+        out.single("process_max_fds", Kind::Gauge, "Maximum number of open file descriptors.", most as f64);
     }
     if let Some(open) = open_descriptors() {
         out.single("process_open_fds", Kind::Gauge, "Open file descriptors.", open as f64);

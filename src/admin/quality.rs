@@ -30,7 +30,7 @@ async fn quality(handle: &Handle, sid: &str) -> Result<QualityView, ApiError> {
     let call = find(handle, sid).await?;
     let message = match call.answered_at {
         None => format!("call {sid} was not answered: nothing was measured"),
-        Some(_) => format!("of call {sid} only the figures as a whole are kept: /v1/calls/{sid}"),
+        Some(_) => format!("only totals of call {sid} are kept: /v1/calls/{sid}"),
     };
     Err(ApiError::new(StatusCode::NOT_FOUND, "no_series", message))
 }

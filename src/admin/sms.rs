@@ -34,7 +34,7 @@ pub(super) async fn inbound(
     });
     let refused = |message: &str| ApiError::new(StatusCode::FORBIDDEN, "bad_signature", message);
     let (Some(settings), Some(public_url)) = (settings, public_url) else {
-        return Err(refused("there is no [twilio], or no public_url in [http]"));
+        return Err(refused("[twilio] or public_url of [http] is missing"));
     };
     let given = headers.get(SIGNATURE_HEADER).map(|value| value.as_bytes()).unwrap_or_default();
     let urls = urls(&public_url, uri.query());
@@ -50,10 +50,10 @@ pub(super) async fn inbound(
         let told = handle.sms.send(order).await.is_ok();
         if !told || wait.await != Ok(true) {
             // Twilio tells its account of it, and a wish is not lost in silence.
-            return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_kept", "the wish could not be kept"));
+            return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_kept", "the opt-out could not be stored"));
         }
         let shown = if full_numbers { from.text } else { mask(&from.text) };
-        let word = if wish == Wish::Stop { "wants no texts" } else { "wants texts again" };
+        let word = if wish == Wish::Stop { "opted out of text messages" } else { "opted in to text messages" };
         tracing::info!("{shown} {word}");
     }
     Ok(([(header::CONTENT_TYPE, "text/xml; charset=utf-8")], settings.replies.twiml(wish)).into_response())

@@ -162,14 +162,14 @@ impl StatusReport {
         let mut problems = Vec::new();
         match handle.phase() {
             Phase::Draining => problems.push("draining: new calls get 503".to_owned()),
-            Phase::Starting => problems.push("starting: no calls are taken yet".to_owned()),
+            Phase::Starting => problems.push("starting: no calls are accepted yet".to_owned()),
             Phase::Ready => {}
         }
         if self.overloaded {
             problems.push("overloaded: new calls that would wait too long get 503".to_owned());
         }
         if !self.config.last_reload_success {
-            problems.push("the last reload was refused: the file has errors (trunkgate check)".to_owned());
+            problems.push("last reload rejected: the file has errors (trunkgate check)".to_owned());
         }
         if !self.config.restart_needed.is_empty() {
             problems.push(format!("restart needed for: {}", self.config.restart_needed.join(", ")));
@@ -188,8 +188,8 @@ impl StatusReport {
         }
         problems.extend(self.trunks.iter().filter_map(|trunk| nothing_heard(trunk, silent)));
         for trunk in &self.trunks {
-            let unsent = (trunk.unsent.as_ref(), "packets do not leave this machine");
-            let codecs = (trunk.codec_mismatch.as_ref(), "codecs do not fit");
+            let unsent = (trunk.unsent.as_ref(), "this machine cannot send packets");
+            let codecs = (trunk.codec_mismatch.as_ref(), "codecs do not match");
             problems.extend(
                 [unsent, codecs].into_iter().filter_map(|(found, what)| Some(fault(&trunk.name, what, found?))),
             );
@@ -211,7 +211,7 @@ impl StatusReport {
         problems.extend(handle.shared.sms.problem_now(jiff::Timestamp::now()));
         let lost = crate::log::lost();
         if lost > 0 {
-            problems.push(format!("{lost} log lines were lost"));
+            problems.push(format!("{lost} log lines lost"));
         }
         let panics = crate::log::panics();
         if panics > 0 {
@@ -227,8 +227,8 @@ fn stray_now(stray: StrayView) -> String {
     let registers = number(usize::try_from(registers).unwrap_or(usize::MAX), "REGISTER");
     let meant = near.map(|near| format!(": did you mean \"{near}\"?")).unwrap_or_default();
     format!(
-        "a phone at {source} wants to register as \"{user}\", whom no trunk has in `require_auth` ({registers} for such users in \
-         the last hour, this one {seconds_ago} s ago){meant}"
+        "REGISTER from {source} for unknown user \"{user}\": no trunk has it in `require_auth` ({registers} for unknown users in \
+         the last hour, the latest {seconds_ago} s ago){meant}"
     )
 }
 
@@ -237,15 +237,15 @@ fn unknown_now(unknown: UnknownView) -> String {
     let UnknownView { messages, last, seconds_ago } = unknown;
     let messages = number(usize::try_from(messages).unwrap_or(usize::MAX), "message");
     format!(
-        "SIP from addresses of no trunk is dropped, {messages} in the last hour, the last from {last} {seconds_ago} s ago: \
-         `peers` and `accept_from` of a trunk say who may call"
+        "SIP from unknown sources is dropped: {messages} in the last hour, the latest from {last} {seconds_ago} s ago. Add \
+         trusted sources to `peers` or `accept_from` of a trunk"
     )
 }
 
 /// A side that is not heard in calls that are up now.
 fn silent_now(silent: &SilentView) -> String {
     let SilentView { name, calls, cause, fix, last_sid, .. } = silent;
-    let where_ = if *calls == 1 { "a call that is up".to_owned() } else { format!("{calls} calls that are up") };
+    let where_ = if *calls == 1 { "a live call".to_owned() } else { format!("{calls} live calls") };
     format!("no media from {name} in {where_}: {cause}; try: {fix} (trunkgate trace {last_sid})")
 }
 
@@ -257,7 +257,7 @@ fn why_down(peers: &[PeerView]) -> String {
         .map(|down| format!("{}: {}", down.address, down.last_problem.as_deref().unwrap_or("no answer")))
         .collect();
     let lost = peers.iter().filter(|peer| peer.state == "down" && peer.addresses.is_empty());
-    why.extend(lost.map(|peer| format!("{}: its name is not found in DNS (name_not_found)", peer.uri)));
+    why.extend(lost.map(|peer| format!("{}: name not found in DNS (name_not_found)", peer.uri)));
     let more = why.len().saturating_sub(DOWN_TOLD);
     why.truncate(DOWN_TOLD);
     match (why.is_empty(), more) {
@@ -282,7 +282,7 @@ fn nothing_heard(trunk: &TrunkView, silent: &[SilentView]) -> Option<String> {
     (calls * limits::UNHEARD_ONE_IN >= of && !is_told).then(|| {
         let (name, cause, fix, sid) = (&trunk.name, &unheard.cause, &unheard.fix, &unheard.last_sid);
         format!(
-            "nothing comes back from {name} in {calls} of {of} calls of the last hour: {cause}; try: {fix} (trunkgate trace {sid})"
+            "no media from {name} in {calls} of {of} calls of the last hour: {cause}; try: {fix} (trunkgate trace {sid})"
         )
     })
 }
@@ -324,7 +324,7 @@ pub(super) async fn reload(State(handle): State<Handle>) -> Result<Json<Reloaded
     let patience = Duration::from_secs(limits::HTTP_REQUEST_SECONDS - 1);
     let unavailable = |code, message: String| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, code, message);
     let Ok(outcome) = tokio::time::timeout(patience, handle.reload()).await else {
-        let message = "not done yet; it goes on, and /v1/status says when the file was loaded";
+        let message = "still in progress; /v1/status shows when the file was loaded";
         return Err(unavailable("reloading", message.to_owned()));
     };
     outcome.map(Json).map_err(|error| match &error {
@@ -345,16 +345,16 @@ pub(super) async fn drain(
     } else {
         let value: Option<Value> = serde_json::from_slice(&body).ok();
         let on = value.as_ref().and_then(|value| value.get("on")).and_then(Value::as_bool);
-        on.ok_or_else(|| ApiError::new(StatusCode::BAD_REQUEST, "bad_request", "the body is {\"on\":true|false}"))?
+        on.ok_or_else(|| ApiError::new(StatusCode::BAD_REQUEST, "bad_request", "expected body: {\"on\":true|false}"))?
     };
     handle.drain(on).await?;
     let calls = handle.live_calls();
     if on {
         tracing::info!(
-            "draining on request: new calls get 503, live calls: {calls}; `trunkgate drain --undo` takes calls again"
+            "draining on request: new calls get 503, live calls: {calls}; `trunkgate drain --undo` accepts calls again"
         );
     } else {
-        tracing::info!("taking calls again on request");
+        tracing::info!("accepting calls again on request");
     }
     Ok((StatusCode::ACCEPTED, Json(json!({ "draining": on, "calls": calls }))))
 }
@@ -380,12 +380,12 @@ mod tests {
         };
         let peer = |addresses| PeerView { uri: "sip:pbx.example".to_owned(), state: "down", addresses };
         let down = |n| address(n, "down", Some("503 to OPTIONS"));
-        let one = [peer(vec![address(1, "unknown", Some("no listener of ours leads there")), down(2)])];
+        let one = [peer(vec![address(1, "unknown", Some("no listener can reach it")), down(2)])];
         assert_eq!(why_down(&one), "192.0.2.2:5060: 503 to OPTIONS");
         assert_eq!(why_down(&[peer(vec![address(1, "down", None)])]), "192.0.2.1:5060: no answer");
         let many = [peer((1..=4).map(down).collect()), peer(vec![down(5)])];
         assert!(why_down(&many).ends_with("192.0.2.3:5060: 503 to OPTIONS; and 2 more"), "{}", why_down(&many));
         assert_eq!(why_down(&[]), "no answer");
-        assert_eq!(why_down(&[peer(vec![])]), "sip:pbx.example: its name is not found in DNS (name_not_found)");
+        assert_eq!(why_down(&[peer(vec![])]), "sip:pbx.example: name not found in DNS (name_not_found)");
     }
 }

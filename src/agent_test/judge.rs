@@ -30,7 +30,7 @@ pub(super) fn judge(record: &Record, times: &[u64]) -> Vec<Finding> {
         true => Finding::warn(
             "connect",
             format!("101 after {connect} ms"),
-            "an agent nearer to the edge, or one that is awake",
+            "run the agent closer to the edge, or keep it warm",
         ),
         false => Finding::ok("connect", format!("101 after {connect} ms")),
     }];
@@ -41,7 +41,7 @@ pub(super) fn judge(record: &Record, times: &[u64]) -> Vec<Finding> {
     all.push(messages(record));
     all.extend(pings(record));
     if !record.wishes.is_empty() {
-        all.push(Finding::ok("wishes", format!("it asked for: {}", record.wishes.join(", "))));
+        all.push(Finding::ok("wishes", format!("it requested: {}", record.wishes.join(", "))));
     }
     all.push(end(record));
     all
@@ -51,10 +51,10 @@ fn first_audio(record: &Record, times: &[u64]) -> Finding {
     let name = "first audio";
     let Some(first) = record.first_voice_ms else {
         let (text, fix) = match record.first_piece_ms {
-            Some(_) => ("only silence came", "the agent's own log: what does it hear, and what should it say?"),
+            Some(_) => ("only silence received", "see the agent's log: what does it hear, and what should it say?"),
             None => (
-                "none came, and the caller had said its words",
-                "send {\"event\":\"media\",\"streamSid\":…,\"media\":{\"payload\":…}}; the agent's log says what it heard",
+                "none, although the caller spoke",
+                "send {\"event\":\"media\",\"streamSid\":…,\"media\":{\"payload\":…}}; see the agent's log for what it heard",
             ),
         };
         return Finding::fail(name, text, fix);
@@ -64,34 +64,30 @@ fn first_audio(record: &Record, times: &[u64]) -> Finding {
     let middle = sorted.get(sorted.len() / 2).copied().unwrap_or(first);
     let each: Vec<String> = times.iter().map(u64::to_string).collect();
     let times = if each.len() > 1 {
-        format!("p50 {middle} ms behind the 101 (of {})", each.join(", "))
+        format!("p50 {middle} ms after the 101 (of {})", each.join(", "))
     } else {
-        format!("{middle} ms behind the 101")
+        format!("{middle} ms after the 101")
     };
     match record.said_ms.and_then(|said| first.checked_sub(said)) {
         Some(late) if late > SLOW_ANSWER_MS => {
-            let text = format!("{times}, {late} ms behind the caller's words");
-            Finding::warn(
-                name,
-                text,
-                "a caller takes two seconds of silence for the end of the call: say something first",
-            )
+            let text = format!("{times}, {late} ms after the caller's words");
+            Finding::warn(name, text, "callers hang up after two seconds of silence: play a greeting first")
         }
-        Some(late) => Finding::ok(name, format!("{times}, {late} ms behind the caller's words")),
-        None => Finding::ok(name, format!("{times}, before the caller had said its words")),
+        Some(late) => Finding::ok(name, format!("{times}, {late} ms after the caller's words")),
+        None => Finding::ok(name, format!("{times}, before the caller had finished speaking")),
     }
 }
 
 fn audio(record: &Record) -> Finding {
     let (heard, voice) = record.heard_ms();
-    let text = format!("{:.1} s were heard, of them {:.1} s more than silence", heard as f64 / 1e3, voice as f64 / 1e3);
+    let text = format!("{:.1} s received, {:.1} s of it not silent", heard as f64 / 1e3, voice as f64 / 1e3);
     match record.header {
         Some(what) => {
-            let text = format!("it begins with the head of {what}: that is heard as noise");
+            let text = format!("it starts with the header of {what}: callers hear it as noise");
             let fix = match record.format {
-                Format::Mulaw8000 => "μ-law at 8000 Hz, one channel, without any head".to_owned(),
+                Format::Mulaw8000 => "send μ-law, 8000 Hz, mono, without a header".to_owned(),
                 format @ (Format::L16Rate8000 | Format::L16Rate16000 | Format::L16Rate24000) => {
-                    format!("16 bits little-endian at {} Hz, one channel, without any head", format.sample_rate())
+                    format!("send 16-bit little-endian, {} Hz, mono, without a header", format.sample_rate())
                 }
             };
             Finding::fail("audio", text, fix)
@@ -99,7 +95,7 @@ fn audio(record: &Record) -> Finding {
         None => match disguised(&record.audio, record.format) {
             Some(what) => {
                 let taken = record.format.name();
-                let text = format!("this is {what}, the edge takes {taken}: the caller hears noise at full level");
+                let text = format!("this is {what}, but the edge expects {taken}: the caller hears loud noise");
                 Finding::fail("audio", text, right_form(what))
             }
             None => Finding::ok("audio", text),
@@ -111,11 +107,11 @@ fn audio(record: &Record) -> Finding {
 fn right_form(what: &str) -> &'static str {
     match what {
         "linear 16-bit audio" => {
-            "`format` as the bot has it (l16/8000, l16/16000 or l16/24000, little-endian), or the bot sends μ-law at 8000 Hz"
+            "set `format` to that of the agent (l16/8000, l16/16000 or l16/24000, little-endian), or let the agent send μ-law, 8000 Hz"
         }
-        "A-law" => "no stream of Twilio's has A-law: μ-law at 8000 Hz",
-        "μ-law" => "`format = \"mulaw/8000\"`, or the bot sends what `mediaFormat` in `start` says",
-        _ => "little-endian samples, as `mediaFormat` audio/x-l16 is here: swap the two bytes of each",
+        "A-law" => "Twilio streams do not support A-law: send μ-law, 8000 Hz",
+        "μ-law" => "set `format = \"mulaw/8000\"`, or let the agent send the `mediaFormat` of `start`",
+        _ => "send little-endian samples (`mediaFormat` audio/x-l16): swap the two bytes of each",
     }
 }
 
@@ -133,7 +129,7 @@ fn pieces(record: &Record) -> Finding {
     let whole = if sizes.iter().all(|size| size.is_multiple_of(record.format.frame_bytes())) {
         ""
     } else {
-        "; not whole frames: they are joined"
+        "; not whole frames: they are concatenated"
     };
     Finding::ok("pieces", format!("{text}{whole}"))
 }
@@ -142,17 +138,21 @@ fn pacing(record: &Record) -> Finding {
     let name = "pacing";
     let held = time(record.held_ms);
     let pace = match record.real_time_factor() {
-        Some(factor) if factor > 1.2 => format!("{factor:.1} times as fast as it is heard"),
-        Some(factor) => format!("as it is heard ({factor:.2} times real time)"),
-        None => "too little to tell".to_owned(),
+        Some(factor) if factor > 1.2 => format!("{factor:.1} times real time"),
+        Some(factor) => format!("in real time ({factor:.2} times)"),
+        None => "too short to measure".to_owned(),
     };
-    let text = format!("{pace}; at most {held} waited to be played");
+    let text = format!("{pace}; at most {held} buffered");
     let (gaps, longest) = record.gaps();
     let minutes = record.heard_ms().0 as f64 / 60_000.0;
     if f64::from(gaps) > (GAPS_PER_MINUTE * minutes).max(1.0) {
         let count = number(gaps as usize, "gap");
-        let text = format!("{text}; {count} within its speech, of up to {longest} ms");
-        return Finding::warn(name, text, "send ahead of time: what comes early waits here, what comes late is missed");
+        let text = format!("{text}; {count} within its speech, up to {longest} ms");
+        return Finding::warn(
+            name,
+            text,
+            "send ahead of time: early audio is buffered by the edge, late audio leaves gaps",
+        );
     }
     Finding::ok(name, text)
 }
@@ -165,34 +165,34 @@ fn time(ms: u64) -> String {
 fn marks(record: &Record) -> Finding {
     let (set, returned) = (record.marks_set, record.marks_returned);
     match set {
-        0 => Finding::ok("marks", "none set: it does not learn what the caller has heard"),
+        0 => Finding::ok("marks", "none sent: it cannot know what the caller has heard"),
         _ if returned < set => Finding::ok(
             "marks",
-            format!("{set} set, {returned} returned when they had been heard or cleared; we hung up before the rest"),
+            format!("{set} sent, {returned} returned once played or cleared; the call ended before the rest"),
         ),
-        _ => Finding::ok("marks", format!("{set} set, {returned} returned when they had been heard or cleared")),
+        _ => Finding::ok("marks", format!("{set} sent, {returned} returned once played or cleared")),
     }
 }
 
 fn interruption(record: &Record) -> Finding {
     let name = "interruption";
     let Some(one) = record.interruption else {
-        return Finding::ok(name, "not tried: it did not speak for a second behind the caller's words");
+        return Finding::ok(name, "not tested: it did not speak for a second after the caller's words");
     };
     let held = time(one.held_ms);
     let behind = |at: u64| at.saturating_sub(one.at_ms);
     match (one.cleared_ms, one.silent_ms) {
         (Some(cleared), _) => {
-            Finding::ok(name, format!("`clear` {} ms after the caller spoke; {held} were waiting", behind(cleared)))
+            Finding::ok(name, format!("`clear` {} ms after the caller spoke; {held} were buffered", behind(cleared)))
         }
         (None, Some(silent)) if one.held_ms <= UNCLEARED_MS => {
             Finding::ok(name, format!("silent {} ms after the caller spoke, without `clear`", behind(silent)))
         }
         (None, _) if one.held_ms <= UNCLEARED_MS => {
-            Finding::ok(name, format!("it spoke on; only {held} waited here, so that there is nothing to clear"))
+            Finding::ok(name, format!("it continued; only {held} were buffered, so there is nothing to clear"))
         }
         (None, _) => {
-            let text = format!("it spoke on: {held} were waiting, and no `clear` came");
+            let text = format!("it continued: {held} were buffered and no `clear` was received");
             Finding::warn(name, text, "send {\"event\":\"clear\",\"streamSid\":…} when the caller speaks")
         }
     }
@@ -201,10 +201,10 @@ fn interruption(record: &Record) -> Finding {
 fn messages(record: &Record) -> Finding {
     let each: Vec<String> = record.problems.iter().map(|one| format!("{} × {}", one.count, one.text)).collect();
     if each.is_empty() {
-        return Finding::ok("messages", "each made sense");
+        return Finding::ok("messages", "all valid");
     }
     let text = format!("left aside: {}", each.join("; "));
-    let fix = "Twilio leaves such messages aside, too: docs/agents.md has the form of each";
+    let fix = "Twilio ignores such messages too: docs/agents.md describes the format of each";
     match record.problems.iter().all(|one| HARMLESS.contains(&one.slug)) {
         true => Finding::warn("messages", text, fix),
         false => Finding::fail("messages", text, fix),
@@ -213,7 +213,7 @@ fn messages(record: &Record) -> Finding {
 
 fn pings(record: &Record) -> Option<Finding> {
     let most = record.pings_ms.iter().max()?;
-    Some(Finding::ok("pings", format!("{} answered, after at most {most} ms", record.pings_ms.len())))
+    Some(Finding::ok("pings", format!("{} answered within {most} ms", record.pings_ms.len())))
 }
 
 fn end(record: &Record) -> Finding {
@@ -226,16 +226,16 @@ fn end(record: &Record) -> Finding {
     }
     let ours = u64::try_from(STOP_TIMEOUT.as_millis()).unwrap_or(u64::MAX);
     match (record.hung_up_ms, record.closed_after_ms) {
-        (Some(at), _) => Finding::ok(name, format!("it ended the call itself after {:.1} s", at as f64 / 1e3)),
+        (Some(at), _) => Finding::ok(name, format!("it ended the call after {:.1} s", at as f64 / 1e3)),
         (None, Some(after)) if after >= ours => {
             let text =
-                format!("it left the closing to us: we closed {ours} ms after `stop`, it {} ms later", after - ours);
+                format!("it did not close: we closed {ours} ms after `stop`, it followed {} ms later", after - ours);
             Finding::ok(name, text)
         }
         (None, Some(after)) => Finding::ok(name, format!("it closed {after} ms after `stop`")),
         (None, None) => {
-            let fix = "its WebSocket library does, while the agent reads; where its function has returned, FastAPI on uvicorn \
-                       needs `await websocket.close()`";
+            let fix = "its WebSocket library answers while the agent reads; with FastAPI on uvicorn call `await \
+                       websocket.close()` at the end";
             Finding::warn(name, "it did not answer our close", fix)
         }
     }
@@ -271,10 +271,10 @@ mod tests {
     fn a_good_agent_has_nothing_but_ok() {
         let all = judge(&good(), &[900, 2_700, 300]);
         assert!(all.iter().all(|found| found.level == Level::Ok), "{all:?}");
-        let first = "p50 900 ms behind the 101 (of 900, 2700, 300), 200 ms behind the caller's words";
+        let first = "p50 900 ms after the 101 (of 900, 2700, 300), 200 ms after the caller's words";
         assert_eq!(of(&good(), "first audio").text, first);
         assert_eq!(of(&good(), "pieces").text, "2 of 160 bytes (20 ms)");
-        assert_eq!(of(&good(), "pings").text, "2 answered, after at most 2 ms");
+        assert_eq!(of(&good(), "pings").text, "2 answered within 2 ms");
     }
 
     #[test]
@@ -284,7 +284,7 @@ mod tests {
         let mute = Record { first_voice_ms: None, ..good() };
         assert_eq!(
             (of(&mute, "first audio").level, of(&mute, "first audio").text.as_str()),
-            (Level::Fail, "only silence came")
+            (Level::Fail, "only silence received")
         );
         let file = Record { header: Some("a WAV file"), ..good() };
         assert_eq!(of(&file, "audio").level, Level::Fail);
@@ -297,7 +297,7 @@ mod tests {
         let unanswered = Record { closed_after_ms: None, ..good() };
         assert_eq!(of(&unanswered, "end").level, Level::Warn);
         let ours = Record { closed_after_ms: Some(502), ..good() };
-        let text = "it left the closing to us: we closed 500 ms after `stop`, it 2 ms later";
+        let text = "it did not close: we closed 500 ms after `stop`, it followed 2 ms later";
         assert_eq!(
             (of(&ours, "end").text.as_str(), of(&good(), "end").text.as_str()),
             (text, "it closed 3 ms after `stop`")
@@ -312,7 +312,7 @@ mod tests {
             (0..16_000).flat_map(|n| (((f64::from(n) * 0.1).sin() * 9_000.0) as i16).to_le_bytes()).collect();
         let linear = Record { audio: tone.clone(), ..good() };
         let found = of(&linear, "audio");
-        let text = "this is linear 16-bit audio, the edge takes mulaw/8000: the caller hears noise at full level";
+        let text = "this is linear 16-bit audio, but the edge expects mulaw/8000: the caller hears loud noise";
         assert_eq!((found.level, found.text.as_str()), (Level::Fail, text));
         let agreed = Record { format: Format::L16Rate16000, audio: tone, ..good() };
         assert_eq!(of(&agreed, "audio").level, Level::Ok);
@@ -325,7 +325,7 @@ mod tests {
         assert_eq!(of(&interrupted(one), "interruption").level, Level::Warn);
         let cleared = Interruption { cleared_ms: Some(4_250), ..one };
         let text = of(&interrupted(cleared), "interruption").text;
-        assert_eq!(text, "`clear` 250 ms after the caller spoke; 7.4 s were waiting");
+        assert_eq!(text, "`clear` 250 ms after the caller spoke; 7.4 s were buffered");
         let paced = Interruption { held_ms: 40, ..one };
         assert_eq!(of(&interrupted(paced), "interruption").level, Level::Ok);
         let silent = Interruption { silent_ms: Some(4_300), ..paced };

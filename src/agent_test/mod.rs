@@ -83,7 +83,7 @@ fn writable(verb: &AgentTest) -> Result<(), String> {
     match () {
         () if verb.wav.as_ref().is_some_and(same) => refused("the same file as --wav"),
         () if out.is_dir() => refused("a folder"),
-        () if !folder.is_dir() => refused("its folder is not there"),
+        () if !folder.is_dir() => refused("its directory does not exist"),
         () => Ok(()),
     }
 }
@@ -134,10 +134,7 @@ impl Plan {
         let speech = match &verb.wav {
             Some(path) => {
                 audio::mulaw(path, Most { bytes: PLAYED_BYTES, seconds: SAID_SECONDS }, Use::Once).map_err(|what| {
-                    format!(
-                        "--wav {}: {what}; `ffmpeg -i FILE -ac 1 -ar 8000 out.wav` makes one that fits",
-                        path.display()
-                    )
+                    format!("--wav {}: {what}; convert it: `ffmpeg -i FILE -ac 1 -ar 8000 out.wav`", path.display())
                 })?
             }
             None => speech::synthetic(),

@@ -43,12 +43,12 @@ impl Subject {
             None => by_name(given, &verb.agent)?,
         };
         if agent.is_raw() {
-            return Err("plain RTP only listens: there is nothing to test".to_owned());
+            return Err("a plain RTP listener cannot be tested".to_owned());
         }
         let auth_token = match &verb.auth_token_env {
             Some(variable) => Some(
                 environment(variable)
-                    .ok_or_else(|| format!("--auth-token-env {variable}: the environment has no such variable"))?,
+                    .ok_or_else(|| format!("--auth-token-env {variable}: environment variable not set"))?,
             ),
             None if is_url(&verb.agent) => environment(TOKEN),
             None => agent.auth_token.clone(),
@@ -56,14 +56,14 @@ impl Subject {
         let format = match &verb.format {
             Some(name) => Format::from_name(name).ok_or_else(|| {
                 let known = Format::ALL.map(Format::name).join(", ");
-                format!("--format {name}: one of {known}")
+                format!("--format {name}: use one of {known}")
             })?,
             None => Format::from_name(agent.format).unwrap_or_default(),
         };
         let mut parameters: Vec<(String, String)> =
             agent.parameters.iter().map(|(name, value)| (name.clone(), value.fill(&FACTS))).collect();
         for text in &verb.parameter {
-            let (name, value) = text.split_once('=').ok_or_else(|| format!("--parameter {text}: as NAME=VALUE"))?;
+            let (name, value) = text.split_once('=').ok_or_else(|| format!("--parameter {text}: use NAME=VALUE"))?;
             parameters.retain(|(known, _)| known != name);
             parameters.push((name.to_owned(), value.to_owned()));
         }
@@ -109,12 +109,12 @@ fn at_url(given: Option<&Path>, scheme: &str, text: &str) -> Result<(Agent, Conf
                 let rest = text.split_once("://").map_or("", |(_, rest)| rest);
                 let meant = if scheme.eq_ignore_ascii_case("https") { "wss" } else { "ws" };
                 format!(
-                    "an agent's URL cannot begin with {scheme}://: did you mean {meant}://{rest}? That is the stream's \
-                     own URL, as `<Stream url>` has it, not the webhook's"
+                    "an agent's URL cannot start with {scheme}://: did you mean {meant}://{rest}? Use the URL of \
+                     `<Stream url>`, not the webhook's"
                 )
             }
             _ => format!(
-                "an agent's URL cannot begin with {scheme}://: wss://, or ws:// on loopback and in local_networks"
+                "an agent's URL cannot start with {scheme}://: use wss://, or ws:// on loopback and in local_networks"
             ),
         });
     }
@@ -131,9 +131,9 @@ fn at_url(given: Option<&Path>, scheme: &str, text: &str) -> Result<(Agent, Conf
 }
 
 fn by_name(given: Option<&Path>, name: &str) -> Result<(Agent, Config), String> {
-    let otherwise = "a URL begins with wss:// or ws://";
+    let otherwise = "a URL starts with wss:// or ws://";
     let Some(path) = config::find(given) else {
-        return Err(format!("{name}: no file with [agent.{name}] (--config FILE); {otherwise}"));
+        return Err(format!("{name}: no configuration with [agent.{name}] (--config FILE); {otherwise}"));
     };
     let mut config = load(&path)?;
     match config.agents.iter().position(|agent| *agent.name == *name) {
@@ -149,5 +149,5 @@ fn by_name(given: Option<&Path>, name: &str) -> Result<(Agent, Config), String> 
 fn load(path: &Path) -> Result<Config, String> {
     config::load(path)
         .map(|(config, _)| config)
-        .map_err(|_| format!("{} has mistakes: `trunkgate check` names them", path.display()))
+        .map_err(|_| format!("{} has errors: `trunkgate check` lists them", path.display()))
 }

@@ -12,7 +12,7 @@ const SYNC: u32 = 0x56_4342;
 /// Values that the tree of one entry is worth.
 const ENTRY_VALUES: u64 = 8;
 
-const CUT_OFF: &str = "its codebooks are cut off";
+const CUT_OFF: &str = "its codebooks are truncated";
 
 /// Whether the codebooks behind these headers are of a size that a file really has.
 pub(super) fn check(headers: &[u8]) -> Result<(), String> {

@@ -62,7 +62,7 @@ impl Sink {
     pub(super) fn spend(&mut self, samples: usize) -> Result<(), String> {
         self.spent += samples;
         match self.spent > 2 * self.most + RATE_HZ {
-            true => Err(format!("it says of most of its audio that it is not to be heard, {} s", self.spent / RATE_HZ)),
+            true => Err(format!("most of its audio is marked as not audible, {} s", self.spent / RATE_HZ)),
             false => Ok(()),
         }
     }
@@ -81,7 +81,7 @@ impl Sink {
             resampler.finish(&mut self.made);
         }
         self.fits()?;
-        if self.made.is_empty() { Err("it holds no audio".to_owned()) } else { Ok(self.made) }
+        if self.made.is_empty() { Err("it contains no audio".to_owned()) } else { Ok(self.made) }
     }
 }
 
@@ -198,7 +198,7 @@ pub(super) mod tests {
             (wav(1, 44_100, &[1; 90_000]), "longer than 2 s"),
             (wav(1, 4000, &[1; 100]), "4000 Hz"),
             (b"RIFF\0\0\0\0WAVE".to_vec(), "without samples"),
-            (b"RIFF\0\0\0\0AVI LIST".to_vec(), "no WAV file"),
+            (b"RIFF\0\0\0\0AVI LIST".to_vec(), "not a WAV file"),
             (b"#!/bin/sh\necho hello, this is no audio at all".to_vec(), "not a WAV, MP3"),
             (vec![], "not a WAV, MP3"),
             (vec![0; 100_000], "not a WAV, MP3"),

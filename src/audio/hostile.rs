@@ -127,7 +127,7 @@ fn what_is_not_heard_is_not_decoded_for_ever() {
         file.extend(page(1, 0, n, &[0xf8, 0xff, 0xfe]));
     }
     let error = decode(&file, 2).unwrap_err();
-    assert!(error.contains("not to be heard"), "{error}");
+    assert!(error.contains("not audible"), "{error}");
 }
 
 /// One file behind the other is one recording, as long as its rate is one.

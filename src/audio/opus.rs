@@ -22,10 +22,10 @@ impl Opus {
     /// A stream that begins with this `OpusHead` (RFC 7845 §5.1).
     pub(super) fn new(head: &[u8]) -> Result<Opus, String> {
         let short = |at: usize| Some(i16::from_le_bytes([*head.get(at)?, *head.get(at + 1)?]));
-        let cut = "Ogg Opus whose head is cut off";
+        let cut = "Ogg Opus with a truncated header";
         let (skip, gain, mapping) = (short(10).ok_or(cut)?, short(16).ok_or(cut)?, head.get(18).ok_or(cut)?);
         if *mapping != 0 {
-            return Err("Ogg Opus of more than two channels".to_owned());
+            return Err("Ogg Opus with more than two channels".to_owned());
         }
         let fault = |error: &dyn std::fmt::Display| format!("Ogg Opus that cannot be decoded: {error}");
         let mut decoder = Decoder::new(RATE_HZ as u32, Channels::Mono).map_err(|error| fault(&error))?;

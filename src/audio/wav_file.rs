@@ -43,7 +43,7 @@ pub(super) fn decode(file: &[u8], sink: &mut Sink) -> Result<(), String> {
 
 /// The form and the bytes of the samples.
 fn parts(file: &[u8]) -> Result<(Form, &[u8]), String> {
-    let mut rest = file.get(12..).filter(|_| file.get(8..12) == Some(b"WAVE")).ok_or("RIFF, but no WAV file")?;
+    let mut rest = file.get(12..).filter(|_| file.get(8..12) == Some(b"WAVE")).ok_or("RIFF, but not a WAV file")?;
     let mut form = None;
     while let Some((head, behind)) = rest.split_at_checked(8) {
         let (name, size) = head.split_at(4);
@@ -52,7 +52,7 @@ fn parts(file: &[u8]) -> Result<(Form, &[u8]), String> {
         match name {
             b"fmt " => form = Some(form_of(behind.get(..size).unwrap_or(behind))?),
             b"data" => {
-                let form = form.ok_or("its samples come before their form")?;
+                let form = form.ok_or("its samples precede the format chunk")?;
                 let Some(samples) = behind.get(..size) else {
                     let missing = size.saturating_sub(behind.len());
                     return match written {
@@ -72,7 +72,7 @@ fn parts(file: &[u8]) -> Result<(Form, &[u8]), String> {
 
 fn form_of(body: &[u8]) -> Result<Form, String> {
     let short = |at: usize| body.get(at..at + 2).map(little);
-    let missing = "a WAV file whose form is cut off";
+    let missing = "a WAV file with a truncated format chunk";
     let (tag, channels, rate) = (short(0).ok_or(missing)?, short(2).ok_or(missing)?, body.get(4..8).map(little));
     let (rate, bits) = (rate.ok_or(missing)?, short(14).ok_or(missing)?);
     // The extensible form says the kind further down.
@@ -82,7 +82,7 @@ fn form_of(body: &[u8]) -> Result<Form, String> {
         (3, 32 | 64) => Kind::Float,
         (6, 8) => Kind::ALaw,
         (7, 8) => Kind::MuLaw,
-        _ => return Err(format!("a WAV file of kind {tag} with {bits} bits, not PCM, μ-law or A-law")),
+        _ => return Err(format!("a WAV file with format {tag}, {bits} bits: not PCM, μ-law or A-law")),
     };
     if channels == 0 || channels > 64 {
         return Err(format!("{channels} channels"));

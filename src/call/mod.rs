@@ -81,7 +81,7 @@ pub fn run(verb: &Call) -> ExitCode {
         outcome.remark(format!("{} cannot be written: {what}", path.display()));
     }
     if plan.srtp && outcome.is_answered() && !outcome.is_by_tls() {
-        outcome.remark("the keys of SRTP went in the clear: transport=tls hides them".to_owned());
+        outcome.remark("SRTP keys were sent unencrypted: use transport=tls".to_owned());
     }
     client::say(&if verb.json { terminal::json(&outcome.as_json()) } else { outcome.as_text() });
     if outcome.is_answered() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -97,10 +97,7 @@ impl Plan {
         let audio = verb.play.as_ref().map(|path| {
             let read = audio::linear(path, Most { bytes: PLAYED_BYTES, seconds: PLAYED_SECONDS });
             read.map_err(|what| {
-                format!(
-                    "--play {}: {what}; `ffmpeg -i FILE -ac 1 -ar 8000 out.wav` makes one that can be played",
-                    path.display()
-                )
+                format!("--play {}: {what}; convert it: `ffmpeg -i FILE -ac 1 -ar 8000 out.wav`", path.display())
             })
         });
         let audio = audio.transpose()?;
@@ -185,7 +182,7 @@ impl Plan {
                 say(&format!("looking {host} up"));
                 let located = resolver.locate(self.destination.clone()).await;
                 if located.servers.is_empty() && !located.is_complete {
-                    say(&format!("no name server answers for {host}"));
+                    say(&format!("no DNS server answers for {host}"));
                 }
                 let chance = edge::seed().map_err(|error| error.to_string())?;
                 let [a, b, c, d, ..] = chance;
@@ -238,7 +235,7 @@ pub(crate) fn from(text: &str) -> Result<From, String> {
     let is_user = |c: char| c.is_ascii_alphanumeric() || "-_.!~*'()&=+$,;?/".contains(c);
     match !text.is_empty() && text.chars().all(is_user) {
         true => Ok(From::User(text.to_owned())),
-        false => Err(format!("--from: `{text}` is neither a number, as +14155550100, nor a SIP URI")),
+        false => Err(format!("--from: `{text}` is neither a number (+14155550100) nor a SIP URI")),
     }
 }
 
@@ -248,7 +245,7 @@ fn codec(name: &str) -> Result<String, String> {
         "PCMA" | "ALAW" | "G711A" => "PCMA",
         "G722" => "G722",
         "OPUS" => "opus",
-        _ => return Err(format!("--codec {name}: a test call speaks PCMU, PCMA, G722 or opus")),
+        _ => return Err(format!("--codec {name}: use PCMU, PCMA, G722 or opus")),
     };
     Ok(known.to_owned())
 }
@@ -259,7 +256,7 @@ fn keys(text: &str) -> Result<Arc<str>, String> {
     let are_keys = keys.chars().all(|key| "0123456789*#ABCD".contains(key));
     match are_keys && (1..=KEYS).contains(&keys.len()) {
         true => Ok(keys.into()),
-        false => Err(format!("--dtmf: keys are 0 to 9, *, #, A to D, {KEYS} at most, as in 123#")),
+        false => Err(format!("--dtmf: digits are 0 to 9, *, #, A to D, at most {KEYS}: 123#")),
     }
 }
 
@@ -271,8 +268,9 @@ pub(crate) fn credentials(caller: &Caller) -> Result<Option<Credentials>, String
     let Some(username) = caller.username.clone() else { return Ok(None) };
     let variable = caller.password_env.as_deref().unwrap_or(PASSWORD);
     let password = std::env::var(variable).ok().filter(|password| !password.is_empty());
-    let missing =
-        || format!("--username without a password: put it into the variable {variable} (--password-env names another)");
+    let missing = || {
+        format!("--username without a password: set environment variable {variable} (or another with --password-env)")
+    };
     Ok(Some(Credentials { username, password: password.ok_or_else(missing)?, realm: None }))
 }
 

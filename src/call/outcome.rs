@@ -230,19 +230,19 @@ impl Outcome {
         if let Some(failure) = &self.failure {
             return Some(failure.clone());
         }
-        let Some(last) = &self.last else { return Some("nothing came of it".to_owned()) };
+        let Some(last) = &self.last else { return Some("no final response".to_owned()) };
         let hint = match last.code {
             401 | 407 => {
-                ": it asks who you are, or takes neither user nor password: --username, and the password in \
-                          TRUNKGATE_PASSWORD or what --password-env names"
+                ": authentication is required or failed: use --username, and the password in \
+                          TRUNKGATE_PASSWORD or --password-env"
             }
-            403 => ": it does not let you call that number, or does not know your address",
-            404 => ": it knows no such number",
-            408 | 480 => ": nobody answered there",
+            403 => ": the number is not allowed, or your address is not on its allow list",
+            404 => ": unknown number",
+            408 | 480 => ": no answer",
             484 => ": the number is incomplete",
             486 | 600 => ": busy",
-            488 | 606 => ": no codec or no protection (--srtp) that both would take",
-            300..=399 => ": it points elsewhere, and a test call does not follow",
+            488 | 606 => ": no common codec or SRTP setting (--srtp)",
+            300..=399 => ": redirected; a test call does not follow redirections",
             _ => "",
         };
         let why = last.why.as_ref().map(|text| format!(" ({text})")).unwrap_or_default();
@@ -319,18 +319,18 @@ impl Answered {
                 out.push_str(&format!("heard  {} packets, {}\n", quality.received, figures(&quality.near)));
                 out.push_str(&format!("level  {}\n", in_words(sound)));
             }
-            None => out.push_str("heard  nothing: see that its packets find the way here (NAT, firewall, --srtp)\n"),
+            None => out.push_str("heard  nothing: check NAT, firewall and --srtp\n"),
         }
         let far = match quality.and_then(|quality| quality.far) {
             Some(far) => format!("there {}", figures(&far)),
             None if self.sent < REPORTED_PACKETS => {
-                "the far end reported nothing of them: RTCP comes every 5 s or so, see --duration".to_owned()
+                "no report from the remote party: RTCP is sent about every 5 s, see --duration".to_owned()
             }
-            None => "the far end reported nothing of them (RTCP)".to_owned(),
+            None => "no RTCP report from the remote party".to_owned(),
         };
         out.push_str(&format!("sent   {} packets, {far}\n", self.sent));
         if let Some(ms) = quality.and_then(|quality| quality.round_trip_ms) {
-            out.push_str(&format!("trip   {ms:.1} ms there and back\n"));
+            out.push_str(&format!("trip   {ms:.1} ms round trip\n"));
         }
         if !self.pressed.is_empty() {
             out.push_str(&format!("keys   {}\n", self.pressed));
@@ -339,14 +339,14 @@ impl Answered {
             Some((keys, Keys::Pressed(number, clock))) => {
                 out.push_str(&format!("press  {keys} by RFC 4733 {number}/{clock}\n"));
             }
-            Some((_, Keys::CutOff)) => out.push_str("! the call was over before all keys were pressed\n"),
+            Some((_, Keys::CutOff)) => out.push_str("! the call ended before all digits were sent\n"),
             Some((_, Keys::Refused)) => {
-                out.push_str("! no key was pressed: the far end takes no telephone-events (RFC 4733)\n");
+                out.push_str("! no digit was sent: the remote party does not support telephone-event (RFC 4733)\n");
             }
             None => {}
         }
         if self.echoes {
-            out.push_str("echo   our own tone came back\n");
+            out.push_str("echo   our own tone was received\n");
         }
         if self.unopened > 0 {
             out.push_str(&format!("! {} packets were not encrypted with the key agreed\n", self.unopened));
@@ -389,9 +389,9 @@ fn figures(one: &Direction) -> String {
 /// What was heard in those packets.
 fn in_words(sound: &Sound) -> String {
     match sound.level_db() {
-        None => "silence throughout: nobody spoke".to_owned(),
+        None => "silence throughout".to_owned(),
         Some(db) if sound.is_noise() => {
-            format!("{db:.0} dBFS, noise: who speaks there sends other audio than its `format` says?")
+            format!("{db:.0} dBFS, noise: does the sender use another codec than negotiated?")
         }
         Some(db) => format!("{db:.0} dBFS"),
     }
@@ -454,7 +454,7 @@ mod tests {
             };
             answered.as_text(&Sound::default())
         };
-        assert!(of(50).contains("RTCP comes every 5 s or so") && !of(1_000).contains("every 5 s"), "{}", of(50));
+        assert!(of(50).contains("RTCP is sent about every 5 s") && !of(1_000).contains("every 5 s"), "{}", of(50));
     }
 
     #[test]
@@ -470,7 +470,7 @@ mod tests {
         answer(&mut outcome, 488, &refused);
         assert!(!outcome.may_go_on());
         let why = outcome.why_not().unwrap();
-        assert!(why.starts_with("refused with 488 Not Acceptable Here (305 x \"PCMU[2J\"): no codec"), "{why}");
+        assert!(why.starts_with("refused with 488 Not Acceptable Here (305 x \"PCMU[2J\"): no common codec"), "{why}");
         answer(&mut outcome, 401, &format!("SIP/2.0 401 Unauthorized\r\n{rest}\r\n"));
         assert!(outcome.why_not().unwrap().contains("--username"), "{:?}", outcome.why_not());
         let reason = "Reason: Q.850;cause=38;text=\"agent_refused\"";

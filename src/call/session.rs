@@ -96,7 +96,7 @@ impl Session {
     pub(super) async fn open(plan: &Plan, way: &Way) -> Result<Session, String> {
         let (link, local) = match way.transport {
             Transport::Udp => {
-                let ip = interfaces::towards(way.remote).ok_or("no way leads there")?;
+                let ip = interfaces::towards(way.remote).ok_or("no route to this address")?;
                 let socket = transport::datagram_socket((ip, 0).into()).and_then(UdpSocket::from_std);
                 let socket = socket.map_err(|error| plain(&error))?;
                 let local = socket.local_addr().map_err(|error| plain(&error))?;
@@ -104,9 +104,9 @@ impl Session {
             }
             Transport::Tcp => Link::open(Line::open(way.remote, None).await?),
             Transport::Tls => {
-                let tls = plan.tls.clone().ok_or("TLS cannot be spoken")?;
+                let tls = plan.tls.clone().ok_or("TLS is not available")?;
                 let opened = Line::open(way.remote, Some((tls, &way.host))).await;
-                Link::open(opened.map_err(|what| what.replace("by `ca`", "by --ca"))?)
+                Link::open(opened.map_err(|what| what.replace("to `ca`", "to --ca"))?)
             }
         };
         let (rtp, rtcp) = media_pair(local)?;
@@ -189,7 +189,7 @@ impl Session {
                     self.phone.handle_timeout(now);
                     if !self.is_heard && now >= self.began + patience {
                         let what = format!(
-                            "no answer to the INVITE in {} s: nobody is there, or an edge that does not know your \
+                            "no response to the INVITE in {} s: the host is down, or the edge does not accept your \
                              address (`accept_from` of a trunk)",
                             patience.as_secs()
                         );
@@ -359,7 +359,7 @@ impl Link {
             },
             Link::Stream { messages, .. } => match messages.recv().await {
                 Some(bytes) => Occurred::Sip(remote, bytes),
-                None => Occurred::SipFailed("the far end closed the connection".to_owned()),
+                None => Occurred::SipFailed("the remote party closed the connection".to_owned()),
             },
         }
     }
@@ -387,5 +387,5 @@ fn media_pair(local: SocketAddr) -> Result<(UdpSocket, UdpSocket), String> {
         let ready = |socket: StdUdpSocket| socket.set_nonblocking(true).and_then(|()| UdpSocket::from_std(socket));
         return ready(rtp).and_then(|rtp| Ok((rtp, ready(rtcp)?))).map_err(|error| plain(&error));
     }
-    Err(format!("no pair of ports for media is free at {}", local.ip()))
+    Err(format!("no free pair of media ports on {}", local.ip()))
 }

@@ -273,7 +273,7 @@ pub(super) fn call(call: &Value, width: Option<usize>) -> String {
             score(&rtp["mos"]),
             match rtp["tx_refused"].as_u64() {
                 None | Some(0) => rtp["tx_packets"].to_string(),
-                Some(refused) => format!("{} ({refused} not let out)", rtp["tx_packets"]),
+                Some(refused) => format!("{} ({refused} not sent)", rtp["tx_packets"]),
             },
             score(&rtp["far"]["mos"]),
             rtp["rtt_ms"].as_f64().map_or_else(|| "–".into(), |ms| format!("{ms:.1} ms")),
@@ -317,7 +317,7 @@ pub(super) fn reloaded(answer: &Value) -> String {
         None => {}
     }
     for section in answer["needs_restart"].as_array().into_iter().flatten() {
-        out.push_str(&format!("{} {} changes only by a restart\n", paint("!", RED), shown(section)));
+        out.push_str(&format!("{} {} requires a restart\n", paint("!", RED), shown(section)));
     }
     out
 }

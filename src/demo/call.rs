@@ -219,15 +219,15 @@ impl Stage<'_> {
         let name = self.parties.get(party).map_or("?", |party| party.name);
         let is_near = party == plan.caller;
         match event {
-            Event::Incoming(_) => self.progress.say(&format!("call to {}: {name} is asked", plan.number)),
+            Event::Incoming(_) => self.progress.say(&format!("call to {}: {name} is called", plan.number)),
             Event::Ringing(_) => {}
             Event::Answered(number) if is_near && number == near => {
                 seen.answered = Some(Instant::now());
-                self.progress.say(&format!("call to {}: answered, the caller says a tone", plan.number));
+                self.progress.say(&format!("call to {}: answered, the caller sends a tone", plan.number));
             }
             Event::Answered(number) => {
                 seen.far = Some((party, number));
-                self.progress.say(&format!("call to {}: {name} has it, and says a tone", plan.number));
+                self.progress.say(&format!("call to {}: {name} answered and sends a tone", plan.number));
             }
             Event::Ended(number, ending) if is_near => {
                 seen.near_ended |= number == near;

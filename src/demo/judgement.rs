@@ -101,7 +101,7 @@ pub(super) fn directions(plan: &Plan, parts: &Parts, journal: &Journal, problems
 /// What the edge itself says of the call must fit what the others saw.
 pub(super) fn edge(plan: &Plan, parts: &Parts, call: Option<&CallView>, problems: &mut Vec<String>) {
     let Some(call) = call else {
-        problems.push("the edge knows nothing of the call".into());
+        problems.push("the edge has no record of the call".into());
         return;
     };
     if call.outcome != Some("answered") {

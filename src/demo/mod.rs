@@ -33,8 +33,7 @@ use secure::Certificate;
 /// Set to `audio`, the demo's far phones send other audio than they say, and the demo has to exit 1. For tests.
 pub const SABOTAGE: &str = "TRUNKGATE_SABOTAGE";
 /// What a reader of it may do now.
-const NEXT: &str =
-    "next: `trunkgate init` writes a first trunkgate.toml; `trunkgate demo --serve` leaves this edge up to look at\n";
+const NEXT: &str = "next: `trunkgate init` writes a trunkgate.toml; `trunkgate demo --serve` keeps this edge running\n";
 /// How long the trunk that does not answer is waited for.
 const NO_RESPONSE: Duration = Duration::from_secs(1);
 /// Media ports that the demo's edge may use.
@@ -137,7 +136,7 @@ async fn demonstrate(json: bool, serve: bool, harm: bool) -> anyhow::Result<bool
     let [plain, secure] = edge.listeners.as_slice() else { bail!("the edge does not listen") };
     let address = (plain.address, secure.address);
     progress.say(&format!(
-        "edge on {}, TLS on {}; a carrier, a secure caller, trunks a and b, an agent and a listener beside it",
+        "edge on {}, TLS on {}; simulated: a carrier, a TLS caller, trunks a and b, an agent, a listener",
         address.0, address.1
     ));
 
@@ -161,7 +160,7 @@ async fn demonstrate(json: bool, serve: bool, harm: bool) -> anyhow::Result<bool
     if serve {
         let url = format!("http://{}", edge.http);
         progress.say(&format!(
-            "the edge stays up, its console at {url}; try `trunkgate calls --url {url}`. Ctrl-C ends it"
+            "the edge keeps running, console at {url}; try `trunkgate calls --url {url}`. Press Ctrl-C to stop"
         ));
         tokio::signal::ctrl_c().await.context("Ctrl-C cannot be waited for")?;
     }
@@ -174,7 +173,7 @@ async fn demonstrate(json: bool, serve: bool, harm: bool) -> anyhow::Result<bool
 fn plans() -> [Plan; 4] {
     let ring = |ms| Answer::ring(Duration::from_millis(ms));
     let plan = Plan {
-        title: "an agent takes it and says back what it hears",
+        title: "an agent answers and echoes the caller's audio",
         caller: 0,
         number: "+12125550101",
         answers: Vec::new(),
@@ -188,7 +187,7 @@ fn plans() -> [Plan; 4] {
     [
         Plan { ..plan.clone() },
         Plan {
-            title: "the agent is killed in mid-call, a trunk takes over",
+            title: "the agent is killed during the call, trunk a takes over",
             caller: 0,
             number: "+12125550102",
             answers: vec![(1, ring(200))],
@@ -200,7 +199,7 @@ fn plans() -> [Plan; 4] {
             length: Duration::from_millis(2700),
         },
         Plan {
-            title: "a caller over TLS and SRTP that speaks Opus, a trunk that speaks PCMU, an agent listens",
+            title: "a caller with TLS, SRTP and Opus, a trunk with PCMU, an agent listens",
             caller: 3,
             number: "+12125550103",
             answers: vec![(1, ring(200))],
@@ -210,7 +209,7 @@ fn plans() -> [Plan; 4] {
             ..plan.clone()
         },
         Plan {
-            title: "the first trunk is silent, the second takes it",
+            title: "the first trunk does not respond, the second answers",
             number: "+12125550104",
             answers: vec![(1, Answer::of(Manner::Silent)), (2, ring(200))],
             answered_by: Some(2),
@@ -286,7 +285,9 @@ fn verdict(ok: bool, problems: usize, waited_ms: u64) -> String {
     let busy = if waited_ms < BUSY_MS {
         String::new()
     } else {
-        format!(", and the machine is busy: the demo waited {waited_ms} ms for a CPU. Try again when it is idle")
+        format!(
+            ", and the machine is busy: the demo waited {waited_ms} ms for a CPU. Try again when the machine is idle"
+        )
     };
     format!("FAILED: {problems} problem{}{busy}", if problems == 1 { "" } else { "s" })
 }

@@ -199,7 +199,7 @@ impl Direction {
             wrong(format!("{} packets are not the tone that was said", direction.damaged));
         }
         if !sound.is_tone() {
-            wrong("no 440 Hz tone as loud as it was said".into());
+            wrong("no 440 Hz tone at its original level".into());
         }
         (direction, problems)
     }
@@ -397,7 +397,7 @@ mod tests {
         };
         assert_eq!(judged(0..100, &turned).1, ["a → b: 1 packets are not the tone that was said"]);
         let softer = |_: u32, samples: &mut [i16]| samples.iter_mut().for_each(|sample| *sample -= *sample / 10);
-        assert_eq!(judged(0..100, &softer).1, ["a → b: no 440 Hz tone as loud as it was said"]);
+        assert_eq!(judged(0..100, &softer).1, ["a → b: no 440 Hz tone at its original level"]);
         assert_eq!(judged(0..99, &|_, _| ()).1, ["a → b: 1 of 100 packets lost"]);
         assert_ne!(judged(0..0, &|_, _| ()).1, Vec::<String>::new());
     }

@@ -12,12 +12,12 @@ use crate::findings::{Finding, Level, number};
 
 /// One line for each trunk in whose calls of the last hour codecs did not fit; `trunks` is `/v1/trunks`.
 pub(super) fn codecs(trunks: &Value) -> Vec<Finding> {
-    of_trunks(trunks, "codecs", "codec_mismatch", "no call of the last hour had codecs that do not fit")
+    of_trunks(trunks, "codecs", "codec_mismatch", "no codec mismatches in the last hour")
 }
 
 /// One line for each trunk to which packets did not leave this machine.
 pub(super) fn outbound(trunks: &Value) -> Vec<Finding> {
-    of_trunks(trunks, "outbound udp", "unsent", "nothing was refused by this machine in calls of the last hour")
+    of_trunks(trunks, "outbound udp", "unsent", "this machine sent all packets of the last hour")
 }
 
 /// One line for each trunk that only phones make: how many are registered.
@@ -29,7 +29,8 @@ pub(super) fn phones(config: &Config, trunks: &Value) -> Vec<Finding> {
         let line = format!("options {name}");
         written.peers.is_empty().then(|| match phones.len() {
             0 => {
-                let fix = format!("user, password and server in the phone (`trunkgate status`, trunk {name})");
+                let fix =
+                    format!("check user, password and server in the phone (`trunkgate status`, trunk {name})");
                 Finding::warn(line, "no phone is registered", fix)
             }
             1 => Finding::ok(line, "1 phone is registered"),
@@ -56,7 +57,7 @@ pub(super) fn by_our_address(config: &Config, trunks: &Value) -> Option<Finding>
     let (_, ip, trunk, fix, sid) = all.iter().max_by_key(|(calls, ..)| *calls)?;
     let calls = usize::try_from(all.iter().map(|(calls, ..)| calls).sum::<u64>()).unwrap_or(usize::MAX);
     let text = format!(
-        "{ip}, as written, but nothing came from {} of the last hour's calls, most of {trunk} (trunkgate trace {sid})",
+        "{ip}, as configured, but no media from {} of the last hour's calls, most of {trunk} (trunkgate trace {sid})",
         number(calls, "side")
     );
     Some(Finding::warn("public address", text, fix.as_str()))
@@ -100,7 +101,7 @@ mod tests {
         let found = by_our_address(&config, &with("203.0.113.9", 3)).unwrap();
         assert_eq!((found.level, found.name.as_str()), (Level::Warn, "public address"));
         assert!(
-            found.text.starts_with("203.0.113.9, as written, but nothing came from 3 sides of the last hour's calls"),
+            found.text.starts_with("203.0.113.9, as configured, but no media from 3 sides of the last hour's calls"),
             "{found:?}"
         );
         assert!(found.text.ends_with("most of carrier (trunkgate trace CA1)"), "{found:?}");
@@ -129,12 +130,16 @@ mod tests {
     fn a_trunk_whose_codecs_do_not_fit_has_a_line_with_the_key() {
         let trunks = |calls: u64| {
             let found = json!({"calls": calls, "of": 9, "last_sid": "CA1", "fix": "`codecs = [\"PCMU\"]` in [trunk.pbx]",
-                "cause": "pbx takes no codec that it was offered (488: it was offered PCMA by RTP/AVP)"});
+                "cause": "pbx accepts no offered codec (488: it was offered PCMA by RTP/AVP)"});
             json!({"trunks": [{"name": "carrier"}, {"name": "pbx", "codec_mismatch": found}]})
         };
         let found = codecs(&trunks(2));
         assert_eq!((found.len(), found[0].level, found[0].name.as_str()), (1, Level::Warn, "codecs pbx"));
-        assert!(found[0].text.starts_with("in 2 of 9 calls of the last hour: pbx takes no codec"), "{:?}", found[0]);
+        assert!(
+            found[0].text.starts_with("in 2 of 9 calls of the last hour: pbx accepts no offered codec"),
+            "{:?}",
+            found[0]
+        );
         assert!(found[0].fix.contains("[trunk.pbx]"));
         assert_eq!(codecs(&trunks(5))[0].level, Level::Fail);
         assert_eq!((outbound(&trunks(5))[0].level, outbound(&trunks(5))[0].name.as_str()), (Level::Ok, "outbound udp"));

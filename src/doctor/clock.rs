@@ -57,17 +57,17 @@ pub(super) async fn kept() -> Kept {
 pub(super) fn judge(kept: Kept, theirs: &[Theirs]) -> Finding {
     let (text, fix) = match kept {
         Kept::Synchronised(Some(seconds)) if seconds > WARNED_SECONDS => (
-            format!("synchronised, off by at most {seconds:.1} s"),
-            "nearer time servers: `chronyc sources` lists them",
+            format!("synchronized, maximum error {seconds:.1} s"),
+            "use closer time servers: `chronyc sources` lists them",
         ),
         Kept::Synchronised(Some(seconds)) => {
-            (format!("synchronised, off by at most {:.0} ms", (seconds * 1e3).ceil()), "")
+            (format!("synchronized, maximum error {:.0} ms", (seconds * 1e3).ceil()), "")
         }
-        Kept::Synchronised(None) => ("synchronised, it is not said how well".to_owned(), ""),
-        Kept::NotYet => ("not synchronised".to_owned(), "timedatectl set-ntp true, or chrony"),
+        Kept::Synchronised(None) => ("synchronized, accuracy unknown".to_owned(), ""),
+        Kept::NotYet => ("not synchronized".to_owned(), "run `timedatectl set-ntp true`, or install chrony"),
         Kept::Unknown => {
-            let text = "nothing in here says whether it is kept (in a container the host does)";
-            (text.to_owned(), "`timedatectl` or `chronyc tracking`, on the host where this is a container")
+            let text = "cannot be determined here (in a container the host keeps the clock)";
+            (text.to_owned(), "run `timedatectl` or `chronyc tracking` (in a container: on the host)")
         }
     };
     let apart: Vec<&Theirs> = theirs.iter().filter(|one| one.ahead_ms.abs() > SAME_MS).collect();
@@ -75,8 +75,8 @@ pub(super) fn judge(kept: Kept, theirs: &[Theirs]) -> Finding {
         let (far, way) = (words(worst.ahead_ms.unsigned_abs()), if worst.ahead_ms > 0 { "ahead of" } else { "behind" });
         let text = format!("{text}; the one of {} is {far} {way} ours", worst.trunk);
         let fix = match (kept, apart.len() == theirs.len() && theirs.len() > 1) {
-            (Kept::Synchronised(_), false) => "theirs seems wrong: tell its owner",
-            _ => "timedatectl set-ntp true, or chrony",
+            (Kept::Synchronised(_), false) => "their clock seems wrong: contact the operator",
+            _ => "run `timedatectl set-ntp true`, or install chrony",
         };
         return Finding::warn("clock", text, fix);
     }
@@ -145,7 +145,7 @@ mod tests {
             assert_eq!(of_chrony(broken), None, "{broken}");
         }
         let found = judge(Kept::Synchronised(Some(bound)), &[]);
-        assert_eq!((found.level, found.text.as_str()), (Level::Ok, "synchronised, off by at most 7 ms"));
+        assert_eq!((found.level, found.text.as_str()), (Level::Ok, "synchronized, maximum error 7 ms"));
         assert_eq!(judge(Kept::Synchronised(Some(2.0)), &[]).level, Level::Warn);
     }
 
@@ -153,16 +153,16 @@ mod tests {
     fn what_is_not_known_is_not_claimed() {
         let found = judge(Kept::Unknown, &theirs(&[400]));
         assert_eq!(found.level, Level::Warn);
-        assert!(found.text.contains("nothing in here says") && found.text.ends_with("carrier agrees to a second"));
-        assert_eq!(judge(Kept::NotYet, &[]).text, "not synchronised");
+        assert!(found.text.contains("cannot be determined here") && found.text.ends_with("carrier agrees to a second"));
+        assert_eq!(judge(Kept::NotYet, &[]).text, "not synchronized");
         assert_eq!(judge(Kept::Synchronised(None), &[]).level, Level::Ok);
     }
 
     #[test]
     fn clocks_that_differ_are_told_with_whose_is_wrong() {
         let one = judge(Kept::Synchronised(Some(0.001)), &theirs(&[-183_000, 200]));
-        assert_eq!(one.text, "synchronised, off by at most 1 ms; the one of carrier is 3 min behind ours");
-        assert!(one.level == Level::Warn && one.fix.contains("its owner"));
+        assert_eq!(one.text, "synchronized, maximum error 1 ms; the one of carrier is 3 min behind ours");
+        assert!(one.level == Level::Warn && one.fix.contains("the operator"));
         let all = judge(Kept::Synchronised(Some(0.001)), &theirs(&[60_000, 61_000]));
         assert!(all.text.ends_with("pbx is 61 s ahead of ours") && all.fix.contains("set-ntp"), "{all:?}");
         assert!(judge(Kept::Unknown, &theirs(&[60_000])).fix.contains("set-ntp"));

@@ -70,7 +70,7 @@ pub(super) fn judge(config: &Config, facts: &Facts) -> Option<Finding> {
         return None;
     }
     let Some(gateway) = facts.bridge() else {
-        return Some(Finding::ok("container", "its network is no bridge's"));
+        return Some(Finding::ok("container", "its network is not a bridge"));
     };
     let (first, last) = config.media.ports;
     let ports = u32::from(last).saturating_sub(u32::from(first)) + 1;
@@ -78,13 +78,13 @@ pub(super) fn judge(config: &Config, facts: &Facts) -> Option<Finding> {
         return Some(Finding::ok("container", format!("behind a bridge ({gateway}), {ports} media ports to publish")));
     }
     let text = format!(
-        "behind a bridge ({gateway}) with {ports} media ports: to publish each of them takes memory and minutes, and sources \
+        "behind a bridge ({gateway}) with {ports} media ports: publishing each takes memory and minutes, and source addresses \
          are rewritten"
     );
     let few = u32::from(first) + BRIDGED_PORTS - 1;
     let calls = BRIDGED_PORTS / 4;
     let fix = format!(
-        "the host's network (`docker run --network host`, `network_mode: host`, `hostNetwork: true`); to try it out \
+        "use the host network (`docker run --network host`, `network_mode: host`, `hostNetwork: true`); for a test set \
          [media] ports = \"{first}-{few}\", for {calls} calls"
     );
     Some(Finding::warn("container", text, fix))

@@ -45,10 +45,10 @@ async fn sockets(config: &Config) -> Finding {
         Err(error) if error.error.kind() == io::ErrorKind::AddrInUse => {
             let text = format!("{}: {}", error.what, error.error);
             match timeout(PATIENCE, client::is_edge(&config.http)).await {
-                Ok(true) => Finding::ok("ports", "taken: an edge runs, `trunkgate status` asks it"),
+                Ok(true) => Finding::ok("ports", "in use by a running edge: see `trunkgate status`"),
                 Ok(false) | Err(_) => {
-                    let text = format!("{text}; what answers at http {} is no edge", config.http.address);
-                    Finding::fail("ports", text, "`ss -lntup` names the program that has it")
+                    let text = format!("{text}; the server at http {} is not a Trunkgate edge", config.http.address);
+                    Finding::fail("ports", text, "`ss -lntup` shows the program that uses it")
                 }
             }
         }
@@ -73,7 +73,7 @@ fn media_ports(config: &Config) -> Finding {
     }
     match taken.is_empty() {
         true => Finding::ok("media ports", format!("udp {first}-{last}")),
-        false => Finding::warn("media ports", taken.join(", "), "another range in [media] ports"),
+        false => Finding::warn("media ports", taken.join(", "), "use another range in [media] ports"),
     }
 }
 
@@ -82,12 +82,12 @@ fn ephemeral_range(config: &Config, range: Option<(u64, u64)>) -> Finding {
     match range {
         Some((low, high)) if first <= high && low <= last => {
             let text =
-                format!("{low}-{high} overlaps with the media ports {first}-{last}: other programs may take those");
+                format!("{low}-{high} overlaps with the media ports {first}-{last}: other programs may use them");
             let fix = format!("sysctl -w net.ipv4.ip_local_port_range=\"{} 60999\"", (last + 1).max(32_768));
             Finding::warn("ephemeral range", text, fix)
         }
-        Some((low, high)) => Finding::ok("ephemeral range", format!("{low}-{high}, beside the media ports")),
-        None => Finding::ok("ephemeral range", "the kernel does not say"),
+        Some((low, high)) => Finding::ok("ephemeral range", format!("{low}-{high}, separate from the media ports")),
+        None => Finding::ok("ephemeral range", "unknown"),
     }
 }
 
@@ -112,10 +112,10 @@ pub(super) fn public_address(config: &Config, leads_out: bool, own: Option<IpAdd
     let written = written_addresses(config);
     if !written.is_empty() {
         let is_elsewhere = written.iter().any(|ip| !interfaces::has(*ip));
-        let elsewhere = if is_elsewhere { "; no address of this machine: NAT must forward it" } else { "" };
+        let elsewhere = if is_elsewhere { "; not an address of this machine: NAT must forward it" } else { "" };
         let written: Vec<String> = written.iter().map(IpAddr::to_string).collect();
         let text = format!(
-            "{}, as written, to far ends outside, none of which says how it sees us{elsewhere}",
+            "{}, as configured, for external peers; none reports the address it sees{elsewhere}",
             written.join(", ")
         );
         return Finding::ok("public address", text);
@@ -123,11 +123,11 @@ pub(super) fn public_address(config: &Config, leads_out: bool, own: Option<IpAdd
     match own {
         Some(own) if leads_out && is_local(config, own) => Finding::warn(
             "public address",
-            format!("far ends outside would be shown {own}, which they cannot reach"),
-            "[edge] public_address: the address that they see",
+            format!("external peers would get {own}, which they cannot reach"),
+            "set [edge] public_address to the address that they see",
         ),
         Some(own) => Finding::ok("public address", format!("{own}, this machine's")),
-        None => Finding::warn("public address", "no way out by IPv4", "a default route, or [edge] public_address"),
+        None => Finding::warn("public address", "no IPv4 route", "add a default route, or set [edge] public_address"),
     }
 }
 
@@ -136,8 +136,8 @@ fn open_files(config: &Config, hard: Option<u64>) -> Finding {
     match hard {
         Some(hard) if hard < wanted => Finding::warn(
             "open files",
-            format!("{hard} at most: {} calls and their connections may take {wanted}", config.limits.calls),
-            format!("LimitNOFILE={wanted} in the systemd unit, or fewer [limits] calls"),
+            format!("limit {hard}: {} calls and their connections may need {wanted}", config.limits.calls),
+            format!("set LimitNOFILE={wanted} in the systemd unit, or lower [limits] calls"),
         ),
         Some(hard) => Finding::ok("open files", format!("{hard} at most")),
         None => Finding::warn("open files", "the limit cannot be read", "ulimit -Hn"),
@@ -149,11 +149,11 @@ fn udp_buffers(most: Option<u64>) -> Finding {
     match most {
         Some(bytes) if bytes < wanted => Finding::warn(
             "udp buffers",
-            format!("rmem_max is {} KiB: a burst of SIP may be lost", bytes >> 10),
+            format!("rmem_max is {} KiB: bursts of SIP may be lost", bytes >> 10),
             format!("sysctl -w net.core.rmem_max={wanted}"),
         ),
         Some(bytes) => Finding::ok("udp buffers", format!("rmem_max {} KiB", bytes >> 10)),
-        None => Finding::ok("udp buffers", "the kernel does not say"),
+        None => Finding::ok("udp buffers", "unknown"),
     }
 }
 
@@ -200,8 +200,8 @@ mod tests {
         let written = configured("[edge]\npublic_address = '203.0.113.10'\n");
         let inside: Option<IpAddr> = Some("10.0.0.2".parse().unwrap());
         let text = public_address(&written, true, inside).text;
-        assert!(text.starts_with("203.0.113.10, as written, to far ends outside, none of which says"), "{text}");
-        assert!(text.ends_with("no address of this machine: NAT must forward it"), "{text}");
+        assert!(text.starts_with("203.0.113.10, as configured, for external peers; none reports"), "{text}");
+        assert!(text.ends_with("not an address of this machine: NAT must forward it"), "{text}");
         let own = configured("[edge]\npublic_address = '127.0.0.1'\n");
         assert!(!public_address(&own, true, inside).text.contains("NAT"));
         let config = configured("[trunk.x]\npeers = ['sip:sbc.example']\n");

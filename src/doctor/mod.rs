@@ -170,7 +170,7 @@ fn of_file(config: &Config, warnings: usize) -> Finding {
 /// A secret, or a file, that cannot be read here. The service may: systemd gives it credentials that nobody else sees.
 fn of_unread(found: &Diagnostic) -> Finding {
     let is_tls = CERTIFICATE_KEYS.iter().any(|key| found.message.contains(key));
-    let fix = format!("{}; one that the service alone may read: as its user, or within its unit", found.help);
+    let fix = format!("{}; if only the service can read it: run doctor as its user, or within its unit", found.help);
     Finding::fail(if is_tls { "tls" } else { "config" }, format!("{}: {}", found.code, found.message), fix)
 }
 

@@ -56,7 +56,7 @@ impl Only {
             let all = KINDS.map(|kind| format!("`{kind}`")).join(", ");
             let groups = GROUPS.map(|(group, _)| format!("`{group}`")).join(", ");
             wanted.push(known.ok_or_else(|| {
-                format!("--only {name}: no such line; there are {all}, `options TRUNK`, `agent NAME`, and for several {groups}")
+                format!("--only {name}: unknown check; checks: {all}, `options TRUNK`, `agent NAME`; groups: {groups}")
             })?);
         }
         Ok(Only { wanted })

@@ -68,27 +68,27 @@ fn judge(ip: IpAddr, told: &Told, trunks: &[&str], other: Option<IpAddr>) -> Fin
         }
         (Some(shown), Some(other)) => {
             let text = format!(
-                "{names} {sees} us at {ip}, others at {other}, but would be shown {shown}: two ways lead out of here"
+                "{names} {sees} us at {ip}, others at {other}, but would get {shown}: there are two routes out"
             );
             let first = trunks.first().copied().unwrap_or_default();
             let fix = format!(
-                "a [[listen]] of its own with public_address = \"{ip}\", and its name as `listen` of [trunk.{first}]"
+                "add a [[listen]] with public_address = \"{ip}\", and set `listen` of [trunk.{first}] to its name"
             );
             Finding::fail("public address", text, fix)
         }
         (Some(shown), None) if *is_outside => {
-            let text = format!("{names} {sees} us at {ip}, but would be shown {shown}");
+            let text = format!("{names} {sees} us at {ip}, but would get {shown}");
             let key = key.as_deref().unwrap_or("[edge] public_address");
             Finding::fail("public address", text, format!("{key} = \"{ip}\""))
         }
         (Some(shown), None) => {
-            let text = format!("{names} {sees} us at {ip}, but would be shown {shown}: something between translates");
-            let fix = "take its network out of [edge] local_networks and write public_address, or lead round the NAT";
+            let text = format!("{names} {sees} us at {ip}, but would get {shown}: there is NAT on the path");
+            let fix = "remove its network from [edge] local_networks and set public_address, or bypass the NAT";
             Finding::warn("public address", text, fix)
         }
         (None, _) => {
-            let text = format!("{names} {sees} us at {ip}, but no listener reaches it");
-            Finding::warn("public address", text, "a [[listen]] of its transport and family")
+            let text = format!("{names} {sees} us at {ip}, but no listener can reach it");
+            Finding::warn("public address", text, "add a [[listen]] with its transport and address family")
         }
     }
 }
@@ -101,7 +101,7 @@ fn changed_ports(told: &[Told], (first, last): (u16, u16)) -> Option<Finding> {
     let names: Vec<&str> = changed.iter().map(|one| one.trunk.as_str()).collect();
     let (from, to) = (one.local.port(), one.seen.and_then(|seen| seen.port).unwrap_or_default());
     let text = format!(
-        "NAT changes port numbers ({} saw {to} for {from}): audio to the ports that we write may not arrive",
+        "NAT changes port numbers ({} saw {to} for {from}): audio to the ports in our SDP may not arrive",
         list(&names)
     );
     let fix = format!("forward udp {first}-{last} and the listeners' ports one to one in the router");
@@ -116,9 +116,8 @@ pub(super) fn sip_alg(told: &[Told]) -> Vec<Finding> {
         match one.rewritten.as_deref() {
             Some([]) => clean.push(&one.trunk),
             Some(rewritten) => {
-                let text = format!("something rewrites SIP between us and {}: {}", one.trunk, rewritten.join(", "));
-                let fix =
-                    "turn SIP ALG (SIP helper, SIP inspection) off in the router and firewall; TLS hides SIP from it";
+                let text = format!("SIP is modified between us and {}: {}", one.trunk, rewritten.join(", "));
+                let fix = "disable SIP ALG (SIP helper, SIP inspection) in router and firewall, or use TLS";
                 findings.push(Finding::warn("sip alg", text, fix));
             }
             None => {}
@@ -127,8 +126,8 @@ pub(super) fn sip_alg(told: &[Told]) -> Vec<Finding> {
     findings.dedup();
     if !clean.is_empty() {
         let is_hidden = told.iter().filter(|one| clean.contains(&one.trunk.as_str())).all(|one| one.is_tls);
-        let why = if is_hidden { ": TLS hides SIP from all between" } else { "" };
-        findings.push(Finding::ok("sip alg", format!("no rewriting seen between us and {}{why}", list(&clean))));
+        let why = if is_hidden { ": TLS protects SIP on the path" } else { "" };
+        findings.push(Finding::ok("sip alg", format!("no modification detected between us and {}{why}", list(&clean))));
     }
     findings
 }
@@ -201,12 +200,14 @@ pub(super) fn inbound(carried: Option<&Carried>, leads_out: bool, (first, last):
             let all: u64 = silent.iter().map(|(_, count)| count).sum();
             let worst = silent.iter().max_by_key(|(_, count)| *count).map_or("", |(trunk, _)| trunk);
             let calls = number(usize::try_from(*answered).unwrap_or(usize::MAX), "answered call");
-            let text = format!("of {calls} of the running edge {all} had a side that sent nothing, most by {worst}");
+            let text =
+                format!("of {calls} of the running edge {all} had a party that sent no media, most from {worst}");
             let cause = causes.iter().find(|(trunk, _, _)| trunk == worst).or(causes.first());
             let (text, fix) = match cause {
                 Some((trunk, cause, fix)) => (format!("{text}; the last of {trunk}: {cause}"), fix.clone()),
                 None => {
-                    let fix = format!("udp {first}-{last} open to its media addresses in firewalls, forwarded by NAT");
+                    let fix =
+                        format!("open udp {first}-{last} for its media addresses in firewalls, and forward it in NAT");
                     (text, fix)
                 }
             };
@@ -216,15 +217,14 @@ pub(super) fn inbound(carried: Option<&Carried>, leads_out: bool, (first, last):
         Some(Carried { answered, heard: heard @ 1.., .. }) => {
             let calls = number(usize::try_from(*answered).unwrap_or(usize::MAX), "answered call");
             let heard = number(usize::try_from(*heard).unwrap_or(usize::MAX), "side");
-            Finding::ok(name, format!("audio came from {heard} in {calls} of the running edge, none was silent"))
+            Finding::ok(name, format!("audio received from {heard} in {calls} of the running edge, none was silent"))
         }
         _ if leads_out => {
-            let text = format!("cannot be told from here: only a far end can send to udp {first}-{last}");
-            let fix =
-                "a call from outside, or OPTIONS from the far end; then `doctor` goes by the running edge's calls";
+            let text = format!("cannot be tested from here: only a remote party can send to udp {first}-{last}");
+            let fix = "place a call from outside; `doctor` then uses the statistics of the running edge";
             Finding::warn(name, text, fix)
         }
-        _ => Finding::ok(name, "not tried: no peer and no `accept_from` is outside of [edge] local_networks"),
+        _ => Finding::ok(name, "not tested: all peers and `accept_from` are in [edge] local_networks"),
     }
 }
 
@@ -268,7 +268,7 @@ mod tests {
     fn an_address_that_is_not_ours_fails_with_the_key_to_set() {
         let found = public_address(&[told("twilio", "10.0.0.2", "203.0.113.10:40000")], PORTS);
         assert_eq!(found.len(), 1);
-        assert_eq!(found[0].text, "twilio sees us at 203.0.113.10, but would be shown 10.0.0.2");
+        assert_eq!(found[0].text, "twilio sees us at 203.0.113.10, but would get 10.0.0.2");
         assert_eq!((found[0].level, found[0].fix.as_str()), (Level::Fail, "[edge] public_address = \"203.0.113.10\""));
         let key = Some("[[listen]] `outside`: public_address".to_owned());
         let stale = Told { key, ..told("twilio", "203.0.113.9", "203.0.113.10:40000") };
@@ -305,10 +305,10 @@ mod tests {
         assert_eq!((found[0].level, found[1].level), (Level::Ok, Level::Fail));
         assert_eq!(
             found[1].text,
-            "fibre sees us at 198.51.100.4, others at 203.0.113.10, but would be shown 203.0.113.10: two ways lead out of here"
+            "fibre sees us at 198.51.100.4, others at 203.0.113.10, but would get 203.0.113.10: there are two routes out"
         );
         let fix =
-            "a [[listen]] of its own with public_address = \"198.51.100.4\", and its name as `listen` of [trunk.fibre]";
+            "add a [[listen]] with public_address = \"198.51.100.4\", and set `listen` of [trunk.fibre] to its name";
         assert_eq!(found[1].fix, fix);
         // An address of each family is no contradiction.
         let six = told("six", "2001:db8::9", "[2001:db8::1]:40000");
@@ -335,10 +335,13 @@ mod tests {
         bad.rewritten = Some(vec!["Via a → b".into(), "Call-ID c → d".into()]);
         let found = sip_alg(&[bad.clone(), bad, told("pbx", "10.0.0.2", "10.0.0.2:0")]);
         assert_eq!(found.len(), 2);
-        assert_eq!(found[0].text, "something rewrites SIP between us and twilio: Via a → b, Call-ID c → d");
-        assert_eq!((found[0].level, found[1].text.as_str()), (Level::Warn, "no rewriting seen between us and pbx"));
+        assert_eq!(found[0].text, "SIP is modified between us and twilio: Via a → b, Call-ID c → d");
+        assert_eq!(
+            (found[0].level, found[1].text.as_str()),
+            (Level::Warn, "no modification detected between us and pbx")
+        );
         let hidden = Told { is_tls: true, ..told("pbx", "10.0.0.2", "10.0.0.2:0") };
-        assert!(sip_alg(&[hidden])[0].text.ends_with("TLS hides SIP from all between"));
+        assert!(sip_alg(&[hidden])[0].text.ends_with("TLS protects SIP on the path"));
     }
 
     #[test]
@@ -354,8 +357,8 @@ mod tests {
         let of = |carried: Option<Carried>, leads_out| inbound(carried.as_ref(), leads_out, PORTS);
         assert_eq!(of(None, false).level, Level::Ok);
         let unknown = of(Some(page(0, "")), true);
-        assert!(unknown.level == Level::Warn && unknown.text.starts_with("cannot be told from here"), "{unknown:?}");
-        let well = "audio came from 2 sides in 3 answered calls of the running edge, none was silent";
+        assert!(unknown.level == Level::Warn && unknown.text.starts_with("cannot be tested from here"), "{unknown:?}");
+        let well = "audio received from 2 sides in 3 answered calls of the running edge, none was silent";
         assert_eq!(of(Some(page(3, "")), true).text, well);
         assert_eq!(of(Some(page(1, "")), true).level, Level::Warn, "answered, and nothing heard");
         let line = "trunkgate_media_one_way_total{trunk=\"carrier\",silent=\"caller\"} 2\n\
@@ -364,7 +367,7 @@ mod tests {
         let some = of(Some(page(9, line)), true);
         assert_eq!(
             some.text,
-            "of 9 answered calls of the running edge 3 had a side that sent nothing, most by carrier"
+            "of 9 answered calls of the running edge 3 had a party that sent no media, most from carrier"
         );
         assert_eq!((some.level, of(Some(page(3, line)), true).level), (Level::Warn, Level::Fail));
         assert_eq!(Carried::read("not metrics"), None);

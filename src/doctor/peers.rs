@@ -48,8 +48,7 @@ pub(super) fn certificates(config: &Config, settings: &Settings, faults: Vec<Str
         let own = config.listen.iter().find(|listen| kind == "listener" && listen.name == name);
         match own.and_then(|listen| listen.tls.as_ref()) {
             Some(tls) if tls.own.is_none() => {
-                let text =
-                    format!("listener {name}: no certificate written, so that calls go out by it and none come in");
+                let text = format!("listener {name}: no certificate configured: outgoing calls only");
                 Finding::ok("tls", text)
             }
             Some(_) | None => judge_own(&format!("{kind} {name}"), pair, &system, kind == "listener"),
@@ -71,20 +70,20 @@ fn judge_own(whose: &str, pair: &Pair, system: &Trust, is_server: bool) -> Findi
     if is_complete {
         return Finding::ok("tls", format!("{}, chain complete", end.text));
     }
-    let text = format!("{}; its chain leads to nobody whom this machine trusts", end.text);
+    let text = format!("{}; the certificate chain does not end in a trusted root", end.text);
     Finding::warn(
         "tls",
         text,
-        "the certificates between it and its root behind it in the file; a private issuer's is trusted by `ca` there",
+        "append the intermediate certificates to the file; for a private CA set `ca` at the peer",
     )
 }
 
 fn judge_end(whose: &str, expires: Timestamp) -> Finding {
     let text = format!("certificate of {whose}: {}", left(expires));
     match expires.duration_since(Timestamp::now()) {
-        left if left.is_negative() => Finding::fail("tls", format!("certificate of {whose} has expired"), "a new one"),
+        left if left.is_negative() => Finding::fail("tls", format!("certificate of {whose} has expired"), "replace it"),
         left if left < SignedDuration::from_hours(24 * CERTIFICATE_WARNING_DAYS) => {
-            Finding::warn("tls", text, "a new one in its place is taken up without a restart")
+            Finding::warn("tls", text, "replace the file: it is reloaded without a restart")
         }
         _ => Finding::ok("tls", text),
     }
@@ -136,7 +135,7 @@ pub(super) async fn examine(
     let resolver = match Resolver::new(means(config.listen.iter().map(|listen| (listen.transport, listen.address)))) {
         Ok(resolver) => resolver,
         Err(error) => {
-            let found = Finding::fail("dns", error.to_string(), "/etc/resolv.conf, or TRUNKGATE_DNS");
+            let found = Finding::fail("dns", error.to_string(), "check /etc/resolv.conf, or TRUNKGATE_DNS");
             return (report.take(vec![found]), Heard::default());
         }
     };
@@ -215,7 +214,7 @@ impl Asker {
             Transport::Tcp => by_stream("TCP", host, Line::open(address, None).await).await,
             Transport::Tls => match self.settings.towards(trunk) {
                 Some(tls) => by_stream("TLS", host, Line::open(address, Some((tls, host))).await).await,
-                None => Err("no listener speaks TLS".to_owned().into()),
+                None => Err("no TLS listener".to_owned().into()),
             },
         };
         let Reply { answer, local, expires } = match replied {
@@ -226,7 +225,7 @@ impl Asker {
                 let finding = if written.is_some_and(|trunk| trunk.options_interval.is_zero()) {
                     Finding::warn(
                         name,
-                        format!("{shown}: {what} (it is not asked in operation: `options_interval` is 0)"),
+                        format!("{shown}: {what} (not checked in operation: `options_interval` is 0)"),
                         fix,
                     )
                 } else {
@@ -241,8 +240,10 @@ impl Asker {
             expires.duration_since(Timestamp::now()) < SignedDuration::from_hours(24 * CERTIFICATE_WARNING_DAYS)
         };
         let finding = match answer.line.get(8..11) {
-            Some("408" | "503") => Finding::warn(name, format!("{seen}: it takes no calls now"), "its owner knows why"),
-            _ if expires.is_some_and(is_soon) => Finding::warn(name, format!("{seen}{certificate}"), "tell its owner"),
+            Some("408" | "503") => Finding::warn(name, format!("{seen}: it accepts no calls now"), "ask its operator"),
+            _ if expires.is_some_and(is_soon) => {
+                Finding::warn(name, format!("{seen}{certificate}"), "contact its operator")
+            }
             _ => Finding::ok(name, format!("{seen}{certificate}")),
         };
         (vec![finding], Some(self.told(trunk, transport, address, local, answer)))
@@ -326,11 +327,11 @@ fn of_name(trunk: &str, host: &str, located: &Located) -> Finding {
     match (shown.is_empty(), located.is_complete) {
         (false, _) => Finding::ok("dns", format!("{trunk}: {host} → {}", shown.join(", "))),
         (true, true) => {
-            Finding::fail("dns", format!("{trunk}: {host} has no address"), "the name in `peers` or `domain`")
+            Finding::fail("dns", format!("{trunk}: {host} has no address"), "check the name in `peers` or `domain`")
         }
         (true, false) => {
-            let fix = "/etc/resolv.conf, and whether this machine may ask its name servers";
-            Finding::fail("dns", format!("{trunk}: no name server answers for {host}"), fix)
+            let fix = "check /etc/resolv.conf, and whether this machine may query its DNS servers";
+            Finding::fail("dns", format!("{trunk}: no DNS server answers for {host}"), fix)
         }
     }
 }
@@ -353,7 +354,7 @@ struct Unreached {
 
 impl From<String> for Unreached {
     fn from(what: String) -> Unreached {
-        let fix = "its address and port, firewalls on the way, and whether it lets this machine's address in";
+        let fix = "check its address and port, firewalls on the path, and whether it accepts this machine's address";
         Unreached { what, fix: fix.to_owned() }
     }
 }
@@ -418,7 +419,7 @@ pub(super) async fn agents(config: &Arc<Config>, report: &Arc<Report>) -> Vec<Fi
         tokio::spawn(async move {
             let (name, began) = (format!("agent {}", agent.name), Instant::now());
             let found = match worker::try_agent(&agent, &config.edge.local_networks).await {
-                Ok(()) => Finding::ok(name, format!("its socket opens, after {} ms", began.elapsed().as_millis())),
+                Ok(()) => Finding::ok(name, format!("WebSocket opened after {} ms", began.elapsed().as_millis())),
                 Err((loss, what)) => {
                     let fix = remedy(loss, &what, agent.auth_token.is_some());
                     Finding::fail(name, what, fix)
@@ -487,15 +488,15 @@ mod tests {
         let (to, from) = ("198.51.100.7:5060".parse().unwrap(), [0; 4].into());
         let of = |errno| Unreached::of(&std::io::Error::from_raw_os_error(errno), to, from);
         let forbidden = of(nix::libc::EPERM);
-        assert!(
-            forbidden.what.starts_with("this machine does not let packets out to 198.51.100.7:5060"),
-            "{forbidden:?}"
-        );
+        assert!(forbidden.what.starts_with("this machine cannot send packets to 198.51.100.7:5060"), "{forbidden:?}");
         assert!(forbidden.what.contains("(EPERM)") && forbidden.fix.contains("`iptables -S OUTPUT`"), "{forbidden:?}");
-        assert!(!forbidden.fix.contains("lets this machine's address in"), "{forbidden:?}");
+        assert!(!forbidden.fix.contains("accepts this machine's address"), "{forbidden:?}");
         assert!(of(nix::libc::ENETUNREACH).fix.contains("`ip route get 198.51.100.7`"));
         let refused = of(nix::libc::ECONNREFUSED);
-        assert!(refused.what.starts_with("refused") && refused.fix.starts_with("its address and port"), "{refused:?}");
+        assert!(
+            refused.what.starts_with("refused") && refused.fix.starts_with("check its address and port"),
+            "{refused:?}"
+        );
     }
 
     #[test]

@@ -129,7 +129,7 @@ impl Sender {
             }
             let sent = match &way.socket {
                 Some(socket) => socket.send(&bytes).await.map(drop),
-                None => Err(std::io::Error::other("no way there")),
+                None => Err(std::io::Error::other("no route to this address")),
             };
             // A refusal (ICMP) is that of a packet before; nobody knows which arrived.
             match sent {

@@ -182,8 +182,8 @@ impl<'a> Reader<'a> {
         let Some((_, metric, kind)) = METRICS.iter().find(|(known, ..)| *known == name).copied() else {
             let all = METRICS.map(|(known, ..)| known).join(", ");
             return Err(match name {
-                "" => self.mistake(at, format!("a metric stands here: {all}")),
-                name => self.mistake(at, format!("`{name}` is no metric: these are {all}")),
+                "" => self.mistake(at, format!("expected a metric: {all}")),
+                name => self.mistake(at, format!("`{name}` is not a metric: use {all}")),
             });
         };
         let stat = self.stat(name, metric)?;
@@ -191,7 +191,7 @@ impl<'a> Reader<'a> {
         let bound = self.bound(kind)?;
         let (at, more) = self.word(|_| true);
         if !more.is_empty() {
-            return Err(self.mistake(at, "a comma stands between two assertions".to_owned()));
+            return Err(self.mistake(at, "expected a comma between two assertions".to_owned()));
         }
         Ok(Assertion { text: written.to_owned(), metric, kind, stat, comparison, bound })
     }
@@ -201,14 +201,16 @@ impl<'a> Reader<'a> {
         let many = matches!(metric, Metric::Setup | Metric::PostDial | Metric::Delay | Metric::Jitter | Metric::Mos);
         let Some(rest) = self.rest.strip_prefix('.') else {
             return match many {
-                true => Err(self.mistake(self.at, format!("which one of many? `{name}.p99`, .min, .max or .mean"))),
+                true => {
+                    Err(self.mistake(self.at, format!("`{name}` needs a statistic: `{name}.p99`, .min, .max or .mean")))
+                }
                 false => Ok(Stat::Whole),
             };
         };
         (self.rest, self.at) = (rest, self.at + 1);
         let (at, stat) = self.word(|c| c.is_ascii_alphanumeric() || c == '.');
         if !many {
-            return Err(self.mistake(at, format!("`{name}` is one value: leave `.{stat}` out")));
+            return Err(self.mistake(at, format!("`{name}` is a single value: remove `.{stat}`")));
         }
         let percentile = || stat.strip_prefix('p')?.parse().ok().filter(|p| (0.0..=100.0).contains(p));
         match stat {
@@ -231,7 +233,7 @@ impl<'a> Reader<'a> {
             ">=" => Comparison::GreaterOrEqual,
             "=" | "==" => Comparison::Equal,
             "!=" => Comparison::NotEqual,
-            _ => return Err(self.mistake(at, "a comparison stands here: <, <=, >, >=, = or !=".to_owned())),
+            _ => return Err(self.mistake(at, "expected a comparison: <, <=, >, >=, = or !=".to_owned())),
         })
     }
 
@@ -239,18 +241,18 @@ impl<'a> Reader<'a> {
     fn bound(&mut self, kind: Kind) -> Result<f64, Mistake> {
         let (at, digits) = self.word(|c| c.is_ascii_digit() || c == '.');
         let Ok(number) = digits.parse::<f64>() else {
-            return Err(self.mistake(at, "a number stands here".to_owned()));
+            return Err(self.mistake(at, "expected a number".to_owned()));
         };
         let (at, unit) = self.word(|c| c.is_alphabetic() || c == '%' || c == 'µ');
         let (factor, example) = match (kind, unit) {
             (Kind::Time, "us" | "µs") => (Some(0.001), ""),
             (Kind::Time, "ms") => (Some(1.0), ""),
             (Kind::Time, "s") => (Some(1000.0), ""),
-            (Kind::Time, _) => (None, "a time has a unit: us, ms or s, as in 50ms"),
+            (Kind::Time, _) => (None, "a time needs a unit (us, ms or s): 50ms"),
             (Kind::Share, "%") => (Some(0.01), ""),
-            (Kind::Share, _) => (None, "a share is written in per cent, as in 0.1%"),
+            (Kind::Share, _) => (None, "write a share in percent: 0.1%"),
             (Kind::Score | Kind::Count, "") => (Some(1.0), ""),
-            (Kind::Score | Kind::Count, _) => (None, "this one has no unit"),
+            (Kind::Score | Kind::Count, _) => (None, "this metric has no unit"),
         };
         factor.map(|factor| number * factor).ok_or_else(|| self.mistake(at, example.to_owned()))
     }
@@ -307,19 +309,19 @@ mod tests {
             (mistake.column, mistake.what)
         };
         for (text, column, part) in [
-            ("", 1, "a metric stands here"),
-            ("loss<0.1%,", 11, "a metric stands here"),
-            ("loss<0.1%,jiter.p99<3ms", 11, "`jiter` is no metric"),
-            ("mos>4", 4, "which one of many? `mos.p99`"),
-            ("loss.p99<1%", 6, "`loss` is one value"),
+            ("", 1, "expected a metric"),
+            ("loss<0.1%,", 11, "expected a metric"),
+            ("loss<0.1%,jiter.p99<3ms", 11, "`jiter` is not a metric"),
+            ("mos>4", 4, "`mos` needs a statistic: `mos.p99`"),
+            ("loss.p99<1%", 6, "`loss` is a single value"),
             ("mos.p101>4", 5, "p0 to p100"),
             ("mos.best>4", 5, "`best` is none"),
             ("mos.p5 4", 8, "a comparison"),
             ("mos.p5=>4", 7, "a comparison"),
             ("mos.p5>", 8, "a number"),
             ("mos.p5>4.0.0", 8, "a number"),
-            ("setup.p99<50", 13, "a time has a unit"),
-            ("loss<0.1", 9, "per cent"),
+            ("setup.p99<50", 13, "a time needs a unit"),
+            ("loss<0.1", 9, "percent"),
             ("mos.p5>4ms", 9, "no unit"),
             ("loss<0.1% late<1%", 11, "a comma"),
         ] {

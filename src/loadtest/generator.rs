@@ -456,7 +456,7 @@ impl<'a> Generator<'a> {
         if line.answered {
             self.results.dropped += u64::from(!left);
         } else if !heard {
-            self.results.fail("no answer from the edge: is it there, and does it know our address?".to_owned());
+            self.results.fail("no response from the edge: check that it runs and accepts our address".to_owned());
         } else if self.over.is_some() && left {
             // It had not had its time.
             self.results.attempted -= 1;

@@ -28,7 +28,7 @@ pub(super) fn xml(judged: &[Judged], faults: &[String], seconds: f64) -> io::Res
         writer.create_element("testsuite").with_attributes(counts).write_inner_content(|writer| {
             judged.iter().try_for_each(|one| case(writer, &one.text, "failure", one.failure()))?;
             let faults = (!faults.is_empty()).then(|| format!("not valid: {}", faults.join("; ")));
-            case(writer, "the generator kept the pace", "error", faults)
+            case(writer, "the generator kept its pace", "error", faults)
         })?;
         Ok(())
     })?;

@@ -73,12 +73,12 @@ fn test(plan: &mut Plan) -> anyhow::Result<Results> {
     let mut progress = Progress::new();
     let edge = if plan.is_own { Some(own(plan, &sockets)?) } else { None };
     progress.say(&format!(
-        "{} at once, {} a second, for {} s, by {}{}",
+        "{} concurrent, {} per second, for {} s, to {}{}",
         number(plan.calls, "call"),
         (plan.interval.as_secs_f64().recip() * 100.0).round() / 100.0,
         plan.duration.as_secs_f64(),
         plan.uri,
-        if plan.is_own { ", an edge of its own" } else { "" }
+        if plan.is_own { ", a private edge" } else { "" }
     ));
     let whole = plan.duration;
     let results = Generator::new(plan, sockets, sabotage()?).and_then(|generator| {

@@ -65,7 +65,7 @@ impl Plan {
         let build_up = interval.saturating_mul(verb.calls);
         if verb.duration < build_up {
             return Err(format!(
-                "{} calls at {} a second take {} s to be placed: --duration is shorter than that",
+                "placing {} calls at {} per second takes {} s: --duration is shorter",
                 verb.calls,
                 verb.cps,
                 build_up.as_secs()
@@ -135,7 +135,7 @@ fn loopback() -> SocketAddr {
 fn interval(cps: f64) -> Result<Duration, String> {
     match cps.is_finite() && (0.01..=10_000.0).contains(&cps) {
         true => Ok(Duration::from_secs_f64(1.0 / cps)),
-        false => Err("--cps: calls a second are 0.01 to 10000".to_owned()),
+        false => Err("--cps: use 0.01 to 10000 calls per second".to_owned()),
     }
 }
 
@@ -144,10 +144,10 @@ fn server(uri: &str) -> Result<SocketAddr, String> {
     let address = config::sip_address(uri).map_err(|what| format!("--to: {what}"))?;
     let destination = address.destination;
     if destination.transport != Transport::Udp {
-        return Err(format!("--to: a load test speaks UDP, not {}", destination.transport.as_str()));
+        return Err(format!("--to: a load test uses UDP, not {}", destination.transport.as_str()));
     }
     if address.user.is_empty() {
-        return Err(format!("--to: whom are the calls for? sip:NUMBER@{}", destination.host));
+        return Err(format!("--to: called number missing: sip:NUMBER@{}", destination.host));
     }
     let port = destination.port_or_default();
     let mut found = (destination.host.as_str(), port)
@@ -158,7 +158,7 @@ fn server(uri: &str) -> Result<SocketAddr, String> {
 
 fn codec(name: &str) -> Result<String, String> {
     let known = ["PCMU", "PCMA"].into_iter().find(|known| known.eq_ignore_ascii_case(name));
-    known.map(str::to_owned).ok_or_else(|| format!("--codec {name}: a load test speaks PCMU or PCMA"))
+    known.map(str::to_owned).ok_or_else(|| format!("--codec {name}: use PCMU or PCMA"))
 }
 
 #[cfg(test)]
@@ -189,11 +189,11 @@ mod tests {
         let to = |uri| ["--to", uri, "--answer", "127.0.0.2:5080"];
         assert!(with(&["--codec", "opus"]).contains("PCMU or PCMA"));
         assert!(with(&["--assert", "mos>4"]).contains("column 4"));
-        assert!(with(&to("sip:1@127.0.0.1;transport=tcp")).contains("speaks UDP, not tcp"));
-        assert!(with(&to("sip:127.0.0.1")).contains("whom are the calls for?"));
+        assert!(with(&to("sip:1@127.0.0.1;transport=tcp")).contains("uses UDP, not tcp"));
+        assert!(with(&to("sip:127.0.0.1")).contains("called number missing"));
         assert!(with(&to("127.0.0.1")).contains("--to: "));
         assert!(with(&to("sip:1@[::1]")).contains("cannot be reached"));
-        assert!(plan(&["--calls", "20", "--cps", "1", "--duration", "10s"]).unwrap_err().contains("take 20 s"));
+        assert!(plan(&["--calls", "20", "--cps", "1", "--duration", "10s"]).unwrap_err().contains("takes 20 s"));
         assert!(plan(&["--calls", "1", "--cps", "0", "--duration", "10s"]).unwrap_err().contains("--cps"));
     }
 }

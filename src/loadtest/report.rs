@@ -31,7 +31,7 @@ const CELL: usize = 11;
 #[derive(Debug)]
 pub(super) struct Judged {
     pub(super) text: String,
-    /// What it was about, as a person reads it; `None`: nothing of the kind was measured.
+    /// What it was about, as a person reads it; `None`: no measurements.
     pub(super) value: Option<String>,
     pub(super) holds: bool,
 }
@@ -48,7 +48,7 @@ impl Judged {
     }
     /// Why it does not hold.
     pub(super) fn failure(&self) -> Option<String> {
-        let value = self.value.as_deref().unwrap_or("nothing of the kind was measured");
+        let value = self.value.as_deref().unwrap_or("no measurements");
         (!self.holds).then(|| format!("{} does not hold: {value}", self.text))
     }
 }
@@ -57,7 +57,7 @@ impl Judged {
 pub(super) fn text(plan: &Plan, results: &Results, judged: &[Judged]) -> String {
     let share = |part: u64, whole: u64| Kind::Share.show(part as f64 / whole.max(1) as f64);
     let mut out = format!(
-        "calls      attempted {}   answered {} ({})   failed {}   dropped {}   at once {}   {:.2} a second\n",
+        "calls      attempted {}   answered {} ({})   failed {}   dropped {}   concurrent {}   {:.2} per second\n",
         results.attempted,
         results.answered,
         share(results.answered, results.attempted),
@@ -87,11 +87,11 @@ pub(super) fn text(plan: &Plan, results: &Results, judged: &[Judged]) -> String 
         out.push_str(&direction(name, &packets));
     }
     if results.foreign > 0 {
-        let told = "that nobody here has said: audio that was converted, or somebody else's";
-        out.push_str(&format!("           {} packets were heard {told}\n", results.foreign));
+        let told = "not sent by this generator: transcoded audio, or from another call";
+        out.push_str(&format!("           {} packets were received {told}\n", results.foreign));
     }
     if results.strangers > 0 {
-        let told = "from another address than the edge's, which were not answered";
+        let told = "from another address than the edge's, ignored";
         out.push_str(&format!("           {} INVITEs came {told}\n", results.strangers));
     }
     let (sent, received) = (results.sent_again, results.came_again);
@@ -102,12 +102,12 @@ pub(super) fn text(plan: &Plan, results: &Results, judged: &[Judged]) -> String 
     }
     let faults = results.faults();
     for fault in &faults {
-        out.push_str(&format!("  not valid: the generator cannot keep pace: {fault}\n"));
+        out.push_str(&format!("  not valid: the generator cannot keep its pace: {fault}\n"));
     }
     let failed = judged.iter().filter(|one| !one.holds).count();
     out.push_str(&match (failed, faults.is_empty()) {
         (0, true) => format!("ok ({:.1} s, {})\n", results.lasted.as_secs_f64(), length(plan, results)),
-        (0, false) => "NOT VALID: these are the generator's figures, not the edge's\n".to_owned(),
+        (0, false) => "NOT VALID: these figures show the generator, not the edge\n".to_owned(),
         (failed, _) => format!("FAILED: {failed} of {} assertions\n", judged.len()),
     });
     out

@@ -168,15 +168,15 @@ impl Results {
         let mut faults = Vec::new();
         let lateness = self.lateness.get(Stat::Percentile(99.0)).unwrap_or_default();
         if lateness > LATENESS_MS {
-            faults.push(format!("its packets left {lateness:.0} ms late or more, once in a hundred times"));
+            faults.push(format!("1 % of its packets were sent at least {lateness:.0} ms late"));
         }
         if self.latest_call > pace::LATE {
             faults.push(format!("calls were placed up to {} ms late", self.latest_call.as_millis()));
         }
         for (count, what) in [
-            (self.unread, "packets came and were dropped before it read them"),
+            (self.unread, "received packets were dropped (receive buffer full)"),
             (self.unsent, "packets could not be sent"),
-            (self.crowded, "calls found no socket: others were not over in time"),
+            (self.crowded, "calls found no free socket: earlier calls had not ended"),
         ] {
             if count > 0 {
                 faults.push(format!("{count} {what}"));
@@ -273,7 +273,9 @@ mod tests {
         results.unread = 3;
         results.latest_call = Duration::from_millis(150);
         let faults = results.faults().join("; ");
-        assert!(faults.contains("25 ms late") && faults.contains("150 ms late") && faults.contains("3 packets came"));
+        assert!(
+            faults.contains("25 ms late") && faults.contains("150 ms late") && faults.contains("3 received packets")
+        );
     }
 
     #[test]

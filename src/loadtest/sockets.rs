@@ -87,8 +87,7 @@ pub(super) fn make_room(files: usize) -> Result<(), String> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(|error| error.to_string())?;
     if wanted > hard {
         return Err(format!(
-            "so many calls need {wanted} open files, and {hard} are allowed: `ulimit -n {wanted}` as root, or \
-             fewer --calls"
+            "{wanted} open files are needed, limit {hard}: run `ulimit -n {wanted}` as root, or lower --calls"
         ));
     }
     if soft < wanted {

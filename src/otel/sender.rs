@@ -183,7 +183,7 @@ impl Sender {
                 self.counters.sent.add(spans.saturating_sub(rejected));
                 self.counters.refused.add(rejected.min(spans));
                 if rejected > 0 {
-                    self.complain(now, &format!("it refused {rejected} of {spans} spans: {why}"));
+                    self.complain(now, &format!("it rejected {rejected} of {spans} spans: {why}"));
                 } else {
                     self.counters.tell(None);
                     if self.failures > 0 {
@@ -196,7 +196,7 @@ impl Sender {
             Outcome::Refused(what) => {
                 let spans = self.letter.take().map_or(0, |letter| letter.spans);
                 self.counters.refused.add(spans);
-                self.complain(now, &format!("{what}: {spans} spans are given up"));
+                self.complain(now, &format!("{what}: {spans} spans are discarded"));
                 (self.failures, self.rests) = (0, None);
                 self.held.done();
             }
@@ -204,7 +204,7 @@ impl Sender {
                 self.failures = self.failures.saturating_add(1);
                 let random = rand::rngs::SysRng.try_next_u32().unwrap_or_default();
                 self.rests = Some(now + asked.unwrap_or_default().max(PAUSES.pause(self.failures, random)));
-                self.complain(now, &format!("{what}; they wait, and are sent again"));
+                self.complain(now, &format!("{what}; they are queued and retried"));
             }
         }
     }
@@ -223,14 +223,14 @@ impl Sender {
         let pause = Duration::from_secs(OTEL_COMPLAINT_SECONDS);
         if dropped > before && told.is_none_or(|told| now.saturating_duration_since(told) >= pause) {
             self.told_dropped = (dropped, Some(now));
-            tracing::warn!(reason = "otel_failed", "no room for traces: {} spans were dropped", dropped - before);
+            tracing::warn!(reason = "otel_failed", "queue full: {} spans were dropped", dropped - before);
         }
     }
 
     fn end(self) {
         let left = self.held.spans() as u64 + self.letter.map_or(0, |letter| letter.spans);
         if left > 0 {
-            tracing::warn!(reason = "otel_failed", "{left} spans were not sent before the end");
+            tracing::warn!(reason = "otel_failed", "{left} spans were not sent before shutdown");
         }
     }
 }

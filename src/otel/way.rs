@@ -94,12 +94,12 @@ impl Way {
     fn request(&self, body: Bytes) -> Result<Request<Full<Bytes>>, String> {
         let mut request = web::post(&self.url).header(CONTENT_TYPE, "application/json").header(USER_AGENT, "Trunkgate");
         for (name, value) in &self.target.otel.headers {
-            let mut value = HeaderValue::from_str(value.reveal()).map_err(|_| format!("the header {name} is none"))?;
+            let mut value = HeaderValue::from_str(value.reveal()).map_err(|_| format!("invalid header {name}"))?;
             value.set_sensitive(true);
             request = request.header(name, value);
         }
         // The library's words could hold a header's value.
-        request.body(Full::new(body)).map_err(|_| "its headers fit into no request".to_owned())
+        request.body(Full::new(body)).map_err(|_| "invalid headers".to_owned())
     }
 
     async fn trusted(&self) -> Result<Arc<ClientConfig>, String> {
@@ -119,9 +119,9 @@ impl Way {
     async fn reachable(&self) -> Result<Url, String> {
         let (Some(name), "http") = (self.url.domain(), self.url.scheme()) else { return Ok(self.url.clone()) };
         let port = self.url.port_or_known_default().unwrap_or(80);
-        let found = lookup_host((name, port)).await.map_err(|error| format!("its name is not found: {error}"))?;
+        let found = lookup_host((name, port)).await.map_err(|error| format!("name not found: {error}"))?;
         let near: Option<IpAddr> = found.map(|address| address.ip()).find(|ip| self.is_near(*ip));
-        let near = near.ok_or("no address of its name is in local_networks: elsewhere only https:// may lead")?;
+        let near = near.ok_or("its name does not resolve to local_networks: use https://")?;
         let mut to = self.url.clone();
         to.set_ip_host(near).map_err(|()| "no host".to_owned())?;
         Ok(to)
@@ -145,7 +145,7 @@ fn judge(answer: &Answer) -> Outcome {
             Outcome::Later(later, format!("it answered {status}"))
         }
         status if status.is_redirection() => {
-            Outcome::Refused(format!("it answered {status}; redirections are not followed"))
+            Outcome::Refused(format!("it answered {status}; redirects are not followed"))
         }
         status => Outcome::Refused(format!("it answered {status}")),
     }

@@ -125,7 +125,7 @@ impl DayCounts {
         let mut text = Vec::new();
         lines.file().read_to_end(&mut text).map_err(|error| named(path, &error))?;
         if !text.starts_with(START) && !START.starts_with(&text) {
-            return Err(named(path, &io::Error::other("something else than day counts is in it")));
+            return Err(named(path, &io::Error::other("it contains other data than day counts")));
         }
         for (key, count) in parse(&text) {
             let known = self.known.entry(key).or_default();
@@ -157,13 +157,15 @@ impl DayCounts {
         let Err(error) = written else {
             self.behind = None;
             if self.figures.days.took() {
-                tracing::info!("day counts of limits are kept again");
+                tracing::info!("day counts of limits are stored again");
             }
             return;
         };
         self.behind = Some(Instant::now());
         if self.figures.days.failed(&error.to_string()) {
-            tracing::error!("day counts of limits are not kept: {error}; after a restart they begin anew, calls go on");
+            tracing::error!(
+                "day counts of limits cannot be stored: {error}; after a restart they start at 0. Calls are not affected"
+            );
         }
     }
 }
@@ -261,7 +263,7 @@ mod tests {
         std::fs::write(&path, "root:x:0:0\n").unwrap();
         let mut days = open(&path);
         days.note(count("all calls", today(), 3));
-        assert!(days.figures.problems().first().unwrap().contains("something else"));
+        assert!(days.figures.problems().first().unwrap().contains("other data"));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "root:x:0:0\n");
     }
 }

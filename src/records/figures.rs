@@ -54,7 +54,7 @@ impl Figures {
         let mut problems: Vec<String> =
             self.spool.problem().into_iter().map(|what| format!("call records, spool: {what}")).collect();
         let days = self.days.problem();
-        problems.extend(days.map(|what| format!("calls_per_day: {what}; after a restart days are counted anew")));
+        problems.extend(days.map(|what| format!("calls_per_day: {what}; after a restart counting starts at 0")));
         let damaged = self.damaged.get();
         if damaged > 0 {
             problems.push(format!(

@@ -124,7 +124,7 @@ impl RecordsFile {
             }
             self.rotate(Timestamp::now())?;
         }
-        Err(named(path, &io::Error::other("another program writes to it")))
+        Err(named(path, &io::Error::other("another program is writing to it")))
     }
 
     /// The unit of the rotation that a time is in.
@@ -219,7 +219,7 @@ fn fits(file: &mut &std::fs::File, format: CdrFormat) -> io::Result<bool> {
         [b'{', ..] => Ok(format == CdrFormat::Jsonl),
         // Another process may be in the middle of the head.
         start if start.starts_with(b"sid,") => Ok(format == CdrFormat::Csv && head.starts_with(start)),
-        _ => Err(io::Error::other("something else than call records is in it")),
+        _ => Err(io::Error::other("it contains other data than call records")),
     }
 }
 
@@ -346,7 +346,7 @@ mod tests {
         assert_eq!(sids, [vec!["sid".to_owned(), "CA2".to_owned()], vec!["CA1".to_owned()]]);
         std::fs::write(&path, "root:x:0:0\n").unwrap();
         let error = RecordsFile::open(settings(&path, CdrFormat::Csv), true).unwrap_err();
-        assert!(error.to_string().ends_with("something else than call records is in it"), "{error}");
+        assert!(error.to_string().ends_with("it contains other data than call records"), "{error}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "root:x:0:0\n");
         let error =
             RecordsFile::open(settings(Path::new("/nonexistent/cdr.jsonl"), CdrFormat::Jsonl), true).unwrap_err();

@@ -71,7 +71,7 @@ impl Journal {
             journal.live = left.iter().map(|record| (record.sid.clone(), closing(record))).collect();
             if let Err(error) = journal.rewrite() {
                 // As while it runs: a full disk keeps no call waiting.
-                tracing::warn!(reason = "cdr_failed", "{}: {error}; what it has to say is kept", path.display());
+                tracing::warn!(reason = "cdr_failed", "{}: {error}; its content is kept", path.display());
                 journal.behind = Some(Instant::now());
             }
         }

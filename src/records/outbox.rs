@@ -78,24 +78,24 @@ impl Outbox {
         match pushed {
             Ok(Pushed::Kept) => {
                 if figures.spool.took() {
-                    tracing::info!("the spool of call records takes them again");
+                    tracing::info!("the spool accepts call records again");
                 }
                 self.woken.notify_one();
                 return true;
             }
             Ok(Pushed::Full) => {
                 figures.url.lost.add(1);
-                if figures.spool.failed("full: the oldest are kept, further records are not sent") {
+                if figures.spool.failed("full: the oldest records are kept, new ones are not sent") {
                     tracing::error!(
                         reason = "cdr_failed",
-                        "the spool of call records is full: the oldest are kept, further records are not sent"
+                        "the spool of call records is full: the oldest records are kept, new ones are not sent"
                     );
                 }
             }
             Err(error) => {
                 figures.url.failures.add(1);
                 if figures.spool.failed(&error.to_string()) {
-                    tracing::error!(reason = "cdr_failed", "the spool of call records takes none: {error}");
+                    tracing::error!(reason = "cdr_failed", "the call record spool cannot be written: {error}");
                 }
                 return false;
             }
@@ -279,7 +279,7 @@ impl Sender {
                 self.figures.url.lost.add(1);
                 tracing::error!(
                     call = %ticket.sid, reason = "cdr_refused",
-                    "a call record is not delivered: {refusal}, {CDR_REFUSALS} times, while others were taken; it is in {}",
+                    "call record rejected {CDR_REFUSALS} times while others were accepted: {refusal}. It was moved to {}",
                     path.display()
                 );
             }
@@ -294,7 +294,7 @@ impl Sender {
         if self.figures.url.failed(&problem) {
             tracing::error!(
                 reason = "cdr_failed",
-                "call records are not delivered: {problem}; they wait on disk and are sent again"
+                "call records are not delivered: {problem}; they are kept on disk and retried"
             );
         }
     }

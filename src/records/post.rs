@@ -49,10 +49,10 @@ impl std::fmt::Display for Refusal {
         match self {
             Refusal::Unheard(what) => f.write_str(what),
             Refusal::Answered(status, _) if status.is_redirection() => {
-                write!(f, "it answered {status}; redirections are not followed")
+                write!(f, "it answered {status}; redirects are not followed")
             }
             Refusal::Answered(status, _) => write!(f, "it answered {status}"),
-            Refusal::Gone => f.write_str("it answered 410 Gone: nothing is sent until the next reload"),
+            Refusal::Gone => f.write_str("it answered 410 Gone: delivery stops until the next reload"),
         }
     }
 }
@@ -91,7 +91,7 @@ impl Target {
             request = request.header(AUTHORIZATION, format!("Bearer {}", token.reveal()));
         }
         // The library's words could hold a header's value.
-        request.body(Full::new(Bytes::from(json))).map_err(|_| "its `url` or `token` fits into no request".to_owned())
+        request.body(Full::new(Bytes::from(json))).map_err(|_| "invalid `url` or `token`".to_owned())
     }
 
     /// Sends a record. Also gives the connection, where it can be used again.

@@ -92,7 +92,7 @@ impl Spool {
     /// Opens a spool with what it holds.
     ///
     /// # Errors
-    /// The system's, or that another process has it.
+    /// The system's, or that another process uses it.
     pub(super) fn open(folder: &Path, most_bytes: u64) -> io::Result<Spool> {
         // No more than the folder itself is made: where something is misspelt, that is told and nothing is left behind.
         match std::fs::DirBuilder::new().mode(0o700).create(folder) {
@@ -295,7 +295,7 @@ impl Spool {
         let more: u64 = other.waiting.values().map(|waiting| line_bytes(waiting.bytes)).sum();
         if self.bytes + more > self.most_bytes {
             let (count, from) = (other.len(), other.folder.display());
-            let what = format!("no room for the {count} records that wait in {from}, {more} bytes: see spool_size");
+            let what = format!("no room for {count} queued records in {from}, {more} bytes: see spool_size");
             return Err(named(&self.folder, &io::Error::new(io::ErrorKind::QuotaExceeded, what)));
         }
         let mut copied = Copied { behind: self.waiting.last_key_value().map(|(place, _)| *place), from: Vec::new() };
@@ -463,7 +463,7 @@ mod tests {
         let mut new = Spool::open(&to, 10 * size - 1).unwrap();
         let before = new.bytes;
         let refused = new.copy(&old).unwrap_err();
-        assert!(refused.kind() == io::ErrorKind::QuotaExceeded && refused.to_string().contains("the 9 records"));
+        assert!(refused.kind() == io::ErrorKind::QuotaExceeded && refused.to_string().contains("9 queued records"));
         new.limit(LARGE);
         set_room(Some(3 * usize::try_from(size).unwrap() + 20));
         new.copy(&old).unwrap_err();

@@ -65,7 +65,7 @@ impl Writer {
         let opened = match Journal::open(&path) {
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Unsupported) => {
                 tracing::warn!(
-                    "no journal of live calls, a crash would leave them without record, and no rotation: {error}"
+                    "no journal of live calls: a crash would lose their records, and files are not rotated: {error}"
                 );
                 None
             }
@@ -133,7 +133,7 @@ impl Writer {
                 Some(ReportOrder::Answered(sid, at)) => self.note(&sid, |journal| journal.answer(&sid, at)),
                 Some(ReportOrder::Record(record)) => match Record::of(&record) {
                     Ok(record) => self.take(record),
-                    Err(error) => tracing::error!(call = %record.call.sid, "a record that is no JSON: {error}"),
+                    Err(error) => tracing::error!(call = %record.call.sid, "invalid record: {error}"),
                 },
                 Some(ReportOrder::Counted(count)) => self.days.note(count),
                 Some(ReportOrder::Reopen(cdr, answer)) => {
@@ -295,7 +295,7 @@ fn write(file: &mut RecordsFile, record: &Record, figures: &Figures) -> bool {
     if figures.file.failed(&format!("not written: {error}")) {
         tracing::error!(
             reason = "cdr_failed",
-            "call records are not written: {error}; {RECORDS_KEPT} are kept and tried again, calls go on"
+            "call records are not written: {error}; up to {RECORDS_KEPT} are kept and retried. Calls are not affected"
         );
     }
     false
@@ -498,7 +498,7 @@ mod tests {
         let mut small = to(&new);
         small.url.as_mut().unwrap().spool_bytes = 3 * record("CA1").json.len() as u64;
         let refused = writer.change(&small).unwrap_err();
-        assert!(refused.to_string().contains("no room for the 4 records"), "{refused}");
+        assert!(refused.to_string().contains("no room for 4 queued records"), "{refused}");
         // The same where the spool fits and the file of the journal that has to go along does not.
         writer.note("CA9", |journal| journal.begin(&began("CA9")));
         std::fs::create_dir(new.join("cdr.jsonl.live.new")).unwrap();

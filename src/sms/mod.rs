@@ -68,7 +68,7 @@ pub(crate) enum SmsOrder {
     News(SmsNews, Option<u64>),
     /// By a new configuration; `None`: nothing is sent any more, what waits is kept.
     Settings(Option<Arc<Settings>>),
-    /// Somebody wants no texts, or wants them again; told once it is kept.
+    /// Somebody opted out of text messages, or wants them again; told once it is kept.
     Opt {
         /// E.164.
         recipient: String,
@@ -115,9 +115,9 @@ impl SmsCounters {
         let problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let seconds = u64::try_from(now.as_second()).unwrap_or(0);
         let waits = seconds.saturating_sub(self.oldest.load(Ordering::Relaxed));
-        let (texts, problem) = (self.queued(), problem.unwrap_or_else(|| "they are being sent".to_owned()));
+        let (texts, problem) = (self.queued(), problem.unwrap_or_else(|| "sending in progress".to_owned()));
         (texts > 0 && waits >= limits::SMS_STUCK_SECONDS)
-            .then(|| format!("{texts} texts wait to be sent, the oldest for {} min: {problem}", waits / 60))
+            .then(|| format!("{texts} text messages are queued, the oldest for {} min: {problem}", waits / 60))
     }
     fn count(&self, ended: Ended) {
         if let Some(at) = Ended::ALL.iter().position(|known| *known == ended)
@@ -236,7 +236,7 @@ impl Sender {
                 SmsOrder::Settings(settings) => self.change(settings),
                 SmsOrder::Opt { recipient, out, kept } => {
                     let done = self.store.as_mut().map(|store| store.opt(Timestamp::now(), &recipient, out));
-                    let done = done.unwrap_or_else(|| Err(io::Error::other("there is no file for it")));
+                    let done = done.unwrap_or_else(|| Err(io::Error::other("no file configured")));
                     let _ = kept.send(self.has_kept(done, 0));
                 }
                 SmsOrder::Stop => go_on = false,
@@ -262,7 +262,7 @@ impl Sender {
     fn has_kept(&self, done: io::Result<()>, texts: u64) -> bool {
         if let Err(error) = &done {
             self.counters.unkept.add(texts);
-            tracing::error!(reason = "sms_not_kept", "the file of texts: {error}");
+            tracing::error!(reason = "sms_not_kept", "[sms] store: {error}");
             self.counters.tell_problem(Some(error.to_string()));
         }
         done.is_ok()
@@ -272,7 +272,7 @@ impl Sender {
         if let (None, Some(settings)) = (&self.store, &settings) {
             match Store::open(&settings.store, Timestamp::now()) {
                 Ok(store) => self.store = Some(store),
-                Err(error) => tracing::error!(reason = "sms_not_kept", "no texts are sent: {error}"),
+                Err(error) => tracing::error!(reason = "sms_not_kept", "no text messages are sent: {error}"),
             }
         }
         self.settings = settings;
@@ -388,10 +388,10 @@ impl Sender {
         let what = match ended {
             Ended::Sent => "text sent",
             Ended::Refused => "text refused",
-            Ended::OptedOut => "no text: the recipient wants none",
-            Ended::Limited => "no text: as many as there may be in a day have been sent",
-            Ended::Expired => "no text: it would come too late",
-            Ended::Unknown => "whether the text was sent is not known, and it would come too late now",
+            Ended::OptedOut => "no text message: the recipient opted out (STOP)",
+            Ended::Limited => "no text message: the daily limit is reached",
+            Ended::Expired => "no text message: expired",
+            Ended::Unknown => "delivery of the text message is unknown, and it has expired",
         };
         let text = format!("{what}{details}");
         if ended == Ended::Refused {
@@ -491,7 +491,7 @@ mod tests {
         counters.oldest.store(now.as_second().unsigned_abs() - 600, Ordering::Relaxed);
         counters.tell_problem(Some("answered 500".into()));
         let problem = counters.problem_now(now).unwrap();
-        assert_eq!(problem, "3 texts wait to be sent, the oldest for 10 min: answered 500");
+        assert_eq!(problem, "3 text messages are queued, the oldest for 10 min: answered 500");
         counters.count(Ended::Sent);
         assert!(counters.results().any(|result| result == ("sent", 1)));
     }

@@ -156,7 +156,7 @@ pub(super) struct Store {
 
 fn words(error: rusqlite::Error) -> io::Error {
     let taken = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy);
-    let what = if taken { "another process has it".to_owned() } else { error.to_string() };
+    let what = if taken { "another process uses it".to_owned() } else { error.to_string() };
     io::Error::other(what)
 }
 
@@ -173,7 +173,7 @@ impl Store {
     /// were cut short are due now, and those that were being sent are to be looked up.
     ///
     /// # Errors
-    /// The system's, SQLite's, or that another process has it.
+    /// The system's, SQLite's, or that another process uses it.
     pub(super) fn open(path: &Path, now: Timestamp) -> io::Result<Store> {
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         // It has numbers and texts; SQLite gives its other files the same rights.
@@ -196,7 +196,7 @@ impl Store {
         match version {
             0 => all.execute_batch(TABLES)?,
             VERSION => {}
-            _ => return Err(rusqlite::Error::InvalidParameterName("it is of a later version".to_owned())),
+            _ => return Err(rusqlite::Error::InvalidParameterName("written by a later version".to_owned())),
         }
         let cut_short = (State::Due as i64, millis(now), State::Watched as i64);
         all.execute("UPDATE sms SET state = ?1, due = ?2 WHERE state = ?3", cut_short)?;
@@ -345,7 +345,7 @@ impl Store {
         work().map_err(words)
     }
 
-    /// Notes that somebody wants no texts, or wants them again.
+    /// Notes that somebody opted out of text messages, or wants them again.
     pub(super) fn opt(&mut self, now: Timestamp, recipient: &str, out: bool) -> io::Result<()> {
         let done = match out {
             true => self.connection.execute(
@@ -528,13 +528,13 @@ mod tests {
         let mut rig = Rig::new();
         let path = rig.directory.path().join("sms.db");
         let second = Store::open(&path, at(0)).map(|_| ()).unwrap_err();
-        assert!(second.to_string().ends_with("sms.db: another process has it"), "{second}");
+        assert!(second.to_string().ends_with("sms.db: another process uses it"), "{second}");
         rig.store.take_in(at(0), &[SmsNews::Send(sms("CA1", "+1"))]).unwrap();
         rig.settle(1, "CA1", Step::End(Ended::Refused, None));
         let body: String = rig.store.connection.query_row("SELECT body FROM sms", [], |row| row.get(0)).unwrap();
         assert_eq!(body, "");
         rig.store.connection.pragma_update(None, "user_version", 2).unwrap();
         drop(rig.store);
-        assert!(Store::open(&path, at(0)).is_err(), "of a later version");
+        assert!(Store::open(&path, at(0)).is_err(), "a later version");
     }
 }

@@ -76,7 +76,9 @@ impl Cache {
     /// Whether nobody else writes to the folder; one that is not there is.
     fn is_ours(&self) -> Result<(), String> {
         match fs::metadata(&self.folder).ok().as_ref().and_then(others_write) {
-            Some(who) => Err(format!("{who}, who could choose what callers hear: it is to be ours alone (mode 0700)")),
+            Some(who) => {
+                Err(format!("{who} and could replace audio: only the user of the edge may access it (mode 0700)"))
+            }
             None => Ok(()),
         }
     }

@@ -30,7 +30,7 @@ pub(super) fn ask(endpoint: &Endpoint, voice: &str, text: &str, until: Instant) 
     let file = runtime.block_on(async {
         tokio::select! {
             file = fetch(endpoint, voice, text) => file,
-            () = late(until) => Err(format!("was not done within {:.1} s", began.elapsed().as_secs_f32())),
+            () = late(until) => Err(format!("did not finish within {:.1} s", began.elapsed().as_secs_f32())),
         }
     });
     // A name may still be looked up.
@@ -64,9 +64,7 @@ fn request(endpoint: &Endpoint, url: &Url, voice: &str, text: &str) -> Result<Re
         request = request.header(AUTHORIZATION, format!("Bearer {}", token.reveal()));
     }
     // The library's words could hold a header's value.
-    request
-        .body(Full::new(Bytes::from(body.to_string())))
-        .map_err(|_| "its `url` or `token` fits into no request".to_owned())
+    request.body(Full::new(Bytes::from(body.to_string()))).map_err(|_| "invalid `url` or `token`".to_owned())
 }
 
 /// Why it was refused, in one line.

@@ -52,7 +52,7 @@ pub(crate) fn speak(config: &mut Config) {
         tracing::warn!("callers hear the ringback tone instead: {fault}");
     }
     if let Some(Err(what)) = cache.map(Cache::close) {
-        tracing::warn!("[speech] cache: {what}; the texts are said anew at the next start");
+        tracing::warn!("[speech] cache: {what}; texts are generated again at the next start");
     }
 }
 
@@ -83,7 +83,7 @@ type Said = Result<Arc<[u8]>, String>;
 /// Some at a time; all until then. What several agents say alike is said once.
 fn say_all(speech: &Speech, announcements: &[Announcement], cache: Option<&Cache>, until: Instant) -> Vec<Said> {
     let next = AtomicUsize::new(0);
-    let said: Mutex<Vec<Said>> = Mutex::new(vec![Err("it was not said".to_owned()); announcements.len()]);
+    let said: Mutex<Vec<Said>> = Mutex::new(vec![Err("not generated".to_owned()); announcements.len()]);
     let first_like = |one: &Announcement| {
         announcements.iter().position(|other| (&one.text, &one.voice) == (&other.text, &other.voice))
     };
@@ -122,7 +122,7 @@ fn say(by: &Speaker, announcement: &Announcement, cache: Option<&Cache>, until: 
         return Ok(known);
     }
     if !in_time(until) {
-        return Err(format!("there was no time left: all texts together have {SPEECH_SECONDS} s"));
+        return Err(format!("timeout: all texts together may take {SPEECH_SECONDS} s"));
     }
     let file = order.fulfil(until)?;
     let most = Most { bytes: SPEECH_BYTES, seconds: ANNOUNCEMENT_SECONDS };
@@ -212,11 +212,11 @@ mod tests {
         let texts: Vec<_> = ["1000", "0", "1000", "0", "0", "0"].into_iter().map(announcement).collect();
         let by = command(&["sh", "-c", "sleep $0; echo no audio", "{text}"]);
         let said = say_all(&Speech { by, cache: None }, &texts, None, Instant::now() + Duration::from_secs(5));
-        let late = |said: &Said| said.as_ref().unwrap_err().contains("not done within");
+        let late = |said: &Said| said.as_ref().unwrap_err().contains("did not finish within");
         assert_eq!(said.iter().map(late).collect::<Vec<_>>(), [true, false, true, false, false, false], "{said:?}");
         assert!(said[1].as_ref().unwrap_err().contains("sh gave no audio"), "{said:?}");
         let late = say_all(&Speech { by: command(&["echo"]), cache: None }, &texts, None, Instant::now());
-        assert!(late.iter().all(|said| said.as_ref().unwrap_err().contains("no time left")), "{late:?}");
+        assert!(late.iter().all(|said| said.as_ref().unwrap_err().contains("timeout")), "{late:?}");
     }
 
     /// A program that counts how often it runs.
@@ -255,7 +255,7 @@ mod tests {
             let before = runs(folder.path());
             std::fs::write(&file, damage).unwrap();
             assert_eq!(say(&by, "one", Some(&cache)).unwrap().to_vec(), first);
-            assert_eq!(runs(folder.path()), before + 1, "said anew");
+            assert_eq!(runs(folder.path()), before + 1, "generated again");
         }
         assert_eq!((say(&by, "one", Some(&cache)).unwrap().len(), runs(folder.path())), (800, 4));
     }

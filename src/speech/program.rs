@@ -63,7 +63,7 @@ pub(super) fn run(words: &[String], until: Instant) -> Result<Vec<u8>, String> {
         let _ = child.wait();
         return Err(match too_much {
             true => format!("{name} wrote more than {} MiB", SPEECH_BYTES >> 20),
-            false => format!("{name} was not done within {:.1} s", began.elapsed().as_secs_f32()),
+            false => format!("{name} did not finish within {:.1} s", began.elapsed().as_secs_f32()),
         });
     };
     let file = file.unwrap_or_default();
@@ -153,9 +153,9 @@ mod tests {
         assert!(failed.contains("exit status: 3") && failed.ends_with(": no such voice"), "{failed}");
         // It and what it has started are gone, or the output would never end.
         let hangs = fault(&["sh", "-c", "sleep 1000 & sleep 1000"], Duration::from_millis(200));
-        assert!(hangs.contains("not done within 0."), "{hangs}");
+        assert!(hangs.contains("did not finish within 0."), "{hangs}");
         let closed = fault(&["sh", "-c", "exec >&- 2>&-; sleep 1000"], Duration::from_millis(200));
-        assert!(closed.contains("not done within"), "{closed}");
+        assert!(closed.contains("did not finish within"), "{closed}");
         assert!(fault(&["cat", "/dev/zero"], PATIENCE).contains("wrote more than 16 MiB"));
     }
 

@@ -30,7 +30,7 @@ const NO_COLOR: &str = "NO_COLOR";
 /// Shows the edge until somebody leaves: exit 1 where none answers at first, 2 where none is named or there is no terminal.
 pub fn run(config: Option<&Path>, remote: &Remote) -> ExitCode {
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
-        eprintln!("error: `top` needs a terminal; `trunkgate status` and `trunkgate calls` do not");
+        eprintln!("error: `top` needs a terminal. Use `trunkgate status` or `trunkgate calls`");
         return ExitCode::from(USAGE);
     }
     let Some(edge) = Reached::new(config, remote) else { return ExitCode::from(USAGE) };
@@ -132,7 +132,7 @@ fn keys() -> mpsc::Receiver<Event> {
 async fn act(edge: Reached, ask: Ask, tell: mpsc::Sender<News>) {
     let note = match ask {
         Ask::HangUp(sid) => match edge.ask(Method::DELETE, &format!("/v1/calls/{sid}"), None).await {
-            Ok(_) => format!("{sid} is being ended"),
+            Ok(_) => format!("{sid}: hang-up requested"),
             Err(what) => what,
         },
         Ask::Save { sid, text } => save(&sid, &text),
@@ -155,5 +155,5 @@ fn save(sid: &str, text: &str) -> String {
             Err(error) => return format!("{name} cannot be written: {error}"),
         }
     }
-    format!("{name}-99.txt is there already")
+    format!("{name}-99.txt exists already")
 }

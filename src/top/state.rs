@@ -156,7 +156,7 @@ impl State {
         let sid = self.open.as_ref().map_or_else(|| self.under_bar(), |open| Some(open.sid.clone()));
         self.ending = sid.filter(|sid| self.call(sid).is_some_and(|call| call["state"] != "ended"));
         if self.ending.is_none() {
-            self.note = Some("that call has ended".to_owned());
+            self.note = Some("the call has ended".to_owned());
         }
     }
 
@@ -326,6 +326,6 @@ mod tests {
         assert_eq!(press(&mut state, &[KeyCode::Down, KeyCode::Delete, KeyCode::Char('y')]), None);
         assert!(state.note.is_none(), "a key takes the note away");
         press(&mut state, &[KeyCode::Delete]);
-        assert_eq!(state.note.as_deref(), Some("that call has ended"));
+        assert_eq!(state.note.as_deref(), Some("the call has ended"));
     }
 }

@@ -26,15 +26,15 @@ const LIST_KEYS: &str =
 const CALL_KEYS: &str = "↑↓ scroll  x ladder  r raw  d SDP  s save  Del hang up  p pause  F1 help  q back";
 const FILTER_KEYS: &str = "Enter keep  Esc clear";
 const HELP: &str = "\
-↑ ↓ j k PgUp PgDn Home End   go along the list or the page
+↑ ↓ j k PgUp PgDn Home End   move in the list or page
 Enter, F4, x                 the call's ladder: all legs side by side
-F6, r                        its messages as they were on the wire
-d                            their session descriptions alone
-F2, s                        write what is shown of the call to a file
+F6, r                        SIP messages as sent on the wire
+d                            session descriptions (SDP) only
+F2, s                        save the page to a file
 F3, F7, /, f                 filter the list
-F5                           leave out the calls that have ended so far
+F5                           hide calls that have ended
 Del, K                       end the call (asks first)
-p                            stand still, and go on
+p                            pause and resume
 F8, C                        colours on and off
 F1, h, ?                     this page
 Esc, q                       back, or leave
@@ -152,7 +152,7 @@ fn list(frame: &mut Frame, area: Rect, state: &State) {
     frame.render_stateful_widget(table, area, &mut TableState::new().with_selected(chosen));
     if shown.is_empty() {
         let [_, below] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
-        let why = if state.filter.is_empty() { "no calls" } else { "no call fits the filter" };
+        let why = if state.filter.is_empty() { "no calls" } else { "no call matches the filter" };
         frame.render_widget(Paragraph::new(why), below);
     }
 }
@@ -282,11 +282,9 @@ Enter ladder  r raw  / filter  F5 clear ended  Del hang up  p pause  F8 colours 
     #[test]
     fn a_lost_edge_is_told_and_what_it_said_stays() {
         let mut state = state();
-        state.lost = Some("no edge answers at http://127.0.0.1:1\x07".into());
+        state.lost = Some("no edge at http://127.0.0.1:1\x07".into());
         let page = shown(&state, (126, 12));
-        assert!(
-            page.contains("not reached") && page.contains("! no edge answers at http://127.0.0.1:1·; trying again")
-        );
+        assert!(page.contains("not reached") && page.contains("! no edge at http://127.0.0.1:1·; trying again"));
         assert!(page.contains("+1415****101"), "{page}");
     }
 

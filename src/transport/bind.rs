@@ -53,9 +53,9 @@ impl fmt::Display for BindError {
         let helps = [
             (
                 io::ErrorKind::AddrInUse,
-                "another program has it: stop that one, or choose another port (0: any free one)",
+                "another program uses it: stop that program, or choose another port (0: any free port)",
             ),
-            (io::ErrorKind::AddrNotAvailable, "this machine has no such address: see `ip address`"),
+            (io::ErrorKind::AddrNotAvailable, "this machine does not have this address: see `ip address`"),
             (io::ErrorKind::PermissionDenied, "ports below 1024 need CAP_NET_BIND_SERVICE"),
         ];
         let help = helps.iter().find(|(kind, _)| *kind == self.error.kind());

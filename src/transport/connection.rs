@@ -220,7 +220,7 @@ async fn write(mut writer: impl AsyncWrite + Unpin, mut outgoing: mpsc::Receiver
 /// The system's words without its number.
 fn plain_words(error: &io::Error) -> String {
     if error.kind() == io::ErrorKind::UnexpectedEof {
-        return "the far end closed the connection".to_owned();
+        return "the remote party closed the connection".to_owned();
     }
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_lowercase()

@@ -266,7 +266,7 @@ async fn shake<T>(shaking: impl Future<Output = io::Result<T>>) -> Result<T, Fai
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => Err(Failed { what: words(&error), is_disagreement: is_tls(&error) }),
         Err(_) => {
-            let what = format!("no end of the handshake in {} s", limits::HANDSHAKE_SECONDS);
+            let what = format!("handshake not finished within {} s", limits::HANDSHAKE_SECONDS);
             Err(Failed { what, is_disagreement: false })
         }
     }
@@ -298,7 +298,7 @@ impl Tls {
             }
             Whom::Host(host) => (settings.others.as_ref(), Some(host.to_string())),
         };
-        let client = client.ok_or_else(|| Failed::new("no listener speaks TLS"))?;
+        let client = client.ok_or_else(|| Failed::new("no TLS listener"))?;
         let host = host.unwrap_or_else(|| remote.ip().to_string());
         let name = ServerName::try_from(host).map_err(Failed::new)?;
         let shaking = TlsConnector::from(Arc::clone(&client.config)).connect(name, stream);
@@ -312,7 +312,7 @@ impl Tls {
         listener: &str,
     ) -> Result<(server::TlsStream<TcpStream>, Option<Identity>), Failed> {
         let settings = self.settings.borrow().clone();
-        let server = settings.listeners.get(listener).ok_or_else(|| Failed::new("no certificate to show"))?;
+        let server = settings.listeners.get(listener).ok_or_else(|| Failed::new("no certificate configured"))?;
         let stream = shake(TlsAcceptor::from(Arc::clone(&server.config)).accept(stream)).await?;
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let table = self.table.borrow().clone();

@@ -47,7 +47,7 @@ pub(super) fn side(of: &Value) -> String {
 pub(super) fn told(media: &Value) -> String {
     let audio = match media["audio"].as_str() {
         Some("relayed_if_common") => {
-            format!("audio relayed where both sides take one of {}, else converted", words(&media["common"]))
+            format!("audio relayed if both sides support one of {}, otherwise transcoded", words(&media["common"]))
         }
         word => format!("audio {}", word.unwrap_or_default()),
     };
@@ -75,12 +75,12 @@ mod tests {
             (
                 trunk(both, Dtmf::Rfc4733),
                 trunk(&["OPUS", "PCMU", "PCMA"], Dtmf::Rfc4733),
-                "audio relayed where both sides take one of PCMU opus, else converted; keys relayed",
+                "audio relayed if both sides support one of PCMU opus, otherwise transcoded; keys relayed",
             ),
             (
                 trunk(both, Dtmf::Rfc4733),
                 trunk(law, Dtmf::Info),
-                "audio relayed where both sides take one of PCMU, else converted; keys converted",
+                "audio relayed if both sides support one of PCMU, otherwise transcoded; keys converted",
             ),
             (trunk(law, Dtmf::Info), trunk(&["PCMA"], Dtmf::Info), "audio converted; keys relayed"),
             (trunk(law, Dtmf::Inband), trunk(law, Dtmf::Rfc4733), "audio converted; keys converted"),

@@ -48,7 +48,7 @@ pub(super) fn text(order: &Value) -> String {
     let line = |run: &Value| {
         let all: Vec<String> = run.as_array().into_iter().flatten().map(one).collect();
         let open = run[0]["why"].is_null();
-        let note = if open { ": as listed, since only a running edge has figures (--url)" } else { "" };
+        let note = if open { ": as listed; only a running edge has statistics (--url)" } else { "" };
         format!("  order asr: {}{note}\n", all.join(", "))
     };
     order.as_array().into_iter().flatten().map(line).collect()
@@ -71,7 +71,7 @@ mod tests {
         let table = Table::new(Definition { numbers, trunks, agents, routes: vec![route] });
         let mut plan = table.plan(&CallInfo::default(), &mut |_| 0).unwrap();
         let open = text(&sorted(&mut plan, None));
-        assert_eq!(open, "  order asr: a, b, c: as listed, since only a running edge has figures (--url)\n");
+        assert_eq!(open, "  order asr: a, b, c: as listed; only a running edge has statistics (--url)\n");
         let of = |name: &str, is_down, answers: &[bool]| {
             let mut standing = Standing::default();
             answers.iter().for_each(|answered| standing.count(now, *answered));
@@ -81,7 +81,7 @@ mod tests {
         let told = text(&sorted(&mut plan, Some(&known)));
         assert_eq!(
             told,
-            "  order asr: c (answered 100 % of 9, grade 9), a (answered 0 % of 4, grade 7), b (down, no calls to it lately)\n"
+            "  order asr: c (answered 100 % of 9, grade 9), a (answered 0 % of 4, grade 7), b (down, no recent calls)\n"
         );
     }
 }

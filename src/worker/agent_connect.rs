@@ -94,7 +94,7 @@ impl Fault {
                 // A query may be secret.
                 let leads = leads.map(url_place);
                 let detail = match leads.filter(|_| response.status().is_redirection()) {
-                    Some(to) => format!("it leads to {to}, which is not followed"),
+                    Some(to) => format!("it redirects to {to}, which is not followed"),
                     None => String::new(),
                 };
                 Fault::new(Loss::Status(response.status().as_u16()), detail)
@@ -170,9 +170,8 @@ impl Target {
     /// Connects to the first of its addresses that answers: to what was looked at, whatever its name is said to be later.
     async fn connect(&self, spec: &SocketSpec, own: &watch::Receiver<OwnSockets>) -> Result<TcpStream, Fault> {
         let found = look_up(&self.host, self.port).await.map_err(Fault::unreachable)?;
-        let plain =
-            (!self.secure).then_some((spec, "no address of it is in local_networks: elsewhere only wss:// may lead"));
-        let mut last = Fault::unreachable("its name has no address");
+        let plain = (!self.secure).then_some((spec, "it does not resolve to local_networks: use wss://"));
+        let mut last = Fault::unreachable("its name does not resolve");
         let is_own = |address| own.borrow().takes_connection(address);
         for address in allowed(&found, plain, is_own)?.into_iter().take(AGENT_ADDRESSES) {
             match timeout(AGENT_ADDRESS_TIMEOUT, open(address)).await {
@@ -222,7 +221,7 @@ impl Target {
         };
         // It would send what we cannot read (RFC 6455 §4.1). The library does not look.
         if answer.headers().contains_key(SEC_WEBSOCKET_EXTENSIONS) {
-            return Err(Fault::new(Loss::NotWebSocket, "it wants an extension that was not offered"));
+            return Err(Fault::new(Loss::NotWebSocket, "it requires an extension that was not offered"));
         }
         Ok(socket)
     }
@@ -237,8 +236,8 @@ pub(super) async fn find(spec: &SocketSpec, own: &watch::Receiver<OwnSockets>) -
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     let port = uri.port_u16().ok_or_else(|| Fault::unreachable("the URL has no port"))?;
     let found = look_up(host, port).await.map_err(Fault::unreachable)?;
-    let plain = Some((spec, "no address of it is in local_networks: plain RTP goes nowhere else"));
-    let mut last = Fault::unreachable("its name has no address");
+    let plain = Some((spec, "it does not resolve to local_networks: plain RTP is allowed there only"));
+    let mut last = Fault::unreachable("its name does not resolve");
     for address in allowed(&found, plain, |address| own.borrow().takes_rtp(address))? {
         match try_to_send(address) {
             Ok(()) => return Ok(address),
@@ -259,7 +258,7 @@ fn allowed(
     let mut may_be_there = |address: &SocketAddr| {
         let refusal = match (is_own(*address), plain) {
             (Some(what), _) => format!("{address} is {what}"),
-            (None, _) if is_of_no_one(address.ip()) => format!("{} is the address of no one machine", address.ip()),
+            (None, _) if is_of_no_one(address.ip()) => format!("{} is not a host address", address.ip()),
             (None, Some((spec, far))) if !may_be_plain(address.ip(), spec) => far.to_owned(),
             (None, _) => return true,
         };
@@ -299,7 +298,7 @@ async fn system_trust() -> Result<Arc<ClientConfig>, Fault> {
     // Some hundred files: not on a thread that media waits for.
     let roots = tokio::task::spawn_blocking(system_roots).await.map_err(Fault::tls)?;
     if roots.is_empty() {
-        return Err(Fault::tls("the system has no certificates to trust"));
+        return Err(Fault::tls("the system has no root certificates"));
     }
     trusting(roots).map(Arc::new)
 }
@@ -399,7 +398,7 @@ mod tests {
         assert_eq!(allowed(&["127.0.0.1:5060"]), Err("127.0.0.1:5060 is ours".to_owned()));
         for nobody in ["0.0.0.0", "[::]", "224.0.0.1", "[ff02::1]", "255.255.255.255", "[::ffff:224.0.0.1]"] {
             let why = allowed(&[&format!("{nobody}:4000")]).unwrap_err();
-            assert!(why.ends_with("is the address of no one machine"), "{why}");
+            assert!(why.ends_with("is not a host address"), "{why}");
         }
         // Broadcast to the network of loopback: the system lets nobody who did not ask for it.
         let rtp = |url: &str| SocketSpec { url: url.to_owned(), ..spec.clone() };
@@ -447,7 +446,7 @@ mod tests {
         assert_eq!(shaken(params("a.example"), true), Ok(()));
         assert_eq!(shaken(authority(), true), Ok(()), "as openssl req -x509 makes them");
         let refused = |params, trusts_it| shaken(params, trusts_it).unwrap_err();
-        assert!(refused(params("a.example"), false).contains("nobody who is trusted"));
+        assert!(refused(params("a.example"), false).contains("does not end in a trusted root"));
         assert!(refused(params("b.example"), true).contains("not valid for name"));
         assert!(refused(authority(), false).contains("CA:TRUE"));
     }
@@ -466,7 +465,7 @@ mod tests {
         };
         let moved = refused(302, "https://a.example/in?token=x");
         assert_eq!(moved.loss, Loss::Status(302));
-        assert_eq!(moved.detail, "it leads to https://a.example/in, which is not followed");
+        assert_eq!(moved.detail, "it redirects to https://a.example/in, which is not followed");
         assert_eq!(refused(404, "/elsewhere"), Fault::new(Loss::Status(404), ""));
         let incomplete = WsError::Protocol(ProtocolError::HandshakeIncomplete);
         let ended = Fault::new(Loss::NotWebSocket, "the connection ended before an answer to the handshake");

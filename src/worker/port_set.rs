@@ -108,7 +108,7 @@ impl Entry {
     fn loosen(&mut self) {
         self.tie = Tie::Loose;
         if let Err(error) = rustix::net::connect_unspec(&self.socket) {
-            tracing::warn!(%error, "a media socket stays tied to its far side");
+            tracing::warn!(%error, "a media socket cannot be disconnected");
         }
     }
 

@@ -28,13 +28,13 @@ pub(super) fn raise() -> io::Result<i32> {
 /// Says once what a worker got.
 pub(super) fn tell(got: &io::Result<i32>) {
     match got {
-        Ok(niceness) if *niceness <= NICENESS => tracing::info!(niceness, "media workers have their priority raised"),
+        Ok(niceness) if *niceness <= NICENESS => tracing::info!(niceness, "priority of media workers raised"),
         Ok(niceness) => tracing::info!(
             niceness,
-            "media workers may not raise their priority: packets may wait behind a busy neighbour; \
-             allow it by LimitNICE=-10 (systemd) or --ulimit nice=30 (containers)"
+            "cannot raise the priority of media workers: a busy process may delay packets; \
+             set LimitNICE=-10 (systemd) or --ulimit nice=30 (containers)"
         ),
-        Err(error) => tracing::warn!(%error, "the priority of media workers stays as it is"),
+        Err(error) => tracing::warn!(%error, "cannot change the priority of media workers"),
     }
 }
 

@@ -110,7 +110,7 @@ fn callers_hear_music_in_line_and_get_the_next_session_in_their_order() {
         agent.streams().iter().map(|stream| stream.start["start"]["callSid"].as_str().unwrap().to_owned()).collect();
     assert_eq!(heard, sids[..3], "each in its turn");
     let trace = edge.get(&format!("/v1/calls/{}/trace.txt", sids[2])).1;
-    assert!(trace.contains("waits for bot, 2nd in line") && trace.contains("bot: its turn, after"), "{trace}");
+    assert!(trace.contains("waiting for bot, position 2nd") && trace.contains("bot: its turn, after"), "{trace}");
     third.hang_up();
     assert_eq!(counts(&edge), (0, 0));
     assert_eq!(edge.metric("trunkgate_agent_wait_seconds_count"), 2.0);

@@ -152,7 +152,7 @@ fn an_agent_as_it_should_be_holds() {
         assert_ne!(told.line(name).0, "fail", "{:#}", told.all);
     }
     assert!(told.line("pieces").1.starts_with("10 of 3200 bytes (400 ms)"), "{:#}", told.all);
-    assert_eq!(told.line("marks").1, "10 set, 10 returned when they had been heard or cleared");
+    assert_eq!(told.line("marks").1, "10 sent, 10 returned once played or cleared");
     assert_eq!(told.line("interruption").0, "ok");
     assert!(told.all["interruption"]["cleared_ms"].is_u64(), "{:#}", told.all);
     assert_eq!((told.all["audio_ms"].as_u64(), told.all["first_audio_ms"].as_array().unwrap().len()), (Some(4_000), 2));
@@ -245,7 +245,7 @@ fn what_is_wrong_with_an_agent_is_named() {
     let told = Told::of(&linear, &["--times", "1"], &[]);
     assert_eq!((told.code, told.line("audio").0), (Some(1), "fail"), "{:#}", told.all);
     assert!(
-        told.line("audio").1.starts_with("this is linear 16-bit audio, the edge takes mulaw/8000"),
+        told.line("audio").1.starts_with("this is linear 16-bit audio, but the edge expects mulaw/8000"),
         "{:#}",
         told.all
     );
@@ -269,7 +269,7 @@ fn what_is_wrong_with_an_agent_is_named() {
     });
     let told = Told::of(&deaf, &["--times", "1"], &[]);
     let (level, text) = told.line("interruption");
-    assert!(level == "warn" && text.contains("no `clear` came") && told.code == Some(0), "{:#}", told.all);
+    assert!(level == "warn" && text.contains("no `clear` was received") && told.code == Some(0), "{:#}", told.all);
 }
 
 /// What the file says of an agent is what its test goes by: a bot with a private format, a secret and parameters.
@@ -319,7 +319,7 @@ fn an_agent_of_the_file_is_tested_as_the_file_has_it() {
     assert!(refused("bot", &["--format", "l16/48000"]).contains("mulaw/8000, l16/8000, l16/16000, l16/24000"));
     assert!(refused("http://127.0.0.1/", &[]).contains("did you mean ws://127.0.0.1/?"));
     let query = refused("wss://bot.example.com/media?token=x", &[]);
-    assert!(query.contains("what follows the `?` is not sent") && query.contains("--parameter"), "{query}");
+    assert!(query.contains("the query string is not sent") && query.contains("--parameter"), "{query}");
 }
 
 /// A server that hangs up instead of an answer, as one that wants TLS does.

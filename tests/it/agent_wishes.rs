@@ -235,6 +235,6 @@ fn keys_that_an_agent_presses_reach_the_caller_by_its_socket_and_over_http() {
         }
         assert_eq!(keys.iter().map(|key| key.0).collect::<Vec<_>>(), [1, 2, 11]);
         let trace = rig.trace();
-        assert!(trace.contains("3 keys") && !trace.contains("12#"), "{trace}");
+        assert!(trace.contains("3 DTMF digits") && !trace.contains("12#"), "{trace}");
     }
 }

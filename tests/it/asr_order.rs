@@ -100,7 +100,7 @@ fn what_decides_nothing_is_warned_of_and_groups_have_an_order_of_their_own() {
         let told: Vec<String> = all.map(|one| format!("{} {}", one.code, one.message)).collect();
         (told, read.ok().map(|(config, _)| config))
     };
-    let nothing = "TG0145 `order = \"asr\"` decides nothing: no two trunks stand side by side";
+    let nothing = "TG0145 `order = \"asr\"` has no effect: no two trunks are adjacent";
     for (rest, expected) in [
         ("[[route]]\nconnect = ['trunk:a', 'trunk:b', 'trunk:c']\norder = 'asr'\n", vec![]),
         ("[[route]]\nconnect = ['trunk:a', 'trunk:b', 'trunk:c']\norder = 'listed'\n", vec![]),

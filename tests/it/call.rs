@@ -187,7 +187,7 @@ fn keys_that_nobody_takes_are_not_pressed() {
     let output = finish(&["call", &uri, "--duration", "1s", "--dtmf", "1"]);
     far.join().unwrap();
     let page = text(&output.stdout);
-    assert!(page.contains("! no key was pressed: the far end takes no telephone-events"), "{page}");
+    assert!(page.contains("! no digit was sent: the remote party does not support telephone-event"), "{page}");
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn the_page_has_the_ladder_and_both_directions() {
         "═▶",
         "codec  PCMU, srtp off",
         "MOS 4",
-        "our own tone came back",
+        "our own tone was received",
         "hung up here",
     ] {
         assert!(page.contains(what), "{what} in {page}");
@@ -318,7 +318,7 @@ fn nobody_there_and_nobody_who_answers_are_told_apart() {
         let output = finish(&["call", &format!("sip:a@{closed};transport={transport}")]);
         let told = text(&output.stdout);
         assert_eq!(output.status.code(), Some(1), "{told}");
-        assert!(told.contains("refused: nothing listens there"), "{transport}: {told}");
+        assert!(told.contains("refused: no listener at this port"), "{transport}: {told}");
     }
     let no_tls = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = no_tls.local_addr().unwrap();
@@ -332,7 +332,7 @@ fn nobody_there_and_nobody_who_answers_are_told_apart() {
     let address = silent.address;
     let output = finish(&["call", &format!("sip:a@{address}")]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stdout).contains("no answer to the INVITE in 8 s"), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("no response to the INVITE in 8 s"), "{}", text(&output.stdout));
     let rings = std::thread::spawn(move || {
         // Repetitions of the call before this one may still wait.
         let (invite, from) = loop {
@@ -379,7 +379,7 @@ fn names_lead_to_servers_and_the_next_is_tried() {
     refuses.join().unwrap();
     let told = json(&output);
     assert_eq!((output.status.code(), told["code"].as_u64()), (Some(1), Some(404)), "{told}");
-    assert!(text(&output.stderr).contains("refused: nothing listens"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("refused: no listener"), "{}", text(&output.stderr));
     let nowhere = call("sip:desk@nowhere.test");
     assert_eq!(nowhere.status.code(), Some(1));
     assert!(json(&nowhere)["failure"].as_str().unwrap().contains("nowhere.test has no address"));

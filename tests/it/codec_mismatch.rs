@@ -60,7 +60,7 @@ fn is_told(edge: &Process, trunk: &str, (level, count): (&str, &str), cause: &st
     let cause_begins = cause.split_at(1).1;
     assert!(trace.contains(cause_begins) && trace.contains(&format!("Try: {fix}")), "{trace}");
     let status = told(edge, &["status"]);
-    let line = format!("! codecs do not fit in {count} of the last hour with {trunk}: {cause}");
+    let line = format!("! codecs do not match in {count} of the last hour with {trunk}: {cause}");
     assert!(status.contains(&line) && status.contains(&format!("; try: {fix}")), "{status}");
     for arguments in [&["calls"][..], &["calls", "--flag", FLAG]] {
         assert!(told(edge, arguments).contains(" !codecs "), "{arguments:?}");
@@ -91,12 +91,18 @@ fn a_caller_that_offers_what_its_own_trunk_forbids() {
     let edge = edge(&caller, &callee, ["codecs = [\"PCMU\"]\n", ""]);
     assert_eq!(listed(&edge), Value::Null);
     let only = finish(&["--config", edge.file.to_str().unwrap(), "doctor", "--json", "--only", "codecs"]);
-    assert!(String::from_utf8(only.stdout).unwrap().contains("no call of the last hour"));
+    assert!(String::from_utf8(only.stdout).unwrap().contains("no codec mismatches in the last hour"));
     invite(&edge, &caller, &with(&caller, 8, "PCMA"));
     refused(&edge, &caller);
     assert_eq!(listed(&edge)["reason"], "codec_mismatch");
-    let cause = "carrier offers no codec that can be used (offered PCMA; allowed PCMU)";
-    is_told(&edge, "carrier", ("fail", "1 of 1 calls"), cause, "`codecs = [\"PCMU\", \"PCMA\"]` in [trunk.carrier]");
+    let cause = "carrier offers no usable codec (offered PCMA; allowed PCMU)";
+    is_told(
+        &edge,
+        "carrier",
+        ("fail", "1 of 1 calls"),
+        cause,
+        "set `codecs = [\"PCMU\", \"PCMA\"]` in [trunk.carrier]",
+    );
 }
 
 #[test]
@@ -110,9 +116,8 @@ fn a_callee_that_takes_nothing_of_what_its_trunk_lets_it_be_offered() {
     callee.sip.send(from, &answer);
     refused(&edge, &caller);
     assert_eq!(listed(&edge)["reason"], "target_rejected");
-    let cause =
-        "pbx takes no codec that it was offered (488: it was offered PCMU by RTP/AVP, Warning: 305 pbx \"only PCMA\")";
-    let fix = "`codecs = [\"PCMU\", \"PCMA\", \"G722\", \"opus\"]` in [trunk.pbx]";
+    let cause = "pbx accepts no offered codec (488: it was offered PCMU by RTP/AVP, Warning: 305 pbx \"only PCMA\")";
+    let fix = "add a codec of pbx with `codecs = [\"PCMU\", \"PCMA\", \"G722\", \"opus\"]` in [trunk.pbx]";
     is_told(&edge, "pbx", ("fail", "1 of 1 calls"), cause, fix);
 }
 
@@ -124,8 +129,8 @@ fn a_callee_that_answers_with_what_it_was_not_offered() {
     let (invite, from) = callee.sip.receive("INVITE ");
     callee.sip.send(from, &callee.sip.answer_with(&invite, "200 OK", &with(&callee, 0, "PCMU")));
     refused(&edge, &caller);
-    let cause = "pbx answered with no codec that can be used (offered G729; answered PCMU)";
-    let fix = "one of PCMU, PCMA, G722, opus at carrier, or G729 at pbx";
+    let cause = "pbx answered without a usable codec (offered G729; answered PCMU)";
+    let fix = "enable one of PCMU, PCMA, G722, opus at carrier, or G729 at pbx";
     is_told(&edge, "carrier", ("fail", "1 of 1 calls"), cause, fix);
 }
 
@@ -143,10 +148,10 @@ fn a_side_that_sends_another_codec_than_was_agreed_on() {
         sent += 1;
         (listed(&edge)["state"] == "answered").then_some(())
     });
-    let cause = "payload number 9, which nobody agreed on: agreed 0 (PCMU)";
+    let cause = "payload type 9, which was not negotiated: negotiated 0 (PCMU)";
     let status = told(&edge, &["status"]);
-    assert!(status.contains("! codecs do not fit in 1 of ") && status.contains(cause), "{status}");
-    assert!(status.contains("; try: `codecs` in [trunk.pbx]"), "{status}");
+    assert!(status.contains("! codecs do not match in 1 of ") && status.contains(cause), "{status}");
+    assert!(status.contains("; try: check `codecs` in [trunk.pbx]"), "{status}");
     call.hang_up(2, &caller, &callee);
     until("the call has ended", || (listed(&edge)["state"] == "ended").then_some(()));
     assert!(told(&edge, &["calls"]).contains("answered !codecs"), "{}", told(&edge, &["calls"]));

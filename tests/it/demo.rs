@@ -24,11 +24,11 @@ fn every_call_arrives_intact() {
     let text = text(&output);
     assert_eq!(output.status.code(), Some(0), "{text}");
     for part in [
-        "call 1: an agent takes it",
+        "call 1: an agent answers",
         "call 2: the agent is killed",
-        "call 3: a caller over TLS and SRTP",
+        "call 3: a caller with TLS, SRTP",
         "AEAD_AES_128_GCM with secure",
-        "call 4: the first trunk is silent",
+        "call 4: the first trunk does not respond",
         "INVITE",
         "MOS",
         "identical",
@@ -71,7 +71,7 @@ fn the_edge_can_be_kept_up() {
         .spawn()
         .expect("the binary runs");
     let stderr = BufReader::new(child.stderr.take().expect("stderr"));
-    let up = stderr.lines().map_while(Result::ok).find(|line| line.contains("the edge stays up"));
+    let up = stderr.lines().map_while(Result::ok).find(|line| line.contains("the edge keeps running"));
     let up = up.expect("it says where it stays");
     let url = up.split_whitespace().find(|word| word.starts_with("http://")).expect("a URL").trim_end_matches(';');
     let trunkgate = |arguments: &[&str]| {

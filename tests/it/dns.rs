@@ -132,7 +132,7 @@ fn a_name_is_looked_up_again_when_its_time_is_over_and_kept_when_dns_fails() {
     refused(&caller, edge.address("udp"), "two", "404");
 
     names.set_mood(Mood::Fails);
-    until("DNS is missed", || edge.log().contains("what was found before is used on").then_some(()));
+    until("DNS is missed", || edge.log().contains("the previous result is still used").then_some(()));
     call(&edge, &caller, "three");
     refuse(&new, "404 Not Found");
     refused(&caller, edge.address("udp"), "three", "404");
@@ -206,7 +206,7 @@ fn a_trunk_whose_name_is_not_found_is_down_and_says_why() {
     assert_eq!((&pbx["state"], &pbx["peers"][0]["state"]), (&"down".into(), &"down".into()));
     let problems = status["problems"].to_string();
     assert!(
-        problems.contains("trunk pbx is down: sip:lost.test:5060: its name is not found in DNS (name_not_found)"),
+        problems.contains("trunk pbx is down: sip:lost.test:5060: name not found in DNS (name_not_found)"),
         "{problems}"
     );
 }

@@ -100,7 +100,7 @@ fn peers_that_do_not_answer_fail_and_one_that_takes_no_calls_is_warned_of() {
     let closed = Party::new("127.0.0.6").address;
     for transport in ["udp", "tcp"] {
         let told = doctor(&trunk(&format!("sip:{closed};transport={transport}")));
-        assert_eq!((told.line("options pbx", "refused: nothing listens").0, told.code), ("fail", Some(1)));
+        assert_eq!((told.line("options pbx", "refused: no listener").0, told.code), ("fail", Some(1)));
     }
     let silent = Party::new("127.0.0.6");
     let told = doctor(&trunk(&format!("sip:{}", silent.address)));
@@ -108,10 +108,10 @@ fn peers_that_do_not_answer_fail_and_one_that_takes_no_calls_is_warned_of() {
     let unasked =
         trunk(&format!("sip:{}", silent.address)).replace("[[route]]", "options_interval = \"0s\"\n[[route]]");
     let told = doctor(&unasked);
-    assert_eq!((told.line("options pbx", "not asked in operation").0, told.code), ("warn", Some(0)));
+    assert_eq!((told.line("options pbx", "not checked in operation").0, told.code), ("warn", Some(0)));
     let full = answers("503 Service Unavailable");
     let told = doctor(&trunk(&format!("sip:{}", full.address)));
-    assert_eq!((told.line("options pbx", "takes no calls").0, told.code), ("warn", Some(0)));
+    assert_eq!((told.line("options pbx", "accepts no calls").0, told.code), ("warn", Some(0)));
     let shy = answers("403 Forbidden");
     let told = doctor(&trunk(&format!("sip:{}", shy.address)));
     assert_eq!((told.level("options pbx"), told.code), ("ok", Some(0)));
@@ -143,7 +143,7 @@ fn names_without_addresses_and_silent_name_servers_are_told_apart() {
     assert_eq!((told.line("dns", "nowhere.test has no address").0, told.code), ("fail", Some(1)));
     names.set_mood(Mood::Fails);
     let told = doctor_with(&text, &[(name, &value)]);
-    assert_eq!((told.line("dns", "no name server answers").0, told.code), ("fail", Some(1)));
+    assert_eq!((told.line("dns", "no DNS server answers").0, told.code), ("fail", Some(1)));
 }
 
 /// A TLS listener with this certificate, and a trunk that is reached by TLS.
@@ -170,7 +170,10 @@ fn certificates_on_both_sides_are_judged() {
     let told = doctor(&secure(&long, &closed, ""));
     let (level, text) = told.line("tls", "listener s");
     // The authority is the test's own.
-    assert!(level == "warn" && text.contains("until 2099-01-01") && text.contains("leads to nobody"), "{text}");
+    assert!(
+        level == "warn" && text.contains("until 2099-01-01") && text.contains("does not end in a trusted root"),
+        "{text}"
+    );
     let told = doctor(&secure(&ending, &closed, ""));
     assert_eq!(told.line("tls", "days left").0, "warn");
     let told = doctor(&secure(&over, &closed, ""));
@@ -224,10 +227,10 @@ fn ports_that_are_taken_are_told() {
     let theirs = text.replacen("[http]\naddress = \"127.0.0.1:0\"", &format!("[http]\naddress = \"{address}\""), 1);
     assert_ne!(theirs, text);
     let told = doctor(&theirs);
-    assert_eq!((told.line("ports", "is no edge").0, told.code), ("fail", Some(1)));
+    assert_eq!((told.line("ports", "is not a Trunkgate edge").0, told.code), ("fail", Some(1)));
     let status = trunkgate(&["status", "--url", &format!("http://{address}")]).output().unwrap();
     let words = String::from_utf8_lossy(&status.stderr).into_owned();
-    assert!(words.contains(&format!("what answers at http://{address} is no edge")), "{words}");
+    assert!(words.contains(&format!("the server at http://{address} is not a Trunkgate edge")), "{words}");
     // Four ports, the first of them taken.
     let media = (20_000..30_000).step_by(4).find_map(|port| UdpSocket::bind(("127.0.0.1", port)).ok()).unwrap();
     let first = media.local_addr().unwrap().port();
@@ -259,7 +262,7 @@ fn what_the_machine_allows_is_told() {
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 512; exec \"$0\" --config \"$1\" doctor --json", env!("CARGO_BIN_EXE_trunkgate")]);
     let told = Told::of(&command.arg(&file).output().unwrap());
-    assert_eq!((told.line("open files", "512 at most").0, told.code), ("warn", Some(0)));
+    assert_eq!((told.line("open files", "limit 512").0, told.code), ("warn", Some(0)));
 }
 
 #[test]
@@ -286,7 +289,7 @@ fn an_address_that_peers_see_otherwise_fails_with_the_key_to_set() {
     let nat = seen_at(|port| port);
     let text = from_outside(&trunk(&format!("sip:{}", nat.address)));
     let told = doctor(&text);
-    let found = told.line("public address", "pbx sees us at 203.0.113.10, but would be shown 127.0.0.1");
+    let found = told.line("public address", "pbx sees us at 203.0.113.10, but would get 127.0.0.1");
     assert_eq!((found.0, told.code), ("fail", Some(1)));
     let fix = told.lines.iter().find(|line| line["name"] == "public address").unwrap()["fix"].as_str().unwrap();
     assert_eq!(fix, "[edge] public_address = \"203.0.113.10\"");
@@ -296,7 +299,7 @@ fn an_address_that_peers_see_otherwise_fails_with_the_key_to_set() {
     let found = told.line("public address", "203.0.113.10, as written, as pbx sees us, behind NAT");
     assert_eq!((found.0, told.code), ("ok", Some(0)));
     let stale = mended.replace("203.0.113.10", "203.0.113.9");
-    assert_eq!(doctor(&stale).line("public address", "would be shown 203.0.113.9").0, "fail");
+    assert_eq!(doctor(&stale).line("public address", "would get 203.0.113.9").0, "fail");
 
     let moves = seen_at(|port| port ^ 1);
     let told = doctor(&mended.replace(&nat.address.to_string(), &moves.address.to_string()));
@@ -307,11 +310,11 @@ fn an_address_that_peers_see_otherwise_fails_with_the_key_to_set() {
 fn rewriting_between_us_and_a_peer_is_told() {
     let clean = answers("200 OK");
     let told = doctor(&trunk(&format!("sip:{}", clean.address)));
-    assert_eq!(told.line("sip alg", "no rewriting seen between us and pbx").0, "ok");
+    assert_eq!(told.line("sip alg", "no modification detected between us and pbx").0, "ok");
     // What such a router writes in the place of our address, everywhere.
     let router = answers_with(|answer, from| answer.replace(&from.to_string(), "198.51.100.1:1024"));
     let told = doctor(&trunk(&format!("sip:{}", router.address)));
-    let (level, text) = told.line("sip alg", "something rewrites SIP between us and pbx");
+    let (level, text) = told.line("sip alg", "SIP is modified between us and pbx");
     assert!(level == "warn" && told.code == Some(0), "{text}");
     for what in ["Via 127.0.0.1:", "From sip:127.0.0.1:", "Call-ID doctor", "→ 198.51.100.1:1024"] {
         assert!(text.contains(what), "{what} in {text}");
@@ -334,11 +337,11 @@ fn the_clock_is_told_as_well_as_it_is_known() {
     let tracking = "C0A80101,a,3,1795208400.1,-0.000012,0,0,1.2,0,0,0.012,0.0005,64.2,";
     let normal = format!("{tracking}Normal");
     let told = with_programs(&text, &[("chronyc", &normal)]);
-    assert_eq!(told.line("clock", "synchronised, off by at most 7 ms").0, "ok");
+    assert_eq!(told.line("clock", "synchronized, maximum error 7 ms").0, "ok");
     let told = with_programs(&text, &[("chronyc", &format!("{tracking}Not synchronised"))]);
-    assert_eq!(told.line("clock", "not synchronised").0, "warn");
-    assert_eq!(with_programs(&text, &[("timedatectl", "yes")]).line("clock", "synchronised").0, "ok");
-    assert_eq!(with_programs(&text, &[("timedatectl", "no")]).line("clock", "not synchronised").0, "warn");
+    assert_eq!(told.line("clock", "not synchronized").0, "warn");
+    assert_eq!(with_programs(&text, &[("timedatectl", "yes")]).line("clock", "synchronized").0, "ok");
+    assert_eq!(with_programs(&text, &[("timedatectl", "no")]).line("clock", "not synchronized").0, "warn");
 
     let late = answers_with(|answer, _| {
         let late = Timestamp::now() - SignedDuration::from_mins(210);
@@ -377,7 +380,7 @@ fn lines_are_chosen_and_each_is_printed_as_it_is_there() {
     assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
     let output = finish(&["--config", file.to_str().unwrap(), "doctor", "--only", "medium"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("no such line; there are `config`, `ports`"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("unknown check; checks: `config`, `ports`"));
 }
 
 #[test]
@@ -392,7 +395,7 @@ fn what_comes_in_unasked_is_told_by_the_running_edges_calls_alone() {
         let file = edge.file.to_str().unwrap();
         Told::of(&finish(&["--config", file, "doctor", "--json", "--only", "inbound udp"]))
     };
-    assert_eq!(inbound().line("inbound udp", "cannot be told from here: only a far end can send").0, "warn");
+    assert_eq!(inbound().line("inbound udp", "cannot be tested from here: only a remote party can send").0, "warn");
     let call = Call::set_up(&edge, "heard", &caller, &callee);
     for (from, to, at) in [(&caller, &callee, call.near), (&callee, &caller, call.far)] {
         from.rtp.send_to(&rtp(1, 1), at).unwrap();
@@ -401,26 +404,31 @@ fn what_comes_in_unasked_is_told_by_the_running_edges_calls_alone() {
     // While it is up as well as after it.
     let live = until("both are heard", || {
         let told = inbound();
-        told.lines[0]["text"].as_str().unwrap().contains("audio came from 2 sides in 1 answered call").then_some(told)
+        told.lines[0]["text"]
+            .as_str()
+            .unwrap()
+            .contains("audio received from 2 sides in 1 answered call")
+            .then_some(told)
     });
     assert_eq!(live.level("inbound udp"), "ok");
     call.hang_up(2, &caller, &callee);
     until("the call has ended", || (edge.metric("trunkgate_rtp_jitter_seconds_count") == 2.0).then_some(()));
-    assert_eq!(inbound().line("inbound udp", "audio came from 2 sides in 1 answered call").0, "ok");
+    assert_eq!(inbound().line("inbound udp", "audio received from 2 sides in 1 answered call").0, "ok");
     // One whose callee sends from where nobody is expected.
     let call = Call::set_up(&edge, "unheard", &caller, &callee);
     caller.rtp.send_to(&rtp(1, 1), call.near).unwrap();
     UdpSocket::bind("127.0.0.43:0").unwrap().send_to(&rtp(1, 1), call.far).unwrap();
     until("it is told", || edge.get("/metrics").1.contains("media_one_way_total{trunk=\"b\"").then_some(()));
     let told = inbound();
-    let (level, text) =
-        told.line("inbound udp", "of 2 answered calls of the running edge 1 had a side that sent nothing, most by b");
+    let (level, text) = told
+        .line("inbound udp", "of 2 answered calls of the running edge 1 had a party that sent no media, most from b");
     assert!(
-        level == "warn" && text.contains("; the last of b: 1 packet came from elsewhere, the last from 127.0.0.43:"),
+        level == "warn"
+            && text.contains("; the last of b: 1 packet came from another address, the last from 127.0.0.43:"),
         "{text}"
     );
     let fix = told.lines[0]["fix"].as_str().unwrap();
-    assert!(fix.starts_with("`media_from = [\"127.0.0.43/32\"]` in [trunk.b]"), "{fix}");
+    assert!(fix.starts_with("set `media_from = [\"127.0.0.43/32\"]` in [trunk.b]"), "{fix}");
 }
 
 #[test]

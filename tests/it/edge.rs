@@ -60,7 +60,7 @@ fn a_stranger_gets_no_byte_by_udp() {
     assert_eq!(edge.metric("trunkgate_sip_dropped_total{reason=\"unknown_source\"}"), 60.0);
     let problems = edge.json("/v1/status")["problems"].to_string();
     assert!(
-        problems.contains("addresses of no trunk is dropped, 60 messages in the last hour, the last from 127.0.0.2"),
+        problems.contains("unknown sources is dropped: 60 messages in the last hour, the latest from 127.0.0.2"),
         "{problems}"
     );
 }
@@ -201,7 +201,7 @@ fn http_errors_are_json_with_a_code() {
     let (status, text) = edge.get("/v1/calls?flag=one-way&outcome=no-answer&reason=no-route");
     assert!(status == 200 && text.contains("\"calls\":[]"), "{status} {text}");
     let (_, text) = edge.get("/v1/calls?trunk=nobody");
-    assert!(text.contains("there is no trunk `nobody`: there are carrier\""), "no agent is one: {text}");
+    assert!(text.contains("unknown trunk `nobody`: known: carrier\""), "no agent is one: {text}");
     assert_eq!(edge.get("/v1/calls?trunk=echo").0, 200, "a leg of an agent has its name there");
     assert!(edge.get("/v1/calls?flag=oneway").1.contains("one_way, codec_mismatch"), "which there are");
     let (status, text) = http("POST", &format!("{url}/v1/drain"), &[], &"x".repeat(100_000));

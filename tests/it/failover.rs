@@ -175,7 +175,7 @@ fn who_is_silent_and_answers_late_is_hung_up_on() {
     let answer = rig.backup.description(1, "");
     let call = Call::answered(rig.edge.address("udp"), "late", &rig.caller, invite, (&rig.backup, &answer));
     assert_eq!(to_tag(&call.ok), call.tag);
-    rig.ends_at_the_backup(&call, &["target primary", "gave no sign of life", "target backup"]);
+    rig.ends_at_the_backup(&call, &["target primary", "no response from the target", "target backup"]);
 }
 
 /// It rings and then nothing more comes of it; what it answers to the CANCEL is a 200 that crossed it.
@@ -194,7 +194,10 @@ fn who_rings_for_ever_is_withdrawn_and_its_crossing_answer_hung_up_on() {
     let (bye, from) = rig.primary.sip.receive("BYE ");
     rig.primary.sip.send(from, &rig.primary.sip.answer_with(&bye, "200 OK", ""));
     let call = rig.backup_answers("rings");
-    rig.ends_at_the_backup(&call, &["target primary", "180 Ringing", "nobody answered in time", "target backup"]);
+    rig.ends_at_the_backup(
+        &call,
+        &["target primary", "180 Ringing", "no answer within the ring timeout", "target backup"],
+    );
 }
 
 #[test]
@@ -240,7 +243,7 @@ fn when_the_time_of_the_search_is_over_the_last_target_is_next() {
     let path = edge.file.to_str().unwrap().to_owned();
     let why = finish(&["--config", &path, "why", "--from", "carrier", "--called", NUMBER]);
     let why = String::from_utf8(why.stdout).unwrap();
-    assert!(why.ends_with("  the last one at the latest after 3 s\n"), "{why}");
+    assert!(why.ends_with("  the last target is tried after at most 3 s\n"), "{why}");
     let rig = Rig { caller, primary: one, backup: last, edge, seen: RefCell::default() };
     rig.dial("time");
     let invite = rig.rings();
@@ -251,7 +254,10 @@ fn when_the_time_of_the_search_is_over_the_last_target_is_next() {
     let call = rig.backup_answers("time");
     let sid = rig.edge.sid();
     call.hang_up(2, &rig.caller, &rig.backup);
-    rig.told(&sid, &["target one", "search_timeout: 3 s are over, the last target is next, 1 left out", "target last"]);
+    rig.told(
+        &sid,
+        &["target one", "search_timeout: 3 s have passed, trying the last target, 1 left out", "target last"],
+    );
     let legs = &rig.edge.json("/v1/calls")["calls"][0]["legs"];
     assert_eq!((&legs[1]["reason"], &legs[2]["trunk"]), (&"search_timeout".into(), &"last".into()), "{legs}");
     assert!(two.sip.heard_nothing(), "there was no time for it");

@@ -132,9 +132,9 @@ fn several_listen_at_once_each_to_what_it_asked_for() {
     rig.talk(&call, 9);
     let has = |frames: &[crate::support::listener::Frame]| frames.iter().any(|frame| frame.audio == [9; 160]);
     rig.scribe.first("both", |stream| has(&stream.inbound) && has(&stream.outbound));
-    let said = others[0].first("what the caller says", |stream| has(&stream.inbound));
+    let said = others[0].first("from the caller", |stream| has(&stream.inbound));
     assert_eq!((said.outbound.len(), &said.start["start"]["tracks"]), (0, &json!(["inbound"])));
-    let heard = others[1].first("what it hears", |stream| has(&stream.outbound));
+    let heard = others[1].first("to the caller", |stream| has(&stream.outbound));
     assert_eq!((heard.inbound.len(), &heard.start["start"]["tracks"]), (0, &json!(["outbound"])));
     // Its one copy of the two packets: what the callee said, under the source that was told.
     let (copy, _) = received(&recorder);
@@ -217,16 +217,13 @@ fn a_refusal_names_what_it_refuses_and_what_there_is() {
     let rig = Rig::new();
     let (_call, forks) = rig.call("named");
     for (body, sentence) in [
-        ("[]", "the body is no JSON object; the body is as "),
-        (r#"{"agent":"nobody"}"#, r#""nobody": there is no such agent in the configuration; there are scribe"#),
-        (
-            r#"{"agent":"scribe","parameters":{"a":1}}"#,
-            r#"`parameters`: "a" is a number, and an agent is told strings"#,
-        ),
+        ("[]", "the body is not a JSON object; expected body: "),
+        (r#"{"agent":"nobody"}"#, r#""nobody": unknown agent; known: scribe"#),
+        (r#"{"agent":"scribe","parameters":{"a":1}}"#, r#"`parameters`: "a" is a number, expected a string"#),
         (
             r#"{"url":"ws://203.0.113.1/media"}"#,
-            "`url`: audio and secrets would go to 203.0.113.1 in the clear (wss://; ws:// and rtp:// lead only to loopback \
-             and [edge] local_networks)",
+            "`url`: audio and secrets would be sent to 203.0.113.1 unencrypted (use wss://; ws:// and rtp:// are allowed for loopback \
+             and [edge] local_networks only)",
         ),
     ] {
         let (_, answer) = rig.edge.ask("POST", &forks, body);

@@ -113,7 +113,7 @@ fn with_nobody_left_the_call_ends_with_the_reason_of_the_target() {
     let expected = [("target_busy", "edge"), ("transferred", "edge"), ("target_busy", "far_end")];
     assert_eq!(ends(&call), named(&expected));
     let verdict = edge.json(&format!("{path}/trace"))["verdict"].as_str().unwrap().to_owned();
-    assert!(verdict.ends_with("1 target failed: desk (the called side is busy)."), "{verdict}");
+    assert!(verdict.ends_with("1 target failed: desk (the callee is busy)."), "{verdict}");
 }
 
 #[test]

@@ -191,16 +191,16 @@ fn an_edge_that_is_not_there_is_told() {
     let output = run(flags, &["--calls", "1", "--cps", "1", "--duration", "1s", "--assert", "setup.p99<1s"]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.contains("no answer from the edge") && text.contains("not measured"), "{text}");
+    assert!(text.contains("no response from the edge") && text.contains("not measured"), "{text}");
 }
 
 #[test]
 fn what_cannot_be_tried_is_exit_2() {
     let load = ["loadtest", "--calls", "1", "--cps", "1", "--duration", "2s"];
     for (more, part) in [
-        (&["--assert", "mos.p5>4,los<1%"][..], "--assert, column 10: `los` is no metric"),
+        (&["--assert", "mos.p5>4,los<1%"][..], "--assert, column 10: `los` is not a metric"),
         (&["--to", "sip:1@127.0.0.1"], "--answer"),
-        (&["--to", "sip:1@127.0.0.1;transport=tls", "--answer", "127.0.0.1:0"], "speaks UDP"),
+        (&["--to", "sip:1@127.0.0.1;transport=tls", "--answer", "127.0.0.1:0"], "uses UDP"),
         (&["--junit", "/nowhere/out.xml"], "--junit /nowhere/out.xml cannot be written"),
     ] {
         let output = finish(&[&load[..], more].concat());

@@ -214,7 +214,7 @@ fn a_collector_that_hangs_delays_no_call_and_no_end() {
     }
     edge.signal(Signal::SIGTERM);
     let (status, _, log) = edge.end();
-    assert!(status.success() && log.contains("6 spans were not sent before the end"), "{log}");
+    assert!(status.success() && log.contains("6 spans were not sent before shutdown"), "{log}");
 }
 
 #[test]

@@ -119,7 +119,7 @@ fn story(edge: &Process, sid: &str, callee: &Phone, stranger: &UdpSocket, call: 
     let (announced, from) = (callee.rtp_address(), stranger.local_addr().unwrap());
     let verdict = edge.json(&format!("/v1/calls/{sid}/trace"))["verdict"].as_str().unwrap().to_owned();
     let told = format!(
-        " packets came from elsewhere, the last from {from} (announced {announced}, expected from 127.0.0.1; it was told to send to {})",
+        " packets came from another address, the last from {from} (announced {announced}, expected from 127.0.0.1; our SDP says {})",
         call.far
     );
     assert!(verdict.contains("No media from pbx: ") && verdict.contains(&told), "{verdict}");

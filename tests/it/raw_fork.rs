@@ -83,7 +83,7 @@ fn both_sides_of_a_call_are_copied_bit_for_bit() {
     let sources = (word(&said[0], 8), word(&heard[0], 8));
     assert_eq!((&leg["ssrc"]["inbound"], &leg["ssrc"]["outbound"]), (&sources.0.into(), &sources.1.into()));
     let (_, trace) = process.get(&format!("/v1/calls/{}/trace.txt", call["sid"].as_str().unwrap()));
-    assert!(trace.contains(&format!("SSRC {:#010x} what the caller says", sources.0)), "{trace}");
+    assert!(trace.contains(&format!("SSRC {:#010x} from the caller", sources.0)), "{trace}");
     assert_eq!(field(&answer, "CSeq"), "1 INVITE");
     assert_eq!(process.metric("trunkgate_agent_frames_dropped_total"), 0.0);
 }

@@ -71,8 +71,9 @@ fn a_limit_of_the_callers_trunk_is_named_and_recorded() {
     assert_eq!(refused(&edge, &caller, "second"), "SIP/2.0 503 Service Unavailable");
     let (page, verdict) = trace(&edge);
     assert!(
-        verdict
-            .starts_with("Not answered (503): too many calls at once: trunk carrier, `max_calls` 1. Try: `max_calls`"),
+        verdict.starts_with(
+            "Not answered (503): too many concurrent calls: trunk carrier, `max_calls` 1. Try: raise `max_calls`"
+        ),
         "{verdict}"
     );
     assert!(page.contains(&verdict) && page.contains("─INVITE─") && page.contains("503 Service"), "{page}");
@@ -114,7 +115,7 @@ fn a_target_that_a_limit_stopped_stands_in_the_verdict() {
     let edge = edge((&caller, ""), (&callee, "max_calls = 1\npace = \"0s\"\n"));
     let first = Call::set_up(&edge, "first", &caller, &callee);
     refused(&edge, &caller, "second");
-    let told = "too many calls at once: trunk pbx, `max_calls` 1. Tried: pbx. Try: `max_calls`";
+    let told = "too many concurrent calls: trunk pbx, `max_calls` 1. Tried: pbx. Try: raise `max_calls`";
     assert!(trace(&edge).1.contains(told), "{}", trace(&edge).1);
     first.hang_up(2, &caller, &callee);
 }
@@ -160,7 +161,8 @@ fn where_no_target_is_there_the_call_has_failed() {
         assert!(edge.get("/metrics").1.contains(",outcome=\"failed\"} 1\n"));
         let (page, verdict) = trace(&edge);
         assert!(
-            verdict.contains("Tried: pbx. Try: whether it runs") || verdict.contains("Tried: pbx. Try: its address"),
+            verdict.contains("Tried: pbx. Try: check whether it runs")
+                || verdict.contains("Tried: pbx. Try: check its address"),
             "{verdict}"
         );
         assert!(page.contains("503 Service"), "the last word to the caller: {page}");
@@ -216,6 +218,6 @@ fn a_refused_reload_says_first_what_is_wrong() {
     let text = answer["error"]["message"].as_str().unwrap();
     assert!(status == 422 && text.starts_with("error[") && text.contains("warning[TG0105]"), "{text}");
     let line =
-        until("it is logged", || edge.log().lines().find(|line| line.contains("not reloaded")).map(str::to_owned));
+        until("it is logged", || edge.log().lines().find(|line| line.contains("reload rejected")).map(str::to_owned));
     assert!(line.contains("ERROR"), "{line}");
 }

@@ -149,20 +149,20 @@ fn refused_texts_are_not_repeated_and_the_trace_says_why() {
         (
             "+14155550101",
             "486 Busy Here",
-            "no text: the recipient wants none to +1415****101: answered 400, error 21610",
+            "no text message: the recipient opted out (STOP) to +1415****101: answered 400, error 21610",
         ),
         ("+14155550102", "480 Later", "text refused to +1415****102: answered 400, error 21211: no"),
         ("+14155550103", "500 Broken", "text refused to +1415****103: answered 401, error 20003"),
         (
             "+442079460018",
             "486 Busy Here",
-            "no text: the recipient's number is not of US; `allow_prefixes` of [sms] would allow it",
+            "no text message: the recipient's number is not of US; `allow_prefixes` of [sms] would allow it",
         ),
-        ("100", "486 Busy Here", "no text: the recipient has no number that could get one"),
-        ("anonymous", "486 Busy Here", "no text: the caller hides its number"),
-        ("+14155550104", "404 Not Found", "no text: the call was refused, not missed"),
+        ("100", "486 Busy Here", "no text message: the recipient has no number that can receive one"),
+        ("anonymous", "486 Busy Here", "no text message: the caller ID is withheld"),
+        ("+14155550104", "404 Not Found", "no text message: the call was refused, not missed"),
         ("+14155550105", "486 Busy Here", "text sent to +1415****105: SM"),
-        ("+14155550105", "603 Decline", "no text: as many as there may be in a day have been sent"),
+        ("+14155550105", "603 Decline", "no text message: the daily limit is reached"),
     ] {
         let sid = rig.fails(&format!("refused-{number}-{}", &status[..3]), number, status);
         rig.trace_has(&sid, words);
@@ -185,12 +185,12 @@ fn who_says_stop_gets_nothing_more_until_start_and_only_twilio_may_say_so() {
     let empty = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response></Response>";
     assert_eq!(rig.inbound(TOKEN, "+14155550100", " stop. "), (200, empty.to_owned()));
     let sid = rig.fails("stopped", "+14155550100", "486 Busy Here");
-    rig.trace_has(&sid, "no text: the recipient wants none");
+    rig.trace_has(&sid, "no text message: the recipient opted out (STOP)");
     // It is kept.
     let Rig { caller, callee, twilio, edge } = rig;
     let rig = Rig { caller, callee, twilio, edge: edge.kill_and_start_again() };
     let sid = rig.fails("still-stopped", "+14155550100", "486 Busy Here");
-    rig.trace_has(&sid, "no text: the recipient wants none");
+    rig.trace_has(&sid, "no text message: the recipient opted out (STOP)");
     let (_, help) = rig.inbound(TOKEN, "+14155550100", "HELP");
     assert!(help.contains("<Message>Joe &amp; Co</Message>"), "{help}");
     assert_eq!(rig.inbound(TOKEN, "+14155550100", "START").0, 200);
@@ -251,22 +251,25 @@ fn what_is_wrong_with_a_rule_is_said_at_its_place() {
             format!("{twilio}{}", rule("to = \"{caller}\", from = \"ACME\", body = \"{header:X}\"")),
             "unknown placeholder",
         ),
-        (format!("{twilio}{}", rule("to = \"{called}\", from = \"ACME\", body = \"x\"")), "cannot get a text"),
+        (
+            format!("{twilio}{}", rule("to = \"{called}\", from = \"ACME\", body = \"x\"")),
+            "cannot receive text messages",
+        ),
         (
             format!("{twilio}{}", rule("to = \"{caller}\", from = \"no sender\\u0007\", body = \"x\"")),
-            "cannot send a text",
+            "cannot send text messages",
         ),
         (format!("{twilio}{}", rule("to = \"{caller}\", from = \"ACME\"")), "without `body`"),
         (format!("{twilio}{}", rule("to = \"{caller}\", from = \"ACME\", body = \" \"")), "is empty"),
         (format!("{twilio}{}", rule(&format!("{good}, on = [\"bussy\"]"))), "did you mean \"busy\"?"),
-        (format!("{twilio}[sms]\nallow_prefixes = [\"44\"]\n{}", rule(good)), "begins no number"),
+        (format!("{twilio}[sms]\nallow_prefixes = [\"44\"]\n{}", rule(good)), "is not a number prefix"),
         (format!("[twilio]\naccount_sid = \"{ACCOUNT}\"\n{}", rule(good)), "[twilio] without `auth_token`"),
     ] {
         let (fine, said) = check(&format!("{trunk}{text}"));
         assert!(!fine && said.contains(words), "{words}: {said}");
     }
     let (fine, said) = check(&format!("{trunk}{twilio}{}", rule(good)));
-    assert!(fine && said.contains("warning[TG0150]: this edge does not hear STOP"), "{said}");
+    assert!(fine && said.contains("warning[TG0150]: STOP replies do not arrive"), "{said}");
 }
 
 /// How many calls fail.

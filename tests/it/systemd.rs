@@ -96,7 +96,7 @@ fn it_hears_of_ready_alive_reloading_and_stopping() {
     edge.signal(Signal::SIGHUP);
     manager.wait("RELOADING=1");
     let refused = value(&manager.wait("READY=1"), "STATUS");
-    assert!(refused.contains("refused") && edge.metric("trunkgate_config_last_reload_success") == 0.0, "{refused}");
+    assert!(refused.contains("rejected") && edge.metric("trunkgate_config_last_reload_success") == 0.0, "{refused}");
 
     edge.signal(Signal::SIGTERM);
     let stopping = manager.wait("STOPPING=1");
@@ -122,7 +122,7 @@ fn without_a_watchdog_it_hears_of_none() {
 fn a_service_manager_that_hears_nothing_is_not_waited_for() {
     let manager = NotifySocket::new();
     let edge = Process::start_with(&config(""), &[("NOTIFY_SOCKET", &manager.path()), ("WATCHDOG_USEC", "2000")]);
-    until("its socket is full", || edge.log().contains("the service manager cannot be told").then_some(()));
+    until("its socket is full", || edge.log().contains("cannot notify the service manager").then_some(()));
     edge.signal(Signal::SIGTERM);
     assert!(edge.end().0.success());
 }
@@ -132,7 +132,7 @@ fn a_service_manager_that_hears_nothing_is_not_waited_for() {
 #[test]
 fn the_watchdog_is_fed_only_while_every_loop_turns() {
     for (thread, said) in
-        [("signalling", "the signalling loop has not answered"), ("media-0", "media worker 0 does not turn")]
+        [("signalling", "the signalling loop did not respond"), ("media-0", "media worker 0 is stuck")]
     {
         let manager = NotifySocket::new();
         let edge = Process::start_with(&config(""), &[("NOTIFY_SOCKET", &manager.path()), ("WATCHDOG_USEC", "200000")]);
@@ -145,7 +145,7 @@ fn the_watchdog_is_fed_only_while_every_loop_turns() {
         // What was sent before it was noticed.
         while manager.has_news() {}
         // The same look at the loops decides both: as long as one says so, the other is not fed.
-        let looks = |edge: &Process| edge.log().matches("watchdog is not told").count();
+        let looks = |edge: &Process| edge.log().matches("watchdog notification withheld").count();
         let before = looks(&edge);
         until("it has looked twice more", || (looks(&edge) >= before + 2).then_some(()));
         assert!(!manager.has_news(), "{thread} stands still");

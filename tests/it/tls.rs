@@ -263,7 +263,9 @@ fn a_far_end_that_is_not_who_it_should_be_is_a_failed_target() {
     let forged = papers.other.issue("forged", &["127.0.0.6"]);
     let other_name = papers.authority.issue("else", &["127.0.0.7", "else.example"]);
     let last = Server::new("127.0.0.6", &good, None);
-    for (what, pair) in [("has expired", &expired), ("nobody who is trusted", &forged), ("127.0.0.6", &other_name)] {
+    for (what, pair) in
+        [("has expired", &expired), ("does not end in a trusted root", &forged), ("127.0.0.6", &other_name)]
+    {
         let first = Server::new("127.0.0.6", pair, None);
         // No connection but that of the call: it would find the handshake of an OPTIONS failed already, and make another.
         let trunk = format!(
@@ -419,9 +421,9 @@ fn a_new_certificate_is_taken_up_and_a_bad_one_is_not() {
     assert_eq!(edge.metric(expiry), 4_070_908_800.0);
     // A certificate without its key changes nothing, nor does text.
     std::fs::write(&papers.edge.private_key, "text").unwrap();
-    until("the log tells", || edge.log().contains("the certificate in force stays").then_some(()));
+    until("the log tells", || edge.log().contains("the current certificate is kept").then_some(()));
     let problems = || edge.json("/v1/status")["problems"].to_string();
-    assert!(problems().contains("the certificate in force stays: listener s"), "{}", problems());
+    assert!(problems().contains("the current certificate is kept: listener s"), "{}", problems());
     assert!(edge.json("/v1/status")["listeners"].to_string().contains("\"certificate_days\":2"), "of a far year");
     assert_eq!(shown_now(&papers, sip), old);
     papers.authority.issue_until("edge", &["localhost"], (2098, 1, 1));

@@ -168,5 +168,5 @@ fn without_a_terminal_or_an_edge_it_says_so() {
     let top = Top::start("http://127.0.0.1:1", directory.path(), &[]);
     let (status, written) = top.end();
     assert_eq!(status.code(), Some(1), "{written:?}");
-    assert!(written.contains("no edge answers at http://127.0.0.1:1") && !written.contains(ENTER), "{written:?}");
+    assert!(written.contains("no edge at http://127.0.0.1:1") && !written.contains(ENTER), "{written:?}");
 }

@@ -1,4 +1,4 @@
-//! What the running edge shows of a call: its messages as they were on the wire, its ladder as a picture.
+//! What the running edge shows of a call: SIP messages as sent on the wire, its ladder as a picture.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 

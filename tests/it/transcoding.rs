@@ -125,7 +125,7 @@ fn sessions_that_are_transcoded_are_counted_while_they_are() {
     transcoding(&edge, 1.0);
     let trace = edge.json(&format!("/v1/calls/{}/trace", edge.json("/v1/calls")["calls"][0]["sid"].as_str().unwrap()));
     let trace = trace.to_string();
-    assert!(trace.contains("PCMU with carrier, opus with pbx: converted, no codec suits both"), "{trace}");
+    assert!(trace.contains("PCMU with carrier, opus with pbx: transcoded, no common codec"), "{trace}");
     call.hang_up(4, &caller, &callee);
     transcoding(&edge, 0.0);
     assert_eq!(edge.metric("trunkgate_panics_total"), 0.0);

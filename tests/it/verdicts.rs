@@ -99,25 +99,25 @@ fn a_private_address_that_the_callee_announced() {
     told(
         &edge,
         &[
-            "No media from pbx: it announced 192.168.77.20, a private address, while its SIP comes from 127.0.0.1",
+            "No media from pbx: it announced 192.168.77.20, a private address, but its SIP comes from 127.0.0.1",
             &format!(
-                "(announced 192.168.77.20:{port}, expected from 192.168.77.20, 127.0.0.1; it was told to send to {})",
+                "(announced 192.168.77.20:{port}, expected from 192.168.77.20, 127.0.0.1; our SDP says {})",
                 call.far
             ),
-            "Try: the external address and the local networks in the NAT settings of pbx",
+            "Try: set the external address and the local networks in the NAT settings of pbx",
         ],
     );
     // Of one call alone `status` has a line while it is up; lists mark it.
     let status = finish(&["status", "--url", &edge.url()]).stdout;
     let status = String::from_utf8(status).unwrap();
-    let line = "! no media from pbx in a call that is up: it announced 192.168.77.20, a private address";
-    assert!(status.contains(line) && status.contains("; try: the external address"), "{status}");
+    let line = "! no media from pbx in a live call: it announced 192.168.77.20, a private address";
+    assert!(status.contains(line) && status.contains("; try: set the external address"), "{status}");
     let listed = finish(&["calls", "--flag", "one_way", "--url", &edge.url()]).stdout;
     assert!(String::from_utf8(listed).unwrap().contains("answered !silent"));
     until("it is among what went wrong", || {
         let history = edge.json("/v1/history");
         let fixes = history["troubles"].as_array()?.iter().filter_map(|trouble| trouble["fix"].as_str());
-        fixes.into_iter().any(|fix| fix.starts_with("the external address")).then_some(())
+        fixes.into_iter().any(|fix| fix.starts_with("set the external address")).then_some(())
     });
     // The same in the log and at its place in the ladder.
     until("the log says so", || edge.log().contains("no media from pbx 5 s after").then_some(()));
@@ -143,8 +143,9 @@ fn a_public_address_that_is_not_ours() {
     let (near, far) = (media_of(&ok), media_of(&invite));
     assert_eq!((near.ip().to_string(), far.ip().to_string()), ("127.0.0.99".into(), "127.0.0.99".into()));
     let _speaking = [Speaking::tone(&caller.rtp, near), Speaking::tone(&callee.rtp, far)];
-    let ours = "nothing came, and we told it 127.0.0.99 (`public_address`), which is no address of this machine";
-    let fix = "Try: `public_address` as the far side sees us (`trunkgate doctor`, line public address); udp";
+    let ours =
+        "no packets were received; our SDP says 127.0.0.99 (`public_address`), which is not an address of this machine";
+    let fix = "Try: set `public_address` to the address that the remote party sees (`trunkgate doctor`, line public address);";
     told(&edge, &[&format!("No media from carrier: {ours}"), &format!("No media from pbx: {ours}"), fix]);
     assert!(edge.get("/metrics").1.contains("trunkgate_media_one_way_total{trunk=\"carrier\",silent=\"both\"} 1"));
 }
@@ -161,10 +162,10 @@ fn packets_from_where_none_are_expected_and_what_lets_them_in() {
         &edge,
         &[
             &format!(
-                "packets came from elsewhere, the last from {from} (announced {}, expected from 127.0.0.1;",
+                "packets came from another address, the last from {from} (announced {}, expected from 127.0.0.1;",
                 callee.rtp_address()
             ),
-            "Try: `media_from = [\"127.0.0.2/32\"]` in [trunk.pbx], if that is its media.",
+            "Try: set `media_from = [\"127.0.0.2/32\"]` in [trunk.pbx] if these are its packets.",
         ],
     );
     // What was advised helps.
@@ -197,8 +198,8 @@ fn srtp_under_another_key_than_was_announced() {
     told(
         &edge,
         &[
-            "No media from pbx: 20 packets of its SRTP do not authenticate: the key is another than in its description",
-            "`srtp = \"off\"` in [trunk.pbx] shows whether plain RTP is heard",
+            "No media from pbx: 20 packets of its SRTP do not authenticate: the key differs from its description",
+            "`srtp = \"off\"` in [trunk.pbx] shows whether plain RTP works",
         ],
     );
     assert!(edge.metric("trunkgate_srtp_errors_total{reason=\"auth\"}") >= 20.0);
@@ -218,11 +219,11 @@ fn packets_of_a_payload_that_nobody_agreed_on() {
     told(
         &edge,
         &[
-            "packets from pbx have payload number 9, which nobody agreed on: agreed 0 (PCMU)",
-            "Try: `codecs` in [trunk.pbx], and those of pbx itself",
+            "packets from pbx have payload type 9, which was not negotiated: negotiated 0 (PCMU)",
+            "Try: check `codecs` in [trunk.pbx] and the codecs of pbx",
         ],
     );
-    until("the log says so", || edge.log().contains("from pbx have payload number 9").then_some(()));
+    until("the log says so", || edge.log().contains("from pbx have payload type 9").then_some(()));
 }
 
 #[test]
@@ -237,7 +238,7 @@ fn packets_of_digital_silence() {
     };
     let _speaking = [Speaking::tone(&caller.rtp, call.near), Speaking::new(&callee.rtp, call.far, silence)];
     let text =
-        told(&edge, &["packets from pbx are digital silence. Try: the microphone, mute key or audio source at pbx"]);
+        told(&edge, &["packets from pbx are digital silence. Try: check microphone, mute key and audio source at pbx"]);
     assert!(text.contains(". All "), "{text}");
     assert!(!text.contains("from carrier"), "{text}");
 }
@@ -291,8 +292,8 @@ fn no_media_port_is_left() {
     told(
         &edge,
         &[
-            "Not answered (503): no media port could be had: 4 of 4 media ports are in use.",
-            "Try: a wider `[media] ports`; `ss -lunp` names a program that has some of them.",
+            "Not answered (503): no free media port: 4 of 4 media ports are in use.",
+            "Try: widen `[media] ports`; `ss -lunp` shows programs that use some of them.",
         ],
     );
 }
@@ -308,9 +309,9 @@ fn media_ports_that_another_program_has() {
     told(
         &edge,
         &[
-            "Not answered (503): no media port could be had: ports not bound: 127.0.0.1:",
+            "Not answered (503): no free media port: ports not bound: 127.0.0.1:",
             "Address already in use",
-            "Try: a wider",
+            "Try: widen",
         ],
     );
 }
@@ -328,9 +329,9 @@ fn what_is_sent_comes_back_as_unreachable() {
     told(
         &edge,
         &[
-            &format!("No media from pbx: what is sent to {closed} comes back as unreachable (ICMP, "),
+            &format!("No media from pbx: packets to {closed} are returned as unreachable (ICMP, "),
             "the port is closed, or a firewall rejects it",
-            "Try: the media ports of pbx and its firewall",
+            "Try: check the media ports of pbx, its firewall",
         ],
     );
 }
@@ -346,7 +347,7 @@ fn a_side_that_was_heard_and_cannot_be_reached_any_more() {
     let other = Phone::new("127.0.0.3");
     (callee.rtp, callee.rtcp) = (other.rtp, other.rtcp);
     let _speaking = Speaking::tone(&caller.rtp, call.near);
-    told(&edge, &[&format!("what is sent to {closed} comes back as unreachable (ICMP, ")]);
+    told(&edge, &[&format!("packets to {closed} are returned as unreachable (ICMP, ")]);
 }
 
 /// Whether the second leg's media comes from there.
@@ -372,7 +373,10 @@ fn packets_that_this_machine_dropped() {
     edge.signal(Signal::SIGCONT);
     let socket = callee.rtp.try_clone().unwrap();
     let _speaking = Speaking::new(&socket, call.far, |n| rtp(8, n + 2_500));
-    told(&edge, &["This machine dropped ", " packets from pbx before they were read", "Try: the load of this machine"]);
+    told(
+        &edge,
+        &["This machine dropped ", " packets from pbx (receive buffer full)", "Try: check the load of this machine"],
+    );
 }
 
 #[test]
@@ -391,9 +395,9 @@ fn an_answer_that_is_never_acknowledged() {
         &edge,
         ACK_PATIENCE,
         &[
-            "the answer was never acknowledged: carrier sent no ACK for the 200 OK that went to ",
+            "the 200 OK was not acknowledged: carrier sent no ACK for the 200 OK that went to ",
             &format!("it goes to our Contact, {sip} (its own Contact {me}, Record-Route 127.0.0.44:5099)"),
-            "Try: `public_address`: the ACK goes to our Contact; no SIP ALG or proxy that keeps it",
+            "Try: check `public_address`: the ACK is sent to our Contact; a SIP ALG or proxy may drop it",
         ],
     );
 }
@@ -410,13 +414,17 @@ fn one_way_audio_in_a_short_call_has_its_cause() {
     call.hang_up(2, &caller, &callee);
     told(
         &edge,
-        &["ended after", "No media from pbx: 1 packet came from elsewhere", "Try: `media_from = [\"127.0.0.2/32\"]`"],
+        &[
+            "ended after",
+            "No media from pbx: 1 packet came from another address",
+            "Try: set `media_from = [\"127.0.0.2/32\"]`",
+        ],
     );
     // Of the only call, over as it is, `status` has the cause still.
     let status = finish(&["status", "--url", &edge.url()]).stdout;
     let status = String::from_utf8(status).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
-    let line = "! nothing comes back from pbx in 1 of 1 calls of the last hour: 1 packet came from elsewhere";
-    assert!(status.contains(line) && status.contains("; try: `media_from = [\"127.0.0.2/32\"]`"), "{status}");
+    let line = "! no media from pbx in 1 of 1 calls of the last hour: 1 packet came from another address";
+    assert!(status.contains(line) && status.contains("; try: set `media_from = [\"127.0.0.2/32\"]`"), "{status}");
     assert!(status.contains(&format!("(trunkgate trace {})", edge.sid())), "{status}");
 }
 
@@ -435,15 +443,12 @@ fn status_says_that_a_trunk_is_not_heard_in_many_calls() {
     let line = until("status says so", || {
         let status = edge.json("/v1/status");
         let problems = status["problems"].as_array().unwrap().iter().filter_map(Value::as_str);
-        problems
-            .filter(|line| line.starts_with("nothing comes back from pbx in 3 of 3 calls"))
-            .map(str::to_owned)
-            .next()
+        problems.filter(|line| line.starts_with("no media from pbx in 3 of 3 calls")).map(str::to_owned).next()
     });
-    assert!(line.contains(" of the last hour: nothing came to ") && line.contains("; try: udp "), "{line}");
+    assert!(line.contains(" of the last hour: no packets arrived at ") && line.contains("; try: open udp "), "{line}");
     assert!(line.contains("(trunkgate trace CA"), "{line}");
     let page = String::from_utf8(finish(&["status", "--url", &edge.url()]).stdout).unwrap();
-    assert!(page.contains("! nothing comes back from pbx in 3 of 3 calls"), "{page}");
+    assert!(page.contains("! no media from pbx in 3 of 3 calls"), "{page}");
     let unheard = &edge.json("/v1/trunks")["trunks"][1]["unheard"];
     assert_eq!((&unheard["calls"], &unheard["of"]), (&3.into(), &3.into()), "{unheard}");
 }

@@ -79,7 +79,7 @@ fn what_trunks_say_otherwise_than_their_preset_is_told_with_its_place() {
     assert!(told.starts_with(&format!("[trunk.twilio]  {file}:2:10: 1 of ")), "{told}");
     let change = format!("  {file}:4:10\n  - codecs = [\"PCMU\", \"PCMA\"]\n  + codecs = [\"PCMA\"]\n");
     assert!(told.contains(&change) && told.contains("[trunk.spare]") && told.contains(": none of "), "{told}");
-    assert_eq!(diff("3cx"), (Some(0), format!("no trunk of {file} has preset = \"3cx\"\n")));
+    assert_eq!(diff("3cx"), (Some(0), format!("no trunk in {file} has preset = \"3cx\"\n")));
     assert_eq!(diff("twillio").0, Some(2));
     let (_directory, bad) = write("[trunk.a]\npreset = \"twilio\"\n");
     assert_eq!(finish(&["--config", bad.to_str().unwrap(), "preset", "diff", "twilio"]).status.code(), Some(2));

@@ -22,20 +22,20 @@ export function agentsPage(main) {
       const seconds = (name) => mean(families, name);
       swap(list, table([
         { name: 'Agent', cell: (agent) => h('strong', {}, agent.name) },
-        { name: 'State', cell: (agent) => [chip(kind(agent.state), agent.state), agent.next_try_ms ? ` tried again in ${duration(agent.next_try_ms / 1000)}` : ''] },
+        { name: 'State', cell: (agent) => [chip(kind(agent.state), agent.state), agent.next_try_ms ? ` next test in ${duration(agent.next_try_ms / 1000)}` : ''] },
         { name: 'Where', cell: (agent) => h('code', { class: 'long' }, agent.url) },
         { name: 'Callers', cell: (agent) => `${count(agent.talking)}${agent.max_sessions ? ` / ${agent.max_sessions}` : ''}`, class: 'number' },
         { name: 'Waiting', cell: (agent) => `${count(agent.waiting)}${agent.queue_size ? ` / ${agent.queue_size}` : ''}`, class: 'number' },
         { name: 'Sockets open', cell: (agent) => count(agent.sessions), class: 'number' },
         { name: 'Opened', cell: (agent) => count(agent.opened), class: 'number' },
-        { name: 'Refused or lost', cell: (agent) => count(agent.lost), class: 'number' },
+        { name: 'Rejected or lost', cell: (agent) => count(agent.lost), class: 'number' },
         { name: 'Last problem', cell: (agent) => (agent.last_problem ? `${agent.last_problem} (${ago(agent.last_problem_at)})` : 'none') },
-      ], { caption: 'Agents', rows: agents, key: (agent) => agent.name, empty: 'The file has no agent.', mark: (agent) => (['down', 'skipped'].includes(agent.state) ? 'marked' : null) }));
+      ], { caption: 'Agents', rows: agents, key: (agent) => agent.name, empty: 'No agents are configured.', mark: (agent) => (['down', 'skipped'].includes(agent.state) ? 'marked' : null) }));
       swap(facts, h('dl', { class: 'facts' }, [
-        ['Until a socket is open, on average', figure(seconds('trunkgate_agent_connect_seconds') === null ? null : seconds('trunkgate_agent_connect_seconds') * 1000, 0, ' ms')],
-        ['From the caller’s silence to the agent’s voice', duration(seconds('trunkgate_agent_turn_seconds') ?? undefined)],
-        ['From clear to silence', figure(seconds('trunkgate_agent_clear_seconds') === null ? null : seconds('trunkgate_agent_clear_seconds') * 1000, 1, ' ms')],
-        ['Frames dropped, for agents that read too slowly', count(frames)],
+        ['Connection time, average', figure(seconds('trunkgate_agent_connect_seconds') === null ? null : seconds('trunkgate_agent_connect_seconds') * 1000, 0, ' ms')],
+        ['Response time: end of caller speech to first audio', duration(seconds('trunkgate_agent_turn_seconds') ?? undefined)],
+        ['Interruption time: clear to silence', figure(seconds('trunkgate_agent_clear_seconds') === null ? null : seconds('trunkgate_agent_clear_seconds') * 1000, 1, ' ms')],
+        ['Frames dropped (agent reads too slowly)', count(frames)],
       ].map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value)))),
       h('p', {}, h('a', { href: '#/calls?flag=agent' }, 'Calls with an agent')));
     },

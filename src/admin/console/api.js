@@ -25,7 +25,7 @@ function headers() {
 
 let onUnauthorized = () => {};
 
-/** Who is told that the token is missing or wrong. */
+/** Called when the token is missing or wrong. */
 export function whenUnauthorized(act) {
   onUnauthorized = act;
 }

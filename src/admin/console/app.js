@@ -17,10 +17,10 @@ const PAGES = [
   ['agents', 'Agents', agentsPage], ['security', 'Security', securityPage], ['system', 'System', systemPage],
 ];
 const KEYS = [
-  ['1 … 7', 'the pages in their order'], ['/', 'search calls: number, sid, Call-ID'], ['j  k', 'next and previous row'],
-  ['Enter', 'open the row'], ['h  Esc', 'back'], ['m', 'numbers in full, or masked'], ['t', 'light, dark'], ['?', 'this list'],
+  ['1 … 7', 'pages in order'], ['/', 'search calls: number, sid, Call-ID'], ['j  k', 'next and previous row'],
+  ['Enter', 'open the row'], ['h  Esc', 'back'], ['m', 'mask or unmask numbers'], ['t', 'light or dark theme'], ['?', 'this list'],
 ];
-/** How often a page asks anew while no events come, and while they do. */
+/** How often a page refreshes while no events come, and while they do. */
 const ALONE_MS = 3000;
 const LIVE_MS = 10_000;
 /** Events come in crowds: a page asks once for many. */
@@ -48,7 +48,7 @@ function address() {
   return { name: name || 'now', rest, query: new URLSearchParams(search || '') };
 }
 
-/** Whose console it is: any page says so, also one that was opened by its address. */
+/** Shows the name of the edge on every page. */
 async function nameEdge() {
   const said = document.getElementById('edge');
   if (said.textContent) return;
@@ -56,7 +56,7 @@ async function nameEdge() {
   said.textContent = edge;
 }
 
-/** Has the page ask the edge anew; one question at a time. */
+/** Refreshes the page; one request at a time. */
 async function refresh() {
   if (!page || asking) {
     again = true;
@@ -87,9 +87,9 @@ function refreshSoon() {
 
 /** For an address that is none. */
 function noPage(wanted) {
-  main.append(h('h1', {}, 'No such page'), h('p', { class: 'verdict bad' }, 'There is no page ', h('code', {}, wanted), '.'),
-    h('p', {}, h('a', { href: '#/now' }, 'What is now'), ' · ', h('a', { href: '#/calls' }, 'All calls that are kept')));
-  return { title: 'No such page', refresh: async () => {} };
+  main.append(h('h1', {}, 'Page not found'), h('p', { class: 'verdict bad' }, 'Unknown page ', h('code', {}, wanted), '.'),
+    h('p', {}, h('a', { href: '#/now' }, 'Current state'), ' · ', h('a', { href: '#/calls' }, 'All calls')));
+  return { title: 'Page not found', refresh: async () => {} };
 }
 
 /** `#/call/SID` is what one writes by heart. */
@@ -118,7 +118,7 @@ function rows() {
   return [...main.querySelectorAll('tr[data-row].opens')];
 }
 
-/** Shows which row is chosen, after it was drawn anew. */
+/** Shows which row is chosen, after it was redrawn. */
 function mark() {
   rows().forEach((one, place) => one.classList.toggle('chosen', place === row));
 }
@@ -150,7 +150,7 @@ function showHelp() {
   const close = h('button', { type: 'button', class: 'main', autofocus: true, on: { click: () => dialog.close() } }, 'Close');
   dialog.replaceChildren(h('h2', { id: 'help-title' }, 'Keys'),
     h('dl', { class: 'keys' }, KEYS.map(([key, what]) => [h('dt', {}, h('kbd', {}, key)), h('dd', {}, what)])),
-    h('p', { class: 'dim' }, 'In a call Tab walks the ladder, and Enter opens a message. The same in a terminal: trunkgate status, calls, trace.'), close);
+    h('p', { class: 'dim' }, 'In a call, Tab moves through the ladder and Enter opens a message. In a terminal use: trunkgate status, calls, trace.'), close);
   dialog.showModal();
 }
 
@@ -181,7 +181,7 @@ function onKey(event) {
 
 function askForToken() {
   const dialog = document.getElementById('token-dialog');
-  document.getElementById('token-error').textContent = api.hasToken() ? 'The edge does not take this token.' : '';
+  document.getElementById('token-error').textContent = api.hasToken() ? 'The edge rejected this token.' : '';
   if (!dialog.open) dialog.showModal();
 }
 
@@ -218,7 +218,7 @@ function start() {
     if (name === 'link') {
       link.textContent = data.live ? 'live' : 'asking';
       link.className = `link ${data.live ? 'good' : 'warn'}`;
-      link.title = data.live ? 'Changes come as they happen' : 'No events come: pages ask every 3 seconds';
+      link.title = data.live ? 'Live updates' : 'No event stream: refreshing every 3 seconds';
     } else if (page && page.event) page.event(name, data);
     if (name !== 'link' || data.live) refreshSoon();
   });

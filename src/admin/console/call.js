@@ -1,4 +1,4 @@
-// One call: what became of it, its ladder, whose audio went where, how it sounded, and why it went that way.
+// One call: result, ladder, media map, quality and routing.
 
 import * as api from './api.js';
 import { chip, confirmed, h, rich, say, section, swap, table } from './dom.js';
@@ -21,7 +21,7 @@ function head(call, trace, act) {
       h('div', { class: 'buttons' },
         h('button', { type: 'button', class: 'quiet', key: 'copy', on: { click: act.copy } }, 'Copy link'),
         call.state === 'ended' ? null : h('button', { type: 'button', class: 'danger', key: 'hangup', on: { click: act.hangUp } }, 'Hang up'))),
-    h('p', { class: `verdict ${call.flags.some((flag) => BAD_FLAGS.includes(flag)) || ['failed', 'refused'].includes(call.outcome) ? 'bad' : ''}` }, trace ? rich(trace.verdict) : 'Of this call only the figures are kept.'),
+    h('p', { class: `verdict ${call.flags.some((flag) => BAD_FLAGS.includes(flag)) || ['failed', 'refused'].includes(call.outcome) ? 'bad' : ''}` }, trace ? rich(trace.verdict) : 'The trace of this call is no longer kept, only its figures.'),
     h('p', { class: 'tags' }, flags(call)),
     h('dl', { class: 'facts' }, facts.map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value)))),
   ];
@@ -36,34 +36,34 @@ function quality(call, series) {
   const all = series.series.map((one) => ({ ...one, samples: long(one.samples) })).filter(({ samples }) => samples.length > 0);
   const at = (sample, share) => Date.parse(sample.at) + sample.seconds * 1000 * share;
   const drawn = (points, more = ['', '']) => all.map((one) => ({
-    name: one.direction === 'received' ? `${one.party} says${more[0]}` : `${one.party} is sent${more[1]}`, dashed: one.direction !== 'received',
+    name: one.direction === 'received' ? `received from ${one.party}${more[0]}` : `sent to ${one.party}${more[1]}`, dashed: one.direction !== 'received',
     points: one.samples.flatMap(points),
   })).filter(({ points: known }) => known.some(([, value]) => value !== null));
   const lines = (value) => drawn((sample) => [[at(sample, 0.5), value(sample)]]);
   const plots = [
     plot({ title: 'Jitter', unit: ' ms', digits: 1, most: 5, from, to, series: lines((sample) => sample.jitter_ms) }),
-    plot({ title: 'Lost in each interval', most: 2, marks: true, from, to, series: lines((sample) => sample.lost) }),
+    plot({ title: 'Packets lost per interval', most: 2, marks: true, from, to, series: lines((sample) => sample.lost) }),
     plot({ title: 'MOS', digits: 2, floor: 1, ceiling: 4.5, from, to, series: lines((sample) => sample.mos) }),
-    plot({ title: 'Packets a second', digits: 0, from, to, series: lines((sample) => (sample.seconds > 0 ? sample.packets / sample.seconds : null)) }),
+    plot({ title: 'Packets/s', digits: 0, from, to, series: lines((sample) => (sample.seconds > 0 ? sample.packets / sample.seconds : null)) }),
   ];
   // The most of an interval, then what was left at its end: so a burst is seen, and how it is played or cleared.
   const seconds = (ms) => (ms === null ? null : ms / 1000);
-  const queue = drawn((sample) => [[at(sample, 0.5), seconds(sample.queue_max_ms)], [at(sample, 1), seconds(sample.queue_ms)]], [', not heard yet', ', not taken yet']);
-  if (queue.length) plots.push(plot({ title: 'Agent\u2019s queue: audio that waits', unit: ' s', digits: 2, most: 1, from, to, series: queue }));
+  const queue = drawn((sample) => [[at(sample, 0.5), seconds(sample.queue_max_ms)], [at(sample, 1), seconds(sample.queue_ms)]], [', not played yet', ', not read yet']);
+  if (queue.length) plots.push(plot({ title: 'Agent: queued audio', unit: ' s', digits: 2, most: 1, from, to, series: queue }));
   return h('div', { class: 'plots' }, plots);
 }
 
 export function explanation(why) {
   return [
-    h('p', {}, h('strong', {}, why.route ? `Route ${why.route}` : 'No route takes it'), `: ${why.from} calls ${number(why.called)}${why.caller ? ` as ${number(why.caller)}` : ''}.`,
+    h('p', {}, h('strong', {}, why.route ? `Route ${why.route}` : 'No route matches'), `: ${why.from} calls ${number(why.called)}${why.caller ? ` as ${number(why.caller)}` : ''}.`,
       why.answer ? ` Answered ${why.answer}.` : ''),
     table([
       { name: '#', cell: (route) => route.position, class: 'number' },
       { name: 'Route', cell: (route) => route.name },
-      { name: 'Takes it', cell: (route) => (route.matched ? chip('good', 'yes') : chip('plain', 'no')) },
+      { name: 'Match', cell: (route) => (route.matched ? chip('good', 'yes') : chip('plain', 'no')) },
       { name: 'Because', cell: (route) => route.because || route.failed || '–' },
       { name: 'Where', cell: (route) => (route.place ? h('code', {}, route.place.split('/').pop()) : '–') },
-    ], { caption: 'Routes in order', rows: why.routes.map((route, place) => ({ ...route, position: place + 1 })), key: (route) => route.name, empty: 'There are no routes.', mark: (route) => (route.matched ? 'chosen-route' : 'dead') }),
+    ], { caption: 'Routes in order', rows: why.routes.map((route, place) => ({ ...route, position: place + 1 })), key: (route) => route.name, empty: 'No routes.', mark: (route) => (route.matched ? 'chosen-route' : 'dead') }),
     why.targets.length ? h('ol', { class: 'targets' }, why.targets.map((target) => h('li', {}, h('code', {}, typeof target === 'string' ? target : target.target || JSON.stringify(target))))) : null,
   ];
 }
@@ -73,7 +73,7 @@ function legs(call) {
     { name: 'Leg', cell: (leg) => leg.trunk || leg.agent || 'a URI' },
     { name: 'Direction', cell: (leg) => leg.direction },
     { name: 'State', cell: (leg) => chip(kind(leg.state), leg.state) },
-    { name: 'Why it ended', cell: (leg) => (leg.reason ? [h('code', {}, leg.reason), leg.ended_by ? ` by ${words(leg.ended_by)}` : ''] : '–') },
+    { name: 'Reason', cell: (leg) => (leg.reason ? [h('code', {}, leg.reason), leg.ended_by ? ` by ${words(leg.ended_by)}` : ''] : '–') },
     { name: 'Signalling', cell: (leg) => `${leg.transport} ${leg.remote || ''}` },
     { name: 'Call-ID', cell: (leg) => (leg.sip_call_id ? h('code', { class: 'long' }, leg.sip_call_id) : '–') },
     { name: 'sid', cell: (leg) => h('code', { class: 'long' }, leg.sid) },
@@ -85,16 +85,16 @@ export function callPage(main, sid) {
   const path = `/v1/calls/${encodeURIComponent(sid)}`;
   const state = { chosen: null };
   const parts = Object.fromEntries(['head', 'ladder', 'media', 'quality', 'why', 'legs', 'downloads'].map((name) => [name, h('div', {})]));
-  const about = h('div', {}, section('Ladder', parts.ladder), section('Media map', parts.media), section('Quality', parts.quality), section('Why this way', parts.why),
+  const about = h('div', {}, section('Ladder', parts.ladder), section('Media map', parts.media), section('Quality', parts.quality), section('Routing', parts.why),
     section('Legs', parts.legs), section('Downloads', parts.downloads));
   main.append(h('p', { class: 'crumbs' }, h('a', { href: '#/calls' }, 'Calls')), parts.head, about);
   const act = {
-    copy: () => navigator.clipboard?.writeText(location.href).then(() => say('The link is copied.'), () => say('The browser does not let this page copy.', true)) ?? say(location.href),
+    copy: () => navigator.clipboard?.writeText(location.href).then(() => say('Link copied.'), () => say('The browser does not allow copying.', true)) ?? say(location.href),
     hangUp: async () => {
-      if (!await confirmed('Hang up?', 'BYE goes out on every leg of this call. Whoever talks is cut off.', 'Hang up')) return;
+      if (!await confirmed('Hang up?', 'The edge sends BYE on every leg of this call and ends it.', 'Hang up')) return;
       try {
         await api.remove(path);
-        say('BYE is on its way.');
+        say('Hang-up requested.');
         page.refresh();
       } catch (error) {
         say(error.message, true);
@@ -119,7 +119,7 @@ export function callPage(main, sid) {
     async refresh() {
       if (done) return;
       const call = await api.get(path).catch((error) => {
-        if (error.status === 404) swap(parts.head, h('h1', {}, 'Call'), h('p', { class: 'verdict bad' }, 'No such call is kept: ', h('code', {}, sid), ' is older than the last 10,000, of another edge, or none.'));
+        if (error.status === 404) swap(parts.head, h('h1', {}, 'Call'), h('p', { class: 'verdict bad' }, 'Unknown call: ', h('code', {}, sid), ' is older than the last 10,000 calls, or belongs to another edge.'));
         else throw error;
       });
       about.hidden = !call;
@@ -129,14 +129,14 @@ export function callPage(main, sid) {
         api.get(`${path}/quality`).catch((error) => ({ series: [], why: error.message })),
       ]);
       swap(parts.head, head(call, trace, act));
-      // A ladder that is the same is left alone: somebody may read in it.
+      // A ladder that is the same is left alone: the user may be reading it.
       const print = trace ? `${trace.entries.length} ${trace.dropped} ${trace.legs.length} ${trace.entries.filter((entry) => entry.raw).length}` : 'none';
       if (print !== drawn) {
         drawn = print;
-        swap(parts.ladder, trace ? ladder(trace, state) : h('p', { class: 'empty' }, 'Not kept: only the newest calls have their ladder.'));
+        swap(parts.ladder, trace ? ladder(trace, state) : h('p', { class: 'empty' }, 'Not kept: ladders are available for the newest calls only.'));
       }
       swap(parts.media, mediaMap(call));
-      swap(parts.quality, series.series.length ? quality(call, series) : h('p', { class: 'empty' }, series.why || 'Nothing was measured yet.'));
+      swap(parts.quality, series.series.length ? quality(call, series) : h('p', { class: 'empty' }, series.why || 'No measurements yet.'));
       swap(parts.legs, legs(call));
       if (!asked) {
         asked = true;
@@ -144,9 +144,9 @@ export function callPage(main, sid) {
         const from = call.legs[0] && call.legs[0].trunk;
         if (from) {
           api.get(`/v1/why${api.query({ from, called: call.to, caller: call.from })}`)
-            .then((why) => swap(parts.why, h('p', { class: 'dim' }, `By the routes in force now; the call took ${call.route ? `route ${call.route}` : 'none'}.`), explanation(why)))
+            .then((why) => swap(parts.why, h('p', { class: 'dim' }, `Evaluated with the current routes; the call matched ${call.route ? `route ${call.route}` : 'none'}.`), explanation(why)))
             .catch((error) => swap(parts.why, h('p', { class: 'empty' }, error.message)));
-        } else swap(parts.why, h('p', { class: 'empty' }, 'It came from no trunk.'));
+        } else swap(parts.why, h('p', { class: 'empty' }, 'The call came from no trunk.'));
       }
       if (call.state === 'ended' && trace) {
         // What comes after the end comes soon.

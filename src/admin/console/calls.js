@@ -70,7 +70,7 @@ export function callsPage(main, query) {
     pick('state', 'State', STATES), pick('outcome', 'Outcome', OUTCOMES), pick('flag', 'Flag', FLAGS), trunk,
     type('reason', 'Reason', 14), type('longer', 'From s', 5), type('shorter', 'below s', 5), type('search', 'Search', 16),
     h('button', { type: 'submit', class: 'quiet' }, 'Show'),
-    h('button', { type: 'button', class: 'quiet', on: { click: () => { location.hash = '#/calls?longer=30&shorter=34'; } }, title: 'An ACK that was lost ends calls there' }, 'Ended at 30–34 s'),
+    h('button', { type: 'button', class: 'quiet', on: { click: () => { location.hash = '#/calls?longer=30&shorter=34'; } }, title: 'A lost ACK ends calls at this length' }, 'Ended at 30–34 s'),
     h('a', { href: '#/calls', class: 'button quiet' }, 'All'));
   form.addEventListener('submit', (event) => {
     event.preventDefault();
@@ -89,7 +89,7 @@ export function callsPage(main, query) {
         value: ended.filter((seconds) => seconds >= from && seconds < to).length, mark: Number(asked.longer || -1) === from && Number(asked.shorter || Infinity) === to,
       };
     });
-    return bars('How long answered calls lasted', all, (place) => {
+    return bars('Duration of answered calls', all, (place) => {
       const { from, to, mark } = all[place];
       go(mark ? { longer: '', shorter: '' } : { longer: from || '0', shorter: to === Infinity ? '' : to });
     });
@@ -109,14 +109,14 @@ export function callsPage(main, query) {
       }
       swap(parts.bars, histogram(calls));
       swap(parts.list, table(COLUMNS, {
-        caption: 'Calls', rows: shown, key: (call) => call.sid, sorted, empty: 'No call is like that.',
+        caption: 'Calls', rows: shown, key: (call) => call.sid, sorted, empty: 'No call matches the filter.',
         mark: (call) => (call.flags.includes('one_way') ? 'marked' : null),
         onSort: (by) => { sorted = { by, down: sorted.by === by ? !sorted.down : true }; page.refresh(); },
         open: (call) => { location.hash = `#/calls/${call.sid}`; },
       }));
       const live = calls.filter((call) => call.state !== 'ended').length;
       swap(parts.more, h('p', { class: 'dim' }, `${many(calls.length, 'call')}, ${count(live)} of them live. `,
-        calls.length === limit ? h('button', { type: 'button', class: 'quiet', key: 'more', on: { click: () => { limit *= 4; page.refresh(); } } }, 'Older ones') : null));
+        calls.length === limit ? h('button', { type: 'button', class: 'quiet', key: 'more', on: { click: () => { limit *= 4; page.refresh(); } } }, 'Older calls') : null));
     },
   };
   return page;

@@ -1,4 +1,4 @@
-// Nodes are built, never parsed: whatever a far end wrote is text.
+// Nodes are built, never parsed: text from a remote party stays text.
 
 const SVG = 'http://www.w3.org/2000/svg';
 

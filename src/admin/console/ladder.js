@@ -27,7 +27,7 @@ function remark(trace, entry) {
   return `${who}${entry.text.split('; try: ')[0]}`.replaceAll('`', '');
 }
 
-/** Its lines, cut between words; the whole of it is told where the row is pointed at. */
+/** Its lines, cut between words; the full text is its tooltip. */
 function folded(text) {
   const lines = [''];
   for (const word of text.split(' ')) {
@@ -93,7 +93,7 @@ export function ladder(trace, state) {
     s('text', { x: x(column), y: 20, class: `party${column === 1 ? ' own' : ''}`, 'text-anchor': 'middle' }, cut(name || 'caller', 22)),
     s('line', { x1: x(column), x2: x(column), y1: HEAD, y2: height - 6, class: `pole${column === 1 ? ' own' : ''}` }),
   ]);
-  const detail = h('div', { class: 'message', role: 'region', 'aria-label': 'The chosen message' });
+  const detail = h('div', { class: 'message', role: 'region', 'aria-label': 'Selected message' });
   const groups = [];
   const choose = (place) => {
     state.chosen = place;
@@ -135,9 +135,9 @@ export function ladder(trace, state) {
   });
   const svg = s('svg', { class: 'ladder', width, height, viewBox: `0 0 ${width} ${height}`, role: 'group', 'aria-label': `Ladder: ${names.join(', ')}` }, parts);
   if (Number.isInteger(state.chosen) && trace.entries[state.chosen]?.kind === 'message') choose(state.chosen);
-  else detail.append(h('p', { class: 'empty' }, 'Choose a message (click, or Tab and Enter) to see it in full, and what the edge changed.'));
+  else detail.append(h('p', { class: 'empty' }, 'Select a message (click, or Tab and Enter) to see it in full, and the changes by the edge.'));
   return [
-    trace.dropped ? h('p', { class: 'warn' }, `${trace.dropped} entries before these did not fit and are gone.`) : null,
+    trace.dropped ? h('p', { class: 'warn' }, `${trace.dropped} earlier entries were dropped.`) : null,
     h('div', { class: 'scroll ladder-box', 'data-scroll': 'ladder', tabindex: '0', role: 'region', 'aria-label': 'Ladder, scrolls sideways' }, svg),
     detail,
   ];

@@ -1,4 +1,4 @@
-// Whose audio goes where: what each side announced, where its packets come from, where ours go, and how many.
+// Media map: what each side announced, where its packets come from, where ours go, and how many.
 
 import { chip, h } from './dom.js';
 import { count, figure, talked, words } from './format.js';
@@ -28,36 +28,36 @@ function card(call, leg) {
   const media = leg.media || {};
   const elsewhere = rtp.latched && media.announced && rtp.latched !== media.announced;
   return h('article', { class: 'card' },
-    h('h3', {}, leg.trunk || leg.agent || leg.remote || 'far end',
+    h('h3', {}, leg.trunk || leg.agent || leg.remote || 'remote party',
       h('span', { class: 'dim' }, ` ${isAgent ? 'agent' : leg.direction}, ${leg.transport}`)),
     h('p', { class: 'tags' }, leg.codec ? chip('plain', leg.codec) : null,
-      leg.converted_to ? chip('plain', `→ ${leg.converted_to}`, 'What it says is converted') : null,
+      leg.converted_to ? chip('plain', `→ ${leg.converted_to}`, 'Its audio is transcoded') : null,
       leg.srtp ? chip('good', `SRTP ${leg.srtp}`) : isAgent ? null : chip('plain', 'plain RTP'),
       leg.reason ? chip('plain', words(leg.reason)) : chip('plain', leg.state)),
     // A listener says nothing, and need not.
-    isAgent && rtp.rx_packets === 0 && call.flags.includes('listened') ? null : way(isSilent(rtp.rx_packets) ? 'bad' : 'in', 'says', rtp.rx_packets, [
+    isAgent && rtp.rx_packets === 0 && call.flags.includes('listened') ? null : way(isSilent(rtp.rx_packets) ? 'bad' : 'in', 'received', rtp.rx_packets, [
       `lost ${count(rtp.lost)}`, losses(rtp), isAgent ? null : `jitter ${figure(rtp.jitter_ms, 1, ' ms')}`, rtp.mos ? `MOS ${figure(rtp.mos, 2)}` : null,
       rtp.rtt_ms ? `round trip ${figure(rtp.rtt_ms, 0, ' ms')}` : null]),
-    // Whoever is silent is the other side, and is marked there.
-    way('out', 'is sent', rtp.tx_packets, [
-      rtp.tx_refused ? `${count(rtp.tx_refused)} not let out by this machine` : isSilent(rtp.tx_packets) ? 'nothing came that could be sent to it' : null,
+    // The silent party is the other one and is marked there.
+    way('out', 'sent', rtp.tx_packets, [
+      rtp.tx_refused ? `${count(rtp.tx_refused)} not sent (refused by this machine)` : isSilent(rtp.tx_packets) ? 'no audio from the other side' : null,
       rtp.far ? `lost ${count(rtp.far.lost)}` : null, rtp.far ? `jitter ${figure(rtp.far.jitter_ms, 1, ' ms')}` : null,
       rtp.far && rtp.far.mos ? `MOS ${figure(rtp.far.mos, 2)}` : null,
-      rtp.far ? 'by its RTCP' : isAgent ? null : 'it sends no RTCP']),
+      rtp.far ? 'from its RTCP' : isAgent ? null : 'no RTCP received']),
     isAgent ? null : h('dl', { class: 'addresses' },
-      place('announced', media.announced), place('learned', rtp.latched || 'nothing came', elsewhere ? 'warn' : rtp.latched ? null : 'bad'),
+      place('announced', media.announced), place('learned', rtp.latched || 'no packets', elsewhere ? 'warn' : rtp.latched ? null : 'bad'),
       place('used', media.used), place('ours', media.ours)));
 }
 
 /** How packets were lost: how many in a row, and how often. */
 function losses(rtp) {
-  const told = rtp.lost_in_a_row.map((times, at) => (times > 0 ? `${at + 1}${at === 9 ? '+' : ''} ×${count(times)}` : null)).filter(Boolean);
-  return told.length > 0 ? `in a row ${told.join(', ')}` : null;
+  const runs = rtp.lost_in_a_row.map((times, at) => (times > 0 ? `${at + 1}${at === 9 ? '+' : ''} ×${count(times)}` : null)).filter(Boolean);
+  return runs.length > 0 ? `in a row ${runs.join(', ')}` : null;
 }
 
 /** The media map. */
 export function mediaMap(call) {
   const legs = call.legs.filter(isLive);
-  if (legs.length === 0) return h('p', { class: 'empty' }, 'No session was agreed on: nothing was sent or heard.');
+  if (legs.length === 0) return h('p', { class: 'empty' }, 'No media session was negotiated.');
   return h('div', { class: 'cards media' }, legs.map((leg) => card(call, leg)));
 }

@@ -43,15 +43,15 @@ function raw(entry) {
     ? [
       entry.remote ? h('p', { class: 'dim' }, `${entry.transport} ${entry.received ? `${entry.remote} → ${entry.local || 'edge'}` : `${entry.local || 'edge'} → ${entry.remote}`}`) : null,
       h('pre', { tabindex: '0' }, entry.raw),
-      entry.cut ? h('p', { class: 'warn' }, `${entry.cut} octets at its end are not kept.`) : null,
+      entry.cut ? h('p', { class: 'warn' }, `${entry.cut} bytes at the end are not kept.`) : null,
     ]
-    : h('p', { class: 'empty' }, 'Not kept: only the messages of the newest calls are, as far as there is room.');
+    : h('p', { class: 'empty' }, 'Not kept: messages are stored for the newest calls only.');
 }
 
 /** What a click on a message of the ladder shows. */
 export function message(trace, place) {
   const entry = trace.entries[place];
-  const party = trace.legs[entry.leg] || 'a far end';
+  const party = trace.legs[entry.leg] || 'remote party';
   const way = entry.received ? `${party} → edge` : `edge → ${party}`;
   const other = counterpart(trace.entries, place);
   const parts = [h('h3', {}, `${entry.text}  `, h('span', { class: 'dim' }, `${way}, ${offset(entry.at_us)}${entry.again ? ', sent again' : ''}`)), raw(entry)];
@@ -59,11 +59,11 @@ export function message(trace, place) {
     const [came, went] = entry.received ? [entry, other] : [other, entry];
     const lines = differences(came.raw, went.raw).filter(([kind, line]) => kind !== ' ' || line !== '');
     const changed = lines.filter(([kind]) => kind !== ' ').length;
-    parts.push(h('h3', {}, 'What the edge changed  ', h('span', { class: 'dim' }, `${trace.legs[came.leg]} → edge → ${trace.legs[went.leg]}`)),
+    parts.push(h('h3', {}, 'Changes by the edge  ', h('span', { class: 'dim' }, `${trace.legs[came.leg]} → edge → ${trace.legs[went.leg]}`)),
       changed === 0
         ? h('p', { class: 'empty' }, 'Nothing.')
         : h('pre', { class: 'diff', tabindex: '0' }, lines.map(([kind, line]) => h('span', { class: kind === '-' ? 'gone' : kind === '+' ? 'new' : null },
-          kind === '-' ? h('span', { class: 'unseen' }, 'came in: ') : kind === '+' ? h('span', { class: 'unseen' }, 'went out: ') : null, `${kind} ${line}\n`))));
+          kind === '-' ? h('span', { class: 'unseen' }, 'received: ') : kind === '+' ? h('span', { class: 'unseen' }, 'sent: ') : null, `${kind} ${line}\n`))));
   }
   return parts.flat().filter((part) => part !== null);
 }

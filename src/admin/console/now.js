@@ -8,7 +8,7 @@ import { plot } from './plot.js';
 const KEPT_EVENTS = 12;
 /** Trouble of calls this fresh is the headline. */
 const FRESH_MS = 10 * 60_000;
-const KINDS = { failed: 'call failed', ended: 'ended too early', failed_over: 'went on to the next target', one_way: 'one-way audio', unsent: 'not let out', codec_mismatch: 'wrong codec' };
+const KINDS = { failed: 'call failed', ended: 'ended too early', failed_over: 'failed over', one_way: 'one-way audio', unsent: 'not sent', codec_mismatch: 'wrong codec' };
 /** Those that are a flag of calls. */
 const FLAGS = ['failed_over', 'one_way', 'unsent', 'codec_mismatch'];
 
@@ -23,23 +23,23 @@ function problem(line) {
 /** The worst first: {kind, text, link?}. */
 export function health(status, past) {
   const problems = status.problems.map(problem);
-  const ofMedia = (one) => /^((no media|nothing comes back) from |.*(packets do not leave this machine|codecs do not fit))/.test(one.text);
+  const ofMedia = (one) => /^(no media from |.*(this machine cannot send packets|codecs do not match))/.test(one.text);
   problems.sort((a, b) => ofMedia(b) - ofMedia(a));
   const fresh = past.troubles.filter((one) => Date.now() - new Date(one.last_at) < FRESH_MS);
   const silent = fresh.find((one) => one.kind === 'one_way');
   // What goes on now says more than that there was something.
   if (silent && !problems.some(ofMedia)) {
     const times = silent.count === 1 ? 'A call has' : `${silent.count} calls have`;
-    const how = (silent.text || '').startsWith('no media from either side') ? 'no audio in either direction' : 'audio one way only';
+    const how = (silent.text || '').startsWith('no media from either side') ? 'no audio in either direction' : 'one-way audio';
     problems.unshift({
-      kind: 'bad', link: `#/calls/${silent.last_sid}`, name: 'Open the last one',
-      text: `${times} had ${how} in the last hour, the last at ${time(silent.last_at)}${silent.trunk ? `, trunk ${silent.trunk}` : ''}: ${silent.text || ''}${silent.fix ? `. Try: ${silent.fix}.` : ''}`,
+      kind: 'bad', link: `#/calls/${silent.last_sid}`, name: 'Open the latest call',
+      text: `${times} had ${how} in the last hour, the latest at ${time(silent.last_at)}${silent.trunk ? `, trunk ${silent.trunk}` : ''}: ${silent.text || ''}${silent.fix ? `. Try: ${silent.fix}.` : ''}`,
     });
   }
   const failed = fresh.find((one) => one.kind === 'failed');
   if (failed && problems.length === 0) {
     problems.push({
-      kind: 'warn', link: `#/calls${api.query({ reason: failed.reason })}`, name: 'Show them',
+      kind: 'warn', link: `#/calls${api.query({ reason: failed.reason })}`, name: 'Show calls',
       text: `${failed.count} ${failed.count === 1 ? 'call has' : 'calls have'} failed in the last hour with ${failed.reason}: ${failed.sentence}.${failed.fix ? ` Try: ${failed.fix}.` : ''}`,
     });
   }
@@ -51,7 +51,7 @@ function sentence(status, past) {
   if (problems.length === 0) {
     const up = status.trunks.filter((trunk) => trunk.state === 'up').length;
     const rest = status.trunks.length - up;
-    const trunks = `${up} ${up === 1 ? 'trunk' : 'trunks'} up${rest ? `, ${rest} not asked` : ''}`;
+    const trunks = `${up} ${up === 1 ? 'trunk' : 'trunks'} up${rest ? `, ${rest} not checked` : ''}`;
     const calls = many(status.calls, 'call');
     return { kind: 'good', text: `All well: ${calls}, ${trunks}.`, rest: [] };
   }
@@ -85,7 +85,7 @@ function troubles(all, said) {
     { name: 'Last', cell: (one) => h('a', { href: `#/calls/${one.last_sid}`, title: time(one.last_at) }, ago(one.last_at)) },
     { name: 'Calls', cell: (one) => h('a', { href: FLAGS.includes(one.kind) ? `#/calls?flag=${one.kind}` : `#/calls${api.query({ reason: one.reason })}` }, 'show') },
   ], {
-    caption: 'What went wrong in the last hour', rows: all, key: (one) => `${one.kind} ${one.reason}`, empty: 'No call went wrong in the last hour.',
+    caption: 'Problems in the last hour', rows: all, key: (one) => `${one.kind} ${one.reason}`, empty: 'No problems in the last hour.',
     open: (one) => { location.hash = `#/calls/${one.last_sid}`; },
   });
 }
@@ -108,15 +108,15 @@ function plots(past, span, status) {
   const rate = (value) => (sample) => value(sample) / past.seconds;
   return h('div', { class: 'plots' }, [
     plot({ title: 'Calls', series: byTrunk(samples), most: 1, ...ends }),
-    plot({ title: 'New calls a second', series: [{ name: 'new', points: points(rate(({ begun }) => begun)) }], digits: 1, ...ends }),
-    plot({ title: 'Answered, of those that came', unit: ' %', ceiling: 100, ...ends, series: [{ name: 'answered', points: points(({ begun, answered }) => (begun ? Math.min(100, (100 * answered) / begun) : null)) }], note: 'No call has come yet.' }),
+    plot({ title: 'Calls/s', series: [{ name: 'new', points: points(rate(({ begun }) => begun)) }], digits: 1, ...ends }),
+    plot({ title: 'Answer rate (ASR)', unit: ' %', ceiling: 100, ...ends, series: [{ name: 'answered', points: points(({ begun, answered }) => (begun ? Math.min(100, (100 * answered) / begun) : null)) }], note: 'No calls yet.' }),
     plot({
-      title: 'MOS of ended calls', digits: 2, floor: 1, ceiling: 4.5, ...ends, note: 'No call with a score has ended yet.',
+      title: 'MOS of ended calls', digits: 2, floor: 1, ceiling: 4.5, ...ends, note: 'No call with a MOS has ended yet.',
       series: [{ name: 'mean', points: points(({ mos }) => mos) }, { name: 'lowest', points: points(({ mos_lowest: lowest }) => lowest) }],
     }),
     plot({
-      title: 'Went wrong', marks: true, most: 1, ...ends,
-      series: [{ name: 'one-way', points: points(({ one_way: silent }) => silent) }, { name: 'failed', points: points(({ failed }) => failed) }, { name: 'went on', points: points(({ failed_over: on }) => on) }],
+      title: 'Problems', marks: true, most: 1, ...ends,
+      series: [{ name: 'one-way', points: points(({ one_way: silent }) => silent) }, { name: 'failed', points: points(({ failed }) => failed) }, { name: 'failed over', points: points(({ failed_over: on }) => on) }],
     }),
     plot({ title: `Media ports in use, of ${count(status.media.ports)}`, series: [{ name: 'ports', points: points(({ ports_in_use: ports }) => ports) }], most: 4, ...ends }),
   ]);
@@ -137,11 +137,11 @@ export function nowPage(main) {
   const rest = h('ul', { class: 'problems' });
   const parts = { strip: h('div', {}), troubles: h('div', {}), plots: h('div', {}), events: h('ul', { class: 'events' }) };
   const choose = (wanted) => { span = wanted; page.refresh(); };
-  const spans = h('div', { class: 'spans', role: 'group', 'aria-label': 'Time shown' });
+  const spans = h('div', { class: 'spans', role: 'group', 'aria-label': 'Time range' });
   main.append(h('h1', { class: 'unseen' }, 'Now'), head, rest, h('section', { 'aria-label': 'Trunks' }, parts.strip),
     section('The last hour', parts.troubles),
     h('section', { 'aria-label': 'Plots' }, h('h2', {}, 'Over time ', spans), parts.plots),
-    section('As it happens', parts.events));
+    section('Live events', parts.events));
   let said = '';
   const page = {
     title: 'Now',
@@ -164,7 +164,7 @@ export function nowPage(main) {
       swap(parts.troubles, troubles(past.troubles, [worst, ...worst.rest].map(({ text }) => text).join(' ')));
       swap(spans, ['hour', 'day'].map((name) => h('button', { type: 'button', key: name, 'aria-pressed': String(name === span), on: { click: () => choose(name) } }, name)));
       swap(parts.plots, plots(past, span === 'day' ? 86_400_000 : 3_600_000, status));
-      swap(parts.events, events.length ? events.map(line) : h('li', { class: 'empty' }, `Nothing since this page was opened. Up ${duration(status.uptime_seconds)}.`));
+      swap(parts.events, events.length ? events.map(line) : h('li', { class: 'empty' }, `No events since this page was opened. Up ${duration(status.uptime_seconds)}.`));
     },
     event(name, data) {
       if (name === 'lagged') return;

@@ -1,4 +1,4 @@
-// Lines over time, drawn as SVG at the width there is, each with its text for whoever cannot see it.
+// Lines over time, drawn as SVG at the width there is, each with its text as an alternative.
 
 import { h, s } from './dom.js';
 import { many } from './format.js';
@@ -23,7 +23,7 @@ function hour(at, withSeconds) {
 function words(plot) {
   const parts = plot.series.map(({ name, points }) => {
     const known = points.filter(([, value]) => value !== null);
-    if (known.length === 0) return `${name}: nothing known`;
+    if (known.length === 0) return `${name}: no data`;
     const last = known[known.length - 1];
     const most = known.reduce((a, b) => (b[1] > a[1] ? b : a));
     const least = known.reduce((a, b) => (b[1] < a[1] ? b : a));
@@ -119,7 +119,7 @@ export function plot(given) {
     : null;
   const figure = h('figure', { class: 'plot' },
     h('figcaption', {}, h('span', { class: 'name' }, what.title), readout),
-    isEmpty ? h('p', { class: 'empty' }, what.note || 'Nothing yet.') : svg, isEmpty ? null : legend);
+    isEmpty ? h('p', { class: 'empty' }, what.note || 'No data yet.') : svg, isEmpty ? null : legend);
   if (!isEmpty) {
     let width = 0;
     new ResizeObserver(([entry]) => {

@@ -13,28 +13,28 @@ function numbers(caption, rows, empty) {
 
 export function securityPage(main) {
   const parts = Object.fromEntries(['head', 'banned', 'dropped', 'refused', 'media'].map((name) => [name, h('div', {})]));
-  main.append(h('h1', {}, 'Security'), parts.head, section('Banned addresses', parts.banned), section('SIP dropped without an answer', parts.dropped),
-    section('Calls refused by a limit or a rule', parts.refused), section('Media dropped', parts.media));
+  main.append(h('h1', {}, 'Security'), parts.head, section('Banned addresses', parts.banned), section('SIP dropped without a reply', parts.dropped),
+    section('Calls rejected by a limit or rule', parts.refused), section('Media dropped', parts.media));
   return {
     title: 'Security',
     async refresh() {
       const [seen, families] = await Promise.all([api.get('/v1/security'), api.metrics()]);
       swap(parts.head, seen.unknown
-        ? h('p', { class: 'verdict warn' }, `SIP from addresses of no trunk: ${count(seen.unknown.messages)} messages since the start, the last from ${seen.unknown.last} ${seen.unknown.seconds_ago} s ago. They get no answer. If it should be let in: `, h('code', {}, 'peers'), ' or ', h('code', {}, 'accept_from'), ' of a trunk.')
-        : h('p', { class: 'verdict good' }, 'No SIP from addresses of no trunk in the last minute.'));
+        ? h('p', { class: 'verdict warn' }, `SIP from unknown sources: ${count(seen.unknown.messages)} messages since the start, the latest from ${seen.unknown.last} ${seen.unknown.seconds_ago} s ago. They are dropped without a reply. To accept a source, add it to `, h('code', {}, 'peers'), ' or ', h('code', {}, 'accept_from'), ' of a trunk.')
+        : h('p', { class: 'verdict good' }, 'No SIP from unknown sources in the last minute.'));
       swap(parts.banned, table([
         { name: 'Address', cell: (ban) => ban.address },
-        { name: 'Heard again in', cell: (ban) => duration(ban.seconds), class: 'number' },
+        { name: 'Ban ends in', cell: (ban) => duration(ban.seconds), class: 'number' },
       ], { caption: 'Banned addresses', rows: seen.banned, key: (ban) => ban.address, empty: 'None.' }),
       seen.banned_in_all > seen.banned.length ? h('p', { class: 'dim' }, `${count(seen.banned_in_all)} in all.`) : null);
-      swap(parts.dropped, numbers('SIP dropped', Object.entries(seen.dropped), 'Nothing was dropped.'));
+      swap(parts.dropped, numbers('SIP dropped', Object.entries(seen.dropped), 'None dropped.'));
       swap(parts.refused, table([
         { name: 'Trunk', cell: (row) => row.trunk || '–' },
         { name: 'Reason', cell: (row) => chip('warn', row.reason) },
         { name: 'Since the start', cell: (row) => count(row.count), class: 'number' },
       ], { caption: 'Calls refused', rows: seen.refused, key: (row) => `${row.trunk} ${row.reason}`, empty: 'None.', open: (row) => { location.hash = `#/calls${api.query({ reason: row.reason })}`; } }));
       const dropped = (name) => (families[name] || []).map(({ labels, value }) => [labels.reason, value]);
-      swap(parts.media, numbers('Media dropped', [...dropped('trunkgate_rtp_dropped_total'), ...dropped('trunkgate_srtp_errors_total').map(([name, many]) => [`srtp ${name}`, many])], 'Nothing was dropped.'));
+      swap(parts.media, numbers('Media dropped', [...dropped('trunkgate_rtp_dropped_total'), ...dropped('trunkgate_srtp_errors_total').map(([name, many]) => [`srtp ${name}`, many])], 'None dropped.'));
     },
   };
 }

@@ -24,21 +24,21 @@ export function systemPage(main) {
   async function reload() {
     try {
       const done = await api.post('/v1/reload');
-      const rest = (done.needs_restart || []).length ? [h('p', { class: 'warn' }, 'Only a restart changes: '), h('ul', {}, done.needs_restart.map((one) => h('li', {}, h('code', {}, one))))] : [];
-      const changed = Array.isArray(done.changed) && done.changed.length ? h('ul', {}, done.changed.map((one) => h('li', {}, typeof one === 'string' ? one : JSON.stringify(one)))) : h('p', {}, 'Nothing in the file has changed.');
-      swap(outcome, h('p', { class: 'good' }, `Taken: ${done.trunks} trunks, ${done.routes} routes, ${done.warnings} ${done.warnings === 1 ? 'warning' : 'warnings'}. No call was touched.`), changed, rest);
+      const rest = (done.needs_restart || []).length ? [h('p', { class: 'warn' }, 'Restart required for: '), h('ul', {}, done.needs_restart.map((one) => h('li', {}, h('code', {}, one))))] : [];
+      const changed = Array.isArray(done.changed) && done.changed.length ? h('ul', {}, done.changed.map((one) => h('li', {}, typeof one === 'string' ? one : JSON.stringify(one)))) : h('p', {}, 'No changes.');
+      swap(outcome, h('p', { class: 'good' }, `Reloaded: ${done.trunks} trunks, ${done.routes} routes, ${done.warnings} ${done.warnings === 1 ? 'warning' : 'warnings'}. Live calls are not affected.`), changed, rest);
     } catch (error) {
-      swap(outcome, h('p', { class: 'bad' }, 'Not taken; nothing has changed.'), h('pre', {}, error.message));
+      swap(outcome, h('p', { class: 'bad' }, 'Reload rejected; configuration unchanged.'), h('pre', {}, error.message));
     }
     page.refresh();
   }
 
   async function drain(on) {
-    if (on && !await confirmed('Drain?', 'New calls get 503 and go to the next edge of the carrier. Live calls go on to their end.', 'Drain')) return;
+    if (on && !await confirmed('Drain?', 'New calls get 503, so that the carrier tries the next edge. Live calls continue.', 'Drain')) return;
     try {
       const { calls } = await api.post('/v1/drain', { on });
       drained = on ? calls : null;
-      say(on ? `Draining: ${many(calls, 'call')} ${calls === 1 ? 'goes' : 'go'} on.` : 'New calls are taken.');
+      say(on ? `Draining: ${many(calls, 'call')} ${calls === 1 ? 'continues' : 'continue'}.` : 'New calls are accepted.');
     } catch (error) {
       say(error.message, true);
     }
@@ -49,9 +49,9 @@ export function systemPage(main) {
     if (status.state !== 'draining') return [h('p', {}, `${many(status.calls, 'call')} live. `), h('button', { type: 'button', class: 'danger', key: 'drain', on: { click: () => drain(true) } }, 'Drain')];
     const most = Math.max(drained || 0, status.calls);
     return [
-      h('p', { class: 'verdict warn' }, status.calls === 0 ? 'Drained: no call is left. The edge can be stopped.' : `Draining: ${many(status.calls, 'call')} left${most > status.calls ? ` of ${count(most)}` : ''}.`),
+      h('p', { class: 'verdict warn' }, status.calls === 0 ? 'Drained: no live calls. The edge can be stopped.' : `Draining: ${many(status.calls, 'call')} left${most > status.calls ? ` of ${count(most)}` : ''}.`),
       h('progress', { max: most || 1, value: (most - status.calls) || (most ? 0 : 1), 'aria-label': 'Calls that have ended' }), ' ',
-      h('button', { type: 'button', class: 'main', key: 'undrain', on: { click: () => drain(false) } }, 'Take calls again'),
+      h('button', { type: 'button', class: 'main', key: 'undrain', on: { click: () => drain(false) } }, 'Accept calls again'),
     ];
   }
 
@@ -63,11 +63,11 @@ export function systemPage(main) {
       const value = (name) => families[name]?.[0]?.value ?? 0;
       swap(parts.head, facts([
         ['Edge', status.edge], ['Version', status.version], ['State', chip(kind(status.state), status.state)], ['Up', duration(status.uptime_seconds)], ['Started', time(status.started_at)],
-        ['Numbers in this console', h('button', { type: 'button', class: 'quiet', key: 'mask', on: { click: () => { maskNumbers(!numbersAreMasked()); page.refresh(); } } }, numbersAreMasked() ? 'masked: show them' : 'in full: mask them')],
+        ['Numbers in this console', h('button', { type: 'button', class: 'quiet', key: 'mask', on: { click: () => { maskNumbers(!numbersAreMasked()); page.refresh(); } } }, numbersAreMasked() ? 'masked: show in full' : 'in full: mask')],
       ]));
       swap(parts.config, facts([
         ['File', h('code', {}, status.config.path)], ['Read', `${time(status.config.loaded_at)} (${ago(status.config.loaded_at)})`], ['Warnings', count(status.config.warnings)],
-        ['Last reload', status.config.last_reload_success ? chip('good', 'taken') : chip('bad', 'refused')],
+        ['Last reload', status.config.last_reload_success ? chip('good', 'successful') : chip('bad', 'rejected')],
         ...(status.config.restart_needed.length ? [['Restart needed for', status.config.restart_needed.map((one) => [h('code', {}, one), ' '])]] : []),
       ]), h('button', { type: 'button', class: 'main', key: 'reload', on: { click: reload } }, 'Reload'));
       swap(parts.drain, drainPart(status));

@@ -8,13 +8,13 @@ function addresses(trunk) {
   const rows = trunk.peers.flatMap((peer) => (peer.addresses.length ? peer.addresses : [{ state: peer.state }]).map((address) => ({ uri: peer.uri, ...address })));
   return table([
     { name: 'Peer', cell: (row) => h('code', {}, row.uri) },
-    { name: 'Address', cell: (row) => (row.address ? `${row.transport} ${row.address}` : 'not looked up yet') },
+    { name: 'Address', cell: (row) => (row.address ? `${row.transport} ${row.address}` : 'not resolved yet') },
     { name: 'State', cell: (row) => chip(kind(row.state), row.state) },
     { name: 'Round trip', cell: (row) => figure(row.rtt_ms, 1, ' ms'), class: 'number' },
     { name: 'Asked', cell: (row) => (row.last_options ? h('span', { title: row.last_options }, ago(row.last_options)) : '–') },
-    { name: 'Failures in a row', cell: (row) => count(row.failures), class: 'number' },
-    { name: 'Last problem', cell: (row) => [row.last_problem || '–', row.rests_seconds ? `, wants no calls for ${row.rests_seconds} s` : ''] },
-  ], { caption: `Peers of ${trunk.name}`, rows, empty: trunk.phones ? 'None written: phones register here.' : 'None.' });
+    { name: 'Consecutive failures', cell: (row) => count(row.failures), class: 'number' },
+    { name: 'Last problem', cell: (row) => [row.last_problem || '–', row.rests_seconds ? `, Retry-After ${row.rests_seconds} s` : ''] },
+  ], { caption: `Peers of ${trunk.name}`, rows, empty: trunk.phones ? 'None configured: phones register here.' : 'None.' });
 }
 
 function card(trunk) {
@@ -22,8 +22,8 @@ function card(trunk) {
   return h('article', { class: 'card wide', id: `trunk-${trunk.name}` },
     h('h2', {}, `${trunk.name} `, chip(kind(trunk.state), trunk.state)),
     h('dl', { class: 'facts' }, [
-      ['Calls', `${count(trunk.calls)}${trunk.max_calls ? ` of ${trunk.max_calls}` : ''}`], ['New a second', count(trunk.cps)],
-      ['Answered', ratio === null ? '–' : `${figure(ratio * 100, 0)} % of those towards it`], ['Failed', count(trunk.failures)],
+      ['Calls', `${count(trunk.calls)}${trunk.max_calls ? ` of ${trunk.max_calls}` : ''}`], ['Calls/s', count(trunk.cps)],
+      ['Answered', ratio === null ? '–' : `${figure(ratio * 100, 0)} % of calls to it`], ['Failed', count(trunk.failures)],
       ['Last problem', trunk.last_problem ? `${trunk.last_problem} (${ago(trunk.last_problem_at)})` : 'none'],
     ].map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value)))),
     trunk.registration ? h('p', {}, 'Our registration with ', h('code', {}, trunk.registration.registrar), ': ', chip(kind(trunk.registration.state), trunk.registration.state),
@@ -33,7 +33,7 @@ function card(trunk) {
       { name: 'Phone', cell: (phone) => `${phone.transport} ${phone.address}` },
       { name: 'Registered until', cell: (phone) => time(phone.expires_at) },
     ], { caption: `Phones of ${trunk.name}`, rows: trunk.phones, empty: 'No phone is registered.' }) : null,
-    h('p', {}, h('a', { href: `#/calls${api.query({ trunk: trunk.name })}` }, 'Its calls'), ' · ', h('a', { href: `#/calls${api.query({ trunk: trunk.name, outcome: 'failed' })}` }, 'those that failed'),
+    h('p', {}, h('a', { href: `#/calls${api.query({ trunk: trunk.name })}` }, 'All calls'), ' · ', h('a', { href: `#/calls${api.query({ trunk: trunk.name, outcome: 'failed' })}` }, 'failed calls'),
       ' · ', h('a', { href: `#/calls${api.query({ trunk: trunk.name, flag: 'one_way' })}` }, 'one-way')));
 }
 
@@ -44,7 +44,7 @@ export function trunksPage(main) {
     title: 'Trunks',
     async refresh() {
       const { trunks } = await api.get('/v1/trunks');
-      swap(list, trunks.length ? trunks.map(card) : h('p', { class: 'empty' }, 'The file has no trunk.'));
+      swap(list, trunks.length ? trunks.map(card) : h('p', { class: 'empty' }, 'No trunks are configured.'));
     },
   };
 }

@@ -100,7 +100,7 @@ pub(crate) fn wav(rate_hz: u32, channels: u16, seconds: u32, sample: impl Fn(f64
 impl Sound {
     /// Reads a WAV file of 16 bits; of several channels the mean.
     pub(crate) fn of_wav(bytes: &[u8]) -> anyhow::Result<Sound> {
-        let header = bytes.get(..44).context("no WAV file")?;
+        let header = bytes.get(..44).context("not a WAV file")?;
         let rate = header.get(24..28).and_then(|four| four.try_into().ok()).map(u32::from_le_bytes);
         let channels = usize::from(*header.get(22).context("no channels")?).max(1);
         let samples = bytes.get(44..).unwrap_or_default().chunks_exact(2 * channels).map(|frame| {

@@ -25,7 +25,7 @@ impl Demo {
         let mut child = command.args(["demo", "--serve"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
         let stderr = BufReader::new(child.stderr.take().context("stderr")?);
         let mut lines = stderr.lines().map_while(Result::ok);
-        let up = lines.find(|line| line.contains("the edge stays up"));
+        let up = lines.find(|line| line.contains("the edge keeps running"));
         let url = up.as_deref().and_then(|line| line.split_whitespace().find(|word| word.starts_with("http://")));
         let url = url.map(|url| url.trim_end_matches(';').to_owned());
         let demo = Demo { child, url: url.unwrap_or_default() };

@@ -73,8 +73,10 @@ const FAULTS: [Fault; 4] = [
         name: "public address",
         public_address: NOBODY,
         flag: "one_way",
-        cause: &["nothing came, and we told it 203.0.113.99 (`public_address`), which is no address of this machine"],
-        fix: &["`public_address` as the far side sees us"],
+        cause: &[
+            "no packets were received; our SDP says 203.0.113.99 (`public_address`), which is not an address of this machine",
+        ],
+        fix: &["set `public_address` to the address that the remote party sees"],
         line: "inbound udp",
         picture: Some(("now", "fault-public-address")),
         ..HEALTHY
@@ -84,11 +86,8 @@ const FAULTS: [Fault; 4] = [
         rules: "table inet faults { chain out { type filter hook output priority 0;
             ip daddr 198.51.100.7 udp dport != 5060 drop; }; }",
         flag: "unsent",
-        cause: &[
-            "this machine does not let packets out to 198.51.100.7:",
-            "a firewall rule of its own forbids it (EPERM)",
-        ],
-        fix: &["`nft list ruleset`, `iptables -S OUTPUT`", "udp to 198.51.100.7 must pass"],
+        cause: &["this machine cannot send packets to 198.51.100.7:", "a local firewall rule forbids it (EPERM)"],
+        fix: &["`nft list ruleset`, `iptables -S OUTPUT`", "allow udp to 198.51.100.7"],
         line: "outbound udp carrier",
         picture: Some(("call", "fault-firewall")),
         ..HEALTHY
@@ -98,8 +97,11 @@ const FAULTS: [Fault; 4] = [
         rules: "table inet faults { chain in { type filter hook input priority 0;
             ip saddr 198.51.100.7 udp dport 16384-32767 drop; }; }",
         flag: "one_way",
-        cause: &["nothing came to 198.51.100.1:"],
-        fix: &["this machine's own (`nft list ruleset`, `iptables -S INPUT`)", "`tcpdump -ni any udp port "],
+        cause: &["no packets arrived at 198.51.100.1:"],
+        fix: &[
+            "this machine's own firewall drops them (`nft list ruleset`, `iptables -S INPUT`)",
+            "`tcpdump -ni any udp port ",
+        ],
         line: "inbound udp",
         ..HEALTHY
     },
@@ -107,7 +109,7 @@ const FAULTS: [Fault; 4] = [
         name: "codecs",
         codecs: ("PCMA", "\"PCMU\""),
         flag: "codec_mismatch",
-        cause: &["pbx offers no codec that can be used (offered PCMA", "; allowed PCMU)"],
+        cause: &["pbx offers no usable codec (offered PCMA", "; allowed PCMU)"],
         fix: &["`codecs = [\"PCMU\", \"PCMA\"]` in [trunk.pbx]"],
         line: "codecs pbx",
         picture: Some(("now", "fault-codecs")),
@@ -216,7 +218,7 @@ connect = ["trunk:carrier"]
         let file = file.to_str().context("a path in UTF-8")?;
         let page = printed(&["--config", file, "doctor", "--only", "options"])?;
         let page = squeezed(&page);
-        for part in ["FAIL options carrier", "(EPERM)", "fix: the rules for what leaves this machine"] {
+        for part in ["FAIL options carrier", "(EPERM)", "fix: allow udp to"] {
             ensure!(page.contains(&squeezed(part)), "doctor does not say {part:?} of OPTIONS: {page}");
         }
         Ok(())

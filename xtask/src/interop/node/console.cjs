@@ -105,9 +105,9 @@ async function walk(browser, url, faults) {
   await messages.first().click();
   hold('the media map has its legs', await page.locator('.media .card').count() >= 2);
   hold('quality is plotted, or it is said why not', await page.locator('section[aria-label=Quality] figure, section[aria-label=Quality] .empty').count() > 0);
-  const queue = page.locator('section[aria-label=Quality] figure svg[aria-label^="Agent\u2019s queue"]');
-  hold('the agent\u2019s queue is plotted, and told in words', (await queue.getAttribute('aria-label')).includes(' is sent, not taken yet: last '));
-  await page.locator('section[aria-label="Why this way"] tbody tr').first().waitFor();
+  const queue = page.locator('section[aria-label=Quality] figure svg[aria-label^="Agent: queued audio"]');
+  hold('the agent\u2019s queue is plotted, and told in words', (await queue.getAttribute('aria-label')).includes(', not read yet: last '));
+  await page.locator('section[aria-label="Routing"] tbody tr').first().waitFor();
   const save = page.locator('section[aria-label=Downloads] button', { hasText: 'Ladder as text' });
   await save.waitFor();
   const [file] = await Promise.all([page.waitForEvent('download'), save.click()]);
@@ -123,8 +123,8 @@ async function walk(browser, url, faults) {
     await page.locator('main table').first().waitFor();
     if (title === 'Routes') {
       await page.fill('#why-called', '+12125550101');
-      await page.locator('section[aria-label^="Where would"] tbody tr').first().waitFor();
-      hold('why names a route that takes it', (await page.locator('section[aria-label^="Where would"] .chip.good').count()) === 1);
+      await page.locator('section[aria-label^="Test a call"] tbody tr').first().waitFor();
+      hold('why names a route that takes it', (await page.locator('section[aria-label^="Test a call"] .chip.good').count()) === 1);
       await page.locator('h1').click();
     }
     if (title === 'System') {
@@ -132,7 +132,7 @@ async function walk(browser, url, faults) {
     }
     await picture(page, `${title.toLowerCase()}-light`, true);
   }
-  for (const [hash, says] of [['call/CAnone', 'No such call is kept: CAnone'], ['calls/CAnone', 'No such call is kept'], ['nowhere', 'There is no page #/nowhere'], ['now/x', 'There is no page'], ['%', 'There is no page']]) {
+  for (const [hash, says] of [['call/CAnone', 'Unknown call: CAnone'], ['calls/CAnone', 'Unknown call'], ['nowhere', 'Unknown page #/nowhere'], ['now/x', 'Unknown page'], ['%', 'Unknown page']]) {
     await page.goto(`${url}/#/${hash}`);
     await page.locator('.verdict.bad', { hasText: says }).waitFor();
     hold(`${hash} shows no other page`, await page.locator('main svg').count() === 0 && await page.locator('main table:visible').count() === 0);
@@ -156,7 +156,7 @@ async function walk(browser, url, faults) {
         await other.locator('tbody tr[data-row] a').nth(2).click();
         await other.locator('svg.ladder').waitFor();
         await other.locator('svg.ladder g[role=button]').first().click();
-        await other.locator('section[aria-label="Why this way"] tbody tr').first().waitFor();
+        await other.locator('section[aria-label="Routing"] tbody tr').first().waitFor();
       } else {
         await other.goto(`${url}/#/${name}`);
         await other.locator(name === 'now' ? '.health.good, .health.bad, .health.warn' : 'main h1').first().waitFor();
@@ -173,7 +173,7 @@ async function live(browser, url, token, faults) {
   await page.locator('#token-dialog[open]').waitFor();
   await page.fill('#token', 'wrong');
   await page.keyboard.press('Enter');
-  await page.locator('#token-error', { hasText: 'does not take' }).waitFor();
+  await page.locator('#token-error', { hasText: 'rejected' }).waitFor();
   await picture(page, 'token');
   await page.fill('#token', token);
   await page.keyboard.press('Enter');
@@ -195,12 +195,12 @@ async function live(browser, url, token, faults) {
   await page.locator('dd', { hasText: 'operator' }).first().waitFor();
   await page.goto(`${url}/#/system`);
   await page.locator('button', { hasText: 'Reload' }).click();
-  await page.locator('p.good', { hasText: 'Taken' }).waitFor();
+  await page.locator('p.good', { hasText: "Reloaded" }).waitFor();
   await page.locator('main button.danger', { hasText: 'Drain' }).click();
   await page.locator('#ask-yes').click();
   await page.locator('p.verdict', { hasText: /Drain/ }).waitFor();
   await picture(page, 'drain');
-  await page.locator('button', { hasText: 'Take calls again' }).click();
+  await page.locator('button', { hasText: 'Accept calls again' }).click();
   await page.locator('main button.danger', { hasText: 'Drain' }).waitFor();
 }
 
