@@ -9,6 +9,8 @@ mod book;
 mod documents;
 #[path = "tidy/functions.rs"]
 mod functions;
+#[path = "tidy/language.rs"]
+mod language;
 #[path = "tidy/tree.rs"]
 mod tree;
 #[path = "tidy/workspace.rs"]
