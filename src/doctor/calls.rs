@@ -29,8 +29,7 @@ pub(super) fn phones(config: &Config, trunks: &Value) -> Vec<Finding> {
         let line = format!("options {name}");
         written.peers.is_empty().then(|| match phones.len() {
             0 => {
-                let fix =
-                    format!("check user, password and server in the phone (`trunkgate status`, trunk {name})");
+                let fix = format!("check user, password and server in the phone (`trunkgate status`, trunk {name})");
                 Finding::warn(line, "no phone is registered", fix)
             }
             1 => Finding::ok(line, "1 phone is registered"),

@@ -73,7 +73,7 @@ fn test(plan: &mut Plan) -> anyhow::Result<Results> {
     let mut progress = Progress::new();
     let edge = if plan.is_own { Some(own(plan, &sockets)?) } else { None };
     progress.say(&format!(
-        "{} concurrent, {} per second, for {} s, to {}{}",
+        "up to {} at a time, {} per second, for {} s, to {}{}",
         number(plan.calls, "call"),
         (plan.interval.as_secs_f64().recip() * 100.0).round() / 100.0,
         plan.duration.as_secs_f64(),
