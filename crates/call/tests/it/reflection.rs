@@ -150,7 +150,10 @@ fn a_connection_and_credentials_prove_all_addresses() {
     let mut caller = bench.invite(CARRIER, "+14155550100", &forged());
     let refused = bench.expect(CARRIER, "SIP/2.0 401");
     caller.cseq += 1;
-    bench.receive(CARRIER, caller.request("INVITE", &forged(), &shown_inviting("right", &format!("sip:+14155550100@{PUBLIC}"), &refused)));
+    bench.receive(
+        CARRIER,
+        caller.request("INVITE", &forged(), &shown_inviting("right", &format!("sip:+14155550100@{PUBLIC}"), &refused)),
+    );
     bench.expect(CARRIER, "SIP/2.0 100");
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
     bench.receive(PBX, callee.answer(200, &answer()));
