@@ -10,14 +10,10 @@ use rlibphonenumber::{
 };
 
 use crate::emergency;
+use crate::limits::{LONGEST_NAME_DIGITS, LONGEST_READ, MAX_DIALLED_DIGITS};
+use crate::readings;
 use crate::trunk::SendNumbers;
 
-/// Longest text that may be a number, separators included: E.164 has 15 digits, an international prefix up to 5.
-const MAX_NUMBER_BYTES: usize = 64;
-/// Runs of digits of a received number that are looked at.
-const RUNS: usize = 6;
-/// Digits of a run in which a number is looked for, with `+`.
-const LONGEST_READ: usize = 20;
 /// Longest number of the world, country code included (ITU-T E.164 §6.1).
 const MAX_E164_DIGITS: usize = 15;
 
@@ -88,29 +84,41 @@ impl Numbers {
     /// Reads a user part (escapes undone), with the `phone-context` that stood with it.
     ///
     /// # Errors
-    /// [`Incomplete`] for an empty one, or `+` with anything but digits and the separators `-.()` and space.
+    /// [`Incomplete`] for an empty one, one with control characters, `+` with anything but digits and separators, or with
+    /// more digits than a number has, and more digits without `+` than anything has that can be dialled.
     pub fn normalise(&self, user: &str, phone_context: Option<&str>) -> Result<Number, Incomplete> {
-        if user.trim().is_empty() {
+        if user.trim().is_empty() || user.contains(char::is_control) {
             return Err(Incomplete);
         }
-        if let Some(rest) = user.trim_start().strip_prefix('+') {
-            let only_digits = rest.chars().all(|c| c.is_ascii_digit() || is_separator(c));
-            if !only_digits || !rest.contains(|c: char| c.is_ascii_digit()) {
-                return Err(Incomplete);
-            }
+        let is_global = user.trim_start_matches(|c: char| is_separator(c) || c.is_whitespace()).starts_with('+');
+        match compact(user) {
+            Some(digits) if is_global && digits.len() > MAX_E164_DIGITS + 1 => return Err(Incomplete),
+            Some(digits) if digits.len() > MAX_DIALLED_DIGITS => return Err(Incomplete),
+            None if is_global => return Err(Incomplete),
+            Some(_) | None => {}
         }
         Ok(self.normalise_caller(user, phone_context))
     }
     /// The same for a calling party, which is never refused for its form.
     pub fn normalise_caller(&self, user: &str, phone_context: Option<&str>) -> Number {
-        let received = user.to_owned();
+        let digits = compact(user);
+        // Separators mean nothing (RFC 3966 §5.1.1): in a global number they are not kept.
+        let received = match &digits {
+            Some(digits) if digits.starts_with('+') => digits.clone(),
+            Some(_) | None => user.to_owned(),
+        };
         match self.e164(user, phone_context) {
             // What means another number without its context, or none, is sent on as what it means: the context is not.
             Some(text) if phone_context.is_some() && self.e164(user, None).as_ref() != Some(&text) => {
                 Number { received: text.clone(), text, is_e164: true }
             }
             Some(text) => Number { text, is_e164: true, received },
-            None => Number { text: received.clone(), is_e164: false, received },
+            None => {
+                // Names with digits and separators alone are short, and keep them: `100-1` is not `1001`.
+                let text =
+                    digits.filter(|digits| digits.len() > LONGEST_NAME_DIGITS).unwrap_or_else(|| received.clone());
+                Number { text, is_e164: false, received }
+            }
         }
     }
     /// A number in the form that a trunk wants.
@@ -126,29 +134,35 @@ impl Numbers {
         }
     }
 
-    /// A number as it is, and as a far end may read it.
+    /// A number as it is, without separators, and as a far end may read it.
     pub fn ways(&self, number: &Number, form: SendNumbers) -> Vec<String> {
-        std::iter::once(number.text.clone()).chain(self.readings(number, form)).collect()
+        let text = compact(&number.text).unwrap_or_else(|| number.text.clone());
+        std::iter::once(text).chain(self.readings(number, form)).collect()
     }
 
-    /// The E.164 numbers that a far end may make of one that goes to it as received: of digits without `+`, and of those
-    /// that are too many, since exchanges pass over the ones behind a whole number; so may whoever reads parameters
-    /// (`;`), lists (`,`), an end of dialling (`#`), service codes (`*67`, `#31#`) or letters there, or throws away what is
-    /// no digit.
+    /// The E.164 numbers that a far end may make of one that goes to it as received ([`readings`]).
     fn readings(&self, number: &Number, form: SendNumbers) -> Vec<String> {
-        if number.is_e164 && form != SendNumbers::AsIs {
-            return Vec::new();
+        match number.is_e164 {
+            false => readings::of(self, &number.received, true),
+            // A number that is in use is dialled as that one: no prefixes are looked for in it.
+            true if form == SendNumbers::AsIs => {
+                readings::of(self, &number.received, !Numbers::is_in_use(&number.text))
+            }
+            true => Vec::new(),
         }
-        let mut found = Vec::new();
-        for digits in runs(&number.received) {
-            let international = format!("+{}", digits.trim_start_matches('+'));
-            let longest = |digits: &String| {
-                (1..=digits.len().min(LONGEST_READ)).rev().find_map(|len| self.e164(digits.get(..len)?, None))
-            };
-            found.extend([digits, international].iter().filter_map(longest));
-        }
-        found.dedup();
-        found
+    }
+    /// E.164 of digits with or without `+`, which may be too many: of the longest beginning that is a number.
+    pub(crate) fn longest(&self, digits: &str) -> Option<String> {
+        (1..=digits.len().min(LONGEST_READ)).rev().find_map(|len| self.e164(digits.get(..len)?, None))
+    }
+    /// E.164 of all these digits.
+    pub(crate) fn whole(&self, digits: &str) -> Option<String> {
+        self.e164(digits, None)
+    }
+    /// Whether an E.164 number is in a range that is in use, as libphonenumber knows the plans.
+    pub(crate) fn is_in_use(e164: &str) -> bool {
+        let number = PHONE_NUMBER_UTIL.parse(e164, None).ok();
+        number.is_some_and(|number| PHONE_NUMBER_UTIL.is_valid_number(&number))
     }
 
     fn e164(&self, user: &str, phone_context: Option<&str>) -> Option<String> {
@@ -217,42 +231,9 @@ fn shorter_than_subscribers(number: &PhoneNumber) -> bool {
     )
 }
 
-/// What a text may have of numbers: each run of digits and separators, without the digits of a service code before it too, and
-/// all digits together.
-fn runs(received: &str) -> Vec<String> {
-    let digit = |c: char| match c {
-        // Full-width ones.
-        '\u{ff10}'..='\u{ff19}' => char::from_digit(u32::from(c) - 0xff10, 10).unwrap_or(c),
-        _ => c,
-    };
-    let text: String = received.chars().take(MAX_NUMBER_BYTES).map(digit).collect();
-    let mut found: Vec<String> = Vec::new();
-    let mut before = None;
-    let ends = |c: char| !c.is_ascii_digit() && c != '+' && !is_separator(c);
-    for run in text.split_inclusive(ends).take(RUNS) {
-        let end = run.chars().next_back().filter(|c| ends(*c));
-        if let Some(digits) = compact(run.trim_end_matches(ends)) {
-            // `*67` and its like stand before a number without anything between.
-            if matches!(before, Some('*' | '#')) {
-                found.extend([2, 3].into_iter().filter_map(|code| digits.get(code..).map(str::to_owned)));
-            }
-            found.push(digits);
-        }
-        before = end;
-    }
-    let all: String = text.chars().filter(char::is_ascii_digit).collect();
-    found.push(all);
-    found.retain(|digits| digits.len() > 2);
-    found.dedup();
-    found
-}
-
 /// Digits and a leading `+` only; `None` where anything else but separators stands there, so that names and vanity
 /// numbers never become digits.
-fn compact(text: &str) -> Option<String> {
-    if text.len() > MAX_NUMBER_BYTES {
-        return None;
-    }
+pub(crate) fn compact(text: &str) -> Option<String> {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_ascii_digit() || (c == '+' && out.is_empty()) {
@@ -264,6 +245,6 @@ fn compact(text: &str) -> Option<String> {
     out.contains(|c: char| c.is_ascii_digit()).then_some(out)
 }
 
-fn is_separator(c: char) -> bool {
+pub(crate) fn is_separator(c: char) -> bool {
     matches!(c, '-' | '.' | '(' | ')' | ' ')
 }

@@ -55,17 +55,30 @@ fn nothing_that_a_far_end_writes_steers_a_terminal_or_breaks_a_line() {
     let mut bench = Bench::configured(table(usual_trunks(), vec![route(vec![to_trunk("pbx")])]), |c| {
         c.full_numbers = true;
     });
-    let caller = Dialing { peer: CARRIER.into(), number: STEERING.into(), call: 1, cseq: 1, to_tag: String::new() };
-    let text = caller.request("INVITE", &offer(), "").replace("sip:+14155551234@", &format!("sip:{STEERING}@"));
-    bench.receive(CARRIER, text);
+    let dialing = |number: &str, call| Dialing {
+        peer: CARRIER.into(),
+        number: number.into(),
+        call,
+        cseq: 1,
+        to_tag: String::new(),
+    };
+    // Nobody is called by control characters.
+    bench.receive(CARRIER, dialing(STEERING, 1).request("INVITE", &offer(), ""));
+    bench.expect(CARRIER, "SIP/2.0 100");
+    bench.expect(CARRIER, "SIP/2.0 484");
+    let refused = bench.reports.remove(0).call;
+    assert_eq!(refused.reason, Some("incomplete_number"));
+    const OVERRIDE: &str = "CALL%e2%80%ae";
+    let text = dialing(OVERRIDE, 2).request("INVITE", &offer(), "");
+    bench.receive(CARRIER, text.replace("sip:+14155551234@", &format!("sip:{STEERING}@")));
+    bench.expect(CARRIER, "SIP/2.0 100");
     let invite = bench.expect(PBX, "INVITE");
     let callee = Dialed::new(PBX, invite);
     bench.receive(PBX, callee.answer(486, "").replace("Whatever", "\u{1b}[2JBusy\u{202e}"));
     let call = bench.gateway.calls(bench.now).remove(0);
-    bench.finish();
     let trace = bench.gateway.trace(&call.sid).unwrap();
     let steers = |text: &str| text.chars().any(|c| c.is_control() || c == '\u{202e}');
-    assert_eq!((call.from.as_str(), call.to.as_str()), ("[2JCALL", "[2JCALL"));
+    assert_eq!((call.from.as_str(), call.to.as_str()), ("[2JCALL", "CALL"));
     assert!(!bench.logs.iter().any(|line| steers(line)), "{:?}", bench.logs);
     let told = format!("{:?}", trace.entries);
     assert!(told.contains("486 [2JBusy") && !told.contains("\\u{1b}") && !told.contains("\\u{202e}"), "{told}");
@@ -85,7 +98,6 @@ fn what_is_kept_of_a_call_is_bounded_whatever_its_messages_hold() {
         }
     }
     let call = bench.gateway.calls(bench.now).remove(0);
-    bench.finish();
     let trace = bench.gateway.trace(&call.sid).unwrap();
     assert_eq!(call.legs[0].sip_call_id, "c".repeat(CALL_ID_CHARS));
     assert!(call.to.len() <= NUMBER_CHARS);

@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use proptest::prelude::*;
-use trunkgate_route::{Incomplete, Number, Numbers, SendNumbers};
+use trunkgate_route::{Incomplete, Number, Numbers, Pattern, SendNumbers, Trunk};
 
 fn numbers(country: &str) -> Numbers {
     Numbers::new(country).unwrap()
@@ -133,7 +133,7 @@ fn each_form_towards_a_trunk() {
     assert_eq!(all("US", &domestic), ["+14155551234", "14155551234", "14155551234", "(415) 555-1234"]);
     assert_eq!(all("DE", &domestic)[2], "0014155551234");
     let london = us.normalise("+44 20 7946 0018", None).unwrap();
-    assert_eq!(all("US", &london), ["+442079460018", "442079460018", "011442079460018", "+44 20 7946 0018"]);
+    assert_eq!(all("US", &london), ["+442079460018", "442079460018", "011442079460018", "+442079460018"]);
     assert_eq!(all("GB", &london)[2], "02079460018");
     assert_eq!(all("AU", &london)[2], "0011442079460018");
     let berlin = us.normalise("+4930123456", None).unwrap();
@@ -157,9 +157,9 @@ proptest! {
     ) {
         let numbers = numbers(country);
         let number = numbers.normalise_caller(&user, context.as_deref());
-        // What only its context makes a number is kept as what it means.
+        // What only its context makes a number is kept as what it means; a global one has no separators.
         let whole = context.is_some() && number.is_e164 && number.received == number.text;
-        prop_assert!(number.received == user || whole, "{:?}", number);
+        prop_assert!(number.received == user || whole || number.received == bare(&user), "{:?}", number);
         for form in [SendNumbers::E164, SendNumbers::PlusLess, SendNumbers::National, SendNumbers::AsIs] {
             prop_assert_eq!(numbers.format(&number, form).is_empty(), user.is_empty());
         }
@@ -168,9 +168,122 @@ proptest! {
             prop_assert!(digits.bytes().all(|byte| byte.is_ascii_digit()) && (2..=15).contains(&digits.len()));
             prop_assert_eq!(&numbers.normalise(&number.text, None).unwrap().text, &number.text);
         } else {
-            prop_assert_eq!(&number.text, &user);
+            prop_assert!(number.text == user || number.text == bare(&user));
         }
     }
+
+    /// RFC 3966 §5.1.1: separators mean nothing, wherever they stand and however many there are.
+    #[test]
+    fn separators_change_no_judgement(
+        text in "\\+?[0-9]{1,34}|[019]{0,2}(00|011|0011|1010288|810)?(1809|1900|881|882|44|7)[0-9]{4,10}",
+        places in proptest::collection::vec((0_usize..40, "[-. ()]{1,70}"), 0..5),
+        country in proptest::sample::select(vec!["US", "DE", "GB", "AU"]),
+        form in proptest::sample::select(vec![SendNumbers::E164, SendNumbers::PlusLess, SendNumbers::AsIs]),
+    ) {
+        let numbers = numbers(country);
+        let mut spaced = text.clone();
+        for (place, separators) in &places {
+            spaced.insert_str((*place).min(spaced.len()), separators);
+        }
+        let (plain, spaced) = (numbers.normalise(&text, None), numbers.normalise(&spaced, None));
+        prop_assert_eq!(plain.is_ok(), spaced.is_ok());
+        let (Ok(plain), Ok(spaced)) = (plain, spaced) else { return Ok(()) };
+        prop_assert_eq!(plain.is_e164, spaced.is_e164);
+        prop_assert_eq!(numbers.ways(&plain, form), numbers.ways(&spaced, form));
+        let trunk = |deny: &str| Trunk {
+            deny: vec![Pattern::parse(deny).unwrap()],
+            allow_prefixes: vec!["+".into(), "9".into(), "0".into(), "1".into()],
+            send_numbers: form,
+            ..Trunk::named("far")
+        };
+        for deny in ["+1809*", "+44*", "900*"] {
+            prop_assert_eq!(trunk(deny).denied(&numbers, &plain), trunk(deny).denied(&numbers, &spaced));
+        }
+        // What leaves has no separators where a number is global.
+        let sent = numbers.format(&spaced, form);
+        prop_assert!(!sent.starts_with('+') || sent == bare(&sent), "{}", sent);
+    }
+}
+
+fn bare(text: &str) -> String {
+    text.chars().filter(|c| !"-.() ".contains(*c)).collect()
+}
+
+#[test]
+fn too_many_digits_and_control_characters_are_refused() {
+    let us = numbers("US");
+    for user in [
+        "+1809555012345678",
+        "+1-8-0-9-5-5-5-0-1-2-3-4-5-6-7-8",
+        "(+1)809555012345678",
+        "+1\u{2011}8095550123",
+        "\u{a0}+18095550123",
+        "(+1)809555012x",
+        "0000000000000000000000000000008816512345",
+        "9999999999999999999999999999999",
+        "1809555\t0123",
+        "+18095550123\0",
+        "100\u{7f}",
+        "\u{85}100",
+        "desk\r\nX: 1",
+    ] {
+        assert_eq!(us.normalise(user, None), Err(Incomplete), "{user:?}");
+    }
+    let many = format!("+1{}8095550123", "-".repeat(500));
+    assert_eq!(us.normalise(&many, None).unwrap().text, "+18095550123");
+    let many = format!("{}809.555.0123{}", "(".repeat(500), ")".repeat(500));
+    assert_eq!(us.normalise(&many, None).unwrap().text, "+18095550123");
+    for user in ["100-1", "13 11 14", "9-011-441"] {
+        let number = us.normalise(user, None).unwrap();
+        assert_eq!((number.text.as_str(), number.received.as_str()), (user, user));
+    }
+    let long = us.normalise("9-1 (809) 555-0123", None).unwrap();
+    assert_eq!((long.text.as_str(), long.received.as_str()), ("918095550123", "9-1 (809) 555-0123"));
+}
+
+/// Digits without `+` are whatever the far end makes of them: behind outside lines, carriers and prefixes.
+#[test]
+fn a_number_behind_prefixes_is_judged_as_that_number() {
+    let outside = ["", "9", "0", "8", "99"];
+    let carriers = ["", "1010288", "10288", "01033", "1167"];
+    let prefixes =
+        ["011", "00", "000", "0000000", "0011", "010", "0018", "00700", "810", "01", "01100", "00011", "119"];
+    for country in ["US", "DE", "AU"] {
+        let numbers = numbers(country);
+        let all = outside.iter().flat_map(|outside| carriers.iter().map(move |carrier| format!("{outside}{carrier}")));
+        for (before, prefix) in all.flat_map(|before| prefixes.iter().map(move |prefix| (before.clone(), prefix))) {
+            let dialled = format!("{before}{prefix}881651234567");
+            let Ok(number) = numbers.normalise(&dialled, None) else { continue };
+            if number.is_e164 {
+                continue;
+            }
+            let ways = numbers.ways(&number, SendNumbers::E164);
+            assert!(ways.iter().any(|way| way.starts_with("+881")), "{country} {dialled}: {ways:?}");
+        }
+    }
+}
+
+#[test]
+fn extensions_codes_and_numbers_of_the_country_have_no_other_reading() {
+    for (country, users) in [
+        ("US", &["100", "2001", "911", "411", "988", "5551234", "1010288", "*98", "sales", "20012"][..]),
+        ("DE", &["10", "110", "112", "115", "100"]),
+        ("GB", &["999", "112", "111", "1471"]),
+        ("AU", &["000", "131114", "1234"]),
+    ] {
+        let numbers = numbers(country);
+        for user in users {
+            let number = numbers.normalise(user, None).unwrap();
+            assert_eq!(numbers.ways(&number, SendNumbers::E164), [(*user).to_owned()], "{country} {user}");
+        }
+    }
+    // A number of the country behind an outside line is that one and no other behind it.
+    let us = numbers("US");
+    let number = us.normalise("914152901234", None).unwrap();
+    let ways = us.ways(&number, SendNumbers::E164);
+    assert!(ways.contains(&"+14152901234".to_owned()) && !ways.iter().any(|way| way.starts_with("+290")), "{ways:?}");
+    let freephone = us.normalise("8002901234", None).unwrap();
+    assert!(!us.ways(&freephone, SendNumbers::AsIs).iter().any(|way| way.starts_with("+290")));
 }
 
 #[test]

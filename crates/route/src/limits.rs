@@ -1,0 +1,15 @@
+//! Limits of what is read of a number.
+
+/// Digits of a called party without `+`, above which nothing can be dialled: three of an outside line, seven of a carrier access
+/// code, five of an international prefix, fifteen of E.164. Longer ones are answered 484.
+pub const MAX_DIALLED_DIGITS: usize = 30;
+/// Digits of which a name with separators may consist (`100-1`); more of them are a number, whose separators mean nothing.
+pub const LONGEST_NAME_DIGITS: usize = 7;
+/// Digits of a run in which a number is looked for, with `+`.
+pub const LONGEST_READ: usize = 20;
+/// Digits that a number has at least, country code included, where it is looked for behind prefixes.
+pub const SHORTEST_BEHIND_PREFIX: usize = 7;
+/// Beginnings of a number that are looked at in one run of digits.
+pub const STARTS: usize = 48;
+/// Runs of digits of a received number that are looked at one by one; all digits together are looked at besides.
+pub const RUNS: usize = 64;
