@@ -247,11 +247,12 @@ fn attempt(table: &Table, asked: &Asked<'_>, target: &Target) -> Value {
             value["number"] = json!(table.numbers().format(number, trunk.send_numbers));
             value["peers"] = peers.iter().map(peer).collect();
             value["accept_register"] = json!(trunk.accept_register);
-            on_trunk(&mut value, table.numbers(), trunk, number, asked);
+            on_trunk(&mut value, table.numbers(), trunk, (number, trunk.send_numbers), asked);
         }
         Target::Uri { uri, .. } => {
             if let (Some(trunk), Some(number)) = trunk_of_uri(uri, table) {
-                on_trunk(&mut value, table.numbers(), trunk, &number, asked);
+                // It leaves as it is written.
+                on_trunk(&mut value, table.numbers(), trunk, (&number, SendNumbers::AsIs), asked);
             }
         }
         Target::Agent(agent) => {
@@ -268,7 +269,13 @@ fn attempt(table: &Table, asked: &Asked<'_>, target: &Target) -> Value {
 }
 
 /// What a trunk has to say of a call to a number.
-fn on_trunk(value: &mut Value, numbers: &Numbers, trunk: &Trunk, number: &Number, asked: &Asked<'_>) {
+fn on_trunk(
+    value: &mut Value,
+    numbers: &Numbers,
+    trunk: &Trunk,
+    (number, form): (&Number, SendNumbers),
+    asked: &Asked<'_>,
+) {
     value["trunk"] = json!(&*trunk.name);
     if let (Some(value), Value::Object(side)) = (value.as_object_mut(), media::of_trunk(trunk)) {
         value.extend(side);
@@ -287,7 +294,7 @@ fn on_trunk(value: &mut Value, numbers: &Numbers, trunk: &Trunk, number: &Number
     let is_emergency = numbers.is_emergency(number);
     let shown = caller::shown(trunk.caller_id.as_ref(), asked.own, asked.caller);
     value["shown"] = if is_emergency && shown.is_u64() { Value::Null } else { shown };
-    let denied = trunk.denied(numbers, number);
+    let denied = trunk.denied_as(numbers, number, form);
     value["denied"] = json!(
         denied.map(|denied| json!({ "number": denied.number, "by": by(&denied.by), "why": denied.by.to_string() }))
     );

@@ -65,6 +65,8 @@ impl From<Refused> for ApiError {
             | Refused::NoTelephoneEvent => StatusCode::CONFLICT,
             Refused::UnknownAgent
             | Refused::BadTarget
+            | Refused::NotAllowed
+            | Refused::ForbiddenAddress
             | Refused::UnknownTarget
             | Refused::SameAgent
             | Refused::BadDigits(_) => StatusCode::UNPROCESSABLE_ENTITY,

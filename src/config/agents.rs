@@ -9,7 +9,7 @@ use toml::Spanned;
 use trunkgate_call::limits::RETRY_MOST;
 use trunkgate_media::agent::Format;
 use trunkgate_media::limits::CLEAR_FADE_MOST;
-use trunkgate_route::{Agent, Numbers, OnClose, Template};
+use trunkgate_route::{Agent, Numbers, OnClose, Template, TransferRule};
 
 use super::caller_id;
 use super::code;
@@ -18,6 +18,7 @@ use super::diagnostic::Findings;
 use super::draft::{PlacedAgent, Span};
 use super::hold;
 use super::keys;
+use super::number_form::number_form;
 use super::queue;
 use super::section::{Section, Value};
 use super::values;
@@ -27,7 +28,7 @@ use crate::files;
 use crate::limits::{AGENT_FILE_BYTES, AGENT_PARAMETER_BYTES, AGENT_PARAMETERS};
 
 /// Keys of a conversation, which a listener that gets plain RTP does not have.
-const WITHOUT_CONVERSATION: [&str; 18] = [
+const WITHOUT_CONVERSATION: [&str; 19] = [
     "ca",
     "auth_token",
     "format",
@@ -46,6 +47,7 @@ const WITHOUT_CONVERSATION: [&str; 18] = [
     "answer",
     "hold",
     "allow_callers",
+    "transfer_to",
 ];
 /// A shorter `first_audio_timeout` is warned of.
 const FIRST_AUDIO_LEAST: (Duration, &str) =
@@ -122,6 +124,17 @@ fn read_one<'a>(
     agent.extras = section.read("extras", findings, values::boolean).unwrap_or_default();
     audio(&mut agent, &section, findings);
     limits(&mut agent, &section, surroundings.numbers, findings);
+    let transfer_to = section.read("transfer_to", findings, |key, value, findings| {
+        values::one_or_list(key, value, findings, |key, value, f| transfer_rule(key, value, surroundings.numbers, f))
+    });
+    let (rules, transfer_to): (Option<Vec<_>>, Vec<Span>) = match transfer_to {
+        Some(entries) => {
+            let (rules, spans) = entries.into_iter().unzip();
+            (Some(rules), spans)
+        }
+        None => (None, Vec::new()),
+    };
+    agent.transfer_to = rules;
     let ends = [("hangup", OnClose::Hangup), ("next", OnClose::Next)];
     let on_close =
         section.read("on_close", findings, |key, value, findings| values::one_of(key, value, findings, &ends));
@@ -131,7 +144,25 @@ fn read_one<'a>(
     let hold = section.get("hold").filter(|_| agent.hold.is_some());
     let voice = hold.and_then(|hold| hold.get_ref().as_table()?.get("voice")).map(Spanned::span);
     let url = section.get("url").filter(|_| !agent.url.is_empty()).map(Spanned::span);
-    Some(PlacedAgent { agent, url, hold: hold.map(Spanned::span), voice, said })
+    Some(PlacedAgent { agent, url, hold: hold.map(Spanned::span), voice, said, transfer_to })
+}
+
+/// An entry of `transfer_to`.
+fn transfer_rule(key: &str, value: &Value<'_>, numbers: &Numbers, findings: &mut Findings) -> Option<TransferRule> {
+    let text = values::string(key, value, findings)?;
+    match TransferRule::parse(&text) {
+        Ok(rule) => {
+            if let Some(pattern) = rule.number() {
+                number_form(key, pattern, value.span(), numbers, findings);
+            }
+            Some(rule)
+        }
+        Err(what) => {
+            let help = "trunk:NAME, trunk:NAME/NUMBER, agent:NAME, sip:*@HOST; * for NAME: any; \"*\" alone: anything";
+            findings.error(code::BAD_TARGET, value.span(), format!("`{key}`: \"{}\": {what}", told(&text)), help);
+            None
+        }
+    }
 }
 
 /// What its audio is like.

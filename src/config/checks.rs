@@ -49,6 +49,7 @@ pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut
     hold::judge(draft, findings);
     sms::judge(draft, findings);
     own::agents(draft, findings);
+    transfers(draft, findings);
     own::public_address(draft, findings);
     if draft.trunks.is_empty() {
         findings.warning(code::NO_CALLS, None, "no [trunk.NAME]: every request is dropped", "add a trunk and a route");
@@ -336,7 +337,7 @@ pub(super) fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Fi
                 }
                 Some(_) => {}
             },
-            TargetSpec::Uri { uri, destination } => {
+            TargetSpec::Uri { uri, destination, .. } => {
                 let transport = &destination.transport;
                 if !draft.listen_is_partial && !draft.listen.iter().any(|placed| placed.listen.transport == *transport)
                 {
@@ -375,6 +376,22 @@ pub(super) fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Fi
             "targets after reject: are never tried",
             "move reject: to the end",
         );
+    }
+}
+
+/// Names in `transfer_to` of an agent that lead nowhere.
+fn transfers(draft: &Draft, findings: &mut Findings) {
+    for placed in &draft.agents {
+        for (rule, span) in placed.agent.transfer_to.iter().flatten().zip(&placed.transfer_to) {
+            let known = draft.trunks.iter().map(|placed| placed.trunk.name.as_ref());
+            if let Some(name) = rule.trunk().filter(|name| known.clone().all(|trunk| trunk != *name)) {
+                let help = suggestion(name, known, "trunks");
+                findings.error(code::NO_SUCH_TRUNK, span.clone(), format!("no trunk is named {name}"), help);
+            }
+            if let Some(name) = rule.agent() {
+                agent_named(name, None, span, draft, findings);
+            }
+        }
     }
 }
 

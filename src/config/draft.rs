@@ -103,6 +103,8 @@ pub(super) struct PlacedAgent {
     pub(super) voice: Option<Span>,
     /// Its `text`.
     pub(super) said: Option<Announcement>,
+    /// Each entry of `transfer_to`.
+    pub(super) transfer_to: Vec<Span>,
 }
 
 /// Where a target stands.

@@ -121,6 +121,10 @@ const OF_AGENTS: Words = &[
         &["whitelist", "allowlist", "allow_list", "allow", "allowed", "allowed_callers", "callers"],
         "allow_callers = [\"+14155551234\"]",
     ),
+    (
+        &["transfer", "transfers", "transfer_targets", "allow_transfer", "allowed_transfers", "destinations"],
+        "transfer_to = [\"trunk:pbx\", \"agent:night\"]",
+    ),
     (&["codec", "codecs", "encoding", "audio_format", "sample_rate"], "format = \"mulaw/8000\""),
     (&["token", "secret", "api_key", "signing_secret"], "`auth_token` signs the handshake"),
     (&["max_calls", "call_limit", "concurrency", "max_concurrent_calls"], "`max_sessions`"),

@@ -158,7 +158,7 @@ fn target(text: &str, span: Span, numbers: &Numbers, findings: &mut Findings) ->
             let plain =
                 if user.is_empty() { text.to_owned() } else { format!("{}@{host}", filled(user, |_| "0".to_owned())) };
             let SipAddress { destination, .. } = sip_uri(&plain, "a target", span, findings)?;
-            Some(TargetSpec::Uri { uri: text.to_owned(), destination })
+            Some(TargetSpec::Uri { uri: text.to_owned(), destination, in_call: false })
         }
         "agent" if rest.is_empty() => {
             findings.error(code::BAD_TARGET, span, format!("\"{text}\" is not an agent"), "agent:NAME");

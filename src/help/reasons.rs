@@ -71,6 +71,10 @@ const fn cause(reason: ReasonSlug) -> &'static str {
         R::HighRisk => {
             "The called number is in a range known for toll fraud and the trunk has `high_risk = \"refuse\"`."
         }
+        R::ForbiddenAddress => {
+            "A transfer or redirection leads to a URI whose address is the edge's own, loopback, link-local, unspecified or \
+             multicast, and no trunk has that peer. Nothing is sent there."
+        }
         R::CallerNotAllowed => {
             "The caller is not in `allow_callers` of the agent. The caller gets 486; no further target is tried."
         }

@@ -1,5 +1,7 @@
 //! Integration tests of the product, one binary: a file each subject. What needs an allocator of its own stands beside it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panic")]
+
 mod agent_bad_input;
 mod agent_limits;
 mod agent_queue;

@@ -25,6 +25,9 @@ impl ReasonSlug {
             R::RouteRejected => "check the route's `reject:CODE`",
             R::Denied => "check `deny` and `allow_prefixes` of the trunk",
             R::HighRisk => "find out who calls there; `high_risk = \"allow\"` in the target's trunk permits such calls",
+            R::ForbiddenAddress => {
+                "check what the target's name resolves to; list an intended host as a peer of a trunk"
+            }
             R::CallerNotAllowed => "add the caller to `allow_callers` of the agent",
             R::CallerIdRefused => "check `caller_id_in` of the caller's trunk and `caller_id` of the target's trunk",
             R::IncompleteNumber => "check what the caller dials",

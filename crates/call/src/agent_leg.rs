@@ -334,7 +334,8 @@ impl Call {
     pub(crate) fn agent_wishes(&mut self, now: Instant, edge: &mut Edge, end: EndId, wish: AgentWish) {
         let Some(leg) = self.live_agent(end) else { return };
         if self.callee != Some(leg) {
-            return self.note_wish(now, edge, leg, "requests an action for a call that it is not in");
+            self.note_wish(now, edge, leg, "requests an action for a call that it is not in");
+            return;
         }
         match wish {
             AgentWish::Hangup => {
@@ -352,18 +353,21 @@ impl Call {
     /// Presses keys towards the caller. The digits are for its ear only: never in a trace or a log.
     fn press(&mut self, now: Instant, edge: &mut Edge, leg: usize, digits: &str) {
         if !self.press_for_caller(now, edge, digits) {
-            return self.note_wish(now, edge, leg, "sends DTMF, but the caller does not support telephone-event");
+            self.note_wish(now, edge, leg, "sends DTMF, but the caller does not support telephone-event");
+            return;
         }
         self.note_wish(now, edge, leg, &format!("sends {} DTMF digits", digits.chars().count()));
     }
 
-    /// Notes a wish that does not end the agent's part, unless there were many.
-    pub(crate) fn note_wish(&mut self, now: Instant, edge: &mut Edge, leg: usize, text: &str) {
-        let Some(side) = &mut self.legs[leg].agent else { return };
+    /// Notes a wish that does not end the agent's part, unless there were many; whether it is noted.
+    pub(crate) fn note_wish(&mut self, now: Instant, edge: &mut Edge, leg: usize, text: &str) -> bool {
+        let Some(side) = &mut self.legs[leg].agent else { return false };
         side.wishes = side.wishes.saturating_add(1);
-        if side.wishes <= AGENT_WISHES_NOTED {
+        let is_noted = side.wishes <= AGENT_WISHES_NOTED;
+        if is_noted {
             self.note(now, edge, leg, text);
         }
+        is_noted
     }
 
     /// What a worker wants to be noted of an agent, and in the log where it is `logged`.

@@ -4,13 +4,14 @@ use std::fmt;
 use std::time::Instant;
 
 use trunkgate_media::{EndId, MediaId, PressSpec};
-use trunkgate_route::Target;
+use trunkgate_route::{Target, TargetSpec};
 
 use crate::call::{Call, State};
 use crate::edge::Edge;
 use crate::fork::ForkRequest;
 use crate::gateway::Gateway;
 use crate::limits::{ATTEMPTS_PER_CALL, FORKS_PER_CALL, KEYS_PER_REQUEST, LISTENERS_PER_CALL};
+use crate::reason::ReasonSlug;
 use crate::view::ForkView;
 use crate::wish;
 
@@ -41,6 +42,10 @@ pub enum Refused {
     TooManyTargets,
     /// What names the target is no target.
     BadTarget,
+    /// The agent's `transfer_to` does not have the target.
+    NotAllowed,
+    /// The target's address is one that no transfer may lead to.
+    ForbiddenAddress,
     /// The configuration has no such target, or it cannot take part in a call.
     UnknownTarget,
     /// The target is the agent that has the call.
@@ -69,6 +74,8 @@ impl Refused {
             Refused::Transferring => "transferring",
             Refused::TooManyTargets => "too_many_targets",
             Refused::BadTarget => "bad_target",
+            Refused::NotAllowed => "target_not_allowed",
+            Refused::ForbiddenAddress => "forbidden_address",
             Refused::UnknownTarget => "unknown_target",
             Refused::SameAgent => "same_agent",
             Refused::BadDigits(_) => "bad_digits",
@@ -100,6 +107,10 @@ impl fmt::Display for Refused {
             Refused::Transferring => "the caller is being connected to another target",
             Refused::TooManyTargets => return write!(f, "a call has at most {ATTEMPTS_PER_CALL} targets"),
             Refused::BadTarget => "a target is trunk:NAME[/NUMBER], agent:NAME, sip:URI or sips:URI",
+            Refused::NotAllowed => {
+                "the agent may not transfer its caller there: the target is not in its `transfer_to`"
+            }
+            Refused::ForbiddenAddress => ReasonSlug::ForbiddenAddress.sentence(),
             Refused::UnknownTarget => "unknown target, or a listener",
             Refused::SameAgent => "that agent already has the call",
             Refused::BadDigits(Some(other)) => {
@@ -195,6 +206,11 @@ impl Call {
             return Err(Refused::TooManyTargets);
         }
         let target = wish::target(text, edge.table.numbers()).ok_or(Refused::BadTarget)?;
+        if let TargetSpec::Uri { destination, .. } = &target
+            && destination.literal().is_some_and(|server| server.sockets().any(|socket| edge.is_forbidden(socket)))
+        {
+            return Err(Refused::ForbiddenAddress);
+        }
         edge.target(&target).ok_or(Refused::UnknownTarget)
     }
 

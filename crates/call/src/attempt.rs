@@ -133,6 +133,8 @@ pub(crate) struct Attempt {
     pub(crate) trunk: Option<Arc<Trunk>>,
     /// Of a bare URI, the trunk that it leads to: that one's limits hold.
     pub(crate) governs: Option<Arc<Trunk>>,
+    /// Whether its URI was named by an agent or an operator in mid-call.
+    pub(crate) in_call: bool,
     /// The number to call instead of the called one.
     pub(crate) number: Option<String>,
     /// The Request-URI: of a bare URI as written, or that of a redirection.
@@ -172,13 +174,14 @@ impl Attempt {
             timeout => timeout.min(longest),
         };
         let (spec, mut called) = (target.spec(), None);
+        let in_call = matches!(target, Target::Uri { in_call: true, .. });
         let (trunk, number, uri, ring_timeout, no_response_timeout, left) = match target {
             Target::Trunk { trunk, number, peers } => {
                 let ways = |p: Peer| Way::all(p.uri.clone(), p.destination, &p.servers);
                 let times = (ring(trunk.ring_timeout), trunk.no_response_timeout);
                 (Some(trunk), number, None, times.0, times.1, peers.into_iter().flat_map(ways).collect())
             }
-            Target::Uri { uri, destination } => {
+            Target::Uri { uri, destination, .. } => {
                 let servers: Vec<Server> = destination.literal().into_iter().collect();
                 let ways = VecDeque::from(Way::all(uri.clone(), destination, &servers));
                 let ring = ring(Duration::from_secs(URI_RING_SECONDS));
@@ -200,6 +203,7 @@ impl Attempt {
             agent: called,
             trunk,
             governs: None,
+            in_call,
             number,
             uri,
             ring_timeout,
@@ -224,6 +228,14 @@ impl Attempt {
         self.called_at.get_or_insert(now);
         self.asked = asked;
         self.early = EarlyMedia::default();
+    }
+
+    /// Where a bare URI leads.
+    pub(crate) fn bare_destination(&self) -> Option<&Destination> {
+        match &self.spec {
+            TargetSpec::Uri { destination, .. } => Some(destination),
+            TargetSpec::Trunk { .. } | TargetSpec::Agent(_) | TargetSpec::Reject(_) | TargetSpec::RingAll(_) => None,
+        }
     }
 
     /// The trunk whose limits hold for it.

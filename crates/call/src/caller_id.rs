@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use trunkgate_route::{CallerIdRule, Number, Shown, Trunk};
+use trunkgate_route::{CallerIdRule, Number, SendNumbers, Shown, Trunk};
 use trunkgate_sip::Extra;
 
 use crate::answer::{Failure, FinalAnswer};
@@ -13,8 +13,19 @@ use crate::call::{CALLER, Call};
 use crate::edge::Edge;
 use crate::headers::{CallerIdentity, Side, of_invite};
 use crate::numbers::Caller;
-use crate::pace;
+use crate::owner;
 use crate::reason::ReasonSlug;
+
+/// Whom a target is asked for, and by whose rules.
+#[derive(Debug, Clone)]
+pub(crate) struct Addressed {
+    /// The trunk whose rules hold.
+    pub(crate) trunk: Option<Arc<Trunk>>,
+    /// The number that is asked for.
+    pub(crate) number: Number,
+    /// The form in which the number leaves.
+    pub(crate) form: SendNumbers,
+}
 
 /// What is shown of a caller on the way to one target.
 #[derive(Debug, Clone, Copy, Default)]
@@ -62,27 +73,25 @@ impl Call {
         Ok(())
     }
 
-    /// The trunk that a target belongs to, and the number that it is asked for; a URI that leads to a trunk is no way
+    /// The trunk whose rules hold for a target, and the number that it is asked for; a URI that leads to a trunk is no way
     /// round that one's rules.
-    pub(crate) fn addressed(&self, edge: &Edge, attempt: &Attempt) -> (Option<Arc<Trunk>>, Number) {
+    pub(crate) fn addressed(&self, edge: &Edge, attempt: &Attempt) -> Addressed {
         let numbers = edge.table.numbers();
-        let (trunk, number) = match (&attempt.trunk, &attempt.uri) {
-            (Some(trunk), _) => {
-                let number = attempt.number.as_deref().map(|number| numbers.normalise_caller(number, None));
-                (Some(trunk.clone()), number)
+        let trunk = attempt.limited_by().cloned();
+        let (number, form) = match (&attempt.uri, &attempt.number) {
+            // It leaves as it is written.
+            (Some(uri), _) => (owner::number_of_uri(uri, numbers), SendNumbers::AsIs),
+            (None, number) => {
+                let form = trunk.as_ref().map_or(SendNumbers::E164, |trunk| trunk.send_numbers);
+                (number.as_deref().map(|number| numbers.normalise_caller(number, None)), form)
             }
-            (None, Some(uri)) => {
-                let (trunk, number) = pace::trunk_of_uri(uri, &edge.table);
-                (trunk.cloned(), number)
-            }
-            (None, None) => (None, None),
         };
-        (trunk, number.unwrap_or_else(|| self.called.clone()))
+        Addressed { trunk, number: number.unwrap_or_else(|| self.called.clone()), form }
     }
 
     /// Whether a target may be shown who calls; what it is shown in the place of that is traced.
     pub(crate) fn may_introduce(&self, now: Instant, edge: &mut Edge, attempt: &Attempt) -> Result<(), Failure> {
-        let (trunk, number) = self.addressed(edge, attempt);
+        let Addressed { trunk, number, .. } = self.addressed(edge, attempt);
         // Help is called for by whoever calls.
         let is_emergency = edge.table.numbers().is_emergency(&number);
         let from = self.legs[self.near].trunk.clone();

@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use trunkgate_media::Command;
-use trunkgate_route::Target;
+use trunkgate_route::{Number, SendNumbers, Target, Wanted};
 
 use crate::answer::Failure;
 use crate::asked::Refused;
@@ -14,6 +14,7 @@ use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::leg_end::EndedBy;
 use crate::limits::ATTEMPTS_PER_CALL;
+use crate::owner::number_of_uri;
 use crate::reason::ReasonSlug;
 
 /// Targets that ring while the caller talks with its agent.
@@ -42,22 +43,40 @@ impl Call {
 
     /// The agent that has the caller wants it to go elsewhere.
     pub(crate) fn agent_transfers(&mut self, now: Instant, edge: &mut Edge, leg: usize, text: &str, consults: bool) {
-        match self.onward(edge, leg, text, consults) {
+        let onward = self
+            .onward(edge, leg, text, consults)
+            .and_then(|target| if self.may_go(edge, leg, &target) { Ok(target) } else { Err(Refused::NotAllowed) });
+        match onward {
             Ok(target) => {
                 let then = if consults { ", once that answers" } else { "" };
                 self.note(now, edge, leg, &format!("transfers the caller to {text}{then}"));
                 self.send_on(now, edge, leg, target, consults.then_some(text), EndedBy::FarEnd);
             }
             Err(refused) => {
+                let is_barred = matches!(refused, Refused::NotAllowed | Refused::ForbiddenAddress);
                 let why = if refused == Refused::TooManyTargets {
                     "too many transfers: the caller stays".to_owned()
                 } else if refused == Refused::SameAgent {
                     format!("transfer to {text}: it already has the caller")
+                } else if refused == Refused::NotAllowed {
+                    format!("transfer to {text}: refused, not in `transfer_to`")
+                } else if refused == Refused::ForbiddenAddress {
+                    format!("transfer to {text}: refused, {refused}")
                 } else {
                     format!("transfer to {text}: unknown target")
                 };
-                self.note_wish(now, edge, leg, &why);
-                if consults {
+                let is_noted = self.note_wish(now, edge, leg, &why);
+                if is_barred && is_noted {
+                    let sid = self.sid().to_owned();
+                    let line = format!(
+                        "{} may not transfer its caller to {}: {refused}",
+                        self.name_of(leg),
+                        edge.shown_name(text)
+                    );
+                    edge.warn(&sid, line, None);
+                }
+                // It has the caller still, and would wait for nothing.
+                if consults || is_barred {
                     self.tell_agent(edge, leg, text, refused.as_str(), None);
                 }
             }
@@ -97,6 +116,35 @@ impl Call {
             Target::Agent(_) | Target::Trunk { .. } | Target::Uri { .. } | Target::Reject(_) | Target::RingAll(_) => {
                 Ok(target)
             }
+        }
+    }
+
+    /// Whether the agent may send its caller to a target.
+    fn may_go(&self, edge: &Edge, leg: usize, target: &Target) -> bool {
+        let Some(side) = &self.legs[leg].agent else { return false };
+        let numbers = edge.table.numbers();
+        let ways = |number: &Number, form| {
+            let mut ways = numbers.ways(number, form);
+            // A name may have separators, and be listed with them.
+            let named = ways.clone();
+            if let Some(first) = ways.first_mut() {
+                first.clone_from(&number.text);
+            }
+            [named, ways]
+        };
+        match target {
+            Target::Trunk { trunk, number, .. } => {
+                let number = number.as_deref().map(|number| numbers.normalise_caller(number, None));
+                let all = ways(number.as_ref().unwrap_or(&self.called), trunk.send_numbers);
+                all.iter().any(|ways| side.agent.may_transfer_to(Wanted::Trunk(&trunk.name, ways)))
+            }
+            Target::Uri { uri, destination, .. } => {
+                let Some(number) = number_of_uri(uri, numbers) else { return false };
+                let all = ways(&number, SendNumbers::AsIs);
+                all.iter().any(|ways| side.agent.may_transfer_to(Wanted::Uri(uri, destination, ways)))
+            }
+            Target::Agent(agent) => side.agent.may_transfer_to(Wanted::Agent(&agent.name)),
+            Target::Reject(_) | Target::RingAll(_) => false,
         }
     }
 

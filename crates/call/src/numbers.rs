@@ -1,6 +1,6 @@
 //! Who calls whom, as read from a request; and numbers as log lines may show them.
 
-use trunkgate_route::number::Incomplete;
+use trunkgate_route::number::{Incomplete, compact};
 use trunkgate_route::{Number, Numbers, Trunk};
 use trunkgate_sip::{Message, Uri};
 
@@ -122,8 +122,10 @@ pub fn steers(c: char) -> bool {
     c.is_control() || unseen
 }
 
-fn shortened(user: &str) -> String {
-    user.chars().take(NUMBER_CHARS).collect()
+/// A user part no longer than is kept; separators of a number do not count.
+pub(crate) fn shortened(user: &str) -> String {
+    let digits = (user.len() > NUMBER_CHARS).then(|| compact(user)).flatten();
+    digits.as_deref().unwrap_or(user).chars().take(NUMBER_CHARS).collect()
 }
 
 #[cfg(test)]

@@ -1,17 +1,15 @@
 //! A target whose trunk is at one of its limits: the call waits for its turn, in the order in which calls came, but no
 //! longer than the trunk's `pace`.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Instant;
 
-use trunkgate_route::{Number, Table, Trunk};
-use trunkgate_sip::Uri;
+use trunkgate_route::Trunk;
 
 use crate::answer::Failure;
 use crate::attempt::{Attempt, Progress};
 use crate::branches::Branch;
 use crate::call::Call;
+use crate::caller_id::Addressed;
 use crate::controller::StepResult;
 use crate::deadlines::Timer;
 use crate::edge::Edge;
@@ -109,7 +107,7 @@ impl Call {
         let nobody = (ReasonSlug::Internal, None);
         let Some(attempt) = self.attempt(branch) else { return Err(nobody) };
         let Some(trunk) = attempt.limited_by().cloned() else { return Ok(()) };
-        let (_, called) = self.addressed(edge, attempt);
+        let Addressed { number: called, form, .. } = self.addressed(edge, attempt);
         if edge.table.numbers().is_emergency(&called) {
             edge.resume_trunk_call(&trunk.name);
         } else {
@@ -117,7 +115,7 @@ impl Call {
             let caller = self.number_of(self.near).text.clone();
             let called = match trunk.quotas.is_empty() {
                 true => Vec::new(),
-                false => edge.table.numbers().ways(&called, trunk.send_numbers),
+                false => edge.table.numbers().spellings(&called, form),
             };
             let call = Numbered { called: &called, caller: &caller };
             if let Err((reason, which)) = edge.take_quota(now, &trunk.name, call, (self.key, Some(branch))) {
@@ -150,6 +148,11 @@ impl Call {
                 edge.note_waiting();
             }
         }
+        self.leave_trunk_place(edge, branch, attempt);
+    }
+
+    /// Gives the place at the trunk back, or the one among those that wait.
+    pub(crate) fn leave_trunk_place(&self, edge: &mut Edge, branch: Branch, attempt: &Attempt) {
         let Some(trunk) = attempt.limited_by() else { return };
         match attempt.is_counted {
             true => {
@@ -159,15 +162,4 @@ impl Call {
             false => edge.trunks.leave(&trunk.name, (self.key, branch)),
         }
     }
-}
-
-/// The trunk that a bare URI leads to, and the number that it names.
-pub fn trunk_of_uri<'a>(uri: &str, table: &'a Table) -> (Option<&'a Arc<Trunk>>, Option<Number>) {
-    let Some(uri) = Uri::parse(uri.as_bytes()) else { return (None, None) };
-    let trunk = match uri.host.ip() {
-        Some(ip) => table.trunk_of(SocketAddr::new(ip, uri.host.port.unwrap_or(0))),
-        None => table.trunk_at(uri.host.host),
-    };
-    let number = table.numbers().normalise_caller(&uri.user_unescaped(), uri.user_param("phone-context"));
-    (trunk, Some(number))
 }

@@ -17,6 +17,7 @@ pub enum ReasonSlug {
     RouteRejected,
     Denied,
     HighRisk,
+    ForbiddenAddress,
     CallerNotAllowed,
     CallerIdRefused,
     IncompleteNumber,
@@ -71,7 +72,7 @@ pub enum ReasonSlug {
 
 impl ReasonSlug {
     /// Every reason, for documents and tests.
-    pub const ALL: [ReasonSlug; 61] = [
+    pub const ALL: [ReasonSlug; 62] = [
         ReasonSlug::CallerHungUp,
         ReasonSlug::CalleeHungUp,
         ReasonSlug::Operator,
@@ -83,6 +84,7 @@ impl ReasonSlug {
         ReasonSlug::RouteRejected,
         ReasonSlug::Denied,
         ReasonSlug::HighRisk,
+        ReasonSlug::ForbiddenAddress,
         ReasonSlug::CallerNotAllowed,
         ReasonSlug::CallerIdRefused,
         ReasonSlug::IncompleteNumber,
@@ -149,6 +151,7 @@ impl ReasonSlug {
             ReasonSlug::RouteRejected => "route_rejected",
             ReasonSlug::Denied => "denied",
             ReasonSlug::HighRisk => "high_risk",
+            ReasonSlug::ForbiddenAddress => "forbidden_address",
             ReasonSlug::CallerNotAllowed => "caller_not_allowed",
             ReasonSlug::CallerIdRefused => "caller_id_refused",
             ReasonSlug::IncompleteNumber => "incomplete_number",
@@ -215,6 +218,7 @@ impl ReasonSlug {
             ReasonSlug::NoRoute => "no route matches",
             ReasonSlug::RouteRejected => "the route rejects the call",
             ReasonSlug::Denied => "calls to that number are not allowed on the trunk",
+            ReasonSlug::ForbiddenAddress => "the target resolves to an address that transfers must not reach",
             ReasonSlug::HighRisk => "the number is in a range known for toll fraud",
             ReasonSlug::CallerNotAllowed => "the agent does not accept calls from that caller",
             ReasonSlug::CallerIdRefused => "the caller ID is not allowed",
@@ -290,6 +294,7 @@ impl ReasonSlug {
             ReasonSlug::RouteRejected
             | ReasonSlug::Denied
             | ReasonSlug::HighRisk
+            | ReasonSlug::ForbiddenAddress
             | ReasonSlug::CallerNotAllowed
             | ReasonSlug::CallerIdRefused
             | ReasonSlug::TargetRejected
@@ -344,6 +349,7 @@ impl ReasonSlug {
             | ReasonSlug::RouteRejected
             | ReasonSlug::Denied
             | ReasonSlug::HighRisk
+            | ReasonSlug::ForbiddenAddress
             | ReasonSlug::CallerNotAllowed
             | ReasonSlug::CallerIdRefused
             | ReasonSlug::SessionTooShort

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use trunkgate_route::locate::same_host;
 use trunkgate_route::{Destination, Peer, Table, Target, TargetSpec, Transport, Trunk};
 use trunkgate_sip::{HeaderName, Message, Scheme, Uri};
 
@@ -150,8 +151,9 @@ fn place(uri: &str, own: Option<&Arc<Trunk>>, table: &Table) -> Option<Place> {
 fn at(peer: &Peer, uri: &str, destination: &Destination) -> Option<Peer> {
     let own = &peer.destination;
     let address = destination.host.parse::<IpAddr>().ok();
-    let is_address = address.is_some_and(|address| peer.addresses().any(|known| known == address));
-    if !is_address && !own.host.eq_ignore_ascii_case(&destination.host) {
+    let is_same = |known: IpAddr, address: IpAddr| known.to_canonical() == address.to_canonical();
+    let is_address = address.is_some_and(|address| peer.addresses().any(|known| is_same(known, address)));
+    if !is_address && !same_host(&own.host, &destination.host) {
         return None;
     }
     let says_how = destination.is_fixed || destination.port.is_some() || destination.transport == Transport::Tls;
@@ -193,7 +195,7 @@ mod tests {
     #[test]
     fn a_place_is_a_peer_of_a_trunk_by_its_own_transport() {
         let peer = |text: &str| {
-            let TargetSpec::Uri { uri, destination } =
+            let TargetSpec::Uri { uri, destination, .. } =
                 wish::target(text, &trunkgate_route::Numbers::new("US").unwrap()).unwrap()
             else {
                 panic!("{text}")

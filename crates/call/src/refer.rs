@@ -7,8 +7,8 @@ use trunkgate_sip::message::unfolded;
 use trunkgate_sip::write::reason_phrase;
 use trunkgate_sip::{Answer, HeaderName, Message, Scheme};
 
-use crate::limits::{NUMBER_CHARS, PASSED_VALUE_BYTES};
-use crate::numbers::plain;
+use crate::limits::PASSED_VALUE_BYTES;
+use crate::numbers::{plain, shortened};
 
 /// What a REFER asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,11 +71,13 @@ impl Refer {
             return Err(unreadable(403, ""));
         }
         let replaces = Replaces::in_uri(uri.headers).map(|read| read.ok_or(unreadable(400, "Replaces"))).transpose()?;
-        let user: String = user.chars().take(NUMBER_CHARS).collect();
+        let user = shortened(&user);
         let number = match numbers.normalise(&user, uri.user_param("phone-context")) {
             Ok(number) => number,
             // Who is meant is said by the dialog already.
-            Err(Incomplete) if replaces.is_some() => Number { text: user.clone(), is_e164: false, received: user },
+            Err(Incomplete) if replaces.is_some() && !user.contains(char::is_control) => {
+                Number { text: user.clone(), is_e164: false, received: user }
+            }
             Err(Incomplete) => return Err(unreadable(484, "")),
         };
         let referred_by = request.header(HeaderName::ReferredBy).map(|value| {
@@ -126,6 +128,9 @@ mod tests {
             ("Refer-To: <sip:201@192.0.2.1;method=BYE>\r\n", 403),
             ("Refer-To: <sip:192.0.2.1>\r\n", 484),
             ("Refer-To: <sip:+1x@192.0.2.1>\r\n", 484),
+            ("Refer-To: <sip:201%00@192.0.2.1>\r\n", 484),
+            ("Refer-To: <sip:201%0D@192.0.2.1?Replaces=a%3Bto-tag%3D1%3Bfrom-tag%3D2>\r\n", 484),
+            ("Refer-To: <tel:+1-809-555-0123-4567-89>\r\n", 484),
         ] {
             assert_eq!(refer(headers).unwrap_err().code, code, "{headers}");
         }

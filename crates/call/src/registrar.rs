@@ -2,9 +2,11 @@
 //! the source of a datagram, and calls go back over that flow, through whatever NAT lies between.
 
 use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use trunkgate_media::canonical;
 use trunkgate_route::{Destination, Transport as RouteTransport};
 use trunkgate_sip::header::NameAddr;
 use trunkgate_sip::{Answer, ConnectionId, Flow, HeaderName, ListenerId, Message, Party, Scheme, ServerId, Transport};
@@ -24,7 +26,7 @@ use crate::view::PhoneView;
 /// What makes a flow another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Source {
-    Datagrams(ListenerId, std::net::SocketAddr),
+    Datagrams(ListenerId, SocketAddr),
     Stream(ConnectionId),
 }
 
@@ -73,6 +75,17 @@ impl Registrar {
     /// Where a trunk's phones are, the newest first.
     pub(crate) fn bindings(&self, trunk: &str) -> &[Binding] {
         self.by_trunk.get(trunk).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns the trunk whose phone has registered from an address; of several at it, the one at its port.
+    pub(crate) fn trunk_at(&self, remote: SocketAddr) -> Option<Arc<str>> {
+        let remote = canonical(remote);
+        let at = |fits: &dyn Fn(SocketAddr) -> bool| {
+            let mut trunks = self.by_trunk.iter();
+            let found = trunks.find(|(_, bindings)| bindings.iter().any(|b| fits(canonical(b.flow.remote))));
+            found.map(|(name, _)| name.clone())
+        };
+        at(&|known| known == remote).or_else(|| at(&|known| known.ip() == remote.ip()))
     }
 
     /// Bindings in all.

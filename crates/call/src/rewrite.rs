@@ -3,8 +3,9 @@
 
 use std::net::IpAddr;
 
-use trunkgate_route::number::Incomplete;
+use trunkgate_route::number::{Incomplete, compact};
 use trunkgate_route::{Number, Numbers, SendNumbers};
+use trunkgate_sip::Uri;
 
 use crate::numbers::Caller;
 
@@ -31,6 +32,25 @@ pub(crate) fn called(number: Option<&str>, called: &Number, form: SendNumbers, n
         Some(Ok(other)) => numbers.format(&other, form),
         Some(Err(Incomplete)) => number.unwrap_or_default().to_owned(),
         None => numbers.format(called, form),
+    }
+}
+
+/// Whether a URI names nobody, or a number that can be called.
+pub(crate) fn is_callable(uri: &str, numbers: &Numbers) -> bool {
+    let Some(uri) = Uri::parse(uri.as_bytes()) else { return false };
+    let user = uri.user_unescaped();
+    user.is_empty() || numbers.normalise(&user, uri.user_param("phone-context")).is_ok()
+}
+
+/// Returns a URI with a global number's separators left out: they mean nothing (RFC 3966 §5.1.1), and no far end has to agree.
+pub(crate) fn without_separators(text: &str) -> String {
+    let read = Uri::parse(text.as_bytes());
+    let number = read.and_then(|uri| compact(&uri.user_unescaped()).filter(|digits| digits.starts_with('+')));
+    let (Some(uri), Some(number)) = (read, number) else { return text.to_owned() };
+    let written = uri.user.split(';').next().unwrap_or_default();
+    match text.split_once(':') {
+        Some((scheme, rest)) => format!("{scheme}:{number}{}", rest.strip_prefix(written).unwrap_or_default()),
+        None => text.to_owned(),
     }
 }
 
@@ -107,6 +127,19 @@ mod tests {
         );
         assert_eq!(request_uri("100@10.0.0.1", "sip:h", "h", None), "sip:100%4010.0.0.1@h");
         assert_eq!(request_uri("100", "SIPS:h:5071", "h", Some(5071)), "sips:100@h:5071");
+    }
+
+    #[test]
+    fn a_global_number_of_a_uri_leaves_without_separators() {
+        for (written, sent) in [
+            ("sip:+1-(809)-555.0123@h:5070;transport=tcp", "sip:+18095550123@h:5070;transport=tcp"),
+            ("sips:%2B1%2D809%2D5550123;isub=1@h", "sips:+18095550123;isub=1@h"),
+            ("sip:+18095550123@h", "sip:+18095550123@h"),
+            ("sip:100-1@h", "sip:100-1@h"),
+            ("sip:h", "sip:h"),
+        ] {
+            assert_eq!(without_separators(written), sent);
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::answer::Failure;
 use crate::attempt::{Attempt, Judgement, Progress, Way};
 use crate::branches::Branch;
 use crate::call::{CALLER, Call, State};
+use crate::caller_id::Addressed;
 use crate::controller::{Step, StepResult};
 use crate::deadlines::Timer;
 use crate::early::EarlyMedia;
@@ -23,6 +24,7 @@ use crate::leg::{Leg, LegState, StreamEnd, policy};
 use crate::leg_end::EndedBy;
 use crate::limits::BIND_TRIES;
 use crate::oversize;
+use crate::owner::Judged;
 use crate::reason::ReasonSlug;
 use crate::redirect;
 use crate::rewrite;
@@ -89,6 +91,7 @@ impl Call {
         branch: Branch,
         mut attempt: Attempt,
     ) -> Result<(), StepResult> {
+        attempt.governs = self.owner_by_name(edge, &attempt).filter(|_| attempt.trunk.is_none());
         let result = match &attempt.agent {
             Some(agent) => self.agent_connectable(agent),
             None => {
@@ -103,7 +106,6 @@ impl Call {
         if attempt.agent.is_some() {
             return self.engage(now, edge, attempt).map_err(StepResult::Failed);
         }
-        attempt.governs = self.addressed(edge, &attempt).0.filter(|_| attempt.trunk.is_none());
         self.attempts.insert(branch, Box::new(attempt));
         self.leave_out(now, edge, branch);
         self.take_place(now, edge, branch).map_err(StepResult::Failed)
@@ -123,9 +125,12 @@ impl Call {
     }
 
     /// Whether a target's trunk gets calls to the number that it would be asked for.
-    fn may_be_called(&self, now: Instant, edge: &mut Edge, attempt: &Attempt) -> Result<(), Failure> {
-        let (Some(trunk), number) = self.addressed(edge, attempt) else { return Ok(()) };
-        let Some(denied) = trunk.denied(edge.table.numbers(), &number) else { return Ok(()) };
+    pub(crate) fn may_be_called(&self, now: Instant, edge: &mut Edge, attempt: &Attempt) -> Result<(), Failure> {
+        if attempt.uri.as_deref().is_some_and(|uri| !rewrite::is_callable(uri, edge.table.numbers())) {
+            return Err(Failure::with_code(484, ReasonSlug::IncompleteNumber));
+        }
+        let Addressed { trunk: Some(trunk), number, form } = self.addressed(edge, attempt) else { return Ok(()) };
+        let Some(denied) = trunk.denied_as(edge.table.numbers(), &number, form) else { return Ok(()) };
         let reason = match denied.by {
             DeniedBy::HighRisk(_) => ReasonSlug::HighRisk,
             DeniedBy::Deny(_) | DeniedBy::Allow => ReasonSlug::Denied,
@@ -162,7 +167,17 @@ impl Call {
                 self.ring_back(now, edge);
                 return Ok(());
             }
-            match self.invite(now, edge, branch, &way) {
+            let invited = match self.judge_way(now, edge, branch, &way) {
+                Ok(Judged::Goes) => self.invite(now, edge, branch, &way),
+                Ok(Judged::Changes) => {
+                    if let Some(attempt) = self.attempt_mut(branch) {
+                        attempt.again(way);
+                    }
+                    return self.take_place(now, edge, branch);
+                }
+                Err(failure) => Err(failure),
+            };
+            match invited {
                 Ok(()) => {
                     self.ring_back(now, edge);
                     return Ok(());
@@ -193,7 +208,7 @@ impl Call {
         let attempt = self.attempt(branch).ok_or_else(unreachable)?;
         let (trunk, uri, number) = (attempt.trunk.clone(), attempt.uri.clone(), attempt.number.clone());
         let (ring_timeout, no_response_timeout) = (attempt.ring_timeout, attempt.no_response_timeout);
-        let (governs, asked_for) = self.addressed(edge, attempt);
+        let Addressed { trunk: governs, number: asked_for, .. } = self.addressed(edge, attempt);
         let is_emergency = edge.table.numbers().is_emergency(&asked_for);
         let (flow, local) = self.flow_of(edge, branch, way).ok_or_else(unreachable)?;
         if let Some(trunk) = &governs
@@ -206,7 +221,7 @@ impl Call {
         let body = self.offer_or_close(edge, &mut leg, way.plain)?;
         let form = trunk.as_ref().map_or(SendNumbers::E164, |t| t.send_numbers);
         let numbers = edge.table.numbers();
-        let uri = uri.unwrap_or_else(|| {
+        let uri = uri.map(|uri| rewrite::without_separators(&uri)).unwrap_or_else(|| {
             let called = rewrite::called(number.as_deref(), &self.called, form, numbers);
             rewrite::request_uri(&called, &way.peer, &way.destination.host, way.destination.port)
         });

@@ -164,7 +164,7 @@ impl Call {
         // It costs what a new call costs: nobody dials faster by transfers than by calls.
         let admitted = edge.admission.check_rate(now, &trunk.name).and_then(|()| edge.trunks.pay(now, &trunk.name));
         admitted.map_err(|reason| refused(503, reason))?;
-        let called = edge.table.numbers().ways(&refer.number, SendNumbers::AsIs);
+        let called = edge.table.numbers().spellings(&refer.number, SendNumbers::AsIs);
         let numbers = Numbered { called: &called, caller: &self.number_of(leg).text };
         if let Err((reason, which)) = edge.take_quota(now, &trunk.name, numbers, (self.key, None)) {
             edge.alarm(now, self.sid(), &trunk.name, reason, &which);

@@ -1,5 +1,6 @@
 //! Where an agent may send its caller: a target in the words of `connect`.
 
+use trunkgate_route::locate::bare_host;
 use trunkgate_route::{Destination, Numbers, TargetSpec, Transport};
 use trunkgate_sip::{Scheme, Uri};
 
@@ -24,7 +25,13 @@ pub(crate) fn target(text: &str, numbers: &Numbers) -> Option<TargetSpec> {
             })
         }
         "sip" | "sips" => {
-            let uri = Uri::parse(text.as_bytes()).filter(|uri| uri.headers.is_empty())?;
+            // `maddr` would lead elsewhere than the host says (RFC 3261 §19.1.1).
+            let is_plain = |uri: &Uri<'_>| uri.headers.is_empty() && uri.param("maddr").is_none();
+            let uri = Uri::parse(text.as_bytes()).filter(is_plain)?;
+            let user = uri.user_unescaped();
+            if !user.is_empty() && numbers.normalise(&user, None).is_err() {
+                return None;
+            }
             let written = uri.param("transport").is_some();
             let transport = match (uri.scheme, uri.param("transport").map(str::to_ascii_lowercase).as_deref()) {
                 (Scheme::Sip, None | Some("udp")) => Transport::Udp,
@@ -32,11 +39,14 @@ pub(crate) fn target(text: &str, numbers: &Numbers) -> Option<TargetSpec> {
                 (Scheme::Sip, Some("tls")) | (Scheme::Sips, None | Some("tcp" | "tls")) => Transport::Tls,
                 _ => return None,
             };
-            let (host, port) = (uri.host.host.to_owned(), uri.host.port);
+            let (host, port) = (bare_host(uri.host.host).to_ascii_lowercase(), uri.host.port);
             // With `sips`, `tcp` says no more than what TLS runs over.
             let is_fixed = written && uri.scheme == Scheme::Sip;
             let destination = Destination { host, port, transport, is_fixed };
-            Some(TargetSpec::Uri { uri: text.to_owned(), destination })
+            if destination.is_odd_address() {
+                return None;
+            }
+            Some(TargetSpec::Uri { uri: text.to_owned(), destination, in_call: true })
         }
         _ => None,
     }
@@ -66,11 +76,12 @@ mod tests {
                 transport: Transport::Tcp,
                 is_fixed: true,
             },
+            in_call: true,
         };
         assert_eq!(target("sip:bob@sbc.example:5070;transport=tcp"), Some(uri));
         for text in ["sips:bob@sbc.example", "sips:bob@sbc.example;transport=tcp", "sip:bob@sbc.example;transport=TLS"]
         {
-            let Some(TargetSpec::Uri { uri, destination }) = target(text) else { panic!("{text}") };
+            let Some(TargetSpec::Uri { uri, destination, .. }) = target(text) else { panic!("{text}") };
             assert_eq!((uri.as_str(), destination.transport), (text, Transport::Tls));
         }
         for text in [
@@ -86,6 +97,12 @@ mod tests {
             "sips:bob@sbc.example;transport=udp",
             "sip:bob@sbc.example;transport=ws",
             "sip:",
+            "sip:bob@sbc.example;maddr=192.0.2.1",
+            "sip:bob@0x7f.1",
+            "sip:bob@2130706433",
+            "sip:bob@127.0.0.01",
+            "sip:bob%0d@sbc.example",
+            "sip:+1809555012345678@sbc.example",
             "play:a.wav",
         ] {
             assert_eq!(target(text), None, "{text}");

@@ -2,7 +2,7 @@
 //! equals the first in the file. Addresses are made canonical first (IPv4-mapped IPv6 is IPv4).
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net};
@@ -42,6 +42,15 @@ pub struct Acl {
 impl Acl {
     /// Builds the look-up; a trunk without `accept_from` is known by its peers' addresses.
     pub fn new(trunks: &[Arc<Trunk>]) -> Acl {
+        Acl::build(trunks, false)
+    }
+    /// Builds the look-up of whom a request to an address reaches: a trunk owns its peers' addresses, by whatever port, and its
+    /// registrar's besides what it sends from.
+    pub fn dialled(trunks: &[Arc<Trunk>]) -> Acl {
+        Acl::build(trunks, true)
+    }
+
+    fn build(trunks: &[Arc<Trunk>], is_dialled: bool) -> Acl {
         let mut acl = Acl::default();
         for (position, trunk) in trunks.iter().enumerate() {
             for peer in &trunk.peers {
@@ -50,10 +59,15 @@ impl Acl {
                     if socket.port() != 0 {
                         acl.exact.entry((address, socket.port())).or_insert(position);
                     }
-                    if trunk.accept_from.is_empty() {
+                    if is_dialled || trunk.accept_from.is_empty() {
                         acl.add_network(IpNet::from(address), position);
                     }
                 }
+            }
+            let registrar = trunk.register.as_ref().filter(|_| is_dialled);
+            let registrar = registrar.and_then(|register| register.registrar.literal());
+            for address in registrar.iter().flat_map(|server| &server.addresses).filter_map(|ip| usable(*ip)) {
+                acl.add_network(IpNet::from(address), position);
             }
             for network in &trunk.accept_from {
                 acl.add_network(canonical_network(*network), position);
@@ -62,6 +76,16 @@ impl Acl {
         acl.v4.sort_by_key(|(length, _)| std::cmp::Reverse(*length));
         acl.v6.sort_by_key(|(length, _)| std::cmp::Reverse(*length));
         acl
+    }
+    /// Whether an address and port are exactly a peer's.
+    pub fn is_peer(&self, socket: SocketAddr) -> bool {
+        usable(socket.ip()).is_some_and(|address| self.exact.contains_key(&(address, socket.port())))
+    }
+    /// Position of the trunk that a request to `remote` reaches; an address of the well-known prefix of NAT64 (RFC 6052 §2.1)
+    /// leads to the IPv4 address within.
+    pub fn owner_of(&self, remote: SocketAddr) -> Option<usize> {
+        let direct = self.trunk_of(remote);
+        direct.or_else(|| self.trunk_of(SocketAddr::new(translated(remote.ip())?.into(), remote.port())))
     }
     /// Position of the trunk that `source` belongs to.
     pub fn trunk_of(&self, source: SocketAddr) -> Option<usize> {
@@ -99,6 +123,14 @@ impl Acl {
 fn usable(address: IpAddr) -> Option<IpAddr> {
     let canonical = address.to_canonical();
     (!canonical.is_unspecified()).then_some(canonical)
+}
+
+/// The IPv4 address within one of `64:ff9b::/96`.
+pub fn translated(address: IpAddr) -> Option<Ipv4Addr> {
+    let IpAddr::V6(v6) = address else { return None };
+    let [0x64, 0xff9b, 0, 0, 0, 0, ..] = v6.segments() else { return None };
+    let [.., a, b, c, d] = v6.octets();
+    Some(Ipv4Addr::new(a, b, c, d))
 }
 
 /// `::ffff:10.0.0.0/104` is `10.0.0.0/8`.
@@ -198,6 +230,37 @@ mod tests {
         assert_eq!(known(&trunks, "203.0.113.9:1").as_deref(), Some("carrier"));
         assert_eq!(known(&trunks, "198.51.100.7:5060").as_deref(), Some("carrier"), "the exact peer still counts");
         assert_eq!(known(&trunks, "198.51.100.7:5061"), None);
+    }
+
+    #[test]
+    fn whoever_is_dialled_is_known_by_every_port_of_its_peers_and_by_its_registrar() {
+        let mut carrier = trunk("carrier", &["198.51.100.7:5060"], &["203.0.113.0/24"]);
+        let registrar =
+            crate::Destination { host: "192.0.2.55".into(), port: None, transport: Transport::Udp, is_fixed: false };
+        let register = crate::trunk::Register {
+            uri: "sip:192.0.2.55".into(),
+            registrar,
+            user: "u".into(),
+            expires: std::time::Duration::from_secs(60),
+        };
+        carrier.register = Some(register);
+        let trunks = [carrier, trunk("open", &["10.0.0.1"], &["0.0.0.0/0"])].map(Arc::new);
+        let acl = Acl::dialled(&trunks);
+        let owner = |to: &str| acl.owner_of(to.parse().unwrap()).map(|at| trunks[at].name.to_string());
+        for to in [
+            "198.51.100.7:5060",
+            "198.51.100.7:5080",
+            "[::ffff:198.51.100.7]:5061",
+            "[64:ff9b::c633:6407]:5060",
+            "203.0.113.9:5060",
+            "192.0.2.55:5060",
+        ] {
+            assert_eq!(owner(to).as_deref(), Some("carrier"), "{to}");
+        }
+        assert_eq!(owner("192.0.2.1:5060").as_deref(), Some("open"));
+        assert_eq!(owner("[2001:db8::1]:5060"), None);
+        assert!(acl.is_peer("198.51.100.7:5060".parse().unwrap()));
+        assert!(!acl.is_peer("198.51.100.7:22".parse().unwrap()));
     }
 
     #[test]

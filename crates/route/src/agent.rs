@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::number::Number;
+use crate::transfer_to::{TransferRule, Wanted};
 
 /// What follows when the agent closes its stream in good order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -239,6 +240,8 @@ pub struct Agent {
     pub queue: Option<Queue>,
     /// Who may call it, as E.164; empty: everybody.
     pub allow_callers: BTreeSet<String>,
+    /// Where it may transfer its caller; `None`: to every trunk and agent by its name.
+    pub transfer_to: Option<Vec<TransferRule>>,
 }
 
 /// A URL as messages show it: some have a key in their query.
@@ -270,6 +273,7 @@ impl Agent {
             max_sessions: 0,
             queue: None,
             allow_callers: BTreeSet::new(),
+            transfer_to: None,
         }
     }
     /// Its name; of one that has none, because it was named by its URL in mid-call, that without what follows a `?`.
@@ -279,6 +283,13 @@ impl Agent {
     /// Whether it takes calls of this caller. Who hides its number, or has none that is E.164, is on nobody's list.
     pub fn allows(&self, caller: &Number) -> bool {
         self.allow_callers.is_empty() || (caller.is_e164 && self.allow_callers.contains(&caller.text))
+    }
+    /// Whether it may transfer its caller to a target.
+    pub fn may_transfer_to(&self, wanted: Wanted<'_>) -> bool {
+        match &self.transfer_to {
+            Some(rules) => rules.iter().any(|rule| rule.allows(wanted)),
+            None => matches!(wanted, Wanted::Trunk(..) | Wanted::Agent(_)),
+        }
     }
     /// Whether it takes copies as plain RTP (`rtp://`): it can listen, and nothing else.
     pub fn is_raw(&self) -> bool {

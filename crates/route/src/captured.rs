@@ -57,9 +57,9 @@ impl Route {
                 let number = filled(number, |piece| self.piece(piece, call).to_owned());
                 Cow::Owned(TargetSpec::Trunk { name: name.clone(), number: Some(number), weight: *weight })
             }
-            TargetSpec::Uri { uri, destination } if uri.contains('{') => {
+            TargetSpec::Uri { uri, destination, in_call } if uri.contains('{') => {
                 let uri = filled(uri, |piece| escaped(self.piece(piece, call)));
-                Cow::Owned(TargetSpec::Uri { uri, destination: destination.clone() })
+                Cow::Owned(TargetSpec::Uri { uri, destination: destination.clone(), in_call: *in_call })
             }
             TargetSpec::RingAll(targets) => {
                 let all = targets.iter().map(|target| self.target_for(target, call).into_owned());
@@ -105,7 +105,7 @@ mod tests {
 
     fn uri(text: &str) -> TargetSpec {
         let destination = Destination { host: "h".into(), port: None, transport: Transport::Udp, is_fixed: false };
-        TargetSpec::Uri { uri: text.into(), destination }
+        TargetSpec::Uri { uri: text.into(), destination, in_call: false }
     }
 
     fn trunk(number: &str) -> TargetSpec {

@@ -28,6 +28,7 @@ mod share;
 pub mod sms;
 pub mod standing;
 pub mod table;
+pub mod transfer_to;
 pub mod trunk;
 
 pub use acl::{KnownBy, household};
@@ -51,6 +52,7 @@ pub use screen::{Denied, DeniedBy};
 pub use sms::{NoText, Recipients, SmsRule, TextOutcome};
 pub use standing::{Figures, Rank, Standing};
 pub use table::{Definition, Table, TargetSpec};
+pub use transfer_to::{TransferRule, Wanted};
 pub use trunk::{
     Credentials, DEFAULT_CODECS, DigestHash, Dtmf, HoldMode, Peer, ReferMode, Register, SendNumbers, Srtp, Transport,
     Trunk,

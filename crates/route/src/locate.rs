@@ -33,6 +33,14 @@ impl Destination {
         let address: IpAddr = self.host.parse().ok()?;
         Some(Server { addresses: vec![address], ..self.server(self.transport) })
     }
+    /// Whether the host is a number in a form that some resolvers take for an IPv4 address (`0x7f.1`, `2130706433`,
+    /// `127.0.0.01`, `127.0.0.1.`): no name ends in one (RFC 3696 §2), and it is asked of no name service.
+    pub fn is_odd_address(&self) -> bool {
+        let last = bare_host(&self.host).rsplit('.').next().unwrap_or_default();
+        let is_hex = last.get(..2).is_some_and(|begins| begins.eq_ignore_ascii_case("0x"));
+        let is_number = is_hex || (!last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()));
+        is_number && self.host.parse::<IpAddr>().is_err()
+    }
     /// The port that requests go to where no name service says otherwise.
     pub fn port_or_default(&self) -> u16 {
         self.port.unwrap_or(self.transport.default_port())
@@ -213,6 +221,9 @@ impl Locating {
 
     /// What to ask first.
     pub fn begin(&mut self) -> Next {
+        if self.destination.is_odd_address() {
+            return self.found(Vec::new());
+        }
         if let Some(server) = self.destination.literal() {
             return Next::Found(Located { servers: vec![server], ttl_seconds: None, is_complete: true });
         }
@@ -375,7 +386,59 @@ impl Locating {
     }
 }
 
+/// A host without the dot of the root.
+pub fn bare_host(host: &str) -> &str {
+    host.strip_suffix('.').unwrap_or(host)
+}
+
+/// Whether two hosts are the same: names without regard to case and the dot of the root, addresses by value.
+pub fn same_host(one: &str, other: &str) -> bool {
+    let address = |host: &str| host.parse::<IpAddr>().ok().map(|ip| ip.to_canonical());
+    match (address(one), address(other)) {
+        (Some(one), Some(other)) => one == other,
+        (None, None) => bare_host(one).eq_ignore_ascii_case(bare_host(other)),
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
 /// Nobody is reached at these.
 fn is_host(address: IpAddr) -> bool {
     !(address.is_unspecified() || address.is_multicast())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_the_same_by_name_or_by_address() {
+        for (one, other) in
+            [("carrier.test", "Carrier.TEST."), ("192.0.2.1", "::ffff:192.0.2.1"), ("2001:db8::1", "2001:DB8:0:0::1")]
+        {
+            assert!(same_host(one, other) && same_host(other, one), "{one} {other}");
+        }
+        for (one, other) in
+            [("carrier.test", "xcarrier.test"), ("192.0.2.1", "192.0.2.1."), ("192.0.2.1", "::192.0.2.1")]
+        {
+            assert!(!same_host(one, other), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_an_address_is_asked_of_nobody() {
+        let to = |host: &str| Destination {
+            host: host.into(),
+            port: Some(5060),
+            transport: Transport::Udp,
+            is_fixed: false,
+        };
+        for host in ["0x7f.1", "2130706433", "127.1", "127.0.0.01", "127.0.0.1.", "x.0X7F", "1.2.3.4.5"] {
+            assert!(to(host).is_odd_address(), "{host}");
+            let Next::Found(found) = Locating::new(to(host), Means::default()).begin() else { panic!("{host}") };
+            assert!(found.servers.is_empty(), "{host}");
+        }
+        for host in ["127.0.0.1", "2001:db8::1", "::ffff:1.2.3.4", "carrier.test", "4.example", "sbc1.x9"] {
+            assert!(!to(host).is_odd_address(), "{host}");
+        }
+    }
 }

@@ -140,6 +140,15 @@ impl Numbers {
         std::iter::once(text).chain(self.readings(number, form)).collect()
     }
 
+    /// The same ([`Numbers::ways`]) and the number as written, for what counts calls of any of them.
+    pub fn spellings(&self, number: &Number, form: SendNumbers) -> Vec<String> {
+        let mut all = self.ways(number, form);
+        if !all.contains(&number.text) {
+            all.push(number.text.clone());
+        }
+        all
+    }
+
     /// The E.164 numbers that a far end may make of one that goes to it as received ([`readings`]).
     fn readings(&self, number: &Number, form: SendNumbers) -> Vec<String> {
         match number.is_e164 {
@@ -231,9 +240,9 @@ fn shorter_than_subscribers(number: &PhoneNumber) -> bool {
     )
 }
 
-/// Digits and a leading `+` only; `None` where anything else but separators stands there, so that names and vanity
+/// Returns digits and a leading `+` only; `None` where anything else but separators stands there, so that names and vanity
 /// numbers never become digits.
-pub(crate) fn compact(text: &str) -> Option<String> {
+pub fn compact(text: &str) -> Option<String> {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_ascii_digit() || (c == '+' && out.is_empty()) {

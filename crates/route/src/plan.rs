@@ -50,6 +50,8 @@ pub enum Target {
         uri: String,
         /// Where it leads.
         destination: Destination,
+        /// Whether an agent or an operator named it in mid-call.
+        in_call: bool,
     },
     /// An agent that talks with the caller.
     Agent(Arc<Agent>),
@@ -73,7 +75,9 @@ impl Target {
             Target::Trunk { trunk, number, .. } => {
                 TargetSpec::Trunk { name: trunk.name.to_string(), number: number.clone(), weight: None }
             }
-            Target::Uri { uri, destination } => TargetSpec::Uri { uri: uri.clone(), destination: destination.clone() },
+            Target::Uri { uri, destination, in_call } => {
+                TargetSpec::Uri { uri: uri.clone(), destination: destination.clone(), in_call: *in_call }
+            }
             Target::Agent(agent) => TargetSpec::Agent(agent.name.to_string()),
             Target::Reject(code) => TargetSpec::Reject(*code),
             Target::RingAll(targets) => TargetSpec::RingAll(targets.iter().map(Target::spec).collect()),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::number::{Number, Numbers};
 use crate::pattern::Pattern;
-use crate::trunk::Trunk;
+use crate::trunk::{SendNumbers, Trunk};
 
 /// Ranges that belong to no country, whose calls are dear everywhere: satellite phones, international networks, personal
 /// numbers, premium rate. ITU-T, List of Recommendation E.164 assigned country codes (annex to Operational Bulletin 1114,
@@ -49,9 +49,13 @@ impl fmt::Display for DeniedBy {
 }
 
 impl Trunk {
-    /// Why it does not get calls to a number, as that is or as the far end would read it. An emergency number it gets, unless
-    /// `deny` has that very number: then it takes no such calls, and the next target does.
+    /// Why it does not get calls to a number in its own form ([`Trunk::denied_as`]).
     pub fn denied(&self, numbers: &Numbers, number: &Number) -> Option<Denied> {
+        self.denied_as(numbers, number, self.send_numbers)
+    }
+    /// Why it does not get calls to a number that is sent in a form, as that is or as the far end would read it. An emergency number it gets, unless
+    /// `deny` has that very number: then it takes no such calls, and the next target does.
+    pub fn denied_as(&self, numbers: &Numbers, number: &Number, form: SendNumbers) -> Option<Denied> {
         let is_open = self.deny.is_empty() && self.allow_prefixes.is_empty() && self.takes_high_risk;
         if is_open {
             return None;
@@ -61,10 +65,13 @@ impl Trunk {
             let by = self.deny.iter().find(is_it).map(|pattern| DeniedBy::Deny(pattern.to_string()))?;
             return Some(Denied { number: number.text.clone(), by });
         }
-        numbers.ways(number, self.send_numbers).into_iter().find_map(|number| {
+        let denied = numbers.ways(number, form).into_iter().find_map(|number| {
             let by = self.denied_by(numbers, &number)?;
             Some(Denied { number, by })
-        })
+        });
+        // A name may have separators: `100-1`.
+        let named = || self.deny.iter().find(|pattern| pattern.matches(&number.text));
+        denied.or_else(|| Some(Denied { number: number.text.clone(), by: DeniedBy::Deny(named()?.to_string()) }))
     }
 
     fn denied_by(&self, numbers: &Numbers, number: &str) -> Option<DeniedBy> {
@@ -91,7 +98,6 @@ pub(crate) fn high_risk(numbers: &Numbers, e164: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trunk::SendNumbers;
 
     #[test]
     fn what_a_trunk_gets() {
@@ -106,6 +112,7 @@ mod tests {
         let deny = vec![Pattern::parse("+1900*").unwrap(), Pattern::parse("+4420*").unwrap()];
         let both = Trunk { deny, ..few.clone() };
         let no_help = Trunk { deny: vec![Pattern::parse("911").unwrap()], ..plain.clone() };
+        let named = Trunk { deny: vec![Pattern::parse("100-1").unwrap()], ..plain.clone() };
         let nothing = Trunk { deny: vec![Pattern::parse("*").unwrap()], ..plain.clone() };
         let as_is = Trunk { send_numbers: SendNumbers::AsIs, ..plain.clone() };
         for (trunk, number, expected) in [
@@ -188,6 +195,8 @@ mod tests {
             (&open, "+881651234567", None),
             (&open, "+19005550123", None),
             (&few, "+14155550100", None),
+            (&named, "100-1", Some("100-1 deny 100-1")),
+            (&named, "1001", None),
             (&few, "+442079460018", None),
             (&few, "+447700900123", Some("+447700900123 not in allow_prefixes")),
             (&few, "100", Some("100 not in allow_prefixes")),

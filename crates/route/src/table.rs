@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::acl::{Acl, KnownBy};
 use crate::agent::{Agent, Template};
 use crate::headers::HeaderPattern;
-use crate::locate::Destination;
+use crate::locate::{Destination, same_host};
 use crate::nearest::nearest;
 use crate::number::Numbers;
 use crate::plan::{Matched, Plan, RouteVerdict, Target};
@@ -39,6 +39,9 @@ pub enum TargetSpec {
         /// Where it leads.
         #[serde(flatten)]
         destination: Destination,
+        /// Whether an agent or an operator named it in mid-call: it leads to no address of the edge or its link.
+        #[serde(default)]
+        in_call: bool,
     },
     /// `agent:NAME`
     Agent(String),
@@ -74,6 +77,7 @@ pub struct Table {
     passed: Vec<HeaderPattern>,
     routes: Routes,
     acl: Acl,
+    dialled: Acl,
     /// Trunks that phones register with, by the user that they do it as.
     registrants: BTreeMap<String, usize>,
 }
@@ -101,6 +105,7 @@ impl Table {
         let routes = definition.routes.into();
         Table {
             acl: Acl::new(&trunks),
+            dialled: Acl::dialled(&trunks),
             numbers: definition.numbers,
             trunks,
             by_name,
@@ -137,11 +142,29 @@ impl Table {
     pub fn trunk(&self, name: &str) -> Option<&Arc<Trunk>> {
         self.trunks.get(*self.by_name.get(name)?)
     }
-    /// The first trunk with a peer of this host, by name or address.
+    /// Returns the trunk that a request to an address reaches.
+    pub fn owner_of(&self, remote: SocketAddr) -> Option<&Arc<Trunk>> {
+        self.trunks.get(self.dialled.owner_of(remote)?)
+    }
+    /// Whether an address and port are exactly those of a trunk's peer.
+    pub fn is_peer(&self, socket: SocketAddr) -> bool {
+        self.acl.is_peer(socket)
+    }
+    /// Returns the first trunk with a peer or a registrar of this host, by name or address.
     pub fn trunk_at(&self, host: &str) -> Option<&Arc<Trunk>> {
-        let is_peer =
-            |trunk: &&Arc<Trunk>| trunk.peers.iter().any(|peer| peer.destination.host.eq_ignore_ascii_case(host));
-        self.trunks.iter().find(is_peer)
+        let is_its = |trunk: &&Arc<Trunk>| {
+            let peers = trunk.peers.iter().map(|peer| &peer.destination);
+            let registrar = trunk.register.iter().map(|register| &register.registrar);
+            peers.chain(registrar).any(|destination| same_host(&destination.host, host))
+        };
+        self.trunks.iter().find(is_its)
+    }
+    /// Returns the trunk that a destination leads to, as far as its host tells without a look-up.
+    pub fn trunk_towards(&self, destination: &Destination) -> Option<&Arc<Trunk>> {
+        match destination.literal() {
+            Some(server) => server.sockets().find_map(|socket| self.owner_of(socket)),
+            None => self.trunk_at(&destination.host),
+        }
     }
     /// Trunks in the order of the file.
     pub fn trunks(&self) -> &[Arc<Trunk>] {
@@ -212,7 +235,9 @@ impl Table {
                 let trunk = self.trunk(name)?;
                 Target::Trunk { trunk: trunk.clone(), number: number.clone(), peers: trunk.ordered_peers(pick) }
             }
-            TargetSpec::Uri { uri, destination } => Target::Uri { uri: uri.clone(), destination: destination.clone() },
+            TargetSpec::Uri { uri, destination, in_call } => {
+                Target::Uri { uri: uri.clone(), destination: destination.clone(), in_call: *in_call }
+            }
             TargetSpec::Agent(name) => Target::Agent(self.agent(name)?.clone()),
             TargetSpec::Reject(code) => Target::Reject(*code),
             TargetSpec::RingAll(targets) => {
@@ -289,6 +314,7 @@ mod tests {
         pbx.peers = vec![Peer::at("10.0.0.5".parse().unwrap(), Some(5080), Transport::Tcp)];
         let to_pbx = || TargetSpec::Trunk { name: "pbx".into(), number: Some("100".into()), weight: None };
         let uri = TargetSpec::Uri {
+            in_call: false,
             uri: "sip:bob@sbc.example:5070;transport=tcp".into(),
             destination: Destination {
                 host: "sbc.example".into(),

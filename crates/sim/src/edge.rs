@@ -502,6 +502,7 @@ pub fn table(options: &Options, version: u32, quiet: bool) -> Arc<Table> {
             &["carrier"],
             ELSEWHERE,
             vec![TargetSpec::Uri {
+                in_call: false,
                 uri: format!("sip:{FAR_HOST}"),
                 destination: Destination {
                     host: FAR_HOST.into(),

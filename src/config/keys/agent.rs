@@ -23,6 +23,7 @@ pub(in crate::config) const AGENT: &[Key] = keys! {
     "goodbye": FILE, NONE, "audio file played before BYE if no target is left or `max_call` has passed";
     "allow_callers": Kind::Many(&NUMBER), is("[]"), "callers that the agent accepts; others are rejected with 486; empty: all callers";
     "hold": Kind::Table(HOLD), is(r#"{ strategy = "none" }"#), "audio played to the caller while no target is connected";
+    "transfer_to": Kind::Many(&TEXT), is(r#"["trunk:*", "agent:*"]"#), "targets to which the agent may transfer its caller";
 };
 
 /// An agent's `queue`.

@@ -141,6 +141,7 @@ fn a_called_number_that_was_changed_on_the_way_is_refused_with_400() {
 fn nobody_else_gets_a_proof_of_our_password() {
     // A bare URI that leads elsewhere.
     let uri = TargetSpec::Uri {
+        in_call: false,
         uri: "sip:bob@203.0.113.66".into(),
         destination: Destination {
             host: "203.0.113.66".into(),

@@ -189,6 +189,7 @@ fn who_wants_to_be_unknown_stays_so_and_the_trunk_knows_whose_call_it_is() {
 #[test]
 fn a_uri_that_leads_to_a_trunk_is_no_way_round_its_rule() {
     let uri = trunkgate_route::TargetSpec::Uri {
+        in_call: false,
         uri: format!("sip:+14155550100@{PBX}"),
         destination: trunkgate_route::Destination {
             host: "10.0.0.20".into(),

@@ -392,6 +392,7 @@ fn a_name_that_is_not_found_or_never_answered_for_goes_on() {
 #[test]
 fn a_bare_uri_is_called_and_may_speak_though_no_trunk_names_it() {
     let uri = TargetSpec::Uri {
+        in_call: false,
         uri: "sip:desk@192.0.2.77:5090".into(),
         destination: Destination { port: Some(5090), ..name("192.0.2.77") },
     };
@@ -436,7 +437,8 @@ fn a_call_makes_only_so_many_attempts() {
 
 #[test]
 fn numbers_in_a_bare_uri_are_masked_in_log_lines() {
-    let uri = TargetSpec::Uri { uri: "sip:+14155559876@192.0.2.77".into(), destination: name("192.0.2.77") };
+    let uri =
+        TargetSpec::Uri { uri: "sip:+14155559876@192.0.2.77".into(), destination: name("192.0.2.77"), in_call: false };
     let mut bench = Bench::with(table(usual_trunks(), vec![route(vec![uri])]));
     dial(&mut bench);
     bench.input(Input::TransportFailed { flow: udp("192.0.2.77:5060"), why: None });

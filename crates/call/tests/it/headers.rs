@@ -349,6 +349,7 @@ fn asserted_numbers_have_the_form_of_the_trunk() {
 #[test]
 fn a_bare_uri_is_told_nothing_of_others() {
     let uri = TargetSpec::Uri {
+        in_call: false,
         uri: "sip:bob@192.0.2.99:5060".into(),
         destination: Destination {
             host: "192.0.2.99".into(),

@@ -146,7 +146,7 @@ fn rules_privacy_and_strangers_keep_a_location_back() {
     }
     let destination =
         Destination { host: "10.0.0.20".into(), port: Some(5060), transport: Transport::Udp, is_fixed: true };
-    let uri = TargetSpec::Uri { uri: format!("sip:+14155550100@{PBX}"), destination };
+    let uri = TargetSpec::Uri { uri: format!("sip:+14155550100@{PBX}"), destination, in_call: false };
     let mut bench = Bench::with(table(vec![trunk("carrier", &[CARRIER])], vec![route(vec![uri])]));
     let sent = sent_on(&mut bench, BY_VALUE, &document("a@b.example", PIDF));
     assert!(sent.headers("Geolocation").is_empty() && !sent.text.contains("presence"));

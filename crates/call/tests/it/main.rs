@@ -1,5 +1,7 @@
 //! Integration tests of this crate, one binary: a file each subject.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panic")]
+
 mod agent_allow_callers;
 mod agent_answers;
 mod agent_at_once;
@@ -76,6 +78,7 @@ mod spoofed;
 mod srtp;
 mod srtp_agents;
 mod tls;
+mod toll_fraud;
 mod transfer;
 mod transfer_faults;
 mod transfer_relayed;

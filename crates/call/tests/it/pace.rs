@@ -6,7 +6,9 @@ use std::time::Duration;
 use crate::bench::agents::{agent, to_agent};
 use crate::bench::*;
 use trunkgate_media::AgentWish;
-use trunkgate_route::{Agent, Definition, Destination, Numbers, Pattern, Table, TargetSpec, Transport, Trunk};
+use trunkgate_route::{
+    Agent, Definition, Destination, Numbers, Pattern, Table, TargetSpec, TransferRule, Transport, Trunk,
+};
 
 fn ms(time: u64) -> Duration {
     Duration::from_millis(time)
@@ -160,6 +162,7 @@ fn denying() -> Trunk {
 #[test]
 fn a_denied_number_is_not_called_by_any_way() {
     let uri = |uri: &str, host: &str| TargetSpec::Uri {
+        in_call: false,
         uri: uri.into(),
         destination: Destination { host: host.into(), port: None, transport: Transport::Udp, is_fixed: false },
     };
@@ -203,7 +206,8 @@ fn an_agent_cannot_send_its_caller_to_a_denied_number() {
     for target in ["trunk:pbx/+881612345678", "sip:+881612345678@10.0.0.20", "sip:011881612345678@10.0.0.20:5060"] {
         let numbers = Numbers::new("US").unwrap();
         let trunks = vec![trunk("carrier", &[CARRIER]), denying()];
-        let agents: Vec<Agent> = vec![agent("desk")];
+        let anywhere = Some(vec![TransferRule::parse("*").unwrap()]);
+        let agents: Vec<Agent> = vec![Agent { transfer_to: anywhere, ..agent("desk") }];
         let routes = vec![route(vec![to_agent("desk")])];
         let definition = Definition { numbers, trunks, agents, routes };
         let mut bench = Bench::with(std::sync::Arc::new(Table::new(definition)));

@@ -205,7 +205,7 @@ fn numbers_of_high_risk_are_refused_and_told_once_a_minute() {
 fn a_uri_that_leads_to_a_trunk_counts_with_all_its_limits() {
     let destination =
         Destination { host: "10.0.0.20".into(), port: Some(5060), transport: Transport::Udp, is_fixed: true };
-    let uri = TargetSpec::Uri { uri: format!("sip:+442079460018@{PBX}"), destination };
+    let uri = TargetSpec::Uri { uri: format!("sip:+442079460018@{PBX}"), destination, in_call: false };
     let tables = |limit: fn(&mut Trunk)| {
         let mut pbx = Trunk { pace: Duration::ZERO, ..trunk("pbx", &[PBX]) };
         limit(&mut pbx);

@@ -20,7 +20,7 @@ fn rfc4028_7_1_an_invite_says_how_long_a_session_shall_last() {
     }
     let destination =
         Destination { host: "10.0.0.99".into(), port: Some(5060), transport: Transport::Udp, is_fixed: true };
-    let uri = TargetSpec::Uri { uri: "sip:bob@10.0.0.99".into(), destination };
+    let uri = TargetSpec::Uri { uri: "sip:bob@10.0.0.99".into(), destination, in_call: false };
     let mut bench = Bench::with(table(usual_trunks(), vec![route(vec![uri])]));
     dials(&mut bench, "");
     let invite = bench.expect("10.0.0.99:5060", "INVITE");

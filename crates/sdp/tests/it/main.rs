@@ -1,5 +1,7 @@
 //! Integration tests of this crate, one binary: a file each subject.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panic")]
+
 mod conversion;
 mod dtmf;
 mod rfc3264;

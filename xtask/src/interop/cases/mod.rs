@@ -46,6 +46,7 @@ mod sipvicious;
 mod srtp_baresip;
 mod strangers;
 mod tls_kamailio;
+mod toll_fraud;
 mod tone;
 mod torture;
 
@@ -120,6 +121,11 @@ fn calls() -> Vec<Case> {
             name: "reflection",
             proves: "forged INVITEs with a victim's media address: 0 packets to the victim, an honest caller hears the agent",
             run: reflection::run,
+        },
+        Case {
+            name: "toll-fraud",
+            proves: "an agent reaches no denied number by name, spelling or separators, and no port of the edge's machine",
+            run: toll_fraud::run,
         },
         Case {
             name: "failover-times",

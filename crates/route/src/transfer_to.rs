@@ -1,0 +1,225 @@
+//! Where an agent may transfer its caller (`transfer_to`): what an agent says is often what a language model says, and that is
+//! its caller's to lead. Numbers are compared in every way in which a far end may read them, as for `allow_prefixes`.
+
+use std::fmt;
+
+use crate::locate::{Destination, bare_host, same_host};
+use crate::pattern::Pattern;
+
+/// One entry of `transfer_to`.
+#[derive(Debug, Clone)]
+pub struct TransferRule {
+    text: String,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
+    /// `*`
+    Any,
+    /// `trunk:NAME` or `trunk:*`, with `/NUMBER`.
+    Trunk { name: String, number: Option<Pattern> },
+    /// `agent:NAME` or `agent:*`.
+    Agent(String),
+    /// `sip:USER@HOST[:PORT]`.
+    Uri { is_sips: bool, user: Pattern, host: String, port: Option<u16> },
+}
+
+/// A target that an agent asks for.
+#[derive(Debug, Clone, Copy)]
+pub enum Wanted<'a> {
+    /// A trunk of this name, and the number that it would be asked for, in each way that it may be read.
+    Trunk(&'a str, &'a [String]),
+    /// An agent of this name.
+    Agent(&'a str),
+    /// A URI and where it leads, and its user part in each way that it may be read.
+    Uri(&'a str, &'a Destination, &'a [String]),
+}
+
+/// Whatever an entry names.
+const ALL: &str = "*";
+
+impl TransferRule {
+    /// Reads an entry.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<TransferRule, String> {
+        let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
+        let kind = match kind {
+            ALL if text == ALL => Kind::Any,
+            "trunk" | "agent" if rest.is_empty() || rest.starts_with('/') => return Err(format!("it names no {kind}")),
+            "trunk" => {
+                let (name, number) = rest.split_once('/').map_or((rest, None), |(name, number)| (name, Some(number)));
+                let number = number.map(Pattern::parse).transpose().map_err(|error| error.message)?;
+                Kind::Trunk { name: name.to_owned(), number }
+            }
+            "agent" => Kind::Agent(rest.to_owned()),
+            "sip" | "sips" => {
+                let (user, place) = rest.rsplit_once('@').ok_or("a user part is missing: sip:*@HOST")?;
+                let (host, port) = host_port(place).ok_or_else(|| format!("\"{place}\" is no HOST or HOST:PORT"))?;
+                let user = Pattern::parse(user).map_err(|error| error.message)?;
+                Kind::Uri { is_sips: kind == "sips", user, host, port }
+            }
+            _ => return Err("it is none of trunk:NAME, trunk:NAME/NUMBER, agent:NAME, sip:USER@HOST and *".to_owned()),
+        };
+        Ok(TransferRule { text: text.to_owned(), kind })
+    }
+    /// The trunk that it names.
+    pub fn trunk(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Trunk { name, .. } if name != ALL => Some(name),
+            Kind::Trunk { .. } | Kind::Any | Kind::Agent(_) | Kind::Uri { .. } => None,
+        }
+    }
+    /// The agent that it names.
+    pub fn agent(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Agent(name) if name != ALL => Some(name),
+            Kind::Agent(_) | Kind::Any | Kind::Trunk { .. } | Kind::Uri { .. } => None,
+        }
+    }
+    /// The numbers of a trunk that it is for.
+    pub fn number(&self) -> Option<&Pattern> {
+        if let Kind::Trunk { number, .. } = &self.kind { number.as_ref() } else { None }
+    }
+    /// Whether it lets a caller go to a target.
+    pub fn allows(&self, wanted: Wanted<'_>) -> bool {
+        let is = |name: &str, other: &str| name == ALL || name == other;
+        let all = |pattern: &Pattern, ways: &[String]| ways.iter().all(|way| pattern.matches(way));
+        match (&self.kind, wanted) {
+            (Kind::Any, _) => true,
+            (Kind::Trunk { name, number }, Wanted::Trunk(other, ways)) => {
+                is(name, other) && number.as_ref().is_none_or(|number| all(number, ways))
+            }
+            (Kind::Agent(name), Wanted::Agent(other)) => is(name, other),
+            (Kind::Uri { is_sips, user, host, port }, Wanted::Uri(uri, destination, ways)) => {
+                let has_sips = uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:"));
+                let default = destination.transport.default_port();
+                let is_port = destination.port.unwrap_or(default) == port.unwrap_or(default);
+                (has_sips || !is_sips) && is_port && is_host(host, &destination.host) && all(user, ways)
+            }
+            (Kind::Trunk { .. } | Kind::Agent(_) | Kind::Uri { .. }, _) => false,
+        }
+    }
+}
+
+/// As written.
+impl fmt::Display for TransferRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Whether a host is the one that is written, or in the domain of `*.DOMAIN`.
+fn is_host(written: &str, host: &str) -> bool {
+    match written.strip_prefix('*') {
+        Some("") => true,
+        Some(domain) => {
+            let (domain, host) = (bare_host(domain).to_ascii_lowercase(), bare_host(host).to_ascii_lowercase());
+            host.len() > domain.len() && host.ends_with(&domain)
+        }
+        None => same_host(written, host),
+    }
+}
+
+/// `HOST`, `HOST:PORT`, `[ADDRESS]:PORT`; the host may be `*` or `*.DOMAIN`.
+fn host_port(text: &str) -> Option<(String, Option<u16>)> {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (host, behind) = rest.split_once(']')?;
+            host.parse::<std::net::Ipv6Addr>().ok()?;
+            (host, if behind.is_empty() { None } else { Some(behind.strip_prefix(':')?) })
+        }
+        None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
+    };
+    let name = host.strip_prefix("*.").unwrap_or(host);
+    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte));
+    let port =
+        port.map(|port| port.parse::<u16>().ok().filter(|port| *port > 0)).map_or(Some(None), |p| p.map(Some))?;
+    (is_name || host == ALL).then(|| (host.to_owned(), port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trunk::Transport;
+
+    fn ways(text: &str) -> Vec<String> {
+        vec![text.to_owned()]
+    }
+
+    #[test]
+    fn an_entry_lets_its_own_targets_through_and_no_others() {
+        let rule = |text: &str| TransferRule::parse(text).unwrap();
+        for (entry, name, number, expected) in [
+            ("*", "pbx", "100", true),
+            ("trunk:pbx", "pbx", "+18095550123", true),
+            ("trunk:pbx", "carrier", "100", false),
+            ("trunk:*", "carrier", "100", true),
+            ("trunk:carrier/+1415*", "carrier", "+14155550100", true),
+            ("trunk:carrier/+1415*", "carrier", "+18095550100", false),
+            ("trunk:carrier/100", "carrier", "1001", false),
+            ("trunk:*/+1415*", "pbx", "+14155550100", true),
+            ("agent:*", "pbx", "100", false),
+            ("sip:*@*", "pbx", "100", false),
+        ] {
+            let ways = ways(number);
+            assert_eq!(rule(entry).allows(Wanted::Trunk(name, &ways)), expected, "{entry} {name}/{number}");
+        }
+        let read = ["9011881651234567", "+881651234567"].map(str::to_owned);
+        assert!(!rule("trunk:carrier/9*").allows(Wanted::Trunk("carrier", &read)), "each reading counts");
+        assert!(rule("agent:desk").allows(Wanted::Agent("desk")) && !rule("agent:desk").allows(Wanted::Agent("night")));
+        assert!(rule("agent:*").allows(Wanted::Agent("night")) && !rule("trunk:*").allows(Wanted::Agent("night")));
+        for (entry, uri, host, port, expected) in [
+            ("sip:*@pbx.example.com", "sip:100@PBX.example.com.", "pbx.example.com", None, true),
+            ("sip:*@pbx.example.com", "sip:100@pbx.example.com:5060", "pbx.example.com", Some(5060), true),
+            ("sip:*@pbx.example.com", "sip:100@pbx.example.com:22", "pbx.example.com", Some(22), false),
+            ("sip:*@pbx.example.com:5070", "sip:100@pbx.example.com:5070", "pbx.example.com", Some(5070), true),
+            ("sip:*@pbx.example.com:5070", "sip:100@pbx.example.com", "pbx.example.com", None, false),
+            ("sip:1*@pbx.example.com", "sip:100@pbx.example.com", "pbx.example.com", None, true),
+            ("sip:2*@pbx.example.com", "sip:100@pbx.example.com", "pbx.example.com", None, false),
+            ("sips:*@pbx.example.com", "sip:100@pbx.example.com", "pbx.example.com", None, false),
+            ("sips:*@pbx.example.com", "sips:100@pbx.example.com", "pbx.example.com", None, true),
+            ("sip:*@*.example.com", "sip:100@pbx.example.com", "pbx.example.com", None, true),
+            ("sip:*@*.example.com", "sip:100@evilexample.com", "evilexample.com", None, false),
+            ("sip:*@*.example.com", "sip:100@example.com", "example.com", None, false),
+            ("sip:*@pbx.example.com", "sip:100@pbx.example.com.evil.test", "pbx.example.com.evil.test", None, false),
+            ("sip:*@192.0.2.7", "sip:100@[::ffff:192.0.2.7]", "::ffff:192.0.2.7", None, true),
+            ("sip:*@[2001:db8::7]:5070", "sip:100@[2001:DB8:0::7]:5070", "2001:DB8:0::7", Some(5070), true),
+            ("sip:*@*", "sip:100@anything.test", "anything.test", None, true),
+            ("trunk:*", "sip:100@pbx.example.com", "pbx.example.com", None, false),
+        ] {
+            let transport = if uri.starts_with("sips") { Transport::Tls } else { Transport::Udp };
+            let destination = Destination { host: host.into(), port, transport, is_fixed: false };
+            let wanted = Wanted::Uri(uri, &destination, &ways("100"));
+            assert_eq!(rule(entry).allows(wanted), expected, "{entry} {uri}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_entry_is_refused() {
+        for text in [
+            "",
+            "pbx",
+            "trunk:",
+            "trunk:/100",
+            "trunk:pbx/",
+            "trunk:pbx/1*2",
+            "agent:",
+            "sip:pbx.example.com",
+            "sip:@h",
+            "sip:*@",
+            "sip:*@h:0",
+            "sip:*@h:x",
+            "sip:*@[zz]",
+            "sip:*@a b",
+            "sip:*@*evil.com",
+            "reject:486",
+            "group:x",
+            "**",
+        ] {
+            assert!(TransferRule::parse(text).is_err(), "{text}");
+        }
+    }
+}
