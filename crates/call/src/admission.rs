@@ -50,7 +50,7 @@ struct Account {
 
 impl Shares {
     /// The account of a trunk that is active now, and how many are active.
-    fn account(&mut self, now: Instant, trunk: &Arc<str>, calls_per_second: u32) -> (&mut Account, u32) {
+    fn account(&mut self, now: Instant, trunk: &str, calls_per_second: u32) -> (&mut Account, u32) {
         let is_old = |at: Instant, seconds| now.saturating_duration_since(at) >= Duration::from_secs(seconds);
         if self.swept.is_none_or(|at| is_old(at, 1)) {
             self.swept = Some(now);
@@ -59,7 +59,7 @@ impl Shares {
         let others = self.accounts.len() - usize::from(self.accounts.contains_key(trunk));
         let active = u32::try_from(others + 1).unwrap_or(u32::MAX);
         let new = || Account { live: 0, bucket: TokenBucket::new(calls_per_second), last: now };
-        let account = self.accounts.entry(Arc::clone(trunk)).or_insert_with(new);
+        let account = self.accounts.entry(trunk.into()).or_insert_with(new);
         account.last = now;
         (account, active)
     }
@@ -86,7 +86,7 @@ impl Admission {
         self.bucket.set_rate(calls_per_second);
     }
     /// Whether one more call from a trunk may come.
-    pub(crate) fn check(&mut self, now: Instant, trunk: &Arc<str>) -> Result<(), ReasonSlug> {
+    pub(crate) fn check(&mut self, now: Instant, trunk: &str) -> Result<(), ReasonSlug> {
         let most = usize::try_from(self.max_calls).unwrap_or(usize::MAX);
         let (account, active) = self.shares.account(now, trunk, self.calls_per_second);
         if self.live >= most && !self.draining {
@@ -103,7 +103,7 @@ impl Admission {
         if self.draining { Err(ReasonSlug::Draining) } else { Ok(()) }
     }
     /// Whether a call of a trunk that is there already may begin another attempt as a new one would: a transfer.
-    pub(crate) fn check_rate(&mut self, now: Instant, trunk: &Arc<str>) -> Result<(), ReasonSlug> {
+    pub(crate) fn check_rate(&mut self, now: Instant, trunk: &str) -> Result<(), ReasonSlug> {
         if self.draining {
             return Err(ReasonSlug::Draining);
         }
@@ -132,7 +132,7 @@ impl Admission {
         if reason == ReasonSlug::LimitRate { "`[limits] calls_per_second`".to_owned() } else { String::new() }
     }
     /// A call from a trunk began.
-    pub(crate) fn begin(&mut self, now: Instant, trunk: &Arc<str>) {
+    pub(crate) fn begin(&mut self, now: Instant, trunk: &str) {
         self.live += 1;
         self.shares.account(now, trunk, self.calls_per_second).0.live += 1;
     }

@@ -254,8 +254,7 @@ impl Call {
         edge.begin_trace(now, key, &snapshot.sid);
         edge.index.sids.insert(snapshot.sid, key);
         edge.decide(now, key, "the edge was restarted");
-        let of_caller: Arc<str> = legs.get(CALLER).map_or("", Leg::trunk_name).into();
-        edge.admission.begin(now, &of_caller);
+        edge.admission.begin(now, legs.get(CALLER).map_or("", Leg::trunk_name));
         Call {
             key,
             state: if callee.is_some() { State::Answered } else { State::Rerouting },

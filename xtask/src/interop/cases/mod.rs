@@ -25,6 +25,7 @@ mod deploy_systemd;
 mod failover;
 mod failover_times;
 mod faults;
+mod floods;
 pub(crate) mod kamailio;
 mod kamailio_digest;
 mod kamailio_register;
@@ -55,6 +56,7 @@ use super::Case;
 /// All cases.
 pub(crate) fn all() -> Vec<Case> {
     let mut all = calls();
+    all.extend(floods());
     all.extend(peers());
     all.extend(agents());
     all.extend(records());
@@ -136,6 +138,32 @@ fn calls() -> Vec<Case> {
             name: "sipvicious",
             proves: "its scanners find nothing, tell no user from another, and get no more bytes than they send",
             run: sipvicious::run,
+        },
+    ]
+}
+
+/// What one source sends so that others get nothing.
+fn floods() -> Vec<Case> {
+    vec![
+        Case {
+            name: "fairness",
+            proves: "400 INVITEs a second of one trunk refuse no call of another below its share of `[limits]`",
+            run: floods::fairness,
+        },
+        Case {
+            name: "idle-strangers",
+            proves: "a phone registers by TCP beside 1,100 connections that never do; those are closed after 30 s",
+            run: floods::idle_strangers,
+        },
+        Case {
+            name: "slow-http",
+            proves: "half-sent requests on every place: `/healthz` answers 9 times of 9",
+            run: floods::slow_http,
+        },
+        Case {
+            name: "digest-uri",
+            proves: "right credentials for another number than the called one: 400; wrong ones: 401 as ever",
+            run: floods::digest_uri,
         },
     ]
 }
