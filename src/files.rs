@@ -10,14 +10,14 @@ use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::statfs::fstatfs;
+use nix::sys::statfs::{FsType, fstatfs};
 
 /// Rights of files with call data (numbers, times, audio): the owner and its group, whatever the umask would allow.
 pub(crate) const CALL_DATA: u32 = 0o640;
 /// Rights of files with secrets or texts: the owner.
 pub(crate) const SECRET: u32 = 0o600;
 /// Type of the file system of pipes without a name (`PIPEFS_MAGIC`, linux/magic.h).
-const PIPEFS: i64 = 0x5049_5045;
+const PIPEFS: FsType = FsType(0x5049_5045);
 
 /// Opens a regular file, or a pipe that the process was given, for reading.
 ///
@@ -121,7 +121,7 @@ fn name_of(kind: FileType) -> &'static str {
 }
 
 fn is_given_pipe(file: &File) -> io::Result<bool> {
-    Ok(file.metadata()?.file_type().is_fifo() && i64::from(fstatfs(file)?.filesystem_type().0) == PIPEFS)
+    Ok(file.metadata()?.file_type().is_fifo() && fstatfs(file)?.filesystem_type() == PIPEFS)
 }
 
 #[cfg(test)]

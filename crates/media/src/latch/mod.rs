@@ -1,0 +1,209 @@
+//! Symmetric RTP: which source's packets count, and where ours are sent (`[media] latch`).
+//!
+//! RTP counts only from expected addresses, and of those only from one source at a time, the winner. The *exact* source,
+//! the address and port that the remote party announced, ranks above every other one: any other expected source may
+//! belong to an attacker on the same address, or behind the same NAT.
+//!
+//! - While no source has won, the first packet wins. Where the announced address can be the real one ([`pins`]), only the
+//!   exact source may win for the first [`LATCH_GRACE`].
+//! - The exact source takes over with one packet from a winner that is not settled yet ([`LATCH_SETTLED_PACKETS`](crate::limits::LATCH_SETTLED_PACKETS) over
+//!   [`LATCH_SETTLED_AFTER`](crate::limits::LATCH_SETTLED_AFTER), counted again from each new description), from one that has been silent for
+//!   [`LATCH_EXACT_SILENCE`](crate::limits::LATCH_EXACT_SILENCE), and from any winner once it has itself been heard under the same description.
+//! - Any other expected source takes over only from a silent winner, and only with a run of packets
+//!   ([`LATCH_CONTENDER_PACKETS`](crate::limits::LATCH_CONTENDER_PACKETS) over [`LATCH_CONTENDER_SPAN`](crate::limits::LATCH_CONTENDER_SPAN)) that no packet of the winner interrupts. How long the
+//!   winner has to be silent is in [`Terms::yields_after`].
+//!
+//! A winner that continues is therefore never displaced by a source other than the exact one. RTCP has a latch of its own
+//! with the same rules and longer times ([`RTCP`]); it opens when the RTP source changes.
+
+mod source;
+
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::time::Instant;
+
+use crate::limits::{LATCH_GRACE, STRAGGLER_WINDOW};
+use crate::spec::{LatchMode, RemoteSpec};
+
+use source::{Claim, RTCP, RTP, SourceLatch, Terms, is_expected};
+pub use source::{Known, Taken};
+
+/// An address in the one form that is compared: IPv4 never as mapped IPv6, no flow label. A link-local address keeps its
+/// interface (RFC 4007 §11): without it nothing can be sent there.
+pub fn canonical(source: SocketAddr) -> SocketAddr {
+    match source {
+        SocketAddr::V4(_) => source,
+        SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
+            Some(v4) => SocketAddr::from((v4, v6.port())),
+            None => SocketAddr::V6(SocketAddrV6::new(*v6.ip(), v6.port(), 0, v6.scope_id())),
+        },
+    }
+}
+
+/// Sources that an end has learned of its remote party. All addresses are [`canonical`].
+#[derive(Debug, Clone, Default)]
+pub struct Latch {
+    rtp: SourceLatch,
+    rtcp: SourceLatch,
+    pinned_until: Option<Instant>,
+}
+
+/// Whether the announced address can be the one that packets come from: it is public, or no other address is expected. A
+/// private address beside another expected one is that of a remote party behind NAT.
+fn pins(remote: &RemoteSpec) -> bool {
+    let can_be_real =
+        |exact: SocketAddr| !is_private(exact.ip()) || remote.expected.iter().all(|expected| *expected == exact.ip());
+    let exact = remote.rtp.filter(|exact| remote.latch != LatchMode::Off && is_expected(*exact, remote));
+    exact.is_some_and(can_be_real)
+}
+
+/// Whether an address means nothing outside its own network (RFC 1918, RFC 6598, RFC 4193, link-local, loopback).
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => {
+            let [a, b, ..] = v4.octets();
+            v4.is_private() || v4.is_link_local() || v4.is_loopback() || (a == 100 && b & 0xc0 == 64)
+        }
+        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_loopback(),
+    }
+}
+
+impl Latch {
+    /// Restores the winners that were known before a restart, as if they had been heard `now`.
+    pub fn restored(
+        now: Instant,
+        [rtp, rtcp]: [Option<SocketAddr>; 2],
+        known: [Known; 2],
+        remote: Option<&RemoteSpec>,
+    ) -> Latch {
+        let [rtp, rtcp] = [SourceLatch::restored(now, rtp, known[0]), SourceLatch::restored(now, rtcp, known[1])];
+        Latch {
+            rtp,
+            rtcp,
+            pinned_until: remote.filter(|remote| pins(remote)).and_then(|_| now.checked_add(LATCH_GRACE)),
+        }
+    }
+    /// The RTP source that won.
+    pub fn rtp(&self) -> Option<SocketAddr> {
+        self.rtp.source()
+    }
+    /// The RTCP source that won.
+    pub fn rtcp(&self) -> Option<SocketAddr> {
+        self.rtcp.source()
+    }
+    /// Knowledge of RTP's and of RTCP's winner that outlives a restart.
+    pub fn known(&self) -> [Known; 2] {
+        [self.rtp.known(), self.rtcp.known()]
+    }
+    /// Whether the latch has no winner yet and waits for the exact source, though `source` is expected too.
+    pub fn waits_for_another(&self, source: SocketAddr, remote: &RemoteSpec) -> bool {
+        self.rtp().is_none() && remote.latch != LatchMode::Off && is_expected(source, remote)
+    }
+    /// Opens the latch. Where the remote party announces another address than before, packets still under way from its
+    /// former source count for a while and do not win.
+    pub fn open(&mut self, now: Instant, before: Option<&RemoteSpec>, after: &RemoteSpec) {
+        let named_before = before.and_then(|remote| remote.rtp);
+        let moves = named_before != after.rtp;
+        let pinned = moves && pins(after);
+        let was_exact = self.rtp().is_some() && self.rtp() == named_before;
+        let window = match (moves && was_exact, pinned) {
+            (true, _) => Some(STRAGGLER_WINDOW),
+            (false, true) => Some(LATCH_GRACE),
+            (false, false) => None,
+        };
+        let former = self.rtp().zip(window.and_then(|window| now.checked_add(window)));
+        self.rtp = SourceLatch::opened(former);
+        self.rtcp = SourceLatch::default();
+        self.pinned_until = if pinned { now.checked_add(LATCH_GRACE) } else { None };
+    }
+    /// Takes a description that does not open the latch.
+    pub fn describe(&mut self, now: Instant) {
+        self.rtp.describe(now);
+        self.rtcp.describe(now);
+    }
+    /// Whether RTP from this source is looked at: it counts, or is counted towards a takeover by [`Self::take_rtp`].
+    pub fn accepts_rtp(&self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> bool {
+        self.rtp.claim(source, &self.rtp_terms(now, remote)) != Claim::Refused
+    }
+    /// Whether RTCP on the port of RTP counts from this source, which it never makes the winner.
+    pub fn accepts_shared_rtcp(&self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> bool {
+        match self.rtp.claim(source, &self.rtp_terms(now, remote)) {
+            Claim::Holds | Claim::Straggles => true,
+            Claim::Wins => self.rtp().is_none(),
+            Claim::Contends | Claim::Refused => false,
+        }
+    }
+    /// Whether RTCP from this source is looked at.
+    pub fn accepts_rtcp(&self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> bool {
+        self.rtcp.claim(source, &self.rtcp_terms(now, remote)) != Claim::Refused
+    }
+    /// Takes a good RTP packet, authenticated where the stream is encrypted.
+    pub fn take_rtp(&mut self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> Taken {
+        let terms = self.rtp_terms(now, remote);
+        let taken = self.rtp.take(source, &terms);
+        if taken == Taken::Won && self.rtcp().is_some() {
+            // Another RTP source sends its RTCP from elsewhere too.
+            self.rtcp = SourceLatch::default();
+        }
+        taken
+    }
+    /// Takes a good RTCP packet.
+    pub fn take_rtcp(&mut self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> Taken {
+        let terms = self.rtcp_terms(now, remote);
+        self.rtcp.take(source, &terms)
+    }
+    /// Looks at the silence of winners that may be replaced; true where the end's sockets have to hear other sources
+    /// again. Asked each [`SWEEP_INTERVAL`](crate::limits::SWEEP_INTERVAL), so early enough.
+    pub fn rest(&mut self, now: Instant, remote: &RemoteSpec) -> bool {
+        let (rtp, rtcp) = (self.rtp_terms(now, remote), self.rtcp_terms(now, remote));
+        let rtp_rests = self.rtp.rest(&rtp);
+        self.rtcp.rest(&rtcp) || rtp_rests
+    }
+    /// Where RTP goes, and whether that is locked: no other source can count for now ([`Self::rest`]).
+    pub fn rtp_destination(&self, remote: &RemoteSpec) -> Option<(SocketAddr, bool)> {
+        Some(self.rtp.destination(remote.rtp?, remote.latch))
+    }
+    /// Whether nothing may be sent to a remote party whose address is not proven: no packet has come from where RTP would go.
+    pub fn withholds(&self, remote: &RemoteSpec) -> bool {
+        remote.withheld && self.rtp_destination(remote).is_none_or(|(to, _)| self.rtp() != Some(to))
+    }
+    /// Whether a source that won has this address.
+    pub fn has_heard(&self, ip: IpAddr) -> bool {
+        [self.rtp(), self.rtcp()].into_iter().flatten().any(|won| won.ip() == ip)
+    }
+    /// Where RTCP goes, and whether that is locked.
+    pub fn rtcp_destination(&self, remote: &RemoteSpec) -> Option<(SocketAddr, bool)> {
+        Some(self.rtcp.destination(remote.rtcp?, remote.latch))
+    }
+
+    fn rtp_terms<'a>(&self, now: Instant, remote: &'a RemoteSpec) -> Terms<'a> {
+        Terms {
+            now,
+            rules: &RTP,
+            remote,
+            exact: remote.rtp,
+            pinned_until: self.pinned_until,
+            beside: None,
+            may_send: remote.may_send,
+            must_send: remote.watch_idle,
+        }
+    }
+
+    /// RTCP is sent on hold too (RFC 3264 §5.1).
+    fn rtcp_terms<'a>(&self, now: Instant, remote: &'a RemoteSpec) -> Terms<'a> {
+        Terms {
+            now,
+            rules: &RTCP,
+            remote,
+            exact: remote.rtcp,
+            pinned_until: self.pinned_until,
+            beside: self.rtp().map(|rtp| rtp.ip()),
+            may_send: true,
+            must_send: true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;

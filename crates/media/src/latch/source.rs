@@ -1,0 +1,335 @@
+//! One stream's latch: which source holds it, and when another one takes over. The rules are in [the module](super).
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use crate::limits::{
+    LATCH_CONTENDER_GAP, LATCH_CONTENDER_PACKETS, LATCH_CONTENDER_SPAN, LATCH_EXACT_SILENCE,
+    LATCH_RTCP_CONTENDER_PACKETS, LATCH_RTCP_CONTENDER_SPAN, LATCH_RTCP_SETTLED_AFTER, LATCH_RTCP_SETTLED_PACKETS,
+    LATCH_RTCP_SILENCE, LATCH_SETTLED_AFTER, LATCH_SETTLED_PACKETS, LATCH_STRICT_SILENCE, LATCH_UNSETTLED_SILENCE,
+    RELEARN_SILENCE, SWEEP_INTERVAL,
+};
+use crate::spec::{LatchMode, RemoteSpec};
+
+/// Numbers and times of one latch.
+#[derive(Debug)]
+pub(super) struct Rules {
+    settled_packets: u32,
+    settled_after: Duration,
+    /// Silence after which a contender's packets are counted, and after which a winner that was never established yields.
+    unsettled_silence: Duration,
+    exact_silence: Duration,
+    relearn_silence: Duration,
+    strict_silence: Duration,
+    contender_packets: u32,
+    contender_span: Duration,
+    contender_gap: Duration,
+}
+
+/// Rules for RTP.
+pub(super) static RTP: Rules = Rules {
+    settled_packets: LATCH_SETTLED_PACKETS,
+    settled_after: LATCH_SETTLED_AFTER,
+    unsettled_silence: LATCH_UNSETTLED_SILENCE,
+    exact_silence: LATCH_EXACT_SILENCE,
+    relearn_silence: RELEARN_SILENCE,
+    strict_silence: LATCH_STRICT_SILENCE,
+    contender_packets: LATCH_CONTENDER_PACKETS,
+    contender_span: LATCH_CONTENDER_SPAN,
+    contender_gap: LATCH_CONTENDER_GAP,
+};
+
+/// Rules for RTCP, of which a source sends one packet in about five seconds.
+pub(super) static RTCP: Rules = Rules {
+    settled_packets: LATCH_RTCP_SETTLED_PACKETS,
+    settled_after: LATCH_RTCP_SETTLED_AFTER,
+    unsettled_silence: LATCH_RTCP_SILENCE,
+    exact_silence: LATCH_RTCP_SILENCE,
+    relearn_silence: LATCH_RTCP_SILENCE,
+    strict_silence: LATCH_RTCP_SILENCE,
+    contender_packets: LATCH_RTCP_CONTENDER_PACKETS,
+    contender_span: LATCH_RTCP_CONTENDER_SPAN,
+    contender_gap: LATCH_RTCP_SILENCE,
+};
+
+/// Conditions under which a source is judged.
+pub(super) struct Terms<'a> {
+    pub(super) now: Instant,
+    pub(super) rules: &'static Rules,
+    pub(super) remote: &'a RemoteSpec,
+    /// The announced address and port of this stream.
+    pub(super) exact: Option<SocketAddr>,
+    /// Until when only the exact source may win a latch without a winner.
+    pub(super) pinned_until: Option<Instant>,
+    /// An address that is expected because RTP comes from there.
+    pub(super) beside: Option<IpAddr>,
+    /// Whether the remote party is allowed to send, so that a silence can mean that the winner has gone.
+    pub(super) may_send: bool,
+    /// Whether it has to send all the time.
+    pub(super) must_send: bool,
+}
+
+impl Terms<'_> {
+    fn is_exact(&self, source: SocketAddr) -> bool {
+        self.exact == Some(source)
+    }
+
+    fn is_expected(&self, source: SocketAddr) -> bool {
+        self.beside == Some(source.ip()) || is_expected(source, self.remote)
+    }
+
+    fn silence(&self, winner: &Winner) -> Duration {
+        self.now.saturating_duration_since(winner.heard)
+    }
+
+    /// Silence after which a source other than the exact one may take over from `winner`; `None`: never.
+    ///
+    /// A winner that was never established yields soon unless it is the exact source: it may have been one packet of an
+    /// attacker. Under `strict` an established winner yields only while the remote party has to send (not on hold, in
+    /// early media or in a fax), and an established exact source keeps the latch through any silence: a muted phone is
+    /// not to lose its call's audio to another port of its address.
+    fn yields_after(&self, winner: &Winner) -> Option<Duration> {
+        let exact = self.is_exact(winner.source);
+        match self.remote.latch {
+            LatchMode::Strict | LatchMode::Relearn if !self.may_send => None,
+            LatchMode::Strict | LatchMode::Relearn if !winner.established && !exact => {
+                Some(self.rules.unsettled_silence)
+            }
+            LatchMode::Relearn => Some(self.rules.relearn_silence),
+            LatchMode::Strict if winner.established && (exact || !self.must_send) => None,
+            LatchMode::Strict => Some(self.rules.strict_silence),
+            LatchMode::Off => None,
+        }
+    }
+}
+
+/// The source that counts.
+#[derive(Debug, Clone)]
+struct Winner {
+    source: SocketAddr,
+    /// When it was last heard, or a description restarted its silence.
+    heard: Instant,
+    /// Since when its packets are counted, and how many came since then.
+    since: Instant,
+    packets: u32,
+    /// Whether it has settled at any time: it is a stream, not one packet.
+    established: bool,
+    /// Whether it has settled since the last description: no longer does one packet of the exact source displace it.
+    settled: bool,
+    /// Whether it has been heard lately: until [`Latch::rest`] says otherwise no other source can take over.
+    speaks: bool,
+}
+
+impl Winner {
+    fn new(now: Instant, source: SocketAddr) -> Winner {
+        Winner { source, heard: now, since: now, packets: 1, established: false, settled: false, speaks: true }
+    }
+
+    fn take(&mut self, now: Instant, rules: &Rules) {
+        (self.heard, self.speaks) = (now, true);
+        if !self.settled {
+            self.packets = self.packets.saturating_add(1);
+            self.settled = self.packets >= rules.settled_packets
+                && now.saturating_duration_since(self.since) >= rules.settled_after;
+            self.established |= self.settled;
+        }
+    }
+}
+
+/// An expected source that sends while the winner is silent.
+#[derive(Debug, Clone)]
+struct Contender {
+    source: SocketAddr,
+    since: Instant,
+    heard: Instant,
+    packets: u32,
+}
+
+/// Standing of a packet's source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// It is the winner.
+    Holds,
+    /// Its packets count, but it does not win: they are left over from before a re-negotiation.
+    Straggles,
+    /// It wins with this packet.
+    Wins,
+    /// Its packets are only counted: enough of them win, if the winner stays silent.
+    Contends,
+    /// Its packets do not count.
+    Refused,
+}
+
+/// Outcome of an authenticated packet for the latch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// The packet does not count.
+    Refused,
+    /// The packet counts.
+    Counts,
+    /// The packet counts, and its source is the new winner.
+    Won,
+}
+
+/// The latch of one stream, RTP or RTCP.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SourceLatch {
+    winner: Option<Winner>,
+    contender: Option<Contender>,
+    /// Whether the exact source has won since the latch was opened: no NAT hides it, so it may always return.
+    exact_won: bool,
+    /// The former source and until when its packets are stragglers.
+    former: Option<(SocketAddr, Instant)>,
+}
+
+impl SourceLatch {
+    /// A latch without a winner; packets of `former` count until that time and do not win.
+    pub(super) fn opened(former: Option<(SocketAddr, Instant)>) -> SourceLatch {
+        SourceLatch { former, ..SourceLatch::default() }
+    }
+
+    pub(super) fn source(&self) -> Option<SocketAddr> {
+        self.winner.as_ref().map(|winner| winner.source)
+    }
+
+    pub(super) fn claim(&self, source: SocketAddr, terms: &Terms<'_>) -> Claim {
+        if terms.remote.latch == LatchMode::Off {
+            return match (terms.is_exact(source), self.source() == Some(source)) {
+                (true, true) => Claim::Holds,
+                (true, false) => Claim::Wins,
+                (false, _) => Claim::Refused,
+            };
+        }
+        match &self.winner {
+            Some(winner) if winner.source == source => Claim::Holds,
+            _ if !terms.is_expected(source) => Claim::Refused,
+            Some(winner) if terms.is_exact(source) => self.claim_of_exact(winner, terms),
+            Some(winner) => self.claim_of_other(winner, source, terms),
+            None if terms.is_exact(source) => Claim::Wins,
+            None if self.former.is_some_and(|(former, until)| former == source && terms.now < until) => {
+                Claim::Straggles
+            }
+            None if terms.pinned_until.is_some_and(|until| terms.now < until) => Claim::Refused,
+            None => Claim::Wins,
+        }
+    }
+
+    fn claim_of_exact(&self, winner: &Winner, terms: &Terms<'_>) -> Claim {
+        let takes_over = self.exact_won || !winner.settled || terms.silence(winner) >= terms.rules.exact_silence;
+        if takes_over { Claim::Wins } else { Claim::Refused }
+    }
+
+    fn claim_of_other(&self, winner: &Winner, source: SocketAddr, terms: &Terms<'_>) -> Claim {
+        let silence = terms.silence(winner);
+        let Some(after) = terms.yields_after(winner).filter(|_| silence >= terms.rules.unsettled_silence) else {
+            return Claim::Refused;
+        };
+        match &self.contender {
+            Some(contender) if contender.is_running(terms) && contender.source == source => {
+                let long_enough = contender.packets + 1 >= terms.rules.contender_packets
+                    && terms.now.saturating_duration_since(contender.since) >= terms.rules.contender_span;
+                if long_enough && silence >= after { Claim::Wins } else { Claim::Contends }
+            }
+            Some(contender) if contender.is_running(terms) => Claim::Refused,
+            Some(_) | None => Claim::Contends,
+        }
+    }
+
+    pub(super) fn take(&mut self, source: SocketAddr, terms: &Terms<'_>) -> Taken {
+        let now = terms.now;
+        match self.claim(source, terms) {
+            Claim::Holds => {
+                if let Some(winner) = &mut self.winner {
+                    winner.take(now, terms.rules);
+                }
+                self.contender = None;
+                Taken::Counts
+            }
+            Claim::Wins => {
+                self.exact_won |= terms.is_exact(source);
+                self.winner = Some(Winner::new(now, source));
+                (self.contender, self.former) = (None, None);
+                Taken::Won
+            }
+            Claim::Straggles => Taken::Counts,
+            Claim::Contends => {
+                match &mut self.contender {
+                    Some(contender) if contender.is_running(terms) && contender.source == source => {
+                        (contender.heard, contender.packets) = (now, contender.packets.saturating_add(1));
+                    }
+                    contender => *contender = Some(Contender { source, since: now, heard: now, packets: 1 }),
+                }
+                Taken::Refused
+            }
+            Claim::Refused => Taken::Refused,
+        }
+    }
+
+    /// A description that does not open the latch: the winner's silence begins again, and the exact source may take over
+    /// as from a new winner.
+    pub(super) fn describe(&mut self, now: Instant) {
+        if let Some(winner) = &mut self.winner {
+            (winner.heard, winner.since, winner.packets, winner.settled) = (now, now, 0, false);
+        }
+        self.contender = None;
+    }
+
+    /// Whether no source but the winner can count for now.
+    fn is_locked(&self, exact: SocketAddr, mode: LatchMode) -> bool {
+        self.winner.as_ref().is_some_and(|winner| match mode {
+            LatchMode::Off => winner.source == exact,
+            LatchMode::Strict | LatchMode::Relearn => {
+                winner.speaks && (winner.source == exact || winner.settled && !self.exact_won)
+            }
+        })
+    }
+
+    pub(super) fn destination(&self, exact: SocketAddr, mode: LatchMode) -> (SocketAddr, bool) {
+        let learned = self.source().filter(|_| mode != LatchMode::Off);
+        (learned.unwrap_or(exact), self.is_locked(exact, mode))
+    }
+
+    /// Ends the lock of a winner that has been silent for so long that another source may take over before the next
+    /// sweep; true where that is news.
+    pub(super) fn rest(&mut self, terms: &Terms<'_>) -> bool {
+        let Some(exact) = terms.exact.filter(|exact| self.is_locked(*exact, terms.remote.latch)) else { return false };
+        let Some(winner) = &mut self.winner else { return false };
+        let by_exact = (winner.source != exact).then_some(terms.rules.exact_silence);
+        let soonest = terms.yields_after(winner).into_iter().chain(by_exact).min();
+        let rests = terms.remote.latch != LatchMode::Off
+            && soonest.is_some_and(|soonest| terms.silence(winner) + SWEEP_INTERVAL >= soonest);
+        winner.speaks &= !rests;
+        rests
+    }
+
+    pub(super) fn restored(now: Instant, source: Option<SocketAddr>, known: Known) -> SourceLatch {
+        let winner =
+            source.map(|source| Winner { packets: 0, established: known.established, ..Winner::new(now, source) });
+        SourceLatch { winner, exact_won: known.exact_won, ..SourceLatch::default() }
+    }
+
+    pub(super) fn known(&self) -> Known {
+        let established = self.winner.as_ref().is_some_and(|winner| winner.established);
+        Known { established, exact_won: self.exact_won }
+    }
+}
+
+impl Contender {
+    fn is_running(&self, terms: &Terms<'_>) -> bool {
+        terms.now.saturating_duration_since(self.heard) < terms.rules.contender_gap
+    }
+}
+
+/// Knowledge of a winner that outlives a restart.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Known {
+    /// Whether the winner has settled at any time.
+    pub established: bool,
+    /// Whether the exact source has won since the latch was opened.
+    pub exact_won: bool,
+}
+
+pub(super) fn is_expected(source: SocketAddr, remote: &RemoteSpec) -> bool {
+    let ip = source.ip();
+    remote.expected.contains(&ip) || remote.expected_networks.iter().any(|network| network.contains(&ip))
+}
