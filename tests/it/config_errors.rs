@@ -573,26 +573,6 @@ fn media_that_anyone_may_send_and_a_public_address_that_is_local_are_told_of() {
 }
 
 #[test]
-fn a_carrier_whose_media_networks_are_not_written_is_told_of() {
-    let trunk = |lines: &str| check_behind(&format!("[trunk.x]\n{lines}\n"), &[]);
-    let warned = |lines: &str| check_behind(&format!("[trunk.x]\n{lines}\n"), &[("wTG0151", 7, 8)]);
-    warned("peers = 'sip:198.51.100.9'\naccept_from = ['198.51.100.9', '198.51.100.10']");
-    warned("preset = 'carrier'\npeers = 'sip:198.51.100.9'");
-    warned("preset = 'carrier'\npeers = 'sip:sbc.carrier.example'");
-    // Its media is where it calls from, or its address cannot be forged.
-    trunk("peers = 'sip:198.51.100.9'\naccept_from = '198.51.100.9'\nmedia_from = []");
-    trunk("peers = 'sip:198.51.100.9'\naccept_from = '198.51.100.9'\nmedia_from = '192.0.2.0/24'");
-    trunk("peers = 'sip:198.51.100.9'\naccept_from = '198.51.100.0/24'");
-    trunk("preset = 'carrier'\npeers = 'sip:198.51.100.9;transport=tcp'");
-    trunk(
-        "peers = 'sip:198.51.100.9'\naccept_from = '198.51.100.9'\nrequire_auth = { username = 'u', password = 'p' }",
-    );
-    trunk("peers = 'sip:10.0.0.9'\naccept_from = '10.0.0.9'");
-    trunk("preset = 'carrier'\npeers = 'sip:10.0.0.9'");
-    trunk("peers = 'sip:198.51.100.9'");
-}
-
-#[test]
 fn keys_of_a_trunk_without_peers_are_safe_by_its_listener() {
     let listeners =
         "[[listen]]\naddress = '127.0.0.1:0'\n[[listen]]\nname = 'safe'\ntransport = 'tls'\naddress = '127.0.0.1:0'\n";

@@ -22,6 +22,7 @@ mod codec_mismatch;
 mod config_agents;
 mod config_errors;
 mod config_examples;
+mod config_media;
 mod config_policy;
 mod config_presets;
 mod config_tls;

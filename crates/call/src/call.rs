@@ -94,7 +94,6 @@ use crate::location::Location;
 use crate::max_call::Holder;
 use crate::numbers::Caller;
 use crate::owed::Owed;
-use crate::proof::EarlyGrant;
 use crate::reason::ReasonSlug;
 use crate::refer::Refer;
 use crate::refer_on::Told;
@@ -307,8 +306,6 @@ pub(crate) struct Call {
     pub(crate) late: Option<usize>,
     /// What the caller has been told reliably before its 2xx.
     pub(crate) early: EarlySession,
-    /// What it hears of early media while its address is not proven.
-    pub(crate) early_grant: EarlyGrant,
     pub(crate) route: Arc<str>,
     pub(crate) route_ring_timeout: Option<Duration>,
     /// The route's number in the place of the caller's.
@@ -371,7 +368,6 @@ impl Call {
     pub(crate) fn handle(&mut self, now: Instant, event: CallEvent, edge: &mut Edge) {
         use CallEvent as E;
         use State::{Answered, Ended, Leaving, Rerouting, Searching};
-        self.note_proof(now, edge, &event);
         match (self.state, event) {
             (Searching, E::Canceled { elsewhere, .. }) => {
                 self.answered_elsewhere = elsewhere;
@@ -471,9 +467,7 @@ impl Call {
             (Searching | Leaving | Ended, E::Due(Timer::MaxCall)) => {}
             (_, E::Due(Timer::Withdrawn)) => self.withdrawn_for_good(edge),
             (_, E::Due(Timer::Goodbye)) => self.goodbye_overdue(now, edge),
-            (_, E::Due(Timer::Glare)) => {
-                self.deadlines.remove(Timer::Glare);
-            }
+            (_, E::Due(Timer::Glare)) => drop(self.deadlines.remove(Timer::Glare)),
             (_, E::Due(Timer::Update)) => self.update_overdue(now, edge),
             (_, E::Due(Timer::Refer)) => self.refer_overdue(now, edge),
             (_, E::Due(Timer::Referrer)) => self.referrer_overdue(now, edge),

@@ -515,6 +515,7 @@ impl Gateway {
     pub(crate) fn tell(&mut self, now: Instant, key: CallKey, event: CallEvent) {
         self.at_work = Some(key);
         if let Some(call) = self.calls.get_mut(&key) {
+            call.note_proof(now, &mut self.edge, &event);
             call.handle(now, event, &mut self.edge);
             call.end_early_change(now, &mut self.edge);
             call.serve_waiting_refer(now, &mut self.edge);

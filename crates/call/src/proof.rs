@@ -67,58 +67,68 @@ impl Proof {
     }
 }
 
-/// Calls whose caller hears early media at an address that is not proven, by their trunk.
+/// What callers at addresses that are not proven hear of early media: how many calls of each trunk do, and which.
 #[derive(Debug, Default)]
 pub(crate) struct UnprovenEarly {
     by_trunk: BTreeMap<Arc<str>, u32>,
-    calls: BTreeMap<CallKey, Arc<str>>,
+    calls: BTreeMap<CallKey, (Arc<str>, EarlyGrant)>,
 }
 
-impl UnprovenEarly {
-    /// Counts a call in with its trunk; how many there are then.
-    ///
-    /// # Errors
-    /// How many there are, where that is as many as there may be.
-    fn admit(&mut self, trunk: &Arc<str>, most: u32, key: CallKey) -> Result<u32, u32> {
-        let count = self.by_trunk.get(trunk).copied().unwrap_or_default();
-        if count >= most {
-            return Err(count);
-        }
-        if self.calls.insert(key, Arc::clone(trunk)).is_none() {
-            *self.by_trunk.entry(Arc::clone(trunk)).or_default() += 1;
-        }
-        Ok(count + 1)
-    }
-
-    /// Counts a call out: it is over, or its caller's address is proven.
-    pub(crate) fn release(&mut self, key: CallKey) {
-        let Some(trunk) = self.calls.remove(&key) else { return };
-        if let Some(count) = self.by_trunk.get_mut(&trunk) {
-            *count -= 1;
-            if *count == 0 {
-                self.by_trunk.remove(&trunk);
-            }
-        }
-    }
-
-    /// Returns the calls that are counted in.
-    pub(crate) fn calls(&self) -> impl Iterator<Item = CallKey> {
-        self.calls.keys().copied()
-    }
-}
-
-/// What a caller at an address that is not proven gets of early media.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum EarlyGrant {
-    /// There was none yet.
-    #[default]
+/// What one of them hears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum EarlyGrant {
+    /// There was no early media yet.
     Unasked,
     /// It is heard, for [`UNPROVEN_EARLY_MEDIA`] at most.
     Granted,
     /// Its trunk had as many such calls as it may have.
     Refused,
-    /// It was heard for that long.
+    /// It was heard for that long; the call still counts.
     Over,
+}
+
+impl UnprovenEarly {
+    fn grant(&self, key: CallKey) -> EarlyGrant {
+        self.calls.get(&key).map_or(EarlyGrant::Unasked, |(_, grant)| *grant)
+    }
+
+    /// Counts a call in with its trunk, unless that has as many as it may have; how many it has then, and whether this is
+    /// one of them.
+    fn admit(&mut self, trunk: &Arc<str>, most: u32, key: CallKey) -> (u32, bool) {
+        let count = self.by_trunk.get(trunk).copied().unwrap_or_default();
+        let is_one = count < most;
+        let grant = if is_one { EarlyGrant::Granted } else { EarlyGrant::Refused };
+        self.release(key);
+        self.calls.insert(key, (Arc::clone(trunk), grant));
+        if is_one {
+            self.by_trunk.insert(Arc::clone(trunk), count + 1);
+        }
+        (count + u32::from(is_one), is_one)
+    }
+
+    /// A call has heard enough; it still counts, or its trunk would be flooded only more slowly.
+    fn end(&mut self, key: CallKey) {
+        if let Some((_, grant)) = self.calls.get_mut(&key) {
+            *grant = EarlyGrant::Over;
+        }
+    }
+
+    /// Counts a call out: it is over, or its caller's address is proven. Whether it was known.
+    pub(crate) fn release(&mut self, key: CallKey) -> bool {
+        let Some((trunk, grant)) = self.calls.remove(&key) else { return false };
+        if let Some(count) = self.by_trunk.get_mut(&trunk).filter(|_| grant != EarlyGrant::Refused) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_trunk.remove(&trunk);
+            }
+        }
+        true
+    }
+
+    /// Returns the calls that are known.
+    pub(crate) fn calls(&self) -> impl Iterator<Item = CallKey> {
+        self.calls.keys().copied()
+    }
 }
 
 impl Leg {
@@ -161,16 +171,16 @@ fn is_of(trunk: &Trunk, ip: IpAddr) -> bool {
 impl Call {
     /// Takes what an event proves, before it is dealt with: of what it brings itself, too.
     pub(crate) fn note_proof(&mut self, now: Instant, edge: &mut Edge, event: &CallEvent) {
-        match event {
-            CallEvent::Acked { leg, .. } => self.prove(now, edge, *leg, "its ACK has come"),
-            CallEvent::Pracked { leg, .. } => self.prove(now, edge, *leg, "its PRACK has come"),
-            CallEvent::Update { leg, .. } => self.prove(now, edge, *leg, "its UPDATE has come"),
-            CallEvent::Reinvite { leg, sdp: Some(_), .. } => {
-                let side = &mut self.legs[*leg];
-                let known = side.proven();
-                side.proof.ask(known);
-            }
-            _ => {}
+        if let CallEvent::Acked { leg, .. } = event {
+            self.prove(now, edge, *leg, "its ACK has come");
+        } else if let CallEvent::Pracked { leg, .. } = event {
+            self.prove(now, edge, *leg, "its PRACK has come");
+        } else if let CallEvent::Update { leg, .. } = event {
+            self.prove(now, edge, *leg, "its UPDATE has come");
+        } else if let CallEvent::Reinvite { leg, sdp: Some(_), .. } = event {
+            let side = &mut self.legs[*leg];
+            let known = side.proven();
+            side.proof.ask(known);
         }
     }
 
@@ -189,10 +199,8 @@ impl Call {
 
     fn settle_proof(&mut self, now: Instant, edge: &mut Edge, leg: usize, by: &str) {
         let before = self.legs[leg].withheld();
-        if leg == CALLER && self.early_grant != EarlyGrant::Unasked {
-            self.early_grant = EarlyGrant::Unasked;
+        if leg == CALLER && edge.unproven_early.release(self.key) {
             self.disarm(edge, Timer::Unproven);
-            edge.unproven_early.release(self.key);
         }
         if before.is_none() {
             return;
@@ -244,40 +252,33 @@ impl Call {
 
     /// Whether the caller hears early media although its address is not proven.
     fn may_hear_early(&mut self, now: Instant, edge: &mut Edge, to: Option<SocketAddr>) -> bool {
-        match self.early_grant {
-            EarlyGrant::Granted => return true,
-            EarlyGrant::Over => return false,
-            EarlyGrant::Unasked | EarlyGrant::Refused => {}
+        let before = edge.unproven_early.grant(self.key);
+        if matches!(before, EarlyGrant::Granted | EarlyGrant::Over) {
+            return before == EarlyGrant::Granted;
         }
         let (Some(trunk), Some(to)) = (self.legs[CALLER].trunk.clone(), to) else { return false };
         let most = trunk.unproven_early_media;
-        let of = |count: u32| format!("({count} of {most} unproven early-media calls of trunk {})", trunk.name);
-        let before = self.early_grant;
-        let text = match edge.unproven_early.admit(&trunk.name, most, self.key) {
-            Ok(count) => {
-                self.early_grant = EarlyGrant::Granted;
-                self.arm(now, edge, Timer::Unproven, UNPROVEN_EARLY_MEDIA);
-                let seconds = UNPROVEN_EARLY_MEDIA.as_secs();
-                format!("early media to {to} for {seconds} s at most: address not proven {}", of(count))
-            }
-            Err(count) => {
-                self.early_grant = EarlyGrant::Refused;
-                format!("early media to {to} withheld: address not proven {}", of(count))
-            }
-        };
-        if before != self.early_grant {
+        let (count, is_one) = edge.unproven_early.admit(&trunk.name, most, self.key);
+        if is_one {
+            self.arm(now, edge, Timer::Unproven, UNPROVEN_EARLY_MEDIA);
+        }
+        if is_one || before == EarlyGrant::Unasked {
+            let seconds = UNPROVEN_EARLY_MEDIA.as_secs();
+            let what = if is_one { format!("for {seconds} s at most") } else { "withheld".to_owned() };
+            let calls = format!("{count} of {most} unproven early-media calls of trunk {}", trunk.name);
+            let text = format!("early media to {to} {what}: address not proven ({calls})");
             edge.trace(now, self.key, TraceItem::Media { leg: CALLER, text });
         }
-        self.early_grant == EarlyGrant::Granted
+        is_one
     }
 
     /// Early media was heard for long enough at an address that is still not proven.
     pub(crate) fn early_grant_over(&mut self, now: Instant, edge: &mut Edge) {
         self.deadlines.remove(Timer::Unproven);
-        if self.early_grant != EarlyGrant::Granted || self.state != State::Searching {
+        if self.state != State::Searching {
             return;
         }
-        self.early_grant = EarlyGrant::Over;
+        edge.unproven_early.end(self.key);
         self.reconsider(now, edge, CALLER);
         if let Some(address) = self.legs[CALLER].withheld() {
             let (ip, name) = (address.ip(), self.legs[CALLER].trunk_name());

@@ -25,7 +25,7 @@ use crate::leg::{Leg, StreamEnd};
 use crate::limits::NUMBER_CHARS;
 use crate::location::Location;
 use crate::numbers::{called, caller, plain};
-use crate::proof::{EarlyGrant, Proof};
+use crate::proof::Proof;
 use crate::reason::ReasonSlug;
 use crate::refresh::Asked;
 use crate::reliable::EarlySession;
@@ -114,7 +114,6 @@ impl Call {
             offer: None,
             late: None,
             early: EarlySession::Nothing,
-            early_grant: EarlyGrant::default(),
             route: Arc::from(""),
             route_ring_timeout: None,
             shown_as: None,

@@ -31,7 +31,7 @@ use crate::local::Spoken;
 use crate::location::Location;
 use crate::max_call::Holder;
 use crate::numbers::Caller;
-use crate::proof::{EarlyGrant, Proof};
+use crate::proof::Proof;
 use crate::quality::{Scored, add_counters};
 use crate::refresh::{SessionTimer, WrittenTimer};
 use crate::reliable::EarlySession;
@@ -272,7 +272,6 @@ impl Call {
             offer: None,
             late: None,
             early: EarlySession::Nothing,
-            early_grant: EarlyGrant::default(),
             route: Arc::from(snapshot.route),
             shown_as: snapshot.shown_as.map(|number| Arc::new(number.into())),
             route_ring_timeout: snapshot.ring_timeout_ms.map(Duration::from_millis),
