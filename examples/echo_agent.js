@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// An agent that says back what it hears, over Twilio's media-stream protocol.
+// An agent that echoes the caller's audio, over Twilio's Media Streams protocol.
 //
 //     npm install ws && node echo_agent.js --port 8765
 //
@@ -14,7 +14,7 @@ const FRAMES_PER_MARK = 50; // one second
 const { values: flags } = parseArgs({
   options: { host: { type: "string", default: "127.0.0.1" }, port: { type: "string", default: "8765" } },
 });
-// Audio does not compress; Twilio and Trunkgate ask for no compression.
+// Audio does not compress well; Twilio and Trunkgate do not negotiate compression.
 const server = new WebSocketServer({ host: flags.host, port: Number(flags.port), perMessageDeflate: false });
 
 server.on("listening", () => console.log(`listening on ${flags.host}:${server.address().port}`));

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""An agent that says back what it hears, over Twilio's media-stream protocol.
+"""An agent that echoes the caller's audio, over Twilio's Media Streams protocol.
 
     pip install websockets && python3 echo_agent.py --port 8765
 
@@ -45,11 +45,11 @@ async def say(socket, stream, event, **fields):
 
 
 async def main():
-    flags = argparse.ArgumentParser(description="echoes what a caller says")
+    flags = argparse.ArgumentParser(description="echoes the caller's audio")
     flags.add_argument("--host", default="127.0.0.1")
     flags.add_argument("--port", type=int, default=8765, help="0: any; the one that was taken is printed")
     flags = flags.parse_args()
-    # Audio does not compress; Twilio and Trunkgate ask for no compression.
+    # Audio does not compress well; Twilio and Trunkgate do not negotiate compression.
     async with serve(talk, flags.host, flags.port, compression=None) as server:
         print(f"listening on {flags.host}:{server.sockets[0].getsockname()[1]}", flush=True)
         await server.serve_forever()

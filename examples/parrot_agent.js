@@ -1,9 +1,9 @@
 #!/usr/bin/env node
-// An agent that takes turns: it waits until the caller has finished, says the same back, and is silent when interrupted.
+// An agent that takes turns: it waits until the caller has finished, plays the same audio back, and stops when interrupted.
 //
 //     npm install ws && node parrot_agent.js --port 8765
 //
-// All that a bot has to do on the line is here, and nothing else: put a model where `answer` is.
+// It contains only the protocol side of a bot: replace `answer` with a model.
 // In trunkgate.toml:  [agent.parrot]  url = "ws://127.0.0.1:8765/media"  and in a route  connect = ["agent:parrot"]
 // To try it without a phone:  trunkgate agent test ws://127.0.0.1:8765/media
 "use strict";
@@ -13,8 +13,8 @@ const { WebSocketServer } = require("ws");
 
 const FRAME = 160; // bytes of μ-law in 20 ms
 const PAUSE = 25; // frames of silence that end a turn: half a second
-const LONGEST = 120; // frames of one turn that are kept: the newest, of longer speech
-const QUIET = 400; // what is below is silence, of 32124
+const LONGEST = 120; // frames kept of one turn; of longer speech, the newest
+const QUIET = 400; // levels below this are silence; maximum 32124
 const PIECE = 20 * FRAME; // bytes of an answer between two marks: 400 ms
 
 // How loud a sample of μ-law is (ITU-T G.711).
@@ -26,7 +26,7 @@ const LEVELS = Array.from({ length: 256 }, (_, byte) => {
 const { values: flags } = parseArgs({
   options: { host: { type: "string", default: "127.0.0.1" }, port: { type: "string", default: "8765" } },
 });
-// Audio does not compress; Twilio and Trunkgate ask for no compression.
+// Audio does not compress well; Twilio and Trunkgate do not negotiate compression.
 const server = new WebSocketServer({ host: flags.host, port: Number(flags.port), perMessageDeflate: false });
 
 server.on("listening", () => console.log(`listening on ${flags.host}:${server.address().port}`));

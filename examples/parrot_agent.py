@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""An agent that takes turns: it waits until the caller has finished, says the same back, and is silent when interrupted.
+"""An agent that takes turns: it waits until the caller has finished, plays the same audio back, and stops when interrupted.
 
     pip install websockets && python3 parrot_agent.py --port 8765
 
-All that a bot has to do on the line is here, and nothing else: put a model where `answer` is.
+It contains only the protocol side of a bot: replace `answer` with a model.
 In trunkgate.toml:  [agent.parrot]  url = "ws://127.0.0.1:8765/media"  and in a route  connect = ["agent:parrot"]
 To try it without a phone:  trunkgate agent test ws://127.0.0.1:8765/media
 """
@@ -16,8 +16,8 @@ from websockets.asyncio.server import serve
 
 FRAME = 160  # bytes of μ-law in 20 ms
 PAUSE = 25  # frames of silence that end a turn: half a second
-LONGEST = 120  # frames of one turn that are kept: the newest, of longer speech
-QUIET = 400  # what is below is silence, of 32124
+LONGEST = 120  # frames kept of one turn; of longer speech, the newest
+QUIET = 400  # levels below this are silence; maximum 32124
 PIECE = 20 * FRAME  # bytes of an answer between two marks: 400 ms
 
 
@@ -81,11 +81,11 @@ async def talk(socket):
 
 
 async def main():
-    flags = argparse.ArgumentParser(description="says back what a caller has said")
+    flags = argparse.ArgumentParser(description="plays back what the caller has said")
     flags.add_argument("--host", default="127.0.0.1")
     flags.add_argument("--port", type=int, default=8765, help="0: any; the one that was taken is printed")
     flags = flags.parse_args()
-    # Audio does not compress; Twilio and Trunkgate ask for no compression.
+    # Audio does not compress well; Twilio and Trunkgate do not negotiate compression.
     async with serve(talk, flags.host, flags.port, compression=None) as server:
         print(f"listening on {flags.host}:{server.sockets[0].getsockname()[1]}", flush=True)
         await asyncio.Future()

@@ -27,7 +27,7 @@ pub struct InitOptions {
 /// Writes `path` and checks it: exit 0, or 2 where it exists already or a flag cannot be used.
 pub fn run(path: &Path, options: &InitOptions) -> ExitCode {
     if path.exists() {
-        return refuse(&format!("{} exists already and is not overwritten", path.display()));
+        return refuse(&format!("{} already exists; it is never overwritten", path.display()));
     }
     let asks = !options.yes && std::io::stdin().is_terminal() && options.trunk.is_none() && options.pbx.is_none();
     let options = if asks { ask(options, &mut std::io::stdin().lock()) } else { options.clone() };
@@ -38,7 +38,7 @@ pub fn run(path: &Path, options: &InitOptions) -> ExitCode {
     if let Err(found) = config::parse(path, &text) {
         // The text is ours but for the flags' values, so that one of those is wrong.
         eprint!("{}", config::render(path, &text, &found));
-        return refuse("nothing written: use --trunk, --pbx and --agent");
+        return refuse("nothing was written: check --trunk, --pbx and --agent");
     }
     let written = OpenOptions::new().write(true).create_new(true).open(path).and_then(|mut file| {
         file.write_all(text.as_bytes())?;
@@ -71,19 +71,19 @@ fn ask(options: &InitOptions, input: &mut impl BufRead) -> InitOptions {
             Err(message) => eprintln!("  {message}"),
         }
     };
-    let trunk = question(
-        "Which trunk do calls come from? twilio:DOMAIN or carrier:ADDRESS (empty: a carrier on 127.0.0.1:5070)",
-        &|answer| TRUNK.read(answer).map(drop),
-    );
+    let trunk =
+        question("Inbound trunk: twilio:DOMAIN or carrier:ADDRESS (default: carrier:127.0.0.1:5070)", &|answer| {
+            TRUNK.read(answer).map(drop)
+        });
     let agent = options
         .agent
         .clone()
-        .or_else(|| question("Which voice agent answers first? wss://HOST/PATH (empty: none)", &agent_url));
-    let (whither, none) = match agent {
-        Some(_) => ("Where do calls go if it fails?", "nowhere"),
-        None => ("Where do calls go?", "a PBX on 127.0.0.1:5080"),
+        .or_else(|| question("Voice agent that takes calls first: wss://HOST/PATH (default: none)", &agent_url));
+    let (target, default) = match agent {
+        Some(_) => ("Fallback if the agent fails", "none"),
+        None => ("PBX", PBX.default),
     };
-    let text = format!("{whither} freepbx:ADDRESS or pbx:ADDRESS (empty: {none})");
+    let text = format!("{target}: freepbx:ADDRESS or pbx:ADDRESS (default: {default})");
     let pbx = question(&text, &|answer| PBX.read(answer).map(drop));
     InitOptions { trunk, agent, pbx, ..options.clone() }
 }
@@ -128,7 +128,7 @@ impl Side {
             return Ok((kind, value));
         }
         let forms: Vec<String> = self.kinds.iter().map(|kind| format!("{kind}:{}", place(kind))).collect();
-        Err(format!("{} {text}: should be {}", self.flag, forms.join(" or ")))
+        Err(format!("{} {text}: expected {}", self.flag, forms.join(" or ")))
     }
 }
 
@@ -137,7 +137,7 @@ fn agent_url(text: &str) -> Result<(), String> {
     if ["wss://", "ws://"].iter().any(|scheme| text.starts_with(scheme)) {
         return Ok(());
     }
-    Err(format!("--agent {text}: use wss://HOST/PATH, or ws://HOST:PORT/PATH in a local network"))
+    Err(format!("--agent {text}: expected wss://HOST/PATH, or ws://HOST:PORT/PATH in a local network"))
 }
 
 /// What stands behind a kind.
@@ -151,14 +151,14 @@ fn place(kind: &str) -> &'static str {
 /// What is wrong with a flag, in words.
 fn compose(options: &InitOptions) -> Result<String, String> {
     let (kind, carrier) = TRUNK.read(options.trunk.as_deref().unwrap_or(TRUNK.default))?;
-    let stand_in = if options.trunk.is_none() { "    # placeholder: the source of calls" } else { "" };
+    let stand_in = if options.trunk.is_none() { "    # placeholder: address of the carrier" } else { "" };
     let carrier_trunk = match kind {
         "twilio" => {
             let domain = if carrier.contains('.') { carrier.to_owned() } else { format!("{carrier}.pstn.twilio.com") };
             format!(
                 "preset = \"twilio\"                   # `trunkgate preset show twilio`\n\
                  domain = {}\n\
-                 secure = false                      # with Secure Trunking: remove this, add a TLS [[listen]]\n",
+                 secure = false                      # with Secure Trunking: remove this line, add a TLS [[listen]]\n",
                 quoted(&domain)
             )
         }
@@ -175,7 +175,7 @@ fn compose(options: &InitOptions) -> Result<String, String> {
     let (mut agent, mut connect) = (String::new(), Vec::new());
     if let Some(url) = &options.agent {
         agent_url(url)?;
-        agent = format!("[agent.{AGENT}]               # speaks Twilio's Media Streams\nurl = {}\n\n", quoted(url));
+        agent = format!("[agent.{AGENT}]               # Twilio Media Streams protocol\nurl = {}\n\n", quoted(url));
         connect.push(quoted(&format!("agent:{AGENT}")));
     }
     let (mut pbx_trunk, mut outbound) = (String::new(), String::new());
@@ -203,14 +203,14 @@ fn compose(options: &InitOptions) -> Result<String, String> {
     let http = if taken == Some(8080) { 8088 } else { 8080 };
     Ok(format!(
         "# Trunkgate: calls from {kind} {way}.\n\
-         # `trunkgate check` validates this file, `trunkgate run` starts the edge.\n\
+         # `trunkgate check` reports errors in this file, `trunkgate run` starts the edge.\n\
          listen = [\n{listen}]\n\n\
          [edge]\n\
-         # public_address = \"203.0.113.10\"   # behind NAT: the address sent to external peers\n\
+         # public_address = \"203.0.113.10\"   # behind NAT: public address, announced outside local networks\n\
          country = \"US\"                      # country of numbers without a country code\n\n\
-         [http]                              # metrics, calls, status\naddress = \"127.0.0.1:{http}\"\n\n\
+         [http]                              # console, metrics, status\naddress = \"127.0.0.1:{http}\"\n\n\
          [trunk.{kind}]\n{carrier_trunk}\n{pbx_trunk}{agent}\
-         [[route]]                           # the first match handles the call\n\
+         [[route]]                           # the first matching route takes the call\n\
          name = \"inbound\"\nfrom = [\"{kind}\"]\nconnect = [{connect}]\n\n{outbound}\
          [cdr]\nfile = \"cdr.jsonl\"                  # one line per call\n",
     ))
@@ -301,7 +301,7 @@ mod tests {
         let local = InitOptions { agent: Some("ws://127.0.0.1:8080/media".into()), ..InitOptions::default() };
         assert!(compose(&local).unwrap().contains("address = \"127.0.0.1:8088\""));
         let agent = InitOptions { agent: Some("https://bot.example.com/".into()), ..InitOptions::default() };
-        assert!(compose(&agent).unwrap_err().starts_with("--agent https://bot.example.com/: use wss://"));
+        assert!(compose(&agent).unwrap_err().starts_with("--agent https://bot.example.com/: expected wss://"));
     }
 
     #[test]
