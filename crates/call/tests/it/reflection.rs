@@ -165,7 +165,7 @@ fn the_trace_says_what_is_withheld_and_since_when_not() {
     let mut bench = Bench::new();
     let (caller, _) = unacknowledged(&mut bench, &forged());
     let waits = format!("media to {VICTIM}:40000 withheld until the ACK: address not proven");
-    assert_eq!(said(&bench), [waits.clone()]);
+    assert_eq!(said(&bench), std::slice::from_ref(&waits));
     // Repetitions of the 200 change nothing.
     bench.pass(2 * SECOND);
     bench.sent.clear();
