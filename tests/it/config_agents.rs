@@ -182,12 +182,6 @@ fn mistakes_in_an_agent_are_named() {
         ("allow_callers = ['']", "TG0105", "''"),
         ("allow_callers = ['5551234']", "TG0105", "'5551234'"),
         ("allow_callers = [14155551234]", "TG0103", "14155551234"),
-        ("transfer_to = [5]", "TG0103", "5"),
-        ("transfer_to = ['reject:486']", "TG0112", "'reject:486'"),
-        ("transfer_to = ['trunk:']", "TG0112", "'trunk:'"),
-        ("transfer_to = 'sip:pbx.example.com'", "TG0112", "'sip:pbx.example.com'"),
-        ("transfer_to = ['agent:*', 'trunk:nowhere']", "TG0120", "'trunk:nowhere'"),
-        ("transfer_to = ['agent:nobody']", "TG0133", "'agent:nobody'"),
         ("ping = 2", "TG0109", "2"),
         ("extras = 'yes'", "TG0103", "'yes'"),
         ("parameters = 'x'", "TG0103", "'x'"),
@@ -602,24 +596,5 @@ fn a_url_that_leads_back_into_the_edge_is_an_error() {
     {
         let found = with(url, more).map_or_else(|found| found, |(_, warnings)| warnings);
         assert!(!found.iter().any(|one| one.message.contains("the edge itself")), "{url}: {found:#?}");
-    }
-}
-
-#[test]
-fn where_an_agent_may_transfer_to_is_as_written() {
-    for (list, expected) in [
-        ("[]", &[][..]),
-        ("'*'", &["*"]),
-        (
-            "['agent:a', 'trunk:*/+1415*', 'sip:*@pbx.example.com']",
-            &["agent:a", "trunk:*/+1415*", "sip:*@pbx.example.com"],
-        ),
-    ] {
-        let text = format!(
-            "{TRUNK}[[route]]\nconnect = 'agent:a'\n[agent.a]\nurl = 'ws://127.0.0.1/'\ntransfer_to = {list}\n"
-        );
-        let config = accepted(&text);
-        let rules = config.agents[0].transfer_to.as_ref().unwrap();
-        assert_eq!(rules.iter().map(ToString::to_string).collect::<Vec<_>>(), expected, "{list}");
     }
 }

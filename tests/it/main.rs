@@ -26,6 +26,7 @@ mod config_media;
 mod config_policy;
 mod config_presets;
 mod config_tls;
+mod config_transfer_to;
 mod console;
 mod demo;
 mod dns;
