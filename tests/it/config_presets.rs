@@ -176,7 +176,7 @@ fn what_the_far_end_does_not_bear_is_warned_of() {
     }
     let found = wrong(&lines("5s"));
     assert_eq!((found[0].0.as_str(), found[0].1), ("TG0105", 5));
-    assert!(found[0].2.contains("may be banned"), "{found:?}");
+    assert!(found[0].2.contains("may block sources that send OPTIONS more often"), "{found:?}");
 }
 
 #[test]
