@@ -224,7 +224,7 @@ fn files_that_cannot_be_read_are_named() {
     std::fs::remove_file(gone.csv()).unwrap();
     assert!(gone.found()[0].contains("data/numbers.csv: No such file"), "{:?}", gone.found());
     std::fs::create_dir(gone.csv()).unwrap();
-    assert!(gone.found()[0].contains("not a file"), "{:?}", gone.found());
+    assert!(gone.found()[0].contains("not a regular file"), "{:?}", gone.found());
     let large = Folder::new(connect, "to\n1\n");
     let bytes = trunkgate::limits::ROUTES_FILE_BYTES + 1;
     std::fs::OpenOptions::new().write(true).open(large.csv()).unwrap().set_len(bytes).unwrap();

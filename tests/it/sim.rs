@@ -150,7 +150,7 @@ fn lost_pracks_are_noticed() {
 #[test]
 fn a_session_that_outlives_its_far_end_is_noticed() {
     let said = sabotaged(Sabotage::DeafPhonesHear);
-    assert!(said.contains("did not refresh its session"), "{said}");
+    assert!(said.contains("has not refreshed its session"), "{said}");
 }
 
 #[test]

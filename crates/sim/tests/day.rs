@@ -88,7 +88,6 @@ impl Day {
                     Output::Registered(_)
                     | Output::Resolve { .. }
                     | Output::Pong { .. }
-                    | Output::Registered(_)
                     | Output::Began(_)
                     | Output::Log(_)
                     | Output::Captured(_)
