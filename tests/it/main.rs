@@ -80,4 +80,3 @@ mod unsent;
 mod verdicts;
 mod watch;
 mod worker;
-mod worker_returns;

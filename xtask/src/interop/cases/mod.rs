@@ -56,6 +56,7 @@ use super::Case;
 /// All cases.
 pub(crate) fn all() -> Vec<Case> {
     let mut all = calls();
+    all.extend(attacks());
     all.extend(floods());
     all.extend(peers());
     all.extend(agents());
@@ -64,7 +65,7 @@ pub(crate) fn all() -> Vec<Case> {
     all
 }
 
-/// Calls, what goes wrong with them, and who means harm.
+/// Calls, and what goes wrong with them.
 fn calls() -> Vec<Case> {
     vec![
         Case {
@@ -104,6 +105,12 @@ fn calls() -> Vec<Case> {
             proves: "a silent first target is given up in time, the call goes on",
             run: failover::run,
         },
+    ]
+}
+
+/// Attacks on calls, numbers and media.
+fn attacks() -> Vec<Case> {
+    vec![
         Case {
             name: "rfc4475",
             proves: "every RFC 4475 message gets its answer class; nothing malformed goes on",

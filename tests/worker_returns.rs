@@ -1,9 +1,13 @@
 //! What a worker takes it gives back. A process of its own, because it counts the process's descriptors.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+#[path = "it/worker/rig.rs"]
+mod rig;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use crate::worker::rig::*;
+use rig::*;
 use trunkgate_media::{Command, Event, MediaId};
 
 #[test]
