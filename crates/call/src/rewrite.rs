@@ -63,11 +63,12 @@ pub(crate) fn host_port(host: &str, port: Option<u16>) -> String {
     }
 }
 
-/// A user part with all escaped that may not stand there (RFC 3261 §25.1 `user`).
+/// Returns a number as the user part of a URI, with every other character escaped (RFC 3261 §25.1 `user`). `;` and `?` are
+/// escaped too: in a number they are data, and a remote party must not read parameters such as `phone-context` out of it.
 pub(crate) fn escape_user(user: &str) -> String {
     let mut escaped = String::with_capacity(user.len());
     for byte in user.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/".contains(&byte) {
+        if byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,/".contains(&byte) {
             escaped.push(char::from(byte));
         } else {
             escaped.push_str(&format!("%{byte:02X}"));
@@ -126,6 +127,10 @@ mod tests {
             "sip:100@[2001:db8::7]:5080"
         );
         assert_eq!(request_uri("100@10.0.0.1", "sip:h", "h", None), "sip:100%4010.0.0.1@h");
+        assert_eq!(
+            request_uri("5550123;phone-context=+1809", "sip:h", "h", None),
+            "sip:5550123%3Bphone-context=+1809@h"
+        );
         assert_eq!(request_uri("100", "SIPS:h:5071", "h", Some(5071)), "sips:100@h:5071");
     }
 

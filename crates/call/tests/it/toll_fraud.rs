@@ -97,6 +97,15 @@ fn by_name(by: By, pbx: Trunk, number: &str, found: &[&str]) -> Bench {
 }
 
 #[test]
+fn an_escaped_semicolon_never_becomes_a_phone_context() {
+    let trunks = vec![trunk("carrier", &[CARRIER]), careful()];
+    let mut bench = Bench::with(table(trunks, vec![route(vec![to_trunk("pbx")])]));
+    bench.invite(CARRIER, "5550123%3Bphone-context=+1809", &offer());
+    let sent = bench.expect(PBX, "INVITE");
+    assert!(sent.first_line().starts_with("INVITE sip:5550123%3Bphone-context=+1809@"), "{}", sent.first_line());
+}
+
+#[test]
 fn a_name_that_leads_to_a_trunk_is_no_way_round_its_rules() {
     for by in [By::Agent, By::Http, By::Route] {
         for found in [PBX, "10.0.0.20:5080", "[::ffff:10.0.0.20]:5060", "[64:ff9b::a00:14]:5060"] {
@@ -300,7 +309,7 @@ fn a_referred_or_redirected_number_with_separators_is_judged() {
         bench.expect(PBX, "SIP/2.0 202");
         assert_eq!(invites(&bench, BACKUP), 0, "{refer_to}");
         let entries = bench.gateway.trace(&bench.gateway.calls(bench.now)[0].sid.clone()).unwrap().entries;
-        assert!(format!("{entries:?}").contains("does not get calls to +18095550123"), "{refer_to}");
+        assert!(format!("{entries:?}").contains("does not allow calls to +18095550123"), "{refer_to}");
         bench.sent.clear();
     }
     let mut bench =
@@ -354,7 +363,7 @@ fn an_agent_transfers_to_what_the_file_has_for_it() {
         let (_, _, desk) = bench.talking();
         assert_eq!(asks(&mut bench, desk, target), refused, "{entries:?} {target}");
         if refused.is_some() {
-            assert!(bench.story().contains("`transfer_to` does not have it"), "{}", bench.story());
+            assert!(bench.story().contains("refused, not in `transfer_to`"), "{}", bench.story());
             assert!(bench.logs.iter().any(|line| line.contains("may not transfer its caller to")), "{:?}", bench.logs);
         }
         bench.sent.clear();
