@@ -260,7 +260,8 @@ impl Challenger {
 }
 
 /// Whether credentials are for the number or user that a request is for (RFC 7616 §3.4.6). Hosts, ports and parameters are
-/// rewritten by proxies and are not compared; a REGISTER or OPTIONS is for a host alone.
+/// rewritten by proxies and are not compared; a REGISTER or OPTIONS is for a host alone. Credentials whose `uri` has no user are
+/// for every user of that host: SIPp and some phones always sign them so.
 fn is_for(shown: &Authorization<'_>, request: &Message) -> bool {
     if matches!(request.method(), Method::Register | Method::Options) {
         return true;
@@ -268,7 +269,7 @@ fn is_for(shown: &Authorization<'_>, request: &Message) -> bool {
     let shown = unquoted(shown.uri);
     let (Some(shown), Some(asked)) = (Uri::parse(&shown), request.uri()) else { return false };
     let context = |uri: &Uri<'_>| uri.user_param("phone-context").map(unescape);
-    shown.user_unescaped() == asked.user_unescaped() && context(&shown) == context(&asked)
+    shown.user.is_empty() || shown.user_unescaped() == asked.user_unescaped() && context(&shown) == context(&asked)
 }
 
 fn octets(ip: IpAddr) -> Vec<u8> {
@@ -325,7 +326,12 @@ mod tests {
 
     /// The next one with the same nonce.
     fn again(keyring: &mut Keyring) -> String {
-        let subject = Subject { method: b"INVITE", uri: b"sip:b@h", body: b"" };
+        signed(keyring, b"sip:b@h")
+    }
+
+    /// The same with this `uri`.
+    fn signed(keyring: &mut Keyring, uri: &[u8]) -> String {
+        let subject = Subject { method: b"INVITE", uri, body: b"" };
         let header = keyring.write(Party(1), (ip(9), 5060).into(), subject, &mut || "cn".into()).remove(0);
         format!("{}: {}\r\n", header.name, header.value)
     }
@@ -392,6 +398,12 @@ mod tests {
             challenger.compare_uri(THEM, false);
             assert_eq!(challenger.judge(now, THEM, ip(1), &invite(uri, &right)), Verdict::Passed, "{uri}");
         }
+        // SIPp signs the host alone.
+        let mut challenger = challenger();
+        let mut phone = client("them", "right");
+        answer(&mut phone, &challenger.challenge(now, THEM, ip(1), false));
+        let line = signed(&mut phone, b"sip:h:5060");
+        assert_eq!(challenger.judge(now, THEM, ip(1), &invite("sip:b@h", &line)), Verdict::Passed);
     }
 
     #[test]

@@ -23,7 +23,7 @@ struct Row {
 
 fn rows(port: u16) -> Vec<Row> {
     let row = |target: String, stays, says| Row { target, stays, says };
-    let (denied, many) = ("does not get calls to +18095550123", "-".repeat(60));
+    let (denied, many) = ("does not allow calls to +18095550123", "-".repeat(60));
     vec![
         row("sip:+18095550123@carrier.test".into(), false, denied),
         row("sip:+18095550123@Carrier.test.".into(), false, denied),
@@ -36,7 +36,7 @@ fn rows(port: u16) -> Vec<Row> {
         row(format!("sip:x@127.0.0.1:{port};transport=tcp"), true, "refused"),
         row(format!("sip:x@[::ffff:127.0.0.1]:{port};transport=tcp"), true, "refused"),
         row(format!("sip:x@0.0.0.0:{port};transport=tcp"), true, "refused"),
-        row(format!("sip:x@2130706433:{port};transport=tcp"), true, "no such target"),
+        row(format!("sip:x@2130706433:{port};transport=tcp"), true, "unknown target"),
         row(format!("sip:x@inside.test:{port};transport=tcp"), false, "where no transfer may lead"),
     ]
 }
