@@ -4,17 +4,17 @@
 //! the address and port that the remote party announced, ranks above every other one: any other expected source may
 //! belong to an attacker on the same address, or behind the same NAT.
 //!
-//! - While no source has won, the first packet wins. Where the announced address can be the real one ([`pins`]), only the
+//! - While no source has won, the first packet wins. Where the announced address can be the real one (`pins`), only the
 //!   exact source may win for the first [`LATCH_GRACE`].
 //! - The exact source takes over with one packet from a winner that is not settled yet ([`LATCH_SETTLED_PACKETS`](crate::limits::LATCH_SETTLED_PACKETS) over
 //!   [`LATCH_SETTLED_AFTER`](crate::limits::LATCH_SETTLED_AFTER), counted again from each new description), from one that has been silent for
 //!   [`LATCH_EXACT_SILENCE`](crate::limits::LATCH_EXACT_SILENCE), and from any winner once it has itself been heard under the same description.
 //! - Any other expected source takes over only from a silent winner, and only with a run of packets
 //!   ([`LATCH_CONTENDER_PACKETS`](crate::limits::LATCH_CONTENDER_PACKETS) over [`LATCH_CONTENDER_SPAN`](crate::limits::LATCH_CONTENDER_SPAN)) that no packet of the winner interrupts. How long the
-//!   winner has to be silent is in [`Terms::yields_after`].
+//!   winner has to be silent is in `Terms::yields_after`.
 //!
 //! A winner that continues is therefore never displaced by a source other than the exact one. RTCP has a latch of its own
-//! with the same rules and longer times ([`RTCP`]); it opens when the RTP source changes.
+//! with the same rules and longer times (`RTCP`); it opens when the RTP source changes.
 
 mod source;
 
