@@ -68,7 +68,7 @@ pub(crate) enum SmsOrder {
     News(SmsNews, Option<u64>),
     /// By a new configuration; `None`: nothing is sent any more, what waits is kept.
     Settings(Option<Arc<Settings>>),
-    /// Somebody opted out of text messages, or wants them again; told once it is kept.
+    /// A recipient opted out of text messages, or wants them again; reported once it is stored.
     Opt {
         /// E.164.
         recipient: String,

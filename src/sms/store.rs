@@ -345,7 +345,7 @@ impl Store {
         work().map_err(words)
     }
 
-    /// Notes that somebody opted out of text messages, or wants them again.
+    /// Notes that a recipient opted out of text messages, or wants them again.
     pub(super) fn opt(&mut self, now: Timestamp, recipient: &str, out: bool) -> io::Result<()> {
         let done = match out {
             true => self.connection.execute(

@@ -26,7 +26,7 @@ struct Taken {
     /// All, by number.
     held: HashMap<u64, IpAddr>,
     by_source: BySource,
-    /// Connections on which nobody has registered, with addresses of no trunk; the oldest first.
+    /// Connections without a registration, with addresses of no trunk; the oldest first.
     strangers: BTreeMap<u64, Stranger>,
     /// The same by address.
     strangers_by_source: BySource,
@@ -51,7 +51,7 @@ enum Verdict {
 pub(super) enum Lost {
     /// Another one needs it.
     Evicted,
-    /// Nobody has registered on it in time.
+    /// No phone has registered on it in time.
     Unregistered,
 }
 

@@ -425,7 +425,7 @@ impl Gateway {
         self.tell(now, entry.at.key, event);
     }
 
-    /// An answer to a request of ours repeats our branch: whoever sends it gets our messages.
+    /// An answer to a request of ours repeats our branch: its sender receives our messages.
     fn proves(&mut self, now: Instant, at: Place) {
         if let Some(call) = self.calls.get_mut(&at.key).filter(|call| at.leg < call.legs.len()) {
             call.prove(now, &mut self.edge, at.leg, "a request of ours was answered");

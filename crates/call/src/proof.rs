@@ -212,7 +212,7 @@ impl Call {
         }
     }
 
-    /// Decides anew whether a leg's far side may be sent to.
+    /// Decides again whether media may be sent to a leg's remote party.
     pub(crate) fn reconsider(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
         let remotes = self.legs[leg].ends.iter().filter_map(|end| Some((end.end, end.remote.clone()?)));
         let remotes: Vec<_> = remotes.collect();

@@ -35,7 +35,7 @@ pub(crate) fn called(number: Option<&str>, called: &Number, form: SendNumbers, n
     }
 }
 
-/// Whether a URI names nobody, or a number that can be called.
+/// Whether a URI has no user, or a number that can be called.
 pub(crate) fn is_callable(uri: &str, numbers: &Numbers) -> bool {
     let Some(uri) = Uri::parse(uri.as_bytes()) else { return false };
     let user = uri.user_unescaped();

@@ -83,7 +83,7 @@ fn what_keeps_calls_going_is_first_and_options_are_last() {
         (&["INVITE 1", "INVITE+ 2", "INVITE 3"], &["INVITE 2", "INVITE 1", "INVITE 3"]),
         (&["INVITE 1", "ACK+ 2", "CANCEL 3", "INFO+ 4"], &["ACK 2", "CANCEL 3", "INFO 4", "INVITE 1"]),
         (&["OPTIONS 1", "OPTIONS+ 2"], &["OPTIONS 2", "OPTIONS 1"]),
-        // Nobody cancels what has not begun.
+        // A call that has not begun cannot be canceled.
         (&["INVITE 1", "INVITE 2", "CANCEL 1"], &["INVITE 1", "INVITE 2", "CANCEL 1"]),
     ] {
         let mut bench = Bench::new();

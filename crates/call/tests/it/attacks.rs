@@ -62,7 +62,7 @@ fn nothing_that_a_far_end_writes_steers_a_terminal_or_breaks_a_line() {
         cseq: 1,
         to_tag: String::new(),
     };
-    // Nobody is called by control characters.
+    // A user part with control characters cannot be called.
     bench.receive(CARRIER, dialing(STEERING, 1).request("INVITE", &offer(), ""));
     bench.expect(CARRIER, "SIP/2.0 100");
     bench.expect(CARRIER, "SIP/2.0 484");

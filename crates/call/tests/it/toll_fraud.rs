@@ -323,7 +323,7 @@ fn a_referred_or_redirected_number_with_separators_is_judged() {
     assert_eq!((invites(&bench, PBX), bench.reports[0].call.reason), (0, Some("denied")));
 }
 
-/// The target, the slug that the agent is told, where it is refused.
+/// The target, and the slug that the agent receives if it is refused.
 fn asks(bench: &mut Bench, desk: EndId, target: &str) -> Option<&'static str> {
     bench.wish(desk, AgentWish::Transfer(target.to_owned()));
     let told = bench.told().into_iter().find_map(|told| match told {

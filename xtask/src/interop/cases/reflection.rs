@@ -1,4 +1,4 @@
-//! An INVITE in a trunk's name, from an address that could be forged, which names somebody else's media address.
+//! An INVITE in a trunk's name, from an address that could be forged, which names a victim's media address.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
