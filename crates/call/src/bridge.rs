@@ -369,7 +369,7 @@ impl Call {
         if let Some(leg) = self.leg_of(end) {
             self.legs[leg].latched = Some(source);
             edge.trace(now, self.key, TraceItem::Media { leg, text: format!("RTP comes from {source}") });
-            self.prove_source(now, edge, leg, source);
+            self.heard_from_source(now, edge, leg);
         }
     }
 

@@ -53,7 +53,7 @@
 //! | goodbye heard, or overdue | – | – | – | BYE | – |
 //! | ports not bound | other ports drawn | call ends | other ports drawn; of the caller: call ends | call ends | – |
 //! | ports bound | a caller that waits for them is told of them | – | – | – | – |
-//! | latched | noted; the address is proven | the same | the same | the same | – |
+//! | latched | noted | the same | the same | the same | – |
 //! | early media has gone to an address that is not proven for long enough | withheld | – | – | – | – |
 //! | a side is not heard after the answer | – | noted | – | – | – |
 //! | no media | – | BYE on every leg | BYE | – | – |

@@ -187,7 +187,7 @@ impl Call {
     fn count(&self, now: Instant, edge: &mut Edge) {
         edge.admission.end(self.legs.get(CALLER).map_or("", Leg::trunk_name));
         edge.quotas.end_call(self.key);
-        edge.unproven_early.release(self.key);
+        edge.unproven_early.release(now, self.key);
         for leg in self.sides() {
             if let Some(trunk) = self.legs[leg].limited_by() {
                 edge.end_trunk_call(&trunk.name);

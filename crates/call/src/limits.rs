@@ -301,5 +301,8 @@ pub const PROBE_SECONDS: u64 = 10;
 pub const SILENT_SECONDS: u64 = 11;
 /// How long early media is sent to an address that is not proven: longer than most announcements, and nothing that floods.
 pub const UNPROVEN_EARLY_MEDIA: Duration = Duration::from_secs(15);
+/// How long the place of a call that heard such early media and ended without proof stays used, from when it was given: a trunk's
+/// places are worth [`UNPROVEN_EARLY_MEDIA`] each in this time.
+pub const UNPROVEN_EARLY_REST: Duration = Duration::from_secs(60);
 /// Proven media addresses of one leg that are remembered while a further INVITE of its far side waits for its ACK.
 pub const PROVEN_ADDRESSES: usize = 16;

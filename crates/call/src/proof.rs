@@ -2,11 +2,13 @@
 //! address in it: media that is sent there before anything has come back would flood a third party.
 //!
 //! An address is proven that is the signalling's own or lies in its trunk's networks, where the signalling runs over a
-//! connection or the INVITE was authenticated, and otherwise by whatever shows that our answers arrive: the ACK or PRACK to
-//! the INVITE that named it, an UPDATE (which repeats our tag), an answer to a request of ours (which repeats our branch), or
-//! RTP from an expected source. A worker sends nothing to other addresses, but for the early media of a few calls.
+//! connection or the INVITE was authenticated, and otherwise by a message that shows that ours arrive: the ACK or PRACK to
+//! the INVITE that named it, an UPDATE (which repeats our tag), an answer to a request of ours (which repeats our branch).
+//! RTP proves nothing: its source can be forged like that of the INVITE, the ports of the edge are few enough to try each,
+//! and an SRTP key that the INVITE named is known to its sender. A worker sends nothing to other addresses, but for the early
+//! media of a few calls.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,7 +21,7 @@ use crate::call::{CALLER, Call, CallEvent, CallKey, State};
 use crate::deadlines::Timer;
 use crate::edge::Edge;
 use crate::leg::Leg;
-use crate::limits::{PROVEN_ADDRESSES, UNPROVEN_EARLY_MEDIA};
+use crate::limits::{PROVEN_ADDRESSES, UNPROVEN_EARLY_MEDIA, UNPROVEN_EARLY_REST};
 use crate::trace::TraceItem;
 
 /// What has proven the addresses in a leg's descriptions. The default, also of a snapshot from before this was known:
@@ -32,7 +34,7 @@ pub(crate) struct Proof {
     /// Whether the far side's last INVITE has not been acknowledged.
     #[serde(default)]
     awaited: bool,
-    /// Addresses that were proven before that INVITE, and sources of RTP since then.
+    /// Addresses that were proven before that INVITE.
     #[serde(default)]
     known: Vec<IpAddr>,
 }
@@ -55,11 +57,11 @@ impl Proof {
         std::mem::take(&mut self.awaited)
     }
 
-    /// Takes a source of RTP.
-    fn hear(&mut self, ip: IpAddr) {
-        if self.awaited && !self.known.contains(&ip) && self.known.len() < PROVEN_ADDRESSES {
-            self.known.push(ip);
-        }
+    /// Returns the proof of a call that is restored. Its dialog was acknowledged once, and the ACK to a later INVITE is
+    /// recognised no more.
+    pub(crate) fn restored(mut self) -> Proof {
+        self.give();
+        self
     }
 
     fn covers(&self, ip: IpAddr) -> bool {
@@ -67,11 +69,38 @@ impl Proof {
     }
 }
 
-/// What callers at addresses that are not proven hear of early media: how many calls of each trunk do, and which.
+/// Early media to callers at addresses that are not proven: a few places of each trunk, and the calls that have them.
 #[derive(Debug, Default)]
 pub(crate) struct UnprovenEarly {
-    by_trunk: BTreeMap<Arc<str>, u32>,
-    calls: BTreeMap<CallKey, (Arc<str>, EarlyGrant)>,
+    by_trunk: BTreeMap<Arc<str>, Places>,
+    calls: BTreeMap<CallKey, UnprovenCall>,
+}
+
+/// Places of one trunk.
+#[derive(Debug, Default)]
+struct Places {
+    /// Places that calls have.
+    taken: u32,
+    /// When the places of calls that ended without proof are free again, the soonest first.
+    resting: VecDeque<Instant>,
+}
+
+impl Places {
+    fn used(&mut self, now: Instant) -> u32 {
+        while self.resting.front().is_some_and(|free| *free <= now) {
+            self.resting.pop_front();
+        }
+        self.taken.saturating_add(u32::try_from(self.resting.len()).unwrap_or(u32::MAX))
+    }
+}
+
+/// A call to an address that is not proven.
+#[derive(Debug)]
+struct UnprovenCall {
+    trunk: Arc<str>,
+    grant: EarlyGrant,
+    /// When its place was given to it.
+    since: Instant,
 }
 
 /// What one of them hears.
@@ -89,40 +118,57 @@ enum EarlyGrant {
 
 impl UnprovenEarly {
     fn grant(&self, key: CallKey) -> EarlyGrant {
-        self.calls.get(&key).map_or(EarlyGrant::Unasked, |(_, grant)| *grant)
+        self.calls.get(&key).map_or(EarlyGrant::Unasked, |call| call.grant)
     }
 
-    /// Counts a call in with its trunk, unless that has as many as it may have; how many it has then, and whether this is
-    /// one of them.
-    fn admit(&mut self, trunk: &Arc<str>, most: u32, key: CallKey) -> (u32, bool) {
-        let count = self.by_trunk.get(trunk).copied().unwrap_or_default();
-        let is_one = count < most;
+    /// Gives a call a place of its trunk, unless all are used; how many are used then, and whether the call has one of them.
+    fn admit(&mut self, now: Instant, trunk: &Arc<str>, most: u32, key: CallKey) -> (u32, bool) {
+        self.free(key);
+        let places = self.by_trunk.entry(Arc::clone(trunk)).or_default();
+        let used = places.used(now);
+        let is_one = used < most;
+        places.taken += u32::from(is_one);
         let grant = if is_one { EarlyGrant::Granted } else { EarlyGrant::Refused };
-        self.release(key);
-        self.calls.insert(key, (Arc::clone(trunk), grant));
-        if is_one {
-            self.by_trunk.insert(Arc::clone(trunk), count + 1);
-        }
-        (count + u32::from(is_one), is_one)
+        self.calls.insert(key, UnprovenCall { trunk: Arc::clone(trunk), grant, since: now });
+        self.tidy(trunk);
+        (used + u32::from(is_one), is_one)
     }
 
-    /// A call has heard enough; it still counts, or its trunk would be flooded only more slowly.
+    /// A call has heard enough; it keeps its place, or its trunk would be flooded only more slowly.
     fn end(&mut self, key: CallKey) {
-        if let Some((_, grant)) = self.calls.get_mut(&key) {
-            *grant = EarlyGrant::Over;
+        if let Some(call) = self.calls.get_mut(&key) {
+            call.grant = EarlyGrant::Over;
         }
     }
 
-    /// Counts a call out: it is over, or its caller's address is proven. Whether it was known.
-    pub(crate) fn release(&mut self, key: CallKey) -> bool {
-        let Some((trunk, grant)) = self.calls.remove(&key) else { return false };
-        if let Some(count) = self.by_trunk.get_mut(&trunk).filter(|_| grant != EarlyGrant::Refused) {
-            *count -= 1;
-            if *count == 0 {
-                self.by_trunk.remove(&trunk);
+    /// Takes a call out whose caller's address is proven: its place is free. Whether it was known.
+    fn free(&mut self, key: CallKey) -> bool {
+        let Some(call) = self.calls.remove(&key) else { return false };
+        if let Some(places) = self.by_trunk.get_mut(&call.trunk).filter(|_| call.grant != EarlyGrant::Refused) {
+            places.taken -= 1;
+        }
+        self.tidy(&call.trunk);
+        true
+    }
+
+    /// Takes a call out that is over. Without proof its place stays used until [`UNPROVEN_EARLY_REST`] after it was given:
+    /// calls that are cancelled at once would otherwise send as much as one that never ends.
+    pub(crate) fn release(&mut self, now: Instant, key: CallKey) {
+        let Some(call) = self.calls.remove(&key) else { return };
+        if let Some(places) = self.by_trunk.get_mut(&call.trunk).filter(|_| call.grant != EarlyGrant::Refused) {
+            places.taken -= 1;
+            if let Some(free) = call.since.checked_add(UNPROVEN_EARLY_REST).filter(|free| *free > now) {
+                let at = places.resting.partition_point(|other| *other <= free);
+                places.resting.insert(at, free);
             }
         }
-        true
+        self.tidy(&call.trunk);
+    }
+
+    fn tidy(&mut self, trunk: &Arc<str>) {
+        if self.by_trunk.get(trunk).is_some_and(|places| places.taken == 0 && places.resting.is_empty()) {
+            self.by_trunk.remove(trunk);
+        }
     }
 
     /// Returns the calls that are known.
@@ -153,6 +199,11 @@ impl Leg {
         proven.dedup();
         proven.retain(|ip| self.proves(*ip));
         proven
+    }
+
+    /// Whether RTP comes from an address that is proven: it goes back there, whatever the descriptions say (NAT).
+    fn is_heard(&self) -> bool {
+        self.latched.is_some_and(|source| self.proves(source.ip().to_canonical()))
     }
 
     /// Returns an address in force to which nothing is sent.
@@ -191,16 +242,29 @@ impl Call {
         }
     }
 
-    /// Takes a source of RTP: the worker has judged it, and sends there already.
-    pub(crate) fn prove_source(&mut self, now: Instant, edge: &mut Edge, leg: usize, source: SocketAddr) {
-        self.legs[leg].proof.hear(source.ip().to_canonical());
-        self.settle_proof(now, edge, leg, "RTP has come");
+    /// Takes a new source of RTP, to which the worker sends unless it is the withheld address: a caller at an address that is
+    /// proven, behind NAT, needs no place.
+    pub(crate) fn heard_from_source(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
+        if leg != CALLER || !self.legs[leg].proof.awaited {
+            return;
+        }
+        if self.legs[leg].is_heard() {
+            self.free_early_place(edge);
+        }
+        // The announced address may have taken over from one that is proven, or the other way round.
+        self.reconsider(now, edge, leg);
+    }
+
+    fn free_early_place(&mut self, edge: &mut Edge) {
+        if edge.unproven_early.free(self.key) {
+            self.disarm(edge, Timer::Unproven);
+        }
     }
 
     fn settle_proof(&mut self, now: Instant, edge: &mut Edge, leg: usize, by: &str) {
         let before = self.legs[leg].withheld();
-        if leg == CALLER && edge.unproven_early.release(self.key) {
-            self.disarm(edge, Timer::Unproven);
+        if leg == CALLER {
+            self.free_early_place(edge);
         }
         if before.is_none() {
             return;
@@ -232,10 +296,10 @@ impl Call {
     ) {
         let Some(media) = self.media else { return };
         remote.withheld = !self.legs[leg].is_proven(&remote);
-        if remote.withheld && leg == CALLER && self.state == State::Searching {
+        let is_heard = self.legs[leg].is_heard() && !remote.relatch;
+        if remote.withheld && !is_heard && leg == CALLER && self.state == State::Searching {
             remote.withheld = !self.may_hear_early(now, edge, remote.rtp);
         }
-        let is_heard = self.legs[leg].latched.is_some() && !remote.relatch;
         let Some(slot) = self.legs[leg].ends.iter_mut().find(|slot| slot.end == end) else { return };
         if !remote.relatch && slot.remote.as_ref() == Some(&remote) {
             return;
@@ -258,7 +322,7 @@ impl Call {
         }
         let (Some(trunk), Some(to)) = (self.legs[CALLER].trunk.clone(), to) else { return false };
         let most = trunk.unproven_early_media;
-        let (count, is_one) = edge.unproven_early.admit(&trunk.name, most, self.key);
+        let (count, is_one) = edge.unproven_early.admit(now, &trunk.name, most, self.key);
         if is_one {
             self.arm(now, edge, Timer::Unproven, UNPROVEN_EARLY_MEDIA);
         }

@@ -452,7 +452,8 @@ impl Leg {
         let mut ends = Vec::new();
         for end in snapshot.ends {
             let counters = edge.resume_end(media, end.end, end.bind);
-            if let Some(remote) = end.remote.clone() {
+            let remote = end.remote.map(|remote| RemoteSpec { withheld: false, ..remote });
+            if let Some(remote) = remote.clone() {
                 edge.media(media, Command::SetRemote { end: end.end, remote });
             }
             ends.push(StreamEnd {
@@ -460,7 +461,7 @@ impl Leg {
                 end: end.end,
                 bind: end.bind,
                 counters,
-                remote: end.remote,
+                remote,
                 is_bound: false,
             });
         }
@@ -481,7 +482,7 @@ impl Leg {
             ends,
             codec: snapshot.codec,
             latched: snapshot.latched,
-            proof: snapshot.proof,
+            proof: snapshot.proof.restored(),
             earlier: snapshot.figures,
             scores: snapshot.scores,
             timer: SessionTimer::restore(now, edge, snapshot.timer),

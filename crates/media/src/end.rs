@@ -311,7 +311,7 @@ impl End {
             true => self.latch.rtp_destination(remote)?,
             false => self.latch.rtcp_destination(remote)?,
         };
-        if remote.withheld && !self.latch.has_heard(to.ip()) {
+        if remote.withholds(to.ip()) {
             return None;
         }
         Some(Transmit { via: self.id, rtcp: !remote.rtcp_mux, to, locked })

@@ -71,7 +71,8 @@ pub struct RemoteSpec {
     pub may_send: bool,
     /// Whether we send to it.
     pub may_receive: bool,
-    /// Whether nothing is sent there before its first RTP packet: nothing has proven yet that the far side is there.
+    /// Whether nothing is sent to the announced addresses: nothing has proven yet that the far side is there. Other expected
+    /// sources are those of its signalling and of its trunk, and are sent to once RTP comes from there.
     #[serde(default)]
     pub withheld: bool,
     /// Whether the `o=` version changed: the latch is opened anew.
@@ -82,6 +83,13 @@ pub struct RemoteSpec {
     /// counted, never latched to, and never ends a call.
     #[serde(default)]
     pub srtp: Option<SrtpSpec>,
+}
+
+impl RemoteSpec {
+    /// Returns whether nothing is sent to an address: it is announced and not proven.
+    pub fn withholds(&self, to: IpAddr) -> bool {
+        self.withheld && [self.rtp, self.rtcp].into_iter().flatten().any(|announced| announced.ip() == to)
+    }
 }
 
 /// The keys of an end, one for each direction. The same keys again keep roll-over counters and replay windows. Under a

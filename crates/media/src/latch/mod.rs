@@ -162,13 +162,9 @@ impl Latch {
     pub fn rtp_destination(&self, remote: &RemoteSpec) -> Option<(SocketAddr, bool)> {
         Some(self.rtp.destination(remote.rtp?, remote.latch))
     }
-    /// Whether nothing may be sent to a remote party whose address is not proven: no packet has come from where RTP would go.
+    /// Whether RTP is withheld from where it would go ([`RemoteSpec::withholds`]).
     pub fn withholds(&self, remote: &RemoteSpec) -> bool {
-        remote.withheld && self.rtp_destination(remote).is_none_or(|(to, _)| self.rtp() != Some(to))
-    }
-    /// Whether a source that won has this address.
-    pub fn has_heard(&self, ip: IpAddr) -> bool {
-        [self.rtp(), self.rtcp()].into_iter().flatten().any(|won| won.ip() == ip)
+        remote.withheld && self.rtp_destination(remote).is_none_or(|(to, _)| remote.withholds(to.ip()))
     }
     /// Where RTCP goes, and whether that is locked.
     pub fn rtcp_destination(&self, remote: &RemoteSpec) -> Option<(SocketAddr, bool)> {

@@ -1,5 +1,5 @@
-//! A far side whose address is not proven: nothing at all is sent to it before its first packet, and nothing that an agent or
-//! a player says is lost by that.
+//! A far side whose announced address is not proven: nothing at all is sent there, whatever comes from it, and nothing that an
+//! agent or a player says is lost by that.
 
 #![allow(clippy::unwrap_used, reason = "a test may unwrap")]
 
@@ -52,14 +52,30 @@ fn relayed_audio_and_rtcp_are_withheld_and_counted() {
     }
     assert_eq!(bench.dropped(B, DropReason::Withheld), 100);
     assert_eq!(bench.counters[0].tx_packets.get(), 0);
-    // What comes of strangers proves nothing, nor does RTCP.
-    assert_eq!(bench.rtp(A, STRANGER, 1), None);
+    // Nothing that comes from there proves it: a source can be forged. The other way was never closed.
     bench.rtcp(A, A_RTCP);
-    assert_eq!(bench.rtp(B, B_RTP, 100), None);
-    // Its own first packet does, from where it came; the other way was never closed.
     assert_eq!(bench.rtp(A, "192.0.2.1:61000", 1), Some(addr(B_RTP)));
-    assert_eq!(bench.rtp(B, B_RTP, 101), Some(addr("192.0.2.1:61000")));
-    assert_eq!(bench.rtcp(B, B_RTCP), Some(addr(A_RTCP)));
+    assert_eq!(bench.rtp(A, A_RTP, 2), Some(addr(B_RTP)));
+    assert_eq!(bench.rtp(B, B_RTP, 100), None);
+    assert_eq!(bench.rtcp(B, B_RTCP), None);
+}
+
+#[test]
+fn a_source_at_the_address_of_signalling_is_sent_to_until_the_announced_one_is_heard() {
+    let mut bench = Bench::connected();
+    let behind_nat = |remote: RemoteSpec| RemoteSpec {
+        expected: ["10.0.0.9", "192.0.2.1"].map(|ip| ip.parse().unwrap()).into(),
+        ..remote
+    };
+    bench.set_remote(A, behind_nat(unproven("10.0.0.9:4000")));
+    assert_eq!(bench.rtp(B, B_RTP, 1), None);
+    assert_eq!(bench.rtp(A, "192.0.2.1:61000", 1), Some(addr(B_RTP)));
+    assert_eq!(bench.rtp(B, B_RTP, 2), Some(addr("192.0.2.1:61000")));
+    // Who can forge the announced address takes the call over, and sends nobody anything by that.
+    assert_eq!(bench.rtp(A, "10.0.0.9:4000", 2), Some(addr(B_RTP)));
+    assert_eq!(bench.rtp(B, B_RTP, 3), None);
+    bench.set_remote(A, behind_nat(proven("10.0.0.9:4000")));
+    assert_eq!(bench.rtp(B, B_RTP, 4), Some(addr("10.0.0.9:4000")));
 }
 
 #[test]
@@ -75,28 +91,28 @@ fn signalling_clears_it_and_withholds_another_address_again() {
     bench.rtp(A, A_RTP, 2);
     assert_eq!(bench.rtp(B, B_RTP, 3), None);
     assert_eq!(bench.rtp(A, "203.0.113.9:5000", 3), Some(addr(B_RTP)));
-    assert_eq!(bench.rtp(B, B_RTP, 4), Some(addr("203.0.113.9:5000")));
+    assert_eq!(bench.rtp(B, B_RTP, 4), None);
+    bench.set_remote(A, proven("203.0.113.9:5000"));
+    assert_eq!(bench.rtp(B, B_RTP, 5), Some(addr("203.0.113.9:5000")));
 }
 
 #[test]
-fn with_the_latch_off_only_the_described_address_clears_it() {
+fn with_the_latch_off_nothing_clears_it_but_signalling() {
     let mut bench = Bench::connected();
     bench.set_remote(A, RemoteSpec { latch: LatchMode::Off, ..unproven(A_RTP) });
     bench.rtp(A, "192.0.2.1:9", 1);
-    assert_eq!(bench.rtp(B, B_RTP, 1), None);
     bench.rtp(A, A_RTP, 2);
-    assert_eq!(bench.rtp(B, B_RTP, 2), Some(addr(A_RTP)));
+    assert_eq!(bench.rtp(B, B_RTP, 1), None);
 }
 
 #[test]
-fn rtcp_to_another_address_than_the_one_that_was_heard_stays_withheld() {
+fn rtcp_to_an_announced_address_of_its_own_is_withheld() {
     let mut bench = Bench::connected();
     bench.set_remote(A, RemoteSpec { rtcp: Some(addr("203.0.113.9:4001")), ..unproven(A_RTP) });
     bench.rtp(A, A_RTP, 1);
-    assert_eq!(bench.rtp(B, B_RTP, 1), Some(addr(A_RTP)));
-    assert_eq!(bench.rtcp(B, B_RTCP), None);
     bench.rtcp(A, A_RTCP);
-    assert_eq!(bench.rtcp(B, B_RTCP), Some(addr(A_RTCP)));
+    bench.rtp(B, B_RTP, 1);
+    assert_eq!(bench.rtcp(B, B_RTCP), None);
 }
 
 #[test]
@@ -109,6 +125,8 @@ fn t38_is_withheld() {
     assert_eq!(bench.feed(B, false, B_RTP, b"\0\x01udptl"), None);
     assert_eq!(bench.dropped(B, DropReason::Withheld), 1);
     assert!(bench.feed(A, false, A_RTP, b"\0\x01udptl").is_some());
+    assert_eq!(bench.feed(B, false, B_RTP, b"\0\x02udptl"), None);
+    bench.set_remote(A, proven(A_RTP));
     assert!(bench.feed(B, false, B_RTP, b"\0\x02udptl").is_some());
 }
 
@@ -147,19 +165,19 @@ fn neither_keep_alives_nor_reports_are_sent() {
 
 #[test]
 fn an_agent_s_first_words_wait_with_their_marks_and_digits() {
-    for by_rtp in [false, true] {
+    for hears_rtp in [false, true] {
         let mut bench = with_agent();
         bench.say_audio(AGENT, &[1, 2, 3]);
         bench.say(AGENT, &mark("greeted"));
         let press = PressSpec::Event { payload: 101, clock_hz: 8000 };
         bench.command(Command::Press { end: A, press, digits: "5".into(), ms: 100 });
+        if hears_rtp {
+            assert_eq!(bench.rtp(A, A_RTP, 1), None);
+        }
         assert_eq!(bench.run(999), []);
         assert_eq!(marks(&mut bench), 0);
         assert_eq!(bench.dropped(A, DropReason::Withheld), 50);
-        match by_rtp {
-            true => assert_eq!(bench.rtp(A, A_RTP, 1), None),
-            false => bench.set_remote(A, proven(A_RTP)),
-        }
+        bench.set_remote(A, proven(A_RTP));
         let made = bench.run(1000);
         assert_eq!(made[0].rtp().payload_type, 101, "the digit, then the words");
         let words: Vec<u8> = made.iter().filter(|made| made.rtp().payload_type == 0).map(|m| m.payload()[0]).collect();
@@ -196,7 +214,7 @@ fn digits_pressed_into_relayed_audio_wait() {
 }
 
 #[test]
-fn of_srtp_only_what_authenticates_clears_it() {
+fn srtp_that_authenticates_does_not_clear_it() {
     let key = |seed: u8| {
         let suite = Suite::ALL[0];
         SrtpKey::new(suite, &vec![seed; suite.key_len() + suite.salt_len()], None).unwrap()
@@ -206,13 +224,14 @@ fn of_srtp_only_what_authenticates_clears_it() {
     bench.set_remote(A, RemoteSpec { srtp: Some(srtp.clone()), ..unproven(A_RTP) });
     assert_eq!(bench.rtp(A, A_RTP, 1), None);
     assert_eq!(bench.rtp(B, B_RTP, 1), None);
+    // Its key stands in the same INVITE as the address.
     let mut packet = PacketBuf::new();
     let plain = rtp(2);
     packet.receive_area()[..plain.len()].copy_from_slice(&plain);
     packet.set_len(plain.len());
     Outbound::new(&srtp.receive).protect_rtp(&mut packet).unwrap();
     assert!(bench.feed(A, false, A_RTP, packet.data()).is_some());
-    assert_eq!(bench.rtp(B, B_RTP, 2), Some(addr(A_RTP)));
+    assert_eq!(bench.rtp(B, B_RTP, 2), None);
 }
 
 #[test]
@@ -225,7 +244,7 @@ fn a_restart_changes_nothing_of_it() {
         }
         let text = serde_json::to_string(&bench.session.snapshot()).unwrap();
         bench.session = Session::restore(bench.now, serde_json::from_str(&text).unwrap());
-        assert_eq!(bench.rtp(B, B_RTP, 1), heard.then(|| addr(A_RTP)));
+        assert_eq!(bench.rtp(B, B_RTP, 1), None);
         // One that was written down before this was known is proven.
         let old = text.replace("\"withheld\":true,", "");
         assert_ne!(old, text);
