@@ -55,7 +55,8 @@ impl Call {
         }
     }
 
-    /// Judges an address that is about to be dialled for a bare URI: the rules of the trunk that owns it hold.
+    /// Judges an address that is about to be dialled for a bare URI, where the rules of the trunk that owns it hold, or for a
+    /// redirection, which does not lead to a peer of another trunk.
     ///
     /// # Errors
     /// Why it is not dialled.
@@ -67,8 +68,24 @@ impl Call {
         way: &Way,
     ) -> Result<Judged, Failure> {
         let (Some(attempt), Some(remote)) = (self.attempt(branch), way.address) else { return Ok(Judged::Goes) };
-        if attempt.trunk.is_some() || attempt.uri.is_none() {
-            return Ok(Judged::Goes);
+        let Some(uri) = &attempt.uri else { return Ok(Judged::Goes) };
+        if let Some(trunk) = &attempt.trunk {
+            // A redirection: its name may lead to another port of an address that two trunks share.
+            let Some(other) = edge.table.peer_at(remote).filter(|other| other.name != trunk.name) else {
+                return Ok(Judged::Goes);
+            };
+            let is_own = trunk.peers.iter().any(|peer| peer.sockets().any(|own| own == remote));
+            if is_own {
+                return Ok(Judged::Goes);
+            }
+            let (name, other) = (edge.shown_name(uri), other.name.clone());
+            let text = format!(
+                "{name} leads to {remote}, a peer of trunk {other}: not followed by the rules of {}",
+                trunk.name
+            );
+            let failure = Failure::with_code(403, ReasonSlug::ForbiddenAddress).told();
+            self.refuse_way(now, edge, &text);
+            return Err(failure);
         }
         if attempt.in_call && edge.is_forbidden(remote) {
             let name = edge.shown_name(attempt.name());

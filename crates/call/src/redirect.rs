@@ -137,13 +137,20 @@ fn thousandths(value: &[u8]) -> u16 {
     }
 }
 
-/// The trunk and the peer of its that a URI leads to; of several the target's own.
+/// Returns the trunk and the peer that a URI leads to. A peer at exactly its port comes before one of the same host, so that no trunk
+/// leads to another one by its own rules; of several the target's own.
 fn place(uri: &str, own: Option<&Arc<Trunk>>, table: &Table) -> Option<Place> {
     let TargetSpec::Uri { destination, .. } = wish::target(uri, table.numbers())? else { return None };
     let number = Uri::parse(uri.as_bytes())?.user_unescaped();
-    let mut trunks = own.into_iter().chain(table.trunks());
-    let (trunk, peer) =
-        trunks.find_map(|trunk| Some((trunk, trunk.peers.iter().find_map(|peer| at(peer, uri, &destination))?)))?;
+    let trunks = || own.into_iter().chain(table.trunks());
+    let find = |exact: bool| {
+        let leads = |peer: &Peer| {
+            let port = peer.destination.port_or_default();
+            at(peer, uri, &destination).filter(|place| !exact || place.destination.port_or_default() == port)
+        };
+        trunks().find_map(|trunk| Some((trunk, trunk.peers.iter().find_map(leads)?)))
+    };
+    let (trunk, peer) = find(true).or_else(|| find(false))?;
     Some(Place { uri: uri.to_owned(), trunk: trunk.clone(), peer, number })
 }
 
@@ -210,6 +217,7 @@ mod tests {
             trunk("pbx", &["sip:10.0.0.5:5070", "sip:pbx.example;transport=tls"]),
             Trunk { accept_from: vec!["0.0.0.0/0".parse().unwrap()], ..trunk("open", &["sip:10.0.0.6"]) },
             trunk("twin", &["sip:10.0.0.6"]),
+            trunk("beside", &["sip:10.0.0.5:5062"]),
         ];
         let table = Table::new(trunkgate_route::Definition {
             numbers: trunkgate_route::Numbers::new("US").unwrap(),
@@ -233,6 +241,11 @@ mod tests {
             ("sip:100@pbx.example:5060", "open", None),
             ("sip:100@10.0.0.6", "pbx", at("open", "100", None, Transport::Udp)),
             ("sip:100@10.0.0.6", "twin", at("twin", "100", None, Transport::Udp)),
+            // Two trunks on one host: to the other's port by the other's rules.
+            ("sip:100@10.0.0.5:5062", "pbx", at("beside", "100", Some(5062), Transport::Udp)),
+            ("sip:100@10.0.0.5", "beside", at("beside", "100", Some(5062), Transport::Udp)),
+            ("sip:100@10.0.0.5:5070", "beside", at("pbx", "100", Some(5070), Transport::Udp)),
+            ("sip:100@10.0.0.5:5080", "beside", at("beside", "100", Some(5080), Transport::Udp)),
             ("sip:100@192.0.2.9", "pbx", None),
             ("sip:100@elsewhere.example", "pbx", None),
             ("tel:+14155550100", "pbx", None),

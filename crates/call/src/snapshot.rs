@@ -456,14 +456,7 @@ impl Leg {
             if let Some(remote) = remote.clone() {
                 edge.media(media, Command::SetRemote { end: end.end, remote });
             }
-            ends.push(StreamEnd {
-                index: end.index,
-                end: end.end,
-                bind: end.bind,
-                counters,
-                remote,
-                is_bound: false,
-            });
+            ends.push(StreamEnd { index: end.index, end: end.end, bind: end.bind, counters, remote, is_bound: false });
         }
         let mut leg = Leg {
             trunk,

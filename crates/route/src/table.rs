@@ -146,6 +146,10 @@ impl Table {
     pub fn owner_of(&self, remote: SocketAddr) -> Option<&Arc<Trunk>> {
         self.trunks.get(self.dialled.owner_of(remote)?)
     }
+    /// Returns the trunk that has a peer at exactly this address and port.
+    pub fn peer_at(&self, remote: SocketAddr) -> Option<&Arc<Trunk>> {
+        self.owner_of(remote).filter(|_| self.dialled.is_peer(remote))
+    }
     /// Whether an address and port are exactly those of a trunk's peer.
     pub fn is_peer(&self, socket: SocketAddr) -> bool {
         self.acl.is_peer(socket)

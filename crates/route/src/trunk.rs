@@ -1,7 +1,7 @@
 //! A trunk: a party we exchange SIP with.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,6 +92,10 @@ impl Peer {
     /// Every address that it is known to have.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
         self.servers.iter().flat_map(|server| server.addresses.iter().copied())
+    }
+    /// Returns its addresses and ports that are known.
+    pub fn sockets(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.servers.iter().flat_map(Server::sockets)
     }
 }
 

@@ -9,15 +9,11 @@ use trunkgate_call::Input;
 use trunkgate_call::limits::ATTEMPTS_PER_CALL;
 use trunkgate_call::trace::{TraceEntry, TraceItem};
 use trunkgate_media::Command;
-use trunkgate_route::{Destination, Peer, Route, TargetSpec, Transport, Trunk};
+use trunkgate_route::{Destination, Peer, Route, TargetSpec, Trunk};
 
 fn two_peers() -> Bench {
     let trunks = vec![trunk("carrier", &[CARRIER]), trunk("pbx", &[PBX, PBX2]), trunk("backup", &[BACKUP])];
     Bench::with(table(trunks, vec![route(vec![to_trunk("pbx"), to_trunk("backup")])]))
-}
-
-fn name(host: &str) -> Destination {
-    Destination { host: host.into(), port: None, transport: Transport::Udp, is_fixed: false }
 }
 
 fn dial(bench: &mut Bench) -> Dialing {

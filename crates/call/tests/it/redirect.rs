@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
 use crate::bench::*;
-use trunkgate_route::{Pattern, TargetSpec, Trunk};
+use trunkgate_route::{Pattern, Peer, TargetSpec, Trunk};
 
 /// A call that the PBX has got, with a backup trunk that no route names.
 fn called(connect: Vec<TargetSpec>) -> (Bench, Dialing, Dialed) {
@@ -165,4 +165,36 @@ fn a_trunk_s_problem_shows_nobody_s_whole_number() {
     let trunk = status.trunks.iter().find(|trunk| trunk.name == "backup").unwrap();
     let problem = trunk.last_problem.as_deref().unwrap();
     assert!(problem.contains("+1415****111@") && !problem.contains("5550111"), "{problem}");
+}
+
+#[test]
+fn no_redirection_leads_to_another_trunk_by_the_rules_of_its_own() {
+    // `carrier-b` shares the host of the PBX, which has a number that is denied there.
+    for (contact, by_name) in [
+        (format!("+14155550199@{}", PBX.replace("5060", "5062")), false),
+        ("+14155550199@pbx.test:5062".to_owned(), true),
+    ] {
+        let mut trunks = usual_trunks();
+        let beside = trunk("carrier-b", &["10.0.0.20:5062"]);
+        trunks.push(Trunk { deny: vec![Pattern::parse("+14155550199").unwrap()], ..beside });
+        if by_name {
+            trunks[1].peers[0] = Peer::to("sip:pbx.test".into(), name("pbx.test"));
+        }
+        let mut bench = Bench::with(table(trunks, vec![route(vec![to_trunk("pbx")])]));
+        bench.invite(CARRIER, "+14155550100", &offer());
+        bench.expect(CARRIER, "SIP/2.0 100");
+        if by_name {
+            let (query, _) = bench.resolves.pop().unwrap();
+            bench.resolve(query, &[PBX]);
+        }
+        let pbx = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+        moved(&mut bench, &pbx, &format!("Contact: <sip:{contact}>"));
+        if by_name {
+            let (query, _) = bench.resolves.pop().unwrap();
+            bench.resolve(query, &["10.0.0.20:5062"]);
+        }
+        assert_eq!(bench.next(CARRIER).code(), 403, "{contact}");
+        bench.nothing();
+        bench.finish();
+    }
 }

@@ -310,7 +310,10 @@ fn a_phone_behind_nat_needs_no_place() {
     bench.news(Event::Latched { end: NEAR, source: "198.51.100.7:61000".parse().unwrap() });
     assert!(withheld(&bench, NEAR));
     assert!(next_is_heard(&mut bench).1);
-    bench.input(Input::Media { id: MediaId(0), event: Event::Latched { end: NEAR, source: "10.9.9.9:40000".parse().unwrap() } });
+    bench.input(Input::Media {
+        id: MediaId(0),
+        event: Event::Latched { end: NEAR, source: "10.9.9.9:40000".parse().unwrap() },
+    });
     assert!(remote(&bench, 0, NEAR).unwrap().withheld);
     bench.receive(CARRIER, caller.request("CANCEL", "", ""));
 }

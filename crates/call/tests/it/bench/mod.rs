@@ -21,7 +21,7 @@ use trunkgate_call::{
 };
 use trunkgate_media::{Command, EndId, Event, LatchMode, MediaId};
 use trunkgate_route::{
-    Definition, Numbers, Pattern, Peer, Route, Server, Table, TargetSpec, Transport as RouteTransport, Trunk,
+    Definition, Destination, Numbers, Pattern, Peer, Route, Server, Table, TargetSpec, Transport as RouteTransport, Trunk,
 };
 use trunkgate_sip::{ConnectionId, Flow, ListenerId, Message, Method, Transport};
 
@@ -111,6 +111,11 @@ pub fn trunk(name: &str, addresses: &[&str]) -> Trunk {
         Peer::at(address.ip(), Some(address.port()), RouteTransport::Udp)
     };
     Trunk { peers: addresses.iter().map(peer).collect(), ..Trunk::named(name) }
+}
+
+/// A host's name, to be looked up.
+pub fn name(host: &str) -> Destination {
+    Destination { host: host.into(), port: None, transport: RouteTransport::Udp, is_fixed: false }
 }
 
 /// A route for everything.
