@@ -284,7 +284,7 @@ impl End {
             self.silence = Silence::new(now);
             self.keep_alive.again(now);
         } else {
-            self.latch.describe(now);
+            self.latch.describe(now, &remote);
         }
         let watched = self.remote.as_ref().is_some_and(|before| before.watch_idle);
         if remote.watch_idle && !watched {

@@ -7,14 +7,18 @@
 //! - While no source has won, the first packet wins. Where the announced address can be the real one (`pins`), only the
 //!   exact source may win for the first [`LATCH_GRACE`].
 //! - The exact source takes over with one packet from a winner that is not settled yet ([`LATCH_SETTLED_PACKETS`](crate::limits::LATCH_SETTLED_PACKETS) over
-//!   [`LATCH_SETTLED_AFTER`](crate::limits::LATCH_SETTLED_AFTER), counted again from each new description), from one that has been silent for
-//!   [`LATCH_EXACT_SILENCE`](crate::limits::LATCH_EXACT_SILENCE), and from any winner once it has itself been heard under the same description.
-//! - Any other expected source takes over only from a silent winner, and only with a run of packets
-//!   ([`LATCH_CONTENDER_PACKETS`](crate::limits::LATCH_CONTENDER_PACKETS) over [`LATCH_CONTENDER_SPAN`](crate::limits::LATCH_CONTENDER_SPAN)) that no packet of the winner interrupts. How long the
-//!   winner has to be silent is in `Terms::yields_after`.
+//!   [`LATCH_SETTLED_AFTER`](crate::limits::LATCH_SETTLED_AFTER) and within [`LATCH_SETTLED_WITHIN`](crate::limits::LATCH_SETTLED_WITHIN), counted again from each new
+//!   description), from one that has been silent for [`LATCH_EXACT_SILENCE`](crate::limits::LATCH_EXACT_SILENCE), and from any winner once it has
+//!   itself been heard under the same description. Where the announced address can be the real one, it takes over from any
+//!   winner with a run of packets ([`LATCH_CONTENDER_PACKETS`](crate::limits::LATCH_CONTENDER_PACKETS) over
+//!   [`LATCH_CONTENDER_SPAN`](crate::limits::LATCH_CONTENDER_SPAN)).
+//! - Any other expected source takes over from a silent winner with such a run that no packet of the winner interrupts; how
+//!   long the winner has to be silent is in `Terms::yields_after`. From a winner other than the exact source that is not
+//!   settled yet it takes over by settling first.
+//! - The first source other than the exact one that settled returns with one packet, unless the exact source holds the latch.
 //!
-//! A winner that continues is therefore never displaced by a source other than the exact one. RTCP has a latch of its own
-//! with the same rules and longer times (`RTCP`); it opens when the RTP source changes.
+//! A winner that has settled and continues is therefore never displaced by a source other than the exact one and the first
+//! one. RTCP has a latch of its own with the same rules and longer times (`RTCP`); it opens when the RTP source changes.
 
 mod source;
 
@@ -45,6 +49,8 @@ pub struct Latch {
     rtp: SourceLatch,
     rtcp: SourceLatch,
     pinned_until: Option<Instant>,
+    /// Whether the announced address can be the real one.
+    pins: bool,
 }
 
 /// Whether the announced address can be the one that packets come from: it is public, or no other address is expected. A
@@ -76,11 +82,8 @@ impl Latch {
         remote: Option<&RemoteSpec>,
     ) -> Latch {
         let [rtp, rtcp] = [SourceLatch::restored(now, rtp, known[0]), SourceLatch::restored(now, rtcp, known[1])];
-        Latch {
-            rtp,
-            rtcp,
-            pinned_until: remote.filter(|remote| pins(remote)).and_then(|_| now.checked_add(LATCH_GRACE)),
-        }
+        let pins = remote.is_some_and(pins);
+        Latch { rtp, rtcp, pinned_until: now.checked_add(LATCH_GRACE).filter(|_| pins), pins }
     }
     /// The RTP source that won.
     pub fn rtp(&self) -> Option<SocketAddr> {
@@ -103,7 +106,8 @@ impl Latch {
     pub fn open(&mut self, now: Instant, before: Option<&RemoteSpec>, after: &RemoteSpec) {
         let named_before = before.and_then(|remote| remote.rtp);
         let moves = named_before != after.rtp;
-        let pinned = moves && pins(after);
+        self.pins = pins(after);
+        let pinned = moves && self.pins;
         let was_exact = self.rtp().is_some() && self.rtp() == named_before;
         let window = match (moves && was_exact, pinned) {
             (true, _) => Some(STRAGGLER_WINDOW),
@@ -116,7 +120,8 @@ impl Latch {
         self.pinned_until = if pinned { now.checked_add(LATCH_GRACE) } else { None };
     }
     /// Takes a description that does not open the latch.
-    pub fn describe(&mut self, now: Instant) {
+    pub fn describe(&mut self, now: Instant, after: &RemoteSpec) {
+        self.pins = pins(after);
         self.rtp.describe(now);
         self.rtcp.describe(now);
     }
@@ -160,7 +165,7 @@ impl Latch {
     }
     /// Where RTP goes, and whether that is locked: no other source can count for now ([`Self::rest`]).
     pub fn rtp_destination(&self, remote: &RemoteSpec) -> Option<(SocketAddr, bool)> {
-        Some(self.rtp.destination(remote.rtp?, remote.latch))
+        Some(self.rtp.destination(remote.rtp?, remote.latch, self.pins))
     }
     /// Whether RTP is withheld from where it would go ([`RemoteSpec::withholds`]).
     pub fn withholds(&self, remote: &RemoteSpec) -> bool {
@@ -168,7 +173,7 @@ impl Latch {
     }
     /// Where RTCP goes, and whether that is locked.
     pub fn rtcp_destination(&self, remote: &RemoteSpec) -> Option<(SocketAddr, bool)> {
-        Some(self.rtcp.destination(remote.rtcp?, remote.latch))
+        Some(self.rtcp.destination(remote.rtcp?, remote.latch, self.pins))
     }
 
     fn rtp_terms<'a>(&self, now: Instant, remote: &'a RemoteSpec) -> Terms<'a> {
@@ -178,6 +183,7 @@ impl Latch {
             remote,
             exact: remote.rtp,
             pinned_until: self.pinned_until,
+            pins: self.pins,
             beside: None,
             may_send: remote.may_send,
             must_send: remote.watch_idle,
@@ -192,6 +198,7 @@ impl Latch {
             remote,
             exact: remote.rtcp,
             pinned_until: self.pinned_until,
+            pins: self.pins,
             beside: self.rtp().map(|rtp| rtp.ip()),
             may_send: true,
             must_send: true,

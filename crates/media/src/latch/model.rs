@@ -2,39 +2,56 @@
 
 use proptest::prelude::*;
 
-use super::tests::{Bench, EXACT, OTHER_ADDRESS, OTHER_PORT, STRANGER, addr, remote};
+use super::tests::{Bench, EXACT, OTHER_ADDRESS, OTHER_PORT, PRIVATE, STRANGER, addr, behind_nat, remote};
 use crate::spec::{LatchMode, RemoteSpec};
 
 /// The rules of RTP, written down once more without state of its own: everything is looked up in the list of packets.
 struct Model {
     mode: LatchMode,
     must_send: bool,
+    /// Whether the announced address can be the real one.
+    pins: bool,
     /// When, from which source, whether it counted.
     packets: Vec<(u64, usize, bool)>,
     /// When the latch was described, without being opened, in order.
     described: Vec<u64>,
 }
 
-const SOURCES: [&str; 4] = [EXACT, OTHER_PORT, OTHER_ADDRESS, STRANGER];
+fn sources(pins: bool) -> [&'static str; 4] {
+    [if pins { EXACT } else { PRIVATE }, OTHER_PORT, OTHER_ADDRESS, STRANGER]
+}
 
 impl Model {
-    fn winner(&self) -> Option<usize> {
-        self.packets.iter().rev().find(|(_, _, counted)| *counted).map(|(_, source, _)| *source)
+    /// When a reign settled under one description, if it did: so many packets over so long, and none of the count too old.
+    fn settled(reign: &[u64], since: u64, until: u64) -> Option<u64> {
+        let mut begins = reign.first().copied().unwrap_or(0).max(since);
+        let mut count = u32::from(begins != since || reign.first() == Some(&since));
+        for at in reign.iter().copied().filter(|at| (since + 1..=until).contains(at)).skip(count as usize) {
+            if at - begins > 4000 {
+                (begins, count) = (at, 0);
+            }
+            count += 1;
+            if count >= 50 && at - begins >= 1000 {
+                return Some(at);
+            }
+        }
+        None
     }
-    /// Packets of the winner since it won; all that counted since another source did.
-    fn reign(&self) -> Vec<u64> {
-        let winner = self.winner();
-        let counted = self.packets.iter().rev().filter(|(_, _, counted)| *counted);
-        let mut reign: Vec<u64> =
-            counted.take_while(|(_, source, _)| Some(*source) == winner).map(|(at, _, _)| *at).collect();
-        reign.reverse();
-        reign
+    /// When a reign was established, under whatever description.
+    fn established(&self, reign: &[u64]) -> Option<u64> {
+        let bounds: Vec<u64> = [0].iter().chain(&self.described).chain(&[u64::MAX]).copied().collect();
+        bounds.windows(2).find_map(|of| Model::settled(reign, of[0], of[1]))
     }
-    /// Whether so many packets came over so long, between two descriptions.
-    fn settled(reign: &[u64], since: u64, until: u64) -> bool {
-        let begins = reign.first().copied().unwrap_or(0).max(since);
-        let counted = reign.iter().filter(|at| (since + 1..=until).contains(at));
-        counted.enumerate().any(|(n, at)| n + 1 >= 50 && at - begins >= 1000)
+    /// The reigns so far: who, and when its packets came.
+    fn reigns(&self) -> Vec<(usize, Vec<u64>)> {
+        let mut reigns: Vec<(usize, Vec<u64>)> = Vec::new();
+        for (at, source, _) in self.packets.iter().filter(|(_, _, counted)| *counted) {
+            match reigns.last_mut() {
+                Some((of, reign)) if of == source => reign.push(*at),
+                _ => reigns.push((*source, vec![*at])),
+            }
+        }
+        reigns
     }
     fn packet(&mut self, now: u64, source: usize) -> bool {
         let counts = self.counts(now, source);
@@ -43,41 +60,62 @@ impl Model {
     }
     fn counts(&self, now: u64, source: usize) -> bool {
         let (exact, stranger) = (source == 0, source == 3);
-        let Some(winner) = self.winner() else { return exact || !stranger && now >= 250 };
-        if stranger || winner == source {
+        let reigns = self.reigns();
+        let Some((winner, reign)) = reigns.last() else { return exact || !stranger && (now >= 250 || !self.pins) };
+        if stranger || *winner == source {
             return !stranger;
         }
-        let reign = self.reign();
         let described = self.described.last().copied().unwrap_or(0);
-        let silent = now - described.max(*reign.last().unwrap());
-        if exact {
-            let exact_won = self.packets.iter().any(|(_, source, counted)| *counted && *source == 0);
-            return exact_won || !Model::settled(&reign, described, u64::MAX) || silent >= 2000;
-        }
-        let bounds: Vec<u64> = [0].iter().chain(&self.described).chain(&[u64::MAX]).copied().collect();
-        let established = bounds.windows(2).any(|of| Model::settled(&reign, of[0], of[1]));
-        let after = match (self.mode, established, winner == 0) {
-            (_, false, false) => 500,
-            (LatchMode::Relearn, _, _) => 3000,
-            (_, true, true) => return false,
-            (_, true, false) if !self.must_send => return false,
-            (_, _, _) => 10_000,
+        let silence_at = |at: u64| {
+            let heard = reign.iter().copied().rfind(|heard| *heard <= at).unwrap_or(0);
+            at - described.max(heard)
         };
-        // A run: none of the winner in between, no pause, and the first that began it is the one that counts.
-        let quiet_since = now - silent + 500;
+        let established = self.established(reign);
+        let after = match (self.mode, established.is_some(), *winner == 0) {
+            (_, false, false) => Some(500),
+            (LatchMode::Relearn, _, _) => Some(3000),
+            (_, true, true) => None,
+            (_, true, false) if !self.must_send => None,
+            (_, _, _) => Some(10_000),
+        };
+        // The run of the one that contends: since the reign began, or was described.
         let mut run: Option<(usize, u64, u64, u32)> = None;
-        let tries = self.packets.iter().map(|(at, source, _)| (*at, *source)).chain([(now, source)]);
-        let last_counted = self.packets.iter().rposition(|(_, _, counted)| *counted).map_or(0, |at| at + 1);
-        for (at, source) in
-            tries.skip(last_counted).filter(|(at, source)| *at >= quiet_since && (1..3).contains(source))
-        {
+        let since = described.max(reign[0]);
+        let begin = self.packets.iter().rposition(|(at, _, counted)| *counted && *at == reign[0]).unwrap_or(0);
+        let tries = self.packets[begin..].iter().copied().chain([(now, source, false)]);
+        for (at, of, counted) in tries.filter(|(at, of, _)| *at > since && *of != 3) {
+            let was_established = established.is_some_and(|established| established <= at);
+            if counted {
+                run = run.filter(|(of, ..)| *of == 0 || !was_established);
+                continue;
+            }
+            let is_open = *winner != 0 && !was_established;
+            if of == 0 && !self.pins || of != 0 && !(is_open || after.is_some() && silence_at(at) >= 500) {
+                continue;
+            }
             run = match run {
-                Some((of, since, last, n)) if at - last < 500 && of == source => Some((of, since, at, n + 1)),
-                Some(running) if at - running.2 < 500 => Some(running),
-                _ => Some((source, at, at, 1)),
+                Some((same, begins, last, n)) if at - last < 500 && same == of => {
+                    let (begins, n) = if at - begins > 4000 { (at, 0) } else { (begins, n) };
+                    Some((of, begins, at, n + 1))
+                }
+                Some(running) if at - running.2 < 500 && of != 0 => Some(running),
+                _ => Some((of, at, at, 1)),
             };
         }
-        silent >= after && run.is_some_and(|(of, since, _, n)| of == source && n >= 10 && now - since >= 150)
+        let has = |packets: u32, over: u64| {
+            run.is_some_and(|(of, begins, last, n)| of == source && last == now && n >= packets && now - begins >= over)
+        };
+        if exact {
+            let exact_won = reigns.iter().any(|(of, _)| *of == 0);
+            let settled = Model::settled(reign, described, u64::MAX).is_some();
+            return exact_won || !settled || silence_at(now) >= 2000 || self.pins && has(10, 150);
+        }
+        let first = reigns.iter().find(|(of, reign)| *of != 0 && self.established(reign).is_some());
+        if *winner != 0 && first.is_some_and(|(of, _)| *of == source) {
+            return true;
+        }
+        let is_open = *winner != 0 && established.is_none();
+        after.is_some_and(|after| silence_at(now) >= after) && has(10, 150) || is_open && has(50, 1000)
     }
 }
 
@@ -94,16 +132,18 @@ proptest! {
         steps in steps(),
         mode in prop_oneof![Just(LatchMode::Strict), Just(LatchMode::Relearn)],
         must_send in any::<bool>(),
+        pins in any::<bool>(),
     ) {
-        let remote = RemoteSpec { latch: mode, watch_idle: must_send, ..remote(EXACT) };
-        let mut bench = Bench::of(remote);
-        let mut model = Model { mode, must_send, packets: vec![], described: vec![] };
+        let sources = sources(pins);
+        let remote = if pins { remote(EXACT) } else { behind_nat(mode).remote };
+        let mut bench = Bench::of(RemoteSpec { latch: mode, watch_idle: must_send, ..remote });
+        let mut model = Model { mode, must_send, pins, packets: vec![], described: vec![] };
         let (mut now, mut swept) = (0, 0);
         let (mut heard, mut exact_won) = (0, false);
         for (pause, source, length, describes) in steps {
             now += pause;
             if describes {
-                bench.latch.describe(bench.at(now));
+                bench.latch.describe(bench.at(now), &bench.remote);
                 model.described.push(now);
             }
             for _ in 0..length {
@@ -112,20 +152,21 @@ proptest! {
                     swept += 1000;
                     bench.rest(swept);
                 }
-                let before = bench.latch.rtp();
+                let (before, known) = (bench.latch.rtp(), bench.latch.known()[0]);
                 let locked = bench.locked()[0];
-                let counts = bench.rtp(now, SOURCES[source]);
+                let counts = bench.rtp(now, sources[source]);
                 prop_assert_eq!(counts, model.packet(now, source), "{} ms, source {}", now, source);
                 let displaced = before.is_some() && bench.latch.rtp() != before;
                 // An unexpected source neither counts nor wins.
-                prop_assert!(!counts || SOURCES[source] != STRANGER);
+                prop_assert!(!counts || sources[source] != STRANGER);
                 prop_assert!(bench.latch.rtp() != Some(addr(STRANGER)));
                 // A source that counts is the winner.
-                prop_assert!(!counts || bench.latch.rtp() == Some(addr(SOURCES[source])));
-                // A winner that continues is displaced by the exact source alone.
-                prop_assert!(!displaced || source == 0 || now - heard >= 500);
+                prop_assert!(!counts || bench.latch.rtp() == Some(addr(sources[source])));
+                // A winner that has settled and continues is displaced by the exact source and the first one alone.
+                let returns = known.first == Some(addr(sources[source]));
+                prop_assert!(!displaced || source == 0 || returns || !known.established || now - heard >= 500);
                 // The exact source is heard with its first packet in the grace period, and always once it has been.
-                prop_assert!(source != 0 || counts || now > 1250 && !exact_won);
+                prop_assert!(source != 0 || counts || now > 1000 + 250 * u64::from(pins) && !exact_won);
                 // A socket that is tied to the winner keeps out nothing that would have counted.
                 prop_assert!(!locked || !displaced);
                 exact_won |= counts && source == 0;

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use crate::limits::{
     LATCH_CONTENDER_GAP, LATCH_CONTENDER_PACKETS, LATCH_CONTENDER_SPAN, LATCH_EXACT_SILENCE,
     LATCH_RTCP_CONTENDER_PACKETS, LATCH_RTCP_CONTENDER_SPAN, LATCH_RTCP_SETTLED_AFTER, LATCH_RTCP_SETTLED_PACKETS,
-    LATCH_RTCP_SILENCE, LATCH_SETTLED_AFTER, LATCH_SETTLED_PACKETS, LATCH_STRICT_SILENCE, LATCH_UNSETTLED_SILENCE,
-    RELEARN_SILENCE, SWEEP_INTERVAL,
+    LATCH_RTCP_SETTLED_WITHIN, LATCH_RTCP_SILENCE, LATCH_SETTLED_AFTER, LATCH_SETTLED_PACKETS, LATCH_SETTLED_WITHIN,
+    LATCH_STRICT_SILENCE, LATCH_UNSETTLED_SILENCE, RELEARN_SILENCE, SWEEP_INTERVAL,
 };
 use crate::spec::{LatchMode, RemoteSpec};
 
@@ -16,6 +16,7 @@ use crate::spec::{LatchMode, RemoteSpec};
 pub(super) struct Rules {
     settled_packets: u32,
     settled_after: Duration,
+    settled_within: Duration,
     /// Silence after which a contender's packets are counted, and after which a winner that was never established yields.
     unsettled_silence: Duration,
     exact_silence: Duration,
@@ -30,6 +31,7 @@ pub(super) struct Rules {
 pub(super) static RTP: Rules = Rules {
     settled_packets: LATCH_SETTLED_PACKETS,
     settled_after: LATCH_SETTLED_AFTER,
+    settled_within: LATCH_SETTLED_WITHIN,
     unsettled_silence: LATCH_UNSETTLED_SILENCE,
     exact_silence: LATCH_EXACT_SILENCE,
     relearn_silence: RELEARN_SILENCE,
@@ -43,6 +45,7 @@ pub(super) static RTP: Rules = Rules {
 pub(super) static RTCP: Rules = Rules {
     settled_packets: LATCH_RTCP_SETTLED_PACKETS,
     settled_after: LATCH_RTCP_SETTLED_AFTER,
+    settled_within: LATCH_RTCP_SETTLED_WITHIN,
     unsettled_silence: LATCH_RTCP_SILENCE,
     exact_silence: LATCH_RTCP_SILENCE,
     relearn_silence: LATCH_RTCP_SILENCE,
@@ -61,6 +64,8 @@ pub(super) struct Terms<'a> {
     pub(super) exact: Option<SocketAddr>,
     /// Until when only the exact source may win a latch without a winner.
     pub(super) pinned_until: Option<Instant>,
+    /// Whether the announced address can be the real one: a run of the exact source then displaces any other.
+    pub(super) pins: bool,
     /// An address that is expected because RTP comes from there.
     pub(super) beside: Option<IpAddr>,
     /// Whether the remote party is allowed to send, so that a silence can mean that the winner has gone.
@@ -79,7 +84,7 @@ impl Terms<'_> {
     }
 
     fn silence(&self, winner: &Winner) -> Duration {
-        self.now.saturating_duration_since(winner.heard)
+        self.now.saturating_duration_since(winner.run.heard)
     }
 
     /// Silence after which a source other than the exact one may take over from `winner`; `None`: never.
@@ -89,7 +94,7 @@ impl Terms<'_> {
     /// early media or in a fax), and an established exact source keeps the latch through any silence: a muted phone is
     /// not to lose its call's audio to another port of its address.
     fn yields_after(&self, winner: &Winner) -> Option<Duration> {
-        let exact = self.is_exact(winner.source);
+        let exact = self.is_exact(winner.run.source);
         match self.remote.latch {
             LatchMode::Strict | LatchMode::Relearn if !self.may_send => None,
             LatchMode::Strict | LatchMode::Relearn if !winner.established && !exact => {
@@ -103,15 +108,49 @@ impl Terms<'_> {
     }
 }
 
-/// The source that counts.
+/// Packets of one source, counted since a moment.
 #[derive(Debug, Clone)]
-struct Winner {
+struct Run {
     source: SocketAddr,
     /// When it was last heard, or a description restarted its silence.
     heard: Instant,
     /// Since when its packets are counted, and how many came since then.
     since: Instant,
     packets: u32,
+}
+
+impl Run {
+    fn new(now: Instant, source: SocketAddr) -> Run {
+        Run { source, heard: now, since: now, packets: 1 }
+    }
+
+    /// Counts a packet. What came over a long time is not a stream: the count begins again.
+    fn take(&mut self, now: Instant, rules: &Rules) {
+        self.heard = now;
+        if now.saturating_duration_since(self.since) > rules.settled_within {
+            (self.since, self.packets) = (now, 0);
+        }
+        self.packets = self.packets.saturating_add(1);
+    }
+
+    fn has(&self, packets: u32, over: Duration) -> bool {
+        self.packets >= packets && self.heard.saturating_duration_since(self.since) >= over
+    }
+
+    /// Whether it is a stream, not one packet now and then.
+    fn settles(&self, rules: &Rules) -> bool {
+        self.has(rules.settled_packets, rules.settled_after)
+    }
+
+    fn continues(&self, terms: &Terms<'_>) -> bool {
+        terms.now.saturating_duration_since(self.heard) < terms.rules.contender_gap
+    }
+}
+
+/// The source that counts.
+#[derive(Debug, Clone)]
+struct Winner {
+    run: Run,
     /// Whether it has settled at any time: it is a stream, not one packet.
     established: bool,
     /// Whether it has settled since the last description: no longer does one packet of the exact source displace it.
@@ -122,27 +161,19 @@ struct Winner {
 
 impl Winner {
     fn new(now: Instant, source: SocketAddr) -> Winner {
-        Winner { source, heard: now, since: now, packets: 1, established: false, settled: false, speaks: true }
+        Winner { run: Run::new(now, source), established: false, settled: false, speaks: true }
     }
 
     fn take(&mut self, now: Instant, rules: &Rules) {
-        (self.heard, self.speaks) = (now, true);
-        if !self.settled {
-            self.packets = self.packets.saturating_add(1);
-            self.settled = self.packets >= rules.settled_packets
-                && now.saturating_duration_since(self.since) >= rules.settled_after;
+        self.speaks = true;
+        if self.settled {
+            self.run.heard = now;
+        } else {
+            self.run.take(now, rules);
+            self.settled = self.run.settles(rules);
             self.established |= self.settled;
         }
     }
-}
-
-/// An expected source that sends while the winner is silent.
-#[derive(Debug, Clone)]
-struct Contender {
-    source: SocketAddr,
-    since: Instant,
-    heard: Instant,
-    packets: u32,
 }
 
 /// Standing of a packet's source.
@@ -175,9 +206,12 @@ pub enum Taken {
 #[derive(Debug, Clone, Default)]
 pub(super) struct SourceLatch {
     winner: Option<Winner>,
-    contender: Option<Contender>,
+    /// An expected source that sends beside the winner, or while it is silent.
+    contender: Option<Run>,
     /// Whether the exact source has won since the latch was opened: no NAT hides it, so it may always return.
     exact_won: bool,
+    /// The source other than the exact one that was established first since then: it may return from any but the exact one.
+    first: Option<SocketAddr>,
     /// The former source and until when its packets are stragglers.
     former: Option<(SocketAddr, Instant)>,
 }
@@ -189,7 +223,7 @@ impl SourceLatch {
     }
 
     pub(super) fn source(&self) -> Option<SocketAddr> {
-        self.winner.as_ref().map(|winner| winner.source)
+        self.winner.as_ref().map(|winner| winner.run.source)
     }
 
     pub(super) fn claim(&self, source: SocketAddr, terms: &Terms<'_>) -> Claim {
@@ -201,9 +235,9 @@ impl SourceLatch {
             };
         }
         match &self.winner {
-            Some(winner) if winner.source == source => Claim::Holds,
+            Some(winner) if winner.run.source == source => Claim::Holds,
             _ if !terms.is_expected(source) => Claim::Refused,
-            Some(winner) if terms.is_exact(source) => self.claim_of_exact(winner, terms),
+            Some(winner) if terms.is_exact(source) => self.claim_of_exact(winner, source, terms),
             Some(winner) => self.claim_of_other(winner, source, terms),
             None if terms.is_exact(source) => Claim::Wins,
             None if self.former.is_some_and(|(former, until)| former == source && terms.now < until) => {
@@ -214,25 +248,45 @@ impl SourceLatch {
         }
     }
 
-    fn claim_of_exact(&self, winner: &Winner, terms: &Terms<'_>) -> Claim {
+    fn claim_of_exact(&self, winner: &Winner, source: SocketAddr, terms: &Terms<'_>) -> Claim {
         let takes_over = self.exact_won || !winner.settled || terms.silence(winner) >= terms.rules.exact_silence;
-        if takes_over { Claim::Wins } else { Claim::Refused }
+        let run = self.run_with(source, terms);
+        if takes_over || terms.pins && run.has(terms.rules.contender_packets, terms.rules.contender_span) {
+            Claim::Wins
+        } else if terms.pins {
+            Claim::Contends
+        } else {
+            Claim::Refused
+        }
     }
 
     fn claim_of_other(&self, winner: &Winner, source: SocketAddr, terms: &Terms<'_>) -> Claim {
-        let silence = terms.silence(winner);
-        let Some(after) = terms.yields_after(winner).filter(|_| silence >= terms.rules.unsettled_silence) else {
+        let is_exact = terms.is_exact(winner.run.source);
+        if self.first == Some(source) && !is_exact {
+            return Claim::Wins;
+        }
+        let (rules, silence) = (terms.rules, terms.silence(winner));
+        // Neither has shown a stream yet: the first that does wins.
+        let is_open = !winner.established && !is_exact;
+        let Some(after) = terms.yields_after(winner).filter(|_| is_open || silence >= rules.unsettled_silence) else {
             return Claim::Refused;
         };
-        match &self.contender {
-            Some(contender) if contender.is_running(terms) && contender.source == source => {
-                let long_enough = contender.packets + 1 >= terms.rules.contender_packets
-                    && terms.now.saturating_duration_since(contender.since) >= terms.rules.contender_span;
-                if long_enough && silence >= after { Claim::Wins } else { Claim::Contends }
-            }
-            Some(contender) if contender.is_running(terms) => Claim::Refused,
-            Some(_) | None => Claim::Contends,
+        if self.contender.as_ref().is_some_and(|other| other.continues(terms) && other.source != source) {
+            return Claim::Refused;
         }
+        let run = self.run_with(source, terms);
+        let by_silence = silence >= after && run.has(rules.contender_packets, rules.contender_span);
+        if by_silence || is_open && run.settles(rules) { Claim::Wins } else { Claim::Contends }
+    }
+
+    /// Returns the run of a contender with a packet of this moment.
+    fn run_with(&self, source: SocketAddr, terms: &Terms<'_>) -> Run {
+        let Some(running) = self.contender.as_ref().filter(|run| run.continues(terms) && run.source == source) else {
+            return Run::new(terms.now, source);
+        };
+        let mut run = running.clone();
+        run.take(terms.now, terms.rules);
+        run
     }
 
     pub(super) fn take(&mut self, source: SocketAddr, terms: &Terms<'_>) -> Taken {
@@ -241,8 +295,14 @@ impl SourceLatch {
             Claim::Holds => {
                 if let Some(winner) = &mut self.winner {
                     winner.take(now, terms.rules);
+                    if winner.established && !terms.is_exact(source) {
+                        self.first.get_or_insert(source);
+                    }
+                    // A run beside a source that is established counts only where it is the exact source's.
+                    if winner.established && self.contender.as_ref().is_some_and(|run| !terms.is_exact(run.source)) {
+                        self.contender = None;
+                    }
                 }
-                self.contender = None;
                 Taken::Counts
             }
             Claim::Wins => {
@@ -253,12 +313,7 @@ impl SourceLatch {
             }
             Claim::Straggles => Taken::Counts,
             Claim::Contends => {
-                match &mut self.contender {
-                    Some(contender) if contender.is_running(terms) && contender.source == source => {
-                        (contender.heard, contender.packets) = (now, contender.packets.saturating_add(1));
-                    }
-                    contender => *contender = Some(Contender { source, since: now, heard: now, packets: 1 }),
-                }
+                self.contender = Some(self.run_with(source, terms));
                 Taken::Refused
             }
             Claim::Refused => Taken::Refused,
@@ -269,32 +324,38 @@ impl SourceLatch {
     /// as from a new winner.
     pub(super) fn describe(&mut self, now: Instant) {
         if let Some(winner) = &mut self.winner {
-            (winner.heard, winner.since, winner.packets, winner.settled) = (now, now, 0, false);
+            winner.run = Run { packets: 0, ..Run::new(now, winner.run.source) };
+            winner.settled = false;
         }
         self.contender = None;
     }
 
     /// Whether no source but the winner can count for now.
-    fn is_locked(&self, exact: SocketAddr, mode: LatchMode) -> bool {
-        self.winner.as_ref().is_some_and(|winner| match mode {
-            LatchMode::Off => winner.source == exact,
-            LatchMode::Strict | LatchMode::Relearn => {
-                winner.speaks && (winner.source == exact || winner.settled && !self.exact_won)
+    fn is_locked(&self, exact: SocketAddr, mode: LatchMode, pins: bool) -> bool {
+        self.winner.as_ref().is_some_and(|winner| {
+            let source = winner.run.source;
+            let may_return = pins || self.exact_won || self.first.is_some_and(|first| first != source);
+            match mode {
+                LatchMode::Off => source == exact,
+                LatchMode::Strict | LatchMode::Relearn => {
+                    winner.speaks && (source == exact || winner.settled && !may_return)
+                }
             }
         })
     }
 
-    pub(super) fn destination(&self, exact: SocketAddr, mode: LatchMode) -> (SocketAddr, bool) {
+    pub(super) fn destination(&self, exact: SocketAddr, mode: LatchMode, pins: bool) -> (SocketAddr, bool) {
         let learned = self.source().filter(|_| mode != LatchMode::Off);
-        (learned.unwrap_or(exact), self.is_locked(exact, mode))
+        (learned.unwrap_or(exact), self.is_locked(exact, mode, pins))
     }
 
     /// Ends the lock of a winner that has been silent for so long that another source may take over before the next
     /// sweep; true where that is news.
     pub(super) fn rest(&mut self, terms: &Terms<'_>) -> bool {
-        let Some(exact) = terms.exact.filter(|exact| self.is_locked(*exact, terms.remote.latch)) else { return false };
+        let is_locked = |exact: &SocketAddr| self.is_locked(*exact, terms.remote.latch, terms.pins);
+        let Some(exact) = terms.exact.filter(is_locked) else { return false };
         let Some(winner) = &mut self.winner else { return false };
-        let by_exact = (winner.source != exact).then_some(terms.rules.exact_silence);
+        let by_exact = (winner.run.source != exact).then_some(terms.rules.exact_silence);
         let soonest = terms.yields_after(winner).into_iter().chain(by_exact).min();
         let rests = terms.remote.latch != LatchMode::Off
             && soonest.is_some_and(|soonest| terms.silence(winner) + SWEEP_INTERVAL >= soonest);
@@ -303,20 +364,16 @@ impl SourceLatch {
     }
 
     pub(super) fn restored(now: Instant, source: Option<SocketAddr>, known: Known) -> SourceLatch {
-        let winner =
-            source.map(|source| Winner { packets: 0, established: known.established, ..Winner::new(now, source) });
-        SourceLatch { winner, exact_won: known.exact_won, ..SourceLatch::default() }
+        let winner = source.map(|source| {
+            let run = Run { packets: 0, ..Run::new(now, source) };
+            Winner { run, established: known.established, ..Winner::new(now, source) }
+        });
+        SourceLatch { winner, exact_won: known.exact_won, first: known.first, ..SourceLatch::default() }
     }
 
     pub(super) fn known(&self) -> Known {
         let established = self.winner.as_ref().is_some_and(|winner| winner.established);
-        Known { established, exact_won: self.exact_won }
-    }
-}
-
-impl Contender {
-    fn is_running(&self, terms: &Terms<'_>) -> bool {
-        terms.now.saturating_duration_since(self.heard) < terms.rules.contender_gap
+        Known { established, exact_won: self.exact_won, first: self.first }
     }
 }
 
@@ -327,6 +384,9 @@ pub struct Known {
     pub established: bool,
     /// Whether the exact source has won since the latch was opened.
     pub exact_won: bool,
+    /// The source other than the exact one that was established first since then.
+    #[serde(default)]
+    pub first: Option<SocketAddr>,
 }
 
 pub(super) fn is_expected(source: SocketAddr, remote: &RemoteSpec) -> bool {

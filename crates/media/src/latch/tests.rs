@@ -177,22 +177,97 @@ fn an_attacker_that_sends_first_is_displaced_by_the_first_packet_of_the_exact_so
     }
 }
 
+/// A remote party behind NAT: its private address is announced, that of its signalling expected beside it.
+pub(super) const PRIVATE: &str = "10.0.0.9:4000";
+
+pub(super) fn behind_nat(mode: LatchMode) -> Bench {
+    let expected = vec!["10.0.0.9".parse().unwrap(), "192.0.2.1".parse().unwrap()];
+    Bench::of(RemoteSpec { latch: mode, expected, ..remote(PRIVATE) })
+}
+
 #[test]
 fn a_settled_winner_that_continues_is_displaced_by_nothing_until_the_next_description() {
-    let mut bench = Bench::new(LatchMode::Strict);
+    let mut bench = behind_nat(LatchMode::Strict);
     assert_eq!(bench.stream(300, 1300, OTHER_PORT), 50);
     assert!(!bench.locked()[0]);
     assert!(bench.rtp(1300, OTHER_PORT) && bench.locked()[0]);
     for ms in (1320..10_000).step_by(20) {
         assert!(bench.rtp(ms, OTHER_PORT));
-        assert!(!bench.rtp(ms + 1, EXACT) && !bench.rtp(ms + 2, OTHER_ADDRESS) && !bench.rtp(ms + 3, STRANGER));
+        assert!(!bench.rtp(ms + 1, PRIVATE) && !bench.rtp(ms + 2, OTHER_ADDRESS) && !bench.rtp(ms + 3, STRANGER));
     }
     // The answer: the exact source has its chance again, the others have not.
-    bench.latch.describe(bench.at(10_000));
+    bench.latch.describe(bench.at(10_000), &bench.remote);
     assert!(!bench.locked()[0]);
     assert!(!bench.rtp(10_000, OTHER_ADDRESS));
-    assert!(bench.rtp(10_001, EXACT));
+    assert!(bench.rtp(10_001, PRIVATE));
     assert_eq!(bench.stream(10_020, 12_000, OTHER_PORT), 0);
+}
+
+#[test]
+fn where_no_nat_hides_it_a_run_of_the_exact_source_displaces_a_winner_that_continues() {
+    let mut bench = Bench::new(LatchMode::Strict);
+    assert_eq!(bench.stream(300, 9_000, OTHER_PORT), 435);
+    assert!(!bench.locked()[0], "tied, the exact source could not be heard");
+    // One packet does not, nor one now and then.
+    for ms in (9_000..12_000).step_by(500) {
+        assert!(bench.rtp(ms, OTHER_PORT) && !bench.rtp(ms + 1, EXACT));
+    }
+    let first = (12_600..14_000).step_by(20).find(|ms| {
+        bench.rtp(*ms, OTHER_PORT);
+        bench.rtp(ms + 1, EXACT)
+    });
+    assert_eq!(first, Some(12_780));
+    assert_eq!(bench.stream(12_800, 14_000, OTHER_PORT), 0);
+}
+
+#[test]
+fn packets_now_and_then_never_settle() {
+    for gap in [85, 400, 2000, 9000] {
+        let mut bench = Bench::new(LatchMode::Strict);
+        for n in 0..1000 {
+            assert!(bench.rtp(300 + n * gap, OTHER_PORT));
+        }
+        assert!(bench.rtp(301 + 999 * gap, EXACT), "every {gap} ms");
+    }
+    // Those of a phone that sends 60 ms in each do.
+    let mut bench = behind_nat(LatchMode::Strict);
+    for n in 0..50 {
+        assert!(bench.rtp(60 * n, OTHER_PORT));
+    }
+    assert!(bench.locked()[0]);
+}
+
+#[test]
+fn a_stream_displaces_a_source_that_came_first_and_sends_now_and_then() {
+    for gap in [90, 400, 2000] {
+        let mut bench = behind_nat(LatchMode::Strict);
+        for n in 0..20 {
+            bench.rtp(n * gap, "192.0.2.1:666");
+        }
+        let start = 20 * gap;
+        let first = (start..start + 2000).step_by(20).find(|ms| {
+            if ms % gap < 20 {
+                bench.rtp(*ms, "192.0.2.1:666");
+            }
+            bench.rtp(ms + 1, OTHER_PORT)
+        });
+        assert!(first.is_some_and(|ms| ms <= start + 1020), "every {gap} ms: {first:?}");
+        assert!(!bench.rtp(first.unwrap() + 2, "192.0.2.1:666"));
+    }
+}
+
+#[test]
+fn the_first_that_settled_returns_with_one_packet() {
+    let mut bench = behind_nat(LatchMode::Relearn);
+    assert_eq!(bench.stream(0, 2000, OTHER_PORT), 100);
+    // Muted for so long that another one on its address has taken over, and settled.
+    assert!(bench.stream(2000, 20_000, "192.0.2.1:666") > 700);
+    assert!(!bench.locked()[0], "tied, the first one could not return");
+    assert!(bench.rtp(20_001, OTHER_PORT) && !bench.rtp(20_002, "192.0.2.1:666"));
+    assert!(bench.locked()[0] || bench.stream(20_020, 22_000, OTHER_PORT) == 99 && bench.locked()[0]);
+    // From the exact source it does not.
+    bench.latch.describe(bench.at(22_000), &bench.remote);
+    assert!(bench.rtp(22_001, PRIVATE) && !bench.rtp(22_002, OTHER_PORT));
 }
 
 #[test]
@@ -247,12 +322,12 @@ fn a_muted_phone_keeps_its_latch() {
         let mut bench = Bench::new(LatchMode::Strict);
         bench.stream(300, 2000, OTHER_PORT);
         bench.remote = quiet;
-        bench.latch.describe(bench.at(2000));
+        bench.latch.describe(bench.at(2000), &bench.remote);
         assert_eq!(bench.stream(60_000, 90_000, OTHER_ADDRESS), 0);
         assert!(bench.rtp(90_000, OTHER_PORT));
         // Back from it, the silence begins at that moment.
         bench.remote = remote(EXACT);
-        bench.latch.describe(bench.at(100_000));
+        bench.latch.describe(bench.at(100_000), &bench.remote);
         assert_eq!(bench.stream(100_000, 109_999, OTHER_ADDRESS), 0);
     }
 }
@@ -288,9 +363,16 @@ fn an_rtcp_winner_settles_and_yields_slowly() {
     for n in 0..5 {
         assert!(bench.rtcp(300 + n * 5000, other));
     }
-    assert!(bench.locked()[1] && !bench.rtcp(20_400, EXACT_RTCP));
+    // Where no NAT hides it, the second packet of the exact source takes over.
+    assert!(!bench.locked()[1] && !bench.rtcp(20_400, EXACT_RTCP) && bench.rtcp(25_400, EXACT_RTCP));
+    let (other, exact) = ("192.0.2.1:10", "10.0.0.9:4001");
+    let mut bench = behind_nat(LatchMode::Strict);
+    for n in 0..5 {
+        assert!(bench.rtcp(300 + n * 5000, other));
+    }
+    assert!(bench.locked()[1] && !bench.rtcp(20_400, exact) && !bench.rtcp(25_400, exact));
     assert!(!bench.rest(49_299) && bench.rest(49_300) && !bench.locked()[1]);
-    assert!(!bench.rtcp(50_299, EXACT_RTCP) && bench.rtcp(50_300, EXACT_RTCP));
+    assert!(!bench.rtcp(50_299, exact) && bench.rtcp(50_300, exact));
     let mut bench = Bench::new(LatchMode::Strict);
     assert!(bench.rtcp(300, other));
     assert!(!bench.rtcp(30_300, "192.0.2.1:20") && bench.rtcp(35_300, "192.0.2.1:20"));
@@ -372,7 +454,7 @@ fn a_winner_that_may_be_replaced_is_locked_while_it_speaks() {
     bench.rtp(2999, EXACT);
     assert_eq!(bench.locked(), [true; 2]);
     // Where the exact source may come, it is let in sooner.
-    let mut bench = Bench::new(LatchMode::Strict);
+    let mut bench = behind_nat(LatchMode::Strict);
     bench.stream(300, 1320, OTHER_PORT);
     assert!(bench.locked()[0] && !bench.rest(2299) && bench.rest(2300) && !bench.locked()[0]);
 }

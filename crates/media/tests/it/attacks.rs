@@ -109,20 +109,22 @@ fn another_port_of_the_address_never_takes_the_call() {
 
 #[test]
 fn a_source_behind_nat_is_tied_to_once_it_has_settled() {
-    let other = "192.0.2.1:61000";
+    let (other, private) = ("192.0.2.1:61000", "10.0.0.9:4000");
+    let expected = ["10.0.0.9", "192.0.2.1"].map(|ip| ip.parse().unwrap()).to_vec();
+    let behind_nat = RemoteSpec { expected, ..remote(private) };
     let mut bench = Bench::connected();
-    bench.wait(250);
+    bench.set_remote(A, behind_nat.clone());
     for n in 0..100 {
         assert!(bench.rtp(A, other, n).is_some());
         let (transmit, _) = bench.feed(B, false, B_RTP, &rtp(n)).unwrap();
         assert_eq!((transmit.to, transmit.locked), (addr(other), n >= 50), "{n}");
         bench.wait(20);
     }
-    assert_eq!(bench.rtp(A, A_RTP, 100), None);
+    assert_eq!(bench.rtp(A, private, 100), None);
     // A description gives the announced port its chance again, an answer for one.
-    bench.set_remote(A, RemoteSpec { relatch: false, ..remote(A_RTP) });
+    bench.set_remote(A, RemoteSpec { relatch: false, ..behind_nat });
     assert!(!bench.feed(B, false, B_RTP, &rtp(100)).unwrap().0.locked);
-    assert!(bench.rtp(A, A_RTP, 101).is_some());
+    assert!(bench.rtp(A, private, 101).is_some());
 }
 
 #[test]

@@ -21,7 +21,8 @@ use trunkgate_call::{
 };
 use trunkgate_media::{Command, EndId, Event, LatchMode, MediaId};
 use trunkgate_route::{
-    Definition, Destination, Numbers, Pattern, Peer, Route, Server, Table, TargetSpec, Transport as RouteTransport, Trunk,
+    Definition, Destination, Numbers, Pattern, Peer, Route, Server, Table, TargetSpec, Transport as RouteTransport,
+    Trunk,
 };
 use trunkgate_sip::{ConnectionId, Flow, ListenerId, Message, Method, Transport};
 
