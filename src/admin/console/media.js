@@ -45,8 +45,8 @@ function card(call, leg) {
       rtp.far && rtp.far.mos ? `MOS ${figure(rtp.far.mos, 2)}` : null,
       rtp.far ? 'reported by RTCP' : isAgent ? null : 'no RTCP received']),
     isAgent ? null : h('dl', { class: 'addresses' },
-      place('announced', media.announced), place('learned', rtp.latched || 'no packets', elsewhere ? 'warn' : rtp.latched ? null : 'bad'),
-      place('used', media.used), place('ours', media.ours)));
+      place('SDP address', media.announced), place('RTP source', rtp.latched || 'no packets', elsewhere ? 'warn' : rtp.latched ? null : 'bad'),
+      place('sending to', media.used), place('local address', media.ours)));
 }
 
 /** Lengths of loss bursts, each with its count. */
