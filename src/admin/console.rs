@@ -38,7 +38,7 @@ const FILES: [File; 19] = [
     file!("plot.js", SCRIPT),
     file!("ladder.js", SCRIPT),
     file!("message.js", SCRIPT),
-    file!("now.js", SCRIPT),
+    file!("overview.js", SCRIPT),
     file!("calls.js", SCRIPT),
     file!("call.js", SCRIPT),
     file!("media.js", SCRIPT),

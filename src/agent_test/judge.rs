@@ -340,6 +340,6 @@ mod tests {
         assert_eq!(of(&with("bad_json"), "messages").text, "left aside: 3 × what");
         let lost = (Loss::Status(404), "answered the handshake with 404".to_owned());
         let refused = judge(&Record { lost: Some(lost), ..Record::default() }, &[]);
-        assert_eq!((refused.len(), refused[0].fix.as_str()), (1, "the path in `url`"));
+        assert_eq!((refused.len(), refused[0].fix.as_str()), (1, "correct the path in `url`"));
     }
 }

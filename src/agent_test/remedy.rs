@@ -1,48 +1,56 @@
-//! What to look at where an agent was not reached, or was lost: the words of docs/agents.md.
+//! Fixes for an agent that was not reached or was lost; docs/agents.md has the same words.
 
 use trunkgate_media::agent::Loss;
 
 use crate::certificates::NOT_TLS;
 
-/// A sentence of "When it does not work" or of "What to look at in the bot". `words`: what the loss was told with; `signed`:
-/// whether the handshake was, by `auth_token`.
+/// Returns the fix for a loss, as in the table "When it does not work" of docs/agents.md. `words` is the message of the loss,
+/// `signed` whether the handshake was signed (`auth_token`).
 pub(crate) fn remedy(loss: Loss, words: &str, signed: bool) -> &'static str {
     match loss {
         Loss::Unreachable if words.contains("local_networks") => {
-            "`ws://` leads to a public address: `wss://`, or the network in `[edge] local_networks`"
+            "use `wss://`, or add the network to `[edge] local_networks`: `ws://` to other networks is refused"
         }
         Loss::Unreachable if words.contains("lookup") || words.contains("not known") => {
-            "the name in `url`: there is no such host, or DNS does not answer"
+            "correct the host name in `url`, or check the name server: DNS returned no address"
         }
         Loss::Unreachable => {
-            "whether the bot runs, and listens on an address that the edge reaches, not only on its own 127.0.0.1"
+            "start the bot, and bind it to an address that the edge can reach: a bot bound to 127.0.0.1 accepts \
+             connections from its own machine only"
         }
-        Loss::Tls if words.contains(NOT_TLS) => "the bot speaks no TLS there: `ws://`, or the port of its TLS proxy",
-        Loss::Tls => "A certificate of your own: its issuer's, or itself, is `ca`.",
-        Loss::Status(404) => "the path in `url`",
+        Loss::Tls if words.contains(NOT_TLS) => "use `ws://`, or the port of the bot's TLS proxy",
+        Loss::Tls => {
+            "for a private or self-signed certificate, set `ca` to the issuer's certificate or to the certificate itself"
+        }
+        Loss::Status(404) => "correct the path in `url`",
         Loss::Status(401) | Loss::Status(403) if signed => {
-            "`auth_token`: the bot's own; and that it signs the URL which it is called by, as `url` has it. Then the path in \
-             `url`"
+            "set `auth_token` to the token that the bot verifies with, and have the bot verify the signature of exactly \
+             `url`; then check the path in `url`"
         }
         Loss::Status(401 | 403) => {
-            "the path in `url`: FastAPI and Starlette say 403 for an unknown one. Then `auth_token`, where the bot checks \
-             signatures"
+            "check the path in `url` (FastAPI and Starlette answer an unknown path with 403); then set `auth_token` if the \
+             bot verifies signatures"
         }
-        Loss::Status(300..=399) => "the line before names where it leads: write that into `url`",
-        Loss::Status(_) => "`url` leads to the webhook, or to a proxy that does not pass `Upgrade` on",
-        Loss::NotWebSocket => "whether the port is the bot's, and whether it wants TLS: `wss://`",
-        Loss::ConnectTimeout => "a firewall between edge and bot, or a bot that has to wake up first",
-        Loss::Silent => "`first_audio_timeout`: a greeting that comes later than that, or never",
+        Loss::Status(300..=399) => "set `url` to the location of the redirect, which the message shows",
+        Loss::Status(_) => {
+            "set `url` to the WebSocket, not to the webhook, and have each proxy in between forward the `Upgrade` header"
+        }
+        Loss::NotWebSocket => "check that the port is the bot's, and use `wss://` if it expects TLS",
+        Loss::ConnectTimeout => {
+            "open the firewall between edge and bot, or keep the bot running if it starts on demand"
+        }
+        Loss::Silent => "have the bot send its greeting earlier, or increase `first_audio_timeout`",
         Loss::PingUnanswered | Loss::DataUnacknowledged | Loss::Unread => {
-            "The library does so while it reads. A bot that blocks its event loop for 5 s (a model's answer waited for \
-             without `await`) is taken for dead"
+            "do not block the bot's event loop, for example by waiting for a model without `await`: the WebSocket library \
+             answers pings only while it runs"
         }
         Loss::Reset => {
-            "an exception in the bot? Its log says. On FastAPI and uvicorn: `await websocket.close()` at the end"
+            "look for an exception in the bot's log; with FastAPI on uvicorn, call `await websocket.close()` at the end of \
+             the handler"
         }
         Loss::ProtocolError | Loss::Closed(_) => {
-            "A close with 1000 ends the call; any other end is an agent that was lost, and the caller goes on to the next \
-             target."
+            "close with code 1000 to end the call; any other end counts as a lost agent, and the call fails over to the \
+             next target"
         }
     }
 }
@@ -52,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_is_a_sentence_of_the_docs() {
+    fn docs_contain_every_fix() {
         let docs = include_str!("../../docs/agents.md").split_whitespace().collect::<Vec<_>>().join(" ");
         let losses = [
             Loss::Unreachable,
@@ -66,6 +74,10 @@ mod tests {
             Loss::Silent,
             Loss::Reset,
             Loss::PingUnanswered,
+            Loss::DataUnacknowledged,
+            Loss::Unread,
+            Loss::ProtocolError,
+            Loss::Closed(Some(1011)),
         ];
         for loss in losses {
             for words in [&loss.to_string(), "no address in local_networks", "failed to lookup", NOT_TLS] {

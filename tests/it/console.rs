@@ -1,5 +1,5 @@
-//! The console's files and what they ask of the edge, by the real binary: types, policies, tokens; events in their order, no
-//! more listeners than may be; filters, history, routes, who was kept out.
+//! Tests the console's files and the HTTP API behind them with the real binary: content types, policies, tokens; order of
+//! events and the limit of listeners; filters, history, routes and unknown sources.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -19,7 +19,7 @@ fn between(caller: &Phone, callee: &Phone) -> String {
     config(&(caller.trunk("carrier") + &callee.trunk("pbx") + route))
 }
 
-/// Every file that the page leads to.
+/// Fetches every file that the page links to.
 fn files(edge: &Process) -> BTreeMap<String, String> {
     let link = Regex::new(r#"(?:src|href)="(/[^"]*)"|from '\./([a-z]+\.js)'"#).unwrap();
     let mut files = BTreeMap::new();
@@ -89,13 +89,13 @@ fn with_a_token_the_page_opens_without_it_and_holds_nothing() {
     assert_eq!(http("GET", &format!("{url}/v1/history"), &right, "").0, 200);
 }
 
-/// Somebody who follows `/v1/events`.
+/// A client of `/v1/events`.
 struct Follower {
     lines: BufReader<TcpStream>,
 }
 
 impl Follower {
-    /// Once what happens from now on is told.
+    /// Connects and waits until the stream is open.
     fn begin(edge: &Process) -> Follower {
         let mut follower = Follower::ask(edge);
         follower.line(": following");
@@ -106,7 +106,7 @@ impl Follower {
         Follower::ask_with(edge, "")
     }
 
-    /// With another header line.
+    /// Connects with another header line.
     fn ask_with(edge: &Process, line: &str) -> Follower {
         let mut stream = TcpStream::connect(edge.address("http")).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -115,9 +115,9 @@ impl Follower {
         Follower { lines: BufReader::new(stream) }
     }
 
-    /// The rest of the next line that begins so.
+    /// Returns the rest of the next line with this prefix.
     fn line(&mut self, front: &str) -> String {
-        // Comments keep coming.
+        // Comments arrive while nothing happens.
         let began = Instant::now();
         loop {
             assert!(began.elapsed() < PATIENCE, "waited too long for {front:?}");
@@ -129,7 +129,7 @@ impl Follower {
         }
     }
 
-    /// The next event of one of these names.
+    /// Returns the next event with one of these names.
     fn next(&mut self, names: &[&str]) -> (String, Value) {
         loop {
             let name = self.line("event:");
@@ -144,7 +144,7 @@ impl Follower {
 const OF_CALLS: [&str; 5] = ["call.trying", "call.ringing", "call.answered", "call.failed_over", "call.ended"];
 
 #[test]
-fn a_calls_events_come_in_their_order_with_what_the_list_says() {
+fn events_of_a_call_arrive_in_order_with_the_fields_of_the_list() {
     let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
     let edge = Process::start(&between(&caller, &callee));
     let mut follower = Follower::begin(&edge);
@@ -156,10 +156,10 @@ fn a_calls_events_come_in_their_order_with_what_the_list_says() {
     let call = Call::answered(udp, "told", &caller, invite, (&callee, &callee.description(1, "")));
     let sid = edge.sid();
     assert_eq!(edge.delete(&format!("/v1/calls/{sid}")).0, 202);
-    let told: Vec<(String, Value)> = (0..4).map(|_| follower.next(&OF_CALLS)).collect();
-    let names: Vec<&str> = told.iter().map(|(name, _)| name.as_str()).collect();
+    let events: Vec<(String, Value)> = (0..4).map(|_| follower.next(&OF_CALLS)).collect();
+    let names: Vec<&str> = events.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["call.trying", "call.ringing", "call.answered", "call.ended"]);
-    for (name, data) in &told {
+    for (name, data) in &events {
         assert_eq!(
             (&data["sid"], &data["to"], &data["trunk"]),
             (&sid.as_str().into(), &NUMBER.into(), &"carrier".into()),
@@ -167,11 +167,11 @@ fn a_calls_events_come_in_their_order_with_what_the_list_says() {
         );
         assert!(data["at"].as_str().unwrap().ends_with('Z'), "{data}");
     }
-    assert_eq!((&told[2].1["state"], &told[3].1["state"]), (&"answered".into(), &"ended".into()));
-    assert_eq!((&told[3].1["reason"], &told[3].1["outcome"]), (&"operator".into(), &"answered".into()));
+    assert_eq!((&events[2].1["state"], &events[3].1["state"]), (&"answered".into(), &"ended".into()));
+    assert_eq!((&events[3].1["reason"], &events[3].1["outcome"]), (&"operator".into(), &"answered".into()));
     drop(call);
 
-    // What is no call: the file read anew, twice, and new calls refused and taken again.
+    // Events without a call: two reloads, then drain on and off.
     edge.signal(Signal::SIGHUP);
     assert_eq!(follower.next(&["config.reloaded", "config.refused"]).0, "config.reloaded");
     std::fs::write(&edge.file, "colour = 1\n[http]\ntoken = [\n'S3cret']\n").unwrap();
@@ -188,32 +188,32 @@ fn a_calls_events_come_in_their_order_with_what_the_list_says() {
 }
 
 #[test]
-fn a_trunk_that_goes_down_or_comes_up_and_a_target_that_fails_are_told() {
+fn trunk_up_trunk_down_and_failover_are_events() {
     let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
     let dead = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    // Asked once, at the start: what else is known of them, calls tell.
+    // One OPTIONS at the start; later changes come from calls.
     let trunks = caller.trunk("carrier")
         + &format!("[trunk.dead]\npeers = [\"sip:{dead}\"]\noptions_interval = \"1h\"\n")
         + &callee.trunk("pbx").replace("\"0s\"", "\"1h\"");
     let route = "[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:dead\", \"trunk:pbx\"]\n";
     let edge = Process::start(&config(&(trunks + route)));
     let mut follower = Follower::begin(&edge);
-    // Three failures in a row are needed; two that come together may be told as one.
+    // Three consecutive failures are needed; simultaneous ones may count as one.
     for id in ["one", "two", "three", "four", "five", "six"] {
         Call::set_up(&edge, id, &caller, &callee);
     }
-    // Which of them comes first is chance.
-    let mut told = BTreeSet::new();
+    // The order of the events is not fixed.
+    let mut seen = BTreeSet::new();
     let wanted = [("call.failed_over", "dead"), ("trunk.down", "dead"), ("trunk.up", "pbx")];
-    while !wanted.iter().all(|(name, trunk)| told.contains(&((*name).to_owned(), (*trunk).to_owned()))) {
+    while !wanted.iter().all(|(name, trunk)| seen.contains(&((*name).to_owned(), (*trunk).to_owned()))) {
         let (name, data) = follower.next(&["call.failed_over", "trunk.down", "trunk.up"]);
         assert!(name != "call.failed_over" || data["reason"] == "unreachable", "{data}");
         assert!(name != "trunk.up" || data["trunk"] != "dead", "{data}");
-        told.insert((name, data["trunk"].as_str().unwrap().to_owned()));
+        seen.insert((name, data["trunk"].as_str().unwrap().to_owned()));
     }
     let calls = edge.json("/v1/calls?flag=failed_over")["calls"].as_array().unwrap().clone();
     assert!(calls.iter().any(|call| call["flags"] == serde_json::json!(["failed_over"])), "{calls:?}");
-    let troubles = until("it is among what went wrong", || {
+    let troubles = until("the failover is in the history", || {
         let troubles = edge.json("/v1/history")["troubles"].as_array().unwrap().clone();
         (!troubles.is_empty()).then_some(troubles)
     });
@@ -223,13 +223,13 @@ fn a_trunk_that_goes_down_or_comes_up_and_a_target_that_fails_are_told() {
 }
 
 #[test]
-fn no_more_follow_than_may_and_whoever_goes_makes_room() {
+fn event_listeners_are_limited_and_a_closed_one_frees_its_place() {
     let edge = Process::start(&config(""));
     let mut all: Vec<Follower> = (0..trunkgate::limits::EVENT_LISTENERS).map(|_| Follower::begin(&edge)).collect();
     let (status, answer) = edge.ask("GET", "/v1/events", "");
     assert_eq!((status, &answer["error"]["code"]), (503, &"too_many_listeners".into()));
     all.pop();
-    until("its place is free", || {
+    until("the place is free", || {
         let mut next = Follower::ask(&edge);
         let mut status = String::new();
         next.lines.read_line(&mut status).unwrap();
@@ -238,11 +238,11 @@ fn no_more_follow_than_may_and_whoever_goes_makes_room() {
 }
 
 #[test]
-fn who_follows_with_a_token_is_told_nothing_once_it_is_another() {
+fn an_event_stream_ends_when_its_token_is_replaced() {
     let edge = Process::start(&config("").replace("[http]\n", "[http]\ntoken = \"first\"\n"));
     let mut follower = Follower::ask_with(&edge, "Authorization: Bearer first\r\n");
     follower.line(": following");
-    // The same again: it goes on.
+    // A reload with the same token keeps the stream.
     edge.signal(Signal::SIGHUP);
     follower.next(&["config.reloaded"]);
     let text = std::fs::read_to_string(&edge.file).unwrap();
@@ -252,13 +252,13 @@ fn who_follows_with_a_token_is_told_nothing_once_it_is_another() {
     let mut line = String::new();
     while line.trim_end() != "0" {
         line.clear();
-        assert!(follower.lines.read_line(&mut line).unwrap() > 0, "the stream is to end");
+        assert!(follower.lines.read_line(&mut line).unwrap() > 0, "the stream should end");
         assert!(!line.starts_with("event:"), "{line}");
     }
 }
 
 #[test]
-fn calls_are_found_by_what_they_were() {
+fn calls_are_found_by_every_filter() {
     let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
     let edge = Process::start(&between(&caller, &callee));
     let call = Call::set_up(&edge, "found-by-this", &caller, &callee);
@@ -271,7 +271,7 @@ fn calls_are_found_by_what_they_were() {
         (&media["announced"], call.near.to_string().as_str())
     );
     edge.delete(&format!("/v1/calls/{sid}"));
-    until("it has ended", || (edge.json("/v1/calls")["calls"][0]["state"] == "ended").then_some(()));
+    until("the call has ended", || (edge.json("/v1/calls")["calls"][0]["state"] == "ended").then_some(()));
     let found = |query: &str| edge.json(&format!("/v1/calls?{query}"))["calls"].as_array().unwrap().len();
     for query in [
         "search=found-by",
@@ -314,12 +314,12 @@ fn calls_are_found_by_what_they_were() {
 }
 
 #[test]
-fn who_is_kept_out_is_shown() {
+fn unknown_sources_are_shown() {
     let edge = Process::start(&config("[trunk.carrier]\npeers = [\"sip:192.0.2.1\"]\noptions_interval = \"0s\"\n"));
     let stranger = Phone::new("127.0.0.1");
     let udp = edge.address("udp");
     stranger.sip.send(udp, &stranger.sip.request_with("INVITE", NUMBER, udp, "stranger", (1, ""), ""));
-    let seen = until("it is counted", || {
+    let seen = until("the message is counted", || {
         let seen = edge.json("/v1/security");
         seen["dropped"]["unknown_source"].is_u64().then_some(seen)
     });

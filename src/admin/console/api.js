@@ -1,4 +1,4 @@
-// What is asked of the edge, and what it tells by itself.
+// Requests to the edge's HTTP API, and its event stream.
 
 const TOKEN = 'trunkgate.token';
 
@@ -36,7 +36,7 @@ async function ask(path, options = {}) {
     response = await fetch(path, { ...options, headers: { ...headers(), ...options.headers }, cache: 'no-store' });
   } catch (error) {
     if (error.name === 'AbortError') throw error;
-    throw new Refused(0, 'unreachable', 'the edge cannot be reached');
+    throw new Refused(0, 'unreachable', 'edge unreachable');
   }
   if (response.ok) return response;
   if (response.status === 401) onUnauthorized();
@@ -45,7 +45,7 @@ async function ask(path, options = {}) {
   let message = text || `HTTP ${response.status}`;
   try {
     ({ code, message } = JSON.parse(text).error);
-  } catch { /* no JSON: the text says it */ }
+  } catch { /* not JSON: the text is the message */ }
   throw new Refused(response.status, code, message);
 }
 
@@ -65,7 +65,7 @@ export async function remove(path) {
   return (await ask(path, { method: 'DELETE' })).json();
 }
 
-/** Whether something is served there, without its body. */
+/** Returns whether a path is served (HEAD). */
 export async function isServed(path) {
   try {
     await ask(path, { method: 'HEAD' });
@@ -75,7 +75,7 @@ export async function isServed(path) {
   }
 }
 
-/** Saves what a path serves as a file. */
+/** Downloads a path as a file. */
 export async function download(path, name) {
   const blob = await (await ask(path)).blob();
   const url = URL.createObjectURL(blob);
@@ -86,14 +86,14 @@ export async function download(path, name) {
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
 
-/** A query of what is not empty. */
+/** Builds a query string of the parameters that are not empty. */
 export function query(parameters) {
   const given = Object.entries(parameters).filter(([, value]) => value !== '' && value !== null && value !== undefined);
   const search = new URLSearchParams(given).toString();
   return search ? `?${search}` : '';
 }
 
-/** One sample's figures of /metrics: {name: [{labels, value}]}. */
+/** Returns the samples of /metrics: {name: [{labels, value}]}. */
 export async function metrics() {
   const families = {};
   for (const line of (await text('/metrics')).split('\n')) {
@@ -107,7 +107,7 @@ export async function metrics() {
 
 const followers = new Set();
 
-/** Tells `act(name, data)` of every event; returns how to stop. `link` as a name: whether events come. */
+/** Calls `act(name, data)` for every event; returns a function that stops it. The name `link` reports the state of the stream. */
 export function follow(act) {
   followers.add(act);
   return () => followers.delete(act);
@@ -117,7 +117,7 @@ function tell(name, data) {
   for (const act of [...followers]) act(name, data);
 }
 
-/** Whether events come; else pages ask again and again. */
+/** Whether the event stream is open; otherwise pages poll. */
 export let isLive = false;
 
 function live(is) {
@@ -137,10 +137,10 @@ function event(block) {
   if (data.length === 0) return;
   try {
     tell(name, JSON.parse(data.join('\n')));
-  } catch { /* not ours */ }
+  } catch { /* not JSON: ignored */ }
 }
 
-/** Follows /v1/events for ever: EventSource cannot send the token, fetch can. */
+/** Follows /v1/events and reconnects. Uses fetch because EventSource cannot send the token. */
 export async function listen() {
   const longest = 30_000;
   let pause = 1000;

@@ -1,9 +1,9 @@
-// The console's frame: pages by their address behind the `#`, keys, theme, token, and the line to the edge.
+// The console's frame: pages by the fragment of the URL, keyboard shortcuts, theme, token and the connection to the edge.
 
 import * as api from './api.js';
 import { h, say } from './dom.js';
 import { maskNumbers, numbersAreMasked } from './format.js';
-import { nowPage } from './now.js';
+import { overviewPage } from './overview.js';
 import { callsPage } from './calls.js';
 import { callPage } from './call.js';
 import { trunksPage } from './trunks.js';
@@ -13,17 +13,17 @@ import { securityPage } from './security.js';
 import { systemPage } from './system.js';
 
 const PAGES = [
-  ['now', 'Now', nowPage], ['calls', 'Calls', callsPage], ['trunks', 'Trunks', trunksPage], ['routes', 'Routes', routesPage],
+  ['overview', 'Overview', overviewPage], ['calls', 'Calls', callsPage], ['trunks', 'Trunks', trunksPage], ['routes', 'Routes', routesPage],
   ['agents', 'Agents', agentsPage], ['security', 'Security', securityPage], ['system', 'System', systemPage],
 ];
 const KEYS = [
-  ['1 … 7', 'pages in order'], ['/', 'search calls: number, sid, Call-ID'], ['j  k', 'next and previous row'],
-  ['Enter', 'open the row'], ['h  Esc', 'back'], ['m', 'mask or unmask numbers'], ['t', 'light or dark theme'], ['?', 'this list'],
+  ['1 … 7', 'open a page, in menu order'], ['/', 'search calls: number, sid, Call-ID'], ['j  k', 'next and previous row'],
+  ['Enter', 'open the row'], ['h  Esc', 'back'], ['m', 'mask or unmask numbers'], ['t', 'light or dark theme'], ['?', 'show this list'],
 ];
 /** How often a page refreshes while no events come, and while they do. */
 const ALONE_MS = 3000;
 const LIVE_MS = 10_000;
-/** Events come in crowds: a page asks once for many. */
+/** Bursts of events cause one refresh. */
 const CROWD_MS = 700;
 
 const main = document.getElementById('main');
@@ -33,7 +33,7 @@ let again = false;
 let soon = null;
 let row = -1;
 
-/** What was escaped; as it is where that is no escape. */
+/** Decodes a part of the fragment; returns it unchanged if it is not a valid escape. */
 function plain(part) {
   try {
     return decodeURIComponent(part);
@@ -45,7 +45,7 @@ function plain(part) {
 function address() {
   const [path, search] = location.hash.replace(/^#\/?/, '').split('?');
   const [name, ...rest] = path.split('/').map(plain);
-  return { name: name || 'now', rest, query: new URLSearchParams(search || '') };
+  return { name: name || 'overview', rest, query: new URLSearchParams(search || '') };
 }
 
 /** Shows the name of the edge on every page. */
@@ -85,14 +85,14 @@ function refreshSoon() {
   if (soon === null) soon = setTimeout(() => { soon = null; refresh(); }, CROWD_MS);
 }
 
-/** For an address that is none. */
+/** Shows that the address is not that of a page. */
 function noPage(wanted) {
   main.append(h('h1', {}, 'Page not found'), h('p', { class: 'verdict bad' }, 'Unknown page ', h('code', {}, wanted), '.'),
-    h('p', {}, h('a', { href: '#/now' }, 'Current state'), ' · ', h('a', { href: '#/calls' }, 'All calls')));
+    h('p', {}, h('a', { href: '#/overview' }, 'Overview'), ' · ', h('a', { href: '#/calls' }, 'All calls')));
   return { title: 'Page not found', refresh: async () => {} };
 }
 
-/** `#/call/SID` is what one writes by heart. */
+/** Accepts `#/call/SID` as well, which is easily typed. */
 function pageOf({ name, rest, query }) {
   if (['calls', 'call'].includes(name) && rest[0]) return callPage(main, rest[0]);
   const found = PAGES.find(([known]) => known === name);
@@ -118,7 +118,7 @@ function rows() {
   return [...main.querySelectorAll('tr[data-row].opens')];
 }
 
-/** Shows which row is chosen, after it was redrawn. */
+/** Marks the selected row again after the table was redrawn. */
 function mark() {
   rows().forEach((one, place) => one.classList.toggle('chosen', place === row));
 }
@@ -148,7 +148,7 @@ function otherTheme() {
 function showHelp() {
   const dialog = document.getElementById('help-dialog');
   const close = h('button', { type: 'button', class: 'main', autofocus: true, on: { click: () => dialog.close() } }, 'Close');
-  dialog.replaceChildren(h('h2', { id: 'help-title' }, 'Keys'),
+  dialog.replaceChildren(h('h2', { id: 'help-title' }, 'Keyboard shortcuts'),
     h('dl', { class: 'keys' }, KEYS.map(([key, what]) => [h('dt', {}, h('kbd', {}, key)), h('dd', {}, what)])),
     h('p', { class: 'dim' }, 'In a call, Tab moves through the ladder and Enter opens a message. In a terminal use: trunkgate status, calls, trace.'), close);
   dialog.showModal();
@@ -173,7 +173,7 @@ function onKey(event) {
   else if (event.key === 't') otherTheme();
   else if (event.key === 'm') {
     maskNumbers(!numbersAreMasked());
-    say(numbersAreMasked() ? 'Numbers are masked.' : 'Numbers are shown in full.');
+    say(numbersAreMasked() ? 'Phone numbers are masked.' : 'Phone numbers are shown in full.');
     refresh();
   } else return;
   event.preventDefault();
@@ -216,7 +216,7 @@ function start() {
   const link = document.getElementById('link');
   api.follow((name, data) => {
     if (name === 'link') {
-      link.textContent = data.live ? 'live' : 'asking';
+      link.textContent = data.live ? 'live' : 'polling';
       link.className = `link ${data.live ? 'good' : 'warn'}`;
       link.title = data.live ? 'Live updates' : 'No event stream: refreshing every 3 seconds';
     } else if (page && page.event) page.event(name, data);

@@ -12,7 +12,7 @@ const DOWNLOADS = [['trace.txt', 'Ladder as text'], ['trace.svg', 'Ladder as SVG
 
 function head(call, trace, act) {
   const facts = [
-    ['Route', call.route || 'none'], ['Started', time(call.started_at)], ['Answered', time(call.answered_at)], ['Length', duration(talked(call))],
+    ['Route', call.route || 'none'], ['Started', time(call.started_at)], ['Answered', time(call.answered_at)], ['Duration', duration(talked(call))],
     ['Reason', call.reason ? words(call.reason) : '–'], ['sid', call.sid],
   ];
   return [
@@ -21,17 +21,17 @@ function head(call, trace, act) {
       h('div', { class: 'buttons' },
         h('button', { type: 'button', class: 'quiet', key: 'copy', on: { click: act.copy } }, 'Copy link'),
         call.state === 'ended' ? null : h('button', { type: 'button', class: 'danger', key: 'hangup', on: { click: act.hangUp } }, 'Hang up'))),
-    h('p', { class: `verdict ${call.flags.some((flag) => BAD_FLAGS.includes(flag)) || ['failed', 'refused'].includes(call.outcome) ? 'bad' : ''}` }, trace ? rich(trace.verdict) : 'The trace of this call is no longer kept, only its figures.'),
+    h('p', { class: `verdict ${call.flags.some((flag) => BAD_FLAGS.includes(flag)) || ['failed', 'refused'].includes(call.outcome) ? 'bad' : ''}` }, trace ? rich(trace.verdict) : 'The trace of this call is no longer available; its statistics are below.'),
     h('p', { class: 'tags' }, flags(call)),
     h('dl', { class: 'facts' }, facts.map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value)))),
   ];
 }
 
-/** The same time axis for all: that of the call. */
+/** Plots of one call; all share the time axis of the call. */
 function quality(call, series) {
   const from = Date.parse(call.started_at);
   const to = Math.max(from + 4000, call.ended_at ? Date.parse(call.ended_at) : Date.now());
-  // The last interval may be too short to say anything.
+  // The last interval may be too short for a meaningful value.
   const long = (samples) => (samples.length > 1 ? samples.filter(({ seconds }) => seconds >= 1) : samples);
   const all = series.series.map((one) => ({ ...one, samples: long(one.samples) })).filter(({ samples }) => samples.length > 0);
   const at = (sample, share) => Date.parse(sample.at) + sample.seconds * 1000 * share;
@@ -46,7 +46,7 @@ function quality(call, series) {
     plot({ title: 'MOS', digits: 2, floor: 1, ceiling: 4.5, from, to, series: lines((sample) => sample.mos) }),
     plot({ title: 'Packets/s', digits: 0, from, to, series: lines((sample) => (sample.seconds > 0 ? sample.packets / sample.seconds : null)) }),
   ];
-  // The most of an interval, then what was left at its end: so a burst is seen, and how it is played or cleared.
+  // The maximum of an interval, then the value at its end: this shows a burst and how it is played or cleared.
   const seconds = (ms) => (ms === null ? null : ms / 1000);
   const queue = drawn((sample) => [[at(sample, 0.5), seconds(sample.queue_max_ms)], [at(sample, 1), seconds(sample.queue_ms)]], [', not played yet', ', not read yet']);
   if (queue.length) plots.push(plot({ title: 'Agent: queued audio', unit: ' s', digits: 2, most: 1, from, to, series: queue }));
@@ -55,22 +55,22 @@ function quality(call, series) {
 
 export function explanation(why) {
   return [
-    h('p', {}, h('strong', {}, why.route ? `Route ${why.route}` : 'No route matches'), `: ${why.from} calls ${number(why.called)}${why.caller ? ` as ${number(why.caller)}` : ''}.`,
-      why.answer ? ` Answered ${why.answer}.` : ''),
+    h('p', {}, h('strong', {}, why.route ? `Route ${why.route}` : 'No route matches'), `: call from trunk ${why.from} to ${number(why.called)}${why.caller ? `, caller ${number(why.caller)}` : ''}.`,
+      why.answer ? ` Response: ${why.answer}.` : ''),
     table([
       { name: '#', cell: (route) => route.position, class: 'number' },
       { name: 'Route', cell: (route) => route.name },
       { name: 'Match', cell: (route) => (route.matched ? chip('good', 'yes') : chip('plain', 'no')) },
-      { name: 'Because', cell: (route) => route.because || route.failed || '–' },
-      { name: 'Where', cell: (route) => (route.place ? h('code', {}, route.place.split('/').pop()) : '–') },
-    ], { caption: 'Routes in order', rows: why.routes.map((route, place) => ({ ...route, position: place + 1 })), key: (route) => route.name, empty: 'No routes.', mark: (route) => (route.matched ? 'chosen-route' : 'dead') }),
+      { name: 'Reason', cell: (route) => route.because || route.failed || '–' },
+      { name: 'Defined at', cell: (route) => (route.place ? h('code', {}, route.place.split('/').pop()) : '–') },
+    ], { caption: 'Routes in order', rows: why.routes.map((route, place) => ({ ...route, position: place + 1 })), key: (route) => route.name, empty: 'No routes are configured.', mark: (route) => (route.matched ? 'chosen-route' : 'dead') }),
     why.targets.length ? h('ol', { class: 'targets' }, why.targets.map((target) => h('li', {}, h('code', {}, typeof target === 'string' ? target : target.target || JSON.stringify(target))))) : null,
   ];
 }
 
 function legs(call) {
   return table([
-    { name: 'Leg', cell: (leg) => leg.trunk || leg.agent || 'a URI' },
+    { name: 'Leg', cell: (leg) => leg.trunk || leg.agent || 'SIP URI' },
     { name: 'Direction', cell: (leg) => leg.direction },
     { name: 'State', cell: (leg) => chip(kind(leg.state), leg.state) },
     { name: 'Reason', cell: (leg) => (leg.reason ? [h('code', {}, leg.reason), leg.ended_by ? ` by ${words(leg.ended_by)}` : ''] : '–') },
@@ -91,7 +91,7 @@ export function callPage(main, sid) {
   const act = {
     copy: () => navigator.clipboard?.writeText(location.href).then(() => say('Link copied.'), () => say('The browser does not allow copying.', true)) ?? say(location.href),
     hangUp: async () => {
-      if (!await confirmed('Hang up?', 'The edge sends BYE on every leg of this call and ends it.', 'Hang up')) return;
+      if (!await confirmed('Hang up?', 'The edge ends this call: it sends BYE on every leg.', 'Hang up')) return;
       try {
         await api.remove(path);
         say('Hang-up requested.');
@@ -129,11 +129,11 @@ export function callPage(main, sid) {
         api.get(`${path}/quality`).catch((error) => ({ series: [], why: error.message })),
       ]);
       swap(parts.head, head(call, trace, act));
-      // A ladder that is the same is left alone: the user may be reading it.
+      // An unchanged ladder is not redrawn: the user may be reading it.
       const print = trace ? `${trace.entries.length} ${trace.dropped} ${trace.legs.length} ${trace.entries.filter((entry) => entry.raw).length}` : 'none';
       if (print !== drawn) {
         drawn = print;
-        swap(parts.ladder, trace ? ladder(trace, state) : h('p', { class: 'empty' }, 'Not kept: ladders are available for the newest calls only.'));
+        swap(parts.ladder, trace ? ladder(trace, state) : h('p', { class: 'empty' }, 'No ladder: traces are kept for the newest calls only.'));
       }
       swap(parts.media, mediaMap(call));
       swap(parts.quality, series.series.length ? quality(call, series) : h('p', { class: 'empty' }, series.why || 'No measurements yet.'));
@@ -144,12 +144,12 @@ export function callPage(main, sid) {
         const from = call.legs[0] && call.legs[0].trunk;
         if (from) {
           api.get(`/v1/why${api.query({ from, called: call.to, caller: call.from })}`)
-            .then((why) => swap(parts.why, h('p', { class: 'dim' }, `Evaluated with the current routes; the call matched ${call.route ? `route ${call.route}` : 'none'}.`), explanation(why)))
+            .then((why) => swap(parts.why, h('p', { class: 'dim' }, `Evaluated with the current routes. At the time of the call: ${call.route ? `route ${call.route}` : 'no match'}.`), explanation(why)))
             .catch((error) => swap(parts.why, h('p', { class: 'empty' }, error.message)));
-        } else swap(parts.why, h('p', { class: 'empty' }, 'The call came from no trunk.'));
+        } else swap(parts.why, h('p', { class: 'empty' }, 'Not evaluated: the call did not come from a trunk.'));
       }
       if (call.state === 'ended' && trace) {
-        // What comes after the end comes soon.
+        // Late entries arrive within a minute after the end.
         done = Date.now() - new Date(call.ended_at) > 60_000;
       }
     },

@@ -1,4 +1,4 @@
-// Calls: live and past in one list, by what is asked for; the address in the browser says it all.
+// Calls: live and past calls in one list. The filter is part of the URL.
 
 import * as api from './api.js';
 import { chip, h, swap, table } from './dom.js';
@@ -7,11 +7,11 @@ import { bars } from './plot.js';
 
 const STATES = ['', 'trying', 'ringing', 'early', 'answered', 'held', 'transferring', 'ended'];
 const FLAGS = ['', 'one_way', 'codec_mismatch', 'unsent', 'failed_over', 'agent', 'listened', 'transcoded', 'srtp'];
-/** What is wrong with a call, and not only said of it. */
+/** Flags that report a fault. */
 export const BAD_FLAGS = ['one_way', 'codec_mismatch', 'unsent'];
 const OUTCOMES = ['', 'answered', 'busy', 'no_answer', 'canceled', 'refused', 'failed'];
 const FIELDS = ['state', 'outcome', 'flag', 'trunk', 'reason', 'route', 'search', 'longer', 'shorter'];
-/** Where bars of the durations begin, in seconds. 30–34: an ACK that was lost; 900: a refresh that was. */
+/** Lower bounds of the duration bars, in seconds. 30–34: a lost ACK; 900: a session timer that was not refreshed. */
 const STEPS = [0, 5, 15, 30, 34, 60, 180, 600, 880, 920, 3600];
 const PAGE = 100;
 
@@ -29,7 +29,7 @@ function score(call) {
 function parties(call) {
   const [first, ...others] = call.legs;
   const last = others.filter((leg) => leg.state === 'answered' || !leg.reason).pop() || others.pop();
-  const name = (leg) => (leg ? leg.trunk || leg.agent || 'a URI' : '–');
+  const name = (leg) => (leg ? leg.trunk || leg.agent || 'SIP URI' : '–');
   return `${name(first)} → ${name(last)}`;
 }
 
@@ -45,9 +45,9 @@ export function flags(call) {
 const COLUMNS = [
   { name: 'Started', cell: (call) => h('a', { href: `#/calls/${call.sid}`, key: call.sid, title: call.started_at }, time(call.started_at)), sort: (call) => call.started_at, class: 'nowrap' },
   { name: 'From → to', cell: (call) => `${number(call.from)} → ${number(call.to)}`, sort: (call) => call.to, class: 'nowrap' },
-  { name: 'Between', cell: parties, sort: parties },
+  { name: 'Trunk → target', cell: parties, sort: parties },
   { name: 'State', cell: (call) => (call.state === 'ended' ? chip(kind(call.outcome), words(call.outcome)) : chip(`${kind(call.state)} live`, call.state)), sort: (call) => call.state + call.outcome },
-  { name: 'Length', cell: (call) => duration(talked(call)), sort: (call) => talked(call) ?? -1, class: 'number nowrap' },
+  { name: 'Duration', cell: (call) => duration(talked(call)), sort: (call) => talked(call) ?? -1, class: 'number nowrap' },
   { name: 'Codec', cell: codecs, sort: codecs },
   { name: 'MOS', cell: score, sort: (call) => Math.min(...call.legs.map((leg) => leg.rtp.mos ?? 9)) },
   { name: 'Flags', cell: (call) => h('span', { class: 'tags' }, flags(call)) },
@@ -68,10 +68,10 @@ export function callsPage(main, query) {
   const trunk = h('span', {});
   const form = h('form', { class: 'filters', 'aria-label': 'Filters' },
     pick('state', 'State', STATES), pick('outcome', 'Outcome', OUTCOMES), pick('flag', 'Flag', FLAGS), trunk,
-    type('reason', 'Reason', 14), type('longer', 'From s', 5), type('shorter', 'below s', 5), type('search', 'Search', 16),
-    h('button', { type: 'submit', class: 'quiet' }, 'Show'),
-    h('button', { type: 'button', class: 'quiet', on: { click: () => { location.hash = '#/calls?longer=30&shorter=34'; } }, title: 'A lost ACK ends calls at this length' }, 'Ended at 30–34 s'),
-    h('a', { href: '#/calls', class: 'button quiet' }, 'All'));
+    type('reason', 'Reason', 14), type('longer', 'Duration from (s)', 5), type('shorter', 'below (s)', 5), type('search', 'Search', 16),
+    h('button', { type: 'submit', class: 'quiet' }, 'Apply'),
+    h('button', { type: 'button', class: 'quiet', on: { click: () => { location.hash = '#/calls?longer=30&shorter=34'; } }, title: 'Calls with a lost ACK end after this time' }, 'Ended at 30–34 s'),
+    h('a', { href: '#/calls', class: 'button quiet' }, 'Clear'));
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     go(Object.fromEntries([...form.querySelectorAll('[data-field]')].map((field) => [field.dataset.field, field.value.trim()])));
@@ -115,8 +115,8 @@ export function callsPage(main, query) {
         open: (call) => { location.hash = `#/calls/${call.sid}`; },
       }));
       const live = calls.filter((call) => call.state !== 'ended').length;
-      swap(parts.more, h('p', { class: 'dim' }, `${many(calls.length, 'call')}, ${count(live)} of them live. `,
-        calls.length === limit ? h('button', { type: 'button', class: 'quiet', key: 'more', on: { click: () => { limit *= 4; page.refresh(); } } }, 'Older calls') : null));
+      swap(parts.more, h('p', { class: 'dim' }, `${many(calls.length, 'call')}, ${count(live)} live. `,
+        calls.length === limit ? h('button', { type: 'button', class: 'quiet', key: 'more', on: { click: () => { limit *= 4; page.refresh(); } } }, 'Show older calls') : null));
     },
   };
   return page;

@@ -32,7 +32,7 @@ export function s(name, properties, ...children) {
   return fill(document.createElementNS(SVG, name), properties, children);
 }
 
-/** Puts other children in; what had the focus and has a key keeps it. */
+/** Replaces the children of a node; keeps the focus by `key` and the scroll positions. */
 export function swap(node, ...children) {
   const focused = node.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
   const scrolled = [...node.querySelectorAll('[data-scroll]')].map((one) => [one.dataset.scroll, one.scrollLeft]);
@@ -47,14 +47,14 @@ export function swap(node, ...children) {
   }
 }
 
-/** A sentence of the edge's: what stands between backticks as code, `Try:` so that it is found. */
+/** Formats a text of the edge: backticks as code, `Try:` in bold. */
 export function rich(text) {
   return String(text || '').split('`').map((part, place) => (place % 2
     ? h('code', {}, part)
     : part.split(/(Try:)/).map((word) => (word === 'Try:' ? h('strong', {}, word) : word))));
 }
 
-/** A state in a coloured chip; the word says it too. */
+/** A coloured label; its text has the meaning without the colour. */
 export function chip(kind, text, title) {
   return h('span', { class: `chip ${kind}`, title }, text);
 }
@@ -97,14 +97,14 @@ export function section(title, ...children) {
   return h('section', { 'aria-label': title }, h('h2', {}, title), ...children);
 }
 
-/** Asks before something is done: resolves to whether it is wanted. */
+/** Asks for confirmation; resolves to the choice. */
 export function confirmed(title, text, action) {
   const dialog = document.getElementById('ask-dialog');
   return new Promise((resolve) => {
     const form = h('form', { method: 'dialog' },
       h('h2', { id: 'ask-title' }, title), h('p', {}, text),
       h('div', { class: 'buttons' },
-        h('button', { value: 'no', class: 'quiet', autofocus: true }, 'No'),
+        h('button', { value: 'no', class: 'quiet', autofocus: true }, 'Cancel'),
         h('button', { value: 'yes', class: 'danger', id: 'ask-yes' }, action)));
     // `form-action 'none'` of the page: the dialog is closed by hand.
     form.addEventListener('submit', (event) => {
@@ -118,7 +118,7 @@ export function confirmed(title, text, action) {
   });
 }
 
-/** Tells what came of something, for eyes and for screen readers. */
+/** Shows a short message, announced by screen readers too. */
 export function say(text, isBad) {
   const said = document.getElementById('said');
   said.textContent = text;

@@ -1,9 +1,9 @@
-// How times, numbers and states are written.
+// Formats times, durations, phone numbers and states.
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false });
 const day = new Intl.DateTimeFormat(undefined, { month: 'short', day: '2-digit' });
 
-/** Time of day; with the date where it was not today. */
+/** Time of day, with the date unless it is today. */
 export function time(text) {
   if (!text) return '–';
   const at = new Date(text);
@@ -33,7 +33,7 @@ export function offset(us) {
   return `+${(us / 1_000_000).toFixed(3)} s`;
 }
 
-/** From the answer to the end, or to now, in seconds; null where it was not answered. */
+/** Seconds from the answer to the end, or until now; null if the call was not answered. */
 export function talked(call) {
   if (!call.answered_at) return null;
   const end = call.ended_at ? new Date(call.ended_at) : new Date();
@@ -50,7 +50,7 @@ export function maskNumbers(on) {
   sessionStorage.setItem(MASK, on ? 'masked' : 'full');
 }
 
-/** As the log shows numbers, unless they are wanted in full. */
+/** Masks a phone number as the log does, unless full numbers are selected. */
 export function number(text) {
   if (!text) return 'anonymous';
   if (!numbersAreMasked() || !/^\+?\d{7,}$/.test(text)) return text;
@@ -66,7 +66,7 @@ export function count(value) {
   return Number(value || 0).toLocaleString('en').replaceAll(',', '\u202f');
 }
 
-/** So many of a word: 1 call, 2 calls. */
+/** Count with its noun: 1 call, 2 calls. */
 export function many(value, word) {
   return `${count(value)} ${word}${value === 1 ? '' : 's'}`;
 }
@@ -78,7 +78,7 @@ export function bytes(value) {
   return `${value.toFixed(place ? 1 : 0)} ${units[place]}`;
 }
 
-/** The kind of a chip for a state of a trunk, an agent, a call. */
+/** Colour of a chip for a state of a trunk, an agent or a call. */
 export function kind(state) {
   if (['up', 'ready', 'answered', 'registered'].includes(state)) return 'good';
   if (['down', 'failed', 'refused', 'one_way'].includes(state)) return 'bad';
@@ -86,7 +86,7 @@ export function kind(state) {
   return 'plain';
 }
 
-/** Words of a slug. */
+/** Slug as words. */
 export function words(slug) {
   return (slug || '').replaceAll('_', ' ');
 }

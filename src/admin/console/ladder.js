@@ -1,4 +1,4 @@
-// A call's ladder on one time axis: every leg a column, the edge in between, a row an entry. A row that is a message opens it.
+// A call's ladder: one column for each leg and one for the edge, one row for each entry. A click on a message row shows the message.
 
 import { h, s } from './dom.js';
 import { offset } from './format.js';
@@ -7,27 +7,27 @@ import { message } from './message.js';
 const ROW = 24;
 const TIME = 84;
 const NOTE = 430;
-/** Characters of a remark in a line, how many lines it may have, and how far these are apart. */
+/** Characters per line of a remark, maximum number of lines, and their distance. */
 const NOTE_CHARS = 64;
 const NOTE_LINES = 6;
 const NOTE_PITCH = 15;
 const HEAD = 34;
 const PAUSE = 14;
-/** Rows that are further apart than this have a gap between them. */
+/** A longer pause than this is shown as a gap between two rows. */
 const PAUSE_US = 1_000_000;
 
 function cut(text, most) {
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
 
-/** A remark as it stands beside the ladder: what helps stands in the verdict, above. */
+/** Returns the remark beside a row, without its fix, which the verdict shows. */
 function remark(trace, entry) {
   if (entry.kind === 'message') return entry.note;
   const who = entry.kind === 'decision' ? '' : `${trace.legs[entry.leg]}: `;
   return `${who}${entry.text.split('; try: ')[0]}`.replaceAll('`', '');
 }
 
-/** Its lines, cut between words; the full text is its tooltip. */
+/** Wraps a remark at words; the tooltip has the full text. */
 function folded(text) {
   const lines = [''];
   for (const word of text.split(' ')) {
@@ -52,7 +52,7 @@ function label(trace, entry) {
   const at = offset(entry.at_us);
   if (entry.kind === 'message') {
     const way = entry.received ? `from ${party}` : `to ${party}`;
-    return `${at}, ${entry.text} ${way}${entry.again ? ', sent again' : ''}${entry.note ? `, ${entry.note}` : ''}`;
+    return `${at}, ${entry.text} ${way}${entry.again ? ', retransmission' : ''}${entry.note ? `, ${entry.note}` : ''}`;
   }
   return `${at}, ${party && entry.kind !== 'decision' ? `${party}: ` : ''}${entry.text}`;
 }
@@ -70,7 +70,7 @@ function arrow(entry, x, y) {
   ];
 }
 
-/** The ladder and, below it, the message that was chosen. */
+/** Draws the ladder and, below it, the selected message. */
 export function ladder(trace, state) {
   const columns = trace.legs.length + 1;
   const apart = innerWidth < 560 ? 112 : columns > 5 ? 140 : 170;
@@ -135,10 +135,10 @@ export function ladder(trace, state) {
   });
   const svg = s('svg', { class: 'ladder', width, height, viewBox: `0 0 ${width} ${height}`, role: 'group', 'aria-label': `Ladder: ${names.join(', ')}` }, parts);
   if (Number.isInteger(state.chosen) && trace.entries[state.chosen]?.kind === 'message') choose(state.chosen);
-  else detail.append(h('p', { class: 'empty' }, 'Select a message (click, or Tab and Enter) to see it in full, and the changes by the edge.'));
+  else detail.append(h('p', { class: 'empty' }, 'Select a message (click, or Tab and Enter) to see its text and the changes by the edge.'));
   return [
     trace.dropped ? h('p', { class: 'warn' }, `${trace.dropped} earlier entries were dropped.`) : null,
-    h('div', { class: 'scroll ladder-box', 'data-scroll': 'ladder', tabindex: '0', role: 'region', 'aria-label': 'Ladder, scrolls sideways' }, svg),
+    h('div', { class: 'scroll ladder-box', 'data-scroll': 'ladder', tabindex: '0', role: 'region', 'aria-label': 'Ladder, scrolls horizontally' }, svg),
     detail,
   ];
 }

@@ -3,7 +3,7 @@
 import { chip, h } from './dom.js';
 import { count, figure, talked, words } from './format.js';
 
-/** Longer than this without a packet, a side is silent. */
+/** A side without a packet for longer than this is silent. */
 const SILENT_SECONDS = 5;
 
 function isLive(leg) {
@@ -34,25 +34,25 @@ function card(call, leg) {
       leg.converted_to ? chip('plain', `→ ${leg.converted_to}`, 'Its audio is transcoded') : null,
       leg.srtp ? chip('good', `SRTP ${leg.srtp}`) : isAgent ? null : chip('plain', 'plain RTP'),
       leg.reason ? chip('plain', words(leg.reason)) : chip('plain', leg.state)),
-    // A listener says nothing, and need not.
+    // A listener sends no audio.
     isAgent && rtp.rx_packets === 0 && call.flags.includes('listened') ? null : way(isSilent(rtp.rx_packets) ? 'bad' : 'in', 'received', rtp.rx_packets, [
       `lost ${count(rtp.lost)}`, losses(rtp), isAgent ? null : `jitter ${figure(rtp.jitter_ms, 1, ' ms')}`, rtp.mos ? `MOS ${figure(rtp.mos, 2)}` : null,
       rtp.rtt_ms ? `round trip ${figure(rtp.rtt_ms, 0, ' ms')}` : null]),
     // The silent party is the other one and is marked there.
     way('out', 'sent', rtp.tx_packets, [
-      rtp.tx_refused ? `${count(rtp.tx_refused)} not sent (refused by this machine)` : isSilent(rtp.tx_packets) ? 'no audio from the other side' : null,
+      rtp.tx_refused ? `${count(rtp.tx_refused)} not sent (refused by this machine)` : isSilent(rtp.tx_packets) ? 'no audio from the other party' : null,
       rtp.far ? `lost ${count(rtp.far.lost)}` : null, rtp.far ? `jitter ${figure(rtp.far.jitter_ms, 1, ' ms')}` : null,
       rtp.far && rtp.far.mos ? `MOS ${figure(rtp.far.mos, 2)}` : null,
-      rtp.far ? 'from its RTCP' : isAgent ? null : 'no RTCP received']),
+      rtp.far ? 'reported by RTCP' : isAgent ? null : 'no RTCP received']),
     isAgent ? null : h('dl', { class: 'addresses' },
-      place('announced', media.announced), place('learned', rtp.latched || 'no packets', elsewhere ? 'warn' : rtp.latched ? null : 'bad'),
-      place('used', media.used), place('ours', media.ours)));
+      place('SDP address', media.announced), place('RTP source', rtp.latched || 'no packets', elsewhere ? 'warn' : rtp.latched ? null : 'bad'),
+      place('sending to', media.used), place('local address', media.ours)));
 }
 
-/** How packets were lost: how many in a row, and how often. */
+/** Lengths of loss bursts, each with its count. */
 function losses(rtp) {
   const runs = rtp.lost_in_a_row.map((times, at) => (times > 0 ? `${at + 1}${at === 9 ? '+' : ''} ×${count(times)}` : null)).filter(Boolean);
-  return runs.length > 0 ? `in a row ${runs.join(', ')}` : null;
+  return runs.length > 0 ? `bursts ${runs.join(', ')}` : null;
 }
 
 /** The media map. */

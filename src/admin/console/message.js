@@ -1,9 +1,9 @@
-// A SIP message in full, and what differs between what came in and what went out.
+// The text of a SIP message, and the differences between the received and the sent message.
 
 import { h } from './dom.js';
 import { offset } from './format.js';
 
-/** The longest run of common lines, by length: [kind, line] with kind ' ', '-' or '+'. */
+/** Line differences by longest common subsequence: [kind, line] with kind ' ', '-' or '+'. */
 export function differences(before, after) {
   const [a, b] = [before.split(/\r?\n/), after.split(/\r?\n/)];
   const lengths = Array.from({ length: a.length + 1 }, () => new Uint16Array(b.length + 1));
@@ -33,7 +33,7 @@ export function counterpart(entries, place) {
   const near = entry.received ? entries.slice(place + 1) : entries.slice(0, place).reverse();
   const found = near.find(isOther);
   if (found) return found;
-  // An answer to the caller goes out before that of the same turn is noted.
+  // A response to the caller may be recorded before the response that caused it.
   const rest = entry.received ? entries.slice(0, place).reverse() : entries.slice(place + 1);
   return rest.find((other) => isOther(other) && Math.abs(other.at_us - entry.at_us) < 20_000) || null;
 }
@@ -43,25 +43,25 @@ function raw(entry) {
     ? [
       entry.remote ? h('p', { class: 'dim' }, `${entry.transport} ${entry.received ? `${entry.remote} → ${entry.local || 'edge'}` : `${entry.local || 'edge'} → ${entry.remote}`}`) : null,
       h('pre', { tabindex: '0' }, entry.raw),
-      entry.cut ? h('p', { class: 'warn' }, `${entry.cut} bytes at the end are not kept.`) : null,
+      entry.cut ? h('p', { class: 'warn' }, `${entry.cut} bytes at the end were not stored.`) : null,
     ]
-    : h('p', { class: 'empty' }, 'Not kept: messages are stored for the newest calls only.');
+    : h('p', { class: 'empty' }, 'No text: messages are stored for the newest calls only.');
 }
 
-/** What a click on a message of the ladder shows. */
+/** Builds the view of a selected message. */
 export function message(trace, place) {
   const entry = trace.entries[place];
   const party = trace.legs[entry.leg] || 'remote party';
   const way = entry.received ? `${party} → edge` : `edge → ${party}`;
   const other = counterpart(trace.entries, place);
-  const parts = [h('h3', {}, `${entry.text}  `, h('span', { class: 'dim' }, `${way}, ${offset(entry.at_us)}${entry.again ? ', sent again' : ''}`)), raw(entry)];
+  const parts = [h('h3', {}, `${entry.text}  `, h('span', { class: 'dim' }, `${way}, ${offset(entry.at_us)}${entry.again ? ', retransmission' : ''}`)), raw(entry)];
   if (other && typeof entry.raw === 'string' && typeof other.raw === 'string') {
     const [came, went] = entry.received ? [entry, other] : [other, entry];
     const lines = differences(came.raw, went.raw).filter(([kind, line]) => kind !== ' ' || line !== '');
     const changed = lines.filter(([kind]) => kind !== ' ').length;
     parts.push(h('h3', {}, 'Changes by the edge  ', h('span', { class: 'dim' }, `${trace.legs[came.leg]} → edge → ${trace.legs[went.leg]}`)),
       changed === 0
-        ? h('p', { class: 'empty' }, 'Nothing.')
+        ? h('p', { class: 'empty' }, 'No changes.')
         : h('pre', { class: 'diff', tabindex: '0' }, lines.map(([kind, line]) => h('span', { class: kind === '-' ? 'gone' : kind === '+' ? 'new' : null },
           kind === '-' ? h('span', { class: 'unseen' }, 'received: ') : kind === '+' ? h('span', { class: 'unseen' }, 'sent: ') : null, `${kind} ${line}\n`))));
   }

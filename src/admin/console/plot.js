@@ -19,7 +19,7 @@ function hour(at, withSeconds) {
   return new Date(at).toLocaleTimeString(undefined, options);
 }
 
-/** What a plot says in words. */
+/** Describes a plot in words, for screen readers. */
 function words(plot) {
   const parts = plot.series.map(({ name, points }) => {
     const known = points.filter(([, value]) => value !== null);
@@ -58,7 +58,7 @@ function draw(svg, plot, width, readout) {
     const anchor = n === 0 ? 'start' : n === ticks ? 'end' : 'middle';
     parts.push(s('text', { x: x(at), y: height - 5, class: 'tick', 'text-anchor': anchor }, hour(at, to - from < 600_000)));
   }
-  // The first one on top.
+  // The first series is drawn on top.
   plot.series.map((one, place) => [one, place]).reverse().forEach(([{ points, dashed }, place]) => {
     const colour = `s${place % COLOURS}`;
     let path = '';
@@ -73,7 +73,7 @@ function draw(svg, plot, width, readout) {
       parts.push(s('path', { d: `${path}L${x(known[known.length - 1][0])} ${y(floor)}L${x(known[0][0])} ${y(floor)}Z`, class: `area ${colour}` }));
     }
     parts.push(s('path', { d: path, class: `line ${colour}${dashed ? ' dashed' : ''}` }));
-    // A point without neighbours is no line.
+    // A point without neighbours is drawn as a dot.
     points.forEach(([at, value], n) => {
       const alone = (points[n - 1]?.[1] ?? null) === null && (points[n + 1]?.[1] ?? null) === null;
       if (value !== null && (alone || (plot.marks && value > 0))) {

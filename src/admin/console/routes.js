@@ -1,4 +1,4 @@
-// Routes in order, what each has taken, and where a call would go: asked of the edge as one types.
+// Routes in order with their calls, and a test of a call that is evaluated while the user types.
 
 import * as api from './api.js';
 import { h, section, swap, table } from './dom.js';
@@ -21,14 +21,14 @@ export function routesPage(main, query) {
   const from = h('select', { id: 'why-from', name: 'from' });
   const field = (name, label, hint) => h('label', {}, label, h('input', { name, id: `why-${name}`, size: 18, placeholder: hint, value: query.get(name) || '', autocomplete: 'off', spellcheck: 'false' }));
   const form = h('form', { class: 'filters', 'aria-label': 'Test a call' },
-    h('label', {}, 'From trunk', from), field('called', 'called', '+14155550100'), field('caller', 'caller', 'any'), field('at', 'at', 'now, or 2026-11-20T09:00'));
+    h('label', {}, 'From trunk', from), field('called', 'Called number', '+14155550100'), field('caller', 'Calling number', 'any'), field('at', 'Time', 'now, or 2026-11-20T09:00'));
   let timer = null;
   let last = 0;
 
   async function ask() {
     const data = Object.fromEntries(new FormData(form));
     if (!data.from || !data.called) {
-      swap(answer, h('p', { class: 'empty' }, 'Enter a called number: each route shows whether it matches, and otherwise the first failed condition.'));
+      swap(answer, h('p', { class: 'empty' }, 'Enter a called number to see which route matches, and why the others do not.'));
       return;
     }
     last += 1;
@@ -43,7 +43,7 @@ export function routesPage(main, query) {
 
   form.addEventListener('submit', (event) => { event.preventDefault(); ask(); });
   form.addEventListener('input', () => { clearTimeout(timer); timer = setTimeout(ask, ASK_MS); });
-  main.append(h('h1', {}, 'Routes'), section('Test a call', form, answer), section('Routes in order (first match)', routes));
+  main.append(h('h1', {}, 'Routes'), section('Test a call', form, answer), section('Routes in order; the first match is used', routes));
   let known = '';
   return {
     title: 'Routes',
@@ -61,16 +61,16 @@ export function routesPage(main, query) {
         { name: 'Route', cell: (route) => [h('strong', {}, route.name), route.line ? h('span', { class: 'dim' }, ` line ${route.line}`) : null] },
         { name: 'From', cell: (route) => list(route.from, 'any trunk') },
         { name: 'To', cell: (route) => (route.has_file ? 'routes_file' : list(route.to, 'any number')) },
-        { name: 'Caller', cell: (route) => list(route.caller, 'any') },
-        { name: 'When', cell: (route) => [list(route.when, 'always'), route.share < 100 ? ` ${route.share} of 100` : ''] },
+        { name: 'Caller', cell: (route) => list(route.caller, 'any caller') },
+        { name: 'When', cell: (route) => [list(route.when, 'always'), route.share < 100 ? `, ${route.share} % of calls` : ''] },
         { name: 'Targets', cell: (route) => list(route.connect, route.has_file ? 'routes_file' : 'none') },
-        { name: 'Listens', cell: (route) => list(route.fork, '–') },
+        { name: 'Listeners', cell: (route) => list(route.fork, '–') },
         { name: 'Calls', cell: (route) => h('a', { href: `#/calls${api.query({ route: route.name })}`, title: Object.entries(route.calls).map(([name, many]) => `${name} ${many}`).join(', ') }, count(sum(route))), class: 'number' },
-        { name: 'Answered', cell: (route) => (sum(route) ? `${Math.round((100 * (route.calls.answered || 0)) / sum(route))} %` : '–'), class: 'number' },
+        { name: 'ASR', cell: (route) => (sum(route) ? `${Math.round((100 * (route.calls.answered || 0)) / sum(route))} %` : '–'), class: 'number' },
       ], {
         caption: 'Routes', rows: all.map((route, place) => ({ ...route, position: place + 1 })), key: (route) => route.name, empty: 'No routes are configured: every call gets 404.',
         mark: (route) => (sum(route) ? null : 'dead'), open: (route) => { location.hash = `#/calls${api.query({ route: route.name })}`; },
-      }), h('p', { class: 'dim' }, 'Calls that ended since the start of the edge. Routes without calls are grey.'));
+      }), h('p', { class: 'dim' }, 'Ended calls since the edge started. Routes without calls are grey.'));
     },
   };
 }

@@ -1,4 +1,4 @@
-// System: what runs, by which file, reload and drain.
+// System: version, configuration, reload, drain, listeners and process.
 
 import * as api from './api.js';
 import { chip, confirmed, h, say, section, swap, table } from './dom.js';
@@ -8,7 +8,7 @@ function facts(all) {
   return h('dl', { class: 'facts' }, all.map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))));
 }
 
-/** Whole days left, as `status` has them; null: it has none. */
+/** Days until the certificate expires, as in `status`; null without a certificate. */
 function certificate(days) {
   if (days === null) return '–';
   if (days < 0) return chip('bad', 'expired');
@@ -34,11 +34,11 @@ export function systemPage(main) {
   }
 
   async function drain(on) {
-    if (on && !await confirmed('Drain?', 'New calls get 503, so that the carrier tries the next edge. Live calls continue.', 'Drain')) return;
+    if (on && !await confirmed('Drain?', 'The edge answers new calls with 503, so that the carrier tries its next destination. Live calls continue.', 'Drain')) return;
     try {
       const { calls } = await api.post('/v1/drain', { on });
       drained = on ? calls : null;
-      say(on ? `Draining: ${many(calls, 'call')} ${calls === 1 ? 'continues' : 'continue'}.` : 'New calls are accepted.');
+      say(on ? `Draining: ${many(calls, 'call')} ${calls === 1 ? 'continues' : 'continue'}.` : 'New calls are accepted again.');
     } catch (error) {
       say(error.message, true);
     }
@@ -46,11 +46,11 @@ export function systemPage(main) {
   }
 
   function drainPart(status) {
-    if (status.state !== 'draining') return [h('p', {}, `${many(status.calls, 'call')} live. `), h('button', { type: 'button', class: 'danger', key: 'drain', on: { click: () => drain(true) } }, 'Drain')];
+    if (status.state !== 'draining') return [h('p', {}, `${many(status.calls, 'live call')}. `), h('button', { type: 'button', class: 'danger', key: 'drain', on: { click: () => drain(true) } }, 'Drain')];
     const most = Math.max(drained || 0, status.calls);
     return [
       h('p', { class: 'verdict warn' }, status.calls === 0 ? 'Drained: no live calls. The edge can be stopped.' : `Draining: ${many(status.calls, 'call')} left${most > status.calls ? ` of ${count(most)}` : ''}.`),
-      h('progress', { max: most || 1, value: (most - status.calls) || (most ? 0 : 1), 'aria-label': 'Calls that have ended' }), ' ',
+      h('progress', { max: most || 1, value: (most - status.calls) || (most ? 0 : 1), 'aria-label': 'Ended calls' }), ' ',
       h('button', { type: 'button', class: 'main', key: 'undrain', on: { click: () => drain(false) } }, 'Accept calls again'),
     ];
   }
@@ -62,13 +62,13 @@ export function systemPage(main) {
       const [status, families] = await Promise.all([api.get('/v1/status'), api.metrics()]);
       const value = (name) => families[name]?.[0]?.value ?? 0;
       swap(parts.head, facts([
-        ['Edge', status.edge], ['Version', status.version], ['State', chip(kind(status.state), status.state)], ['Up', duration(status.uptime_seconds)], ['Started', time(status.started_at)],
-        ['Numbers in this console', h('button', { type: 'button', class: 'quiet', key: 'mask', on: { click: () => { maskNumbers(!numbersAreMasked()); page.refresh(); } } }, numbersAreMasked() ? 'masked: show in full' : 'in full: mask')],
+        ['Edge', status.edge], ['Version', status.version], ['State', chip(kind(status.state), status.state)], ['Uptime', duration(status.uptime_seconds)], ['Started', time(status.started_at)],
+        ['Phone numbers', h('button', { type: 'button', class: 'quiet', key: 'mask', on: { click: () => { maskNumbers(!numbersAreMasked()); page.refresh(); } } }, numbersAreMasked() ? 'masked (show in full)' : 'in full (mask)')],
       ]));
       swap(parts.config, facts([
-        ['File', h('code', {}, status.config.path)], ['Read', `${time(status.config.loaded_at)} (${ago(status.config.loaded_at)})`], ['Warnings', count(status.config.warnings)],
+        ['File', h('code', {}, status.config.path)], ['Loaded', `${time(status.config.loaded_at)} (${ago(status.config.loaded_at)})`], ['Warnings', count(status.config.warnings)],
         ['Last reload', status.config.last_reload_success ? chip('good', 'successful') : chip('bad', 'rejected')],
-        ...(status.config.restart_needed.length ? [['Restart needed for', status.config.restart_needed.map((one) => [h('code', {}, one), ' '])]] : []),
+        ...(status.config.restart_needed.length ? [['Restart required for', status.config.restart_needed.map((one) => [h('code', {}, one), ' '])]] : []),
       ]), h('button', { type: 'button', class: 'main', key: 'reload', on: { click: reload } }, 'Reload'));
       swap(parts.drain, drainPart(status));
       swap(parts.listeners, table([
@@ -79,7 +79,7 @@ export function systemPage(main) {
       const share = cpu && now.at > cpu.at ? (100_000 * (now.used - cpu.used)) / (now.at - cpu.at) : null;
       cpu = now;
       swap(parts.process, facts([
-        ['Memory', bytes(value('process_resident_memory_bytes'))], ['CPU', share === null ? `${duration(now.used)} in all` : `${share.toFixed(0)} % of a core`],
+        ['Memory', bytes(value('process_resident_memory_bytes'))], ['CPU', share === null ? `${duration(now.used)} in total` : `${share.toFixed(0)} % of one core`],
         ['Open files', count(value('process_open_fds'))], ['Media ports', `${count(status.media.ports_in_use)} of ${count(status.media.ports)}`], ['Media sessions', count(status.media.sessions)],
         ['Packet buffers', count(value('trunkgate_packet_buffers_in_use'))], ['SIP transactions', count(value('trunkgate_sip_transactions_active'))],
         ['Call records lost', count((families.trunkgate_cdr_lost_total || []).reduce((sum, one) => sum + one.value, 0))], ['Log lines lost', count(value('trunkgate_log_lines_lost_total'))], ['Panics', count(value('trunkgate_panics_total'))],

@@ -1,4 +1,4 @@
-// Trunks: whether each can be reached, at which addresses, and how calls on it do.
+// Trunks: state, addresses, registrations and call statistics.
 
 import * as api from './api.js';
 import { chip, h, swap, table } from './dom.js';
@@ -11,7 +11,7 @@ function addresses(trunk) {
     { name: 'Address', cell: (row) => (row.address ? `${row.transport} ${row.address}` : 'not resolved yet') },
     { name: 'State', cell: (row) => chip(kind(row.state), row.state) },
     { name: 'Round trip', cell: (row) => figure(row.rtt_ms, 1, ' ms'), class: 'number' },
-    { name: 'Asked', cell: (row) => (row.last_options ? h('span', { title: row.last_options }, ago(row.last_options)) : '–') },
+    { name: 'Last OPTIONS', cell: (row) => (row.last_options ? h('span', { title: row.last_options }, ago(row.last_options)) : '–') },
     { name: 'Consecutive failures', cell: (row) => count(row.failures), class: 'number' },
     { name: 'Last problem', cell: (row) => [row.last_problem || '–', row.rests_seconds ? `, Retry-After ${row.rests_seconds} s` : ''] },
   ], { caption: `Peers of ${trunk.name}`, rows, empty: trunk.phones ? 'None configured: phones register here.' : 'None.' });
@@ -23,10 +23,10 @@ function card(trunk) {
     h('h2', {}, `${trunk.name} `, chip(kind(trunk.state), trunk.state)),
     h('dl', { class: 'facts' }, [
       ['Calls', `${count(trunk.calls)}${trunk.max_calls ? ` of ${trunk.max_calls}` : ''}`], ['Calls/s', count(trunk.cps)],
-      ['Answered', ratio === null ? '–' : `${figure(ratio * 100, 0)} % of calls to it`], ['Failed', count(trunk.failures)],
+      ['Answer rate (ASR), calls to the trunk', ratio === null ? '–' : `${figure(ratio * 100, 0)} %`], ['Failed calls', count(trunk.failures)],
       ['Last problem', trunk.last_problem ? `${trunk.last_problem} (${ago(trunk.last_problem_at)})` : 'none'],
     ].map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value)))),
-    trunk.registration ? h('p', {}, 'Our registration with ', h('code', {}, trunk.registration.registrar), ': ', chip(kind(trunk.registration.state), trunk.registration.state),
+    trunk.registration ? h('p', {}, 'Registration with ', h('code', {}, trunk.registration.registrar), ': ', chip(kind(trunk.registration.state), trunk.registration.state),
       trunk.registration.expires_at ? ` until ${time(trunk.registration.expires_at)}` : '', trunk.registration.last_problem ? `: ${trunk.registration.last_problem}` : '') : null,
     addresses(trunk),
     trunk.phones ? table([
@@ -34,7 +34,7 @@ function card(trunk) {
       { name: 'Registered until', cell: (phone) => time(phone.expires_at) },
     ], { caption: `Phones of ${trunk.name}`, rows: trunk.phones, empty: 'No phone is registered.' }) : null,
     h('p', {}, h('a', { href: `#/calls${api.query({ trunk: trunk.name })}` }, 'All calls'), ' · ', h('a', { href: `#/calls${api.query({ trunk: trunk.name, outcome: 'failed' })}` }, 'failed calls'),
-      ' · ', h('a', { href: `#/calls${api.query({ trunk: trunk.name, flag: 'one_way' })}` }, 'one-way')));
+      ' · ', h('a', { href: `#/calls${api.query({ trunk: trunk.name, flag: 'one_way' })}` }, 'calls with one-way audio')));
 }
 
 export function trunksPage(main) {

@@ -1,5 +1,5 @@
-//! The console in headless Chromium: every page over the demo's calls, then with a token a call of SIPp's that is hung up
-//! there. Screenshots stay in `target/interop-console`.
+//! Tests the console in headless Chromium: every page with the demo's calls, then sign-in with a token and hang-up of a SIPp
+//! call. Screenshots are kept in `target/interop-console`.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -13,7 +13,7 @@ use crate::interop::edge::{self, Edge, LISTENERS};
 use crate::interop::node::{self, Packages};
 use crate::interop::sipp::{CARRIER_TO_PBX, Callee, Calls, PBX};
 
-/// The demo's edge, kept up; ended when dropped.
+/// The demo's edge (`--serve`); dropping ends it.
 struct Demo {
     child: Child,
     url: String,
@@ -29,9 +29,9 @@ impl Demo {
         let url = up.as_deref().and_then(|line| line.split_whitespace().find(|word| word.starts_with("http://")));
         let url = url.map(|url| url.trim_end_matches(';').to_owned());
         let demo = Demo { child, url: url.unwrap_or_default() };
-        // Whoever does not read it stops it.
+        // An unread pipe would block the edge.
         std::thread::spawn(move || lines.for_each(drop));
-        anyhow::ensure!(!demo.url.is_empty(), "the demo does not say where its edge is");
+        anyhow::ensure!(!demo.url.is_empty(), "the demo did not print the address of its edge");
         Ok(demo)
     }
 }
@@ -43,7 +43,7 @@ impl Drop for Demo {
     }
 }
 
-/// Clicks through it.
+/// Runs the case.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     if let Some(skipped) = needs(&[("chromium", "chromium")]) {
         return Ok(skipped);
@@ -63,9 +63,9 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let mut calls = Calls::new(1, 1, Duration::from_secs(120));
     calls.rtp = true;
     let udp = edge.udp;
-    // It is hung up from the console: to SIPp that is a failure.
+    // SIPp counts a call that the console hangs up as failed.
     let caller = std::thread::spawn(move || calls.run(udp));
-    // Broken: another token is typed in.
+    // Sabotage: the browser enters a wrong token.
     let typed = if setting.sabotage { "another" } else { token };
     let url = format!("http://{}", edge.http);
     let clicked = node::output(Packages::Browser, &script, &["--live", &url, "--token", typed, "--out", out])?;

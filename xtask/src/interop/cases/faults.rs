@@ -78,7 +78,7 @@ const FAULTS: [Fault; 4] = [
         ],
         fix: &["set `public_address` to the address that the remote party sees"],
         line: "inbound udp",
-        picture: Some(("now", "fault-public-address")),
+        picture: Some(("overview", "fault-public-address")),
         ..HEALTHY
     },
     Fault {
@@ -112,7 +112,7 @@ const FAULTS: [Fault; 4] = [
         cause: &["pbx offers no usable codec (offered PCMA", "; allowed PCMU)"],
         fix: &["`codecs = [\"PCMU\", \"PCMA\"]` in [trunk.pbx]"],
         line: "codecs pbx",
-        picture: Some(("now", "fault-codecs")),
+        picture: Some(("overview", "fault-codecs")),
         ..HEALTHY
     },
 ];

@@ -1,7 +1,7 @@
-// Clicks through the console in headless Chromium. `--walk URL`: every page of an edge with the demo's calls. `--live URL
-// --token TOKEN`: the token, a call that is up, hanging up, draining. `--told URL --sid SID`: *Now* and that call's page have
-// each `--says TEXT` and no `--not TEXT`; `--page now|call --picture NAME` takes one. `--out FOLDER` takes screenshots. Any
-// error of a page fails.
+// Tests the console in headless Chromium. `--walk URL`: every page of an edge with the demo's calls. `--live URL --token TOKEN`:
+// sign-in, a live call, hang-up, drain. `--told URL --sid SID`: *Overview* and the page of that call contain each `--says TEXT` and
+// no `--not TEXT`; `--page overview|call --picture NAME` takes a picture. `--out FOLDER`: folder for screenshots. Any error of a
+// page fails the run.
 
 const { chromium } = require('playwright-core');
 
@@ -20,7 +20,7 @@ let checks = 0;
 
 function hold(what, holds) {
   checks += 1;
-  if (!holds) throw new Error(`it does not hold that ${what}`);
+  if (!holds) throw new Error(`check failed: ${what}`);
 }
 
 async function picture(page, name, full) {
@@ -29,7 +29,7 @@ async function picture(page, name, full) {
   await page.screenshot({ path: `${OUT}/${name}.png`, fullPage: Boolean(full) });
 }
 
-/** A page that fails the run by any error of its own, and by anything fetched from elsewhere. */
+/** Opens a page; its errors and its requests to other hosts fail the run. */
 async function opened(browser, url, options, faults) {
   const context = await browser.newContext({ viewport: WIDE, acceptDownloads: true, ...options });
   const page = await context.newPage();
@@ -37,7 +37,7 @@ async function opened(browser, url, options, faults) {
   page.on('pageerror', (error) => faults.push(`page: ${error.message}`));
   page.on('console', (message) => {
     if (message.type() !== 'error') return;
-    // An answer that the console itself asks for and deals with: a file that is not served, a token that is wrong.
+    // Responses that the console expects: a download that is not available, a wrong token.
     if (/the server responded with a status of (401|404|405|400)/.test(message.text())) return;
     faults.push(`console: ${message.text()} (${message.location().url})`);
   });
@@ -49,13 +49,13 @@ async function opened(browser, url, options, faults) {
   return page;
 }
 
-/** Looks again and again: what playwright has for this is refused by the page's policy. */
+/** Polls a condition; playwright's own wait violates the page's policy. */
 async function until(page, holds) {
   for (const end = Date.now() + PATIENCE; Date.now() < end;) {
     if (await page.evaluate(holds)) return;
     await new Promise((resolve) => { setTimeout(resolve, 50); });
   }
-  throw new Error(`it never holds that ${holds}`);
+  throw new Error(`timed out waiting for ${holds}`);
 }
 
 async function overflow(page) {
@@ -66,11 +66,11 @@ async function walk(browser, url, faults) {
   const page = await opened(browser, url, { colorScheme: 'light' }, faults);
   const health = page.locator('.health');
   await health.waitFor();
-  hold('the health sentence says something', (await health.innerText()).length > 5);
+  hold('the health sentence is not empty', (await health.innerText()).length > 5);
   await page.locator('.link.good').waitFor();
   await page.locator('.plots svg').first().waitFor();
-  await picture(page, 'now-light', true);
-  hold('troubles of the demo are shown', await page.locator('table tbody tr').count() > 0);
+  await picture(page, 'overview-light', true);
+  hold('problems of the demo are shown', await page.locator('table tbody tr').count() > 0);
 
   await page.keyboard.press('2');
   await page.locator('h1', { hasText: 'Calls' }).waitFor();
@@ -96,17 +96,17 @@ async function walk(browser, url, faults) {
   await messages.first().click();
   const shown = page.locator('.message');
   await shown.locator('h3').first().waitFor();
-  hold('the message that was clicked is shown', (await shown.innerText()).includes('INVITE sip:') && !(await shown.innerText()).includes('[object'));
-  hold('it is shown as it was on the wire', (await shown.locator('pre').first().innerText()).startsWith('INVITE sip:'));
-  hold('what the edge changed is shown', await shown.locator('.diff .gone').count() > 0 && await shown.locator('.diff .new').count() > 0);
+  hold('the selected message is shown', (await shown.innerText()).includes('INVITE sip:') && !(await shown.innerText()).includes('[object'));
+  hold('the message is shown as it was on the wire', (await shown.locator('pre').first().innerText()).startsWith('INVITE sip:'));
+  hold('the changes by the edge are shown', await shown.locator('.diff .gone').count() > 0 && await shown.locator('.diff .new').count() > 0);
   await messages.nth(1).focus();
   await page.keyboard.press('Enter');
   await until(page, () => document.querySelector('svg.ladder g.chosen')?.dataset.row !== '0');
   await messages.first().click();
   hold('the media map has its legs', await page.locator('.media .card').count() >= 2);
-  hold('quality is plotted, or it is said why not', await page.locator('section[aria-label=Quality] figure, section[aria-label=Quality] .empty').count() > 0);
+  hold('quality is plotted, or the page says why it is not', await page.locator('section[aria-label=Quality] figure, section[aria-label=Quality] .empty').count() > 0);
   const queue = page.locator('section[aria-label=Quality] figure svg[aria-label^="Agent: queued audio"]');
-  hold('the agent\u2019s queue is plotted, and told in words', (await queue.getAttribute('aria-label')).includes(', not read yet: last '));
+  hold('the agent\u2019s queue is plotted and described in words', (await queue.getAttribute('aria-label')).includes(', not read yet: last '));
   await page.locator('section[aria-label="Routing"] tbody tr').first().waitFor();
   const save = page.locator('section[aria-label=Downloads] button', { hasText: 'Ladder as text' });
   await save.waitFor();
@@ -124,15 +124,15 @@ async function walk(browser, url, faults) {
     if (title === 'Routes') {
       await page.fill('#why-called', '+12125550101');
       await page.locator('section[aria-label^="Test a call"] tbody tr').first().waitFor();
-      hold('why names a route that takes it', (await page.locator('section[aria-label^="Test a call"] .chip.good').count()) === 1);
+      hold('the test of a call shows the matching route', (await page.locator('section[aria-label^="Test a call"] .chip.good').count()) === 1);
       await page.locator('h1').click();
     }
     if (title === 'System') {
-      hold('a TLS listener has its days left', await page.locator('section[aria-label=Listeners] tr', { hasText: 'tls' }).filter({ hasText: /\d days? left/ }).count() === 1);
+      hold('a TLS listener shows the days left', await page.locator('section[aria-label=Listeners] tr', { hasText: 'tls' }).filter({ hasText: /\d days? left/ }).count() === 1);
     }
     await picture(page, `${title.toLowerCase()}-light`, true);
   }
-  for (const [hash, says] of [['call/CAnone', 'Unknown call: CAnone'], ['calls/CAnone', 'Unknown call'], ['nowhere', 'Unknown page #/nowhere'], ['now/x', 'Unknown page'], ['%', 'Unknown page']]) {
+  for (const [hash, says] of [['call/CAnone', 'Unknown call: CAnone'], ['calls/CAnone', 'Unknown call'], ['nowhere', 'Unknown page #/nowhere'], ['overview/x', 'Unknown page'], ['%', 'Unknown page']]) {
     await page.goto(`${url}/#/${hash}`);
     await page.locator('.verdict.bad', { hasText: says }).waitFor();
     hold(`${hash} shows no other page`, await page.locator('main svg').count() === 0 && await page.locator('main table:visible').count() === 0);
@@ -150,7 +150,7 @@ async function walk(browser, url, faults) {
   for (const [kind, options] of [['dark', { colorScheme: 'dark' }], ['narrow', { colorScheme: 'light', viewport: NARROW }]]) {
     const other = await opened(browser, url, options, faults);
     await other.locator('.plots svg').first().waitFor();
-    for (const name of ['now', 'calls', 'call', 'trunks', 'routes', 'agents', 'security', 'system']) {
+    for (const name of ['overview', 'calls', 'call', 'trunks', 'routes', 'agents', 'security', 'system']) {
       if (name === 'call') {
         await other.goto(`${url}/#/calls`);
         await other.locator('tbody tr[data-row] a').nth(2).click();
@@ -159,7 +159,7 @@ async function walk(browser, url, faults) {
         await other.locator('section[aria-label="Routing"] tbody tr').first().waitFor();
       } else {
         await other.goto(`${url}/#/${name}`);
-        await other.locator(name === 'now' ? '.health.good, .health.bad, .health.warn' : 'main h1').first().waitFor();
+        await other.locator(name === 'overview' ? '.health.good, .health.bad, .health.warn' : 'main h1').first().waitFor();
         await other.locator('main table').first().waitFor();
       }
       hold(`${name} fits the width (${kind})`, await overflow(other) <= 0);
@@ -189,7 +189,7 @@ async function live(browser, url, token, faults) {
   await button.click();
   await page.locator('#ask-dialog[open]').waitFor();
   await page.keyboard.press('Escape');
-  hold('Escape hangs nothing up', await button.count() === 1);
+  hold('Escape does not hang up', await button.count() === 1);
   await button.click();
   await page.locator('#ask-yes').click();
   await page.locator('dd', { hasText: 'operator' }).first().waitFor();
@@ -206,11 +206,11 @@ async function live(browser, url, token, faults) {
 
 async function told(browser, url, sid, faults) {
   const page = await opened(browser, url, { colorScheme: 'light' }, faults);
-  // Code is set apart, sentences begin with a capital.
+  // Compared without white space, backticks and case.
   const squeezed = (text) => text.replace(/[\s`]/g, '').toLowerCase();
   const shown = () => page.locator('main').innerText();
   const lacking = (text) => all('says').filter((part) => !squeezed(text).includes(squeezed(part)));
-  for (const [name, hash, there, height] of [['now', '/', '.health', 620], ['call', `/calls/${sid}`, 'svg.ladder', 900]]) {
+  for (const [name, hash, there, height] of [['overview', '/', '.health', 620], ['call', `/calls/${sid}`, 'svg.ladder', 900]]) {
     await page.setViewportSize({ width: WIDE.width, height });
     await page.goto(`${url}/#${hash}`);
     await page.locator(there).first().waitFor();

@@ -1,4 +1,4 @@
-// Now: is all well, and if not, what is the worst and what helps.
+// Overview: health in one sentence with the worst problem first, trunks, problems of the last hour, plots and live events.
 
 import * as api from './api.js';
 import { chip, h, rich, section, swap, table } from './dom.js';
@@ -6,13 +6,13 @@ import { ago, count, duration, figure, kind, many, number, time, words } from '.
 import { plot } from './plot.js';
 
 const KEPT_EVENTS = 12;
-/** Trouble of calls this fresh is the headline. */
+/** Problems of calls become the headline if they are newer than this. */
 const FRESH_MS = 10 * 60_000;
-const KINDS = { failed: 'call failed', ended: 'ended too early', failed_over: 'failed over', one_way: 'one-way audio', unsent: 'not sent', codec_mismatch: 'wrong codec' };
-/** Those that are a flag of calls. */
+const KINDS = { failed: 'call failed', ended: 'ended abnormally', failed_over: 'failed over', one_way: 'one-way audio', unsent: 'packets not sent', codec_mismatch: 'codec mismatch' };
+/** The kinds that are also a flag of calls. */
 const FLAGS = ['failed_over', 'one_way', 'unsent', 'codec_mismatch'];
 
-/** A line of `status`: what it tells to try as a sentence, its call as a link. */
+/** Splits a problem line of `status` into its text, its fix and a link to its call. */
 function problem(line) {
   const [, said, sid] = /^(.*?)(?: \(trunkgate trace (CA[0-9a-f]+)\))?$/s.exec(line);
   const [what, ...tries] = said.split('; try: ');
@@ -20,14 +20,14 @@ function problem(line) {
   return { kind: 'bad', text, ...(sid ? { link: `#/calls/${sid}`, name: 'Open the call' } : {}) };
 }
 
-/** The worst first: {kind, text, link?}. */
+/** Returns the current problems, the worst first: {kind, text, link?}. */
 export function health(status, past) {
   const problems = status.problems.map(problem);
   const ofMedia = (one) => /^(no media from |.*(this machine cannot send packets|codecs do not match))/.test(one.text);
   problems.sort((a, b) => ofMedia(b) - ofMedia(a));
   const fresh = past.troubles.filter((one) => Date.now() - new Date(one.last_at) < FRESH_MS);
   const silent = fresh.find((one) => one.kind === 'one_way');
-  // What goes on now says more than that there was something.
+  // A current problem is more specific than one in the history.
   if (silent && !problems.some(ofMedia)) {
     const times = silent.count === 1 ? 'A call has' : `${silent.count} calls have`;
     const how = (silent.text || '').startsWith('no media from either side') ? 'no audio in either direction' : 'one-way audio';
@@ -51,9 +51,9 @@ function sentence(status, past) {
   if (problems.length === 0) {
     const up = status.trunks.filter((trunk) => trunk.state === 'up').length;
     const rest = status.trunks.length - up;
-    const trunks = `${up} ${up === 1 ? 'trunk' : 'trunks'} up${rest ? `, ${rest} not checked` : ''}`;
+    const trunks = `${up} ${up === 1 ? 'trunk' : 'trunks'} up${rest ? `, ${rest} not monitored` : ''}`;
     const calls = many(status.calls, 'call');
-    return { kind: 'good', text: `All well: ${calls}, ${trunks}.`, rest: [] };
+    return { kind: 'good', text: `No problems: ${calls}, ${trunks}.`, rest: [] };
   }
   return { ...problems[0], rest: problems.slice(1) };
 }
@@ -68,7 +68,7 @@ export function strip(trunks) {
   }));
 }
 
-/** What stands above already is not said again. */
+/** Returns the description of a problem; leaves out a fix that the headline already shows. */
 function meaning(one, said) {
   const isOfReason = one.kind === 'failed' || one.kind === 'ended';
   const text = (isOfReason && one.text ? `${one.sentence}: ${one.text}` : one.kind !== 'one_way' && one.text) || one.sentence;
@@ -78,11 +78,11 @@ function meaning(one, said) {
 
 function troubles(all, said) {
   return table([
-    { name: 'What', cell: (one) => [chip(one.kind === 'failed_over' ? 'warn' : 'bad', KINDS[one.kind] || one.kind), ' ', one.reason ? h('code', {}, one.reason) : null] },
-    { name: 'Meaning', cell: (one) => meaning(one, said) },
+    { name: 'Problem', cell: (one) => [chip(one.kind === 'failed_over' ? 'warn' : 'bad', KINDS[one.kind] || one.kind), ' ', one.reason ? h('code', {}, one.reason) : null] },
+    { name: 'Description', cell: (one) => meaning(one, said) },
     { name: 'Trunk', cell: (one) => one.trunk || '–' },
-    { name: 'Times', cell: (one) => count(one.count), class: 'number' },
-    { name: 'Last', cell: (one) => h('a', { href: `#/calls/${one.last_sid}`, title: time(one.last_at) }, ago(one.last_at)) },
+    { name: 'Count', cell: (one) => count(one.count), class: 'number' },
+    { name: 'Latest', cell: (one) => h('a', { href: `#/calls/${one.last_sid}`, title: time(one.last_at) }, ago(one.last_at)) },
     { name: 'Calls', cell: (one) => h('a', { href: FLAGS.includes(one.kind) ? `#/calls?flag=${one.kind}` : `#/calls${api.query({ reason: one.reason })}` }, 'show') },
   ], {
     caption: 'Problems in the last hour', rows: all, key: (one) => `${one.kind} ${one.reason}`, empty: 'No problems in the last hour.',
@@ -90,7 +90,7 @@ function troubles(all, said) {
   });
 }
 
-/** The most busy trunks, the rest as one. */
+/** Returns one series for all calls and one for each of the four busiest trunks. */
 function byTrunk(samples) {
   const sums = {};
   for (const { trunks } of samples) for (const [name, calls] of Object.entries(trunks)) sums[name] = (sums[name] || 0) + calls;
@@ -111,12 +111,12 @@ function plots(past, span, status) {
     plot({ title: 'Calls/s', series: [{ name: 'new', points: points(rate(({ begun }) => begun)) }], digits: 1, ...ends }),
     plot({ title: 'Answer rate (ASR)', unit: ' %', ceiling: 100, ...ends, series: [{ name: 'answered', points: points(({ begun, answered }) => (begun ? Math.min(100, (100 * answered) / begun) : null)) }], note: 'No calls yet.' }),
     plot({
-      title: 'MOS of ended calls', digits: 2, floor: 1, ceiling: 4.5, ...ends, note: 'No call with a MOS has ended yet.',
+      title: 'MOS of ended calls', digits: 2, floor: 1, ceiling: 4.5, ...ends, note: 'No measurements yet.',
       series: [{ name: 'mean', points: points(({ mos }) => mos) }, { name: 'lowest', points: points(({ mos_lowest: lowest }) => lowest) }],
     }),
     plot({
       title: 'Problems', marks: true, most: 1, ...ends,
-      series: [{ name: 'one-way', points: points(({ one_way: silent }) => silent) }, { name: 'failed', points: points(({ failed }) => failed) }, { name: 'failed over', points: points(({ failed_over: on }) => on) }],
+      series: [{ name: 'one-way audio', points: points(({ one_way: silent }) => silent) }, { name: 'failed', points: points(({ failed }) => failed) }, { name: 'failed over', points: points(({ failed_over: on }) => on) }],
     }),
     plot({ title: `Media ports in use, of ${count(status.media.ports)}`, series: [{ name: 'ports', points: points(({ ports_in_use: ports }) => ports) }], most: 4, ...ends }),
   ]);
@@ -129,7 +129,7 @@ function line([name, data]) {
     h('span', { class: 'dim' }, [data.sid ? data.trunk : null, data.reason && words(data.reason), data.text].filter(Boolean).join(' · ')));
 }
 
-export function nowPage(main) {
+export function overviewPage(main) {
   let span = 'hour';
   let samples = { hour: [], day: [] };
   const events = [];
@@ -138,13 +138,13 @@ export function nowPage(main) {
   const parts = { strip: h('div', {}), troubles: h('div', {}), plots: h('div', {}), events: h('ul', { class: 'events' }) };
   const choose = (wanted) => { span = wanted; page.refresh(); };
   const spans = h('div', { class: 'spans', role: 'group', 'aria-label': 'Time range' });
-  main.append(h('h1', { class: 'unseen' }, 'Now'), head, rest, h('section', { 'aria-label': 'Trunks' }, parts.strip),
-    section('The last hour', parts.troubles),
-    h('section', { 'aria-label': 'Plots' }, h('h2', {}, 'Over time ', spans), parts.plots),
+  main.append(h('h1', { class: 'unseen' }, 'Overview'), head, rest, h('section', { 'aria-label': 'Trunks' }, parts.strip),
+    section('Problems in the last hour', parts.troubles),
+    h('section', { 'aria-label': 'Trends' }, h('h2', {}, 'Trends ', spans), parts.plots),
     section('Live events', parts.events));
   let said = '';
   const page = {
-    title: 'Now',
+    title: 'Overview',
     async refresh() {
       const known = samples[span];
       const since = known.length ? known[known.length - 1].at : '';
@@ -152,7 +152,7 @@ export function nowPage(main) {
       samples[span] = [...known, ...past.samples].slice(span === 'day' ? -288 : -360);
       past.samples = samples[span];
       const worst = sentence(status, past);
-      // A live region speaks when it is changed: only then it is.
+      // A screen reader speaks at every change of a live region: it is changed only with the text.
       if (said !== worst.text) {
         said = worst.text;
         head.className = `health ${worst.kind}`;
@@ -164,7 +164,7 @@ export function nowPage(main) {
       swap(parts.troubles, troubles(past.troubles, [worst, ...worst.rest].map(({ text }) => text).join(' ')));
       swap(spans, ['hour', 'day'].map((name) => h('button', { type: 'button', key: name, 'aria-pressed': String(name === span), on: { click: () => choose(name) } }, name)));
       swap(parts.plots, plots(past, span === 'day' ? 86_400_000 : 3_600_000, status));
-      swap(parts.events, events.length ? events.map(line) : h('li', { class: 'empty' }, `No events since this page was opened. Up ${duration(status.uptime_seconds)}.`));
+      swap(parts.events, events.length ? events.map(line) : h('li', { class: 'empty' }, `No events since this page was opened. Uptime ${duration(status.uptime_seconds)}.`));
     },
     event(name, data) {
       if (name === 'lagged') return;
