@@ -40,8 +40,8 @@ impl Edge {
     pub(crate) fn is_forbidden(&self, remote: SocketAddr) -> bool {
         let ip = remote.ip().to_canonical();
         let is_inside = |ip: IpAddr| is_no_host(ip) || self.addressing.is_ours(ip);
-        let hidden = translated(ip).map(IpAddr::V4);
-        (is_inside(ip) || hidden.is_some_and(is_inside)) && !self.table.is_peer(SocketAddr::new(ip, remote.port()))
+        let mut hidden = translated(ip).map(IpAddr::V4);
+        (is_inside(ip) || hidden.any(is_inside)) && !self.table.is_peer(SocketAddr::new(ip, remote.port()))
     }
 }
 

@@ -160,6 +160,8 @@ fn a_spelling_of_the_trunks_own_name_or_address_is_no_way_round_its_rules() {
         "[::ffff:10.0.0.20]",
         "[::FFFF:a00:14]:5060",
         "[64:ff9b::10.0.0.20]",
+        "[64:ff9b:1:a00:0:1400::]",
+        "[2002:a00:14::1]",
     ] {
         let mut bench = free(named());
         let (_, _, desk) = bench.talking();
@@ -380,6 +382,15 @@ fn no_transfer_leads_to_the_edge_itself_or_to_its_link() {
         "[::ffff:127.0.0.1]:22",
         "[::127.0.0.1]",
         "[64:ff9b::7f00:1]",
+        "[64:ff9b:1:7f00:0:100::]",
+        "[64:ff9b:1:7f:0:1::]",
+        "[64:ff9b:1:0:7f:0:100:0]",
+        "[64:ff9b:1::7f00:1]",
+        "[64:ff9b:1:2:3:4:a9fe:a9fe]",
+        "[64:ff9b:1::a00:5]",
+        "[::ffff:0:7f00:1]",
+        "[2002:7f00:1::]",
+        "[2002:a00:5::1]",
         "127.0.0.1.",
         "0.0.0.0:22",
         "0.1.2.3",
@@ -408,7 +419,9 @@ fn no_transfer_leads_to_the_edge_itself_or_to_its_link() {
     assert_eq!(asks(&mut bench, desk, "sip:x@127.0.0.1:5080"), None);
     assert_eq!(invites(&bench, "127.0.0.1:5080"), 1);
     // Nor does a name.
-    for found in ["127.0.0.1:22", "[::1]:22", "169.254.169.254:80", "10.0.0.5:22", "[64:ff9b::7f00:1]:22"] {
+    for found in
+        ["127.0.0.1:22", "[::1]:22", "169.254.169.254:80", "10.0.0.5:22", "[64:ff9b::7f00:1]:22", "[2002:7f00:1::1]:22"]
+    {
         for by in [By::Agent, By::Http] {
             let bench = by_name(by, trunk("pbx", &[PBX]), "x", &[found]);
             assert_eq!(invites(&bench, found), 0, "{by:?} {found}");
