@@ -114,7 +114,8 @@ impl Call {
     }
 }
 
-/// Returns the number that a bare URI names.
+/// Returns the number that a bare URI names, which leaves with all that stands in its user part: a far end may read another
+/// number out of a `phone-context` that is repeated, escaped, or stands behind an emergency number.
 pub(crate) fn number_of_uri(uri: &str, numbers: &Numbers) -> Option<Number> {
     let uri = Uri::parse(uri.as_bytes())?;
     let mut number = numbers.normalise_caller(&uri.user_unescaped(), uri.user_param("phone-context"));

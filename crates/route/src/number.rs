@@ -86,18 +86,18 @@ impl Numbers {
     /// Reads a user part (escapes undone), with the `phone-context` that stood with it.
     ///
     /// # Errors
-    /// [`Incomplete`] for an empty one, one with control characters, `+` with anything but digits and separators, or with
+    /// [`Incomplete`] for an empty one, one with characters that [steer](steers) how it is shown, `+` with anything but digits and separators, or with
     /// more digits than a number has, more digits without `+` than anything has that can be dialled, and a name that is not
-    /// [bounded](is_bounded).
+    /// [readable](is_readable).
     pub fn normalise(&self, user: &str, phone_context: Option<&str>) -> Result<Number, Incomplete> {
-        if user.trim().is_empty() || user.contains(char::is_control) {
+        if user.trim().is_empty() || user.contains(steers) {
             return Err(Incomplete);
         }
         let is_global = user.trim_start_matches(|c: char| is_separator(c) || c.is_whitespace()).starts_with('+');
         match compact(user) {
             Some(digits) if is_global && digits.len() > MAX_E164_DIGITS + 1 => return Err(Incomplete),
             Some(digits) if digits.len() > MAX_DIALLED_DIGITS => return Err(Incomplete),
-            None if is_global || !is_bounded(user) => return Err(Incomplete),
+            None if is_global || !is_readable(user) => return Err(Incomplete),
             Some(_) | None => {}
         }
         Ok(self.normalise_caller(user, phone_context))
@@ -284,9 +284,16 @@ fn shorter_than_subscribers(number: &PhoneNumber) -> bool {
     )
 }
 
-/// Whether a user part is short enough to be searched for numbers: at most 128 characters, with at most four runs of seven
-/// digits or more.
-pub fn is_bounded(user: &str) -> bool {
+/// Whether a character steers a terminal, breaks a line, turns its reading direction, or is not seen at all (Unicode TR 36
+/// §2.5): it can have another number shown than the one that is dialled.
+pub fn steers(c: char) -> bool {
+    let unseen = matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    c.is_control() || unseen
+}
+
+/// Whether a user part can be searched for numbers, in little time, and shown as it is: at most 128 characters, at most four
+/// runs of seven digits or more, and none that [steers].
+pub fn is_readable(user: &str) -> bool {
     let (mut chars, mut run, mut long_runs) = (0, 0, 0);
     for c in user.chars() {
         chars += 1;
@@ -299,7 +306,7 @@ pub fn is_bounded(user: &str) -> bool {
             long_runs += 1;
         }
     }
-    chars <= MAX_NAME_CHARS && long_runs <= MAX_LONG_RUNS
+    chars <= MAX_NAME_CHARS && long_runs <= MAX_LONG_RUNS && !user.contains(steers)
 }
 
 /// Returns digits and a leading `+` only; `None` where anything else but separators stands there, so that names and vanity
