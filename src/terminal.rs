@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 
 use serde_json::Value;
+use trunkgate_call::numbers::steers;
 
 /// Its width, in characters; `None` for a file or a pipe, which take lines of any length.
 pub(crate) fn width() -> Option<usize> {
@@ -27,9 +28,7 @@ pub(crate) fn has_colour() -> bool {
 pub(crate) fn harmless(text: &str) -> String {
     let harmless = |c: char| match c {
         '\n' | '\t' => c,
-        c if c.is_control() => '·',
-        // Marks that turn the direction of writing.
-        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '·',
+        c if steers(c) => '·',
         c => c,
     };
     text.chars().map(harmless).collect()
@@ -40,8 +39,8 @@ pub(crate) fn json(value: &Value) -> String {
     inert(&format!("{value:#}")) + "\n"
 }
 
-/// JSON that says the same and cannot either: what JSON leaves as it is (RFC 8259 §7) and a terminal may obey, DEL, C1 and marks of
-/// direction, is escaped. Control characters stand in strings alone.
+/// JSON that says the same and cannot either: what JSON leaves as it is (RFC 8259 §7) and a terminal may obey, DEL, C1, marks of
+/// direction and what is not seen, is escaped. Control characters stand in strings alone.
 pub(crate) fn inert(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
@@ -86,6 +85,7 @@ mod tests {
     #[test]
     fn what_others_wrote_does_not_steer_the_terminal() {
         assert_eq!(harmless("a\x1b[31m\u{9b}2J\u{202e}b\tc\nd"), "a·[31m·2J·b\tc\nd");
+        assert_eq!(harmless("a\u{61c}b\u{2028}c\u{2029}d\u{2066}\u{200e}"), "a·b·c·d··");
         assert_eq!(coloured("\x1b[1;31mx\x1b[0m \x1b[2J\x1b]0;t\x07"), "\x1b[1;31mx\x1b[0m ·[2J·]0;t·");
         let said = json!({"a\u{9b}2J": "\u{7f}\u{85}\u{202e}·é\u{1f600}\n\x1b"});
         let safe = inert(&said.to_string());

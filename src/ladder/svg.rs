@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use trunkgate_call::CallView;
+use trunkgate_call::numbers::steers;
 use trunkgate_call::trace::TraceView;
 
 use super::row::Tone;
@@ -195,7 +196,7 @@ fn escaped(text: &str) -> String {
             '"' => out.push_str("&quot;"),
             '\n' => out.push('\n'),
             '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
-            mark if mark.is_control() => out.push('\u{fffd}'),
+            mark if steers(mark) => out.push('\u{fffd}'),
             mark => out.push(mark),
         }
     }
@@ -218,7 +219,7 @@ mod tests {
             flags: Vec::new(),
             route: "main".into(),
             from: "<b>&\"".into(),
-            to: "+1415\u{1b}".into(),
+            to: "+1415\u{1b}\u{202e}".into(),
             started_at: String::new(),
             answered_at: None,
             ended_at: None,
@@ -247,7 +248,7 @@ mod tests {
     #[test]
     fn what_far_ends_write_is_no_markup() {
         let svg = picture(&call(), &trace(&["<script>alert(1)</script>", "486 ]]>&amp;\u{0}\u{ffff}"]));
-        for harm in ["<script", "<pbx>", "<b>", "\u{0}", "\u{1b}", "\u{ffff}", "&amp;amp;\u{0}"] {
+        for harm in ["<script", "<pbx>", "<b>", "\u{0}", "\u{1b}", "\u{202e}", "\u{ffff}", "&amp;amp;\u{0}"] {
             assert!(!svg.contains(harm), "{harm:?} in {svg}");
         }
         for part in ["&lt;script&gt;", "&lt;pbx&gt;", "a&amp;b", "A &lt;verdict&gt;.", "3 earlier entries were dropped"]

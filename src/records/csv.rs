@@ -3,6 +3,7 @@
 use csv::{QuoteStyle, Terminator, WriterBuilder};
 use jiff::Timestamp;
 use serde_json::Value;
+use trunkgate_call::numbers::steers;
 
 /// The columns. Those that a record has no field for are made here.
 pub(super) const COLUMNS: [&str; 20] = [
@@ -66,7 +67,7 @@ const FORMULA: [char; 9] = ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d
 
 /// A far end's text that no spreadsheet takes for a formula, and that stays on its line. A number as `+14155550100` is none.
 fn plain(text: &str) -> String {
-    let text: String = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let text: String = text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect();
     let number = text.strip_prefix('+').is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit()));
     let formula = text.starts_with(FORMULA);
     let text = if formula && !number { format!("'{text}") } else { text };
@@ -128,6 +129,7 @@ mod tests {
             ("\t=1", "'\u{fffd}=1"),
             ("\u{ff1d}1", "'\u{ff1d}1"),
             ("a\r\n=1", "a\u{fffd}\u{fffd}=1"),
+            ("+1415\u{202e}0100\u{2028}", "'+1415\u{fffd}0100\u{fffd}"),
         ] {
             let record = json!({ "sid": "CA1", "from": text });
             assert_eq!(read(&row(&record))[10], shown);

@@ -11,7 +11,7 @@ use trunkgate_media::EndId;
 use trunkgate_route::ReferMode;
 use trunkgate_sdp::{Description, accept, anchored_streams, relay_offer};
 use trunkgate_sip::header::{Replaces, SessionExpires};
-use trunkgate_sip::{Body, ClientId, DialogId, Replaced, ServerId};
+use trunkgate_sip::{Answer, Body, ClientId, DialogId, Replaced, ServerId};
 
 use crate::answer::{Failure, FinalAnswer, seen_code};
 use crate::bridge::bad_media;
@@ -77,11 +77,19 @@ impl Gateway {
     /// is meant, or it goes on.
     pub(crate) fn attended(&mut self, now: Instant, at: Place, server: ServerId, refer: Refer) -> Option<Refer> {
         let Some(replaces) = &refer.replaces else { return Some(refer) };
+        let is_callable = refer.is_callable;
         let call = self.calls.get(&at.key).filter(|call| call.state != State::Ended);
         let leg = call.and_then(|call| call.legs.get(at.leg));
         let asks = leg.and_then(|leg| Some((leg.party, leg.trunk.as_ref()?.refer)));
-        let Some((party, mode)) = asks else { return Some(refer) };
-        let Some(found) = self.edge.endpoint.replaced_dialog(party, replaces) else { return Some(refer) };
+        let found = asks.and_then(|(party, mode)| Some((mode, self.edge.endpoint.replaced_dialog(party, replaces)?)));
+        let Some((mode, found)) = found else {
+            if is_callable {
+                return Some(refer);
+            }
+            // Its number would be called, and it is none.
+            self.edge.respond(now, server, Answer { code: 484, ..Answer::default() });
+            return None;
+        };
         let result = match mode {
             ReferMode::Refuse => return Some(refer),
             ReferMode::Relay => self.named_for_the_other_side(refer, found).map(Some),
@@ -98,15 +106,19 @@ impl Gateway {
 
     /// A REFER that goes on names the dialog with the far side of that other call, as that knows it. Its names here are for
     /// nobody else: with an agent, or nobody, on that side it does not go on.
-    fn named_for_the_other_side(&self, refer: Refer, found: Replaced) -> Result<Refer, Box<FinalAnswer>> {
+    fn named_for_the_other_side(&mut self, refer: Refer, found: Replaced) -> Result<Refer, Box<FinalAnswer>> {
         let dialog = match found {
             Replaced::Confirmed(dialog) | Replaced::Early(dialog) => Some(dialog),
             Replaced::Ended => None,
         };
         let at = dialog.and_then(|dialog| self.edge.index.dialogs.get(&dialog));
         let mapped = at.and_then(|at| {
-            let call = self.calls.get(&at.key)?;
-            self.edge.endpoint.dialog_names(call.legs.get(call.other(at.leg)?)?.dialog?)
+            let call = self.calls.get_mut(&at.key)?;
+            let other = call.other(at.leg)?;
+            let leg = call.legs.get_mut(other)?;
+            let names = self.edge.endpoint.dialog_names(leg.dialog?)?;
+            leg.is_named_afar = true;
+            Some(names)
         });
         let mapped = mapped.ok_or_else(|| {
             let code = if at.is_some() { 403 } else { 603 };
@@ -124,7 +136,12 @@ impl Gateway {
         refer: &Refer,
         found: Replaced,
     ) -> Result<(), Box<FinalAnswer>> {
+        let early_only = refer.replaces.as_ref().is_some_and(|replaces| replaces.early_only);
         let named = match found {
+            // RFC 3891 §3: what has been answered is not what was asked for.
+            Replaced::Confirmed(_) if early_only => {
+                return Err(Box::new(FinalAnswer::new(486, ReasonSlug::TargetBusy)));
+            }
             Replaced::Confirmed(dialog) => self.edge.index.dialogs.get(&dialog).copied(),
             Replaced::Early(_) => return Err(Box::new(FinalAnswer::new(491, ReasonSlug::Transferred))),
             Replaced::Ended => None,

@@ -108,6 +108,8 @@ pub(crate) struct Leg {
     pub(crate) number: Option<Box<Number>>,
     /// It has asked for a join and has hung up: its trunk has one call less.
     pub(crate) has_left: bool,
+    /// Its dialog was named to the other side of another call by a REFER that went on, as its far end knows it.
+    pub(crate) is_named_afar: bool,
     /// The way to it; `None` for an agent.
     pub(crate) flow: Option<Flow>,
     /// The agent that it is, where it is one.
@@ -186,6 +188,7 @@ impl Leg {
             inbound: false,
             number: None,
             has_left: false,
+            is_named_afar: false,
             flow: Some(flow),
             agent: None,
             call_id: String::new(),

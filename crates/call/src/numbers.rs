@@ -1,5 +1,6 @@
 //! Who calls whom, as read from a request; and numbers as log lines may show them.
 
+pub use trunkgate_route::number::steers;
 use trunkgate_route::number::{Incomplete, compact};
 use trunkgate_route::{Number, Numbers, Trunk};
 use trunkgate_sip::{Message, Uri};
@@ -58,7 +59,7 @@ fn dialled(request: &Message, trunk: &Trunk) -> Option<(String, Option<String>)>
 pub(crate) fn caller(request: &Message, numbers: &Numbers) -> Caller {
     let from = request.from();
     let uri: Option<Uri<'_>> = from.as_ref().and_then(|f| f.parsed_uri());
-    let user = uri.map(|u| shortened(&u.user_unescaped())).unwrap_or_default();
+    let user = uri.map(|u| plain(&shortened(&u.user_unescaped()), NUMBER_CHARS)).unwrap_or_default();
     let hidden_host = uri.is_some_and(|u| u.host.host.eq_ignore_ascii_case("anonymous.invalid"));
     let anonymous = hidden_host || user.eq_ignore_ascii_case("anonymous") || user.is_empty();
     if anonymous {
@@ -68,7 +69,8 @@ pub(crate) fn caller(request: &Message, numbers: &Numbers) -> Caller {
     Caller { number, display: display_name(from.map_or(&[][..], |f| f.display)), anonymous }
 }
 
-/// A display name without its quotes and escapes, and without anything that is no text (RFC 3261 §25.1 quoted-string).
+/// Returns a display name without its quotes and escapes (RFC 3261 §25.1 quoted-string), and without anything that is no text or
+/// [steers] how it is shown.
 pub(crate) fn display_name(received: &[u8]) -> String {
     let text = String::from_utf8_lossy(received);
     let text = text.trim();
@@ -81,7 +83,7 @@ pub(crate) fn display_name(received: &[u8]) -> String {
             continue;
         }
         escaped = false;
-        if !c.is_control() && c != char::REPLACEMENT_CHARACTER {
+        if !steers(c) && c != char::REPLACEMENT_CHARACTER {
             clean.push(c);
         }
     }
@@ -114,12 +116,6 @@ pub fn plain(text: &str, chars: usize) -> String {
         return text.to_owned();
     }
     text.chars().filter(|c| !steers(*c)).take(chars).collect()
-}
-
-/// Whether a character steers a terminal, breaks a line, turns its reading direction, or is not seen at all.
-pub fn steers(c: char) -> bool {
-    let unseen = matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-    c.is_control() || unseen
 }
 
 /// A user part no longer than is kept; separators of a number do not count.
@@ -159,6 +155,7 @@ mod tests {
             ("Alice Smith ", "Alice Smith"),
             ("\"a \\\"b\\\" \\\\c\"", "a \"b\" \\c"),
             ("\"x\r\n\u{7f}y\"", "xy"),
+            ("\"\u{202e}4321\u{2066}\u{61c} eciclA\u{2029}\"", "4321 eciclA"),
             ("", ""),
         ] {
             assert_eq!(display_name(received.as_bytes()), clean);

@@ -40,8 +40,8 @@ impl Edge {
     pub(crate) fn is_forbidden(&self, remote: SocketAddr) -> bool {
         let ip = remote.ip().to_canonical();
         let is_inside = |ip: IpAddr| is_no_host(ip) || self.addressing.is_ours(ip);
-        let hidden = translated(ip).map(IpAddr::V4);
-        (is_inside(ip) || hidden.is_some_and(is_inside)) && !self.table.is_peer(SocketAddr::new(ip, remote.port()))
+        let mut hidden = translated(ip).map(IpAddr::V4);
+        (is_inside(ip) || hidden.any(is_inside)) && !self.table.is_peer(SocketAddr::new(ip, remote.port()))
     }
 }
 
@@ -131,7 +131,8 @@ impl Call {
     }
 }
 
-/// Returns the number that a bare URI names.
+/// Returns the number that a bare URI names, which leaves with all that stands in its user part: a far end may read another
+/// number out of a `phone-context` that is repeated, escaped, or stands behind an emergency number.
 pub(crate) fn number_of_uri(uri: &str, numbers: &Numbers) -> Option<Number> {
     let uri = Uri::parse(uri.as_bytes())?;
     let mut number = numbers.normalise_caller(&uri.user_unescaped(), uri.user_param("phone-context"));

@@ -8,13 +8,15 @@ use trunkgate_sip::write::reason_phrase;
 use trunkgate_sip::{Answer, HeaderName, Message, Scheme};
 
 use crate::limits::PASSED_VALUE_BYTES;
-use crate::numbers::{plain, shortened};
+use crate::numbers::{plain, shortened, steers};
 
 /// What a REFER asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refer {
     /// Who is to be called.
     pub(crate) number: Number,
+    /// Whether that number can be called; one that cannot is read only where Replaces says who is meant.
+    pub(crate) is_callable: bool,
     /// The dialog that the call to it is to replace (RFC 3891).
     pub(crate) replaces: Option<Replaces>,
     /// Referred-By as it came (RFC 3892).
@@ -72,11 +74,11 @@ impl Refer {
         }
         let replaces = Replaces::in_uri(uri.headers).map(|read| read.ok_or(unreadable(400, "Replaces"))).transpose()?;
         let user = shortened(&user);
-        let number = match numbers.normalise(&user, uri.user_param("phone-context")) {
-            Ok(number) => number,
-            // Who is meant is said by the dialog already.
-            Err(Incomplete) if replaces.is_some() && !user.contains(char::is_control) => {
-                Number { text: user.clone(), is_e164: false, received: user }
+        let (number, is_callable) = match numbers.normalise(&user, uri.user_param("phone-context")) {
+            Ok(number) => (number, true),
+            // Who is meant is said by the dialog, where that is one of this edge.
+            Err(Incomplete) if replaces.is_some() && !user.contains(steers) => {
+                (Number { text: user.clone(), is_e164: false, received: user }, false)
             }
             Err(Incomplete) => return Err(unreadable(484, "")),
         };
@@ -89,7 +91,7 @@ impl Refer {
             word.trim_ascii().eq_ignore_ascii_case(b"false")
         });
         let cseq = request.cseq().map(|cseq| cseq.number).unwrap_or_default();
-        Ok(Refer { number, replaces, referred_by, cseq, is_silent })
+        Ok(Refer { number, is_callable, replaces, referred_by, cseq, is_silent })
     }
 }
 

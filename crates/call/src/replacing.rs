@@ -47,16 +47,16 @@ impl Gateway {
         self.edge.trunks.problem(now, trunk, format!("its INVITE with Replaces was refused with {}", answer.code));
     }
 
-    /// The leg that an INVITE names to be replaced (RFC 3891 §3), with the place by which it was found. Who got Replaces from
-    /// the far side of a call, by a REFER that went on, names the dialog as that far side knows it.
+    /// The leg that an INVITE names to be replaced (RFC 3891 §3: its to-tag is ours), with the place by which it was found. The one
+    /// exception is a dialog that a REFER which went on (`refer = "relay"`) has named to the sender, as its far side knows it:
+    /// with the tags the other way round.
     fn named_by(&mut self, incoming: &Incoming) -> Result<(Place, usize), Box<FinalAnswer>> {
         let replaces = read(&incoming.request).ok_or_else(|| Box::new(FinalAnswer::bad_request("Replaces")))?;
         if incoming.trunk.refer == ReferMode::Refuse {
             return refused(403, ReasonSlug::Denied);
         }
-        let endpoint = &mut self.edge.endpoint;
-        let own = endpoint.replaced_dialog(incoming.party, &replaces);
-        let far = own.is_none().then(|| endpoint.replaced_dialog(incoming.party, &replaces.seen_from_afar())).flatten();
+        let own = self.edge.endpoint.replaced_dialog(incoming.party, &replaces);
+        let far = if own.is_none() { self.named_afar(incoming, &replaces) } else { None };
         let dialog = match own.or(far) {
             Some(Replaced::Confirmed(_)) if replaces.early_only => return refused(486, ReasonSlug::TargetBusy),
             Some(Replaced::Confirmed(dialog)) => dialog,
@@ -69,6 +69,15 @@ impl Gateway {
             Some((at, if far.is_some() { call.other(at.leg)? } else { at.leg }))
         });
         by.map_or_else(|| refused(603, ReasonSlug::Denied), Ok)
+    }
+
+    /// The confirmed dialog that an INVITE names with the tags the other way round, where a REFER that went on has named it so.
+    fn named_afar(&mut self, incoming: &Incoming, replaces: &Replaces) -> Option<Replaced> {
+        let found = self.edge.endpoint.replaced_dialog(incoming.party, &replaces.seen_from_afar());
+        let Some(Replaced::Confirmed(dialog)) = found else { return None };
+        let at = self.edge.index.dialogs.get(&dialog)?;
+        let leg = self.calls.get(&at.key)?.legs.get(at.leg)?;
+        leg.is_named_afar.then_some(Replaced::Confirmed(dialog))
     }
 }
 

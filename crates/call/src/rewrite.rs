@@ -3,9 +3,10 @@
 
 use std::net::IpAddr;
 
-use trunkgate_route::number::{Incomplete, compact};
+use trunkgate_route::number::{Incomplete, compact, is_readable, steers};
 use trunkgate_route::{Number, Numbers, SendNumbers};
 use trunkgate_sip::Uri;
+use trunkgate_sip::uri::unescape;
 
 use crate::numbers::Caller;
 
@@ -35,11 +36,12 @@ pub(crate) fn called(number: Option<&str>, called: &Number, form: SendNumbers, n
     }
 }
 
-/// Whether a URI has no user, or a number that can be called.
+/// Whether a URI has no user, or a number that can be called and a user part that can be judged as a whole.
 pub(crate) fn is_callable(uri: &str, numbers: &Numbers) -> bool {
     let Some(uri) = Uri::parse(uri.as_bytes()) else { return false };
     let user = uri.user_unescaped();
-    user.is_empty() || numbers.normalise(&user, uri.user_param("phone-context")).is_ok()
+    user.is_empty()
+        || is_readable(&unescape(uri.user)) && numbers.normalise(&user, uri.user_param("phone-context")).is_ok()
 }
 
 /// Returns a URI with a global number's separators left out: they mean nothing (RFC 3966 §5.1.1), and no far end has to agree.
@@ -80,7 +82,7 @@ pub(crate) fn escape_user(user: &str) -> String {
 /// A quoted-string (RFC 3261 §25.1).
 pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
-    for c in text.chars().filter(|c| !c.is_control()) {
+    for c in text.chars().filter(|c| !steers(*c)) {
         if matches!(c, '"' | '\\') {
             quoted.push('\\');
         }

@@ -5,6 +5,7 @@ use trunkgate_route::{Destination, Numbers, TargetSpec, Transport};
 use trunkgate_sip::{Scheme, Uri};
 
 use crate::limits::AGENT_TARGET_BYTES;
+use crate::rewrite::is_callable;
 
 /// Reads `trunk:NAME[/NUMBER]`, `agent:NAME`, `sip:URI` or `sips:URI`; `None` for anything else. Whether it exists, the table knows.
 pub(crate) fn target(text: &str, numbers: &Numbers) -> Option<TargetSpec> {
@@ -16,8 +17,7 @@ pub(crate) fn target(text: &str, numbers: &Numbers) -> Option<TargetSpec> {
         "agent" => Some(TargetSpec::Agent(rest.to_owned())),
         "trunk" => {
             let (name, number) = rest.split_once('/').map_or((rest, None), |(name, number)| (name, Some(number)));
-            let callable = number
-                .is_none_or(|number| numbers.normalise(number, None).is_ok() && !number.contains(char::is_control));
+            let callable = number.is_none_or(|number| numbers.normalise(number, None).is_ok());
             callable.then(|| TargetSpec::Trunk {
                 name: name.to_owned(),
                 number: number.map(str::to_owned),
@@ -28,8 +28,7 @@ pub(crate) fn target(text: &str, numbers: &Numbers) -> Option<TargetSpec> {
             // `maddr` would lead elsewhere than the host says (RFC 3261 §19.1.1).
             let is_plain = |uri: &Uri<'_>| uri.headers.is_empty() && uri.param("maddr").is_none();
             let uri = Uri::parse(text.as_bytes()).filter(is_plain)?;
-            let user = uri.user_unescaped();
-            if !user.is_empty() && numbers.normalise(&user, None).is_err() {
+            if !is_callable(text, numbers) {
                 return None;
             }
             let written = uri.param("transport").is_some();

@@ -81,11 +81,11 @@ impl Acl {
     pub fn is_peer(&self, socket: SocketAddr) -> bool {
         usable(socket.ip()).is_some_and(|address| self.exact.contains_key(&(address, socket.port())))
     }
-    /// Position of the trunk that a request to `remote` reaches; an address of the well-known prefix of NAT64 (RFC 6052 §2.1)
-    /// leads to the IPv4 address within.
+    /// Position of the trunk that a request to `remote` reaches; one that is [translated] leads to the IPv4 address within.
     pub fn owner_of(&self, remote: SocketAddr) -> Option<usize> {
         let direct = self.trunk_of(remote);
-        direct.or_else(|| self.trunk_of(SocketAddr::new(translated(remote.ip())?.into(), remote.port())))
+        let of_hidden = |ip: Ipv4Addr| self.trunk_of(SocketAddr::new(ip.into(), remote.port()));
+        direct.or_else(|| translated(remote.ip()).find_map(of_hidden))
     }
     /// Position of the trunk that `source` belongs to.
     pub fn trunk_of(&self, source: SocketAddr) -> Option<usize> {
@@ -125,12 +125,25 @@ fn usable(address: IpAddr) -> Option<IpAddr> {
     (!canonical.is_unspecified()).then_some(canonical)
 }
 
-/// The IPv4 address within one of `64:ff9b::/96`.
-pub fn translated(address: IpAddr) -> Option<Ipv4Addr> {
-    let IpAddr::V6(v6) = address else { return None };
-    let [0x64, 0xff9b, 0, 0, 0, 0, ..] = v6.segments() else { return None };
-    let [.., a, b, c, d] = v6.octets();
-    Some(Ipv4Addr::new(a, b, c, d))
+/// Returns the IPv4 addresses that an IPv6 address may lead to: of NAT64 in the well-known prefix `64:ff9b::/96` (RFC 6052 §2.1) and in
+/// the local one `64:ff9b:1::/48` (RFC 8215) at each position that RFC 6052 §2.2 has, of 6to4 (`2002::/16`, RFC 3056 §2), and of
+/// SIIT (`::ffff:0:0:0/96`, RFC 2765 §2.1).
+pub fn translated(address: IpAddr) -> impl Iterator<Item = Ipv4Addr> {
+    let IpAddr::V6(v6) = address else { return [None; 4].into_iter().flatten() };
+    let [_, _, s2, s3, s4, s5, s6, s7, _, s9, s10, s11, s12, s13, s14, s15] = v6.octets();
+    let last = [s12, s13, s14, s15];
+    let places = match v6.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, ..] | [0, 0, 0, 0, 0xffff, 0, ..] => [Some(last), None, None, None],
+        // A translator has a prefix of its own within, of 48, 56, 64 or 96 bits.
+        [0x64, 0xff9b, 1, ..] => {
+            let places = [[s6, s7, s9, s10], [s7, s9, s10, s11], [s9, s10, s11, s12], last];
+            // One that begins with zero comes of the zeros about the address, and is none of a host.
+            places.map(|place| Some(place).filter(|[first, ..]| *first != 0))
+        }
+        [0x2002, ..] => [Some([s2, s3, s4, s5]), None, None, None],
+        _ => [None; 4],
+    };
+    places.map(|place| place.map(Ipv4Addr::from)).into_iter().flatten()
 }
 
 /// `::ffff:10.0.0.0/104` is `10.0.0.0/8`.
@@ -252,6 +265,8 @@ mod tests {
             "198.51.100.7:5080",
             "[::ffff:198.51.100.7]:5061",
             "[64:ff9b::c633:6407]:5060",
+            "[64:ff9b:1::c633:6407]:5060",
+            "[2002:c633:6407::1]:5060",
             "203.0.113.9:5060",
             "192.0.2.55:5060",
         ] {
@@ -261,6 +276,26 @@ mod tests {
         assert_eq!(owner("[2001:db8::1]:5060"), None);
         assert!(acl.is_peer("198.51.100.7:5060".parse().unwrap()));
         assert!(!acl.is_peer("198.51.100.7:22".parse().unwrap()));
+    }
+
+    /// The address of the examples of RFC 6052 §2.4 at each place in the local prefix.
+    #[test]
+    fn rfc6052_2_2_an_ipv4_address_is_found_wherever_a_translator_has_it() {
+        for (address, expected) in [
+            ("64:ff9b::192.0.2.33", &["192.0.2.33"][..]),
+            ("64:ff9b:1:c000:2:2100::", &["192.0.2.33", "2.33.0.0"]),
+            ("64:ff9b:1:c0:0:221::", &["192.0.2.33"]),
+            ("64:ff9b:1:0:c0:2:2100:0", &["192.0.2.33", "33.0.0.0"]),
+            ("64:ff9b:1::c000:221", &["192.0.2.33"]),
+            ("2002:c000:221::1", &["192.0.2.33"]),
+            ("::ffff:0:c000:221", &["192.0.2.33"]),
+            ("64:ff9b:2::c000:221", &[]),
+            ("2001:db8::c000:221", &[]),
+            ("192.0.2.33", &[]),
+        ] {
+            let found: Vec<String> = translated(address.parse().unwrap()).map(|ip| ip.to_string()).collect();
+            assert_eq!(found, expected, "{address}");
+        }
     }
 
     #[test]

@@ -13,3 +13,8 @@ pub const SHORTEST_BEHIND_PREFIX: usize = 7;
 pub const STARTS: usize = 48;
 /// Runs of digits of a received number that are looked at one by one; all digits together are looked at besides.
 pub const RUNS: usize = 64;
+/// Characters of a called party that is no number (a name, or digits with letters). Longer ones are answered 484.
+pub const MAX_NAME_CHARS: usize = 128;
+/// Runs of at least [`SHORTEST_BEHIND_PREFIX`] digits in a called party, since each is searched for numbers behind prefixes. A
+/// called party with more of them is answered 484.
+pub const MAX_LONG_RUNS: usize = 4;

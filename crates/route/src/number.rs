@@ -10,7 +10,9 @@ use rlibphonenumber::{
 };
 
 use crate::emergency;
-use crate::limits::{LONGEST_NAME_DIGITS, LONGEST_READ, MAX_DIALLED_DIGITS};
+use crate::limits::{
+    LONGEST_NAME_DIGITS, LONGEST_READ, MAX_DIALLED_DIGITS, MAX_LONG_RUNS, MAX_NAME_CHARS, SHORTEST_BEHIND_PREFIX,
+};
 use crate::readings;
 use crate::trunk::SendNumbers;
 
@@ -84,17 +86,18 @@ impl Numbers {
     /// Reads a user part (escapes undone), with the `phone-context` that stood with it.
     ///
     /// # Errors
-    /// [`Incomplete`] for an empty one, one with control characters, `+` with anything but digits and separators, or with
-    /// more digits than a number has, and more digits without `+` than anything has that can be dialled.
+    /// [`Incomplete`] for an empty one, one with characters that [steer](steers) how it is shown, `+` with anything but digits and separators, or with
+    /// more digits than a number has, more digits without `+` than anything has that can be dialled, and a name that is not
+    /// [readable](is_readable).
     pub fn normalise(&self, user: &str, phone_context: Option<&str>) -> Result<Number, Incomplete> {
-        if user.trim().is_empty() || user.contains(char::is_control) {
+        if user.trim().is_empty() || user.contains(steers) {
             return Err(Incomplete);
         }
         let is_global = user.trim_start_matches(|c: char| is_separator(c) || c.is_whitespace()).starts_with('+');
         match compact(user) {
             Some(digits) if is_global && digits.len() > MAX_E164_DIGITS + 1 => return Err(Incomplete),
             Some(digits) if digits.len() > MAX_DIALLED_DIGITS => return Err(Incomplete),
-            None if is_global => return Err(Incomplete),
+            None if is_global || !is_readable(user) => return Err(Incomplete),
             Some(_) | None => {}
         }
         Ok(self.normalise_caller(user, phone_context))
@@ -160,13 +163,36 @@ impl Numbers {
             true => Vec::new(),
         }
     }
-    /// E.164 of digits with or without `+`, which may be too many: of the longest beginning that is a number.
-    pub(crate) fn longest(&self, digits: &str) -> Option<String> {
-        (1..=digits.len().min(LONGEST_READ)).rev().find_map(|len| self.e164(digits.get(..len)?, None))
+    /// E.164 numbers that digits with or without `+` begin with, `least` digits long or longer: the longest that is possible,
+    /// and the longest short number of premium rate.
+    pub(crate) fn longest(&self, digits: &str, least: usize) -> impl Iterator<Item = String> {
+        let lengths = (least.max(1)..=digits.len().min(LONGEST_READ)).rev();
+        let mut short = None;
+        let whole = lengths.filter_map(|len| self.judged(digits.get(..len)?)).find_map(|number| match number {
+            Judged::Number(text) => Some(text),
+            Judged::Short(text) => {
+                short.get_or_insert(text);
+                None
+            }
+        });
+        whole.into_iter().chain(short)
     }
-    /// E.164 of all these digits.
+    /// E.164 of all these digits, also of a short number of premium rate.
     pub(crate) fn whole(&self, digits: &str) -> Option<String> {
-        self.e164(digits, None)
+        let fits = digits.len() <= MAX_DIALLED_DIGITS + 1;
+        fits.then(|| self.judged(digits)).flatten().map(|(Judged::Number(text) | Judged::Short(text))| text)
+    }
+    /// Whether digits are a number in use, written as it is dialled inside the country.
+    pub(crate) fn is_dialled_at_home(&self, digits: &str) -> bool {
+        let number = PHONE_NUMBER_UTIL.parse(digits, Some(self.region)).ok();
+        let number = number.filter(|number| PHONE_NUMBER_UTIL.is_valid_number(number));
+        number.is_some_and(|number| {
+            let forms = [
+                PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::National),
+                PHONE_NUMBER_UTIL.format_out_of_country_calling_number(&number, self.region),
+            ];
+            forms.iter().any(|form| form.chars().filter(char::is_ascii_digit).eq(digits.chars()))
+        })
     }
     /// Whether an E.164 number is in a range that is in use, as libphonenumber knows the plans.
     pub(crate) fn is_in_use(e164: &str) -> bool {
@@ -179,36 +205,46 @@ impl Numbers {
             return None;
         }
         let digits = compact(user)?;
-        if digits.starts_with('+') {
-            return self.possible(&digits);
-        }
         // RFC 3966 §5.1.5: a global context is the number's own beginning; a domain says nothing of the digits.
-        if let Some(context) = phone_context.filter(|context| context.starts_with('+')) {
-            return self.possible(&format!("{}{digits}", compact(context)?));
+        let context = phone_context.filter(|context| context.starts_with('+') && !digits.starts_with('+'));
+        let judged = match context {
+            Some(context) => self.possible(&format!("{}{digits}", compact(context)?)),
+            None => self.dialled(&digits),
+        };
+        // Some plans have very short numbers of rare kinds, which extensions, short codes and emergency numbers
+        // would pass for: digits alone must be as long as the country's shortest subscriber number.
+        match judged? {
+            Judged::Number(text) => Some(text),
+            Judged::Short(_) => None,
         }
-        if let Some(international) = digits.strip_prefix("00")
-            && let Some(text) = self.possible(&format!("+{international}"))
-        {
-            return Some(text);
-        }
-        self.possible(&digits)
+    }
+    /// The number that digits with or without `+` are; a short one only of premium rate, since extensions would pass for others.
+    fn judged(&self, digits: &str) -> Option<Judged> {
+        let is_code = self.is_emergency_text(digits);
+        let read = (!is_code).then(|| self.dialled(digits)).flatten();
+        read.filter(|read| match read {
+            Judged::Number(_) => true,
+            Judged::Short(text) => self.is_premium(text),
+        })
+    }
+    /// Reads digits with or without `+`, with `00` for any international prefix.
+    fn dialled(&self, digits: &str) -> Option<Judged> {
+        let global = digits.strip_prefix("00").and_then(|international| self.possible(&format!("+{international}")));
+        global.or_else(|| self.possible(digits))
     }
     /// E.164 of digits with or without `+`, where their length is possible.
-    fn possible(&self, digits: &str) -> Option<String> {
+    fn possible(&self, digits: &str) -> Option<Judged> {
         let number = PHONE_NUMBER_UTIL.parse(digits, Some(self.region)).ok()?;
         // Local only (a number without its area code) is not enough: no E.164 can be made of it.
         if PHONE_NUMBER_UTIL.is_possible_number_with_reason(&number) != Ok(NumberLengthType::IsPossible) {
             return None;
         }
-        // Some plans have very short numbers of rare kinds, which extensions, short codes and emergency numbers
-        // would pass for: digits alone must be as long as the country's shortest subscriber number.
-        if !digits.starts_with('+') && shorter_than_subscribers(&number) {
-            return None;
-        }
+        let is_short = !digits.starts_with('+') && shorter_than_subscribers(&number);
         let mut text = PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::E164).into_owned();
         // It comes with room for a longer one, and a call keeps it.
         text.shrink_to_fit();
-        (text.len() <= MAX_E164_DIGITS + 1).then_some(text)
+        let fits = text.len() <= MAX_E164_DIGITS + 1;
+        fits.then_some(if is_short { Judged::Short(text) } else { Judged::Number(text) })
     }
     /// The country of an E.164 number (ISO 3166 alpha-2), as libphonenumber knows the plans: of those that share a calling code,
     /// the one that has the range; the first of them for a range that nobody is known to have, since new ones appear daily.
@@ -233,11 +269,44 @@ impl Numbers {
     }
 }
 
+/// What digits may be.
+enum Judged {
+    /// A number as long as those of subscribers, or with its country code.
+    Number(String),
+    /// A number shorter than any subscriber's, without its country code.
+    Short(String),
+}
+
 fn shorter_than_subscribers(number: &PhoneNumber) -> bool {
     matches!(
         PHONE_NUMBER_UTIL.is_possible_number_for_type_with_reason(number, PhoneNumberType::FixedLine),
         Err(ValidationError::TooShort) | Ok(NumberLengthType::IsPossibleLocalOnly)
     )
+}
+
+/// Whether a character steers a terminal, breaks a line, turns its reading direction, or is not seen at all (Unicode TR 36
+/// §2.5): it can have another number shown than the one that is dialled.
+pub fn steers(c: char) -> bool {
+    let unseen = matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    c.is_control() || unseen
+}
+
+/// Whether a user part can be searched for numbers, in little time, and shown as it is: at most 128 characters, at most four
+/// runs of seven digits or more, and none that [steers].
+pub fn is_readable(user: &str) -> bool {
+    let (mut chars, mut run, mut long_runs) = (0, 0, 0);
+    for c in user.chars() {
+        chars += 1;
+        run = match c {
+            _ if c.is_numeric() => run + 1,
+            _ if is_separator(c) => run,
+            _ => 0,
+        };
+        if run == SHORTEST_BEHIND_PREFIX && c.is_numeric() {
+            long_runs += 1;
+        }
+    }
+    chars <= MAX_NAME_CHARS && long_runs <= MAX_LONG_RUNS && !user.contains(steers)
 }
 
 /// Returns digits and a leading `+` only; `None` where anything else but separators stands there, so that names and vanity

@@ -5,7 +5,7 @@
 
 use rlibphonenumber::PHONE_NUMBER_UTIL;
 
-use crate::limits::{RUNS, SHORTEST_BEHIND_PREFIX, STARTS};
+use crate::limits::{LONGEST_READ, RUNS, SHORTEST_BEHIND_PREFIX, STARTS};
 use crate::number::{Numbers, compact, is_separator};
 
 /// International prefixes that begin with no zero: Cuba, Chile, Russia and its neighbours, Finland.
@@ -14,16 +14,28 @@ const INTERNATIONAL: [&str; 9] = ["119", "1230", "1200", "130", "161", "810", "9
 const OUTSIDE_DIGITS: usize = 2;
 /// Most international prefixes, one behind the other.
 const DOUBLED: usize = 3;
+/// Most values of `phone-context` that are looked at: a target of 256 bytes has room for no more.
+const CONTEXTS: usize = 16;
 
 /// The numbers that may be made of a text; `with_prefixes`: also behind prefixes, which a number that is whole does not have.
 pub(crate) fn of(numbers: &Numbers, received: &str, with_prefixes: bool) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
-    for digits in runs(received) {
-        found.extend(numbers.longest(&digits));
-        found.extend(numbers.longest(&format!("+{}", digits.trim_start_matches('+'))));
-        if with_prefixes {
-            behind_prefixes(numbers, digits.trim_start_matches('+'), &mut found);
+    let runs = runs(received);
+    let mut seen: Vec<&str> = Vec::new();
+    for digits in &runs {
+        let bare = digits.trim_start_matches('+');
+        let is_outside = digits == bare && is_behind_outside_line(numbers, bare);
+        // Digits are ignored behind a whole number, but not where all of them are one.
+        let least = if is_outside { digits.len() } else { 0 };
+        found.extend(numbers.longest(digits, least));
+        found.extend(numbers.longest(&format!("+{bare}"), least));
+        if with_prefixes && !seen.contains(&bare) {
+            seen.push(bare);
+            behind_prefixes(numbers, bare, is_outside, &mut found);
         }
+    }
+    for context in contexts(received) {
+        found.extend(numbers.longest(&context, 0));
     }
     let mut once: Vec<String> = Vec::with_capacity(found.len());
     for number in found {
@@ -34,32 +46,51 @@ pub(crate) fn of(numbers: &Numbers, received: &str, with_prefixes: bool) -> Vec<
     once
 }
 
+/// Whether digits are an ordinary number of the country behind an outside-line code, `9` or `0`. With `00` they may begin with an
+/// international prefix instead.
+fn is_behind_outside_line(numbers: &Numbers, digits: &str) -> bool {
+    let behind = digits.strip_prefix('9').or_else(|| digits.strip_prefix('0').filter(|rest| !rest.starts_with('0')));
+    behind.is_some_and(|number| number.len() <= LONGEST_READ && numbers.is_dialled_at_home(number))
+}
+
+/// The beginning that each `phone-context` of a text gives to its digits (RFC 3966 §5.1.5). One is allowed; which of several a far
+/// end obeys is not known, nor whether it undoes escapes before it looks for them.
+fn contexts(received: &str) -> Vec<String> {
+    const NAME: &str = "phone-context=";
+    let (number, params) = received.split_once(';').unwrap_or((received, ""));
+    let local: String = ascii_digits(number).chars().filter(char::is_ascii_digit).collect();
+    let params = ascii_digits(params).to_ascii_lowercase();
+    let values = params.match_indices(NAME).filter_map(|(at, name)| params.get(at + name.len()..));
+    let global = values.filter_map(|value| compact(value.split(';').next()?.trim()).filter(|c| c.starts_with('+')));
+    global.take(CONTEXTS).map(|context| format!("{context}{local}")).collect()
+}
+
 /// The numbers behind an outside-line code, carrier access codes and international prefixes.
-fn behind_prefixes(numbers: &Numbers, digits: &str, found: &mut Vec<String>) {
+fn behind_prefixes(numbers: &Numbers, digits: &str, is_outside: bool, found: &mut Vec<String>) {
     let mut seen: Vec<&str> = Vec::new();
     for outside in 0..=OUTSIDE_DIGITS {
-        let Some(rest) = digits.get(outside..).filter(|rest| rest.len() >= SHORTEST_BEHIND_PREFIX) else { return };
+        let Some(rest) = digits.get(outside..) else { return };
+        if rest.len() < SHORTEST_BEHIND_PREFIX {
+            // Too short for anything but a short number of premium rate.
+            found.extend(numbers.whole(rest).filter(|number| numbers.is_premium(number)));
+            continue;
+        }
         let whole = numbers.whole(rest).filter(|number| outside > 0 && Numbers::is_in_use(number));
         if let Some(number) = whole {
             // Nothing else is likely to be meant.
             return found.push(number);
         }
-        let mut starts = vec![rest];
-        for _ in 0..2 {
-            let behind: Vec<&str> = starts.iter().flat_map(|start| access_codes(start)).collect();
-            starts.extend(behind);
-        }
-        for start in starts {
+        for start in behind_access_codes(rest) {
             let is_behind = outside > 0 || start != rest;
             if is_behind && start.len() >= SHORTEST_BEHIND_PREFIX {
                 if let Some(number) = numbers.whole(start).filter(|number| Numbers::is_in_use(number)) {
                     found.push(number);
                     continue;
                 }
-                found.extend(numbers.longest(start));
+                found.extend(numbers.longest(start, 0));
             }
             // Two digits before a number without a prefix would find one in every long extension.
-            let is_near = outside < OUTSIDE_DIGITS || start != rest;
+            let is_near = (outside < OUTSIDE_DIGITS || start != rest) && (is_behind || !is_outside);
             let mut inner = if is_near { vec![start] } else { Vec::new() };
             international(start, DOUBLED, &mut inner);
             for start in inner {
@@ -74,20 +105,65 @@ fn look_global<'d>(numbers: &Numbers, start: &'d str, found: &mut Vec<String>, s
     let is_new = start.len() >= SHORTEST_BEHIND_PREFIX && !start.starts_with('0') && !seen.contains(&start);
     if is_new && seen.len() < STARTS {
         seen.push(start);
-        let number = numbers.longest(&format!("+{start}"));
-        found.extend(number.filter(|number| number.len() > SHORTEST_BEHIND_PREFIX));
+        found.extend(numbers.longest(&format!("+{start}"), SHORTEST_BEHIND_PREFIX + 1));
     }
 }
 
-/// What stands behind a carrier access code: `101XXXX` and `10XXX` (North America), `010XX` and `0100XX` (Germany), `11XX` (a
-/// service code of a dial, `*67`), `141`, `1470`, `1280` (Great Britain).
+/// The digits themselves and what stands behind one or two access codes, with and without the `0` that calls an operator.
+fn behind_access_codes(digits: &str) -> Vec<&str> {
+    let mut starts = vec![digits];
+    let mut begin = 0;
+    for _ in 0..2 {
+        let behind: Vec<&str> = starts.iter().skip(begin).flat_map(|start| access_codes(start)).collect();
+        begin = starts.len();
+        for start in behind.iter().flat_map(|start| [Some(*start), start.strip_prefix('0')]).flatten() {
+            if !starts.contains(&start) {
+                starts.push(start);
+            }
+        }
+    }
+    starts
+}
+
+/// Codes that stand before a number and choose a carrier or whether the caller's number is shown, with their lengths.
+const ACCESS_CODES: [(&str, usize); 20] = [
+    // North America: `101XXXX`, `10XXX`, and `11XX`, a service code of a dial (`*67`).
+    ("101", 7),
+    ("10", 5),
+    ("11", 4),
+    // Germany: `010XX`, `0100XX`.
+    ("0100", 6),
+    ("010", 5),
+    // Great Britain.
+    ("141", 3),
+    ("1470", 4),
+    ("1280", 4),
+    ("18185", 5),
+    ("18866", 5),
+    ("1899", 4),
+    // Australia.
+    ("1831", 4),
+    ("1832", 4),
+    // France.
+    ("3651", 4),
+    // Japan.
+    ("184", 3),
+    ("186", 3),
+    // Hong Kong.
+    ("133", 3),
+    // Spain.
+    ("067", 3),
+    // New Zealand.
+    ("0196", 4),
+    ("0197", 4),
+];
+
+/// What stands behind a carrier access code or one that shows or hides the caller's number.
 fn access_codes(digits: &str) -> impl Iterator<Item = &str> {
-    const CODES: [(&str, usize); 8] =
-        [("101", 7), ("10", 5), ("0100", 6), ("010", 5), ("11", 4), ("141", 3), ("1470", 4), ("1280", 4)];
     // Of `101` the short form is not used.
     let is_long = digits.starts_with("101");
     let fits = move |(code, length): &(&str, usize)| digits.starts_with(code) && !(is_long && *length == 5);
-    CODES.into_iter().filter(fits).filter_map(|(_, length)| digits.get(length..))
+    ACCESS_CODES.into_iter().filter(fits).filter_map(|(_, length)| digits.get(length..))
 }
 
 /// What stands behind an international prefix, or several: any number of zeros with up to three digits of a carrier behind them

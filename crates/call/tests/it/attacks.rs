@@ -62,14 +62,14 @@ fn nothing_that_a_far_end_writes_steers_a_terminal_or_breaks_a_line() {
         cseq: 1,
         to_tag: String::new(),
     };
-    // A user part with control characters cannot be called.
-    bench.receive(CARRIER, dialing(STEERING, 1).request("INVITE", &offer(), ""));
-    bench.expect(CARRIER, "SIP/2.0 100");
-    bench.expect(CARRIER, "SIP/2.0 484");
-    let refused = bench.reports.remove(0).call;
-    assert_eq!(refused.reason, Some("incomplete_number"));
-    const OVERRIDE: &str = "CALL%e2%80%ae";
-    let text = dialing(OVERRIDE, 2).request("INVITE", &offer(), "");
+    // A user part with control characters, or marks of direction, cannot be called.
+    for (number, call) in [(STEERING, 1), ("CALL%e2%80%ae", 2)] {
+        bench.receive(CARRIER, dialing(number, call).request("INVITE", &offer(), ""));
+        bench.expect(CARRIER, "SIP/2.0 100");
+        bench.expect(CARRIER, "SIP/2.0 484");
+        assert_eq!(bench.reports.remove(0).call.reason, Some("incomplete_number"));
+    }
+    let text = dialing("CALL", 3).request("INVITE", &offer(), "");
     bench.receive(CARRIER, text.replace("sip:+14155551234@", &format!("sip:{STEERING}@")));
     bench.expect(CARRIER, "SIP/2.0 100");
     let invite = bench.expect(PBX, "INVITE");
@@ -82,6 +82,40 @@ fn nothing_that_a_far_end_writes_steers_a_terminal_or_breaks_a_line() {
     assert!(!bench.logs.iter().any(|line| steers(line)), "{:?}", bench.logs);
     let told = format!("{:?}", trace.entries);
     assert!(told.contains("486 [2JBusy") && !told.contains("\\u{1b}") && !told.contains("\\u{202e}"), "{told}");
+}
+
+/// Marks of direction (Unicode TR 9 §2) and separators of lines.
+const MARKS: [char; 14] = [
+    '\u{61c}', '\u{200e}', '\u{200f}', '\u{2028}', '\u{2029}', '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}',
+    '\u{202e}', '\u{2066}', '\u{2067}', '\u{2068}', '\u{2069}',
+];
+
+#[test]
+fn no_mark_of_direction_disguises_who_calls_or_is_called() {
+    for mark in MARKS {
+        let mut bench = Bench::new();
+        let dialing =
+            Dialing { peer: CARRIER.into(), number: "+14155550100".into(), call: 1, cseq: 1, to_tag: String::new() };
+        let escaped: String = mark.to_string().bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let invite = dialing.request("INVITE", &offer(), "");
+        let from = invite.lines().find(|line| line.starts_with("From:")).unwrap().to_owned();
+        let tag = from.rsplit_once(";tag=").unwrap().1;
+        let disguised = format!("From: \"Bank{mark}4321\" <sip:+1415{escaped}5550111@192.0.2.1>;tag={tag}");
+        bench.receive(CARRIER, invite.replace(&from, &disguised));
+        bench.expect(CARRIER, "SIP/2.0 100");
+        let sent = bench.expect(PBX, "INVITE");
+        assert!(sent.header("From").starts_with("\"Bank4321\" <sip:+14155550111@"), "{}", sent.header("From"));
+        assert!(!sent.text.contains(mark) && !sent.text.contains(&escaped), "{}", sent.text);
+        let stored = serde_json::to_string(&bench.gateway.calls(bench.now)).unwrap();
+        assert!(stored.contains("+14155550111") && !stored.contains(mark), "{stored}");
+        // A called party with one is none.
+        let mut bench = Bench::new();
+        bench.invite(CARRIER, &format!("+1415{escaped}5550100"), &offer());
+        assert_eq!((bench.reports[0].call.reason, bench.reports[0].sip_code), (Some("incomplete_number"), 484));
+        let mut bench = Bench::new();
+        bench.invite(CARRIER, &format!("desk{escaped}"), &offer());
+        assert_eq!((bench.reports[0].call.reason, bench.reports[0].sip_code), (Some("incomplete_number"), 484));
+    }
 }
 
 #[test]

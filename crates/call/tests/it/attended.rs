@@ -510,7 +510,9 @@ fn who_may_not_or_names_what_cannot_be_joined_is_refused() {
     let mut bench = with(|_| {});
     let mut phone = Phone::new(&mut bench);
     let own = phone.first_dialog();
-    for (cseq, replaces, code) in [(1, own.as_str(), 603), (2, "1%3Bto-tag%3D2", 400), (3, "", 400)] {
+    let early_only = format!("{}%3Bearly-only", phone.second_dialog());
+    let refused = [(1, own.as_str(), 603), (2, "1%3Bto-tag%3D2", 400), (3, "", 400), (4, early_only.as_str(), 486)];
+    for (cseq, replaces, code) in refused {
         bench.receive(PBX, phone.refers(cseq, replaces, ""));
         assert_eq!(bench.next(PBX).code(), code, "{replaces}");
         bench.nothing();
@@ -518,7 +520,7 @@ fn who_may_not_or_names_what_cannot_be_joined_is_refused() {
     // The dialog of a call that is over.
     let over = phone.second_dialog();
     bench.bye(&mut phone.second, &phone.far);
-    bench.receive(PBX, phone.refers(4, &over, ""));
+    bench.receive(PBX, phone.refers(5, &over, ""));
     bench.expect(PBX, "SIP/2.0 603");
     // One that rings.
     let mut ringing = bench.invite(PBX, TARGET, &sdp("10.0.0.20", 30_010, 1, "0 101", "sendrecv"));
@@ -527,7 +529,7 @@ fn who_may_not_or_names_what_cannot_be_joined_is_refused() {
     bench.receive(BACKUP, far.answer(180, ""));
     ringing.to_tag = bench.expect(PBX, "SIP/2.0 180").tag("To");
     phone.second = ringing.clone();
-    bench.receive(PBX, phone.refers(5, &phone.second_dialog(), ""));
+    bench.receive(PBX, phone.refers(6, &phone.second_dialog(), ""));
     bench.expect(PBX, "SIP/2.0 491");
     bench.receive(PBX, ringing.request("CANCEL", "", ""));
     bench.expect(PBX, "SIP/2.0 200");
@@ -570,6 +572,39 @@ fn rfc5589_7_a_dialog_that_is_none_here_is_for_the_target_to_find() {
     );
     bench.expect(PBX, "SIP/2.0 404");
     phone.ends_both(&mut bench);
+}
+
+#[test]
+fn a_number_that_cannot_be_called_is_refused_where_replaces_names_no_dialog_here() {
+    for mode in [ReferMode::Local, ReferMode::Relay] {
+        let mut bench = with(|trunk| trunk.refer = mode);
+        let mut phone = Phone::new(&mut bench);
+        for (cseq, user) in [(1, "+1x@"), (2, "+18095550123456789@"), (3, "")] {
+            let refer_to = format!("Refer-To: <sip:{user}pbx?Replaces=x%3Bto-tag%3D2%3Bfrom-tag%3D3>\r\n");
+            bench.receive(PBX, with_headers(&phone.first.request("REFER", cseq, ""), &refer_to));
+            bench.expect(PBX, "SIP/2.0 484");
+            bench.nothing();
+        }
+        // Where it names one, that says who is meant.
+        let refer_to = format!("Refer-To: <sip:pbx?Replaces={}>\r\n", phone.second_dialog());
+        bench.receive(PBX, with_headers(&phone.first.request("REFER", 4, ""), &refer_to));
+        match mode {
+            ReferMode::Relay => {
+                let refer = bench.expect(CARRIER, "REFER");
+                bench.receive(CARRIER, phone.caller.respond(&refer, 603, ""));
+                bench.expect(PBX, "SIP/2.0 603");
+            }
+            _ => {
+                bench.expect(PBX, "SIP/2.0 202");
+                assert_eq!(phone.news(&mut bench), "SIP/2.0 100 Trying");
+                let asked = bench.expect(BACKUP, "INVITE");
+                bench.receive(BACKUP, phone.far.respond(&asked, 488, ""));
+                bench.expect(BACKUP, "ACK");
+                assert_eq!(phone.news(&mut bench), "SIP/2.0 488 Not Acceptable Here");
+            }
+        }
+        phone.ends_both(&mut bench);
+    }
 }
 
 #[test]

@@ -258,6 +258,8 @@ fn rfc3891_3_who_names_nothing_that_it_may_replace_is_refused() {
     let (mut caller, callee) = bench.answered();
     let dialog = callee_dialog(&callee);
     let (call_id, tags) = dialog.split_once(';').unwrap();
+    let swapped =
+        |dialog: &str| dialog.replace("to-tag=", "\0").replace("from-tag=", "to-tag=").replace('\0', "from-tag=");
     let mut call = 20;
     let mut refused = |bench: &mut Bench, peer: &str, headers: &str, code: u16| {
         call += 1;
@@ -275,6 +277,9 @@ fn rfc3891_3_who_names_nothing_that_it_may_replace_is_refused() {
         (PBX, replaces(&format!("other;{tags}")), 481),
         (PBX, replaces(&format!("{call_id};to-tag=x;from-tag=callee")), 481),
         (PBX, replaces(&format!("{dialog};early-only")), 486),
+        // With the tags the other way round it is no name of a dialog.
+        (PBX, replaces(&swapped(&dialog)), 481),
+        (CARRIER, replaces(&swapped(&caller_dialog(&caller))), 481),
         (PBX, replaces(call_id), 400),
         (PBX, format!("{0}{0}", replaces(&dialog)), 400),
         (PBX, format!("{}Join: {dialog}\r\n", replaces(&dialog)), 400),
@@ -350,8 +355,20 @@ fn the_far_side_of_a_relayed_transfer_names_the_dialog_as_it_knows_it() {
     // Both far sides are behind the carrier: one of them calls with the names of the other's dialog.
     let mut bench = with(|trunk| trunk.refer = ReferMode::Relay);
     let (caller, callee) = bench.answered();
+    let (mut other, by) = bench.answered();
     let mut new = newcomer(CARRIER);
     let from_afar = format!("call-1@secret.example;to-tag=a1;from-tag={}", caller.to_tag);
+    // The phone transfers the other one to it, and the REFER goes on.
+    let named = callee_dialog(&callee).replace('@', "%40").replace(';', "%3B").replace('=', "%3D");
+    let refer_to = format!("Refer-To: <sip:+14155550100@203.0.113.10?Replaces={named}>\r\n");
+    let refer = by.request("REFER", 1, "");
+    bench.receive(PBX, refer.replace("Content-Length:", &format!("{refer_to}Content-Length:")));
+    let refer = bench.expect(CARRIER, "REFER");
+    let passed = from_afar.replace('@', "%40").replace(';', "%3B").replace('=', "%3D");
+    assert!(refer.header("Refer-To").contains(&passed), "{}", refer.text);
+    bench.receive(CARRIER, other.respond(&refer, 202, ""));
+    bench.expect(PBX, "SIP/2.0 202");
+    bench.bye(&mut other, &by);
     let offer = sdp("198.51.100.7", 40_020, 1, "0 101", "sendrecv");
     // It takes the place of the phone that transfers, which the one with that dialog talked to.
     let change = asked(&mut bench, &new, &offer, &from_afar, CARRIER);
@@ -373,16 +390,10 @@ fn an_agent_is_no_far_side_for_a_newcomer() {
     let mut bench = Bench::with(agent_table(vec![agent("desk")], route(vec![to_agent("desk")])));
     let (mut caller, _, _) = bench.talking();
     let new = newcomer(CARRIER);
-    // Nor where it is named as the far side of a relayed REFER would name it: that is the agent's own place.
-    let dialog = caller_dialog(&caller);
-    let swapped = dialog.replace("to-tag=", "\0").replace("from-tag=", "to-tag=").replace('\0', "from-tag=");
-    for (call, dialog) in [(9, dialog), (10, swapped)] {
-        let new = Dialing { call, ..new.clone() };
-        bench.receive(CARRIER, new.request("INVITE", &offer(), &replaces(&dialog)));
-        bench.expect(CARRIER, "SIP/2.0 100");
-        bench.expect(CARRIER, "SIP/2.0 403");
-        bench.receive(CARRIER, new.request("ACK", "", ""));
-    }
+    bench.receive(CARRIER, new.request("INVITE", &offer(), &replaces(&caller_dialog(&caller))));
+    bench.expect(CARRIER, "SIP/2.0 100");
+    bench.expect(CARRIER, "SIP/2.0 403");
+    bench.receive(CARRIER, new.request("ACK", "", ""));
     hang_up(&mut bench, &mut caller);
     bench.finish();
 }

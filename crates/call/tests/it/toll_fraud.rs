@@ -98,17 +98,71 @@ fn by_name(by: By, pbx: Trunk, number: &str, found: &[&str]) -> Bench {
 
 #[test]
 fn an_escaped_semicolon_never_becomes_a_phone_context() {
-    let trunks = vec![trunk("carrier", &[CARRIER]), careful()];
-    let mut bench = Bench::with(table(trunks, vec![route(vec![to_trunk("pbx")])]));
-    bench.invite(CARRIER, "5550123%3Bphone-context=+1809", &offer());
-    let sent = bench.expect(PBX, "INVITE");
+    let called = |pbx: Trunk| {
+        let trunks = vec![trunk("carrier", &[CARRIER]), pbx];
+        let mut bench = Bench::with(table(trunks, vec![route(vec![to_trunk("pbx")])]));
+        bench.invite(CARRIER, "5550123%3Bphone-context=+1809", &offer());
+        bench
+    };
+    let sent = called(trunk("pbx", &[PBX])).expect(PBX, "INVITE");
     assert!(sent.first_line().starts_with("INVITE sip:5550123%3Bphone-context=+1809@"), "{}", sent.first_line());
+    // A far end may undo the escape before it looks for parameters.
+    assert_eq!(called(careful()).reports[0].call.reason, Some("denied"));
+}
+
+#[test]
+fn a_phone_context_of_a_uri_that_leaves_as_written_is_judged() {
+    for user in [
+        "5550123;phone-context=+1809",
+        "5550123;phone-context=+1415;phone-context=+1809",
+        "5550123;phone-context=%2B1809",
+        "5550123;%70hone-context=+1809",
+        "5550123;phone-context=+1%2D809",
+        "911;phone-context=+18095550",
+        "911;phone-context=+1;phone-context=+18095550",
+    ] {
+        for by in [By::Agent, By::Http, By::Route] {
+            let bench = by_name(by, careful(), user, &[PBX]);
+            assert_eq!((invites(&bench, PBX), bench.reports[0].call.reason), (0, Some("denied")), "{by:?} {user}");
+        }
+        let trunks = vec![trunk("carrier", &[CARRIER]), careful()];
+        let mut bench = Bench::with(table(trunks, vec![route(vec![to_trunk("pbx")])]));
+        bench.invite(CARRIER, "+14155550100", &offer());
+        bench.expect(CARRIER, "SIP/2.0 100");
+        let pbx = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+        let moved = pbx.answer(302, "").replace("Contact: <sip:bob@", &format!("Contact: <sip:{user}@"));
+        bench.receive(PBX, moved);
+        bench.expect(PBX, "ACK");
+        assert_eq!((invites(&bench, PBX), bench.reports[0].call.reason), (0, Some("denied")), "{user}");
+    }
+    for user in ["5550123;phone-context=+1415", "911;phone-context=+1", "5550123;phone-context=pbx.example.com"] {
+        assert_eq!(invites(&by_name(By::Agent, careful(), user, &[PBX]), PBX), 1, "{user}");
+    }
+}
+
+#[test]
+fn a_user_part_that_cannot_be_judged_in_little_time_is_no_target() {
+    let mut bench = free(trunk("pbx", &[PBX]));
+    let (mut caller, _, desk) = bench.talking();
+    for user in [format!("100;x={}", "1010288x".repeat(5)), format!("100;x={}", "x".repeat(129))] {
+        bench.wish(desk, AgentWish::Transfer(format!("sip:{user}@10.0.0.20")));
+        assert_eq!((bench.state(), invites(&bench, PBX)), ("answered", 0), "{user}");
+    }
+    hang_up(&mut bench, &mut caller);
+    bench.finish();
 }
 
 #[test]
 fn a_name_that_leads_to_a_trunk_is_no_way_round_its_rules() {
     for by in [By::Agent, By::Http, By::Route] {
-        for found in [PBX, "10.0.0.20:5080", "[::ffff:10.0.0.20]:5060", "[64:ff9b::a00:14]:5060"] {
+        for found in [
+            PBX,
+            "10.0.0.20:5080",
+            "[::ffff:10.0.0.20]:5060",
+            "[64:ff9b::a00:14]:5060",
+            "[64:ff9b:1::a00:14]:5060",
+            "[2002:a00:14::1]:5060",
+        ] {
             for number in [DEAR, "%2B1-809-555-0123", "8095550123", "9011-1-809-555-0123", "+1---(809)...5550123"] {
                 let mut bench = by_name(by, careful(), number, &[found]);
                 assert_eq!(invites(&bench, found), 0, "{by:?} {number} at {found}");
@@ -160,6 +214,8 @@ fn a_spelling_of_the_trunks_own_name_or_address_is_no_way_round_its_rules() {
         "[::ffff:10.0.0.20]",
         "[::FFFF:a00:14]:5060",
         "[64:ff9b::10.0.0.20]",
+        "[64:ff9b:1:a00:0:1400::]",
+        "[2002:a00:14::1]",
     ] {
         let mut bench = free(named());
         let (_, _, desk) = bench.talking();
@@ -269,6 +325,11 @@ fn a_number_with_separators_is_judged_and_leaves_without_them() {
         "desk%7f",
         "+1809%C2%A05550123",
         "+1809%E2%80%915550123",
+        "100%E2%80%AE",
+        "desk%E2%81%A6",
+        "%D8%9C100",
+        "100%E2%80%A8",
+        "9%E2%80%8E011-1-809-555-0123",
     ] {
         let bench = bench(trunk("pbx", &[PBX]), called);
         assert_eq!(
@@ -380,6 +441,15 @@ fn no_transfer_leads_to_the_edge_itself_or_to_its_link() {
         "[::ffff:127.0.0.1]:22",
         "[::127.0.0.1]",
         "[64:ff9b::7f00:1]",
+        "[64:ff9b:1:7f00:0:100::]",
+        "[64:ff9b:1:7f:0:1::]",
+        "[64:ff9b:1:0:7f:0:100:0]",
+        "[64:ff9b:1::7f00:1]",
+        "[64:ff9b:1:2:3:4:a9fe:a9fe]",
+        "[64:ff9b:1::a00:5]",
+        "[::ffff:0:7f00:1]",
+        "[2002:7f00:1::]",
+        "[2002:a00:5::1]",
         "127.0.0.1.",
         "0.0.0.0:22",
         "0.1.2.3",
@@ -408,7 +478,9 @@ fn no_transfer_leads_to_the_edge_itself_or_to_its_link() {
     assert_eq!(asks(&mut bench, desk, "sip:x@127.0.0.1:5080"), None);
     assert_eq!(invites(&bench, "127.0.0.1:5080"), 1);
     // Nor does a name.
-    for found in ["127.0.0.1:22", "[::1]:22", "169.254.169.254:80", "10.0.0.5:22", "[64:ff9b::7f00:1]:22"] {
+    for found in
+        ["127.0.0.1:22", "[::1]:22", "169.254.169.254:80", "10.0.0.5:22", "[64:ff9b::7f00:1]:22", "[2002:7f00:1::1]:22"]
+    {
         for by in [By::Agent, By::Http] {
             let bench = by_name(by, trunk("pbx", &[PBX]), "x", &[found]);
             assert_eq!(invites(&bench, found), 0, "{by:?} {found}");

@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panic")]
 
 mod first_match;
+mod judging;
 mod locate;
 mod numbers;
