@@ -45,6 +45,8 @@ pub const UNKNOWN_HANDSHAKES: usize = 64;
 pub const UNKNOWN_HANDSHAKES_PER_SECOND: u32 = 50;
 /// Of these, begun with one address, or one network of 64 bits of IPv6.
 pub const UNKNOWN_HANDSHAKES_PER_SOURCE_PER_SECOND: u32 = 10;
+/// Of these, begun with one /48 of IPv6: what one subscriber may have.
+pub const UNKNOWN_HANDSHAKES_PER_SITE_PER_SECOND: u32 = 20;
 /// Addresses of no trunk that this is remembered of; further ones are closed without a byte.
 pub const UNKNOWN_SOURCES: usize = 4096;
 /// Longest certificate of a far end, in bytes: each of its names is compared with those of the trunks.
@@ -239,8 +241,12 @@ pub const ANNOUNCEMENT_SECONDS: usize = 300;
 pub const MUSIC_SECONDS: usize = 1800;
 /// How long `[speech]` may take for all texts of a file together, in seconds: less than whoever asks for a reload waits.
 pub const SPEECH_SECONDS: u64 = 8;
-/// Largest `routes_file`, in bytes: some thirty million lines.
-pub const ROUTES_FILE_BYTES: u64 = 1 << 30;
+/// Largest configuration file, in bytes.
+pub const CONFIG_FILE_BYTES: u64 = 16 << 20;
+/// Largest file of a secret, in bytes.
+pub const SECRET_FILE_BYTES: u64 = 64 << 10;
+/// Largest `routes_file`, in bytes: some three million lines.
+pub const ROUTES_FILE_BYTES: u64 = 128 << 20;
 /// Texts that are said side by side.
 pub const SPEECH_AT_ONCE: usize = 4;
 /// How long a reload may read files and have texts said, in seconds, before the next has its turn.

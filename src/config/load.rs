@@ -1,6 +1,7 @@
 //! From a file's bytes to a configuration, or to everything that is wrong with it.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use super::route_files;
 use super::schema::{self, File};
 use super::types::{Config, Http};
 use crate::files;
+use crate::limits::CONFIG_FILE_BYTES;
 
 /// Larger `routes_file`s, in bytes, are not read for who only wants to know where an edge is.
 const QUICK_BYTES: u64 = 1 << 18;
@@ -66,7 +68,7 @@ pub fn load_http(path: &Path, has_token: bool) -> Result<(Http, Vec<Diagnostic>)
 }
 
 fn source(path: &Path) -> Result<String, Vec<Diagnostic>> {
-    files::read_to_string(path).map_err(|error| {
+    text(path).map_err(|error| {
         let mut findings = Findings::default();
         let help = "`trunkgate init` writes a first configuration";
         findings.error_of_file(code::UNREADABLE, format!("cannot read the configuration: {error}"), help);
