@@ -30,6 +30,9 @@ pub const UNKNOWN_CONNECTIONS: usize = 1024;
 pub const UNREGISTERED_SECONDS: u64 = 30;
 /// Stream connections with one address.
 pub const CONNECTIONS_PER_SOURCE: usize = 64;
+/// Stream connections of a trunk's address beyond these: each evicts the oldest one without a call or a registration, but none
+/// of as many newest ones, of which no message may have come yet.
+pub const SPARE_CONNECTIONS_PER_SOURCE: usize = 8;
 /// Messages that wait for one stream connection to take them.
 pub const CONNECTION_QUEUE_MESSAGES: usize = 256;
 /// How long a TLS handshake may take, in seconds.
@@ -69,7 +72,7 @@ pub const CONNECT_SECONDS: u64 = 4;
 pub const CONNECTION_IDLE_SECONDS: u64 = 1800;
 /// From the first byte of a message on a connection to its last, in seconds.
 pub const MESSAGE_SECONDS: u64 = 10;
-/// Until the first message or keep-alive on a connection that was opened to us, in seconds.
+/// Until the first message on a connection that was opened to us, in seconds; keep-alives are none.
 pub const FIRST_MESSAGE_SECONDS: u64 = 30;
 /// How long one write to a connection may take, in seconds.
 pub const WRITE_SECONDS: u64 = 10;

@@ -180,6 +180,9 @@ impl Signalling {
     /// Serves those that wait, for as long as the sockets may be left alone.
     fn serve(&mut self) {
         let began = Instant::now();
+            Arrival::Crowded { source } => {
+                self.transports.make_room(source, |flows| self.gateway.are_in_use(flows));
+            }
         let mut now = began;
         for _ in 0..limits::TURN_ITEMS {
             match self.intake.next(now) {
@@ -212,7 +215,9 @@ impl Signalling {
                     self.input(now, Input::Disconnected { flow, made_for: Some(trunk), cause: None, was_up });
                 }
             }
-            Arrival::Received { .. } | Arrival::Accepted(_) | Arrival::Identified { .. } => self.arrived(now, news),
+            Arrival::Received { .. } | Arrival::Accepted(_) | Arrival::Crowded { .. } | Arrival::Identified { .. } => {
+                self.arrived(now, news);
+            }
         }
     }
 

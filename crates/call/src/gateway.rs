@@ -304,6 +304,12 @@ impl Gateway {
     pub fn leaving_registrations(&self) -> usize {
         self.edge.registrations.leaving()
     }
+    /// Whether the stream of each flow is needed: by a dialog, an open request, or a phone that is registered on it.
+    pub fn are_in_use(&self, flows: &[Flow]) -> Vec<bool> {
+        let by_requests = self.edge.endpoint.are_in_use(flows);
+        let is_in_use = |(flow, needed): (&Flow, bool)| needed || self.edge.registrar.party_of(flow).is_some();
+        flows.iter().zip(by_requests).map(is_in_use).collect()
+    }
     /// Phones that are registered here.
     pub fn registered_phones(&self) -> usize {
         self.edge.registrar.len()
