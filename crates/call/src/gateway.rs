@@ -153,6 +153,10 @@ impl Gateway {
                 let at = self.edge.timestamp(now);
                 self.edge.quotas.resume(at, &counts);
             }
+            Input::Clock(date) => {
+                let step = self.edge.set_clock(now, date);
+                self.calls.values_mut().for_each(|call| call.set_clock(step));
+            }
             Input::Addressing(addressing) => {
                 self.edge.addressing = addressing;
                 self.edge.recheck_registrations(now);
@@ -300,15 +304,15 @@ impl Gateway {
     pub fn live_calls(&self) -> usize {
         self.edge.admission.live()
     }
-    /// Registrations that are being taken back.
-    pub fn leaving_registrations(&self) -> usize {
-        self.edge.registrations.leaving()
-    }
     /// Whether the stream of each flow is needed: by a dialog, an open request, or a phone that is registered on it.
     pub fn are_in_use(&self, flows: &[Flow]) -> Vec<bool> {
         let by_requests = self.edge.endpoint.are_in_use(flows);
         let is_in_use = |(flow, needed): (&Flow, bool)| needed || self.edge.registrar.party_of(flow).is_some();
         flows.iter().zip(by_requests).map(is_in_use).collect()
+    }
+    /// Registrations that are being taken back.
+    pub fn leaving_registrations(&self) -> usize {
+        self.edge.registrations.leaving()
     }
     /// Phones that are registered here.
     pub fn registered_phones(&self) -> usize {
