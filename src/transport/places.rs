@@ -590,8 +590,7 @@ mod tests {
         let places = Places::default();
         let mut good = places.take(stranger(1), false).unwrap();
         let most = u16::try_from(limits::UNKNOWN_CONNECTIONS).unwrap();
-        let mut flood: Vec<_> =
-            (1..=most).map(|network| places.take(in_site(1, network), false).unwrap()).collect();
+        let mut flood: Vec<_> = (1..=most).map(|network| places.take(in_site(1, network), false).unwrap()).collect();
         assert_eq!(flood.last().unwrap().evicted, Some(household(in_site(1, 1))));
         assert!(is_evicted(&mut flood[0]).await && !is_evicted(&mut good).await);
     }

@@ -173,7 +173,10 @@ fn sighup_swaps_a_good_file_and_leaves_everything_for_a_bad_one() {
     for empty in ["", " \n\t\r\n", "# nothing but a comment\n"] {
         std::fs::write(&edge.file, empty).unwrap();
         let (status, answer) = crate::support::http("POST", &format!("{}/v1/reload", edge.url()), &[], "");
-        assert!(status == 422 && answer.contains("TG0101") && answer.contains("it is empty, or has only comments"), "{status} {answer}");
+        assert!(
+            status == 422 && answer.contains("TG0101") && answer.contains("it is empty, or has only comments"),
+            "{status} {answer}"
+        );
         assert_eq!(trunks(&edge), 3);
     }
 

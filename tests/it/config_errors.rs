@@ -480,7 +480,14 @@ fn a_file_beyond_its_limit_is_refused_with_its_size() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let grow = |name: &str, bytes: u64| {
-        std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(at(name)).unwrap().set_len(bytes).unwrap();
+        std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(at(name))
+            .unwrap()
+            .set_len(bytes)
+            .unwrap();
     };
     let first = |code: &str| {
         let found = config::load(&at("trunkgate.toml")).map(drop).unwrap_err();
