@@ -156,8 +156,7 @@ impl Edge {
         let (load_in, load) = watch::channel(Load::default());
         let (table_in, table_seen) = watch::channel(Arc::clone(&table));
         let handle = Handle { orders, load, table: table_seen, reports, sms, shared: Arc::clone(&shared) };
-        let texting = sms_in.start(&handle).map_err(StartError::Texts)?;
-        let own = handle.clone();
+        let (texting, own) = (sms_in.start(&handle).map_err(StartError::Texts)?, handle.clone());
         let begin = move || -> io::Result<Signalling> {
             let mut gateway = Gateway::new(gateway_config, table, addressing);
             first.into_iter().for_each(|input| gateway.handle_input(Instant::now(), input));
