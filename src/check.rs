@@ -19,7 +19,7 @@ const NAMED: usize = 5;
 pub fn run(path: &Path, strict: bool, json: bool) -> ExitCode {
     let result = config::load(path);
     // For the quoted lines; a file that cannot be read has none.
-    let source = crate::files::read_to_string(path).unwrap_or_default();
+    let source = config::text(path).unwrap_or_default();
     let (Ok((_, found)) | Err(found)) = &result;
     if json {
         // Whoever reads may have gone: the exit code still tells.

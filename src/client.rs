@@ -133,7 +133,7 @@ fn download(config: Option<&Path>, remote: &Remote, written: &str, form: &str, f
             say_bytes(&bytes);
             return Ok(String::new());
         }
-        files::write(file, &bytes).map_err(|error| format!("{}: {error}", file.display()))?;
+        files::write(file, &bytes, files::CALL_DATA).map_err(|error| format!("{}: {error}", file.display()))?;
         Ok(format!("{} is written\n", file.display()))
     })
 }

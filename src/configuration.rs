@@ -15,7 +15,7 @@ pub fn run(file: Option<&Path>, what: &Configuration) -> ExitCode {
         Configuration::Show { defaults: true, json } => printed(&Shown::defaults(), *json),
         Configuration::Show { defaults: false, json } => {
             let Some(path) = config::find(file) else { return run::no_config() };
-            let source = crate::files::read_to_string(&path).unwrap_or_default();
+            let source = config::text(&path).unwrap_or_default();
             match config::load(&path) {
                 Ok((config, _)) => printed(&Shown::of(&config, &source), *json),
                 Err(found) => {

@@ -20,6 +20,7 @@ use trunkgate_call::{Addressing, Gateway, GatewayConfig, Input, Interfaces, List
 use trunkgate_route::{Table, Transport};
 use trunkgate_sip::ListenerId;
 
+use crate::clock::Clock;
 use crate::config::{CDR_HELP, Config};
 use crate::dns::{Resolver, means};
 use crate::events::Events;
@@ -143,7 +144,7 @@ impl Edge {
         let addressing = addressing(&config, &listeners, &interfaces);
         let table = Arc::new(Table::new(config.definition(&Found::new())));
         let gateway_config = gateway_config(&config).map_err(system("the random generator"))?;
-        let message_bytes = config.limits.sip_message_bytes;
+        let (message_bytes, epoch) = (config.limits.sip_message_bytes, gateway_config.epoch);
         let first = first_inputs(&config, &records);
         let shared = shared(config, (listeners.clone(), own), interfaces, settings, (&workers, records.figures()));
 
@@ -155,8 +156,7 @@ impl Edge {
         let (load_in, load) = watch::channel(Load::default());
         let (table_in, table_seen) = watch::channel(Arc::clone(&table));
         let handle = Handle { orders, load, table: table_seen, reports, sms, shared: Arc::clone(&shared) };
-        let texting = sms_in.start(&handle).map_err(StartError::Texts)?;
-        let own = handle.clone();
+        let (texting, own) = (sms_in.start(&handle).map_err(StartError::Texts)?, handle.clone());
         let begin = move || -> io::Result<Signalling> {
             let mut gateway = Gateway::new(gateway_config, table, addressing);
             first.into_iter().for_each(|input| gateway.handle_input(Instant::now(), input));
@@ -179,6 +179,7 @@ impl Edge {
                 unasked: VecDeque::new(),
                 leaving: VecDeque::new(),
                 intake: trunkgate_call::Intake::default(),
+                clock: Clock::new(epoch),
             })
         };
         let signalling = start_signalling(begin).map_err(system("the signalling loop"))?;

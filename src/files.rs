@@ -2,13 +2,15 @@
 //! other users of the machine.
 //!
 //! The kind is checked on the open file, not on the path, so that nothing can be put in its place between the two. A named
-//! FIFO, a device, a socket and a directory are refused; a pipe that the process was given (`/dev/stdin`, `/dev/fd/N`) is read.
+//! FIFO, a device, a socket and a directory are refused; a pipe that the process was given (`/dev/stdin`, `/dev/fd/N`) is read
+//! or written.
 
 use std::fs::{File, FileType, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::statfs::{FsType, fstatfs};
 
@@ -16,6 +18,8 @@ use nix::sys::statfs::{FsType, fstatfs};
 pub(crate) const CALL_DATA: u32 = 0o640;
 /// Rights of files with secrets or texts: the owner.
 pub(crate) const SECRET: u32 = 0o600;
+/// Rights of reports without call data or secrets: what the umask allows.
+pub(crate) const REPORT: u32 = 0o644;
 /// Type of the file system of pipes without a name (`PIPEFS_MAGIC`, linux/magic.h).
 const PIPEFS: FsType = FsType(0x5049_5045);
 
@@ -24,13 +28,7 @@ const PIPEFS: FsType = FsType(0x5049_5045);
 /// # Errors
 /// The system's, or what the file is instead.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).custom_flags(flags()).open(path)?;
-    if is_given_pipe(&file)? {
-        // Its writer may be slower than this process.
-        fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;
-        return Ok(file);
-    }
-    regular(file)
+    given_or_regular(OpenOptions::new().read(true).custom_flags(flags()).open(path)?)
 }
 
 /// Opens a regular file for reading, and no pipe.
@@ -59,20 +57,36 @@ pub(crate) fn append(path: &Path, rights: u32) -> io::Result<File> {
     regular(options.open(path)?)
 }
 
-/// Creates a file with call data that the user has named, or empties it; it may be a device or a pipe.
+/// Creates a file that the user has named, with these rights, or empties it. A pipe that the process was given
+/// (`/dev/stdout`, `/dev/fd/N`) is written to.
 ///
 /// # Errors
-/// The system's.
-pub(crate) fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).write(true).truncate(true).mode(CALL_DATA).open(path)
+/// The same.
+pub(crate) fn create(path: &Path, rights: u32) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).write(true).truncate(true).mode(rights).custom_flags(flags());
+    let file = options.open(path).map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
+        // A FIFO without a reader, or a socket: the system's own words name neither.
+        Some(Errno::ENXIO) => std::fs::metadata(path).map_or(error, |about| other_kind(about.file_type())),
+        _ => error,
+    })?;
+    given_or_regular(file)
 }
 
-/// Writes such a file.
+/// Creates a regular file with these rights, where there is nothing.
 ///
 /// # Errors
 /// The system's.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    create(path)?.write_all(bytes)
+pub(crate) fn create_new(path: &Path, rights: u32) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(rights).open(path)
+}
+
+/// Writes a file as [`create`] opens it.
+///
+/// # Errors
+/// The same.
+pub(crate) fn write(path: &Path, bytes: &[u8], rights: u32) -> io::Result<()> {
+    create(path, rights)?.write_all(bytes)
 }
 
 /// Reads a file; of one with more than `most` bytes, one byte more than that.
@@ -85,14 +99,42 @@ pub(crate) fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads a whole file as text.
+/// Reads a whole file of at most so many bytes.
 ///
 /// # Errors
-/// As [`open`], or that it is no UTF-8.
-pub(crate) fn read_to_string(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    open(path)?.read_to_string(&mut text)?;
-    Ok(text)
+/// As [`open`], or that it is larger.
+pub(crate) fn read_whole(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let file = open(path)?;
+    let length = file.metadata()?.len();
+    let mut bytes = Vec::new();
+    // What is too large already is not read.
+    if length <= most {
+        file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    }
+    let length = length.max(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+    if length > most {
+        let text = format!("it has {length} bytes, the limit is {most}{}", in_units(most));
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+    }
+    Ok(bytes)
+}
+
+/// Reads a whole file of at most so many bytes as text.
+///
+/// # Errors
+/// As [`read_whole`], or that it is no UTF-8.
+pub(crate) fn read_to_string(path: &Path, most: u64) -> io::Result<String> {
+    let wrong = |_| io::Error::new(io::ErrorKind::InvalidData, "stream did not contain valid UTF-8");
+    String::from_utf8(read_whole(path, most)?).map_err(wrong)
+}
+
+/// ` (16 MiB)`, where a number of bytes is a round one.
+fn in_units(bytes: u64) -> String {
+    match (bytes >> 20, bytes >> 10) {
+        (mib, _) if mib > 0 && mib << 20 == bytes => format!(" ({mib} MiB)"),
+        (_, kib) if kib > 0 && kib << 10 == bytes => format!(" ({kib} KiB)"),
+        _ => String::new(),
+    }
 }
 
 /// A FIFO opens at once, and a terminal does not become that of the process.
@@ -102,10 +144,21 @@ fn flags() -> i32 {
 
 fn regular(file: File) -> io::Result<File> {
     let kind = file.metadata()?.file_type();
-    if kind.is_file() {
+    if kind.is_file() { Ok(file) } else { Err(other_kind(kind)) }
+}
+
+/// The same, or a pipe that the process was given.
+fn given_or_regular(file: File) -> io::Result<File> {
+    if is_given_pipe(&file)? {
+        // The process at its other end may be slower than this one.
+        fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;
         return Ok(file);
     }
-    Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {}, not a regular file", name_of(kind))))
+    regular(file)
+}
+
+fn other_kind(kind: FileType) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("it is {}, not a regular file", name_of(kind)))
 }
 
 fn name_of(kind: FileType) -> &'static str {
@@ -135,11 +188,13 @@ mod tests {
     use super::*;
 
     type Way = fn(&Path) -> io::Result<()>;
-    const WAYS: [Way; 4] = [
+    const WAYS: [Way; 6] = [
         |path| open(path).map(drop),
-        |path| read_to_string(path).map(drop),
+        |path| read_to_string(path, 1 << 20).map(drop),
         |path| append(path, CALL_DATA).map(drop),
         |path| open_to_change(path).map(drop),
+        |path| write(path, b"x", CALL_DATA),
+        |path| write(path, b"x", REPORT),
     ];
 
     #[test]
@@ -172,7 +227,36 @@ mod tests {
         let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
         let writing = std::thread::spawn(move || writer.write_all(b"text").unwrap());
         drop(writing.join());
-        assert_eq!(read_to_string(Path::new(&path)).unwrap(), "text");
+        assert_eq!(read_to_string(Path::new(&path), 4).unwrap(), "text");
+    }
+
+    #[test]
+    fn a_fifo_with_a_reader_and_a_device_are_not_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+        let reader = OpenOptions::new().read(true).custom_flags(flags()).open(&fifo).unwrap();
+        let error = write(&fifo, b"text", CALL_DATA).unwrap_err().to_string();
+        assert_eq!((error.as_str(), (&reader).read(&mut [0; 8]).unwrap()), ("it is a FIFO, not a regular file", 0));
+        let error = write(Path::new("/dev/null"), b"text", CALL_DATA).unwrap_err().to_string();
+        assert_eq!(error, "it is a device, not a regular file");
+        let (mut reader, writer) = io::pipe().unwrap();
+        let path = format!("/proc/self/fd/{}", writer.as_raw_fd());
+        write(Path::new(&path), b"text", CALL_DATA).unwrap();
+        drop(writer);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "text", "a pipe that the process was given");
+    }
+
+    #[test]
+    fn a_file_that_grows_while_it_is_read_is_bounded_too() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
+        writer.write_all(&[b'x'; 2049]).unwrap();
+        drop(writer);
+        let error = read_to_string(Path::new(&path), 2048).unwrap_err().to_string();
+        assert_eq!(error, "it has 2049 bytes, the limit is 2048 (2 KiB)");
     }
 
     #[test]
@@ -181,7 +265,7 @@ mod tests {
         let rights = |name: &str| std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o777;
         append(&folder.path().join("records"), CALL_DATA).unwrap();
         append(&folder.path().join("texts"), SECRET).unwrap();
-        write(&folder.path().join("heard.wav"), b"").unwrap();
+        write(&folder.path().join("heard.wav"), b"", CALL_DATA).unwrap();
         assert_eq!(["records", "texts", "heard.wav"].map(|name| rights(name) & 0o027), [0; 3]);
         assert_eq!(rights("texts") & 0o077, 0);
     }

@@ -1,12 +1,11 @@
 //! `trunkgate init`: writes a commented `trunkgate.toml`, never over an existing one, then checks it.
 
-use std::fs::OpenOptions;
 use std::io::{BufRead, IsTerminal, Write};
 use std::net::Ipv6Addr;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::{check, config};
+use crate::{check, config, files};
 
 /// Name of the agent in the file.
 const AGENT: &str = "receptionist";
@@ -40,7 +39,8 @@ pub fn run(path: &Path, options: &InitOptions) -> ExitCode {
         eprint!("{}", config::render(path, &text, &found));
         return refuse("nothing was written: check --trunk, --pbx and --agent");
     }
-    let written = OpenOptions::new().write(true).create_new(true).open(path).and_then(|mut file| {
+    // Passwords and tokens will stand in it.
+    let written = files::create_new(path, files::CALL_DATA).and_then(|mut file| {
         file.write_all(text.as_bytes())?;
         file.sync_all()
     });
@@ -344,6 +344,8 @@ mod tests {
         assert!(!path.exists());
         let good = options(None, None);
         assert_eq!(format!("{:?}", run(&path, &good)), format!("{:?}", ExitCode::SUCCESS));
+        let rights = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+        assert_eq!(rights & 0o137, 0, "{rights:o}: secrets will stand in it");
         std::fs::write(&path, "mine").unwrap();
         assert_eq!(format!("{:?}", run(&path, &good)), format!("{:?}", ExitCode::from(2)));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");

@@ -11,6 +11,7 @@ mod certificates;
 pub mod check;
 pub mod cli;
 pub mod client;
+mod clock;
 pub mod config;
 pub mod configuration;
 pub mod demo;

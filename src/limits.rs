@@ -30,6 +30,9 @@ pub const UNKNOWN_CONNECTIONS: usize = 1024;
 pub const UNREGISTERED_SECONDS: u64 = 30;
 /// Stream connections with one address.
 pub const CONNECTIONS_PER_SOURCE: usize = 64;
+/// Stream connections of a trunk's address beyond these: each evicts the oldest one without a call or a registration, but none
+/// of as many newest ones, of which no message may have come yet.
+pub const SPARE_CONNECTIONS_PER_SOURCE: usize = 8;
 /// Messages that wait for one stream connection to take them.
 pub const CONNECTION_QUEUE_MESSAGES: usize = 256;
 /// How long a TLS handshake may take, in seconds.
@@ -45,6 +48,8 @@ pub const UNKNOWN_HANDSHAKES: usize = 64;
 pub const UNKNOWN_HANDSHAKES_PER_SECOND: u32 = 50;
 /// Of these, begun with one address, or one network of 64 bits of IPv6.
 pub const UNKNOWN_HANDSHAKES_PER_SOURCE_PER_SECOND: u32 = 10;
+/// Of these, begun with one /48 of IPv6: what one subscriber may have.
+pub const UNKNOWN_HANDSHAKES_PER_SITE_PER_SECOND: u32 = 20;
 /// Addresses of no trunk that this is remembered of; further ones are closed without a byte.
 pub const UNKNOWN_SOURCES: usize = 4096;
 /// Longest certificate of a far end, in bytes: each of its names is compared with those of the trunks.
@@ -67,7 +72,7 @@ pub const CONNECT_SECONDS: u64 = 4;
 pub const CONNECTION_IDLE_SECONDS: u64 = 1800;
 /// From the first byte of a message on a connection to its last, in seconds.
 pub const MESSAGE_SECONDS: u64 = 10;
-/// Until the first message or keep-alive on a connection that was opened to us, in seconds.
+/// Until the first message on a connection that was opened to us, in seconds; keep-alives are none.
 pub const FIRST_MESSAGE_SECONDS: u64 = 30;
 /// How long one write to a connection may take, in seconds.
 pub const WRITE_SECONDS: u64 = 10;
@@ -239,8 +244,12 @@ pub const ANNOUNCEMENT_SECONDS: usize = 300;
 pub const MUSIC_SECONDS: usize = 1800;
 /// How long `[speech]` may take for all texts of a file together, in seconds: less than whoever asks for a reload waits.
 pub const SPEECH_SECONDS: u64 = 8;
-/// Largest `routes_file`, in bytes: some thirty million lines.
-pub const ROUTES_FILE_BYTES: u64 = 1 << 30;
+/// Largest configuration file, in bytes.
+pub const CONFIG_FILE_BYTES: u64 = 16 << 20;
+/// Largest file of a secret, in bytes.
+pub const SECRET_FILE_BYTES: u64 = 64 << 10;
+/// Largest `routes_file`, in bytes: some three million lines.
+pub const ROUTES_FILE_BYTES: u64 = 128 << 20;
 /// Texts that are said side by side.
 pub const SPEECH_AT_ONCE: usize = 4;
 /// How long a reload may read files and have texts said, in seconds, before the next has its turn.

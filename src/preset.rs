@@ -25,7 +25,7 @@ pub fn run(file: Option<&Path>, what: &Presets, json: bool) -> ExitCode {
         Presets::Diff { name } => {
             let Some(preset) = named(name) else { return ExitCode::from(run::USAGE) };
             let Some(path) = config::find(file) else { return run::no_config() };
-            let source = crate::files::read_to_string(&path).unwrap_or_default();
+            let source = config::text(&path).unwrap_or_default();
             if let Err(found) = config::load(&path) {
                 eprint!("{}", config::render(&path, &source, &found));
                 return ExitCode::from(run::USAGE);

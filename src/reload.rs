@@ -80,7 +80,7 @@ impl ReloadError {
     fn brief(&self) -> String {
         match self {
             ReloadError::File { path, diagnostics } => {
-                let source = crate::files::read_to_string(path).unwrap_or_default();
+                let source = config::text(path).unwrap_or_default();
                 config::summary(path, &source, diagnostics)
             }
             ReloadError::Busy | ReloadError::Late | ReloadError::Gone => self.to_string(),
@@ -98,7 +98,7 @@ impl fmt::Display for ReloadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ReloadError::File { path, diagnostics } => {
-                let source = crate::files::read_to_string(path).unwrap_or_default();
+                let source = config::text(path).unwrap_or_default();
                 // What stopped it comes first.
                 let mut diagnostics = diagnostics.clone();
                 diagnostics.sort_by_key(|diagnostic| !diagnostic.is_error);

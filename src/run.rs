@@ -58,7 +58,7 @@ fn load_by(load: fn(&Path) -> Loaded, given: Option<&Path>, warn: bool) -> Optio
         no_config();
         return None;
     };
-    let source = || crate::files::read_to_string(&path).unwrap_or_default();
+    let source = || config::text(&path).unwrap_or_default();
     match load(&path) {
         Ok((config, found)) => {
             if warn && !found.is_empty() {
@@ -80,7 +80,7 @@ pub(crate) fn load_http(given: Option<&Path>, has_token: bool) -> Option<Http> {
         no_config();
         return None;
     };
-    let source = || crate::files::read_to_string(&path).unwrap_or_default();
+    let source = || config::text(&path).unwrap_or_default();
     match config::load_http(&path, has_token) {
         Ok((http, wrong)) => {
             if !wrong.is_empty() {

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver};
@@ -15,6 +15,7 @@ use trunkgate_media::{Event, MediaId, Unsent};
 use trunkgate_route::Table;
 use trunkgate_sip::{Flow, Transmit};
 
+use crate::clock::Clock;
 use crate::handle::{Load, Order, Shared};
 use crate::hep;
 use crate::names::NameQuestion;
@@ -54,6 +55,8 @@ pub(crate) struct Signalling {
     pub(crate) leaving: VecDeque<Transmit>,
     /// What was read and waits for its turn.
     pub(crate) intake: Intake<Arrival>,
+    /// By what clock the gateway dates.
+    pub(crate) clock: Clock,
 }
 
 /// What ended a wait.
@@ -106,6 +109,7 @@ impl Signalling {
     /// One turn: what woke the loop, then a bounded batch of whatever else is there. `false`: stop.
     fn turn(&mut self, wake: Wake) -> bool {
         let now = Instant::now();
+        self.look_at_clock(now);
         let mut go_on = true;
         match wake {
             Wake::Arrival(Some(arrival)) => self.arrived(now, arrival),
@@ -135,6 +139,13 @@ impl Signalling {
         self.intake.judge(now);
         self.tell_load();
         go_on
+    }
+
+    /// Tells the gateway, once a second at most, where the wall clock was set.
+    fn look_at_clock(&mut self, now: Instant) {
+        let Some(step) = self.clock.look(now, SystemTime::now) else { return };
+        tracing::warn!("the wall clock was set {step}: call records, day limits and schedules follow it");
+        self.input(now, Input::Clock(step.date));
     }
 
     /// Reads what has come, as far as there is room: what waits in the system's queues waits in nobody's order.
@@ -169,6 +180,9 @@ impl Signalling {
                 }
             }
             Arrival::Accepted(connection) => self.transports.accepted(connection),
+            Arrival::Crowded { source } => {
+                self.transports.make_room(source, |flows| self.gateway.are_in_use(flows));
+            }
             Arrival::Identified { connection, identity } => {
                 self.transports.identified(connection, &identity);
                 self.input(now, Input::Identified { connection, identity });
@@ -212,7 +226,9 @@ impl Signalling {
                     self.input(now, Input::Disconnected { flow, made_for: Some(trunk), cause: None, was_up });
                 }
             }
-            Arrival::Received { .. } | Arrival::Accepted(_) | Arrival::Identified { .. } => self.arrived(now, news),
+            Arrival::Received { .. } | Arrival::Accepted(_) | Arrival::Crowded { .. } | Arrival::Identified { .. } => {
+                self.arrived(now, news);
+            }
         }
     }
 

@@ -17,7 +17,7 @@ pub(crate) const RATE_HZ: u32 = 8000;
 pub(crate) fn write(path: &Path, sample_rate: u32, samples: &[i16]) -> Result<(), String> {
     let spec = WavSpec { channels: 1, sample_rate, bits_per_sample: 16, sample_format: SampleFormat::Int };
     let written = || {
-        let mut writer = WavWriter::new(BufWriter::new(files::create(path)?), spec)?;
+        let mut writer = WavWriter::new(BufWriter::new(files::create(path, files::CALL_DATA)?), spec)?;
         samples.iter().try_for_each(|sample| writer.write_sample(*sample))?;
         writer.finalize()
     };

@@ -21,7 +21,8 @@ macro_rules! codes {
 
 codes! {
     UNREADABLE = "TG0101", "configuration file not readable",
-        "The configuration file does not exist, cannot be opened, or is not UTF-8. The file is searched for in this order:\n\
+        "The configuration file does not exist, cannot be opened, is not UTF-8, is larger than 16 MiB, or contains no setting.\n\
+         A file without settings is refused because a file looks like that while it is being written. Search order:\n\
          --config, $TRUNKGATE_CONFIG, ./trunkgate.toml, /etc/trunkgate/trunkgate.toml. `trunkgate init` writes a first file.";
     SYNTAX = "TG0102", "invalid TOML",
         "The file is not valid TOML 1.0 at this place: a quote, bracket, comma or value is missing. Strings, addresses and\n\

@@ -1,6 +1,6 @@
 //! A CSV file as text: its lines, the places of fields, and what is found wrong with it, so much as a person can read.
 
-use std::io::{IsTerminal as _, Read as _};
+use std::io::{ErrorKind, IsTerminal as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -41,17 +41,13 @@ impl CsvText {
     /// Reads a file; else what is wrong, and what would be right.
     pub(super) fn read(path: &Path) -> Result<CsvText, (String, String)> {
         let readable = || "use a readable CSV file in UTF-8 with the header to,connect".to_owned();
-        let failed = |error: std::io::Error| (error.to_string(), readable());
-        let file = files::open(path).map_err(failed)?;
-        let about = file.metadata().map_err(failed)?;
-        let mut bytes = Vec::new();
-        if about.len() <= ROUTES_FILE_BYTES {
-            file.take(ROUTES_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
-        }
-        if about.len().max(u64::try_from(bytes.len()).unwrap_or(u64::MAX)) > ROUTES_FILE_BYTES {
-            let help = "split it into several files, each in its own [[route]]".to_owned();
-            return Err((format!("larger than {ROUTES_FILE_BYTES} bytes"), help));
-        }
+        let bytes = files::read_whole(path, ROUTES_FILE_BYTES).map_err(|error| {
+            let help = match error.kind() {
+                ErrorKind::FileTooLarge => "split it into several files, each in its own [[route]]".to_owned(),
+                _ => readable(),
+            };
+            (error.to_string(), help)
+        })?;
         let mut text = encoding::text(bytes).map_err(|(what, from)| (what, encoding::remedy(from, path)))?;
         let first = text.lines().next().unwrap_or_default();
         if let Some(delimiter) = separator_named(first) {

@@ -1,6 +1,7 @@
 //! From a file's bytes to a configuration, or to everything that is wrong with it.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use super::route_files;
 use super::schema::{self, File};
 use super::types::{Config, Http};
 use crate::files;
+use crate::limits::CONFIG_FILE_BYTES;
 
 /// Larger `routes_file`s, in bytes, are not read for who only wants to know where an edge is.
 const QUICK_BYTES: u64 = 1 << 18;
@@ -25,7 +27,7 @@ const QUICK_BYTES: u64 = 1 << 18;
 /// # Errors
 /// Every error and warning found.
 pub fn load(path: &Path) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
-    parse(path, &source(path)?)
+    parse(path, &not_empty(source(path)?)?)
 }
 
 /// The same for who only looks: secrets and files that cannot be read here, as those of a service's own, are among what was found
@@ -34,7 +36,7 @@ pub fn load(path: &Path) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
 /// # Errors
 /// Every error and warning found, where anything else is wrong.
 pub fn load_to_look(path: &Path) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
-    read(path, &source(path)?, u64::MAX, &[code::BAD_SECRET.id, code::BAD_FILE.id])
+    read(path, &not_empty(source(path)?)?, u64::MAX, &[code::BAD_SECRET.id, code::BAD_FILE.id])
 }
 
 /// `[http]` of a file, for who needs no more of it, with all that is wrong elsewhere: a running edge is asked by it, and
@@ -65,8 +67,30 @@ pub fn load_http(path: &Path, has_token: bool) -> Result<(Http, Vec<Diagnostic>)
     Ok((http, found))
 }
 
+/// Reads a configuration file as text.
+///
+/// # Errors
+/// The system's, or that it is too large or no UTF-8.
+pub(crate) fn text(path: &Path) -> io::Result<String> {
+    files::read_to_string(path, CONFIG_FILE_BYTES)
+}
+
+/// Refuses a file without any table or key, which is what a file looks like before it is written: a reload of one would remove
+/// every trunk.
+fn not_empty(source: String) -> Result<String, Vec<Diagnostic>> {
+    let is_blank = |line: &str| line.is_empty() || line.starts_with('#');
+    if source.trim_start_matches('\u{feff}').lines().any(|line| !is_blank(line.trim())) {
+        return Ok(source);
+    }
+    let mut findings = Findings::default();
+    let message = "the configuration file contains no setting: it is empty, or has only comments";
+    let help = "a file that is being written may be empty for a moment: write to a temporary name and rename it";
+    findings.error_of_file(code::UNREADABLE, message, help);
+    Err(findings.into_sorted())
+}
+
 fn source(path: &Path) -> Result<String, Vec<Diagnostic>> {
-    files::read_to_string(path).map_err(|error| {
+    text(path).map_err(|error| {
         let mut findings = Findings::default();
         let help = "`trunkgate init` writes a first configuration";
         findings.error_of_file(code::UNREADABLE, format!("cannot read the configuration: {error}"), help);

@@ -58,6 +58,7 @@ pub use changes::{Difference, differences};
 pub use diagnostic::{Diagnostic, Excerpt, brief, render, summary, to_json};
 pub use hep::Hep;
 pub use json_schema::json_schema;
+pub(crate) use load::text;
 pub use load::{find, load, load_http, load_to_look, parse};
 pub use otel::Otel;
 pub use places::Places;

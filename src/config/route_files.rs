@@ -157,9 +157,11 @@ impl Reader<'_> {
             if record.iter().all(str::is_empty) {
                 continue;
             }
-            if record.as_slice().len() + record.len() > LINE_BYTES {
+            let length = record.as_slice().len() + record.len();
+            if length > LINE_BYTES {
                 let help = "use one line per number, and quotes (\") in pairs";
-                self.notes.error(code::BAD_FILE, line, None, &format!("a line of more than {LINE_BYTES} bytes"), help);
+                let message = format!("the line has {length} bytes, the limit is {LINE_BYTES} (16 KiB)");
+                self.notes.error(code::BAD_FILE, line, None, &message, help);
                 return None;
             }
             if has_header {

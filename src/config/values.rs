@@ -308,7 +308,7 @@ pub(super) fn secret<'a>(key: &str, value: &'a Value<'a>, findings: &mut Finding
         }
         (None, Some(file)) => {
             let path = relative_to(folder, &string("file", file, findings)?);
-            match files::read_to_string(&path) {
+            match files::read_to_string(&path, crate::limits::SECRET_FILE_BYTES) {
                 Ok(text) => not_empty(key, text.trim_end_matches(['\r', '\n']).to_owned(), file.span(), findings),
                 Err(error) => {
                     let message = format!("`{key}`: {}: {error}", path.display());

@@ -23,7 +23,7 @@ use crate::cli::LoadTest;
 use crate::edge::Edge;
 use crate::findings::number;
 use crate::progress::Progress;
-use crate::{client, demo, run, terminal};
+use crate::{client, demo, files, run, terminal};
 
 use generator::{Generator, Sabotage};
 use line::Side;
@@ -62,7 +62,7 @@ pub fn run(verb: &LoadTest) -> ExitCode {
 
 fn write(path: &Path, judged: &[Judged], results: &Results) -> anyhow::Result<()> {
     let xml = junit::xml(judged, &results.faults(), results.lasted.as_secs_f64())?;
-    std::fs::write(path, xml).with_context(|| format!("--junit {} cannot be written", path.display()))
+    files::write(path, &xml, files::REPORT).with_context(|| format!("--junit {} cannot be written", path.display()))
 }
 
 fn test(plan: &mut Plan) -> anyhow::Result<Results> {

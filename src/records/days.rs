@@ -139,10 +139,12 @@ impl DayCounts {
     fn rewrite(&mut self) -> io::Result<()> {
         let Some(path) = self.path.clone() else { return Ok(()) };
         self.read(&path)?;
-        // It is never another day than yesterday, today or tomorrow of UTC, in whatever zone.
+        // It is never another day than yesterday, today or tomorrow of UTC, in whatever zone; or the last one, where the clock
+        // is wrong.
         let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
         let days = [today.yesterday().unwrap_or(today), today, today.tomorrow().unwrap_or(today)];
-        self.known.retain(|(_, _, day), _| days.contains(day));
+        let last = self.known.keys().map(|(_, _, day)| *day).max();
+        self.known.retain(|(_, _, day), _| days.contains(day) || Some(*day) == last);
         let mut text = Vec::new();
         for (key, count) in &self.known {
             text.extend(line(key, *count)?);
@@ -222,6 +224,18 @@ mod tests {
         drop(days);
         assert_eq!(open(&path).all(), [count("all calls", today(), 2)]);
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 1);
+    }
+
+    #[test]
+    fn the_last_day_outlives_a_start_with_a_wrong_clock() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("days");
+        let day = |text: &str| text.parse().unwrap();
+        let mut days = open(&path);
+        days.note(count("all calls", day("2021-03-04"), 7));
+        days.note(count("all calls", day("2021-03-05"), 9));
+        drop(days);
+        assert_eq!(counts(&path), [9]);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -26,6 +26,34 @@ pub(super) struct RecordsFile {
     /// No other process writes to it: it may be mended and put aside.
     alone: bool,
     open: Option<Open>,
+    passed: Passed,
+}
+
+/// Time that has certainly passed, by which old files are removed: that of the last record which was there at the start, moved
+/// on by the monotonic clock. A wall clock that jumps ahead, or starts with a wrong date, makes no file old.
+#[derive(Debug, Clone, Copy)]
+struct Passed {
+    at: Timestamp,
+    since: Instant,
+}
+
+impl Passed {
+    /// Of a file and those that were put aside; where there is none, the wall clock's.
+    fn of(path: &Path) -> Passed {
+        let written = |path: &Path| {
+            let about = std::fs::metadata(path).ok().filter(|about| about.len() > 0)?;
+            Timestamp::from_second(about.mtime()).ok()
+        };
+        // A file that cannot be listed is named when it is to be removed.
+        let aside = aside(path).unwrap_or_default();
+        let last = aside.iter().filter_map(|(.., path)| written(path)).chain(written(path)).max();
+        Passed { at: last.unwrap_or_else(Timestamp::now), since: Instant::now() }
+    }
+
+    /// The latest date that it may be.
+    fn now(self) -> Timestamp {
+        self.at.saturating_add(self.since.elapsed()).unwrap_or(self.at)
+    }
 }
 
 /// It, as it is open.
@@ -44,7 +72,9 @@ impl RecordsFile {
     /// # Errors
     /// The system's, or that something else is in it.
     pub(super) fn open(settings: CdrFile, alone: bool) -> io::Result<RecordsFile> {
-        let mut file = RecordsFile { settings: settings.clone(), alone, open: None };
+        // Before the file is made or mended.
+        let passed = Passed::of(&settings.path);
+        let mut file = RecordsFile { settings: settings.clone(), alone, open: None, passed };
         file.change(settings)?;
         Ok(file)
     }
@@ -55,6 +85,10 @@ impl RecordsFile {
     /// The same.
     pub(super) fn change(&mut self, settings: CdrFile) -> io::Result<()> {
         let old = std::mem::replace(&mut self.settings, settings);
+        if old.path != self.settings.path {
+            let other = Passed::of(&self.settings.path);
+            self.passed = if other.now() < self.passed.now() { other } else { self.passed };
+        }
         let opened = self.reopen().and_then(|()| self.forget_old(Timestamp::now()));
         if opened.is_err() {
             // The next record opens it.
@@ -152,12 +186,13 @@ impl RecordsFile {
         disk::rename(path, &free.ok_or_else(|| io::Error::other("no free name"))?)
     }
 
-    /// Removes what was put aside long enough ago.
+    /// Removes what was put aside long enough ago, by the wall clock and by what has certainly passed.
     fn forget_old(&self, now: Timestamp) -> io::Result<()> {
         if self.settings.keep == Keep::All || !self.alone {
             return Ok(());
         }
-        let aside = self.aside()?;
+        let now = now.min(self.passed.now());
+        let aside = aside(&self.settings.path)?;
         let old = match self.settings.keep {
             Keep::All => 0,
             Keep::Files(most) => aside.len().saturating_sub(most),
@@ -165,31 +200,29 @@ impl RecordsFile {
         };
         aside.iter().take(old).try_for_each(|(.., path)| disk::remove(path))
     }
+}
 
-    /// The files that were put aside: when, the how manieth of that second, and its path; the oldest first.
-    fn aside(&self) -> io::Result<Vec<(Timestamp, u32, PathBuf)>> {
-        let path = &self.settings.path;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let (stem, ending) = (path.file_stem().unwrap_or_default(), path.extension().unwrap_or_default());
-        let mut found = Vec::new();
-        for entry in std::fs::read_dir(folder).map_err(|error| named(folder, &error))? {
-            let path = folder.join(entry?.file_name());
-            let own = path.extension().unwrap_or_default() == ending;
-            let rest = path.file_stem().and_then(|name| name.to_str()?.strip_prefix(stem.to_str()?)?.strip_prefix('-'));
-            let Some((stamp, number)) = rest.filter(|_| own).and_then(|rest| rest.split_at_checked(STAMP_BYTES)) else {
-                continue;
-            };
-            let number =
-                if number.is_empty() { Some(1) } else { number.strip_prefix('-').and_then(|n| n.parse().ok()) };
-            let at = jiff::civil::DateTime::strptime(STAMP, stamp).ok();
-            let at = at.and_then(|at| at.to_zoned(jiff::tz::TimeZone::UTC).ok());
-            if let (Some(at), Some(number)) = (at, number) {
-                found.push((at.timestamp(), number, path));
-            }
+/// The files that were put aside: when, the how manieth of that second, and its path; the oldest first.
+fn aside(path: &Path) -> io::Result<Vec<(Timestamp, u32, PathBuf)>> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (stem, ending) = (path.file_stem().unwrap_or_default(), path.extension().unwrap_or_default());
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|error| named(folder, &error))? {
+        let path = folder.join(entry?.file_name());
+        let own = path.extension().unwrap_or_default() == ending;
+        let rest = path.file_stem().and_then(|name| name.to_str()?.strip_prefix(stem.to_str()?)?.strip_prefix('-'));
+        let Some((stamp, number)) = rest.filter(|_| own).and_then(|rest| rest.split_at_checked(STAMP_BYTES)) else {
+            continue;
+        };
+        let number = if number.is_empty() { Some(1) } else { number.strip_prefix('-').and_then(|n| n.parse().ok()) };
+        let at = jiff::civil::DateTime::strptime(STAMP, stamp).ok();
+        let at = at.and_then(|at| at.to_zoned(jiff::tz::TimeZone::UTC).ok());
+        if let (Some(at), Some(number)) = (at, number) {
+            found.push((at.timestamp(), number, path));
         }
-        found.sort();
-        Ok(found)
     }
+    found.sort();
+    Ok(found)
 }
 
 fn older(at: Timestamp, time: Duration, now: Timestamp) -> bool {
@@ -307,7 +340,7 @@ mod tests {
         ];
         assert_eq!(all(directory.path()), expected);
         std::fs::write(directory.path().join("cdr-notes.jsonl"), "").unwrap();
-        assert_eq!(file.aside().unwrap().len(), 2, "what others have put there is theirs");
+        assert_eq!(aside(&path).unwrap().len(), 2, "what others have put there is theirs");
     }
 
     #[test]
@@ -328,9 +361,51 @@ mod tests {
         drop(file);
         // The file was last written today: by the clock of 2099 that is long ago.
         let mut file = RecordsFile::open(daily, true).unwrap();
+        file.passed.at = now("2099-01-04T00:00:01Z");
         file.write(&record("CA4"), now("2099-01-04T00:00:01Z")).unwrap();
         let old_gone = [named("cdr-20990104T000001Z.csv", &["sid", "CA2", "CA3"]), named("cdr.csv", &["sid", "CA4"])];
         assert_eq!(all(directory.path()), old_gone);
+    }
+
+    #[test]
+    fn a_step_of_the_clock_removes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cdr.jsonl");
+        let daily = CdrFile {
+            rotate_every: Some(Duration::from_secs(86_400)),
+            keep: Keep::For(Duration::from_secs(30 * 86_400)),
+            ..settings(&path, CdrFormat::Jsonl)
+        };
+        let today = Timestamp::now();
+        let on = |days: i64| today + jiff::SignedDuration::from_hours(24 * days);
+        let aside = |days: i64| {
+            let aside = beside(&path, &format!("-{}", on(days).strftime(STAMP)));
+            std::fs::write(&aside, "CA0\n").unwrap();
+            let file = std::fs::File::options().write(true).open(&aside).unwrap();
+            file.set_modified(std::time::SystemTime::from(on(days))).unwrap();
+        };
+        let names = || all(directory.path()).len();
+        for days in [-60, -31, -29, -2, -1] {
+            aside(days);
+        }
+        std::fs::write(&path, [&record("CA0").json, b"\n".as_slice()].concat()).unwrap();
+        // What is old is removed at the start, and at each rotation.
+        let mut file = RecordsFile::open(daily.clone(), true).unwrap();
+        assert_eq!(names(), 3 + 1);
+        file.write(&record("CA1"), on(0)).unwrap();
+        // Twelve years ahead, as a clock without a battery may be, and back again.
+        for days in [12 * 365, 12 * 365 + 1, 0] {
+            file.write(&record("CA2"), on(days)).unwrap();
+        }
+        assert_eq!(names(), 3 + 1 + 2, "{:?}", all(directory.path()));
+        // Nor does a reload in between, or a start with such a clock, make anything old.
+        file.write(&record("CA3"), on(12 * 365 + 2)).unwrap();
+        file.change(daily).unwrap();
+        assert_eq!(names(), 3 + 1 + 3, "{:?}", all(directory.path()));
+        drop(file);
+        let file = RecordsFile::open(settings(&path, CdrFormat::Jsonl), true).unwrap();
+        let passed = file.passed.now().duration_since(today).as_secs();
+        assert!((-1..600).contains(&passed), "{passed} s after the last record");
     }
 
     #[test]
@@ -361,7 +436,7 @@ mod tests {
         std::fs::write(&path, &earlier).unwrap();
         let mut file = RecordsFile::open(settings(&path, CdrFormat::Csv), true).unwrap();
         file.write(&record("CA2"), Timestamp::now()).unwrap();
-        let (_, _, aside) = file.aside().unwrap().remove(0);
+        let (_, _, aside) = aside(&path).unwrap().remove(0);
         assert_eq!(std::fs::read_to_string(aside).unwrap(), earlier);
         let now = std::fs::read(&path).unwrap();
         assert!(now.starts_with(&[csv::head().as_slice(), b"CA2,"].concat()), "{}", String::from_utf8_lossy(&now));
@@ -369,7 +444,7 @@ mod tests {
         drop(file);
         let mut file = RecordsFile::open(settings(&path, CdrFormat::Csv), true).unwrap();
         file.write(&record("CA3"), Timestamp::now()).unwrap();
-        assert_eq!(file.aside().unwrap().len(), 1);
+        assert_eq!(super::aside(&path).unwrap().len(), 1);
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub(super) struct Patience {
     pub(super) idle: Duration,
     /// From the first byte of a message to its last.
     pub(super) message: Duration,
-    /// Until its first whole message or keep-alive, where it opened the connection.
+    /// Until its first whole message, where it opened the connection: keep-alives alone keep none open.
     pub(super) first: Option<Duration>,
 }
 
@@ -159,9 +159,11 @@ impl Wire {
             let came = Instant::now().into_std();
             framer.push(buffer.get(..len).unwrap_or_default());
             while let Some(framed) = framer.pop() {
-                slow = None;
                 let arrival = match framed {
-                    Framed::Message(bytes) => Arrival::Received { flow: self.flow, bytes, came },
+                    Framed::Message(bytes) => {
+                        slow = None;
+                        Arrival::Received { flow: self.flow, bytes, came }
+                    }
                     Framed::Ping => {
                         // A full queue has other signs of life.
                         let _ = self.queue.try_send(Outgoing::Bytes(Bytes::from_static(b"\r\n")));
@@ -265,12 +267,19 @@ mod tests {
         let (_far, mut arrivals, counters) = served(patience);
         assert!(is_closed(&mut arrivals).await);
         assert_eq!(counters.slow.get(), 1);
-        // A keep-alive is a word.
-        let (mut far, mut arrivals, counters) = served(Patience { idle: SHORT, message: LONG, first: Some(LONG) });
+        // A keep-alive is answered, and is no message.
+        let (mut far, mut arrivals, counters) = served(patience);
         far.write_all(b"\r\n\r\n").await.unwrap();
         let mut pong = [0; 2];
         far.read_exact(&mut pong).await.unwrap();
         assert_eq!(&pong, b"\r\n");
+        let closed = timeout(LONG / 60, arrivals.recv()).await;
+        assert!(matches!(closed, Ok(Some(Arrival::Closed { .. }))), "{closed:?}");
+        assert_eq!(counters.slow.get(), 1);
+        // After a message only silence ends it.
+        let (mut far, mut arrivals, counters) = served(Patience { idle: SHORT, message: LONG, first: Some(LONG) });
+        far.write_all(OPTIONS).await.unwrap();
+        assert!(matches!(arrivals.recv().await, Some(Arrival::Received { .. })));
         assert!(is_closed(&mut arrivals).await, "idle");
         assert_eq!(counters.slow.get(), 0);
     }

@@ -69,6 +69,11 @@ pub(crate) enum Arrival {
     },
     /// A stream was accepted.
     Accepted(streams::Connection),
+    /// A trunk's address has more streams than it may: the oldest that nothing needs is to be evicted.
+    Crowded {
+        /// The address.
+        source: IpAddr,
+    },
     /// Whose a TLS connection is: by its certificate, or as it was made for that trunk.
     Identified {
         /// The connection.
@@ -108,7 +113,7 @@ pub struct SocketCounters {
     pub unknown_source: Counter,
     /// Connections refused by a limit.
     pub connections_refused: Counter,
-    /// Connections of unknown sources closed for others: no phone had registered on them.
+    /// Connections closed for others: of unknown sources without a registration, or a trunk's without a call.
     pub evicted: Counter,
     /// Connections of unknown sources closed since no phone has registered on them in time.
     pub unregistered: Counter,
@@ -249,6 +254,14 @@ impl Transports {
         self.streams.insert(connection);
     }
 
+    /// Makes room where a trunk's address has more streams than it may: those are evicted that nothing needs, which
+    /// `are_in_use` tells of each.
+    pub(crate) fn make_room(&self, source: IpAddr, are_in_use: impl FnOnce(&[Flow]) -> Vec<bool>) {
+        let (surplus, flows) = self.streams.crowd(source);
+        let unused = flows.iter().zip(are_in_use(&flows)).filter(|(_, is_in_use)| !is_in_use);
+        let _evicted = unused.filter(|(flow, _)| self.streams.evict(flow)).take(surplus).count();
+    }
+
     /// A stream says whose it is, before its first message.
     pub(crate) fn identified(&mut self, connection: ConnectionId, identity: &Identity) {
         self.streams.identified(connection, identity);
@@ -292,6 +305,7 @@ impl Transports {
                         Arrival::Received { .. }
                         | Arrival::Broken { .. }
                         | Arrival::Unreachable { .. }
+                        | Arrival::Crowded { .. }
                         | Arrival::Identified { .. },
                     ) => {}
                     None => while self.next(Moment::now()).is_some() {},

@@ -177,6 +177,27 @@ impl Streams {
         }
     }
 
+    /// How many connections a trunk's address has more than it may, and those that were accepted from it, the oldest first,
+    /// but for the newest ones.
+    pub(super) fn crowd(&self, source: IpAddr) -> (usize, Vec<Flow>) {
+        let own = self.connections.values().filter(|connection| connection.flow.remote.ip() == source);
+        let mut own: Vec<(u64, Flow)> = own.filter_map(|one| Some((one.place?, one.flow))).collect();
+        own.sort_by_key(|(place, _)| *place);
+        own.truncate(own.len().saturating_sub(limits::SPARE_CONNECTIONS_PER_SOURCE));
+        (self.workshop.places.surplus(source), own.into_iter().map(|(_, flow)| flow).collect())
+    }
+
+    /// Closes a connection of a trunk's address for a newer one; whether it was still there.
+    pub(super) fn evict(&self, flow: &Flow) -> bool {
+        let place = flow.connection.and_then(|id| self.connections.get(&id)?.place);
+        let is_evicted = place.is_some_and(|place| self.workshop.places.evict_known(place));
+        if is_evicted {
+            let why = "the oldest one without a call or a registration was closed for it";
+            self.workshop.crowded(flow.transport, flow.remote, why);
+        }
+        is_evicted
+    }
+
     pub(super) fn insert(&mut self, connection: Connection) {
         if let Some(id) = connection.flow.connection {
             if let Some(way) = &connection.way {
@@ -274,7 +295,7 @@ fn asked_host(bytes: &Bytes) -> Option<String> {
 impl Workshop {
     /// A place for a connection, whichever side begins it; where there is none, that is counted and logged.
     pub(super) fn place(&self, transport: Transport, remote: SocketAddr, known: bool) -> Option<Place> {
-        let Some(Found { place, evicted }) = self.places.take(remote.ip(), known) else {
+        let Some(Found { place, evicted, is_spare }) = self.places.take(remote.ip(), known) else {
             self.counters.connections_refused.add(1);
             self.crowded(transport, remote, "no place is free");
             return None;
@@ -282,6 +303,10 @@ impl Workshop {
         if let Some(evicted) = evicted {
             let why = format!("one of {evicted}, on which no phone has registered, was closed for it");
             self.crowded(transport, remote, &why);
+        }
+        if is_spare {
+            // Where the loop has too much to do to hear it, the next one says so again.
+            let _ = self.news.try_send(Arrival::Crowded { source: remote.ip() });
         }
         Some(place)
     }

@@ -1,9 +1,9 @@
 //! What signalling's commands do to a worker: sessions begin and end, sockets are bound before the session hears of an
 //! end and closed before it forgets it.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
-use trunkgate_media::{Command, EndId, EndSpec, Event, MediaId, Session};
+use trunkgate_media::{Command, EndId, EndSpec, Epoch, Event, MediaId, Session};
 
 use super::agents::Way;
 use super::deadlines::Due;
@@ -86,7 +86,9 @@ impl Worker {
         let mut session = Session::new(id, 0);
         session.count_in(self.counters.clone());
         session.hold_in(self.held.clone());
-        session.date_by(self.epoch);
+        // Its own date for RTCP, from its beginning to its end: a clock that is set moves no stream (RFC 3550 §6.4.1).
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        session.date_by(Epoch::new(Instant::now(), since_1970));
         let live = Live {
             id,
             session,

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use slab::Slab;
 use tokio::sync::mpsc::error::TryRecvError;
@@ -13,8 +13,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use trunkgate_media::counters::RELAY_BOUNDS_US;
 use trunkgate_media::limits::WORKER_PACKET_BUFFERS;
 use trunkgate_media::{
-    Command, Counter, DropReason, EndId, Epoch, Event, MediaId, PacketBuf, PacketPool, Session, Transmit,
-    WorkerCounters,
+    Command, Counter, DropReason, EndId, Event, MediaId, PacketBuf, PacketPool, Session, Transmit, WorkerCounters,
 };
 
 use super::agents::Door;
@@ -108,8 +107,6 @@ pub(super) struct Worker {
     pub(super) next_socket: u64,
     /// Audio of agents held in the whole edge, in bytes.
     pub(super) held: Arc<Counter>,
-    /// The date, for RTCP.
-    pub(super) epoch: Epoch,
     inbox: UnboundedReceiver<News>,
     /// Of the events of this turn, those that have been looked at.
     heard: usize,
@@ -128,7 +125,6 @@ impl Worker {
         events: UnboundedSender<(MediaId, Event)>,
         (way_in, inbox): (WayIn, UnboundedReceiver<News>),
     ) -> Worker {
-        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Worker {
             ports,
             sessions: Slab::new(),
@@ -141,7 +137,6 @@ impl Worker {
             to_serve: VecDeque::new(),
             next_socket: 0,
             held,
-            epoch: Epoch::new(Instant::now(), since_1970),
             inbox,
             heard: 0,
             deadlines: Deadlines::default(),

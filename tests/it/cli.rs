@@ -169,6 +169,17 @@ fn sighup_swaps_a_good_file_and_leaves_everything_for_a_bad_one() {
     until("the log says why", || (edge.log().contains("TG0104") && edge.log().contains("pears")).then_some(()));
     assert_eq!(edge.get("/readyz").0, 200);
 
+    // What a file looks like while it is being written.
+    for empty in ["", " \n\t\r\n", "# nothing but a comment\n"] {
+        std::fs::write(&edge.file, empty).unwrap();
+        let (status, answer) = crate::support::http("POST", &format!("{}/v1/reload", edge.url()), &[], "");
+        assert!(
+            status == 422 && answer.contains("TG0101") && answer.contains("it is empty, or has only comments"),
+            "{status} {answer}"
+        );
+        assert_eq!(trunks(&edge), 3);
+    }
+
     let other_port = good.replacen("127.0.0.1:0", "127.0.0.1:1", 1);
     std::fs::write(&edge.file, other_port).unwrap();
     let (status, answer) = crate::support::http("POST", &format!("{}/v1/reload", edge.url()), &[], "");

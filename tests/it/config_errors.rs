@@ -458,6 +458,58 @@ fn sessions_last_90_seconds_to_a_day_or_are_not_asked_for() {
 }
 
 #[test]
+fn an_empty_file_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trunkgate.toml");
+    for text in ["", "\n \t\r\n", "# a comment\n\n  # and another", "\u{feff}"] {
+        std::fs::write(&path, text).unwrap();
+        let look = config::load_to_look(&path).map(drop).unwrap_err();
+        let found = config::load(&path).map(drop).unwrap_err();
+        assert_eq!((found.len(), found[0].code, found[0].span.clone()), (1, "TG0101", None), "{text:?} {found:?}");
+        assert_eq!(found, look);
+        assert!(found[0].message.contains("it is empty, or has only comments"), "{}", found[0].message);
+        // A running edge is found all the same.
+        assert!(config::load_http(&path, false).is_ok());
+    }
+    std::fs::write(&path, "[http]\n").unwrap();
+    assert!(config::load(&path).is_ok(), "every key has a default");
+}
+
+#[test]
+fn a_file_beyond_its_limit_is_refused_with_its_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let grow = |name: &str, bytes: u64| {
+        std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(at(name))
+            .unwrap()
+            .set_len(bytes)
+            .unwrap();
+    };
+    let first = |code: &str| {
+        let found = config::load(&at("trunkgate.toml")).map(drop).unwrap_err();
+        assert_eq!(found[0].code, code, "{found:?}");
+        found[0].message.clone()
+    };
+    std::fs::write(at("trunkgate.toml"), GOOD).unwrap();
+    grow("trunkgate.toml", (16 << 20) + 1);
+    let message = first("TG0101");
+    assert!(message.ends_with("it has 16777217 bytes, the limit is 16777216 (16 MiB)"), "{message}");
+    std::fs::write(at("trunkgate.toml"), format!("{GOOD}[http]\ntoken = {{ file = 'token' }}\n")).unwrap();
+    grow("token", (64 << 10) + 1);
+    let message = first("TG0110");
+    assert!(message.ends_with("token: it has 65537 bytes, the limit is 65536 (64 KiB)"), "{message}");
+    let routes = GOOD.replace("connect = ['trunk:pbx']", "connect = ['trunk:pbx']\nroutes_file = 'n.csv'");
+    std::fs::write(at("trunkgate.toml"), routes).unwrap();
+    grow("n.csv", (128 << 20) + 1);
+    let message = first("TG0114");
+    assert!(message.ends_with("n.csv: it has 134217729 bytes, the limit is 134217728 (128 MiB)"), "{message}");
+}
+
+#[test]
 fn a_missing_file_is_an_error_without_place() {
     let found = config::load(Path::new("/nonexistent/trunkgate.toml")).unwrap_err();
     assert_eq!((found.len(), found[0].code, found[0].span.clone()), (1, "TG0101", None));

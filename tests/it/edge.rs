@@ -104,17 +104,53 @@ fn a_trunk_s_tcp_is_answered_in_pieces_pinged_and_closed_after_garbage() {
 }
 
 #[test]
-fn one_address_may_hold_only_so_many_connections() {
-    let edge = Process::start(&config(ONE_TRUNK));
+fn the_oldest_idle_connection_of_a_full_address_makes_room_for_a_new_one() {
+    let callee = Party::new("127.0.0.1");
+    let edge = Process::start(&config(&ONE_TRUNK.replace("127.0.0.1:5070", &callee.address.to_string())));
     let limit = trunkgate::limits::CONNECTIONS_PER_SOURCE;
-    let mut held: Vec<TcpStream> = (0..limit).map(|_| connect("127.0.0.1", edge.address("tcp"))).collect();
-    let mut beyond = connect("127.0.0.1", edge.address("tcp"));
-    assert_eq!(until_closed(&mut beyond), b"");
-    assert_eq!(edge.metric("trunkgate_sip_dropped_total{reason=\"connection_limit\"}"), 1.0);
-    let last = held.last_mut().unwrap();
-    last.write_all(options(last.local_addr().unwrap(), "TCP").as_bytes()).unwrap();
+    let tcp = edge.address("tcp");
+    // The oldest has a call, which rings.
+    let mut caller = connect("127.0.0.1", tcp);
+    let from = caller.local_addr().unwrap();
+    let invite = format!(
+        "INVITE sip:+14155550123@edge SIP/2.0\r\nVia: SIP/2.0/TCP {from};branch=z9hG4bKi;rport\r\nMax-Forwards: 70\r\n\
+         From: <sip:a@{from}>;tag=1\r\nTo: <sip:+14155550123@edge>\r\nCall-ID: i\r\nCSeq: 1 INVITE\r\n\
+         Contact: <sip:a@{from};transport=tcp>\r\nContent-Length: 0\r\n\r\n"
+    );
+    caller.write_all(invite.as_bytes()).unwrap();
     let mut buffer = [0; 2048];
-    assert!(last.read(&mut buffer).unwrap() > 0, "those within the limit are served");
+    assert!(caller.read(&mut buffer).unwrap() > 0, "100 Trying");
+    let (invite, from) = callee.receive("INVITE ");
+    callee.send(from, &callee.answer(&invite, "180 Ringing", false));
+    let is_answered = |stream: &mut TcpStream| {
+        stream.write_all(options(stream.local_addr().unwrap(), "TCP").as_bytes()).unwrap();
+        let len = stream.read(&mut [0; 2048]).unwrap_or(0);
+        len > 0
+    };
+    // What has sent a message and is idle counts as what has sent none.
+    let mut idle: Vec<TcpStream> = (1..limit).map(|_| connect("127.0.0.1", tcp)).collect();
+    assert!(idle.iter_mut().take(limit / 2).all(is_answered));
+    let mut new: Vec<TcpStream> = Vec::new();
+    for at in 0..10 {
+        new.push(connect("127.0.0.1", tcp));
+        assert!(is_answered(new.last_mut().unwrap()), "{at}");
+        until_closed(&mut idle[at]);
+    }
+    let dropped = |reason: &str| edge.metric(&format!("trunkgate_sip_dropped_total{{reason=\"{reason}\"}}"));
+    assert_eq!((dropped("connection_limit"), dropped("connection_evicted")), (0.0, 10.0));
+    assert!(new.iter_mut().chain(&mut idle[10..]).all(is_answered), "only the oldest had to go");
+    caller.set_nonblocking(true).unwrap();
+    let mut rest = vec![0; 1 << 16];
+    let open = loop {
+        match caller.read(&mut rest) {
+            Ok(0) => break false,
+            Ok(_) => {}
+            Err(error) => break error.kind() == std::io::ErrorKind::WouldBlock,
+        }
+    };
+    assert!(open, "the call's connection is not evicted");
+    let log = edge.log();
+    assert!(log.contains("the oldest one without a call or a registration was closed for it"), "{log}");
 }
 
 /// The metrics over a connection that is open already.

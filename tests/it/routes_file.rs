@@ -228,7 +228,7 @@ fn files_that_cannot_be_read_are_named() {
     let large = Folder::new(connect, "to\n1\n");
     let bytes = trunkgate::limits::ROUTES_FILE_BYTES + 1;
     std::fs::OpenOptions::new().write(true).open(large.csv()).unwrap().set_len(bytes).unwrap();
-    assert!(large.found()[0].contains("larger than"), "{:?}", large.found());
+    assert!(large.found()[0].contains("the limit is"), "{:?}", large.found());
     let empty = Folder::new(connect, "to\n1\n");
     let text = std::fs::read_to_string(empty.toml()).unwrap().replace("data/numbers.csv", "");
     std::fs::write(empty.toml(), text).unwrap();
@@ -246,7 +246,7 @@ fn a_line_without_end_is_one_short_error() {
     ] {
         let folder = Folder::new(connect, csv);
         let found = folder.found();
-        let help = "a line of more than 16384 bytes: use one line per number, and quotes (\") in pairs";
+        let help = " bytes, the limit is 16384 (16 KiB): use one line per number, and quotes (\") in pairs";
         assert!(found.len() == 1 && found[0].contains(place) && found[0].ends_with(help), "{found:?}");
         let toml = folder.toml();
         let checked = finish(&["--config", toml.to_str().unwrap(), "check"]);

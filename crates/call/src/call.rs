@@ -105,6 +105,7 @@ use crate::series::Series;
 use crate::transfer::Transfers;
 use crate::verdict::Story;
 use crate::view::CallView;
+use crate::wall::Step;
 
 /// A call, numbered in the order of arrival; never used again, so that a stale deadline or look-up meets nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -539,6 +540,15 @@ impl Call {
     pub(crate) fn disarm(&mut self, edge: &mut Edge, timer: Timer) {
         if let Some(at) = self.deadlines.remove(timer) {
             edge.deadlines.clear(at, self.key, timer);
+        }
+    }
+
+    /// Dates a call that has not ended by another wall clock.
+    pub(crate) fn set_clock(&mut self, step: Step) {
+        if self.state != State::Ended {
+            self.times.started = step.of(self.times.started);
+            self.times.answered = self.times.answered.map(|at| step.of(at));
+            self.series.set_clock(step);
         }
     }
 

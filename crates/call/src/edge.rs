@@ -46,7 +46,7 @@ use crate::trace::Trace;
 use crate::traced::Arriving;
 use crate::trunks::{Trunks, Waiting};
 use crate::unknown::Unknown;
-use crate::wall::Wall;
+use crate::wall::{Step, Wall};
 
 /// Methods that we serve; but for REGISTER also our Allow.
 pub(crate) const METHODS: [Method; 11] = [
@@ -487,6 +487,16 @@ impl Edge {
 
     pub(crate) fn timestamp(&self, now: Instant) -> Timestamp {
         Timestamp::try_from(self.date(now)).unwrap_or_default()
+    }
+
+    /// Goes on by another wall clock. Ends of registrations, which metrics have as dates, are as far away as before.
+    pub(crate) fn set_clock(&mut self, now: Instant, date: SystemTime) -> Step {
+        let step = Step::between(self.wall.at(now), date);
+        self.wall = Wall::new((now, date));
+        for ends in self.metrics.registration_ends.values_mut().filter(|ends| **ends > SystemTime::UNIX_EPOCH) {
+            *ends = step.of(*ends);
+        }
+        step
     }
 
     /// The date of a moment.

@@ -153,6 +153,10 @@ impl Gateway {
                 let at = self.edge.timestamp(now);
                 self.edge.quotas.resume(at, &counts);
             }
+            Input::Clock(date) => {
+                let step = self.edge.set_clock(now, date);
+                self.calls.values_mut().for_each(|call| call.set_clock(step));
+            }
             Input::Addressing(addressing) => {
                 self.edge.addressing = addressing;
                 self.edge.recheck_registrations(now);
@@ -299,6 +303,12 @@ impl Gateway {
     /// Calls that have not ended.
     pub fn live_calls(&self) -> usize {
         self.edge.admission.live()
+    }
+    /// Whether the stream of each flow is needed: by a dialog, an open request, or a phone that is registered on it.
+    pub fn are_in_use(&self, flows: &[Flow]) -> Vec<bool> {
+        let by_requests = self.edge.endpoint.are_in_use(flows);
+        let is_in_use = |(flow, needed): (&Flow, bool)| needed || self.edge.registrar.party_of(flow).is_some();
+        flows.iter().zip(by_requests).map(is_in_use).collect()
     }
     /// Registrations that are being taken back.
     pub fn leaving_registrations(&self) -> usize {

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use trunkgate_media::{Command, Event, MediaId, Unsent};
@@ -150,6 +151,9 @@ pub enum Input {
     Capture(bool),
     /// Of which of the calls that begin from now on [`Output::Sampled`] is wanted.
     Sample(Sampling),
+    /// What the wall clock reads now, where it was set: reports, days and hours follow it from here on, and calls that are up
+    /// are dated by it from their beginning, so that their durations stay right.
+    Clock(SystemTime),
     /// New addresses of ours.
     Addressing(Addressing),
     /// An operator's wish.

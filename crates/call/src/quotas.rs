@@ -1,7 +1,7 @@
 //! What has been used of the limits that trunks have for some of their calls. As many counters as the file has limits; they
 //! outlive a reload.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -48,12 +48,17 @@ struct Used {
     live: Vec<Counted>,
     bucket: TokenBucket,
     day: (Date, u32),
+    /// Days before that one, of which a clock that is set may make the present one again; the last one last.
+    others: VecDeque<(Date, u32)>,
 }
+
+/// Days of which the counts are kept besides the present one.
+const OTHER_DAYS: usize = 3;
 
 impl Used {
     fn of(quota: &Quota) -> Used {
         let bucket = TokenBucket::new(quota.calls_per_second);
-        Used { quota: quota.clone(), live: Vec::new(), bucket, day: (Date::MIN, 0) }
+        Used { quota: quota.clone(), live: Vec::new(), bucket, day: (Date::MIN, 0), others: VecDeque::new() }
     }
 
     /// The same counters under a limit that may have other numbers now.
@@ -62,12 +67,24 @@ impl Used {
         Used { quota: quota.clone(), ..self }
     }
 
+    /// Goes on with what was counted on a day.
+    fn begin_day(&mut self, today: Date) {
+        if self.day.0 == today {
+            return;
+        }
+        let known = self.others.iter().position(|(day, _)| *day == today).and_then(|at| self.others.remove(at));
+        let over = std::mem::replace(&mut self.day, known.unwrap_or((today, 0)));
+        if over.1 > 0 {
+            self.others.push_back(over);
+        }
+        if self.others.len() > OTHER_DAYS {
+            self.others.pop_front();
+        }
+    }
+
     /// Which of its limits forbids one more.
     fn reached(&mut self, now: Instant, at: Timestamp) -> Option<ReasonSlug> {
-        let today = self.quota.day(at);
-        if self.day.0 != today {
-            self.day = (today, 0);
-        }
+        self.begin_day(self.quota.day(at));
         let is_reached = |limit: u32, used: usize| limit > 0 && used >= usize::try_from(limit).unwrap_or(usize::MAX);
         if is_reached(self.quota.calls_per_day, usize::try_from(self.day.1).unwrap_or(usize::MAX)) {
             return Some(ReasonSlug::LimitDay);
@@ -100,13 +117,15 @@ impl Quotas {
         }
     }
 
-    /// Goes on from what was counted before a restart. A day that is over counts no more, nor does a limit for other calls.
+    /// Goes on from what was counted before a restart. A day counts by its date alone, and a limit for its own calls alone.
     pub(crate) fn resume(&mut self, at: Timestamp, counts: &[DayCount]) {
         for count in counts {
             for used in self.by_trunk.get_mut(&count.trunk).into_iter().flatten() {
-                if used.quota.day(at) == count.day && used.quota.to_string() == count.limit {
-                    let known = if used.day.0 == count.day { used.day.1 } else { 0 };
-                    used.day = (count.day, known.max(count.count));
+                if used.quota.to_string() == count.limit {
+                    used.begin_day(count.day);
+                    used.day.1 = used.day.1.max(count.count);
+                    // The clock may be wrong at the start: the count waits for its day.
+                    used.begin_day(used.quota.day(at));
                 }
             }
         }

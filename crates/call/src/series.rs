@@ -15,7 +15,7 @@ use crate::leg::{Leg, LegState};
 use crate::limits::{QUALITY_INTERVAL_SECONDS, QUALITY_SAMPLES};
 use crate::quality::score;
 use crate::view::{QualityView, SampleView, SeriesView};
-use crate::wall::rfc3339;
+use crate::wall::{Step, rfc3339};
 
 /// A timer that is due already is set no nearer than this.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
@@ -172,6 +172,11 @@ impl Series {
     fn begin(&mut self, now: Instant, date: SystemTime, legs: &[Leg]) {
         (self.began, self.open) = (Some(date), Some(now));
         self.legs = legs.iter().map(|leg| LegSeries { before: totals(leg), ..LegSeries::default() }).collect();
+    }
+
+    /// Goes on by another wall clock.
+    pub(crate) fn set_clock(&mut self, step: Step) {
+        self.began = self.began.map(|began| step.of(began));
     }
 
     /// An interval is over; how long the next one has.

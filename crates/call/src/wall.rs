@@ -1,6 +1,32 @@
 //! Wall time for reports: one moment known in both clocks dates every other.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// How far a wall clock was set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    Ahead(Duration),
+    Back(Duration),
+}
+
+impl Step {
+    /// From what a clock would read to what it reads.
+    pub(crate) fn between(before: SystemTime, after: SystemTime) -> Step {
+        match after.duration_since(before) {
+            Ok(ahead) => Step::Ahead(ahead),
+            Err(back) => Step::Back(back.duration()),
+        }
+    }
+
+    /// A date by the new clock.
+    pub(crate) fn of(self, date: SystemTime) -> SystemTime {
+        match self {
+            Step::Ahead(ahead) => date.checked_add(ahead),
+            Step::Back(back) => date.checked_sub(back),
+        }
+        .unwrap_or(date)
+    }
+}
 
 /// Turns a monotonic moment into a dated one.
 #[derive(Debug, Clone, Copy)]
@@ -13,9 +39,14 @@ impl Wall {
     pub(crate) fn new(epoch: (Instant, SystemTime)) -> Wall {
         Wall { epoch }
     }
-    /// The date of `now`.
+    /// The date of a moment, which may be before the epoch.
     pub(crate) fn at(&self, now: Instant) -> SystemTime {
-        self.epoch.1 + now.saturating_duration_since(self.epoch.0)
+        let (at, date) = self.epoch;
+        match now.checked_duration_since(at) {
+            Some(later) => date.checked_add(later),
+            None => date.checked_sub(at.saturating_duration_since(now)),
+        }
+        .unwrap_or(date)
     }
 }
 
@@ -67,8 +98,6 @@ fn civil(days: u64) -> (u64, u64, u64) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

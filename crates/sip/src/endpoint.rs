@@ -321,6 +321,21 @@ impl Endpoint {
         Counts { servers: self.servers.len(), clients: self.clients.len(), dialogs: self.dialogs.len() }
     }
 
+    /// Whether the stream of each flow is needed: by a dialog, or by a request, of either side, that has no final answer yet.
+    pub fn are_in_use(&self, flows: &[Flow]) -> Vec<bool> {
+        let open = self.servers.values().filter(|server| server.machine.is_open());
+        let open: HashSet<ConnectionId> = open.filter_map(|server| server.source.connection).collect();
+        let is_in_use = |flow: &Flow| {
+            let asked = |id| (flow.remote, flow.transport, ClientId(id));
+            let mut asked = self.waiting.range(asked(0)..=asked(u64::MAX));
+            flow.connection.is_some_and(|connection| {
+                let dialogs = (connection, DialogId(0))..=(connection, DialogId(u64::MAX));
+                open.contains(&connection) || self.streams.range(dialogs).next().is_some()
+            }) || asked.next().is_some()
+        };
+        flows.iter().map(is_in_use).collect()
+    }
+
     /// In debug builds and tests: that no index points nowhere and no deadline is left of what has ended.
     ///
     /// # Errors

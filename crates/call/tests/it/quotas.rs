@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::bench::*;
 use jiff::tz::TimeZone;
@@ -113,6 +113,26 @@ fn a_day_ends_at_midnight_of_its_zone() {
     assert_eq!(call(&mut bench, 4, US), None);
     assert_eq!(call(&mut bench, 5, US), Some(503));
     assert_eq!(reached(&bench, "pbx", "limit_day"), 3);
+}
+
+#[test]
+fn days_follow_a_clock_that_is_set_and_what_was_counted_stays() {
+    let mut bench = Bench::with(tables(vec![], vec![quota(&[], &[], [0, 0, 1])]));
+    let at = |days: u64| Input::Clock(UNIX_EPOCH + Duration::from_secs(1_800_000_000 + days * 86_400));
+    assert_eq!([1, 2].map(|number| call(&mut bench, number, US)), [None, Some(503)]);
+    bench.input(at(12));
+    assert_eq!([3, 4].map(|number| call(&mut bench, number, US)), [None, Some(503)]);
+    bench.input(at(0));
+    assert_eq!(call(&mut bench, 5, US), Some(503), "it is the first day again");
+    bench.input(at(1));
+    assert_eq!([6, 7].map(|number| call(&mut bench, number, US)), [None, Some(503)]);
+    // What a start with a wrong clock has read counts once the clock is right.
+    let count = bench.counts[0].clone();
+    let mut bench = Bench::with(tables(vec![], vec![quota(&[], &[], [0, 0, 1])]));
+    bench.input(at(400));
+    bench.input(Input::DayCounts(vec![count]));
+    bench.input(at(0));
+    assert_eq!(call(&mut bench, 1, US), Some(503));
 }
 
 /// What the traces of all calls say of a trunk, with the word that every sentence of it has.

@@ -1,7 +1,7 @@
 //! What is told of a call once it is over, and what its agent is told before.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::bench::agents::to_agent;
 use crate::bench::{Bench, CARRIER, Dialed, PBX, answer, offer, to_trunk};
@@ -58,6 +58,38 @@ fn a_call_is_told_of_whole_once_nothing_of_it_is_waited_for() {
     assert!(told.trace.verdict.starts_with("Answered by pbx, ended after 5.0 s"), "{}", told.trace.verdict);
     bench.finish();
     assert_eq!(bench.sampled.len(), 1);
+}
+
+#[test]
+fn a_clock_that_is_set_in_mid_call_changes_its_dates_and_not_its_durations() {
+    for days in [-30_i64, 400] {
+        let mut bench = Bench::new();
+        sampling(&mut bench, 1.0);
+        let mut caller = bench.invite(CARRIER, "+14155550100", &offer());
+        let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+        bench.receive(PBX, callee.answer(180, ""));
+        bench.pass(Duration::from_secs(2));
+        let clock = UNIX_EPOCH + Duration::from_secs((1_800_000_002 + days * 86_400).unsigned_abs());
+        bench.input(Input::Clock(clock));
+        bench.receive(PBX, callee.answer(200, &answer()));
+        bench.expect(PBX, "ACK");
+        bench.expect(CARRIER, "SIP/2.0 100");
+        bench.expect(CARRIER, "SIP/2.0 180");
+        caller.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
+        bench.receive(CARRIER, caller.request("ACK", "", ""));
+        bench.pass(Duration::from_secs(5));
+        bench.receive(CARRIER, caller.request("BYE", "", ""));
+        let record = &bench.reports[0].call;
+        let times = [Some(&record.started_at), record.answered_at.as_ref(), record.ended_at.as_ref()];
+        let times = times.map(|at| at.unwrap().parse::<jiff::Timestamp>().unwrap().as_second());
+        assert_eq!(times.map(|at| at - 1_800_000_000 - days * 86_400), [0, 2, 7], "{record:?}");
+        let bye = bench.expect(PBX, "BYE");
+        bench.receive(PBX, callee.respond(&bye, 200, ""));
+        assert_eq!(bench.sampled[0].answered_us, Some(2_000_000));
+        assert!(bench.sampled[0].trace.verdict.starts_with("Answered by pbx, ended after 5.0 s"));
+        // The health checks' dates are of before the step.
+        bench.finish();
+    }
 }
 
 #[test]

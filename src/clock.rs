@@ -1,0 +1,82 @@
+//! The wall clock beside the monotonic one: whether it was set, by a hand, by NTP, or while the machine slept.
+
+use std::fmt;
+use std::time::{Duration, Instant, SystemTime};
+
+/// How often it is looked at.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// A smaller difference is left: the clock is slewed, or was read late.
+const TOLERANCE: Duration = Duration::from_secs(1);
+
+/// A moment in both clocks, by which the wall clock is expected.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    epoch: (Instant, SystemTime),
+    looked: Instant,
+}
+
+/// The clock was set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Step {
+    /// What it reads now.
+    pub(crate) date: SystemTime,
+    size: Duration,
+    is_ahead: bool,
+}
+
+impl Clock {
+    /// A clock that the gateway has been told of.
+    pub(crate) fn new(epoch: (Instant, SystemTime)) -> Clock {
+        Clock { epoch, looked: epoch.0 }
+    }
+
+    /// Compares the clocks, where that was not done a moment ago; the step, where there was one. From there on the new date
+    /// holds.
+    pub(crate) fn look(&mut self, now: Instant, read: impl FnOnce() -> SystemTime) -> Option<Step> {
+        if now.saturating_duration_since(self.looked) < INTERVAL {
+            return None;
+        }
+        self.looked = now;
+        let (at, date) = self.epoch;
+        let expected = date.checked_add(now.saturating_duration_since(at))?;
+        let date = read();
+        let (size, is_ahead) = match date.duration_since(expected) {
+            Ok(ahead) => (ahead, true),
+            Err(back) => (back.duration(), false),
+        };
+        if size <= TOLERANCE {
+            return None;
+        }
+        self.epoch = (now, date);
+        Some(Step { date, size, is_ahead })
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} by {:.1} s", if self.is_ahead { "forward" } else { "back" }, self.size.as_secs_f64())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_told_once_with_its_size() {
+        let (start, date) = (Instant::now(), SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+        let mut clock = Clock::new((start, date));
+        let mut look = |after_ms: u64, reads_ms: u64| {
+            let step = clock.look(start + Duration::from_millis(after_ms), || date + Duration::from_millis(reads_ms));
+            step.map(|step| step.to_string())
+        };
+        assert_eq!(look(500, 900_000), None, "not so often");
+        assert_eq!(look(1_000, 2_000), None, "a second is tolerated");
+        assert_eq!(look(2_000, 86_402_000).as_deref(), Some("forward by 86400.0 s"));
+        assert_eq!(look(3_000, 86_403_000), None, "by the new clock");
+        assert_eq!(look(4_000, 4_500).as_deref(), Some("back by 86399.5 s"));
+        // A clock that creeps is caught up with once it is a second off.
+        let crept: Vec<String> = (5..200).filter_map(|s| look(s * 1_000, s * 1_000 + 500 + s * 20)).collect();
+        assert_eq!(crept.len(), 3, "{crept:?}");
+    }
+}
