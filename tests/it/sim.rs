@@ -1,5 +1,6 @@
-//! The simulator over fixed seeds: 1,000 worlds in which nothing may be left of any call. One seed by hand:
-//! `cargo run -p trunkgate-sim -- --seed N`; many: `cargo run --release -p trunkgate-sim -- --seeds 10000`.
+//! The simulator over fixed seeds: 100 worlds in which nothing may be left of any call. The interop case `simulator` runs
+//! 1,000 or 10,000 in a release build. One seed by hand: `cargo run -p trunkgate-sim -- --seed N`; many:
+//! `cargo run --release -p trunkgate-sim -- --seeds 10000`.
 
 #![allow(clippy::expect_used, clippy::panic)]
 
@@ -10,15 +11,15 @@ use trunkgate_route::ReferMode;
 use trunkgate_sim::net::Weather;
 use trunkgate_sim::{Options, Sabotage, Summary, run, run_all};
 
-/// Seeds run by `cargo test`.
-const SEEDS: u64 = 1000;
+/// Seeds run by `cargo test`: a build without optimisation takes minutes for a thousand.
+const SEEDS: u64 = 100;
 
 #[test]
-fn a_thousand_seeds_leave_nothing_behind() {
+fn a_hundred_seeds_leave_nothing_behind() {
     let (mut failures, mut sum, mut threads) = (Vec::new(), Summary::default(), Vec::new());
     for half in [0, 1] {
         let seeds = (0..SEEDS).filter(move |seed| seed % 2 == half);
-        threads.push(std::thread::spawn(move || run_all(Instant::now(), seeds)));
+        threads.push(std::thread::spawn(move || run_all(Instant::now(), seeds, Sabotage::Nothing)));
     }
     for thread in threads {
         let (more, part) = thread.join().expect("a seed panicked");

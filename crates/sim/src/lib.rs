@@ -38,10 +38,14 @@ pub fn run(start: std::time::Instant, options: Options) -> Result<Summary, Box<F
 }
 
 /// Runs seeds one after the other; the failures, and what all runs came to.
-pub fn run_all(start: std::time::Instant, seeds: impl Iterator<Item = u64>) -> (Vec<Failure>, Summary) {
+pub fn run_all(
+    start: std::time::Instant,
+    seeds: impl Iterator<Item = u64>,
+    sabotage: Sabotage,
+) -> (Vec<Failure>, Summary) {
     let (mut failures, mut sum) = (Vec::new(), Summary::default());
     for seed in seeds {
-        match run(start, Options::of_seed(seed)) {
+        match run(start, Options { sabotage, ..Options::of_seed(seed) }) {
             Ok(summary) => sum += summary,
             Err(failure) => failures.push(*failure),
         }

@@ -1,15 +1,16 @@
-//! `cargo run -p trunkgate-sim --release -- [--seed N] [--seeds M]`: runs seeds on all cores and prints what came of them.
+//! `cargo run -p trunkgate-sim --release -- [--seed N] [--seeds M] [--sabotage]`: runs seeds on all cores and prints the
+//! outcome. With `--sabotage` the edge misses each BYE, and seeds must fail.
 #![allow(clippy::disallowed_methods)] // the program has to give the world a moment to begin with
 
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use trunkgate_sim::{Summary, run_all};
+use trunkgate_sim::{Sabotage, Summary, run_all};
 
 fn main() -> ExitCode {
-    let Some((first, count)) = arguments(std::env::args().skip(1)) else {
-        let _ = writeln!(std::io::stderr(), "usage: trunkgate-sim [--seed FIRST] [--seeds HOW_MANY]");
+    let Some((first, count, sabotage)) = arguments(std::env::args().skip(1)) else {
+        let _ = writeln!(std::io::stderr(), "usage: trunkgate-sim [--seed FIRST] [--seeds COUNT] [--sabotage]");
         return ExitCode::from(2);
     };
     let began = Instant::now();
@@ -17,7 +18,8 @@ fn main() -> ExitCode {
     let (mut failures, mut sum) = (Vec::new(), Summary::default());
     std::thread::scope(|scope| {
         let share = |core| (first..first.saturating_add(count)).filter(move |seed| seed % cores == core);
-        let threads: Vec<_> = (0..cores).map(|core| scope.spawn(move || run_all(began, share(core)))).collect();
+        let threads: Vec<_> =
+            (0..cores).map(|core| scope.spawn(move || run_all(began, share(core), sabotage))).collect();
         for thread in threads {
             let (more, part) = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             failures.extend(more);
@@ -34,16 +36,16 @@ fn main() -> ExitCode {
     if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// First seed and how many.
-fn arguments(mut words: impl Iterator<Item = String>) -> Option<(u64, u64)> {
-    let (mut seed, mut count) = (1, 1);
+/// Returns the first seed, how many, and what is broken.
+fn arguments(mut words: impl Iterator<Item = String>) -> Option<(u64, u64, Sabotage)> {
+    let (mut seed, mut count, mut sabotage) = (1, 1, Sabotage::Nothing);
     while let Some(word) = words.next() {
-        let value = words.next()?.parse().ok()?;
         match word.as_str() {
-            "--seed" => seed = value,
-            "--seeds" => count = value,
+            "--seed" => seed = words.next()?.parse().ok()?,
+            "--seeds" => count = words.next()?.parse().ok()?,
+            "--sabotage" => sabotage = Sabotage::EdgeMissesByes,
             _ => return None,
         }
     }
-    Some((seed, count))
+    Some((seed, count, sabotage))
 }

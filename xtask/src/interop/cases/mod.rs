@@ -38,6 +38,7 @@ mod record_route;
 mod reflection;
 mod reload_live;
 mod shell;
+mod simulator;
 mod sipp_calls;
 mod sipp_dialog;
 mod sipp_reliable;
@@ -68,6 +69,11 @@ pub(crate) fn all() -> Vec<Case> {
 /// Calls, and what goes wrong with them.
 fn calls() -> Vec<Case> {
     vec![
+        Case {
+            name: "simulator",
+            proves: "calls, agents, restarts and faults in virtual time: nothing is left of any call",
+            run: simulator::run,
+        },
         Case {
             name: "sipp-rtp",
             proves: "SIPp uac → edge → SIPp uas with RTP: no call fails, no packet is lost",
