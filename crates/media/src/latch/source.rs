@@ -202,24 +202,31 @@ pub enum Taken {
     Won,
 }
 
+/// A source beside the one that counts.
+#[derive(Debug, Clone)]
+enum Beside {
+    /// Without a winner: the former one, and until when its packets are stragglers.
+    Former { source: SocketAddr, until: Instant },
+    /// An expected source that sends beside the winner, or while it is silent.
+    Contender(Run),
+}
+
 /// The latch of one stream, RTP or RTCP.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SourceLatch {
     winner: Option<Winner>,
-    /// An expected source that sends beside the winner, or while it is silent.
-    contender: Option<Run>,
+    beside: Option<Beside>,
     /// Whether the exact source has won since the latch was opened: no NAT hides it, so it may always return.
     exact_won: bool,
     /// The source other than the exact one that was established first since then: it may return from any but the exact one.
     first: Option<SocketAddr>,
-    /// The former source and until when its packets are stragglers.
-    former: Option<(SocketAddr, Instant)>,
 }
 
 impl SourceLatch {
     /// A latch without a winner; packets of `former` count until that time and do not win.
     pub(super) fn opened(former: Option<(SocketAddr, Instant)>) -> SourceLatch {
-        SourceLatch { former, ..SourceLatch::default() }
+        let beside = former.map(|(source, until)| Beside::Former { source, until });
+        SourceLatch { beside, ..SourceLatch::default() }
     }
 
     pub(super) fn source(&self) -> Option<SocketAddr> {
@@ -240,9 +247,7 @@ impl SourceLatch {
             Some(winner) if terms.is_exact(source) => self.claim_of_exact(winner, source, terms),
             Some(winner) => self.claim_of_other(winner, source, terms),
             None if terms.is_exact(source) => Claim::Wins,
-            None if self.former.is_some_and(|(former, until)| former == source && terms.now < until) => {
-                Claim::Straggles
-            }
+            None if self.is_straggler(source, terms) => Claim::Straggles,
             None if terms.pinned_until.is_some_and(|until| terms.now < until) => Claim::Refused,
             None => Claim::Wins,
         }
@@ -271,7 +276,7 @@ impl SourceLatch {
         let Some(after) = terms.yields_after(winner).filter(|_| is_open || silence >= rules.unsettled_silence) else {
             return Claim::Refused;
         };
-        if self.contender.as_ref().is_some_and(|other| other.continues(terms) && other.source != source) {
+        if self.contender().is_some_and(|other| other.continues(terms) && other.source != source) {
             return Claim::Refused;
         }
         let run = self.run_with(source, terms);
@@ -279,9 +284,20 @@ impl SourceLatch {
         if by_silence || is_open && run.settles(rules) { Claim::Wins } else { Claim::Contends }
     }
 
+    fn contender(&self) -> Option<&Run> {
+        match &self.beside {
+            Some(Beside::Contender(run)) => Some(run),
+            Some(Beside::Former { .. }) | None => None,
+        }
+    }
+
+    fn is_straggler(&self, of: SocketAddr, terms: &Terms<'_>) -> bool {
+        matches!(self.beside, Some(Beside::Former { source, until }) if source == of && terms.now < until)
+    }
+
     /// Returns the run of a contender with a packet of this moment.
     fn run_with(&self, source: SocketAddr, terms: &Terms<'_>) -> Run {
-        let Some(running) = self.contender.as_ref().filter(|run| run.continues(terms) && run.source == source) else {
+        let Some(running) = self.contender().filter(|run| run.continues(terms) && run.source == source) else {
             return Run::new(terms.now, source);
         };
         let mut run = running.clone();
@@ -299,8 +315,9 @@ impl SourceLatch {
                         self.first.get_or_insert(source);
                     }
                     // A run beside a source that is established counts only where it is the exact source's.
-                    if winner.established && self.contender.as_ref().is_some_and(|run| !terms.is_exact(run.source)) {
-                        self.contender = None;
+                    let is_exact = matches!(&self.beside, Some(Beside::Contender(run)) if terms.is_exact(run.source));
+                    if winner.established && !is_exact {
+                        self.beside = None;
                     }
                 }
                 Taken::Counts
@@ -308,12 +325,12 @@ impl SourceLatch {
             Claim::Wins => {
                 self.exact_won |= terms.is_exact(source);
                 self.winner = Some(Winner::new(now, source));
-                (self.contender, self.former) = (None, None);
+                self.beside = None;
                 Taken::Won
             }
             Claim::Straggles => Taken::Counts,
             Claim::Contends => {
-                self.contender = Some(self.run_with(source, terms));
+                self.beside = Some(Beside::Contender(self.run_with(source, terms)));
                 Taken::Refused
             }
             Claim::Refused => Taken::Refused,
@@ -327,7 +344,9 @@ impl SourceLatch {
             winner.run = Run { packets: 0, ..Run::new(now, winner.run.source) };
             winner.settled = false;
         }
-        self.contender = None;
+        if self.winner.is_some() {
+            self.beside = None;
+        }
     }
 
     /// Whether no source but the winner can count for now.
