@@ -208,7 +208,12 @@ fn aside(path: &Path) -> io::Result<Vec<(Timestamp, u32, PathBuf)>> {
     let (stem, ending) = (path.file_stem().unwrap_or_default(), path.extension().unwrap_or_default());
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|error| named(folder, &error))? {
-        let path = folder.join(entry?.file_name());
+        let entry = entry?;
+        let path = folder.join(entry.file_name());
+        // Nothing but a file is a file of records, whatever its name.
+        if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
         let own = path.extension().unwrap_or_default() == ending;
         let rest = path.file_stem().and_then(|name| name.to_str()?.strip_prefix(stem.to_str()?)?.strip_prefix('-'));
         let Some((stamp, number)) = rest.filter(|_| own).and_then(|rest| rest.split_at_checked(STAMP_BYTES)) else {
@@ -340,6 +345,7 @@ mod tests {
         ];
         assert_eq!(all(directory.path()), expected);
         std::fs::write(directory.path().join("cdr-notes.jsonl"), "").unwrap();
+        std::fs::create_dir(directory.path().join("cdr-20160101T000000Z.jsonl")).unwrap();
         assert_eq!(aside(&path).unwrap().len(), 2, "what others have put there is theirs");
     }
 

@@ -242,29 +242,20 @@ impl Call {
         }
     }
 
-    /// Takes a new source of RTP, to which the worker sends unless it is the withheld address: a caller at an address that is
-    /// proven, behind NAT, needs no place.
+    /// Takes a new source of RTP, to which the worker sends unless it is the withheld address. A caller that is heard at an address
+    /// that is proven, behind NAT, asks for no place; one that it has stays taken, because the source can be forged.
     pub(crate) fn heard_from_source(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
         if leg != CALLER || !self.legs[leg].proof.awaited {
             return;
-        }
-        if self.legs[leg].is_heard() {
-            self.free_early_place(edge);
         }
         // The announced address may have taken over from one that is proven, or the other way round.
         self.reconsider(now, edge, leg);
     }
 
-    fn free_early_place(&mut self, edge: &mut Edge) {
-        if edge.unproven_early.free(self.key) {
-            self.disarm(edge, Timer::Unproven);
-        }
-    }
-
     fn settle_proof(&mut self, now: Instant, edge: &mut Edge, leg: usize, by: &str) {
         let before = self.legs[leg].withheld();
-        if leg == CALLER {
-            self.free_early_place(edge);
+        if leg == CALLER && edge.unproven_early.free(self.key) {
+            self.disarm(edge, Timer::Unproven);
         }
         if before.is_none() {
             return;

@@ -278,9 +278,10 @@ impl End {
     /// Takes what a negotiation says of the far side.
     pub fn set_remote(&mut self, now: Instant, remote: RemoteSpec) {
         if remote.relatch {
-            self.latch.open(now, self.remote.as_ref(), &remote);
-            self.counters.latched.set(0);
-            self.stranger = None;
+            if self.latch.open(now, self.remote.as_ref(), &remote) {
+                self.counters.latched.set(0);
+                self.stranger = None;
+            }
             self.silence = Silence::new(now);
             self.keep_alive.again(now);
         } else {

@@ -36,8 +36,8 @@ pub const LATCH_SETTLED_PACKETS: u32 = 50;
 /// … over so long. Until then one packet of the announced address and port takes over. Ours: a second of audio; the time
 /// beside the number, because fifty packets can be sent at once.
 pub const LATCH_SETTLED_AFTER: Duration = Duration::from_secs(1);
-/// … and within so long, or the count begins again: a packet now and then is no stream. Ours: packets of 60 ms, and some lost.
-pub const LATCH_SETTLED_WITHIN: Duration = Duration::from_secs(4);
+/// … and within so long, or the count begins again: a packet now and then is no stream. Ours: packets of 100 ms, and some lost.
+pub const LATCH_SETTLED_WITHIN: Duration = Duration::from_secs(6);
 /// A winner that never settled and is silent for so long may be replaced by any expected source. Ours: longer than the
 /// pause of a phone that changes from ringback to speech.
 pub const LATCH_UNSETTLED_SILENCE: Duration = Duration::from_millis(500);

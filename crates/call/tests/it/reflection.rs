@@ -304,10 +304,10 @@ fn a_phone_behind_nat_needs_no_place() {
     let mut bench = carrier_with(|trunk| trunk.unproven_early_media = 1);
     let private = sdp("10.9.9.9", 40_000, 1, "0 8 101", "sendrecv");
     let (mut caller, callee) = bench.calling(&private, "");
-    bench.receive(PBX, callee.answer(183, &answer()));
-    caller.to_tag = bench.expect(CARRIER, "SIP/2.0 183").tag("To");
     // What is announced stays withheld; the worker sends to where the RTP comes from.
     bench.news(Event::Latched { end: NEAR, source: "198.51.100.7:61000".parse().unwrap() });
+    bench.receive(PBX, callee.answer(183, &answer()));
+    caller.to_tag = bench.expect(CARRIER, "SIP/2.0 183").tag("To");
     assert!(withheld(&bench, NEAR));
     assert!(next_is_heard(&mut bench).1);
     bench.input(Input::Media {
@@ -316,6 +316,26 @@ fn a_phone_behind_nat_needs_no_place() {
     });
     assert!(remote(&bench, 0, NEAR).unwrap().withheld);
     bench.receive(CARRIER, caller.request("CANCEL", "", ""));
+}
+
+#[test]
+fn rtp_of_a_proven_source_gives_no_new_time() {
+    let mut bench = carrier_with(|trunk| trunk.unproven_early_media = 1);
+    early(&mut bench, "");
+    // Forged packets of the trunk's address, and of the victim's, in turn.
+    for _ in 0..4 {
+        assert!(!withheld(&bench, NEAR));
+        bench.pass(2 * SECOND);
+        bench.news(Event::Latched { end: NEAR, source: "198.51.100.7:61000".parse().unwrap() });
+        assert!(withheld(&bench, NEAR));
+        bench.news(Event::Latched { end: NEAR, source: format!("{VICTIM}:40000").parse().unwrap() });
+    }
+    bench.pass(7 * SECOND);
+    assert!(withheld(&bench, NEAR), "15 s in all");
+    bench.news(Event::Latched { end: NEAR, source: "198.51.100.7:61000".parse().unwrap() });
+    bench.news(Event::Latched { end: NEAR, source: format!("{VICTIM}:40000").parse().unwrap() });
+    assert!(withheld(&bench, NEAR));
+    assert!(!next_is_heard(&mut bench).1, "its place is taken");
 }
 
 #[test]

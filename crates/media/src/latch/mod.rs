@@ -101,12 +101,17 @@ impl Latch {
     pub fn waits_for_another(&self, source: SocketAddr, remote: &RemoteSpec) -> bool {
         self.rtp().is_none() && remote.latch != LatchMode::Off && is_expected(source, remote)
     }
-    /// Opens the latch. Where the remote party announces another address than before, packets still under way from its
-    /// former source count for a while and do not win.
-    pub fn open(&mut self, now: Instant, before: Option<&RemoteSpec>, after: &RemoteSpec) {
+    /// Opens the latch; returns whether it is open. Where the remote party announces another address than before, packets still
+    /// under way from its former source count for a while and do not win. Where it announces the same address, which can be the
+    /// real one and holds the latch, nothing changes: a party that is on hold or muted does not lose its audio by that.
+    pub fn open(&mut self, now: Instant, before: Option<&RemoteSpec>, after: &RemoteSpec) -> bool {
         let named_before = before.and_then(|remote| remote.rtp);
         let moves = named_before != after.rtp;
         self.pins = pins(after);
+        if !moves && self.pins && self.rtp().is_some() && self.rtp() == after.rtp {
+            self.describe(now, after);
+            return false;
+        }
         let pinned = moves && self.pins;
         let was_exact = self.rtp().is_some() && self.rtp() == named_before;
         let window = match (moves && was_exact, pinned) {
@@ -115,9 +120,13 @@ impl Latch {
             (false, false) => None,
         };
         let former = self.rtp().zip(window.and_then(|window| now.checked_add(window)));
-        self.rtp = SourceLatch::opened(former);
+        self.rtp = match moves {
+            true => SourceLatch::opened(former),
+            false => SourceLatch::reopened(former, &self.rtp),
+        };
         self.rtcp = SourceLatch::default();
         self.pinned_until = if pinned { now.checked_add(LATCH_GRACE) } else { None };
+        true
     }
     /// Takes a description that does not open the latch.
     pub fn describe(&mut self, now: Instant, after: &RemoteSpec) {

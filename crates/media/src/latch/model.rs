@@ -27,7 +27,7 @@ impl Model {
         let mut begins = reign.first().copied().unwrap_or(0).max(since);
         let mut count = u32::from(begins != since || reign.first() == Some(&since));
         for at in reign.iter().copied().filter(|at| (since + 1..=until).contains(at)).skip(count as usize) {
-            if at - begins > 4000 {
+            if at - begins > 6000 {
                 (begins, count) = (at, 0);
             }
             count += 1;
@@ -95,10 +95,13 @@ impl Model {
             }
             run = match run {
                 Some((same, begins, last, n)) if at - last < 500 && same == of => {
-                    let (begins, n) = if at - begins > 4000 { (at, 0) } else { (begins, n) };
+                    let (begins, n) = if at - begins > 6000 { (at, 0) } else { (begins, n) };
                     Some((of, begins, at, n + 1))
                 }
-                Some(running) if at - running.2 < 500 && of != 0 => Some(running),
+                Some((0, begins, last, n)) if at - last < 500 && of != 0 => Some((0, begins, last, n)),
+                Some((other, begins, last, n)) if at - last < 500 && of != 0 && n > 1 => {
+                    Some((other, begins, last, n - 1))
+                }
                 _ => Some((of, at, at, 1)),
             };
         }

@@ -276,7 +276,7 @@ impl SourceLatch {
         let Some(after) = terms.yields_after(winner).filter(|_| is_open || silence >= rules.unsettled_silence) else {
             return Claim::Refused;
         };
-        if self.contender().is_some_and(|other| other.continues(terms) && other.source != source) {
+        if self.contender().is_some_and(|other| other.continues(terms) && terms.is_exact(other.source)) {
             return Claim::Refused;
         }
         let run = self.run_with(source, terms);
@@ -289,6 +289,28 @@ impl SourceLatch {
             Some(Beside::Contender(run)) => Some(run),
             Some(Beside::Former { .. }) | None => None,
         }
+    }
+
+    /// Counts a packet of a contender. There is one place for it: each packet of another source takes one of its own away, so
+    /// that the source with the most packets has the place (majority vote of Boyer and Moore), and a few packets now and then
+    /// keep no stream out. The exact source takes the place at once.
+    fn contend(&mut self, source: SocketAddr, terms: &Terms<'_>) {
+        if let Some(Beside::Contender(run)) = &mut self.beside
+            && run.source != source
+            && run.continues(terms)
+            && !terms.is_exact(source)
+        {
+            run.packets = run.packets.saturating_sub(1);
+            if run.packets > 0 {
+                return;
+            }
+        }
+        self.beside = Some(Beside::Contender(self.run_with(source, terms)));
+    }
+
+    /// Goes on under another description of the same address: who may return may still.
+    pub(super) fn reopened(former: Option<(SocketAddr, Instant)>, before: &SourceLatch) -> SourceLatch {
+        SourceLatch { exact_won: before.exact_won, first: before.first, ..SourceLatch::opened(former) }
     }
 
     fn is_straggler(&self, of: SocketAddr, terms: &Terms<'_>) -> bool {
@@ -330,7 +352,7 @@ impl SourceLatch {
             }
             Claim::Straggles => Taken::Counts,
             Claim::Contends => {
-                self.beside = Some(Beside::Contender(self.run_with(source, terms)));
+                self.contend(source, terms);
                 Taken::Refused
             }
             Claim::Refused => Taken::Refused,
