@@ -154,28 +154,44 @@ impl Numbers {
 
     /// The E.164 numbers that a far end may make of one that goes to it as received ([`readings`]).
     fn readings(&self, number: &Number, form: SendNumbers) -> Vec<String> {
-        match number.is_e164 {
-            false => readings::of(self, &number.received, true),
+        if !number.is_e164 {
+            return readings::of(self, &number.received, true);
+        }
+        let is_in_use = Numbers::is_in_use(&number.text);
+        match form {
             // A number that is in use is dialled as that one: no prefixes are looked for in it.
-            true if form == SendNumbers::AsIs => {
-                readings::of(self, &number.received, !Numbers::is_in_use(&number.text))
+            SendNumbers::AsIs => readings::of(self, &number.received, !is_in_use),
+            SendNumbers::E164 | SendNumbers::PlusLess | SendNumbers::National if is_in_use => Vec::new(),
+            // One that is not may be a number of premium rate with digits behind it.
+            SendNumbers::E164 | SendNumbers::PlusLess | SendNumbers::National => {
+                let digits = compact(&number.received).unwrap_or_default();
+                self.longest(&digits, 0).filter(|read| *read != number.text && self.is_premium(read)).collect()
             }
-            true => Vec::new(),
         }
     }
-    /// E.164 numbers that digits with or without `+` begin with, `least` digits long or longer: the longest that is possible,
-    /// and the longest short number of premium rate.
+    /// E.164 numbers that digits with or without `+` begin with, `least` digits long or longer: the longest that is possible, a
+    /// number of premium rate that it begins with where digits are left over, and the longest short number of premium rate.
     pub(crate) fn longest(&self, digits: &str, least: usize) -> impl Iterator<Item = String> {
-        let lengths = (least.max(1)..=digits.len().min(LONGEST_READ)).rev();
+        let mut lengths = (least.max(1)..=digits.len().min(LONGEST_READ)).rev();
+        let mut read = |short: &mut Option<String>| {
+            lengths.find_map(|len| match self.judged(digits.get(..len)?)? {
+                Judged::Number(text) => Some((len, text)),
+                Judged::Short(text) => {
+                    short.get_or_insert(text);
+                    None
+                }
+            })
+        };
         let mut short = None;
-        let whole = lengths.filter_map(|len| self.judged(digits.get(..len)?)).find_map(|number| match number {
-            Judged::Number(text) => Some(text),
-            Judged::Short(text) => {
-                short.get_or_insert(text);
-                None
-            }
-        });
-        whole.into_iter().chain(short)
+        let whole = read(&mut short);
+        let is_all = |(len, text): &(usize, String)| *len == digits.len() && Numbers::is_in_use(text);
+        let may_have_surplus = whole.as_ref().is_some_and(|whole| !is_all(whole) && !self.is_premium(&whole.1));
+        let mut premium = None;
+        while may_have_surplus && premium.is_none() {
+            let Some((_, text)) = read(&mut short) else { break };
+            premium = Some(text).filter(|text| self.is_premium(text));
+        }
+        whole.map(|(_, text)| text).into_iter().chain(premium).chain(short)
     }
     /// E.164 of all these digits, also of a short number of premium rate.
     pub(crate) fn whole(&self, digits: &str) -> Option<String> {
@@ -259,7 +275,11 @@ impl Numbers {
     pub fn is_premium(&self, e164: &str) -> bool {
         let number = Some(e164).filter(|text| text.starts_with('+'));
         let number = number.and_then(|text| PHONE_NUMBER_UTIL.parse(text, None).ok());
-        number.is_some_and(|number| PHONE_NUMBER_UTIL.get_number_type(&number) == PhoneNumberType::PremiumRate)
+        number.is_some_and(|number| match PHONE_NUMBER_UTIL.get_number_type(&number) {
+            PhoneNumberType::PremiumRate => true,
+            PhoneNumberType::Unknown => is_short_finnish_premium(&number),
+            _ => false,
+        })
     }
     /// As dialled inside the country.
     fn national(&self, e164: &str) -> Option<String> {
@@ -284,10 +304,20 @@ fn shorter_than_subscribers(number: &PhoneNumber) -> bool {
     )
 }
 
+/// Finland's `0600` and `0700` with four digits behind, which libphonenumber does not have.
+fn is_short_finnish_premium(number: &PhoneNumber) -> bool {
+    number.country_code == 358 && matches!(number.national_number / 10_000, 600 | 700)
+}
+
 /// Whether a character steers a terminal, breaks a line, turns its reading direction, or is not seen at all (Unicode TR 36
 /// §2.5): it can have another number shown than the one that is dialled.
 pub fn steers(c: char) -> bool {
-    let unseen = matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    // `Default_Ignorable_Code_Point` (Unicode 16, DerivedCoreProperties.txt), and the ends of lines and paragraphs.
+    let unseen = matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+        | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}');
     c.is_control() || unseen
 }
 

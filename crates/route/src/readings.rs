@@ -20,7 +20,7 @@ const CONTEXTS: usize = 16;
 /// The numbers that may be made of a text; `with_prefixes`: also behind prefixes, which a number that is whole does not have.
 pub(crate) fn of(numbers: &Numbers, received: &str, with_prefixes: bool) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
-    let runs = runs(received);
+    let (runs, global) = runs(numbers, received);
     let mut seen: Vec<&str> = Vec::new();
     for digits in &runs {
         let bare = digits.trim_start_matches('+');
@@ -29,7 +29,10 @@ pub(crate) fn of(numbers: &Numbers, received: &str, with_prefixes: bool) -> Vec<
         let least = if is_outside { digits.len() } else { 0 };
         found.extend(numbers.longest(digits, least));
         found.extend(numbers.longest(&format!("+{bare}"), least));
-        if with_prefixes && !seen.contains(&bare) {
+        // A number in use is dialled as that one, also beside an outside-line code (`9,0201234567`).
+        let is_whole = global.as_ref().is_some_and(|global| digits.starts_with(global))
+            || (numbers.is_dialled_at_home(digits) && is_in_use(numbers, digits));
+        if with_prefixes && !is_whole && !seen.contains(&bare) {
             seen.push(bare);
             behind_prefixes(numbers, bare, is_outside, &mut found);
         }
@@ -46,11 +49,19 @@ pub(crate) fn of(numbers: &Numbers, received: &str, with_prefixes: bool) -> Vec<
     once
 }
 
-/// Whether digits are an ordinary number of the country behind an outside-line code, `9` or `0`. With `00` they may begin with an
-/// international prefix instead.
+/// Whether digits are an ordinary number of the country behind an outside-line code, `9` or `0`, or a number in use with `00`
+/// behind `9`. With `00` they may begin with an international prefix instead.
 fn is_behind_outside_line(numbers: &Numbers, digits: &str) -> bool {
-    let behind = digits.strip_prefix('9').or_else(|| digits.strip_prefix('0').filter(|rest| !rest.starts_with('0')));
-    behind.is_some_and(|number| number.len() <= LONGEST_READ && numbers.is_dialled_at_home(number))
+    let nine = digits.strip_prefix('9');
+    let behind = nine.or_else(|| digits.strip_prefix('0').filter(|rest| !rest.starts_with('0')));
+    let Some(number) = behind.filter(|number| number.len() <= LONGEST_READ) else { return false };
+    let is_international = nine.is_some() && number.starts_with("00");
+    numbers.is_dialled_at_home(number) || (is_international && is_in_use(numbers, number))
+}
+
+/// Whether all digits are one number in use.
+fn is_in_use(numbers: &Numbers, digits: &str) -> bool {
+    numbers.whole(digits).is_some_and(|number| Numbers::is_in_use(&number))
 }
 
 /// The beginning that each `phone-context` of a text gives to its digits (RFC 3966 §5.1.5). One is allowed; which of several a far
@@ -126,7 +137,7 @@ fn behind_access_codes(digits: &str) -> Vec<&str> {
 }
 
 /// Codes that stand before a number and choose a carrier or whether the caller's number is shown, with their lengths.
-const ACCESS_CODES: [(&str, usize); 20] = [
+const ACCESS_CODES: [(&str, usize); 23] = [
     // North America: `101XXXX`, `10XXX`, and `11XX`, a service code of a dial (`*67`).
     ("101", 7),
     ("10", 5),
@@ -144,6 +155,9 @@ const ACCESS_CODES: [(&str, usize); 20] = [
     // Australia.
     ("1831", 4),
     ("1832", 4),
+    ("1411", 4),
+    ("1414", 4),
+    ("1456", 4),
     // France.
     ("3651", 4),
     // Japan.
@@ -190,8 +204,8 @@ fn international<'d>(digits: &'d str, depth: usize, found: &mut Vec<&'d str>) {
 }
 
 /// What a text may have of numbers: each run of digits and separators, without the digits of a service code before it too, all
-/// digits together, and those with letters as on a telephone's keys.
-fn runs(received: &str) -> Vec<String> {
+/// digits together, and those with letters as on a telephone's keys; and the `+` number in use that the text begins with.
+fn runs(numbers: &Numbers, received: &str) -> (Vec<String>, Option<String>) {
     let text = ascii_digits(received);
     let mut found: Vec<String> = Vec::new();
     let ends = |c: char| !c.is_ascii_digit() && !is_separator(c);
@@ -218,13 +232,17 @@ fn runs(received: &str) -> Vec<String> {
     let all: String = text.chars().filter(char::is_ascii_digit).collect();
     let begins = text.chars().find(|c| !is_separator(*c)).is_some_and(|c| c.is_ascii_digit() || c == '+');
     let has_letters = begins && all.len() > 2 && text.contains(|c: char| c.is_ascii_alphabetic());
-    found.push(all);
+    // Behind a `+` number in use there is more of it or nothing: without the `+` it is no other number.
+    let global = found.first().filter(|run| run.starts_with('+') && all.starts_with(run.trim_start_matches('+')));
+    let global = global.filter(|run| is_in_use(numbers, run)).cloned();
+    let plus = if global.is_some() { "+" } else { "" };
+    found.push(format!("{plus}{all}"));
     if has_letters {
-        found.push(text.chars().filter_map(key).collect());
+        found.push(plus.chars().chain(text.chars().filter_map(key)).collect());
     }
     found.retain(|digits| digits.len() > 2);
     found.dedup();
-    found
+    (found, global)
 }
 
 /// Digits of every script as those of ASCII.

@@ -5,6 +5,7 @@ use std::fmt;
 use crate::agent::{Facts, Template};
 use crate::number::{Number, Numbers};
 use crate::screen::high_risk;
+use crate::trunk::SendNumbers;
 
 /// Longest text of a message, in characters: what Twilio takes.
 pub const SMS_CHARS: usize = 1_600;
@@ -165,7 +166,8 @@ impl SmsRule {
         if to == self.from || to == call.called.text {
             return Err(NoText::Own);
         }
-        if let Some(what) = high_risk(numbers, &to) {
+        let readings = numbers.ways(&recipient, SendNumbers::E164);
+        if let Some(what) = readings.iter().find_map(|number| high_risk(numbers, number)) {
             return Err(NoText::HighRisk(what));
         }
         self.recipients.check(&to)?;

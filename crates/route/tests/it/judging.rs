@@ -48,7 +48,7 @@ fn the_premium_rate_number_of_every_region_is_found_in_national_form() {
 
 #[test]
 fn ordinary_numbers_behind_an_outside_line_are_not_premium_rate() {
-    let mut refused = Vec::new();
+    let (mut refused, mut surplus) = (Vec::new(), Vec::new());
     for region in regions() {
         let Some(numbers) = Numbers::new(&code(region)) else { continue };
         let kinds = [PhoneNumberType::FixedLine, PhoneNumberType::Mobile];
@@ -60,13 +60,16 @@ fn ordinary_numbers_behind_an_outside_line_are_not_premium_rate() {
                     refused.push(format!("{} {called}", code(region)));
                     continue;
                 }
-                for form in [SendNumbers::E164, SendNumbers::AsIs] {
-                    assert!(!is_denied(&numbers, &called, form), "{} {called} {form:?}", code(region));
+                assert!(!is_denied(&numbers, &called, SendNumbers::AsIs), "{} {called}", code(region));
+                if is_denied(&numbers, &called, SendNumbers::E164) {
+                    surplus.push(format!("{} {called}", code(region)));
                 }
             }
         }
     }
     assert_eq!(refused, ["AT 901234567890", "NZ 9032345678", "RS 9010234567"]);
+    // As E.164 they leave without an outside line: a number of premium rate with digits behind it.
+    assert_eq!(surplus, ["BG 902123456", "NL 90612345678", "RS 90601234567"]);
 }
 
 #[test]
@@ -87,6 +90,99 @@ fn ordinary_numbers_of_britain_behind_a_nine_are_not_premium_rate() {
     {
         assert!(is_denied(&numbers, called, SendNumbers::AsIs), "{called}");
     }
+}
+
+/// The digits of a region's example number behind its country code.
+fn example_e164(region: Region, kind: PhoneNumberType) -> Option<String> {
+    let number = PHONE_NUMBER_UTIL.get_example_number_for_type_and_region(region, kind).ok()?;
+    let text = PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::E164);
+    text.strip_prefix('+').map(str::to_owned)
+}
+
+fn is_in_use(numbers: &Numbers, called: &str) -> bool {
+    let number = PHONE_NUMBER_UTIL.parse(numbers.normalise_caller(called, None).text, None).ok();
+    number.is_some_and(|number| PHONE_NUMBER_UTIL.is_valid_number(&number))
+}
+
+#[test]
+fn surplus_digits_hide_no_premium_rate_number() {
+    let us = Numbers::default();
+    let mut missed = Vec::new();
+    for region in regions() {
+        let numbers = Numbers::new(&code(region));
+        let national = example(region, PhoneNumberType::PremiumRate);
+        let (Some(national), Some(numbers)) = (national, numbers) else { continue };
+        let global = example_e164(region, PhoneNumberType::PremiumRate).unwrap();
+        let dialled = [(&numbers, "", &national), (&us, "+", &global), (&us, "011", &global), (&us, "9011", &global)];
+        for (numbers, before, number) in dialled {
+            for surplus in ["1", "12"] {
+                let called = format!("{before}{number}{surplus}");
+                let is_other = is_in_use(numbers, &called)
+                    || (!before.is_empty() && is_in_use(&us, &format!("+{global}{surplus}")));
+                for form in [SendNumbers::E164, SendNumbers::AsIs] {
+                    if !is_other && !is_denied(numbers, &called, form) {
+                        missed.push(format!("{} {called} {form:?}", code(region)));
+                    }
+                }
+            }
+        }
+    }
+    // Numbers in use behind an outside line: 9 01 234 561, 0 91 234 561.
+    let outside = ["LB 901234561 ", "NE 091234561 "];
+    missed.retain(|missed| !outside.iter().any(|number| missed.starts_with(number)));
+    assert_eq!(missed, [""; 0]);
+    for (country, called) in [
+        ("DE", "0900 1 234567 1"),
+        ("NL", "0900 1234567 1"),
+        ("NL", "0900 1234 5"),
+        ("NL", "0900 1234 56"),
+        ("IT", "899 123456 1"),
+        ("JP", "0990 123456 1"),
+        ("FI", "0700 123456 1"),
+        ("FI", "0700 1234"),
+        ("FI", "0600 1234 5"),
+        ("BR", "0900 1234567 1"),
+        ("AU", "1900 123456 12"),
+        ("CH", "0900 123456 12"),
+        ("SE", "0900 123456 12"),
+        ("US", "+49 900 1234567 1"),
+        ("US", "011 49 900 1234567 1"),
+        ("US", "9 011 49 900 1234567 1"),
+    ] {
+        let numbers = Numbers::new(country).unwrap();
+        for form in [SendNumbers::E164, SendNumbers::National, SendNumbers::AsIs] {
+            assert!(is_denied(&numbers, called, form), "{country} {called} {form:?}");
+        }
+    }
+}
+
+#[test]
+fn ordinary_numbers_of_all_regions_are_not_premium_rate_elsewhere() {
+    let kinds = [PhoneNumberType::FixedLine, PhoneNumberType::Mobile];
+    let all: Vec<String> = regions()
+        .into_iter()
+        .flat_map(|region| kinds.into_iter().filter_map(move |kind| example_e164(region, kind)))
+        .chain(["919812345678", "902122345678", "905321234567", "81312345678", "82212345678"].map(str::to_owned))
+        .collect();
+    let mut refused = Vec::new();
+    for country in ["GB", "FR", "DE", "US", "AU", "JP", "IN", "BR"] {
+        let numbers = Numbers::new(country).unwrap();
+        for digits in &all {
+            for (called, form) in [
+                (format!("+{digits}"), SendNumbers::E164),
+                (format!("+{digits}"), SendNumbers::AsIs),
+                (format!("+{} {};npdi", digits.get(..3).unwrap(), digits.get(3..).unwrap()), SendNumbers::AsIs),
+                (format!("00{digits}"), SendNumbers::AsIs),
+            ] {
+                // Brazil has the digits of a carrier behind `00`.
+                let is_other = country == "BR" && called.starts_with('0');
+                if !is_other && is_denied(&numbers, &called, form) {
+                    refused.push(format!("{country} {called} {form:?}"));
+                }
+            }
+        }
+    }
+    assert_eq!(refused, [""; 0]);
 }
 
 #[test]
@@ -110,6 +206,7 @@ fn numbers_behind_access_codes_are_judged() {
         ("US", "9 1010288 01 881 651234567"),
         ("AU", "1831 1902 123 456"),
         ("AU", "0 1832 1902 123 456"),
+        ("AU", "1411 1900 123 456"),
         ("FR", "3651 0891 12 34 56"),
         ("FR", "0 3651 0891 12 34 56"),
         ("GB", "18185 0909 879 0000"),
@@ -130,6 +227,12 @@ fn numbers_behind_access_codes_are_judged() {
         ("US", "1010288 1 415 555 0100"),
         ("US", "1010288 0 415 555 0100"),
         ("AU", "1831 02 5550 1234"),
+        ("AU", "1411 02 5550 1234"),
+        ("BR", "0 21 11 2345 6789"),
+        ("BR", "9 0 21 11 2345 6789"),
+        ("GB", "9 00 44 20 7946 0123"),
+        ("GB", "9 00 49 30 12345678"),
+        ("IT", "9,0892123"),
         ("FR", "3651 01 23 45 67 89"),
         ("GB", "18185 020 7946 0018"),
         ("JP", "184 03 1234 5678"),

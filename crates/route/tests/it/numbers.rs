@@ -226,6 +226,10 @@ fn too_many_digits_and_control_characters_are_refused() {
         "100\u{7f}",
         "\u{85}100",
         "desk\r\nX: 1",
+        "1800\u{ad}5550123",
+        "1800\u{3164}5550123",
+        "1800\u{fe0f}5550123",
+        "1800\u{e0020}5550123",
     ] {
         assert_eq!(us.normalise(user, None), Err(Incomplete), "{user:?}");
     }
