@@ -40,13 +40,13 @@ pub(super) struct Line {
 impl CsvText {
     /// Reads a file; else what is wrong, and what would be right.
     pub(super) fn read(path: &Path) -> Result<CsvText, (String, String)> {
-        let readable = || "use a readable CSV file in UTF-8 with the header to,connect".to_owned();
         let bytes = files::read_whole(path, ROUTES_FILE_BYTES).map_err(|error| {
-            let help = match error.kind() {
-                ErrorKind::FileTooLarge => "split it into several files, each in its own [[route]]".to_owned(),
-                _ => readable(),
+            let help = if error.kind() == ErrorKind::FileTooLarge {
+                "split it into several files, each in its own [[route]]"
+            } else {
+                "use a readable CSV file in UTF-8 with the header to,connect"
             };
-            (error.to_string(), help)
+            (error.to_string(), help.to_owned())
         })?;
         let mut text = encoding::text(bytes).map_err(|(what, from)| (what, encoding::remedy(from, path)))?;
         let first = text.lines().next().unwrap_or_default();

@@ -131,10 +131,10 @@ fn the_oldest_idle_connection_of_a_full_address_makes_room_for_a_new_one() {
     let mut idle: Vec<TcpStream> = (1..limit).map(|_| connect("127.0.0.1", tcp)).collect();
     assert!(idle.iter_mut().take(limit / 2).all(is_answered));
     let mut new: Vec<TcpStream> = Vec::new();
-    for at in 0..10 {
+    for (at, oldest) in idle.iter_mut().take(10).enumerate() {
         new.push(connect("127.0.0.1", tcp));
         assert!(is_answered(new.last_mut().unwrap()), "{at}");
-        until_closed(&mut idle[at]);
+        until_closed(oldest);
     }
     let dropped = |reason: &str| edge.metric(&format!("trunkgate_sip_dropped_total{{reason=\"{reason}\"}}"));
     assert_eq!((dropped("connection_limit"), dropped("connection_evicted")), (0.0, 10.0));

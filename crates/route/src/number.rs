@@ -275,10 +275,10 @@ impl Numbers {
     pub fn is_premium(&self, e164: &str) -> bool {
         let number = Some(e164).filter(|text| text.starts_with('+'));
         let number = number.and_then(|text| PHONE_NUMBER_UTIL.parse(text, None).ok());
-        number.is_some_and(|number| match PHONE_NUMBER_UTIL.get_number_type(&number) {
-            PhoneNumberType::PremiumRate => true,
-            PhoneNumberType::Unknown => is_short_finnish_premium(&number),
-            _ => false,
+        number.is_some_and(|number| {
+            let kind = PHONE_NUMBER_UTIL.get_number_type(&number);
+            kind == PhoneNumberType::PremiumRate
+                || kind == PhoneNumberType::Unknown && is_short_finnish_premium(&number)
         })
     }
     /// As dialled inside the country.
