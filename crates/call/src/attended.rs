@@ -83,11 +83,16 @@ impl Gateway {
         let asks = leg.and_then(|leg| Some((leg.party, leg.trunk.as_ref()?.refer)));
         let found = asks.and_then(|(party, mode)| Some((mode, self.edge.endpoint.replaced_dialog(party, replaces)?)));
         let Some((mode, found)) = found else {
-            if is_callable {
-                return Some(refer);
-            }
-            // Its number would be called, and it is none.
-            self.edge.respond(now, server, Answer { code: 484, ..Answer::default() });
+            let named = self.edge.index.named(replaces.call_id.as_bytes());
+            let is_anothers = named.is_some_and(|named| Some(named.party) != leg.map(|leg| leg.party));
+            let code = match (is_anothers, is_callable) {
+                // No trunk has the dialog of another one replaced: the other one would take it for the edge's own wish.
+                (true, _) => 403,
+                (false, true) => return Some(refer),
+                // Its number would be called, and it is none.
+                (false, false) => 484,
+            };
+            self.edge.respond(now, server, Answer { code, ..Answer::default() });
             return None;
         };
         let result = match mode {

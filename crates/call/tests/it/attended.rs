@@ -511,7 +511,16 @@ fn who_may_not_or_names_what_cannot_be_joined_is_refused() {
     let mut phone = Phone::new(&mut bench);
     let own = phone.first_dialog();
     let early_only = format!("{}%3Bearly-only", phone.second_dialog());
-    let refused = [(1, own.as_str(), 603), (2, "1%3Bto-tag%3D2", 400), (3, "", 400), (4, early_only.as_str(), 486)];
+    // A dialog that the edge has with another trunk.
+    let of_far = phone.far.invite.header("Call-ID").replace('@', "%40");
+    let anothers = format!("{of_far}%3Bto-tag%3D{}%3Bfrom-tag%3D{}", phone.far.tag, phone.far.invite.tag("From"));
+    let refused = [
+        (1, own.as_str(), 603),
+        (2, "1%3Bto-tag%3D2", 400),
+        (3, "", 400),
+        (4, early_only.as_str(), 486),
+        (5, anothers.as_str(), 403),
+    ];
     for (cseq, replaces, code) in refused {
         bench.receive(PBX, phone.refers(cseq, replaces, ""));
         assert_eq!(bench.next(PBX).code(), code, "{replaces}");
@@ -520,7 +529,7 @@ fn who_may_not_or_names_what_cannot_be_joined_is_refused() {
     // The dialog of a call that is over.
     let over = phone.second_dialog();
     bench.bye(&mut phone.second, &phone.far);
-    bench.receive(PBX, phone.refers(5, &over, ""));
+    bench.receive(PBX, phone.refers(6, &over, ""));
     bench.expect(PBX, "SIP/2.0 603");
     // One that rings.
     let mut ringing = bench.invite(PBX, TARGET, &sdp("10.0.0.20", 30_010, 1, "0 101", "sendrecv"));
@@ -529,7 +538,7 @@ fn who_may_not_or_names_what_cannot_be_joined_is_refused() {
     bench.receive(BACKUP, far.answer(180, ""));
     ringing.to_tag = bench.expect(PBX, "SIP/2.0 180").tag("To");
     phone.second = ringing.clone();
-    bench.receive(PBX, phone.refers(6, &phone.second_dialog(), ""));
+    bench.receive(PBX, phone.refers(7, &phone.second_dialog(), ""));
     bench.expect(PBX, "SIP/2.0 491");
     bench.receive(PBX, ringing.request("CANCEL", "", ""));
     bench.expect(PBX, "SIP/2.0 200");
