@@ -83,16 +83,12 @@ impl Call {
                 "{name} leads to {remote}, a peer of trunk {other}: not followed by the rules of {}",
                 trunk.name
             );
-            let failure = Failure::with_code(403, ReasonSlug::ForbiddenAddress).told();
-            self.refuse_way(now, edge, &text);
-            return Err(failure);
+            return Err(self.refuse_way(now, edge, &text));
         }
         if attempt.in_call && edge.is_forbidden(remote) {
             let name = edge.shown_name(attempt.name());
             let text = format!("{name} leads to {remote}, where no transfer may lead: it is not called");
-            let failure = Failure::with_code(403, ReasonSlug::ForbiddenAddress).told();
-            self.refuse_way(now, edge, &text);
-            return Err(failure);
+            return Err(self.refuse_way(now, edge, &text));
         }
         let owner = edge.owner_of(remote).or_else(|| self.owner_by_name(edge, attempt));
         let name = |trunk: &Option<Arc<Trunk>>| trunk.as_ref().map(|trunk| trunk.name.clone());
@@ -113,10 +109,11 @@ impl Call {
         allowed.map(|()| Judged::Changes)
     }
 
-    fn refuse_way(&self, now: Instant, edge: &mut Edge, text: &str) {
+    fn refuse_way(&self, now: Instant, edge: &mut Edge, text: &str) -> Failure {
         edge.decide(now, self.key, text.to_owned());
         let sid = self.sid().to_owned();
         edge.warn(&sid, text.to_owned(), Some(ReasonSlug::ForbiddenAddress));
+        Failure::with_code(403, ReasonSlug::ForbiddenAddress).told()
     }
 
     /// Gives the place at the trunk before back: the call counts with the next one.

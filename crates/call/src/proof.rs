@@ -143,26 +143,29 @@ impl UnprovenEarly {
 
     /// Takes a call out whose caller's address is proven: its place is free. Whether it was known.
     fn free(&mut self, key: CallKey) -> bool {
-        let Some(call) = self.calls.remove(&key) else { return false };
-        if let Some(places) = self.by_trunk.get_mut(&call.trunk).filter(|_| call.grant != EarlyGrant::Refused) {
-            places.taken -= 1;
-        }
-        self.tidy(&call.trunk);
-        true
+        self.take_out(key, |_, _| {})
     }
 
     /// Takes a call out that is over. Without proof its place stays used until [`UNPROVEN_EARLY_REST`] after it was given:
     /// calls that are cancelled at once would otherwise send as much as one that never ends.
     pub(crate) fn release(&mut self, now: Instant, key: CallKey) {
-        let Some(call) = self.calls.remove(&key) else { return };
-        if let Some(places) = self.by_trunk.get_mut(&call.trunk).filter(|_| call.grant != EarlyGrant::Refused) {
-            places.taken -= 1;
-            if let Some(free) = call.since.checked_add(UNPROVEN_EARLY_REST).filter(|free| *free > now) {
+        self.take_out(key, |places, since| {
+            if let Some(free) = since.checked_add(UNPROVEN_EARLY_REST).filter(|free| *free > now) {
                 let at = places.resting.partition_point(|other| *other <= free);
                 places.resting.insert(at, free);
             }
+        });
+    }
+
+    /// Takes a call out, and its place from it; `leave` gets the trunk's places, and since when the call had its own.
+    fn take_out(&mut self, key: CallKey, leave: impl FnOnce(&mut Places, Instant)) -> bool {
+        let Some(call) = self.calls.remove(&key) else { return false };
+        if let Some(places) = self.by_trunk.get_mut(&call.trunk).filter(|_| call.grant != EarlyGrant::Refused) {
+            places.taken -= 1;
+            leave(places, call.since);
         }
         self.tidy(&call.trunk);
+        true
     }
 
     fn tidy(&mut self, trunk: &Arc<str>) {

@@ -52,7 +52,7 @@ struct Used {
     others: VecDeque<(Date, u32)>,
 }
 
-/// Days of which the counts are kept besides the present one.
+/// Earlier days whose counts are kept.
 const OTHER_DAYS: usize = 3;
 
 impl Used {

@@ -71,7 +71,7 @@ fn a_source_at_the_address_of_signalling_is_sent_to_until_the_announced_one_is_h
     assert_eq!(bench.rtp(B, B_RTP, 1), None);
     assert_eq!(bench.rtp(A, "192.0.2.1:61000", 1), Some(addr(B_RTP)));
     assert_eq!(bench.rtp(B, B_RTP, 2), Some(addr("192.0.2.1:61000")));
-    // Who can forge the announced address takes the call over, and sends nobody anything by that.
+    // A forged announced address takes the call over, and has nothing sent to it.
     assert_eq!(bench.rtp(A, "10.0.0.9:4000", 2), Some(addr(B_RTP)));
     assert_eq!(bench.rtp(B, B_RTP, 3), None);
     bench.set_remote(A, behind_nat(proven("10.0.0.9:4000")));
