@@ -176,7 +176,7 @@ pub(crate) fn words(error: &io::Error) -> String {
         return "its certificate has expired".to_owned();
     }
     if text.contains("handshake eof") {
-        return "the connection was closed during the handshake: no TLS on that port, or a client certificate is required"
+        return "the connection was closed during the handshake: no TLS on that port, or a client certificate is required (`certificate`, `private_key`)"
             .to_owned();
     }
     if text.contains("InvalidContentType") || text.contains("corrupt message") {

@@ -113,7 +113,7 @@ impl Seldom {
         self.said = Some(now);
         Some(match std::mem::take(&mut self.held_back) {
             0 => String::new(),
-            more => format!(" (and {more} times before)"),
+            more => format!(" ({more} similar suppressed)"),
         })
     }
 }
@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(seldom.due(now).as_deref(), Some(""));
         assert_eq!(seldom.due(now), None);
         assert_eq!(seldom.due(now + pause - Duration::from_millis(1)), None);
-        assert_eq!(seldom.due(now + pause).as_deref(), Some(" (and 2 times before)"));
+        assert_eq!(seldom.due(now + pause).as_deref(), Some(" (2 similar suppressed)"));
         assert_eq!(seldom.due(now + pause * 3).as_deref(), Some(""));
     }
 

@@ -188,7 +188,7 @@ impl StatusReport {
         }
         problems.extend(self.trunks.iter().filter_map(|trunk| nothing_heard(trunk, silent)));
         for trunk in &self.trunks {
-            let unsent = (trunk.unsent.as_ref(), "this machine cannot send packets");
+            let unsent = (trunk.unsent.as_ref(), "packets not sent");
             let codecs = (trunk.codec_mismatch.as_ref(), "codecs do not match");
             problems.extend(
                 [unsent, codecs].into_iter().filter_map(|(found, what)| Some(fault(&trunk.name, what, found?))),

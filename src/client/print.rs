@@ -73,7 +73,7 @@ fn trunks(answer: &Value, width: Option<usize>) -> String {
                 let place = format!("{} {}", text(&address["transport"]), text(&address["address"]));
                 let rtt = address["rtt_ms"].as_f64().map_or("–".into(), |ms| format!("{ms:.1} ms"));
                 let state = match address["rests_seconds"].as_u64() {
-                    Some(seconds) => format!("rests {seconds} s").into(),
+                    Some(seconds) => format!("back-off {seconds} s").into(),
                     None => address["state"].clone(),
                 };
                 [head(&state), vec![place, asked.unwrap_or_else(|| "–".into()), rtt]].concat()

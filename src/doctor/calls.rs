@@ -56,8 +56,8 @@ pub(super) fn by_our_address(config: &Config, trunks: &Value) -> Option<Finding>
     let (_, ip, trunk, fix, sid) = all.iter().max_by_key(|(calls, ..)| *calls)?;
     let calls = usize::try_from(all.iter().map(|(calls, ..)| calls).sum::<u64>()).unwrap_or(usize::MAX);
     let text = format!(
-        "{ip}, as configured, but no media from {} of the last hour's calls, most of {trunk} (trunkgate trace {sid})",
-        number(calls, "side")
+        "{ip} is configured, but {} sent no media in the last hour, most of them on trunk {trunk} (trunkgate trace {sid})",
+        if calls == 1 { "1 party".to_owned() } else { format!("{calls} parties") }
     );
     Some(Finding::warn("public address", text, fix.as_str()))
 }
@@ -100,11 +100,11 @@ mod tests {
         let found = by_our_address(&config, &with("203.0.113.9", 3)).unwrap();
         assert_eq!((found.level, found.name.as_str()), (Level::Warn, "public address"));
         assert!(
-            found.text.starts_with("203.0.113.9, as configured, but no media from 3 sides of the last hour's calls"),
+            found.text.starts_with("203.0.113.9 is configured, but 3 parties sent no media in the last hour"),
             "{found:?}"
         );
-        assert!(found.text.ends_with("most of carrier (trunkgate trace CA1)"), "{found:?}");
-        assert!(by_our_address(&config, &with("203.0.113.9", 1)).unwrap().text.contains("from 1 side of"));
+        assert!(found.text.ends_with("most of them on trunk carrier (trunkgate trace CA1)"), "{found:?}");
+        assert!(by_our_address(&config, &with("203.0.113.9", 1)).unwrap().text.contains("but 1 party sent no media"));
         // Another that was written before, or begins alike, says nothing of this one.
         assert_eq!(by_our_address(&config, &with("203.0.113.99", 3)), None);
         assert_eq!(by_our_address(&config, &json!({"trunks": [{"name": "pbx"}]})), None);

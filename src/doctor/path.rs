@@ -200,8 +200,8 @@ pub(super) fn inbound(carried: Option<&Carried>, leads_out: bool, (first, last):
             let all: u64 = silent.iter().map(|(_, count)| count).sum();
             let worst = silent.iter().max_by_key(|(_, count)| *count).map_or("", |(trunk, _)| trunk);
             let calls = number(usize::try_from(*answered).unwrap_or(usize::MAX), "answered call");
-            let text =
-                format!("of {calls} of the running edge {all} had a party that sent no media, most from {worst}");
+            let most = if silent.len() > 1 { "most of them on trunk" } else { "on trunk" };
+            let text = format!("a party sent no media in {all} of {calls}, {most} {worst}");
             let cause = causes.iter().find(|(trunk, _, _)| trunk == worst).or(causes.first());
             let (text, fix) = match cause {
                 Some((trunk, cause, fix)) => (format!("{text}; the last of {trunk}: {cause}"), fix.clone()),
@@ -217,7 +217,7 @@ pub(super) fn inbound(carried: Option<&Carried>, leads_out: bool, (first, last):
         Some(Carried { answered, heard: heard @ 1.., .. }) => {
             let calls = number(usize::try_from(*answered).unwrap_or(usize::MAX), "answered call");
             let heard = number(usize::try_from(*heard).unwrap_or(usize::MAX), "side");
-            Finding::ok(name, format!("audio received from {heard} in {calls} of the running edge, none was silent"))
+            Finding::ok(name, format!("audio received from {heard} in {calls}; none was silent"))
         }
         _ if leads_out => {
             let text = format!("cannot be tested from here: only a remote party can send to udp {first}-{last}");
@@ -358,17 +358,17 @@ mod tests {
         assert_eq!(of(None, false).level, Level::Ok);
         let unknown = of(Some(page(0, "")), true);
         assert!(unknown.level == Level::Warn && unknown.text.starts_with("cannot be tested from here"), "{unknown:?}");
-        let well = "audio received from 2 sides in 3 answered calls of the running edge, none was silent";
+        let well = "audio received from 2 sides in 3 answered calls; none was silent";
         assert_eq!(of(Some(page(3, "")), true).text, well);
         assert_eq!(of(Some(page(1, "")), true).level, Level::Warn, "answered, and nothing heard");
         let line = "trunkgate_media_one_way_total{trunk=\"carrier\",silent=\"caller\"} 2\n\
                     trunkgate_media_one_way_total{trunk=\"carrier\",silent=\"both\"} 1\n\
                     trunkgate_media_one_way_total{trunk=\"pbx\",silent=\"callee\"} 0\n";
         let some = of(Some(page(9, line)), true);
-        assert_eq!(
-            some.text,
-            "of 9 answered calls of the running edge 3 had a party that sent no media, most from carrier"
-        );
+        assert_eq!(some.text, "a party sent no media in 3 of 9 answered calls, on trunk carrier");
+        let both = line.replace("\"callee\"} 0", "\"callee\"} 1");
+        let most = "a party sent no media in 4 of 9 answered calls, most of them on trunk carrier";
+        assert_eq!(of(Some(page(9, &both)), true).text, most);
         assert_eq!((some.level, of(Some(page(3, line)), true).level), (Level::Warn, Level::Fail));
         assert_eq!(Carried::read("not metrics"), None);
     }

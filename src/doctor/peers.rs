@@ -74,7 +74,7 @@ fn judge_own(whose: &str, pair: &Pair, system: &Trust, is_server: bool) -> Findi
     Finding::warn(
         "tls",
         text,
-        "append the intermediate certificates to the file; for a private CA set `ca` at the peer",
+        "append the intermediate certificates to the file; if a private CA issued it, import that CA at the remote party",
     )
 }
 

@@ -420,8 +420,7 @@ fn what_comes_in_unasked_is_told_by_the_running_edges_calls_alone() {
     UdpSocket::bind("127.0.0.43:0").unwrap().send_to(&rtp(1, 1), call.far).unwrap();
     until("it is told", || edge.get("/metrics").1.contains("media_one_way_total{trunk=\"b\"").then_some(()));
     let told = inbound();
-    let (level, text) = told
-        .line("inbound udp", "of 2 answered calls of the running edge 1 had a party that sent no media, most from b");
+    let (level, text) = told.line("inbound udp", "a party sent no media in 1 of 2 answered calls, on trunk b");
     assert!(
         level == "warn"
             && text.contains("; the last of b: 1 packet came from another address, the last from 127.0.0.43:"),

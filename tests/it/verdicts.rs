@@ -143,8 +143,7 @@ fn a_public_address_that_is_not_ours() {
     let (near, far) = (media_of(&ok), media_of(&invite));
     assert_eq!((near.ip().to_string(), far.ip().to_string()), ("127.0.0.99".into(), "127.0.0.99".into()));
     let _speaking = [Speaking::tone(&caller.rtp, near), Speaking::tone(&callee.rtp, far)];
-    let ours =
-        "no packets were received; our SDP says 127.0.0.99 (`public_address`), which is not an address of this machine";
+    let ours = "no packets were received; our SDP announces `public_address`, which is not an address of this machine";
     let fix = "Try: set `public_address` to the address that the remote party sees (`trunkgate doctor`, line public address);";
     told(&edge, &[&format!("No media from carrier: {ours}"), &format!("No media from pbx: {ours}"), fix]);
     assert!(edge.get("/metrics").1.contains("trunkgate_media_one_way_total{trunk=\"carrier\",silent=\"both\"} 1"));

@@ -18,7 +18,7 @@ pub enum Loss {
     ConnectTimeout,
     /// The agent did not speak in time.
     Silent,
-    /// The connection broke.
+    /// The connection was reset.
     Reset,
     /// The agent's end broke the rules of WebSocket.
     ProtocolError,
@@ -61,8 +61,8 @@ impl fmt::Display for Loss {
             Loss::NotWebSocket => f.write_str("does not speak WebSocket"),
             Loss::ConnectTimeout => f.write_str("not connected in time"),
             Loss::Silent => f.write_str("did not speak in time"),
-            Loss::Reset => f.write_str("the connection broke"),
-            Loss::ProtocolError => f.write_str("broke the WebSocket protocol"),
+            Loss::Reset => f.write_str("the connection was reset"),
+            Loss::ProtocolError => f.write_str("violated the WebSocket protocol"),
             Loss::Closed(Some(code)) => write!(f, "closed with {code}"),
             Loss::Closed(None) => f.write_str("closed without a code"),
             Loss::PingUnanswered => f.write_str("did not answer a ping"),

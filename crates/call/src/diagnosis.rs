@@ -321,7 +321,7 @@ impl Side<'_> {
         let (first, last) = self.ports;
         if is_private(told) && !is_private(far) && !far.is_loopback() {
             let text = format!(
-                "no packets were received; our SDP says {told}, a private address that it cannot reach from {far}"
+                "no packets were received; our SDP announces a private address that it cannot reach from {far}"
             );
             let why =
                 if self.is_local { format!("remove {far} from [edge] local_networks and ") } else { String::new() };
@@ -331,14 +331,13 @@ impl Side<'_> {
             return self.proven(Cause::OurAddress(told), &text, fix);
         }
         if !self.is_own {
-            let text = format!(
-                "no packets were received; our SDP says {told} (`public_address`), which is not an address of this machine"
-            );
+            let text =
+                "no packets were received; our SDP announces `public_address`, which is not an address of this machine";
             let fix = format!(
                 "set `public_address` to the address that the remote party sees (`trunkgate doctor`, line public address); forward \
                  udp {first}-{last} from it to this machine, one to one"
             );
-            return self.proven(Cause::OurAddress(told), &text, fix);
+            return self.proven(Cause::OurAddress(told), text, fix);
         }
         None
     }

@@ -141,13 +141,15 @@ fn content_length(message: &Message) -> Option<Defect> {
     }
 }
 
-/// Contact and the headers that a dialog's route set is made of.
+/// Judges Contact and the headers that a dialog's route set is made of. A Contact of a redirection or a failure makes no dialog:
+/// a malformed one is ignored, so that the caller does not wait for a final response that has come.
 fn addresses(message: &Message) -> Option<Defect> {
     let contacts = message.headers(HeaderName::Contact).flat_map(|value| split(value, b','));
+    let is_failure = matches!(message.start_line(), StartLine::Response { code, .. } if code >= 300);
     let mut number_of_contacts = 0_usize;
     for contact in contacts {
         number_of_contacts += 1;
-        if contact != b"*" && !is_address(contact) {
+        if contact != b"*" && !is_address(contact) && !is_failure {
             return Some(Defect::bad("Contact"));
         }
     }

@@ -300,11 +300,11 @@ fn an_agent_is_down_only_where_it_cannot_be_reached() {
     let refused = "answered the handshake with 503".to_owned();
     assert_eq!(seen(&bench), ("up", 1, refused.clone()), "it talks with another caller");
     news(&mut bench, first, |end| Event::AgentLost { end, loss: Loss::Reset });
-    assert_eq!(seen(&bench), ("down", 0, "the connection broke".into()), "the last one could not be opened");
+    assert_eq!(seen(&bench), ("down", 0, "the connection was reset".into()), "the last one could not be opened");
     let third = call(&mut bench).1.unwrap();
     opens(&mut bench, third);
     news(&mut bench, third, |end| Event::AgentLost { end, loss: Loss::Reset });
-    assert_eq!(seen(&bench), ("up", 0, "the connection broke".into()), "lost in mid-call: the next may well open");
+    assert_eq!(seen(&bench), ("up", 0, "the connection was reset".into()), "lost in mid-call: the next may well open");
     let fourth = call(&mut bench).1.unwrap();
     lose(&mut bench, fourth);
     assert_eq!(seen(&bench), ("down", 0, refused));

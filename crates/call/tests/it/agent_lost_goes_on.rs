@@ -73,7 +73,7 @@ fn the_caller_hears_ringback_and_then_the_trunk() {
     assert_eq!(failovers, [("agent_reset", 1)]);
     let story = bench.story();
     for line in [
-        "agent 1: lost: the connection broke",
+        "agent 1: lost: the connection was reset",
         "target pbx",
         "the caller hears a ringback tone",
         "pbx is connected to the caller",

@@ -76,6 +76,8 @@ fn nobody_has_the_edge_call_whom_it_likes() {
         ("Contact: <sip:+14155550111@elsewhere.example>".to_owned(), 500),
         ("Contact: <tel:+14155550111>".to_owned(), 500),
         ("X-None: 1".to_owned(), 500),
+        (format!("Contact: <sip:+14155550111@{}:0>", BACKUP.split(':').next().unwrap()), 500),
+        (format!("Contact: <sip:+14155550111@{}:99999>", BACKUP.split(':').next().unwrap()), 500),
         (format!("Contact: <sip:+14155550100@{PBX}>"), 500),
         (format!("Contact: <sip:+881612345678@{BACKUP}>"), 403),
     ] {

@@ -74,7 +74,7 @@ const FAULTS: [Fault; 4] = [
         public_address: NOBODY,
         flag: "one_way",
         cause: &[
-            "no packets were received; our SDP says 203.0.113.99 (`public_address`), which is not an address of this machine",
+            "no packets were received; our SDP announces `public_address`, which is not an address of this machine",
         ],
         fix: &["set `public_address` to the address that the remote party sees"],
         line: "inbound udp",
