@@ -1,0 +1,434 @@
+//! An agent's leg: its socket asked for, what the worker tells of it, what the agent wants of the call.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use trunkgate_media::agent::{Format, Loss, Settings, TrackSet};
+use trunkgate_media::{AgentQueue, AgentSpec, AgentWish, Command, EndCounters, EndId, RawSpec, SocketSpec, TapSpec};
+use trunkgate_route::{Agent, Facts, OnClose};
+
+use crate::call::controller::StepResult;
+use crate::call::legs::leg::{Leg, LegState};
+use crate::call::legs::leg_end::EndedBy;
+use crate::call::search::answer::Failure;
+use crate::call::search::attempt::Progress;
+use crate::call::search::branches::Branch;
+use crate::call::{CALLER, Call, State};
+use crate::resources::deadlines::Timer;
+use crate::resources::edge::Edge;
+use crate::resources::limits::{
+    AGENT_TEXT_CHARS, AGENT_WISHES_NOTED, ATTEMPTS_PER_CALL, PARAMETER_HEADER_CHARS, PARAMETER_HEADERS,
+};
+use crate::story::numbers::{plain, steers};
+use crate::story::reason::ReasonSlug;
+use crate::story::told::told;
+use crate::story::trace::TraceItem;
+
+/// What a leg that is an agent has besides.
+#[derive(Debug)]
+pub(crate) struct AgentSide {
+    /// The agent.
+    pub(crate) agent: Arc<Agent>,
+    /// Its end in the media session.
+    pub(crate) end: EndId,
+    /// Its counters.
+    pub(crate) counters: Arc<EndCounters>,
+    /// What of its audio waits; `None` of one that gets plain RTP.
+    pub(crate) queue: Option<Arc<AgentQueue>>,
+    /// When its socket was asked for.
+    pub(crate) began: Instant,
+    /// What it was added for.
+    pub(crate) part: Part,
+    /// The name of its stream.
+    pub(crate) stream_sid: String,
+    /// When it was open.
+    pub(crate) opened: Option<Instant>,
+    /// Whether it could not be reached, or was lost.
+    pub(crate) has_failed: bool,
+    /// Whether its socket is gone, or the agent has closed it.
+    pub(crate) is_gone: bool,
+    /// How many streams to the same agent have failed in a row before this one.
+    pub(crate) retried: u32,
+    /// How many wishes it had, but for what ends its part.
+    pub(crate) wishes: u32,
+    /// What of the caller a listener hears, and by which of its ends.
+    pub(crate) hears: Option<(EndId, TapSpec)>,
+    /// The sources of its copies, where it gets plain RTP.
+    pub(crate) raw: Option<RawSpec>,
+}
+
+impl AgentSide {
+    /// Whether it only listens.
+    pub(crate) fn listens(&self) -> bool {
+        self.part.listens()
+    }
+}
+
+/// What an agent is to do in a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Talk with the caller.
+    Talk,
+    /// Listen.
+    Listen {
+        /// To whom.
+        tracks: TrackSet,
+        /// What it is told besides what its configuration has it told.
+        parameters: Vec<(String, String)>,
+    },
+}
+
+impl Part {
+    /// A listener's of the configuration: everything.
+    pub(crate) fn listener() -> Part {
+        Part::Listen { tracks: TrackSet::Both, parameters: Vec::new() }
+    }
+    /// Whether to listen only.
+    fn listens(&self) -> bool {
+        matches!(self, Part::Listen { .. })
+    }
+}
+
+impl Call {
+    /// Has the socket of the attempt's agent opened.
+    pub(crate) fn open_agent(&mut self, now: Instant, edge: &mut Edge) -> Result<(), Failure> {
+        let attempt = self.alone().and_then(|a| Some((a.agent.clone()?, a.ring_timeout, a.retried)));
+        let opened =
+            attempt.and_then(|(agent, wait, n)| Some((self.add_agent(now, edge, &agent, Part::Talk)?, wait, n)));
+        let Some((leg, wait, retried)) = opened else {
+            if let Some(agent) = self.attempts.remove(Branch::ALONE).and_then(|attempt| attempt.agent) {
+                edge.agents.leave_line(&agent.name, self.key);
+                edge.agents.let_go(now, &agent.name, self.key, now, None);
+            }
+            return Err(Failure::unreached(ReasonSlug::Internal));
+        };
+        if let Some(side) = &mut self.legs[leg].agent {
+            side.retried = retried;
+        }
+        self.count_failover(edge);
+        if let Some(attempt) = self.attempt_mut(Branch::ALONE) {
+            attempt.progress = Progress::Opening(leg);
+        }
+        self.arm(now, edge, Timer::Ring(Branch::ALONE), wait);
+        self.let_ring(now, edge);
+        Ok(())
+    }
+
+    /// Adds an agent's leg, and asks for its socket; `None` where the call has too many legs.
+    pub(crate) fn add_agent(&mut self, now: Instant, edge: &mut Edge, agent: &Arc<Agent>, part: Part) -> Option<usize> {
+        let media = self.media?;
+        let listens = part.listens();
+        let full = if listens { self.has_all_listeners() } else { self.attempts() >= ATTEMPTS_PER_CALL };
+        if full {
+            return None;
+        }
+        let end = edge.new_end(media)?;
+        let (counters, queue) = (Arc::new(EndCounters::default()), Arc::new(AgentQueue::default()));
+        let raw = agent.is_raw().then(|| edge.raw_sources());
+        let settings = self.settings(edge, agent, &part);
+        let stream_sid = settings.stream_sid.clone();
+        let sid = edge.sid();
+        let spec = AgentSpec {
+            settings,
+            socket: SocketSpec {
+                url: agent.url.clone(),
+                auth_token: agent.auth_token.clone(),
+                ca: agent.ca.clone(),
+                plain_networks: edge.addressing.local_networks.clone(),
+                traceparent: edge.traceparent(self.key, self.sid(), &sid),
+            },
+            counters: counters.clone(),
+            queue: queue.clone(),
+            clear_fade: agent.clear_fade,
+            raw,
+        };
+        edge.media(media, Command::AddAgent { end, spec: Arc::new(spec) });
+        let url = agent.url.clone();
+        let side = AgentSide {
+            agent: agent.clone(),
+            end,
+            counters,
+            queue: raw.is_none().then_some(queue),
+            began: now,
+            opened: None,
+            has_failed: false,
+            is_gone: false,
+            retried: 0,
+            part,
+            stream_sid,
+            wishes: 0,
+            hears: None,
+            raw,
+        };
+        let leg = self.legs.len();
+        // Not small, and a fork is often the last.
+        self.legs.reserve_exact(1);
+        self.legs.push(Leg::of_agent(sid, side));
+        let line = match raw {
+            // By these a receiver of many calls tells them apart.
+            Some(raw) => format!(
+                "listener: {}, SSRC {:#010x} from the caller, {:#010x} to the caller",
+                url, raw.inbound, raw.outbound
+            ),
+            None if listens => "connecting, to listen".to_owned(),
+            None => "connecting".to_owned(),
+        };
+        self.note(now, edge, leg, &line);
+        Some(leg)
+    }
+
+    /// Legs towards targets so far.
+    pub(crate) fn attempts(&self) -> usize {
+        self.legs.iter().skip(1).filter(|leg| !leg.listens()).count()
+    }
+
+    /// Whether there may be one more, so that enough are left for the targets that come later.
+    pub(crate) fn has_room_for_another(&self) -> bool {
+        self.attempts() + self.controller.legs_kept() < ATTEMPTS_PER_CALL
+    }
+
+    fn settings(&self, edge: &mut Edge, agent: &Agent, part: &Part) -> Settings {
+        let caller = self.caller.shown();
+        let shown = |(name, value): &(String, String)| (name.clone(), plain(value.trim(), PARAMETER_HEADER_CHARS));
+        let headers: Vec<_> = self.headers.iter().map(shown).collect();
+        let facts = Facts {
+            caller: &caller,
+            called: &self.called.text,
+            route: &self.route,
+            trunk: self.legs[CALLER].trunk_name(),
+            headers: &headers,
+            ..Facts::default()
+        };
+        let mut parameters: Vec<_> =
+            agent.parameters.iter().map(|(name, value)| (name.clone(), value.fill(&facts))).collect();
+        let tracks = match part {
+            Part::Talk => TrackSet::Inbound,
+            Part::Listen { tracks, parameters: more } => {
+                parameters.retain(|(name, _)| !more.iter().any(|(other, _)| other == name));
+                parameters.extend_from_slice(more);
+                *tracks
+            }
+        };
+        self.add_headers(&headers, &mut parameters);
+        Settings {
+            account_sid: edge.config.account_sid.clone(),
+            call_sid: self.sid().to_owned(),
+            stream_sid: edge.stream_sid(),
+            tracks,
+            talks: !part.listens(),
+            format: Format::from_name(agent.format).unwrap_or_default(),
+            parameters,
+            extras: agent.extras,
+            connect_timeout: agent.connect_timeout,
+            first_audio_timeout: agent.first_audio_timeout,
+            ping: agent.ping,
+            ..Settings::default()
+        }
+    }
+
+    /// `X-…` and User-to-User of the caller's INVITE, where its trunk lets them pass, by the names that Twilio gives them.
+    fn add_headers(&self, headers: &[(String, String)], parameters: &mut Vec<(String, String)>) {
+        let Some(trunk) = &self.legs[CALLER].trunk else { return };
+        let is_told = |name: &str| {
+            let own = name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"));
+            (own || name.eq_ignore_ascii_case("User-to-User")) && trunk.headers.lists(name)
+        };
+        let mut left = PARAMETER_HEADERS;
+        for (name, value) in headers.iter().filter(|(name, _)| is_told(name)) {
+            let name = format!("SipHeader_{name}");
+            if left > 0 && !parameters.iter().any(|(known, _)| known.eq_ignore_ascii_case(&name)) {
+                parameters.push((name, value.clone()));
+                left -= 1;
+            }
+        }
+    }
+
+    /// An agent's socket is open.
+    pub(crate) fn agent_open(&mut self, now: Instant, edge: &mut Edge, end: EndId) {
+        let Some(leg) = self.agent_leg(end).filter(|leg| self.legs[*leg].state == LegState::Trying) else { return };
+        self.legs[leg].state = LegState::Answered;
+        let Some(side) = &mut self.legs[leg].agent else { return };
+        side.opened = Some(now);
+        let (name, listens) = (side.agent.name.clone(), side.listens());
+        let after = now.saturating_duration_since(side.began);
+        edge.agents.opened(&name);
+        edge.metrics.agent_sessions += 1;
+        edge.metrics.agent_connect_seconds.observe(after.as_secs_f64());
+        self.note(now, edge, leg, &format!("open after {} ms", after.as_millis()));
+        self.agent_can_be_had(edge, leg);
+        if !listens && self.is_opening(leg) {
+            self.agent_takes_call(now, edge, leg);
+        }
+    }
+
+    fn agent_takes_call(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
+        let agent = self.legs[leg].agent.as_ref().map(|side| &side.agent);
+        if let Some(agent) = agent.cloned() {
+            self.take_sounds(&agent);
+        }
+        if self.state == State::Rerouting {
+            self.state = State::Answered;
+            return self.joined(now, edge, leg);
+        }
+        self.state = State::Answered;
+        match self.first_description(now, edge) {
+            Ok(ours) => {
+                self.converse(now, edge, leg);
+                self.stop_player(edge);
+                self.answer_caller(now, edge, leg, ours, Vec::new());
+            }
+            Err(failure) => {
+                self.state = State::Searching;
+                self.fail_target(now, edge, Branch::ALONE, StepResult::Failed(failure));
+            }
+        }
+    }
+
+    /// An agent could not be reached, or is lost.
+    pub(crate) fn agent_lost(&mut self, now: Instant, edge: &mut Edge, end: EndId, loss: Loss) {
+        let Some(leg) = self.live_agent(end) else { return };
+        let Some(side) = &self.legs[leg].agent else { return };
+        let listens = side.listens();
+        self.agent_failed(now, edge, leg, loss);
+        let was_had = self.legs[leg].state == LegState::Answered;
+        self.note(now, edge, leg, &format!("{}: {loss}", if was_had { "lost" } else { "failed" }));
+        let failure = Failure::of_loss(loss);
+        self.legs[leg].fail_with(failure.reason);
+        let by_far_end = self.legs[leg].end.is_some_and(|end| end.by == EndedBy::FarEnd);
+        if let Some(side) = &mut self.legs[leg].agent {
+            side.is_gone = by_far_end;
+        }
+        if listens {
+            self.lose_listener(now, edge, leg, &failure);
+        } else if self.is_opening(leg) {
+            self.fail_target(now, edge, Branch::ALONE, StepResult::Failed(failure));
+        } else if self.callee == Some(leg) {
+            self.go_on(now, edge, leg, Some(failure));
+        }
+    }
+
+    /// An agent closed in good order.
+    pub(crate) fn agent_ended(&mut self, now: Instant, edge: &mut Edge, end: EndId) {
+        let Some(leg) = self.live_agent(end) else { return };
+        self.note(now, edge, leg, "closed with 1000");
+        self.agent_went_well(edge, leg);
+        let Some(side) = &mut self.legs[leg].agent else { return };
+        side.is_gone = true;
+        let (on_close, listens) = (side.agent.on_close, side.listens());
+        if listens || self.callee == Some(leg) {
+            self.legs[leg].end_with(ReasonSlug::AgentHungUp, EndedBy::FarEnd);
+        }
+        match on_close {
+            _ if listens => self.close_agent(now, edge, leg),
+            _ if self.callee != Some(leg) => {}
+            // It has said where its caller is to go.
+            _ if self.is_consulting() => self.go_on(now, edge, leg, None),
+            OnClose::Hangup => self.end(now, edge, ReasonSlug::AgentHungUp),
+            OnClose::Next => {
+                self.go_on(now, edge, leg, Some(Failure::unreached(ReasonSlug::AgentHungUp)));
+            }
+        }
+    }
+
+    /// An agent wants something of the call. Only the one that talks with the caller may.
+    pub(crate) fn agent_wishes(&mut self, now: Instant, edge: &mut Edge, end: EndId, wish: AgentWish) {
+        let Some(leg) = self.live_agent(end) else { return };
+        if self.callee != Some(leg) {
+            self.note_wish(now, edge, leg, "requests an action for a call that it is not in");
+            return;
+        }
+        match wish {
+            AgentWish::Hangup => {
+                self.note(now, edge, leg, "hangs up");
+                self.legs[leg].end_with(ReasonSlug::AgentHungUp, EndedBy::FarEnd);
+                self.agent_went_well(edge, leg);
+                self.end(now, edge, ReasonSlug::AgentHungUp);
+            }
+            AgentWish::Dtmf(digits) => self.press(now, edge, leg, &digits),
+            AgentWish::Transfer(text) => self.agent_transfers(now, edge, leg, &text, false),
+            AgentWish::Consult(text) => self.agent_transfers(now, edge, leg, &text, true),
+        }
+    }
+
+    /// Presses keys towards the caller. The digits are for its ear only: never in a trace or a log.
+    fn press(&mut self, now: Instant, edge: &mut Edge, leg: usize, digits: &str) {
+        if !self.press_for_caller(now, edge, digits) {
+            self.note_wish(now, edge, leg, "sends DTMF, but the caller does not support telephone-event");
+            return;
+        }
+        self.note_wish(now, edge, leg, &format!("sends {} DTMF digits", digits.chars().count()));
+    }
+
+    /// Notes a wish that does not end the agent's part, unless there were many; whether it is noted.
+    pub(crate) fn note_wish(&mut self, now: Instant, edge: &mut Edge, leg: usize, text: &str) -> bool {
+        let Some(side) = &mut self.legs[leg].agent else { return false };
+        side.wishes = side.wishes.saturating_add(1);
+        let is_noted = side.wishes <= AGENT_WISHES_NOTED;
+        if is_noted {
+            self.note(now, edge, leg, text);
+        }
+        is_noted
+    }
+
+    /// What a worker wants to be noted of an agent, and in the log where it is `logged`.
+    pub(crate) fn agent_note(&mut self, now: Instant, edge: &mut Edge, end: EndId, text: &str, logged: bool) {
+        let Some(leg) = self.agent_leg(end) else { return };
+        self.note(now, edge, leg, text);
+        if !logged {
+            return;
+        }
+        let line = format!("{}: {}", self.name_of(leg), shortened(text));
+        let sid = self.sid().to_owned();
+        edge.log(&sid, line, None);
+    }
+
+    /// Ends an agent's stream: its end goes, and with it the socket.
+    pub(crate) fn close_agent(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
+        let was = std::mem::replace(&mut self.legs[leg].state, LegState::Ended);
+        let (Some(side), Some(media)) = (&self.legs[leg].agent, self.media) else { return };
+        if was == LegState::Ended {
+            return;
+        }
+        if was == LegState::Answered {
+            edge.agents.closed(&side.agent.name);
+            edge.metrics.agent_sessions = edge.metrics.agent_sessions.saturating_sub(1);
+        }
+        if !side.listens() && was == LegState::Answered && !side.is_gone {
+            edge.agents.end_session(now, &side.agent.name, self.key);
+        } else if !side.listens() {
+            edge.agents.leave_line(&side.agent.name, self.key);
+        }
+        if !side.listens() && !side.has_failed {
+            edge.agents.let_go(now, &side.agent.name, self.key, side.began, side.opened);
+        }
+        let gone = side.end;
+        self.wires.retain(|from, (to, _)| from != gone && *to != gone);
+        edge.remove_end(media, gone);
+    }
+
+    /// Whether an agent's leg is the one that the attempt waits for.
+    fn is_opening(&self, leg: usize) -> bool {
+        self.alone().is_some_and(|attempt| attempt.progress == Progress::Opening(leg))
+    }
+
+    /// The leg of an agent's end.
+    fn agent_leg(&self, end: EndId) -> Option<usize> {
+        self.legs.iter().position(|leg| leg.agent.as_ref().is_some_and(|side| side.end == end))
+    }
+
+    /// The same for one that has not ended.
+    fn live_agent(&self, end: EndId) -> Option<usize> {
+        self.agent_leg(end).filter(|leg| self.legs[*leg].state != LegState::Ended)
+    }
+
+    /// Adds to the trace what an agent's leg does.
+    pub(crate) fn note(&self, now: Instant, edge: &mut Edge, leg: usize, text: &str) {
+        edge.trace(now, self.key, TraceItem::Agent { leg, text: told(shortened(text)) });
+    }
+}
+
+/// Text of an agent's making, as much of it as is shown.
+fn shortened(text: &str) -> String {
+    let plain = text.chars().map(|c| if steers(c) { ' ' } else { c });
+    plain.take(AGENT_TEXT_CHARS).collect()
+}

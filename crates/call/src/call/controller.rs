@@ -1,0 +1,235 @@
+//! What a call does next. Asked at its start and after every result, so that a route's targets are only the first kind
+//! of answer.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use trunkgate_route::{Plan, Target, TargetSpec};
+
+use crate::call::search::answer::{Failure, FinalAnswer, best};
+use crate::resources::limits::LEGS_KEPT;
+use crate::story::reason::{ReasonSlug, q850_of_code};
+
+/// What became of the last step.
+#[derive(Debug)]
+pub(crate) enum StepResult {
+    /// The target failed: another may be tried.
+    Failed(Failure),
+    /// The called side was busy.
+    Busy(Failure),
+    /// The target refused for good.
+    Refused(Failure),
+}
+
+impl StepResult {
+    /// Why.
+    pub(crate) const fn failure(&self) -> &Failure {
+        let (StepResult::Failed(failure) | StepResult::Busy(failure) | StepResult::Refused(failure)) = self;
+        failure
+    }
+    /// The same, taken out.
+    pub(crate) fn into_failure(self) -> Failure {
+        let (StepResult::Failed(failure) | StepResult::Busy(failure) | StepResult::Refused(failure)) = self;
+        failure
+    }
+    /// The same result with another failure.
+    pub(crate) fn map(self, change: impl FnOnce(Failure) -> Failure) -> StepResult {
+        match self {
+            StepResult::Failed(failure) => StepResult::Failed(change(failure)),
+            StepResult::Busy(failure) => StepResult::Busy(change(failure)),
+            StepResult::Refused(failure) => StepResult::Refused(change(failure)),
+        }
+    }
+    /// The same as the failure of one target among others.
+    pub(crate) fn into_failed(self) -> StepResult {
+        StepResult::Failed(self.into_failure())
+    }
+}
+
+/// What to do next.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Try this target.
+    Connect(Target),
+    /// Refuse the caller's INVITE.
+    Answer(FinalAnswer),
+}
+
+/// Who says what is next.
+#[derive(Debug)]
+pub(crate) enum Controller {
+    /// A route's targets, in order.
+    Plan(Targets),
+    /// Nobody: the call is refused before it has a route, or came back from a snapshot.
+    Done,
+}
+
+/// The targets that are left, and what became of the others.
+#[derive(Debug, Default)]
+pub(crate) struct Targets {
+    left: VecDeque<Target>,
+    on_busy: bool,
+    /// How long all but the last may take together; zero: no limit.
+    search_timeout: Duration,
+    failures: Vec<Failure>,
+}
+
+impl Controller {
+    /// These targets, after a restart.
+    pub(crate) fn resume(left: Vec<Target>) -> Controller {
+        Controller::Plan(Targets { left: left.into(), ..Targets::default() })
+    }
+
+    /// What is left to be tried, as a route would write it.
+    pub(crate) fn left(&self) -> impl Iterator<Item = TargetSpec> {
+        let left = match self {
+            Controller::Plan(targets) => Some(&targets.left),
+            Controller::Done => None,
+        };
+        left.into_iter().flatten().map(Target::spec)
+    }
+
+    /// How long all targets but the last may take together; zero: no limit.
+    pub(crate) const fn search_timeout(&self) -> Duration {
+        match self {
+            Controller::Plan(targets) => targets.search_timeout,
+            Controller::Done => Duration::ZERO,
+        }
+    }
+
+    /// Leaves the last of those that are left, where there is one: how many are out of the question then.
+    pub(crate) fn skip_to_last(&mut self) -> Option<usize> {
+        let Controller::Plan(targets) = self else { return None };
+        let skipped = targets.left.len().checked_sub(1)?;
+        targets.left.drain(..skipped);
+        Some(skipped)
+    }
+
+    /// Legs that what is left may want, and that whoever comes before leaves to it.
+    pub(crate) fn legs_kept(&self) -> usize {
+        let Controller::Plan(targets) = self else { return 0 };
+        targets.left.iter().map(legs).sum::<usize>().min(LEGS_KEPT)
+    }
+
+    /// A route's targets.
+    pub(crate) fn plan(plan: Plan) -> Controller {
+        let (on_busy, search_timeout) = (plan.route.on_busy, plan.search_timeout().unwrap_or_default());
+        Controller::Plan(Targets { left: plan.targets.into(), on_busy, search_timeout, failures: Vec::new() })
+    }
+
+    /// Puts a target in front of those that are left; what became of earlier ones is past.
+    pub(crate) fn put_first(&mut self, target: Target) {
+        match self {
+            Controller::Plan(targets) => {
+                targets.left.push_front(target);
+                targets.failures.clear();
+            }
+            Controller::Done => {
+                let left = VecDeque::from([target]);
+                *self = Controller::Plan(Targets { left, ..Targets::default() });
+            }
+        }
+    }
+
+    /// Puts a target that has failed in front of those that are left.
+    pub(crate) fn again(&mut self, target: Target) {
+        match self {
+            Controller::Plan(targets) => targets.left.push_front(target),
+            Controller::Done => self.put_first(target),
+        }
+    }
+
+    /// Notes a failure before the next step is asked for.
+    pub(crate) fn failed(&mut self, failure: Failure) {
+        if let Controller::Plan(targets) = self {
+            targets.failures.push(failure);
+        }
+    }
+
+    /// The next step, given what became of the last one.
+    pub(crate) fn next(&mut self, result: Option<StepResult>) -> Step {
+        match self {
+            Controller::Plan(targets) => targets.next(result),
+            Controller::Done => Step::Answer(FinalAnswer::new(500, ReasonSlug::Internal)),
+        }
+    }
+}
+
+/// Legs that a target may want.
+fn legs(target: &Target) -> usize {
+    match target {
+        Target::Trunk { peers, .. } => peers.len().max(1),
+        Target::Uri { .. } | Target::Agent(_) => 1,
+        Target::Reject(_) => 0,
+        Target::RingAll(targets) => targets.iter().map(legs).sum(),
+    }
+}
+
+impl Targets {
+    fn next(&mut self, result: Option<StepResult>) -> Step {
+        match result {
+            Some(StepResult::Refused(failure)) => return Step::Answer(failure.answer()),
+            Some(StepResult::Busy(failure)) if !self.on_busy => return Step::Answer(failure.answer()),
+            Some(StepResult::Busy(failure) | StepResult::Failed(failure)) => self.failures.push(failure),
+            None => {}
+        }
+        match self.left.pop_front() {
+            Some(Target::Reject(code)) => Step::Answer(FinalAnswer {
+                q850: q850_of_code(code),
+                ..FinalAnswer::new(code, ReasonSlug::RouteRejected)
+            }),
+            Some(target) => Step::Connect(target),
+            None => Step::Answer(best(std::mem::take(&mut self.failures))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn targets(left: Vec<Target>, on_busy: bool) -> Controller {
+        Controller::Plan(Targets { left: left.into(), on_busy, ..Targets::default() })
+    }
+
+    fn code(step: Step) -> u16 {
+        match step {
+            Step::Answer(answer) => answer.code,
+            Step::Connect(_) => 0,
+        }
+    }
+
+    fn busy() -> StepResult {
+        StepResult::Busy(Failure::with_code(486, ReasonSlug::TargetBusy))
+    }
+
+    #[test]
+    fn busy_goes_on_only_where_the_route_says_so() {
+        assert_eq!(code(targets(vec![Target::Reject(404)], false).next(Some(busy()))), 486);
+        assert_eq!(code(targets(vec![Target::Reject(404)], true).next(Some(busy()))), 404);
+        assert_eq!(code(targets(vec![], true).next(Some(busy()))), 486);
+    }
+
+    #[test]
+    fn a_refusal_ends_the_search() {
+        let refused = StepResult::Refused(Failure::with_code(603, ReasonSlug::TargetRejected));
+        assert_eq!(code(targets(vec![Target::Reject(404)], true).next(Some(refused))), 603);
+    }
+
+    #[test]
+    fn a_target_put_first_comes_before_those_that_are_left() {
+        let mut controller = targets(vec![Target::Reject(404)], false);
+        controller.put_first(Target::Reject(410));
+        assert_eq!(code(controller.next(None)), 410);
+        assert_eq!(code(controller.next(None)), 404);
+        let mut controller = Controller::Done;
+        controller.put_first(Target::Reject(410));
+        assert_eq!(code(controller.next(None)), 410);
+    }
+
+    #[test]
+    fn nobody_reached_is_503() {
+        let failed = StepResult::Failed(Failure::unreached(ReasonSlug::NoResponse));
+        assert_eq!(code(targets(vec![], false).next(Some(failed))), 503);
+    }
+}

@@ -1,0 +1,353 @@
+//! Headers that go on from one leg to another, and who is said to call. What goes out is built from what may pass, never
+//! copied whole: names are tokens, values one line, and addresses in them are our own.
+
+use std::net::IpAddr;
+
+use trunkgate_route::{CallerIdRule, HeaderRules, Identities, Number, Numbers, SendNumbers, Table, Trunk};
+use trunkgate_sip::header::NameAddr;
+use trunkgate_sip::message::unfolded;
+use trunkgate_sip::{Extra, HeaderName, Message, Scheme};
+
+use crate::call::legs::caller_id::Showing;
+use crate::call::legs::hops::HOPS;
+use crate::call::legs::location::keep_sent;
+use crate::call::legs::rewrite::{escape_user, host_port, quoted};
+use crate::call::search::answer::extra;
+use crate::call::{CALLER, Call};
+use crate::resources::edge::Edge;
+use crate::resources::limits::{
+    ASSERTED_IDENTITIES, NUMBER_CHARS, PASSED_HEADER_BYTES, PASSED_HEADERS, PASSED_VALUE_BYTES,
+};
+use crate::story::numbers::{Caller, display_name, plain};
+
+/// Headers whose values are addresses: they are made anew with our own.
+const ADDRESSES: [&str; 5] = ["Diversion", "History-Info", "Remote-Party-ID", "P-Called-Party-ID", "Reply-To"];
+/// Of these, what a caller's side says of its own numbers: those that it may not show are left out.
+const SHOWN: [&str; 2] = ["Diversion", "Remote-Party-ID"];
+/// Parameters behind such an address that say nothing of where anybody is (RFC 5806 §4, RFC 7044 §5).
+const ADDRESS_PARAMETERS: [&str; 9] =
+    ["reason", "counter", "limit", "privacy", "screen", "extension", "index", "party", "id-type"];
+/// Headers that tell who or what calls: not for a stranger where the caller wants privacy (RFC 3323 §4.1.1.2, §5.1).
+const TELLING: [&str; 11] = [
+    "Geolocation",
+    "Geolocation-Routing",
+    "Diversion",
+    "History-Info",
+    "Remote-Party-ID",
+    "P-Called-Party-ID",
+    "Reply-To",
+    "In-Reply-To",
+    "Call-Info",
+    "Organization",
+    "Subject",
+];
+
+/// Headers of a message as they may go on: names and values in order.
+pub(crate) type Brought = Vec<(String, String)>;
+
+/// A party that a network vouches for (RFC 3325 §9.1).
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Asserted {
+    display: String,
+    number: String,
+    received: String,
+    is_e164: bool,
+    is_tel: bool,
+}
+
+/// What a caller's network says of who calls, and what the caller wants told.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub(crate) struct CallerIdentity {
+    /// P-Asserted-Identity, of a trunk that is trusted with it.
+    asserted: Vec<Asserted>,
+    /// Words of Privacy.
+    privacy: Vec<String>,
+    /// Identity: signed statements of the number (RFC 8224).
+    passports: Vec<String>,
+}
+
+/// Values of Privacy (RFC 3323 §4.2, RFC 3325 §9.3, RFC 7044 §10.1).
+const PRIVACY: [&str; 7] = ["header", "session", "user", "none", "critical", "id", "history"];
+
+impl CallerIdentity {
+    /// Of an INVITE; `trust`: what the caller's trunk is.
+    pub(crate) fn of(request: &Message, trust: Identities, numbers: &Numbers) -> CallerIdentity {
+        let words = request.headers(HeaderName::Privacy).flat_map(|value| value.split(|byte| b";,".contains(byte)));
+        let word = |word: &[u8]| {
+            let word = word.trim_ascii();
+            PRIVACY.iter().find(|known| known.as_bytes().eq_ignore_ascii_case(word)).map(|known| (*known).to_owned())
+        };
+        let mut privacy: Vec<String> = Vec::new();
+        for word in words.filter_map(word) {
+            if !privacy.contains(&word) {
+                privacy.push(word);
+            }
+        }
+        if trust == Identities::Strip {
+            return CallerIdentity { privacy, ..CallerIdentity::default() };
+        }
+        let addresses = request.addresses(HeaderName::PAssertedIdentity);
+        let asserted = addresses.iter().filter_map(|address| asserted(address, numbers)).take(ASSERTED_IDENTITIES);
+        let passports = request.headers(HeaderName::Identity).filter_map(value_of).take(ASSERTED_IDENTITIES);
+        CallerIdentity { asserted: asserted.collect(), privacy, passports: passports.collect() }
+    }
+
+    /// Lets go of what only the first target is told; what the caller wants hidden stays so for whoever it is sent on to.
+    pub(crate) fn settle(&mut self) {
+        (self.asserted, self.passports) = (Vec::new(), Vec::new());
+        self.privacy.shrink_to_fit();
+    }
+
+    /// Whether the caller does not want to be known by strangers.
+    pub(crate) fn is_private(&self) -> bool {
+        self.privacy.iter().any(|word| matches!(word.as_str(), "id" | "user" | "header"))
+    }
+
+    /// The caller as a target may know it.
+    pub(crate) fn told(&self, caller: &Caller, from: Option<&Trunk>, to: Option<&Trunk>) -> Caller {
+        if self.is_private() && !are_trusted(from, to) { Caller::unknown() } else { caller.clone() }
+    }
+
+    /// Forgets the signatures: another number is shown than the one that they are for.
+    pub(crate) fn unsign(&mut self) {
+        self.passports.clear();
+    }
+
+    /// As headers for a target that is trusted with them; `are_both`: the caller's trunk is, too.
+    fn headers(&self, to: &Side<'_>, numbers: &Numbers, showing: &Showing<'_>, are_both: bool) -> Vec<Extra> {
+        let asserted = if are_both { &self.asserted[..] } else { &[] };
+        let may_show = |one: &&Asserted| showing.own.is_none() && showing.allows(&one.number);
+        let mut all: Vec<Extra> = asserted.iter().filter(may_show).map(|one| one.header(to, numbers)).collect();
+        let is_wanted = all.is_empty() && (showing.is_anonymous || !asserted.is_empty());
+        let ours = showing.instead().filter(|_| is_wanted);
+        all.extend(ours.map(|number| extra("P-Asserted-Identity", own_address(number, to, numbers))));
+        let mut privacy = if are_both { self.privacy.clone() } else { Vec::new() };
+        if ours.is_some() && showing.is_anonymous {
+            privacy.retain(|word| word != "none" && word != "id");
+            privacy.push("id".to_owned());
+        }
+        if !privacy.is_empty() {
+            all.push(extra("Privacy", privacy.join(";")));
+        }
+        if are_both && showing.own.is_none() && !showing.is_replaced {
+            all.extend(self.passports.iter().map(|passport| extra("Identity", passport)));
+        }
+        all
+    }
+}
+
+impl Asserted {
+    fn header(&self, to: &Side<'_>, numbers: &Numbers) -> Extra {
+        let (text, received) = (self.number.clone(), self.received.clone());
+        let uri = match self.is_tel && self.is_e164 {
+            true => format!("<tel:{text}>"),
+            false => own_address(&Number { text, is_e164: self.is_e164, received }, to, numbers),
+        };
+        let value = if self.display.is_empty() { uri } else { format!("{} {uri}", quoted(&self.display)) };
+        extra("P-Asserted-Identity", value)
+    }
+}
+
+fn asserted(address: &NameAddr<'_>, numbers: &Numbers) -> Option<Asserted> {
+    let uri = address.parsed_uri()?;
+    let is_tel = uri.scheme == Scheme::Tel;
+    let user = if is_tel { uri.user.to_owned() } else { uri.user_unescaped() };
+    let user = plain(&user, NUMBER_CHARS);
+    if user.is_empty() || uri.scheme == Scheme::Other {
+        return None;
+    }
+    let number = numbers.normalise_caller(&user, uri.user_param("phone-context"));
+    let Number { text, is_e164, received } = number;
+    Some(Asserted { display: display_name(address.display), number: text, received, is_e164, is_tel })
+}
+
+fn address(user: &str, ours: IpAddr) -> String {
+    format!("<sip:{}@{}>", escape_user(user), host_port(&ours.to_string(), None))
+}
+
+/// What a message brings of headers that may go on somewhere, or that agents ask for.
+pub(crate) fn brought(message: &Message, from: &HeaderRules, table: &Table) -> Brought {
+    let asked = |name: &str| table.headers().iter().any(|asked| asked.eq_ignore_ascii_case(name));
+    let wanted = |name: &str| from.brings(name) && (asked(name) || from.lists(name) || table.passes(name));
+    let mut all = Brought::new();
+    // Counted apart: what routes and agents ask for is not to be crowded out by what only goes on.
+    let mut counts = [(0_usize, 0_usize); 2];
+    for (name, value) in message.fields() {
+        let known = HeaderName::from_bytes(name);
+        let written = if known == HeaderName::Other { std::str::from_utf8(name).ok() } else { Some(known.as_str()) };
+        let Some(name) = written else { continue };
+        if !wanted(name) || name.eq_ignore_ascii_case(HOPS) {
+            continue;
+        }
+        let Some(value) = value_of(value) else { continue };
+        let [asked_for, passed] = &mut counts;
+        let (count, bytes) = if asked(name) { asked_for } else { passed };
+        *bytes += name.len() + value.len();
+        *count += 1;
+        if *count > PASSED_HEADERS || *bytes > PASSED_HEADER_BYTES {
+            continue;
+        }
+        all.push((name.to_owned(), value));
+    }
+    all
+}
+
+/// A value as one line of plain text; `None` for one that is too long.
+fn value_of(value: &[u8]) -> Option<String> {
+    let flat = unfolded(value);
+    let fits = flat.len() <= PASSED_VALUE_BYTES;
+    fits.then(|| plain(&String::from_utf8_lossy(&flat).replace('\t', " "), PASSED_VALUE_BYTES))
+}
+
+/// One side of a call, as far as headers go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Side<'a> {
+    /// Its trunk; `None` for a bare URI.
+    pub(crate) trunk: Option<&'a Trunk>,
+    /// Our address that it is shown.
+    pub(crate) ours: IpAddr,
+}
+
+impl Side<'_> {
+    fn form(&self) -> SendNumbers {
+        self.trunk.map_or(SendNumbers::E164, |trunk| trunk.send_numbers)
+    }
+}
+
+/// Whether both sides are trusted with who calls (RFC 3325 §2.3).
+fn are_trusted(from: Option<&Trunk>, to: Option<&Trunk>) -> bool {
+    is_trusted(from) && is_trusted(to)
+}
+
+fn is_trusted(trunk: Option<&Trunk>) -> bool {
+    trunk.is_some_and(|trunk| trunk.identity == Identities::Pass)
+}
+
+impl Call {
+    /// Which headers of a message in one leg go on to another one: of the caller, no more than its INVITE may tell.
+    pub(crate) fn passing(&self, edge: &Edge, headers: &[(String, String)], from: usize, to: usize) -> Vec<Extra> {
+        let is_caller = from == CALLER;
+        let (from, to) = (&self.legs[from], &self.legs[to]);
+        let ours = to.flow.and_then(|flow| edge.addressing.shown_to(flow.remote.ip(), Some(flow.listener)));
+        let Some(ours) = ours else { return Vec::new() };
+        let (from, side) = (from.trunk.as_deref(), Side { trunk: to.trunk.as_deref(), ours });
+        let rule = side.trunk.and_then(|trunk| trunk.caller_id.as_ref());
+        let showing = if is_caller { self.introduced(from, side.trunk, rule).1 } else { Showing::default() };
+        let tells = !is_caller || !self.identity.is_private() || are_trusted(from, side.trunk);
+        let hiding = Hiding { tells, showing: &showing };
+        let mut all = passing(headers, from, &side, edge.table.numbers(), &hiding);
+        keep_sent(&mut all, &[]);
+        all
+    }
+}
+
+/// What of the headers that tell who calls goes on.
+pub(crate) struct Hiding<'a> {
+    /// Whether those do at all.
+    pub(crate) tells: bool,
+    /// Which numbers may be in them.
+    pub(crate) showing: &'a Showing<'a>,
+}
+
+/// Which of the headers that one side brought go to the other.
+pub(crate) fn passing(
+    brought: &[(String, String)],
+    from: Option<&Trunk>,
+    to: &Side<'_>,
+    numbers: &Numbers,
+    hiding: &Hiding<'_>,
+) -> Vec<Extra> {
+    let stranger = HeaderRules::of_stranger();
+    let theirs = from.map_or(stranger, |trunk| &trunk.headers);
+    let rules = to.trunk.map_or(stranger, |trunk| &trunk.headers);
+    let is_one_of = |list: &[&str], name: &str| list.iter().any(|known| known.eq_ignore_ascii_case(name));
+    let mut all = Vec::new();
+    for (name, value) in brought {
+        if !theirs.passes_to(rules, name) || (!hiding.tells && is_one_of(&TELLING, name)) {
+            continue;
+        }
+        let is_replaced = hiding.showing.is_replaced && name.eq_ignore_ascii_case("Remote-Party-ID");
+        let value = match (is_one_of(&ADDRESSES, name), is_one_of(&SHOWN, name)) {
+            (true, true) => addresses(value, to, numbers, &|number| !is_replaced && hiding.showing.allows(number)),
+            (true, false) => addresses(value, to, numbers, &|_| true),
+            (false, _) => Some(value.clone()),
+        };
+        all.extend(value.map(|value| Extra { name: name.clone(), value }));
+    }
+    all
+}
+
+/// Further headers of an INVITE that begins a call to a target.
+pub(crate) fn of_invite(
+    brought: &[(String, String)],
+    identity: &CallerIdentity,
+    from: Option<&Trunk>,
+    to: &Side<'_>,
+    numbers: &Numbers,
+    showing: &Showing<'_>,
+) -> Vec<Extra> {
+    let are_both = are_trusted(from, to.trunk);
+    let hiding = Hiding { tells: are_both || !identity.is_private(), showing };
+    let mut all = passing(brought, from, to, numbers, &hiding);
+    if is_trusted(to.trunk) {
+        all.extend(identity.headers(to, numbers, showing, are_both));
+    }
+    if let Some(trunk) = to.trunk {
+        all.extend(trunk.headers.add.iter().map(|(name, value)| extra(name, value)));
+    }
+    all
+}
+
+/// Addresses of a far end as another one may see them: with ours in the place of each host, and without numbers that a rule
+/// of either side's trunk does not allow. `rules`: what the one may show, and what the other may be shown.
+pub(crate) fn own_addresses(
+    value: &str,
+    to: &Side<'_>,
+    numbers: &Numbers,
+    rules: [Option<&CallerIdRule>; 2],
+) -> Option<String> {
+    addresses(value, to, numbers, &|number| rules.into_iter().flatten().all(|rule| rule.allows(number)))
+}
+
+/// A number as an address that leads to the edge, for one side.
+pub(crate) fn own_address(number: &Number, to: &Side<'_>, numbers: &Numbers) -> String {
+    address(&numbers.format(number, to.form()), to.ours)
+}
+
+/// A list of addresses with ours in the place of each host; what cannot be read, or has a number that may not be shown, is
+/// left out.
+fn addresses(value: &str, to: &Side<'_>, numbers: &Numbers, may_show: &dyn Fn(&str) -> bool) -> Option<String> {
+    let entries = NameAddr::list(value.as_bytes()).filter_map(|entry| {
+        let uri = entry.parsed_uri()?;
+        let user = match uri.scheme {
+            Scheme::Tel => uri.user.to_owned(),
+            Scheme::Sip | Scheme::Sips => uri.user_unescaped(),
+            Scheme::Other => return None,
+        };
+        let user = plain(&user, NUMBER_CHARS);
+        if user.is_empty() {
+            return None;
+        }
+        let number = numbers.normalise_caller(&user, uri.user_param("phone-context"));
+        if !may_show(&number.text) {
+            return None;
+        }
+        let mut text = address(&numbers.format(&number, to.form()), to.ours);
+        let display = display_name(entry.display);
+        if !display.is_empty() {
+            text = format!("{} {text}", quoted(&display));
+        }
+        for name in ADDRESS_PARAMETERS {
+            let Some(value) = entry.param(name).and_then(|value| std::str::from_utf8(value).ok()) else { continue };
+            let token = value.trim_matches('"');
+            if token.is_empty() {
+                text.push_str(&format!(";{name}"));
+            } else if token.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c)) {
+                text.push_str(&format!(";{name}={token}"));
+            }
+        }
+        Some(text)
+    });
+    let entries: Vec<String> = entries.collect();
+    (!entries.is_empty()).then(|| entries.join(", "))
+}

@@ -1,0 +1,566 @@
+//! One side of a call: its dialog and its session description. The single place where what two sides agreed on becomes
+//! what a media worker is told.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use trunkgate_media::agent::Format;
+use trunkgate_media::mos::Codec;
+use trunkgate_media::{EndCounters, EndId, LatchMode, RemoteSpec, SrtpKey, SrtpSpec, WireSpec};
+use trunkgate_route::{DEFAULT_CODECS, Dtmf, Number, Trunk};
+use trunkgate_sdp::crypto::Mki;
+use trunkgate_sdp::keying::agreed;
+use trunkgate_sdp::{AgreedStream, Conversion, Description, Far, Identity, InlineKey, Media, OwnEvents, Policy, Suite};
+use trunkgate_sip::header::NameAddr;
+use trunkgate_sip::{ClientId, DialogId, Flow, HeaderName, ListenerId, Message, Method, Party, ServerId, Transport};
+
+use crate::call::agent::agent_leg::AgentSide;
+use crate::call::legs::leg_end::LegEnd;
+use crate::call::legs::written::Written;
+use crate::call::media::dtmf::parted;
+use crate::call::negotiation::coding::{agent_coding, name, transcode};
+use crate::call::negotiation::refresh::SessionTimer;
+use crate::call::proof::Proof;
+use crate::call::story::quality::{Scored, add_counters, score_view};
+use crate::resources::health::Spot;
+use crate::resources::limits::{CALL_ID_CHARS, NUMBER_CHARS};
+use crate::resources::sessions::NewEnd;
+use crate::story::diagnosis::{Diagnosis, Look};
+use crate::story::numbers::plain;
+use crate::story::view::{LegView, MediaView, RtpView, SourcesView};
+
+/// The length of packets to it, in milliseconds, where it asks for none.
+const URI_PTIME_MS: u32 = 20;
+
+/// Where a leg stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LegState {
+    /// INVITE sent or received.
+    Trying,
+    /// It rings.
+    Ringing,
+    /// It rings, with media.
+    Early,
+    /// 2xx sent or received.
+    Answered,
+    /// Withdrawn; its final answer is waited for, which may be a 2xx that crossed.
+    Canceling,
+    /// BYE has been given to the endpoint, which keeps it back until our 2xx is acknowledged (RFC 3261 §15).
+    Closing,
+    /// Nothing is left of it.
+    Ended,
+}
+
+impl LegState {
+    /// As shown.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            LegState::Trying => "trying",
+            LegState::Ringing => "ringing",
+            LegState::Early => "early",
+            LegState::Answered => "answered",
+            LegState::Canceling | LegState::Closing | LegState::Ended => "ended",
+        }
+    }
+}
+
+/// One stream's end at this leg.
+#[derive(Debug)]
+pub(crate) struct StreamEnd {
+    /// Index of its m-line.
+    pub(crate) index: usize,
+    /// Its name in the session.
+    pub(crate) end: EndId,
+    /// Local address and RTP port.
+    pub(crate) bind: SocketAddr,
+    /// Its counters.
+    pub(crate) counters: Arc<EndCounters>,
+    /// What the worker was last told of its far side.
+    pub(crate) remote: Option<RemoteSpec>,
+    /// Whether its ports are known to be ours.
+    pub(crate) is_bound: bool,
+}
+
+impl StreamEnd {
+    /// A new end for an m-line.
+    pub(crate) fn new(index: usize, new: NewEnd) -> StreamEnd {
+        StreamEnd { index, end: new.end, bind: new.bind, counters: new.counters, remote: None, is_bound: false }
+    }
+}
+
+/// One side of a call.
+#[derive(Debug)]
+pub(crate) struct Leg {
+    /// `CA` + 32 hex.
+    pub(crate) sid: String,
+    /// Its trunk as the call knows it; `None` for a bare URI.
+    pub(crate) trunk: Option<Arc<Trunk>>,
+    /// Of a bare URI, the trunk that it leads to: the leg counts with that one's limits.
+    pub(crate) governs: Option<Arc<Trunk>>,
+    /// Its party towards the endpoint.
+    pub(crate) party: Party,
+    /// The peer as written, for an outbound leg.
+    pub(crate) peer: String,
+    /// Whether the far end called us.
+    pub(crate) inbound: bool,
+    /// What it was called by, where that is not what the call's caller dialled: a transfer brought it in.
+    pub(crate) number: Option<Box<Number>>,
+    /// It has asked for a join and has hung up: its trunk has one call less.
+    pub(crate) has_left: bool,
+    /// Its dialog was named to the other side of another call by a REFER that went on, as its far end knows it.
+    pub(crate) is_named_afar: bool,
+    /// The way to it; `None` for an agent.
+    pub(crate) flow: Option<Flow>,
+    /// The agent that it is, where it is one.
+    pub(crate) agent: Option<Box<AgentSide>>,
+    /// Call-ID.
+    pub(crate) call_id: String,
+    /// Where it stands.
+    pub(crate) state: LegState,
+    /// Why it has ended, or is about to.
+    pub(crate) end: Option<LegEnd>,
+    /// Its INVITE to us, while that has no final answer.
+    pub(crate) server: Option<ServerId>,
+    /// Our INVITE to it.
+    pub(crate) invite: Option<ClientId>,
+    /// Our BYE to it.
+    pub(crate) bye: Option<ClientId>,
+    /// Its dialog; for the caller from the first 18x on, else from the 2xx.
+    pub(crate) dialog: Option<DialogId>,
+    /// Whether it has answered our INVITE with anything.
+    pub(crate) heard: bool,
+    /// Whether it takes UPDATE, as it has said in Allow.
+    pub(crate) takes_update: bool,
+    /// Host and port of its Contact.
+    pub(crate) contact: Option<Box<str>>,
+    /// The same of the first proxy that stays in its dialog (Record-Route).
+    pub(crate) record_route: Option<Box<str>>,
+    /// Its session timer.
+    pub(crate) timer: SessionTimer,
+    /// The address it is shown in SDP.
+    pub(crate) media_ip: IpAddr,
+    /// Session id of our descriptions.
+    pub(crate) session_id: u64,
+    /// The last description that we sent to it.
+    pub(crate) last_sent: Option<Written>,
+    /// The one of ours that is in force.
+    pub(crate) ours: Option<Written>,
+    /// The one of its that is in force.
+    pub(crate) theirs: Option<Written>,
+    /// Its media ends, one for each anchored m-line.
+    pub(crate) ends: Vec<StreamEnd>,
+    /// Codec agreed; empty before.
+    pub(crate) codec: String,
+    /// How often its SRTP may have rolled over before it came to this end, from another call.
+    pub(crate) rolled: u32,
+    /// What its audio is converted into for its other side, where it is.
+    pub(crate) converted_to: Option<&'static str>,
+    /// SRTP suite agreed.
+    pub(crate) srtp: Option<Suite>,
+    /// Where its RTP comes from, once learned.
+    pub(crate) latched: Option<SocketAddr>,
+    /// What has proven that its far side is where it says.
+    pub(crate) proof: Proof,
+    /// Figures from before a restart, or of ends that are gone.
+    pub(crate) earlier: RtpView,
+    /// Scores of ends that are gone.
+    pub(crate) scores: Scored,
+    /// Why it was not heard, where it was not.
+    pub(crate) unheard: Option<Box<Diagnosis>>,
+    /// What is wrong with what is heard of it.
+    pub(crate) flaw: Option<Box<Diagnosis>>,
+    /// Whether its trunk knows whether it was heard.
+    pub(crate) is_judged: bool,
+    /// What its media had come to at the last look.
+    pub(crate) looked: Option<(Look, Instant)>,
+}
+
+impl Leg {
+    /// A leg that nothing has happened to.
+    pub(crate) fn new(sid: String, party: Party, flow: Flow, media_ip: IpAddr, session_id: u64) -> Leg {
+        Leg {
+            sid,
+            trunk: None,
+            governs: None,
+            party,
+            peer: String::new(),
+            inbound: false,
+            number: None,
+            has_left: false,
+            is_named_afar: false,
+            flow: Some(flow),
+            agent: None,
+            call_id: String::new(),
+            state: LegState::Trying,
+            end: None,
+            server: None,
+            invite: None,
+            bye: None,
+            dialog: None,
+            heard: false,
+            takes_update: false,
+            contact: None,
+            record_route: None,
+            timer: SessionTimer::default(),
+            media_ip,
+            session_id,
+            last_sent: None,
+            ours: None,
+            theirs: None,
+            ends: Vec::new(),
+            codec: String::new(),
+            rolled: 0,
+            converted_to: None,
+            srtp: None,
+            latched: None,
+            proof: Proof::default(),
+            earlier: RtpView::default(),
+            scores: Scored::default(),
+            unheard: None,
+            flaw: None,
+            is_judged: false,
+            looked: None,
+        }
+    }
+
+    /// Where its signalling goes, for its trunk's health.
+    pub(crate) fn spot(&self) -> Option<Spot> {
+        Some(Spot::of(&self.trunk.as_ref()?.name, self.flow.as_ref()?))
+    }
+
+    /// Notes what a message of it says that it can do.
+    pub(crate) fn learn(&mut self, message: &Message) {
+        if message.header(HeaderName::Allow).is_some() {
+            let allowed = message.tokens(HeaderName::Allow);
+            self.takes_update = allowed.contains(&Method::Update.as_str().as_bytes());
+        }
+        let place = |address: NameAddr<'_>| {
+            let host = address.parsed_uri()?.host;
+            let port = host.port.map(|port| format!(":{port}")).unwrap_or_default();
+            Some(plain(&format!("{}{port}", host.host), NUMBER_CHARS).into())
+        };
+        self.contact = message.contact().and_then(place).or(self.contact.take());
+        let hop = message.headers(HeaderName::RecordRoute).flat_map(NameAddr::list).next();
+        self.record_route = hop.and_then(place).or(self.record_route.take());
+    }
+
+    /// An agent's leg, whose socket is being opened.
+    pub(crate) fn of_agent(sid: String, side: AgentSide) -> Leg {
+        let leg = Leg::new(sid, Party(0), Leg::nowhere(), Ipv4Addr::UNSPECIFIED.into(), 0);
+        let codec = name(agent_coding(Format::from_name(side.agent.format).unwrap_or_default())).to_owned();
+        Leg { flow: None, agent: Some(Box::new(side)), codec, ..leg }
+    }
+
+    /// The way of a leg that has none.
+    pub(crate) fn nowhere() -> Flow {
+        let remote = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+        Flow { transport: Transport::Tcp, listener: ListenerId(0), remote, connection: None }
+    }
+
+    /// Whether it is an agent that only listens.
+    pub(crate) fn listens(&self) -> bool {
+        self.agent.as_ref().is_some_and(|side| side.listens())
+    }
+
+    /// Where its signalling comes from; unspecified for an agent.
+    pub(crate) fn signalling(&self) -> IpAddr {
+        self.flow.map_or(Ipv4Addr::UNSPECIFIED.into(), |flow| flow.remote.ip())
+    }
+
+    /// The trunk whose limits it counts with.
+    pub(crate) fn limited_by(&self) -> Option<&Arc<Trunk>> {
+        self.trunk.as_ref().or(self.governs.as_ref())
+    }
+    /// Name of its trunk; empty for a bare URI.
+    pub(crate) fn trunk_name(&self) -> &str {
+        self.trunk.as_ref().map_or("", |t| &t.name)
+    }
+
+    /// What it may use of the edge's codecs.
+    pub(crate) fn policy(&self) -> Policy {
+        policy(self.trunk.as_deref())
+    }
+
+    /// How it presses keys.
+    pub(crate) fn dtmf(&self) -> Dtmf {
+        self.trunk.as_ref().map_or(Dtmf::Rfc4733, |trunk| trunk.dtmf)
+    }
+
+    /// How our next description to it names itself; [`Self::stamp`] settles the version.
+    pub(crate) fn identity(&self) -> Identity {
+        let version = self.last_sent.as_ref().map_or(1, Written::version);
+        Identity { session_id: self.session_id, version, ip: self.media_ip }
+    }
+
+    /// Our RTP ports towards it for these m-lines, 0 where there is none.
+    pub(crate) fn ports(&self, streams: &[usize]) -> Vec<u16> {
+        streams.iter().map(|index| self.end(*index).map_or(0, |end| end.bind.port())).collect()
+    }
+
+    /// The end of an m-line.
+    pub(crate) fn end(&self, index: usize) -> Option<&StreamEnd> {
+        self.ends.iter().find(|end| end.index == index)
+    }
+
+    /// Gives a description its version: the last one's if nothing has changed, else one more (RFC 3264 §8).
+    pub(crate) fn stamp(&mut self, mut description: Description) -> Description {
+        if let Some(last) = &self.last_sent {
+            description.origin.version = last.version();
+            if last.says(&description) {
+                return description;
+            }
+            description.origin.version = last.version().saturating_add(1);
+        }
+        self.last_sent = Some(Written::new(&description));
+        description
+    }
+
+    /// What was sent last is refused: what is in force is its last word again, under a version of its own.
+    pub(crate) fn take_back(&mut self) {
+        if let Some(ours) = self.ours.as_ref().and_then(Written::read) {
+            self.stamp(ours);
+        }
+    }
+
+    /// Adds to an offer for it what its session has of further sections, as refused: none ever goes away (RFC 3264 §8).
+    /// Those of an offer that was never agreed on are none of it.
+    pub(crate) fn keep_sections(&self, offer: &mut Description) {
+        let sections = self.theirs().map(|theirs| theirs.media).unwrap_or_default();
+        offer.media.extend(sections.iter().skip(offer.media.len()).map(Media::refused));
+    }
+
+    /// Takes the far end's description into force. Whether its `o=` line is another one than before.
+    pub(crate) fn take_theirs(&mut self, description: &Description) -> bool {
+        let written = Written::new(description);
+        let changed = self.theirs.as_ref().is_some_and(|before| before.has_other_origin(&written));
+        self.theirs = Some(written);
+        changed
+    }
+
+    /// The last description that we sent to it, read.
+    pub(crate) fn sent(&self) -> Option<Description> {
+        self.last_sent.as_ref()?.read()
+    }
+
+    /// The one of its that is in force, read.
+    pub(crate) fn theirs(&self) -> Option<Description> {
+        self.theirs.as_ref()?.read()
+    }
+
+    /// Both that are in force, read: ours and its.
+    pub(crate) fn session(&self) -> Option<(Description, Description)> {
+        let (ours, theirs) = self.ours.as_ref().zip(self.theirs.as_ref())?;
+        Some((ours.read()?, theirs.read()?))
+    }
+
+    /// What the worker is told of one stream's far side, but for its keys ([`Self::srtp_spec`]).
+    pub(crate) fn remote_spec(&self, far: &Far, latch: LatchMode, relatch: bool, answered: bool) -> RemoteSpec {
+        let signalling = self.signalling().to_canonical();
+        let media = far.rtp.map(|rtp| rtp.ip().to_canonical());
+        let mut expected: Vec<IpAddr> = media.into_iter().collect();
+        if !expected.contains(&signalling) {
+            expected.push(signalling);
+        }
+        let (sends, receives) = (far.direction.sends(), far.direction.receives());
+        RemoteSpec {
+            rtp: far.rtp,
+            rtcp: far.rtcp,
+            shown: Some(self.media_ip),
+            expected,
+            expected_networks: self.trunk.as_ref().map(|t| t.media_from.clone()).unwrap_or_default(),
+            latch,
+            rtcp_mux: far.rtcp_mux,
+            may_send: sends,
+            may_receive: receives,
+            // Decided last, by all of the above: `Call::tell_remote`.
+            withheld: false,
+            relatch,
+            // On hold either side may rightly be silent, and so may a fax machine that receives; without an address it
+            // is the hold of RFC 2543.
+            watch_idle: answered && sends && receives && far.rtp.is_some() && !far.udptl,
+            srtp: None,
+        }
+    }
+
+    /// The keys of a stream, by the descriptions in force; `None`: plain RTP.
+    pub(crate) fn srtp_spec(&self, index: usize) -> Option<SrtpSpec> {
+        if !self.ours.as_ref()?.has_keys() {
+            return None;
+        }
+        let (ours, theirs) = self.session()?;
+        let keys = agreed(ours.media.get(index)?, theirs.media.get(index)?)?;
+        let suite = trunkgate_media::Suite::ALL.into_iter().find(|suite| suite.as_str() == keys.suite.as_str())?;
+        let key = |key: InlineKey| {
+            let mki = key.mki.map(Mki::to_bytes);
+            SrtpKey::new(suite, &key.key_salt, mki.as_deref()).ok()
+        };
+        Some(SrtpSpec { send: key(keys.ours)?, receive: key(keys.theirs)?, rolled: self.rolled })
+    }
+
+    /// Why it ended, once it is shown as ended.
+    pub(crate) fn shown_end(&self) -> Option<LegEnd> {
+        self.end.filter(|_| matches!(self.state, LegState::Canceling | LegState::Closing | LegState::Ended))
+    }
+
+    /// As shown.
+    pub(crate) fn view(&self) -> LegView {
+        let mut rtp = self.earlier.clone();
+        for end in &self.ends {
+            add_counters(&mut rtp, &end.counters);
+        }
+        if let Some(side) = &self.agent {
+            add_counters(&mut rtp, &side.counters);
+        }
+        rtp.latched = self.latched;
+        score_view(&mut rtp, Codec::named(&self.codec).filter(|_| self.agent.is_none()));
+        LegView {
+            sid: self.sid.clone(),
+            kind: if self.agent.is_some() { "agent" } else { "sip" },
+            trunk: self.trunk_name().to_owned(),
+            agent: self.agent.as_ref().map(|side| side.agent.shown().to_owned()).unwrap_or_default(),
+            direction: if self.inbound { "inbound" } else { "outbound" },
+            transport: match (self.flow.map(|flow| flow.transport), &self.agent) {
+                (Some(Transport::Udp), _) => "udp",
+                (Some(Transport::Tcp), _) => "tcp",
+                (Some(Transport::Tls), _) => "tls",
+                (None, Some(side)) if side.agent.is_raw() => "rtp",
+                (None, Some(side)) if side.agent.url.starts_with("wss:") => "wss",
+                (None, _) => "ws",
+            },
+            remote: self.flow.map(|flow| flow.remote),
+            sip_call_id: plain(&self.call_id, CALL_ID_CHARS),
+            codec: self.codec.clone(),
+            converted_to: self.converted_to,
+            srtp: self.srtp.map(Suite::as_str),
+            state: self.state.as_str(),
+            reason: self.shown_end().map(|end| end.reason.as_str()),
+            ended_by: self.shown_end().map(|end| end.by.as_str()),
+            ssrc: self
+                .agent
+                .as_ref()
+                .and_then(|side| side.raw)
+                .map(|raw| SourcesView { inbound: raw.inbound, outbound: raw.outbound }),
+            media: self.media_view(),
+            rtp,
+        }
+    }
+
+    fn media_view(&self) -> Option<MediaView> {
+        let end = self.ends.first()?;
+        let announced = end.remote.as_ref()?.rtp;
+        let used = announced.and(self.latched.or(announced));
+        Some(MediaView { ours: SocketAddr::new(self.media_ip, end.bind.port()), announced, used })
+    }
+}
+
+/// What a trunk, or a bare URI, may use of the edge's codecs.
+pub(crate) fn policy(trunk: Option<&Trunk>) -> Policy {
+    let uri = || DEFAULT_CODECS.map(str::to_owned).to_vec();
+    let ptime_ms = trunk.map_or(URI_PTIME_MS, |t| t.ptime_ms);
+    let dtmf = match trunk.map_or(Dtmf::Rfc4733, |t| t.dtmf) {
+        Dtmf::Rfc4733 => trunkgate_sdp::Dtmf::Events,
+        Dtmf::Info => trunkgate_sdp::Dtmf::Info,
+        Dtmf::Inband => trunkgate_sdp::Dtmf::Tones,
+    };
+    Policy { codecs: trunk.map_or_else(uri, |t| t.codecs.clone()), ptime_ms, dtmf, ..Policy::default() }
+}
+
+/// The two wires of an agreed stream between an offerer and an answerer: (to the answerer, to the offerer).
+pub(crate) fn wires(stream: &AgreedStream, offerer: &Leg, answerer: &Leg) -> (WireSpec, WireSpec) {
+    let verbatim = stream.offerer.udptl;
+    let wire = |payloads, clocks: Vec<(u8, u32)>, codec: &str, conversion: Option<&Conversion>, to: &Leg| {
+        let transcode = conversion.and_then(|conversion| transcode(conversion, to.policy().ptime_ms));
+        let converted =
+            transcode.iter().flat_map(|spec| spec.from.iter().map(|(from, coding)| (*from, coding.clock_hz())));
+        let clocks = clocks.into_iter().chain(converted).collect();
+        WireSpec { payloads, clocks, verbatim, codec: Codec::named(codec), transcode, ..WireSpec::default() }
+    };
+    let converted = stream.converted.as_deref();
+    let (there, back) = (converted.and_then(|c| c.to_answerer.as_ref()), converted.and_then(|c| c.to_offerer.as_ref()));
+    let there = wire(stream.to_answerer(), stream.clocks_from_offerer(), &stream.codec, there, answerer);
+    let back = wire(stream.to_offerer(), stream.clocks_from_answerer(), stream.codec_of_answerer(), back, offerer);
+    let Some(own) = stream.own_events.as_deref() else { return (there, back) };
+    let shared = own.audio.iter().map(|(of_offerer, of_answerer)| (of_answerer.clone(), of_offerer.clone())).collect();
+    let turned = OwnEvents { offerer: own.answerer.clone(), answerer: own.offerer.clone(), audio: shared };
+    (parted(there, own, (offerer, answerer)), parted(back, &turned, (answerer, offerer)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trunkgate_sdp::Direction;
+
+    fn leg() -> Leg {
+        let remote = "198.51.100.7:5060".parse().unwrap();
+        let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None };
+        let trunk = Trunk { media_from: vec!["203.0.113.0/24".parse().unwrap()], ..Trunk::named("pbx") };
+        let leg = Leg::new("CA0".into(), Party(1), flow, "192.0.2.1".parse().unwrap(), 7);
+        Leg { trunk: Some(Arc::new(trunk)), inbound: true, ..leg }
+    }
+
+    fn far(rtp: Option<&str>) -> Far {
+        let rtp = rtp.map(|rtp| rtp.parse().unwrap());
+        Far { rtp, rtcp: None, rtcp_mux: false, udptl: false, direction: Direction::SendRecv }
+    }
+
+    fn description(version: u64, port: u16) -> Description {
+        let text = format!(
+            "v=0\r\no=- 1 {version} IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio {port} RTP/AVP 0\r\n"
+        );
+        Description::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn rfc_3264_8_the_version_rises_only_with_a_change() {
+        let mut leg = leg();
+        assert_eq!(leg.stamp(description(1, 4000)).origin.version, 1);
+        assert_eq!(leg.stamp(description(1, 4000)).origin.version, 1);
+        assert_eq!(leg.stamp(description(1, 4002)).origin.version, 2);
+        assert_eq!(leg.stamp(description(1, 4002)).origin.version, 2);
+        assert_eq!(leg.stamp(description(1, 4000)).origin.version, 3);
+    }
+
+    #[test]
+    fn a_changed_origin_opens_the_latch_anew() {
+        let mut leg = leg();
+        assert!(!leg.take_theirs(&description(1, 4000)));
+        assert!(!leg.take_theirs(&description(1, 4000)));
+        assert!(leg.take_theirs(&description(2, 4000)));
+    }
+
+    #[test]
+    fn expected_sources_are_the_described_and_the_signalling_address() {
+        let leg = leg();
+        for (rtp, expected) in [
+            (Some("10.0.0.1:4000"), vec!["10.0.0.1", "198.51.100.7"]),
+            (Some("198.51.100.7:4000"), vec!["198.51.100.7"]),
+            (None, vec!["198.51.100.7"]),
+        ] {
+            let spec = leg.remote_spec(&far(rtp), LatchMode::Strict, false, true);
+            let expected: Vec<IpAddr> = expected.iter().map(|ip| ip.parse().unwrap()).collect();
+            assert_eq!(spec.expected, expected);
+            assert_eq!(spec.expected_networks.len(), 1);
+        }
+    }
+
+    #[test]
+    fn silence_is_watched_only_in_an_answered_two_way_stream() {
+        let leg = leg();
+        for (direction, answered, watched) in [
+            (Direction::SendRecv, true, true),
+            (Direction::SendRecv, false, false),
+            (Direction::SendOnly, true, false),
+            (Direction::RecvOnly, true, false),
+            (Direction::Inactive, true, false),
+        ] {
+            let far = Far { direction, ..far(Some("192.0.2.1:4000")) };
+            let spec = leg.remote_spec(&far, LatchMode::Strict, false, answered);
+            assert_eq!(spec.watch_idle, watched, "{direction:?}");
+            for quiet in [Far { rtp: None, ..far.clone() }, Far { udptl: true, ..far }] {
+                assert!(!leg.remote_spec(&quiet, LatchMode::Strict, false, answered).watch_idle);
+            }
+            assert_eq!((spec.may_send, spec.may_receive), (direction.sends(), direction.receives()));
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Why each leg ended, and whether its own far end ended it: for the call's view and its record.
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use crate::call::legs::leg::Leg;
+use crate::call::search::answer::Failure;
+use crate::call::story::change::{Change, Happening};
+use crate::call::{CALLER, Call};
+use crate::resources::edge::Edge;
+use crate::resources::limits::PASSED_OVER;
+use crate::story::reason::ReasonSlug;
+
+/// Who ended a leg.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EndedBy {
+    /// Its far end: it hung up, closed, refused, sent its caller on, or its connection broke.
+    FarEnd,
+    /// The edge: the call was over, somebody asked for it, or the far end did not do in time what it should.
+    Edge,
+}
+
+impl EndedBy {
+    /// As shown.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            EndedBy::FarEnd => "far_end",
+            EndedBy::Edge => "edge",
+        }
+    }
+
+    /// Who ends a leg that fails for this reason.
+    fn of_failure(reason: ReasonSlug) -> EndedBy {
+        use ReasonSlug as R;
+        let far_end = matches!(
+            reason,
+            R::TargetRejected
+                | R::Transferred
+                | R::TargetBusy
+                | R::CredentialsRefused
+                | R::Unreachable
+                | R::TlsFailed
+                | R::AgentUnreachable
+                | R::AgentTlsFailed
+                | R::AgentRefused
+                | R::AgentNotWebSocket
+                | R::AgentReset
+                | R::AgentClosed
+                | R::AgentHungUp
+        );
+        if far_end { EndedBy::FarEnd } else { EndedBy::Edge }
+    }
+}
+
+/// How a leg ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LegEnd {
+    /// Why.
+    pub(crate) reason: ReasonSlug,
+    /// Who ended it.
+    pub(crate) by: EndedBy,
+    /// Whether its target failed the caller.
+    pub(crate) failed: bool,
+}
+
+/// The same in plain data.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct WrittenLegEnd {
+    reason: String,
+    by_far_end: bool,
+    failed: bool,
+}
+
+impl From<LegEnd> for WrittenLegEnd {
+    fn from(end: LegEnd) -> WrittenLegEnd {
+        let LegEnd { reason, by, failed } = end;
+        WrittenLegEnd { reason: reason.as_str().to_owned(), by_far_end: by == EndedBy::FarEnd, failed }
+    }
+}
+
+impl LegEnd {
+    /// From plain data; a leg that was live then is one that the restart ended.
+    pub(crate) fn restore(written: Option<WrittenLegEnd>) -> LegEnd {
+        let restart = LegEnd { reason: ReasonSlug::EdgeRestarted, by: EndedBy::Edge, failed: false };
+        let Some(WrittenLegEnd { reason, by_far_end, failed }) = written else { return restart };
+        let reason = ReasonSlug::ALL.into_iter().find(|known| known.as_str() == reason);
+        let by = if by_far_end { EndedBy::FarEnd } else { EndedBy::Edge };
+        reason.map_or(restart, |reason| LegEnd { reason, by, failed })
+    }
+}
+
+impl Leg {
+    /// Says why it ends. The first word counts: what comes after it follows from it.
+    pub(crate) fn end_with(&mut self, reason: ReasonSlug, by: EndedBy) {
+        self.end.get_or_insert(LegEnd { reason, by, failed: false });
+    }
+
+    /// Its target has failed the caller.
+    pub(crate) fn fail_with(&mut self, reason: ReasonSlug) {
+        self.end.get_or_insert(LegEnd { reason, by: EndedBy::of_failure(reason), failed: true });
+    }
+}
+
+impl Call {
+    /// Says of each leg that has not ended on its own that the call's end ended it.
+    pub(crate) fn end_legs_with(&mut self, reason: ReasonSlug) {
+        let by_caller = matches!(reason, ReasonSlug::CallerHungUp | ReasonSlug::CallerCanceled);
+        for (at, leg) in self.legs.iter_mut().enumerate() {
+            leg.end_with(reason, if at == CALLER && by_caller { EndedBy::FarEnd } else { EndedBy::Edge });
+        }
+    }
+
+    /// Notes that a target, or one way to it, has failed: on a leg, where it has got so far.
+    pub(crate) fn note_failure(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        leg: Option<usize>,
+        name: &str,
+        failure: &Failure,
+    ) {
+        match leg {
+            Some(leg) => self.legs[leg].fail_with(failure.reason),
+            None if self.story.passed_over.len() < PASSED_OVER => {
+                self.story.passed_over.push((name.into(), failure.reason, self.legs.len()));
+            }
+            None => {}
+        }
+        self.note_mismatch(now, edge, (leg, name), failure);
+        // How an agent was lost stands in the trace as the agent's.
+        if failure.loss.is_none() && !failure.is_told {
+            edge.decide(now, self.key, failure.told_of(name));
+        }
+        let line = failure.told_of(&edge.shown_name(name));
+        let sid = self.sid().to_owned();
+        let change = self.change_for(Happening::CallFailedOver, &line, Some(failure.reason));
+        let trunk = leg.map(|leg| self.legs[leg].trunk_name().to_owned()).filter(|name| !name.is_empty());
+        let fix = self.own_fix(failure.reason);
+        self.failed_over = Some(Box::new((failure.reason, Change { trunk, fix, ..change })));
+        edge.log(&sid, line, Some(failure.reason));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_leg_outlives_a_restart() {
+        for reason in ReasonSlug::ALL {
+            let end = LegEnd { reason, by: EndedBy::of_failure(reason), failed: true };
+            assert_eq!(LegEnd::restore(Some(end.into())), end);
+        }
+        let unknown = WrittenLegEnd { reason: "of_a_later_version".into(), by_far_end: true, failed: false };
+        for written in [None, Some(unknown)] {
+            let end = LegEnd::restore(written);
+            assert_eq!((end.reason, end.by), (ReasonSlug::EdgeRestarted, EndedBy::Edge));
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Where a caller is (RFC 6442): Geolocation goes on by the rules of `headers`, and with it the documents of the INVITE's
+//! body that it names by `cid:`. A target that takes no such body is asked again without: an emergency call must not fail
+//! for what was to help it.
+
+use std::time::Instant;
+
+use trunkgate_sip::header::NameAddr;
+use trunkgate_sip::{Body, Extra, Message, Part};
+
+use crate::call::legs::headers::Brought;
+use crate::call::search::attempt::Way;
+use crate::call::search::branches::Branch;
+use crate::call::{CALLER, Call};
+use crate::resources::edge::Edge;
+use crate::resources::limits::{LOCATION_BYTES, LOCATION_NAME_BYTES, LOCATIONS};
+use crate::story::numbers::plain;
+
+/// Names the places.
+pub(crate) const GEOLOCATION: &str = "Geolocation";
+/// Tells a caller what is wrong with them (RFC 6442 §4.3).
+pub(crate) const GEOLOCATION_ERROR: &str = "Geolocation-Error";
+/// The type of such a document (RFC 4119).
+const PIDF_XML: &str = "application/pidf+xml";
+/// The code by which a far end says that it does not take a body (RFC 3261 §21.4.13).
+const UNSUPPORTED_MEDIA_TYPE: u16 = 415;
+
+/// One document that says where the caller is.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Location {
+    /// Its Content-ID without brackets.
+    id: String,
+    content_type: String,
+    disposition: Option<String>,
+    bytes: Vec<u8>,
+}
+
+impl Location {
+    /// Those of an INVITE that a Geolocation among what it brings names, within limits.
+    pub(crate) fn of(request: &Message, brought: &Brought) -> Box<[Location]> {
+        let named: Vec<String> = values(brought).flat_map(NameAddr::list).filter_map(|entry| cid(entry.uri)).collect();
+        let mut all: Vec<Location> = Vec::new();
+        let mut left = LOCATION_BYTES;
+        if named.is_empty() {
+            return all.into();
+        }
+        request.each_part(|part| {
+            if let Some(one) = read(&part).filter(|one| named.contains(&one.id) && one.bytes.len() <= left)
+                && all.iter().all(|other| other.id != one.id)
+            {
+                left -= one.bytes.len();
+                all.push(one);
+            }
+            all.len() == LOCATIONS
+        });
+        all.into()
+    }
+}
+
+fn read(part: &Part<'_>) -> Option<Location> {
+    let text = |value: &[u8]| {
+        let value = std::str::from_utf8(value).ok().filter(|value| value.len() <= LOCATION_NAME_BYTES)?;
+        Some(plain(value, LOCATION_NAME_BYTES))
+    };
+    let content_id = part.content_id.filter(|_| part.is(PIDF_XML))?;
+    let id = text(content_id.strip_prefix(b"<")?.strip_suffix(b">")?)?;
+    let (content_type, disposition) = (text(part.content_type)?, part.disposition.and_then(text));
+    Some(Location { id, content_type, disposition, bytes: part.bytes.to_vec() })
+}
+
+/// The Content-ID that a URI means (RFC 2392 §2); `None` for one that leads elsewhere.
+fn cid(uri: &[u8]) -> Option<String> {
+    let (scheme, id) = uri.split_at_checked(4)?;
+    if !scheme.eq_ignore_ascii_case(b"cid:") {
+        return None;
+    }
+    let mut bytes = id.iter().copied();
+    let mut plain = Vec::with_capacity(id.len());
+    while let Some(byte) = bytes.next() {
+        let digit = |byte: Option<u8>| char::from(byte?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        plain.push(if byte == b'%' { digit(bytes.next())? << 4 | digit(bytes.next())? } else { byte });
+    }
+    String::from_utf8(plain).ok()
+}
+
+fn values(brought: &Brought) -> impl Iterator<Item = &[u8]> {
+    brought.iter().filter(|(name, _)| name.eq_ignore_ascii_case(GEOLOCATION)).map(|(_, value)| value.as_bytes())
+}
+
+/// Leaves out of Geolocation what names a document that is not sent with it, and the header where nothing is left.
+pub(crate) fn keep_sent(headers: &mut Vec<Extra>, sent: &[&Location]) {
+    headers.retain_mut(|header| {
+        if !header.name.eq_ignore_ascii_case(GEOLOCATION) {
+            return true;
+        }
+        let is_there = |entry: &NameAddr<'_>| cid(entry.uri).is_none_or(|id| sent.iter().any(|one| one.id == id));
+        let kept: Vec<String> = NameAddr::list(header.value.as_bytes())
+            .filter(is_there)
+            .map(|entry| String::from_utf8_lossy(entry.raw).into_owned())
+            .collect();
+        header.value = kept.join(", ");
+        !kept.is_empty()
+    });
+}
+
+/// A session description with the documents behind it (RFC 5621 §5).
+fn with_locations(sdp: Body, locations: &[&Location], boundary: &str) -> Body {
+    let mut bytes = format!("--{boundary}\r\nContent-Type: {}\r\n\r\n", sdp.content_type).into_bytes();
+    bytes.extend_from_slice(&sdp.bytes);
+    for location in locations {
+        let head =
+            format!("\r\n--{boundary}\r\nContent-Type: {}\r\nContent-ID: <{}>\r\n", location.content_type, location.id);
+        bytes.extend_from_slice(head.as_bytes());
+        if let Some(disposition) = &location.disposition {
+            bytes.extend_from_slice(format!("Content-Disposition: {disposition}\r\n").as_bytes());
+        }
+        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(&location.bytes);
+    }
+    bytes.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+    Body { content_type: format!("multipart/mixed;boundary={boundary}"), bytes: bytes.into() }
+}
+
+impl Call {
+    /// The body of an INVITE with these headers: the offer, and with it where the caller is, as far as the headers say.
+    pub(crate) fn located(&self, edge: &mut Edge, sdp: Body, headers: &mut Vec<Extra>, way: &Way) -> Body {
+        let is_named = |location: &Location| {
+            let geolocation = headers.iter().filter(|header| header.name.eq_ignore_ascii_case(GEOLOCATION));
+            let mut named = geolocation.flat_map(|header| NameAddr::list(header.value.as_bytes()));
+            named.any(|entry| cid(entry.uri).as_ref() == Some(&location.id))
+        };
+        let sent: Vec<&Location> =
+            self.locations.iter().filter(|location| !way.only_sdp && is_named(location)).collect();
+        keep_sent(headers, &sent);
+        if sent.is_empty() {
+            return sdp;
+        }
+        // Nobody knows it who could have put it into a document.
+        let mut random = [0; 12];
+        edge.draw(&mut random);
+        let boundary: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        with_locations(sdp, &sent, &boundary)
+    }
+
+    /// What a target's answer says of the location, as the caller may hear it.
+    pub(crate) fn location_error(&self, edge: &Edge, headers: &[(String, String)], leg: usize) -> Option<String> {
+        let passed = self.passing(edge, headers, leg, CALLER);
+        passed.into_iter().find(|one| one.name.eq_ignore_ascii_case(GEOLOCATION_ERROR)).map(|one| one.value)
+    }
+
+    /// A target that takes nothing but a session description is asked again with that alone. Whether it is.
+    pub(crate) fn asked_again_without_location(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        branch: Branch,
+        leg: usize,
+        code: u16,
+    ) -> bool {
+        if code != UNSUPPORTED_MEDIA_TYPE || self.locations.is_empty() {
+            return false;
+        }
+        self.asked_again_without(now, edge, (branch, leg), "location", |way| &mut way.only_sdp)
+    }
+}

@@ -1,0 +1,13 @@
+//! The sides of a call: dialog, descriptions at rest, headers and numbers that each is shown.
+
+pub(crate) mod caller_id;
+pub(crate) mod headers;
+pub(crate) mod hops;
+pub(crate) mod leg;
+pub(crate) mod leg_end;
+pub(crate) mod location;
+pub(crate) mod oversize;
+pub(crate) mod rewrite;
+pub(crate) mod srtp;
+pub(crate) mod way;
+pub(crate) mod written;

@@ -1,0 +1,231 @@
+//! SRTP of a call's legs: what of an offer a leg's trunk takes, our keys in what we write, a second try without it, and
+//! keys that change in mid-call. Each leg is protected, or not, by itself; the other side never learns of it.
+
+use std::time::Instant;
+
+use trunkgate_sdp::keying::{
+    admit, agreed, check_answer, form_in_force, keep_protected, only_keys_differ, protect_answer, protect_offer,
+    unprotected,
+};
+use trunkgate_sdp::{
+    AgreedStream, Clash, Description, Form, Srtp, Suite, Unfit, accept, anchored_streams, relay_offer,
+};
+use trunkgate_sip::ServerId;
+
+use crate::call::legs::leg::Leg;
+use crate::call::search::answer::Failure;
+use crate::call::search::branches::Branch;
+use crate::call::{CALLER, Call};
+use crate::resources::edge::Edge;
+use crate::story::reason::ReasonSlug;
+
+/// The code by which a far end says that it does not take an offer (RFC 3261 §21.4.26).
+const NOT_ACCEPTABLE_HERE: u16 = 488;
+
+impl Leg {
+    /// What its trunk does about SRTP; a bare URI gets plain RTP.
+    pub(crate) fn srtp_policy(&self) -> Srtp {
+        self.trunk.as_ref().map_or(Srtp::Off, |trunk| match trunk.srtp {
+            trunkgate_route::Srtp::Off => Srtp::Off,
+            trunkgate_route::Srtp::Optional => Srtp::Optional,
+            trunkgate_route::Srtp::Required => Srtp::Required,
+        })
+    }
+
+    /// The form of a first offer to it; `again`: it has refused the secure one.
+    pub(crate) fn first_form(&self, again: bool) -> Form {
+        match self.srtp_policy() {
+            Srtp::Off => Form::Plain,
+            Srtp::Optional if again => Form::Plain,
+            Srtp::Optional | Srtp::Required => Form::Secure,
+        }
+    }
+
+    /// The form of an offer that it gets in our answer, which it cannot refuse.
+    pub(crate) fn late_form(&self) -> Form {
+        match self.srtp_policy() {
+            Srtp::Off => Form::Plain,
+            Srtp::Optional => Form::Either,
+            Srtp::Required => Form::Secure,
+        }
+    }
+
+    /// Puts our keys into a first offer to it.
+    pub(crate) fn protect_first(&self, edge: &mut Edge, offer: &mut Description, form: Form) -> Result<(), Failure> {
+        keep_protected(offer, self.srtp_policy()).map_err(unfit)?;
+        protect_offer(offer, |_| form, None, &mut |bytes| edge.draw(bytes));
+        Ok(())
+    }
+
+    /// Puts our keys into a further offer: each stream as it is in force, a new one as the others are.
+    pub(crate) fn protect_again(&self, edge: &mut Edge, offer: &mut Description) -> Result<(), Failure> {
+        self.protect_further(edge, offer, true)
+    }
+
+    /// The same with other keys, where its media comes from somewhere else: that could not know how often the numbers of
+    /// the packets so far have gone round (RFC 3711 §3.3.1).
+    pub(crate) fn protect_anew(&self, edge: &mut Edge, offer: &mut Description) -> Result<(), Failure> {
+        self.protect_further(edge, offer, false)
+    }
+
+    fn protect_further(&self, edge: &mut Edge, offer: &mut Description, keeps_keys: bool) -> Result<(), Failure> {
+        keep_protected(offer, self.srtp_policy()).map_err(unfit)?;
+        let session = self.session();
+        let session = session.as_ref().map(|(ours, theirs)| (ours, theirs));
+        let in_force = |index: usize| {
+            let (ours, theirs) = session?;
+            let live = |description: &Description| description.media.get(index).cloned().filter(|m| m.port != 0);
+            Some(form_in_force(&live(ours)?, &live(theirs)?))
+        };
+        let others = (0..offer.media.len()).find_map(in_force).unwrap_or_else(|| self.first_form(true));
+        let form = |index| in_force(index).unwrap_or(others);
+        protect_offer(offer, form, session.filter(|_| keeps_keys), &mut |bytes| edge.draw(bytes));
+        Ok(())
+    }
+
+    /// Puts our keys into an answer to its offer, which is not in force yet.
+    pub(crate) fn protect_answer(&self, edge: &mut Edge, answer: &mut Description, offer: &Description) {
+        let session = self.session();
+        let session = session.as_ref().map(|(ours, theirs)| (ours, theirs));
+        protect_answer(answer, offer, self.srtp_policy(), session, &mut |bytes| edge.draw(bytes));
+    }
+
+    /// Takes a further offer of its and our answer into force, with our keys; whether its latch opens anew.
+    pub(crate) fn answer_again(
+        &mut self,
+        edge: &mut Edge,
+        offer: &Description,
+        mut answer: Description,
+    ) -> (Description, bool) {
+        self.protect_answer(edge, &mut answer, offer);
+        let relatch = self.take_theirs(offer);
+        let answer = self.stamp(answer);
+        self.ours = self.last_sent.clone();
+        self.srtp = self.suite();
+        (answer, relatch)
+    }
+
+    /// The suite in force, of its first stream that has one.
+    pub(crate) fn suite(&self) -> Option<Suite> {
+        if !self.ours.as_ref()?.has_keys() {
+            return None;
+        }
+        let (ours, theirs) = self.session()?;
+        ours.media.iter().zip(&theirs.media).find_map(|(ours, theirs)| agreed(ours, theirs)).map(|keys| keys.suite)
+    }
+
+    /// What of its offer may be taken.
+    pub(crate) fn admit(&self, offer: Description) -> Result<Description, Failure> {
+        admit(offer, self.srtp_policy()).map_err(unfit)
+    }
+
+    /// Whether its answer to an offer of ours is as protected as it has to be.
+    pub(crate) fn check_answer(
+        &self,
+        sent: &Description,
+        answer: &Description,
+        streams: impl IntoIterator<Item = usize>,
+    ) -> Result<(), Failure> {
+        check_answer(sent, answer, streams, self.srtp_policy()).map_err(unfit)
+    }
+}
+
+impl Call {
+    /// Notes what runs now: the codec, and the suite of each side that has one.
+    pub(crate) fn note_media(&mut self, now: Instant, edge: &mut Edge, legs: &[usize], codec: &str) {
+        let mut text = format!("media: {codec}");
+        for leg in legs {
+            let suite = self.legs[*leg].suite();
+            self.legs[*leg].srtp = suite;
+            if let Some(suite) = suite {
+                text.push_str(&format!(", {} with {}", suite.as_str(), self.name_of(*leg)));
+            }
+        }
+        edge.decide(now, self.key, text);
+    }
+
+    /// A target that takes no SRTP is asked again without, where its trunk leaves the choice. Whether it is.
+    pub(crate) fn asked_again_without_srtp(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        branch: Branch,
+        leg: usize,
+        code: u16,
+    ) -> bool {
+        if code != NOT_ACCEPTABLE_HERE || self.legs[leg].srtp_policy() != Srtp::Optional {
+            return false;
+        }
+        self.asked_again_without(now, edge, (branch, leg), "SRTP", |way| &mut way.plain)
+    }
+
+    /// A re-INVITE that changes only keys is answered here: the other side need not know. Whether it was one.
+    pub(crate) fn rekeyed(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        (leg, other): (usize, usize),
+        server: ServerId,
+        offer: &Description,
+    ) -> bool {
+        let before = self.legs[leg].theirs();
+        if !before.is_some_and(|before| only_keys_differ(&before, offer)) {
+            return false;
+        }
+        let is_answered = self.answer_alone(now, edge, (leg, other), server, offer);
+        if is_answered {
+            edge.decide(now, self.key, format!("{} changed its keys", self.name_of(leg)));
+        }
+        is_answered
+    }
+
+    /// Answers an offer that asks for nothing that the other side has not agreed on: that one need not know. Whether it
+    /// could be.
+    pub(crate) fn answer_alone(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        (leg, other): (usize, usize),
+        server: ServerId,
+        offer: &Description,
+    ) -> bool {
+        let Some((answer, streams)) = self.as_agreed(leg, other, offer) else { return false };
+        let (answer, relatch) = self.legs[leg].answer_again(edge, offer, answer);
+        for stream in &streams {
+            if let Some(end) = self.legs[leg].end(stream.index).map(|end| end.end) {
+                self.point(now, edge, (leg, end), &stream.offerer, relatch);
+            }
+        }
+        self.answer_request(now, edge, leg, server, &answer);
+        true
+    }
+
+    /// What the other side has agreed on, as the answer to an offer that asks for nothing else.
+    pub(crate) fn as_agreed(
+        &self,
+        leg: usize,
+        other: usize,
+        offer: &Description,
+    ) -> Option<(Description, Vec<AgreedStream>)> {
+        // Before the answer a caller has said what it offers, and of that what it was told.
+        let offered = if other == CALLER { self.offer_as_told() } else { None };
+        let theirs = unprotected(&offered.or_else(|| self.standing(other))?);
+        let (leg, other) = (&self.legs[leg], &self.legs[other]);
+        let streams = anchored_streams(offer);
+        let policy = other.policy().towards(leg.policy());
+        let sent = relay_offer(offer, &policy, &other.ports(&streams), &other.identity()).ok()?;
+        let policy = leg.policy().towards(other.policy());
+        let agreed = accept(offer, &sent, &theirs, &policy, &leg.ports(&streams), &leg.identity()).ok()?;
+        Some((agreed.answer, agreed.streams))
+    }
+}
+
+/// A description whose protection does not do: seen as 488 with Warning 399.
+pub(crate) fn unfit(unfit: Unfit) -> Failure {
+    let reason = match unfit.why {
+        Clash::Required => ReasonSlug::SrtpRequired,
+        Clash::Off => ReasonSlug::SrtpOff,
+        Clash::NoSuite => ReasonSlug::SrtpMismatch,
+    };
+    Failure::unusable(reason, unfit.refusal)
+}

@@ -1,0 +1,167 @@
+//! Bare URIs: whose rules hold for a target that is no trunk by its name. A URI leads to an address, and an address may be a
+//! trunk's: each one that is about to be dialled is judged, after its name has been looked up, so that no name and no spelling
+//! is a way round a trunk's rules. Addresses of the edge itself and of its link are reached by nothing that was named in
+//! mid-call.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use trunkgate_route::acl::translated;
+use trunkgate_route::{Number, Numbers, Table, Trunk};
+use trunkgate_sip::Uri;
+use trunkgate_sip::uri::unescape;
+
+use crate::call::Call;
+use crate::call::search::answer::Failure;
+use crate::call::search::attempt::{Attempt, Way};
+use crate::call::search::branches::Branch;
+use crate::resources::edge::Edge;
+use crate::story::reason::ReasonSlug;
+
+/// What becomes of a way that is about to be dialled.
+pub(crate) enum Judged {
+    /// It is dialled.
+    Goes,
+    /// Another trunk's rules hold: its limits are asked first.
+    Changes,
+}
+
+impl Edge {
+    /// Returns the trunk that a request to an address reaches: one whose peer or network it is, or whose phone has registered
+    /// from there.
+    fn owner_of(&self, remote: SocketAddr) -> Option<Arc<Trunk>> {
+        let by_table = self.table.owner_of(remote).cloned();
+        by_table.or_else(|| self.table.trunk(&self.registrar.trunk_at(remote)?).cloned())
+    }
+
+    /// Whether nothing that an agent or an operator has named may lead to an address: this machine's own, and those of no
+    /// host. A trunk's peer may be there, at exactly its port.
+    pub(crate) fn is_forbidden(&self, remote: SocketAddr) -> bool {
+        let ip = remote.ip().to_canonical();
+        let is_inside = |ip: IpAddr| is_no_host(ip) || self.addressing.is_ours(ip);
+        let mut hidden = translated(ip).map(IpAddr::V4);
+        (is_inside(ip) || hidden.any(is_inside)) && !self.table.is_peer(SocketAddr::new(ip, remote.port()))
+    }
+}
+
+impl Call {
+    /// Returns the trunk whose rules hold for a bare URI before its name is looked up.
+    pub(crate) fn owner_by_name(&self, edge: &Edge, attempt: &Attempt) -> Option<Arc<Trunk>> {
+        let destination = attempt.bare_destination()?;
+        match destination.literal() {
+            Some(server) => server.sockets().find_map(|socket| edge.owner_of(socket)),
+            None => edge.table.trunk_at(&destination.host).cloned(),
+        }
+    }
+
+    /// Judges an address that is about to be dialled for a bare URI, where the rules of the trunk that owns it hold, or for a
+    /// redirection, which does not lead to a peer of another trunk.
+    ///
+    /// # Errors
+    /// Why it is not dialled.
+    pub(crate) fn judge_way(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        branch: Branch,
+        way: &Way,
+    ) -> Result<Judged, Failure> {
+        let (Some(attempt), Some(remote)) = (self.attempt(branch), way.address) else { return Ok(Judged::Goes) };
+        let Some(uri) = &attempt.uri else { return Ok(Judged::Goes) };
+        if let Some(trunk) = &attempt.trunk {
+            // A redirection: its name may lead to another port of an address that two trunks share.
+            let Some(other) = edge.table.peer_at(remote).filter(|other| other.name != trunk.name) else {
+                return Ok(Judged::Goes);
+            };
+            let is_own = trunk.peers.iter().any(|peer| peer.sockets().any(|own| own == remote));
+            if is_own {
+                return Ok(Judged::Goes);
+            }
+            let (name, other) = (edge.shown_name(uri), other.name.clone());
+            let text = format!(
+                "{name} leads to {remote}, a peer of trunk {other}: not followed by the rules of {}",
+                trunk.name
+            );
+            return Err(self.refuse_way(now, edge, &text));
+        }
+        if attempt.in_call && edge.is_forbidden(remote) {
+            let name = edge.shown_name(attempt.name());
+            let text = format!("{name} leads to {remote}, where no transfer may lead: it is not called");
+            return Err(self.refuse_way(now, edge, &text));
+        }
+        let owner = edge.owner_of(remote).or_else(|| self.owner_by_name(edge, attempt));
+        let name = |trunk: &Option<Arc<Trunk>>| trunk.as_ref().map(|trunk| trunk.name.clone());
+        if name(&owner) == name(&attempt.governs) {
+            return Ok(Judged::Goes);
+        }
+        if let Some(trunk) = &owner {
+            let text = format!("{} leads to the trunk {}: its rules hold", attempt.name(), trunk.name);
+            edge.decide(now, self.key, text);
+        }
+        self.change_owner(edge, branch, owner);
+        let Some(attempt) = self.attempt(branch) else { return Err(Failure::unreached(ReasonSlug::Internal)) };
+        let allowed = self.may_be_called(now, edge, attempt).and_then(|()| self.may_introduce(now, edge, attempt));
+        if allowed.is_err() {
+            // The next address may be the same trunk's: it is judged like this one.
+            self.change_owner(edge, branch, None);
+        }
+        allowed.map(|()| Judged::Changes)
+    }
+
+    fn refuse_way(&self, now: Instant, edge: &mut Edge, text: &str) -> Failure {
+        edge.decide(now, self.key, text.to_owned());
+        let sid = self.sid().to_owned();
+        edge.warn(&sid, text.to_owned(), Some(ReasonSlug::ForbiddenAddress));
+        Failure::with_code(403, ReasonSlug::ForbiddenAddress).told()
+    }
+
+    /// Gives the place at the trunk before back: the call counts with the next one.
+    fn change_owner(&mut self, edge: &mut Edge, branch: Branch, owner: Option<Arc<Trunk>>) {
+        if let Some(attempt) = self.attempts.get(branch) {
+            self.leave_trunk_place(edge, branch, attempt);
+        }
+        if let Some(attempt) = self.attempts.get_mut(branch) {
+            attempt.is_counted = false;
+            attempt.governs = owner;
+        }
+    }
+}
+
+/// Returns the number that a bare URI names, which leaves with all that stands in its user part: a far end may read another
+/// number out of a `phone-context` that is repeated, escaped, or stands behind an emergency number.
+pub(crate) fn number_of_uri(uri: &str, numbers: &Numbers) -> Option<Number> {
+    let uri = Uri::parse(uri.as_bytes())?;
+    let mut number = numbers.normalise_caller(&uri.user_unescaped(), uri.user_param("phone-context"));
+    if uri.user.contains(';') {
+        // What the far end makes of its parameters is judged with it.
+        number.received = unescape(uri.user);
+    }
+    Some(number)
+}
+
+/// Returns the trunk that a bare URI leads to, as far as its host tells, and the number that it names.
+pub fn trunk_of_uri<'a>(uri: &str, table: &'a Table) -> (Option<&'a Arc<Trunk>>, Option<Number>) {
+    let Some(read) = Uri::parse(uri.as_bytes()) else { return (None, None) };
+    let trunk = match read.host.ip() {
+        Some(ip) => table.owner_of(SocketAddr::new(ip, read.host.port.unwrap_or(0))),
+        None => table.trunk_at(read.host.host),
+    };
+    (trunk, number_of_uri(uri, table.numbers()))
+}
+
+/// Whether an address is no host on a network: loopback, link-local, unspecified, multicast, broadcast.
+fn is_no_host(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => {
+            let [first, ..] = v4.octets();
+            let is_this_network = first == 0;
+            v4.is_loopback() || v4.is_link_local() || v4.is_multicast() || v4.is_broadcast() || is_this_network
+        }
+        IpAddr::V6(v6) => {
+            // IPv4-compatible ones (RFC 4291 §2.5.5.1) are in use nowhere.
+            let is_compatible = matches!(v6.segments(), [0, 0, 0, 0, 0, 0, ..]);
+            v6.is_loopback() || v6.is_unicast_link_local() || v6.is_multicast() || is_compatible
+        }
+    }
+}

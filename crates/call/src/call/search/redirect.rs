@@ -1,0 +1,266 @@
+//! Redirections (RFC 3261 §8.1.3.4): a target's 3xx says where else the called party is. What it names is tried where it is
+//! a peer of a trunk, by that trunk's rules, and nowhere else: no far end has the edge call whom it likes.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use trunkgate_route::locate::same_host;
+use trunkgate_route::{Destination, Peer, Table, Target, TargetSpec, Transport, Trunk};
+use trunkgate_sip::{HeaderName, Message, Scheme, Uri};
+
+use crate::call::Call;
+use crate::call::controller::StepResult;
+use crate::call::search::answer::Failure;
+use crate::call::search::attempt::Attempt;
+use crate::call::search::branches::Branch;
+use crate::call::transfer::wish;
+use crate::resources::edge::Edge;
+use crate::resources::limits::REDIRECTS;
+use crate::story::reason::ReasonSlug;
+
+/// What is known of the redirections of one target.
+#[derive(Debug, Default)]
+pub(crate) struct Redirects {
+    /// Places that are still to be tried, in order.
+    left: VecDeque<Place>,
+    /// What has been asked, and what is to be, each once: who is sent back to where it came from goes nowhere.
+    known: Vec<String>,
+    /// Places that were taken from 3xx answers.
+    taken: usize,
+}
+
+/// A place that a 3xx names.
+#[derive(Debug)]
+struct Place {
+    /// Request-URI.
+    uri: String,
+    trunk: Arc<Trunk>,
+    peer: Peer,
+    /// The user part.
+    number: String,
+}
+
+impl Call {
+    /// Takes what a 3xx names: whether there is something to go on with.
+    pub(crate) fn redirected(&mut self, now: Instant, edge: &mut Edge, branch: Branch, contacts: &[String]) -> bool {
+        let Some(attempt) = self.attempt(branch) else { return false };
+        let (own, asked) = (attempt.trunk.clone(), attempt.asked.clone());
+        let mut redirects = self.tried().redirects.remove(branch).unwrap_or_default();
+        redirects.known.push(asked);
+        let mut found = VecDeque::new();
+        for uri in contacts {
+            let shown = edge.shown_name(uri);
+            let Some(place) = place(uri, own.as_ref(), &edge.table) else {
+                edge.decide(now, self.key, format!("{shown} is not a peer of a trunk: not followed"));
+                continue;
+            };
+            let name = name_of(uri);
+            if is_here(edge, &place.peer.destination) {
+                edge.decide(now, self.key, format!("{shown} is this edge itself: not followed"));
+            } else if redirects.known.contains(&name) {
+                edge.decide(now, self.key, format!("{shown} was tried, or will be: not followed"));
+            } else if redirects.taken >= REDIRECTS {
+                edge.decide(now, self.key, format!("{shown} exceeds the limit: not followed"));
+            } else {
+                redirects.known.push(name);
+                redirects.taken += 1;
+                found.push_back(place);
+            }
+        }
+        found.append(&mut redirects.left);
+        redirects.left = found;
+        let goes_on = !redirects.left.is_empty();
+        self.tried().redirects.insert(branch, redirects);
+        goes_on
+    }
+
+    /// Goes on to the next place that a target has named, where the last one failed; `Err` with what came of it, where none
+    /// is left.
+    pub(crate) fn follow(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        branch: Branch,
+        mut result: StepResult,
+    ) -> Result<(), StepResult> {
+        while matches!(result, StepResult::Failed(_)) {
+            let Some(place) = self.tried().redirects.get_mut(branch).and_then(|redirects| redirects.left.pop_front())
+            else {
+                break;
+            };
+            // Who has said where to go on has not failed (RFC 3261 §16.7 step 4).
+            if result.failure().reason != ReasonSlug::Transferred {
+                self.controller.failed(result.into_failure());
+            }
+            let shown = edge.shown_name(&place.uri);
+            edge.decide(now, self.key, format!("goes on to {shown}"));
+            let Place { uri, trunk, peer, number } = place;
+            let target = Target::Trunk { trunk, number: Some(number), peers: vec![peer] };
+            let Some(mut attempt) = Attempt::new(target, self.route_ring_timeout) else {
+                result = StepResult::Failed(Failure::unreached(ReasonSlug::Internal));
+                continue;
+            };
+            attempt.uri = Some(uri);
+            match self.begin_attempt(now, edge, branch, attempt) {
+                Ok(()) => return Ok(()),
+                Err(failed) => result = failed,
+            }
+        }
+        self.tried().redirects.remove(branch);
+        Err(result)
+    }
+}
+
+/// The URIs that a 3xx names, those with a higher `q` first.
+pub(crate) fn contacts(response: &Message) -> Vec<String> {
+    let read = |contact: &trunkgate_sip::header::NameAddr<'_>| {
+        let uri = std::str::from_utf8(contact.uri).ok()?.to_owned();
+        Some((contact.param("q").map_or(1000, thousandths), uri))
+    };
+    let mut all: Vec<(u16, String)> = response.addresses(HeaderName::Contact).iter().filter_map(read).collect();
+    all.sort_by_key(|(q, _)| std::cmp::Reverse(*q));
+    // As many again may be of no use.
+    all.into_iter().take(2 * REDIRECTS).map(|(_, uri)| uri).collect()
+}
+
+/// A `qvalue` (RFC 3261 §25.1) in thousandths; 0 for what is none.
+fn thousandths(value: &[u8]) -> u16 {
+    let text = std::str::from_utf8(value).unwrap_or_default().trim();
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.len() <= 3 && text.bytes().all(|byte| byte.is_ascii_digit());
+    match whole {
+        "1" if part.bytes().all(|byte| byte == b'0') => 1000,
+        "0" if digits(part) => format!("{part:0<3}").parse().unwrap_or_default(),
+        _ => 0,
+    }
+}
+
+/// Returns the trunk and the peer that a URI leads to. A peer at exactly its port comes before one of the same host, so that no trunk
+/// leads to another one by its own rules; of several the target's own.
+fn place(uri: &str, own: Option<&Arc<Trunk>>, table: &Table) -> Option<Place> {
+    let TargetSpec::Uri { destination, .. } = wish::target(uri, table.numbers())? else { return None };
+    let number = Uri::parse(uri.as_bytes())?.user_unescaped();
+    let trunks = || own.into_iter().chain(table.trunks());
+    let find = |exact: bool| {
+        let leads = |peer: &Peer| {
+            let port = peer.destination.port_or_default();
+            at(peer, uri, &destination).filter(|place| !exact || place.destination.port_or_default() == port)
+        };
+        trunks().find_map(|trunk| Some((trunk, trunk.peers.iter().find_map(leads)?)))
+    };
+    let (trunk, peer) = find(true).or_else(|| find(false))?;
+    Some(Place { uri: uri.to_owned(), trunk: trunk.clone(), peer, number })
+}
+
+/// A peer as a URI of its own host has it: by the peer's transport, to a port that is named or the peer's own.
+fn at(peer: &Peer, uri: &str, destination: &Destination) -> Option<Peer> {
+    let own = &peer.destination;
+    let address = destination.host.parse::<IpAddr>().ok();
+    let is_same = |known: IpAddr, address: IpAddr| known.to_canonical() == address.to_canonical();
+    let is_address = address.is_some_and(|address| peer.addresses().any(|known| is_same(known, address)));
+    if !is_address && !same_host(&own.host, &destination.host) {
+        return None;
+    }
+    let says_how = destination.is_fixed || destination.port.is_some() || destination.transport == Transport::Tls;
+    match (says_how, is_address) {
+        (true, _) => (destination.transport == own.transport).then(|| Peer::to(uri.to_owned(), destination.clone())),
+        (false, false) => Some(peer.clone()),
+        (false, true) => Some(Peer::to(uri.to_owned(), Destination { host: destination.host.clone(), ..own.clone() })),
+    }
+}
+
+/// Whether it leads back to us: a peer may live on our own machine, and would have each call begin another one.
+fn is_here(edge: &Edge, destination: &Destination) -> bool {
+    let is_ours = |ip: IpAddr| edge.addressing.is_ours(ip.to_canonical());
+    destination.host.parse().is_ok_and(is_ours) && edge.addressing.listens_on(destination.port_or_default())
+}
+
+/// Whom a URI means, whatever else it says.
+pub(crate) fn name_of(uri: &str) -> String {
+    let Some(read) = Uri::parse(uri.as_bytes()) else { return uri.to_owned() };
+    let secure = read.scheme == Scheme::Sips || read.param("transport").is_some_and(|t| t.eq_ignore_ascii_case("tls"));
+    let transport = if secure { Transport::Tls } else { Transport::Udp };
+    let port = read.host.port.unwrap_or(transport.default_port());
+    format!("{}@{}:{port}", read.user_unescaped(), read.host.host.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn q_is_read_in_thousandths() {
+        for (text, expected) in
+            [("1", 1000), ("1.000", 1000), ("0.5", 500), ("0.75", 750), ("0", 0), ("2", 0), ("0.1234", 0), ("x", 0)]
+        {
+            assert_eq!(thousandths(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_place_is_a_peer_of_a_trunk_by_its_own_transport() {
+        let peer = |text: &str| {
+            let TargetSpec::Uri { uri, destination, .. } =
+                wish::target(text, &trunkgate_route::Numbers::new("US").unwrap()).unwrap()
+            else {
+                panic!("{text}")
+            };
+            Peer::to(uri, destination)
+        };
+        let trunk = |name: &str, peers: &[&str]| Trunk {
+            peers: peers.iter().map(|text| peer(text)).collect(),
+            ..Trunk::named(name)
+        };
+        let trunks = vec![
+            trunk("pbx", &["sip:10.0.0.5:5070", "sip:pbx.example;transport=tls"]),
+            Trunk { accept_from: vec!["0.0.0.0/0".parse().unwrap()], ..trunk("open", &["sip:10.0.0.6"]) },
+            trunk("twin", &["sip:10.0.0.6"]),
+            trunk("beside", &["sip:10.0.0.5:5062"]),
+        ];
+        let table = Table::new(trunkgate_route::Definition {
+            numbers: trunkgate_route::Numbers::new("US").unwrap(),
+            trunks,
+            agents: vec![],
+            routes: vec![],
+        });
+        let found = |uri: &str, own: &str| {
+            let Place { trunk, peer, number, .. } = place(uri, table.trunk(own), &table)?;
+            let Destination { port, transport, .. } = peer.destination;
+            Some((trunk.name.to_string(), number, port, transport))
+        };
+        let at =
+            |name: &str, number: &str, port, transport| Some((name.to_owned(), number.to_owned(), port, transport));
+        for (uri, own, expected) in [
+            ("sip:100@10.0.0.5", "pbx", at("pbx", "100", Some(5070), Transport::Udp)),
+            ("sip:100@10.0.0.5:5080", "pbx", at("pbx", "100", Some(5080), Transport::Udp)),
+            ("sip:100@10.0.0.5;transport=tcp", "pbx", None),
+            ("sip:100@PBX.example", "open", at("pbx", "100", None, Transport::Tls)),
+            ("sips:100@pbx.example", "open", at("pbx", "100", None, Transport::Tls)),
+            ("sip:100@pbx.example:5060", "open", None),
+            ("sip:100@10.0.0.6", "pbx", at("open", "100", None, Transport::Udp)),
+            ("sip:100@10.0.0.6", "twin", at("twin", "100", None, Transport::Udp)),
+            // Two trunks on one host: to the other's port by the other's rules.
+            ("sip:100@10.0.0.5:5062", "pbx", at("beside", "100", Some(5062), Transport::Udp)),
+            ("sip:100@10.0.0.5", "beside", at("beside", "100", Some(5062), Transport::Udp)),
+            ("sip:100@10.0.0.5:5070", "beside", at("pbx", "100", Some(5070), Transport::Udp)),
+            ("sip:100@10.0.0.5:5080", "beside", at("beside", "100", Some(5080), Transport::Udp)),
+            ("sip:100@192.0.2.9", "pbx", None),
+            ("sip:100@elsewhere.example", "pbx", None),
+            ("tel:+14155550100", "pbx", None),
+            ("https://10.0.0.5/", "pbx", None),
+            ("nonsense", "pbx", None),
+        ] {
+            assert_eq!(found(uri, own), expected, "{uri} of {own}");
+        }
+    }
+
+    #[test]
+    fn the_same_party_has_one_name() {
+        for same in ["sip:100@PBX.example", "sip:100@pbx.example:5060", "sip:%31%30%30@pbx.example;user=phone"] {
+            assert_eq!(name_of(same), "100@pbx.example:5060", "{same}");
+        }
+        assert_eq!(name_of("sips:100@pbx.example"), "100@pbx.example:5061");
+    }
+}

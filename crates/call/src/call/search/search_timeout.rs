@@ -1,0 +1,53 @@
+//! How long the targets of a route may take together (`search_timeout`): then what is tried is withdrawn, and the last one,
+//! which is whom the route's writer wants to have the call in any case, is next.
+//!
+//! It counts until the caller has its answer, and not while it waits in an agent's line. The last target has its own time.
+
+use std::time::Instant;
+
+use crate::call::controller::StepResult;
+use crate::call::legs::leg_end::EndedBy;
+use crate::call::search::answer::Failure;
+use crate::call::search::attempt::{Attempt, Progress};
+use crate::call::search::branches::Branch;
+use crate::call::{Call, State};
+use crate::resources::deadlines::Timer;
+use crate::resources::edge::Edge;
+use crate::story::few::Few;
+use crate::story::reason::ReasonSlug;
+
+impl Call {
+    /// The targets have had their time.
+    pub(crate) fn search_over(&mut self, now: Instant, edge: &mut Edge) {
+        self.deadlines.remove(Timer::Search);
+        if self.state != State::Searching {
+            return;
+        }
+        let line = self.attempts.values().find_map(|attempt| match attempt.progress {
+            Progress::Queued { until, .. } => Some(until.saturating_duration_since(now)),
+            Progress::Idle | Progress::Waiting { .. } | Progress::Binding | Progress::Pausing => None,
+            Progress::Resolving(_) | Progress::Calling(_) | Progress::Opening(_) => None,
+        });
+        if let Some(wait) = line {
+            return self.arm(now, edge, Timer::Search, wait + self.controller.search_timeout());
+        }
+        let Some(skipped) = self.controller.skip_to_last() else { return };
+        let others = if skipped == 0 { String::new() } else { format!(", {skipped} left out") };
+        let seconds = self.controller.search_timeout().as_secs_f64();
+        edge.decide(now, self.key, format!("search_timeout: {seconds} s have passed, trying the last target{others}"));
+        if let Some(tried) = &mut self.tried {
+            tried.redirects = Few::default();
+        }
+        let branches: Vec<Branch> = self.attempts.iter().map(|(branch, _)| branch).collect();
+        for branch in branches {
+            let reason = ReasonSlug::SearchTimeout;
+            if let Some(leg) = self.attempt(branch).and_then(Attempt::leg) {
+                self.legs[leg].end_with(reason, EndedBy::Edge);
+                if self.legs[leg].agent.is_none() {
+                    self.withdraw(now, edge, leg);
+                }
+            }
+            self.fail_target(now, edge, branch, StepResult::Failed(Failure::with_code(480, reason)));
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What a capture agent is told, where one is configured: each message as a call's trace has it, and reports on what each
+//! side hears, all under the call's sid.
+
+use std::net::SocketAddr;
+use std::time::{Instant, SystemTime};
+
+use crate::call::Call;
+use crate::call::legs::leg::Leg;
+use crate::resources::edge::Edge;
+use crate::resources::io::Output;
+use crate::story::messages::RawMessage;
+use crate::story::view::RtpView;
+
+/// Clock of most codecs' RTP, Opus' apart (RFC 3551 §4.5, RFC 7587 §4.1), in Hz.
+const CLOCK_HZ: f64 = 8_000.0;
+const OPUS_CLOCK_HZ: f64 = 48_000.0;
+
+/// One thing.
+#[derive(Debug, Clone)]
+pub struct Captured {
+    /// The call's sid: the same for all its legs.
+    pub call: String,
+    /// When.
+    pub at: SystemTime,
+    /// What.
+    pub what: CapturedItem,
+}
+
+/// What was captured.
+#[derive(Debug, Clone)]
+pub enum CapturedItem {
+    /// A SIP message, secrets overwritten, with whether it came in.
+    Message(RawMessage, bool),
+    /// What one end of a leg's media has heard so far.
+    Report(Report),
+}
+
+/// What one end of a leg's media has heard since it began, in RTCP's terms (RFC 3550 §6.4).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// Whose report: our end, or the far one.
+    pub from: SocketAddr,
+    /// The other one.
+    pub to: SocketAddr,
+    /// Trunk, agent or URI of the leg.
+    pub party: String,
+    /// Codec agreed.
+    pub codec: String,
+    /// Packets that the reporter itself has sent.
+    pub sent: u64,
+    /// Packets that were sent to it.
+    pub expected: u64,
+    /// Of these, lost.
+    pub lost: u64,
+    /// Interarrival jitter, in units of the RTP clock.
+    pub jitter: u32,
+    /// Round trip, in milliseconds.
+    pub rtt_ms: Option<f64>,
+    /// Score of what it heard.
+    pub mos: Option<f64>,
+}
+
+/// Both reports of a leg: what we hear of it, and, where it says so by RTCP, what it hears of us.
+fn reports(leg: &Leg, party: &str) -> impl Iterator<Item = Report> {
+    let view = leg.view();
+    let ends = leg.ends.first().and_then(|end| {
+        let far = leg.latched.or(end.remote.as_ref().and_then(|remote| remote.rtp))?;
+        Some((end.bind, far))
+    });
+    let RtpView { rx_packets, tx_packets, lost, jitter_ms, rtt_ms, mos, far, .. } = view.rtp;
+    let clock = if view.codec.eq_ignore_ascii_case("opus") { OPUS_CLOCK_HZ } else { CLOCK_HZ };
+    let units = move |ms: f64| (ms * clock / 1000.0) as u32;
+    let (party, codec) = (party.to_owned(), view.codec);
+    let make = move |from, to, heard: (u64, u64, u64, f64, Option<f64>)| {
+        let (sent, expected, lost, jitter_ms, mos) = heard;
+        let (party, codec, jitter) = (party.clone(), codec.clone(), units(jitter_ms));
+        Report { from, to, party, codec, sent, expected, lost, jitter, rtt_ms, mos }
+    };
+    ends.into_iter().flat_map(move |(ours, theirs)| {
+        let heard = (rx_packets > 0)
+            .then(|| make(ours, theirs, (tx_packets, rx_packets.saturating_add(lost), lost, jitter_ms, mos)));
+        let told =
+            far.as_ref().map(|far| make(theirs, ours, (rx_packets, tx_packets, far.lost, far.jitter_ms, far.mos)));
+        heard.into_iter().chain(told)
+    })
+}
+
+impl Edge {
+    /// Tells the capture agent of something.
+    pub(crate) fn capture(&mut self, now: Instant, call: String, what: CapturedItem) {
+        let at = self.date(now);
+        self.outputs.push_back(Output::Captured(Box::new(Captured { call, at, what })));
+    }
+}
+
+impl Call {
+    /// Tells the capture agent what each side hears.
+    pub(crate) fn capture_reports(&self, now: Instant, edge: &mut Edge) {
+        if !edge.captures {
+            return;
+        }
+        for (place, leg) in self.legs.iter().enumerate() {
+            for report in reports(leg, &self.name_of(place)) {
+                edge.capture(now, self.sid().to_owned(), CapturedItem::Report(report));
+            }
+        }
+    }
+}

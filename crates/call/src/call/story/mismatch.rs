@@ -1,0 +1,255 @@
+//! Calls that fail for their codecs: told as what was offered and what was allowed, with the key that would help, and kept
+//! for the trunk that it is about. Codecs other than those that were agreed on are found in [`crate::story::diagnosis`].
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use trunkgate_route::Trunk;
+use trunkgate_sdp::{EDGE_CODECS, anchored_streams, codec_names};
+
+use crate::call::Call;
+use crate::call::legs::leg::policy;
+use crate::call::search::answer::Failure;
+use crate::call::story::change::{Change, Happening};
+use crate::resources::edge::Edge;
+use crate::resources::trunks::Kind;
+use crate::story::diagnosis::{Cause, Diagnosis};
+use crate::story::reason::ReasonSlug;
+
+/// Warn codes of RFC 3261 §20.43 that are about streams and formats.
+const MEDIA_TYPE: u16 = 304;
+const FORMAT: u16 = 305;
+
+/// A side of the call that failed.
+#[derive(Debug, Clone)]
+struct Party {
+    /// Its name: trunk, agent or URI.
+    name: String,
+    trunk: Option<Arc<Trunk>>,
+    /// What it offered, where that is known.
+    offered: Option<Vec<String>>,
+    is_agent: bool,
+}
+
+impl Party {
+    /// What it may use of the edge's codecs.
+    fn codecs(&self) -> Vec<String> {
+        policy(self.trunk.as_deref()).codecs
+    }
+
+    /// The key that lets it use these as well.
+    fn with(&self, more: &[&str]) -> String {
+        let all = self.codecs().into_iter().chain(more.iter().map(|codec| (*codec).to_owned()));
+        let all = all.map(|codec| format!("\"{codec}\"")).collect::<Vec<_>>().join(", ");
+        match &self.trunk {
+            Some(trunk) => format!("`codecs = [{all}]` in [trunk.{}]", trunk.name),
+            None => format!("a trunk for {} with `codecs = [{all}]`", self.name),
+        }
+    }
+
+    /// Of its offer those that the edge converts, by whether its trunk names them.
+    fn offered_of_the_edge(&self) -> Option<(Vec<&'static str>, Vec<&'static str>)> {
+        let offered = self.offered.as_ref()?;
+        let has = |codecs: &[String], codec: &str| codecs.iter().any(|one| one.eq_ignore_ascii_case(codec));
+        let own = self.codecs();
+        Some(EDGE_CODECS.iter().filter(|codec| has(offered, codec)).partition(|codec| has(&own, codec)))
+    }
+}
+
+/// What would help, and whether it is the caller's trunk that needs it.
+fn fix(caller: &Party, target: Option<&Party>) -> (String, bool) {
+    let all = EDGE_CODECS.join(", ");
+    if let Some((_, unnamed)) = caller.offered_of_the_edge().filter(|(named, _)| named.is_empty()) {
+        if !unnamed.is_empty() {
+            return (format!("set {}, so that the offer of {} is accepted", caller.with(&unnamed), caller.name), true);
+        }
+        let offered = caller.offered.as_deref().unwrap_or_default().join(", ");
+        let other = target.filter(|target| !target.is_agent).map(|target| format!(", or {offered} at {}", target.name));
+        let text = format!(
+            "enable one of {all} at {}{}: {offered} is passed through, but not transcoded",
+            caller.name,
+            other.unwrap_or_default()
+        );
+        return (text, true);
+    }
+    let Some(target) = target.filter(|target| !target.is_agent) else {
+        return (format!("enable one of {} at {}", caller.codecs().join(", "), caller.name), true);
+    };
+    let own = target.codecs();
+    let lacks = |codec: &&&str| !own.iter().any(|own| own.eq_ignore_ascii_case(codec));
+    let missing: Vec<&str> = EDGE_CODECS.iter().filter(lacks).copied().collect();
+    let (name, own) = (&target.name, own.join(", "));
+    let text = match missing.as_slice() {
+        [] => format!("enable one of {own} at {name}: all codecs that the edge transcodes are offered already"),
+        some => format!("add a codec of {name} with {}, or enable one of {own} at {name}", target.with(some)),
+    };
+    (text, false)
+}
+
+/// What is wrong where a target failed so; `None`: it is not about codecs.
+fn judge(caller: &Party, target: Option<&Party>, failure: &Failure) -> Option<(Diagnosis, bool)> {
+    let name = target.map_or("the target", |target| &target.name);
+    let found = |text: String, (fix, of_caller): (String, bool)| {
+        Some((Diagnosis { cause: Cause::Codecs, text, fix }, of_caller))
+    };
+    if failure.reason == ReasonSlug::TargetRejected && matches!(failure.answered, Some(488 | 606)) {
+        let detail = failure.detail.as_deref()?;
+        // A description with keys is refused for these, unless it says otherwise.
+        let says_so = [MEDIA_TYPE, FORMAT].iter().any(|code| detail.contains(&format!("Warning: {code} ")));
+        if detail.contains("RTP/SAVP") && !says_so {
+            return None;
+        }
+        let code = failure.answered.unwrap_or_default();
+        return found(format!("{name} accepts no offered codec ({code}: {detail})"), fix(caller, target));
+    }
+    let warning = failure.warning.as_ref().filter(|_| failure.reason == ReasonSlug::CodecMismatch)?;
+    let (text, who) = (&warning.text, &caller.name);
+    match warning.warn_code {
+        FORMAT if text.contains("; answered ") => {
+            found(format!("{name} answered without a usable codec ({text})"), fix(caller, target))
+        }
+        FORMAT => found(format!("{who} offers no usable codec ({text})"), fix(caller, target)),
+        MEDIA_TYPE => {
+            let fix = format!(
+                "configure audio over RTP, or SRTP with keys in SDP (SDES), at {who}: ICE and DTLS are not supported"
+            );
+            found(format!("{who} offers no usable media stream ({text})"), (fix, true))
+        }
+        _ => None,
+    }
+}
+
+impl Call {
+    /// A target has failed: where it is for its codecs, that is kept for the verdict, the flags and the trunk that it is about.
+    pub(crate) fn note_mismatch(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        (leg, name): (Option<usize>, &str),
+        failure: &Failure,
+    ) {
+        let agent = leg.is_some_and(|leg| self.legs[leg].agent.is_some()) || edge.table.agent(name).is_some();
+        let trunk = match leg {
+            Some(leg) => self.legs[leg].trunk.clone(),
+            None => edge.table.trunk(name).cloned(),
+        };
+        let near = &self.legs[self.near];
+        let offered = self.offer.as_ref().map(|offer| {
+            let sections = anchored_streams(offer).into_iter().filter_map(|index| offer.media.get(index));
+            let names = sections.map(codec_names).collect::<Vec<_>>().join(", ");
+            names.split(", ").map(str::to_owned).collect()
+        });
+        let caller =
+            Party { name: self.name_of(self.near), trunk: near.trunk.clone(), offered, is_agent: near.agent.is_some() };
+        let target = Party { name: name.to_owned(), trunk, offered: None, is_agent: agent };
+        let Some((found, of_caller)) = judge(&caller, Some(&target), failure) else { return };
+        let about = if of_caller { caller.trunk } else { target.trunk };
+        if let Some(trunk) = about {
+            self.count_fault(now, edge, &trunk.name, &found, true);
+        }
+        self.story.fault = Some((failure.reason, Box::new(found)));
+    }
+
+    /// Its trunk learns of a fault, once a call; `refused`: that cost the call its target. Of which kind it is, where that is new.
+    pub(crate) fn count_fault(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        trunk: &Arc<str>,
+        found: &Diagnosis,
+        refused: bool,
+    ) -> Option<Kind> {
+        let kind = Kind::of(found.cause)?;
+        let known = (trunk.clone(), kind);
+        if self.story.counted.contains(&known) {
+            return None;
+        }
+        edge.trunks.at_fault(now, trunk, self.sid(), (kind, found), refused);
+        self.story.counted.push(known);
+        Some(kind)
+    }
+
+    /// The same of a fault that the call goes on with: whoever watches is told as well.
+    pub(crate) fn tell_fault(&mut self, now: Instant, edge: &mut Edge, trunk: &Arc<str>, found: &Diagnosis) {
+        let what = match self.count_fault(now, edge, trunk, found, false) {
+            Some(Kind::Codecs) => Happening::MediaMismatch,
+            Some(Kind::Unsent) => Happening::MediaUnsent,
+            None => return,
+        };
+        let change = self.change_for(what, &found.text, None);
+        edge.changed(Change { trunk: Some(trunk.to_string()), fix: Some(found.fix.clone()), ..change });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use trunkgate_sdp::Refusal;
+
+    use super::*;
+
+    fn party(name: &str, codecs: &[&str], offered: &[&str]) -> Party {
+        let owned = |all: &[&str]| -> Vec<String> { all.iter().map(|one| (*one).to_owned()).collect() };
+        let trunk = Trunk { codecs: owned(codecs), ..Trunk::named(name) };
+        let offered = (!offered.is_empty()).then(|| owned(offered));
+        Party { name: name.into(), trunk: Some(Arc::new(trunk)), offered, is_agent: false }
+    }
+
+    fn refused(text: &str) -> Failure {
+        Failure::unusable(ReasonSlug::CodecMismatch, Refusal { warn_code: FORMAT, text: text.into() })
+    }
+
+    #[test]
+    fn the_key_that_helps_is_named_with_its_value() {
+        let default = ["PCMU", "PCMA", "opus"];
+        let pbx = party("pbx", &default, &[]);
+        let only_pcma = party("carrier", &["PCMU"], &["PCMA"]);
+        let (found, of_caller) = judge(&only_pcma, Some(&pbx), &refused("offered PCMA; allowed PCMU")).unwrap();
+        assert_eq!(found.text, "carrier offers no usable codec (offered PCMA; allowed PCMU)");
+        assert!(of_caller);
+        assert!(found.fix.starts_with("set `codecs = [\"PCMU\", \"PCMA\"]` in [trunk.carrier]"), "{}", found.fix);
+
+        let said = |detail: &str| Failure::with_code(488, ReasonSlug::TargetRejected).said(488, Some(detail.into()));
+        let carrier = party("carrier", &default, &["PCMU"]);
+        let narrow = party("pbx", &["PCMU"], &[]);
+        let (found, of_caller) = judge(&carrier, Some(&narrow), &said("it was offered PCMU by RTP/AVP")).unwrap();
+        assert_eq!(found.text, "pbx accepts no offered codec (488: it was offered PCMU by RTP/AVP)");
+        assert!(!of_caller);
+        assert!(
+            found.fix.starts_with(
+                "add a codec of pbx with `codecs = [\"PCMU\", \"PCMA\", \"G722\", \"opus\"]` in [trunk.pbx]"
+            )
+        );
+        let wide = party("pbx", &["PCMU", "PCMA", "G722", "opus"], &[]);
+        let (found, _) = judge(&carrier, Some(&wide), &said("it was offered PCMU by RTP/AVP")).unwrap();
+        assert!(found.fix.starts_with("enable one of PCMU, PCMA, G722, opus at pbx:"), "{}", found.fix);
+
+        // What the caller has is converted once its trunk names it.
+        let wideband = party("phone", &default, &["G722"]);
+        let (found, of_caller) = judge(&wideband, Some(&pbx), &said("it was offered G722 by RTP/AVP")).unwrap();
+        assert!(of_caller);
+        assert!(found.fix.starts_with("set `codecs = [\"PCMU\", \"PCMA\", \"opus\", \"G722\"]` in [trunk.phone]"));
+        let g729 = party("carrier", &default, &["G729"]);
+        let (found, _) = judge(&g729, Some(&pbx), &refused("offered G729; answered PCMU")).unwrap();
+        assert_eq!(found.text, "pbx answered without a usable codec (offered G729; answered PCMU)");
+        assert!(
+            found.fix.starts_with("enable one of PCMU, PCMA, G722, opus at carrier, or G729 at pbx"),
+            "{}",
+            found.fix
+        );
+    }
+
+    #[test]
+    fn keys_and_other_codes_are_not_about_codecs() {
+        let (carrier, pbx) = (party("carrier", &["PCMU"], &["PCMU"]), party("pbx", &["PCMU"], &[]));
+        let said = |code: u16, detail: &str| {
+            let failure = Failure::with_code(code, ReasonSlug::TargetRejected).said(code, Some(detail.into()));
+            judge(&carrier, Some(&pbx), &failure)
+        };
+        assert!(said(404, "it was offered PCMU by RTP/AVP").is_none());
+        assert!(said(488, "it was offered PCMU by RTP/SAVP").is_none());
+        assert!(said(488, "it was offered PCMU by RTP/SAVP, Warning: 305 pbx \"no\"").is_some());
+        assert!(judge(&carrier, Some(&pbx), &Failure::unreached(ReasonSlug::NoResponse)).is_none());
+        let keys = Refusal { warn_code: 399, text: "offered RTP/SAVP; allowed RTP/AVP".into() };
+        assert!(judge(&carrier, Some(&pbx), &Failure::unusable(ReasonSlug::CodecMismatch, keys)).is_none());
+    }
+}

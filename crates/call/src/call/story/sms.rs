@@ -1,0 +1,122 @@
+//! The text message after a call that nobody answered: whether there is one, and why not. The shell is told of it when the call
+//! begins, so that a crash in between is a missed call as well, and again when it is known how the call ends.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use trunkgate_route::sms::EndedCall;
+use trunkgate_route::{NoText, SmsRule, TextOutcome};
+
+use crate::call::{CALLER, Call, Ending};
+use crate::resources::edge::Edge;
+use crate::resources::io::Output;
+use crate::story::reason::ReasonSlug;
+
+/// A text message, ready to be sent.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sms {
+    /// The sid of the call that it follows: there is one for each at most.
+    pub call: String,
+    /// The recipient, E.164.
+    pub to: String,
+    /// The sender, as in `sms_on_failure`.
+    pub from: String,
+    /// What it says.
+    pub body: String,
+}
+
+/// Without numbers and text, which are no log's business.
+impl std::fmt::Debug for Sms {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sms").field("call", &self.call).finish_non_exhaustive()
+    }
+}
+
+/// What becomes of the text of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SmsNews {
+    /// The call has begun. If nothing more is heard of it, because the edge was killed, this is to be sent.
+    Watch(Box<Sms>),
+    /// The call with this sid needs none.
+    Forget(String),
+    /// The call has failed: this is to be sent.
+    Send(Box<Sms>),
+}
+
+impl Call {
+    /// Takes the rule of the call's route, and has its text kept for the case of a crash.
+    pub(crate) fn watch_for_text(&mut self, edge: &mut Edge, rule: Option<&Arc<SmsRule>>) {
+        // Whoever dials an emergency number is called back by others.
+        let Some(rule) = rule.filter(|_| !edge.table.numbers().is_emergency(&self.called)) else { return };
+        self.sms = Some(Arc::clone(rule));
+        if rule.on.contains(&TextOutcome::Failed)
+            && let Ok(sms) = self.text(edge, rule, TextOutcome::Failed, ReasonSlug::EdgeRestarted)
+        {
+            edge.outputs.push_back(Output::Sms(SmsNews::Watch(Box::new(sms))));
+        }
+    }
+
+    /// Somebody has answered.
+    pub(crate) fn forget_text(&mut self, edge: &mut Edge) {
+        if self.sms.take().is_some() {
+            edge.outputs.push_back(Output::Sms(SmsNews::Forget(self.sid().to_owned())));
+        }
+    }
+
+    /// The call has ended, and nobody had answered.
+    pub(crate) fn settle_text(&mut self, now: Instant, edge: &mut Edge) {
+        let (Some(rule), Some(ending)) = (self.sms.clone(), self.ending) else { return };
+        let Some(outcome) = self.text_outcome(ending) else {
+            edge.decide(now, self.key, "no text message: the call was refused, not missed");
+            return self.forget_text(edge);
+        };
+        if !rule.on.contains(&outcome) {
+            edge.decide(now, self.key, format!("no text message: {} is not in `on`", outcome.as_str()));
+            return self.forget_text(edge);
+        }
+        match self.text(edge, &rule, outcome, ending.reason) {
+            Ok(sms) => {
+                self.sms = None;
+                edge.decide(now, self.key, format!("text to {}: {}", edge.shown(&sms.to), outcome.as_str()));
+                edge.outputs.push_back(Output::Sms(SmsNews::Send(Box::new(sms))));
+            }
+            Err(why) => {
+                edge.decide(now, self.key, format!("no text message: {why}"));
+                self.forget_text(edge);
+            }
+        }
+    }
+
+    /// How it ended, as far as a text goes by it; `None` for a call that was refused.
+    fn text_outcome(&self, ending: Ending) -> Option<TextOutcome> {
+        if self.answered_elsewhere {
+            return None;
+        }
+        let by_code = match ending.code {
+            486 | 600 | 603 => TextOutcome::Busy,
+            408 | 480 => TextOutcome::NoAnswer,
+            _ => TextOutcome::Failed,
+        };
+        match (ending.reason, ending.outcome) {
+            // Declined by whoever it rang at: missed, as a busy one is.
+            (ReasonSlug::TargetRejected, _) if ending.code == 603 => Some(TextOutcome::Busy),
+            // The end that a route has for calls that nobody took.
+            (ReasonSlug::RouteRejected, _) if self.failovers > 0 || self.legs.len() > 1 => Some(by_code),
+            (_, outcome) => TextOutcome::ALL.into_iter().find(|known| known.as_str() == outcome),
+        }
+    }
+
+    fn text(&self, edge: &Edge, rule: &SmsRule, outcome: TextOutcome, reason: ReasonSlug) -> Result<Sms, NoText> {
+        let ended = EndedCall {
+            caller: Some(&self.caller.number)
+                .filter(|_| self.caller.known_number().is_some() && !self.identity.is_private()),
+            called: &self.called,
+            route: &self.route,
+            trunk: self.legs[CALLER].trunk_name(),
+            outcome: outcome.as_str(),
+            reason: reason.as_str(),
+        };
+        let (to, body) = rule.write(&ended, edge.table.numbers())?;
+        Ok(Sms { call: self.sid().to_owned(), to, from: rule.from.clone(), body })
+    }
+}

@@ -1,0 +1,261 @@
+//! A call's story in a sentence or two: what the ladder shows, for people who do not read SIP.
+
+use std::sync::Arc;
+
+use crate::call::{CALLER, Call, Ending, State};
+use crate::resources::trunks::Kind;
+use crate::story::diagnosis::{Cause, Diagnosis};
+use crate::story::reason::ReasonSlug;
+use crate::story::trace::TraceView;
+
+/// Targets that failed, told with why.
+const FAILURES_TOLD: usize = 3;
+/// Targets of a call that nobody answered, told with why each failed.
+const OUTCOMES_TOLD: usize = 6;
+
+/// The ladder's head: its columns and its verdict.
+pub(crate) fn head(call: &Call) -> TraceView {
+    let legs = call.legs.iter().enumerate().map(|(at, _)| call.name_of(at)).collect();
+    TraceView::of(call.sid().to_owned(), verdict(call), legs)
+}
+
+/// What a call's legs and its reason do not say.
+#[derive(Debug, Default)]
+pub(crate) struct Story {
+    /// What shows why it ended, or may end, for a reason that does not say all.
+    pub(crate) proof: Option<(ReasonSlug, Box<str>)>,
+    /// Whether it was refused before anything was tried, and is kept apart from others.
+    pub(crate) is_turned_down: bool,
+    /// Targets that failed before they had a leg: their name, why, and how many legs there were by then.
+    pub(crate) passed_over: Vec<(Box<str>, ReasonSlug, usize)>,
+    /// Targets that only phones make and that were passed over since none is registered.
+    pub(crate) without_phone: Vec<Arc<str>>,
+    /// The last target that failed for its codecs, or was not let out to: its reason, and what is wrong.
+    pub(crate) fault: Option<(ReasonSlug, Box<Diagnosis>)>,
+    /// Trunks that know of faults in this call, and of which.
+    pub(crate) counted: Vec<(Arc<str>, Kind)>,
+}
+
+/// The verdict.
+pub(crate) fn verdict(call: &Call) -> String {
+    let tried = (CALLER + 1..call.legs.len()).filter(|at| !call.legs[*at].listens());
+    let tried: Vec<String> = tried.map(|at| call.name_of(at)).collect();
+    let failovers = failed(call);
+    let answered_by = call.callee.or(call.answered_by).map(|at| match call.answered_by.filter(|first| *first != at) {
+        Some(first) => format!("{}, then {}", call.name_of(first), call.name_of(at)),
+        None => call.name_of(at),
+    });
+    match (call.state, answered_by, call.ending) {
+        (State::Searching, _, _) if tried.is_empty() => "No target has been called yet.".to_owned(),
+        (State::Searching, _, _) => format!("Waiting for {}.", waited_for(call, &tried)),
+        (State::Answered, by, _) => {
+            format!("Answered by {}.{failovers}{}{}", by.unwrap_or_default(), fault_besides(call), hearing(call))
+        }
+        (State::Rerouting, Some(by), _) if call.is_consulting() => {
+            format!("Answered by {by}, connected until {} answers.{failovers}", waited_for(call, &tried))
+        }
+        (State::Rerouting, _, _) => {
+            format!("The caller is waiting for {}.{failovers}", waited_for(call, &tried))
+        }
+        (State::Leaving, _, _) => "No target is left; the caller hears the goodbye.".to_owned(),
+        (State::Ended, Some(by), Some(ending)) => {
+            let seconds = call.talked_seconds().unwrap_or_default();
+            let heard = hearing(call);
+            // Why nothing was heard says more than that nothing was.
+            let is_said = ending.reason == ReasonSlug::MediaTimeout && !heard.is_empty();
+            let fix = if is_said { String::new() } else { fix(call, ending.reason) };
+            format!(
+                "Answered by {by}, ended after {seconds:.1} s: {}.{failovers}{fix}{}{heard}",
+                why(call, ending.reason),
+                fault_besides(call)
+            )
+        }
+        (State::Ended, _, Some(ending)) if call.times.answered.is_some() => {
+            let seconds = call.talked_seconds().unwrap_or_default();
+            let (why, fix) = (why(call, ending.reason), fix(call, ending.reason));
+            format!(
+                "Answered before a target was connected, ended after {seconds:.1} s: {why}.{}{fix}",
+                all_of(&outcomes(call))
+            )
+        }
+        (State::Ended, _, Some(ending)) => not_answered(call, ending),
+        (State::Ended, _, None) => String::new(),
+    }
+}
+
+/// Why a call ended, and what shows it.
+fn why(call: &Call, reason: ReasonSlug) -> String {
+    let proof = call.proof(reason).map(|proof| format!(": {proof}")).unwrap_or_default();
+    format!("{}{proof}", reason.sentence())
+}
+
+impl Call {
+    /// What shows that it ended, or a target failed, for this reason.
+    pub(crate) fn proof(&self, reason: ReasonSlug) -> Option<&str> {
+        let proof = self.story.proof.as_ref().filter(|(of, _)| *of == reason).map(|(_, proof)| &**proof);
+        proof.or(fault_of(self, reason).map(|found| found.text.as_str()))
+    }
+
+    /// What would help with just that, where more is known than the reason tells.
+    pub(crate) fn own_fix(&self, reason: ReasonSlug) -> Option<String> {
+        fault_of(self, reason).map(|found| found.fix.clone())
+    }
+}
+
+/// What would help.
+fn fix(call: &Call, reason: ReasonSlug) -> String {
+    let fix = fault_of(call, reason).map(|found| found.fix.as_str()).or(reason.fix());
+    fix.map(|fix| format!(" Try: {fix}.")).unwrap_or_default()
+}
+
+/// What was wrong with the last target that failed for a fault of its own kind, where the call ended for that.
+fn fault_of(call: &Call, reason: ReasonSlug) -> Option<&Diagnosis> {
+    call.story.fault.as_ref().filter(|(of, _)| *of == reason).map(|(_, found)| &**found)
+}
+
+/// The same where the call went on, or ended for something else.
+fn fault_besides(call: &Call) -> String {
+    let is_answered = is_answered(call);
+    let passed_over = match call.story.without_phone.as_slice() {
+        names if is_answered && !names.is_empty() => {
+            format!(" No phone is registered at {}: the next target was called.", names.join(", "))
+        }
+        _ => String::new(),
+    };
+    let found = call.story.fault.as_ref().filter(|(of, _)| call.ending.is_none_or(|ending| ending.reason != *of));
+    let found = found.filter(|(_, found)| !is_answered || found.cause != Cause::NoPhone);
+    passed_over + &found.map(|(_, found)| format!(" {}. Try: {}.", capital(&found.text), found.fix)).unwrap_or_default()
+}
+
+/// Whether somebody has taken it: that a phone was not there is then what its route provides for.
+fn is_answered(call: &Call) -> bool {
+    call.callee.or(call.answered_by).is_some()
+}
+
+/// What became of those who were called.
+struct Outcome {
+    name: String,
+    /// Why it failed, if it did.
+    why: Option<ReasonSlug>,
+    /// One after the other, each with the same end.
+    times: usize,
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name)?;
+        let often = if self.times > 1 { format!("{} times", self.times) } else { String::new() };
+        match (self.why, often.is_empty()) {
+            (Some(why), true) => write!(f, " ({})", why.sentence()),
+            (Some(why), false) => write!(f, " ({often}: {})", why.sentence()),
+            (None, true) => Ok(()),
+            (None, false) => write!(f, " ({often})"),
+        }
+    }
+}
+
+/// Those who were called, in their order.
+fn outcomes(call: &Call) -> Vec<Outcome> {
+    let mut all: Vec<Outcome> = Vec::new();
+    let mut add = |name: String, why: Option<ReasonSlug>| match all.last_mut() {
+        Some(last) if last.name == name && last.why == why => last.times += 1,
+        Some(_) | None => all.push(Outcome { name, why, times: 1 }),
+    };
+    let mut passed_over = call.story.passed_over.iter().peekable();
+    for at in CALLER + 1..=call.legs.len() {
+        while let Some((name, why, _)) = passed_over.next_if(|(_, _, legs)| *legs <= at) {
+            add(name.to_string(), Some(*why));
+        }
+        let Some(leg) = call.legs.get(at).filter(|leg| !leg.listens()) else { continue };
+        add(call.name_of(at), leg.shown_end().filter(|end| end.failed).map(|end| end.reason));
+    }
+    all
+}
+
+/// The reason of the call is that of the last target: where several failed, each has its own.
+fn not_answered(call: &Call, ending: Ending) -> String {
+    let all = outcomes(call);
+    let (code, why, fix) = (ending.code, why(call, ending.reason), fix(call, ending.reason));
+    let is_of_the_last = all.last().is_some_and(|last| last.why == Some(ending.reason));
+    match all.as_slice() {
+        [one] if is_of_the_last => {
+            let often = if one.times > 1 { format!(" ({} times)", one.times) } else { String::new() };
+            format!("Not answered ({code}): {why}. Tried: {}{often}.{fix}", one.name)
+        }
+        [_, _, ..] if is_of_the_last => {
+            let proof = fault_of(call, ending.reason).map(|found| format!(" {}.", capital(&found.text)));
+            format!("Not answered ({code}): {}.{}{fix}", listed(&all), proof.unwrap_or_default())
+        }
+        _ => format!("Not answered ({code}): {why}.{}{fix}{}", all_of(&all), fault_besides(call)),
+    }
+}
+
+/// Whoever rings; the last that was called where nobody does.
+fn waited_for(call: &Call, tried: &[String]) -> String {
+    let ringing = call.attempts.values().filter_map(|attempt| attempt.leg()).map(|leg| call.name_of(leg));
+    let ringing: Vec<String> = ringing.collect();
+    match ringing.len() {
+        0 => tried.last().cloned().unwrap_or_default(),
+        _ => ringing.join(", "),
+    }
+}
+
+/// Who was called.
+fn all_of(all: &[Outcome]) -> String {
+    if all.is_empty() { String::new() } else { format!(" Tried: {}.", listed(all)) }
+}
+
+fn listed(all: &[Outcome]) -> String {
+    let mut told: Vec<String> = all.iter().take(OUTCOMES_TOLD).map(Outcome::to_string).collect();
+    if all.len() > OUTCOMES_TOLD {
+        told.push(format!("{} more", all.len() - OUTCOMES_TOLD));
+    }
+    told.join(", ")
+}
+
+/// How many targets failed, and the first of them, with why.
+fn failed(call: &Call) -> String {
+    let without_phone: &[Arc<str>] = if is_answered(call) { &call.story.without_phone } else { &[] };
+    let is_absent = |one: &Outcome| {
+        one.why == Some(ReasonSlug::Unreachable) && without_phone.iter().any(|name| **name == *one.name)
+    };
+    let failed: Vec<Outcome> = outcomes(call).into_iter().filter(|one| one.why.is_some() && !is_absent(one)).collect();
+    // Who was the last to fail, with nobody left, is no failover.
+    let count = failed.iter().map(|one| one.times).sum::<usize>();
+    let failovers = usize::try_from(call.failovers).unwrap_or(usize::MAX).saturating_sub(without_phone.len());
+    let count = match count.max(failovers) {
+        0 => return String::new(),
+        1 => " 1 target failed".to_owned(),
+        n => format!(" {n} targets failed"),
+    };
+    let told: Vec<String> = failed.iter().take(FAILURES_TOLD).map(Outcome::to_string).collect();
+    if told.is_empty() { format!("{count}.") } else { format!("{count}: {}.", told.join(", ")) }
+}
+
+/// Says so where a side was not heard, or not when it should have begun, or not to any use; each with what would help.
+fn hearing(call: &Call) -> String {
+    let noted = |leg: usize| {
+        let (side, name) = (&call.legs[leg], call.name_of(leg));
+        let heard = side.view().rtp.rx_packets > 0;
+        let unheard = side.unheard.as_ref().map(|found| {
+            let what = if heard { "No media at first from" } else { "No media from" };
+            format!(" {what} {name}: {}. Try: {}.", found.text, found.fix)
+        });
+        let flaw = side.flaw.as_ref().map(|found| format!(" {}. Try: {}.", capital(&found.text), found.fix));
+        [unheard, flaw]
+    };
+    let noted: String = (0..call.legs.len()).flat_map(noted).flatten().collect();
+    if !noted.is_empty() {
+        return noted;
+    }
+    call.silent_leg().map(|leg| format!(" No media from {}.", call.name_of(leg))).unwrap_or_default()
+}
+
+/// The beginning of a sentence. A name of the configuration stays as it is written there.
+fn capital(text: &str) -> String {
+    let plain = ["all ", "this ", "no phone ", "no packets "].iter().any(|word| text.starts_with(word));
+    match text.split_at_checked(1).filter(|_| plain) {
+        Some((first, rest)) => first.to_uppercase() + rest,
+        None => text.to_owned(),
+    }
+}

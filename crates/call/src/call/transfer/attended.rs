@@ -1,0 +1,506 @@
+//! Attended transfer (RFC 5589 §7): a REFER whose Refer-To names, by Replaces, another dialog of whoever sends it. Where that
+//! is one of this edge's, the two far sides of its two calls are joined: the far side of the other call is asked by re-INVITE
+//! to send its media to this call; once it does, its leg moves here, and the other call ends. Until then both calls are as
+//! they were, and stay so where it does not.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use trunkgate_media::EndId;
+use trunkgate_route::ReferMode;
+use trunkgate_sdp::{Description, accept, anchored_streams, relay_offer};
+use trunkgate_sip::header::{Replaces, SessionExpires};
+use trunkgate_sip::{Answer, Body, ClientId, DialogId, Replaced, ServerId};
+
+use crate::call::legs::leg::{Leg, LegState, StreamEnd};
+use crate::call::legs::leg_end::EndedBy;
+use crate::call::media::held::turned;
+use crate::call::negotiation::bridge::bad_media;
+use crate::call::search::answer::{Failure, FinalAnswer, seen_code};
+use crate::call::transfer::refer::Refer;
+use crate::call::{CALLER, Call, CallKey, State};
+use crate::gateway::Gateway;
+use crate::resources::deadlines::Timer;
+use crate::resources::edge::Edge;
+use crate::resources::index::{Named, Place, Purpose};
+use crate::resources::limits::REFERRER_SECONDS;
+use crate::story::reason::ReasonSlug;
+
+/// A far side of another call that is on its way to this one.
+#[derive(Debug)]
+pub(crate) struct Joining {
+    /// Our leg of whoever asked for it.
+    by: usize,
+    /// Whether that has hung up already.
+    is_gone: bool,
+    /// The re-INVITE to that far side.
+    client: ClientId,
+    /// What our own far side has agreed on, as an offer to it.
+    offer: Description,
+    /// Our ends towards it.
+    ends: Vec<StreamEnd>,
+    /// Whether our own far side must be asked anew once they are joined: it was on hold, or had further streams.
+    is_stale: bool,
+    /// Whether the ports of an end could not be bound.
+    unbound: bool,
+}
+
+/// A leg that is on its way to another call.
+#[derive(Debug)]
+pub(crate) struct Leaving {
+    /// The leg.
+    leg: usize,
+    /// The leg of whoever asked for it.
+    by: usize,
+    /// Whether that has hung up already.
+    is_gone: bool,
+    /// The re-INVITE to the one that leaves.
+    client: ClientId,
+    /// Where it goes.
+    to: CallKey,
+}
+
+/// Two calls by their names, where both live.
+fn both(calls: &mut BTreeMap<CallKey, Box<Call>>, one: CallKey, other: CallKey) -> Option<(&mut Call, &mut Call)> {
+    let (low, high) = (one.min(other), one.max(other));
+    let mut between = calls.range_mut(low..=high);
+    let (first, last) = (between.next()?, between.next_back()?);
+    let (is_first, is_last) = (*first.0 == low, *last.0 == high);
+    let (first, last) = (&mut **first.1, &mut **last.1);
+    let in_order = if one == low { (first, last) } else { (last, first) };
+    (is_first && is_last).then_some(in_order)
+}
+
+impl Gateway {
+    /// A REFER that may name the dialog of another call: it comes back where it is for this call alone, since no dialog here
+    /// is meant, or it goes on.
+    pub(crate) fn attended(&mut self, now: Instant, at: Place, server: ServerId, refer: Refer) -> Option<Refer> {
+        let Some(replaces) = &refer.replaces else { return Some(refer) };
+        let is_callable = refer.is_callable;
+        let call = self.calls.get(&at.key).filter(|call| call.state != State::Ended);
+        let leg = call.and_then(|call| call.legs.get(at.leg));
+        let asks = leg.and_then(|leg| Some((leg.party, leg.trunk.as_ref()?.refer)));
+        let found = asks.and_then(|(party, mode)| Some((mode, self.edge.endpoint.replaced_dialog(party, replaces)?)));
+        let Some((mode, found)) = found else {
+            let named = self.edge.index.named(replaces.call_id.as_bytes());
+            let is_anothers = named.is_some_and(|named| Some(named.party) != leg.map(|leg| leg.party));
+            let code = match (is_anothers, is_callable) {
+                // No trunk has the dialog of another one replaced: the other one would take it for the edge's own wish.
+                (true, _) => 403,
+                (false, true) => return Some(refer),
+                // Its number would be called, and it is none.
+                (false, false) => 484,
+            };
+            self.edge.respond(now, server, Answer { code, ..Answer::default() });
+            return None;
+        };
+        let result = match mode {
+            ReferMode::Refuse => return Some(refer),
+            ReferMode::Relay => self.named_for_the_other_side(refer, found).map(Some),
+            ReferMode::Local => self.join_named(now, at, server, &refer, found).map(|()| None),
+        };
+        result.unwrap_or_else(|answer| {
+            self.edge.respond(now, server, answer.to_sip());
+            let name = self.calls.get(&at.key).map(|call| call.name_of(at.leg)).unwrap_or_default();
+            let why = format!("an attended transfer by {name} is refused with {}", answer.code);
+            self.edge.decide(now, at.key, why);
+            None
+        })
+    }
+
+    /// A REFER that goes on names the dialog with the far side of that other call, as that knows it. Its names here are for
+    /// nobody else: with an agent, or nobody, on that side it does not go on.
+    fn named_for_the_other_side(&mut self, refer: Refer, found: Replaced) -> Result<Refer, Box<FinalAnswer>> {
+        let dialog = match found {
+            Replaced::Confirmed(dialog) | Replaced::Early(dialog) => Some(dialog),
+            Replaced::Ended => None,
+        };
+        let at = dialog.and_then(|dialog| self.edge.index.dialogs.get(&dialog));
+        let mapped = at.and_then(|at| {
+            let call = self.calls.get_mut(&at.key)?;
+            let other = call.other(at.leg)?;
+            let leg = call.legs.get_mut(other)?;
+            let names = self.edge.endpoint.dialog_names(leg.dialog?)?;
+            leg.is_named_afar = true;
+            Some(names)
+        });
+        let mapped = mapped.ok_or_else(|| {
+            let code = if at.is_some() { 403 } else { 603 };
+            Box::new(FinalAnswer::new(code, ReasonSlug::Denied))
+        })?;
+        let early_only = refer.replaces.as_ref().is_some_and(|replaces| replaces.early_only);
+        Ok(Refer { replaces: Some(Replaces { early_only, ..mapped }), ..refer })
+    }
+
+    fn join_named(
+        &mut self,
+        now: Instant,
+        at: Place,
+        server: ServerId,
+        refer: &Refer,
+        found: Replaced,
+    ) -> Result<(), Box<FinalAnswer>> {
+        let early_only = refer.replaces.as_ref().is_some_and(|replaces| replaces.early_only);
+        let named = match found {
+            // RFC 3891 §3: what has been answered is not what was asked for.
+            Replaced::Confirmed(_) if early_only => {
+                return Err(Box::new(FinalAnswer::new(486, ReasonSlug::TargetBusy)));
+            }
+            Replaced::Confirmed(dialog) => self.edge.index.dialogs.get(&dialog).copied(),
+            Replaced::Early(_) => return Err(Box::new(FinalAnswer::new(491, ReasonSlug::Transferred))),
+            Replaced::Ended => None,
+        };
+        let Gateway { calls, edge, .. } = self;
+        self.at_work = Some(at.key);
+        let result = match named.and_then(|named| Some((named.leg, both(calls, at.key, named.key)?))) {
+            Some((theirs, (call, other))) => call.join(now, edge, at.leg, (other, theirs), server, refer),
+            // Its own dialog, or one that is over.
+            None => Err(Box::new(FinalAnswer::new(603, ReasonSlug::Denied))),
+        };
+        self.at_work = None;
+        result
+    }
+
+    /// What came of the re-INVITE to a leg that is to leave its call; 408 where no answer came.
+    pub(crate) fn join_answered(
+        &mut self,
+        now: Instant,
+        at: Place,
+        client: ClientId,
+        (code, dialog): (u16, Option<DialogId>),
+        (sdp, session): (Option<Bytes>, Option<SessionExpires>),
+    ) {
+        let is_taken = (200..300).contains(&code);
+        if let Some(dialog) = dialog.filter(|_| is_taken) {
+            self.edge.ack(now, dialog);
+        }
+        let Gateway { calls, edge, .. } = self;
+        let Some(call) = calls.get_mut(&at.key) else { return };
+        let Some(leaving) = call.transfers.leaving.take_if(|leaving| leaving.client == client) else { return };
+        if call.state != State::Answered {
+            return;
+        }
+        let to = leaving.to;
+        self.at_work = Some(to);
+        let waits = both(calls, to, at.key).filter(|(to, _)| to.joins_by(client));
+        let moved = match (waits, is_taken) {
+            (Some((to, from)), true) => match to.joined_by(now, edge, (from, leaving.leg), sdp, session) {
+                Ok(()) => {
+                    to.ask_the_owed(now, edge);
+                    Ok(())
+                }
+                Err(failure) => {
+                    to.join_failed(now, edge, &failure.answer());
+                    Err(None)
+                }
+            },
+            (Some((to, _)), false) => {
+                to.join_failed(now, edge, &FinalAnswer::new(seen_code(code), ReasonSlug::TargetRejected));
+                Err(Some(code))
+            }
+            (None, true) => Err(None),
+            (None, false) => Err(Some(code)),
+        };
+        self.at_work = Some(at.key);
+        if let Some(call) = calls.get_mut(&at.key) {
+            match moved {
+                Ok(()) => call.end(now, edge, ReasonSlug::Transferred),
+                Err(refused) => call.did_not_leave(now, edge, &leaving, refused),
+            }
+        }
+        self.at_work = None;
+        self.note_if_done(to);
+        self.note_if_done(at.key);
+    }
+}
+
+impl Call {
+    /// Whether a change is under way that must be over before another one begins.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        let moves = self.transfers.joining.is_some() || self.transfers.leaving.is_some();
+        self.renegotiation.is_some() || self.late.is_some() || moves
+    }
+
+    /// Whether a leg is being asked to leave this call.
+    pub(crate) fn is_leaving(&self, leg: usize) -> bool {
+        self.transfers.leaving.as_ref().is_some_and(|leaving| leaving.leg == leg)
+    }
+
+    fn joins_by(&self, client: ClientId) -> bool {
+        self.state == State::Answered && self.transfers.joining.as_ref().is_some_and(|join| join.client == client)
+    }
+
+    /// The far side that a leg would be replaced by somebody for.
+    pub(crate) fn far_side_of(&self, leg: usize) -> Result<usize, Box<FinalAnswer>> {
+        let refused = |code, reason| Box::new(FinalAnswer::new(code, reason));
+        if self.state != State::Answered || self.is_unsettled() {
+            return Err(refused(491, ReasonSlug::Transferred));
+        }
+        let Some(other) = self.other(leg) else { return Err(refused(603, ReasonSlug::Denied)) };
+        if [leg, other].iter().any(|side| self.legs[*side].agent.is_some()) {
+            return Err(refused(403, ReasonSlug::Denied));
+        }
+        Ok(other)
+    }
+
+    /// Asks the far side of another call of whoever sent the REFER to come here.
+    fn join(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        by: usize,
+        (other, theirs): (&mut Call, usize),
+        server: ServerId,
+        refer: &Refer,
+    ) -> Result<(), Box<FinalAnswer>> {
+        let refused = |code, reason| Box::new(FinalAnswer::new(code, reason));
+        let (waits, comes) = (self.far_side_of(by)?, other.far_side_of(theirs)?);
+        if self.is_telling() || other.legs[comes].timer.refresh.is_some() {
+            return Err(refused(491, ReasonSlug::Transferred));
+        }
+        if !self.has_room_for_another() {
+            return Err(refused(503, ReasonSlug::LimitCalls));
+        }
+        let (mut offer, _) = self.offer_of(waits).ok_or_else(|| refused(488, ReasonSlug::BadMedia))?;
+        other.legs[comes].keep_sections(&mut offer);
+        let media = self.media.ok_or_else(|| refused(500, ReasonSlug::Internal))?;
+        let bind = edge.addressing.media_bind(other.legs[comes].signalling());
+        let mut ends = Vec::new();
+        for index in anchored_streams(&offer) {
+            match bind.and_then(|bind| edge.add_end(media, bind)) {
+                Some(end) => ends.push(StreamEnd::new(index, end)),
+                None => {
+                    self.close_joining(edge, ends);
+                    return Err(refused(503, ReasonSlug::NoPorts));
+                }
+            }
+        }
+        let policy = other.legs[comes].policy().towards(self.legs[waits].policy());
+        let asked = other.ask_to_leave(now, edge, comes, &ends, |ports, identity| {
+            relay_offer(&offer, &policy, ports, identity)
+                .map_err(|refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal))
+        });
+        let client = match asked {
+            Ok(client) => client,
+            Err(answer) => {
+                self.close_joining(edge, ends);
+                return Err(answer);
+            }
+        };
+        self.accept_refer(now, edge, by, server, refer);
+        let is_stale = self.is_stale(waits);
+        let joining = Joining { by, is_gone: false, client, offer, ends, is_stale, unbound: false };
+        self.transfers.joining = Some(Box::new(joining));
+        let leaving = Leaving { leg: comes, by: theirs, is_gone: false, client, to: self.key };
+        other.transfers.leaving = Some(Box::new(leaving));
+        let (name, far) = (self.name_of(by), other.name_of(comes));
+        edge.decide(now, self.key, format!("{name} joins the other side with {far} of its call {}", other.sid()));
+        edge.decide(now, other.key, format!("{name} joins {far} with the other side of its call {}", self.sid()));
+        let (sid, name) = (self.sid().to_owned(), edge.shown_name(&name));
+        edge.log(&sid, format!("{name} joins the other side with that of its call {}", other.sid()), None);
+        Ok(())
+    }
+
+    /// Sends a leg the re-INVITE that takes its media to another call.
+    fn ask_to_leave(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        leg: usize,
+        ends: &[StreamEnd],
+        offer: impl FnOnce(&[u16], &trunkgate_sdp::Identity) -> Result<Description, Failure>,
+    ) -> Result<ClientId, Box<FinalAnswer>> {
+        let ports: Vec<u16> = ends.iter().map(|end| end.bind.port()).collect();
+        let at = self.place(leg);
+        let side = &mut self.legs[leg];
+        let sent = offer(&ports, &side.identity());
+        let sent = sent.and_then(|mut sent| side.protect_anew(edge, &mut sent).map(|()| sent));
+        let sent = sent.map_err(|failure| Box::new(failure.answer()))?;
+        let body = Some(Body::sdp(side.stamp(sent).to_string()));
+        let headers = side.session_headers();
+        let client = side.dialog.and_then(|dialog| edge.request(now, at, dialog, Purpose::Join, headers, body));
+        client.ok_or_else(|| Box::new(FinalAnswer::new(491, ReasonSlug::Transferred)))
+    }
+
+    fn close_joining(&self, edge: &mut Edge, ends: Vec<StreamEnd>) {
+        let Some(media) = self.media else { return };
+        for end in ends {
+            edge.remove_end(media, end.end);
+        }
+    }
+
+    /// The far side of the other call has taken our offer: its leg is ours, and takes the place of whoever asked for it.
+    fn joined_by(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        (other, comes): (&mut Call, usize),
+        sdp: Option<Bytes>,
+        session: Option<SessionExpires>,
+    ) -> Result<(), Failure> {
+        let missing = || bad_media("2xx without session description");
+        let Some(join) = self.transfers.joining.as_ref() else { return Err(missing()) };
+        if join.unbound {
+            return Err(Failure::with_code(500, ReasonSlug::NoPorts));
+        }
+        let Some(waits) = self.other(join.by) else { return Err(missing()) };
+        let answer = other.read(edge, comes, &sdp.ok_or_else(missing)?)?;
+        let sent = other.legs[comes].sent().ok_or_else(missing)?;
+        let side = &self.legs[waits];
+        let ports = side.ports(&anchored_streams(&join.offer));
+        let policy = side.policy().towards(other.legs[comes].policy());
+        let agreed = accept(&join.offer, &sent, &answer, &policy, &ports, &side.identity())
+            .map_err(|refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal))?;
+        let leg = &mut other.legs[comes];
+        leg.check_answer(&sent, &answer, agreed.streams.iter().map(|stream| stream.index))?;
+        leg.take_theirs(&answer);
+        leg.ours = leg.last_sent.clone();
+        let is_turned = turned(None, &answer, &agreed.streams);
+        let Some(join) = self.transfers.joining.take() else { return Err(missing()) };
+        let leg = other.hand_over(edge, comes);
+        let at = self.take_over(edge, other.place(comes), leg, join.ends);
+        self.owed.clear();
+        if join.is_stale || is_turned {
+            self.owe(waits, false);
+        }
+        self.take_side(edge, join.by, at, waits);
+        self.wire(now, edge, &agreed.streams, (waits, false), (at, false));
+        self.close_unused(edge, [waits, at], &agreed.streams);
+        self.settle();
+        self.session_taken(now, edge, at, session);
+        self.tell_news(now, edge, 200);
+        if !join.is_gone {
+            self.arm(now, edge, Timer::Referrer, Duration::from_secs(REFERRER_SECONDS));
+            self.leave_trunk(edge, join.by);
+        }
+        Ok(())
+    }
+
+    /// Lets a leg go to another call; what stays is its record.
+    fn hand_over(&mut self, edge: &mut Edge, leg: usize) -> Leg {
+        self.drop_ends(edge, leg);
+        self.legs[leg].end_with(ReasonSlug::Transferred, EndedBy::Edge);
+        let number = Box::new(self.number_of(leg).clone());
+        let side = &mut self.legs[leg];
+        side.number = Some(number);
+        // One more than whole rounds: numbers begin anywhere (RFC 3550 §5.1).
+        let rounds = (side.earlier.rx_packets + side.earlier.lost) >> 16;
+        side.rolled = side.rolled.saturating_add(u32::try_from(rounds).unwrap_or(u32::MAX)).saturating_add(1);
+        let flow = side.flow.unwrap_or_else(Leg::nowhere);
+        let stays = Leg {
+            trunk: side.trunk.clone(),
+            peer: side.peer.clone(),
+            inbound: side.inbound,
+            flow: side.flow,
+            call_id: side.call_id.clone(),
+            state: LegState::Ended,
+            end: side.end.take(),
+            server: side.server.take(),
+            invite: side.invite.take(),
+            codec: side.codec.clone(),
+            srtp: side.srtp,
+            latched: side.latched.take(),
+            earlier: std::mem::take(&mut side.earlier),
+            scores: std::mem::take(&mut side.scores),
+            unheard: side.unheard.take(),
+            flaw: side.flaw.take(),
+            is_judged: side.is_judged,
+            ..Leg::new(std::mem::replace(&mut side.sid, edge.sid()), side.party, flow, side.media_ip, side.session_id)
+        };
+        std::mem::replace(side, stays)
+    }
+
+    /// Takes a leg of another call in, with our ends for its media.
+    fn take_over(&mut self, edge: &mut Edge, from: Place, leg: Leg, ends: Vec<StreamEnd>) -> usize {
+        let at = self.place(self.legs.len());
+        if let Some(flow) = leg.flow {
+            let named = Named { at, party: leg.party, trunk: leg.trunk.clone(), remote: flow.remote.ip() };
+            edge.index.pass_on(leg.call_id.as_bytes(), from, named);
+        }
+        if let Some(dialog) = leg.dialog {
+            edge.index.dialogs.insert(dialog, at);
+        }
+        if let Some(trunk) = leg.limited_by() {
+            edge.resume_trunk_call(&trunk.name);
+        }
+        self.legs.push(Leg { ends, ..leg });
+        at.leg
+    }
+
+    /// A leg takes the place of another one, whose far end is to hang up.
+    pub(crate) fn take_side(&mut self, edge: &mut Edge, by: usize, at: usize, waits: usize) {
+        (self.near, self.callee) = (waits, Some(at));
+        self.end_holds(edge);
+        self.disarm(edge, Timer::Glare);
+        self.part(edge, [by, by]);
+        self.drop_ends(edge, by);
+        self.legs[by].end_with(ReasonSlug::Transferred, EndedBy::FarEnd);
+    }
+
+    /// The far side of the other call does not come: all stays as it was.
+    fn join_failed(&mut self, now: Instant, edge: &mut Edge, answer: &FinalAnswer) {
+        let Some(join) = self.transfers.joining.take() else { return };
+        self.close_joining(edge, join.ends);
+        self.tell_news(now, edge, answer.code);
+        let why = format!("the transfer failed with {}: {}", answer.code, answer.reason.sentence());
+        let sid = self.sid().to_owned();
+        edge.log(&sid, why.clone(), Some(answer.reason));
+        edge.decide(now, self.key, format!("{why}; both calls continue unchanged"));
+        if join.is_gone {
+            self.end(now, edge, answer.reason);
+        }
+    }
+
+    /// The call of the far side that was to come here is over.
+    pub(crate) fn unjoined(&mut self, now: Instant, edge: &mut Edge, client: ClientId, reason: ReasonSlug) {
+        if self.joins_by(client) {
+            self.join_failed(now, edge, &FinalAnswer::new(487, reason));
+        }
+    }
+
+    /// A leg that was to leave stays; `refused`: the code by which its far end said so, `None` where it has agreed.
+    fn did_not_leave(&mut self, now: Instant, edge: &mut Edge, leaving: &Leaving, refused: Option<u16>) {
+        if matches!(refused, Some(408 | 481)) {
+            return self.end(now, edge, ReasonSlug::Unreachable);
+        }
+        if leaving.is_gone {
+            let by_caller = leaving.by == CALLER;
+            return self.end(now, edge, if by_caller { ReasonSlug::CallerHungUp } else { ReasonSlug::CalleeHungUp });
+        }
+        if refused.is_none() {
+            self.owe(leaving.leg, false);
+        }
+        self.ask_the_owed(now, edge);
+    }
+
+    /// Whoever has asked for a join hangs up before it is one: it goes on. Whether that was so.
+    pub(crate) fn left_joining(&mut self, now: Instant, edge: &mut Edge, leg: usize) -> bool {
+        let joining = self.transfers.joining.as_mut().filter(|join| join.by == leg).map(|join| &mut join.is_gone);
+        let leaving = self.transfers.leaving.as_mut().filter(|leaving| leaving.by == leg);
+        let Some(is_gone) = joining.or(leaving.map(|leaving| &mut leaving.is_gone)) else { return false };
+        *is_gone = true;
+        self.legs[leg].has_left = true;
+        self.legs[leg].end_with(ReasonSlug::Transferred, EndedBy::FarEnd);
+        self.drop_news(edge);
+        self.drop_ends(edge, leg);
+        self.leave_trunk(edge, leg);
+        edge.decide(now, self.key, format!("{} has hung up, the transfer goes on", self.name_of(leg)));
+        true
+    }
+
+    /// Ports of an end towards the far side that is to come could not be bound. Whether it is one of those.
+    pub(crate) fn join_unbound(&mut self, end: EndId) -> bool {
+        let join = self.transfers.joining.as_mut().filter(|join| join.ends.iter().any(|slot| slot.end == end));
+        join.map(|join| join.unbound = true).is_some()
+    }
+
+    /// The call is over: whoever waits for a leg of it is told so.
+    pub(crate) fn end_joins(&mut self, edge: &mut Edge, reason: ReasonSlug) {
+        self.transfers.joining = None;
+        if let Some(leaving) = self.transfers.leaving.take() {
+            edge.index.clients.remove(&leaving.client);
+            edge.unjoined.push((leaving.to, leaving.client, reason));
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Transfers: REFER that is served here or goes on, its notifications, consultation by an agent.
+
+pub(crate) mod attended;
+pub(crate) mod consult;
+pub(crate) mod notify;
+pub(crate) mod refer;
+pub(crate) mod refer_on;
+pub(crate) mod refer_wait;
+pub(crate) mod transfer;
+pub(crate) mod wish;

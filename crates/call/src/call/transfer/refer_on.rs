@@ -1,0 +1,209 @@
+//! REFER that goes on to the other side (`refer = "relay"`): that calls the target itself, and its news come back. Neither
+//! side is shown where the other one is: Refer-To leads to the edge, and of the news only the status goes on.
+
+use std::time::Instant;
+
+use trunkgate_sip::message::unfolded;
+use trunkgate_sip::{Answer, ClientId, HeaderName, Message, ServerId};
+
+use crate::call::legs::headers::{Side, own_address, own_addresses};
+use crate::call::media::info::terminate_open;
+use crate::call::search::answer::{extra, seen_code};
+use crate::call::transfer::notify::{TERMINATED, refer_news};
+use crate::call::transfer::refer::Refer;
+use crate::call::{Call, State, refuse_request};
+use crate::resources::edge::Edge;
+use crate::resources::index::Purpose;
+use crate::resources::limits::{REFER_NEWS, REFER_SUBSCRIPTIONS};
+use crate::story::few::Few;
+
+/// REFERs that went on, and their news.
+#[derive(Debug, Default)]
+pub(crate) struct Passed {
+    /// Subscriptions whose end has not been told, the oldest first.
+    subscriptions: Vec<Subscription>,
+    /// Requests that went on and have no answer yet, with those that they were.
+    open: Few<ClientId, ServerId>,
+}
+
+/// What a REFER that went on has made (RFC 3515 §2.4.6).
+#[derive(Debug, Clone, Copy)]
+struct Subscription {
+    /// Whose it is.
+    from: usize,
+    /// Who got it.
+    to: usize,
+    /// Its CSeq where it came from, which names it there.
+    id: u32,
+    /// The CSeq that it went on with; one that was challenged goes out again with a later one.
+    sent: u32,
+    /// Its transaction.
+    client: ClientId,
+}
+
+impl Passed {
+    /// Whose news a leg tells: those of the last REFER sent no later than the one it names. Where it names none, or one that
+    /// was never sent, those of the first that is not over.
+    fn subscription(&self, to: usize, named: Option<u32>) -> Option<Subscription> {
+        let mut of_leg = self.subscriptions.iter().filter(|one| one.to == to);
+        let named = named.and_then(|id| of_leg.clone().rev().find(|one| one.sent <= id));
+        named.or_else(|| of_leg.next()).copied()
+    }
+
+    fn end(&mut self, client: ClientId) {
+        self.subscriptions.retain(|one| one.client != client);
+    }
+}
+
+/// What a NOTIFY says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// The status in its body, where there is one.
+    pub(crate) code: Option<u16>,
+    /// `active`, `pending` or `terminated`.
+    pub(crate) state: &'static str,
+    /// For how many seconds more.
+    pub(crate) expires: Option<u32>,
+    /// The CSeq of the REFER that it names.
+    pub(crate) id: Option<u32>,
+}
+
+impl Told {
+    /// Reads a NOTIFY; `None` where it is of no REFER.
+    pub(crate) fn read(notify: &Message) -> Option<Told> {
+        let event = unfolded(notify.header(HeaderName::Event)?).into_owned();
+        let mut event = event.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        let package = event.next().unwrap_or_default();
+        if !package.eq_ignore_ascii_case(b"refer") {
+            return None;
+        }
+        let id = event.find_map(|part| std::str::from_utf8(part.strip_prefix(b"id=")?).ok()?.parse().ok());
+        let state = String::from_utf8_lossy(notify.header(HeaderName::SubscriptionState)?).to_ascii_lowercase();
+        let mut parts = state.split(';').map(str::trim);
+        let word = parts.next().unwrap_or_default();
+        let state = ["active", "pending", "terminated"].into_iter().find(|known| *known == word)?;
+        let expires = parts.find_map(|part| part.strip_prefix("expires=")?.parse().ok());
+        Some(Told { code: status(notify.body()), state, expires, id })
+    }
+}
+
+/// The code of a status line at the beginning of a message/sipfrag (RFC 3420).
+pub(crate) fn status(fragment: &[u8]) -> Option<u16> {
+    let rest = fragment.strip_prefix(b"SIP/2.0 ")?;
+    let digits = rest.get(..3)?;
+    let ends = rest.get(3).is_none_or(|byte| matches!(byte, b' ' | b'\r' | b'\n'));
+    let code: u16 = std::str::from_utf8(digits).ok().filter(|d| d.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()?;
+    (ends && (100..700).contains(&code)).then_some(code)
+}
+
+impl Call {
+    /// Sends a REFER on to the other side.
+    pub(crate) fn pass_refer(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        (leg, other): (usize, usize),
+        server: ServerId,
+        refer: &Refer,
+    ) {
+        let is_open = self.transfers.passed.as_ref().is_some_and(|passed| passed.open.len() > 0);
+        let to = &self.legs[other];
+        let ours = to.flow.and_then(|flow| edge.addressing.shown_to(flow.remote.ip(), Some(flow.listener)));
+        let (Some(ours), Some(dialog), false) = (ours, to.dialog, is_open) else {
+            return refuse_request(now, edge, server, 491);
+        };
+        let side = Side { trunk: to.trunk.as_deref(), ours };
+        let numbers = edge.table.numbers();
+        let mut target = own_address(&refer.number, &side, numbers);
+        if let Some(replaces) = &refer.replaces {
+            target = format!("{}?{}>", target.trim_end_matches('>'), replaces.to_uri_headers());
+        }
+        let mut headers = vec![extra("Refer-To", target)];
+        let by_trunk = self.legs[leg].trunk.as_deref();
+        let rules = [
+            by_trunk.and_then(|trunk| trunk.caller_id_in.as_ref()),
+            side.trunk.and_then(|trunk| trunk.caller_id.as_ref()),
+        ];
+        let by = refer.referred_by.as_ref().and_then(|by| own_addresses(by, &side, numbers, rules));
+        headers.extend(by.map(|by| extra("Referred-By", by)));
+        if refer.is_silent {
+            headers.push(extra("Refer-Sub", "false"));
+        }
+        let Some(client) = edge.request(now, self.place(other), dialog, Purpose::Refer, headers, None) else {
+            return refuse_request(now, edge, server, 500);
+        };
+        let sent = edge.endpoint.last_cseq(dialog).unwrap_or_default();
+        let name = self.name_of(leg);
+        edge.decide(now, self.key, format!("a transfer by {name} goes on to the other side"));
+        let passed = self.transfers.passed.get_or_insert_default();
+        passed.open.insert(client, server);
+        if passed.subscriptions.len() >= REFER_SUBSCRIPTIONS {
+            passed.subscriptions.remove(0);
+        }
+        passed.subscriptions.push(Subscription { from: leg, to: other, id: refer.cseq, sent, client });
+    }
+
+    /// A far end tells what comes of a REFER.
+    pub(crate) fn told(&mut self, now: Instant, edge: &mut Edge, leg: usize, server: ServerId, told: &Told) {
+        let passed = self.transfers.passed.as_mut().filter(|_| self.state == State::Answered);
+        let found = passed.and_then(|passed| Some((passed.subscription(leg, told.id)?, passed)));
+        let Some((of, passed)) = found else { return refuse_request(now, edge, server, 481) };
+        if passed.open.len() >= REFER_NEWS {
+            return refuse_request(now, edge, server, 500);
+        }
+        let is_last = told.state == "terminated";
+        if is_last {
+            passed.end(of.client);
+        }
+        let Subscription { from, id, .. } = of;
+        let state = match (told.state, told.expires) {
+            _ if is_last => TERMINATED.to_owned(),
+            (state, Some(expires)) => format!("{state};expires={expires}"),
+            (state, None) => state.to_owned(),
+        };
+        let (headers, body) = refer_news(id, state, told.code);
+        let at = self.place(from);
+        let dialog = self.legs[from].dialog;
+        let client = dialog.and_then(|dialog| edge.request(now, at, dialog, Purpose::News, headers, body));
+        match (client, &mut self.transfers.passed) {
+            (Some(client), Some(passed)) => {
+                passed.open.insert(client, server);
+            }
+            (Some(_) | None, _) => refuse_request(now, edge, server, 481),
+        }
+    }
+
+    /// What went on has its answer; 408 where none came.
+    pub(crate) fn passed_answered(&mut self, now: Instant, edge: &mut Edge, client: ClientId, code: u16) {
+        let Some(passed) = &mut self.transfers.passed else { return };
+        let Some(server) = passed.open.remove(client) else { return };
+        if code >= 300 {
+            passed.end(client);
+        }
+        let code = if matches!(code, 200 | 202) { code } else { seen_code(code) };
+        edge.respond(now, server, Answer { code, ..Answer::default() });
+    }
+
+    /// The call is over: whoever waits for an answer is told so.
+    pub(crate) fn refuse_passed(&mut self, now: Instant, edge: &mut Edge) {
+        if let Some(mut passed) = self.transfers.passed.take() {
+            terminate_open(now, edge, &mut passed.open);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc3420_a_fragment_begins_with_a_status_line() {
+        assert_eq!(status(b"SIP/2.0 200 OK\r\nContact: <sip:a@192.0.2.1>\r\n"), Some(200));
+        assert_eq!(status(b"SIP/2.0 180"), Some(180));
+        for bad in
+            ["", "SIP/2.0 ", "SIP/2.0 20", "SIP/2.0 2000 OK", "SIP/2.0 +20 OK", "SIP/2.0 999 X", "HTTP/1.1 200 OK"]
+        {
+            assert_eq!(status(bad.as_bytes()), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! What has come, before it is a matter of SIP: whose it is decides whether it is looked at, and nothing is done for a
+//! stranger. In two steps, between which a message may wait: sorting and delivery.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use rand::RngExt as _;
+use trunkgate_media::canonical;
+use trunkgate_route::Trunk;
+use trunkgate_sip::{Defect, Flow, Message, Method, Party};
+
+use crate::gateway::Gateway;
+use crate::resources::io::Output;
+use crate::resources::limits::{OVERLOAD_RETRY_AFTER_SECONDS, STRAY_USER_CHARS};
+use crate::resources::strays::Stray;
+use crate::resources::traced::Arriving;
+use crate::story::numbers::{is_emergency, mask, plain};
+use crate::story::reason::ReasonSlug;
+
+/// Who a source is.
+struct Who {
+    /// By its certificate: nobody else, in a dialog or not.
+    certain: Option<Party>,
+    /// The best fit outside of a dialog; inside one, any address of the dialog's trunk is right.
+    fit: Option<Party>,
+}
+
+impl Gateway {
+    /// Whose it is, and whether it is a message: `None` where it has been dealt with, of a stranger by a look at the
+    /// table and no more. What remains may wait before it is given as [`crate::Input::Message`].
+    pub fn sort(&mut self, now: Instant, flow: Flow, bytes: Bytes) -> Option<Message> {
+        let flow = as_known(flow);
+        let source = flow.remote.ip();
+        let table = Arc::clone(&self.edge.table);
+        let trunk = table.trunk_of(flow.remote);
+        if trunk.is_none() && self.edge.strangers.is_banned(source) {
+            return self.dropped("banned");
+        }
+        let is_known = self.known(&flow, trunk).is_some();
+        if !is_known && !table.takes_registrations() {
+            return self.unknown(now, source);
+        }
+        if !is_known && let Err(reason) = self.edge.strangers.may_speak(now, source, datagram(&flow, bytes.len())) {
+            return self.dropped(reason);
+        }
+        if is_known && bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
+            if bytes.starts_with(b"\r\n\r\n") {
+                self.edge.outputs.push_back(Output::Pong { flow });
+            }
+            return None;
+        }
+        let Ok(message) = Message::parse(bytes) else {
+            self.malformed(now, &flow);
+            return self.dropped("not_sip");
+        };
+        if !is_known && self.registrant(now, &flow, &message).is_none() {
+            return None;
+        }
+        Some(message)
+    }
+
+    /// Whether a sorted message begins an emergency call, which does not wait behind other new calls: so many a second, lest
+    /// who dials nothing else takes the place of the calls that are there.
+    pub fn is_urgent(&mut self, now: Instant, flow: &Flow, message: &Message) -> bool {
+        let is_new = message.method() == Method::Invite
+            && message.is_request()
+            && message.to().and_then(|to| to.tag()).is_none_or(|tag| tag.is_empty());
+        let table = Arc::clone(&self.edge.table);
+        let trunk = table.trunk_of(canonical(flow.remote)).filter(|_| is_new);
+        let is_emergency = trunk.is_some_and(|trunk| is_emergency(message, trunk, table.numbers()));
+        is_emergency && self.edge.urgent.take(now)
+    }
+
+    /// The trunk that a sorted INVITE waits among the calls of; nobody's are one as well.
+    pub fn origin(&mut self, flow: &Flow, message: &Message) -> Party {
+        if message.method() != Method::Invite || !message.is_request() {
+            return Party(0);
+        }
+        let flow = as_known(*flow);
+        let table = Arc::clone(&self.edge.table);
+        let who = self.known(&flow, table.trunk_of(flow.remote));
+        who.and_then(|who| who.certain.or(who.fit)).unwrap_or(Party(0))
+    }
+
+    /// A sorted message, to its transaction or dialog.
+    pub(crate) fn deliver(&mut self, now: Instant, flow: Flow, message: Message) {
+        let flow = as_known(flow);
+        let Some(party) = self.sender(now, &flow, &message) else { return };
+        let Some(local) = self.edge.addressing.local(flow.remote.ip(), flow.listener) else {
+            return self.edge.metrics.dropped("no_local_address");
+        };
+        self.count_received(party, &message);
+        self.edge.arriving = Some(Arriving::new(flow, message.clone()));
+        self.edge.endpoint.handle_input(now, trunkgate_sip::Input::Received { flow, local, party, message });
+    }
+
+    /// A new call that could not be served in time: 503 with Retry-After, and nothing is kept of it. What has come
+    /// before and has been taken, or has its own answer, is delivered.
+    pub(crate) fn turn_away(&mut self, now: Instant, flow: Flow, message: Message) {
+        let known = as_known(flow);
+        let Some(party) = self.sender(now, &known, &message) else { return };
+        if message.defect().is_some() || self.edge.endpoint.has_begun(party, &message) {
+            return self.deliver(now, flow, message);
+        }
+        self.count_received(party, &message);
+        let reason = ReasonSlug::Overloaded;
+        let seconds = self.edge.rng.random_range(OVERLOAD_RETRY_AFTER_SECONDS);
+        let headers = vec![("Reason", reason.header(reason.q850())), ("Retry-After", seconds.to_string())];
+        self.edge.endpoint.turn_away(known, party, &message, headers);
+        let trunk = self.edge.party_name(party);
+        if self.edge.admission.may_log(now) {
+            let text = format!("call on trunk {trunk} refused: {}", reason.sentence());
+            self.edge.log("", text, Some(reason));
+        }
+        *self.edge.metrics.calls.entry((trunk, "".into(), "refused")).or_default() += 1;
+    }
+
+    /// A stream that lost its framing: 400 where that can be said.
+    pub(crate) fn broken(&mut self, flow: Flow, bytes: Bytes, what: &'static str) {
+        let flow = as_known(flow);
+        let table = Arc::clone(&self.edge.table);
+        let party = self.known(&flow, table.trunk_of(flow.remote)).and_then(|who| who.certain.or(who.fit));
+        let Some(party) = party else { return self.edge.metrics.dropped("unknown_source") };
+        self.edge.metrics.dropped("not_sip");
+        if let Ok(message) = Message::parse(bytes) {
+            self.count_received(party, &message);
+            self.edge.endpoint.refuse(flow, party, &message, Defect { code: 400, what });
+        }
+    }
+
+    /// Whose a sorted message is; one that is nobody's, as it may come to be while it waits, is dropped.
+    fn sender(&mut self, now: Instant, flow: &Flow, message: &Message) -> Option<Party> {
+        let source = flow.remote.ip();
+        let table = Arc::clone(&self.edge.table);
+        let who = self.known(flow, table.trunk_of(flow.remote));
+        if let Some(who) = &who {
+            let named = message.call_id().and_then(|id| self.edge.index.named(id)).filter(|named| named.covers(source));
+            let leaves = self.edge.registrations.leaving_at(source).filter(|_| !message.is_request());
+            if let Some(party) = who.certain.or(named.map(|named| named.party)).or(who.fit).or(leaves) {
+                return Some(party);
+            }
+            // A far end of a call, and no trunk's address: it may be a phone that registers anew.
+            if !table.takes_registrations() {
+                return self.unknown(now, source);
+            }
+            let bytes = datagram(flow, message.as_bytes().len());
+            if let Err(reason) = self.edge.strangers.may_speak(now, source, bytes) {
+                return self.dropped(reason);
+            }
+        }
+        let trunk = self.registrant(now, flow, message)?;
+        Some(self.edge.party(&trunk))
+    }
+
+    /// The trunk whose user a stranger's REGISTER is for, where phones may register: it is let to its challenge. `None`: it
+    /// has been dealt with.
+    fn registrant(&mut self, now: Instant, flow: &Flow, message: &Message) -> Option<Arc<str>> {
+        if message.is_request() && message.defect().is_some() {
+            self.malformed(now, flow);
+        }
+        let source = flow.remote.ip();
+        let is_register = message.is_request() && message.defect().is_none() && message.method() == Method::Register;
+        let has_local = self.edge.addressing.local(source, flow.listener).is_some();
+        let user = message.to().and_then(|to| to.parsed_uri()).filter(|_| is_register && has_local);
+        let Some(user) = user.map(|user| user.user_unescaped()) else { return self.unknown(now, source) };
+        let found = self.edge.table.registrant(&user).map(|trunk| trunk.name.clone());
+        if found.is_none() {
+            self.stray(now, source, &user);
+        }
+        found
+    }
+
+    /// A REGISTER for a user whom no trunk has: to its sender as any other message of a stranger.
+    fn stray(&mut self, now: Instant, source: IpAddr, user: &str) {
+        let edge = &mut self.edge;
+        let (table, full) = (&edge.table, edge.config.full_numbers);
+        let shown = |user: &str| plain(&if full { user.to_owned() } else { mask(user) }, STRAY_USER_CHARS);
+        // What cannot be shown as it came is nobody's slip.
+        let is_plain = plain(user, STRAY_USER_CHARS) == user;
+        let near = || table.nearest_registrant(user).filter(|_| is_plain).map(shown);
+        let line = edge.strays.note(now, source, || Stray { near: near(), user: shown(user) });
+        if let Some(line) = line {
+            self.edge.log("", line, None);
+        }
+        self.edge.metrics.dropped("unknown_source");
+    }
+
+    /// A message of an address of no trunk.
+    fn unknown<T>(&mut self, now: Instant, source: IpAddr) -> Option<T> {
+        if let Some(line) = self.edge.unknown.note(now, source) {
+            self.edge.log("", line, None);
+        }
+        self.dropped("unknown_source")
+    }
+
+    fn dropped<T>(&mut self, reason: &'static str) -> Option<T> {
+        self.edge.metrics.dropped(reason);
+        None
+    }
+
+    /// Notes what an address of no trunk is answered with, where it may be forged.
+    pub(crate) fn note_answer(&mut self, flow: &Flow, bytes: usize) {
+        let source = flow.remote.ip();
+        if flow.transport.is_reliable() || !self.edge.strangers.knows(source) {
+            return;
+        }
+        let table = Arc::clone(&self.edge.table);
+        if self.known(flow, table.trunk_of(flow.remote)).and_then(|who| who.certain.or(who.fit)).is_none() {
+            self.edge.strangers.answered(source, bytes);
+        }
+    }
+
+    /// A message of an address of no trunk that cannot be read. Who sends datagrams may be anybody: they do not count.
+    fn malformed(&mut self, now: Instant, flow: &Flow) {
+        if flow.transport.is_reliable() {
+            self.misbehaved(now, flow);
+        }
+    }
+
+    /// A failure of an address of no trunk, which may be one too many.
+    pub(crate) fn misbehaved(&mut self, now: Instant, flow: &Flow) {
+        if self.edge.table.trunk_of(flow.remote).is_some() {
+            return;
+        }
+        let source = flow.remote.ip();
+        if self.edge.strangers.failed(now, source) {
+            self.edge.metrics.sources_banned = self.edge.strangers.banned() as u64;
+            self.edge.warn("", format!("{source} is banned: too many failures"), Some(ReasonSlug::WrongCredentials));
+        }
+    }
+
+    /// Whether a source may speak at all: it is a trunk's by its certificate or address, or the far end of a live leg
+    /// that no trunk names (a bare URI, a trunk that went with a reload). `at_home`: the trunk that has the address.
+    fn known(&mut self, flow: &Flow, at_home: Option<&Arc<Trunk>>) -> Option<Who> {
+        let identity = flow.connection.and_then(|connection| self.edge.index.identities.get(&connection)).cloned();
+        let named = identity.as_ref().and_then(|identity| self.edge.table.trunk(&identity.trunk)).cloned();
+        let by_certificate = identity.as_ref().and_then(|identity| identity.certificate_name.as_deref());
+        if let (Some(trunk), Some(name)) = (&named, by_certificate)
+            && trunk.certificate_names.iter().any(|known| known == name)
+        {
+            return Some(Who { certain: Some(self.edge.party(&trunk.name)), fit: None });
+        }
+        // A connection of ours that was made for a trunk is that trunk's, whoever else has the address.
+        let made_for = named.as_ref().filter(|_| by_certificate.is_none());
+        match made_for.or(at_home) {
+            Some(trunk) => Some(Who { certain: None, fit: Some(self.edge.party(&trunk.name)) }),
+            None => {
+                let registered = self.edge.registrar.party_of(flow);
+                let fit = registered.or_else(|| self.edge.registrations.party_at(flow.remote.ip()));
+                let source = flow.remote.ip();
+                let awaited = self.edge.registrations.leaving_at(source).is_some();
+                let known = fit.is_some() || awaited || self.edge.index.is_far_end(source);
+                known.then_some(Who { certain: None, fit })
+            }
+        }
+    }
+}
+
+/// The length of what came, where it is a datagram: whoever sent it may have forged its address.
+fn datagram(flow: &Flow, bytes: usize) -> usize {
+    if flow.transport.is_reliable() { 0 } else { bytes }
+}
+
+/// With the far end's address in its one form.
+fn as_known(flow: Flow) -> Flow {
+    Flow { remote: canonical(flow.remote), ..flow }
+}

@@ -1,0 +1,240 @@
+//! What may be asked of a call from beside SIP, and is answered at once: forks, and what an agent may want of its call too.
+
+use std::fmt;
+use std::time::Instant;
+
+use trunkgate_media::{EndId, MediaId, PressSpec};
+use trunkgate_route::{Target, TargetSpec};
+
+use crate::call::agent::fork::ForkRequest;
+use crate::call::transfer::wish;
+use crate::call::{Call, State};
+use crate::gateway::Gateway;
+use crate::resources::edge::Edge;
+use crate::resources::limits::{ATTEMPTS_PER_CALL, FORKS_PER_CALL, KEYS_PER_REQUEST, LISTENERS_PER_CALL};
+use crate::story::reason::ReasonSlug;
+use crate::story::view::ForkView;
+
+/// Why what was asked of a call is not done: nothing of it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// There is no such call.
+    UnknownCall,
+    /// It is over.
+    CallEnded,
+    /// Its caller has no answer yet.
+    NotAnswered,
+    /// The configuration has no such agent.
+    UnknownAgent,
+    /// As many as may listen.
+    TooManyForks,
+    /// Its audio is none that a listener can be given.
+    OtherAudio,
+    /// It has no such fork.
+    UnknownFork,
+    /// That fork is over.
+    ForkEnded,
+    /// No agent has the call, and this version does it for no other.
+    NoAgent,
+    /// It is on its way to another target already.
+    Transferring,
+    /// It has been sent on as often as a call may be.
+    TooManyTargets,
+    /// What names the target is no target.
+    BadTarget,
+    /// The agent's `transfer_to` does not have the target.
+    NotAllowed,
+    /// The target's address is one that no transfer may lead to.
+    ForbiddenAddress,
+    /// The configuration has no such target, or it cannot take part in a call.
+    UnknownTarget,
+    /// The target is the agent that has the call.
+    SameAgent,
+    /// What is no key, the first of it; `None`: no keys, or too many.
+    BadDigits(Option<char>),
+    /// The caller takes no telephone-event.
+    NoTelephoneEvent,
+    /// A fault of the edge's own.
+    Internal,
+}
+
+impl Refused {
+    /// A stable name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Refused::UnknownCall => "unknown_call",
+            Refused::CallEnded => "call_ended",
+            Refused::NotAnswered => "not_answered",
+            Refused::UnknownAgent => "unknown_agent",
+            Refused::TooManyForks => "too_many_forks",
+            Refused::OtherAudio => "codec_mismatch",
+            Refused::UnknownFork => "unknown_fork",
+            Refused::ForkEnded => "fork_ended",
+            Refused::NoAgent => "no_agent",
+            Refused::Transferring => "transferring",
+            Refused::TooManyTargets => "too_many_targets",
+            Refused::BadTarget => "bad_target",
+            Refused::NotAllowed => "target_not_allowed",
+            Refused::ForbiddenAddress => "forbidden_address",
+            Refused::UnknownTarget => "unknown_target",
+            Refused::SameAgent => "same_agent",
+            Refused::BadDigits(_) => "bad_digits",
+            Refused::NoTelephoneEvent => "no_telephone_event",
+            Refused::Internal => "internal",
+        }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Refused::UnknownCall => "unknown call",
+            Refused::CallEnded => "the call has ended",
+            Refused::NotAnswered => "the call is not answered yet",
+            Refused::UnknownAgent => "unknown agent",
+            Refused::TooManyForks => {
+                return write!(
+                    f,
+                    "at most {LISTENERS_PER_CALL} concurrent listeners and {FORKS_PER_CALL} forks per call"
+                );
+            }
+            Refused::OtherAudio => "the edge cannot decode the codec of the call; use an rtp:// listener",
+            Refused::UnknownFork => "unknown fork",
+            Refused::ForkEnded => "the fork has ended",
+            Refused::NoAgent => {
+                "the call is not connected to an agent; this version supports the request only for such calls"
+            }
+            Refused::Transferring => "the caller is being connected to another target",
+            Refused::TooManyTargets => return write!(f, "a call has at most {ATTEMPTS_PER_CALL} targets"),
+            Refused::BadTarget => "a target is trunk:NAME[/NUMBER], agent:NAME, sip:URI or sips:URI",
+            Refused::NotAllowed => {
+                "the agent may not transfer its caller there: the target is not in its `transfer_to`"
+            }
+            Refused::ForbiddenAddress => ReasonSlug::ForbiddenAddress.sentence(),
+            Refused::UnknownTarget => "unknown target, or a listener",
+            Refused::SameAgent => "that agent already has the call",
+            Refused::BadDigits(Some(other)) => {
+                return write!(f, "{other:?} is not a DTMF digit: use 1 to {KEYS_PER_REQUEST} of 0 to 9, *, #, A to D");
+            }
+            Refused::BadDigits(None) => return write!(f, "1 to {KEYS_PER_REQUEST} of 0 to 9, *, #, A to D"),
+            Refused::NoTelephoneEvent => "the caller does not support telephone-event (RFC 4733)",
+            Refused::Internal => "the request failed: see the log of the edge",
+        };
+        f.write_str(text)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+impl Gateway {
+    /// Lets somebody listen to an answered call from now on. Drain [`Self::poll_output`] afterwards, here as below.
+    ///
+    /// # Errors
+    /// Why nobody does.
+    pub fn begin_fork(&mut self, now: Instant, sid: &str, request: &ForkRequest) -> Result<ForkView, Refused> {
+        self.ask(now, sid, |call, edge| call.begin_fork(now, edge, request))
+    }
+    /// Lets a listener go.
+    ///
+    /// # Errors
+    /// Why there is nobody to let go.
+    pub fn end_fork(&mut self, now: Instant, sid: &str, id: &str) -> Result<ForkView, Refused> {
+        self.ask(now, sid, |call, edge| call.end_fork(now, edge, id))
+    }
+    /// The forks of a live call, ended ones too.
+    ///
+    /// # Errors
+    /// That there is no such call, or that it is over.
+    pub fn forks(&self, sid: &str) -> Result<Vec<ForkView>, Refused> {
+        let call = self.edge.index.sids.get(sid).and_then(|key| self.calls.get(key));
+        call.filter(|call| call.state != State::Ended).map(|call| call.forks()).ok_or_else(|| self.missing(sid))
+    }
+    /// Sends the caller of an agent to another target, as its agent may.
+    ///
+    /// # Errors
+    /// Why it stays.
+    pub fn transfer(&mut self, now: Instant, sid: &str, target: &str) -> Result<(), Refused> {
+        self.ask(now, sid, |call, edge| call.transfer(now, edge, target, false))
+    }
+    /// The same once somebody answers there; until then the caller stays with its agent.
+    ///
+    /// # Errors
+    /// Why nobody is called.
+    pub fn consult(&mut self, now: Instant, sid: &str, target: &str) -> Result<(), Refused> {
+        self.ask(now, sid, |call, edge| call.transfer(now, edge, target, true))
+    }
+    /// Presses keys towards the caller of an agent, as its agent may.
+    ///
+    /// # Errors
+    /// Why none is pressed.
+    pub fn press(&mut self, now: Instant, sid: &str, digits: &str) -> Result<(), Refused> {
+        self.ask(now, sid, |call, edge| call.press_keys(now, edge, digits))
+    }
+
+    fn ask<T>(
+        &mut self,
+        now: Instant,
+        sid: &str,
+        act: impl FnOnce(&mut Call, &mut Edge) -> Result<T, Refused>,
+    ) -> Result<T, Refused> {
+        let key = self.edge.index.sids.get(sid).copied().ok_or_else(|| self.missing(sid))?;
+        let call = self.calls.get_mut(&key).ok_or(Refused::UnknownCall)?;
+        match call.state {
+            State::Searching => return Err(Refused::NotAnswered),
+            State::Ended => return Err(Refused::CallEnded),
+            State::Answered | State::Rerouting | State::Leaving => {}
+        }
+        self.at_work = Some(key);
+        let done = act(call, &mut self.edge);
+        self.at_work = None;
+        self.note_if_done(key);
+        self.settle(now);
+        done
+    }
+
+    fn missing(&self, sid: &str) -> Refused {
+        let known = self.edge.index.sids.contains_key(sid) || self.edge.recent.call(sid).is_some();
+        if known { Refused::CallEnded } else { Refused::UnknownCall }
+    }
+}
+
+impl Call {
+    /// Where the caller of an agent may be sent.
+    pub(crate) fn transfer_target(&self, edge: &mut Edge, text: &str) -> Result<Target, Refused> {
+        // Else the caller would be lost with the agent that has it.
+        if !self.has_room_for_another() {
+            return Err(Refused::TooManyTargets);
+        }
+        let target = wish::target(text, edge.table.numbers()).ok_or(Refused::BadTarget)?;
+        if let TargetSpec::Uri { destination, .. } = &target
+            && destination.literal().is_some_and(|server| server.sockets().any(|socket| edge.is_forbidden(socket)))
+        {
+            return Err(Refused::ForbiddenAddress);
+        }
+        edge.target(&target).ok_or(Refused::UnknownTarget)
+    }
+
+    /// The caller's end where it takes telephone-events, and how.
+    pub(crate) fn takes_keys(&self) -> Option<(MediaId, EndId, PressSpec)> {
+        let (end, spoken) = self.spoken_end()?;
+        let (payload, clock_hz) = spoken.presses?;
+        Some((self.media?, end, PressSpec::Event { payload, clock_hz }))
+    }
+
+    /// The digits are for the caller's ear only: never in a trace or a log.
+    fn press_keys(&mut self, now: Instant, edge: &mut Edge, digits: &str) -> Result<(), Refused> {
+        if !self.is_local() {
+            return Err(Refused::NoAgent);
+        }
+        let is_key = |key: &char| matches!(key, '0'..='9' | '*' | '#' | 'A'..='D');
+        let other = digits.chars().find(|key| !is_key(key));
+        if other.is_some() || !(1..=KEYS_PER_REQUEST).contains(&digits.len()) {
+            return Err(Refused::BadDigits(other));
+        }
+        if !self.press_for_caller(now, edge, digits) {
+            return Err(Refused::NoTelephoneEvent);
+        }
+        edge.decide(now, self.key, format!("{} DTMF digits are sent to the caller, as requested", digits.len()));
+        Ok(())
+    }
+}

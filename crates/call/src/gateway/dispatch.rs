@@ -1,0 +1,576 @@
+//! What the SIP endpoint says, taken to the call and leg that it concerns; and every message counted and traced.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use trunkgate_route::{HeaderRules, SendNumbers, Trunk};
+use trunkgate_sip::{
+    Answer, Body, ClientId, DIGEST_URI_DIFFERS, DialogId, DropReason, Event, HeaderName, Message, Method, Party,
+    ServerId, StartLine, Transmit,
+};
+
+use crate::call::legs::headers::{self, Brought};
+use crate::call::legs::leg::Leg;
+use crate::call::media::info::Info;
+use crate::call::negotiation::coding::refused_offer;
+use crate::call::negotiation::refresh::Asked;
+use crate::call::search::answer::extra;
+use crate::call::search::challenge::auth_fault;
+use crate::call::search::pace::limit_of;
+use crate::call::search::redirect;
+use crate::call::setup::Incoming;
+use crate::call::story::unsent;
+use crate::call::transfer::refer::Refer;
+use crate::call::transfer::refer_on::Told;
+use crate::call::{Call, CallEvent, CallKey, State, refuse_request};
+use crate::gateway::Gateway;
+use crate::resources::deadlines::Timer;
+use crate::resources::index::{Place, Purpose};
+use crate::resources::io::{Cause, Output};
+use crate::resources::limits::RETRY_AFTER_SECONDS;
+use crate::resources::quotas::Numbered;
+use crate::story::numbers::{called, caller, is_emergency};
+use crate::story::reason::{ReasonSlug, q850_of};
+
+impl Gateway {
+    /// Does what the endpoint's outputs ask for, until it is idle.
+    pub(crate) fn settle(&mut self, now: Instant) {
+        self.edge.pump();
+        loop {
+            while let Some(output) = self.edge.pending.pop_front() {
+                match output {
+                    trunkgate_sip::Output::Transmit(transmit) => self.transmit(now, transmit),
+                    trunkgate_sip::Output::Event(event) => self.sip_event(now, event),
+                }
+                self.edge.pump();
+            }
+            let paced = self.edge.trunks.woken().into_iter().map(|(key, branch)| (key, Timer::Pace(branch)));
+            let queued = self.edge.agents.woken().into_iter().map(|key| (key, Timer::Queue));
+            let woken: Vec<(CallKey, Timer)> = paced.chain(queued).collect();
+            let unjoined = std::mem::take(&mut self.edge.unjoined);
+            if woken.is_empty() && unjoined.is_empty() {
+                break;
+            }
+            for (key, client, reason) in unjoined {
+                self.tell(now, key, CallEvent::Unjoined { client, reason });
+            }
+            for (key, timer) in woken {
+                self.tell(now, key, CallEvent::Due(timer));
+            }
+        }
+        for client in std::mem::take(&mut self.edge.finished) {
+            self.edge.index.clients.remove(&client);
+        }
+        for server in std::mem::take(&mut self.edge.refused) {
+            self.edge.index.servers.remove(&server);
+        }
+        let counts = self.edge.endpoint.counts();
+        self.edge.metrics.sip_transactions_active = (counts.servers + counts.clients) as u64;
+        self.edge.metrics.sip_dialogs_active = counts.dialogs as u64;
+        self.edge.metrics.message_text_bytes = self.edge.message_bytes as u64;
+        self.edge.metrics.media_ports_in_use = 2 * self.edge.ports.in_use() as u64;
+        self.forget_done();
+    }
+
+    fn transmit(&mut self, now: Instant, transmit: Transmit) {
+        let what = transmit.what;
+        let trunk = self.edge.party_name(what.party);
+        let metrics = &mut self.edge.metrics;
+        if what.again {
+            metrics.sip_retransmissions += 1;
+        } else {
+            match what.code {
+                Some(code) => {
+                    *metrics.sip_responses.entry((trunk, what.method.as_str(), code, "out")).or_default() += 1
+                }
+                None => *metrics.sip_requests.entry((trunk, what.method.as_str(), "out")).or_default() += 1,
+            }
+        }
+        let index = &self.edge.index;
+        let place = what.client.and_then(|id| index.clients.get(&id).map(|c| c.at));
+        let place = place.or_else(|| what.server.and_then(|id| index.servers.get(&id).copied()));
+        let place = place.or_else(|| what.dialog.and_then(|id| self.edge.place_of(id)));
+        let place = place.or_else(|| self.edge.place_of_cancel(&transmit));
+        match (place, what.server) {
+            // A repetition of the caller's 100.
+            (Some(_), _) if what.code == Some(100) => {}
+            (Some(at), _) => {
+                self.edge.trace_sent(now, at, &transmit);
+                self.note_oversize(now, at, &transmit);
+            }
+            (None, Some(server)) if what.code == Some(100) => {
+                self.edge.trying = Some((server, transmit.flow, transmit.bytes.clone()));
+            }
+            (None, _) => {}
+        }
+        self.note_answer(&transmit.flow, transmit.bytes.len());
+        self.edge.outputs.push_back(Output::Transmit(transmit));
+    }
+
+    fn sip_event(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Invite { id, flow, party, request } => {
+                self.invited(now, id, flow, party, request);
+            }
+            Event::Request { id: Some(id), dialog: None, method: Method::Register, flow, party, request } => {
+                self.edge.registering(now, id, party, flow, &request);
+            }
+            Event::Request { id, dialog, method, request, .. } => self.requested(now, id, dialog, method, &request),
+            Event::Ack { dialog, request } => {
+                if let Some(at) = self.dialog_traced(now, dialog, &request) {
+                    self.tell(now, at.key, CallEvent::Acked { leg: at.leg, sdp: request.sdp() });
+                }
+            }
+            Event::Prack { id, dialog, request, .. } => {
+                if let Some(at) = self.dialog_traced(now, dialog, &request) {
+                    self.learn(at, &request);
+                    self.tell(now, at.key, CallEvent::Pracked { leg: at.leg, server: id, sdp: request.sdp() });
+                }
+            }
+            Event::PrackMissing { id, .. } => {
+                if let Some(at) = self.edge.index.servers.get(&id).copied() {
+                    self.edge.decide(now, at.key, "a provisional response was not acknowledged");
+                    self.tell(now, at.key, CallEvent::PrackMissing);
+                }
+            }
+            Event::Canceled { id, elsewhere } => {
+                if let Some(at) = self.edge.index.servers.get(&id).copied() {
+                    self.tell(now, at.key, CallEvent::Canceled { server: id, elsewhere });
+                }
+            }
+            Event::Expired { id } => {
+                if let Some(at) = self.edge.index.servers.get(&id).copied() {
+                    self.edge.decide(now, at.key, "the INVITE has expired (Expires)");
+                    self.tell(now, at.key, CallEvent::Canceled { server: id, elsewhere: false });
+                }
+            }
+            Event::Response { id, response, .. } if self.edge.registrations.owns(id) => {
+                self.edge.register_answered(now, id, Some(&response));
+            }
+            Event::Response { id, dialog, code, response } => self.responded(now, id, dialog, code, &response),
+            Event::Trying { id } => {
+                if let Some(entry) = self.edge.index.clients.get(&id).copied() {
+                    self.edge.trace_received(now, entry.at);
+                    if entry.purpose == Purpose::Invite {
+                        self.tell(now, entry.at.key, CallEvent::Trying { leg: entry.at.leg });
+                    }
+                }
+            }
+            Event::Challenged { id, .. } if self.edge.registrations.owns(id) => self.edge.register_challenged(now, id),
+            Event::Challenged { id, code, response } => {
+                if let Some(entry) = self.edge.index.clients.get(&id).copied() {
+                    self.edge.trace_received(now, entry.at);
+                    if let Some(least) = response.min_se().filter(|_| code == 422) {
+                        let leg = entry.at.leg;
+                        self.tell(now, entry.at.key, CallEvent::SessionTooShort { leg, least });
+                    }
+                    if entry.purpose == Purpose::Invite {
+                        self.tell(now, entry.at.key, CallEvent::Challenged { leg: entry.at.leg });
+                    }
+                }
+            }
+            Event::WrongCredentials { party, flow, proven } => {
+                if proven || flow.transport.is_reliable() {
+                    self.misbehaved(now, &flow);
+                }
+                let trunk = self.edge.party_name(party);
+                let text = format!("wrong credentials from {}", flow.remote);
+                self.edge.trunks.problem(now, &trunk, text.clone());
+                if self.edge.admission.may_log(now) {
+                    self.edge.log("", format!("trunk {trunk}: {text}"), Some(ReasonSlug::WrongCredentials));
+                }
+            }
+            Event::TimedOut { id } | Event::TransportFailed { id } if self.edge.registrations.owns(id) => {
+                self.edge.register_answered(now, id, None);
+            }
+            Event::TimedOut { id } => self.unanswered(now, id, true),
+            Event::TransportFailed { id } => self.unanswered(now, id, false),
+            Event::AckMissing { dialog } => {
+                if let Some(at) = self.edge.index.dialogs.get(&dialog).copied() {
+                    self.edge.decide(now, at.key, "2xx was not acknowledged");
+                    self.tell(now, at.key, CallEvent::AckMissing { leg: at.leg });
+                }
+            }
+            Event::Refused { party, method, code, defect } => {
+                let trunk = self.edge.party_name(party);
+                let part = defect.map(|d| format!(": {}", d.what)).unwrap_or_default();
+                let text = format!("its {method} was refused with {code}{part}");
+                self.edge.trunks.problem(now, &trunk, text.clone());
+                if defect.is_some_and(|d| d.what == DIGEST_URI_DIFFERS) && self.edge.admission.may_log(now) {
+                    let text = format!(
+                        "trunk {trunk}: {text}. The request was changed on the way; for a proxy that is meant to: \
+                         `digest_uri = \"any\"`"
+                    );
+                    self.edge.log("", text, None);
+                }
+            }
+            Event::Dropped(reason) => self.edge.metrics.dropped(match reason {
+                DropReason::StrayResponse => "stray_response",
+                DropReason::StrayAck => "stray_ack",
+                DropReason::DamagedResponse => "damaged_response",
+                DropReason::Unanswerable => "unanswerable",
+                DropReason::Full => "full",
+            }),
+        }
+    }
+
+    fn invited(&mut self, now: Instant, server: ServerId, flow: trunkgate_sip::Flow, party: Party, request: Message) {
+        let name = self.edge.party_name(party);
+        let Some(trunk) = self.edge.table.trunk(&name).cloned() else {
+            // Its trunk went with a reload between the look-up and now, or it has never been one.
+            return refuse_request(now, &mut self.edge, server, 403);
+        };
+        if request.header(HeaderName::Replaces).is_some() {
+            return self.replacing(now, &Incoming { server, flow, party, trunk, request });
+        }
+        let admitted = match is_emergency(&request, &trunk, self.edge.table.numbers()) {
+            true => {
+                let admitted = self.edge.admission.check_emergency().map(|()| self.edge.resume_trunk_call(&trunk.name));
+                admitted.map_err(|reason| (reason, String::new()))
+            }
+            false => self.admitted(now, &trunk, &request),
+        };
+        let incoming = Incoming { server, flow, party, trunk, request };
+        if let Err((reason, which)) = admitted {
+            return self.turn_down(now, &incoming, reason, &which);
+        }
+        self.edge.admission.begin(now, &incoming.trunk.name);
+        let key = CallKey(self.next_call);
+        self.next_call += 1;
+        self.at_work = Some(key);
+        let call = Call::new(now, &mut self.edge, key, &incoming);
+        let call = self.calls.entry(key).or_insert(Box::new(call));
+        call.begin(now, &mut self.edge, &incoming);
+        call.note_legs(now, &mut self.edge);
+        if call.state != State::Ended {
+            self.edge.outputs.push_back(Output::Began(Box::new(call.view())));
+        }
+        self.at_work = None;
+        self.note_if_done(key);
+    }
+
+    /// Whether a new call may come, by the limits of the edge and of its trunk; else which of them forbids it.
+    fn admitted(&mut self, now: Instant, trunk: &Arc<Trunk>, request: &Message) -> Result<(), (ReasonSlug, String)> {
+        self.edge.admission.check(now, &trunk.name).map_err(|reason| (reason, self.edge.admission.limit_of(reason)))?;
+        self.edge.begin_trunk_call(now, &trunk.name).map_err(|reason| {
+            self.edge.alarm(now, "", &trunk.name, reason, "calls from it");
+            let limit = limit_of(trunk, reason, trunk.calls_per_second_in);
+            (reason, format!("trunk {}, {limit}", trunk.name))
+        })?;
+        if trunk.quotas.is_empty() {
+            return Ok(());
+        }
+        let numbers = self.edge.table.numbers();
+        let called = called(request, trunk, numbers);
+        let called = called.map(|number| numbers.ways(&number, SendNumbers::AsIs)).unwrap_or_default();
+        let caller = caller(request, numbers).number.text;
+        let who = (CallKey(self.next_call), None);
+        let taken = self.edge.take_quota(now, &trunk.name, Numbered { called: &called, caller: &caller }, who);
+        taken.map_err(|(reason, which)| {
+            self.edge.end_trunk_call(&trunk.name);
+            self.edge.alarm(now, "", &trunk.name, reason, &which);
+            (reason, format!("trunk {}, {which}", trunk.name))
+        })
+    }
+
+    fn requested(
+        &mut self,
+        now: Instant,
+        id: Option<ServerId>,
+        dialog: Option<DialogId>,
+        method: Method,
+        request: &Message,
+    ) {
+        let place = dialog.and_then(|dialog| self.dialog_traced(now, dialog, request));
+        if let Some(at) = place {
+            self.learn(at, request);
+        }
+        match (method, place, id) {
+            (Method::Bye, Some(at), _) => {
+                let headers = self.brought(at, request);
+                self.tell(now, at.key, CallEvent::Bye { leg: at.leg, headers });
+            }
+            (Method::Invite, Some(at), Some(server)) => {
+                let (sdp, session) = (request.sdp(), Asked::of(request));
+                let event = CallEvent::Reinvite { leg: at.leg, server, sdp, session };
+                self.tell(now, at.key, event);
+            }
+            (Method::Update, Some(at), Some(server)) => {
+                let (sdp, session) = (request.sdp(), Asked::of(request));
+                let event = CallEvent::Update { leg: at.leg, server, sdp, session };
+                self.tell(now, at.key, event);
+            }
+            (Method::Info, Some(at), Some(server)) => {
+                let info = Box::new(self.info(at, request));
+                self.tell(now, at.key, CallEvent::Info { leg: at.leg, server, info });
+            }
+            (Method::Refer, Some(at), Some(server)) => match Refer::read(request, self.edge.table.numbers()) {
+                Ok(refer) => {
+                    if let Some(refer) = self.attended(now, at, server, refer) {
+                        self.tell(now, at.key, CallEvent::Refer { leg: at.leg, server, refer: Box::new(refer) });
+                    }
+                }
+                Err(unreadable) => {
+                    self.edge.respond(now, server, unreadable.answer());
+                }
+            },
+            (Method::Notify, Some(at), Some(server)) => match Told::read(request) {
+                Some(told) => self.tell(now, at.key, CallEvent::Told { leg: at.leg, server, told }),
+                // Nobody has subscribed to anything else (RFC 6665 §4.1.3).
+                None => refuse_request(now, &mut self.edge, server, 489),
+            },
+            (Method::Options, _, Some(server)) => {
+                let answer = self.options_answer(dialog.is_some());
+                self.edge.respond(now, server, answer);
+            }
+            // Other methods than these are refused by the endpoint.
+            (_, _, Some(server)) => refuse_request(now, &mut self.edge, server, 481),
+            (_, _, None) => {}
+        }
+    }
+
+    /// Notes what a message says of what its far end can do.
+    fn learn(&mut self, at: Place, message: &Message) {
+        if let Some(leg) = self.calls.get_mut(&at.key).and_then(|call| call.legs.get_mut(at.leg)) {
+            leg.learn(message);
+        }
+    }
+
+    /// What an INFO brings, for the other leg.
+    fn info(&self, at: Place, request: &Message) -> Info {
+        let text = |name| request.header(name).map(|value| String::from_utf8_lossy(value).into_owned());
+        let bytes = request.body();
+        let body = (!bytes.is_empty()).then(|| Body {
+            content_type: text(HeaderName::ContentType).unwrap_or_default(),
+            bytes: bytes::Bytes::copy_from_slice(bytes),
+        });
+        let (disposition, is_packaged) =
+            (text(HeaderName::ContentDisposition), text(HeaderName::InfoPackage).is_some());
+        Info { body, disposition, is_packaged, headers: self.brought(at, request) }
+    }
+
+    /// What we can, or that we take no calls (RFC 3261 §11.2).
+    fn options_answer(&self, in_dialog: bool) -> Answer {
+        if self.edge.admission.draining && !in_dialog {
+            let headers = vec![extra("Retry-After", RETRY_AFTER_SECONDS.to_string())];
+            return Answer { code: 503, headers, ..Answer::default() };
+        }
+        // Allow and Accept are the endpoint's.
+        Answer { code: 200, ..Answer::default() }
+    }
+
+    fn responded(&mut self, now: Instant, id: ClientId, dialog: Option<DialogId>, code: u16, response: &Message) {
+        if self.edge.peer_answered(now, id, code, response) {
+            return;
+        }
+        let Some(entry) = self.edge.index.clients.get(&id).copied() else {
+            return self.nobody_waits(now, dialog, code, response);
+        };
+        self.edge.trace_received(now, entry.at);
+        self.learn(entry.at, response);
+        self.proves(now, entry.at);
+        let final_answer = code >= 200;
+        if final_answer && let Some(sent) = entry.sent {
+            let seconds = now.saturating_duration_since(sent).as_secs_f64();
+            self.edge.metrics.sip_transaction_seconds.observe(seconds);
+            if let Some(entry) = self.edge.index.clients.get_mut(&id) {
+                entry.sent = None;
+            }
+        }
+        let (leg, sdp, session) = (entry.at.leg, response.sdp(), response.session_expires());
+        let q850 = || response.headers(HeaderName::Reason).find_map(q850_of);
+        let event = match (entry.purpose, code, dialog) {
+            (Purpose::Invite, 0..=199, dialog) => {
+                let (is_reliable, headers) = (response.is_reliable(), self.brought(entry.at, response));
+                CallEvent::Provisional { leg, code, dialog, sdp, is_reliable, headers }
+            }
+            (Purpose::Invite, 200..=299, Some(dialog)) => {
+                CallEvent::Accepted { leg, dialog, sdp, headers: self.brought(entry.at, response), session }
+            }
+            (Purpose::Invite, 200..=299, None) => return,
+            (Purpose::Invite, _, _) => {
+                if code == 503 {
+                    self.target_rests(now, entry.at, response);
+                }
+                let detail = match code {
+                    401 | 407 => Some(self.unanswerable(entry.at, response)),
+                    488 | 606 => self.leg_at(entry.at).and_then(|leg| refused_offer(leg, response)),
+                    _ => None,
+                };
+                let contacts = if code < 400 { redirect::contacts(response) } else { Vec::new() };
+                let headers = self.brought(entry.at, response);
+                CallEvent::Rejected { leg, code, q850: q850(), detail, headers, contacts }
+            }
+            (_, 0..=199, _) => return,
+            (Purpose::Join, _, _) => {
+                self.edge.finished.push(id);
+                return self.join_answered(now, entry.at, id, (code, dialog), (sdp, session));
+            }
+            (Purpose::Info, _, _) => CallEvent::InfoAnswered { client: id, code },
+            (Purpose::Refer | Purpose::News, _, _) => CallEvent::PassedAnswered { client: id, code },
+            (Purpose::Notify, _, _) => CallEvent::Notified { client: id, taken: (200..300).contains(&code) },
+            (Purpose::Update, _, _) => CallEvent::ReinviteAnswered { client: id, code, dialog: None, sdp, session },
+            (Purpose::Reinvite, _, dialog) => CallEvent::ReinviteAnswered { client: id, code, dialog, sdp, session },
+            (Purpose::Refresh | Purpose::RefreshByUpdate, _, dialog) => {
+                let dialog = dialog.filter(|_| entry.purpose == Purpose::Refresh);
+                CallEvent::Refreshed { leg, client: id, code: Some(code), dialog, sdp, session }
+            }
+            // Any other answer comes from somebody who knows the dialog (RFC 3261 §12.2.1.2).
+            (Purpose::HoldCheck, code, _) => CallEvent::HoldChecked { client: id, alive: !matches!(code, 408 | 481) },
+            (Purpose::Bye, _, _) => CallEvent::ByeDone { leg },
+        };
+        if final_answer && entry.purpose != Purpose::Invite {
+            self.edge.finished.push(id);
+        }
+        self.tell(now, entry.at.key, event);
+    }
+
+    /// An answer to a request of ours repeats our branch: its sender receives our messages.
+    fn proves(&mut self, now: Instant, at: Place) {
+        if let Some(call) = self.calls.get_mut(&at.key).filter(|call| at.leg < call.legs.len()) {
+            call.prove(now, &mut self.edge, at.leg, "a request of ours was answered");
+        }
+    }
+
+    fn leg_at(&self, at: Place) -> Option<&Leg> {
+        self.calls.get(&at.key)?.legs.get(at.leg)
+    }
+
+    /// Why a challenge to an INVITE was not answered, or the answer not taken.
+    fn unanswerable(&self, at: Place, response: &Message) -> String {
+        let trunk = self.leg_at(at).and_then(|leg| leg.trunk.as_ref());
+        auth_fault(trunk.and_then(|trunk| trunk.auth.as_ref()), response)
+    }
+
+    /// A target that says how long it does not want to be asked.
+    fn target_rests(&mut self, now: Instant, at: Place, response: &Message) {
+        let spot = self.leg_at(at).and_then(Leg::spot);
+        if let Some(spot) = spot {
+            self.edge.peer_rests(now, &spot, response);
+        }
+    }
+
+    /// What a message in a leg brings of headers that may go on.
+    fn brought(&self, at: Place, message: &Message) -> Brought {
+        let trunk = self.leg_at(at).and_then(|leg| leg.trunk.clone());
+        let rules = trunk.as_ref().map_or(HeaderRules::of_stranger(), |trunk| &trunk.headers);
+        headers::brought(message, rules, &self.edge.table)
+    }
+
+    /// A 2xx to an INVITE of a call that is gone: nobody else would end that dialog (RFC 3261 §13.2.2.4).
+    fn nobody_waits(&mut self, now: Instant, dialog: Option<DialogId>, code: u16, response: &Message) {
+        // The answer to a PRACK, which is the endpoint's own.
+        if response.method() == Method::Prack
+            && let Some(at) = dialog.and_then(|dialog| self.edge.place_of(dialog))
+        {
+            self.edge.trace_received(now, at);
+        }
+        if let Some(dialog) = dialog.filter(|_| (200..300).contains(&code) && response.method() == Method::Invite) {
+            self.edge.ack(now, dialog);
+            self.edge.endpoint.request(now, dialog, Method::Bye, Vec::new(), None);
+            self.edge.pump();
+        }
+    }
+
+    fn unanswered(&mut self, now: Instant, id: ClientId, sent: bool) {
+        if self.edge.peer_unanswered(now, id, sent) {
+            return;
+        }
+        let Some(entry) = self.edge.index.clients.get(&id).copied() else { return };
+        let text = match &self.edge.cause {
+            _ if sent => "no final answer in time".to_owned(),
+            Some(Cause::Tls(what)) => format!("TLS failed: {what}"),
+            Some(Cause::Stream(what)) => format!("could not be sent: {what}"),
+            Some(Cause::Unsent(why)) => {
+                let flow = self.leg_at(entry.at).and_then(|leg| leg.flow);
+                unsent::text(*why, &flow.map_or_else(String::new, |flow| flow.remote.to_string()))
+            }
+            None => "could not be sent".to_owned(),
+        };
+        self.edge.decide(now, entry.at.key, text);
+        let leg = entry.at.leg;
+        let event = match entry.purpose {
+            Purpose::Invite => CallEvent::Unanswered { leg, sent },
+            Purpose::Join => {
+                self.edge.finished.push(id);
+                return self.join_answered(now, entry.at, id, (408, None), (None, None));
+            }
+            Purpose::Reinvite | Purpose::Update => CallEvent::ReinviteUnanswered { client: id },
+            Purpose::Refresh | Purpose::RefreshByUpdate => {
+                CallEvent::Refreshed { leg, client: id, code: None, dialog: None, sdp: None, session: None }
+            }
+            Purpose::HoldCheck => CallEvent::HoldChecked { client: id, alive: false },
+            Purpose::Info => CallEvent::InfoAnswered { client: id, code: 408 },
+            Purpose::Refer | Purpose::News => CallEvent::PassedAnswered { client: id, code: 408 },
+            Purpose::Notify => CallEvent::Notified { client: id, taken: false },
+            Purpose::Bye => CallEvent::ByeDone { leg },
+        };
+        if entry.purpose != Purpose::Invite {
+            self.edge.finished.push(id);
+        }
+        self.tell(now, entry.at.key, event);
+    }
+
+    /// Gives a call an event; one that is gone is past caring.
+    pub(crate) fn tell(&mut self, now: Instant, key: CallKey, event: CallEvent) {
+        self.at_work = Some(key);
+        if let Some(call) = self.calls.get_mut(&key) {
+            call.note_proof(now, &mut self.edge, &event);
+            call.handle(now, event, &mut self.edge);
+            call.end_early_change(now, &mut self.edge);
+            call.serve_waiting_refer(now, &mut self.edge);
+            call.ask_the_owed(now, &mut self.edge);
+            call.note_legs(now, &mut self.edge);
+        }
+        self.at_work = None;
+        self.note_if_done(key);
+    }
+
+    pub(crate) fn note_if_done(&mut self, key: CallKey) {
+        if self.calls.get(&key).is_some_and(|call| call.is_done()) {
+            self.done.push(key);
+        }
+    }
+
+    /// Lets go of calls that have nothing left to wait for.
+    fn forget_done(&mut self) {
+        for key in std::mem::take(&mut self.done) {
+            let Some(mut call) = self.calls.remove(&key) else { continue };
+            call.forget(&mut self.edge);
+            call.tell_sampled(&mut self.edge);
+            self.edge.keep_trace(&call);
+        }
+    }
+
+    /// A dialog's leg, with the request in its trace.
+    fn dialog_traced(&mut self, now: Instant, dialog: DialogId, request: &Message) -> Option<Place> {
+        // In an early dialog of a target only UPDATE means anything to a call.
+        let entered = self.edge.index.dialogs.get(&dialog).copied();
+        let at = if request.method() == Method::Update { self.edge.place_of(dialog) } else { entered }?;
+        self.edge.trace_received(now, at);
+        Some(at)
+    }
+
+    /// Counts a message that a trunk sent.
+    pub(crate) fn count_received(&mut self, party: Party, message: &Message) {
+        let trunk = self.edge.party_name(party);
+        let method = message.method().as_str();
+        let metrics = &mut self.edge.metrics;
+        match message.start_line() {
+            StartLine::Request { .. } => *metrics.sip_requests.entry((trunk, method, "in")).or_default() += 1,
+            // The label must not be the far end's to choose: three digits are all that counts as a code.
+            StartLine::Response { code, .. } if (100..700).contains(&code) => {
+                *metrics.sip_responses.entry((trunk, method, code, "in")).or_default() += 1;
+            }
+            StartLine::Response { .. } => {}
+        }
+    }
+
+    /// Every call is ended: BYE, CANCEL or 503.
+    pub(crate) fn end_all(&mut self, now: Instant) {
+        let keys: Vec<CallKey> = self.calls.keys().copied().collect();
+        for key in keys {
+            self.tell(now, key, CallEvent::Hangup(ReasonSlug::Operator));
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! Messages that have come and wait for their turn: what keeps calls going first, new calls after it, OPTIONS and
+//! REGISTER last. A new call that cannot be served in time is turned away, and whether that is so is decided here alone.
+
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::{Hash as _, Hasher as _};
+use std::time::Instant;
+
+use trunkgate_sip::{Flow, Message, Method, Party};
+
+use self::lines::Lines;
+use crate::resources::limits::{
+    INVITE_WAIT, INVITES_ALWAYS_SERVED, ONGOING_BEFORE_REFUSAL, OVERLOAD_AFTER, OVERLOAD_INVITES, OVERLOAD_OVER,
+    TURNED_AWAY, TURNED_AWAY_REMEMBERED, WAITING_BYTES, WAITING_INVITES, WAITING_MESSAGE_OVERHEAD_BYTES,
+    WAITING_ONGOING_MESSAGES, WAITING_OTHERS,
+};
+
+mod lines;
+#[cfg(test)]
+mod tests;
+
+/// A queue that is empty keeps room for so many.
+const ROOM_KEPT: usize = 64;
+
+/// Why a message is not served: labels of `sip_dropped_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DropReason {
+    /// OPTIONS, REGISTER or the like, late while the edge is overloaded.
+    Overloaded,
+    /// No room to wait.
+    QueueFull,
+    /// A repetition of an INVITE that waits.
+    Repeated,
+}
+
+impl DropReason {
+    /// The label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            DropReason::Overloaded => "overloaded",
+            DropReason::QueueFull => "queue_full",
+            DropReason::Repeated => "repeated",
+        }
+    }
+}
+
+/// What is to be done next.
+#[derive(Debug)]
+pub enum Next<N> {
+    /// A message is served.
+    Message(Flow, Message),
+    /// An INVITE is turned away.
+    TurnAway(Flow, Message),
+    /// News of a connection, behind its messages.
+    News(N),
+    /// A message that waited for nothing.
+    Dropped(DropReason),
+}
+
+/// What a message is to calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// It keeps one going, or ends it.
+    Ongoing,
+    /// It begins one.
+    Invite,
+    /// It is about none.
+    Other,
+}
+
+impl Class {
+    fn of(message: &Message) -> Class {
+        let method = message.method();
+        let ends = matches!(method, Method::Ack | Method::Cancel | Method::Bye);
+        if !message.is_request() || ends || message.to().and_then(|to| to.tag()).is_some_and(|tag| !tag.is_empty()) {
+            return Class::Ongoing;
+        }
+        if method == Method::Invite { Class::Invite } else { Class::Other }
+    }
+}
+
+/// A message in a queue.
+#[derive(Debug)]
+struct Waiting {
+    flow: Flow,
+    message: Message,
+    came: Instant,
+    /// What its repetitions, its ACK and its CANCEL have in common with it.
+    key: u64,
+}
+
+impl Waiting {
+    fn bytes(&self) -> usize {
+        self.message.as_bytes().len() + WAITING_MESSAGE_OVERHEAD_BYTES
+    }
+}
+
+/// What keeps calls going.
+#[derive(Debug)]
+enum Ongoing<N> {
+    Message(Waiting),
+    News(N),
+}
+
+/// All that wait. `N` is news of connections, which must not overtake their messages.
+#[derive(Debug)]
+pub struct Intake<N> {
+    ongoing: VecDeque<Ongoing<N>>,
+    /// INVITEs that begin calls, each followed by its CANCEL.
+    invites: Lines,
+    others: VecDeque<Waiting>,
+    /// The keys of `invites`, each with its line.
+    keys: HashMap<u64, Party>,
+    bytes: usize,
+    /// Messages that were dropped for others, and are still to be counted.
+    pushed_out: usize,
+    turned_away: TurnedAway,
+    late_since: Option<Instant>,
+    overloaded_until: Option<Instant>,
+    /// Messages of `ongoing` since an INVITE was turned away.
+    run: u32,
+}
+
+impl<N> Default for Intake<N> {
+    fn default() -> Intake<N> {
+        Intake {
+            ongoing: VecDeque::new(),
+            invites: Lines::default(),
+            others: VecDeque::new(),
+            keys: HashMap::new(),
+            bytes: 0,
+            pushed_out: 0,
+            turned_away: TurnedAway::default(),
+            late_since: None,
+            overloaded_until: None,
+            run: 0,
+        }
+    }
+}
+
+impl<N> Intake<N> {
+    /// Takes a message of `origin` that came at `came`, by the network's clock.
+    ///
+    /// # Errors
+    /// Why it does not wait.
+    pub fn offer(
+        &mut self,
+        now: Instant,
+        came: Instant,
+        origin: Party,
+        flow: Flow,
+        message: Message,
+    ) -> Result<(), DropReason> {
+        let class = Class::of(&message);
+        self.enter(now, came, origin, (flow, message), class)
+    }
+
+    /// The same for one that is served before new calls, and never turned away.
+    ///
+    /// # Errors
+    /// Why it does not wait.
+    pub fn offer_first(&mut self, now: Instant, came: Instant, flow: Flow, message: Message) -> Result<(), DropReason> {
+        self.enter(now, came, Party(0), (flow, message), Class::Ongoing)
+    }
+
+    fn enter(
+        &mut self,
+        now: Instant,
+        came: Instant,
+        origin: Party,
+        (flow, message): (Flow, Message),
+        class: Class,
+    ) -> Result<(), DropReason> {
+        let key = if class == Class::Invite || self.has_keys() { key_of(&flow, &message) } else { 0 };
+        let is_request = message.is_request();
+        let method = message.method();
+        let waiting = Waiting { flow, message, came, key };
+        let limit = if class == Class::Ongoing { WAITING_BYTES } else { WAITING_BYTES / 2 };
+        let is_repeated = class == Class::Invite && self.keys.contains_key(&key);
+        while self.bytes + waiting.bytes() > limit
+            || class == Class::Invite && !is_repeated && self.invites.len >= WAITING_INVITES
+        {
+            let is_invite = class == Class::Invite && !is_repeated;
+            let pushed_out = if is_invite { self.invites.push_out(origin, waiting.bytes()) } else { None };
+            let Some(pushed_out) = pushed_out else { return Err(DropReason::QueueFull) };
+            self.bytes -= pushed_out.bytes();
+            self.pushed_out += 1;
+            if pushed_out.message.method() == Method::Invite {
+                self.keys.remove(&pushed_out.key);
+            }
+        }
+        match class {
+            // Nothing is kept of what was turned away, and so nobody waits for its ACK.
+            Class::Ongoing if is_request && method == Method::Ack && self.turned_away.has(now, key) => return Ok(()),
+            Class::Ongoing
+                if is_request
+                    && method == Method::Cancel
+                    && let Some(origin) = self.keys.get(&key).copied() =>
+            {
+                self.invites.push(origin, waiting.counted(&mut self.bytes));
+            }
+            Class::Ongoing if self.ongoing.len() >= WAITING_ONGOING_MESSAGES => return Err(DropReason::QueueFull),
+            Class::Ongoing => self.ongoing.push_back(Ongoing::Message(waiting.counted(&mut self.bytes))),
+            Class::Invite if is_repeated => return Err(DropReason::Repeated),
+            Class::Invite => {
+                self.keys.insert(key, origin);
+                self.invites.push(origin, waiting.counted(&mut self.bytes));
+            }
+            Class::Other => {
+                let oldest = if self.others.len() >= WAITING_OTHERS { self.others.pop_front() } else { None };
+                self.others.push_back(waiting.counted(&mut self.bytes));
+                if let Some(oldest) = oldest {
+                    self.bytes -= oldest.bytes();
+                    return Err(DropReason::QueueFull);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes news of a connection. Ask [`Self::has_room`] before: news is never dropped.
+    pub fn tell(&mut self, news: N) {
+        self.ongoing.push_back(Ongoing::News(news));
+    }
+
+    /// Whether more may be read: else what keeps calls going would be lost.
+    pub fn has_room(&self) -> bool {
+        self.ongoing.len() < WAITING_ONGOING_MESSAGES && self.bytes < WAITING_BYTES
+    }
+
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.ongoing.len() + self.invites.len + self.others.len() + self.pushed_out
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether new calls are turned away that cannot be served in time.
+    pub fn is_overloaded(&self) -> bool {
+        self.overloaded_until.is_some()
+    }
+
+    /// When an overload will be over, if nothing is late until then.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.overloaded_until
+    }
+
+    /// Looks whether an overload has begun or is over.
+    pub fn judge(&mut self, now: Instant) {
+        if !self.is_behind(now, self.invites.oldest()) {
+            self.late_since = None;
+            self.overloaded_until = self.overloaded_until.filter(|until| now < *until);
+            return;
+        }
+        let since = *self.late_since.get_or_insert(now);
+        let lasts = now.saturating_duration_since(since) >= OVERLOAD_AFTER;
+        if lasts || self.invites.len > OVERLOAD_INVITES || self.overloaded_until.is_some_and(|until| now < until) {
+            self.overloaded_until = now.checked_add(OVERLOAD_OVER);
+        }
+    }
+
+    /// What is to be done next; `None` when nothing waits.
+    pub fn next(&mut self, now: Instant) -> Option<Next<N>> {
+        self.judge(now);
+        if self.pushed_out > 0 {
+            self.pushed_out -= 1;
+            return Some(Next::Dropped(DropReason::QueueFull));
+        }
+        let late = self.is_overloaded() && self.is_behind(now, self.invites.first().map(|first| first.came));
+        if (self.run < ONGOING_BEFORE_REFUSAL || !late)
+            && let Some(ongoing) = pop(&mut self.ongoing)
+        {
+            self.run = self.run.saturating_add(1);
+            return Some(match ongoing {
+                Ongoing::Message(waiting) => self.served(waiting),
+                Ongoing::News(news) => Next::News(news),
+            });
+        }
+        self.run = 0;
+        if let Some(first) = self.invites.pop() {
+            let begins = first.message.method() == Method::Invite;
+            if begins {
+                self.keys.remove(&first.key);
+            }
+            let again = begins && self.turned_away.has(now, first.key);
+            if !again && (!late || !begins) {
+                return Some(self.served(first));
+            }
+            if !again {
+                self.turned_away.enter(now, first.key);
+            }
+            self.bytes -= first.bytes();
+            return Some(Next::TurnAway(first.flow, first.message));
+        }
+        let other = pop(&mut self.others)?;
+        if self.is_overloaded() && is_late(now, other.came) {
+            self.bytes -= other.bytes();
+            return Some(Next::Dropped(DropReason::Overloaded));
+        }
+        Some(self.served(other))
+    }
+
+    /// Whether an INVITE that came then is late, and not one of a few.
+    fn is_behind(&self, now: Instant, came: Option<Instant>) -> bool {
+        self.invites.len > INVITES_ALWAYS_SERVED && came.is_some_and(|came| is_late(now, came))
+    }
+
+    fn served(&mut self, waiting: Waiting) -> Next<N> {
+        self.bytes -= waiting.bytes();
+        Next::Message(waiting.flow, waiting.message)
+    }
+
+    fn has_keys(&self) -> bool {
+        !self.keys.is_empty() || !self.turned_away.keys.is_empty()
+    }
+}
+
+impl Waiting {
+    fn counted(self, bytes: &mut usize) -> Waiting {
+        *bytes += self.bytes();
+        self
+    }
+}
+
+/// Which INVITEs were turned away lately.
+#[derive(Debug, Default)]
+struct TurnedAway {
+    keys: HashSet<u64>,
+    in_order: VecDeque<(Instant, u64)>,
+}
+
+impl TurnedAway {
+    fn has(&mut self, now: Instant, key: u64) -> bool {
+        while let Some((at, _)) = self.in_order.front()
+            && now.saturating_duration_since(*at) > TURNED_AWAY_REMEMBERED
+        {
+            self.forget_oldest();
+        }
+        self.keys.contains(&key)
+    }
+
+    fn enter(&mut self, now: Instant, key: u64) {
+        if self.in_order.len() >= TURNED_AWAY {
+            self.forget_oldest();
+        }
+        self.keys.insert(key);
+        self.in_order.push_back((now, key));
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((_, key)) = pop(&mut self.in_order) {
+            self.keys.remove(&key);
+        }
+        if self.in_order.is_empty() {
+            self.keys.shrink_to(ROOM_KEPT);
+        }
+    }
+}
+
+/// Takes the first one; a queue that has become empty gives its room back.
+fn pop<T>(queue: &mut VecDeque<T>) -> Option<T> {
+    let first = queue.pop_front();
+    if queue.is_empty() && queue.capacity() > 2 * ROOM_KEPT {
+        queue.shrink_to(ROOM_KEPT);
+    }
+    first
+}
+
+fn is_late(now: Instant, came: Instant) -> bool {
+    now.saturating_duration_since(came) > INVITE_WAIT
+}
+
+/// What an INVITE, its repetitions, its CANCEL and the ACK to its refusal share (RFC 3261 §9.1, §17.1.1.3).
+fn key_of(flow: &Flow, message: &Message) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    flow.remote.ip().hash(&mut hasher);
+    message.via().and_then(|via| via.branch).hash(&mut hasher);
+    message.call_id().hash(&mut hasher);
+    message.from_tag().hash(&mut hasher);
+    message.cseq().map(|cseq| cseq.number).hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,605 @@
+//! All calls of the edge: the one object that the signalling loop talks to.
+
+pub(crate) mod arrival;
+pub mod asked;
+pub(crate) mod dispatch;
+pub mod fuzz;
+pub mod intake;
+pub(crate) mod invariants;
+pub(crate) mod replacing;
+pub mod snapshot;
+pub(crate) mod turned_down;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use trunkgate_media::{Event, LatchMode, MediaId, canonical};
+use trunkgate_route::Table;
+use trunkgate_sip::{Flow, Party};
+
+use crate::call::story::series::Kept;
+use crate::call::{Call, CallEvent, CallKey, State};
+use crate::resources::addressing::Addressing;
+use crate::resources::edge::Edge;
+use crate::resources::io::{Cause, Control, Input, Output};
+use crate::resources::limits::TRACE_TEXT_CHARS;
+use crate::resources::metrics::Metrics;
+use crate::story::numbers::plain;
+use crate::story::reason::ReasonSlug;
+use crate::story::trace::TraceView;
+use crate::story::view::{AgentView, BanView, CallView, QualityView, StatusView, UnknownView};
+
+/// What a gateway is told at the start.
+#[derive(Debug, Clone)]
+pub struct GatewayConfig {
+    /// `[edge] name`.
+    pub name: String,
+    /// A moment in both clocks, so that reports can be dated.
+    pub epoch: (Instant, SystemTime),
+    /// Seed of every name, tag, branch and SSRC.
+    pub seed: [u8; 32],
+    /// Calls at once.
+    pub max_calls: u32,
+    /// New calls a second; 0: no limit.
+    pub calls_per_second: u32,
+    /// Longest SIP message, in bytes.
+    pub sip_message_bytes: usize,
+    /// First and last media port; RTP takes the even ones.
+    pub media_ports: (u16, u16),
+    /// `[media] latch`.
+    pub latch: LatchMode,
+    /// `[media] idle_timeout`; zero: none.
+    pub idle_timeout: Duration,
+    /// Whether numbers are shown in full in log lines.
+    pub full_numbers: bool,
+    /// `[api] account_sid`, told to agents.
+    pub account_sid: String,
+}
+
+/// A call with its messages.
+#[derive(Debug, Clone)]
+pub struct Capture {
+    /// The call.
+    pub call: CallView,
+    /// Its trace, with the messages that are still kept.
+    pub trace: TraceView,
+    /// What the trace counts its time from.
+    pub began: SystemTime,
+}
+
+/// Answered calls in plain data.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct GatewaySnapshot {
+    /// One entry a call.
+    pub calls: Vec<crate::story::view::CallSnapshot>,
+    /// Media ports held, those of calls that are not in it too: their far ends may go on speaking into them for a while.
+    #[serde(default)]
+    pub ports: Vec<u16>,
+}
+
+/// All calls.
+#[derive(Debug)]
+pub struct Gateway {
+    pub(crate) edge: Edge,
+    /// In the order of arrival.
+    pub(crate) calls: BTreeMap<CallKey, Box<Call>>,
+    pub(crate) next_call: u64,
+    /// Calls with nothing left to wait for, until the turn ends.
+    pub(crate) done: Vec<CallKey>,
+    /// The call that code is running for: the one to end if that panics.
+    pub(crate) at_work: Option<CallKey>,
+}
+
+impl Gateway {
+    /// A gateway without calls.
+    pub fn new(config: GatewayConfig, table: Arc<Table>, addressing: Addressing) -> Gateway {
+        let edge = Edge::new(config, table, addressing);
+        Gateway { edge, calls: BTreeMap::new(), next_call: 0, done: Vec::new(), at_work: None }
+    }
+    /// Takes a change from outside; drain [`Self::poll_output`] afterwards.
+    pub fn handle_input(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Received { flow, bytes } => {
+                if let Some(message) = self.sort(now, flow, bytes) {
+                    self.deliver(now, flow, message);
+                }
+            }
+            Input::Message { flow, message } => self.deliver(now, flow, message),
+            Input::TurnAway { flow, message } => self.turn_away(now, flow, message),
+            Input::Broken { flow, bytes, what } => self.broken(flow, bytes, what),
+            Input::TransportFailed { flow, why } => {
+                self.edge.cause = why.map(Cause::Unsent);
+                self.edge.transport_failed(now, Flow { remote: canonical(flow.remote), ..flow }, None, false);
+            }
+            Input::Unreachable { flow, quoted } => {
+                let flow = Flow { remote: canonical(flow.remote), ..flow };
+                self.edge.endpoint.handle_input(now, trunkgate_sip::Input::Unreachable { flow, quoted });
+            }
+            Input::Identified { connection, identity } => {
+                self.edge.index.identities.insert(connection, identity);
+            }
+            Input::Disconnected { flow, made_for, cause, was_up } => {
+                self.edge.flow_lost(flow);
+                self.edge.registrar_lost(now, Flow { remote: canonical(flow.remote), ..flow });
+                let party = made_for.map(|trunk| self.edge.party(&trunk));
+                if let Some(connection) = flow.connection {
+                    self.edge.index.identities.remove(&connection);
+                }
+                let short = |what: String| plain(&what, TRACE_TEXT_CHARS);
+                self.edge.cause = cause.map(|cause| match cause {
+                    Cause::Tls(what) => Cause::Tls(short(what)),
+                    Cause::Stream(what) => Cause::Stream(short(what)),
+                    Cause::Unsent(why) => Cause::Unsent(why),
+                });
+                self.edge.transport_failed(now, Flow { remote: canonical(flow.remote), ..flow }, party, was_up);
+            }
+            Input::Media { id, event } => self.media_event(now, id, event),
+            Input::Resolved { query, servers } => {
+                if let Some(key) = self.edge.index.queries.get(&query).copied() {
+                    self.tell(now, key, CallEvent::Resolved { query, servers });
+                } else {
+                    self.edge.registrar_resolved(now, query, &servers);
+                }
+            }
+            Input::Table(table) => {
+                self.edge.table = table;
+                self.edge.configure_trunks(now);
+                self.edge.configure_registrations(now);
+                self.edge.configure_registrar();
+                self.edge.agents.configure(now, &self.edge.table);
+                self.edge.note_skipped();
+                self.edge.note_waiting();
+            }
+            Input::Unresolved(names) => {
+                self.edge.health.unresolved = names;
+                self.edge.configure_health(now);
+            }
+            Input::Limits { calls, calls_per_second } => self.edge.admission.set_limits(calls, calls_per_second),
+            Input::Capture(wanted) => self.edge.captures = wanted,
+            Input::Sample(sampling) => self.edge.sampling = sampling,
+            Input::Strangers(limits) => self.edge.strangers.configure(limits),
+            Input::DayCounts(counts) => {
+                let at = self.edge.timestamp(now);
+                self.edge.quotas.resume(at, &counts);
+            }
+            Input::Clock(date) => {
+                let step = self.edge.set_clock(now, date);
+                self.calls.values_mut().for_each(|call| call.set_clock(step));
+            }
+            Input::Addressing(addressing) => {
+                self.edge.addressing = addressing;
+                self.edge.recheck_registrations(now);
+            }
+            Input::Control(control) => self.control(now, control),
+        }
+        self.settle(now);
+        self.edge.cause = None;
+        self.edge.trace_canceled(now);
+        self.edge.arriving = None;
+        self.edge.trying = None;
+    }
+    /// Fires what is due; drain afterwards.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.edge.endpoint.handle_timeout(now);
+        self.settle(now);
+        self.edge.check_peers(now);
+        self.edge.registrations_due(now);
+        self.edge.bindings_due(now);
+        self.edge.strangers.release(now);
+        self.edge.agents.sessions_due(now);
+        self.edge.metrics.sources_banned = self.edge.strangers.banned() as u64;
+        self.settle(now);
+        while let Some((key, timer)) = self.edge.deadlines.pop_due(now) {
+            self.tell(now, key, CallEvent::Due(timer));
+            self.settle(now);
+        }
+    }
+    /// After a panic that the caller has caught: ends the call that was at work, as its state is in doubt.
+    pub fn recover(&mut self, now: Instant) {
+        if let Some(key) = self.at_work.take() {
+            self.tell(now, key, CallEvent::Hangup(ReasonSlug::Internal));
+        }
+        self.settle(now);
+    }
+    /// The next output, or `None` when idle.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.edge.outputs.pop_front()
+    }
+    /// When to be woken, and why.
+    pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        let own = self.edge.deadlines.next().map(|(at, timer)| (at, timer.as_str()));
+        let sip = self.edge.endpoint.poll_timeout().map(|(at, reason)| (at, sip_reason(reason)));
+        let health = self.edge.health.next().map(|at| (at, "options"));
+        let registration = self.edge.registrations.next().map(|at| (at, "registration"));
+        let binding = self.edge.registrar.next().map(|at| (at, "binding"));
+        let ban = self.edge.strangers.next().map(|at| (at, "ban"));
+        let session = self.edge.agents.next_end().map(|at| (at, "session"));
+        let all = [own, sip, health, registration, binding, ban, session];
+        all.into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+    /// Live and recent calls, newest first.
+    pub fn calls(&self, now: Instant) -> Vec<CallView> {
+        self.calls_where(now, usize::MAX, |_| true)
+    }
+    /// The newest `limit` of those that are wanted: no others are copied.
+    pub fn calls_where(&self, _now: Instant, limit: usize, wanted: impl Fn(&CallView) -> bool) -> Vec<CallView> {
+        let wanted = |call: &CallView| wanted(call);
+        let live =
+            self.calls.values().rev().filter(|call| call.state != State::Ended).map(|call| call.view()).filter(wanted);
+        let recent = self.edge.recent.newest_first().filter(|call| wanted(call)).cloned();
+        live.chain(recent).take(limit).collect()
+    }
+    /// One call, live or recent.
+    pub fn call(&self, _now: Instant, sid: &str) -> Option<CallView> {
+        let live = self.live(sid).filter(|call| call.state != State::Ended).map(|call| call.view());
+        live.or_else(|| self.edge.recent.call(sid).cloned())
+    }
+    /// Sids of the calls that wait in line for an agent, the next first.
+    pub fn waiting_for(&self, agent: &str) -> Vec<&str> {
+        let line = self.edge.agents.lines().find(|(name, _)| ***name == *agent).map(|(_, line)| line);
+        let calls = line.into_iter().flat_map(|line| line.waiting()).filter_map(|key| self.calls.get(&key));
+        calls.map(|call| call.sid()).collect()
+    }
+    /// SIP from addresses of no trunk, where some came in the last minute.
+    pub fn unknown_sources(&self, now: Instant) -> Option<UnknownView> {
+        self.edge.unknown.lately(now).map(|(messages, last, ago)| UnknownView {
+            messages,
+            last: last.to_string(),
+            seconds_ago: ago.as_secs(),
+        })
+    }
+    /// Addresses that are banned, `most` of them, the one whose ban ends first first.
+    pub fn banned(&self, now: Instant, most: usize) -> Vec<BanView> {
+        let seconds = |until: Instant| until.saturating_duration_since(now).as_secs();
+        let banned = self.edge.strangers.first_banned(most);
+        banned.map(|(until, address)| BanView { address, seconds: seconds(until) }).collect()
+    }
+    /// What a call, live or recent, sounded like over time.
+    pub fn quality(&self, now: Instant, sid: &str) -> Option<QualityView> {
+        let live = self.live(sid).filter(|call| call.state != State::Ended);
+        let live = live.and_then(|call| call.quality(now)).map(|kept| kept.view());
+        live.or_else(|| self.edge.recent.series(sid).map(Kept::view))
+    }
+    /// A call's event ring.
+    pub fn trace(&self, sid: &str) -> Option<TraceView> {
+        self.traced(sid, false).map(|(_, trace)| trace)
+    }
+    /// The same with SIP messages as sent on the wire, secrets overwritten, where they are still kept.
+    pub fn raw_trace(&self, sid: &str) -> Option<TraceView> {
+        self.traced(sid, true).map(|(_, trace)| trace)
+    }
+    /// All that a capture file of a call has.
+    pub fn capture(&self, now: Instant, sid: &str) -> Option<Capture> {
+        let (began, trace) = self.traced(sid, true)?;
+        Some(Capture { call: self.call(now, sid)?, trace, began: self.edge.date(began) })
+    }
+    /// Adds to a call's trace what the shell has come to know of it, also after its end.
+    pub fn note(&mut self, now: Instant, sid: &str, text: &str) {
+        match self.live(sid).map(|call| call.key).filter(|key| self.edge.traces.contains_key(key)) {
+            Some(key) => self.edge.decide(now, key, text),
+            None => self.edge.recent.note(now, sid, text),
+        }
+    }
+    /// One glance.
+    pub fn status(&self, now: Instant) -> StatusView {
+        let edge = &self.edge;
+        StatusView {
+            edge: edge.config.name.clone(),
+            calls: edge.admission.live(),
+            draining: edge.admission.draining,
+            ports_in_use: 2 * edge.ports.in_use(),
+            ports: self.media_ports(),
+            trunks: edge.table.trunks().iter().map(|trunk| edge.trunk_view(now, trunk)).collect(),
+            agents: self.agents(now),
+            unknown: self.unknown_sources(now),
+            stray: self.edge.strays.lately(now),
+            silent: self.silent_now(),
+        }
+    }
+    /// Each agent of the table at a glance.
+    pub fn agents(&self, now: Instant) -> Vec<AgentView> {
+        let edge = &self.edge;
+        edge.table.agents().iter().map(|agent| edge.agents.view(now, |at| edge.date(at), &agent.name)).collect()
+    }
+    /// Media ports that the pool has in all.
+    pub fn media_ports(&self) -> usize {
+        2 * self.edge.ports.total()
+    }
+    /// Counters and histograms.
+    pub fn metrics(&self) -> &Metrics {
+        &self.edge.metrics
+    }
+    /// Calls that have not ended.
+    pub fn live_calls(&self) -> usize {
+        self.edge.admission.live()
+    }
+    /// Whether the stream of each flow is needed: by a dialog, an open request, or a phone that is registered on it.
+    pub fn are_in_use(&self, flows: &[Flow]) -> Vec<bool> {
+        let by_requests = self.edge.endpoint.are_in_use(flows);
+        let is_in_use = |(flow, needed): (&Flow, bool)| needed || self.edge.registrar.party_of(flow).is_some();
+        flows.iter().zip(by_requests).map(is_in_use).collect()
+    }
+    /// Registrations that are being taken back.
+    pub fn leaving_registrations(&self) -> usize {
+        self.edge.registrations.leaving()
+    }
+    /// Phones that are registered here.
+    pub fn registered_phones(&self) -> usize {
+        self.edge.registrar.len()
+    }
+    /// Calls that are still in memory: live ones, and ended ones with a leg that waits for its last answer.
+    pub fn held_calls(&self) -> usize {
+        self.calls.len()
+    }
+    /// The trunk of a message that goes out; empty for none.
+    pub fn trunk_of(&self, party: Party) -> Arc<str> {
+        self.edge.party_name(party)
+    }
+    /// What the SIP endpoint has alive: nothing once all calls have ended and their transactions with them.
+    pub fn sip_counts(&self) -> trunkgate_sip::Counts {
+        self.edge.endpoint.counts()
+    }
+    /// Answered calls in plain data; calls still being set up are not in it. The socket of an agent cannot be handed on: its
+    /// name is.
+    pub fn snapshot(&self, now: Instant) -> GatewaySnapshot {
+        GatewaySnapshot {
+            calls: self.calls.values().filter_map(|call| call.snapshot(now, &self.edge)).collect(),
+            ports: self.edge.sessions.ports().collect(),
+        }
+    }
+    /// Takes calls back; their media sessions are told anew by [`Output::Media`] unless the caller restored them. Agents are
+    /// connected anew, by a stream of its own each: one that talks, or else the next target, while the caller hears our
+    /// ringback tone; and those that listen.
+    pub fn restore(&mut self, now: Instant, snapshot: GatewaySnapshot) {
+        // All ports are taken before the first is drawn.
+        let mut resumed = Vec::new();
+        for call in snapshot.calls {
+            let key = CallKey(self.next_call);
+            self.next_call += 1;
+            let agents = call.agents.clone();
+            let call = Call::restore(now, &mut self.edge, key, call);
+            self.calls.insert(key, Box::new(call));
+            resumed.push((key, agents));
+        }
+        snapshot.ports.into_iter().for_each(|port| self.edge.ports.rest(port));
+        for (key, agents) in resumed {
+            self.at_work = Some(key);
+            if let Some(call) = self.calls.get_mut(&key) {
+                call.resume(now, &mut self.edge, &agents);
+            }
+            self.at_work = None;
+            self.note_if_done(key);
+        }
+        self.settle(now);
+    }
+
+    /// When a call began, and its trace.
+    fn traced(&self, sid: &str, raw: bool) -> Option<(Instant, TraceView)> {
+        let live = self.live(sid).and_then(|call| {
+            let trace = self.edge.traces.get(&call.key)?;
+            Some((trace.began(), trace.view(crate::call::story::verdict::head(call), raw)))
+        });
+        live.or_else(|| self.edge.recent.trace(sid, raw))
+    }
+
+    fn live(&self, sid: &str) -> Option<&Call> {
+        self.calls.get(self.edge.index.sids.get(sid)?).map(|call| &**call)
+    }
+
+    fn media_event(&mut self, now: Instant, id: MediaId, event: Event) {
+        let Some(key) = self.edge.settle_media(id, &event) else { return };
+        let event = match event {
+            Event::BindFailed { end, error } => CallEvent::BindFailed { end, error },
+            Event::Latched { end, source } => CallEvent::Latched { end, source },
+            Event::Idle { end } => CallEvent::Idle { end },
+            Event::Unheard { end, stranger } => CallEvent::Unheard { end, stranger },
+            Event::Closed => CallEvent::MediaLost,
+            Event::AgentOpen { end } => CallEvent::AgentOpen { end },
+            Event::AgentLost { end, loss } => CallEvent::AgentLost { end, loss },
+            Event::AgentEnded { end } => CallEvent::AgentEnded { end },
+            Event::AgentWish { end, wish } => CallEvent::AgentWish { end, wish },
+            Event::AgentNote { end, text, logged } => CallEvent::AgentNote { end, text, logged },
+            Event::Key { end, key, ms } => CallEvent::Key { end, key, ms },
+            Event::Played { end } => CallEvent::Played { end },
+            Event::Bound { end } => CallEvent::Bound { end },
+            Event::EndClosed { .. } => return,
+        };
+        // A session outlives its call, and its id may be told of after that.
+        if self.calls.get(&key).is_some_and(|call| call.media == Some(id)) {
+            self.tell(now, key, event);
+        }
+    }
+
+    fn control(&mut self, now: Instant, control: Control) {
+        match control {
+            Control::Drain { on } => {
+                self.edge.admission.draining = on;
+                self.edge.metrics.draining = on;
+            }
+            Control::EndAll => self.end_all(now),
+            Control::Unregister => self.edge.unregister_all(now),
+            Control::Hangup { sid } => {
+                if let Some(key) = self.edge.index.sids.get(&sid).copied() {
+                    self.tell(now, key, CallEvent::Hangup(ReasonSlug::Operator));
+                }
+            }
+        }
+    }
+}
+
+/// A SIP timer's name.
+const fn sip_reason(reason: trunkgate_sip::event::Reason) -> &'static str {
+    use trunkgate_sip::event::Reason as R;
+    match reason {
+        R::TimerA => "timer_a",
+        R::TimerB => "timer_b",
+        R::TimerD => "timer_d",
+        R::TimerE => "timer_e",
+        R::TimerF => "timer_f",
+        R::TimerG => "timer_g",
+        R::TimerH => "timer_h",
+        R::TimerI => "timer_i",
+        R::TimerJ => "timer_j",
+        R::TimerK => "timer_k",
+        R::TimerL => "timer_l",
+        R::TimerM => "timer_m",
+        R::Retransmit2xx => "retransmit_2xx",
+        R::AckWait => "ack_wait",
+        R::Repeat1xx => "repeat_1xx",
+        R::InviteExpires => "invite_expires",
+        R::Retransmit1xx => "retransmit_1xx",
+        R::PrackWait => "prack_wait",
+        R::CancelWait => "cancel_wait",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::resources::addressing::{Interfaces, ListenerSpec};
+    use crate::resources::index::Place;
+    use crate::resources::limits::MESSAGE_TEXTS_BYTES;
+    use crate::resources::traced::Arriving;
+    use crate::story::trace::Trace;
+    use trunkgate_route::{Definition, Numbers, Peer, Route, TargetSpec, Trunk};
+    use trunkgate_sip::{ListenerId, Message, Transport};
+
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn gateway() -> (Instant, Gateway) {
+        let now = Instant::now();
+        let config = GatewayConfig {
+            name: "edge".into(),
+            epoch: (now, SystemTime::UNIX_EPOCH),
+            seed: [1; 32],
+            max_calls: 10,
+            calls_per_second: 0,
+            sip_message_bytes: 65_535,
+            media_ports: (20_000, 20_099),
+            latch: LatchMode::Strict,
+            idle_timeout: Duration::ZERO,
+            full_numbers: false,
+            account_sid: format!("AC{:032x}", 0),
+        };
+        let bound = SocketAddr::from(([192, 0, 2, 1], 5060));
+        let listener = ListenerSpec {
+            id: ListenerId(0),
+            name: "udp".into(),
+            transport: Transport::Udp,
+            bound,
+            public_addresses: vec![],
+        };
+        let addressing = Addressing {
+            listeners: vec![listener],
+            public_addresses: vec![bound.ip()],
+            local_networks: vec![],
+            interfaces: Interfaces { networks: vec![], default_v4: Some(bound.ip()), default_v6: None },
+            media_bind: vec![bound.ip()],
+        };
+        let peer = |ip: &str| Peer::at(ip.parse().unwrap(), None, trunkgate_route::Transport::Udp);
+        let trunk = |name, ip| Trunk { peers: vec![peer(ip)], ..Trunk::named(name) };
+        let route = Route::named("main", vec![TargetSpec::Trunk { name: "pbx".into(), number: None, weight: None }]);
+        let trunks = vec![trunk("carrier", "198.51.100.7"), trunk("pbx", "198.51.100.8")];
+        let table = Table::new(Definition {
+            numbers: Numbers::new("US").unwrap(),
+            trunks,
+            routes: vec![route],
+            agents: vec![],
+        });
+        (now, Gateway::new(config, Arc::new(table), addressing))
+    }
+
+    fn invite(call: u8) -> Input {
+        let remote = SocketAddr::from(([198, 51, 100, 7], 5060));
+        let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None };
+        let text = format!(
+            "INVITE sip:+14155550100@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP {remote};branch=z9hG4bK{call}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:a@{remote}>;tag={call}\r\nTo: <sip:b@192.0.2.1>\r\nCall-ID: {call}\r\n\
+             CSeq: 1 INVITE\r\nContact: <sip:a@{remote}>\r\nContent-Length: 0\r\n\r\n"
+        );
+        Input::Received { flow, bytes: Bytes::from(text) }
+    }
+
+    #[test]
+    fn an_address_of_a_link_keeps_its_interface() {
+        let (now, mut gateway) = gateway();
+        let remote: SocketAddr = "[fe80::1%3]:5060".parse().unwrap();
+        let far = Peer::at(remote.ip(), None, trunkgate_route::Transport::Udp);
+        let trunks = vec![Trunk { peers: vec![far], ..Trunk::named("near") }];
+        let table =
+            Table::new(Definition { numbers: Numbers::new("US").unwrap(), trunks, routes: vec![], agents: vec![] });
+        gateway.handle_input(now, Input::Table(Arc::new(table)));
+        gateway.edge.addressing.public_addresses.push("fe80::2".parse().unwrap());
+        let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None };
+        let text = "OPTIONS sip:[fe80::2] SIP/2.0\r\nVia: SIP/2.0/UDP [fe80::1]:5060;branch=z9hG4bK1;rport\r\n\
+            Max-Forwards: 70\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:[fe80::2]>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\n\
+            Content-Length: 0\r\n\r\n";
+        gateway.handle_input(now, Input::Received { flow, bytes: Bytes::from_static(text.as_bytes()) });
+        let mut sent = Vec::new();
+        while let Some(output) = gateway.poll_output() {
+            if let Output::Transmit(transmit) = output {
+                sent.push(transmit.flow.remote);
+            }
+        }
+        assert_eq!(sent, [remote]);
+    }
+
+    #[test]
+    fn messages_of_ended_calls_go_first_then_those_of_the_oldest() {
+        let (now, mut gateway) = gateway();
+        let Input::Received { flow, bytes } = invite(1) else { return };
+        let head = String::from_utf8_lossy(&bytes).trim_end().to_owned();
+        let edge = &mut gateway.edge;
+        assert_eq!(edge.message_bytes_most, MESSAGE_TEXTS_BYTES);
+        edge.message_bytes_most = 10_000;
+        for call in 0..30 {
+            edge.traces.insert(CallKey(call), Trace::new(now, "CA0"));
+            for n in 0..3 {
+                let message = Message::parse(Bytes::from(format!("{head}{n}\r\n\r\n"))).unwrap();
+                edge.arriving = Some(Arriving::new(flow, message));
+                edge.trace_received(now, Place { key: CallKey(call), leg: 0 });
+                assert!(edge.message_bytes <= edge.message_bytes_most);
+            }
+            if (7..10).contains(&call) {
+                let trace = edge.traces.remove(&CallKey(call)).unwrap();
+                edge.recent.push_trace(TraceView::of(call.to_string(), String::new(), vec![]), trace, false);
+            }
+        }
+        for sid in ["7", "8", "9"] {
+            let (_, trace) = edge.recent.trace(sid, true).unwrap();
+            assert!(trace.entries.iter().all(|entry| entry.message.is_none()), "{sid} has ended");
+        }
+        let kept: Vec<u64> =
+            edge.traces.iter().filter(|(_, trace)| trace.message_bytes() > 0).map(|(key, _)| key.0).collect();
+        let newest = kept.len() as u64;
+        assert!((5..20).contains(&newest), "{kept:?}");
+        assert_eq!(kept, (30 - newest..30).collect::<Vec<_>>(), "the newest");
+        assert_eq!(edge.metrics.message_texts_dropped, 3 * (30 - newest));
+    }
+
+    #[test]
+    fn a_panic_costs_the_call_that_was_at_work() {
+        let (now, mut gateway) = gateway();
+        for call in 1..=2 {
+            gateway.handle_input(now, invite(call));
+        }
+        assert_eq!((gateway.live_calls(), gateway.at_work), (2, None));
+        while gateway.poll_output().is_some() {}
+        gateway.at_work = Some(CallKey(0));
+        gateway.recover(now);
+        let mut reasons = Vec::new();
+        while let Some(output) = gateway.poll_output() {
+            if let Output::Report(record) = output {
+                reasons.push((record.call.reason, record.sip_code));
+            }
+        }
+        assert_eq!(reasons, [(Some("internal"), 503)]);
+        assert_eq!((gateway.live_calls(), gateway.at_work), (1, None));
+        gateway.recover(now);
+        assert_eq!(gateway.live_calls(), 1, "nobody was at work");
+        gateway.check_invariants().unwrap();
+    }
+}

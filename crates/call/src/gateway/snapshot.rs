@@ -1,0 +1,524 @@
+//! Answered calls in plain data, and back: no clock, no index, no shared pointer inside. The socket of an agent cannot be
+//! handed on: its name is, and it is connected anew, by another stream. A change of the session that is under way (a
+//! re-INVITE without its last word) is forgotten: the session is as before, and what still comes of it is refused.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use trunkgate_media::agent::{TrackName, TrackSet};
+use trunkgate_media::{Command, EndCounters, EndId, MediaId, RemoteSpec, WireSpec};
+use trunkgate_route::{Agent, Number, TargetSpec, Trunk};
+use trunkgate_sip::Party;
+use trunkgate_sip::dialog::DialogSnapshot;
+
+use crate::call::agent::agent_leg::{AgentSide, Part};
+use crate::call::agent::engage::Retries;
+use crate::call::agent::fork::Listener;
+use crate::call::agent::max_call::Holder;
+use crate::call::controller::Controller;
+use crate::call::legs::headers::{Brought, CallerIdentity};
+use crate::call::legs::hops::Hops;
+use crate::call::legs::leg::{Leg, LegState, StreamEnd};
+use crate::call::legs::leg_end::{LegEnd, WrittenLegEnd};
+use crate::call::legs::location::Location;
+use crate::call::legs::written::Written;
+use crate::call::media::hold::HoldCheck;
+use crate::call::negotiation::local::Spoken;
+use crate::call::negotiation::refresh::{SessionTimer, WrittenTimer};
+use crate::call::negotiation::reliable::EarlySession;
+use crate::call::proof::Proof;
+use crate::call::story::quality::{Scored, add_counters};
+use crate::call::story::series::Series;
+use crate::call::story::verdict::Story;
+use crate::call::transfer::consult::Consults;
+use crate::call::transfer::transfer::Transfers;
+use crate::call::{CALLER, Call, CallKey, State, Times};
+use crate::resources::edge::Edge;
+use crate::resources::index::{Named, Place};
+use crate::story::few::Few;
+use crate::story::numbers::Caller;
+use crate::story::view::RtpView;
+use crate::story::wall::unix_ms;
+
+/// An answered call.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CallSnapshot {
+    /// The call's sid.
+    pub sid: String,
+    route: String,
+    caller: NumberSnapshot,
+    caller_display: String,
+    anonymous: bool,
+    called: NumberSnapshot,
+    started_ms: u64,
+    answered_ms: u64,
+    first_ring_ms: Option<u64>,
+    failovers: u32,
+    max_forwards: u8,
+    ring_timeout_ms: Option<u64>,
+    headers: Brought,
+    #[serde(default)]
+    locations: Box<[Location]>,
+    #[serde(default)]
+    identity: CallerIdentity,
+    #[serde(default)]
+    shown_as: Option<NumberSnapshot>,
+    media: MediaId,
+    next_end: u16,
+    /// RTP ends of legs that are forgotten.
+    ends_left: Vec<EndId>,
+    /// The caller's leg, then the callee's where that is a far end.
+    legs: Vec<LegSnapshot>,
+    wires: Vec<(EndId, EndId, WireSpec)>,
+    spoken: Option<Spoken>,
+    /// Legs that hold the other one here.
+    #[serde(default)]
+    holds: Vec<usize>,
+    /// The agent that had the caller.
+    former: Option<FormerAgent>,
+    /// The agent whose goodbye the caller would hear.
+    goodbye: Option<String>,
+    /// The agent whose hold audio it would hear.
+    #[serde(default)]
+    hold: Option<String>,
+    /// The agent that has the caller or had it last, and for how long.
+    #[serde(default)]
+    holder: Option<(String, u64)>,
+    pub(crate) agents: AgentsSnapshot,
+}
+
+/// What is connected anew, by name.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct AgentsSnapshot {
+    /// Where a caller goes on that has no far end: its agent or what was being tried, then the targets left.
+    targets: Vec<TargetSpec>,
+    listeners: Vec<ListenerSnapshot>,
+}
+
+/// Who listens.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct ListenerSnapshot {
+    who: Listener,
+    inbound: bool,
+    outbound: bool,
+    parameters: Vec<(String, String)>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct FormerAgent {
+    sid: String,
+    name: String,
+    end: EndId,
+    figures: RtpView,
+    #[serde(default)]
+    ended: Option<WrittenLegEnd>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct NumberSnapshot {
+    text: String,
+    is_e164: bool,
+    received: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct LegSnapshot {
+    sid: String,
+    /// Whether the far end called us; of a call that its caller has transferred none is.
+    inbound: bool,
+    #[serde(default)]
+    number: Option<NumberSnapshot>,
+    trunk: Option<String>,
+    /// Of a bare URI, the trunk whose limits it counts with.
+    #[serde(default)]
+    governs: Option<String>,
+    peer: String,
+    dialog: DialogSnapshot,
+    #[serde(default)]
+    takes_update: bool,
+    media_ip: IpAddr,
+    session_id: u64,
+    last_sent: Option<Written>,
+    ours: Option<Written>,
+    theirs: Option<Written>,
+    codec: String,
+    latched: Option<SocketAddr>,
+    #[serde(default)]
+    proof: Proof,
+    figures: RtpView,
+    scores: Scored,
+    #[serde(default)]
+    timer: Option<WrittenTimer>,
+    ends: Vec<EndSnapshot>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct EndSnapshot {
+    index: usize,
+    end: EndId,
+    bind: SocketAddr,
+    remote: Option<RemoteSpec>,
+}
+
+impl Call {
+    /// In plain data; `None` while it is being set up or ended.
+    pub(crate) fn snapshot(&self, now: Instant, edge: &Edge) -> Option<CallSnapshot> {
+        if matches!(self.state, State::Searching | State::Ended) {
+            return None;
+        }
+        let is_far = |leg: &usize| self.legs.get(*leg).is_some_and(|leg| leg.agent.is_none());
+        let callee = self.callee.filter(is_far);
+        let added: &[EndId] = self.renegotiation.as_ref().map_or(&[], |pending| &pending.added);
+        // Whether the caller has acknowledged, the endpoint knows.
+        let kept = [Some(self.near), callee].into_iter().flatten();
+        let mut legs: Vec<LegSnapshot> =
+            kept.map(|leg| self.legs[leg].snapshot(now, edge, added)).collect::<Option<_>>()?;
+        // The call's own: of one that its caller has transferred, the caller's leg is not kept.
+        legs.first_mut()?.sid = self.sid().to_owned();
+        let is_kept = |end: EndId| legs.iter().any(|leg| leg.ends.iter().any(|kept| kept.end == end));
+        let wires = self.wires.iter().filter(|(from, (to, _))| is_kept(*from) && is_kept(*to));
+        let (ends, next_end) = edge.sessions.ends(self.media?)?;
+        Some(CallSnapshot {
+            sid: self.sid().to_owned(),
+            route: self.route.to_string(),
+            caller: (&self.caller.number).into(),
+            caller_display: self.caller.display.clone(),
+            anonymous: self.caller.anonymous,
+            called: (&self.called).into(),
+            started_ms: unix_ms(self.times.started),
+            answered_ms: unix_ms(self.times.answered?),
+            first_ring_ms: self.times.first_ring.map(millis),
+            failovers: self.failovers,
+            max_forwards: self.max_forwards,
+            ring_timeout_ms: self.route_ring_timeout.map(millis),
+            headers: self.headers.clone(),
+            locations: self.locations.clone(),
+            identity: self.identity.clone(),
+            shown_as: self.shown_as.as_deref().map(Into::into),
+            media: self.media?,
+            next_end,
+            ends_left: ends.into_iter().filter(|end| !is_kept(*end)).collect(),
+            wires: wires.map(|(from, (to, wire))| (from, *to, wire.clone())).collect(),
+            spoken: self.spoken,
+            holds: self.holds.iter().map(|(leg, _)| usize::from(leg != self.near)).collect(),
+            former: self.callee.or(self.answered_by).and_then(|leg| FormerAgent::of(&self.legs[leg])),
+            goodbye: self.goodbye.as_ref().map(|agent| agent.name.to_string()),
+            hold: self.hold.as_ref().map(|agent| agent.name.to_string()),
+            holder: self.holder.as_ref().map(|holder| {
+                let held = now.saturating_duration_since(holder.since);
+                (holder.agent.name.to_string(), millis(held))
+            }),
+            agents: AgentsSnapshot {
+                targets: if callee.is_none() { self.targets_left() } else { Vec::new() },
+                listeners: self.listeners(),
+            },
+            legs,
+        })
+    }
+
+    /// Where the caller of an agent would go on.
+    fn targets_left(&self) -> Vec<TargetSpec> {
+        let agent = self.callee.and_then(|leg| self.legs[leg].agent.as_ref());
+        let agent = agent.map(|side| TargetSpec::Agent(side.agent.name.to_string()));
+        let mut tried: Vec<TargetSpec> = self.attempts.values().map(|attempt| attempt.spec.clone()).collect();
+        if self.is_consulting() {
+            // Its target is forgotten: the agent that is connected anew knows nothing of it.
+            tried.clear();
+        } else if tried.len() > 1 {
+            tried = vec![TargetSpec::RingAll(tried)];
+        }
+        agent.into_iter().chain(tried).chain(self.controller.left()).collect()
+    }
+
+    fn listeners(&self) -> Vec<ListenerSnapshot> {
+        let live = self.legs.iter().filter(|leg| leg.state != LegState::Ended);
+        live.filter_map(|leg| ListenerSnapshot::of(leg.agent.as_ref()?)).collect()
+    }
+
+    /// From plain data: dialogs, ports and look-ups are entered, and the media worker told anew.
+    pub(crate) fn restore(now: Instant, edge: &mut Edge, key: CallKey, snapshot: CallSnapshot) -> Call {
+        edge.resume_session(snapshot.media, key, snapshot.next_end);
+        let (callee, times) = ((snapshot.legs.len() > 1).then_some(1), snapshot.times(now));
+        let (number, display, anonymous) = (snapshot.caller.into(), snapshot.caller_display, snapshot.anonymous);
+        let caller = Caller { number, display, anonymous };
+        let restored = |(at, leg)| Leg::restore(now, edge, Place { key, leg: at }, snapshot.media, leg);
+        let mut legs: Vec<Leg> = snapshot.legs.into_iter().enumerate().map(restored).collect();
+        snapshot.ends_left.into_iter().for_each(|end| edge.remove_end(snapshot.media, end));
+        let holds = restored_holds(snapshot.holds, legs.len());
+        let wires = restored_wires(edge, snapshot.media, snapshot.wires);
+        if callee.is_none() {
+            legs.extend(snapshot.former.map(|former| former.restore(now, edge)));
+        }
+        edge.begin_trace(now, key, &snapshot.sid);
+        edge.index.sids.insert(snapshot.sid, key);
+        edge.decide(now, key, "the edge was restarted");
+        edge.admission.begin(now, legs.get(CALLER).map_or("", Leg::trunk_name));
+        Call {
+            key,
+            state: if callee.is_some() { State::Answered } else { State::Rerouting },
+            callee,
+            answered_by: (legs.len() > 1).then_some(1),
+            legs,
+            caller,
+            called: snapshot.called.into(),
+            headers: snapshot.headers,
+            locations: snapshot.locations,
+            identity: snapshot.identity,
+            farewell: None,
+            max_forwards: snapshot.max_forwards,
+            hops: Hops::default(),
+            offer: None,
+            late: None,
+            early: EarlySession::Nothing,
+            route: Arc::from(snapshot.route),
+            shown_as: snapshot.shown_as.map(|number| Arc::new(number.into())),
+            route_ring_timeout: snapshot.ring_timeout_ms.map(Duration::from_millis),
+            controller: Controller::Done,
+            attempts: Few::default(),
+            tried: None,
+            media: Some(snapshot.media),
+            wires,
+            bind_failures: 0,
+            owed: Vec::new(),
+            holds,
+            renegotiation: None,
+            infos: Few::default(),
+            keys: None,
+            hold_check: HoldCheck::default(),
+            times,
+            deadlines: Few::default(),
+            failovers: snapshot.failovers,
+            failed_over: None,
+            ending: None,
+            story: Story::default(),
+            answered_elsewhere: false,
+            spoken: snapshot.spoken,
+            player: None,
+            goodbye: snapshot.goodbye.and_then(|name| edge.table.agent(&name).cloned()),
+            hold: snapshot.hold.and_then(|name| edge.table.agent(&name).cloned()),
+            // Begun anew in `resume`: what it sounded like before is forgotten.
+            series: Series::default(),
+            sms: None,
+            holder: Holder::restore(now, edge, snapshot.holder),
+            retries: Retries::default(),
+            transfers: Transfers::default(),
+            consults: Consults::default(),
+            near: CALLER,
+        }
+    }
+
+    /// Connects its agents anew, once all calls have their ports.
+    pub(crate) fn resume(&mut self, now: Instant, edge: &mut Edge, agents: &AgentsSnapshot) {
+        self.begin_series(now, edge);
+        self.arm_sessions(now, edge);
+        self.note_conversion(0..self.legs.len());
+        for listener in &agents.listeners {
+            match listener.who.agent(edge) {
+                Some(agent) => {
+                    self.add_agent(now, edge, &agent, listener.part());
+                }
+                None => edge.decide(now, self.key, listener.who.left_out()),
+            }
+        }
+        if self.callee.is_some() {
+            self.play_to_held(edge);
+            return self.tap_caller(now, edge);
+        }
+        let targets = agents.targets.iter().filter_map(|target| edge.target(target)).collect();
+        self.controller = Controller::resume(targets);
+        self.search_on(now, edge);
+    }
+}
+
+impl CallSnapshot {
+    fn times(&self, now: Instant) -> Times {
+        let date = |ms| -> SystemTime { UNIX_EPOCH + Duration::from_millis(ms) };
+        Times {
+            began: now,
+            started: date(self.started_ms),
+            first_ring: self.first_ring_ms.map(Duration::from_millis),
+            answered: Some(date(self.answered_ms)),
+            ended: None,
+        }
+    }
+}
+
+impl ListenerSnapshot {
+    fn of(side: &AgentSide) -> Option<ListenerSnapshot> {
+        let Part::Listen { tracks, parameters } = &side.part else { return None };
+        let (inbound, outbound) = (tracks.has(TrackName::Inbound), tracks.has(TrackName::Outbound));
+        Some(ListenerSnapshot { who: Listener::of(&side.agent), inbound, outbound, parameters: parameters.clone() })
+    }
+
+    fn part(&self) -> Part {
+        let tracks = match (self.inbound, self.outbound) {
+            (true, false) => TrackSet::Inbound,
+            (false, true) => TrackSet::Outbound,
+            (true, true) | (false, false) => TrackSet::Both,
+        };
+        Part::Listen { tracks, parameters: self.parameters.clone() }
+    }
+}
+
+impl FormerAgent {
+    fn of(leg: &Leg) -> Option<FormerAgent> {
+        let side = leg.agent.as_ref()?;
+        let (sid, name) = (leg.sid.clone(), side.agent.name.to_string());
+        let ended = leg.shown_end().map(WrittenLegEnd::from);
+        Some(FormerAgent { sid, name, end: side.end, figures: leg.view().rtp, ended })
+    }
+
+    /// Its leg, ended: for the call's record.
+    fn restore(self, now: Instant, edge: &Edge) -> Leg {
+        let side = AgentSide {
+            agent: edge.table.agent(&self.name).cloned().unwrap_or_else(|| Arc::new(Agent::at(&self.name, ""))),
+            end: self.end,
+            counters: Arc::new(EndCounters::default()),
+            queue: None,
+            began: now,
+            part: Part::Talk,
+            stream_sid: String::new(),
+            opened: None,
+            has_failed: false,
+            is_gone: false,
+            retried: 0,
+            wishes: 0,
+            hears: None,
+            raw: None,
+        };
+        let end = Some(LegEnd::restore(self.ended));
+        Leg { state: LegState::Ended, end, earlier: self.figures, ..Leg::of_agent(self.sid, side) }
+    }
+}
+
+/// A duration as it is written down.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Leg {
+    /// `added`: ends that are not agreed upon yet.
+    fn snapshot(&self, now: Instant, edge: &Edge, added: &[EndId]) -> Option<LegSnapshot> {
+        let mut figures = self.earlier.clone();
+        for end in &self.ends {
+            add_counters(&mut figures, &end.counters);
+        }
+        Some(LegSnapshot {
+            sid: self.sid.clone(),
+            inbound: self.inbound,
+            number: self.number.as_deref().map(NumberSnapshot::from),
+            trunk: self.trunk.as_ref().map(|t| t.name.to_string()),
+            governs: self.governs.as_ref().map(|t| t.name.to_string()),
+            peer: self.peer.clone(),
+            // Parties are numbered anew by every process; the trunk's name stands for it.
+            dialog: DialogSnapshot { party: Party(0), ..edge.endpoint.snapshot_dialog(self.dialog?)? },
+            media_ip: self.media_ip,
+            session_id: self.session_id,
+            last_sent: self.last_sent.clone(),
+            ours: self.ours.clone(),
+            theirs: self.theirs.clone(),
+            takes_update: self.takes_update,
+            codec: self.codec.clone(),
+            latched: self.latched,
+            proof: self.proof.clone(),
+            figures,
+            scores: self.scores(),
+            timer: self.timer.written(now, edge),
+            ends: self
+                .ends
+                .iter()
+                .filter(|e| !added.contains(&e.end))
+                .map(|e| EndSnapshot { index: e.index, end: e.end, bind: e.bind, remote: e.remote.clone() })
+                .collect(),
+        })
+    }
+
+    fn restore(now: Instant, edge: &mut Edge, at: Place, media: MediaId, snapshot: LegSnapshot) -> Leg {
+        // A trunk that the configuration no longer has is kept by name for this call.
+        let known = |name: &str| edge.table.trunk(name).cloned().unwrap_or_else(|| Arc::new(Trunk::named(name)));
+        let (trunk, governs) = (snapshot.trunk.as_deref().map(known), snapshot.governs.as_deref().map(known));
+        let party = edge.party(snapshot.trunk.as_deref().unwrap_or_default());
+        let flow = snapshot.dialog.flow;
+        let call_id = snapshot.dialog.call_id.clone();
+        let dialog = edge.endpoint.restore_dialog(DialogSnapshot { party, ..snapshot.dialog });
+        edge.index.dialogs.insert(dialog, at);
+        let named = Named { at, party, trunk: trunk.clone(), remote: flow.remote.ip() };
+        edge.index.enter(call_id.as_bytes(), named);
+        if let Some(trunk) = trunk.as_ref().or(governs.as_ref()) {
+            edge.resume_trunk_call(&trunk.name);
+        }
+        let mut ends = Vec::new();
+        for end in snapshot.ends {
+            let counters = edge.resume_end(media, end.end, end.bind);
+            let remote = end.remote.map(|remote| RemoteSpec { withheld: false, ..remote });
+            if let Some(remote) = remote.clone() {
+                edge.media(media, Command::SetRemote { end: end.end, remote });
+            }
+            ends.push(StreamEnd { index: end.index, end: end.end, bind: end.bind, counters, remote, is_bound: false });
+        }
+        let mut leg = Leg {
+            trunk,
+            governs,
+            peer: snapshot.peer,
+            inbound: snapshot.inbound,
+            number: snapshot.number.map(|number| Box::new(number.into())),
+            call_id,
+            state: LegState::Answered,
+            dialog: Some(dialog),
+            heard: true,
+            takes_update: snapshot.takes_update,
+            last_sent: snapshot.last_sent,
+            ours: snapshot.ours,
+            theirs: snapshot.theirs,
+            ends,
+            codec: snapshot.codec,
+            latched: snapshot.latched,
+            proof: snapshot.proof.restored(),
+            earlier: snapshot.figures,
+            scores: snapshot.scores,
+            timer: SessionTimer::restore(now, edge, snapshot.timer),
+            ..Leg::new(snapshot.sid, party, flow, snapshot.media_ip, snapshot.session_id)
+        };
+        leg.srtp = leg.suite();
+        leg
+    }
+}
+
+/// Legs that hold the other one here; what plays to that is made anew.
+fn restored_holds(holds: Vec<usize>, legs: usize) -> Few<usize, Option<EndId>> {
+    let mut restored = Few::default();
+    for leg in holds.into_iter().filter(|leg| *leg < legs) {
+        restored.insert(leg, None);
+    }
+    restored
+}
+
+/// Tells the worker once more who hears whom.
+fn restored_wires(
+    edge: &mut Edge,
+    media: MediaId,
+    written: Vec<(EndId, EndId, WireSpec)>,
+) -> Few<EndId, (EndId, WireSpec)> {
+    let mut wires = Few::default();
+    for (from, to, wire) in written {
+        edge.media(media, Command::Wire { from, to, wire: wire.clone() });
+        wires.insert(from, (to, wire));
+    }
+    wires
+}
+
+impl From<&Number> for NumberSnapshot {
+    fn from(number: &Number) -> NumberSnapshot {
+        let Number { text, is_e164, received } = number.clone();
+        NumberSnapshot { text, is_e164, received }
+    }
+}
+
+impl From<NumberSnapshot> for Number {
+    fn from(number: NumberSnapshot) -> Number {
+        let NumberSnapshot { text, is_e164, received } = number;
+        Number { text, is_e164, received }
+    }
+}

@@ -1,0 +1,599 @@
+//! Why a side of a call is not heard, or not of use: told from what was announced, expected and seen, each time with what
+//! would help. The one place where these sentences are made: trace, verdict, log and `status` show them.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use trunkgate_media::{DropReason, EndCounters, RemoteSpec, Undelivered, Unsent};
+
+use crate::call::story::unsent::{self, came_back};
+use crate::resources::limits::{
+    ICMP_OF_PROBES, ICMP_SHARE, ICMP_SHARE_OF_HEARD, ICMP_TOLD, SILENT_PACKETS, UNSENT_LATELY,
+};
+
+/// `kind` of a fault: this machine does not let out what is sent to a side.
+pub const UNSENT: &str = "unsent";
+/// `kind` of a fault: a side was told an address at which it cannot reach us.
+pub const OUR_ADDRESS: &str = "our_address";
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Diagnosis {
+    /// The kind: what is told once is not told again.
+    pub(crate) cause: Cause,
+    /// What is wrong and what shows it: the end of a sentence that begins with the side.
+    pub(crate) text: String,
+    /// What would help.
+    pub(crate) fix: String,
+}
+
+/// Kinds of faults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// It sends nothing, or wants nothing, by its description.
+    OnHold,
+    /// Its SRTP does not authenticate.
+    Srtp,
+    /// Its packets come from where none are expected.
+    UnexpectedSource,
+    /// What comes is no RTP.
+    NotRtp,
+    /// What we send comes back.
+    Unreachable,
+    /// What we send does not leave this machine.
+    Unsent,
+    /// Only phones make its target, and none is registered.
+    NoPhone,
+    /// It announced an address that is private and not its own.
+    PrivateAddress,
+    /// It was told this address, at which it cannot reach us.
+    OurAddress(IpAddr),
+    /// Nothing came, and nothing says why.
+    Nothing,
+    /// No codec in common: the call had to do without its target.
+    Codecs,
+    /// Payload numbers that nobody agreed on.
+    Payload,
+    /// Nothing but digital silence.
+    Silence,
+    /// Something came, and lately nothing.
+    Ceased,
+    /// The system of this machine dropped its packets.
+    Unread,
+}
+
+impl Cause {
+    /// Its word in JSON: never another one (`docs/json.md`).
+    pub(crate) const fn slug(self) -> &'static str {
+        match self {
+            Cause::OnHold => "on_hold",
+            Cause::Srtp => "srtp",
+            Cause::UnexpectedSource => "unexpected_source",
+            Cause::NotRtp => "not_rtp",
+            Cause::Unreachable => "unreachable",
+            Cause::Unsent => UNSENT,
+            Cause::NoPhone => "no_phone",
+            Cause::PrivateAddress => "private_address",
+            Cause::OurAddress(_) => OUR_ADDRESS,
+            Cause::Nothing => "nothing",
+            Cause::Codecs => "codecs",
+            Cause::Payload => "payload",
+            Cause::Silence => "silence",
+            Cause::Ceased => "ceased",
+            Cause::Unread => "unread",
+        }
+    }
+    /// The address that a side was told, where it is at fault.
+    pub(crate) const fn told(self) -> Option<IpAddr> {
+        if let Cause::OurAddress(told) = self { Some(told) } else { None }
+    }
+}
+
+/// What had been counted of a side at an earlier look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Look {
+    heard: u64,
+    sent: u64,
+    refused: u64,
+}
+
+impl Look {
+    /// At what is counted now.
+    pub(crate) fn at(counters: &EndCounters) -> Look {
+        Look {
+            heard: counters.rx_packets.get(),
+            sent: counters.tx_packets.get(),
+            refused: counters.symptoms.refused.get(),
+        }
+    }
+    /// Packets that had come.
+    pub(crate) fn heard(self) -> u64 {
+        self.heard
+    }
+}
+
+/// What is known of a side.
+#[derive(Debug)]
+pub(crate) struct Side<'a> {
+    /// Its name: trunk, or place.
+    pub(crate) name: &'a str,
+    /// Its section of the configuration; empty for a bare URI.
+    pub(crate) trunk: &'a str,
+    /// What it described.
+    pub(crate) remote: &'a RemoteSpec,
+    /// What was counted.
+    pub(crate) counters: &'a EndCounters,
+    /// Where its SIP comes from.
+    pub(crate) signalling: IpAddr,
+    /// Whether that is in `local_networks`.
+    pub(crate) is_local: bool,
+    /// Where it was told to send to …
+    pub(crate) told: SocketAddr,
+    /// … and whether that is an address of this machine, not one that was written.
+    pub(crate) is_own: bool,
+    /// The media ports.
+    pub(crate) ports: (u16, u16),
+    /// Who sent there last without being expected.
+    pub(crate) stranger: Option<SocketAddr>,
+    /// Payload numbers that it may send.
+    pub(crate) agreed: Vec<u8>,
+    /// The codec that was agreed on.
+    pub(crate) codec: &'a str,
+    /// Whether the other side lets it be heard, and wants to hear it.
+    pub(crate) is_wanted: bool,
+    /// The last look before this one, and how long ago; `None` where all that has come counts.
+    pub(crate) before: Option<(Look, Duration)>,
+}
+
+impl Side<'_> {
+    fn dropped(&self, reason: DropReason) -> u64 {
+        self.counters.dropped.get(reason as usize).map_or(0, |counter| counter.get())
+    }
+    fn heard(&self) -> u64 {
+        self.counters.rx_packets.get()
+    }
+    /// What was announced, expected and seen, and where it was told to send: the proof.
+    fn story(&self) -> String {
+        let announced = self.remote.rtp.map_or_else(|| "no address".to_owned(), |rtp| rtp.to_string());
+        let addresses = self.remote.expected.iter().map(ToString::to_string);
+        let networks = self.remote.expected_networks.iter().map(ToString::to_string);
+        let expected = addresses.chain(networks).collect::<Vec<_>>().join(", ");
+        format!("announced {announced}, expected from {expected}; our SDP says {}", self.told)
+    }
+    fn section(&self) -> String {
+        if self.trunk.is_empty() { "its trunk".to_owned() } else { format!("[trunk.{}]", self.trunk) }
+    }
+    fn found(&self, cause: Cause, text: impl Into<String>, fix: impl Into<String>) -> Option<Diagnosis> {
+        Some(Diagnosis { cause, text: text.into(), fix: fix.into() })
+    }
+    /// With the proof behind it.
+    fn proven(&self, cause: Cause, text: &str, fix: impl Into<String>) -> Option<Diagnosis> {
+        self.found(cause, format!("{text} ({})", self.story()), fix)
+    }
+
+    /// Why nothing has come from it, or nothing that may be believed.
+    pub(crate) fn why_unheard(&self) -> Option<Diagnosis> {
+        let stream = || self.strangers().filter(|_| self.is_stream(self.dropped(DropReason::UnexpectedSource)));
+        let silent = || self.srtp().or_else(stream).or_else(|| self.not_rtp());
+        let forbidden = || self.unsent().filter(|_| self.counters.symptoms.unsent() == Some(Unsent::Forbidden));
+        let found = self.on_hold().or_else(silent).or_else(forbidden).or_else(|| self.unreachable(ICMP_SHARE));
+        let found = found.or_else(|| self.private_address()).or_else(|| self.unsent()).or_else(|| self.strangers());
+        found.or_else(|| self.our_address()).or_else(|| {
+            let (first, last) = self.ports;
+            let announced = self.remote.rtp.map(|rtp| rtp.ip().to_canonical());
+            let (own, signalling) = (self.told, self.signalling.to_canonical());
+            let elsewhere = announced.filter(|announced| !announced.is_loopback() && *announced != signalling);
+            let elsewhere =
+                elsewhere.map(|announced| format!("; it announced {announced}, but its SIP comes from {signalling}"));
+            let text = format!("no packets arrived at {own}{}", elsewhere.unwrap_or_default());
+            let fix = format!(
+                "open udp {first}-{last} for its media addresses in every firewall on the path. If `tcpdump -ni any udp port {}` \
+                 shows packets, this machine's own firewall drops them (`nft list ruleset`, `iptables -S INPUT`)",
+                self.told.port()
+            );
+            self.proven(Cause::Nothing, &text, fix)
+        })
+    }
+
+    /// What is wrong with what has come from it, or with what is sent to it.
+    pub(crate) fn flaw(&self) -> Option<Diagnosis> {
+        let of_packets = || self.srtp().or_else(|| self.payload()).or_else(|| self.silence());
+        let of_way = || self.unsent().or_else(|| self.unreachable(ICMP_SHARE_OF_HEARD)).or_else(|| self.unread());
+        self.on_hold().or_else(of_packets).or_else(of_way).or_else(|| self.ceased())
+    }
+
+    fn on_hold(&self) -> Option<Diagnosis> {
+        let (sends, receives) = (self.remote.may_send, self.remote.may_receive && self.remote.rtp.is_some());
+        let how = match (sends, receives) {
+            // Whoever does not want to hear makes the other send nothing: that one is not at fault.
+            (false, true) if !self.is_wanted => return None,
+            (true, true) => return None,
+            (true, false) if self.remote.rtp.is_none() => "c=0.0.0.0",
+            (true, false) => "a=sendonly",
+            (false, true) => "a=recvonly",
+            (false, false) => "a=inactive",
+        };
+        let what = if receives { "sends nothing" } else { "has the call on hold" };
+        let name = self.name;
+        let fix = format!(
+            "take the call off hold at {name}; if it is not on hold, its session description must say sendrecv"
+        );
+        self.found(Cause::OnHold, format!("{name} {what}: its session description says {how}"), fix)
+    }
+
+    fn srtp(&self) -> Option<Diagnosis> {
+        let bad = self.dropped(DropReason::SrtpAuth) + self.dropped(DropReason::SrtpPlain);
+        if self.remote.srtp.is_none() || bad == 0 || bad < self.heard() {
+            return None;
+        }
+        let text = format!(
+            "{} do not authenticate: the key differs from its description, or the packets are plain RTP",
+            packets(bad, "of its SRTP")
+        );
+        let fix = format!(
+            "look for a proxy or SIP ALG that changes the description, or a key changed by re-INVITE; `srtp = \"off\"` in {} \
+             shows whether plain RTP works",
+            self.section()
+        );
+        self.proven(Cause::Srtp, &text, fix)
+    }
+
+    fn strangers(&self) -> Option<Diagnosis> {
+        let strangers = self.dropped(DropReason::UnexpectedSource);
+        let stranger = self.stranger.or_else(|| self.counters.symptoms.stranger.get().copied())?;
+        let (ip, bits) = (stranger.ip(), if stranger.is_ipv4() { 32 } else { 128 });
+        let text = format!("{} came from another address, the last from {stranger}", packets(strangers, ""));
+        let fix = format!("set `media_from = [\"{ip}/{bits}\"]` in {} if these are its packets", self.section());
+        self.proven(Cause::UnexpectedSource, &text, fix)
+    }
+
+    fn not_rtp(&self) -> Option<Diagnosis> {
+        let odd = self.dropped(DropReason::NotRtp);
+        if odd == 0 {
+            return None;
+        }
+        let text = format!("{odd} datagrams received that are not RTP");
+        let fix =
+            format!("configure RTP, or SRTP with keys in SDP (SDES), at {}: ICE and DTLS are not supported", self.name);
+        self.proven(Cause::NotRtp, &text, fix)
+    }
+
+    /// Whether so many packets are somebody's audio, and not what anybody can throw in.
+    fn is_stream(&self, packets: u64) -> bool {
+        packets * 4 >= self.counters.tx_packets.get()
+    }
+
+    /// From one error in so many packets on: one is forged with ease, or is of a port that was opened late.
+    fn unreachable(&self, in_packets: u64) -> Option<Diagnosis> {
+        let (errors, sent) = (self.counters.symptoms.unreachable.get(), self.counters.tx_packets.get());
+        let least = match (in_packets, sent) {
+            (ICMP_SHARE_OF_HEARD, _) => ICMP_TOLD,
+            (_, 0) => ICMP_OF_PROBES,
+            _ => 1,
+        };
+        if errors < least || errors * in_packets < sent {
+            return None;
+        }
+        let to = self.remote.rtp.map_or_else(|| "it".to_owned(), |rtp| rtp.to_string());
+        let how = came_back(self.counters.symptoms.undelivered().unwrap_or(Undelivered::Port));
+        let text = format!("packets to {to} are returned as unreachable (ICMP, {}): {how}", times(errors));
+        let fix =
+            format!("check the media ports of {}, its firewall, and the address in its session description", self.name);
+        self.proven(Cause::Unreachable, &text, fix)
+    }
+
+    /// From one refusal in two packets on, of all of them or lately.
+    fn unsent(&self) -> Option<Diagnosis> {
+        let why = self.counters.symptoms.unsent()?;
+        let to = self.remote.rtp?;
+        let (refused, sent) = (self.counters.symptoms.refused.get(), self.counters.tx_packets.get());
+        let (before, _) = self.before.unwrap_or_default();
+        let (refused_lately, sent_lately) = (refused.saturating_sub(before.refused), sent.saturating_sub(before.sent));
+        if refused * 2 < sent && (refused_lately < UNSENT_LATELY || refused_lately * 2 < sent_lately) {
+            return None;
+        }
+        let text = unsent::text(why, &to.to_string());
+        self.found(
+            Cause::Unsent,
+            format!("{text}, {}", packets(refused, "")),
+            unsent::fix(why, to.ip(), Some(self.told.ip())),
+        )
+    }
+
+    fn private_address(&self) -> Option<Diagnosis> {
+        let announced = self.remote.rtp?.ip().to_canonical();
+        let own = self.signalling.to_canonical();
+        if !is_private(announced) || is_neighbour(announced, own) {
+            return None;
+        }
+        let text = format!(
+            "it announced {announced}, a private address, but its SIP comes from {own}; no packets were received"
+        );
+        let more = self.our_address().map(|ours| format!("; {}", ours.fix)).unwrap_or_default();
+        let fix = format!(
+            "set the external address and the local networks in the NAT settings of {} (FreePBX: Settings, Asterisk SIP \
+             Settings; Asterisk: external_media_address); disable the SIP ALG of its router{more}",
+            self.name
+        );
+        self.proven(Cause::PrivateAddress, &text, fix)
+    }
+
+    fn our_address(&self) -> Option<Diagnosis> {
+        let (told, far) = (self.told.ip().to_canonical(), self.signalling.to_canonical());
+        let (first, last) = self.ports;
+        if is_private(told) && !is_private(far) && !far.is_loopback() {
+            let text = format!(
+                "no packets were received; our SDP announces a private address that it cannot reach from {far}"
+            );
+            let why =
+                if self.is_local { format!("remove {far} from [edge] local_networks and ") } else { String::new() };
+            let fix = format!(
+                "{why}set `[edge] public_address` to the address that it sees (`trunkgate doctor`, line public address)"
+            );
+            return self.proven(Cause::OurAddress(told), &text, fix);
+        }
+        if !self.is_own {
+            let text =
+                "no packets were received; our SDP announces `public_address`, which is not an address of this machine";
+            let fix = format!(
+                "set `public_address` to the address that the remote party sees (`trunkgate doctor`, line public address); forward \
+                 udp {first}-{last} from it to this machine, one to one"
+            );
+            return self.proven(Cause::OurAddress(told), text, fix);
+        }
+        None
+    }
+
+    fn payload(&self) -> Option<Diagnosis> {
+        let unknown = self.dropped(DropReason::UnknownPayload);
+        let number = self.counters.symptoms.odd_payload.get().checked_sub(1)?;
+        if unknown * 2 < self.heard() || unknown == 0 {
+            return None;
+        }
+        let agreed = self.agreed.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let agreed = if agreed.is_empty() { self.codec.to_owned() } else { format!("{agreed} ({})", self.codec) };
+        let text = format!(
+            "{} of {} from {} have payload type {number}, which was not negotiated: negotiated {agreed}",
+            unknown,
+            packets(self.heard(), ""),
+            self.name
+        );
+        let fix = format!(
+            "check `codecs` in {} and the codecs of {}: it must send what its description says, or send a re-INVITE first",
+            self.section(),
+            self.name
+        );
+        self.found(Cause::Payload, text, fix)
+    }
+
+    fn silence(&self) -> Option<Diagnosis> {
+        let symptoms = &self.counters.symptoms;
+        let (silent, heard) = (symptoms.silent.get(), self.heard());
+        if symptoms.sounded.get() > 0 || silent < SILENT_PACKETS || silent * 10 < heard * 9 {
+            return None;
+        }
+        let name = self.name;
+        let text = format!("all {} from {name} are digital silence", packets(heard, ""));
+        let fix = format!("check microphone, mute key and audio source at {name}: the network path works");
+        self.found(Cause::Silence, text, fix)
+    }
+
+    /// Nothing came since the last look, though something had before.
+    fn ceased(&self) -> Option<Diagnosis> {
+        let ((before, ago), heard) = (self.before?, self.heard());
+        if heard == 0 || heard != before.heard || !self.is_wanted {
+            return None;
+        }
+        let name = self.name;
+        let text = format!("no packets from {name} for {} s, after {}", ago.as_secs(), packets(heard, ""));
+        let fix = format!(
+            "check whether {name} is muted and stops sending then; otherwise a NAT or firewall closed the path. If `tcpdump -ni any udp \
+             port {}` shows packets, this machine's firewall drops them (`nft list ruleset`, `iptables -S INPUT`)",
+            self.told.port()
+        );
+        self.found(Cause::Ceased, text, fix)
+    }
+
+    fn unread(&self) -> Option<Diagnosis> {
+        let (unread, heard) = (self.counters.symptoms.unread.get(), self.heard());
+        if unread == 0 || unread * 100 < heard {
+            return None;
+        }
+        let text = format!("this machine dropped {} from {} (receive buffer full)", packets(unread, ""), self.name);
+        let fix = "check the load of this machine (CPU, steal time of a virtual machine, a stopped process); `[media] threads`, \
+                   `Nice=-10` in the unit";
+        self.found(Cause::Unread, text, fix)
+    }
+}
+
+fn times(count: u64) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
+}
+
+/// `1 packet`, `2 packets`, with what they are of.
+fn packets(count: u64, of: &str) -> String {
+    let of = if of.is_empty() { String::new() } else { format!(" {of}") };
+    format!("{count} {}{of}", if count == 1 { "packet" } else { "packets" })
+}
+
+/// Whether nobody outside can send there: RFC 1918, RFC 6598, RFC 3927, RFC 4193.
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => {
+            let [a, b, _, _] = v4.octets();
+            v4.is_private() || v4.is_link_local() || (a == 100 && (64..128).contains(&b))
+        }
+        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
+}
+
+/// Whether both may well be one network: the same /24, or /64.
+fn is_neighbour(a: IpAddr, b: IpAddr) -> bool {
+    match (a, b) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => a.octets()[..3] == b.octets()[..3],
+        (IpAddr::V6(a), IpAddr::V6(b)) => a.segments()[..4] == b.segments()[..4],
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trunkgate_media::Counter;
+
+    fn described(rtp: &str) -> RemoteSpec {
+        let rtp: SocketAddr = rtp.parse().unwrap();
+        RemoteSpec {
+            rtp: Some(rtp),
+            expected: vec![rtp.ip()],
+            may_send: true,
+            may_receive: true,
+            ..RemoteSpec::default()
+        }
+    }
+
+    fn side<'a>(remote: &'a RemoteSpec, counters: &'a EndCounters) -> Side<'a> {
+        Side {
+            name: "pbx",
+            trunk: "pbx",
+            remote,
+            counters,
+            signalling: "198.51.100.7".parse().unwrap(),
+            is_local: false,
+            told: "203.0.113.10:16402".parse().unwrap(),
+            is_own: true,
+            ports: (16_384, 32_767),
+            stranger: None,
+            agreed: vec![0, 101],
+            codec: "PCMU",
+            is_wanted: true,
+            before: None,
+        }
+    }
+
+    fn dropped(counters: &EndCounters, reason: DropReason, count: u64) {
+        counters.dropped[reason as usize].set(count);
+    }
+
+    #[test]
+    fn what_is_not_heard_has_the_cause_that_shows() {
+        let remote = described("198.51.100.7:4000");
+        let why = |change: &dyn Fn(&EndCounters)| {
+            let counters = EndCounters::default();
+            change(&counters);
+            side(&remote, &counters).why_unheard().unwrap()
+        };
+        assert_eq!(why(&|_| {}).cause, Cause::Nothing);
+        assert!(why(&|_| {}).fix.contains("udp 16384-32767"));
+        let unreachable = why(&|counters| counters.symptoms.unreachable.set(3));
+        assert_eq!((unreachable.cause, unreachable.text.contains("ICMP, 3 times")), (Cause::Unreachable, true));
+        // The port of a phone that has gone, met by a keep-alive packet.
+        assert_eq!(why(&|counters| counters.symptoms.unreachable.set(1)).cause, Cause::Nothing);
+        let once = why(&|counters| {
+            counters.symptoms.unreachable.set(1);
+            counters.tx_packets.set(1);
+        });
+        assert!(once.text.contains("(ICMP, once)"), "{}", once.text);
+        assert_eq!(why(&|counters| dropped(counters, DropReason::NotRtp, 2)).cause, Cause::NotRtp);
+        let stranger = why(&|counters| {
+            dropped(counters, DropReason::UnexpectedSource, 7);
+            counters.symptoms.stranger.set("192.0.2.9:4000".parse().unwrap()).unwrap();
+        });
+        assert_eq!(stranger.cause, Cause::UnexpectedSource);
+        assert!(
+            stranger.text.starts_with("7 packets came from another address, the last from 192.0.2.9:4000 (announced ")
+        );
+        assert!(stranger.fix.starts_with("set `media_from = [\"192.0.2.9/32\"]` in [trunk.pbx]"));
+    }
+
+    #[test]
+    fn private_addresses_and_ours_are_told_apart() {
+        let counters = EndCounters::default();
+        let ours = |told: &str| Cause::OurAddress(told.parse().unwrap());
+        for (announced, signalling, told, is_own, cause) in [
+            ("192.168.1.20:4000", "198.51.100.7", "203.0.113.10:2", true, Cause::PrivateAddress),
+            ("192.168.1.20:4000", "10.0.0.5", "10.0.0.2:2", true, Cause::PrivateAddress),
+            ("10.0.0.6:4000", "10.0.0.5", "10.0.0.2:2", true, Cause::Nothing),
+            ("198.51.100.7:4000", "198.51.100.7", "10.0.0.2:2", true, ours("10.0.0.2")),
+            ("198.51.100.7:4000", "198.51.100.7", "203.0.113.10:2", false, ours("203.0.113.10")),
+            ("[fd00::9]:4000", "[2001:db8::7]", "[2001:db8::1]:2", true, Cause::PrivateAddress),
+        ] {
+            let remote = described(announced);
+            let signalling = signalling.trim_matches(['[', ']']).parse().unwrap();
+            let side = Side { signalling, told: told.parse().unwrap(), is_own, ..side(&remote, &counters) };
+            assert_eq!(side.why_unheard().unwrap().cause, cause, "{announced} {told}");
+        }
+    }
+
+    #[test]
+    fn a_hold_is_of_who_does_not_want_to_hear() {
+        let counters = EndCounters::default();
+        for (may_send, may_receive, is_wanted, says) in [
+            (true, true, true, None),
+            (true, false, true, Some("a=sendonly")),
+            (false, false, true, Some("a=inactive")),
+            (false, true, true, Some("a=recvonly")),
+            (false, true, false, None),
+        ] {
+            let remote = RemoteSpec { may_send, may_receive, ..described("198.51.100.7:4000") };
+            let found = Side { is_wanted, ..side(&remote, &counters) }.flaw();
+            assert_eq!(found.as_ref().map(|one| one.cause), says.map(|_| Cause::OnHold), "{says:?}");
+            assert!(found.is_none_or(|one| one.text.ends_with(says.unwrap_or_default())));
+        }
+    }
+
+    #[test]
+    fn a_healthy_side_has_no_flaw_and_each_flaw_is_named() {
+        let remote = described("198.51.100.7:4000");
+        let flaw = |change: &dyn Fn(&EndCounters)| {
+            let counters = EndCounters::default();
+            counters.rx_packets.set(500);
+            counters.tx_packets.set(500);
+            change(&counters);
+            side(&remote, &counters).flaw().map(|one| one.cause)
+        };
+        let set = |counter: &Counter, count| counter.set(count);
+        assert_eq!(flaw(&|_| {}), None);
+        assert_eq!(flaw(&|c| set(&c.symptoms.silent, 500)), Some(Cause::Silence));
+        let muted_later = |c: &EndCounters| {
+            set(&c.symptoms.silent, 499);
+            set(&c.symptoms.sounded, 1);
+        };
+        assert_eq!(flaw(&muted_later), None);
+        let payload = |count: u64| {
+            move |c: &EndCounters| {
+                dropped(c, DropReason::UnknownPayload, count);
+                set(&c.symptoms.odd_payload, 9);
+            }
+        };
+        assert_eq!((flaw(&payload(500)), flaw(&payload(20))), (Some(Cause::Payload), None));
+        assert_eq!(flaw(&|c| set(&c.symptoms.unread, 50)), Some(Cause::Unread));
+        assert_eq!(flaw(&|c| set(&c.symptoms.unread, 1)), None);
+        assert_eq!(flaw(&|c| set(&c.symptoms.unreachable, 300)), Some(Cause::Unreachable));
+        let refused =
+            |count: u64| move |c: &EndCounters| (0..count).for_each(|_| c.symptoms.note_unsent(Unsent::Forbidden));
+        assert_eq!((flaw(&refused(500)), flaw(&refused(20))), (Some(Cause::Unsent), None));
+        // The port of a far side that has just hung up.
+        assert_eq!(flaw(&|c| set(&c.symptoms.unreachable, 4)), None);
+    }
+    #[test]
+    fn what_begins_in_the_middle_of_a_call_is_told_by_what_has_changed_since_the_last_look() {
+        let remote = described("198.51.100.7:4000");
+        let counters = EndCounters::default();
+        counters.rx_packets.set(30_000);
+        counters.tx_packets.set(30_000);
+        let before = Some((Look::at(&counters), Duration::from_secs(5)));
+        let flaw = |is_wanted| Side { before, is_wanted, ..side(&remote, &counters) }.flaw();
+        let found = flaw(true).unwrap();
+        assert_eq!(found.cause, Cause::Ceased);
+        assert_eq!(found.text, "no packets from pbx for 5 s, after 30000 packets");
+        assert!(found.fix.contains("tcpdump -ni any udp port 16402"), "{}", found.fix);
+        assert_eq!(flaw(false), None, "nobody wants to hear it");
+        counters.rx_packets.set(30_250);
+        assert_eq!(flaw(true), None);
+        counters.tx_packets.set(30_250);
+        (0..240).for_each(|_| counters.symptoms.note_unsent(Unsent::Forbidden));
+        assert_eq!(flaw(true).map(|one| one.cause), Some(Cause::Unsent));
+        assert_eq!(side(&remote, &counters).flaw(), None, "of all of the call it is little");
+    }
+}

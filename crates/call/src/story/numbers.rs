@@ -1,0 +1,166 @@
+//! Who calls whom, as read from a request; and numbers as log lines may show them.
+
+pub use trunkgate_route::number::steers;
+use trunkgate_route::number::{Incomplete, compact};
+use trunkgate_route::{Number, Numbers, Trunk};
+use trunkgate_sip::{Message, Uri};
+
+use crate::resources::limits::{DISPLAY_NAME_CHARS, NUMBER_CHARS};
+
+/// The calling party.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    /// Its number; of an anonymous one the text is empty.
+    pub(crate) number: Number,
+    /// Display name without quotes, cleaned; empty where there is none.
+    pub(crate) display: String,
+    /// Whether it hides its number (RFC 3323 §4.1.1.3).
+    pub(crate) anonymous: bool,
+}
+
+impl Caller {
+    /// One that is not known.
+    pub(crate) fn unknown() -> Caller {
+        let number = Number { text: String::new(), is_e164: false, received: String::new() };
+        Caller { number, display: String::new(), anonymous: true }
+    }
+    /// As shown in views and records.
+    pub(crate) fn shown(&self) -> String {
+        if self.anonymous { "anonymous".to_owned() } else { plain(&self.number.text, NUMBER_CHARS) }
+    }
+    /// What tells it from other callers, where anything does.
+    pub(crate) fn known_number(&self) -> Option<&str> {
+        Some(self.number.text.as_str()).filter(|text| !self.anonymous && !text.is_empty())
+    }
+}
+
+/// The called party: the Request-URI's user. Where that is only the name that we are registered by, To says who is called.
+pub(crate) fn called(request: &Message, trunk: &Trunk, numbers: &Numbers) -> Result<Number, Incomplete> {
+    let (user, context) = dialled(request, trunk).ok_or(Incomplete)?;
+    numbers.normalise(&user, context.as_deref())
+}
+
+/// Whether an INVITE asks for an emergency number: one that no limit refuses.
+pub(crate) fn is_emergency(request: &Message, trunk: &Trunk, numbers: &Numbers) -> bool {
+    dialled(request, trunk).is_some_and(|(user, _)| numbers.is_emergency_text(&user))
+}
+
+/// The called party's user part and its `phone-context`.
+fn dialled(request: &Message, trunk: &Trunk) -> Option<(String, Option<String>)> {
+    let uri = request.uri()?;
+    let is_our_name = trunk.register.as_ref().is_some_and(|register| register.user == uri.user_unescaped());
+    let to = request.to().filter(|_| is_our_name);
+    let of_to = to.as_ref().and_then(|to| to.parsed_uri()).filter(|uri| !uri.user.is_empty());
+    let uri = of_to.unwrap_or(uri);
+    Some((shortened(&uri.user_unescaped()), uri.user_param("phone-context").map(str::to_owned)))
+}
+
+/// The calling party: From.
+pub(crate) fn caller(request: &Message, numbers: &Numbers) -> Caller {
+    let from = request.from();
+    let uri: Option<Uri<'_>> = from.as_ref().and_then(|f| f.parsed_uri());
+    let user = uri.map(|u| plain(&shortened(&u.user_unescaped()), NUMBER_CHARS)).unwrap_or_default();
+    let hidden_host = uri.is_some_and(|u| u.host.host.eq_ignore_ascii_case("anonymous.invalid"));
+    let anonymous = hidden_host || user.eq_ignore_ascii_case("anonymous") || user.is_empty();
+    if anonymous {
+        return Caller::unknown();
+    }
+    let number = numbers.normalise_caller(&user, uri.and_then(|u| u.user_param("phone-context")));
+    Caller { number, display: display_name(from.map_or(&[][..], |f| f.display)), anonymous }
+}
+
+/// Returns a display name without its quotes and escapes (RFC 3261 §25.1 quoted-string), and without anything that is no text or
+/// [steers] how it is shown.
+pub(crate) fn display_name(received: &[u8]) -> String {
+    let text = String::from_utf8_lossy(received);
+    let text = text.trim();
+    let inner = text.strip_prefix('"').and_then(|t| t.strip_suffix('"'));
+    let mut clean = String::new();
+    let mut escaped = false;
+    for c in inner.unwrap_or(text).chars() {
+        if c == '\\' && inner.is_some() && !escaped {
+            escaped = true;
+            continue;
+        }
+        escaped = false;
+        if !steers(c) && c != char::REPLACEMENT_CHARACTER {
+            clean.push(c);
+        }
+    }
+    clean.trim().chars().take(DISPLAY_NAME_CHARS).collect()
+}
+
+/// A number as logs show it: `+1415****234`, a shorter one hidden whole. A name (`service`) and a short code (`911`) are
+/// nobody's number and stay readable, unless they hold what could upset a log line.
+pub fn mask(number: &str) -> String {
+    const SHOWN: (usize, usize) = (5, 3);
+    const SHORT_CHARS: usize = 11;
+    const NUMBER_DIGITS: usize = 7;
+    let digits = number.chars().filter(|c| c.is_numeric()).count();
+    if digits < NUMBER_DIGITS && number.chars().all(|c| c.is_ascii_graphic()) {
+        return number.to_owned();
+    }
+    let chars: Vec<char> = number.chars().collect();
+    if chars.len() < SHORT_CHARS {
+        return "****".to_owned();
+    }
+    let head: String = chars.iter().take(SHOWN.0).collect();
+    let tail: String = chars.iter().skip(chars.len() - SHOWN.1).collect();
+    format!("{head}****{tail}")
+}
+
+/// Text of a far end as views, traces and log lines may hold it: no longer than `chars`, and without what steers a
+/// terminal, breaks a line or turns its reading direction (Unicode TR 36 §2.5).
+pub fn plain(text: &str, chars: usize) -> String {
+    if text.len() <= chars && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
+    text.chars().filter(|c| !steers(*c)).take(chars).collect()
+}
+
+/// A user part no longer than is kept; separators of a number do not count.
+pub(crate) fn shortened(user: &str) -> String {
+    let digits = (user.len() > NUMBER_CHARS).then(|| compact(user)).flatten();
+    digits.as_deref().unwrap_or(user).chars().take(NUMBER_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_masked() {
+        for (number, masked) in [
+            ("+14155551234", "+1415****234"),
+            ("14155551234", "14155****234"),
+            ("4155551234", "****"),
+            ("1234567", "****"),
+            ("alice1234567", "alice****567"),
+            ("911", "911"),
+            ("service", "service"),
+            ("two\nlines", "****"),
+            ("\u{1b}[31mred", "****"),
+            ("", ""),
+            ("anonymous", "anonymous"),
+            ("äöüäöüäöüäöü", "äöüäö****äöü"),
+        ] {
+            assert_eq!(mask(number), masked);
+        }
+    }
+
+    #[test]
+    fn display_names_are_plain_text() {
+        for (received, clean) in [
+            ("\"Alice\"", "Alice"),
+            ("Alice Smith ", "Alice Smith"),
+            ("\"a \\\"b\\\" \\\\c\"", "a \"b\" \\c"),
+            ("\"x\r\n\u{7f}y\"", "xy"),
+            ("\"\u{202e}4321\u{2066}\u{61c} eciclA\u{2029}\"", "4321 eciclA"),
+            ("", ""),
+        ] {
+            assert_eq!(display_name(received.as_bytes()), clean);
+        }
+        assert_eq!(display_name(&[b'a', 0xff, b'b']), "ab");
+        assert_eq!(display_name("x".repeat(500).as_bytes()).len(), DISPLAY_NAME_CHARS);
+    }
+}

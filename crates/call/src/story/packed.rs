@@ -1,0 +1,233 @@
+//! Entries of a trace as bytes: what happened in a call is kept for as long as it lasts and read by nobody, most of the time.
+//!
+//! An entry: microseconds since the one before, what it is (kind and flags), its leg, its text, a note, the number of the
+//! message as it was on the wire. Numbers have seven bits a byte, the lowest first; a text that is one of [`WORDS`] is its place there.
+
+use crate::story::trace::{TraceEntry, TraceItem};
+
+/// What most messages are.
+const WORDS: [&str; 12] = [
+    "INVITE",
+    "ACK",
+    "BYE",
+    "CANCEL",
+    "OPTIONS",
+    "100 Trying",
+    "180 Ringing",
+    "183 Session Progress",
+    "200 OK",
+    "486 Busy Here",
+    "487 Request Terminated",
+    "503 Service Unavailable",
+];
+/// Room is made for so many bytes at a time, so that a call carries little that is empty.
+const STEP_BYTES: usize = 128;
+
+const KIND: u8 = 3;
+const MESSAGE: u8 = 0;
+const DECISION: u8 = 1;
+const AGENT: u8 = 2;
+const MEDIA: u8 = 3;
+const RECEIVED: u8 = 4;
+const AGAIN: u8 = 8;
+const WORD: u8 = 16;
+const NOTED: u8 = 32;
+const WIRED: u8 = 64;
+
+/// An entry, and the number of the message that it is of.
+pub(crate) type Numbered = (TraceEntry, Option<u32>);
+
+/// The entries.
+#[derive(Debug, Default)]
+pub(crate) struct Packed {
+    bytes: Vec<u8>,
+    count: usize,
+    /// The time of what stood before the first one.
+    before: u64,
+    /// The time of the last one.
+    now: u64,
+}
+
+impl Packed {
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Adds an entry; none is earlier than the one before.
+    pub(crate) fn push(&mut self, at_us: u64, what: &TraceItem, message: Option<u32>) {
+        let (kind, leg, text, note) = match what {
+            TraceItem::Message { leg, received, text, note, again } => {
+                let flags = if *received { RECEIVED } else { 0 } | if *again { AGAIN } else { 0 };
+                (MESSAGE | flags, *leg, text, note.as_str())
+            }
+            TraceItem::Decision { text } => (DECISION, 0, text, ""),
+            TraceItem::Agent { leg, text } => (AGENT, *leg, text, ""),
+            TraceItem::Media { leg, text } => (MEDIA, *leg, text, ""),
+        };
+        let word = WORDS.iter().position(|word| word == text);
+        let flags = if word.is_some() { WORD } else { 0 } | if note.is_empty() { 0 } else { NOTED };
+        let flags = flags | if message.is_some() { WIRED } else { 0 };
+        self.number(at_us.saturating_sub(self.now));
+        self.now = self.now.max(at_us);
+        self.put(&[kind | flags]);
+        self.number(leg as u64);
+        match word {
+            Some(at) => self.number(at as u64),
+            None => self.text(text),
+        }
+        if !note.is_empty() {
+            self.text(note);
+        }
+        if let Some(message) = message {
+            self.number(message.into());
+        }
+        self.count += 1;
+    }
+
+    /// Loses the first one.
+    pub(crate) fn pop_first(&mut self) {
+        let mut reader = Reader { bytes: &self.bytes, now: self.before };
+        if reader.entry().is_none() {
+            return;
+        }
+        let (gone, now) = (self.bytes.len() - reader.bytes.len(), reader.now);
+        self.bytes.drain(..gone);
+        (self.before, self.count) = (now, self.count - 1);
+    }
+
+    /// All, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Numbered> {
+        let mut reader = Reader { bytes: &self.bytes, now: self.before };
+        std::iter::from_fn(move || reader.entry())
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        if self.bytes.capacity() - self.bytes.len() < bytes.len() {
+            self.bytes.reserve_exact(bytes.len().max(STEP_BYTES));
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    fn number(&mut self, mut number: u64) {
+        while number > 0x7f {
+            self.put(&[0x80 | number as u8]);
+            number >>= 7;
+        }
+        self.put(&[number as u8]);
+    }
+
+    fn text(&mut self, text: &str) {
+        self.number(text.len() as u64);
+        self.put(text.as_bytes());
+    }
+}
+
+/// What is left to be read.
+#[derive(Debug)]
+struct Reader<'a> {
+    bytes: &'a [u8],
+    now: u64,
+}
+
+impl Reader<'_> {
+    fn entry(&mut self) -> Option<Numbered> {
+        let later = self.number()?;
+        let head = self.byte()?;
+        let leg = usize::try_from(self.number()?).ok()?;
+        let text = match head & WORD {
+            0 => self.text()?,
+            _ => (*WORDS.get(usize::try_from(self.number()?).ok()?)?).to_owned(),
+        };
+        let note = if head & NOTED == 0 { String::new() } else { self.text()? };
+        let message = if head & WIRED == 0 { None } else { Some(u32::try_from(self.number()?).ok()?) };
+        self.now += later;
+        let what = match head & KIND {
+            MESSAGE => TraceItem::Message { leg, received: head & RECEIVED != 0, text, note, again: head & AGAIN != 0 },
+            DECISION => TraceItem::Decision { text },
+            AGENT => TraceItem::Agent { leg, text },
+            _ => TraceItem::Media { leg, text },
+        };
+        Some((TraceEntry::new(self.now, what), message))
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        let (first, rest) = self.bytes.split_first()?;
+        self.bytes = rest;
+        Some(*first)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    fn text(&mut self) -> Option<String> {
+        let len = usize::try_from(self.number()?).ok()?;
+        let (text, rest) = self.bytes.split_at_checked(len)?;
+        self.bytes = rest;
+        Some(String::from_utf8_lossy(text).into_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries() -> Vec<Numbered> {
+        let message = |leg, received, text: &str, note: &str, again| TraceItem::Message {
+            leg,
+            received,
+            text: text.into(),
+            note: note.into(),
+            again,
+        };
+        let what = [
+            (message(0, true, "INVITE", "audio 40000: PCMU", false), Some(0)),
+            (message(1, false, "200 OK", "", true), Some(300)),
+            (message(300, true, "606 Nicht möglich", &"x".repeat(300), true), None),
+            (TraceItem::Decision { text: "route main".into() }, None),
+            (TraceItem::Decision { text: "BYE".into() }, None),
+            (TraceItem::Agent { leg: 2, text: "open".into() }, None),
+            (TraceItem::Media { leg: 1, text: String::new() }, None),
+        ];
+        let times = [0, 0, 127, 128, 70_000, 70_000, 90_000_000_000];
+        times.into_iter().zip(what).map(|(at_us, (what, message))| (TraceEntry::new(at_us, what), message)).collect()
+    }
+
+    fn shown(entries: impl Iterator<Item = Numbered>) -> Vec<String> {
+        entries.map(|entry| format!("{entry:?}")).collect()
+    }
+
+    #[test]
+    fn what_is_packed_is_read_again() {
+        let mut packed = Packed::default();
+        for (entry, message) in entries() {
+            packed.push(entry.at_us, &entry.what, message);
+        }
+        assert_eq!(shown(packed.iter()), shown(entries().into_iter()));
+        assert!(packed.bytes.len() < 450, "{}", packed.bytes.len());
+    }
+
+    #[test]
+    fn it_loses_the_first() {
+        let mut packed = Packed::default();
+        for (entry, message) in entries() {
+            packed.push(entry.at_us, &entry.what, message);
+        }
+        for left in (0..7).rev() {
+            packed.pop_first();
+            assert_eq!(packed.len(), left);
+            assert_eq!(shown(packed.iter()), shown(entries().into_iter().skip(7 - left)));
+        }
+        packed.pop_first();
+        assert_eq!((packed.len(), packed.iter().count()), (0, 0));
+    }
+}

@@ -1,0 +1,28 @@
+//! The record of a finished call.
+
+/// One call record: the Call's fields plus the contract's extra ones. Written once as one JSON line.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct CallRecord {
+    /// The call as `/v1/calls/{sid}` shows it.
+    #[serde(flatten)]
+    pub call: crate::story::view::CallView,
+    /// Final SIP status code towards the caller: in JSON that of the call.
+    #[serde(skip)]
+    pub sip_code: u16,
+    /// ITU-T Q.850 cause (RFC 6432).
+    pub q850_cause: u8,
+    /// Targets or peers given up before the one that ended the search.
+    pub failovers: u32,
+    /// INVITE in to first 18x out, milliseconds; `null` where none.
+    pub post_dial_ms: Option<u64>,
+    /// Lowest score that what either side sent had for five seconds; `null` where none is known.
+    pub mos_min: Option<f64>,
+    /// Mean of those scores.
+    pub mos_avg: Option<f64>,
+    /// What shows why it ended, where more is known than the reason tells: of the verdict, not of the record.
+    #[serde(skip)]
+    pub proof: Option<String>,
+    /// What would help with that.
+    #[serde(skip)]
+    pub fix: Option<String>,
+}

@@ -1,0 +1,475 @@
+//! Calls as users see them: `GET /v1/calls`, call records, status. Field names are the contract's.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+use trunkgate_media::{LOSS_RUNS, LossRuns};
+use trunkgate_route::Figures;
+use trunkgate_sip::Transport;
+
+pub use crate::gateway::snapshot::CallSnapshot;
+
+/// A call.
+#[derive(Debug, Clone, Serialize)]
+pub struct CallView {
+    /// `CA` + 32 hex: the first leg's.
+    pub sid: String,
+    /// `trying`, `ringing`, `early`, `answered`, `held`, `transferring`, `ended`.
+    pub state: &'static str,
+    /// `answered`, `busy`, `no_answer`, `canceled`, `refused`, `failed`; `null` while live and unanswered.
+    pub outcome: Option<&'static str>,
+    /// Reason slug; `null` while live.
+    pub reason: Option<&'static str>,
+    /// What sets it apart: `one_way` (a side was not heard), `codec_mismatch` (no codec in common, or
+    /// another than was agreed on), `unsent` (this machine lets no packets out to a side), `failed_over`, `agent` (one talked or was to), `listened`,
+    /// `transcoded`, `srtp`.
+    pub flags: Vec<&'static str>,
+    /// Final SIP status code towards the caller; `null` while it has none.
+    pub sip_code: Option<u16>,
+    /// Name of the route; empty where none matched.
+    pub route: String,
+    /// Calling number.
+    pub from: String,
+    /// Called number.
+    pub to: String,
+    /// RFC 3339, UTC, with milliseconds.
+    pub started_at: String,
+    /// The same; `null` where not answered.
+    pub answered_at: Option<String>,
+    /// The same; `null` while live.
+    pub ended_at: Option<String>,
+    /// Its legs: the caller's first, then each attempt in order.
+    pub legs: Vec<LegView>,
+}
+
+/// A leg.
+#[derive(Debug, Clone, Serialize)]
+pub struct LegView {
+    /// `CA` + 32 hex.
+    pub sid: String,
+    /// `sip` or `agent`.
+    pub kind: &'static str,
+    /// Trunk name; empty for a bare URI and for an agent.
+    pub trunk: String,
+    /// Agent's name; empty for a SIP leg.
+    pub agent: String,
+    /// `inbound` or `outbound`.
+    pub direction: &'static str,
+    /// `udp`, `tcp`, `tls`; of an agent `ws`, `wss`, or `rtp` where it gets plain RTP.
+    pub transport: &'static str,
+    /// Signalling address of the far end; `null` for an agent.
+    pub remote: Option<SocketAddr>,
+    /// Call-ID of this leg; empty for an agent.
+    pub sip_call_id: String,
+    /// Codec agreed; empty before.
+    pub codec: String,
+    /// The codec that what it says is converted into for its other side; `null` where it is relayed, or not agreed on yet.
+    pub converted_to: Option<&'static str>,
+    /// SRTP suite; `null` where its RTP is plain, or not agreed on yet.
+    pub srtp: Option<&'static str>,
+    /// `trying`, `ringing`, `early`, `answered`, `ended`.
+    pub state: &'static str,
+    /// Why it ended, a slug as a call's reason is one; `null` while it has not.
+    pub reason: Option<&'static str>,
+    /// `far_end` where its own far end hung up, closed, refused or broke off, `edge` where the edge ended it: the call was
+    /// over, somebody asked for it, or the far end did not do in time what it should; `null` while it has not ended.
+    pub ended_by: Option<&'static str>,
+    /// The SSRCs of its copies, where it gets plain RTP; else `null`.
+    pub ssrc: Option<SourcesView>,
+    /// Between which addresses its audio goes; `null` for an agent, and where no session is agreed on.
+    pub media: Option<MediaView>,
+    /// Media figures.
+    pub rtp: RtpView,
+}
+
+/// The addresses of a leg's first stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct MediaView {
+    /// Ours, as the far end was told.
+    pub ours: SocketAddr,
+    /// What the far end announced in SDP; `null` where it wants nothing sent.
+    pub announced: Option<SocketAddr>,
+    /// Where packets to it go: where its own come from, once that is learned (`rtp.latched`), else what it announced.
+    pub used: Option<SocketAddr>,
+}
+
+/// What a listener with plain RTP gets: the sources by which it tells calls and directions apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct SourcesView {
+    /// What the caller says.
+    pub inbound: u32,
+    /// What it hears.
+    pub outbound: u32,
+}
+
+/// A fork: a listener of a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ForkView {
+    /// Its leg's sid.
+    pub id: String,
+    /// The agent's name; `null` where it was asked for by its URL.
+    pub agent: Option<String>,
+    /// Where it is, without what follows a `?`.
+    pub url: String,
+    /// `MZ` + 32 hex; `null` where it gets plain RTP.
+    #[serde(rename = "streamSid")]
+    pub stream_sid: Option<String>,
+    /// `inbound`, `outbound`.
+    pub tracks: Vec<&'static str>,
+    /// `trying`, `answered` once it listens, `ended`.
+    pub state: &'static str,
+    /// Why it ended, and who ended it: as of a leg.
+    pub reason: Option<&'static str>,
+    /// `far_end`, `edge`; `null` while it has not ended.
+    pub ended_by: Option<&'static str>,
+    /// The SSRCs of its copies, where it gets plain RTP; else `null`.
+    pub ssrc: Option<SourcesView>,
+}
+
+/// A leg's media figures.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct RtpView {
+    /// Received from the far end.
+    pub rx_packets: u64,
+    /// Sent to it.
+    pub tx_packets: u64,
+    /// For it, and not let out by this machine.
+    #[serde(default)]
+    pub tx_refused: u64,
+    /// Missing in what was received.
+    pub lost: u64,
+    /// How often so many of them in a row: one alone, two, … nine, ten or more.
+    #[serde(default)]
+    pub lost_in_a_row: LossRuns,
+    /// Interarrival jitter.
+    pub jitter_ms: f64,
+    /// Round trip by RTCP, where known.
+    pub rtt_ms: Option<f64>,
+    /// Score of what was received, so far, by the E-model; `null` where nothing was, and for codecs without a published
+    /// impairment.
+    pub mos: Option<f64>,
+    /// What the far end says of what it hears, by RTCP; `null` where it says nothing.
+    pub far: Option<FarView>,
+    /// Where its RTP comes from, once learned.
+    pub latched: Option<SocketAddr>,
+}
+
+impl RtpView {
+    /// How its packets were lost: `1 ×3, 2 ×1, 10+ ×1`, how many in a row and how often; empty where none were.
+    pub fn losses(&self) -> String {
+        let often = (1..).zip(self.lost_in_a_row).filter(|(_, times)| *times > 0);
+        let told = often.map(|(row, times)| {
+            let more = if row == LOSS_RUNS { "+" } else { "" };
+            format!("{row}{more} ×{times}")
+        });
+        told.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// What a far end hears of us.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct FarView {
+    /// Missing in what it received.
+    pub lost: u64,
+    /// Interarrival jitter.
+    pub jitter_ms: f64,
+    /// Score of it, as of what we receive.
+    pub mos: Option<f64>,
+}
+
+/// `GET /v1/calls/{sid}/quality`.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct QualityView {
+    /// The call's.
+    pub sid: String,
+    /// Length of an interval, in seconds: 5, and twice as long each time that a call has had 120 of them.
+    pub interval_s: u64,
+    /// Two for each leg that had packets in either direction, in the order of the legs.
+    pub series: Vec<SeriesView>,
+}
+
+/// One direction of a leg over time.
+#[derive(Debug, Clone, Serialize)]
+pub struct SeriesView {
+    /// The leg's sid.
+    pub leg: String,
+    /// Its trunk, agent or URI.
+    pub party: String,
+    /// Codec agreed.
+    pub codec: String,
+    /// `received`: what the edge heard of it; `sent`: what it says, by RTCP, that it heard of the edge.
+    pub direction: &'static str,
+    /// One an interval, none left out.
+    pub samples: Vec<SampleView>,
+}
+
+/// One interval.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct SampleView {
+    /// Its beginning: RFC 3339, UTC, with milliseconds.
+    pub at: String,
+    /// Its length: shorter for the last one.
+    pub seconds: f64,
+    /// Received from the far end, or sent to it.
+    pub packets: u32,
+    /// Missing in them; `null` where the far end did not report. Of what an agent is sent: frames that its socket was too
+    /// slow for.
+    pub lost: Option<u32>,
+    /// Interarrival jitter at its end; `null` where nothing was heard, or the far end did not report.
+    pub jitter_ms: Option<f64>,
+    /// Round trip by RTCP, as known at its end.
+    pub rtt_ms: Option<f64>,
+    /// Score of the interval, as of a whole call.
+    pub mos: Option<f64>,
+    /// Audio that waits at its end, in milliseconds, of an agent: `received`: what it said and its caller has not heard;
+    /// `sent`: what it is to hear and its socket has not taken. `null` for all others, and for what a listener says.
+    pub queue_ms: Option<u32>,
+    /// The most of it.
+    pub queue_max_ms: Option<u32>,
+}
+
+impl SampleView {
+    /// Its place in time.
+    pub(crate) fn at(self, at: String, seconds: f64) -> SampleView {
+        SampleView { at, seconds, ..self }
+    }
+}
+
+/// `GET /v1/status`, the part that the gateway knows.
+#[derive(Debug, Clone, Serialize)]
+pub struct StatusView {
+    /// `[edge] name`.
+    pub edge: String,
+    /// Calls that have not ended.
+    pub calls: usize,
+    /// Whether new calls are refused.
+    pub draining: bool,
+    /// Media ports in use.
+    pub ports_in_use: usize,
+    /// Media ports in all.
+    pub ports: usize,
+    /// Trunks.
+    pub trunks: Vec<TrunkView>,
+    /// Agents.
+    pub agents: Vec<AgentView>,
+    /// SIP from addresses of no trunk, where some came in the last hour.
+    pub unknown: Option<UnknownView>,
+    /// Phones that want to register as nobody that there is, where some did in the last hour.
+    pub stray: Option<StrayView>,
+    /// Who is not heard in live calls.
+    pub silent: Vec<SilentView>,
+}
+
+/// A side that is not heard in calls that are up.
+#[derive(Debug, Clone, Serialize)]
+pub struct SilentView {
+    /// Its name: trunk, agent or URI.
+    pub name: String,
+    /// In how many calls.
+    pub calls: u64,
+    /// The slug of what was wrong in the last of them.
+    pub kind: &'static str,
+    /// Why in the last of them, as its trace has it.
+    pub cause: String,
+    /// What would help.
+    pub fix: String,
+    /// That one.
+    pub last_sid: String,
+}
+
+/// SIP from addresses of no trunk.
+#[derive(Debug, Clone, Serialize)]
+pub struct UnknownView {
+    /// Messages in the last hour.
+    pub messages: u64,
+    /// Where the last one came from.
+    pub last: String,
+    /// How long ago, in seconds.
+    pub seconds_ago: u64,
+}
+
+/// A phone that wants to register as a user whom no trunk has; users as the log shows them.
+#[derive(Debug, Clone, Serialize)]
+pub struct StrayView {
+    /// That user.
+    pub user: String,
+    /// One that there is and that is like it.
+    pub near: Option<String>,
+    /// Where it came from.
+    pub source: IpAddr,
+    /// REGISTERs for users that there are not, in the last hour.
+    pub registers: u64,
+    /// How long ago, in seconds.
+    pub seconds_ago: u64,
+}
+
+/// An address whose SIP is not looked at for a while.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BanView {
+    /// It; of IPv6 the network that is taken for one household.
+    pub address: IpAddr,
+    /// For how long still, in seconds.
+    pub seconds: u64,
+}
+
+/// An agent at a glance.
+#[derive(Debug, Clone, Serialize)]
+pub struct AgentView {
+    /// Name.
+    pub name: String,
+    /// `up` where its last socket opened or one is open, `down` where the last could not be opened and none is open,
+    /// `unknown` before any was asked for; `skipped` where it keeps failing, and one call at a time tries it.
+    pub state: &'static str,
+    /// Sockets that are open, those of listeners too.
+    pub sessions: u64,
+    /// Callers that have it or are being connected with it: what `max_sessions` counts.
+    pub talking: u64,
+    /// Callers that wait in line for it.
+    pub waiting: u64,
+    /// Sockets that were open, since start.
+    pub opened: u64,
+    /// Sockets that were refused or lost, since start.
+    pub lost: u64,
+    /// Its last failure in words.
+    pub last_problem: Option<String>,
+    /// When that was, RFC 3339.
+    pub last_problem_at: Option<String>,
+    /// Of one that is skipped: no call tries it for so long yet, in milliseconds.
+    pub next_try_ms: Option<u64>,
+}
+
+/// How we are registered with a trunk.
+#[derive(Debug, Clone, Serialize)]
+pub struct RegistrationView {
+    /// The registrar as written.
+    pub registrar: String,
+    /// `registered`, `trying` before the first answer, `failed`.
+    pub state: &'static str,
+    /// When it ends if it is not refreshed.
+    pub expires_at: Option<String>,
+    /// Why it failed, in words.
+    pub last_problem: Option<String>,
+}
+
+/// A phone or PBX that has registered here.
+#[derive(Debug, Clone, Serialize)]
+pub struct PhoneView {
+    /// Transport of the flow that it came by.
+    pub transport: Transport,
+    /// Where that flow comes from.
+    pub address: SocketAddr,
+    /// When its registration ends if it is not refreshed.
+    pub expires_at: String,
+}
+
+/// A trunk at a glance.
+#[derive(Debug, Clone, Serialize)]
+pub struct TrunkView {
+    /// Name.
+    pub name: String,
+    /// `up`, `down`, or `unknown` before anything was tried.
+    pub state: &'static str,
+    /// Live calls.
+    pub calls: u64,
+    /// Limit; 0: none.
+    pub max_calls: u32,
+    /// New calls in the last whole second, in both directions.
+    pub cps: u32,
+    /// Calls tried towards it, since start.
+    pub tried: u64,
+    /// Calls answered of those; `null` where none was tried.
+    pub answered_ratio: Option<f64>,
+    /// How it has done lately: what `order = "asr"` goes by.
+    pub lately: Figures,
+    /// Attempts towards it that failed, since start.
+    pub failures: u64,
+    /// Its last failure in words.
+    pub last_problem: Option<String>,
+    /// When that was, RFC 3339.
+    pub last_problem_at: Option<String>,
+    /// Its sides that were not heard, where there were some in the last hour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unheard: Option<FaultView>,
+    /// Calls whose codecs did not fit, where there were some in the last hour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub codec_mismatch: Option<FaultView>,
+    /// Calls whose packets this machine does not let out to it, where there were some in the last hour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unsent: Option<FaultView>,
+    /// Peers in the order of the file.
+    pub peers: Vec<PeerView>,
+    /// Our registration with it, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub registration: Option<RegistrationView>,
+    /// The phones that have registered here, the newest first; `None` where none may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phones: Option<Vec<PhoneView>>,
+}
+
+/// Faults of one kind in a trunk's calls: sides that were not heard, codecs that do not fit, packets that do not leave.
+#[derive(Debug, Clone, Serialize)]
+pub struct FaultView {
+    /// How many in the last hour …
+    pub calls: u64,
+    /// … of so many that should have been heard, or were lost for that fault.
+    pub of: u64,
+    /// The slug of what was wrong with the last one.
+    pub kind: &'static str,
+    /// The same in words, as its trace has it.
+    pub cause: String,
+    /// What would help.
+    pub fix: String,
+    /// The call that it was in.
+    pub last_sid: String,
+    /// Of sides that were not heard: what was wrong with how many of them, the newest last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kinds: Vec<KindView>,
+}
+
+/// One cause for which sides of a trunk were not heard.
+#[derive(Debug, Clone, Serialize)]
+pub struct KindView {
+    /// Its slug.
+    pub kind: &'static str,
+    /// The address that they were told and cannot reach, where that is the cause.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told: Option<IpAddr>,
+    /// How many in the last hour.
+    pub calls: u64,
+    /// What would help.
+    pub fix: String,
+    /// The last call that it was in.
+    pub last_sid: String,
+}
+
+/// A peer at a glance.
+#[derive(Debug, Clone, Serialize)]
+pub struct PeerView {
+    /// As written.
+    pub uri: String,
+    /// `up` where any of its addresses is, `down`, or `unknown` before anything was heard or missed.
+    pub state: &'static str,
+    /// Its addresses as far as known.
+    pub addresses: Vec<AddressView>,
+}
+
+/// One address of a peer.
+#[derive(Debug, Clone, Serialize)]
+pub struct AddressView {
+    /// `udp`, `tcp`, `tls`.
+    pub transport: Transport,
+    /// Address and port.
+    pub address: SocketAddr,
+    /// `up`, `down`, or `unknown` before anything was heard or missed.
+    pub state: &'static str,
+    /// When it was last asked by OPTIONS, RFC 3339.
+    pub last_options: Option<String>,
+    /// How long its last answer to OPTIONS took.
+    pub rtt_ms: Option<f64>,
+    /// OPTIONS and calls without an answer, in a row.
+    pub failures: u32,
+    /// Seconds for which it wants no calls (503 with Retry-After).
+    pub rests_seconds: Option<u64>,
+    /// Its last failure in words.
+    pub last_problem: Option<String>,
+}
