@@ -1,7 +1,8 @@
 //! The wall clock beside the monotonic one: whether it was set, by a hand, by NTP, or while the machine slept.
 
-use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
+
+use trunkgate_call::Step;
 
 /// How often it is looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -15,13 +16,13 @@ pub(crate) struct Clock {
     looked: Instant,
 }
 
-/// The clock was set.
+/// A wall clock that was set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Step {
-    /// What it reads now.
+pub(crate) struct ClockSet {
+    /// The new date.
     pub(crate) date: SystemTime,
-    size: Duration,
-    is_ahead: bool,
+    /// The step from the expected date.
+    pub(crate) step: Step,
 }
 
 impl Clock {
@@ -32,7 +33,7 @@ impl Clock {
 
     /// Compares the clocks, where that was not done a moment ago; the step, where there was one. From there on the new date
     /// holds.
-    pub(crate) fn look(&mut self, now: Instant, read: impl FnOnce() -> SystemTime) -> Option<Step> {
+    pub(crate) fn look(&mut self, now: Instant, read: impl FnOnce() -> SystemTime) -> Option<ClockSet> {
         if now.saturating_duration_since(self.looked) < INTERVAL {
             return None;
         }
@@ -40,21 +41,12 @@ impl Clock {
         let (at, date) = self.epoch;
         let expected = date.checked_add(now.saturating_duration_since(at))?;
         let date = read();
-        let (size, is_ahead) = match date.duration_since(expected) {
-            Ok(ahead) => (ahead, true),
-            Err(back) => (back.duration(), false),
-        };
-        if size <= TOLERANCE {
+        let step = Step::between(expected, date);
+        if step.size() <= TOLERANCE {
             return None;
         }
         self.epoch = (now, date);
-        Some(Step { date, size, is_ahead })
-    }
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} by {:.1} s", if self.is_ahead { "forward" } else { "back" }, self.size.as_secs_f64())
+        Some(ClockSet { date, step })
     }
 }
 
@@ -68,7 +60,7 @@ mod tests {
         let mut clock = Clock::new((start, date));
         let mut look = |after_ms: u64, reads_ms: u64| {
             let step = clock.look(start + Duration::from_millis(after_ms), || date + Duration::from_millis(reads_ms));
-            step.map(|step| step.to_string())
+            step.map(|set| set.step.to_string())
         };
         assert_eq!(look(500, 900_000), None, "not so often");
         assert_eq!(look(1_000, 2_000), None, "a second is tolerated");

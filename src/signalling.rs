@@ -143,9 +143,9 @@ impl Signalling {
 
     /// Tells the gateway, once a second at most, where the wall clock was set.
     fn look_at_clock(&mut self, now: Instant) {
-        let Some(step) = self.clock.look(now, SystemTime::now) else { return };
-        tracing::warn!("the wall clock was set {step}: call records, day limits and schedules follow it");
-        self.input(now, Input::Clock(step.date));
+        let Some(set) = self.clock.look(now, SystemTime::now) else { return };
+        tracing::warn!("the wall clock was set {}: call records, day limits and schedules follow it", set.step);
+        self.input(now, Input::Clock(set.date));
     }
 
     /// Reads what has come, as far as there is room: what waits in the system's queues waits in nobody's order.

@@ -21,13 +21,14 @@ use regex::Regex;
 use tree::{Source, report, rust, sources};
 
 /// The arrows between crates: who may depend on whom. Tests may use more.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("trunkgate-sip", &[]),
     ("trunkgate-sdp", &[]),
     ("trunkgate-route", &[]),
     ("trunkgate-agent", &[]),
     ("trunkgate-media", &["trunkgate-agent"]),
-    ("trunkgate-call", &["trunkgate-sip", "trunkgate-sdp", "trunkgate-route", "trunkgate-media"]),
+    ("trunkgate-story", &["trunkgate-sip", "trunkgate-route", "trunkgate-media"]),
+    ("trunkgate-call", &["trunkgate-sip", "trunkgate-sdp", "trunkgate-route", "trunkgate-media", "trunkgate-story"]),
     ("trunkgate-phone", &["trunkgate-sip", "trunkgate-sdp", "trunkgate-media"]),
     (
         "trunkgate-sim",

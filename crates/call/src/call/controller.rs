@@ -8,7 +8,7 @@ use trunkgate_route::{Plan, Target, TargetSpec};
 
 use crate::call::search::answer::{Failure, FinalAnswer, best};
 use crate::resources::limits::LEGS_KEPT;
-use crate::story::reason::{ReasonSlug, q850_of_code};
+use trunkgate_story::reason::{ReasonSlug, q850_of_code};
 
 /// What became of the last step.
 #[derive(Debug)]

@@ -15,8 +15,8 @@ use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
 use crate::resources::index::Purpose;
 use crate::resources::limits::CANCEL_SECONDS;
-use crate::story::reason::{ReasonSlug, q850_of_code};
-use crate::story::report::CallRecord;
+use trunkgate_story::reason::{ReasonSlug, q850_of_code};
+use trunkgate_story::report::CallRecord;
 
 impl Call {
     /// Refuses the caller's INVITE, and ends the call.

@@ -101,7 +101,6 @@ use crate::call::search::answer::FinalAnswer;
 use crate::call::search::attempt::Attempt;
 use crate::call::search::branches::{Branch, Tried};
 use crate::call::search::reroute::Player;
-use crate::call::story::change::Change;
 use crate::call::story::series::Series;
 use crate::call::story::verdict::Story;
 use crate::call::transfer::consult::Consults;
@@ -112,11 +111,12 @@ use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
 use crate::resources::index::{Place, Purpose};
 use crate::resources::io::QueryId;
-use crate::story::few::Few;
-use crate::story::numbers::Caller;
-use crate::story::reason::ReasonSlug;
-use crate::story::view::CallView;
-use crate::story::wall::Step;
+use trunkgate_story::change::Change;
+use trunkgate_story::few::Few;
+use trunkgate_story::numbers::Caller;
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::view::CallView;
+use trunkgate_story::wall::Step;
 
 /// A call, numbered in the order of arrival; never used again, so that a stale deadline or look-up meets nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -570,7 +570,7 @@ impl Call {
 
     /// As shown.
     pub(crate) fn view(&self) -> CallView {
-        let time = |at: Option<SystemTime>| at.map(crate::story::wall::rfc3339);
+        let time = |at: Option<SystemTime>| at.map(trunkgate_story::wall::rfc3339);
         CallView {
             sid: self.sid().to_owned(),
             state: self.shown_state(),
@@ -581,7 +581,7 @@ impl Call {
             flags: self.flags(),
             from: self.caller.shown(),
             to: self.shown_called(),
-            started_at: crate::story::wall::rfc3339(self.times.started),
+            started_at: trunkgate_story::wall::rfc3339(self.times.started),
             answered_at: time(self.times.answered),
             ended_at: time(self.times.ended),
             legs: self.legs.iter().map(Leg::view).collect(),

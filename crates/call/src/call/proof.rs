@@ -22,7 +22,7 @@ use crate::call::{CALLER, Call, CallEvent, CallKey, State};
 use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
 use crate::resources::limits::{PROVEN_ADDRESSES, UNPROVEN_EARLY_MEDIA, UNPROVEN_EARLY_REST};
-use crate::story::trace::TraceItem;
+use trunkgate_story::trace::TraceItem;
 
 /// What has proven the addresses in a leg's descriptions. The default, also of a snapshot from before this was known:
 /// they are proven.

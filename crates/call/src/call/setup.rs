@@ -30,9 +30,9 @@ use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
 use crate::resources::index::{Named, Place};
 use crate::resources::limits::NUMBER_CHARS;
-use crate::story::few::Few;
-use crate::story::numbers::{called, caller, plain};
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::few::Few;
+use trunkgate_story::numbers::{called, caller, plain};
+use trunkgate_story::reason::ReasonSlug;
 
 /// Max-Forwards of a request that has none (RFC 3261 §16.6 step 3).
 const MAX_FORWARDS: u8 = 70;

@@ -16,8 +16,8 @@ use crate::resources::io::Output;
 use crate::resources::limits::{OVERLOAD_RETRY_AFTER_SECONDS, STRAY_USER_CHARS};
 use crate::resources::strays::Stray;
 use crate::resources::traced::Arriving;
-use crate::story::numbers::{is_emergency, mask, plain};
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::numbers::{is_emergency, mask, plain};
+use trunkgate_story::reason::ReasonSlug;
 
 /// Who a source is.
 struct Who {

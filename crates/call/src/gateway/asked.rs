@@ -12,8 +12,8 @@ use crate::call::{Call, State};
 use crate::gateway::Gateway;
 use crate::resources::edge::Edge;
 use crate::resources::limits::{ATTEMPTS_PER_CALL, FORKS_PER_CALL, KEYS_PER_REQUEST, LISTENERS_PER_CALL};
-use crate::story::reason::ReasonSlug;
-use crate::story::view::ForkView;
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::view::ForkView;
 
 /// Why what was asked of a call is not done: nothing of it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

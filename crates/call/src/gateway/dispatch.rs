@@ -19,7 +19,6 @@ use crate::call::search::challenge::auth_fault;
 use crate::call::search::pace::limit_of;
 use crate::call::search::redirect;
 use crate::call::setup::Incoming;
-use crate::call::story::unsent;
 use crate::call::transfer::refer::Refer;
 use crate::call::transfer::refer_on::Told;
 use crate::call::{Call, CallEvent, CallKey, State, refuse_request};
@@ -29,8 +28,9 @@ use crate::resources::index::{Place, Purpose};
 use crate::resources::io::{Cause, Output};
 use crate::resources::limits::RETRY_AFTER_SECONDS;
 use crate::resources::quotas::Numbered;
-use crate::story::numbers::{called, caller, is_emergency};
-use crate::story::reason::{ReasonSlug, q850_of};
+use trunkgate_story::numbers::{called, caller, is_emergency};
+use trunkgate_story::reason::{ReasonSlug, q850_of};
+use trunkgate_story::unsent;
 
 impl Gateway {
     /// Does what the endpoint's outputs ask for, until it is idle.

@@ -24,10 +24,10 @@ use crate::resources::edge::Edge;
 use crate::resources::io::{Cause, Control, Input, Output};
 use crate::resources::limits::TRACE_TEXT_CHARS;
 use crate::resources::metrics::Metrics;
-use crate::story::numbers::plain;
-use crate::story::reason::ReasonSlug;
-use crate::story::trace::TraceView;
-use crate::story::view::{AgentView, BanView, CallView, QualityView, StatusView, UnknownView};
+use trunkgate_story::numbers::plain;
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::trace::TraceView;
+use trunkgate_story::view::{AgentView, BanView, CallView, QualityView, StatusView, UnknownView};
 
 /// What a gateway is told at the start.
 #[derive(Debug, Clone)]
@@ -71,7 +71,7 @@ pub struct Capture {
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct GatewaySnapshot {
     /// One entry a call.
-    pub calls: Vec<crate::story::view::CallSnapshot>,
+    pub calls: Vec<snapshot::CallSnapshot>,
     /// Media ports held, those of calls that are not in it too: their far ends may go on speaking into them for a while.
     #[serde(default)]
     pub ports: Vec<u16>,
@@ -464,9 +464,9 @@ mod tests {
     use crate::resources::index::Place;
     use crate::resources::limits::MESSAGE_TEXTS_BYTES;
     use crate::resources::traced::Arriving;
-    use crate::story::trace::Trace;
     use trunkgate_route::{Definition, Numbers, Peer, Route, TargetSpec, Trunk};
     use trunkgate_sip::{ListenerId, Message, Transport};
+    use trunkgate_story::trace::Trace;
 
     #[allow(clippy::disallowed_methods)] // only the start of virtual time
     fn gateway() -> (Instant, Gateway) {

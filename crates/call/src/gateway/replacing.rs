@@ -19,8 +19,8 @@ use crate::call::setup::Incoming;
 use crate::gateway::Gateway;
 use crate::resources::edge::Edge;
 use crate::resources::index::{Named, Place, Purpose};
-use crate::story::numbers::caller;
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::numbers::caller;
+use trunkgate_story::reason::ReasonSlug;
 
 fn refused<T>(code: u16, reason: ReasonSlug) -> Result<T, Box<FinalAnswer>> {
     Err(Box::new(FinalAnswer::new(code, reason)))

@@ -37,10 +37,10 @@ use crate::call::transfer::transfer::Transfers;
 use crate::call::{CALLER, Call, CallKey, State, Times};
 use crate::resources::edge::Edge;
 use crate::resources::index::{Named, Place};
-use crate::story::few::Few;
-use crate::story::numbers::Caller;
-use crate::story::view::RtpView;
-use crate::story::wall::unix_ms;
+use trunkgate_story::few::Few;
+use trunkgate_story::numbers::Caller;
+use trunkgate_story::view::RtpView;
+use trunkgate_story::wall::unix_ms;
 
 /// An answered call.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use crate::call::setup::Incoming;
 use crate::call::{CALLER, Call, CallKey};
 use crate::gateway::Gateway;
 use crate::resources::edge::Edge;
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::reason::ReasonSlug;
 
 impl Gateway {
     /// Refuses a call; `which`: the limit that does. Past so many a second it is only counted.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use trunkgate_route::TokenBucket;
 
 use crate::resources::limits::{FAIR_ACTIVE_SECONDS, FAIR_RESERVE_ONE_IN, REFUSAL_LOG_SECONDS, TURNED_DOWN_PER_SECOND};
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::reason::ReasonSlug;
 
 /// The edge's own limits.
 #[derive(Debug)]

@@ -10,8 +10,8 @@ use crate::call::CallKey;
 use crate::resources::breaker::{Breaker, Leave};
 use crate::resources::limits::{PROVEN_SECONDS, SESSION_ENDS};
 use crate::resources::queue::{Entry, Line};
-use crate::story::view::AgentView;
-use crate::story::wall::rfc3339;
+use trunkgate_story::view::AgentView;
+use trunkgate_story::wall::rfc3339;
 
 /// One agent's state.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::resources::edge::Edge;
 use crate::resources::limits::ALARM_SECONDS;
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::reason::ReasonSlug;
 
 impl Edge {
     /// A call of a trunk, or to it, was refused for what the file says.

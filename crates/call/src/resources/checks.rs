@@ -8,12 +8,12 @@ use trunkgate_sip::{ClientId, HeaderName, Message, Transport};
 
 use crate::call::Call;
 use crate::call::search::branches::Branch;
-use crate::call::story::unsent;
 use crate::resources::edge::{Edge, pick};
 use crate::resources::health::{Due, Health, Spot, Unfit};
 use crate::resources::io::Cause;
 use crate::resources::trunks::state_word;
-use crate::story::view::{AddressView, PeerView, TrunkView};
+use trunkgate_story::unsent;
+use trunkgate_story::view::{AddressView, PeerView, TrunkView};
 
 impl Edge {
     /// Takes over which addresses the table has.
@@ -181,7 +181,7 @@ impl Edge {
             transport: spot.transport,
             address: spot.address,
             state: state_word(health.is_up),
-            last_options: health.last_options.map(|at| crate::story::wall::rfc3339(self.date(at))),
+            last_options: health.last_options.map(|at| trunkgate_story::wall::rfc3339(self.date(at))),
             rtt_ms: health.rtt.map(|rtt| (rtt.as_secs_f64() * 1e5).round() / 100.0),
             failures: health.failures,
             rests_seconds: rests.filter(|seconds| *seconds > 0),

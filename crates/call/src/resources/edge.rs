@@ -16,11 +16,12 @@ use trunkgate_sip::{
     Answer, Body, ClientId, Credentials, DialogId, DigestHash, Endpoint, EndpointConfig, Extra, Flow, Identity, Invite,
     Method, Party, ServerId,
 };
+use trunkgate_story::sampled::Sampling;
 
 use crate::call::CallKey;
 use crate::call::negotiation::refresh::TIMER;
 use crate::call::proof::UnprovenEarly;
-use crate::call::story::sampled::{Gathered, Sampling};
+use crate::call::story::sampled::Gathered;
 use crate::gateway::GatewayConfig;
 use crate::resources::addressing::Addressing;
 use crate::resources::admission::Admission;
@@ -42,11 +43,11 @@ use crate::resources::strays::Strays;
 use crate::resources::traced::Arriving;
 use crate::resources::trunks::{Trunks, Waiting};
 use crate::resources::unknown::Unknown;
-use crate::story::numbers::mask;
-use crate::story::reason::ReasonSlug;
-use crate::story::told::told;
-use crate::story::trace::Trace;
-use crate::story::wall::{Step, Wall};
+use trunkgate_story::numbers::mask;
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::redact;
+use trunkgate_story::trace::Trace;
+use trunkgate_story::wall::{Step, Wall};
 
 /// Methods that we serve; but for REGISTER also our Allow.
 pub(crate) const METHODS: [Method; 11] = [
@@ -151,7 +152,7 @@ impl Edge {
     pub(crate) fn new(config: GatewayConfig, table: Arc<Table>, addressing: Addressing) -> Edge {
         let mut rng = ChaCha12Rng::from_seed(config.seed);
         let (wall, now) = (Wall::new(config.epoch), config.epoch.0);
-        let identity = identity(&config.name, crate::story::wall::unix_ms(config.epoch.1), rng.random());
+        let identity = identity(&config.name, trunkgate_story::wall::unix_ms(config.epoch.1), rng.random());
         let endpoint = EndpointConfig {
             identity,
             product: "Trunkgate".into(),
@@ -463,13 +464,23 @@ impl Edge {
     /// Writes a line of the log.
     pub(crate) fn log(&mut self, call: &str, text: String, reason: Option<ReasonSlug>) {
         let reason = reason.map(ReasonSlug::as_str);
-        self.outputs.push_back(Output::Log(LogLine { call: call.to_owned(), warn: false, text: told(text), reason }));
+        self.outputs.push_back(Output::Log(LogLine {
+            call: call.to_owned(),
+            warn: false,
+            text: redact::addresses(text),
+            reason,
+        }));
     }
 
     /// The same for a line that asks an operator to act.
     pub(crate) fn warn(&mut self, call: &str, text: String, reason: Option<ReasonSlug>) {
         let reason = reason.map(ReasonSlug::as_str);
-        self.outputs.push_back(Output::Log(LogLine { call: call.to_owned(), warn: true, text: told(text), reason }));
+        self.outputs.push_back(Output::Log(LogLine {
+            call: call.to_owned(),
+            warn: true,
+            text: redact::addresses(text),
+            reason,
+        }));
     }
 
     /// A number as log lines may show it.

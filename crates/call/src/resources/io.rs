@@ -9,15 +9,15 @@ use trunkgate_media::{Command, Event, MediaId, Unsent};
 use trunkgate_route::{Destination, Server, Table};
 use trunkgate_sip::{ConnectionId, Flow, Message, Transmit};
 
-use crate::call::story::captured::Captured;
-use crate::call::story::change::Change;
-use crate::call::story::sampled::{SampledCall, Sampling};
-use crate::call::story::sms::SmsNews;
 use crate::resources::addressing::Addressing;
 use crate::resources::quotas::DayCount;
 use crate::resources::strangers::StrangerLimits;
-use crate::story::report::CallRecord;
-use crate::story::view::CallView;
+use trunkgate_story::captured::Captured;
+use trunkgate_story::change::Change;
+use trunkgate_story::report::CallRecord;
+use trunkgate_story::sampled::{SampledCall, Sampling};
+use trunkgate_story::sms::SmsNews;
+use trunkgate_story::view::CallView;
 
 /// A question to the name service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

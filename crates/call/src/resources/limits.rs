@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use trunkgate_media::agent::limits::STOP_TIMEOUT;
+pub use trunkgate_story::limits::*;
 
 /// Attempts (legs towards targets) of one call; past it the search ends as if no target were left.
 pub const ATTEMPTS_PER_CALL: usize = 32;
@@ -75,22 +76,8 @@ pub const SESSION_TAKEN_SECONDS: u32 = 30;
 pub const URI_SESSION_SECONDS: u32 = 1_800;
 /// The shortest wait before a refresh that could not be sent, or was refused, is tried again, in seconds.
 pub const REFRESH_RETRY_SECONDS: u64 = 2;
-/// Entries of a call's trace; the oldest are lost first.
-pub const TRACE_ENTRIES: usize = 256;
-/// Bytes of one message that are kept as they were on the wire: of a longer one the beginning.
-pub const MESSAGE_TEXT_BYTES: usize = 8_192;
-/// Bytes of a call's first messages, which are packed together …
-pub const FIRST_MESSAGES_BYTES: usize = 2_048;
-/// … and of later ones.
-pub const MESSAGE_BLOCK_BYTES: usize = 1_024;
-/// What messages that are packed together take besides their texts, in bytes, about.
-pub const MESSAGE_BLOCK_OVERHEAD_BYTES: usize = 64;
-/// Bytes of one call's messages that are kept: half of it for its beginning, half for its latest.
-pub const MESSAGE_TEXTS_BYTES_PER_CALL: usize = 64 << 10;
 /// Bytes of all calls' messages that are kept. Past it those of the calls go that have ended first, then of the oldest.
 pub const MESSAGE_TEXTS_BYTES: usize = 32 << 20;
-/// Characters of one text in a trace: a far end's reason phrase, its m-lines.
-pub const TRACE_TEXT_CHARS: usize = 128;
 /// Characters of a header's name where it is told.
 pub const HEADER_NAME_CHARS: usize = 40;
 /// Characters of a far end's Call-ID in views and records: RFC 3261 sets no limit, a message does.
@@ -115,19 +102,6 @@ pub const QUALITY_INTERVAL_SECONDS: u64 = 5;
 pub const QUALITY_SAMPLES: usize = 120;
 /// Targets of a call without a leg that its verdict names.
 pub const PASSED_OVER: usize = 8;
-/// Packets of a side that are nothing but digital silence before that is told: 5 s, whoever listens first.
-pub const SILENT_PACKETS: u64 = 250;
-/// ICMP errors before a side that is heard is said not to be reached: more than come where it closes its port at the end.
-pub const ICMP_TOLD: u64 = 10;
-/// ICMP errors before the same is said where nothing but keep-alive packets has left: more than meet the port of who has gone.
-pub const ICMP_OF_PROBES: u64 = 3;
-/// RTP packets that the system has refused since the last look at a call before that is told as a fault of its own.
-pub const UNSENT_LATELY: u64 = 50;
-/// And one in so many packets that were sent.
-pub const ICMP_SHARE_OF_HEARD: u64 = 5;
-/// One that is not heard is not reached from one error in so many packets on: systems send one a second (Linux,
-/// `net.ipv4.icmp_ratelimit`), and we send fifty packets.
-pub const ICMP_SHARE: u64 = 80;
 /// Retry-After of a 503 while draining, in seconds.
 pub const RETRY_AFTER_SECONDS: u32 = 10;
 /// Retry-After of a 503 while overloaded, in seconds, drawn anew for each: else all would come back at once.
@@ -164,10 +138,6 @@ pub const ONGOING_BEFORE_REFUSAL: u32 = 4;
 pub const TURNED_AWAY: usize = 32_768;
 /// How long they are: a caller's repetitions end after 64·T1 (RFC 3261 §17.1.1.2).
 pub const TURNED_AWAY_REMEMBERED: Duration = Duration::from_secs(32);
-/// Characters of a display name that are passed on.
-pub const DISPLAY_NAME_CHARS: usize = 64;
-/// Characters of a number or user part in views, records and requests of ours.
-pub const NUMBER_CHARS: usize = 128;
 /// An attempt rings no longer than this, whatever is configured, in seconds (RFC 3261 §16.6 timer C is of this kind).
 pub const RING_SECONDS: u64 = 600;
 /// Ring time-out towards a bare URI, in seconds.

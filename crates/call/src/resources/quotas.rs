@@ -11,7 +11,7 @@ use trunkgate_route::{Quota, Table, TokenBucket};
 
 use crate::call::CallKey;
 use crate::call::search::branches::Branch;
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::reason::ReasonSlug;
 
 /// A call as it counts: that of its caller's trunk, or one of its attempts.
 pub(crate) type Counted = (CallKey, Option<Branch>);

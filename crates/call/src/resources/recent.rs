@@ -7,9 +7,9 @@ use crate::call::story::series::Kept;
 use crate::resources::limits::{
     RECENT_CALLS, RECENT_SERIES, RECENT_TRACES, RECENT_TURNED_DOWN, TRACE_ENTRIES, TURNED_DOWN_TRACES,
 };
-use crate::story::told::told;
-use crate::story::trace::{Trace, TraceItem, TraceView};
-use crate::story::view::CallView;
+use trunkgate_story::redact;
+use trunkgate_story::trace::{Trace, TraceItem, TraceView};
+use trunkgate_story::view::CallView;
 
 /// A ring that can be asked by sid.
 #[derive(Debug)]
@@ -103,7 +103,7 @@ impl Recent {
         if let Some(Ended { trace, .. }) = self.traces.find_mut(sid)
             && trace.len() < TRACE_ENTRIES
         {
-            trace.push(now, &TraceItem::Decision { text: told(text.to_owned()) }, None);
+            trace.push(now, &TraceItem::Decision { text: redact::addresses(text.to_owned()) }, None);
         }
     }
     /// Adds a call's quality over time.

@@ -25,8 +25,8 @@ use crate::resources::limits::{
     REGISTER_FIRST_PAUSE_SECONDS, REGISTER_LONGEST_PAUSE_SECONDS, REGISTER_LONGEST_SECONDS, REGISTER_WAIT_SECONDS,
     REGISTER_WAYS,
 };
-use crate::story::reason::ReasonSlug;
-use crate::story::view::RegistrationView;
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::view::RegistrationView;
 
 /// Where a registration stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -429,7 +429,7 @@ impl Edge {
                 (None, 0) => "trying",
                 (None, _) => "failed",
             },
-            expires_at: until.map(|until| crate::story::wall::rfc3339(self.date(until))),
+            expires_at: until.map(|until| trunkgate_story::wall::rfc3339(self.date(until))),
             last_problem: registration.problem.clone(),
         })
     }

@@ -19,9 +19,9 @@ use crate::resources::io::Output;
 use crate::resources::limits::{
     BINDING_CONTACT_BYTES, BINDING_LEAST_SECONDS, BINDING_SECONDS, BINDINGS_PER_TRUNK, CONTACTS_PER_REGISTER,
 };
-use crate::story::diagnosis::{Cause, Diagnosis};
-use crate::story::reason::ReasonSlug;
-use crate::story::view::PhoneView;
+use trunkgate_story::diagnosis::{Cause, Diagnosis};
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::view::PhoneView;
 
 /// What makes a flow another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -149,7 +149,7 @@ impl Edge {
         let phone = |binding: &Binding| PhoneView {
             transport: binding.flow.transport,
             address: binding.flow.remote,
-            expires_at: crate::story::wall::rfc3339(self.date(binding.until)),
+            expires_at: trunkgate_story::wall::rfc3339(self.date(binding.until)),
         };
         self.registrar.bindings(name).iter().map(phone).collect()
     }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use trunkgate_route::TokenBucket;
 
 use crate::resources::limits::{STRAYS_COMPARED_PER_SECOND, UNKNOWN_TOLD_SECONDS};
-use crate::story::last_hour::LastHour;
-use crate::story::view::StrayView;
+use trunkgate_story::last_hour::LastHour;
+use trunkgate_story::view::StrayView;
 
 /// One of them, its names as they may be shown.
 #[derive(Debug)]

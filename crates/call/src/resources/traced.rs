@@ -5,13 +5,13 @@ use std::time::Instant;
 use bytes::Bytes;
 use trunkgate_sip::{Flow, Message, Method, ServerId, Transmit};
 
-use crate::call::story::captured::CapturedItem;
 use crate::call::{Call, CallKey};
 use crate::resources::edge::Edge;
 use crate::resources::index::Place;
-use crate::story::messages::{Way, Wire};
-use crate::story::told::told;
-use crate::story::trace::{TraceItem, body_note, first_line};
+use trunkgate_story::captured::CapturedItem;
+use trunkgate_story::messages::{Way, Wire};
+use trunkgate_story::redact;
+use trunkgate_story::trace::{TraceItem, body_note, first_line};
 
 /// A message that is being dealt with.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl Edge {
 
     /// Adds a decision to a call's trace.
     pub(crate) fn decide(&mut self, now: Instant, key: CallKey, text: impl Into<String>) {
-        self.trace(now, key, TraceItem::Decision { text: told(text.into()) });
+        self.trace(now, key, TraceItem::Decision { text: redact::addresses(text.into()) });
     }
 
     /// Adds the message that is being dealt with to a leg's trace, unless it is there.

@@ -12,11 +12,11 @@ use crate::call::search::branches::Branch;
 use crate::resources::limits::{
     LET_DOWN_KEPT, LET_DOWN_SECONDS, LET_DOWN_TIMES, OVERSIZE_TOLD_EVERY, PACED_ADDRESSES, PROBE_SECONDS,
 };
-use crate::story::diagnosis::{Cause, Diagnosis};
-use crate::story::last_hour::LastHour;
-use crate::story::reason::ReasonSlug;
-use crate::story::view::{FaultView, KindView, PeerView, TrunkView};
-use crate::story::wall::rfc3339;
+use trunkgate_story::diagnosis::{Cause, Diagnosis};
+use trunkgate_story::last_hour::LastHour;
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::view::{FaultView, KindView, PeerView, TrunkView};
+use trunkgate_story::wall::rfc3339;
 
 /// An attempt that waits, and its call.
 pub(crate) type Waiting = (CallKey, Branch);

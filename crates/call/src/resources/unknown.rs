@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::resources::limits::UNKNOWN_TOLD_SECONDS;
-use crate::story::last_hour::LastHour;
+use trunkgate_story::last_hour::LastHour;
 
 /// What has come.
 #[derive(Debug, Default)]

@@ -19,10 +19,10 @@ use crate::resources::edge::Edge;
 use crate::resources::limits::{
     AGENT_TEXT_CHARS, AGENT_WISHES_NOTED, ATTEMPTS_PER_CALL, PARAMETER_HEADER_CHARS, PARAMETER_HEADERS,
 };
-use crate::story::numbers::{plain, steers};
-use crate::story::reason::ReasonSlug;
-use crate::story::told::told;
-use crate::story::trace::TraceItem;
+use trunkgate_story::numbers::{plain, steers};
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::redact;
+use trunkgate_story::trace::TraceItem;
 
 /// What a leg that is an agent has besides.
 #[derive(Debug)]
@@ -423,7 +423,7 @@ impl Call {
 
     /// Adds to the trace what an agent's leg does.
     pub(crate) fn note(&self, now: Instant, edge: &mut Edge, leg: usize, text: &str) {
-        edge.trace(now, self.key, TraceItem::Agent { leg, text: told(shortened(text)) });
+        edge.trace(now, self.key, TraceItem::Agent { leg, text: redact::addresses(shortened(text)) });
     }
 }
 

@@ -11,7 +11,6 @@ use crate::call::controller::StepResult;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::{Attempt, Progress};
 use crate::call::search::branches::Branch;
-use crate::call::story::change::{Change, Happening};
 use crate::call::{Call, State};
 use crate::resources::breaker::{Leave, is_failure};
 use crate::resources::deadlines::Timer;
@@ -19,7 +18,8 @@ use crate::resources::edge::Edge;
 use crate::resources::limits::{
     PORTS_NEWS, PROVEN_SECONDS, RETRIES_PER_CALL, RETRY_FIRST_WAIT_MS, RETRY_LONGEST_WAIT_MS,
 };
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::change::{Change, Happening};
+use trunkgate_story::reason::ReasonSlug;
 
 /// New streams to agents that failed, in one call.
 #[derive(Debug, Clone, Copy, Default)]

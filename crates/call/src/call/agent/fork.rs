@@ -14,8 +14,8 @@ use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::leg_end::EndedBy;
 use crate::gateway::asked::Refused;
 use crate::resources::edge::Edge;
-use crate::story::reason::ReasonSlug;
-use crate::story::view::{ForkView, SourcesView};
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::view::{ForkView, SourcesView};
 
 /// Who is to listen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

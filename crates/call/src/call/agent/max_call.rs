@@ -13,7 +13,7 @@ use crate::call::legs::leg_end::EndedBy;
 use crate::call::{Call, State};
 use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::reason::ReasonSlug;
 
 /// A limit that has passed while the agent was connected anew ends the call at once.
 const AT_ONCE: Duration = Duration::from_millis(1);

@@ -13,8 +13,8 @@ use crate::call::search::attempt::Attempt;
 use crate::call::search::owner;
 use crate::call::{CALLER, Call};
 use crate::resources::edge::Edge;
-use crate::story::numbers::Caller;
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::numbers::Caller;
+use trunkgate_story::reason::ReasonSlug;
 
 /// Whom a target is asked for, and by whose rules.
 #[derive(Debug, Clone)]

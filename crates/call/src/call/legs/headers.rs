@@ -18,7 +18,7 @@ use crate::resources::edge::Edge;
 use crate::resources::limits::{
     ASSERTED_IDENTITIES, NUMBER_CHARS, PASSED_HEADER_BYTES, PASSED_HEADERS, PASSED_VALUE_BYTES,
 };
-use crate::story::numbers::{Caller, display_name, plain};
+use trunkgate_story::numbers::{Caller, display_name, plain};
 
 /// Headers whose values are addresses: they are made anew with our own.
 const ADDRESSES: [&str; 5] = ["Diversion", "History-Info", "Remote-Party-ID", "P-Called-Party-ID", "Reply-To"];

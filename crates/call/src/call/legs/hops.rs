@@ -11,7 +11,7 @@ use crate::call::search::answer::{FinalAnswer, extra};
 use crate::call::{CALLER, Call};
 use crate::resources::edge::Edge;
 use crate::resources::limits::EDGES_PER_CALL;
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::reason::ReasonSlug;
 
 /// The header. With X-, as systems between two edges pass such headers on more readily than others.
 pub(crate) const HOPS: &str = "X-Trunkgate-Hops";

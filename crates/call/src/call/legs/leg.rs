@@ -26,9 +26,9 @@ use crate::call::story::quality::{Scored, add_counters, score_view};
 use crate::resources::health::Spot;
 use crate::resources::limits::{CALL_ID_CHARS, NUMBER_CHARS};
 use crate::resources::sessions::NewEnd;
-use crate::story::diagnosis::{Diagnosis, Look};
-use crate::story::numbers::plain;
-use crate::story::view::{LegView, MediaView, RtpView, SourcesView};
+use trunkgate_story::diagnosis::{Diagnosis, Look};
+use trunkgate_story::numbers::plain;
+use trunkgate_story::view::{LegView, MediaView, RtpView, SourcesView};
 
 /// The length of packets to it, in milliseconds, where it asks for none.
 const URI_PTIME_MS: u32 = 20;

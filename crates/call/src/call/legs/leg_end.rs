@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::legs::leg::Leg;
 use crate::call::search::answer::Failure;
-use crate::call::story::change::{Change, Happening};
 use crate::call::{CALLER, Call};
 use crate::resources::edge::Edge;
 use crate::resources::limits::PASSED_OVER;
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::change::{Change, Happening};
+use trunkgate_story::reason::ReasonSlug;
 
 /// Who ended a leg.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use crate::call::search::branches::Branch;
 use crate::call::{CALLER, Call};
 use crate::resources::edge::Edge;
 use crate::resources::limits::{LOCATION_BYTES, LOCATION_NAME_BYTES, LOCATIONS};
-use crate::story::numbers::plain;
+use trunkgate_story::numbers::plain;
 
 /// Names the places.
 pub(crate) const GEOLOCATION: &str = "Geolocation";

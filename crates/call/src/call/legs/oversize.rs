@@ -14,8 +14,8 @@ use crate::gateway::Gateway;
 use crate::resources::edge::Edge;
 use crate::resources::index::Place;
 use crate::resources::limits::{HEADER_NAME_CHARS, OVERSIZE_SILENCE};
-use crate::story::numbers::plain;
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::numbers::plain;
+use trunkgate_story::reason::ReasonSlug;
 
 /// How long TCP may be silent where UDP may for so long; zero: for ever.
 pub(crate) fn silence(no_response_timeout: Duration) -> Duration {

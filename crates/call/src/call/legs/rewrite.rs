@@ -8,7 +8,7 @@ use trunkgate_route::{Number, Numbers, SendNumbers};
 use trunkgate_sip::Uri;
 use trunkgate_sip::uri::unescape;
 
-use crate::story::numbers::Caller;
+use trunkgate_story::numbers::Caller;
 
 /// From (RFC 3261 §20.20) without tag: the caller's number at our address.
 pub(crate) fn from(caller: &Caller, form: SendNumbers, numbers: &Numbers, ours: IpAddr) -> String {

@@ -17,7 +17,7 @@ use crate::call::search::answer::Failure;
 use crate::call::search::branches::Branch;
 use crate::call::{CALLER, Call};
 use crate::resources::edge::Edge;
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::reason::ReasonSlug;
 
 /// The code by which a far end says that it does not take an offer (RFC 3261 §21.4.26).
 const NOT_ACCEPTABLE_HERE: u16 = 488;

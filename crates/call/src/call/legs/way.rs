@@ -12,7 +12,7 @@ use crate::call::search::branches::Branch;
 use crate::call::search::search::sip_transport;
 use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::reason::ReasonSlug;
 
 impl Call {
     /// By which of our listeners a way leaves.

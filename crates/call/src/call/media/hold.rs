@@ -12,7 +12,7 @@ use crate::call::{Call, State};
 use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
 use crate::resources::index::Purpose;
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::reason::ReasonSlug;
 
 /// Questions of one time.
 #[derive(Debug, Default)]

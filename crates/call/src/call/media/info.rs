@@ -13,8 +13,8 @@ use crate::call::{Call, State, refuse_request};
 use crate::resources::edge::Edge;
 use crate::resources::index::Purpose;
 use crate::resources::limits::{INFO_BYTES, INFOS_PER_CALL};
-use crate::story::few::Few;
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::few::Few;
+use trunkgate_story::reason::ReasonSlug;
 
 /// What an INFO brings.
 #[derive(Debug)]

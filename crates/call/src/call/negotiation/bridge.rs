@@ -13,14 +13,14 @@ use crate::call::legs::rewrite;
 use crate::call::media::held::{Change, turned};
 use crate::call::negotiation::reliable::EarlySession;
 use crate::call::search::answer::{Failure, FinalAnswer};
-use crate::call::story::change::Happening;
 use crate::call::story::quality::retire;
 use crate::call::{CALLER, Call, State};
 use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
 use crate::resources::limits::BIND_TRIES;
-use crate::story::reason::ReasonSlug;
-use crate::story::trace::TraceItem;
+use trunkgate_story::change::Happening;
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::trace::TraceItem;
 
 impl Call {
     /// Takes a callee's description, in a 18x or 2xx: the answer to the caller's offer, or what becomes our offer to a

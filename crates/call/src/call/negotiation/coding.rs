@@ -10,7 +10,7 @@ use trunkgate_sip::{HeaderName, Message};
 use crate::call::Call;
 use crate::call::legs::leg::{Leg, LegState};
 use crate::resources::limits::{PACKET_MS, TRACE_TEXT_CHARS};
-use crate::story::numbers::{mask, plain};
+use trunkgate_story::numbers::{mask, plain};
 
 /// Samples per second of G.711.
 const NARROW_HZ: u32 = 8000;

@@ -12,10 +12,10 @@ use trunkgate_sip::{Answer, Body, DialogId};
 use crate::call::legs::leg::LegState;
 use crate::call::legs::written::Written;
 use crate::call::search::branches::Branch;
-use crate::call::story::change::Happening;
 use crate::call::{CALLER, Call, State};
 use crate::resources::edge::Edge;
 use crate::resources::limits::EARLY_DIALOGS;
+use trunkgate_story::change::Happening;
 
 /// The early dialogs of one INVITE that have brought a description.
 #[derive(Debug, Default)]

@@ -16,7 +16,7 @@ use crate::call::search::attempt::Attempt;
 use crate::call::{CALLER, Call, State, refuse_request};
 use crate::resources::edge::Edge;
 use crate::resources::index::Purpose;
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::reason::ReasonSlug;
 
 impl Call {
     /// A far end's offer before the answer to the caller's INVITE.

@@ -20,7 +20,7 @@ use crate::call::search::answer::Failure;
 use crate::call::story::quality::retire;
 use crate::call::{Call, State};
 use crate::resources::edge::Edge;
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::reason::ReasonSlug;
 
 /// What an agent's or a player's side of a wire says of its audio: it has no payload numbers of its own.
 const OWN_AUDIO: u8 = 0;

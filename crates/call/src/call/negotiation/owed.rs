@@ -10,7 +10,7 @@ use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
 use crate::resources::index::Purpose;
 use crate::resources::limits::{GLARE_OTHER_UNITS, GLARE_OWNER_UNITS, GLARE_TRIES, GLARE_UNIT_MS};
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::reason::ReasonSlug;
 
 /// A leg that is to be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

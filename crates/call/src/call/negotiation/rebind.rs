@@ -9,7 +9,7 @@ use crate::call::legs::leg::StreamEnd;
 use crate::call::{Call, State};
 use crate::resources::edge::Edge;
 use crate::resources::limits::BIND_TRIES;
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::reason::ReasonSlug;
 
 impl Call {
     /// An end of an answered call could not be bound: its far end sends into nothing.

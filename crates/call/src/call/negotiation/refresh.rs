@@ -21,8 +21,8 @@ use crate::resources::index::Purpose;
 use crate::resources::limits::{
     REFRESH_RETRY_SECONDS, SESSION_LEAST_SECONDS, SESSION_TAKEN_SECONDS, URI_SESSION_SECONDS,
 };
-use crate::story::reason::ReasonSlug;
-use crate::story::wall::unix_ms;
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::wall::unix_ms;
 
 /// The extension's option tag.
 pub(crate) const TIMER: &str = "timer";

@@ -19,7 +19,7 @@ use crate::call::{Call, State, refuse_request};
 use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
 use crate::resources::index::Purpose;
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::reason::ReasonSlug;
 
 /// One leg's offer for the other.
 #[derive(Debug, Clone, Copy)]

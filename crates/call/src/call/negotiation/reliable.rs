@@ -13,7 +13,7 @@ use crate::call::negotiation::bridge::bad_media;
 use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::{CALLER, Call, State, refuse_request};
 use crate::resources::edge::Edge;
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::reason::ReasonSlug;
 
 /// What a caller has been told reliably.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use trunkgate_sip::{Answer, Extra};
 
 use crate::call::legs::location::GEOLOCATION_ERROR;
 use crate::resources::limits::{RETRY_AFTER_SECONDS, SESSION_LEAST_SECONDS};
-use crate::story::reason::{ReasonSlug, q850_of_code};
+use trunkgate_story::reason::{ReasonSlug, q850_of_code};
 
 /// A refusal of the caller's INVITE, or of a re-INVITE.
 #[derive(Debug, Clone)]

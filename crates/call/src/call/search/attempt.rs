@@ -19,7 +19,7 @@ use crate::resources::limits::{
     ADDRESSES_PER_PEER, AGENT_NEWS_SECONDS, RING_SECONDS, URI_NO_RESPONSE_SECONDS, URI_RING_SECONDS,
 };
 use crate::resources::registrar::Binding;
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::reason::ReasonSlug;
 
 /// Codes on which a bare URI counts as failed; a trunk has its own list.
 const URI_FAILOVER_ON: [u16; 7] = [408, 429, 480, 500, 502, 503, 504];

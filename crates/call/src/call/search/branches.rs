@@ -13,8 +13,8 @@ use crate::call::search::redirect::Redirects;
 use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
 use crate::resources::limits::RING_ALL_TARGETS;
-use crate::story::few::Few;
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::few::Few;
+use trunkgate_story::reason::ReasonSlug;
 
 /// Which of the attempts of a call that run at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -13,7 +13,7 @@ use crate::call::search::branches::Branch;
 use crate::call::{Call, CallKey};
 use crate::resources::edge::Edge;
 use crate::resources::limits::{PROBED_ONE_IN, SILENT_SECONDS};
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::reason::ReasonSlug;
 
 /// Answers that are the called party's word, or the called number's: another trunk would have said the same. As in the network
 /// effectiveness ratio (ITU-T E.425), which counts user busy, ring no answer and terminal rejection as delivered. And what a

@@ -17,7 +17,7 @@ use crate::call::search::answer::Failure;
 use crate::call::search::attempt::{Attempt, Way};
 use crate::call::search::branches::Branch;
 use crate::resources::edge::Edge;
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::reason::ReasonSlug;
 
 /// What becomes of a way that is about to be dialled.
 pub(crate) enum Judged {

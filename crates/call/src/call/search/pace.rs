@@ -14,7 +14,7 @@ use crate::call::search::branches::Branch;
 use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
 use crate::resources::quotas::Numbered;
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::reason::ReasonSlug;
 
 /// The key of a trunk that a reason is about, with its value; `of_direction`: its rate of calls that go this way.
 pub(crate) fn limit_of(trunk: &Trunk, reason: ReasonSlug, of_direction: u32) -> String {

@@ -18,7 +18,7 @@ use crate::call::search::branches::Branch;
 use crate::call::transfer::wish;
 use crate::resources::edge::Edge;
 use crate::resources::limits::REDIRECTS;
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::reason::ReasonSlug;
 
 /// What is known of the redirections of one target.
 #[derive(Debug, Default)]

@@ -14,7 +14,7 @@ use crate::call::{Call, State};
 use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
 use crate::resources::limits::GOODBYE_NEWS_SECONDS;
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::reason::ReasonSlug;
 
 /// Samples of a goodbye in a millisecond.
 const SAMPLES_PER_MS: u64 = 8;

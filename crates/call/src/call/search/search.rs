@@ -28,7 +28,7 @@ use crate::resources::edge::Edge;
 use crate::resources::index::Named;
 use crate::resources::io::{Cause, QueryId};
 use crate::resources::limits::BIND_TRIES;
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::reason::ReasonSlug;
 
 impl Call {
     /// Asks what is next until something is under way or the caller has been refused.

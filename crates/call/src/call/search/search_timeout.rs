@@ -13,8 +13,8 @@ use crate::call::search::branches::Branch;
 use crate::call::{Call, State};
 use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
-use crate::story::few::Few;
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::few::Few;
+use trunkgate_story::reason::ReasonSlug;
 
 impl Call {
     /// The targets have had their time.

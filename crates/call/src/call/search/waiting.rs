@@ -17,7 +17,7 @@ use crate::resources::breaker::Leave;
 use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
 use crate::resources::queue::Entry;
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::reason::ReasonSlug;
 
 impl Call {
     /// Whether the attempt's agent has a session for the call; if not, the call waits for one.

@@ -1,64 +1,18 @@
-//! What a capture agent is told, where one is configured: each message as a call's trace has it, and reports on what each
-//! side hears, all under the call's sid.
+//! Reports on what each side of a call hears, for a capture agent.
 
-use std::net::SocketAddr;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
+
+use trunkgate_story::captured::{Captured, CapturedItem, Report};
+use trunkgate_story::view::RtpView;
 
 use crate::call::Call;
 use crate::call::legs::leg::Leg;
 use crate::resources::edge::Edge;
 use crate::resources::io::Output;
-use crate::story::messages::RawMessage;
-use crate::story::view::RtpView;
 
 /// Clock of most codecs' RTP, Opus' apart (RFC 3551 §4.5, RFC 7587 §4.1), in Hz.
 const CLOCK_HZ: f64 = 8_000.0;
 const OPUS_CLOCK_HZ: f64 = 48_000.0;
-
-/// One thing.
-#[derive(Debug, Clone)]
-pub struct Captured {
-    /// The call's sid: the same for all its legs.
-    pub call: String,
-    /// When.
-    pub at: SystemTime,
-    /// What.
-    pub what: CapturedItem,
-}
-
-/// What was captured.
-#[derive(Debug, Clone)]
-pub enum CapturedItem {
-    /// A SIP message, secrets overwritten, with whether it came in.
-    Message(RawMessage, bool),
-    /// What one end of a leg's media has heard so far.
-    Report(Report),
-}
-
-/// What one end of a leg's media has heard since it began, in RTCP's terms (RFC 3550 §6.4).
-#[derive(Debug, Clone, PartialEq)]
-pub struct Report {
-    /// Whose report: our end, or the far one.
-    pub from: SocketAddr,
-    /// The other one.
-    pub to: SocketAddr,
-    /// Trunk, agent or URI of the leg.
-    pub party: String,
-    /// Codec agreed.
-    pub codec: String,
-    /// Packets that the reporter itself has sent.
-    pub sent: u64,
-    /// Packets that were sent to it.
-    pub expected: u64,
-    /// Of these, lost.
-    pub lost: u64,
-    /// Interarrival jitter, in units of the RTP clock.
-    pub jitter: u32,
-    /// Round trip, in milliseconds.
-    pub rtt_ms: Option<f64>,
-    /// Score of what it heard.
-    pub mos: Option<f64>,
-}
 
 /// Both reports of a leg: what we hear of it, and, where it says so by RTCP, what it hears of us.
 fn reports(leg: &Leg, party: &str) -> impl Iterator<Item = Report> {

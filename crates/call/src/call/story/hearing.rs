@@ -6,14 +6,14 @@ use std::time::Instant;
 use trunkgate_media::EndId;
 
 use crate::call::legs::leg::{Leg, StreamEnd};
-use crate::call::story::change::{Change, Happening};
 use crate::call::{CALLER, Call, State};
 use crate::gateway::Gateway;
 use crate::resources::edge::Edge;
 use crate::resources::limits::SILENT_TOLD;
-use crate::story::diagnosis::{Cause, Diagnosis, Look, Side};
-use crate::story::trace::TraceItem;
-use crate::story::view::SilentView;
+use trunkgate_story::change::{Change, Happening};
+use trunkgate_story::diagnosis::{Cause, Diagnosis, Look, Side};
+use trunkgate_story::trace::TraceItem;
+use trunkgate_story::view::SilentView;
 
 /// What a side's media is judged by.
 fn look(leg: &Leg) -> Option<Look> {

@@ -1,5 +1,5 @@
 //! Calls that fail for their codecs: told as what was offered and what was allowed, with the key that would help, and kept
-//! for the trunk that it is about. Codecs other than those that were agreed on are found in [`crate::story::diagnosis`].
+//! for the trunk that it is about. Codecs other than those that were agreed on are found in [`trunkgate_story::diagnosis`].
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,11 +10,11 @@ use trunkgate_sdp::{EDGE_CODECS, anchored_streams, codec_names};
 use crate::call::Call;
 use crate::call::legs::leg::policy;
 use crate::call::search::answer::Failure;
-use crate::call::story::change::{Change, Happening};
 use crate::resources::edge::Edge;
 use crate::resources::trunks::Kind;
-use crate::story::diagnosis::{Cause, Diagnosis};
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::change::{Change, Happening};
+use trunkgate_story::diagnosis::{Cause, Diagnosis};
+use trunkgate_story::reason::ReasonSlug;
 
 /// Warn codes of RFC 3261 §20.43 that are about streams and formats.
 const MEDIA_TYPE: u16 = 304;

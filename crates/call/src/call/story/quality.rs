@@ -9,7 +9,7 @@ use trunkgate_media::mos::{Codec, delay_ms, mos};
 use crate::call::Call;
 use crate::call::legs::leg::Leg;
 use crate::resources::edge::Edge;
-use crate::story::view::RtpView;
+use trunkgate_story::view::RtpView;
 
 /// Scores of intervals, added up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]

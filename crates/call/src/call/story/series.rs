@@ -14,8 +14,8 @@ use crate::call::{Call, State};
 use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
 use crate::resources::limits::{QUALITY_INTERVAL_SECONDS, QUALITY_SAMPLES};
-use crate::story::view::{QualityView, SampleView, SeriesView};
-use crate::story::wall::{Step, rfc3339};
+use trunkgate_story::view::{QualityView, SampleView, SeriesView};
+use trunkgate_story::wall::{Step, rfc3339};
 
 /// A timer that is due already is set no nearer than this.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);

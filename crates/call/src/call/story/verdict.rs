@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::call::{CALLER, Call, Ending, State};
 use crate::resources::trunks::Kind;
-use crate::story::diagnosis::{Cause, Diagnosis};
-use crate::story::reason::ReasonSlug;
-use crate::story::trace::TraceView;
+use trunkgate_story::diagnosis::{Cause, Diagnosis};
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::trace::TraceView;
 
 /// Targets that failed, told with why.
 const FAILURES_TOLD: usize = 3;

@@ -25,7 +25,7 @@ use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
 use crate::resources::index::{Named, Place, Purpose};
 use crate::resources::limits::REFERRER_SECONDS;
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::reason::ReasonSlug;
 
 /// A far side of another call that is on its way to this one.
 #[derive(Debug)]

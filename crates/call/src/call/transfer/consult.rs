@@ -15,7 +15,7 @@ use crate::gateway::asked::Refused;
 use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
 use crate::resources::limits::ATTEMPTS_PER_CALL;
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::reason::ReasonSlug;
 
 /// Targets that ring while the caller talks with its agent.
 #[derive(Debug, Default)]

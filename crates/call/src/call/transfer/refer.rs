@@ -8,7 +8,7 @@ use trunkgate_sip::write::reason_phrase;
 use trunkgate_sip::{Answer, HeaderName, Message, Scheme};
 
 use crate::resources::limits::PASSED_VALUE_BYTES;
-use crate::story::numbers::{plain, shortened, steers};
+use trunkgate_story::numbers::{plain, shortened, steers};
 
 /// What a REFER asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use crate::call::{Call, State, refuse_request};
 use crate::resources::edge::Edge;
 use crate::resources::index::Purpose;
 use crate::resources::limits::{REFER_NEWS, REFER_SUBSCRIPTIONS};
-use crate::story::few::Few;
+use trunkgate_story::few::Few;
 
 /// REFERs that went on, and their news.
 #[derive(Debug, Default)]

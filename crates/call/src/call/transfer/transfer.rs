@@ -26,8 +26,8 @@ use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
 use crate::resources::limits::{NUMBER_CHARS, REFERRER_SECONDS};
 use crate::resources::quotas::Numbered;
-use crate::story::numbers::plain;
-use crate::story::reason::ReasonSlug;
+use trunkgate_story::numbers::plain;
+use trunkgate_story::reason::ReasonSlug;
 
 /// What becomes of a REFER that may be followed.
 enum Way {

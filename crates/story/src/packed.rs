@@ -3,7 +3,7 @@
 //! An entry: microseconds since the one before, what it is (kind and flags), its leg, its text, a note, the number of the
 //! message as it was on the wire. Numbers have seven bits a byte, the lowest first; a text that is one of [`WORDS`] is its place there.
 
-use crate::story::trace::{TraceEntry, TraceItem};
+use crate::trace::{TraceEntry, TraceItem};
 
 /// What most messages are.
 const WORDS: [&str; 12] = [

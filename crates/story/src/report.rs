@@ -5,7 +5,7 @@
 pub struct CallRecord {
     /// The call as `/v1/calls/{sid}` shows it.
     #[serde(flatten)]
-    pub call: crate::story::view::CallView,
+    pub call: crate::view::CallView,
     /// Final SIP status code towards the caller: in JSON that of the call.
     #[serde(skip)]
     pub sip_code: u16,

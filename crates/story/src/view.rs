@@ -7,8 +7,6 @@ use trunkgate_media::{LOSS_RUNS, LossRuns};
 use trunkgate_route::Figures;
 use trunkgate_sip::Transport;
 
-pub use crate::gateway::snapshot::CallSnapshot;
-
 /// A call.
 #[derive(Debug, Clone, Serialize)]
 pub struct CallView {
@@ -230,7 +228,7 @@ pub struct SampleView {
 
 impl SampleView {
     /// Its place in time.
-    pub(crate) fn at(self, at: String, seconds: f64) -> SampleView {
+    pub fn at(self, at: String, seconds: f64) -> SampleView {
         SampleView { at, seconds, ..self }
     }
 }

@@ -88,7 +88,7 @@ fn may_tell(text: &[u8]) -> bool {
 }
 
 /// Makes a message, or the beginning of one, what may be shown of it: as long as it was.
-pub(crate) fn mask(message: &mut [u8]) {
+pub fn mask(message: &mut [u8]) {
     let (whole, quiet) = (0..message.len(), !may_tell(message));
     Text { bytes: message, quiet }.message(whole, DEPTH);
 }

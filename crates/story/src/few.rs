@@ -3,7 +3,7 @@
 
 /// The map.
 #[derive(Debug, Clone)]
-pub(crate) struct Few<K, V>(Vec<(K, V)>);
+pub struct Few<K, V>(Vec<(K, V)>);
 
 impl<K, V> Default for Few<K, V> {
     fn default() -> Few<K, V> {
@@ -13,7 +13,7 @@ impl<K, V> Default for Few<K, V> {
 
 impl<K: Ord + Copy, V> Few<K, V> {
     /// Adds an entry, or replaces the one of that key, which comes back.
-    pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
+    pub fn insert(&mut self, key: K, value: V) -> Option<V> {
         match self.place(key) {
             Ok(at) => Some(std::mem::replace(&mut self.0[at].1, value)),
             Err(at) => {
@@ -24,7 +24,7 @@ impl<K: Ord + Copy, V> Few<K, V> {
         }
     }
     /// Takes an entry out; of an empty map nothing is left.
-    pub(crate) fn remove(&mut self, key: K) -> Option<V> {
+    pub fn remove(&mut self, key: K) -> Option<V> {
         let at = self.place(key).ok()?;
         let (_, value) = self.0.remove(at);
         if self.0.is_empty() {
@@ -33,39 +33,39 @@ impl<K: Ord + Copy, V> Few<K, V> {
         Some(value)
     }
     /// The entry of a key.
-    pub(crate) fn get(&self, key: K) -> Option<&V> {
+    pub fn get(&self, key: K) -> Option<&V> {
         self.place(key).ok().map(|at| &self.0[at].1)
     }
     /// The same, to be changed.
-    pub(crate) fn get_mut(&mut self, key: K) -> Option<&mut V> {
+    pub fn get_mut(&mut self, key: K) -> Option<&mut V> {
         self.place(key).ok().map(|at| &mut self.0[at].1)
     }
     /// The least key.
-    pub(crate) fn first(&self) -> Option<K> {
+    pub fn first(&self) -> Option<K> {
         self.0.first().map(|(key, _)| *key)
     }
     /// Whether there is one.
-    pub(crate) fn contains(&self, key: K) -> bool {
+    pub fn contains(&self, key: K) -> bool {
         self.place(key).is_ok()
     }
     /// Keeps those that are wanted.
-    pub(crate) fn retain(&mut self, mut wanted: impl FnMut(K, &V) -> bool) {
+    pub fn retain(&mut self, mut wanted: impl FnMut(K, &V) -> bool) {
         self.0.retain(|(key, value)| wanted(*key, value));
     }
     /// All, by key.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (K, &V)> {
+    pub fn iter(&self) -> impl Iterator<Item = (K, &V)> {
         self.0.iter().map(|(key, value)| (*key, value))
     }
     /// All values, by key.
-    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
+    pub fn values(&self) -> impl Iterator<Item = &V> {
         self.0.iter().map(|(_, value)| value)
     }
     /// How many there are.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.0.len()
     }
     /// Takes all out.
-    pub(crate) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.0 = Vec::new();
     }
 

@@ -6,10 +6,8 @@ use std::time::Duration;
 
 use trunkgate_media::{DropReason, EndCounters, RemoteSpec, Undelivered, Unsent};
 
-use crate::call::story::unsent::{self, came_back};
-use crate::resources::limits::{
-    ICMP_OF_PROBES, ICMP_SHARE, ICMP_SHARE_OF_HEARD, ICMP_TOLD, SILENT_PACKETS, UNSENT_LATELY,
-};
+use crate::limits::{ICMP_OF_PROBES, ICMP_SHARE, ICMP_SHARE_OF_HEARD, ICMP_TOLD, SILENT_PACKETS, UNSENT_LATELY};
+use crate::unsent::{self, came_back};
 
 /// `kind` of a fault: this machine does not let out what is sent to a side.
 pub const UNSENT: &str = "unsent";
@@ -18,18 +16,18 @@ pub const OUR_ADDRESS: &str = "our_address";
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Diagnosis {
+pub struct Diagnosis {
     /// The kind: what is told once is not told again.
-    pub(crate) cause: Cause,
+    pub cause: Cause,
     /// What is wrong and what shows it: the end of a sentence that begins with the side.
-    pub(crate) text: String,
+    pub text: String,
     /// What would help.
-    pub(crate) fix: String,
+    pub fix: String,
 }
 
 /// Kinds of faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cause {
+pub enum Cause {
     /// It sends nothing, or wants nothing, by its description.
     OnHold,
     /// Its SRTP does not authenticate.
@@ -64,7 +62,7 @@ pub(crate) enum Cause {
 
 impl Cause {
     /// Its word in JSON: never another one (`docs/json.md`).
-    pub(crate) const fn slug(self) -> &'static str {
+    pub const fn slug(self) -> &'static str {
         match self {
             Cause::OnHold => "on_hold",
             Cause::Srtp => "srtp",
@@ -84,14 +82,14 @@ impl Cause {
         }
     }
     /// The address that a side was told, where it is at fault.
-    pub(crate) const fn told(self) -> Option<IpAddr> {
+    pub const fn told(self) -> Option<IpAddr> {
         if let Cause::OurAddress(told) = self { Some(told) } else { None }
     }
 }
 
 /// What had been counted of a side at an earlier look.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Look {
+pub struct Look {
     heard: u64,
     sent: u64,
     refused: u64,
@@ -99,7 +97,7 @@ pub(crate) struct Look {
 
 impl Look {
     /// At what is counted now.
-    pub(crate) fn at(counters: &EndCounters) -> Look {
+    pub fn at(counters: &EndCounters) -> Look {
         Look {
             heard: counters.rx_packets.get(),
             sent: counters.tx_packets.get(),
@@ -107,42 +105,42 @@ impl Look {
         }
     }
     /// Packets that had come.
-    pub(crate) fn heard(self) -> u64 {
+    pub fn heard(self) -> u64 {
         self.heard
     }
 }
 
 /// What is known of a side.
 #[derive(Debug)]
-pub(crate) struct Side<'a> {
+pub struct Side<'a> {
     /// Its name: trunk, or place.
-    pub(crate) name: &'a str,
+    pub name: &'a str,
     /// Its section of the configuration; empty for a bare URI.
-    pub(crate) trunk: &'a str,
+    pub trunk: &'a str,
     /// What it described.
-    pub(crate) remote: &'a RemoteSpec,
+    pub remote: &'a RemoteSpec,
     /// What was counted.
-    pub(crate) counters: &'a EndCounters,
+    pub counters: &'a EndCounters,
     /// Where its SIP comes from.
-    pub(crate) signalling: IpAddr,
+    pub signalling: IpAddr,
     /// Whether that is in `local_networks`.
-    pub(crate) is_local: bool,
+    pub is_local: bool,
     /// Where it was told to send to …
-    pub(crate) told: SocketAddr,
+    pub told: SocketAddr,
     /// … and whether that is an address of this machine, not one that was written.
-    pub(crate) is_own: bool,
+    pub is_own: bool,
     /// The media ports.
-    pub(crate) ports: (u16, u16),
+    pub ports: (u16, u16),
     /// Who sent there last without being expected.
-    pub(crate) stranger: Option<SocketAddr>,
+    pub stranger: Option<SocketAddr>,
     /// Payload numbers that it may send.
-    pub(crate) agreed: Vec<u8>,
+    pub agreed: Vec<u8>,
     /// The codec that was agreed on.
-    pub(crate) codec: &'a str,
+    pub codec: &'a str,
     /// Whether the other side lets it be heard, and wants to hear it.
-    pub(crate) is_wanted: bool,
+    pub is_wanted: bool,
     /// The last look before this one, and how long ago; `None` where all that has come counts.
-    pub(crate) before: Option<(Look, Duration)>,
+    pub before: Option<(Look, Duration)>,
 }
 
 impl Side<'_> {
@@ -172,7 +170,7 @@ impl Side<'_> {
     }
 
     /// Why nothing has come from it, or nothing that may be believed.
-    pub(crate) fn why_unheard(&self) -> Option<Diagnosis> {
+    pub fn why_unheard(&self) -> Option<Diagnosis> {
         let stream = || self.strangers().filter(|_| self.is_stream(self.dropped(DropReason::UnexpectedSource)));
         let silent = || self.srtp().or_else(stream).or_else(|| self.not_rtp());
         let forbidden = || self.unsent().filter(|_| self.counters.symptoms.unsent() == Some(Unsent::Forbidden));
@@ -196,7 +194,7 @@ impl Side<'_> {
     }
 
     /// What is wrong with what has come from it, or with what is sent to it.
-    pub(crate) fn flaw(&self) -> Option<Diagnosis> {
+    pub fn flaw(&self) -> Option<Diagnosis> {
         let of_packets = || self.srtp().or_else(|| self.payload()).or_else(|| self.silence());
         let of_way = || self.unsent().or_else(|| self.unreachable(ICMP_SHARE_OF_HEARD)).or_else(|| self.unread());
         self.on_hold().or_else(of_packets).or_else(of_way).or_else(|| self.ceased())

@@ -9,7 +9,7 @@ const MINUTES: u64 = 60;
 
 /// `N` counts that belong together.
 #[derive(Debug)]
-pub(crate) struct LastHour<const N: usize> {
+pub struct LastHour<const N: usize> {
     /// When the first minute began.
     begin: Option<Instant>,
     /// Minutes in which something was counted, by their number: 61 at most.
@@ -28,7 +28,7 @@ impl<const N: usize> LastHour<N> {
     }
 
     /// Adds one to each of `counts` that is true.
-    pub(crate) fn count(&mut self, now: Instant, counts: [bool; N]) {
+    pub fn count(&mut self, now: Instant, counts: [bool; N]) {
         self.begin.get_or_insert(now);
         let minute = self.minute(now);
         while self.minutes.front().is_some_and(|(at, _)| at + MINUTES < minute) {
@@ -43,7 +43,7 @@ impl<const N: usize> LastHour<N> {
     }
 
     /// What was counted in the last hour.
-    pub(crate) fn sums(&self, now: Instant) -> [u64; N] {
+    pub fn sums(&self, now: Instant) -> [u64; N] {
         let minute = self.minute(now);
         let mut sums = [0; N];
         for (_, counts) in self.minutes.iter().filter(|(at, _)| at + MINUTES >= minute) {

@@ -6,8 +6,8 @@ const PUNCTUATION: [char; 7] = [',', '.', ':', ';', ')', '>', '`'];
 /// A parameter that says no more than how an address is reached.
 const TRANSPORT: &str = ";transport=";
 
-/// A sentence as it may be told.
-pub(crate) fn told(text: String) -> String {
+/// Returns a sentence without what in its addresses may be a secret.
+pub fn addresses(text: String) -> String {
     if !text.contains('@') && !text.contains("://") && !text.contains("tel:") {
         return text;
     }
@@ -90,16 +90,16 @@ mod tests {
             ("SIPS:bob;pw=S3@h", "SIPS:bob@h"),
             ("https://u:S3@h", "https://h"),
         ] {
-            assert_eq!(told(text.to_owned()), shown);
+            assert_eq!(addresses(text.to_owned()), shown);
         }
     }
 
     proptest! {
         #[test]
         fn any_text_is_told(text: String, user in "[a-z]{1,5}", secret in "[A-Z0-9]{6,9}") {
-            told(text);
+            addresses(text);
             for address in [format!("sip:{user}:{secret}@h"), format!("wss://{user}:{secret}@h/x?{secret}")] {
-                let shown = told(format!("to {address}: no"));
+                let shown = addresses(format!("to {address}: no"));
                 prop_assert!(!shown.contains(&secret), "{}", shown);
             }
         }

@@ -5,43 +5,43 @@ use trunkgate_route::number::{Incomplete, compact};
 use trunkgate_route::{Number, Numbers, Trunk};
 use trunkgate_sip::{Message, Uri};
 
-use crate::resources::limits::{DISPLAY_NAME_CHARS, NUMBER_CHARS};
+use crate::limits::{DISPLAY_NAME_CHARS, NUMBER_CHARS};
 
 /// The calling party.
 #[derive(Debug, Clone)]
-pub(crate) struct Caller {
+pub struct Caller {
     /// Its number; of an anonymous one the text is empty.
-    pub(crate) number: Number,
+    pub number: Number,
     /// Display name without quotes, cleaned; empty where there is none.
-    pub(crate) display: String,
+    pub display: String,
     /// Whether it hides its number (RFC 3323 §4.1.1.3).
-    pub(crate) anonymous: bool,
+    pub anonymous: bool,
 }
 
 impl Caller {
     /// One that is not known.
-    pub(crate) fn unknown() -> Caller {
+    pub fn unknown() -> Caller {
         let number = Number { text: String::new(), is_e164: false, received: String::new() };
         Caller { number, display: String::new(), anonymous: true }
     }
     /// As shown in views and records.
-    pub(crate) fn shown(&self) -> String {
+    pub fn shown(&self) -> String {
         if self.anonymous { "anonymous".to_owned() } else { plain(&self.number.text, NUMBER_CHARS) }
     }
     /// What tells it from other callers, where anything does.
-    pub(crate) fn known_number(&self) -> Option<&str> {
+    pub fn known_number(&self) -> Option<&str> {
         Some(self.number.text.as_str()).filter(|text| !self.anonymous && !text.is_empty())
     }
 }
 
 /// The called party: the Request-URI's user. Where that is only the name that we are registered by, To says who is called.
-pub(crate) fn called(request: &Message, trunk: &Trunk, numbers: &Numbers) -> Result<Number, Incomplete> {
+pub fn called(request: &Message, trunk: &Trunk, numbers: &Numbers) -> Result<Number, Incomplete> {
     let (user, context) = dialled(request, trunk).ok_or(Incomplete)?;
     numbers.normalise(&user, context.as_deref())
 }
 
 /// Whether an INVITE asks for an emergency number: one that no limit refuses.
-pub(crate) fn is_emergency(request: &Message, trunk: &Trunk, numbers: &Numbers) -> bool {
+pub fn is_emergency(request: &Message, trunk: &Trunk, numbers: &Numbers) -> bool {
     dialled(request, trunk).is_some_and(|(user, _)| numbers.is_emergency_text(&user))
 }
 
@@ -56,7 +56,7 @@ fn dialled(request: &Message, trunk: &Trunk) -> Option<(String, Option<String>)>
 }
 
 /// The calling party: From.
-pub(crate) fn caller(request: &Message, numbers: &Numbers) -> Caller {
+pub fn caller(request: &Message, numbers: &Numbers) -> Caller {
     let from = request.from();
     let uri: Option<Uri<'_>> = from.as_ref().and_then(|f| f.parsed_uri());
     let user = uri.map(|u| plain(&shortened(&u.user_unescaped()), NUMBER_CHARS)).unwrap_or_default();
@@ -71,7 +71,7 @@ pub(crate) fn caller(request: &Message, numbers: &Numbers) -> Caller {
 
 /// Returns a display name without its quotes and escapes (RFC 3261 §25.1 quoted-string), and without anything that is no text or
 /// [steers] how it is shown.
-pub(crate) fn display_name(received: &[u8]) -> String {
+pub fn display_name(received: &[u8]) -> String {
     let text = String::from_utf8_lossy(received);
     let text = text.trim();
     let inner = text.strip_prefix('"').and_then(|t| t.strip_suffix('"'));
@@ -119,7 +119,7 @@ pub fn plain(text: &str, chars: usize) -> String {
 }
 
 /// A user part no longer than is kept; separators of a number do not count.
-pub(crate) fn shortened(user: &str) -> String {
+pub fn shortened(user: &str) -> String {
     let digits = (user.len() > NUMBER_CHARS).then(|| compact(user)).flatten();
     digits.as_deref().unwrap_or(user).chars().take(NUMBER_CHARS).collect()
 }

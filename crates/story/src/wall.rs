@@ -1,25 +1,43 @@
 //! Wall time for reports: one moment known in both clocks dates every other.
 
+use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How far a wall clock was set.
+/// A step of a wall clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
+pub enum Step {
+    /// Set forward.
     Ahead(Duration),
+    /// Set back.
     Back(Duration),
 }
 
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (way, Step::Ahead(size) | Step::Back(size)) =
+            (if matches!(self, Step::Ahead(_)) { "forward" } else { "back" }, self);
+        write!(f, "{way} by {:.1} s", size.as_secs_f64())
+    }
+}
+
 impl Step {
-    /// From what a clock would read to what it reads.
-    pub(crate) fn between(before: SystemTime, after: SystemTime) -> Step {
+    /// Returns the step from what a clock would read to what it reads.
+    pub fn between(before: SystemTime, after: SystemTime) -> Step {
         match after.duration_since(before) {
             Ok(ahead) => Step::Ahead(ahead),
             Err(back) => Step::Back(back.duration()),
         }
     }
 
-    /// A date by the new clock.
-    pub(crate) fn of(self, date: SystemTime) -> SystemTime {
+    /// Returns the size of the step.
+    pub fn size(self) -> Duration {
+        match self {
+            Step::Ahead(size) | Step::Back(size) => size,
+        }
+    }
+
+    /// Returns a date by the new clock.
+    pub fn of(self, date: SystemTime) -> SystemTime {
         match self {
             Step::Ahead(ahead) => date.checked_add(ahead),
             Step::Back(back) => date.checked_sub(back),
@@ -30,17 +48,17 @@ impl Step {
 
 /// Turns a monotonic moment into a dated one.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Wall {
+pub struct Wall {
     epoch: (Instant, SystemTime),
 }
 
 impl Wall {
     /// From a moment in both clocks.
-    pub(crate) fn new(epoch: (Instant, SystemTime)) -> Wall {
+    pub fn new(epoch: (Instant, SystemTime)) -> Wall {
         Wall { epoch }
     }
     /// The date of a moment, which may be before the epoch.
-    pub(crate) fn at(&self, now: Instant) -> SystemTime {
+    pub fn at(&self, now: Instant) -> SystemTime {
         let (at, date) = self.epoch;
         match now.checked_duration_since(at) {
             Some(later) => date.checked_add(later),
@@ -51,13 +69,13 @@ impl Wall {
 }
 
 /// Milliseconds since 1970, for snapshots.
-pub(crate) fn unix_ms(time: SystemTime) -> u64 {
+pub fn unix_ms(time: SystemTime) -> u64 {
     let ms = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     u64::try_from(ms).unwrap_or(u64::MAX)
 }
 
 /// RFC 3339 in UTC with milliseconds.
-pub(crate) fn rfc3339(time: SystemTime) -> String {
+pub fn rfc3339(time: SystemTime) -> String {
     let ms = unix_ms(time);
     let (days, in_day) = (ms / 86_400_000, ms % 86_400_000);
     let (year, month, day) = civil(days);

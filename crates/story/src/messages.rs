@@ -9,11 +9,11 @@ use bytes::Bytes;
 use serde::{Serialize, Serializer};
 use trunkgate_sip::Transport;
 
-use crate::resources::limits::{
+use crate::limits::{
     FIRST_MESSAGES_BYTES, MESSAGE_BLOCK_BYTES, MESSAGE_BLOCK_OVERHEAD_BYTES, MESSAGE_TEXT_BYTES,
     MESSAGE_TEXTS_BYTES_PER_CALL,
 };
-use crate::story::masked::mask;
+use crate::masked::mask;
 
 /// The way of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -52,11 +52,11 @@ fn is_zero(number: &usize) -> bool {
 
 /// A message on its way, with its secrets: it has no `Debug`.
 #[derive(Clone, Copy)]
-pub(crate) struct Wire<'a> {
+pub struct Wire<'a> {
     /// Its octets.
-    pub(crate) bytes: &'a [u8],
+    pub bytes: &'a [u8],
     /// Where from and where to.
-    pub(crate) way: Way,
+    pub way: Way,
 }
 
 impl Wire<'_> {
@@ -67,7 +67,7 @@ impl Wire<'_> {
     }
 
     /// As it may be shown.
-    pub(crate) fn masked(&self) -> RawMessage {
+    pub fn masked(&self) -> RawMessage {
         let (kept, cut) = self.kept();
         let mut raw = kept.to_vec();
         mask(&mut raw);
@@ -181,7 +181,7 @@ impl Block {
 
 /// A call's messages.
 #[derive(Debug, Default)]
-pub(crate) struct Messages {
+pub struct Messages {
     ways: Vec<Way>,
     /// In order, the last one open. Those of the beginning stay, of the others the oldest go first.
     blocks: VecDeque<Block>,
@@ -193,12 +193,12 @@ pub(crate) struct Messages {
 
 impl Messages {
     /// What they take, in bytes.
-    pub(crate) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Keeps one, masked; its number. What was sent `again` lately is kept once.
-    pub(crate) fn keep(&mut self, message: &Wire<'_>, again: bool) -> Option<u32> {
+    pub fn keep(&mut self, message: &Wire<'_>, again: bool) -> Option<u32> {
         // A call of more ways has more to it than its texts.
         let way = u8::try_from(self.way(message.way)).ok()?;
         let (kept, cut) = message.kept();
@@ -257,7 +257,7 @@ impl Messages {
     }
 
     /// All that are still kept, by their numbers.
-    pub(crate) fn all(&self) -> HashMap<u32, RawMessage> {
+    pub fn all(&self) -> HashMap<u32, RawMessage> {
         let (mut all, like) = (HashMap::new(), self.pattern());
         for (at, block) in self.blocks.iter().enumerate() {
             let Some(texts) = block.texts(if at == 0 { &[] } else { &like }) else { continue };
@@ -273,7 +273,7 @@ impl Messages {
     }
 
     /// Lets all go; how many.
-    pub(crate) fn forget(&mut self) -> usize {
+    pub fn forget(&mut self) -> usize {
         let gone = self.blocks.iter().map(|block| block.places.len()).sum();
         *self = Messages { next: self.next, ..Messages::default() };
         gone

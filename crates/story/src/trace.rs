@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use crate::resources::limits::{TRACE_ENTRIES, TRACE_TEXT_CHARS};
-use crate::story::messages::{Messages, RawMessage, Wire};
-use crate::story::numbers::plain;
-use crate::story::packed::Packed;
+use crate::limits::{TRACE_ENTRIES, TRACE_TEXT_CHARS};
+use crate::messages::{Messages, RawMessage, Wire};
+use crate::numbers::plain;
+use crate::packed::Packed;
 
 /// One entry.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -90,7 +90,7 @@ impl TraceView {
 
 /// A call's ring.
 #[derive(Debug)]
-pub(crate) struct Trace {
+pub struct Trace {
     /// The call's.
     sid: Box<str>,
     began: Instant,
@@ -101,31 +101,31 @@ pub(crate) struct Trace {
 
 impl Trace {
     /// An empty ring that counts time from `began`.
-    pub(crate) fn new(began: Instant, sid: &str) -> Trace {
+    pub fn new(began: Instant, sid: &str) -> Trace {
         Trace { sid: sid.into(), began, entries: Packed::default(), dropped: 0, messages: Messages::default() }
     }
     /// Its call.
-    pub(crate) fn sid(&self) -> &str {
+    pub fn sid(&self) -> &str {
         &self.sid
     }
     /// When its call began.
-    pub(crate) fn began(&self) -> Instant {
+    pub fn began(&self) -> Instant {
         self.began
     }
     /// How many entries there are.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.entries.len()
     }
     /// What its messages take, in bytes.
-    pub(crate) fn message_bytes(&self) -> usize {
+    pub fn message_bytes(&self) -> usize {
         self.messages.bytes()
     }
     /// Lets its messages go; how many.
-    pub(crate) fn forget_messages(&mut self) -> usize {
+    pub fn forget_messages(&mut self) -> usize {
         self.messages.forget()
     }
     /// Adds an entry, with its message where it is one; a full ring loses its oldest.
-    pub(crate) fn push(&mut self, now: Instant, what: &TraceItem, message: Option<Wire<'_>>) {
+    pub fn push(&mut self, now: Instant, what: &TraceItem, message: Option<Wire<'_>>) {
         if self.entries.len() >= TRACE_ENTRIES {
             self.entries.pop_first();
             self.dropped += 1;
@@ -136,7 +136,7 @@ impl Trace {
         self.entries.push(at_us, what, message);
     }
     /// The ring as a view: `head` has all but the entries. With `raw`, messages have their text.
-    pub(crate) fn view(&self, head: TraceView, raw: bool) -> TraceView {
+    pub fn view(&self, head: TraceView, raw: bool) -> TraceView {
         let texts = if raw { self.messages.all() } else { HashMap::new() };
         // What was sent again is kept once.
         let text = |number: Option<u32>| number.and_then(|number| texts.get(&number)).cloned().map(Box::new);

@@ -1,0 +1,155 @@
+//! Changes as they are shown to those who watch the edge (`GET /v1/events`).
+
+use serde::Serialize;
+
+use crate::report::CallRecord;
+use crate::view::CallView;
+
+/// What has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Happening {
+    /// A call has come and is not refused at once.
+    CallTrying,
+    /// Its caller hears ringing, or the far end's early media.
+    CallRinging,
+    /// Its caller has its answer.
+    CallAnswered,
+    /// A target has failed it, and the next one is tried.
+    CallFailedOver,
+    /// It is over.
+    CallEnded,
+    /// A side of an answered call sends no media.
+    MediaOneWay,
+    /// This machine does not let packets of a call out to a side.
+    MediaUnsent,
+    /// A side of an answered call sends another codec than was agreed on.
+    MediaMismatch,
+    /// A trunk can be reached.
+    TrunkUp,
+    /// None of a trunk's peers can be.
+    TrunkDown,
+    /// An agent could not be connected, or was lost.
+    AgentFailed,
+    /// The configuration was read anew.
+    ConfigReloaded,
+    /// It was not, for its errors.
+    ConfigRefused,
+    /// New calls are refused, or taken again.
+    Drain,
+}
+
+impl Happening {
+    /// Every one, for documents and tests.
+    pub const ALL: [Happening; 14] = [
+        Happening::CallTrying,
+        Happening::CallRinging,
+        Happening::CallAnswered,
+        Happening::CallFailedOver,
+        Happening::CallEnded,
+        Happening::MediaOneWay,
+        Happening::MediaUnsent,
+        Happening::MediaMismatch,
+        Happening::TrunkUp,
+        Happening::TrunkDown,
+        Happening::AgentFailed,
+        Happening::ConfigReloaded,
+        Happening::ConfigRefused,
+        Happening::Drain,
+    ];
+
+    /// The event's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Happening::CallTrying => "call.trying",
+            Happening::CallRinging => "call.ringing",
+            Happening::CallAnswered => "call.answered",
+            Happening::CallFailedOver => "call.failed_over",
+            Happening::CallEnded => "call.ended",
+            Happening::MediaOneWay => "media.one_way",
+            Happening::MediaUnsent => "media.unsent",
+            Happening::MediaMismatch => "media.codec_mismatch",
+            Happening::TrunkUp => "trunk.up",
+            Happening::TrunkDown => "trunk.down",
+            Happening::AgentFailed => "agent.failed",
+            Happening::ConfigReloaded => "config.reloaded",
+            Happening::ConfigRefused => "config.refused",
+            Happening::Drain => "drain",
+        }
+    }
+}
+
+/// A change; what does not concern it is absent.
+#[derive(Debug, Clone, Serialize)]
+pub struct Change {
+    /// What has changed: the event's name, not a part of its data.
+    #[serde(skip)]
+    pub what: Happening,
+    /// The call.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub call: Option<CallChange>,
+    /// The trunk: of a call its caller's; of a side without media, or a target that failed, that one's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trunk: Option<String>,
+    /// The agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// Why, a slug.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    /// The rest in words, as in the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// What would help.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
+    /// Mean score of an ended call, where one is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mos: Option<f64>,
+}
+
+/// What may set a call apart: what `flags` of a call holds.
+pub const FLAGS: [&str; 8] =
+    ["one_way", "codec_mismatch", "unsent", "failed_over", "agent", "listened", "transcoded", "srtp"];
+
+/// What is said of a call; the names are those of `/v1/calls`.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)] // `CallView` says what each is
+pub struct CallChange {
+    pub sid: String,
+    pub state: &'static str,
+    pub outcome: Option<&'static str>,
+    pub route: String,
+    pub from: String,
+    pub to: String,
+}
+
+impl Change {
+    /// Of nothing in particular yet.
+    pub const fn new(what: Happening) -> Change {
+        Change { what, call: None, trunk: None, agent: None, reason: None, text: None, fix: None, mos: None }
+    }
+
+    /// Of a call that has come.
+    pub fn began(call: &CallView) -> Change {
+        Change::of_view(Happening::CallTrying, call)
+    }
+
+    /// Of one that is over.
+    pub fn ended(record: &CallRecord) -> Change {
+        let (text, fix) = (record.proof.clone(), record.fix.clone());
+        Change { mos: record.mos_avg, text, fix, ..Change::of_view(Happening::CallEnded, &record.call) }
+    }
+
+    fn of_view(what: Happening, call: &CallView) -> Change {
+        let said = CallChange {
+            sid: call.sid.clone(),
+            state: call.state,
+            outcome: call.outcome,
+            route: call.route.clone(),
+            from: call.from.clone(),
+            to: call.to.clone(),
+        };
+        let trunk = call.legs.first().map(|leg| leg.trunk.clone());
+        Change { call: Some(said), trunk, reason: call.reason, ..Change::new(what) }
+    }
+}

@@ -1,0 +1,27 @@
+//! What is shown of calls: reasons, traces and their messages, views, diagnoses, records; secrets and numbers masked. A leaf: it
+//! knows what calls are called, and no call.
+
+pub mod captured;
+pub mod change;
+pub mod diagnosis;
+pub mod few;
+pub mod last_hour;
+pub mod limits;
+pub mod masked;
+pub mod messages;
+pub mod numbers;
+mod packed;
+pub mod reason;
+pub mod redact;
+pub mod report;
+pub mod sampled;
+pub mod sms;
+pub mod trace;
+pub mod unsent;
+pub mod view;
+pub mod wall;
+
+pub use diagnosis::{OUR_ADDRESS, UNSENT};
+pub use reason::ReasonSlug;
+pub use report::CallRecord;
+pub use view::{CallView, LegView};

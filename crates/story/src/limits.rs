@@ -1,0 +1,33 @@
+//! Hard limits of what is kept and shown of calls, each with its unit in its name.
+
+/// Entries of a call's trace; the oldest are lost first.
+pub const TRACE_ENTRIES: usize = 256;
+/// Bytes of one call's messages that are kept: half of it for its beginning, half for its latest.
+pub const MESSAGE_TEXTS_BYTES_PER_CALL: usize = 64 << 10;
+/// Bytes of one message that are kept as they were on the wire: of a longer one the beginning.
+pub const MESSAGE_TEXT_BYTES: usize = 8_192;
+/// Characters of one text in a trace: a far end's reason phrase, its m-lines.
+pub const TRACE_TEXT_CHARS: usize = 128;
+/// Bytes of a call's first messages, which are packed together …
+pub const FIRST_MESSAGES_BYTES: usize = 2_048;
+/// What messages that are packed together take besides their texts, in bytes, about.
+pub const MESSAGE_BLOCK_OVERHEAD_BYTES: usize = 64;
+/// … and of later ones.
+pub const MESSAGE_BLOCK_BYTES: usize = 1_024;
+/// Packets of a side that are nothing but digital silence before that is told: 5 s, whoever listens first.
+pub const SILENT_PACKETS: u64 = 250;
+/// RTP packets that the system has refused since the last look at a call before that is told as a fault of its own.
+pub const UNSENT_LATELY: u64 = 50;
+/// ICMP errors before a side that is heard is said not to be reached: more than come where it closes its port at the end.
+pub const ICMP_TOLD: u64 = 10;
+/// ICMP errors before the same is said where nothing but keep-alive packets has left: more than meet the port of who has gone.
+pub const ICMP_OF_PROBES: u64 = 3;
+/// And one in so many packets that were sent.
+pub const ICMP_SHARE_OF_HEARD: u64 = 5;
+/// One that is not heard is not reached from one error in so many packets on: systems send one a second (Linux,
+/// `net.ipv4.icmp_ratelimit`), and we send fifty packets.
+pub const ICMP_SHARE: u64 = 80;
+/// Characters of a display name that are passed on.
+pub const DISPLAY_NAME_CHARS: usize = 64;
+/// Characters of a number or user part in views, records and requests of ours.
+pub const NUMBER_CHARS: usize = 128;
