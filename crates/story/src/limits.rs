@@ -31,3 +31,7 @@ pub const ICMP_SHARE: u64 = 80;
 pub const DISPLAY_NAME_CHARS: usize = 64;
 /// Characters of a number or user part in views, records and requests of ours.
 pub const NUMBER_CHARS: usize = 128;
+/// Length of an interval of a call's quality over time, in seconds, until [`QUALITY_SAMPLES`] of them are over.
+pub const QUALITY_INTERVAL_SECONDS: u64 = 5;
+/// Intervals of a call's quality that are kept for each leg, an even number: then two become one, of twice the length.
+pub const QUALITY_SAMPLES: usize = 120;

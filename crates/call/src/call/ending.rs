@@ -8,13 +8,14 @@ use trunkgate_sip::DialogId;
 use crate::call::legs::headers::Brought;
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::leg_end::EndedBy;
-use crate::call::search::answer::{FinalAnswer, extra};
-use crate::call::story::quality::retire;
+use crate::call::search::answer::FinalAnswer;
 use crate::call::{CALLER, Call, Ending, State};
 use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
 use crate::resources::index::Purpose;
 use crate::resources::limits::CANCEL_SECONDS;
+use crate::resources::sip::extra;
+use trunkgate_story::quality::retire;
 use trunkgate_story::reason::{ReasonSlug, q850_of_code};
 use trunkgate_story::report::CallRecord;
 

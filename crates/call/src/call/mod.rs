@@ -67,6 +67,7 @@ pub(crate) mod legs;
 pub(crate) mod media;
 pub(crate) mod negotiation;
 pub(crate) mod proof;
+pub(crate) mod refused;
 pub(crate) mod search;
 pub(crate) mod setup;
 pub(crate) mod story;
@@ -99,9 +100,8 @@ use crate::call::negotiation::reinvite::Renegotiation;
 use crate::call::negotiation::reliable::EarlySession;
 use crate::call::search::answer::FinalAnswer;
 use crate::call::search::attempt::Attempt;
-use crate::call::search::branches::{Branch, Tried};
+use crate::call::search::branches::Tried;
 use crate::call::search::reroute::Player;
-use crate::call::story::series::Series;
 use crate::call::story::verdict::Story;
 use crate::call::transfer::consult::Consults;
 use crate::call::transfer::refer::Refer;
@@ -111,16 +111,15 @@ use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
 use crate::resources::index::{Place, Purpose};
 use crate::resources::io::QueryId;
+use crate::resources::key::Branch;
+use crate::resources::key::CallKey;
 use trunkgate_story::change::Change;
 use trunkgate_story::few::Few;
 use trunkgate_story::numbers::Caller;
 use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::series::Series;
 use trunkgate_story::view::CallView;
 use trunkgate_story::wall::Step;
-
-/// A call, numbered in the order of arrival; never used again, so that a stale deadline or look-up meets nobody.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct CallKey(pub(crate) u64);
 
 /// The caller's leg stands first.
 pub(crate) const CALLER: usize = 0;

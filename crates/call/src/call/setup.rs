@@ -21,18 +21,19 @@ use crate::call::negotiation::refresh::Asked;
 use crate::call::negotiation::reliable::EarlySession;
 use crate::call::proof::Proof;
 use crate::call::search::answer::{Failure, FinalAnswer};
-use crate::call::story::series::Series;
 use crate::call::story::verdict::Story;
 use crate::call::transfer::consult::Consults;
 use crate::call::transfer::transfer::Transfers;
-use crate::call::{CALLER, Call, CallKey, State, Times};
+use crate::call::{CALLER, Call, State, Times};
 use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
 use crate::resources::index::{Named, Place};
+use crate::resources::key::CallKey;
 use crate::resources::limits::NUMBER_CHARS;
 use trunkgate_story::few::Few;
 use trunkgate_story::numbers::{called, caller, plain};
 use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::series::Series;
 
 /// Max-Forwards of a request that has none (RFC 3261 §16.6 step 3).
 const MAX_FORWARDS: u8 = 70;

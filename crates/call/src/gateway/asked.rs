@@ -1,130 +1,18 @@
 //! What may be asked of a call from beside SIP, and is answered at once: forks, and what an agent may want of its call too.
 
-use std::fmt;
 use std::time::Instant;
 
 use trunkgate_media::{EndId, MediaId, PressSpec};
 use trunkgate_route::{Target, TargetSpec};
 
 use crate::call::agent::fork::ForkRequest;
+pub use crate::call::refused::Refused;
 use crate::call::transfer::wish;
 use crate::call::{Call, State};
 use crate::gateway::Gateway;
 use crate::resources::edge::Edge;
-use crate::resources::limits::{ATTEMPTS_PER_CALL, FORKS_PER_CALL, KEYS_PER_REQUEST, LISTENERS_PER_CALL};
-use trunkgate_story::reason::ReasonSlug;
+use crate::resources::limits::KEYS_PER_REQUEST;
 use trunkgate_story::view::ForkView;
-
-/// Why what was asked of a call is not done: nothing of it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
-    /// There is no such call.
-    UnknownCall,
-    /// It is over.
-    CallEnded,
-    /// Its caller has no answer yet.
-    NotAnswered,
-    /// The configuration has no such agent.
-    UnknownAgent,
-    /// As many as may listen.
-    TooManyForks,
-    /// Its audio is none that a listener can be given.
-    OtherAudio,
-    /// It has no such fork.
-    UnknownFork,
-    /// That fork is over.
-    ForkEnded,
-    /// No agent has the call, and this version does it for no other.
-    NoAgent,
-    /// It is on its way to another target already.
-    Transferring,
-    /// It has been sent on as often as a call may be.
-    TooManyTargets,
-    /// What names the target is no target.
-    BadTarget,
-    /// The agent's `transfer_to` does not have the target.
-    NotAllowed,
-    /// The target's address is one that no transfer may lead to.
-    ForbiddenAddress,
-    /// The configuration has no such target, or it cannot take part in a call.
-    UnknownTarget,
-    /// The target is the agent that has the call.
-    SameAgent,
-    /// What is no key, the first of it; `None`: no keys, or too many.
-    BadDigits(Option<char>),
-    /// The caller takes no telephone-event.
-    NoTelephoneEvent,
-    /// A fault of the edge's own.
-    Internal,
-}
-
-impl Refused {
-    /// A stable name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Refused::UnknownCall => "unknown_call",
-            Refused::CallEnded => "call_ended",
-            Refused::NotAnswered => "not_answered",
-            Refused::UnknownAgent => "unknown_agent",
-            Refused::TooManyForks => "too_many_forks",
-            Refused::OtherAudio => "codec_mismatch",
-            Refused::UnknownFork => "unknown_fork",
-            Refused::ForkEnded => "fork_ended",
-            Refused::NoAgent => "no_agent",
-            Refused::Transferring => "transferring",
-            Refused::TooManyTargets => "too_many_targets",
-            Refused::BadTarget => "bad_target",
-            Refused::NotAllowed => "target_not_allowed",
-            Refused::ForbiddenAddress => "forbidden_address",
-            Refused::UnknownTarget => "unknown_target",
-            Refused::SameAgent => "same_agent",
-            Refused::BadDigits(_) => "bad_digits",
-            Refused::NoTelephoneEvent => "no_telephone_event",
-            Refused::Internal => "internal",
-        }
-    }
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = match self {
-            Refused::UnknownCall => "unknown call",
-            Refused::CallEnded => "the call has ended",
-            Refused::NotAnswered => "the call is not answered yet",
-            Refused::UnknownAgent => "unknown agent",
-            Refused::TooManyForks => {
-                return write!(
-                    f,
-                    "at most {LISTENERS_PER_CALL} concurrent listeners and {FORKS_PER_CALL} forks per call"
-                );
-            }
-            Refused::OtherAudio => "the edge cannot decode the codec of the call; use an rtp:// listener",
-            Refused::UnknownFork => "unknown fork",
-            Refused::ForkEnded => "the fork has ended",
-            Refused::NoAgent => {
-                "the call is not connected to an agent; this version supports the request only for such calls"
-            }
-            Refused::Transferring => "the caller is being connected to another target",
-            Refused::TooManyTargets => return write!(f, "a call has at most {ATTEMPTS_PER_CALL} targets"),
-            Refused::BadTarget => "a target is trunk:NAME[/NUMBER], agent:NAME, sip:URI or sips:URI",
-            Refused::NotAllowed => {
-                "the agent may not transfer its caller there: the target is not in its `transfer_to`"
-            }
-            Refused::ForbiddenAddress => ReasonSlug::ForbiddenAddress.sentence(),
-            Refused::UnknownTarget => "unknown target, or a listener",
-            Refused::SameAgent => "that agent already has the call",
-            Refused::BadDigits(Some(other)) => {
-                return write!(f, "{other:?} is not a DTMF digit: use 1 to {KEYS_PER_REQUEST} of 0 to 9, *, #, A to D");
-            }
-            Refused::BadDigits(None) => return write!(f, "1 to {KEYS_PER_REQUEST} of 0 to 9, *, #, A to D"),
-            Refused::NoTelephoneEvent => "the caller does not support telephone-event (RFC 4733)",
-            Refused::Internal => "the request failed: see the log of the edge",
-        };
-        f.write_str(text)
-    }
-}
-
-impl std::error::Error for Refused {}
 
 impl Gateway {
     /// Lets somebody listen to an answered call from now on. Drain [`Self::poll_output`] afterwards, here as below.

@@ -14,20 +14,22 @@ use crate::call::legs::leg::Leg;
 use crate::call::media::info::Info;
 use crate::call::negotiation::coding::refused_offer;
 use crate::call::negotiation::refresh::Asked;
-use crate::call::search::answer::extra;
-use crate::call::search::challenge::auth_fault;
 use crate::call::search::pace::limit_of;
 use crate::call::search::redirect;
 use crate::call::setup::Incoming;
+use crate::call::story::verdict::head;
 use crate::call::transfer::refer::Refer;
 use crate::call::transfer::refer_on::Told;
-use crate::call::{Call, CallEvent, CallKey, State, refuse_request};
+use crate::call::{Call, CallEvent, State, refuse_request};
 use crate::gateway::Gateway;
+use crate::resources::challenge::auth_fault;
 use crate::resources::deadlines::Timer;
 use crate::resources::index::{Place, Purpose};
 use crate::resources::io::{Cause, Output};
+use crate::resources::key::CallKey;
 use crate::resources::limits::RETRY_AFTER_SECONDS;
 use crate::resources::quotas::Numbered;
+use crate::resources::sip::extra;
 use trunkgate_story::numbers::{called, caller, is_emergency};
 use trunkgate_story::reason::{ReasonSlug, q850_of};
 use trunkgate_story::unsent;
@@ -538,7 +540,7 @@ impl Gateway {
             let Some(mut call) = self.calls.remove(&key) else { continue };
             call.forget(&mut self.edge);
             call.tell_sampled(&mut self.edge);
-            self.edge.keep_trace(&call);
+            self.edge.keep_trace(key, head(&call), call.story.is_turned_down);
         }
     }
 

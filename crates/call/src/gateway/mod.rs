@@ -2,59 +2,37 @@
 
 pub(crate) mod arrival;
 pub mod asked;
+pub(crate) mod attended;
 pub(crate) mod dispatch;
 pub mod fuzz;
 pub mod intake;
 pub(crate) mod invariants;
+pub(crate) mod oversize;
 pub(crate) mod replacing;
 pub mod snapshot;
 pub(crate) mod turned_down;
+pub(crate) mod views;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
-use trunkgate_media::{Event, LatchMode, MediaId, canonical};
+use trunkgate_media::{Event, MediaId, canonical};
 use trunkgate_route::Table;
 use trunkgate_sip::{Flow, Party};
 
-use crate::call::story::series::Kept;
-use crate::call::{Call, CallEvent, CallKey, State};
+use crate::call::{Call, CallEvent, State};
 use crate::resources::addressing::Addressing;
+pub use crate::resources::config::GatewayConfig;
 use crate::resources::edge::Edge;
 use crate::resources::io::{Cause, Control, Input, Output};
+use crate::resources::key::CallKey;
 use crate::resources::limits::TRACE_TEXT_CHARS;
 use crate::resources::metrics::Metrics;
 use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::series::Kept;
 use trunkgate_story::trace::TraceView;
 use trunkgate_story::view::{AgentView, BanView, CallView, QualityView, StatusView, UnknownView};
-
-/// What a gateway is told at the start.
-#[derive(Debug, Clone)]
-pub struct GatewayConfig {
-    /// `[edge] name`.
-    pub name: String,
-    /// A moment in both clocks, so that reports can be dated.
-    pub epoch: (Instant, SystemTime),
-    /// Seed of every name, tag, branch and SSRC.
-    pub seed: [u8; 32],
-    /// Calls at once.
-    pub max_calls: u32,
-    /// New calls a second; 0: no limit.
-    pub calls_per_second: u32,
-    /// Longest SIP message, in bytes.
-    pub sip_message_bytes: usize,
-    /// First and last media port; RTP takes the even ones.
-    pub media_ports: (u16, u16),
-    /// `[media] latch`.
-    pub latch: LatchMode,
-    /// `[media] idle_timeout`; zero: none.
-    pub idle_timeout: Duration,
-    /// Whether numbers are shown in full in log lines.
-    pub full_numbers: bool,
-    /// `[api] account_sid`, told to agents.
-    pub account_sid: String,
-}
 
 /// A call with its messages.
 #[derive(Debug, Clone)]
@@ -455,6 +433,10 @@ const fn sip_reason(reason: trunkgate_sip::event::Reason) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use trunkgate_media::LatchMode;
+
     use std::net::SocketAddr;
 
     use bytes::Bytes;

@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use crate::call::search::answer::FinalAnswer;
 use crate::call::setup::Incoming;
-use crate::call::{CALLER, Call, CallKey};
+use crate::call::{CALLER, Call};
 use crate::gateway::Gateway;
 use crate::resources::edge::Edge;
+use crate::resources::key::CallKey;
 use trunkgate_story::reason::ReasonSlug;
 
 impl Gateway {

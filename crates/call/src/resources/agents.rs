@@ -6,8 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use trunkgate_route::Table;
 
-use crate::call::CallKey;
 use crate::resources::breaker::{Breaker, Leave};
+use crate::resources::key::CallKey;
 use crate::resources::limits::{PROVEN_SECONDS, SESSION_ENDS};
 use crate::resources::queue::{Entry, Line};
 use trunkgate_story::view::AgentView;

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use trunkgate_media::agent::Loss;
 
-use crate::call::CallKey;
+use crate::resources::key::CallKey;
 use crate::resources::limits::{
     BREAKER_FAILURES, BREAKER_FIRST_PAUSE_SECONDS, BREAKER_LONGEST_PAUSE_SECONDS, BREAKER_PROBATION_FAILURES,
     BREAKER_WINDOW_SECONDS,

@@ -6,10 +6,8 @@ use std::time::{Duration, Instant};
 use trunkgate_route::{Peer, Trunk};
 use trunkgate_sip::{ClientId, HeaderName, Message, Transport};
 
-use crate::call::Call;
-use crate::call::search::branches::Branch;
 use crate::resources::edge::{Edge, pick};
-use crate::resources::health::{Due, Health, Spot, Unfit};
+use crate::resources::health::{Due, Health, Spot};
 use crate::resources::io::Cause;
 use crate::resources::trunks::state_word;
 use trunkgate_story::unsent;
@@ -97,7 +95,7 @@ impl Edge {
     }
 
     /// Why a request of ours has no answer.
-    fn why_unanswered(&self, what: &str, spot: &Spot, sent: bool) -> String {
+    pub(crate) fn why_unanswered(&self, what: &str, spot: &Spot, sent: bool) -> String {
         match &self.cause {
             _ if sent => format!("no answer to {what}"),
             Some(Cause::Tls(why)) => format!("TLS failed: {why}"),
@@ -212,29 +210,6 @@ impl Edge {
             self.metrics.peer_up.insert((Arc::clone(trunk), peer.uri.clone()), up);
         }
         self.show_trunk(trunk);
-    }
-}
-
-impl Call {
-    /// Leaves addresses out that are down or want a rest, unless no other is left.
-    pub(crate) fn leave_out(&mut self, now: Instant, edge: &mut Edge, branch: Branch) {
-        let Some(attempt) = self.attempts.get_mut(branch) else { return };
-        for (way, why) in attempt.leave_out(|trunk, way| edge.health.unfit(now, &way.spot(trunk)?)) {
-            let why = match why {
-                Unfit::Down => "it is down",
-                Unfit::Resting => "it sent Retry-After",
-            };
-            edge.decide(now, self.key, format!("{} left out: {why}", way.shown()));
-        }
-    }
-
-    /// A leg's far end gave no sign of life.
-    pub(crate) fn silent(&mut self, now: Instant, edge: &mut Edge, leg: usize, sent: bool) {
-        let leg = &self.legs[leg];
-        if let Some(spot) = leg.spot().filter(|_| !leg.heard) {
-            let problem = edge.why_unanswered("INVITE", &spot, sent);
-            edge.peer_missed(now, &spot, problem);
-        }
     }
 }
 

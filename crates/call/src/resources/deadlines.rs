@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use crate::call::CallKey;
-use crate::call::search::branches::Branch;
+use crate::resources::key::Branch;
+use crate::resources::key::CallKey;
 
 /// Why a call wants to be woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

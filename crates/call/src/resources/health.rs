@@ -10,11 +10,11 @@ use trunkgate_media::canonical;
 use trunkgate_route::{Destination, Peer, Table, Trunk};
 use trunkgate_sip::{ClientId, Flow, Transport};
 
-use crate::call::search::search::sip_transport;
 use crate::resources::limits::{
     HEALTH_BACKOFF_SECONDS, HEALTH_FAILURES, HEALTH_FIRST_SECONDS, HEALTH_SPOTS, HEALTH_WAIT_SECONDS,
     RETRY_AFTER_MOST_SECONDS,
 };
+use crate::resources::sip::sip_transport;
 
 /// One address of a trunk and how it is spoken to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

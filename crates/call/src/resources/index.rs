@@ -9,8 +9,8 @@ use std::time::Instant;
 use trunkgate_route::Trunk;
 use trunkgate_sip::{ClientId, ConnectionId, DialogId, Party, ServerId};
 
-use crate::call::CallKey;
 use crate::resources::io::{Identity, QueryId};
+use crate::resources::key::CallKey;
 
 /// A leg of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -96,10 +96,6 @@ pub const TURNED_DOWN_PER_SECOND: u32 = 10;
 pub const RECENT_TRACES: usize = 1_000;
 /// Ended calls whose quality over time is still shown.
 pub const RECENT_SERIES: usize = 1_000;
-/// Length of an interval of a call's quality over time, in seconds, until [`QUALITY_SAMPLES`] of them are over.
-pub const QUALITY_INTERVAL_SECONDS: u64 = 5;
-/// Intervals of a call's quality that are kept for each leg, an even number: then two become one, of twice the length.
-pub const QUALITY_SAMPLES: usize = 120;
 /// Targets of a call without a leg that its verdict names.
 pub const PASSED_OVER: usize = 8;
 /// Retry-After of a 503 while draining, in seconds.

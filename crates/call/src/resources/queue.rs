@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
-use crate::call::CallKey;
+use crate::resources::key::CallKey;
 
 /// What a call that wants an agent gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use trunkgate_route::{Quota, Table, TokenBucket};
 
-use crate::call::CallKey;
-use crate::call::search::branches::Branch;
+use crate::resources::key::Branch;
+use crate::resources::key::CallKey;
 use trunkgate_story::reason::ReasonSlug;
 
 /// A call as it counts: that of its caller's trunk, or one of its attempts.

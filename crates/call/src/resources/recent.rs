@@ -3,11 +3,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
-use crate::call::story::series::Kept;
 use crate::resources::limits::{
     RECENT_CALLS, RECENT_SERIES, RECENT_TRACES, RECENT_TURNED_DOWN, TRACE_ENTRIES, TURNED_DOWN_TRACES,
 };
 use trunkgate_story::redact;
+use trunkgate_story::series::Kept;
 use trunkgate_story::trace::{Trace, TraceItem, TraceView};
 use trunkgate_story::view::CallView;
 

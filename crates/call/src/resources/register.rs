@@ -17,14 +17,14 @@ use trunkgate_media::canonical;
 use trunkgate_route::{Credentials, Register as Wanted, Server, Trunk};
 use trunkgate_sip::{ClientId, Flow, Local, Message, Party, Register, Transport};
 
-use crate::call::search::challenge::auth_fault;
-use crate::call::search::search::sip_transport;
+use crate::resources::challenge::auth_fault;
 use crate::resources::edge::Edge;
 use crate::resources::io::QueryId;
 use crate::resources::limits::{
     REGISTER_FIRST_PAUSE_SECONDS, REGISTER_LONGEST_PAUSE_SECONDS, REGISTER_LONGEST_SECONDS, REGISTER_WAIT_SECONDS,
     REGISTER_WAYS,
 };
+use crate::resources::sip::sip_transport;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::view::RegistrationView;
 
@@ -448,8 +448,8 @@ impl Registration {
                 local: way.local,
                 party: self.party,
                 uri: format!("{scheme}:{host}"),
-                address: format!("{scheme}:{}@{host}", crate::call::legs::rewrite::escape_user(user)),
-                contact_user: crate::call::legs::rewrite::escape_user(user),
+                address: format!("{scheme}:{}@{host}", crate::resources::rewrite::escape_user(user)),
+                contact_user: crate::resources::rewrite::escape_user(user),
                 expires,
                 call_id: self.call_id.clone(),
                 cseq: self.cseq,

@@ -11,16 +11,12 @@ use trunkgate_route::{Destination, Transport as RouteTransport};
 use trunkgate_sip::header::NameAddr;
 use trunkgate_sip::{Answer, ConnectionId, Flow, HeaderName, ListenerId, Message, Party, Scheme, ServerId, Transport};
 
-use crate::call::Call;
-use crate::call::search::answer::{Failure, extra};
-use crate::call::search::branches::Branch;
 use crate::resources::edge::{Edge, METHODS};
 use crate::resources::io::Output;
 use crate::resources::limits::{
     BINDING_CONTACT_BYTES, BINDING_LEAST_SECONDS, BINDING_SECONDS, BINDINGS_PER_TRUNK, CONTACTS_PER_REGISTER,
 };
-use trunkgate_story::diagnosis::{Cause, Diagnosis};
-use trunkgate_story::reason::ReasonSlug;
+use crate::resources::sip::extra;
 use trunkgate_story::view::PhoneView;
 
 /// What makes a flow another one.
@@ -288,26 +284,5 @@ impl Binding {
         };
         let (host, port) = (self.flow.remote.ip().to_string(), Some(self.flow.remote.port()));
         Destination { host, port, transport, is_fixed: true }
-    }
-}
-
-impl Call {
-    /// A target that only phones make has no way to go: none is registered, which the verdict tells.
-    pub(crate) fn look_for_phones(&mut self, now: Instant, edge: &mut Edge, branch: Branch) {
-        let Some(trunk) = self.attempt(branch).and_then(|attempt| attempt.trunk.as_ref()) else { return };
-        if !trunk.is_of_phones() || !edge.registrar.bindings(&trunk.name).is_empty() {
-            return;
-        }
-        let name = trunk.name.clone();
-        let found = Diagnosis {
-            cause: Cause::NoPhone,
-            text: format!("no phone is registered at {name}"),
-            fix: format!("check user, password and server in the phone (`trunkgate status`, trunk {name})"),
-        };
-        self.story.fault = Some((ReasonSlug::Unreachable, Box::new(found)));
-        if !self.story.without_phone.contains(&name) {
-            self.story.without_phone.push(name.clone());
-        }
-        self.note_failure(now, edge, None, &name, &Failure::unreached(ReasonSlug::Unreachable));
     }
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use trunkgate_media::{Command, EndCounters, EndId, EndSpec, Event, MediaId};
 
-use crate::call::CallKey;
 use crate::resources::edge::Edge;
 use crate::resources::io::Output;
+use crate::resources::key::CallKey;
 
 /// One session.
 #[derive(Debug)]

@@ -5,12 +5,13 @@ use std::time::Instant;
 use bytes::Bytes;
 use trunkgate_sip::{Flow, Message, Method, ServerId, Transmit};
 
-use crate::call::{Call, CallKey};
 use crate::resources::edge::Edge;
 use crate::resources::index::Place;
+use crate::resources::key::CallKey;
 use trunkgate_story::captured::CapturedItem;
 use trunkgate_story::messages::{Way, Wire};
 use trunkgate_story::redact;
+use trunkgate_story::trace::TraceView;
 use trunkgate_story::trace::{TraceItem, body_note, first_line};
 
 /// A message that is being dealt with.
@@ -137,11 +138,9 @@ impl Edge {
     }
 
     /// Takes the trace of a call that is let go of to those of ended ones.
-    pub(crate) fn keep_trace(&mut self, call: &Call) {
-        let Some(trace) = self.traces.remove(&call.key) else { return };
-        if let Some(gone) =
-            self.recent.push_trace(crate::call::story::verdict::head(call), trace, call.story.is_turned_down)
-        {
+    pub(crate) fn keep_trace(&mut self, key: CallKey, head: TraceView, is_turned_down: bool) {
+        let Some(trace) = self.traces.remove(&key) else { return };
+        if let Some(gone) = self.recent.push_trace(head, trace, is_turned_down) {
             self.message_bytes = self.message_bytes.saturating_sub(gone.message_bytes());
         }
     }

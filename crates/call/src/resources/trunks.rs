@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use trunkgate_route::{Figures, Standing, Table, TokenBucket, Trunk};
 
-use crate::call::CallKey;
-use crate::call::search::branches::Branch;
+use crate::resources::key::Branch;
+use crate::resources::key::CallKey;
 use crate::resources::limits::{
     LET_DOWN_KEPT, LET_DOWN_SECONDS, LET_DOWN_TIMES, OVERSIZE_TOLD_EVERY, PACED_ADDRESSES, PROBE_SECONDS,
 };

@@ -12,10 +12,10 @@ use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::Progress;
-use crate::call::search::branches::Branch;
 use crate::call::{CALLER, Call, State};
 use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
+use crate::resources::key::Branch;
 use crate::resources::limits::{
     AGENT_TEXT_CHARS, AGENT_WISHES_NOTED, ATTEMPTS_PER_CALL, PARAMETER_HEADER_CHARS, PARAMETER_HEADERS,
 };

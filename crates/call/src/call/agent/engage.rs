@@ -10,11 +10,11 @@ use trunkgate_route::{Agent, Target, TargetSpec};
 use crate::call::controller::StepResult;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::{Attempt, Progress};
-use crate::call::search::branches::Branch;
 use crate::call::{Call, State};
 use crate::resources::breaker::{Leave, is_failure};
 use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
+use crate::resources::key::Branch;
 use crate::resources::limits::{
     PORTS_NEWS, PROVEN_SECONDS, RETRIES_PER_CALL, RETRY_FIRST_WAIT_MS, RETRY_LONGEST_WAIT_MS,
 };

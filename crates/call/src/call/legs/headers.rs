@@ -11,13 +11,13 @@ use trunkgate_sip::{Extra, HeaderName, Message, Scheme};
 use crate::call::legs::caller_id::Showing;
 use crate::call::legs::hops::HOPS;
 use crate::call::legs::location::keep_sent;
-use crate::call::legs::rewrite::{escape_user, host_port, quoted};
-use crate::call::search::answer::extra;
 use crate::call::{CALLER, Call};
 use crate::resources::edge::Edge;
 use crate::resources::limits::{
     ASSERTED_IDENTITIES, NUMBER_CHARS, PASSED_HEADER_BYTES, PASSED_HEADERS, PASSED_VALUE_BYTES,
 };
+use crate::resources::rewrite::{escape_user, host_port, quoted};
+use crate::resources::sip::extra;
 use trunkgate_story::numbers::{Caller, display_name, plain};
 
 /// Headers whose values are addresses: they are made anew with our own.

@@ -7,10 +7,11 @@ use std::hash::{Hash as _, Hasher as _};
 
 use trunkgate_sip::{Extra, Message};
 
-use crate::call::search::answer::{FinalAnswer, extra};
+use crate::call::search::answer::FinalAnswer;
 use crate::call::{CALLER, Call};
 use crate::resources::edge::Edge;
 use crate::resources::limits::EDGES_PER_CALL;
+use crate::resources::sip::extra;
 use trunkgate_story::reason::ReasonSlug;
 
 /// The header. With X-, as systems between two edges pass such headers on more readily than others.

@@ -22,12 +22,12 @@ use crate::call::media::dtmf::parted;
 use crate::call::negotiation::coding::{agent_coding, name, transcode};
 use crate::call::negotiation::refresh::SessionTimer;
 use crate::call::proof::Proof;
-use crate::call::story::quality::{Scored, add_counters, score_view};
 use crate::resources::health::Spot;
 use crate::resources::limits::{CALL_ID_CHARS, NUMBER_CHARS};
 use crate::resources::sessions::NewEnd;
 use trunkgate_story::diagnosis::{Diagnosis, Look};
 use trunkgate_story::numbers::plain;
+use trunkgate_story::quality::{Scored, add_counters, score_view};
 use trunkgate_story::view::{LegView, MediaView, RtpView, SourcesView};
 
 /// The length of packets to it, in milliseconds, where it asks for none.

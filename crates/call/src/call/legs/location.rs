@@ -9,9 +9,9 @@ use trunkgate_sip::{Body, Extra, Message, Part};
 
 use crate::call::legs::headers::Brought;
 use crate::call::search::attempt::Way;
-use crate::call::search::branches::Branch;
 use crate::call::{CALLER, Call};
 use crate::resources::edge::Edge;
+use crate::resources::key::Branch;
 use crate::resources::limits::{LOCATION_BYTES, LOCATION_NAME_BYTES, LOCATIONS};
 use trunkgate_story::numbers::plain;
 

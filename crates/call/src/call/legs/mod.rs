@@ -6,8 +6,6 @@ pub(crate) mod hops;
 pub(crate) mod leg;
 pub(crate) mod leg_end;
 pub(crate) mod location;
-pub(crate) mod oversize;
-pub(crate) mod rewrite;
 pub(crate) mod srtp;
 pub(crate) mod way;
 pub(crate) mod written;

@@ -9,16 +9,16 @@ use trunkgate_sip::{Answer, Body, DialogId, Extra};
 
 use crate::call::controller::Controller;
 use crate::call::legs::leg::{Leg, LegState, StreamEnd, wires};
-use crate::call::legs::rewrite;
 use crate::call::media::held::{Change, turned};
 use crate::call::negotiation::reliable::EarlySession;
 use crate::call::search::answer::{Failure, FinalAnswer};
-use crate::call::story::quality::retire;
 use crate::call::{CALLER, Call, State};
 use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
 use crate::resources::limits::BIND_TRIES;
+use crate::resources::rewrite;
 use trunkgate_story::change::Happening;
+use trunkgate_story::quality::retire;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::trace::TraceItem;
 

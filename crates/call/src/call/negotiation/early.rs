@@ -11,9 +11,9 @@ use trunkgate_sip::{Answer, Body, DialogId};
 
 use crate::call::legs::leg::LegState;
 use crate::call::legs::written::Written;
-use crate::call::search::branches::Branch;
 use crate::call::{CALLER, Call, State};
 use crate::resources::edge::Edge;
+use crate::resources::key::Branch;
 use crate::resources::limits::EARLY_DIALOGS;
 use trunkgate_story::change::Happening;
 

@@ -17,9 +17,9 @@ use trunkgate_sip::ServerId;
 use crate::call::legs::leg::StreamEnd;
 use crate::call::negotiation::coding::{coding, name};
 use crate::call::search::answer::Failure;
-use crate::call::story::quality::retire;
 use crate::call::{Call, State};
 use crate::resources::edge::Edge;
+use trunkgate_story::quality::retire;
 use trunkgate_story::reason::ReasonSlug;
 
 /// What an agent's or a player's side of a wire says of its audio: it has no payload numbers of its own.

@@ -13,7 +13,7 @@ use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::legs::written::Written;
 use crate::call::negotiation::owed::glare_wait;
-use crate::call::search::answer::{FinalAnswer, extra};
+use crate::call::search::answer::FinalAnswer;
 use crate::call::{Call, State};
 use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
@@ -21,11 +21,10 @@ use crate::resources::index::Purpose;
 use crate::resources::limits::{
     REFRESH_RETRY_SECONDS, SESSION_LEAST_SECONDS, SESSION_TAKEN_SECONDS, URI_SESSION_SECONDS,
 };
+use crate::resources::sip::TIMER;
+use crate::resources::sip::extra;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::wall::unix_ms;
-
-/// The extension's option tag.
-pub(crate) const TIMER: &str = "timer";
 
 /// What a far end's INVITE says of session timers.
 #[derive(Debug, Clone, Copy)]

@@ -9,12 +9,12 @@ use trunkgate_sip::{Answer, ServerId};
 use crate::call::legs::leg::LegState;
 use crate::call::negotiation::refresh::Asked;
 use crate::call::negotiation::reinvite::{Relay, Renegotiation};
-use crate::call::search::answer::extra;
 use crate::call::{Call, State, refuse_request};
 use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
 use crate::resources::index::Purpose;
 use crate::resources::limits::UPDATE_WAIT;
+use crate::resources::sip::extra;
 
 impl Call {
     /// A far end's UPDATE, in an early dialog too.

@@ -2,10 +2,11 @@
 
 use trunkgate_media::agent::Loss;
 use trunkgate_sdp::Refusal;
-use trunkgate_sip::{Answer, Extra};
+use trunkgate_sip::Answer;
 
 use crate::call::legs::location::GEOLOCATION_ERROR;
 use crate::resources::limits::{RETRY_AFTER_SECONDS, SESSION_LEAST_SECONDS};
+use crate::resources::sip::extra;
 use trunkgate_story::reason::{ReasonSlug, q850_of_code};
 
 /// A refusal of the caller's INVITE, or of a re-INVITE.
@@ -55,11 +56,6 @@ impl FinalAnswer {
         }
         Answer { code: self.code, reason: self.phrase.clone(), headers, ..Answer::default() }
     }
-}
-
-/// A header.
-pub(crate) fn extra(name: &str, value: impl Into<String>) -> Extra {
-    Extra { name: name.into(), value: value.into() }
 }
 
 /// Why a target, or one way to it, did not get the call.

@@ -12,13 +12,10 @@ use crate::call::search::attempt::{Attempt, Progress};
 use crate::call::search::redirect::Redirects;
 use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
+use crate::resources::key::Branch;
 use crate::resources::limits::RING_ALL_TARGETS;
 use trunkgate_story::few::Few;
 use trunkgate_story::reason::ReasonSlug;
-
-/// Which of the attempts of a call that run at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Branch(u8);
 
 /// What the targets that are tried now have come to so far.
 #[derive(Debug, Default)]
@@ -27,11 +24,6 @@ pub(crate) struct Tried {
     pub(crate) over: Vec<StepResult>,
     /// Where 3xx answers have sent us.
     pub(crate) redirects: Few<Branch, Redirects>,
-}
-
-impl Branch {
-    /// A target that is tried alone; an agent always is.
-    pub(crate) const ALONE: Branch = Branch(0);
 }
 
 impl Call {
@@ -116,7 +108,7 @@ impl Call {
     pub(crate) fn ring_all(&mut self, now: Instant, edge: &mut Edge, targets: Vec<Target>) -> Result<(), StepResult> {
         let names: Vec<String> = targets.iter().map(name).collect();
         edge.decide(now, self.key, format!("rings simultaneously: {}", names.join(", ")));
-        for (branch, target) in (0..).map(Branch).zip(targets.into_iter().take(RING_ALL_TARGETS)) {
+        for (branch, target) in (0..).map(Branch::nth).zip(targets.into_iter().take(RING_ALL_TARGETS)) {
             if let Err(failed) = self.try_target(now, edge, branch, target) {
                 self.tried().over.push(failed);
             }

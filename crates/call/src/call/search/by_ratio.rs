@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use trunkgate_route::{Figures, Plan, Rank, Target, Trunk};
 
+use crate::call::Call;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::Attempt;
-use crate::call::search::branches::Branch;
-use crate::call::{Call, CallKey};
 use crate::resources::edge::Edge;
+use crate::resources::key::Branch;
+use crate::resources::key::CallKey;
 use crate::resources::limits::{PROBED_ONE_IN, SILENT_SECONDS};
 use trunkgate_story::reason::ReasonSlug;
 

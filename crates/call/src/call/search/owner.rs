@@ -15,8 +15,8 @@ use trunkgate_sip::uri::unescape;
 use crate::call::Call;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::{Attempt, Way};
-use crate::call::search::branches::Branch;
 use crate::resources::edge::Edge;
+use crate::resources::key::Branch;
 use trunkgate_story::reason::ReasonSlug;
 
 /// What becomes of a way that is about to be dialled.

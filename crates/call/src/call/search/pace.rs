@@ -10,9 +10,9 @@ use crate::call::controller::StepResult;
 use crate::call::legs::caller_id::Addressed;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::{Attempt, Progress};
-use crate::call::search::branches::Branch;
 use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
+use crate::resources::key::Branch;
 use crate::resources::quotas::Numbered;
 use trunkgate_story::reason::ReasonSlug;
 

@@ -14,9 +14,9 @@ use crate::call::Call;
 use crate::call::controller::StepResult;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::Attempt;
-use crate::call::search::branches::Branch;
 use crate::call::transfer::wish;
 use crate::resources::edge::Edge;
+use crate::resources::key::Branch;
 use crate::resources::limits::REDIRECTS;
 use trunkgate_story::reason::ReasonSlug;
 

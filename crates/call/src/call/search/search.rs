@@ -6,20 +6,18 @@ use bytes::Bytes;
 use trunkgate_media::agent::Loss;
 use trunkgate_route::{DeniedBy, SendNumbers, Server, Target};
 use trunkgate_sdp::{Direction, Identity, Policy, offer_own, relay_offer};
-use trunkgate_sip::{Body, DialogId, Invite, Transport};
+use trunkgate_sip::{Body, DialogId, Invite};
 
 use crate::call::controller::{Step, StepResult};
 use crate::call::legs::caller_id::Addressed;
 use crate::call::legs::headers::Side;
 use crate::call::legs::leg::{Leg, LegState, StreamEnd, policy};
 use crate::call::legs::leg_end::EndedBy;
-use crate::call::legs::oversize;
-use crate::call::legs::rewrite;
 use crate::call::legs::written::Written;
 use crate::call::negotiation::early::EarlyMedia;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::{Attempt, Judgement, Progress, Way};
-use crate::call::search::branches::Branch;
+use crate::call::search::oversize;
 use crate::call::search::owner::Judged;
 use crate::call::search::redirect;
 use crate::call::{CALLER, Call, State};
@@ -27,7 +25,9 @@ use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
 use crate::resources::index::Named;
 use crate::resources::io::{Cause, QueryId};
+use crate::resources::key::Branch;
 use crate::resources::limits::BIND_TRIES;
+use crate::resources::rewrite;
 use trunkgate_story::reason::ReasonSlug;
 
 impl Call {
@@ -549,14 +549,5 @@ impl Call {
             self.retry(now, edge, leg);
         }
         self.branch_over(now, edge, branch, result);
-    }
-}
-
-/// The same transport in the words of the SIP core.
-pub(crate) const fn sip_transport(transport: trunkgate_route::Transport) -> Transport {
-    match transport {
-        trunkgate_route::Transport::Udp => Transport::Udp,
-        trunkgate_route::Transport::Tcp => Transport::Tcp,
-        trunkgate_route::Transport::Tls => Transport::Tls,
     }
 }

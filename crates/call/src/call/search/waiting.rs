@@ -11,11 +11,11 @@ use crate::call::controller::StepResult;
 use crate::call::legs::leg::LegState;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::Progress;
-use crate::call::search::branches::Branch;
 use crate::call::{CALLER, Call, State};
 use crate::resources::breaker::Leave;
 use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
+use crate::resources::key::Branch;
 use crate::resources::queue::Entry;
 use trunkgate_story::reason::ReasonSlug;
 

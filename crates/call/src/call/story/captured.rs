@@ -2,13 +2,12 @@
 
 use std::time::Instant;
 
-use trunkgate_story::captured::{Captured, CapturedItem, Report};
+use trunkgate_story::captured::{CapturedItem, Report};
 use trunkgate_story::view::RtpView;
 
 use crate::call::Call;
 use crate::call::legs::leg::Leg;
 use crate::resources::edge::Edge;
-use crate::resources::io::Output;
 
 /// Clock of most codecs' RTP, Opus' apart (RFC 3551 §4.5, RFC 7587 §4.1), in Hz.
 const CLOCK_HZ: f64 = 8_000.0;
@@ -37,14 +36,6 @@ fn reports(leg: &Leg, party: &str) -> impl Iterator<Item = Report> {
             far.as_ref().map(|far| make(theirs, ours, (rx_packets, tx_packets, far.lost, far.jitter_ms, far.mos)));
         heard.into_iter().chain(told)
     })
-}
-
-impl Edge {
-    /// Tells the capture agent of something.
-    pub(crate) fn capture(&mut self, now: Instant, call: String, what: CapturedItem) {
-        let at = self.date(now);
-        self.outputs.push_back(Output::Captured(Box::new(Captured { call, at, what })));
-    }
 }
 
 impl Call {

@@ -8,8 +8,6 @@ use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::leg::Leg;
 use crate::call::{CALLER, Call};
-use crate::resources::edge::Edge;
-use crate::resources::io::Output;
 
 impl Call {
     /// A change of this call.
@@ -64,18 +62,5 @@ impl Call {
     fn has_mismatch(&self) -> bool {
         let odd = |leg: &Leg| leg.flaw.as_ref().is_some_and(|found| found.cause == Cause::Payload);
         self.story.fault.as_ref().is_some_and(|(_, found)| found.cause == Cause::Codecs) || self.legs.iter().any(odd)
-    }
-}
-
-impl Edge {
-    /// Tells whoever watches.
-    pub(crate) fn changed(&mut self, change: Change) {
-        self.outputs.push_back(Output::Changed(Box::new(change)));
-    }
-
-    /// The same of a trunk.
-    pub(crate) fn trunk_changed(&mut self, trunk: &str, up: bool) {
-        let what = if up { Happening::TrunkUp } else { Happening::TrunkDown };
-        self.changed(Change { trunk: Some(trunk.to_owned()), ..Change::new(what) });
     }
 }

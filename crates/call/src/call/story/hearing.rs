@@ -6,42 +6,19 @@ use std::time::Instant;
 use trunkgate_media::EndId;
 
 use crate::call::legs::leg::{Leg, StreamEnd};
-use crate::call::{CALLER, Call, State};
-use crate::gateway::Gateway;
+use crate::call::{CALLER, Call};
 use crate::resources::edge::Edge;
-use crate::resources::limits::SILENT_TOLD;
 use trunkgate_story::change::{Change, Happening};
 use trunkgate_story::diagnosis::{Cause, Diagnosis, Look, Side};
 use trunkgate_story::trace::TraceItem;
-use trunkgate_story::view::SilentView;
 
 /// What a side's media is judged by.
 fn look(leg: &Leg) -> Option<Look> {
     leg.ends.iter().find(|slot| slot.remote.is_some()).map(|slot| Look::at(&slot.counters))
 }
 
-fn heard(end: &StreamEnd) -> bool {
+pub(crate) fn heard(end: &StreamEnd) -> bool {
     end.counters.rx_packets.get() > 0
-}
-
-impl Gateway {
-    /// Who is not heard in calls that are up, the newest of each told.
-    pub(crate) fn silent_now(&self) -> Vec<SilentView> {
-        let mut all: Vec<SilentView> = Vec::new();
-        for call in self.calls.values().rev().filter(|call| call.state == State::Answered) {
-            let silent = call.legs.iter().enumerate().filter(|(_, leg)| !leg.ends.iter().any(heard));
-            for (at, found) in silent.filter_map(|(at, leg)| Some((at, leg.unheard.as_ref()?))) {
-                let name = self.edge.shown_name(&call.name_of(at));
-                if let Some(known) = all.iter_mut().find(|known| known.name == name) {
-                    known.calls += 1;
-                } else if all.len() < SILENT_TOLD {
-                    let (cause, fix, last_sid) = (found.text.clone(), found.fix.clone(), call.sid().to_owned());
-                    all.push(SilentView { name, calls: 1, kind: found.cause.slug(), cause, fix, last_sid });
-                }
-            }
-        }
-        all
-    }
 }
 
 impl Call {

@@ -3,15 +3,14 @@
 use std::time::{Instant, SystemTime};
 
 use trunkgate_story::report::CallRecord;
-use trunkgate_story::sampled::{LegTimes, SampledCall, traceparent};
-use trunkgate_story::trace::Trace;
+use trunkgate_story::sampled::{LegTimes, SampledCall};
 
+use crate::call::Call;
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::story::verdict::head;
-use crate::call::{Call, CallKey};
-use crate::gateway::Gateway;
 use crate::resources::edge::Edge;
 use crate::resources::io::Output;
+use crate::resources::sampled::Gathered;
 
 /// Notes in `times` what has happened to a leg by now.
 fn see(times: &mut LegTimes, at_us: u64, leg: &Leg) {
@@ -29,29 +28,6 @@ fn see(times: &mut LegTimes, at_us: u64, leg: &Leg) {
         times.failed = end.failed;
     }
     times.listens = leg.listens();
-}
-
-/// What is gathered of a call that is told of.
-#[derive(Debug, Default)]
-pub(crate) struct Gathered {
-    legs: Vec<LegTimes>,
-    /// Once it is over: its record, with its beginning, and when it was over.
-    over: Option<Box<(CallRecord, u64)>>,
-}
-
-impl Edge {
-    /// Begins the trace of a call, and decides whether it is told of.
-    pub(crate) fn begin_trace(&mut self, now: Instant, key: CallKey, sid: &str) {
-        self.traces.insert(key, Trace::new(now, sid));
-        if self.sampling.takes(sid) {
-            self.sampled.insert(key, Gathered::default());
-        }
-    }
-
-    /// What the far end of a leg is told, where its call is told of.
-    pub(crate) fn traceparent(&self, key: CallKey, call: &str, leg: &str) -> Option<String> {
-        traceparent(call, leg).filter(|_| self.sampled.contains_key(&key))
-    }
 }
 
 impl Call {
@@ -96,13 +72,4 @@ impl Call {
 
 fn micros(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
-impl Gateway {
-    /// Tells of calls that are over and still wait for an answer to what ended them: nobody will hear it any more.
-    pub fn tell_ended(&mut self) {
-        for call in self.calls.values() {
-            call.tell_sampled(&mut self.edge);
-        }
-    }
 }

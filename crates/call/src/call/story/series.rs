@@ -1,235 +1,14 @@
-//! Quality over time: what each leg received, what its far end says that it hears, and what of an agent's audio waits, in
-//! intervals from the answer on.
-//! Read from the ends' counters by the call's own timer, so that no packet waits for it. Where a call grows long, pairs
-//! of intervals become one of twice the length: memory stays bounded, and no time is left out.
+//! The quality series of a call: read from the counters of its ends by the call's own timer, so that no packet waits for it.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 
-use trunkgate_media::mos::Codec;
 use trunkgate_media::{AgentQueue, EndCounters};
+use trunkgate_story::series::{Kept, Label, Reading, Totals, Way};
 
 use crate::call::legs::leg::{Leg, LegState};
-use crate::call::story::quality::score;
 use crate::call::{Call, State};
 use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
-use crate::resources::limits::{QUALITY_INTERVAL_SECONDS, QUALITY_SAMPLES};
-use trunkgate_story::view::{QualityView, SampleView, SeriesView};
-use trunkgate_story::wall::{Step, rfc3339};
-
-/// A timer that is due already is set no nearer than this.
-const SHORTEST_WAIT: Duration = Duration::from_millis(1);
-
-/// Of one frame towards an agent.
-const FRAME_MS: u32 = 20;
-
-/// What a leg has come to.
-#[derive(Debug, Clone, Copy, Default)]
-struct Totals {
-    received: u64,
-    lost: u64,
-    sent: u64,
-    far_lost: u64,
-    far_reports: u64,
-}
-
-/// What came in one interval. Truncation is not met: an interval of a whole day has 4 million packets.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Sample {
-    received: u32,
-    lost: u32,
-    sent: u32,
-    far_lost: u32,
-    way: Way,
-}
-
-/// What its packets came and went by: no larger for the one kind of leg because of the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    /// A network, which RTCP tells of.
-    Network {
-        /// As it stood at the end; of two intervals that became one, the larger.
-        jitter_us: u32,
-        far_jitter_us: u32,
-        /// The same; 0: not known.
-        rtt_us: u32,
-        /// Whether the far end reported in it.
-        reported: bool,
-    },
-    /// An agent's socket.
-    Agent {
-        /// What it said and its caller had not heard at the end …
-        unheard_ms: u32,
-        /// … and the most of it.
-        most_unheard_ms: u32,
-        /// The same of what it was to hear, in frames of 20 ms: a hundred at most.
-        unsent: u16,
-        most_unsent: u16,
-    },
-}
-
-impl Default for Way {
-    fn default() -> Way {
-        Way::Network { jitter_us: 0, far_jitter_us: 0, rtt_us: 0, reported: false }
-    }
-}
-
-impl Way {
-    /// Of two intervals as one.
-    fn and(self, next: Way) -> Way {
-        match (self, next) {
-            (
-                Way::Network { jitter_us, far_jitter_us, rtt_us, reported },
-                Way::Network { jitter_us: jitter, far_jitter_us: far, rtt_us: rtt, reported: too },
-            ) => Way::Network {
-                jitter_us: jitter_us.max(jitter),
-                far_jitter_us: far_jitter_us.max(far),
-                rtt_us: rtt_us.max(rtt),
-                reported: reported || too,
-            },
-            (
-                Way::Agent { most_unheard_ms: unheard, most_unsent: frames, .. },
-                Way::Agent { unheard_ms, most_unheard_ms, unsent, most_unsent },
-            ) => Way::Agent {
-                unheard_ms,
-                most_unheard_ms: unheard.max(most_unheard_ms),
-                unsent,
-                most_unsent: frames.max(most_unsent),
-            },
-            // The network is that of an interval in which the agent was out.
-            (agent @ Way::Agent { .. }, Way::Network { .. }) | (Way::Network { .. }, agent @ Way::Agent { .. }) => {
-                agent
-            }
-        }
-    }
-
-    /// Of an agent, now.
-    fn of_agent(queue: &AgentQueue) -> Way {
-        let (unheard, unsent) = (&queue.unheard, &queue.unsent);
-        Way::Agent {
-            unheard_ms: unheard.now().try_into().unwrap_or(u32::MAX),
-            most_unheard_ms: unheard.most().try_into().unwrap_or(u32::MAX),
-            unsent: unsent.now().try_into().unwrap_or(u16::MAX),
-            most_unsent: unsent.most().try_into().unwrap_or(u16::MAX),
-        }
-    }
-}
-
-impl Sample {
-    fn is_empty(&self) -> bool {
-        let waited = match self.way {
-            Way::Network { reported, .. } => reported,
-            Way::Agent { most_unheard_ms, most_unsent, .. } => most_unheard_ms > 0 || most_unsent > 0,
-        };
-        self.received == 0 && self.sent == 0 && self.lost == 0 && !waited
-    }
-    /// Both as one interval.
-    fn and(self, next: Sample) -> Sample {
-        Sample {
-            received: self.received.saturating_add(next.received),
-            lost: self.lost.saturating_add(next.lost),
-            sent: self.sent.saturating_add(next.sent),
-            far_lost: self.far_lost.saturating_add(next.far_lost),
-            way: self.way.and(next.way),
-        }
-    }
-}
-
-/// One leg.
-#[derive(Debug, Clone, Default)]
-struct LegSeries {
-    before: Totals,
-    /// The interval that the first sample belongs to.
-    first: usize,
-    samples: Vec<Sample>,
-}
-
-/// All legs of a call.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Series {
-    /// When it began; `None` before the answer.
-    began: Option<SystemTime>,
-    /// When the open interval did.
-    open: Option<Instant>,
-    /// Intervals that are over.
-    over: usize,
-    /// How often intervals have become one of twice the length.
-    doublings: u32,
-    legs: Vec<LegSeries>,
-}
-
-impl Series {
-    /// Whether an interval is over, and another one.
-    pub(crate) fn is_past_the_first(&self) -> bool {
-        self.over > 1 || self.doublings > 0
-    }
-
-    fn interval(&self) -> Duration {
-        Duration::from_secs(QUALITY_INTERVAL_SECONDS << self.doublings.min(16))
-    }
-
-    /// From here on, whatever came before.
-    fn begin(&mut self, now: Instant, date: SystemTime, legs: &[Leg]) {
-        (self.began, self.open) = (Some(date), Some(now));
-        self.legs = legs.iter().map(|leg| LegSeries { before: totals(leg), ..LegSeries::default() }).collect();
-    }
-
-    /// Goes on by another wall clock.
-    pub(crate) fn set_clock(&mut self, step: Step) {
-        self.began = self.began.map(|began| step.of(began));
-    }
-
-    /// An interval is over; how long the next one has.
-    fn take(&mut self, now: Instant, legs: &[Leg]) -> Duration {
-        // The timer's own lateness does not add up; where a whole interval was missed, time begins anew.
-        let due = self.open.and_then(|open| open.checked_add(self.interval()));
-        let open = due.filter(|due| now.saturating_duration_since(*due) < self.interval()).unwrap_or(now);
-        self.open = Some(open);
-        self.add(legs);
-        legs.iter().filter_map(queue).for_each(AgentQueue::forget);
-        if self.over >= QUALITY_SAMPLES {
-            self.double();
-        }
-        let next = open.checked_add(self.interval()).unwrap_or(now);
-        next.saturating_duration_since(now).max(SHORTEST_WAIT)
-    }
-
-    fn add(&mut self, legs: &[Leg]) {
-        self.legs.resize(legs.len(), LegSeries::default());
-        for (series, leg) in self.legs.iter_mut().zip(legs) {
-            let totals = totals(leg);
-            let sample = sample(leg, series.before, totals);
-            series.before = totals;
-            let is_out = series.samples.is_empty() || leg.state == LegState::Ended;
-            if is_out && sample.is_empty() {
-                continue;
-            }
-            if series.samples.is_empty() {
-                series.first = self.over;
-            }
-            // A leg that was out for a while: its place in time is kept.
-            let place = self.over.saturating_sub(series.first);
-            series.samples.resize(place.min(QUALITY_SAMPLES), Sample::default());
-            series.samples.push(sample);
-        }
-        self.over += 1;
-    }
-
-    fn double(&mut self) {
-        for series in &mut self.legs {
-            let mut merged: Vec<Sample> = Vec::with_capacity(series.samples.len() / 2 + 1);
-            for (at, sample) in (series.first..).zip(&series.samples) {
-                match merged.last_mut() {
-                    Some(last) if at % 2 == 1 => *last = last.and(*sample),
-                    _ => merged.push(*sample),
-                }
-            }
-            (series.samples, series.first) = (merged, series.first / 2);
-        }
-        self.over /= 2;
-        self.doublings += 1;
-    }
-}
 
 fn counters(leg: &Leg) -> impl Iterator<Item = &EndCounters> {
     let ends = leg.ends.iter().map(|end| end.counters.as_ref());
@@ -256,9 +35,8 @@ fn totals(leg: &Leg) -> Totals {
     all
 }
 
-fn sample(leg: &Leg, before: Totals, now: Totals) -> Sample {
-    // Late packets make good: a sum may fall.
-    let grown = |now: u64, before: u64| u32::try_from(now.saturating_sub(before)).unwrap_or(u32::MAX);
+/// Returns a leg as its counters read now.
+fn reading(leg: &Leg) -> Reading {
     let largest = |of: fn(&EndCounters) -> u64| {
         u32::try_from(counters(leg).map(of).max().unwrap_or_default()).unwrap_or(u32::MAX)
     };
@@ -266,124 +44,16 @@ fn sample(leg: &Leg, before: Totals, now: Totals) -> Sample {
         jitter_us: largest(|counters| counters.jitter_us.get()),
         far_jitter_us: largest(|counters| counters.far_jitter_us.get()),
         rtt_us: largest(|counters| counters.rtt_us.get()),
-        reported: now.far_reports > before.far_reports,
+        reported: false,
     };
-    Sample {
-        received: grown(now.received, before.received),
-        lost: grown(now.lost, before.lost),
-        sent: grown(now.sent, before.sent),
-        far_lost: grown(now.far_lost, before.far_lost),
-        way: queue(leg).map_or_else(network, Way::of_agent),
-    }
-}
-
-/// What is needed to show a call's series: kept for calls that have ended.
-#[derive(Debug)]
-pub(crate) struct Kept {
-    /// The call's sid.
-    pub(crate) sid: String,
-    began: SystemTime,
-    /// Length of the last interval, which may be short.
-    last: Duration,
-    series: Series,
-    legs: Vec<Label>,
-}
-
-#[derive(Debug)]
-struct Label {
-    sid: String,
-    party: String,
-    codec: String,
-    is_agent: bool,
-    /// An agent that does not talk.
-    listens: bool,
-}
-
-impl Kept {
-    /// As shown.
-    pub(crate) fn view(&self) -> QualityView {
-        let legs = self.series.legs.iter().zip(&self.legs).filter(|(leg, _)| !leg.samples.is_empty());
-        let series = legs.flat_map(|(leg, label)| {
-            ["received", "sent"].map(|direction| SeriesView {
-                leg: label.sid.clone(),
-                party: label.party.clone(),
-                codec: label.codec.clone(),
-                direction,
-                samples: self.samples(leg, label, direction == "received"),
-            })
-        });
-        QualityView { sid: self.sid.clone(), interval_s: self.series.interval().as_secs(), series: series.collect() }
-    }
-
-    fn samples(&self, leg: &LegSeries, label: &Label, received: bool) -> Vec<SampleView> {
-        let codec = Codec::named(&label.codec).filter(|_| !label.is_agent);
-        let interval = self.series.interval();
-        let shown = (leg.first..).zip(&leg.samples).map(|(at, sample)| {
-            let begin = interval.saturating_mul(u32::try_from(at).unwrap_or(u32::MAX));
-            let length = if at + 1 == self.series.over { self.last } else { interval };
-            let at = rfc3339(self.began + begin);
-            let seconds = length.as_millis() as f64 / 1000.0;
-            if received { heard(sample, codec, label) } else { told(sample, codec) }.at(at, seconds)
-        });
-        shown.collect()
-    }
-}
-
-/// What the edge heard of the leg.
-fn heard(sample: &Sample, codec: Option<Codec>, label: &Label) -> SampleView {
-    let Sample { received, lost, .. } = *sample;
-    let view = SampleView { packets: received, lost: Some(lost), ..SampleView::default() };
-    match sample.way {
-        Way::Network { jitter_us, rtt_us, .. } => {
-            let expected = if received > 0 { received.saturating_add(lost) } else { 0 };
-            SampleView {
-                jitter_ms: (!label.is_agent && received > 0).then(|| ms(jitter_us)),
-                rtt_ms: (rtt_us > 0).then(|| ms(rtt_us)),
-                mos: score(codec, (lost.into(), expected.into()), jitter_us.into(), rtt_us.into()),
-                ..view
-            }
-        }
-        Way::Agent { unheard_ms, most_unheard_ms, .. } => SampleView {
-            queue_ms: (!label.listens).then_some(unheard_ms),
-            queue_max_ms: (!label.listens).then_some(most_unheard_ms),
-            ..view
-        },
-    }
-}
-
-/// What the leg's far end says that it heard of us: nothing in an interval without a report of its. What an agent did not
-/// get is known.
-fn told(sample: &Sample, codec: Option<Codec>) -> SampleView {
-    let Sample { sent, far_lost, .. } = *sample;
-    let view = SampleView { packets: sent, ..SampleView::default() };
-    match sample.way {
-        Way::Network { far_jitter_us, rtt_us, reported, .. } => {
-            let score = score(codec, (far_lost.into(), sent.into()), far_jitter_us.into(), rtt_us.into());
-            SampleView {
-                lost: reported.then_some(far_lost),
-                jitter_ms: reported.then(|| ms(far_jitter_us)),
-                rtt_ms: (rtt_us > 0).then(|| ms(rtt_us)),
-                mos: score.filter(|_| reported),
-                ..view
-            }
-        }
-        Way::Agent { unsent, most_unsent, .. } => SampleView {
-            lost: Some(far_lost),
-            queue_ms: Some(u32::from(unsent) * FRAME_MS),
-            queue_max_ms: Some(u32::from(most_unsent) * FRAME_MS),
-            ..view
-        },
-    }
-}
-
-fn ms(us: u32) -> f64 {
-    f64::from(us) / 1000.0
+    let way = queue(leg).map_or_else(network, Way::of_agent);
+    Reading { totals: totals(leg), way, is_over: leg.state == LegState::Ended }
 }
 
 impl Call {
     /// The call is answered, or goes on after a restart of the edge: its series begins.
     pub(crate) fn begin_series(&mut self, now: Instant, edge: &mut Edge) {
-        self.series.begin(now, edge.date(now), &self.legs);
+        self.series.begin(now, edge.date(now), self.legs.iter().map(reading));
         self.arm(now, edge, Timer::Quality, self.series.interval());
     }
 
@@ -392,7 +62,8 @@ impl Call {
         self.deadlines.remove(Timer::Quality);
         if self.state != State::Ended {
             self.capture_reports(now, edge);
-            let next = self.series.take(now, &self.legs);
+            let next = self.series.take(now, self.legs.iter().map(reading));
+            self.legs.iter().filter_map(queue).for_each(AgentQueue::forget);
             self.arm(now, edge, Timer::Quality, next);
             self.look_for_flaws(now, edge);
             self.watch_hold(now, edge);
@@ -401,14 +72,6 @@ impl Call {
 
     /// Its series up to now; `None` before the answer.
     pub(crate) fn quality(&self, now: Instant) -> Option<Kept> {
-        let (open, began) = (self.series.open?, self.series.began?);
-        let mut series = self.series.clone();
-        let mut last = now.saturating_duration_since(open);
-        if last.is_zero() {
-            last = series.interval();
-        } else {
-            series.add(&self.legs);
-        }
         let legs = self.legs.iter().enumerate().map(|(at, leg)| Label {
             sid: leg.sid.clone(),
             party: self.name_of(at),
@@ -416,6 +79,6 @@ impl Call {
             is_agent: leg.agent.is_some(),
             listens: leg.listens(),
         });
-        Some(Kept { sid: self.sid().to_owned(), began, last, series, legs: legs.collect() })
+        self.series.kept(now, self.sid(), self.legs.iter().map(reading), legs)
     }
 }

@@ -8,10 +8,10 @@ use trunkgate_media::Command;
 use trunkgate_route::{Number, SendNumbers, Target, Wanted};
 
 use crate::call::legs::leg_end::EndedBy;
+use crate::call::refused::Refused;
 use crate::call::search::answer::Failure;
 use crate::call::search::owner::number_of_uri;
 use crate::call::{Call, State};
-use crate::gateway::asked::Refused;
 use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
 use crate::resources::limits::ATTEMPTS_PER_CALL;

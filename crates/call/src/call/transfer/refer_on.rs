@@ -8,13 +8,14 @@ use trunkgate_sip::{Answer, ClientId, HeaderName, Message, ServerId};
 
 use crate::call::legs::headers::{Side, own_address, own_addresses};
 use crate::call::media::info::terminate_open;
-use crate::call::search::answer::{extra, seen_code};
+use crate::call::search::answer::seen_code;
 use crate::call::transfer::notify::{TERMINATED, refer_news};
 use crate::call::transfer::refer::Refer;
 use crate::call::{Call, State, refuse_request};
 use crate::resources::edge::Edge;
 use crate::resources::index::Purpose;
 use crate::resources::limits::{REFER_NEWS, REFER_SUBSCRIPTIONS};
+use crate::resources::sip::extra;
 use trunkgate_story::few::Few;
 
 /// REFERs that went on, and their news.

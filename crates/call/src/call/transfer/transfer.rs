@@ -15,8 +15,8 @@ use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::negotiation::coding::coding;
 use crate::call::negotiation::local::Spoken;
-use crate::call::search::answer::{FinalAnswer, extra};
-use crate::call::transfer::attended::{Joining, Leaving};
+use crate::call::search::answer::FinalAnswer;
+use crate::call::transfer::joining::{Joining, Leaving};
 use crate::call::transfer::notify::News;
 use crate::call::transfer::refer::Refer;
 use crate::call::transfer::refer_on::Passed;
@@ -26,6 +26,7 @@ use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
 use crate::resources::limits::{NUMBER_CHARS, REFERRER_SECONDS};
 use crate::resources::quotas::Numbered;
+use crate::resources::sip::extra;
 use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 

@@ -1,29 +1,24 @@
-//! Attended transfer (RFC 5589 §7): a REFER whose Refer-To names, by Replaces, another dialog of whoever sends it. Where that
-//! is one of this edge's, the two far sides of its two calls are joined: the far side of the other call is asked by re-INVITE
-//! to send its media to this call; once it does, its leg moves here, and the other call ends. Until then both calls are as
-//! they were, and stay so where it does not.
+//! The call's part of an attended transfer: a leg of another call that comes here, and one of its own that leaves.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use trunkgate_media::EndId;
-use trunkgate_route::ReferMode;
 use trunkgate_sdp::{Description, accept, anchored_streams, relay_offer};
-use trunkgate_sip::header::{Replaces, SessionExpires};
-use trunkgate_sip::{Answer, Body, ClientId, DialogId, Replaced, ServerId};
+use trunkgate_sip::header::SessionExpires;
+use trunkgate_sip::{Body, ClientId, ServerId};
 
 use crate::call::legs::leg::{Leg, LegState, StreamEnd};
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::held::turned;
 use crate::call::negotiation::bridge::bad_media;
-use crate::call::search::answer::{Failure, FinalAnswer, seen_code};
+use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::transfer::refer::Refer;
-use crate::call::{CALLER, Call, CallKey, State};
-use crate::gateway::Gateway;
+use crate::call::{CALLER, Call, State};
 use crate::resources::deadlines::Timer;
 use crate::resources::edge::Edge;
 use crate::resources::index::{Named, Place, Purpose};
+use crate::resources::key::CallKey;
 use crate::resources::limits::REFERRER_SECONDS;
 use trunkgate_story::reason::ReasonSlug;
 
@@ -50,169 +45,15 @@ pub(crate) struct Joining {
 #[derive(Debug)]
 pub(crate) struct Leaving {
     /// The leg.
-    leg: usize,
+    pub(crate) leg: usize,
     /// The leg of whoever asked for it.
     by: usize,
     /// Whether that has hung up already.
     is_gone: bool,
     /// The re-INVITE to the one that leaves.
-    client: ClientId,
+    pub(crate) client: ClientId,
     /// Where it goes.
-    to: CallKey,
-}
-
-/// Two calls by their names, where both live.
-fn both(calls: &mut BTreeMap<CallKey, Box<Call>>, one: CallKey, other: CallKey) -> Option<(&mut Call, &mut Call)> {
-    let (low, high) = (one.min(other), one.max(other));
-    let mut between = calls.range_mut(low..=high);
-    let (first, last) = (between.next()?, between.next_back()?);
-    let (is_first, is_last) = (*first.0 == low, *last.0 == high);
-    let (first, last) = (&mut **first.1, &mut **last.1);
-    let in_order = if one == low { (first, last) } else { (last, first) };
-    (is_first && is_last).then_some(in_order)
-}
-
-impl Gateway {
-    /// A REFER that may name the dialog of another call: it comes back where it is for this call alone, since no dialog here
-    /// is meant, or it goes on.
-    pub(crate) fn attended(&mut self, now: Instant, at: Place, server: ServerId, refer: Refer) -> Option<Refer> {
-        let Some(replaces) = &refer.replaces else { return Some(refer) };
-        let is_callable = refer.is_callable;
-        let call = self.calls.get(&at.key).filter(|call| call.state != State::Ended);
-        let leg = call.and_then(|call| call.legs.get(at.leg));
-        let asks = leg.and_then(|leg| Some((leg.party, leg.trunk.as_ref()?.refer)));
-        let found = asks.and_then(|(party, mode)| Some((mode, self.edge.endpoint.replaced_dialog(party, replaces)?)));
-        let Some((mode, found)) = found else {
-            let named = self.edge.index.named(replaces.call_id.as_bytes());
-            let is_anothers = named.is_some_and(|named| Some(named.party) != leg.map(|leg| leg.party));
-            let code = match (is_anothers, is_callable) {
-                // No trunk has the dialog of another one replaced: the other one would take it for the edge's own wish.
-                (true, _) => 403,
-                (false, true) => return Some(refer),
-                // Its number would be called, and it is none.
-                (false, false) => 484,
-            };
-            self.edge.respond(now, server, Answer { code, ..Answer::default() });
-            return None;
-        };
-        let result = match mode {
-            ReferMode::Refuse => return Some(refer),
-            ReferMode::Relay => self.named_for_the_other_side(refer, found).map(Some),
-            ReferMode::Local => self.join_named(now, at, server, &refer, found).map(|()| None),
-        };
-        result.unwrap_or_else(|answer| {
-            self.edge.respond(now, server, answer.to_sip());
-            let name = self.calls.get(&at.key).map(|call| call.name_of(at.leg)).unwrap_or_default();
-            let why = format!("an attended transfer by {name} is refused with {}", answer.code);
-            self.edge.decide(now, at.key, why);
-            None
-        })
-    }
-
-    /// A REFER that goes on names the dialog with the far side of that other call, as that knows it. Its names here are for
-    /// nobody else: with an agent, or nobody, on that side it does not go on.
-    fn named_for_the_other_side(&mut self, refer: Refer, found: Replaced) -> Result<Refer, Box<FinalAnswer>> {
-        let dialog = match found {
-            Replaced::Confirmed(dialog) | Replaced::Early(dialog) => Some(dialog),
-            Replaced::Ended => None,
-        };
-        let at = dialog.and_then(|dialog| self.edge.index.dialogs.get(&dialog));
-        let mapped = at.and_then(|at| {
-            let call = self.calls.get_mut(&at.key)?;
-            let other = call.other(at.leg)?;
-            let leg = call.legs.get_mut(other)?;
-            let names = self.edge.endpoint.dialog_names(leg.dialog?)?;
-            leg.is_named_afar = true;
-            Some(names)
-        });
-        let mapped = mapped.ok_or_else(|| {
-            let code = if at.is_some() { 403 } else { 603 };
-            Box::new(FinalAnswer::new(code, ReasonSlug::Denied))
-        })?;
-        let early_only = refer.replaces.as_ref().is_some_and(|replaces| replaces.early_only);
-        Ok(Refer { replaces: Some(Replaces { early_only, ..mapped }), ..refer })
-    }
-
-    fn join_named(
-        &mut self,
-        now: Instant,
-        at: Place,
-        server: ServerId,
-        refer: &Refer,
-        found: Replaced,
-    ) -> Result<(), Box<FinalAnswer>> {
-        let early_only = refer.replaces.as_ref().is_some_and(|replaces| replaces.early_only);
-        let named = match found {
-            // RFC 3891 §3: what has been answered is not what was asked for.
-            Replaced::Confirmed(_) if early_only => {
-                return Err(Box::new(FinalAnswer::new(486, ReasonSlug::TargetBusy)));
-            }
-            Replaced::Confirmed(dialog) => self.edge.index.dialogs.get(&dialog).copied(),
-            Replaced::Early(_) => return Err(Box::new(FinalAnswer::new(491, ReasonSlug::Transferred))),
-            Replaced::Ended => None,
-        };
-        let Gateway { calls, edge, .. } = self;
-        self.at_work = Some(at.key);
-        let result = match named.and_then(|named| Some((named.leg, both(calls, at.key, named.key)?))) {
-            Some((theirs, (call, other))) => call.join(now, edge, at.leg, (other, theirs), server, refer),
-            // Its own dialog, or one that is over.
-            None => Err(Box::new(FinalAnswer::new(603, ReasonSlug::Denied))),
-        };
-        self.at_work = None;
-        result
-    }
-
-    /// What came of the re-INVITE to a leg that is to leave its call; 408 where no answer came.
-    pub(crate) fn join_answered(
-        &mut self,
-        now: Instant,
-        at: Place,
-        client: ClientId,
-        (code, dialog): (u16, Option<DialogId>),
-        (sdp, session): (Option<Bytes>, Option<SessionExpires>),
-    ) {
-        let is_taken = (200..300).contains(&code);
-        if let Some(dialog) = dialog.filter(|_| is_taken) {
-            self.edge.ack(now, dialog);
-        }
-        let Gateway { calls, edge, .. } = self;
-        let Some(call) = calls.get_mut(&at.key) else { return };
-        let Some(leaving) = call.transfers.leaving.take_if(|leaving| leaving.client == client) else { return };
-        if call.state != State::Answered {
-            return;
-        }
-        let to = leaving.to;
-        self.at_work = Some(to);
-        let waits = both(calls, to, at.key).filter(|(to, _)| to.joins_by(client));
-        let moved = match (waits, is_taken) {
-            (Some((to, from)), true) => match to.joined_by(now, edge, (from, leaving.leg), sdp, session) {
-                Ok(()) => {
-                    to.ask_the_owed(now, edge);
-                    Ok(())
-                }
-                Err(failure) => {
-                    to.join_failed(now, edge, &failure.answer());
-                    Err(None)
-                }
-            },
-            (Some((to, _)), false) => {
-                to.join_failed(now, edge, &FinalAnswer::new(seen_code(code), ReasonSlug::TargetRejected));
-                Err(Some(code))
-            }
-            (None, true) => Err(None),
-            (None, false) => Err(Some(code)),
-        };
-        self.at_work = Some(at.key);
-        if let Some(call) = calls.get_mut(&at.key) {
-            match moved {
-                Ok(()) => call.end(now, edge, ReasonSlug::Transferred),
-                Err(refused) => call.did_not_leave(now, edge, &leaving, refused),
-            }
-        }
-        self.at_work = None;
-        self.note_if_done(to);
-        self.note_if_done(at.key);
-    }
+    pub(crate) to: CallKey,
 }
 
 impl Call {
@@ -227,7 +68,7 @@ impl Call {
         self.transfers.leaving.as_ref().is_some_and(|leaving| leaving.leg == leg)
     }
 
-    fn joins_by(&self, client: ClientId) -> bool {
+    pub(crate) fn joins_by(&self, client: ClientId) -> bool {
         self.state == State::Answered && self.transfers.joining.as_ref().is_some_and(|join| join.client == client)
     }
 
@@ -245,7 +86,7 @@ impl Call {
     }
 
     /// Asks the far side of another call of whoever sent the REFER to come here.
-    fn join(
+    pub(crate) fn join(
         &mut self,
         now: Instant,
         edge: &mut Edge,
@@ -331,7 +172,7 @@ impl Call {
     }
 
     /// The far side of the other call has taken our offer: its leg is ours, and takes the place of whoever asked for it.
-    fn joined_by(
+    pub(crate) fn joined_by(
         &mut self,
         now: Instant,
         edge: &mut Edge,
@@ -439,7 +280,7 @@ impl Call {
     }
 
     /// The far side of the other call does not come: all stays as it was.
-    fn join_failed(&mut self, now: Instant, edge: &mut Edge, answer: &FinalAnswer) {
+    pub(crate) fn join_failed(&mut self, now: Instant, edge: &mut Edge, answer: &FinalAnswer) {
         let Some(join) = self.transfers.joining.take() else { return };
         self.close_joining(edge, join.ends);
         self.tell_news(now, edge, answer.code);
@@ -460,7 +301,7 @@ impl Call {
     }
 
     /// A leg that was to leave stays; `refused`: the code by which its far end said so, `None` where it has agreed.
-    fn did_not_leave(&mut self, now: Instant, edge: &mut Edge, leaving: &Leaving, refused: Option<u16>) {
+    pub(crate) fn did_not_leave(&mut self, now: Instant, edge: &mut Edge, leaving: &Leaving, refused: Option<u16>) {
         if matches!(refused, Some(408 | 481)) {
             return self.end(now, edge, ReasonSlug::Unreachable);
         }

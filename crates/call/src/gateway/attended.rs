@@ -1,0 +1,174 @@
+//! Attended transfer (RFC 5589 §7): a REFER whose Refer-To names, by Replaces, another dialog of whoever sends it. Where that
+//! is one of this edge's, the two far sides of its two calls are joined: the far side of the other call is asked by re-INVITE
+//! to send its media to this call; once it does, its leg moves here, and the other call ends. Until then both calls are as
+//! they were, and stay so where it does not.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use bytes::Bytes;
+use trunkgate_route::ReferMode;
+use trunkgate_sip::header::{Replaces, SessionExpires};
+use trunkgate_sip::{Answer, ClientId, DialogId, Replaced, ServerId};
+
+use crate::call::search::answer::{FinalAnswer, seen_code};
+use crate::call::transfer::refer::Refer;
+use crate::call::{Call, State};
+use crate::gateway::Gateway;
+use crate::resources::index::Place;
+use crate::resources::key::CallKey;
+use trunkgate_story::reason::ReasonSlug;
+
+/// Two calls by their names, where both live.
+fn both(calls: &mut BTreeMap<CallKey, Box<Call>>, one: CallKey, other: CallKey) -> Option<(&mut Call, &mut Call)> {
+    let (low, high) = (one.min(other), one.max(other));
+    let mut between = calls.range_mut(low..=high);
+    let (first, last) = (between.next()?, between.next_back()?);
+    let (is_first, is_last) = (*first.0 == low, *last.0 == high);
+    let (first, last) = (&mut **first.1, &mut **last.1);
+    let in_order = if one == low { (first, last) } else { (last, first) };
+    (is_first && is_last).then_some(in_order)
+}
+
+impl Gateway {
+    /// A REFER that may name the dialog of another call: it comes back where it is for this call alone, since no dialog here
+    /// is meant, or it goes on.
+    pub(crate) fn attended(&mut self, now: Instant, at: Place, server: ServerId, refer: Refer) -> Option<Refer> {
+        let Some(replaces) = &refer.replaces else { return Some(refer) };
+        let is_callable = refer.is_callable;
+        let call = self.calls.get(&at.key).filter(|call| call.state != State::Ended);
+        let leg = call.and_then(|call| call.legs.get(at.leg));
+        let asks = leg.and_then(|leg| Some((leg.party, leg.trunk.as_ref()?.refer)));
+        let found = asks.and_then(|(party, mode)| Some((mode, self.edge.endpoint.replaced_dialog(party, replaces)?)));
+        let Some((mode, found)) = found else {
+            let named = self.edge.index.named(replaces.call_id.as_bytes());
+            let is_anothers = named.is_some_and(|named| Some(named.party) != leg.map(|leg| leg.party));
+            let code = match (is_anothers, is_callable) {
+                // No trunk has the dialog of another one replaced: the other one would take it for the edge's own wish.
+                (true, _) => 403,
+                (false, true) => return Some(refer),
+                // Its number would be called, and it is none.
+                (false, false) => 484,
+            };
+            self.edge.respond(now, server, Answer { code, ..Answer::default() });
+            return None;
+        };
+        let result = match mode {
+            ReferMode::Refuse => return Some(refer),
+            ReferMode::Relay => self.named_for_the_other_side(refer, found).map(Some),
+            ReferMode::Local => self.join_named(now, at, server, &refer, found).map(|()| None),
+        };
+        result.unwrap_or_else(|answer| {
+            self.edge.respond(now, server, answer.to_sip());
+            let name = self.calls.get(&at.key).map(|call| call.name_of(at.leg)).unwrap_or_default();
+            let why = format!("an attended transfer by {name} is refused with {}", answer.code);
+            self.edge.decide(now, at.key, why);
+            None
+        })
+    }
+
+    /// A REFER that goes on names the dialog with the far side of that other call, as that knows it. Its names here are for
+    /// nobody else: with an agent, or nobody, on that side it does not go on.
+    fn named_for_the_other_side(&mut self, refer: Refer, found: Replaced) -> Result<Refer, Box<FinalAnswer>> {
+        let dialog = match found {
+            Replaced::Confirmed(dialog) | Replaced::Early(dialog) => Some(dialog),
+            Replaced::Ended => None,
+        };
+        let at = dialog.and_then(|dialog| self.edge.index.dialogs.get(&dialog));
+        let mapped = at.and_then(|at| {
+            let call = self.calls.get_mut(&at.key)?;
+            let other = call.other(at.leg)?;
+            let leg = call.legs.get_mut(other)?;
+            let names = self.edge.endpoint.dialog_names(leg.dialog?)?;
+            leg.is_named_afar = true;
+            Some(names)
+        });
+        let mapped = mapped.ok_or_else(|| {
+            let code = if at.is_some() { 403 } else { 603 };
+            Box::new(FinalAnswer::new(code, ReasonSlug::Denied))
+        })?;
+        let early_only = refer.replaces.as_ref().is_some_and(|replaces| replaces.early_only);
+        Ok(Refer { replaces: Some(Replaces { early_only, ..mapped }), ..refer })
+    }
+
+    fn join_named(
+        &mut self,
+        now: Instant,
+        at: Place,
+        server: ServerId,
+        refer: &Refer,
+        found: Replaced,
+    ) -> Result<(), Box<FinalAnswer>> {
+        let early_only = refer.replaces.as_ref().is_some_and(|replaces| replaces.early_only);
+        let named = match found {
+            // RFC 3891 §3: what has been answered is not what was asked for.
+            Replaced::Confirmed(_) if early_only => {
+                return Err(Box::new(FinalAnswer::new(486, ReasonSlug::TargetBusy)));
+            }
+            Replaced::Confirmed(dialog) => self.edge.index.dialogs.get(&dialog).copied(),
+            Replaced::Early(_) => return Err(Box::new(FinalAnswer::new(491, ReasonSlug::Transferred))),
+            Replaced::Ended => None,
+        };
+        let Gateway { calls, edge, .. } = self;
+        self.at_work = Some(at.key);
+        let result = match named.and_then(|named| Some((named.leg, both(calls, at.key, named.key)?))) {
+            Some((theirs, (call, other))) => call.join(now, edge, at.leg, (other, theirs), server, refer),
+            // Its own dialog, or one that is over.
+            None => Err(Box::new(FinalAnswer::new(603, ReasonSlug::Denied))),
+        };
+        self.at_work = None;
+        result
+    }
+
+    /// What came of the re-INVITE to a leg that is to leave its call; 408 where no answer came.
+    pub(crate) fn join_answered(
+        &mut self,
+        now: Instant,
+        at: Place,
+        client: ClientId,
+        (code, dialog): (u16, Option<DialogId>),
+        (sdp, session): (Option<Bytes>, Option<SessionExpires>),
+    ) {
+        let is_taken = (200..300).contains(&code);
+        if let Some(dialog) = dialog.filter(|_| is_taken) {
+            self.edge.ack(now, dialog);
+        }
+        let Gateway { calls, edge, .. } = self;
+        let Some(call) = calls.get_mut(&at.key) else { return };
+        let Some(leaving) = call.transfers.leaving.take_if(|leaving| leaving.client == client) else { return };
+        if call.state != State::Answered {
+            return;
+        }
+        let to = leaving.to;
+        self.at_work = Some(to);
+        let waits = both(calls, to, at.key).filter(|(to, _)| to.joins_by(client));
+        let moved = match (waits, is_taken) {
+            (Some((to, from)), true) => match to.joined_by(now, edge, (from, leaving.leg), sdp, session) {
+                Ok(()) => {
+                    to.ask_the_owed(now, edge);
+                    Ok(())
+                }
+                Err(failure) => {
+                    to.join_failed(now, edge, &failure.answer());
+                    Err(None)
+                }
+            },
+            (Some((to, _)), false) => {
+                to.join_failed(now, edge, &FinalAnswer::new(seen_code(code), ReasonSlug::TargetRejected));
+                Err(Some(code))
+            }
+            (None, true) => Err(None),
+            (None, false) => Err(Some(code)),
+        };
+        self.at_work = Some(at.key);
+        if let Some(call) = calls.get_mut(&at.key) {
+            match moved {
+                Ok(()) => call.end(now, edge, ReasonSlug::Transferred),
+                Err(refused) => call.did_not_leave(now, edge, &leaving, refused),
+            }
+        }
+        self.at_work = None;
+        self.note_if_done(to);
+        self.note_if_done(at.key);
+    }
+}

@@ -1,0 +1,104 @@
+//! Scores of what is heard, and the counters of an end as they are shown.
+
+use serde::{Deserialize, Serialize};
+use trunkgate_media::EndCounters;
+use trunkgate_media::mos::{Codec, delay_ms, mos};
+
+use crate::view::RtpView;
+
+/// Scores of intervals, added up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Scored {
+    count: u64,
+    /// In thousandths.
+    sum: u64,
+    /// The same; 0: there is none.
+    lowest: u64,
+}
+
+impl Scored {
+    /// Adds others.
+    pub fn add(&mut self, other: Scored) {
+        self.count += other.count;
+        self.sum += other.sum;
+        self.lowest = match (self.lowest, other.lowest) {
+            (0, lowest) | (lowest, 0) => lowest,
+            (one, two) => one.min(two),
+        };
+    }
+    /// The lowest, to hundredths.
+    pub fn lowest(&self) -> Option<f64> {
+        (self.lowest > 0).then(|| hundredths(self.lowest as f64 / 1000.0))
+    }
+    /// Their mean, to hundredths.
+    pub fn mean(&self) -> Option<f64> {
+        (self.count > 0).then(|| hundredths(self.sum as f64 / self.count as f64 / 1000.0))
+    }
+    /// Returns one score, of a whole call, where there is no other.
+    pub fn or_whole(self, whole: Option<f64>) -> Scored {
+        match whole.filter(|_| self.count == 0) {
+            Some(whole) => {
+                let whole = (whole * 1000.0) as u64;
+                Scored { count: 1, sum: whole, lowest: whole }
+            }
+            None => self,
+        }
+    }
+    /// Returns those of an end.
+    pub fn of(counters: &EndCounters) -> Scored {
+        let scores = &counters.scores;
+        Scored { count: scores.count.get(), sum: scores.sum.get(), lowest: scores.lowest.get() }
+    }
+}
+
+fn hundredths(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
+/// Adds an end's counters to a view.
+pub fn add_counters(rtp: &mut RtpView, counters: &EndCounters) {
+    let ms = |us: u64| us as f64 / 1000.0;
+    rtp.rx_packets += counters.rx_packets.get();
+    let refused = counters.symptoms.refused.get();
+    rtp.tx_packets += counters.tx_packets.get().saturating_sub(refused);
+    rtp.tx_refused += refused;
+    rtp.lost += counters.lost.get();
+    for (all, run) in rtp.lost_in_a_row.iter_mut().zip(counters.lost_in_a_row.get()) {
+        *all = all.saturating_add(run);
+    }
+    rtp.jitter_ms = rtp.jitter_ms.max(ms(counters.jitter_us.get()));
+    let rtt_us = counters.rtt_us.get();
+    if rtt_us > 0 {
+        rtp.rtt_ms = Some(ms(rtt_us));
+    }
+    if counters.far_reports.get() > 0 {
+        let far = rtp.far.get_or_insert_default();
+        far.lost += counters.far_lost.get();
+        far.jitter_ms = far.jitter_ms.max(ms(counters.far_jitter_us.get()));
+    }
+}
+
+/// The same for an end that goes, with its scores.
+pub fn retire(earlier: &mut RtpView, scores: &mut Scored, counters: &EndCounters) {
+    add_counters(earlier, counters);
+    scores.add(Scored::of(counters));
+}
+
+/// How speech sounds of which so many packets of so many were lost, in hundredths; `None` where none was to come, or
+/// nothing is known of the codec.
+pub fn score(codec: Option<Codec>, lost_of: (u64, u64), jitter_us: u64, rtt_us: u64) -> Option<f64> {
+    let (lost, of) = lost_of;
+    let codec = codec.filter(|_| of > 0)?;
+    Some(hundredths(mos(codec, lost.min(of) as f64 / of as f64, delay_ms(jitter_us, rtt_us))))
+}
+
+/// Scores a view as a whole, both ways.
+pub fn score_view(rtp: &mut RtpView, codec: Option<Codec>) {
+    let us = |ms: f64| (ms * 1000.0) as u64;
+    let rtt = us(rtp.rtt_ms.unwrap_or(0.0));
+    let expected = if rtp.rx_packets > 0 { rtp.rx_packets + rtp.lost } else { 0 };
+    rtp.mos = score(codec, (rtp.lost, expected), us(rtp.jitter_ms), rtt);
+    if let Some(far) = &mut rtp.far {
+        far.mos = score(codec, (far.lost, rtp.tx_packets), us(far.jitter_ms), rtt);
+    }
+}
