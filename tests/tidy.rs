@@ -21,14 +21,25 @@ use regex::Regex;
 use tree::{Source, report, rust, sources};
 
 /// The arrows between crates: who may depend on whom. Tests may use more.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("trunkgate-sip", &[]),
     ("trunkgate-sdp", &[]),
     ("trunkgate-route", &[]),
     ("trunkgate-agent", &[]),
     ("trunkgate-media", &["trunkgate-agent"]),
     ("trunkgate-story", &["trunkgate-sip", "trunkgate-route", "trunkgate-media"]),
-    ("trunkgate-call", &["trunkgate-sip", "trunkgate-sdp", "trunkgate-route", "trunkgate-media", "trunkgate-story"]),
+    ("trunkgate-resources", &["trunkgate-sip", "trunkgate-route", "trunkgate-media", "trunkgate-story"]),
+    (
+        "trunkgate-call",
+        &[
+            "trunkgate-sip",
+            "trunkgate-sdp",
+            "trunkgate-route",
+            "trunkgate-media",
+            "trunkgate-story",
+            "trunkgate-resources",
+        ],
+    ),
     ("trunkgate-phone", &["trunkgate-sip", "trunkgate-sdp", "trunkgate-media"]),
     (
         "trunkgate-sim",

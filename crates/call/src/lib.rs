@@ -2,7 +2,6 @@
 
 mod call;
 pub mod gateway;
-mod resources;
 
 pub use call::agent::fork::{ForkRequest, Listener};
 pub use call::negotiation::reliable;
@@ -11,11 +10,11 @@ pub use gateway::asked::Refused;
 pub use gateway::intake::Intake;
 pub use gateway::{Capture, Gateway, GatewayConfig};
 pub use gateway::{asked, fuzz, intake, snapshot};
-pub use resources::addressing::{Addressing, Interfaces, ListenerSpec};
-pub use resources::io::{Cause, Control, Identity, Input, Output, QueryId};
-pub use resources::quotas::DayCount;
-pub use resources::strangers::{Ban, StrangerLimits};
-pub use resources::{addressing, io, limits, metrics};
+pub use trunkgate_resources::addressing::{Addressing, Interfaces, ListenerSpec};
+pub use trunkgate_resources::io::{Cause, Control, Identity, Input, Output, QueryId};
+pub use trunkgate_resources::quotas::DayCount;
+pub use trunkgate_resources::strangers::{Ban, StrangerLimits};
+pub use trunkgate_resources::{addressing, io, limits, metrics};
 pub use trunkgate_story::change::{Change, Happening};
 pub use trunkgate_story::sampled::{LegTimes, SampledCall, Sampling};
 pub use trunkgate_story::sms::{Sms, SmsNews};

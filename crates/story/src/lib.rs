@@ -10,7 +10,6 @@ pub mod limits;
 pub mod masked;
 pub mod messages;
 pub mod numbers;
-mod packed;
 pub mod quality;
 pub mod reason;
 pub mod redact;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use trunkgate_route::{Plan, Target, TargetSpec};
 
 use crate::call::search::answer::{Failure, FinalAnswer, best};
-use crate::resources::limits::LEGS_KEPT;
+use trunkgate_resources::limits::LEGS_KEPT;
 use trunkgate_story::reason::{ReasonSlug, q850_of_code};
 
 /// What became of the last step.

@@ -17,10 +17,10 @@ use trunkgate_route::{Peer, Trunk};
 
 use crate::call::legs::leg::Leg;
 use crate::call::{CALLER, Call, CallEvent, State};
-use crate::resources::deadlines::Timer;
-use crate::resources::edge::Edge;
-use crate::resources::limits::{PROVEN_ADDRESSES, UNPROVEN_EARLY_MEDIA};
-use crate::resources::unproven::EarlyGrant;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::limits::{PROVEN_ADDRESSES, UNPROVEN_EARLY_MEDIA};
+use trunkgate_resources::unproven::EarlyGrant;
 use trunkgate_story::trace::TraceItem;
 
 /// What has proven the addresses in a leg's descriptions. The default, also of a snapshot from before this was known:

@@ -4,7 +4,7 @@ use std::fmt;
 
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::resources::limits::{ATTEMPTS_PER_CALL, FORKS_PER_CALL, KEYS_PER_REQUEST, LISTENERS_PER_CALL};
+use trunkgate_resources::limits::{ATTEMPTS_PER_CALL, FORKS_PER_CALL, KEYS_PER_REQUEST, LISTENERS_PER_CALL};
 
 /// Why what was asked of a call is not done: nothing of it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

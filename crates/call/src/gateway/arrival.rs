@@ -12,10 +12,10 @@ use trunkgate_route::Trunk;
 use trunkgate_sip::{Defect, Flow, Message, Method, Party};
 
 use crate::gateway::Gateway;
-use crate::resources::io::Output;
-use crate::resources::limits::{OVERLOAD_RETRY_AFTER_SECONDS, STRAY_USER_CHARS};
-use crate::resources::strays::Stray;
-use crate::resources::traced::Arriving;
+use trunkgate_resources::io::Output;
+use trunkgate_resources::limits::{OVERLOAD_RETRY_AFTER_SECONDS, STRAY_USER_CHARS};
+use trunkgate_resources::strays::Stray;
+use trunkgate_resources::traced::Arriving;
 use trunkgate_story::numbers::{is_emergency, mask, plain};
 use trunkgate_story::reason::ReasonSlug;
 

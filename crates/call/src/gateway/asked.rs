@@ -10,8 +10,8 @@ pub use crate::call::refused::Refused;
 use crate::call::transfer::wish;
 use crate::call::{Call, State};
 use crate::gateway::Gateway;
-use crate::resources::edge::Edge;
-use crate::resources::limits::KEYS_PER_REQUEST;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::limits::KEYS_PER_REQUEST;
 use trunkgate_story::view::ForkView;
 
 impl Gateway {

@@ -15,8 +15,8 @@ use crate::call::search::answer::{FinalAnswer, seen_code};
 use crate::call::transfer::refer::Refer;
 use crate::call::{Call, State};
 use crate::gateway::Gateway;
-use crate::resources::index::Place;
-use crate::resources::key::CallKey;
+use trunkgate_resources::index::Place;
+use trunkgate_resources::key::CallKey;
 use trunkgate_story::reason::ReasonSlug;
 
 /// Two calls by their names, where both live.

@@ -9,7 +9,7 @@ use trunkgate_sip::{Flow, ListenerId, Message, Method, Party, Transport};
 use crate::call::transfer::refer::Refer;
 use crate::call::transfer::refer_on::{Told, status};
 use crate::gateway::intake::{DropReason, Intake, Next};
-use crate::resources::limits::{NUMBER_CHARS, TURNED_AWAY_REMEMBERED};
+use trunkgate_resources::limits::{NUMBER_CHARS, TURNED_AWAY_REMEMBERED};
 
 /// What comes: requests that begin calls, keep them going, end them, and others.
 const LINES: [(&str, &str, &str); 8] = [

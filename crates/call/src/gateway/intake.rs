@@ -9,7 +9,7 @@ use std::time::Instant;
 use trunkgate_sip::{Flow, Message, Method, Party};
 
 use self::lines::Lines;
-use crate::resources::limits::{
+use trunkgate_resources::limits::{
     INVITE_WAIT, INVITES_ALWAYS_SERVED, ONGOING_BEFORE_REFUSAL, OVERLOAD_AFTER, OVERLOAD_INVITES, OVERLOAD_OVER,
     TURNED_AWAY, TURNED_AWAY_REMEMBERED, WAITING_BYTES, WAITING_INVITES, WAITING_MESSAGE_OVERHEAD_BYTES,
     WAITING_ONGOING_MESSAGES, WAITING_OTHERS,

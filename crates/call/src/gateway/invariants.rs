@@ -7,8 +7,8 @@ use crate::call::legs::leg::{Leg, LegState};
 use crate::call::search::attempt::{Attempt, Progress};
 use crate::call::{Call, State};
 use crate::gateway::Gateway;
-use crate::resources::deadlines::Timer;
-use crate::resources::key::CallKey;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::key::CallKey;
 
 impl Gateway {
     /// In debug builds and tests: that no index points nowhere and nothing is left of ended calls.

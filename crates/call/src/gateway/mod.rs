@@ -21,13 +21,13 @@ use trunkgate_route::Table;
 use trunkgate_sip::{Flow, Party};
 
 use crate::call::{Call, CallEvent, State};
-use crate::resources::addressing::Addressing;
-pub use crate::resources::config::GatewayConfig;
-use crate::resources::edge::Edge;
-use crate::resources::io::{Cause, Control, Input, Output};
-use crate::resources::key::CallKey;
-use crate::resources::limits::TRACE_TEXT_CHARS;
-use crate::resources::metrics::Metrics;
+use trunkgate_resources::addressing::Addressing;
+pub use trunkgate_resources::config::GatewayConfig;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::io::{Cause, Control, Input, Output};
+use trunkgate_resources::key::CallKey;
+use trunkgate_resources::limits::TRACE_TEXT_CHARS;
+use trunkgate_resources::metrics::Metrics;
 use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::series::Kept;
@@ -442,10 +442,10 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::resources::addressing::{Interfaces, ListenerSpec};
-    use crate::resources::index::Place;
-    use crate::resources::limits::MESSAGE_TEXTS_BYTES;
-    use crate::resources::traced::Arriving;
+    use trunkgate_resources::addressing::{Interfaces, ListenerSpec};
+    use trunkgate_resources::index::Place;
+    use trunkgate_resources::limits::MESSAGE_TEXTS_BYTES;
+    use trunkgate_resources::traced::Arriving;
     use trunkgate_route::{Definition, Numbers, Peer, Route, TargetSpec, Trunk};
     use trunkgate_sip::{ListenerId, Message, Transport};
     use trunkgate_story::trace::Trace;

@@ -5,8 +5,8 @@ use std::time::Instant;
 use trunkgate_sip::{Message, Method, Transmit, Transport};
 
 use crate::gateway::Gateway;
-use crate::resources::index::Place;
-use crate::resources::limits::HEADER_NAME_CHARS;
+use trunkgate_resources::index::Place;
+use trunkgate_resources::limits::HEADER_NAME_CHARS;
 use trunkgate_story::numbers::plain;
 
 /// What makes a request long: its body, and the three longest of its headers by name. No values: they hold numbers and keys.

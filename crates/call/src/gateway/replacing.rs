@@ -17,8 +17,8 @@ use crate::call::negotiation::reinvite::{Relay, Renegotiation};
 use crate::call::search::answer::FinalAnswer;
 use crate::call::setup::Incoming;
 use crate::gateway::Gateway;
-use crate::resources::edge::Edge;
-use crate::resources::index::{Named, Place, Purpose};
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::index::{Named, Place, Purpose};
 use trunkgate_story::numbers::caller;
 use trunkgate_story::reason::ReasonSlug;
 

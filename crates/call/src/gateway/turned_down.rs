@@ -8,8 +8,8 @@ use crate::call::search::answer::FinalAnswer;
 use crate::call::setup::Incoming;
 use crate::call::{CALLER, Call};
 use crate::gateway::Gateway;
-use crate::resources::edge::Edge;
-use crate::resources::key::CallKey;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::CallKey;
 use trunkgate_story::reason::ReasonSlug;
 
 impl Gateway {

@@ -5,7 +5,7 @@ use trunkgate_story::view::SilentView;
 use crate::call::State;
 use crate::call::story::hearing::heard;
 use crate::gateway::Gateway;
-use crate::resources::limits::SILENT_TOLD;
+use trunkgate_resources::limits::SILENT_TOLD;
 
 impl Gateway {
     /// Who is not heard in calls that are up, the newest of each told.

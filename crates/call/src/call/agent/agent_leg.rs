@@ -13,10 +13,10 @@ use crate::call::legs::leg_end::EndedBy;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::Progress;
 use crate::call::{CALLER, Call, State};
-use crate::resources::deadlines::Timer;
-use crate::resources::edge::Edge;
-use crate::resources::key::Branch;
-use crate::resources::limits::{
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::Branch;
+use trunkgate_resources::limits::{
     AGENT_TEXT_CHARS, AGENT_WISHES_NOTED, ATTEMPTS_PER_CALL, PARAMETER_HEADER_CHARS, PARAMETER_HEADERS,
 };
 use trunkgate_story::numbers::{plain, steers};

@@ -1,7 +1,6 @@
 //! Which calls an agent gets: those of callers that it takes, while it is not skipped for having failed; and how often
 //! one that fails is asked again, by a new stream, before the next target.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkgate_media::agent::Loss;
@@ -11,11 +10,11 @@ use crate::call::controller::StepResult;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::{Attempt, Progress};
 use crate::call::{Call, State};
-use crate::resources::breaker::{Leave, is_failure};
-use crate::resources::deadlines::Timer;
-use crate::resources::edge::Edge;
-use crate::resources::key::Branch;
-use crate::resources::limits::{
+use trunkgate_resources::breaker::{Leave, is_failure};
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::Branch;
+use trunkgate_resources::limits::{
     PORTS_NEWS, PROVEN_SECONDS, RETRIES_PER_CALL, RETRY_FIRST_WAIT_MS, RETRY_LONGEST_WAIT_MS,
 };
 use trunkgate_story::change::{Change, Happening};
@@ -184,13 +183,6 @@ impl Call {
         if let Some(side) = self.legs[leg].agent.as_ref().filter(|side| !side.listens()) {
             edge.agents.went_well(&side.agent.name, side.began);
         }
-    }
-}
-
-impl Edge {
-    /// Brings the gauge up to date.
-    pub(crate) fn note_skipped(&mut self) {
-        self.metrics.agent_skipped = self.agents.skipped().map(|(name, skipped)| (Arc::clone(name), skipped)).collect();
     }
 }
 

@@ -13,7 +13,7 @@ use crate::call::agent::agent_leg::{AgentSide, Part};
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::refused::Refused;
-use crate::resources::edge::Edge;
+use trunkgate_resources::edge::Edge;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::view::{ForkView, SourcesView};
 

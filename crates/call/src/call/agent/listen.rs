@@ -15,8 +15,8 @@ use crate::call::legs::leg::LegState;
 use crate::call::negotiation::coding::coding;
 use crate::call::negotiation::local::Spoken;
 use crate::call::search::answer::Failure;
-use crate::resources::edge::Edge;
-use crate::resources::limits::{FORKS_PER_CALL, LISTENERS_PER_CALL};
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::limits::{FORKS_PER_CALL, LISTENERS_PER_CALL};
 
 impl Call {
     /// Has the sockets of a route's listeners opened.

@@ -11,8 +11,8 @@ use trunkgate_route::Agent;
 use crate::call::controller::Controller;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::{Call, State};
-use crate::resources::deadlines::Timer;
-use crate::resources::edge::Edge;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
 use trunkgate_story::reason::ReasonSlug;
 
 /// A limit that has passed while the agent was connected anew ends the call at once.

@@ -12,7 +12,7 @@ use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::search::attempt::Attempt;
 use crate::call::search::owner;
 use crate::call::{CALLER, Call};
-use crate::resources::edge::Edge;
+use trunkgate_resources::edge::Edge;
 use trunkgate_story::numbers::Caller;
 use trunkgate_story::reason::ReasonSlug;
 

@@ -12,12 +12,12 @@ use crate::call::legs::caller_id::Showing;
 use crate::call::legs::hops::HOPS;
 use crate::call::legs::location::keep_sent;
 use crate::call::{CALLER, Call};
-use crate::resources::edge::Edge;
-use crate::resources::limits::{
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::limits::{
     ASSERTED_IDENTITIES, NUMBER_CHARS, PASSED_HEADER_BYTES, PASSED_HEADERS, PASSED_VALUE_BYTES,
 };
-use crate::resources::rewrite::{escape_user, host_port, quoted};
-use crate::resources::sip::extra;
+use trunkgate_resources::rewrite::{escape_user, host_port, quoted};
+use trunkgate_resources::sip::extra;
 use trunkgate_story::numbers::{Caller, display_name, plain};
 
 /// Headers whose values are addresses: they are made anew with our own.

@@ -9,9 +9,9 @@ use trunkgate_sip::{Extra, Message};
 
 use crate::call::search::answer::FinalAnswer;
 use crate::call::{CALLER, Call};
-use crate::resources::edge::Edge;
-use crate::resources::limits::EDGES_PER_CALL;
-use crate::resources::sip::extra;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::limits::EDGES_PER_CALL;
+use trunkgate_resources::sip::extra;
 use trunkgate_story::reason::ReasonSlug;
 
 /// The header. With X-, as systems between two edges pass such headers on more readily than others.

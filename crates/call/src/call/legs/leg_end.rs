@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::call::legs::leg::Leg;
 use crate::call::search::answer::Failure;
 use crate::call::{CALLER, Call};
-use crate::resources::edge::Edge;
-use crate::resources::limits::PASSED_OVER;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::limits::PASSED_OVER;
 use trunkgate_story::change::{Change, Happening};
 use trunkgate_story::reason::ReasonSlug;
 

@@ -10,9 +10,9 @@ use trunkgate_sip::{Body, Extra, Message, Part};
 use crate::call::legs::headers::Brought;
 use crate::call::search::attempt::Way;
 use crate::call::{CALLER, Call};
-use crate::resources::edge::Edge;
-use crate::resources::key::Branch;
-use crate::resources::limits::{LOCATION_BYTES, LOCATION_NAME_BYTES, LOCATIONS};
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::Branch;
+use trunkgate_resources::limits::{LOCATION_BYTES, LOCATION_NAME_BYTES, LOCATIONS};
 use trunkgate_story::numbers::plain;
 
 /// Names the places.

@@ -15,8 +15,8 @@ use trunkgate_sip::ServerId;
 use crate::call::legs::leg::Leg;
 use crate::call::search::answer::Failure;
 use crate::call::{CALLER, Call};
-use crate::resources::edge::Edge;
-use crate::resources::key::Branch;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::Branch;
 use trunkgate_story::reason::ReasonSlug;
 
 /// The code by which a far end says that it does not take an offer (RFC 3261 §21.4.26).

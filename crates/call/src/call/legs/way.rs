@@ -8,10 +8,10 @@ use crate::call::Call;
 use crate::call::legs::leg::Leg;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::search::attempt::Way;
-use crate::resources::deadlines::Timer;
-use crate::resources::edge::Edge;
-use crate::resources::key::Branch;
-use crate::resources::sip::sip_transport;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::Branch;
+use trunkgate_resources::sip::sip_transport;
 use trunkgate_story::reason::ReasonSlug;
 
 impl Call {

@@ -13,10 +13,10 @@ use trunkgate_sip::{Body, ClientId};
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::negotiation::coding::coding;
 use crate::call::{Call, State};
-use crate::resources::deadlines::Timer;
-use crate::resources::edge::Edge;
-use crate::resources::index::Purpose;
-use crate::resources::limits::{KEY_PAUSE, KEYS_AHEAD, KEYS_TO_TELL, PACKET_MS};
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::index::Purpose;
+use trunkgate_resources::limits::{KEY_PAUSE, KEYS_AHEAD, KEYS_TO_TELL, PACKET_MS};
 
 /// How long a key is pressed where nobody says it, in milliseconds.
 pub(crate) const USUAL_MS: u16 = 100;

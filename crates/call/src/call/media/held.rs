@@ -11,7 +11,7 @@ use trunkgate_sip::ServerId;
 use crate::call::Call;
 use crate::call::negotiation::coding::coding;
 use crate::call::negotiation::local::talks_as;
-use crate::resources::edge::Edge;
+use trunkgate_resources::edge::Edge;
 
 /// What one side wants of a hold that ends here.
 #[derive(Debug, Clone, Copy)]

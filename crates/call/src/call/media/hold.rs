@@ -9,9 +9,9 @@ use trunkgate_sip::ClientId;
 
 use crate::call::legs::leg::LegState;
 use crate::call::{Call, State};
-use crate::resources::deadlines::Timer;
-use crate::resources::edge::Edge;
-use crate::resources::index::Purpose;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::index::Purpose;
 use trunkgate_story::reason::ReasonSlug;
 
 /// Questions of one time.

@@ -10,10 +10,10 @@ use crate::call::legs::headers::Brought;
 use crate::call::media::dtmf::{Told, told};
 use crate::call::search::answer::seen_code;
 use crate::call::{Call, State, refuse_request};
-use crate::resources::edge::Edge;
-use crate::resources::index::Purpose;
-use crate::resources::limits::{INFO_BYTES, INFOS_PER_CALL};
-use crate::resources::sip::extra;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::index::Purpose;
+use trunkgate_resources::limits::{INFO_BYTES, INFOS_PER_CALL};
+use trunkgate_resources::sip::extra;
 use trunkgate_story::few::Few;
 use trunkgate_story::reason::ReasonSlug;
 

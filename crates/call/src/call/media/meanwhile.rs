@@ -12,9 +12,9 @@ use crate::call::legs::leg::LegState;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::Progress;
 use crate::call::{CALLER, Call, State};
-use crate::resources::deadlines::Timer;
-use crate::resources::edge::Edge;
-use crate::resources::key::Branch;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::Branch;
 
 impl Call {
     /// Whether the agent that is tried next has the caller told ports of ours before it is there.

@@ -9,7 +9,7 @@ use trunkgate_sip::{HeaderName, Message};
 
 use crate::call::Call;
 use crate::call::legs::leg::{Leg, LegState};
-use crate::resources::limits::{PACKET_MS, TRACE_TEXT_CHARS};
+use trunkgate_resources::limits::{PACKET_MS, TRACE_TEXT_CHARS};
 use trunkgate_story::numbers::{mask, plain};
 
 /// Samples per second of G.711.

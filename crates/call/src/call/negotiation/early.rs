@@ -12,9 +12,9 @@ use trunkgate_sip::{Answer, Body, DialogId};
 use crate::call::legs::leg::LegState;
 use crate::call::legs::written::Written;
 use crate::call::{CALLER, Call, State};
-use crate::resources::edge::Edge;
-use crate::resources::key::Branch;
-use crate::resources::limits::EARLY_DIALOGS;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::Branch;
+use trunkgate_resources::limits::EARLY_DIALOGS;
 use trunkgate_story::change::Happening;
 
 /// The early dialogs of one INVITE that have brought a description.

@@ -14,8 +14,8 @@ use crate::call::negotiation::update::retry_later;
 use crate::call::search::answer::{FinalAnswer, seen_code};
 use crate::call::search::attempt::Attempt;
 use crate::call::{CALLER, Call, State, refuse_request};
-use crate::resources::edge::Edge;
-use crate::resources::index::Purpose;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::index::Purpose;
 use trunkgate_story::reason::ReasonSlug;
 
 impl Call {

@@ -18,7 +18,7 @@ use crate::call::legs::leg::StreamEnd;
 use crate::call::negotiation::coding::{coding, name};
 use crate::call::search::answer::Failure;
 use crate::call::{Call, State};
-use crate::resources::edge::Edge;
+use trunkgate_resources::edge::Edge;
 use trunkgate_story::quality::retire;
 use trunkgate_story::reason::ReasonSlug;
 

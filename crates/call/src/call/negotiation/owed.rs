@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use crate::call::legs::leg::Leg;
 use crate::call::negotiation::reinvite::{Relay, Renegotiation};
 use crate::call::{Call, State};
-use crate::resources::deadlines::Timer;
-use crate::resources::edge::Edge;
-use crate::resources::index::Purpose;
-use crate::resources::limits::{GLARE_OTHER_UNITS, GLARE_OWNER_UNITS, GLARE_TRIES, GLARE_UNIT_MS};
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::index::Purpose;
+use trunkgate_resources::limits::{GLARE_OTHER_UNITS, GLARE_OWNER_UNITS, GLARE_TRIES, GLARE_UNIT_MS};
 use trunkgate_story::reason::ReasonSlug;
 
 /// A leg that is to be asked.

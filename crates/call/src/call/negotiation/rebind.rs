@@ -7,8 +7,8 @@ use trunkgate_media::EndId;
 
 use crate::call::legs::leg::StreamEnd;
 use crate::call::{Call, State};
-use crate::resources::edge::Edge;
-use crate::resources::limits::BIND_TRIES;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::limits::BIND_TRIES;
 use trunkgate_story::reason::ReasonSlug;
 
 impl Call {

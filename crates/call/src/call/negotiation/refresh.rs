@@ -15,14 +15,14 @@ use crate::call::legs::written::Written;
 use crate::call::negotiation::owed::glare_wait;
 use crate::call::search::answer::FinalAnswer;
 use crate::call::{Call, State};
-use crate::resources::deadlines::Timer;
-use crate::resources::edge::Edge;
-use crate::resources::index::Purpose;
-use crate::resources::limits::{
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::index::Purpose;
+use trunkgate_resources::limits::{
     REFRESH_RETRY_SECONDS, SESSION_LEAST_SECONDS, SESSION_TAKEN_SECONDS, URI_SESSION_SECONDS,
 };
-use crate::resources::sip::TIMER;
-use crate::resources::sip::extra;
+use trunkgate_resources::sip::TIMER;
+use trunkgate_resources::sip::extra;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::wall::unix_ms;
 

@@ -16,9 +16,9 @@ use crate::call::negotiation::bridge::{bad_media, forbidden_address};
 use crate::call::negotiation::refresh::Asked;
 use crate::call::search::answer::{Failure, FinalAnswer, seen_code};
 use crate::call::{Call, State, refuse_request};
-use crate::resources::deadlines::Timer;
-use crate::resources::edge::Edge;
-use crate::resources::index::Purpose;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::index::Purpose;
 use trunkgate_story::reason::ReasonSlug;
 
 /// One leg's offer for the other.

@@ -12,7 +12,7 @@ use crate::call::legs::leg::LegState;
 use crate::call::negotiation::bridge::bad_media;
 use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::{CALLER, Call, State, refuse_request};
-use crate::resources::edge::Edge;
+use trunkgate_resources::edge::Edge;
 use trunkgate_story::reason::ReasonSlug;
 
 /// What a caller has been told reliably.

@@ -10,11 +10,11 @@ use crate::call::legs::leg::LegState;
 use crate::call::negotiation::refresh::Asked;
 use crate::call::negotiation::reinvite::{Relay, Renegotiation};
 use crate::call::{Call, State, refuse_request};
-use crate::resources::deadlines::Timer;
-use crate::resources::edge::Edge;
-use crate::resources::index::Purpose;
-use crate::resources::limits::UPDATE_WAIT;
-use crate::resources::sip::extra;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::index::Purpose;
+use trunkgate_resources::limits::UPDATE_WAIT;
+use trunkgate_resources::sip::extra;
 
 impl Call {
     /// A far end's UPDATE, in an early dialog too.

@@ -5,8 +5,8 @@ use trunkgate_sdp::Refusal;
 use trunkgate_sip::Answer;
 
 use crate::call::legs::location::GEOLOCATION_ERROR;
-use crate::resources::limits::{RETRY_AFTER_SECONDS, SESSION_LEAST_SECONDS};
-use crate::resources::sip::extra;
+use trunkgate_resources::limits::{RETRY_AFTER_SECONDS, SESSION_LEAST_SECONDS};
+use trunkgate_resources::sip::extra;
 use trunkgate_story::reason::{ReasonSlug, q850_of_code};
 
 /// A refusal of the caller's INVITE, or of a re-INVITE.

@@ -12,13 +12,13 @@ use trunkgate_sip::Flow;
 use crate::call::controller::StepResult;
 use crate::call::negotiation::early::EarlyMedia;
 use crate::call::search::answer::{Failure, seen_code};
-use crate::resources::health::{Spot, Unfit};
-use crate::resources::io::QueryId;
-use crate::resources::limits::{
+use trunkgate_resources::health::{Spot, Unfit};
+use trunkgate_resources::io::QueryId;
+use trunkgate_resources::limits::{
     ADDRESSES_PER_PEER, AGENT_NEWS_SECONDS, RING_SECONDS, URI_NO_RESPONSE_SECONDS, URI_RING_SECONDS,
 };
-use crate::resources::registrar::Binding;
-use crate::resources::sip::sip_transport;
+use trunkgate_resources::registrar::Binding;
+use trunkgate_resources::sip::sip_transport;
 use trunkgate_story::reason::ReasonSlug;
 
 /// Codes on which a bare URI counts as failed; a trunk has its own list.

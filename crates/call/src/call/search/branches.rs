@@ -10,10 +10,10 @@ use crate::call::legs::leg_end::EndedBy;
 use crate::call::search::answer::{Failure, rank};
 use crate::call::search::attempt::{Attempt, Progress};
 use crate::call::search::redirect::Redirects;
-use crate::resources::deadlines::Timer;
-use crate::resources::edge::Edge;
-use crate::resources::key::Branch;
-use crate::resources::limits::RING_ALL_TARGETS;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::Branch;
+use trunkgate_resources::limits::RING_ALL_TARGETS;
 use trunkgate_story::few::Few;
 use trunkgate_story::reason::ReasonSlug;
 

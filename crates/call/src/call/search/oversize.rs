@@ -7,10 +7,10 @@ use trunkgate_sip::{Flow, Local, Transport};
 use crate::call::Call;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::search::attempt::Way;
-use crate::resources::edge::Edge;
-use crate::resources::key::Branch;
-use crate::resources::limits::OVERSIZE_SILENCE;
-use crate::resources::sip::sip_transport;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::Branch;
+use trunkgate_resources::limits::OVERSIZE_SILENCE;
+use trunkgate_resources::sip::sip_transport;
 use trunkgate_story::reason::ReasonSlug;
 
 /// How long TCP may be silent where UDP may for so long; zero: for ever.

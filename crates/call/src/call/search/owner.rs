@@ -3,11 +3,10 @@
 //! is a way round a trunk's rules. Addresses of the edge itself and of its link are reached by nothing that was named in
 //! mid-call.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use trunkgate_route::acl::translated;
 use trunkgate_route::{Number, Numbers, Table, Trunk};
 use trunkgate_sip::Uri;
 use trunkgate_sip::uri::unescape;
@@ -15,8 +14,8 @@ use trunkgate_sip::uri::unescape;
 use crate::call::Call;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::{Attempt, Way};
-use crate::resources::edge::Edge;
-use crate::resources::key::Branch;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::Branch;
 use trunkgate_story::reason::ReasonSlug;
 
 /// What becomes of a way that is about to be dialled.
@@ -25,24 +24,6 @@ pub(crate) enum Judged {
     Goes,
     /// Another trunk's rules hold: its limits are asked first.
     Changes,
-}
-
-impl Edge {
-    /// Returns the trunk that a request to an address reaches: one whose peer or network it is, or whose phone has registered
-    /// from there.
-    fn owner_of(&self, remote: SocketAddr) -> Option<Arc<Trunk>> {
-        let by_table = self.table.owner_of(remote).cloned();
-        by_table.or_else(|| self.table.trunk(&self.registrar.trunk_at(remote)?).cloned())
-    }
-
-    /// Whether nothing that an agent or an operator has named may lead to an address: this machine's own, and those of no
-    /// host. A trunk's peer may be there, at exactly its port.
-    pub(crate) fn is_forbidden(&self, remote: SocketAddr) -> bool {
-        let ip = remote.ip().to_canonical();
-        let is_inside = |ip: IpAddr| is_no_host(ip) || self.addressing.is_ours(ip);
-        let mut hidden = translated(ip).map(IpAddr::V4);
-        (is_inside(ip) || hidden.any(is_inside)) && !self.table.is_peer(SocketAddr::new(ip, remote.port()))
-    }
 }
 
 impl Call {
@@ -148,20 +129,4 @@ pub fn trunk_of_uri<'a>(uri: &str, table: &'a Table) -> (Option<&'a Arc<Trunk>>,
         None => table.trunk_at(read.host.host),
     };
     (trunk, number_of_uri(uri, table.numbers()))
-}
-
-/// Whether an address is no host on a network: loopback, link-local, unspecified, multicast, broadcast.
-fn is_no_host(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(v4) => {
-            let [first, ..] = v4.octets();
-            let is_this_network = first == 0;
-            v4.is_loopback() || v4.is_link_local() || v4.is_multicast() || v4.is_broadcast() || is_this_network
-        }
-        IpAddr::V6(v6) => {
-            // IPv4-compatible ones (RFC 4291 §2.5.5.1) are in use nowhere.
-            let is_compatible = matches!(v6.segments(), [0, 0, 0, 0, 0, 0, ..]);
-            v6.is_loopback() || v6.is_unicast_link_local() || v6.is_multicast() || is_compatible
-        }
-    }
 }

@@ -10,10 +10,10 @@ use crate::call::controller::StepResult;
 use crate::call::legs::caller_id::Addressed;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::{Attempt, Progress};
-use crate::resources::deadlines::Timer;
-use crate::resources::edge::Edge;
-use crate::resources::key::Branch;
-use crate::resources::quotas::Numbered;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::Branch;
+use trunkgate_resources::quotas::Numbered;
 use trunkgate_story::reason::ReasonSlug;
 
 /// The key of a trunk that a reason is about, with its value; `of_direction`: its rate of calls that go this way.

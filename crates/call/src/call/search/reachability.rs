@@ -7,9 +7,9 @@ use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::Call;
 use crate::call::search::answer::Failure;
-use crate::resources::edge::Edge;
-use crate::resources::health::Unfit;
-use crate::resources::key::Branch;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::health::Unfit;
+use trunkgate_resources::key::Branch;
 
 impl Call {
     /// Leaves addresses out that are down or want a rest, unless no other is left.

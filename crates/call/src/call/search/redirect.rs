@@ -15,9 +15,9 @@ use crate::call::controller::StepResult;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::Attempt;
 use crate::call::transfer::wish;
-use crate::resources::edge::Edge;
-use crate::resources::key::Branch;
-use crate::resources::limits::REDIRECTS;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::Branch;
+use trunkgate_resources::limits::REDIRECTS;
 use trunkgate_story::reason::ReasonSlug;
 
 /// What is known of the redirections of one target.

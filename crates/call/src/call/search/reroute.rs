@@ -11,9 +11,9 @@ use trunkgate_sdp::Description;
 use crate::call::negotiation::local::talks;
 use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::{Call, State};
-use crate::resources::deadlines::Timer;
-use crate::resources::edge::Edge;
-use crate::resources::limits::GOODBYE_NEWS_SECONDS;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::limits::GOODBYE_NEWS_SECONDS;
 use trunkgate_story::reason::ReasonSlug;
 
 /// Samples of a goodbye in a millisecond.

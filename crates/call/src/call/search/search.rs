@@ -21,13 +21,13 @@ use crate::call::search::oversize;
 use crate::call::search::owner::Judged;
 use crate::call::search::redirect;
 use crate::call::{CALLER, Call, State};
-use crate::resources::deadlines::Timer;
-use crate::resources::edge::Edge;
-use crate::resources::index::Named;
-use crate::resources::io::{Cause, QueryId};
-use crate::resources::key::Branch;
-use crate::resources::limits::BIND_TRIES;
-use crate::resources::rewrite;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::index::Named;
+use trunkgate_resources::io::{Cause, QueryId};
+use trunkgate_resources::key::Branch;
+use trunkgate_resources::limits::BIND_TRIES;
+use trunkgate_resources::rewrite;
 use trunkgate_story::reason::ReasonSlug;
 
 impl Call {

@@ -10,9 +10,9 @@ use crate::call::legs::leg_end::EndedBy;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::{Attempt, Progress};
 use crate::call::{Call, State};
-use crate::resources::deadlines::Timer;
-use crate::resources::edge::Edge;
-use crate::resources::key::Branch;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::Branch;
 use trunkgate_story::few::Few;
 use trunkgate_story::reason::ReasonSlug;
 

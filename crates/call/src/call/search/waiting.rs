@@ -12,11 +12,11 @@ use crate::call::legs::leg::LegState;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::Progress;
 use crate::call::{CALLER, Call, State};
-use crate::resources::breaker::Leave;
-use crate::resources::deadlines::Timer;
-use crate::resources::edge::Edge;
-use crate::resources::key::Branch;
-use crate::resources::queue::Entry;
+use trunkgate_resources::breaker::Leave;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::Branch;
+use trunkgate_resources::queue::Entry;
 use trunkgate_story::reason::ReasonSlug;
 
 impl Call {
@@ -126,13 +126,6 @@ impl Call {
     fn is_passed_over(&self, now: Instant, edge: &Edge, name: &str) -> bool {
         let is_skipped = matches!(edge.agents.leave(now, name), Leave::Wait(_) | Leave::Tried);
         is_skipped && !self.has_nobody_else()
-    }
-}
-
-impl Edge {
-    /// Brings the gauge up to date.
-    pub(crate) fn note_waiting(&mut self) {
-        self.metrics.agent_waiting = self.agents.waiting().map(|(name, count)| (Arc::clone(name), count)).collect();
     }
 }
 

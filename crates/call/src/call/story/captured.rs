@@ -7,7 +7,7 @@ use trunkgate_story::view::RtpView;
 
 use crate::call::Call;
 use crate::call::legs::leg::Leg;
-use crate::resources::edge::Edge;
+use trunkgate_resources::edge::Edge;
 
 /// Clock of most codecs' RTP, Opus' apart (RFC 3551 §4.5, RFC 7587 §4.1), in Hz.
 const CLOCK_HZ: f64 = 8_000.0;

@@ -7,7 +7,7 @@ use trunkgate_media::EndId;
 
 use crate::call::legs::leg::{Leg, StreamEnd};
 use crate::call::{CALLER, Call};
-use crate::resources::edge::Edge;
+use trunkgate_resources::edge::Edge;
 use trunkgate_story::change::{Change, Happening};
 use trunkgate_story::diagnosis::{Cause, Diagnosis, Look, Side};
 use trunkgate_story::trace::TraceItem;

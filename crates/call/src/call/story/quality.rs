@@ -6,7 +6,7 @@ use trunkgate_story::quality::Scored;
 
 use crate::call::Call;
 use crate::call::legs::leg::Leg;
-use crate::resources::edge::Edge;
+use trunkgate_resources::edge::Edge;
 
 impl Leg {
     /// Scores of what it sent; of a call that was too short for one, that of the whole.

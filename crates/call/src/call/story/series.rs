@@ -7,8 +7,8 @@ use trunkgate_story::series::{Kept, Label, Reading, Totals, Way};
 
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::{Call, State};
-use crate::resources::deadlines::Timer;
-use crate::resources::edge::Edge;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
 
 fn counters(leg: &Leg) -> impl Iterator<Item = &EndCounters> {
     let ends = leg.ends.iter().map(|end| end.counters.as_ref());

@@ -9,8 +9,8 @@ use trunkgate_route::{NoText, SmsRule, TextOutcome};
 use trunkgate_story::sms::{Sms, SmsNews};
 
 use crate::call::{CALLER, Call, Ending};
-use crate::resources::edge::Edge;
-use crate::resources::io::Output;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::io::Output;
 use trunkgate_story::reason::ReasonSlug;
 
 impl Call {

@@ -8,7 +8,7 @@ use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::unsent::{fix, text};
 
 use crate::call::Call;
-use crate::resources::edge::Edge;
+use trunkgate_resources::edge::Edge;
 
 impl Call {
     /// An INVITE on a leg did not leave this machine: kept for the verdict and its trunk.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::call::{CALLER, Call, Ending, State};
-use crate::resources::trunks::Kind;
+use trunkgate_resources::trunks::Kind;
 use trunkgate_story::diagnosis::{Cause, Diagnosis};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::trace::TraceView;

@@ -12,9 +12,9 @@ use crate::call::refused::Refused;
 use crate::call::search::answer::Failure;
 use crate::call::search::owner::number_of_uri;
 use crate::call::{Call, State};
-use crate::resources::deadlines::Timer;
-use crate::resources::edge::Edge;
-use crate::resources::limits::ATTEMPTS_PER_CALL;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::limits::ATTEMPTS_PER_CALL;
 use trunkgate_story::reason::ReasonSlug;
 
 /// Targets that ring while the caller talks with its agent.

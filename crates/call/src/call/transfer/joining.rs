@@ -15,11 +15,11 @@ use crate::call::negotiation::bridge::bad_media;
 use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::transfer::refer::Refer;
 use crate::call::{CALLER, Call, State};
-use crate::resources::deadlines::Timer;
-use crate::resources::edge::Edge;
-use crate::resources::index::{Named, Place, Purpose};
-use crate::resources::key::CallKey;
-use crate::resources::limits::REFERRER_SECONDS;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::index::{Named, Place, Purpose};
+use trunkgate_resources::key::CallKey;
+use trunkgate_resources::limits::REFERRER_SECONDS;
 use trunkgate_story::reason::ReasonSlug;
 
 /// A far side of another call that is on its way to this one.

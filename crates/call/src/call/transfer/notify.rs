@@ -8,10 +8,10 @@ use trunkgate_sip::{Body, ClientId, Extra};
 
 use crate::call::Call;
 use crate::call::legs::leg::LegState;
-use crate::resources::edge::Edge;
-use crate::resources::index::Purpose;
-use crate::resources::limits::REFER_SECONDS;
-use crate::resources::sip::extra;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::index::Purpose;
+use trunkgate_resources::limits::REFER_SECONDS;
+use trunkgate_resources::sip::extra;
 
 /// What the last NOTIFY says of its subscription.
 pub(crate) const TERMINATED: &str = "terminated;reason=noresource";

@@ -7,7 +7,7 @@ use trunkgate_sip::message::unfolded;
 use trunkgate_sip::write::reason_phrase;
 use trunkgate_sip::{Answer, HeaderName, Message, Scheme};
 
-use crate::resources::limits::PASSED_VALUE_BYTES;
+use trunkgate_resources::limits::PASSED_VALUE_BYTES;
 use trunkgate_story::numbers::{plain, shortened, steers};
 
 /// What a REFER asks for.

@@ -12,10 +12,10 @@ use crate::call::search::answer::seen_code;
 use crate::call::transfer::notify::{TERMINATED, refer_news};
 use crate::call::transfer::refer::Refer;
 use crate::call::{Call, State, refuse_request};
-use crate::resources::edge::Edge;
-use crate::resources::index::Purpose;
-use crate::resources::limits::{REFER_NEWS, REFER_SUBSCRIPTIONS};
-use crate::resources::sip::extra;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::index::Purpose;
+use trunkgate_resources::limits::{REFER_NEWS, REFER_SUBSCRIPTIONS};
+use trunkgate_resources::sip::extra;
 use trunkgate_story::few::Few;
 
 /// REFERs that went on, and their news.

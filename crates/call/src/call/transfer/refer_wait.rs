@@ -7,9 +7,9 @@ use trunkgate_sip::ServerId;
 
 use crate::call::transfer::refer::Refer;
 use crate::call::{Call, State, refuse_request};
-use crate::resources::deadlines::Timer;
-use crate::resources::edge::Edge;
-use crate::resources::limits::UPDATE_WAIT;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::limits::UPDATE_WAIT;
 
 /// A REFER that has no answer yet.
 #[derive(Debug)]

@@ -22,11 +22,11 @@ use crate::call::transfer::refer::Refer;
 use crate::call::transfer::refer_on::Passed;
 use crate::call::transfer::refer_wait::WaitingRefer;
 use crate::call::{CALLER, Call, State, refuse_request};
-use crate::resources::deadlines::Timer;
-use crate::resources::edge::Edge;
-use crate::resources::limits::{NUMBER_CHARS, REFERRER_SECONDS};
-use crate::resources::quotas::Numbered;
-use crate::resources::sip::extra;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::limits::{NUMBER_CHARS, REFERRER_SECONDS};
+use trunkgate_resources::quotas::Numbered;
+use trunkgate_resources::sip::extra;
 use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 

@@ -1,0 +1,227 @@
+//! What is known of each agent at run time: its sockets, what went wrong last, and whether it is skipped.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use trunkgate_route::Table;
+
+use crate::breaker::{Breaker, Leave};
+use crate::key::CallKey;
+use crate::limits::{PROVEN_SECONDS, SESSION_ENDS};
+use crate::queue::{Entry, Line};
+use trunkgate_story::view::AgentView;
+use trunkgate_story::wall::rfc3339;
+
+/// One agent's state.
+#[derive(Debug, Default)]
+struct AgentState {
+    sessions: u64,
+    opened: u64,
+    lost: u64,
+    /// Whether the last attempt to open a socket of its was good.
+    reached: Option<bool>,
+    /// What went wrong last, and when.
+    last_problem: Option<(String, Instant)>,
+    /// Where it is; one that has moved begins anew.
+    url: String,
+    breaker: Breaker,
+    /// Calls that have a session, and those that wait for one.
+    line: Line,
+}
+
+impl AgentState {
+    /// Whether a call has anything of it.
+    fn is_used(&self) -> bool {
+        self.sessions > 0 || !self.line.is_empty()
+    }
+}
+
+/// All agents by name.
+#[derive(Debug, Default)]
+pub struct Agents {
+    by_name: BTreeMap<Arc<str>, AgentState>,
+    /// Calls that wait, and have to look again.
+    woken: Vec<CallKey>,
+    /// Sessions whose stream has been told to end, the first first.
+    ending: VecDeque<(Instant, Arc<str>, CallKey)>,
+}
+
+impl Agents {
+    /// Takes a table over. An agent that is gone is forgotten once its last socket is closed, and nobody waits for it any
+    /// more; one with another URL is no longer skipped.
+    pub fn configure(&mut self, now: Instant, table: &Table) {
+        self.by_name.retain(|name, state| state.is_used() || table.agent(name).is_some());
+        let gone = self.by_name.iter().filter(|(name, _)| table.agent(name).is_none());
+        self.woken.extend(gone.flat_map(|(_, state)| state.line.waiting()));
+        for agent in table.agents() {
+            let state = self.by_name.entry(agent.name.clone()).or_default();
+            if state.url != agent.url {
+                state.url.clone_from(&agent.url);
+                state.breaker = Breaker::begin(now);
+            }
+            let size = agent.queue.map_or(0, |queue| queue.size);
+            state.line.configure(agent.max_sessions, usize::try_from(size).unwrap_or(usize::MAX));
+            self.woken.extend(state.line.next());
+        }
+    }
+    /// A call wants a session with an agent; `returns`: its last stream there has failed.
+    pub fn enter(&mut self, name: &Arc<str>, key: CallKey, returns: bool) -> Entry {
+        self.by_name.entry(name.clone()).or_default().line.enter(key, returns)
+    }
+    /// Whether it is the turn of a call that waits: it has a session then.
+    pub fn turn(&mut self, name: &str, key: CallKey) -> bool {
+        let Some(state) = self.by_name.get_mut(name) else { return false };
+        let has = state.line.turn(key);
+        self.woken.extend(state.line.next());
+        has
+    }
+    /// A call gives its session up, or its place among those that wait.
+    pub fn leave_line(&mut self, name: &str, key: CallKey) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.line.leave(key);
+            self.woken.extend(state.line.next());
+        }
+    }
+    /// The same of one whose stream has just been told to end.
+    pub fn end_session(&mut self, now: Instant, name: &Arc<str>, key: CallKey) {
+        let until = now + SESSION_ENDS;
+        if let Some(state) = self.by_name.get_mut(name) {
+            if state.line.end(key, until) {
+                self.ending.push_back((until, name.clone(), key));
+            }
+            self.woken.extend(state.line.next());
+        }
+    }
+    /// When the next session has ended.
+    pub fn next_end(&self) -> Option<Instant> {
+        self.ending.front().map(|(until, ..)| *until)
+    }
+    /// Has those wait no longer whose turn it is, as streams have ended.
+    pub fn sessions_due(&mut self, now: Instant) {
+        while let Some((until, name, key)) = self.ending.pop_front_if(|(until, ..)| *until <= now) {
+            if let Some(state) = self.by_name.get_mut(&name) {
+                state.line.ended(key, until);
+                self.woken.extend(state.line.next());
+            }
+        }
+    }
+    /// Calls that wait, and have to look again.
+    pub fn woken(&mut self) -> Vec<CallKey> {
+        std::mem::take(&mut self.woken)
+    }
+    /// How many wait for each agent that has a name.
+    pub fn waiting(&self) -> impl Iterator<Item = (&Arc<str>, u64)> {
+        let named = self.by_name.iter().filter(|(name, _)| !name.is_empty());
+        named.map(|(name, state)| (name, state.line.waiting().len() as u64))
+    }
+    /// Each agent's sessions and those that wait.
+    pub fn lines(&self) -> impl Iterator<Item = (&Arc<str>, &Line)> {
+        self.by_name.iter().map(|(name, state)| (name, &state.line))
+    }
+    /// Asks for a call whether its agent may be tried.
+    pub fn ask(&mut self, now: Instant, name: &Arc<str>, key: CallKey) -> Leave {
+        self.by_name.entry(name.clone()).or_default().breaker.ask(now, key)
+    }
+    /// The same, and nothing follows from it.
+    pub fn leave(&self, now: Instant, name: &str) -> Leave {
+        self.by_name.get(name).map_or(Leave::Try, |state| state.breaker.leave(now))
+    }
+    /// Notes that a socket is open, of an agent that talks or listens.
+    pub fn opened(&mut self, name: &Arc<str>) {
+        let state = self.by_name.entry(name.clone()).or_default();
+        state.sessions += 1;
+        state.opened += 1;
+        state.reached = Some(true);
+    }
+    /// Notes that one that talks, asked for then, can be had; whether it is no longer skipped.
+    pub fn can_be_had(&mut self, name: &Arc<str>, began: Instant) -> bool {
+        self.by_name.entry(name.clone()).or_default().breaker.opened(began)
+    }
+    /// Notes that a socket which was open is no longer ours.
+    pub fn closed(&mut self, name: &str) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.sessions = state.sessions.saturating_sub(1);
+        }
+    }
+    /// Notes that a call has no more use for a stream which it asked for at `began`, and which was open since `open`, if
+    /// it ever was.
+    pub fn let_go(&mut self, now: Instant, name: &str, key: CallKey, began: Instant, open: Option<Instant>) {
+        let Some(state) = self.by_name.get_mut(name) else { return };
+        state.breaker.given_up(key);
+        if open.is_some_and(|open| now.saturating_duration_since(open) >= Duration::from_secs(PROVEN_SECONDS)) {
+            state.breaker.went_well(began);
+        }
+    }
+    /// Notes that the agent itself ended its part, in good order.
+    pub fn went_well(&mut self, name: &str, began: Instant) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.breaker.went_well(began);
+        }
+    }
+    /// Notes that a socket was refused, or lost where it `was_open`: that says nothing of whether the next one opens.
+    pub fn lost(&mut self, now: Instant, name: &Arc<str>, problem: String, was_open: bool) {
+        let state = self.by_name.entry(name.clone()).or_default();
+        state.lost += 1;
+        if !was_open {
+            state.reached = Some(false);
+        }
+        state.last_problem = Some((problem, now));
+    }
+    /// Notes that this was one that talks, asked for at `began` for that call; whether it is skipped from now on. `number`: see
+    /// [`Breaker::failed`].
+    pub fn failed(
+        &mut self,
+        now: Instant,
+        name: &Arc<str>,
+        (key, began): (CallKey, Instant),
+        number: Option<&str>,
+    ) -> bool {
+        let state = self.by_name.entry(name.clone()).or_default();
+        let opens = state.breaker.failed(now, began, key, number);
+        if opens {
+            // Nobody is to wait for one that is skipped.
+            self.woken.extend(state.line.waiting());
+        }
+        opens
+    }
+    /// Each agent that has a name, and whether it is skipped.
+    pub fn skipped(&self) -> impl Iterator<Item = (&Arc<str>, bool)> {
+        self.by_name.iter().filter(|(name, _)| !name.is_empty()).map(|(name, state)| (name, state.breaker.is_open()))
+    }
+    /// The calls that try an agent for the others, for the invariants.
+    pub fn trials(&self) -> impl Iterator<Item = (&Arc<str>, CallKey)> {
+        self.by_name.iter().filter_map(|(name, state)| Some((name, state.breaker.trial()?)))
+    }
+    /// Open sockets in all, for the invariants.
+    pub fn sessions(&self) -> u64 {
+        self.by_name.values().map(|state| state.sessions).sum()
+    }
+    /// An agent at a glance.
+    pub fn view(&self, now: Instant, date: impl Fn(Instant) -> SystemTime, name: &str) -> AgentView {
+        let state = self.by_name.get(name);
+        let breaker = state.map(|state| &state.breaker);
+        let wait = match self.leave(now, name) {
+            Leave::Wait(wait) => Some(wait),
+            Leave::Try | Leave::Trial | Leave::Tried => None,
+        };
+        let problem = state.and_then(|state| state.last_problem.clone());
+        AgentView {
+            name: name.to_owned(),
+            state: match state.map(|state| (state.reached, state.sessions)) {
+                _ if breaker.is_some_and(Breaker::is_open) => "skipped",
+                Some((Some(true), _) | (Some(false), 1..)) => "up",
+                Some((Some(false), 0)) => "down",
+                Some((None, _)) | None => "unknown",
+            },
+            sessions: state.map_or(0, |state| state.sessions),
+            talking: state.map_or(0, |state| state.line.sessions().len() as u64),
+            waiting: state.map_or(0, |state| state.line.waiting().len() as u64),
+            opened: state.map_or(0, |state| state.opened),
+            lost: state.map_or(0, |state| state.lost),
+            last_problem_at: problem.as_ref().map(|(_, at)| rfc3339(date(*at))),
+            last_problem: problem.map(|(text, _)| text),
+            next_try_ms: wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+        }
+    }
+}

@@ -1,0 +1,621 @@
+//! What all calls share: the SIP endpoint, the look-ups, ports, trunks, counters, and what waits to go out. Calls
+//! speak to the endpoint only through here, so that every transaction and dialog is entered in the look-ups.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use bytes::Bytes;
+use ipnet::IpNet;
+use jiff::Timestamp;
+use rand::{Rng as _, RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha12Rng;
+use trunkgate_media::RawSpec;
+use trunkgate_route::{CallInfo, Destination, Plan, ReferMode, Server, Table, Target, TargetSpec, TokenBucket, locate};
+use trunkgate_sip::{
+    Answer, Body, ClientId, Credentials, DialogId, DigestHash, Endpoint, EndpointConfig, Extra, Flow, Identity, Invite,
+    Method, Party, ServerId,
+};
+use trunkgate_story::sampled::Sampling;
+
+use crate::addressing::Addressing;
+use crate::admission::Admission;
+use crate::agents::Agents;
+use crate::config::GatewayConfig;
+use crate::deadlines::Deadlines;
+use crate::health::Healths;
+use crate::index::{ClientEntry, Index, Place, Purpose};
+use crate::io::{Cause, LogLine, Output, QueryId};
+use crate::key::CallKey;
+use crate::limits::{MESSAGE_TEXTS_BYTES, URGENT_CALLS_PER_SECOND};
+use crate::metrics::Metrics;
+use crate::ports::PortPool;
+use crate::quotas::{Counted, Numbered, Quotas, Reached};
+use crate::recent::Recent;
+use crate::register::Registrations;
+use crate::registrar::Registrar;
+use crate::sampled::Gathered;
+use crate::sessions::Sessions;
+use crate::sip::TIMER;
+use crate::strangers::Strangers;
+use crate::strays::Strays;
+use crate::traced::Arriving;
+use crate::trunks::{Trunks, Waiting};
+use crate::unknown::Unknown;
+use crate::unproven::UnprovenEarly;
+use trunkgate_story::numbers::mask;
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::redact;
+use trunkgate_story::trace::Trace;
+use trunkgate_story::wall::{Step, Wall};
+
+/// Methods that we serve; but for REGISTER also our Allow.
+pub const METHODS: [Method; 11] = [
+    Method::Invite,
+    Method::Ack,
+    Method::Bye,
+    Method::Cancel,
+    Method::Options,
+    Method::Prack,
+    Method::Update,
+    Method::Info,
+    Method::Refer,
+    Method::Notify,
+    Method::Register,
+];
+
+/// Option tags that we know; our Supported.
+const EXTENSIONS: [&str; 2] = ["100rel", TIMER];
+
+/// Everything that is not one call's own.
+#[derive(Debug)]
+pub struct Edge {
+    /// Settings at the start.
+    pub config: GatewayConfig,
+    /// Trunks, agents and routes in force.
+    pub table: Arc<Table>,
+    /// Addresses that remote parties are shown.
+    pub addressing: Addressing,
+    /// The SIP endpoint.
+    pub endpoint: Endpoint,
+    /// Look-ups of calls and legs.
+    pub index: Index,
+    /// Timers of calls.
+    pub deadlines: Deadlines,
+    /// Media port pairs.
+    pub ports: PortPool,
+    /// Media sessions.
+    pub sessions: Sessions,
+    /// State of each trunk.
+    pub trunks: Trunks,
+    /// What is used of their limits for some calls.
+    pub quotas: Quotas,
+    /// Calls whose early media goes to an address that is not proven.
+    pub unproven_early: UnprovenEarly,
+    /// When each alarm was last told: trunk and reason.
+    pub alarms: BTreeMap<(Arc<str>, &'static str), Instant>,
+    /// Health of each address.
+    pub health: Healths,
+    /// Registrations of this edge with trunks.
+    pub registrations: Registrations,
+    /// Phones that are registered here.
+    pub registrar: Registrar,
+    /// Unknown sources and bans.
+    pub strangers: Strangers,
+    /// SIP of nobody's.
+    pub unknown: Unknown,
+    /// Phones that want to register as nobody that there is.
+    pub strays: Strays,
+    /// State of each agent.
+    pub agents: Agents,
+    /// Limits of the edge, and fair shares of them.
+    pub admission: Admission,
+    /// Emergency calls that go before others.
+    pub urgent: TokenBucket,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Traces of calls that are held.
+    pub traces: BTreeMap<CallKey, Trace>,
+    /// Calls that have ended.
+    pub recent: Recent,
+    /// Dates of instants.
+    pub wall: Wall,
+    /// What the endpoint has said and nobody has looked at yet.
+    pub pending: VecDeque<trunkgate_sip::Output>,
+    /// What goes out.
+    pub outputs: VecDeque<Output>,
+    /// Requests of ours that are final: forgotten at the end of the turn, when the last message about them is traced.
+    pub finished: Vec<ClientId>,
+    /// INVITEs that were refused in this turn: forgotten at its end, for the same reason.
+    pub refused: Vec<ServerId>,
+    /// Calls that wait for a leg of a call that is over: by which re-INVITE, and why it is.
+    pub unjoined: Vec<(CallKey, ClientId, ReasonSlug)>,
+    /// What the connection that is being given up failed at.
+    pub cause: Option<Cause>,
+    /// Whether a capture agent is told of messages and reports.
+    pub captures: bool,
+    /// Which calls are told of once they are over.
+    pub sampling: Sampling,
+    /// What is gathered of them.
+    pub sampled: BTreeMap<CallKey, Gathered>,
+    /// The message that is being dealt with.
+    pub arriving: Option<Arriving>,
+    /// The 100 that has answered an INVITE which no call is entered for yet.
+    pub trying: Option<(ServerId, Flow, Bytes)>,
+    /// Bytes that messages in traces take.
+    pub message_bytes: usize,
+    /// Bytes that messages in traces may take.
+    pub message_bytes_most: usize,
+    parties: Parties,
+    /// Everything random is drawn from here.
+    pub rng: ChaCha12Rng,
+    /// What nobody else knows, by which this edge knows its own hops again.
+    pub hop_key: u64,
+    next_query: u64,
+}
+
+/// Whose names an edge makes. By the time alone, two edges of one name that start together would take each other's calls
+/// for loops.
+fn identity(name: &str, start_ms: u64, random: u32) -> Identity {
+    // Truncation is meant: it is a name, not a time.
+    Identity { edge: fnv1a(name.as_bytes()), generation: (start_ms as u32) ^ random, shard: 0 }
+}
+
+/// Drawn beside everything else, so that nothing that is shown tells of it.
+fn hop_key(seed: [u8; 32]) -> u64 {
+    let mut rng = ChaCha12Rng::from_seed(seed);
+    rng.set_stream(1);
+    rng.random()
+}
+
+impl Edge {
+    /// Without calls.
+    pub fn new(config: GatewayConfig, table: Arc<Table>, addressing: Addressing) -> Edge {
+        let mut rng = ChaCha12Rng::from_seed(config.seed);
+        let (wall, now) = (Wall::new(config.epoch), config.epoch.0);
+        let identity = identity(&config.name, trunkgate_story::wall::unix_ms(config.epoch.1), rng.random());
+        let endpoint = EndpointConfig {
+            identity,
+            product: "Trunkgate".into(),
+            methods: METHODS.to_vec(),
+            extensions: EXTENSIONS.map(str::to_owned).to_vec(),
+            message_bytes: config.sip_message_bytes,
+            limits: trunkgate_sip::Limits::default(),
+        };
+        let mut edge = Edge {
+            endpoint: Endpoint::new(endpoint, rng.random()),
+            ports: PortPool::new(config.media_ports, &mut rng),
+            urgent: TokenBucket::new(URGENT_CALLS_PER_SECOND),
+            admission: Admission::new(config.max_calls, config.calls_per_second),
+            index: Index::default(),
+            deadlines: Deadlines::default(),
+            sessions: Sessions::default(),
+            trunks: Trunks::default(),
+            quotas: Quotas::default(),
+            unproven_early: UnprovenEarly::default(),
+            alarms: BTreeMap::new(),
+            health: Healths::default(),
+            registrations: Registrations::default(),
+            registrar: Registrar::default(),
+            strangers: Strangers::default(),
+            unknown: Unknown::default(),
+            strays: Strays::default(),
+            agents: Agents::default(),
+            metrics: Metrics::new(),
+            traces: BTreeMap::new(),
+            recent: Recent::new(),
+            wall,
+            pending: VecDeque::new(),
+            outputs: VecDeque::new(),
+            finished: Vec::new(),
+            refused: Vec::new(),
+            unjoined: Vec::new(),
+            cause: None,
+            captures: false,
+            sampling: Sampling::NONE,
+            sampled: BTreeMap::new(),
+            arriving: None,
+            trying: None,
+            message_bytes: 0,
+            message_bytes_most: MESSAGE_TEXTS_BYTES,
+            parties: Parties::new(),
+            hop_key: hop_key(config.seed),
+            rng,
+            next_query: 0,
+            config,
+            table,
+            addressing,
+        };
+        edge.configure_trunks(now);
+        edge.configure_registrations(now);
+        edge.agents.configure(now, &edge.table);
+        edge.note_skipped();
+        edge.note_waiting();
+        edge
+    }
+
+    /// Takes over what the table says of each trunk: its limits, and the addresses that are its own.
+    pub fn configure_trunks(&mut self, now: Instant) {
+        self.trunks.configure(&self.table);
+        self.quotas.configure(&self.table);
+        self.configure_health(now);
+        let table = Arc::clone(&self.table);
+        for (party, name) in self.parties.all() {
+            if table.trunk(&name).is_none() {
+                if !self.registrations.needs_credentials(party) {
+                    self.endpoint.set_credentials(party, None);
+                }
+                self.endpoint.require_credentials(party, None);
+                self.endpoint.offer_reuse(party, false);
+                self.endpoint.allow_replaces(party, false);
+            }
+        }
+        for trunk in table.trunks() {
+            let of_peers = trunk.peers.iter().flat_map(|peer| peer.addresses().map(IpNet::from));
+            let party = self.party(&trunk.name);
+            self.endpoint.set_credentials(party, trunk.auth.as_ref().map(credentials));
+            self.endpoint.require_credentials(party, trunk.require_auth.as_ref().map(credentials));
+            let hashes: Vec<_> = trunk.challenge_with.iter().copied().map(digest_hash).collect();
+            self.endpoint.challenge_with(party, &hashes);
+            self.endpoint.compare_digest_uri(party, !trunk.any_digest_uri);
+            self.endpoint.offer_reuse(party, trunk.shows_certificate);
+            self.endpoint.allow_replaces(party, trunk.refer != ReferMode::Refuse);
+            self.endpoint.set_reach(party, trunk.accept_from.iter().copied().chain(of_peers).collect());
+        }
+    }
+
+    /// Brings the gauge of skipped agents up to date.
+    pub fn note_skipped(&mut self) {
+        self.metrics.agent_skipped = self.agents.skipped().map(|(name, skipped)| (Arc::clone(name), skipped)).collect();
+    }
+
+    /// Brings the gauge of waiting callers up to date.
+    pub fn note_waiting(&mut self) {
+        self.metrics.agent_waiting = self.agents.waiting().map(|(name, count)| (Arc::clone(name), count)).collect();
+    }
+
+    /// Tells the endpoint that a way is gone; `party`: whose it was, where others have ways of their own there.
+    pub fn transport_failed(&mut self, now: Instant, flow: Flow, party: Option<Party>, was_up: bool) {
+        self.endpoint.handle_input(now, trunkgate_sip::Input::TransportFailed { flow, party, was_up });
+    }
+
+    /// Collects what the endpoint has to say.
+    pub fn pump(&mut self) {
+        while let Some(output) = self.endpoint.poll_output() {
+            self.pending.push_back(output);
+        }
+    }
+
+    /// Sends the INVITE of an attempt.
+    pub fn invite(&mut self, now: Instant, at: Place, invite: Invite) -> ClientId {
+        let id = self.endpoint.invite(now, invite);
+        self.index.clients.insert(id, ClientEntry { at, purpose: Purpose::Invite, sent: Some(now) });
+        self.pump();
+        id
+    }
+
+    /// Sends a BYE, re-INVITE, UPDATE, INFO, REFER, NOTIFY or OPTIONS.
+    pub fn request(
+        &mut self,
+        now: Instant,
+        at: Place,
+        dialog: DialogId,
+        purpose: Purpose,
+        headers: Vec<Extra>,
+        body: Option<Body>,
+    ) -> Option<ClientId> {
+        let method = match purpose {
+            Purpose::Invite | Purpose::Reinvite | Purpose::Join | Purpose::Refresh => Method::Invite,
+            Purpose::Update | Purpose::RefreshByUpdate => Method::Update,
+            Purpose::HoldCheck => Method::Options,
+            Purpose::Info => Method::Info,
+            Purpose::Refer => Method::Refer,
+            Purpose::News | Purpose::Notify => Method::Notify,
+            Purpose::Bye => Method::Bye,
+        };
+        let id = self.endpoint.request(now, dialog, method, headers, body);
+        if let Some(id) = id {
+            self.index.clients.insert(id, ClientEntry { at, purpose, sent: Some(now) });
+        }
+        self.pump();
+        id
+    }
+
+    /// Whose a dialog is; an early one that a target has made is that of our INVITE.
+    pub fn place_of(&self, dialog: DialogId) -> Option<Place> {
+        let entered = self.index.dialogs.get(&dialog).copied();
+        entered.or_else(|| self.index.clients.get(&self.endpoint.invite_of(dialog)?).map(|client| client.at))
+    }
+
+    /// Answers a request.
+    pub fn respond(&mut self, now: Instant, id: ServerId, answer: Answer) -> Option<DialogId> {
+        let dialog = self.endpoint.respond(now, id, answer);
+        self.pump();
+        dialog
+    }
+
+    /// Acknowledges a 2xx.
+    pub fn ack(&mut self, now: Instant, dialog: DialogId) {
+        self.endpoint.ack(now, dialog, None);
+        self.pump();
+    }
+
+    /// Withdraws an INVITE that has had a provisional answer.
+    pub fn cancel(&mut self, now: Instant, id: ClientId) {
+        self.endpoint.cancel(now, id);
+        self.pump();
+    }
+
+    /// Has the CANCEL of an INVITE, should there be one, say that the call was answered elsewhere.
+    pub fn answered_elsewhere(&mut self, id: ClientId) {
+        self.endpoint.answered_elsewhere(id);
+    }
+
+    /// Gives up an INVITE that has had no answer.
+    pub fn abandon(&mut self, now: Instant, id: ClientId) {
+        self.endpoint.abandon(now, id);
+        self.pump();
+    }
+
+    /// Asks the name service.
+    pub fn resolve(&mut self, key: CallKey, destination: Destination) -> QueryId {
+        let query = self.question(destination);
+        self.index.queries.insert(query, key);
+        query
+    }
+
+    /// The same for whoever keeps the question's name itself.
+    pub fn question(&mut self, destination: Destination) -> QueryId {
+        let query = QueryId(self.next_query);
+        self.next_query += 1;
+        self.outputs.push_back(Output::Resolve { query, destination });
+        query
+    }
+
+    /// A number from 0 to 1.
+    pub fn chance(&mut self) -> f64 {
+        self.rng.random()
+    }
+
+    /// A number below another.
+    pub fn below(&mut self, total: u32) -> u32 {
+        pick(&mut self.rng)(total)
+    }
+
+    /// Servers in the order to try them (RFC 2782).
+    pub fn in_order(&mut self, servers: &[Server]) -> Vec<Server> {
+        locate::in_order(servers, &mut pick(&mut self.rng))
+    }
+
+    /// The targets of the first route that takes a call now.
+    pub fn plan(&mut self, now: Instant, call: CallInfo<'_>) -> Option<Plan> {
+        let at = self.timestamp(now);
+        let draw = self.table.has_shares().then(|| self.rng.random());
+        self.table.plan(&CallInfo { at, draw, ..call }, &mut pick(&mut self.rng))
+    }
+
+    /// A target that is named in mid-call; none that could only listen.
+    pub fn target(&mut self, target: &TargetSpec) -> Option<Target> {
+        let found = self.table.target(target, &mut pick(&mut self.rng))?;
+        let only_listens = matches!(&found, Target::Agent(agent) if agent.is_raw());
+        (!only_listens).then_some(found)
+    }
+
+    /// Counts a call with the limits that a trunk has for it, or says which one is reached.
+    pub fn take_quota(&mut self, now: Instant, trunk: &str, call: Numbered<'_>, who: Counted) -> Result<(), Reached> {
+        let at = self.timestamp(now);
+        let counts = self.quotas.begin((now, at), trunk, call, who)?;
+        self.outputs.extend(counts.into_iter().map(Output::Counted));
+        Ok(())
+    }
+
+    /// Counts a call of a trunk in, or says which limit forbids it.
+    pub fn begin_trunk_call(&mut self, now: Instant, name: &Arc<str>) -> Result<(), ReasonSlug> {
+        self.trunks.begin(now, name)?;
+        *self.metrics.calls_active.entry(name.clone()).or_default() += 1;
+        Ok(())
+    }
+
+    /// Counts an attempt towards a trunk in, behind those that wait for it.
+    pub fn begin_target_call(&mut self, now: Instant, name: &Arc<str>, who: Waiting) -> Result<(), ReasonSlug> {
+        self.trunks.begin_outbound(now, name, who)?;
+        *self.metrics.calls_active.entry(name.clone()).or_default() += 1;
+        Ok(())
+    }
+
+    /// Counts a call in that no limit refuses: an emergency call, or one that comes back from a snapshot.
+    pub fn resume_trunk_call(&mut self, name: &Arc<str>) {
+        self.trunks.resume(name);
+        *self.metrics.calls_active.entry(name.clone()).or_default() += 1;
+    }
+
+    /// Counts a call of a trunk out.
+    pub fn end_trunk_call(&mut self, name: &Arc<str>) {
+        self.trunks.end(name);
+        if let Some(active) = self.metrics.calls_active.get_mut(name) {
+            *active = active.saturating_sub(1);
+        }
+    }
+
+    /// A new sid.
+    pub fn sid(&mut self) -> String {
+        let random: u128 = self.rng.random();
+        format!("CA{random:032x}")
+    }
+
+    /// Sources of a listener that gets plain RTP.
+    pub fn raw_sources(&mut self) -> RawSpec {
+        let inbound: u32 = self.rng.random();
+        // Another one in any case.
+        RawSpec { inbound, outbound: inbound.wrapping_add(1) }
+    }
+
+    /// A new stream's sid.
+    pub fn stream_sid(&mut self) -> String {
+        let random: u128 = self.rng.random();
+        format!("MZ{random:032x}")
+    }
+
+    /// Fills a key.
+    pub fn draw(&mut self, bytes: &mut [u8]) {
+        self.rng.fill_bytes(bytes);
+    }
+
+    /// One of these.
+    pub fn any_of(&mut self, numbers: std::ops::RangeInclusive<u64>) -> u64 {
+        self.rng.random_range(numbers)
+    }
+
+    /// A session id for `o=` (RFC 8866 §5.2): below 2⁶³, as some read it as signed.
+    pub fn session_id(&mut self) -> u64 {
+        self.rng.random::<u64>() >> 1
+    }
+
+    /// What a media session makes other names in RTCP with.
+    pub fn names_key(&mut self) -> [u8; 16] {
+        self.rng.random()
+    }
+
+    /// A trunk's party; the same for ever.
+    pub fn party(&mut self, name: &str) -> Party {
+        self.parties.intern(name)
+    }
+
+    /// A party's trunk name; empty for bare URIs.
+    pub fn party_name(&self, party: Party) -> Arc<str> {
+        self.parties.name(party)
+    }
+
+    /// Writes a line of the log.
+    pub fn log(&mut self, call: &str, text: String, reason: Option<ReasonSlug>) {
+        let reason = reason.map(ReasonSlug::as_str);
+        self.outputs.push_back(Output::Log(LogLine {
+            call: call.to_owned(),
+            warn: false,
+            text: redact::addresses(text),
+            reason,
+        }));
+    }
+
+    /// The same for a line that asks an operator to act.
+    pub fn warn(&mut self, call: &str, text: String, reason: Option<ReasonSlug>) {
+        let reason = reason.map(ReasonSlug::as_str);
+        self.outputs.push_back(Output::Log(LogLine {
+            call: call.to_owned(),
+            warn: true,
+            text: redact::addresses(text),
+            reason,
+        }));
+    }
+
+    /// A number as log lines may show it.
+    pub fn shown(&self, number: &str) -> String {
+        if self.config.full_numbers { number.to_owned() } else { mask(number) }
+    }
+
+    /// A target's name as log lines may show it: the user part of a bare URI may be a number.
+    pub fn shown_name(&self, name: &str) -> String {
+        match name.split_once(':').and_then(|(scheme, rest)| Some((scheme, rest.split_once('@')?))) {
+            Some((scheme, (user, host))) => format!("{scheme}:{}@{host}", self.shown(user)),
+            None => name.to_owned(),
+        }
+    }
+
+    /// Returns the date of an instant.
+    pub fn timestamp(&self, now: Instant) -> Timestamp {
+        Timestamp::try_from(self.date(now)).unwrap_or_default()
+    }
+
+    /// Goes on by another wall clock. Ends of registrations, which metrics have as dates, are as far away as before.
+    pub fn set_clock(&mut self, now: Instant, date: SystemTime) -> Step {
+        let step = Step::between(self.wall.at(now), date);
+        self.wall = Wall::new((now, date));
+        for ends in self.metrics.registration_ends.values_mut().filter(|ends| **ends > SystemTime::UNIX_EPOCH) {
+            *ends = step.of(*ends);
+        }
+        step
+    }
+
+    /// The date of a moment.
+    pub fn date(&self, now: Instant) -> SystemTime {
+        self.wall.at(now)
+    }
+}
+
+/// Trunk names as numbers that stay the same for ever, so that a reload leaves dialogs with their owners.
+#[derive(Debug)]
+struct Parties {
+    names: Vec<Arc<str>>,
+    numbers: HashMap<Arc<str>, Party>,
+}
+
+impl Parties {
+    /// Party 0 is nobody's name: bare URIs.
+    fn new() -> Parties {
+        let nobody: Arc<str> = Arc::from("");
+        Parties { names: vec![nobody.clone()], numbers: HashMap::from([(nobody, Party(0))]) }
+    }
+    fn intern(&mut self, name: &str) -> Party {
+        if let Some(party) = self.numbers.get(name) {
+            return *party;
+        }
+        let party = Party(u32::try_from(self.names.len()).unwrap_or(u32::MAX));
+        let name: Arc<str> = Arc::from(name);
+        self.names.push(name.clone());
+        self.numbers.insert(name, party);
+        party
+    }
+    /// Every party but nobody, with its name.
+    fn all(&self) -> Vec<(Party, Arc<str>)> {
+        self.numbers.iter().filter(|(name, _)| !name.is_empty()).map(|(name, party)| (*party, name.clone())).collect()
+    }
+    fn name(&self, party: Party) -> Arc<str> {
+        let at = usize::try_from(party.0).unwrap_or(usize::MAX);
+        self.names.get(at).cloned().unwrap_or_else(|| Arc::from(""))
+    }
+}
+
+/// The same credentials in the words of the SIP core.
+fn digest_hash(configured: trunkgate_route::DigestHash) -> DigestHash {
+    match configured {
+        trunkgate_route::DigestHash::Md5 => DigestHash::Md5,
+        trunkgate_route::DigestHash::Sha256 => DigestHash::Sha256,
+        trunkgate_route::DigestHash::Sha512_256 => DigestHash::Sha512_256,
+    }
+}
+
+fn credentials(configured: &trunkgate_route::Credentials) -> Credentials {
+    let trunkgate_route::Credentials { username, password, realm } = configured.clone();
+    Credentials { username, password, realm }
+}
+
+/// Numbers by chance, below what is asked for.
+pub fn pick(rng: &mut ChaCha12Rng) -> impl FnMut(u32) -> u32 {
+    |total| rng.random_range(0..total.max(1))
+}
+
+/// FNV-1a over 32 bits: names the edge in what it makes; not for secrets.
+fn fnv1a(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_party_keeps_its_number() {
+        let mut parties = Parties::new();
+        let (a, b) = (parties.intern("a"), parties.intern("b"));
+        assert_ne!(a, b);
+        assert_eq!(parties.intern("a"), a);
+        assert_eq!(&*parties.name(b), "b");
+        assert_eq!(&*parties.name(Party(99)), "");
+        assert_eq!(parties.intern(""), Party(0));
+    }
+
+    #[test]
+    fn fnv1a_known_values() {
+        assert_eq!((fnv1a(b""), fnv1a(b"a")), (0x811c_9dc5, 0xe40c_292c));
+    }
+}

@@ -1,0 +1,296 @@
+//! Whether each address of a trunk answers: asked by OPTIONS (RFC 3261 §11), told by calls as well. One that does not, or
+//! that has asked for a rest (503 with Retry-After), is left out of searches. Kept over a reload.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use trunkgate_media::canonical;
+use trunkgate_route::{Destination, Peer, Table, Trunk};
+use trunkgate_sip::{ClientId, Flow, Transport};
+
+use crate::limits::{
+    HEALTH_BACKOFF_SECONDS, HEALTH_FAILURES, HEALTH_FIRST_SECONDS, HEALTH_SPOTS, HEALTH_WAIT_SECONDS,
+    RETRY_AFTER_MOST_SECONDS,
+};
+use crate::sip::sip_transport;
+
+/// One address of a trunk and how it is spoken to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Spot {
+    /// The trunk.
+    pub trunk: Arc<str>,
+    /// The transport.
+    pub transport: Transport,
+    /// The address.
+    pub address: SocketAddr,
+}
+
+impl Spot {
+    /// Where a leg or an OPTIONS of a trunk goes.
+    pub fn new(trunk: &Arc<str>, transport: Transport, address: SocketAddr) -> Spot {
+        Spot { trunk: Arc::clone(trunk), transport, address: canonical(address) }
+    }
+
+    /// The same of a flow.
+    pub fn of(trunk: &Arc<str>, flow: &Flow) -> Spot {
+        Spot::new(trunk, flow.transport, flow.remote)
+    }
+}
+
+/// Why an address is not worth trying now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfit {
+    /// It does not answer.
+    Down,
+    /// It has said 503 with Retry-After.
+    Resting,
+}
+
+/// What is known of one address.
+#[derive(Debug)]
+pub struct Health {
+    /// The peer as written.
+    pub peer: String,
+    /// Between two OPTIONS; zero: it is not asked.
+    interval: Duration,
+    /// How long an answer may take.
+    wait: Duration,
+    /// In a row, of OPTIONS and of calls.
+    pub failures: u32,
+    /// `None`: nothing has been heard or missed yet.
+    pub is_up: Option<bool>,
+    /// The end of its back-off (Retry-After).
+    pub rests_until: Option<Instant>,
+    /// The OPTIONS under way and when it was sent.
+    asked: Option<(ClientId, Instant)>,
+    /// When it is to be asked, or its answer is overdue.
+    due: Option<Instant>,
+    /// The time of the last OPTIONS.
+    pub last_options: Option<Instant>,
+    /// Round trip of the last answered OPTIONS.
+    pub rtt: Option<Duration>,
+    /// The last problem, in words.
+    pub last_problem: Option<String>,
+}
+
+/// All addresses of all trunks.
+#[derive(Debug, Default)]
+pub struct Healths {
+    by_spot: BTreeMap<Spot, Health>,
+    asked: HashMap<ClientId, Spot>,
+    /// Names of peers that lead to no address.
+    pub unresolved: HashSet<Destination>,
+    queue: BTreeSet<(Instant, Spot)>,
+}
+
+/// What is to be done with an address whose time has come.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Due {
+    /// It is to be asked.
+    Ask(Spot),
+    /// The answer to this OPTIONS is overdue.
+    Overdue(Spot, ClientId),
+}
+
+impl Healths {
+    /// Takes a table over: new addresses are asked soon, `pick(total)` (a random number below it) says when; what is gone is
+    /// forgotten. The OPTIONS that nobody waits for any more.
+    pub fn configure(&mut self, now: Instant, table: &Table, pick: &mut dyn FnMut(u32) -> u32) -> Vec<ClientId> {
+        let mut wanted: BTreeMap<Spot, (String, &Trunk)> = BTreeMap::new();
+        for trunk in table.trunks() {
+            for peer in &trunk.peers {
+                for server in &peer.servers {
+                    for address in server.sockets() {
+                        let spot = Spot::new(&trunk.name, sip_transport(server.transport), address);
+                        wanted.entry(spot).or_insert_with(|| (peer.uri.clone(), trunk));
+                    }
+                }
+            }
+        }
+        let gone: Vec<Spot> = self.by_spot.keys().filter(|spot| !wanted.contains_key(*spot)).cloned().collect();
+        let mut given_up = Vec::new();
+        for spot in gone {
+            self.set_due(&spot, None);
+            let asked = self.by_spot.remove(&spot).and_then(|health| health.asked);
+            given_up.extend(asked.map(|(client, _)| client));
+        }
+        given_up.iter().for_each(|client| drop(self.asked.remove(client)));
+        for (spot, (peer, trunk)) in wanted.into_iter().take(HEALTH_SPOTS) {
+            let health = self.by_spot.entry(spot.clone()).or_insert_with(|| Health::new(peer.clone()));
+            health.peer = peer;
+            let waits = Duration::from_secs(HEALTH_WAIT_SECONDS);
+            health.wait =
+                if trunk.no_response_timeout.is_zero() { waits } else { trunk.no_response_timeout.min(waits) };
+            let before = std::mem::replace(&mut health.interval, trunk.options_interval);
+            let is_new = health.due.is_none();
+            if health.interval.is_zero() {
+                let asked = health.asked.take();
+                given_up.extend(asked.map(|(client, _)| client));
+                asked.map(|(client, _)| self.asked.remove(&client));
+                self.set_due(&spot, None);
+            } else if is_new || (before != health.interval && health.asked.is_none()) {
+                let most = health.interval.min(Duration::from_secs(HEALTH_FIRST_SECONDS));
+                let first = most * pick(1000) / 1000;
+                self.set_due(&spot, Some(now + first));
+            }
+        }
+        given_up
+    }
+
+    /// When the next address wants something.
+    pub fn next(&self) -> Option<Instant> {
+        self.queue.first().map(|(at, _)| *at)
+    }
+
+    /// The next address whose time has come.
+    pub fn pop_due(&mut self, now: Instant) -> Option<Due> {
+        let (at, spot) = self.queue.first().filter(|(at, _)| *at <= now)?.clone();
+        self.queue.remove(&(at, spot.clone()));
+        let health = self.by_spot.get_mut(&spot)?;
+        health.due = None;
+        match health.asked.take() {
+            Some((client, _)) => {
+                self.asked.remove(&client);
+                Some(Due::Overdue(spot, client))
+            }
+            None => Some(Due::Ask(spot)),
+        }
+    }
+
+    /// Notes that an address is asked by this OPTIONS.
+    pub fn began(&mut self, now: Instant, spot: &Spot, client: ClientId) {
+        let Some(health) = self.by_spot.get_mut(spot) else { return };
+        health.asked = Some((client, now));
+        health.last_options = Some(now);
+        let due = now + health.wait;
+        self.asked.insert(client, spot.clone());
+        self.set_due(spot, Some(due));
+    }
+
+    /// Whose OPTIONS it was that has ended, and how long it took.
+    pub fn ended(&mut self, now: Instant, client: ClientId) -> Option<(Spot, Duration)> {
+        let spot = self.asked.remove(&client)?;
+        let (_, sent) = self.by_spot.get_mut(&spot)?.asked.take()?;
+        self.set_due(&spot, None);
+        Some((spot, now.saturating_duration_since(sent)))
+    }
+
+    /// Whether an OPTIONS of ours waits for its final answer.
+    pub fn is_asked(&self, client: ClientId) -> bool {
+        self.asked.contains_key(&client)
+    }
+
+    /// Plans the next OPTIONS: a tenth of chance around the interval, later and later once it is down.
+    pub fn plan(&mut self, now: Instant, spot: &Spot, pick: &mut dyn FnMut(u32) -> u32) {
+        let Some(health) = self.by_spot.get(spot).filter(|health| !health.interval.is_zero()) else { return };
+        let over = health.failures.saturating_sub(HEALTH_FAILURES).min(8);
+        let most = health.interval.max(Duration::from_secs(HEALTH_BACKOFF_SECONDS));
+        let pause = health.interval.saturating_mul(1 << over).min(most);
+        let due = now + pause * (900 + pick(201)) / 1000;
+        self.set_due(spot, Some(due));
+    }
+
+    /// Notes an answer; what was known before of whether the address is up, `None` where it is no address of a trunk.
+    pub fn heard(&mut self, spot: &Spot, rtt: Option<Duration>) -> Option<Option<bool>> {
+        let health = self.by_spot.get_mut(spot)?;
+        health.failures = 0;
+        health.rtt = rtt.or(health.rtt);
+        Some(health.is_up.replace(true))
+    }
+
+    /// Notes that it did not answer; whether it is down from now on.
+    pub fn missed(&mut self, spot: &Spot, problem: String) -> bool {
+        let Some(health) = self.by_spot.get_mut(spot) else { return false };
+        health.failures = health.failures.saturating_add(1);
+        health.last_problem = Some(problem);
+        // One that has never answered is down at once; one that is never asked has its next call to show that it is back.
+        let allowed = if health.interval.is_zero() || health.is_up.is_none() { 1 } else { HEALTH_FAILURES };
+        health.failures >= allowed && health.is_up.replace(false) != Some(false)
+    }
+
+    /// Notes what went wrong although it answers.
+    pub fn problem(&mut self, spot: &Spot, problem: String) {
+        if let Some(health) = self.by_spot.get_mut(spot) {
+            health.last_problem = Some(problem);
+        }
+    }
+
+    /// Notes that an address wants to be left alone for so long.
+    pub fn rest(&mut self, now: Instant, spot: &Spot, seconds: u32) {
+        if let Some(health) = self.by_spot.get_mut(spot) {
+            let seconds = u64::from(seconds).min(RETRY_AFTER_MOST_SECONDS);
+            health.rests_until = Some(now + Duration::from_secs(seconds));
+        }
+    }
+
+    /// Why an address is not worth trying now; `None`: it is.
+    pub fn unfit(&self, now: Instant, spot: &Spot) -> Option<Unfit> {
+        let health = self.by_spot.get(spot)?;
+        if health.failures >= HEALTH_FAILURES && !health.interval.is_zero() {
+            return Some(Unfit::Down);
+        }
+        health.rests_until.filter(|until| *until > now).map(|_| Unfit::Resting)
+    }
+
+    /// Whether any address of a trunk's peer is up; `None`: nothing is known. One whose name leads nowhere is down.
+    pub fn is_peer_up(&self, trunk: &str, peer: &Peer) -> Option<bool> {
+        let up = self.any_up(trunk, |health| health.peer == peer.uri);
+        up.or_else(|| self.is_unresolved(peer).then_some(false))
+    }
+
+    /// The same of a trunk.
+    pub fn is_trunk_up(&self, trunk: &Trunk) -> Option<bool> {
+        let is_lost = || !trunk.peers.is_empty() && trunk.peers.iter().all(|peer| self.is_unresolved(peer));
+        self.any_up(&trunk.name, |_| true).or_else(|| is_lost().then_some(false))
+    }
+
+    /// Whether a peer's name was looked up and not found.
+    pub fn is_unresolved(&self, peer: &Peer) -> bool {
+        peer.servers.is_empty() && self.unresolved.contains(&peer.destination)
+    }
+
+    fn any_up(&self, trunk: &str, wanted: impl Fn(&Health) -> bool) -> Option<bool> {
+        let known = self.of(trunk).filter(|(_, health)| wanted(health)).filter_map(|(_, health)| health.is_up);
+        known.reduce(|a, b| a || b)
+    }
+
+    /// The addresses of a trunk.
+    pub fn of(&self, trunk: &str) -> impl Iterator<Item = (&Spot, &Health)> {
+        self.by_spot.iter().filter(move |(spot, _)| *spot.trunk == *trunk)
+    }
+
+    /// An address.
+    pub fn get(&self, spot: &Spot) -> Option<&Health> {
+        self.by_spot.get(spot)
+    }
+
+    fn set_due(&mut self, spot: &Spot, due: Option<Instant>) {
+        let Some(health) = self.by_spot.get_mut(spot) else { return };
+        if let Some(old) = std::mem::replace(&mut health.due, due) {
+            self.queue.remove(&(old, spot.clone()));
+        }
+        if let Some(due) = due {
+            self.queue.insert((due, spot.clone()));
+        }
+    }
+}
+
+impl Health {
+    fn new(peer: String) -> Health {
+        Health {
+            peer,
+            interval: Duration::ZERO,
+            wait: Duration::ZERO,
+            failures: 0,
+            is_up: None,
+            rests_until: None,
+            asked: None,
+            due: None,
+            last_options: None,
+            rtt: None,
+            last_problem: None,
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! What goes into a [`Gateway`](crate::Gateway) and what comes out.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use trunkgate_media::{Command, Event, MediaId, Unsent};
+use trunkgate_route::{Destination, Server, Table};
+use trunkgate_sip::{ConnectionId, Flow, Message, Transmit};
+
+use crate::addressing::Addressing;
+use crate::quotas::DayCount;
+use crate::strangers::StrangerLimits;
+use trunkgate_story::captured::Captured;
+use trunkgate_story::change::Change;
+use trunkgate_story::report::CallRecord;
+use trunkgate_story::sampled::{SampledCall, Sampling};
+use trunkgate_story::sms::SmsNews;
+use trunkgate_story::view::CallView;
+
+/// A question to the name service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QueryId(pub u64);
+
+/// What an operator asks for.
+#[derive(Debug, Clone)]
+pub enum Control {
+    /// No new calls: 503 with Retry-After; live ones go on.
+    Drain {
+        /// Whether to drain or to take calls again.
+        on: bool,
+    },
+    /// BYE or CANCEL on every leg of every call.
+    EndAll,
+    /// Every registration of ours is taken back: the edge ends.
+    Unregister,
+    /// BYE or CANCEL on every leg of one call.
+    Hangup {
+        /// The call.
+        sid: String,
+    },
+}
+
+/// What a stream failed at, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// TLS.
+    Tls(String),
+    /// What it runs over: the system's words.
+    Stream(String),
+    /// This machine does not let it out.
+    Unsent(Unsent),
+}
+
+/// A change from outside.
+#[derive(Debug)]
+pub enum Input {
+    /// A datagram, or one framed message of a stream. The gateway finds its trunk before it reads it.
+    Received {
+        /// The way it came.
+        flow: Flow,
+        /// The message.
+        bytes: Bytes,
+    },
+    /// The same after [`crate::Gateway::sort`] and a wait.
+    Message {
+        /// The way it came.
+        flow: Flow,
+        /// The message.
+        message: Message,
+    },
+    /// A sorted message that begins a call and has waited for too long: 503 with Retry-After.
+    TurnAway {
+        /// The way it came.
+        flow: Flow,
+        /// The INVITE.
+        message: Message,
+    },
+    /// A stream that could not be framed any further: answered 400 where it can be, then the shell closes it.
+    Broken {
+        /// The way it came.
+        flow: Flow,
+        /// What could be read.
+        bytes: Bytes,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// A send failed: connection refused or lost, or refused by the system.
+    TransportFailed {
+        /// The way that failed.
+        flow: Flow,
+        /// Why the system of this machine refused it; `None`: it did not, or does not say.
+        why: Option<Unsent>,
+    },
+    /// An ICMP error, which anybody may send: believed where it quotes enough of a request of ours.
+    Unreachable {
+        /// The way that failed.
+        flow: Flow,
+        /// What it quotes of the datagram.
+        quoted: Bytes,
+    },
+    /// Whose a TLS connection is, said before any message of it.
+    Identified {
+        /// The connection.
+        connection: ConnectionId,
+        /// Who.
+        identity: Identity,
+    },
+    /// A stream is gone, or never came up.
+    Disconnected {
+        /// The way it went.
+        flow: Flow,
+        /// The trunk that it was made for under TLS; empty: a host of no trunk. Nobody else's requests wait there.
+        made_for: Option<Arc<str>>,
+        /// What it failed at, where it did not just end.
+        cause: Option<Cause>,
+        /// Whether it had been up.
+        was_up: bool,
+    },
+    /// A worker's news.
+    Media {
+        /// Its session.
+        id: MediaId,
+        /// The news.
+        event: Event,
+    },
+    /// The answer to [`Output::Resolve`]; empty: nothing found.
+    Resolved {
+        /// The question.
+        query: QueryId,
+        /// Its servers, still without an order among those of one tier and priority.
+        servers: Vec<Server>,
+    },
+    /// A new configuration, or new addresses of peers: swapped at once; calls keep what they began with.
+    Table(Arc<Table>),
+    /// Peers' names that were looked up and not found, all of them: until they are, their peers are down.
+    Unresolved(HashSet<Destination>),
+    /// New limits: calls at once, new calls a second.
+    Limits {
+        /// Calls at once.
+        calls: u32,
+        /// New calls a second; 0: no limit.
+        calls_per_second: u32,
+    },
+    /// What [`Output::Counted`] has said before a restart: the limits by the day go on from there. Before the first call.
+    DayCounts(Vec<DayCount>),
+    /// What addresses of no trunk may do.
+    Strangers(StrangerLimits),
+    /// Whether [`Output::Captured`] is wanted.
+    Capture(bool),
+    /// Of which of the calls that begin from now on [`Output::Sampled`] is wanted.
+    Sample(Sampling),
+    /// What the wall clock reads now, where it was set: reports, days and hours follow it from here on, and calls that are up
+    /// are dated by it from their beginning, so that their durations stay right.
+    Clock(SystemTime),
+    /// New addresses of ours.
+    Addressing(Addressing),
+    /// An operator's wish.
+    Control(Control),
+}
+
+/// Whose a TLS connection is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The trunk.
+    pub trunk: Arc<str>,
+    /// Which of the trunk's names its client certificate carries. `None`: the connection is ours, made for this trunk.
+    pub certificate_name: Option<Arc<str>>,
+}
+
+/// What comes out.
+#[derive(Debug)]
+pub enum Output {
+    /// Bytes to send.
+    Transmit(Transmit),
+    /// The answer to a keep-alive that came as a datagram: CRLF (RFC 5626 §4.4.1 has it for streams).
+    Pong {
+        /// The way back.
+        flow: Flow,
+    },
+    /// A REGISTER on this connection was successful: its far end is a phone of a trunk.
+    Registered(ConnectionId),
+    /// A command for a media worker.
+    Media {
+        /// Its session.
+        id: MediaId,
+        /// The command.
+        command: Command,
+    },
+    /// A host to look up; IP addresses never come here.
+    Resolve {
+        /// The question.
+        query: QueryId,
+        /// The host, and what its URI says of port and transport.
+        destination: Destination,
+    },
+    /// A call has begun and is not refused at once: once per call, before its record.
+    Began(Box<CallView>),
+    /// A finished call's record, once per call.
+    Report(Box<CallRecord>),
+    /// A call has counted with a limit by the day: the sum so far.
+    Counted(DayCount),
+    /// What becomes of the text message that may follow a call.
+    Sms(SmsNews),
+    /// A change that whoever watches is told of; a call's beginning and its end are told by [`Output::Began`] and
+    /// [`Output::Report`] alone.
+    Changed(Box<Change>),
+    /// A call's progress, for the log: one line each.
+    Log(LogLine),
+    /// A message of a call, or a report on its media, where [`Input::Capture`] has asked for them.
+    Captured(Box<Captured>),
+    /// A call of those that [`Input::Sample`] has asked for, once nothing of it is waited for.
+    Sampled(Box<SampledCall>),
+}
+
+/// One event of a call for the log; numbers are already masked unless the configuration says otherwise.
+#[derive(Debug, Clone)]
+pub struct LogLine {
+    /// The call's sid; empty where it belongs to none.
+    pub call: String,
+    /// Whether an operator should act.
+    pub warn: bool,
+    /// The sentence.
+    pub text: String,
+    /// The reason slug, where it is a refusal or failure.
+    pub reason: Option<&'static str>,
+}

@@ -1,0 +1,38 @@
+//! What calls share: the SIP endpoint with its look-ups and deadlines, addresses, media ports, trunks, limits, health,
+//! registrations, agents. It knows calls by their keys only.
+
+pub mod addressing;
+pub mod admission;
+pub mod agents;
+pub mod alarm;
+pub mod breaker;
+pub mod by_ratio;
+pub mod challenge;
+pub mod checks;
+pub mod config;
+pub mod deadlines;
+pub mod edge;
+pub mod health;
+pub mod index;
+pub mod io;
+pub mod key;
+pub mod limits;
+pub mod metrics;
+pub mod owner;
+pub mod ports;
+pub mod queue;
+pub mod quotas;
+pub mod recent;
+pub mod register;
+pub mod registrar;
+pub mod rewrite;
+pub mod sampled;
+pub mod sessions;
+pub mod sip;
+pub mod strangers;
+pub mod strays;
+pub mod telling;
+pub mod traced;
+pub mod trunks;
+pub mod unknown;
+pub mod unproven;

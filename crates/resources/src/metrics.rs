@@ -1,0 +1,161 @@
+//! What the gateway counts: plain numbers, read by whoever renders them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// A histogram with fixed upper bounds, in its base unit.
+#[derive(Debug, Clone)]
+pub struct Histogram {
+    /// Upper bounds, rising; the last bucket has none.
+    pub bounds: &'static [f64],
+    /// Counts, one more than bounds; not cumulative.
+    pub counts: Vec<u64>,
+    /// Sum of all values.
+    pub sum: f64,
+}
+
+impl Histogram {
+    /// An empty one.
+    pub fn new(bounds: &'static [f64]) -> Histogram {
+        Histogram { bounds, counts: vec![0; bounds.len() + 1], sum: 0.0 }
+    }
+    /// Adds a value.
+    pub fn observe(&mut self, value: f64) {
+        let at = self.bounds.iter().position(|b| value <= *b).unwrap_or(self.bounds.len());
+        if let Some(count) = self.counts.get_mut(at) {
+            *count += 1;
+        }
+        self.sum += value;
+    }
+}
+
+/// Everything that the gateway counts; names as in the contract's metrics.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    /// (trunk, method, direction `in`/`out`)
+    pub sip_requests: BTreeMap<(Arc<str>, &'static str, &'static str), u64>,
+    /// (trunk, method, code, direction)
+    pub sip_responses: BTreeMap<(Arc<str>, &'static str, u16, &'static str), u64>,
+    /// Messages sent again.
+    pub sip_retransmissions: u64,
+    /// By reason: `unknown_source`, `not_sip`, and the endpoint's.
+    pub sip_dropped: BTreeMap<&'static str, u64>,
+    /// Gauge.
+    pub sip_transactions_active: u64,
+    /// Gauge.
+    pub sip_dialogs_active: u64,
+    /// Gauge: trunk.
+    pub calls_active: BTreeMap<Arc<str>, u64>,
+    /// (trunk, route, outcome)
+    pub calls: BTreeMap<(Arc<str>, Arc<str>, &'static str), u64>,
+    /// (trunk, reason): calls that a limit, `deny` or the like refused.
+    pub limits_reached: BTreeMap<(Arc<str>, &'static str), u64>,
+    /// (route, reason)
+    pub failovers: BTreeMap<(Arc<str>, &'static str), u64>,
+    /// From INVITE in to the 2xx out, seconds.
+    pub call_setup_seconds: Histogram,
+    /// From answer to end, seconds.
+    pub call_duration_seconds: Histogram,
+    /// From INVITE in to the first 18x out, seconds.
+    pub post_dial_delay_seconds: Histogram,
+    /// Request to final answer of our client transactions, seconds.
+    pub sip_transaction_seconds: Histogram,
+    /// Interarrival jitter of each side of an answered call that was heard, at its end, in seconds.
+    pub rtp_jitter_seconds: Histogram,
+    /// Round trip to the far side by RTCP of each side of an answered call where it was measured, at its end, in seconds.
+    pub rtp_round_trip_seconds: Histogram,
+    /// Mean score of what each side of an answered call sent.
+    pub call_mos: Histogram,
+    /// (trunk, side): `caller`, `callee` or `both` sent no media within five seconds of the answer although they should.
+    pub media_one_way: BTreeMap<(Arc<str>, &'static str), u64>,
+    /// Gauge: ports taken from the pool, two to each end.
+    pub media_ports_in_use: u64,
+    /// Gauge: trunk; whether any peer of it answered when it was last tried.
+    pub trunk_up: BTreeMap<Arc<str>, bool>,
+    /// Gauge: addresses that are banned.
+    pub sources_banned: u64,
+    /// Gauge: trunk; when our registration with it ends; 1970 where it was refused and never has been.
+    pub registration_ends: BTreeMap<Arc<str>, SystemTime>,
+    /// Gauge: (trunk, peer as written); whether it answered when it was last tried.
+    pub peer_up: BTreeMap<(Arc<str>, String), bool>,
+    /// From OPTIONS to a trunk's address until its answer, seconds.
+    pub trunk_keepalive_rtt_seconds: Histogram,
+    /// From the call for an agent's socket until it is open, seconds.
+    pub agent_connect_seconds: Histogram,
+    /// Gauge: agents' sockets that are open.
+    pub agent_sessions: u64,
+    /// Gauge: agent; callers that wait in line for it.
+    pub agent_waiting: BTreeMap<Arc<str>, u64>,
+    /// From when a caller got in line for an agent until it left, with its turn or without, seconds.
+    pub agent_wait_seconds: Histogram,
+    /// Gauge: agent; whether it is skipped because it keeps failing.
+    pub agent_skipped: BTreeMap<Arc<str>, bool>,
+    /// Gauge.
+    pub draining: bool,
+    /// Gauge: what messages in traces take, in bytes.
+    pub message_text_bytes: u64,
+    /// Messages that are no longer kept, to make room for those of later calls.
+    pub message_texts_dropped: u64,
+}
+
+/// Bounds for call set-up and for SIP transactions, in seconds.
+const SETUP_BOUNDS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0];
+/// Bounds for jitter, in seconds.
+const JITTER_BOUNDS: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2];
+/// Bounds for round trips, in seconds.
+const TRIP_BOUNDS: &[f64] = &[0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0];
+/// Bounds for scores: those of ITU-T G.107 Annex B (R 50, 60, 70, 80, 90) and some between.
+const MOS_BOUNDS: &[f64] = &[1.5, 2.0, 2.58, 3.1, 3.6, 3.8, 4.03, 4.2, 4.34, 4.5];
+/// Bounds for the length of calls, in seconds.
+const CALL_BOUNDS: &[f64] = &[1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14_400.0];
+
+impl Metrics {
+    /// Nothing counted yet.
+    pub fn new() -> Metrics {
+        Metrics {
+            sip_requests: BTreeMap::new(),
+            sip_responses: BTreeMap::new(),
+            sip_retransmissions: 0,
+            sip_dropped: BTreeMap::new(),
+            sip_transactions_active: 0,
+            sip_dialogs_active: 0,
+            calls_active: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            limits_reached: BTreeMap::new(),
+            failovers: BTreeMap::new(),
+            call_setup_seconds: Histogram::new(SETUP_BOUNDS),
+            call_duration_seconds: Histogram::new(CALL_BOUNDS),
+            post_dial_delay_seconds: Histogram::new(SETUP_BOUNDS),
+            sip_transaction_seconds: Histogram::new(SETUP_BOUNDS),
+            rtp_jitter_seconds: Histogram::new(JITTER_BOUNDS),
+            rtp_round_trip_seconds: Histogram::new(TRIP_BOUNDS),
+            call_mos: Histogram::new(MOS_BOUNDS),
+            media_one_way: BTreeMap::new(),
+            media_ports_in_use: 0,
+            trunk_up: BTreeMap::new(),
+            registration_ends: BTreeMap::new(),
+            sources_banned: 0,
+            peer_up: BTreeMap::new(),
+            trunk_keepalive_rtt_seconds: Histogram::new(TRIP_BOUNDS),
+            agent_connect_seconds: Histogram::new(SETUP_BOUNDS),
+            agent_sessions: 0,
+            agent_waiting: BTreeMap::new(),
+            agent_wait_seconds: Histogram::new(SETUP_BOUNDS),
+            agent_skipped: BTreeMap::new(),
+            message_text_bytes: 0,
+            message_texts_dropped: 0,
+            draining: false,
+        }
+    }
+    /// Counts a message that was dropped.
+    pub fn dropped(&mut self, reason: &'static str) {
+        *self.sip_dropped.entry(reason).or_default() += 1;
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics::new()
+    }
+}

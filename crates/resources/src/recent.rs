@@ -1,0 +1,169 @@
+//! Calls that have ended, as they are still shown: a bounded ring of views, shorter ones of traces and of quality.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Instant;
+
+use crate::limits::{
+    RECENT_CALLS, RECENT_SERIES, RECENT_TRACES, RECENT_TURNED_DOWN, TRACE_ENTRIES, TURNED_DOWN_TRACES,
+};
+use trunkgate_story::redact;
+use trunkgate_story::series::Kept;
+use trunkgate_story::trace::{Trace, TraceItem, TraceView};
+use trunkgate_story::view::CallView;
+
+/// A ring that can be asked by sid.
+#[derive(Debug)]
+struct Ring<T> {
+    entries: VecDeque<(String, T)>,
+    /// Number of each entry, counted from the first ever added.
+    numbers: HashMap<String, u64>,
+    /// Number of the oldest entry.
+    first: u64,
+    limit: usize,
+}
+
+impl<T> Ring<T> {
+    fn new(limit: usize) -> Ring<T> {
+        Ring { entries: VecDeque::new(), numbers: HashMap::new(), first: 0, limit }
+    }
+    /// Adds one; the oldest, where there is no room for both.
+    fn push(&mut self, sid: &str, entry: T) -> Option<T> {
+        let gone = if self.entries.len() >= self.limit { self.entries.pop_front() } else { None };
+        if let Some((oldest, _)) = &gone {
+            self.numbers.remove(oldest);
+            self.first += 1;
+        }
+        self.numbers.insert(sid.to_owned(), self.first + self.entries.len() as u64);
+        self.entries.push_back((sid.to_owned(), entry));
+        gone.map(|(_, entry)| entry)
+    }
+    fn find(&self, sid: &str) -> Option<&T> {
+        let at = self.numbers.get(sid)?.checked_sub(self.first)?;
+        self.entries.get(usize::try_from(at).ok()?).map(|(_, entry)| entry)
+    }
+    fn find_mut(&mut self, sid: &str) -> Option<&mut T> {
+        let at = self.numbers.get(sid)?.checked_sub(self.first)?;
+        self.entries.get_mut(usize::try_from(at).ok()?).map(|(_, entry)| entry)
+    }
+}
+
+/// The trace of a call that has ended.
+#[derive(Debug)]
+struct Ended {
+    /// All but the entries.
+    head: TraceView,
+    trace: Trace,
+}
+
+/// Ended calls.
+#[derive(Debug)]
+pub struct Recent {
+    calls: Ring<CallView>,
+    traces: Ring<Ended>,
+    series: Ring<Kept>,
+    /// Calls that were turned down, and their traces: no flood of them pushes others out.
+    turned_down: Ring<CallView>,
+    turned_down_traces: Ring<Ended>,
+}
+
+impl Recent {
+    /// None yet.
+    pub fn new() -> Recent {
+        Recent {
+            calls: Ring::new(RECENT_CALLS),
+            traces: Ring::new(RECENT_TRACES),
+            series: Ring::new(RECENT_SERIES),
+            turned_down: Ring::new(RECENT_TURNED_DOWN),
+            turned_down_traces: Ring::new(TURNED_DOWN_TRACES),
+        }
+    }
+    /// Adds a call.
+    pub fn push(&mut self, call: CallView, turned_down: bool) {
+        let sid = call.sid.clone();
+        if turned_down { &mut self.turned_down } else { &mut self.calls }.push(&sid, call);
+    }
+    /// Adds a call's trace, and the head of its view; the oldest that there is no room for any more.
+    pub fn push_trace(&mut self, head: TraceView, trace: Trace, turned_down: bool) -> Option<Trace> {
+        let sid = head.sid.clone();
+        let traces = if turned_down { &mut self.turned_down_traces } else { &mut self.traces };
+        traces.push(&sid, Ended { head, trace }).map(|gone| gone.trace)
+    }
+    /// The traces of ended calls, the oldest first.
+    pub fn traces_mut(&mut self) -> impl Iterator<Item = &mut Trace> {
+        let turned_down = self.turned_down_traces.entries.iter_mut();
+        turned_down.chain(self.traces.entries.iter_mut()).map(|(_, ended)| &mut ended.trace)
+    }
+    /// What the messages in them take, in bytes.
+    pub fn message_bytes(&self) -> usize {
+        let all = self.turned_down_traces.entries.iter().chain(&self.traces.entries);
+        all.map(|(_, ended)| ended.trace.message_bytes()).sum()
+    }
+    /// Adds what has become known of a call since its end.
+    pub fn note(&mut self, now: Instant, sid: &str, text: &str) {
+        if let Some(Ended { trace, .. }) = self.traces.find_mut(sid)
+            && trace.len() < TRACE_ENTRIES
+        {
+            trace.push(now, &TraceItem::Decision { text: redact::addresses(text.to_owned()) }, None);
+        }
+    }
+    /// Adds a call's quality over time.
+    pub fn push_series(&mut self, series: Kept) {
+        let sid = series.sid.clone();
+        self.series.push(&sid, series);
+    }
+    /// One call's quality over time.
+    pub fn series(&self, sid: &str) -> Option<&Kept> {
+        self.series.find(sid)
+    }
+    /// One call.
+    pub fn call(&self, sid: &str) -> Option<&CallView> {
+        self.calls.find(sid).or_else(|| self.turned_down.find(sid))
+    }
+    /// One trace, and when its call began.
+    pub fn trace(&self, sid: &str, raw: bool) -> Option<(Instant, TraceView)> {
+        let ended = self.traces.find(sid).or_else(|| self.turned_down_traces.find(sid));
+        ended.map(|ended| (ended.trace.began(), ended.trace.view(ended.head.clone(), raw)))
+    }
+    /// All calls, newest first.
+    pub fn newest_first(&self) -> impl Iterator<Item = &CallView> {
+        let (mut calls, mut others) = (self.calls.entries.len(), self.turned_down.entries.len());
+        std::iter::from_fn(move || {
+            let call = calls.checked_sub(1).and_then(|at| self.calls.entries.get(at)).map(|(_, call)| call);
+            let other = others.checked_sub(1).and_then(|at| self.turned_down.entries.get(at)).map(|(_, call)| call);
+            // Dates of one form: their order is that of time.
+            let is_other = other.is_some_and(|other| call.is_none_or(|call| other.ended_at > call.ended_at));
+            if is_other {
+                others -= 1;
+                return other;
+            }
+            calls = calls.saturating_sub(1);
+            call
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_ring_forgets_the_oldest() {
+        let mut ring = Ring::new(3);
+        for n in 0..5 {
+            ring.push(&format!("CA{n}"), n);
+        }
+        let found: Vec<Option<&i32>> = (0..5).map(|n| ring.find(&format!("CA{n}"))).collect();
+        assert_eq!(found, [None, None, Some(&2), Some(&3), Some(&4)]);
+        assert_eq!(ring.numbers.len(), 3);
+    }
+
+    #[test]
+    fn limits_are_those_of_the_contract() {
+        let recent = Recent::new();
+        assert_eq!(
+            (recent.turned_down.limit, recent.turned_down_traces.limit),
+            (RECENT_TURNED_DOWN, TURNED_DOWN_TRACES)
+        );
+        assert_eq!((recent.calls.limit, recent.traces.limit), (RECENT_CALLS, RECENT_TRACES));
+    }
+}

@@ -1,0 +1,531 @@
+//! What is known of each trunk at run time: its calls, its rate, what went wrong last.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use trunkgate_route::{Figures, Standing, Table, TokenBucket, Trunk};
+
+use crate::key::Branch;
+use crate::key::CallKey;
+use crate::limits::{
+    LET_DOWN_KEPT, LET_DOWN_SECONDS, LET_DOWN_TIMES, OVERSIZE_TOLD_EVERY, PACED_ADDRESSES, PROBE_SECONDS,
+};
+use trunkgate_story::diagnosis::{Cause, Diagnosis};
+use trunkgate_story::last_hour::LastHour;
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::view::{FaultView, KindView, PeerView, TrunkView};
+use trunkgate_story::wall::rfc3339;
+
+/// An attempt that waits, and its call.
+pub type Waiting = (CallKey, Branch);
+
+/// One trunk's state.
+#[derive(Debug)]
+struct TrunkState {
+    calls: u64,
+    max_calls: u32,
+    /// Calls of both directions, those from it, those to it.
+    buckets: [TokenBucket; 3],
+    /// Attempts that wait for a place, in the order in which they came.
+    waiting: VecDeque<Waiting>,
+    /// New calls a second to one address, and those that were called lately.
+    peer_rate: u32,
+    addresses: BTreeMap<IpAddr, TokenBucket>,
+    tried: u64,
+    answered: u64,
+    failed: u64,
+    pace: Pace,
+    /// How it has done lately.
+    standing: Standing,
+    /// Failures of late, and between whom.
+    failures: Vec<LetDown>,
+    /// When it came first last, though it stood behind others.
+    probed: Option<Instant>,
+    /// What went wrong last, and when.
+    last_problem: Option<(String, Instant)>,
+    /// Sides in answered calls, and those of them that were not heard.
+    hearing: LastHour<2>,
+    /// Why these were not, by cause, that of the last one at the end.
+    unheard: Vec<Unheard>,
+    /// By their kind.
+    faults: [Faults; 2],
+    /// When an INVITE that is too long for UDP was logged last.
+    oversize_told: Option<Instant>,
+}
+
+/// Faults that are kept for their trunk, besides sides that are not heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Codecs do not fit.
+    Codecs,
+    /// This machine does not let packets out.
+    Unsent,
+}
+
+impl Kind {
+    /// Of a cause; `None`: it is not kept.
+    pub const fn of(cause: Cause) -> Option<Kind> {
+        match cause {
+            Cause::Codecs | Cause::Payload => Some(Kind::Codecs),
+            Cause::Unsent => Some(Kind::Unsent),
+            Cause::OnHold
+            | Cause::Srtp
+            | Cause::UnexpectedSource
+            | Cause::NotRtp
+            | Cause::Unreachable
+            | Cause::NoPhone
+            | Cause::PrivateAddress
+            | Cause::OurAddress(_)
+            | Cause::Nothing
+            | Cause::Silence
+            | Cause::Ceased
+            | Cause::Unread => None,
+        }
+    }
+}
+
+/// Faults of one kind.
+#[derive(Debug, Default)]
+struct Faults {
+    /// Calls that had one, and those of them that had to do without their target.
+    calls: LastHour<2>,
+    /// The last one, and the call's sid.
+    last: Option<(Diagnosis, String)>,
+}
+
+/// Sides that were not heard for one cause.
+#[derive(Debug)]
+struct Unheard {
+    calls: LastHour<1>,
+    /// Of the last one, with its call's sid.
+    found: Diagnosis,
+    sid: String,
+}
+
+/// A call that a trunk has let down.
+#[derive(Debug)]
+struct LetDown {
+    at: Instant,
+    caller: Box<str>,
+    called: Box<str>,
+}
+
+/// All trunks by name.
+#[derive(Debug, Default)]
+pub struct Trunks {
+    by_name: BTreeMap<Arc<str>, TrunkState>,
+    /// Attempts for which there may be a place now.
+    woken: Vec<Waiting>,
+}
+
+/// Where the bucket of a direction stands.
+const BOTH: usize = 0;
+const IN: usize = 1;
+const OUT: usize = 2;
+
+impl TrunkState {
+    fn new() -> TrunkState {
+        TrunkState {
+            calls: 0,
+            max_calls: 0,
+            buckets: [0; 3].map(TokenBucket::new),
+            waiting: VecDeque::new(),
+            peer_rate: 0,
+            addresses: BTreeMap::new(),
+            tried: 0,
+            answered: 0,
+            failed: 0,
+            pace: Pace::default(),
+            standing: Standing::default(),
+            failures: Vec::new(),
+            probed: None,
+            last_problem: None,
+            hearing: LastHour::default(),
+            unheard: Vec::new(),
+            faults: Default::default(),
+            oversize_told: None,
+        }
+    }
+    /// Counts a call in, or says which limit forbids it.
+    fn begin(&mut self, now: Instant, direction: usize) -> Result<(), ReasonSlug> {
+        if self.max_calls > 0 && self.calls >= u64::from(self.max_calls) {
+            return Err(ReasonSlug::LimitCalls);
+        }
+        self.pay(now, direction)?;
+        self.calls += 1;
+        self.pace.count(now);
+        Ok(())
+    }
+    /// Counts one more towards the rates, where they allow it.
+    fn pay(&mut self, now: Instant, direction: usize) -> Result<(), ReasonSlug> {
+        if !self.wait(now, direction).is_zero() {
+            return Err(ReasonSlug::LimitRate);
+        }
+        for bucket in self.of(direction) {
+            bucket.take(now);
+        }
+        Ok(())
+    }
+    /// How long until the rates allow one more.
+    fn wait(&mut self, now: Instant, direction: usize) -> Duration {
+        self.of(direction).map(|bucket| bucket.wait(now)).max().unwrap_or_default()
+    }
+    fn unheard(&self, now: Instant) -> Option<FaultView> {
+        let [of, calls] = self.hearing.sums(now);
+        let last = self.unheard.last().filter(|_| calls > 0)?;
+        let kinds = self.unheard.iter().filter_map(|one| {
+            let [calls] = one.calls.sums(now);
+            let (cause, fix, last_sid) = (one.found.cause, one.found.fix.clone(), one.sid.clone());
+            (calls > 0).then(|| KindView { kind: cause.slug(), told: cause.told(), calls, fix, last_sid })
+        });
+        Some(FaultView { kinds: kinds.collect(), ..fault_view(calls, of, &last.found, &last.sid) })
+    }
+    fn note_unheard(&mut self, now: Instant, found: &Diagnosis, sid: &str) {
+        // Causes that have not been for an hour go: as many are kept as there are kinds, and addresses of ours that were told.
+        let at = self.unheard.iter().position(|one| one.found.cause == found.cause);
+        let mut calls = at.map(|at| self.unheard.remove(at).calls).unwrap_or_default();
+        self.unheard.retain(|one| one.calls.sums(now) != [0]);
+        calls.count(now, [true]);
+        self.unheard.push(Unheard { calls, found: found.clone(), sid: sid.to_owned() });
+    }
+    fn fault(&self, now: Instant, kind: Kind) -> Option<FaultView> {
+        let faults = &self.faults[kind as usize];
+        let [calls, refused] = faults.calls.sums(now);
+        let [answered, _] = self.hearing.sums(now);
+        let (what, sid) = faults.last.as_ref().filter(|_| calls > 0)?;
+        Some(fault_view(calls, (answered + refused).max(calls), what, sid))
+    }
+    fn of(&mut self, direction: usize) -> impl Iterator<Item = &mut TokenBucket> {
+        self.buckets.iter_mut().enumerate().filter(move |(at, _)| [BOTH, direction].contains(at)).map(|(_, one)| one)
+    }
+}
+
+impl Trunks {
+    /// Takes a table's limits over. A trunk that is gone is forgotten once its last call has ended.
+    pub fn configure(&mut self, table: &Table) {
+        for trunk in table.trunks() {
+            let state = self.by_name.entry(trunk.name.clone()).or_insert_with(TrunkState::new);
+            state.max_calls = trunk.max_calls;
+            let rates = [trunk.calls_per_second, trunk.calls_per_second_in, trunk.calls_per_second_out];
+            for (bucket, rate) in state.buckets.iter_mut().zip(rates) {
+                bucket.set_rate(rate);
+            }
+            state.peer_rate = trunk.peer_calls_per_second;
+            state.addresses.clear();
+            self.woken.extend(state.waiting.front());
+        }
+        self.by_name.retain(|name, state| state.calls > 0 || table.trunk(name).is_some());
+    }
+
+    /// Counts a call from a trunk in, or says which limit forbids it.
+    pub fn begin(&mut self, now: Instant, name: &Arc<str>) -> Result<(), ReasonSlug> {
+        self.state(name).begin(now, IN)
+    }
+
+    /// The same for a call to it. Who waits for a place already comes first.
+    pub fn begin_outbound(&mut self, now: Instant, name: &Arc<str>, who: Waiting) -> Result<(), ReasonSlug> {
+        let state = self.state(name);
+        if state.waiting.front().is_some_and(|first| *first != who) {
+            return Err(ReasonSlug::LimitRate);
+        }
+        state.begin(now, OUT)
+    }
+
+    /// Counts what a trunk asks for in a call that it has already towards its rate of new ones.
+    pub fn pay(&mut self, now: Instant, name: &Arc<str>) -> Result<(), ReasonSlug> {
+        self.state(name).pay(now, IN)
+    }
+
+    /// Puts an attempt behind those that wait for a place.
+    pub fn wait(&mut self, name: &Arc<str>, who: Waiting) {
+        self.state(name).waiting.push_back(who);
+    }
+
+    /// Takes an attempt away from those that wait; whoever is first then may have a place.
+    pub fn leave(&mut self, name: &str, who: Waiting) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            let was_first = state.waiting.front() == Some(&who);
+            state.waiting.retain(|waiting| *waiting != who);
+            self.woken.extend(state.waiting.front().filter(|_| was_first));
+        }
+    }
+
+    /// How long until there may be a place for an attempt that waits; `None`: it will be woken.
+    pub fn next_place(&mut self, now: Instant, name: &str, who: Waiting) -> Option<Duration> {
+        let state = self.by_name.get_mut(name).filter(|state| state.waiting.front() == Some(&who))?;
+        Some(state.wait(now, OUT)).filter(|wait| !wait.is_zero())
+    }
+
+    /// Attempts for which there may be a place now.
+    pub fn woken(&mut self) -> Vec<Waiting> {
+        std::mem::take(&mut self.woken)
+    }
+
+    /// Whether one more call may go to an address of a trunk in this second.
+    pub fn may_call(&mut self, now: Instant, name: &Arc<str>, address: IpAddr) -> bool {
+        let state = self.state(name);
+        if state.peer_rate == 0 {
+            return true;
+        }
+        if state.addresses.len() >= PACED_ADDRESSES && !state.addresses.contains_key(&address) {
+            state.addresses.retain(|_, bucket| !bucket.is_full(now));
+            if state.addresses.len() >= PACED_ADDRESSES {
+                return true;
+            }
+        }
+        let rate = state.peer_rate;
+        state.addresses.entry(address).or_insert_with(|| TokenBucket::new(rate)).take(now)
+    }
+
+    /// Counts a call in that comes back from a snapshot: limits do not end calls.
+    pub fn resume(&mut self, name: &Arc<str>) {
+        self.state(name).calls += 1;
+    }
+
+    /// Counts a call out.
+    pub fn end(&mut self, name: &str) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.calls = state.calls.saturating_sub(1);
+            self.woken.extend(state.waiting.front());
+        }
+    }
+
+    /// Notes that an attempt towards a trunk began.
+    pub fn tried(&mut self, name: &str) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.tried += 1;
+        }
+    }
+
+    /// Notes that an attempt was answered.
+    pub fn answered(&mut self, now: Instant, name: &str) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.answered += 1;
+            state.standing.count(now, true);
+        }
+    }
+
+    /// Notes that an attempt failed.
+    pub fn failed(&mut self, name: &str) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.failed += 1;
+        }
+    }
+
+    /// Notes that a target has failed, all of its peers together, for what the trunk has done; whose call it was, and to whom.
+    /// Of one number that is called again and again by one caller the trunk's other calls are not to suffer.
+    pub fn let_down(&mut self, now: Instant, name: &str, caller: &str, called: &str) {
+        let Some(state) = self.by_name.get_mut(name) else { return };
+        let while_new = Duration::from_secs(LET_DOWN_SECONDS);
+        state.failures.retain(|one| now.saturating_duration_since(one.at) < while_new);
+        let same = state.failures.iter().filter(|one| (&*one.caller, &*one.called) == (caller, called)).count();
+        if same >= LET_DOWN_TIMES || state.failures.len() >= LET_DOWN_KEPT {
+            return;
+        }
+        state.failures.push(LetDown { at: now, caller: caller.into(), called: called.into() });
+        state.standing.count(now, false);
+    }
+
+    /// Notes how what a trunk sent in an answered call has sounded.
+    pub fn scored(&mut self, now: Instant, name: &str, mos: f64) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.standing.scored(now, mos);
+        }
+    }
+
+    /// Notes whether a side of a call is heard, once it should be.
+    pub fn listened(&mut self, now: Instant, name: &str, sid: &str, unheard: Option<&Diagnosis>) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.hearing.count(now, [true, unheard.is_some()]);
+            if let Some(unheard) = unheard {
+                state.note_unheard(now, unheard, sid);
+            }
+        }
+    }
+
+    /// Notes a fault in a call; `refused`: it had to do without its target.
+    pub fn at_fault(&mut self, now: Instant, name: &str, sid: &str, (kind, found): (Kind, &Diagnosis), refused: bool) {
+        if let Some(faults) = self.by_name.get_mut(name).and_then(|state| state.faults.get_mut(kind as usize)) {
+            faults.calls.count(now, [true, refused]);
+            faults.last = Some((found.clone(), sid.to_owned()));
+        }
+    }
+
+    /// Whether an INVITE to it that is too long for UDP is to be logged now.
+    pub fn may_tell_oversize(&mut self, now: Instant, name: &Arc<str>) -> bool {
+        let told = &mut self.state(name).oversize_told;
+        let due = told.is_none_or(|at| now.saturating_duration_since(at) >= OVERSIZE_TOLD_EVERY);
+        if due {
+            *told = Some(now);
+        }
+        due
+    }
+
+    /// How a trunk has done lately.
+    pub fn figures(&self, now: Instant, name: &str) -> Figures {
+        self.by_name.get(name).map_or_else(|| Standing::default().figures(now), |state| state.standing.figures(now))
+    }
+
+    /// Whether a call may find out how a trunk does that stands behind others.
+    pub fn may_probe(&self, now: Instant, name: &str) -> bool {
+        let probed = self.by_name.get(name).and_then(|state| state.probed);
+        probed.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(PROBE_SECONDS))
+    }
+
+    /// One does.
+    pub fn probed(&mut self, now: Instant, name: &str) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.probed = Some(now);
+        }
+    }
+
+    /// Notes what went wrong last.
+    pub fn problem(&mut self, now: Instant, name: &str, text: String) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.last_problem = Some((text, now));
+        }
+    }
+
+    /// A trunk's state; one that is not known yet has no limits.
+    fn state(&mut self, name: &Arc<str>) -> &mut TrunkState {
+        self.by_name.entry(name.clone()).or_insert_with(TrunkState::new)
+    }
+
+    /// Live calls by trunk.
+    pub fn calls(&self) -> impl Iterator<Item = (&Arc<str>, u64)> {
+        self.by_name.iter().map(|(name, state)| (name, state.calls))
+    }
+
+    /// A trunk at a glance; its health is told by whoever keeps that.
+    pub fn view(
+        &self,
+        now: Instant,
+        date: impl Fn(Instant) -> SystemTime,
+        trunk: &Trunk,
+        up: Option<bool>,
+        peers: Vec<PeerView>,
+    ) -> TrunkView {
+        let state = self.by_name.get(&trunk.name);
+        let problem = state.and_then(|state| state.last_problem.clone());
+        TrunkView {
+            name: trunk.name.to_string(),
+            state: state_word(up),
+            calls: state.map_or(0, |s| s.calls),
+            max_calls: trunk.max_calls,
+            cps: state.map_or(0, |s| s.pace.last_second(now)),
+            tried: state.map_or(0, |s| s.tried),
+            answered_ratio: state.filter(|s| s.tried > 0).map(|s| s.answered as f64 / s.tried as f64),
+            lately: self.figures(now, &trunk.name),
+            failures: state.map_or(0, |s| s.failed),
+            last_problem_at: problem.as_ref().map(|(_, at)| rfc3339(date(*at))),
+            last_problem: problem.map(|(text, _)| text),
+            unheard: state.and_then(|state| state.unheard(now)),
+            codec_mismatch: state.and_then(|state| state.fault(now, Kind::Codecs)),
+            unsent: state.and_then(|state| state.fault(now, Kind::Unsent)),
+            peers,
+            registration: None,
+            phones: None,
+        }
+    }
+}
+
+fn fault_view(calls: u64, of: u64, found: &Diagnosis, sid: &str) -> FaultView {
+    let (cause, fix) = (found.text.clone(), found.fix.clone());
+    FaultView { calls, of, kind: found.cause.slug(), cause, fix, last_sid: sid.to_owned(), kinds: Vec::new() }
+}
+
+/// `up`, `down`, `unknown`.
+pub const fn state_word(up: Option<bool>) -> &'static str {
+    match up {
+        Some(true) => "up",
+        Some(false) => "down",
+        None => "unknown",
+    }
+}
+
+/// New calls of the second that is over.
+#[derive(Debug, Default)]
+struct Pace {
+    second: Option<Instant>,
+    now: u32,
+    before: u32,
+}
+
+impl Pace {
+    fn count(&mut self, now: Instant) {
+        let begun = self.second.map(|second| now.saturating_duration_since(second));
+        match begun {
+            Some(gone) if gone < SECOND => {}
+            Some(gone) => {
+                self.before = if gone < 2 * SECOND { self.now } else { 0 };
+                self.now = 0;
+                self.second = Some(if gone < 2 * SECOND { now - (gone - SECOND) } else { now });
+            }
+            None => self.second = Some(now),
+        }
+        self.now = self.now.saturating_add(1);
+    }
+
+    fn last_second(&self, now: Instant) -> u32 {
+        match self.second.map(|second| now.saturating_duration_since(second)) {
+            Some(gone) if gone < SECOND => self.before,
+            Some(gone) if gone < 2 * SECOND => self.now,
+            Some(_) | None => 0,
+        }
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn sides_that_were_not_heard_are_counted_by_cause() {
+        let start = Instant::now();
+        let mut state = TrunkState::new();
+        let found = |cause| Diagnosis { cause, text: "words".into(), fix: "others".into() };
+        let ours = Cause::OurAddress([203, 0, 113, 9].into());
+        let elsewhere = Cause::OurAddress([203, 0, 113, 10].into());
+        for (n, cause) in [ours, Cause::Nothing, ours, elsewhere].into_iter().enumerate() {
+            state.hearing.count(start, [true, true]);
+            state.note_unheard(start, &found(cause), &format!("CA{n}"));
+        }
+        let view = state.unheard(start).unwrap();
+        assert_eq!((view.calls, view.kind, view.last_sid.as_str()), (4, "our_address", "CA3"));
+        let kinds: Vec<_> =
+            view.kinds.iter().map(|one| (one.kind, one.told, one.calls, one.last_sid.as_str())).collect();
+        let [nothing, first, second] = kinds[..] else { panic!("{kinds:?}") };
+        assert_eq!(nothing, ("nothing", None, 1, "CA1"));
+        assert_eq!(first, ("our_address", Some([203, 0, 113, 9].into()), 2, "CA2"));
+        assert_eq!(second, ("our_address", Some([203, 0, 113, 10].into()), 1, "CA3"));
+        // What was an hour ago is neither told nor kept.
+        let later = start + Duration::from_secs(7_200);
+        state.hearing.count(later, [true, true]);
+        state.note_unheard(later, &found(Cause::Srtp), "CA9");
+        assert_eq!((state.unheard.len(), state.unheard(later).unwrap().kinds.len()), (1, 1));
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn the_pace_is_that_of_the_last_whole_second() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut pace = Pace::default();
+        for ms in [0, 300, 900] {
+            pace.count(at(ms));
+        }
+        assert_eq!(pace.last_second(at(950)), 0, "no second is over");
+        assert_eq!(pace.last_second(at(1_500)), 3);
+        pace.count(at(1_500));
+        assert_eq!(pace.last_second(at(1_900)), 3);
+        assert_eq!(pace.last_second(at(2_100)), 1);
+        assert_eq!(pace.last_second(at(9_000)), 0);
+        pace.count(at(9_000));
+        assert_eq!((pace.last_second(at(9_100)), pace.last_second(at(10_100))), (0, 1));
+    }
+}

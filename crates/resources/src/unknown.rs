@@ -1,0 +1,83 @@
+//! SIP from addresses of no trunk: dropped without an answer, and told seldom, since whoever scans the network sends some.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use crate::limits::UNKNOWN_TOLD_SECONDS;
+use trunkgate_story::last_hour::LastHour;
+
+/// What has come.
+#[derive(Debug, Default)]
+pub struct Unknown {
+    /// Messages since the start.
+    count: u64,
+    lately: LastHour<1>,
+    last: Option<(IpAddr, Instant)>,
+    /// When a line was last written, and how many had come by then.
+    told: Option<(Instant, u64)>,
+}
+
+impl Unknown {
+    /// Counts a message; a line for the log, if one is due.
+    pub fn note(&mut self, now: Instant, source: IpAddr) -> Option<String> {
+        self.count += 1;
+        self.lately.count(now, [true]);
+        self.last = Some((source, now));
+        let every = Duration::from_secs(UNKNOWN_TOLD_SECONDS);
+        let before = self.told;
+        if before.is_some_and(|(at, _)| now.saturating_duration_since(at) < every) {
+            return None;
+        }
+        self.told = Some((now, self.count));
+        let more = match self.count - before.map_or(0, |(_, count)| count) {
+            1 => String::new(),
+            many => format!(", {many} since the line before"),
+        };
+        Some(format!("SIP from {source} is dropped: unknown source (in no `peers` or `accept_from`){more}"))
+    }
+
+    /// Whoever is there is known now, as a phone that has registered: its own messages before that are no news any more.
+    pub fn known(&mut self, source: IpAddr) {
+        self.last = self.last.filter(|(last, _)| *last != source);
+    }
+
+    /// How many there were in the last hour, if any, and where the last one came from, so long ago.
+    pub fn lately(&self, now: Instant) -> Option<(u64, IpAddr, Duration)> {
+        let (source, at) = self.last?;
+        let [count] = self.lately.sums(now);
+        (count > 0).then_some((count, source, now.saturating_duration_since(at)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
+
+    use super::*;
+
+    #[test]
+    fn one_line_a_minute_however_many_come() {
+        let start = Instant::now();
+        let source = IpAddr::from([192, 0, 2, 7]);
+        let mut unknown = Unknown::default();
+        assert_eq!(unknown.lately(start), None);
+        let lines: Vec<String> =
+            (0..1_500).filter_map(|n| unknown.note(start + Duration::from_millis(100) * n, source)).collect();
+        let (first, rest) = lines.split_first().unwrap();
+        assert!(first.ends_with("unknown source (in no `peers` or `accept_from`)"), "{first}");
+        assert_eq!(rest.len(), 2);
+        assert!(rest.iter().all(|line| line.ends_with(", 600 since the line before")), "{rest:?}");
+        let now = start + Duration::from_secs(150);
+        assert_eq!(unknown.lately(now), Some((1_500, source, Duration::from_millis(100))));
+        let later = now + Duration::from_secs(3_600);
+        assert!(
+            unknown.lately(later).is_some_and(|(lately, _, _)| lately < 1_500),
+            "the first minute is over an hour ago"
+        );
+        assert_eq!(unknown.lately(now + Duration::from_secs(3_720)), None);
+        unknown.known(IpAddr::from([192, 0, 2, 8]));
+        assert!(unknown.lately(now).is_some());
+        unknown.known(source);
+        assert_eq!(unknown.lately(now), None);
+    }
+}

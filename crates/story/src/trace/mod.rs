@@ -1,0 +1,270 @@
+//! A call's event ring: messages, decisions and media events, written where they happen; the ladder is a view of it.
+
+mod packed;
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use self::packed::Packed;
+use crate::limits::{TRACE_ENTRIES, TRACE_TEXT_CHARS};
+use crate::messages::{Messages, RawMessage, Wire};
+use crate::numbers::plain;
+
+/// One entry.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct TraceEntry {
+    /// Since the call began, in microseconds.
+    pub at_us: u64,
+    /// What it is about.
+    #[serde(flatten)]
+    pub what: TraceItem,
+    /// Of a message: as it was on the wire, where that is asked for and still kept.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub message: Option<Box<RawMessage>>,
+}
+
+impl TraceEntry {
+    /// An entry without a message's text.
+    pub fn new(at_us: u64, what: TraceItem) -> TraceEntry {
+        TraceEntry { at_us, what, message: None }
+    }
+}
+
+/// What happened.
+#[derive(Debug, Clone, serde::Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum TraceItem {
+    /// A SIP message came in or went out.
+    Message {
+        /// Index of its leg in the view's `legs`.
+        leg: usize,
+        /// Whether we received it.
+        received: bool,
+        /// First word: method, or code and reason.
+        text: String,
+        /// A short note: codecs offered, address.
+        note: String,
+        /// Whether it was sent before.
+        again: bool,
+    },
+    /// The edge decided something.
+    Decision {
+        /// The sentence.
+        text: String,
+    },
+    /// An agent's stream: opened, lost, what it said that was not acted upon.
+    Agent {
+        /// Index of its leg.
+        leg: usize,
+        /// The sentence.
+        text: String,
+    },
+    /// Media: bound, latched, idle.
+    Media {
+        /// Index of its leg.
+        leg: usize,
+        /// The sentence.
+        text: String,
+    },
+}
+
+/// A call's trace.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct TraceView {
+    /// The call.
+    pub sid: String,
+    /// The verdict in words.
+    pub verdict: String,
+    /// Names of the legs: trunk names (or target), in the order of the ladder's columns.
+    pub legs: Vec<String>,
+    /// Entries in order.
+    pub entries: Vec<TraceEntry>,
+    /// Entries lost because the ring was full.
+    pub dropped: u64,
+}
+
+impl TraceView {
+    /// One without entries.
+    pub fn of(sid: String, verdict: String, legs: Vec<String>) -> TraceView {
+        TraceView { sid, verdict, legs, entries: Vec::new(), dropped: 0 }
+    }
+}
+
+/// A call's ring.
+#[derive(Debug)]
+pub struct Trace {
+    /// The call's.
+    sid: Box<str>,
+    began: Instant,
+    entries: Packed,
+    dropped: u64,
+    messages: Messages,
+}
+
+impl Trace {
+    /// An empty ring that counts time from `began`.
+    pub fn new(began: Instant, sid: &str) -> Trace {
+        Trace { sid: sid.into(), began, entries: Packed::default(), dropped: 0, messages: Messages::default() }
+    }
+    /// Its call.
+    pub fn sid(&self) -> &str {
+        &self.sid
+    }
+    /// When its call began.
+    pub fn began(&self) -> Instant {
+        self.began
+    }
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+    /// What its messages take, in bytes.
+    pub fn message_bytes(&self) -> usize {
+        self.messages.bytes()
+    }
+    /// Lets its messages go; how many.
+    pub fn forget_messages(&mut self) -> usize {
+        self.messages.forget()
+    }
+    /// Adds an entry, with its message where it is one; a full ring loses its oldest.
+    pub fn push(&mut self, now: Instant, what: &TraceItem, message: Option<Wire<'_>>) {
+        if self.entries.len() >= TRACE_ENTRIES {
+            self.entries.pop_first();
+            self.dropped += 1;
+        }
+        let at_us = u64::try_from(now.saturating_duration_since(self.began).as_micros()).unwrap_or(u64::MAX);
+        let again = matches!(what, TraceItem::Message { again: true, .. });
+        let message = message.and_then(|message| self.messages.keep(&message, again));
+        self.entries.push(at_us, what, message);
+    }
+    /// The ring as a view: `head` has all but the entries. With `raw`, messages have their text.
+    pub fn view(&self, head: TraceView, raw: bool) -> TraceView {
+        let texts = if raw { self.messages.all() } else { HashMap::new() };
+        // What was sent again is kept once.
+        let text = |number: Option<u32>| number.and_then(|number| texts.get(&number)).cloned().map(Box::new);
+        let entries = self.entries.iter().map(|(entry, number)| TraceEntry { message: text(number), ..entry });
+        TraceView { entries: entries.collect(), dropped: self.dropped, ..head }
+    }
+}
+
+/// Most m-lines, and payloads of each, that the ladder shows.
+const NOTED: (usize, usize) = (4, 8);
+
+/// What a message's body says, in a few words for the ladder: kind, port and payloads of each m-line.
+pub fn body_note(bytes: &[u8]) -> String {
+    let end = memchr::memmem::find(bytes, b"\r\n\r\n");
+    let body = end.and_then(|end| bytes.get(end + 4..)).unwrap_or_default();
+    if body.is_empty() {
+        return String::new();
+    }
+    let mut media: Vec<(String, Vec<String>)> = Vec::new();
+    let mut begins = 0;
+    while let Some(rest) = body.get(begins..).filter(|rest| !rest.is_empty()) {
+        let line = rest.get(..memchr::memchr(b'\n', rest).unwrap_or(rest.len())).unwrap_or(rest);
+        begins += line.len() + 1;
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if let Some(line) = line.strip_prefix(b"m=") {
+            if media.len() == NOTED.0 {
+                break;
+            }
+            let line = String::from_utf8_lossy(line);
+            let mut words = line.split_ascii_whitespace();
+            let mut kind = [words.next(), words.next()].map(Option::unwrap_or_default).join(" ");
+            if words.next().is_some_and(|proto| proto.contains("RTP/SAVP")) {
+                kind.push_str(" SRTP");
+            }
+            // A format is a number or a token; what else stands there (a line that was not ended) may be a key.
+            let is_format = |word: &&str| {
+                word.len() <= 32 && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._*".contains(&b))
+            };
+            media.push((kind, words.take_while(is_format).take(NOTED.1).map(str::to_owned).collect()));
+        } else if let (Some(map), Some((_, payloads))) = (line.strip_prefix(b"a=rtpmap:"), media.last_mut()) {
+            let map = String::from_utf8_lossy(map);
+            let (number, encoding) = map.split_once(' ').unwrap_or_default();
+            let name = encoding.split('/').next().unwrap_or_default();
+            payloads.iter_mut().filter(|payload| *payload == number).for_each(|payload| name.clone_into(payload));
+        }
+    }
+    let media = media.into_iter().map(|(kind, payloads)| {
+        let names = payloads.iter().map(|payload| static_name(payload)).collect::<Vec<_>>().join(" ");
+        format!("{kind}: {names}")
+    });
+    plain(&media.collect::<Vec<_>>().join(", "), TRACE_TEXT_CHARS)
+}
+
+/// The name of a static payload number (RFC 3551 §6), which needs no rtpmap.
+fn static_name(payload: &str) -> &str {
+    match payload {
+        "0" => "PCMU",
+        "8" => "PCMA",
+        "9" => "G722",
+        "18" => "G729",
+        other => other,
+    }
+}
+
+/// The first line of a message as the ladder shows it: the method, or code and reason.
+pub fn first_line(bytes: &[u8]) -> String {
+    let line = bytes.get(..memchr::memchr2(b'\r', b'\n', bytes).unwrap_or(bytes.len())).unwrap_or(bytes);
+    let line = String::from_utf8_lossy(line);
+    match line.strip_prefix("SIP/2.0 ") {
+        Some(status) => plain(status, TRACE_TEXT_CHARS),
+        None => plain(line.split(' ').next().unwrap_or_default(), TRACE_TEXT_CHARS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    // The clock is only a number here.
+    #[allow(clippy::disallowed_methods)]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    #[test]
+    fn a_full_ring_loses_its_oldest_and_says_so() {
+        let began = start();
+        let mut trace = Trace::new(began, "CA1");
+        for n in 0..TRACE_ENTRIES as u64 + 3 {
+            trace.push(began + Duration::from_micros(n), &TraceItem::Decision { text: n.to_string() }, None);
+        }
+        let view = trace.view(TraceView::of("CA1".into(), String::new(), vec![]), false);
+        assert_eq!((view.entries.len(), view.dropped), (TRACE_ENTRIES, 3));
+        assert_eq!(view.entries[0].at_us, 3);
+    }
+
+    #[test]
+    fn messages_are_told_in_few_words() {
+        let offer = b"INVITE sip:x SIP/2.0\r\nA: b\r\n\r\nv=0\r\nm=audio 4000 RTP/AVP 0 8\r\na=x\r\n";
+        assert_eq!((first_line(offer), body_note(offer)), ("INVITE".into(), "audio 4000: PCMU PCMA".into()));
+        let mapped =
+            b"\r\n\r\nm=audio 4 RTP/AVP 9 101 96\r\na=rtpmap:101 telephone-event/8000\r\nm=video 0 RTP/AVP 96\r\n\
+                       a=rtpmap:96 VP8/90000\r\na=rtpmap:\r\n";
+        assert_eq!(body_note(mapped), "audio 4: G722 telephone-event 96, video 0: VP8");
+        let secure = b"\r\n\r\nm=audio 4 RTP/SAVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:secret\r\n";
+        assert_eq!(body_note(secure), "audio 4 SRTP: PCMU");
+        let damaged = b"\r\n\r\nm=audio 4 RTP/SAVP 0\ra=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:secret\r\n";
+        assert_eq!(body_note(damaged), "audio 4 SRTP: PCMU");
+        let damaged = b"\r\n\r\nm=audio 4 RTP/SAVP inline:secret c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0\r\n";
+        assert_eq!(body_note(damaged), "audio 4 SRTP: ");
+        let answer = b"SIP/2.0 486 Busy Here\r\n\r\n";
+        assert_eq!((first_line(answer), body_note(answer)), ("486 Busy Here".into(), String::new()));
+        assert_eq!((first_line(b""), body_note(b"")), (String::new(), String::new()));
+    }
+
+    #[test]
+    fn what_a_far_end_writes_is_cut_and_cannot_steer_a_terminal() {
+        let phrase = first_line(format!("SIP/2.0 486 \x1b]0;x\x07{}\r\n", "a".repeat(60_000)).as_bytes());
+        assert!(phrase.starts_with("486 ]0;xaa") && phrase.len() == TRACE_TEXT_CHARS, "{phrase}");
+        let media =
+            body_note(format!("SIP/2.0 200 OK\r\n\r\nm=audio 4000 RTP/AVP \x1b[2J{}\n", "b".repeat(60_000)).as_bytes());
+        assert_eq!(media, "audio 4000: ");
+        let kind = body_note(format!("\r\n\r\nm=\x1b[2J{} 4000 RTP/AVP 0\n", "b".repeat(60_000)).as_bytes());
+        assert!(kind.starts_with("[2Jbb") && kind.len() == TRACE_TEXT_CHARS, "{kind}");
+        assert_eq!(first_line(format!("{} x", "M".repeat(60_000)).as_bytes()).len(), TRACE_TEXT_CHARS);
+    }
+}
