@@ -10,7 +10,7 @@ use trunkgate_route::Trunk;
 use trunkgate_sip::{ClientId, ConnectionId, DialogId, Party, ServerId};
 
 use crate::io::{Identity, QueryId};
-use crate::key::CallKey;
+use crate::key::{CallKey, LegId};
 
 /// A leg of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct Place {
     /// The call.
     pub key: CallKey,
     /// Its leg.
-    pub leg: usize,
+    pub leg: LegId,
 }
 
 /// What a request of ours is for.

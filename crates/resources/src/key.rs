@@ -17,3 +17,22 @@ impl Branch {
         Branch(number)
     }
 }
+
+/// A leg of a call, numbered in the order in which legs came to it; never used again within the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LegId(u16);
+
+impl LegId {
+    /// The leg by which the call came.
+    pub const CALLER: LegId = LegId(0);
+
+    /// Returns the leg at a place in the list of its call; a call has far fewer than 65,536.
+    pub fn nth(place: usize) -> LegId {
+        LegId(u16::try_from(place).unwrap_or(u16::MAX))
+    }
+
+    /// Returns its place in the list of its call.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}

@@ -99,7 +99,7 @@ impl Edge {
         (flow, bytes): (Flow, &Bytes),
     ) {
         let (text, note) = (first_line(bytes), body_note(bytes));
-        let item = TraceItem::Message { leg: at.leg, received, text, note, again };
+        let item = TraceItem::Message { leg: at.leg.index(), received, text, note, again };
         let local = self.addressing.bound_towards(flow.remote.ip(), flow.listener);
         let way = Way { local, remote: flow.remote, transport: flow.transport };
         self.push(now, at.key, &item, Some(Wire { bytes, way }));

@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use trunkgate_media::Command;
+use trunkgate_resources::key::LegId;
 use trunkgate_sip::DialogId;
 
 use crate::call::legs::headers::Brought;
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::search::answer::FinalAnswer;
-use crate::call::{CALLER, Call, Ending, State};
+use crate::call::{Call, Ending, State};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::index::Purpose;
@@ -22,20 +23,20 @@ use trunkgate_story::report::CallRecord;
 impl Call {
     /// Refuses the caller's INVITE, and ends the call.
     pub(crate) fn refuse(&mut self, now: Instant, edge: &mut Edge, answer: &FinalAnswer) {
-        if let Some(server) = self.legs[CALLER].server.take() {
+        if let Some(server) = self.legs[LegId::CALLER].server.take() {
             edge.refused.push(server);
             edge.respond(now, server, answer.to_sip());
         }
-        self.legs[CALLER].state = LegState::Ended;
+        self.legs[LegId::CALLER].state = LegState::Ended;
         self.finish(now, edge, answer.reason, answer.code, answer.q850);
     }
 
     /// The caller has gone before it had an answer; its INVITE has been answered 487.
     pub(crate) fn caller_left(&mut self, now: Instant, edge: &mut Edge, reason: ReasonSlug) {
-        if let Some(server) = self.legs[CALLER].server.take() {
+        if let Some(server) = self.legs[LegId::CALLER].server.take() {
             edge.index.servers.remove(&server);
         }
-        self.legs[CALLER].state = LegState::Ended;
+        self.legs[LegId::CALLER].state = LegState::Ended;
         self.finish(now, edge, reason, 487, reason.q850());
     }
 
@@ -47,14 +48,14 @@ impl Call {
 
     /// A CANCEL that the endpoint has answered although we had our 2xx ready.
     pub(crate) fn caller_withdrew_answered(&mut self, now: Instant, edge: &mut Edge) {
-        if self.legs[CALLER].dialog.is_none() || self.legs[CALLER].server.is_some() {
-            self.legs[CALLER].state = LegState::Ended;
+        if self.legs[LegId::CALLER].dialog.is_none() || self.legs[LegId::CALLER].server.is_some() {
+            self.legs[LegId::CALLER].state = LegState::Ended;
         }
         self.end(now, edge, ReasonSlug::CallerCanceled);
     }
 
     /// A far end hung up an answered call.
-    pub(crate) fn hung_up(&mut self, now: Instant, edge: &mut Edge, leg: usize, headers: Brought) {
+    pub(crate) fn hung_up(&mut self, now: Instant, edge: &mut Edge, leg: LegId, headers: Brought) {
         self.leg_gone(edge, leg);
         if self.left_joining(now, edge, leg) {
             return;
@@ -63,7 +64,7 @@ impl Call {
             return self.referrer_left(now, edge, leg);
         }
         self.farewell = Some((leg, headers));
-        if leg == CALLER {
+        if leg == LegId::CALLER {
             self.end(now, edge, ReasonSlug::CallerHungUp);
         } else {
             self.legs[leg].end_with(ReasonSlug::CalleeHungUp, EndedBy::FarEnd);
@@ -72,7 +73,7 @@ impl Call {
     }
 
     /// Our 2xx to a leg was never acknowledged.
-    pub(crate) fn ack_missing(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
+    pub(crate) fn ack_missing(&mut self, now: Instant, edge: &mut Edge, leg: LegId) {
         let (name, side) = (self.name_of(leg), &self.legs[leg]);
         let ours = side.flow.and_then(|flow| edge.addressing.local(flow.remote.ip(), flow.listener));
         let ours =
@@ -119,7 +120,7 @@ impl Call {
         self.end_news(now, edge);
         self.end_joins(edge, reason);
         self.refuse_passed(now, edge);
-        for leg in 0..self.legs.len() {
+        for leg in self.legs.ids() {
             self.hang_up_leg(now, edge, leg, reason);
         }
         self.late = None;
@@ -186,7 +187,7 @@ impl Call {
     }
 
     fn count(&self, now: Instant, edge: &mut Edge) {
-        edge.admission.end(self.legs.get(CALLER).map_or("", Leg::trunk_name));
+        edge.admission.end(self.legs.get(LegId::CALLER).map_or("", Leg::trunk_name));
         edge.quotas.end_call(self.key);
         edge.unproven_early.release(now, self.key);
         for leg in self.sides() {
@@ -195,7 +196,7 @@ impl Call {
             }
         }
         if let Some(ending) = self.ending {
-            let trunk = self.legs[CALLER].trunk.as_ref().map_or_else(|| "".into(), |t| t.name.clone());
+            let trunk = self.legs[LegId::CALLER].trunk.as_ref().map_or_else(|| "".into(), |t| t.name.clone());
             *edge.metrics.calls.entry((trunk, self.route.clone(), ending.outcome)).or_default() += 1;
         }
         if let Some(seconds) = self.talked_seconds() {
@@ -240,7 +241,7 @@ impl Call {
     }
 
     /// Ends one leg in the way that its state allows.
-    pub(crate) fn hang_up_leg(&mut self, now: Instant, edge: &mut Edge, leg: usize, reason: ReasonSlug) {
+    pub(crate) fn hang_up_leg(&mut self, now: Instant, edge: &mut Edge, leg: LegId, reason: ReasonSlug) {
         if self.legs[leg].agent.is_some() {
             return self.close_agent(now, edge, leg);
         }
@@ -252,7 +253,7 @@ impl Call {
     }
 
     /// Withdraws our INVITE: by CANCEL where it has had an answer, else by silence (RFC 3261 §9.1).
-    pub(crate) fn withdraw(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
+    pub(crate) fn withdraw(&mut self, now: Instant, edge: &mut Edge, leg: LegId) {
         let leg = &mut self.legs[leg];
         let Some(client) =
             leg.invite.filter(|_| matches!(leg.state, LegState::Trying | LegState::Ringing | LegState::Early))
@@ -278,7 +279,7 @@ impl Call {
         withdrawn.filter_map(|leg| leg.invite).for_each(|client| edge.answered_elsewhere(client));
     }
 
-    fn bye(&mut self, now: Instant, edge: &mut Edge, leg: usize, reason: ReasonSlug) {
+    fn bye(&mut self, now: Instant, edge: &mut Edge, leg: LegId, reason: ReasonSlug) {
         if self.refuse_held_back(now, edge, leg, reason) {
             return;
         }
@@ -296,7 +297,7 @@ impl Call {
     }
 
     /// A 2xx that nobody waits for: it crossed our CANCEL, or another fork answered first.
-    pub(crate) fn accepted_too_late(&mut self, now: Instant, edge: &mut Edge, leg: usize, dialog: DialogId) {
+    pub(crate) fn accepted_too_late(&mut self, now: Instant, edge: &mut Edge, leg: LegId, dialog: DialogId) {
         edge.ack(now, dialog);
         if self.legs[leg].state == LegState::Canceling {
             self.own_dialog(edge, leg, dialog);
@@ -310,7 +311,7 @@ impl Call {
     }
 
     /// A withdrawn INVITE is final.
-    pub(crate) fn withdrawn(&mut self, edge: &mut Edge, leg: usize) {
+    pub(crate) fn withdrawn(&mut self, edge: &mut Edge, leg: LegId) {
         if self.legs[leg].state == LegState::Canceling {
             self.leg_gone(edge, leg);
         }
@@ -319,13 +320,13 @@ impl Call {
     /// No withdrawn INVITE can have an answer any more.
     pub(crate) fn withdrawn_for_good(&mut self, edge: &mut Edge) {
         self.deadlines.remove(Timer::Withdrawn);
-        for leg in 0..self.legs.len() {
+        for leg in self.legs.ids() {
             self.withdrawn(edge, leg);
         }
     }
 
     /// Nothing is left of a leg.
-    pub(crate) fn leg_gone(&mut self, edge: &mut Edge, leg: usize) {
+    pub(crate) fn leg_gone(&mut self, edge: &mut Edge, leg: LegId) {
         let leg = &mut self.legs[leg];
         leg.state = LegState::Ended;
         if let Some(dialog) = leg.dialog.take() {
@@ -338,7 +339,7 @@ impl Call {
         while let Some(timer) = self.deadlines.first() {
             self.disarm(edge, timer);
         }
-        for (at, leg) in self.legs.iter().enumerate() {
+        for (at, leg) in self.legs.with_ids() {
             if let Some(server) = leg.server {
                 edge.index.servers.remove(&server);
             }

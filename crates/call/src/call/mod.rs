@@ -78,6 +78,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use trunkgate_media::agent::Loss;
 use trunkgate_media::{AgentWish, EndId, MediaId, WireSpec};
+use trunkgate_resources::key::LegId;
 use trunkgate_route::{Agent, Number, Server, SmsRule};
 use trunkgate_sdp::Description;
 use trunkgate_sip::header::SessionExpires;
@@ -89,6 +90,7 @@ use crate::call::controller::Controller;
 use crate::call::legs::headers::{Brought, CallerIdentity};
 use crate::call::legs::hops::Hops;
 use crate::call::legs::leg::{Leg, LegState};
+use crate::call::legs::list::Legs;
 use crate::call::legs::location::Location;
 use crate::call::media::dtmf::KeysOut;
 use crate::call::media::hold::HoldCheck;
@@ -121,9 +123,6 @@ use trunkgate_story::series::Series;
 use trunkgate_story::view::CallView;
 use trunkgate_story::wall::Step;
 
-/// The caller's leg stands first.
-pub(crate) const CALLER: usize = 0;
-
 /// Where a call stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
@@ -145,27 +144,27 @@ pub(crate) enum CallEvent {
     /// The far end withdrew an INVITE; it has been answered.
     Canceled { server: ServerId, elsewhere: bool },
     /// Our 2xx was acknowledged.
-    Acked { leg: usize, sdp: Option<Bytes> },
+    Acked { leg: LegId, sdp: Option<Bytes> },
     /// A reliable provisional answer of ours was acknowledged; `server`: what it brings is an offer, to be answered.
-    Pracked { leg: usize, server: Option<ServerId>, sdp: Option<Bytes> },
+    Pracked { leg: LegId, server: Option<ServerId>, sdp: Option<Bytes> },
     /// One was not in time: the INVITE has been answered 504.
     PrackMissing,
     /// Our 2xx was not acknowledged in time.
-    AckMissing { leg: usize },
+    AckMissing { leg: LegId },
     /// The far end ended its dialog; it has been answered.
-    Bye { leg: usize, headers: Brought },
+    Bye { leg: LegId, headers: Brought },
     /// The far end wants to change its session.
-    Reinvite { leg: usize, server: ServerId, sdp: Option<Bytes>, session: Asked },
+    Reinvite { leg: LegId, server: ServerId, sdp: Option<Bytes>, session: Asked },
     /// The same by UPDATE; without a description it only says that it is there, and where.
-    Update { leg: usize, server: ServerId, sdp: Option<Bytes>, session: Asked },
+    Update { leg: LegId, server: ServerId, sdp: Option<Bytes>, session: Asked },
     /// The far end says something to the other one.
-    Info { leg: usize, server: ServerId, info: Box<Info> },
+    Info { leg: LegId, server: ServerId, info: Box<Info> },
     /// A final answer to an INFO that went on; 408 where none came.
     InfoAnswered { client: ClientId, code: u16 },
     /// The far end wants the other one to be connected with somebody else.
-    Refer { leg: usize, server: ServerId, refer: Box<Refer> },
+    Refer { leg: LegId, server: ServerId, refer: Box<Refer> },
     /// The far end tells what comes of a REFER that went on to it.
-    Told { leg: usize, server: ServerId, told: Told },
+    Told { leg: LegId, server: ServerId, told: Told },
     /// The call whose leg this one waits for is over.
     Unjoined { client: ClientId, reason: ReasonSlug },
     /// A REFER or a NOTIFY that went on has its final answer; 408 where none came.
@@ -173,14 +172,14 @@ pub(crate) enum CallEvent {
     /// Our NOTIFY is answered, by a 2xx or not, or never will be.
     Notified { client: ClientId, taken: bool },
     /// 100 to our INVITE.
-    Trying { leg: usize },
+    Trying { leg: LegId },
     /// It asks for credentials, and the INVITE has gone out again with them.
-    Challenged { leg: usize },
+    Challenged { leg: LegId },
     /// It wants sessions no shorter than so many seconds, and our request has gone out again with that.
-    SessionTooShort { leg: usize, least: u32 },
+    SessionTooShort { leg: LegId, least: u32 },
     /// 101 to 199 to our INVITE.
     Provisional {
-        leg: usize,
+        leg: LegId,
         code: u16,
         dialog: Option<DialogId>,
         sdp: Option<Bytes>,
@@ -188,10 +187,10 @@ pub(crate) enum CallEvent {
         headers: Brought,
     },
     /// 2xx to our INVITE.
-    Accepted { leg: usize, dialog: DialogId, sdp: Option<Bytes>, headers: Brought, session: Option<SessionExpires> },
+    Accepted { leg: LegId, dialog: DialogId, sdp: Option<Bytes>, headers: Brought, session: Option<SessionExpires> },
     /// 3xx to 6xx to our INVITE.
     Rejected {
-        leg: usize,
+        leg: LegId,
         code: u16,
         q850: Option<u8>,
         detail: Option<String>,
@@ -199,7 +198,7 @@ pub(crate) enum CallEvent {
         contacts: Vec<String>,
     },
     /// Our INVITE got no final answer, or could not be sent.
-    Unanswered { leg: usize, sent: bool },
+    Unanswered { leg: LegId, sent: bool },
     /// A final answer to our re-INVITE, or to our UPDATE; of a re-INVITE's 2xx with its dialog.
     ReinviteAnswered {
         client: ClientId,
@@ -212,7 +211,7 @@ pub(crate) enum CallEvent {
     ReinviteUnanswered { client: ClientId },
     /// What came of a refresh of ours; no code: no final answer, or it could not be sent.
     Refreshed {
-        leg: usize,
+        leg: LegId,
         client: ClientId,
         code: Option<u16>,
         dialog: Option<DialogId>,
@@ -222,7 +221,7 @@ pub(crate) enum CallEvent {
     /// What came of asking a far end on hold.
     HoldChecked { client: ClientId, alive: bool },
     /// Our BYE is answered, or never will be.
-    ByeDone { leg: usize },
+    ByeDone { leg: LegId },
     /// The name service's answer.
     Resolved { query: QueryId, servers: Vec<Server> },
     /// A deadline of ours.
@@ -289,13 +288,13 @@ pub(crate) struct Call {
     pub(crate) key: CallKey,
     pub(crate) state: State,
     /// The caller's first, then each attempt's; never shortened, so that an index stays good.
-    pub(crate) legs: Vec<Leg>,
+    pub(crate) legs: Legs,
     /// The leg that is answered or connected: the caller's, unless the caller has sent the other side on.
-    pub(crate) near: usize,
+    pub(crate) near: LegId,
     /// The leg that has it.
-    pub(crate) callee: Option<usize>,
+    pub(crate) callee: Option<LegId>,
     /// The leg that answered first.
-    pub(crate) answered_by: Option<usize>,
+    pub(crate) answered_by: Option<LegId>,
     pub(crate) caller: Caller,
     pub(crate) called: Number,
     /// Headers of its INVITE that may go on, or that agents are told.
@@ -305,7 +304,7 @@ pub(crate) struct Call {
     /// What its INVITE says of who calls.
     pub(crate) identity: CallerIdentity,
     /// Who hung up, and the headers of that BYE.
-    pub(crate) farewell: Option<(usize, Brought)>,
+    pub(crate) farewell: Option<(LegId, Brought)>,
     /// Max-Forwards of what we send on.
     pub(crate) max_forwards: u8,
     /// Edges that it has been through.
@@ -314,7 +313,7 @@ pub(crate) struct Call {
     /// agreed on.
     pub(crate) offer: Option<Description>,
     /// The leg whose ACK must bring the answer to an offer of ours (RFC 3261 §13.2.1).
-    pub(crate) late: Option<usize>,
+    pub(crate) late: Option<LegId>,
     /// What the caller has been told reliably before its 2xx.
     pub(crate) early: EarlySession,
     pub(crate) route: Arc<str>,
@@ -334,7 +333,7 @@ pub(crate) struct Call {
     /// Legs that are still to be asked by a re-INVITE of ours.
     pub(crate) owed: Vec<Owed>,
     /// Legs that hold the other one here, with what plays to that.
-    pub(crate) holds: Few<usize, Option<EndId>>,
+    pub(crate) holds: Few<LegId, Option<EndId>>,
     pub(crate) renegotiation: Option<Box<Renegotiation>>,
     /// INFO requests that went on, and whose they are.
     pub(crate) infos: Few<ClientId, ServerId>,
@@ -399,7 +398,7 @@ impl Call {
             (Answered | Rerouting | Leaving, E::AckMissing { leg }) => self.ack_missing(now, edge, leg),
             (Searching | Ended, E::AckMissing { .. }) => {}
 
-            (Searching, E::Bye { leg: CALLER, .. }) => self.caller_left_by_bye(now, edge),
+            (Searching, E::Bye { leg: LegId::CALLER, .. }) => self.caller_left_by_bye(now, edge),
             (Answered | Rerouting | Leaving, E::Bye { leg, headers }) => self.hung_up(now, edge, leg, headers),
             (Searching | Ended, E::Bye { leg, .. }) => self.leg_gone(edge, leg),
 
@@ -524,11 +523,11 @@ impl Call {
 
     /// The call's sid: its first leg's.
     pub(crate) fn sid(&self) -> &str {
-        &self.legs[CALLER].sid
+        &self.legs[LegId::CALLER].sid
     }
 
     /// A leg's place in the look-ups.
-    pub(crate) fn place(&self, leg: usize) -> Place {
+    pub(crate) fn place(&self, leg: LegId) -> Place {
         Place { key: self.key, leg }
     }
 
@@ -589,7 +588,7 @@ impl Call {
 
     pub(crate) fn shown_state(&self) -> &'static str {
         match self.state {
-            State::Searching => match self.legs[CALLER].state {
+            State::Searching => match self.legs[LegId::CALLER].state {
                 LegState::Ringing => "ringing",
                 LegState::Early => "early",
                 LegState::Trying | LegState::Answered | LegState::Canceling | LegState::Closing | LegState::Ended => {

@@ -13,10 +13,11 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use trunkgate_media::{Command, EndId, RemoteSpec};
+use trunkgate_resources::key::LegId;
 use trunkgate_route::{Peer, Trunk};
 
 use crate::call::legs::leg::Leg;
-use crate::call::{CALLER, Call, CallEvent, State};
+use crate::call::{Call, CallEvent, State};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::{PROVEN_ADDRESSES, UNPROVEN_EARLY_MEDIA};
@@ -127,7 +128,7 @@ impl Call {
     }
 
     /// Takes what shows that a leg's far side gets our messages: the addresses that it has named are its own.
-    pub(crate) fn prove(&mut self, now: Instant, edge: &mut Edge, leg: usize, by: &str) {
+    pub(crate) fn prove(&mut self, now: Instant, edge: &mut Edge, leg: LegId, by: &str) {
         if self.legs[leg].proof.give() {
             self.settle_proof(now, edge, leg, by);
         }
@@ -135,17 +136,17 @@ impl Call {
 
     /// Takes a new source of RTP, to which the worker sends unless it is the withheld address. A caller that is heard at an address
     /// that is proven, behind NAT, asks for no place; one that it has stays taken, because the source can be forged.
-    pub(crate) fn heard_from_source(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
-        if leg != CALLER || !self.legs[leg].proof.awaited {
+    pub(crate) fn heard_from_source(&mut self, now: Instant, edge: &mut Edge, leg: LegId) {
+        if leg != LegId::CALLER || !self.legs[leg].proof.awaited {
             return;
         }
         // The announced address may have taken over from one that is proven, or the other way round.
         self.reconsider(now, edge, leg);
     }
 
-    fn settle_proof(&mut self, now: Instant, edge: &mut Edge, leg: usize, by: &str) {
+    fn settle_proof(&mut self, now: Instant, edge: &mut Edge, leg: LegId, by: &str) {
         let before = self.legs[leg].withheld();
-        if leg == CALLER && edge.unproven_early.free(self.key) {
+        if leg == LegId::CALLER && edge.unproven_early.free(self.key) {
             self.disarm(edge, Timer::Unproven);
         }
         if before.is_none() {
@@ -154,12 +155,12 @@ impl Call {
         self.reconsider(now, edge, leg);
         if let Some(address) = before.filter(|_| self.legs[leg].withheld().is_none()) {
             let text = format!("media to {address} is no longer withheld: {by}");
-            edge.trace(now, self.key, TraceItem::Media { leg, text });
+            edge.trace(now, self.key, TraceItem::Media { leg: leg.index(), text });
         }
     }
 
     /// Decides again whether media may be sent to a leg's remote party.
-    pub(crate) fn reconsider(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
+    pub(crate) fn reconsider(&mut self, now: Instant, edge: &mut Edge, leg: LegId) {
         let remotes = self.legs[leg].ends.iter().filter_map(|end| Some((end.end, end.remote.clone()?)));
         let remotes: Vec<_> = remotes.collect();
         for (end, remote) in remotes {
@@ -172,14 +173,14 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        leg: usize,
+        leg: LegId,
         end: EndId,
         mut remote: RemoteSpec,
     ) {
         let Some(media) = self.media else { return };
         remote.withheld = !self.legs[leg].is_proven(&remote);
         let is_heard = self.legs[leg].is_heard() && !remote.relatch;
-        if remote.withheld && !is_heard && leg == CALLER && self.state == State::Searching {
+        if remote.withheld && !is_heard && leg == LegId::CALLER && self.state == State::Searching {
             remote.withheld = !self.may_hear_early(now, edge, remote.rtp);
         }
         let Some(slot) = self.legs[leg].ends.iter_mut().find(|slot| slot.end == end) else { return };
@@ -192,7 +193,7 @@ impl Call {
         edge.media(media, Command::SetRemote { end, remote });
         if let Some(address) = told.filter(|_| self.state != State::Searching) {
             let text = format!("media to {address} withheld until the ACK: address not proven");
-            edge.trace(now, self.key, TraceItem::Media { leg, text });
+            edge.trace(now, self.key, TraceItem::Media { leg: leg.index(), text });
         }
     }
 
@@ -202,7 +203,7 @@ impl Call {
         if matches!(before, EarlyGrant::Granted | EarlyGrant::Over) {
             return before == EarlyGrant::Granted;
         }
-        let (Some(trunk), Some(to)) = (self.legs[CALLER].trunk.clone(), to) else { return false };
+        let (Some(trunk), Some(to)) = (self.legs[LegId::CALLER].trunk.clone(), to) else { return false };
         let most = trunk.unproven_early_media;
         let (count, is_one) = edge.unproven_early.admit(now, &trunk.name, most, self.key);
         if is_one {
@@ -213,7 +214,7 @@ impl Call {
             let what = if is_one { format!("for {seconds} s at most") } else { "withheld".to_owned() };
             let calls = format!("{count} of {most} unproven early-media calls of trunk {}", trunk.name);
             let text = format!("early media to {to} {what}: address not proven ({calls})");
-            edge.trace(now, self.key, TraceItem::Media { leg: CALLER, text });
+            edge.trace(now, self.key, TraceItem::Media { leg: LegId::CALLER.index(), text });
         }
         is_one
     }
@@ -225,15 +226,15 @@ impl Call {
             return;
         }
         edge.unproven_early.end(self.key);
-        self.reconsider(now, edge, CALLER);
-        if let Some(address) = self.legs[CALLER].withheld() {
-            let (ip, name) = (address.ip(), self.legs[CALLER].trunk_name());
+        self.reconsider(now, edge, LegId::CALLER);
+        if let Some(address) = self.legs[LegId::CALLER].withheld() {
+            let (ip, name) = (address.ip(), self.legs[LegId::CALLER].trunk_name());
             let seconds = UNPROVEN_EARLY_MEDIA.as_secs();
             let text = format!(
                 "early media to {address} withheld: address not proven after {seconds} s; \
                  write the network of {ip} in `media_from` of [trunk.{name}]"
             );
-            edge.trace(now, self.key, TraceItem::Media { leg: CALLER, text });
+            edge.trace(now, self.key, TraceItem::Media { leg: LegId::CALLER.index(), text });
         }
     }
 }

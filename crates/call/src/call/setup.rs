@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use trunkgate_resources::key::LegId;
 use trunkgate_route::{CallInfo, Number, Trunk};
 use trunkgate_sdp::{Description, Refusal, anchored_streams};
 use trunkgate_sip::{Flow, Message, Party, ServerId};
@@ -13,6 +14,7 @@ use crate::call::controller::Controller;
 use crate::call::legs::headers::{CallerIdentity, brought};
 use crate::call::legs::hops::Hops;
 use crate::call::legs::leg::{Leg, StreamEnd};
+use crate::call::legs::list::Legs;
 use crate::call::legs::location::Location;
 use crate::call::legs::written::Written;
 use crate::call::media::hold::HoldCheck;
@@ -24,7 +26,7 @@ use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::story::verdict::Story;
 use crate::call::transfer::consult::Consults;
 use crate::call::transfer::transfer::Transfers;
-use crate::call::{CALLER, Call, State, Times};
+use crate::call::{Call, State, Times};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::index::{Named, Place};
@@ -90,19 +92,16 @@ impl Call {
     pub(crate) fn new(now: Instant, edge: &mut Edge, key: CallKey, incoming: &Incoming) -> Call {
         let Incoming { server, flow, party, trunk, request } = incoming;
         let leg = Leg::of_caller(edge, incoming);
-        let at = Place { key, leg: CALLER };
+        let at = Place { key, leg: LegId::CALLER };
         let named = Named { at, party: *party, trunk: Some(trunk.clone()), remote: flow.remote.ip() };
         enter(now, edge, *server, &leg, named);
         let numbers = edge.table.numbers();
         let headers = brought(request, &trunk.headers, &edge.table);
         let (caller, called) = (caller(request, numbers), called(request, trunk, numbers));
-        // Two is the common case.
-        let mut legs = Vec::with_capacity(2);
-        legs.push(leg);
         Call {
             key,
             state: State::Searching,
-            legs,
+            legs: Legs::of_caller(leg),
             callee: None,
             caller,
             called: called.unwrap_or_else(|_| unreadable(request)),
@@ -147,7 +146,7 @@ impl Call {
             retries: Retries::default(),
             transfers: Transfers::default(),
             consults: Consults::default(),
-            near: CALLER,
+            near: LegId::CALLER,
             answered_by: None,
         }
     }
@@ -158,8 +157,8 @@ impl Call {
         let text = format!("call from {from} to {to} on trunk {}", incoming.trunk.name);
         let sid = self.sid().to_owned();
         edge.log(&sid, text, None);
-        edge.trace_received(now, self.place(CALLER));
-        edge.trace_trying(now, self.place(CALLER), incoming.server);
+        edge.trace_received(now, self.place(LegId::CALLER));
+        edge.trace_trying(now, self.place(LegId::CALLER), incoming.server);
         match self.prepare(now, edge, incoming) {
             Ok(()) => self.advance(now, edge, None),
             Err(answer) => self.refuse(now, edge, &answer),
@@ -180,7 +179,7 @@ impl Call {
         }
         self.screen_caller(now, edge, &incoming.trunk)?;
         let session = Asked::of(request);
-        self.legs[CALLER].timer.ask(session);
+        self.legs[LegId::CALLER].timer.ask(session);
         if session.is_too_short() {
             return Err(FinalAnswer::new(422, ReasonSlug::SessionTooShort));
         }
@@ -208,8 +207,8 @@ impl Call {
 
     /// Reads the caller's offer, where its INVITE has one.
     fn take_offer(&mut self, edge: &Edge, request: &Message) -> Result<(), FinalAnswer> {
-        let Some(offer) = self.legs[CALLER].offered(edge, request)? else { return Ok(()) };
-        self.legs[CALLER].theirs = Some(Written::new(&offer));
+        let Some(offer) = self.legs[LegId::CALLER].offered(edge, request)? else { return Ok(()) };
+        self.legs[LegId::CALLER].theirs = Some(Written::new(&offer));
         self.offer = Some(offer);
         Ok(())
     }
@@ -217,14 +216,14 @@ impl Call {
     /// Begins the media session with the caller's ends: their ports are bound while the far end rings.
     fn open_media(&mut self, edge: &mut Edge) -> Result<(), FinalAnswer> {
         let no_ports = || FinalAnswer::new(503, ReasonSlug::NoPorts);
-        let bind = edge.addressing.media_bind(self.legs[CALLER].signalling()).ok_or_else(no_ports)?;
+        let bind = edge.addressing.media_bind(self.legs[LegId::CALLER].signalling()).ok_or_else(no_ports)?;
         let media = edge.open_session(self.key);
         self.media = Some(media);
         let streams = self.offer.as_ref().map_or_else(|| vec![0], anchored_streams);
-        self.legs[CALLER].ends.reserve_exact(streams.len());
+        self.legs[LegId::CALLER].ends.reserve_exact(streams.len());
         for index in streams {
             let end = edge.add_end(media, bind).ok_or_else(no_ports)?;
-            self.legs[CALLER].ends.push(StreamEnd::new(index, end));
+            self.legs[LegId::CALLER].ends.push(StreamEnd::new(index, end));
         }
         Ok(())
     }

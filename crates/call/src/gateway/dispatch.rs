@@ -429,7 +429,7 @@ impl Gateway {
 
     /// An answer to a request of ours repeats our branch: its sender receives our messages.
     fn proves(&mut self, now: Instant, at: Place) {
-        if let Some(call) = self.calls.get_mut(&at.key).filter(|call| at.leg < call.legs.len()) {
+        if let Some(call) = self.calls.get_mut(&at.key).filter(|call| call.legs.has(at.leg)) {
             call.prove(now, &mut self.edge, at.leg, "a request of ours was answered");
         }
     }

@@ -9,6 +9,7 @@ use crate::call::{Call, State};
 use crate::gateway::Gateway;
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::key::CallKey;
+use trunkgate_resources::key::LegId;
 
 impl Gateway {
     /// In debug builds and tests: that no index points nowhere and nothing is left of ended calls.
@@ -19,7 +20,7 @@ impl Gateway {
         let edge = &self.edge;
         for (what, at) in edge.index.places() {
             let call = self.calls.get(&at.key).ok_or_else(|| format!("{what} of call {at:?}, which is gone"))?;
-            hold(at.leg < call.legs.len(), || format!("{what} of leg {at:?}, which is none"))?;
+            hold(call.legs.has(at.leg), || format!("{what} of leg {at:?}, which is none"))?;
         }
         for (at, key, timer) in edge.deadlines.iter() {
             let known = self.calls.get(key).and_then(|call| call.deadlines.get(*timer));
@@ -53,7 +54,9 @@ impl Gateway {
         match call.state {
             State::Searching => {
                 hold(call.attempts.first().is_some(), || format!("{sid}: searching without an attempt"))?;
-                hold(call.legs[0].server.is_some(), || format!("{sid}: searching without an INVITE to answer"))
+                hold(call.legs[LegId::CALLER].server.is_some(), || {
+                    format!("{sid}: searching without an INVITE to answer")
+                })
             }
             State::Answered => {
                 let callee = call.callee.and_then(|at| call.legs.get(at));

@@ -434,6 +434,7 @@ const fn sip_reason(reason: trunkgate_sip::event::Reason) -> &'static str {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+    use trunkgate_resources::key::LegId;
 
     use trunkgate_media::LatchMode;
 
@@ -542,7 +543,7 @@ mod tests {
             for n in 0..3 {
                 let message = Message::parse(Bytes::from(format!("{head}{n}\r\n\r\n"))).unwrap();
                 edge.arriving = Some(Arriving::new(flow, message));
-                edge.trace_received(now, Place { key: CallKey(call), leg: 0 });
+                edge.trace_received(now, Place { key: CallKey(call), leg: LegId::CALLER });
                 assert!(edge.message_bytes <= edge.message_bytes_most);
             }
             if (7..10).contains(&call) {

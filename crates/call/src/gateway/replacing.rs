@@ -4,6 +4,7 @@
 
 use std::time::Instant;
 
+use trunkgate_resources::key::LegId;
 use trunkgate_route::ReferMode;
 use trunkgate_sdp::{Description, anchored_streams, relay_offer};
 use trunkgate_sip::header::Replaces;
@@ -50,7 +51,7 @@ impl Gateway {
     /// The leg that an INVITE names to be replaced (RFC 3891 §3: its to-tag is ours), with the place by which it was found. The one
     /// exception is a dialog that a REFER which went on (`refer = "relay"`) has named to the sender, as its far side knows it:
     /// with the tags the other way round.
-    fn named_by(&mut self, incoming: &Incoming) -> Result<(Place, usize), Box<FinalAnswer>> {
+    fn named_by(&mut self, incoming: &Incoming) -> Result<(Place, LegId), Box<FinalAnswer>> {
         let replaces = read(&incoming.request).ok_or_else(|| Box::new(FinalAnswer::bad_request("Replaces")))?;
         if incoming.trunk.refer == ReferMode::Refuse {
             return refused(403, ReasonSlug::Denied);
@@ -94,7 +95,7 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        by: usize,
+        by: LegId,
         incoming: &Incoming,
     ) -> Result<(), Box<FinalAnswer>> {
         let Incoming { server, trunk, request, .. } = incoming;
@@ -121,7 +122,7 @@ impl Call {
             edge.begin_trunk_call(now, &trunk.name)
         });
         admitted.or_else(|reason| refused(503, reason))?;
-        let at = self.place(self.legs.len());
+        let at = self.place(self.legs.next_id());
         let named = Named { at, party: leg.party, trunk: leg.trunk.clone(), remote: incoming.flow.remote.ip() };
         edge.index.enter(leg.call_id.as_bytes(), named);
         edge.index.servers.insert(*server, at);
@@ -146,7 +147,7 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        (new, by, waits): (usize, usize, usize),
+        (new, by, waits): (LegId, LegId, LegId),
         incoming: &Incoming,
         offer: Description,
     ) -> Result<(), Box<FinalAnswer>> {
@@ -163,7 +164,7 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        (new, by, waits): (usize, usize, usize),
+        (new, by, waits): (LegId, LegId, LegId),
         incoming: &Incoming,
     ) -> Result<(), Box<FinalAnswer>> {
         let unusable = |refusal| Box::new(FinalAnswer::not_acceptable(ReasonSlug::CodecMismatch, refusal));
@@ -189,7 +190,7 @@ impl Call {
     }
 
     /// The new leg has been answered: it has the place of the old one, which gets BYE.
-    pub(crate) fn replaced(&mut self, now: Instant, edge: &mut Edge, (new, by, waits): (usize, usize, usize)) {
+    pub(crate) fn replaced(&mut self, now: Instant, edge: &mut Edge, (new, by, waits): (LegId, LegId, LegId)) {
         self.leave_trunk(edge, by);
         self.legs[by].end_with(ReasonSlug::Transferred, EndedBy::Edge);
         self.take_side(edge, by, new, waits);
@@ -214,7 +215,7 @@ impl Call {
         }
     }
 
-    fn does_not_replace(&mut self, edge: &mut Edge, new: usize) {
+    fn does_not_replace(&mut self, edge: &mut Edge, new: LegId) {
         self.drop_ends(edge, new);
         self.leave_trunk(edge, new);
         let leg = &mut self.legs[new];
@@ -224,7 +225,7 @@ impl Call {
     }
 
     /// The leg that is to replace another one, until it does.
-    pub(crate) fn newcomer(&self) -> Option<usize> {
+    pub(crate) fn newcomer(&self) -> Option<LegId> {
         self.renegotiation.as_ref().filter(|pending| pending.replaces.is_some()).map(|pending| pending.way.from)
     }
 }

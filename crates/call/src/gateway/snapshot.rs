@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use trunkgate_media::agent::{TrackName, TrackSet};
 use trunkgate_media::{Command, EndCounters, EndId, MediaId, RemoteSpec, WireSpec};
+use trunkgate_resources::key::LegId;
 use trunkgate_route::{Agent, Number, TargetSpec, Trunk};
 use trunkgate_sip::Party;
 use trunkgate_sip::dialog::DialogSnapshot;
@@ -22,6 +23,7 @@ use crate::call::legs::headers::{Brought, CallerIdentity};
 use crate::call::legs::hops::Hops;
 use crate::call::legs::leg::{Leg, LegState, StreamEnd};
 use crate::call::legs::leg_end::{LegEnd, WrittenLegEnd};
+use crate::call::legs::list::Legs;
 use crate::call::legs::location::Location;
 use crate::call::legs::written::Written;
 use crate::call::media::hold::HoldCheck;
@@ -32,7 +34,7 @@ use crate::call::proof::Proof;
 use crate::call::story::verdict::Story;
 use crate::call::transfer::consult::Consults;
 use crate::call::transfer::transfer::Transfers;
-use crate::call::{CALLER, Call, State, Times};
+use crate::call::{Call, State, Times};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::index::{Named, Place};
 use trunkgate_resources::key::CallKey;
@@ -169,7 +171,7 @@ impl Call {
         if matches!(self.state, State::Searching | State::Ended) {
             return None;
         }
-        let is_far = |leg: &usize| self.legs.get(*leg).is_some_and(|leg| leg.agent.is_none());
+        let is_far = |leg: &LegId| self.legs.get(*leg).is_some_and(|leg| leg.agent.is_none());
         let callee = self.callee.filter(is_far);
         let added: &[EndId] = self.renegotiation.as_ref().map_or(&[], |pending| &pending.added);
         // Whether the caller has acknowledged, the endpoint knows.
@@ -241,10 +243,10 @@ impl Call {
     /// From plain data: dialogs, ports and look-ups are entered, and the media worker told anew.
     pub(crate) fn restore(now: Instant, edge: &mut Edge, key: CallKey, snapshot: CallSnapshot) -> Call {
         edge.resume_session(snapshot.media, key, snapshot.next_end);
-        let (callee, times) = ((snapshot.legs.len() > 1).then_some(1), snapshot.times(now));
+        let (callee, times) = ((snapshot.legs.len() > 1).then_some(LegId::nth(1)), snapshot.times(now));
         let (number, display, anonymous) = (snapshot.caller.into(), snapshot.caller_display, snapshot.anonymous);
         let caller = Caller { number, display, anonymous };
-        let restored = |(at, leg)| Leg::restore(now, edge, Place { key, leg: at }, snapshot.media, leg);
+        let restored = |(at, leg)| Leg::restore(now, edge, Place { key, leg: LegId::nth(at) }, snapshot.media, leg);
         let mut legs: Vec<Leg> = snapshot.legs.into_iter().enumerate().map(restored).collect();
         snapshot.ends_left.into_iter().for_each(|end| edge.remove_end(snapshot.media, end));
         let holds = restored_holds(snapshot.holds, legs.len());
@@ -255,13 +257,13 @@ impl Call {
         edge.begin_trace(now, key, &snapshot.sid);
         edge.index.sids.insert(snapshot.sid, key);
         edge.decide(now, key, "the edge was restarted");
-        edge.admission.begin(now, legs.get(CALLER).map_or("", Leg::trunk_name));
+        edge.admission.begin(now, legs.first().map_or("", Leg::trunk_name));
         Call {
             key,
             state: if callee.is_some() { State::Answered } else { State::Rerouting },
             callee,
-            answered_by: (legs.len() > 1).then_some(1),
-            legs,
+            answered_by: (legs.len() > 1).then_some(LegId::nth(1)),
+            legs: Legs::restored(legs),
             caller,
             called: snapshot.called.into(),
             headers: snapshot.headers,
@@ -306,7 +308,7 @@ impl Call {
             retries: Retries::default(),
             transfers: Transfers::default(),
             consults: Consults::default(),
-            near: CALLER,
+            near: LegId::CALLER,
         }
     }
 
@@ -314,7 +316,7 @@ impl Call {
     pub(crate) fn resume(&mut self, now: Instant, edge: &mut Edge, agents: &AgentsSnapshot) {
         self.begin_series(now, edge);
         self.arm_sessions(now, edge);
-        self.note_conversion(0..self.legs.len());
+        self.note_conversion(self.legs.ids());
         for listener in &agents.listeners {
             match listener.who.agent(edge) {
                 Some(agent) => {
@@ -488,10 +490,10 @@ impl Leg {
 }
 
 /// Legs that hold the other one here; what plays to that is made anew.
-fn restored_holds(holds: Vec<usize>, legs: usize) -> Few<usize, Option<EndId>> {
+fn restored_holds(holds: Vec<usize>, legs: usize) -> Few<LegId, Option<EndId>> {
     let mut restored = Few::default();
     for leg in holds.into_iter().filter(|leg| *leg < legs) {
-        restored.insert(leg, None);
+        restored.insert(LegId::nth(leg), None);
     }
     restored
 }

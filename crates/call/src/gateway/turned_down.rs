@@ -4,12 +4,13 @@
 
 use std::time::Instant;
 
+use crate::call::Call;
 use crate::call::search::answer::FinalAnswer;
 use crate::call::setup::Incoming;
-use crate::call::{CALLER, Call};
 use crate::gateway::Gateway;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::CallKey;
+use trunkgate_resources::key::LegId;
 use trunkgate_story::reason::ReasonSlug;
 
 impl Gateway {
@@ -46,9 +47,9 @@ impl Call {
             self.story.proof = Some((answer.reason, which.into()));
         }
         // It was never one of its trunk's.
-        self.legs[CALLER].has_left = true;
-        edge.trace_received(now, self.place(CALLER));
-        edge.trace_trying(now, self.place(CALLER), incoming.server);
+        self.legs[LegId::CALLER].has_left = true;
+        edge.trace_received(now, self.place(LegId::CALLER));
+        edge.trace_trying(now, self.place(LegId::CALLER), incoming.server);
         self.refuse(now, edge, answer);
     }
 }

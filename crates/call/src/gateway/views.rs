@@ -12,7 +12,7 @@ impl Gateway {
     pub(crate) fn silent_now(&self) -> Vec<SilentView> {
         let mut all: Vec<SilentView> = Vec::new();
         for call in self.calls.values().rev().filter(|call| call.state == State::Answered) {
-            let silent = call.legs.iter().enumerate().filter(|(_, leg)| !leg.ends.iter().any(heard));
+            let silent = call.legs.with_ids().filter(|(_, leg)| !leg.ends.iter().any(heard));
             for (at, found) in silent.filter_map(|(at, leg)| Some((at, leg.unheard.as_ref()?))) {
                 let name = self.edge.shown_name(&call.name_of(at));
                 if let Some(known) = all.iter_mut().find(|known| known.name == name) {

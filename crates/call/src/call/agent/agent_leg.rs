@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use trunkgate_media::agent::{Format, Loss, Settings, TrackSet};
 use trunkgate_media::{AgentQueue, AgentSpec, AgentWish, Command, EndCounters, EndId, RawSpec, SocketSpec, TapSpec};
+use trunkgate_resources::key::LegId;
 use trunkgate_route::{Agent, Facts, OnClose};
 
 use crate::call::controller::StepResult;
@@ -12,7 +13,7 @@ use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::Progress;
-use crate::call::{CALLER, Call, State};
+use crate::call::{Call, State};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::Branch;
@@ -115,7 +116,7 @@ impl Call {
     }
 
     /// Adds an agent's leg, and asks for its socket; `None` where the call has too many legs.
-    pub(crate) fn add_agent(&mut self, now: Instant, edge: &mut Edge, agent: &Arc<Agent>, part: Part) -> Option<usize> {
+    pub(crate) fn add_agent(&mut self, now: Instant, edge: &mut Edge, agent: &Arc<Agent>, part: Part) -> Option<LegId> {
         let media = self.media?;
         let listens = part.listens();
         let full = if listens { self.has_all_listeners() } else { self.attempts() >= ATTEMPTS_PER_CALL };
@@ -160,7 +161,7 @@ impl Call {
             hears: None,
             raw,
         };
-        let leg = self.legs.len();
+        let leg = self.legs.next_id();
         // Not small, and a fork is often the last.
         self.legs.reserve_exact(1);
         self.legs.push(Leg::of_agent(sid, side));
@@ -195,7 +196,7 @@ impl Call {
             caller: &caller,
             called: &self.called.text,
             route: &self.route,
-            trunk: self.legs[CALLER].trunk_name(),
+            trunk: self.legs[LegId::CALLER].trunk_name(),
             headers: &headers,
             ..Facts::default()
         };
@@ -228,7 +229,7 @@ impl Call {
 
     /// `X-…` and User-to-User of the caller's INVITE, where its trunk lets them pass, by the names that Twilio gives them.
     fn add_headers(&self, headers: &[(String, String)], parameters: &mut Vec<(String, String)>) {
-        let Some(trunk) = &self.legs[CALLER].trunk else { return };
+        let Some(trunk) = &self.legs[LegId::CALLER].trunk else { return };
         let is_told = |name: &str| {
             let own = name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"));
             (own || name.eq_ignore_ascii_case("User-to-User")) && trunk.headers.lists(name)
@@ -261,7 +262,7 @@ impl Call {
         }
     }
 
-    fn agent_takes_call(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
+    fn agent_takes_call(&mut self, now: Instant, edge: &mut Edge, leg: LegId) {
         let agent = self.legs[leg].agent.as_ref().map(|side| &side.agent);
         if let Some(agent) = agent.cloned() {
             self.take_sounds(&agent);
@@ -351,7 +352,7 @@ impl Call {
     }
 
     /// Presses keys towards the caller. The digits are for its ear only: never in a trace or a log.
-    fn press(&mut self, now: Instant, edge: &mut Edge, leg: usize, digits: &str) {
+    fn press(&mut self, now: Instant, edge: &mut Edge, leg: LegId, digits: &str) {
         if !self.press_for_caller(now, edge, digits) {
             self.note_wish(now, edge, leg, "sends DTMF, but the caller does not support telephone-event");
             return;
@@ -360,7 +361,7 @@ impl Call {
     }
 
     /// Notes a wish that does not end the agent's part, unless there were many; whether it is noted.
-    pub(crate) fn note_wish(&mut self, now: Instant, edge: &mut Edge, leg: usize, text: &str) -> bool {
+    pub(crate) fn note_wish(&mut self, now: Instant, edge: &mut Edge, leg: LegId, text: &str) -> bool {
         let Some(side) = &mut self.legs[leg].agent else { return false };
         side.wishes = side.wishes.saturating_add(1);
         let is_noted = side.wishes <= AGENT_WISHES_NOTED;
@@ -383,7 +384,7 @@ impl Call {
     }
 
     /// Ends an agent's stream: its end goes, and with it the socket.
-    pub(crate) fn close_agent(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
+    pub(crate) fn close_agent(&mut self, now: Instant, edge: &mut Edge, leg: LegId) {
         let was = std::mem::replace(&mut self.legs[leg].state, LegState::Ended);
         let (Some(side), Some(media)) = (&self.legs[leg].agent, self.media) else { return };
         if was == LegState::Ended {
@@ -407,23 +408,23 @@ impl Call {
     }
 
     /// Whether an agent's leg is the one that the attempt waits for.
-    fn is_opening(&self, leg: usize) -> bool {
+    fn is_opening(&self, leg: LegId) -> bool {
         self.alone().is_some_and(|attempt| attempt.progress == Progress::Opening(leg))
     }
 
     /// The leg of an agent's end.
-    fn agent_leg(&self, end: EndId) -> Option<usize> {
-        self.legs.iter().position(|leg| leg.agent.as_ref().is_some_and(|side| side.end == end))
+    fn agent_leg(&self, end: EndId) -> Option<LegId> {
+        self.legs.find(|leg| leg.agent.as_ref().is_some_and(|side| side.end == end))
     }
 
     /// The same for one that has not ended.
-    fn live_agent(&self, end: EndId) -> Option<usize> {
+    fn live_agent(&self, end: EndId) -> Option<LegId> {
         self.agent_leg(end).filter(|leg| self.legs[*leg].state != LegState::Ended)
     }
 
     /// Adds to the trace what an agent's leg does.
-    pub(crate) fn note(&self, now: Instant, edge: &mut Edge, leg: usize, text: &str) {
-        edge.trace(now, self.key, TraceItem::Agent { leg, text: redact::addresses(shortened(text)) });
+    pub(crate) fn note(&self, now: Instant, edge: &mut Edge, leg: LegId, text: &str) {
+        edge.trace(now, self.key, TraceItem::Agent { leg: leg.index(), text: redact::addresses(shortened(text)) });
     }
 }
 

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use trunkgate_media::agent::Loss;
+use trunkgate_resources::key::LegId;
 use trunkgate_route::{Agent, Target, TargetSpec};
 
 use crate::call::controller::StepResult;
@@ -124,7 +125,7 @@ impl Call {
     }
 
     /// Puts an agent that has failed on `leg` in front of the other targets again, where its `retry` allows that.
-    pub(crate) fn retry(&mut self, now: Instant, edge: &mut Edge, leg: usize) -> bool {
+    pub(crate) fn retry(&mut self, now: Instant, edge: &mut Edge, leg: LegId) -> bool {
         let Some(side) = &self.legs[leg].agent else { return false };
         let made = if side.is_proven(now) { 0 } else { side.retried };
         // As it is configured now: a reload may have mended it.
@@ -143,7 +144,7 @@ impl Call {
     }
 
     /// Notes that the agent on `leg` has failed the call.
-    pub(crate) fn agent_failed(&mut self, now: Instant, edge: &mut Edge, leg: usize, loss: Loss) {
+    pub(crate) fn agent_failed(&mut self, now: Instant, edge: &mut Edge, leg: LegId, loss: Loss) {
         let Some(side) = &mut self.legs[leg].agent else { return };
         side.has_failed = true;
         let (name, began, was_open) = (side.agent.name.clone(), side.began, side.opened.is_some());
@@ -169,7 +170,7 @@ impl Call {
     }
 
     /// Notes that the agent on `leg` can be had.
-    pub(crate) fn agent_can_be_had(&mut self, edge: &mut Edge, leg: usize) {
+    pub(crate) fn agent_can_be_had(&mut self, edge: &mut Edge, leg: LegId) {
         let Some(side) = self.legs[leg].agent.as_ref().filter(|side| !side.listens()) else { return };
         let name = side.agent.name.clone();
         if edge.agents.can_be_had(&name, side.began) {
@@ -179,7 +180,7 @@ impl Call {
     }
 
     /// Notes that the agent on `leg` has ended its part of the call as it wished.
-    pub(crate) fn agent_went_well(&self, edge: &mut Edge, leg: usize) {
+    pub(crate) fn agent_went_well(&self, edge: &mut Edge, leg: LegId) {
         if let Some(side) = self.legs[leg].agent.as_ref().filter(|side| !side.listens()) {
             edge.agents.went_well(&side.agent.name, side.began);
         }
@@ -188,7 +189,7 @@ impl Call {
 
 impl Attempt {
     /// The leg of an agent that is being opened, where that is what failed.
-    pub(crate) fn failed_agent(&self, result: &StepResult) -> Option<usize> {
+    pub(crate) fn failed_agent(&self, result: &StepResult) -> Option<LegId> {
         let StepResult::Failed(failure) = result else { return None };
         let by_agent = failure.loss.is_some() || failure.reason == ReasonSlug::AgentConnectTimeout;
         self.progress.opening().filter(|_| by_agent)

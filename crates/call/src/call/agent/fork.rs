@@ -83,7 +83,7 @@ impl Call {
 
     /// Lets a listener go.
     pub(crate) fn end_fork(&mut self, now: Instant, edge: &mut Edge, id: &str) -> Result<ForkView, Refused> {
-        let leg = self.legs.iter().position(|leg| leg.listens() && leg.sid == id).ok_or(Refused::UnknownFork)?;
+        let leg = self.legs.find(|leg| leg.listens() && leg.sid == id).ok_or(Refused::UnknownFork)?;
         if self.legs[leg].state == LegState::Ended {
             return Err(Refused::ForkEnded);
         }

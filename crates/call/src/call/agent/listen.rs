@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use trunkgate_media::{Coding, Command, EndId, TapSpec};
+use trunkgate_resources::key::LegId;
 use trunkgate_route::Agent;
 use trunkgate_sdp::{Audio, Media};
 
@@ -127,7 +128,7 @@ impl Call {
     }
 
     /// A listener is gone: noted, and nothing else.
-    pub(crate) fn lose_listener(&mut self, now: Instant, edge: &mut Edge, leg: usize, failure: &Failure) {
+    pub(crate) fn lose_listener(&mut self, now: Instant, edge: &mut Edge, leg: LegId, failure: &Failure) {
         self.close_agent(now, edge, leg);
         let why = failure.loss.map(|loss| loss.to_string()).unwrap_or_default();
         let line = format!("{} no longer listens: {why}", self.name_of(leg));

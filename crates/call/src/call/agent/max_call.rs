@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use trunkgate_resources::key::LegId;
 use trunkgate_route::Agent;
 
 use crate::call::controller::Controller;
@@ -37,7 +38,7 @@ impl Holder {
 
 impl Call {
     /// Whoever is on `leg` has the caller from now on: an agent for as long as it may.
-    pub(crate) fn limit_call(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
+    pub(crate) fn limit_call(&mut self, now: Instant, edge: &mut Edge, leg: LegId) {
         self.disarm(edge, Timer::MaxCall);
         let Some(agent) = self.legs[leg].agent.as_ref().map(|side| side.agent.clone()) else {
             self.holder = None;

@@ -4,14 +4,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use trunkgate_resources::key::LegId;
 use trunkgate_route::{CallerIdRule, Number, SendNumbers, Shown, Trunk};
 use trunkgate_sip::Extra;
 
+use crate::call::Call;
 use crate::call::legs::headers::{CallerIdentity, Side, of_invite};
 use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::search::attempt::Attempt;
 use crate::call::search::owner;
-use crate::call::{CALLER, Call};
 use trunkgate_resources::edge::Edge;
 use trunkgate_story::numbers::Caller;
 use trunkgate_story::reason::ReasonSlug;
@@ -120,7 +121,7 @@ impl Call {
         let (caller, showing) = self.introduced(from, to.trunk, rule);
         let nobody = CallerIdentity::default();
         let (headers, identity) = match self.near {
-            CALLER => (&self.headers[..], &self.identity),
+            LegId::CALLER => (&self.headers[..], &self.identity),
             _ => (&[][..], &nobody),
         };
         let headers = of_invite(headers, identity, from, to, numbers, &showing);
@@ -136,7 +137,7 @@ impl Call {
     ) -> (Caller, Showing<'a>) {
         let told = self.who(from, to);
         let caller = self.shown(told.clone(), rule).unwrap_or_else(|| told.clone());
-        let from = from.filter(|_| self.near == CALLER).and_then(|trunk| trunk.caller_id_in.as_ref());
+        let from = from.filter(|_| self.near == LegId::CALLER).and_then(|trunk| trunk.caller_id_in.as_ref());
         let showing = Showing {
             own: self.shown_as.as_deref(),
             from,
@@ -149,7 +150,7 @@ impl Call {
 
     /// Who calls, as far as a target may know it.
     fn who(&self, from: Option<&Trunk>, to: Option<&Trunk>) -> Caller {
-        if self.near != CALLER {
+        if self.near != LegId::CALLER {
             let number = self.number_of(self.near).clone();
             return Caller { number, display: String::new(), anonymous: false };
         }

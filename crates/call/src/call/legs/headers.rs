@@ -3,15 +3,16 @@
 
 use std::net::IpAddr;
 
+use trunkgate_resources::key::LegId;
 use trunkgate_route::{CallerIdRule, HeaderRules, Identities, Number, Numbers, SendNumbers, Table, Trunk};
 use trunkgate_sip::header::NameAddr;
 use trunkgate_sip::message::unfolded;
 use trunkgate_sip::{Extra, HeaderName, Message, Scheme};
 
+use crate::call::Call;
 use crate::call::legs::caller_id::Showing;
 use crate::call::legs::hops::HOPS;
 use crate::call::legs::location::keep_sent;
-use crate::call::{CALLER, Call};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::{
     ASSERTED_IDENTITIES, NUMBER_CHARS, PASSED_HEADER_BYTES, PASSED_HEADERS, PASSED_VALUE_BYTES,
@@ -225,8 +226,8 @@ fn is_trusted(trunk: Option<&Trunk>) -> bool {
 
 impl Call {
     /// Which headers of a message in one leg go on to another one: of the caller, no more than its INVITE may tell.
-    pub(crate) fn passing(&self, edge: &Edge, headers: &[(String, String)], from: usize, to: usize) -> Vec<Extra> {
-        let is_caller = from == CALLER;
+    pub(crate) fn passing(&self, edge: &Edge, headers: &[(String, String)], from: LegId, to: LegId) -> Vec<Extra> {
+        let is_caller = from == LegId::CALLER;
         let (from, to) = (&self.legs[from], &self.legs[to]);
         let ours = to.flow.and_then(|flow| edge.addressing.shown_to(flow.remote.ip(), Some(flow.listener)));
         let Some(ours) = ours else { return Vec::new() };

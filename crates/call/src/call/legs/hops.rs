@@ -5,10 +5,11 @@
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
 
+use trunkgate_resources::key::LegId;
 use trunkgate_sip::{Extra, Message};
 
+use crate::call::Call;
 use crate::call::search::answer::FinalAnswer;
-use crate::call::{CALLER, Call};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::EDGES_PER_CALL;
 use trunkgate_resources::sip::extra;
@@ -61,7 +62,7 @@ impl Call {
     fn own_hop(&self, edge: &Edge) -> u64 {
         let mut hasher = DefaultHasher::new();
         edge.hop_key.hash(&mut hasher);
-        self.legs[CALLER].trunk_name().hash(&mut hasher);
+        self.legs[LegId::CALLER].trunk_name().hash(&mut hasher);
         self.called.text.hash(&mut hasher);
         self.caller.number.text.hash(&mut hasher);
         hasher.finish()

@@ -4,10 +4,11 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use crate::call::Call;
 use crate::call::legs::leg::Leg;
 use crate::call::search::answer::Failure;
-use crate::call::{CALLER, Call};
 use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::PASSED_OVER;
 use trunkgate_story::change::{Change, Happening};
 use trunkgate_story::reason::ReasonSlug;
@@ -106,8 +107,8 @@ impl Call {
     /// Says of each leg that has not ended on its own that the call's end ended it.
     pub(crate) fn end_legs_with(&mut self, reason: ReasonSlug) {
         let by_caller = matches!(reason, ReasonSlug::CallerHungUp | ReasonSlug::CallerCanceled);
-        for (at, leg) in self.legs.iter_mut().enumerate() {
-            leg.end_with(reason, if at == CALLER && by_caller { EndedBy::FarEnd } else { EndedBy::Edge });
+        for (at, leg) in self.legs.ids().zip(&mut self.legs) {
+            leg.end_with(reason, if at == LegId::CALLER && by_caller { EndedBy::FarEnd } else { EndedBy::Edge });
         }
     }
 
@@ -116,7 +117,7 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        leg: Option<usize>,
+        leg: Option<LegId>,
         name: &str,
         failure: &Failure,
     ) {

@@ -4,12 +4,13 @@
 
 use std::time::Instant;
 
+use trunkgate_resources::key::LegId;
 use trunkgate_sip::header::NameAddr;
 use trunkgate_sip::{Body, Extra, Message, Part};
 
+use crate::call::Call;
 use crate::call::legs::headers::Brought;
 use crate::call::search::attempt::Way;
-use crate::call::{CALLER, Call};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::Branch;
 use trunkgate_resources::limits::{LOCATION_BYTES, LOCATION_NAME_BYTES, LOCATIONS};
@@ -142,8 +143,8 @@ impl Call {
     }
 
     /// What a target's answer says of the location, as the caller may hear it.
-    pub(crate) fn location_error(&self, edge: &Edge, headers: &[(String, String)], leg: usize) -> Option<String> {
-        let passed = self.passing(edge, headers, leg, CALLER);
+    pub(crate) fn location_error(&self, edge: &Edge, headers: &[(String, String)], leg: LegId) -> Option<String> {
+        let passed = self.passing(edge, headers, leg, LegId::CALLER);
         passed.into_iter().find(|one| one.name.eq_ignore_ascii_case(GEOLOCATION_ERROR)).map(|one| one.value)
     }
 
@@ -153,7 +154,7 @@ impl Call {
         now: Instant,
         edge: &mut Edge,
         branch: Branch,
-        leg: usize,
+        leg: LegId,
         code: u16,
     ) -> bool {
         if code != UNSUPPORTED_MEDIA_TYPE || self.locations.is_empty() {

@@ -5,6 +5,7 @@ pub(crate) mod headers;
 pub(crate) mod hops;
 pub(crate) mod leg;
 pub(crate) mod leg_end;
+pub(crate) mod list;
 pub(crate) mod location;
 pub(crate) mod srtp;
 pub(crate) mod way;

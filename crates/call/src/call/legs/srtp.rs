@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use trunkgate_resources::key::LegId;
 use trunkgate_sdp::keying::{
     admit, agreed, check_answer, form_in_force, keep_protected, only_keys_differ, protect_answer, protect_offer,
     unprotected,
@@ -12,9 +13,9 @@ use trunkgate_sdp::{
 };
 use trunkgate_sip::ServerId;
 
+use crate::call::Call;
 use crate::call::legs::leg::Leg;
 use crate::call::search::answer::Failure;
-use crate::call::{CALLER, Call};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::Branch;
 use trunkgate_story::reason::ReasonSlug;
@@ -132,7 +133,7 @@ impl Leg {
 
 impl Call {
     /// Notes what runs now: the codec, and the suite of each side that has one.
-    pub(crate) fn note_media(&mut self, now: Instant, edge: &mut Edge, legs: &[usize], codec: &str) {
+    pub(crate) fn note_media(&mut self, now: Instant, edge: &mut Edge, legs: &[LegId], codec: &str) {
         let mut text = format!("media: {codec}");
         for leg in legs {
             let suite = self.legs[*leg].suite();
@@ -150,7 +151,7 @@ impl Call {
         now: Instant,
         edge: &mut Edge,
         branch: Branch,
-        leg: usize,
+        leg: LegId,
         code: u16,
     ) -> bool {
         if code != NOT_ACCEPTABLE_HERE || self.legs[leg].srtp_policy() != Srtp::Optional {
@@ -164,7 +165,7 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        (leg, other): (usize, usize),
+        (leg, other): (LegId, LegId),
         server: ServerId,
         offer: &Description,
     ) -> bool {
@@ -185,7 +186,7 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        (leg, other): (usize, usize),
+        (leg, other): (LegId, LegId),
         server: ServerId,
         offer: &Description,
     ) -> bool {
@@ -203,12 +204,12 @@ impl Call {
     /// What the other side has agreed on, as the answer to an offer that asks for nothing else.
     pub(crate) fn as_agreed(
         &self,
-        leg: usize,
-        other: usize,
+        leg: LegId,
+        other: LegId,
         offer: &Description,
     ) -> Option<(Description, Vec<AgreedStream>)> {
         // Before the answer a caller has said what it offers, and of that what it was told.
-        let offered = if other == CALLER { self.offer_as_told() } else { None };
+        let offered = if other == LegId::CALLER { self.offer_as_told() } else { None };
         let theirs = unprotected(&offered.or_else(|| self.standing(other))?);
         let (leg, other) = (&self.legs[leg], &self.legs[other]);
         let streams = anchored_streams(offer);

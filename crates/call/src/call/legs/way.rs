@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use trunkgate_resources::key::LegId;
 use trunkgate_sip::{Flow, Local, Party};
 
 use crate::call::Call;
@@ -26,7 +27,7 @@ impl Call {
     }
 
     /// The INVITE of a leg has been in vain; the way that has been put first instead is taken.
-    pub(crate) fn ask_again(&mut self, now: Instant, edge: &mut Edge, branch: Branch, leg: usize) {
+    pub(crate) fn ask_again(&mut self, now: Instant, edge: &mut Edge, branch: Branch, leg: LegId) {
         self.disarm(edge, Timer::NoResponse(branch));
         self.disarm(edge, Timer::Ring(branch));
         self.drop_ends(edge, leg);
@@ -39,7 +40,7 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        (branch, leg): (Branch, usize),
+        (branch, leg): (Branch, LegId),
         what: &str,
         left_out: fn(&mut Way) -> &mut bool,
     ) -> bool {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use trunkgate_media::{Coding, Command, EndId, PartedSpec, PressSpec, TranscodeSpec, WireSpec};
+use trunkgate_resources::key::LegId;
 use trunkgate_route::Dtmf;
 use trunkgate_sdp::OwnEvents;
 use trunkgate_sip::{Body, ClientId};
@@ -38,9 +39,9 @@ const PLAIN: &str = "application/dtmf";
 #[derive(Debug, Default)]
 pub(crate) struct KeysOut {
     /// Leg, key and milliseconds of each.
-    waiting: VecDeque<(usize, char, u32)>,
+    waiting: VecDeque<(LegId, char, u32)>,
     /// The one whose answer is waited for, and its leg.
-    now: Option<(ClientId, usize)>,
+    now: Option<(ClientId, LegId)>,
     /// When all that were asked for have been pressed.
     pressed: Option<Instant>,
 }
@@ -139,7 +140,7 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        leg: usize,
+        leg: LegId,
         (key, ms): (char, u16),
     ) -> (u16, Option<u64>) {
         let Some(media) = self.media else { return (480, None) };
@@ -199,7 +200,7 @@ impl Call {
     }
 
     /// Tells a leg of keys by INFO, behind those that wait.
-    fn tell_keys(&mut self, now: Instant, edge: &mut Edge, leg: usize, keys: impl Iterator<Item = (char, u32)>) {
+    fn tell_keys(&mut self, now: Instant, edge: &mut Edge, leg: LegId, keys: impl Iterator<Item = (char, u32)>) {
         if matches!(self.state, State::Ended | State::Leaving) {
             return;
         }

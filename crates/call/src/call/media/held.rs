@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use trunkgate_media::{Command, EndId, HoldSound, Sound, WireSpec, melody};
+use trunkgate_resources::key::LegId;
 use trunkgate_route::HoldMode;
 use trunkgate_sdp::{AgreedStream, Audio, Description, Direction};
 use trunkgate_sip::ServerId;
@@ -17,9 +18,9 @@ use trunkgate_resources::edge::Edge;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Change {
     /// Who wants it.
-    pub(crate) leg: usize,
+    pub(crate) leg: LegId,
     /// The other side.
-    pub(crate) other: usize,
+    pub(crate) other: LegId,
     /// Whether its latch opens anew.
     pub(crate) relatch: bool,
     /// Whether it holds from now on, or talks.
@@ -39,7 +40,7 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        (leg, other): (usize, usize),
+        (leg, other): (LegId, LegId),
         server: ServerId,
         offer: &Description,
     ) -> bool {
@@ -55,12 +56,12 @@ impl Call {
     /// of the streams is not, nor is a hold of audio that the edge cannot make.
     pub(crate) fn wish(
         &self,
-        leg: usize,
-        other: usize,
+        leg: LegId,
+        other: LegId,
         theirs: &Description,
         streams: &[AgreedStream],
     ) -> Option<bool> {
-        let is_known = |at: usize| {
+        let is_known = |at: LegId| {
             let leg = &self.legs[at];
             leg.ends.len() == streams.len() && streams.iter().all(|stream| leg.end(stream.index).is_some())
         };
@@ -77,7 +78,7 @@ impl Call {
         if directions().all(|direction| direction == Direction::SendRecv) {
             return involved.then_some(false);
         }
-        let local = |at: usize| self.legs[at].trunk.as_ref().is_some_and(|trunk| trunk.hold == HoldMode::Local);
+        let local = |at: LegId| self.legs[at].trunk.as_ref().is_some_and(|trunk| trunk.hold == HoldMode::Local);
         let may = involved || local(leg) || local(other);
         let holds = directions().all(|direction| !direction.receives());
         (may && holds && self.ear_of(other).is_some()).then_some(true)
@@ -115,7 +116,7 @@ impl Call {
     }
 
     /// Two sides hear each other no longer.
-    pub(crate) fn part(&mut self, edge: &mut Edge, legs: [usize; 2]) {
+    pub(crate) fn part(&mut self, edge: &mut Edge, legs: [LegId; 2]) {
         let Some(media) = self.media else { return };
         for end in legs.iter().flat_map(|leg| &self.legs[*leg].ends) {
             if self.wires.remove(end.end).is_some() {
@@ -127,7 +128,7 @@ impl Call {
     /// Whoever is held here hears music.
     pub(crate) fn play_to_held(&mut self, edge: &mut Edge) {
         let Some(media) = self.media else { return };
-        let holders: Vec<(usize, Option<EndId>)> = self.holds.iter().map(|(leg, player)| (leg, *player)).collect();
+        let holders: Vec<(LegId, Option<EndId>)> = self.holds.iter().map(|(leg, player)| (leg, *player)).collect();
         for (holder, player) in holders {
             let Some((held, wire)) = self.other(holder).and_then(|other| self.ear_of(other)) else { continue };
             let Some(player) = player.or_else(|| edge.new_end(media)) else { continue };
@@ -157,7 +158,7 @@ impl Call {
     }
 
     /// Where one side hears audio that the edge can make, and how.
-    fn ear_of(&self, leg: usize) -> Option<(EndId, WireSpec)> {
+    fn ear_of(&self, leg: LegId) -> Option<(EndId, WireSpec)> {
         let leg = &self.legs[leg];
         let theirs = leg.theirs()?;
         leg.ends.iter().find_map(|end| {
@@ -167,7 +168,7 @@ impl Call {
     }
 
     /// The description in force of one side; of one that holds here as if it talked, since the other side does not know.
-    pub(crate) fn standing(&self, leg: usize) -> Option<Description> {
+    pub(crate) fn standing(&self, leg: LegId) -> Option<Description> {
         let mut theirs = self.legs[leg].theirs()?;
         if self.holds.contains(leg) {
             let ours = self.legs[leg].media_ip;

@@ -5,6 +5,7 @@
 
 use std::time::Instant;
 
+use trunkgate_resources::key::LegId;
 use trunkgate_sip::ClientId;
 
 use crate::call::legs::leg::LegState;
@@ -44,7 +45,7 @@ impl Call {
     /// Whether silence, or the end of a session, would tell that they are gone.
     fn is_watched(&self) -> bool {
         let is_heard =
-            |leg: usize| self.legs[leg].ends.iter().filter_map(|end| end.remote.as_ref()).any(|r| r.watch_idle);
+            |leg: LegId| self.legs[leg].ends.iter().filter_map(|end| end.remote.as_ref()).any(|r| r.watch_idle);
         match self.state {
             State::Answered if self.is_local() => is_heard(self.near),
             State::Answered => self.talking().any(|leg| is_heard(leg) || self.legs[leg].timer.is_agreed()),
@@ -53,8 +54,8 @@ impl Call {
     }
 
     /// The legs of far ends that have answered.
-    fn talking(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..self.legs.len()).filter(|at| self.legs[*at].state == LegState::Answered && self.legs[*at].dialog.is_some())
+    fn talking(&self) -> impl Iterator<Item = LegId> + '_ {
+        self.legs.ids().filter(|at| self.legs[*at].state == LegState::Answered && self.legs[*at].dialog.is_some())
     }
 
     /// It is time to ask.
@@ -63,8 +64,8 @@ impl Call {
         if self.is_watched() {
             return;
         }
-        let asked: Vec<usize> = if self.is_local() { vec![self.near] } else { self.talking().collect() };
-        let ask = |leg: usize| {
+        let asked: Vec<LegId> = if self.is_local() { vec![self.near] } else { self.talking().collect() };
+        let ask = |leg: LegId| {
             let dialog = self.legs[leg].dialog?;
             edge.request(now, self.place(leg), dialog, Purpose::HoldCheck, Vec::new(), None)
         };

@@ -4,6 +4,7 @@
 
 use std::time::Instant;
 
+use trunkgate_resources::key::LegId;
 use trunkgate_sip::{Answer, Body, ClientId, ServerId};
 
 use crate::call::legs::headers::Brought;
@@ -40,7 +41,7 @@ impl Info {
 
 impl Call {
     /// A far end says something to the other one.
-    pub(crate) fn informed(&mut self, now: Instant, edge: &mut Edge, leg: usize, server: ServerId, info: Info) {
+    pub(crate) fn informed(&mut self, now: Instant, edge: &mut Edge, leg: LegId, server: ServerId, info: Info) {
         let refusal = match self.state {
             State::Ended => 481,
             State::Searching | State::Rerouting | State::Leaving => 480,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use trunkgate_media::EndId;
+use trunkgate_resources::key::LegId;
 use trunkgate_route::{Agent, AnswerTime, Target};
 use trunkgate_sip::{Answer, Body};
 
@@ -11,7 +12,7 @@ use crate::call::controller::StepResult;
 use crate::call::legs::leg::LegState;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::Progress;
-use crate::call::{CALLER, Call, State};
+use crate::call::{Call, State};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::Branch;
@@ -25,12 +26,12 @@ impl Call {
 
     /// Whether the caller's ports are known to be ours.
     pub(crate) fn is_bound(&self) -> bool {
-        self.legs[CALLER].ends.iter().all(|end| end.is_bound)
+        self.legs[LegId::CALLER].ends.iter().all(|end| end.is_bound)
     }
 
     /// The worker has bound an end of the caller's, or nobody says so in time.
     pub(crate) fn bound(&mut self, now: Instant, edge: &mut Edge, end: Option<EndId>) {
-        let ends = &mut self.legs[CALLER].ends;
+        let ends = &mut self.legs[LegId::CALLER].ends;
         if let Some(bound) = ends.iter_mut().find(|each| end == Some(each.end)) {
             bound.is_bound = true;
         }
@@ -67,7 +68,7 @@ impl Call {
         let ours = self.first_description(now, edge)?;
         self.take_sounds(agent);
         self.offer = self.standing_offer();
-        self.legs[CALLER].state = LegState::Early;
+        self.legs[LegId::CALLER].state = LegState::Early;
         self.ring_caller(now, edge, Answer { code: 183, body: Some(Body::sdp(ours.to_string())), ..Answer::default() });
         Ok(())
     }
@@ -84,7 +85,7 @@ impl Call {
         };
         self.state = State::Rerouting;
         self.take_sounds(agent);
-        self.late = self.offer.is_none().then_some(CALLER);
+        self.late = self.offer.is_none().then_some(LegId::CALLER);
         self.offer = self.standing_offer();
         edge.decide(now, self.key, format!("answered before {} is connected", agent.name));
         let sid = self.sid().to_owned();

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use trunkgate_media::{Command, EndId};
+use trunkgate_resources::key::LegId;
 use trunkgate_sdp::{Agreed, AgreedStream, Description, Far, Refusal, accept, anchored_streams, relay_offer};
 use trunkgate_sip::{Answer, Body, DialogId, Extra};
 
@@ -12,7 +13,7 @@ use crate::call::legs::leg::{Leg, LegState, StreamEnd, wires};
 use crate::call::media::held::{Change, turned};
 use crate::call::negotiation::reliable::EarlySession;
 use crate::call::search::answer::{Failure, FinalAnswer};
-use crate::call::{CALLER, Call, State};
+use crate::call::{Call, State};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::BIND_TRIES;
@@ -29,7 +30,7 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        callee: usize,
+        callee: LegId,
         sdp: Option<&[u8]>,
     ) -> Result<Description, Failure> {
         let unusable = |refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal);
@@ -85,7 +86,7 @@ impl Call {
     }
 
     /// Reads a far end's description, and refuses addresses that media must not be sent to.
-    pub(crate) fn read(&self, edge: &Edge, leg: usize, sdp: &[u8]) -> Result<Description, Failure> {
+    pub(crate) fn read(&self, edge: &Edge, leg: LegId, sdp: &[u8]) -> Result<Description, Failure> {
         let theirs = Description::parse(sdp)
             .map_err(|e| bad_media(&format!("session description: {} (line {})", e.what, e.line)))?;
         match forbidden_address(edge, &self.legs[leg], &theirs) {
@@ -99,7 +100,7 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        callee: usize,
+        callee: LegId,
         ours: Description,
         headers: Vec<Extra>,
     ) {
@@ -110,7 +111,7 @@ impl Call {
         self.limit_call(now, edge, callee);
         let is_late = self.offer.take().is_none() && !self.has_been_offered();
         if is_late {
-            self.late = Some(CALLER);
+            self.late = Some(LegId::CALLER);
         }
         self.settle();
         edge.trunks.answered(now, self.legs[callee].trunk_name());
@@ -130,10 +131,10 @@ impl Call {
         self.disarm(edge, Timer::Search);
         self.begin_series(now, edge);
         edge.metrics.call_setup_seconds.observe(age.as_secs_f64());
-        self.legs[CALLER].state = LegState::Answered;
+        self.legs[LegId::CALLER].state = LegState::Answered;
         self.disarm(edge, Timer::Unproven);
-        self.reconsider(now, edge, CALLER);
-        let session = self.session_answer(now, edge, CALLER);
+        self.reconsider(now, edge, LegId::CALLER);
+        let session = self.session_answer(now, edge, LegId::CALLER);
         let answer = Answer {
             code: 200,
             // Where the offer went in a provisional answer, its PRACK answers it, and nothing is left to say; nor after a
@@ -144,7 +145,7 @@ impl Call {
             headers: headers.into_iter().chain(session).collect(),
             ..Answer::default()
         };
-        let caller = &mut self.legs[CALLER];
+        let caller = &mut self.legs[LegId::CALLER];
         let Some(server) = caller.server.take() else { return };
         // From now on it can be asked again.
         if self.early != EarlySession::Offer {
@@ -152,12 +153,12 @@ impl Call {
         }
         let dialog = edge.respond(now, server, answer);
         if edge.endpoint.holds_back(server) {
-            self.legs[CALLER].server = Some(server);
+            self.legs[LegId::CALLER].server = Some(server);
         } else {
             edge.index.servers.remove(&server);
         }
         match dialog {
-            Some(dialog) => self.own_dialog(edge, CALLER, dialog),
+            Some(dialog) => self.own_dialog(edge, LegId::CALLER, dialog),
             // Its CANCEL has been answered already: that news is on its way.
             None => return self.caller_withdrew_answered(now, edge),
         }
@@ -177,7 +178,7 @@ impl Call {
     }
 
     /// The ACK to a 2xx of ours; after an offer of ours it brings the answer.
-    pub(crate) fn acked(&mut self, now: Instant, edge: &mut Edge, leg: usize, sdp: Option<bytes::Bytes>) {
+    pub(crate) fn acked(&mut self, now: Instant, edge: &mut Edge, leg: LegId, sdp: Option<bytes::Bytes>) {
         if let Some(server) = self.legs[leg].server.take() {
             edge.index.servers.remove(&server);
         }
@@ -194,7 +195,7 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        leg: usize,
+        leg: LegId,
         sdp: Option<bytes::Bytes>,
         first: bool,
     ) {
@@ -225,8 +226,8 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        leg: usize,
-        other: Option<usize>,
+        leg: LegId,
+        other: Option<LegId>,
         sdp: &[u8],
     ) -> Result<(), Failure> {
         let missing = || bad_media("no offer");
@@ -265,8 +266,8 @@ impl Call {
         now: Instant,
         edge: &mut Edge,
         streams: &[AgreedStream],
-        (offerer, relatch_offerer): (usize, bool),
-        (answerer, relatch_answerer): (usize, bool),
+        (offerer, relatch_offerer): (LegId, bool),
+        (answerer, relatch_answerer): (LegId, bool),
     ) {
         if self.media.is_none() {
             return;
@@ -304,7 +305,7 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        (leg, end): (usize, EndId),
+        (leg, end): (LegId, EndId),
         far: &Far,
         relatch: bool,
     ) {
@@ -316,7 +317,7 @@ impl Call {
     }
 
     /// Has the ends of refused and ended streams closed.
-    pub(crate) fn close_unused(&mut self, edge: &mut Edge, legs: [usize; 2], streams: &[AgreedStream]) {
+    pub(crate) fn close_unused(&mut self, edge: &mut Edge, legs: [LegId; 2], streams: &[AgreedStream]) {
         let Some(media) = self.media else { return };
         for leg in legs {
             let leg = &mut self.legs[leg];
@@ -368,7 +369,7 @@ impl Call {
     pub(crate) fn latched(&mut self, now: Instant, edge: &mut Edge, end: EndId, source: SocketAddr) {
         if let Some(leg) = self.leg_of(end) {
             self.legs[leg].latched = Some(source);
-            edge.trace(now, self.key, TraceItem::Media { leg, text: format!("RTP comes from {source}") });
+            edge.trace(now, self.key, TraceItem::Media { leg: leg.index(), text: format!("RTP comes from {source}") });
             self.heard_from_source(now, edge, leg);
         }
     }
@@ -376,7 +377,7 @@ impl Call {
     /// An end that should send is silent.
     pub(crate) fn idle(&mut self, now: Instant, edge: &mut Edge, end: EndId) {
         if let Some(leg) = self.leg_of(end).filter(|leg| self.is_side(*leg)) {
-            edge.trace(now, self.key, TraceItem::Media { leg, text: "no RTP for too long".into() });
+            edge.trace(now, self.key, TraceItem::Media { leg: leg.index(), text: "no RTP for too long".into() });
             let seconds = edge.config.idle_timeout.as_secs();
             let came = self.legs[leg].view().rtp.rx_packets;
             let before = if came > 0 { format!(", after {came} packets") } else { String::new() };
@@ -387,12 +388,12 @@ impl Call {
     }
 
     /// The leg that an end belongs to.
-    pub(crate) fn leg_of(&self, end: EndId) -> Option<usize> {
-        self.legs.iter().position(|leg| leg.ends.iter().any(|e| e.end == end))
+    pub(crate) fn leg_of(&self, end: EndId) -> Option<LegId> {
+        self.legs.find(|leg| leg.ends.iter().any(|e| e.end == end))
     }
 
     /// Has a leg's ends closed; its figures stay.
-    pub(crate) fn drop_ends(&mut self, edge: &mut Edge, leg: usize) {
+    pub(crate) fn drop_ends(&mut self, edge: &mut Edge, leg: LegId) {
         let Some(media) = self.media else { return };
         let leg = &mut self.legs[leg];
         for end in std::mem::take(&mut leg.ends) {
@@ -412,7 +413,7 @@ impl Call {
     }
 
     /// Enters a leg's dialog.
-    pub(crate) fn own_dialog(&mut self, edge: &mut Edge, leg: usize, dialog: DialogId) {
+    pub(crate) fn own_dialog(&mut self, edge: &mut Edge, leg: LegId, dialog: DialogId) {
         if let Some(before) = self.legs[leg].dialog.replace(dialog).filter(|before| *before != dialog) {
             edge.index.dialogs.remove(&before);
         }
@@ -425,7 +426,7 @@ impl Call {
     }
 
     /// A leg's name in sentences.
-    pub(crate) fn name_of(&self, leg: usize) -> String {
+    pub(crate) fn name_of(&self, leg: LegId) -> String {
         let leg = &self.legs[leg];
         if let Some(side) = &leg.agent {
             return side.agent.shown().to_owned();

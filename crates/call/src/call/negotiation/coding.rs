@@ -3,6 +3,7 @@
 use trunkgate_media::agent::Format;
 use trunkgate_media::codec::opus::Wanted;
 use trunkgate_media::{Coding, EventsSpec, TranscodeSpec};
+use trunkgate_resources::key::LegId;
 use trunkgate_route::Dtmf;
 use trunkgate_sdp::{AgreedStream, Audio, Conversion, Events, Policy, anchored_streams, codec_names};
 use trunkgate_sip::{HeaderName, Message};
@@ -100,12 +101,12 @@ fn digits(word: &str) -> usize {
 
 impl Call {
     /// The codecs of two legs in words: one name where it is relayed, else why it is not.
-    pub(crate) fn said_of_codecs(&self, index: usize, sides: [(usize, &str); 2]) -> String {
+    pub(crate) fn said_of_codecs(&self, index: usize, sides: [(LegId, &str); 2]) -> String {
         let [(offerer, of_offerer), (answerer, of_answerer)] = sides;
         if of_offerer.eq_ignore_ascii_case(of_answerer) {
             return of_offerer.to_owned();
         }
-        let list = |leg: usize, verb: &str| {
+        let list = |leg: LegId, verb: &str| {
             let leg_state = &self.legs[leg];
             let has =
                 leg_state.theirs().and_then(|theirs| theirs.media.get(index).map(codec_names)).unwrap_or_default();
@@ -120,7 +121,7 @@ impl Call {
     }
 
     /// How the keys of two legs are made those of each other; `None` where they pass as they are, or there are none.
-    pub(crate) fn said_of_keys(&self, stream: &AgreedStream, legs: [usize; 2]) -> Option<String> {
+    pub(crate) fn said_of_keys(&self, stream: &AgreedStream, legs: [LegId; 2]) -> Option<String> {
         let events = |events: Option<(u8, u32)>| match events {
             Some((number, clock)) => format!("RFC 4733 {number}/{clock}"),
             None => "none".to_owned(),
@@ -128,7 +129,7 @@ impl Call {
         let [one, other] = match &stream.own_events {
             Some(own) => {
                 let own = [own.offerer.as_ref(), own.answerer.as_ref()];
-                let says = |leg: usize, own: Option<&Events>| match self.legs[leg].dtmf() {
+                let says = |leg: LegId, own: Option<&Events>| match self.legs[leg].dtmf() {
                     Dtmf::Rfc4733 => events(own.map(|own| (own.takes, own.clock))),
                     Dtmf::Info => "INFO".to_owned(),
                     Dtmf::Inband => "tones".to_owned(),
@@ -144,7 +145,7 @@ impl Call {
     }
 
     /// The caller's codec and an agent's in words.
-    pub(crate) fn said_of_agent(&self, leg: usize) -> String {
+    pub(crate) fn said_of_agent(&self, leg: LegId) -> String {
         let (caller, agent) = (&self.legs[self.near], &self.legs[leg]);
         let (one, other) = (self.name_of(self.near), self.name_of(leg));
         let converted = if caller.converted_to.is_some() { ": converted" } else { "" };
@@ -152,7 +153,7 @@ impl Call {
     }
 
     /// Notes of each leg what its audio is converted into, as it is wired now.
-    pub(crate) fn note_conversion(&mut self, legs: impl IntoIterator<Item = usize>) {
+    pub(crate) fn note_conversion(&mut self, legs: impl IntoIterator<Item = LegId>) {
         for at in legs {
             let leg = &self.legs[at];
             let ends = leg.ends.iter().map(|end| end.end).chain(leg.agent.as_ref().map(|side| side.end));

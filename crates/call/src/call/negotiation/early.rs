@@ -6,12 +6,13 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use trunkgate_resources::key::LegId;
 use trunkgate_sdp::Description;
 use trunkgate_sip::{Answer, Body, DialogId};
 
 use crate::call::legs::leg::LegState;
 use crate::call::legs::written::Written;
-use crate::call::{CALLER, Call, State};
+use crate::call::{Call, State};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::Branch;
 use trunkgate_resources::limits::EARLY_DIALOGS;
@@ -100,7 +101,7 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        leg: usize,
+        leg: LegId,
         (code, dialog, sdp, is_reliable): (u16, Option<DialogId>, Option<Bytes>, bool),
         headers: &[(String, String)],
     ) {
@@ -119,7 +120,7 @@ impl Call {
             (None, _) => LegState::Trying,
         };
         let is_told = self.is_told(branch, answer.is_some());
-        let told = if self.state == State::Searching && is_told { vec![leg, CALLER] } else { vec![leg] };
+        let told = if self.state == State::Searching && is_told { vec![leg, LegId::CALLER] } else { vec![leg] };
         for at in told {
             let leg = &mut self.legs[at];
             if leg.state != LegState::Early && state != LegState::Trying {
@@ -134,7 +135,7 @@ impl Call {
             return;
         }
         let body = answer.map(|d| Body::sdp(d.to_string()));
-        let headers = self.passing(edge, headers, leg, CALLER);
+        let headers = self.passing(edge, headers, leg, LegId::CALLER);
         self.ring_caller(now, edge, Answer { code, body, headers, ..Answer::default() });
     }
 
@@ -145,7 +146,7 @@ impl Call {
             return false;
         }
         let heard = has_media || self.attempt(branch).is_some_and(|attempt| attempt.early.is_heard);
-        heard || others().next().is_none() || self.legs[CALLER].state == LegState::Trying
+        heard || others().next().is_none() || self.legs[LegId::CALLER].state == LegState::Trying
     }
 
     /// Takes an early dialog's description, and wires its media where the caller is to hear it: ours to the caller.
@@ -154,7 +155,7 @@ impl Call {
         now: Instant,
         edge: &mut Edge,
         branch: Branch,
-        leg: usize,
+        leg: LegId,
         (dialog, sdp, is_reliable): (Option<DialogId>, &Bytes, bool),
     ) -> Option<Description> {
         let theirs = self.read(edge, leg, sdp).ok()?;
@@ -171,7 +172,7 @@ impl Call {
     }
 
     /// Wires early media to the caller.
-    fn hear(&mut self, now: Instant, edge: &mut Edge, branch: Branch, leg: usize, sdp: &[u8]) -> Option<Description> {
+    fn hear(&mut self, now: Instant, edge: &mut Edge, branch: Branch, leg: LegId, sdp: &[u8]) -> Option<Description> {
         let ours = self.agree(now, edge, leg, Some(sdp)).ok()?;
         self.attempt_mut(branch)?.early.is_heard = true;
         Some(ours)
@@ -183,7 +184,7 @@ impl Call {
         now: Instant,
         edge: &mut Edge,
         branch: Branch,
-        leg: usize,
+        leg: LegId,
         dialog: Option<DialogId>,
     ) {
         let (Some(dialog), Some(attempt)) = (dialog, self.attempt_mut(branch)) else { return };
@@ -221,7 +222,7 @@ impl Call {
 
     /// Tells the caller that it rings; nothing once it has its answer.
     pub(crate) fn ring_caller(&mut self, now: Instant, edge: &mut Edge, answer: Answer) {
-        let Some(server) = self.legs[CALLER].server else { return };
+        let Some(server) = self.legs[LegId::CALLER].server else { return };
         let is_first = self.times.first_ring.is_none();
         if is_first {
             let delay = self.age(now);

@@ -4,6 +4,7 @@
 
 use std::time::Instant;
 
+use trunkgate_resources::key::LegId;
 use trunkgate_sdp::Description;
 use trunkgate_sip::{DialogId, ServerId};
 
@@ -13,15 +14,15 @@ use crate::call::negotiation::reliable::EarlySession;
 use crate::call::negotiation::update::retry_later;
 use crate::call::search::answer::{FinalAnswer, seen_code};
 use crate::call::search::attempt::Attempt;
-use crate::call::{CALLER, Call, State, refuse_request};
+use crate::call::{Call, State, refuse_request};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::index::Purpose;
 use trunkgate_story::reason::ReasonSlug;
 
 impl Call {
     /// A far end's offer before the answer to the caller's INVITE.
-    pub(crate) fn offered_early(&mut self, now: Instant, edge: &mut Edge, leg: usize, server: ServerId, sdp: &[u8]) {
-        let from_caller = leg == CALLER;
+    pub(crate) fn offered_early(&mut self, now: Instant, edge: &mut Edge, leg: LegId, server: ServerId, sdp: &[u8]) {
+        let from_caller = leg == LegId::CALLER;
         let Some(other) = self.early_other(edge, leg, server) else {
             // Its own offer has no answer yet, or there is nobody to ask; or ours to it has none (RFC 3311 §5.2).
             return match from_caller && self.early != EarlySession::Offer {
@@ -50,8 +51,8 @@ impl Call {
 
     /// Whom a further offer of a leg would concern: the other side; `Some(None)`, where the edge itself is that; `None`
     /// where it may not offer yet.
-    fn early_other(&self, edge: &Edge, leg: usize, server: ServerId) -> Option<Option<usize>> {
-        if leg == CALLER {
+    fn early_other(&self, edge: &Edge, leg: LegId, server: ServerId) -> Option<Option<LegId>> {
+        if leg == LegId::CALLER {
             if matches!(self.early, EarlySession::Nothing | EarlySession::Offer) {
                 return None;
             }
@@ -61,27 +62,27 @@ impl Call {
         let (dialog, is_reliable) = attempt.early.only()?;
         let is_its = callee == leg && is_reliable && edge.endpoint.dialog_of(server) == Some(dialog);
         let has_said = self.offer.is_some() || self.early == EarlySession::Agreed;
-        (is_its && has_said && !self.is_early()).then_some(Some(CALLER))
+        (is_its && has_said && !self.is_early()).then_some(Some(LegId::CALLER))
     }
 
     /// The one target that rings, whose one early dialog the caller hears.
-    fn only_heard(&self) -> Option<(&Attempt, usize)> {
+    fn only_heard(&self) -> Option<(&Attempt, LegId)> {
         let mut attempts = self.attempts.values();
         let attempt = attempts.next().filter(|attempt| attempt.early.only().is_some())?;
         Some((&**attempt, attempt.progress.calling()?)).filter(|_| attempts.next().is_none())
     }
 
     /// The early dialog of a target that requests may be sent in.
-    pub(crate) fn early_dialog(&self, leg: usize) -> Option<DialogId> {
+    pub(crate) fn early_dialog(&self, leg: LegId) -> Option<DialogId> {
         let (attempt, callee) = self.only_heard()?;
         attempt.early.only().filter(|_| callee == leg).map(|(dialog, _)| dialog)
     }
 
     /// Whether a leg may be asked before the answer: it takes UPDATE, and the first offer between it and us is answered
     /// reliably (RFC 3311 §5.1).
-    fn takes_early_offer(&self, edge: &Edge, leg: usize) -> bool {
-        let is_settled = if leg == CALLER {
-            let awaits = self.legs[CALLER].server.is_none_or(|server| edge.endpoint.awaits_prack(server));
+    fn takes_early_offer(&self, edge: &Edge, leg: LegId) -> bool {
+        let is_settled = if leg == LegId::CALLER {
+            let awaits = self.legs[LegId::CALLER].server.is_none_or(|server| edge.endpoint.awaits_prack(server));
             !awaits && !matches!(self.early, EarlySession::Nothing | EarlySession::Offer)
         } else {
             self.only_heard().is_some_and(|(attempt, _)| attempt.early.only().is_some_and(|(_, reliable)| reliable))
@@ -94,7 +95,7 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        (leg, other): (usize, usize),
+        (leg, other): (LegId, LegId),
         server: ServerId,
         offer: &Description,
     ) {
@@ -105,7 +106,7 @@ impl Call {
         };
         let (answer, relatch) = self.legs[leg].answer_again(edge, offer, answer);
         self.wire(now, edge, &streams, (leg, relatch), (other, false));
-        if leg == CALLER {
+        if leg == LegId::CALLER {
             self.offer = Some(offer.clone());
             self.told_again();
         } else {
@@ -131,12 +132,12 @@ impl Call {
     }
 
     /// Both sides have agreed on an offer of one of them.
-    pub(crate) fn changed_early(&mut self, from: usize, to: usize, offer: &Description, answer: &Description) {
-        if from == CALLER {
+    pub(crate) fn changed_early(&mut self, from: LegId, to: LegId, offer: &Description, answer: &Description) {
+        if from == LegId::CALLER {
             self.offer = Some(offer.clone());
             self.told_again();
             self.said_again(answer);
-        } else if to == CALLER {
+        } else if to == LegId::CALLER {
             // As for a caller that has made none: what it was told is our offer, and its answer stands.
             self.offer = None;
             self.early = EarlySession::Agreed;
@@ -164,7 +165,7 @@ impl Call {
     pub(crate) fn end_early_change(&mut self, now: Instant, edge: &mut Edge) {
         let goes_on = |pending: &Renegotiation| {
             let Relay { from, to, .. } = pending.way;
-            self.calling_on(if from == CALLER { to } else { from }).is_some()
+            self.calling_on(if from == LegId::CALLER { to } else { from }).is_some()
         };
         if self.state != State::Searching || self.renegotiation.as_deref().is_none_or(goes_on) {
             return;
@@ -174,10 +175,10 @@ impl Call {
         self.drop_added(edge, &left);
         edge.index.clients.remove(&pending.client);
         let Relay { to, server, .. } = pending.way;
-        if to == CALLER {
+        if to == LegId::CALLER {
             // What it was offered is nobody's any more.
-            self.legs[CALLER].take_back();
-            self.owe(CALLER, false);
+            self.legs[LegId::CALLER].take_back();
+            self.owe(LegId::CALLER, false);
         }
         if let Some(server) = server {
             edge.index.servers.remove(&server);
@@ -186,7 +187,7 @@ impl Call {
     }
 
     /// A target that has answered and was told less than what the caller wants by now, since it could not be asked before.
-    pub(crate) fn owe_turned(&mut self, leg: usize) {
+    pub(crate) fn owe_turned(&mut self, leg: LegId) {
         let Some((offer, sent)) = self.offer.as_ref().zip(self.legs[leg].sent()) else { return };
         let is_told = |at: usize| {
             let direction = |of: &Description| of.media.get(at).map(|media| of.direction_of(media));

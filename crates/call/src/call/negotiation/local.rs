@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use trunkgate_media::end::DEFAULT_CLOCK_HZ;
 use trunkgate_media::mos::Codec;
 use trunkgate_media::{Coding, Command, EndId, PartedSpec, WireSpec};
+use trunkgate_resources::key::LegId;
 use trunkgate_route::Dtmf;
 use trunkgate_sdp::{
     Audio, Description, Direction, Far, Identity, Media, Policy, Refusal, accept, answer_offer, offer_own,
@@ -155,7 +156,7 @@ impl Call {
     }
 
     /// Wires the caller and an agent's leg to each other; nothing before the caller's description is there.
-    pub(crate) fn converse(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
+    pub(crate) fn converse(&mut self, now: Instant, edge: &mut Edge, leg: LegId) {
         let Some((caller, spoken)) = self.spoken_end() else { return };
         let Some(agent) = self.legs[leg].agent.as_ref().map(|side| side.end) else { return };
         let inband = self.legs[self.near].dtmf() == Dtmf::Inband;

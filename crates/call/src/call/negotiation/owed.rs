@@ -9,6 +9,7 @@ use crate::call::{Call, State};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::index::Purpose;
+use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::{GLARE_OTHER_UNITS, GLARE_OWNER_UNITS, GLARE_TRIES, GLARE_UNIT_MS};
 use trunkgate_story::reason::ReasonSlug;
 
@@ -16,7 +17,7 @@ use trunkgate_story::reason::ReasonSlug;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Owed {
     /// The leg.
-    pub(crate) leg: usize,
+    pub(crate) leg: LegId,
     /// Whether the call cannot go on without it.
     pub(crate) essential: bool,
     /// How often it has been asked and was asking itself.
@@ -25,7 +26,7 @@ pub(crate) struct Owed {
 
 impl Call {
     /// Notes that a leg is to be asked.
-    pub(crate) fn owe(&mut self, leg: usize, essential: bool) {
+    pub(crate) fn owe(&mut self, leg: LegId, essential: bool) {
         match self.owed.iter_mut().find(|owed| owed.leg == leg) {
             Some(owed) => owed.essential |= essential,
             None => self.owed.push(Owed { leg, essential, tries: 0 }),

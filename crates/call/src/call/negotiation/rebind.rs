@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use trunkgate_media::EndId;
+use trunkgate_resources::key::LegId;
 
 use crate::call::legs::leg::StreamEnd;
 use crate::call::{Call, State};
@@ -31,7 +32,7 @@ impl Call {
     }
 
     /// Draws another port pair in the place of an end; `None` where that is of no use, or none is left.
-    fn redraw_answered(&mut self, edge: &mut Edge, at: usize, end: EndId) -> Option<()> {
+    fn redraw_answered(&mut self, edge: &mut Edge, at: LegId, end: EndId) -> Option<()> {
         self.bind_failures += 1;
         let has_another = self.other(at).is_some_and(|other| self.legs[other].theirs.is_some());
         if self.state != State::Answered || !has_another || self.bind_failures >= BIND_TRIES {

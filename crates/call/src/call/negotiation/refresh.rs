@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use trunkgate_resources::key::LegId;
 use trunkgate_sdp::{AgreedStream, Description};
 use trunkgate_sip::header::{Refresher, SessionExpires};
 use trunkgate_sip::{Body, ClientId, DialogId, Extra, Message, ServerId};
@@ -214,7 +215,7 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        leg: usize,
+        leg: LegId,
         answered: Option<SessionExpires>,
     ) {
         self.legs[leg].take_session(now, answered);
@@ -222,7 +223,7 @@ impl Call {
     }
 
     /// The headers of our 2xx to a leg's INVITE.
-    pub(crate) fn session_answer(&mut self, now: Instant, edge: &mut Edge, leg: usize) -> Vec<Extra> {
+    pub(crate) fn session_answer(&mut self, now: Instant, edge: &mut Edge, leg: LegId) -> Vec<Extra> {
         match self.legs[leg].timer.asked.take() {
             Some(asked) => self.session_agreed(now, edge, leg, asked),
             None => Vec::new(),
@@ -230,7 +231,7 @@ impl Call {
     }
 
     /// The same of a 2xx to any request of its.
-    pub(crate) fn session_agreed(&mut self, now: Instant, edge: &mut Edge, leg: usize, asked: Asked) -> Vec<Extra> {
+    pub(crate) fn session_agreed(&mut self, now: Instant, edge: &mut Edge, leg: LegId, asked: Asked) -> Vec<Extra> {
         let headers = self.legs[leg].answer_session(now, asked);
         self.arm_sessions(now, edge);
         headers
@@ -250,7 +251,7 @@ impl Call {
     }
 
     /// Whether a re-INVITE says what its far end has said last, word for word (RFC 4028 §7.4).
-    pub(crate) fn is_refresh(&self, leg: usize, sdp: Option<&Bytes>) -> bool {
+    pub(crate) fn is_refresh(&self, leg: LegId, sdp: Option<&Bytes>) -> bool {
         let side = &self.legs[leg];
         let Some((theirs, sdp)) = side.theirs.as_ref().zip(sdp) else { return false };
         let offer = Description::parse(sdp).ok().and_then(|offer| side.admit(offer).ok());
@@ -262,7 +263,7 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        (leg, other): (usize, usize),
+        (leg, other): (LegId, LegId),
         server: ServerId,
         offer: &Description,
     ) -> bool {
@@ -279,7 +280,7 @@ impl Call {
     /// A leg's session is to be refreshed, or is over.
     pub(crate) fn session_due(&mut self, now: Instant, edge: &mut Edge) {
         self.deadlines.remove(Timer::Session);
-        for leg in 0..self.legs.len() {
+        for leg in self.legs.ids() {
             let Some(agreed) = self.legs[leg].timer.agreed.filter(|_| self.legs[leg].state == LegState::Answered)
             else {
                 continue;
@@ -294,7 +295,7 @@ impl Call {
         self.arm_sessions(now, edge);
     }
 
-    fn session_over(&mut self, now: Instant, edge: &mut Edge, leg: usize, agreed: Agreed) {
+    fn session_over(&mut self, now: Instant, edge: &mut Edge, leg: LegId, agreed: Agreed) {
         let (name, seconds) = (self.name_of(leg), agreed.seconds);
         let text = if agreed.ours {
             format!("{name} did not accept our refresh: its session of {seconds} s has expired")
@@ -306,7 +307,7 @@ impl Call {
     }
 
     /// A far end is not there any more. One that has transferred its side, and is none of the two, leaves alone.
-    fn session_lost(&mut self, now: Instant, edge: &mut Edge, leg: usize, proof: String) {
+    fn session_lost(&mut self, now: Instant, edge: &mut Edge, leg: LegId, proof: String) {
         if self.is_side(leg) {
             self.story.proof = Some((ReasonSlug::SessionExpired, proof.into()));
             return self.end(now, edge, ReasonSlug::SessionExpired);
@@ -319,7 +320,7 @@ impl Call {
 
     /// Sends UPDATE without a description where the far end takes it; else a re-INVITE with ours as it is in force, with
     /// the version that it has (RFC 4028 §7.4): nothing but the interval is new.
-    fn refresh(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
+    fn refresh(&mut self, now: Instant, edge: &mut Edge, leg: LegId) {
         let client = self.ask_to_refresh(now, edge, leg);
         let timer = &mut self.legs[leg].timer;
         timer.refresh = client;
@@ -330,7 +331,7 @@ impl Call {
         }
     }
 
-    fn ask_to_refresh(&mut self, now: Instant, edge: &mut Edge, leg: usize) -> Option<ClientId> {
+    fn ask_to_refresh(&mut self, now: Instant, edge: &mut Edge, leg: LegId) -> Option<ClientId> {
         if self.late == Some(leg) || self.is_leaving(leg) {
             return None;
         }
@@ -353,7 +354,7 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        (leg, client): (usize, ClientId),
+        (leg, client): (LegId, ClientId),
         code: Option<u16>,
         (dialog, sdp): (Option<DialogId>, Option<Bytes>),
         answered: Option<SessionExpires>,
@@ -389,7 +390,7 @@ impl Call {
     }
 
     /// It is tried again, until the session is over.
-    fn refresh_refused(&mut self, now: Instant, edge: &mut Edge, leg: usize, code: u16) {
+    fn refresh_refused(&mut self, now: Instant, edge: &mut Edge, leg: LegId, code: u16) {
         let Some(expires) = self.legs[leg].timer.agreed.map(|agreed| agreed.expires) else { return };
         let wait = if code == 491 {
             glare_wait(edge, &self.legs[leg])
@@ -404,7 +405,7 @@ impl Call {
     }
 
     /// The description that came with it, where that is another one than before.
-    fn take_refreshed(&mut self, now: Instant, edge: &mut Edge, leg: usize, sdp: Option<Bytes>) {
+    fn take_refreshed(&mut self, now: Instant, edge: &mut Edge, leg: LegId, sdp: Option<Bytes>) {
         let Some(sdp) = sdp.filter(|_| self.is_side(leg)) else { return };
         let read = Description::parse(&sdp).ok().map(|description| Written::new(&description));
         let is_new = match (&read, &self.legs[leg].theirs) {

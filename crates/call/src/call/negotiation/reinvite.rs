@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use trunkgate_media::EndId;
+use trunkgate_resources::key::LegId;
 use trunkgate_sdp::{AgreedStream, Description, Direction, accept, anchored_streams, relay_offer};
 use trunkgate_sip::header::SessionExpires;
 use trunkgate_sip::{Answer, Body, ClientId, DialogId, ServerId};
@@ -25,9 +26,9 @@ use trunkgate_story::reason::ReasonSlug;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Relay {
     /// The leg whose offer it is.
-    pub(crate) from: usize,
+    pub(crate) from: LegId,
     /// The leg that is asked.
-    pub(crate) to: usize,
+    pub(crate) to: LegId,
     /// The open request of the first, its re-INVITE or UPDATE; `None` once withdrawn, and where we put the other leg's
     /// session back ourselves.
     pub(crate) server: Option<ServerId>,
@@ -49,7 +50,7 @@ pub(crate) struct Renegotiation {
     /// How many sections it had where it came from: further ones are what the leg that is asked had in its session.
     pub(crate) sections: usize,
     /// The leg whose place the one with the offer takes (RFC 3891).
-    pub(crate) replaces: Option<usize>,
+    pub(crate) replaces: Option<LegId>,
     /// Ends drawn for streams that are new.
     pub(crate) added: Vec<EndId>,
     /// Whether the call cannot go on without it: its side was told ports of somebody else.
@@ -66,7 +67,7 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        leg: usize,
+        leg: LegId,
         server: ServerId,
         (sdp, session): (Option<Bytes>, Asked),
         by: Purpose,
@@ -111,7 +112,7 @@ impl Call {
         &self,
         now: Instant,
         edge: &mut Edge,
-        leg: usize,
+        leg: LegId,
         server: ServerId,
         sdp: &[u8],
     ) -> Option<Description> {
@@ -133,7 +134,7 @@ impl Call {
 
     /// Answers a re-INVITE without offer by our own description (RFC 3261 §14.2); its ACK brings the answer. Who has put us
     /// on hold may come back by it: many phones do.
-    fn offer_again(&mut self, now: Instant, edge: &mut Edge, leg: usize, server: ServerId) {
+    fn offer_again(&mut self, now: Instant, edge: &mut Edge, leg: LegId, server: ServerId) {
         let Some(mut ours) = self.legs[leg].ours.as_ref().and_then(Written::read) else {
             return refuse_request(now, edge, server, 500);
         };
@@ -149,7 +150,7 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        leg: usize,
+        leg: LegId,
         server: ServerId,
         ours: &Description,
     ) {
@@ -217,7 +218,7 @@ impl Call {
     }
 
     /// Draws ends for streams that have none yet; `None` where no ports are left.
-    pub(crate) fn draw_missing(&mut self, edge: &mut Edge, legs: &[usize], offer: &Description) -> Option<Vec<EndId>> {
+    pub(crate) fn draw_missing(&mut self, edge: &mut Edge, legs: &[LegId], offer: &Description) -> Option<Vec<EndId>> {
         let media = self.media?;
         let mut added = Vec::new();
         for leg in legs.iter().copied() {
@@ -376,7 +377,7 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        (from, to): (usize, usize),
+        (from, to): (LegId, LegId),
         relatch: bool,
         streams: &[AgreedStream],
     ) {

@@ -5,13 +5,14 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use trunkgate_resources::key::LegId;
 use trunkgate_sdp::{Agreed, Description, accept, anchored_streams, relay_offer};
 use trunkgate_sip::{Answer, ServerId};
 
 use crate::call::legs::leg::LegState;
 use crate::call::negotiation::bridge::bad_media;
 use crate::call::search::answer::{Failure, FinalAnswer};
-use crate::call::{CALLER, Call, State, refuse_request};
+use crate::call::{Call, State, refuse_request};
 use trunkgate_resources::edge::Edge;
 use trunkgate_story::reason::ReasonSlug;
 
@@ -34,7 +35,7 @@ impl Call {
     /// Whether a caller may be told a description before its 2xx: one that made no offer only reliably (RFC 3261 §13.2.1),
     /// and not twice.
     pub(crate) fn may_be_told(&self, edge: &Edge) -> bool {
-        let reliably = || self.legs[CALLER].server.is_some_and(|server| edge.endpoint.may_be_reliable(server));
+        let reliably = || self.legs[LegId::CALLER].server.is_some_and(|server| edge.endpoint.may_be_reliable(server));
         // Nobody is heard in the place of the agent that has the caller.
         if self.is_consulting() {
             return false;
@@ -61,37 +62,37 @@ impl Call {
         answer.reliable = answer.body.is_some();
         let counts = answer.reliable && edge.endpoint.may_be_reliable(server);
         let Some(dialog) = edge.respond(now, server, answer) else { return };
-        self.own_dialog(edge, CALLER, dialog);
+        self.own_dialog(edge, LegId::CALLER, dialog);
         if counts && self.offer.is_some() {
             self.early = EarlySession::Answer;
         } else if counts {
             self.early = EarlySession::Offer;
-            self.late = Some(CALLER);
+            self.late = Some(LegId::CALLER);
         }
     }
 
     /// The caller has acknowledged a provisional answer; where that was our offer, with its answer.
-    pub(crate) fn acknowledged_early(&mut self, now: Instant, edge: &mut Edge, leg: usize, sdp: Option<Bytes>) {
-        if leg != CALLER || self.early != EarlySession::Offer {
+    pub(crate) fn acknowledged_early(&mut self, now: Instant, edge: &mut Edge, leg: LegId, sdp: Option<Bytes>) {
+        if leg != LegId::CALLER || self.early != EarlySession::Offer {
             return;
         }
         if self.state != State::Searching {
             self.early = EarlySession::Nothing;
             // Its 2xx is on its way now, but not acknowledged.
-            let server = self.legs[CALLER].server.take();
+            let server = self.legs[LegId::CALLER].server.take();
             self.acked(now, edge, leg, sdp);
-            self.legs[CALLER].server = server;
+            self.legs[LegId::CALLER].server = server;
             return;
         }
         self.early = EarlySession::Agreed;
         self.late = None;
-        let rings = self.legs.iter().position(|leg| !leg.inbound && leg.state == LegState::Early);
+        let rings = self.legs.find(|leg| !leg.inbound && leg.state == LegState::Early);
         let result = match (sdp, rings) {
             (None, _) => Err(bad_media("PRACK without answer to our offer")),
-            (Some(sdp), Some(other)) => self.late_answer(now, edge, CALLER, Some(other), &sdp),
+            (Some(sdp), Some(other)) => self.late_answer(now, edge, LegId::CALLER, Some(other), &sdp),
             // Whoever it was for has gone meanwhile.
-            (Some(sdp), None) => self.read(edge, CALLER, &sdp).map(|answer| {
-                let caller = &mut self.legs[CALLER];
+            (Some(sdp), None) => self.read(edge, LegId::CALLER, &sdp).map(|answer| {
+                let caller = &mut self.legs[LegId::CALLER];
                 caller.take_theirs(&answer);
                 caller.ours = caller.last_sent.clone();
             }),
@@ -108,7 +109,7 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        leg: usize,
+        leg: LegId,
         server: ServerId,
         sdp: Option<Bytes>,
     ) {
@@ -120,15 +121,15 @@ impl Call {
 
     /// The caller does not acknowledge what it is told: it is gone.
     pub(crate) fn not_acknowledged_early(&mut self, now: Instant, edge: &mut Edge) {
-        if let Some(server) = self.legs[CALLER].server.take() {
+        if let Some(server) = self.legs[LegId::CALLER].server.take() {
             edge.index.servers.remove(&server);
         }
-        self.leg_gone(edge, CALLER);
+        self.leg_gone(edge, LegId::CALLER);
         self.end_unacknowledged(now, edge, 504);
     }
 
     /// The caller's 2xx waits for a PRACK, and is not to go out any more: the INVITE is refused instead. Whether that was so.
-    pub(crate) fn refuse_held_back(&mut self, now: Instant, edge: &mut Edge, leg: usize, reason: ReasonSlug) -> bool {
+    pub(crate) fn refuse_held_back(&mut self, now: Instant, edge: &mut Edge, leg: LegId, reason: ReasonSlug) -> bool {
         let Some(server) = self.legs[leg].server.filter(|server| edge.endpoint.holds_back(*server)) else {
             return false;
         };
@@ -141,11 +142,11 @@ impl Call {
 
     /// Our answer to the caller is what it was told; where another one would be right it is asked again after its ACK.
     pub(crate) fn answer_as_told(&mut self, answer: &Description) -> Result<Description, Failure> {
-        let told = self.legs[CALLER].ours.as_ref().ok_or_else(|| bad_media("no answer"))?;
+        let told = self.legs[LegId::CALLER].ours.as_ref().ok_or_else(|| bad_media("no answer"))?;
         let same = told.says_but_for_version(answer);
         let told = told.read().ok_or_else(|| bad_media("no answer"))?;
         if !same && self.state == State::Answered {
-            self.owe(CALLER, false);
+            self.owe(LegId::CALLER, false);
         }
         Ok(told)
     }
@@ -156,13 +157,13 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        callee: usize,
+        callee: LegId,
         theirs: &Description,
     ) -> Result<Description, Failure> {
-        let told = self.legs[CALLER].sent().ok_or_else(|| bad_media("no offer"))?;
+        let told = self.legs[LegId::CALLER].sent().ok_or_else(|| bad_media("no offer"))?;
         let sent = self.legs[callee].sent().ok_or_else(|| bad_media("no offer"))?;
         self.legs[callee].check_answer(&sent, theirs, anchored_streams(theirs))?;
-        let caller = &self.legs[CALLER];
+        let caller = &self.legs[LegId::CALLER];
         let ports = caller.ports(&anchored_streams(theirs));
         let policy = caller.policy().towards(self.legs[callee].policy());
         let offered = relay_offer(theirs, &policy, &ports, &caller.identity()).ok();
@@ -174,17 +175,17 @@ impl Call {
         let leg = &mut self.legs[callee];
         leg.ours = leg.last_sent.clone();
         let relatch = leg.take_theirs(theirs);
-        let agreed = self.legs[CALLER].theirs().and_then(|answer| {
+        let agreed = self.legs[LegId::CALLER].theirs().and_then(|answer| {
             let ports = self.legs[callee].ports(&anchored_streams(theirs));
             let side = &self.legs[callee];
-            let policy = side.policy().towards(self.legs[CALLER].policy());
+            let policy = side.policy().towards(self.legs[LegId::CALLER].policy());
             accept(theirs, &told, &answer, &policy, &ports, &side.identity()).ok()
         });
         if let Some(Agreed { streams, .. }) = agreed {
-            self.wire(now, edge, &streams, (callee, relatch), (CALLER, false));
+            self.wire(now, edge, &streams, (callee, relatch), (LegId::CALLER, false));
         }
         if !same && self.state == State::Answered {
-            self.owe(CALLER, false);
+            self.owe(LegId::CALLER, false);
         }
         Ok(told)
     }
@@ -192,7 +193,8 @@ impl Call {
     /// The caller's offer, of which what it was told is left.
     pub(crate) fn offer_as_told(&self) -> Option<Description> {
         let mut offer = self.offer.clone()?;
-        let told = self.legs[CALLER].ours.as_ref().filter(|_| self.has_been_answered()).and_then(|told| told.read());
+        let told =
+            self.legs[LegId::CALLER].ours.as_ref().filter(|_| self.has_been_answered()).and_then(|told| told.read());
         for (offered, told) in offer.media.iter_mut().zip(told.iter().flat_map(|told| &told.media)) {
             offered.formats.retain(|format| told.formats.contains(format));
             if told.port == 0 {
@@ -205,7 +207,7 @@ impl Call {
     /// The edge itself talks with a caller that has answered our offer already.
     pub(crate) fn speak_as_told(&mut self, now: Instant, edge: &mut Edge) -> Result<Description, Failure> {
         let missing = || bad_media("no answer to our offer yet");
-        let caller = &self.legs[CALLER];
+        let caller = &self.legs[LegId::CALLER];
         let (told, theirs) = caller.sent().zip(caller.theirs()).ok_or_else(missing)?;
         self.late_answer_locally(now, edge, &Bytes::from(theirs.to_string()))?;
         Ok(told)

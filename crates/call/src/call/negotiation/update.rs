@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use trunkgate_resources::key::LegId;
 use trunkgate_sip::{Answer, ServerId};
 
 use crate::call::legs::leg::LegState;
@@ -22,7 +23,7 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        leg: usize,
+        leg: LegId,
         server: ServerId,
         (sdp, session): (Option<Bytes>, Asked),
     ) {
@@ -45,7 +46,7 @@ impl Call {
     }
 
     /// A far end says that it is there: where it is now is the endpoint's to know.
-    fn refreshed(&mut self, now: Instant, edge: &mut Edge, leg: usize, server: ServerId, session: Asked) {
+    fn refreshed(&mut self, now: Instant, edge: &mut Edge, leg: LegId, server: ServerId, session: Asked) {
         let mut headers = Vec::new();
         // What an INVITE asked for that has no answer yet is for that answer to say.
         if self.legs[leg].state == LegState::Answered {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkgate_media::canonical;
+use trunkgate_resources::key::LegId;
 use trunkgate_route::{Agent, Destination, Peer, Server, Target, TargetSpec, Transport, Trunk};
 use trunkgate_sip::Flow;
 
@@ -108,18 +109,18 @@ pub(crate) enum Progress {
     /// A host is being looked up.
     Resolving(QueryId),
     /// An INVITE is out on this leg.
-    Calling(usize),
+    Calling(LegId),
     /// An agent's socket is being opened for this leg.
-    Opening(usize),
+    Opening(LegId),
 }
 
 impl Progress {
     /// The leg of an INVITE that is out.
-    pub(crate) const fn calling(self) -> Option<usize> {
+    pub(crate) const fn calling(self) -> Option<LegId> {
         if let Progress::Calling(leg) = self { Some(leg) } else { None }
     }
     /// The leg of an agent that is being opened.
-    pub(crate) const fn opening(self) -> Option<usize> {
+    pub(crate) const fn opening(self) -> Option<LegId> {
         if let Progress::Opening(leg) = self { Some(leg) } else { None }
     }
 }
@@ -225,7 +226,7 @@ impl Attempt {
     }
 
     /// An INVITE to `asked` is out on a leg.
-    pub(crate) fn calls(&mut self, now: Instant, leg: usize, asked: String) {
+    pub(crate) fn calls(&mut self, now: Instant, leg: LegId, asked: String) {
         self.progress = Progress::Calling(leg);
         self.called_at.get_or_insert(now);
         self.asked = asked;
@@ -246,7 +247,7 @@ impl Attempt {
     }
 
     /// The leg that it waits for.
-    pub(crate) fn leg(&self) -> Option<usize> {
+    pub(crate) fn leg(&self) -> Option<LegId> {
         self.progress.calling().or(self.progress.opening())
     }
 

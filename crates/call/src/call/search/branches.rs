@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use trunkgate_resources::key::LegId;
 use trunkgate_route::Target;
 
 use crate::call::Call;
@@ -48,12 +49,12 @@ impl Call {
     }
 
     /// The attempt that waits for a leg.
-    pub(crate) fn branch_of(&self, leg: usize) -> Option<Branch> {
+    pub(crate) fn branch_of(&self, leg: LegId) -> Option<Branch> {
         self.attempts.iter().find(|(_, attempt)| attempt.leg() == Some(leg)).map(|(branch, _)| branch)
     }
 
     /// The attempt whose INVITE is out on a leg.
-    pub(crate) fn calling_on(&self, leg: usize) -> Option<Branch> {
+    pub(crate) fn calling_on(&self, leg: LegId) -> Option<Branch> {
         self.branch_of(leg).filter(|_| self.legs[leg].agent.is_none())
     }
 
@@ -120,7 +121,7 @@ impl Call {
     }
 
     /// The attempt on a leg has got the caller: its place is the call's now, and whoever rings besides is withdrawn.
-    pub(crate) fn won(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
+    pub(crate) fn won(&mut self, now: Instant, edge: &mut Edge, leg: LegId) {
         if let Some(branch) = self.branch_of(leg) {
             self.disarm(edge, Timer::NoResponse(branch));
             self.disarm(edge, Timer::Ring(branch));
@@ -161,7 +162,7 @@ impl Call {
 
     /// Withdraws all that still rings, and nothing of it is left.
     pub(crate) fn withdraw_all(&mut self, now: Instant, edge: &mut Edge, reason: ReasonSlug) {
-        let legs: Vec<usize> = self.attempts.values().filter_map(|attempt| attempt.leg()).collect();
+        let legs: Vec<LegId> = self.attempts.values().filter_map(|attempt| attempt.leg()).collect();
         self.drop_attempts(now, edge, reason);
         for leg in legs {
             self.drop_ends(edge, leg);

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use trunkgate_resources::key::LegId;
 use trunkgate_sip::{Flow, Local, Transport};
 
 use crate::call::Call;
@@ -30,7 +31,7 @@ impl Call {
     }
 
     /// Asks by UDP again where a long request went by TCP and that was refused or silent. Whether it was so.
-    pub(crate) fn asked_again_by_udp(&mut self, now: Instant, edge: &mut Edge, branch: Branch, leg: usize) -> bool {
+    pub(crate) fn asked_again_by_udp(&mut self, now: Instant, edge: &mut Edge, branch: Branch, leg: LegId) -> bool {
         let went = self.legs[leg].flow.map(|flow| flow.transport);
         let Some(attempt) = self.attempts.get_mut(branch) else { return false };
         let chosen = |way: &Way| sip_transport(way.transport) == Transport::Udp && went == Some(Transport::Tcp);

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use trunkgate_resources::key::LegId;
 use trunkgate_story::diagnosis::{Cause, Diagnosis};
 use trunkgate_story::reason::ReasonSlug;
 
@@ -25,7 +26,7 @@ impl Call {
     }
 
     /// A leg's far end gave no sign of life.
-    pub(crate) fn silent(&mut self, now: Instant, edge: &mut Edge, leg: usize, sent: bool) {
+    pub(crate) fn silent(&mut self, now: Instant, edge: &mut Edge, leg: LegId, sent: bool) {
         let leg = &self.legs[leg];
         if let Some(spot) = leg.spot().filter(|_| !leg.heard) {
             let problem = edge.why_unanswered("INVITE", &spot, sent);

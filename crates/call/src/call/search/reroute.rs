@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkgate_media::{Command, EndId, HoldSound, Sound};
+use trunkgate_resources::key::LegId;
 use trunkgate_route::Hold;
 use trunkgate_sdp::Description;
 
@@ -30,7 +31,7 @@ pub(crate) struct Player {
 
 impl Call {
     /// The agent on `leg` has the caller no longer: because it is lost (with why), or because it sends the caller on.
-    pub(crate) fn go_on(&mut self, now: Instant, edge: &mut Edge, leg: usize, lost: Option<Failure>) {
+    pub(crate) fn go_on(&mut self, now: Instant, edge: &mut Edge, leg: LegId, lost: Option<Failure>) {
         let name = self.name_of(leg);
         self.close_agent(now, edge, leg);
         self.disarm(edge, Timer::HoldCheck);
@@ -120,7 +121,7 @@ impl Call {
     }
 
     /// Somebody has the caller again.
-    pub(crate) fn joined(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
+    pub(crate) fn joined(&mut self, now: Instant, edge: &mut Edge, leg: LegId) {
         self.won(now, edge, leg);
         self.leave_to(now, edge);
         self.retries.next = 0;

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use trunkgate_media::agent::Loss;
+use trunkgate_resources::key::LegId;
 use trunkgate_route::{DeniedBy, SendNumbers, Server, Target};
 use trunkgate_sdp::{Direction, Identity, Policy, offer_own, relay_offer};
 use trunkgate_sip::{Body, DialogId, Invite};
@@ -20,7 +21,7 @@ use crate::call::search::attempt::{Attempt, Judgement, Progress, Way};
 use crate::call::search::oversize;
 use crate::call::search::owner::Judged;
 use crate::call::search::redirect;
-use crate::call::{CALLER, Call, State};
+use crate::call::{Call, State};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::index::Named;
@@ -248,7 +249,7 @@ impl Call {
             headers,
             body: Some(body),
         };
-        let at = self.place(self.legs.len());
+        let at = self.place(self.legs.next_id());
         let client = edge.invite(now, at, invite);
         let went = edge.endpoint.client_flow(client).unwrap_or(flow);
         let is_oversize = went.transport != flow.transport;
@@ -306,7 +307,7 @@ impl Call {
     }
 
     /// A leg has shown that it lives.
-    pub(crate) fn heard(&mut self, edge: &mut Edge, leg: usize) {
+    pub(crate) fn heard(&mut self, edge: &mut Edge, leg: LegId) {
         let Some(branch) = self.calling_on(leg) else { return };
         self.disarm(edge, Timer::NoResponse(branch));
         let leg = &mut self.legs[leg];
@@ -317,7 +318,7 @@ impl Call {
     }
 
     /// It asks for credentials, and has got them with the INVITE once more: that one is to be answered in time, too.
-    pub(crate) fn challenged(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
+    pub(crate) fn challenged(&mut self, now: Instant, edge: &mut Edge, leg: LegId) {
         let Some(branch) = self.calling_on(leg) else { return };
         self.heard(edge, leg);
         if let Some(wait) = self.attempt(branch).map(|attempt| attempt.no_response_timeout) {
@@ -330,7 +331,7 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        leg: usize,
+        leg: LegId,
         (dialog, sdp): (DialogId, Option<Bytes>),
         headers: &[(String, String)],
     ) {
@@ -349,7 +350,7 @@ impl Call {
             Ok(_) if before == State::Rerouting => self.joined(now, edge, leg),
             Ok(description) => {
                 self.owe_turned(leg);
-                let headers = self.passing(edge, headers, leg, CALLER);
+                let headers = self.passing(edge, headers, leg, LegId::CALLER);
                 self.stop_player(edge);
                 self.answer_caller(now, edge, leg, description, headers);
             }
@@ -366,7 +367,7 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        leg: usize,
+        leg: LegId,
         (code, q850, detail): (u16, Option<u8>, Option<String>),
         headers: &[(String, String)],
         contacts: &[String],
@@ -399,7 +400,7 @@ impl Call {
     }
 
     /// No final answer, or the INVITE could not be sent.
-    pub(crate) fn unanswered(&mut self, now: Instant, edge: &mut Edge, leg: usize, sent: bool) {
+    pub(crate) fn unanswered(&mut self, now: Instant, edge: &mut Edge, leg: LegId, sent: bool) {
         let Some(branch) = self.calling_on(leg) else { return self.withdrawn(edge, leg) };
         self.legs[leg].state = LegState::Ended;
         if self.asked_again_by_udp(now, edge, branch, leg) {

@@ -11,11 +11,12 @@ use crate::call::controller::StepResult;
 use crate::call::legs::leg::LegState;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::Progress;
-use crate::call::{CALLER, Call, State};
+use crate::call::{Call, State};
 use trunkgate_resources::breaker::Leave;
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::Branch;
+use trunkgate_resources::key::LegId;
 use trunkgate_resources::queue::Entry;
 use trunkgate_story::reason::ReasonSlug;
 
@@ -68,8 +69,8 @@ impl Call {
 
     /// While an agent is waited for: 180 to a caller that has heard nothing yet, sounds to one that hears us.
     pub(crate) fn let_ring(&mut self, now: Instant, edge: &mut Edge) {
-        if self.state == State::Searching && self.legs[CALLER].state == LegState::Trying {
-            self.legs[CALLER].state = LegState::Ringing;
+        if self.state == State::Searching && self.legs[LegId::CALLER].state == LegState::Trying {
+            self.legs[LegId::CALLER].state = LegState::Ringing;
             self.ring_caller(now, edge, Answer { code: 180, ..Answer::default() });
         }
         self.ring_back(now, edge);

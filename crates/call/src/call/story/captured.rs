@@ -44,7 +44,7 @@ impl Call {
         if !edge.captures {
             return;
         }
-        for (place, leg) in self.legs.iter().enumerate() {
+        for (place, leg) in self.legs.with_ids() {
             for report in reports(leg, &self.name_of(place)) {
                 edge.capture(now, self.sid().to_owned(), CapturedItem::Report(report));
             }

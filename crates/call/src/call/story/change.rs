@@ -1,13 +1,14 @@
 //! The changes of a call, as they happen, for those who watch the edge.
 
+use trunkgate_resources::key::LegId;
 use trunkgate_story::change::{CallChange, Change, FLAGS, Happening};
 use trunkgate_story::diagnosis::Cause;
 use trunkgate_story::limits::NUMBER_CHARS;
 use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 
+use crate::call::Call;
 use crate::call::legs::leg::Leg;
-use crate::call::{CALLER, Call};
 
 impl Call {
     /// A change of this call.
@@ -21,7 +22,7 @@ impl Call {
             from: self.caller.shown(),
             to: self.shown_called(),
         };
-        let trunk = self.legs.get(CALLER).map(|leg| leg.trunk_name().to_owned());
+        let trunk = self.legs.get(LegId::CALLER).map(|leg| leg.trunk_name().to_owned());
         Change { call: Some(said), trunk, ..Change::new(what) }
     }
 

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use trunkgate_media::EndId;
+use trunkgate_resources::key::LegId;
 
+use crate::call::Call;
 use crate::call::legs::leg::{Leg, StreamEnd};
-use crate::call::{CALLER, Call};
 use trunkgate_resources::edge::Edge;
 use trunkgate_story::change::{Change, Happening};
 use trunkgate_story::diagnosis::{Cause, Diagnosis, Look, Side};
@@ -26,7 +27,7 @@ impl Call {
     fn media_side<'a>(
         &'a self,
         edge: &Edge,
-        leg: usize,
+        leg: LegId,
         name: &'a str,
         stranger: Option<SocketAddr>,
     ) -> Option<Side<'a>> {
@@ -55,7 +56,7 @@ impl Call {
         })
     }
 
-    fn why_unheard(&self, edge: &Edge, leg: usize, stranger: Option<SocketAddr>) -> Option<Box<Diagnosis>> {
+    fn why_unheard(&self, edge: &Edge, leg: LegId, stranger: Option<SocketAddr>) -> Option<Box<Diagnosis>> {
         let name = self.name_of(leg);
         let side = self.media_side(edge, leg, &name, stranger)?;
         // What was told at once is not forgotten where the end has seen less since.
@@ -63,9 +64,9 @@ impl Call {
     }
 
     /// The side of an answered call of which no media has come while the other side's has.
-    pub(crate) fn silent_leg(&self) -> Option<usize> {
+    pub(crate) fn silent_leg(&self) -> Option<LegId> {
         let callee = self.callee?;
-        let heard = |leg: usize| self.legs[leg].view().rtp.rx_packets > 0;
+        let heard = |leg: LegId| self.legs[leg].view().rtp.rx_packets > 0;
         match (heard(self.near), heard(callee)) {
             (true, false) => Some(callee),
             (false, true) => Some(self.near),
@@ -83,7 +84,7 @@ impl Call {
         let Some(found) = self.why_unheard(edge, leg, stranger) else { return };
         let first = self.legs[leg].unheard.is_none();
         let line = format!("no RTP for 5 s: {}; try: {}", found.text, found.fix);
-        edge.trace(now, self.key, TraceItem::Media { leg, text: line });
+        edge.trace(now, self.key, TraceItem::Media { leg: leg.index(), text: line });
         let (text, fix) = (found.text.clone(), found.fix.clone());
         self.legs[leg].unheard = Some(found);
         self.judge(now, edge, leg, true);
@@ -98,7 +99,7 @@ impl Call {
         }
         let silent = match (both, leg) {
             (true, _) => "both",
-            (false, CALLER) => "caller",
+            (false, LegId::CALLER) => "caller",
             (false, _) => "callee",
         };
         let trunk = self.legs[leg].trunk.as_ref().map_or_else(|| "".into(), |t| t.name.clone());
@@ -125,7 +126,7 @@ impl Call {
                 && self.legs[leg].flaw.as_ref().is_none_or(|before| before.cause != found.cause)
             {
                 let text = format!("{}; try: {}", found.text, found.fix);
-                edge.trace(now, self.key, TraceItem::Media { leg, text });
+                edge.trace(now, self.key, TraceItem::Media { leg: leg.index(), text });
                 // A hold and a muted phone are no faults by themselves.
                 if !matches!(found.cause, Cause::OnHold | Cause::Silence | Cause::Ceased) {
                     let sid = self.sid().to_owned();
@@ -137,7 +138,7 @@ impl Call {
     }
 
     /// What is wrong with a side; looked at `now`, also what was not so at the last look.
-    fn flaw(&self, edge: &Edge, leg: usize, now: Option<Instant>) -> Option<Box<Diagnosis>> {
+    fn flaw(&self, edge: &Edge, leg: LegId, now: Option<Instant>) -> Option<Box<Diagnosis>> {
         let name = self.name_of(leg);
         let side = self.media_side(edge, leg, &name, None)?;
         let looked = now.zip(self.legs[leg].looked);
@@ -146,7 +147,7 @@ impl Call {
     }
 
     /// A flaw, where there is one, takes the place of the one before; its trunk learns of it.
-    fn set_flaw(&mut self, now: Instant, edge: &mut Edge, leg: usize, found: Option<Box<Diagnosis>>) {
+    fn set_flaw(&mut self, now: Instant, edge: &mut Edge, leg: LegId, found: Option<Box<Diagnosis>>) {
         if let (Some(found), Some(trunk)) = (&found, self.legs[leg].trunk.clone()) {
             self.tell_fault(now, edge, &trunk.name, found);
         }
@@ -187,7 +188,7 @@ impl Call {
     }
 
     /// Its trunk learns, once a leg, whether it was heard; `is_told`: whoever watches is told by other means.
-    fn judge(&mut self, now: Instant, edge: &mut Edge, leg: usize, is_told: bool) {
+    fn judge(&mut self, now: Instant, edge: &mut Edge, leg: LegId, is_told: bool) {
         let side = &mut self.legs[leg];
         if side.agent.is_some() || std::mem::replace(&mut side.is_judged, true) {
             return;

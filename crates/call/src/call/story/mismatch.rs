@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use trunkgate_resources::key::LegId;
 use trunkgate_route::Trunk;
 use trunkgate_sdp::{EDGE_CODECS, anchored_streams, codec_names};
 
@@ -125,7 +126,7 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        (leg, name): (Option<usize>, &str),
+        (leg, name): (Option<LegId>, &str),
         failure: &Failure,
     ) {
         let agent = leg.is_some_and(|leg| self.legs[leg].agent.is_some()) || edge.table.agent(name).is_some();

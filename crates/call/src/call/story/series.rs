@@ -72,7 +72,7 @@ impl Call {
 
     /// Its series up to now; `None` before the answer.
     pub(crate) fn quality(&self, now: Instant) -> Option<Kept> {
-        let legs = self.legs.iter().enumerate().map(|(at, leg)| Label {
+        let legs = self.legs.with_ids().map(|(at, leg)| Label {
             sid: leg.sid.clone(),
             party: self.name_of(at),
             codec: leg.codec.clone(),

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use trunkgate_resources::key::LegId;
 use trunkgate_route::sms::EndedCall;
 use trunkgate_route::{NoText, SmsRule, TextOutcome};
 use trunkgate_story::sms::{Sms, SmsNews};
 
-use crate::call::{CALLER, Call, Ending};
+use crate::call::{Call, Ending};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::io::Output;
 use trunkgate_story::reason::ReasonSlug;
@@ -82,7 +83,7 @@ impl Call {
                 .filter(|_| self.caller.known_number().is_some() && !self.identity.is_private()),
             called: &self.called,
             route: &self.route,
-            trunk: self.legs[CALLER].trunk_name(),
+            trunk: self.legs[LegId::CALLER].trunk_name(),
             outcome: outcome.as_str(),
             reason: reason.as_str(),
         };

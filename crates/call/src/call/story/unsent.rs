@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use trunkgate_media::Unsent;
+use trunkgate_resources::key::LegId;
 use trunkgate_story::diagnosis::{Cause, Diagnosis};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::unsent::{fix, text};
@@ -12,7 +13,7 @@ use trunkgate_resources::edge::Edge;
 
 impl Call {
     /// An INVITE on a leg did not leave this machine: kept for the verdict and its trunk.
-    pub(crate) fn not_let_out(&mut self, now: Instant, edge: &mut Edge, leg: usize, why: Unsent) {
+    pub(crate) fn not_let_out(&mut self, now: Instant, edge: &mut Edge, leg: LegId, why: Unsent) {
         let to = self.legs[leg].flow.map_or_else(|| self.legs[leg].signalling(), |flow| flow.remote.ip());
         let shown = self.legs[leg].flow.map_or_else(|| to.to_string(), |flow| flow.remote.to_string());
         let found = Diagnosis { cause: Cause::Unsent, text: text(why, &shown), fix: fix(why, to, None) };

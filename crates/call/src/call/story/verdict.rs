@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::call::{CALLER, Call, Ending, State};
+use crate::call::{Call, Ending, State};
+use trunkgate_resources::key::LegId;
 use trunkgate_resources::trunks::Kind;
 use trunkgate_story::diagnosis::{Cause, Diagnosis};
 use trunkgate_story::reason::ReasonSlug;
@@ -15,7 +16,7 @@ const OUTCOMES_TOLD: usize = 6;
 
 /// The ladder's head: its columns and its verdict.
 pub(crate) fn head(call: &Call) -> TraceView {
-    let legs = call.legs.iter().enumerate().map(|(at, _)| call.name_of(at)).collect();
+    let legs = call.legs.with_ids().map(|(at, _)| call.name_of(at)).collect();
     TraceView::of(call.sid().to_owned(), verdict(call), legs)
 }
 
@@ -38,7 +39,7 @@ pub(crate) struct Story {
 
 /// The verdict.
 pub(crate) fn verdict(call: &Call) -> String {
-    let tried = (CALLER + 1..call.legs.len()).filter(|at| !call.legs[*at].listens());
+    let tried = call.legs.ids().skip(1).filter(|at| !call.legs[*at].listens());
     let tried: Vec<String> = tried.map(|at| call.name_of(at)).collect();
     let failovers = failed(call);
     let answered_by = call.callee.or(call.answered_by).map(|at| match call.answered_by.filter(|first| *first != at) {
@@ -162,8 +163,8 @@ fn outcomes(call: &Call) -> Vec<Outcome> {
         Some(_) | None => all.push(Outcome { name, why, times: 1 }),
     };
     let mut passed_over = call.story.passed_over.iter().peekable();
-    for at in CALLER + 1..=call.legs.len() {
-        while let Some((name, why, _)) = passed_over.next_if(|(_, _, legs)| *legs <= at) {
+    for at in call.legs.ids().chain([call.legs.next_id()]).skip(1) {
+        while let Some((name, why, _)) = passed_over.next_if(|(_, _, legs)| *legs <= at.index()) {
             add(name.to_string(), Some(*why));
         }
         let Some(leg) = call.legs.get(at).filter(|leg| !leg.listens()) else { continue };
@@ -234,7 +235,7 @@ fn failed(call: &Call) -> String {
 
 /// Says so where a side was not heard, or not when it should have begun, or not to any use; each with what would help.
 fn hearing(call: &Call) -> String {
-    let noted = |leg: usize| {
+    let noted = |leg: LegId| {
         let (side, name) = (&call.legs[leg], call.name_of(leg));
         let heard = side.view().rtp.rx_packets > 0;
         let unheard = side.unheard.as_ref().map(|found| {
@@ -244,7 +245,7 @@ fn hearing(call: &Call) -> String {
         let flaw = side.flaw.as_ref().map(|found| format!(" {}. Try: {}.", capital(&found.text), found.fix));
         [unheard, flaw]
     };
-    let noted: String = (0..call.legs.len()).flat_map(noted).flatten().collect();
+    let noted: String = call.legs.ids().flat_map(noted).flatten().collect();
     if !noted.is_empty() {
         return noted;
     }

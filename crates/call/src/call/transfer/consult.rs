@@ -5,6 +5,7 @@
 use std::time::Instant;
 
 use trunkgate_media::Command;
+use trunkgate_resources::key::LegId;
 use trunkgate_route::{Number, SendNumbers, Target, Wanted};
 
 use crate::call::legs::leg_end::EndedBy;
@@ -42,7 +43,7 @@ impl Call {
     }
 
     /// The agent that has the caller wants it to go elsewhere.
-    pub(crate) fn agent_transfers(&mut self, now: Instant, edge: &mut Edge, leg: usize, text: &str, consults: bool) {
+    pub(crate) fn agent_transfers(&mut self, now: Instant, edge: &mut Edge, leg: LegId, text: &str, consults: bool) {
         let onward = self
             .onward(edge, leg, text, consults)
             .and_then(|target| if self.may_go(edge, leg, &target) { Ok(target) } else { Err(Refused::NotAllowed) });
@@ -103,7 +104,7 @@ impl Call {
     }
 
     /// Where the caller of an agent is to go.
-    fn onward(&self, edge: &mut Edge, leg: usize, text: &str, consults: bool) -> Result<Target, Refused> {
+    fn onward(&self, edge: &mut Edge, leg: LegId, text: &str, consults: bool) -> Result<Target, Refused> {
         let target = self.transfer_target(edge, text)?;
         if consults && self.consults.begun >= ATTEMPTS_PER_CALL {
             return Err(Refused::TooManyTargets);
@@ -120,7 +121,7 @@ impl Call {
     }
 
     /// Whether the agent may send its caller to a target.
-    fn may_go(&self, edge: &Edge, leg: usize, target: &Target) -> bool {
+    fn may_go(&self, edge: &Edge, leg: LegId, target: &Target) -> bool {
         let Some(side) = &self.legs[leg].agent else { return false };
         let numbers = edge.table.numbers();
         let ways = |number: &Number, form| {
@@ -154,7 +155,7 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        leg: usize,
+        leg: LegId,
         target: Target,
         consulted: Option<&str>,
         by: EndedBy,
@@ -227,7 +228,7 @@ impl Call {
         self.consults.now = None;
     }
 
-    fn tell_agent(&self, edge: &mut Edge, leg: usize, target: &str, reason: &'static str, code: Option<u16>) {
+    fn tell_agent(&self, edge: &mut Edge, leg: LegId, target: &str, reason: &'static str, code: Option<u16>) {
         if let (Some(media), Some(side)) = (self.media, &self.legs[leg].agent) {
             let target = target.to_owned();
             edge.media(media, Command::TransferFailed { end: side.end, target, reason, code });

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use trunkgate_media::EndId;
+use trunkgate_resources::key::LegId;
 use trunkgate_sdp::{Description, accept, anchored_streams, relay_offer};
 use trunkgate_sip::header::SessionExpires;
 use trunkgate_sip::{Body, ClientId, ServerId};
@@ -14,7 +15,7 @@ use crate::call::media::held::turned;
 use crate::call::negotiation::bridge::bad_media;
 use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::transfer::refer::Refer;
-use crate::call::{CALLER, Call, State};
+use crate::call::{Call, State};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::index::{Named, Place, Purpose};
@@ -26,7 +27,7 @@ use trunkgate_story::reason::ReasonSlug;
 #[derive(Debug)]
 pub(crate) struct Joining {
     /// Our leg of whoever asked for it.
-    by: usize,
+    by: LegId,
     /// Whether that has hung up already.
     is_gone: bool,
     /// The re-INVITE to that far side.
@@ -45,9 +46,9 @@ pub(crate) struct Joining {
 #[derive(Debug)]
 pub(crate) struct Leaving {
     /// The leg.
-    pub(crate) leg: usize,
+    pub(crate) leg: LegId,
     /// The leg of whoever asked for it.
-    by: usize,
+    by: LegId,
     /// Whether that has hung up already.
     is_gone: bool,
     /// The re-INVITE to the one that leaves.
@@ -64,7 +65,7 @@ impl Call {
     }
 
     /// Whether a leg is being asked to leave this call.
-    pub(crate) fn is_leaving(&self, leg: usize) -> bool {
+    pub(crate) fn is_leaving(&self, leg: LegId) -> bool {
         self.transfers.leaving.as_ref().is_some_and(|leaving| leaving.leg == leg)
     }
 
@@ -73,7 +74,7 @@ impl Call {
     }
 
     /// The far side that a leg would be replaced by somebody for.
-    pub(crate) fn far_side_of(&self, leg: usize) -> Result<usize, Box<FinalAnswer>> {
+    pub(crate) fn far_side_of(&self, leg: LegId) -> Result<LegId, Box<FinalAnswer>> {
         let refused = |code, reason| Box::new(FinalAnswer::new(code, reason));
         if self.state != State::Answered || self.is_unsettled() {
             return Err(refused(491, ReasonSlug::Transferred));
@@ -90,8 +91,8 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        by: usize,
-        (other, theirs): (&mut Call, usize),
+        by: LegId,
+        (other, theirs): (&mut Call, LegId),
         server: ServerId,
         refer: &Refer,
     ) -> Result<(), Box<FinalAnswer>> {
@@ -148,7 +149,7 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        leg: usize,
+        leg: LegId,
         ends: &[StreamEnd],
         offer: impl FnOnce(&[u16], &trunkgate_sdp::Identity) -> Result<Description, Failure>,
     ) -> Result<ClientId, Box<FinalAnswer>> {
@@ -176,7 +177,7 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        (other, comes): (&mut Call, usize),
+        (other, comes): (&mut Call, LegId),
         sdp: Option<Bytes>,
         session: Option<SessionExpires>,
     ) -> Result<(), Failure> {
@@ -219,7 +220,7 @@ impl Call {
     }
 
     /// Lets a leg go to another call; what stays is its record.
-    fn hand_over(&mut self, edge: &mut Edge, leg: usize) -> Leg {
+    fn hand_over(&mut self, edge: &mut Edge, leg: LegId) -> Leg {
         self.drop_ends(edge, leg);
         self.legs[leg].end_with(ReasonSlug::Transferred, EndedBy::Edge);
         let number = Box::new(self.number_of(leg).clone());
@@ -253,8 +254,8 @@ impl Call {
     }
 
     /// Takes a leg of another call in, with our ends for its media.
-    fn take_over(&mut self, edge: &mut Edge, from: Place, leg: Leg, ends: Vec<StreamEnd>) -> usize {
-        let at = self.place(self.legs.len());
+    fn take_over(&mut self, edge: &mut Edge, from: Place, leg: Leg, ends: Vec<StreamEnd>) -> LegId {
+        let at = self.place(self.legs.next_id());
         if let Some(flow) = leg.flow {
             let named = Named { at, party: leg.party, trunk: leg.trunk.clone(), remote: flow.remote.ip() };
             edge.index.pass_on(leg.call_id.as_bytes(), from, named);
@@ -270,7 +271,7 @@ impl Call {
     }
 
     /// A leg takes the place of another one, whose far end is to hang up.
-    pub(crate) fn take_side(&mut self, edge: &mut Edge, by: usize, at: usize, waits: usize) {
+    pub(crate) fn take_side(&mut self, edge: &mut Edge, by: LegId, at: LegId, waits: LegId) {
         (self.near, self.callee) = (waits, Some(at));
         self.end_holds(edge);
         self.disarm(edge, Timer::Glare);
@@ -306,7 +307,7 @@ impl Call {
             return self.end(now, edge, ReasonSlug::Unreachable);
         }
         if leaving.is_gone {
-            let by_caller = leaving.by == CALLER;
+            let by_caller = leaving.by == LegId::CALLER;
             return self.end(now, edge, if by_caller { ReasonSlug::CallerHungUp } else { ReasonSlug::CalleeHungUp });
         }
         if refused.is_none() {
@@ -316,7 +317,7 @@ impl Call {
     }
 
     /// Whoever has asked for a join hangs up before it is one: it goes on. Whether that was so.
-    pub(crate) fn left_joining(&mut self, now: Instant, edge: &mut Edge, leg: usize) -> bool {
+    pub(crate) fn left_joining(&mut self, now: Instant, edge: &mut Edge, leg: LegId) -> bool {
         let joining = self.transfers.joining.as_mut().filter(|join| join.by == leg).map(|join| &mut join.is_gone);
         let leaving = self.transfers.leaving.as_mut().filter(|leaving| leaving.by == leg);
         let Some(is_gone) = joining.or(leaving.map(|leaving| &mut leaving.is_gone)) else { return false };

@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use trunkgate_resources::key::LegId;
 use trunkgate_sip::write::reason_phrase;
 use trunkgate_sip::{Body, ClientId, Extra};
 
@@ -20,7 +21,7 @@ pub(crate) const TERMINATED: &str = "terminated;reason=noresource";
 #[derive(Debug)]
 pub(crate) struct News {
     /// Whose it is.
-    leg: usize,
+    leg: LegId,
     /// The CSeq of its REFER.
     id: u32,
     /// When it began.
@@ -35,7 +36,7 @@ pub(crate) struct News {
 
 impl News {
     /// For a leg, by the CSeq of its REFER.
-    pub(crate) fn new(now: Instant, leg: usize, id: u32) -> News {
+    pub(crate) fn new(now: Instant, leg: LegId, id: u32) -> News {
         News { leg, id, since: now, last: 0, open: None, next: None }
     }
 
@@ -97,7 +98,7 @@ impl Call {
     }
 
     /// A leg that has hung up is told nothing any more.
-    pub(crate) fn drop_news_of(&mut self, edge: &mut Edge, leg: usize) {
+    pub(crate) fn drop_news_of(&mut self, edge: &mut Edge, leg: LegId) {
         if self.transfers.news.as_ref().is_some_and(|news| news.leg == leg) {
             self.drop_news(edge);
         }

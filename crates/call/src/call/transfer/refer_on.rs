@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use trunkgate_resources::key::LegId;
 use trunkgate_sip::message::unfolded;
 use trunkgate_sip::{Answer, ClientId, HeaderName, Message, ServerId};
 
@@ -31,9 +32,9 @@ pub(crate) struct Passed {
 #[derive(Debug, Clone, Copy)]
 struct Subscription {
     /// Whose it is.
-    from: usize,
+    from: LegId,
     /// Who got it.
-    to: usize,
+    to: LegId,
     /// Its CSeq where it came from, which names it there.
     id: u32,
     /// The CSeq that it went on with; one that was challenged goes out again with a later one.
@@ -45,7 +46,7 @@ struct Subscription {
 impl Passed {
     /// Whose news a leg tells: those of the last REFER sent no later than the one it names. Where it names none, or one that
     /// was never sent, those of the first that is not over.
-    fn subscription(&self, to: usize, named: Option<u32>) -> Option<Subscription> {
+    fn subscription(&self, to: LegId, named: Option<u32>) -> Option<Subscription> {
         let mut of_leg = self.subscriptions.iter().filter(|one| one.to == to);
         let named = named.and_then(|id| of_leg.clone().rev().find(|one| one.sent <= id));
         named.or_else(|| of_leg.next()).copied()
@@ -103,7 +104,7 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        (leg, other): (usize, usize),
+        (leg, other): (LegId, LegId),
         server: ServerId,
         refer: &Refer,
     ) {
@@ -145,7 +146,7 @@ impl Call {
     }
 
     /// A far end tells what comes of a REFER.
-    pub(crate) fn told(&mut self, now: Instant, edge: &mut Edge, leg: usize, server: ServerId, told: &Told) {
+    pub(crate) fn told(&mut self, now: Instant, edge: &mut Edge, leg: LegId, server: ServerId, told: &Told) {
         let passed = self.transfers.passed.as_mut().filter(|_| self.state == State::Answered);
         let found = passed.and_then(|passed| Some((passed.subscription(leg, told.id)?, passed)));
         let Some((of, passed)) = found else { return refuse_request(now, edge, server, 481) };

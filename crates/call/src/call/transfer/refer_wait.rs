@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use trunkgate_resources::key::LegId;
 use trunkgate_sip::ServerId;
 
 use crate::call::transfer::refer::Refer;
@@ -15,7 +16,7 @@ use trunkgate_resources::limits::UPDATE_WAIT;
 #[derive(Debug)]
 pub(crate) struct WaitingRefer {
     /// Whose it is.
-    pub(crate) leg: usize,
+    pub(crate) leg: LegId,
     /// The request.
     pub(crate) server: ServerId,
     /// What it asks for.

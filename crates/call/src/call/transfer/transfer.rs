@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use trunkgate_media::{Command, EndId, RemoteSpec, WireSpec};
+use trunkgate_resources::key::LegId;
 use trunkgate_route::{CallInfo, CallerIdRule, Number, Plan, ReferMode, SendNumbers, Target};
 use trunkgate_sdp::{Audio, Description, Direction, Refusal, anchored_streams};
 use trunkgate_sip::header::Replaces;
@@ -21,7 +22,7 @@ use crate::call::transfer::notify::News;
 use crate::call::transfer::refer::Refer;
 use crate::call::transfer::refer_on::Passed;
 use crate::call::transfer::refer_wait::WaitingRefer;
-use crate::call::{CALLER, Call, State, refuse_request};
+use crate::call::{Call, State, refuse_request};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::{NUMBER_CHARS, REFERRER_SECONDS};
@@ -35,7 +36,7 @@ enum Way {
     /// These targets are tried.
     Here(Plan),
     /// It goes on to this leg.
-    On(usize),
+    On(LegId),
     /// A change of the session is under way: after that.
     Later,
 }
@@ -61,7 +62,7 @@ pub(crate) struct Transfers {
 #[derive(Debug)]
 pub(crate) struct Transfer {
     /// The leg that asked for it.
-    pub(crate) by: usize,
+    pub(crate) by: LegId,
     /// Whether that has hung up already.
     pub(crate) is_gone: bool,
     /// Who is called.
@@ -81,12 +82,12 @@ pub(crate) struct Transfer {
     /// How the two were connected.
     wires: Vec<(EndId, (EndId, WireSpec))>,
     /// Where their packets went.
-    remotes: Vec<(usize, EndId, RemoteSpec)>,
+    remotes: Vec<(LegId, EndId, RemoteSpec)>,
 }
 
 impl Call {
     /// A far end wants the other one to be connected with somebody else.
-    pub(crate) fn referred(&mut self, now: Instant, edge: &mut Edge, leg: usize, server: ServerId, refer: Refer) {
+    pub(crate) fn referred(&mut self, now: Instant, edge: &mut Edge, leg: LegId, server: ServerId, refer: Refer) {
         let plan = match self.referable(now, edge, leg, &refer) {
             Ok(Way::Here(plan)) => plan,
             Ok(Way::On(other)) => return self.pass_refer(now, edge, (leg, other), server, &refer),
@@ -113,7 +114,7 @@ impl Call {
     }
 
     /// Tells whoever has sent a REFER that it is followed.
-    pub(crate) fn accept_refer(&mut self, now: Instant, edge: &mut Edge, leg: usize, server: ServerId, refer: &Refer) {
+    pub(crate) fn accept_refer(&mut self, now: Instant, edge: &mut Edge, leg: LegId, server: ServerId, refer: &Refer) {
         let headers = if refer.is_silent { vec![extra("Refer-Sub", "false")] } else { Vec::new() };
         edge.respond(now, server, Answer { code: 202, headers, ..Answer::default() });
         self.drop_news(edge);
@@ -129,7 +130,7 @@ impl Call {
     }
 
     /// Where the other side would be sent: as a call of the same number from the same trunk would.
-    fn referable(&mut self, now: Instant, edge: &mut Edge, leg: usize, refer: &Refer) -> Result<Way, Box<FinalAnswer>> {
+    fn referable(&mut self, now: Instant, edge: &mut Edge, leg: LegId, refer: &Refer) -> Result<Way, Box<FinalAnswer>> {
         let refused = |code, reason| Box::new(FinalAnswer::new(code, reason));
         let Some(trunk) = self.legs[leg].trunk.clone().filter(|trunk| trunk.refer != ReferMode::Refuse) else {
             return Err(refused(403, ReasonSlug::Denied));
@@ -173,7 +174,7 @@ impl Call {
         }
         // Who calls is whoever asks: neither the number nor the headers are another's.
         let (called, caller) = (&*refer.number.text, &*self.number_of(leg).text);
-        let headers = if leg == CALLER { &self.headers[..] } else { &[] };
+        let headers = if leg == LegId::CALLER { &self.headers[..] } else { &[] };
         let info = CallInfo { from: &trunk.name, called, caller, headers, ..CallInfo::default() };
         let mut plan = edge.plan(now, info);
         if let Some(plan) = &mut plan {
@@ -184,7 +185,7 @@ impl Call {
     }
 
     /// Searches for somebody in the place of `by`; the other side waits.
-    fn begin_transfer(&mut self, now: Instant, edge: &mut Edge, by: usize, controller: Controller, refer: Refer) {
+    fn begin_transfer(&mut self, now: Instant, edge: &mut Edge, by: LegId, controller: Controller, refer: Refer) {
         let Some(waits) = self.other(by) else { return };
         let held = self.holds.contains(by);
         self.end_holds(edge);
@@ -218,7 +219,7 @@ impl Call {
 
     /// What a side has agreed on, as an offer of its audio in that codec and nothing else, so that its session need not
     /// change; and how the edge itself speaks to it, where it can.
-    pub(crate) fn offer_of(&self, leg: usize) -> Option<(Description, Option<Spoken>)> {
+    pub(crate) fn offer_of(&self, leg: LegId) -> Option<(Description, Option<Spoken>)> {
         let side = &self.legs[leg];
         let mut offer = side.theirs()?;
         offer.hear_again(side.signalling());
@@ -245,7 +246,7 @@ impl Call {
     }
 
     /// Whether a side was told, or said, anything else than to talk by one stream.
-    pub(crate) fn is_stale(&self, leg: usize) -> bool {
+    pub(crate) fn is_stale(&self, leg: LegId) -> bool {
         let Some((ours, theirs)) = self.legs[leg].session() else { return false };
         let talks = |description: &Description| {
             let mut running = description.media.iter().filter(|media| media.port != 0);
@@ -273,7 +274,7 @@ impl Call {
     /// Whoever has transferred the call has been told so, and has not hung up. Who asks for another transfer now stays.
     pub(crate) fn referrer_overdue(&mut self, now: Instant, edge: &mut Edge) {
         self.deadlines.remove(Timer::Referrer);
-        let left: Vec<usize> = (0..self.legs.len()).filter(|at| self.sides().all(|side| side != *at)).collect();
+        let left: Vec<LegId> = self.legs.ids().filter(|at| self.sides().all(|side| side != *at)).collect();
         for leg in left {
             if self.legs[leg].agent.is_none() && self.legs[leg].state == LegState::Answered {
                 self.hang_up_leg(now, edge, leg, ReasonSlug::Transferred);
@@ -298,7 +299,7 @@ impl Call {
         // Nobody else was tried in the target's place.
         self.failed_over = None;
         self.state = State::Answered;
-        if by == CALLER {
+        if by == LegId::CALLER {
             self.callee = Some(self.near);
             self.near = by;
         } else {
@@ -319,7 +320,7 @@ impl Call {
         true
     }
 
-    fn point_back(&mut self, edge: &mut Edge, leg: usize, end: EndId, remote: RemoteSpec) {
+    fn point_back(&mut self, edge: &mut Edge, leg: LegId, end: EndId, remote: RemoteSpec) {
         let Some(media) = self.media else { return };
         let slot = self.legs[leg].ends.iter_mut().find(|slot| slot.end == end);
         if let Some(slot) = slot.filter(|slot| slot.remote.as_ref() != Some(&remote)) {
@@ -329,7 +330,7 @@ impl Call {
     }
 
     /// A leg that is neither side of the call any more, or not now, has hung up.
-    pub(crate) fn referrer_left(&mut self, now: Instant, edge: &mut Edge, leg: usize) {
+    pub(crate) fn referrer_left(&mut self, now: Instant, edge: &mut Edge, leg: LegId) {
         self.legs[leg].end_with(ReasonSlug::Transferred, EndedBy::FarEnd);
         self.drop_news_of(edge, leg);
         if let Some(transfer) = self.transfers.now.as_mut().filter(|transfer| transfer.by == leg && !transfer.is_gone) {
@@ -340,33 +341,33 @@ impl Call {
         }
     }
 
-    pub(crate) fn leave_trunk(&self, edge: &mut Edge, leg: usize) {
+    pub(crate) fn leave_trunk(&self, edge: &mut Edge, leg: LegId) {
         if let Some(trunk) = self.legs[leg].limited_by() {
             edge.end_trunk_call(&trunk.name);
         }
     }
 
     /// Legs that count as calls of their trunks.
-    pub(crate) fn sides(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn sides(&self) -> impl Iterator<Item = LegId> {
         let asked = self.transfers.now.as_ref().filter(|transfer| !transfer.is_gone).map(|transfer| transfer.by);
         let sides = [Some(self.near), self.callee, asked, self.newcomer()];
         sides.into_iter().flatten().filter(|leg| !self.legs[*leg].has_left)
     }
 
     /// The leg on the other side of an answered call.
-    pub(crate) fn other(&self, leg: usize) -> Option<usize> {
+    pub(crate) fn other(&self, leg: LegId) -> Option<LegId> {
         if leg == self.near { self.callee } else { Some(self.near).filter(|_| self.callee == Some(leg)) }
     }
 
     /// Whether a leg is one of the two sides.
-    pub(crate) fn is_side(&self, leg: usize) -> bool {
+    pub(crate) fn is_side(&self, leg: LegId) -> bool {
         leg == self.near || self.callee == Some(leg)
     }
 
     /// A leg's number: what it calls by, or was called by.
-    pub(crate) fn number_of(&self, leg: usize) -> &Number {
+    pub(crate) fn number_of(&self, leg: LegId) -> &Number {
         match leg {
-            CALLER => &self.caller.number,
+            LegId::CALLER => &self.caller.number,
             _ => self.legs[leg].number.as_deref().unwrap_or(&self.called),
         }
     }
@@ -385,7 +386,7 @@ impl Call {
     }
 
     /// Refuses a change of a leg that is no side of the call now.
-    pub(crate) fn refuse_outsider(&self, now: Instant, edge: &mut Edge, leg: usize, server: ServerId) -> bool {
+    pub(crate) fn refuse_outsider(&self, now: Instant, edge: &mut Edge, leg: LegId, server: ServerId) -> bool {
         let is_outsider = !self.is_side(leg);
         if is_outsider {
             refuse_request(now, edge, server, 491);
