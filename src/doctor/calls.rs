@@ -8,7 +8,7 @@ use trunkgate_call::OUR_ADDRESS;
 
 use super::machine::written_addresses;
 use crate::config::Config;
-use crate::findings::{Finding, Level, number};
+use crate::findings::{Finding, Level};
 
 /// One line for each trunk in whose calls of the last hour codecs did not fit; `trunks` is `/v1/trunks`.
 pub(super) fn codecs(trunks: &Value) -> Vec<Finding> {

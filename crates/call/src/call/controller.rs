@@ -56,11 +56,12 @@ pub(crate) enum Step {
 }
 
 /// Who says what is next.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) enum Controller {
     /// A route's targets, in order.
     Plan(Targets),
     /// Nobody: the call is refused before it has a route, or came back from a snapshot.
+    #[default]
     Done,
 }
 

@@ -63,7 +63,7 @@ impl Call {
         if !self.is_side(leg) {
             return self.referrer_left(now, edge, leg);
         }
-        self.farewell = Some((leg, headers));
+        self.story.farewell = Some((leg, headers));
         if leg == LegId::CALLER {
             self.end(now, edge, ReasonSlug::CallerHungUp);
         } else {
@@ -123,10 +123,10 @@ impl Call {
         for leg in self.legs.ids() {
             self.hang_up_leg(now, edge, leg, reason);
         }
-        self.late = None;
-        self.player = None;
-        self.holds.clear();
-        self.owed.clear();
+        self.negotiation.late = None;
+        self.media.player = None;
+        self.media.holds.clear();
+        self.negotiation.owed.clear();
         self.times.ended = Some(edge.date(now));
         let answered = self.times.answered.is_some();
         let outcome = if answered { "answered" } else { outcome(reason, code) };
@@ -134,7 +134,7 @@ impl Call {
         self.prove_no_ports(edge, reason);
         self.count(now, edge);
         self.settle_text(now, edge);
-        self.transfers.now = None;
+        self.search.transfers.now = None;
         self.end_consult();
         // While the ends' own counters are there: jitter and reports of the last interval stand nowhere else.
         self.settle_hearing(now, edge);
@@ -154,7 +154,7 @@ impl Call {
             call: view,
             sip_code: code,
             q850_cause: q850,
-            failovers: self.failovers,
+            failovers: self.search.failovers,
             post_dial_ms: self.times.first_ring.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
             mos_min: scores.lowest(),
             mos_avg: scores.mean(),
@@ -166,7 +166,7 @@ impl Call {
 
     /// Its session is closed, and what its ends counted is kept.
     fn close_media(&mut self, edge: &mut Edge) {
-        if let Some(media) = self.media.take() {
+        if let Some(media) = self.media.session.take() {
             edge.media(media, Command::Close);
         }
         for leg in &mut self.legs {
@@ -174,7 +174,7 @@ impl Call {
                 retire(&mut leg.earlier, &mut leg.scores, &end.counters);
             }
         }
-        self.wires.clear();
+        self.media.wires.clear();
     }
 
     /// What shows that there were no ports, where nothing nearer is known.
@@ -197,7 +197,7 @@ impl Call {
         }
         if let Some(ending) = self.ending {
             let trunk = self.legs[LegId::CALLER].trunk.as_ref().map_or_else(|| "".into(), |t| t.name.clone());
-            *edge.metrics.calls.entry((trunk, self.route.clone(), ending.outcome)).or_default() += 1;
+            *edge.metrics.calls.entry((trunk, self.facts.route.clone(), ending.outcome)).or_default() += 1;
         }
         if let Some(seconds) = self.talked_seconds() {
             edge.metrics.call_duration_seconds.observe(seconds);
@@ -207,10 +207,10 @@ impl Call {
 
     /// Another way is tried: the one before it has failed.
     pub(crate) fn count_failover(&mut self, edge: &mut Edge) {
-        if let Some((reason, change)) = self.failed_over.take().map(|failed| *failed) {
-            self.failovers += 1;
+        if let Some((reason, change)) = self.search.failed_over.take().map(|failed| *failed) {
+            self.search.failovers += 1;
             edge.changed(change);
-            *edge.metrics.failovers.entry((self.route.clone(), reason.as_str())).or_default() += 1;
+            *edge.metrics.failovers.entry((self.facts.route.clone(), reason.as_str())).or_default() += 1;
         }
     }
 
@@ -231,13 +231,13 @@ impl Call {
 
     /// A re-INVITE or UPDATE of a far end that is still open must be answered before its dialog ends (RFC 3261 §15.1.2).
     fn close_open_reinvite(&mut self, now: Instant, edge: &mut Edge) {
-        let Some(mut pending) = self.renegotiation.take() else { return };
+        let Some(mut pending) = self.negotiation.renegotiation.take() else { return };
         if let Some(server) = pending.way.server.take() {
             edge.index.servers.remove(&server);
             crate::call::refuse_request(now, edge, server, 487);
         }
         self.give_up_replacing(edge, &mut pending);
-        self.renegotiation = Some(pending);
+        self.negotiation.renegotiation = Some(pending);
     }
 
     /// Ends one leg in the way that its state allows.
@@ -261,7 +261,7 @@ impl Call {
             return;
         };
         leg.state = LegState::Canceling;
-        if self.answered_elsewhere {
+        if self.search.answered_elsewhere {
             edge.answered_elsewhere(client);
         }
         if leg.heard {
@@ -284,7 +284,7 @@ impl Call {
             return;
         }
         let at = self.place(leg);
-        let farewell = self.farewell.as_ref().map(|(from, headers)| self.passing(edge, headers, *from, leg));
+        let farewell = self.story.farewell.as_ref().map(|(from, headers)| self.passing(edge, headers, *from, leg));
         let leg = &mut self.legs[leg];
         leg.state = LegState::Closing;
         // Only trunks are told why: a bare URI is nobody that we know.
@@ -353,9 +353,14 @@ impl Call {
                 edge.index.leave(leg.call_id.as_bytes(), self.place(at), flow.remote.ip());
             }
         }
-        let news = self.transfers.news.as_ref().and_then(|news| news.client());
+        let news = self.search.transfers.news.as_ref().and_then(|news| news.client());
         let refreshes = self.legs.iter().filter_map(|leg| leg.timer.refresh);
-        let asked = self.renegotiation.iter().map(|pending| pending.client).chain(self.hold_check.asked());
+        let asked = self
+            .negotiation
+            .renegotiation
+            .iter()
+            .map(|pending| pending.client)
+            .chain(self.negotiation.hold_check.asked());
         for client in asked.chain(refreshes).chain(news) {
             edge.index.clients.remove(&client);
         }

@@ -79,7 +79,7 @@ use bytes::Bytes;
 use trunkgate_media::agent::Loss;
 use trunkgate_media::{AgentWish, EndId, MediaId, WireSpec};
 use trunkgate_resources::key::LegId;
-use trunkgate_route::{Agent, Number, Server, SmsRule};
+use trunkgate_route::{Agent, Number, Server};
 use trunkgate_sdp::Description;
 use trunkgate_sip::header::SessionExpires;
 use trunkgate_sip::{Answer, ClientId, DialogId, ServerId};
@@ -119,7 +119,6 @@ use trunkgate_story::change::Change;
 use trunkgate_story::few::Few;
 use trunkgate_story::numbers::Caller;
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_story::series::Series;
 use trunkgate_story::view::CallView;
 use trunkgate_story::wall::Step;
 
@@ -285,17 +284,36 @@ pub(crate) struct Ending {
 /// One call.
 #[derive(Debug)]
 pub(crate) struct Call {
+    /// Its name among the calls of the edge.
     pub(crate) key: CallKey,
+    /// Where it stands.
     pub(crate) state: State,
-    /// The caller's first, then each attempt's; never shortened, so that an index stays good.
+    /// What its INVITE and its route say.
+    pub(crate) facts: Facts,
+    /// When things happened.
+    pub(crate) times: Times,
+    /// Its timers.
+    pub(crate) deadlines: Few<Timer, Instant>,
+    /// How it ended, once it has.
+    pub(crate) ending: Option<Ending>,
+    /// Its sides.
     pub(crate) legs: Legs,
-    /// The leg that is answered or connected: the caller's, unless the caller has sent the other side on.
-    pub(crate) near: LegId,
-    /// The leg that has it.
-    pub(crate) callee: Option<LegId>,
-    /// The leg that answered first.
-    pub(crate) answered_by: Option<LegId>,
+    /// Its media session: who is connected to whom, and what plays.
+    pub(crate) media: Media,
+    /// Offers and answers, and requests that go on from one leg to the other.
+    pub(crate) negotiation: Negotiation,
+    /// The search for a target, also that of a transfer or consultation.
+    pub(crate) search: Search,
+    /// What is told of it.
+    pub(crate) story: Story,
+}
+
+/// What the INVITE of a call and its route say.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    /// The calling party.
     pub(crate) caller: Caller,
+    /// The called number.
     pub(crate) called: Number,
     /// Headers of its INVITE that may go on, or that agents are told.
     pub(crate) headers: Brought,
@@ -303,54 +321,29 @@ pub(crate) struct Call {
     pub(crate) locations: Box<[Location]>,
     /// What its INVITE says of who calls.
     pub(crate) identity: CallerIdentity,
-    /// Who hung up, and the headers of that BYE.
-    pub(crate) farewell: Option<(LegId, Brought)>,
     /// Max-Forwards of what we send on.
     pub(crate) max_forwards: u8,
     /// Edges that it has been through.
     pub(crate) hops: Hops,
-    /// What is offered to the targets: the caller's offer, `None` where its INVITE had none; in mid-call what it has
-    /// agreed on.
-    pub(crate) offer: Option<Description>,
-    /// The leg whose ACK must bring the answer to an offer of ours (RFC 3261 §13.2.1).
-    pub(crate) late: Option<LegId>,
-    /// What the caller has been told reliably before its 2xx.
-    pub(crate) early: EarlySession,
+    /// The name of its route; empty before it is known.
     pub(crate) route: Arc<str>,
-    pub(crate) route_ring_timeout: Option<Duration>,
+    /// `ring_timeout` of the route.
+    pub(crate) ring_timeout: Option<Duration>,
     /// The route's number in the place of the caller's.
     pub(crate) shown_as: Option<Arc<Number>>,
-    pub(crate) controller: Controller,
-    /// The targets that are tried now: one, or those that ring at once.
-    pub(crate) attempts: Few<Branch, Box<Attempt>>,
-    /// What they have come to so far.
-    pub(crate) tried: Option<Box<Tried>>,
-    pub(crate) media: Option<MediaId>,
+}
+
+/// The media session of a call: who is connected to whom, what plays, and the agent that has the caller.
+#[derive(Debug, Default)]
+pub(crate) struct Media {
+    /// Its session at a worker.
+    pub(crate) session: Option<MediaId>,
     /// What each end was last connected to.
     pub(crate) wires: Few<EndId, (EndId, WireSpec)>,
     /// Port pairs of the caller, or of the answered call, that could not be bound.
     pub(crate) bind_failures: u8,
-    /// Legs that are still to be asked by a re-INVITE of ours.
-    pub(crate) owed: Vec<Owed>,
     /// Legs that hold the other one here, with what plays to that.
     pub(crate) holds: Few<LegId, Option<EndId>>,
-    pub(crate) renegotiation: Option<Box<Renegotiation>>,
-    /// INFO requests that went on, and whose they are.
-    pub(crate) infos: Few<ClientId, ServerId>,
-    /// Keys that are told by INFO.
-    pub(crate) keys: Option<Box<KeysOut>>,
-    /// Our questions to whom silence does not tell of.
-    pub(crate) hold_check: HoldCheck,
-    pub(crate) times: Times,
-    pub(crate) deadlines: Few<Timer, Instant>,
-    pub(crate) failovers: u32,
-    /// Why the last way failed, and what is told of it once another is tried.
-    pub(crate) failed_over: Option<Box<(ReasonSlug, Change)>>,
-    pub(crate) ending: Option<Ending>,
-    /// What its verdict tells besides.
-    pub(crate) story: Story,
-    /// Whoever called has been answered elsewhere, as its CANCEL says: what is withdrawn for it is told so.
-    pub(crate) answered_elsewhere: bool,
     /// What the caller and the edge itself have agreed on, once they have.
     pub(crate) spoken: Option<Spoken>,
     /// What plays to the caller.
@@ -361,16 +354,51 @@ pub(crate) struct Call {
     pub(crate) hold: Option<Arc<Agent>>,
     /// The agent that has the caller, or had it last where nobody has it.
     pub(crate) holder: Option<Box<Holder>>,
+}
+
+/// Offers and answers of a call, and requests that go on from one leg to the other.
+#[derive(Debug, Default)]
+pub(crate) struct Negotiation {
+    /// What is offered to the targets: the caller's offer, `None` where its INVITE had none; in mid-call what it has
+    /// agreed on.
+    pub(crate) offer: Option<Description>,
+    /// The leg whose ACK must bring the answer to an offer of ours (RFC 3261 §13.2.1).
+    pub(crate) late: Option<LegId>,
+    /// What the caller has been told reliably before its 2xx.
+    pub(crate) early: EarlySession,
+    /// Legs that are still to be asked by a re-INVITE of ours.
+    pub(crate) owed: Vec<Owed>,
+    /// A re-INVITE or UPDATE that is under way between the legs.
+    pub(crate) renegotiation: Option<Box<Renegotiation>>,
+    /// INFO requests that went on, and whose they are.
+    pub(crate) infos: Few<ClientId, ServerId>,
+    /// Keys that are told by INFO.
+    pub(crate) keys: Option<Box<KeysOut>>,
+    /// Our questions to whom silence does not tell of.
+    pub(crate) hold_check: HoldCheck,
+}
+
+/// The search of a call for a target that answers.
+#[derive(Debug, Default)]
+pub(crate) struct Search {
+    /// What comes next.
+    pub(crate) controller: Controller,
+    /// The targets that are tried now: one, or those that ring at once.
+    pub(crate) attempts: Few<Branch, Box<Attempt>>,
+    /// What they have come to so far.
+    pub(crate) tried: Option<Box<Tried>>,
+    /// Targets and peers given up so far.
+    pub(crate) failovers: u32,
+    /// Why the last way failed, and what is told of it once another is tried.
+    pub(crate) failed_over: Option<Box<(ReasonSlug, Change)>>,
+    /// Whoever called has been answered elsewhere, as its CANCEL says: what is withdrawn for it is told so.
+    pub(crate) answered_elsewhere: bool,
     /// New streams to agents that failed.
     pub(crate) retries: Retries,
     /// Transfers that one side has asked for.
     pub(crate) transfers: Transfers,
     /// Targets that are tried while an agent has the caller.
     pub(crate) consults: Consults,
-    /// What it sounds like over time, from the answer on.
-    pub(crate) series: Series,
-    /// Whether it is followed by a text message where nobody answers.
-    pub(crate) sms: Option<Arc<SmsRule>>,
 }
 
 impl Call {
@@ -380,7 +408,7 @@ impl Call {
         use State::{Answered, Ended, Leaving, Rerouting, Searching};
         match (self.state, event) {
             (Searching, E::Canceled { elsewhere, .. }) => {
-                self.answered_elsewhere = elsewhere;
+                self.search.answered_elsewhere = elsewhere;
                 self.caller_left(now, edge, ReasonSlug::CallerCanceled);
             }
             (Answered, E::Canceled { server, .. }) => self.canceled_later(now, edge, server),
@@ -557,7 +585,7 @@ impl Call {
         if self.state != State::Ended {
             self.times.started = step.of(self.times.started);
             self.times.answered = self.times.answered.map(|at| step.of(at));
-            self.series.set_clock(step);
+            self.story.series.set_clock(step);
         }
     }
 
@@ -575,9 +603,9 @@ impl Call {
             outcome: self.ending.map(|e| e.outcome).or(self.times.answered.map(|_| "answered")),
             reason: self.ending.map(|e| e.reason.as_str()),
             sip_code: self.ending.map(|e| e.code).or(self.times.answered.map(|_| 200)),
-            route: self.route.to_string(),
+            route: self.facts.route.to_string(),
             flags: self.flags(),
-            from: self.caller.shown(),
+            from: self.facts.caller.shown(),
             to: self.shown_called(),
             started_at: trunkgate_story::wall::rfc3339(self.times.started),
             answered_at: time(self.times.answered),
@@ -597,7 +625,7 @@ impl Call {
             },
             State::Answered if self.is_held() => "held",
             State::Answered | State::Leaving => "answered",
-            State::Rerouting if self.answered_by.is_none() => "answered",
+            State::Rerouting if self.legs.answered_by.is_none() => "answered",
             State::Rerouting => "transferring",
             State::Ended => "ended",
         }
@@ -608,7 +636,7 @@ impl Call {
         if self.is_held_here() {
             return true;
         }
-        let mut remotes = self.legs[self.near].ends.iter().filter_map(|end| end.remote.as_ref()).peekable();
+        let mut remotes = self.legs.near_leg().ends.iter().filter_map(|end| end.remote.as_ref()).peekable();
         remotes.peek().is_some() && remotes.all(|r| r.rtp.is_none() || !(r.may_send && r.may_receive))
     }
 }

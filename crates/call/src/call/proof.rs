@@ -177,7 +177,7 @@ impl Call {
         end: EndId,
         mut remote: RemoteSpec,
     ) {
-        let Some(media) = self.media else { return };
+        let Some(media) = self.media.session else { return };
         remote.withheld = !self.legs[leg].is_proven(&remote);
         let is_heard = self.legs[leg].is_heard() && !remote.relatch;
         if remote.withheld && !is_heard && leg == LegId::CALLER && self.state == State::Searching {

@@ -9,7 +9,6 @@ use trunkgate_route::{CallInfo, Number, Trunk};
 use trunkgate_sdp::{Description, Refusal, anchored_streams};
 use trunkgate_sip::{Flow, Message, Party, ServerId};
 
-use crate::call::agent::engage::Retries;
 use crate::call::controller::Controller;
 use crate::call::legs::headers::{CallerIdentity, brought};
 use crate::call::legs::hops::Hops;
@@ -17,16 +16,12 @@ use crate::call::legs::leg::{Leg, StreamEnd};
 use crate::call::legs::list::Legs;
 use crate::call::legs::location::Location;
 use crate::call::legs::written::Written;
-use crate::call::media::hold::HoldCheck;
 use crate::call::negotiation::bridge::forbidden_address;
 use crate::call::negotiation::refresh::Asked;
-use crate::call::negotiation::reliable::EarlySession;
 use crate::call::proof::Proof;
 use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::story::verdict::Story;
-use crate::call::transfer::consult::Consults;
-use crate::call::transfer::transfer::Transfers;
-use crate::call::{Call, State, Times};
+use crate::call::{Call, Facts, Media, Negotiation, Search, State, Times};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::index::{Named, Place};
@@ -35,7 +30,6 @@ use trunkgate_resources::limits::NUMBER_CHARS;
 use trunkgate_story::few::Few;
 use trunkgate_story::numbers::{called, caller, plain};
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_story::series::Series;
 
 /// Max-Forwards of a request that has none (RFC 3261 §16.6 step 3).
 const MAX_FORWARDS: u8 = 70;
@@ -101,59 +95,33 @@ impl Call {
         Call {
             key,
             state: State::Searching,
-            legs: Legs::of_caller(leg),
-            callee: None,
-            caller,
-            called: called.unwrap_or_else(|_| unreadable(request)),
-            locations: Location::of(request, &headers),
-            headers,
-            identity: CallerIdentity::of(request, trunk.identity, edge.table.numbers()),
-            farewell: None,
-            max_forwards: request.max_forwards().unwrap_or(MAX_FORWARDS).saturating_sub(1),
-            hops: Hops::of(request),
-            offer: None,
-            late: None,
-            early: EarlySession::Nothing,
-            route: Arc::from(""),
-            route_ring_timeout: None,
-            shown_as: None,
-            controller: Controller::Done,
-            attempts: Few::default(),
-            tried: None,
-            media: None,
-            wires: Few::default(),
-            bind_failures: 0,
-            owed: Vec::new(),
-            holds: Few::default(),
-            renegotiation: None,
-            infos: Few::default(),
-            keys: None,
-            hold_check: HoldCheck::default(),
+            facts: Facts {
+                caller,
+                called: called.unwrap_or_else(|_| unreadable(request)),
+                locations: Location::of(request, &headers),
+                headers,
+                identity: CallerIdentity::of(request, trunk.identity, edge.table.numbers()),
+                max_forwards: request.max_forwards().unwrap_or(MAX_FORWARDS).saturating_sub(1),
+                hops: Hops::of(request),
+                route: Arc::from(""),
+                ring_timeout: None,
+                shown_as: None,
+            },
             times: Times { began: now, started: edge.date(now), first_ring: None, answered: None, ended: None },
             deadlines: Few::default(),
-            failovers: 0,
-            failed_over: None,
             ending: None,
+            legs: Legs::of_caller(leg),
+            media: Media::default(),
+            negotiation: Negotiation::default(),
+            search: Search::default(),
             story: Story::default(),
-            answered_elsewhere: false,
-            spoken: None,
-            player: None,
-            goodbye: None,
-            hold: None,
-            series: Series::default(),
-            sms: None,
-            holder: None,
-            retries: Retries::default(),
-            transfers: Transfers::default(),
-            consults: Consults::default(),
-            near: LegId::CALLER,
-            answered_by: None,
         }
     }
 
     /// Looks at the INVITE, and goes to the first target or refuses it.
     pub(crate) fn begin(&mut self, now: Instant, edge: &mut Edge, incoming: &Incoming) {
-        let (from, to) = (edge.shown(&self.caller.shown()), edge.shown(&plain(&self.called.text, NUMBER_CHARS)));
+        let (from, to) =
+            (edge.shown(&self.facts.caller.shown()), edge.shown(&plain(&self.facts.called.text, NUMBER_CHARS)));
         let text = format!("call from {from} to {to} on trunk {}", incoming.trunk.name);
         let sid = self.sid().to_owned();
         edge.log(&sid, text, None);
@@ -174,7 +142,7 @@ impl Call {
         if called(request, &incoming.trunk, edge.table.numbers()).is_err() {
             return Err(FinalAnswer::new(484, ReasonSlug::IncompleteNumber));
         }
-        if edge.table.numbers().is_emergency(&self.called) {
+        if edge.table.numbers().is_emergency(&self.facts.called) {
             edge.decide(now, self.key, "emergency call: exempt from limits");
         }
         self.screen_caller(now, edge, &incoming.trunk)?;
@@ -184,23 +152,23 @@ impl Call {
             return Err(FinalAnswer::new(422, ReasonSlug::SessionTooShort));
         }
         self.take_offer(edge, request)?;
-        let (called, caller) = (&*self.called.text, &*self.caller.number.text);
-        let headers = &self.headers;
+        let (called, caller) = (&*self.facts.called.text, &*self.facts.caller.number.text);
+        let headers = &self.facts.headers;
         let info = CallInfo { from: &incoming.trunk.name, called, caller, headers, ..CallInfo::default() };
         let plan = edge.plan(now, info);
         let Some(mut plan) = plan else { return Err(FinalAnswer::new(404, ReasonSlug::NoRoute)) };
-        self.route = plan.route.name.clone();
-        self.route_ring_timeout = plan.ring_timeout;
+        self.facts.route = plan.route.name.clone();
+        self.facts.ring_timeout = plan.ring_timeout;
         let line = plan.route.line.as_ref().map(|place| format!(", {}:{}", place.file, place.line));
-        edge.decide(now, self.key, format!("route {}{}", self.route, line.unwrap_or_default()));
-        let is_emergency = edge.table.numbers().is_emergency(&self.called);
+        edge.decide(now, self.key, format!("route {}{}", self.facts.route, line.unwrap_or_default()));
+        let is_emergency = edge.table.numbers().is_emergency(&self.facts.called);
         edge.by_ratio(now, self.key, &mut plan, !is_emergency);
-        self.shown_as = plan.route.caller_id.clone();
+        self.facts.shown_as = plan.route.caller_id.clone();
         self.watch_for_text(edge, plan.route.sms.as_ref());
         let forks = plan.forks.clone();
-        self.controller = Controller::plan(plan);
+        self.search.controller = Controller::plan(plan);
         self.open_media(edge)?;
-        self.arm(now, edge, Timer::Search, self.controller.search_timeout());
+        self.arm(now, edge, Timer::Search, self.search.controller.search_timeout());
         self.open_listeners(now, edge, &forks);
         Ok(())
     }
@@ -209,7 +177,7 @@ impl Call {
     fn take_offer(&mut self, edge: &Edge, request: &Message) -> Result<(), FinalAnswer> {
         let Some(offer) = self.legs[LegId::CALLER].offered(edge, request)? else { return Ok(()) };
         self.legs[LegId::CALLER].theirs = Some(Written::new(&offer));
-        self.offer = Some(offer);
+        self.negotiation.offer = Some(offer);
         Ok(())
     }
 
@@ -218,8 +186,8 @@ impl Call {
         let no_ports = || FinalAnswer::new(503, ReasonSlug::NoPorts);
         let bind = edge.addressing.media_bind(self.legs[LegId::CALLER].signalling()).ok_or_else(no_ports)?;
         let media = edge.open_session(self.key);
-        self.media = Some(media);
-        let streams = self.offer.as_ref().map_or_else(|| vec![0], anchored_streams);
+        self.media.session = Some(media);
+        let streams = self.negotiation.offer.as_ref().map_or_else(|| vec![0], anchored_streams);
         self.legs[LegId::CALLER].ends.reserve_exact(streams.len());
         for index in streams {
             let end = edge.add_end(media, bind).ok_or_else(no_ports)?;

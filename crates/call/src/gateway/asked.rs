@@ -106,7 +106,7 @@ impl Call {
     pub(crate) fn takes_keys(&self) -> Option<(MediaId, EndId, PressSpec)> {
         let (end, spoken) = self.spoken_end()?;
         let (payload, clock_hz) = spoken.presses?;
-        Some((self.media?, end, PressSpec::Event { payload, clock_hz }))
+        Some((self.media.session?, end, PressSpec::Event { payload, clock_hz }))
     }
 
     /// The digits are for the caller's ear only: never in a trace or a log.

@@ -135,7 +135,7 @@ impl Gateway {
         }
         let Gateway { calls, edge, .. } = self;
         let Some(call) = calls.get_mut(&at.key) else { return };
-        let Some(leaving) = call.transfers.leaving.take_if(|leaving| leaving.client == client) else { return };
+        let Some(leaving) = call.search.transfers.leaving.take_if(|leaving| leaving.client == client) else { return };
         if call.state != State::Answered {
             return;
         }

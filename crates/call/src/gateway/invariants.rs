@@ -53,38 +53,40 @@ impl Gateway {
         hold(deadlines == call.deadlines.len(), || format!("{sid}: a deadline that never comes"))?;
         match call.state {
             State::Searching => {
-                hold(call.attempts.first().is_some(), || format!("{sid}: searching without an attempt"))?;
+                hold(call.search.attempts.first().is_some(), || format!("{sid}: searching without an attempt"))?;
                 hold(call.legs[LegId::CALLER].server.is_some(), || {
                     format!("{sid}: searching without an INVITE to answer")
                 })
             }
             State::Answered => {
-                let callee = call.callee.and_then(|at| call.legs.get(at));
+                let callee = call.legs.callee.and_then(|at| call.legs.get(at));
                 let talks = |leg: &Leg| leg.dialog.is_some() || leg.agent.is_some();
                 let answered = callee.is_some_and(|leg| leg.state == LegState::Answered && talks(leg));
-                let joins = call.transfers.joining.is_some() || call.transfers.leaving.is_some();
+                let joins = call.search.transfers.joining.is_some() || call.search.transfers.leaving.is_some();
                 hold(answered || joins, || format!("{sid}: answered without a callee"))?;
-                hold(call.attempts.first().is_none(), || format!("{sid}: answered and still searching"))
+                hold(call.search.attempts.first().is_none(), || format!("{sid}: answered and still searching"))
             }
             State::Rerouting => {
                 let waits = call.waits_for_ack();
-                hold(call.attempts.first().is_none() == waits, || format!("{sid}: rerouting without an attempt"))?;
-                let has = call.callee.and_then(|at| call.legs.get(at));
+                hold(call.search.attempts.first().is_none() == waits, || {
+                    format!("{sid}: rerouting without an attempt")
+                })?;
+                let has = call.legs.callee.and_then(|at| call.legs.get(at));
                 let talks = has.is_some_and(|leg| leg.agent.is_some() && leg.state == LegState::Answered);
                 hold(talks == call.is_consulting(), || format!("{sid}: rerouting from a connected target"))?;
-                hold(talks || call.callee.is_none(), || format!("{sid}: rerouting from a far end"))?;
-                let is_silent = talks || call.transfers.now.is_some() && call.spoken.is_none();
-                hold(call.player.is_none() == (waits || is_silent), || format!("{sid}: rerouting in silence"))
+                hold(talks || call.legs.callee.is_none(), || format!("{sid}: rerouting from a far end"))?;
+                let is_silent = talks || call.search.transfers.now.is_some() && call.media.spoken.is_none();
+                hold(call.media.player.is_none() == (waits || is_silent), || format!("{sid}: rerouting in silence"))
             }
             State::Leaving => {
-                hold(call.attempts.first().is_none(), || format!("{sid}: leaving and still searching"))?;
-                let goodbye = call.player.is_some_and(|player| player.last.is_some());
+                hold(call.search.attempts.first().is_none(), || format!("{sid}: leaving and still searching"))?;
+                let goodbye = call.media.player.is_some_and(|player| player.last.is_some());
                 hold(goodbye, || format!("{sid}: leaving in silence"))
             }
             State::Ended => {
                 hold(!call.is_done(), || format!("{sid}: ended and not let go"))?;
                 hold(call.ending.is_some(), || format!("{sid}: ended without a record"))?;
-                hold(call.media.is_none(), || format!("{sid}: ended with a media session"))?;
+                hold(call.media.session.is_none(), || format!("{sid}: ended with a media session"))?;
                 let waits = |leg: &Leg| match leg.state {
                     LegState::Closing => leg.bye.is_some(),
                     LegState::Canceling => leg.invite.is_some(),
@@ -123,7 +125,7 @@ impl Gateway {
         self.check_lines()?;
         let mut by_trunk: BTreeMap<&str, u64> = BTreeMap::new();
         for call in self.calls.values().filter(|call| call.state != State::Ended) {
-            let attempts = call.attempts.values().filter(|a| a.is_counted).filter_map(|a| a.limited_by());
+            let attempts = call.search.attempts.values().filter(|a| a.is_counted).filter_map(|a| a.limited_by());
             let legs = call.sides().filter_map(|at| call.legs[at].limited_by());
             for trunk in legs.chain(attempts) {
                 *by_trunk.entry(&trunk.name).or_default() += 1;
@@ -175,7 +177,7 @@ impl Call {
         let has_none = |attempt: &Attempt| matches!(attempt.progress, Progress::Queued { .. } | Progress::Binding);
         let tried = self.alone().filter(|attempt| !has_none(attempt));
         let tried = tried.and_then(|attempt| attempt.agent.as_ref()).map(|agent| &agent.name);
-        let side = self.callee.and_then(|leg| self.legs.get(leg)?.agent.as_ref());
+        let side = self.legs.callee.and_then(|leg| self.legs.get(leg)?.agent.as_ref());
         tried.into_iter().chain(side.map(|side| &side.agent.name).filter(|_| self.state != State::Ended))
     }
 }

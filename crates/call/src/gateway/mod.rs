@@ -383,7 +383,7 @@ impl Gateway {
             Event::EndClosed { .. } => return,
         };
         // A session outlives its call, and its id may be told of after that.
-        if self.calls.get(&key).is_some_and(|call| call.media == Some(id)) {
+        if self.calls.get(&key).is_some_and(|call| call.media.session == Some(id)) {
             self.tell(now, key, event);
         }
     }

@@ -153,7 +153,7 @@ impl Call {
     ) -> Result<(), Box<FinalAnswer>> {
         let way = Relay { from: new, to: waits, server: Some(incoming.server), by: Purpose::Reinvite, restores: false };
         self.relay(now, edge, way, offer)?;
-        if let Some(pending) = &mut self.renegotiation {
+        if let Some(pending) = &mut self.negotiation.renegotiation {
             pending.replaces = Some(by);
         }
         Ok(())
@@ -179,7 +179,7 @@ impl Call {
         let mut ours = ours.map_err(unusable)?;
         leg.protect_first(edge, &mut ours, leg.late_form()).map_err(|failure| Box::new(failure.answer()))?;
         let ours = self.legs[new].stamp(ours);
-        self.late = Some(new);
+        self.negotiation.late = Some(new);
         edge.index.servers.remove(&incoming.server);
         self.answer_request(now, edge, new, incoming.server, &ours);
         self.replaced(now, edge, (new, by, waits));
@@ -194,7 +194,7 @@ impl Call {
         self.leave_trunk(edge, by);
         self.legs[by].end_with(ReasonSlug::Transferred, EndedBy::Edge);
         self.take_side(edge, by, new, waits);
-        self.owed.clear();
+        self.negotiation.owed.clear();
         let (name, old) = (self.name_of(new), self.name_of(by));
         edge.decide(now, self.key, format!("{name} replaced {old}"));
         let (sid, name) = (self.sid().to_owned(), edge.shown_name(&name));
@@ -226,6 +226,10 @@ impl Call {
 
     /// The leg that is to replace another one, until it does.
     pub(crate) fn newcomer(&self) -> Option<LegId> {
-        self.renegotiation.as_ref().filter(|pending| pending.replaces.is_some()).map(|pending| pending.way.from)
+        self.negotiation
+            .renegotiation
+            .as_ref()
+            .filter(|pending| pending.replaces.is_some())
+            .map(|pending| pending.way.from)
     }
 }

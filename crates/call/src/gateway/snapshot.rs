@@ -15,7 +15,6 @@ use trunkgate_sip::Party;
 use trunkgate_sip::dialog::DialogSnapshot;
 
 use crate::call::agent::agent_leg::{AgentSide, Part};
-use crate::call::agent::engage::Retries;
 use crate::call::agent::fork::Listener;
 use crate::call::agent::max_call::Holder;
 use crate::call::controller::Controller;
@@ -26,22 +25,17 @@ use crate::call::legs::leg_end::{LegEnd, WrittenLegEnd};
 use crate::call::legs::list::Legs;
 use crate::call::legs::location::Location;
 use crate::call::legs::written::Written;
-use crate::call::media::hold::HoldCheck;
 use crate::call::negotiation::local::Spoken;
 use crate::call::negotiation::refresh::{SessionTimer, WrittenTimer};
-use crate::call::negotiation::reliable::EarlySession;
 use crate::call::proof::Proof;
 use crate::call::story::verdict::Story;
-use crate::call::transfer::consult::Consults;
-use crate::call::transfer::transfer::Transfers;
-use crate::call::{Call, State, Times};
+use crate::call::{Call, Facts, Media, Negotiation, Search, State, Times};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::index::{Named, Place};
 use trunkgate_resources::key::CallKey;
 use trunkgate_story::few::Few;
 use trunkgate_story::numbers::Caller;
 use trunkgate_story::quality::{Scored, add_counters};
-use trunkgate_story::series::Series;
 use trunkgate_story::view::RtpView;
 use trunkgate_story::wall::unix_ms;
 
@@ -172,44 +166,44 @@ impl Call {
             return None;
         }
         let is_far = |leg: &LegId| self.legs.get(*leg).is_some_and(|leg| leg.agent.is_none());
-        let callee = self.callee.filter(is_far);
-        let added: &[EndId] = self.renegotiation.as_ref().map_or(&[], |pending| &pending.added);
+        let callee = self.legs.callee.filter(is_far);
+        let added: &[EndId] = self.negotiation.renegotiation.as_ref().map_or(&[], |pending| &pending.added);
         // Whether the caller has acknowledged, the endpoint knows.
-        let kept = [Some(self.near), callee].into_iter().flatten();
+        let kept = [Some(self.legs.near), callee].into_iter().flatten();
         let mut legs: Vec<LegSnapshot> =
             kept.map(|leg| self.legs[leg].snapshot(now, edge, added)).collect::<Option<_>>()?;
         // The call's own: of one that its caller has transferred, the caller's leg is not kept.
         legs.first_mut()?.sid = self.sid().to_owned();
         let is_kept = |end: EndId| legs.iter().any(|leg| leg.ends.iter().any(|kept| kept.end == end));
-        let wires = self.wires.iter().filter(|(from, (to, _))| is_kept(*from) && is_kept(*to));
-        let (ends, next_end) = edge.sessions.ends(self.media?)?;
+        let wires = self.media.wires.iter().filter(|(from, (to, _))| is_kept(*from) && is_kept(*to));
+        let (ends, next_end) = edge.sessions.ends(self.media.session?)?;
         Some(CallSnapshot {
             sid: self.sid().to_owned(),
-            route: self.route.to_string(),
-            caller: (&self.caller.number).into(),
-            caller_display: self.caller.display.clone(),
-            anonymous: self.caller.anonymous,
-            called: (&self.called).into(),
+            route: self.facts.route.to_string(),
+            caller: (&self.facts.caller.number).into(),
+            caller_display: self.facts.caller.display.clone(),
+            anonymous: self.facts.caller.anonymous,
+            called: (&self.facts.called).into(),
             started_ms: unix_ms(self.times.started),
             answered_ms: unix_ms(self.times.answered?),
             first_ring_ms: self.times.first_ring.map(millis),
-            failovers: self.failovers,
-            max_forwards: self.max_forwards,
-            ring_timeout_ms: self.route_ring_timeout.map(millis),
-            headers: self.headers.clone(),
-            locations: self.locations.clone(),
-            identity: self.identity.clone(),
-            shown_as: self.shown_as.as_deref().map(Into::into),
-            media: self.media?,
+            failovers: self.search.failovers,
+            max_forwards: self.facts.max_forwards,
+            ring_timeout_ms: self.facts.ring_timeout.map(millis),
+            headers: self.facts.headers.clone(),
+            locations: self.facts.locations.clone(),
+            identity: self.facts.identity.clone(),
+            shown_as: self.facts.shown_as.as_deref().map(Into::into),
+            media: self.media.session?,
             next_end,
             ends_left: ends.into_iter().filter(|end| !is_kept(*end)).collect(),
             wires: wires.map(|(from, (to, wire))| (from, *to, wire.clone())).collect(),
-            spoken: self.spoken,
-            holds: self.holds.iter().map(|(leg, _)| usize::from(leg != self.near)).collect(),
-            former: self.callee.or(self.answered_by).and_then(|leg| FormerAgent::of(&self.legs[leg])),
-            goodbye: self.goodbye.as_ref().map(|agent| agent.name.to_string()),
-            hold: self.hold.as_ref().map(|agent| agent.name.to_string()),
-            holder: self.holder.as_ref().map(|holder| {
+            spoken: self.media.spoken,
+            holds: self.media.holds.iter().map(|(leg, _)| usize::from(leg != self.legs.near)).collect(),
+            former: self.legs.callee.or(self.legs.answered_by).and_then(|leg| FormerAgent::of(&self.legs[leg])),
+            goodbye: self.media.goodbye.as_ref().map(|agent| agent.name.to_string()),
+            hold: self.media.hold.as_ref().map(|agent| agent.name.to_string()),
+            holder: self.media.holder.as_ref().map(|holder| {
                 let held = now.saturating_duration_since(holder.since);
                 (holder.agent.name.to_string(), millis(held))
             }),
@@ -223,16 +217,16 @@ impl Call {
 
     /// Where the caller of an agent would go on.
     fn targets_left(&self) -> Vec<TargetSpec> {
-        let agent = self.callee.and_then(|leg| self.legs[leg].agent.as_ref());
+        let agent = self.legs.callee.and_then(|leg| self.legs[leg].agent.as_ref());
         let agent = agent.map(|side| TargetSpec::Agent(side.agent.name.to_string()));
-        let mut tried: Vec<TargetSpec> = self.attempts.values().map(|attempt| attempt.spec.clone()).collect();
+        let mut tried: Vec<TargetSpec> = self.search.attempts.values().map(|attempt| attempt.spec.clone()).collect();
         if self.is_consulting() {
             // Its target is forgotten: the agent that is connected anew knows nothing of it.
             tried.clear();
         } else if tried.len() > 1 {
             tried = vec![TargetSpec::RingAll(tried)];
         }
-        agent.into_iter().chain(tried).chain(self.controller.left()).collect()
+        agent.into_iter().chain(tried).chain(self.search.controller.left()).collect()
     }
 
     fn listeners(&self) -> Vec<ListenerSnapshot> {
@@ -261,54 +255,35 @@ impl Call {
         Call {
             key,
             state: if callee.is_some() { State::Answered } else { State::Rerouting },
-            callee,
-            answered_by: (legs.len() > 1).then_some(LegId::nth(1)),
-            legs: Legs::restored(legs),
-            caller,
-            called: snapshot.called.into(),
-            headers: snapshot.headers,
-            locations: snapshot.locations,
-            identity: snapshot.identity,
-            farewell: None,
-            max_forwards: snapshot.max_forwards,
-            hops: Hops::default(),
-            offer: None,
-            late: None,
-            early: EarlySession::Nothing,
-            route: Arc::from(snapshot.route),
-            shown_as: snapshot.shown_as.map(|number| Arc::new(number.into())),
-            route_ring_timeout: snapshot.ring_timeout_ms.map(Duration::from_millis),
-            controller: Controller::Done,
-            attempts: Few::default(),
-            tried: None,
-            media: Some(snapshot.media),
-            wires,
-            bind_failures: 0,
-            owed: Vec::new(),
-            holds,
-            renegotiation: None,
-            infos: Few::default(),
-            keys: None,
-            hold_check: HoldCheck::default(),
+            facts: Facts {
+                caller,
+                called: snapshot.called.into(),
+                headers: snapshot.headers,
+                locations: snapshot.locations,
+                identity: snapshot.identity,
+                max_forwards: snapshot.max_forwards,
+                hops: Hops::default(),
+                route: Arc::from(snapshot.route),
+                ring_timeout: snapshot.ring_timeout_ms.map(Duration::from_millis),
+                shown_as: snapshot.shown_as.map(|number| Arc::new(number.into())),
+            },
             times,
             deadlines: Few::default(),
-            failovers: snapshot.failovers,
-            failed_over: None,
             ending: None,
+            legs: Legs::restored(legs, callee),
+            media: Media {
+                session: Some(snapshot.media),
+                wires,
+                holds,
+                spoken: snapshot.spoken,
+                goodbye: snapshot.goodbye.and_then(|name| edge.table.agent(&name).cloned()),
+                hold: snapshot.hold.and_then(|name| edge.table.agent(&name).cloned()),
+                holder: Holder::restore(now, edge, snapshot.holder),
+                ..Media::default()
+            },
+            negotiation: Negotiation::default(),
+            search: Search { failovers: snapshot.failovers, ..Search::default() },
             story: Story::default(),
-            answered_elsewhere: false,
-            spoken: snapshot.spoken,
-            player: None,
-            goodbye: snapshot.goodbye.and_then(|name| edge.table.agent(&name).cloned()),
-            hold: snapshot.hold.and_then(|name| edge.table.agent(&name).cloned()),
-            // Begun anew in `resume`: what it sounded like before is forgotten.
-            series: Series::default(),
-            sms: None,
-            holder: Holder::restore(now, edge, snapshot.holder),
-            retries: Retries::default(),
-            transfers: Transfers::default(),
-            consults: Consults::default(),
-            near: LegId::CALLER,
         }
     }
 
@@ -325,12 +300,12 @@ impl Call {
                 None => edge.decide(now, self.key, listener.who.left_out()),
             }
         }
-        if self.callee.is_some() {
+        if self.legs.callee.is_some() {
             self.play_to_held(edge);
             return self.tap_caller(now, edge);
         }
         let targets = agents.targets.iter().filter_map(|target| edge.target(target)).collect();
-        self.controller = Controller::resume(targets);
+        self.search.controller = Controller::resume(targets);
         self.search_on(now, edge);
     }
 }

@@ -97,7 +97,7 @@ impl Call {
         let opened =
             attempt.and_then(|(agent, wait, n)| Some((self.add_agent(now, edge, &agent, Part::Talk)?, wait, n)));
         let Some((leg, wait, retried)) = opened else {
-            if let Some(agent) = self.attempts.remove(Branch::ALONE).and_then(|attempt| attempt.agent) {
+            if let Some(agent) = self.search.attempts.remove(Branch::ALONE).and_then(|attempt| attempt.agent) {
                 edge.agents.leave_line(&agent.name, self.key);
                 edge.agents.let_go(now, &agent.name, self.key, now, None);
             }
@@ -117,7 +117,7 @@ impl Call {
 
     /// Adds an agent's leg, and asks for its socket; `None` where the call has too many legs.
     pub(crate) fn add_agent(&mut self, now: Instant, edge: &mut Edge, agent: &Arc<Agent>, part: Part) -> Option<LegId> {
-        let media = self.media?;
+        let media = self.media.session?;
         let listens = part.listens();
         let full = if listens { self.has_all_listeners() } else { self.attempts() >= ATTEMPTS_PER_CALL };
         if full {
@@ -185,17 +185,17 @@ impl Call {
 
     /// Whether there may be one more, so that enough are left for the targets that come later.
     pub(crate) fn has_room_for_another(&self) -> bool {
-        self.attempts() + self.controller.legs_kept() < ATTEMPTS_PER_CALL
+        self.attempts() + self.search.controller.legs_kept() < ATTEMPTS_PER_CALL
     }
 
     fn settings(&self, edge: &mut Edge, agent: &Agent, part: &Part) -> Settings {
-        let caller = self.caller.shown();
+        let caller = self.facts.caller.shown();
         let shown = |(name, value): &(String, String)| (name.clone(), plain(value.trim(), PARAMETER_HEADER_CHARS));
-        let headers: Vec<_> = self.headers.iter().map(shown).collect();
+        let headers: Vec<_> = self.facts.headers.iter().map(shown).collect();
         let facts = Facts {
             caller: &caller,
-            called: &self.called.text,
-            route: &self.route,
+            called: &self.facts.called.text,
+            route: &self.facts.route,
             trunk: self.legs[LegId::CALLER].trunk_name(),
             headers: &headers,
             ..Facts::default()
@@ -303,7 +303,7 @@ impl Call {
             self.lose_listener(now, edge, leg, &failure);
         } else if self.is_opening(leg) {
             self.fail_target(now, edge, Branch::ALONE, StepResult::Failed(failure));
-        } else if self.callee == Some(leg) {
+        } else if self.legs.callee == Some(leg) {
             self.go_on(now, edge, leg, Some(failure));
         }
     }
@@ -316,12 +316,12 @@ impl Call {
         let Some(side) = &mut self.legs[leg].agent else { return };
         side.is_gone = true;
         let (on_close, listens) = (side.agent.on_close, side.listens());
-        if listens || self.callee == Some(leg) {
+        if listens || self.legs.callee == Some(leg) {
             self.legs[leg].end_with(ReasonSlug::AgentHungUp, EndedBy::FarEnd);
         }
         match on_close {
             _ if listens => self.close_agent(now, edge, leg),
-            _ if self.callee != Some(leg) => {}
+            _ if self.legs.callee != Some(leg) => {}
             // It has said where its caller is to go.
             _ if self.is_consulting() => self.go_on(now, edge, leg, None),
             OnClose::Hangup => self.end(now, edge, ReasonSlug::AgentHungUp),
@@ -334,7 +334,7 @@ impl Call {
     /// An agent wants something of the call. Only the one that talks with the caller may.
     pub(crate) fn agent_wishes(&mut self, now: Instant, edge: &mut Edge, end: EndId, wish: AgentWish) {
         let Some(leg) = self.live_agent(end) else { return };
-        if self.callee != Some(leg) {
+        if self.legs.callee != Some(leg) {
             self.note_wish(now, edge, leg, "requests an action for a call that it is not in");
             return;
         }
@@ -386,7 +386,7 @@ impl Call {
     /// Ends an agent's stream: its end goes, and with it the socket.
     pub(crate) fn close_agent(&mut self, now: Instant, edge: &mut Edge, leg: LegId) {
         let was = std::mem::replace(&mut self.legs[leg].state, LegState::Ended);
-        let (Some(side), Some(media)) = (&self.legs[leg].agent, self.media) else { return };
+        let (Some(side), Some(media)) = (&self.legs[leg].agent, self.media.session) else { return };
         if was == LegState::Ended {
             return;
         }
@@ -403,7 +403,7 @@ impl Call {
             edge.agents.let_go(now, &side.agent.name, self.key, side.began, side.opened);
         }
         let gone = side.end;
-        self.wires.retain(|from, (to, _)| from != gone && *to != gone);
+        self.media.wires.retain(|from, (to, _)| from != gone && *to != gone);
         edge.remove_end(media, gone);
     }
 

@@ -33,7 +33,7 @@ pub(crate) struct Retries {
 impl Call {
     /// Whether an agent takes this caller at all, and the edge itself could answer it.
     pub(crate) fn agent_connectable(&self, agent: &Agent) -> Result<(), StepResult> {
-        if !agent.allows(&self.caller.number) {
+        if !agent.allows(&self.facts.caller.number) {
             return Err(StepResult::Refused(Failure::with_code(486, ReasonSlug::CallerNotAllowed)));
         }
         self.answerable().map_err(StepResult::Failed)
@@ -45,13 +45,13 @@ impl Call {
         let Some(agent) = attempt.agent.clone() else { return Err(Failure::unreached(ReasonSlug::Internal)) };
         if attempt.progress != Progress::Binding && self.is_told_ports(&agent) && !self.is_bound() {
             attempt.progress = Progress::Binding;
-            self.attempts.insert(Branch::ALONE, Box::new(attempt));
+            self.search.attempts.insert(Branch::ALONE, Box::new(attempt));
             self.arm(now, edge, Timer::Ports, PORTS_NEWS);
             return Ok(());
         }
         attempt.progress = Progress::Idle;
         if self.before_agent(now, edge, &agent)? {
-            self.attempts.insert(Branch::ALONE, Box::new(attempt));
+            self.search.attempts.insert(Branch::ALONE, Box::new(attempt));
             return self.begin_agent(now, edge);
         }
         Ok(())
@@ -93,7 +93,7 @@ impl Call {
     /// Has the socket of the attempt's agent opened, unless the agent is skipped.
     fn try_agent(&mut self, now: Instant, edge: &mut Edge) -> Result<(), Failure> {
         let Some(name) = self.alone().and_then(|attempt| Some(attempt.agent.as_ref()?.name.clone())) else {
-            self.attempts.remove(Branch::ALONE);
+            self.search.attempts.remove(Branch::ALONE);
             return Err(Failure::unreached(ReasonSlug::Internal));
         };
         let why = match edge.agents.ask(now, &name, self.key) {
@@ -110,7 +110,7 @@ impl Call {
             edge.decide(now, self.key, format!("{name} would be skipped, but no other target is left"));
             return self.open_agent(now, edge);
         }
-        self.attempts.remove(Branch::ALONE);
+        self.search.attempts.remove(Branch::ALONE);
         edge.agents.leave_line(&name, self.key);
         let detail = Some(format!("skipped, it keeps failing; {why}"));
         let failure = Failure { detail, ..Failure::unreached(ReasonSlug::AgentSkipped) };
@@ -121,7 +121,7 @@ impl Call {
     /// Whether a caller that has its answer would be lost without the target that is tried now.
     pub(crate) fn has_nobody_else(&self) -> bool {
         let ends = |target: TargetSpec| matches!(target, TargetSpec::Reject(_));
-        self.state == State::Rerouting && !self.is_consulting() && self.controller.left().all(ends)
+        self.state == State::Rerouting && !self.is_consulting() && self.search.controller.left().all(ends)
     }
 
     /// Puts an agent that has failed on `leg` in front of the other targets again, where its `retry` allows that.
@@ -131,15 +131,15 @@ impl Call {
         // As it is configured now: a reload may have mended it.
         let Some(agent) = edge.table.agent(&side.agent.name).cloned() else { return false };
         let may_be_tried = matches!(edge.agents.leave(now, &agent.name), Leave::Try | Leave::Trial);
-        let is_allowed = made < agent.retry && self.retries.made < RETRIES_PER_CALL && !agent.is_raw();
+        let is_allowed = made < agent.retry && self.search.retries.made < RETRIES_PER_CALL && !agent.is_raw();
         let is_allowed = is_allowed && self.has_room_for_another();
         if !is_allowed || !(may_be_tried || self.has_nobody_else()) {
             return false;
         }
-        self.retries.made += 1;
-        self.retries.next = made + 1;
+        self.search.retries.made += 1;
+        self.search.retries.next = made + 1;
         edge.decide(now, self.key, format!("{} gets a new stream, {} of {}", agent.name, made + 1, agent.retry));
-        self.controller.again(Target::Agent(agent));
+        self.search.controller.again(Target::Agent(agent));
         true
     }
 
@@ -160,7 +160,7 @@ impl Call {
             self.agent_can_be_had(edge, leg);
             return;
         }
-        let number = self.caller.known_number().filter(|_| was_open);
+        let number = self.facts.caller.known_number().filter(|_| was_open);
         if edge.agents.failed(now, &name, (self.key, began), number) {
             let text =
                 format!("agent {name} keeps failing and is skipped, except for one test call at a time: it {problem}");

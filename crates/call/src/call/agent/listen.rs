@@ -29,7 +29,7 @@ impl Call {
 
     /// Lets the listeners hear the caller's side as it is wired now.
     pub(crate) fn tap_caller(&mut self, now: Instant, edge: &mut Edge) {
-        let Some(media) = self.media else { return };
+        let Some(media) = self.media.session else { return };
         if !self.legs.iter().any(|leg| leg.listens()) {
             return;
         }
@@ -78,7 +78,7 @@ impl Call {
 
     /// The caller's end where the edge itself makes what it hears.
     fn local_end(&self) -> Option<(EndId, Spoken)> {
-        let far = self.callee.is_some_and(|leg| self.legs[leg].agent.is_none());
+        let far = self.legs.callee.is_some_and(|leg| self.legs[leg].agent.is_none());
         if far { None } else { self.spoken_end() }
     }
 
@@ -87,17 +87,17 @@ impl Call {
         if let Some((end, _)) = self.local_end() {
             return Some(end);
         }
-        let caller = &self.legs[self.near];
+        let caller = self.legs.near_leg();
         let theirs = caller.theirs()?;
         let is_audio =
             |index: usize| theirs.media.get(index).is_some_and(|media| media.kind.eq_ignore_ascii_case("audio"));
-        caller.ends.iter().find(|end| is_audio(end.index) && self.wires.contains(end.end)).map(|end| end.end)
+        caller.ends.iter().find(|end| is_audio(end.index) && self.media.wires.contains(end.end)).map(|end| end.end)
     }
 
     /// The caller's first audio that listeners can be given: its end, and the numbers on its wires. Each description may
     /// have numbers of its own for the direction that it receives.
     fn audio_of_caller(&self) -> Option<(EndId, TapSpec)> {
-        let caller = &self.legs[self.near];
+        let caller = self.legs.near_leg();
         let (theirs, ours) = (caller.theirs()?, caller.sent());
         caller.ends.iter().find_map(|end| {
             let theirs = theirs.media.get(end.index)?;
@@ -112,8 +112,8 @@ impl Call {
                 let numbers: BTreeSet<u8> = numbers.collect();
                 numbers.into_iter().filter_map(|number| Some((number, coding_of(number)?))).collect()
             };
-            let from = self.wires.get(end.end).into_iter();
-            let to = self.wires.values().filter(|(sink, _)| *sink == end.end);
+            let from = self.media.wires.get(end.end).into_iter();
+            let to = self.media.wires.values().filter(|(sink, _)| *sink == end.end);
             let inbound = heard(&mut from.flat_map(|(_, wire)| {
                 let converted = wire.transcode.iter().flat_map(|spec| spec.from.iter().map(|(from, _)| *from));
                 wire.payloads.iter().map(|(from, _)| *from).chain(converted)

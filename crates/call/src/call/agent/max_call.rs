@@ -41,39 +41,39 @@ impl Call {
     pub(crate) fn limit_call(&mut self, now: Instant, edge: &mut Edge, leg: LegId) {
         self.disarm(edge, Timer::MaxCall);
         let Some(agent) = self.legs[leg].agent.as_ref().map(|side| side.agent.clone()) else {
-            self.holder = None;
+            self.media.holder = None;
             return;
         };
-        let same = self.holder.as_ref().filter(|holder| holder.agent.name == agent.name);
+        let same = self.media.holder.as_ref().filter(|holder| holder.agent.name == agent.name);
         let since = same.map_or(now, |holder| holder.since);
         if !agent.max_call.is_zero() {
             let left = agent.max_call.saturating_sub(now.saturating_duration_since(since));
             self.arm(now, edge, Timer::MaxCall, left.max(AT_ONCE));
         }
-        self.holder = Some(Box::new(Holder { agent, since }));
+        self.media.holder = Some(Box::new(Holder { agent, since }));
     }
 
     /// The agent has had the caller for as long as it may, or is being connected anew for it.
     pub(crate) fn max_call_over(&mut self, now: Instant, edge: &mut Edge) {
         self.deadlines.remove(Timer::MaxCall);
-        let Some(holder) = self.holder.clone() else { return };
+        let Some(holder) = self.media.holder.clone() else { return };
         let name = &holder.agent.name;
         let what = if self.is_consulting() { "it leaves" } else { "the call ends" };
         edge.decide(now, self.key, format!("{name}: max_call has passed: {what}"));
         let line = format!("{name}: max_call has passed");
         let sid = self.sid().to_owned();
         edge.log(&sid, line, Some(ReasonSlug::MaxCall));
-        if let Some(leg) = self.callee.filter(|_| self.is_consulting()) {
+        if let Some(leg) = self.legs.callee.filter(|_| self.is_consulting()) {
             self.legs[leg].end_with(ReasonSlug::MaxCall, EndedBy::Edge);
             return self.go_on(now, edge, leg, None);
         }
         self.drop_attempts(now, edge, ReasonSlug::MaxCall);
-        if let Some(leg) = self.callee.take() {
+        if let Some(leg) = self.legs.callee.take() {
             self.legs[leg].end_with(ReasonSlug::MaxCall, EndedBy::Edge);
             self.close_agent(now, edge, leg);
         }
         self.disarm(edge, Timer::HoldCheck);
-        self.controller = Controller::Done;
+        self.search.controller = Controller::Done;
         self.state = State::Rerouting;
         self.leave(now, edge, holder.agent.goodbye.clone(), ReasonSlug::MaxCall);
     }

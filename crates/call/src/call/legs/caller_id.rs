@@ -59,18 +59,18 @@ impl<'a> Showing<'a> {
 impl Call {
     /// Looks whether the caller's trunk may show the number that it shows; another may stand in its place from here on.
     pub(crate) fn screen_caller(&mut self, now: Instant, edge: &mut Edge, trunk: &Trunk) -> Result<(), FinalAnswer> {
-        let Some(rule) = trunk.caller_id_in.as_ref().filter(|_| !self.caller.anonymous) else { return Ok(()) };
-        let instead = match rule.judge(&self.caller.number) {
+        let Some(rule) = trunk.caller_id_in.as_ref().filter(|_| !self.facts.caller.anonymous) else { return Ok(()) };
+        let instead = match rule.judge(&self.facts.caller.number) {
             Shown::AsIs => return Ok(()),
-            Shown::Refused if edge.table.numbers().is_emergency(&self.called) => return Ok(()),
+            Shown::Refused if edge.table.numbers().is_emergency(&self.facts.called) => return Ok(()),
             Shown::Refused => return Err(FinalAnswer::new(403, ReasonSlug::CallerIdRefused)),
             Shown::Instead(number) => number.clone(),
         };
-        let (claimed, text) = (self.caller.shown(), &instead.text);
+        let (claimed, text) = (self.facts.caller.shown(), &instead.text);
         edge.decide(now, self.key, format!("{} may not send caller ID {claimed}: {text} is used", trunk.name));
         // The name and the signatures belong to the number that was there.
-        self.caller = Caller { number: instead, display: String::new(), anonymous: false };
-        self.identity.unsign();
+        self.facts.caller = Caller { number: instead, display: String::new(), anonymous: false };
+        self.facts.identity.unsign();
         Ok(())
     }
 
@@ -87,7 +87,7 @@ impl Call {
                 (number.as_deref().map(|number| numbers.normalise_caller(number, None)), form)
             }
         };
-        Addressed { trunk, number: number.unwrap_or_else(|| self.called.clone()), form }
+        Addressed { trunk, number: number.unwrap_or_else(|| self.facts.called.clone()), form }
     }
 
     /// Whether a target may be shown who calls; what it is shown in the place of that is traced.
@@ -95,7 +95,7 @@ impl Call {
         let Addressed { trunk, number, .. } = self.addressed(edge, attempt);
         // Help is called for by whoever calls.
         let is_emergency = edge.table.numbers().is_emergency(&number);
-        let from = self.legs[self.near].trunk.clone();
+        let from = self.legs.near_leg().trunk.clone();
         let rule = trunk.as_ref().and_then(|trunk| trunk.caller_id.as_ref());
         let told = self.who(from.as_deref(), attempt.trunk.as_deref());
         let shown = self.shown(told.clone(), rule);
@@ -120,8 +120,8 @@ impl Call {
         let numbers = edge.table.numbers();
         let (caller, showing) = self.introduced(from, to.trunk, rule);
         let nobody = CallerIdentity::default();
-        let (headers, identity) = match self.near {
-            LegId::CALLER => (&self.headers[..], &self.identity),
+        let (headers, identity) = match self.legs.near {
+            LegId::CALLER => (&self.facts.headers[..], &self.facts.identity),
             _ => (&[][..], &nobody),
         };
         let headers = of_invite(headers, identity, from, to, numbers, &showing);
@@ -137,9 +137,9 @@ impl Call {
     ) -> (Caller, Showing<'a>) {
         let told = self.who(from, to);
         let caller = self.shown(told.clone(), rule).unwrap_or_else(|| told.clone());
-        let from = from.filter(|_| self.near == LegId::CALLER).and_then(|trunk| trunk.caller_id_in.as_ref());
+        let from = from.filter(|_| self.legs.near == LegId::CALLER).and_then(|trunk| trunk.caller_id_in.as_ref());
         let showing = Showing {
-            own: self.shown_as.as_deref(),
+            own: self.facts.shown_as.as_deref(),
             from,
             to: rule,
             is_replaced: caller.number.text != told.number.text,
@@ -150,11 +150,11 @@ impl Call {
 
     /// Who calls, as far as a target may know it.
     fn who(&self, from: Option<&Trunk>, to: Option<&Trunk>) -> Caller {
-        if self.near != LegId::CALLER {
-            let number = self.number_of(self.near).clone();
+        if self.legs.near != LegId::CALLER {
+            let number = self.number_of(self.legs.near).clone();
             return Caller { number, display: String::new(), anonymous: false };
         }
-        self.identity.told(&self.caller, from, to)
+        self.facts.identity.told(&self.facts.caller, from, to)
     }
 
     /// The same with the route's number, or the one that the target is shown; `None`: it may not be shown any.
@@ -163,7 +163,7 @@ impl Call {
             return Some(told);
         }
         let other = |number: &Number| Caller { number: number.clone(), display: String::new(), anonymous: false };
-        let caller = self.shown_as.as_deref().map_or(told, other);
+        let caller = self.facts.shown_as.as_deref().map_or(told, other);
         match rule.map(|rule| rule.judge(&caller.number)) {
             Some(Shown::Instead(number)) => Some(other(number)),
             Some(Shown::Refused) => None,

@@ -234,7 +234,7 @@ impl Call {
         let (from, side) = (from.trunk.as_deref(), Side { trunk: to.trunk.as_deref(), ours });
         let rule = side.trunk.and_then(|trunk| trunk.caller_id.as_ref());
         let showing = if is_caller { self.introduced(from, side.trunk, rule).1 } else { Showing::default() };
-        let tells = !is_caller || !self.identity.is_private() || are_trusted(from, side.trunk);
+        let tells = !is_caller || !self.facts.identity.is_private() || are_trusted(from, side.trunk);
         let hiding = Hiding { tells, showing: &showing };
         let mut all = passing(headers, from, &side, edge.table.numbers(), &hiding);
         keep_sent(&mut all, &[]);

@@ -43,10 +43,10 @@ impl Call {
     /// 482 for a call that this edge has sent on, and that comes by the same trunk, of the same caller, to the same number:
     /// it would go the same way again. One that comes back to another number, or from where it went, has been forwarded.
     pub(crate) fn not_again(&self, edge: &Edge) -> Result<(), FinalAnswer> {
-        if self.hops.words.contains(&self.own_hop(edge)) {
+        if self.facts.hops.words.contains(&self.own_hop(edge)) {
             return Err(FinalAnswer::new(482, ReasonSlug::Loop));
         }
-        match self.hops.words.len() < EDGES_PER_CALL {
+        match self.facts.hops.words.len() < EDGES_PER_CALL {
             true => Ok(()),
             false => Err(FinalAnswer::new(483, ReasonSlug::TooManyHops)),
         }
@@ -54,7 +54,7 @@ impl Call {
 
     /// The header for whoever is called.
     pub(crate) fn hops_onward(&self, edge: &Edge) -> Extra {
-        let words = self.hops.words.iter().copied().chain([self.own_hop(edge)]);
+        let words = self.facts.hops.words.iter().copied().chain([self.own_hop(edge)]);
         extra(HOPS, words.map(|word| format!("{word:016x}")).collect::<Vec<_>>().join(","))
     }
 
@@ -63,8 +63,8 @@ impl Call {
         let mut hasher = DefaultHasher::new();
         edge.hop_key.hash(&mut hasher);
         self.legs[LegId::CALLER].trunk_name().hash(&mut hasher);
-        self.called.text.hash(&mut hasher);
-        self.caller.number.text.hash(&mut hasher);
+        self.facts.called.text.hash(&mut hasher);
+        self.facts.caller.number.text.hash(&mut hasher);
         hasher.finish()
     }
 }

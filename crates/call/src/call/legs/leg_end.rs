@@ -138,7 +138,7 @@ impl Call {
         let change = self.change_for(Happening::CallFailedOver, &line, Some(failure.reason));
         let trunk = leg.map(|leg| self.legs[leg].trunk_name().to_owned()).filter(|name| !name.is_empty());
         let fix = self.own_fix(failure.reason);
-        self.failed_over = Some(Box::new((failure.reason, Change { trunk, fix, ..change })));
+        self.search.failed_over = Some(Box::new((failure.reason, Change { trunk, fix, ..change })));
         edge.log(&sid, line, Some(failure.reason));
     }
 }

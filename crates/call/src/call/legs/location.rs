@@ -130,7 +130,7 @@ impl Call {
             named.any(|entry| cid(entry.uri).as_ref() == Some(&location.id))
         };
         let sent: Vec<&Location> =
-            self.locations.iter().filter(|location| !way.only_sdp && is_named(location)).collect();
+            self.facts.locations.iter().filter(|location| !way.only_sdp && is_named(location)).collect();
         keep_sent(headers, &sent);
         if sent.is_empty() {
             return sdp;
@@ -157,7 +157,7 @@ impl Call {
         leg: LegId,
         code: u16,
     ) -> bool {
-        if code != UNSUPPORTED_MEDIA_TYPE || self.locations.is_empty() {
+        if code != UNSUPPORTED_MEDIA_TYPE || self.facts.locations.is_empty() {
             return false;
         }
         self.asked_again_without(now, edge, (branch, leg), "location", |way| &mut way.only_sdp)

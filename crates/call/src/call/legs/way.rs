@@ -44,7 +44,7 @@ impl Call {
         what: &str,
         left_out: fn(&mut Way) -> &mut bool,
     ) -> bool {
-        let Some(attempt) = self.attempts.get_mut(branch) else { return false };
+        let Some(attempt) = self.search.attempts.get_mut(branch) else { return false };
         let Some(mut way) = attempt.current.clone() else { return false };
         if std::mem::replace(left_out(&mut way), true) {
             return false;
@@ -66,7 +66,7 @@ impl Call {
             None => edge.table.trunk_of(flow.remote).map(|t| t.name.clone()).map_or(Party(0), |name| edge.party(&name)),
         };
         let media_ip = edge.addressing.media_shown_to(flow.remote.ip(), flow.listener)?;
-        let number = self.transfers.now.as_ref().map(|transfer| Box::new(transfer.number.clone()));
+        let number = self.search.transfers.now.as_ref().map(|transfer| Box::new(transfer.number.clone()));
         let leg = Leg::new(edge.sid(), party, flow, media_ip, edge.session_id());
         Some(Leg { trunk, governs, peer: way.peer.clone(), number, ..leg })
     }

@@ -143,7 +143,7 @@ impl Call {
         leg: LegId,
         (key, ms): (char, u16),
     ) -> (u16, Option<u64>) {
-        let Some(media) = self.media else { return (480, None) };
+        let Some(media) = self.media.session else { return (480, None) };
         if self.legs[leg].dtmf() != Dtmf::Info {
             return (415, None);
         }
@@ -153,10 +153,10 @@ impl Call {
             edge.media(media, Command::TellKeys { end, digits });
             return (200, None);
         }
-        let mut wires = self.legs[leg].ends.iter().filter_map(|end| self.wires.get(end.end));
+        let mut wires = self.legs[leg].ends.iter().filter_map(|end| self.media.wires.get(end.end));
         let way = wires.find_map(|(to, wire)| Some((*to, wire.parted.as_ref()?.press?)));
         let Some((end, press)) = way else { return (480, None) };
-        let out = self.keys.get_or_insert_default();
+        let out = self.negotiation.keys.get_or_insert_default();
         let begins = out.pressed.map_or(now, |pressed| pressed.max(now));
         let ahead = begins.saturating_duration_since(now);
         if ahead > KEYS_AHEAD {
@@ -179,7 +179,7 @@ impl Call {
 
     /// Presses keys towards the caller of an agent, in its own way; whether it takes any.
     pub(crate) fn press_for_caller(&mut self, now: Instant, edge: &mut Edge, digits: &str) -> bool {
-        match self.legs[self.near].dtmf() {
+        match self.legs.near_leg().dtmf() {
             Dtmf::Rfc4733 => {
                 let Some((media, end, press)) = self.takes_keys() else { return false };
                 edge.media(media, Command::Press { end, press, digits: digits.to_owned(), ms: USUAL_MS });
@@ -187,11 +187,11 @@ impl Call {
             }
             Dtmf::Info => {
                 let keys = digits.chars().map(|key| (key.to_ascii_uppercase(), u32::from(USUAL_MS)));
-                self.tell_keys(now, edge, self.near, keys);
+                self.tell_keys(now, edge, self.legs.near, keys);
                 true
             }
             Dtmf::Inband => {
-                let Some((media, (end, spoken))) = self.media.zip(self.spoken_end()) else { return false };
+                let Some((media, (end, spoken))) = self.media.session.zip(self.spoken_end()) else { return false };
                 let press = PressSpec::Tone { payload: spoken.audio, coding: spoken.coding };
                 edge.media(media, Command::Press { end, press, digits: digits.to_owned(), ms: USUAL_MS });
                 true
@@ -204,7 +204,7 @@ impl Call {
         if matches!(self.state, State::Ended | State::Leaving) {
             return;
         }
-        let out = self.keys.get_or_insert_default();
+        let out = self.negotiation.keys.get_or_insert_default();
         let before = out.waiting.len();
         let mut left_out = 0;
         for (at, (key, ms)) in keys.enumerate() {
@@ -234,8 +234,12 @@ impl Call {
 
     fn tell_next_key(&mut self, now: Instant, edge: &mut Edge) {
         while !self.deadlines.contains(Timer::Key)
-            && let Some((leg, key, ms)) =
-                self.keys.as_mut().filter(|keys| keys.now.is_none()).and_then(|keys| keys.waiting.pop_front())
+            && let Some((leg, key, ms)) = self
+                .negotiation
+                .keys
+                .as_mut()
+                .filter(|keys| keys.now.is_none())
+                .and_then(|keys| keys.waiting.pop_front())
         {
             let Some(dialog) = self.legs[leg].dialog.filter(|_| self.legs[leg].state == LegState::Answered) else {
                 continue;
@@ -243,7 +247,7 @@ impl Call {
             let text = format!("Signal={key}\r\nDuration={ms}\r\n");
             let body = Body { content_type: RELAY.to_owned(), bytes: Bytes::from(text) };
             let client = edge.request(now, self.place(leg), dialog, Purpose::Info, Vec::new(), Some(body));
-            if let Some(keys) = &mut self.keys {
+            if let Some(keys) = &mut self.negotiation.keys {
                 keys.now = client.map(|client| (client, leg));
             }
             if client.is_some() {
@@ -253,12 +257,12 @@ impl Call {
             }
         }
         let is_pressing = |keys: &KeysOut| keys.pressed.is_some_and(|pressed| pressed > now);
-        self.keys.take_if(|keys| keys.now.is_none() && keys.waiting.is_empty() && !is_pressing(keys));
+        self.negotiation.keys.take_if(|keys| keys.now.is_none() && keys.waiting.is_empty() && !is_pressing(keys));
     }
 
     /// A leg has answered an INFO of ours with a key in it, or does not (408); whether it was one.
     pub(crate) fn key_answered(&mut self, now: Instant, edge: &mut Edge, client: ClientId, code: u16) -> bool {
-        let sent = self.keys.as_mut().and_then(|keys| keys.now.take_if(|(now, _)| *now == client));
+        let sent = self.negotiation.keys.as_mut().and_then(|keys| keys.now.take_if(|(now, _)| *now == client));
         let Some((_, leg)) = sent else { return false };
         if code >= 300 {
             let text = format!("{} rejects DTMF by INFO ({code})", self.name_of(leg));
@@ -271,7 +275,7 @@ impl Call {
     /// The call is over: what is left of its keys is nobody's.
     pub(crate) fn forget_keys(&mut self, edge: &mut Edge) {
         self.disarm(edge, Timer::Key);
-        if let Some((client, _)) = self.keys.take().and_then(|keys| keys.now) {
+        if let Some((client, _)) = self.negotiation.keys.take().and_then(|keys| keys.now) {
             edge.index.clients.remove(&client);
         }
     }

@@ -32,7 +32,7 @@ pub(crate) struct Change {
 impl Call {
     /// Whether one side holds the other here.
     pub(crate) fn is_held_here(&self) -> bool {
-        self.holds.len() > 0
+        self.media.holds.len() > 0
     }
 
     /// An offer that holds or resumes, or a refresh while somebody is held here: answered on its own side. Whether it was.
@@ -74,7 +74,7 @@ impl Call {
             return None;
         }
         let directions = || streams.iter().filter_map(|s| Some(theirs.direction_of(theirs.media.get(s.index)?)));
-        let involved = self.holds.contains(leg) || self.holds.contains(other);
+        let involved = self.media.holds.contains(leg) || self.media.holds.contains(other);
         if directions().all(|direction| direction == Direction::SendRecv) {
             return involved.then_some(false);
         }
@@ -88,14 +88,14 @@ impl Call {
     pub(crate) fn take_hold(&mut self, now: Instant, edge: &mut Edge, change: Change, streams: &[AgreedStream]) {
         let Change { leg, other, relatch, holds, offers } = change;
         let name = self.name_of(leg);
-        if holds && !self.holds.contains(leg) {
+        if holds && !self.media.holds.contains(leg) {
             edge.decide(
                 now,
                 self.key,
                 format!("{name} put the call on hold: answered by the edge, the other side hears music"),
             );
-            self.holds.insert(leg, None);
-        } else if !holds && let Some(player) = self.holds.remove(leg) {
+            self.media.holds.insert(leg, None);
+        } else if !holds && let Some(player) = self.media.holds.remove(leg) {
             edge.decide(now, self.key, format!("{name} took the call off hold"));
             self.stop_music(edge, player);
         }
@@ -117,9 +117,9 @@ impl Call {
 
     /// Two sides hear each other no longer.
     pub(crate) fn part(&mut self, edge: &mut Edge, legs: [LegId; 2]) {
-        let Some(media) = self.media else { return };
+        let Some(media) = self.media.session else { return };
         for end in legs.iter().flat_map(|leg| &self.legs[*leg].ends) {
-            if self.wires.remove(end.end).is_some() {
+            if self.media.wires.remove(end.end).is_some() {
                 edge.media(media, Command::Unwire { from: end.end });
             }
         }
@@ -127,12 +127,13 @@ impl Call {
 
     /// Whoever is held here hears music.
     pub(crate) fn play_to_held(&mut self, edge: &mut Edge) {
-        let Some(media) = self.media else { return };
-        let holders: Vec<(LegId, Option<EndId>)> = self.holds.iter().map(|(leg, player)| (leg, *player)).collect();
+        let Some(media) = self.media.session else { return };
+        let holders: Vec<(LegId, Option<EndId>)> =
+            self.media.holds.iter().map(|(leg, player)| (leg, *player)).collect();
         for (holder, player) in holders {
             let Some((held, wire)) = self.other(holder).and_then(|other| self.ear_of(other)) else { continue };
             let Some(player) = player.or_else(|| edge.new_end(media)) else { continue };
-            if self.holds.insert(holder, Some(player)).flatten().is_none() {
+            if self.media.holds.insert(holder, Some(player)).flatten().is_none() {
                 let music = self.legs[holder].trunk.as_ref().and_then(|trunk| trunk.hold_music.clone());
                 let sound = HoldSound { first: None, music: Some(music.unwrap_or_else(melody)) };
                 edge.media(media, Command::AddPlayer { end: player, sound: Sound::Hold(sound) });
@@ -143,16 +144,16 @@ impl Call {
 
     /// Nobody is held here any more: what both sides agree on counts.
     pub(crate) fn end_holds(&mut self, edge: &mut Edge) {
-        let players: Vec<Option<EndId>> = self.holds.values().copied().collect();
-        self.holds.clear();
+        let players: Vec<Option<EndId>> = self.media.holds.values().copied().collect();
+        self.media.holds.clear();
         for player in players {
             self.stop_music(edge, player);
         }
     }
 
     fn stop_music(&mut self, edge: &mut Edge, player: Option<EndId>) {
-        if let (Some(player), Some(media)) = (player, self.media) {
-            self.wires.remove(player);
+        if let (Some(player), Some(media)) = (player, self.media.session) {
+            self.media.wires.remove(player);
             edge.remove_end(media, player);
         }
     }
@@ -170,7 +171,7 @@ impl Call {
     /// The description in force of one side; of one that holds here as if it talked, since the other side does not know.
     pub(crate) fn standing(&self, leg: LegId) -> Option<Description> {
         let mut theirs = self.legs[leg].theirs()?;
-        if self.holds.contains(leg) {
+        if self.media.holds.contains(leg) {
             let ours = self.legs[leg].media_ip;
             theirs.hear_again(ours);
         }

@@ -36,7 +36,7 @@ impl Call {
     pub(crate) fn watch_hold(&mut self, now: Instant, edge: &mut Edge) {
         if self.is_watched() {
             self.disarm(edge, Timer::HoldCheck);
-        } else if self.hold_check.asked.is_empty() && !self.deadlines.contains(Timer::HoldCheck) {
+        } else if self.negotiation.hold_check.asked.is_empty() && !self.deadlines.contains(Timer::HoldCheck) {
             let interval = edge.config.idle_timeout;
             self.arm(now, edge, Timer::HoldCheck, interval);
         }
@@ -47,7 +47,7 @@ impl Call {
         let is_heard =
             |leg: LegId| self.legs[leg].ends.iter().filter_map(|end| end.remote.as_ref()).any(|r| r.watch_idle);
         match self.state {
-            State::Answered if self.is_local() => is_heard(self.near),
+            State::Answered if self.is_local() => is_heard(self.legs.near),
             State::Answered => self.talking().any(|leg| is_heard(leg) || self.legs[leg].timer.is_agreed()),
             State::Searching | State::Rerouting | State::Leaving | State::Ended => true,
         }
@@ -64,19 +64,19 @@ impl Call {
         if self.is_watched() {
             return;
         }
-        let asked: Vec<LegId> = if self.is_local() { vec![self.near] } else { self.talking().collect() };
+        let asked: Vec<LegId> = if self.is_local() { vec![self.legs.near] } else { self.talking().collect() };
         let ask = |leg: LegId| {
             let dialog = self.legs[leg].dialog?;
             edge.request(now, self.place(leg), dialog, Purpose::HoldCheck, Vec::new(), None)
         };
         let asked = asked.into_iter().filter_map(ask).collect();
-        self.hold_check = HoldCheck { asked, is_alive: false };
+        self.negotiation.hold_check = HoldCheck { asked, is_alive: false };
         self.watch_hold(now, edge);
     }
 
     /// One has answered, or does not: then its dialog is over (RFC 3261 §12.2.1.2).
     pub(crate) fn hold_checked(&mut self, now: Instant, edge: &mut Edge, client: ClientId, is_alive: bool) {
-        let check = &mut self.hold_check;
+        let check = &mut self.negotiation.hold_check;
         check.asked.retain(|asked| *asked != client);
         check.is_alive |= is_alive;
         if !check.asked.is_empty() || self.state != State::Answered {

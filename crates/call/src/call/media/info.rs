@@ -47,7 +47,7 @@ impl Call {
             State::Searching | State::Rerouting | State::Leaving => 480,
             State::Answered if info.bytes() > INFO_BYTES => 413,
             State::Answered if info.is_packaged => 469,
-            State::Answered if self.infos.len() >= INFOS_PER_CALL => 500,
+            State::Answered if self.negotiation.infos.len() >= INFOS_PER_CALL => 500,
             State::Answered => 0,
         };
         if refusal != 0 {
@@ -76,7 +76,7 @@ impl Call {
         headers.extend(info.disposition.map(|disposition| extra("Content-Disposition", disposition)));
         match edge.request(now, self.place(other), dialog, Purpose::Info, headers, info.body) {
             Some(client) => {
-                self.infos.insert(client, server);
+                self.negotiation.infos.insert(client, server);
             }
             None => refuse_request(now, edge, server, 500),
         }
@@ -84,7 +84,7 @@ impl Call {
 
     /// The other far end has answered, or does not (408).
     pub(crate) fn info_answered(&mut self, now: Instant, edge: &mut Edge, client: ClientId, code: u16) {
-        if let Some(server) = self.infos.remove(client) {
+        if let Some(server) = self.negotiation.infos.remove(client) {
             let seen = if (200..300).contains(&code) { 200 } else { seen_code(code) };
             edge.respond(now, server, Answer { code: seen, ..Answer::default() });
         } else if !self.key_answered(now, edge, client, code) {
@@ -99,7 +99,7 @@ impl Call {
     /// The call is over: whoever waits for an answer is told so, and what is answered later is nobody's.
     pub(crate) fn refuse_infos(&mut self, now: Instant, edge: &mut Edge) {
         self.forget_keys(edge);
-        terminate_open(now, edge, &mut self.infos);
+        terminate_open(now, edge, &mut self.negotiation.infos);
     }
 }
 

@@ -21,7 +21,7 @@ impl Call {
     /// Whether the agent that is tried next has the caller told ports of ours before it is there.
     pub(crate) fn is_told_ports(&self, agent: &Agent) -> bool {
         let tells = matches!(agent.answer, AnswerTime::Early | AnswerTime::AtOnce);
-        tells && self.state == State::Searching && self.spoken.is_none()
+        tells && self.state == State::Searching && self.media.spoken.is_none()
     }
 
     /// Whether the caller's ports are known to be ours.
@@ -41,7 +41,7 @@ impl Call {
         if self.alone().is_none_or(|attempt| attempt.progress != Progress::Binding) {
             return;
         }
-        let Some(attempt) = self.attempts.remove(Branch::ALONE) else { return };
+        let Some(attempt) = self.search.attempts.remove(Branch::ALONE) else { return };
         self.disarm(edge, Timer::Ports);
         if let Err(failure) = self.engage(now, edge, *attempt) {
             self.advance(now, edge, Some(StepResult::Failed(failure)));
@@ -62,12 +62,12 @@ impl Call {
     /// 183 with our description. A caller without an offer cannot be told one before its 2xx (RFC 3261 §13.2.1), and without
     /// hold audio there is nothing to hear: both ring.
     fn begin_early(&mut self, now: Instant, edge: &mut Edge, agent: &Arc<Agent>) -> Result<(), Failure> {
-        if self.offer.is_none() || agent.hold.is_none() || self.is_early() {
+        if self.negotiation.offer.is_none() || agent.hold.is_none() || self.is_early() {
             return Ok(());
         }
         let ours = self.first_description(now, edge)?;
         self.take_sounds(agent);
-        self.offer = self.standing_offer();
+        self.negotiation.offer = self.standing_offer();
         self.legs[LegId::CALLER].state = LegState::Early;
         self.ring_caller(now, edge, Answer { code: 183, body: Some(Body::sdp(ours.to_string())), ..Answer::default() });
         Ok(())
@@ -85,14 +85,14 @@ impl Call {
         };
         self.state = State::Rerouting;
         self.take_sounds(agent);
-        self.late = self.offer.is_none().then_some(LegId::CALLER);
-        self.offer = self.standing_offer();
+        self.negotiation.late = self.negotiation.offer.is_none().then_some(LegId::CALLER);
+        self.negotiation.offer = self.standing_offer();
         edge.decide(now, self.key, format!("answered before {} is connected", agent.name));
         let sid = self.sid().to_owned();
         edge.log(&sid, format!("answered immediately, for {}", edge.shown_name(&agent.name)), None);
         self.send_answer(now, edge, ours, Vec::new());
         if self.waits_for_ack() {
-            self.controller.again(Target::Agent(agent.clone()));
+            self.search.controller.again(Target::Agent(agent.clone()));
             edge.decide(now, self.key, "waiting for the caller's ACK with its media address");
             return Ok(false);
         }
@@ -103,8 +103,8 @@ impl Call {
     /// From now on the caller hears this agent's goodbye and hold audio.
     pub(crate) fn take_sounds(&mut self, agent: &Arc<Agent>) {
         if agent.goodbye.is_some() {
-            self.goodbye = Some(agent.clone());
+            self.media.goodbye = Some(agent.clone());
         }
-        self.hold = Some(agent.clone());
+        self.media.hold = Some(agent.clone());
     }
 }

@@ -39,23 +39,23 @@ impl Call {
             None => return Err(bad_media("2xx without session description")),
         };
         let sent = self.legs[callee].sent().ok_or_else(|| bad_media("no offer"))?;
-        let Some(offer) = self.offer.clone() else {
+        let Some(offer) = self.negotiation.offer.clone() else {
             if self.has_been_offered() {
                 return self.agree_as_told(now, edge, callee, &theirs);
             }
-            let caller = &self.legs[self.near];
+            let caller = self.legs.near_leg();
             let ports = caller.ports(&anchored_streams(&theirs));
             let policy = caller.policy().towards(self.legs[callee].policy());
             let mut ours = relay_offer(&theirs, &policy, &ports, &caller.identity()).map_err(unusable)?;
             self.legs[callee].check_answer(&sent, &theirs, anchored_streams(&theirs))?;
             caller.protect_first(edge, &mut ours, caller.late_form())?;
-            let ours = self.legs[self.near].stamp(ours);
+            let ours = self.legs.near_leg_mut().stamp(ours);
             let leg = &mut self.legs[callee];
             leg.ours = leg.last_sent.clone();
             leg.take_theirs(&theirs);
             return Ok(ours);
         };
-        let caller = &self.legs[self.near];
+        let caller = self.legs.near_leg();
         let ports = caller.ports(&anchored_streams(&offer));
         let policy = caller.policy().towards(self.legs[callee].policy());
         let mut agreed = accept(&offer, &sent, &theirs, &policy, &ports, &caller.identity()).map_err(unusable)?;
@@ -66,21 +66,21 @@ impl Call {
         } else if self.has_been_answered() {
             agreed.answer = self.answer_as_told(&agreed.answer)?;
         } else {
-            let caller = &mut self.legs[self.near];
+            let caller = self.legs.near_leg_mut();
             caller.protect_answer(edge, &mut agreed.answer, &offer);
             agreed.answer = caller.stamp(agreed.answer);
             let told = std::mem::replace(&mut caller.ours, caller.last_sent.clone());
             // Of what one INVITE is answered some take the first word alone, as RFC 3261 §13.2.1 has it.
             if self.is_answered() && told.is_some_and(|told| !told.says_but_for_version(&agreed.answer)) {
-                self.owe(self.near, false);
+                self.owe(self.legs.near, false);
             }
         }
         let leg = &mut self.legs[callee];
         leg.ours = leg.last_sent.clone();
         let relatch = leg.take_theirs(&theirs);
-        self.wire(now, edge, &agreed.streams, (self.near, false), (callee, relatch));
+        self.wire(now, edge, &agreed.streams, (self.legs.near, false), (callee, relatch));
         if self.is_answered() {
-            self.close_unused(edge, [self.near, callee], &agreed.streams);
+            self.close_unused(edge, [self.legs.near, callee], &agreed.streams);
         }
         Ok(agreed.answer)
     }
@@ -105,13 +105,13 @@ impl Call {
         headers: Vec<Extra>,
     ) {
         self.won(now, edge, callee);
-        self.callee = Some(callee);
-        self.answered_by = Some(callee);
+        self.legs.callee = Some(callee);
+        self.legs.answered_by = Some(callee);
         self.completed(edge);
         self.limit_call(now, edge, callee);
-        let is_late = self.offer.take().is_none() && !self.has_been_offered();
+        let is_late = self.negotiation.offer.take().is_none() && !self.has_been_offered();
         if is_late {
-            self.late = Some(LegId::CALLER);
+            self.negotiation.late = Some(LegId::CALLER);
         }
         self.settle();
         edge.trunks.answered(now, self.legs[callee].trunk_name());
@@ -139,7 +139,7 @@ impl Call {
             code: 200,
             // Where the offer went in a provisional answer, its PRACK answers it, and nothing is left to say; nor after a
             // further offer and its answer (RFC 6337 §3).
-            body: (!self.has_been_offered() && self.early != EarlySession::Changed)
+            body: (!self.has_been_offered() && self.negotiation.early != EarlySession::Changed)
                 .then(|| Body::sdp(ours.to_string())),
             contact_user: self.contact_user(),
             headers: headers.into_iter().chain(session).collect(),
@@ -148,8 +148,8 @@ impl Call {
         let caller = &mut self.legs[LegId::CALLER];
         let Some(server) = caller.server.take() else { return };
         // From now on it can be asked again.
-        if self.early != EarlySession::Offer {
-            self.early = EarlySession::Nothing;
+        if self.negotiation.early != EarlySession::Offer {
+            self.negotiation.early = EarlySession::Nothing;
         }
         let dialog = edge.respond(now, server, answer);
         if edge.endpoint.holds_back(server) {
@@ -167,13 +167,13 @@ impl Call {
 
     /// Lets go of what only a further search would ask for.
     pub(crate) fn settle(&mut self) {
-        self.offer = None;
+        self.negotiation.offer = None;
         if self.legs.iter().all(|leg| leg.agent.is_none()) {
-            self.controller = Controller::Done;
-            self.identity.settle();
+            self.search.controller = Controller::Done;
+            self.facts.identity.settle();
         }
         // Listeners that come later, or anew after a restart, are told of the caller's headers.
-        self.headers.shrink_to_fit();
+        self.facts.headers.shrink_to_fit();
         self.legs.shrink_to_fit();
     }
 
@@ -182,11 +182,11 @@ impl Call {
         if let Some(server) = self.legs[leg].server.take() {
             edge.index.servers.remove(&server);
         }
-        if self.late != Some(leg) {
+        if self.negotiation.late != Some(leg) {
             return;
         }
         let first = self.legs[leg].theirs.is_none();
-        self.late = None;
+        self.negotiation.late = None;
         self.take_late_answer(now, edge, leg, sdp, first);
     }
 
@@ -269,7 +269,7 @@ impl Call {
         (offerer, relatch_offerer): (LegId, bool),
         (answerer, relatch_answerer): (LegId, bool),
     ) {
-        if self.media.is_none() {
+        if self.media.session.is_none() {
             return;
         }
         for stream in streams {
@@ -318,7 +318,7 @@ impl Call {
 
     /// Has the ends of refused and ended streams closed.
     pub(crate) fn close_unused(&mut self, edge: &mut Edge, legs: [LegId; 2], streams: &[AgreedStream]) {
-        let Some(media) = self.media else { return };
+        let Some(media) = self.media.session else { return };
         for leg in legs {
             let leg = &mut self.legs[leg];
             let unused = |end: &mut StreamEnd| !streams.iter().any(|s| s.index == end.index);
@@ -331,12 +331,12 @@ impl Call {
 
     /// Disconnects streams that are no longer agreed.
     fn unwire_all_but(&mut self, edge: &mut Edge, streams: &[AgreedStream]) {
-        let Some(media) = self.media else { return };
+        let Some(media) = self.media.session else { return };
         let runs = |index: usize| streams.iter().any(|s| s.index == index);
         let idle: Vec<EndId> =
             self.legs.iter().flat_map(|leg| &leg.ends).filter(|end| !runs(end.index)).map(|end| end.end).collect();
         for end in idle {
-            if self.wires.remove(end).is_some() {
+            if self.media.wires.remove(end).is_some() {
                 edge.media(media, Command::Unwire { from: end });
             }
         }
@@ -349,18 +349,18 @@ impl Call {
 
     /// Draws another port pair for an end of the caller that could not be bound.
     pub(crate) fn redraw_caller(&mut self, now: Instant, edge: &mut Edge, end: EndId) {
-        self.bind_failures += 1;
+        self.media.bind_failures += 1;
         let no_ports = FinalAnswer::new(503, ReasonSlug::NoPorts);
         // The caller has been told the port already, or luck is out.
-        if self.legs[self.near].ours.is_some() || self.bind_failures >= BIND_TRIES {
+        if self.legs.near_leg().ours.is_some() || self.media.bind_failures >= BIND_TRIES {
             return self.refuse(now, edge, &no_ports);
         }
-        let Some(media) = self.media else { return };
-        let bind = edge.addressing.media_bind(self.legs[self.near].signalling());
+        let Some(media) = self.media.session else { return };
+        let bind = edge.addressing.media_bind(self.legs.near_leg().signalling());
         let Some(new) = bind.and_then(|bind| edge.add_end(media, bind)) else {
             return self.refuse(now, edge, &no_ports);
         };
-        if let Some(slot) = self.legs[self.near].ends.iter_mut().find(|e| e.end == end) {
+        if let Some(slot) = self.legs.near_leg_mut().ends.iter_mut().find(|e| e.end == end) {
             *slot = StreamEnd::new(slot.index, new);
         }
     }
@@ -394,18 +394,18 @@ impl Call {
 
     /// Has a leg's ends closed; its figures stay.
     pub(crate) fn drop_ends(&mut self, edge: &mut Edge, leg: LegId) {
-        let Some(media) = self.media else { return };
+        let Some(media) = self.media.session else { return };
         let leg = &mut self.legs[leg];
         for end in std::mem::take(&mut leg.ends) {
             retire(&mut leg.earlier, &mut leg.scores, &end.counters);
-            self.wires.retain(|from, (to, _)| from != end.end && *to != end.end);
+            self.media.wires.retain(|from, (to, _)| from != end.end && *to != end.end);
             edge.remove_end(media, end.end);
         }
     }
 
     /// The same for a leg that has not been entered yet.
     pub(crate) fn close_ends(&self, edge: &mut Edge, leg: &mut Leg) {
-        if let Some(media) = self.media {
+        if let Some(media) = self.media.session {
             for end in std::mem::take(&mut leg.ends) {
                 edge.remove_end(media, end.end);
             }
@@ -422,7 +422,7 @@ impl Call {
 
     /// User part of our Contact towards the caller: what it called.
     pub(crate) fn contact_user(&self) -> String {
-        rewrite::escape_user(&self.called.received)
+        rewrite::escape_user(&self.facts.called.received)
     }
 
     /// A leg's name in sentences.

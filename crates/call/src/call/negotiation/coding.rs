@@ -146,8 +146,8 @@ impl Call {
 
     /// The caller's codec and an agent's in words.
     pub(crate) fn said_of_agent(&self, leg: LegId) -> String {
-        let (caller, agent) = (&self.legs[self.near], &self.legs[leg]);
-        let (one, other) = (self.name_of(self.near), self.name_of(leg));
+        let (caller, agent) = (self.legs.near_leg(), &self.legs[leg]);
+        let (one, other) = (self.name_of(self.legs.near), self.name_of(leg));
         let converted = if caller.converted_to.is_some() { ": converted" } else { "" };
         format!("media: {} with {one}, {} with {other}{converted}", caller.codec, agent.codec)
     }
@@ -157,7 +157,7 @@ impl Call {
         for at in legs {
             let leg = &self.legs[at];
             let ends = leg.ends.iter().map(|end| end.end).chain(leg.agent.as_ref().map(|side| side.end));
-            let into = ends.filter_map(|end| self.wires.get(end)).find_map(|(sink, wire)| {
+            let into = ends.filter_map(|end| self.media.wires.get(end)).find_map(|(sink, wire)| {
                 let transcoded = wire.transcode.as_ref().map(|spec| spec.to.1);
                 let of_agent = || {
                     let listens = self.legs.iter().find_map(|leg| leg.agent.as_ref().filter(|side| side.end == *sink));
@@ -178,6 +178,6 @@ impl Call {
             let format = Format::from_name(side.agent.format).unwrap_or_default();
             !side.listens() && format.sample_rate() > NARROW_HZ
         });
-        self.legs[self.near].own_policy(wide)
+        self.legs.near_leg().own_policy(wide)
     }
 }

@@ -141,7 +141,7 @@ impl Call {
 
     /// Whether the caller is told of a 18x: of several targets only the first ringing, and of the one that it hears.
     fn is_told(&self, branch: Branch, has_media: bool) -> bool {
-        let others = || self.attempts.iter().filter(|(other, _)| *other != branch).map(|(_, attempt)| attempt);
+        let others = || self.search.attempts.iter().filter(|(other, _)| *other != branch).map(|(_, attempt)| attempt);
         if others().any(|attempt| attempt.early.is_heard) {
             return false;
         }
@@ -164,7 +164,8 @@ impl Call {
             return None;
         }
         let is_newest = early.say(dialog, Written::new(&theirs), is_reliable);
-        let other_is_heard = self.attempts.iter().any(|(other, attempt)| other != branch && attempt.early.is_heard);
+        let other_is_heard =
+            self.search.attempts.iter().any(|(other, attempt)| other != branch && attempt.early.is_heard);
         if !is_newest || other_is_heard || !self.may_be_told(edge) {
             return None;
         }
@@ -201,14 +202,14 @@ impl Call {
 
     /// Where the one that the caller heard is out, another that rings and has media is heard.
     pub(crate) fn hear_another(&mut self, now: Instant, edge: &mut Edge) {
-        if !self.may_be_told(edge) || self.attempts.values().any(|attempt| attempt.early.is_heard) {
+        if !self.may_be_told(edge) || self.search.attempts.values().any(|attempt| attempt.early.is_heard) {
             return;
         }
         let has_media = |branch: Branch, call: &Call| {
             let attempt = call.attempt(branch)?;
             Some((branch, attempt.progress.calling()?, attempt.early.newest()?))
         };
-        let ready: Vec<_> = self.attempts.iter().filter_map(|(branch, _)| has_media(branch, self)).collect();
+        let ready: Vec<_> = self.search.attempts.iter().filter_map(|(branch, _)| has_media(branch, self)).collect();
         for (branch, leg, said) in ready {
             let Some(ours) = self.hear(now, edge, branch, leg, said.as_bytes()) else { continue };
             self.legs[leg].state = LegState::Early;

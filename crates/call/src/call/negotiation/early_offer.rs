@@ -25,12 +25,12 @@ impl Call {
         let from_caller = leg == LegId::CALLER;
         let Some(other) = self.early_other(edge, leg, server) else {
             // Its own offer has no answer yet, or there is nobody to ask; or ours to it has none (RFC 3311 §5.2).
-            return match from_caller && self.early != EarlySession::Offer {
+            return match from_caller && self.negotiation.early != EarlySession::Offer {
                 true => retry_later(now, edge, server),
                 false => refuse_request(now, edge, server, 491),
             };
         };
-        if self.renegotiation.is_some() {
+        if self.negotiation.renegotiation.is_some() {
             return refuse_request(now, edge, server, 491);
         }
         let Some(offer) = self.offer_in(now, edge, leg, server, sdp) else { return };
@@ -53,7 +53,7 @@ impl Call {
     /// where it may not offer yet.
     fn early_other(&self, edge: &Edge, leg: LegId, server: ServerId) -> Option<Option<LegId>> {
         if leg == LegId::CALLER {
-            if matches!(self.early, EarlySession::Nothing | EarlySession::Offer) {
+            if matches!(self.negotiation.early, EarlySession::Nothing | EarlySession::Offer) {
                 return None;
             }
             return if self.is_early() { Some(None) } else { Some(Some(self.only_heard()?.1)) };
@@ -61,13 +61,13 @@ impl Call {
         let (attempt, callee) = self.only_heard()?;
         let (dialog, is_reliable) = attempt.early.only()?;
         let is_its = callee == leg && is_reliable && edge.endpoint.dialog_of(server) == Some(dialog);
-        let has_said = self.offer.is_some() || self.early == EarlySession::Agreed;
+        let has_said = self.negotiation.offer.is_some() || self.negotiation.early == EarlySession::Agreed;
         (is_its && has_said && !self.is_early()).then_some(Some(LegId::CALLER))
     }
 
     /// The one target that rings, whose one early dialog the caller hears.
     fn only_heard(&self) -> Option<(&Attempt, LegId)> {
-        let mut attempts = self.attempts.values();
+        let mut attempts = self.search.attempts.values();
         let attempt = attempts.next().filter(|attempt| attempt.early.only().is_some())?;
         Some((&**attempt, attempt.progress.calling()?)).filter(|_| attempts.next().is_none())
     }
@@ -83,7 +83,7 @@ impl Call {
     fn takes_early_offer(&self, edge: &Edge, leg: LegId) -> bool {
         let is_settled = if leg == LegId::CALLER {
             let awaits = self.legs[LegId::CALLER].server.is_none_or(|server| edge.endpoint.awaits_prack(server));
-            !awaits && !matches!(self.early, EarlySession::Nothing | EarlySession::Offer)
+            !awaits && !matches!(self.negotiation.early, EarlySession::Nothing | EarlySession::Offer)
         } else {
             self.only_heard().is_some_and(|(attempt, _)| attempt.early.only().is_some_and(|(_, reliable)| reliable))
         };
@@ -107,7 +107,7 @@ impl Call {
         let (answer, relatch) = self.legs[leg].answer_again(edge, offer, answer);
         self.wire(now, edge, &streams, (leg, relatch), (other, false));
         if leg == LegId::CALLER {
-            self.offer = Some(offer.clone());
+            self.negotiation.offer = Some(offer.clone());
             self.told_again();
         } else {
             self.said_again(offer);
@@ -120,13 +120,13 @@ impl Call {
     /// The caller has an answer to a further offer: nothing else is said until it is asked again.
     pub(crate) fn told_again(&mut self) {
         if self.state == State::Searching {
-            self.early = EarlySession::Changed;
+            self.negotiation.early = EarlySession::Changed;
         }
     }
 
     /// The target has said something else in its early dialog.
     fn said_again(&mut self, said: &Description) {
-        if let Some(attempt) = self.attempts.first().and_then(|branch| self.attempt_mut(branch)) {
+        if let Some(attempt) = self.search.attempts.first().and_then(|branch| self.attempt_mut(branch)) {
             attempt.early.change(Written::new(said));
         }
     }
@@ -134,13 +134,13 @@ impl Call {
     /// Both sides have agreed on an offer of one of them.
     pub(crate) fn changed_early(&mut self, from: LegId, to: LegId, offer: &Description, answer: &Description) {
         if from == LegId::CALLER {
-            self.offer = Some(offer.clone());
+            self.negotiation.offer = Some(offer.clone());
             self.told_again();
             self.said_again(answer);
         } else if to == LegId::CALLER {
             // As for a caller that has made none: what it was told is our offer, and its answer stands.
-            self.offer = None;
-            self.early = EarlySession::Agreed;
+            self.negotiation.offer = None;
+            self.negotiation.early = EarlySession::Agreed;
             self.said_again(offer);
         }
     }
@@ -167,10 +167,10 @@ impl Call {
             let Relay { from, to, .. } = pending.way;
             self.calling_on(if from == LegId::CALLER { to } else { from }).is_some()
         };
-        if self.state != State::Searching || self.renegotiation.as_deref().is_none_or(goes_on) {
+        if self.state != State::Searching || self.negotiation.renegotiation.as_deref().is_none_or(goes_on) {
             return;
         }
-        let Some(pending) = self.renegotiation.take() else { return };
+        let Some(pending) = self.negotiation.renegotiation.take() else { return };
         let left: Vec<_> = pending.added.iter().copied().filter(|end| self.leg_of(*end).is_some()).collect();
         self.drop_added(edge, &left);
         edge.index.clients.remove(&pending.client);
@@ -188,13 +188,13 @@ impl Call {
 
     /// A target that has answered and was told less than what the caller wants by now, since it could not be asked before.
     pub(crate) fn owe_turned(&mut self, leg: LegId) {
-        let Some((offer, sent)) = self.offer.as_ref().zip(self.legs[leg].sent()) else { return };
+        let Some((offer, sent)) = self.negotiation.offer.as_ref().zip(self.legs[leg].sent()) else { return };
         let is_told = |at: usize| {
             let direction = |of: &Description| of.media.get(at).map(|media| of.direction_of(media));
             direction(offer) == direction(&sent)
         };
         let streams = trunkgate_sdp::anchored_streams(offer);
-        if self.early == EarlySession::Changed && !streams.into_iter().all(is_told) {
+        if self.negotiation.early == EarlySession::Changed && !streams.into_iter().all(is_told) {
             self.owe(leg, false);
         }
     }

@@ -46,7 +46,7 @@ pub(crate) struct Spoken {
 impl Call {
     /// Whether the edge itself could answer the caller.
     pub(crate) fn answerable(&self) -> Result<(), Failure> {
-        let Some(offer) = &self.offer else { return Ok(()) };
+        let Some(offer) = &self.negotiation.offer else { return Ok(()) };
         let nowhere = Identity { session_id: 0, version: 0, ip: std::net::Ipv4Addr::LOCALHOST.into() };
         let policy = self.own_policy();
         answer_offer(offer, &policy, ANY_PORT, &nowhere, Direction::SendRecv).map(|_| ()).map_err(unusable)
@@ -65,7 +65,7 @@ impl Call {
             Some(offer) => self.answer_locally(now, edge, &offer),
             None => {
                 let policy = self.own_policy();
-                let caller = &mut self.legs[self.near];
+                let caller = self.legs.near_leg_mut();
                 let port = caller.ends.first().map_or(0, |end| end.bind.port());
                 let mut offer = offer_own(&policy, port, &caller.identity(), Direction::SendRecv);
                 caller.protect_first(edge, &mut offer, caller.late_form())?;
@@ -76,30 +76,30 @@ impl Call {
 
     /// What the caller was told of its session with us, once it was.
     pub(crate) fn standing_description(&self) -> Option<Description> {
-        if self.transfers.now.is_none() {
-            self.spoken?;
+        if self.search.transfers.now.is_none() {
+            self.media.spoken?;
         }
-        self.legs[self.near].ours.as_ref()?.read()
+        self.legs.near_leg().ours.as_ref()?.read()
     }
 
     /// Whether the caller hears us although it has no answer.
     pub(crate) fn is_early(&self) -> bool {
-        self.state == State::Searching && self.spoken.is_some()
+        self.state == State::Searching && self.media.spoken.is_some()
     }
 
     /// Silence counts from the answer on, also where the session is older.
     fn point_again(&mut self, now: Instant, edge: &mut Edge) {
-        let Some((offer, (end, _))) = self.offer.clone().zip(self.spoken_end()) else { return };
-        let caller = &self.legs[self.near];
+        let Some((offer, (end, _))) = self.negotiation.offer.clone().zip(self.spoken_end()) else { return };
+        let caller = self.legs.near_leg();
         let answered = answer_offer(&offer, &self.own_policy(), ANY_PORT, &caller.identity(), Direction::SendRecv);
         if let Ok((_, far, _)) = answered {
-            self.point(now, edge, (self.near, end), &far, false);
+            self.point(now, edge, (self.legs.near, end), &far, false);
         }
     }
 
     /// Answers an offer of the caller, takes it into force, and has its media follow.
     fn answer_locally(&mut self, now: Instant, edge: &mut Edge, offer: &Description) -> Result<Description, Failure> {
-        let caller = &self.legs[self.near];
+        let caller = self.legs.near_leg();
         let answered = answer_offer(offer, &self.own_policy(), ANY_PORT, &caller.identity(), Direction::SendRecv);
         let (mut answer, far, audio) = answered.map_err(unusable)?;
         let missing = || Failure::unreached(ReasonSlug::NoPorts);
@@ -111,7 +111,7 @@ impl Call {
         let keys = presses.map(|(number, _)| number);
         let coding = coding(&audio).ok_or_else(missing)?;
         let spoken = Spoken { index, audio: audio.number, coding, keys, presses };
-        let caller = &mut self.legs[self.near];
+        let caller = self.legs.near_leg_mut();
         caller.protect_answer(edge, &mut answer, offer);
         let answer = caller.stamp(answer);
         caller.ours = caller.last_sent.clone();
@@ -122,21 +122,21 @@ impl Call {
 
     /// The caller's port for an m-line; drawn where there is none yet.
     fn end_of_caller(&mut self, edge: &mut Edge, index: usize) -> Option<u16> {
-        if let Some(end) = self.legs[self.near].end(index) {
+        if let Some(end) = self.legs.near_leg().end(index) {
             return Some(end.bind.port());
         }
-        let bind = edge.addressing.media_bind(self.legs[self.near].signalling())?;
-        let end = StreamEnd::new(index, edge.add_end(self.media?, bind)?);
+        let bind = edge.addressing.media_bind(self.legs.near_leg().signalling())?;
+        let end = StreamEnd::new(index, edge.add_end(self.media.session?, bind)?);
         let port = end.bind.port();
-        self.legs[self.near].ends.push(end);
+        self.legs.near_leg_mut().ends.push(end);
         Some(port)
     }
 
     /// Takes into force what was agreed with the caller; its other streams are closed.
     fn speak(&mut self, now: Instant, edge: &mut Edge, spoken: Spoken, far: &Far, relatch: bool) {
-        let Some(media) = self.media else { return };
-        self.spoken = Some(spoken);
-        let caller = &mut self.legs[self.near];
+        let Some(media) = self.media.session else { return };
+        self.media.spoken = Some(spoken);
+        let caller = self.legs.near_leg_mut();
         for end in caller.ends.extract_if(.., |end| end.index != spoken.index) {
             retire(&mut caller.earlier, &mut caller.scores, &end.counters);
             edge.remove_end(media, end.end);
@@ -144,22 +144,22 @@ impl Call {
         caller.codec = name(spoken.coding).to_owned();
         let codec = caller.codec.clone();
         if let Some(end) = caller.end(spoken.index).map(|end| end.end) {
-            self.point(now, edge, (self.near, end), far, relatch);
+            self.point(now, edge, (self.legs.near, end), far, relatch);
         }
-        self.note_media(now, edge, &[self.near], &codec);
+        self.note_media(now, edge, &[self.legs.near], &codec);
     }
 
     /// The caller's end of what it speaks with the edge.
     pub(crate) fn spoken_end(&self) -> Option<(EndId, Spoken)> {
-        let spoken = self.spoken?;
-        Some((self.legs[self.near].end(spoken.index)?.end, spoken))
+        let spoken = self.media.spoken?;
+        Some((self.legs.near_leg().end(spoken.index)?.end, spoken))
     }
 
     /// Wires the caller and an agent's leg to each other; nothing before the caller's description is there.
     pub(crate) fn converse(&mut self, now: Instant, edge: &mut Edge, leg: LegId) {
         let Some((caller, spoken)) = self.spoken_end() else { return };
         let Some(agent) = self.legs[leg].agent.as_ref().map(|side| side.end) else { return };
-        let inband = self.legs[self.near].dtmf() == Dtmf::Inband;
+        let inband = self.legs.near_leg().dtmf() == Dtmf::Inband;
         let hears = WireSpec {
             parted: inband.then(|| Box::new(PartedSpec { tones: true, ..PartedSpec::default() })),
             payloads: vec![(spoken.audio, OWN_AUDIO)],
@@ -172,7 +172,7 @@ impl Call {
         self.connect_ends(edge, caller, agent, hears);
         self.connect_ends(edge, agent, caller, talks(spoken));
         let before = self.legs[leg].converted_to;
-        self.note_conversion([self.near, leg]);
+        self.note_conversion([self.legs.near, leg]);
         if before != self.legs[leg].converted_to {
             edge.decide(now, self.key, self.said_of_agent(leg));
         }
@@ -182,13 +182,13 @@ impl Call {
 
     /// Connects two ends, unless they are so already.
     pub(crate) fn connect_ends(&mut self, edge: &mut Edge, from: EndId, to: EndId, wire: WireSpec) {
-        let Some(media) = self.media else { return };
-        if self.wires.get(from) == Some(&(to, wire.clone())) {
+        let Some(media) = self.media.session else { return };
+        if self.media.wires.get(from) == Some(&(to, wire.clone())) {
             return;
         }
         // The worker disconnects what fed `to` before.
-        self.wires.retain(|_, (sink, _)| *sink != to);
-        self.wires.insert(from, (to, wire.clone()));
+        self.media.wires.retain(|_, (sink, _)| *sink != to);
+        self.media.wires.insert(from, (to, wire.clone()));
         edge.media(media, Command::Wire { from, to, wire });
     }
 
@@ -196,7 +196,7 @@ impl Call {
     pub(crate) fn reinvited_locally(&mut self, now: Instant, edge: &mut Edge, server: ServerId, offer: &Description) {
         match self.answer_locally(now, edge, offer) {
             Ok(ours) => {
-                match self.callee {
+                match self.legs.callee {
                     _ if self.state == State::Leaving => self.say_on(edge),
                     Some(callee) => {
                         self.converse(now, edge, callee);
@@ -207,7 +207,7 @@ impl Call {
                     None => self.caller_spoke(now, edge, false),
                 }
                 self.told_again();
-                self.answer_request(now, edge, self.near, server, &ours);
+                self.answer_request(now, edge, self.legs.near, server, &ours);
             }
             Err(failure) => {
                 edge.respond(now, server, failure.answer().to_sip());
@@ -218,8 +218,8 @@ impl Call {
     /// The caller's answer to an offer of ours, in its ACK.
     pub(crate) fn late_answer_locally(&mut self, now: Instant, edge: &mut Edge, sdp: &Bytes) -> Result<(), Failure> {
         let missing = || Failure::unreached(ReasonSlug::BadMedia);
-        let answer = self.read(edge, self.near, sdp)?;
-        let caller = &mut self.legs[self.near];
+        let answer = self.read(edge, self.legs.near, sdp)?;
+        let caller = self.legs.near_leg_mut();
         let sent = caller.sent().ok_or_else(missing)?;
         let ports = vec![ANY_PORT; trunkgate_sdp::anchored_streams(&sent).len()];
         let agreed = accept(&sent, &sent, &answer, &Policy::default(), &ports, &caller.identity()).map_err(unusable)?;
@@ -236,7 +236,7 @@ impl Call {
         let relatch = caller.take_theirs(&answer);
         caller.ours = caller.last_sent.clone();
         self.speak(now, edge, spoken, &stream.answerer, relatch);
-        if let Some(callee) = self.callee {
+        if let Some(callee) = self.legs.callee {
             self.converse(now, edge, callee);
         }
         Ok(())
@@ -244,7 +244,7 @@ impl Call {
 
     /// Whether the edge itself is the caller's other side: an agent talks with it, or did and nobody has taken its place.
     pub(crate) fn is_local(&self) -> bool {
-        self.state == State::Rerouting || self.callee.is_some_and(|leg| self.legs[leg].agent.is_some())
+        self.state == State::Rerouting || self.legs.callee.is_some_and(|leg| self.legs[leg].agent.is_some())
     }
 }
 

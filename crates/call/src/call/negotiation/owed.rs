@@ -27,9 +27,9 @@ pub(crate) struct Owed {
 impl Call {
     /// Notes that a leg is to be asked.
     pub(crate) fn owe(&mut self, leg: LegId, essential: bool) {
-        match self.owed.iter_mut().find(|owed| owed.leg == leg) {
+        match self.negotiation.owed.iter_mut().find(|owed| owed.leg == leg) {
             Some(owed) => owed.essential |= essential,
-            None => self.owed.push(Owed { leg, essential, tries: 0 }),
+            None => self.negotiation.owed.push(Owed { leg, essential, tries: 0 }),
         }
     }
 
@@ -40,13 +40,13 @@ impl Call {
         if self.state != State::Answered || waits {
             return;
         }
-        let Some(owed) = self.owed.first().copied() else { return };
+        let Some(owed) = self.negotiation.owed.first().copied() else { return };
         let Some(other) = self.other(owed.leg) else { return };
         let Some(offer) = self.standing(other) else { return };
         let way = Relay { from: other, to: owed.leg, server: None, by: Purpose::Reinvite, restores: true };
         if self.relay(now, edge, way, offer).is_ok() {
-            self.owed.remove(0);
-            if let Some(pending) = &mut self.renegotiation {
+            self.negotiation.owed.remove(0);
+            if let Some(pending) = &mut self.negotiation.renegotiation {
                 (pending.essential, pending.tries) = (owed.essential, owed.tries);
             }
         }
@@ -62,7 +62,7 @@ impl Call {
             return;
         }
         let wait = glare_wait(edge, &self.legs[pending.way.to]);
-        self.owed.insert(0, Owed { leg: pending.way.to, essential: pending.essential, tries });
+        self.negotiation.owed.insert(0, Owed { leg: pending.way.to, essential: pending.essential, tries });
         self.arm(now, edge, Timer::Glare, wait);
     }
 }

@@ -22,7 +22,7 @@ impl Call {
         edge.decide(now, self.key, format!("ports not bound: {error}"));
         self.story.proof = Some((ReasonSlug::NoPorts, format!("ports not bound: {error}").into()));
         // A stream that a re-INVITE wants to add: that one fails, when its answer comes.
-        if let Some(pending) = self.renegotiation.as_mut().filter(|pending| pending.added.contains(&end)) {
+        if let Some(pending) = self.negotiation.renegotiation.as_mut().filter(|pending| pending.added.contains(&end)) {
             pending.unbound = true;
             return;
         }
@@ -33,16 +33,16 @@ impl Call {
 
     /// Draws another port pair in the place of an end; `None` where that is of no use, or none is left.
     fn redraw_answered(&mut self, edge: &mut Edge, at: LegId, end: EndId) -> Option<()> {
-        self.bind_failures += 1;
+        self.media.bind_failures += 1;
         let has_another = self.other(at).is_some_and(|other| self.legs[other].theirs.is_some());
-        if self.state != State::Answered || !has_another || self.bind_failures >= BIND_TRIES {
+        if self.state != State::Answered || !has_another || self.media.bind_failures >= BIND_TRIES {
             return None;
         }
         let bind = edge.addressing.media_bind(self.legs[at].signalling())?;
-        let new = edge.add_end(self.media?, bind)?;
+        let new = edge.add_end(self.media.session?, bind)?;
         let slot = self.legs[at].ends.iter_mut().find(|slot| slot.end == end)?;
         *slot = StreamEnd::new(slot.index, new);
-        self.wires.retain(|from, (to, _)| from != end && *to != end);
+        self.media.wires.retain(|from, (to, _)| from != end && *to != end);
         self.owe(at, true);
         Some(())
     }

@@ -332,10 +332,10 @@ impl Call {
     }
 
     fn ask_to_refresh(&mut self, now: Instant, edge: &mut Edge, leg: LegId) -> Option<ClientId> {
-        if self.late == Some(leg) || self.is_leaving(leg) {
+        if self.negotiation.late == Some(leg) || self.is_leaving(leg) {
             return None;
         }
-        if self.renegotiation.as_ref().is_some_and(|r| r.way.to == leg || r.way.from == leg) {
+        if self.negotiation.renegotiation.as_ref().is_some_and(|r| r.way.to == leg || r.way.from == leg) {
             return None;
         }
         let at = self.place(leg);

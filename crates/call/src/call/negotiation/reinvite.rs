@@ -142,7 +142,7 @@ impl Call {
             open_again(&mut ours, &theirs);
         }
         let ours = self.legs[leg].stamp(ours);
-        self.late = Some(leg);
+        self.negotiation.late = Some(leg);
         self.answer_request(now, edge, leg, server, &ours);
     }
 
@@ -207,7 +207,7 @@ impl Call {
                 let (essential, unbound, tries, replaces) = (false, false, 0, None);
                 let pending =
                     Renegotiation { way, client, offer, sections, replaces, added, essential, unbound, tries };
-                self.renegotiation = Some(Box::new(pending));
+                self.negotiation.renegotiation = Some(Box::new(pending));
                 Ok(())
             }
             None => {
@@ -219,7 +219,7 @@ impl Call {
 
     /// Draws ends for streams that have none yet; `None` where no ports are left.
     pub(crate) fn draw_missing(&mut self, edge: &mut Edge, legs: &[LegId], offer: &Description) -> Option<Vec<EndId>> {
-        let media = self.media?;
+        let media = self.media.session?;
         let mut added = Vec::new();
         for leg in legs.iter().copied() {
             let bind = edge.addressing.media_bind(self.legs[leg].signalling());
@@ -239,7 +239,7 @@ impl Call {
     }
 
     pub(crate) fn drop_added(&mut self, edge: &mut Edge, added: &[EndId]) {
-        let Some(media) = self.media else { return };
+        let Some(media) = self.media.session else { return };
         for leg in &mut self.legs {
             leg.ends.retain(|end| !added.contains(&end.end));
         }
@@ -262,7 +262,7 @@ impl Call {
         if let Some(dialog) = dialog.filter(|_| accepted) {
             edge.ack(now, dialog);
         }
-        let Some(mut pending) = self.renegotiation.take_if(|r| r.client == client) else { return };
+        let Some(mut pending) = self.negotiation.renegotiation.take_if(|r| r.client == client) else { return };
         if !accepted && self.asked_by_reinvite(now, edge, &mut pending, code) {
             return;
         }
@@ -382,7 +382,7 @@ impl Call {
         streams: &[AgreedStream],
     ) {
         if self.is_held_here() {
-            let change = Change { leg: to, other: from, relatch, holds: self.holds.contains(to), offers: false };
+            let change = Change { leg: to, other: from, relatch, holds: self.media.holds.contains(to), offers: false };
             return self.take_hold(now, edge, change, streams);
         }
         self.wire(now, edge, streams, (from, false), (to, relatch));
@@ -391,7 +391,7 @@ impl Call {
 
     /// The other leg does not answer any more: the call is over (RFC 3261 §12.2.1.2).
     pub(crate) fn reinvite_unanswered(&mut self, now: Instant, edge: &mut Edge, client: ClientId) {
-        let Some(mut pending) = self.renegotiation.take_if(|r| r.client == client) else { return };
+        let Some(mut pending) = self.negotiation.renegotiation.take_if(|r| r.client == client) else { return };
         self.disarm(edge, Timer::Update);
         self.give_up_replacing(edge, &mut pending);
         if self.state == State::Searching {
@@ -406,13 +406,13 @@ impl Call {
 
     /// A CANCEL that came after the call was answered: of a re-INVITE, or one that crossed our 2xx.
     pub(crate) fn canceled_later(&mut self, now: Instant, edge: &mut Edge, server: ServerId) {
-        match self.renegotiation.take_if(|pending| pending.way.server == Some(server)) {
+        match self.negotiation.renegotiation.take_if(|pending| pending.way.server == Some(server)) {
             Some(mut pending) => {
                 pending.way.server = None;
                 edge.index.servers.remove(&server);
                 edge.cancel(now, pending.client);
                 self.give_up_replacing(edge, &mut pending);
-                self.renegotiation = Some(pending);
+                self.negotiation.renegotiation = Some(pending);
             }
             None => self.caller_withdrew_answered(now, edge),
         }

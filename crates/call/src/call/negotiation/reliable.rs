@@ -17,9 +17,10 @@ use trunkgate_resources::edge::Edge;
 use trunkgate_story::reason::ReasonSlug;
 
 /// What a caller has been told reliably.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum EarlySession {
     /// Nothing that counts.
+    #[default]
     Nothing,
     /// Our answer to its offer.
     Answer,
@@ -40,52 +41,53 @@ impl Call {
         if self.is_consulting() {
             return false;
         }
-        self.offer.is_some() || (self.early == EarlySession::Nothing && self.state == State::Searching && reliably())
+        self.negotiation.offer.is_some()
+            || (self.negotiation.early == EarlySession::Nothing && self.state == State::Searching && reliably())
     }
 
     /// Whether our offer has gone to the caller in a provisional answer.
     pub(crate) fn has_been_offered(&self) -> bool {
-        matches!(self.early, EarlySession::Offer | EarlySession::Agreed)
+        matches!(self.negotiation.early, EarlySession::Offer | EarlySession::Agreed)
     }
 
     /// Whether an offer of the caller has our answer, which stands.
     pub(crate) fn has_been_answered(&self) -> bool {
-        matches!(self.early, EarlySession::Answer | EarlySession::Changed)
+        matches!(self.negotiation.early, EarlySession::Answer | EarlySession::Changed)
     }
 
     /// A provisional answer to the caller; reliable where it says how the media goes and the caller can acknowledge it. Once
     /// it has, nothing more is said of the media.
     pub(crate) fn tell_early(&mut self, now: Instant, edge: &mut Edge, server: ServerId, mut answer: Answer) {
-        if self.early != EarlySession::Nothing {
+        if self.negotiation.early != EarlySession::Nothing {
             answer.body = None;
         }
         answer.reliable = answer.body.is_some();
         let counts = answer.reliable && edge.endpoint.may_be_reliable(server);
         let Some(dialog) = edge.respond(now, server, answer) else { return };
         self.own_dialog(edge, LegId::CALLER, dialog);
-        if counts && self.offer.is_some() {
-            self.early = EarlySession::Answer;
+        if counts && self.negotiation.offer.is_some() {
+            self.negotiation.early = EarlySession::Answer;
         } else if counts {
-            self.early = EarlySession::Offer;
-            self.late = Some(LegId::CALLER);
+            self.negotiation.early = EarlySession::Offer;
+            self.negotiation.late = Some(LegId::CALLER);
         }
     }
 
     /// The caller has acknowledged a provisional answer; where that was our offer, with its answer.
     pub(crate) fn acknowledged_early(&mut self, now: Instant, edge: &mut Edge, leg: LegId, sdp: Option<Bytes>) {
-        if leg != LegId::CALLER || self.early != EarlySession::Offer {
+        if leg != LegId::CALLER || self.negotiation.early != EarlySession::Offer {
             return;
         }
         if self.state != State::Searching {
-            self.early = EarlySession::Nothing;
+            self.negotiation.early = EarlySession::Nothing;
             // Its 2xx is on its way now, but not acknowledged.
             let server = self.legs[LegId::CALLER].server.take();
             self.acked(now, edge, leg, sdp);
             self.legs[LegId::CALLER].server = server;
             return;
         }
-        self.early = EarlySession::Agreed;
-        self.late = None;
+        self.negotiation.early = EarlySession::Agreed;
+        self.negotiation.late = None;
         let rings = self.legs.find(|leg| !leg.inbound && leg.state == LegState::Early);
         let result = match (sdp, rings) {
             (None, _) => Err(bad_media("PRACK without answer to our offer")),
@@ -192,7 +194,7 @@ impl Call {
 
     /// The caller's offer, of which what it was told is left.
     pub(crate) fn offer_as_told(&self) -> Option<Description> {
-        let mut offer = self.offer.clone()?;
+        let mut offer = self.negotiation.offer.clone()?;
         let told =
             self.legs[LegId::CALLER].ours.as_ref().filter(|_| self.has_been_answered()).and_then(|told| told.read());
         for (offered, told) in offer.media.iter_mut().zip(told.iter().flat_map(|told| &told.media)) {

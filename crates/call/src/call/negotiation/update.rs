@@ -61,7 +61,7 @@ impl Call {
 
     /// Whether a far end's request waits for the other side's word.
     fn waits_for_change(&self, server: ServerId) -> bool {
-        self.renegotiation.as_ref().is_some_and(|pending| pending.way.server == Some(server))
+        self.negotiation.renegotiation.as_ref().is_some_and(|pending| pending.way.server == Some(server))
     }
 
     /// An UPDATE that the other side does not take after all (405, 501), or cannot answer at once (504, RFC 3311 §5.3): the
@@ -84,7 +84,7 @@ impl Call {
         if self.relay(now, edge, way, pending.offer.clone()).is_err() {
             return false;
         }
-        if let Some(again) = &mut self.renegotiation {
+        if let Some(again) = &mut self.negotiation.renegotiation {
             again.added = std::mem::take(&mut pending.added);
             (again.essential, again.unbound, again.tries) = (pending.essential, pending.unbound, pending.tries);
             again.sections = pending.sections;
@@ -99,7 +99,7 @@ impl Call {
     /// it gives up.
     pub(crate) fn update_overdue(&mut self, now: Instant, edge: &mut Edge) {
         self.deadlines.remove(Timer::Update);
-        let Some(pending) = &mut self.renegotiation else { return };
+        let Some(pending) = &mut self.negotiation.renegotiation else { return };
         let (client, server) = (pending.client, pending.way.server.take());
         if let Some(server) = server {
             edge.index.servers.remove(&server);

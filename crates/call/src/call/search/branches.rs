@@ -30,12 +30,12 @@ pub(crate) struct Tried {
 impl Call {
     /// An attempt that is under way.
     pub(crate) fn attempt(&self, branch: Branch) -> Option<&Attempt> {
-        self.attempts.get(branch).map(|attempt| &**attempt)
+        self.search.attempts.get(branch).map(|attempt| &**attempt)
     }
 
     /// The same, to be changed.
     pub(crate) fn attempt_mut(&mut self, branch: Branch) -> Option<&mut Attempt> {
-        self.attempts.get_mut(branch).map(|attempt| &mut **attempt)
+        self.search.attempts.get_mut(branch).map(|attempt| &mut **attempt)
     }
 
     /// Where the attempt stands that is made alone.
@@ -45,12 +45,12 @@ impl Call {
 
     /// What has come of those that are tried now, to be added to.
     pub(crate) fn tried(&mut self) -> &mut Tried {
-        self.tried.get_or_insert_default()
+        self.search.tried.get_or_insert_default()
     }
 
     /// The attempt that waits for a leg.
     pub(crate) fn branch_of(&self, leg: LegId) -> Option<Branch> {
-        self.attempts.iter().find(|(_, attempt)| attempt.leg() == Some(leg)).map(|(branch, _)| branch)
+        self.search.attempts.iter().find(|(_, attempt)| attempt.leg() == Some(leg)).map(|(branch, _)| branch)
     }
 
     /// The attempt whose INVITE is out on a leg.
@@ -60,7 +60,7 @@ impl Call {
 
     /// Whether an INVITE of an attempt is out.
     pub(crate) fn is_calling(&self) -> bool {
-        self.attempts.values().any(|attempt| attempt.progress.calling().is_some())
+        self.search.attempts.values().any(|attempt| attempt.progress.calling().is_some())
     }
 
     /// Gives a target up; what it comes to.
@@ -69,7 +69,9 @@ impl Call {
         self.disarm(edge, Timer::Ring(branch));
         self.disarm(edge, Timer::Retry);
         self.disarm(edge, Timer::Ports);
-        let Some(attempt) = self.attempts.remove(branch) else { return Failure::unreached(ReasonSlug::Internal) };
+        let Some(attempt) = self.search.attempts.remove(branch) else {
+            return Failure::unreached(ReasonSlug::Internal);
+        };
         if let Progress::Resolving(query) = attempt.progress {
             edge.index.queries.remove(&query);
         }
@@ -79,10 +81,10 @@ impl Call {
 
     /// Withdraws what every attempt has under way, without a word to the controller.
     pub(crate) fn drop_attempts(&mut self, now: Instant, edge: &mut Edge, reason: ReasonSlug) {
-        while let Some(branch) = self.attempts.first() {
+        while let Some(branch) = self.search.attempts.first() {
             self.drop_attempt(now, edge, branch, reason);
         }
-        self.tried = None;
+        self.search.tried = None;
     }
 
     /// The same for one of them.
@@ -114,7 +116,7 @@ impl Call {
                 self.tried().over.push(failed);
             }
         }
-        if self.attempts.first().is_some() {
+        if self.search.attempts.first().is_some() {
             return Ok(());
         }
         Err(self.outcome().unwrap_or_else(|| StepResult::Failed(Failure::unreached(ReasonSlug::Unreachable))))
@@ -125,9 +127,9 @@ impl Call {
         if let Some(branch) = self.branch_of(leg) {
             self.disarm(edge, Timer::NoResponse(branch));
             self.disarm(edge, Timer::Ring(branch));
-            self.attempts.remove(branch);
+            self.search.attempts.remove(branch);
         }
-        while let Some(branch) = self.attempts.first() {
+        while let Some(branch) = self.search.attempts.first() {
             let lost = self.attempt(branch).and_then(Attempt::leg);
             if let Some(leg) = lost {
                 edge.decide(now, self.key, format!("{} is canceled: answered elsewhere", self.name_of(leg)));
@@ -141,17 +143,17 @@ impl Call {
                 self.drop_ends(edge, leg);
             }
         }
-        self.tried = None;
+        self.search.tried = None;
     }
 
     /// A target is done with: what comes of it once no other rings; a 6xx is everybody's word (RFC 3261 §16.7 step 5).
     pub(crate) fn branch_over(&mut self, now: Instant, edge: &mut Edge, branch: Branch, result: StepResult) {
         let Err(result) = self.follow(now, edge, branch, result) else { return };
-        if is_global(&result) && self.attempts.first().is_some() {
+        if is_global(&result) && self.search.attempts.first().is_some() {
             edge.decide(now, self.key, "final for all targets: the others are canceled");
             self.withdraw_all(now, edge, ReasonSlug::TargetRejected);
         }
-        if self.attempts.first().is_some() {
+        if self.search.attempts.first().is_some() {
             self.tried().over.push(result);
             return self.hear_another(now, edge);
         }
@@ -162,7 +164,7 @@ impl Call {
 
     /// Withdraws all that still rings, and nothing of it is left.
     pub(crate) fn withdraw_all(&mut self, now: Instant, edge: &mut Edge, reason: ReasonSlug) {
-        let legs: Vec<LegId> = self.attempts.values().filter_map(|attempt| attempt.leg()).collect();
+        let legs: Vec<LegId> = self.search.attempts.values().filter_map(|attempt| attempt.leg()).collect();
         self.drop_attempts(now, edge, reason);
         for leg in legs {
             self.drop_ends(edge, leg);
@@ -178,7 +180,7 @@ impl Call {
         let is_busy = over.iter().any(|result| matches!(result, StepResult::Busy(_)));
         let best = over.swap_remove(best);
         for other in over {
-            self.controller.failed(other.into_failure());
+            self.search.controller.failed(other.into_failure());
         }
         Some(match best {
             best if is_global(&best) => best,

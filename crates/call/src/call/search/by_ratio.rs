@@ -36,8 +36,8 @@ impl Call {
     pub(crate) fn rate(&self, now: Instant, edge: &mut Edge, branch: Branch, failure: &Failure) {
         let Some(attempt) = self.attempt(branch) else { return };
         let Some(trunk) = attempt.trunk.as_ref().filter(|_| is_trunks_doing(now, attempt, failure)) else { return };
-        let caller = self.caller.known_number().unwrap_or_default();
-        edge.trunks.let_down(now, &trunk.name, caller, &self.called.text);
+        let caller = self.facts.caller.known_number().unwrap_or_default();
+        edge.trunks.let_down(now, &trunk.name, caller, &self.facts.called.text);
     }
 }
 

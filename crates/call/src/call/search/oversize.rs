@@ -33,7 +33,7 @@ impl Call {
     /// Asks by UDP again where a long request went by TCP and that was refused or silent. Whether it was so.
     pub(crate) fn asked_again_by_udp(&mut self, now: Instant, edge: &mut Edge, branch: Branch, leg: LegId) -> bool {
         let went = self.legs[leg].flow.map(|flow| flow.transport);
-        let Some(attempt) = self.attempts.get_mut(branch) else { return false };
+        let Some(attempt) = self.search.attempts.get_mut(branch) else { return false };
         let chosen = |way: &Way| sip_transport(way.transport) == Transport::Udp && went == Some(Transport::Tcp);
         let Some(way) = attempt.current.clone().filter(chosen) else { return false };
         edge.decide(now, self.key, format!("{} does not support TCP: retrying over UDP", way.peer));

@@ -99,10 +99,10 @@ impl Call {
 
     /// Gives the place at the trunk before back: the call counts with the next one.
     fn change_owner(&mut self, edge: &mut Edge, branch: Branch, owner: Option<Arc<Trunk>>) {
-        if let Some(attempt) = self.attempts.get(branch) {
+        if let Some(attempt) = self.search.attempts.get(branch) {
             self.leave_trunk_place(edge, branch, attempt);
         }
-        if let Some(attempt) = self.attempts.get_mut(branch) {
+        if let Some(attempt) = self.search.attempts.get_mut(branch) {
             attempt.is_counted = false;
             attempt.governs = owner;
         }

@@ -44,7 +44,7 @@ impl Call {
         let until = now.checked_add(trunk.pace).filter(|_| waits);
         let Some(until) = until else {
             self.refused_place(now, edge, &trunk, reason, which);
-            self.attempts.remove(branch);
+            self.search.attempts.remove(branch);
             let failure = Failure::unreached(reason).told();
             self.note_failure(now, edge, None, &trunk.name, &failure);
             return Err(failure);
@@ -112,7 +112,7 @@ impl Call {
             edge.resume_trunk_call(&trunk.name);
         } else {
             edge.begin_target_call(now, &trunk.name, (self.key, branch)).map_err(|reason| (reason, None))?;
-            let caller = self.number_of(self.near).text.clone();
+            let caller = self.number_of(self.legs.near).text.clone();
             let called = match trunk.quotas.is_empty() {
                 true => Vec::new(),
                 false => edge.table.numbers().spellings(&called, form),
@@ -123,7 +123,7 @@ impl Call {
                 return Err((reason, Some(which)));
             }
         }
-        let Some(attempt) = self.attempts.get_mut(branch) else { return Err(nobody) };
+        let Some(attempt) = self.search.attempts.get_mut(branch) else { return Err(nobody) };
         edge.trunks.leave(&trunk.name, (self.key, branch));
         attempt.is_counted = true;
         attempt.progress = Progress::Idle;

@@ -15,7 +15,7 @@ use trunkgate_resources::key::Branch;
 impl Call {
     /// Leaves addresses out that are down or want a rest, unless no other is left.
     pub(crate) fn leave_out(&mut self, now: Instant, edge: &mut Edge, branch: Branch) {
-        let Some(attempt) = self.attempts.get_mut(branch) else { return };
+        let Some(attempt) = self.search.attempts.get_mut(branch) else { return };
         for (way, why) in attempt.leave_out(|trunk, way| edge.health.unfit(now, &way.spot(trunk)?)) {
             let why = match why {
                 Unfit::Down => "it is down",

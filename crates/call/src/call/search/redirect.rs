@@ -92,13 +92,13 @@ impl Call {
             };
             // Who has said where to go on has not failed (RFC 3261 §16.7 step 4).
             if result.failure().reason != ReasonSlug::Transferred {
-                self.controller.failed(result.into_failure());
+                self.search.controller.failed(result.into_failure());
             }
             let shown = edge.shown_name(&place.uri);
             edge.decide(now, self.key, format!("goes on to {shown}"));
             let Place { uri, trunk, peer, number } = place;
             let target = Target::Trunk { trunk, number: Some(number), peers: vec![peer] };
-            let Some(mut attempt) = Attempt::new(target, self.route_ring_timeout) else {
+            let Some(mut attempt) = Attempt::new(target, self.facts.ring_timeout) else {
                 result = StepResult::Failed(Failure::unreached(ReasonSlug::Internal));
                 continue;
             };

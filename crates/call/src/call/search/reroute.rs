@@ -35,12 +35,12 @@ impl Call {
         let name = self.name_of(leg);
         self.close_agent(now, edge, leg);
         self.disarm(edge, Timer::HoldCheck);
-        self.callee = None;
+        self.legs.callee = None;
         self.state = State::Rerouting;
         let is_lost = lost.as_ref().is_some_and(|failure| failure.loss.is_some());
         if let Some(failure) = lost {
             self.note_failure(now, edge, Some(leg), &name, &failure);
-            self.controller.failed(failure);
+            self.search.controller.failed(failure);
         }
         if !(is_lost && self.retry(now, edge, leg)) {
             self.disarm(edge, Timer::MaxCall);
@@ -56,7 +56,7 @@ impl Call {
 
     /// Whether the search must wait for the ACK of a caller that made no offer: nothing can be offered for it before.
     pub(crate) fn waits_for_ack(&self) -> bool {
-        self.late == Some(self.near) && self.spoken.is_none()
+        self.negotiation.late == Some(self.legs.near) && self.media.spoken.is_none()
     }
 
     /// The caller has answered an offer of ours while nobody has it; `first`: only now it is known where its media goes.
@@ -64,7 +64,7 @@ impl Call {
         if first {
             return self.search_on(now, edge);
         }
-        self.offer = self.standing_offer().or(self.offer.take());
+        self.negotiation.offer = self.standing_offer().or(self.negotiation.offer.take());
         self.ring_back(now, edge);
     }
 
@@ -72,7 +72,7 @@ impl Call {
     pub(crate) fn search_on(&mut self, now: Instant, edge: &mut Edge) {
         match self.standing_offer().filter(|_| self.spoken_end().is_some()) {
             Some(offer) => {
-                self.offer = Some(offer);
+                self.negotiation.offer = Some(offer);
                 self.advance(now, edge, None);
             }
             None => self.end(now, edge, ReasonSlug::Internal),
@@ -81,8 +81,8 @@ impl Call {
 
     /// What the caller has agreed on, as an offer: that codec and nothing else, so that its session need not change.
     pub(crate) fn standing_offer(&self) -> Option<Description> {
-        let spoken = self.spoken?;
-        let mut offer = self.legs[self.near].theirs()?;
+        let spoken = self.media.spoken?;
+        let mut offer = self.legs.near_leg().theirs()?;
         let wanted = [Some(spoken.audio), spoken.keys].map(|number| number.map(|number| number.to_string()));
         for (at, media) in offer.media.iter_mut().enumerate() {
             if at == spoken.index {
@@ -100,20 +100,20 @@ impl Call {
         if !(self.state == State::Rerouting || self.is_early()) || self.is_consulting() {
             return;
         }
-        let (Some(media), Some((caller, spoken))) = (self.media, self.spoken_end()) else { return };
-        if self.player.is_none() {
+        let (Some(media), Some((caller, spoken))) = (self.media.session, self.spoken_end()) else { return };
+        if self.media.player.is_none() {
             let Some(end) = edge.new_end(media) else { return };
-            let hold = self.hold.as_ref().and_then(|agent| agent.hold.clone());
+            let hold = self.media.hold.as_ref().and_then(|agent| agent.hold.clone());
             let (sound, what) = match hold.unwrap_or_default() {
                 Hold { first: None, music: None } => (Sound::Ringback, "a ringback tone"),
                 Hold { first, music } => (Sound::Hold(HoldSound { first, music }), "hold audio"),
             };
             edge.media(media, Command::AddPlayer { end, sound });
-            self.player = Some(Player { end, last: None });
+            self.media.player = Some(Player { end, last: None });
             edge.decide(now, self.key, format!("the caller hears {what}"));
         }
-        let Some(player) = self.player else { return };
-        if self.wires.remove(caller).is_some() {
+        let Some(player) = self.media.player else { return };
+        if self.media.wires.remove(caller).is_some() {
             edge.media(media, Command::Unwire { from: caller });
         }
         self.connect_ends(edge, player.end, caller, talks(spoken));
@@ -124,9 +124,9 @@ impl Call {
     pub(crate) fn joined(&mut self, now: Instant, edge: &mut Edge, leg: LegId) {
         self.won(now, edge, leg);
         self.leave_to(now, edge);
-        self.retries.next = 0;
-        self.callee = Some(leg);
-        self.answered_by.get_or_insert(leg);
+        self.search.retries.next = 0;
+        self.legs.callee = Some(leg);
+        self.legs.answered_by.get_or_insert(leg);
         self.settle();
         edge.trunks.answered(now, self.legs[leg].trunk_name());
         if self.legs[leg].agent.is_some() {
@@ -150,7 +150,7 @@ impl Call {
         match self.state {
             State::Searching => self.refuse(now, edge, answer),
             State::Rerouting => {
-                let goodbye = self.goodbye.as_ref().and_then(|agent| agent.goodbye.clone());
+                let goodbye = self.media.goodbye.as_ref().and_then(|agent| agent.goodbye.clone());
                 edge.decide(now, self.key, "no target is left");
                 self.leave(now, edge, goodbye, answer.reason);
             }
@@ -170,13 +170,13 @@ impl Call {
 
     /// Plays a goodbye to the caller; whether it can hear one.
     fn play_last(&mut self, now: Instant, edge: &mut Edge, sound: &Arc<[u8]>, reason: ReasonSlug) -> bool {
-        let (Some(media), Some((caller, spoken))) = (self.media, self.spoken_end()) else { return false };
+        let (Some(media), Some((caller, spoken))) = (self.media.session, self.spoken_end()) else { return false };
         let Some(end) = edge.new_end(media) else { return false };
         edge.media(media, Command::AddPlayer { end, sound: Sound::Once(sound.clone()) });
-        if self.wires.remove(caller).is_some() {
+        if self.media.wires.remove(caller).is_some() {
             edge.media(media, Command::Unwire { from: caller });
         }
-        self.player = Some(Player { end, last: Some(reason) });
+        self.media.player = Some(Player { end, last: Some(reason) });
         self.connect_ends(edge, end, caller, talks(spoken));
         self.tap_caller(now, edge);
         self.state = State::Leaving;
@@ -188,28 +188,28 @@ impl Call {
 
     /// A sound has been heard to its end: after the goodbye the call is over.
     pub(crate) fn played(&mut self, now: Instant, edge: &mut Edge, end: EndId) {
-        if self.player.is_some_and(|player| player.end == end) {
+        if self.media.player.is_some_and(|player| player.end == end) {
             self.goodbye_overdue(now, edge);
         }
     }
 
     /// The goodbye has been heard, or should have been by now.
     pub(crate) fn goodbye_overdue(&mut self, now: Instant, edge: &mut Edge) {
-        if let Some(reason) = self.player.and_then(|player| player.last) {
+        if let Some(reason) = self.media.player.and_then(|player| player.last) {
             self.end(now, edge, reason);
         }
     }
 
     /// The caller has moved while it hears the goodbye.
     pub(crate) fn say_on(&mut self, edge: &mut Edge) {
-        if let (Some(player), Some((caller, spoken))) = (self.player, self.spoken_end()) {
+        if let (Some(player), Some((caller, spoken))) = (self.media.player, self.spoken_end()) {
             self.connect_ends(edge, player.end, caller, talks(spoken));
         }
     }
 
     pub(crate) fn stop_player(&mut self, edge: &mut Edge) {
-        let (Some(player), Some(media)) = (self.player.take(), self.media) else { return };
-        self.wires.remove(player.end);
+        let (Some(player), Some(media)) = (self.media.player.take(), self.media.session) else { return };
+        self.media.wires.remove(player.end);
         edge.remove_end(media, player.end);
     }
 }

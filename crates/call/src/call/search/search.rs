@@ -40,7 +40,7 @@ impl Call {
             if result.as_ref().is_some_and(|result| self.stays(now, edge, result.failure())) {
                 return;
             }
-            match self.controller.next(result.take()) {
+            match self.search.controller.next(result.take()) {
                 Step::Connect(target) => match self.connect(now, edge, target) {
                     Ok(()) => return,
                     Err(failed) if self.state == State::Rerouting => result = Some(failed.into_failed()),
@@ -53,7 +53,7 @@ impl Call {
 
     /// Begins a target, or all of those that ring at once.
     fn connect(&mut self, now: Instant, edge: &mut Edge, target: Target) -> Result<(), StepResult> {
-        self.tried = None;
+        self.search.tried = None;
         if let Target::RingAll(targets) = target {
             return self.ring_all(now, edge, targets);
         }
@@ -68,10 +68,10 @@ impl Call {
         branch: Branch,
         target: Target,
     ) -> Result<(), StepResult> {
-        let Some(mut attempt) = Attempt::new(target, self.route_ring_timeout) else {
+        let Some(mut attempt) = Attempt::new(target, self.facts.ring_timeout) else {
             return Err(StepResult::Failed(Failure::unreached(ReasonSlug::Internal)));
         };
-        attempt.retried = std::mem::take(&mut self.retries.next);
+        attempt.retried = std::mem::take(&mut self.search.retries.next);
         if attempt.retried == 0 && !self.is_consulting() {
             // Whoever gets the caller next has a limit of its own.
             self.disarm(edge, Timer::MaxCall);
@@ -107,7 +107,7 @@ impl Call {
         if attempt.agent.is_some() {
             return self.engage(now, edge, attempt).map_err(StepResult::Failed);
         }
-        self.attempts.insert(branch, Box::new(attempt));
+        self.search.attempts.insert(branch, Box::new(attempt));
         self.leave_out(now, edge, branch);
         self.take_place(now, edge, branch).map_err(StepResult::Failed)
     }
@@ -115,9 +115,9 @@ impl Call {
     /// Whether a target can be tried at all: its codecs.
     fn connectable(&self, attempt: &Attempt) -> Result<(), Failure> {
         let theirs = policy(attempt.trunk.as_deref());
-        let ours = self.legs[self.near].policy();
+        let ours = self.legs.near_leg().policy();
         let unusable = |refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal);
-        if let Some(offer) = &self.offer {
+        if let Some(offer) = &self.negotiation.offer {
             let nowhere = Identity { session_id: 0, version: 0, ip: std::net::Ipv4Addr::LOCALHOST.into() };
             let ports = vec![9; trunkgate_sdp::anchored_streams(offer).len()];
             relay_offer(offer, &theirs.towards(ours), &ports, &nowhere).map_err(unusable)?;
@@ -146,7 +146,7 @@ impl Call {
 
     /// The codecs of an offer of ours for a caller that made none: those that suit both before what will be converted.
     fn codecs_to_offer(&self, mut theirs: Policy) -> Policy {
-        let ours = self.legs[self.near].policy();
+        let ours = self.legs.near_leg().policy();
         theirs.codecs.sort_by_key(|codec| !ours.codecs.iter().any(|own| own.eq_ignore_ascii_case(codec)));
         theirs
     }
@@ -154,7 +154,7 @@ impl Call {
     /// Goes the next way to the target, or ends the attempt.
     pub(crate) fn next_way(&mut self, now: Instant, edge: &mut Edge, branch: Branch) -> Result<(), Failure> {
         loop {
-            let Some(attempt) = self.attempts.get_mut(branch) else {
+            let Some(attempt) = self.search.attempts.get_mut(branch) else {
                 return Err(Failure::unreached(ReasonSlug::Internal));
             };
             attempt.progress = Progress::Idle;
@@ -223,11 +223,11 @@ impl Call {
         let form = trunk.as_ref().map_or(SendNumbers::E164, |t| t.send_numbers);
         let numbers = edge.table.numbers();
         let uri = uri.map(|uri| rewrite::without_separators(&uri)).unwrap_or_else(|| {
-            let called = rewrite::called(number.as_deref(), &self.called, form, numbers);
+            let called = rewrite::called(number.as_deref(), &self.facts.called, form, numbers);
             rewrite::request_uri(&called, &way.peer, &way.destination.host, way.destination.port)
         });
         let to = Side { trunk: trunk.as_deref(), ours: local.ip };
-        let from_trunk = self.legs[self.near].trunk.as_deref();
+        let from_trunk = self.legs.near_leg().trunk.as_deref();
         let rule = governs.as_ref().and_then(|trunk| trunk.caller_id.as_ref());
         let (caller, mut headers) = self.introduction(edge, from_trunk, &to, rule);
         let from = rewrite::from(&caller, form, numbers, local.ip);
@@ -245,7 +245,7 @@ impl Call {
             // A phone is called by its Contact (RFC 3261 §16.6 step 2); To says whom.
             uri: way.registered.as_ref().map_or(uri, |(_, contact)| contact.clone()),
             contact_user,
-            max_forwards: self.max_forwards,
+            max_forwards: self.facts.max_forwards,
             headers,
             body: Some(body),
         };
@@ -282,9 +282,9 @@ impl Call {
     /// Draws the ends of a leg that we call, and makes our offer to it; `plain`: it has refused SRTP.
     fn offer_to(&self, edge: &mut Edge, leg: &mut Leg, plain: bool) -> Result<Body, Failure> {
         let no_ports = || Failure::unreached(ReasonSlug::NoPorts);
-        let media = self.media.ok_or_else(no_ports)?;
+        let media = self.media.session.ok_or_else(no_ports)?;
         let bind = edge.addressing.media_bind(leg.signalling()).ok_or_else(no_ports)?;
-        let streams = self.offer.as_ref().map_or_else(|| vec![0], trunkgate_sdp::anchored_streams);
+        let streams = self.negotiation.offer.as_ref().map_or_else(|| vec![0], trunkgate_sdp::anchored_streams);
         leg.ends.reserve_exact(streams.len());
         for index in &streams {
             let end = edge.add_end(media, bind).ok_or_else(no_ports)?;
@@ -292,9 +292,9 @@ impl Call {
         }
         let unusable = |refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal);
         let ports = leg.ports(&streams);
-        let mut description = match &self.offer {
+        let mut description = match &self.negotiation.offer {
             Some(offer) => {
-                let policy = leg.policy().towards(self.legs[self.near].policy());
+                let policy = leg.policy().towards(self.legs.near_leg().policy());
                 relay_offer(offer, &policy, &ports, &leg.identity()).map_err(unusable)?
             }
             None => {
@@ -463,10 +463,11 @@ impl Call {
     pub(crate) fn resolved(&mut self, now: Instant, edge: &mut Edge, query: QueryId, servers: &[Server]) {
         edge.index.queries.remove(&query);
         let asks = |attempt: &Attempt| attempt.progress == Progress::Resolving(query);
-        let Some(branch) = self.attempts.iter().find(|(_, attempt)| asks(attempt)).map(|(branch, _)| branch) else {
+        let Some(branch) = self.search.attempts.iter().find(|(_, attempt)| asks(attempt)).map(|(branch, _)| branch)
+        else {
             return;
         };
-        let Some(attempt) = self.attempts.get_mut(branch) else { return };
+        let Some(attempt) = self.search.attempts.get_mut(branch) else { return };
         let Some(way) = attempt.current.clone() else { return };
         attempt.resolved(&way, &edge.in_order(servers));
         if servers.is_empty() {
@@ -484,17 +485,17 @@ impl Call {
         edge.warn(&sid, format!("media ports could not be bound: {error}"), Some(ReasonSlug::NoPorts));
         edge.decide(now, self.key, format!("ports not bound: {error}"));
         self.story.proof = Some((ReasonSlug::NoPorts, format!("ports not bound: {error}").into()));
-        if at == self.near && self.state != State::Searching {
+        if at == self.legs.near && self.state != State::Searching {
             return self.end(now, edge, ReasonSlug::NoPorts);
         }
-        if at == self.near {
+        if at == self.legs.near {
             return self.redraw_caller(now, edge, end);
         }
         let Some(branch) = self.calling_on(at) else { return };
         self.legs[at].end_with(ReasonSlug::NoPorts, EndedBy::Edge);
         self.withdraw(now, edge, at);
         self.drop_ends(edge, at);
-        let Some(attempt) = self.attempts.get_mut(branch) else { return };
+        let Some(attempt) = self.search.attempts.get_mut(branch) else { return };
         attempt.bind_failures += 1;
         if attempt.bind_failures >= BIND_TRIES {
             let failure = Failure::unreached(ReasonSlug::NoPorts);

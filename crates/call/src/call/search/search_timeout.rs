@@ -23,22 +23,22 @@ impl Call {
         if self.state != State::Searching {
             return;
         }
-        let line = self.attempts.values().find_map(|attempt| match attempt.progress {
+        let line = self.search.attempts.values().find_map(|attempt| match attempt.progress {
             Progress::Queued { until, .. } => Some(until.saturating_duration_since(now)),
             Progress::Idle | Progress::Waiting { .. } | Progress::Binding | Progress::Pausing => None,
             Progress::Resolving(_) | Progress::Calling(_) | Progress::Opening(_) => None,
         });
         if let Some(wait) = line {
-            return self.arm(now, edge, Timer::Search, wait + self.controller.search_timeout());
+            return self.arm(now, edge, Timer::Search, wait + self.search.controller.search_timeout());
         }
-        let Some(skipped) = self.controller.skip_to_last() else { return };
+        let Some(skipped) = self.search.controller.skip_to_last() else { return };
         let others = if skipped == 0 { String::new() } else { format!(", {skipped} left out") };
-        let seconds = self.controller.search_timeout().as_secs_f64();
+        let seconds = self.search.controller.search_timeout().as_secs_f64();
         edge.decide(now, self.key, format!("search_timeout: {seconds} s have passed, trying the last target{others}"));
-        if let Some(tried) = &mut self.tried {
+        if let Some(tried) = &mut self.search.tried {
             tried.redirects = Few::default();
         }
-        let branches: Vec<Branch> = self.attempts.iter().map(|(branch, _)| branch).collect();
+        let branches: Vec<Branch> = self.search.attempts.iter().map(|(branch, _)| branch).collect();
         for branch in branches {
             let reason = ReasonSlug::SearchTimeout;
             if let Some(leg) = self.attempt(branch).and_then(Attempt::leg) {

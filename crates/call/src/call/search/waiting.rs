@@ -35,7 +35,7 @@ impl Call {
                 Ok(false)
             }
             Entry::Full => {
-                self.attempts.remove(Branch::ALONE);
+                self.search.attempts.remove(Branch::ALONE);
                 let line = agent.queue.map_or_else(String::new, |queue| format!(", {} wait", queue.size));
                 let detail = Some(format!("{} sessions{line}", agent.max_sessions));
                 let failure = Failure { detail, ..Failure::unreached(ReasonSlug::AgentFull) };
@@ -59,9 +59,9 @@ impl Call {
         edge.log(&sid, line, None);
         edge.note_waiting();
         // Who waits for an agent hears that agent's audio.
-        let other = self.hold.as_ref().is_none_or(|before| before.name != agent.name);
+        let other = self.media.hold.as_ref().is_none_or(|before| before.name != agent.name);
         if agent.hold.is_some() && other && !self.is_consulting() {
-            self.hold = Some(agent.clone());
+            self.media.hold = Some(agent.clone());
             self.stop_player(edge);
         }
         self.let_ring(now, edge);

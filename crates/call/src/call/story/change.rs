@@ -18,8 +18,8 @@ impl Call {
             // Of a call that has just got its answer, the state follows.
             state: if what == Happening::CallAnswered { "answered" } else { self.shown_state() },
             outcome: self.times.answered.map(|_| "answered"),
-            route: self.route.to_string(),
-            from: self.caller.shown(),
+            route: self.facts.route.to_string(),
+            from: self.facts.caller.shown(),
             to: self.shown_called(),
         };
         let trunk = self.legs.get(LegId::CALLER).map(|leg| leg.trunk_name().to_owned());
@@ -34,7 +34,7 @@ impl Call {
 
     /// The called number.
     pub(crate) fn shown_called(&self) -> String {
-        plain(&self.called.text, NUMBER_CHARS)
+        plain(&self.facts.called.text, NUMBER_CHARS)
     }
 
     /// What sets it apart from a call between two far ends in which all went well.
@@ -44,7 +44,7 @@ impl Call {
             self.legs.iter().any(|leg| leg.unheard.is_some()),
             self.has_mismatch(),
             self.is_held_back(),
-            self.failovers > 0,
+            self.search.failovers > 0,
             agents.clone().any(|side| !side.listens()),
             agents.any(|side| side.listens()),
             self.legs.iter().any(|leg| leg.converted_to.is_some()),

@@ -34,7 +34,7 @@ impl Call {
         let side = &self.legs[leg];
         let slot = side.ends.iter().find(|slot| slot.remote.is_some())?;
         let signalling = side.signalling();
-        let wire = self.wires.get(slot.end).map(|(_, wire)| wire);
+        let wire = self.media.wires.get(slot.end).map(|(_, wire)| wire);
         let converted = wire.and_then(|wire| wire.transcode.as_ref()).into_iter().flat_map(|spec| &spec.from);
         let agreed = wire.into_iter().flat_map(|wire| &wire.payloads).map(|(from, _)| *from);
         let other = self.other(leg).and_then(|other| self.legs[other].ends.iter().find_map(|end| end.remote.as_ref()));
@@ -65,11 +65,11 @@ impl Call {
 
     /// The side of an answered call of which no media has come while the other side's has.
     pub(crate) fn silent_leg(&self) -> Option<LegId> {
-        let callee = self.callee?;
+        let callee = self.legs.callee?;
         let heard = |leg: LegId| self.legs[leg].view().rtp.rx_packets > 0;
-        match (heard(self.near), heard(callee)) {
+        match (heard(self.legs.near), heard(callee)) {
             (true, false) => Some(callee),
-            (false, true) => Some(self.near),
+            (false, true) => Some(self.legs.near),
             (true, true) | (false, false) => None,
         }
     }
@@ -115,9 +115,9 @@ impl Call {
 
     /// What is heard of each side is looked at: each kind of fault is told once, while it lasts.
     pub(crate) fn look_for_flaws(&mut self, now: Instant, edge: &mut Edge) {
-        for leg in [Some(self.near), self.callee].into_iter().flatten() {
+        for leg in [Some(self.legs.near), self.legs.callee].into_iter().flatten() {
             // Not in the first interval: a side that is not heard is told then.
-            if self.series.is_past_the_first() {
+            if self.story.series.is_past_the_first() {
                 self.judge(now, edge, leg, false);
             }
             let found = self.flaw(edge, leg, Some(now));
@@ -161,7 +161,7 @@ impl Call {
             return;
         }
         let silent = self.silent_leg();
-        for leg in [Some(self.near), self.callee].into_iter().flatten() {
+        for leg in [Some(self.legs.near), self.legs.callee].into_iter().flatten() {
             let is_heard = self.legs[leg].view().rtp.rx_packets > 0;
             if !is_heard && (self.legs[leg].unheard.is_some() || silent == Some(leg)) {
                 let told = self.legs[leg].unheard.take();

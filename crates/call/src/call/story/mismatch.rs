@@ -134,14 +134,18 @@ impl Call {
             Some(leg) => self.legs[leg].trunk.clone(),
             None => edge.table.trunk(name).cloned(),
         };
-        let near = &self.legs[self.near];
-        let offered = self.offer.as_ref().map(|offer| {
+        let near = self.legs.near_leg();
+        let offered = self.negotiation.offer.as_ref().map(|offer| {
             let sections = anchored_streams(offer).into_iter().filter_map(|index| offer.media.get(index));
             let names = sections.map(codec_names).collect::<Vec<_>>().join(", ");
             names.split(", ").map(str::to_owned).collect()
         });
-        let caller =
-            Party { name: self.name_of(self.near), trunk: near.trunk.clone(), offered, is_agent: near.agent.is_some() };
+        let caller = Party {
+            name: self.name_of(self.legs.near),
+            trunk: near.trunk.clone(),
+            offered,
+            is_agent: near.agent.is_some(),
+        };
         let target = Party { name: name.to_owned(), trunk, offered: None, is_agent: agent };
         let Some((found, of_caller)) = judge(&caller, Some(&target), failure) else { return };
         let about = if of_caller { caller.trunk } else { target.trunk };

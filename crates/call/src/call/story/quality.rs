@@ -31,7 +31,7 @@ impl Call {
 
     /// What was heard of the two sides of an answered call.
     pub(crate) fn count_media(&self, now: Instant, edge: &mut Edge) {
-        for leg in [Some(self.near), self.callee].into_iter().flatten() {
+        for leg in [Some(self.legs.near), self.legs.callee].into_iter().flatten() {
             let (heard, scores) = (self.legs[leg].view().rtp, self.legs[leg].scores());
             if heard.rx_packets > 0 {
                 edge.metrics.rtp_jitter_seconds.observe(heard.jitter_ms / 1000.0);
@@ -41,7 +41,7 @@ impl Call {
             }
             if let Some(mean) = scores.mean() {
                 edge.metrics.call_mos.observe(mean);
-                if Some(leg) == self.callee {
+                if Some(leg) == self.legs.callee {
                     edge.trunks.scored(now, self.legs[leg].trunk_name(), mean);
                 }
             }

@@ -53,8 +53,8 @@ fn reading(leg: &Leg) -> Reading {
 impl Call {
     /// The call is answered, or goes on after a restart of the edge: its series begins.
     pub(crate) fn begin_series(&mut self, now: Instant, edge: &mut Edge) {
-        self.series.begin(now, edge.date(now), self.legs.iter().map(reading));
-        self.arm(now, edge, Timer::Quality, self.series.interval());
+        self.story.series.begin(now, edge.date(now), self.legs.iter().map(reading));
+        self.arm(now, edge, Timer::Quality, self.story.series.interval());
     }
 
     /// An interval is over.
@@ -62,7 +62,7 @@ impl Call {
         self.deadlines.remove(Timer::Quality);
         if self.state != State::Ended {
             self.capture_reports(now, edge);
-            let next = self.series.take(now, self.legs.iter().map(reading));
+            let next = self.story.series.take(now, self.legs.iter().map(reading));
             self.legs.iter().filter_map(queue).for_each(AgentQueue::forget);
             self.arm(now, edge, Timer::Quality, next);
             self.look_for_flaws(now, edge);
@@ -79,6 +79,6 @@ impl Call {
             is_agent: leg.agent.is_some(),
             listens: leg.listens(),
         });
-        self.series.kept(now, self.sid(), self.legs.iter().map(reading), legs)
+        self.story.series.kept(now, self.sid(), self.legs.iter().map(reading), legs)
     }
 }

@@ -18,8 +18,8 @@ impl Call {
     /// Takes the rule of the call's route, and has its text kept for the case of a crash.
     pub(crate) fn watch_for_text(&mut self, edge: &mut Edge, rule: Option<&Arc<SmsRule>>) {
         // Whoever dials an emergency number is called back by others.
-        let Some(rule) = rule.filter(|_| !edge.table.numbers().is_emergency(&self.called)) else { return };
-        self.sms = Some(Arc::clone(rule));
+        let Some(rule) = rule.filter(|_| !edge.table.numbers().is_emergency(&self.facts.called)) else { return };
+        self.story.sms = Some(Arc::clone(rule));
         if rule.on.contains(&TextOutcome::Failed)
             && let Ok(sms) = self.text(edge, rule, TextOutcome::Failed, ReasonSlug::EdgeRestarted)
         {
@@ -29,14 +29,14 @@ impl Call {
 
     /// Somebody has answered.
     pub(crate) fn forget_text(&mut self, edge: &mut Edge) {
-        if self.sms.take().is_some() {
+        if self.story.sms.take().is_some() {
             edge.outputs.push_back(Output::Sms(SmsNews::Forget(self.sid().to_owned())));
         }
     }
 
     /// The call has ended, and nobody had answered.
     pub(crate) fn settle_text(&mut self, now: Instant, edge: &mut Edge) {
-        let (Some(rule), Some(ending)) = (self.sms.clone(), self.ending) else { return };
+        let (Some(rule), Some(ending)) = (self.story.sms.clone(), self.ending) else { return };
         let Some(outcome) = self.text_outcome(ending) else {
             edge.decide(now, self.key, "no text message: the call was refused, not missed");
             return self.forget_text(edge);
@@ -47,7 +47,7 @@ impl Call {
         }
         match self.text(edge, &rule, outcome, ending.reason) {
             Ok(sms) => {
-                self.sms = None;
+                self.story.sms = None;
                 edge.decide(now, self.key, format!("text to {}: {}", edge.shown(&sms.to), outcome.as_str()));
                 edge.outputs.push_back(Output::Sms(SmsNews::Send(Box::new(sms))));
             }
@@ -60,7 +60,7 @@ impl Call {
 
     /// How it ended, as far as a text goes by it; `None` for a call that was refused.
     fn text_outcome(&self, ending: Ending) -> Option<TextOutcome> {
-        if self.answered_elsewhere {
+        if self.search.answered_elsewhere {
             return None;
         }
         let by_code = match ending.code {
@@ -72,17 +72,17 @@ impl Call {
             // Declined by whoever it rang at: missed, as a busy one is.
             (ReasonSlug::TargetRejected, _) if ending.code == 603 => Some(TextOutcome::Busy),
             // The end that a route has for calls that nobody took.
-            (ReasonSlug::RouteRejected, _) if self.failovers > 0 || self.legs.len() > 1 => Some(by_code),
+            (ReasonSlug::RouteRejected, _) if self.search.failovers > 0 || self.legs.len() > 1 => Some(by_code),
             (_, outcome) => TextOutcome::ALL.into_iter().find(|known| known.as_str() == outcome),
         }
     }
 
     fn text(&self, edge: &Edge, rule: &SmsRule, outcome: TextOutcome, reason: ReasonSlug) -> Result<Sms, NoText> {
         let ended = EndedCall {
-            caller: Some(&self.caller.number)
-                .filter(|_| self.caller.known_number().is_some() && !self.identity.is_private()),
-            called: &self.called,
-            route: &self.route,
+            caller: Some(&self.facts.caller.number)
+                .filter(|_| self.facts.caller.known_number().is_some() && !self.facts.identity.is_private()),
+            called: &self.facts.called,
+            route: &self.facts.route,
             trunk: self.legs[LegId::CALLER].trunk_name(),
             outcome: outcome.as_str(),
             reason: reason.as_str(),

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use crate::call::legs::headers::Brought;
 use crate::call::{Call, Ending, State};
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::trunks::Kind;
+use trunkgate_route::SmsRule;
 use trunkgate_story::diagnosis::{Cause, Diagnosis};
 use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::series::Series;
 use trunkgate_story::trace::TraceView;
 
 /// Targets that failed, told with why.
@@ -35,6 +38,12 @@ pub(crate) struct Story {
     pub(crate) fault: Option<(ReasonSlug, Box<Diagnosis>)>,
     /// Trunks that know of faults in this call, and of which.
     pub(crate) counted: Vec<(Arc<str>, Kind)>,
+    /// What it sounds like over time, from the answer on.
+    pub(crate) series: Series,
+    /// Who hung up, and the headers of that BYE.
+    pub(crate) farewell: Option<(LegId, Brought)>,
+    /// Whether it is followed by a text message where nobody answers.
+    pub(crate) sms: Option<Arc<SmsRule>>,
 }
 
 /// The verdict.
@@ -42,10 +51,11 @@ pub(crate) fn verdict(call: &Call) -> String {
     let tried = call.legs.ids().skip(1).filter(|at| !call.legs[*at].listens());
     let tried: Vec<String> = tried.map(|at| call.name_of(at)).collect();
     let failovers = failed(call);
-    let answered_by = call.callee.or(call.answered_by).map(|at| match call.answered_by.filter(|first| *first != at) {
-        Some(first) => format!("{}, then {}", call.name_of(first), call.name_of(at)),
-        None => call.name_of(at),
-    });
+    let answered_by =
+        call.legs.callee.or(call.legs.answered_by).map(|at| match call.legs.answered_by.filter(|first| *first != at) {
+            Some(first) => format!("{}, then {}", call.name_of(first), call.name_of(at)),
+            None => call.name_of(at),
+        });
     match (call.state, answered_by, call.ending) {
         (State::Searching, _, _) if tried.is_empty() => "No target has been called yet.".to_owned(),
         (State::Searching, _, _) => format!("Waiting for {}.", waited_for(call, &tried)),
@@ -130,7 +140,7 @@ fn fault_besides(call: &Call) -> String {
 
 /// Whether somebody has taken it: that a phone was not there is then what its route provides for.
 fn is_answered(call: &Call) -> bool {
-    call.callee.or(call.answered_by).is_some()
+    call.legs.callee.or(call.legs.answered_by).is_some()
 }
 
 /// What became of those who were called.
@@ -193,7 +203,7 @@ fn not_answered(call: &Call, ending: Ending) -> String {
 
 /// Whoever rings; the last that was called where nobody does.
 fn waited_for(call: &Call, tried: &[String]) -> String {
-    let ringing = call.attempts.values().filter_map(|attempt| attempt.leg()).map(|leg| call.name_of(leg));
+    let ringing = call.search.attempts.values().filter_map(|attempt| attempt.leg()).map(|leg| call.name_of(leg));
     let ringing: Vec<String> = ringing.collect();
     match ringing.len() {
         0 => tried.last().cloned().unwrap_or_default(),
@@ -223,7 +233,7 @@ fn failed(call: &Call) -> String {
     let failed: Vec<Outcome> = outcomes(call).into_iter().filter(|one| one.why.is_some() && !is_absent(one)).collect();
     // Who was the last to fail, with nobody left, is no failover.
     let count = failed.iter().map(|one| one.times).sum::<usize>();
-    let failovers = usize::try_from(call.failovers).unwrap_or(usize::MAX).saturating_sub(without_phone.len());
+    let failovers = usize::try_from(call.search.failovers).unwrap_or(usize::MAX).saturating_sub(without_phone.len());
     let count = match count.max(failovers) {
         0 => return String::new(),
         1 => " 1 target failed".to_owned(),

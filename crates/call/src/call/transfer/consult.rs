@@ -39,7 +39,7 @@ struct Consult {
 impl Call {
     /// Whether a target is tried while an agent has the caller.
     pub(crate) fn is_consulting(&self) -> bool {
-        self.consults.now.is_some()
+        self.search.consults.now.is_some()
     }
 
     /// The agent that has the caller wants it to go elsewhere.
@@ -95,7 +95,7 @@ impl Call {
         if self.state == State::Rerouting && !self.is_consulting() {
             return Err(Refused::Transferring);
         }
-        let leg = self.callee.filter(|leg| self.legs[*leg].agent.is_some()).ok_or(Refused::NoAgent)?;
+        let leg = self.legs.callee.filter(|leg| self.legs[*leg].agent.is_some()).ok_or(Refused::NoAgent)?;
         let target = self.onward(edge, leg, text, consults)?;
         let how = if consults { "is to be sent" } else { "is sent" };
         self.note(now, edge, leg, &format!("its caller {how} to {text}, as requested"));
@@ -106,7 +106,7 @@ impl Call {
     /// Where the caller of an agent is to go.
     fn onward(&self, edge: &mut Edge, leg: LegId, text: &str, consults: bool) -> Result<Target, Refused> {
         let target = self.transfer_target(edge, text)?;
-        if consults && self.consults.begun >= ATTEMPTS_PER_CALL {
+        if consults && self.search.consults.begun >= ATTEMPTS_PER_CALL {
             return Err(Refused::TooManyTargets);
         }
         let has_it = |agent: &trunkgate_route::Agent| {
@@ -136,7 +136,7 @@ impl Call {
         match target {
             Target::Trunk { trunk, number, .. } => {
                 let number = number.as_deref().map(|number| numbers.normalise_caller(number, None));
-                let all = ways(number.as_ref().unwrap_or(&self.called), trunk.send_numbers);
+                let all = ways(number.as_ref().unwrap_or(&self.facts.called), trunk.send_numbers);
                 all.iter().any(|ways| side.agent.may_transfer_to(Wanted::Trunk(&trunk.name, ways)))
             }
             Target::Uri { uri, destination, .. } => {
@@ -160,11 +160,11 @@ impl Call {
         consulted: Option<&str>,
         by: EndedBy,
     ) {
-        if self.consults.now.take().is_some() {
+        if self.search.consults.now.take().is_some() {
             edge.decide(now, self.key, "the previous transfer is canceled");
             self.withdraw_all(now, edge, ReasonSlug::Transferred);
         }
-        self.controller.put_first(target);
+        self.search.controller.put_first(target);
         let Some(text) = consulted else {
             if by == EndedBy::FarEnd {
                 self.agent_went_well(edge, leg);
@@ -172,8 +172,8 @@ impl Call {
             self.legs[leg].end_with(ReasonSlug::Transferred, by);
             return self.go_on(now, edge, leg, None);
         };
-        self.consults.begun += 1;
-        self.consults.now = Some(Box::new(Consult { target: text.to_owned(), by }));
+        self.search.consults.begun += 1;
+        self.search.consults.now = Some(Box::new(Consult { target: text.to_owned(), by }));
         self.state = State::Rerouting;
         if self.waits_for_ack() {
             return edge.decide(now, self.key, "waiting for the caller's ACK with its media address");
@@ -183,7 +183,7 @@ impl Call {
 
     /// Somebody has answered: the agent that has waited for that leaves.
     pub(crate) fn leave_to(&mut self, now: Instant, edge: &mut Edge) {
-        let (Some(consult), Some(agent)) = (self.consults.now.take(), self.callee.take()) else { return };
+        let (Some(consult), Some(agent)) = (self.search.consults.now.take(), self.legs.callee.take()) else { return };
         self.disarm(edge, Timer::HoldCheck);
         self.agent_went_well(edge, agent);
         self.legs[agent].end_with(ReasonSlug::Transferred, consult.by);
@@ -193,13 +193,13 @@ impl Call {
     /// Whether nobody answered a target that was tried beside the agent: the caller stays with that.
     pub(crate) fn stays(&mut self, now: Instant, edge: &mut Edge, failure: &Failure) -> bool {
         // An agent that is to be tried again by a new stream has not failed yet.
-        if self.retries.next > 0 {
+        if self.search.retries.next > 0 {
             return false;
         }
-        let (Some(consult), Some(agent)) = (self.consults.now.take(), self.callee) else { return false };
+        let (Some(consult), Some(agent)) = (self.search.consults.now.take(), self.legs.callee) else { return false };
         self.state = State::Answered;
-        self.offer = None;
-        self.failed_over = None;
+        self.negotiation.offer = None;
+        self.search.failed_over = None;
         let name = self.name_of(agent);
         let why = failure.reason.sentence();
         edge.decide(now, self.key, format!("the transfer failed: {why}; the caller stays with {name}"));
@@ -213,7 +213,7 @@ impl Call {
 
     /// Whether the agent that has left had a target tried: that rings on, and the caller waits for it.
     pub(crate) fn rings_on(&mut self, now: Instant, edge: &mut Edge) -> bool {
-        if self.consults.now.take().is_none() || self.attempts.first().is_none() {
+        if self.search.consults.now.take().is_none() || self.search.attempts.first().is_none() {
             return false;
         }
         self.disarm(edge, Timer::MaxCall);
@@ -225,11 +225,11 @@ impl Call {
 
     /// The call is over.
     pub(crate) fn end_consult(&mut self) {
-        self.consults.now = None;
+        self.search.consults.now = None;
     }
 
     fn tell_agent(&self, edge: &mut Edge, leg: LegId, target: &str, reason: &'static str, code: Option<u16>) {
-        if let (Some(media), Some(side)) = (self.media, &self.legs[leg].agent) {
+        if let (Some(media), Some(side)) = (self.media.session, &self.legs[leg].agent) {
             let target = target.to_owned();
             edge.media(media, Command::TransferFailed { end: side.end, target, reason, code });
         }

@@ -60,17 +60,18 @@ pub(crate) struct Leaving {
 impl Call {
     /// Whether a change is under way that must be over before another one begins.
     pub(crate) fn is_unsettled(&self) -> bool {
-        let moves = self.transfers.joining.is_some() || self.transfers.leaving.is_some();
-        self.renegotiation.is_some() || self.late.is_some() || moves
+        let moves = self.search.transfers.joining.is_some() || self.search.transfers.leaving.is_some();
+        self.negotiation.renegotiation.is_some() || self.negotiation.late.is_some() || moves
     }
 
     /// Whether a leg is being asked to leave this call.
     pub(crate) fn is_leaving(&self, leg: LegId) -> bool {
-        self.transfers.leaving.as_ref().is_some_and(|leaving| leaving.leg == leg)
+        self.search.transfers.leaving.as_ref().is_some_and(|leaving| leaving.leg == leg)
     }
 
     pub(crate) fn joins_by(&self, client: ClientId) -> bool {
-        self.state == State::Answered && self.transfers.joining.as_ref().is_some_and(|join| join.client == client)
+        self.state == State::Answered
+            && self.search.transfers.joining.as_ref().is_some_and(|join| join.client == client)
     }
 
     /// The far side that a leg would be replaced by somebody for.
@@ -106,7 +107,7 @@ impl Call {
         }
         let (mut offer, _) = self.offer_of(waits).ok_or_else(|| refused(488, ReasonSlug::BadMedia))?;
         other.legs[comes].keep_sections(&mut offer);
-        let media = self.media.ok_or_else(|| refused(500, ReasonSlug::Internal))?;
+        let media = self.media.session.ok_or_else(|| refused(500, ReasonSlug::Internal))?;
         let bind = edge.addressing.media_bind(other.legs[comes].signalling());
         let mut ends = Vec::new();
         for index in anchored_streams(&offer) {
@@ -133,9 +134,9 @@ impl Call {
         self.accept_refer(now, edge, by, server, refer);
         let is_stale = self.is_stale(waits);
         let joining = Joining { by, is_gone: false, client, offer, ends, is_stale, unbound: false };
-        self.transfers.joining = Some(Box::new(joining));
+        self.search.transfers.joining = Some(Box::new(joining));
         let leaving = Leaving { leg: comes, by: theirs, is_gone: false, client, to: self.key };
-        other.transfers.leaving = Some(Box::new(leaving));
+        other.search.transfers.leaving = Some(Box::new(leaving));
         let (name, far) = (self.name_of(by), other.name_of(comes));
         edge.decide(now, self.key, format!("{name} joins the other side with {far} of its call {}", other.sid()));
         edge.decide(now, other.key, format!("{name} joins {far} with the other side of its call {}", self.sid()));
@@ -166,7 +167,7 @@ impl Call {
     }
 
     fn close_joining(&self, edge: &mut Edge, ends: Vec<StreamEnd>) {
-        let Some(media) = self.media else { return };
+        let Some(media) = self.media.session else { return };
         for end in ends {
             edge.remove_end(media, end.end);
         }
@@ -182,7 +183,7 @@ impl Call {
         session: Option<SessionExpires>,
     ) -> Result<(), Failure> {
         let missing = || bad_media("2xx without session description");
-        let Some(join) = self.transfers.joining.as_ref() else { return Err(missing()) };
+        let Some(join) = self.search.transfers.joining.as_ref() else { return Err(missing()) };
         if join.unbound {
             return Err(Failure::with_code(500, ReasonSlug::NoPorts));
         }
@@ -199,10 +200,10 @@ impl Call {
         leg.take_theirs(&answer);
         leg.ours = leg.last_sent.clone();
         let is_turned = turned(None, &answer, &agreed.streams);
-        let Some(join) = self.transfers.joining.take() else { return Err(missing()) };
+        let Some(join) = self.search.transfers.joining.take() else { return Err(missing()) };
         let leg = other.hand_over(edge, comes);
         let at = self.take_over(edge, other.place(comes), leg, join.ends);
-        self.owed.clear();
+        self.negotiation.owed.clear();
         if join.is_stale || is_turned {
             self.owe(waits, false);
         }
@@ -272,7 +273,7 @@ impl Call {
 
     /// A leg takes the place of another one, whose far end is to hang up.
     pub(crate) fn take_side(&mut self, edge: &mut Edge, by: LegId, at: LegId, waits: LegId) {
-        (self.near, self.callee) = (waits, Some(at));
+        (self.legs.near, self.legs.callee) = (waits, Some(at));
         self.end_holds(edge);
         self.disarm(edge, Timer::Glare);
         self.part(edge, [by, by]);
@@ -282,7 +283,7 @@ impl Call {
 
     /// The far side of the other call does not come: all stays as it was.
     pub(crate) fn join_failed(&mut self, now: Instant, edge: &mut Edge, answer: &FinalAnswer) {
-        let Some(join) = self.transfers.joining.take() else { return };
+        let Some(join) = self.search.transfers.joining.take() else { return };
         self.close_joining(edge, join.ends);
         self.tell_news(now, edge, answer.code);
         let why = format!("the transfer failed with {}: {}", answer.code, answer.reason.sentence());
@@ -318,8 +319,9 @@ impl Call {
 
     /// Whoever has asked for a join hangs up before it is one: it goes on. Whether that was so.
     pub(crate) fn left_joining(&mut self, now: Instant, edge: &mut Edge, leg: LegId) -> bool {
-        let joining = self.transfers.joining.as_mut().filter(|join| join.by == leg).map(|join| &mut join.is_gone);
-        let leaving = self.transfers.leaving.as_mut().filter(|leaving| leaving.by == leg);
+        let joining =
+            self.search.transfers.joining.as_mut().filter(|join| join.by == leg).map(|join| &mut join.is_gone);
+        let leaving = self.search.transfers.leaving.as_mut().filter(|leaving| leaving.by == leg);
         let Some(is_gone) = joining.or(leaving.map(|leaving| &mut leaving.is_gone)) else { return false };
         *is_gone = true;
         self.legs[leg].has_left = true;
@@ -333,14 +335,14 @@ impl Call {
 
     /// Ports of an end towards the far side that is to come could not be bound. Whether it is one of those.
     pub(crate) fn join_unbound(&mut self, end: EndId) -> bool {
-        let join = self.transfers.joining.as_mut().filter(|join| join.ends.iter().any(|slot| slot.end == end));
+        let join = self.search.transfers.joining.as_mut().filter(|join| join.ends.iter().any(|slot| slot.end == end));
         join.map(|join| join.unbound = true).is_some()
     }
 
     /// The call is over: whoever waits for a leg of it is told so.
     pub(crate) fn end_joins(&mut self, edge: &mut Edge, reason: ReasonSlug) {
-        self.transfers.joining = None;
-        if let Some(leaving) = self.transfers.leaving.take() {
+        self.search.transfers.joining = None;
+        if let Some(leaving) = self.search.transfers.leaving.take() {
             edge.index.clients.remove(&leaving.client);
             edge.unjoined.push((leaving.to, leaving.client, reason));
         }

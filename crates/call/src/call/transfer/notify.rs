@@ -54,7 +54,7 @@ impl News {
 impl Call {
     /// Tells whoever transfers how far the call has come: a provisional status, or the final one.
     pub(crate) fn tell_news(&mut self, now: Instant, edge: &mut Edge, code: u16) {
-        let Some(news) = &mut self.transfers.news else { return };
+        let Some(news) = &mut self.search.transfers.news else { return };
         if news.last == code || news.last >= 200 {
             return;
         }
@@ -67,7 +67,7 @@ impl Call {
     }
 
     fn notify(&mut self, now: Instant, edge: &mut Edge, code: u16) {
-        let Some(news) = &self.transfers.news else { return };
+        let Some(news) = &self.search.transfers.news else { return };
         let (leg, id) = (news.leg, news.id);
         let left = REFER_SECONDS.saturating_sub(now.saturating_duration_since(news.since).as_secs()).max(1);
         let state = match code {
@@ -78,42 +78,42 @@ impl Call {
         let dialog = self.legs[leg].dialog.filter(|_| self.legs[leg].state == LegState::Answered);
         let at = self.place(leg);
         let open = dialog.and_then(|dialog| edge.request(now, at, dialog, Purpose::Notify, headers, body));
-        match &mut self.transfers.news {
+        match &mut self.search.transfers.news {
             Some(news) if open.is_some() => news.open = open,
-            _ => self.transfers.news = None,
+            _ => self.search.transfers.news = None,
         }
     }
 
     /// A NOTIFY is answered, or never will be; `taken`: by a 2xx.
     pub(crate) fn notified(&mut self, now: Instant, edge: &mut Edge, client: ClientId, taken: bool) {
-        let Some(news) = self.transfers.news.as_mut().filter(|news| news.open == Some(client)) else { return };
+        let Some(news) = self.search.transfers.news.as_mut().filter(|news| news.open == Some(client)) else { return };
         news.open = None;
         let next = news.next.take();
         match next {
             Some(code) if taken => self.notify(now, edge, code),
             None if taken && news.last < 200 => {}
             // The last one, or nobody wants to know (RFC 6665 §4.2.2).
-            Some(_) | None => self.transfers.news = None,
+            Some(_) | None => self.search.transfers.news = None,
         }
     }
 
     /// A leg that has hung up is told nothing any more.
     pub(crate) fn drop_news_of(&mut self, edge: &mut Edge, leg: LegId) {
-        if self.transfers.news.as_ref().is_some_and(|news| news.leg == leg) {
+        if self.search.transfers.news.as_ref().is_some_and(|news| news.leg == leg) {
             self.drop_news(edge);
         }
     }
 
     /// Nobody is told any more.
     pub(crate) fn drop_news(&mut self, edge: &mut Edge) {
-        if let Some(client) = self.transfers.news.take().and_then(|news| news.open) {
+        if let Some(client) = self.search.transfers.news.take().and_then(|news| news.open) {
             edge.index.clients.remove(&client);
         }
     }
 
     /// The call is over: what is still to be told goes out at once.
     pub(crate) fn end_news(&mut self, now: Instant, edge: &mut Edge) {
-        let Some(news) = &self.transfers.news else { return };
+        let Some(news) = &self.search.transfers.news else { return };
         let code = if news.last < 200 { Some(487) } else { news.next };
         let Some(code) = code else { return };
         // Nobody waits for the answer to an earlier one any more.

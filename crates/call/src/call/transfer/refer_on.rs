@@ -108,7 +108,7 @@ impl Call {
         server: ServerId,
         refer: &Refer,
     ) {
-        let is_open = self.transfers.passed.as_ref().is_some_and(|passed| passed.open.len() > 0);
+        let is_open = self.search.transfers.passed.as_ref().is_some_and(|passed| passed.open.len() > 0);
         let to = &self.legs[other];
         let ours = to.flow.and_then(|flow| edge.addressing.shown_to(flow.remote.ip(), Some(flow.listener)));
         let (Some(ours), Some(dialog), false) = (ours, to.dialog, is_open) else {
@@ -137,7 +137,7 @@ impl Call {
         let sent = edge.endpoint.last_cseq(dialog).unwrap_or_default();
         let name = self.name_of(leg);
         edge.decide(now, self.key, format!("a transfer by {name} goes on to the other side"));
-        let passed = self.transfers.passed.get_or_insert_default();
+        let passed = self.search.transfers.passed.get_or_insert_default();
         passed.open.insert(client, server);
         if passed.subscriptions.len() >= REFER_SUBSCRIPTIONS {
             passed.subscriptions.remove(0);
@@ -147,7 +147,7 @@ impl Call {
 
     /// A far end tells what comes of a REFER.
     pub(crate) fn told(&mut self, now: Instant, edge: &mut Edge, leg: LegId, server: ServerId, told: &Told) {
-        let passed = self.transfers.passed.as_mut().filter(|_| self.state == State::Answered);
+        let passed = self.search.transfers.passed.as_mut().filter(|_| self.state == State::Answered);
         let found = passed.and_then(|passed| Some((passed.subscription(leg, told.id)?, passed)));
         let Some((of, passed)) = found else { return refuse_request(now, edge, server, 481) };
         if passed.open.len() >= REFER_NEWS {
@@ -167,7 +167,7 @@ impl Call {
         let at = self.place(from);
         let dialog = self.legs[from].dialog;
         let client = dialog.and_then(|dialog| edge.request(now, at, dialog, Purpose::News, headers, body));
-        match (client, &mut self.transfers.passed) {
+        match (client, &mut self.search.transfers.passed) {
             (Some(client), Some(passed)) => {
                 passed.open.insert(client, server);
             }
@@ -177,7 +177,7 @@ impl Call {
 
     /// What went on has its answer; 408 where none came.
     pub(crate) fn passed_answered(&mut self, now: Instant, edge: &mut Edge, client: ClientId, code: u16) {
-        let Some(passed) = &mut self.transfers.passed else { return };
+        let Some(passed) = &mut self.search.transfers.passed else { return };
         let Some(server) = passed.open.remove(client) else { return };
         if code >= 300 {
             passed.end(client);
@@ -188,7 +188,7 @@ impl Call {
 
     /// The call is over: whoever waits for an answer is told so.
     pub(crate) fn refuse_passed(&mut self, now: Instant, edge: &mut Edge) {
-        if let Some(mut passed) = self.transfers.passed.take() {
+        if let Some(mut passed) = self.search.transfers.passed.take() {
             terminate_open(now, edge, &mut passed.open);
         }
     }

@@ -26,12 +26,12 @@ pub(crate) struct WaitingRefer {
 impl Call {
     /// Whether an answered call's session is being changed.
     pub(crate) fn is_changing(&self) -> bool {
-        self.state == State::Answered && (self.renegotiation.is_some() || self.late.is_some())
+        self.state == State::Answered && (self.negotiation.renegotiation.is_some() || self.negotiation.late.is_some())
     }
 
     /// Keeps a REFER until the change is over.
     pub(crate) fn refer_later(&mut self, now: Instant, edge: &mut Edge, waiting: WaitingRefer) {
-        self.transfers.waiting = Some(Box::new(waiting));
+        self.search.transfers.waiting = Some(Box::new(waiting));
         self.arm(now, edge, Timer::Refer, UPDATE_WAIT);
     }
 
@@ -40,7 +40,7 @@ impl Call {
         if self.is_changing() {
             return;
         }
-        let Some(waiting) = self.transfers.waiting.take() else { return };
+        let Some(waiting) = self.search.transfers.waiting.take() else { return };
         self.disarm(edge, Timer::Refer);
         let WaitingRefer { leg, server, refer } = *waiting;
         match self.state {
@@ -54,7 +54,7 @@ impl Call {
     /// The change takes too long.
     pub(crate) fn refer_overdue(&mut self, now: Instant, edge: &mut Edge) {
         self.deadlines.remove(Timer::Refer);
-        if let Some(waiting) = self.transfers.waiting.take() {
+        if let Some(waiting) = self.search.transfers.waiting.take() {
             refuse_request(now, edge, waiting.server, 491);
         }
     }

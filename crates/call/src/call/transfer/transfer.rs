@@ -107,9 +107,9 @@ impl Call {
         let ring_timeout = plan.ring_timeout;
         let targets = plan.targets.into_iter().map(|target| numbered(target, &refer.number.text)).collect();
         let plan = Plan { targets, ..plan };
-        self.max_forwards = self.max_forwards.saturating_sub(1);
-        self.route_ring_timeout = ring_timeout;
-        self.shown_as = plan.route.caller_id.clone();
+        self.facts.max_forwards = self.facts.max_forwards.saturating_sub(1);
+        self.facts.ring_timeout = ring_timeout;
+        self.facts.shown_as = plan.route.caller_id.clone();
         self.begin_transfer(now, edge, leg, Controller::plan(plan), refer);
     }
 
@@ -119,14 +119,14 @@ impl Call {
         edge.respond(now, server, Answer { code: 202, headers, ..Answer::default() });
         self.drop_news(edge);
         if !refer.is_silent {
-            self.transfers.news = Some(Box::new(News::new(now, leg, refer.cseq)));
+            self.search.transfers.news = Some(Box::new(News::new(now, leg, refer.cseq)));
             self.tell_news(now, edge, 100);
         }
     }
 
     /// Whether the end of the last transfer is still to be told.
     pub(crate) fn is_telling(&self) -> bool {
-        self.transfers.news.as_ref().is_some_and(|news| news.is_untold())
+        self.search.transfers.news.as_ref().is_some_and(|news| news.is_untold())
     }
 
     /// Where the other side would be sent: as a call of the same number from the same trunk would.
@@ -136,13 +136,13 @@ impl Call {
             return Err(refused(403, ReasonSlug::Denied));
         };
         let is_untold = self.is_telling();
-        if self.is_changing() && self.transfers.waiting.is_none() && !is_untold {
+        if self.is_changing() && self.search.transfers.waiting.is_none() && !is_untold {
             return Ok(Way::Later);
         }
         if self.state != State::Answered || self.is_unsettled() || is_untold {
             return Err(refused(491, ReasonSlug::Transferred));
         }
-        let other = self.other(leg).filter(|_| leg == self.near || self.callee == Some(leg));
+        let other = self.other(leg).filter(|_| leg == self.legs.near || self.legs.callee == Some(leg));
         let Some(other) = other else { return Err(refused(403, ReasonSlug::Denied)) };
         if self.legs[other].agent.is_some() {
             // Its stream tells it of one caller, and knows no word for another in its place.
@@ -153,7 +153,7 @@ impl Call {
         if trunk.refer == ReferMode::Relay {
             return Ok(Way::On(other));
         }
-        if self.max_forwards == 0 {
+        if self.facts.max_forwards == 0 {
             return Err(refused(483, ReasonSlug::TooManyHops));
         }
         // A fax that is under way is nothing that another one could go on with.
@@ -174,7 +174,7 @@ impl Call {
         }
         // Who calls is whoever asks: neither the number nor the headers are another's.
         let (called, caller) = (&*refer.number.text, &*self.number_of(leg).text);
-        let headers = if leg == LegId::CALLER { &self.headers[..] } else { &[] };
+        let headers = if leg == LegId::CALLER { &self.facts.headers[..] } else { &[] };
         let info = CallInfo { from: &trunk.name, called, caller, headers, ..CallInfo::default() };
         let mut plan = edge.plan(now, info);
         if let Some(plan) = &mut plan {
@@ -187,32 +187,32 @@ impl Call {
     /// Searches for somebody in the place of `by`; the other side waits.
     fn begin_transfer(&mut self, now: Instant, edge: &mut Edge, by: LegId, controller: Controller, refer: Refer) {
         let Some(waits) = self.other(by) else { return };
-        let held = self.holds.contains(by);
+        let held = self.media.holds.contains(by);
         self.end_holds(edge);
-        self.owed.clear();
+        self.negotiation.owed.clear();
         self.disarm(edge, Timer::Glare);
         let Some((offer, spoken)) = self.offer_of(waits) else { return self.end(now, edge, ReasonSlug::Internal) };
-        let wires = self.wires.iter().map(|(from, to)| (from, to.clone())).collect();
+        let wires = self.media.wires.iter().map(|(from, to)| (from, to.clone())).collect();
         let ends = [by, waits].into_iter().flat_map(|leg| self.legs[leg].ends.iter().map(move |end| (leg, end)));
         let remotes = ends.filter_map(|(leg, end)| Some((leg, end.end, end.remote.clone()?))).collect();
-        self.transfers.now = Some(Box::new(Transfer {
+        self.search.transfers.now = Some(Box::new(Transfer {
             by,
             is_gone: false,
             number: refer.number,
             referred_by: refer.referred_by,
             replaces: refer.replaces,
-            controller: std::mem::replace(&mut self.controller, controller),
-            spoken: std::mem::replace(&mut self.spoken, spoken),
+            controller: std::mem::replace(&mut self.search.controller, controller),
+            spoken: std::mem::replace(&mut self.media.spoken, spoken),
             held,
             is_stale: self.is_stale(waits),
             wires,
             remotes,
         }));
         self.part(edge, [by, waits]);
-        self.near = waits;
-        self.callee = None;
+        self.legs.near = waits;
+        self.legs.callee = None;
         self.state = State::Rerouting;
-        self.offer = Some(offer);
+        self.negotiation.offer = Some(offer);
         self.ring_back(now, edge);
         self.advance(now, edge, None);
     }
@@ -257,9 +257,9 @@ impl Call {
 
     /// Somebody answered in the place of whoever asked for it.
     pub(crate) fn transferred(&mut self, now: Instant, edge: &mut Edge) {
-        let Some(transfer) = self.transfers.now.take() else { return };
+        let Some(transfer) = self.search.transfers.now.take() else { return };
         if transfer.is_stale {
-            self.owe(self.near, false);
+            self.owe(self.legs.near, false);
         }
         self.tell_news(now, edge, 200);
         if transfer.is_gone {
@@ -284,7 +284,7 @@ impl Call {
 
     /// Whether nobody answered a transfer that can be taken back: then it is.
     pub(crate) fn transfer_failed(&mut self, now: Instant, edge: &mut Edge, answer: &FinalAnswer) -> bool {
-        let Some(transfer) = self.transfers.now.take() else { return false };
+        let Some(transfer) = self.search.transfers.now.take() else { return false };
         self.tell_news(now, edge, answer.code);
         if transfer.is_gone {
             return false;
@@ -295,15 +295,15 @@ impl Call {
         edge.log(&sid, why.clone(), Some(answer.reason));
         edge.decide(now, self.key, format!("{why}; the other side stays with {}", self.name_of(by)));
         self.stop_player(edge);
-        (self.controller, self.spoken, self.offer) = (controller, spoken, None);
+        (self.search.controller, self.media.spoken, self.negotiation.offer) = (controller, spoken, None);
         // Nobody else was tried in the target's place.
-        self.failed_over = None;
+        self.search.failed_over = None;
         self.state = State::Answered;
         if by == LegId::CALLER {
-            self.callee = Some(self.near);
-            self.near = by;
+            self.legs.callee = Some(self.legs.near);
+            self.legs.near = by;
         } else {
-            self.callee = Some(by);
+            self.legs.callee = Some(by);
         }
         for (leg, end, remote) in remotes {
             self.point_back(edge, leg, end, remote);
@@ -312,8 +312,8 @@ impl Call {
             self.connect_ends(edge, from, to, wire);
         }
         if held {
-            self.part(edge, [self.near, by]);
-            self.holds.insert(by, None);
+            self.part(edge, [self.legs.near, by]);
+            self.media.holds.insert(by, None);
             self.play_to_held(edge);
         }
         self.tap_caller(now, edge);
@@ -321,7 +321,7 @@ impl Call {
     }
 
     fn point_back(&mut self, edge: &mut Edge, leg: LegId, end: EndId, remote: RemoteSpec) {
-        let Some(media) = self.media else { return };
+        let Some(media) = self.media.session else { return };
         let slot = self.legs[leg].ends.iter_mut().find(|slot| slot.end == end);
         if let Some(slot) = slot.filter(|slot| slot.remote.as_ref() != Some(&remote)) {
             slot.remote = Some(remote.clone());
@@ -333,7 +333,9 @@ impl Call {
     pub(crate) fn referrer_left(&mut self, now: Instant, edge: &mut Edge, leg: LegId) {
         self.legs[leg].end_with(ReasonSlug::Transferred, EndedBy::FarEnd);
         self.drop_news_of(edge, leg);
-        if let Some(transfer) = self.transfers.now.as_mut().filter(|transfer| transfer.by == leg && !transfer.is_gone) {
+        if let Some(transfer) =
+            self.search.transfers.now.as_mut().filter(|transfer| transfer.by == leg && !transfer.is_gone)
+        {
             transfer.is_gone = true;
             self.drop_ends(edge, leg);
             self.leave_trunk(edge, leg);
@@ -349,26 +351,30 @@ impl Call {
 
     /// Legs that count as calls of their trunks.
     pub(crate) fn sides(&self) -> impl Iterator<Item = LegId> {
-        let asked = self.transfers.now.as_ref().filter(|transfer| !transfer.is_gone).map(|transfer| transfer.by);
-        let sides = [Some(self.near), self.callee, asked, self.newcomer()];
+        let asked = self.search.transfers.now.as_ref().filter(|transfer| !transfer.is_gone).map(|transfer| transfer.by);
+        let sides = [Some(self.legs.near), self.legs.callee, asked, self.newcomer()];
         sides.into_iter().flatten().filter(|leg| !self.legs[*leg].has_left)
     }
 
     /// The leg on the other side of an answered call.
     pub(crate) fn other(&self, leg: LegId) -> Option<LegId> {
-        if leg == self.near { self.callee } else { Some(self.near).filter(|_| self.callee == Some(leg)) }
+        if leg == self.legs.near {
+            self.legs.callee
+        } else {
+            Some(self.legs.near).filter(|_| self.legs.callee == Some(leg))
+        }
     }
 
     /// Whether a leg is one of the two sides.
     pub(crate) fn is_side(&self, leg: LegId) -> bool {
-        leg == self.near || self.callee == Some(leg)
+        leg == self.legs.near || self.legs.callee == Some(leg)
     }
 
     /// A leg's number: what it calls by, or was called by.
     pub(crate) fn number_of(&self, leg: LegId) -> &Number {
         match leg {
-            LegId::CALLER => &self.caller.number,
-            _ => self.legs[leg].number.as_deref().unwrap_or(&self.called),
+            LegId::CALLER => &self.facts.caller.number,
+            _ => self.legs[leg].number.as_deref().unwrap_or(&self.facts.called),
         }
     }
 
@@ -376,7 +382,7 @@ impl Call {
     /// it is to replace (RFC 3891). `rule`: which numbers the target may be shown; those that the referrer's trunk may show are
     /// its `caller_id_in`.
     pub(crate) fn of_transfer(&self, edge: &Edge, to: &Side<'_>, rule: Option<&CallerIdRule>) -> Vec<Extra> {
-        let Some(transfer) = &self.transfers.now else { return Vec::new() };
+        let Some(transfer) = &self.search.transfers.now else { return Vec::new() };
         let by_trunk = self.legs.get(transfer.by).and_then(|leg| leg.trunk.as_deref());
         let rules = [by_trunk.and_then(|trunk| trunk.caller_id_in.as_ref()), rule];
         let by = transfer.referred_by.as_ref();
