@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use rand::TryRng;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
-use trunkgate_call::{Addressing, Gateway, GatewayConfig, Input, Interfaces, ListenerSpec};
+use trunkgate_call::{Addressing, Gateway, GatewayConfig, Input, Interfaces, ListenerSpec, Settings};
 use trunkgate_route::{Table, Transport};
 use trunkgate_sip::ListenerId;
 
@@ -110,14 +110,17 @@ fn certificates(config: &Config) -> Result<transport::Settings, StartError> {
     if faults.is_empty() { Ok(settings) } else { Err(StartError::Certificates(faults)) }
 }
 
-/// What the gateway is told before anything else.
-fn first_inputs(config: &Config, records: &records::Writer) -> [Input; 4] {
-    [
-        Input::Strangers(config.limits.strangers),
-        Input::DayCounts(records.day_counts()),
-        Input::Capture(config.hep.is_some()),
-        Input::Sample(config.sampling()),
-    ]
+/// Returns the settings that a reload may change.
+pub(crate) fn settings(config: &Config, table: Arc<Table>, addressing: Addressing) -> Settings {
+    Settings {
+        table,
+        addressing,
+        calls: config.limits.calls,
+        calls_per_second: config.limits.calls_per_second,
+        strangers: config.limits.strangers,
+        captures: config.hep.is_some(),
+        sampling: config.sampling(),
+    }
 }
 
 impl Edge {
@@ -145,7 +148,8 @@ impl Edge {
         let table = Arc::new(Table::new(config.definition(&Found::new())));
         let gateway_config = gateway_config(&config).map_err(system("the random generator"))?;
         let (message_bytes, epoch) = (config.limits.sip_message_bytes, gateway_config.epoch);
-        let first = first_inputs(&config, &records);
+        let settings_of_calls = self::settings(&config, Arc::clone(&table), addressing.clone());
+        let first = [Input::Configure(Box::new(settings_of_calls)), Input::DayCounts(records.day_counts())];
         let shared = shared(config, (listeners.clone(), own), interfaces, settings, (&workers, records.figures()));
 
         let (orders, orders_in) = mpsc::channel(limits::ORDERS);

@@ -14,12 +14,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::{Instant, interval, interval_at, timeout};
-use trunkgate_call::{Change, Happening, Input};
+use trunkgate_call::{Change, Happening, Input, Settings as GatewaySettings};
 use trunkgate_route::Table;
 
 use crate::config::{self, Config, Diagnostic, Difference};
 use crate::findings::number;
-use crate::handle::{Gone, Handle};
+use crate::handle::{Gone, Handle, Running};
 use crate::hep;
 use crate::names::Found;
 use crate::otel;
@@ -205,14 +205,8 @@ impl Handle {
         });
         // Before the table: a trunk's first connection finds its certificate.
         self.read_certificates();
-        self.input(Input::Addressing(addressing)).await?;
-        self.input(Input::Table(table)).await?;
-        let (calls, calls_per_second) = (config.limits.calls, config.limits.calls_per_second);
-        self.input(Input::Limits { calls, calls_per_second }).await?;
-        self.input(Input::Strangers(config.limits.strangers)).await?;
+        self.input(Input::Configure(Box::new(edge::settings(&config, table, addressing)))).await?;
         let _ = self.sms.send(SmsOrder::Settings(config.sms.clone())).await;
-        self.input(Input::Capture(config.hep.is_some())).await?;
-        self.input(Input::Sample(config.sampling())).await?;
         set(&self.shared.hep, hep::Target::of(&config));
         set(&self.shared.otel, otel::Target::of(&config));
         self.shared.refresh.notify_one();
@@ -220,17 +214,24 @@ impl Handle {
         Ok(())
     }
 
+    /// Returns the settings by the file in force, with this table and the machine's present addresses.
+    fn settings(&self, running: &Running, table: Arc<Table>) -> GatewaySettings {
+        let addressing = edge::addressing(&running.config, &self.shared.listeners, &running.interfaces);
+        edge::settings(&running.config, table, addressing)
+    }
+
     /// Makes a new table of what the peers' names were found to be, where that has changed.
     pub(crate) async fn put_names_in_force(&self, found: Found) -> Result<(), Gone> {
-        let table = self.shared.running(|running| {
+        let settings = self.shared.running(|running| {
             if found == running.names {
                 return None;
             }
             running.names = found;
-            Some(Arc::new(Table::new(running.config.definition(&running.names))))
+            let table = Arc::new(Table::new(running.config.definition(&running.names)));
+            Some(self.settings(running, table))
         });
-        match table {
-            Some(table) => self.input(Input::Table(table)).await,
+        match settings {
+            Some(settings) => self.input(Input::Configure(Box::new(settings))).await,
             None => Ok(()),
         }
     }
@@ -293,17 +294,18 @@ impl Handle {
 
     async fn refresh_interfaces(&self) -> Result<(), Gone> {
         let found = interfaces::read();
-        let addressing = self.shared.running(|running| {
+        let settings = self.shared.running(|running| {
             if interfaces::same(&found, &running.interfaces) {
                 return None;
             }
             running.interfaces = found;
-            Some(edge::addressing(&running.config, &self.shared.listeners, &running.interfaces))
+            let table = Arc::new(Table::new(running.config.definition(&running.names)));
+            Some(self.settings(running, table))
         });
-        match addressing {
-            Some(addressing) => {
+        match settings {
+            Some(settings) => {
                 tracing::info!("addresses of this machine changed");
-                self.input(Input::Addressing(addressing)).await
+                self.input(Input::Configure(Box::new(settings))).await
             }
             None => Ok(()),
         }

@@ -271,8 +271,8 @@ impl Signalling {
                 self.drain(now);
             }
             Some(Order::Input(input)) => {
-                if let Input::Table(table) = &input {
-                    self.table.send_replace(Arc::clone(table));
+                if let Input::Configure(settings) = &input {
+                    self.table.send_replace(Arc::clone(&settings.table));
                 }
                 self.input(now, input);
             }

@@ -11,6 +11,8 @@ mod documents;
 mod functions;
 #[path = "tidy/language.rs"]
 mod language;
+#[path = "tidy/structure.rs"]
+mod structure;
 #[path = "tidy/tree.rs"]
 mod tree;
 #[path = "tidy/workspace.rs"]

@@ -8,7 +8,7 @@ pub use call::negotiation::reliable;
 pub use call::search::owner::trunk_of_uri;
 pub use gateway::asked::Refused;
 pub use gateway::intake::Intake;
-pub use gateway::{Capture, Gateway, GatewayConfig};
+pub use gateway::{Capture, Gateway, GatewayConfig, Settings};
 pub use gateway::{asked, fuzz, intake, snapshot};
 pub use trunkgate_resources::addressing::{Addressing, Interfaces, ListenerSpec};
 pub use trunkgate_resources::io::{Cause, Control, Identity, Input, Output, QueryId};

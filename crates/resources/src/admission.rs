@@ -79,6 +79,10 @@ impl Admission {
             draining: false,
         }
     }
+    /// Returns the limits in force: calls at once, new calls a second.
+    pub fn limits(&self) -> (u32, u32) {
+        (self.max_calls, self.calls_per_second)
+    }
     /// Changes the limits; calls that are there stay.
     pub fn set_limits(&mut self, max_calls: u32, calls_per_second: u32) {
         self.max_calls = max_calls;

@@ -1,8 +1,14 @@
-//! The settings of a gateway at its start.
+//! The settings of a gateway: those of its start, and those that a reload changes.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use trunkgate_media::LatchMode;
+use trunkgate_route::Table;
+use trunkgate_story::sampled::Sampling;
+
+use crate::addressing::Addressing;
+use crate::strangers::StrangerLimits;
 
 /// What a gateway is told at the start.
 #[derive(Debug, Clone)]
@@ -29,4 +35,24 @@ pub struct GatewayConfig {
     pub full_numbers: bool,
     /// `[api] account_sid`, told to agents.
     pub account_sid: String,
+}
+
+/// The settings that a reload, a name look-up or a change of the machine's addresses may change. They are put in force together, so
+/// that no call sees new addresses with old routes; calls keep what they began with.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Trunks, agents and routes.
+    pub table: Arc<Table>,
+    /// Addresses of the edge.
+    pub addressing: Addressing,
+    /// Calls at once.
+    pub calls: u32,
+    /// New calls a second; 0: no limit.
+    pub calls_per_second: u32,
+    /// Limits of unknown sources.
+    pub strangers: StrangerLimits,
+    /// Whether a capture agent is sent messages and reports ([`Captured`](trunkgate_story::captured::Captured)).
+    pub captures: bool,
+    /// The calls, of those that begin from now on, that OpenTelemetry is sent.
+    pub sampling: Sampling,
 }

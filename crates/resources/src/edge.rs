@@ -21,7 +21,7 @@ use trunkgate_story::sampled::Sampling;
 use crate::addressing::Addressing;
 use crate::admission::Admission;
 use crate::agents::Agents;
-use crate::config::GatewayConfig;
+use crate::config::{GatewayConfig, Settings};
 use crate::deadlines::Deadlines;
 use crate::health::Healths;
 use crate::index::{ClientEntry, Index, Place, Purpose};
@@ -232,6 +232,38 @@ impl Edge {
         edge.note_skipped();
         edge.note_waiting();
         edge
+    }
+
+    /// Returns the settings in force.
+    pub fn settings(&self) -> Settings {
+        let (calls, calls_per_second) = self.admission.limits();
+        Settings {
+            table: Arc::clone(&self.table),
+            addressing: self.addressing.clone(),
+            calls,
+            calls_per_second,
+            strangers: self.strangers.limits(),
+            captures: self.captures,
+            sampling: self.sampling,
+        }
+    }
+
+    /// Puts settings in force, all of them at once.
+    pub fn configure(&mut self, now: Instant, settings: Settings) {
+        let Settings { table, addressing, calls, calls_per_second, strangers, captures, sampling } = settings;
+        (self.addressing, self.captures, self.sampling) = (addressing, captures, sampling);
+        self.admission.set_limits(calls, calls_per_second);
+        self.strangers.configure(strangers);
+        if !Arc::ptr_eq(&self.table, &table) {
+            self.table = table;
+            self.configure_trunks(now);
+            self.configure_registrations(now);
+            self.configure_registrar();
+            self.agents.configure(now, &self.table);
+            self.note_skipped();
+            self.note_waiting();
+        }
+        self.recheck_registrations(now);
     }
 
     /// Takes over what the table says of each trunk: its limits, and the addresses that are its own.

@@ -6,16 +6,15 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use trunkgate_media::{Command, Event, MediaId, Unsent};
-use trunkgate_route::{Destination, Server, Table};
+use trunkgate_route::{Destination, Server};
 use trunkgate_sip::{ConnectionId, Flow, Message, Transmit};
 
-use crate::addressing::Addressing;
+use crate::config::Settings;
 use crate::quotas::DayCount;
-use crate::strangers::StrangerLimits;
 use trunkgate_story::captured::Captured;
 use trunkgate_story::change::Change;
 use trunkgate_story::report::CallRecord;
-use trunkgate_story::sampled::{SampledCall, Sampling};
+use trunkgate_story::sampled::SampledCall;
 use trunkgate_story::sms::SmsNews;
 use trunkgate_story::view::CallView;
 
@@ -132,30 +131,15 @@ pub enum Input {
         /// Its servers, still without an order among those of one tier and priority.
         servers: Vec<Server>,
     },
-    /// A new configuration, or new addresses of peers: swapped at once; calls keep what they began with.
-    Table(Arc<Table>),
+    /// New settings: a reload, new addresses of peers, or of this machine.
+    Configure(Box<Settings>),
     /// Peers' names that were looked up and not found, all of them: until they are, their peers are down.
     Unresolved(HashSet<Destination>),
-    /// New limits: calls at once, new calls a second.
-    Limits {
-        /// Calls at once.
-        calls: u32,
-        /// New calls a second; 0: no limit.
-        calls_per_second: u32,
-    },
     /// What [`Output::Counted`] has said before a restart: the limits by the day go on from there. Before the first call.
     DayCounts(Vec<DayCount>),
-    /// What addresses of no trunk may do.
-    Strangers(StrangerLimits),
-    /// Whether [`Output::Captured`] is wanted.
-    Capture(bool),
-    /// Of which of the calls that begin from now on [`Output::Sampled`] is wanted.
-    Sample(Sampling),
     /// What the wall clock reads now, where it was set: reports, days and hours follow it from here on, and calls that are up
     /// are dated by it from their beginning, so that their durations stay right.
     Clock(SystemTime),
-    /// New addresses of ours.
-    Addressing(Addressing),
     /// An operator's wish.
     Control(Control),
 }
@@ -208,9 +192,9 @@ pub enum Output {
     Changed(Box<Change>),
     /// A call's progress, for the log: one line each.
     Log(LogLine),
-    /// A message of a call, or a report on its media, where [`Input::Capture`] has asked for them.
+    /// A message of a call, or a report on its media, where [`Settings::captures`] asks for them.
     Captured(Box<Captured>),
-    /// A call of those that [`Input::Sample`] has asked for, once nothing of it is waited for.
+    /// A call of those that [`Settings::sampling`] asks for, once nothing of it is waited for.
     Sampled(Box<SampledCall>),
 }
 

@@ -65,6 +65,11 @@ pub struct Strangers {
 }
 
 impl Strangers {
+    /// Returns the limits in force.
+    pub fn limits(&self) -> StrangerLimits {
+        self.limits
+    }
+
     /// Takes limits over. Bans that stand go on.
     pub fn configure(&mut self, limits: StrangerLimits) {
         self.limits = limits;

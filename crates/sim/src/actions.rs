@@ -364,13 +364,13 @@ pub(crate) fn act(world: &mut World, action: Action) {
             world.at(now, Happening::ToEdge(flow, options_request(remote, n)));
         }
         Action::Limit(calls) => {
-            world.edge.gateway.handle_input(now, Input::Limits { calls, calls_per_second: 0 });
+            world.edge.configure(now, |settings| (settings.calls, settings.calls_per_second) = (calls, 0));
         }
         Action::Squat(port, taken) => world.edge.squat(port, taken),
         Action::Reload => {
             world.table_version += 1;
             let table = edge::table(&world.options, world.table_version, false);
-            world.edge.gateway.handle_input(now, Input::Table(table));
+            world.edge.configure(now, |settings| settings.table = table);
         }
         Action::Storm(weather) => world.net.set(weather),
         Action::Calm => world.net.clear(),
@@ -397,7 +397,7 @@ pub(crate) fn act(world: &mut World, action: Action) {
         Action::Quiet => {
             world.check_registered();
             let table = edge::table(&world.options, world.table_version, true);
-            world.edge.gateway.handle_input(now, Input::Table(table));
+            world.edge.configure(now, |settings| settings.table = table);
         }
         Action::Heal => {
             world.healed = true;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use ipnet::IpNet;
-use trunkgate_call::{Addressing, Gateway, GatewayConfig, Interfaces, ListenerSpec};
+use trunkgate_call::{Addressing, Gateway, GatewayConfig, Input, Interfaces, ListenerSpec, Settings};
 use trunkgate_media::{Command, EndId, Event, LatchMode, MediaId, PacketBuf, Session, SessionSnapshot};
 use trunkgate_route::{
     Agent, Definition, Destination, Hold, HoldMode, Numbers, OnClose, Pattern, Peer, ReferMode, Register, Route,
@@ -87,6 +87,13 @@ pub struct Edge {
 }
 
 impl Edge {
+    /// Puts other settings in force.
+    pub(crate) fn configure(&mut self, now: Instant, change: impl FnOnce(&mut Settings)) {
+        let mut settings = self.gateway.settings();
+        change(&mut settings);
+        self.gateway.handle_input(now, Input::Configure(Box::new(settings)));
+    }
+
     /// An edge without calls.
     pub fn new(start: Instant, options: &Options) -> Edge {
         let mut seed = [0u8; 32];

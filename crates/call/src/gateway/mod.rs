@@ -22,7 +22,7 @@ use trunkgate_sip::{Flow, Party};
 
 use crate::call::{Call, CallEvent, State};
 use trunkgate_resources::addressing::Addressing;
-pub use trunkgate_resources::config::GatewayConfig;
+pub use trunkgate_resources::config::{GatewayConfig, Settings};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::io::{Cause, Control, Input, Output};
 use trunkgate_resources::key::CallKey;
@@ -74,6 +74,10 @@ impl Gateway {
         let edge = Edge::new(config, table, addressing);
         Gateway { edge, calls: BTreeMap::new(), next_call: 0, done: Vec::new(), at_work: None }
     }
+    /// Returns the settings in force, for [`Input::Configure`] with another value.
+    pub fn settings(&self) -> Settings {
+        self.edge.settings()
+    }
     /// Takes a change from outside; drain [`Self::poll_output`] afterwards.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         match input {
@@ -119,23 +123,11 @@ impl Gateway {
                     self.edge.registrar_resolved(now, query, &servers);
                 }
             }
-            Input::Table(table) => {
-                self.edge.table = table;
-                self.edge.configure_trunks(now);
-                self.edge.configure_registrations(now);
-                self.edge.configure_registrar();
-                self.edge.agents.configure(now, &self.edge.table);
-                self.edge.note_skipped();
-                self.edge.note_waiting();
-            }
+            Input::Configure(settings) => self.edge.configure(now, *settings),
             Input::Unresolved(names) => {
                 self.edge.health.unresolved = names;
                 self.edge.configure_health(now);
             }
-            Input::Limits { calls, calls_per_second } => self.edge.admission.set_limits(calls, calls_per_second),
-            Input::Capture(wanted) => self.edge.captures = wanted,
-            Input::Sample(sampling) => self.edge.sampling = sampling,
-            Input::Strangers(limits) => self.edge.strangers.configure(limits),
             Input::DayCounts(counts) => {
                 let at = self.edge.timestamp(now);
                 self.edge.quotas.resume(at, &counts);
@@ -143,10 +135,6 @@ impl Gateway {
             Input::Clock(date) => {
                 let step = self.edge.set_clock(now, date);
                 self.calls.values_mut().for_each(|call| call.set_clock(step));
-            }
-            Input::Addressing(addressing) => {
-                self.edge.addressing = addressing;
-                self.edge.recheck_registrations(now);
             }
             Input::Control(control) => self.control(now, control),
         }
@@ -514,7 +502,8 @@ mod tests {
         let trunks = vec![Trunk { peers: vec![far], ..Trunk::named("near") }];
         let table =
             Table::new(Definition { numbers: Numbers::new("US").unwrap(), trunks, routes: vec![], agents: vec![] });
-        gateway.handle_input(now, Input::Table(Arc::new(table)));
+        let settings = Settings { table: Arc::new(table), ..gateway.settings() };
+        gateway.handle_input(now, Input::Configure(Box::new(settings)));
         gateway.edge.addressing.public_addresses.push("fe80::2".parse().unwrap());
         let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None };
         let text = "OPTIONS sip:[fe80::2] SIP/2.0\r\nVia: SIP/2.0/UDP [fe80::1]:5060;branch=z9hG4bK1;rport\r\n\

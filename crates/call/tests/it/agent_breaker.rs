@@ -155,7 +155,9 @@ fn an_agent_that_has_moved_does_not_pay_for_its_old_place() {
     let old: Vec<_> = (0..6).map(|_| call(&mut bench).1.unwrap()).collect();
     old.iter().for_each(|socket| opens(&mut bench, *socket));
     bench.pass(Duration::from_secs(1));
-    bench.input(Input::Table(agent_table(vec![moved], route(vec![to_agent("desk"), to_trunk("pbx")]))));
+    bench.configure(|settings| {
+        settings.table = agent_table(vec![moved], route(vec![to_agent("desk"), to_trunk("pbx")]))
+    });
     for socket in old {
         news(&mut bench, socket, |end| Event::AgentLost { end, loss: Loss::Reset });
     }
@@ -237,10 +239,10 @@ fn a_reload_keeps_what_is_known_unless_the_agent_has_moved() {
         agent_table(vec![desk, agent("night")], route(vec![to_agent("desk"), to_trunk("pbx")]))
     };
     let mut bench = failing(vec![to_agent("desk"), to_trunk("pbx")]);
-    bench.input(Input::Table(with(&agent("desk").url)));
+    bench.configure(|settings| settings.table = with(&agent("desk").url));
     assert_eq!(state(&bench), ("skipped", Some(1_000)));
     assert!(skipped(&mut bench));
-    bench.input(Input::Table(with("ws://127.0.0.1/elsewhere")));
+    bench.configure(|settings| settings.table = with("ws://127.0.0.1/elsewhere"));
     assert_ne!(state(&bench).0, "skipped");
     assert!(!bench.gateway.metrics().agent_skipped["desk"]);
     assert!(!skipped(&mut bench));

@@ -319,16 +319,16 @@ fn other_limits_come_into_force_at_once_and_the_order_stays() {
     asked(&mut bench);
     assert_eq!(counts(&bench), (1, 4));
     let moved = Agent { url: "ws://127.0.0.1/moved".into(), ..desk(3, queue(5, 60)) };
-    bench.input(Input::Table(table(moved, connect())));
+    bench.configure(|settings| settings.table = table(moved, connect()));
     let sessions: Vec<(u64, String)> = asked(&mut bench).into_iter().map(|((id, _), url)| (id.0, url)).collect();
     let url = || "ws://127.0.0.1/moved".to_owned();
     assert_eq!(sessions, [(1, url()), (2, url())], "in their order, to where the agent is now");
     assert_eq!(counts(&bench), (3, 2));
-    bench.input(Input::Table(table(desk(1, None), connect())));
+    bench.configure(|settings| settings.table = table(desk(1, None), connect()));
     assert_eq!((counts(&bench), invited(&mut bench)), ((3, 2), 0), "who waits goes on waiting");
     let (_, none) = call(&mut bench);
     assert_eq!((none, invited(&mut bench)), (None, 1));
-    bench.input(Input::Table(table(desk(0, None), connect())));
+    bench.configure(|settings| settings.table = table(desk(0, None), connect()));
     assert_eq!((asked(&mut bench).len(), counts(&bench)), (2, (5, 0)), "no limit");
 }
 
@@ -340,11 +340,11 @@ fn an_agent_that_is_gone_lets_its_callers_go_on() {
     call(&mut bench);
     call(&mut bench);
     bench.sent.clear();
-    bench.input(Input::Table(agent_table(vec![agent("night")], route(vec![to_agent("night")]))));
+    bench.configure(|settings| settings.table = agent_table(vec![agent("night")], route(vec![to_agent("night")])));
     assert_eq!(invited(&mut bench), 2, "the targets that they had");
     assert!(stories(&bench).contains("removed from the configuration"), "{}", stories(&bench));
     hangs_up(&mut bench, first.unwrap());
-    bench.input(Input::Table(table(desk(1, None), vec![to_agent("desk")])));
+    bench.configure(|settings| settings.table = table(desk(1, None), vec![to_agent("desk")]));
     assert_eq!(counts(&bench), (0, 0));
 }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use crate::bench::*;
 use proptest::prelude::*;
-use trunkgate_call::Input;
 use trunkgate_call::trace::{TraceEntry, TraceItem};
 use trunkgate_route::{Figures, Order, Route, Trunk};
 
@@ -170,7 +169,7 @@ fn a_reload_keeps_what_is_known_and_the_order_as_written_needs_none_of_it() {
     }
     let before = figures(&bench, "pbx");
     let listed = table(trunks(), vec![route(vec![to_trunk("pbx"), to_trunk("backup")])]);
-    bench.input(Input::Table(listed));
+    bench.configure(|settings| settings.table = listed);
     assert_eq!(figures(&bench, "pbx"), before);
     assert_eq!(call(&mut bench, NUMBER, [(PBX, 503), (BACKUP, 200)]), [PBX, BACKUP]);
     assert_eq!(told(&bench), None);

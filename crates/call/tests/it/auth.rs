@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use crate::bench::credentials::{credentials, shown_by, shown_inviting};
 use crate::bench::*;
-use trunkgate_call::Input;
 use trunkgate_route::{Destination, TargetSpec, Transport as RouteTransport, Trunk};
 
 const CHALLENGE: &str = "WWW-Authenticate: Digest realm=\"pbx\", nonce=\"n1\", algorithm=SHA-256, qop=\"auth\"\r\n";
@@ -200,7 +199,7 @@ fn a_bye_that_is_challenged_is_repeated_to_its_end() {
 #[test]
 fn a_reload_takes_credentials_away() {
     let mut bench = bench(vec![to_trunk("pbx")]);
-    bench.input(Input::Table(table(usual_trunks(), vec![route(vec![to_trunk("pbx")])])));
+    bench.configure(|settings| settings.table = table(usual_trunks(), vec![route(vec![to_trunk("pbx")])]));
     bench.invite(CARRIER, "+14155550100", &offer());
     bench.expect(CARRIER, "SIP/2.0 100");
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));

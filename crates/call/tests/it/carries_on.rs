@@ -113,7 +113,7 @@ fn a_reload_leaves_calls_with_what_they_began_with() {
     let mut bench = Bench::with(usual());
     let (caller, callee) = bench.answered();
     // The PBX's trunk is gone, and its address is nobody's.
-    bench.input(Input::Table(table(vec![trunk("carrier", &[CARRIER])], vec![])));
+    bench.configure(|settings| settings.table = table(vec![trunk("carrier", &[CARRIER])], vec![]));
     bench.receive(PBX, callee.request("BYE", 1, ""));
     bench.expect(PBX, "SIP/2.0 200");
     let bye = bench.expect(CARRIER, "BYE");
@@ -169,7 +169,7 @@ fn what_is_known_of_a_peer_goes_with_it() {
     bench.answered();
     let known = |bench: &Bench| bench.gateway.metrics().peer_up.len() + bench.gateway.metrics().trunk_up.len();
     assert_eq!(known(&bench), 2);
-    bench.input(Input::Table(table(vec![trunk("carrier", &[CARRIER])], vec![])));
+    bench.configure(|settings| settings.table = table(vec![trunk("carrier", &[CARRIER])], vec![]));
     assert_eq!(known(&bench), 0);
 }
 

@@ -190,18 +190,18 @@ fn an_address_that_asks_for_a_rest_gets_it_and_no_longer_than_that() {
 fn a_reload_keeps_what_is_known_and_forgets_what_is_gone() {
     let mut bench = Bench::with(trunks());
     live(&mut bench, Duration::from_secs(150), &[(PBX2, 200, "")]);
-    bench.input(Input::Table(trunks()));
+    bench.configure(|settings| settings.table = trunks());
     assert_eq!((state(&bench, PBX).0, state(&bench, PBX2).0), ("down", "up"));
     // With an OPTIONS under way the trunk loses that address, then all of them are no longer asked.
     while !bench.sent.iter().any(|sent| sent.to == PBX.parse().unwrap()) {
         bench.pass(Duration::from_millis(100));
     }
     let only = |trunk: Trunk| table(vec![trunk], vec![route(vec![to_trunk("pbx")])]);
-    bench.input(Input::Table(only(asked("pbx", &[PBX2]))));
+    bench.configure(|settings| settings.table = only(asked("pbx", &[PBX2])));
     let status = bench.gateway.status(bench.now);
     assert_eq!(status.trunks[0].peers.len(), 1);
     assert_eq!(bench.gateway.metrics().peer_up.len(), 1);
-    bench.input(Input::Table(only(trunk("pbx", &[PBX2]))));
+    bench.configure(|settings| settings.table = only(trunk("pbx", &[PBX2])));
     bench.sent.clear();
     assert_eq!(live(&mut bench, Duration::from_secs(200), &[]), []);
     assert_eq!(bench.gateway.sip_counts().clients, 0, "nothing waits");
@@ -230,13 +230,13 @@ fn a_peer_whose_name_is_not_found_is_down_until_it_is() {
     let problem = "no.such.example is not found in DNS (name_not_found)".to_owned();
     assert_eq!(seen(&bench), ("down", problem, Some(false), Some(false)));
     // Another one of the trunk answers.
-    bench.input(Input::Table(trunks(vec![lost.clone(), peer_at(PBX)])));
+    bench.configure(|settings| settings.table = trunks(vec![lost.clone(), peer_at(PBX)]));
     live(&mut bench, Duration::from_secs(5), &[(PBX, 200, "")]);
     let (state, _, up, peer) = seen(&bench);
     assert_eq!((state, up, peer), ("up", Some(true), Some(false)));
     // It is found, and answers.
     let found = Peer { servers: peer_at(PBX2).servers, ..lost };
-    bench.input(Input::Table(trunks(vec![found])));
+    bench.configure(|settings| settings.table = trunks(vec![found]));
     bench.input(Input::Unresolved(HashSet::new()));
     live(&mut bench, Duration::from_secs(5), &[(PBX2, 200, "")]);
     let (state, _, up, peer) = seen(&bench);

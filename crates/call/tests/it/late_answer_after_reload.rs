@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::bench::*;
-use trunkgate_call::Input;
 
 #[test]
 fn a_late_200_of_a_removed_trunk_is_acknowledged_and_ended() {
@@ -11,7 +10,7 @@ fn a_late_200_of_a_removed_trunk_is_acknowledged_and_ended() {
     let caller = bench.invite(CARRIER, "+14155550100", &offer());
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
     bench.receive(CARRIER, caller.request("CANCEL", "", ""));
-    bench.input(Input::Table(table(vec![trunk("carrier", &[CARRIER])], vec![])));
+    bench.configure(|settings| settings.table = table(vec![trunk("carrier", &[CARRIER])], vec![]));
     bench.pass(Duration::from_secs(3));
     bench.sent.clear();
     bench.receive(PBX, callee.answer(200, &answer()));
@@ -19,4 +18,19 @@ fn a_late_200_of_a_removed_trunk_is_acknowledged_and_ended() {
     let bye = bench.expect(PBX, "BYE");
     bench.receive(PBX, callee.respond(&bye, 200, ""));
     bench.finish();
+}
+
+#[test]
+fn a_reload_puts_all_settings_in_force_at_once() {
+    let mut bench = Bench::new();
+    let moved = table(vec![trunk("carrier", &[CARRIER])], vec![]);
+    bench.configure(|settings| {
+        settings.table = moved.clone();
+        settings.addressing.public_addresses = vec!["203.0.113.99".parse().unwrap()];
+        (settings.calls, settings.calls_per_second, settings.captures) = (7, 3, true);
+    });
+    let now = bench.gateway.settings();
+    assert!(std::sync::Arc::ptr_eq(&now.table, &moved));
+    assert_eq!(now.addressing.public_addresses, ["203.0.113.99".parse::<std::net::IpAddr>().unwrap()]);
+    assert_eq!((now.calls, now.calls_per_second, now.captures), (7, 3, true));
 }

@@ -175,13 +175,13 @@ fn a_reload_keeps_what_has_been_counted() {
     let mut bench = Bench::with(tables(vec![], vec![quota(&["+44*"], &[], [0, 0, 2])]));
     assert_eq!([1, 2, 3].map(|number| call(&mut bench, number, UK)), [None, None, Some(503)]);
     let other = quota(&["+1*"], &[], [0, 0, 1]);
-    bench.input(Input::Table(tables(vec![], vec![other.clone(), quota(&["+44*"], &[], [0, 0, 3])])));
+    bench.configure(|settings| settings.table = tables(vec![], vec![other.clone(), quota(&["+44*"], &[], [0, 0, 3])]));
     assert_eq!([4, 5].map(|number| call(&mut bench, number, UK)), [None, Some(503)], "one more is allowed now");
     assert_eq!([6, 7].map(|number| call(&mut bench, number, US)), [None, Some(503)]);
     // What is no longer limited is forgotten.
-    bench.input(Input::Table(tables(vec![], vec![other.clone()])));
+    bench.configure(|settings| settings.table = tables(vec![], vec![other.clone()]));
     assert_eq!(call(&mut bench, 8, UK), None);
-    bench.input(Input::Table(tables(vec![], vec![other, quota(&["+44*"], &[], [0, 0, 1])])));
+    bench.configure(|settings| settings.table = tables(vec![], vec![other, quota(&["+44*"], &[], [0, 0, 1])]));
     assert_eq!([9, 10].map(|number| call(&mut bench, number, UK)), [None, Some(503)]);
 }
 
@@ -302,7 +302,7 @@ fn of_two_limits_for_the_same_calls_the_one_that_has_counted_for_longer_is_told(
     let all = || quota(&[], &[], [0, 0, 9]);
     let mut bench = Bench::with(tables(vec![], vec![all()]));
     assert_eq!(call(&mut bench, 1, US), None);
-    bench.input(Input::Table(tables(vec![], vec![all(), all()])));
+    bench.configure(|settings| settings.table = tables(vec![], vec![all(), all()]));
     assert_eq!(call(&mut bench, 2, US), None);
     assert_eq!(bench.counts.iter().map(|count| count.count).collect::<Vec<_>>(), [1, 2]);
 }

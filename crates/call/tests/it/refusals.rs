@@ -118,7 +118,7 @@ fn the_edges_limits_are_503_without_retry_after() {
     let sent = bench.expect(CARRIER, "SIP/2.0 503");
     assert!(sent.headers("Retry-After").is_empty());
     assert!(sent.header("Reason").contains("limit_calls"));
-    bench.input(Input::Limits { calls: 2, calls_per_second: 0 });
+    bench.configure(|settings| (settings.calls, settings.calls_per_second) = (2, 0));
     bench.invite(CARRIER, "+14155550100", &offer());
     bench.expect(PBX, "INVITE");
     assert_eq!(bench.gateway.live_calls(), 2);

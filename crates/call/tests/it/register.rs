@@ -197,17 +197,19 @@ fn a_call_to_the_name_that_we_are_registered_by_is_for_whom_to_names() {
 fn a_reload_takes_an_old_registration_back_and_makes_the_new_one() {
     let (mut bench, first) = begun();
     answer(&mut bench, &first, 200, &granted(&first, 600));
-    bench.input(Input::Table(registering(register("198.51.100.7"))));
+    bench.configure(|settings| settings.table = registering(register("198.51.100.7")));
     bench.pass(Duration::ZERO);
     bench.nothing();
-    bench.input(Input::Table(registering(Register { user: "other".into(), ..register("198.51.100.7") })));
+    bench.configure(|settings| {
+        settings.table = registering(Register { user: "other".into(), ..register("198.51.100.7") })
+    });
     bench.pass(Duration::ZERO);
     let (back, new) = (bench.expect(FIRST, "REGISTER"), bench.expect(FIRST, "REGISTER"));
     assert_eq!((back.header("Expires"), back.header("To")), ("0", "<sip:acme@198.51.100.7>"));
     assert_eq!((new.header("Expires"), new.header("To")), ("600", "<sip:other@198.51.100.7>"));
     answer(&mut bench, &back, 200, "");
     answer(&mut bench, &new, 200, &granted(&new, 600));
-    bench.input(Input::Table(table(usual_trunks(), vec![])));
+    bench.configure(|settings| settings.table = table(usual_trunks(), vec![]));
     let gone = bench.expect(FIRST, "REGISTER");
     assert_eq!((gone.header("Expires"), gone.header("To")), ("0", "<sip:other@198.51.100.7>"));
     bench.pass(40 * A_SECOND);
@@ -220,11 +222,11 @@ fn a_changed_address_is_told_at_once() {
     let (mut bench, first) = begun();
     answer(&mut bench, &first, 200, &granted(&first, 600));
     let mut addressing = addressing();
-    bench.input(Input::Addressing(addressing.clone()));
+    bench.configure(|settings| settings.addressing = addressing.clone());
     bench.pass(Duration::ZERO);
     bench.nothing();
     addressing.public_addresses = vec!["203.0.113.99".parse().unwrap()];
-    bench.input(Input::Addressing(addressing));
+    bench.configure(|settings| settings.addressing = addressing);
     bench.pass(Duration::ZERO);
     assert_eq!(bench.expect(FIRST, "REGISTER").header("Contact"), "<sip:acme@203.0.113.99:5060>");
 }
@@ -259,9 +261,9 @@ fn a_password_that_was_mended_is_tried_at_once() {
             Trunk { register: Some(register("198.51.100.7")), auth: Some(credentials), ..trunk("carrier", &[FIRST]) };
         table(vec![carrier, trunk("pbx", &[PBX])], vec![route(vec![to_trunk("pbx")])])
     };
-    bench.input(Input::Table(with("secret")));
+    bench.configure(|settings| settings.table = with("secret"));
     silent_for(&mut bench, A_SECOND);
-    bench.input(Input::Table(with("mended")));
+    bench.configure(|settings| settings.table = with("mended"));
     bench.pass(Duration::ZERO);
     let third = bench.expect(FIRST, "REGISTER");
     answer(&mut bench, &third, 401, challenge);
@@ -269,7 +271,7 @@ fn a_password_that_was_mended_is_tried_at_once() {
     answer(&mut bench, &shown, 200, &granted(&third, 600));
     assert_eq!(state(&bench), ("registered", None));
     // While it holds, another password is shown at once, too.
-    bench.input(Input::Table(with("newer")));
+    bench.configure(|settings| settings.table = with("newer"));
     bench.pass(Duration::ZERO);
     bench.expect(FIRST, "REGISTER");
 }
@@ -280,7 +282,9 @@ fn a_binding_is_taken_back_at_a_registrar_that_no_trunk_names_any_more() {
     for trunk_goes in [false, true] {
         let mut bench = begun_elsewhere();
         if trunk_goes {
-            bench.input(Input::Table(table(vec![trunk("pbx", &[PBX])], vec![route(vec![to_trunk("pbx")])])));
+            bench.configure(|settings| {
+                settings.table = table(vec![trunk("pbx", &[PBX])], vec![route(vec![to_trunk("pbx")])])
+            });
         } else {
             bench.control(Control::Unregister);
         }

@@ -156,13 +156,13 @@ fn the_phones_that_are_registered_are_seen() {
     registered(&mut bench, PHONE, 1, &contact(60));
     let one = ("up", None, vec![PHONE.to_owned()], Some(true));
     assert_eq!(known(&bench), one, "the challenge that each phone gets first is no problem");
-    bench.input(Input::Table(phones(true)));
+    bench.configure(|settings| settings.table = phones(true));
     assert_eq!(known(&bench), one, "after a reload");
     bench.pass(Duration::from_secs(61));
     assert_eq!(known(&bench), nobody);
     let gone = format!("trunk phones: the phone at {PHONE} did not refresh its registration");
     assert!(bench.logs.iter().any(|line| line.contains(&gone)), "{:?}", bench.logs);
-    bench.input(Input::Table(phones(false)));
+    bench.configure(|settings| settings.table = phones(false));
     assert!(bench.gateway.status(bench.now).trunks[0].phones.is_none());
 }
 
@@ -193,7 +193,7 @@ fn a_stranger_gets_nothing_but_the_challenge_to_a_known_user() {
     bench.expect(STRANGER, "SIP/2.0 401");
     refused(&mut bench);
     // Where nobody may register, not even that.
-    bench.input(Input::Table(phones(false)));
+    bench.configure(|settings| settings.table = phones(false));
     bench.receive(STRANGER, register(STRANGER, 3, &contact(60)));
     bench.nothing();
 }
@@ -274,11 +274,11 @@ fn the_flow_follows_the_phone_and_a_reload_keeps_it() {
     let mut bench = Bench::with(phones(true));
     registered(&mut bench, PHONE, 1, &contact(600));
     registered(&mut bench, NEIGHBOUR, 3, &contact(600));
-    bench.input(Input::Table(phones(true)));
+    bench.configure(|settings| settings.table = phones(true));
     called(&mut bench, NEIGHBOUR);
     bench.nothing();
-    bench.input(Input::Table(phones(false)));
-    bench.input(Input::Table(phones(true)));
+    bench.configure(|settings| settings.table = phones(false));
+    bench.configure(|settings| settings.table = phones(true));
     refused(&mut bench);
 }
 
@@ -314,7 +314,7 @@ fn phones_of_one_trunk_are_bounded() {
 fn guessing_a_password_ends_in_a_ban_once_the_address_is_proven() {
     let mut bench = Bench::with(phones(true));
     let ban = Ban { after: 5, within: Duration::from_secs(10), lasting: Duration::from_secs(60) };
-    bench.input(Input::Strangers(StrangerLimits { messages_per_second: 0, ban }));
+    bench.configure(|settings| settings.strangers = StrangerLimits { messages_per_second: 0, ban });
     bench.receive(STRANGER, register(STRANGER, 1, &contact(60)));
     let challenge = bench.expect(STRANGER, "SIP/2.0 401");
     let wrong = shown_registering("wrong", &challenge);

@@ -14,7 +14,7 @@ use trunkgate_media::agent::Loss;
 const SECOND_US: u64 = 1_000_000;
 
 fn sampling(bench: &mut Bench, share: f64) {
-    bench.input(Input::Sample(Sampling::of_share(share)));
+    bench.configure(|settings| settings.sampling = Sampling::of_share(share));
 }
 
 #[test]

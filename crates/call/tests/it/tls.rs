@@ -54,7 +54,7 @@ fn a_certificate_makes_a_trunk_of_a_strange_address_while_the_name_stands() {
     send(&mut bench, tls(ELSEWHERE, 7), &caller.request("ACK", "", ""));
 
     // The name is taken out of the file: the call may end, no other begins.
-    bench.input(Input::Table(with_names(&["a.example"])));
+    bench.configure(|settings| settings.table = with_names(&["a.example"]));
     call(&mut bench, tls(ELSEWHERE, 7), 904);
     assert!(!bench.sent.iter().any(|sent| sent.first_line().starts_with("INVITE")), "no call of a stranger");
     bench.sent.clear();
@@ -64,7 +64,7 @@ fn a_certificate_makes_a_trunk_of_a_strange_address_while_the_name_stands() {
     let bye = bench.expect(PBX, "BYE");
     bench.receive(PBX, callee.respond(&bye, 200, ""));
     bench.input(Input::Disconnected { flow: tls(ELSEWHERE, 7), made_for: None, cause: None, was_up: false });
-    bench.input(Input::Table(with_names(&["a.example", "b.example"])));
+    bench.configure(|settings| settings.table = with_names(&["a.example", "b.example"]));
     call(&mut bench, tls(ELSEWHERE, 7), 905);
     bench.nothing();
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::bench::*;
-use trunkgate_call::{Control, Input};
+use trunkgate_call::Control;
 use trunkgate_media::Command;
 use trunkgate_route::{
     CallerIdRule, Definition, HoldMode, Identities, Numbers, Pattern, ReferMode, Route, Table, Trunk,
@@ -374,7 +374,7 @@ fn too_fast(mut bench: Bench, allowed: u32) {
 fn nobody_dials_faster_by_transfers_than_by_calls() {
     // The call itself has taken one of the edge's two.
     let mut bench = with(|_| {});
-    bench.input(Input::Limits { calls: 10, calls_per_second: 2 });
+    bench.configure(|settings| (settings.calls, settings.calls_per_second) = (10, 2));
     too_fast(bench, 1);
     let asked = with(|trunk| trunk.calls_per_second_in = if &*trunk.name == "pbx" { 2 } else { 0 });
     too_fast(asked, 2);

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use trunkgate_call::gateway::GatewaySnapshot;
 use trunkgate_call::{
     Addressing, CallRecord, Control, DayCount, Gateway, GatewayConfig, Input, Interfaces, ListenerSpec, Output,
-    QueryId, SmsNews,
+    QueryId, Settings, SmsNews,
 };
 use trunkgate_media::{Command, EndId, Event, LatchMode, MediaId};
 use trunkgate_route::{
@@ -245,6 +245,13 @@ impl Bench {
             config,
             calls: 0,
         }
+    }
+
+    /// Puts other settings in force.
+    pub fn configure(&mut self, change: impl FnOnce(&mut Settings)) {
+        let mut settings = self.gateway.settings();
+        change(&mut settings);
+        self.input(Input::Configure(Box::new(settings)));
     }
 
     /// Another gateway takes over from a snapshot that has been written down and read back.

@@ -1,0 +1,196 @@
+//! The structure of the code: modules without import cycles, types that one place owns, parts instead of long lists of fields.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use regex::Regex;
+
+use super::tree::{Source, report, rust};
+
+/// A type is implemented in at most so many files …
+const FILES_PER_TYPE: usize = 3;
+/// … and its methods have at most so many lines together.
+const LINES_PER_TYPE: usize = 1_500;
+/// A struct of the call core has at most so many fields.
+const FIELDS: usize = 25;
+
+/// What does not hold yet: the rest of the call core's former shape, and the shell.
+const EXCEPTIONS: [&str; 9] = [
+    "crates/call: Call",
+    "crates/call: Gateway",
+    "crates/call: Leg",
+    "crates/resources: Edge",
+    "crates/call: CallSnapshot",
+    "crates/resources: Metrics",
+    "src: import cycle",
+    "crates/resources: import cycle",
+    "crates/media: import cycle",
+];
+
+/// The crate of a product file, as a folder, with the file's path below its `src`.
+fn place(source: &Source) -> Option<(String, &str)> {
+    if source.is_test() || source.path.starts_with("crates/fuzz/") {
+        return None;
+    }
+    if let Some(inside) = source.path.strip_prefix("src/") {
+        return Some(("src".to_owned(), inside));
+    }
+    let (name, inside) = source.path.strip_prefix("crates/")?.split_once("/src/")?;
+    Some((format!("crates/{name}"), inside))
+}
+
+/// The code of a file before its unit tests, without comments.
+fn code(source: &Source) -> String {
+    source.product_lines().map(|line| line.code().to_owned() + "\n").collect()
+}
+
+fn excused(broken: BTreeSet<String>) -> Vec<String> {
+    broken.into_iter().filter(|one| !EXCEPTIONS.iter().any(|known| one.starts_with(known))).collect()
+}
+
+/// The modules of a crate that reach themselves by their imports, by name.
+fn cycle(imports: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<String> {
+    let reaches = |from: &str| {
+        let mut seen: BTreeSet<String> = BTreeSet::new();
+        let mut open: Vec<&str> = vec![from];
+        while let Some(module) = open.pop() {
+            for next in imports.get(module).into_iter().flatten() {
+                if seen.insert(next.clone()) {
+                    open.push(next);
+                }
+            }
+        }
+        seen
+    };
+    imports.keys().filter(|module| reaches(module).contains(*module)).cloned().collect()
+}
+
+#[test]
+fn modules_of_a_crate_import_in_one_direction() {
+    let direct = Regex::new(r"\bcrate::(\w+)").unwrap();
+    let braces = Regex::new(r"\bcrate::\{([^;]*)\}").unwrap();
+    let first = Regex::new(r"(?:^|,|\{)\s*(\w+)").unwrap();
+    let above = Regex::new(r"\b((?:super::)+)(\w+)").unwrap();
+    let mut crates: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+    for source in rust() {
+        if let Some((of, inside)) = place(&source) {
+            crates.entry(of).or_default().push((inside.to_owned(), code(&source)));
+        }
+    }
+    let top = |inside: &str| inside.split('/').next().unwrap_or_default().trim_end_matches(".rs").to_owned();
+    let mut broken = BTreeSet::new();
+    for (of, files) in crates {
+        let modules: BTreeSet<String> = files.iter().map(|(inside, _)| top(inside)).collect();
+        let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (inside, text) in &files {
+            let own = top(inside);
+            let mut named: Vec<String> = direct.captures_iter(text).map(|found| found[1].to_owned()).collect();
+            for list in braces.captures_iter(text) {
+                named.extend(first.captures_iter(&list[1]).map(|found| found[1].to_owned()));
+            }
+            let depth = inside.matches('/').count() + usize::from(!inside.ends_with("/mod.rs"));
+            let up = above.captures_iter(text).filter(|found| found[1].matches("super").count() == depth);
+            named.extend(up.map(|found| found[2].to_owned()));
+            let others = named.into_iter().filter(|name| *name != own && modules.contains(name));
+            imports.entry(own.clone()).or_default().extend(others);
+        }
+        let round = cycle(&imports);
+        if !round.is_empty() {
+            broken.insert(format!("{of}: import cycle of {}", round.into_iter().collect::<Vec<_>>().join(", ")));
+        }
+    }
+    report("the modules of a crate import each other in one direction only", excused(broken));
+}
+
+#[test]
+fn a_type_is_implemented_in_few_files() {
+    let begins = Regex::new(r"^impl(?:<[^>]*>)?\s+(?:\w+(?:<.*>)?\s+for\s+)?([A-Z]\w*)(?:<[^>]*>)?\s*\{").unwrap();
+    let declares = Regex::new(r"^\s*(?:pub(?:\([^)]*\))?\s+)?(?:struct|enum)\s+(\w+)").unwrap();
+    let files = rust();
+    // A name that two folders of a crate declare is two types.
+    let mut declared: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+    for source in &files {
+        let Some((of, inside)) = place(source) else { continue };
+        let folder = inside.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
+        for line in source.product_lines() {
+            if let Some(found) = declares.captures(line.text) {
+                declared.entry((of.clone(), found[1].to_owned())).or_default().insert(folder.clone());
+            }
+        }
+    }
+    let mut types: BTreeMap<(String, String), (BTreeSet<String>, usize)> = BTreeMap::new();
+    for source in &files {
+        let Some((of, inside)) = place(source) else { continue };
+        let mut at: Option<(String, String)> = None;
+        for line in source.product_lines() {
+            if let Some(found) = begins.captures(line.text) {
+                let name = (of.clone(), found[1].to_owned());
+                at = declared.get(&name).is_some_and(|folders| folders.len() == 1).then_some(name);
+            }
+            let Some(name) = &at else { continue };
+            let entry = types.entry(name.clone()).or_default();
+            entry.0.insert(inside.to_owned());
+            entry.1 += 1;
+            if line.text == "}" {
+                at = None;
+            }
+        }
+    }
+    let long = types.into_iter().filter(|(_, (files, lines))| files.len() > FILES_PER_TYPE || *lines > LINES_PER_TYPE);
+    let broken = long.map(|((of, name), (files, lines))| format!("{of}: {name}: {lines} lines in {} files", files.len()));
+    report("a type is implemented in at most three files, with at most 1,500 lines", excused(broken.collect()));
+}
+
+#[test]
+fn structs_of_the_call_core_have_few_fields() {
+    let begins = Regex::new(r"^(?:pub(?:\([^)]*\))?\s+)?struct\s+(\w+).*\{$").unwrap();
+    let field = Regex::new(r"^    (?:pub(?:\([^)]*\))?\s+)?\w+: ").unwrap();
+    let mut broken = BTreeSet::new();
+    for source in rust() {
+        let Some((of, _)) = place(&source) else { continue };
+        if !["crates/call", "crates/resources", "crates/story"].contains(&of.as_str()) {
+            continue;
+        }
+        let mut at: Option<(String, usize)> = None;
+        for line in source.product_lines() {
+            if let Some(found) = begins.captures(line.text) {
+                at = Some((found[1].to_owned(), 0));
+            }
+            let Some((name, fields)) = &mut at else { continue };
+            *fields += usize::from(field.is_match(line.text));
+            if line.text == "}" {
+                if *fields > FIELDS {
+                    broken.insert(format!("{of}: {name} has {fields} fields"));
+                }
+                at = None;
+            }
+        }
+    }
+    report("a struct of the call core has at most 25 fields", excused(broken));
+}
+
+#[test]
+fn a_leg_is_named_by_its_id() {
+    let raw = Regex::new(r"\bfn \w+.*\b(leg|call|dialog|other|callee|caller): usize").unwrap();
+    let core = |path: &str| path.starts_with("crates/call/src/") || path.starts_with("crates/resources/src/");
+    let broken = rust().into_iter().filter(|source| core(&source.path)).flat_map(|source| {
+        let wrong = source.product_lines().filter(|line| raw.is_match(line.code()));
+        wrong.map(|line| format!("{}:{}: {}", source.path, line.number, line.text.trim())).collect::<Vec<_>>()
+    });
+    report("a leg or call is named by an id of its own type", broken.collect());
+}
+
+#[test]
+fn a_crate_has_one_integration_test_binary() {
+    let mut binaries: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for source in rust() {
+        let Some((of, inside)) = source.path.split_once("tests/") else { continue };
+        let is_binary = !inside.contains('/') || inside.ends_with("/main.rs") && inside.matches('/').count() == 1;
+        if is_binary && (of.is_empty() || of.starts_with("crates/") && of.matches('/').count() == 2) {
+            binaries.entry(of.to_owned()).or_default().insert(inside.to_owned());
+        }
+    }
+    // Beside `it`: those that need a process or an allocator of their own, and this one.
+    let many = binaries.into_iter().filter(|(of, all)| all.len() > if of.is_empty() { 6 } else { 2 });
+    let broken = many.map(|(of, all)| format!("{of}tests: {}", all.into_iter().collect::<Vec<_>>().join(", ")));
+    report("a crate has one integration-test binary, and few others with a reason", broken.collect());
+}
