@@ -136,7 +136,8 @@ fn a_type_is_implemented_in_few_files() {
         }
     }
     let long = types.into_iter().filter(|(_, (files, lines))| files.len() > FILES_PER_TYPE || *lines > LINES_PER_TYPE);
-    let broken = long.map(|((of, name), (files, lines))| format!("{of}: {name}: {lines} lines in {} files", files.len()));
+    let broken =
+        long.map(|((of, name), (files, lines))| format!("{of}: {name}: {lines} lines in {} files", files.len()));
     report("a type is implemented in at most three files, with at most 1,500 lines", excused(broken.collect()));
 }
 

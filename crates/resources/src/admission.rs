@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkgate_route::TokenBucket;
+use trunkgate_story::reason::ReasonSlug;
 
 use crate::limits::{FAIR_ACTIVE_SECONDS, FAIR_RESERVE_ONE_IN, REFUSAL_LOG_SECONDS, TURNED_DOWN_PER_SECOND};
-use trunkgate_story::reason::ReasonSlug;
 
 /// The edge's own limits.
 #[derive(Debug)]

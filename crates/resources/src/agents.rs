@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use trunkgate_route::Table;
+use trunkgate_story::view::AgentView;
+use trunkgate_story::wall::rfc3339;
 
 use crate::breaker::{Breaker, Leave};
 use crate::key::CallKey;
 use crate::limits::{PROVEN_SECONDS, SESSION_ENDS};
 use crate::queue::{Entry, Line};
-use trunkgate_story::view::AgentView;
-use trunkgate_story::wall::rfc3339;
 
 /// One agent's state.
 #[derive(Debug, Default)]

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use trunkgate_story::reason::ReasonSlug;
+
 use crate::edge::Edge;
 use crate::limits::ALARM_SECONDS;
-use trunkgate_story::reason::ReasonSlug;
 
 impl Edge {
     /// A call of a trunk, or to it, was refused for what the file says.

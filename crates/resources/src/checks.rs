@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use trunkgate_route::{Peer, Trunk};
 use trunkgate_sip::{ClientId, HeaderName, Message, Transport};
+use trunkgate_story::unsent;
+use trunkgate_story::view::{AddressView, PeerView, TrunkView};
 
 use crate::edge::{Edge, pick};
 use crate::health::{Due, Health, Spot};
 use crate::io::Cause;
 use crate::trunks::state_word;
-use trunkgate_story::unsent;
-use trunkgate_story::view::{AddressView, PeerView, TrunkView};
 
 impl Edge {
     /// Takes over which addresses the table has.

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use crate::key::Branch;
-use crate::key::CallKey;
+use crate::key::{Branch, CallKey};
 
 /// Why a call wants to be woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

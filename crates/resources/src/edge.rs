@@ -16,7 +16,12 @@ use trunkgate_sip::{
     Answer, Body, ClientId, Credentials, DialogId, DigestHash, Endpoint, EndpointConfig, Extra, Flow, Identity, Invite,
     Method, Party, ServerId,
 };
+use trunkgate_story::numbers::mask;
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::redact;
 use trunkgate_story::sampled::Sampling;
+use trunkgate_story::trace::Trace;
+use trunkgate_story::wall::{Step, Wall};
 
 use crate::addressing::Addressing;
 use crate::admission::Admission;
@@ -43,11 +48,6 @@ use crate::traced::Arriving;
 use crate::trunks::{Trunks, Waiting};
 use crate::unknown::Unknown;
 use crate::unproven::UnprovenEarly;
-use trunkgate_story::numbers::mask;
-use trunkgate_story::reason::ReasonSlug;
-use trunkgate_story::redact;
-use trunkgate_story::trace::Trace;
-use trunkgate_story::wall::{Step, Wall};
 
 /// Methods that we serve; but for REGISTER also our Allow.
 pub const METHODS: [Method; 11] = [

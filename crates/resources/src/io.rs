@@ -8,15 +8,15 @@ use bytes::Bytes;
 use trunkgate_media::{Command, Event, MediaId, Unsent};
 use trunkgate_route::{Destination, Server};
 use trunkgate_sip::{ConnectionId, Flow, Message, Transmit};
-
-use crate::config::Settings;
-use crate::quotas::DayCount;
 use trunkgate_story::captured::Captured;
 use trunkgate_story::change::Change;
 use trunkgate_story::report::CallRecord;
 use trunkgate_story::sampled::SampledCall;
 use trunkgate_story::sms::SmsNews;
 use trunkgate_story::view::CallView;
+
+use crate::config::Settings;
+use crate::quotas::DayCount;
 
 /// A question to the name service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use trunkgate_media::agent::limits::STOP_TIMEOUT;
+
 pub use trunkgate_story::limits::*;
 
 /// Attempts (legs towards targets) of one call; past it the search ends as if no target were left.

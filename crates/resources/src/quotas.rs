@@ -8,10 +8,9 @@ use std::time::Instant;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use trunkgate_route::{Quota, Table, TokenBucket};
-
-use crate::key::Branch;
-use crate::key::CallKey;
 use trunkgate_story::reason::ReasonSlug;
+
+use crate::key::{Branch, CallKey};
 
 /// A call as it counts: that of its caller's trunk, or one of its attempts.
 pub type Counted = (CallKey, Option<Branch>);

@@ -3,13 +3,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
-use crate::limits::{
-    RECENT_CALLS, RECENT_SERIES, RECENT_TRACES, RECENT_TURNED_DOWN, TRACE_ENTRIES, TURNED_DOWN_TRACES,
-};
 use trunkgate_story::redact;
 use trunkgate_story::series::Kept;
 use trunkgate_story::trace::{Trace, TraceItem, TraceView};
 use trunkgate_story::view::CallView;
+
+use crate::limits::{
+    RECENT_CALLS, RECENT_SERIES, RECENT_TRACES, RECENT_TURNED_DOWN, TRACE_ENTRIES, TURNED_DOWN_TRACES,
+};
 
 /// A ring that can be asked by sid.
 #[derive(Debug)]

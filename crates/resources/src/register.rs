@@ -16,6 +16,8 @@ use std::time::{Duration, Instant, SystemTime};
 use trunkgate_media::canonical;
 use trunkgate_route::{Credentials, Register as Wanted, Server, Trunk};
 use trunkgate_sip::{ClientId, Flow, Local, Message, Party, Register, Transport};
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::view::RegistrationView;
 
 use crate::challenge::auth_fault;
 use crate::edge::Edge;
@@ -25,8 +27,6 @@ use crate::limits::{
     REGISTER_WAYS,
 };
 use crate::sip::sip_transport;
-use trunkgate_story::reason::ReasonSlug;
-use trunkgate_story::view::RegistrationView;
 
 /// Where a registration stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,6 +10,7 @@ use trunkgate_media::canonical;
 use trunkgate_route::{Destination, Transport as RouteTransport};
 use trunkgate_sip::header::NameAddr;
 use trunkgate_sip::{Answer, ConnectionId, Flow, HeaderName, ListenerId, Message, Party, Scheme, ServerId, Transport};
+use trunkgate_story::view::PhoneView;
 
 use crate::edge::{Edge, METHODS};
 use crate::io::Output;
@@ -17,7 +18,6 @@ use crate::limits::{
     BINDING_CONTACT_BYTES, BINDING_LEAST_SECONDS, BINDING_SECONDS, BINDINGS_PER_TRUNK, CONTACTS_PER_REGISTER,
 };
 use crate::sip::extra;
-use trunkgate_story::view::PhoneView;
 
 /// What makes a flow another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -7,7 +7,6 @@ use trunkgate_route::number::{Incomplete, compact, is_readable, steers};
 use trunkgate_route::{Number, Numbers, SendNumbers};
 use trunkgate_sip::Uri;
 use trunkgate_sip::uri::unescape;
-
 use trunkgate_story::numbers::Caller;
 
 /// From (RFC 3261 §20.20) without tag: the caller's number at our address.

@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use trunkgate_route::TokenBucket;
-
-use crate::limits::{STRAYS_COMPARED_PER_SECOND, UNKNOWN_TOLD_SECONDS};
 use trunkgate_story::last_hour::LastHour;
 use trunkgate_story::view::StrayView;
+
+use crate::limits::{STRAYS_COMPARED_PER_SECOND, UNKNOWN_TOLD_SECONDS};
 
 /// One of them, its names as they may be shown.
 #[derive(Debug)]

@@ -4,15 +4,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use trunkgate_sip::{Flow, Message, Method, ServerId, Transmit};
+use trunkgate_story::captured::CapturedItem;
+use trunkgate_story::messages::{Way, Wire};
+use trunkgate_story::redact;
+use trunkgate_story::trace::{TraceItem, TraceView, body_note, first_line};
 
 use crate::edge::Edge;
 use crate::index::Place;
 use crate::key::CallKey;
-use trunkgate_story::captured::CapturedItem;
-use trunkgate_story::messages::{Way, Wire};
-use trunkgate_story::redact;
-use trunkgate_story::trace::TraceView;
-use trunkgate_story::trace::{TraceItem, body_note, first_line};
 
 /// A message that is being dealt with.
 #[derive(Debug)]

@@ -6,17 +6,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use trunkgate_route::{Figures, Standing, Table, TokenBucket, Trunk};
-
-use crate::key::Branch;
-use crate::key::CallKey;
-use crate::limits::{
-    LET_DOWN_KEPT, LET_DOWN_SECONDS, LET_DOWN_TIMES, OVERSIZE_TOLD_EVERY, PACED_ADDRESSES, PROBE_SECONDS,
-};
 use trunkgate_story::diagnosis::{Cause, Diagnosis};
 use trunkgate_story::last_hour::LastHour;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::view::{FaultView, KindView, PeerView, TrunkView};
 use trunkgate_story::wall::rfc3339;
+
+use crate::key::{Branch, CallKey};
+use crate::limits::{
+    LET_DOWN_KEPT, LET_DOWN_SECONDS, LET_DOWN_TIMES, OVERSIZE_TOLD_EVERY, PACED_ADDRESSES, PROBE_SECONDS,
+};
 
 /// An attempt that waits, and its call.
 pub type Waiting = (CallKey, Branch);

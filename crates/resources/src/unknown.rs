@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::limits::UNKNOWN_TOLD_SECONDS;
 use trunkgate_story::last_hour::LastHour;
+
+use crate::limits::UNKNOWN_TOLD_SECONDS;
 
 /// What has come.
 #[derive(Debug, Default)]

@@ -11,7 +11,6 @@ use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use memchr::{memchr, memchr2, memrchr};
-
 use telling::Telling;
 
 /// What stands in place of each octet that is not shown.

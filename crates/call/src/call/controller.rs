@@ -4,11 +4,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use trunkgate_resources::limits::LEGS_KEPT;
 use trunkgate_route::{Plan, Target, TargetSpec};
+use trunkgate_story::reason::{ReasonSlug, q850_of_code};
 
 use crate::call::search::answer::{Failure, FinalAnswer, best};
-use trunkgate_resources::limits::LEGS_KEPT;
-use trunkgate_story::reason::{ReasonSlug, q850_of_code};
 
 /// What became of the last step.
 #[derive(Debug)]

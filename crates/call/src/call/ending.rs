@@ -3,22 +3,22 @@
 use std::time::{Duration, Instant};
 
 use trunkgate_media::Command;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::index::Purpose;
 use trunkgate_resources::key::LegId;
+use trunkgate_resources::limits::CANCEL_SECONDS;
+use trunkgate_resources::sip::extra;
 use trunkgate_sip::DialogId;
+use trunkgate_story::quality::retire;
+use trunkgate_story::reason::{ReasonSlug, q850_of_code};
+use trunkgate_story::report::CallRecord;
 
 use crate::call::legs::headers::Brought;
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::search::answer::FinalAnswer;
 use crate::call::{Call, Ending, State};
-use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::index::Purpose;
-use trunkgate_resources::limits::CANCEL_SECONDS;
-use trunkgate_resources::sip::extra;
-use trunkgate_story::quality::retire;
-use trunkgate_story::reason::{ReasonSlug, q850_of_code};
-use trunkgate_story::report::CallRecord;
 
 impl Call {
     /// Refuses the caller's INVITE, and ends the call.
@@ -56,11 +56,11 @@ impl Call {
 
     /// A far end hung up an answered call.
     pub(crate) fn hung_up(&mut self, now: Instant, edge: &mut Edge, leg: LegId, headers: Brought) {
-        self.leg_gone(edge, leg);
+        self.legs.leg_gone(edge, leg);
         if self.left_joining(now, edge, leg) {
             return;
         }
-        if !self.is_side(leg) {
+        if !self.legs.is_side(leg) {
             return self.referrer_left(now, edge, leg);
         }
         self.story.farewell = Some((leg, headers));
@@ -74,7 +74,7 @@ impl Call {
 
     /// Our 2xx to a leg was never acknowledged.
     pub(crate) fn ack_missing(&mut self, now: Instant, edge: &mut Edge, leg: LegId) {
-        let (name, side) = (self.name_of(leg), &self.legs[leg]);
+        let (name, side) = (self.legs.name_of(leg), &self.legs[leg]);
         let ours = side.flow.and_then(|flow| edge.addressing.local(flow.remote.ip(), flow.listener));
         let ours =
             ours.map_or_else(|| "our Contact".to_owned(), |local| format!("our Contact, {}:{}", local.ip, local.port));
@@ -104,7 +104,7 @@ impl Call {
             return;
         }
         self.drop_attempts(now, edge, reason);
-        self.end_legs_with(reason);
+        self.legs.end_legs_with(reason);
         self.state = State::Ended;
         let of_talk = [Timer::HoldCheck, Timer::Glare, Timer::Update, Timer::Session, Timer::MaxCall];
         for timer in [Timer::Search, Timer::Goodbye].into_iter().chain(of_talk) {
@@ -138,9 +138,9 @@ impl Call {
         self.end_consult();
         // While the ends' own counters are there: jitter and reports of the last interval stand nowhere else.
         self.settle_hearing(now, edge);
-        let (view, scores, series) = (self.view(), self.scores(), self.quality(now));
+        let (view, scores, series) = (self.view(), self.legs.scores(), self.quality(now));
         self.close_media(edge);
-        let sid = self.sid().to_owned();
+        let sid = self.legs.sid().to_owned();
         // A flood of those that are turned down must not become a flood of lines.
         if !self.story.is_turned_down {
             edge.log(&sid, self.last_line(), Some(reason));
@@ -273,17 +273,11 @@ impl Call {
         self.arm(now, edge, Timer::Withdrawn, Duration::from_secs(CANCEL_SECONDS));
     }
 
-    /// A target has answered: an earlier one that has been withdrawn, and still only now gives a sign of life, is told so.
-    pub(crate) fn completed(&self, edge: &mut Edge) {
-        let withdrawn = self.legs.iter().filter(|leg| leg.state == LegState::Canceling);
-        withdrawn.filter_map(|leg| leg.invite).for_each(|client| edge.answered_elsewhere(client));
-    }
-
     fn bye(&mut self, now: Instant, edge: &mut Edge, leg: LegId, reason: ReasonSlug) {
-        if self.refuse_held_back(now, edge, leg, reason) {
+        if self.legs.refuse_held_back(now, edge, leg, reason) {
             return;
         }
-        let at = self.place(leg);
+        let at = self.legs.place(leg);
         let farewell = self.story.farewell.as_ref().map(|(from, headers)| self.passing(edge, headers, *from, leg));
         let leg = &mut self.legs[leg];
         leg.state = LegState::Closing;
@@ -300,7 +294,7 @@ impl Call {
     pub(crate) fn accepted_too_late(&mut self, now: Instant, edge: &mut Edge, leg: LegId, dialog: DialogId) {
         edge.ack(now, dialog);
         if self.legs[leg].state == LegState::Canceling {
-            self.own_dialog(edge, leg, dialog);
+            self.legs.own_dialog(edge, leg, dialog);
             let ended = self.legs[leg].end.map(|end| end.reason).or(self.ending.map(|ending| ending.reason));
             let reason = ended.unwrap_or(ReasonSlug::CallerCanceled);
             self.bye(now, edge, leg, reason);
@@ -310,27 +304,11 @@ impl Call {
         }
     }
 
-    /// A withdrawn INVITE is final.
-    pub(crate) fn withdrawn(&mut self, edge: &mut Edge, leg: LegId) {
-        if self.legs[leg].state == LegState::Canceling {
-            self.leg_gone(edge, leg);
-        }
-    }
-
     /// No withdrawn INVITE can have an answer any more.
     pub(crate) fn withdrawn_for_good(&mut self, edge: &mut Edge) {
         self.deadlines.remove(Timer::Withdrawn);
         for leg in self.legs.ids() {
-            self.withdrawn(edge, leg);
-        }
-    }
-
-    /// Nothing is left of a leg.
-    pub(crate) fn leg_gone(&mut self, edge: &mut Edge, leg: LegId) {
-        let leg = &mut self.legs[leg];
-        leg.state = LegState::Ended;
-        if let Some(dialog) = leg.dialog.take() {
-            edge.index.dialogs.remove(&dialog);
+            self.legs.withdrawn(edge, leg);
         }
     }
 
@@ -350,7 +328,7 @@ impl Call {
                 edge.index.dialogs.remove(&dialog);
             }
             if let Some(flow) = leg.flow {
-                edge.index.leave(leg.call_id.as_bytes(), self.place(at), flow.remote.ip());
+                edge.index.leave(leg.call_id.as_bytes(), self.legs.place(at), flow.remote.ip());
             }
         }
         let news = self.search.transfers.news.as_ref().and_then(|news| news.client());
@@ -364,7 +342,7 @@ impl Call {
         for client in asked.chain(refreshes).chain(news) {
             edge.index.clients.remove(&client);
         }
-        edge.index.sids.remove(self.sid());
+        edge.index.sids.remove(self.legs.sid());
     }
 }
 

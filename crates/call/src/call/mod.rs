@@ -78,11 +78,21 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use trunkgate_media::agent::Loss;
 use trunkgate_media::{AgentWish, EndId, MediaId, WireSpec};
-use trunkgate_resources::key::LegId;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::index::Purpose;
+use trunkgate_resources::io::QueryId;
+use trunkgate_resources::key::{Branch, CallKey, LegId};
 use trunkgate_route::{Agent, Number, Server};
 use trunkgate_sdp::Description;
 use trunkgate_sip::header::SessionExpires;
 use trunkgate_sip::{Answer, ClientId, DialogId, ServerId};
+use trunkgate_story::change::Change;
+use trunkgate_story::few::Few;
+use trunkgate_story::numbers::Caller;
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::view::CallView;
+use trunkgate_story::wall::Step;
 
 use crate::call::agent::engage::Retries;
 use crate::call::agent::max_call::Holder;
@@ -109,18 +119,6 @@ use crate::call::transfer::consult::Consults;
 use crate::call::transfer::refer::Refer;
 use crate::call::transfer::refer_on::Told;
 use crate::call::transfer::transfer::Transfers;
-use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::index::{Place, Purpose};
-use trunkgate_resources::io::QueryId;
-use trunkgate_resources::key::Branch;
-use trunkgate_resources::key::CallKey;
-use trunkgate_story::change::Change;
-use trunkgate_story::few::Few;
-use trunkgate_story::numbers::Caller;
-use trunkgate_story::reason::ReasonSlug;
-use trunkgate_story::view::CallView;
-use trunkgate_story::wall::Step;
 
 /// Where a call stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -428,7 +426,7 @@ impl Call {
 
             (Searching, E::Bye { leg: LegId::CALLER, .. }) => self.caller_left_by_bye(now, edge),
             (Answered | Rerouting | Leaving, E::Bye { leg, headers }) => self.hung_up(now, edge, leg, headers),
-            (Searching | Ended, E::Bye { leg, .. }) => self.leg_gone(edge, leg),
+            (Searching | Ended, E::Bye { leg, .. }) => self.legs.leg_gone(edge, leg),
 
             (Searching, E::Reinvite { server, .. }) => refuse_request(now, edge, server, 491),
             (Answered | Rerouting | Leaving, E::Reinvite { leg, server, sdp, session }) => {
@@ -466,7 +464,7 @@ impl Call {
             }
             (Searching | Rerouting, E::Unanswered { leg, sent }) => self.unanswered(now, edge, leg, sent),
             (Answered | Leaving | Ended, E::Rejected { leg, .. } | E::Unanswered { leg, .. }) => {
-                self.withdrawn(edge, leg);
+                self.legs.withdrawn(edge, leg);
             }
 
             (Searching | Answered, E::ReinviteAnswered { client, code, dialog, sdp, session }) => {
@@ -487,7 +485,7 @@ impl Call {
 
             (_, E::HoldChecked { client, alive }) => self.hold_checked(now, edge, client, alive),
 
-            (_, E::ByeDone { leg }) => self.leg_gone(edge, leg),
+            (_, E::ByeDone { leg }) => self.legs.leg_gone(edge, leg),
 
             (Searching | Rerouting, E::Resolved { query, servers }) => self.resolved(now, edge, query, &servers),
             (Answered | Leaving | Ended, E::Resolved { .. }) => {}
@@ -538,7 +536,7 @@ impl Call {
             (Searching | Answered | Rerouting | Leaving, E::AgentWish { end, wish }) => {
                 self.agent_wishes(now, edge, end, wish);
             }
-            (_, E::AgentNote { end, text, logged }) => self.agent_note(now, edge, end, &text, logged),
+            (_, E::AgentNote { end, text, logged }) => self.legs.agent_note(now, edge, end, &text, logged),
             (_, E::Key { end, key, ms }) => self.key_pressed(now, edge, end, (key, ms)),
             (_, E::Played { end }) => self.played(now, edge, end),
             (Ended, E::AgentOpen { .. } | E::AgentLost { .. } | E::AgentEnded { .. } | E::AgentWish { .. }) => {}
@@ -547,16 +545,6 @@ impl Call {
             (Answered | Rerouting | Leaving, E::Hangup(reason)) => self.end(now, edge, reason),
             (Ended, E::Hangup(_)) => {}
         }
-    }
-
-    /// The call's sid: its first leg's.
-    pub(crate) fn sid(&self) -> &str {
-        &self.legs[LegId::CALLER].sid
-    }
-
-    /// A leg's place in the look-ups.
-    pub(crate) fn place(&self, leg: LegId) -> Place {
-        Place { key: self.key, leg }
     }
 
     /// Whether nothing is left to wait for.
@@ -598,7 +586,7 @@ impl Call {
     pub(crate) fn view(&self) -> CallView {
         let time = |at: Option<SystemTime>| at.map(trunkgate_story::wall::rfc3339);
         CallView {
-            sid: self.sid().to_owned(),
+            sid: self.legs.sid().to_owned(),
             state: self.shown_state(),
             outcome: self.ending.map(|e| e.outcome).or(self.times.answered.map(|_| "answered")),
             reason: self.ending.map(|e| e.reason.as_str()),

@@ -13,16 +13,16 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use trunkgate_media::{Command, EndId, RemoteSpec};
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;
+use trunkgate_resources::limits::{PROVEN_ADDRESSES, UNPROVEN_EARLY_MEDIA};
+use trunkgate_resources::unproven::EarlyGrant;
 use trunkgate_route::{Peer, Trunk};
+use trunkgate_story::trace::TraceItem;
 
 use crate::call::legs::leg::Leg;
 use crate::call::{Call, CallEvent, State};
-use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::limits::{PROVEN_ADDRESSES, UNPROVEN_EARLY_MEDIA};
-use trunkgate_resources::unproven::EarlyGrant;
-use trunkgate_story::trace::TraceItem;
 
 /// What has proven the addresses in a leg's descriptions. The default, also of a snapshot from before this was known:
 /// they are proven.

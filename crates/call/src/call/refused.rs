@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use trunkgate_story::reason::ReasonSlug;
-
 use trunkgate_resources::limits::{ATTEMPTS_PER_CALL, FORKS_PER_CALL, KEYS_PER_REQUEST, LISTENERS_PER_CALL};
+use trunkgate_story::reason::ReasonSlug;
 
 /// Why what was asked of a call is not done: nothing of it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,10 +4,17 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use trunkgate_resources::key::LegId;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::index::{Named, Place};
+use trunkgate_resources::key::{CallKey, LegId};
+use trunkgate_resources::limits::NUMBER_CHARS;
 use trunkgate_route::{CallInfo, Number, Trunk};
 use trunkgate_sdp::{Description, Refusal, anchored_streams};
 use trunkgate_sip::{Flow, Message, Party, ServerId};
+use trunkgate_story::few::Few;
+use trunkgate_story::numbers::{called, caller, plain};
+use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::controller::Controller;
 use crate::call::legs::headers::{CallerIdentity, brought};
@@ -22,14 +29,6 @@ use crate::call::proof::Proof;
 use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::story::verdict::Story;
 use crate::call::{Call, Facts, Media, Negotiation, Search, State, Times};
-use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::index::{Named, Place};
-use trunkgate_resources::key::CallKey;
-use trunkgate_resources::limits::NUMBER_CHARS;
-use trunkgate_story::few::Few;
-use trunkgate_story::numbers::{called, caller, plain};
-use trunkgate_story::reason::ReasonSlug;
 
 /// Max-Forwards of a request that has none (RFC 3261 §16.6 step 3).
 const MAX_FORWARDS: u8 = 70;
@@ -110,7 +109,7 @@ impl Call {
             times: Times { began: now, started: edge.date(now), first_ring: None, answered: None, ended: None },
             deadlines: Few::default(),
             ending: None,
-            legs: Legs::of_caller(leg),
+            legs: Legs::of_caller(key, leg),
             media: Media::default(),
             negotiation: Negotiation::default(),
             search: Search::default(),
@@ -123,10 +122,10 @@ impl Call {
         let (from, to) =
             (edge.shown(&self.facts.caller.shown()), edge.shown(&plain(&self.facts.called.text, NUMBER_CHARS)));
         let text = format!("call from {from} to {to} on trunk {}", incoming.trunk.name);
-        let sid = self.sid().to_owned();
+        let sid = self.legs.sid().to_owned();
         edge.log(&sid, text, None);
-        edge.trace_received(now, self.place(LegId::CALLER));
-        edge.trace_trying(now, self.place(LegId::CALLER), incoming.server);
+        edge.trace_received(now, self.legs.place(LegId::CALLER));
+        edge.trace_trying(now, self.legs.place(LegId::CALLER), incoming.server);
         match self.prepare(now, edge, incoming) {
             Ok(()) => self.advance(now, edge, None),
             Err(answer) => self.refuse(now, edge, &answer),

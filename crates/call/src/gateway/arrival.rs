@@ -8,16 +8,16 @@ use std::time::Instant;
 use bytes::Bytes;
 use rand::RngExt as _;
 use trunkgate_media::canonical;
-use trunkgate_route::Trunk;
-use trunkgate_sip::{Defect, Flow, Message, Method, Party};
-
-use crate::gateway::Gateway;
 use trunkgate_resources::io::Output;
 use trunkgate_resources::limits::{OVERLOAD_RETRY_AFTER_SECONDS, STRAY_USER_CHARS};
 use trunkgate_resources::strays::Stray;
 use trunkgate_resources::traced::Arriving;
+use trunkgate_route::Trunk;
+use trunkgate_sip::{Defect, Flow, Message, Method, Party};
 use trunkgate_story::numbers::{is_emergency, mask, plain};
 use trunkgate_story::reason::ReasonSlug;
+
+use crate::gateway::Gateway;
 
 /// Who a source is.
 struct Who {

@@ -6,6 +6,7 @@ use trunkgate_media::{EndId, MediaId, PressSpec};
 use trunkgate_route::{Target, TargetSpec};
 
 use crate::call::agent::fork::ForkRequest;
+
 pub use crate::call::refused::Refused;
 use crate::call::transfer::wish;
 use crate::call::{Call, State};
@@ -35,7 +36,7 @@ impl Gateway {
     /// That there is no such call, or that it is over.
     pub fn forks(&self, sid: &str) -> Result<Vec<ForkView>, Refused> {
         let call = self.edge.index.sids.get(sid).and_then(|key| self.calls.get(key));
-        call.filter(|call| call.state != State::Ended).map(|call| call.forks()).ok_or_else(|| self.missing(sid))
+        call.filter(|call| call.state != State::Ended).map(|call| call.legs.forks()).ok_or_else(|| self.missing(sid))
     }
     /// Sends the caller of an agent to another target, as its agent may.
     ///

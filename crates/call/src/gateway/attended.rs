@@ -7,17 +7,17 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use bytes::Bytes;
+use trunkgate_resources::index::Place;
+use trunkgate_resources::key::CallKey;
 use trunkgate_route::ReferMode;
 use trunkgate_sip::header::{Replaces, SessionExpires};
 use trunkgate_sip::{Answer, ClientId, DialogId, Replaced, ServerId};
+use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::search::answer::{FinalAnswer, seen_code};
 use crate::call::transfer::refer::Refer;
 use crate::call::{Call, State};
 use crate::gateway::Gateway;
-use trunkgate_resources::index::Place;
-use trunkgate_resources::key::CallKey;
-use trunkgate_story::reason::ReasonSlug;
 
 /// Two calls by their names, where both live.
 fn both(calls: &mut BTreeMap<CallKey, Box<Call>>, one: CallKey, other: CallKey) -> Option<(&mut Call, &mut Call)> {
@@ -60,7 +60,7 @@ impl Gateway {
         };
         result.unwrap_or_else(|answer| {
             self.edge.respond(now, server, answer.to_sip());
-            let name = self.calls.get(&at.key).map(|call| call.name_of(at.leg)).unwrap_or_default();
+            let name = self.calls.get(&at.key).map(|call| call.legs.name_of(at.leg)).unwrap_or_default();
             let why = format!("an attended transfer by {name} is refused with {}", answer.code);
             self.edge.decide(now, at.key, why);
             None
@@ -77,7 +77,7 @@ impl Gateway {
         let at = dialog.and_then(|dialog| self.edge.index.dialogs.get(&dialog));
         let mapped = at.and_then(|at| {
             let call = self.calls.get_mut(&at.key)?;
-            let other = call.other(at.leg)?;
+            let other = call.legs.other(at.leg)?;
             let leg = call.legs.get_mut(other)?;
             let names = self.edge.endpoint.dialog_names(leg.dialog?)?;
             leg.is_named_afar = true;

@@ -3,11 +3,22 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use trunkgate_resources::challenge::auth_fault;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::index::{Place, Purpose};
+use trunkgate_resources::io::{Cause, Output};
+use trunkgate_resources::key::CallKey;
+use trunkgate_resources::limits::RETRY_AFTER_SECONDS;
+use trunkgate_resources::quotas::Numbered;
+use trunkgate_resources::sip::extra;
 use trunkgate_route::{HeaderRules, SendNumbers, Trunk};
 use trunkgate_sip::{
     Answer, Body, ClientId, DIGEST_URI_DIFFERS, DialogId, DropReason, Event, HeaderName, Message, Method, Party,
     ServerId, StartLine, Transmit,
 };
+use trunkgate_story::numbers::{called, caller, is_emergency};
+use trunkgate_story::reason::{ReasonSlug, q850_of};
+use trunkgate_story::unsent;
 
 use crate::call::legs::headers::{self, Brought};
 use crate::call::legs::leg::Leg;
@@ -22,17 +33,6 @@ use crate::call::transfer::refer::Refer;
 use crate::call::transfer::refer_on::Told;
 use crate::call::{Call, CallEvent, State, refuse_request};
 use crate::gateway::Gateway;
-use trunkgate_resources::challenge::auth_fault;
-use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::index::{Place, Purpose};
-use trunkgate_resources::io::{Cause, Output};
-use trunkgate_resources::key::CallKey;
-use trunkgate_resources::limits::RETRY_AFTER_SECONDS;
-use trunkgate_resources::quotas::Numbered;
-use trunkgate_resources::sip::extra;
-use trunkgate_story::numbers::{called, caller, is_emergency};
-use trunkgate_story::reason::{ReasonSlug, q850_of};
-use trunkgate_story::unsent;
 
 impl Gateway {
     /// Does what the endpoint's outputs ask for, until it is idle.

@@ -4,12 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use trunkgate_resources::limits::{NUMBER_CHARS, TURNED_AWAY_REMEMBERED};
 use trunkgate_sip::{Flow, ListenerId, Message, Method, Party, Transport};
 
 use crate::call::transfer::refer::Refer;
 use crate::call::transfer::refer_on::{Told, status};
 use crate::gateway::intake::{DropReason, Intake, Next};
-use trunkgate_resources::limits::{NUMBER_CHARS, TURNED_AWAY_REMEMBERED};
 
 /// What comes: requests that begin calls, keep them going, end them, and others.
 const LINES: [(&str, &str, &str); 8] = [

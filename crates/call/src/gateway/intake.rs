@@ -6,14 +6,14 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{Hash as _, Hasher as _};
 use std::time::Instant;
 
-use trunkgate_sip::{Flow, Message, Method, Party};
-
-use self::lines::Lines;
 use trunkgate_resources::limits::{
     INVITE_WAIT, INVITES_ALWAYS_SERVED, ONGOING_BEFORE_REFUSAL, OVERLOAD_AFTER, OVERLOAD_INVITES, OVERLOAD_OVER,
     TURNED_AWAY, TURNED_AWAY_REMEMBERED, WAITING_BYTES, WAITING_INVITES, WAITING_MESSAGE_OVERHEAD_BYTES,
     WAITING_ONGOING_MESSAGES, WAITING_OTHERS,
 };
+use trunkgate_sip::{Flow, Message, Method, Party};
+
+use self::lines::Lines;
 
 mod lines;
 #[cfg(test)]

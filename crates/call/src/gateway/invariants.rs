@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::key::{CallKey, LegId};
+
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::search::attempt::{Attempt, Progress};
 use crate::call::{Call, State};
 use crate::gateway::Gateway;
-use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::key::CallKey;
-use trunkgate_resources::key::LegId;
 
 impl Gateway {
     /// In debug builds and tests: that no index points nowhere and nothing is left of ended calls.
@@ -48,7 +48,7 @@ impl Gateway {
     }
 
     fn check_call(&self, call: &Call) -> Result<(), String> {
-        let sid = call.sid();
+        let sid = call.legs.sid();
         let deadlines = self.edge.deadlines.iter().filter(|(_, key, _)| *key == call.key).count();
         hold(deadlines == call.deadlines.len(), || format!("{sid}: a deadline that never comes"))?;
         match call.state {

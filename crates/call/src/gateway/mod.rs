@@ -17,11 +17,12 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use trunkgate_media::{Event, MediaId, canonical};
+use trunkgate_resources::addressing::Addressing;
 use trunkgate_route::Table;
 use trunkgate_sip::{Flow, Party};
 
 use crate::call::{Call, CallEvent, State};
-use trunkgate_resources::addressing::Addressing;
+
 pub use trunkgate_resources::config::{GatewayConfig, Settings};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::io::{Cause, Control, Input, Output};
@@ -204,7 +205,7 @@ impl Gateway {
     pub fn waiting_for(&self, agent: &str) -> Vec<&str> {
         let line = self.edge.agents.lines().find(|(name, _)| ***name == *agent).map(|(_, line)| line);
         let calls = line.into_iter().flat_map(|line| line.waiting()).filter_map(|key| self.calls.get(&key));
-        calls.map(|call| call.sid()).collect()
+        calls.map(|call| call.legs.sid()).collect()
     }
     /// SIP from addresses of no trunk, where some came in the last minute.
     pub fn unknown_sources(&self, now: Instant) -> Option<UnknownView> {

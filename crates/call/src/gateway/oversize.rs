@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use trunkgate_sip::{Message, Method, Transmit, Transport};
-
-use crate::gateway::Gateway;
 use trunkgate_resources::index::Place;
 use trunkgate_resources::limits::HEADER_NAME_CHARS;
+use trunkgate_sip::{Message, Method, Transmit, Transport};
 use trunkgate_story::numbers::plain;
+
+use crate::gateway::Gateway;
 
 /// What makes a request long: its body, and the three longest of its headers by name. No values: they hold numbers and keys.
 fn what_is_long(request: &Message) -> String {
@@ -43,7 +43,7 @@ impl Gateway {
             what_is_long(&request)
         );
         if self.edge.trunks.may_tell_oversize(now, &name) {
-            let sid = self.calls.get(&at.key).map(|call| call.sid().to_owned()).unwrap_or_default();
+            let sid = self.calls.get(&at.key).map(|call| call.legs.sid().to_owned()).unwrap_or_default();
             let fix = "try: oversize = \"tcp\", or headers.remove";
             self.edge.warn(&sid, format!("{text}; {fix}"), None);
         }

@@ -4,11 +4,15 @@
 
 use std::time::Instant;
 
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::index::{Named, Place, Purpose};
 use trunkgate_resources::key::LegId;
 use trunkgate_route::ReferMode;
 use trunkgate_sdp::{Description, anchored_streams, relay_offer};
 use trunkgate_sip::header::Replaces;
 use trunkgate_sip::{HeaderName, Message, Replaced};
+use trunkgate_story::numbers::caller;
+use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::Call;
 use crate::call::legs::leg::{Leg, LegState};
@@ -18,10 +22,6 @@ use crate::call::negotiation::reinvite::{Relay, Renegotiation};
 use crate::call::search::answer::FinalAnswer;
 use crate::call::setup::Incoming;
 use crate::gateway::Gateway;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::index::{Named, Place, Purpose};
-use trunkgate_story::numbers::caller;
-use trunkgate_story::reason::ReasonSlug;
 
 fn refused<T>(code: u16, reason: ReasonSlug) -> Result<T, Box<FinalAnswer>> {
     Err(Box::new(FinalAnswer::new(code, reason)))
@@ -67,7 +67,7 @@ impl Gateway {
         let at = self.edge.index.dialogs.get(&dialog).copied();
         let by = at.and_then(|at| {
             let call = self.calls.get(&at.key)?;
-            Some((at, if far.is_some() { call.other(at.leg)? } else { at.leg }))
+            Some((at, if far.is_some() { call.legs.other(at.leg)? } else { at.leg }))
         });
         by.map_or_else(|| refused(603, ReasonSlug::Denied), Ok)
     }
@@ -122,14 +122,14 @@ impl Call {
             edge.begin_trunk_call(now, &trunk.name)
         });
         admitted.or_else(|reason| refused(503, reason))?;
-        let at = self.place(self.legs.next_id());
+        let at = self.legs.place(self.legs.next_id());
         let named = Named { at, party: leg.party, trunk: leg.trunk.clone(), remote: incoming.flow.remote.ip() };
         edge.index.enter(leg.call_id.as_bytes(), named);
         edge.index.servers.insert(*server, at);
         self.legs.push(leg);
         edge.trace_received(now, at);
         edge.trace_trying(now, at, *server);
-        let (new, old) = (self.name_of(at.leg), self.name_of(by));
+        let (new, old) = (self.legs.name_of(at.leg), self.legs.name_of(by));
         edge.decide(now, self.key, format!("INVITE of {new} with Replaces for the leg of {old}"));
         let begun = match offer {
             Some(offer) => self.offer_in_place(now, edge, (at.leg, by, waits), incoming, offer),
@@ -168,8 +168,8 @@ impl Call {
         incoming: &Incoming,
     ) -> Result<(), Box<FinalAnswer>> {
         let unusable = |refusal| Box::new(FinalAnswer::not_acceptable(ReasonSlug::CodecMismatch, refusal));
-        let Some((offer, _)) = self.offer_of(waits) else { return refused(488, ReasonSlug::BadMedia) };
-        let is_stale = self.is_stale(waits);
+        let Some((offer, _)) = self.legs.offer_of(waits) else { return refused(488, ReasonSlug::BadMedia) };
+        let is_stale = self.legs.is_stale(waits);
         if self.draw_missing(edge, &[new], &offer).is_none() {
             return refused(503, ReasonSlug::NoPorts);
         }
@@ -191,13 +191,13 @@ impl Call {
 
     /// The new leg has been answered: it has the place of the old one, which gets BYE.
     pub(crate) fn replaced(&mut self, now: Instant, edge: &mut Edge, (new, by, waits): (LegId, LegId, LegId)) {
-        self.leave_trunk(edge, by);
+        self.legs.leave_trunk(edge, by);
         self.legs[by].end_with(ReasonSlug::Transferred, EndedBy::Edge);
         self.take_side(edge, by, new, waits);
         self.negotiation.owed.clear();
-        let (name, old) = (self.name_of(new), self.name_of(by));
+        let (name, old) = (self.legs.name_of(new), self.legs.name_of(by));
         edge.decide(now, self.key, format!("{name} replaced {old}"));
-        let (sid, name) = (self.sid().to_owned(), edge.shown_name(&name));
+        let (sid, name) = (self.legs.sid().to_owned(), edge.shown_name(&name));
         edge.log(&sid, format!("goes on with {name}, whose INVITE replaces a leg"), None);
         self.hang_up_leg(now, edge, by, ReasonSlug::Transferred);
         if self.legs[new].dialog.is_none() {
@@ -217,7 +217,7 @@ impl Call {
 
     fn does_not_replace(&mut self, edge: &mut Edge, new: LegId) {
         self.drop_ends(edge, new);
-        self.leave_trunk(edge, new);
+        self.legs.leave_trunk(edge, new);
         let leg = &mut self.legs[new];
         leg.state = LegState::Ended;
         leg.server = None;

@@ -9,10 +9,17 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use trunkgate_media::agent::{TrackName, TrackSet};
 use trunkgate_media::{Command, EndCounters, EndId, MediaId, RemoteSpec, WireSpec};
-use trunkgate_resources::key::LegId;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::index::{Named, Place};
+use trunkgate_resources::key::{CallKey, LegId};
 use trunkgate_route::{Agent, Number, TargetSpec, Trunk};
 use trunkgate_sip::Party;
 use trunkgate_sip::dialog::DialogSnapshot;
+use trunkgate_story::few::Few;
+use trunkgate_story::numbers::Caller;
+use trunkgate_story::quality::{Scored, add_counters};
+use trunkgate_story::view::RtpView;
+use trunkgate_story::wall::unix_ms;
 
 use crate::call::agent::agent_leg::{AgentSide, Part};
 use crate::call::agent::fork::Listener;
@@ -30,14 +37,6 @@ use crate::call::negotiation::refresh::{SessionTimer, WrittenTimer};
 use crate::call::proof::Proof;
 use crate::call::story::verdict::Story;
 use crate::call::{Call, Facts, Media, Negotiation, Search, State, Times};
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::index::{Named, Place};
-use trunkgate_resources::key::CallKey;
-use trunkgate_story::few::Few;
-use trunkgate_story::numbers::Caller;
-use trunkgate_story::quality::{Scored, add_counters};
-use trunkgate_story::view::RtpView;
-use trunkgate_story::wall::unix_ms;
 
 /// An answered call.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -96,7 +95,7 @@ pub(crate) struct AgentsSnapshot {
 
 /// Who listens.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct ListenerSnapshot {
+pub(crate) struct ListenerSnapshot {
     who: Listener,
     inbound: bool,
     outbound: bool,
@@ -173,12 +172,12 @@ impl Call {
         let mut legs: Vec<LegSnapshot> =
             kept.map(|leg| self.legs[leg].snapshot(now, edge, added)).collect::<Option<_>>()?;
         // The call's own: of one that its caller has transferred, the caller's leg is not kept.
-        legs.first_mut()?.sid = self.sid().to_owned();
+        legs.first_mut()?.sid = self.legs.sid().to_owned();
         let is_kept = |end: EndId| legs.iter().any(|leg| leg.ends.iter().any(|kept| kept.end == end));
         let wires = self.media.wires.iter().filter(|(from, (to, _))| is_kept(*from) && is_kept(*to));
         let (ends, next_end) = edge.sessions.ends(self.media.session?)?;
         Some(CallSnapshot {
-            sid: self.sid().to_owned(),
+            sid: self.legs.sid().to_owned(),
             route: self.facts.route.to_string(),
             caller: (&self.facts.caller.number).into(),
             caller_display: self.facts.caller.display.clone(),
@@ -209,7 +208,7 @@ impl Call {
             }),
             agents: AgentsSnapshot {
                 targets: if callee.is_none() { self.targets_left() } else { Vec::new() },
-                listeners: self.listeners(),
+                listeners: listeners(&self.legs),
             },
             legs,
         })
@@ -227,11 +226,6 @@ impl Call {
             tried = vec![TargetSpec::RingAll(tried)];
         }
         agent.into_iter().chain(tried).chain(self.search.controller.left()).collect()
-    }
-
-    fn listeners(&self) -> Vec<ListenerSnapshot> {
-        let live = self.legs.iter().filter(|leg| leg.state != LegState::Ended);
-        live.filter_map(|leg| ListenerSnapshot::of(leg.agent.as_ref()?)).collect()
     }
 
     /// From plain data: dialogs, ports and look-ups are entered, and the media worker told anew.
@@ -270,7 +264,7 @@ impl Call {
             times,
             deadlines: Few::default(),
             ending: None,
-            legs: Legs::restored(legs, callee),
+            legs: Legs::restored(key, legs, callee),
             media: Media {
                 session: Some(snapshot.media),
                 wires,
@@ -462,6 +456,12 @@ impl Leg {
         leg.srtp = leg.suite();
         leg
     }
+}
+
+/// Returns the listeners of a call that have not ended.
+fn listeners(legs: &Legs) -> Vec<ListenerSnapshot> {
+    let live = legs.iter().filter(|leg| leg.state != LegState::Ended);
+    live.filter_map(|leg| ListenerSnapshot::of(leg.agent.as_ref()?)).collect()
 }
 
 /// Legs that hold the other one here; what plays to that is made anew.

@@ -4,14 +4,14 @@
 
 use std::time::Instant;
 
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::{CallKey, LegId};
+use trunkgate_story::reason::ReasonSlug;
+
 use crate::call::Call;
 use crate::call::search::answer::FinalAnswer;
 use crate::call::setup::Incoming;
 use crate::gateway::Gateway;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::key::CallKey;
-use trunkgate_resources::key::LegId;
-use trunkgate_story::reason::ReasonSlug;
 
 impl Gateway {
     /// Refuses a call; `which`: the limit that does. Past so many a second it is only counted.
@@ -48,8 +48,8 @@ impl Call {
         }
         // It was never one of its trunk's.
         self.legs[LegId::CALLER].has_left = true;
-        edge.trace_received(now, self.place(LegId::CALLER));
-        edge.trace_trying(now, self.place(LegId::CALLER), incoming.server);
+        edge.trace_received(now, self.legs.place(LegId::CALLER));
+        edge.trace_trying(now, self.legs.place(LegId::CALLER), incoming.server);
         self.refuse(now, edge, answer);
     }
 }

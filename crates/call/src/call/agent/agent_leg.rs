@@ -5,8 +5,13 @@ use std::time::Instant;
 
 use trunkgate_media::agent::{Format, Loss, Settings, TrackSet};
 use trunkgate_media::{AgentQueue, AgentSpec, AgentWish, Command, EndCounters, EndId, RawSpec, SocketSpec, TapSpec};
-use trunkgate_resources::key::LegId;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::{Branch, LegId};
+use trunkgate_resources::limits::{ATTEMPTS_PER_CALL, PARAMETER_HEADER_CHARS};
 use trunkgate_route::{Agent, Facts, OnClose};
+use trunkgate_story::numbers::plain;
+use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::controller::StepResult;
 use crate::call::legs::leg::{Leg, LegState};
@@ -14,16 +19,6 @@ use crate::call::legs::leg_end::EndedBy;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::Progress;
 use crate::call::{Call, State};
-use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::key::Branch;
-use trunkgate_resources::limits::{
-    AGENT_TEXT_CHARS, AGENT_WISHES_NOTED, ATTEMPTS_PER_CALL, PARAMETER_HEADER_CHARS, PARAMETER_HEADERS,
-};
-use trunkgate_story::numbers::{plain, steers};
-use trunkgate_story::reason::ReasonSlug;
-use trunkgate_story::redact;
-use trunkgate_story::trace::TraceItem;
 
 /// What a leg that is an agent has besides.
 #[derive(Debug)]
@@ -119,7 +114,7 @@ impl Call {
     pub(crate) fn add_agent(&mut self, now: Instant, edge: &mut Edge, agent: &Arc<Agent>, part: Part) -> Option<LegId> {
         let media = self.media.session?;
         let listens = part.listens();
-        let full = if listens { self.has_all_listeners() } else { self.attempts() >= ATTEMPTS_PER_CALL };
+        let full = if listens { self.legs.has_all_listeners() } else { self.legs.attempts() >= ATTEMPTS_PER_CALL };
         if full {
             return None;
         }
@@ -136,7 +131,7 @@ impl Call {
                 auth_token: agent.auth_token.clone(),
                 ca: agent.ca.clone(),
                 plain_networks: edge.addressing.local_networks.clone(),
-                traceparent: edge.traceparent(self.key, self.sid(), &sid),
+                traceparent: edge.traceparent(self.key, self.legs.sid(), &sid),
             },
             counters: counters.clone(),
             queue: queue.clone(),
@@ -174,18 +169,13 @@ impl Call {
             None if listens => "connecting, to listen".to_owned(),
             None => "connecting".to_owned(),
         };
-        self.note(now, edge, leg, &line);
+        self.legs.note(now, edge, leg, &line);
         Some(leg)
-    }
-
-    /// Legs towards targets so far.
-    pub(crate) fn attempts(&self) -> usize {
-        self.legs.iter().skip(1).filter(|leg| !leg.listens()).count()
     }
 
     /// Whether there may be one more, so that enough are left for the targets that come later.
     pub(crate) fn has_room_for_another(&self) -> bool {
-        self.attempts() + self.search.controller.legs_kept() < ATTEMPTS_PER_CALL
+        self.legs.attempts() + self.search.controller.legs_kept() < ATTEMPTS_PER_CALL
     }
 
     fn settings(&self, edge: &mut Edge, agent: &Agent, part: &Part) -> Settings {
@@ -210,10 +200,10 @@ impl Call {
                 *tracks
             }
         };
-        self.add_headers(&headers, &mut parameters);
+        self.legs.add_headers(&headers, &mut parameters);
         Settings {
             account_sid: edge.config.account_sid.clone(),
-            call_sid: self.sid().to_owned(),
+            call_sid: self.legs.sid().to_owned(),
             stream_sid: edge.stream_sid(),
             tracks,
             talks: !part.listens(),
@@ -227,26 +217,11 @@ impl Call {
         }
     }
 
-    /// `X-…` and User-to-User of the caller's INVITE, where its trunk lets them pass, by the names that Twilio gives them.
-    fn add_headers(&self, headers: &[(String, String)], parameters: &mut Vec<(String, String)>) {
-        let Some(trunk) = &self.legs[LegId::CALLER].trunk else { return };
-        let is_told = |name: &str| {
-            let own = name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"));
-            (own || name.eq_ignore_ascii_case("User-to-User")) && trunk.headers.lists(name)
-        };
-        let mut left = PARAMETER_HEADERS;
-        for (name, value) in headers.iter().filter(|(name, _)| is_told(name)) {
-            let name = format!("SipHeader_{name}");
-            if left > 0 && !parameters.iter().any(|(known, _)| known.eq_ignore_ascii_case(&name)) {
-                parameters.push((name, value.clone()));
-                left -= 1;
-            }
-        }
-    }
-
     /// An agent's socket is open.
     pub(crate) fn agent_open(&mut self, now: Instant, edge: &mut Edge, end: EndId) {
-        let Some(leg) = self.agent_leg(end).filter(|leg| self.legs[*leg].state == LegState::Trying) else { return };
+        let Some(leg) = self.legs.agent_leg(end).filter(|leg| self.legs[*leg].state == LegState::Trying) else {
+            return;
+        };
         self.legs[leg].state = LegState::Answered;
         let Some(side) = &mut self.legs[leg].agent else { return };
         side.opened = Some(now);
@@ -255,8 +230,8 @@ impl Call {
         edge.agents.opened(&name);
         edge.metrics.agent_sessions += 1;
         edge.metrics.agent_connect_seconds.observe(after.as_secs_f64());
-        self.note(now, edge, leg, &format!("open after {} ms", after.as_millis()));
-        self.agent_can_be_had(edge, leg);
+        self.legs.note(now, edge, leg, &format!("open after {} ms", after.as_millis()));
+        self.legs.agent_can_be_had(edge, leg);
         if !listens && self.is_opening(leg) {
             self.agent_takes_call(now, edge, leg);
         }
@@ -287,12 +262,12 @@ impl Call {
 
     /// An agent could not be reached, or is lost.
     pub(crate) fn agent_lost(&mut self, now: Instant, edge: &mut Edge, end: EndId, loss: Loss) {
-        let Some(leg) = self.live_agent(end) else { return };
+        let Some(leg) = self.legs.live_agent(end) else { return };
         let Some(side) = &self.legs[leg].agent else { return };
         let listens = side.listens();
         self.agent_failed(now, edge, leg, loss);
         let was_had = self.legs[leg].state == LegState::Answered;
-        self.note(now, edge, leg, &format!("{}: {loss}", if was_had { "lost" } else { "failed" }));
+        self.legs.note(now, edge, leg, &format!("{}: {loss}", if was_had { "lost" } else { "failed" }));
         let failure = Failure::of_loss(loss);
         self.legs[leg].fail_with(failure.reason);
         let by_far_end = self.legs[leg].end.is_some_and(|end| end.by == EndedBy::FarEnd);
@@ -310,9 +285,9 @@ impl Call {
 
     /// An agent closed in good order.
     pub(crate) fn agent_ended(&mut self, now: Instant, edge: &mut Edge, end: EndId) {
-        let Some(leg) = self.live_agent(end) else { return };
-        self.note(now, edge, leg, "closed with 1000");
-        self.agent_went_well(edge, leg);
+        let Some(leg) = self.legs.live_agent(end) else { return };
+        self.legs.note(now, edge, leg, "closed with 1000");
+        self.legs.agent_went_well(edge, leg);
         let Some(side) = &mut self.legs[leg].agent else { return };
         side.is_gone = true;
         let (on_close, listens) = (side.agent.on_close, side.listens());
@@ -333,16 +308,16 @@ impl Call {
 
     /// An agent wants something of the call. Only the one that talks with the caller may.
     pub(crate) fn agent_wishes(&mut self, now: Instant, edge: &mut Edge, end: EndId, wish: AgentWish) {
-        let Some(leg) = self.live_agent(end) else { return };
+        let Some(leg) = self.legs.live_agent(end) else { return };
         if self.legs.callee != Some(leg) {
-            self.note_wish(now, edge, leg, "requests an action for a call that it is not in");
+            self.legs.note_wish(now, edge, leg, "requests an action for a call that it is not in");
             return;
         }
         match wish {
             AgentWish::Hangup => {
-                self.note(now, edge, leg, "hangs up");
+                self.legs.note(now, edge, leg, "hangs up");
                 self.legs[leg].end_with(ReasonSlug::AgentHungUp, EndedBy::FarEnd);
-                self.agent_went_well(edge, leg);
+                self.legs.agent_went_well(edge, leg);
                 self.end(now, edge, ReasonSlug::AgentHungUp);
             }
             AgentWish::Dtmf(digits) => self.press(now, edge, leg, &digits),
@@ -354,33 +329,10 @@ impl Call {
     /// Presses keys towards the caller. The digits are for its ear only: never in a trace or a log.
     fn press(&mut self, now: Instant, edge: &mut Edge, leg: LegId, digits: &str) {
         if !self.press_for_caller(now, edge, digits) {
-            self.note_wish(now, edge, leg, "sends DTMF, but the caller does not support telephone-event");
+            self.legs.note_wish(now, edge, leg, "sends DTMF, but the caller does not support telephone-event");
             return;
         }
-        self.note_wish(now, edge, leg, &format!("sends {} DTMF digits", digits.chars().count()));
-    }
-
-    /// Notes a wish that does not end the agent's part, unless there were many; whether it is noted.
-    pub(crate) fn note_wish(&mut self, now: Instant, edge: &mut Edge, leg: LegId, text: &str) -> bool {
-        let Some(side) = &mut self.legs[leg].agent else { return false };
-        side.wishes = side.wishes.saturating_add(1);
-        let is_noted = side.wishes <= AGENT_WISHES_NOTED;
-        if is_noted {
-            self.note(now, edge, leg, text);
-        }
-        is_noted
-    }
-
-    /// What a worker wants to be noted of an agent, and in the log where it is `logged`.
-    pub(crate) fn agent_note(&mut self, now: Instant, edge: &mut Edge, end: EndId, text: &str, logged: bool) {
-        let Some(leg) = self.agent_leg(end) else { return };
-        self.note(now, edge, leg, text);
-        if !logged {
-            return;
-        }
-        let line = format!("{}: {}", self.name_of(leg), shortened(text));
-        let sid = self.sid().to_owned();
-        edge.log(&sid, line, None);
+        self.legs.note_wish(now, edge, leg, &format!("sends {} DTMF digits", digits.chars().count()));
     }
 
     /// Ends an agent's stream: its end goes, and with it the socket.
@@ -411,25 +363,4 @@ impl Call {
     fn is_opening(&self, leg: LegId) -> bool {
         self.alone().is_some_and(|attempt| attempt.progress == Progress::Opening(leg))
     }
-
-    /// The leg of an agent's end.
-    fn agent_leg(&self, end: EndId) -> Option<LegId> {
-        self.legs.find(|leg| leg.agent.as_ref().is_some_and(|side| side.end == end))
-    }
-
-    /// The same for one that has not ended.
-    fn live_agent(&self, end: EndId) -> Option<LegId> {
-        self.agent_leg(end).filter(|leg| self.legs[*leg].state != LegState::Ended)
-    }
-
-    /// Adds to the trace what an agent's leg does.
-    pub(crate) fn note(&self, now: Instant, edge: &mut Edge, leg: LegId, text: &str) {
-        edge.trace(now, self.key, TraceItem::Agent { leg: leg.index(), text: redact::addresses(shortened(text)) });
-    }
-}
-
-/// Text of an agent's making, as much of it as is shown.
-fn shortened(text: &str) -> String {
-    let plain = text.chars().map(|c| if steers(c) { ' ' } else { c });
-    plain.take(AGENT_TEXT_CHARS).collect()
 }

@@ -4,22 +4,21 @@
 use std::time::{Duration, Instant};
 
 use trunkgate_media::agent::Loss;
-use trunkgate_resources::key::LegId;
+use trunkgate_resources::breaker::{Leave, is_failure};
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::{Branch, LegId};
+use trunkgate_resources::limits::{
+    PORTS_NEWS, PROVEN_SECONDS, RETRIES_PER_CALL, RETRY_FIRST_WAIT_MS, RETRY_LONGEST_WAIT_MS,
+};
 use trunkgate_route::{Agent, Target, TargetSpec};
+use trunkgate_story::change::{Change, Happening};
+use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::controller::StepResult;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::{Attempt, Progress};
 use crate::call::{Call, State};
-use trunkgate_resources::breaker::{Leave, is_failure};
-use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::key::Branch;
-use trunkgate_resources::limits::{
-    PORTS_NEWS, PROVEN_SECONDS, RETRIES_PER_CALL, RETRY_FIRST_WAIT_MS, RETRY_LONGEST_WAIT_MS,
-};
-use trunkgate_story::change::{Change, Happening};
-use trunkgate_story::reason::ReasonSlug;
 
 /// New streams to agents that failed, in one call.
 #[derive(Debug, Clone, Copy, Default)]
@@ -43,7 +42,7 @@ impl Call {
     /// waits until they are.
     pub(crate) fn engage(&mut self, now: Instant, edge: &mut Edge, mut attempt: Attempt) -> Result<(), Failure> {
         let Some(agent) = attempt.agent.clone() else { return Err(Failure::unreached(ReasonSlug::Internal)) };
-        if attempt.progress != Progress::Binding && self.is_told_ports(&agent) && !self.is_bound() {
+        if attempt.progress != Progress::Binding && self.is_told_ports(&agent) && !self.legs.is_bound() {
             attempt.progress = Progress::Binding;
             self.search.attempts.insert(Branch::ALONE, Box::new(attempt));
             self.arm(now, edge, Timer::Ports, PORTS_NEWS);
@@ -157,7 +156,7 @@ impl Call {
         }
         if !is_failure(loss) {
             // It has answered.
-            self.agent_can_be_had(edge, leg);
+            self.legs.agent_can_be_had(edge, leg);
             return;
         }
         let number = self.facts.caller.known_number().filter(|_| was_open);
@@ -166,23 +165,6 @@ impl Call {
                 format!("agent {name} keeps failing and is skipped, except for one test call at a time: it {problem}");
             edge.warn("", text, Some(ReasonSlug::AgentSkipped));
             edge.note_skipped();
-        }
-    }
-
-    /// Notes that the agent on `leg` can be had.
-    pub(crate) fn agent_can_be_had(&mut self, edge: &mut Edge, leg: LegId) {
-        let Some(side) = self.legs[leg].agent.as_ref().filter(|side| !side.listens()) else { return };
-        let name = side.agent.name.clone();
-        if edge.agents.can_be_had(&name, side.began) {
-            edge.log("", format!("agent {name} works again and is no longer skipped"), None);
-            edge.note_skipped();
-        }
-    }
-
-    /// Notes that the agent on `leg` has ended its part of the call as it wished.
-    pub(crate) fn agent_went_well(&self, edge: &mut Edge, leg: LegId) {
-        if let Some(side) = self.legs[leg].agent.as_ref().filter(|side| !side.listens()) {
-            edge.agents.went_well(&side.agent.name, side.began);
         }
     }
 }

@@ -6,16 +6,16 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use trunkgate_media::agent::{TrackName, TrackSet};
+use trunkgate_resources::edge::Edge;
 use trunkgate_route::Agent;
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::view::{ForkView, SourcesView};
 
 use crate::call::Call;
 use crate::call::agent::agent_leg::{AgentSide, Part};
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::refused::Refused;
-use trunkgate_resources::edge::Edge;
-use trunkgate_story::reason::ReasonSlug;
-use trunkgate_story::view::{ForkView, SourcesView};
 
 /// Who is to listen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,7 +66,7 @@ impl Call {
         request: &ForkRequest,
     ) -> Result<ForkView, Refused> {
         let agent = request.listener.agent(edge).ok_or(Refused::UnknownAgent)?;
-        if self.has_all_listeners() {
+        if self.legs.has_all_listeners() {
             return Err(Refused::TooManyForks);
         }
         if !agent.is_raw() && self.speaks_other_audio() {
@@ -76,7 +76,7 @@ impl Call {
         let leg = self.add_agent(now, edge, &agent, Part::Listen { tracks, parameters }).ok_or(Refused::Internal)?;
         self.tap_caller(now, edge);
         let (sid, line) =
-            (self.sid().to_owned(), format!("{} is connected as a listener, as requested", agent.shown()));
+            (self.legs.sid().to_owned(), format!("{} is connected as a listener, as requested", agent.shown()));
         edge.log(&sid, line, None);
         self.legs[leg].fork_view().ok_or(Refused::Internal)
     }
@@ -87,23 +87,19 @@ impl Call {
         if self.legs[leg].state == LegState::Ended {
             return Err(Refused::ForkEnded);
         }
-        self.note(now, edge, leg, "disconnected, as requested");
+        self.legs.note(now, edge, leg, "disconnected, as requested");
         self.legs[leg].end_with(ReasonSlug::Operator, EndedBy::Edge);
         self.close_agent(now, edge, leg);
-        let (sid, line) = (self.sid().to_owned(), format!("{} no longer listens, as requested", self.name_of(leg)));
+        let (sid, line) =
+            (self.legs.sid().to_owned(), format!("{} no longer listens, as requested", self.legs.name_of(leg)));
         edge.log(&sid, line, None);
         self.legs[leg].fork_view().ok_or(Refused::Internal)
-    }
-
-    /// Every fork that it has or had.
-    pub(crate) fn forks(&self) -> Vec<ForkView> {
-        self.legs.iter().filter_map(Leg::fork_view).collect()
     }
 }
 
 impl Leg {
     /// As a fork; `None` where it is none.
-    fn fork_view(&self) -> Option<ForkView> {
+    pub(crate) fn fork_view(&self) -> Option<ForkView> {
         let side: &AgentSide = self.agent.as_ref()?;
         let Part::Listen { tracks, .. } = side.part else { return None };
         let name = &side.agent.name;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use trunkgate_media::{Coding, Command, EndId, TapSpec};
+use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;
 use trunkgate_route::Agent;
 use trunkgate_sdp::{Audio, Media};
@@ -16,8 +17,6 @@ use crate::call::legs::leg::LegState;
 use crate::call::negotiation::coding::coding;
 use crate::call::negotiation::local::Spoken;
 use crate::call::search::answer::Failure;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::limits::{FORKS_PER_CALL, LISTENERS_PER_CALL};
 
 impl Call {
     /// Has the sockets of a route's listeners opened.
@@ -54,13 +53,6 @@ impl Call {
         if deafened {
             edge.decide(now, self.key, "listeners receive no audio: the edge cannot decode the codec");
         }
-    }
-
-    /// Whether no further listener may come.
-    pub(crate) fn has_all_listeners(&self) -> bool {
-        let listeners = self.legs.iter().filter(|leg| leg.listens());
-        let live = listeners.clone().filter(|leg| leg.state != LegState::Ended).count();
-        live >= LISTENERS_PER_CALL || listeners.count() >= FORKS_PER_CALL
     }
 
     /// Whether a listener that wants audio would be given none, because the call has other audio.
@@ -131,8 +123,8 @@ impl Call {
     pub(crate) fn lose_listener(&mut self, now: Instant, edge: &mut Edge, leg: LegId, failure: &Failure) {
         self.close_agent(now, edge, leg);
         let why = failure.loss.map(|loss| loss.to_string()).unwrap_or_default();
-        let line = format!("{} no longer listens: {why}", self.name_of(leg));
-        let sid = self.sid().to_owned();
+        let line = format!("{} no longer listens: {why}", self.legs.name_of(leg));
+        let sid = self.legs.sid().to_owned();
         edge.log(&sid, line, Some(failure.reason));
     }
 }

@@ -6,15 +6,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;
 use trunkgate_route::Agent;
+use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::controller::Controller;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::{Call, State};
-use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::edge::Edge;
-use trunkgate_story::reason::ReasonSlug;
 
 /// A limit that has passed while the agent was connected anew ends the call at once.
 const AT_ONCE: Duration = Duration::from_millis(1);
@@ -61,7 +61,7 @@ impl Call {
         let what = if self.is_consulting() { "it leaves" } else { "the call ends" };
         edge.decide(now, self.key, format!("{name}: max_call has passed: {what}"));
         let line = format!("{name}: max_call has passed");
-        let sid = self.sid().to_owned();
+        let sid = self.legs.sid().to_owned();
         edge.log(&sid, line, Some(ReasonSlug::MaxCall));
         if let Some(leg) = self.legs.callee.filter(|_| self.is_consulting()) {
             self.legs[leg].end_with(ReasonSlug::MaxCall, EndedBy::Edge);

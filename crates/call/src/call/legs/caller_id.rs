@@ -4,18 +4,18 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;
 use trunkgate_route::{CallerIdRule, Number, SendNumbers, Shown, Trunk};
 use trunkgate_sip::Extra;
+use trunkgate_story::numbers::Caller;
+use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::Call;
 use crate::call::legs::headers::{CallerIdentity, Side, of_invite};
 use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::search::attempt::Attempt;
 use crate::call::search::owner;
-use trunkgate_resources::edge::Edge;
-use trunkgate_story::numbers::Caller;
-use trunkgate_story::reason::ReasonSlug;
 
 /// Whom a target is asked for, and by whose rules.
 #[derive(Debug, Clone)]

@@ -3,23 +3,23 @@
 
 use std::net::IpAddr;
 
-use trunkgate_resources::key::LegId;
-use trunkgate_route::{CallerIdRule, HeaderRules, Identities, Number, Numbers, SendNumbers, Table, Trunk};
-use trunkgate_sip::header::NameAddr;
-use trunkgate_sip::message::unfolded;
-use trunkgate_sip::{Extra, HeaderName, Message, Scheme};
-
-use crate::call::Call;
-use crate::call::legs::caller_id::Showing;
-use crate::call::legs::hops::HOPS;
-use crate::call::legs::location::keep_sent;
 use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::{
     ASSERTED_IDENTITIES, NUMBER_CHARS, PASSED_HEADER_BYTES, PASSED_HEADERS, PASSED_VALUE_BYTES,
 };
 use trunkgate_resources::rewrite::{escape_user, host_port, quoted};
 use trunkgate_resources::sip::extra;
+use trunkgate_route::{CallerIdRule, HeaderRules, Identities, Number, Numbers, SendNumbers, Table, Trunk};
+use trunkgate_sip::header::NameAddr;
+use trunkgate_sip::message::unfolded;
+use trunkgate_sip::{Extra, HeaderName, Message, Scheme};
 use trunkgate_story::numbers::{Caller, display_name, plain};
+
+use crate::call::Call;
+use crate::call::legs::caller_id::Showing;
+use crate::call::legs::hops::HOPS;
+use crate::call::legs::location::keep_sent;
 
 /// Headers whose values are addresses: they are made anew with our own.
 const ADDRESSES: [&str; 5] = ["Diversion", "History-Info", "Remote-Party-ID", "P-Called-Party-ID", "Reply-To"];

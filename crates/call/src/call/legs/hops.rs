@@ -5,15 +5,15 @@
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
 
+use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;
+use trunkgate_resources::limits::EDGES_PER_CALL;
+use trunkgate_resources::sip::extra;
 use trunkgate_sip::{Extra, Message};
+use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::Call;
 use crate::call::search::answer::FinalAnswer;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::limits::EDGES_PER_CALL;
-use trunkgate_resources::sip::extra;
-use trunkgate_story::reason::ReasonSlug;
 
 /// The header. With X-, as systems between two edges pass such headers on more readily than others.
 pub(crate) const HOPS: &str = "X-Trunkgate-Hops";

@@ -8,12 +8,19 @@ use std::time::Instant;
 use trunkgate_media::agent::Format;
 use trunkgate_media::mos::Codec;
 use trunkgate_media::{EndCounters, EndId, LatchMode, RemoteSpec, SrtpKey, SrtpSpec, WireSpec};
+use trunkgate_resources::health::Spot;
+use trunkgate_resources::limits::{CALL_ID_CHARS, NUMBER_CHARS};
+use trunkgate_resources::sessions::NewEnd;
 use trunkgate_route::{DEFAULT_CODECS, Dtmf, Number, Trunk};
 use trunkgate_sdp::crypto::Mki;
 use trunkgate_sdp::keying::agreed;
 use trunkgate_sdp::{AgreedStream, Conversion, Description, Far, Identity, InlineKey, Media, OwnEvents, Policy, Suite};
 use trunkgate_sip::header::NameAddr;
 use trunkgate_sip::{ClientId, DialogId, Flow, HeaderName, ListenerId, Message, Method, Party, ServerId, Transport};
+use trunkgate_story::diagnosis::{Diagnosis, Look};
+use trunkgate_story::numbers::plain;
+use trunkgate_story::quality::{Scored, add_counters, score_view};
+use trunkgate_story::view::{LegView, MediaView, RtpView, SourcesView};
 
 use crate::call::agent::agent_leg::AgentSide;
 use crate::call::legs::leg_end::LegEnd;
@@ -22,13 +29,6 @@ use crate::call::media::dtmf::parted;
 use crate::call::negotiation::coding::{agent_coding, name, transcode};
 use crate::call::negotiation::refresh::SessionTimer;
 use crate::call::proof::Proof;
-use trunkgate_resources::health::Spot;
-use trunkgate_resources::limits::{CALL_ID_CHARS, NUMBER_CHARS};
-use trunkgate_resources::sessions::NewEnd;
-use trunkgate_story::diagnosis::{Diagnosis, Look};
-use trunkgate_story::numbers::plain;
-use trunkgate_story::quality::{Scored, add_counters, score_view};
-use trunkgate_story::view::{LegView, MediaView, RtpView, SourcesView};
 
 /// The length of packets to it, in milliseconds, where it asks for none.
 const URI_PTIME_MS: u32 = 20;

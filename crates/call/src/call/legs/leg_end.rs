@@ -3,15 +3,15 @@
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-
-use crate::call::Call;
-use crate::call::legs::leg::Leg;
-use crate::call::search::answer::Failure;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::PASSED_OVER;
 use trunkgate_story::change::{Change, Happening};
 use trunkgate_story::reason::ReasonSlug;
+
+use crate::call::Call;
+use crate::call::legs::leg::Leg;
+use crate::call::search::answer::Failure;
 
 /// Who ended a leg.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,14 +104,6 @@ impl Leg {
 }
 
 impl Call {
-    /// Says of each leg that has not ended on its own that the call's end ended it.
-    pub(crate) fn end_legs_with(&mut self, reason: ReasonSlug) {
-        let by_caller = matches!(reason, ReasonSlug::CallerHungUp | ReasonSlug::CallerCanceled);
-        for (at, leg) in self.legs.ids().zip(&mut self.legs) {
-            leg.end_with(reason, if at == LegId::CALLER && by_caller { EndedBy::FarEnd } else { EndedBy::Edge });
-        }
-    }
-
     /// Notes that a target, or one way to it, has failed: on a leg, where it has got so far.
     pub(crate) fn note_failure(
         &mut self,
@@ -134,7 +126,7 @@ impl Call {
             edge.decide(now, self.key, failure.told_of(name));
         }
         let line = failure.told_of(&edge.shown_name(name));
-        let sid = self.sid().to_owned();
+        let sid = self.legs.sid().to_owned();
         let change = self.change_for(Happening::CallFailedOver, &line, Some(failure.reason));
         let trunk = leg.map(|leg| self.legs[leg].trunk_name().to_owned()).filter(|name| !name.is_empty());
         let fix = self.own_fix(failure.reason);

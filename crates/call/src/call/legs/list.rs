@@ -2,14 +2,26 @@
 
 use std::ops::{Index, IndexMut};
 use std::slice::{Iter, IterMut};
+use std::time::Instant;
 
-use trunkgate_resources::key::LegId;
+use trunkgate_media::EndId;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::index::Place;
+use trunkgate_resources::key::{CallKey, LegId};
+use trunkgate_sip::{DialogId, ServerId};
+use trunkgate_story::quality::Scored;
+use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::legs::leg::Leg;
+use crate::call::legs::leg::{Leg, LegState};
+use crate::call::legs::leg_end::EndedBy;
+use crate::call::refuse_request;
+use crate::call::search::answer::FinalAnswer;
 
 /// The legs of a call: the caller's first, then one for each attempt. The list is never shortened, so that an id stays good.
 #[derive(Debug)]
 pub(crate) struct Legs {
+    /// The call.
+    pub(super) key: CallKey,
     list: Vec<Leg>,
     /// The leg that is answered or connected: the caller's, unless the caller has sent the other side on.
     pub(crate) near: LegId,
@@ -21,16 +33,16 @@ pub(crate) struct Legs {
 
 impl Legs {
     /// Returns the legs of a new call: its caller's, with room for a callee's.
-    pub(crate) fn of_caller(leg: Leg) -> Legs {
+    pub(crate) fn of_caller(key: CallKey, leg: Leg) -> Legs {
         let mut legs = Vec::with_capacity(2);
         legs.push(leg);
-        Legs { list: legs, near: LegId::CALLER, callee: None, answered_by: None }
+        Legs { key, list: legs, near: LegId::CALLER, callee: None, answered_by: None }
     }
 
     /// Returns the legs of a call that is restored.
-    pub(crate) fn restored(list: Vec<Leg>, callee: Option<LegId>) -> Legs {
+    pub(crate) fn restored(key: CallKey, list: Vec<Leg>, callee: Option<LegId>) -> Legs {
         let answered_by = (list.len() > 1).then(|| LegId::nth(1));
-        Legs { list, near: LegId::CALLER, callee, answered_by }
+        Legs { key, list, near: LegId::CALLER, callee, answered_by }
     }
 
     /// Adds a leg.
@@ -108,6 +120,135 @@ impl Legs {
     /// Returns the first leg that is so.
     pub(crate) fn find(&self, mut is_so: impl FnMut(&Leg) -> bool) -> Option<LegId> {
         self.list.iter().position(|leg| is_so(leg)).map(LegId::nth)
+    }
+
+    /// The call's sid: its first leg's.
+    pub(crate) fn sid(&self) -> &str {
+        &self[LegId::CALLER].sid
+    }
+
+    /// A leg's place in the look-ups.
+    pub(crate) fn place(&self, leg: LegId) -> Place {
+        Place { key: self.key, leg }
+    }
+
+    /// A leg's name in sentences.
+    pub(crate) fn name_of(&self, leg: LegId) -> String {
+        let leg = &self[leg];
+        if let Some(side) = &leg.agent {
+            return side.agent.shown().to_owned();
+        }
+        if leg.trunk.is_some() { leg.trunk_name().to_owned() } else { leg.peer.clone() }
+    }
+
+    /// The leg on the other side of an answered call.
+    pub(crate) fn other(&self, leg: LegId) -> Option<LegId> {
+        if leg == self.near { self.callee } else { Some(self.near).filter(|_| self.callee == Some(leg)) }
+    }
+
+    /// Whether a leg is one of the two sides.
+    pub(crate) fn is_side(&self, leg: LegId) -> bool {
+        leg == self.near || self.callee == Some(leg)
+    }
+
+    /// The leg that an end belongs to.
+    pub(crate) fn leg_of(&self, end: EndId) -> Option<LegId> {
+        self.find(|leg| leg.ends.iter().any(|e| e.end == end))
+    }
+
+    /// The legs of far ends that have answered.
+    pub(crate) fn talking(&self) -> impl Iterator<Item = LegId> + '_ {
+        self.ids().filter(|at| self[*at].state == LegState::Answered && self[*at].dialog.is_some())
+    }
+
+    /// Whether the caller's ports are known to be ours.
+    pub(crate) fn is_bound(&self) -> bool {
+        self[LegId::CALLER].ends.iter().all(|end| end.is_bound)
+    }
+
+    /// The side of an answered call of which no media has come while the other side's has.
+    pub(crate) fn silent_leg(&self) -> Option<LegId> {
+        let callee = self.callee?;
+        let heard = |leg: LegId| self[leg].view().rtp.rx_packets > 0;
+        match (heard(self.near), heard(callee)) {
+            (true, false) => Some(callee),
+            (false, true) => Some(self.near),
+            (true, true) | (false, false) => None,
+        }
+    }
+
+    /// Scores of all sides.
+    pub(crate) fn scores(&self) -> Scored {
+        let mut all = Scored::default();
+        for leg in self {
+            all.add(leg.scores());
+        }
+        all
+    }
+
+    /// Says of each leg that has not ended on its own that the call's end ended it.
+    pub(crate) fn end_legs_with(&mut self, reason: ReasonSlug) {
+        let by_caller = matches!(reason, ReasonSlug::CallerHungUp | ReasonSlug::CallerCanceled);
+        for (at, leg) in self.ids().zip(self) {
+            leg.end_with(reason, if at == LegId::CALLER && by_caller { EndedBy::FarEnd } else { EndedBy::Edge });
+        }
+    }
+
+    /// A target has answered: an earlier one that has been withdrawn, and still only now gives a sign of life, is told so.
+    pub(crate) fn completed(&self, edge: &mut Edge) {
+        let withdrawn = self.iter().filter(|leg| leg.state == LegState::Canceling);
+        withdrawn.filter_map(|leg| leg.invite).for_each(|client| edge.answered_elsewhere(client));
+    }
+
+    /// A withdrawn INVITE is final.
+    pub(crate) fn withdrawn(&mut self, edge: &mut Edge, leg: LegId) {
+        if self[leg].state == LegState::Canceling {
+            self.leg_gone(edge, leg);
+        }
+    }
+
+    /// Nothing is left of a leg.
+    pub(crate) fn leg_gone(&mut self, edge: &mut Edge, leg: LegId) {
+        let leg = &mut self[leg];
+        leg.state = LegState::Ended;
+        if let Some(dialog) = leg.dialog.take() {
+            edge.index.dialogs.remove(&dialog);
+        }
+    }
+
+    /// Enters a leg's dialog.
+    pub(crate) fn own_dialog(&mut self, edge: &mut Edge, leg: LegId, dialog: DialogId) {
+        if let Some(before) = self[leg].dialog.replace(dialog).filter(|before| *before != dialog) {
+            edge.index.dialogs.remove(&before);
+        }
+        edge.index.dialogs.insert(dialog, self.place(leg));
+    }
+
+    /// The caller's 2xx waits for a PRACK, and is not to go out any more: the INVITE is refused instead. Whether that was so.
+    pub(crate) fn refuse_held_back(&mut self, now: Instant, edge: &mut Edge, leg: LegId, reason: ReasonSlug) -> bool {
+        let Some(server) = self[leg].server.filter(|server| edge.endpoint.holds_back(*server)) else {
+            return false;
+        };
+        self[leg].server = None;
+        edge.index.servers.remove(&server);
+        edge.respond(now, server, FinalAnswer::new(480, reason).to_sip());
+        self.leg_gone(edge, leg);
+        true
+    }
+
+    pub(crate) fn leave_trunk(&self, edge: &mut Edge, leg: LegId) {
+        if let Some(trunk) = self[leg].limited_by() {
+            edge.end_trunk_call(&trunk.name);
+        }
+    }
+
+    /// Refuses a change of a leg that is no side of the call now.
+    pub(crate) fn refuse_outsider(&self, now: Instant, edge: &mut Edge, leg: LegId, server: ServerId) -> bool {
+        let is_outsider = !self.is_side(leg);
+        if is_outsider {
+            refuse_request(now, edge, server, 491);
+        }
+        is_outsider
     }
 }
 

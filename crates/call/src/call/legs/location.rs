@@ -4,17 +4,16 @@
 
 use std::time::Instant;
 
-use trunkgate_resources::key::LegId;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::{Branch, LegId};
+use trunkgate_resources::limits::{LOCATION_BYTES, LOCATION_NAME_BYTES, LOCATIONS};
 use trunkgate_sip::header::NameAddr;
 use trunkgate_sip::{Body, Extra, Message, Part};
+use trunkgate_story::numbers::plain;
 
 use crate::call::Call;
 use crate::call::legs::headers::Brought;
 use crate::call::search::attempt::Way;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::key::Branch;
-use trunkgate_resources::limits::{LOCATION_BYTES, LOCATION_NAME_BYTES, LOCATIONS};
-use trunkgate_story::numbers::plain;
 
 /// Names the places.
 pub(crate) const GEOLOCATION: &str = "Geolocation";

@@ -1,6 +1,8 @@
 //! The sides of a call: dialog, descriptions at rest, headers and numbers that each is shown.
 
+pub(crate) mod agents;
 pub(crate) mod caller_id;
+pub(crate) mod descriptions;
 pub(crate) mod headers;
 pub(crate) mod hops;
 pub(crate) mod leg;

@@ -3,7 +3,8 @@
 
 use std::time::Instant;
 
-use trunkgate_resources::key::LegId;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_sdp::keying::{
     admit, agreed, check_answer, form_in_force, keep_protected, only_keys_differ, protect_answer, protect_offer,
     unprotected,
@@ -12,13 +13,11 @@ use trunkgate_sdp::{
     AgreedStream, Clash, Description, Form, Srtp, Suite, Unfit, accept, anchored_streams, relay_offer,
 };
 use trunkgate_sip::ServerId;
+use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::Call;
 use crate::call::legs::leg::Leg;
 use crate::call::search::answer::Failure;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::key::Branch;
-use trunkgate_story::reason::ReasonSlug;
 
 /// The code by which a far end says that it does not take an offer (RFC 3261 §21.4.26).
 const NOT_ACCEPTABLE_HERE: u16 = 488;
@@ -132,19 +131,6 @@ impl Leg {
 }
 
 impl Call {
-    /// Notes what runs now: the codec, and the suite of each side that has one.
-    pub(crate) fn note_media(&mut self, now: Instant, edge: &mut Edge, legs: &[LegId], codec: &str) {
-        let mut text = format!("media: {codec}");
-        for leg in legs {
-            let suite = self.legs[*leg].suite();
-            self.legs[*leg].srtp = suite;
-            if let Some(suite) = suite {
-                text.push_str(&format!(", {} with {}", suite.as_str(), self.name_of(*leg)));
-            }
-        }
-        edge.decide(now, self.key, text);
-    }
-
     /// A target that takes no SRTP is asked again without, where its trunk leaves the choice. Whether it is.
     pub(crate) fn asked_again_without_srtp(
         &mut self,
@@ -175,7 +161,7 @@ impl Call {
         }
         let is_answered = self.answer_alone(now, edge, (leg, other), server, offer);
         if is_answered {
-            edge.decide(now, self.key, format!("{} changed its keys", self.name_of(leg)));
+            edge.decide(now, self.key, format!("{} changed its keys", self.legs.name_of(leg)));
         }
         is_answered
     }

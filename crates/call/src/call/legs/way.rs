@@ -2,18 +2,17 @@
 
 use std::time::Instant;
 
-use trunkgate_resources::key::LegId;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::{Branch, LegId};
+use trunkgate_resources::sip::sip_transport;
 use trunkgate_sip::{Flow, Local, Party};
+use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::Call;
 use crate::call::legs::leg::Leg;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::search::attempt::Way;
-use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::key::Branch;
-use trunkgate_resources::sip::sip_transport;
-use trunkgate_story::reason::ReasonSlug;
 
 impl Call {
     /// By which of our listeners a way leaves.

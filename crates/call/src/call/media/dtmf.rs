@@ -6,7 +6,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use trunkgate_media::{Coding, Command, EndId, PartedSpec, PressSpec, TranscodeSpec, WireSpec};
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::index::Purpose;
 use trunkgate_resources::key::LegId;
+use trunkgate_resources::limits::{KEY_PAUSE, KEYS_AHEAD, KEYS_TO_TELL, PACKET_MS};
 use trunkgate_route::Dtmf;
 use trunkgate_sdp::OwnEvents;
 use trunkgate_sip::{Body, ClientId};
@@ -14,10 +18,6 @@ use trunkgate_sip::{Body, ClientId};
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::negotiation::coding::coding;
 use crate::call::{Call, State};
-use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::index::Purpose;
-use trunkgate_resources::limits::{KEY_PAUSE, KEYS_AHEAD, KEYS_TO_TELL, PACKET_MS};
 
 /// How long a key is pressed where nobody says it, in milliseconds.
 pub(crate) const USUAL_MS: u16 = 100;
@@ -148,7 +148,7 @@ impl Call {
             return (415, None);
         }
         let digits = key.to_string();
-        let agent = self.other(leg).and_then(|other| self.legs[other].agent.as_ref()).map(|side| side.end);
+        let agent = self.legs.other(leg).and_then(|other| self.legs[other].agent.as_ref()).map(|side| side.end);
         if let Some(end) = agent {
             edge.media(media, Command::TellKeys { end, digits });
             return (200, None);
@@ -171,7 +171,7 @@ impl Call {
 
     /// A far side has pressed a key that is taken out of its media: the other leg is told.
     pub(crate) fn key_pressed(&mut self, now: Instant, edge: &mut Edge, end: EndId, (key, ms): (char, u32)) {
-        let other = self.leg_of(end).and_then(|leg| self.other(leg));
+        let other = self.legs.leg_of(end).and_then(|leg| self.legs.other(leg));
         if let Some(other) = other.filter(|other| self.legs[*other].dtmf() == Dtmf::Info) {
             self.tell_keys(now, edge, other, std::iter::once((key, ms)));
         }
@@ -246,7 +246,7 @@ impl Call {
             };
             let text = format!("Signal={key}\r\nDuration={ms}\r\n");
             let body = Body { content_type: RELAY.to_owned(), bytes: Bytes::from(text) };
-            let client = edge.request(now, self.place(leg), dialog, Purpose::Info, Vec::new(), Some(body));
+            let client = edge.request(now, self.legs.place(leg), dialog, Purpose::Info, Vec::new(), Some(body));
             if let Some(keys) = &mut self.negotiation.keys {
                 keys.now = client.map(|client| (client, leg));
             }
@@ -265,7 +265,7 @@ impl Call {
         let sent = self.negotiation.keys.as_mut().and_then(|keys| keys.now.take_if(|(now, _)| *now == client));
         let Some((_, leg)) = sent else { return false };
         if code >= 300 {
-            let text = format!("{} rejects DTMF by INFO ({code})", self.name_of(leg));
+            let text = format!("{} rejects DTMF by INFO ({code})", self.legs.name_of(leg));
             edge.decide(now, self.key, text);
         }
         self.tell_next_key(now, edge);

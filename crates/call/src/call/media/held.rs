@@ -3,16 +3,14 @@
 
 use std::time::Instant;
 
-use trunkgate_media::{Command, EndId, HoldSound, Sound, WireSpec, melody};
+use trunkgate_media::{Command, EndId, HoldSound, Sound, melody};
+use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;
 use trunkgate_route::HoldMode;
-use trunkgate_sdp::{AgreedStream, Audio, Description, Direction};
+use trunkgate_sdp::{AgreedStream, Description, Direction};
 use trunkgate_sip::ServerId;
 
 use crate::call::Call;
-use crate::call::negotiation::coding::coding;
-use crate::call::negotiation::local::talks_as;
-use trunkgate_resources::edge::Edge;
 
 /// What one side wants of a hold that ends here.
 #[derive(Debug, Clone, Copy)]
@@ -81,13 +79,13 @@ impl Call {
         let local = |at: LegId| self.legs[at].trunk.as_ref().is_some_and(|trunk| trunk.hold == HoldMode::Local);
         let may = involved || local(leg) || local(other);
         let holds = directions().all(|direction| !direction.receives());
-        (may && holds && self.ear_of(other).is_some()).then_some(true)
+        (may && holds && self.legs.ear_of(other).is_some()).then_some(true)
     }
 
     /// Takes a change into force.
     pub(crate) fn take_hold(&mut self, now: Instant, edge: &mut Edge, change: Change, streams: &[AgreedStream]) {
         let Change { leg, other, relatch, holds, offers } = change;
-        let name = self.name_of(leg);
+        let name = self.legs.name_of(leg);
         if holds && !self.media.holds.contains(leg) {
             edge.decide(
                 now,
@@ -131,7 +129,9 @@ impl Call {
         let holders: Vec<(LegId, Option<EndId>)> =
             self.media.holds.iter().map(|(leg, player)| (leg, *player)).collect();
         for (holder, player) in holders {
-            let Some((held, wire)) = self.other(holder).and_then(|other| self.ear_of(other)) else { continue };
+            let Some((held, wire)) = self.legs.other(holder).and_then(|other| self.legs.ear_of(other)) else {
+                continue;
+            };
             let Some(player) = player.or_else(|| edge.new_end(media)) else { continue };
             if self.media.holds.insert(holder, Some(player)).flatten().is_none() {
                 let music = self.legs[holder].trunk.as_ref().and_then(|trunk| trunk.hold_music.clone());
@@ -156,16 +156,6 @@ impl Call {
             self.media.wires.remove(player);
             edge.remove_end(media, player);
         }
-    }
-
-    /// Where one side hears audio that the edge can make, and how.
-    fn ear_of(&self, leg: LegId) -> Option<(EndId, WireSpec)> {
-        let leg = &self.legs[leg];
-        let theirs = leg.theirs()?;
-        leg.ends.iter().find_map(|end| {
-            let audio = Audio::of(theirs.media.get(end.index)?, &leg.codec)?;
-            Some((end.end, talks_as(audio.number, coding(&audio)?)))
-        })
     }
 
     /// The description in force of one side; of one that holds here as if it talked, since the other side does not know.

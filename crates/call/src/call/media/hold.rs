@@ -5,15 +5,14 @@
 
 use std::time::Instant;
 
-use trunkgate_resources::key::LegId;
-use trunkgate_sip::ClientId;
-
-use crate::call::legs::leg::LegState;
-use crate::call::{Call, State};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::index::Purpose;
+use trunkgate_resources::key::LegId;
+use trunkgate_sip::ClientId;
 use trunkgate_story::reason::ReasonSlug;
+
+use crate::call::{Call, State};
 
 /// Questions of one time.
 #[derive(Debug, Default)]
@@ -48,14 +47,9 @@ impl Call {
             |leg: LegId| self.legs[leg].ends.iter().filter_map(|end| end.remote.as_ref()).any(|r| r.watch_idle);
         match self.state {
             State::Answered if self.is_local() => is_heard(self.legs.near),
-            State::Answered => self.talking().any(|leg| is_heard(leg) || self.legs[leg].timer.is_agreed()),
+            State::Answered => self.legs.talking().any(|leg| is_heard(leg) || self.legs[leg].timer.is_agreed()),
             State::Searching | State::Rerouting | State::Leaving | State::Ended => true,
         }
-    }
-
-    /// The legs of far ends that have answered.
-    fn talking(&self) -> impl Iterator<Item = LegId> + '_ {
-        self.legs.ids().filter(|at| self.legs[*at].state == LegState::Answered && self.legs[*at].dialog.is_some())
     }
 
     /// It is time to ask.
@@ -64,10 +58,10 @@ impl Call {
         if self.is_watched() {
             return;
         }
-        let asked: Vec<LegId> = if self.is_local() { vec![self.legs.near] } else { self.talking().collect() };
+        let asked: Vec<LegId> = if self.is_local() { vec![self.legs.near] } else { self.legs.talking().collect() };
         let ask = |leg: LegId| {
             let dialog = self.legs[leg].dialog?;
-            edge.request(now, self.place(leg), dialog, Purpose::HoldCheck, Vec::new(), None)
+            edge.request(now, self.legs.place(leg), dialog, Purpose::HoldCheck, Vec::new(), None)
         };
         let asked = asked.into_iter().filter_map(ask).collect();
         self.negotiation.hold_check = HoldCheck { asked, is_alive: false };

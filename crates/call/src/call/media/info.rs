@@ -4,19 +4,19 @@
 
 use std::time::Instant;
 
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::index::Purpose;
 use trunkgate_resources::key::LegId;
+use trunkgate_resources::limits::{INFO_BYTES, INFOS_PER_CALL};
+use trunkgate_resources::sip::extra;
 use trunkgate_sip::{Answer, Body, ClientId, ServerId};
+use trunkgate_story::few::Few;
+use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::headers::Brought;
 use crate::call::media::dtmf::{Told, told};
 use crate::call::search::answer::seen_code;
 use crate::call::{Call, State, refuse_request};
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::index::Purpose;
-use trunkgate_resources::limits::{INFO_BYTES, INFOS_PER_CALL};
-use trunkgate_resources::sip::extra;
-use trunkgate_story::few::Few;
-use trunkgate_story::reason::ReasonSlug;
 
 /// What an INFO brings.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Call {
             edge.respond(now, server, Answer { code: refusal, headers, ..Answer::default() });
             return;
         }
-        let to = self.other(leg).and_then(|other| Some((other, self.legs[other].dialog?)));
+        let to = self.legs.other(leg).and_then(|other| Some((other, self.legs[other].dialog?)));
         let is_same_way = to.is_some_and(|(other, _)| self.legs[other].dtmf() == self.legs[leg].dtmf());
         let taken = match told(info.body.as_ref()) {
             Told::Key(key, ms) if !is_same_way => Some(self.key_told(now, edge, leg, (key, ms))),
@@ -74,7 +74,7 @@ impl Call {
         };
         let mut headers = self.passing(edge, &info.headers, leg, other);
         headers.extend(info.disposition.map(|disposition| extra("Content-Disposition", disposition)));
-        match edge.request(now, self.place(other), dialog, Purpose::Info, headers, info.body) {
+        match edge.request(now, self.legs.place(other), dialog, Purpose::Info, headers, info.body) {
             Some(client) => {
                 self.negotiation.infos.insert(client, server);
             }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use trunkgate_media::EndId;
-use trunkgate_resources::key::LegId;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_route::{Agent, AnswerTime, Target};
 use trunkgate_sip::{Answer, Body};
 
@@ -13,9 +15,6 @@ use crate::call::legs::leg::LegState;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::Progress;
 use crate::call::{Call, State};
-use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::key::Branch;
 
 impl Call {
     /// Whether the agent that is tried next has the caller told ports of ours before it is there.
@@ -24,18 +23,13 @@ impl Call {
         tells && self.state == State::Searching && self.media.spoken.is_none()
     }
 
-    /// Whether the caller's ports are known to be ours.
-    pub(crate) fn is_bound(&self) -> bool {
-        self.legs[LegId::CALLER].ends.iter().all(|end| end.is_bound)
-    }
-
     /// The worker has bound an end of the caller's, or nobody says so in time.
     pub(crate) fn bound(&mut self, now: Instant, edge: &mut Edge, end: Option<EndId>) {
         let ends = &mut self.legs[LegId::CALLER].ends;
         if let Some(bound) = ends.iter_mut().find(|each| end == Some(each.end)) {
             bound.is_bound = true;
         }
-        if end.is_some() && !self.is_bound() {
+        if end.is_some() && !self.legs.is_bound() {
             return;
         }
         if self.alone().is_none_or(|attempt| attempt.progress != Progress::Binding) {
@@ -88,7 +82,7 @@ impl Call {
         self.negotiation.late = self.negotiation.offer.is_none().then_some(LegId::CALLER);
         self.negotiation.offer = self.standing_offer();
         edge.decide(now, self.key, format!("answered before {} is connected", agent.name));
-        let sid = self.sid().to_owned();
+        let sid = self.legs.sid().to_owned();
         edge.log(&sid, format!("answered immediately, for {}", edge.shown_name(&agent.name)), None);
         self.send_answer(now, edge, ours, Vec::new());
         if self.waits_for_ack() {

@@ -4,9 +4,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use trunkgate_media::{Command, EndId};
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;
+use trunkgate_resources::limits::BIND_TRIES;
+use trunkgate_resources::rewrite;
 use trunkgate_sdp::{Agreed, AgreedStream, Description, Far, Refusal, accept, anchored_streams, relay_offer};
-use trunkgate_sip::{Answer, Body, DialogId, Extra};
+use trunkgate_sip::{Answer, Body, Extra};
+use trunkgate_story::change::Happening;
+use trunkgate_story::quality::retire;
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::trace::TraceItem;
 
 use crate::call::controller::Controller;
 use crate::call::legs::leg::{Leg, LegState, StreamEnd, wires};
@@ -14,14 +22,6 @@ use crate::call::media::held::{Change, turned};
 use crate::call::negotiation::reliable::EarlySession;
 use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::{Call, State};
-use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::limits::BIND_TRIES;
-use trunkgate_resources::rewrite;
-use trunkgate_story::change::Happening;
-use trunkgate_story::quality::retire;
-use trunkgate_story::reason::ReasonSlug;
-use trunkgate_story::trace::TraceItem;
 
 impl Call {
     /// Takes a callee's description, in a 18x or 2xx: the answer to the caller's offer, or what becomes our offer to a
@@ -35,7 +35,7 @@ impl Call {
     ) -> Result<Description, Failure> {
         let unusable = |refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal);
         let theirs = match sdp {
-            Some(sdp) => self.read(edge, callee, sdp)?,
+            Some(sdp) => self.legs.read(edge, callee, sdp)?,
             None => return Err(bad_media("2xx without session description")),
         };
         let sent = self.legs[callee].sent().ok_or_else(|| bad_media("no offer"))?;
@@ -85,16 +85,6 @@ impl Call {
         Ok(agreed.answer)
     }
 
-    /// Reads a far end's description, and refuses addresses that media must not be sent to.
-    pub(crate) fn read(&self, edge: &Edge, leg: LegId, sdp: &[u8]) -> Result<Description, Failure> {
-        let theirs = Description::parse(sdp)
-            .map_err(|e| bad_media(&format!("session description: {} (line {})", e.what, e.line)))?;
-        match forbidden_address(edge, &self.legs[leg], &theirs) {
-            Some(address) => Err(bad_media(&format!("unusable media address {address}"))),
-            None => Ok(theirs),
-        }
-    }
-
     /// The caller gets its 2xx.
     pub(crate) fn answer_caller(
         &mut self,
@@ -107,7 +97,7 @@ impl Call {
         self.won(now, edge, callee);
         self.legs.callee = Some(callee);
         self.legs.answered_by = Some(callee);
-        self.completed(edge);
+        self.legs.completed(edge);
         self.limit_call(now, edge, callee);
         let is_late = self.negotiation.offer.take().is_none() && !self.has_been_offered();
         if is_late {
@@ -115,10 +105,10 @@ impl Call {
         }
         self.settle();
         edge.trunks.answered(now, self.legs[callee].trunk_name());
-        let (name, after) = (self.name_of(callee), self.age(now).as_secs_f64());
+        let (name, after) = (self.legs.name_of(callee), self.age(now).as_secs_f64());
         edge.decide(now, self.key, format!("answered by {name} after {after:.1} s"));
         let line = format!("answered by {} after {after:.1} s", edge.shown_name(&name));
-        let sid = self.sid().to_owned();
+        let sid = self.legs.sid().to_owned();
         edge.log(&sid, line, None);
         self.send_answer(now, edge, ours, headers);
     }
@@ -158,7 +148,7 @@ impl Call {
             edge.index.servers.remove(&server);
         }
         match dialog {
-            Some(dialog) => self.own_dialog(edge, LegId::CALLER, dialog),
+            Some(dialog) => self.legs.own_dialog(edge, LegId::CALLER, dialog),
             // Its CANCEL has been answered already: that news is on its way.
             None => return self.caller_withdrew_answered(now, edge),
         }
@@ -201,7 +191,7 @@ impl Call {
     ) {
         let result = match sdp {
             Some(sdp) if self.is_local() || self.state == State::Leaving => self.late_answer_locally(now, edge, &sdp),
-            Some(sdp) => self.late_answer(now, edge, leg, self.other(leg), &sdp),
+            Some(sdp) => self.late_answer(now, edge, leg, self.legs.other(leg), &sdp),
             None => Err(bad_media("no answer to our offer")),
         };
         match result {
@@ -232,7 +222,7 @@ impl Call {
     ) -> Result<(), Failure> {
         let missing = || bad_media("no offer");
         let other = other.ok_or_else(missing)?;
-        let answer = self.read(edge, leg, sdp)?;
+        let answer = self.legs.read(edge, leg, sdp)?;
         let offer = self.standing(other).ok_or_else(missing)?;
         let sent = self.legs[leg].sent().ok_or_else(missing)?;
         let ports = self.legs[other].ports(&anchored_streams(&offer));
@@ -290,9 +280,9 @@ impl Call {
             let (of_offerer, of_answerer) = (first.codec.as_str(), first.codec_of_answerer());
             self.legs[offerer].codec = of_offerer.to_owned();
             self.legs[answerer].codec = of_answerer.to_owned();
-            let text = self.said_of_codecs(first.index, [(offerer, of_offerer), (answerer, of_answerer)]);
-            self.note_media(now, edge, &[offerer, answerer], &text);
-            if let Some(text) = self.said_of_keys(first, [offerer, answerer]) {
+            let text = self.legs.said_of_codecs(first.index, [(offerer, of_offerer), (answerer, of_answerer)]);
+            self.legs.note_media(now, edge, &[offerer, answerer], &text);
+            if let Some(text) = self.legs.said_of_keys(first, [offerer, answerer]) {
                 edge.decide(now, self.key, text);
             }
             self.note_conversion([offerer, answerer]);
@@ -367,7 +357,7 @@ impl Call {
 
     /// An end has learned its far side's address.
     pub(crate) fn latched(&mut self, now: Instant, edge: &mut Edge, end: EndId, source: SocketAddr) {
-        if let Some(leg) = self.leg_of(end) {
+        if let Some(leg) = self.legs.leg_of(end) {
             self.legs[leg].latched = Some(source);
             edge.trace(now, self.key, TraceItem::Media { leg: leg.index(), text: format!("RTP comes from {source}") });
             self.heard_from_source(now, edge, leg);
@@ -376,20 +366,15 @@ impl Call {
 
     /// An end that should send is silent.
     pub(crate) fn idle(&mut self, now: Instant, edge: &mut Edge, end: EndId) {
-        if let Some(leg) = self.leg_of(end).filter(|leg| self.is_side(*leg)) {
+        if let Some(leg) = self.legs.leg_of(end).filter(|leg| self.legs.is_side(*leg)) {
             edge.trace(now, self.key, TraceItem::Media { leg: leg.index(), text: "no RTP for too long".into() });
             let seconds = edge.config.idle_timeout.as_secs();
             let came = self.legs[leg].view().rtp.rx_packets;
             let before = if came > 0 { format!(", after {came} packets") } else { String::new() };
-            let text = format!("{} sent no RTP for {seconds} s{before}", self.name_of(leg));
+            let text = format!("{} sent no RTP for {seconds} s{before}", self.legs.name_of(leg));
             self.story.proof = Some((ReasonSlug::MediaTimeout, text.into()));
             self.end(now, edge, ReasonSlug::MediaTimeout);
         }
-    }
-
-    /// The leg that an end belongs to.
-    pub(crate) fn leg_of(&self, end: EndId) -> Option<LegId> {
-        self.legs.find(|leg| leg.ends.iter().any(|e| e.end == end))
     }
 
     /// Has a leg's ends closed; its figures stay.
@@ -412,26 +397,9 @@ impl Call {
         }
     }
 
-    /// Enters a leg's dialog.
-    pub(crate) fn own_dialog(&mut self, edge: &mut Edge, leg: LegId, dialog: DialogId) {
-        if let Some(before) = self.legs[leg].dialog.replace(dialog).filter(|before| *before != dialog) {
-            edge.index.dialogs.remove(&before);
-        }
-        edge.index.dialogs.insert(dialog, self.place(leg));
-    }
-
     /// User part of our Contact towards the caller: what it called.
     pub(crate) fn contact_user(&self) -> String {
         rewrite::escape_user(&self.facts.called.received)
-    }
-
-    /// A leg's name in sentences.
-    pub(crate) fn name_of(&self, leg: LegId) -> String {
-        let leg = &self.legs[leg];
-        if let Some(side) = &leg.agent {
-            return side.agent.shown().to_owned();
-        }
-        if leg.trunk.is_some() { leg.trunk_name().to_owned() } else { leg.peer.clone() }
     }
 }
 

@@ -4,17 +4,16 @@ use trunkgate_media::agent::Format;
 use trunkgate_media::codec::opus::Wanted;
 use trunkgate_media::{Coding, EventsSpec, TranscodeSpec};
 use trunkgate_resources::key::LegId;
-use trunkgate_route::Dtmf;
-use trunkgate_sdp::{AgreedStream, Audio, Conversion, Events, Policy, anchored_streams, codec_names};
-use trunkgate_sip::{HeaderName, Message};
-
-use crate::call::Call;
-use crate::call::legs::leg::{Leg, LegState};
 use trunkgate_resources::limits::{PACKET_MS, TRACE_TEXT_CHARS};
+use trunkgate_sdp::{Audio, Conversion, Policy, anchored_streams, codec_names};
+use trunkgate_sip::{HeaderName, Message};
 use trunkgate_story::numbers::{mask, plain};
 
+use crate::call::Call;
+use crate::call::legs::leg::Leg;
+
 /// Samples per second of G.711.
-const NARROW_HZ: u32 = 8000;
+pub(crate) const NARROW_HZ: u32 = 8000;
 
 /// One direction's conversion; `ptime_ms` where the receiver asks for none. `None` where there is nothing to convert.
 pub(crate) fn transcode(conversion: &Conversion, ptime_ms: u32) -> Option<Box<TranscodeSpec>> {
@@ -100,58 +99,6 @@ fn digits(word: &str) -> usize {
 }
 
 impl Call {
-    /// The codecs of two legs in words: one name where it is relayed, else why it is not.
-    pub(crate) fn said_of_codecs(&self, index: usize, sides: [(LegId, &str); 2]) -> String {
-        let [(offerer, of_offerer), (answerer, of_answerer)] = sides;
-        if of_offerer.eq_ignore_ascii_case(of_answerer) {
-            return of_offerer.to_owned();
-        }
-        let list = |leg: LegId, verb: &str| {
-            let leg_state = &self.legs[leg];
-            let has =
-                leg_state.theirs().and_then(|theirs| theirs.media.get(index).map(codec_names)).unwrap_or_default();
-            let may = leg_state.policy().codecs.join(", ");
-            format!("{} {verb} {has}, may use {may}", self.name_of(leg))
-        };
-        let (one, other) = (self.name_of(offerer), self.name_of(answerer));
-        let (offered, answered) = (list(offerer, "has"), list(answerer, "took"));
-        format!(
-            "{of_offerer} with {one}, {of_answerer} with {other}: transcoded, no common codec ({offered}; {answered})"
-        )
-    }
-
-    /// How the keys of two legs are made those of each other; `None` where they pass as they are, or there are none.
-    pub(crate) fn said_of_keys(&self, stream: &AgreedStream, legs: [LegId; 2]) -> Option<String> {
-        let events = |events: Option<(u8, u32)>| match events {
-            Some((number, clock)) => format!("RFC 4733 {number}/{clock}"),
-            None => "none".to_owned(),
-        };
-        let [one, other] = match &stream.own_events {
-            Some(own) => {
-                let own = [own.offerer.as_ref(), own.answerer.as_ref()];
-                let says = |leg: LegId, own: Option<&Events>| match self.legs[leg].dtmf() {
-                    Dtmf::Rfc4733 => events(own.map(|own| (own.takes, own.clock))),
-                    Dtmf::Info => "INFO".to_owned(),
-                    Dtmf::Inband => "tones".to_owned(),
-                };
-                [says(legs[0], own[0]), says(legs[1], own[1])]
-            }
-            None => {
-                let (of_offerer, of_answerer) = *stream.converted.as_ref()?.to_answerer.as_ref()?.events.first()?;
-                [events(Some(of_offerer)), events(Some(of_answerer))]
-            }
-        };
-        Some(format!("keys: {one} with {} ↔ {other} with {}", self.name_of(legs[0]), self.name_of(legs[1])))
-    }
-
-    /// The caller's codec and an agent's in words.
-    pub(crate) fn said_of_agent(&self, leg: LegId) -> String {
-        let (caller, agent) = (self.legs.near_leg(), &self.legs[leg]);
-        let (one, other) = (self.name_of(self.legs.near), self.name_of(leg));
-        let converted = if caller.converted_to.is_some() { ": converted" } else { "" };
-        format!("media: {} with {one}, {} with {other}{converted}", caller.codec, agent.codec)
-    }
-
     /// Notes of each leg what its audio is converted into, as it is wired now.
     pub(crate) fn note_conversion(&mut self, legs: impl IntoIterator<Item = LegId>) {
         for at in legs {
@@ -168,16 +115,5 @@ impl Call {
             let into = into.filter(|into| !into.eq_ignore_ascii_case(&leg.codec));
             self.legs[at].converted_to = into;
         }
-    }
-
-    /// What the caller may use where the edge itself is its other side.
-    pub(crate) fn own_policy(&self) -> Policy {
-        let mut talking =
-            self.legs.iter().filter(|leg| leg.state != LegState::Ended).filter_map(|leg| leg.agent.as_ref());
-        let wide = talking.any(|side| {
-            let format = Format::from_name(side.agent.format).unwrap_or_default();
-            !side.listens() && format.sample_rate() > NARROW_HZ
-        });
-        self.legs.near_leg().own_policy(wide)
     }
 }

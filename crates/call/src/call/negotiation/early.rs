@@ -6,17 +6,16 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use trunkgate_resources::key::LegId;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::{Branch, LegId};
+use trunkgate_resources::limits::EARLY_DIALOGS;
 use trunkgate_sdp::Description;
 use trunkgate_sip::{Answer, Body, DialogId};
+use trunkgate_story::change::Happening;
 
 use crate::call::legs::leg::LegState;
 use crate::call::legs::written::Written;
 use crate::call::{Call, State};
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::key::Branch;
-use trunkgate_resources::limits::EARLY_DIALOGS;
-use trunkgate_story::change::Happening;
 
 /// The early dialogs of one INVITE that have brought a description.
 #[derive(Debug, Default)]
@@ -158,7 +157,7 @@ impl Call {
         leg: LegId,
         (dialog, sdp, is_reliable): (Option<DialogId>, &Bytes, bool),
     ) -> Option<Description> {
-        let theirs = self.read(edge, leg, sdp).ok()?;
+        let theirs = self.legs.read(edge, leg, sdp).ok()?;
         let early = &mut self.attempt_mut(branch)?.early;
         if early.is_changed(dialog) {
             return None;

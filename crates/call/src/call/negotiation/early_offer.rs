@@ -4,9 +4,12 @@
 
 use std::time::Instant;
 
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::index::Purpose;
 use trunkgate_resources::key::LegId;
 use trunkgate_sdp::Description;
 use trunkgate_sip::{DialogId, ServerId};
+use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::written::Written;
 use crate::call::negotiation::reinvite::{Relay, Renegotiation};
@@ -15,9 +18,6 @@ use crate::call::negotiation::update::retry_later;
 use crate::call::search::answer::{FinalAnswer, seen_code};
 use crate::call::search::attempt::Attempt;
 use crate::call::{Call, State, refuse_request};
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::index::Purpose;
-use trunkgate_story::reason::ReasonSlug;
 
 impl Call {
     /// A far end's offer before the answer to the caller's INVITE.
@@ -33,7 +33,7 @@ impl Call {
         if self.negotiation.renegotiation.is_some() {
             return refuse_request(now, edge, server, 491);
         }
-        let Some(offer) = self.offer_in(now, edge, leg, server, sdp) else { return };
+        let Some(offer) = self.legs.offer_in(now, edge, leg, server, sdp) else { return };
         let Some(other) = other else { return self.reinvited_locally(now, edge, server, &offer) };
         if !self.takes_early_offer(edge, other) {
             return self.answer_early(now, edge, (leg, other), server, &offer);
@@ -41,7 +41,7 @@ impl Call {
         let way = Relay { from: leg, to: other, server: Some(server), by: Purpose::Update, restores: false };
         match self.relay(now, edge, way, offer) {
             Ok(()) => {
-                edge.index.servers.insert(server, self.place(leg));
+                edge.index.servers.insert(server, self.legs.place(leg));
             }
             Err(answer) => {
                 edge.respond(now, server, answer.to_sip());
@@ -112,7 +112,7 @@ impl Call {
         } else {
             self.said_again(offer);
         }
-        let name = self.name_of(leg);
+        let name = self.legs.name_of(leg);
         edge.decide(now, self.key, format!("{name} offers again: answered by the edge, the other side is not ready"));
         self.answer_request(now, edge, leg, server, &answer);
     }
@@ -171,7 +171,7 @@ impl Call {
             return;
         }
         let Some(pending) = self.negotiation.renegotiation.take() else { return };
-        let left: Vec<_> = pending.added.iter().copied().filter(|end| self.leg_of(*end).is_some()).collect();
+        let left: Vec<_> = pending.added.iter().copied().filter(|end| self.legs.leg_of(*end).is_some()).collect();
         self.drop_added(edge, &left);
         edge.index.clients.remove(&pending.client);
         let Relay { to, server, .. } = pending.way;

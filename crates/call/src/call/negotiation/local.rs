@@ -8,20 +8,20 @@ use serde::{Deserialize, Serialize};
 use trunkgate_media::end::DEFAULT_CLOCK_HZ;
 use trunkgate_media::mos::Codec;
 use trunkgate_media::{Coding, Command, EndId, PartedSpec, WireSpec};
+use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;
 use trunkgate_route::Dtmf;
 use trunkgate_sdp::{
     Audio, Description, Direction, Far, Identity, Media, Policy, Refusal, accept, answer_offer, offer_own,
 };
 use trunkgate_sip::ServerId;
+use trunkgate_story::quality::retire;
+use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::leg::StreamEnd;
 use crate::call::negotiation::coding::{coding, name};
 use crate::call::search::answer::Failure;
 use crate::call::{Call, State};
-use trunkgate_resources::edge::Edge;
-use trunkgate_story::quality::retire;
-use trunkgate_story::reason::ReasonSlug;
 
 /// What an agent's or a player's side of a wire says of its audio: it has no payload numbers of its own.
 const OWN_AUDIO: u8 = 0;
@@ -48,7 +48,7 @@ impl Call {
     pub(crate) fn answerable(&self) -> Result<(), Failure> {
         let Some(offer) = &self.negotiation.offer else { return Ok(()) };
         let nowhere = Identity { session_id: 0, version: 0, ip: std::net::Ipv4Addr::LOCALHOST.into() };
-        let policy = self.own_policy();
+        let policy = self.legs.own_policy();
         answer_offer(offer, &policy, ANY_PORT, &nowhere, Direction::SendRecv).map(|_| ()).map_err(unusable)
     }
 
@@ -64,7 +64,7 @@ impl Call {
         match self.offer_as_told() {
             Some(offer) => self.answer_locally(now, edge, &offer),
             None => {
-                let policy = self.own_policy();
+                let policy = self.legs.own_policy();
                 let caller = self.legs.near_leg_mut();
                 let port = caller.ends.first().map_or(0, |end| end.bind.port());
                 let mut offer = offer_own(&policy, port, &caller.identity(), Direction::SendRecv);
@@ -91,7 +91,7 @@ impl Call {
     fn point_again(&mut self, now: Instant, edge: &mut Edge) {
         let Some((offer, (end, _))) = self.negotiation.offer.clone().zip(self.spoken_end()) else { return };
         let caller = self.legs.near_leg();
-        let answered = answer_offer(&offer, &self.own_policy(), ANY_PORT, &caller.identity(), Direction::SendRecv);
+        let answered = answer_offer(&offer, &self.legs.own_policy(), ANY_PORT, &caller.identity(), Direction::SendRecv);
         if let Ok((_, far, _)) = answered {
             self.point(now, edge, (self.legs.near, end), &far, false);
         }
@@ -100,7 +100,7 @@ impl Call {
     /// Answers an offer of the caller, takes it into force, and has its media follow.
     fn answer_locally(&mut self, now: Instant, edge: &mut Edge, offer: &Description) -> Result<Description, Failure> {
         let caller = self.legs.near_leg();
-        let answered = answer_offer(offer, &self.own_policy(), ANY_PORT, &caller.identity(), Direction::SendRecv);
+        let answered = answer_offer(offer, &self.legs.own_policy(), ANY_PORT, &caller.identity(), Direction::SendRecv);
         let (mut answer, far, audio) = answered.map_err(unusable)?;
         let missing = || Failure::unreached(ReasonSlug::NoPorts);
         let index = answer.media.iter().position(|media| media.port != 0).ok_or_else(missing)?;
@@ -146,7 +146,7 @@ impl Call {
         if let Some(end) = caller.end(spoken.index).map(|end| end.end) {
             self.point(now, edge, (self.legs.near, end), far, relatch);
         }
-        self.note_media(now, edge, &[self.legs.near], &codec);
+        self.legs.note_media(now, edge, &[self.legs.near], &codec);
     }
 
     /// The caller's end of what it speaks with the edge.
@@ -174,7 +174,7 @@ impl Call {
         let before = self.legs[leg].converted_to;
         self.note_conversion([self.legs.near, leg]);
         if before != self.legs[leg].converted_to {
-            edge.decide(now, self.key, self.said_of_agent(leg));
+            edge.decide(now, self.key, self.legs.said_of_agent(leg));
         }
         self.tap_caller(now, edge);
         self.watch_hold(now, edge);
@@ -218,7 +218,7 @@ impl Call {
     /// The caller's answer to an offer of ours, in its ACK.
     pub(crate) fn late_answer_locally(&mut self, now: Instant, edge: &mut Edge, sdp: &Bytes) -> Result<(), Failure> {
         let missing = || Failure::unreached(ReasonSlug::BadMedia);
-        let answer = self.read(edge, self.legs.near, sdp)?;
+        let answer = self.legs.read(edge, self.legs.near, sdp)?;
         let caller = self.legs.near_leg_mut();
         let sent = caller.sent().ok_or_else(missing)?;
         let ports = vec![ANY_PORT; trunkgate_sdp::anchored_streams(&sent).len()];

@@ -3,15 +3,16 @@
 
 use std::time::{Duration, Instant};
 
-use crate::call::legs::leg::Leg;
-use crate::call::negotiation::reinvite::{Relay, Renegotiation};
-use crate::call::{Call, State};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::index::Purpose;
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::{GLARE_OTHER_UNITS, GLARE_OWNER_UNITS, GLARE_TRIES, GLARE_UNIT_MS};
 use trunkgate_story::reason::ReasonSlug;
+
+use crate::call::legs::leg::Leg;
+use crate::call::negotiation::reinvite::{Relay, Renegotiation};
+use crate::call::{Call, State};
 
 /// A leg that is to be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +42,7 @@ impl Call {
             return;
         }
         let Some(owed) = self.negotiation.owed.first().copied() else { return };
-        let Some(other) = self.other(owed.leg) else { return };
+        let Some(other) = self.legs.other(owed.leg) else { return };
         let Some(offer) = self.standing(other) else { return };
         let way = Relay { from: other, to: owed.leg, server: None, by: Purpose::Reinvite, restores: true };
         if self.relay(now, edge, way, offer).is_ok() {

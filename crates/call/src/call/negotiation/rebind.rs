@@ -4,20 +4,20 @@
 use std::time::Instant;
 
 use trunkgate_media::EndId;
+use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;
+use trunkgate_resources::limits::BIND_TRIES;
+use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::leg::StreamEnd;
 use crate::call::{Call, State};
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::limits::BIND_TRIES;
-use trunkgate_story::reason::ReasonSlug;
 
 impl Call {
     /// An end of an answered call could not be bound: its far end sends into nothing.
     pub(crate) fn bind_failed_later(&mut self, now: Instant, edge: &mut Edge, end: EndId, error: &str) {
         let joins = self.join_unbound(end);
-        let Some(at) = self.leg_of(end).filter(|_| !joins) else { return };
-        let sid = self.sid().to_owned();
+        let Some(at) = self.legs.leg_of(end).filter(|_| !joins) else { return };
+        let sid = self.legs.sid().to_owned();
         edge.warn(&sid, format!("media ports could not be bound: {error}"), Some(ReasonSlug::NoPorts));
         edge.decide(now, self.key, format!("ports not bound: {error}"));
         self.story.proof = Some((ReasonSlug::NoPorts, format!("ports not bound: {error}").into()));
@@ -34,7 +34,7 @@ impl Call {
     /// Draws another port pair in the place of an end; `None` where that is of no use, or none is left.
     fn redraw_answered(&mut self, edge: &mut Edge, at: LegId, end: EndId) -> Option<()> {
         self.media.bind_failures += 1;
-        let has_another = self.other(at).is_some_and(|other| self.legs[other].theirs.is_some());
+        let has_another = self.legs.other(at).is_some_and(|other| self.legs[other].theirs.is_some());
         if self.state != State::Answered || !has_another || self.media.bind_failures >= BIND_TRIES {
             return None;
         }

@@ -5,10 +5,19 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::index::Purpose;
 use trunkgate_resources::key::LegId;
+use trunkgate_resources::limits::{
+    REFRESH_RETRY_SECONDS, SESSION_LEAST_SECONDS, SESSION_TAKEN_SECONDS, URI_SESSION_SECONDS,
+};
+use trunkgate_resources::sip::{TIMER, extra};
 use trunkgate_sdp::{AgreedStream, Description};
 use trunkgate_sip::header::{Refresher, SessionExpires};
 use trunkgate_sip::{Body, ClientId, DialogId, Extra, Message, ServerId};
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::wall::unix_ms;
 
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::leg_end::EndedBy;
@@ -16,16 +25,6 @@ use crate::call::legs::written::Written;
 use crate::call::negotiation::owed::glare_wait;
 use crate::call::search::answer::FinalAnswer;
 use crate::call::{Call, State};
-use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::index::Purpose;
-use trunkgate_resources::limits::{
-    REFRESH_RETRY_SECONDS, SESSION_LEAST_SECONDS, SESSION_TAKEN_SECONDS, URI_SESSION_SECONDS,
-};
-use trunkgate_resources::sip::TIMER;
-use trunkgate_resources::sip::extra;
-use trunkgate_story::reason::ReasonSlug;
-use trunkgate_story::wall::unix_ms;
 
 /// What a far end's INVITE says of session timers.
 #[derive(Debug, Clone, Copy)]
@@ -250,14 +249,6 @@ impl Call {
         }
     }
 
-    /// Whether a re-INVITE says what its far end has said last, word for word (RFC 4028 §7.4).
-    pub(crate) fn is_refresh(&self, leg: LegId, sdp: Option<&Bytes>) -> bool {
-        let side = &self.legs[leg];
-        let Some((theirs, sdp)) = side.theirs.as_ref().zip(sdp) else { return false };
-        let offer = Description::parse(sdp).ok().and_then(|offer| side.admit(offer).ok());
-        offer.is_some_and(|offer| theirs.says(&offer))
-    }
-
     /// A refresh of a leg that talks is answered here, the other side need not know. Whether it was one.
     pub(crate) fn refreshed_here(
         &mut self,
@@ -296,7 +287,7 @@ impl Call {
     }
 
     fn session_over(&mut self, now: Instant, edge: &mut Edge, leg: LegId, agreed: Agreed) {
-        let (name, seconds) = (self.name_of(leg), agreed.seconds);
+        let (name, seconds) = (self.legs.name_of(leg), agreed.seconds);
         let text = if agreed.ours {
             format!("{name} did not accept our refresh: its session of {seconds} s has expired")
         } else {
@@ -308,7 +299,7 @@ impl Call {
 
     /// A far end is not there any more. One that has transferred its side, and is none of the two, leaves alone.
     fn session_lost(&mut self, now: Instant, edge: &mut Edge, leg: LegId, proof: String) {
-        if self.is_side(leg) {
+        if self.legs.is_side(leg) {
             self.story.proof = Some((ReasonSlug::SessionExpired, proof.into()));
             return self.end(now, edge, ReasonSlug::SessionExpired);
         }
@@ -338,7 +329,7 @@ impl Call {
         if self.negotiation.renegotiation.as_ref().is_some_and(|r| r.way.to == leg || r.way.from == leg) {
             return None;
         }
-        let at = self.place(leg);
+        let at = self.legs.place(leg);
         let side = &mut self.legs[leg];
         let (dialog, headers) = (side.dialog?, side.session_headers());
         if side.takes_update {
@@ -374,7 +365,7 @@ impl Call {
             }
             // RFC 4028 §7.4.
             Some(408 | 481) | None => {
-                let name = self.name_of(leg);
+                let name = self.legs.name_of(leg);
                 let what = code.map_or_else(|| "did not answer".to_owned(), |code| format!("answered {code} to"));
                 let text = format!("{name} {what} our refresh");
                 edge.decide(now, self.key, text.clone());
@@ -406,7 +397,7 @@ impl Call {
 
     /// The description that came with it, where that is another one than before.
     fn take_refreshed(&mut self, now: Instant, edge: &mut Edge, leg: LegId, sdp: Option<Bytes>) {
-        let Some(sdp) = sdp.filter(|_| self.is_side(leg)) else { return };
+        let Some(sdp) = sdp.filter(|_| self.legs.is_side(leg)) else { return };
         let read = Description::parse(&sdp).ok().map(|description| Written::new(&description));
         let is_new = match (&read, &self.legs[leg].theirs) {
             (Some(now), Some(before)) => before.has_other_origin(now),

@@ -5,22 +5,21 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use trunkgate_media::EndId;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::index::Purpose;
 use trunkgate_resources::key::LegId;
 use trunkgate_sdp::{AgreedStream, Description, Direction, accept, anchored_streams, relay_offer};
 use trunkgate_sip::header::SessionExpires;
 use trunkgate_sip::{Answer, Body, ClientId, DialogId, ServerId};
+use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::leg::{LegState, StreamEnd};
 use crate::call::legs::written::Written;
 use crate::call::media::held::Change;
-use crate::call::negotiation::bridge::{bad_media, forbidden_address};
 use crate::call::negotiation::refresh::Asked;
 use crate::call::search::answer::{Failure, FinalAnswer, seen_code};
 use crate::call::{Call, State, refuse_request};
-use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::index::Purpose;
-use trunkgate_story::reason::ReasonSlug;
 
 /// One leg's offer for the other.
 #[derive(Debug, Clone, Copy)]
@@ -72,7 +71,7 @@ impl Call {
         (sdp, session): (Option<Bytes>, Asked),
         by: Purpose,
     ) {
-        if self.refuse_outsider(now, edge, leg, server) {
+        if self.legs.refuse_outsider(now, edge, leg, server) {
             return;
         }
         if self.refused_as_too_short(now, edge, server, session) {
@@ -80,16 +79,16 @@ impl Call {
         }
         self.legs[leg].timer.ask(session);
         // What the caller has agreed on is offered to a far end that rings, and may not change meanwhile.
-        let settled = (self.is_calling() || self.state == State::Leaving) && !self.is_refresh(leg, sdp.as_ref());
+        let settled = (self.is_calling() || self.state == State::Leaving) && !self.legs.is_refresh(leg, sdp.as_ref());
         if self.is_unsettled() || settled {
             return refuse_request(now, edge, server, 491);
         }
         let Some(sdp) = sdp else { return self.offer_again(now, edge, leg, server) };
-        let Some(offer) = self.offer_in(now, edge, leg, server, &sdp) else { return };
+        let Some(offer) = self.legs.offer_in(now, edge, leg, server, &sdp) else { return };
         if self.is_local() || self.state == State::Leaving {
             return self.reinvited_locally(now, edge, server, &offer);
         }
-        let Some(other) = self.other(leg) else { return refuse_request(now, edge, server, 500) };
+        let Some(other) = self.legs.other(leg) else { return refuse_request(now, edge, server, 500) };
         if self.rekeyed(now, edge, (leg, other), server, &offer)
             || self.held_here(now, edge, (leg, other), server, &offer)
             || self.refreshed_here(now, edge, (leg, other), server, &offer)
@@ -99,35 +98,10 @@ impl Call {
         let way = Relay { from: leg, to: other, server: Some(server), by, restores: false };
         match self.relay(now, edge, way, offer) {
             Ok(()) => {
-                edge.index.servers.insert(server, self.place(leg));
+                edge.index.servers.insert(server, self.legs.place(leg));
             }
             Err(answer) => {
                 edge.respond(now, server, answer.to_sip());
-            }
-        }
-    }
-
-    /// The offer in a far end's request; `None` where it cannot be used, and the request has been refused.
-    pub(crate) fn offer_in(
-        &self,
-        now: Instant,
-        edge: &mut Edge,
-        leg: LegId,
-        server: ServerId,
-        sdp: &[u8],
-    ) -> Option<Description> {
-        let read = match Description::parse(sdp) {
-            Ok(offer) => match forbidden_address(edge, &self.legs[leg], &offer) {
-                Some(address) => Err(bad_media(&format!("unusable media address {address}")).answer()),
-                None => self.legs[leg].admit(offer).map_err(Failure::answer),
-            },
-            Err(e) => Err(FinalAnswer::bad_request(&format!("session description: {} (line {})", e.what, e.line))),
-        };
-        match read {
-            Ok(offer) => Some(offer),
-            Err(answer) => {
-                edge.respond(now, server, answer.to_sip());
-                None
             }
         }
     }
@@ -165,7 +139,7 @@ impl Call {
         if let Some(dialog) = dialog.filter(|_| self.state == State::Answered && self.legs[leg].dialog.is_none()) {
             self.legs[leg].state = LegState::Answered;
             self.legs[leg].server = None;
-            self.own_dialog(edge, leg, dialog);
+            self.legs.own_dialog(edge, leg, dialog);
             self.arm_sessions(now, edge);
         }
     }
@@ -196,7 +170,7 @@ impl Call {
             }
         };
         let body = Some(Body::sdp(sent.to_string()));
-        let at = self.place(to);
+        let at = self.legs.place(to);
         let (dialog, headers) = match self.legs[to].dialog {
             Some(dialog) => (Some(dialog), self.legs[to].session_headers()),
             None => (self.early_dialog(to), Vec::new()),
@@ -340,7 +314,7 @@ impl Call {
     ) -> Result<Description, Failure> {
         let Relay { from, to, server, .. } = pending.way;
         let missing = || Failure::with_code(500, ReasonSlug::BadMedia);
-        let answer = self.read(edge, to, &sdp.ok_or_else(missing)?)?;
+        let answer = self.legs.read(edge, to, &sdp.ok_or_else(missing)?)?;
         let sent = self.legs[to].sent().ok_or_else(missing)?;
         let ports = self.legs[from].ports(&anchored_streams(&pending.offer));
         let policy = self.legs[from].policy().towards(self.legs[to].policy());

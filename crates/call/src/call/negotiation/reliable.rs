@@ -5,16 +5,15 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;
 use trunkgate_sdp::{Agreed, Description, accept, anchored_streams, relay_offer};
 use trunkgate_sip::{Answer, ServerId};
 
 use crate::call::legs::leg::LegState;
 use crate::call::negotiation::bridge::bad_media;
-use crate::call::search::answer::{Failure, FinalAnswer};
+use crate::call::search::answer::Failure;
 use crate::call::{Call, State, refuse_request};
-use trunkgate_resources::edge::Edge;
-use trunkgate_story::reason::ReasonSlug;
 
 /// What a caller has been told reliably.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -64,7 +63,7 @@ impl Call {
         answer.reliable = answer.body.is_some();
         let counts = answer.reliable && edge.endpoint.may_be_reliable(server);
         let Some(dialog) = edge.respond(now, server, answer) else { return };
-        self.own_dialog(edge, LegId::CALLER, dialog);
+        self.legs.own_dialog(edge, LegId::CALLER, dialog);
         if counts && self.negotiation.offer.is_some() {
             self.negotiation.early = EarlySession::Answer;
         } else if counts {
@@ -93,7 +92,7 @@ impl Call {
             (None, _) => Err(bad_media("PRACK without answer to our offer")),
             (Some(sdp), Some(other)) => self.late_answer(now, edge, LegId::CALLER, Some(other), &sdp),
             // Whoever it was for has gone meanwhile.
-            (Some(sdp), None) => self.read(edge, LegId::CALLER, &sdp).map(|answer| {
+            (Some(sdp), None) => self.legs.read(edge, LegId::CALLER, &sdp).map(|answer| {
                 let caller = &mut self.legs[LegId::CALLER];
                 caller.take_theirs(&answer);
                 caller.ours = caller.last_sent.clone();
@@ -126,20 +125,8 @@ impl Call {
         if let Some(server) = self.legs[LegId::CALLER].server.take() {
             edge.index.servers.remove(&server);
         }
-        self.leg_gone(edge, LegId::CALLER);
+        self.legs.leg_gone(edge, LegId::CALLER);
         self.end_unacknowledged(now, edge, 504);
-    }
-
-    /// The caller's 2xx waits for a PRACK, and is not to go out any more: the INVITE is refused instead. Whether that was so.
-    pub(crate) fn refuse_held_back(&mut self, now: Instant, edge: &mut Edge, leg: LegId, reason: ReasonSlug) -> bool {
-        let Some(server) = self.legs[leg].server.filter(|server| edge.endpoint.holds_back(*server)) else {
-            return false;
-        };
-        self.legs[leg].server = None;
-        edge.index.servers.remove(&server);
-        edge.respond(now, server, FinalAnswer::new(480, reason).to_sip());
-        self.leg_gone(edge, leg);
-        true
     }
 
     /// Our answer to the caller is what it was told; where another one would be right it is asked again after its ACK.

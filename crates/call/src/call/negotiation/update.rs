@@ -4,18 +4,18 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::index::Purpose;
 use trunkgate_resources::key::LegId;
+use trunkgate_resources::limits::UPDATE_WAIT;
+use trunkgate_resources::sip::extra;
 use trunkgate_sip::{Answer, ServerId};
 
 use crate::call::legs::leg::LegState;
 use crate::call::negotiation::refresh::Asked;
 use crate::call::negotiation::reinvite::{Relay, Renegotiation};
 use crate::call::{Call, State, refuse_request};
-use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::index::Purpose;
-use trunkgate_resources::limits::UPDATE_WAIT;
-use trunkgate_resources::sip::extra;
 
 impl Call {
     /// A far end's UPDATE, in an early dialog too.
@@ -27,7 +27,7 @@ impl Call {
         server: ServerId,
         (sdp, session): (Option<Bytes>, Asked),
     ) {
-        let talks = self.is_side(leg);
+        let talks = self.legs.is_side(leg);
         match (sdp, self.state) {
             (None, _) => self.refreshed(now, edge, leg, server, session),
             (Some(_), State::Ended) => refuse_request(now, edge, server, 481),
@@ -35,7 +35,7 @@ impl Call {
             (Some(_), State::Leaving) => refuse_request(now, edge, server, 491),
             (Some(_), State::Answered | State::Rerouting) if !talks => refuse_request(now, edge, server, 491),
             (sdp, State::Answered | State::Rerouting) => {
-                let takes_it = self.other(leg).is_some_and(|other| self.legs[other].takes_update);
+                let takes_it = self.legs.other(leg).is_some_and(|other| self.legs[other].takes_update);
                 let by = if takes_it { Purpose::Update } else { Purpose::Reinvite };
                 self.reinvited(now, edge, leg, server, (sdp, session), by);
                 if by == Purpose::Reinvite && self.waits_for_change(server) {

@@ -1,13 +1,13 @@
 //! Final answers to a caller: how a target's code is seen, which of several is best, what headers go with it.
 
 use trunkgate_media::agent::Loss;
-use trunkgate_sdp::Refusal;
-use trunkgate_sip::Answer;
-
-use crate::call::legs::location::GEOLOCATION_ERROR;
 use trunkgate_resources::limits::{RETRY_AFTER_SECONDS, SESSION_LEAST_SECONDS};
 use trunkgate_resources::sip::extra;
+use trunkgate_sdp::Refusal;
+use trunkgate_sip::Answer;
 use trunkgate_story::reason::{ReasonSlug, q850_of_code};
+
+use crate::call::legs::location::GEOLOCATION_ERROR;
 
 /// A refusal of the caller's INVITE, or of a re-INVITE.
 #[derive(Debug, Clone)]

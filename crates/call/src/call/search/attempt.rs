@@ -6,21 +6,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkgate_media::canonical;
-use trunkgate_resources::key::LegId;
-use trunkgate_route::{Agent, Destination, Peer, Server, Target, TargetSpec, Transport, Trunk};
-use trunkgate_sip::Flow;
-
-use crate::call::controller::StepResult;
-use crate::call::negotiation::early::EarlyMedia;
-use crate::call::search::answer::{Failure, seen_code};
 use trunkgate_resources::health::{Spot, Unfit};
 use trunkgate_resources::io::QueryId;
+use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::{
     ADDRESSES_PER_PEER, AGENT_NEWS_SECONDS, RING_SECONDS, URI_NO_RESPONSE_SECONDS, URI_RING_SECONDS,
 };
 use trunkgate_resources::registrar::Binding;
 use trunkgate_resources::sip::sip_transport;
+use trunkgate_route::{Agent, Destination, Peer, Server, Target, TargetSpec, Transport, Trunk};
+use trunkgate_sip::Flow;
 use trunkgate_story::reason::ReasonSlug;
+
+use crate::call::controller::StepResult;
+use crate::call::negotiation::early::EarlyMedia;
+use crate::call::search::answer::{Failure, seen_code};
 
 /// Codes on which a bare URI counts as failed; a trunk has its own list.
 const URI_FAILOVER_ON: [u16; 7] = [408, 429, 480, 500, 502, 503, 504];

@@ -2,8 +2,13 @@
 
 use std::time::Instant;
 
-use trunkgate_resources::key::LegId;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::{Branch, LegId};
+use trunkgate_resources::limits::RING_ALL_TARGETS;
 use trunkgate_route::Target;
+use trunkgate_story::few::Few;
+use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::Call;
 use crate::call::controller::StepResult;
@@ -11,12 +16,6 @@ use crate::call::legs::leg_end::EndedBy;
 use crate::call::search::answer::{Failure, rank};
 use crate::call::search::attempt::{Attempt, Progress};
 use crate::call::search::redirect::Redirects;
-use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::key::Branch;
-use trunkgate_resources::limits::RING_ALL_TARGETS;
-use trunkgate_story::few::Few;
-use trunkgate_story::reason::ReasonSlug;
 
 /// What the targets that are tried now have come to so far.
 #[derive(Debug, Default)]
@@ -132,7 +131,7 @@ impl Call {
         while let Some(branch) = self.search.attempts.first() {
             let lost = self.attempt(branch).and_then(Attempt::leg);
             if let Some(leg) = lost {
-                edge.decide(now, self.key, format!("{} is canceled: answered elsewhere", self.name_of(leg)));
+                edge.decide(now, self.key, format!("{} is canceled: answered elsewhere", self.legs.name_of(leg)));
             }
             let invite = lost.and_then(|leg| self.legs[leg].invite);
             if let Some(client) = invite {

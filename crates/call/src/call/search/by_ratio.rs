@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use crate::call::Call;
-use crate::call::search::answer::Failure;
-use crate::call::search::attempt::Attempt;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::Branch;
 use trunkgate_resources::limits::SILENT_SECONDS;
 use trunkgate_story::reason::ReasonSlug;
+
+use crate::call::Call;
+use crate::call::search::answer::Failure;
+use crate::call::search::attempt::Attempt;
 
 /// Answers that are the called party's word, or the called number's: another trunk would have said the same. As in the network
 /// effectiveness ratio (ITU-T E.425), which counts user busy, ring no answer and terminal rejection as delivered. And what a

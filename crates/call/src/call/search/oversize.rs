@@ -2,17 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use trunkgate_resources::key::LegId;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::{Branch, LegId};
+use trunkgate_resources::limits::OVERSIZE_SILENCE;
+use trunkgate_resources::sip::sip_transport;
 use trunkgate_sip::{Flow, Local, Transport};
+use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::Call;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::search::attempt::Way;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::key::Branch;
-use trunkgate_resources::limits::OVERSIZE_SILENCE;
-use trunkgate_resources::sip::sip_transport;
-use trunkgate_story::reason::ReasonSlug;
 
 /// How long TCP may be silent where UDP may for so long; zero: for ever.
 pub(crate) fn silence(no_response_timeout: Duration) -> Duration {

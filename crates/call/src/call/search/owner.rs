@@ -7,16 +7,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::Branch;
 use trunkgate_route::{Number, Numbers, Table, Trunk};
 use trunkgate_sip::Uri;
 use trunkgate_sip::uri::unescape;
+use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::Call;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::{Attempt, Way};
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::key::Branch;
-use trunkgate_story::reason::ReasonSlug;
 
 /// What becomes of a way that is about to be dialled.
 pub(crate) enum Judged {
@@ -92,7 +92,7 @@ impl Call {
 
     fn refuse_way(&self, now: Instant, edge: &mut Edge, text: &str) -> Failure {
         edge.decide(now, self.key, text.to_owned());
-        let sid = self.sid().to_owned();
+        let sid = self.legs.sid().to_owned();
         edge.warn(&sid, text.to_owned(), Some(ReasonSlug::ForbiddenAddress));
         Failure::with_code(403, ReasonSlug::ForbiddenAddress).told()
     }

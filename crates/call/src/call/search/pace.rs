@@ -3,18 +3,18 @@
 
 use std::time::Instant;
 
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::Branch;
+use trunkgate_resources::quotas::Numbered;
 use trunkgate_route::Trunk;
+use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::Call;
 use crate::call::controller::StepResult;
 use crate::call::legs::caller_id::Addressed;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::{Attempt, Progress};
-use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::key::Branch;
-use trunkgate_resources::quotas::Numbered;
-use trunkgate_story::reason::ReasonSlug;
 
 /// The key of a trunk that a reason is about, with its value; `of_direction`: its rate of calls that go this way.
 pub(crate) fn limit_of(trunk: &Trunk, reason: ReasonSlug, of_direction: u32) -> String {
@@ -93,7 +93,7 @@ impl Call {
         self.story.proof = Some((reason, format!("trunk {}, {limit}", trunk.name).into()));
         let which = which.unwrap_or_else(|| "calls to it".to_owned());
         edge.decide(now, self.key, format!("{}: {} ({which})", trunk.name, reason.sentence()));
-        edge.alarm(now, self.sid(), &trunk.name, reason, &which);
+        edge.alarm(now, self.legs.sid(), &trunk.name, reason, &which);
     }
 
     /// Counts the call in with its target's trunk, if that has a place; else what is reached, and which limit where that is

@@ -2,15 +2,14 @@
 
 use std::time::Instant;
 
-use trunkgate_resources::key::LegId;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::health::Unfit;
+use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_story::diagnosis::{Cause, Diagnosis};
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::Call;
 use crate::call::search::answer::Failure;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::health::Unfit;
-use trunkgate_resources::key::Branch;
 
 impl Call {
     /// Leaves addresses out that are down or want a rest, unless no other is left.

@@ -6,19 +6,19 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::Branch;
+use trunkgate_resources::limits::REDIRECTS;
 use trunkgate_route::locate::same_host;
 use trunkgate_route::{Destination, Peer, Table, Target, TargetSpec, Transport, Trunk};
 use trunkgate_sip::{HeaderName, Message, Scheme, Uri};
+use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::Call;
 use crate::call::controller::StepResult;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::Attempt;
 use crate::call::transfer::wish;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::key::Branch;
-use trunkgate_resources::limits::REDIRECTS;
-use trunkgate_story::reason::ReasonSlug;
 
 /// What is known of the redirections of one target.
 #[derive(Debug, Default)]

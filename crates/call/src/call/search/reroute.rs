@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkgate_media::{Command, EndId, HoldSound, Sound};
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;
+use trunkgate_resources::limits::GOODBYE_NEWS_SECONDS;
 use trunkgate_route::Hold;
 use trunkgate_sdp::Description;
+use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::negotiation::local::talks;
 use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::{Call, State};
-use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::limits::GOODBYE_NEWS_SECONDS;
-use trunkgate_story::reason::ReasonSlug;
 
 /// Samples of a goodbye in a millisecond.
 const SAMPLES_PER_MS: u64 = 8;
@@ -32,7 +32,7 @@ pub(crate) struct Player {
 impl Call {
     /// The agent on `leg` has the caller no longer: because it is lost (with why), or because it sends the caller on.
     pub(crate) fn go_on(&mut self, now: Instant, edge: &mut Edge, leg: LegId, lost: Option<Failure>) {
-        let name = self.name_of(leg);
+        let name = self.legs.name_of(leg);
         self.close_agent(now, edge, leg);
         self.disarm(edge, Timer::HoldCheck);
         self.legs.callee = None;
@@ -134,10 +134,10 @@ impl Call {
         }
         self.limit_call(now, edge, leg);
         self.stop_player(edge);
-        let name = self.name_of(leg);
+        let name = self.legs.name_of(leg);
         edge.decide(now, self.key, format!("{name} is connected to the caller"));
         let line = format!("goes on with {}", edge.shown_name(&name));
-        let sid = self.sid().to_owned();
+        let sid = self.legs.sid().to_owned();
         edge.log(&sid, line, None);
         self.transferred(now, edge);
     }

@@ -4,10 +4,17 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use trunkgate_media::agent::Loss;
-use trunkgate_resources::key::LegId;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::index::Named;
+use trunkgate_resources::io::{Cause, QueryId};
+use trunkgate_resources::key::{Branch, LegId};
+use trunkgate_resources::limits::BIND_TRIES;
+use trunkgate_resources::rewrite;
 use trunkgate_route::{DeniedBy, SendNumbers, Server, Target};
-use trunkgate_sdp::{Direction, Identity, Policy, offer_own, relay_offer};
+use trunkgate_sdp::{Direction, Identity, offer_own, relay_offer};
 use trunkgate_sip::{Body, DialogId, Invite};
+use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::controller::{Step, StepResult};
 use crate::call::legs::caller_id::Addressed;
@@ -18,18 +25,9 @@ use crate::call::legs::written::Written;
 use crate::call::negotiation::early::EarlyMedia;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::{Attempt, Judgement, Progress, Way};
-use crate::call::search::oversize;
 use crate::call::search::owner::Judged;
-use crate::call::search::redirect;
+use crate::call::search::{oversize, redirect};
 use crate::call::{Call, State};
-use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::index::Named;
-use trunkgate_resources::io::{Cause, QueryId};
-use trunkgate_resources::key::Branch;
-use trunkgate_resources::limits::BIND_TRIES;
-use trunkgate_resources::rewrite;
-use trunkgate_story::reason::ReasonSlug;
 
 impl Call {
     /// Asks what is next until something is under way or the caller has been refused.
@@ -136,19 +134,12 @@ impl Call {
             DeniedBy::HighRisk(_) => ReasonSlug::HighRisk,
             DeniedBy::Deny(_) | DeniedBy::Allow => ReasonSlug::Denied,
         };
-        let (sid, shown) = (self.sid().to_owned(), edge.shown(&denied.number));
+        let (sid, shown) = (self.legs.sid().to_owned(), edge.shown(&denied.number));
         let (name, number, by) = (&trunk.name, &denied.number, &denied.by);
         // As `why` says it.
         edge.decide(now, self.key, format!("403: trunk {name} does not allow calls to {number} ({by})"));
         edge.alarm(now, &sid, &trunk.name, reason, &format!("{shown}, {}", denied.by));
         Err(Failure::with_code(403, reason).told())
-    }
-
-    /// The codecs of an offer of ours for a caller that made none: those that suit both before what will be converted.
-    fn codecs_to_offer(&self, mut theirs: Policy) -> Policy {
-        let ours = self.legs.near_leg().policy();
-        theirs.codecs.sort_by_key(|codec| !ours.codecs.iter().any(|own| own.eq_ignore_ascii_case(codec)));
-        theirs
     }
 
     /// Goes the next way to the target, or ends the attempt.
@@ -249,7 +240,7 @@ impl Call {
             headers,
             body: Some(body),
         };
-        let at = self.place(self.legs.next_id());
+        let at = self.legs.place(self.legs.next_id());
         let client = edge.invite(now, at, invite);
         let went = edge.endpoint.client_flow(client).unwrap_or(flow);
         let is_oversize = went.transport != flow.transport;
@@ -298,7 +289,7 @@ impl Call {
                 relay_offer(offer, &policy, &ports, &leg.identity()).map_err(unusable)?
             }
             None => {
-                let policy = self.codecs_to_offer(leg.policy());
+                let policy = self.legs.codecs_to_offer(leg.policy());
                 offer_own(&policy, ports.first().copied().unwrap_or_default(), &leg.identity(), Direction::SendRecv)
             }
         };
@@ -338,7 +329,7 @@ impl Call {
         let Some(branch) = self.calling_on(leg) else { return self.accepted_too_late(now, edge, leg, dialog) };
         self.heard(edge, leg);
         edge.ack(now, dialog);
-        self.own_dialog(edge, leg, dialog);
+        self.legs.own_dialog(edge, leg, dialog);
         self.legs[leg].state = LegState::Answered;
         let before = std::mem::replace(&mut self.state, State::Answered);
         // A 2xx may leave out what a 18x of its own has said (many do, though RFC 3261 §13.2.1 asks for it).
@@ -372,7 +363,7 @@ impl Call {
         headers: &[(String, String)],
         contacts: &[String],
     ) {
-        let Some(branch) = self.calling_on(leg) else { return self.withdrawn(edge, leg) };
+        let Some(branch) = self.calling_on(leg) else { return self.legs.withdrawn(edge, leg) };
         self.heard(edge, leg);
         self.legs[leg].state = LegState::Ended;
         if self.asked_again_without_srtp(now, edge, branch, leg, code)
@@ -401,7 +392,7 @@ impl Call {
 
     /// No final answer, or the INVITE could not be sent.
     pub(crate) fn unanswered(&mut self, now: Instant, edge: &mut Edge, leg: LegId, sent: bool) {
-        let Some(branch) = self.calling_on(leg) else { return self.withdrawn(edge, leg) };
+        let Some(branch) = self.calling_on(leg) else { return self.legs.withdrawn(edge, leg) };
         self.legs[leg].state = LegState::Ended;
         if self.asked_again_by_udp(now, edge, branch, leg) {
             return;
@@ -410,7 +401,7 @@ impl Call {
         let reason = match &edge.cause {
             _ if sent => ReasonSlug::NoResponse,
             Some(Cause::Tls(what)) => {
-                let (sid, peer) = (self.sid().to_owned(), self.legs[leg].peer.clone());
+                let (sid, peer) = (self.legs.sid().to_owned(), self.legs[leg].peer.clone());
                 let text = format!("TLS with {} failed: {what}", edge.shown_name(&peer));
                 edge.trunks.problem(now, self.legs[leg].trunk_name(), text.clone());
                 edge.warn(&sid, text, Some(ReasonSlug::TlsFailed));
@@ -480,8 +471,8 @@ impl Call {
 
     /// An end's ports are somebody else's: others are drawn, and a target that has seen the old ones is asked again.
     pub(crate) fn bind_failed(&mut self, now: Instant, edge: &mut Edge, end: trunkgate_media::EndId, error: &str) {
-        let Some(at) = self.leg_of(end) else { return };
-        let sid = self.sid().to_owned();
+        let Some(at) = self.legs.leg_of(end) else { return };
+        let sid = self.legs.sid().to_owned();
         edge.warn(&sid, format!("media ports could not be bound: {error}"), Some(ReasonSlug::NoPorts));
         edge.decide(now, self.key, format!("ports not bound: {error}"));
         self.story.proof = Some((ReasonSlug::NoPorts, format!("ports not bound: {error}").into()));

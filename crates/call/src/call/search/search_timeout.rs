@@ -5,16 +5,17 @@
 
 use std::time::Instant;
 
-use crate::call::controller::StepResult;
-use crate::call::legs::leg_end::EndedBy;
-use crate::call::search::answer::Failure;
-use crate::call::search::attempt::{Attempt, Progress};
-use crate::call::{Call, State};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::Branch;
 use trunkgate_story::few::Few;
 use trunkgate_story::reason::ReasonSlug;
+
+use crate::call::controller::StepResult;
+use crate::call::legs::leg_end::EndedBy;
+use crate::call::search::answer::Failure;
+use crate::call::search::attempt::{Attempt, Progress};
+use crate::call::{Call, State};
 
 impl Call {
     /// The targets have had their time.

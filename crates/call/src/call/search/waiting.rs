@@ -4,21 +4,20 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use trunkgate_resources::breaker::Leave;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::{Branch, LegId};
+use trunkgate_resources::queue::Entry;
 use trunkgate_route::Agent;
 use trunkgate_sip::Answer;
+use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::controller::StepResult;
 use crate::call::legs::leg::LegState;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::Progress;
 use crate::call::{Call, State};
-use trunkgate_resources::breaker::Leave;
-use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::key::Branch;
-use trunkgate_resources::key::LegId;
-use trunkgate_resources::queue::Entry;
-use trunkgate_story::reason::ReasonSlug;
 
 impl Call {
     /// Whether the attempt's agent has a session for the call; if not, the call waits for one.
@@ -55,7 +54,7 @@ impl Call {
         let place = ordinal(nth);
         edge.decide(now, self.key, format!("waiting for {}, position {place}", agent.name));
         let line = format!("waiting for {}, position {place}", edge.shown_name(&agent.name));
-        let sid = self.sid().to_owned();
+        let sid = self.legs.sid().to_owned();
         edge.log(&sid, line, None);
         edge.note_waiting();
         // Who waits for an agent hears that agent's audio.

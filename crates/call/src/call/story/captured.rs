@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
+use trunkgate_resources::edge::Edge;
 use trunkgate_story::captured::{CapturedItem, Report};
 use trunkgate_story::view::RtpView;
 
 use crate::call::Call;
 use crate::call::legs::leg::Leg;
-use trunkgate_resources::edge::Edge;
 
 /// Clock of most codecs' RTP, Opus' apart (RFC 3551 §4.5, RFC 7587 §4.1), in Hz.
 const CLOCK_HZ: f64 = 8_000.0;
@@ -45,8 +45,8 @@ impl Call {
             return;
         }
         for (place, leg) in self.legs.with_ids() {
-            for report in reports(leg, &self.name_of(place)) {
-                edge.capture(now, self.sid().to_owned(), CapturedItem::Report(report));
+            for report in reports(leg, &self.legs.name_of(place)) {
+                edge.capture(now, self.legs.sid().to_owned(), CapturedItem::Report(report));
             }
         }
     }

@@ -14,7 +14,7 @@ impl Call {
     /// A change of this call.
     pub(crate) fn change(&self, what: Happening) -> Change {
         let said = CallChange {
-            sid: self.sid().to_owned(),
+            sid: self.legs.sid().to_owned(),
             // Of a call that has just got its answer, the state follows.
             state: if what == Happening::CallAnswered { "answered" } else { self.shown_state() },
             outcome: self.times.answered.map(|_| "answered"),

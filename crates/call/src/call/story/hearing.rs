@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use trunkgate_media::EndId;
-use trunkgate_resources::key::LegId;
-
-use crate::call::Call;
-use crate::call::legs::leg::{Leg, StreamEnd};
 use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::LegId;
 use trunkgate_story::change::{Change, Happening};
 use trunkgate_story::diagnosis::{Cause, Diagnosis, Look, Side};
 use trunkgate_story::trace::TraceItem;
+
+use crate::call::Call;
+use crate::call::legs::leg::{Leg, StreamEnd};
 
 /// What a side's media is judged by.
 fn look(leg: &Leg) -> Option<Look> {
@@ -37,7 +37,8 @@ impl Call {
         let wire = self.media.wires.get(slot.end).map(|(_, wire)| wire);
         let converted = wire.and_then(|wire| wire.transcode.as_ref()).into_iter().flat_map(|spec| &spec.from);
         let agreed = wire.into_iter().flat_map(|wire| &wire.payloads).map(|(from, _)| *from);
-        let other = self.other(leg).and_then(|other| self.legs[other].ends.iter().find_map(|end| end.remote.as_ref()));
+        let other =
+            self.legs.other(leg).and_then(|other| self.legs[other].ends.iter().find_map(|end| end.remote.as_ref()));
         Some(Side {
             name,
             trunk: side.trunk_name(),
@@ -57,26 +58,15 @@ impl Call {
     }
 
     fn why_unheard(&self, edge: &Edge, leg: LegId, stranger: Option<SocketAddr>) -> Option<Box<Diagnosis>> {
-        let name = self.name_of(leg);
+        let name = self.legs.name_of(leg);
         let side = self.media_side(edge, leg, &name, stranger)?;
         // What was told at once is not forgotten where the end has seen less since.
         side.why_unheard().map(Box::new)
     }
 
-    /// The side of an answered call of which no media has come while the other side's has.
-    pub(crate) fn silent_leg(&self) -> Option<LegId> {
-        let callee = self.legs.callee?;
-        let heard = |leg: LegId| self.legs[leg].view().rtp.rx_packets > 0;
-        match (heard(self.legs.near), heard(callee)) {
-            (true, false) => Some(callee),
-            (false, true) => Some(self.legs.near),
-            (true, true) | (false, false) => None,
-        }
-    }
-
     /// An end has not been heard since its side should send; `stranger` sent there instead.
     pub(crate) fn unheard(&mut self, now: Instant, edge: &mut Edge, end: EndId, stranger: Option<SocketAddr>) {
-        let Some(leg) = self.leg_of(end) else { return };
+        let Some(leg) = self.legs.leg_of(end) else { return };
         // Another of its streams is heard: it is there.
         if self.legs[leg].ends.iter().any(|slot| slot.end != end && heard(slot)) {
             return;
@@ -88,7 +78,7 @@ impl Call {
         let (text, fix) = (found.text.clone(), found.fix.clone());
         self.legs[leg].unheard = Some(found);
         self.judge(now, edge, leg, true);
-        let other = self.other(leg).filter(|other| self.legs[*other].agent.is_none());
+        let other = self.legs.other(leg).filter(|other| self.legs[*other].agent.is_none());
         let both = other.is_some_and(|other| {
             let ends = &self.legs[other].ends;
             ends.iter().any(|end| end.remote.as_ref().is_some_and(|r| r.watch_idle)) && !ends.iter().any(heard)
@@ -104,9 +94,9 @@ impl Call {
         };
         let trunk = self.legs[leg].trunk.as_ref().map_or_else(|| "".into(), |t| t.name.clone());
         *edge.metrics.media_one_way.entry((trunk.clone(), silent)).or_default() += 1;
-        let name = edge.shown_name(&self.name_of(leg));
+        let name = edge.shown_name(&self.legs.name_of(leg));
         let which = if both { "no media from either side".to_owned() } else { format!("no media from {name}") };
-        let sid = self.sid().to_owned();
+        let sid = self.legs.sid().to_owned();
         let line = format!("{which} 5 s after it should have come; of {name}: {text}");
         let change = self.change_for(Happening::MediaOneWay, &line, None);
         edge.changed(Change { trunk: Some(trunk.to_string()), fix: Some(fix), ..change });
@@ -129,7 +119,7 @@ impl Call {
                 edge.trace(now, self.key, TraceItem::Media { leg: leg.index(), text });
                 // A hold and a muted phone are no faults by themselves.
                 if !matches!(found.cause, Cause::OnHold | Cause::Silence | Cause::Ceased) {
-                    let sid = self.sid().to_owned();
+                    let sid = self.legs.sid().to_owned();
                     edge.warn(&sid, found.text.clone(), None);
                 }
             }
@@ -139,7 +129,7 @@ impl Call {
 
     /// What is wrong with a side; looked at `now`, also what was not so at the last look.
     fn flaw(&self, edge: &Edge, leg: LegId, now: Option<Instant>) -> Option<Box<Diagnosis>> {
-        let name = self.name_of(leg);
+        let name = self.legs.name_of(leg);
         let side = self.media_side(edge, leg, &name, None)?;
         let looked = now.zip(self.legs[leg].looked);
         let before = looked.map(|(now, (look, at))| (look, now.saturating_duration_since(at)));
@@ -160,7 +150,7 @@ impl Call {
         if self.times.answered.is_none() {
             return;
         }
-        let silent = self.silent_leg();
+        let silent = self.legs.silent_leg();
         for leg in [Some(self.legs.near), self.legs.callee].into_iter().flatten() {
             let is_heard = self.legs[leg].view().rtp.rx_packets > 0;
             if !is_heard && (self.legs[leg].unheard.is_some() || silent == Some(leg)) {
@@ -194,7 +184,7 @@ impl Call {
             return;
         }
         let side = &self.legs[leg];
-        edge.trunks.listened(now, side.trunk_name(), self.sid(), side.unheard.as_deref());
+        edge.trunks.listened(now, side.trunk_name(), self.legs.sid(), side.unheard.as_deref());
         if let (Some(found), Some(trunk)) = (side.unheard.clone(), side.trunk.clone()) {
             if is_told {
                 self.count_fault(now, edge, &trunk.name, &found, false);

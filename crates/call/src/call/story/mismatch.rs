@@ -4,18 +4,18 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;
+use trunkgate_resources::trunks::Kind;
 use trunkgate_route::Trunk;
 use trunkgate_sdp::{EDGE_CODECS, anchored_streams, codec_names};
+use trunkgate_story::change::{Change, Happening};
+use trunkgate_story::diagnosis::{Cause, Diagnosis};
+use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::Call;
 use crate::call::legs::leg::policy;
 use crate::call::search::answer::Failure;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::trunks::Kind;
-use trunkgate_story::change::{Change, Happening};
-use trunkgate_story::diagnosis::{Cause, Diagnosis};
-use trunkgate_story::reason::ReasonSlug;
 
 /// Warn codes of RFC 3261 §20.43 that are about streams and formats.
 const MEDIA_TYPE: u16 = 304;
@@ -141,7 +141,7 @@ impl Call {
             names.split(", ").map(str::to_owned).collect()
         });
         let caller = Party {
-            name: self.name_of(self.legs.near),
+            name: self.legs.name_of(self.legs.near),
             trunk: near.trunk.clone(),
             offered,
             is_agent: near.agent.is_some(),
@@ -169,7 +169,7 @@ impl Call {
         if self.story.counted.contains(&known) {
             return None;
         }
-        edge.trunks.at_fault(now, trunk, self.sid(), (kind, found), refused);
+        edge.trunks.at_fault(now, trunk, self.legs.sid(), (kind, found), refused);
         self.story.counted.push(known);
         Some(kind)
     }

@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
+use trunkgate_resources::edge::Edge;
 use trunkgate_story::quality::Scored;
 
 use crate::call::Call;
 use crate::call::legs::leg::Leg;
-use trunkgate_resources::edge::Edge;
 
 impl Leg {
     /// Scores of what it sent; of a call that was too short for one, that of the whole.
@@ -20,15 +20,6 @@ impl Leg {
 }
 
 impl Call {
-    /// Scores of all sides.
-    pub(crate) fn scores(&self) -> Scored {
-        let mut all = Scored::default();
-        for leg in &self.legs {
-            all.add(leg.scores());
-        }
-        all
-    }
-
     /// What was heard of the two sides of an answered call.
     pub(crate) fn count_media(&self, now: Instant, edge: &mut Edge) {
         for leg in [Some(self.legs.near), self.legs.callee].into_iter().flatten() {

@@ -2,15 +2,15 @@
 
 use std::time::{Instant, SystemTime};
 
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::io::Output;
+use trunkgate_resources::sampled::Gathered;
 use trunkgate_story::report::CallRecord;
 use trunkgate_story::sampled::{LegTimes, SampledCall};
 
 use crate::call::Call;
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::story::verdict::head;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::io::Output;
-use trunkgate_resources::sampled::Gathered;
 
 /// Notes in `times` what has happened to a leg by now.
 fn see(times: &mut LegTimes, at_us: u64, leg: &Leg) {

@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use trunkgate_media::{AgentQueue, EndCounters};
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
 use trunkgate_story::series::{Kept, Label, Reading, Totals, Way};
 
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::{Call, State};
-use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::edge::Edge;
 
 fn counters(leg: &Leg) -> impl Iterator<Item = &EndCounters> {
     let ends = leg.ends.iter().map(|end| end.counters.as_ref());
@@ -74,11 +74,11 @@ impl Call {
     pub(crate) fn quality(&self, now: Instant) -> Option<Kept> {
         let legs = self.legs.with_ids().map(|(at, leg)| Label {
             sid: leg.sid.clone(),
-            party: self.name_of(at),
+            party: self.legs.name_of(at),
             codec: leg.codec.clone(),
             is_agent: leg.agent.is_some(),
             listens: leg.listens(),
         });
-        self.story.series.kept(now, self.sid(), self.legs.iter().map(reading), legs)
+        self.story.series.kept(now, self.legs.sid(), self.legs.iter().map(reading), legs)
     }
 }

@@ -4,15 +4,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::io::Output;
 use trunkgate_resources::key::LegId;
 use trunkgate_route::sms::EndedCall;
 use trunkgate_route::{NoText, SmsRule, TextOutcome};
+use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::sms::{Sms, SmsNews};
 
 use crate::call::{Call, Ending};
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::io::Output;
-use trunkgate_story::reason::ReasonSlug;
 
 impl Call {
     /// Takes the rule of the call's route, and has its text kept for the case of a crash.
@@ -30,7 +30,7 @@ impl Call {
     /// Somebody has answered.
     pub(crate) fn forget_text(&mut self, edge: &mut Edge) {
         if self.story.sms.take().is_some() {
-            edge.outputs.push_back(Output::Sms(SmsNews::Forget(self.sid().to_owned())));
+            edge.outputs.push_back(Output::Sms(SmsNews::Forget(self.legs.sid().to_owned())));
         }
     }
 
@@ -88,6 +88,6 @@ impl Call {
             reason: reason.as_str(),
         };
         let (to, body) = rule.write(&ended, edge.table.numbers())?;
-        Ok(Sms { call: self.sid().to_owned(), to, from: rule.from.clone(), body })
+        Ok(Sms { call: self.legs.sid().to_owned(), to, from: rule.from.clone(), body })
     }
 }

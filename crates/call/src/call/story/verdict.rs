@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::call::legs::headers::Brought;
-use crate::call::{Call, Ending, State};
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::trunks::Kind;
 use trunkgate_route::SmsRule;
@@ -12,6 +10,9 @@ use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::series::Series;
 use trunkgate_story::trace::TraceView;
 
+use crate::call::legs::headers::Brought;
+use crate::call::{Call, Ending, State};
+
 /// Targets that failed, told with why.
 const FAILURES_TOLD: usize = 3;
 /// Targets of a call that nobody answered, told with why each failed.
@@ -19,8 +20,8 @@ const OUTCOMES_TOLD: usize = 6;
 
 /// The ladder's head: its columns and its verdict.
 pub(crate) fn head(call: &Call) -> TraceView {
-    let legs = call.legs.with_ids().map(|(at, _)| call.name_of(at)).collect();
-    TraceView::of(call.sid().to_owned(), verdict(call), legs)
+    let legs = call.legs.with_ids().map(|(at, _)| call.legs.name_of(at)).collect();
+    TraceView::of(call.legs.sid().to_owned(), verdict(call), legs)
 }
 
 /// What a call's legs and its reason do not say.
@@ -49,12 +50,12 @@ pub(crate) struct Story {
 /// The verdict.
 pub(crate) fn verdict(call: &Call) -> String {
     let tried = call.legs.ids().skip(1).filter(|at| !call.legs[*at].listens());
-    let tried: Vec<String> = tried.map(|at| call.name_of(at)).collect();
+    let tried: Vec<String> = tried.map(|at| call.legs.name_of(at)).collect();
     let failovers = failed(call);
     let answered_by =
         call.legs.callee.or(call.legs.answered_by).map(|at| match call.legs.answered_by.filter(|first| *first != at) {
-            Some(first) => format!("{}, then {}", call.name_of(first), call.name_of(at)),
-            None => call.name_of(at),
+            Some(first) => format!("{}, then {}", call.legs.name_of(first), call.legs.name_of(at)),
+            None => call.legs.name_of(at),
         });
     match (call.state, answered_by, call.ending) {
         (State::Searching, _, _) if tried.is_empty() => "No target has been called yet.".to_owned(),
@@ -178,7 +179,7 @@ fn outcomes(call: &Call) -> Vec<Outcome> {
             add(name.to_string(), Some(*why));
         }
         let Some(leg) = call.legs.get(at).filter(|leg| !leg.listens()) else { continue };
-        add(call.name_of(at), leg.shown_end().filter(|end| end.failed).map(|end| end.reason));
+        add(call.legs.name_of(at), leg.shown_end().filter(|end| end.failed).map(|end| end.reason));
     }
     all
 }
@@ -203,7 +204,7 @@ fn not_answered(call: &Call, ending: Ending) -> String {
 
 /// Whoever rings; the last that was called where nobody does.
 fn waited_for(call: &Call, tried: &[String]) -> String {
-    let ringing = call.search.attempts.values().filter_map(|attempt| attempt.leg()).map(|leg| call.name_of(leg));
+    let ringing = call.search.attempts.values().filter_map(|attempt| attempt.leg()).map(|leg| call.legs.name_of(leg));
     let ringing: Vec<String> = ringing.collect();
     match ringing.len() {
         0 => tried.last().cloned().unwrap_or_default(),
@@ -246,7 +247,7 @@ fn failed(call: &Call) -> String {
 /// Says so where a side was not heard, or not when it should have begun, or not to any use; each with what would help.
 fn hearing(call: &Call) -> String {
     let noted = |leg: LegId| {
-        let (side, name) = (&call.legs[leg], call.name_of(leg));
+        let (side, name) = (&call.legs[leg], call.legs.name_of(leg));
         let heard = side.view().rtp.rx_packets > 0;
         let unheard = side.unheard.as_ref().map(|found| {
             let what = if heard { "No media at first from" } else { "No media from" };
@@ -259,7 +260,7 @@ fn hearing(call: &Call) -> String {
     if !noted.is_empty() {
         return noted;
     }
-    call.silent_leg().map(|leg| format!(" No media from {}.", call.name_of(leg))).unwrap_or_default()
+    call.legs.silent_leg().map(|leg| format!(" No media from {}.", call.legs.name_of(leg))).unwrap_or_default()
 }
 
 /// The beginning of a sentence. A name of the configuration stays as it is written there.

@@ -5,18 +5,18 @@
 use std::time::Instant;
 
 use trunkgate_media::Command;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;
+use trunkgate_resources::limits::ATTEMPTS_PER_CALL;
 use trunkgate_route::{Number, SendNumbers, Target, Wanted};
+use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::refused::Refused;
 use crate::call::search::answer::Failure;
 use crate::call::search::owner::number_of_uri;
 use crate::call::{Call, State};
-use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::limits::ATTEMPTS_PER_CALL;
-use trunkgate_story::reason::ReasonSlug;
 
 /// Targets that ring while the caller talks with its agent.
 #[derive(Debug, Default)]
@@ -50,7 +50,7 @@ impl Call {
         match onward {
             Ok(target) => {
                 let then = if consults { ", once that answers" } else { "" };
-                self.note(now, edge, leg, &format!("transfers the caller to {text}{then}"));
+                self.legs.note(now, edge, leg, &format!("transfers the caller to {text}{then}"));
                 self.send_on(now, edge, leg, target, consults.then_some(text), EndedBy::FarEnd);
             }
             Err(refused) => {
@@ -66,12 +66,12 @@ impl Call {
                 } else {
                     format!("transfer to {text}: unknown target")
                 };
-                let is_noted = self.note_wish(now, edge, leg, &why);
+                let is_noted = self.legs.note_wish(now, edge, leg, &why);
                 if is_barred && is_noted {
-                    let sid = self.sid().to_owned();
+                    let sid = self.legs.sid().to_owned();
                     let line = format!(
                         "{} may not transfer its caller to {}: {refused}",
-                        self.name_of(leg),
+                        self.legs.name_of(leg),
                         edge.shown_name(text)
                     );
                     edge.warn(&sid, line, None);
@@ -98,7 +98,7 @@ impl Call {
         let leg = self.legs.callee.filter(|leg| self.legs[*leg].agent.is_some()).ok_or(Refused::NoAgent)?;
         let target = self.onward(edge, leg, text, consults)?;
         let how = if consults { "is to be sent" } else { "is sent" };
-        self.note(now, edge, leg, &format!("its caller {how} to {text}, as requested"));
+        self.legs.note(now, edge, leg, &format!("its caller {how} to {text}, as requested"));
         self.send_on(now, edge, leg, target, consults.then_some(text), EndedBy::Edge);
         Ok(())
     }
@@ -167,7 +167,7 @@ impl Call {
         self.search.controller.put_first(target);
         let Some(text) = consulted else {
             if by == EndedBy::FarEnd {
-                self.agent_went_well(edge, leg);
+                self.legs.agent_went_well(edge, leg);
             }
             self.legs[leg].end_with(ReasonSlug::Transferred, by);
             return self.go_on(now, edge, leg, None);
@@ -185,7 +185,7 @@ impl Call {
     pub(crate) fn leave_to(&mut self, now: Instant, edge: &mut Edge) {
         let (Some(consult), Some(agent)) = (self.search.consults.now.take(), self.legs.callee.take()) else { return };
         self.disarm(edge, Timer::HoldCheck);
-        self.agent_went_well(edge, agent);
+        self.legs.agent_went_well(edge, agent);
         self.legs[agent].end_with(ReasonSlug::Transferred, consult.by);
         self.close_agent(now, edge, agent);
     }
@@ -200,11 +200,11 @@ impl Call {
         self.state = State::Answered;
         self.negotiation.offer = None;
         self.search.failed_over = None;
-        let name = self.name_of(agent);
+        let name = self.legs.name_of(agent);
         let why = failure.reason.sentence();
         edge.decide(now, self.key, format!("the transfer failed: {why}; the caller stays with {name}"));
         let line = format!("the transfer failed: {why}; the caller stays with {}", edge.shown_name(&name));
-        let sid = self.sid().to_owned();
+        let sid = self.legs.sid().to_owned();
         edge.log(&sid, line, Some(failure.reason));
         self.tell_agent(edge, agent, &consult.target, failure.reason.as_str(), failure.answered);
         self.watch_hold(now, edge);

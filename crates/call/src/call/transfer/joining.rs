@@ -4,10 +4,15 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use trunkgate_media::EndId;
-use trunkgate_resources::key::LegId;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::index::{Named, Place, Purpose};
+use trunkgate_resources::key::{CallKey, LegId};
+use trunkgate_resources::limits::REFERRER_SECONDS;
 use trunkgate_sdp::{Description, accept, anchored_streams, relay_offer};
 use trunkgate_sip::header::SessionExpires;
 use trunkgate_sip::{Body, ClientId, ServerId};
+use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::leg::{Leg, LegState, StreamEnd};
 use crate::call::legs::leg_end::EndedBy;
@@ -16,12 +21,6 @@ use crate::call::negotiation::bridge::bad_media;
 use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::transfer::refer::Refer;
 use crate::call::{Call, State};
-use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::index::{Named, Place, Purpose};
-use trunkgate_resources::key::CallKey;
-use trunkgate_resources::limits::REFERRER_SECONDS;
-use trunkgate_story::reason::ReasonSlug;
 
 /// A far side of another call that is on its way to this one.
 #[derive(Debug)]
@@ -80,7 +79,7 @@ impl Call {
         if self.state != State::Answered || self.is_unsettled() {
             return Err(refused(491, ReasonSlug::Transferred));
         }
-        let Some(other) = self.other(leg) else { return Err(refused(603, ReasonSlug::Denied)) };
+        let Some(other) = self.legs.other(leg) else { return Err(refused(603, ReasonSlug::Denied)) };
         if [leg, other].iter().any(|side| self.legs[*side].agent.is_some()) {
             return Err(refused(403, ReasonSlug::Denied));
         }
@@ -105,7 +104,7 @@ impl Call {
         if !self.has_room_for_another() {
             return Err(refused(503, ReasonSlug::LimitCalls));
         }
-        let (mut offer, _) = self.offer_of(waits).ok_or_else(|| refused(488, ReasonSlug::BadMedia))?;
+        let (mut offer, _) = self.legs.offer_of(waits).ok_or_else(|| refused(488, ReasonSlug::BadMedia))?;
         other.legs[comes].keep_sections(&mut offer);
         let media = self.media.session.ok_or_else(|| refused(500, ReasonSlug::Internal))?;
         let bind = edge.addressing.media_bind(other.legs[comes].signalling());
@@ -132,16 +131,16 @@ impl Call {
             }
         };
         self.accept_refer(now, edge, by, server, refer);
-        let is_stale = self.is_stale(waits);
+        let is_stale = self.legs.is_stale(waits);
         let joining = Joining { by, is_gone: false, client, offer, ends, is_stale, unbound: false };
         self.search.transfers.joining = Some(Box::new(joining));
         let leaving = Leaving { leg: comes, by: theirs, is_gone: false, client, to: self.key };
         other.search.transfers.leaving = Some(Box::new(leaving));
-        let (name, far) = (self.name_of(by), other.name_of(comes));
-        edge.decide(now, self.key, format!("{name} joins the other side with {far} of its call {}", other.sid()));
-        edge.decide(now, other.key, format!("{name} joins {far} with the other side of its call {}", self.sid()));
-        let (sid, name) = (self.sid().to_owned(), edge.shown_name(&name));
-        edge.log(&sid, format!("{name} joins the other side with that of its call {}", other.sid()), None);
+        let (name, far) = (self.legs.name_of(by), other.legs.name_of(comes));
+        edge.decide(now, self.key, format!("{name} joins the other side with {far} of its call {}", other.legs.sid()));
+        edge.decide(now, other.key, format!("{name} joins {far} with the other side of its call {}", self.legs.sid()));
+        let (sid, name) = (self.legs.sid().to_owned(), edge.shown_name(&name));
+        edge.log(&sid, format!("{name} joins the other side with that of its call {}", other.legs.sid()), None);
         Ok(())
     }
 
@@ -155,7 +154,7 @@ impl Call {
         offer: impl FnOnce(&[u16], &trunkgate_sdp::Identity) -> Result<Description, Failure>,
     ) -> Result<ClientId, Box<FinalAnswer>> {
         let ports: Vec<u16> = ends.iter().map(|end| end.bind.port()).collect();
-        let at = self.place(leg);
+        let at = self.legs.place(leg);
         let side = &mut self.legs[leg];
         let sent = offer(&ports, &side.identity());
         let sent = sent.and_then(|mut sent| side.protect_anew(edge, &mut sent).map(|()| sent));
@@ -187,8 +186,8 @@ impl Call {
         if join.unbound {
             return Err(Failure::with_code(500, ReasonSlug::NoPorts));
         }
-        let Some(waits) = self.other(join.by) else { return Err(missing()) };
-        let answer = other.read(edge, comes, &sdp.ok_or_else(missing)?)?;
+        let Some(waits) = self.legs.other(join.by) else { return Err(missing()) };
+        let answer = other.legs.read(edge, comes, &sdp.ok_or_else(missing)?)?;
         let sent = other.legs[comes].sent().ok_or_else(missing)?;
         let side = &self.legs[waits];
         let ports = side.ports(&anchored_streams(&join.offer));
@@ -202,7 +201,7 @@ impl Call {
         let is_turned = turned(None, &answer, &agreed.streams);
         let Some(join) = self.search.transfers.joining.take() else { return Err(missing()) };
         let leg = other.hand_over(edge, comes);
-        let at = self.take_over(edge, other.place(comes), leg, join.ends);
+        let at = self.take_over(edge, other.legs.place(comes), leg, join.ends);
         self.negotiation.owed.clear();
         if join.is_stale || is_turned {
             self.owe(waits, false);
@@ -215,7 +214,7 @@ impl Call {
         self.tell_news(now, edge, 200);
         if !join.is_gone {
             self.arm(now, edge, Timer::Referrer, Duration::from_secs(REFERRER_SECONDS));
-            self.leave_trunk(edge, join.by);
+            self.legs.leave_trunk(edge, join.by);
         }
         Ok(())
     }
@@ -256,7 +255,7 @@ impl Call {
 
     /// Takes a leg of another call in, with our ends for its media.
     fn take_over(&mut self, edge: &mut Edge, from: Place, leg: Leg, ends: Vec<StreamEnd>) -> LegId {
-        let at = self.place(self.legs.next_id());
+        let at = self.legs.place(self.legs.next_id());
         if let Some(flow) = leg.flow {
             let named = Named { at, party: leg.party, trunk: leg.trunk.clone(), remote: flow.remote.ip() };
             edge.index.pass_on(leg.call_id.as_bytes(), from, named);
@@ -287,7 +286,7 @@ impl Call {
         self.close_joining(edge, join.ends);
         self.tell_news(now, edge, answer.code);
         let why = format!("the transfer failed with {}: {}", answer.code, answer.reason.sentence());
-        let sid = self.sid().to_owned();
+        let sid = self.legs.sid().to_owned();
         edge.log(&sid, why.clone(), Some(answer.reason));
         edge.decide(now, self.key, format!("{why}; both calls continue unchanged"));
         if join.is_gone {
@@ -328,8 +327,8 @@ impl Call {
         self.legs[leg].end_with(ReasonSlug::Transferred, EndedBy::FarEnd);
         self.drop_news(edge);
         self.drop_ends(edge, leg);
-        self.leave_trunk(edge, leg);
-        edge.decide(now, self.key, format!("{} has hung up, the transfer goes on", self.name_of(leg)));
+        self.legs.leave_trunk(edge, leg);
+        edge.decide(now, self.key, format!("{} has hung up, the transfer goes on", self.legs.name_of(leg)));
         true
     }
 

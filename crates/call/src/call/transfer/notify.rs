@@ -3,16 +3,16 @@
 
 use std::time::Instant;
 
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::index::Purpose;
 use trunkgate_resources::key::LegId;
+use trunkgate_resources::limits::REFER_SECONDS;
+use trunkgate_resources::sip::extra;
 use trunkgate_sip::write::reason_phrase;
 use trunkgate_sip::{Body, ClientId, Extra};
 
 use crate::call::Call;
 use crate::call::legs::leg::LegState;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::index::Purpose;
-use trunkgate_resources::limits::REFER_SECONDS;
-use trunkgate_resources::sip::extra;
 
 /// What the last NOTIFY says of its subscription.
 pub(crate) const TERMINATED: &str = "terminated;reason=noresource";
@@ -76,7 +76,7 @@ impl Call {
         };
         let (headers, body) = refer_news(id, state, Some(code));
         let dialog = self.legs[leg].dialog.filter(|_| self.legs[leg].state == LegState::Answered);
-        let at = self.place(leg);
+        let at = self.legs.place(leg);
         let open = dialog.and_then(|dialog| edge.request(now, at, dialog, Purpose::Notify, headers, body));
         match &mut self.search.transfers.news {
             Some(news) if open.is_some() => news.open = open,

@@ -1,13 +1,12 @@
 //! REFER as it is read (RFC 3515 §2.4, RFC 4488): whom somebody in a call wants the other side to be connected with.
 
+use trunkgate_resources::limits::PASSED_VALUE_BYTES;
 use trunkgate_route::number::Incomplete;
 use trunkgate_route::{Number, Numbers};
 use trunkgate_sip::header::{NameAddr, Replaces};
 use trunkgate_sip::message::unfolded;
 use trunkgate_sip::write::reason_phrase;
 use trunkgate_sip::{Answer, HeaderName, Message, Scheme};
-
-use trunkgate_resources::limits::PASSED_VALUE_BYTES;
 use trunkgate_story::numbers::{plain, shortened, steers};
 
 /// What a REFER asks for.

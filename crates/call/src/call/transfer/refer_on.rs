@@ -3,9 +3,14 @@
 
 use std::time::Instant;
 
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::index::Purpose;
 use trunkgate_resources::key::LegId;
+use trunkgate_resources::limits::{REFER_NEWS, REFER_SUBSCRIPTIONS};
+use trunkgate_resources::sip::extra;
 use trunkgate_sip::message::unfolded;
 use trunkgate_sip::{Answer, ClientId, HeaderName, Message, ServerId};
+use trunkgate_story::few::Few;
 
 use crate::call::legs::headers::{Side, own_address, own_addresses};
 use crate::call::media::info::terminate_open;
@@ -13,11 +18,6 @@ use crate::call::search::answer::seen_code;
 use crate::call::transfer::notify::{TERMINATED, refer_news};
 use crate::call::transfer::refer::Refer;
 use crate::call::{Call, State, refuse_request};
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::index::Purpose;
-use trunkgate_resources::limits::{REFER_NEWS, REFER_SUBSCRIPTIONS};
-use trunkgate_resources::sip::extra;
-use trunkgate_story::few::Few;
 
 /// REFERs that went on, and their news.
 #[derive(Debug, Default)]
@@ -131,11 +131,11 @@ impl Call {
         if refer.is_silent {
             headers.push(extra("Refer-Sub", "false"));
         }
-        let Some(client) = edge.request(now, self.place(other), dialog, Purpose::Refer, headers, None) else {
+        let Some(client) = edge.request(now, self.legs.place(other), dialog, Purpose::Refer, headers, None) else {
             return refuse_request(now, edge, server, 500);
         };
         let sent = edge.endpoint.last_cseq(dialog).unwrap_or_default();
-        let name = self.name_of(leg);
+        let name = self.legs.name_of(leg);
         edge.decide(now, self.key, format!("a transfer by {name} goes on to the other side"));
         let passed = self.search.transfers.passed.get_or_insert_default();
         passed.open.insert(client, server);
@@ -164,7 +164,7 @@ impl Call {
             (state, None) => state.to_owned(),
         };
         let (headers, body) = refer_news(id, state, told.code);
-        let at = self.place(from);
+        let at = self.legs.place(from);
         let dialog = self.legs[from].dialog;
         let client = dialog.and_then(|dialog| edge.request(now, at, dialog, Purpose::News, headers, body));
         match (client, &mut self.search.transfers.passed) {

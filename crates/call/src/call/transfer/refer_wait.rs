@@ -3,14 +3,14 @@
 
 use std::time::Instant;
 
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;
+use trunkgate_resources::limits::UPDATE_WAIT;
 use trunkgate_sip::ServerId;
 
 use crate::call::transfer::refer::Refer;
 use crate::call::{Call, State, refuse_request};
-use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::limits::UPDATE_WAIT;
 
 /// A REFER that has no answer yet.
 #[derive(Debug)]

@@ -4,17 +4,23 @@
 use std::time::{Duration, Instant};
 
 use trunkgate_media::{Command, EndId, RemoteSpec, WireSpec};
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;
+use trunkgate_resources::limits::{NUMBER_CHARS, REFERRER_SECONDS};
+use trunkgate_resources::quotas::Numbered;
+use trunkgate_resources::sip::extra;
 use trunkgate_route::{CallInfo, CallerIdRule, Number, Plan, ReferMode, SendNumbers, Target};
-use trunkgate_sdp::{Audio, Description, Direction, Refusal, anchored_streams};
+use trunkgate_sdp::Refusal;
 use trunkgate_sip::header::Replaces;
 use trunkgate_sip::{Answer, Extra, ServerId};
+use trunkgate_story::numbers::plain;
+use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::controller::Controller;
 use crate::call::legs::headers::{Side, own_addresses};
 use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
-use crate::call::negotiation::coding::coding;
 use crate::call::negotiation::local::Spoken;
 use crate::call::search::answer::FinalAnswer;
 use crate::call::transfer::joining::{Joining, Leaving};
@@ -22,14 +28,7 @@ use crate::call::transfer::notify::News;
 use crate::call::transfer::refer::Refer;
 use crate::call::transfer::refer_on::Passed;
 use crate::call::transfer::refer_wait::WaitingRefer;
-use crate::call::{Call, State, refuse_request};
-use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::limits::{NUMBER_CHARS, REFERRER_SECONDS};
-use trunkgate_resources::quotas::Numbered;
-use trunkgate_resources::sip::extra;
-use trunkgate_story::numbers::plain;
-use trunkgate_story::reason::ReasonSlug;
+use crate::call::{Call, State};
 
 /// What becomes of a REFER that may be followed.
 enum Way {
@@ -94,13 +93,13 @@ impl Call {
             Ok(Way::Later) => return self.refer_later(now, edge, WaitingRefer { leg, server, refer }),
             Err(answer) => {
                 edge.respond(now, server, answer.to_sip());
-                let why = format!("a transfer by {} is refused with {}", self.name_of(leg), answer.code);
+                let why = format!("a transfer by {} is refused with {}", self.legs.name_of(leg), answer.code);
                 return edge.decide(now, self.key, why);
             }
         };
-        let (name, to) = (self.name_of(leg), plain(&refer.number.text, NUMBER_CHARS));
+        let (name, to) = (self.legs.name_of(leg), plain(&refer.number.text, NUMBER_CHARS));
         edge.decide(now, self.key, format!("{name} transfers the other side to {to}: route {}", plan.route.name));
-        let (sid, to) = (self.sid().to_owned(), edge.shown(&to));
+        let (sid, to) = (self.legs.sid().to_owned(), edge.shown(&to));
         let line = format!("{} transfers the other side to {to}", edge.shown_name(&name));
         edge.log(&sid, line, None);
         self.accept_refer(now, edge, leg, server, &refer);
@@ -142,7 +141,7 @@ impl Call {
         if self.state != State::Answered || self.is_unsettled() || is_untold {
             return Err(refused(491, ReasonSlug::Transferred));
         }
-        let other = self.other(leg).filter(|_| leg == self.legs.near || self.legs.callee == Some(leg));
+        let other = self.legs.other(leg).filter(|_| leg == self.legs.near || self.legs.callee == Some(leg));
         let Some(other) = other else { return Err(refused(403, ReasonSlug::Denied)) };
         if self.legs[other].agent.is_some() {
             // Its stream tells it of one caller, and knows no word for another in its place.
@@ -157,7 +156,7 @@ impl Call {
             return Err(refused(483, ReasonSlug::TooManyHops));
         }
         // A fax that is under way is nothing that another one could go on with.
-        if self.offer_of(other).is_none() {
+        if self.legs.offer_of(other).is_none() {
             return Err(refused(488, ReasonSlug::BadMedia));
         }
         if !self.has_room_for_another() {
@@ -169,7 +168,7 @@ impl Call {
         let called = edge.table.numbers().spellings(&refer.number, SendNumbers::AsIs);
         let numbers = Numbered { called: &called, caller: &self.number_of(leg).text };
         if let Err((reason, which)) = edge.take_quota(now, &trunk.name, numbers, (self.key, None)) {
-            edge.alarm(now, self.sid(), &trunk.name, reason, &which);
+            edge.alarm(now, self.legs.sid(), &trunk.name, reason, &which);
             return Err(refused(503, reason));
         }
         // Who calls is whoever asks: neither the number nor the headers are another's.
@@ -186,12 +185,12 @@ impl Call {
 
     /// Searches for somebody in the place of `by`; the other side waits.
     fn begin_transfer(&mut self, now: Instant, edge: &mut Edge, by: LegId, controller: Controller, refer: Refer) {
-        let Some(waits) = self.other(by) else { return };
+        let Some(waits) = self.legs.other(by) else { return };
         let held = self.media.holds.contains(by);
         self.end_holds(edge);
         self.negotiation.owed.clear();
         self.disarm(edge, Timer::Glare);
-        let Some((offer, spoken)) = self.offer_of(waits) else { return self.end(now, edge, ReasonSlug::Internal) };
+        let Some((offer, spoken)) = self.legs.offer_of(waits) else { return self.end(now, edge, ReasonSlug::Internal) };
         let wires = self.media.wires.iter().map(|(from, to)| (from, to.clone())).collect();
         let ends = [by, waits].into_iter().flat_map(|leg| self.legs[leg].ends.iter().map(move |end| (leg, end)));
         let remotes = ends.filter_map(|(leg, end)| Some((leg, end.end, end.remote.clone()?))).collect();
@@ -204,7 +203,7 @@ impl Call {
             controller: std::mem::replace(&mut self.search.controller, controller),
             spoken: std::mem::replace(&mut self.media.spoken, spoken),
             held,
-            is_stale: self.is_stale(waits),
+            is_stale: self.legs.is_stale(waits),
             wires,
             remotes,
         }));
@@ -215,44 +214,6 @@ impl Call {
         self.negotiation.offer = Some(offer);
         self.ring_back(now, edge);
         self.advance(now, edge, None);
-    }
-
-    /// What a side has agreed on, as an offer of its audio in that codec and nothing else, so that its session need not
-    /// change; and how the edge itself speaks to it, where it can.
-    pub(crate) fn offer_of(&self, leg: LegId) -> Option<(Description, Option<Spoken>)> {
-        let side = &self.legs[leg];
-        let mut offer = side.theirs()?;
-        offer.hear_again(side.signalling());
-        let anchored = anchored_streams(&offer);
-        let is_audio = |at: &usize| offer.media.get(*at).is_some_and(|media| media.kind.eq_ignore_ascii_case("audio"));
-        let index = anchored.into_iter().filter(|at| side.end(*at).is_some()).find(is_audio)?;
-        for (at, media) in offer.media.iter_mut().enumerate().filter(|(at, _)| *at != index) {
-            let _ = at;
-            media.port = 0;
-        }
-        let section = offer.media.get_mut(index)?;
-        let named = |section: &trunkgate_sdp::Media, name: &str| {
-            section.payloads().into_iter().find(|number| section.rtpmap(*number).is_some_and(|map| map.is(name)))
-        };
-        let (number, presses) = (named(section, &side.codec)?, named(section, "telephone-event"));
-        let kept = [Some(number), presses].map(|number| number.map(|number| number.to_string()));
-        let presses = presses.and_then(|number| Some((number, section.rtpmap(number)?.clock)));
-        let audio = Audio::of(section, &side.codec);
-        section.formats.retain(|format| kept.iter().flatten().any(|number| number == format));
-        let ours = side.ours.as_ref()?.read()?;
-        let keys = ours.media.get(index).and_then(|ours| named(ours, "telephone-event"));
-        let coding = audio.as_ref().and_then(coding);
-        Some((offer, coding.map(|coding| Spoken { index, audio: number, coding, keys, presses })))
-    }
-
-    /// Whether a side was told, or said, anything else than to talk by one stream.
-    pub(crate) fn is_stale(&self, leg: LegId) -> bool {
-        let Some((ours, theirs)) = self.legs[leg].session() else { return false };
-        let talks = |description: &Description| {
-            let mut running = description.media.iter().filter(|media| media.port != 0);
-            running.all(|media| description.direction_of(media) == Direction::SendRecv)
-        };
-        !(talks(&ours) && talks(&theirs)) || self.legs[leg].ends.len() != 1
     }
 
     /// Somebody answered in the place of whoever asked for it.
@@ -267,7 +228,7 @@ impl Call {
         }
         self.legs[transfer.by].end_with(ReasonSlug::Transferred, EndedBy::FarEnd);
         self.drop_ends(edge, transfer.by);
-        self.leave_trunk(edge, transfer.by);
+        self.legs.leave_trunk(edge, transfer.by);
         self.arm(now, edge, Timer::Referrer, Duration::from_secs(REFERRER_SECONDS));
     }
 
@@ -291,9 +252,9 @@ impl Call {
         }
         let Transfer { by, controller, spoken, held, wires, remotes, .. } = *transfer;
         let why = format!("the transfer failed with {}: {}", answer.code, answer.reason.sentence());
-        let sid = self.sid().to_owned();
+        let sid = self.legs.sid().to_owned();
         edge.log(&sid, why.clone(), Some(answer.reason));
-        edge.decide(now, self.key, format!("{why}; the other side stays with {}", self.name_of(by)));
+        edge.decide(now, self.key, format!("{why}; the other side stays with {}", self.legs.name_of(by)));
         self.stop_player(edge);
         (self.search.controller, self.media.spoken, self.negotiation.offer) = (controller, spoken, None);
         // Nobody else was tried in the target's place.
@@ -338,14 +299,8 @@ impl Call {
         {
             transfer.is_gone = true;
             self.drop_ends(edge, leg);
-            self.leave_trunk(edge, leg);
-            edge.decide(now, self.key, format!("{} has hung up, the transfer goes on", self.name_of(leg)));
-        }
-    }
-
-    pub(crate) fn leave_trunk(&self, edge: &mut Edge, leg: LegId) {
-        if let Some(trunk) = self.legs[leg].limited_by() {
-            edge.end_trunk_call(&trunk.name);
+            self.legs.leave_trunk(edge, leg);
+            edge.decide(now, self.key, format!("{} has hung up, the transfer goes on", self.legs.name_of(leg)));
         }
     }
 
@@ -354,20 +309,6 @@ impl Call {
         let asked = self.search.transfers.now.as_ref().filter(|transfer| !transfer.is_gone).map(|transfer| transfer.by);
         let sides = [Some(self.legs.near), self.legs.callee, asked, self.newcomer()];
         sides.into_iter().flatten().filter(|leg| !self.legs[*leg].has_left)
-    }
-
-    /// The leg on the other side of an answered call.
-    pub(crate) fn other(&self, leg: LegId) -> Option<LegId> {
-        if leg == self.legs.near {
-            self.legs.callee
-        } else {
-            Some(self.legs.near).filter(|_| self.legs.callee == Some(leg))
-        }
-    }
-
-    /// Whether a leg is one of the two sides.
-    pub(crate) fn is_side(&self, leg: LegId) -> bool {
-        leg == self.legs.near || self.legs.callee == Some(leg)
     }
 
     /// A leg's number: what it calls by, or was called by.
@@ -389,15 +330,6 @@ impl Call {
         let by = by.and_then(|by| own_addresses(by, to, edge.table.numbers(), rules));
         let replaces = transfer.replaces.as_ref().map(|replaces| extra("Replaces", replaces.to_string()));
         by.map(|by| extra("Referred-By", by)).into_iter().chain(replaces).collect()
-    }
-
-    /// Refuses a change of a leg that is no side of the call now.
-    pub(crate) fn refuse_outsider(&self, now: Instant, edge: &mut Edge, leg: LegId, server: ServerId) -> bool {
-        let is_outsider = !self.is_side(leg);
-        if is_outsider {
-            refuse_request(now, edge, server, 491);
-        }
-        is_outsider
     }
 }
 

@@ -1,11 +1,10 @@
 //! Where an agent may send its caller: a target in the words of `connect`.
 
+use trunkgate_resources::limits::AGENT_TARGET_BYTES;
+use trunkgate_resources::rewrite::is_callable;
 use trunkgate_route::locate::bare_host;
 use trunkgate_route::{Destination, Numbers, TargetSpec, Transport};
 use trunkgate_sip::{Scheme, Uri};
-
-use trunkgate_resources::limits::AGENT_TARGET_BYTES;
-use trunkgate_resources::rewrite::is_callable;
 
 /// Reads `trunk:NAME[/NUMBER]`, `agent:NAME`, `sip:URI` or `sips:URI`; `None` for anything else. Whether it exists, the table knows.
 pub(crate) fn target(text: &str, numbers: &Numbers) -> Option<TargetSpec> {

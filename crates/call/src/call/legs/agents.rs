@@ -1,0 +1,95 @@
+//! Agents among the legs of a call.
+
+use std::time::Instant;
+
+use trunkgate_media::EndId;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::LegId;
+use trunkgate_resources::limits::{AGENT_TEXT_CHARS, AGENT_WISHES_NOTED, FORKS_PER_CALL, LISTENERS_PER_CALL};
+use trunkgate_story::numbers::steers;
+use trunkgate_story::redact;
+use trunkgate_story::trace::TraceItem;
+use trunkgate_story::view::ForkView;
+
+use crate::call::legs::leg::{Leg, LegState};
+use crate::call::legs::list::Legs;
+
+impl Legs {
+    /// Legs towards targets so far.
+    pub(crate) fn attempts(&self) -> usize {
+        self.iter().skip(1).filter(|leg| !leg.listens()).count()
+    }
+
+    /// Notes a wish that does not end the agent's part, unless there were many; whether it is noted.
+    pub(crate) fn note_wish(&mut self, now: Instant, edge: &mut Edge, leg: LegId, text: &str) -> bool {
+        let Some(side) = &mut self[leg].agent else { return false };
+        side.wishes = side.wishes.saturating_add(1);
+        let is_noted = side.wishes <= AGENT_WISHES_NOTED;
+        if is_noted {
+            self.note(now, edge, leg, text);
+        }
+        is_noted
+    }
+
+    /// What a worker wants to be noted of an agent, and in the log where it is `logged`.
+    pub(crate) fn agent_note(&mut self, now: Instant, edge: &mut Edge, end: EndId, text: &str, logged: bool) {
+        let Some(leg) = self.agent_leg(end) else { return };
+        self.note(now, edge, leg, text);
+        if !logged {
+            return;
+        }
+        let line = format!("{}: {}", self.name_of(leg), shortened(text));
+        let sid = self.sid().to_owned();
+        edge.log(&sid, line, None);
+    }
+
+    /// The leg of an agent's end.
+    pub(crate) fn agent_leg(&self, end: EndId) -> Option<LegId> {
+        self.find(|leg| leg.agent.as_ref().is_some_and(|side| side.end == end))
+    }
+
+    /// The same for one that has not ended.
+    pub(crate) fn live_agent(&self, end: EndId) -> Option<LegId> {
+        self.agent_leg(end).filter(|leg| self[*leg].state != LegState::Ended)
+    }
+
+    /// Adds to the trace what an agent's leg does.
+    pub(crate) fn note(&self, now: Instant, edge: &mut Edge, leg: LegId, text: &str) {
+        edge.trace(now, self.key, TraceItem::Agent { leg: leg.index(), text: redact::addresses(shortened(text)) });
+    }
+
+    /// Notes that the agent on `leg` can be had.
+    pub(crate) fn agent_can_be_had(&mut self, edge: &mut Edge, leg: LegId) {
+        let Some(side) = self[leg].agent.as_ref().filter(|side| !side.listens()) else { return };
+        let name = side.agent.name.clone();
+        if edge.agents.can_be_had(&name, side.began) {
+            edge.log("", format!("agent {name} works again and is no longer skipped"), None);
+            edge.note_skipped();
+        }
+    }
+
+    /// Notes that the agent on `leg` has ended its part of the call as it wished.
+    pub(crate) fn agent_went_well(&self, edge: &mut Edge, leg: LegId) {
+        if let Some(side) = self[leg].agent.as_ref().filter(|side| !side.listens()) {
+            edge.agents.went_well(&side.agent.name, side.began);
+        }
+    }
+
+    /// Every fork that it has or had.
+    pub(crate) fn forks(&self) -> Vec<ForkView> {
+        self.iter().filter_map(Leg::fork_view).collect()
+    }
+
+    /// Whether no further listener may come.
+    pub(crate) fn has_all_listeners(&self) -> bool {
+        let listeners = self.iter().filter(|leg| leg.listens());
+        let live = listeners.clone().filter(|leg| leg.state != LegState::Ended).count();
+        live >= LISTENERS_PER_CALL || listeners.count() >= FORKS_PER_CALL
+    }
+}
+
+/// Text of an agent's making, as much of it as is shown.
+fn shortened(text: &str) -> String {
+    let plain = text.chars().map(|c| if steers(c) { ' ' } else { c });
+    plain.take(AGENT_TEXT_CHARS).collect()
+}

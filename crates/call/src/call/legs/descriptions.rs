@@ -1,0 +1,212 @@
+//! What the legs of a call have offered, agreed on and use, and how that is said in traces.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use trunkgate_media::agent::Format;
+use trunkgate_media::{EndId, WireSpec};
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::LegId;
+use trunkgate_resources::limits::PARAMETER_HEADERS;
+use trunkgate_route::Dtmf;
+use trunkgate_sdp::{AgreedStream, Audio, Description, Direction, Events, Policy, anchored_streams, codec_names};
+use trunkgate_sip::ServerId;
+
+use crate::call::legs::leg::LegState;
+use crate::call::legs::list::Legs;
+use crate::call::negotiation::bridge::{bad_media, forbidden_address};
+use crate::call::negotiation::coding::{NARROW_HZ, coding};
+use crate::call::negotiation::local::{Spoken, talks_as};
+use crate::call::search::answer::{Failure, FinalAnswer};
+
+impl Legs {
+    /// The codecs of an offer of ours for a caller that made none: those that suit both before what will be converted.
+    pub(crate) fn codecs_to_offer(&self, mut theirs: Policy) -> Policy {
+        let ours = self.near_leg().policy();
+        theirs.codecs.sort_by_key(|codec| !ours.codecs.iter().any(|own| own.eq_ignore_ascii_case(codec)));
+        theirs
+    }
+
+    /// What the caller may use where the edge itself is its other side.
+    pub(crate) fn own_policy(&self) -> Policy {
+        let mut talking = self.iter().filter(|leg| leg.state != LegState::Ended).filter_map(|leg| leg.agent.as_ref());
+        let wide = talking.any(|side| {
+            let format = Format::from_name(side.agent.format).unwrap_or_default();
+            !side.listens() && format.sample_rate() > NARROW_HZ
+        });
+        self.near_leg().own_policy(wide)
+    }
+
+    /// The offer in a far end's request; `None` where it cannot be used, and the request has been refused.
+    pub(crate) fn offer_in(
+        &self,
+        now: Instant,
+        edge: &mut Edge,
+        leg: LegId,
+        server: ServerId,
+        sdp: &[u8],
+    ) -> Option<Description> {
+        let read = match Description::parse(sdp) {
+            Ok(offer) => match forbidden_address(edge, &self[leg], &offer) {
+                Some(address) => Err(bad_media(&format!("unusable media address {address}")).answer()),
+                None => self[leg].admit(offer).map_err(Failure::answer),
+            },
+            Err(e) => Err(FinalAnswer::bad_request(&format!("session description: {} (line {})", e.what, e.line))),
+        };
+        match read {
+            Ok(offer) => Some(offer),
+            Err(answer) => {
+                edge.respond(now, server, answer.to_sip());
+                None
+            }
+        }
+    }
+
+    /// What a side has agreed on, as an offer of its audio in that codec and nothing else, so that its session need not
+    /// change; and how the edge itself speaks to it, where it can.
+    pub(crate) fn offer_of(&self, leg: LegId) -> Option<(Description, Option<Spoken>)> {
+        let side = &self[leg];
+        let mut offer = side.theirs()?;
+        offer.hear_again(side.signalling());
+        let anchored = anchored_streams(&offer);
+        let is_audio = |at: &usize| offer.media.get(*at).is_some_and(|media| media.kind.eq_ignore_ascii_case("audio"));
+        let index = anchored.into_iter().filter(|at| side.end(*at).is_some()).find(is_audio)?;
+        for (at, media) in offer.media.iter_mut().enumerate().filter(|(at, _)| *at != index) {
+            let _ = at;
+            media.port = 0;
+        }
+        let section = offer.media.get_mut(index)?;
+        let named = |section: &trunkgate_sdp::Media, name: &str| {
+            section.payloads().into_iter().find(|number| section.rtpmap(*number).is_some_and(|map| map.is(name)))
+        };
+        let (number, presses) = (named(section, &side.codec)?, named(section, "telephone-event"));
+        let kept = [Some(number), presses].map(|number| number.map(|number| number.to_string()));
+        let presses = presses.and_then(|number| Some((number, section.rtpmap(number)?.clock)));
+        let audio = Audio::of(section, &side.codec);
+        section.formats.retain(|format| kept.iter().flatten().any(|number| number == format));
+        let ours = side.ours.as_ref()?.read()?;
+        let keys = ours.media.get(index).and_then(|ours| named(ours, "telephone-event"));
+        let coding = audio.as_ref().and_then(coding);
+        Some((offer, coding.map(|coding| Spoken { index, audio: number, coding, keys, presses })))
+    }
+
+    /// Whether a side was told, or said, anything else than to talk by one stream.
+    pub(crate) fn is_stale(&self, leg: LegId) -> bool {
+        let Some((ours, theirs)) = self[leg].session() else { return false };
+        let talks = |description: &Description| {
+            let mut running = description.media.iter().filter(|media| media.port != 0);
+            running.all(|media| description.direction_of(media) == Direction::SendRecv)
+        };
+        !(talks(&ours) && talks(&theirs)) || self[leg].ends.len() != 1
+    }
+
+    /// Whether a re-INVITE says what its far end has said last, word for word (RFC 4028 §7.4).
+    pub(crate) fn is_refresh(&self, leg: LegId, sdp: Option<&Bytes>) -> bool {
+        let side = &self[leg];
+        let Some((theirs, sdp)) = side.theirs.as_ref().zip(sdp) else { return false };
+        let offer = Description::parse(sdp).ok().and_then(|offer| side.admit(offer).ok());
+        offer.is_some_and(|offer| theirs.says(&offer))
+    }
+
+    /// Reads a far end's description, and refuses addresses that media must not be sent to.
+    pub(crate) fn read(&self, edge: &Edge, leg: LegId, sdp: &[u8]) -> Result<Description, Failure> {
+        let theirs = Description::parse(sdp)
+            .map_err(|e| bad_media(&format!("session description: {} (line {})", e.what, e.line)))?;
+        match forbidden_address(edge, &self[leg], &theirs) {
+            Some(address) => Err(bad_media(&format!("unusable media address {address}"))),
+            None => Ok(theirs),
+        }
+    }
+
+    /// Where one side hears audio that the edge can make, and how.
+    pub(crate) fn ear_of(&self, leg: LegId) -> Option<(EndId, WireSpec)> {
+        let leg = &self[leg];
+        let theirs = leg.theirs()?;
+        leg.ends.iter().find_map(|end| {
+            let audio = Audio::of(theirs.media.get(end.index)?, &leg.codec)?;
+            Some((end.end, talks_as(audio.number, coding(&audio)?)))
+        })
+    }
+
+    /// The codecs of two legs in words: one name where it is relayed, else why it is not.
+    pub(crate) fn said_of_codecs(&self, index: usize, sides: [(LegId, &str); 2]) -> String {
+        let [(offerer, of_offerer), (answerer, of_answerer)] = sides;
+        if of_offerer.eq_ignore_ascii_case(of_answerer) {
+            return of_offerer.to_owned();
+        }
+        let list = |leg: LegId, verb: &str| {
+            let leg_state = &self[leg];
+            let has =
+                leg_state.theirs().and_then(|theirs| theirs.media.get(index).map(codec_names)).unwrap_or_default();
+            let may = leg_state.policy().codecs.join(", ");
+            format!("{} {verb} {has}, may use {may}", self.name_of(leg))
+        };
+        let (one, other) = (self.name_of(offerer), self.name_of(answerer));
+        let (offered, answered) = (list(offerer, "has"), list(answerer, "took"));
+        format!(
+            "{of_offerer} with {one}, {of_answerer} with {other}: transcoded, no common codec ({offered}; {answered})"
+        )
+    }
+
+    /// How the keys of two legs are made those of each other; `None` where they pass as they are, or there are none.
+    pub(crate) fn said_of_keys(&self, stream: &AgreedStream, legs: [LegId; 2]) -> Option<String> {
+        let events = |events: Option<(u8, u32)>| match events {
+            Some((number, clock)) => format!("RFC 4733 {number}/{clock}"),
+            None => "none".to_owned(),
+        };
+        let [one, other] = match &stream.own_events {
+            Some(own) => {
+                let own = [own.offerer.as_ref(), own.answerer.as_ref()];
+                let says = |leg: LegId, own: Option<&Events>| match self[leg].dtmf() {
+                    Dtmf::Rfc4733 => events(own.map(|own| (own.takes, own.clock))),
+                    Dtmf::Info => "INFO".to_owned(),
+                    Dtmf::Inband => "tones".to_owned(),
+                };
+                [says(legs[0], own[0]), says(legs[1], own[1])]
+            }
+            None => {
+                let (of_offerer, of_answerer) = *stream.converted.as_ref()?.to_answerer.as_ref()?.events.first()?;
+                [events(Some(of_offerer)), events(Some(of_answerer))]
+            }
+        };
+        Some(format!("keys: {one} with {} ↔ {other} with {}", self.name_of(legs[0]), self.name_of(legs[1])))
+    }
+
+    /// The caller's codec and an agent's in words.
+    pub(crate) fn said_of_agent(&self, leg: LegId) -> String {
+        let (caller, agent) = (self.near_leg(), &self[leg]);
+        let (one, other) = (self.name_of(self.near), self.name_of(leg));
+        let converted = if caller.converted_to.is_some() { ": converted" } else { "" };
+        format!("media: {} with {one}, {} with {other}{converted}", caller.codec, agent.codec)
+    }
+
+    /// Notes what runs now: the codec, and the suite of each side that has one.
+    pub(crate) fn note_media(&mut self, now: Instant, edge: &mut Edge, legs: &[LegId], codec: &str) {
+        let mut text = format!("media: {codec}");
+        for leg in legs {
+            let suite = self[*leg].suite();
+            self[*leg].srtp = suite;
+            if let Some(suite) = suite {
+                text.push_str(&format!(", {} with {}", suite.as_str(), self.name_of(*leg)));
+            }
+        }
+        edge.decide(now, self.key, text);
+    }
+
+    /// `X-…` and User-to-User of the caller's INVITE, where its trunk lets them pass, by the names that Twilio gives them.
+    pub(crate) fn add_headers(&self, headers: &[(String, String)], parameters: &mut Vec<(String, String)>) {
+        let Some(trunk) = &self[LegId::CALLER].trunk else { return };
+        let is_told = |name: &str| {
+            let own = name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"));
+            (own || name.eq_ignore_ascii_case("User-to-User")) && trunk.headers.lists(name)
+        };
+        let mut left = PARAMETER_HEADERS;
+        for (name, value) in headers.iter().filter(|(name, _)| is_told(name)) {
+            let name = format!("SipHeader_{name}");
+            if left > 0 && !parameters.iter().any(|(known, _)| known.eq_ignore_ascii_case(&name)) {
+                parameters.push((name, value.clone()));
+                left -= 1;
+            }
+        }
+    }
+}
