@@ -14,10 +14,6 @@ use crate::uri::Uri;
 /// CSeq is below 2³¹ (RFC 3261 §8.1.1.5).
 pub(crate) const LAST_CSEQ: u32 = (1 << 31) - 1;
 
-/// One dialog, early or confirmed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub struct DialogId(pub u64);
-
 /// A confirmed dialog in plain data, for a snapshot: no clock, no index of ours.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct DialogSnapshot {

@@ -30,12 +30,12 @@ use std::time::Instant;
 use bytes::Bytes;
 use ipnet::IpNet;
 
-use crate::dialog::{Dialog, DialogId, DialogSnapshot};
+use crate::dialog::{Dialog, DialogSnapshot};
 use crate::digest::challenger::Challenger;
 use crate::digest::keyring::Keyring;
 use crate::event::{
-    ClientId, ConnectionId, Deadline, DropReason, Event, Flow, Input, Output, Party, Reason, Sent, ServerId, Transmit,
-    Transport,
+    ClientId, ConnectionId, Deadline, DialogId, DropReason, Event, Flow, Input, Output, Party, Reason, Sent, ServerId,
+    Transmit, Transport,
 };
 use crate::identity::{Identity, TokenSource};
 use crate::limits;

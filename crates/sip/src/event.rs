@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::dialog::DialogId;
 #[cfg(doc)]
 use crate::limits;
 use crate::message::{Defect, Message};
@@ -82,6 +81,10 @@ pub struct ServerId(pub u64);
 /// A client transaction (a request of ours). For an INVITE it also covers the 2xx answers that follow it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientId(pub u64);
+
+/// One dialog, early or confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct DialogId(pub u64);
 
 /// A body and its type. `Debug` shows no octets: they may hold keys.
 #[derive(Clone, PartialEq, Eq)]

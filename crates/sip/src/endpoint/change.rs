@@ -2,8 +2,8 @@
 //! RFC 6337 §3). Whether the first offer of an early dialog has its answer is known to the layer above, which reads bodies.
 
 use super::Endpoint;
-use crate::dialog::{DialogId, Updates};
-use crate::event::{ClientId, ServerId};
+use crate::dialog::Updates;
+use crate::event::{ClientId, DialogId, ServerId};
 use crate::method::Method;
 use crate::sanity::Refusal;
 

@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::{Arrival, Endpoint, Timer};
-use crate::dialog::DialogId;
-use crate::event::{Answer, Body, ClientId, DropReason, Event, Extra, Reason, ServerId};
+use crate::event::{Answer, Body, ClientId, DialogId, DropReason, Event, Extra, Reason, ServerId};
 use crate::header::HeaderName;
 use crate::header::rack::{RAck, rseq};
 use crate::limits;

@@ -4,7 +4,8 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use super::Endpoint;
-use crate::dialog::{Dialog, DialogId};
+use crate::dialog::Dialog;
+use crate::event::DialogId;
 use crate::event::Party;
 use crate::header::Replaces;
 use crate::limits;

@@ -6,9 +6,9 @@ use bytes::Bytes;
 
 use super::reliable::Reliable;
 use super::{Endpoint, Timer};
-use crate::dialog::{Dialog, DialogId};
+use crate::dialog::Dialog;
 use crate::digest::keyring::Answered;
-use crate::event::{ClientId, Extra, Flow, Local, Party, Sent, ServerId};
+use crate::event::{ClientId, DialogId, Extra, Flow, Local, Party, Sent, ServerId};
 use crate::message::Message;
 use crate::method::Method;
 use crate::transaction::client::{Client as ClientOther, State as ClientState};

@@ -3,8 +3,7 @@
 use std::time::Instant;
 
 use super::{Arrival, Endpoint};
-use crate::dialog::DialogId;
-use crate::event::{Answer, DropReason, Event};
+use crate::event::{Answer, DialogId, DropReason, Event};
 use crate::message::Message;
 use crate::method::Method;
 use crate::sanity::Refusal;

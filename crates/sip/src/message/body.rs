@@ -1,7 +1,7 @@
 //! Bodies as far as SIP itself must look: the parts of a multipart body, and which is the session description (RFC 5621,
 //! RFC 2046).
 
-use crate::head::{Lines, split_line};
+use super::head::{Lines, split_line};
 use crate::header::{HeaderName, params};
 use crate::limits;
 use crate::scan::{part, split_once, tail, trim};

@@ -1,9 +1,9 @@
 //! The judgement over a message that can be read: the first reason to refuse it (RFC 3261 §8.2, RFC 4475 §3.1.2, §3.3).
 
-use crate::head::Flaws;
+use super::head::Flaws;
+use super::{Message, StartLine};
 use crate::header::{CSeq, HeaderName, NameAddr, Via};
 use crate::limits;
-use crate::message::{Message, StartLine};
 use crate::method::Method;
 use crate::scan::{number, split};
 use crate::uri::{Scheme, Uri};

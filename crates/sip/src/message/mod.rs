@@ -1,20 +1,28 @@
-//! A received message: its bytes and an index of where each header stands. Nothing is copied and nothing is judged
-//! that nobody asks for; a damaged message still yields what an error answer needs.
+//! A received message: its bytes and an index of its headers. Parsing copies nothing and judges nothing; a damaged message
+//! still yields what an error response needs.
+//!
+//! This room holds what reads one message: the lines of its head (`head`), the parts of its body (`body`) and the reasons
+//! to refuse it (`defect`). Header values are in `header`, composing is in `compose` and `write`, and cutting a stream into
+//! messages is in `framer`.
+
+mod body;
+mod defect;
+pub(crate) mod head;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use crate::defect::Defect;
+pub use body::Part;
+pub use defect::Defect;
 
-use crate::body::Part;
-use crate::head::{Flaws, Lines, split_line};
 use crate::header::{CSeq, HeaderName, NameAddr, SessionExpires, Via, min_se};
 use crate::limits;
 use crate::method::Method;
 use crate::scan::{Scan, is_lws, is_whole_token, number, part, split, split_once, tail, trim};
 use crate::uri::Uri;
+use head::{Flaws, Lines, split_line};
 
 /// Why bytes are not a SIP message at all: no start line of SIP, or longer than any message may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -363,7 +371,7 @@ impl Message {
     /// The session description: the body itself where its type is `application/sdp`, or the first such part of a
     /// `multipart/*` body (RFC 5621). `None` where there is none.
     pub fn sdp(&self) -> Option<Bytes> {
-        let found = crate::body::find_sdp(self.header(HeaderName::ContentType)?, self.body())?;
+        let found = body::find_sdp(self.header(HeaderName::ContentType)?, self.body())?;
         Some(self.bytes.slice_ref(found))
     }
 
@@ -371,7 +379,7 @@ impl Message {
     /// not `multipart/*` is its only part (RFC 5621).
     pub fn each_part<'a>(&'a self, mut take: impl FnMut(Part<'a>) -> bool) {
         if let Some(content_type) = self.header(HeaderName::ContentType) {
-            crate::body::each_part(content_type, self.body(), &mut take);
+            body::each_part(content_type, self.body(), &mut take);
         }
     }
 
