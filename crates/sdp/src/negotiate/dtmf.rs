@@ -1,54 +1,9 @@
 //! Keys between two sides that press them in different ways: telephone-events (RFC 4733) are then agreed on with each side
 //! by itself, and never pass from one to the other.
 
-use serde::{Deserialize, Serialize};
-
-use crate::convert::Audio;
+use super::payload::{EVENTS, Payload, TELEPHONE_EVENT, free, telephone_event};
+use super::terms::Events;
 use crate::format::Rtpmap;
-use crate::negotiate::{Payload, Policy, free};
-use crate::own::{EVENTS, TELEPHONE_EVENT, telephone_event};
-
-/// How a side presses keys, and is told those of the other side.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Dtmf {
-    /// Telephone-events (RFC 4733).
-    #[default]
-    Events,
-    /// INFO in the dialog.
-    Info,
-    /// Tones in the audio.
-    Tones,
-}
-
-/// A side's telephone-events.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Events {
-    /// The payload number that it wants them under.
-    pub takes: u8,
-    /// The numbers that it may send them under.
-    pub sends: Vec<u8>,
-    /// Their clock, in Hz.
-    pub clock: u32,
-}
-
-/// The telephone-events of two sides that press keys in different ways.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OwnEvents {
-    /// The offerer's, where it presses keys by them.
-    pub offerer: Option<Events>,
-    /// The answerer's.
-    pub answerer: Option<Events>,
-    /// Audio that passes as it is and that the edge could convert: as the offerer numbers it, and as the answerer does.
-    #[serde(default)]
-    pub audio: Vec<(Audio, Audio)>,
-}
-
-impl Policy {
-    /// Whether the two sides press keys in different ways.
-    pub(crate) fn parts_keys(&self) -> bool {
-        self.dtmf_of_other.is_some_and(|other| other != self.dtmf)
-    }
-}
 
 /// What is offered of keys to a side of its own: on the clock of each codec that it is offered.
 pub(crate) fn own_events(passed: &[Payload]) -> Vec<Payload> {

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use crate::description::{Attribute, Connection, Description, Media, Origin};
+use super::{Attribute, Connection, Description, Media, Origin};
 
 impl Display for Description {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

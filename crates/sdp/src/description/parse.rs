@@ -3,9 +3,9 @@
 //! Strict where two readers could differ (line ends, numbers, the first three lines), lenient where phones are sloppy:
 //! `t=` may be missing, blank lines are skipped, lines may come in any order within their level.
 
-use crate::description::{Attribute, Connection, Description, Media, Origin, ParseError};
+use super::passing::passed_bytes;
+use super::{Attribute, Connection, Description, Media, Origin, ParseError};
 use crate::limits;
-use crate::passing::passed_bytes;
 
 /// Reads a whole description. One of our own making is bounded by those that it was made of.
 pub(crate) fn description(bytes: &[u8], is_own: bool) -> Result<Description, ParseError> {

@@ -1,16 +1,12 @@
 //! Fax by T.38 (`m=image … udptl t38`, ITU-T T.38 annex D): a section whose datagrams the edge passes as they are. Only
 //! the address in it is ours; the parameters are settled by the two fax machines.
 
+use super::section::{bandwidths, far, narrowed};
+use super::terms::{AgreedStream, Far};
+use crate::description::passing::pass;
 use crate::description::{Attribute, Description, Media};
 use crate::direction::Direction;
 use crate::limits;
-use crate::negotiate::{AgreedStream, Far, bandwidths, far, narrowed};
-use crate::passing::pass;
-
-/// Whether a section is carried by UDPTL.
-pub(crate) fn is_udptl(media: &Media) -> bool {
-    media.proto.eq_ignore_ascii_case("udptl")
-}
 
 /// An offered section as the other side sees it.
 pub(crate) fn offered_section(offer: &Description, media: &Media, port: u16) -> Option<Media> {
@@ -24,7 +20,7 @@ pub(crate) fn answered_section(
     (answer, answered): (&Description, &Media),
     port: u16,
 ) -> Option<(Media, AgreedStream)> {
-    if sent.port == 0 || answered.port == 0 || !is_udptl(answered) {
+    if sent.port == 0 || answered.port == 0 || !answered.is_udptl() {
         return None;
     }
     let sent_too = |format: &&String| sent.formats.iter().any(|ours| ours.eq_ignore_ascii_case(format));

@@ -1,4 +1,11 @@
 //! One session description as a value: known lines typed, all others kept in their place.
+//!
+//! This room holds what concerns one description alone: reading it (`parse`), writing it (`write`), and which of its
+//! attributes another side may see (`passing`). What two descriptions agree on is in `negotiate`.
+
+mod parse;
+pub(crate) mod passing;
+mod write;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -106,6 +113,10 @@ pub struct Media {
 }
 
 impl Media {
+    /// Whether the section is carried by UDPTL (T.38).
+    pub(crate) fn is_udptl(&self) -> bool {
+        self.proto.eq_ignore_ascii_case("udptl")
+    }
     /// A section without formats, attributes or lines of other types.
     pub fn new(kind: &str, port: u16, proto: &str) -> Media {
         Media {
@@ -220,7 +231,7 @@ impl Description {
     /// # Errors
     /// [`ParseError`] names the line.
     pub fn parse(bytes: &[u8]) -> Result<Description, ParseError> {
-        crate::parse::description(bytes, false)
+        parse::description(bytes, false)
     }
 
     /// Reads the text of a description that was one before. What is written anew may be a little longer than what was read, so
@@ -229,7 +240,7 @@ impl Description {
     /// # Errors
     /// [`ParseError`] names the line.
     pub fn parse_own(bytes: &[u8]) -> Result<Description, ParseError> {
-        crate::parse::description(bytes, true)
+        parse::description(bytes, true)
     }
 
     /// The connection of a section: its own, else the session's.

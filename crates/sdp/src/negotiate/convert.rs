@@ -2,100 +2,15 @@
 //! sides' audio is to be converted once both have said what they speak. A codec that both share comes before each side's
 //! first choice.
 
-use serde::{Deserialize, Serialize};
-
+use super::payload::{OPUS_WIDE, Payload, TELEPHONE_EVENT, free, is_edge_codec, is_g711, own_format, payloads};
+use super::terms::{Audio, Conversion, Converted, Policy};
 use crate::description::{Attribute, Media};
-use crate::format::{Rtpmap, parameter};
-use crate::negotiate::{AgreedStream, Payload, Policy, free, is_edge_codec, is_g711, own_format, payloads};
-use crate::own::TELEPHONE_EVENT;
+use crate::format::Rtpmap;
 
 /// The payload number that we give Opus where it is free.
 const OPUS: u8 = 107;
-/// Our parameters of Opus where the other side's audio has 4 kHz, and 8 kHz.
+/// Our parameters of Opus where the other side's audio has 4 kHz.
 const OPUS_NARROW: &str = "maxplaybackrate=8000;sprop-maxcapturerate=8000;useinbandfec=1";
-pub(crate) const OPUS_WIDE: &str = "maxplaybackrate=16000;sprop-maxcapturerate=16000;useinbandfec=1";
-
-/// Audio of one payload number.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Audio {
-    /// Payload number.
-    pub number: u8,
-    /// Encoding name, as the edge writes it: `PCMU`, `PCMA`, `G722`, `opus`.
-    pub codec: String,
-    /// What its receiver's description says of Opus.
-    pub opus: OpusParameters,
-}
-
-impl Audio {
-    /// Of a payload number's lines.
-    pub(crate) fn new(number: u8, map: &Rtpmap, fmtp: Option<&str>) -> Audio {
-        Audio { number, codec: map.encoding.clone(), opus: OpusParameters::parse(fmtp) }
-    }
-    /// A section's codec that the edge speaks, the first of `codec`'s name.
-    pub fn of(section: &Media, codec: &str) -> Option<Audio> {
-        let all = section.payloads().into_iter().filter_map(|number| Audio::numbered(section, number));
-        all.into_iter().find(|audio| audio.codec.eq_ignore_ascii_case(codec))
-    }
-    /// A section's payload number, where it is a codec that the edge speaks.
-    pub fn numbered(section: &Media, number: u8) -> Option<Audio> {
-        let map = section.rtpmap(number).filter(is_edge_codec)?;
-        Some(Audio::new(number, &map, section.fmtp(number)))
-    }
-}
-
-/// Parameters of Opus that its sender has to heed (RFC 7587 §6.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OpusParameters {
-    /// `maxplaybackrate`, in Hz.
-    pub max_playback_rate: u32,
-    /// `maxaveragebitrate`, in bits per second; 0 where none is set.
-    pub max_average_bit_rate: u32,
-    /// `useinbandfec`.
-    pub use_in_band_fec: bool,
-    /// `usedtx`.
-    pub use_dtx: bool,
-}
-
-impl OpusParameters {
-    /// Of an `a=fmtp` line's value.
-    pub fn parse(fmtp: Option<&str>) -> OpusParameters {
-        let number = |name: &str| parameter(fmtp, name).and_then(|value| value.parse().ok());
-        let is_set = |name: &str| parameter(fmtp, name) == Some("1");
-        OpusParameters {
-            max_playback_rate: number("maxplaybackrate").unwrap_or(48_000),
-            max_average_bit_rate: number("maxaveragebitrate").unwrap_or(0),
-            use_in_band_fec: is_set("useinbandfec"),
-            use_dtx: is_set("usedtx"),
-        }
-    }
-}
-
-/// One direction's audio that is converted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Conversion {
-    /// What the sender may send of it.
-    pub from: Vec<Audio>,
-    /// What the receiver is sent.
-    pub to: Audio,
-    /// Telephone-events: number and clock (Hz) as the sender has them, and as the receiver has them.
-    pub events: Vec<((u8, u32), (u8, u32))>,
-    /// Comfort noise: the sender's number, and the receiver's where it takes it.
-    pub noise: Option<(u8, Option<u8>)>,
-    /// Milliseconds of audio in a packet that the receiver asks for.
-    pub ptime_ms: Option<u32>,
-}
-
-/// What of a stream is converted. Beside it, payloads that both sides share pass as they are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Converted {
-    /// From the offerer to the answerer.
-    pub to_answerer: Option<Conversion>,
-    /// From the answerer to the offerer.
-    pub to_offerer: Option<Conversion>,
-    /// The answerer's codec, for reports.
-    pub codec_of_answerer: String,
-}
-
 /// What an offer of ours has besides what was offered: codecs that the edge makes of what that has, and the keys that go
 /// with them.
 pub(crate) fn added(offered: &[Payload], policy: &Policy) -> Vec<Payload> {
@@ -201,13 +116,6 @@ pub(crate) fn pace(section: &mut Media, policy: &Policy) {
     section.attributes.retain(|attribute| !attribute.is("ptime") && !attribute.is("maxptime"));
     if policy.ptime_ms > 0 {
         section.attributes.push(Attribute::new("ptime", policy.ptime_ms.to_string()));
-    }
-}
-
-impl AgreedStream {
-    /// The answerer's codec.
-    pub fn codec_of_answerer(&self) -> &str {
-        self.converted.as_ref().map_or(&self.codec, |converted| &converted.codec_of_answerer)
     }
 }
 

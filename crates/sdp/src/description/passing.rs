@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::description::{Attribute, payload_number};
+use super::{Attribute, payload_number};
 
 /// Attributes that belong to one leg alone, lower case. Those that start with a prefix of [`PREFIXES`] too.
 const STAYS: [&str; 40] = [

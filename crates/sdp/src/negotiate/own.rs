@@ -1,19 +1,15 @@
 //! Offers and answers of our own, for an end that lives in the edge or in a phone.
 
-use crate::convert::{Audio, OPUS_WIDE};
+use super::payload::{EVENTS, OPUS_WIDE, describe, own_format, telephone_event};
+use super::section::{anchored_streams, far, format_names, format_refusal, may_mux, multiplex, narrowed, ours};
+use super::terms::{Audio, Dtmf, Far, Identity, Policy};
 use crate::description::{Attribute, Description, Media};
 use crate::direction::Direction;
-use crate::dtmf::Dtmf;
 use crate::format::Rtpmap;
-use crate::negotiate::{
-    Far, Identity, Policy, Refusal, anchored_streams, describe, far, format_names, format_refusal, may_mux, multiplex,
-    narrowed, ours, own_format,
-};
+use crate::refusal::Refusal;
 
-/// Payload number of telephone-event in our offers.
-pub const TELEPHONE_EVENT: u8 = 101;
-/// Digits, `*`, `#`, A to D (RFC 4733 §2.5.1.1).
-pub(crate) const EVENTS: &str = "0-15";
+pub use super::payload::TELEPHONE_EVENT;
+
 /// Milliseconds of audio in a packet.
 const PTIME_MS: u32 = 20;
 
@@ -88,10 +84,6 @@ fn first_of(policy: &Policy, media: &Media) -> Option<(u8, Rtpmap)> {
 /// What our descriptions say of a codec: of Opus, that the edge makes and hears no more than 8 kHz of it.
 fn own_fmtp(map: &Rtpmap) -> Option<&'static str> {
     map.is("opus").then_some(OPUS_WIDE)
-}
-
-pub(crate) fn telephone_event(clock: u32) -> Rtpmap {
-    Rtpmap { encoding: "telephone-event".to_owned(), clock, channels: 1 }
 }
 
 fn finish(section: &mut Media, direction: Direction) {
