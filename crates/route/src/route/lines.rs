@@ -5,12 +5,12 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::index::{Conditions, Field, Index, Key};
+use super::{CallInfo, Decided, Route};
 use crate::digits::Digits;
-use crate::index::{Conditions, Field, Index, Key};
 use crate::pattern::Pattern;
-use crate::route::{CallInfo, Decided, Route};
 use crate::schedule::Hours;
-use crate::table::TargetSpec;
+use crate::target::TargetSpec;
 
 /// In a cell: not digits, but the place of a pattern.
 const PATTERN: u64 = 1 << 61;

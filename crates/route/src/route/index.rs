@@ -4,9 +4,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::{CallInfo, Route};
 use crate::digits::{DigitMap, Digits, beginnings};
 use crate::pattern::Pattern;
-use crate::route::{CallInfo, Route};
 
 /// So few are looked at one by one.
 const WALKED: usize = 8;

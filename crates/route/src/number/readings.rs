@@ -5,8 +5,8 @@
 
 use rlibphonenumber::PHONE_NUMBER_UTIL;
 
+use super::{Numbers, compact, is_separator};
 use crate::limits::{LONGEST_READ, RUNS, SHORTEST_BEHIND_PREFIX, STARTS};
-use crate::number::{Numbers, compact, is_separator};
 
 /// International prefixes that begin with no zero: Cuba, Chile, Russia and its neighbours, Finland.
 const INTERNATIONAL: [&str; 9] = ["119", "1230", "1200", "130", "161", "810", "99", "990", "994"];

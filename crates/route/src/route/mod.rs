@@ -1,4 +1,16 @@
 //! One route: the conditions by which it takes a call, and in words why it does not.
+//!
+//! This room holds routes alone and together: how the first one that takes a call is found (`index`), the lines of a
+//! `routes_file` (`lines`) and a configuration's routes, compiled (`routes`). What becomes of a match is in `table` and
+//! `plan`.
+
+mod index;
+mod lines;
+mod routes;
+
+pub use index::Index;
+pub use lines::{LinePlace, LineRest, RouteFile, RouteLines};
+pub use routes::Routes;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -6,12 +18,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::lines::{LinePlace, RouteFile};
 use crate::number::Number;
 use crate::pattern::Pattern;
 use crate::schedule::Hours;
 use crate::sms::SmsRule;
-use crate::table::TargetSpec;
+use crate::target::TargetSpec;
 
 /// How long all targets but the last may take together, where a route does not say: with a ring time-out of 60 s the third
 /// minute is that of the last one, and the caller's network has not given up yet (RFC 3261 §16.6 timer C).

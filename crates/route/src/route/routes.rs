@@ -3,8 +3,8 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::index::Index;
-use crate::route::{CallInfo, Route};
+use super::index::Index;
+use super::{CallInfo, Route};
 
 /// Routes in the order of the file, with where to look for a call's.
 #[derive(Debug, Clone)]

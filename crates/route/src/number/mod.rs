@@ -2,6 +2,12 @@
 //!
 //! Possible means that the length fits the country's numbering plan; whether a range is in use is never asked.
 //! The numbering plans are those of libphonenumber, which sees only digits and `+` here.
+//!
+//! This room holds the meaning of numbers: every reading of a text that may be one (`readings`) and the emergency numbers of
+//! each country (`emergency`). Patterns over digits are in `pattern`, the rules of a trunk for callers in `caller_id`.
+
+pub mod emergency;
+mod readings;
 
 use std::sync::Arc;
 
@@ -9,12 +15,9 @@ use rlibphonenumber::{
     NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumber, PhoneNumberFormat, PhoneNumberType, Region, ValidationError,
 };
 
-use crate::emergency;
 use crate::limits::{
     LONGEST_NAME_DIGITS, LONGEST_READ, MAX_DIALLED_DIGITS, MAX_LONG_RUNS, MAX_NAME_CHARS, SHORTEST_BEHIND_PREFIX,
 };
-use crate::readings;
-use crate::trunk::SendNumbers;
 
 /// Longest number of the world, country code included (ITU-T E.164 §6.1).
 const MAX_E164_DIGITS: usize = 15;
@@ -28,6 +31,20 @@ pub struct Number {
     pub is_e164: bool,
     /// As received (escapes undone); `text`, where only a `phone-context` has made it that number.
     pub received: String,
+}
+
+/// The form of numbers towards a trunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SendNumbers {
+    /// `+14155551234`
+    #[default]
+    E164,
+    /// `14155551234`
+    PlusLess,
+    /// As dialled inside the edge's country.
+    National,
+    /// As received.
+    AsIs,
 }
 
 /// Why a called party cannot be used at all: answered 484.
