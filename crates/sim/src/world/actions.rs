@@ -11,17 +11,16 @@ use trunkgate_call::{Control, Input};
 use trunkgate_phone::{Answer, Codec, Dial, Manner, Talk, Voice};
 use trunkgate_sip::{ConnectionId, Flow, ListenerId, Transport};
 
-use crate::agents::{AGENTS, FORKED};
-use crate::asked::{self, Asked};
-use crate::edge::{
-    self, CARRIER, DEAD, EDGE, ELSEWHERE, OUT, REGISTERED, STRANGER, TOGETHER, TRUNK_A, TRUNK_B, TRUNK_B2,
-};
+use super::asked::{self, Asked};
+use super::within::{self, Said};
+use super::{Happening, RECOVERY, Seat, World, registrations, sessions, transfers};
+use crate::edge;
 use crate::net::Weather;
 use crate::options::Sabotage;
-use crate::sessions;
-use crate::transfers;
-use crate::within::{self, Said};
-use crate::world::{CARRIER_SEAT, Happening, MOBILE_SEAT, RECOVERY, TRUNK_A_SEAT, TRUNK_B_SEAT, World};
+use crate::places::{
+    AGENTS, CARRIER, CARRIER_SEAT, DEAD, EDGE, ELSEWHERE, FORKED, MOBILE_SEAT, OUT, REGISTERED, STRANGER, TOGETHER,
+    TRUNK_A, TRUNK_A_SEAT, TRUNK_B, TRUNK_B_SEAT, TRUNK_B2,
+};
 
 /// Something that happens to the world from outside.
 #[derive(Debug)]
@@ -395,7 +394,9 @@ pub(crate) fn act(world: &mut World, action: Action) {
             seat.phone.register(now, flow, &format!("sip:{EDGE}"), "phone-mobile", seconds);
         }
         Action::Quiet => {
-            world.check_registered();
+            if let Err(what) = registrations::registered(world) {
+                world.fail(what);
+            }
             let table = edge::table(&world.options, world.table_version, true);
             world.edge.gateway.handle_input(now, Input::Table(table));
         }
@@ -410,7 +411,7 @@ pub(crate) fn act(world: &mut World, action: Action) {
     }
 }
 
-fn with_seat(world: &mut World, at: usize, what: impl FnOnce(&mut crate::world::Seat)) {
+fn with_seat(world: &mut World, at: usize, what: impl FnOnce(&mut Seat)) {
     if let Some(seat) = world.seats.get_mut(at) {
         what(seat);
     }

@@ -3,9 +3,7 @@
 use rand::RngExt as _;
 use rand_chacha::ChaCha12Rng;
 
-use crate::log::describe;
-use crate::options::{Options, Sabotage};
-use crate::world::World;
+use super::{Options, Sabotage};
 
 /// What each phone does about them, in the order of their seats.
 #[derive(Debug, Clone, Copy)]
@@ -26,25 +24,6 @@ impl Early {
 /// Whether the phone of a seat knows reliable provisional answers.
 pub(crate) fn knows(options: &Options, seat: usize) -> bool {
     options.early.knows.get(seat).is_some_and(|knows| *knows)
-}
-
-impl World {
-    /// Where nothing was lost, a provisional answer goes out once: its PRACK comes before it would be repeated. An INVITE that
-    /// comes twice is answered twice.
-    pub(crate) fn note_provisional(&mut self, seat: usize, bytes: &[u8]) {
-        let owes = self.options.early.withholds.get(seat) == Some(&false);
-        let twice = self.options.weather.duplicate > 0.0;
-        if self.rough || twice || !owes || !bytes.starts_with(b"SIP/2.0 1") {
-            return;
-        }
-        let text = String::from_utf8_lossy(bytes);
-        let Some(number) = text.lines().find(|line| line.starts_with("RSeq:")) else { return };
-        let name = format!("{seat} {} {number}", describe(bytes));
-        if self.provisionals.contains(&name) {
-            self.fail(format!("nobody has acknowledged {name}"));
-        }
-        self.provisionals.insert(name);
-    }
 }
 
 /// Whether what the phone of a seat says is a PRACK that never arrives.

@@ -7,8 +7,8 @@ use rand::RngExt as _;
 use trunkgate_call::{ForkRequest, Listener, Refused};
 use trunkgate_media::agent::TrackSet;
 
-use crate::actions::Action;
-use crate::world::{Happening, World};
+use super::actions::Action;
+use super::{Happening, World};
 
 /// Something that is asked of a call.
 #[derive(Debug, Clone, Copy)]

@@ -1,31 +1,46 @@
 //! All that there is: the edge, the phones, the network, the clock.
+//!
+//! This room holds what happens to the world and what must hold in it: actions of the seed (`actions`, `asked`, `within`,
+//! `agents`, `sessions`, `transfers`) and the invariants (`check`, `line`, `registrations`). The parts of the world have
+//! rooms and files of their own, which know nothing of it.
+
+mod actions;
+mod agents;
+mod asked;
+mod check;
+mod line;
+mod registrations;
+mod sessions;
+mod transfers;
+mod within;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rand::SeedableRng as _;
+use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use trunkgate_call::{Input, Output, QueryId};
 use trunkgate_phone::{Manner, Phone, PhoneConfig, Srtp};
-use trunkgate_route::Server;
+use trunkgate_route::{Server, Transport as PeerTransport};
 use trunkgate_sip::{ConnectionId, Flow, ListenerId, Transport};
 
-use crate::actions::{self, Action};
-use crate::agents::{self, AgentAct, Socket};
-use crate::check::Failure;
-use crate::early;
-use crate::edge::{CARRIER, DEAD, EDGE, Edge, Left, MOBILE, REGISTRAR, STRANGER, TRUNK_A, TRUNK_B, TRUNK_B2};
-use crate::lines;
+use crate::credentials::{self, is_challenge};
+use crate::edge::{AgentAct, Edge, Left, Socket};
 use crate::log::{Log, describe};
 use crate::net::{Carriage, Net};
-use crate::options::{Options, Oversize, Sabotage};
+use crate::options::{Options, Oversize, Sabotage, is_withheld, knows};
+use crate::places::{
+    CARRIER, DEAD, EDGE, FAR_HOST, MOBILE, REGISTRAR, REGISTRAR_HOST, STRANGER, TRUNK_A, TRUNK_A_SEAT, TRUNK_B,
+    TRUNK_B_SEAT, TRUNK_B2, TRUNK_B2_SEAT, owner,
+};
 use crate::proxy::{Passing, Proxy};
-use crate::registrar::Registrar;
-use crate::sessions;
+use crate::registrar::{Mood, Registrar};
 use crate::summary::Summary;
-use crate::trust::{self, is_challenge};
+use actions::Action;
+
+pub use check::Failure;
 
 /// Media addresses of one phone.
 const PHONE_PORTS: u16 = 32;
@@ -114,23 +129,12 @@ pub struct World {
     pub(crate) provisionals: BTreeSet<String>,
     pub(crate) proxy: Proxy,
     pub(crate) registrar: Registrar,
-    pub(crate) before: lines::Before,
+    pub(crate) before: line::Before,
     steps_at_once: u32,
 }
 
 /// Why a call ends that reached nobody.
 const NOBODY: [&str; 3] = ["no_response", "unreachable", "name_not_found"];
-/// Position of the carrier among the seats.
-pub(crate) const CARRIER_SEAT: usize = 0;
-/// Position of the first trunk.
-pub(crate) const TRUNK_A_SEAT: usize = 1;
-/// Position of the second trunk.
-pub(crate) const TRUNK_B_SEAT: usize = 2;
-/// Position of its second phone.
-pub(crate) const TRUNK_B2_SEAT: usize = 3;
-/// Position of the phone that registers.
-pub(crate) const MOBILE_SEAT: usize = 4;
-
 impl World {
     /// The world of `options`, before its first event.
     pub fn new(start: Instant, options: Options) -> World {
@@ -171,9 +175,9 @@ impl World {
             unreached: Vec::new(),
             expired: Vec::new(),
             provisionals: BTreeSet::new(),
-            proxy: Proxy::new(options.seed),
-            registrar: Registrar::new(trust::of_registrar(&options)),
-            before: lines::Before::default(),
+            proxy: Proxy::new(&options),
+            registrar: Registrar::new(credentials::of_registrar(&options)),
+            before: line::Before::default(),
             steps_at_once: 0,
             options,
         };
@@ -187,8 +191,9 @@ impl World {
     /// The first invariant that did not hold.
     pub fn run(mut self) -> Result<Summary, Box<Failure>> {
         let end = self.start + self.options.busy + AFTERMATH;
-        while self.step(end).map_err(|what| Box::new(self.failed(what)))? {}
-        self.check_end(end).map_err(|what| Box::new(self.failed(what)))?;
+        while self.step(end).map_err(|what| Box::new(check::failed(&self, what)))? {}
+        check::end(&self, end).map_err(|what| Box::new(check::failed(&self, what)))?;
+        (self.summary.forked, self.summary.answered_twice) = self.proxy.counts();
         self.summary.hash = self.log.hash();
         self.summary.records = self.records.len() as u64;
         let calls = || self.seats.iter().flat_map(|seat| seat.phone.calls());
@@ -250,7 +255,18 @@ impl World {
         Ok(true)
     }
 
-    /// The gateway, for whoever drives a world by hand.
+    /// Checks what must hold after each step.
+    fn check_step(&mut self) -> Result<(), String> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
+        self.edge.gateway.check_invariants()?;
+        self.summary.waited += self.before.check(self.now, &self.options, self.table_version, &self.edge)?;
+        transfers::told(self)?;
+        check::audio(self)
+    }
+
+    /// The gateway, for a world that is driven by hand.
     pub fn edge(&self) -> &Edge {
         &self.edge
     }
@@ -433,14 +449,14 @@ impl World {
             return;
         }
         let behind_proxy = at == TRUNK_A_SEAT && self.options.trust.by_proxy;
-        let bytes = if behind_proxy { trust::to_behind_proxy(bytes) } else { bytes };
+        let bytes = if behind_proxy { credentials::to_behind_proxy(bytes) } else { bytes };
         let to_phone = Flow {
             transport: flow.transport,
             listener: ListenerId(0),
             remote: EDGE,
             connection: (carriage == Carriage::Stream).then_some(ConnectionId(0)),
         };
-        let as_well = self.forks_to(at, flow, &bytes);
+        let as_well = self.proxy.forks_to(at, flow, &bytes);
         for at in std::iter::once(at).chain(as_well) {
             for arrival in self.net.arrivals(self.now, carriage) {
                 self.at(arrival, Happening::ToPhone(at, to_phone, bytes.clone()));
@@ -458,7 +474,7 @@ impl World {
                     if transmit.flow.remote != EDGE {
                         self.fail(format!("{} was told to send to {}", address, transmit.flow.remote));
                     }
-                    if !silent && !deaf && !early::is_withheld(&self.options, at, &transmit.bytes) {
+                    if !silent && !deaf && !is_withheld(&self.options, at, &transmit.bytes) {
                         self.phone_sends(at, address, transmit.flow.transport, transmit.bytes);
                     }
                 }
@@ -476,10 +492,17 @@ impl World {
 
     fn phone_sends(&mut self, at: usize, address: SocketAddr, transport: Transport, bytes: Bytes) {
         self.note_provisional(at, &bytes);
-        let bytes = match self.pass(at, &bytes) {
+        let bytes = match self.proxy.pass(at, &bytes) {
             Passing::On => bytes,
             Passing::Instead(other) => other,
             Passing::Kept => return,
+            // The other one is withdrawn; at once, or when it is too late.
+            Passing::Withdraws { others, flow, cancel, late } => {
+                for other in others {
+                    self.at(self.now + late, Happening::ToPhone(other, flow, cancel.clone()));
+                }
+                bytes
+            }
         };
         let (carriage, listener, remote, connection) = match transport {
             Transport::Udp => (Carriage::Datagram, 0, address, None),
@@ -491,7 +514,7 @@ impl World {
         };
         let flow = Flow { transport, listener: ListenerId(listener), remote, connection };
         let behind_proxy = at == TRUNK_A_SEAT && self.options.trust.by_proxy;
-        let bytes = if behind_proxy { trust::from_behind_proxy(bytes) } else { bytes };
+        let bytes = if behind_proxy { credentials::from_behind_proxy(bytes) } else { bytes };
         for arrival in self.net.arrivals(self.now, carriage) {
             self.at(arrival, Happening::ToEdge(flow, bytes.clone()));
         }
@@ -511,6 +534,73 @@ impl World {
             Event::Incoming(_) | Event::Ringing(_) | Event::Ended(..) => {}
         }
         self.log.line(self.now, format_args!("{:7} {event:?}", seat.phone.config().name));
+    }
+
+    /// Where nothing was lost, a provisional answer goes out once: its PRACK comes before it would be repeated. An INVITE that
+    /// comes twice is answered twice.
+    pub(crate) fn note_provisional(&mut self, seat: usize, bytes: &[u8]) {
+        let owes = self.options.early.withholds.get(seat) == Some(&false);
+        let twice = self.options.weather.duplicate > 0.0;
+        if self.rough || twice || !owes || !bytes.starts_with(b"SIP/2.0 1") {
+            return;
+        }
+        let text = String::from_utf8_lossy(bytes);
+        let Some(number) = text.lines().find(|line| line.starts_with("RSeq:")) else { return };
+        let name = format!("{seat} {} {number}", describe(bytes));
+        if self.provisionals.contains(&name) {
+            self.fail(format!("nobody has acknowledged {name}"));
+        }
+        self.provisionals.insert(name);
+    }
+    /// Looks at what the edge sends: whose credentials go where, and what there is to count.
+    pub(crate) fn note_sent(&mut self, flow: Flow, bytes: &[u8]) {
+        if let Some(leak) = credentials::leak(flow.remote, bytes) {
+            self.fail(leak);
+        }
+        self.summary.challenged += u64::from(is_challenge(bytes));
+        let long = flow.transport == Transport::Tcp && self.options.tcp_trunk != 2 && owner(flow.remote) == Some("b");
+        self.summary.oversize += u64::from(long && bytes.starts_with(b"INVITE "));
+        self.summary.registered += u64::from(bytes.starts_with(b"SIP/2.0 200") && is_of_register(bytes));
+    }
+
+    /// A message arrives at the registrar, which is of changing mood until all is well.
+    pub(crate) fn registers(&mut self, bytes: Bytes) {
+        let mood = match self.rng.random_range(0..100) {
+            _ if self.healed => Mood::Good,
+            0..50 => Mood::Good,
+            50..70 => Mood::Strict,
+            70..80 => Mood::Refusing(503),
+            80..88 => Mood::Refusing(403),
+            _ => Mood::Silent,
+        };
+        self.log.line(self.now, format_args!("registrar ← {} ({mood:?})", describe(&bytes)));
+        for answer in self.registrar.receive(self.now, bytes, mood) {
+            self.summary.challenged += u64::from(is_challenge(&answer));
+            self.summary.registered += u64::from(answer.starts_with(b"SIP/2.0 200"));
+            let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote: REGISTRAR, connection: None };
+            for arrival in self.net.arrivals(self.now, Carriage::Datagram) {
+                self.at(arrival, Happening::ToEdge(flow, answer.clone()));
+            }
+        }
+    }
+
+    /// The name service, which knows most of what it is asked for.
+    pub(crate) fn look_up(&mut self, query: QueryId, host: &str) {
+        let at = |at: SocketAddr| Server {
+            transport: PeerTransport::Udp,
+            port: at.port(),
+            tier: 0,
+            priority: 0,
+            weight: 0,
+            addresses: vec![at.ip()],
+        };
+        let found = match host {
+            _ if !self.healed && self.rng.random_bool(0.2) => Vec::new(),
+            FAR_HOST => vec![at(TRUNK_B)],
+            REGISTRAR_HOST => vec![at(REGISTRAR)],
+            _ => Vec::new(),
+        };
+        self.at(self.now + Duration::from_millis(5), Happening::Resolved(query, found));
     }
 
     pub(crate) fn at(&mut self, at: Instant, happening: Happening) {
@@ -535,10 +625,10 @@ fn phone(options: &Options, at: usize, name: &str, address: SocketAddr) -> Phone
     config.frame_interval = FRAME_INTERVAL;
     let of_b = if at == TRUNK_B2_SEAT { TRUNK_B_SEAT } else { at };
     config.srtp = options.srtp.get(of_b).map_or(Srtp::Off, |(_, phone)| *phone);
-    config.reliable = early::knows(options, at);
+    config.reliable = knows(options, at);
     config.transfers = options.transfers.phones.get(at).copied();
     config.sessions = options.sessions.by_phones.get(at).copied().flatten();
-    trust::of_phone(options, trust::owner(address).unwrap_or_default(), &mut config);
+    credentials::of_phone(options, owner(address).unwrap_or_default(), &mut config);
     if options.sabotage == Sabotage::PhonesNeverEnd {
         config.give_up = None;
     }
@@ -566,4 +656,8 @@ fn name_of(command: &trunkgate_media::Command) -> String {
         Command::RemoveEnd { end } => format!("RemoveEnd {}", end.0),
         Command::Close => "Close".into(),
     }
+}
+
+fn is_of_register(bytes: &[u8]) -> bool {
+    describe(bytes).ends_with(" REGISTER]")
 }

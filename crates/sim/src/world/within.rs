@@ -7,9 +7,9 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use trunkgate_phone::{CallNumber, PhoneCall, State, Within};
 
-use crate::actions::Action;
+use super::actions::Action;
+use super::{Happening, World};
 use crate::options::Sabotage;
-use crate::world::{Happening, World};
 
 /// Something that is said in some answered call.
 #[derive(Debug, Clone, Copy)]

@@ -1,4 +1,14 @@
 //! What a seed decides before the first event: how many calls, what weather, what goes wrong.
+//!
+//! This room draws: reliable provisional responses (`early`), an agent's sessions (`few`), session timers (`sessions`) and
+//! transfers (`transfers`). What happens by it is in `world`.
+
+pub mod early;
+pub mod few;
+pub mod sessions;
+pub mod transfers;
+
+pub(crate) use early::{is_withheld, knows};
 
 use std::fmt;
 use std::time::Duration;
@@ -7,11 +17,11 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use trunkgate_phone::Srtp;
 
-use crate::early::Early;
-use crate::lines::Few;
 use crate::net::Weather;
-use crate::sessions::Kept;
-use crate::transfers::Transfers;
+use early::Early;
+use few::Few;
+use sessions::Kept;
+use transfers::Transfers;
 
 /// A fault put in on purpose, to show that the invariants see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
