@@ -9,11 +9,14 @@
 //! Bodies are bytes here; what they say is `sdp`'s business.
 #![deny(clippy::indexing_slicing)]
 
+mod client;
 mod compose;
+mod cx;
 pub mod dialog;
 mod digest;
 pub mod endpoint;
 pub mod event;
+mod flow;
 pub mod framer;
 pub mod fuzz;
 pub mod header;
@@ -21,9 +24,12 @@ pub mod identity;
 pub mod limits;
 pub mod message;
 pub mod method;
+mod reply;
+mod room;
 mod sanity;
 mod scan;
-mod target;
+mod server;
+mod shared;
 mod timer;
 mod transaction;
 pub mod uri;

@@ -1,10 +1,11 @@
 //! A received message: its bytes and an index of its headers. Parsing copies nothing and judges nothing; a damaged message
 //! still yields what an error response needs.
 //!
-//! This room holds what reads one message: the lines of its head (`head`), the parts of its body (`body`) and the reasons
-//! to refuse it (`defect`). Header values are in `header`, composing is in `compose` and `write`, and cutting a stream into
+//! This room holds what reads one message: the lines of its head (`head`), the parts of its body (`body`), the reasons
+//! to refuse it (`defect`) and what a registrar says in it (`binding`). Header values are in `header`, composing is in `compose` and `write`, and cutting a stream into
 //! messages is in `framer`.
 
+mod binding;
 mod body;
 mod defect;
 pub(crate) mod head;

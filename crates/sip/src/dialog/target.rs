@@ -1,42 +1,19 @@
-//! Where a message goes: answers back to where the request came from (RFC 3261 §18.2.2, RFC 3581), requests inside a
-//! dialog by its route set or remote target.
+//! The way of a request inside a dialog: by its route set or its remote target.
 
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use crate::dialog::Dialog;
+use super::Dialog;
 use crate::event::{Flow, Transport};
-use crate::message::Message;
+use crate::reply::default_port;
 use crate::uri::{Scheme, Uri};
-
-/// The port where none is written (RFC 3261 §19.1.2).
-pub(crate) const fn default_port(transport: Transport) -> u16 {
-    match transport {
-        Transport::Udp | Transport::Tcp => 5060,
-        Transport::Tls => 5061,
-    }
-}
-
-/// The way back of an answer: over a stream the same connection; over UDP the address the request came from, at its
-/// port where `rport` asks for that, else at sent-by's.
-pub(crate) fn reply_flow(request: &Message, source: Flow) -> Flow {
-    if source.transport.is_reliable() {
-        return source;
-    }
-    let Some(via) = request.via() else { return source };
-    if via.rport.is_some() {
-        return source;
-    }
-    let port = via.sent_by.port.unwrap_or(default_port(source.transport));
-    Flow { remote: SocketAddr::new(source.remote.ip(), port), ..source }
-}
 
 /// The way of a request inside a dialog: a literal address in the first route (or the remote target) is gone to; a
 /// name is not looked up here, the dialog's present way is taken instead. `reach` are the far end's own networks: an
 /// address outside of them is not gone to either. Else one far end could have us speak to another in our name, or open
 /// connections inside our network; and from there it could not answer, as none but the dialog's own trunk is heard in it.
-pub(crate) fn request_flow(dialog: &Dialog, reach: &[IpNet]) -> Flow {
+pub(super) fn request_flow(dialog: &Dialog, reach: &[IpNet]) -> Flow {
     let present = dialog.plain.flow;
     let routed = !dialog.plain.route_set.is_empty();
     let first = dialog.first_route();
@@ -100,7 +77,6 @@ mod tests {
     use super::*;
     use crate::dialog::DialogSnapshot;
     use crate::event::{ConnectionId, ListenerId, Local, Party};
-    use bytes::Bytes;
 
     fn flow(transport: Transport, remote: &str) -> Flow {
         let connection = transport.is_reliable().then_some(ConnectionId(7));
@@ -194,17 +170,5 @@ mod tests {
         assert_eq!(downgraded, secure, "never downgraded");
         let other = dialog(flow(Transport::Udp, "203.0.113.5:5060"), "sip:b@198.51.100.9;transport=sctp", &[]);
         assert_eq!(request_flow(&other, &everywhere()), other.plain.flow);
-    }
-
-    #[test]
-    fn rfc3581_answers_go_to_the_source_at_the_port_asked_for() {
-        let via = |via: &str| {
-            let text = format!("OPTIONS sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP {via};branch=z9hG4bK1\r\n\r\n");
-            let message = Message::parse(Bytes::from(text)).unwrap();
-            reply_flow(&message, flow(Transport::Udp, "203.0.113.5:4444")).remote.to_string()
-        };
-        assert_eq!(via("10.0.0.1:5070;rport"), "203.0.113.5:4444");
-        assert_eq!(via("10.0.0.1:5070"), "203.0.113.5:5070");
-        assert_eq!(via("pc.example"), "203.0.113.5:5060");
     }
 }

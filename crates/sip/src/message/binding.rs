@@ -1,59 +1,9 @@
-//! REGISTER, ours: a binding of an address of record to where we are, refreshed and taken back (RFC 3261 §10.2).
+//! What a registrar's response says of a binding (RFC 3261 §10.2.4), and whole numbers of seconds in headers.
 
-use std::time::Instant;
-
-use super::Endpoint;
-use super::client::write_extras;
-use super::tables::Client;
-use crate::compose::{Head, contact, is_sips, name_addr, tagged};
-use crate::event::{ClientId, DropReason, Event, Local, Register};
+use super::Message;
+use crate::flow::Local;
 use crate::header::{HeaderName, NameAddr};
-use crate::message::Message;
-use crate::method::Method;
 use crate::scan::{number, split};
-use crate::transaction::key;
-
-impl Endpoint {
-    /// Sends a REGISTER. Where the table is full it ends at once with [`Event::TransportFailed`].
-    pub fn register(&mut self, now: Instant, register: Register) -> ClientId {
-        let id = ClientId(self.fresh_id());
-        if self.clients_full(now) {
-            self.drop_message(DropReason::Full);
-            self.tell(Event::TransportFailed { id });
-            return id;
-        }
-        let Register { flow, local, party, uri, address, contact_user, expires, call_id, cseq } = register;
-        let call_id = call_id.unwrap_or_else(|| self.tokens.call_id());
-        let (tag, branch) = (self.tokens.tag(), self.tokens.branch());
-        let to = name_addr(&address);
-        let mut writer = Head {
-            method: Method::Register,
-            uri: &uri,
-            transport: flow.transport,
-            local,
-            branch: &branch,
-            max_forwards: super::client::MAX_FORWARDS,
-            routes: &[],
-            from: &tagged(&to, &tag),
-            to: &to,
-            call_id: &call_id,
-            cseq,
-            product: &self.product,
-            alias: self.offers_reuse(party),
-        }
-        .begin();
-        writer.header("Contact", &contact(&contact_user, local, flow.transport, is_sips(&uri)));
-        writer.header("Expires", &expires.to_string());
-        self.rules.write_abilities(&mut writer, self.replacing.contains(&party));
-        let credentials = self.credentials(party, flow.remote, Method::Register, &uri, None);
-        write_extras(&mut writer, &credentials);
-        key::client(&mut self.scratch, branch.as_bytes(), Method::Register);
-        let (way, request) = ((flow, local, party), writer.finish(None));
-        let (client, step) = Client::new(Method::Register, self.scratch.as_slice().into(), way, request, &call_id);
-        self.start_client(now, id, client, step);
-        id
-    }
-}
 
 impl Message {
     /// How long a registrar keeps the binding to our Contact, in seconds: as it lists that, or one of our user (some
