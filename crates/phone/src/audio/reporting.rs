@@ -11,9 +11,7 @@ use trunkgate_media::stats::Reception;
 use trunkgate_media::{EndCounters, Origin, PacketBuf};
 use trunkgate_sdp::own::TELEPHONE_EVENT;
 
-use crate::call::PhoneCall;
-use crate::phone::{Output, Phone};
-use crate::tone::{FRAME_SAMPLES, SAMPLE_RATE};
+use crate::tone::SAMPLE_RATE;
 use crate::{limits, tone};
 
 /// A call's RTCP.
@@ -88,6 +86,26 @@ impl Reporting {
             self.reports.hear(now, packet, Some(source), &self.counters);
         }
     }
+    /// Notes when a report may be due, or that the call is over.
+    pub(crate) fn look(&mut self, now: Instant, sent: u32, is_last: bool) {
+        self.counters.tx_packets.set(sent.into());
+        if is_last {
+            self.reports.say_goodbye();
+        } else {
+            self.reports.look(now, &self.origin, 0);
+        }
+    }
+
+    /// Writes a report on the stream that we send, where one is due.
+    pub(crate) fn make(&mut self, now: Instant, stream: Stream) -> Option<PacketBuf> {
+        if !self.reports.wanted {
+            return None;
+        }
+        let mut packet = PacketBuf::new();
+        self.reports.make(now, &self.origin, 0, stream, self.reception.source()).write(&mut packet)?;
+        Some(packet)
+    }
+
     /// The keys that the far side pressed, the first [`limits::KEYS_HEARD`] of them.
     pub(crate) fn pressed(&self) -> &str {
         &self.pressed
@@ -110,33 +128,6 @@ impl Reporting {
             near: direction(self.reception.expected(), self.reception.lost(), self.reception.jitter_us()),
             far,
             round_trip_ms: (rtt_us > 0).then_some(rtt_us as f64 / 1000.0),
-        }
-    }
-}
-
-impl Phone {
-    /// Sends a report if one is due, or the last one.
-    pub(crate) fn report(&mut self, now: Instant, call: &mut PhoneCall, is_last: bool) {
-        let Some(reporting) = &mut call.reporting else { return };
-        let (speech, Some(voice)) = (&call.speech, &call.speech.voice) else { return };
-        let Reporting { origin, reports, reception, counters, .. } = reporting;
-        counters.tx_packets.set(speech.sent.into());
-        if is_last {
-            reports.say_goodbye();
-        } else {
-            reports.look(now, origin, 0);
-            call.due.push((now + limits::REPORTS_LOOKED_FOR, crate::call::Due::Report));
-        }
-        let (Some(from), Some(to), true) = (call.media, call.speech.reports_to, reports.wanted) else { return };
-        let octets = speech.sent.wrapping_mul(FRAME_SAMPLES as u32);
-        let scale = speech.spoken.map_or(1, |spoken| spoken.clock_hz() / SAMPLE_RATE);
-        let (ssrc, timestamp) = (speech.ssrc, voice.timestamp(speech.sent).wrapping_mul(scale));
-        let stream = Stream { ssrc, timestamp, packets: speech.sent, octets, all: speech.sent.into() };
-        let mut packet = PacketBuf::new();
-        let written = reports.make(now, origin, 0, stream, reception.source()).write(&mut packet);
-        if let Some(bytes) = written.and_then(|()| call.secure.seal(true, packet.data())) {
-            let bytes = bytes::Bytes::copy_from_slice(bytes);
-            self.outputs.push_back(Output::Rtcp { from, to, bytes });
         }
     }
 }

@@ -1,14 +1,10 @@
 //! Opus and G.722, as a phone speaks them: its voice is that of G.711, coded once more.
 
-use std::time::Instant;
-
 use trunkgate_media::codec::g722;
 use trunkgate_media::codec::opus::{CLOCK_HZ, Decoder, Encoder, Wanted};
 use trunkgate_media::resample::Resampler;
 use trunkgate_media::rtp::Rtp;
 
-use crate::call::Speech;
-use crate::ear::Ear;
 use crate::tone::{Codec, FRAME_SAMPLES, SAMPLE_RATE};
 
 /// Room for a packet of a frame, in bytes: far more than it takes.
@@ -116,7 +112,7 @@ impl Coded {
         Some(bytes)
     }
     /// The samples of a packet that was heard; none where it is damaged.
-    fn decode(&mut self, payload: &[u8]) -> Vec<i16> {
+    pub(super) fn decode(&mut self, payload: &[u8]) -> Vec<i16> {
         match self {
             Coded::Opus { decoder, .. } => {
                 let mut samples = vec![0; LONGEST];
@@ -132,25 +128,6 @@ impl Coded {
             }
         }
     }
-}
-
-/// The audio of a packet that was heard, with its header and its clock; `None` where it has none.
-pub(crate) fn decode(speech: &mut Speech, packet: &[u8]) -> Option<(Rtp, u32, Vec<i16>)> {
-    let rtp = Rtp::parse(packet).ok()?;
-    let payload = packet.get(rtp.payload.clone()).unwrap_or_default();
-    let (clock_hz, samples) = match (&mut speech.coded, Codec::of_payload(rtp.payload_type)) {
-        (_, Some(codec)) => (SAMPLE_RATE, payload.iter().map(|byte| codec.decode(*byte)).collect()),
-        (Some(coded), None) if rtp.payload_type == speech.payload => {
-            (speech.spoken.map_or(SAMPLE_RATE, Spoken::clock_hz), coded.decode(payload))
-        }
-        (Some(_) | None, None) => return None,
-    };
-    Some((rtp, clock_hz, samples))
-}
-
-/// Hears audio that was converted on its way.
-pub(crate) fn listen(ear: &mut Ear, now: Instant, rtp: &Rtp, samples: &[i16]) {
-    ear.hear(now, rtp.sequence, samples);
 }
 
 #[cfg(test)]

@@ -17,11 +17,11 @@ pub(crate) struct Secure {
     buffer: PacketBuf,
     suite: Option<&'static str>,
     /// Packets that came before their key.
-    pub(crate) early: u64,
+    early: u64,
     /// Packets that came again.
-    pub(crate) repeated: u64,
+    repeated: u64,
     /// Packets that did not authenticate.
-    pub(crate) refused: u64,
+    refused: u64,
 }
 
 impl Secure {
@@ -46,6 +46,10 @@ impl Secure {
     /// The suite in force, by its name in a description.
     pub(crate) fn suite(&self) -> Option<&'static str> {
         self.suite.filter(|_| self.is_on())
+    }
+    /// Returns the number of packets that did not authenticate.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused
     }
     /// A packet as it leaves; `None` where it cannot.
     pub(crate) fn seal(&mut self, rtcp: bool, packet: &[u8]) -> Option<&[u8]> {
