@@ -5,31 +5,25 @@
 //! [`Phone::hang_up`]), then drain [`Phone::poll_output`] to `None`, then ask [`Phone::poll_timeout`].
 #![deny(clippy::indexing_slicing)]
 
-pub mod call;
-mod coded;
-mod describe;
-mod dialogue;
+mod audio;
+mod call;
+mod cx;
+mod deadlines;
 pub mod ear;
+mod event;
 pub mod judge;
 pub mod limits;
-pub mod phone;
-mod refer;
+mod phone;
 mod registration;
-mod reporting;
 pub mod script;
-mod secure;
-mod session;
 pub mod tone;
-mod within;
 
-pub use call::{Ending, PhoneCall, State};
+pub use audio::{Direction, Quality};
+pub use call::{News, PhoneCall};
 pub use ear::{Ear, Sound};
+pub use event::{CallNumber, Ending, Event, Input, Output, State};
 pub use judge::{Heard, Judge, Verdict};
-pub use phone::{CallNumber, Event, Input, Output, Phone};
-pub use refer::{Leaving, News, Referred};
-pub use reporting::{Direction, Quality};
-pub use script::{Answer, Dial, GiveUp, Manner, PhoneConfig, Talk};
-pub use session::Sessions;
+pub use phone::Phone;
+pub use script::{Answer, Dial, GiveUp, Leaving, Manner, PhoneConfig, Referred, Sessions, Talk, Within};
 pub use tone::{Codec, Voice};
 pub use trunkgate_sdp::Srtp;
-pub use within::Within;

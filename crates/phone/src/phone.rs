@@ -4,121 +4,25 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
-use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
-
-use trunkgate_media::Origin;
+use rand_chacha::rand_core::SeedableRng as _;
 use trunkgate_sip::{
-    Counts, Endpoint, EndpointConfig, Flow, HeaderName, Identity, Invite, Local, Message, Method, ServerId, StartLine,
-    Transmit,
+    ClientId, Counts, DialogId, Endpoint, EndpointConfig, Event as SipEvent, Flow, HeaderName, Identity, Local,
+    Message, Method, Output as SipOutput, ServerId, StartLine,
 };
 
-use crate::call::{Due, Ending, PhoneCall, State};
-use crate::coded::{Spoken, decode, listen};
-use crate::judge::Heard;
+use crate::call::PhoneCall;
+use crate::call::session::{TIMER, refuses};
+use crate::cx::Cx;
+use crate::event::{CallNumber, Ending, Event, Input, Output, State};
 use crate::limits;
 use crate::registration::Registration;
-use crate::reporting::Reporting;
-use crate::script::{Answer, Dial, Manner, PhoneConfig};
-use crate::session::TIMER;
-use crate::tone::{SAMPLE_RATE, mix};
+use crate::script::{Answer, Dial, Manner, PhoneConfig, Within};
+use crate::tone::mix;
 
-/// One call of a phone, counted from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CallNumber(pub u32);
-
-/// A change from outside.
+/// An INVITE that is left without any answer.
 #[derive(Debug)]
-pub enum Input {
-    /// A SIP message.
-    Sip {
-        /// The way it came.
-        flow: Flow,
-        /// The message.
-        bytes: Bytes,
-    },
-    /// An RTP packet.
-    Rtp {
-        /// The media address it came to.
-        to: SocketAddr,
-        /// The packet.
-        bytes: Bytes,
-    },
-    /// An RTCP packet.
-    Rtcp {
-        /// The media address of the call, whose port is that of RTP.
-        to: SocketAddr,
-        /// The packet.
-        bytes: Bytes,
-    },
-    /// A send failed.
-    TransportFailed {
-        /// The way that failed.
-        flow: Flow,
-    },
-}
-
-/// What comes out.
-#[derive(Debug)]
-pub enum Output {
-    /// A SIP message to send.
-    Transmit(Transmit),
-    /// An RTP packet to send.
-    Rtp {
-        /// The call.
-        call: CallNumber,
-        /// The media address it leaves from.
-        from: SocketAddr,
-        /// Where it goes.
-        to: SocketAddr,
-        /// Which frame of which voice.
-        frame: Heard,
-        /// The packet.
-        bytes: Bytes,
-    },
-    /// An RTCP packet to send.
-    Rtcp {
-        /// The media address of the call, whose port is that of RTP.
-        from: SocketAddr,
-        /// Where it goes.
-        to: SocketAddr,
-        /// The packet.
-        bytes: Bytes,
-    },
-    /// The audio of an RTP packet that was heard, where [`Talk::overheard`](crate::Talk::overheard) asks for it.
-    Heard {
-        /// The call.
-        call: CallNumber,
-        /// Its source.
-        ssrc: u32,
-        /// Its timestamp, and the clock of that, in Hz.
-        timestamp: (u32, u32),
-        /// Its samples, 8000 a second.
-        samples: Vec<i16>,
-    },
-    /// News.
-    Event(Event),
-}
-
-/// What a phone tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
-    /// Somebody calls.
-    Incoming(CallNumber),
-    /// The far side rings; told once.
-    Ringing(CallNumber),
-    /// 200 has been sent or received.
-    Answered(CallNumber),
-    /// A packet was heard.
-    Heard(CallNumber, Heard),
-    /// A call is over.
-    Ended(CallNumber, Ending),
-}
-
-/// What is done with an INVITE that is to be ignored.
-#[derive(Debug)]
-pub(crate) struct Ignored {
+struct Ignored {
     call_id: Vec<u8>,
     call: CallNumber,
     /// When the first copy is taken up after all.
@@ -128,30 +32,29 @@ pub(crate) struct Ignored {
 /// A softphone.
 #[derive(Debug)]
 pub struct Phone {
-    pub(crate) config: PhoneConfig,
-    pub(crate) endpoint: Endpoint,
-    pub(crate) calls: BTreeMap<CallNumber, PhoneCall>,
-    pub(crate) outputs: VecDeque<Output>,
+    config: PhoneConfig,
+    endpoint: Endpoint,
+    calls: BTreeMap<CallNumber, PhoneCall>,
+    outputs: VecDeque<Output>,
     /// Its keys are drawn from here.
-    pub(crate) keys: ChaCha12Rng,
+    keys: ChaCha12Rng,
     free_media: VecDeque<SocketAddr>,
     answers: VecDeque<Answer>,
     default_answer: Answer,
     ignored: VecDeque<Ignored>,
     /// A call taken up late: it has its number already.
     late: Option<CallNumber>,
-    /// Where it can be called, as it has told a registrar.
-    pub(crate) registration: Registration,
+    registration: Registration,
     last: u32,
     stray_rtp: u64,
 }
 
-/// What a phone serves.
+/// The methods that a phone serves.
 const METHODS: [Method; 7] =
     [Method::Invite, Method::Ack, Method::Cancel, Method::Bye, Method::Options, Method::Info, Method::Update];
 
 impl Phone {
-    /// A phone without calls; until told otherwise it answers after a second.
+    /// Makes a phone without calls; by default it answers after a second.
     pub fn new(config: PhoneConfig) -> Phone {
         let (mut methods, mut extensions) = (METHODS.to_vec(), Vec::new());
         if config.reliable {
@@ -198,11 +101,11 @@ impl Phone {
         }
     }
 
-    /// How the next call that comes in, after those told before, is answered.
+    /// Sets the answer to the next call that comes in, after those set before.
     pub fn expect(&mut self, answer: Answer) {
         self.answers.push_back(answer);
     }
-    /// How calls are answered for which nothing was told.
+    /// Sets the answer to calls for which none was set.
     pub fn set_default_answer(&mut self, answer: Answer) {
         self.default_answer = answer;
     }
@@ -211,39 +114,8 @@ impl Phone {
     pub fn dial(&mut self, now: Instant, dial: Dial) -> Option<CallNumber> {
         let media = self.free_media.pop_front()?;
         let number = self.next_number();
-        let mut call = PhoneCall::new(number, true, self.ssrc(number), Vec::new());
-        call.media = Some(media);
-        call.reporting = self.reporting();
-        call.called = user_of(dial.uri.as_bytes());
-        call.talk = dial.talk;
-        call.never_ack = dial.never_ack;
-        call.early_offer = dial.offer;
-        let body = dial.offer.then(|| {
-            call.offered = true;
-            self.own_offer(&mut call, dial.multipart)
-        });
-        call.wake_after(now, dial.cancel_after, Due::Cancel);
-        call.wake_after(now, self.config.give_up.map(|g| g.no_final), Due::NoFinal);
-        let mut headers = dial.headers;
-        headers.extend(self.session_wanted());
-        let id = self.endpoint.invite(
-            now,
-            Invite {
-                flow: dial.flow,
-                local: self.local(),
-                oversize: None,
-                party: PhoneConfig::PARTY,
-                uri: dial.uri.clone(),
-                from: dial.from,
-                to: format!("<{}>", dial.uri),
-                contact_user: self.config.name.clone(),
-                max_forwards: 70,
-                headers,
-                body,
-            },
-        );
-        call.client = Some(id);
-        call.call_id = self.endpoint.call_id(id).unwrap_or_default().as_bytes().to_vec();
+        let ssrc = self.ssrc(number);
+        let call = PhoneCall::dial(&mut self.cx(now), number, ssrc, media, dial);
         self.keep(call);
         self.drain(now);
         Some(number)
@@ -251,8 +123,27 @@ impl Phone {
 
     /// Ends a call in whatever state it is.
     pub fn hang_up(&mut self, now: Instant, number: CallNumber) {
-        self.with_call(now, number, |phone, now, call| phone.end(now, call, Ending::HungUp));
+        self.at(now, Some(number), |cx, call| call.end(cx, Ending::HungUp));
         self.drain(now);
+    }
+
+    /// Says something in a call; nothing in one that is not answered.
+    pub fn say_within(&mut self, now: Instant, number: CallNumber, what: Within) {
+        self.at(now, Some(number), |cx, call| call.say_within(cx, what));
+        self.drain(now);
+    }
+
+    /// Registers at `uri` as `user` for so many seconds, by this flow; 0 takes the registration back.
+    pub fn register(&mut self, now: Instant, flow: Flow, uri: &str, user: &str, expires: u32) {
+        let mut registration = std::mem::take(&mut self.registration);
+        registration.register(&mut self.cx(now), flow, uri, (user, expires));
+        self.registration = registration;
+        self.drain(now);
+    }
+
+    /// Returns the last answer to its REGISTER, 0 where there was none in time; `None` before it.
+    pub fn registered(&self) -> Option<u16> {
+        self.registration.code()
     }
 
     /// Takes a change from outside.
@@ -263,8 +154,14 @@ impl Phone {
                     self.take(now, flow, message);
                 }
             }
-            Input::Rtp { to, bytes } => self.hear(now, to, &bytes),
-            Input::Rtcp { to, bytes } => self.hear_report(now, to, &bytes),
+            Input::Rtp { to, bytes } => {
+                if !self.hear(to, |call, cx| call.hear(cx, &bytes), now) {
+                    self.stray_rtp += 1;
+                }
+            }
+            Input::Rtcp { to, bytes } => {
+                self.hear(to, |call, cx| call.hear_report(cx.now, &bytes), now);
+            }
             Input::TransportFailed { flow } => {
                 self.endpoint
                     .handle_input(now, trunkgate_sip::Input::TransportFailed { flow, party: None, was_up: false });
@@ -285,67 +182,63 @@ impl Phone {
                 self.drain(now);
                 if let Some(refused) = self.late.take() {
                     // Its credentials were wrong.
-                    self.with_call(now, refused, |phone, now, call| phone.ended(now, call, Ending::Rejected(401)));
+                    self.at(now, Some(refused), |cx, call| call.ended(cx, Ending::Rejected(401)));
                 }
             }
         }
         let numbers: Vec<CallNumber> =
-            self.calls.values().filter(|c| c.next_due().is_some_and(|at| at <= now)).map(|c| c.number).collect();
+            self.calls.values().filter(|c| c.next_due().is_some_and(|at| at <= now)).map(PhoneCall::number).collect();
         for number in numbers {
-            self.with_call(now, number, |phone, now, call| {
-                while let Some(due) = call.take_due(now) {
-                    phone.act(now, call, due);
-                }
-            });
+            self.at(now, Some(number), |cx, call| call.handle_timeout(cx));
         }
         self.drain(now);
     }
 
-    /// The next output, or `None` when idle.
+    /// Returns the next output, or `None` when idle.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    /// When to be woken.
+    /// Returns the next deadline.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let calls = self.calls.values().filter_map(PhoneCall::next_due);
         let ignored = self.ignored.iter().filter_map(|i| i.until.as_ref().map(|u| u.0));
         calls.chain(ignored).chain(self.endpoint.poll_timeout().map(|(at, _)| at)).min()
     }
 
-    /// Its calls in order, ended ones too.
+    /// Returns its calls in order, ended ones too.
     pub fn calls(&self) -> impl Iterator<Item = &PhoneCall> {
         self.calls.values()
     }
-    /// One call.
+    /// Returns one call.
     pub fn call(&self, number: CallNumber) -> Option<&PhoneCall> {
         self.calls.get(&number)
     }
-    /// How it was set up.
+    /// Returns its settings.
     pub fn config(&self) -> &PhoneConfig {
         &self.config
     }
-    /// What is alive below.
+    /// Returns the numbers of what is alive in its endpoint.
     pub fn counts(&self) -> Counts {
         self.endpoint.counts()
     }
-    /// Packets that came to an address of no call.
+    /// Returns the number of packets that came to an address of no call.
     pub fn stray_rtp(&self) -> u64 {
         self.stray_rtp
     }
 
-    /// A message, unless its call is one to be ignored.
+    /// Takes a message, unless its call is one to be ignored.
     fn take(&mut self, now: Instant, flow: Flow, message: Message) {
         let call_id = message.call_id().unwrap_or_default();
         if self.ignored.iter().any(|i| i.call_id == call_id) {
             return;
         }
-        // Who has to show credentials is asked for them by the endpoint, before anybody decides about the call.
+        // The endpoint asks for credentials before anything is decided about the call.
         let is_asked = self.config.asks.is_some() && message.header(HeaderName::Authorization).is_none();
         let is_first = !is_asked
             && matches!(message.start_line(), StartLine::Request { method: Method::Invite, .. })
             && message.to().is_some_and(|to| to.tag().is_none())
-            && !self.calls.values().any(|c| c.call_id == call_id);
+            && !self.calls.values().any(|c| c.call_id() == call_id);
         if is_first {
             let until = match self.answers.front().unwrap_or(&self.default_answer).manner {
                 Manner::Silent => Some(None),
@@ -368,16 +261,9 @@ impl Phone {
     }
 
     fn ignore(&mut self, call_id: Vec<u8>, until: Option<Instant>, flow: Flow, message: Message) {
-        let answer = self.next_answer();
-        let number = self.next_number();
-        let mut call = PhoneCall::new(number, false, self.ssrc(number), call_id.clone());
-        call.called = self.called(&message);
-        call.manner = Some(answer.manner);
-        call.talk = answer.talk;
-        if until.is_none() {
-            call.state = State::Ended;
-            call.ending = Some(Ending::Ignored);
-        }
+        let mut call = self.next_call();
+        let number = call.number();
+        call.ignore(call_id.clone(), self.called(&message), until.is_none());
         self.keep(call);
         self.outputs.push_back(Output::Event(Event::Incoming(number)));
         if self.ignored.len() == limits::IGNORED {
@@ -386,135 +272,186 @@ impl Phone {
         self.ignored.push_back(Ignored { call_id, call: number, until: until.map(|at| (at, flow, message)) });
     }
 
-    /// An INVITE that the endpoint took: a new call of its own, or the one that was left waiting.
-    pub(crate) fn incoming(&mut self, now: Instant, id: ServerId, request: &Message) {
-        // Whoever asks for a longer session then calls once more: that is the call.
-        if self.refuses_session(now, id, request) {
+    /// Takes an INVITE that the endpoint took: a new call of its own, or the one that was left waiting.
+    fn incoming(&mut self, now: Instant, id: ServerId, request: &Message) {
+        // A caller that asks for a longer session then calls once more: that is the call.
+        if refuses(&mut self.cx(now), id, request) {
             return;
         }
         let mut call = match self.late.take().and_then(|number| self.calls.remove(&number)) {
             Some(call) => call,
             None => {
-                let answer = self.next_answer();
-                let number = self.next_number();
-                let mut call = PhoneCall::new(number, false, self.ssrc(number), Vec::new());
-                call.manner = Some(answer.manner);
-                call.talk = answer.talk;
-                self.outputs.push_back(Output::Event(Event::Incoming(number)));
+                let call = self.next_call();
+                self.outputs.push_back(Output::Event(Event::Incoming(call.number())));
                 call
             }
         };
-        call.call_id = request.call_id().unwrap_or_default().to_vec();
-        call.called = self.called(request);
-        call.server = Some(id);
-        call.media = self.free_media.pop_front();
-        call.reporting = self.reporting();
-        self.begin(now, &mut call, request);
+        let (media, called) = (self.free_media.pop_front(), self.called(request));
+        call.begin(&mut self.cx(now), id, media, called, request);
         self.keep(call);
     }
 
-    fn hear(&mut self, now: Instant, to: SocketAddr, bytes: &[u8]) {
-        let found = self.calls.values_mut().find(|c| c.media == Some(to) && c.state != State::Ended);
-        match found {
-            None => self.stray_rtp += 1,
-            Some(call) => {
-                let Some(bytes) = call.secure.open(now, false, bytes) else { return };
-                if let Some(reporting) = &mut call.reporting {
-                    let spoken =
-                        call.speech.spoken.map_or((0, SAMPLE_RATE), |spoken| (call.speech.payload, spoken.clock_hz()));
-                    reporting.take(now, bytes, spoken);
-                }
-                let wanted = call.talk.overheard || call.talk.by_ear;
-                if wanted && let Some((rtp, clock_hz, samples)) = decode(&mut call.speech, bytes) {
-                    if call.talk.by_ear {
-                        listen(&mut call.ear, now, &rtp, &samples);
-                    }
-                    if call.talk.overheard {
-                        let timestamp = (rtp.timestamp, clock_hz);
-                        let heard = Output::Heard { call: call.number, ssrc: rtp.ssrc, timestamp, samples };
-                        self.outputs.push_back(heard);
-                    }
-                }
-                if !call.talk.by_ear
-                    && let Some(heard) = call.judge.hear(now, bytes)
-                {
-                    self.outputs.push_back(Output::Event(Event::Heard(call.number, heard)));
-                }
+    /// Passes on what the endpoint has to say until it is idle.
+    fn drain(&mut self, now: Instant) {
+        while let Some(output) = self.endpoint.poll_output() {
+            match output {
+                SipOutput::Transmit(transmit) => self.outputs.push_back(Output::Transmit(transmit)),
+                SipOutput::Event(event) => self.handle_event(now, event),
             }
         }
     }
 
-    fn hear_report(&mut self, now: Instant, to: SocketAddr, bytes: &[u8]) {
-        let found = self.calls.values_mut().find(|c| c.media == Some(to) && c.state != State::Ended);
-        let Some(call) = found else { return };
-        let (ssrc, clock_hz) = (call.speech.ssrc, call.speech.spoken.map_or(SAMPLE_RATE, Spoken::clock_hz));
-        if let Some(reporting) = &mut call.reporting
-            && let Some(bytes) = call.secure.open(now, true, bytes)
-        {
-            reporting.hear(now, (ssrc, clock_hz), bytes);
+    fn handle_event(&mut self, now: Instant, event: SipEvent) {
+        if self.registration.heard(&event) {
+            return;
+        }
+        match event {
+            SipEvent::Invite { id, request, .. } => self.incoming(now, id, &request),
+            SipEvent::Request { id, dialog, method, request, .. } => self.request(now, (id, dialog), method, &request),
+            SipEvent::Ack { dialog, request } => {
+                self.at(now, self.of_dialog(dialog), |cx, call| call.acked(cx, &request));
+            }
+            SipEvent::Canceled { id, .. } | SipEvent::Expired { id } => {
+                let number = self.find(|c| c.is_server(id));
+                self.at(now, number, |cx, call| call.ended(cx, Ending::CanceledThere));
+            }
+            SipEvent::Response { id, dialog, code, response } => self.response(now, (id, dialog), code, &response),
+            SipEvent::TimedOut { id } => self.failed(now, id, Ending::TimedOut),
+            SipEvent::TransportFailed { id } => self.failed(now, id, Ending::Unreachable),
+            SipEvent::AckMissing { dialog } => {
+                self.at(now, self.of_dialog(dialog), |cx, call| call.ack_missing(cx, dialog));
+            }
+            SipEvent::Trying { .. } | SipEvent::Challenged { .. } | SipEvent::WrongCredentials { .. } => {}
+            SipEvent::Prack { id, dialog, .. } => {
+                // What was agreed on before the answer stands.
+                if let Some(id) = id {
+                    self.cx(now).answer(id, 488);
+                }
+                self.at(now, self.of_dialog(dialog), |_, call| call.note_prack());
+            }
+            SipEvent::PrackMissing { id, .. } => {
+                let number = self.find(|c| c.is_server(id));
+                self.at(now, number, |cx, call| call.ended(cx, Ending::PrackMissing));
+            }
+            SipEvent::Refused { .. } | SipEvent::Dropped(_) => {}
         }
     }
 
-    /// Runs `what` on a call taken out of the map, and puts it back.
-    pub(crate) fn with_call(
+    fn request(
         &mut self,
         now: Instant,
-        number: CallNumber,
-        what: impl FnOnce(&mut Phone, Instant, &mut PhoneCall),
+        (id, dialog): (Option<ServerId>, Option<DialogId>),
+        method: Method,
+        request: &Message,
     ) {
-        if let Some(mut call) = self.calls.remove(&number) {
-            what(self, now, &mut call);
+        let number = dialog.and_then(|d| self.of_dialog(d));
+        if method == Method::Bye {
+            self.at(now, number, |cx, call| call.ended(cx, Ending::HungUpThere));
+            return;
+        }
+        let Some(id) = id else { return };
+        if number.is_some() {
+            self.at(now, number, |cx, call| call.take_request(cx, id, method, request));
+        } else if matches!(method, Method::Invite | Method::Update | Method::Refer) {
+            self.cx(now).answer(id, 481);
+        } else {
+            self.cx(now).answer(id, 200);
+        }
+    }
+
+    fn response(&mut self, now: Instant, (id, dialog): (ClientId, Option<DialogId>), code: u16, response: &Message) {
+        if let Some(number) = self.find(|c| c.is_open(id)) {
+            self.at(now, Some(number), |cx, call| call.request_answered(cx, id, code, response));
+            return;
+        }
+        let number = self.find(|c| c.is_client(id));
+        if number.is_none() && (200..300).contains(&code) && response.method() == Method::Invite {
+            // The call is forgotten; the far side must not be left with half a dialog.
+            if let Some(dialog) = dialog {
+                self.endpoint.ack(now, dialog, None);
+                self.cx(now).bye(dialog);
+            }
+            return;
+        }
+        self.at(now, number, |cx, call| call.invite_answered(cx, dialog, code, response));
+    }
+
+    fn failed(&mut self, now: Instant, id: ClientId, ending: Ending) {
+        if let Some(number) = self.find(|c| c.is_open(id)) {
+            self.at(now, Some(number), |cx, call| call.request_failed(cx, ending));
+        }
+        let number = self.find(|c| c.is_client(id) && c.state() != State::Talking);
+        self.at(now, number, |cx, call| call.invite_failed(cx, ending));
+    }
+
+    /// Runs `what` on the call whose media address this is. Reports whether there is one.
+    fn hear(&mut self, to: SocketAddr, what: impl FnOnce(&mut PhoneCall, &mut Cx<'_>), now: Instant) -> bool {
+        let Phone { config, endpoint, keys, outputs, calls, .. } = self;
+        let Some(call) = calls.values_mut().find(|call| call.listens_at(to)) else { return false };
+        what(call, &mut Cx { now, config, endpoint, keys, outputs });
+        true
+    }
+
+    /// Runs `what` on a call, and gives back what an ended one no longer needs.
+    fn at(&mut self, now: Instant, number: Option<CallNumber>, what: impl FnOnce(&mut Cx<'_>, &mut PhoneCall)) {
+        if let Some(mut call) = number.and_then(|number| self.calls.remove(&number)) {
+            what(&mut self.cx(now), &mut call);
             self.keep(call);
         }
     }
 
+    fn cx(&mut self, now: Instant) -> Cx<'_> {
+        let Phone { config, endpoint, keys, outputs, .. } = self;
+        Cx { now, config, endpoint, keys, outputs }
+    }
+
+    fn find(&self, is_it: impl Fn(&PhoneCall) -> bool) -> Option<CallNumber> {
+        self.calls.values().find(|c| is_it(c)).map(PhoneCall::number)
+    }
+
+    fn of_dialog(&self, dialog: DialogId) -> Option<CallNumber> {
+        self.find(|c| c.is_of(dialog))
+    }
+
     /// Puts a call into the map and gives back what an ended one no longer needs.
-    pub(crate) fn keep(&mut self, mut call: PhoneCall) {
-        if call.state == State::Ended {
-            call.due.clear();
-            if let Some(media) = call.media.take() {
-                self.free_media.push_back(media);
-            }
-        }
-        self.calls.insert(call.number, call);
+    fn keep(&mut self, mut call: PhoneCall) {
+        self.free_media.extend(call.settle());
+        self.calls.insert(call.number(), call);
         if self.calls.len() > limits::CALLS {
-            let oldest = self.calls.values().find(|c| c.state == State::Ended).map(|c| c.number);
+            let oldest = self.calls.values().find(|c| c.state() == State::Ended).map(PhoneCall::number);
             if let Some(oldest) = oldest {
                 self.calls.remove(&oldest);
             }
         }
     }
 
-    fn reporting(&mut self) -> Option<Reporting> {
-        let mut key = [0; 16];
-        let epoch = self.config.reports?;
-        self.keys.fill_bytes(&mut key);
-        Some(Reporting::new(Origin::new(epoch, key)))
-    }
-    pub(crate) fn local(&self) -> Local {
+    fn local(&self) -> Local {
         Local { ip: self.config.sip.ip(), port: self.config.sip.port() }
     }
-    /// Who is called: the Request-URI's user. Where that is our own name, we are called as who has registered by it, and To
-    /// says whom.
+
+    /// Returns the user that is called: the Request-URI's. Where that is our own name, we are called as who has registered by
+    /// it, and To names the user.
     fn called(&self, request: &Message) -> String {
         let user = request.uri().map(|uri| uri.user_unescaped()).unwrap_or_default();
         let to = || request.to()?.parsed_uri().map(|uri| uri.user_unescaped());
         if user == self.config.name { to().unwrap_or(user) } else { user }
     }
-    fn next_answer(&mut self) -> Answer {
-        self.answers.pop_front().unwrap_or_else(|| self.default_answer.clone())
+
+    /// Makes the next call that comes in.
+    fn next_call(&mut self) -> PhoneCall {
+        let answer = self.answers.pop_front().unwrap_or_else(|| self.default_answer.clone());
+        let number = self.next_number();
+        PhoneCall::incoming(number, self.ssrc(number), answer)
     }
+
     fn next_number(&mut self) -> CallNumber {
         self.last += 1;
         CallNumber(self.last)
     }
+
     fn ssrc(&self, number: CallNumber) -> u32 {
         (mix((u64::from(number_of(&self.config.seed)) << 32) | u64::from(number.0)) >> 16) as u32
     }
-}
-
-fn user_of(uri: &[u8]) -> String {
-    trunkgate_sip::Uri::parse(uri).map(|uri| uri.user_unescaped()).unwrap_or_default()
 }
 
 fn number_of(seed: &[u8; 32]) -> u32 {

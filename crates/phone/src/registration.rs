@@ -1,13 +1,11 @@
-//! A phone's registration (RFC 3261 §10.2): asked for, refreshed and taken back when it is told to.
+//! A phone's registration (RFC 3261 §10.2): asked for, refreshed and taken back as the script says.
 
-use std::time::Instant;
+use trunkgate_sip::{ClientId, Event, Flow, Local, Register};
 
-use trunkgate_sip::{ClientId, Event, Flow, Register};
-
-use crate::phone::Phone;
+use crate::cx::Cx;
 use crate::script::PhoneConfig;
 
-/// Where a phone can be called, as it has told a registrar.
+/// The binding of a phone at a registrar.
 #[derive(Debug, Default)]
 pub(crate) struct Registration {
     call_id: Option<String>,
@@ -18,7 +16,7 @@ pub(crate) struct Registration {
 }
 
 impl Registration {
-    /// Takes what is its own of the endpoint's news. Whether it was.
+    /// Takes an event of the endpoint. Reports whether it concerns the registration.
     pub(crate) fn heard(&mut self, event: &Event) -> bool {
         let asked = |id: &ClientId| self.asking == Some(*id);
         if let Event::Challenged { id, .. } = event
@@ -42,31 +40,29 @@ impl Registration {
     }
 }
 
-impl Phone {
-    /// Registers at `uri` as `user` for so many seconds, by this flow; 0 takes the registration back.
-    pub fn register(&mut self, now: Instant, flow: Flow, uri: &str, user: &str, expires: u32) {
-        self.registration.cseq += 1;
+impl Registration {
+    /// Registers a user at `uri` for so many seconds, by this flow; 0 takes the registration back.
+    pub(crate) fn register(&mut self, cx: &mut Cx<'_>, flow: Flow, uri: &str, (user, expires): (&str, u32)) {
+        self.cseq += 1;
         let register = Register {
             flow,
-            local: self.local(),
+            local: Local { ip: cx.config.sip.ip(), port: cx.config.sip.port() },
             party: PhoneConfig::PARTY,
             uri: uri.to_owned(),
             address: format!("sip:{user}@{}", uri.trim_start_matches("sip:")),
-            contact_user: self.config.name.clone(),
+            contact_user: cx.config.name.clone(),
             expires,
-            call_id: self.registration.call_id.clone(),
-            cseq: self.registration.cseq,
+            call_id: self.call_id.clone(),
+            cseq: self.cseq,
         };
-        let id = self.endpoint.register(now, register);
-        self.registration.asking = Some(id);
-        self.registration.code = None;
-        let named = self.endpoint.call_id(id).map(str::to_owned);
-        self.registration.call_id = self.registration.call_id.take().or(named);
-        self.drain(now);
+        let id = cx.endpoint.register(cx.now, register);
+        (self.asking, self.code) = (Some(id), None);
+        let named = cx.endpoint.call_id(id).map(str::to_owned);
+        self.call_id = self.call_id.take().or(named);
     }
 
-    /// The last answer to its REGISTER, 0 where there was none in time; `None` before it.
-    pub fn registered(&self) -> Option<u16> {
-        self.registration.code
+    /// Returns the last answer to its REGISTER, 0 where there was none in time; `None` before it.
+    pub(crate) fn code(&self) -> Option<u16> {
+        self.code
     }
 }

@@ -8,9 +8,6 @@ use trunkgate_media::Epoch;
 use trunkgate_sdp::Srtp;
 use trunkgate_sip::{Credentials, Extra, Flow, Party};
 
-use crate::refer::Referred;
-use crate::session::Sessions;
-
 /// A call to place.
 #[derive(Debug, Clone)]
 pub struct Dial {
@@ -207,4 +204,64 @@ impl Default for GiveUp {
             call: Duration::from_secs(crate::limits::CALL_S),
         }
     }
+}
+
+/// Session timers of a phone (RFC 4028).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sessions {
+    /// The interval that it asks for, in seconds; 0: none, but it takes one that is asked of it.
+    pub seconds: u32,
+    /// The shortest that it takes, in seconds: what is less is refused with 422.
+    pub least: u32,
+    /// Whether it refreshes itself where that is for it to choose.
+    pub refreshes: bool,
+    /// Whether it does so by UPDATE; else by re-INVITE.
+    pub by_update: bool,
+    /// Whether it says that it refreshes and never does.
+    pub forgets: bool,
+}
+
+/// The moment at which a phone that has transferred a call leaves it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaving {
+    /// Once its REFER is taken.
+    AtOnce,
+    /// Once it hears that somebody has answered.
+    OnceDone,
+    /// It waits until it is hung up on.
+    Never,
+}
+
+/// The answer of a phone to a REFER, and the progress that it reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Referred {
+    /// 603.
+    Refuses,
+    /// 202, and after a while this status.
+    Tells(u16),
+    /// 202, and 100 for ever.
+    Silent,
+}
+
+/// A request in an answered call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Within {
+    /// INFO with a key in it.
+    Key,
+    /// UPDATE without a description: a refresh.
+    Refresh,
+    /// Re-INVITE without an offer: the 2xx makes it, the ACK answers (RFC 3261 §14.1).
+    Offerless,
+    /// Re-INVITE that holds the call.
+    Hold,
+    /// Re-INVITE that takes it back.
+    Resume,
+    /// UPDATE with an offer that holds the call, or takes it back (RFC 3311); before the answer too, where a provisional one
+    /// was acknowledged.
+    Offer {
+        /// Whether it holds it.
+        holds: bool,
+    },
+    /// REFER: the other side is to be connected with the number that was called.
+    Transfer(Leaving),
 }

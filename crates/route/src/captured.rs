@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use crate::pattern::Pattern;
 use crate::route::{CallInfo, Route};
-use crate::table::TargetSpec;
+use crate::target::TargetSpec;
 
 /// Names that every route has.
 pub const ALWAYS: [&str; 2] = ["called", "caller"];
@@ -101,7 +101,7 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::locate::Destination;
-    use crate::trunk::Transport;
+    use crate::transport::Transport;
 
     fn uri(text: &str) -> TargetSpec {
         let destination = Destination { host: "h".into(), port: None, transport: Transport::Udp, is_fixed: false };

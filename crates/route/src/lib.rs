@@ -6,12 +6,9 @@ pub mod agent;
 pub mod caller_id;
 pub mod captured;
 mod digits;
-pub mod emergency;
 mod expression;
 pub mod headers;
-mod index;
 pub mod limits;
-pub mod lines;
 pub mod locate;
 mod nearest;
 pub mod number;
@@ -19,16 +16,16 @@ pub mod pattern;
 pub mod plan;
 pub mod quota;
 pub mod rate;
-mod readings;
 pub mod route;
-pub mod routes;
 pub mod schedule;
 pub mod screen;
 mod share;
 pub mod sms;
 pub mod standing;
 pub mod table;
+mod target;
 pub mod transfer_to;
+mod transport;
 pub mod trunk;
 
 pub use acl::{KnownBy, household};
@@ -36,24 +33,22 @@ pub use agent::{Agent, AnswerTime, Facts, Hold, OnClose, Piece, Queue, Template,
 pub use caller_id::{CallerIdRule, Shown};
 pub use expression::Expression;
 pub use headers::{HeaderPattern, HeaderRules, Identities};
-pub use index::Index;
-pub use lines::{LinePlace, LineRest, RouteFile, RouteLines};
 pub use locate::{Destination, Server};
 pub use nearest::nearest;
-pub use number::{Incomplete, Number, Numbers};
+pub use number::{Incomplete, Number, Numbers, SendNumbers, emergency};
 pub use pattern::{Pattern, PatternError};
 pub use plan::{Matched, Plan, RouteVerdict, Target};
 pub use quota::Quota;
 pub use rate::TokenBucket;
-pub use route::{CallInfo, HeaderCondition, Order, Route, SEARCH_TIMEOUT};
-pub use routes::Routes;
+pub use route::{
+    CallInfo, HeaderCondition, Index, LinePlace, LineRest, Order, Route, RouteFile, RouteLines, Routes, SEARCH_TIMEOUT,
+};
 pub use schedule::{Calendar, Dates, Hours, HoursError};
 pub use screen::{Denied, DeniedBy};
 pub use sms::{NoText, Recipients, SmsRule, TextOutcome};
 pub use standing::{Figures, Rank, Standing};
-pub use table::{Definition, Table, TargetSpec};
+pub use table::{Definition, Table};
+pub use target::TargetSpec;
 pub use transfer_to::{TransferRule, Wanted};
-pub use trunk::{
-    Credentials, DEFAULT_CODECS, DigestHash, Dtmf, HoldMode, Peer, ReferMode, Register, SendNumbers, Srtp, Transport,
-    Trunk,
-};
+pub use transport::Transport;
+pub use trunk::{Credentials, DEFAULT_CODECS, DigestHash, Dtmf, HoldMode, Peer, ReferMode, Register, Srtp, Trunk};

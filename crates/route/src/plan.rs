@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::agent::Agent;
 use crate::locate::Destination;
 use crate::route::Route;
-use crate::table::TargetSpec;
+use crate::target::TargetSpec;
 use crate::trunk::{Peer, Trunk};
 
 /// Whether a route matched.

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use crate::number::{Number, Numbers};
+use crate::number::{Number, Numbers, SendNumbers};
 use crate::pattern::Pattern;
-use crate::trunk::{SendNumbers, Trunk};
+use crate::trunk::Trunk;
 
 /// Ranges that belong to no country, whose calls are dear everywhere: satellite phones, international networks, personal
 /// numbers, premium rate. ITU-T, List of Recommendation E.164 assigned country codes (annex to Operational Bulletin 1114,

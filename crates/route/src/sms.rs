@@ -3,9 +3,8 @@
 use std::fmt;
 
 use crate::agent::{Facts, Template};
-use crate::number::{Number, Numbers};
+use crate::number::{Number, Numbers, SendNumbers};
 use crate::screen::high_risk;
-use crate::trunk::SendNumbers;
 
 /// Longest text of a message, in characters: what Twilio takes.
 pub const SMS_CHARS: usize = 1_600;

@@ -11,45 +11,13 @@ use crate::locate::{Destination, same_host};
 use crate::nearest::nearest;
 use crate::number::Numbers;
 use crate::plan::{Matched, Plan, RouteVerdict, Target};
-use crate::route::{CallInfo, Decided, Order, Route};
-use crate::routes::Routes;
+use crate::route::{CallInfo, Decided, Order, Route, Routes};
 use crate::share::ordered;
+use crate::target::TargetSpec;
 use crate::trunk::Trunk;
 
 /// Longest name of a user that others are compared with, in bytes.
 const COMPARED_BYTES: usize = 40;
-
-/// A target as written in `connect`.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum TargetSpec {
-    /// `trunk:NAME[/NUMBER][@WEIGHT]`
-    Trunk {
-        /// Its name.
-        name: String,
-        /// The number to call instead of the called one; names of pieces in braces.
-        number: Option<String>,
-        /// How often it comes first among those with a weight that it stands with.
-        #[serde(default)]
-        weight: Option<u16>,
-    },
-    /// `sip:URI`
-    Uri {
-        /// As written.
-        uri: String,
-        /// Where it leads.
-        #[serde(flatten)]
-        destination: Destination,
-        /// Whether an agent or an operator named it in mid-call: it leads to no address of the edge or its link.
-        #[serde(default)]
-        in_call: bool,
-    },
-    /// `agent:NAME`
-    Agent(String),
-    /// `reject:CODE`
-    Reject(u16),
-    /// `{ ring_all = [...] }`: trunks and URIs that ring at once.
-    RingAll(Vec<TargetSpec>),
-}
 
 /// What a table is built from; its routes may have been compiled before.
 #[derive(Debug, Clone)]
@@ -297,7 +265,8 @@ mod tests {
 
     use super::*;
     use crate::pattern::Pattern;
-    use crate::trunk::{Peer, Transport};
+    use crate::transport::Transport;
+    use crate::trunk::Peer;
 
     fn route(name: &str, from: &[&str], to: &[&str], caller: &[&str], connect: Vec<TargetSpec>) -> Route {
         let patterns = |texts: &[&str]| texts.iter().map(|text| Pattern::parse(text).unwrap()).collect();

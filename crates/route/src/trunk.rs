@@ -10,9 +10,11 @@ use ipnet::IpNet;
 use crate::caller_id::CallerIdRule;
 use crate::headers::{HeaderRules, Identities};
 use crate::locate::{Destination, Server, in_order};
+use crate::number::SendNumbers;
 use crate::pattern::Pattern;
 use crate::quota::Quota;
 use crate::share;
+use crate::transport::Transport;
 
 /// The codecs that a trunk may use where its file names none, in order: rtpmap names.
 pub const DEFAULT_CODECS: [&str; 3] = ["PCMU", "PCMA", "opus"];
@@ -22,36 +24,6 @@ pub const DEFAULT_CODECS: [&str; 3] = ["PCMU", "PCMA", "opus"];
 const UDP_MTU: usize = 1300;
 /// `unproven_early_media` where the file says nothing: a handful of callers hear an announcement at once.
 const UNPROVEN_EARLY_MEDIA_CALLS: u32 = 5;
-
-/// How a peer is spoken to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Transport {
-    /// Datagrams.
-    Udp,
-    /// Stream.
-    Tcp,
-    /// Stream under TLS.
-    Tls,
-}
-
-impl Transport {
-    /// The port where none is written (RFC 3261 §19.1.2).
-    pub fn default_port(self) -> u16 {
-        match self {
-            Transport::Udp | Transport::Tcp => 5060,
-            Transport::Tls => 5061,
-        }
-    }
-    /// As written in a URI and in the configuration.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Transport::Udp => "udp",
-            Transport::Tcp => "tcp",
-            Transport::Tls => "tls",
-        }
-    }
-}
 
 /// One address of a trunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,20 +69,6 @@ impl Peer {
     pub fn sockets(&self) -> impl Iterator<Item = SocketAddr> + '_ {
         self.servers.iter().flat_map(Server::sockets)
     }
-}
-
-/// The form of numbers towards a trunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SendNumbers {
-    /// `+14155551234`
-    #[default]
-    E164,
-    /// `14155551234`
-    PlusLess,
-    /// As dialled inside the edge's country.
-    National,
-    /// As received.
-    AsIs,
 }
 
 /// What a trunk does about SRTP.

@@ -6,8 +6,7 @@ use std::fmt;
 use crate::crypto::{Crypto, InlineKey, Suite};
 use crate::description::{Attribute, Description, Media};
 use crate::limits;
-use crate::negotiate::{Refusal, list, plain};
-use crate::udptl::is_udptl;
+use crate::refusal::{Refusal, list, plain};
 
 /// The suites of our offers, the one liked best first: GCM is the cheapest, the second the one that everybody has.
 pub const OFFERED: [Suite; 4] =
@@ -104,7 +103,7 @@ pub fn admit(mut offer: Description, srtp: Srtp) -> Result<Description, Unfit> {
 
 /// Whether a live section may be taken, and is RTP.
 fn judge(media: &Media, srtp: Srtp) -> Result<bool, Clash> {
-    if is_udptl(media) {
+    if media.is_udptl() {
         return if srtp == Srtp::Required { Err(Clash::Required) } else { Ok(true) };
     }
     let refused = if srtp == Srtp::Off { Clash::Off } else { Clash::NoSuite };
@@ -125,11 +124,11 @@ fn judge(media: &Media, srtp: Srtp) -> Result<bool, Clash> {
 /// # Errors
 /// [`Unfit`] where that leaves no stream.
 pub fn keep_protected(offer: &mut Description, srtp: Srtp) -> Result<(), Unfit> {
-    if srtp != Srtp::Required || !offer.media.iter().any(is_udptl) {
+    if srtp != Srtp::Required || !offer.media.iter().any(Media::is_udptl) {
         return Ok(());
     }
     let text = format!("offered {}; allowed {}", names(offer), allowed(srtp));
-    offer.media.iter_mut().filter(|media| is_udptl(media)).for_each(|media| media.port = 0);
+    offer.media.iter_mut().filter(|media| media.is_udptl()).for_each(|media| media.port = 0);
     if offer.media.iter().any(|media| media.port != 0) {
         return Ok(());
     }

@@ -5,31 +5,23 @@
 //! no SIP.
 #![deny(clippy::indexing_slicing)]
 
-pub mod convert;
 pub mod crypto;
 pub mod description;
 pub mod direction;
-pub mod dtmf;
 pub mod format;
 pub mod fuzz;
 pub mod keying;
 pub mod limits;
 pub mod negotiate;
-pub mod own;
-mod parse;
-mod passing;
-mod udptl;
-mod write;
+mod refusal;
 
-pub use convert::{Audio, Conversion, Converted, OpusParameters};
 pub use crypto::{Crypto, InlineKey, Suite};
 pub use description::{Attribute, Connection, Description, Media, Origin, ParseError};
 pub use direction::Direction;
-pub use dtmf::{Dtmf, Events, OwnEvents};
 pub use format::Rtpmap;
 pub use keying::{Clash, Form, Keys, Srtp, Unfit};
+pub use negotiate::own::{self, answer_offer, offer_own};
 pub use negotiate::{
-    Agreed, AgreedStream, EDGE_CODECS, Far, Identity, Policy, Refusal, accept, anchored_streams, codec_names, far,
-    relay_offer,
+    Agreed, AgreedStream, Audio, Conversion, Converted, Dtmf, EDGE_CODECS, Events, Far, Identity, OpusParameters,
+    OwnEvents, Policy, Refusal, accept, anchored_streams, codec_names, far, relay_offer,
 };
-pub use own::{answer_offer, offer_own};

@@ -3,31 +3,22 @@
 //!
 //! A [`World`] holds one edge (a real `call::Gateway` and real `media::Session`s), a carrier, two trunks and a phone that
 //! registers (`phone::Phone`s), a registrar, scripted agents, strangers, a name service, and the network between them. [`World::step`] jumps to the next thing that happens and
-//! does it; after each step the invariants of [`check`] hold, and at the end nothing is left of any call.
+//! does it; after each step the invariants of [`world`] hold, and at the end nothing is left of any call.
 
-pub mod actions;
-pub mod agents;
-mod asked;
-pub mod check;
-pub mod early;
+mod credentials;
 pub mod edge;
-pub mod lines;
 pub mod log;
 pub mod net;
 pub mod options;
+mod places;
 mod proxy;
 mod registrar;
-pub mod sessions;
 mod summary;
-pub mod transfers;
-mod trust;
-mod within;
 pub mod world;
 
-pub use check::Failure;
 pub use options::{Options, Sabotage};
 pub use summary::Summary;
-pub use world::World;
+pub use world::{Failure, World};
 
 /// Runs one seed from start to end.
 ///

@@ -11,15 +11,23 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use trunkgate_sip::{Flow, Transport};
 
-use crate::options::Sabotage;
-use crate::world::{Happening, TRUNK_B_SEAT, TRUNK_B2_SEAT, World};
+use crate::options::{Options, Sabotage};
+use crate::places::{EDGE, TRUNK_B_SEAT, TRUNK_B2_SEAT};
 
 /// The proxy.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     rng: ChaCha12Rng,
+    /// Whether the seed has one.
+    is_there: bool,
+    /// Whether it loses the second 2xx of a fork.
+    loses_second: bool,
     /// INVITEs that went to both, by Call-ID and branch.
     forked: BTreeMap<String, Forked>,
+    /// INVITEs forked.
+    forks: u64,
+    /// INVITEs that both phones have answered.
+    answered_twice: u64,
 }
 
 /// An INVITE that went to both phones.
@@ -44,14 +52,91 @@ pub(crate) enum Passing {
     Kept,
     /// This goes on in its place.
     Instead(Bytes),
+    /// It goes on, and so long afterwards a CANCEL reaches the other seats.
+    Withdraws { others: Vec<usize>, flow: Flow, cancel: Bytes, late: Duration },
 }
 
 impl Proxy {
-    /// One that has seen nothing.
-    pub(crate) fn new(seed: u64) -> Proxy {
-        Proxy { rng: ChaCha12Rng::seed_from_u64(seed ^ 0x666f_726b_666f_726b), forked: BTreeMap::new() }
+    /// Makes the proxy of a seed's options.
+    pub(crate) fn new(options: &Options) -> Proxy {
+        Proxy {
+            rng: ChaCha12Rng::seed_from_u64(options.seed ^ 0x666f_726b_666f_726b),
+            is_there: options.forks,
+            loses_second: options.sabotage == Sabotage::SecondAnswersAreLost,
+            forked: BTreeMap::new(),
+            forks: 0,
+            answered_twice: 0,
+        }
     }
-    /// Whether a call has been forked.
+
+    /// Returns the other seat that a message of the edge goes to as well.
+    pub(crate) fn forks_to(&mut self, at: usize, flow: Flow, bytes: &Bytes) -> Option<usize> {
+        let forks = self.is_there && at == TRUNK_B_SEAT && flow.transport == Transport::Udp;
+        let text = String::from_utf8_lossy(bytes);
+        let begins = text.starts_with("INVITE ") && !value(&text, "To").contains(";tag=");
+        if !forks || !(begins || text.starts_with("CANCEL ")) {
+            return None;
+        }
+        let key = key(&text);
+        if begins && !self.forked.contains_key(&key) {
+            self.forks += 1;
+            let open = vec![TRUNK_B_SEAT, TRUNK_B2_SEAT];
+            let forked = Forked { invite: bytes.clone(), flow, open, early: Vec::new(), answered: 0, best: None };
+            self.forked.insert(key, forked);
+            return Some(TRUNK_B2_SEAT);
+        }
+        self.forked.contains_key(&key).then_some(TRUNK_B2_SEAT)
+    }
+
+    /// Judges what a seat's phone sends.
+    pub(crate) fn pass(&mut self, at: usize, bytes: &Bytes) -> Passing {
+        let text = String::from_utf8_lossy(bytes);
+        if !text.starts_with("SIP/2.0 ") || !value(&text, "CSeq").ends_with(" INVITE") {
+            return Passing::On;
+        }
+        let Some(forked) = self.forked.get_mut(&key(&text)) else { return Passing::On };
+        let code: u16 = text.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_default();
+        match code {
+            0..=100 => return Passing::On,
+            101..=199 => {
+                forked.early.push(at);
+                return Passing::On;
+            }
+            // A repetition.
+            200..=299 if !forked.open.contains(&at) && !self.loses_second => {
+                return Passing::On;
+            }
+            _ if !forked.open.contains(&at) => return Passing::Kept,
+            _ => forked.open.retain(|open| *open != at),
+        }
+        if (200..300).contains(&code) {
+            forked.answered += 1;
+            self.answered_twice += u64::from(forked.answered == 2);
+            if forked.answered > 1 && self.loses_second {
+                return Passing::Kept;
+            }
+            let (others, flow) = (forked.open.clone(), forked.flow);
+            let cancel = cancel_of(&String::from_utf8_lossy(&forked.invite));
+            let late = Duration::from_millis(self.rng.random_range(5..4000));
+            return Passing::Withdraws { others, flow: Flow { remote: EDGE, ..flow }, cancel, late };
+        }
+        if forked.best.as_ref().is_none_or(|(best, _)| code < *best) {
+            forked.best = Some((code, bytes.clone()));
+        }
+        match &forked.best {
+            _ if forked.answered > 0 => Passing::Kept,
+            Some((_, best)) if forked.open.is_empty() => Passing::Instead(best.clone()),
+            _ if forked.early.contains(&at) => Passing::Instead(terminated(&text)),
+            Some(_) | None => Passing::Kept,
+        }
+    }
+
+    /// Returns how many INVITEs were forked, and how many were answered twice.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.forks, self.answered_twice)
+    }
+
+    /// Reports whether a call has been forked.
     pub(crate) fn has_forked(&self, call_id: &[u8]) -> bool {
         let name = String::from_utf8_lossy(call_id);
         self.forked.keys().any(|key| key.split(' ').next() == Some(&*name))
@@ -90,73 +175,4 @@ fn terminated(refusal: &str) -> Bytes {
          CSeq: {cseq}\r\nContent-Length: 0\r\n\r\n"
     )
     .into()
-}
-
-impl World {
-    /// Where a message of the edge to a seat goes as well.
-    pub(crate) fn forks_to(&mut self, at: usize, flow: Flow, bytes: &Bytes) -> Option<usize> {
-        let forks = self.options.forks && at == TRUNK_B_SEAT && flow.transport == Transport::Udp;
-        let text = String::from_utf8_lossy(bytes);
-        let begins = text.starts_with("INVITE ") && !value(&text, "To").contains(";tag=");
-        if !forks || !(begins || text.starts_with("CANCEL ")) {
-            return None;
-        }
-        let key = key(&text);
-        if begins && !self.proxy.forked.contains_key(&key) {
-            self.summary.forked += 1;
-            let open = vec![TRUNK_B_SEAT, TRUNK_B2_SEAT];
-            let forked = Forked { invite: bytes.clone(), flow, open, early: Vec::new(), answered: 0, best: None };
-            self.proxy.forked.insert(key, forked);
-            return Some(TRUNK_B2_SEAT);
-        }
-        self.proxy.forked.contains_key(&key).then_some(TRUNK_B2_SEAT)
-    }
-
-    /// What becomes of an answer of a seat's phone.
-    pub(crate) fn pass(&mut self, at: usize, bytes: &Bytes) -> Passing {
-        let text = String::from_utf8_lossy(bytes);
-        if !text.starts_with("SIP/2.0 ") || !value(&text, "CSeq").ends_with(" INVITE") {
-            return Passing::On;
-        }
-        let Some(forked) = self.proxy.forked.get_mut(&key(&text)) else { return Passing::On };
-        let code: u16 = text.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_default();
-        match code {
-            0..=100 => return Passing::On,
-            101..=199 => {
-                forked.early.push(at);
-                return Passing::On;
-            }
-            // A repetition.
-            200..=299 if !forked.open.contains(&at) && self.options.sabotage != Sabotage::SecondAnswersAreLost => {
-                return Passing::On;
-            }
-            _ if !forked.open.contains(&at) => return Passing::Kept,
-            _ => forked.open.retain(|open| *open != at),
-        }
-        if (200..300).contains(&code) {
-            forked.answered += 1;
-            self.summary.answered_twice += u64::from(forked.answered == 2);
-            if forked.answered > 1 && self.options.sabotage == Sabotage::SecondAnswersAreLost {
-                return Passing::Kept;
-            }
-            // Of the other one; at once, or when it is too late.
-            let (others, flow) = (forked.open.clone(), forked.flow);
-            let cancel = cancel_of(&String::from_utf8_lossy(&forked.invite));
-            let late = Duration::from_millis(self.proxy.rng.random_range(5..4000));
-            let to_phone = Flow { remote: crate::edge::EDGE, ..flow };
-            for other in others {
-                self.at(self.now + late, Happening::ToPhone(other, to_phone, cancel.clone()));
-            }
-            return Passing::On;
-        }
-        if forked.best.as_ref().is_none_or(|(best, _)| code < *best) {
-            forked.best = Some((code, bytes.clone()));
-        }
-        match &forked.best {
-            _ if forked.answered > 0 => Passing::Kept,
-            Some((_, best)) if forked.open.is_empty() => Passing::Instead(best.clone()),
-            _ if forked.early.contains(&at) => Passing::Instead(terminated(&text)),
-            Some(_) | None => Passing::Kept,
-        }
-    }
 }

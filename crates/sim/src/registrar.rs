@@ -9,7 +9,7 @@ use trunkgate_sip::{
     Method, Output, Party, ServerId, Transport,
 };
 
-use crate::edge::{EDGE, REGISTRAR};
+use crate::places::{EDGE, REGISTRAR};
 
 /// The least time that it takes a binding for, in seconds, where it is strict.
 const LEAST_SECONDS: u32 = 120;

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use crate::event::{Flow, Local, Transport};
+use crate::event::{Extra, Flow, Local, Transport};
 use crate::header::HeaderName;
 use crate::message::Message;
 use crate::method::Method;
@@ -108,6 +108,13 @@ pub(crate) fn name_addr(address: &str) -> String {
 /// From or To: the address, then the tag, where there is one.
 pub(crate) fn tagged(address: &str, tag: &str) -> String {
     if tag.is_empty() { address.to_owned() } else { format!("{address};tag={tag}") }
+}
+
+/// Writes further headers, in order.
+pub(crate) fn write_extras(writer: &mut Writer, headers: &[Extra]) {
+    for extra in headers {
+        writer.header(&extra.name, &extra.value);
+    }
 }
 
 /// Begins an answer: Via with `received` and `rport`, From, To, Call-ID, CSeq (RFC 3261 §8.2.6.2). `tag` goes into a

@@ -1,79 +1,16 @@
 //! What goes into an [`Endpoint`](crate::Endpoint) and what comes out: the vocabulary of the crate's face.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::dialog::DialogId;
 #[cfg(doc)]
 use crate::limits;
 use crate::message::{Defect, Message};
 use crate::method::Method;
 
-/// How a message travels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Transport {
-    /// Datagrams: retransmission is ours (RFC 3261 §17).
-    Udp,
-    /// A stream, framed by Content-Length (RFC 3261 §18.3).
-    Tcp,
-    /// A stream under TLS.
-    Tls,
-}
-
-impl Transport {
-    /// Whether the transport retransmits by itself: timers A, E, G are off, D, I, J, K are zero (RFC 3261 §17).
-    pub const fn is_reliable(self) -> bool {
-        !matches!(self, Transport::Udp)
-    }
-
-    /// The token in a Via, as in `SIP/2.0/UDP`.
-    pub const fn via_token(self) -> &'static str {
-        match self {
-            Transport::Udp => "UDP",
-            Transport::Tcp => "TCP",
-            Transport::Tls => "TLS",
-        }
-    }
-}
-
-/// One of our listeners, by its position in the configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub struct ListenerId(pub u16);
-
-/// One stream connection, numbered by the shell; never reused in a process's life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub struct ConnectionId(pub u64);
-
-/// Who a message comes from, as the layer above names its parties (a trunk). Opaque here: a dialog belongs to one
-/// party, and nobody else may speak in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub struct Party(pub u32);
-
-/// The way a message came in or goes out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-pub struct Flow {
-    /// How it travels.
-    pub transport: Transport,
-    /// The listener it came by or leaves by.
-    pub listener: ListenerId,
-    /// The far end.
-    pub remote: SocketAddr,
-    /// The connection, for streams. `None` outward: the shell reuses one to `remote` or opens it.
-    pub connection: Option<ConnectionId>,
-}
-
-/// How we name ourselves towards one far end: what goes into Via and Contact.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-pub struct Local {
-    /// The address that far end can reach.
-    pub ip: IpAddr,
-    /// The port of our listener.
-    pub port: u16,
-}
+pub use crate::flow::{ConnectionId, Flow, ListenerId, Local, Party, Transport};
 
 /// A server transaction (a request to us that wants an answer).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -82,6 +19,10 @@ pub struct ServerId(pub u64);
 /// A client transaction (a request of ours). For an INVITE it also covers the 2xx answers that follow it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientId(pub u64);
+
+/// One dialog, early or confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct DialogId(pub u64);
 
 /// A body and its type. `Debug` shows no octets: they may hold keys.
 #[derive(Clone, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
-use crate::head::{HeadEnd, Lines, head_end, split_line};
 use crate::header::HeaderName;
 use crate::limits;
+use crate::message::head::{HeadEnd, Lines, head_end, split_line};
 use crate::scan::{number, part};
 
 /// What a stream yields.

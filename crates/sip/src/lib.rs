@@ -9,40 +9,41 @@
 //! Bodies are bytes here; what they say is `sdp`'s business.
 #![deny(clippy::indexing_slicing)]
 
-mod body;
+mod client;
 mod compose;
-mod defect;
+mod cx;
 pub mod dialog;
 mod digest;
 pub mod endpoint;
 pub mod event;
+mod flow;
 pub mod framer;
 pub mod fuzz;
-mod head;
 pub mod header;
 pub mod identity;
 pub mod limits;
 pub mod message;
 pub mod method;
+mod reply;
+mod room;
 mod sanity;
 mod scan;
-mod target;
+mod server;
+mod shared;
 mod timer;
 mod transaction;
 pub mod uri;
 pub mod write;
 
-pub use body::Part;
-pub use dialog::DialogId;
 pub use digest::{Credentials, Hash as DigestHash, asked_realms};
 pub use endpoint::{COMPLETED_ELSEWHERE, Counts, DIGEST_URI_DIFFERS, Endpoint, EndpointConfig, Limits, Replaced};
 pub use event::{
-    Answer, Body, ClientId, ConnectionId, DropReason, Event, Extra, Flow, Input, Invite, ListenerId, Local, Output,
-    Party, Reason, Register, ServerId, Transmit, Transport,
+    Answer, Body, ClientId, ConnectionId, DialogId, DropReason, Event, Extra, Flow, Input, Invite, ListenerId, Local,
+    Output, Party, Reason, Register, ServerId, Transmit, Transport,
 };
 pub use framer::{Framed, Framer};
 pub use header::HeaderName;
 pub use identity::{Identity, TokenSource};
-pub use message::{Defect, Message, ParseError, StartLine};
+pub use message::{Defect, Message, ParseError, Part, StartLine};
 pub use method::Method;
 pub use uri::{HostPort, Scheme, Uri};

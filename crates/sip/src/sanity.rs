@@ -39,6 +39,14 @@ impl From<Defect> for Refusal {
 /// The option tag of RFC 3891 §6.2.
 const REPLACES: &str = "replaces";
 
+/// The option tag of RFC 3262.
+pub(crate) const RELIABLE: &str = "100rel";
+
+/// Reports whether a message names reliable provisional responses in Supported or Require.
+pub(crate) fn names_reliable(message: &Message, header: HeaderName) -> bool {
+    message.tokens(header).iter().any(|tag| tag.eq_ignore_ascii_case(RELIABLE.as_bytes()))
+}
+
 /// What requests are judged by.
 #[derive(Debug)]
 pub(crate) struct Rules {

@@ -1,152 +1,238 @@
-//! Requests inside dialogs (RFC 3261 §12.2.2, §14.2, §15.1.2), and what ends a dialog.
+//! Requests inside dialogs (RFC 3261 §12.2.2, §14.2, §15.1.2), and the end of a dialog: changes that concern transactions
+//! of both sides.
 
 use std::time::Instant;
 
-use super::{Arrival, Endpoint};
-use crate::dialog::DialogId;
-use crate::event::{Answer, DropReason, Event};
+use super::{Endpoint, Parts};
+use crate::client::{HangUp, Within};
+use crate::dialog::{Acked, DeferredBye, Dialog, OpenChange};
+use crate::event::{Answer, Body, ClientId, DialogId, DropReason, Event, Extra};
 use crate::message::Message;
 use crate::method::Method;
 use crate::sanity::Refusal;
+use crate::shared::Arrival;
 use crate::transaction::key::{self, Key};
 
+/// The longest Retry-After of a 500 to a change, in seconds (RFC 3261 §14.2, RFC 3311 §5.2).
+const RETRY_SECONDS: u32 = 10;
+
 impl Endpoint {
-    /// A request with a To tag: into its dialog, or 481.
+    /// Sends a request inside a dialog: BYE (which ends the dialog), re-INVITE, UPDATE (RFC 3311: in an early one too; with
+    /// an offer in `body` it changes the session, without one it refreshes the dialog). `None` where the dialog
+    /// is gone, or a change of ours or of theirs is still open (RFC 3261 §14.1), or where only the far end may send a BYE.
+    ///
+    /// A BYE acknowledges a 2xx that waits for [`Self::ack`], and itself waits until a 2xx of ours is acknowledged or
+    /// given up (§15). A re-INVITE of theirs that was open gets 487; one of ours is withdrawn, and its end is reported.
+    pub fn request(
+        &mut self,
+        now: Instant,
+        dialog: DialogId,
+        method: Method,
+        headers: Vec<Extra>,
+        body: Option<Body>,
+    ) -> Option<ClientId> {
+        match method {
+            Method::Ack | Method::Cancel | Method::Other => None,
+            Method::Bye => {
+                let live = self.dialogs.get(dialog).filter(|live| !live.has_deferred_bye())?;
+                if !live.is_confirmed() && live.has_invite_in() {
+                    return None;
+                }
+                Some(self.bye(now, dialog, headers, body))
+            }
+            Method::Invite
+            | Method::Options
+            | Method::Register
+            | Method::Prack
+            | Method::Update
+            | Method::Info
+            | Method::Refer
+            | Method::Subscribe
+            | Method::Notify
+            | Method::Message
+            | Method::Publish => {
+                let Parts { mut cx, clients, .. } = self.parts(now);
+                let within = Within { dialog, method, headers: &headers, body: body.as_ref(), silent: false };
+                clients.request(&mut cx, &within)
+            }
+        }
+    }
+
+    /// Sends BYE, now or once the far end has acknowledged our 2xx.
+    fn bye(&mut self, now: Instant, dialog: DialogId, headers: Vec<Extra>, body: Option<Body>) -> ClientId {
+        let id = ClientId(self.shared.fresh_id());
+        let Parts { mut cx, clients, .. } = self.parts(now);
+        clients.send_ack(&mut cx, dialog, None);
+        let bye = DeferredBye { id, headers, body };
+        let bye = match cx.dialogs.get_mut(dialog) {
+            Some(live) => live.defer_bye(bye),
+            None => Some(bye),
+        };
+        if let Some(bye) = bye {
+            self.send_bye(now, dialog, &bye, false);
+        }
+        id
+    }
+
+    /// Sends BYE and takes the dialog out with what is open in it.
+    fn send_bye(&mut self, now: Instant, dialog: DialogId, bye: &DeferredBye, silent: bool) {
+        let Parts { mut cx, clients, .. } = self.parts(now);
+        let within = Within { dialog, method: Method::Bye, headers: &bye.headers, body: bye.body.as_ref(), silent };
+        clients.send_within(&mut cx, bye.id, &within);
+        let is_confirmed = cx.dialogs.get(dialog).is_some_and(Dialog::is_confirmed);
+        self.end_dialog(now, dialog);
+        // It is the last one that ended.
+        if is_confirmed {
+            self.dialogs.note_bye(bye.id);
+        }
+    }
+
+    /// Acknowledges and ends a dialog that nobody wants any more. Returns the BYE.
+    pub(super) fn hang_up(&mut self, now: Instant, invite: ClientId, dialog: DialogId) -> Option<ClientId> {
+        let Parts { mut cx, clients, .. } = self.parts(now);
+        clients.send_ack(&mut cx, dialog, None);
+        if !clients.is_initial(invite) || !cx.dialogs.contains(dialog) {
+            return None;
+        }
+        let id = ClientId(cx.shared.fresh_id());
+        self.send_bye(now, dialog, &DeferredBye { id, headers: Vec::new(), body: None }, true);
+        Some(id)
+    }
+
+    /// Takes a response, and hangs up on a dialog that nobody wants.
+    pub(super) fn on_response(&mut self, now: Instant, arrival: Arrival, response: Message) {
+        let Parts { mut cx, clients, .. } = self.parts(now);
+        let Some(HangUp { invite, dialog, is_caused }) = clients.on_response(&mut cx, arrival, response) else {
+            return;
+        };
+        if let Some(bye) = self.hang_up(now, invite, dialog).filter(|_| is_caused) {
+            self.clients.note_caused(invite, bye);
+        }
+    }
+
+    /// Takes a request with a To tag: into its dialog, or 481.
     pub(super) fn on_request_within(&mut self, now: Instant, arrival: Arrival, key: Key, request: Message) {
         let method = request.method();
-        let Some(id) = self.find_dialog(&arrival, &request) else {
+        let Some(id) = self.dialogs.find(&mut self.shared, arrival.party, &request) else {
             // One that crosses ours (RFC 3261 §15.1.2) has what it wants.
-            let crosses = method == Method::Bye && self.is_hung_up_on(arrival.party);
-            return self.refuse_as(&arrival, &request, Refusal::plain(if crosses { 200 } else { 481 }));
+            let bye = || self.dialogs.bye_of_ended(&self.shared, arrival.party);
+            let crosses = method == Method::Bye && bye().is_some_and(|bye| self.clients.contains(bye));
+            let refusal = Refusal::plain(if crosses { 200 } else { 481 });
+            return self.shared.refuse(&arrival, &request, refusal);
         };
         let number = request.cseq().map(|cseq| cseq.number).unwrap_or_default();
-        let offers = request.sdp().is_some();
-        if let Some(refusal) = self.refusal_within(id, method, number, offers) {
-            return self.refuse_as(&arrival, &request, refusal);
+        if let Some(refusal) = self.refusal_within(id, method, number, request.sdp().is_some()) {
+            return self.shared.refuse(&arrival, &request, refusal);
         }
-        self.make_room(now, arrival.party);
-        let full = self.servers_full(arrival.party);
+        let Parts { mut cx, servers, .. } = self.parts(now);
+        servers.make_room(&mut cx, arrival.party);
+        let full = servers.is_full(arrival.party);
         if full && method != Method::Bye {
-            return self.refuse_full(&arrival, &request);
+            return cx.shared.refuse_full(&arrival, &request);
         }
-        if let Some(dialog) = self.dialogs.get_mut(&id) {
-            dialog.plain.remote_cseq = Some(number);
-            let refreshes = matches!(method, Method::Invite | Method::Update);
-            if refreshes {
-                dialog.refresh_target(&request);
-            }
-            if refreshes || dialog.flow_lost {
-                self.set_dialog_flow(id, arrival.flow);
-            }
+        if cx.dialogs.get_mut(id).is_some_and(|dialog| dialog.take_request(method, number, &request)) {
+            cx.dialogs.set_flow(id, arrival.flow);
         }
         if method == Method::Prack {
-            return self.on_prack(now, arrival, key, id, request);
+            return servers.on_prack(&mut cx, arrival, key, id, request);
         }
         let (flow, party) = (arrival.flow, arrival.party);
         if method == Method::Bye {
             if full {
-                self.refuse_as(&arrival, &request, Refusal::plain(200));
+                cx.shared.refuse(&arrival, &request, Refusal::plain(200));
             } else {
-                let server = self.start_server(now, arrival, key, request.clone(), Some(id));
-                self.respond(now, server, Answer { code: 200, ..Answer::default() });
+                let server = servers.begin(&mut cx, arrival, key, request.clone(), Some(id));
+                servers.respond(&mut cx, server, Answer { code: 200, ..Answer::default() });
             }
             self.end_dialog(now, id);
-            return self.tell(Event::Request { id: None, dialog: Some(id), flow, party, method, request });
+            return self.shared.tell(Event::Request { id: None, dialog: Some(id), flow, party, method, request });
         }
-        let server = self.start_server(now, arrival, key, request.clone(), Some(id));
+        let server = servers.begin(&mut cx, arrival, key, request.clone(), Some(id));
         if method == Method::Invite {
-            if let Some(dialog) = self.dialogs.get_mut(&id) {
-                dialog.invite_in = Some(server);
+            if let Some(dialog) = cx.dialogs.get_mut(id) {
+                dialog.begin_invite_in(server);
             }
-            self.send_trying(server);
+            servers.send_trying(&mut cx, server);
         }
-        if method == Method::Update {
-            self.note_update_in(id, server);
+        if method == Method::Update
+            && let Some(dialog) = cx.dialogs.get_mut(id)
+        {
+            dialog.begin_update_in(server);
         }
-        self.tell(Event::Request { id: Some(server), dialog: Some(id), flow, party, method, request });
-    }
-
-    /// The dialog that a request names; only its own party may speak in it.
-    pub(super) fn find_dialog(&mut self, arrival: &Arrival, request: &Message) -> Option<DialogId> {
-        let call_id = request.call_id()?;
-        key::dialog(&mut self.scratch, call_id, key::to_tag(request), key::from_tag(request));
-        let id = *self.dialog_keys.get(self.scratch.as_slice())?;
-        let dialog = self.dialogs.get(&id)?;
-        (dialog.plain.party == arrival.party).then_some(id)
+        cx.shared.tell(Event::Request { id: Some(server), dialog: Some(id), flow, party, method, request });
     }
 
     fn refusal_within(&mut self, id: DialogId, method: Method, number: u32, offers: bool) -> Option<Refusal> {
-        let dialog = self.dialogs.get(&id)?;
-        let invite = method == Method::Invite;
-        if dialog.deferred.is_some() && method != Method::Bye {
+        let dialog = self.dialogs.get(id)?;
+        if dialog.has_deferred_bye() && method != Method::Bye {
             return Some(Refusal::plain(481));
         }
-        let last = dialog.plain.remote_cseq;
-        // RFC 3261 §12.2.2; an INVITE that repeats a number under another branch is out of order too.
-        if last.is_some_and(|last| number < last || (invite && number == last)) {
+        if dialog.is_out_of_order(method, number) {
             return Some(Refusal::plain(500));
         }
-        self.refusal_of_change(id, method, offers)
+        match dialog.obstacle(method, offers)? {
+            OpenChange::Theirs => {
+                let seconds = self.shared.tokens.below(RETRY_SECONDS + 1);
+                Some(Refusal::with(500, "Retry-After", seconds.to_string()))
+            }
+            OpenChange::Ours => Some(Refusal::plain(491)),
+        }
     }
 
-    /// An ACK that no transaction wanted: to a 2xx of ours, or to a refusal that nothing was kept of.
+    /// Takes an ACK that no transaction wanted: to a 2xx of ours, or to a refusal that nothing was kept of.
     pub(super) fn on_ack_within(&mut self, now: Instant, arrival: Arrival, ack: Message) {
         let number = ack.cseq().map(|cseq| cseq.number);
-        let Some(id) = self.find_dialog(&arrival, &ack) else {
-            if key::to_tag(&ack) != self.stateless_tag(&ack).as_bytes() {
-                self.drop_message(DropReason::StrayAck);
+        let Some(id) = self.dialogs.find(&mut self.shared, arrival.party, &ack) else {
+            if key::to_tag(&ack) != self.shared.stateless_tag(&ack).as_bytes() {
+                self.shared.drop_message(DropReason::StrayAck);
             }
             return;
         };
-        let Some(dialog) = self.dialogs.get_mut(&id) else { return };
-        match dialog.unacked.take_if(|unacked| Some(unacked.cseq) == number) {
-            Some(unacked) => {
-                dialog.acked_cseq = number;
-                dialog.acknowledged = true;
-                let deferred = dialog.deferred.take();
-                self.timers.cancel(unacked.retransmit);
-                self.timers.cancel(unacked.wait);
-                self.forget_success(unacked.server);
-                match deferred {
-                    Some(bye) => self.send_bye(now, bye.id, id, &bye.headers, bye.body.as_ref(), false),
-                    None => self.tell(Event::Ack { dialog: id, request: ack }),
+        let Some(dialog) = self.dialogs.get_mut(id) else { return };
+        match dialog.take_ack(number) {
+            Acked::First { timers, server, bye } => {
+                timers.into_iter().for_each(|timer| self.shared.timers.cancel(timer));
+                self.servers.forget_success(server);
+                match bye {
+                    Some(bye) => self.send_bye(now, id, &bye, false),
+                    None => self.shared.tell(Event::Ack { dialog: id, request: ack }),
                 }
             }
-            None if dialog.acked_cseq == number => {}
-            None => self.drop_message(DropReason::StrayAck),
+            Acked::Again => {}
+            Acked::Stray => self.shared.drop_message(DropReason::StrayAck),
         }
     }
 
-    /// Our 2xx was never acknowledged (RFC 3261 §13.3.1.4).
+    /// Takes the deadline of a 2xx of ours that was never acknowledged (RFC 3261 §13.3.1.4).
     pub(super) fn on_ack_missing(&mut self, now: Instant, id: DialogId) {
-        let Some(dialog) = self.dialogs.get_mut(&id) else { return };
-        if let Some(unacked) = dialog.unacked.take() {
-            self.timers.cancel(unacked.retransmit);
+        let Some(dialog) = self.dialogs.get_mut(id) else { return };
+        let (retransmit, bye) = dialog.give_up_ack();
+        if let Some(retransmit) = retransmit {
+            self.shared.timers.cancel(retransmit);
         }
-        match dialog.deferred.take() {
-            Some(bye) => self.send_bye(now, bye.id, id, &bye.headers, bye.body.as_ref(), false),
-            None => self.tell(Event::AckMissing { dialog: id }),
+        match bye {
+            Some(bye) => self.send_bye(now, id, &bye, false),
+            None => self.shared.tell(Event::AckMissing { dialog: id }),
         }
     }
 
-    /// A BYE of either side: nothing that was open in the dialog may outlive it.
-    pub(super) fn end_dialog(&mut self, now: Instant, id: DialogId) {
-        self.send_ack(id, None);
-        let Some(dialog) = self.dialogs.get_mut(&id) else { return };
-        let update = dialog.updates.take().and_then(|updates| updates.theirs);
-        let (theirs, ours, deferred) = (dialog.invite_in.take(), dialog.invite_out, dialog.deferred.take());
-        if let Some(bye) = deferred {
+    /// Ends a dialog by a BYE of either side: nothing that was open in it may outlive it.
+    fn end_dialog(&mut self, now: Instant, id: DialogId) {
+        let Parts { mut cx, clients, .. } = self.parts(now);
+        clients.send_ack(&mut cx, id, None);
+        let Some(leftover) = cx.dialogs.get_mut(id).map(Dialog::take_leftover) else { return };
+        if let Some(bye) = leftover.bye {
             // The layer above waits for an answer to this one; the far end's crossed it.
-            self.send_bye(now, bye.id, id, &bye.headers, bye.body.as_ref(), false);
+            self.send_bye(now, id, &bye, false);
         }
-        for server in theirs.into_iter().chain(update) {
-            self.terminate_request(now, server);
+        let Parts { mut cx, clients, servers } = self.parts(now);
+        for server in leftover.theirs {
+            servers.terminate(&mut cx, server);
         }
         // An initial INVITE of ours is not the dialog's alone: other forks may answer it.
-        let re_invite = ours.filter(|client| self.clients.get(client).is_some_and(|client| client.dialog == Some(id)));
-        if let Some(client) = re_invite {
-            self.give_up(now, client);
+        if let Some(invite) = leftover.invite.filter(|invite| clients.is_within(*invite, id)) {
+            clients.give_up(&mut cx, invite);
         }
-        self.remove_dialog(id);
+        cx.dialogs.remove(cx.shared, id);
     }
 }

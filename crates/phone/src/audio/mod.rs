@@ -1,0 +1,203 @@
+//! The audio of one call: what is said, what is heard, and what both sides report of it.
+//!
+//! This room holds the sending side (`speech`), codecs other than G.711 (`coded`), SRTP (`secure`) and RTCP (`reporting`).
+//! What was agreed about it is in `call`; tones and their judgement are in `tone`, `judge` and `ear`.
+
+mod coded;
+mod reporting;
+mod secure;
+mod speech;
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use rand_chacha::rand_core::Rng as _;
+use trunkgate_media::{Origin, mos};
+use trunkgate_sdp::keying::Keys;
+use trunkgate_sdp::{Description, Far};
+
+use crate::cx::Cx;
+use crate::deadlines::{Deadlines, Due};
+use crate::ear::Ear;
+use crate::event::{CallNumber, Event, Output};
+use crate::judge::{Heard, Judge};
+use crate::limits;
+use crate::script::Talk;
+use reporting::Reporting;
+use secure::Secure;
+use speech::Speech;
+
+pub(crate) use coded::Spoken;
+pub use reporting::{Direction, Quality};
+
+/// Both directions of a call's audio.
+#[derive(Debug)]
+pub(crate) struct Audio {
+    /// Our media address, while the call has one.
+    address: Option<SocketAddr>,
+    speech: Speech,
+    judge: Judge,
+    ear: Ear,
+    secure: Secure,
+    /// RTCP, where the phone makes reports.
+    reporting: Option<Reporting>,
+}
+
+impl Audio {
+    /// Makes the audio of a call that speaks under this SSRC.
+    pub(crate) fn new(ssrc: u32) -> Audio {
+        Audio {
+            address: None,
+            speech: Speech::new(ssrc),
+            judge: Judge::default(),
+            ear: Ear::default(),
+            secure: Secure::default(),
+            reporting: None,
+        }
+    }
+
+    /// Takes our media address, and begins to make reports where the phone does.
+    pub(crate) fn open(&mut self, cx: &mut Cx<'_>, address: Option<SocketAddr>) {
+        self.address = address;
+        let mut key = [0; 16];
+        self.reporting = cx.config.reports.map(|epoch| {
+            cx.keys.fill_bytes(&mut key);
+            Reporting::new(Origin::new(epoch, key))
+        });
+    }
+
+    /// Gives our media address back.
+    pub(crate) fn close(&mut self) -> Option<SocketAddr> {
+        self.address.take()
+    }
+
+    /// Returns our media address.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// Returns what is said.
+    pub(crate) fn speech(&self) -> &Speech {
+        &self.speech
+    }
+
+    /// Returns the judge of what is heard.
+    pub(crate) fn judge(&self) -> &Judge {
+        &self.judge
+    }
+
+    /// Returns what was heard, where it was converted on its way.
+    pub(crate) fn ear(&self) -> &Ear {
+        &self.ear
+    }
+
+    /// Returns the protection of the audio.
+    pub(crate) fn secure(&self) -> &Secure {
+        &self.secure
+    }
+
+    /// Returns loss and jitter both ways; `None` where the phone makes no reports.
+    pub(crate) fn quality(&self) -> Option<Quality> {
+        let codec = self.speech.spoken().and_then(|spoken| mos::Codec::named(spoken.name()));
+        self.reporting.as_ref().map(|reporting| reporting.quality(codec))
+    }
+
+    /// Returns the DTMF digits that the far side sent.
+    pub(crate) fn pressed(&self) -> &str {
+        self.reporting.as_ref().map_or("", Reporting::pressed)
+    }
+
+    /// Notes that SRTP was offered.
+    pub(crate) fn await_keys(&mut self) {
+        self.secure.await_keys();
+    }
+
+    /// Notes that the offer was refused: the keys that were agreed before stay.
+    pub(crate) fn keep_keys(&mut self) {
+        self.secure.keep_keys();
+    }
+
+    /// Takes what was agreed: the far side, its payload number and codec, and whether we may send. `theirs` says which
+    /// telephone-events the far side takes.
+    pub(crate) fn agree(&mut self, far: Far, (payload, spoken): (u8, Spoken), sends: bool, theirs: &Description) {
+        self.speech.listen_to(far, payload, spoken, sends);
+        self.speech.note_events(theirs);
+    }
+
+    /// Puts keys into force, or plain audio.
+    pub(crate) fn agree_keys(&mut self, now: Instant, keys: Option<Keys>) {
+        self.secure.agree(now, self.speech.to(), keys);
+    }
+
+    /// Begins to speak. The first frame leaves one frame's time from now: it has to be recorded first.
+    pub(crate) fn start(&mut self, cx: &Cx<'_>, deadlines: &mut Deadlines) {
+        if let Some(first) = self.speech.start(cx.now, cx.config.frame_interval) {
+            deadlines.wake(first, Due::Frame);
+            if self.reporting.is_some() {
+                deadlines.wake(cx.now, Due::Report);
+            }
+        }
+    }
+
+    /// Says the next frame.
+    pub(crate) fn say(&mut self, cx: &mut Cx<'_>, deadlines: &mut Deadlines, call: CallNumber, talk: &Talk) {
+        let Some(next) = self.speech.next_at(cx.now, cx.config.frame_interval, talk) else { return };
+        deadlines.wake(next, Due::Frame);
+        let Some(from) = self.address else { return };
+        let Some((to, packet, instead)) = self.speech.frame(talk) else { return };
+        let Some(bytes) = self.secure.seal(false, instead.as_deref().unwrap_or(&packet)) else { return };
+        let bytes = bytes::Bytes::copy_from_slice(bytes);
+        let frame = Heard { ssrc: self.speech.ssrc(), index: self.speech.sent() };
+        self.speech.note_sent();
+        cx.outputs.push_back(Output::Rtp { call, from, to, frame, bytes });
+    }
+
+    /// Sends a report if one is due, or the last one.
+    pub(crate) fn report(&mut self, cx: &mut Cx<'_>, deadlines: &mut Deadlines, is_last: bool) {
+        let Some(reporting) = &mut self.reporting else { return };
+        let Some(stream) = self.speech.stream() else { return };
+        reporting.look(cx.now, self.speech.sent(), is_last);
+        if !is_last {
+            deadlines.wake(cx.now + limits::REPORTS_LOOKED_FOR, Due::Report);
+        }
+        let (Some(from), Some(to)) = (self.address, self.speech.reports_to()) else { return };
+        let Some(packet) = reporting.make(cx.now, stream) else { return };
+        if let Some(bytes) = self.secure.seal(true, packet.data()) {
+            let bytes = bytes::Bytes::copy_from_slice(bytes);
+            cx.outputs.push_back(Output::Rtcp { from, to, bytes });
+        }
+    }
+
+    /// Takes an RTP packet that came to our media address.
+    pub(crate) fn hear(&mut self, cx: &mut Cx<'_>, call: CallNumber, talk: &Talk, bytes: &[u8]) {
+        let Some(bytes) = self.secure.open(cx.now, false, bytes) else { return };
+        if let Some(reporting) = &mut self.reporting {
+            reporting.take(cx.now, bytes, self.speech.payload_and_clock());
+        }
+        let wanted = talk.overheard || talk.by_ear;
+        if wanted && let Some((rtp, clock_hz, samples)) = self.speech.decode(bytes) {
+            if talk.by_ear {
+                self.ear.hear(cx.now, rtp.sequence, &samples);
+            }
+            if talk.overheard {
+                let timestamp = (rtp.timestamp, clock_hz);
+                cx.outputs.push_back(Output::Heard { call, ssrc: rtp.ssrc, timestamp, samples });
+            }
+        }
+        if !talk.by_ear
+            && let Some(heard) = self.judge.hear(cx.now, bytes)
+        {
+            cx.tell(Event::Heard(call, heard));
+        }
+    }
+
+    /// Takes an RTCP packet that came to our media address.
+    pub(crate) fn hear_report(&mut self, now: Instant, bytes: &[u8]) {
+        let clock_hz = self.speech.clock_hz();
+        if let Some(reporting) = &mut self.reporting
+            && let Some(bytes) = self.secure.open(now, true, bytes)
+        {
+            reporting.hear(now, (self.speech.ssrc(), clock_hz), bytes);
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The sending side of a call: its voice, its codec, its schedule and its DTMF digits.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use trunkgate_media::PressSpec;
+use trunkgate_media::press::{Pressed, Presses};
+use trunkgate_media::reports::Stream;
+use trunkgate_media::rtp::Rtp;
+use trunkgate_sdp::{Description, Far};
+
+use super::coded::{Coded, Spoken};
+use crate::limits;
+use crate::script::Talk;
+use crate::tone::{Codec, FRAME_SAMPLES, PACKET_BYTES, SAMPLE_RATE, Voice};
+
+/// The sending side of a call.
+#[derive(Debug)]
+pub(crate) struct Speech {
+    ssrc: u32,
+    voice: Option<Voice>,
+    /// The codec agreed.
+    spoken: Option<Spoken>,
+    /// The coder, where another codec than G.711 is agreed.
+    coded: Option<Box<Coded>>,
+    /// The far side's telephone-events: number and clock, in Hz.
+    events: Option<(u8, u32)>,
+    /// DTMF digits that are sent, once they are.
+    presses: Option<Presses>,
+    payload: u8,
+    to: Option<SocketAddr>,
+    /// Where its RTCP goes.
+    reports_to: Option<SocketAddr>,
+    allowed: bool,
+    sent: u32,
+    ticking: bool,
+    /// The moment of the next frame.
+    next_at: Option<Instant>,
+}
+
+impl Speech {
+    /// Makes one that says nothing yet.
+    pub(super) fn new(ssrc: u32) -> Speech {
+        Speech {
+            ssrc,
+            voice: None,
+            spoken: None,
+            coded: None,
+            events: None,
+            presses: None,
+            payload: 0,
+            to: None,
+            reports_to: None,
+            allowed: false,
+            sent: 0,
+            ticking: false,
+            next_at: None,
+        }
+    }
+
+    /// Returns its SSRC.
+    pub(crate) fn ssrc(&self) -> u32 {
+        self.ssrc
+    }
+
+    /// Returns the codec of its voice.
+    pub(crate) fn codec(&self) -> Option<Codec> {
+        self.voice.as_ref().map(Voice::codec)
+    }
+
+    /// Returns the codec agreed.
+    pub(crate) fn spoken(&self) -> Option<Spoken> {
+        self.spoken
+    }
+
+    /// Returns the far side's telephone-events: payload number and clock in Hz.
+    pub(crate) fn events(&self) -> Option<(u8, u32)> {
+        self.events
+    }
+
+    /// Reports whether all DTMF digits of the script have been sent.
+    pub(crate) fn has_pressed_all(&self) -> bool {
+        self.presses.as_ref().is_some_and(Presses::is_over)
+    }
+
+    /// Returns the number of frames said.
+    pub(crate) fn sent(&self) -> u32 {
+        self.sent
+    }
+
+    /// Returns the address that its RTP goes to.
+    pub(crate) fn to(&self) -> Option<SocketAddr> {
+        self.to
+    }
+
+    /// Returns the address that its RTCP goes to.
+    pub(super) fn reports_to(&self) -> Option<SocketAddr> {
+        self.reports_to
+    }
+
+    /// Returns the clock of what is spoken, in Hz.
+    pub(super) fn clock_hz(&self) -> u32 {
+        self.spoken.map_or(SAMPLE_RATE, Spoken::clock_hz)
+    }
+
+    /// Returns the payload number of what is spoken, and its clock in Hz.
+    pub(super) fn payload_and_clock(&self) -> (u8, u32) {
+        self.spoken.map_or((0, SAMPLE_RATE), |spoken| (self.payload, spoken.clock_hz()))
+    }
+
+    /// Takes what the far side's description (its answer, or its offer) says of where and what to send.
+    pub(super) fn listen_to(&mut self, far: Far, payload: u8, spoken: Spoken, sends: bool) {
+        (self.to, self.reports_to) = (far.rtp, far.rtcp);
+        self.payload = payload;
+        self.allowed = far.direction.receives() && sends;
+        if self.codec() != Some(spoken.voice()) {
+            self.voice = Some(Voice::new(self.ssrc, spoken.voice()));
+        }
+        self.spoken = Some(spoken);
+        if !self.coded.as_ref().is_some_and(|coded| coded.is_of(spoken)) {
+            self.coded = Coded::new(spoken).map(Box::new);
+        }
+    }
+
+    /// Takes what the far side's description says of telephone-events.
+    pub(super) fn note_events(&mut self, theirs: &Description) {
+        let section = theirs.media.iter().find(|media| media.kind == "audio" && media.port != 0);
+        self.events = section.and_then(|section| {
+            let known = section.payloads().into_iter().filter_map(|number| Some((number, section.rtpmap(number)?)));
+            let mut events = known.filter(|(_, map)| map.is("telephone-event"));
+            events.next().map(|(number, map)| (number, map.clock))
+        });
+    }
+
+    /// Begins to speak; the moment of the first frame, where it did not speak before.
+    pub(super) fn start(&mut self, now: Instant, interval: Duration) -> Option<Instant> {
+        if std::mem::replace(&mut self.ticking, true) {
+            return None;
+        }
+        self.next_at = Some(now + interval);
+        self.next_at
+    }
+
+    /// Returns the moment of the frame after the one that is due; `None` where all of them are said. It keeps to the schedule,
+    /// so that waking late does not slow the voice; after a long sleep it goes on from now.
+    pub(super) fn next_at(&mut self, now: Instant, interval: Duration, talk: &Talk) -> Option<Instant> {
+        if talk.frames.is_some_and(|most| self.sent >= most) {
+            return None;
+        }
+        let due = self.next_at.unwrap_or(now);
+        let next = if due + interval * limits::FRAMES_BEHIND < now { now + interval } else { due + interval };
+        self.next_at = Some(next);
+        self.next_at
+    }
+
+    /// Returns the destination of the frame that is due, its packet, and what is sent in the place of that where it is coded
+    /// or a DTMF digit; `None` where nothing may be said.
+    pub(super) fn frame(&mut self, talk: &Talk) -> Option<(SocketAddr, [u8; PACKET_BYTES], Option<Vec<u8>>)> {
+        let (Some(voice), Some(to), true) = (&self.voice, self.to, self.allowed) else { return None };
+        let packet = match &talk.audio {
+            Some(audio) => voice.packet_of(self.sent, self.payload, audio),
+            None => voice.packet(self.sent, self.payload),
+        };
+        let mut coded = match &mut self.coded {
+            Some(coded) => coded.code(voice.codec(), &packet),
+            None => None,
+        };
+        if let (Some(keys), Some((payload, clock_hz)), true) =
+            (&talk.keys, self.events, self.sent >= limits::KEYS_AFTER)
+        {
+            let presses = self.presses.get_or_insert_with(|| {
+                let mut presses = Presses::default();
+                presses.add(PressSpec::Event { payload, clock_hz }, keys, limits::KEY_MS);
+                presses
+            });
+            // In the place of the audio that is said meanwhile.
+            coded = digit(presses, coded.as_deref().unwrap_or(&packet)).or(coded);
+        }
+        Some((to, packet, coded))
+    }
+
+    /// Counts a frame that has left.
+    pub(super) fn note_sent(&mut self) {
+        self.sent += 1;
+    }
+
+    /// Describes what was sent so far, for a report; `None` before anything was agreed.
+    pub(super) fn stream(&self) -> Option<Stream> {
+        let voice = self.voice.as_ref()?;
+        let octets = self.sent.wrapping_mul(FRAME_SAMPLES as u32);
+        let scale = self.spoken.map_or(1, |spoken| spoken.clock_hz() / SAMPLE_RATE);
+        let timestamp = voice.timestamp(self.sent).wrapping_mul(scale);
+        Some(Stream { ssrc: self.ssrc, timestamp, packets: self.sent, octets, all: self.sent.into() })
+    }
+
+    /// Returns the audio of a packet that was heard, with its header and its clock; `None` where it has none.
+    pub(super) fn decode(&mut self, packet: &[u8]) -> Option<(Rtp, u32, Vec<i16>)> {
+        let rtp = Rtp::parse(packet).ok()?;
+        let payload = packet.get(rtp.payload.clone()).unwrap_or_default();
+        let clock_hz = self.clock_hz();
+        let (clock_hz, samples) = match (&mut self.coded, Codec::of_payload(rtp.payload_type)) {
+            (_, Some(codec)) => (SAMPLE_RATE, payload.iter().map(|byte| codec.decode(*byte)).collect()),
+            (Some(coded), None) if rtp.payload_type == self.payload => (clock_hz, coded.decode(payload)),
+            (Some(_) | None, None) => return None,
+        };
+        Some((rtp, clock_hz, samples))
+    }
+}
+
+/// Returns the packet of a DTMF digit that is due in the place of one of audio.
+fn digit(presses: &mut Presses, audio: &[u8]) -> Option<Vec<u8>> {
+    let rtp = Rtp::parse(audio).ok()?;
+    let Pressed::Event(key) = presses.next(rtp.timestamp)? else { return None };
+    let mut bytes = Vec::new();
+    let (marker, payload_type, timestamp) = (key.marker, key.payload_type, key.timestamp);
+    Rtp { marker, payload_type, timestamp, ..rtp }.build(&key.payload, &mut bytes);
+    Some(bytes)
+}

@@ -1,0 +1,263 @@
+//! Changes in an answered call, by either side: re-INVITE, UPDATE, refreshes, and what a phone can be told to say besides.
+
+use trunkgate_sdp::Direction;
+use trunkgate_sip::{Body, ClientId, Message, Method, ServerId};
+
+use super::PhoneCall;
+use super::session::refuses;
+use super::transfer::referred;
+use crate::cx::Cx;
+use crate::deadlines::Due;
+use crate::event::{Ending, State};
+use crate::limits;
+use crate::script::Within;
+
+/// The changes of ours that have no answer yet, and what was changed before.
+#[derive(Debug, Default)]
+pub(super) struct Change {
+    reinvite: Option<ClientId>,
+    /// The re-INVITE went out without an offer: the 2xx makes one.
+    asked: bool,
+    /// The re-INVITE went out with what was said before: a refresh.
+    repeats: bool,
+    update: Option<ClientId>,
+    /// The UPDATE makes an offer.
+    offers: bool,
+    /// Whether we have held the call or taken it back.
+    has_held: bool,
+    /// Whether we have asked for an offer in it.
+    has_asked: bool,
+}
+
+impl Change {
+    pub(super) fn has_held(&self) -> bool {
+        self.has_held
+    }
+
+    pub(super) fn has_asked(&self) -> bool {
+        self.has_asked
+    }
+
+    pub(super) fn is_open(&self, id: ClientId) -> bool {
+        [self.reinvite, self.update].contains(&Some(id))
+    }
+
+    fn forget_open(&mut self) {
+        (self.reinvite, self.update) = (None, None);
+    }
+}
+
+impl PhoneCall {
+    /// Takes a request of the far side in its dialog, other than BYE.
+    pub(crate) fn take_request(&mut self, cx: &mut Cx<'_>, id: ServerId, method: Method, request: &Message) {
+        if matches!(method, Method::Invite | Method::Update) && refuses(cx, id, request) {
+            return;
+        }
+        if method == Method::Invite || (method == Method::Update && request.sdp().is_some()) {
+            self.renegotiate(cx, id, request);
+        } else if method == Method::Update {
+            // What an INVITE asks for is answered with its 2xx.
+            let headers = if self.state == State::Talking {
+                self.session.note(cx, request);
+                self.session.answer(cx, &mut self.deadlines)
+            } else {
+                Vec::new()
+            };
+            cx.agree(id, headers, None);
+        } else if method == Method::Refer {
+            referred(cx, &mut self.deadlines, id);
+        } else {
+            cx.answer(id, 200);
+            if method == Method::Notify && self.transfer.notified(request) && self.state == State::Talking {
+                self.end(cx, Ending::HungUp);
+            }
+        }
+    }
+
+    /// Takes the answer to a request of ours in the answered call.
+    pub(crate) fn request_answered(&mut self, cx: &mut Cx<'_>, id: ClientId, code: u16, response: &Message) {
+        if self.change.update == Some(id) {
+            self.updated(cx, code, response);
+        } else if self.change.reinvite == Some(id) {
+            self.reinvited(cx, code, response);
+        } else if self.transfer.open() == Some(id)
+            && let Some(ending) = self.transfer.answered(code)
+        {
+            self.end(cx, ending);
+        }
+    }
+
+    /// Takes the failure of a request of ours in the answered call.
+    pub(crate) fn request_failed(&mut self, cx: &mut Cx<'_>, ending: Ending) {
+        self.change.forget_open();
+        self.transfer.forget_open();
+        self.end(cx, ending);
+    }
+
+    /// Says something in an answered call.
+    pub(crate) fn say_within(&mut self, cx: &mut Cx<'_>, what: Within) {
+        if let Within::Offer { holds } = what {
+            return self.update_offer(cx, if holds { Direction::SendOnly } else { Direction::SendRecv });
+        }
+        let Some(dialog) = self.dialog.filter(|_| self.state == State::Talking && self.acked) else { return };
+        match what {
+            Within::Key => {
+                let bytes = "Signal=5\r\nDuration=160\r\n".into();
+                let body = Body { content_type: "application/dtmf-relay".into(), bytes };
+                cx.endpoint.request(cx.now, dialog, Method::Info, Vec::new(), Some(body));
+            }
+            Within::Refresh => self.update(cx),
+            Within::Offerless if self.change.reinvite.is_none() => {
+                let headers = self.session.headers(cx);
+                self.change.reinvite = cx.endpoint.request(cx.now, dialog, Method::Invite, headers, None);
+                self.change.asked = self.change.reinvite.is_some();
+                self.change.has_asked |= self.change.asked;
+            }
+            Within::Offerless | Within::Offer { .. } => {}
+            Within::Hold => self.reinvite(cx, Direction::SendOnly),
+            Within::Resume => self.reinvite(cx, Direction::SendRecv),
+            Within::Transfer(leaving) => self.transfer.refer(cx, dialog, &self.called, leaving),
+        }
+    }
+
+    /// Sends UPDATE with an offer.
+    fn update_offer(&mut self, cx: &mut Cx<'_>, direction: Direction) {
+        let early = || self.dialog.or(self.early).filter(|_| self.state == State::Ringing && self.pracked);
+        let dialog = if self.state == State::Talking { self.dialog.filter(|_| self.acked) } else { early() };
+        let may_offer = self.change.update.is_none() && self.negotiation.has_ours();
+        let Some(dialog) = dialog.filter(|_| may_offer) else { return };
+        let before = self.negotiation.turn(direction);
+        self.change.has_held = true;
+        let body = self.negotiation.offer(cx, &mut self.audio, false);
+        let headers = if self.state == State::Talking { self.session.headers(cx) } else { Vec::new() };
+        self.change.update = cx.endpoint.request(cx.now, dialog, Method::Update, headers, Some(body));
+        self.change.offers = self.change.update.is_some();
+        if !self.change.offers {
+            self.negotiation.turn_back(&mut self.audio, before);
+        }
+    }
+
+    /// Sends re-INVITE with an offer.
+    pub(super) fn reinvite(&mut self, cx: &mut Cx<'_>, direction: Direction) {
+        let Some(dialog) = self.dialog.filter(|_| self.acked && self.change.reinvite.is_none()) else { return };
+        let before = self.negotiation.turn(direction);
+        self.change.has_held = true;
+        let body = self.negotiation.offer(cx, &mut self.audio, false);
+        let headers = self.session.headers(cx);
+        self.change.reinvite = cx.endpoint.request(cx.now, dialog, Method::Invite, headers, Some(body));
+        if self.change.reinvite.is_none() {
+            self.negotiation.turn_back(&mut self.audio, before);
+        }
+    }
+
+    fn reinvited(&mut self, cx: &mut Cx<'_>, code: u16, response: &Message) {
+        if code < 200 {
+            return;
+        }
+        self.change.reinvite = None;
+        let (asked, repeats) = (std::mem::take(&mut self.change.asked), std::mem::take(&mut self.change.repeats));
+        match code {
+            200..=299 => {
+                self.session.take(cx, &mut self.deadlines, response);
+                let body = if asked {
+                    self.negotiation.change();
+                    self.answer_to(cx, response).map(Body::sdp)
+                } else {
+                    None
+                };
+                if let Some(dialog) = self.dialog {
+                    cx.endpoint.ack(cx.now, dialog, body);
+                }
+                if !asked {
+                    self.read_far(cx, response);
+                }
+            }
+            // The dialog is gone on the far side (RFC 3261 §12.2.1.2).
+            408 | 481 => self.end(cx, Ending::Refused(code)),
+            _ if repeats => self.refresh_later(cx),
+            _ => {
+                self.audio.keep_keys();
+                self.refresh_later(cx);
+            }
+        }
+    }
+
+    /// Takes a re-INVITE of the far side, or an UPDATE with an offer.
+    fn renegotiate(&mut self, cx: &mut Cx<'_>, id: ServerId, request: &Message) {
+        self.negotiation.change();
+        self.session.note(cx, request);
+        let body = if self.negotiation.take_new_offer(request) {
+            self.describe(cx).map(Body::sdp)
+        } else {
+            self.negotiation.set_offered(true);
+            Some(self.negotiation.offer(cx, &mut self.audio, false))
+        };
+        match body {
+            Some(body) => {
+                let headers = self.session.answer(cx, &mut self.deadlines);
+                cx.agree(id, headers, Some(body));
+            }
+            None => cx.answer(id, 488),
+        }
+    }
+
+    /// Refreshes the session; later, where something else is under way.
+    pub(super) fn refresh(&mut self, cx: &mut Cx<'_>) {
+        let by_update = cx.config.sessions.is_some_and(|sessions| sessions.by_update);
+        if by_update {
+            self.update(cx);
+        } else if let Some(dialog) = self.dialog.filter(|_| self.acked && self.change.reinvite.is_none()) {
+            // The session as it is, with the version that it has (RFC 4028 §7.4).
+            let headers = self.session.headers(cx);
+            if let Some(body) = self.negotiation.body() {
+                self.change.reinvite = cx.endpoint.request(cx.now, dialog, Method::Invite, headers, Some(body));
+                self.change.repeats = self.change.reinvite.is_some();
+            }
+        }
+        if self.change.update.is_none() && self.change.reinvite.is_none() {
+            self.deadlines.wake(cx.now + limits::REFRESH_RETRY, Due::Refresh);
+        }
+    }
+
+    /// Sends UPDATE without a description.
+    fn update(&mut self, cx: &mut Cx<'_>) {
+        if let Some(dialog) = self.dialog.filter(|_| self.change.update.is_none()) {
+            let headers = self.session.headers(cx);
+            self.change.update = cx.endpoint.request(cx.now, dialog, Method::Update, headers, None);
+        }
+    }
+
+    fn updated(&mut self, cx: &mut Cx<'_>, code: u16, response: &Message) {
+        if code < 200 {
+            return;
+        }
+        self.change.update = None;
+        let offers = std::mem::take(&mut self.change.offers);
+        match code {
+            200..=299 => {
+                // Before the answer it is for the INVITE to say what is agreed on.
+                if self.state == State::Talking {
+                    self.session.take(cx, &mut self.deadlines, response);
+                }
+                if offers {
+                    self.read_far(cx, response);
+                }
+            }
+            // The dialog is gone on the far side (RFC 3261 §12.2.1.2).
+            408 | 481 => self.end(cx, Ending::Refused(code)),
+            _ => {
+                if offers {
+                    self.audio.keep_keys();
+                }
+                self.refresh_later(cx);
+            }
+        }
+    }
+
+    /// Retries a refresh after a change of ours was refused.
+    fn refresh_later(&mut self, cx: &Cx<'_>) {
+        if self.state == State::Talking && self.session.refreshes() && !self.deadlines.has(Due::Refresh) {
+            self.deadlines.wake(cx.now + limits::REFRESH_RETRY, Due::Refresh);
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! A call from its INVITE to its end: what happens at each event of the endpoint and at each deadline.
+
+use std::net::SocketAddr;
+
+use trunkgate_sdp::Direction;
+use trunkgate_sip::{Answer, Body, DialogId, Extra, HeaderName, Invite, Local, Message, ServerId};
+
+use super::PhoneCall;
+use super::session::wanted;
+use super::transfer::notify;
+use crate::cx::Cx;
+use crate::deadlines::Due;
+use crate::event::{CallNumber, Ending, Event, State};
+use crate::script::{Dial, Manner, PhoneConfig};
+
+impl PhoneCall {
+    /// Places a call from a media address.
+    pub(crate) fn dial(cx: &mut Cx<'_>, number: CallNumber, ssrc: u32, media: SocketAddr, dial: Dial) -> PhoneCall {
+        let mut call = PhoneCall::new(number, true, ssrc);
+        call.audio.open(cx, Some(media));
+        call.called = user_of(dial.uri.as_bytes());
+        call.talk = dial.talk;
+        call.never_ack = dial.never_ack;
+        call.negotiation.set_early(dial.offer);
+        let body = dial.offer.then(|| {
+            call.negotiation.set_offered(true);
+            call.negotiation.offer(cx, &mut call.audio, dial.multipart)
+        });
+        call.deadlines.wake_after(cx.now, dial.cancel_after, Due::Cancel);
+        call.deadlines.wake_after(cx.now, cx.config.give_up.map(|g| g.no_final), Due::NoFinal);
+        let mut headers = dial.headers;
+        headers.extend(wanted(cx.config));
+        let id = cx.endpoint.invite(
+            cx.now,
+            Invite {
+                flow: dial.flow,
+                local: Local { ip: cx.config.sip.ip(), port: cx.config.sip.port() },
+                oversize: None,
+                party: PhoneConfig::PARTY,
+                uri: dial.uri.clone(),
+                from: dial.from,
+                to: format!("<{}>", dial.uri),
+                contact_user: cx.config.name.clone(),
+                max_forwards: 70,
+                headers,
+                body,
+            },
+        );
+        call.client = Some(id);
+        call.call_id = cx.endpoint.call_id(id).unwrap_or_default().as_bytes().to_vec();
+        call
+    }
+
+    /// Takes an answer to its INVITE.
+    pub(crate) fn invite_answered(&mut self, cx: &mut Cx<'_>, dialog: Option<DialogId>, code: u16, response: &Message) {
+        match code {
+            0..=199 => self.progressed(cx, dialog, response),
+            200..=299 => {
+                if let Some(dialog) = dialog {
+                    self.answered(cx, dialog, response);
+                }
+            }
+            300.. => {
+                let ending = self.canceling.unwrap_or(Ending::Refused(code));
+                self.ended(cx, ending);
+            }
+        }
+    }
+
+    fn progressed(&mut self, cx: &mut Cx<'_>, dialog: Option<DialogId>, response: &Message) {
+        if self.state == State::Calling {
+            self.state = State::Ringing;
+            cx.tell(Event::Ringing(self.number));
+        }
+        if self.state != State::Ringing {
+            return;
+        }
+        let is_reliable = response.header(HeaderName::RSeq).is_some();
+        self.pracked |= is_reliable;
+        self.early = dialog.filter(|_| self.pracked);
+        if self.negotiation.is_offered() {
+            self.read_far(cx, response);
+        } else if is_reliable
+            && !self.negotiation.has_ours()
+            && let Some(dialog) = dialog
+            && let Some(answer) = self.answer_to(cx, response)
+        {
+            // An offer that comes before the 2xx is answered before it (RFC 3262 §5).
+            cx.endpoint.answer_early(cx.now, dialog, Body::sdp(answer));
+        }
+    }
+
+    fn answered(&mut self, cx: &mut Cx<'_>, dialog: DialogId, response: &Message) {
+        if self.dialog == Some(dialog) {
+            return;
+        }
+        if self.state == State::Ended || self.canceling.is_some() || self.dialog.is_some() {
+            cx.endpoint.ack(cx.now, dialog, None);
+            cx.bye(dialog);
+            if let Some(ending) = self.canceling.filter(|_| self.dialog.is_none()) {
+                self.ended(cx, ending);
+            }
+            return;
+        }
+        self.dialog = Some(dialog);
+        let body = if self.negotiation.is_offered() {
+            self.read_far(cx, response);
+            None
+        } else {
+            self.answer_to(cx, response).map(Body::sdp)
+        };
+        self.negotiation.set_offered(false);
+        if !self.never_ack {
+            cx.endpoint.ack(cx.now, dialog, body);
+        }
+        self.acked = true;
+        self.session.take(cx, &mut self.deadlines, response);
+        self.talking(cx);
+    }
+
+    fn talking(&mut self, cx: &mut Cx<'_>) {
+        self.state = State::Talking;
+        self.answered_at = Some(cx.now);
+        for due in [Due::Cancel, Due::NoFinal, Due::Answer] {
+            self.deadlines.forget(due);
+        }
+        self.deadlines.wake_after(cx.now, self.talk.hang_up_after, Due::HangUp);
+        self.deadlines.wake_after(cx.now, self.talk.hold_after, Due::Hold);
+        self.deadlines.wake_after(cx.now, self.talk.resume_after, Due::Resume);
+        self.deadlines.wake_after(cx.now, cx.config.give_up.map(|g| g.call), Due::TooLong);
+        cx.tell(Event::Answered(self.number));
+    }
+
+    /// Takes the first steps of an incoming call with this INVITE, at a media address if there is one.
+    pub(crate) fn begin(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: ServerId,
+        media: Option<SocketAddr>,
+        called: String,
+        request: &Message,
+    ) {
+        self.call_id = request.call_id().unwrap_or_default().to_vec();
+        self.called = called;
+        self.server = Some(id);
+        self.audio.open(cx, media);
+        if media.is_none() {
+            cx.answer(id, 503);
+            self.ended(cx, Ending::Rejected(503));
+            return;
+        }
+        self.deadlines.wake_after(cx.now, cx.config.give_up.map(|g| g.no_final), Due::NoFinal);
+        self.session.note(cx, request);
+        self.negotiation.take_first_offer(request);
+        match self.manner.unwrap_or(Manner::RingForever) {
+            Manner::Ring { answer_after } => {
+                self.provisional(cx, id, 180);
+                self.deadlines.wake(cx.now + answer_after, Due::Answer);
+            }
+            Manner::Early { answer_after } => {
+                if self.negotiation.has_offer() && self.describe(cx).is_none() {
+                    self.refuse_media(cx, id);
+                    return;
+                }
+                self.provisional(cx, id, 183);
+                self.deadlines.wake(cx.now + answer_after, Due::Answer);
+            }
+            Manner::Reject { code, after } => {
+                if !after.is_zero() {
+                    self.provisional(cx, id, 180);
+                }
+                self.deadlines.wake(cx.now + after, Due::Reject(code));
+            }
+            Manner::Rest { seconds } => {
+                let headers = vec![Extra { name: "Retry-After".into(), value: seconds.to_string() }];
+                cx.endpoint.respond(cx.now, id, Answer { code: 503, headers, ..Answer::default() });
+                self.ended(cx, Ending::Rejected(503));
+            }
+            Manner::Redirect { to } => {
+                let contact = |at: &SocketAddr| format!("<sip:{}@{at}>", self.called);
+                let value = to.iter().flatten().map(contact).collect::<Vec<_>>().join(", ");
+                let headers = vec![Extra { name: "Contact".into(), value }];
+                cx.endpoint.respond(cx.now, id, Answer { code: 302, headers, ..Answer::default() });
+                self.ended(cx, Ending::Rejected(302));
+            }
+            Manner::RingForever => self.provisional(cx, id, 180),
+            Manner::Silent => {}
+            Manner::Late { .. } => self.deadlines.wake(cx.now, Due::Answer),
+        }
+    }
+
+    fn provisional(&mut self, cx: &mut Cx<'_>, id: ServerId, code: u16) {
+        let body = if code == 183 { self.negotiation.body() } else { None };
+        // The first reliable one has an offer where the INVITE had none (RFC 3262 §5): this phone makes its with the 2xx.
+        let reliable = cx.config.reliable && self.negotiation.has_offer();
+        self.told_early = reliable && body.is_some() && cx.endpoint.may_be_reliable(id);
+        let contact_user = cx.config.name.clone();
+        let answer = Answer { code, body, contact_user, reliable, ..Answer::default() };
+        self.dialog = cx.endpoint.respond(cx.now, id, answer);
+        self.state = State::Ringing;
+    }
+
+    /// Does what is due.
+    pub(crate) fn handle_timeout(&mut self, cx: &mut Cx<'_>) {
+        while let Some(due) = self.deadlines.take_due(cx.now) {
+            self.act(cx, due);
+        }
+    }
+
+    fn act(&mut self, cx: &mut Cx<'_>, due: Due) {
+        match due {
+            Due::Answer => self.pick_up(cx),
+            Due::Reject(code) => {
+                if let Some(id) = self.server {
+                    cx.answer(id, code);
+                    self.ended(cx, Ending::Rejected(code));
+                }
+            }
+            Due::Cancel => self.end(cx, Ending::Canceled),
+            Due::HangUp => self.end(cx, Ending::HungUp),
+            Due::NoFinal | Due::TooLong => self.end(cx, Ending::GaveUp),
+            Due::Refresh => self.refresh(cx),
+            Due::Tell(code) => {
+                if let Some(dialog) = self.dialog.filter(|_| self.state == State::Talking) {
+                    notify(cx, dialog, code);
+                }
+            }
+            Due::SessionOver => self.end(cx, Ending::SessionExpired),
+            Due::Hold => self.reinvite(cx, Direction::SendOnly),
+            Due::Resume => self.reinvite(cx, Direction::SendRecv),
+            Due::Frame => self.audio.say(cx, &mut self.deadlines, self.number, &self.talk),
+            Due::Report => self.audio.report(cx, &mut self.deadlines, false),
+        }
+    }
+
+    fn pick_up(&mut self, cx: &mut Cx<'_>) {
+        let Some(id) = self.server else { return };
+        if !self.negotiation.has_ours() {
+            if self.negotiation.has_offer() {
+                if self.describe(cx).is_none() {
+                    self.refuse_media(cx, id);
+                    return;
+                }
+            } else {
+                self.negotiation.offer(cx, &mut self.audio, false);
+                self.negotiation.set_offered(true);
+            }
+        }
+        let body = if self.told_early { None } else { self.negotiation.body() };
+        let headers = self.session.answer(cx, &mut self.deadlines);
+        match cx.agree(id, headers, body) {
+            Some(dialog) => {
+                self.dialog = Some(dialog);
+                self.talking(cx);
+            }
+            None => self.ended(cx, Ending::TimedOut),
+        }
+    }
+
+    fn refuse_media(&mut self, cx: &mut Cx<'_>, id: ServerId) {
+        cx.answer(id, 488);
+        self.ended(cx, Ending::Rejected(488));
+    }
+
+    /// Takes the ACK to our 2xx.
+    pub(crate) fn acked(&mut self, cx: &mut Cx<'_>, request: &Message) {
+        self.acked = true;
+        if self.negotiation.set_offered(false) {
+            self.read_far(cx, request);
+        }
+        if let Some(ending) = self.bye_at_ack.take() {
+            self.end(cx, ending);
+        }
+    }
+
+    /// Notes that a reliable provisional answer of ours was acknowledged.
+    pub(crate) fn note_prack(&mut self) {
+        self.pracked = true;
+    }
+
+    /// Hangs up because our 2xx was never acknowledged.
+    pub(crate) fn ack_missing(&mut self, cx: &mut Cx<'_>, dialog: DialogId) {
+        cx.bye(dialog);
+        self.ended(cx, Ending::AckMissing);
+    }
+
+    /// Takes the failure of its INVITE.
+    pub(crate) fn invite_failed(&mut self, cx: &mut Cx<'_>, ending: Ending) {
+        let ending = self.canceling.unwrap_or(ending);
+        self.ended(cx, ending);
+    }
+
+    /// Ends a call in whatever state it is.
+    pub(crate) fn end(&mut self, cx: &mut Cx<'_>, ending: Ending) {
+        match (self.state, self.outgoing) {
+            (State::Ended, _) => {}
+            (State::Talking, false) if !self.acked => self.bye_at_ack = Some(ending),
+            (State::Talking, _) => {
+                if let Some(dialog) = self.dialog {
+                    cx.bye(dialog);
+                }
+                self.ended(cx, ending);
+            }
+            (State::Calling | State::Ringing, true) => {
+                if let Some(id) = self.client.filter(|_| self.canceling.is_none()) {
+                    self.canceling = Some(ending);
+                    cx.endpoint.cancel(cx.now, id);
+                }
+            }
+            (State::Calling | State::Ringing, false) => {
+                if let Some(id) = self.server {
+                    cx.answer(id, 480);
+                }
+                self.ended(cx, ending);
+            }
+        }
+    }
+
+    /// Notes the end of a call.
+    pub(crate) fn ended(&mut self, cx: &mut Cx<'_>, ending: Ending) {
+        if self.state != State::Ended {
+            self.audio.report(cx, &mut self.deadlines, true);
+            self.state = State::Ended;
+            self.ending = Some(ending);
+            cx.tell(Event::Ended(self.number, ending));
+        }
+    }
+
+    /// Answers the offer at hand, and begins to speak; `None` where nothing fits.
+    pub(super) fn describe(&mut self, cx: &mut Cx<'_>) -> Option<String> {
+        let answer = self.negotiation.answer(cx, &mut self.audio)?;
+        self.audio.start(cx, &mut self.deadlines);
+        Some(answer)
+    }
+
+    /// Answers the offer that a 2xx carries, and begins to speak.
+    pub(super) fn answer_to(&mut self, cx: &mut Cx<'_>, response: &Message) -> Option<String> {
+        let answer = self.negotiation.answer_to(cx, &mut self.audio, response)?;
+        self.audio.start(cx, &mut self.deadlines);
+        Some(answer)
+    }
+
+    /// Reads the far side's answer to our offer, and begins to speak.
+    pub(super) fn read_far(&mut self, cx: &Cx<'_>, message: &Message) {
+        if self.negotiation.read(cx, &mut self.audio, message) {
+            self.audio.start(cx, &mut self.deadlines);
+        }
+    }
+}
+
+fn user_of(uri: &[u8]) -> String {
+    trunkgate_sip::Uri::parse(uri).map(|uri| uri.user_unescaped()).unwrap_or_default()
+}

@@ -1,0 +1,129 @@
+//! REFER (RFC 3515): a phone asks the far side to connect the other one with a third party, and hears of the progress. A
+//! phone that gets a REFER calls no one, and reports the progress that it was set up to report.
+
+use trunkgate_sip::{Answer, Body, ClientId, DialogId, Extra, HeaderName, Message, Method, ServerId};
+
+use crate::cx::Cx;
+use crate::deadlines::{Deadlines, Due};
+use crate::event::Ending;
+use crate::limits;
+use crate::script::{Leaving, Referred};
+
+/// What a NOTIFY said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct News {
+    /// CSeq of its REFER, by its Event header; 0 where that names none.
+    pub id: u32,
+    /// The status; 0 where its body is no status line.
+    pub code: u16,
+    /// Whether nothing follows.
+    pub is_last: bool,
+}
+
+/// The transfers of a call.
+#[derive(Debug, Default)]
+pub(super) struct Transfer {
+    /// A REFER that has no answer yet.
+    open: Option<ClientId>,
+    /// The moment at which the phone leaves.
+    leaving: Option<Leaving>,
+    /// REFERs that were taken.
+    taken: u32,
+    news: Vec<News>,
+}
+
+impl Transfer {
+    /// Reports whether we have asked for a transfer.
+    pub(super) fn has_referred(&self) -> bool {
+        self.leaving.is_some()
+    }
+
+    /// Returns the number of REFERs of ours that were taken.
+    pub(super) fn taken(&self) -> u32 {
+        self.taken
+    }
+
+    /// Returns the progress of them, in order.
+    pub(super) fn news(&self) -> &[News] {
+        &self.news
+    }
+
+    /// Returns the REFER that has no answer yet.
+    pub(super) fn open(&self) -> Option<ClientId> {
+        self.open
+    }
+
+    /// Notes that the REFER will have no answer.
+    pub(super) fn forget_open(&mut self) {
+        self.open = None;
+    }
+
+    /// Asks the far side to connect the other one with the number that was called.
+    pub(super) fn refer(&mut self, cx: &mut Cx<'_>, dialog: DialogId, called: &str, leaving: Leaving) {
+        if self.open.is_some() {
+            return;
+        }
+        let headers = vec![Extra { name: "Refer-To".into(), value: format!("<sip:{called}@refer.example>") }];
+        self.open = cx.endpoint.request(cx.now, dialog, Method::Refer, headers, None);
+        self.leaving = Some(leaving);
+    }
+
+    /// Takes the answer to it. Returns the end of the call that follows from it.
+    pub(super) fn answered(&mut self, code: u16) -> Option<Ending> {
+        if code < 200 {
+            return None;
+        }
+        self.open = None;
+        match code {
+            200..=299 => {
+                self.taken += 1;
+                (self.leaving == Some(Leaving::AtOnce)).then_some(Ending::HungUp)
+            }
+            // The dialog is gone on the far side (RFC 3261 §12.2.1.2).
+            408 | 481 => Some(Ending::Refused(code)),
+            _ => None,
+        }
+    }
+
+    /// Takes a NOTIFY. Reports whether the phone leaves the call.
+    pub(super) fn notified(&mut self, notify: &Message) -> bool {
+        let text = |name: HeaderName| {
+            notify.header(name).map(|value| String::from_utf8_lossy(value).to_ascii_lowercase()).unwrap_or_default()
+        };
+        let id = text(HeaderName::Event).split_once("id=").and_then(|(_, id)| id.trim().parse().ok()).unwrap_or(0);
+        let status = String::from_utf8_lossy(notify.body()).split(' ').nth(1).and_then(|code| code.parse().ok());
+        let is_last = text(HeaderName::SubscriptionState).starts_with("terminated");
+        let news = News { id, code: status.unwrap_or(0), is_last };
+        if self.news.len() < limits::NEWS {
+            self.news.push(news);
+        }
+        let is_done = news.is_last && (200..300).contains(&news.code);
+        is_done && self.leaving == Some(Leaving::OnceDone)
+    }
+}
+
+/// Answers a REFER to us.
+pub(super) fn referred(cx: &mut Cx<'_>, deadlines: &mut Deadlines, id: ServerId) {
+    let contact_user = cx.config.name.clone();
+    let code = match cx.config.transfers {
+        Some(Referred::Tells(_) | Referred::Silent) => 202,
+        Some(Referred::Refuses) | None => 603,
+    };
+    cx.endpoint.respond(cx.now, id, Answer { code, contact_user, ..Answer::default() });
+    if code == 202 {
+        deadlines.wake(cx.now, Due::Tell(100));
+    }
+    if let Some(Referred::Tells(code)) = cx.config.transfers {
+        deadlines.wake(cx.now + limits::REFERRED, Due::Tell(code));
+    }
+}
+
+/// Reports the progress of a REFER to us.
+pub(super) fn notify(cx: &mut Cx<'_>, dialog: DialogId, code: u16) {
+    let state = if code < 200 { "active;expires=60" } else { "terminated;reason=noresource" };
+    let header = |name: &str, value: &str| Extra { name: name.into(), value: value.into() };
+    let headers = vec![header("Event", "refer"), header("Subscription-State", state)];
+    let bytes = format!("SIP/2.0 {code} Result\r\n").into();
+    let body = Body { content_type: "message/sipfrag;version=2.0".into(), bytes };
+    cx.endpoint.request(cx.now, dialog, Method::Notify, headers, Some(body));
+}

@@ -1,0 +1,279 @@
+//! What a far end may make of a called party that goes to it as received: the E.164 numbers that may be reached by it. Digits
+//! may stand behind an outside-line code (`9`), a carrier access code (`1010288`), an international prefix or several
+//! (`9011`, `0000`); exchanges ignore what stands behind a whole number; other systems read parameters (`;`), lists (`,`), an
+//! end of dialling (`#`), service codes (`*67`, `#31#`) or letters, or throw away what is no digit.
+
+use rlibphonenumber::PHONE_NUMBER_UTIL;
+
+use super::{Numbers, compact, is_separator};
+use crate::limits::{LONGEST_READ, RUNS, SHORTEST_BEHIND_PREFIX, STARTS};
+
+/// International prefixes that begin with no zero: Cuba, Chile, Russia and its neighbours, Finland.
+const INTERNATIONAL: [&str; 9] = ["119", "1230", "1200", "130", "161", "810", "99", "990", "994"];
+/// Most digits of an outside-line code.
+const OUTSIDE_DIGITS: usize = 2;
+/// Most international prefixes, one behind the other.
+const DOUBLED: usize = 3;
+/// Most values of `phone-context` that are looked at: a target of 256 bytes has room for no more.
+const CONTEXTS: usize = 16;
+
+/// The numbers that may be made of a text; `with_prefixes`: also behind prefixes, which a number that is whole does not have.
+pub(crate) fn of(numbers: &Numbers, received: &str, with_prefixes: bool) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let (runs, global) = runs(numbers, received);
+    let mut seen: Vec<&str> = Vec::new();
+    for digits in &runs {
+        let bare = digits.trim_start_matches('+');
+        let is_outside = digits == bare && is_behind_outside_line(numbers, bare);
+        // Digits are ignored behind a whole number, but not where all of them are one.
+        let least = if is_outside { digits.len() } else { 0 };
+        found.extend(numbers.longest(digits, least));
+        found.extend(numbers.longest(&format!("+{bare}"), least));
+        // A number in use is dialled as that one, also beside an outside-line code (`9,0201234567`).
+        let is_whole = global.as_ref().is_some_and(|global| digits.starts_with(global))
+            || (numbers.is_dialled_at_home(digits) && is_in_use(numbers, digits));
+        if with_prefixes && !is_whole && !seen.contains(&bare) {
+            seen.push(bare);
+            behind_prefixes(numbers, bare, is_outside, &mut found);
+        }
+    }
+    for context in contexts(received) {
+        found.extend(numbers.longest(&context, 0));
+    }
+    let mut once: Vec<String> = Vec::with_capacity(found.len());
+    for number in found {
+        if !once.contains(&number) {
+            once.push(number);
+        }
+    }
+    once
+}
+
+/// Whether digits are an ordinary number of the country behind an outside-line code, `9` or `0`, or a number in use with `00`
+/// behind `9`. With `00` they may begin with an international prefix instead.
+fn is_behind_outside_line(numbers: &Numbers, digits: &str) -> bool {
+    let nine = digits.strip_prefix('9');
+    let behind = nine.or_else(|| digits.strip_prefix('0').filter(|rest| !rest.starts_with('0')));
+    let Some(number) = behind.filter(|number| number.len() <= LONGEST_READ) else { return false };
+    let is_international = nine.is_some() && number.starts_with("00");
+    numbers.is_dialled_at_home(number) || (is_international && is_in_use(numbers, number))
+}
+
+/// Whether all digits are one number in use.
+fn is_in_use(numbers: &Numbers, digits: &str) -> bool {
+    numbers.whole(digits).is_some_and(|number| Numbers::is_in_use(&number))
+}
+
+/// The beginning that each `phone-context` of a text gives to its digits (RFC 3966 §5.1.5). One is allowed; which of several a far
+/// end obeys is not known, nor whether it undoes escapes before it looks for them.
+fn contexts(received: &str) -> Vec<String> {
+    const NAME: &str = "phone-context=";
+    let (number, params) = received.split_once(';').unwrap_or((received, ""));
+    let local: String = ascii_digits(number).chars().filter(char::is_ascii_digit).collect();
+    let params = ascii_digits(params).to_ascii_lowercase();
+    let values = params.match_indices(NAME).filter_map(|(at, name)| params.get(at + name.len()..));
+    let global = values.filter_map(|value| compact(value.split(';').next()?.trim()).filter(|c| c.starts_with('+')));
+    global.take(CONTEXTS).map(|context| format!("{context}{local}")).collect()
+}
+
+/// The numbers behind an outside-line code, carrier access codes and international prefixes.
+fn behind_prefixes(numbers: &Numbers, digits: &str, is_outside: bool, found: &mut Vec<String>) {
+    let mut seen: Vec<&str> = Vec::new();
+    for outside in 0..=OUTSIDE_DIGITS {
+        let Some(rest) = digits.get(outside..) else { return };
+        if rest.len() < SHORTEST_BEHIND_PREFIX {
+            // Too short for anything but a short number of premium rate.
+            found.extend(numbers.whole(rest).filter(|number| numbers.is_premium(number)));
+            continue;
+        }
+        let whole = numbers.whole(rest).filter(|number| outside > 0 && Numbers::is_in_use(number));
+        if let Some(number) = whole {
+            // Nothing else is likely to be meant.
+            return found.push(number);
+        }
+        for start in behind_access_codes(rest) {
+            let is_behind = outside > 0 || start != rest;
+            if is_behind && start.len() >= SHORTEST_BEHIND_PREFIX {
+                if let Some(number) = numbers.whole(start).filter(|number| Numbers::is_in_use(number)) {
+                    found.push(number);
+                    continue;
+                }
+                found.extend(numbers.longest(start, 0));
+            }
+            // Two digits before a number without a prefix would find one in every long extension.
+            let is_near = (outside < OUTSIDE_DIGITS || start != rest) && (is_behind || !is_outside);
+            let mut inner = if is_near { vec![start] } else { Vec::new() };
+            international(start, DOUBLED, &mut inner);
+            for start in inner {
+                look_global(numbers, start, found, &mut seen);
+            }
+        }
+    }
+}
+
+/// Looks for a number that begins with its country code.
+fn look_global<'d>(numbers: &Numbers, start: &'d str, found: &mut Vec<String>, seen: &mut Vec<&'d str>) {
+    let is_new = start.len() >= SHORTEST_BEHIND_PREFIX && !start.starts_with('0') && !seen.contains(&start);
+    if is_new && seen.len() < STARTS {
+        seen.push(start);
+        found.extend(numbers.longest(&format!("+{start}"), SHORTEST_BEHIND_PREFIX + 1));
+    }
+}
+
+/// The digits themselves and what stands behind one or two access codes, with and without the `0` that calls an operator.
+fn behind_access_codes(digits: &str) -> Vec<&str> {
+    let mut starts = vec![digits];
+    let mut begin = 0;
+    for _ in 0..2 {
+        let behind: Vec<&str> = starts.iter().skip(begin).flat_map(|start| access_codes(start)).collect();
+        begin = starts.len();
+        for start in behind.iter().flat_map(|start| [Some(*start), start.strip_prefix('0')]).flatten() {
+            if !starts.contains(&start) {
+                starts.push(start);
+            }
+        }
+    }
+    starts
+}
+
+/// Codes that stand before a number and choose a carrier or whether the caller's number is shown, with their lengths.
+const ACCESS_CODES: [(&str, usize); 23] = [
+    // North America: `101XXXX`, `10XXX`, and `11XX`, a service code of a dial (`*67`).
+    ("101", 7),
+    ("10", 5),
+    ("11", 4),
+    // Germany: `010XX`, `0100XX`.
+    ("0100", 6),
+    ("010", 5),
+    // Great Britain.
+    ("141", 3),
+    ("1470", 4),
+    ("1280", 4),
+    ("18185", 5),
+    ("18866", 5),
+    ("1899", 4),
+    // Australia.
+    ("1831", 4),
+    ("1832", 4),
+    ("1411", 4),
+    ("1414", 4),
+    ("1456", 4),
+    // France.
+    ("3651", 4),
+    // Japan.
+    ("184", 3),
+    ("186", 3),
+    // Hong Kong.
+    ("133", 3),
+    // Spain.
+    ("067", 3),
+    // New Zealand.
+    ("0196", 4),
+    ("0197", 4),
+];
+
+/// What stands behind a carrier access code or one that shows or hides the caller's number.
+fn access_codes(digits: &str) -> impl Iterator<Item = &str> {
+    // Of `101` the short form is not used.
+    let is_long = digits.starts_with("101");
+    let fits = move |(code, length): &(&str, usize)| digits.starts_with(code) && !(is_long && *length == 5);
+    ACCESS_CODES.into_iter().filter(fits).filter_map(|(_, length)| digits.get(length..))
+}
+
+/// What stands behind an international prefix, or several: any number of zeros with up to three digits of a carrier behind them
+/// (`00`, `0011`, `00700`), `01`, `010` to `019`, and those that begin with no zero.
+fn international<'d>(digits: &'d str, depth: usize, found: &mut Vec<&'d str>) {
+    if depth == 0 || digits.len() < SHORTEST_BEHIND_PREFIX || found.len() > STARTS {
+        return;
+    }
+    let rest = digits.trim_start_matches('0');
+    let zeros = digits.len() - rest.len();
+    let lengths = match zeros {
+        0 => 0..0,
+        1 if rest.starts_with('1') => 1..3,
+        1 => 0..0,
+        _ => 0..4,
+    };
+    let of_list = INTERNATIONAL.iter().filter_map(|prefix| digits.strip_prefix(prefix));
+    for behind in lengths.filter_map(|length| rest.get(length..)).chain(of_list) {
+        if !found.contains(&behind) {
+            found.push(behind);
+            international(behind, depth - 1, found);
+        }
+    }
+}
+
+/// What a text may have of numbers: each run of digits and separators, without the digits of a service code before it too, all
+/// digits together, and those with letters as on a telephone's keys; and the `+` number in use that the text begins with.
+fn runs(numbers: &Numbers, received: &str) -> (Vec<String>, Option<String>) {
+    let text = ascii_digits(received);
+    let mut found: Vec<String> = Vec::new();
+    let ends = |c: char| !c.is_ascii_digit() && !is_separator(c);
+    let mut before = None;
+    let mut rest = text.as_str();
+    while !rest.is_empty() && found.len() < RUNS {
+        let plus = if rest.starts_with('+') { 1 } else { 0 };
+        let end = rest.get(plus..).and_then(|rest| rest.find(ends)).map_or(rest.len(), |at| at + plus);
+        let (run, behind) = rest.split_at(end);
+        if let Some(digits) = compact(run).filter(|digits| digits.len() > 2) {
+            // `*67` and its like stand before a number without anything between.
+            if matches!(before, Some('*' | '#')) {
+                found.extend([2, 3].into_iter().filter_map(|code| digits.get(code..).map(str::to_owned)));
+            }
+            found.push(digits);
+        }
+        // A `+` begins the next run.
+        before = behind.chars().next();
+        rest = match before {
+            Some(c) if c != '+' => behind.get(c.len_utf8()..).unwrap_or_default(),
+            Some(_) | None => behind,
+        };
+    }
+    let all: String = text.chars().filter(char::is_ascii_digit).collect();
+    let begins = text.chars().find(|c| !is_separator(*c)).is_some_and(|c| c.is_ascii_digit() || c == '+');
+    let has_letters = begins && all.len() > 2 && text.contains(|c: char| c.is_ascii_alphabetic());
+    // Behind a `+` number in use there is more of it or nothing: without the `+` it is no other number.
+    let global = found.first().filter(|run| run.starts_with('+') && all.starts_with(run.trim_start_matches('+')));
+    let global = global.filter(|run| is_in_use(numbers, run)).cloned();
+    let plus = if global.is_some() { "+" } else { "" };
+    found.push(format!("{plus}{all}"));
+    if has_letters {
+        found.push(plus.chars().chain(text.chars().filter_map(key)).collect());
+    }
+    found.retain(|digits| digits.len() > 2);
+    found.dedup();
+    (found, global)
+}
+
+/// Digits of every script as those of ASCII.
+fn ascii_digits(text: &str) -> String {
+    let mut buffer = [0; 4];
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\u{ff0b}' => out.push('+'),
+            _ if c.is_numeric() && !c.is_ascii() => {
+                let digit = PHONE_NUMBER_UTIL.normalize_digits_only(c.encode_utf8(&mut buffer));
+                out.push_str(if digit.is_empty() { " " } else { &digit });
+            }
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+/// The key of a telephone that has a letter (ITU-T E.161); a digit is its own.
+fn key(c: char) -> Option<char> {
+    Some(match c.to_ascii_lowercase() {
+        'a'..='c' => '2',
+        'd'..='f' => '3',
+        'g'..='i' => '4',
+        'j'..='l' => '5',
+        'm'..='o' => '6',
+        'p'..='s' => '7',
+        't'..='v' => '8',
+        'w'..='z' => '9',
+        digit @ '0'..='9' => digit,
+        _ => return None,
+    })
+}

@@ -1,0 +1,283 @@
+//! Finding the first route that matches without looking at all of them. Routes are told apart by the whole numbers and the
+//! beginnings of their `to`; where several share one, by their `caller`, their headers and their `from`. Only those that say
+//! nothing of it, or only by a regular expression without a fixed beginning, are looked at one by one.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{CallInfo, Route};
+use crate::digits::{DigitMap, Digits, beginnings};
+use crate::pattern::Pattern;
+
+/// So few are looked at one by one.
+const WALKED: usize = 8;
+/// Of a condition with more alternatives than this, a part of the index is not made for each.
+const ALTERNATIVES: usize = 16;
+/// Names of headers that routes are told apart by.
+const HEADERS: usize = 4;
+/// In a place: not a position, but that of a node.
+const NODE: u32 = 1 << 31;
+
+/// What routes are told apart by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Field {
+    /// The called number.
+    To,
+    /// The calling number.
+    Caller,
+    /// A header of this name, in lower case.
+    Header(Box<str>),
+    /// The trunk.
+    From,
+}
+
+/// One value of a condition, or a beginning of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Key {
+    /// Of digits.
+    Digits(Digits),
+    /// Any other whole text.
+    Whole(Box<str>),
+    /// What a text begins with.
+    Beginning(Box<str>),
+}
+
+impl Key {
+    /// Those of a pattern; `false` where it has none.
+    pub(crate) fn of(pattern: &Pattern, keys: &mut Vec<Key>) -> bool {
+        if let Some(digits) = Digits::of(pattern) {
+            keys.push(Key::Digits(digits));
+            return true;
+        }
+        match pattern {
+            Pattern::Exact(text) => keys.push(Key::Whole(text.as_str().into())),
+            Pattern::Prefix(text) => keys.push(Key::Beginning(text.as_str().into())),
+            Pattern::Regex(_) => {
+                let Some(begins) = pattern.beginnings() else { return false };
+                keys.extend(begins.iter().map(|text| match Digits::beginning(text) {
+                    Some(digits) => Key::Digits(digits),
+                    None => Key::Beginning(text.as_str().into()),
+                }));
+            }
+        }
+        true
+    }
+}
+
+/// Something with conditions, by its position.
+pub(crate) trait Conditions {
+    /// The alternatives of one condition; `false` where they cannot be told, or there are none.
+    fn keys(&self, position: u32, field: &Field, keys: &mut Vec<Key>) -> bool;
+}
+
+impl Conditions for [&Route] {
+    fn keys(&self, position: u32, field: &Field, keys: &mut Vec<Key>) -> bool {
+        let Some(route) = usize::try_from(position).ok().and_then(|at| self.get(at)) else { return false };
+        let mut all = |patterns: &[Pattern]| !patterns.is_empty() && patterns.iter().all(|one| Key::of(one, keys));
+        match field {
+            Field::To => all(&route.to),
+            Field::Caller => all(&route.caller),
+            Field::Header(name) => {
+                let condition = route.header.iter().find(|condition| condition.name.eq_ignore_ascii_case(name));
+                condition.is_some_and(|condition| all(&condition.values))
+            }
+            Field::From => {
+                keys.extend(route.from.iter().map(|name| Key::Whole(name.as_str().into())));
+                !route.from.is_empty()
+            }
+        }
+    }
+}
+
+/// Where the routes stand that may take a call.
+#[derive(Debug, Clone)]
+pub struct Index {
+    top: Node,
+}
+
+#[derive(Debug, Clone)]
+enum Node {
+    /// Positions, ascending.
+    Walk(Box<[u32]>),
+    Split(Box<Split>),
+}
+
+/// Routes by what they want of one field.
+#[derive(Debug, Clone)]
+struct Split {
+    field: Field,
+    digits: DigitMap,
+    /// How long the beginnings among them are, in bytes: a bit each.
+    lengths: u32,
+    whole: HashMap<Box<str>, u32>,
+    /// By the length in bytes.
+    beginnings: Vec<(usize, HashMap<Box<str>, u32>)>,
+    nodes: Vec<Node>,
+    /// Those that any value may suit.
+    others: Node,
+}
+
+impl Index {
+    /// Of routes in their order.
+    pub fn new<'a>(routes: impl IntoIterator<Item = &'a Route>) -> Index {
+        let routes: Vec<&Route> = routes.into_iter().collect();
+        let mut names: BTreeMap<String, usize> = BTreeMap::new();
+        for condition in routes.iter().flat_map(|route| &route.header) {
+            *names.entry(condition.name.to_ascii_lowercase()).or_default() += 1;
+        }
+        let mut names: Vec<(String, usize)> = names.into_iter().collect();
+        names.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let headers = names.into_iter().take(HEADERS).map(|(name, _)| Field::Header(name.into()));
+        let fields: Vec<Field> = [Field::To, Field::Caller].into_iter().chain(headers).chain([Field::From]).collect();
+        Index::of(&*routes, routes.len(), &fields)
+    }
+    /// Of anything with conditions.
+    pub(crate) fn of(all: &(impl Conditions + ?Sized), count: usize, fields: &[Field]) -> Index {
+        let count = u32::try_from(count).unwrap_or(NODE).min(NODE);
+        let keys_of = |at: u32, field: &Field, keys: &mut Vec<Key>| all.keys(at, field, keys);
+        Index { top: Node::new((0..count).collect(), fields, usize::MAX, &keys_of) }
+    }
+    /// The lowest position below `end` that `matches`, among those that may take the call; it is asked of as few as can be.
+    pub fn first(&self, call: &CallInfo<'_>, end: u32, matches: &mut dyn FnMut(u32) -> bool) -> Option<u32> {
+        let mut best = end;
+        self.top.search(call, &mut best, matches);
+        (best < end).then_some(best)
+    }
+    /// The same of those that may take every call that a route would take.
+    pub fn first_like(&self, route: &Route, end: u32, matches: &mut dyn FnMut(u32) -> bool) -> Option<u32> {
+        let (called, caller) = (sample(&route.to), sample(&route.caller));
+        let from = route.from.first().map(String::as_str).unwrap_or_default();
+        self.first(&CallInfo { from, called: &called, caller: &caller, ..CallInfo::default() }, end, matches)
+    }
+    /// Every position that may take the call, ascending.
+    pub(crate) fn candidates(&self, call: &CallInfo<'_>) -> Vec<u32> {
+        let mut all = Vec::new();
+        self.first(call, NODE, &mut |at| {
+            all.push(at);
+            false
+        });
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+}
+
+/// A text that every pattern which covers all of these has to suit, or begin.
+fn sample(patterns: &[Pattern]) -> String {
+    match patterns.first() {
+        Some(Pattern::Exact(text) | Pattern::Prefix(text)) => text.clone(),
+        Some(regex @ Pattern::Regex(_)) => regex.beginnings().and_then(|all| all.first()).cloned().unwrap_or_default(),
+        None => String::new(),
+    }
+}
+
+type KeysOf<'a> = dyn Fn(u32, &Field, &mut Vec<Key>) -> bool + 'a;
+
+impl Node {
+    fn new(positions: Vec<u32>, fields: &[Field], most: usize, keys_of: &KeysOf<'_>) -> Node {
+        let Some((field, behind)) = fields.split_first().filter(|_| positions.len() > WALKED) else {
+            return Node::Walk(positions.into());
+        };
+        let (mut digits, mut texts, mut others) =
+            (Vec::new(), BTreeMap::<(bool, Box<str>), Vec<u32>>::new(), Vec::new());
+        let mut keys = Vec::new();
+        for at in positions {
+            keys.clear();
+            if !keys_of(at, field, &mut keys) || keys.len() > most {
+                others.push(at);
+                continue;
+            }
+            for key in keys.drain(..) {
+                match key {
+                    Key::Digits(key) => digits.push((key, at)),
+                    Key::Whole(text) => texts.entry((false, text)).or_default().push(at),
+                    Key::Beginning(text) => texts.entry((true, text)).or_default().push(at),
+                }
+            }
+        }
+        if digits.is_empty() && texts.is_empty() {
+            return Node::new(others, behind, most, keys_of);
+        }
+        digits.sort_unstable();
+        digits.dedup();
+        let lengths = digits.iter().filter_map(|(key, _)| key.beginning_len()).fold(0, |bits, len| bits | 1 << len);
+        let mut nodes = Vec::new();
+        let mut place = |mut positions: Vec<u32>| {
+            positions.dedup();
+            if let [one] = positions[..] {
+                return one;
+            }
+            nodes.push(Node::new(positions, behind, ALTERNATIVES, keys_of));
+            NODE | u32::try_from(nodes.len() - 1).unwrap_or(0)
+        };
+        let mut entries = Vec::with_capacity(digits.len());
+        for run in digits.chunk_by(|one, next| one.0 == next.0) {
+            if let [(key, at)] = run {
+                entries.push((*key, *at));
+            } else if let [(key, _), ..] = run {
+                entries.push((*key, place(run.iter().map(|(_, at)| *at).collect())));
+            }
+        }
+        drop(digits);
+        let (mut whole, mut by_length) = (HashMap::new(), BTreeMap::<usize, HashMap<Box<str>, u32>>::new());
+        for ((is_beginning, text), positions) in texts {
+            let place = place(positions);
+            if is_beginning {
+                by_length.entry(text.len()).or_default().insert(text, place);
+            } else {
+                whole.insert(text, place);
+            }
+        }
+        let others = Node::new(others, behind, most, keys_of);
+        let (digits, beginnings) = (DigitMap::new(&entries), by_length.into_iter().collect());
+        Node::Split(Box::new(Split { field: field.clone(), digits, lengths, whole, beginnings, nodes, others }))
+    }
+
+    fn search(&self, call: &CallInfo<'_>, best: &mut u32, matches: &mut dyn FnMut(u32) -> bool) {
+        match self {
+            Node::Walk(positions) => {
+                for position in positions {
+                    if *position >= *best {
+                        return;
+                    }
+                    if matches(*position) {
+                        *best = *position;
+                        return;
+                    }
+                }
+            }
+            Node::Split(split) => {
+                match &split.field {
+                    Field::To => split.search(call.called, call, best, matches),
+                    Field::Caller => split.search(call.caller, call, best, matches),
+                    Field::From => split.search(call.from, call, best, matches),
+                    Field::Header(name) => {
+                        for (_, value) in call.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name)) {
+                            split.search(value, call, best, matches);
+                        }
+                    }
+                }
+                split.others.search(call, best, matches);
+            }
+        }
+    }
+}
+
+impl Split {
+    fn search(&self, value: &str, call: &CallInfo<'_>, best: &mut u32, matches: &mut dyn FnMut(u32) -> bool) {
+        let mut look = |place: u32| match self.nodes.get(usize::try_from(place & !NODE).unwrap_or(usize::MAX)) {
+            Some(node) if place & NODE != 0 => node.search(call, best, matches),
+            _ if place < *best && matches(place) => *best = place,
+            _ => {}
+        };
+        let found = Digits::whole(value).and_then(|digits| self.digits.get(digits));
+        found.into_iter().for_each(&mut look);
+        if self.lengths != 0 {
+            beginnings(value, self.lengths).filter_map(|digits| self.digits.get(digits)).for_each(&mut look);
+        }
+        self.whole.get(value).copied().into_iter().for_each(&mut look);
+        for (length, by_text) in &self.beginnings {
+            let found = value.get(..*length).and_then(|text| by_text.get(text));
+            found.copied().into_iter().for_each(&mut look);
+        }
+    }
+}

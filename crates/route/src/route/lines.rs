@@ -1,0 +1,397 @@
+//! The lines of a `routes_file`: each a route within the one that names the file, kept so that a million fit into memory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::index::{Conditions, Field, Index, Key};
+use super::{CallInfo, Decided, Route};
+use crate::digits::Digits;
+use crate::pattern::Pattern;
+use crate::schedule::Hours;
+use crate::target::TargetSpec;
+
+/// In a cell: not digits, but the place of a pattern.
+const PATTERN: u64 = 1 << 61;
+
+/// What a line says besides its numbers and targets; what it leaves out, its route says.
+#[derive(Debug, Clone, Default)]
+pub struct LineRest {
+    /// Trunks.
+    pub from: Vec<String>,
+    /// Hours, of which one has to hold.
+    pub when: Vec<Hours>,
+    /// Calls of a hundred.
+    pub share: Option<u8>,
+    /// Agents that listen.
+    pub fork: Vec<String>,
+    /// 486 and 600 go on to the next target too.
+    pub on_busy: Option<bool>,
+    /// Per target.
+    pub ring_timeout: Option<Duration>,
+    /// All targets but the last together.
+    pub search_timeout: Option<Duration>,
+}
+
+/// Where a line of a file stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinePlace {
+    /// The file as it is named.
+    pub file: Arc<str>,
+    /// The line, from 1.
+    pub line: u32,
+}
+
+/// A target in few bytes.
+#[derive(Debug)]
+enum Compact {
+    /// A trunk, with a number of digits in the form of [`Digits::bits`], or 0.
+    Trunk(Arc<str>, u64),
+    Other(Box<TargetSpec>),
+}
+
+impl Compact {
+    fn spec(&self) -> TargetSpec {
+        match self {
+            Compact::Other(target) => TargetSpec::clone(target),
+            Compact::Trunk(name, number) => {
+                let number = (*number != 0).then(|| Digits::from_bits(*number).pattern().to_string());
+                TargetSpec::Trunk { name: name.to_string(), number, weight: None }
+            }
+        }
+    }
+}
+
+/// Lines as they are read, one after the other.
+#[derive(Debug, Default)]
+pub struct RouteLines {
+    /// Of each line: 0 where it says nothing, digits, or the place of a pattern.
+    to: Vec<u64>,
+    /// The same; empty where no line says anything.
+    caller: Vec<u64>,
+    /// Of each line, the place of its targets among `ends`, plus 1.
+    connect: Vec<u32>,
+    /// Of each line, the place of the rest, plus 1; empty where no line says anything.
+    rest: Vec<u32>,
+    /// Of each line, where it stands.
+    line: Vec<u32>,
+    patterns: Vec<Pattern>,
+    targets: Vec<Compact>,
+    /// Behind the last target of each list.
+    ends: Vec<u32>,
+    rests: Vec<LineRest>,
+    /// Of lists with groups that go by their ratio, by the place that [`RouteLines::connect`] gives: where those stand.
+    by_ratio: BTreeMap<u32, Vec<Range<u32>>>,
+    /// Names of trunks, once each.
+    names: Vec<Arc<str>>,
+    /// Cells of regular expressions by their text, while lines are read: each once.
+    expressions: HashMap<Box<str>, u64>,
+}
+
+fn place(at: u32) -> usize {
+    usize::try_from(at).unwrap_or(usize::MAX)
+}
+
+fn count(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+impl RouteLines {
+    /// Keeps targets that lines have in common, and says where.
+    pub fn connect(&mut self, targets: Vec<TargetSpec>) -> u32 {
+        for target in targets {
+            let compact = self.compact(target);
+            self.targets.push(compact);
+        }
+        self.ends.push(count(self.targets.len()));
+        count(self.ends.len())
+    }
+    /// Says of the targets that were kept there which go by their ratio, as [`Route::by_ratio`].
+    pub fn by_ratio(&mut self, connect: u32, groups: Vec<Range<u32>>) {
+        if !groups.is_empty() {
+            self.by_ratio.insert(connect, groups);
+        }
+    }
+    /// The targets that were kept there.
+    pub fn targets_of(&self, connect: u32) -> Vec<TargetSpec> {
+        self.targets(connect).iter().map(Compact::spec).collect()
+    }
+    /// Keeps what else lines have in common, and says where.
+    pub fn rest(&mut self, rest: LineRest) -> u32 {
+        self.rests.push(rest);
+        count(self.rests.len())
+    }
+    /// The next line; `connect` and `rest` are what [`RouteLines::connect`] and [`RouteLines::rest`] have given, or 0.
+    pub fn push(&mut self, line: u32, (to, caller): (Option<Pattern>, Option<Pattern>), connect: u32, rest: u32) {
+        let before = self.line.len();
+        let to = self.cell(to);
+        self.to.push(to);
+        let caller = self.cell(caller);
+        if caller != 0 || !self.caller.is_empty() {
+            self.caller.resize(before, 0);
+            self.caller.push(caller);
+        }
+        if rest != 0 || !self.rest.is_empty() {
+            self.rest.resize(before, 0);
+            self.rest.push(rest);
+        }
+        self.connect.push(connect);
+        self.line.push(line);
+    }
+    /// Makes what a call is looked up in.
+    pub fn compile(mut self, file: &str) -> RouteFile {
+        self.to.shrink_to_fit();
+        self.connect.shrink_to_fit();
+        self.line.shrink_to_fit();
+        self.targets.shrink_to_fit();
+        self.expressions = HashMap::new();
+        let index = Index::of(&self, self.line.len(), &[Field::To, Field::Caller, Field::From]);
+        RouteFile { file: file.into(), lines: self, index }
+    }
+
+    fn cell(&mut self, pattern: Option<Pattern>) -> u64 {
+        let Some(pattern) = pattern else { return 0 };
+        if let Some(digits) = Digits::of(&pattern) {
+            return digits.bits();
+        }
+        let cell = PATTERN | u64::from(count(self.patterns.len()));
+        if let Pattern::Regex(expression) = &pattern {
+            if let Some(known) = self.expressions.get(expression.as_str()) {
+                return *known;
+            }
+            self.expressions.insert(expression.as_str().into(), cell);
+        }
+        self.patterns.push(pattern);
+        cell
+    }
+
+    fn compact(&mut self, target: TargetSpec) -> Compact {
+        let TargetSpec::Trunk { name, number, weight: None } = &target else { return Compact::Other(Box::new(target)) };
+        let digits = number.as_deref().map(Digits::whole);
+        if digits == Some(None) {
+            return Compact::Other(Box::new(target));
+        }
+        let known = self.names.iter().find(|known| ***known == **name).cloned();
+        let name = known.unwrap_or_else(|| {
+            let name: Arc<str> = name.as_str().into();
+            self.names.push(name.clone());
+            name
+        });
+        Compact::Trunk(name, digits.flatten().map_or(0, Digits::bits))
+    }
+
+    fn targets(&self, connect: u32) -> &[Compact] {
+        let end = |at: u32| self.ends.get(place(at)).copied().map(place);
+        let Some(at) = connect.checked_sub(1) else { return &[] };
+        let first = at.checked_sub(1).and_then(end).unwrap_or(0);
+        self.targets.get(first..end(at).unwrap_or(first)).unwrap_or_default()
+    }
+
+    fn rest_of(&self, at: usize) -> Option<&LineRest> {
+        let rest = self.rest.get(at)?.checked_sub(1)?;
+        self.rests.get(place(rest))
+    }
+
+    /// What a cell holds, where it says anything.
+    fn pattern(&self, cells: &[u64], at: usize) -> Option<Pattern> {
+        match *cells.get(at)? {
+            0 => None,
+            bits if bits & PATTERN != 0 => self.odd(bits).cloned(),
+            bits => Some(Digits::from_bits(bits).pattern()),
+        }
+    }
+
+    fn odd(&self, bits: u64) -> Option<&Pattern> {
+        self.patterns.get(usize::try_from(bits & !PATTERN).unwrap_or(usize::MAX))
+    }
+
+    fn suits(&self, cells: &[u64], at: usize, number: &str) -> bool {
+        match cells.get(at) {
+            None | Some(0) => true,
+            Some(bits) if bits & PATTERN != 0 => self.odd(*bits).is_some_and(|pattern| pattern.matches(number)),
+            Some(bits) => Digits::from_bits(*bits).matches(number),
+        }
+    }
+
+    /// Whether a line's numbers are those of a call.
+    fn is_for(&self, at: usize, call: &CallInfo<'_>) -> bool {
+        self.suits(&self.to, at, call.called) && self.suits(&self.caller, at, call.caller)
+    }
+
+    /// Whether the regular expressions of a line may match all that those of another do: one does so for itself alone.
+    fn may_cover(&self, wide: usize, narrow: usize) -> bool {
+        let covers = |cells: &[u64]| match (cells.get(wide), cells.get(narrow)) {
+            (Some(wide), Some(narrow)) => wide == narrow || !(self.is_regex(*wide) && self.is_regex(*narrow)),
+            _ => true,
+        };
+        covers(&self.to) && covers(&self.caller)
+    }
+
+    fn is_regex(&self, cell: u64) -> bool {
+        cell & PATTERN != 0 && matches!(self.odd(cell), Some(Pattern::Regex(_)))
+    }
+
+    /// The conditions of a line, as a route.
+    fn conditions(&self, at: usize) -> Route {
+        let mut route = Route::named("", Vec::new());
+        route.to.extend(self.pattern(&self.to, at));
+        route.caller.extend(self.pattern(&self.caller, at));
+        if let Some(rest) = self.rest_of(at) {
+            route.from.clone_from(&rest.from);
+            route.when.clone_from(&rest.when);
+            route.share = rest.share.unwrap_or(100);
+        }
+        route
+    }
+}
+
+impl Conditions for RouteLines {
+    fn keys(&self, position: u32, field: &Field, keys: &mut Vec<Key>) -> bool {
+        let cells = match field {
+            Field::To => &self.to,
+            Field::Caller => &self.caller,
+            Field::Header(_) => return false,
+            Field::From => {
+                let from = self.rest_of(place(position)).map(|rest| &rest.from[..]).unwrap_or_default();
+                keys.extend(from.iter().map(|name| Key::Whole(name.as_str().into())));
+                return !from.is_empty();
+            }
+        };
+        match cells.get(place(position)) {
+            None | Some(0) => false,
+            Some(bits) if bits & PATTERN != 0 => self.odd(*bits).is_some_and(|pattern| Key::of(pattern, keys)),
+            Some(bits) => {
+                keys.push(Key::Digits(Digits::from_bits(*bits)));
+                true
+            }
+        }
+    }
+}
+
+/// A compiled `routes_file`.
+#[derive(Debug)]
+pub struct RouteFile {
+    file: Arc<str>,
+    lines: RouteLines,
+    index: Index,
+}
+
+impl RouteFile {
+    /// The file as it is named.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+    /// Lines that are routes.
+    pub fn len(&self) -> usize {
+        self.lines.line.len()
+    }
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.lines.line.is_empty()
+    }
+    /// Whether chance decides on any of them.
+    pub fn has_shares(&self) -> bool {
+        self.lines.rests.iter().any(|rest| rest.share.is_some_and(|share| share < 100))
+    }
+    /// Every list of targets that its lines have.
+    pub fn targets(&self) -> impl Iterator<Item = Vec<TargetSpec>> + '_ {
+        (1..=count(self.lines.ends.len())).map(|at| self.lines.targets_of(at))
+    }
+    /// Each line that one before it hides, behind the number of that one; `takes_all_of` says whether the first of two
+    /// routes takes every call that the other would.
+    pub fn hidden(&self, takes_all_of: impl Fn(&Route, &Route) -> bool) -> impl Iterator<Item = (u32, u32)> {
+        let number = |at: u32| self.lines.line.get(place(at)).copied().unwrap_or_default();
+        (0..count(self.len())).filter_map(move |at| {
+            let narrow = self.lines.conditions(place(at));
+            let mut takes = |wide: u32| {
+                let wide = place(wide);
+                self.lines.may_cover(wide, place(at)) && takes_all_of(&self.lines.conditions(wide), &narrow)
+            };
+            let before = self.index.first_like(&narrow, at, &mut takes)?;
+            Some((number(before), number(at)))
+        })
+    }
+    /// Whether a line takes a call; `position` is that of the route that names the file.
+    pub(crate) fn takes(&self, call: &CallInfo<'_>, position: usize) -> bool {
+        self.first(call, position).is_some()
+    }
+    /// The same in words.
+    pub(crate) fn decide(&self, call: &CallInfo<'_>, position: usize) -> Decided {
+        let (mut perhaps, mut leaves) = (None, None);
+        for at in self.index.candidates(call).into_iter().map(place).filter(|at| self.lines.is_for(*at, call)) {
+            match self.lines.conditions(at).decide(call, draw_place(position, at)) {
+                Decided::Takes => return Decided::Takes,
+                Decided::Perhaps(share) => perhaps = perhaps.or(Some(share)),
+                Decided::Leaves(why) => {
+                    let line = self.lines.line.get(at).copied().unwrap_or_default();
+                    leaves.get_or_insert_with(|| format!("{}:{line}: {why}", self.file));
+                }
+            }
+        }
+        match (perhaps, leaves) {
+            (Some(share), _) => Decided::Perhaps(share),
+            (None, Some(why)) => Decided::Leaves(why),
+            (None, None) => {
+                let caller = if self.lines.caller.is_empty() { "" } else { " and its caller" };
+                Decided::Leaves(format!("routes_file: no line of {} matches {}{caller}", self.file, call.called))
+            }
+        }
+    }
+    /// The route that a call goes by: its line's, and what that leaves to the route that names the file.
+    pub(crate) fn route(&self, named: &Route, call: &CallInfo<'_>, position: usize) -> Option<Route> {
+        let at = self.first(call, position)?;
+        let own = self.lines.conditions(at);
+        let rest = self.lines.rest_of(at);
+        let targets = self.lines.targets(self.lines.connect.get(at).copied()?);
+        let or = |own: Vec<Pattern>, named: &[Pattern]| if own.is_empty() { named.to_vec() } else { own };
+        let (connect, by_ratio) = match targets {
+            [] => (named.connect.clone(), named.by_ratio.clone()),
+            _ => {
+                let groups = self.lines.connect.get(at).and_then(|connect| self.lines.by_ratio.get(connect));
+                (targets.iter().map(Compact::spec).collect(), groups.cloned().unwrap_or_default())
+            }
+        };
+        Some(Route {
+            name: named.name.clone(),
+            from: if own.from.is_empty() { named.from.clone() } else { own.from },
+            to: or(own.to, &named.to),
+            caller: or(own.caller, &named.caller),
+            header: named.header.clone(),
+            when: if own.when.is_empty() { named.when.clone() } else { own.when },
+            share: named.share,
+            connect,
+            order: named.order,
+            by_ratio,
+            fork: rest.filter(|rest| !rest.fork.is_empty()).map_or(&named.fork, |rest| &rest.fork).clone(),
+            on_busy: rest.and_then(|rest| rest.on_busy).unwrap_or(named.on_busy),
+            ring_timeout: rest.and_then(|rest| rest.ring_timeout).or(named.ring_timeout),
+            search_timeout: rest.and_then(|rest| rest.search_timeout).unwrap_or(named.search_timeout),
+            file: None,
+            line: Some(LinePlace { file: self.file.clone(), line: self.lines.line.get(at).copied()? }),
+            caller_id: named.caller_id.clone(),
+            sms: named.sms.clone(),
+        })
+    }
+
+    fn first(&self, call: &CallInfo<'_>, position: usize) -> Option<usize> {
+        let mut takes = |at: u32| {
+            let (at, lines) = (place(at), &self.lines);
+            lines.is_for(at, call) && lines.rest_of(at).is_none_or(|rest| rest.suits(call, draw_place(position, at)))
+        };
+        self.index.first(call, u32::MAX, &mut takes).map(place)
+    }
+}
+
+impl LineRest {
+    fn suits(&self, call: &CallInfo<'_>, place: usize) -> bool {
+        (self.from.is_empty() || self.from.iter().any(|name| name == call.from))
+            && (self.when.is_empty() || self.when.iter().any(|hours| hours.hold(call.at)))
+            && self.share.is_none_or(|share| call.chooses(share, place))
+    }
+}
+
+/// A place of its own for each line's chance, beside those of routes.
+fn draw_place(position: usize, line: usize) -> usize {
+    ((position + 1) << 24).wrapping_add(line) & 0xffff_ffff
+}

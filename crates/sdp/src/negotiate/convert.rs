@@ -1,0 +1,173 @@
+//! Codecs that the edge converts between: what an offer of ours has of them beyond what was offered to us, and what of two
+//! sides' audio is to be converted once both have said what they speak. A codec that both share comes before each side's
+//! first choice.
+
+use super::payload::{OPUS_WIDE, Payload, TELEPHONE_EVENT, free, is_edge_codec, is_g711, own_format, payloads};
+use super::terms::{Audio, Conversion, Converted, Policy};
+use crate::description::{Attribute, Media};
+use crate::format::Rtpmap;
+
+/// The payload number that we give Opus where it is free.
+const OPUS: u8 = 107;
+/// Our parameters of Opus where the other side's audio has 4 kHz.
+const OPUS_NARROW: &str = "maxplaybackrate=8000;sprop-maxcapturerate=8000;useinbandfec=1";
+/// What an offer of ours has besides what was offered: codecs that the edge makes of what that has, and the keys that go
+/// with them.
+pub(crate) fn added(offered: &[Payload], policy: &Policy) -> Vec<Payload> {
+    let usable = |payload: &&Payload| policy.from.iter().any(|codec| is_named(payload, codec));
+    let Some(highest) = offered.iter().filter(usable).map(rate_hz).max() else { return Vec::new() };
+    let is_shared = |codec: &str| offered.iter().any(|each| is_named(each, codec) && policy.lets_from(&each.map));
+    let missing = policy.codecs.iter().filter(|codec| !is_shared(codec));
+    let mut added: Vec<Payload> = Vec::new();
+    for (number, map) in missing.filter_map(|codec| own_format(codec)) {
+        let number = if map.is("opus") { free(OPUS, offered, &added) } else { Some(number) };
+        let fmtp = map.is("opus").then(|| opus_of(highest).to_owned());
+        let taken = |number: u8| offered.iter().any(|payload| payload.number == number && !payload.map.same(&map));
+        if let Some(number) = number.filter(|number| !taken(*number)) {
+            added.push(Payload { number, map, fmtp });
+        }
+    }
+    // Keys on the clock that all but Opus have.
+    let keys = offered.iter().find(|payload| payload.map.is("telephone-event"));
+    if let Some(keys) = keys.filter(|_| added.iter().any(|payload| payload.map.clock == 8000)) {
+        let map = Rtpmap { clock: 8000, ..keys.map.clone() };
+        let known = offered.iter().any(|payload| payload.map.same(&map));
+        if let Some(number) = free(TELEPHONE_EVENT, offered, &added).filter(|_| !known) {
+            added.push(Payload { number, map, fmtp: keys.fmtp.clone() });
+        }
+    }
+    added
+}
+
+/// What is agreed where the answer leaves something to be converted.
+pub(crate) struct Outcome {
+    /// Of the offer, in its own numbers, what our answer has; with our parameters.
+    pub(crate) accepted: Vec<Payload>,
+    /// Numbers that mean the same and pass as they are: (the offerer's, the answerer's).
+    pub(crate) shared: Vec<(Payload, Payload)>,
+    pub(crate) converted: Option<Converted>,
+}
+
+/// What two sides speak: `pairs` of what we offered and what was answered, of which `offered` was the offerer's own.
+/// `None` where nothing fits.
+pub(crate) fn outcome(
+    pairs: Vec<(Payload, Payload)>,
+    (offer, offered): (&Media, &[Payload]),
+    answer: &Media,
+    policy: &Policy,
+) -> Option<Outcome> {
+    let own = |payload: &Payload| {
+        let of_offer = |each: &&Payload| each.number == payload.number && each.map.same(&payload.map);
+        let allowed = !is_g711(&payload.map) || policy.codecs.is_empty() || is_ruled(payload, policy);
+        allowed && offered.iter().any(|each| of_offer(&each))
+    };
+    let (shared, added): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(ours, _)| own(ours));
+    // Meaning and number are the offerer's, parameters the answerer's.
+    let as_answered = |(ours, theirs): &(Payload, Payload)| Payload { fmtp: theirs.fmtp.clone(), ..ours.clone() };
+    let extra = || added.iter().filter(|(_, theirs)| is_edge_codec(&theirs.map)).map(|(_, theirs)| theirs);
+    if let Some((ours, theirs)) = shared.iter().find(|(ours, _)| ours.map.is_content()) {
+        // What the answerer has said that it may send besides.
+        let from: Vec<Audio> = extra().map(audio).collect();
+        let converts = is_edge_codec(&ours.map) && !from.is_empty();
+        let to_offerer = converts.then(|| Conversion {
+            from,
+            to: audio(&of_offer(offered, ours)),
+            events: Vec::new(),
+            noise: None,
+            ptime_ms: ptime(offer),
+        });
+        let codec_of_answerer = theirs.map.encoding.clone();
+        let converted = to_offerer.map(|to| Converted { to_answerer: None, to_offerer: Some(to), codec_of_answerer });
+        return Some(Outcome { accepted: shared.iter().map(as_answered).collect(), shared, converted });
+    }
+    let theirs = extra().next()?;
+    let mine = policy.codecs.iter().find_map(|codec| offered.iter().find(|payload| is_named(payload, codec)))?;
+    let events = events((offered, mine), (answer, theirs));
+    let noise = shared.iter().find(|(ours, _)| ours.map.is("CN"));
+    let fmtp = mine.map.is("opus").then(|| opus_of(rate_hz(theirs)).to_owned());
+    let mut accepted = vec![Payload { fmtp, ..mine.clone() }];
+    accepted.extend(events.as_ref().map(|(ours, _)| ours.clone()));
+    accepted.extend(noise.map(as_answered));
+    let pair = events.map(|(ours, theirs)| ((ours.number, ours.map.clock), (theirs.number, theirs.map.clock)));
+    let noise_of = |source: &Payload, to: Option<u8>| is_g711(&source.map).then_some((CN, to));
+    let ours_too = |payload: &&Payload| is_edge_codec(&payload.map) && is_ruled(payload, policy);
+    let converted = Converted {
+        to_answerer: Some(Conversion {
+            from: offered.iter().filter(ours_too).map(audio).collect(),
+            to: audio(theirs),
+            events: pair.into_iter().collect(),
+            noise: noise_of(mine, noise.map(|(_, theirs)| theirs.number)),
+            ptime_ms: ptime(answer),
+        }),
+        to_offerer: Some(Conversion {
+            from: extra().map(audio).collect(),
+            to: audio(mine),
+            events: pair.into_iter().map(|(ours, theirs)| (theirs, ours)).collect(),
+            noise: noise_of(theirs, noise.map(|(ours, _)| ours.number)),
+            ptime_ms: ptime(offer),
+        }),
+        codec_of_answerer: theirs.map.encoding.clone(),
+    };
+    Some(Outcome { accepted, shared: Vec::new(), converted: Some(converted) })
+}
+
+/// Says in a section whose audio the edge makes how long its packets are.
+pub(crate) fn pace(section: &mut Media, policy: &Policy) {
+    section.attributes.retain(|attribute| !attribute.is("ptime") && !attribute.is("maxptime"));
+    if policy.ptime_ms > 0 {
+        section.attributes.push(Attribute::new("ptime", policy.ptime_ms.to_string()));
+    }
+}
+
+/// Static number of comfort noise (RFC 3389 §4).
+const CN: u8 = 13;
+
+/// Keys of both sides: of each, on the clock of its audio if it has them on that.
+fn events((offered, mine): (&[Payload], &Payload), (answer, theirs): (&Media, &Payload)) -> Option<(Payload, Payload)> {
+    let of = |all: &[Payload], audio: &Payload| {
+        let keys = || all.iter().filter(|payload| payload.map.is("telephone-event"));
+        keys().find(|keys| keys.map.clock == audio.map.clock).or_else(|| keys().next()).cloned()
+    };
+    of(offered, mine).zip(of(&payloads(answer), theirs))
+}
+
+/// Milliseconds of audio in a packet, as a receiver asks for it: no more than it can take.
+fn ptime(media: &Media) -> Option<u32> {
+    let most: Option<u32> = media.attribute("maxptime").and_then(|most| most.value.as_deref()?.trim().parse().ok());
+    match (media.ptime_ms(), most) {
+        (Some(ptime), Some(most)) => Some(ptime.min(most)),
+        (Some(ptime), None) => Some(ptime),
+        (None, most) => most.filter(|most| *most < 20),
+    }
+}
+
+/// What both sides share of the codecs that the edge converts: as each of the two numbers it and wants it.
+pub(crate) fn shared_audio(offered: &[Payload], shared: &[(Payload, Payload)]) -> Vec<(Audio, Audio)> {
+    let known = shared.iter().filter(|(ours, _)| is_edge_codec(&ours.map));
+    known.map(|(ours, theirs)| (audio(&of_offer(offered, ours)), audio(theirs))).collect()
+}
+
+fn of_offer(offered: &[Payload], ours: &Payload) -> Payload {
+    offered.iter().find(|payload| payload.number == ours.number).unwrap_or(ours).clone()
+}
+
+fn audio(payload: &Payload) -> Audio {
+    Audio::new(payload.number, &payload.map, payload.fmtp.as_deref())
+}
+
+fn is_ruled(payload: &Payload, policy: &Policy) -> bool {
+    policy.codecs.iter().any(|codec| is_named(payload, codec))
+}
+
+fn is_named(payload: &Payload, codec: &str) -> bool {
+    is_edge_codec(&payload.map) && payload.map.is(codec)
+}
+
+/// Samples per second that a side's audio has.
+fn rate_hz(payload: &Payload) -> u32 {
+    if is_g711(&payload.map) { 8000 } else { 16_000 }
+}
+
+fn opus_of(rate_hz: u32) -> &'static str {
+    if rate_hz <= 8000 { OPUS_NARROW } else { OPUS_WIDE }
+}

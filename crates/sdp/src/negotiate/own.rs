@@ -1,0 +1,162 @@
+//! Offers and answers of our own, for an end that lives in the edge or in a phone.
+
+use super::payload::{EVENTS, OPUS_WIDE, describe, own_format, telephone_event};
+use super::section::{anchored_streams, far, format_names, format_refusal, may_mux, multiplex, narrowed, ours};
+use super::terms::{Audio, Dtmf, Far, Identity, Policy};
+use crate::description::{Attribute, Description, Media};
+use crate::direction::Direction;
+use crate::format::Rtpmap;
+use crate::refusal::Refusal;
+
+pub use super::payload::TELEPHONE_EVENT;
+
+/// Milliseconds of audio in a packet.
+const PTIME_MS: u32 = 20;
+
+/// An offer of our own: one audio section with the policy's codecs and, where its keys are such, telephone-event 101. Of a codec name that has
+/// no payload number of its own (anything but the static ones and opus) nothing is offered.
+pub fn offer_own(policy: &Policy, port: u16, identity: &Identity, direction: Direction) -> Description {
+    let mut audio = Media::new("audio", port, "RTP/AVP");
+    for (number, map) in policy.codecs.iter().filter_map(|codec| own_format(codec)) {
+        describe(&mut audio, number, &map, own_fmtp(&map));
+    }
+    if policy.dtmf == Dtmf::Events {
+        describe(&mut audio, TELEPHONE_EVENT, &telephone_event(8000), Some(EVENTS));
+    }
+    finish(&mut audio, direction);
+    ours(identity, Vec::new(), vec![audio])
+}
+
+/// An answer of our own to `offer`, for an end that lives in the edge or a phone: the first format of the policy
+/// that the offer has, with telephone-event if offered and its keys are such; `direction` is what we want, narrowed by the offer
+/// (RFC 3264 §6.1). Returns the answer, the far end, and the codec as that wants it.
+///
+/// # Errors
+/// [`Refusal`] where nothing fits.
+pub fn answer_offer(
+    offer: &Description,
+    policy: &Policy,
+    port: u16,
+    identity: &Identity,
+    direction: Direction,
+) -> Result<(Description, Far, Audio), Refusal> {
+    let streams = anchored_streams(offer);
+    let audio = || {
+        let sections = streams.iter().filter_map(|index| Some((*index, offer.media.get(*index)?)));
+        sections.filter(|(_, media)| media.kind.eq_ignore_ascii_case("audio"))
+    };
+    let Some((index, media, number, map)) = audio().find_map(|(index, media)| {
+        let (number, map) = first_of(policy, media)?;
+        Some((index, media, number, map))
+    }) else {
+        return Err(format_refusal(audio().flat_map(|(_, media)| format_names(media)), policy));
+    };
+    let direction = narrowed(direction, offer.direction_of(media));
+    let mut section = Media::new(&media.kind, port, &media.proto);
+    describe(&mut section, number, &map, own_fmtp(&map));
+    // On the clock of the audio, or on another one (Opus beside events at 8 kHz is common).
+    let events = || {
+        let known = media.payloads().into_iter().filter_map(|number| Some((number, media.rtpmap(number)?)));
+        known.filter(|(_, event)| event.is("telephone-event") && policy.dtmf == Dtmf::Events)
+    };
+    if let Some((number, event)) = events().find(|(_, event)| event.clock == map.clock).or_else(|| events().next()) {
+        describe(&mut section, number, &event, Some(EVENTS));
+    }
+    finish(&mut section, direction);
+    multiplex(&mut section, may_mux(media));
+    let mut sections: Vec<Media> = offer.media.iter().map(Media::refused).collect();
+    if let Some(place) = sections.get_mut(index) {
+        *place = section;
+    }
+    let far = far(offer, media, direction.reversed()).muxed(may_mux(media));
+    Ok((ours(identity, Vec::new(), sections), far, Audio::new(number, &map, media.fmtp(number))))
+}
+
+/// The first codec of the policy that a section has, with the offer's number.
+fn first_of(policy: &Policy, media: &Media) -> Option<(u8, Rtpmap)> {
+    let known = policy.codecs.iter().filter_map(|codec| own_format(codec));
+    known.into_iter().find_map(|(_, wanted)| {
+        let numbers = media.payloads().into_iter();
+        numbers.filter_map(|number| Some((number, media.rtpmap(number)?))).find(|(_, map)| map.same(&wanted))
+    })
+}
+
+/// What our descriptions say of a codec: of Opus, that the edge makes and hears no more than 8 kHz of it.
+fn own_fmtp(map: &Rtpmap) -> Option<&'static str> {
+    map.is("opus").then_some(OPUS_WIDE)
+}
+
+fn finish(section: &mut Media, direction: Direction) {
+    section.attributes.push(Attribute::new("ptime", PTIME_MS.to_string()));
+    section.attributes.push(Attribute::flag(direction.as_str()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(codecs: &[&str]) -> Policy {
+        Policy { codecs: codecs.iter().map(|c| (*c).to_owned()).collect(), ..Policy::default() }
+    }
+
+    fn identity() -> Identity {
+        Identity { session_id: 7, version: 1, ip: [192, 0, 2, 9].into() }
+    }
+
+    fn offer(text: &str) -> Description {
+        let head = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n";
+        Description::parse(format!("{head}{text}").as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn our_offer_is_answered_by_our_answer() {
+        let offer = offer_own(&policy(&["PCMA", "PCMU"]), 4000, &identity(), Direction::SendRecv);
+        assert_eq!(
+            offer.to_string(),
+            "v=0\r\no=- 7 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8 0 101\r\n\
+             a=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n\
+             a=ptime:20\r\na=sendrecv\r\n"
+        );
+        let (answer, far, codec) =
+            answer_offer(&offer, &policy(&["PCMU", "PCMA"]), 5000, &identity(), Direction::SendRecv).unwrap();
+        assert_eq!(answer.media[0].formats, ["0", "101"]);
+        assert_eq!(far.rtp, Some("192.0.2.9:4000".parse().unwrap()));
+        assert_eq!(far.rtcp, Some("192.0.2.9:4001".parse().unwrap()));
+        assert_eq!((codec.number, codec.codec.as_str()), (0, "PCMU"));
+    }
+
+    #[test]
+    fn rfc3264_6_1_a_hold_is_answered_receive_only() {
+        for (offered, wanted, answered) in [
+            ("a=sendonly\r\n", Direction::SendRecv, "recvonly"),
+            ("a=inactive\r\n", Direction::SendRecv, "inactive"),
+            ("a=recvonly\r\n", Direction::SendRecv, "sendonly"),
+            ("a=recvonly\r\n", Direction::RecvOnly, "inactive"),
+            ("c=IN IP4 0.0.0.0\r\n", Direction::SendRecv, "recvonly"),
+        ] {
+            let offer = offer(&format!("m=audio 4000 RTP/AVP 0\r\n{offered}"));
+            let (answer, far, _) = answer_offer(&offer, &policy(&["PCMU"]), 5000, &identity(), wanted).unwrap();
+            assert_eq!(answer.media[0].direction().unwrap().as_str(), answered, "{offered}");
+            assert_eq!(far.direction.reversed().as_str(), answered);
+        }
+    }
+
+    #[test]
+    fn other_streams_are_refused_in_their_place() {
+        let offer = offer("m=video 4000 RTP/AVP 31\r\nm=audio 4002 RTP/AVP 18 0\r\nm=audio 4004 RTP/AVP 0\r\n");
+        let (answer, far, _) =
+            answer_offer(&offer, &policy(&["PCMU"]), 5000, &identity(), Direction::SendRecv).unwrap();
+        let ports: Vec<u16> = answer.media.iter().map(|m| m.port).collect();
+        assert_eq!(ports, [0, 5000, 0]);
+        assert_eq!(far.rtp.unwrap().port(), 4002);
+    }
+
+    #[test]
+    fn an_offer_without_our_codec_is_refused_with_both_lists() {
+        let offer = offer("m=audio 4000 RTP/AVP 18 101\r\na=rtpmap:101 telephone-event/8000\r\n");
+        let refusal =
+            answer_offer(&offer, &policy(&["PCMU", "PCMA"]), 5000, &identity(), Direction::SendRecv).unwrap_err();
+        assert_eq!(refusal.warn_code, 305);
+        assert_eq!(refusal.text, "offered G729, telephone-event; allowed PCMU, PCMA");
+    }
+}

@@ -1,0 +1,95 @@
+//! Payload numbers and their meaning: those of a section, those that match in an offer and its answer, and our own.
+
+use crate::description::{Attribute, Media};
+use crate::format::{Rtpmap, fmtp_fits, static_payload};
+
+/// Dynamic payload numbers (RFC 3551 §6); those that look like RTCP are lower (RFC 5761 §4).
+const DYNAMIC: std::ops::RangeInclusive<u8> = 96..=127;
+
+/// The codecs that the edge itself handles: a trunk's policy rules them. All others pass untouched.
+pub const EDGE_CODECS: [&str; 4] = ["PCMU", "PCMA", "G722", "opus"];
+
+/// Payload number of telephone-event in our offers.
+pub const TELEPHONE_EVENT: u8 = 101;
+
+/// Digits, `*`, `#`, A to D (RFC 4733 §2.5.1.1).
+pub(crate) const EVENTS: &str = "0-15";
+
+/// Our parameters of Opus where the other side's audio has 8 kHz.
+pub(crate) const OPUS_WIDE: &str = "maxplaybackrate=16000;sprop-maxcapturerate=16000;useinbandfec=1";
+
+/// A payload number with its meaning.
+#[derive(Debug, Clone)]
+pub(crate) struct Payload {
+    pub(crate) number: u8,
+    pub(crate) map: Rtpmap,
+    pub(crate) fmtp: Option<String>,
+}
+
+/// The payloads of a section that mean something to a relay, in order.
+pub(crate) fn payloads(media: &Media) -> Vec<Payload> {
+    let known = media.payloads().into_iter().filter_map(|number| {
+        let map = media.rtpmap(number)?;
+        (!map.names_other_payloads()).then(|| Payload { number, map, fmtp: media.fmtp(number).map(str::to_owned) })
+    });
+    known.collect()
+}
+
+/// For each payload of an answer, in its order, the one of the offer that means the same: by the same number where
+/// possible. No number is used twice.
+pub(crate) fn match_payloads(sent: &[Payload], answered: &[Payload]) -> Vec<(Payload, Payload)> {
+    let mut pairs: Vec<(Payload, Payload)> = Vec::with_capacity(answered.len());
+    for theirs in answered {
+        let fits = |ours: &&Payload| {
+            let free = !pairs.iter().any(|(used, _)| used.number == ours.number);
+            let same = ours.map.same(&theirs.map);
+            free && same && fmtp_fits(&ours.map.encoding, ours.fmtp.as_deref(), theirs.fmtp.as_deref())
+        };
+        let by_number = sent.iter().filter(|ours| ours.number == theirs.number).find(fits);
+        if let Some(ours) = by_number.or_else(|| sent.iter().find(fits)) {
+            pairs.push((ours.clone(), theirs.clone()));
+        }
+    }
+    pairs
+}
+
+/// The number, or another that nobody uses.
+pub(crate) fn free(wanted: u8, offered: &[Payload], added: &[Payload]) -> Option<u8> {
+    let used = |number: u8| offered.iter().chain(added).any(|payload| payload.number == number);
+    std::iter::once(wanted).chain(DYNAMIC).find(|number| !used(*number))
+}
+
+/// Adds a format with its rtpmap, also where it is static: nobody has to know the table.
+pub(crate) fn describe(section: &mut Media, number: u8, map: &Rtpmap, fmtp: Option<&str>) {
+    section.formats.push(number.to_string());
+    section.attributes.push(Attribute::new("rtpmap", format!("{number} {map}")));
+    if let Some(fmtp) = fmtp.filter(|fmtp| !fmtp.is_empty()) {
+        section.attributes.push(Attribute::new("fmtp", format!("{number} {fmtp}")));
+    }
+}
+
+pub(crate) fn is_edge_codec(map: &Rtpmap) -> bool {
+    // RFC 7587 §4.1: Opus is written with two channels, whatever it has.
+    let form = if map.is("opus") { (48_000, 2) } else { (8000, 1) };
+    (map.clock, map.channels) == form && EDGE_CODECS.iter().any(|name| map.is(name))
+}
+
+/// The codecs that a policy always rules.
+pub(crate) fn is_g711(map: &Rtpmap) -> bool {
+    is_edge_codec(map) && (map.is("PCMU") || map.is("PCMA"))
+}
+
+/// The meaning of a codec name in an offer of ours: number and rtpmap. Dynamic ones start at 96.
+pub(crate) fn own_format(codec: &str) -> Option<(u8, Rtpmap)> {
+    match crate::format::static_number(codec) {
+        Some(number) => Some((number, static_payload(number)?)),
+        None if codec.eq_ignore_ascii_case("opus") => {
+            Some((96, Rtpmap { encoding: "opus".to_owned(), clock: 48000, channels: 2 }))
+        }
+        None => None,
+    }
+}
+
+pub(crate) fn telephone_event(clock: u32) -> Rtpmap {
+    Rtpmap { encoding: "telephone-event".to_owned(), clock, channels: 1 }
+}

@@ -1,0 +1,249 @@
+//! Offer and answer between two legs (RFC 3264). A description is never passed on whole: ours is built from what may pass.
+//!
+//! The offer goes on with the offerer's own payload numbers; the answerer may use others, so the two are matched by
+//! meaning (encoding, clock, channels, and the parameters that change the bytes).
+
+use super::convert::{Outcome, added, outcome, pace, shared_audio};
+use super::dtmf::{of_answerer, of_offerer, own_events, without_events};
+use super::payload::{Payload, describe, is_edge_codec, is_g711, match_payloads, payloads};
+use super::section::{
+    anchored_streams, bandwidths, far, format_names, format_refusal, may_mux, multiplex, narrowed, ours,
+    session_attributes, stream_name,
+};
+use super::terms::{Agreed, AgreedStream, Dtmf, Events, Identity, OwnEvents, Policy};
+use super::udptl;
+use crate::description::passing::pass;
+use crate::description::{Attribute, Description, Media};
+use crate::direction::Direction;
+use crate::keying::{OFFERED, Profile, plain_proto};
+use crate::limits;
+use crate::refusal::{Refusal, list};
+
+/// Turns one side's offer into ours to the other: same m-line order; anchored sections with our address and
+/// `ports[i]` (in the order of [`anchored_streams`]), codecs that `policy` allows in its order, those that were offered
+/// before those that the edge would make of them, then what else was offered; further attributes kept where they may be (ptime, maxptime, fmtp, rtcp-fb, label …; not ICE, crypto,
+/// candidates, addresses), direction kept; other sections with port 0. It is plain RTP, whatever was offered, until
+/// [`protect_offer`](crate::keying::protect_offer) makes SRTP of it.
+///
+/// # Errors
+/// [`Refusal`] where no section has a usable format.
+pub fn relay_offer(
+    offer: &Description,
+    policy: &Policy,
+    ports: &[u16],
+    identity: &Identity,
+) -> Result<Description, Refusal> {
+    let streams = anchored_streams(offer);
+    let sections: Vec<Media> = offer
+        .media
+        .iter()
+        .enumerate()
+        .map(|(index, media)| {
+            let port = port_of(&streams, ports, index);
+            port.and_then(|port| offered_section(offer, media, policy, port)).unwrap_or_else(|| media.refused())
+        })
+        .collect();
+    if sections.iter().all(|section| section.port == 0) {
+        return Err(nothing_offered(offer, policy));
+    }
+    Ok(ours(identity, session_attributes(offer), sections))
+}
+
+/// Turns the answer to our offer (`sent`, made by [`relay_offer`] from `offer`) into our answer to the offerer, and
+/// says what was agreed. `policy` is the offerer's, `ports` are ours towards it.
+///
+/// # Errors
+/// [`Refusal`] where the answer leaves nothing usable, or does not fit the offer (RFC 3264 §6).
+pub fn accept(
+    offer: &Description,
+    sent: &Description,
+    answer: &Description,
+    policy: &Policy,
+    ports: &[u16],
+    identity: &Identity,
+) -> Result<Agreed, Refusal> {
+    fits(sent, answer)?;
+    let streams = anchored_streams(offer);
+    let mut sections = Vec::with_capacity(offer.media.len());
+    let mut agreed = Vec::new();
+    for (index, offered) in offer.media.iter().enumerate() {
+        let section = sent.media.get(index).zip(answer.media.get(index)).zip(port_of(&streams, ports, index)).and_then(
+            |((sent, answered), port)| {
+                let (section, stream) = answered_section((offer, offered), sent, (answer, answered), policy, port)?;
+                agreed.push(AgreedStream { index, ..stream });
+                Some(section)
+            },
+        );
+        sections.push(section.unwrap_or_else(|| offered.refused()));
+    }
+    if agreed.is_empty() {
+        return Err(nothing_answered(sent, answer));
+    }
+    Ok(Agreed { answer: ours(identity, session_attributes(answer), sections), streams: agreed })
+}
+
+/// Which of our ports a section gets.
+fn port_of(streams: &[usize], ports: &[u16], index: usize) -> Option<u16> {
+    let at = streams.iter().position(|stream| *stream == index)?;
+    ports.get(at).copied().filter(|port| *port != 0)
+}
+
+/// One anchored section of an offer as the other side sees it; `None` where nothing usable is left of it.
+fn offered_section(offer: &Description, media: &Media, policy: &Policy, port: u16) -> Option<Media> {
+    if media.is_udptl() {
+        return udptl::offered_section(offer, media, port);
+    }
+    let mut offered = payloads(media);
+    if policy.parts_keys() {
+        offered = without_events(offered);
+    }
+    let ruled = |payload: &&Payload| is_edge_codec(&payload.map) && policy.lets_from(&payload.map);
+    let allowed = policy.codecs.iter().flat_map(|codec| offered.iter().filter(ruled).filter(|p| p.map.is(codec)));
+    let further = offered.iter().filter(|payload| !is_g711(&payload.map));
+    let (made, made_keys): (Vec<Payload>, Vec<Payload>) =
+        added(&offered, policy).into_iter().partition(|payload| payload.map.is_content());
+    let is_made = !made.is_empty() && allowed.clone().next().is_none();
+    let mut passed: Vec<Payload> = Vec::with_capacity(offered.len());
+    for payload in allowed.chain(&made).chain(further).chain(&made_keys) {
+        // A policy may name a codec twice.
+        if !passed.iter().any(|p| p.number == payload.number) {
+            passed.push(payload.clone());
+        }
+    }
+    if policy.parts_keys() && policy.dtmf == Dtmf::Events {
+        passed.extend(own_events(&passed));
+    }
+    let unchanged = |number: u8| passed.iter().any(|p| p.number == number).then_some(number);
+    let mut section = section(media, media, port, &passed, unchanged, offer.direction_of(media))?;
+    plain_proto(&media.proto).clone_into(&mut section.proto);
+    multiplex(&mut section, may_mux(media));
+    if is_made {
+        pace(&mut section, policy);
+    }
+    Some(section)
+}
+
+/// One answered section as the offerer sees it, with the stream that was agreed; `None` where it is refused.
+fn answered_section(
+    (offer, offered): (&Description, &Media),
+    sent: &Media,
+    (answer, answered): (&Description, &Media),
+    policy: &Policy,
+    port: u16,
+) -> Option<(Media, AgreedStream)> {
+    if sent.port == 0 || answered.port == 0 {
+        return None;
+    }
+    if sent.is_udptl() {
+        return udptl::answered_section((offer, offered), sent, (answer, answered), port);
+    }
+    let of_offer = payloads(offered);
+    let answers = match_payloads(&payloads(sent), &payloads(answered));
+    let usable = if policy.parts_keys() { without_events(of_offer.clone()) } else { of_offer.clone() };
+    let Outcome { mut accepted, shared: pairs, converted } =
+        outcome(answers.clone(), (offered, &usable), answered, policy)?;
+    let own_events = policy.parts_keys().then(|| {
+        let audio = shared_audio(&of_offer, &pairs);
+        OwnEvents { audio, ..agree_events(&mut accepted, &of_offer, &answers, policy) }
+    });
+    let number = |theirs: u8| pairs.iter().find(|(_, p)| p.number == theirs).map(|(ours, _)| ours.number);
+    let direction = narrowed(answer.direction_of(answered), offer.direction_of(offered));
+    let mut section = section(offered, answered, port, &accepted, number, direction)?;
+    multiplex(&mut section, may_mux(offered));
+    if pairs.is_empty() {
+        pace(&mut section, policy);
+    }
+    let codec = accepted.iter().find(|p| p.map.is_content())?.map.encoding.clone();
+    let stream = AgreedStream {
+        index: 0,
+        offerer: far(offer, offered, direction.reversed()).muxed(may_mux(offered)),
+        answerer: far(answer, answered, direction).muxed(sent.rtcp_mux() && answered.rtcp_mux()),
+        payloads: pairs.iter().map(|(ours, theirs)| (ours.number, theirs.number)).collect(),
+        clocks: pairs.iter().map(|(ours, _)| ours.map.clock).collect(),
+        codec,
+        converted: converted.map(Box::new),
+        own_events: own_events.map(Box::new),
+    };
+    Some((section, stream))
+}
+
+/// Telephone-events of each side by itself; the offerer's are added to what it is told was `accepted`.
+fn agree_events(
+    accepted: &mut Vec<Payload>,
+    offered: &[Payload],
+    answers: &[(Payload, Payload)],
+    policy: &Policy,
+) -> OwnEvents {
+    let clock = |payload: Option<&Payload>| payload.map_or(8000, |payload| payload.map.clock);
+    let of_answer = answers.iter().map(|(ours, _)| ours).find(|ours| ours.map.is_content());
+    let answerer = of_answerer(answers, clock(of_answer));
+    let of_offer = accepted.iter().find(|payload| payload.map.is_content());
+    let own = of_offerer(offered, clock(of_offer)).filter(|_| policy.dtmf == Dtmf::Events);
+    let offerer = own.as_ref().map(|own| Events { takes: own.number, sends: vec![own.number], clock: own.map.clock });
+    accepted.extend(own);
+    OwnEvents { offerer, answerer, audio: Vec::new() }
+}
+
+/// Builds a section: names of `shape`, attributes of `source` as far as they may pass. `None` without content.
+fn section(
+    shape: &Media,
+    source: &Media,
+    port: u16,
+    payloads: &[Payload],
+    number: impl Fn(u8) -> Option<u8>,
+    direction: Direction,
+) -> Option<Media> {
+    if !payloads.iter().any(|payload| payload.map.is_content()) {
+        return None;
+    }
+    let mut section = Media::new(&shape.kind, port, &shape.proto);
+    for payload in payloads {
+        describe(&mut section, payload.number, &payload.map, payload.fmtp.as_deref());
+    }
+    section.attributes.extend(source.attributes.iter().filter_map(|attribute| pass(attribute, &number)));
+    // The direction and rtcp-mux are still to come, and keys may.
+    section.attributes.truncate(limits::ATTRIBUTES - 2 - OFFERED.len() - 1);
+    section.attributes.push(Attribute::flag(direction.as_str()));
+    section.other.extend(bandwidths(&source.other));
+    Some(section)
+}
+
+/// Whether the answer has the offer's sections (RFC 3264 §6).
+fn fits(sent: &Description, answer: &Description) -> Result<(), Refusal> {
+    let (offered, answered) = (sent.media.len(), answer.media.len());
+    if offered != answered {
+        let text = format!("offered {offered} streams; the answer has {answered}");
+        return Err(Refusal { warn_code: 399, text });
+    }
+    for (offered, answered) in sent.media.iter().zip(&answer.media) {
+        let running = offered.port != 0 && answered.port != 0;
+        // With feedback or without, protected or not: much is taken for the same; keys are judged by themselves.
+        let secure = |media: &Media| Profile::of(&media.proto).map(|profile| profile.secure);
+        let same_transport = offered.proto.eq_ignore_ascii_case(&answered.proto)
+            || secure(answered).is_some_and(|answered| !answered || secure(offered) == Some(true));
+        if !offered.kind.eq_ignore_ascii_case(&answered.kind) || (running && !same_transport) {
+            let text = format!("offered {}; the answer has {}", stream_name(offered), stream_name(answered));
+            return Err(Refusal { warn_code: 304, text });
+        }
+    }
+    Ok(())
+}
+
+fn nothing_offered(offer: &Description, policy: &Policy) -> Refusal {
+    let streams = anchored_streams(offer);
+    if !streams.is_empty() {
+        let offered = streams.iter().filter_map(|index| offer.media.get(*index)).flat_map(format_names);
+        return format_refusal(offered, policy);
+    }
+    let live = || offer.media.iter().filter(|media| media.port != 0);
+    let names = if live().next().is_none() { "no stream".to_owned() } else { list(live().map(stream_name)) };
+    Refusal { warn_code: 304, text: format!("offered {names}; allowed audio RTP/AVP") }
+}
+
+fn nothing_answered(sent: &Description, answer: &Description) -> Refusal {
+    let live = |description: &Description| {
+        let media = description.media.iter().filter(|media| media.port != 0);
+        list(media.flat_map(format_names))
+    };
+    Refusal { warn_code: 305, text: format!("offered {}; answered {}", live(sent), live(answer)) }
+}

@@ -1,0 +1,104 @@
+//! Credentials: which party shows which to whom, what a proxy makes of that, and what must never be seen: a trunk's
+//! credentials at another.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use trunkgate_phone::PhoneConfig;
+use trunkgate_route::Trunk;
+
+use crate::options::{Asked, Options, Sabotage, Trust};
+use crate::places::owner;
+
+/// The users by which the edge is known at its trunks begin so.
+const OURS: &str = "edge-at-";
+
+fn asked(trust: &Trust, name: &str) -> (Asked, Asked) {
+    let at = match name {
+        "carrier" => 0,
+        "a" => 1,
+        "b" => 2,
+        // Who registers here has to show credentials.
+        _ if trust.of_phones[0] == Asked::Wrong => return (Asked::Nothing, Asked::Wrong),
+        _ => return (Asked::Nothing, Asked::Right),
+    };
+    (trust.of_edge[at], trust.of_phones[at])
+}
+
+fn password(name: &str, asked: Asked) -> String {
+    if asked == Asked::Wrong { "guessed".to_owned() } else { format!("secret of {name}") }
+}
+
+/// What a trunk is configured with.
+pub(crate) fn of_trunk(options: &Options, trunk: Trunk) -> Trunk {
+    let (of_edge, of_phone) = asked(&options.trust, &trunk.name);
+    let shown_at =
+        if options.sabotage == Sabotage::CredentialsLeak && &*trunk.name == "b" { "a" } else { &*trunk.name };
+    let credentials =
+        |username: String, password: String| trunkgate_route::Credentials { username, password, realm: None };
+    let auth = credentials(format!("{OURS}{shown_at}"), password(shown_at, of_edge));
+    let require_auth = credentials(format!("phone-{}", trunk.name), password(&trunk.name, Asked::Right));
+    Trunk {
+        auth: (of_edge != Asked::Nothing).then_some(auth),
+        require_auth: (of_phone != Asked::Nothing).then_some(require_auth),
+        options_interval: options.trust.options_interval,
+        ..trunk
+    }
+}
+
+/// The same of the phone there.
+pub(crate) fn of_phone(options: &Options, name: &str, config: &mut PhoneConfig) {
+    let (of_edge, of_phone) = asked(&options.trust, name);
+    let credentials =
+        |username: String, password: String| trunkgate_sip::Credentials { username, password, realm: None };
+    if of_edge != Asked::Nothing {
+        config.asks = Some(credentials(format!("{OURS}{name}"), password(name, Asked::Right)));
+    }
+    if of_phone != Asked::Nothing {
+        config.credentials = Some(credentials(format!("phone-{name}"), password(name, of_phone)));
+    }
+}
+
+/// Whether a message of the edge shows the credentials of one trunk to another.
+pub(crate) fn leak(to: SocketAddr, bytes: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(bytes);
+    let user = format!("username=\"{OURS}");
+    let shown = text.split(&user).skip(1).filter_map(|rest| rest.split('"').next());
+    let mut foreign = shown.filter(|name| owner(to) != Some(*name));
+    foreign.next().map(|name| format!("credentials of trunk {name} go to {to}"))
+}
+
+/// A message of the first trunk as its proxy passes it on.
+pub(crate) fn from_behind_proxy(bytes: Bytes) -> Bytes {
+    replaced(
+        bytes,
+        &[("SIP/2.0 401 Unauthorized", "SIP/2.0 407 Proxy"), ("\r\nWWW-Authenticate:", "\r\nProxy-Authenticate:")],
+    )
+}
+
+/// A message to it.
+pub(crate) fn to_behind_proxy(bytes: Bytes) -> Bytes {
+    replaced(bytes, &[("\r\nProxy-Authorization:", "\r\nAuthorization:")])
+}
+
+fn replaced(bytes: Bytes, pairs: &[(&str, &str)]) -> Bytes {
+    match std::str::from_utf8(&bytes) {
+        Ok(text) if pairs.iter().any(|(from, _)| text.contains(from)) => {
+            pairs.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to)).into()
+        }
+        Ok(_) | Err(_) => bytes,
+    }
+}
+
+/// Whether it asks for credentials.
+pub(crate) fn is_challenge(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"SIP/2.0 401") || bytes.starts_with(b"SIP/2.0 407")
+}
+
+/// What the registrar asks for.
+pub(crate) fn of_registrar(options: &Options) -> Option<trunkgate_sip::Credentials> {
+    let username = format!("{OURS}a");
+    let password = password("a", Asked::Right);
+    let asks = asked(&options.trust, "a").0 != Asked::Nothing;
+    asks.then_some(trunkgate_sip::Credentials { username, password, realm: None })
+}

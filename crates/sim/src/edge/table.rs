@@ -1,0 +1,219 @@
+//! The edge's configuration: its addresses, trunks, agents and routes.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use trunkgate_call::{Addressing, Interfaces, ListenerSpec};
+use trunkgate_route::{
+    Agent, Definition, Destination, Hold, HoldMode, Numbers, OnClose, Pattern, Peer, ReferMode, Register, Route,
+    Server, Srtp, Table, TargetSpec, Transport as PeerTransport, Trunk,
+};
+use trunkgate_sip::{ListenerId, Transport};
+
+use crate::credentials;
+use crate::options::{Options, Oversize, Sabotage};
+use crate::places::{
+    AGENTS, CARRIER, DEAD, DESK, EDGE, ELSEWHERE, FAR_HOST, FORKED, MOBILE, REGISTERED, REGISTRAR_HOST, TOGETHER,
+    TRUNK_A, TRUNK_B, TRUNK_B2,
+};
+
+/// For how long the edge registers, in seconds.
+const REGISTERED_SECONDS: u64 = 60;
+/// Octets beyond which an INVITE is too long for a datagram: each one is.
+const DATAGRAM_BYTES: usize = 500;
+
+/// Our addresses.
+pub(crate) fn addressing() -> Addressing {
+    let listener = |id, transport| ListenerSpec {
+        id: ListenerId(id),
+        name: format!("listener-{id}"),
+        transport,
+        bound: EDGE,
+        public_addresses: Vec::new(),
+    };
+    Addressing {
+        listeners: vec![listener(0, Transport::Udp), listener(1, Transport::Tcp)],
+        public_addresses: Vec::new(),
+        local_networks: Vec::new(),
+        interfaces: Interfaces { networks: Vec::new(), default_v4: Some(EDGE.ip()), default_v6: None },
+        media_bind: vec![EDGE.ip()],
+    }
+}
+
+/// A trunk with one peer.
+fn trunk(
+    options: &Options,
+    name: &str,
+    address: SocketAddr,
+    transport: PeerTransport,
+    srtp: trunkgate_phone::Srtp,
+) -> Trunk {
+    let at = ["carrier", "a", "b"].iter().position(|known| *known == name);
+    let hold_ends_here = at.is_some_and(|at| options.holds_end_here[at]);
+    let trunk = Trunk {
+        hold: if hold_ends_here { HoldMode::Local } else { HoldMode::Relay },
+        // A phone takes what is no voice for damage.
+        hold_music: Some(Arc::from([0xff_u8; 160])),
+        peers: vec![Peer { priority: 10, weight: 10, ..Peer::at(address.ip(), None, transport) }],
+        accept_from: vec![IpNet::from(address.ip())],
+        ring_timeout: Duration::from_secs(20),
+        refer: at.map_or(ReferMode::Local, |at| options.transfers.modes[at]),
+        session_expires: Duration::from_secs(at.map_or(1_800, |at| options.sessions.by_edge[at].into())),
+        srtp: match srtp {
+            trunkgate_phone::Srtp::Off => Srtp::Off,
+            trunkgate_phone::Srtp::Optional => Srtp::Optional,
+            trunkgate_phone::Srtp::Required => Srtp::Required,
+        },
+        ..Trunk::named(name)
+    };
+    credentials::of_trunk(options, trunk)
+}
+
+/// Where the second trunk's name leads.
+fn servers_of_b(options: &Options) -> Vec<Server> {
+    let transport = if options.tcp_trunk == 2 { PeerTransport::Tcp } else { PeerTransport::Udp };
+    let at = |priority, at: SocketAddr| Server {
+        transport,
+        port: at.port(),
+        tier: 0,
+        priority,
+        weight: 0,
+        addresses: vec![at.ip()],
+    };
+    let trust = &options.trust;
+    let lost = options.sabotage == Sabotage::AddressesAreLost;
+    let dead = (trust.dead_first || lost).then(|| at(0, DEAD));
+    let second = (trust.two_phones && !lost).then(|| at(20, TRUNK_B2));
+    dead.into_iter().chain((!lost).then(|| at(10, TRUNK_B))).chain(second).collect()
+}
+
+/// The second trunk: by a name.
+fn second_trunk(options: &Options, srtp: trunkgate_phone::Srtp) -> Trunk {
+    let servers = servers_of_b(options);
+    let transport = servers.first().map_or(PeerTransport::Udp, |server| server.transport);
+    let trunk = trunk(options, "b", TRUNK_B, transport, srtp);
+    let destination = Destination { host: "b.example".into(), port: None, transport, is_fixed: true };
+    Trunk {
+        peers: vec![Peer { servers, ..Peer::to("sip:b.example".into(), destination) }],
+        accept_from: vec![IpNet::from(TRUNK_B.ip()), IpNet::from(TRUNK_B2.ip())],
+        udp_mtu: DATAGRAM_BYTES,
+        oversize_by_tcp: options.trust.oversize != Oversize::Never,
+        ..trunk
+    }
+}
+
+/// The first trunk, with which the edge may register.
+fn first_trunk(options: &Options, quiet: bool, transport: PeerTransport, srtp: trunkgate_phone::Srtp) -> Trunk {
+    let register = Register {
+        uri: format!("sip:{REGISTRAR_HOST}"),
+        registrar: Destination {
+            host: REGISTRAR_HOST.into(),
+            port: None,
+            transport: PeerTransport::Udp,
+            is_fixed: false,
+        },
+        user: "edge".into(),
+        expires: Duration::from_secs(REGISTERED_SECONDS),
+    };
+    let register = (options.trust.registers && !quiet).then_some(register);
+    Trunk { register, ..trunk(options, "a", TRUNK_A, transport, srtp) }
+}
+
+fn to_trunk(name: &str) -> TargetSpec {
+    TargetSpec::Trunk { name: name.into(), number: None, weight: None }
+}
+
+fn route(name: &str, from: &[&str], to: &str, connect: Vec<TargetSpec>) -> Route {
+    Route {
+        from: from.iter().map(|s| (*s).to_owned()).collect(),
+        to: vec![Pattern::Prefix(to.into())],
+        ..Route::named(name, connect)
+    }
+}
+
+/// An agent that says goodbye and is asked again, one that goes on when it closes and has a caller for so long, and one
+/// that listens.
+fn agents(options: &Options, version: u32) -> Vec<Agent> {
+    let agent = |name: &str| Agent::at(name, &format!("ws://10.0.0.9/{name}"));
+    let goodbye = Some(Arc::from([0xff_u8; 8000]));
+    let music = Some(Arc::from([0x7f_u8; 800]));
+    let (max_sessions, queue) = options.few.of(version);
+    let desk = Agent {
+        goodbye,
+        retry: 2,
+        first_audio_timeout: Duration::from_secs(12),
+        max_sessions,
+        queue,
+        answer: options.few.answer,
+        hold: Some(Hold { first: None, music }),
+        ..agent(DESK)
+    };
+    let others = [
+        Agent {
+            on_close: OnClose::Next,
+            connect_timeout: Duration::from_secs(5),
+            retry: 1,
+            max_call: Duration::from_secs(8),
+            ..agent("night")
+        },
+        agent("scribe"),
+    ];
+    options.few.is_there(version).then_some(desk).into_iter().chain(others).collect()
+}
+
+/// The configuration; an odd `version` has the second trunk only, a `quiet` one has nothing that goes on by itself.
+pub fn table(options: &Options, version: u32, quiet: bool) -> Arc<Table> {
+    let over = |trunk: u8| if options.tcp_trunk == trunk { PeerTransport::Tcp } else { PeerTransport::Udp };
+    let [carrier, a, b] = options.srtp.map(|(edge, _)| edge);
+    let mut trunks = vec![trunk(options, "carrier", CARRIER, PeerTransport::Udp, carrier)];
+    let agent = |name: &str| TargetSpec::Agent(name.into());
+    let desk = options.few.is_there(version).then(|| agent(DESK));
+    let mut routes = vec![
+        route("agents", &[], AGENTS, desk.into_iter().chain([to_trunk("b"), agent("night")]).collect()),
+        Route { fork: vec!["scribe".into()], ..route("forked", &["carrier"], FORKED, vec![to_trunk("b")]) },
+        route("refused", &["carrier"], "+1888", vec![TargetSpec::Reject(603)]),
+        route(
+            "together",
+            &["carrier"],
+            TOGETHER,
+            vec![TargetSpec::RingAll(vec![to_trunk("a"), to_trunk("b")]), to_trunk("b")],
+        ),
+        route(
+            "elsewhere",
+            &["carrier"],
+            ELSEWHERE,
+            vec![TargetSpec::Uri {
+                in_call: false,
+                uri: format!("sip:{FAR_HOST}"),
+                destination: Destination {
+                    host: FAR_HOST.into(),
+                    port: None,
+                    transport: PeerTransport::Udp,
+                    is_fixed: false,
+                },
+            }],
+        ),
+    ];
+    if options.trust.registrar {
+        let mobile = trunk(options, "mobile", MOBILE, PeerTransport::Udp, trunkgate_phone::Srtp::Off);
+        trunks.push(Trunk { peers: Vec::new(), accept_from: Vec::new(), accept_register: true, ..mobile });
+        routes.push(route("registered", &["carrier"], REGISTERED, vec![to_trunk("mobile"), to_trunk("b")]));
+        routes.push(route("from-registered", &["mobile"], "+1", vec![to_trunk("b")]));
+    }
+    if version.is_multiple_of(2) {
+        routes.push(route("back", &["a", "b"], "+1", vec![to_trunk("carrier")]));
+        routes.push(route("out", &["carrier"], "+1", vec![to_trunk("a"), to_trunk("b")]));
+        trunks.push(first_trunk(options, quiet, over(1), a));
+    } else {
+        routes.push(route("back", &["b"], "+1", vec![to_trunk("carrier")]));
+        routes.push(route("out", &["carrier"], "+1", vec![to_trunk("b")]));
+    }
+    trunks.push(second_trunk(options, b));
+    if quiet {
+        trunks.iter_mut().for_each(|trunk| trunk.options_interval = Duration::ZERO);
+    }
+    let numbers = Numbers::new("US").unwrap_or_else(|| unreachable!("US is a country"));
+    Arc::new(Table::new(Definition { numbers, trunks, agents: agents(options, version), routes }))
+}

@@ -1,0 +1,60 @@
+//! Sessions of an agent: how many a seed allows, and who may wait for one.
+
+use std::time::Duration;
+
+use rand::RngExt as _;
+use rand_chacha::ChaCha12Rng;
+use trunkgate_route::{AnswerTime, Queue};
+
+/// What an agent may have, of each version of the configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct Few {
+    /// Sessions; 0: any number.
+    pub sessions: [u32; 2],
+    /// Who may wait.
+    pub queue: [Option<Queue>; 2],
+    /// When callers are answered.
+    pub answer: AnswerTime,
+    /// Whether the odd versions have no such agent at all.
+    pub goes: bool,
+}
+
+impl Few {
+    /// What a seed allows.
+    pub(crate) fn draw(rng: &mut ChaCha12Rng) -> Few {
+        let mut queue = || {
+            let size = rng.random_range(0..4);
+            let wait = Duration::from_secs(rng.random_range(2..30));
+            (size > 0).then_some(Queue { size, wait })
+        };
+        let queue = [queue(), queue()];
+        Few {
+            sessions: [(); 2].map(|()| [0, 1, 1, 2][rng.random_range(0..4usize)]),
+            queue,
+            answer: [AnswerTime::OnConnect, AnswerTime::OnConnect, AnswerTime::Early, AnswerTime::AtOnce]
+                [rng.random_range(0..4usize)],
+            goes: rng.random_bool(0.2),
+        }
+    }
+    /// Whether most calls are for that agent.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.sessions != [0, 0] && self.queue.iter().any(Option::is_some)
+    }
+    /// Those of a version.
+    pub(crate) fn of(&self, version: u32) -> (u32, Option<Queue>) {
+        let at = usize::from(!version.is_multiple_of(2));
+        (self.sessions.get(at).copied().unwrap_or_default(), self.queue.get(at).copied().flatten())
+    }
+    /// Sessions that may begin: one that pauses before its next stream keeps its session over a reload.
+    pub(crate) fn most(&self, version: u32) -> u32 {
+        match self.sessions {
+            sessions if sessions.contains(&0) && version > 0 => 0,
+            [first, second] if version > 0 => first.max(second),
+            [first, _] => first,
+        }
+    }
+    /// Whether there is the agent.
+    pub(crate) fn is_there(&self, version: u32) -> bool {
+        !self.goes || version.is_multiple_of(2)
+    }
+}

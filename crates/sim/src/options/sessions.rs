@@ -1,0 +1,46 @@
+//! Session timers (RFC 4028): which phones keep them and how.
+
+use std::time::Duration;
+
+use rand::RngExt as _;
+use rand_chacha::ChaCha12Rng;
+use trunkgate_phone::Sessions;
+
+/// What a seed says of sessions.
+#[derive(Debug, Clone, Copy)]
+pub struct Kept {
+    /// `session_expires` of the carrier and each trunk, in seconds.
+    pub by_edge: [u16; 3],
+    /// How each phone keeps its own, in the order of their seats.
+    pub by_phones: [Option<Sessions>; 5],
+    /// How many times as long as else calls last.
+    pub stretch: u32,
+    /// A phone of which no SIP comes from some moment on and which none reaches, while it talks on.
+    pub deaf: Option<(usize, Duration)>,
+}
+
+impl Kept {
+    /// What a seed says.
+    pub(crate) fn draw(rng: &mut ChaCha12Rng, busy: Duration) -> Kept {
+        let phone = |rng: &mut ChaCha12Rng| {
+            let sessions = Sessions {
+                seconds: [0, 0, 60, 90, 120][rng.random_range(0..5usize)],
+                least: [90, 90, 90, 100, 150][rng.random_range(0..5usize)],
+                refreshes: rng.random_bool(0.5),
+                by_update: rng.random_bool(0.5),
+                forgets: rng.random_bool(0.05),
+            };
+            rng.random_bool(0.6).then_some(sessions)
+        };
+        Kept {
+            by_edge: [(); 3].map(|()| [90, 90, 120, 300, 1800][rng.random_range(0..5usize)]),
+            by_phones: [(); 5].map(|()| phone(rng)),
+            stretch: if rng.random_bool(0.4) { 10 } else { 1 },
+            deaf: rng.random_bool(0.2).then(|| (rng.random_range(0..4usize), busy.mul_f64(rng.random()))),
+        }
+    }
+    /// Whether a phone says that it refreshes, and never does.
+    pub(crate) fn is_forgotten(&self) -> bool {
+        self.by_phones.iter().flatten().any(|sessions| sessions.forgets)
+    }
+}

@@ -1,0 +1,57 @@
+//! Addresses, names and numbers of the simulated network.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// The edge's SIP address, UDP and TCP.
+pub const EDGE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 5060);
+/// The carrier's SIP address.
+pub const CARRIER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7)), 5060);
+/// The first trunk's SIP address.
+pub const TRUNK_A: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 10)), 5060);
+/// The second trunk's SIP address.
+pub const TRUNK_B: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 20)), 5060);
+/// The second trunk's second phone.
+pub const TRUNK_B2: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 21)), 5060);
+/// An address of the second trunk at which nobody is.
+pub const DEAD: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 29)), 5060);
+/// A phone that registers with the edge, at first.
+pub const MOBILE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 40)), 5060);
+/// The first trunk's registrar.
+pub const REGISTRAR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 15)), 5060);
+/// Name of the first trunk's registrar.
+pub const REGISTRAR_HOST: &str = "registrar.example";
+/// Numbers that lead to the phone that registers.
+pub const REGISTERED: &str = "+1666";
+/// Numbers that ring at both trunks at once.
+pub const TOGETHER: &str = "+1313";
+/// Numbers that lead to both trunks.
+pub const OUT: &str = "+1212";
+/// Address of an unknown source.
+pub const STRANGER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 66)), 5060);
+/// The name by which the second trunk can be reached without being named.
+pub const FAR_HOST: &str = "far.example";
+/// Numbers that lead to [`FAR_HOST`].
+pub const ELSEWHERE: &str = "+1999";
+/// Numbers that lead to an agent first.
+pub const AGENTS: &str = "+1777";
+/// Numbers of calls that an agent listens to.
+pub const FORKED: &str = "+12125551";
+/// The agent that has few.
+pub(crate) const DESK: &str = "desk";
+/// Position of the carrier among the seats.
+pub(crate) const CARRIER_SEAT: usize = 0;
+/// Position of the first trunk.
+pub(crate) const TRUNK_A_SEAT: usize = 1;
+/// Position of the second trunk.
+pub(crate) const TRUNK_B_SEAT: usize = 2;
+/// Position of its second phone.
+pub(crate) const TRUNK_B2_SEAT: usize = 3;
+/// Position of the phone that registers.
+pub(crate) const MOBILE_SEAT: usize = 4;
+
+/// Returns the trunk that an address belongs to.
+pub(crate) fn owner(address: SocketAddr) -> Option<&'static str> {
+    let known =
+        [(CARRIER, "carrier"), (TRUNK_A, "a"), (REGISTRAR, "a"), (TRUNK_B, "b"), (TRUNK_B2, "b"), (MOBILE, "mobile")];
+    known.into_iter().find(|(at, _)| at.ip() == address.ip()).map(|(_, name)| name)
+}

@@ -1,0 +1,446 @@
+//! What the seed lets happen: calls of all kinds, and what disturbs them.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha12Rng;
+use trunkgate_call::{Control, Input};
+use trunkgate_phone::{Answer, Codec, Dial, Manner, Talk, Voice};
+use trunkgate_sip::{ConnectionId, Flow, ListenerId, Transport};
+
+use super::asked::{self, Asked};
+use super::within::{self, Said};
+use super::{Happening, RECOVERY, Seat, World, registrations, sessions, transfers};
+use crate::edge;
+use crate::net::Weather;
+use crate::options::Sabotage;
+use crate::places::{
+    AGENTS, CARRIER, CARRIER_SEAT, DEAD, EDGE, ELSEWHERE, FORKED, MOBILE_SEAT, OUT, REGISTERED, STRANGER, TOGETHER,
+    TRUNK_A, TRUNK_A_SEAT, TRUNK_B, TRUNK_B_SEAT, TRUNK_B2,
+};
+
+/// Something that happens to the world from outside.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// A phone places a call.
+    Dial(usize, Box<Dial>),
+    /// A stranger speaks to the edge's SIP port.
+    Stranger(Bytes),
+    /// A stranger sends RTP to a media port.
+    StrangerRtp,
+    /// A known party sends what is no SIP.
+    Noise(usize, Bytes),
+    /// A known party sends a request of its own that belongs to no call.
+    Options(usize),
+    /// A new limit of calls at once.
+    Limit(u32),
+    /// Some other process takes a media port, or gives it back.
+    Squat(u16, bool),
+    /// A new configuration.
+    Reload,
+    /// Bad weather.
+    Storm(Weather),
+    /// Ordinary weather again.
+    Calm,
+    /// A phone is gone for good.
+    Die(usize),
+    /// A phone cannot be reached.
+    Cut(usize),
+    /// It can again.
+    Mend(usize),
+    /// The edge is restarted from a snapshot; its media sessions outlive it, or not.
+    Restart { keep_media: bool },
+    /// An operator's wish.
+    Control(Wish),
+    /// What is asked of one call.
+    Ask(Asked),
+    /// Something that is said in an answered call.
+    Say(Said),
+    /// A phone hears and says no SIP any more, and talks on.
+    Deafen(usize),
+    /// A leg has to be over.
+    ExpectOver(String),
+    /// The phone that registers does so by this port, for so many seconds.
+    Register { port: u16, seconds: u32 },
+    /// Nothing more is done; the network is healed.
+    Heal,
+    /// What the edge does by itself is taken out of its configuration.
+    Quiet,
+}
+
+/// What an operator may do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Wish {
+    /// Hang up some live call.
+    Hangup,
+    /// No new calls.
+    Drain,
+    /// New calls again.
+    Resume,
+    /// All calls end.
+    EndAll,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Action::Dial(from, dial) => write!(
+                f,
+                "phone {from} dials {} offer={} multipart={} cancel={:?} never_ack={} {:?}",
+                dial.uri, dial.offer, dial.multipart, dial.cancel_after, dial.never_ack, dial.talk
+            ),
+            Action::Stranger(bytes) => write!(f, "a stranger sends {} bytes", bytes.len()),
+            Action::Noise(from, bytes) => write!(f, "phone {from} sends {} bytes of noise", bytes.len()),
+            Action::StrangerRtp
+            | Action::Options(_)
+            | Action::Limit(_)
+            | Action::Squat(..)
+            | Action::Reload
+            | Action::Storm(_)
+            | Action::Calm
+            | Action::Die(_)
+            | Action::Cut(_)
+            | Action::Mend(_)
+            | Action::Restart { .. }
+            | Action::Control(_)
+            | Action::Ask(_)
+            | Action::Say(_)
+            | Action::Deafen(_)
+            | Action::ExpectOver(_)
+            | Action::Register { .. }
+            | Action::Heal
+            | Action::Quiet => write!(f, "{self:?}"),
+        }
+    }
+}
+
+/// Puts all that the seed lets happen into the queue.
+pub(crate) fn plan(world: &mut World) {
+    let busy = world.options.busy;
+    let mut elsewhere = ChaCha12Rng::seed_from_u64(world.options.seed ^ 0x7265_6469_7265_6374);
+    for seat in 0..world.seats.len() {
+        for _ in 0..2 * world.options.calls {
+            let mut answer = random_answer(world);
+            if world.options.redirects && elsewhere.random_bool(0.4) {
+                answer.manner = random_redirect(&mut elsewhere);
+            }
+            if let Some(seat) = world.seats.get_mut(seat) {
+                seat.phone.expect(answer);
+            }
+        }
+    }
+    for call in 0..world.options.calls {
+        let at = random_moment(world, busy.mul_f64(0.7));
+        let action = random_dial(world, call);
+        world.at(at, Happening::Act(action));
+    }
+    for _ in 0..world.options.disturbances {
+        disturb(world, busy);
+    }
+    asked::plan(world, busy);
+    within::plan(world, busy);
+    sessions::plan(world);
+    transfers::plan(world, busy);
+    if world.options.trust.registrar {
+        register_now_and_then(world, busy);
+    }
+    let end = world.start + busy;
+    world.at(end, Happening::Act(Action::Heal));
+    world.at(end + RECOVERY, Happening::Act(Action::Quiet));
+}
+
+/// A phone that is sometimes called from another port than before: behind a NAT, or in another network.
+fn register_now_and_then(world: &mut World, busy: Duration) {
+    for _ in 0..world.rng.random_range(1..5) {
+        let at = random_moment(world, busy.mul_f64(0.8));
+        let port = 5060 + world.rng.random_range(0..3);
+        let seconds = [0, 30, 60, 90, 300][world.rng.random_range(0..5usize)];
+        world.at(at, Happening::Act(Action::Register { port, seconds }));
+    }
+}
+
+fn random_moment(world: &mut World, within: Duration) -> Instant {
+    world.start + Duration::from_micros(world.rng.random_range(0..within.as_micros().max(1) as u64))
+}
+
+fn millis(world: &mut World, from: u64, to: u64) -> Duration {
+    Duration::from_millis(world.rng.random_range(from..to))
+}
+
+fn random_answer(world: &mut World) -> Answer {
+    let answer_after = millis(world, 0, 6000);
+    let manner = match world.rng.random_range(0..100) {
+        0..50 => Manner::Ring { answer_after },
+        50..62 => Manner::Early { answer_after },
+        62..66 => Manner::Rest { seconds: world.rng.random_range(0..20) },
+        66..76 => {
+            let code = [486, 503, 404, 480, 600, 302, 408, 500, 488][world.rng.random_range(0..9usize)];
+            let after = if world.rng.random_bool(0.5) { Duration::ZERO } else { answer_after };
+            Manner::Reject { code, after }
+        }
+        76..82 => Manner::RingForever,
+        82..92 => Manner::Silent,
+        _ => Manner::Late { answer_after: millis(world, 100, 12_000) },
+    };
+    Answer { manner, talk: random_talk(world) }
+}
+
+/// To one to three places, of which some are peers of trunks; nobody's own is left out, so that calls go in circles.
+fn random_redirect(rng: &mut ChaCha12Rng) -> Manner {
+    const PLACES: [SocketAddr; 7] = [TRUNK_A, TRUNK_A, TRUNK_B, TRUNK_B2, CARRIER, DEAD, STRANGER];
+    let mut place = |share| rng.random_bool(share).then(|| PLACES[rng.random_range(0..PLACES.len())]);
+    Manner::Redirect { to: [place(1.0), place(0.6), place(0.3)] }
+}
+
+fn random_talk(world: &mut World) -> Talk {
+    if world.options.sabotage == Sabotage::PhonesNeverEnd {
+        return Talk::default();
+    }
+    let mut talk = Talk::default();
+    if world.rng.random_bool(0.7) {
+        talk.hang_up_after = Some(millis(world, 0, 20_000) * world.options.sessions.stretch);
+    }
+    if world.rng.random_bool(0.2) {
+        talk.hold_after = Some(millis(world, 200, 6000));
+        if world.rng.random_bool(0.7) {
+            talk.resume_after = Some(millis(world, 1000, 12_000));
+        }
+    }
+    // Silence from some moment on: the edge's idle timeout has to end such a call.
+    if world.rng.random_bool(0.2) {
+        talk.frames = Some(world.rng.random_range(0..40));
+    }
+    talk
+}
+
+fn random_dial(world: &mut World, call: u32) -> Action {
+    let from = if world.rng.random_bool(0.8) {
+        CARRIER_SEAT
+    } else if world.options.trust.registrar && world.rng.random_bool(0.4) {
+        MOBILE_SEAT
+    } else if world.rng.random_bool(0.5) {
+        TRUNK_A_SEAT
+    } else {
+        TRUNK_B_SEAT
+    };
+    let number = match world.rng.random_range(0..100) {
+        0..60 if world.options.few.is_wanted() => format!("{AGENTS}555{call:04}"),
+        0..36 => format!("{OUT}555{call:04}"),
+        36..48 if world.options.trust.registrar => format!("{REGISTERED}555{call:04}"),
+        36..48 => format!("{TOGETHER}556{call:04}"),
+        48..60 => format!("{FORKED}{call:03}"),
+        60..82 => format!("{AGENTS}555{call:04}"),
+        82..90 => format!("{ELSEWHERE}555{call:04}"),
+        90..94 => format!("+1888555{call:04}"),
+        94..97 => format!("+4930123{call:04}"),
+        _ => format!("service{call}"),
+    };
+    let transport = world.seats.get(from).map_or(Transport::Udp, |seat| seat.transport);
+    let flow = Flow {
+        transport,
+        listener: ListenerId(0),
+        remote: EDGE,
+        connection: (transport == Transport::Tcp).then_some(ConnectionId(0)),
+    };
+    let mut dial = Dial::new(flow, format!("sip:{number}@{EDGE}"), "<sip:+14155550100@carrier.example>");
+    dial.offer = world.rng.random_bool(0.9);
+    dial.multipart = world.rng.random_bool(0.1);
+    if world.options.sabotage != Sabotage::PhonesNeverEnd {
+        dial.cancel_after = world.rng.random_bool(0.2).then(|| millis(world, 0, 8000));
+        dial.never_ack = world.rng.random_bool(0.05);
+    }
+    dial.talk = random_talk(world);
+    Action::Dial(from, Box::new(dial))
+}
+
+fn disturb(world: &mut World, busy: Duration) {
+    let at = random_moment(world, busy);
+    let later = at + millis(world, 500, 8000);
+    let seat = world.rng.random_range(0..world.seats.len());
+    let (first, second) = match world.rng.random_range(0..100) {
+        0..16 => (Action::Stranger(random_sip(world)), None),
+        16..28 => (Action::StrangerRtp, None),
+        28..36 => (Action::Noise(seat, random_noise(world)), None),
+        36..44 => (Action::Reload, None),
+        44..47 => (Action::Options(seat), None),
+        47..50 => (Action::Limit(world.rng.random_range(0..3)), Some(Action::Limit(1000))),
+        50..54 => {
+            let port = 2 * world.rng.random_range(0..world.options.port_pairs);
+            (Action::Squat(port, true), Some(Action::Squat(port, false)))
+        }
+        54..62 => {
+            let loss = f64::from(world.rng.random_range(30..=100u32)) / 100.0;
+            let storm = Weather { loss, ..world.options.weather };
+            (Action::Storm(storm), Some(Action::Calm))
+        }
+        62..70 => (Action::Cut(seat), Some(Action::Mend(seat))),
+        70..76 if world.options.deaths => (Action::Die(seat), None),
+        76..88 if world.options.restarts => (Action::Restart { keep_media: world.rng.random_bool(0.5) }, None),
+        88..93 => (Action::Control(Wish::Hangup), None),
+        93..97 => (Action::Control(Wish::Drain), Some(Action::Control(Wish::Resume))),
+        97.. => (Action::Control(Wish::EndAll), None),
+        _ => (Action::StrangerRtp, None),
+    };
+    world.at(at, Happening::Act(first));
+    if let Some(second) = second {
+        world.at(later, Happening::Act(second));
+    }
+}
+
+/// OPTIONS of a trunk that looks whether we are there.
+fn options_request(from: SocketAddr, n: u32) -> Bytes {
+    format!(
+        "OPTIONS sip:{EDGE} SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bK{n};rport\r\nMax-Forwards: 70\r\n\
+         From: <sip:x@{from}>;tag={n}\r\nTo: <sip:{EDGE}>\r\nCall-ID: o{n}\r\nCSeq: 1 OPTIONS\r\n\
+         Content-Length: 0\r\n\r\n"
+    )
+    .into()
+}
+
+fn random_noise(world: &mut World) -> Bytes {
+    let len = world.rng.random_range(0..400usize);
+    (0..len).map(|_| world.rng.random::<u8>()).collect::<Vec<u8>>().into()
+}
+
+/// What scanners send.
+fn random_sip(world: &mut World) -> Bytes {
+    let method = ["INVITE", "OPTIONS", "REGISTER", "BYE", "ACK", "CANCEL"][world.rng.random_range(0..6usize)];
+    let n: u32 = world.rng.random();
+    match world.rng.random_range(0..4) {
+        0 => random_noise(world),
+        1 => Bytes::from_static(b"\r\n\r\n"),
+        2 => format!("SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP {EDGE};branch=z9hG4bK{n}\r\n\r\n").into(),
+        _ => format!(
+            "{method} sip:+12125550000@{EDGE} SIP/2.0\r\nVia: SIP/2.0/UDP {STRANGER};branch=z9hG4bK{n}\r\n\
+             From: <sip:1@x>;tag={n}\r\nTo: <sip:2@x>\r\nCall-ID: {n}\r\nCSeq: 1 {method}\r\n\
+             Max-Forwards: 70\r\nContact: <sip:1@{STRANGER}>\r\nContent-Length: 0\r\n\r\n"
+        )
+        .into(),
+    }
+}
+
+/// Does it.
+pub(crate) fn act(world: &mut World, action: Action) {
+    let now = world.now;
+    world.rough |= matches!(
+        action,
+        Action::Storm(_) | Action::Cut(_) | Action::Die(_) | Action::Deafen(_) | Action::Restart { .. }
+    );
+    world.limited |= matches!(action, Action::Limit(_) | Action::Control(Wish::Drain));
+    match action {
+        Action::Dial(from, dial) => {
+            if let Some(seat) = world.seats.get_mut(from).filter(|seat| !seat.dead) {
+                world.summary.placed += u64::from(seat.phone.dial(now, *dial).is_some());
+            }
+        }
+        Action::Stranger(bytes) => {
+            let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote: STRANGER, connection: None };
+            if world.options.sabotage == Sabotage::EdgeAnswersStrangers {
+                world.edge_sends(flow, Bytes::from_static(b"SIP/2.0 403 Forbidden\r\n\r\n"));
+            }
+            world.edge.gateway.handle_input(now, Input::Received { flow, bytes });
+        }
+        Action::StrangerRtp => {
+            // To every port that is open, in a voice that nobody has.
+            let packet = Bytes::copy_from_slice(&Voice::new(world.rng.random(), Codec::Pcmu).packet(0, 0));
+            let open: Vec<_> = world.edge.ports.keys().copied().collect();
+            for port in open {
+                world.send_rtp(STRANGER, port, packet.clone());
+            }
+        }
+        Action::Noise(from, bytes) => {
+            let Some(remote) = world.seats.get(from).map(|seat| seat.address) else { return };
+            let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None };
+            world.edge.gateway.handle_input(now, Input::Received { flow, bytes });
+        }
+        Action::Options(from) => {
+            let n = world.rng.random();
+            let Some(remote) = world.seats.get(from).map(|seat| seat.address) else { return };
+            let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None };
+            world.at(now, Happening::ToEdge(flow, options_request(remote, n)));
+        }
+        Action::Limit(calls) => {
+            world.edge.configure(now, |settings| (settings.calls, settings.calls_per_second) = (calls, 0));
+        }
+        Action::Squat(port, taken) => world.edge.squat(port, taken),
+        Action::Reload => {
+            world.table_version += 1;
+            let table = edge::table(&world.options, world.table_version, false);
+            world.edge.configure(now, |settings| settings.table = table);
+        }
+        Action::Storm(weather) => world.net.set(weather),
+        Action::Calm => world.net.clear(),
+        Action::Die(at) => with_seat(world, at, |seat| seat.dead = true),
+        Action::Cut(at) => with_seat(world, at, |seat| seat.cut = true),
+        Action::Mend(at) => with_seat(world, at, |seat| seat.cut = false),
+        Action::Restart { keep_media } => {
+            world.before.forget();
+            restart(world, keep_media);
+        }
+        Action::Control(wish) => control(world, wish),
+        Action::Ask(asked) => asked::ask(world, asked),
+        Action::Say(said) => within::say(world, said),
+        Action::Deafen(at) => sessions::deafen(world, at),
+        Action::ExpectOver(call_id) => sessions::expect_over(world, &call_id),
+        Action::Register { port, seconds } => {
+            let Some(seat) = world.seats.get_mut(MOBILE_SEAT).filter(|seat| !seat.dead) else { return };
+            // What was under way by the port before finds nobody.
+            world.rough |= seat.address.port() != port;
+            seat.address.set_port(port);
+            let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote: EDGE, connection: None };
+            seat.phone.register(now, flow, &format!("sip:{EDGE}"), "phone-mobile", seconds);
+        }
+        Action::Quiet => {
+            if let Err(what) = registrations::registered(world) {
+                world.fail(what);
+            }
+            let table = edge::table(&world.options, world.table_version, true);
+            world.edge.configure(now, |settings| settings.table = table);
+        }
+        Action::Heal => {
+            world.healed = true;
+            world.net.heal();
+            for seat in &mut world.seats {
+                seat.cut = false;
+            }
+            control(world, Wish::Resume);
+        }
+    }
+}
+
+fn with_seat(world: &mut World, at: usize, what: impl FnOnce(&mut Seat)) {
+    if let Some(seat) = world.seats.get_mut(at) {
+        what(seat);
+    }
+}
+
+fn restart(world: &mut World, keep_media: bool) {
+    world.summary.restarts += 1;
+    let table = edge::table(&world.options, world.table_version, false);
+    match world.edge.restart(world.now, table, keep_media) {
+        Ok(()) => {
+            world.drain_gateway();
+            world.edge.forget_kept();
+        }
+        Err(what) => world.fail(what),
+    }
+}
+
+fn control(world: &mut World, wish: Wish) {
+    let control = match wish {
+        Wish::Drain => Control::Drain { on: true },
+        Wish::Resume => Control::Drain { on: false },
+        Wish::EndAll => Control::EndAll,
+        Wish::Hangup => {
+            let live = world.edge.gateway.calls(world.now).into_iter().find(|call| call.state != "ended");
+            match live {
+                Some(call) => Control::Hangup { sid: call.sid },
+                None => return,
+            }
+        }
+    };
+    world.edge.gateway.handle_input(world.now, Input::Control(control));
+}

@@ -1,0 +1,50 @@
+//! Scripted agents: what the seed lets happen on a socket that the edge wants opened.
+
+use std::time::Duration;
+
+use rand::RngExt as _;
+use trunkgate_media::agent::Loss;
+
+use super::{Happening, World};
+use crate::edge::AgentAct;
+
+/// In one seed of so many, agents are down more often than not: enough for the edge to skip them.
+const DOWN_IN: u64 = 8;
+
+/// Decides what becomes of each socket that the edge has asked for.
+pub(crate) fn decide(world: &mut World) {
+    while let Some(socket) = world.edge.sockets.asked.pop_front() {
+        let (first, later) = script(world);
+        let opens = Duration::from_millis(world.rng.random_range(1..3000));
+        let then = opens + Duration::from_millis(world.rng.random_range(0..15_000));
+        let acts = first.map(|act| (opens, act)).into_iter().chain(later.map(|act| (then, act)));
+        for (after, act) in acts {
+            world.at(world.now + after, Happening::Agent(socket, act));
+        }
+    }
+}
+
+/// What happens on a new socket, and what later.
+fn script(world: &mut World) -> (Option<AgentAct>, Option<AgentAct>) {
+    let opens = Some(AgentAct::Opens);
+    match world.rng.random_range(0..100) {
+        0..70 if world.options.seed.is_multiple_of(DOWN_IN) => (Some(AgentAct::Fails(Loss::Unreachable)), None),
+        0..8 => (Some(AgentAct::Fails(Loss::Unreachable)), None),
+        8..14 => (Some(AgentAct::Fails(Loss::Status(404))), None),
+        // Never open: the stream's own time-out.
+        14..20 => (None, None),
+        20..34 => (opens, Some(AgentAct::Fails(Loss::Reset))),
+        34..42 => (opens, Some(AgentAct::Closes(1011))),
+        42..52 => (opens, Some(AgentAct::Closes(1000))),
+        52..58 => (opens, Some(AgentAct::GoesDeaf)),
+        58..64 => (opens, Some(AgentAct::Says(r#"{"event":"hangup"}"#))),
+        64..72 => (opens, Some(AgentAct::Says(r#"{"event":"transfer","target":"trunk:b"}"#))),
+        72..76 => (opens, Some(AgentAct::Says(r#"{"event":"transfer","target":"agent:night"}"#))),
+        76..79 => (opens, Some(AgentAct::Says(r#"{"event":"transfer","target":"trunk:nowhere"}"#))),
+        79..82 => (opens, Some(AgentAct::Says("{nonsense"))),
+        82..86 => (opens, Some(AgentAct::Says(r#"{"event":"dtmf","digits":"123#"}"#))),
+        86..90 => (opens, Some(AgentAct::Says(r#"{"event":"transfer","target":"trunk:b","consult":true}"#))),
+        90..92 => (opens, Some(AgentAct::Says(r#"{"event":"transfer","target":"agent:night","consult":true}"#))),
+        _ => (opens, None),
+    }
+}

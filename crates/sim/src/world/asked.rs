@@ -1,0 +1,79 @@
+//! What is asked of calls from beside SIP, in no order and at any moment: listeners come and go, callers of agents are
+//! sent on, keys pressed. Much of it comes too early or too late, and is refused.
+
+use std::time::Duration;
+
+use rand::RngExt as _;
+use trunkgate_call::{ForkRequest, Listener, Refused};
+use trunkgate_media::agent::TrackSet;
+
+use super::actions::Action;
+use super::{Happening, World};
+
+/// Something that is asked of a call.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Asked {
+    /// Somebody is to listen: to one side or both.
+    Fork(TrackSet),
+    /// A listener, some route's or one that was asked for, is to go.
+    Unfork,
+    /// The caller is to go elsewhere, at once or once somebody answers there.
+    Transfer(&'static str),
+    /// Keys are to be pressed.
+    Press,
+}
+
+/// Puts what is asked of calls into the queue.
+pub(crate) fn plan(world: &mut World, within: Duration) {
+    for _ in 0..world.rng.random_range(0..12) {
+        let asked = match world.rng.random_range(0..10) {
+            0..2 => Asked::Fork(TrackSet::Both),
+            2 => Asked::Fork(TrackSet::Inbound),
+            3 => Asked::Fork(TrackSet::Outbound),
+            4..7 => Asked::Unfork,
+            7 => Asked::Transfer("trunk:a"),
+            8 => Asked::Transfer("agent:night"),
+            _ => Asked::Press,
+        };
+        let at = world.start + within.mul_f64(f64::from(world.rng.random_range(0..1000u32)) / 1000.0);
+        world.at(at, Happening::Act(Action::Ask(asked)));
+    }
+}
+
+/// Asks it of some call.
+pub(crate) fn ask(world: &mut World, asked: Asked) {
+    let now = world.now;
+    let mut calls = world.edge.gateway.calls(now);
+    let heard = |state: &str| matches!(state, "answered" | "held" | "transferring");
+    // Now and then one that rings or is over.
+    if calls.iter().any(|call| heard(call.state)) && world.rng.random_bool(0.8) {
+        calls.retain(|call| heard(call.state));
+    }
+    let at = world.rng.random_range(0..calls.len().max(1));
+    let Some(call) = calls.get(at).map(|call| call.sid.clone()) else { return };
+    let named = world.rng.random_bool(0.5);
+    let gateway = &mut world.edge.gateway;
+    let done = match asked {
+        Asked::Fork(tracks) => {
+            let listener = match named {
+                true => Listener::Agent("scribe".to_owned()),
+                false => Listener::Url("wss://listener.example/media".to_owned()),
+            };
+            let parameters = vec![("case".to_owned(), "7".to_owned())];
+            let begun = gateway.begin_fork(now, &call, &ForkRequest { listener, tracks, parameters });
+            world.summary.forks += u64::from(begun.is_ok());
+            begun.map(drop)
+        }
+        Asked::Unfork => {
+            let forks = gateway.forks(&call).unwrap_or_default();
+            let id = forks.last().map_or("CA0", |fork| fork.id.as_str());
+            gateway.end_fork(now, &call, id).map(drop)
+        }
+        Asked::Transfer(target) if named => gateway.consult(now, &call, target),
+        Asked::Transfer(target) => gateway.transfer(now, &call, target),
+        Asked::Press => gateway.press(now, &call, "12#"),
+    };
+    if done == Err(Refused::Internal) {
+        world.fail(format!("{asked:?} of {call}: a fault of the edge's own"));
+    }
+}

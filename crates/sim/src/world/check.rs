@@ -1,0 +1,244 @@
+//! What must hold after each step, and what must be left at the end: nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Instant;
+
+use trunkgate_phone::{Ending, Manner, PhoneCall, State};
+
+use super::transfers::{self, transferred};
+use super::{World, registrations, sessions};
+use crate::options::Options;
+use crate::places::{AGENTS, ELSEWHERE};
+
+/// An invariant that did not hold: all that is needed to see it again.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// The seed's options.
+    pub options: Options,
+    /// What is wrong.
+    pub what: String,
+    /// When, in virtual seconds from the start.
+    pub at_s: f64,
+    /// The last events.
+    pub tail: Vec<String>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in &self.tail {
+            writeln!(f, "{line}")?;
+        }
+        writeln!(f, "seed {} at {:.6} s: {}", self.options.seed, self.at_s, self.what)?;
+        writeln!(f, "options: {}", self.options)?;
+        write!(f, "again: cargo run -p trunkgate-sim -- --seed {}", self.options.seed)
+    }
+}
+
+/// A pool of fewer pairs does not rotate in earnest.
+const ROTATING_PAIRS: u16 = 16;
+/// A voice that said so many frames must have been heard.
+const ENOUGH_FRAMES: u64 = 8;
+/// Frames that may be on their way while a call begins, changes or ends.
+const STRAY_FRAMES: u64 = 4;
+
+fn is_elsewhere(callee: &PhoneCall, caller: &PhoneCall) -> bool {
+    callee.called().is_empty() && caller.called().starts_with(ELSEWHERE)
+}
+
+/// Reports a failure of the world with its last events.
+pub(super) fn failed(world: &World, what: String) -> Failure {
+    Failure {
+        options: world.options.clone(),
+        what,
+        at_s: world.now.saturating_duration_since(world.start).as_secs_f64(),
+        tail: world.log.tail(),
+    }
+}
+
+/// Checks after each step what the phones have heard.
+pub(super) fn audio(world: &World) -> Result<(), String> {
+    for seat in &world.seats {
+        let damaged = seat.phone.calls().find(|call| call.judge().damaged() + call.judge().not_rtp() > 0);
+        let unopened = seat.phone.calls().find(|call| call.unopened() > 0);
+        if let Some(call) = damaged.or(unopened) {
+            return Err(format!("{} heard damaged audio in {:?}", seat.phone.config().name, call.number()));
+        }
+    }
+    Ok(())
+}
+
+/// Checks what must be left at the end: nothing.
+pub(super) fn end(world: &World, end: Instant) -> Result<(), String> {
+    let gateway = &world.edge.gateway;
+    if let Some(call) = gateway.calls(world.now).into_iter().find(|call| call.state != "ended") {
+        return Err(format!("call {} is stuck in {}", call.sid, call.state));
+    }
+    let metrics = gateway.metrics();
+    for (name, count) in [
+        ("live calls", gateway.live_calls() as u64),
+        ("transactions", metrics.sip_transactions_active),
+        ("dialogs", metrics.sip_dialogs_active),
+        ("media ports", metrics.media_ports_in_use),
+        ("media sessions", world.edge.sessions.len() as u64),
+        ("bound ports", world.edge.ports.len() as u64),
+        ("agents' sockets", world.edge.sockets.live() as u64),
+        ("agents' sockets counted", metrics.agent_sessions),
+        ("callers that wait", metrics.agent_waiting.values().sum()),
+        ("calls of trunks", metrics.calls_active.values().sum()),
+    ] {
+        if count != 0 {
+            return Err(format!("{count} {name} are left"));
+        }
+    }
+    if let Some((at, reason)) = gateway.poll_timeout().filter(|(at, _)| *at <= end) {
+        return Err(format!("the gateway still wants {reason} {:?} ago", end - at));
+    }
+    phones(world)?;
+    patience(world)?;
+    sessions::check(world)?;
+    transfers::news(world)?;
+    records(world)?;
+    voices(world)?;
+    registrations::bindings(world)?;
+    registrations::reached(world)?;
+    heard(world)
+}
+
+fn phones(world: &World) -> Result<(), String> {
+    for seat in world.seats.iter().filter(|seat| !seat.dead && !seat.deaf) {
+        let name = &seat.phone.config().name;
+        if let Some(call) = seat.phone.calls().find(|call| call.state() != State::Ended) {
+            return Err(format!(
+                "{name} does not know that {:?} [{}] is over: {:?}",
+                call.number(),
+                String::from_utf8_lossy(call.call_id()),
+                call.state()
+            ));
+        }
+        let counts = seat.phone.counts();
+        if counts.servers + counts.clients + counts.dialogs != 0 {
+            return Err(format!("{name} has {counts:?} left"));
+        }
+    }
+    Ok(())
+}
+
+/// Where nothing was lost, the edge ends each leg that it began: no phone is left ringing or talking to nobody.
+fn patience(world: &World) -> Result<(), String> {
+    if world.rough {
+        return Ok(());
+    }
+    for seat in &world.seats {
+        let left = |call: &&PhoneCall| {
+            let ending = call.ending();
+            let rang = !call.is_outgoing() && call.answered_at().is_none();
+            let is_missing = matches!(ending, Some(Ending::AckMissing | Ending::PrackMissing));
+            is_missing || (rang && ending == Some(Ending::GaveUp))
+        };
+        if let Some(call) = seat.phone.calls().find(left) {
+            let name = &seat.phone.config().name;
+            return Err(format!("{name} was left alone in {:?}: {:?}", call.number(), call.ending()));
+        }
+    }
+    Ok(())
+}
+
+fn records(world: &World) -> Result<(), String> {
+    let unique: BTreeSet<&String> = world.records.iter().collect();
+    if unique.len() != world.records.len() {
+        return Err(format!("{} records of {} calls", world.records.len(), unique.len()));
+    }
+    // What a restart forgot while it rang has none; the shell's journal sees to that.
+    let left = world.began.iter().find(|sid| world.summary.restarts == 0 && !unique.contains(sid));
+    if let Some(sid) = left {
+        return Err(format!("call {sid} has begun and has no record"));
+    }
+    // A restart forgets what was counted before it.
+    if world.summary.restarts == 0 {
+        let counted: u64 = world.edge.gateway.metrics().calls.values().sum();
+        let (shown, records) = (world.edge.gateway.calls(world.now).len(), world.records.len());
+        // What a limit refuses is counted, and not recorded.
+        if shown != records || counted < records as u64 || (!world.limited && counted != records as u64) {
+            return Err(format!("{records} records, {shown} calls shown, {counted} counted"));
+        }
+    }
+    Ok(())
+}
+
+/// Whoever is heard in a call belongs to it: the same number was called.
+fn voices(world: &World) -> Result<(), String> {
+    let calls = || world.seats.iter().flat_map(|seat| seat.phone.calls());
+    let speakers: BTreeMap<u32, &PhoneCall> = calls().map(|call| (call.ssrc(), call)).collect();
+    // What a restart forgot while it rang may speak into the port of a later call with the same trunk, and so be
+    // taken for its far end: nobody told it that it is over. So may a phone that heard no BYE.
+    let is_forgotten = |call: &PhoneCall| {
+        let ended_alone = matches!(call.ending(), Some(Ending::AckMissing | Ending::GaveUp));
+        let untold = world.summary.restarts > 0 || world.seats.iter().any(|seat| seat.deaf);
+        untold && ended_alone
+    };
+    // With almost no ports a freed one is used again at once, and whoever has not heard of the end of its call yet
+    // (no ACK came, or the BYE was lost) still speaks into it. An ordinary pool rotates.
+    if world.options.port_pairs < ROTATING_PAIRS {
+        return Ok(());
+    }
+    for call in calls() {
+        for verdict in call.judge().verdicts() {
+            match speakers.get(&verdict.ssrc) {
+                Some(speaker) if speaker.called() == call.called() => {}
+                // A target that is a bare URI is asked for by that URI, which has no user part.
+                Some(speaker) if is_elsewhere(speaker, call) || is_elsewhere(call, speaker) => {}
+                Some(speaker) if is_forgotten(speaker) || is_forgotten(call) => {}
+                Some(speaker) => {
+                    return Err(format!("the call to {} hears the call to {}", call.called(), speaker.called()));
+                }
+                None => return Err(format!("the call to {} hears nobody's voice", call.called())),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where nothing was lost, whoever was answered was heard.
+fn heard(world: &World) -> Result<(), String> {
+    if world.rough {
+        return Ok(());
+    }
+    // A late 200 finds nobody; early media finds nobody where the caller has not said where it wants it.
+    let talked = |call: &&PhoneCall| {
+        call.answered_at().is_some() && !call.never_acks() && !matches!(call.manner(), Some(Manner::Late { .. }))
+    };
+    let unheard = |callee: &PhoneCall, caller: &PhoneCall| {
+        matches!(callee.manner(), Some(Manner::Early { .. })) && !caller.has_early_offer()
+    };
+    // Whoever transfers a call, or is transferred, talks with others before and after it.
+    let transferred = transferred(world);
+    // Of the forks of one call the first that answers is heard.
+    let stays = |call: &&PhoneCall| !transferred.contains(call.called()) && !world.proxy.has_forked(call.call_id());
+    let calls = || world.seats.iter().flat_map(|seat| seat.phone.calls()).filter(talked).filter(stays);
+    for (from, to) in calls().flat_map(|from| calls().map(move |to| (from, to))) {
+        // What an agent's call says to a phone is not taken there.
+        if from.called().starts_with(AGENTS) {
+            continue;
+        }
+        // Who is on hold by the edge alone has not been told, and talks on: before the answer, where it cannot be asked, too; so
+        // does who asks for an offer while held.
+        let (held, asked) = (from.has_held() || to.has_held(), from.has_asked() || to.has_asked());
+        let early = [from, to].iter().any(|call| matches!(call.manner(), Some(Manner::Early { .. })));
+        if held && (asked || early || world.options.holds_end_here.contains(&true)) {
+            continue;
+        }
+        if from.is_outgoing() == to.is_outgoing() || from.called() != to.called() || unheard(from, to) {
+            continue;
+        }
+        // Of several that ring together another one may have been heard before one answered.
+        let ears = world.seats.iter().flat_map(|seat| seat.phone.calls()).filter(|call| call.called() == to.called());
+        let verdicts = ears.flat_map(|call| call.judge().verdicts());
+        let heard: u64 = verdicts.filter(|v| v.ssrc == from.ssrc()).map(|v| v.packets).sum();
+        let sent = u64::from(from.sent());
+        if sent >= ENOUGH_FRAMES && heard + STRAY_FRAMES < sent {
+            return Err(format!("{heard} of {sent} frames were heard in the call to {}", to.called()));
+        }
+    }
+    Ok(())
+}

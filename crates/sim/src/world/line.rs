@@ -1,0 +1,98 @@
+//! Agents with few sessions: no caller gets one more, waits in vain or is overtaken.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use trunkgate_media::{EndId, MediaId};
+
+use crate::edge::Edge;
+use crate::options::Options;
+use crate::places::DESK;
+
+/// What was so after the step before.
+#[derive(Debug, Default)]
+pub(crate) struct Before {
+    talking: BTreeSet<(MediaId, EndId)>,
+    line: Vec<String>,
+    /// Calls that have had the agent.
+    had: BTreeSet<String>,
+}
+
+impl Before {
+    /// A restart puts those who wait in line anew.
+    pub(crate) fn forget(&mut self) {
+        self.talking.clear();
+        self.line.clear();
+    }
+
+    /// Checks after each step that no session is one too many and that no caller was overtaken. Returns how many callers
+    /// have begun to wait.
+    pub(crate) fn check(&mut self, now: Instant, options: &Options, version: u32, edge: &Edge) -> Result<u64, String> {
+        let most = options.few.most(version);
+        let talking = edge.talking.with(DESK);
+        let begun = talking.difference(&self.talking).count();
+        if begun > 0 && most > 0 && talking.len() > most as usize {
+            return Err(format!("{} callers have the desk, which may have {most}", talking.len()));
+        }
+        let line: Vec<String> = edge.gateway.waiting_for(DESK).into_iter().map(str::to_owned).collect();
+        let before = std::mem::take(self);
+        let mut had = before.had;
+        let (mut now_had, mut waited) = (BTreeSet::new(), 0);
+        if begun > 0 || line != before.line {
+            waited = line.iter().filter(|sid| !before.line.contains(sid)).count() as u64;
+            let calls = edge.gateway.calls(now);
+            let tried = calls.iter().filter(|call| call.legs.iter().any(|leg| leg.agent == DESK));
+            now_had.extend(tried.map(|call| call.sid.clone()));
+            overtaken(&before.line, &line, &had, &now_had)?;
+        }
+        had.append(&mut now_had);
+        *self = Before { talking, line, had };
+        Ok(waited)
+    }
+}
+
+/// That nobody came in front of those who wait still, but for who had the agent before.
+fn overtaken(
+    before: &[String],
+    now: &[String],
+    had: &BTreeSet<String>,
+    now_had: &BTreeSet<String>,
+) -> Result<(), String> {
+    let stayed: Vec<&String> = before.iter().filter(|sid| now.contains(sid)).collect();
+    let still: Vec<&String> = now.iter().filter(|sid| before.contains(sid)).collect();
+    if stayed != still {
+        return Err(format!("the line was {before:?} and is {now:?}"));
+    }
+    let Some(first) = stayed.first() else { return Ok(()) };
+    if let Some(sid) =
+        now.iter().take_while(|sid| sid != first).find(|sid| !had.contains(*sid) && !now_had.contains(*sid))
+    {
+        return Err(format!("{sid} came in front of {first}, which waits"));
+    }
+    let ahead: Vec<&String> = before.iter().take_while(|sid| sid != first).collect();
+    if let Some(sid) = now_had.iter().find(|sid| !had.contains(*sid) && !ahead.contains(sid)) {
+        return Err(format!("{sid} has the desk, and {first} came before it and waits"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_overtaken_is_seen() {
+        let calls = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let set = |text: &str| calls(text).into_iter().collect::<BTreeSet<_>>();
+        let check = |before: &str, now: &str, had: &str, now_had: &str| {
+            overtaken(&calls(before), &calls(now), &set(had), &set(now_had)).is_ok()
+        };
+        assert!(check("a b c", "b c d", "", "a"), "the first got its turn, another came");
+        assert!(check("a b c", "a c", "", ""), "one left");
+        assert!(check("a b", "x a b", "x", "x"), "one that had it is back");
+        assert!(!check("a b c", "b a c", "", ""), "two changed places");
+        assert!(!check("a b", "x a b", "", ""), "one came in front");
+        assert!(!check("a b", "a", "", "b"), "the second got the turn of the first");
+        assert!(!check("a", "a", "", "x"), "one did not wait at all");
+    }
+}

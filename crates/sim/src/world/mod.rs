@@ -1,0 +1,663 @@
+//! All that there is: the edge, the phones, the network, the clock.
+//!
+//! This room holds what happens to the world and what must hold in it: actions of the seed (`actions`, `asked`, `within`,
+//! `agents`, `sessions`, `transfers`) and the invariants (`check`, `line`, `registrations`). The parts of the world have
+//! rooms and files of their own, which know nothing of it.
+
+mod actions;
+mod agents;
+mod asked;
+mod check;
+mod line;
+mod registrations;
+mod sessions;
+mod transfers;
+mod within;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha12Rng;
+use trunkgate_call::{Input, Output, QueryId};
+use trunkgate_phone::{Manner, Phone, PhoneConfig, Srtp};
+use trunkgate_route::{Server, Transport as PeerTransport};
+use trunkgate_sip::{ConnectionId, Flow, ListenerId, Transport};
+
+use crate::credentials::{self, is_challenge};
+use crate::edge::{AgentAct, Edge, Left, Socket};
+use crate::log::{Log, describe};
+use crate::net::{Carriage, Net};
+use crate::options::{Options, Oversize, Sabotage, is_withheld, knows};
+use crate::places::{
+    CARRIER, DEAD, EDGE, FAR_HOST, MOBILE, REGISTRAR, REGISTRAR_HOST, STRANGER, TRUNK_A, TRUNK_A_SEAT, TRUNK_B,
+    TRUNK_B_SEAT, TRUNK_B2, TRUNK_B2_SEAT, owner,
+};
+use crate::proxy::{Passing, Proxy};
+use crate::registrar::{Mood, Registrar};
+use crate::summary::Summary;
+use actions::Action;
+
+pub use check::Failure;
+
+/// Media addresses of one phone.
+const PHONE_PORTS: u16 = 32;
+/// Time between two frames of a phone: sparse, since a simulation has many calls to get through.
+const FRAME_INTERVAL: Duration = Duration::from_millis(250);
+/// From a worker to signalling or back.
+const THREAD_HOP: Duration = Duration::from_micros(50);
+/// How long time runs on after the last action.
+pub const AFTERMATH: Duration = Duration::from_secs(600);
+/// How long after the network is healed everything that the edge does by itself has to be in order again.
+pub(crate) const RECOVERY: Duration = Duration::from_secs(400);
+/// Steps without the clock moving after which something spins.
+pub const STEPS_AT_ONCE: u32 = 20_000;
+
+/// Something on its way.
+#[derive(Debug)]
+pub(crate) enum Happening {
+    /// A SIP message that arrives at the edge.
+    ToEdge(Flow, Bytes),
+    /// A SIP message that arrives at a phone.
+    ToPhone(usize, Flow, Bytes),
+    /// The edge is told that a stream is lost.
+    Lost(Flow),
+    /// An RTP packet.
+    Rtp { from: SocketAddr, to: SocketAddr, bytes: Bytes },
+    /// Something happens on an agent's socket.
+    Agent(Socket, AgentAct),
+    /// Media events wait for the gateway.
+    Told,
+    /// A name was looked up.
+    Resolved(QueryId, Vec<Server>),
+    /// A SIP message that arrives at the registrar.
+    ToRegistrar(Bytes),
+    /// Something the seed planned.
+    Act(Action),
+}
+
+/// A phone and its standing in the world.
+#[derive(Debug)]
+pub struct Seat {
+    /// The phone.
+    pub phone: Phone,
+    /// Its SIP address.
+    pub address: SocketAddr,
+    /// How the edge and it speak.
+    pub transport: Transport,
+    /// Nothing comes from it or reaches it, for good.
+    pub dead: bool,
+    /// Nothing comes from it or reaches it, for now.
+    pub cut: bool,
+    /// No SIP comes from it or reaches it, for good.
+    pub deaf: bool,
+}
+
+/// The world of one seed.
+#[derive(Debug)]
+pub struct World {
+    pub(crate) options: Options,
+    pub(crate) start: Instant,
+    pub(crate) now: Instant,
+    pub(crate) rng: ChaCha12Rng,
+    pub(crate) net: Net,
+    pub(crate) edge: Edge,
+    pub(crate) seats: Vec<Seat>,
+    pub(crate) log: Log,
+    pub(crate) queue: BTreeMap<(Instant, u64), Happening>,
+    pub(crate) queued: u64,
+    /// Sids of calls that have begun.
+    pub(crate) began: BTreeSet<String>,
+    /// Sids of call records, in order.
+    pub(crate) records: Vec<String>,
+    pub(crate) summary: Summary,
+    pub(crate) table_version: u32,
+    pub(crate) failure: Option<String>,
+    /// Something was lost on the way, or somebody forgot: a phone may have to end a call by its own patience.
+    pub(crate) rough: bool,
+    /// Calls were refused by a limit.
+    pub(crate) limited: bool,
+    /// Nothing more goes wrong.
+    pub(crate) healed: bool,
+    /// Numbers of the carrier's calls that ended because nobody was reached, and why.
+    pub(crate) unreached: Vec<(String, &'static str)>,
+    /// Calls that ended because their session was over.
+    pub(crate) expired: Vec<String>,
+    /// Provisional answers that were sent reliably.
+    pub(crate) provisionals: BTreeSet<String>,
+    pub(crate) proxy: Proxy,
+    pub(crate) registrar: Registrar,
+    pub(crate) before: line::Before,
+    steps_at_once: u32,
+}
+
+/// Why a call ends that reached nobody.
+const NOBODY: [&str; 3] = ["no_response", "unreachable", "name_not_found"];
+impl World {
+    /// The world of `options`, before its first event.
+    pub fn new(start: Instant, options: Options) -> World {
+        let over = |trunk: u8| if options.tcp_trunk == trunk { Transport::Tcp } else { Transport::Udp };
+        let seats = [
+            ("carrier", CARRIER, Transport::Udp),
+            ("trunk-a", TRUNK_A, over(1)),
+            ("trunk-b", TRUNK_B, over(2)),
+            ("trunk-b2", TRUNK_B2, over(2)),
+            ("mobile", MOBILE, Transport::Udp),
+        ];
+        let seats = seats.into_iter().enumerate().map(|(at, (name, address, transport))| Seat {
+            phone: phone(&options, at, name, address),
+            address,
+            transport,
+            dead: false,
+            cut: false,
+            deaf: false,
+        });
+        let mut world = World {
+            start,
+            now: start,
+            rng: ChaCha12Rng::seed_from_u64(options.seed),
+            net: Net::new(options.seed ^ 0x6e65_7477_6f72_6b21, options.weather),
+            edge: Edge::new(start, &options),
+            seats: seats.collect(),
+            log: Log::new(start),
+            queue: BTreeMap::new(),
+            queued: 0,
+            began: BTreeSet::new(),
+            records: Vec::new(),
+            summary: Summary::default(),
+            table_version: 0,
+            failure: None,
+            rough: options.weather.loss > 0.0,
+            limited: false,
+            healed: false,
+            unreached: Vec::new(),
+            expired: Vec::new(),
+            provisionals: BTreeSet::new(),
+            proxy: Proxy::new(&options),
+            registrar: Registrar::new(credentials::of_registrar(&options)),
+            before: line::Before::default(),
+            steps_at_once: 0,
+            options,
+        };
+        actions::plan(&mut world);
+        world
+    }
+
+    /// Runs to the end and judges it.
+    ///
+    /// # Errors
+    /// The first invariant that did not hold.
+    pub fn run(mut self) -> Result<Summary, Box<Failure>> {
+        let end = self.start + self.options.busy + AFTERMATH;
+        while self.step(end).map_err(|what| Box::new(check::failed(&self, what)))? {}
+        check::end(&self, end).map_err(|what| Box::new(check::failed(&self, what)))?;
+        (self.summary.forked, self.summary.answered_twice) = self.proxy.counts();
+        self.summary.hash = self.log.hash();
+        self.summary.records = self.records.len() as u64;
+        let calls = || self.seats.iter().flat_map(|seat| seat.phone.calls());
+        self.summary.pracked = calls().filter(|call| call.is_pracked()).count() as u64;
+        let news = || calls().flat_map(|call| call.news()).filter(|news| news.is_last);
+        self.summary.transfers = calls().map(|call| u64::from(call.transfers())).sum();
+        self.summary.transferred = news().filter(|news| news.code == 200).count() as u64;
+        self.summary.redirected =
+            calls().filter(|call| matches!(call.manner(), Some(Manner::Redirect { .. }))).count() as u64;
+        self.summary.refreshed = calls().map(|call| u64::from(call.refreshed())).sum();
+        Ok(self.summary)
+    }
+
+    /// Jumps to the next thing that happens up to `end` and does it; `false` where there is none.
+    ///
+    /// # Errors
+    /// An invariant that does not hold, in words.
+    pub fn step(&mut self, end: Instant) -> Result<bool, String> {
+        let queue = self.queue.keys().next().map(|(at, _)| *at);
+        let gateway = self.edge.gateway.poll_timeout().map(|(at, _)| at);
+        let sweep = self.edge.next_sweep();
+        let phone = self
+            .seats
+            .iter()
+            .enumerate()
+            .filter(|(_, seat)| !seat.dead)
+            .filter_map(|(at, seat)| seat.phone.poll_timeout().map(|due| (due, at)))
+            .min();
+        let Some(next) = [queue, gateway, sweep, phone.map(|p| p.0)].into_iter().flatten().min() else {
+            return Ok(false);
+        };
+        if next > end {
+            return Ok(false);
+        }
+        self.steps_at_once = if next > self.now { 0 } else { self.steps_at_once + 1 };
+        if self.steps_at_once > STEPS_AT_ONCE {
+            let reason = self.edge.gateway.poll_timeout().map(|(_, reason)| reason);
+            return Err(format!("time stands still: gateway wants {reason:?}, due {next:?}"));
+        }
+        self.now = self.now.max(next);
+        self.summary.steps += 1;
+        if queue == Some(next) {
+            if let Some((_, happening)) = self.queue.pop_first() {
+                self.happen(happening);
+            }
+        } else if gateway == Some(next) {
+            self.edge.gateway.handle_timeout(self.now);
+        } else if sweep == Some(next) {
+            for left in self.edge.sweep(self.now) {
+                self.edge_speaks(&left);
+            }
+        } else if let Some((_, at)) = phone
+            && let Some(seat) = self.seats.get_mut(at)
+        {
+            seat.phone.handle_timeout(self.now);
+        }
+        self.drain();
+        self.check_step()?;
+        Ok(true)
+    }
+
+    /// Checks what must hold after each step.
+    fn check_step(&mut self) -> Result<(), String> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
+        self.edge.gateway.check_invariants()?;
+        self.summary.waited += self.before.check(self.now, &self.options, self.table_version, &self.edge)?;
+        transfers::told(self)?;
+        check::audio(self)
+    }
+
+    /// The gateway, for a world that is driven by hand.
+    pub fn edge(&self) -> &Edge {
+        &self.edge
+    }
+    /// The phones: carrier, first trunk, second trunk.
+    pub fn seats(&self) -> &[Seat] {
+        &self.seats
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::ToEdge(flow, bytes) => {
+                let said = describe(&bytes);
+                self.log.line(self.now, format_args!("edge    ← {} {said}", flow.remote));
+                self.summary.challenged += u64::from(is_challenge(&bytes));
+                self.summary.healthy += u64::from(said.starts_with("SIP/2.0 200") && said.ends_with(" OPTIONS]"));
+                let sabotage = self.options.sabotage;
+                let missed = (sabotage == Sabotage::EdgeMissesByes && is_bye(&bytes))
+                    || (sabotage == Sabotage::RefreshesAreLost && sessions::is_refresh(&bytes));
+                if !missed {
+                    self.edge.gateway.handle_input(self.now, Input::Received { flow, bytes });
+                }
+            }
+            Happening::ToPhone(at, flow, bytes) => {
+                if let Some(seat) = self.seats.get_mut(at).filter(|seat| !seat.dead && !seat.cut && !seat.deaf) {
+                    self.log.line(self.now, format_args!("{:7} ← {}", seat.phone.config().name, describe(&bytes)));
+                    let missed = self.options.sabotage == Sabotage::NewsAreLost && bytes.starts_with(b"NOTIFY ");
+                    if !missed {
+                        seat.phone.handle_input(self.now, trunkgate_phone::Input::Sip { flow, bytes });
+                    }
+                }
+            }
+            Happening::Lost(flow) => {
+                self.log.line(self.now, format_args!("edge    ← {} is lost", flow.remote));
+                self.edge.gateway.handle_input(self.now, Input::TransportFailed { flow, why: None });
+            }
+            Happening::Rtp { from, to, bytes } => self.rtp(from, to, bytes),
+            Happening::Told => {
+                while let Some((id, event)) = self.edge.told.pop_front() {
+                    self.log.line(self.now, format_args!("media   {id:?} {event:?}"));
+                    self.edge.gateway.handle_input(self.now, Input::Media { id, event });
+                    self.drain_gateway();
+                }
+            }
+            Happening::Agent(socket, act) => {
+                self.log.line(self.now, format_args!("agent   {socket:?} {act:?}"));
+                self.edge.agent(self.now, socket, act);
+            }
+            Happening::Resolved(query, servers) => {
+                self.edge.gateway.handle_input(self.now, Input::Resolved { query, servers });
+            }
+            Happening::ToRegistrar(bytes) => self.registers(bytes),
+            Happening::Act(action) => {
+                self.log.line(self.now, format_args!("action  {action}"));
+                actions::act(self, action);
+            }
+        }
+    }
+
+    fn rtp(&mut self, from: SocketAddr, to: SocketAddr, bytes: Bytes) {
+        self.log.mix(&bytes);
+        if to.ip() == EDGE.ip() {
+            if let Some(left) = self.edge.packet(self.now, to, from, &bytes) {
+                if left.spoken {
+                    self.edge_speaks(&left);
+                } else {
+                    self.send_rtp(left.from, left.to, left.bytes.into());
+                }
+            }
+        } else if let Some(seat) = self.seats.iter_mut().find(|s| s.address.ip() == to.ip() && !s.dead && !s.cut) {
+            self.summary.heard += 1;
+            seat.phone.handle_input(self.now, trunkgate_phone::Input::Rtp { to, bytes });
+        }
+    }
+
+    /// RTP of a call that an agent talks in: no phone could tell whose voice it is, so it only must go to one.
+    fn edge_speaks(&mut self, left: &Left) {
+        self.log.mix(&left.bytes);
+        self.summary.spoken += 1;
+        if !self.is_known(left.to) {
+            self.fail(format!("RTP of the edge goes to {}, which is nobody", left.to));
+        }
+    }
+
+    /// Puts an RTP packet on its way.
+    pub(crate) fn send_rtp(&mut self, from: SocketAddr, to: SocketAddr, bytes: Bytes) {
+        if from.ip() == EDGE.ip() && !self.is_known(to) {
+            self.fail(format!("RTP of the edge goes to {to}, which is nobody"));
+        }
+        for at in self.net.arrivals(self.now, Carriage::Datagram) {
+            self.at(at, Happening::Rtp { from, to, bytes: bytes.clone() });
+        }
+    }
+
+    fn drain(&mut self) {
+        self.drain_gateway();
+        agents::decide(self);
+        for at in 0..self.seats.len() {
+            self.drain_phone(at);
+        }
+        if !self.edge.told.is_empty() {
+            self.at(self.now + THREAD_HOP, Happening::Told);
+        }
+    }
+
+    pub(crate) fn drain_gateway(&mut self) {
+        while let Some(output) = self.edge.gateway.poll_output() {
+            match output {
+                Output::Transmit(transmit) => self.edge_sends(transmit.flow, transmit.bytes),
+                Output::Media { id, command } => {
+                    self.log.line(self.now, format_args!("command {id:?} {}", name_of(&command)));
+                    self.edge.command(self.now, id, command);
+                }
+                Output::Resolve { query, destination } => self.look_up(query, &destination.host),
+                Output::Pong { flow } => self.log.line(self.now, format_args!("pong to {}", flow.remote)),
+                Output::Registered(_)
+                | Output::Sms(_)
+                | Output::Counted(_)
+                | Output::Changed(_)
+                | Output::Captured(_)
+                | Output::Sampled(_) => {}
+                Output::Began(call) => {
+                    self.log.line(self.now, format_args!("began   {}", call.sid));
+                    self.began.insert(call.sid);
+                }
+                Output::Report(record) => {
+                    self.summary.failovers += u64::from(record.failovers);
+                    let (sid, reason) = (record.call.sid.clone(), record.call.reason);
+                    self.log.line(self.now, format_args!("record  {sid} {reason:?} {}", record.sip_code));
+                    let of_carrier = record.call.legs.first().is_some_and(|leg| leg.trunk == "carrier");
+                    if let Some(reason) = reason.filter(|reason| of_carrier && NOBODY.contains(reason)) {
+                        self.unreached.push((record.call.to.clone(), reason));
+                    }
+                    if reason == Some("session_expired") {
+                        self.summary.expired += 1;
+                        self.expired.push(sid.clone());
+                    }
+                    self.records.push(sid);
+                }
+                Output::Log(line) => self.log.line(self.now, format_args!("log     {} {}", line.call, line.text)),
+            }
+        }
+    }
+
+    /// Bytes of the edge on their way; to nobody but phones.
+    pub(crate) fn edge_sends(&mut self, flow: Flow, bytes: Bytes) {
+        let seat = match flow.connection {
+            Some(connection) => usize::try_from(connection.0).ok().filter(|at| *at < self.seats.len()),
+            None => self.seats.iter().position(|s| s.address == flow.remote),
+        };
+        self.log.line(self.now, format_args!("edge    → {} {}", flow.remote, describe(&bytes)));
+        self.note_sent(flow, &bytes);
+        if flow.remote == REGISTRAR {
+            for arrival in self.net.arrivals(self.now, Carriage::Datagram) {
+                self.at(arrival, Happening::ToRegistrar(bytes.clone()));
+            }
+            return;
+        }
+        let carriage = if flow.transport == Transport::Udp { Carriage::Datagram } else { Carriage::Stream };
+        let Some(at) = seat else {
+            if flow.remote == DEAD || flow.remote.ip() == MOBILE.ip() {
+                self.summary.to_nobody += 1;
+                if carriage == Carriage::Stream {
+                    self.at(self.now + Duration::from_millis(3), Happening::Lost(flow));
+                }
+                return;
+            }
+            self.fail(format!("{} bytes of the edge go to {}, which is nobody", bytes.len(), flow.remote));
+            return;
+        };
+        self.note_provisional(at, &bytes);
+        let unreachable = self.seats.get(at).is_some_and(|seat| seat.dead || seat.cut);
+        let unasked = carriage == Carriage::Stream && self.seats.get(at).is_some_and(|s| s.transport == Transport::Udp);
+        let refused = unasked && self.options.trust.oversize == Oversize::Refused;
+        if unasked && self.options.trust.oversize == Oversize::Silent {
+            return;
+        }
+        if carriage == Carriage::Stream && (unreachable || refused) {
+            // A refused or reset connection; a dead host on UDP only stays silent.
+            self.at(self.now + Duration::from_millis(3), Happening::Lost(flow));
+            return;
+        }
+        let behind_proxy = at == TRUNK_A_SEAT && self.options.trust.by_proxy;
+        let bytes = if behind_proxy { credentials::to_behind_proxy(bytes) } else { bytes };
+        let to_phone = Flow {
+            transport: flow.transport,
+            listener: ListenerId(0),
+            remote: EDGE,
+            connection: (carriage == Carriage::Stream).then_some(ConnectionId(0)),
+        };
+        let as_well = self.proxy.forks_to(at, flow, &bytes);
+        for at in std::iter::once(at).chain(as_well) {
+            for arrival in self.net.arrivals(self.now, carriage) {
+                self.at(arrival, Happening::ToPhone(at, to_phone, bytes.clone()));
+            }
+        }
+    }
+
+    fn drain_phone(&mut self, at: usize) {
+        loop {
+            let Some(seat) = self.seats.get_mut(at) else { return };
+            let Some(output) = seat.phone.poll_output() else { return };
+            let (silent, deaf, address) = (seat.dead || seat.cut, seat.deaf, seat.address);
+            match output {
+                trunkgate_phone::Output::Transmit(transmit) => {
+                    if transmit.flow.remote != EDGE {
+                        self.fail(format!("{} was told to send to {}", address, transmit.flow.remote));
+                    }
+                    if !silent && !deaf && !is_withheld(&self.options, at, &transmit.bytes) {
+                        self.phone_sends(at, address, transmit.flow.transport, transmit.bytes);
+                    }
+                }
+                trunkgate_phone::Output::Rtp { from, to, bytes, .. } => {
+                    if !silent {
+                        self.send_rtp(from, to, bytes);
+                    }
+                }
+                trunkgate_phone::Output::Event(event) => self.heard_of(at, event),
+                // These phones make no reports, and nobody listens in.
+                trunkgate_phone::Output::Rtcp { .. } | trunkgate_phone::Output::Heard { .. } => {}
+            }
+        }
+    }
+
+    fn phone_sends(&mut self, at: usize, address: SocketAddr, transport: Transport, bytes: Bytes) {
+        self.note_provisional(at, &bytes);
+        let bytes = match self.proxy.pass(at, &bytes) {
+            Passing::On => bytes,
+            Passing::Instead(other) => other,
+            Passing::Kept => return,
+            // The other one is withdrawn; at once, or when it is too late.
+            Passing::Withdraws { others, flow, cancel, late } => {
+                for other in others {
+                    self.at(self.now + late, Happening::ToPhone(other, flow, cancel.clone()));
+                }
+                bytes
+            }
+        };
+        let (carriage, listener, remote, connection) = match transport {
+            Transport::Udp => (Carriage::Datagram, 0, address, None),
+            // A connection that the phone opened: from a port of its own.
+            Transport::Tcp | Transport::Tls => {
+                let from = SocketAddr::new(address.ip(), 40_000);
+                (Carriage::Stream, 1, from, Some(ConnectionId(at as u64)))
+            }
+        };
+        let flow = Flow { transport, listener: ListenerId(listener), remote, connection };
+        let behind_proxy = at == TRUNK_A_SEAT && self.options.trust.by_proxy;
+        let bytes = if behind_proxy { credentials::from_behind_proxy(bytes) } else { bytes };
+        for arrival in self.net.arrivals(self.now, carriage) {
+            self.at(arrival, Happening::ToEdge(flow, bytes.clone()));
+        }
+    }
+
+    fn heard_of(&mut self, at: usize, event: trunkgate_phone::Event) {
+        use trunkgate_phone::Event;
+        let Some(seat) = self.seats.get(at) else { return };
+        match event {
+            Event::Heard(number, _) => {
+                self.summary.secure += u64::from(seat.phone.call(number).is_some_and(|call| call.is_secure()));
+                return;
+            }
+            Event::Answered(number) => {
+                self.summary.answered += u64::from(seat.phone.call(number).is_some_and(|c| c.is_outgoing()));
+            }
+            Event::Incoming(_) | Event::Ringing(_) | Event::Ended(..) => {}
+        }
+        self.log.line(self.now, format_args!("{:7} {event:?}", seat.phone.config().name));
+    }
+
+    /// Where nothing was lost, a provisional answer goes out once: its PRACK comes before it would be repeated. An INVITE that
+    /// comes twice is answered twice.
+    pub(crate) fn note_provisional(&mut self, seat: usize, bytes: &[u8]) {
+        let owes = self.options.early.withholds.get(seat) == Some(&false);
+        let twice = self.options.weather.duplicate > 0.0;
+        if self.rough || twice || !owes || !bytes.starts_with(b"SIP/2.0 1") {
+            return;
+        }
+        let text = String::from_utf8_lossy(bytes);
+        let Some(number) = text.lines().find(|line| line.starts_with("RSeq:")) else { return };
+        let name = format!("{seat} {} {number}", describe(bytes));
+        if self.provisionals.contains(&name) {
+            self.fail(format!("nobody has acknowledged {name}"));
+        }
+        self.provisionals.insert(name);
+    }
+    /// Looks at what the edge sends: whose credentials go where, and what there is to count.
+    pub(crate) fn note_sent(&mut self, flow: Flow, bytes: &[u8]) {
+        if let Some(leak) = credentials::leak(flow.remote, bytes) {
+            self.fail(leak);
+        }
+        self.summary.challenged += u64::from(is_challenge(bytes));
+        let long = flow.transport == Transport::Tcp && self.options.tcp_trunk != 2 && owner(flow.remote) == Some("b");
+        self.summary.oversize += u64::from(long && bytes.starts_with(b"INVITE "));
+        self.summary.registered += u64::from(bytes.starts_with(b"SIP/2.0 200") && is_of_register(bytes));
+    }
+
+    /// A message arrives at the registrar, which is of changing mood until all is well.
+    pub(crate) fn registers(&mut self, bytes: Bytes) {
+        let mood = match self.rng.random_range(0..100) {
+            _ if self.healed => Mood::Good,
+            0..50 => Mood::Good,
+            50..70 => Mood::Strict,
+            70..80 => Mood::Refusing(503),
+            80..88 => Mood::Refusing(403),
+            _ => Mood::Silent,
+        };
+        self.log.line(self.now, format_args!("registrar ← {} ({mood:?})", describe(&bytes)));
+        for answer in self.registrar.receive(self.now, bytes, mood) {
+            self.summary.challenged += u64::from(is_challenge(&answer));
+            self.summary.registered += u64::from(answer.starts_with(b"SIP/2.0 200"));
+            let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote: REGISTRAR, connection: None };
+            for arrival in self.net.arrivals(self.now, Carriage::Datagram) {
+                self.at(arrival, Happening::ToEdge(flow, answer.clone()));
+            }
+        }
+    }
+
+    /// The name service, which knows most of what it is asked for.
+    pub(crate) fn look_up(&mut self, query: QueryId, host: &str) {
+        let at = |at: SocketAddr| Server {
+            transport: PeerTransport::Udp,
+            port: at.port(),
+            tier: 0,
+            priority: 0,
+            weight: 0,
+            addresses: vec![at.ip()],
+        };
+        let found = match host {
+            _ if !self.healed && self.rng.random_bool(0.2) => Vec::new(),
+            FAR_HOST => vec![at(TRUNK_B)],
+            REGISTRAR_HOST => vec![at(REGISTRAR)],
+            _ => Vec::new(),
+        };
+        self.at(self.now + Duration::from_millis(5), Happening::Resolved(query, found));
+    }
+
+    pub(crate) fn at(&mut self, at: Instant, happening: Happening) {
+        self.queued += 1;
+        self.queue.insert((at, self.queued), happening);
+    }
+    pub(crate) fn fail(&mut self, what: String) {
+        self.failure.get_or_insert(what);
+    }
+    fn is_known(&self, address: SocketAddr) -> bool {
+        address != STRANGER && self.seats.iter().any(|seat| seat.address.ip() == address.ip())
+    }
+}
+
+fn phone(options: &Options, at: usize, name: &str, address: SocketAddr) -> Phone {
+    let mut seed = [at as u8; 32];
+    for (to, from) in seed.iter_mut().zip(options.seed.to_le_bytes()) {
+        *to = from;
+    }
+    let mut config = PhoneConfig::new(name, seed, address);
+    config.media = (0..PHONE_PORTS).map(|n| SocketAddr::new(address.ip(), 30_000 + 2 * n)).collect();
+    config.frame_interval = FRAME_INTERVAL;
+    let of_b = if at == TRUNK_B2_SEAT { TRUNK_B_SEAT } else { at };
+    config.srtp = options.srtp.get(of_b).map_or(Srtp::Off, |(_, phone)| *phone);
+    config.reliable = knows(options, at);
+    config.transfers = options.transfers.phones.get(at).copied();
+    config.sessions = options.sessions.by_phones.get(at).copied().flatten();
+    credentials::of_phone(options, owner(address).unwrap_or_default(), &mut config);
+    if options.sabotage == Sabotage::PhonesNeverEnd {
+        config.give_up = None;
+    }
+    Phone::new(config)
+}
+
+fn is_bye(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"BYE ") || describe(bytes).ends_with("BYE]")
+}
+
+fn name_of(command: &trunkgate_media::Command) -> String {
+    use trunkgate_media::Command;
+    match command {
+        Command::Open { .. } => "Open".into(),
+        Command::AddEnd { end, spec } => format!("AddEnd {} {}", end.0, spec.bind),
+        Command::AddAgent { end, .. } => format!("AddAgent {}", end.0),
+        Command::AddPlayer { end, .. } => format!("AddPlayer {}", end.0),
+        Command::Tap { of, listener, .. } => format!("Tap {} by {}", of.0, listener.0),
+        Command::Press { end, digits, .. } => format!("Press {} {digits}", end.0),
+        Command::TellKeys { end, digits } => format!("TellKeys {} {digits}", end.0),
+        Command::TransferFailed { end, target, reason, .. } => format!("TransferFailed {} {target} {reason}", end.0),
+        Command::SetRemote { end, remote } => format!("SetRemote {} {:?}", end.0, remote.rtp),
+        Command::Wire { from, to, .. } => format!("Wire {} → {}", from.0, to.0),
+        Command::Unwire { from } => format!("Unwire {}", from.0),
+        Command::RemoveEnd { end } => format!("RemoveEnd {}", end.0),
+        Command::Close => "Close".into(),
+    }
+}
+
+fn is_of_register(bytes: &[u8]) -> bool {
+    describe(bytes).ends_with(" REGISTER]")
+}

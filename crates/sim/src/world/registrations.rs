@@ -1,0 +1,64 @@
+//! Registrations: what must hold of them, and which addresses a call that reached nobody was tried at.
+
+use trunkgate_phone::{Manner, PhoneCall};
+
+use super::World;
+use super::transfers::transferred;
+use crate::options::Asked;
+use crate::places::{FORKED, OUT, TRUNK_A_SEAT, TRUNK_B_SEAT, TRUNK_B2_SEAT};
+
+/// Whether the edge is registered, long after everything went well again.
+pub(crate) fn registered(world: &World) -> Result<(), String> {
+    let trust = &world.options.trust;
+    let has_first = world.table_version.is_multiple_of(2);
+    let wanted = trust.registers && has_first && trust.of_edge[1] != Asked::Wrong;
+    let status = world.edge.gateway.status(world.now);
+    let first = status.trunks.iter().find(|trunk| trunk.name == "a");
+    let state = first.and_then(|trunk| trunk.registration.as_ref()).map(|registration| registration.state);
+    let bound = world.registrar.bound(world.now);
+    if wanted && (state != Some("registered") || bound != 1) {
+        return Err(format!("the edge is registered as {state:?}, the registrar has {bound} bindings of it"));
+    }
+    Ok(())
+}
+
+/// What is left of registrations at the end.
+pub(crate) fn bindings(world: &World) -> Result<(), String> {
+    let bound = world.registrar.bound(world.now);
+    let (leaving, phones) = (world.edge.gateway.leaving_registrations(), world.edge.gateway.registered_phones());
+    if bound + leaving + phones != 0 {
+        return Err(format!("{bound} bindings at the registrar, {leaving} leaving, {phones} phones are left"));
+    }
+    Ok(())
+}
+
+/// Where nothing was lost, a call that reached nobody has asked at every address at which somebody is.
+pub(crate) fn reached(world: &World) -> Result<(), String> {
+    if world.rough || world.limited {
+        return Ok(());
+    }
+    let trust = &world.options.trust;
+    // A phone whose trunk has the wrong password asks for another, and never hears of the call.
+    let [_, a, b] = trust.of_edge.map(|asked| asked != Asked::Wrong);
+    let seats =
+        [(TRUNK_A_SEAT, a && world.table_version == 0), (TRUNK_B_SEAT, b), (TRUNK_B2_SEAT, b && trust.two_phones)];
+    let seats: Vec<usize> = seats.into_iter().filter(|(_, answers)| *answers).map(|(at, _)| at).collect();
+    // Who was silent or asked for a rest is left out for a while.
+    let is_shy =
+        |call: &PhoneCall| matches!(call.manner(), Some(Manner::Silent | Manner::Late { .. } | Manner::Rest { .. }));
+    // Whoever was transferred was to be connected with somebody else.
+    let transferred = transferred(world);
+    let stays = |to: &str| to.starts_with(OUT) && !transferred.contains(to);
+    for (to, reason) in world.unreached.iter().filter(|(to, _)| stays(to)) {
+        // Calls that an agent listens to go to the second trunk alone.
+        let listened = |at: &usize| to.starts_with(FORKED) && *at == TRUNK_A_SEAT;
+        for seat in seats.iter().filter(|at| !listened(at)).filter_map(|at| world.seats.get(*at)) {
+            let mut calls = seat.phone.calls();
+            if !calls.any(|call| is_shy(call) || (call.called() == to && !call.is_outgoing())) {
+                let name = &seat.phone.config().name;
+                return Err(format!("the call to {to} ended with {reason}, and {name} was never asked"));
+            }
+        }
+    }
+    Ok(())
+}

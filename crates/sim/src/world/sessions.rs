@@ -1,0 +1,66 @@
+//! Session timers (RFC 4028): a call ends in time whose remote party is not there any more, and no other.
+
+use std::time::Duration;
+
+use trunkgate_phone::{Ending, State};
+
+use super::actions::Action;
+use super::{Happening, World};
+use crate::options::Sabotage;
+
+/// Past the end of a session, for what is under way: Timer F of a BYE that nobody answers.
+const OVER_BY: Duration = Duration::from_secs(40);
+
+/// Puts into the queue what a seed says.
+pub(crate) fn plan(world: &mut World) {
+    if let Some((seat, after)) = world.options.sessions.deaf {
+        world.at(world.start + after, Happening::Act(Action::Deafen(seat)));
+    }
+}
+
+/// A phone hears and says no SIP any more: its calls that have agreed on an interval are over in time.
+pub(crate) fn deafen(world: &mut World, at: usize) {
+    let Some(seat) = world.seats.get_mut(at).filter(|seat| !seat.dead) else { return };
+    seat.deaf = world.options.sabotage != Sabotage::DeafPhonesHear;
+    let talking = seat.phone.calls().filter(|call| call.state() == State::Talking);
+    let kept = talking.filter_map(|call| Some((call.session_seconds()?, call.call_id().to_vec())));
+    let kept: Vec<_> = kept.collect();
+    for (seconds, call_id) in kept {
+        let over = world.now + Duration::from_secs(seconds.into()) + OVER_BY;
+        world.summary.deserted += 1;
+        world.at(over, Happening::Act(Action::ExpectOver(String::from_utf8_lossy(&call_id).into_owned())));
+    }
+}
+
+/// The leg of that name is over.
+pub(crate) fn expect_over(world: &mut World, call_id: &str) {
+    let calls = world.edge.gateway.calls(world.now);
+    let live = calls.iter().filter(|call| call.state != "ended").flat_map(|call| &call.legs);
+    if live.filter(|leg| leg.state != "ended").any(|leg| leg.sip_call_id == call_id) {
+        world.fail(format!("the leg {call_id} goes on, its far end has not refreshed its session"));
+    }
+}
+
+/// Where nothing was lost, a session is over only where somebody forgot to refresh it.
+pub(crate) fn check(world: &World) -> Result<(), String> {
+    if world.rough || world.options.sessions.is_forgotten() {
+        return Ok(());
+    }
+    if let Some(sid) = world.expired.first() {
+        return Err(format!("the session of {sid} is over, and everybody refreshes"));
+    }
+    for seat in &world.seats {
+        if let Some(call) = seat.phone.calls().find(|call| call.ending() == Some(Ending::SessionExpired)) {
+            let name = &seat.phone.config().name;
+            return Err(format!("{name} was not refreshed in {:?}", call.number()));
+        }
+    }
+    Ok(())
+}
+
+/// Whether it is a change in a dialog, which begins a session anew.
+pub(crate) fn is_refresh(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let within = || text.lines().any(|line| line.starts_with("To:") && line.contains(";tag="));
+    text.starts_with("UPDATE ") || (text.starts_with("INVITE ") && within())
+}

@@ -1,0 +1,76 @@
+//! Transfers by REFER (RFC 3515): when phones ask for one, and that each hears once how it ended.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha12Rng;
+use trunkgate_phone::{Ending, Leaving, PhoneCall, Within};
+use trunkgate_route::ReferMode;
+
+use super::actions::Action;
+use super::within::Said;
+use super::{Happening, World};
+use crate::net::Weather;
+use crate::options::Sabotage;
+use crate::places::MOBILE_SEAT;
+
+/// Puts transfers into the queue; drawn apart from all else.
+pub(crate) fn plan(world: &mut World, within: Duration) {
+    if world.options.sabotage == Sabotage::PhonesNeverEnd {
+        return;
+    }
+    let mut rng = ChaCha12Rng::seed_from_u64(world.options.seed ^ 0x7472_616e_7366_6572);
+    for _ in 0..rng.random_range(0..6) {
+        let leaving = [Leaving::AtOnce, Leaving::OnceDone, Leaving::Never][rng.random_range(0..3usize)];
+        let said = Said { who: rng.random_range(0..1000), what: Some(Within::Transfer(leaving)) };
+        let at = world.start + within.mul_f64(f64::from(rng.random_range(0..1000u32)) / 1000.0);
+        world.at(at, Happening::Act(Action::Say(said)));
+    }
+}
+
+/// Numbers of calls in which somebody has asked for a transfer.
+pub(crate) fn transferred(world: &World) -> BTreeSet<&str> {
+    let calls = world.seats.iter().flat_map(|seat| seat.phone.calls());
+    calls.filter(|call| call.has_referred()).map(|call| call.called()).collect()
+}
+
+/// What the edge does with a REFER of a seat's phone.
+fn refer_mode(world: &World, seat: usize) -> ReferMode {
+    // Both phones of the second trunk are its; the one that registers has a trunk of its own.
+    let mode = world.options.transfers.modes.get(seat.min(2)).filter(|_| seat != MOBILE_SEAT);
+    mode.copied().unwrap_or_default()
+}
+
+/// Who has sent a REFER hears once how it ended, and nothing after that.
+pub(crate) fn told(world: &World) -> Result<(), String> {
+    for seat in &world.seats {
+        for told in seat.phone.calls().map(PhoneCall::news) {
+            let mut ends = told.iter().enumerate().filter(|(_, news)| news.is_last);
+            if ends.any(|(at, last)| told.iter().skip(at + 1).any(|news| news.id == last.id)) {
+                let name = &seat.phone.config().name;
+                return Err(format!("{name} hears more than the end of its transfer: {told:?}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where nothing was lost or overtaken, and the edge itself has called the target, it does hear it, unless it has left before.
+pub(crate) fn news(world: &World) -> Result<(), String> {
+    if world.rough || world.options.weather != Weather::CALM {
+        return Ok(());
+    }
+    for (at, seat) in world.seats.iter().enumerate() {
+        let is_local = refer_mode(world, at) == ReferMode::Local;
+        let stayed = |call: &&PhoneCall| is_local && call.ending() == Some(Ending::HungUpThere);
+        for call in seat.phone.calls().filter(stayed) {
+            let ends = call.news().iter().filter(|news| news.is_last).count();
+            if ends != call.transfers() as usize {
+                let (name, told) = (&seat.phone.config().name, call.news());
+                return Err(format!("{name} has had {} transfers and has heard {told:?}", call.transfers()));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! What phones say in answered calls beside their scripts, at any moment: keys, refreshes, holds, re-INVITEs without an
+//! offer; and that both sides hang up at once. Who it is, the seed has decided before.
+
+use std::time::Duration;
+
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha12Rng;
+use trunkgate_phone::{CallNumber, PhoneCall, State, Within};
+
+use super::actions::Action;
+use super::{Happening, World};
+use crate::options::Sabotage;
+
+/// Something that is said in some answered call.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Said {
+    /// Which one, counted over all calls and phones that talk.
+    pub(crate) who: usize,
+    /// `None`: everybody in the call hangs up.
+    pub(crate) what: Option<Within>,
+}
+
+/// Puts what is said into the queue; drawn apart from all else.
+pub(crate) fn plan(world: &mut World, within: Duration) {
+    if world.options.sabotage == Sabotage::PhonesNeverEnd {
+        return;
+    }
+    let mut rng = ChaCha12Rng::seed_from_u64(world.options.seed ^ 0x7769_7468_696e_2121);
+    for _ in 0..rng.random_range(0..14) {
+        let what = match rng.random_range(0..100) {
+            0..20 => Some(Within::Key),
+            20..35 => Some(Within::Refresh),
+            35..60 => Some(Within::Offerless),
+            60..75 => Some(Within::Hold),
+            75..88 => Some(Within::Resume),
+            _ => None,
+        };
+        let said = Said { who: rng.random_range(0..1000), what };
+        let at = world.start + within.mul_f64(f64::from(rng.random_range(0..1000u32)) / 1000.0);
+        world.at(at, Happening::Act(Action::Say(said)));
+    }
+    for _ in 0..rng.random_range(0..6) {
+        let said = Said { who: rng.random_range(0..1000), what: Some(Within::Offer { holds: rng.random_bool(0.6) }) };
+        let at = world.start + within.mul_f64(f64::from(rng.random_range(0..1000u32)) / 1000.0);
+        world.at(at, Happening::Act(Action::Say(said)));
+    }
+}
+
+/// Says it.
+pub(crate) fn say(world: &mut World, said: Said) {
+    let now = world.now;
+    let offers = matches!(said.what, Some(Within::Offer { .. }));
+    let mut talking: Vec<(usize, CallNumber, String)> = Vec::new();
+    for (at, seat) in world.seats.iter().enumerate().filter(|(_, seat)| !seat.dead) {
+        // An offer may come before the answer, too.
+        let early = |call: &&PhoneCall| offers && call.state() == State::Ringing && call.is_pracked();
+        let calls = seat.phone.calls().filter(|call| call.state() == State::Talking || early(call));
+        talking.extend(calls.map(|call| (at, call.number(), call.called().to_owned())));
+    }
+    let Some((_, number, called)) = talking.get(said.who % talking.len().max(1)).cloned() else { return };
+    let Some(what) = said.what else {
+        let both = talking.iter().filter(|(.., other)| *other == called);
+        world.summary.both_hung_up += u64::from(both.clone().count() > 1);
+        for (at, number, _) in both {
+            if let Some(seat) = world.seats.get_mut(*at) {
+                seat.phone.hang_up(now, *number);
+            }
+        }
+        return;
+    };
+    let at = talking.get(said.who % talking.len()).map_or(0, |(at, ..)| *at);
+    if let Some(seat) = world.seats.get_mut(at) {
+        let rings = seat.phone.call(number).is_some_and(|call| call.state() == State::Ringing);
+        world.summary.changed_early += u64::from(rings);
+        world.summary.said += 1;
+        seat.phone.say_within(now, number, what);
+    }
+}

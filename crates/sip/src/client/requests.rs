@@ -1,0 +1,555 @@
+//! What is sent: INVITE and what belongs to it (ACK, CANCEL, PRACK), requests inside dialogs, OPTIONS, REGISTER; and a
+//! refused request once more: with credentials (RFC 3261 §22.2, §22.3) or with a longer session (RFC 4028 §7.3).
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
+use super::Clients;
+use super::transaction::{Cancel, Client, Inviting, MAX_FORWARDS};
+use crate::compose::{Head, contact, is_sips, name_addr, tagged, write_extras};
+use crate::cx::Cx;
+use crate::dialog::{Dialog, LAST_CSEQ, PrackDue};
+use crate::digest::Subject;
+use crate::event::{
+    Body, ClientId, DialogId, DropReason, Event, Extra, Flow, Invite, Local, Party, Reason, Register, Sent,
+};
+use crate::header::{HeaderName, RAck, SessionExpires};
+use crate::limits;
+use crate::message::{Message, StartLine};
+use crate::method::Method;
+use crate::shared::{Arrival, Shared, Timer};
+use crate::timer::{T1_64, T4, TIMER_D};
+use crate::transaction::{Slot, Step, key};
+use crate::write::Writer;
+
+/// Not taken over from the request before: the credentials are new ones, and the body brings its own two.
+const WRITTEN_ANEW: [HeaderName; 4] =
+    [HeaderName::Authorization, HeaderName::ProxyAuthorization, HeaderName::ContentType, HeaderName::ContentLength];
+
+/// A request inside a dialog, to be composed.
+#[derive(Debug)]
+pub(crate) struct Within<'a> {
+    /// The dialog.
+    pub(crate) dialog: DialogId,
+    /// The method.
+    pub(crate) method: Method,
+    /// Further headers.
+    pub(crate) headers: &'a [Extra],
+    /// The body, if any.
+    pub(crate) body: Option<&'a Body>,
+    /// Whether the layer above is told nothing of it.
+    pub(crate) silent: bool,
+}
+
+impl Clients {
+    /// Sends an INVITE that begins a dialog, as [`Endpoint::invite`](crate::Endpoint::invite) says.
+    pub(crate) fn invite(&mut self, cx: &mut Cx<'_>, invite: Invite) -> ClientId {
+        let id = ClientId(cx.shared.fresh_id());
+        let full = self.is_full(cx);
+        if full || cx.dialogs.is_full() {
+            cx.shared.drop_message(DropReason::Full);
+            cx.shared.tell(Event::TransportFailed { id });
+            return id;
+        }
+        let (call_id, local_tag, branch) =
+            (cx.shared.tokens.call_id(), cx.shared.tokens.tag(), cx.shared.tokens.branch());
+        let (local_uri, to) = (name_addr(&invite.from), name_addr(&invite.to));
+        let from = tagged(&local_uri, &local_tag);
+        let Invite { mut flow, mut local, party, .. } = invite;
+        let credentials =
+            self.credentials(cx.shared, party, flow.remote, Method::Invite, &invite.uri, invite.body.as_ref());
+        let written = |flow: Flow, local: Local| {
+            let mut writer = Head {
+                method: Method::Invite,
+                uri: &invite.uri,
+                transport: flow.transport,
+                local,
+                branch: &branch,
+                max_forwards: invite.max_forwards,
+                routes: &[],
+                from: &from,
+                to: &to,
+                call_id: &call_id,
+                cseq: 1,
+                product: cx.shared.product(),
+                alias: cx.shared.peers.offers_reuse(party),
+            }
+            .begin();
+            writer.header("Contact", &contact(&invite.contact_user, local, flow.transport, is_sips(&invite.uri)));
+            cx.shared.rules.write_abilities(&mut writer, cx.shared.peers.may_replace(party));
+            write_extras(&mut writer, &invite.headers);
+            write_extras(&mut writer, &credentials);
+            writer.finish(invite.body.as_ref())
+        };
+        let mut request = written(flow, local);
+        if let Some((limit_bytes, other, other_local)) = invite.oversize
+            && request.len() > limit_bytes
+        {
+            (flow, local) = (other, other_local);
+            request = written(flow, local);
+        }
+        key::client(&mut cx.shared.scratch, branch.as_bytes(), Method::Invite);
+        let inviting = Inviting {
+            branch,
+            uri: invite.uri,
+            routes: Vec::new(),
+            local_uri,
+            local_tag,
+            remote_uri: to.clone(),
+            to,
+            cseq: 1,
+            offers: invite.body.is_some(),
+            contact_user: invite.contact_user,
+            credentials,
+            cancel: Cancel::No,
+            elsewhere: false,
+            ack: None,
+            forks: Vec::new(),
+            caused: Vec::new(),
+        };
+        let way = (flow, local, party);
+        let new = Client::new(Method::Invite, cx.shared.scratch.as_slice().into(), way, request, &call_id);
+        let client = Client { reserved: true, invite: Some(Box::new(inviting)), ..new.0 };
+        self.start(cx, id, client, new.1);
+        id
+    }
+
+    /// Sends OPTIONS outside of any dialog. Where the table is full it ends at once.
+    pub(crate) fn options(
+        &mut self,
+        cx: &mut Cx<'_>,
+        (flow, local, party): (Flow, Local, Party),
+        uri: &str,
+    ) -> ClientId {
+        let id = ClientId(cx.shared.fresh_id());
+        if self.is_full(cx) {
+            cx.shared.drop_message(DropReason::Full);
+            cx.shared.tell(Event::TransportFailed { id });
+            return id;
+        }
+        let (call_id, tag, branch) = (cx.shared.tokens.call_id(), cx.shared.tokens.tag(), cx.shared.tokens.branch());
+        let us = contact("", local, flow.transport, is_sips(uri));
+        let mut writer = Head {
+            method: Method::Options,
+            uri,
+            transport: flow.transport,
+            local,
+            branch: &branch,
+            max_forwards: MAX_FORWARDS,
+            routes: &[],
+            from: &tagged(&us, &tag),
+            to: &name_addr(uri),
+            call_id: &call_id,
+            cseq: 1,
+            product: cx.shared.product(),
+            alias: cx.shared.peers.offers_reuse(party),
+        }
+        .begin();
+        writer.header("Contact", &us);
+        writer.header("Accept", "application/sdp");
+        let credentials = self.credentials(cx.shared, party, flow.remote, Method::Options, uri, None);
+        write_extras(&mut writer, &credentials);
+        key::client(&mut cx.shared.scratch, branch.as_bytes(), Method::Options);
+        let (way, request) = ((flow, local, party), writer.finish(None));
+        let (client, step) = Client::new(Method::Options, cx.shared.scratch.as_slice().into(), way, request, &call_id);
+        self.start(cx, id, client, step);
+        id
+    }
+
+    /// Sends a REGISTER. Where the table is full it ends at once.
+    pub(crate) fn register(&mut self, cx: &mut Cx<'_>, register: Register) -> ClientId {
+        let id = ClientId(cx.shared.fresh_id());
+        if self.is_full(cx) {
+            cx.shared.drop_message(DropReason::Full);
+            cx.shared.tell(Event::TransportFailed { id });
+            return id;
+        }
+        let Register { flow, local, party, uri, address, contact_user, expires, call_id, cseq } = register;
+        let call_id = call_id.unwrap_or_else(|| cx.shared.tokens.call_id());
+        let (tag, branch) = (cx.shared.tokens.tag(), cx.shared.tokens.branch());
+        let to = name_addr(&address);
+        let mut writer = Head {
+            method: Method::Register,
+            uri: &uri,
+            transport: flow.transport,
+            local,
+            branch: &branch,
+            max_forwards: MAX_FORWARDS,
+            routes: &[],
+            from: &tagged(&to, &tag),
+            to: &to,
+            call_id: &call_id,
+            cseq,
+            product: cx.shared.product(),
+            alias: cx.shared.peers.offers_reuse(party),
+        }
+        .begin();
+        writer.header("Contact", &contact(&contact_user, local, flow.transport, is_sips(&uri)));
+        writer.header("Expires", &expires.to_string());
+        cx.shared.rules.write_abilities(&mut writer, cx.shared.peers.may_replace(party));
+        let credentials = self.credentials(cx.shared, party, flow.remote, Method::Register, &uri, None);
+        write_extras(&mut writer, &credentials);
+        key::client(&mut cx.shared.scratch, branch.as_bytes(), Method::Register);
+        let (way, request) = ((flow, local, party), writer.finish(None));
+        let (client, step) = Client::new(Method::Register, cx.shared.scratch.as_slice().into(), way, request, &call_id);
+        self.start(cx, id, client, step);
+        id
+    }
+
+    /// Sends a request inside a dialog. Where the table is full there is none.
+    pub(crate) fn request(&mut self, cx: &mut Cx<'_>, within: &Within<'_>) -> Option<ClientId> {
+        let live = cx.dialogs.get(within.dialog).filter(|live| !live.has_deferred_bye())?;
+        let (method, offers) = (within.method, within.body.is_some());
+        if matches!(method, Method::Invite | Method::Update) && !live.may_change(method, offers) {
+            return None;
+        }
+        if self.is_full(cx) {
+            cx.shared.drop_message(DropReason::Full);
+            return None;
+        }
+        let id = ClientId(cx.shared.fresh_id());
+        if method == Method::Update
+            && offers
+            && let Some(live) = cx.dialogs.get_mut(within.dialog)
+        {
+            live.begin_update_out(id);
+        }
+        self.send_within(cx, id, within);
+        Some(id)
+    }
+
+    /// Sends a request inside a dialog, whatever is open there.
+    pub(crate) fn send_within(&mut self, cx: &mut Cx<'_>, id: ClientId, within: &Within<'_>) {
+        let Within { method, headers, body, silent, .. } = *within;
+        let Some(dialog) = cx.dialogs.get_mut(within.dialog) else { return };
+        let (cseq, branch) = (dialog.next_cseq(), cx.shared.tokens.branch());
+        let flow = dialog.request_flow(cx.shared.peers.reach(dialog.party()));
+        let Begun { mut writer, uri, routes, to } = Begun::within(cx.shared, dialog, flow, method, cseq, &branch);
+        // Target refreshes, and requests that make dialogs of their own (RFC 3261 §12.2, RFC 6665, RFC 3515).
+        let plain = dialog.plain();
+        if matches!(method, Method::Invite | Method::Update | Method::Subscribe | Method::Notify | Method::Refer) {
+            let us = contact(&plain.contact_user, plain.local, flow.transport, plain.secure);
+            writer.header("Contact", &us);
+        }
+        if matches!(method, Method::Invite | Method::Update) {
+            cx.shared.rules.write_abilities(&mut writer, cx.shared.peers.may_replace(plain.party));
+        }
+        write_extras(&mut writer, headers);
+        let subject = Subject {
+            method: method.as_str().as_bytes(),
+            uri: uri.as_bytes(),
+            body: body.map_or(b"".as_slice(), |body| &body.bytes),
+        };
+        let credentials = self.keyring.write(plain.party, flow.remote, subject, &mut || cx.shared.tokens.nonce());
+        write_extras(&mut writer, &credentials);
+        key::client(&mut cx.shared.scratch, branch.as_bytes(), method);
+        let (way, request) = ((flow, plain.local, plain.party), writer.finish(body));
+        let new = Client::new(method, cx.shared.scratch.as_slice().into(), way, request, &plain.call_id);
+        let invite = (method == Method::Invite).then(|| {
+            Box::new(Inviting {
+                branch,
+                uri,
+                routes,
+                local_uri: plain.local_uri.clone(),
+                local_tag: plain.local_tag.clone(),
+                to,
+                remote_uri: plain.remote_uri.clone(),
+                cseq,
+                offers: body.is_some(),
+                contact_user: plain.contact_user.clone(),
+                credentials,
+                cancel: Cancel::No,
+                elsewhere: false,
+                ack: None,
+                forks: Vec::new(),
+                caused: Vec::new(),
+            })
+        });
+        if method == Method::Invite {
+            dialog.begin_invite_out(id);
+        }
+        let client = Client { dialog: Some(within.dialog), silent, invite, ..new.0 };
+        self.start(cx, id, client, new.1);
+    }
+
+    /// Sends the ACK to a 2xx, where one is due: a request of its own, outside of any transaction (RFC 3261 §13.2.2.4).
+    pub(crate) fn send_ack(&mut self, cx: &mut Cx<'_>, dialog_id: DialogId, body: Option<&Body>) {
+        let Some(dialog) = cx.dialogs.get_mut(dialog_id) else { return };
+        let Some((cseq, client)) = dialog.take_ack_due() else { return };
+        let flow = dialog.request_flow(cx.shared.peers.reach(dialog.party()));
+        let branch = cx.shared.tokens.branch();
+        let Begun { mut writer, .. } = Begun::within(cx.shared, dialog, flow, Method::Ack, cseq, &branch);
+        // RFC 3261 §22.1: as its INVITE had them.
+        let inviting = client.and_then(|id| self.inviting(id));
+        write_extras(&mut writer, inviting.map_or(&[], |inviting| &inviting.credentials));
+        let bytes = writer.finish(body);
+        let what = Sent {
+            method: Method::Ack,
+            code: None,
+            party: dialog.party(),
+            again: false,
+            client,
+            server: None,
+            dialog: Some(dialog_id),
+        };
+        let inviting = client.and_then(|id| self.inviting_mut(id));
+        let fork = inviting.and_then(|i| i.forks.iter_mut().find(|fork| fork.dialog == dialog_id));
+        if let Some(fork) = fork {
+            fork.ack = Some((flow, bytes.clone()));
+        }
+        cx.shared.transmit(flow, bytes, what);
+    }
+
+    /// Sends PRACK for a reliable provisional answer, with `body` where that made the offer. Reports whether it was sent.
+    pub(crate) fn prack(&mut self, cx: &mut Cx<'_>, dialog: DialogId, due: PrackDue, body: Option<&Body>) -> bool {
+        // Without room for it the next repetition is acknowledged.
+        if !self.may_cause_request(due.invite) {
+            cx.shared.drop_message(DropReason::Full);
+            return false;
+        }
+        let rack = [Extra { name: "RAck".into(), value: RAck::of_invite(due.rseq, due.cseq) }];
+        let within = Within { dialog, method: Method::Prack, headers: &rack, body, silent: false };
+        let Some(prack) = self.request(cx, &within) else { return false };
+        self.note_caused(due.invite, prack);
+        if let Some(live) = cx.dialogs.get_mut(dialog) {
+            live.note_prack(due.cseq, due.rseq);
+        }
+        true
+    }
+
+    /// Sends a request of which nothing has been heard once more, by a new connection: the one that it went by had been up
+    /// and is lost. To a far end that has got it already it is a retransmission (RFC 3261 §17.2.3). Reports whether it was
+    /// sent.
+    pub(super) fn send_once_more(&mut self, cx: &mut Cx<'_>, id: ClientId) -> bool {
+        let Some(client) = self.clients.get_mut(&id) else { return false };
+        if client.sent_once_more || !client.machine.is_unheard() {
+            return false;
+        }
+        let flow = match client.dialog.and_then(|dialog| cx.dialogs.get(dialog)) {
+            Some(dialog) => dialog.request_flow(cx.shared.peers.reach(dialog.party())),
+            None => Flow { connection: None, ..client.flow },
+        };
+        // Its Via names the transport.
+        if flow.transport != client.flow.transport {
+            return false;
+        }
+        client.sent_once_more = true;
+        self.waiting.remove(&(client.flow.remote, client.flow.transport, id));
+        client.flow = flow;
+        self.waiting.insert((flow.remote, flow.transport, id));
+        let (bytes, what) = (client.request.clone(), client.sent(id, client.method, true));
+        cx.shared.transmit(flow, bytes, what);
+        true
+    }
+
+    /// Sends CANCEL, once (RFC 3261 §9.1); from then on the INVITE has 64·T1 to end.
+    pub(super) fn send_cancel(&mut self, cx: &mut Cx<'_>, id: ClientId) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        let Some(inviting) = client.invite.as_deref_mut() else { return };
+        if inviting.cancel == Cancel::Sent {
+            return;
+        }
+        inviting.cancel = Cancel::Sent;
+        let wait = Step { timeout: Slot::Arm(Reason::CancelWait, T1_64), ..Step::IDLE };
+        client.slots.apply(&mut cx.shared.timers, cx.now, Timer::Client(id), wait);
+        let Some(request) =
+            client.tied(Method::Cancel, None, cx.shared.product(), cx.shared.peers.offers_reuse(client.party))
+        else {
+            return;
+        };
+        let branch = client.invite.as_deref().map(|inviting| inviting.branch.as_bytes()).unwrap_or_default();
+        key::client(&mut cx.shared.scratch, branch, Method::Cancel);
+        let way = (client.flow, client.local, client.party);
+        let new = Client::new(Method::Cancel, cx.shared.scratch.as_slice().into(), way, request, &client.call_id);
+        let cancel = Client { dialog: client.dialog, silent: true, ..new.0 };
+        let id = ClientId(cx.shared.fresh_id());
+        self.start(cx, id, cancel, new.1);
+    }
+
+    /// A 401 or 407 to a request of ours: sends it again with credentials, where there are some for who asks. To the layer
+    /// above it stays the same request.
+    pub(super) fn answer_challenge(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: ClientId,
+        arrival: Arrival,
+        refusal: &Message,
+    ) -> bool {
+        let Some(client) = self.clients.get_mut(&id) else { return false };
+        if client.silent || client.is_withdrawn() || client.method == Method::Cancel {
+            return false;
+        }
+        let (party, remote) = (client.party, client.flow.remote);
+        self.keyring.learn(party, remote, &mut client.answered, refusal) && self.repeat(cx, id, arrival, refusal, &[])
+    }
+
+    /// A 422 to a request of ours: sends it again, once, with the least interval that is asked for. To the layer above it
+    /// stays the same request.
+    pub(super) fn lengthen(&mut self, cx: &mut Cx<'_>, id: ClientId, arrival: Arrival, refusal: &Message) -> bool {
+        let Some(client) = self.clients.get_mut(&id) else { return false };
+        let withdrawn = client.is_withdrawn();
+        let asked = Message::parse(client.request.clone()).ok().and_then(|request| request.session_expires());
+        let (Some(asked), Some(least)) = (asked, refusal.min_se()) else { return false };
+        let worth_it = least > asked.seconds && least <= limits::SESSION_SECONDS;
+        if client.silent || withdrawn || !worth_it || std::mem::replace(&mut client.lengthened, true) {
+            return false;
+        }
+        let header = |name: HeaderName, value: String| Extra { name: name.as_str().to_owned(), value };
+        let longer = SessionExpires { seconds: least, ..asked };
+        let changed =
+            [header(HeaderName::SessionExpires, longer.to_string()), header(HeaderName::MinSe, least.to_string())];
+        self.repeat(cx, id, arrival, refusal, &changed)
+    }
+
+    /// Sends a request that was refused once more, with another branch and number and with these headers in the place of
+    /// those of their names.
+    fn repeat(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: ClientId,
+        arrival: Arrival,
+        refusal: &Message,
+        changed: &[Extra],
+    ) -> bool {
+        let Some(client) = self.clients.get(&id) else { return false };
+        let within = client.dialog;
+        let is_lost = client.method == Method::Invite && within.is_some_and(|dialog| !cx.dialogs.contains(dialog));
+        if is_lost || self.is_full(cx) {
+            return false;
+        }
+        let Some(old) = self.set_aside(cx, id) else { return false };
+        let Ok(before) = Message::parse(old.request.clone()) else { return false };
+        cx.shared.tell(Event::Challenged { id, code: refusal.code().unwrap_or_default(), response: refusal.clone() });
+        let cseq = match within.and_then(|dialog| cx.dialogs.get_mut(dialog)) {
+            Some(dialog) => dialog.next_cseq(),
+            None => before.cseq().map_or(1, |cseq| cseq.number).saturating_add(1).min(LAST_CSEQ),
+        };
+        let branch = cx.shared.tokens.branch();
+        let (request, credentials) = self.with_credentials(cx.shared, &old, &before, (cseq, &branch), changed);
+        key::client(&mut cx.shared.scratch, branch.as_bytes(), old.method);
+        let mut flow = old.flow;
+        flow.connection = arrival.flow.connection.or(flow.connection);
+        let way = (flow, old.local, old.party);
+        let (new, step) = Client::new(old.method, cx.shared.scratch.as_slice().into(), way, request, &old.call_id);
+        let invite =
+            old.invite.map(|inviting| Box::new(Inviting { branch, cseq, credentials, ack: None, ..*inviting }));
+        let Client { dialog, reserved, answered, lengthened, .. } = old;
+        self.start(cx, id, Client { dialog, reserved, invite, answered, lengthened, ..new }, step);
+        true
+    }
+
+    /// Takes the refused transaction out, and leaves of it what absorbs repetitions of the refusal.
+    fn set_aside(&mut self, cx: &mut Cx<'_>, id: ClientId) -> Option<Client> {
+        let mut old = *self.clients.remove(&id)?;
+        old.slots.clear(&mut cx.shared.timers);
+        self.waiting.remove(&(old.flow.remote, old.flow.transport, id));
+        cx.dialogs.release(old.reserved);
+        let early: Vec<_> = old.invite.as_deref_mut().map(|i| std::mem::take(&mut i.forks)).unwrap_or_default();
+        for fork in early {
+            cx.dialogs.remove(cx.shared, fork.dialog);
+        }
+        if old.machine.is_over() {
+            self.keys.remove(&old.key);
+            return Some(old);
+        }
+        let rest = ClientId(cx.shared.fresh_id());
+        let way = (old.flow, old.local, old.party);
+        let (mut kept, _) = Client::new(old.method, old.key.clone(), way, Bytes::new(), &old.call_id);
+        kept.silent = true;
+        std::mem::swap(&mut kept.machine, &mut old.machine);
+        kept.invite = old.invite.clone();
+        let (reason, wait) =
+            if old.method == Method::Invite { (Reason::TimerD, TIMER_D) } else { (Reason::TimerK, T4) };
+        let step = Step { timeout: Slot::Arm(reason, wait), ..Step::IDLE };
+        kept.slots.apply(&mut cx.shared.timers, cx.now, Timer::Client(rest), step);
+        self.keys.insert(kept.key.clone(), rest);
+        self.clients.insert(rest, Box::new(kept));
+        Some(old)
+    }
+
+    /// A request once more, with another number and branch, what has changed, and what answers the challenges.
+    fn with_credentials(
+        &mut self,
+        shared: &mut Shared,
+        old: &Client,
+        before: &Message,
+        (cseq, branch): (u32, &str),
+        changed: &[Extra],
+    ) -> (Bytes, Vec<Extra>) {
+        let uri = match before.start_line() {
+            StartLine::Request { uri, .. } => String::from_utf8_lossy(uri).into_owned(),
+            StartLine::Response { .. } => String::new(),
+        };
+        let mut writer = Writer::request(old.method, &uri);
+        let via = before.via();
+        let old_branch = via.as_ref().and_then(|via| via.branch).map(String::from_utf8_lossy).unwrap_or_default();
+        for (name, value) in before.fields() {
+            let known = HeaderName::from_bytes(name);
+            let is_changed = || changed.iter().any(|extra| HeaderName::from_bytes(extra.name.as_bytes()) == known);
+            if known == HeaderName::Via {
+                writer.header("Via", &String::from_utf8_lossy(value).replace(&*old_branch, branch));
+            } else if known == HeaderName::CSeq {
+                writer.header("CSeq", &format!("{cseq} {}", old.method));
+            } else if !WRITTEN_ANEW.contains(&known) && !is_changed() {
+                writer.header_bytes(&String::from_utf8_lossy(name), value);
+            }
+        }
+        write_extras(&mut writer, changed);
+        // With its parameters: of a multipart body one is the boundary.
+        let body = before
+            .header_text(HeaderName::ContentType)
+            .map(|content_type| Body { content_type, bytes: Bytes::copy_from_slice(before.body()) });
+        let credentials = self.credentials(shared, old.party, old.flow.remote, old.method, &uri, body.as_ref());
+        write_extras(&mut writer, &credentials);
+        (writer.finish(body.as_ref()), credentials)
+    }
+
+    /// Returns the credentials that a request to a far end takes along that has challenged before.
+    fn credentials(
+        &mut self,
+        shared: &mut Shared,
+        party: Party,
+        remote: SocketAddr,
+        method: Method,
+        uri: &str,
+        body: Option<&Body>,
+    ) -> Vec<Extra> {
+        let body = body.map_or(b"".as_slice(), |body| &body.bytes);
+        let subject = Subject { method: method.as_str().as_bytes(), uri: uri.as_bytes(), body };
+        self.keyring.write(party, remote, subject, &mut || shared.tokens.nonce())
+    }
+}
+
+/// A request inside a dialog, begun: the lines that every request has are written (RFC 3261 §12.2.1.1).
+struct Begun {
+    writer: Writer,
+    uri: String,
+    routes: Vec<String>,
+    to: String,
+}
+
+impl Begun {
+    fn within(shared: &Shared, dialog: &Dialog, flow: Flow, method: Method, cseq: u32, branch: &str) -> Begun {
+        let (uri, routes) = dialog.request_line();
+        let plain = dialog.plain();
+        let to = tagged(&plain.remote_uri, &plain.remote_tag);
+        let writer = Head {
+            method,
+            uri: &uri,
+            transport: flow.transport,
+            local: plain.local,
+            branch,
+            max_forwards: MAX_FORWARDS,
+            routes: &routes,
+            from: &tagged(&plain.local_uri, &plain.local_tag),
+            to: &to,
+            call_id: &plain.call_id,
+            cseq,
+            product: shared.product(),
+            alias: shared.peers.offers_reuse(plain.party),
+        }
+        .begin();
+        Begun { writer, uri, routes, to }
+    }
+}

@@ -1,0 +1,483 @@
+//! What comes back: answers to our requests (RFC 3261 §8.1.3, §13.2.2) with the dialogs that they make, and requests that
+//! get none.
+
+use bytes::Bytes;
+
+use super::Clients;
+use super::transaction::{Cancel, Fork};
+use crate::compose::{Head, is_sips, tagged};
+use crate::cx::Cx;
+use crate::dialog::{Dialog, DialogSnapshot, PrackDue, contact_uri, record_routes};
+use crate::event::{ClientId, DialogId, DropReason, Event, Flow, Reason, Sent, Transport};
+use crate::header::HeaderName;
+use crate::header::rack::rseq;
+use crate::message::Message;
+use crate::method::Method;
+use crate::sanity::names_reliable;
+use crate::shared::{Arrival, Shared, Timer};
+use crate::transaction::{Class, ClientEvent, Send, Slot, Tell, key};
+
+/// 199 Early Dialog Terminated.
+const EARLY_DIALOG_TERMINATED: u16 = 199;
+
+/// A dialog that an answer has made and that is to be hung up on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HangUp {
+    /// The INVITE.
+    pub(crate) invite: ClientId,
+    /// The dialog.
+    pub(crate) dialog: DialogId,
+    /// Whether its BYE counts among those that answers to the INVITE may cause.
+    pub(crate) is_caused: bool,
+}
+
+impl Clients {
+    /// Takes a response. Returns a dialog that is to be hung up on.
+    pub(crate) fn on_response(&mut self, cx: &mut Cx<'_>, arrival: Arrival, response: Message) -> Option<HangUp> {
+        if response.defect().is_some() {
+            cx.shared.drop_message(DropReason::DamagedResponse);
+            return None;
+        }
+        let Some((id, code)) = self.owner(cx.shared, &arrival, &response) else {
+            cx.shared.drop_message(DropReason::StrayResponse);
+            return None;
+        };
+        let class = Class::of(code);
+        if class == Class::Failure {
+            self.prepare_ack(cx.shared, id, &response);
+        }
+        if class != Class::Provisional {
+            self.stop_waiting(id);
+        }
+        let first = cx.shared.outputs();
+        let told = self.step(cx, id, ClientEvent::Response(class)) == Tell::Message;
+        let repeated = told
+            && match code {
+                401 | 407 => self.answer_challenge(cx, id, arrival, &response),
+                422 => self.lengthen(cx, id, arrival, &response),
+                _ => false,
+            };
+        let mut hang_up = None;
+        if told && !repeated {
+            let flow = arrival.flow;
+            match class {
+                Class::Provisional if self.inviting(id).is_some() => {
+                    self.on_invite_provisional(cx, id, flow, code, response);
+                }
+                Class::Success if self.inviting(id).is_some() => {
+                    hang_up = self.on_invite_success(cx, id, flow, code, response);
+                }
+                Class::Failure if self.inviting(id).is_some() => self.on_invite_failure(cx, id, code, response),
+                Class::Provisional | Class::Success | Class::Failure => self.on_other_response(cx, id, code, response),
+            }
+        }
+        if class != Class::Provisional
+            && !repeated
+            && let Some(client) = self.clients.get_mut(&id)
+        {
+            // It is not sent again.
+            client.request = Bytes::new();
+        }
+        cx.shared.put_event_first(first);
+        self.settle(cx, id);
+        hang_up
+    }
+
+    /// Takes a deadline.
+    pub(crate) fn on_timer(&mut self, cx: &mut Cx<'_>, id: ClientId, reason: Reason) {
+        let tell = self.step(cx, id, ClientEvent::Timer(reason));
+        self.end(cx, id, tell);
+    }
+
+    /// Returns the transaction that a response belongs to (RFC 3261 §17.1.3): only its party may answer it.
+    fn owner(&self, shared: &mut Shared, arrival: &Arrival, response: &Message) -> Option<(ClientId, u16)> {
+        let code = response.code()?;
+        let branch = response.via()?.branch?;
+        key::client(&mut shared.scratch, branch, response.method());
+        let id = self.at_key(shared)?;
+        let client = self.clients.get(&id)?;
+        let same_call = response.call_id() == Some(client.call_id.as_bytes());
+        (client.party == arrival.party && same_call).then_some((id, code))
+    }
+
+    /// Steps a machine and sends what it says.
+    pub(super) fn step(&mut self, cx: &mut Cx<'_>, id: ClientId, event: ClientEvent) -> Tell {
+        let Some(client) = self.clients.get_mut(&id) else { return Tell::Nothing };
+        let step = client.machine.step(event);
+        client.slots.apply(&mut cx.shared.timers, cx.now, Timer::Client(id), step);
+        if matches!(step.timeout, Slot::Arm(Reason::TimerM | Reason::TimerD, _)) {
+            self.note_settled(cx.now, id);
+        }
+        let Some(client) = self.clients.get(&id) else { return Tell::Nothing };
+        match step.send {
+            Send::Nothing => {}
+            Send::Message => {
+                let (flow, bytes, what) = (client.flow, client.request.clone(), client.sent(id, client.method, true));
+                cx.shared.transmit(flow, bytes, what);
+            }
+            Send::Ack => {
+                let ack = client.invite.as_deref().and_then(|inviting| inviting.ack.clone());
+                let (flow, what) = (client.flow, client.sent(id, Method::Ack, step.tell == Tell::Nothing));
+                if let Some(bytes) = ack {
+                    cx.shared.transmit(flow, bytes, what);
+                }
+            }
+        }
+        step.tell
+    }
+
+    fn settle(&mut self, cx: &mut Cx<'_>, id: ClientId) {
+        if self.clients.get(&id).is_some_and(|client| client.machine.is_over()) {
+            self.remove(cx.shared, cx.dialogs, id);
+        }
+    }
+
+    /// Acknowledges a provisional answer of the far end that is reliable. Reports whether it is news: repetitions are not, nor
+    /// is one whose predecessor is missing (RFC 3262 §4). One that makes the offer waits for
+    /// [`Endpoint::answer_early`](crate::Endpoint::answer_early).
+    fn acknowledge_provisional(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: ClientId,
+        dialog: Option<DialogId>,
+        response: &Message,
+    ) -> bool {
+        let number = response.header(HeaderName::RSeq).and_then(rseq);
+        let Some(number) = number.filter(|_| names_reliable(response, HeaderName::Require)) else { return true };
+        let begins = self.is_initial(id);
+        let (Some(dialog), Some(inviting)) = (dialog, self.inviting(id)) else { return false };
+        let (asks, cseq) = (begins && !inviting.offers, inviting.cseq);
+        let Some(live) = cx.dialogs.get_mut(dialog) else { return false };
+        let (of, last) = live.last_prack();
+        if of == cseq && last.checked_add(1) != Some(number) {
+            return false;
+        }
+        let due = PrackDue { invite: id, cseq, rseq: number };
+        if asks && of != cseq && response.sdp().is_some() {
+            live.owe_prack(due);
+            return true;
+        }
+        self.prack(cx, dialog, due, None)
+    }
+
+    /// The ACK to a non-2xx final, made of the first one that comes (RFC 3261 §17.1.1.3).
+    fn prepare_ack(&mut self, shared: &Shared, id: ClientId, response: &Message) {
+        let Some(client) = self.clients.get(&id) else { return };
+        if client.invite.as_deref().is_none_or(|inviting| inviting.ack.is_some()) {
+            return;
+        }
+        let to = response.header(HeaderName::To).map(|to| String::from_utf8_lossy(to).into_owned());
+        let ack = client.tied(Method::Ack, to.as_deref(), shared.product(), shared.peers.offers_reuse(client.party));
+        if let Some(inviting) = self.clients.get_mut(&id).and_then(|client| client.invite.as_deref_mut()) {
+            inviting.ack = ack;
+        }
+    }
+
+    /// A transport that fails from cx.now on ends nothing of this one: nothing more is being sent.
+    fn stop_waiting(&mut self, id: ClientId) {
+        if let Some(client) = self.clients.get(&id) {
+            self.waiting.remove(&(client.flow.remote, client.flow.transport, id));
+        }
+    }
+
+    fn on_invite_provisional(&mut self, cx: &mut Cx<'_>, id: ClientId, flow: Flow, code: u16, response: Message) {
+        if flow.transport == Transport::Udp {
+            self.stop_waiting(id);
+        }
+        let Some(client) = self.clients.get(&id) else { return };
+        let silent = client.silent;
+        if client.invite.as_deref().is_some_and(|inviting| inviting.cancel == Cancel::Wanted) {
+            self.send_cancel(cx, id);
+        }
+        if silent {
+            return;
+        }
+        if code == 100 {
+            return cx.shared.tell(Event::Trying { id });
+        }
+        let within = self.clients.get(&id).and_then(|client| client.dialog);
+        let dialog = match within {
+            Some(dialog) => Some(dialog),
+            None if key::to_tag(&response).is_empty() => None,
+            None if code == EARLY_DIALOG_TERMINATED => self.end_fork(cx, id, &response),
+            None => match self.fork_dialog(cx, id, flow, &response, false) {
+                Some(dialog) => Some(dialog),
+                None => {
+                    cx.shared.drop_message(DropReason::Full);
+                    None
+                }
+            },
+        };
+        if self.acknowledge_provisional(cx, id, dialog, &response) {
+            cx.shared.tell(Event::Response { id, dialog, code, response });
+        }
+    }
+
+    /// 199 (RFC 6228 §4): the far end's early dialog is over, and makes room; which one it was. One that we never had is not
+    /// made for that.
+    fn end_fork(&mut self, cx: &mut Cx<'_>, id: ClientId, response: &Message) -> Option<DialogId> {
+        let tag = key::to_tag(response);
+        let inviting = self.clients.get_mut(&id)?.invite.as_deref_mut()?;
+        let at = inviting.forks.iter().position(|fork| *fork.tag == *tag && !fork.confirmed)?;
+        let dialog = inviting.forks.get(at)?.dialog;
+        // A reliable one is acknowledged in that dialog, which then goes with the others.
+        if response.count(HeaderName::RSeq) == 0 {
+            inviting.forks.remove(at);
+            cx.dialogs.remove(cx.shared, dialog);
+        }
+        Some(dialog)
+    }
+
+    fn on_invite_success(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: ClientId,
+        flow: Flow,
+        code: u16,
+        response: Message,
+    ) -> Option<HangUp> {
+        let client = self.clients.get(&id)?;
+        let inviting = client.invite.as_deref()?;
+        let (silent, cseq) = (client.silent, inviting.cseq);
+        let tag = key::to_tag(&response);
+        let known = inviting.forks.iter().find(|fork| fork.confirmed && (client.dialog.is_some() || *fork.tag == *tag));
+        if let Some(fork) = known {
+            // A repetition, from before our ACK arrived there.
+            let again = fork.ack.clone().map(|(flow, bytes)| {
+                (flow, bytes, Sent { dialog: Some(fork.dialog), ..client.sent(id, Method::Ack, true) })
+            });
+            if let Some((flow, bytes, what)) = again {
+                cx.shared.transmit(flow, bytes, what);
+            }
+            return None;
+        }
+        let dialog = match client.dialog {
+            Some(dialog) if cx.dialogs.contains(dialog) => dialog,
+            Some(_) => {
+                self.ack_without_dialog(cx, id, &response);
+                if !silent {
+                    cx.shared.tell(Event::Response { id, dialog: None, code, response });
+                }
+                return None;
+            }
+            None => match self.fork_dialog(cx, id, flow, &response, true) {
+                Some(dialog) => dialog,
+                None => return self.hang_up_on_fork(cx, id, flow, cseq, &response),
+            },
+        };
+        let re_invite = self.clients.get(&id).is_some_and(|client| client.dialog.is_some());
+        if re_invite {
+            cx.dialogs.set_flow(dialog, flow);
+            let inviting = self.clients.get_mut(&id).and_then(|client| client.invite.as_deref_mut());
+            if let Some(inviting) = inviting {
+                inviting.forks.push(Fork { tag: key::to_tag(&response).into(), dialog, confirmed: true, ack: None });
+            }
+        }
+        if let Some(live) = cx.dialogs.get_mut(dialog) {
+            live.owe_ack(cseq);
+            live.begin_invite_out(id);
+            if re_invite {
+                live.refresh_target(&response);
+            }
+        }
+        if silent {
+            return Some(HangUp { invite: id, dialog, is_caused: false });
+        }
+        cx.shared.tell(Event::Response { id, dialog: Some(dialog), code, response });
+        None
+    }
+
+    fn on_invite_failure(&mut self, cx: &mut Cx<'_>, id: ClientId, code: u16, response: Message) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        let (silent, within) = (client.silent, client.dialog);
+        let early: Vec<DialogId> =
+            client.invite.as_deref_mut().map(|i| i.forks.drain(..).map(|f| f.dialog).collect()).unwrap_or_default();
+        for dialog in early {
+            cx.dialogs.remove(cx.shared, dialog);
+        }
+        if let Some(dialog) = within.and_then(|dialog| cx.dialogs.get_mut(dialog)) {
+            dialog.invite_out_refused(id);
+        }
+        if !silent {
+            cx.shared.tell(Event::Response { id, dialog: within, code, response });
+        }
+    }
+
+    fn on_other_response(&mut self, cx: &mut Cx<'_>, id: ClientId, code: u16, response: Message) {
+        let Some(client) = self.clients.get(&id) else { return };
+        if client.silent {
+            return;
+        }
+        let (method, dialog, class) = (client.method, client.dialog, Class::of(code));
+        if method == Method::Update
+            && class != Class::Provisional
+            && let Some(live) = dialog.and_then(|dialog| cx.dialogs.get_mut(dialog))
+        {
+            live.end_update_out(id);
+            if class == Class::Success {
+                live.refresh_target(&response);
+            }
+        }
+        cx.shared.tell(Event::Response { id, dialog, code, response });
+    }
+
+    /// The dialog of an answer to our INVITE: the one its To tag names, or a new one (RFC 3261 §12.1.2). `None` past
+    /// the limits: one INVITE makes one dialog by right, more only while there is room.
+    fn fork_dialog(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: ClientId,
+        flow: Flow,
+        response: &Message,
+        confirmed: bool,
+    ) -> Option<DialogId> {
+        let tag = key::to_tag(response);
+        let inviting = self.clients.get_mut(&id)?.invite.as_deref_mut()?;
+        let known = inviting.forks.iter().position(|fork| *fork.tag == *tag);
+        let fork = known.and_then(|at| inviting.forks.get_mut(at));
+        if let Some(fork) = fork {
+            fork.confirmed |= confirmed;
+            let dialog = fork.dialog;
+            if cx.dialogs.contains(dialog) {
+                cx.dialogs.set_flow(dialog, flow);
+                let live = cx.dialogs.get_mut(dialog)?;
+                live.refresh_target(response);
+                if confirmed && !live.is_confirmed() {
+                    live.confirm();
+                    live.set_routes(reversed(record_routes(response)));
+                }
+                return Some(dialog);
+            }
+        }
+        if known.is_none() && !self.has_room_for_fork(cx, id, confirmed) {
+            return None;
+        }
+        let dialog = self.insert_fork(cx, id, flow, response, confirmed)?;
+        let inviting = self.clients.get_mut(&id)?.invite.as_deref_mut()?;
+        match known.and_then(|at| inviting.forks.get_mut(at)) {
+            Some(fork) => fork.dialog = dialog,
+            None => {
+                // Further ones are rare.
+                inviting.forks.reserve_exact(1);
+                inviting.forks.push(Fork { tag: tag.into(), dialog, confirmed, ack: None });
+            }
+        }
+        Some(dialog)
+    }
+
+    /// Whether an answer from one more far end may make a dialog. An early one gives way to one that has answered.
+    fn has_room_for_fork(&mut self, cx: &mut Cx<'_>, id: ClientId, confirmed: bool) -> bool {
+        let room = !cx.dialogs.is_full();
+        let Some(client) = self.clients.get_mut(&id) else { return false };
+        let Some(inviting) = client.invite.as_deref_mut() else { return false };
+        if inviting.forks.len() < self.most_forks && (client.reserved || room) {
+            return true;
+        }
+        let early = inviting.forks.iter().position(|fork| !fork.confirmed).filter(|_| confirmed);
+        let Some(fork) = early.map(|at| inviting.forks.remove(at)) else { return false };
+        cx.dialogs.remove(cx.shared, fork.dialog);
+        true
+    }
+
+    /// A 2xx that no dialog can be kept of: acknowledged and hung up on, so that the far end is not left talking to
+    /// nobody (RFC 3261 §13.2.2.4). Its repetition is treated in the same way.
+    fn hang_up_on_fork(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: ClientId,
+        flow: Flow,
+        cseq: u32,
+        response: &Message,
+    ) -> Option<HangUp> {
+        cx.shared.drop_message(DropReason::Full);
+        if !self.may_cause_request(id) {
+            return None;
+        }
+        let dialog = self.insert_fork(cx, id, flow, response, true)?;
+        if let Some(live) = cx.dialogs.get_mut(dialog) {
+            live.owe_ack(cseq);
+        }
+        Some(HangUp { invite: id, dialog, is_caused: true })
+    }
+
+    /// A dialog of an answer to our INVITE, taken into the table.
+    fn insert_fork(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: ClientId,
+        flow: Flow,
+        response: &Message,
+        confirmed: bool,
+    ) -> Option<DialogId> {
+        let client = self.clients.get_mut(&id)?;
+        let inviting = client.invite.as_deref()?;
+        let plain = DialogSnapshot {
+            call_id: client.call_id.clone(),
+            local_tag: inviting.local_tag.clone(),
+            remote_tag: String::from_utf8_lossy(key::to_tag(response)).into_owned(),
+            local_uri: inviting.local_uri.clone(),
+            remote_uri: inviting.remote_uri.clone(),
+            remote_target: contact_uri(response).unwrap_or_else(|| inviting.uri.clone()),
+            route_set: reversed(record_routes(response)),
+            local_cseq: inviting.cseq,
+            remote_cseq: None,
+            contact_user: inviting.contact_user.clone(),
+            secure: is_sips(&inviting.uri),
+            flow,
+            local: client.local,
+            party: client.party,
+        };
+        cx.dialogs.release(std::mem::take(&mut client.reserved));
+        Some(cx.dialogs.insert(cx.shared, Dialog::of_client(plain, confirmed, id)))
+    }
+
+    /// The ACK to a re-INVITE's 2xx whose dialog has ended meanwhile; the far end must not go on repeating.
+    fn ack_without_dialog(&mut self, cx: &mut Cx<'_>, id: ClientId, response: &Message) {
+        let Some(client) = self.clients.get(&id) else { return };
+        let Some(inviting) = client.invite.as_deref() else { return };
+        let bytes = Head {
+            method: Method::Ack,
+            uri: &contact_uri(response).unwrap_or_else(|| inviting.uri.clone()),
+            transport: client.flow.transport,
+            local: client.local,
+            branch: &cx.shared.tokens.branch(),
+            max_forwards: 70,
+            routes: &inviting.routes,
+            from: &tagged(&inviting.local_uri, &inviting.local_tag),
+            to: &inviting.to,
+            call_id: &client.call_id,
+            cseq: inviting.cseq,
+            product: cx.shared.product(),
+            alias: cx.shared.peers.offers_reuse(client.party),
+        }
+        .begin()
+        .finish(None);
+        let (flow, what) = (client.flow, client.sent(id, Method::Ack, false));
+        let fork = Fork {
+            tag: key::to_tag(response).into(),
+            dialog: client.dialog.unwrap_or(DialogId(0)),
+            confirmed: true,
+            ack: Some((flow, bytes.clone())),
+        };
+        if let Some(inviting) = self.clients.get_mut(&id).and_then(|client| client.invite.as_deref_mut()) {
+            inviting.forks.push(fork);
+        }
+        cx.shared.transmit(flow, bytes, what);
+    }
+
+    pub(super) fn end(&mut self, cx: &mut Cx<'_>, id: ClientId, tell: Tell) {
+        let silent = self.clients.get(&id).is_none_or(|client| client.silent);
+        self.settle(cx, id);
+        match tell {
+            Tell::TimedOut if !silent => cx.shared.tell(Event::TimedOut { id }),
+            Tell::TransportFailed if !silent => cx.shared.tell(Event::TransportFailed { id }),
+            Tell::TimedOut | Tell::TransportFailed | Tell::Nothing | Tell::Message => {}
+        }
+    }
+}
+
+/// A caller's route set is the Record-Route list from the end (RFC 3261 §12.1.2).
+fn reversed(mut routes: Vec<String>) -> Vec<String> {
+    routes.reverse();
+    routes
+}

@@ -1,0 +1,281 @@
+//! The table of dialogs, and which of them a message names.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::{Dialog, DialogSnapshot, Unacked};
+use crate::event::{ClientId, ConnectionId, DialogId, Flow, Party, Reason, Sent, ServerId};
+use crate::header::Replaces;
+use crate::limits;
+use crate::message::Message;
+use crate::method::Method;
+use crate::room::shrink;
+use crate::shared::{Shared, Timer};
+use crate::timer::{T1, T1_64, T2};
+use crate::transaction::key::{self, Key};
+
+/// The dialog that a Replaces header names (RFC 3891 §3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replaced {
+    /// A confirmed dialog.
+    Confirmed(DialogId),
+    /// An early one.
+    Early(DialogId),
+    /// One that was confirmed, and has ended.
+    Ended,
+}
+
+/// All dialogs of an endpoint, and the places that open INVITEs have reserved.
+#[derive(Debug)]
+pub(crate) struct Dialogs {
+    dialogs: HashMap<DialogId, Box<Dialog>>,
+    keys: HashMap<Key, DialogId>,
+    /// Confirmed dialogs that have ended, the last ones, by a number each; with our BYE, where it was that.
+    ended: VecDeque<(u64, Option<ClientId>)>,
+    /// Dialogs that live on a stream.
+    streams: BTreeSet<(ConnectionId, DialogId)>,
+    /// INVITEs that have not made a dialog yet but may.
+    reserved: usize,
+    /// Dialogs at most, reserved places included.
+    most: usize,
+}
+
+impl Dialogs {
+    /// Makes an empty table with room for so many.
+    pub(crate) fn new(most: usize) -> Dialogs {
+        Dialogs {
+            dialogs: HashMap::new(),
+            keys: HashMap::new(),
+            ended: VecDeque::new(),
+            streams: BTreeSet::new(),
+            reserved: 0,
+            most,
+        }
+    }
+
+    /// Returns the number of dialogs.
+    pub(crate) fn len(&self) -> usize {
+        self.dialogs.len()
+    }
+
+    /// Reports whether no dialog may be added, reserved places counted.
+    pub(crate) fn is_full(&self) -> bool {
+        self.dialogs.len() + self.reserved >= self.most
+    }
+
+    /// Reserves a place, where `is_wanted`.
+    pub(crate) fn reserve(&mut self, is_wanted: bool) {
+        self.reserved += usize::from(is_wanted);
+    }
+
+    /// Gives a place back, where one `was_reserved`.
+    pub(crate) fn release(&mut self, was_reserved: bool) {
+        self.reserved -= usize::from(was_reserved);
+    }
+
+    /// Returns a dialog.
+    pub(crate) fn get(&self, id: DialogId) -> Option<&Dialog> {
+        self.dialogs.get(&id).map(Box::as_ref)
+    }
+
+    /// Returns a dialog to change.
+    pub(crate) fn get_mut(&mut self, id: DialogId) -> Option<&mut Dialog> {
+        self.dialogs.get_mut(&id).map(Box::as_mut)
+    }
+
+    /// Reports whether a dialog lives.
+    pub(crate) fn contains(&self, id: DialogId) -> bool {
+        self.dialogs.contains_key(&id)
+    }
+
+    /// Takes a dialog into the table.
+    pub(crate) fn insert(&mut self, shared: &mut Shared, dialog: Dialog) -> DialogId {
+        let id = DialogId(shared.fresh_id());
+        let plain = &dialog.plain;
+        key_of(&mut shared.scratch, plain);
+        if let Some(old) = self.keys.insert(shared.scratch.as_slice().into(), id) {
+            // Only a snapshot taken back twice can do this: the names are ours and random.
+            self.dialogs.remove(&old);
+        }
+        if let Some(connection) = plain.flow.connection {
+            self.streams.insert((connection, id));
+        }
+        self.dialogs.insert(id, Box::new(dialog));
+        id
+    }
+
+    /// Takes a dialog out; its transactions go on by themselves.
+    pub(crate) fn remove(&mut self, shared: &mut Shared, id: DialogId) {
+        let Some(dialog) = self.dialogs.remove(&id) else { return };
+        key_of(&mut shared.scratch, &dialog.plain);
+        self.keys.remove(shared.scratch.as_slice());
+        if dialog.confirmed {
+            self.remember_ended(shared.name_of_dialog(dialog.plain.party));
+        }
+        if let Some(connection) = dialog.plain.flow.connection {
+            self.streams.remove(&(connection, id));
+        }
+        if let Some(unacked) = dialog.unacked {
+            shared.timers.cancel(unacked.retransmit);
+            shared.timers.cancel(unacked.wait);
+        }
+    }
+
+    /// Returns the dialog that a request names; only its own party may speak in it. The key stays in the scratch buffer.
+    pub(crate) fn find(&self, shared: &mut Shared, party: Party, request: &Message) -> Option<DialogId> {
+        let call_id = request.call_id()?;
+        key::dialog(&mut shared.scratch, call_id, key::to_tag(request), key::from_tag(request));
+        let id = *self.keys.get(shared.scratch.as_slice())?;
+        (self.get(id)?.plain.party == party).then_some(id)
+    }
+
+    /// Notes the flow by which a dialog's far end was heard last.
+    pub(crate) fn set_flow(&mut self, id: DialogId, flow: Flow) {
+        let Some(dialog) = self.dialogs.get_mut(&id) else { return };
+        let old = std::mem::replace(&mut dialog.plain.flow, flow);
+        dialog.flow_lost = false;
+        if old.connection != flow.connection {
+            if let Some(connection) = old.connection {
+                self.streams.remove(&(connection, id));
+            }
+            if let Some(connection) = flow.connection {
+                self.streams.insert((connection, id));
+            }
+        }
+    }
+
+    /// Takes a lost connection from the dialogs that live on it.
+    pub(crate) fn lose(&mut self, connection: ConnectionId) {
+        let dialogs: Vec<DialogId> = self.on(connection).collect();
+        for id in dialogs {
+            self.streams.remove(&(connection, id));
+            if let Some(dialog) = self.dialogs.get_mut(&id) {
+                dialog.plain.flow.connection = None;
+                dialog.flow_lost = true;
+            }
+        }
+    }
+
+    /// Reports whether a dialog lives on a connection.
+    pub(crate) fn use_connection(&self, connection: ConnectionId) -> bool {
+        self.on(connection).next().is_some()
+    }
+
+    fn on(&self, connection: ConnectionId) -> impl Iterator<Item = DialogId> {
+        let dialogs = (connection, DialogId(0))..=(connection, DialogId(u64::MAX));
+        self.streams.range(dialogs).map(|&(_, id)| id)
+    }
+
+    /// Waits for the ACK to a 2xx of ours, which is repeated until it comes (RFC 3261 §13.3.1.4).
+    pub(crate) fn await_ack(&mut self, shared: &mut Shared, now: Instant, id: DialogId, success: Success) {
+        let Some(dialog) = self.dialogs.get_mut(&id) else { return };
+        let Success { cseq, server, code, flow, bytes } = success;
+        let retransmit = shared.timers.arm(now + T1, Reason::Retransmit2xx, Timer::Dialog(id));
+        let wait = shared.timers.arm(now + T1_64, Reason::AckWait, Timer::Dialog(id));
+        let unacked = Unacked { cseq, server, code, flow, bytes, interval: T1, retransmit, wait };
+        dialog.unacked = Some(Box::new(unacked));
+    }
+
+    /// Sends the 2xx once more: T1 doubling to T2, over streams too (RFC 3261 §13.3.1.4).
+    pub(crate) fn repeat_success(&mut self, shared: &mut Shared, now: Instant, id: DialogId) {
+        let Some(dialog) = self.dialogs.get_mut(&id) else { return };
+        let party = dialog.plain.party;
+        let Some(unacked) = dialog.unacked.as_mut() else { return };
+        unacked.interval = (unacked.interval * 2).min(T2);
+        unacked.retransmit = shared.timers.arm(now + unacked.interval, Reason::Retransmit2xx, Timer::Dialog(id));
+        let what = Sent {
+            method: Method::Invite,
+            code: Some(unacked.code),
+            party,
+            again: true,
+            client: None,
+            server: Some(unacked.server),
+            dialog: Some(id),
+        };
+        shared.transmit(unacked.flow, unacked.bytes.clone(), what);
+    }
+
+    /// Returns the dialog that a Replaces header of a party names: one of its own, no other is found.
+    pub(crate) fn replaced(&self, shared: &mut Shared, party: Party, replaces: &Replaces) -> Option<Replaced> {
+        // RFC 3891 §3: 0 stands for the tag that a far end of RFC 2543 does not have.
+        let without = (replaces.from_tag == "0").then_some("");
+        [Some(replaces.from_tag.as_str()), without].into_iter().flatten().find_map(|remote_tag| {
+            let names = (replaces.call_id.as_bytes(), replaces.to_tag.as_bytes(), remote_tag.as_bytes());
+            key::dialog(&mut shared.scratch, names.0, names.1, names.2);
+            let id = self.keys.get(shared.scratch.as_slice()).copied();
+            match id.and_then(|id| Some((id, self.get(id)?))) {
+                Some((id, dialog)) => {
+                    let found = if dialog.confirmed { Replaced::Confirmed(id) } else { Replaced::Early(id) };
+                    (dialog.plain.party == party).then_some(found)
+                }
+                None => {
+                    let name = shared.name_of_dialog(party);
+                    self.ended.iter().any(|(ended, _)| *ended == name).then_some(Replaced::Ended)
+                }
+            }
+        })
+    }
+
+    /// Remembers a confirmed dialog that is over: a request to replace it gets the right refusal.
+    fn remember_ended(&mut self, name: u64) {
+        if self.ended.len() >= limits::ENDED_DIALOGS {
+            self.ended.pop_front();
+        }
+        self.ended.push_back((name, None));
+    }
+
+    /// Notes the BYE that has ended the last dialog.
+    pub(crate) fn note_bye(&mut self, bye: ClientId) {
+        if let Some((_, of)) = self.ended.back_mut() {
+            *of = Some(bye);
+        }
+    }
+
+    /// Returns the BYE by which we have ended a party's dialog; the dialog's key stands in the scratch buffer.
+    pub(crate) fn bye_of_ended(&self, shared: &Shared, party: Party) -> Option<ClientId> {
+        let name = shared.name_of_dialog(party);
+        self.ended.iter().rev().find(|(ended, _)| *ended == name).and_then(|(_, bye)| *bye)
+    }
+
+    /// Gives back the room of a table that is nearly empty after a flood.
+    pub(crate) fn shrink(&mut self) {
+        shrink(&mut self.dialogs);
+        shrink(&mut self.keys);
+    }
+
+    /// Checks that every dialog has its key, and that `reserved` places are reserved.
+    pub(crate) fn check(&self, reserved: usize) -> Result<(), String> {
+        if self.keys.len() != self.dialogs.len() {
+            return Err(format!("dialogs: {} keys for {} entries", self.keys.len(), self.dialogs.len()));
+        }
+        if self.reserved != reserved {
+            return Err(format!("reserved: {} keys for {reserved} entries", self.reserved));
+        }
+        if self.dialogs.is_empty() && !self.streams.is_empty() {
+            return Err(format!("streams: {} keys for 0 entries", self.streams.len()));
+        }
+        Ok(())
+    }
+}
+
+/// A 2xx of ours to an INVITE.
+#[derive(Debug)]
+pub(crate) struct Success {
+    /// CSeq of the INVITE.
+    pub(crate) cseq: u32,
+    /// Its transaction.
+    pub(crate) server: ServerId,
+    /// The status code.
+    pub(crate) code: u16,
+    /// The way of the response.
+    pub(crate) flow: Flow,
+    /// The response.
+    pub(crate) bytes: Bytes,
+}
+
+fn key_of(scratch: &mut Vec<u8>, plain: &DialogSnapshot) {
+    let names = (plain.call_id.as_bytes(), plain.local_tag.as_bytes(), plain.remote_tag.as_bytes());
+    key::dialog(scratch, names.0, names.1, names.2);
+}

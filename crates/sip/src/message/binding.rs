@@ -1,0 +1,63 @@
+//! What a registrar's response says of a binding (RFC 3261 §10.2.4), and whole numbers of seconds in headers.
+
+use super::Message;
+use crate::flow::Local;
+use crate::header::{HeaderName, NameAddr};
+use crate::scan::{number, split};
+
+impl Message {
+    /// How long a registrar keeps the binding to our Contact, in seconds: as it lists that, or one of our user (some
+    /// write the address that they saw); else what its Expires says (RFC 3261 §10.2.4, §10.3 step 8).
+    pub fn granted_seconds(&self, user: &str, local: Local) -> Option<u32> {
+        let seconds = |value: &[u8]| number(value).and_then(|n| u32::try_from(n).ok());
+        let contacts = self.addresses(HeaderName::Contact);
+        let of_user = || contacts.iter().filter(|contact| contact.parsed_uri().is_some_and(|uri| uri.user == user));
+        let is_ours = |contact: &&NameAddr<'_>| {
+            let host = contact.parsed_uri().map(|uri| uri.host);
+            host.is_some_and(|host| host.ip() == Some(local.ip) && host.port.unwrap_or(5060) == local.port)
+        };
+        let found = of_user().find(is_ours).or_else(|| of_user().next());
+        let of_answer = || self.header(HeaderName::Expires).and_then(|value| seconds(value.trim_ascii()));
+        found.and_then(|contact| seconds(contact.param("expires")?)).or_else(of_answer)
+    }
+
+    /// A whole number of seconds in a header: Min-Expires, Retry-After, whose comment and parameters are left aside.
+    pub fn seconds(&self, name: &str) -> Option<u32> {
+        let value = self.header_named(name)?;
+        let first = split(value, b';').next()?;
+        let digits = first.split(|&b| b == b'(').next()?.trim_ascii();
+        number(digits).and_then(|n| u32::try_from(n).ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn answer(lines: &str) -> Message {
+        let text = format!("SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\n{lines}Content-Length: 0\r\n\r\n");
+        Message::parse(Bytes::from(text)).unwrap()
+    }
+
+    #[test]
+    fn rfc3261_10_2_4_what_a_registrar_grants() {
+        let local = Local { ip: [192, 0, 2, 1].into(), port: 5080 };
+        for (lines, granted) in [
+            (
+                "Contact: <sip:acme@192.0.2.9>;expires=9, <sip:acme@192.0.2.1:5080>;expires=60\r\nExpires: 3600\r\n",
+                Some(60),
+            ),
+            ("Contact: <sip:other@192.0.2.1:5080>;expires=9\r\nExpires: 3600\r\n", Some(3600)),
+            ("Contact: <sip:acme@203.0.113.1:40000>;expires=9\r\n", Some(9)),
+            ("Contact: <sip:acme@192.0.2.1:5080>\r\nExpires: 120\r\n", Some(120)),
+            ("Contact: <sip:acme@192.0.2.1:5080>;expires=99999999999\r\n", None),
+            ("", None),
+        ] {
+            assert_eq!(answer(lines).granted_seconds("acme", local), granted, "{lines}");
+        }
+        assert_eq!(answer("Min-Expires: 300\r\n").seconds("min-expires"), Some(300));
+        assert_eq!(answer("Retry-After: 18 (in a meeting);duration=9\r\n").seconds("Retry-After"), Some(18));
+        assert_eq!(answer("Retry-After: soon\r\n").seconds("Retry-After"), None);
+    }
+}

@@ -1,0 +1,174 @@
+//! The judgement over a message that can be read: the first reason to refuse it (RFC 3261 §8.2, RFC 4475 §3.1.2, §3.3).
+
+use super::head::Flaws;
+use super::{Message, StartLine};
+use crate::header::{CSeq, HeaderName, NameAddr, Via};
+use crate::limits;
+use crate::method::Method;
+use crate::scan::{number, split};
+use crate::uri::{Scheme, Uri};
+
+/// What makes a message refusable though it can be read (RFC 4475 §3.1.2): the code to answer and the part to name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Defect {
+    /// Status code: 400, 505, 416, 413.
+    pub code: u16,
+    /// Which part: goes into the reason phrase, as in `Bad Request: CSeq`.
+    pub what: &'static str,
+}
+
+impl Defect {
+    const fn bad(what: &'static str) -> Defect {
+        Defect { code: 400, what }
+    }
+}
+
+impl Message {
+    /// The first reason to refuse this message, judged over what RFC 3261 §8.2 and RFC 4475 ask of every element:
+    /// version, start line, mandatory headers once each and well-formed, CSeq's method equal to the request's, numbers
+    /// in range, Content-Length not larger than what came, Request-URI's scheme.
+    ///
+    /// RFC 2543 requests (no branch, no From tag, no Max-Forwards) have none.
+    pub fn defect(&self) -> Option<Defect> {
+        version(self)
+            .or_else(|| head_form(self))
+            .or_else(|| start_line(self))
+            .or_else(|| vias(self))
+            .or_else(|| once(self))
+            .or_else(|| dialog_headers(self))
+            .or_else(|| content_length(self))
+            .or_else(|| addresses(self))
+            .or_else(|| scheme(self))
+            .or_else(|| {
+                // last, so that a part with a name is named
+                self.flaws().has(Flaws::CUT).then_some(Defect::bad("end of headers"))
+            })
+    }
+}
+
+fn version(message: &Message) -> Option<Defect> {
+    (!message.version().eq_ignore_ascii_case(b"SIP/2.0")).then_some(Defect { code: 505, what: "SIP version" })
+}
+
+fn head_form(message: &Message) -> Option<Defect> {
+    [
+        (Flaws::NUL, "NUL in header"),
+        (Flaws::LINE_END, "line end"),
+        (Flaws::LINE, "header line"),
+        (Flaws::TOO_MANY, "number of headers"),
+        (Flaws::START_SPACE, "Request-Line"),
+    ]
+    .into_iter()
+    .find_map(|(flaw, what)| message.flaws().has(flaw).then_some(Defect::bad(what)))
+}
+
+fn start_line(message: &Message) -> Option<Defect> {
+    match message.start_line() {
+        StartLine::Response { code, .. } => (code == 0).then_some(Defect::bad("Status-Code")),
+        StartLine::Request { uri, .. } => {
+            // RFC 3261 §19.1.1: a headers part is not allowed in a Request-URI
+            let sound = Uri::parse(uri).is_some_and(|uri| uri.headers.is_empty());
+            (!sound).then_some(Defect::bad("Request-URI"))
+        }
+    }
+}
+
+/// Every Via entry is there and sound; a response has ours alone (RFC 3261 §8.1.3.3, RFC 4475 §3.3.9).
+fn vias(message: &Message) -> Option<Defect> {
+    let mut entries = 0_usize;
+    for entry in message.vias() {
+        entries += 1;
+        if !Via::parse(entry).is_some_and(|via| via.sound) {
+            return Some(Defect::bad("Via"));
+        }
+    }
+    let one_only = !message.is_request();
+    (entries == 0 || one_only && entries > 1).then_some(Defect::bad("Via"))
+}
+
+/// Headers that may stand once: the mandatory ones must (RFC 3261 §8.1.1, RFC 4475 §3.3.8).
+fn once(message: &Message) -> Option<Defect> {
+    use HeaderName as H;
+    [H::To, H::From, H::CallId, H::CSeq]
+        .into_iter()
+        .find(|&name| message.count(name) != 1)
+        .or_else(|| [H::MaxForwards, H::ContentType].into_iter().find(|&name| message.count(name) > 1))
+        .map(|name| Defect::bad(name.as_str()))
+}
+
+fn dialog_headers(message: &Message) -> Option<Defect> {
+    for name in [HeaderName::To, HeaderName::From] {
+        if !message.header(name).is_some_and(is_address) {
+            return Some(Defect::bad(name.as_str()));
+        }
+    }
+    let call_id = message.call_id().unwrap_or_default();
+    if call_id.is_empty() || !call_id.iter().all(u8::is_ascii_graphic) {
+        return Some(Defect::bad("Call-ID"));
+    }
+    let Some((_, token)) = message.header(HeaderName::CSeq).and_then(CSeq::split) else {
+        return Some(Defect::bad("CSeq"));
+    };
+    // RFC 4475 §3.1.2.18: an unknown method is rather refused as such
+    if let StartLine::Request { method, token: own, .. } = message.start_line()
+        && method != Method::Other
+        && own != token
+    {
+        return Some(Defect::bad("CSeq"));
+    }
+    let hops = message.header(HeaderName::MaxForwards);
+    hops.and_then(|hops| (number(hops).is_none_or(|hops| hops > 255)).then_some(Defect::bad("Max-Forwards")))
+}
+
+/// Content-Length: a number, the same where repeated, not more than what came (RFC 3261 §18.3, RFC 4475 §3.1.2.2).
+fn content_length(message: &Message) -> Option<Defect> {
+    let bad = Some(Defect::bad("Content-Length"));
+    let mut agreed = None;
+    for value in message.headers(HeaderName::ContentLength) {
+        let length = number(value);
+        if length.is_none() || agreed.is_some_and(|agreed| Some(agreed) != length) {
+            return bad;
+        }
+        agreed = length;
+    }
+    let length = usize::try_from(agreed?).unwrap_or(usize::MAX);
+    if length <= message.octets_behind_head() {
+        None
+    } else if message.head_bytes().saturating_add(length) > limits::MESSAGE_BYTES {
+        Some(Defect { code: 413, what: "Content-Length" })
+    } else {
+        bad
+    }
+}
+
+/// Judges Contact and the headers that a dialog's route set is made of. A Contact of a redirection or a failure makes no dialog:
+/// a malformed one is ignored, so that the caller does not wait for a final response that has come.
+fn addresses(message: &Message) -> Option<Defect> {
+    let contacts = message.headers(HeaderName::Contact).flat_map(|value| split(value, b','));
+    let is_failure = matches!(message.start_line(), StartLine::Response { code, .. } if code >= 300);
+    let mut number_of_contacts = 0_usize;
+    for contact in contacts {
+        number_of_contacts += 1;
+        if contact != b"*" && !is_address(contact) && !is_failure {
+            return Some(Defect::bad("Contact"));
+        }
+    }
+    // RFC 3261 §8.1.1.8: a request that makes a dialog has exactly one; RFC 2543 had none
+    if message.is_request() && message.method() == Method::Invite && number_of_contacts > 1 {
+        return Some(Defect::bad("Contact"));
+    }
+    [HeaderName::RecordRoute, HeaderName::Route].into_iter().find_map(|name| {
+        let sound = message.headers(name).flat_map(|value| split(value, b',')).all(is_address);
+        (!sound).then_some(Defect::bad(name.as_str()))
+    })
+}
+
+fn is_address(value: &[u8]) -> bool {
+    NameAddr::parse(value).is_some_and(|address| address.parsed_uri().is_some())
+}
+
+/// RFC 3261 §8.2.2.1
+fn scheme(message: &Message) -> Option<Defect> {
+    let unknown = message.uri().is_some_and(|uri| uri.scheme == Scheme::Other);
+    unknown.then_some(Defect { code: 416, what: "Request-URI scheme" })
+}

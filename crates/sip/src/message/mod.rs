@@ -1,0 +1,494 @@
+//! A received message: its bytes and an index of its headers. Parsing copies nothing and judges nothing; a damaged message
+//! still yields what an error response needs.
+//!
+//! This room holds what reads one message: the lines of its head (`head`), the parts of its body (`body`), the reasons
+//! to refuse it (`defect`) and what a registrar says in it (`binding`). Header values are in `header`, composing is in `compose` and `write`, and cutting a stream into
+//! messages is in `framer`.
+
+mod binding;
+mod body;
+mod defect;
+pub(crate) mod head;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+pub use body::Part;
+pub use defect::Defect;
+
+use crate::header::{CSeq, HeaderName, NameAddr, SessionExpires, Via, min_se};
+use crate::limits;
+use crate::method::Method;
+use crate::scan::{Scan, is_lws, is_whole_token, number, part, split, split_once, tail, trim};
+use crate::uri::Uri;
+use head::{Flaws, Lines, split_line};
+
+/// Why bytes are not a SIP message at all: no start line of SIP, or longer than any message may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParseError {
+    /// What is wrong.
+    pub what: &'static str,
+    /// Where, in bytes from the start.
+    pub at: usize,
+}
+
+/// The first line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartLine<'a> {
+    /// `METHOD uri SIP/2.0`
+    Request {
+        /// The method.
+        method: Method,
+        /// Its token as received.
+        token: &'a [u8],
+        /// Request-URI as received.
+        uri: &'a [u8],
+    },
+    /// `SIP/2.0 code reason`
+    Response {
+        /// Status code; 0 where it is not three digits from 100 to 699, which [`Message::defect`] tells.
+        code: u16,
+        /// Reason phrase as received.
+        reason: &'a [u8],
+    },
+}
+
+/// A range of the message's bytes. Two octets are enough: [`limits::MESSAGE_BYTES`] is the longest.
+#[derive(Debug, Clone, Copy, Default)]
+struct Span {
+    from: u16,
+    to: u16,
+}
+
+impl Span {
+    /// `None` past the longest message.
+    fn new(from: usize, to: usize) -> Option<Span> {
+        Some(Span { from: u16::try_from(from).ok()?, to: u16::try_from(to).ok()? })
+    }
+
+    fn of(self, bytes: &[u8]) -> &[u8] {
+        part(bytes, usize::from(self.from), usize::from(self.to))
+    }
+}
+
+/// One header field's place in the message's bytes.
+#[derive(Debug, Clone, Copy)]
+struct Field {
+    name: HeaderName,
+    name_at: Span,
+    value_at: Span,
+}
+
+/// Where the parts of the first line stand.
+#[derive(Debug, Clone, Copy)]
+enum Start {
+    Request { method: Method, token: Span, uri: Span, version: Span },
+    Response { code: u16, version: Span, reason: Span },
+}
+
+/// Fields that most messages stay below: the index is gathered on the stack up to here.
+const USUAL_FIELDS: usize = 32;
+
+/// A message as received. A clone shares bytes and index.
+#[derive(Debug, Clone)]
+pub struct Message {
+    bytes: Bytes,
+    fields: Arc<[Field]>,
+    start: Start,
+    flaws: Flaws,
+    body_at: Span,
+}
+
+impl Message {
+    /// Indexes `bytes` as one whole message: a datagram, or what [`Framer`](crate::Framer) cut from a stream.
+    /// Bytes past Content-Length are cut from the body (RFC 3261 §18.3); a missing Content-Length means to the end.
+    /// Empty lines before the start line are skipped (RFC 3261 §7.5). Where the headers do not end, those that came
+    /// are indexed and [`Self::defect`] tells.
+    ///
+    /// # Errors
+    /// [`ParseError`] where there is no start line of SIP, or the message is longer than [`limits::MESSAGE_BYTES`].
+    pub fn parse(bytes: Bytes) -> Result<Message, ParseError> {
+        if bytes.len() > limits::MESSAGE_BYTES {
+            return Err(ParseError { what: "longer than a message may be", at: limits::MESSAGE_BYTES });
+        }
+        let at = bytes.iter().position(|&byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(bytes.len());
+        let mut lines = Lines::new(&bytes, at);
+        let mut flaws = Flaws::default();
+        let line = lines.start().ok_or(ParseError { what: "no start line", at })?;
+        let start =
+            read_start(line.bytes, line.at, &mut flaws).ok_or(ParseError { what: "not a SIP start line", at })?;
+        let mut index = Index::new();
+        while let Some(line) = lines.header() {
+            match split_line(line.bytes) {
+                Some(split) => {
+                    let field = Field {
+                        name: split.name,
+                        name_at: Span::new(line.at, line.at + split.name_end).unwrap_or_default(),
+                        value_at: Span::new(line.at + split.value_at, line.at + split.value_end).unwrap_or_default(),
+                    };
+                    if !split.sound {
+                        flaws.add(Flaws::LINE);
+                    }
+                    if !index.push(field) {
+                        flaws.add(Flaws::TOO_MANY);
+                    }
+                }
+                None => flaws.add(Flaws::LINE),
+            }
+        }
+        flaws.add(lines.flaws());
+        let fields = index.finish();
+        let length = fields.iter().find(|field| field.name == HeaderName::ContentLength);
+        let length = length.and_then(|field| number(field.value_at.of(&bytes)));
+        let came = bytes.len() - lines.at();
+        let length = length.and_then(|length| usize::try_from(length).ok()).map_or(came, |length| length.min(came));
+        let body_at = Span::new(lines.at(), lines.at() + length).unwrap_or_default();
+        Ok(Message { fields, start, flaws, body_at, bytes })
+    }
+
+    /// The first line.
+    pub fn start_line(&self) -> StartLine<'_> {
+        match self.start {
+            Start::Request { method, token, uri, .. } => {
+                StartLine::Request { method, token: token.of(&self.bytes), uri: uri.of(&self.bytes) }
+            }
+            Start::Response { code, reason, .. } => StartLine::Response { code, reason: reason.of(&self.bytes) },
+        }
+    }
+
+    /// The method: a request's own, a response's from its CSeq; `Other` where there is none.
+    pub fn method(&self) -> Method {
+        match self.start {
+            Start::Request { method, .. } => method,
+            Start::Response { .. } => self.cseq().map_or(Method::Other, |cseq| cseq.method),
+        }
+    }
+
+    /// The method's token as received: a request's own, a response's from its CSeq; empty where there is none.
+    pub fn method_token(&self) -> &[u8] {
+        match self.start {
+            Start::Request { token, .. } => token.of(&self.bytes),
+            Start::Response { .. } => {
+                self.header(HeaderName::CSeq).and_then(CSeq::split).map_or(b"".as_slice(), |(_, token)| token)
+            }
+        }
+    }
+
+    /// Whether it is a request.
+    pub fn is_request(&self) -> bool {
+        matches!(self.start, Start::Request { .. })
+    }
+
+    /// A response's status code.
+    pub fn code(&self) -> Option<u16> {
+        match self.start {
+            Start::Request { .. } => None,
+            Start::Response { code, .. } => Some(code),
+        }
+    }
+
+    /// The version as received: `SIP/2.0`.
+    pub(crate) fn version(&self) -> &[u8] {
+        match self.start {
+            Start::Request { version, .. } | Start::Response { version, .. } => version.of(&self.bytes),
+        }
+    }
+
+    pub(crate) const fn flaws(&self) -> Flaws {
+        self.flaws
+    }
+
+    /// Octets behind the head, Content-Length left aside.
+    pub(crate) fn octets_behind_head(&self) -> usize {
+        self.bytes.len() - usize::from(self.body_at.from)
+    }
+
+    /// Length of the head, in bytes.
+    pub(crate) fn head_bytes(&self) -> usize {
+        usize::from(self.body_at.from)
+    }
+
+    /// Request-URI, read.
+    pub fn uri(&self) -> Option<Uri<'_>> {
+        match self.start {
+            Start::Request { uri, .. } => Uri::parse(uri.of(&self.bytes)),
+            Start::Response { .. } => None,
+        }
+    }
+
+    /// First value of a header, unfolded edges trimmed (inner folds kept), as bytes.
+    pub fn header(&self, name: HeaderName) -> Option<&[u8]> {
+        self.headers(name).next()
+    }
+
+    /// First value of a header as text, where it is UTF-8 and has no folds inside.
+    pub fn header_str(&self, name: HeaderName) -> Option<&str> {
+        let value = self.header(name)?;
+        let folded = memchr::memchr2(b'\r', b'\n', value).is_some();
+        if folded { None } else { std::str::from_utf8(value).ok() }
+    }
+
+    /// First value of a header as text to be shown or passed on: folds as one space, bad UTF-8 replaced.
+    pub fn header_text(&self, name: HeaderName) -> Option<String> {
+        self.header(name).map(|value| String::from_utf8_lossy(&unfolded(value)).into_owned())
+    }
+
+    /// All fields of a name, in order; a comma-separated list in one field stays one value here.
+    pub fn headers(&self, name: HeaderName) -> impl Iterator<Item = &[u8]> {
+        self.fields.iter().filter(move |field| field.name == name).map(|field| field.value_at.of(&self.bytes))
+    }
+
+    /// How many fields of a name there are.
+    pub fn count(&self, name: HeaderName) -> usize {
+        self.fields.iter().filter(|field| field.name == name).count()
+    }
+
+    /// First value of a header we have no constant for, by name without regard to case.
+    pub fn header_named(&self, name: &str) -> Option<&[u8]> {
+        self.headers_named(name).next()
+    }
+
+    /// All fields of a name, in order, by the name as a configuration has it, without regard to case; a name we have a
+    /// constant for is found in its compact form too.
+    pub fn headers_named(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        let known = HeaderName::from_bytes(name.as_bytes());
+        self.fields
+            .iter()
+            .filter(move |field| {
+                field.name == known
+                    && (known != HeaderName::Other
+                        || field.name_at.of(&self.bytes).eq_ignore_ascii_case(name.as_bytes()))
+            })
+            .map(|field| field.value_at.of(&self.bytes))
+    }
+
+    /// Every field in order: name as received and value.
+    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields.iter().map(|field| (field.name_at.of(&self.bytes), field.value_at.of(&self.bytes)))
+    }
+
+    /// The topmost Via.
+    pub fn via(&self) -> Option<Via<'_>> {
+        Via::parse(self.header(HeaderName::Via)?)
+    }
+
+    /// Every Via entry as received, topmost first, across fields and commas.
+    pub fn vias(&self) -> impl Iterator<Item = &[u8]> {
+        self.headers(HeaderName::Via).flat_map(|value| split(value, b','))
+    }
+
+    /// From.
+    pub fn from(&self) -> Option<NameAddr<'_>> {
+        NameAddr::parse(self.header(HeaderName::From)?)
+    }
+
+    /// To.
+    pub fn to(&self) -> Option<NameAddr<'_>> {
+        NameAddr::parse(self.header(HeaderName::To)?)
+    }
+
+    /// From's tag; `None` where absent or From is malformed.
+    pub fn from_tag(&self) -> Option<&[u8]> {
+        self.from()?.tag()
+    }
+
+    /// To's tag; `None` where absent or To is malformed.
+    pub fn to_tag(&self) -> Option<&[u8]> {
+        self.to()?.tag()
+    }
+
+    /// The first Contact; `None` for `*` too.
+    pub fn contact(&self) -> Option<NameAddr<'_>> {
+        let first = split(self.header(HeaderName::Contact)?, b',').next()?;
+        if first == b"*" { None } else { NameAddr::parse(first) }
+    }
+
+    /// Call-ID.
+    pub fn call_id(&self) -> Option<&[u8]> {
+        self.header(HeaderName::CallId)
+    }
+
+    /// CSeq.
+    pub fn cseq(&self) -> Option<CSeq> {
+        CSeq::parse(self.header(HeaderName::CSeq)?)
+    }
+
+    /// Max-Forwards; `None` where absent.
+    pub fn max_forwards(&self) -> Option<u8> {
+        u8::try_from(number(self.header(HeaderName::MaxForwards)?)?).ok()
+    }
+
+    /// Content-Length as written; `None` where absent or not a number.
+    pub fn content_length(&self) -> Option<u64> {
+        number(self.header(HeaderName::ContentLength)?)
+    }
+
+    /// Content-Type without its parameters, as `application/sdp`; compare without regard to case.
+    pub fn content_type(&self) -> Option<&[u8]> {
+        let value = self.header(HeaderName::ContentType)?;
+        Some(trim(split_once(value, b';').map_or(value, |(media, _)| media)))
+    }
+
+    /// Every entry of a list header of addresses (Route, Record-Route, Contact), across fields and commas.
+    /// Malformed entries are left out: [`Self::defect`] tells of them.
+    pub fn addresses(&self, name: HeaderName) -> Vec<NameAddr<'_>> {
+        self.headers(name).flat_map(NameAddr::list).collect()
+    }
+
+    /// Every option tag of Require, Supported and the like, across fields and commas.
+    pub fn tokens(&self, name: HeaderName) -> Vec<&[u8]> {
+        self.headers(name).flat_map(|value| split(value, b',')).filter(|token| !token.is_empty()).collect()
+    }
+
+    /// Whether the sender knows an extension: its option tag stands in Supported or Require.
+    pub fn supports(&self, tag: &str) -> bool {
+        let in_list = |name| self.tokens(name).into_iter().any(|known| known.eq_ignore_ascii_case(tag.as_bytes()));
+        in_list(HeaderName::Supported) || in_list(HeaderName::Require)
+    }
+
+    /// Whether it is an answer that asks for a PRACK (RFC 3262 §4).
+    pub fn is_reliable(&self) -> bool {
+        let required = self.tokens(HeaderName::Require);
+        self.header(HeaderName::RSeq).is_some() && required.iter().any(|tag| tag.eq_ignore_ascii_case(b"100rel"))
+    }
+
+    /// Session-Expires (RFC 4028 §4); `None` where there is none that can be read.
+    pub fn session_expires(&self) -> Option<SessionExpires> {
+        SessionExpires::parse(self.header(HeaderName::SessionExpires)?)
+    }
+
+    /// Min-SE (RFC 4028 §5), in seconds.
+    pub fn min_se(&self) -> Option<u32> {
+        min_se(self.header(HeaderName::MinSe)?)
+    }
+
+    /// The body, by Content-Length.
+    pub fn body(&self) -> &[u8] {
+        self.body_at.of(&self.bytes)
+    }
+
+    /// The session description: the body itself where its type is `application/sdp`, or the first such part of a
+    /// `multipart/*` body (RFC 5621). `None` where there is none.
+    pub fn sdp(&self) -> Option<Bytes> {
+        let found = body::find_sdp(self.header(HeaderName::ContentType)?, self.body())?;
+        Some(self.bytes.slice_ref(found))
+    }
+
+    /// Shows the parts of the body in order, those inside of others too, within limits, until one is taken; a body that is
+    /// not `multipart/*` is its only part (RFC 5621).
+    pub fn each_part<'a>(&'a self, mut take: impl FnMut(Part<'a>) -> bool) {
+        if let Some(content_type) = self.header(HeaderName::ContentType) {
+            body::each_part(content_type, self.body(), &mut take);
+        }
+    }
+
+    /// The bytes as received.
+    pub fn as_bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+}
+
+/// A value with its folds as one space (RFC 3261 §7.3.1).
+pub fn unfolded(value: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr2(b'\r', b'\n', value).is_none() {
+        return Cow::Borrowed(value);
+    }
+    let mut flat = Vec::with_capacity(value.len());
+    let mut scan = Scan::new(value);
+    while !scan.is_done() {
+        flat.extend_from_slice(scan.take_while(|byte| !is_lws(byte)));
+        let space = scan.take_while(is_lws);
+        if memchr::memchr2(b'\r', b'\n', space).is_some() {
+            flat.push(b' ');
+        } else {
+            flat.extend_from_slice(space);
+        }
+    }
+    Cow::Owned(flat)
+}
+
+/// The index while it grows: on the stack as long as the message is a usual one.
+struct Index {
+    usual: [Field; USUAL_FIELDS],
+    length: usize,
+    further: Vec<Field>,
+}
+
+impl Index {
+    fn new() -> Index {
+        let none = Field { name: HeaderName::Other, name_at: Span::default(), value_at: Span::default() };
+        Index { usual: [none; USUAL_FIELDS], length: 0, further: Vec::new() }
+    }
+
+    /// `false` where the limit is reached.
+    fn push(&mut self, field: Field) -> bool {
+        if let Some(place) = self.usual.get_mut(self.length) {
+            *place = field;
+            self.length += 1;
+            return true;
+        }
+        if self.further.is_empty() {
+            self.further.reserve(limits::HEADERS);
+            self.further.extend_from_slice(&self.usual);
+        }
+        let free = self.further.len() < limits::HEADERS;
+        if free {
+            self.further.push(field);
+        }
+        free
+    }
+
+    fn finish(self) -> Arc<[Field]> {
+        if self.further.is_empty() {
+            Arc::from(self.usual.get(..self.length).unwrap_or_default())
+        } else {
+            Arc::from(self.further)
+        }
+    }
+}
+
+/// Reads the first line; `None` where it is neither of a request nor of a response.
+fn read_start(line: &[u8], at: usize, flaws: &mut Flaws) -> Option<Start> {
+    let (first, behind) = split_once(line, b' ')?;
+    if is_version(first) {
+        let (code, reason_at) = match split_once(behind, b' ') {
+            Some((code, _)) => (code, first.len() + 1 + code.len() + 1),
+            None => (behind, line.len()),
+        };
+        let code = if code.len() == 3 { number(code).filter(|code| (100..700).contains(code)) } else { None };
+        return Some(Start::Response {
+            code: code.and_then(|code| u16::try_from(code).ok()).unwrap_or(0),
+            version: Span::new(at, at + first.len())?,
+            reason: Span::new(at + reason_at, at + line.len())?,
+        });
+    }
+    if !is_whole_token(first) {
+        return None;
+    }
+    let trimmed = part(line, 0, line.iter().rposition(|&byte| !is_lws(byte))? + 1);
+    let last = memchr::memrchr2(b' ', b'\t', trimmed)?;
+    let uri = trimmed.get(first.len() + 1..last)?;
+    if !is_version(tail(trimmed, last + 1)) {
+        return None;
+    }
+    if trimmed.len() != line.len() || trim(uri).len() != uri.len() || trimmed.get(last) != Some(&b' ') {
+        flaws.add(Flaws::START_SPACE);
+    }
+    Some(Start::Request {
+        method: Method::from_token(first),
+        token: Span::new(at, at + first.len())?,
+        uri: Span::new(at + first.len() + 1, at + last)?,
+        version: Span::new(at + last + 1, at + trimmed.len())?,
+    })
+}
+
+/// `SIP/` and a version of any number (RFC 3261 §7.1: without regard to case).
+fn is_version(word: &[u8]) -> bool {
+    let Some((protocol, version)) = split_once(word, b'/') else { return false };
+    protocol.eq_ignore_ascii_case(b"SIP")
+        && split_once(version, b'.').is_some_and(|(major, minor)| {
+            [major, minor].iter().all(|digits| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit))
+        })
+}

@@ -1,0 +1,51 @@
+//! The way of a response: back to where its request came from (RFC 3261 §18.2.2, RFC 3581).
+
+use std::net::SocketAddr;
+
+use crate::event::{Flow, Transport};
+use crate::message::Message;
+
+/// Returns the port where none is written (RFC 3261 §19.1.2).
+pub(crate) const fn default_port(transport: Transport) -> u16 {
+    match transport {
+        Transport::Udp | Transport::Tcp => 5060,
+        Transport::Tls => 5061,
+    }
+}
+
+/// Returns the way back of a response: over a stream the same connection; over UDP the address the request came from, at its
+/// port where `rport` asks for that, else at sent-by's.
+pub(crate) fn reply_flow(request: &Message, source: Flow) -> Flow {
+    if source.transport.is_reliable() {
+        return source;
+    }
+    let Some(via) = request.via() else { return source };
+    if via.rport.is_some() {
+        return source;
+    }
+    let port = via.sent_by.port.unwrap_or(default_port(source.transport));
+    Flow { remote: SocketAddr::new(source.remote.ip(), port), ..source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::ListenerId;
+    use bytes::Bytes;
+
+    fn flow(transport: Transport, remote: &str) -> Flow {
+        Flow { transport, listener: ListenerId(0), remote: remote.parse().unwrap(), connection: None }
+    }
+
+    #[test]
+    fn rfc3581_answers_go_to_the_source_at_the_port_asked_for() {
+        let via = |via: &str| {
+            let text = format!("OPTIONS sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP {via};branch=z9hG4bK1\r\n\r\n");
+            let message = Message::parse(Bytes::from(text)).unwrap();
+            reply_flow(&message, flow(Transport::Udp, "203.0.113.5:4444")).remote.to_string()
+        };
+        assert_eq!(via("10.0.0.1:5070;rport"), "203.0.113.5:4444");
+        assert_eq!(via("10.0.0.1:5070"), "203.0.113.5:5070");
+        assert_eq!(via("pc.example"), "203.0.113.5:5060");
+    }
+}

@@ -1,0 +1,236 @@
+//! Our responses (RFC 3261 §8.2.6, §13.3.1), and what CANCEL, ACK and the timers make of a request to us.
+
+use super::Servers;
+use super::reliable::Turn;
+use crate::compose::{self, begins_secure, contact, write_extras};
+use crate::cx::Cx;
+use crate::dialog::{Dialog, DialogSnapshot, Success, bare_address, contact_uri, record_routes};
+use crate::event::{Answer, DialogId, Event, Reason, Sent, ServerId};
+use crate::header::{HeaderName, params};
+use crate::message::Message;
+use crate::method::Method;
+use crate::reply::reply_flow;
+use crate::sanity::{RELIABLE, Refusal};
+use crate::scan::{split, trim};
+use crate::shared::{Arrival, Timer};
+use crate::transaction::{Class, Send, ServerEvent, Tell, key};
+
+impl Servers {
+    /// Answers a request, as [`Endpoint::respond`](crate::Endpoint::respond) says.
+    pub(crate) fn respond(&mut self, cx: &mut Cx<'_>, id: ServerId, answer: Answer) -> Option<DialogId> {
+        let server = self.servers.get(&id)?;
+        if !server.machine.is_open() || !(101..=699).contains(&answer.code) {
+            return None;
+        }
+        let (class, invite) = (Class::of(answer.code), server.method == Method::Invite);
+        let turn = if invite { self.turn_of(cx.shared, id, &answer) } else { Turn::Now };
+        if turn == Turn::Never {
+            return None;
+        }
+        if invite && class != Class::Failure {
+            self.answered_dialog(cx, id, class == Class::Success && turn != Turn::Later, &answer.contact_user);
+        }
+        if turn == Turn::Later {
+            self.weigh(id);
+            return self.dialog_of(id);
+        }
+        let rseq = if let Turn::Reliably(rseq) = turn { Some(rseq) } else { None };
+        let bytes = self.compose_answer(cx, id, &answer, rseq)?;
+        let server = self.servers.get_mut(&id)?;
+        server.last = Some((bytes.clone(), answer.code));
+        if class != Class::Provisional {
+            server.request = None;
+        }
+        let (dialog, initial, cseq, flow) = (server.dialog, server.initial, server.cseq, server.reply);
+        self.weigh(id);
+        self.step(cx, id, ServerEvent::Send(class));
+        if rseq.is_some() {
+            self.await_prack(cx, id, answer.body.is_some());
+        } else if class != Class::Provisional {
+            self.stop_provisionals(cx.shared, id);
+        }
+        let dialog_id = dialog?;
+        if class != Class::Provisional
+            && let Some(live) = cx.dialogs.get_mut(dialog_id)
+        {
+            live.end_update_in(id);
+        }
+        if !invite || class == Class::Provisional {
+            return dialog;
+        }
+        if class == Class::Failure && initial {
+            cx.dialogs.remove(cx.shared, dialog_id);
+            return None;
+        }
+        cx.dialogs.get_mut(dialog_id)?.invite_in_answered();
+        if class == Class::Success {
+            let success = Success { cseq, server: id, code: answer.code, flow, bytes };
+            cx.dialogs.await_ack(cx.shared, cx.now, dialog_id, success);
+        }
+        dialog
+    }
+
+    /// Sends 100 Trying, at once: the layer above may take longer than 200 ms (RFC 3261 §17.2.1).
+    pub(crate) fn send_trying(&mut self, cx: &mut Cx<'_>, id: ServerId) {
+        let Some(server) = self.servers.get_mut(&id) else { return };
+        let Some(request) = &server.request else { return };
+        let bytes = compose::answer(request, server.source, 100, "", "", false).finish(None);
+        server.last = Some((bytes.clone(), 100));
+        let (reply, what) = (server.reply, server.sent(id, 100, false));
+        self.weigh(id);
+        cx.shared.transmit(reply, bytes, what);
+    }
+
+    /// Forgets a 2xx that is acknowledged: it is not sent again (RFC 6026 §7.1), and its transaction goes on without it.
+    pub(crate) fn forget_success(&mut self, id: ServerId) {
+        if let Some(server) = self.servers.get_mut(&id) {
+            server.last = None;
+            self.weigh(id);
+        }
+    }
+
+    /// Answers 487 to a request that was cancelled, has expired, or whose dialog has ended.
+    pub(crate) fn terminate(&mut self, cx: &mut Cx<'_>, id: ServerId) {
+        self.respond(cx, id, Answer { code: 487, ..Answer::default() });
+    }
+
+    /// Takes a repetition of a request.
+    pub(crate) fn on_repetition(&mut self, cx: &mut Cx<'_>, id: ServerId) {
+        self.step(cx, id, ServerEvent::Request);
+    }
+
+    /// Takes a CANCEL (RFC 3261 §9.2). Nothing is kept of it: while its INVITE is known, its repetition gets the same
+    /// response.
+    pub(crate) fn on_cancel(&mut self, cx: &mut Cx<'_>, arrival: Arrival, cancel: &Message) {
+        let found = self.find(cx.shared, arrival.party, Method::Invite, cancel);
+        let Some((id, server)) = found.and_then(|id| Some((id, self.servers.get(&id)?))) else {
+            return cx.shared.refuse(&arrival, cancel, Refusal::plain(481));
+        };
+        let open = server.machine.is_open();
+        let mut writer = compose::answer(cancel, arrival.flow, 200, "", &server.tag, false);
+        cx.shared.write_product(&mut writer);
+        let what = Sent { method: Method::Cancel, dialog: server.dialog, ..server.sent(id, 200, !open) };
+        cx.shared.transmit(reply_flow(cancel, arrival.flow), writer.finish(None), what);
+        if open {
+            self.terminate(cx, id);
+            let elsewhere = cancel.headers(HeaderName::Reason).any(says_elsewhere);
+            cx.shared.tell(Event::Canceled { id, elsewhere });
+        }
+    }
+
+    /// Takes an ACK to a non-2xx final. Reports whether it was one.
+    pub(crate) fn on_ack(&mut self, cx: &mut Cx<'_>, arrival: &Arrival, ack: &Message) -> bool {
+        let Some(id) = self.find(cx.shared, arrival.party, Method::Invite, ack) else { return false };
+        // RFC 3261 §17.2.3: of an RFC 2543 client the To tag must be that of our answer.
+        let legacy = !ack.via().and_then(|via| via.branch).is_some_and(key::has_cookie);
+        let ours = self.servers.get(&id).is_some_and(|server| server.tag.as_bytes() == key::to_tag(ack));
+        (!legacy || ours) && self.step(cx, id, ServerEvent::Ack) != Tell::Message
+    }
+
+    /// Takes a deadline.
+    pub(crate) fn on_timer(&mut self, cx: &mut Cx<'_>, id: ServerId, reason: Reason) {
+        if reason == Reason::InviteExpires {
+            self.terminate(cx, id);
+            return cx.shared.tell(Event::Expired { id });
+        }
+        if reason == Reason::Retransmit1xx {
+            return self.repeat_provisional(cx, id);
+        }
+        if reason == Reason::PrackWait {
+            return self.on_prack_missing(cx, id);
+        }
+        // A non-2xx final without ACK (timer H) harms nobody: the layer above has ended that call already.
+        self.step(cx, id, ServerEvent::Timer(reason));
+    }
+
+    /// Steps a machine and sends what it says; a transaction that is over is taken out.
+    fn step(&mut self, cx: &mut Cx<'_>, id: ServerId, event: ServerEvent) -> Tell {
+        let Some(server) = self.servers.get_mut(&id) else { return Tell::Nothing };
+        let step = server.machine.step(event);
+        server.slots.apply(&mut cx.shared.timers, cx.now, Timer::Server(id), step);
+        let over = server.machine.is_over();
+        if step.send == Send::Message
+            && let Some((bytes, code)) = server.last.clone()
+        {
+            let again = !matches!(event, ServerEvent::Send(_));
+            let (reply, what) = (server.reply, server.sent(id, code, again));
+            cx.shared.transmit(reply, bytes, what);
+        }
+        if over {
+            self.remove(cx, id);
+        } else if matches!(event, ServerEvent::Send(Class::Success | Class::Failure)) {
+            self.note_answered(cx.now, id);
+        }
+        step.tell
+    }
+
+    fn compose_answer(&self, cx: &Cx<'_>, id: ServerId, answer: &Answer, rseq: Option<u32>) -> Option<bytes::Bytes> {
+        let server = self.servers.get(&id)?;
+        let request = server.request.as_ref()?;
+        let (class, method) = (Class::of(answer.code), server.method);
+        let invite = method == Method::Invite;
+        let makes_dialog = invite && class != Class::Failure;
+        let (source, tag) = (server.source, server.tag.as_str());
+        let mut writer = compose::answer(request, source, answer.code, &answer.reason, tag, makes_dialog);
+        // RFC 3261 §13.3.1.1, RFC 3311 §5.2, RFC 3515 §2.2: these answers say where we are to be found.
+        if makes_dialog || (matches!(method, Method::Update | Method::Refer) && class == Class::Success) {
+            let dialog = server.dialog.and_then(|dialog| cx.dialogs.get(dialog)).map(Dialog::plain);
+            let secure = dialog.map_or_else(|| begins_secure(request), |plain| plain.secure);
+            // A dialog that stands has the one that it began with.
+            let user = dialog.map_or(&answer.contact_user, |plain| &plain.contact_user);
+            writer.header("Contact", &contact(user, server.local, source.transport, secure));
+        }
+        if class == Class::Success && matches!(method, Method::Invite | Method::Options | Method::Update) {
+            cx.shared.rules.write_abilities(&mut writer, cx.shared.peers.may_replace(server.party));
+        }
+        if class == Class::Success && method == Method::Options {
+            writer.header("Accept", "application/sdp");
+        }
+        if let Some(rseq) = rseq {
+            writer.header("Require", RELIABLE).header("RSeq", &rseq.to_string());
+        }
+        write_extras(&mut writer, &answer.headers);
+        cx.shared.write_product(&mut writer);
+        Some(writer.finish(answer.body.as_ref()))
+    }
+
+    /// Makes the dialog of an INVITE with the first response (RFC 3261 §12.1.1), or confirms it with the 2xx.
+    fn answered_dialog(&mut self, cx: &mut Cx<'_>, id: ServerId, confirmed: bool, contact_user: &str) {
+        let Some(server) = self.servers.get_mut(&id) else { return };
+        if let Some(dialog) = server.dialog {
+            if let Some(live) = cx.dialogs.get_mut(dialog).filter(|_| confirmed) {
+                live.confirm();
+            }
+            return;
+        }
+        let Some(request) = &server.request else { return };
+        let target =
+            contact_uri(request).or_else(|| request.from().map(|from| String::from_utf8_lossy(from.uri).into_owned()));
+        let plain = DialogSnapshot {
+            call_id: String::from_utf8_lossy(request.call_id().unwrap_or_default()).into_owned(),
+            local_tag: server.tag.clone(),
+            remote_tag: String::from_utf8_lossy(key::from_tag(request)).into_owned(),
+            local_uri: bare_address(request.to()),
+            remote_uri: bare_address(request.from()),
+            remote_target: target.unwrap_or_default(),
+            route_set: record_routes(request),
+            local_cseq: 0,
+            remote_cseq: Some(server.cseq),
+            contact_user: contact_user.to_owned(),
+            secure: begins_secure(request),
+            flow: server.source,
+            local: server.local,
+            party: server.party,
+        };
+        cx.dialogs.release(std::mem::take(&mut server.reserved));
+        server.dialog = Some(cx.dialogs.insert(cx.shared, Dialog::of_server(plain, confirmed, id)));
+    }
+}
+
+/// Reports whether one of a Reason's values is `SIP;cause=200` (RFC 3326 §3.1): the call was answered elsewhere.
+fn says_elsewhere(value: &[u8]) -> bool {
+    split(value, b',').any(|entry| {
+        let protocol = split(entry, b';').next().map(trim).unwrap_or_default();
+        protocol.eq_ignore_ascii_case(b"SIP") && params::find(entry, "cause") == Some(b"200")
+    })
+}

@@ -1,0 +1,265 @@
+//! Requests to us: the server transactions (RFC 3261 §8.2, §17.2) and our responses.
+//!
+//! This room holds their table (here), one transaction (`transaction`), the responses (`answers`) and those provisional ones
+//! that are acknowledged (`reliable`). Dialogs are in `dialog`; which request is served at all is decided in `endpoint`.
+
+mod answers;
+mod reliable;
+mod transaction;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use crate::cx::Cx;
+use crate::event::{ConnectionId, DialogId, Party, Reason, ServerId};
+use crate::header::HeaderName;
+use crate::limits;
+use crate::message::Message;
+use crate::method::Method;
+use crate::reply::reply_flow;
+use crate::room::shrink;
+use crate::shared::{Arrival, Shared, Timer};
+use crate::timer::T4;
+use crate::transaction::key::{self, Key};
+use crate::transaction::{Slot, Slots, Step};
+use transaction::{Server, ServerMachine};
+
+/// The share of one party in the server transactions.
+#[derive(Debug, Clone, Copy, Default)]
+struct Share {
+    servers: usize,
+    bytes: usize,
+}
+
+/// All server transactions of an endpoint.
+#[derive(Debug)]
+pub(crate) struct Servers {
+    servers: HashMap<ServerId, Box<Server>>,
+    keys: HashMap<Key, ServerId>,
+    /// Open requests without To tag, by RFC 3261 §8.2.2.2.
+    merged: HashMap<Key, ServerId>,
+    /// What they hold, in bytes.
+    bytes: usize,
+    /// The share of each party.
+    shares: HashMap<Party, Share>,
+    /// Those that have their final answer, in the order of that; some may be gone.
+    answered: VecDeque<(Instant, ServerId)>,
+    /// Transactions at most.
+    most: usize,
+    /// What they may hold at most, in bytes.
+    most_bytes: usize,
+}
+
+impl Servers {
+    /// Makes an empty table with room for so many, which may hold so many bytes.
+    pub(crate) fn new(most: usize, most_bytes: usize) -> Servers {
+        Servers {
+            servers: HashMap::new(),
+            keys: HashMap::new(),
+            merged: HashMap::new(),
+            bytes: 0,
+            shares: HashMap::new(),
+            answered: VecDeque::new(),
+            most,
+            most_bytes,
+        }
+    }
+
+    /// Returns the number of transactions.
+    pub(crate) fn len(&self) -> usize {
+        self.servers.len()
+    }
+
+    /// Returns the number of places among the dialogs that they have reserved.
+    pub(crate) fn reserved(&self) -> usize {
+        self.servers.values().filter(|server| server.reserved).count()
+    }
+
+    /// Returns the connections by which requests came that have no final answer yet.
+    pub(crate) fn open_connections(&self) -> HashSet<ConnectionId> {
+        let open = self.servers.values().filter(|server| server.machine.is_open());
+        open.filter_map(|server| server.source.connection).collect()
+    }
+
+    /// Returns the dialog of a request, while its transaction lives.
+    pub(crate) fn dialog_of(&self, id: ServerId) -> Option<DialogId> {
+        self.servers.get(&id)?.dialog
+    }
+
+    /// Returns the transaction whose key stands in the scratch buffer.
+    pub(crate) fn at_key(&self, shared: &Shared) -> Option<ServerId> {
+        self.keys.get(shared.scratch.as_slice()).copied()
+    }
+
+    /// Returns the transaction that a request of a party belongs to; an ACK or CANCEL is looked up as `method` INVITE. The
+    /// key stays in the scratch buffer.
+    pub(crate) fn find(
+        &self,
+        shared: &mut Shared,
+        party: Party,
+        method: Method,
+        request: &Message,
+    ) -> Option<ServerId> {
+        key::server(&mut shared.scratch, party, method, request)?;
+        self.at_key(shared)
+    }
+
+    /// Reports whether the same request is open that came by another way (RFC 3261 §8.2.2.2).
+    pub(crate) fn is_merged(&self, shared: &mut Shared, request: &Message) -> bool {
+        key::merged(&mut shared.scratch, request).is_some() && self.merged.contains_key(shared.scratch.as_slice())
+    }
+
+    /// Reports whether there is no room for one more transaction of a party. A party may have as much as is left free beside
+    /// what all have: alone the half, of two that fill what they may a third each, and a newcomer always finds a place.
+    pub(crate) fn is_full(&self, party: Party) -> bool {
+        let own = self.shares.get(&party).copied().unwrap_or_default();
+        let free = self.most.saturating_sub(self.servers.len());
+        let free_bytes = self.most_bytes.saturating_sub(self.bytes);
+        own.servers >= free || own.bytes >= free_bytes
+    }
+
+    /// Makes room for a party that has none left: the transactions that were answered longest ago give theirs up, once no
+    /// message of theirs is under way any more (T4), since new calls matter more than the rest of 64·T1. A 2xx that waits for
+    /// its ACK stays.
+    pub(crate) fn make_room(&mut self, cx: &mut Cx<'_>, party: Party) {
+        while self.is_full(party)
+            && let Some((at, id)) = self.answered.front().copied()
+            && cx.now.saturating_duration_since(at) >= T4
+        {
+            self.answered.pop_front();
+            let Some(server) = self.servers.get(&id) else { continue };
+            let dialog = server.dialog.and_then(|dialog| cx.dialogs.get(dialog));
+            if dialog.is_some_and(|dialog| dialog.awaits_ack_of(id)) {
+                self.answered.push_back((cx.now, id));
+            } else {
+                self.remove(cx, id);
+            }
+        }
+    }
+
+    /// Takes a request into the table.
+    pub(crate) fn begin(
+        &mut self,
+        cx: &mut Cx<'_>,
+        arrival: Arrival,
+        key: Key,
+        request: Message,
+        dialog: Option<DialogId>,
+    ) -> ServerId {
+        let shared = &mut *cx.shared;
+        let id = ServerId(shared.fresh_id());
+        let method = request.method();
+        let to_tag = key::to_tag(&request);
+        let initial = to_tag.is_empty();
+        let tag = if initial { shared.tokens.tag() } else { String::from_utf8_lossy(to_tag).into_owned() };
+        let merged: Option<Key> =
+            (initial && key::merged(&mut shared.scratch, &request).is_some()).then(|| shared.scratch.as_slice().into());
+        if let Some(merged) = &merged {
+            self.merged.insert(merged.clone(), id);
+        }
+        let reserved = method == Method::Invite && initial;
+        cx.dialogs.reserve(reserved);
+        self.keys.insert(key.clone(), id);
+        let mut slots = Slots::default();
+        if method == Method::Invite {
+            let lasts = Slot::Arm(Reason::InviteExpires, lifetime(&request));
+            slots.apply(&mut shared.timers, cx.now, Timer::Server(id), Step { timeout: lasts, ..Step::IDLE });
+        }
+        let server = Server {
+            key,
+            merged,
+            method,
+            machine: ServerMachine::start(method, arrival.flow.transport.is_reliable()),
+            slots,
+            source: arrival.flow,
+            reply: reply_flow(&request, arrival.flow),
+            local: arrival.local,
+            party: arrival.party,
+            cseq: request.cseq().map(|cseq| cseq.number).unwrap_or_default(),
+            request: Some(request),
+            tag,
+            last: None,
+            dialog,
+            initial,
+            reserved,
+            reliable: None,
+            weight: 0,
+        };
+        self.servers.insert(id, Box::new(server));
+        self.shares.entry(arrival.party).or_default().servers += 1;
+        self.weigh(id);
+        id
+    }
+
+    /// Notes that a request has its final answer: what is kept of it only absorbs repetitions.
+    fn note_answered(&mut self, now: Instant, id: ServerId) {
+        while self.answered.front().is_some_and(|(_, first)| !self.servers.contains_key(first)) {
+            self.answered.pop_front();
+        }
+        self.answered.push_back((now, id));
+    }
+
+    /// Takes a request out.
+    fn remove(&mut self, cx: &mut Cx<'_>, id: ServerId) {
+        let Some(mut server) = self.servers.remove(&id) else { return };
+        server.slots.clear(&mut cx.shared.timers);
+        if let Some(reliable) = &mut server.reliable {
+            reliable.stop(&mut cx.shared.timers);
+        }
+        self.keys.remove(&server.key);
+        if let Some(merged) = server.merged {
+            self.merged.remove(&merged);
+        }
+        cx.dialogs.release(server.reserved);
+        self.bytes -= server.weight;
+        if let Some(share) = self.shares.get_mut(&server.party) {
+            share.servers -= 1;
+            share.bytes -= server.weight;
+            if share.servers == 0 {
+                self.shares.remove(&server.party);
+            }
+        }
+    }
+
+    /// Counts what a transaction holds now.
+    fn weigh(&mut self, id: ServerId) {
+        let Some(server) = self.servers.get_mut(&id) else { return };
+        let weight = server.held_bytes();
+        self.bytes = self.bytes - server.weight + weight;
+        if let Some(share) = self.shares.get_mut(&server.party) {
+            share.bytes = share.bytes - server.weight + weight;
+        }
+        server.weight = weight;
+    }
+
+    /// Gives back the room of tables that are nearly empty after a flood.
+    pub(crate) fn shrink(&mut self) {
+        shrink(&mut self.servers);
+        shrink(&mut self.keys);
+        shrink(&mut self.merged);
+    }
+
+    /// Checks that indexes and counts fit the table.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let same = |what: &str, index: usize, table: usize| {
+            if index == table { Ok(()) } else { Err(format!("{what}: {index} keys for {table} entries")) }
+        };
+        same("servers", self.keys.len(), self.servers.len())?;
+        let merged = self.servers.values().filter(|server| server.merged.is_some()).count();
+        same("merged", self.merged.len(), merged)?;
+        let finals = self.servers.values().filter(|server| !server.machine.is_open()).count();
+        if self.answered.len() < finals {
+            return Err(format!("{finals} requests are answered, {} are known", self.answered.len()));
+        }
+        same("server bytes", self.bytes, self.servers.values().map(|server| server.weight).sum())?;
+        same("shares", self.shares.values().map(|share| share.servers).sum(), self.servers.len())?;
+        same("bytes of shares", self.shares.values().map(|share| share.bytes).sum(), self.bytes)
+    }
+}
+
+/// Returns how long an INVITE may stay without final answer: its Expires (RFC 3261 §20.19), within the limit.
+fn lifetime(request: &Message) -> Duration {
+    let expires = request.header(HeaderName::Expires).and_then(|value| std::str::from_utf8(value).ok());
+    let seconds = expires.and_then(|value| value.trim().parse().ok()).unwrap_or(limits::INVITE_SECONDS);
+    Duration::from_secs(seconds.min(limits::INVITE_SECONDS).into())
+}

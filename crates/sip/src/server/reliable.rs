@@ -1,0 +1,258 @@
+//! Reliable provisional responses of ours (RFC 3262): they are numbered, go out one after the other, are repeated until
+//! their PRACK has come, and hold a 2xx back.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::Servers;
+use crate::cx::Cx;
+use crate::event::{Answer, DialogId, Event, Reason, ServerId};
+use crate::header::HeaderName;
+use crate::header::RAck;
+use crate::limits;
+use crate::message::Message;
+use crate::method::Method;
+use crate::sanity::{RELIABLE, Refusal, names_reliable};
+use crate::shared::{Arrival, Shared, Timer};
+use crate::timer::{T1, T1_64, TimerQueue, Token};
+use crate::transaction::Class;
+use crate::transaction::key::Key;
+
+/// RSeq of a first response is below 2³¹ (RFC 3262 §3), so that no INVITE has so many that it begins anew.
+const FIRST_RSEQ_BELOW: u32 = 1 << 30;
+
+/// The reliable provisional responses to one INVITE.
+#[derive(Debug)]
+pub(super) struct Reliable {
+    /// RSeq of the last one.
+    rseq: u32,
+    /// The one that waits for its PRACK.
+    unacked: Option<Unpracked>,
+    /// Responses that wait behind it: provisional ones, or the 2xx alone.
+    waiting: VecDeque<Answer>,
+    /// Whether one of them had a session description.
+    described: bool,
+}
+
+/// A provisional response that waits for its PRACK.
+#[derive(Debug)]
+struct Unpracked {
+    bytes: Bytes,
+    code: u16,
+    described: bool,
+    /// The wait before the next repetition: T1 doubling, for as long as it takes (RFC 3262 §3).
+    interval: Duration,
+    retransmit: Token,
+    wait: Token,
+}
+
+/// The moment at which a response to an INVITE goes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Now, as ever.
+    Now,
+    /// Now, under this RSeq.
+    Reliably(u32),
+    /// After the PRACK to the one before it.
+    Later,
+    /// Never.
+    Never,
+}
+
+impl Reliable {
+    /// Makes an empty list whose first RSeq is behind this.
+    fn new(rseq: u32) -> Reliable {
+        Reliable { rseq, unacked: None, waiting: VecDeque::new(), described: false }
+    }
+
+    /// Returns what it holds of messages, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        let waiting = self.waiting.iter().filter_map(|answer| answer.body.as_ref()).map(|body| body.bytes.len());
+        self.unacked.as_ref().map_or(0, |unacked| unacked.bytes.len()) + waiting.sum::<usize>()
+    }
+
+    /// Ends repetition, and drops what waits.
+    pub(super) fn stop<K: Copy>(&mut self, timers: &mut TimerQueue<K>) {
+        self.waiting.clear();
+        if let Some(unacked) = &self.unacked {
+            timers.cancel(unacked.retransmit);
+            timers.cancel(unacked.wait);
+        }
+    }
+
+    fn holds_success(&self) -> bool {
+        self.waiting.iter().any(|answer| Class::of(answer.code) == Class::Success)
+    }
+
+    /// Decides when a 2xx goes out; one that must wait is kept.
+    fn turn_of_success(&mut self, answer: &Answer) -> Turn {
+        // Whatever else waits is no news any more.
+        self.waiting.clear();
+        if !self.unacked.as_ref().is_some_and(|unacked| unacked.described) {
+            return Turn::Now;
+        }
+        self.waiting.push_back(answer.clone());
+        Turn::Later
+    }
+
+    /// Decides when a reliable provisional response goes out; one that must wait is kept. `offered`: the INVITE has an offer.
+    fn turn_of_provisional(&mut self, answer: &Answer, offered: bool) -> Turn {
+        // The first one has an offer where the INVITE had none (RFC 3262 §5).
+        let too_early = !offered && !self.described && answer.body.is_none();
+        if too_early || self.holds_success() {
+            return Turn::Never;
+        }
+        if self.unacked.is_none() {
+            self.rseq = self.rseq.saturating_add(1);
+            return Turn::Reliably(self.rseq);
+        }
+        if self.waiting.len() >= limits::PROVISIONALS_WAITING {
+            return Turn::Never;
+        }
+        self.waiting.push_back(answer.clone());
+        Turn::Later
+    }
+
+    /// Waits for the PRACK to a response that is out.
+    fn await_prack(&mut self, cx: &mut Cx<'_>, id: ServerId, (bytes, code): (Bytes, u16), described: bool) {
+        self.described |= described;
+        let timers = &mut cx.shared.timers;
+        let retransmit = timers.arm(cx.now + T1, Reason::Retransmit1xx, Timer::Server(id));
+        let wait = timers.arm(cx.now + T1_64, Reason::PrackWait, Timer::Server(id));
+        self.unacked = Some(Unpracked { bytes, code, described, interval: T1, retransmit, wait });
+    }
+
+    /// Arms the next repetition; the response to send once more.
+    fn repeat(&mut self, shared: &mut Shared, now: Instant, id: ServerId) -> Option<(Bytes, u16)> {
+        let unacked = self.unacked.as_mut()?;
+        unacked.interval = unacked.interval.saturating_mul(2);
+        unacked.retransmit = shared.timers.arm(now + unacked.interval, Reason::Retransmit1xx, Timer::Server(id));
+        Some((unacked.bytes.clone(), unacked.code))
+    }
+
+    /// Takes the response that a PRACK names off the list; whether it had a session description.
+    fn acknowledged(&mut self, shared: &mut Shared, cseq: u32, rack: RAck) -> Option<bool> {
+        let named = rack.rseq == self.rseq && rack.cseq.number == cseq && rack.cseq.method == Method::Invite;
+        let unacked = self.unacked.take_if(|_| named)?;
+        shared.timers.cancel(unacked.retransmit);
+        shared.timers.cancel(unacked.wait);
+        Some(unacked.described)
+    }
+}
+
+impl Servers {
+    fn reliable_mut(&mut self, id: ServerId) -> Option<&mut Reliable> {
+        self.servers.get_mut(&id)?.reliable.as_deref_mut()
+    }
+
+    fn reliable(&self, id: ServerId) -> Option<&Reliable> {
+        self.servers.get(&id)?.reliable.as_deref()
+    }
+
+    /// Reports whether provisional responses to an INVITE may be reliable: its sender can acknowledge them.
+    pub(crate) fn may_be_reliable(&self, shared: &Shared, id: ServerId) -> bool {
+        let request = self.servers.get(&id).and_then(|server| server.request.as_ref());
+        let known = shared.rules.extensions.iter().any(|known| known == RELIABLE);
+        let is_able = |request: &Message| {
+            names_reliable(request, HeaderName::Supported) || names_reliable(request, HeaderName::Require)
+        };
+        known && request.is_some_and(is_able)
+    }
+
+    /// Reports whether the 2xx to an INVITE waits for a PRACK (RFC 3262 §3).
+    pub(crate) fn holds_back(&self, id: ServerId) -> bool {
+        self.reliable(id).is_some_and(Reliable::holds_success)
+    }
+
+    /// Reports whether a provisional response to an INVITE waits for its PRACK.
+    pub(crate) fn awaits_prack(&self, id: ServerId) -> bool {
+        self.reliable(id).is_some_and(|reliable| reliable.unacked.is_some())
+    }
+
+    /// Decides when a response to an INVITE goes out; one that must wait is kept.
+    pub(super) fn turn_of(&mut self, shared: &mut Shared, id: ServerId, answer: &Answer) -> Turn {
+        let supported = self.may_be_reliable(shared, id);
+        let Some(server) = self.servers.get_mut(&id) else { return Turn::Never };
+        match Class::of(answer.code) {
+            Class::Failure => return Turn::Now,
+            Class::Success => {
+                return server.reliable.as_deref_mut().map_or(Turn::Now, |reliable| reliable.turn_of_success(answer));
+            }
+            Class::Provisional => {}
+        }
+        let required = server.request.as_ref().is_some_and(|request| names_reliable(request, HeaderName::Require));
+        if !supported || !(required || answer.reliable) {
+            return Turn::Now;
+        }
+        let offered = server.request.as_ref().is_some_and(|request| request.sdp().is_some());
+        let first = shared.tokens.below(FIRST_RSEQ_BELOW);
+        let reliable = server.reliable.get_or_insert_with(|| Box::new(Reliable::new(first)));
+        reliable.turn_of_provisional(answer, offered)
+    }
+
+    /// Repeats a reliable response that is out until its PRACK comes.
+    pub(super) fn await_prack(&mut self, cx: &mut Cx<'_>, id: ServerId, described: bool) {
+        let Some(server) = self.servers.get_mut(&id) else { return };
+        let (Some(reliable), Some(last)) = (server.reliable.as_deref_mut(), server.last.clone()) else { return };
+        reliable.await_prack(cx, id, last, described);
+        self.weigh(id);
+    }
+
+    /// Ends the repetition of provisional responses: a final one is out. A PRACK for one that was not acknowledged still
+    /// finds it (RFC 3262 §3).
+    pub(super) fn stop_provisionals(&mut self, shared: &mut Shared, id: ServerId) {
+        if let Some(reliable) = self.reliable_mut(id) {
+            reliable.stop(&mut shared.timers);
+        }
+    }
+
+    /// Sends the response once more.
+    pub(super) fn repeat_provisional(&mut self, cx: &mut Cx<'_>, id: ServerId) {
+        let Some(server) = self.servers.get_mut(&id) else { return };
+        let repeated = server.reliable.as_deref_mut().and_then(|reliable| reliable.repeat(cx.shared, cx.now, id));
+        let Some((bytes, code)) = repeated else { return };
+        cx.shared.transmit(server.reply, bytes, server.sent(id, code, true));
+    }
+
+    /// Refuses an INVITE whose sender never acknowledges (RFC 3262 §3).
+    pub(super) fn on_prack_missing(&mut self, cx: &mut Cx<'_>, id: ServerId) {
+        let dialog = self.dialog_of(id);
+        self.respond(cx, id, Answer { code: 504, ..Answer::default() });
+        cx.shared.tell(Event::PrackMissing { id, dialog });
+    }
+
+    /// Takes a PRACK in its dialog: 200 and on with what waits for it, 400 or 481.
+    pub(crate) fn on_prack(&mut self, cx: &mut Cx<'_>, arrival: Arrival, key: Key, dialog: DialogId, request: Message) {
+        let Some(rack) = request.header(HeaderName::RAck).and_then(RAck::parse) else {
+            return cx.shared.refuse(&arrival, &request, Refusal { what: "RAck", ..Refusal::plain(400) });
+        };
+        let invite = cx.dialogs.get(dialog).and_then(|live| live.answered_invite());
+        let Some((invite, described)) = invite.and_then(|id| Some((id, self.acknowledged(cx.shared, id, rack)?)))
+        else {
+            return cx.shared.refuse(&arrival, &request, Refusal::plain(481));
+        };
+        let offered = self.servers.get(&invite).and_then(|server| server.request.as_ref());
+        let offered = offered.is_none_or(|request| request.sdp().is_some());
+        let (flow, party) = (arrival.flow, arrival.party);
+        let server = self.begin(cx, arrival, key, request.clone(), Some(dialog));
+        // Its body is the answer to our offer, or an offer that the layer above must answer (RFC 3262 §5).
+        let is_offer = request.sdp().is_some() && (offered || !described);
+        cx.shared.tell(Event::Prack { id: is_offer.then_some(server), dialog, flow, party, request });
+        if !is_offer {
+            self.respond(cx, server, Answer { code: 200, ..Answer::default() });
+        }
+        let next = self.reliable_mut(invite).and_then(|reliable| reliable.waiting.pop_front());
+        if let Some(answer) = next {
+            self.respond(cx, invite, answer);
+        }
+    }
+
+    fn acknowledged(&mut self, shared: &mut Shared, id: ServerId, rack: RAck) -> Option<bool> {
+        let server = self.servers.get_mut(&id)?;
+        let described = server.reliable.as_deref_mut()?.acknowledged(shared, server.cseq, rack)?;
+        self.weigh(id);
+        Some(described)
+    }
+}

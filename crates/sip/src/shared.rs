@@ -1,0 +1,245 @@
+//! What the parts of an endpoint share: names of our own, deadlines, what is known of each party, and what goes out.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use bytes::Bytes;
+use ipnet::IpNet;
+
+use crate::compose;
+use crate::event::{ClientId, DialogId, DropReason, Event, Flow, Local, Output, Party, Sent, ServerId, Transmit};
+use crate::identity::{Identity, TokenSource};
+use crate::message::{Defect, Message};
+use crate::method::Method;
+use crate::reply::reply_flow;
+use crate::sanity::{Refusal, Rules};
+use crate::timer::TimerQueue;
+use crate::transaction::key;
+use crate::write::{Writer, reason_phrase};
+
+/// The owner of a deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Timer {
+    /// A client transaction.
+    Client(ClientId),
+    /// A server transaction.
+    Server(ServerId),
+    /// A dialog.
+    Dialog(DialogId),
+}
+
+/// How a message came: its way, our name towards its source, and its party.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrival {
+    pub(crate) flow: Flow,
+    pub(crate) local: Local,
+    pub(crate) party: Party,
+}
+
+/// What is known of each party.
+#[derive(Debug, Default)]
+pub(crate) struct Peers {
+    /// Networks of each party, besides the address that it speaks from.
+    reach: HashMap<Party, Vec<IpNet>>,
+    /// Parties that may use our connections for requests of their own.
+    reusing: HashSet<Party>,
+    /// Parties that may replace dialogs of their own (RFC 3891).
+    replacing: HashSet<Party>,
+}
+
+impl Peers {
+    /// Takes the networks of a party.
+    pub(crate) fn set_reach(&mut self, party: Party, networks: Vec<IpNet>) {
+        self.reach.insert(party, networks);
+    }
+
+    /// Returns the networks that a party may send us to; none where nothing is known of it.
+    pub(crate) fn reach(&self, party: Party) -> &[IpNet] {
+        self.known_reach(party).unwrap_or_default()
+    }
+
+    /// Returns the networks of a party, where they are known.
+    pub(crate) fn known_reach(&self, party: Party) -> Option<&[IpNet]> {
+        self.reach.get(&party).map(Vec::as_slice)
+    }
+
+    /// Says whether a party may use our connections.
+    pub(crate) fn offer_reuse(&mut self, party: Party, offered: bool) {
+        set(&mut self.reusing, party, offered);
+    }
+
+    /// Reports whether a party may use our connections.
+    pub(crate) fn offers_reuse(&self, party: Party) -> bool {
+        self.reusing.contains(&party)
+    }
+
+    /// Says whether a party may replace dialogs of its own.
+    pub(crate) fn allow_replaces(&mut self, party: Party, allowed: bool) {
+        set(&mut self.replacing, party, allowed);
+    }
+
+    /// Reports whether a party may replace dialogs of its own.
+    pub(crate) fn may_replace(&self, party: Party) -> bool {
+        self.replacing.contains(&party)
+    }
+}
+
+fn set(parties: &mut HashSet<Party>, party: Party, is_in: bool) {
+    if is_in {
+        parties.insert(party);
+    } else {
+        parties.remove(&party);
+    }
+}
+
+/// Everything that the tables of an endpoint have in common.
+pub(crate) struct Shared {
+    /// The rules by which requests are judged.
+    pub(crate) rules: Rules,
+    /// The source of Call-IDs, tags and branches.
+    pub(crate) tokens: TokenSource,
+    /// The deadlines of all transactions and dialogs.
+    pub(crate) timers: TimerQueue<Timer>,
+    /// Parties.
+    pub(crate) peers: Peers,
+    /// The buffer in which keys are written for a look-up.
+    pub(crate) scratch: Vec<u8>,
+    product: String,
+    /// Mixed into the tags of stateless responses and into the names of ended dialogs.
+    secret: u64,
+    last_id: u64,
+    out: VecDeque<Output>,
+}
+
+impl Shared {
+    /// Makes the shared part of an endpoint whose names come from `seed`.
+    pub(crate) fn new(identity: Identity, rules: Rules, product: String, seed: [u8; 32]) -> Shared {
+        let mut hasher = DefaultHasher::new();
+        seed.hash(&mut hasher);
+        Shared {
+            rules,
+            tokens: TokenSource::new(identity, seed),
+            timers: TimerQueue::new(),
+            peers: Peers::default(),
+            scratch: Vec::new(),
+            product,
+            secret: hasher.finish(),
+            last_id: 0,
+            out: VecDeque::new(),
+        }
+    }
+
+    /// Returns the next id; none comes twice.
+    pub(crate) fn fresh_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    /// Returns our name for Server and User-Agent.
+    pub(crate) fn product(&self) -> &str {
+        &self.product
+    }
+
+    /// Writes Server, as configured.
+    pub(crate) fn write_product(&self, writer: &mut Writer) {
+        if !self.product.is_empty() {
+            writer.header("Server", &self.product);
+        }
+    }
+
+    /// Queues an event for the layer above.
+    pub(crate) fn tell(&mut self, event: Event) {
+        self.out.push_back(Output::Event(event));
+    }
+
+    /// Counts a message that is dropped.
+    pub(crate) fn drop_message(&mut self, reason: DropReason) {
+        self.tell(Event::Dropped(reason));
+    }
+
+    /// Queues bytes to send.
+    pub(crate) fn transmit(&mut self, flow: Flow, bytes: Bytes, what: Sent) {
+        self.out.push_back(Output::Transmit(Transmit { flow, bytes, what }));
+    }
+
+    /// Takes the next output.
+    pub(crate) fn pop_output(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// Returns the number of outputs that wait.
+    pub(crate) fn outputs(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Puts the event of a response before the ACK that it got at `first`, so that a trace reads in the order of the wire.
+    pub(crate) fn put_event_first(&mut self, first: usize) {
+        if let (Some(Output::Transmit(_)), Some(Output::Event(_))) = (self.out.get(first), self.out.get(first + 1)) {
+            self.out.swap(first, first + 1);
+        }
+    }
+
+    /// Returns the To tag of a stateless response: the same for the same request (RFC 3261 §8.2.7).
+    pub(crate) fn stateless_tag(&self, request: &Message) -> String {
+        let mut hasher = DefaultHasher::new();
+        self.secret.hash(&mut hasher);
+        request.call_id().hash(&mut hasher);
+        key::from_tag(request).hash(&mut hasher);
+        request.cseq().map(|cseq| cseq.number).hash(&mut hasher);
+        request.via().and_then(|via| via.branch).hash(&mut hasher);
+        format!("{:016x}", hasher.finish())
+    }
+
+    /// Returns the short name of a party's dialog whose key stands in the scratch buffer.
+    pub(crate) fn name_of_dialog(&self, party: Party) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.secret, party.0, self.scratch.as_slice()).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// Answers without a transaction: a repeated request gets the same response again, with the same To tag.
+    pub(crate) fn refuse(&mut self, arrival: &Arrival, request: &Message, refusal: Refusal) {
+        self.refuse_for(arrival.flow, arrival.party, request, refusal, None);
+    }
+
+    /// Refuses a request because a table is full: 503 with Retry-After (RFC 3261 §21.5.4).
+    pub(crate) fn refuse_full(&mut self, arrival: &Arrival, request: &Message) {
+        let seconds = 1 + self.tokens.below(10);
+        self.refuse(arrival, request, Refusal::with(503, "Retry-After", seconds.to_string()));
+    }
+
+    /// Answers without a transaction, and reports the defect that is the reason, where there is one.
+    pub(crate) fn refuse_for(
+        &mut self,
+        source: Flow,
+        party: Party,
+        request: &Message,
+        refusal: Refusal,
+        defect: Option<Defect>,
+    ) {
+        if request.method() == Method::Ack {
+            return self.drop_message(DropReason::StrayAck);
+        }
+        if request.via().is_none() {
+            return self.drop_message(DropReason::Unanswerable);
+        }
+        let Refusal { code, what, headers } = refusal;
+        let reason = if what.is_empty() { String::new() } else { format!("{}: {what}", reason_phrase(code)) };
+        let tag = self.stateless_tag(request);
+        let mut writer = compose::answer(request, source, code, &reason, &tag, false);
+        for (name, value) in &headers {
+            writer.header(name, value);
+        }
+        // A challenge is no longer than it must be: it may go to an address that has asked for nothing.
+        if code != 401 {
+            self.write_product(&mut writer);
+        }
+        let method = request.method();
+        let sent = Sent { method, code: Some(code), party, again: false, client: None, server: None, dialog: None };
+        self.transmit(reply_flow(request, source), writer.finish(None), sent);
+        // A challenge is no refusal: the request that follows it decides.
+        if code >= 300 && code != 401 {
+            self.tell(Event::Refused { party, method, code, defect });
+        }
+    }
+}
