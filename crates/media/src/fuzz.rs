@@ -7,17 +7,16 @@ use std::time::{Duration, Instant};
 
 use trunkgate_agent::limits::REORDER_MOST;
 
+use crate::codec::Coding;
 use crate::codec::opus::Wanted;
 use crate::counters::EndCounters;
-use crate::jitter::JitterBuffer;
 use crate::limits::JITTER_PACKETS;
-use crate::origin::Epoch;
-use crate::packet::PacketBuf;
-use crate::rtp::Rtp;
+use crate::rtcp::Epoch;
+use crate::rtp::{JitterBuffer, PacketBuf, Rtp};
 use crate::session::Session;
 use crate::spec::{Command, EndId, EndSpec, MediaId, RemoteSpec, Sound, WireSpec};
 use crate::srtp::{Inbound, Outbound, SrtpKey, Suite};
-use crate::transcode::{Coding, EventsSpec, TranscodeSpec, Transcoder};
+use crate::transcode::{EventsSpec, TranscodeSpec, Transcoder};
 
 /// Any datagram on both sockets of an end that is wired to another, and on the views below.
 pub fn rtp_packet(data: &[u8]) {

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use trunkgate_media::dtmf::Sender;
 use trunkgate_media::mos;
-use trunkgate_media::press::Presses;
 use trunkgate_sdp::{Description, Direction, Far, far};
 use trunkgate_sip::{ClientId, DialogId, ServerId};
 
@@ -165,7 +165,7 @@ pub(crate) struct Speech {
     /// The far side's telephone-events: number and clock, in Hz.
     pub(crate) events: Option<(u8, u32)>,
     /// Keys that are pressed, once they are.
-    pub(crate) presses: Option<Presses>,
+    pub(crate) presses: Option<Sender>,
     pub(crate) payload: u8,
     pub(crate) to: Option<SocketAddr>,
     /// Where its RTCP goes.
@@ -309,7 +309,7 @@ impl PhoneCall {
     }
     /// Whether all of [`Talk::keys`] has been pressed.
     pub fn has_pressed_all(&self) -> bool {
-        self.speech.presses.as_ref().is_some_and(Presses::is_over)
+        self.speech.presses.as_ref().is_some_and(Sender::is_over)
     }
     /// SSRC of what it says.
     pub fn ssrc(&self) -> u32 {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use trunkgate_media::PressSpec;
-use trunkgate_media::press::{Pressed, Presses};
+use trunkgate_media::dtmf::{Sender, Signal};
 use trunkgate_media::rtp::Rtp;
 use trunkgate_sdp::{Description, Direction};
 use trunkgate_sip::{
@@ -479,7 +479,7 @@ impl Phone {
             (&call.talk.keys, speech.events, speech.sent >= limits::KEYS_AFTER)
         {
             let presses = speech.presses.get_or_insert_with(|| {
-                let mut presses = Presses::default();
+                let mut presses = Sender::default();
                 presses.add(PressSpec::Event { payload, clock_hz }, keys, limits::KEY_MS);
                 presses
             });
@@ -528,9 +528,9 @@ impl Phone {
     }
 }
 /// The packet of a key that is due in the place of one of audio.
-fn key(presses: &mut Presses, audio: &[u8]) -> Option<Vec<u8>> {
+fn key(presses: &mut Sender, audio: &[u8]) -> Option<Vec<u8>> {
     let rtp = Rtp::parse(audio).ok()?;
-    let Pressed::Event(key) = presses.next(rtp.timestamp)? else { return None };
+    let Signal::Event(key) = presses.next(rtp.timestamp)? else { return None };
     let mut bytes = Vec::new();
     let (marker, payload_type, timestamp) = (key.marker, key.payload_type, key.timestamp);
     Rtp { marker, payload_type, timestamp, ..rtp }.build(&key.payload, &mut bytes);

@@ -1,7 +1,7 @@
 //! A press that passes beside converted audio, on the clock of the other side: one that lasts for longer than a segment can
 //! say on either clock (RFC 4733 §2.5.1.3) is cut anew.
 
-use crate::keys::{END, SEGMENT_TICKS};
+use crate::dtmf::{END, SEGMENT_TICKS};
 use crate::rtp::Rtp;
 
 use super::TIME_HZ;
