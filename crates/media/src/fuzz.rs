@@ -56,8 +56,8 @@ pub fn rtp_packet(data: &[u8]) {
     }
 }
 
-/// Any stream into a transcoder from any codec to any other: what leaves has numbers that only grow, and never more packets
-/// than a bounded time has.
+/// Any stream into a transcoder from any codec to any other: what leaves has numbers that only grow, and never more
+/// packets than a bounded time has.
 ///
 /// # Panics
 /// Where one of these does not hold.
@@ -96,7 +96,8 @@ pub fn transcode(data: &[u8]) {
             assert!((1..0x8000).contains(&rtp.sequence.wrapping_sub(last)), "numbers grow");
             last = rtp.sequence;
         }
-        // At most what was begun, a concealed loss and the longest packet, in packets of 10 ms; and what passes with them.
+        // At most what was begun, a concealed loss and the longest packet, in packets of 10 ms; and what passes with
+        // them.
         assert!(made <= 31, "{made}");
     }
 }
@@ -175,15 +176,15 @@ pub fn jitter(data: &[u8]) {
     }
 }
 
-/// What left was inside, and for no longer than it may be.
+/// Checks that what left was inside, and for no longer than it may be.
 fn leave(now: Instant, inside: &mut HashMap<u32, Instant>, left: &mut Vec<u32>) {
     for index in left.drain(..) {
         assert!(inside.remove(&index).is_some_and(|came| now <= came + REORDER_MOST), "{index}");
     }
 }
 
-/// Any datagram from a far side of which SRTP is expected, for each suite: never taken, and never changes anything. What
-/// we encrypt of it comes back.
+/// Any datagram from a far side of which SRTP is expected, for each suite: never taken, and never changes anything.
+/// What we encrypt of it comes back.
 pub fn srtp_packet(data: &[u8]) {
     for suite in Suite::ALL {
         let material = [7; 46];

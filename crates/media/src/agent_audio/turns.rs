@@ -1,7 +1,7 @@
 //! Turns of a conversation: the time from the end of the caller's speech to the agent's first audio, by voice activity.
 //!
 //! Frames of 20 ms come with their level and nothing else. The caller speaks where a frame is well above what the line
-//! makes when nobody speaks, and above what may be the agent's own echo; 100 ms of that are speech. An answer is the
+//! makes without speech, and above what may be the agent's own echo; 100 ms of that are speech. An answer is the
 //! agent's first audio after it was silent. Who is interrupted had no turn.
 
 use std::time::{Duration, Instant};
@@ -109,7 +109,7 @@ mod tests {
         turns: Turns,
         /// Of the line itself, as a mean.
         noise: i32,
-        /// How much of the agent comes back: a part of 256.
+        /// The part of the agent that comes back, of 256.
         echo: i32,
         seed: u32,
         phase: f64,

@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(keys(&[(1, 100, 5), (1, 100, 5), (1, 100, 5), (1, 900, 5), (1, 900, 5)]), "55");
         // The last packets of a press come three times, one of them after the next press began.
         assert_eq!(keys(&[(1, 100, 1), (1, 900, 2), (1, 100, 1), (1, 900, 2)]), "12");
-        // Another source begins anew; time wraps.
+        // Another source begins again; time wraps.
         assert_eq!(keys(&[(1, 100, 1), (2, 100, 1), (2, u32::MAX, 1)]), "11");
         assert_eq!(keys(&[(1, u32::MAX, 1), (1, 700, 2)]), "12");
     }

@@ -44,7 +44,7 @@ pub(crate) fn long(short: u32) -> Duration {
 /// Date and chance of a session.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Origin {
-    /// The date. Without one our sender reports have none (RFC 3550 §6.4.1), and no round trip can be told by them.
+    /// The date. Without one our sender reports have none (RFC 3550 §6.4.1), and no round trip is known by them.
     epoch: Option<Epoch>,
     /// The key that names and sources in RTCP, and the times of our own, are drawn from.
     key: [u8; 16],

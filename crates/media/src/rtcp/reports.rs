@@ -126,7 +126,7 @@ impl Reports {
         (self.since, self.due, self.wanted) = (None, None, false);
     }
 
-    /// Sees whether a report of ours is due (RFC 3550 §6.3.1, §6.3.6): the time is drawn anew when it has come, and if
+    /// Sees whether a report of ours is due (RFC 3550 §6.3.1, §6.3.6): the time is drawn again when it has come, and if
     /// that is later, it is waited for.
     pub fn look(&mut self, now: Instant, origin: &Origin, serial: u32) {
         let since = *self.since.get_or_insert(now);

@@ -28,7 +28,7 @@ use incoming::{Incoming, Step};
 use noise::Noise;
 use retimed::Retimed;
 
-/// What is worked at where neither side says anything else.
+/// The working rate where neither side has another one, in Hz.
 const WIDE_BAND_HZ: u32 = 16_000;
 /// Time is counted in 1/48,000 s: every clock and every rate is a part of it.
 const TIME_HZ: u32 = 48_000;
@@ -55,7 +55,7 @@ pub struct Transcoder {
     aside: Option<Aside>,
     press: Retimed,
     concealer: Box<Concealer>,
-    /// When the last packet came of what this one goes on from, before its own first one.
+    /// The time of the last packet of the transcoder that this one goes on from, before its own first one.
     goes_on: Option<Instant>,
     /// Before its first packet, with an encoder of its own.
     fresh: bool,
@@ -80,7 +80,7 @@ struct Jump {
     marker: bool,
 }
 
-/// What passes as it is, in its place.
+/// A payload that passes as it is, in its place.
 #[derive(Debug, Clone, Copy)]
 struct Aside {
     number: u8,
@@ -103,14 +103,14 @@ enum Class {
 }
 
 impl Transcoder {
-    /// As `spec` says, under the numbers (source, sequence number, timestamp); `None` where it names nothing that can
-    /// be converted.
+    /// Creates a transcoder as `spec` says, under the numbers (source, sequence number, timestamp); `None` where it
+    /// names nothing that can be converted.
     pub fn new(spec: TranscodeSpec, serial: u32, numbers: (u32, u16, u32)) -> Option<Self> {
         let (ssrc, sequence, timestamp) = numbers;
         Transcoder::after(None, spec, StreamStart { serial, ssrc, sequence, timestamp })
     }
-    /// The same in the place of another one before the same sink. Where that keeps its codec its decoder goes on, and
-    /// so does our encoder, and what was heard: no step from the one to the other.
+    /// Creates a transcoder in the place of another one before the same sink. Where that keeps its codec its decoder
+    /// goes on, and so does our encoder, and what was heard: no step from the one to the other.
     pub fn after(before: Option<Transcoder>, spec: TranscodeSpec, start: StreamStart) -> Option<Self> {
         let StreamStart { serial, ssrc, sequence, timestamp } = start;
         let before = before.filter(|before| before.spec.to.1 == spec.to.1);
@@ -166,7 +166,7 @@ impl Transcoder {
         }
         Some(transcoder)
     }
-    /// As it was asked for.
+    /// Returns its description.
     pub fn spec(&self) -> &TranscodeSpec {
         &self.spec
     }
@@ -193,11 +193,11 @@ impl Transcoder {
     pub(crate) fn begins(&mut self) -> bool {
         std::mem::take(&mut self.fresh)
     }
-    /// What it codes with, for who makes a part of the same stream.
+    /// Returns its encoder, for another part of the same stream.
     pub(crate) fn encoding(&mut self) -> &mut Encoding {
         &mut self.encoding
     }
-    /// A packet of the stream is for somebody else: it is not lost.
+    /// Notes that a packet of the stream does not come here: it is not lost.
     pub(crate) fn pass_over(&mut self, rtp: &Rtp) {
         self.incoming.pass_over(rtp);
     }
@@ -278,7 +278,7 @@ impl Transcoder {
     }
 
     /// Goes on where another one before the same sink, in the same codec, has ended. Not where Opus has more band than
-    /// before: its decoders begin anew then.
+    /// before: its decoders begin again then.
     fn follow(&mut self, before: Transcoder) {
         self.credit = before.credit;
         if before.rate_hz != self.rate_hz {
@@ -455,7 +455,7 @@ impl Aside {
     }
 }
 
-/// How long so many samples are.
+/// Returns how long so many samples are.
 fn time_of(samples: usize, rate_hz: u32) -> u64 {
     samples as u64 * u64::from(TIME_HZ / rate_hz)
 }
