@@ -119,8 +119,21 @@ impl Agents {
         agent.tune(TrackName::Outbound, &audio.outbound, None);
         true
     }
-    /// Lets all listeners of an end hear a packet.
+    /// Lets all listeners of an end hear a packet; most ends have none.
+    #[inline]
     pub(crate) fn hear_all(
+        &mut self,
+        now: Instant,
+        listeners: &[Listener],
+        packet: &TrackPacket<'_>,
+        events: &mut VecDeque<Event>,
+    ) {
+        if !listeners.is_empty() {
+            self.hear_each(now, listeners, packet, events);
+        }
+    }
+
+    fn hear_each(
         &mut self,
         now: Instant,
         listeners: &[Listener],

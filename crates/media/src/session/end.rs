@@ -373,6 +373,7 @@ impl End {
         self.reports.keep(ssrc, metrics);
     }
 
+    #[inline]
     fn accept(&mut self, now: Instant, source: SocketAddr) -> Result<(), DropReason> {
         let remote = self.remote.as_ref().ok_or(DropReason::UnexpectedSource)?;
         match self.latch.accepts_rtp(now, source, remote) {
@@ -381,6 +382,7 @@ impl End {
         }
     }
 
+    #[inline]
     fn take_source(&mut self, cx: &mut Cx<'_>, source: SocketAddr) -> Result<(), DropReason> {
         let remote = self.remote.as_ref().ok_or(DropReason::UnexpectedSource)?;
         match self.latch.take_rtp(cx.now, source, remote) {
