@@ -7,17 +7,16 @@ use std::time::{Duration, Instant};
 
 use trunkgate_agent::limits::REORDER_MOST;
 
+use crate::codec::Coding;
 use crate::codec::opus::Wanted;
 use crate::counters::EndCounters;
-use crate::jitter::JitterBuffer;
 use crate::limits::JITTER_PACKETS;
-use crate::origin::Epoch;
-use crate::packet::PacketBuf;
-use crate::rtp::Rtp;
+use crate::rtcp::Epoch;
+use crate::rtp::{JitterBuffer, PacketBuf, Rtp};
 use crate::session::Session;
 use crate::spec::{Command, EndId, EndSpec, MediaId, RemoteSpec, Sound, WireSpec};
 use crate::srtp::{Inbound, Outbound, SrtpKey, Suite};
-use crate::transcode::{Coding, EventsSpec, TranscodeSpec, Transcoder};
+use crate::transcode::{EventsSpec, TranscodeSpec, Transcoder};
 
 /// Any datagram on both sockets of an end that is wired to another, and on the views below.
 pub fn rtp_packet(data: &[u8]) {
@@ -57,8 +56,8 @@ pub fn rtp_packet(data: &[u8]) {
     }
 }
 
-/// Any stream into a transcoder from any codec to any other: what leaves has numbers that only grow, and never more packets
-/// than a bounded time has.
+/// Any stream into a transcoder from any codec to any other: what leaves has numbers that only grow, and never more
+/// packets than a bounded time has.
 ///
 /// # Panics
 /// Where one of these does not hold.
@@ -97,7 +96,8 @@ pub fn transcode(data: &[u8]) {
             assert!((1..0x8000).contains(&rtp.sequence.wrapping_sub(last)), "numbers grow");
             last = rtp.sequence;
         }
-        // At most what was begun, a concealed loss and the longest packet, in packets of 10 ms; and what passes with them.
+        // At most what was begun, a concealed loss and the longest packet, in packets of 10 ms; and what passes with
+        // them.
         assert!(made <= 31, "{made}");
     }
 }
@@ -176,15 +176,15 @@ pub fn jitter(data: &[u8]) {
     }
 }
 
-/// What left was inside, and for no longer than it may be.
+/// Checks that what left was inside, and for no longer than it may be.
 fn leave(now: Instant, inside: &mut HashMap<u32, Instant>, left: &mut Vec<u32>) {
     for index in left.drain(..) {
         assert!(inside.remove(&index).is_some_and(|came| now <= came + REORDER_MOST), "{index}");
     }
 }
 
-/// Any datagram from a far side of which SRTP is expected, for each suite: never taken, and never changes anything. What
-/// we encrypt of it comes back.
+/// Any datagram from a far side of which SRTP is expected, for each suite: never taken, and never changes anything.
+/// What we encrypt of it comes back.
 pub fn srtp_packet(data: &[u8]) {
     for suite in Suite::ALL {
         let material = [7; 46];

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use trunkgate_agent::limits::FRAME;
 
-/// Ends of one session; a further one is told as [`Event::BindFailed`](crate::Event::BindFailed).
+/// Ends of one session; a further one is reported as `Event::BindFailed`.
 pub const SESSION_ENDS: usize = 16;
 /// How often silence is looked for.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(1);

@@ -1,6 +1,8 @@
 //! G.711: μ-law (PCMU) and A-law (PCMA) to and from 16-bit linear samples, by tables made at compile time from the
 //! rules of ITU-T G.191's reference (`ulaw_compress`, `alaw_compress` and their inverses). Bit-exact with it.
 
+/// The RTP clock of G.711 and its samples per second, in Hz.
+pub const CLOCK_HZ: u32 = 8000;
 /// μ-law silence.
 pub const ULAW_SILENCE: u8 = 0xff;
 /// A-law silence.

@@ -7,8 +7,9 @@
 use std::f64::consts::TAU;
 
 use crate::limits::FILE_RATES_HZ;
-use crate::voice::CLOCK_HZ;
 
+/// The rate of what comes out, in Hz.
+const TARGET_HZ: u32 = 8000;
 /// The middle of the filter's edge, in Hz, and how wide the edge is.
 const EDGE_HZ: f64 = 3750.0;
 const EDGE_WIDTH_HZ: f64 = 500.0;
@@ -43,12 +44,12 @@ impl FileResampler {
         if !FILE_RATES_HZ.contains(&rate_hz) {
             return None;
         }
-        let common = gcd(rate_hz, CLOCK_HZ);
-        let (up, down) = (u64::from(CLOCK_HZ / common), u64::from(rate_hz / common));
+        let common = gcd(rate_hz, TARGET_HZ);
+        let (up, down) = (u64::from(TARGET_HZ / common), u64::from(rate_hz / common));
         let phases = usize::try_from(up).unwrap_or(PHASES).min(PHASES);
         let half = (DOWN_DB - 8.0) / (2.285 * 2.0 * TAU * EDGE_WIDTH_HZ) * f64::from(rate_hz);
         // Whole lanes of both sides together; no filter at all where there is nothing to do.
-        let reach = if rate_hz == CLOCK_HZ { 0 } else { (half as usize + 1).next_multiple_of(LANES / 2) };
+        let reach = if rate_hz == TARGET_HZ { 0 } else { (half as usize + 1).next_multiple_of(LANES / 2) };
         let filters =
             (0..=phases).flat_map(|phase| filter(rate_hz, half, reach, phase as f64 / phases as f64)).collect();
         let waiting = vec![0.0; reach.saturating_sub(1)];

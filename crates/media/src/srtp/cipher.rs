@@ -12,8 +12,7 @@ use super::derive::SessionKeys;
 use super::gcm::{Gcm, TAG};
 use super::key::SrtpKey;
 use super::rtcp::{self, HEAD, WORD};
-use crate::packet::{PACKET, PacketBuf};
-use crate::rtp::Head;
+use crate::rtp::{Head, PACKET, PacketBuf};
 
 /// Session keys.
 pub(super) struct Cipher {

@@ -3,7 +3,7 @@
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
 use super::derive::SessionKeys;
-use crate::packet::PACKET;
+use crate::rtp::PACKET;
 
 /// Bytes of the tag.
 pub(super) const TAG: usize = 16;

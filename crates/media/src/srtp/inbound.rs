@@ -9,9 +9,8 @@ use super::rtcp;
 use super::streams::{Stream, Streams, index_near};
 use crate::counters::DropReason;
 use crate::limits::SRTP_ROLLED;
-use crate::packet::PacketBuf;
 use crate::rtcp::is_well_formed;
-use crate::rtp::Head;
+use crate::rtp::{Head, PacketBuf};
 
 /// The receiving direction of an end. Nothing of it changes for a packet that does not authenticate.
 pub struct Inbound {

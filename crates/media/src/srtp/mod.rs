@@ -13,6 +13,7 @@ mod outbound;
 mod pair;
 mod replay;
 mod rtcp;
+mod spec;
 mod streams;
 mod suite;
 
@@ -20,5 +21,6 @@ pub use inbound::Inbound;
 pub use key::{KeyError, SrtpKey};
 pub use outbound::Outbound;
 pub use pair::{Pair, SrtpSnapshot};
+pub use spec::SrtpSpec;
 pub use streams::Stream;
 pub use suite::Suite;

@@ -9,8 +9,7 @@ use super::rtcp::{self, INDICES};
 use super::streams::{Stream, Streams, index_near};
 use crate::counters::DropReason;
 use crate::limits::SRTP_FORMER_KEYS;
-use crate::packet::PacketBuf;
-use crate::rtp::Head;
+use crate::rtp::{Head, PacketBuf};
 
 /// The sending direction of an end. No index leaves twice under one key: the key stream would be given away, and with
 /// it, in Galois/counter mode, the power to forge.

@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use super::inbound::Inbound;
 use super::outbound::Outbound;
+use super::spec::SrtpSpec;
 use super::streams::Stream;
 use crate::counters::DropReason;
 use crate::limits::{SRTP_FORMER_KEYS, STRAGGLER_WINDOW};
-use crate::packet::PacketBuf;
-use crate::spec::{RemoteSpec, SrtpSpec};
+use crate::rtp::PacketBuf;
 
 /// An end's SRTP. It outlives a negotiation of plain RTP, so that no number is used twice should the old key come back.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct Pair {
     active: bool,
 }
 
-/// An end's SRTP in plain data; its keys stand in the far side's [`RemoteSpec`].
+/// An end's SRTP in plain data; its keys stand in the description of the remote party.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SrtpSnapshot {
     /// What is sent.
@@ -86,15 +86,14 @@ impl Pair {
     pub fn snapshot(&self) -> SrtpSnapshot {
         SrtpSnapshot { outbound: self.outbound.snapshot(), inbound: self.inbound.snapshot() }
     }
-    /// From plain data, under the keys of `remote`.
-    pub fn restore(remote: &RemoteSpec, snapshot: &SrtpSnapshot) -> Option<Box<Pair>> {
-        let spec = remote.srtp.as_ref()?;
-        Some(Box::new(Pair {
+    /// Restores both directions from plain data, under the keys of `spec`; `far`: the announced address.
+    pub fn restore(far: Option<SocketAddr>, spec: &SrtpSpec, snapshot: &SrtpSnapshot) -> Box<Pair> {
+        Box::new(Pair {
             outbound: Outbound::restore(&spec.send, &snapshot.outbound),
             inbound: Inbound::restore(&spec.receive, &snapshot.inbound),
-            far: remote.rtp,
+            far,
             ..Pair::new(spec)
-        }))
+        })
     }
     /// Decrypts what the far side sent, in place; plain where that was agreed.
     ///

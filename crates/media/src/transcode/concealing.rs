@@ -1,18 +1,18 @@
-//! What is heard in place of audio that was lost: the last pitch period again and again, softer and softer, and from there
-//! smoothly into what comes next. For codecs that do not conceal by themselves, and for the rest of a packet whose speaker
-//! has stopped.
+//! Audio in place of what was lost: the last pitch period again and again, softer and softer, and from there
+//! smoothly into what comes next. For codecs that do not conceal by themselves, and for the rest of a packet whose
+//! speaker has stopped.
 
 /// Longest pitch period, in milliseconds: 66 Hz.
 const LONGEST_MS: usize = 15;
 /// Shortest, in quarters of a millisecond: 2.5 ms, 400 Hz.
 const SHORTEST_QUARTERS: usize = 10;
-/// What is compared to find the period, in milliseconds.
+/// Audio that is compared to find the period, in milliseconds.
 const COMPARED_MS: usize = 10;
 /// The last samples that are kept, in milliseconds.
 const KEPT_MS: usize = LONGEST_MS + COMPARED_MS;
 /// After so long nothing is heard, in milliseconds.
 const FADED_MS: usize = 60;
-/// How long the way into what comes next is, in milliseconds.
+/// Time of the transition into the next audio, in milliseconds.
 const JOINED_MS: usize = 4;
 /// Samples per millisecond at most.
 const PER_MS: usize = 16;

@@ -1,14 +1,14 @@
-//! How much audio a source may have converted: what it says in time, twice over, and what waited on its way. Coding costs far
-//! more than a packet does, and a few bytes are enough to ask for a lot of it.
+//! Limit of the audio that a source may have converted: what it says in time, twice over, and what waited on its way.
+//! Coding costs far more than a packet does, and a few bytes are enough to ask for a lot of it.
 
 use std::time::{Duration, Instant};
 
 use crate::limits::{AUDIO_BURST, AUDIO_PACE, AUDIO_PACKET_LEAST};
 
-/// What one source has had converted.
+/// The audio that one source has had converted.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Credit {
-    /// When it would have come at the highest pace.
+    /// The time when it would have come at the highest pace.
     until: Option<Instant>,
 }
 

@@ -1,4 +1,4 @@
-//! Where a packet stands in the stream that comes: behind the last one, after a loss or a silence, late, or of another
+//! Place of a packet in the stream that comes: behind the last one, after a loss or a silence, late, or of another
 //! stream.
 
 use std::time::Instant;
@@ -13,7 +13,7 @@ const AHEAD_MS: u64 = 1000;
 /// A new beginning comes in whole packets of this length after what was before.
 const STEP_MS: u64 = 20;
 
-/// How a packet follows the last one that was taken.
+/// Relation of a packet to the last one that was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     /// At once.
@@ -27,7 +27,7 @@ pub(super) enum Step {
 }
 
 impl Step {
-    /// What lies between.
+    /// Returns the time between the two.
     pub(super) fn time(self) -> u64 {
         match self {
             Step::GoesOn => 0,
@@ -44,12 +44,12 @@ pub(super) struct Incoming {
     clock_hz: u32,
     /// The timestamp at the end of what was heard.
     pub(super) next: u32,
-    /// The same in the time of what leaves.
+    /// That end in the time of what leaves.
     pub(super) at: u64,
     /// Samples of the last packet.
     pub(super) samples: usize,
     lasted: u64,
-    /// When the timestamps were last as late as the clock.
+    /// The last time that the timestamps were as late as the clock.
     pub(super) came: Option<Instant>,
 }
 
@@ -58,7 +58,7 @@ impl Incoming {
     pub(super) fn new(clock_hz: u32) -> Incoming {
         Incoming { last: None, clock_hz, next: 0, at: 0, samples: 0, lasted: 0, came: None }
     }
-    /// How a packet follows, `clock_hz` where it is audio; `None` for one that is late, or came before.
+    /// Returns how a packet follows, `clock_hz` where it is audio; `None` for one that is late, or came before.
     pub(super) fn step(&mut self, now: Instant, rtp: &Rtp, clock_hz: Option<u32>) -> Option<Step> {
         let Some((ssrc, sequence)) = self.last else {
             (self.clock_hz, self.next) = (clock_hz.unwrap_or(self.clock_hz), rtp.timestamp);
@@ -92,7 +92,7 @@ impl Incoming {
             self.came = Some(now);
         }
     }
-    /// The next packet is for somebody else: it is not lost.
+    /// Notes that the next packet does not come here: it is not lost.
     pub(super) fn pass_over(&mut self, rtp: &Rtp) {
         if let Some((ssrc, sequence)) = &mut self.last
             && *ssrc == rtp.ssrc

@@ -1,40 +1,34 @@
 //! One end's audio as another end speaks it: each packet is decoded as it comes, and leaves as soon as a packet of the
 //! sink's length is full. No tick, and nothing is kept but what does not fill a packet.
 //!
-//! What leaves is a stream of the edge's own, continuous in time: a short loss is concealed when the next packet comes (by
-//! the redundancy in it, where Opus brings one), a long one stays a gap, silence that was not sent is a jump of the
+//! What leaves is a stream of the edge's own, continuous in time: a short loss is concealed when the next packet comes
+//! (by the redundancy in it, where Opus brings one), a long one stays a gap, silence that was not sent is a jump of the
 //! timestamp, what comes late is dropped. Telephone-events and comfort noise pass in its order.
 
 mod concealing;
 mod credit;
-mod decoding;
-mod encoding;
 mod incoming;
 mod noise;
 mod retimed;
 mod spec;
 
-pub(crate) use encoding::Encoding;
-pub use spec::{Coding, EventsSpec, TranscodeSpec};
+pub use spec::{EventsSpec, TranscodeSpec};
 
 use std::time::{Duration, Instant};
 
+use crate::codec::{Coding, DECODED_MOST, Decoding, Encoding};
 use crate::counters::DropReason;
+use crate::dtmf::Detector;
 use crate::limits::{ASIDE_BYTES, AUDIO_CONCEALED_MOST_MS, AUDIO_FRAME_MOST_MS, AUDIO_PACKET_MOST_MS};
-use crate::packet::PacketBuf;
-use crate::rtp::{FIXED_HEADER, Rtp};
-use crate::tone_watch::ToneWatch;
+use crate::rtp::{FIXED_HEADER, PacketBuf, Rtp, StreamStart};
 
 use concealing::Concealer;
 use credit::Credit;
-use decoding::{Decoding, LONGEST};
 use incoming::{Incoming, Step};
 use noise::Noise;
 use retimed::Retimed;
 
-/// Samples per millisecond at the highest rate that is worked at.
-const MOST_PER_MS: usize = 16;
-/// What is worked at where neither side says anything else.
+/// The working rate where neither side has another one, in Hz.
 const WIDE_BAND_HZ: u32 = 16_000;
 /// Time is counted in 1/48,000 s: every clock and every rate is a part of it.
 const TIME_HZ: u32 = 48_000;
@@ -43,8 +37,8 @@ const TIME_PER_MS: u64 = 48;
 /// One stream of one end, on its way to another.
 #[derive(Debug)]
 pub struct Transcoder {
-    /// Its name among the feeders of its sink.
-    pub(crate) serial: u32,
+    /// The stream's name among the feeders of its sink.
+    serial: u32,
     spec: TranscodeSpec,
     sources: Vec<Decoding>,
     encoding: Encoding,
@@ -61,12 +55,12 @@ pub struct Transcoder {
     aside: Option<Aside>,
     press: Retimed,
     concealer: Box<Concealer>,
-    /// When the last packet came of what this one goes on from, before its own first one.
+    /// The time of the last packet of the transcoder that this one goes on from, before its own first one.
     goes_on: Option<Instant>,
     /// Before its first packet, with an encoder of its own.
     fresh: bool,
     /// Takes keys' tones out of the audio, where they are keys.
-    pub(crate) watch: Option<Box<ToneWatch>>,
+    watch: Option<Box<Detector>>,
     noise: Noise,
     ssrc: u32,
     sequence: u16,
@@ -86,7 +80,7 @@ struct Jump {
     marker: bool,
 }
 
-/// What passes as it is, in its place.
+/// A payload that passes as it is, in its place.
 #[derive(Debug, Clone, Copy)]
 struct Aside {
     number: u8,
@@ -96,28 +90,29 @@ struct Aside {
     payload: [u8; ASIDE_BYTES],
 }
 
-/// What a payload number is.
+/// The position of a source among the decoders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct SourceAt(usize);
+
+/// Meaning of a payload number.
 #[derive(Debug, Clone, Copy)]
 enum Class {
-    Audio(usize),
+    Audio(SourceAt),
     Event(EventsSpec),
     Noise(Option<u8>),
 }
 
 impl Transcoder {
-    /// As `spec` says, under the numbers (source, sequence number, timestamp); `None` where it names nothing that can be
-    /// converted.
+    /// Creates a transcoder as `spec` says, under the numbers (source, sequence number, timestamp); `None` where it
+    /// names nothing that can be converted.
     pub fn new(spec: TranscodeSpec, serial: u32, numbers: (u32, u16, u32)) -> Option<Self> {
-        Transcoder::after(None, spec, serial, numbers)
+        let (ssrc, sequence, timestamp) = numbers;
+        Transcoder::after(None, spec, StreamStart { serial, ssrc, sequence, timestamp })
     }
-    /// The same in the place of another one before the same sink. Where that keeps its codec its decoder goes on, and so
-    /// does our encoder, and what was heard: no step from the one to the other.
-    pub fn after(
-        before: Option<Transcoder>,
-        spec: TranscodeSpec,
-        serial: u32,
-        (ssrc, sequence, timestamp): (u32, u16, u32),
-    ) -> Option<Self> {
+    /// Creates a transcoder in the place of another one before the same sink. Where that keeps its codec its decoder
+    /// goes on, and so does our encoder, and what was heard: no step from the one to the other.
+    pub fn after(before: Option<Transcoder>, spec: TranscodeSpec, start: StreamStart) -> Option<Self> {
+        let StreamStart { serial, ssrc, sequence, timestamp } = start;
         let before = before.filter(|before| before.spec.to.1 == spec.to.1);
         let codings = || spec.from.iter().map(|(_, coding)| *coding);
         let highest = codings().filter_map(Coding::rate_hz).max().unwrap_or(WIDE_BAND_HZ);
@@ -171,7 +166,7 @@ impl Transcoder {
         }
         Some(transcoder)
     }
-    /// As it was asked for.
+    /// Returns its description.
     pub fn spec(&self) -> &TranscodeSpec {
         &self.spec
     }
@@ -182,21 +177,33 @@ impl Transcoder {
     /// Has tones of keys taken out of the audio, or left in it.
     pub(crate) fn watch_tones(&mut self, now: Instant, wanted: bool) {
         match wanted {
-            true => _ = self.watch.get_or_insert_with(|| Box::new(ToneWatch::new(now, self.rate_hz))),
+            true => _ = self.watch.get_or_insert_with(|| Box::new(Detector::new(now, self.rate_hz))),
             false => self.watch = None,
         }
+    }
+    /// Returns what finds DTMF in the audio, where that is looked for.
+    pub(crate) fn watch(&self) -> Option<&Detector> {
+        self.watch.as_deref()
+    }
+    /// Returns the same, to take from it what was found.
+    pub(crate) fn watch_mut(&mut self) -> Option<&mut Detector> {
+        self.watch.as_deref_mut()
     }
     /// Whether this is the first that it is to take, and nothing was coded for its sink by the one before it.
     pub(crate) fn begins(&mut self) -> bool {
         std::mem::take(&mut self.fresh)
     }
-    /// What it codes with, for who makes a part of the same stream.
+    /// Returns its encoder, for another part of the same stream.
     pub(crate) fn encoding(&mut self) -> &mut Encoding {
         &mut self.encoding
     }
-    /// A packet of the stream is for somebody else: it is not lost.
+    /// Notes that a packet of the stream does not come here: it is not lost.
     pub(crate) fn pass_over(&mut self, rtp: &Rtp) {
         self.incoming.pass_over(rtp);
+    }
+    /// Returns its name among the feeders of its sink.
+    pub(crate) fn serial(&self) -> u32 {
+        self.serial
     }
     /// The clock of what leaves, in Hz.
     pub fn clock_hz(&self) -> u32 {
@@ -209,7 +216,7 @@ impl Transcoder {
     pub fn push(&mut self, now: Instant, rtp: &Rtp, payload: &[u8]) -> Result<(), DropReason> {
         let class = self.class(rtp.payload_type).ok_or(DropReason::UnknownPayload)?;
         let clock_hz = match class {
-            Class::Audio(source) => self.spec.from.get(source).map(|(_, coding)| coding.clock_hz()),
+            Class::Audio(source) => self.spec.from.get(source.0).map(|(_, coding)| coding.clock_hz()),
             Class::Event(_) | Class::Noise(_) => None,
         };
         if !self.credit.allows(now) {
@@ -221,7 +228,7 @@ impl Transcoder {
         (self.start, self.end) = (0, self.end - self.start);
         let before = self.end;
         let taken = match class {
-            Class::Audio(source) => self.take_audio(now, source, (step, rtp), payload),
+            Class::Audio(source) => self.take_audio(now, source, step, rtp, payload),
             Class::Event(events) => {
                 self.take_event(events, step, rtp, payload);
                 Ok(())
@@ -271,7 +278,7 @@ impl Transcoder {
     }
 
     /// Goes on where another one before the same sink, in the same codec, has ended. Not where Opus has more band than
-    /// before: its decoders begin anew then.
+    /// before: its decoders begin again then.
     fn follow(&mut self, before: Transcoder) {
         self.credit = before.credit;
         if before.rate_hz != self.rate_hz {
@@ -290,7 +297,7 @@ impl Transcoder {
 
     fn class(&self, number: u8) -> Option<Class> {
         if let Some(source) = self.spec.from.iter().position(|(from, _)| *from == number) {
-            return Some(Class::Audio(source));
+            return Some(Class::Audio(SourceAt(source)));
         }
         if let Some(events) = self.spec.events.iter().find(|events| events.from.0 == number) {
             return Some(Class::Event(*events));
@@ -301,15 +308,16 @@ impl Transcoder {
     fn take_audio(
         &mut self,
         now: Instant,
-        source: usize,
-        (step, rtp): (Step, &Rtp),
+        source: SourceAt,
+        step: Step,
+        rtp: &Rtp,
         payload: &[u8],
     ) -> Result<(), DropReason> {
         if payload.is_empty() {
             return Ok(());
         }
-        let mut next = [0; LONGEST];
-        let Some(decoding) = self.sources.get_mut(source) else { return Ok(()) };
+        let mut next = [0; DECODED_MOST];
+        let Some(decoding) = self.sources.get_mut(source.0) else { return Ok(()) };
         let concealed = match step {
             Step::Lost { time, .. } if time <= AUDIO_CONCEALED_MOST_MS as u64 * TIME_PER_MS => {
                 (time * u64::from(self.rate_hz) / u64::from(TIME_HZ)) as usize
@@ -326,7 +334,7 @@ impl Transcoder {
             return Err(DropReason::Damaged);
         }
         let next = next.get_mut(..count).unwrap_or_default();
-        let clock_hz = self.spec.from.get(source).map_or(TIME_HZ, |(_, coding)| coding.clock_hz());
+        let clock_hz = self.spec.from.get(source.0).map_or(TIME_HZ, |(_, coding)| coding.clock_hz());
         let watch = self.watch.as_mut();
         let is_key = watch.is_some_and(|watch| watch.hear(now, rtp, clock_hz, next));
         if is_key {
@@ -447,7 +455,7 @@ impl Aside {
     }
 }
 
-/// How long so many samples are.
+/// Returns how long so many samples are.
 fn time_of(samples: usize, rate_hz: u32) -> u64 {
     samples as u64 * u64::from(TIME_HZ / rate_hz)
 }

@@ -1,7 +1,7 @@
-//! A press that passes beside converted audio, on the clock of the other side: one that lasts for longer than a segment can
-//! say on either clock (RFC 4733 §2.5.1.3) is cut anew.
+//! A press that passes beside converted audio, on the clock of the other side: one that lasts for longer than a segment
+//! can say on either clock (RFC 4733 §2.5.1.3) is cut again.
 
-use crate::keys::{END, SEGMENT_TICKS};
+use crate::dtmf::{END, SEGMENT_TICKS};
 use crate::rtp::Rtp;
 
 use super::TIME_HZ;
@@ -16,15 +16,15 @@ pub(super) struct Retimed {
     timestamp: u32,
     /// Ticks of the source's clock in segments before that one.
     before: u64,
-    /// When it began, in the time of what leaves.
+    /// The beginning, in the time of what leaves.
     begun: u64,
     /// Ticks of the sink's clock in segments that have left.
     left: u64,
 }
 
 impl Retimed {
-    /// Writes into a packet of a press how long it lasts on the sink's clock; when its segment began, in the time of what
-    /// leaves. `time`: the same as it came.
+    /// Writes into a packet of a press how long it lasts on the sink's clock; when its segment began, in the time of
+    /// what leaves. `time`: the same as it came.
     pub(super) fn retime(&mut self, rtp: &Rtp, payload: &mut [u8; 4], time: u64, events: EventsSpec) -> u64 {
         let [event, flags, high, low] = payload;
         let ahead = rtp.timestamp.wrapping_sub(self.timestamp);
@@ -40,7 +40,7 @@ impl Retimed {
         let segment = u64::from(SEGMENT_TICKS);
         let ticks = self.before + u64::from(u16::from_be_bytes([*high, *low]));
         let mut lasts = (ticks * to_hz / from_hz).saturating_sub(self.left);
-        // Its end is told in its last segment at once: another packet may not come.
+        // Its end is in its last segment at once: another packet may not come.
         while lasts > segment && *flags & END != 0 {
             (self.left, lasts) = (self.left + segment, lasts - segment);
         }

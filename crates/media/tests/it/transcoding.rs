@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use trunkgate_media::codec::opus::Wanted;
 use trunkgate_media::codec::{g711, g722, opus};
-use trunkgate_media::keys::Keys;
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::dtmf::Receiver;
+use trunkgate_media::rtp::{Rtp, StreamStart};
 use trunkgate_media::transcode::Transcoder;
 use trunkgate_media::{Coding, DropReason, EventsSpec, PacketBuf, TranscodeSpec};
 
@@ -105,7 +105,9 @@ impl Bench {
         self.ticks = spec.from[0].1.clock_hz() / 1000 * ms;
         let idle = Transcoder::new(spec.clone(), 2, NUMBERS).unwrap();
         let before = std::mem::replace(&mut self.transcoder, idle);
-        self.transcoder = Transcoder::after(Some(before), spec, 3, NUMBERS).unwrap();
+        let (ssrc, sequence, timestamp) = NUMBERS;
+        let start = StreamStart { serial: 3, ssrc, sequence, timestamp };
+        self.transcoder = Transcoder::after(Some(before), spec, start).unwrap();
     }
     fn skip(&mut self) {
         self.now += Duration::from_millis(20);
@@ -430,7 +432,7 @@ fn rfc4733_2_5_1_3_a_long_press_is_one_key_on_the_other_clock_too() {
         let before = audio[..5].iter().flat_map(|payload| bench.say(payload)).last().unwrap().0;
         // 20 s, cut into segments on the clock of its sender.
         let (mut begins, mut told) = (bench.next.timestamp, 0);
-        let (mut keys, mut read, mut last) = (Keys::default(), String::new(), None);
+        let (mut keys, mut read, mut last) = (Receiver::default(), String::new(), None);
         for n in 1..=1002_u32 {
             let lasts = n.min(1000) * bench.ticks - told;
             let end = if n >= 1000 && lasts <= 0xffff { 0x80 } else { 0 };

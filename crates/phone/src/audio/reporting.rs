@@ -2,12 +2,10 @@
 
 use std::time::Instant;
 
-use trunkgate_media::keys::Keys;
+use trunkgate_media::dtmf::Receiver;
 use trunkgate_media::mos::{Codec, delay_ms, mos};
-use trunkgate_media::reports::{Reports, Stream};
-use trunkgate_media::rtcp::is_well_formed;
-use trunkgate_media::rtp::Rtp;
-use trunkgate_media::stats::Reception;
+use trunkgate_media::rtcp::{Reports, Stream, is_well_formed};
+use trunkgate_media::rtp::{Reception, Rtp};
 use trunkgate_media::{EndCounters, Origin, PacketBuf};
 use trunkgate_sdp::own::TELEPHONE_EVENT;
 
@@ -21,7 +19,7 @@ pub(crate) struct Reporting {
     reports: Reports,
     reception: Reception,
     received: u64,
-    keys: Keys,
+    keys: Receiver,
     pressed: String,
     /// What the far side said.
     counters: EndCounters,
@@ -56,7 +54,7 @@ pub struct Quality {
 impl Reporting {
     pub(crate) fn new(origin: Origin) -> Reporting {
         let (reports, reception, counters) = (Reports::default(), Reception::default(), EndCounters::default());
-        let (keys, pressed) = (Keys::default(), String::new());
+        let (keys, pressed) = (Receiver::default(), String::new());
         Reporting { origin, reports, reception, received: 0, keys, pressed, counters }
     }
     /// Takes a packet that was heard; of what is spoken its number, and its clock in Hz.

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use trunkgate_media::PressSpec;
-use trunkgate_media::press::{Pressed, Presses};
-use trunkgate_media::reports::Stream;
+use trunkgate_media::dtmf::{Sender, Signal};
+use trunkgate_media::rtcp::Stream;
 use trunkgate_media::rtp::Rtp;
 use trunkgate_sdp::{Description, Far};
 
@@ -26,7 +26,7 @@ pub(crate) struct Speech {
     /// The far side's telephone-events: number and clock, in Hz.
     events: Option<(u8, u32)>,
     /// DTMF digits that are sent, once they are.
-    presses: Option<Presses>,
+    presses: Option<Sender>,
     payload: u8,
     to: Option<SocketAddr>,
     /// Where its RTCP goes.
@@ -80,7 +80,7 @@ impl Speech {
 
     /// Reports whether all DTMF digits of the script have been sent.
     pub(crate) fn has_pressed_all(&self) -> bool {
-        self.presses.as_ref().is_some_and(Presses::is_over)
+        self.presses.as_ref().is_some_and(Sender::is_over)
     }
 
     /// Returns the number of frames said.
@@ -169,7 +169,7 @@ impl Speech {
             (&talk.keys, self.events, self.sent >= limits::KEYS_AFTER)
         {
             let presses = self.presses.get_or_insert_with(|| {
-                let mut presses = Presses::default();
+                let mut presses = Sender::default();
                 presses.add(PressSpec::Event { payload, clock_hz }, keys, limits::KEY_MS);
                 presses
             });
@@ -208,9 +208,9 @@ impl Speech {
 }
 
 /// Returns the packet of a DTMF digit that is due in the place of one of audio.
-fn digit(presses: &mut Presses, audio: &[u8]) -> Option<Vec<u8>> {
+fn digit(presses: &mut Sender, audio: &[u8]) -> Option<Vec<u8>> {
     let rtp = Rtp::parse(audio).ok()?;
-    let Pressed::Event(key) = presses.next(rtp.timestamp)? else { return None };
+    let Signal::Event(key) = presses.next(rtp.timestamp)? else { return None };
     let mut bytes = Vec::new();
     let (marker, payload_type, timestamp) = (key.marker, key.payload_type, key.timestamp);
     Rtp { marker, payload_type, timestamp, ..rtp }.build(&key.payload, &mut bytes);

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use trunkgate_media::end::DEFAULT_CLOCK_HZ;
 use trunkgate_media::mos::Codec;
+use trunkgate_media::rtp::DEFAULT_CLOCK_HZ;
 use trunkgate_media::{Coding, Command, EndId, PartedSpec, WireSpec};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;

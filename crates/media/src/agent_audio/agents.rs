@@ -1,0 +1,169 @@
+//! The agents of a session, and the listeners that get plain RTP.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use trunkgate_agent::{Stream, TrackName, Transmit};
+
+use crate::counters::Shared;
+use crate::playout::{Feed, Frame};
+use crate::spec::{AgentInput, AgentSpec, EndId, Event, TapSpec};
+
+use super::copies::Copies;
+use super::end::AgentEnd;
+use super::listener::{Listener, TrackPacket};
+
+/// All agents of a session.
+#[derive(Debug, Default)]
+pub(crate) struct Agents {
+    all: Vec<AgentEnd>,
+    /// Listeners that get plain RTP instead of a conversation.
+    copies: Copies,
+    /// Conversations of agents that were removed.
+    departed: VecDeque<(EndId, Box<Stream>)>,
+}
+
+impl Agents {
+    /// Adds an agent whose socket, or whose address, is still to be found.
+    pub(crate) fn add(&mut self, now: Instant, id: EndId, spec: &AgentSpec, shared: &Shared) {
+        match spec.raw {
+            Some(raw) => self.copies.add(id, raw, spec.settings.tracks, spec.counters.clone()),
+            None => {
+                // One is the common case, and not small.
+                self.all.reserve_exact(1);
+                self.all.push(AgentEnd::new(now, id, spec, shared.clone()));
+            }
+        }
+    }
+    /// Removes an agent; the rest of its conversation is handed over by [`Self::poll_departed`].
+    pub(crate) fn remove(&mut self, now: Instant, id: EndId, events: &mut VecDeque<Event>) {
+        self.copies.remove(id);
+        if let Some(at) = self.all.iter().position(|agent| agent.id() == id) {
+            let stream = self.all.remove(at).leave(now, events);
+            self.departed.push_back((id, Box::new(stream)));
+        }
+    }
+    /// Lists their names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
+        self.all.iter().map(AgentEnd::id).chain(self.copies.names())
+    }
+    /// Returns an agent that has a conversation.
+    pub(crate) fn get(&self, id: EndId) -> Option<&AgentEnd> {
+        self.all.iter().find(|agent| agent.id() == id)
+    }
+    /// Returns the same, to be changed.
+    pub(crate) fn get_mut(&mut self, id: EndId) -> Option<&mut AgentEnd> {
+        self.all.iter_mut().find(|agent| agent.id() == id)
+    }
+    /// Returns the agent that feeds the end `to`.
+    pub(crate) fn feeder_of(&mut self, to: EndId) -> Option<&mut AgentEnd> {
+        self.all.iter_mut().find(|agent| agent.feed().is_some_and(|feed| feed.to == to))
+    }
+    /// Returns whether audio is decoded for one of them.
+    pub(crate) fn decode(&self) -> bool {
+        self.all.iter().any(AgentEnd::decodes)
+    }
+
+    /// Takes an input of an agent's socket; nothing for an agent that does not exist.
+    pub(crate) fn handle(&mut self, now: Instant, id: EndId, input: AgentInput<'_>, events: &mut VecDeque<Event>) {
+        if let AgentInput::Found(to) = input
+            && self.copies.found(id, to)
+        {
+            events.push_back(Event::AgentOpen { end: id });
+        }
+        if let AgentInput::Lost(loss) = input
+            && self.copies.has(id)
+        {
+            events.push_back(Event::AgentLost { end: id, loss });
+        }
+        if let Some(agent) = self.get_mut(id) {
+            agent.handle(now, input, events);
+        }
+    }
+    /// Acts on deadlines that have passed.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, events: &mut VecDeque<Event>) {
+        for agent in &mut self.all {
+            agent.handle_timeout(now, events);
+        }
+    }
+    /// Lists their next deadlines.
+    pub(crate) fn deadlines(&self) -> impl Iterator<Item = Instant> {
+        self.all.iter().filter_map(AgentEnd::poll_timeout)
+    }
+    /// Returns what to write to an agent's socket next.
+    pub(crate) fn poll_transmit(&mut self, id: EndId) -> Option<Transmit> {
+        self.get_mut(id)?.poll_transmit()
+    }
+    /// Returns whether an agent's socket may be read further.
+    pub(crate) fn wants_more(&mut self, id: EndId, events: &mut VecDeque<Event>) -> bool {
+        self.get_mut(id).is_some_and(|agent| agent.wants_more(events))
+    }
+    /// Returns whether an agent's socket may be dropped.
+    pub(crate) fn is_closed(&self, id: EndId) -> bool {
+        !self.copies.has(id) && self.get(id).is_none_or(AgentEnd::is_closed)
+    }
+    /// Returns an agent that was removed, and the rest of its conversation.
+    pub(crate) fn poll_departed(&mut self) -> Option<(EndId, Box<Stream>)> {
+        self.departed.pop_front()
+    }
+    /// Hands over the copies for listeners that get plain RTP. Allocates nothing.
+    pub(crate) fn drain_copies(&mut self, send: impl FnMut(SocketAddr, &[u8])) {
+        self.copies.drain(send);
+    }
+
+    /// Sets the audio that a listener hears; returns whether there is such an agent.
+    pub(crate) fn tune(&mut self, id: EndId, audio: &TapSpec) -> bool {
+        let Some(agent) = self.get_mut(id) else { return self.copies.has(id) };
+        agent.tune(TrackName::Inbound, &audio.inbound, None);
+        agent.tune(TrackName::Outbound, &audio.outbound, None);
+        true
+    }
+    /// Lets all listeners of an end hear a packet; most ends have none.
+    #[inline]
+    pub(crate) fn hear_all(
+        &mut self,
+        now: Instant,
+        listeners: &[Listener],
+        packet: &TrackPacket<'_>,
+        events: &mut VecDeque<Event>,
+    ) {
+        if !listeners.is_empty() {
+            self.hear_each(now, listeners, packet, events);
+        }
+    }
+
+    fn hear_each(
+        &mut self,
+        now: Instant,
+        listeners: &[Listener],
+        packet: &TrackPacket<'_>,
+        events: &mut VecDeque<Event>,
+    ) {
+        for listener in listeners {
+            if let Some(agent) = self.get_mut(listener.id) {
+                // A packet that it cannot use is its own loss.
+                let _ = agent.hear(now, packet, listener.coding(packet), events);
+            }
+        }
+        self.copies.hear_all(now, listeners, packet);
+    }
+
+    /// Connects an agent to the end that it feeds; returns whether there is such an agent.
+    pub(crate) fn connect(&mut self, id: EndId, feed: Feed) -> bool {
+        self.get_mut(id).map(|agent| agent.connect(feed)).is_some()
+    }
+    /// Takes away the wires for which `cut(from, to)` holds.
+    pub(crate) fn disconnect(&mut self, cut: impl Fn(EndId, EndId) -> bool) {
+        for agent in &mut self.all {
+            if agent.feed().is_some_and(|feed| cut(agent.id(), feed.to)) {
+                agent.disconnect();
+            }
+        }
+    }
+    /// Returns the next frame of the agent that feeds the end `to`, where `cut(agent)` holds: it is cut off.
+    pub(crate) fn cut_off(&mut self, to: EndId, cut: impl Fn(EndId) -> bool) -> Option<Frame> {
+        let agent = self.feeder_of(to).filter(|agent| cut(agent.id()))?;
+        Some(agent.last_frame())
+    }
+}

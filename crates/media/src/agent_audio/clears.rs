@@ -1,0 +1,117 @@
+//! Audio that an agent's `clear` has thrown away, noted in its call's trace: one line each, those within a second in
+//! one, and after so many lines the rest in one at the end.
+
+use std::time::{Duration, Instant};
+
+use crate::limits::AGENT_CLEARS_TOLD;
+
+/// The least between two lines.
+const APART: Duration = Duration::from_secs(1);
+
+/// The clears that were noted, and those still to be.
+#[derive(Debug, Default)]
+pub(super) struct Clears {
+    told: usize,
+    last: Option<Instant>,
+    waiting: Sum,
+}
+
+#[derive(Debug, Default)]
+struct Sum {
+    times: u64,
+    dropped_ms: u64,
+    marks: u64,
+}
+
+impl Clears {
+    /// Notes one that threw so much audio away and returned so many marks; one that met no audio is nothing to tell.
+    pub(super) fn note(&mut self, dropped_ms: u64, marks: u64) {
+        if dropped_ms > 0 {
+            self.waiting.times += 1;
+            self.waiting.dropped_ms += dropped_ms;
+            self.waiting.marks += marks;
+        }
+    }
+    /// Returns the line that is due now, if any.
+    pub(super) fn due(&mut self, now: Instant) -> Option<String> {
+        let is_soon = self.last.is_some_and(|last| now.saturating_duration_since(last) < APART);
+        if self.waiting.times == 0 || is_soon || self.told >= AGENT_CLEARS_TOLD {
+            return None;
+        }
+        self.told += 1;
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.waiting).text(""))
+    }
+    /// Returns a line about the rest, once no more come.
+    pub(super) fn sum_up(&mut self) -> Option<String> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let more = if self.told >= AGENT_CLEARS_TOLD { " more" } else { "" };
+        (waiting.times > 0).then(|| waiting.text(more))
+    }
+}
+
+impl Sum {
+    fn text(&self, more: &str) -> String {
+        let times = match (self.times, more) {
+            (1, _) => String::new(),
+            (times, more) => format!(", {} times{more}", grouped(times)),
+        };
+        let marks = match self.marks {
+            0 => String::new(),
+            1 => ", 1 mark returned".to_owned(),
+            marks => format!(", {} marks returned", grouped(marks)),
+        };
+        format!("clear{times}: {} ms not played{marks}", grouped(self.dropped_ms))
+    }
+}
+
+/// With a comma before each three digits.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
+
+    use super::*;
+
+    #[test]
+    fn a_clear_that_met_audio_is_told_with_how_much() {
+        let (start, mut clears) = (Instant::now(), Clears::default());
+        clears.note(0, 3);
+        assert_eq!((clears.due(start), clears.sum_up()), (None, None), "nothing was thrown away");
+        clears.note(1_240, 0);
+        assert_eq!(clears.due(start).as_deref(), Some("clear: 1,240 ms not played"));
+        clears.note(20, 1);
+        clears.note(1_000_000, 1);
+        assert_eq!(clears.due(start + Duration::from_millis(999)), None);
+        let both = "clear, 2 times: 1,000,020 ms not played, 2 marks returned";
+        assert_eq!(clears.due(start + APART).as_deref(), Some(both));
+        clears.note(7, 1);
+        assert_eq!(clears.sum_up().as_deref(), Some("clear: 7 ms not played, 1 mark returned"));
+        assert_eq!(clears.sum_up(), None);
+    }
+
+    #[test]
+    fn a_flood_is_a_few_lines() {
+        let (start, mut clears) = (Instant::now(), Clears::default());
+        let lines = (0..1_000_000u64).filter(|ms| {
+            clears.note(1, 0);
+            clears.due(start + Duration::from_millis(*ms)).is_some()
+        });
+        assert_eq!(lines.count(), AGENT_CLEARS_TOLD);
+        // One at once, then a thousand each second.
+        let more = 1_000_000 - 1 - 1_000 * (AGENT_CLEARS_TOLD as u64 - 1);
+        let more = grouped(more);
+        assert_eq!(clears.sum_up(), Some(format!("clear, {more} times more: {more} ms not played")));
+    }
+}

@@ -1,0 +1,132 @@
+//! Decoder of audio that is not G.711, for an agent: packets in their order, decoded into packets of 20 ms on a clock
+//! of 8 kHz.
+
+use std::time::Instant;
+
+use trunkgate_agent::Format;
+
+use crate::codec::Coding;
+use crate::codec::g711::CLOCK_HZ;
+use crate::counters::DropReason;
+use crate::rtp::{JitterBuffer, PacketBuf, Rtp};
+use crate::transcode::{EventsSpec, TranscodeSpec, Transcoder};
+
+/// Payload numbers of decoded audio, and of packets without audio.
+const AUDIO: u8 = 0;
+const NO_AUDIO: u8 = 1;
+const PACKET_MS: u8 = 20;
+/// Comfort noise (RFC 3551 §6).
+const COMFORT_NOISE: u8 = 13;
+
+/// One track's decoder, and what waits for an earlier packet before it.
+#[derive(Debug)]
+pub(super) struct TrackDecoder {
+    buffer: JitterBuffer,
+    decoder: Decoder,
+}
+
+#[derive(Debug)]
+struct Decoder {
+    transcoder: Transcoder,
+    packet: PacketBuf,
+    /// The next number of what it makes: none of it is missing, also after a loss.
+    sequence: u16,
+    /// The reason why a packet was of no use.
+    spoilt: Option<DropReason>,
+    /// Digits whose tones have begun: as many as fit into what waits at once.
+    digits: [Option<char>; 4],
+}
+
+/// Returns how these payload numbers become what an agent hears, `keys` among them; `None` where all is G.711.
+pub(super) fn decoded(audio: &[(u8, Coding)], keys: Option<u8>, format: Format) -> Option<TranscodeSpec> {
+    if audio.iter().all(|(_, coding)| coding.is_g711()) {
+        return None;
+    }
+    let to = match format {
+        Format::Mulaw8000 => Coding::Pcmu,
+        Format::L16Rate8000 => Coding::Linear(CLOCK_HZ),
+        Format::L16Rate16000 | Format::L16Rate24000 => Coding::Linear(crate::codec::g722::RATE_HZ),
+    };
+    // Their place counts, not how long they last.
+    let events = keys.map(|number| EventsSpec { from: (number, CLOCK_HZ), to: (NO_AUDIO, CLOCK_HZ) });
+    Some(TranscodeSpec {
+        from: audio.to_vec(),
+        to: (AUDIO, to),
+        packet_ms: PACKET_MS,
+        events: events.into_iter().collect(),
+        noise: Some((COMFORT_NOISE, None)),
+    })
+}
+
+impl TrackDecoder {
+    /// As `spec` says; `None` where it names nothing that can be decoded.
+    pub(super) fn new(spec: TranscodeSpec) -> Option<Box<TrackDecoder>> {
+        let transcoder = Transcoder::new(spec, 0, (0, 0, 0))?;
+        let decoder = Decoder { transcoder, packet: PacketBuf::new(), sequence: 0, spoilt: None, digits: [None; 4] };
+        Some(Box::new(TrackDecoder { buffer: JitterBuffer::new(), decoder }))
+    }
+    /// As it was asked for.
+    pub(super) fn spec(&self) -> &TranscodeSpec {
+        self.decoder.transcoder.spec()
+    }
+    /// Whether it hears a payload number.
+    pub(super) fn takes(&self, number: u8) -> bool {
+        self.decoder.transcoder.takes(number)
+    }
+    /// Has tones of keys taken out of what is heard, or heard again.
+    pub(super) fn watch_tones(&mut self, now: Instant, wanted: bool) {
+        self.decoder.transcoder.watch_tones(now, wanted);
+    }
+    /// Takes the next digit whose tone has begun.
+    pub(super) fn digit_begun(&mut self) -> Option<char> {
+        self.decoder.digits.iter_mut().find_map(Option::take)
+    }
+    /// Takes a packet; `heard` gets what can be heard now: its header, its bytes, and what its audio is, if it has any.
+    ///
+    /// # Errors
+    /// Where it is of no use, or one that waited was of none.
+    pub(super) fn take(
+        &mut self,
+        now: Instant,
+        rtp: &Rtp,
+        bytes: &[u8],
+        mut heard: impl FnMut(&Rtp, &[u8], Option<Coding>),
+    ) -> Result<(), DropReason> {
+        let payload = bytes.get(rtp.payload.clone()).unwrap_or_default();
+        self.buffer.take(now, rtp, payload, |rtp, payload| self.decoder.decode(now, rtp, payload, &mut heard))?;
+        self.decoder.spoilt.take().map_or(Ok(()), Err)
+    }
+    /// Goes on without packets that have been waited for.
+    pub(super) fn handle_timeout(&mut self, now: Instant, mut heard: impl FnMut(&Rtp, &[u8], Option<Coding>)) {
+        self.buffer.handle_timeout(now, |rtp, payload| self.decoder.decode(now, rtp, payload, &mut heard));
+    }
+    /// Returns when it does.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.buffer.poll_timeout()
+    }
+    /// Whether packets wait for an earlier one.
+    pub(super) fn waits(&self) -> bool {
+        self.buffer.waits()
+    }
+}
+
+impl Decoder {
+    fn decode(&mut self, now: Instant, rtp: &Rtp, payload: &[u8], heard: &mut impl FnMut(&Rtp, &[u8], Option<Coding>)) {
+        // What is neither audio nor a key only has its place in the order.
+        if !self.transcoder.takes(rtp.payload_type) {
+            return;
+        }
+        if let Err(reason) = self.transcoder.push(now, rtp, payload) {
+            self.spoilt = Some(reason);
+        }
+        let key = self.transcoder.watch_mut().and_then(|watch| watch.take_begun());
+        if let Some((place, key)) = self.digits.iter_mut().find(|place| place.is_none()).zip(key) {
+            *place = Some(key);
+        }
+        while let Some(rtp) = self.transcoder.poll(&mut self.packet) {
+            let coding = (rtp.payload_type == AUDIO).then(|| self.transcoder.spec().to.1);
+            heard(&Rtp { sequence: self.sequence, ..rtp }, self.packet.data(), coding);
+            self.sequence = self.sequence.wrapping_add(1);
+        }
+    }
+}

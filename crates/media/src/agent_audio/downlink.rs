@@ -1,0 +1,277 @@
+//! Downlink: an agent's audio out of its queue, 20 ms a tick, as frames for the caller's stream. μ-law passes as the
+//! agent sent it.
+
+use std::time::Duration;
+
+use trunkgate_agent::{Cleared, Format, Mark, Playout};
+
+use crate::codec::g711::{CLOCK_HZ, decode_ulaw};
+use crate::codec::g722;
+use crate::limits::CLEAR_FADE_MOST;
+use crate::playout::{FRAME_SAMPLES, Frame, WIDE_SAMPLES};
+use crate::resample::Resampler;
+
+/// Samples of the longest frame, 24 kHz.
+const SAMPLES: usize = 480;
+
+/// The audio of one agent that waits to be heard.
+#[derive(Debug)]
+pub(super) struct Downlink {
+    playout: Playout,
+    format: Format,
+    /// Whether it is said at 16 kHz.
+    wide: bool,
+    /// To what it is said at; none where the agent speaks that.
+    down: Option<Resampler>,
+    /// The time in which a clear fades out; 0: not at all.
+    fade_ms: usize,
+    /// Audio that fades out under the next frame, in the agent's format but linear.
+    fading: Vec<i16>,
+    /// Audio left at the last tick.
+    speaks: bool,
+}
+
+/// The audio of one tick.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DownlinkFrame {
+    /// For the wire.
+    pub(super) said: Frame,
+    /// The bytes that the agent sent for it.
+    pub(super) bytes: usize,
+}
+
+impl Downlink {
+    /// Nothing yet.
+    pub(super) fn new(format: Format, fade: Duration) -> Downlink {
+        let fade_ms = usize::try_from(fade.min(CLEAR_FADE_MOST).as_millis()).unwrap_or(usize::MAX);
+        let down = Resampler::new(format.sample_rate(), CLOCK_HZ);
+        Downlink {
+            playout: Playout::new(format),
+            format,
+            wide: false,
+            down,
+            fade_ms,
+            fading: Vec::new(),
+            speaks: false,
+        }
+    }
+    /// From now on it is said at 16 kHz where it has that, or at 8 kHz.
+    pub(super) fn say_wide(&mut self, wide: bool) {
+        if wide != self.wide {
+            let rate_hz = if wide { g722::RATE_HZ } else { CLOCK_HZ };
+            (self.wide, self.down) = (wide, Resampler::new(self.format.sample_rate(), rate_hz));
+        }
+    }
+    /// Returns the audio that waits, with its marks.
+    pub(super) fn playout(&self) -> &Playout {
+        &self.playout
+    }
+    /// Adds audio in the agent's format, any length.
+    pub(super) fn push(&mut self, audio: &[u8]) {
+        self.playout.push(audio);
+    }
+    /// Adds a mark behind all audio so far.
+    pub(super) fn mark(&mut self, name: String) {
+        self.playout.mark(name);
+    }
+    /// The next mark that is due.
+    pub(super) fn poll_mark(&mut self) -> Option<Mark> {
+        self.playout.poll_mark()
+    }
+    /// Whether audio left at the last tick, or waits.
+    pub(super) fn is_heard(&self) -> bool {
+        self.speaks || self.playout.held_bytes() > 0
+    }
+    /// Throws away what waits. What was being said ends at once, or fades out in the next frame, which counts as heard.
+    pub(super) fn clear(&mut self) -> Cleared {
+        self.fading.clear();
+        let wanted = if self.speaks { self.fade_ms } else { 0 };
+        if wanted > 0 {
+            let rest = samples(self.playout.take_ahead(wanted), self.format);
+            self.fading.extend(rest.iter());
+            let len = self.fading.len() as i32;
+            for (sample, left) in self.fading.iter_mut().zip((0..len).rev()) {
+                // Never louder than it was.
+                *sample = (i32::from(*sample) * left / len.max(1)) as i16;
+            }
+        } else if let Some(down) = &mut self.down {
+            down.silence();
+        }
+        self.speaks = false;
+        self.playout.clear()
+    }
+    /// The 20 ms of this tick; `None` where the agent says nothing.
+    pub(super) fn next_frame(&mut self) -> Option<DownlinkFrame> {
+        let audio = self.playout.next_frame();
+        self.speaks = audio.is_some();
+        let rings = self.down.as_ref().is_some_and(|down| !down.is_at_rest());
+        if audio.is_none() && self.fading.is_empty() && !rings {
+            return None;
+        }
+        let bytes = audio.map_or(0, <[u8]>::len);
+        if self.format == Format::Mulaw8000 && self.fading.is_empty() {
+            let codes = audio.and_then(|audio| audio.first_chunk::<FRAME_SAMPLES>())?;
+            return Some(DownlinkFrame { said: Frame::Ulaw(*codes), bytes });
+        }
+        let mut linear = samples(audio.unwrap_or_default(), self.format);
+        for (sample, faded) in linear.all.iter_mut().zip(self.fading.drain(..)) {
+            *sample = sample.saturating_add(faded);
+        }
+        let linear = linear.all.get(..self.format.frame_samples()).unwrap_or_default();
+        let mut said = [0; WIDE_SAMPLES];
+        let mut places = said.iter_mut();
+        let mut put = |sample| {
+            if let Some(place) = places.next() {
+                *place = sample;
+            }
+        };
+        match &mut self.down {
+            Some(down) => down.process(linear, put),
+            None => linear.iter().for_each(|sample| put(*sample)),
+        }
+        let narrow = said.first_chunk::<FRAME_SAMPLES>().filter(|_| !self.wide);
+        Some(DownlinkFrame { said: narrow.map_or(Frame::Wide(said), |said| Frame::Linear(*said)), bytes })
+    }
+}
+
+/// Up to a frame of linear samples, silence behind them.
+struct Samples {
+    all: [i16; SAMPLES],
+    count: usize,
+}
+
+impl Samples {
+    fn iter(&self) -> impl Iterator<Item = i16> {
+        self.all.iter().take(self.count).copied()
+    }
+}
+
+/// Audio of an agent: little-endian where it is linear, as everybody but RFC 3551 has it.
+fn samples(audio: &[u8], format: Format) -> Samples {
+    let mut samples = Samples { all: [0; SAMPLES], count: 0 };
+    let places = samples.all.iter_mut();
+    samples.count = match format {
+        Format::Mulaw8000 => places.zip(audio).map(|(to, code)| *to = decode_ulaw(*code)).count(),
+        Format::L16Rate8000 | Format::L16Rate16000 | Format::L16Rate24000 => {
+            let pairs = audio.as_chunks().0;
+            places.zip(pairs).map(|(to, pair)| *to = i16::from_le_bytes(*pair)).count()
+        }
+    };
+    samples
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::g711::encode_ulaw;
+
+    const FADE: Duration = Duration::from_millis(10);
+
+    fn bytes(samples: impl IntoIterator<Item = i16>, format: Format) -> Vec<u8> {
+        let bytes = |sample: i16| match format {
+            Format::Mulaw8000 => vec![encode_ulaw(sample)],
+            Format::L16Rate8000 | Format::L16Rate16000 | Format::L16Rate24000 => sample.to_le_bytes().to_vec(),
+        };
+        samples.into_iter().flat_map(bytes).collect()
+    }
+
+    /// Returns what the caller's phone plays of a tick.
+    fn heard(speaking: &mut Downlink) -> Vec<i16> {
+        match speaking.next_frame().map(|frame| frame.said) {
+            None => vec![0; 160],
+            Some(Frame::Ulaw(codes)) => codes.iter().map(|code| decode_ulaw(*code)).collect(),
+            Some(Frame::Linear(samples)) => samples.to_vec(),
+            Some(Frame::Wide(samples)) => samples.to_vec(),
+        }
+    }
+
+    #[test]
+    fn mulaw_leaves_byte_for_byte() {
+        let mut speaking = Downlink::new(Format::Mulaw8000, FADE);
+        // Both zeros of μ-law.
+        let codes: Vec<u8> = (0..=255).chain([0x7f; 64]).collect();
+        speaking.push(&codes);
+        for frame in codes.chunks(160) {
+            let left = speaking.next_frame().unwrap();
+            assert!(matches!(left.said, Frame::Ulaw(codes) if codes == frame), "{left:?}");
+            assert_eq!(left.bytes, 160);
+        }
+        assert!(speaking.next_frame().is_none());
+    }
+
+    #[test]
+    fn linear_at_8_khz_leaves_as_it_is() {
+        let mut speaking = Downlink::new(Format::L16Rate8000, Duration::ZERO);
+        let samples: Vec<i16> = (-80..80).map(|n| n * 400).collect();
+        speaking.push(&bytes(samples.iter().copied(), Format::L16Rate8000));
+        assert_eq!(heard(&mut speaking), samples);
+        assert!(speaking.next_frame().is_none());
+    }
+
+    /// The rest in the filter is heard when the agent has nothing more to say.
+    #[test]
+    fn the_last_samples_of_wide_audio_are_heard() {
+        for format in [Format::L16Rate16000, Format::L16Rate24000] {
+            let mut speaking = Downlink::new(format, Duration::ZERO);
+            let (samples, rate) = (format.frame_samples(), format.sample_rate() as usize);
+            speaking.push(&bytes(std::iter::repeat_n(10_000, samples), format));
+            speaking.mark("end".to_owned());
+            let first = heard(&mut speaking);
+            assert!(speaking.poll_mark().is_some(), "not a tick later");
+            let second = heard(&mut speaking);
+            let sum: i32 = first.iter().chain(&second).map(|sample| i32::from(*sample)).sum();
+            assert!((sum - 160 * 10_000).abs() < 2000, "{rate}: {sum}");
+            assert!(second[..12].iter().any(|sample| *sample > 5000) && second[30..].iter().all(|sample| *sample == 0));
+            assert!(speaking.next_frame().is_none(), "{rate}");
+        }
+    }
+
+    #[test]
+    fn a_clear_is_silence_at_the_next_tick() {
+        for format in Format::ALL {
+            let mut speaking = Downlink::new(format, Duration::ZERO);
+            speaking.push(&bytes(std::iter::repeat_n(10_000, 3 * format.frame_samples()), format));
+            assert!(speaking.next_frame().is_some() && speaking.is_heard());
+            assert_eq!(speaking.clear(), Cleared { played_ms: 20, dropped_ms: 40 });
+            assert!(speaking.next_frame().is_none() && !speaking.is_heard(), "{}", format.name());
+        }
+    }
+
+    /// 10 ms from full to nothing, then silence.
+    #[test]
+    fn a_clear_fades_out() {
+        for format in Format::ALL {
+            let mut speaking = Downlink::new(format, FADE);
+            speaking.push(&bytes(std::iter::repeat_n(10_000, 3 * format.frame_samples()), format));
+            assert!(speaking.next_frame().is_some());
+            assert_eq!(speaking.clear(), Cleared { played_ms: 30, dropped_ms: 30 });
+            let faded = heard(&mut speaking);
+            // The filter's delay and the error of its edges.
+            let from = if format.sample_rate() > 8000 { 24 } else { 0 };
+            assert!(faded[from] > 6500, "{}: {faded:?}", format.name());
+            assert!(faded[from..].windows(2).all(|pair| pair[1] <= pair[0] + 200), "{}: {faded:?}", format.name());
+            assert!(faded[80 + from..].iter().all(|sample| sample.abs() <= 8), "{}: {faded:?}", format.name());
+            assert!(heard(&mut speaking).iter().all(|sample| *sample == 0));
+        }
+    }
+
+    /// The agent may say the next thing at once: it is not put off, and what ends is heard under it.
+    #[test]
+    fn what_is_said_next_is_heard_over_what_fades() {
+        let mut speaking = Downlink::new(Format::L16Rate8000, FADE);
+        speaking.push(&bytes(std::iter::repeat_n(8000, 480), Format::L16Rate8000));
+        assert!(speaking.next_frame().is_some());
+        speaking.clear();
+        speaking.push(&bytes(std::iter::repeat_n(-2000, 160), Format::L16Rate8000));
+        let both = heard(&mut speaking);
+        assert!(both[0] > 5500 && both[80..].iter().all(|sample| *sample == -2000), "{both:?}");
+    }
+
+    #[test]
+    fn what_was_not_being_said_does_not_fade() {
+        let mut speaking = Downlink::new(Format::Mulaw8000, FADE);
+        speaking.push(&[1; 480]);
+        assert_eq!(speaking.clear(), Cleared { played_ms: 0, dropped_ms: 60 });
+        assert!(speaking.next_frame().is_none());
+    }
+}

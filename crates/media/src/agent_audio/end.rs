@@ -1,0 +1,491 @@
+//! An end that is an agent: the conversation on its socket, the audio that it hears, and its own audio until that
+//! leaves.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use trunkgate_agent::limits::{MARKS_WAITING, PLAYOUT_SECONDS};
+use trunkgate_agent::{Input, Output, Playout, Settings, Stream, TrackName, Transmit};
+
+use crate::codec::Coding;
+use crate::codec::g711::CLOCK_HZ;
+use crate::counters::{AgentQueue, CLEAR_BOUNDS_US, DropReason, EndCounters, Shared, TURN_BOUNDS_US};
+use crate::dtmf::Digit;
+use crate::limits::{AGENT_BYTES_HELD, AGENT_SHARE_MS, AGENT_WISHES_PER_SECOND};
+use crate::playout::{Feed, Frame, SILENT};
+use crate::rtp::Rtp;
+use crate::spec::{AgentInput, AgentSpec, AgentWish, EndId, Event, WireSpec};
+
+use super::clears::Clears;
+use super::decoder::{TrackDecoder, decoded};
+use super::downlink::Downlink;
+use super::listener::TrackPacket;
+use super::notes::Notes;
+use super::turns::Turns;
+use super::uplink::Uplink;
+
+/// One agent.
+#[derive(Debug)]
+pub(crate) struct AgentEnd {
+    id: EndId,
+    counters: Arc<EndCounters>,
+    queue: Arc<AgentQueue>,
+    /// The end that it feeds.
+    wire: Option<Feed>,
+    stream: Stream,
+    settings: Settings,
+    /// The uplink, once the socket is open.
+    uplink: Option<Uplink>,
+    /// Decoders of the inbound and the outbound track, where they are not G.711.
+    decoders: [Option<Box<TrackDecoder>>; 2],
+    /// The downlink, while it may talk.
+    downlink: Option<Downlink>,
+    turns: Turns,
+    /// A `clear` that no packet has shown yet.
+    cleared: Option<Instant>,
+    shared: Shared,
+    /// This agent's part of `shared.held`.
+    held: u64,
+    open: bool,
+    closed: bool,
+    /// The socket is not read: its answer to a ping may lie there.
+    unread: bool,
+    /// Whether a note says that it is not read because too much of its own audio waits.
+    noted_full: bool,
+    notes: Notes,
+    clears: Clears,
+    wishes: Wishes,
+    /// The next frame at the moment when it fell silent, faded out.
+    rest: Option<Box<Frame>>,
+}
+
+/// A transfer that was not answered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TransferFailure<'a> {
+    /// The target, as it was asked for.
+    pub(crate) target: &'a str,
+    /// A stable word for the reason.
+    pub(crate) reason: &'static str,
+    /// The status code of the answer, where there was one.
+    pub(crate) code: Option<u16>,
+}
+
+/// The rate of its requests.
+#[derive(Debug, Clone, Copy)]
+struct Wishes {
+    since: Instant,
+    count: u32,
+}
+
+impl AgentEnd {
+    /// Creates an agent whose socket is being opened.
+    pub(crate) fn new(now: Instant, id: EndId, spec: &AgentSpec, shared: Shared) -> AgentEnd {
+        let settings = spec.settings.clone();
+        AgentEnd {
+            id,
+            counters: spec.counters.clone(),
+            queue: spec.queue.clone(),
+            wire: None,
+            stream: Stream::new(now, settings.clone()),
+            uplink: None,
+            decoders: [None, None],
+            downlink: settings.talks.then(|| Downlink::new(settings.format, spec.clear_fade)),
+            turns: Turns::new(),
+            cleared: None,
+            settings,
+            shared,
+            held: 0,
+            open: false,
+            closed: false,
+            unread: false,
+            noted_full: false,
+            notes: Notes::default(),
+            clears: Clears::default(),
+            wishes: Wishes { since: now, count: 0 },
+            rest: None,
+        }
+    }
+    /// Returns its name.
+    pub(crate) fn id(&self) -> EndId {
+        self.id
+    }
+    /// Returns its counters.
+    pub(crate) fn counters(&self) -> &Arc<EndCounters> {
+        &self.counters
+    }
+    /// Returns the wire to the end that it feeds.
+    pub(super) fn feed(&self) -> Option<Feed> {
+        self.wire
+    }
+    /// Connects it to the end that it feeds.
+    pub(super) fn connect(&mut self, feed: Feed) {
+        if let Some(downlink) = &mut self.downlink {
+            downlink.say_wide(feed.wide);
+        }
+        self.wire = Some(feed);
+    }
+    /// Disconnects it from the end that it feeds.
+    pub(super) fn disconnect(&mut self) {
+        self.wire = None;
+    }
+    /// Takes an input of its socket.
+    pub(crate) fn handle(&mut self, now: Instant, input: AgentInput<'_>, events: &mut VecDeque<Event>) {
+        let input = match input {
+            AgentInput::Opened => Input::Opened,
+            // Of those that get plain RTP.
+            AgentInput::Found(_) => return,
+            AgentInput::Text(text) => Input::Text(text),
+            AgentInput::Binary(bytes) => Input::Binary(bytes),
+            AgentInput::Pong => Input::Pong,
+            AgentInput::Closed(code) => Input::Closed(code),
+            AgentInput::Lost(loss) => Input::Lost(loss),
+        };
+        self.stream.handle_input(now, input);
+        if self.stream.is_open() && self.uplink.is_none() {
+            self.begin(now);
+            events.push_back(Event::AgentOpen { end: self.id });
+        }
+        self.settle(now, events);
+    }
+    /// Reports a digit of its caller to it.
+    pub(crate) fn tell_digit(&mut self, now: Instant, digit: char, events: &mut VecDeque<Event>) {
+        self.stream.handle_input(now, Input::Dtmf(digit));
+        self.settle(now, events);
+    }
+    /// Reports digits of its caller to it, received beside its media.
+    pub(crate) fn tell_digits(&mut self, now: Instant, digits: &str, events: &mut VecDeque<Event>) {
+        for digit in digits.chars().filter(|digit| Digit::from_char(*digit).is_some()) {
+            self.tell_digit(now, digit, events);
+        }
+    }
+    /// Reports to it that its caller stays: the transfer was not answered.
+    pub(crate) fn transfer_failed(&mut self, now: Instant, failure: TransferFailure<'_>, events: &mut VecDeque<Event>) {
+        let TransferFailure { target, reason, code } = failure;
+        self.stream.handle_input(now, Input::TransferFailed { target, reason, code });
+        self.settle(now, events);
+    }
+    /// Returns whether it speaks audio of more than 4 kHz.
+    pub(crate) fn is_wide(&self) -> bool {
+        self.settings.format.sample_rate() > CLOCK_HZ
+    }
+    /// Sets the audio of a track that it hears, by payload number, and the number of telephone-events.
+    pub(super) fn tune(&mut self, track: TrackName, audio: &[(u8, Coding)], keys: Option<u8>) {
+        let wanted = decoded(audio, keys, self.settings.format);
+        let decoder = of_track(&mut self.decoders, track);
+        if decoder.as_ref().map(|decoder| decoder.spec()) != wanted.as_ref() {
+            *decoder = wanted.and_then(TrackDecoder::new);
+            if let Some(uplink) = &mut self.uplink {
+                uplink.hold(track, false);
+            }
+        }
+    }
+    /// Sets whether DTMF tones in its caller's audio are digits, where that audio is decoded for it.
+    fn watch_tones(&mut self, now: Instant, wanted: bool) {
+        if let Some(decoder) = of_track(&mut self.decoders, TrackName::Inbound) {
+            decoder.watch_tones(now, wanted);
+        }
+    }
+    /// Returns whether audio is decoded for it: audio that is not G.711.
+    pub(crate) fn decodes(&self) -> bool {
+        self.decoders.iter().any(Option::is_some)
+    }
+    /// Returns whether a payload number of its caller is decoded for it.
+    pub(crate) fn decodes_number(&self, number: u8) -> bool {
+        let [inbound, _] = &self.decoders;
+        inbound.as_ref().is_some_and(|decoder| decoder.takes(number))
+    }
+    /// Takes the wire that leads to it: the audio of its caller, and the form of the caller's digits.
+    pub(crate) fn take_wire(&mut self, now: Instant, spec: &WireSpec) {
+        let audio = spec.payloads.first().map(|(number, _)| (*number, spec.coding));
+        self.tune(TrackName::Inbound, audio.as_slice(), spec.keys);
+        self.watch_tones(now, spec.listens_for_tones());
+    }
+    /// Takes a packet that it hears; nothing before the socket is open and after its end. `coding`: that of its audio,
+    /// `None` where it has none.
+    ///
+    /// # Errors
+    /// Where it is of no use.
+    pub(crate) fn hear(
+        &mut self,
+        now: Instant,
+        packet: &TrackPacket<'_>,
+        coding: Option<Coding>,
+        events: &mut VecDeque<Event>,
+    ) -> Result<(), DropReason> {
+        let (track, rtp, bytes) = (packet.track, packet.rtp, packet.bytes);
+        let Some(uplink) = &mut self.uplink else { return Ok(()) };
+        let taken = match of_track(&mut self.decoders, track) {
+            Some(decoder) => {
+                let heard = |rtp: &Rtp, bytes: &[u8], coding| uplink.push(now, track, rtp, bytes, coding);
+                let taken = decoder.take(now, rtp, bytes, heard);
+                uplink.hold(track, decoder.waits());
+                taken
+            }
+            None => {
+                uplink.push(now, track, rtp, bytes, coding.filter(|coding| coding.is_g711()));
+                Ok(())
+            }
+        };
+        self.send_frames(now, events);
+        taken
+    }
+    /// Returns its next 20 ms, `None` where it is silent; [`Self::frame_left`] follows once they have left.
+    pub(crate) fn next_frame(&mut self, now: Instant) -> Option<Frame> {
+        let worker = self.shared.worker.as_deref();
+        if let (Some(cleared), Some(worker)) = (self.cleared.take(), worker) {
+            worker.agent_clears.take(&CLEAR_BOUNDS_US, now.saturating_duration_since(cleared));
+        }
+        let Some(downlink) = &mut self.downlink else { return self.rest.take().map(|rest| *rest) };
+        let frame = downlink.next_frame()?;
+        if frame.bytes > 0 {
+            self.counters.received(frame.bytes);
+        }
+        let turn = self.turns.agent(now, frame.said.level());
+        if let (Some(turn), Some(worker)) = (turn, worker) {
+            worker.agent_turns.take(&TURN_BOUNDS_US, turn);
+        }
+        Some(frame.said)
+    }
+    /// Returns the next frame of an agent that is cut off: not counted, and without its marks.
+    pub(crate) fn last_frame(&mut self) -> Frame {
+        let next = self.downlink.as_mut().and_then(Downlink::next_frame).map(|frame| frame.said);
+        next.or_else(|| self.rest.take().map(|rest| *rest)).unwrap_or(Frame::Ulaw(SILENT))
+    }
+    /// Returns the marks that are due now.
+    pub(crate) fn frame_left(&mut self, now: Instant, events: &mut VecDeque<Event>) {
+        self.settle(now, events);
+    }
+    /// Acts on deadlines that have passed.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, events: &mut VecDeque<Event>) {
+        if self.unread {
+            self.stream.handle_input(now, Input::Pong);
+        }
+        self.stream.handle_timeout(now);
+        self.settle(now, events);
+        if let Some(uplink) = &mut self.uplink {
+            for (track, decoder) in [TrackName::Inbound, TrackName::Outbound].into_iter().zip(&mut self.decoders) {
+                if let Some(decoder) = decoder {
+                    decoder.handle_timeout(now, |rtp, bytes, coding| uplink.push(now, track, rtp, bytes, coding));
+                    uplink.hold(track, decoder.waits());
+                }
+            }
+        }
+        self.send_frames(now, events);
+    }
+    /// Returns the next deadline.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let stream = self.stream.poll_timeout().map(|(at, _)| at);
+        let Some(uplink) = &self.uplink else { return stream };
+        let decoders = self.decoders.iter().flatten().filter_map(|decoder| decoder.poll_timeout());
+        stream.into_iter().chain(uplink.poll_timeout()).chain(decoders).min()
+    }
+    /// Returns what to write to its socket next.
+    pub(crate) fn poll_transmit(&mut self) -> Option<Transmit> {
+        let next = self.stream.poll_transmit();
+        if next.is_none() {
+            self.queue.unsent.set(0);
+        }
+        next
+    }
+    /// Returns whether the socket may be read further; that it may not because too much of its own waits is noted once.
+    pub(crate) fn wants_more(&mut self, events: &mut VecDeque<Event>) -> bool {
+        let crowded = self.shared.held.get() >= AGENT_BYTES_HELD;
+        let playout = self.downlink.as_ref().map(Downlink::playout);
+        let full = playout.is_some_and(|playout| !playout.wants_more());
+        let shares = crowded && playout.is_some_and(|playout| playout.held_ms() > AGENT_SHARE_MS);
+        let more = !full && !shares && self.stream.wants_more();
+        self.unread = !more;
+        if full && !self.noted_full {
+            self.noted_full = true;
+            let text = format!(
+                "sends more than is heard: {PLAYOUT_SECONDS} s of audio or {MARKS_WAITING} marks wait, it is read no further until some have left"
+            );
+            self.note("full", text, events);
+        }
+        more
+    }
+    /// Returns whether the conversation is over, and the socket of no use any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+    /// Ends the conversation and returns the rest of it, which goes on by itself until the socket may be dropped.
+    pub(crate) fn leave(mut self, now: Instant, events: &mut VecDeque<Event>) -> Stream {
+        self.sum_up(events);
+        self.stream.handle_input(now, Input::Stop);
+        self.count();
+        let none = Settings { connect_timeout: Duration::ZERO, ..Settings::default() };
+        std::mem::replace(&mut self.stream, Stream::new(now, none))
+    }
+
+    fn begin(&mut self, now: Instant) {
+        self.open = true;
+        self.uplink = Some(Uplink::new(now, self.settings.tracks, self.settings.format));
+        if let Some(worker) = &self.shared.worker {
+            worker.agents.add(1);
+        }
+    }
+
+    /// Ends its audio both ways, but for the fading of the next frame.
+    fn fall_silent(&mut self) {
+        if self.downlink.is_some() {
+            let rest = self.last_frame().faded_out();
+            self.rest = (!rest.is_silent()).then(|| Box::new(rest));
+        }
+        (self.uplink, self.downlink) = (None, None);
+        if std::mem::take(&mut self.open)
+            && let Some(worker) = &self.shared.worker
+        {
+            worker.agents.sub(1);
+        }
+    }
+
+    fn send_frames(&mut self, now: Instant, events: &mut VecDeque<Event>) {
+        // What its socket has left of those before.
+        self.queue.unsent.set(self.stream.frames_waiting() as u64);
+        while let [Some(decoder), _] = &mut self.decoders
+            && let Some(digit) = decoder.digit_begun()
+        {
+            self.tell_digit(now, digit, events);
+        }
+        let talks = self.settings.talks;
+        while let Some(heard) = self.uplink.as_mut().and_then(|uplink| uplink.poll(now, talks)) {
+            if talks {
+                self.turns.caller(now, heard.level);
+            }
+            self.stream.handle_input(now, Input::Frame { track: heard.track, audio: heard.audio });
+            self.counters.sent(heard.audio.len());
+            self.settle(now, events);
+        }
+    }
+
+    /// Does what the stream says, and returns marks that are due.
+    fn settle(&mut self, now: Instant, events: &mut VecDeque<Event>) {
+        loop {
+            while let Some(output) = self.stream.poll_output() {
+                let end = self.id;
+                match output {
+                    Output::Play(audio) => {
+                        if let Some(downlink) = &mut self.downlink {
+                            downlink.push(audio);
+                        }
+                    }
+                    Output::Mark(name) => {
+                        if let Some(downlink) = &mut self.downlink {
+                            downlink.mark(name);
+                        }
+                    }
+                    Output::Clear => self.clear(now),
+                    Output::Transfer(target) => self.wish(now, AgentWish::Transfer(target), events),
+                    Output::Consult(target) => self.wish(now, AgentWish::Consult(target), events),
+                    Output::Hangup => self.wish(now, AgentWish::Hangup, events),
+                    Output::SendDtmf(digits) => self.wish(now, AgentWish::Dtmf(digits), events),
+                    Output::Problem(problem) => self.note(problem.slug(), problem.to_string(), events),
+                    Output::FallsBehind => {
+                        self.note("slow", "reads too slowly: frames are dropped".to_owned(), events);
+                    }
+                    Output::Lost(loss) => {
+                        self.sum_up(events);
+                        self.fall_silent();
+                        events.push_back(Event::AgentLost { end, loss });
+                    }
+                    Output::Ended => {
+                        self.sum_up(events);
+                        self.fall_silent();
+                        events.push_back(Event::AgentEnded { end });
+                    }
+                    Output::Closed => self.closed = true,
+                }
+            }
+            if !self.return_mark(now) {
+                break;
+            }
+        }
+        if let Some(text) = self.clears.due(now) {
+            events.push_back(Event::AgentNote { end: self.id, text, logged: false });
+        }
+        self.count();
+    }
+
+    /// Returns the next mark that is due, if there is one.
+    fn return_mark(&mut self, now: Instant) -> bool {
+        let Some(mark) = self.downlink.as_mut().and_then(Downlink::poll_mark) else { return false };
+        self.stream.handle_input(now, Input::MarkPlayed { name: &mark.name, played_ms: mark.played_ms });
+        true
+    }
+
+    fn clear(&mut self, now: Instant) {
+        let Some(downlink) = &mut self.downlink else { return };
+        if self.wire.is_some() && downlink.is_heard() {
+            self.cleared.get_or_insert(now);
+        }
+        let cleared = downlink.clear();
+        let mut marks = 0;
+        while self.return_mark(now) {
+            marks += 1;
+        }
+        self.clears.note(cleared.dropped_ms, marks);
+        self.stream.handle_input(now, Input::Cleared { played_ms: cleared.played_ms });
+    }
+
+    fn wish(&mut self, now: Instant, wish: AgentWish, events: &mut VecDeque<Event>) {
+        if now.saturating_duration_since(self.wishes.since) >= Duration::from_secs(1) {
+            self.wishes = Wishes { since: now, count: 0 };
+        }
+        self.wishes.count += 1;
+        if self.wishes.count <= AGENT_WISHES_PER_SECOND {
+            events.push_back(Event::AgentWish { end: self.id, wish });
+        } else if self.wishes.count == AGENT_WISHES_PER_SECOND + 1 {
+            let text = "wants too much of the call at once: the rest of this second is not done";
+            self.note("greedy", text.to_owned(), events);
+        }
+    }
+
+    /// Notes something for the call's trace, unless enough of its kind was noted.
+    pub(crate) fn note(&mut self, kind: &'static str, text: String, events: &mut VecDeque<Event>) {
+        events.extend(self.notes.take(kind, text).map(|text| Event::AgentNote { end: self.id, text, logged: true }));
+    }
+
+    fn sum_up(&mut self, events: &mut VecDeque<Event>) {
+        let end = self.id;
+        events.extend(self.clears.sum_up().map(|text| Event::AgentNote { end, text, logged: false }));
+        events.extend(self.notes.sum_up().map(|text| Event::AgentNote { end, text, logged: true }));
+    }
+
+    /// Brings the shared figures up to date.
+    fn count(&mut self) {
+        let dropped = self.stream.counts().frames_dropped;
+        let before = self.counters.frames_dropped.get();
+        if dropped > before {
+            self.counters.frames_dropped.set(dropped);
+            if let Some(worker) = &self.shared.worker {
+                worker.agent_frames_dropped.add(dropped - before);
+            }
+        }
+        let playout = self.downlink.as_ref().map(Downlink::playout);
+        self.queue.unheard.set(playout.map_or(0, Playout::held_ms));
+        let held = playout.map_or(0, |playout| playout.held_bytes() as u64);
+        if held > self.held {
+            self.shared.held.add(held - self.held);
+        } else if held < self.held {
+            self.shared.held.sub(self.held - held);
+        }
+        self.held = held;
+    }
+}
+
+/// Returns the one of a track, of the inbound and the outbound one's.
+fn of_track<T>([inbound, outbound]: &mut [T; 2], track: TrackName) -> &mut T {
+    match track {
+        TrackName::Inbound => inbound,
+        TrackName::Outbound => outbound,
+    }
+}
+
+impl Drop for AgentEnd {
+    fn drop(&mut self) {
+        self.fall_silent();
+        self.queue.unsent.set(0);
+        self.count();
+    }
+}

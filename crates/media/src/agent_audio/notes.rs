@@ -1,0 +1,68 @@
+//! Notes about one agent for its call's trace. What it does every 20 ms is noted once, then at the 10th,
+//! the 100th … of its kind, and at the end how many there were.
+
+use crate::limits::AGENT_NOTES_OF_A_KIND;
+
+/// The notes so far, by kind. The kinds are the product's own words, so they are few; nothing is held of an agent that
+/// does nothing wrong.
+#[derive(Debug, Default)]
+pub(super) struct Notes(Vec<Kind>);
+
+#[derive(Debug)]
+struct Kind {
+    name: &'static str,
+    told: Vec<String>,
+    count: u64,
+}
+
+impl Notes {
+    /// Counts one; returns the note about it, if there is to be one.
+    pub(super) fn take(&mut self, name: &'static str, text: String) -> Option<String> {
+        let at = self.0.iter().position(|kind| kind.name == name).unwrap_or(self.0.len());
+        if at == self.0.len() {
+            self.0.push(Kind { name, told: Vec::new(), count: 0 });
+        }
+        let kind = self.0.get_mut(at)?;
+        kind.count += 1;
+        if kind.told.len() < AGENT_NOTES_OF_A_KIND && !kind.told.contains(&text) {
+            kind.told.push(text.clone());
+            return Some(text);
+        }
+        let is_round = kind.count >= 10 && kind.count == 10u64.pow(kind.count.ilog10());
+        is_round.then(|| format!("{text}: the {}th of its kind", kind.count))
+    }
+
+    /// Returns notes about the rest, once no more come.
+    pub(super) fn sum_up(&mut self) -> impl Iterator<Item = String> + use<> {
+        std::mem::take(&mut self.0).into_iter().filter_map(|kind| {
+            let more = kind.count.saturating_sub(kind.told.len() as u64);
+            (more > 0).then(|| format!("{more} more like this: {}", kind.told.first().map_or("", String::as_str)))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_is_told_once_then_by_powers_of_ten_and_in_the_end() {
+        let mut notes = Notes::default();
+        let said: Vec<String> = (0..12_345).filter_map(|_| notes.take("spoke", "it spoke".to_owned())).collect();
+        let nth = |n: u32| format!("it spoke: the {n}th of its kind");
+        assert_eq!(said, ["it spoke".to_owned(), nth(10), nth(100), nth(1000), nth(10_000)]);
+        assert_eq!(notes.take("slow", "it is slow".to_owned()).as_deref(), Some("it is slow"));
+        assert_eq!(notes.sum_up().collect::<Vec<_>>(), ["12344 more like this: it spoke"]);
+        assert_eq!(notes.sum_up().count(), 0);
+    }
+
+    /// An agent writes part of the text: it cannot make all of it new.
+    #[test]
+    fn so_many_texts_of_a_kind_are_told() {
+        let mut notes = Notes::default();
+        let said = (0..1000).filter_map(|n| notes.take("unknown_event", format!("unknown event \"{n}\""))).count();
+        assert_eq!(said, AGENT_NOTES_OF_A_KIND + 3);
+        let rest = format!("{} more like this: unknown event \"0\"", 1000 - AGENT_NOTES_OF_A_KIND);
+        assert_eq!(notes.sum_up().collect::<Vec<_>>(), [rest]);
+    }
+}

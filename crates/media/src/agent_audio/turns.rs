@@ -1,0 +1,280 @@
+//! Turns of a conversation: the time from the end of the caller's speech to the agent's first audio, by voice activity.
+//!
+//! Frames of 20 ms come with their level and nothing else. The caller speaks where a frame is well above what the line
+//! makes without speech, and above what may be the agent's own echo; 100 ms of that are speech. An answer is the
+//! agent's first audio after it was silent. Who is interrupted had no turn.
+
+use std::time::{Duration, Instant};
+
+use crate::limits::TURN_LIMIT;
+
+/// A frame below this is no voice: −47 dB.
+const FAINT: u16 = 150;
+/// A voice is so many times as loud as the line: 10 dB.
+const ABOVE_LINE: u32 = 3;
+/// The line as it is thought of before it was heard, and at least.
+const LINE: u32 = 40;
+/// A frame that is quieter than the agent by so many times may be its echo: 12 dB.
+const BELOW_AGENT: u32 = 4;
+/// An agent's frame above this is heard: −54 dB.
+const AUDIBLE: u16 = 60;
+/// Frames that are speech, together.
+const SPEECH_FRAMES: u32 = 5;
+/// Quiet frames that end it.
+const PAUSE_FRAMES: u32 = 10;
+/// Silence of an agent before its next audio is an answer.
+const AGENT_PAUSE: Duration = Duration::from_millis(200);
+/// A caller who was heard so lately still speaks.
+const STILL_SPEAKS: Duration = Duration::from_millis(50);
+
+/// Tracks when each side has spoken.
+#[derive(Debug)]
+pub(super) struct Turns {
+    /// The level of the line without speech.
+    line: u32,
+    loud_frames: u32,
+    quiet_frames: u32,
+    /// The end of what the caller has said, as far as it was heard: not answered yet.
+    said: Option<Instant>,
+    /// The last time that the agent was heard, and its level; fading.
+    agent: Option<Instant>,
+    echo: u32,
+}
+
+impl Turns {
+    /// Begins without speech.
+    pub(super) fn new() -> Turns {
+        Turns { line: LINE, loud_frames: 0, quiet_frames: 0, said: None, agent: None, echo: 0 }
+    }
+    /// Takes 20 ms of the caller.
+    pub(super) fn caller(&mut self, now: Instant, level: u16) {
+        let loud = u32::from(level) > self.line * ABOVE_LINE && level > FAINT;
+        let own = u32::from(level) * BELOW_AGENT > self.echo;
+        self.echo -= self.echo / 8;
+        self.learn(u32::from(level));
+        if !(loud && own) {
+            self.quiet_frames += 1;
+            if self.quiet_frames >= PAUSE_FRAMES {
+                self.loud_frames = 0;
+            } else if self.loud_frames < SPEECH_FRAMES && self.quiet_frames >= 2 {
+                // A click.
+                self.loud_frames = 0;
+            }
+            return;
+        }
+        self.quiet_frames = 0;
+        self.loud_frames = (self.loud_frames + 1).min(SPEECH_FRAMES);
+        if self.loud_frames >= SPEECH_FRAMES {
+            self.said = Some(now);
+        }
+    }
+    /// Takes 20 ms of the agent that leave now: how long after the end of what the caller said, where it is an answer.
+    pub(super) fn agent(&mut self, now: Instant, level: u16) -> Option<Duration> {
+        if level < AUDIBLE {
+            return None;
+        }
+        self.echo = self.echo.max(level.into());
+        let before = self.agent.replace(now);
+        if before.is_some_and(|before| now.saturating_duration_since(before) < AGENT_PAUSE) {
+            return None;
+        }
+        // What is heard from now on is to be speech by itself.
+        self.loud_frames = 0;
+        let after = now.saturating_duration_since(self.said.take()?);
+        (STILL_SPEAKS..=TURN_LIMIT).contains(&after).then_some(after)
+    }
+
+    /// Down at once, up slowly: twice in 2 s.
+    fn learn(&mut self, level: u32) {
+        self.line = match self.line {
+            line if level < line => line - (line - level).div_ceil(4),
+            line => line + line.div_ceil(128),
+        }
+        .clamp(LINE, u16::MAX.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
+
+    use super::*;
+    use crate::codec::level::level;
+
+    const FRAME: Duration = Duration::from_millis(20);
+
+    /// A conversation, a frame of 20 ms at a time.
+    struct Line {
+        now: Instant,
+        turns: Turns,
+        /// Of the line itself, as a mean.
+        noise: i32,
+        /// The part of the agent that comes back, of 256.
+        echo: i32,
+        seed: u32,
+        phase: f64,
+        answers: Vec<u128>,
+    }
+
+    impl Line {
+        fn new(noise: i32, echo: i32) -> Line {
+            let (turns, answers) = (Turns::new(), Vec::new());
+            Line { now: Instant::now(), turns, noise, echo, seed: 1, phase: 0.0, answers }
+        }
+        fn chance(&mut self) -> i32 {
+            self.seed = self.seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (self.seed >> 16) as i32 - 32_768
+        }
+        /// Speech: a voice of 120 Hz with its harmonics and some breath, four syllables a second, so loud at its peaks.
+        fn speech(&mut self, peak: f64) -> [i16; 160] {
+            std::array::from_fn(|_| {
+                self.phase += 1.0 / 8000.0;
+                let voice: f64 = (1..8)
+                    .map(|n| (std::f64::consts::TAU * 120.0 * f64::from(n) * self.phase).sin() / f64::from(n))
+                    .sum();
+                let syllable = (std::f64::consts::PI * 4.0 * self.phase).sin().abs();
+                (peak * syllable * (voice / 2.0 + f64::from(self.chance()) / 400_000.0)) as i16
+            })
+        }
+        fn frames(&mut self, ms: u64, caller: Option<f64>, agent: Option<f64>) {
+            for _ in 0..ms / 20 {
+                self.now += FRAME;
+                let own = caller.map_or([0; 160], |peak| self.speech(peak));
+                let said = agent.map_or([0; 160], |peak| self.speech(peak));
+                let heard: [i16; 160] = std::array::from_fn(|n| {
+                    let noise = self.chance() * self.noise / 16_384;
+                    (i32::from(own[n]) + noise + i32::from(said[n]) * self.echo / 256).clamp(-32_768, 32_767) as i16
+                });
+                self.turns.caller(self.now, level(&heard));
+                let answer = self.turns.agent(self.now, level(&said));
+                self.answers.extend(answer.map(|answer| answer.as_millis()));
+            }
+        }
+        fn caller(&mut self, ms: u64) {
+            self.frames(ms, Some(8000.0), None);
+        }
+        fn agent(&mut self, ms: u64) {
+            self.frames(ms, None, Some(8000.0));
+        }
+        fn nobody(&mut self, ms: u64) {
+            self.frames(ms, None, None);
+        }
+        /// That the answers came so many ms after the caller's end, as far as a syllable fades.
+        fn assert_answers(&self, expected: &[u128]) {
+            let near = |(is, should): (&u128, &u128)| (*should..should + 120).contains(is);
+            assert_eq!(self.answers.len(), expected.len(), "{:?}", self.answers);
+            assert!(self.answers.iter().zip(expected).all(near), "{:?}", self.answers);
+        }
+    }
+
+    #[test]
+    fn a_conversation_is_timed_from_the_callers_last_word() {
+        for (noise, echo) in [(0, 0), (20, 0), (60, 10), (20, 40)] {
+            let mut line = Line::new(noise, echo);
+            // A greeting is no answer.
+            line.agent(2000);
+            for pause in [100, 240, 800, 3000] {
+                line.nobody(500);
+                line.caller(2000);
+                line.nobody(pause);
+                line.agent(3000);
+                // A second sentence is no second answer.
+                line.nobody(600);
+                line.agent(1000);
+            }
+            line.assert_answers(&[100, 240, 800, 3000]);
+        }
+    }
+
+    #[test]
+    fn a_quiet_caller_on_a_clean_line_is_heard() {
+        let mut line = Line::new(5, 0);
+        line.frames(2000, Some(1500.0), None);
+        line.nobody(400);
+        line.agent(1000);
+        line.assert_answers(&[400]);
+    }
+
+    #[test]
+    fn clicks_and_noise_are_no_speech() {
+        let mut line = Line::new(0, 0);
+        for _ in 0..20 {
+            line.frames(40, Some(30_000.0), None);
+            line.nobody(300);
+            line.agent(400);
+        }
+        line.assert_answers(&[]);
+        // A line that is loud throughout is learned.
+        let mut line = Line::new(400, 0);
+        line.nobody(12_000);
+        line.turns.said = None;
+        line.nobody(5_000);
+        line.agent(1000);
+        line.assert_answers(&[]);
+        line.nobody(1000);
+        line.caller(2000);
+        line.nobody(600);
+        line.agent(1000);
+        line.assert_answers(&[600]);
+    }
+
+    #[test]
+    fn the_agents_own_echo_is_no_caller() {
+        for echo in [10, 30, 50] {
+            let mut line = Line::new(10, echo);
+            for _ in 0..10 {
+                line.agent(1500);
+                line.nobody(500);
+            }
+            line.assert_answers(&[]);
+        }
+    }
+
+    #[test]
+    fn who_is_interrupted_had_no_turn() {
+        let mut line = Line::new(10, 0);
+        line.caller(1000);
+        line.frames(1000, Some(8000.0), Some(8000.0));
+        line.agent(1000);
+        line.assert_answers(&[]);
+        // The caller interrupts; the agent falls silent, and answers.
+        line.frames(600, Some(8000.0), Some(8000.0));
+        line.caller(1500);
+        line.nobody(700);
+        line.agent(1000);
+        line.assert_answers(&[700]);
+    }
+
+    #[test]
+    fn a_pause_for_breath_is_not_the_end() {
+        let mut line = Line::new(10, 0);
+        line.caller(1500);
+        line.nobody(900);
+        line.caller(1500);
+        line.nobody(300);
+        line.agent(1000);
+        line.assert_answers(&[300]);
+    }
+
+    #[test]
+    fn nothing_is_an_answer_after_half_a_minute() {
+        let mut line = Line::new(0, 0);
+        line.caller(1000);
+        line.nobody(TURN_LIMIT.as_millis() as u64 + 200);
+        line.agent(1000);
+        line.assert_answers(&[]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_levels_at_all(levels in proptest::collection::vec(proptest::prelude::any::<(u16, u16)>(), 0..500)) {
+            let (mut turns, mut now) = (Turns::new(), Instant::now());
+            for (caller, agent) in levels {
+                now += FRAME;
+                turns.caller(now, caller);
+                let answer = turns.agent(now, agent);
+                proptest::prop_assert!(answer.is_none_or(|answer| answer <= TURN_LIMIT));
+            }
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Uplink framing: G.711 off the wire, or audio decoded of another codec, as exact frames in an agent's format. μ-law
+//! for an agent that speaks μ-law passes as it came.
+
+use std::time::Instant;
+
+use trunkgate_agent::{Format, Packet, TrackName, TrackSet, Tracks};
+
+use crate::codec::g711::{CLOCK_HZ, alaw_to_ulaw, decode_alaw, decode_ulaw};
+use crate::codec::level::{level, ulaw_level};
+use crate::codec::{Coding, g722};
+use crate::resample::Resampler;
+use crate::rtp::{PACKET, Rtp};
+
+/// Frames the audio that one agent hears.
+#[derive(Debug)]
+pub(super) struct Uplink {
+    tracks: Samples,
+    format: Format,
+    /// The frame that was asked for last.
+    audio: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Samples {
+    Ulaw(Tracks<u8>),
+    Linear {
+        tracks: Tracks<i16>,
+        /// To what the agent has.
+        up: Option<Up>,
+    },
+    /// 16 kHz, since some came.
+    Wide {
+        tracks: Tracks<[i16; 2]>,
+        /// Of what comes at 8 kHz again.
+        narrow: Up,
+        /// To what the agent has.
+        up: Option<Up>,
+    },
+}
+
+/// From one rate to another: the inbound and the outbound track.
+#[derive(Debug)]
+struct Up(Box<[Resampler; 2]>);
+
+impl Up {
+    /// `None` where both rates are the same.
+    fn new(from_hz: u32, to_hz: u32) -> Option<Up> {
+        Resampler::new(from_hz, to_hz).map(|up| Up(Box::new([up.clone(), up])))
+    }
+    fn of(&mut self, track: TrackName) -> &mut Resampler {
+        let [inbound, outbound] = &mut *self.0;
+        match track {
+            TrackName::Inbound => inbound,
+            TrackName::Outbound => outbound,
+        }
+    }
+}
+
+/// 20 ms of a track.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Heard<'a> {
+    /// The track.
+    pub(super) track: TrackName,
+    /// In the agent's format.
+    pub(super) audio: &'a [u8],
+    /// The level; 0 where that is not asked for.
+    pub(super) level: u16,
+}
+
+impl Uplink {
+    /// From `now` on.
+    pub(super) fn new(now: Instant, tracks: TrackSet, format: Format) -> Uplink {
+        let tracks = match format {
+            Format::Mulaw8000 => Samples::Ulaw(Tracks::new(now, tracks)),
+            Format::L16Rate8000 | Format::L16Rate16000 | Format::L16Rate24000 => {
+                Samples::Linear { tracks: Tracks::new(now, tracks), up: Up::new(CLOCK_HZ, format.sample_rate()) }
+            }
+        };
+        Uplink { tracks, format, audio: Vec::with_capacity(format.frame_bytes()) }
+    }
+    /// Takes a packet of a direction; `coding`: that of its audio, `None` where it has none.
+    pub(super) fn push(&mut self, now: Instant, track: TrackName, rtp: &Rtp, bytes: &[u8], coding: Option<Coding>) {
+        let payload = bytes.get(rtp.payload.clone()).filter(|_| coding.is_some()).unwrap_or_default();
+        let coding = coding.unwrap_or_default();
+        let (ssrc, sequence, timestamp) = (rtp.ssrc, rtp.sequence, rtp.timestamp);
+        if coding == Coding::Linear(g722::RATE_HZ) {
+            self.widen();
+        }
+        match &mut self.tracks {
+            Samples::Ulaw(tracks) => {
+                let mut scratch = [0; PACKET];
+                let payload = as_ulaw(payload, coding, &mut scratch);
+                tracks.push(now, track, &Packet { ssrc, sequence, timestamp, payload });
+            }
+            Samples::Linear { tracks, .. } => {
+                let mut scratch = [0; PACKET];
+                let payload = samples(payload, coding, &mut scratch);
+                tracks.push(now, track, &Packet { ssrc, sequence, timestamp, payload });
+            }
+            Samples::Wide { tracks, narrow, .. } => {
+                let (mut scratch, mut wide) = ([0; PACKET], [0; 2 * PACKET]);
+                let mut payload = samples(payload, coding, &mut scratch);
+                if coding != Coding::Linear(g722::RATE_HZ) {
+                    let mut places = wide.iter_mut();
+                    let put = |sample| {
+                        if let Some(place) = places.next() {
+                            *place = sample;
+                        }
+                    };
+                    narrow.of(track).process(payload, put);
+                    payload = wide.get(..2 * payload.len()).unwrap_or_default();
+                }
+                let payload = payload.as_chunks().0;
+                tracks.push(now, track, &Packet { ssrc, sequence, timestamp, payload });
+            }
+        }
+    }
+    /// Says whether packets of a direction wait to be decoded: until they are nothing is filled by the clock.
+    pub(super) fn hold(&mut self, track: TrackName, held: bool) {
+        match &mut self.tracks {
+            Samples::Ulaw(tracks) => tracks.hold(track, held),
+            Samples::Linear { tracks, .. } => tracks.hold(track, held),
+            Samples::Wide { tracks, .. } => tracks.hold(track, held),
+        }
+    }
+    /// The next frame that is complete or whose time is over; its level, if wanted.
+    pub(super) fn poll(&mut self, now: Instant, measured: bool) -> Option<Heard<'_>> {
+        self.audio.clear();
+        let audio = &mut self.audio;
+        let (track, level) = match &mut self.tracks {
+            Samples::Ulaw(tracks) => {
+                let frame = tracks.poll(now)?;
+                audio.extend_from_slice(&frame.audio);
+                (frame.track, if measured { ulaw_level(&frame.audio) } else { 0 })
+            }
+            Samples::Linear { tracks, up } => {
+                let frame = tracks.poll(now)?;
+                write(&frame.audio, frame.track, up, audio);
+                (frame.track, if measured { level(&frame.audio) } else { 0 })
+            }
+            Samples::Wide { tracks, up, .. } => {
+                let frame = tracks.poll(now)?;
+                let samples = frame.audio.as_flattened();
+                write(samples, frame.track, up, audio);
+                (frame.track, if measured { level(samples) } else { 0 })
+            }
+        };
+        Some(Heard { track, audio: &self.audio, level })
+    }
+    /// Returns when [`Self::poll`] has something at the latest.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        match &self.tracks {
+            Samples::Ulaw(tracks) => tracks.poll_timeout(),
+            Samples::Linear { tracks, .. } => tracks.poll_timeout(),
+            Samples::Wide { tracks, .. } => tracks.poll_timeout(),
+        }
+    }
+
+    /// From the next frame on it is heard at 16 kHz.
+    fn widen(&mut self) {
+        if let Samples::Linear { tracks, .. } = &self.tracks
+            && let Some(narrow) = Up::new(CLOCK_HZ, g722::RATE_HZ)
+        {
+            let up = Up::new(g722::RATE_HZ, self.format.sample_rate());
+            self.tracks = Samples::Wide { tracks: tracks.with_samples(), narrow, up };
+        }
+    }
+}
+
+/// The samples of a payload, by way of `scratch`.
+fn samples<'a>(payload: &[u8], coding: Coding, scratch: &'a mut [i16; PACKET]) -> &'a [i16] {
+    let places = scratch.iter_mut();
+    let count = match coding {
+        Coding::Pcmu => places.zip(payload).map(|(to, code)| *to = decode_ulaw(*code)).count(),
+        Coding::Pcma => places.zip(payload).map(|(to, code)| *to = decode_alaw(*code)).count(),
+        Coding::Linear(_) => {
+            let pairs = payload.as_chunks().0;
+            places.zip(pairs).map(|(to, pair)| *to = i16::from_le_bytes(*pair)).count()
+        }
+        Coding::G722 | Coding::Opus(_) => 0,
+    };
+    scratch.get(..count).unwrap_or_default()
+}
+
+/// A frame as the agent has it.
+fn write(samples: &[i16], track: TrackName, up: &mut Option<Up>, audio: &mut Vec<u8>) {
+    let mut put = |sample: i16| audio.extend_from_slice(&sample.to_le_bytes());
+    match up {
+        Some(up) => up.of(track).process(samples, put),
+        None => samples.iter().for_each(|sample| put(*sample)),
+    }
+}
+
+/// Returns a payload in μ-law: as it is, or by way of `scratch`.
+fn as_ulaw<'a>(payload: &'a [u8], coding: Coding, scratch: &'a mut [u8; PACKET]) -> &'a [u8] {
+    if coding != Coding::Pcma {
+        return payload;
+    }
+    let converted = scratch.iter_mut().zip(payload).map(|(to, from)| *to = alaw_to_ulaw(*from)).count();
+    scratch.get(..converted).unwrap_or_default()
+}

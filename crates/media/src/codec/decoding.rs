@@ -1,0 +1,99 @@
+//! Payloads to samples at the rate that a transcoder works at.
+
+use crate::limits::AUDIO_PACKET_MOST_MS;
+use crate::resample::Resampler;
+
+use super::coding::Coding;
+use super::g711::{decode_alaw, decode_ulaw};
+use super::{g722, opus};
+
+/// Samples per millisecond at the highest rate that a decoder gives.
+const MOST_PER_MS: usize = 16;
+
+/// Samples of the longest packet, at the highest rate.
+pub(crate) const DECODED_MOST: usize = AUDIO_PACKET_MOST_MS * MOST_PER_MS;
+
+/// One source's decoder.
+#[derive(Debug)]
+pub(crate) struct Decoding {
+    kind: Kind,
+    /// From the codec's own rate, where that is another one.
+    resampler: Option<Box<Resampler>>,
+    rate_hz: u32,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Ulaw,
+    Alaw,
+    G722(Box<g722::Decoder>),
+    Opus(Box<opus::Decoder>),
+}
+
+impl Decoding {
+    /// To samples at `rate_hz`; `None` where the codec cannot be had at it.
+    pub(crate) fn new(coding: Coding, rate_hz: u32) -> Option<Decoding> {
+        let kind = match coding {
+            Coding::Pcmu => Kind::Ulaw,
+            Coding::Pcma => Kind::Alaw,
+            Coding::G722 => Kind::G722(Box::default()),
+            Coding::Opus(_) => Kind::Opus(Box::new(opus::Decoder::new(rate_hz)?)),
+            Coding::Linear(_) => return None,
+        };
+        let own = coding.rate_hz().unwrap_or(rate_hz);
+        let resampler = if own == rate_hz { None } else { Some(Box::new(Resampler::new(own, rate_hz)?)) };
+        Some(Decoding { kind, resampler, rate_hz })
+    }
+    /// Forgets what came before.
+    pub(crate) fn begin_again(&mut self) {
+        match &mut self.kind {
+            Kind::Ulaw | Kind::Alaw => {}
+            Kind::G722(decoder) => **decoder = g722::Decoder::new(),
+            Kind::Opus(decoder) => {
+                if let Some(fresh) = opus::Decoder::new(self.rate_hz) {
+                    **decoder = fresh;
+                }
+            }
+        }
+        if let Some(resampler) = &mut self.resampler {
+            resampler.silence();
+        }
+    }
+    /// A payload's samples: how many there are; what lies beyond [`AUDIO_PACKET_MOST_MS`] is left out.
+    pub(crate) fn decode(&mut self, payload: &[u8], samples: &mut [i16; DECODED_MOST]) -> usize {
+        let mut own = [0; DECODED_MOST];
+        let to = if self.resampler.is_some() { &mut own } else { &mut *samples };
+        let count = match &mut self.kind {
+            Kind::Ulaw => each(payload, to, decode_ulaw),
+            Kind::Alaw => each(payload, to, decode_alaw),
+            Kind::G722(decoder) => {
+                let codes = payload.iter().take(AUDIO_PACKET_MOST_MS * 8);
+                let pairs = to.as_chunks_mut::<2>().0.iter_mut().zip(codes);
+                pairs.map(|(pair, code)| *pair = decoder.decode(*code)).count() * 2
+            }
+            Kind::Opus(decoder) => decoder.decode(payload, to).unwrap_or(0).min(DECODED_MOST),
+        };
+        let Some(resampler) = &mut self.resampler else { return count };
+        let mut made = 0;
+        resampler.process(own.get(..count).unwrap_or_default(), |sample| {
+            if let Some(to) = samples.get_mut(made) {
+                *to = sample;
+                made += 1;
+            }
+        });
+        made
+    }
+    /// Makes what was lost before `next`, as the codec itself conceals it; returns how much of it. `frame`: samples of
+    /// a packet.
+    pub(crate) fn conceal(&mut self, next: &[u8], frame: usize, samples: &mut [i16]) -> usize {
+        match &mut self.kind {
+            Kind::Opus(decoder) => decoder.conceal(next, frame, samples),
+            Kind::Ulaw | Kind::Alaw | Kind::G722(_) => 0,
+        }
+    }
+}
+
+fn each(payload: &[u8], samples: &mut [i16; DECODED_MOST], decode: impl Fn(u8) -> i16) -> usize {
+    let codes = payload.iter().take(AUDIO_PACKET_MOST_MS * 8);
+    samples.iter_mut().zip(codes).map(|(to, code)| *to = decode(*code)).count()
+}

@@ -1,0 +1,32 @@
+//! Level of audio: the mean of its samples without their sign, of 32,768.
+
+use super::g711::decode_ulaw;
+
+/// Of linear samples.
+pub(crate) fn level(samples: &[i16]) -> u16 {
+    mean(samples.iter().map(|sample| u32::from(sample.unsigned_abs())), samples.len())
+}
+
+/// Of μ-law.
+pub(crate) fn ulaw_level(codes: &[u8]) -> u16 {
+    mean(codes.iter().map(|code| u32::from(decode_ulaw(*code).unsigned_abs())), codes.len())
+}
+
+fn mean(samples: impl Iterator<Item = u32>, count: usize) -> u16 {
+    let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
+    u16::try_from(samples.fold(0, u32::saturating_add) / count).unwrap_or(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::g711::{ULAW_SILENCE, encode_ulaw};
+
+    #[test]
+    fn the_mean_without_sign() {
+        assert_eq!((level(&[]), level(&[0; 9]), level(&[100, -100, 50, -50])), (0, 0, 75));
+        assert_eq!(level(&[i16::MIN; 480]), 32_768);
+        assert_eq!((ulaw_level(&[]), ulaw_level(&[ULAW_SILENCE, 0x7f])), (0, 0));
+        assert_eq!(ulaw_level(&[encode_ulaw(1000), encode_ulaw(-1000)]), decode_ulaw(encode_ulaw(1000)) as u16);
+    }
+}

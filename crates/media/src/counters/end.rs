@@ -1,0 +1,95 @@
+//! Counters of one end.
+
+use super::counter::{Counter, one};
+use super::drop_reason::DropReason;
+use super::loss::LossCounters;
+use super::symptoms::Symptoms;
+
+/// Counters of one end.
+#[derive(Debug, Default)]
+pub struct EndCounters {
+    /// RTP packets accepted from the far side.
+    pub rx_packets: Counter,
+    /// Their bytes, RTP header included.
+    pub rx_bytes: Counter,
+    /// RTP packets for the far side, also those that the system [refused](Symptoms::refused).
+    pub tx_packets: Counter,
+    /// Their bytes.
+    pub tx_bytes: Counter,
+    /// Packets missing in the received sequence (RFC 3550 A.3), all sources of the end added up.
+    pub lost: Counter,
+    /// Runs of so many of them in a row.
+    pub lost_in_a_row: LossCounters,
+    /// Interarrival jitter (RFC 3550 A.8), in microseconds.
+    pub jitter_us: Counter,
+    /// Round trip to the far side and back by RTCP (RFC 3550 §6.4.1), in microseconds; 0: not known.
+    pub rtt_us: Counter,
+    /// Report blocks of the far side about what it hears from us.
+    pub far_reports: Counter,
+    /// Packets missing by the last of them …
+    pub far_lost: Counter,
+    /// … and interarrival jitter, in microseconds.
+    pub far_jitter_us: Counter,
+    /// Scores of what was received, one for each interval.
+    pub scores: Scores,
+    /// Dropped packets, by [`DropReason`] position in `ALL`.
+    pub dropped: [Counter; DropReason::COUNT],
+    /// 1 once the latch is locked.
+    pub latched: Counter,
+    /// RTCP packets accepted.
+    pub rtcp_packets: Counter,
+    /// Frames dropped because an agent's socket was too slow.
+    pub frames_dropped: Counter,
+    /// Symptoms of silence.
+    pub symptoms: Symptoms,
+}
+
+impl EndCounters {
+    /// Counts a packet from the far side; called by the end's worker alone.
+    pub(crate) fn received(&self, bytes: usize) {
+        one(&self.rx_packets, &self.rx_bytes, bytes);
+    }
+    /// Counts a packet to the far side; called by the end's worker alone.
+    pub(crate) fn sent(&self, bytes: usize) {
+        one(&self.tx_packets, &self.tx_bytes, bytes);
+    }
+}
+
+/// Mean opinion scores, in thousandths.
+#[derive(Debug, Default)]
+pub struct Scores {
+    /// The number of scores.
+    pub count: Counter,
+    /// Their sum.
+    pub sum: Counter,
+    /// The lowest; 0: there is none.
+    pub lowest: Counter,
+}
+
+impl Scores {
+    /// Takes a score of 1 to 5.
+    pub fn take(&self, score: f64) {
+        // Truncation is meant: a score has few digits that mean anything.
+        let milli = (score.clamp(1.0, 5.0) * 1000.0).round() as u64;
+        let lowest = self.lowest.get();
+        if lowest == 0 || milli < lowest {
+            self.lowest.set(milli);
+        }
+        self.sum.add(milli);
+        self.count.add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_are_added_up_and_the_lowest_kept() {
+        let scores = Scores::default();
+        for score in [4.41, 3.0, 4.0, 9.0] {
+            scores.take(score);
+        }
+        assert_eq!((scores.count.get(), scores.sum.get(), scores.lowest.get()), (4, 16_410, 3000));
+    }
+}

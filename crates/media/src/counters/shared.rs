@@ -1,0 +1,41 @@
+//! Counters that a session shares with its worker and with the whole edge.
+
+use std::sync::Arc;
+
+use super::counter::{Counter, one};
+use super::drop_reason::DropReason;
+use super::end::EndCounters;
+use super::worker::WorkerCounters;
+
+/// Counters that ends and agents share with the rest of their worker and edge.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Shared {
+    /// Counters of the worker.
+    pub(crate) worker: Option<Arc<WorkerCounters>>,
+    /// Audio held for callers in the whole edge, in bytes.
+    pub(crate) held: Arc<Counter>,
+}
+
+impl Shared {
+    /// Counts a packet of an RTP end's far side.
+    pub(crate) fn count_received(&self, end: &EndCounters, bytes: usize) {
+        end.received(bytes);
+        if let Some(worker) = &self.worker {
+            one(&worker.rx_packets, &worker.rx_bytes, bytes);
+        }
+    }
+    /// Counts a packet to an RTP end's far side.
+    pub(crate) fn count_sent(&self, end: &EndCounters, bytes: usize) {
+        end.sent(bytes);
+        if let Some(worker) = &self.worker {
+            one(&worker.tx_packets, &worker.tx_bytes, bytes);
+        }
+    }
+    /// Counts a packet that was dropped at an RTP end.
+    pub(crate) fn count_dropped(&self, end: &EndCounters, reason: DropReason) {
+        reason.count_in(&end.dropped);
+        if let Some(worker) = &self.worker {
+            reason.count_in(&worker.dropped);
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Counters of one worker.
+
+use super::counter::{Counter, Times};
+use super::drop_reason::DropReason;
+
+/// Upper bounds of [`WorkerCounters::relay`], in microseconds.
+pub const RELAY_BOUNDS_US: [u64; 10] = [10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000];
+/// Upper bounds of [`WorkerCounters::agent_turns`], in microseconds.
+pub const TURN_BOUNDS_US: [u64; 10] =
+    [200_000, 400_000, 600_000, 800_000, 1_000_000, 1_500_000, 2_000_000, 3_000_000, 5_000_000, 10_000_000];
+/// Upper bounds of [`WorkerCounters::agent_clears`], in microseconds.
+pub const CLEAR_BOUNDS_US: [u64; 6] = [2_000, 5_000, 10_000, 20_000, 40_000, 100_000];
+
+/// Counters of one worker.
+#[derive(Debug, Default)]
+pub struct WorkerCounters {
+    /// Sessions alive.
+    pub sessions: Counter,
+    /// Those of them that convert audio.
+    pub transcoding: Counter,
+    /// Ends alive: two ports each.
+    pub ends: Counter,
+    /// RTP packets in.
+    pub rx_packets: Counter,
+    /// RTP bytes in.
+    pub rx_bytes: Counter,
+    /// RTP packets out; those that the system refused are dropped as `send_failed` as well.
+    pub tx_packets: Counter,
+    /// RTP bytes out.
+    pub tx_bytes: Counter,
+    /// RTP packets missing in what was received, as of the last sweeps.
+    pub lost: Counter,
+    /// Keep-alive packets sent.
+    pub keep_alives: Counter,
+    /// Keep-alive packets that came; [`WorkerCounters::rx_packets`] leaves them out.
+    pub keep_alives_received: Counter,
+    /// RTCP compounds of the edge's own making sent.
+    pub reports: Counter,
+    /// Dropped, by [`DropReason`] position in `ALL`.
+    pub dropped: [Counter; DropReason::COUNT],
+    /// Packet buffers out of the pool.
+    pub buffers_in_use: Counter,
+    /// Panics caught: each ended one session.
+    pub panics: Counter,
+    /// Wake-ups of the loop: `/healthz` sees whether it turns.
+    pub turns: Counter,
+    /// Time in the edge, 1 in 64 packets sampled.
+    pub relay: Times<{ RELAY_BOUNDS_US.len() }>,
+    /// Agents' sockets that are open.
+    pub agents: Counter,
+    /// Frames dropped because an agent's socket was too slow.
+    pub agent_frames_dropped: Counter,
+    /// From the end of what a caller said to the agent's first audio.
+    pub agent_turns: Times<{ TURN_BOUNDS_US.len() }>,
+    /// From an agent's `clear` to the first packet without the audio that it cleared.
+    pub agent_clears: Times<{ CLEAR_BOUNDS_US.len() }>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_time_falls_into_the_first_bucket_that_holds_it() {
+        let times = WorkerCounters::default().relay;
+        for ns in [10_000, 10_001, 10_000_000, 10_000_001] {
+            times.take(&RELAY_BOUNDS_US, Duration::from_nanos(ns));
+        }
+        let counts: Vec<u64> = times.counts().collect();
+        assert_eq!(counts, [1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
+        assert_eq!((times.seconds() * 1e9).round(), 20_020_002.0);
+    }
+}

@@ -1,0 +1,84 @@
+//! DTMF tones in the audio of an RTP stream: each digit once, and the packets that no other side is to get.
+
+use std::time::Instant;
+
+use crate::limits::KEY_LOST_AFTER;
+use crate::rtp::Rtp;
+
+use super::goertzel::{Goertzel, Heard};
+use super::receiver::Completed;
+
+/// Silence that was not sent ends a tone once it is so long, in milliseconds (ITU-T Q.24).
+const PAUSE_MS: u32 = 40;
+
+/// Finds DTMF tones in one stream, and keeps what was found until it is taken.
+#[derive(Debug)]
+pub(crate) struct Detector {
+    detector: Goertzel,
+    rate_hz: u32,
+    /// The last packet's number, and the timestamp at its end.
+    last: Option<(u16, u32)>,
+    seen: Instant,
+    current: Option<char>,
+    /// A digit whose tone has begun.
+    begun: Option<char>,
+    /// A digit whose tone is over, and how long it lasted, in milliseconds.
+    over: Option<Completed>,
+}
+
+impl Detector {
+    /// Creates a detector for samples at this rate.
+    pub(crate) fn new(now: Instant, rate_hz: u32) -> Detector {
+        let detector = Goertzel::new(rate_hz);
+        Detector { detector, rate_hz, last: None, seen: now, current: None, begun: None, over: None }
+    }
+    /// Takes a packet's audio, no longer than a tone and the pause behind it, and its clock in Hz; returns whether the
+    /// packet is part of a tone.
+    pub(crate) fn hear(&mut self, now: Instant, rtp: &Rtp, clock_hz: u32, samples: &[i16]) -> bool {
+        self.release_lost(now);
+        self.seen = now;
+        // Truncation is not met: what a packet holds.
+        let ticks = (samples.len() as u64 * u64::from(clock_hz) / u64::from(self.rate_hz.max(1))) as u32;
+        if let Some((sequence, end)) = self.last.replace((rtp.sequence, rtp.timestamp.wrapping_add(ticks))) {
+            let unsent = rtp.timestamp.wrapping_sub(end).cast_signed();
+            if sequence.wrapping_add(1) != rtp.sequence {
+                self.detector.skip();
+            } else if unsent >= (clock_hz / 1000 * PAUSE_MS).cast_signed() {
+                self.release();
+            }
+        }
+        let was_tone = self.detector.is_tone();
+        let (current, begun, over) = (&mut self.current, &mut self.begun, &mut self.over);
+        self.detector.take(samples, |heard| match heard {
+            Heard::Begun(digit) => (*current, *begun) = (Some(digit), Some(digit)),
+            Heard::Over(ms) => *over = current.take().map(|digit| Completed { digit, ms }),
+        });
+        was_tone || self.detector.is_tone()
+    }
+    /// Takes the digit whose tone has begun.
+    pub(crate) fn take_begun(&mut self) -> Option<char> {
+        self.begun.take()
+    }
+    /// Takes the digit whose tone is over, and how long it lasted, in milliseconds.
+    pub(crate) fn take_over(&mut self) -> Option<Completed> {
+        self.over.take()
+    }
+    /// Returns when a tone counts as over, unless more audio comes.
+    pub(crate) fn lost_at(&self) -> Option<Instant> {
+        self.current.map(|_| self.seen + KEY_LOST_AFTER)
+    }
+    /// Ends a tone whose audio has ended.
+    pub(crate) fn release_lost(&mut self, now: Instant) {
+        if self.lost_at().is_some_and(|at| at <= now) {
+            self.release();
+        }
+    }
+
+    fn release(&mut self) {
+        let (current, over) = (&mut self.current, &mut self.over);
+        self.detector.end(|heard| match heard {
+            Heard::Begun(_) => {}
+            Heard::Over(ms) => *over = current.take().map(|digit| Completed { digit, ms }),
+        });
+    }
+}

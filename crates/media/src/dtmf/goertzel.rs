@@ -1,0 +1,422 @@
+//! DTMF tones distinguished from speech in samples (ITU-T Q.24), by the power at each of the eight frequencies.
+
+use std::f32::consts::TAU;
+
+use super::synth::{COLUMNS_HZ, DIGITS, PEAK_0_DBM0, ROWS_HZ};
+
+/// Samples per second that are looked at.
+const RATE_HZ: u32 = 8000;
+/// Samples of a window: 78 Hz wide, so that ±1.5 % is heard and ±3.5 % is not.
+const WINDOW: usize = 102;
+/// From one window to the next.
+const STEP: usize = WINDOW / 2;
+/// Windows of one key, one behind the other, that are a press: 32 ms, of the 40 ms that it lasts at least (Q.24).
+const HITS: u32 = 4;
+/// Windows without it that end the press.
+const MISSES: u32 = 3;
+/// A level that is so much below the press, in power, ends it at once: 20 dB.
+const SILENT: f32 = 0.01;
+/// Each of the two is at least as strong: −30 dBm0.
+const LEAST: f32 = {
+    let amplitude = PEAK_0_DBM0 * 0.0316 * (WINDOW as f32) / 2.0;
+    amplitude * amplitude
+};
+/// The high one may be stronger by 8 dB, the low one by 8 dB (Q.24: at least 5).
+const TWIST: f32 = 6.3;
+/// Others of a group are weaker by 8 dB.
+const ALONE: f32 = 6.3;
+/// So much of all that is heard is the two.
+const SHARE: f32 = 0.78;
+
+/// A finding in the samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// A press has begun.
+    Begun(char),
+    /// The last one is over: so many milliseconds.
+    Over(u32),
+}
+
+/// Looks for DTMF tones in a stream of samples.
+#[derive(Debug)]
+pub(crate) struct Goertzel {
+    /// Samples per sample that is looked at: 1 or 2.
+    every: usize,
+    window: [f32; WINDOW],
+    filled: usize,
+    /// The next window is the first after a loss, which a decoder may have to get over.
+    is_behind_loss: bool,
+    coefficients: [f32; 8],
+    /// The key of the last windows, how many they were, and how strong.
+    candidate: Option<char>,
+    hits: u32,
+    power: f32,
+    pressed: Option<char>,
+    misses: u32,
+    /// Samples since the press began, as far as it was heard.
+    lasted: usize,
+}
+
+impl Goertzel {
+    /// For samples at this rate: 8,000 or 16,000.
+    pub(crate) fn new(rate_hz: u32) -> Goertzel {
+        let mut coefficients = [0.0; 8];
+        for (to, hz) in coefficients.iter_mut().zip(ROWS_HZ.iter().chain(&COLUMNS_HZ)) {
+            *to = 2.0 * (TAU * hz / RATE_HZ as f32).cos();
+        }
+        Goertzel {
+            every: (rate_hz / RATE_HZ).max(1) as usize,
+            window: [0.0; WINDOW],
+            filled: 0,
+            is_behind_loss: false,
+            coefficients,
+            candidate: None,
+            hits: 0,
+            power: 0.0,
+            pressed: None,
+            misses: 0,
+            lasted: 0,
+        }
+    }
+    /// Notes a loss: the next samples do not follow the last ones.
+    pub(crate) fn skip(&mut self) {
+        (self.filled, self.is_behind_loss) = (0, true);
+    }
+    /// Returns whether the last window, or the tone that is under way, is a digit's: no other side is to hear it.
+    pub(crate) fn is_tone(&self) -> bool {
+        self.candidate.is_some() || self.pressed.is_some()
+    }
+    /// Takes samples; says what was heard in them.
+    pub(crate) fn take(&mut self, samples: &[i16], mut heard: impl FnMut(Heard)) {
+        for chunk in samples.chunks(self.every) {
+            let sum: i32 = chunk.iter().map(|sample| i32::from(*sample)).sum();
+            if let Some(place) = self.window.get_mut(self.filled) {
+                *place = sum as f32 / chunk.len() as f32;
+                self.filled += 1;
+            }
+            if self.filled == WINDOW {
+                self.judge(&mut heard);
+                self.window.copy_within(STEP.., 0);
+                self.filled = WINDOW - STEP;
+            }
+        }
+    }
+    /// Nothing more comes of the press that is under way.
+    pub(crate) fn end(&mut self, heard: impl FnOnce(Heard)) {
+        (self.candidate, self.hits, self.filled) = (None, 0, 0);
+        if self.pressed.take().is_some() {
+            let ms = self.lasted * 1000 / RATE_HZ as usize;
+            heard(Heard::Over(u32::try_from(ms).unwrap_or(u32::MAX)));
+        }
+    }
+
+    fn judge(&mut self, mut heard: impl FnMut(Heard)) {
+        let all: f32 = self.window.iter().map(|sample| sample * sample).sum();
+        let key = self.key_in(all);
+        let is_silent = all < self.power * SILENT;
+        if std::mem::take(&mut self.is_behind_loss) && key.is_none() && !is_silent {
+            self.lasted += STEP;
+            return;
+        }
+        self.hits = if key.is_some() && key == self.candidate { self.hits + 1 } else { u32::from(key.is_some()) };
+        self.candidate = key;
+        if self.pressed.is_some() && key == self.pressed {
+            self.misses = 0;
+            self.power = self.power.max(all);
+        } else if self.pressed.is_some() {
+            self.misses += 1;
+        }
+        self.lasted += STEP;
+        if is_silent || self.misses >= MISSES || self.hits >= HITS && key != self.pressed {
+            let misses = self.misses as usize;
+            self.lasted = self.lasted.saturating_sub(misses * STEP);
+            let (candidate, hits, filled) = (self.candidate, self.hits, self.filled);
+            self.end(&mut heard);
+            (self.candidate, self.hits, self.filled) = (candidate, hits, filled);
+            (self.misses, self.power) = (0, 0.0);
+        }
+        if let Some(key) = key.filter(|_| self.pressed.is_none() && self.hits >= HITS) {
+            self.pressed = Some(key);
+            (self.power, self.lasted) = (all, WINDOW + (HITS as usize - 1) * STEP);
+            heard(Heard::Begun(key));
+        }
+    }
+
+    /// The key whose two tones a window of this energy consists of.
+    fn key_in(&self, all: f32) -> Option<char> {
+        // Goertzel's: the power at each frequency.
+        let powers = self.coefficients.map(|coefficient| {
+            let (mut one, mut two) = (0.0_f32, 0.0_f32);
+            for sample in &self.window {
+                (one, two) = (sample + coefficient * one - two, one);
+            }
+            one * one + two * two - coefficient * one * two
+        });
+        let (rows, columns) = powers.split_at(4);
+        let strongest = |group: &[f32]| {
+            let (at, most) = group.iter().copied().enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b))?;
+            let alone = group.iter().enumerate().all(|(each, power)| each == at || power * ALONE < most);
+            alone.then_some((at, most))
+        };
+        let ((row, low), (column, high)) = (strongest(rows)?, strongest(columns)?);
+        let strong = low >= LEAST && high >= LEAST;
+        let even = low <= high * TWIST && high <= low * TWIST;
+        let share = (low + high) >= SHARE * all * (WINDOW as f32) / 2.0;
+        (strong && even && share).then(|| DIGITS.get(row * 4 + column).copied()).flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dtmf::synth::Synth;
+
+    const MS: usize = 8;
+
+    /// Two sines of these frequencies and levels (dBm0), so many milliseconds, and a pause of as many.
+    fn tones(row: (f64, f64), column: (f64, f64), ms: usize) -> Vec<i16> {
+        let one = |(hz, level): (f64, f64), n: usize| {
+            let peak = f64::from(PEAK_0_DBM0) * 10.0_f64.powf(level / 20.0);
+            peak * (std::f64::consts::TAU * hz * n as f64 / 8000.0).sin()
+        };
+        let tone = (0..ms * MS).map(|n| (one(row, n) + one(column, n)) as i16);
+        tone.chain(std::iter::repeat_n(0, ms.max(40) * MS)).collect()
+    }
+
+    fn hz(key: char) -> (f64, f64) {
+        let at = DIGITS.iter().position(|each| *each == key).unwrap();
+        (f64::from(ROWS_HZ[at / 4]), f64::from(COLUMNS_HZ[at % 4]))
+    }
+
+    /// The keys in a stream that comes in packets of 20 ms, and how long each was.
+    fn keys(samples: &[i16]) -> Vec<(char, u32)> {
+        let (mut detector, mut begun, mut all) = (Goertzel::new(8000), None, Vec::new());
+        for packet in samples.chunks(160) {
+            detector.take(packet, |heard| match heard {
+                Heard::Begun(key) => assert_eq!(begun.replace(key), None),
+                Heard::Over(ms) => all.push((begun.take().unwrap(), ms)),
+            });
+        }
+        detector.end(|heard| match heard {
+            Heard::Begun(_) => {}
+            Heard::Over(ms) => all.push((begun.take().unwrap(), ms)),
+        });
+        all
+    }
+
+    fn read(samples: &[i16]) -> String {
+        keys(samples).iter().map(|(key, _)| key).collect()
+    }
+
+    struct Chance(u32);
+
+    impl Chance {
+        fn next(&mut self) -> f64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 17;
+            self.0 ^= self.0 << 5;
+            f64::from(self.0) / f64::from(u32::MAX) * 2.0 - 1.0
+        }
+    }
+
+    #[test]
+    fn q23_what_is_made_is_read_back_at_either_rate() {
+        for rate_hz in [8000, 16_000] {
+            let per_ms = rate_hz as usize / 1000;
+            let mut detector = Goertzel::new(rate_hz);
+            let mut heard = Vec::new();
+            for key in DIGITS {
+                let mut samples = vec![0; 180 * per_ms];
+                let whole = 100 * per_ms;
+                for (n, frame) in samples[..whole].chunks_mut(20 * per_ms).enumerate() {
+                    Synth::new(key, rate_hz).fill(n * 20 * per_ms, whole - n * 20 * per_ms, frame);
+                }
+                // It begins and ends softly.
+                assert!(samples[..2].iter().chain(&samples[whole - 2..whole]).all(|sample| sample.abs() < 3000));
+                detector.take(&samples, |each| heard.push(each));
+            }
+            for (pair, key) in heard.chunks(2).zip(DIGITS) {
+                let [Heard::Begun(begun), Heard::Over(ms)] = pair else { panic!("{pair:?}") };
+                assert!(*begun == key && (80..=115).contains(ms), "{key}: {pair:?}");
+            }
+            assert_eq!(heard.len(), 32);
+        }
+    }
+
+    #[test]
+    fn q24_a_press_is_40_ms_and_what_is_much_shorter_is_none() {
+        for key in DIGITS {
+            let (row, column) = hz(key);
+            // At any place in the packets and windows.
+            for before in (0..200).step_by(7) {
+                let heard = |ms| {
+                    let tone = tones((row, -8.0), (column, -8.0), ms);
+                    read(&[vec![0; before], tone].concat())
+                };
+                assert_eq!(heard(40), key.to_string(), "{before}");
+                assert_eq!(heard(20), "", "{key} {before}");
+            }
+        }
+    }
+
+    #[test]
+    fn q24_off_frequencies_twist_and_levels() {
+        for key in DIGITS {
+            let (row, column) = hz(key);
+            let heard = |row: (f64, f64), column: (f64, f64)| read(&tones(row, column, 60));
+            for off in [0.985, 0.99, 1.01, 1.015] {
+                assert_eq!(heard((row * off, -10.0), (column * off, -10.0)), key.to_string(), "{off}");
+                assert_eq!(heard((row * off, -10.0), (column, -10.0)), key.to_string(), "{off}");
+            }
+            for off in [0.96, 1.04] {
+                assert_eq!(heard((row * off, -10.0), (column * off, -10.0)), "", "{key} {off}");
+            }
+            for (low, high) in [(-4.0, -10.0), (-10.0, -4.0), (-8.0, -14.0), (-25.0, -25.0), (-26.0, -21.0), (0.0, 0.0)]
+            {
+                assert_eq!(heard((row, low), (column, high)), key.to_string(), "{low} {high}");
+            }
+            for (low, high) in [(-2.0, -14.0), (-14.0, -2.0), (-36.0, -36.0), (-10.0, -90.0), (-90.0, -10.0)] {
+                assert_eq!(heard((row, low), (column, high)), "", "{key} {low} {high}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_press_is_one_and_two_of_a_key_are_two() {
+        let (row, column) = hz('5');
+        let tone = |ms| tones((row, -8.0), (column, -8.0), ms);
+        let [('5', ms)] = keys(&tone(3000))[..] else { panic!() };
+        assert!((2950..=3020).contains(&ms), "{ms}");
+        assert_eq!(read(&[tone(40), tone(40), tone(50)].concat()), "555");
+        // Through noise, 20 dB below.
+        let mut chance = Chance(9);
+        let noisy: Vec<i16> =
+            [tone(60), tone(60)].concat().iter().map(|sample| sample + (chance.next() * 1500.0) as i16).collect();
+        assert_eq!(read(&noisy), "55");
+        // A dropout of 10 ms is none of its ends.
+        let mut broken = tone(200);
+        broken[800..880].fill(0);
+        assert_eq!(read(&broken), "5");
+    }
+
+    #[test]
+    fn packets_that_are_lost_make_no_second_key() {
+        let mut chance = Chance(3);
+        let (mut lost_whole, mut pressed) = (0, 0);
+        for round in 0..200 {
+            let key = DIGITS[round % 16];
+            let (row, column) = hz(key);
+            let stream = tones((row, -8.0), (column, -8.0), 200);
+            let (mut detector, mut heard, mut gap) = (Goertzel::new(8000), String::new(), false);
+            for packet in stream.chunks(160) {
+                if chance.next() < -0.2 {
+                    gap = true;
+                    continue;
+                }
+                if std::mem::take(&mut gap) {
+                    detector.skip();
+                }
+                detector.take(packet, |each| {
+                    if let Heard::Begun(key) = each {
+                        heard.push(key);
+                    }
+                });
+            }
+            pressed += 1;
+            if heard.is_empty() {
+                lost_whole += 1;
+            } else {
+                assert_eq!(heard, key.to_string());
+            }
+        }
+        assert!(lost_whole <= pressed / 100, "{lost_whole} of {pressed}");
+    }
+
+    /// A voice at this pitch that glides, with its formants, some breath, four syllables a second.
+    fn voice(pitch: f64, seconds: usize, chance: &mut Chance) -> Vec<i16> {
+        let mut phase = 0.0;
+        (0..seconds * 8000)
+            .map(|n| {
+                let at = n as f64 / 8000.0;
+                let glide = 1.0 + 0.15 * (at * 1.7).sin() + 0.02 * (at * 31.0).sin();
+                phase += pitch * glide / 8000.0;
+                let formants = [500.0 + 250.0 * (at * 2.3).sin(), 1400.0 + 500.0 * (at * 3.1).cos(), 2500.0];
+                let sum: f64 = (1..24)
+                    .map(|harmonic| {
+                        let hz = pitch * glide * f64::from(harmonic);
+                        let gain: f64 =
+                            formants.iter().map(|formant| 1.0 / (1.0 + ((hz - formant) / 90.0).powi(2))).sum();
+                        gain * (std::f64::consts::TAU * phase * f64::from(harmonic)).sin()
+                    })
+                    .sum();
+                let syllable = (std::f64::consts::PI * 4.0 * at).sin().abs();
+                (9000.0 * syllable * (sum / 1.5 + 0.05 * chance.next())).clamp(-32_000.0, 32_000.0) as i16
+            })
+            .collect()
+    }
+
+    #[test]
+    fn speech_noise_and_music_have_no_keys() {
+        let mut chance = Chance(7);
+        for pitch in [85.0, 110.0, 140.0, 175.0, 220.0, 270.0, 330.0, 450.0] {
+            assert_eq!(read(&voice(pitch, 40, &mut chance)), "", "{pitch}");
+        }
+        let noise: Vec<i16> = (0..60 * 8000).map(|_| (chance.next() * 12_000.0) as i16).collect();
+        assert_eq!(read(&noise), "");
+        // Chords of the scale, and what a telephone plays: dial tones, ringback, 1 kHz, a fax's call.
+        for one in 0..36 {
+            for other in one + 1..36 {
+                let hz = |note: i32| 220.0 * 2.0_f64.powf(f64::from(note) / 12.0);
+                let three: Vec<i16> = (0..1600)
+                    .map(|n| {
+                        let value = |hz: f64| (std::f64::consts::TAU * hz * f64::from(n) / 8000.0).sin();
+                        let strings =
+                            |note: i32| value(hz(note)) + 0.5 * value(2.0 * hz(note)) + 0.3 * value(3.0 * hz(note));
+                        (3000.0 * (strings(one) + strings(other))) as i16
+                    })
+                    .collect();
+                assert_eq!(read(&three), "", "{one} {other}");
+            }
+        }
+        for pair in
+            [(350.0, 440.0), (440.0, 480.0), (480.0, 620.0), (1000.0, 1004.0), (1100.0, 1100.0), (2100.0, 425.0)]
+        {
+            assert_eq!(read(&tones((pair.0, -10.0), (pair.1, -10.0), 1000)), "", "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn q24_speech_through_opus_has_no_keys() {
+        use crate::codec::opus::{Decoder, Encoder, Wanted};
+        // Half an hour where the codec is compiled for speed.
+        let seconds = if cfg!(debug_assertions) { 4 } else { 450 };
+        let mut chance = Chance(11);
+        for (pitch, rate_hz, most) in
+            [(95.0, 8000, 0), (130.0, 16_000, 12_000), (210.0, 8000, 12_000), (300.0, 16_000, 0)]
+        {
+            let wanted = Wanted { max_bit_rate: most, ..Wanted::default() };
+            let (mut encoder, mut decoder) = (Encoder::new(8000, wanted).unwrap(), Decoder::new(rate_hz).unwrap());
+            let (mut detector, mut heard) = (Goertzel::new(rate_hz), Vec::new());
+            for frame in voice(pitch, seconds, &mut chance).chunks_exact(160) {
+                let (mut packet, mut samples) = ([0; 500], [0; 320]);
+                let bytes = encoder.encode(frame, &mut packet);
+                let count = decoder.decode(&packet[..bytes], &mut samples).unwrap_or(0);
+                detector.take(&samples[..count], |each| heard.push(each));
+            }
+            assert_eq!(heard, [], "{pitch} at {rate_hz} Hz");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_samples_at_all(samples in proptest::collection::vec(proptest::prelude::any::<i16>(), 0..3000)) {
+            let (mut detector, mut open) = (Goertzel::new(16_000), false);
+            for packet in samples.chunks(97) {
+                detector.take(packet, |heard| {
+                    assert_eq!(open, matches!(heard, Heard::Over(_)));
+                    open = !open;
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Digits injected into a stream that another remote party feeds: while they are sent, the edge feeds the stream on a clock
+//! of its own, and what comes from that party is dropped. So they go out also where that party is silent or on hold.
+
+use std::time::Instant;
+
+use trunkgate_agent::Ticks;
+
+use crate::codec::{Coding, Encoding, g722};
+use crate::rtp::{FIXED_HEADER, PacketBuf, Rtp, StreamStart};
+
+use super::sender::{Sender, Signal};
+use super::spec::PressSpec;
+
+/// Samples of 20 ms at the highest rate that tones are made at.
+const MOST_SAMPLES: usize = 320;
+
+/// Sends digits into one end's stream.
+#[derive(Debug)]
+pub(crate) struct Injector {
+    serial: u32,
+    clock_hz: u32,
+    tones: Option<Tones>,
+    ticks: Ticks,
+    sender: Sender,
+    ssrc: u32,
+    sequence: u16,
+    timestamp: u32,
+}
+
+/// An encoder of tones.
+#[derive(Debug)]
+struct Tones {
+    coding: Coding,
+    encoding: Encoding,
+    rate_hz: u32,
+    payload: u8,
+}
+
+/// One tick of an injector.
+#[derive(Debug)]
+pub(crate) enum Injected {
+    /// A packet.
+    Packet {
+        /// The header.
+        rtp: Rtp,
+        /// Ticks of its clock by which it is later than its timestamp says.
+        since: u32,
+    },
+    /// A pause between two digits.
+    Pause,
+}
+
+impl Injector {
+    /// Creates an injector whose clock begins now; `twin` goes on from what codes the stream.
+    pub(crate) fn new(now: Instant, start: StreamStart, press: PressSpec, twin: Option<Encoding>) -> Injector {
+        let (clock_hz, tones) = match press {
+            PressSpec::Event { clock_hz, .. } => (clock_hz, None),
+            PressSpec::Tone { payload, coding } => {
+                let rate_hz = coding.rate_hz().unwrap_or(g722::RATE_HZ);
+                let tones = twin.or_else(|| Encoding::new(coding, rate_hz)).map(|mut encoding| {
+                    encoding.set_tone(true);
+                    Tones { coding, encoding, rate_hz, payload }
+                });
+                (coding.clock_hz(), tones)
+            }
+        };
+        let StreamStart { serial, ssrc, sequence, timestamp } = start;
+        Injector {
+            serial,
+            clock_hz,
+            tones,
+            ticks: Ticks::new(now),
+            sender: Sender::default(),
+            ssrc,
+            sequence,
+            timestamp,
+        }
+    }
+    /// Returns its name among the feeders of its end.
+    pub(crate) fn serial(&self) -> u32 {
+        self.serial
+    }
+    /// Returns its clock, in Hz.
+    pub(crate) fn clock_hz(&self) -> u32 {
+        self.clock_hz
+    }
+    /// Adds digits behind those that wait; returns how many are left out.
+    pub(crate) fn add(&mut self, press: PressSpec, digits: &str, ms: u16) -> usize {
+        self.sender.add(press, digits, ms)
+    }
+    /// Returns when its next packet is due.
+    pub(crate) fn due(&self) -> Instant {
+        self.ticks.next_due()
+    }
+    /// Returns whether all digits have been sent.
+    pub(crate) fn is_over(&self) -> bool {
+        self.sender.is_over()
+    }
+    /// Passes the next tick over, if it is due: the digits wait.
+    pub(crate) fn pass_over(&mut self, now: Instant) -> Option<()> {
+        self.ticks.take(now).map(|_| ())
+    }
+    /// Takes the next tick, if it is due.
+    pub(crate) fn take(&mut self, now: Instant, packet: &mut PacketBuf) -> Option<Injected> {
+        let tick = self.ticks.take(now)?;
+        // Truncation is meant: timestamps are modulo 2^32.
+        let at = self.timestamp.wrapping_add((tick.index as u32).wrapping_mul(self.clock_hz / 50));
+        let signal = self.sender.next(at);
+        Some(signal.and_then(|signal| self.write(signal, at, packet)).unwrap_or(Injected::Pause))
+    }
+    /// Returns the codec of its tones, and an encoder that goes on from where they stand, if the codec has one.
+    pub(crate) fn into_twin(self) -> Option<(Coding, Encoding)> {
+        let tones = self.tones?;
+        Some((tones.coding, tones.encoding.twin()?))
+    }
+
+    fn write(&mut self, signal: Signal, at: u32, packet: &mut PacketBuf) -> Option<Injected> {
+        let (header, area) = packet.receive_area().split_at_mut_checked(FIXED_HEADER)?;
+        *header.first_mut()? = 0x80;
+        let (bytes, marker, payload_type, timestamp, since) = match signal {
+            Signal::Event(event) => {
+                area.get_mut(..event.payload.len())?.copy_from_slice(&event.payload);
+                (event.payload.len(), event.marker, event.payload_type, event.timestamp, event.since)
+            }
+            Signal::Tone(part) => {
+                let tones = self.tones.as_mut()?;
+                let mut frame = [0; MOST_SAMPLES];
+                let frame = frame.get_mut(..tones.rate_hz as usize / 50)?;
+                part.fill(tones.rate_hz, frame);
+                (tones.encoding.encode(frame, area), part.is_first(), tones.payload, at, 0)
+            }
+        };
+        packet.set_len(FIXED_HEADER + bytes);
+        let payload = FIXED_HEADER..FIXED_HEADER + bytes;
+        let rtp = Rtp { marker, payload_type, sequence: self.sequence, timestamp, ssrc: self.ssrc, payload };
+        self.sequence = self.sequence.wrapping_add(1);
+        (bytes > 0).then_some(Injected::Packet { rtp, since })
+    }
+}

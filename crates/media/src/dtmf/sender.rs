@@ -1,0 +1,270 @@
+//! Digits sent in the place of audio: telephone-events (RFC 4733 §2.5) on the clock of the stream that they stand in,
+//! or tones.
+
+use std::collections::VecDeque;
+
+use crate::limits::{KEY_MOST_MS, KEYS_WAITING};
+
+use super::digit::Digit;
+use super::receiver::{END, SEGMENT_TICKS};
+use super::spec::PressSpec;
+use super::synth::Synth;
+
+/// Milliseconds between two packets of a press.
+const TICK_MS: u16 = 20;
+/// A key is pressed for at least two ticks: 40 ms, as a receiver of tones asks for too (ITU-T Q.24).
+const LEAST_TICKS: u16 = 2;
+/// A tone for at least four: a detector may miss a part of it.
+const LEAST_TONE_TICKS: u16 = 4;
+/// The last packet comes three times, in case of loss (RFC 4733 §2.5.1.4).
+const REPEATS: u16 = 2;
+/// Ticks from the end of a press to the beginning of the next: 100 ms between two keys, the repeats among them.
+const PAUSE_TICKS: u16 = 5;
+/// −10 dBm0 (RFC 4733 §2.5.2.3).
+const VOLUME: u8 = 10;
+
+/// Digits to be sent, and the state of the one that is being sent.
+#[derive(Debug, Default)]
+pub struct Sender {
+    waiting: VecDeque<Wanted>,
+    now: Option<Press>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    press: PressSpec,
+    digit: Digit,
+    ticks: u16,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Press {
+    wanted: Wanted,
+    /// Timestamp of the beginning of its segment: that of all packets of it.
+    timestamp: u32,
+    /// Ticks of the RTP clock before this segment.
+    before: u32,
+    /// Ticks of 20 ms since its beginning.
+    tick: u16,
+}
+
+/// A signal in the place of 20 ms of audio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// A telephone-event.
+    Event(EventPacket),
+    /// A part of a tone, or of the pause behind it.
+    Tone(TonePart),
+}
+
+/// 20 ms of a tone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TonePart {
+    digit: Digit,
+    /// Ticks before it, and ticks of the tone.
+    tick: u16,
+    ticks: u16,
+}
+
+impl TonePart {
+    /// Fills a frame of 20 ms.
+    pub(crate) fn fill(self, rate_hz: u32, frame: &mut [i16]) {
+        let (from, left) = (usize::from(self.tick), usize::from(self.ticks.saturating_sub(self.tick)));
+        match left {
+            0 => frame.fill(0),
+            _ => {
+                let (from, left) = (from * frame.len(), left * frame.len());
+                Synth::new(self.digit.as_char(), rate_hz).fill(from, left, frame);
+            }
+        }
+    }
+    /// Whether it begins.
+    pub(crate) fn is_first(self) -> bool {
+        self.tick == 0
+    }
+}
+
+/// One packet of a press.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventPacket {
+    /// The payload number.
+    pub payload_type: u8,
+    /// Set on a press's first.
+    pub marker: bool,
+    /// That of the beginning of its segment.
+    pub timestamp: u32,
+    /// Ticks of its clock by which it is later than its timestamp says.
+    pub(crate) since: u32,
+    /// Key, end bit, volume and duration (RFC 4733 §2.3).
+    pub payload: [u8; 4],
+}
+
+impl Sender {
+    /// Adds digits behind those that wait, so long each; how many are left out because too many do. What is no key is
+    /// passed over.
+    pub fn add(&mut self, press: PressSpec, digits: &str, ms: u16) -> usize {
+        let least = match press {
+            PressSpec::Event { .. } => LEAST_TICKS,
+            PressSpec::Tone { .. } => LEAST_TONE_TICKS,
+        };
+        let ticks = ms.min(KEY_MOST_MS).div_ceil(TICK_MS).max(least);
+        let digits = || digits.chars().filter_map(Digit::from_char);
+        let room = KEYS_WAITING.saturating_sub(self.waiting.len());
+        let wanted = digits().take(room).map(|digit| Wanted { press, digit, ticks });
+        self.waiting.extend(wanted);
+        digits().count().saturating_sub(room)
+    }
+    /// Whether nothing is left to be said of any.
+    pub fn is_over(&self) -> bool {
+        self.waiting.is_empty() && self.now.is_none_or(|press| press.tick >= press.wanted.ticks + REPEATS)
+    }
+    /// Moves on by 20 ms, at this timestamp of the stream; what is due instead of audio, if anything is.
+    pub fn next(&mut self, timestamp: u32) -> Option<Signal> {
+        let over = self.now.is_none_or(|press| press.tick >= press.wanted.ticks + PAUSE_TICKS);
+        if over {
+            let next = self.waiting.pop_front();
+            self.now = next.map(|wanted| Press { wanted, timestamp, before: 0, tick: 0 });
+        }
+        let press = self.now.as_mut()?;
+        let wanted = press.wanted;
+        press.tick += 1;
+        let (payload_type, clock_hz) = match wanted.press {
+            PressSpec::Event { payload, clock_hz } => (payload, clock_hz),
+            PressSpec::Tone { .. } => {
+                let (digit, tick) = (wanted.digit, press.tick - 1);
+                return Some(Signal::Tone(TonePart { digit, tick, ticks: wanted.ticks }));
+            }
+        };
+        if press.tick > wanted.ticks + REPEATS {
+            return None;
+        }
+        // What a description says of its clock may be absurd; no packet can tell more than a segment of it.
+        let tick_clock = (clock_hz / (1000 / u32::from(TICK_MS))).min(SEGMENT_TICKS);
+        let held = press.tick.min(wanted.ticks);
+        let since = u32::from(press.tick - 1) * tick_clock - press.before;
+        let lasts = u32::from(held) * tick_clock - press.before;
+        let [high, low] = u16::try_from(lasts).unwrap_or(u16::MAX).to_be_bytes();
+        let (marker, timestamp) = (press.tick == 1, press.timestamp);
+        // RFC 4733 §2.5.1.3: a longer one goes on in another segment.
+        let goes_on = lasts > SEGMENT_TICKS;
+        if goes_on {
+            press.before += SEGMENT_TICKS;
+            press.timestamp = press.timestamp.wrapping_add(SEGMENT_TICKS);
+        }
+        let end = if held == wanted.ticks && !goes_on { END } else { 0 };
+        let payload = [wanted.digit.event(), end | VOLUME, high, low];
+        Some(Signal::Event(EventPacket { payload_type, marker, timestamp, since, payload }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dtmf::Receiver;
+    use crate::rtp::Rtp;
+
+    const EVENT: PressSpec = PressSpec::Event { payload: 101, clock_hz: 8000 };
+
+    fn event(pressed: Option<Signal>) -> Option<EventPacket> {
+        pressed.map(|pressed| match pressed {
+            Signal::Event(packet) => packet,
+            Signal::Tone(_) => panic!("{pressed:?}"),
+        })
+    }
+
+    #[test]
+    fn rfc4733_2_5_1_a_press_is_one_event_that_grows_and_ends_three_times() {
+        let mut presses = Sender::default();
+        assert_eq!(presses.add(EVENT, "7#", 100), 0);
+        let ticks: Vec<Option<EventPacket>> = (0..22).map(|n| event(presses.next(1000 + n * 160))).collect();
+        let packet = |event: u8, marker, timestamp, end: u8, duration: u16| {
+            let [high, low] = duration.to_be_bytes();
+            Some((101, marker, timestamp, [event, end | 10, high, low]))
+        };
+        let ticks: Vec<_> = ticks
+            .iter()
+            .map(|tick| tick.map(|key| (key.payload_type, key.marker, key.timestamp, key.payload)))
+            .collect();
+        for (at, event, timestamp) in [(0, 7, 1000), (10, 11, 2600)] {
+            let expected = [
+                packet(event, true, timestamp, 0, 160),
+                packet(event, false, timestamp, 0, 320),
+                packet(event, false, timestamp, 0, 480),
+                packet(event, false, timestamp, 0, 640),
+                packet(event, false, timestamp, END, 800),
+                packet(event, false, timestamp, END, 800),
+                packet(event, false, timestamp, END, 800),
+                None,
+                None,
+                None,
+            ];
+            assert_eq!(ticks[at..at + 10], expected);
+        }
+        assert_eq!(ticks[20..], [None, None]);
+    }
+
+    #[test]
+    fn what_is_pressed_is_read_back() {
+        let digits = "1234567890*#ABCD11";
+        let (mut presses, mut keys) = (Sender::default(), Receiver::default());
+        // Letters may be small; anything else is no key.
+        assert_eq!(presses.add(EVENT, &digits.to_lowercase().replace("56", "5 w,6"), 100), 0);
+        let read: String = (0..400u32)
+            .filter_map(|n| {
+                let packet = event(presses.next((u32::MAX - 1000).wrapping_add(n * 160)))?;
+                let rtp = Rtp {
+                    marker: packet.marker,
+                    payload_type: packet.payload_type,
+                    sequence: 0,
+                    timestamp: packet.timestamp,
+                    ssrc: 1,
+                    payload: 12..16,
+                };
+                keys.take(&rtp, &packet.payload)
+            })
+            .collect();
+        assert_eq!(read, digits);
+    }
+
+    #[test]
+    fn so_many_keys_wait_and_no_more() {
+        let mut presses = Sender::default();
+        assert_eq!(presses.add(EVENT, &"1".repeat(KEYS_WAITING - 1), 100), 0);
+        assert_eq!(presses.add(EVENT, "234", 100), 2);
+        assert_eq!(presses.add(EVENT, "5", 100), 1);
+        let pressed = (0..100_000).filter(|n| event(presses.next(n * 160)).is_some_and(|packet| packet.marker)).count();
+        assert_eq!(pressed, KEYS_WAITING);
+    }
+
+    #[test]
+    fn a_clock_may_be_absurd() {
+        for clock_hz in [1, 49, 300_000_000, u32::MAX] {
+            let mut presses = Sender::default();
+            presses.add(PressSpec::Event { payload: 97, clock_hz }, "1", KEY_MOST_MS);
+            let packets = (0..3100).filter_map(|n| event(presses.next(n))).count();
+            assert_eq!(packets, usize::from(KEY_MOST_MS / TICK_MS + REPEATS), "{clock_hz}");
+        }
+    }
+
+    #[test]
+    fn rfc4733_2_5_1_3_a_long_press_goes_on_in_another_segment() {
+        let mut presses = Sender::default();
+        presses.add(PressSpec::Event { payload: 97, clock_hz: 48_000 }, "1", 3000);
+        let packets: Vec<EventPacket> = (0..400u32).filter_map(|n| event(presses.next(n * 960))).collect();
+        assert_eq!(packets.len(), 152);
+        assert_eq!(packets.iter().filter(|packet| packet.marker).count(), 1);
+        let lasts = |packet: &EventPacket| u32::from(u16::from_be_bytes([packet.payload[2], packet.payload[3]]));
+        let ends: Vec<(u32, u32)> = packets
+            .iter()
+            .filter(|packet| packet.payload[1] & END != 0)
+            .map(|packet| (packet.timestamp, lasts(packet)))
+            .collect();
+        assert_eq!(ends, [(131_070, 12_930); 3]);
+        for (n, packet) in (0u32..).zip(&packets).take(150) {
+            // Each says how long it is pressed by then, or as much of it as a segment can say.
+            let now = (n + 1) * 960 - packet.timestamp;
+            assert_eq!((lasts(packet), packet.since), (now.min(SEGMENT_TICKS), n * 960 - packet.timestamp));
+        }
+        assert!(presses.is_over());
+    }
+}

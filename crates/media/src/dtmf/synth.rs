@@ -1,0 +1,45 @@
+//! Tones of digits (ITU-T Q.23): two at once, one of a low group and one of a high one.
+
+use std::f32::consts::TAU;
+
+/// Frequencies of the rows and of the columns, in Hz (ITU-T Q.23).
+pub(super) const ROWS_HZ: [f32; 4] = [697.0, 770.0, 852.0, 941.0];
+pub(super) const COLUMNS_HZ: [f32; 4] = [1209.0, 1336.0, 1477.0, 1633.0];
+/// Digits row by row.
+pub(super) const DIGITS: [char; 16] = ['1', '2', '3', 'A', '4', '5', '6', 'B', '7', '8', '9', 'C', '*', '0', '#', 'D'];
+
+/// The peak of a sine at 0 dBm0 in 16 bits (ITU-T G.711 table 5: +3.14 dBm0 at the most).
+pub(super) const PEAK_0_DBM0: f32 = 22_400.0;
+/// −8 dBm0 and −6 dBm0: the high group goes out the louder by what a line takes from it.
+const ROW_PEAK: f32 = PEAK_0_DBM0 * 0.398;
+const COLUMN_PEAK: f32 = PEAK_0_DBM0 * 0.501;
+/// A tone begins and ends over so many milliseconds, without a click.
+const RAMP_MS: usize = 2;
+
+/// Makes the tone of one digit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Synth {
+    row_hz: f32,
+    column_hz: f32,
+    rate_hz: u32,
+}
+
+impl Synth {
+    /// Creates a synthesizer of samples at this rate.
+    pub(super) fn new(digit: char, rate_hz: u32) -> Synth {
+        let at = DIGITS.iter().position(|each| *each == digit).unwrap_or_default();
+        let (row, column) = (ROWS_HZ.get(at / 4).copied(), COLUMNS_HZ.get(at % 4).copied());
+        Synth { row_hz: row.unwrap_or_default(), column_hz: column.unwrap_or_default(), rate_hz }
+    }
+    /// Fills a frame that begins `from` samples after the tone's beginning and `left` samples before its end.
+    pub(super) fn fill(self, from: usize, left: usize, frame: &mut [i16]) {
+        let ramp = (self.rate_hz as usize / 1000 * RAMP_MS).max(1);
+        // Of a whole turn, so that a long tone is as exact as a short one.
+        let turn = |hz: f32, n: usize| (f64::from(hz) * n as f64 / f64::from(self.rate_hz)).fract() as f32;
+        for (n, sample) in frame.iter_mut().enumerate() {
+            let edge = (from + n + 1).min(left.saturating_sub(n)).min(ramp) as f32 / ramp as f32;
+            let value = |hz, peak: f32| peak * (TAU * turn(hz, from + n)).sin();
+            *sample = (edge * (value(self.row_hz, ROW_PEAK) + value(self.column_hz, COLUMN_PEAK))) as i16;
+        }
+    }
+}

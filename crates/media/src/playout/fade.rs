@@ -1,0 +1,58 @@
+//! Fades that keep a change of feeder from clicking: the feeder that stops is faded out over one frame, in the sum with
+//! the one that begins; hold audio is faded in. What an agent says is never faded in.
+
+use std::f32::consts::PI;
+
+/// From 0 to 1 in half a period of a cosine, over a frame of so many samples.
+fn rising(at: usize, samples: usize) -> f32 {
+    0.5 - 0.5 * (PI * (at as f32 + 0.5) / samples as f32).cos()
+}
+
+/// Fades a frame in.
+pub(crate) fn fade_in(frame: &mut [i16]) {
+    let samples = frame.len();
+    for (at, sample) in frame.iter_mut().enumerate() {
+        *sample = (f32::from(*sample) * rising(at, samples)) as i16;
+    }
+}
+
+/// Fades a frame out.
+pub(crate) fn fade_out(frame: &mut [i16]) {
+    let samples = frame.len();
+    for (at, sample) in frame.iter_mut().enumerate() {
+        *sample = (f32::from(*sample) * (1.0 - rising(at, samples))) as i16;
+    }
+}
+
+/// Adds what is heard of `tail` while it is faded out.
+pub(crate) fn add_fading(frame: &mut [i16], tail: &[i16]) {
+    let samples = frame.len();
+    for (at, (sample, tail)) in frame.iter_mut().zip(tail).enumerate() {
+        *sample = sample.saturating_add((f32::from(*tail) * (1.0 - rising(at, samples))) as i16);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::playout::frame::{FRAME_SAMPLES, Linear};
+
+    const LOUD: Linear = [30_000; FRAME_SAMPLES];
+
+    #[test]
+    fn a_frame_fades_without_a_step() {
+        let (mut into, mut out) = (LOUD, LOUD);
+        fade_in(&mut into);
+        fade_out(&mut out);
+        assert!(into[0] < 10 && out[FRAME_SAMPLES - 1] < 10 && into[FRAME_SAMPLES - 1] > 29_990);
+        assert!(into.windows(2).all(|pair| (0..600).contains(&(pair[1] - pair[0]))));
+        assert!(into.iter().zip(&out).all(|(a, b)| (a + b - 30_000).abs() <= 2), "in the sum nobody is missed");
+    }
+
+    #[test]
+    fn two_loud_ones_do_not_wrap() {
+        let mut frame = LOUD;
+        add_fading(&mut frame, &LOUD);
+        assert!(frame.iter().all(|sample| *sample >= 30_000));
+    }
+}

@@ -1,0 +1,247 @@
+//! The stream that the edge itself makes for an end: one clock that sends 20 ms of its feeder, or silence.
+//!
+//! The stream begins with the first agent or player that is wired to the end and outlives every change between them;
+//! after them it goes on with silence until a remote party's first packet is relayed. So the end hears one stream
+//! without a gap.
+
+use std::time::Instant;
+
+use trunkgate_agent::{Tick, Ticks};
+
+use crate::codec::g711::{CLOCK_HZ, encode_alaw, encode_ulaw, ulaw_to_alaw};
+use crate::codec::{Coding, Encoding};
+use crate::dtmf::{EventPacket, PressSpec, Sender, Signal};
+use crate::rtp::{FIXED_HEADER, PacketBuf, Rtp, StreamStart};
+use crate::spec::EndId;
+
+use super::encoder::FrameEncoder;
+use super::fade::add_fading;
+use super::feed::Feed;
+use super::frame::{FRAME_SAMPLES, Frame, Ulaw};
+
+/// Frames in a second.
+const FRAMES_PER_SECOND: u32 = 50;
+
+/// Clock, numbers and encoder of the stream.
+#[derive(Debug)]
+pub(crate) struct Packetizer {
+    /// The stream's name among the feeders of its end.
+    serial: u32,
+    ticks: Ticks,
+    feed: Feed,
+    /// The encoder, unless it is G.711.
+    encoder: Option<Box<FrameEncoder>>,
+    /// The last feeder.
+    feeder: Option<EndId>,
+    ssrc: u32,
+    sequence: u16,
+    timestamp: u32,
+    /// The last tick's.
+    index: u64,
+    /// Silence was not sent.
+    paused: bool,
+    digits: Sender,
+    /// A part of a digit, due instead of audio.
+    signal: Option<Signal>,
+    /// The next frame of a feeder that was cut off: faded out in the next tick.
+    tail: Option<Box<Frame>>,
+    /// Since when the next tick is due before its time.
+    hurried: Option<Instant>,
+}
+
+impl Packetizer {
+    /// Creates a stream that begins now.
+    pub(crate) fn new(now: Instant, start: StreamStart, feed: Feed) -> Packetizer {
+        let StreamStart { serial, ssrc, sequence, timestamp } = start;
+        Packetizer {
+            serial,
+            ticks: Ticks::new(now),
+            feed,
+            encoder: FrameEncoder::new(feed.coding, feed.wide).map(Box::new),
+            feeder: None,
+            ssrc,
+            sequence,
+            timestamp,
+            index: 0,
+            paused: false,
+            digits: Sender::default(),
+            signal: None,
+            tail: None,
+            hurried: None,
+        }
+    }
+    /// Returns its name among the feeders of its end.
+    pub(crate) fn serial(&self) -> u32 {
+        self.serial
+    }
+    /// Keeps the frame that would have been heard next of a feeder that is cut off.
+    pub(crate) fn cut_off(&mut self, next: Frame) {
+        self.tail = (!next.is_silent()).then(|| Box::new(next));
+    }
+    /// Sends what is still to be faded out at once: a remote party takes the stream over.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        if self.tail.is_some() {
+            self.hurried = Some(now);
+        }
+    }
+    /// Adds the fading frame of a feeder that was cut off.
+    pub(crate) fn end_softly(&mut self, said: Frame) -> Frame {
+        let Some(tail) = self.tail.take() else { return said };
+        let wide = self.encoder.as_mut().filter(|_| matches!(said, Frame::Wide(_)) || matches!(*tail, Frame::Wide(_)));
+        let Some(encoder) = wide else {
+            let mut both = said.linear();
+            add_fading(&mut both, &tail.linear());
+            return Frame::Linear(both);
+        };
+        // Only what is said at 8 kHz goes through its filter, which knows what was said before.
+        let mut widened = |said: &Frame| match said {
+            Frame::Wide(samples) => *samples,
+            Frame::Ulaw(_) | Frame::Linear(_) => encoder.widen(&said.linear()),
+        };
+        let mut both = widened(&said);
+        add_fading(&mut both, &widened(&tail));
+        Frame::Wide(both)
+    }
+    /// Sets another feeder, on the same clock, or another codec.
+    pub(crate) fn set_feed(&mut self, feed: Feed) {
+        let before = self.timestamp_at(self.index);
+        if !self.encoder.as_ref().is_some_and(|encoder| encoder.suits(feed.coding, feed.wide)) {
+            self.encoder = FrameEncoder::new(feed.coding, feed.wide).map(Box::new);
+        }
+        self.feed = feed;
+        // Where that has another clock, it goes on from there.
+        let after = self.timestamp_at(self.index);
+        self.timestamp = self.timestamp.wrapping_add(before.wrapping_sub(after));
+    }
+    /// Returns an encoder that goes on from here, for a remote party that takes the stream over.
+    pub(crate) fn twin(&self) -> Option<Encoding> {
+        self.encoder.as_ref()?.twin()
+    }
+    /// Goes on from an encoder of a remote party whose audio was coded for the end.
+    pub(crate) fn go_on_from(&mut self, twin: Encoding) {
+        if let Some(encoder) = &mut self.encoder {
+            encoder.go_on_from(twin);
+        }
+    }
+    /// Returns its RTP clock, in Hz.
+    pub(crate) fn clock_hz(&self) -> u32 {
+        self.feed.coding.clock_hz()
+    }
+    /// Returns when its next tick is due.
+    pub(crate) fn due(&self) -> Instant {
+        self.hurried.unwrap_or_else(|| self.ticks.next_due())
+    }
+    /// Takes the next tick, if it is due.
+    pub(crate) fn take(&mut self, now: Instant) -> Option<Tick> {
+        let tick = match self.hurried.take() {
+            Some(_) => self.ticks.take_early(),
+            None => self.ticks.take(now)?,
+        };
+        self.index = tick.index;
+        self.signal = self.digits.next(self.timestamp_at(tick.index));
+        Some(tick)
+    }
+    /// Passes the next tick over, if it is due: its media time goes by unsent, and no digit begins.
+    pub(crate) fn pass_over(&mut self, now: Instant) -> Option<()> {
+        self.hurried = None;
+        self.index = self.ticks.take(now)?.index;
+        self.paused = true;
+        Some(())
+    }
+    /// Sends digits from the next tick on, or behind those that wait; returns how many are left out.
+    pub(crate) fn send_digits(&mut self, press: PressSpec, digits: &str, ms: u16) -> usize {
+        self.digits.add(press, digits, ms)
+    }
+    /// Returns whether the tick that was taken is a digit's: no audio is used for it.
+    pub(crate) fn sends_digit(&self) -> bool {
+        self.signal.is_some()
+    }
+    /// Puts a frame of `feeder` into the packet and returns its header; `None` where nothing need be sent. Only what is
+    /// written has a sequence number: media time that was not sent is a jump of the timestamp.
+    pub(crate) fn write(
+        &mut self,
+        tick: Tick,
+        feeder: Option<EndId>,
+        said: &Frame,
+        packet: &mut PacketBuf,
+    ) -> Option<Rtp> {
+        let tone = match self.signal.take() {
+            Some(Signal::Event(event)) => return self.write_event(&event, packet),
+            Some(Signal::Tone(tone)) => {
+                let mut frame = [0; FRAME_SAMPLES];
+                tone.fill(CLOCK_HZ, &mut frame);
+                Some(Frame::Linear(frame))
+            }
+            None => None,
+        };
+        let said = tone.as_ref().unwrap_or(said);
+        let (header, payload) = packet.receive_area().split_at_mut_checked(FIXED_HEADER)?;
+        *header.first_mut()? = 0x80;
+        let bytes = match &mut self.encoder {
+            Some(encoder) => {
+                encoder.set_tone(tone.is_some());
+                encoder.encode(said, payload)
+            }
+            None => write_g711(said, self.feed.coding, payload.first_chunk_mut()?),
+        };
+        // A change of feeder begins a talk spurt (RFC 3551 §4.1); silence between two feeders does not.
+        let marker = feeder.is_some() && feeder != self.feeder;
+        self.feeder = feeder.or(self.feeder);
+        self.paused |= marker;
+        if bytes == 0 {
+            self.paused = true;
+            return None;
+        }
+        let marker = std::mem::take(&mut self.paused);
+        let (timestamp, payload_type) = (self.timestamp_at(tick.index), self.feed.payload);
+        self.finish(marker, payload_type, timestamp, bytes, packet)
+    }
+
+    fn write_event(&mut self, event: &EventPacket, packet: &mut PacketBuf) -> Option<Rtp> {
+        let area = packet.receive_area().get_mut(..FIXED_HEADER + event.payload.len())?;
+        let (header, payload) = area.split_at_mut(FIXED_HEADER);
+        *header.first_mut()? = 0x80;
+        payload.copy_from_slice(&event.payload);
+        self.finish(event.marker, event.payload_type, event.timestamp, event.payload.len(), packet)
+    }
+
+    /// Numbers a packet whose payload of so many bytes is written.
+    fn finish(
+        &mut self,
+        marker: bool,
+        payload_type: u8,
+        timestamp: u32,
+        bytes: usize,
+        packet: &mut PacketBuf,
+    ) -> Option<Rtp> {
+        let payload = FIXED_HEADER..FIXED_HEADER + bytes;
+        let rtp = Rtp { marker, payload_type, sequence: self.sequence, timestamp, ssrc: self.ssrc, payload };
+        self.sequence = self.sequence.wrapping_add(1);
+        packet.set_len(FIXED_HEADER + bytes);
+        rtp.write(packet.data_mut());
+        Some(rtp)
+    }
+
+    /// The timestamp of the tick of this index.
+    fn timestamp_at(&self, index: u64) -> u32 {
+        // Truncation is meant: timestamps are modulo 2^32.
+        self.timestamp.wrapping_add((index as u32).wrapping_mul(self.clock_hz() / FRAMES_PER_SECOND))
+    }
+}
+
+/// A frame in G.711; how many bytes.
+fn write_g711(said: &Frame, coding: Coding, payload: &mut Ulaw) -> usize {
+    match (said, coding == Coding::Pcma) {
+        (Frame::Ulaw(codes), false) => payload.copy_from_slice(codes),
+        (Frame::Ulaw(codes), true) => each(payload, codes, ulaw_to_alaw),
+        (Frame::Linear(samples), false) => each(payload, samples, encode_ulaw),
+        (Frame::Linear(samples), true) => each(payload, samples, encode_alaw),
+        (Frame::Wide(_), false) => each(payload, &said.linear(), encode_ulaw),
+        (Frame::Wide(_), true) => each(payload, &said.linear(), encode_alaw),
+    }
+    FRAME_SAMPLES
+}
+
+fn each<T: Copy>(payload: &mut [u8], samples: &[T], code: impl Fn(T) -> u8) {
+    payload.iter_mut().zip(samples).for_each(|(to, from)| *to = code(*from));
+}

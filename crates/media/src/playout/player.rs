@@ -1,0 +1,229 @@
+//! An end that plays: the ringback tone, given samples once, or hold audio without an end.
+
+use std::sync::Arc;
+
+use crate::codec::g711::{ULAW_SILENCE, encode_ulaw, ulaw_rule};
+use crate::spec::{EndId, HoldSound, Sound};
+
+use super::fade::fade_in;
+use super::feed::Feed;
+use super::frame::{FRAME_SAMPLES, Frame, Ulaw};
+
+/// 440 Hz and 480 Hz repeat together after 25 ms.
+const PERIOD: usize = 200;
+/// 2 s of tone …
+const TONE_SAMPLES: usize = 16_000;
+/// … in 6 s.
+const CADENCE_SAMPLES: usize = 48_000;
+/// Peak of each of the two: −20 dBm0, where 0 dBm0 has a peak of 22,660 (G.711 §4: 3.17 dBm0 is full scale, 32,636).
+const PEAK: f64 = 2266.0;
+
+static TONE: [u8; PERIOD] = tone();
+
+/// The next sample of a sine is 2 cos(step) times this one less the last one.
+const fn tone() -> [u8; PERIOD] {
+    // Sine and cosine of 2π·440/8000 and 2π·480/8000.
+    let (low, high) = (0.940_880_768_954_225_5, 0.929_776_485_888_251_5);
+    let mut samples = [0; PERIOD];
+    let (mut one, mut one_before) = (0.0, -0.338_737_920_245_291_4 * PEAK);
+    let (mut two, mut two_before) = (0.0, -0.368_124_552_684_677_9 * PEAK);
+    let mut at = 0;
+    while at < PERIOD {
+        samples[at] = (one + two) as i16;
+        (one, one_before) = (2.0 * low * one - one_before, one);
+        (two, two_before) = (2.0 * high * two - two_before, two);
+        at += 1;
+    }
+    let mut codes = [ULAW_SILENCE; PERIOD];
+    let mut at = 0;
+    while at < PERIOD {
+        codes[at] = ulaw_rule(samples[at]);
+        at += 1;
+    }
+    codes
+}
+
+/// An end that plays, from when it is wired.
+#[derive(Debug)]
+pub(super) struct Player {
+    /// The player's name.
+    pub(super) id: EndId,
+    /// The end that it feeds.
+    pub(super) wire: Option<Feed>,
+    source: Source,
+    /// Samples played; of the ringback, within its cadence; of hold audio, within the part that is heard.
+    at: usize,
+    /// Whether nothing of it has been heard, and it is to be faded in.
+    rises: bool,
+}
+
+#[derive(Debug)]
+enum Source {
+    Ringback,
+    Once(Arc<[u8]>),
+    First(Arc<[u8]>, Option<Arc<[u8]>>),
+    Again(Arc<[u8]>),
+    Played,
+}
+
+/// Returns the music that is repeated, or the ringback tone.
+fn again(music: Option<Arc<[u8]>>) -> Source {
+    music.filter(|samples| !samples.is_empty()).map_or(Source::Ringback, Source::Again)
+}
+
+impl Player {
+    /// At its beginning.
+    pub(super) fn new(id: EndId, sound: Sound) -> Player {
+        let source = match sound {
+            Sound::Ringback => Source::Ringback,
+            Sound::Once(samples) => Source::Once(samples),
+            Sound::Hold(HoldSound { first: Some(first), music }) => Source::First(first, music),
+            Sound::Hold(HoldSound { first: None, music }) => again(music),
+        };
+        let rises = matches!(source, Source::First(..) | Source::Again(_));
+        Player { id, wire: None, source, at: 0, rises }
+    }
+    /// The next 20 ms into a frame of silence; whether they are the last.
+    pub(super) fn next_frame(&mut self, frame: &mut Ulaw) -> bool {
+        let ended = self.play(frame);
+        if std::mem::take(&mut self.rises) {
+            let mut linear = Frame::Ulaw(*frame).linear();
+            fade_in(&mut linear);
+            *frame = linear.map(encode_ulaw);
+        }
+        ended
+    }
+
+    fn play(&mut self, frame: &mut Ulaw) -> bool {
+        match &self.source {
+            Source::Ringback => {
+                if self.at < TONE_SAMPLES {
+                    let tone = TONE.iter().cycle().skip(self.at % PERIOD);
+                    frame.iter_mut().zip(tone).for_each(|(to, from)| *to = *from);
+                }
+                self.at = (self.at + FRAME_SAMPLES) % CADENCE_SAMPLES;
+                false
+            }
+            Source::Once(samples) => {
+                let rest = samples.get(self.at..).unwrap_or_default();
+                frame.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+                self.at += FRAME_SAMPLES;
+                let ended = self.at >= samples.len();
+                if ended {
+                    self.source = Source::Played;
+                }
+                ended
+            }
+            Source::First(samples, music) => {
+                let rest = samples.get(self.at..).unwrap_or_default();
+                frame.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+                self.at += FRAME_SAMPLES;
+                if self.at >= samples.len() {
+                    (self.source, self.at) = (again(music.clone()), 0);
+                }
+                false
+            }
+            Source::Again(samples) => {
+                let endless = samples.iter().cycle().skip(self.at);
+                frame.iter_mut().zip(endless).for_each(|(to, from)| *to = *from);
+                self.at = (self.at + FRAME_SAMPLES) % samples.len();
+                false
+            }
+            Source::Played => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::g711::decode_ulaw;
+    use crate::playout::frame::SILENT;
+
+    /// Level of one frequency in dBm0.
+    fn level(codes: &[u8], hz: f64) -> f64 {
+        let (mut re, mut im) = (0.0, 0.0);
+        for (n, code) in codes.iter().enumerate() {
+            let angle = std::f64::consts::TAU * hz * n as f64 / 8000.0;
+            re += f64::from(decode_ulaw(*code)) * angle.cos();
+            im += f64::from(decode_ulaw(*code)) * angle.sin();
+        }
+        20.0 * (2.0 * re.hypot(im) / codes.len() as f64 / 22_660.0).log10()
+    }
+
+    #[test]
+    fn ringback_is_two_tones_two_seconds_on_and_four_off() {
+        let mut player = Player::new(EndId(1), Sound::Ringback);
+        let mut heard = Vec::new();
+        for _ in 0..600 {
+            let mut frame = SILENT;
+            assert!(!player.next_frame(&mut frame));
+            heard.extend_from_slice(&frame);
+        }
+        for start in [0, 48_000] {
+            let tone = &heard[start..start + 16_000];
+            for hz in [440.0, 480.0] {
+                assert!((level(tone, hz) + 20.0).abs() < 0.1, "{}", level(tone, hz));
+            }
+            assert!(level(tone, 460.0) < -60.0);
+            assert!(heard[start + 16_000..start + 48_000].iter().all(|code| *code == ULAW_SILENCE));
+        }
+    }
+
+    fn heard(sound: HoldSound, frames: usize) -> Vec<u8> {
+        let mut player = Player::new(EndId(1), Sound::Hold(sound));
+        let mut heard = Vec::new();
+        for _ in 0..frames {
+            let mut frame = SILENT;
+            assert!(!player.next_frame(&mut frame));
+            heard.extend_from_slice(&frame);
+        }
+        heard
+    }
+
+    #[test]
+    fn music_goes_on_from_its_last_sample_with_its_first() {
+        for length in [1_usize, 7, 159, 160, 161, 1000] {
+            let music: Arc<[u8]> = (0..length).map(|n| (n % 127) as u8).collect();
+            let heard = heard(HoldSound { first: None, music: Some(music.clone()) }, 50);
+            // The first frame is faded in.
+            let expected = music.iter().copied().cycle().take(heard.len());
+            assert!(heard.iter().copied().zip(expected).skip(FRAME_SAMPLES).all(|(a, b)| a == b), "{length}");
+        }
+    }
+
+    #[test]
+    fn what_comes_first_is_heard_once_and_then_the_music_or_the_ringback_tone() {
+        let first: Arc<[u8]> = vec![0x10; 330].into();
+        let music: Arc<[u8]> = vec![0x20; 50].into();
+        let both = heard(HoldSound { first: Some(first.clone()), music: Some(music) }, 5);
+        assert!(both[160..330].iter().all(|code| *code == 0x10));
+        assert!(both[330..480].iter().all(|code| *code == ULAW_SILENCE), "to the end of its frame");
+        assert!(both[480..].iter().all(|code| *code == 0x20));
+        for music in [None, Some(Arc::from([]))] {
+            let toned = heard(HoldSound { first: Some(first.clone()), music }, 103);
+            assert!((level(&toned[480..480 + 16_000], 440.0) + 20.0).abs() < 0.1);
+        }
+        let empty = heard(HoldSound { first: Some(Arc::from([])), music: Some(first) }, 2);
+        assert!(empty[..160].iter().all(|code| *code == ULAW_SILENCE) && empty[160..].iter().all(|c| *c == 0x10));
+    }
+
+    #[test]
+    fn once_is_heard_to_its_end() {
+        for (samples, frames) in [(0, 1), (1, 1), (160, 1), (161, 2), (400, 3)] {
+            let sound: Vec<u8> = (0..samples).map(|n| (n % 100) as u8).collect();
+            let mut player = Player::new(EndId(1), Sound::Once(sound.as_slice().into()));
+            let mut heard = Vec::new();
+            for n in 1..=frames {
+                let mut frame = SILENT;
+                assert_eq!(player.next_frame(&mut frame), n == frames, "{samples}");
+                heard.extend_from_slice(&frame);
+            }
+            assert_eq!(heard[..samples], sound);
+            assert!(heard[samples..].iter().all(|code| *code == ULAW_SILENCE));
+            let mut frame = SILENT;
+            assert!(!player.next_frame(&mut frame));
+            assert_eq!(frame, SILENT);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The players of a session.
+
+use crate::spec::{EndId, Sound};
+
+use super::feed::Feed;
+use super::frame::{Frame, SILENT};
+use super::player::Player;
+
+/// The ends of a session that play.
+#[derive(Debug, Default)]
+pub(crate) struct Players {
+    all: Vec<Player>,
+}
+
+/// One frame of a player.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Played {
+    /// The player.
+    pub(crate) by: EndId,
+    /// The frame.
+    pub(crate) frame: Frame,
+    /// Whether it is the last one.
+    pub(crate) is_last: bool,
+}
+
+impl Players {
+    /// Adds a player, at the beginning of its sound.
+    pub(crate) fn add(&mut self, id: EndId, sound: Sound) {
+        self.all.push(Player::new(id, sound));
+    }
+    /// Removes a player.
+    pub(crate) fn remove(&mut self, id: EndId) {
+        self.all.retain(|player| player.id != id);
+    }
+    /// Lists their names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
+        self.all.iter().map(|player| player.id)
+    }
+    /// Wires a player to an end; returns whether there is such a player.
+    pub(crate) fn connect(&mut self, id: EndId, feed: Feed) -> bool {
+        let player = self.all.iter_mut().find(|player| player.id == id);
+        player.map(|player| player.wire = Some(feed)).is_some()
+    }
+    /// Takes away the wires for which `cut(from, to)` holds.
+    pub(crate) fn disconnect(&mut self, cut: impl Fn(EndId, EndId) -> bool) {
+        for player in &mut self.all {
+            if player.wire.is_some_and(|feed| cut(player.id, feed.to)) {
+                player.wire = None;
+            }
+        }
+    }
+    /// Returns the next frame of the player that feeds the end `to`.
+    pub(crate) fn next_frame(&mut self, to: EndId) -> Option<Played> {
+        let player = self.all.iter_mut().find(|player| player.wire.is_some_and(|feed| feed.to == to))?;
+        let mut frame = SILENT;
+        let is_last = player.next_frame(&mut frame);
+        Some(Played { by: player.id, frame: Frame::Ulaw(frame), is_last })
+    }
+    /// Returns the next frame of the player that feeds the end `to`, where `cut(player)` holds: it is cut off.
+    pub(crate) fn cut_off(&mut self, to: EndId, cut: impl Fn(EndId) -> bool) -> Option<Frame> {
+        let is_cut = |player: &Player| player.wire.is_some_and(|feed| feed.to == to) && cut(player.id);
+        let player = self.all.iter_mut().find(|player| is_cut(player))?;
+        let mut next = SILENT;
+        player.next_frame(&mut next);
+        Some(Frame::Ulaw(next))
+    }
+}

@@ -1,0 +1,253 @@
+//! RTCP packets, as far as a relay needs them: distinguished from RTP (RFC 5761 §4), and their frame checked (RFC 3550
+//! §6.1). Their contents are passed as they are, but for the texts in which phones write their addresses, names and
+//! software.
+
+/// Kind of a datagram on a media port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// RTP, by its first two bytes.
+    Rtp,
+    /// RTCP, by its first two bytes.
+    Rtcp,
+    /// Something else: STUN, DTLS, T.38, garbage.
+    Other,
+}
+
+/// Tells RTP from RTCP by the packet type: 192–223 is RTCP, which rules payload numbers 64–95 out (RFC 5761 §4).
+pub fn classify(packet: &[u8]) -> Kind {
+    match packet {
+        [first, ..] if first >> 6 != 2 => Kind::Other,
+        [_, 192..=223, ..] => Kind::Rtcp,
+        [_, _, ..] => Kind::Rtp,
+        _ => Kind::Other,
+    }
+}
+
+/// Whether a datagram is one or more RTCP packets whose lengths add up to it. Reduced-size packets (RFC 5506) pass:
+/// what comes first is not looked at; only the last may have padding.
+pub fn is_well_formed(packet: &[u8]) -> bool {
+    let mut rest = packet;
+    loop {
+        let &[first, kind, high, low, ..] = rest else { return false };
+        if first >> 6 != 2 || !(192..=223).contains(&kind) {
+            return false;
+        }
+        let len = (usize::from(u16::from_be_bytes([high, low])) + 1) * 4;
+        let Some((one, next)) = rest.split_at_checked(len) else { return false };
+        let padded = first & 0x20 != 0;
+        if next.is_empty() {
+            let padding = one.last().copied().map_or(0, usize::from);
+            return !padded || (padding > 0 && padding.is_multiple_of(4) && padding <= len - 4);
+        }
+        if padded {
+            return false;
+        }
+        rest = next;
+    }
+}
+
+/// The packets of a well-formed compound.
+pub(crate) fn packets(compound: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = compound;
+    std::iter::from_fn(move || {
+        let &[_, _, high, low, ..] = rest else { return None };
+        let (one, next) = rest.split_at_checked((usize::from(u16::from_be_bytes([high, low])) + 1) * 4)?;
+        rest = next;
+        Some(one)
+    })
+}
+
+const SOURCE_DESCRIPTION: u8 = 202;
+const GOODBYE: u8 = 203;
+const CNAME: u8 = 1;
+const PRIVATE: u8 = 8;
+/// Replacement of a covered text.
+const COVER: u8 = b'-';
+
+/// Covers the texts of a well-formed packet, in place and without a change of length: a canonical name becomes what
+/// `pseudonym` makes of it (the same for the same name, so that streams still belong together, RFC 3550 §6.5.1), every
+/// other text dashes. It would show one side the other's addresses (`alice@10.0.0.5`), people and software. False where
+/// the texts do not fit their packet.
+#[must_use]
+pub fn cover_texts(packet: &mut [u8], pseudonym: impl Fn(&[u8]) -> u64) -> bool {
+    let mut rest = packet;
+    while let &mut [first, kind, high, low, ..] = rest {
+        let len = (usize::from(u16::from_be_bytes([high, low])) + 1) * 4;
+        let Some((one, next)) = rest.split_at_mut_checked(len) else { return false };
+        let Some((_, contents)) = one.split_at_mut_checked(4) else { return false };
+        let count = usize::from(first & 0x1f);
+        let fits = match kind {
+            SOURCE_DESCRIPTION => cover_chunks(contents, count, &pseudonym),
+            GOODBYE => cover_reason(contents, count),
+            _ => true,
+        };
+        if !fits {
+            return false;
+        }
+        rest = next;
+    }
+    true
+}
+
+/// Chunks of an SSRC and its items each, which end with a zero and are filled up to four bytes (RFC 3550 §6.5).
+fn cover_chunks(contents: &mut [u8], count: usize, pseudonym: &impl Fn(&[u8]) -> u64) -> bool {
+    let mut at = 0;
+    for _ in 0..count {
+        at += 4;
+        loop {
+            let (kind, len) = match contents.get(at..) {
+                Some(&[0, ..]) => break,
+                Some(&[kind, len, ..]) => (kind, usize::from(len)),
+                Some(_) | None => return false,
+            };
+            let Some(text) = contents.get_mut(at + 2..at + 2 + len) else { return false };
+            match (kind, text) {
+                (CNAME, text) => rename(text, pseudonym),
+                // Its first byte is the length of a prefix.
+                (PRIVATE, [prefix, value @ ..]) => {
+                    *prefix = 0;
+                    value.fill(COVER);
+                }
+                (_, text) => text.fill(COVER),
+            }
+            at += 2 + len;
+        }
+        at = (at + 4) / 4 * 4;
+    }
+    true
+}
+
+fn rename(text: &mut [u8], pseudonym: &impl Fn(&[u8]) -> u64) {
+    let name = pseudonym(text);
+    for (n, byte) in (0..).zip(text.iter_mut()) {
+        let digit = (name.rotate_left(4 * (n % 16)) & 0xf) as u8;
+        *byte = if digit < 10 { b'0' + digit } else { b'a' + digit - 10 };
+    }
+}
+
+/// The reason behind the SSRCs (RFC 3550 §6.6).
+fn cover_reason(contents: &mut [u8], count: usize) -> bool {
+    let at = count * 4;
+    let Some(&len) = contents.get(at) else { return contents.len() >= at };
+    contents.get_mut(at + 1..at + 1 + usize::from(len)).map(|text| text.fill(COVER)).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rtcp_types::{Compound, ReceiverReport, RtcpPacketWriter, RtcpPacketWriterExt, Sdes, SdesChunk, SdesItem};
+
+    use super::*;
+
+    /// A receiver report and a source description, as phones send them.
+    fn compound() -> Vec<u8> {
+        let name = SdesChunk::builder(7).add_item(SdesItem::builder(SdesItem::CNAME, "x"));
+        let packet =
+            Compound::builder().add_packet(ReceiverReport::builder(7)).add_packet(Sdes::builder().add_chunk(name));
+        let mut bytes = vec![0; packet.calculate_size().unwrap()];
+        packet.write_into(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn rfc5761_section_4_ranges() {
+        for second in 0..=255 {
+            let kind = if (192..=223).contains(&second) { Kind::Rtcp } else { Kind::Rtp };
+            assert_eq!(classify(&[0x80, second, 0, 0]), kind, "{second}");
+            assert_eq!(classify(&[0x00, second, 0, 0]), Kind::Other);
+        }
+        assert_eq!(classify(&[0x80]), Kind::Other);
+        assert_eq!(classify(&[]), Kind::Other);
+    }
+
+    #[test]
+    fn lengths_must_add_up() {
+        let bytes = compound();
+        assert_eq!(classify(&bytes), Kind::Rtcp);
+        assert!(is_well_formed(&bytes));
+        for len in 0..bytes.len() {
+            // The first packet alone is whole too.
+            assert_eq!(is_well_formed(&bytes[..len]), len == 8, "{len}");
+        }
+        let mut longer = bytes.clone();
+        longer.push(0);
+        assert!(!is_well_formed(&longer));
+    }
+
+    #[test]
+    fn padding_only_at_the_end() {
+        let mut bytes = compound();
+        bytes[0] |= 0x20;
+        assert!(!is_well_formed(&bytes));
+        let mut last = vec![0xa0, 201, 0, 2, 0, 0, 0, 7, 0, 0, 0, 4];
+        assert!(is_well_formed(&last));
+        for wrong in [0, 3, 12, 255] {
+            last[11] = wrong;
+            assert!(!is_well_formed(&last), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn texts_are_covered_and_nothing_else_changes() {
+        let text = |kind, text: &'static str| SdesItem::builder(kind, text);
+        let chunk = SdesChunk::builder(7)
+            .add_item(text(SdesItem::CNAME, "alice@10.0.0.5"))
+            .add_item(text(SdesItem::TOOL, "PBX 1.2"))
+            .add_item(text(SdesItem::NAME, "Alice"));
+        let second = SdesChunk::builder(8).add_item(text(SdesItem::CNAME, "alice@10.0.0.5"));
+        let goodbye = rtcp_types::Bye::builder().add_source(7).reason("to 10.0.0.6");
+        let packet = Compound::builder()
+            .add_packet(ReceiverReport::builder(7))
+            .add_packet(Sdes::builder().add_chunk(chunk).add_chunk(second))
+            .add_packet(goodbye);
+        let mut before = vec![0; packet.calculate_size().unwrap()];
+        packet.write_into(&mut before).unwrap();
+        let mut after = before.clone();
+        assert!(cover_texts(&mut after, |name| 0x0123_4567_89ab_cdef ^ name.len() as u64));
+        assert!(is_well_formed(&after) && Compound::parse(&after).is_ok());
+        let shown = String::from_utf8_lossy(&after).into_owned();
+        for leak in ["alice", "10.0", "PBX", "Alice", "0.6"] {
+            assert!(!shown.contains(leak), "{leak}: {shown}");
+        }
+        assert_eq!(shown.matches("10123456789abc").count(), 2, "one name is one name: {shown}");
+        // Kinds and lengths stay: covered once more, it is the same.
+        let mut again = after.clone();
+        assert!(cover_texts(&mut again, |name| 0x0123_4567_89ab_cdef ^ name.len() as u64));
+        assert_eq!(again, after);
+    }
+
+    #[test]
+    fn a_private_item_keeps_its_shape_and_texts_must_fit() {
+        let mut private = [0x81, 202, 0, 3, 0, 0, 0, 7, 8, 4, 2, b'a', b'b', b'c', 0, 0];
+        assert!(is_well_formed(&private) && cover_texts(&mut private, |_| 0));
+        assert_eq!(private[8..], [8, 4, 0, b'-', b'-', b'-', 0, 0]);
+        for wrong in [
+            &mut [0x81, 202, 0, 2, 0, 0, 0, 7, 1, 9, b'a', b'b'][..],
+            &mut [0x82, 202, 0, 2, 0, 0, 0, 7, 1, 1, b'a', 0],
+            &mut [0x81, 202, 0, 0],
+            &mut [0x81, 203, 0, 2, 0, 0, 0, 7, 4, b'a', b'b', b'c'],
+            &mut [0x82, 203, 0, 1, 0, 0, 0, 7],
+        ] {
+            assert!(is_well_formed(wrong) && !cover_texts(wrong, |_| 0), "{wrong:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let _ = (classify(&bytes), is_well_formed(&bytes));
+            let _ = cover_texts(&mut bytes.clone(), |_| 7);
+        }
+
+        #[test]
+        fn what_a_strict_parser_takes_passes(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let mut bytes = bytes;
+            bytes.resize(bytes.len() / 4 * 4 + 4, 0);
+            let words = bytes.len() / 4 - 1;
+            bytes[..4].copy_from_slice(&[0x80, 201, 0, words as u8]);
+            if Compound::parse(&bytes).is_ok() {
+                prop_assert!(is_well_formed(&bytes));
+            }
+        }
+    }
+}

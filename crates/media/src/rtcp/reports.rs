@@ -1,0 +1,245 @@
+//! Reports between an end and its remote party: reports of ours and when they are due, what its reports say, and
+//! the round trip between the two (RFC 3550 §6.2–6.4).
+//!
+//! Between two ends that feed each other unchanged, reports are passed and only read. Where the edge made or changed
+//! what an end hears, what the other side would report is not true of it, and the edge reports itself.
+
+use std::time::{Duration, Instant};
+
+use rtcp_types::{ReceiverReport, ReportBlock, RtcpPacketParser as _, SenderReport};
+
+use crate::counters::EndCounters;
+use crate::limits::{REPORT_INTERVAL, REPORTS_REMEMBERED};
+use crate::rtp::Source;
+
+use super::compound::{Block, Compound, Sending, VoipMetrics};
+use super::origin::{Origin, long, short};
+use super::parse::packets;
+
+/// Timer reconsideration makes intervals shorter than they were drawn, by this factor (RFC 3550 §6.3.1).
+const COMPENSATION: f64 = std::f64::consts::E - 1.5;
+
+/// The state of one end's RTCP.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Reports {
+    /// Sender reports that reached the far side, ours or passed: middle bits of their date, and when; the newest first.
+    shown: [Option<(u32, Instant)>; REPORTS_REMEMBERED],
+    /// The far side's last sender report: its source, middle bits of its date, and when it came.
+    heard: Option<(u32, u32, Instant)>,
+    /// Packets expected and received, and their source, as the last report of ours said.
+    said: Option<Source>,
+    /// Metrics to be passed to the far side with our next report.
+    metrics: Option<(u32, VoipMetrics)>,
+    /// Since when the edge reports itself, and when it last did.
+    since: Option<Instant>,
+    last: Option<Instant>,
+    due: Option<Instant>,
+    /// Packets sent when the last two reports were made, the newest first.
+    sent_before: [u64; 2],
+    drawn: u32,
+    /// Whether a report is to be made now, and whether it is the last one.
+    pub wanted: bool,
+    bye: bool,
+}
+
+/// The stream that an end sends to its remote party.
+#[derive(Debug, Clone, Copy)]
+pub struct Stream {
+    /// The source; ours where nothing was ever sent.
+    pub ssrc: u32,
+    /// The clock now.
+    pub timestamp: u32,
+    /// Packets of the source.
+    pub packets: u32,
+    /// Bytes of their payloads.
+    pub octets: u32,
+    /// Packets that were ever sent to the remote party, of any source.
+    pub all: u64,
+}
+
+impl Reports {
+    /// Reads a compound of the far side; `sent`: source and clock (Hz) of what it hears. VoIP metrics about that source
+    /// are returned: they are for who feeds it.
+    pub fn hear(
+        &mut self,
+        now: Instant,
+        compound: &[u8],
+        sent: Option<(u32, u32)>,
+        counters: &EndCounters,
+    ) -> Option<VoipMetrics> {
+        let mut metrics = None;
+        for packet in packets(compound) {
+            if let Ok(report) = SenderReport::parse(packet) {
+                self.heard = Some((report.ssrc(), middle(report.ntp_timestamp()), now));
+                report.report_blocks().for_each(|block| self.reported(now, &block, sent, counters));
+            } else if let Ok(report) = ReceiverReport::parse(packet) {
+                report.report_blocks().for_each(|block| self.reported(now, &block, sent, counters));
+            } else if let Some((ssrc, _)) = sent {
+                metrics = voip_metrics(packet, ssrc).or(metrics);
+            }
+        }
+        metrics
+    }
+
+    /// Takes a report block about the stream that the remote party hears.
+    fn reported(&mut self, now: Instant, block: &ReportBlock<'_>, sent: Option<(u32, u32)>, counters: &EndCounters) {
+        let Some((_, clock_hz)) = sent.filter(|(ssrc, _)| *ssrc == block.ssrc()) else { return };
+        let lost = (block.cumulative_lost() << 8).cast_signed() >> 8;
+        counters.far_lost.set(u64::try_from(lost).unwrap_or(0));
+        let jitter = u64::from(block.interarrival_jitter()) * 1_000_000 / u64::from(clock_hz.max(1));
+        counters.far_jitter_us.set(jitter);
+        counters.far_reports.add(1);
+        let named = block.last_sender_report_timestamp();
+        let shown = self.shown.iter().flatten().find(|(middle, _)| *middle == named && named != 0);
+        let Some((_, at)) = shown else { return };
+        // A far side whose clock runs fast may claim to have waited longer than it took: then the trip took no time.
+        let waited = long(block.delay_since_last_sender_report_timestamp());
+        let trip = now.saturating_duration_since(*at).saturating_sub(waited);
+        counters.rtt_us.set(u64::try_from(trip.as_micros()).unwrap_or(u64::MAX).max(1));
+    }
+
+    /// A compound of another end is passed to the far side: its sender report will be answered.
+    pub(crate) fn pass(&mut self, now: Instant, compound: &[u8]) {
+        for packet in packets(compound) {
+            if let Ok(report) = SenderReport::parse(packet) {
+                self.show(now, report.ntp_timestamp());
+            }
+        }
+    }
+
+    fn show(&mut self, now: Instant, ntp: u64) {
+        if middle(ntp) != 0 {
+            self.shown.rotate_right(1);
+            if let Some(newest) = self.shown.first_mut() {
+                *newest = Some((middle(ntp), now));
+            }
+        }
+    }
+
+    /// Keeps metrics for the next report; `about` is the source that they speak of as the far side knows it.
+    pub(crate) fn keep(&mut self, about: u32, metrics: VoipMetrics) {
+        self.metrics = Some((about, metrics));
+    }
+
+    /// Others report to the far side from now on.
+    pub(crate) fn rest(&mut self) {
+        (self.since, self.due, self.wanted) = (None, None, false);
+    }
+
+    /// Sees whether a report of ours is due (RFC 3550 §6.3.1, §6.3.6): the time is drawn again when it has come, and if
+    /// that is later, it is waited for.
+    pub fn look(&mut self, now: Instant, origin: &Origin, serial: u32) {
+        let since = *self.since.get_or_insert(now);
+        let begin = self.last.map_or(since, |last| last.max(since));
+        let first = self.last.is_none();
+        let mut draw = || {
+            self.drawn = self.drawn.wrapping_add(1);
+            begin + interval(first, origin.draw((1 << 62) | u64::from(serial) << 30 | u64::from(self.drawn)))
+        };
+        if now < *self.due.get_or_insert_with(&mut draw) {
+            return;
+        }
+        let again = draw();
+        self.wanted = again <= now;
+        self.due = (!self.wanted).then_some(again);
+    }
+
+    /// Has a last report made, with a goodbye, where there was a first (RFC 3550 §6.3.7).
+    pub fn say_goodbye(&mut self) {
+        self.bye = self.since.is_some() && self.last.is_some();
+        self.wanted = self.bye;
+    }
+
+    /// The report that is wanted.
+    pub fn make(
+        &mut self,
+        now: Instant,
+        origin: &Origin,
+        serial: u32,
+        stream: Stream,
+        source: Option<Source>,
+    ) -> Compound {
+        let ntp = origin.ntp(now);
+        // A sender is who sent since the last report but one (RFC 3550 §6.3.8).
+        let [last, last_but_one] = self.sent_before;
+        let sends = stream.all > last_but_one;
+        self.sent_before = [stream.all, last];
+        let sending = sends.then_some(Sending {
+            ntp,
+            timestamp: stream.timestamp,
+            packets: stream.packets,
+            octets: stream.octets,
+        });
+        if sends {
+            self.show(now, ntp);
+        }
+        (self.last, self.due, self.wanted) = (Some(now), None, false);
+        Compound {
+            ssrc: stream.ssrc,
+            sending,
+            block: source.and_then(|source| self.block(now, source)),
+            name: origin.draw((1 << 63) | u64::from(serial)),
+            metrics: self.metrics.take(),
+            bye: std::mem::take(&mut self.bye),
+        }
+    }
+
+    /// RFC 3550 §6.4.1 and A.3; nothing of a source that has been silent since the last report.
+    fn block(&mut self, now: Instant, source: Source) -> Option<Block> {
+        let before = self.said.filter(|said| said.ssrc == source.ssrc);
+        let (expected, received) = before.map_or((0, 0), |before| (before.expected, before.received));
+        let expected = source.expected.saturating_sub(expected);
+        let received = source.received.saturating_sub(received);
+        self.said = Some(source);
+        if received == 0 {
+            return None;
+        }
+        let lost = expected.saturating_sub(received);
+        let in_all = i64::try_from(source.expected).ok()?.checked_sub(i64::try_from(source.received).ok()?)?;
+        let heard = self.heard.filter(|(ssrc, _, _)| *ssrc == source.ssrc);
+        Some(Block {
+            ssrc: source.ssrc,
+            // Below 1, as something was received.
+            fraction: u8::try_from((lost << 8) / expected.max(1)).unwrap_or(u8::MAX),
+            lost: i32::try_from(in_all.clamp(-0x80_0000, 0x7f_ffff)).unwrap_or_default(),
+            highest: source.highest,
+            jitter: source.jitter,
+            last_report: heard.map_or(0, |(_, middle, _)| middle),
+            delay: heard.map_or(0, |(_, _, at)| short(now.saturating_duration_since(at))),
+        })
+    }
+}
+
+/// The bits of a date that a report block repeats.
+fn middle(ntp: u64) -> u32 {
+    // Truncation is meant.
+    (ntp >> 16) as u32
+}
+
+/// The time to the next report: [`REPORT_INTERVAL`], half of it before the first report, by chance between half and one
+/// and a half of that (RFC 3550 §6.3.1). What RTCP may cost, 5 % of the stream's bandwidth (§6.2), asks for less where
+/// two talk: a compound is about 140 bytes with its headers, so two members of a stream of 24 kbit/s may each send one
+/// every 1.9 s.
+fn interval(first: bool, random: u64) -> Duration {
+    let least = if first { REPORT_INTERVAL / 2 } else { REPORT_INTERVAL };
+    // 53 bits: what a float holds.
+    let share = (random >> 11) as f64 / (1u64 << 53) as f64;
+    least.mul_f64((0.5 + share) / COMPENSATION)
+}
+
+/// The VoIP metrics about `ssrc` in an extended report (RFC 3611 §3, §4.7).
+fn voip_metrics(packet: &[u8], ssrc: u32) -> Option<VoipMetrics> {
+    let mut rest = match packet {
+        [_, 207, ..] => packet.get(8..)?,
+        _ => return None,
+    };
+    loop {
+        let &[kind, _, high, low, ..] = rest else { return None };
+        let len = (usize::from(u16::from_be_bytes([high, low])) + 1) * 4;
+        let (block, next) = rest.split_at_checked(len)?;
+        if kind == 7 && block.get(4..8) == Some(&ssrc.to_be_bytes()) {
+            return block.try_into().ok();
+        }
+        rest = next;
+    }
+}

@@ -1,0 +1,237 @@
+//! An RTP header, read and rewritten in place (RFC 3550 §5.1).
+//!
+//! It checks what a relay has to believe: version, contributing sources, extension and padding fit the packet. The
+//! payload is never looked at.
+
+use std::ops::Range;
+
+/// Bytes of the fixed header.
+pub const FIXED_HEADER: usize = 12;
+const VERSION: u8 = 2;
+
+/// Reason why a packet is not RTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParseError {
+    /// The fault.
+    pub what: &'static str,
+    /// At which byte.
+    pub at: usize,
+}
+
+/// The fields of a header that a relay reads or changes, and where the payload lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rtp {
+    /// The marker bit.
+    pub marker: bool,
+    /// Payload number, 0–127.
+    pub payload_type: u8,
+    /// Sequence number.
+    pub sequence: u16,
+    /// Timestamp, in units of the payload's clock.
+    pub timestamp: u32,
+    /// Synchronisation source.
+    pub ssrc: u32,
+    /// The payload within the packet, padding left out.
+    pub payload: Range<usize>,
+}
+
+fn be16(packet: &[u8], at: usize) -> Option<u16> {
+    packet.get(at..at.checked_add(2)?)?.try_into().ok().map(u16::from_be_bytes)
+}
+
+fn be32(packet: &[u8], at: usize) -> Option<u32> {
+    packet.get(at..at.checked_add(4)?)?.try_into().ok().map(u32::from_be_bytes)
+}
+
+/// The head of a packet that may be encrypted: padding lies in the encrypted part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Sequence number.
+    pub sequence: u16,
+    /// Synchronisation source.
+    pub ssrc: u32,
+    /// Bytes of the header, contributing sources and extension with it.
+    pub len: usize,
+}
+
+impl Head {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// Where version, contributing sources or extension do not fit.
+    pub fn parse(packet: &[u8]) -> Result<Head, ParseError> {
+        let short = ParseError { what: "shorter than an RTP header", at: packet.len() };
+        let &[first, _, ..] = packet else { return Err(short) };
+        if first >> 6 != VERSION {
+            return Err(ParseError { what: "not RTP version 2", at: 0 });
+        }
+        let sequence = be16(packet, 2).ok_or(short)?;
+        let ssrc = be32(packet, 8).ok_or(short)?;
+        let mut len = FIXED_HEADER + usize::from(first & 0x0f) * 4;
+        if len > packet.len() {
+            return Err(ParseError { what: "contributing sources beyond the packet", at: FIXED_HEADER });
+        }
+        if first & 0x10 != 0 {
+            let beyond = ParseError { what: "extension beyond the packet", at: len };
+            let words = be16(packet, len + 2).ok_or(beyond)?;
+            len += 4 + usize::from(words) * 4;
+            if len > packet.len() {
+                return Err(beyond);
+            }
+        }
+        Ok(Head { sequence, ssrc, len })
+    }
+}
+
+impl Rtp {
+    /// Reads a packet's header.
+    ///
+    /// # Errors
+    /// Where version, contributing sources, extension or padding do not fit.
+    pub fn parse(packet: &[u8]) -> Result<Rtp, ParseError> {
+        let Head { sequence, ssrc, len: start } = Head::parse(packet)?;
+        let short = ParseError { what: "shorter than an RTP header", at: packet.len() };
+        let &[first, second, ..] = packet else { return Err(short) };
+        let timestamp = be32(packet, 4).ok_or(short)?;
+        let mut end = packet.len();
+        if first & 0x20 != 0 {
+            let padding = usize::from(packet.last().copied().unwrap_or(0));
+            if padding == 0 || padding > end - start {
+                return Err(ParseError { what: "padding beyond the payload", at: end - 1 });
+            }
+            end -= padding;
+        }
+        Ok(Rtp {
+            marker: second & 0x80 != 0,
+            payload_type: second & 0x7f,
+            sequence,
+            timestamp,
+            ssrc,
+            payload: start..end,
+        })
+    }
+
+    /// Writes marker, payload number, sequence, timestamp and source back into the packet they were read from;
+    /// everything else stays. Does nothing to a packet that is too short.
+    pub fn write(&self, packet: &mut [u8]) {
+        if let Some(fields) = packet.get_mut(1..FIXED_HEADER) {
+            fields.copy_from_slice(&self.fields());
+        }
+    }
+
+    /// Appends a whole packet without contributing sources, extension and padding; `self.payload` is not used.
+    pub fn build(&self, payload: &[u8], out: &mut Vec<u8>) {
+        out.push(VERSION << 6);
+        out.extend_from_slice(&self.fields());
+        out.extend_from_slice(payload);
+    }
+
+    /// Bytes 1 to 11 of the header.
+    fn fields(&self) -> [u8; FIXED_HEADER - 1] {
+        let [s0, s1] = self.sequence.to_be_bytes();
+        let [t0, t1, t2, t3] = self.timestamp.to_be_bytes();
+        let [c0, c1, c2, c3] = self.ssrc.to_be_bytes();
+        [u8::from(self.marker) << 7 | self.payload_type & 0x7f, s0, s1, t0, t1, t2, t3, c0, c1, c2, c3]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sample() -> Rtp {
+        Rtp {
+            marker: true,
+            payload_type: 101,
+            sequence: 0xfffe,
+            timestamp: 0xdead_beef,
+            ssrc: 0x0102_0304,
+            payload: 12..15,
+        }
+    }
+
+    fn built() -> Vec<u8> {
+        let mut packet = Vec::new();
+        sample().build(b"abc", &mut packet);
+        packet
+    }
+
+    #[test]
+    fn what_is_built_is_read() {
+        let packet = built();
+        assert_eq!(packet[..4], [0x80, 0x80 | 101, 0xff, 0xfe]);
+        assert_eq!(Rtp::parse(&packet), Ok(sample()));
+    }
+
+    #[test]
+    fn short_packets_and_other_versions_are_refused() {
+        let packet = built();
+        for len in 0..FIXED_HEADER {
+            assert!(Rtp::parse(&packet[..len]).is_err(), "{len}");
+        }
+        assert!(Rtp::parse(&packet[..FIXED_HEADER]).is_ok());
+        for version in [0x00, 0x40, 0xc0] {
+            let mut other = packet.clone();
+            other[0] = version;
+            assert_eq!(Rtp::parse(&other).unwrap_err().what, "not RTP version 2");
+        }
+    }
+
+    #[test]
+    fn contributing_sources_must_fit() {
+        let mut packet = built();
+        packet[0] |= 1;
+        assert_eq!(Rtp::parse(&packet).unwrap_err().what, "contributing sources beyond the packet");
+        packet.push(0);
+        assert_eq!(Rtp::parse(&packet).unwrap().payload, 16..16);
+    }
+
+    #[test]
+    fn extension_must_fit() {
+        let mut packet = built();
+        packet[0] |= 0x10;
+        assert_eq!(Rtp::parse(&packet).unwrap_err().what, "extension beyond the packet");
+        packet.truncate(12);
+        packet.extend_from_slice(&[0xbe, 0xde, 0, 1, 1, 2, 3]);
+        assert_eq!(Rtp::parse(&packet).unwrap_err().what, "extension beyond the packet");
+        packet.extend_from_slice(&[4, 9, 9]);
+        assert_eq!(Rtp::parse(&packet).unwrap().payload, 20..22);
+    }
+
+    #[test]
+    fn padding_must_fit() {
+        let mut packet = built();
+        packet[0] |= 0x20;
+        for (last, payload) in [(0, None), (1, Some(12..14)), (3, Some(12..12)), (4, None), (255, None)] {
+            packet[14] = last;
+            assert_eq!(Rtp::parse(&packet).ok().map(|rtp| rtp.payload), payload, "{last}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            if let Ok(rtp) = Rtp::parse(&bytes) {
+                prop_assert!(rtp.payload.end <= bytes.len() && rtp.payload.start <= rtp.payload.end);
+            }
+        }
+
+        #[test]
+        fn writing_changes_only_its_fields(mut bytes in proptest::collection::vec(any::<u8>(), 12..80)) {
+            bytes[0] = 0x80 | bytes[0] & 0x0f;
+            let before = bytes.clone();
+            if let Ok(mut rtp) = Rtp::parse(&bytes) {
+                rtp.write(&mut bytes);
+                prop_assert_eq!(&bytes, &before);
+                rtp.sequence = rtp.sequence.wrapping_add(1);
+                rtp.ssrc ^= 0xffff_ffff;
+                rtp.write(&mut bytes);
+                prop_assert_eq!(Rtp::parse(&bytes).unwrap(), rtp);
+                prop_assert_eq!(bytes[0], before[0]);
+                prop_assert_eq!(&bytes[12..], &before[12..]);
+            }
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! Constant offsets that keep a leg's stream continuous.
+//!
+//! What a leg hears is passed with source, sequence and timestamp unchanged, also when its one source starts a new
+//! stream. Once another end feeds the leg, its stream goes on under the same source: offsets are taken at the first
+//! packet of the new feeder (and of each new stream of it) and stay constant, so that loss and reordering stay visible.
+
+use std::time::Instant;
+
+use super::header::Rtp;
+
+/// Offsets that are added to each packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Rewrite {
+    /// The source that leaves.
+    pub ssrc: u32,
+    /// Added to the sequence number, modulo 2^16.
+    pub seq_add: u16,
+    /// Added to the timestamp, modulo 2^32.
+    pub ts_add: u32,
+}
+
+/// The last packet that left, and what it was made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Sent {
+    /// Source as it came.
+    pub ssrc_in: u32,
+    /// Source as it left.
+    pub ssrc: u32,
+    /// Highest sequence number that left.
+    pub sequence: u16,
+    /// Timestamp that left with it.
+    pub timestamp: u32,
+}
+
+/// The outgoing stream of an end, in plain data.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct OutgoingSnapshot {
+    /// The feeder: a number that no other end of the session ever had.
+    pub feeder: Option<u32>,
+    /// The last packet that left.
+    pub sent: Option<Sent>,
+    /// The offsets in force.
+    pub rewrite: Option<Rewrite>,
+    /// Packets that left under the source of the last one, and the bytes of their payloads, modulo 2^32.
+    #[serde(default)]
+    pub counted: (u32, u32),
+    /// Clock of the last one's payload, in Hz.
+    #[serde(default)]
+    pub clock_hz: u32,
+}
+
+/// The stream that leaves one end.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Outgoing {
+    state: OutgoingSnapshot,
+    sent_at: Option<Instant>,
+}
+
+impl Outgoing {
+    /// Whether the stream is ours: no longer the far feeder's own numbers.
+    pub fn is_rewritten(&self) -> bool {
+        self.state.rewrite.is_some()
+    }
+    /// Source and clock (Hz) of what left last.
+    pub fn source(&self) -> Option<(u32, u32)> {
+        self.state.sent.map(|sent| (sent.ssrc, self.state.clock_hz))
+    }
+    /// The stream's clock now: as much later than the last packet as time went by.
+    pub fn timestamp(&self, now: Instant) -> Option<u32> {
+        let since = now.saturating_duration_since(self.sent_at?);
+        let ticks = since.as_micros().wrapping_mul(u128::from(self.state.clock_hz)) / 1_000_000;
+        // Truncation is meant: timestamps are modulo 2^32.
+        Some(self.state.sent?.timestamp.wrapping_add(ticks as u32))
+    }
+    /// Returns when a packet left last.
+    pub fn sent_at(&self) -> Option<Instant> {
+        self.sent_at
+    }
+    /// In plain data.
+    pub fn snapshot(&self) -> OutgoingSnapshot {
+        self.state
+    }
+    /// From plain data: what left last counts as sent now.
+    pub fn restore(now: Instant, state: OutgoingSnapshot) -> Outgoing {
+        Outgoing { state, sent_at: state.sent.map(|_| now) }
+    }
+    /// Rewrites the header of a packet of `feeder` where needed; `clock_hz` is its payload's clock. Where a packet
+    /// cannot leave under its source and sequence number (`takes`; SRTP never sends a number twice), it begins a new
+    /// stream.
+    pub fn pass(&mut self, now: Instant, feeder: u32, clock_hz: u32, rtp: &mut Rtp, takes: impl Fn(u32, u16) -> bool) {
+        let ssrc_in = rtp.ssrc;
+        if let Some(sent) = self.state.sent {
+            let other_feeder = self.state.feeder != Some(feeder);
+            let new_stream = self.is_rewritten() && sent.ssrc_in != ssrc_in;
+            let add = self.state.rewrite.unwrap_or(Rewrite { ssrc: ssrc_in, seq_add: 0, ts_add: 0 });
+            if other_feeder || new_stream || !takes(add.ssrc, rtp.sequence.wrapping_add(add.seq_add)) {
+                self.state.rewrite = Some(self.follow(now, sent, clock_hz, rtp));
+            }
+        }
+        self.state.feeder = Some(feeder);
+        if let Some(rewrite) = self.state.rewrite {
+            rtp.ssrc = rewrite.ssrc;
+            rtp.sequence = rtp.sequence.wrapping_add(rewrite.seq_add);
+            rtp.timestamp = rtp.timestamp.wrapping_add(rewrite.ts_add);
+        }
+        let (packets, octets) = match self.state.sent {
+            Some(sent) if sent.ssrc == rtp.ssrc => self.state.counted,
+            Some(_) | None => (0, 0),
+        };
+        // Truncation is meant: no payload is that long.
+        self.state.counted = (packets.wrapping_add(1), octets.wrapping_add(rtp.payload.len() as u32));
+        self.state.clock_hz = clock_hz;
+        let newest = self
+            .state
+            .sent
+            .is_none_or(|sent| sent.ssrc != rtp.ssrc || rtp.sequence.wrapping_sub(sent.sequence) < 0x8000);
+        if newest {
+            self.state.sent = Some(Sent { ssrc_in, ssrc: rtp.ssrc, sequence: rtp.sequence, timestamp: rtp.timestamp });
+            self.sent_at = Some(now);
+        }
+    }
+    /// A packet of the feeder is taken out of the stream: what follows closes up, where it is the one that was due.
+    pub fn leave_out(&mut self, feeder: u32, rtp: &Rtp) {
+        let Some(sent) = self.state.sent.filter(|sent| sent.ssrc_in == rtp.ssrc) else { return };
+        let add = self.state.rewrite.unwrap_or(Rewrite { ssrc: sent.ssrc, seq_add: 0, ts_add: 0 });
+        let is_due = rtp.sequence.wrapping_add(add.seq_add) == sent.sequence.wrapping_add(1);
+        if self.state.feeder == Some(feeder) && is_due {
+            self.state.rewrite = Some(Rewrite { seq_add: add.seq_add.wrapping_sub(1), ..add });
+        }
+    }
+    /// Notes that the last packet was so much later than its timestamp says.
+    pub fn is_later_by(&mut self, ticks: u32) {
+        if let Some(sent) = &mut self.state.sent {
+            sent.timestamp = sent.timestamp.wrapping_add(ticks);
+        }
+    }
+    /// Offsets by which this packet is the next after the last one, as much later as the clock says: in whole frames of
+    /// 20 ms, at least one, since two packets never begin closer than that, whenever they arrive.
+    fn follow(&self, now: Instant, sent: Sent, clock_hz: u32, rtp: &Rtp) -> Rewrite {
+        let silence = self.sent_at.map(|at| now.saturating_duration_since(at)).unwrap_or_default();
+        let frames = ((silence.as_millis() + 10) / 20).max(1);
+        // Truncation is meant: timestamps are modulo 2^32.
+        let step = frames.wrapping_mul(u128::from(clock_hz / 50)) as u32;
+        Rewrite {
+            ssrc: sent.ssrc,
+            seq_add: sent.sequence.wrapping_add(1).wrapping_sub(rtp.sequence),
+            ts_add: sent.timestamp.wrapping_add(step).wrapping_sub(rtp.timestamp),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
+
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rtp(ssrc: u32, sequence: u16, timestamp: u32) -> Rtp {
+        Rtp { marker: false, payload_type: 0, sequence, timestamp, ssrc, payload: 12..12 }
+    }
+
+    fn pass(outgoing: &mut Outgoing, now: Instant, feeder: u32, packet: Rtp) -> (u32, u16, u32) {
+        let mut packet = packet;
+        outgoing.pass(now, feeder, 8000, &mut packet, |_, _| true);
+        (packet.ssrc, packet.sequence, packet.timestamp)
+    }
+
+    #[test]
+    fn unchanged_while_one_end_feeds() {
+        let (now, mut out) = (Instant::now(), Outgoing::default());
+        assert_eq!(pass(&mut out, now, 1, rtp(7, 100, 1600)), (7, 100, 1600));
+        // A new stream of the same end, too.
+        assert_eq!(pass(&mut out, now, 1, rtp(8, 9, 5)), (8, 9, 5));
+        assert!(!out.is_rewritten());
+    }
+
+    #[test]
+    fn another_end_continues_by_constant_offsets() {
+        let (now, mut out) = (Instant::now(), Outgoing::default());
+        pass(&mut out, now, 1, rtp(7, 65535, u32::MAX - 10));
+        let later = now + Duration::from_millis(20);
+        assert_eq!(pass(&mut out, later, 2, rtp(50, 500, 90_000)), (7, 0, 149));
+        // Loss and reordering stay as they are.
+        assert_eq!(pass(&mut out, later, 2, rtp(50, 503, 90_480)), (7, 3, 629));
+        assert_eq!(pass(&mut out, later, 2, rtp(50, 502, 90_320)), (7, 2, 469));
+        // A new stream of the same end goes on after the highest that left.
+        assert_eq!(pass(&mut out, later + Duration::from_millis(20), 2, rtp(51, 1, 1)), (7, 4, 789));
+        assert!(out.is_rewritten());
+    }
+
+    #[test]
+    fn the_step_to_another_end_is_whole_frames() {
+        for (ms, step) in [(0, 160), (1, 160), (29, 160), (30, 320), (49, 320), (1000, 8000)] {
+            let (now, mut out) = (Instant::now(), Outgoing::default());
+            pass(&mut out, now, 1, rtp(7, 1, 1000));
+            assert_eq!(pass(&mut out, now + Duration::from_millis(ms), 2, rtp(9, 9, 9)), (7, 2, 1000 + step), "{ms}");
+        }
+    }
+
+    #[test]
+    fn the_stream_s_own_figures() {
+        let (now, mut out) = (Instant::now(), Outgoing::default());
+        assert_eq!((out.source(), out.timestamp(now)), (None, None));
+        let packet = |ssrc, n: u16| Rtp { payload: 12..172, ..rtp(ssrc, n, u32::from(n) * 160) };
+        for n in 0..3 {
+            pass(&mut out, now, 1, packet(7, n));
+        }
+        assert_eq!((out.source(), out.snapshot().counted), (Some((7, 8000)), (3, 480)));
+        assert_eq!(out.timestamp(now + Duration::from_millis(30)), Some(320 + 240));
+        // Another end goes on under the same source; a new source counts from zero.
+        pass(&mut out, now, 2, packet(8, 9));
+        assert_eq!(out.snapshot().counted, (4, 640));
+        let mut out = Outgoing::default();
+        pass(&mut out, now, 1, packet(7, 0));
+        pass(&mut out, now, 1, packet(8, 0));
+        assert_eq!((out.source(), out.snapshot().counted), (Some((8, 8000)), (1, 160)));
+    }
+
+    #[test]
+    fn the_first_feeder_comes_back() {
+        let (now, mut out) = (Instant::now(), Outgoing::default());
+        pass(&mut out, now, 1, rtp(7, 10, 1000));
+        pass(&mut out, now + Duration::from_millis(20), 2, rtp(9, 99, 99));
+        let back = now + Duration::from_millis(40);
+        assert_eq!(pass(&mut out, back, 1, rtp(7, 12, 1320)), (7, 12, 1320));
+        assert!(out.is_rewritten());
+    }
+
+    #[test]
+    fn what_cannot_leave_begins_a_new_stream() {
+        let (now, mut out) = (Instant::now(), Outgoing::default());
+        let later = now + Duration::from_millis(20);
+        let mut pass = |packet: Rtp, takes: bool| {
+            let mut packet = packet;
+            out.pass(later, 1, 8000, &mut packet, |_, _| takes);
+            (packet.ssrc, packet.sequence, packet.timestamp)
+        };
+        assert_eq!(pass(rtp(7, 1000, 5000), true), (7, 1000, 5000));
+        assert_eq!(pass(rtp(7, 10, 90), false), (7, 1001, 5160));
+        assert_eq!(pass(rtp(7, 11, 250), true), (7, 1002, 5320));
+    }
+
+    #[test]
+    fn what_is_taken_out_leaves_no_gap() {
+        let (now, mut out) = (Instant::now(), Outgoing::default());
+        out.leave_out(1, &rtp(7, 65_533, 0));
+        assert_eq!(pass(&mut out, now, 1, rtp(7, 65_534, 1000)), (7, 65_534, 1000));
+        assert!(!out.is_rewritten());
+        out.leave_out(1, &rtp(7, 65_535, 1160));
+        out.leave_out(1, &rtp(7, 0, 1160));
+        assert_eq!(pass(&mut out, now, 1, rtp(7, 1, 1480)), (7, 65_535, 1480));
+        assert!(out.is_rewritten());
+        // Behind a gap more may still come.
+        out.leave_out(1, &rtp(7, 3, 1640));
+        // Of another feeder, or another source.
+        out.leave_out(2, &rtp(7, 2, 1640));
+        out.leave_out(1, &rtp(8, 2, 1640));
+        assert_eq!(pass(&mut out, now, 1, rtp(7, 2, 1640)), (7, 0, 1640));
+    }
+
+    #[test]
+    fn survives_a_snapshot() {
+        let (now, mut out) = (Instant::now(), Outgoing::default());
+        pass(&mut out, now, 1, rtp(7, 10, 1000));
+        pass(&mut out, now, 2, rtp(9, 99, 99));
+        let mut back = Outgoing::restore(now, out.snapshot());
+        assert_eq!(pass(&mut back, now, 2, rtp(9, 100, 259)), pass(&mut out, now, 2, rtp(9, 100, 259)));
+    }
+
+    proptest! {
+        #[test]
+        fn the_next_number_follows_for_any_start(seq in any::<u16>(), ts in any::<u32>(), seq2 in any::<u16>(), ts2 in any::<u32>()) {
+            let (now, mut out) = (Instant::now(), Outgoing::default());
+            pass(&mut out, now, 1, rtp(7, seq, ts));
+            let later = now + Duration::from_millis(20);
+            let first = pass(&mut out, later, 2, rtp(9, seq2, ts2));
+            prop_assert_eq!(first, (7, seq.wrapping_add(1), ts.wrapping_add(160)));
+            let second = pass(&mut out, later, 2, rtp(9, seq2.wrapping_add(1), ts2.wrapping_add(160)));
+            prop_assert_eq!(second, (7, seq.wrapping_add(2), ts.wrapping_add(320)));
+        }
+    }
+}

@@ -1,0 +1,430 @@
+//! A call's media: ends, and the wires between them.
+//!
+//! The shell owns the sockets. It binds them before it hands [`Command::AddEnd`] on, closes them before it hands
+//! [`Command::RemoveEnd`] and [`Command::Close`] on, and reports [`Event::Bound`] and [`Event::BindFailed`] itself; all
+//! other events come from here. RTCP is passed along the wires with its texts covered; where the edge made or changed a
+//! stream it is read and ends here, and the edge reports itself.
+//!
+//! The shell opens an agent's socket when it sees [`Command::AddAgent`], reports by [`Session::handle_agent`] what
+//! happens on it, reads it only while [`Session::agent_wants_more`], and asks [`Session::poll_agent`] for what to write
+//! when the socket takes it. It drops the socket once [`Session::agent_is_closed`]; an agent that was removed leaves
+//! the rest of its conversation in [`Session::poll_departed`].
+//!
+//! Here belongs the way of a packet from end to end. [`Session`] takes commands and hands each packet and deadline to
+//! its parts: `Ends` with one `End` for each remote party, agents (`agent_audio`), players
+//! (`playout`), and `Sweep`. What one stream needs without knowing of another end belongs to the room
+//! of that part.
+
+mod cx;
+mod end;
+mod ends;
+mod gauge;
+mod produce;
+mod quality;
+mod relay;
+mod silence;
+mod snapshot;
+mod sound;
+mod sweep;
+mod transmit;
+mod wire;
+
+pub use snapshot::{EndSnapshot, SessionSnapshot};
+pub use transmit::Transmit;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use trunkgate_agent::{Loss, Stream, Transmit as AgentTransmit};
+
+use crate::agent_audio::{Agents, Listener, TransferFailure};
+use crate::counters::{Counter, DropReason, EndCounters, Shared, Undelivered, Unsent, WorkerCounters};
+use crate::latch::canonical;
+use crate::limits::SESSION_ENDS;
+use crate::playout::{Feed, Packetizer, Players};
+use crate::rtcp::{Epoch, Origin};
+use crate::rtp::PacketBuf;
+use crate::spec::{
+    AgentInput, AgentSpec, Command, EndId, EndSpec, Event, MediaId, RemoteSpec, Sound, TapSpec, WireSpec,
+};
+
+use cx::Cx;
+use end::{Digits, End};
+use ends::Ends;
+use sweep::Sweep;
+
+/// One call's media. The shell owns the sockets; it calls [`Self::handle_packet`] for each packet that one of them
+/// receives, and sends the same buffer as the answer says.
+#[derive(Debug)]
+pub struct Session {
+    id: MediaId,
+    ends: Ends,
+    agents: Agents,
+    players: Players,
+    sweep: Sweep,
+    events: VecDeque<Event>,
+    shared: Shared,
+    /// The time of the last [`Self::handle_timeout`]: that of the packets it makes.
+    ticked_at: Option<Instant>,
+    /// Date and chance.
+    origin: Origin,
+}
+
+/// Borrows of the parts of a session, and of what they share.
+struct Parts<'a> {
+    ends: &'a mut Ends,
+    players: &'a mut Players,
+    sweep: &'a mut Sweep,
+    cx: Cx<'a>,
+}
+
+impl Session {
+    /// Creates a session without ends.
+    pub fn new(id: MediaId, idle_timeout_ms: u64) -> Session {
+        Session {
+            id,
+            ends: Ends::new(id),
+            agents: Agents::default(),
+            players: Players::default(),
+            sweep: Sweep::new(idle_timeout_ms),
+            events: VecDeque::new(),
+            shared: Shared::default(),
+            ticked_at: None,
+            origin: Origin::default(),
+        }
+    }
+    /// Counts packets in its worker's counters as well; before its first end.
+    pub fn count_in(&mut self, worker: Arc<WorkerCounters>) {
+        self.shared.worker = Some(worker);
+    }
+    /// Shares the limit of audio held for callers ([`AGENT_BYTES_HELD`](crate::limits::AGENT_BYTES_HELD)) with the
+    /// other sessions of the edge; before its first end.
+    pub fn hold_in(&mut self, held: Arc<Counter>) {
+        self.shared.held = held;
+    }
+    /// Sets the date, for RTCP of the edge's own making.
+    pub fn date_by(&mut self, epoch: Epoch) {
+        self.origin.date_by(epoch);
+    }
+    /// Returns its id.
+    pub fn id(&self) -> MediaId {
+        self.id
+    }
+    /// Lists its RTP ends and the addresses of their sockets.
+    pub fn ends(&self) -> impl Iterator<Item = (EndId, SocketAddr)> {
+        self.ends.binds()
+    }
+    /// Returns the counters of an RTP end or an agent: those of its spec, or new ones after [`Self::restore`].
+    pub fn counters(&self, end: EndId) -> Option<&Arc<EndCounters>> {
+        self.agents.get(end).map(|agent| agent.counters()).or_else(|| self.ends.counters(end))
+    }
+    /// Returns why an end of this name cannot be added, if so: asked before its sockets are bound.
+    pub fn refuses(&self, end: EndId) -> Option<&'static str> {
+        if self.names().any(|name| name == end) {
+            return Some("the session has an end of this name");
+        }
+        (self.names().count() >= SESSION_ENDS).then_some("the session has too many ends")
+    }
+    /// Returns its state in plain data.
+    pub fn snapshot(&self) -> SessionSnapshot {
+        self.ends.snapshot(self.sweep.idle_timeout_ms())
+    }
+    /// Restores a session from plain data. Its ends get new counters ([`Self::counters`]) that go on from the old
+    /// figures.
+    pub fn restore(now: Instant, mut snapshot: SessionSnapshot) -> Session {
+        let mut session = Session::new(snapshot.id, snapshot.idle_timeout_ms);
+        snapshot.ends.truncate(SESSION_ENDS);
+        session.ends = Ends::restore(now, snapshot.id, snapshot.next_serial, snapshot.ends);
+        session.events.reserve(2 * session.ends.len());
+        for (from, to, wire) in snapshot.wires {
+            session.wire(now, from, to, wire);
+        }
+        session.sweep.plan(now, &session.ends);
+        session
+    }
+
+    /// Takes a command. Binding and closing sockets is the shell's: it acts on the same command.
+    pub fn handle_input(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::Open { idle_timeout_ms, names_key } => {
+                self.origin.name_by(names_key);
+                self.sweep.set_idle_timeout(idle_timeout_ms);
+                self.sweep.plan(now, &self.ends);
+            }
+            Command::AddEnd { end, spec } => self.add_end(now, end, spec),
+            Command::AddAgent { end, spec } => self.add_agent(now, end, &spec),
+            Command::AddPlayer { end, sound } => self.add_player(end, sound),
+            Command::Tap { of, listener, audio } => self.listen(of, listener, audio),
+            Command::Press { end, press, digits, ms } => {
+                let Parts { ends, mut cx, .. } = self.parts(now);
+                ends.send_digits(&mut cx, end, &Digits { press, digits: &digits, ms });
+            }
+            Command::TellKeys { end, digits } => {
+                if let Some(agent) = self.agents.get_mut(end) {
+                    agent.tell_digits(now, &digits, &mut self.events);
+                }
+            }
+            Command::TransferFailed { end, target, reason, code } => {
+                if let Some(agent) = self.agents.get_mut(end) {
+                    let failure = TransferFailure { target: &target, reason, code };
+                    agent.transfer_failed(now, failure, &mut self.events);
+                }
+            }
+            Command::SetRemote { end, remote } => self.set_remote(now, end, remote),
+            Command::Wire { from, to, wire } => self.wire(now, from, to, wire),
+            Command::Unwire { from } => {
+                self.cut_off(|end, _| end == from);
+                self.unwire(|end, _| end == from);
+            }
+            Command::RemoveEnd { end } => self.remove_end(now, end),
+            Command::Close => {
+                let names: Vec<EndId> = self.names().collect();
+                for end in names {
+                    self.remove_end(now, end);
+                }
+                self.sweep.stop();
+                self.events.push_back(Event::Closed);
+            }
+        }
+        let Parts { ends, cx, .. } = self.parts(now);
+        ends.count_transcoding(&cx);
+    }
+    /// Takes a packet that came to `end`'s RTP socket (or RTCP socket, `rtcp`) from `source`; changes it in place and
+    /// returns how it leaves, or `None`. Allocates nothing.
+    pub fn handle_packet(
+        &mut self,
+        now: Instant,
+        end: EndId,
+        rtcp: bool,
+        source: SocketAddr,
+        packet: &mut PacketBuf,
+    ) -> Option<Transmit> {
+        let Parts { ends, mut cx, .. } = self.parts(now);
+        let at = ends.slot(end)?;
+        ends.take_packet(&mut cx, at, rtcp, canonical(source), packet)
+    }
+    /// Returns the next packet that the last one made after the first, in `packet`: asked until `None` after each
+    /// [`Self::handle_packet`] that gave one. Allocates nothing.
+    pub fn poll_converted(&mut self, now: Instant, packet: &mut PacketBuf) -> Option<Transmit> {
+        let Parts { ends, mut cx, .. } = self.parts(now);
+        ends.poll_converted(&mut cx, packet)
+    }
+    /// Acts on what is due: agents' own deadlines, the sweep once a second, and the clocks of ends that are fed by an
+    /// agent or a player. The packets that the edge makes follow by [`Self::poll_packet`].
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.ticked_at = Some(now);
+        self.agents.handle_timeout(now, &mut self.events);
+        let Parts { ends, sweep, mut cx, .. } = self.parts(now);
+        ends.release_lost_digits(&mut cx);
+        sweep.handle_timeout(&mut cx, ends);
+    }
+    /// Returns the next packet that the edge makes itself, in `packet`: asked until `None` after each
+    /// [`Self::handle_timeout`]. Allocates nothing but the messages of agents that listen.
+    pub fn poll_packet(&mut self, packet: &mut PacketBuf) -> Option<Transmit> {
+        let now = self.ticked_at?;
+        let Parts { ends, players, mut cx, .. } = self.parts(now);
+        let made = ends.produce(&mut cx, players, packet);
+        if made.is_none() {
+            self.ticked_at = None;
+        }
+        made
+    }
+    /// Returns the next event for signalling.
+    pub fn poll_output(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+    /// Returns when something is due next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let playouts = self.ends.iter().filter_map(End::playout).map(Packetizer::due);
+        let digits = self.ends.iter().flat_map(End::digits_due);
+        playouts.chain(self.agents.deadlines()).chain(digits).chain(self.sweep.due()).min()
+    }
+
+    /// Takes an input of an agent's socket; nothing for an agent that does not exist.
+    pub fn handle_agent(&mut self, now: Instant, end: EndId, input: AgentInput<'_>) {
+        self.agents.handle(now, end, input, &mut self.events);
+    }
+    /// Returns what to write to an agent's socket next: asked when the socket takes it. What it does not take is
+    /// bounded, so a slow agent only hurts itself.
+    pub fn poll_agent(&mut self, end: EndId) -> Option<AgentTransmit> {
+        self.agents.poll_transmit(end)
+    }
+    /// Returns whether an agent's socket may be read further: asked again after each packet that the session made.
+    pub fn agent_wants_more(&mut self, end: EndId) -> bool {
+        self.agents.wants_more(end, &mut self.events)
+    }
+    /// Returns whether an agent's socket may be dropped: the conversation is over, or there is no such agent.
+    pub fn agent_is_closed(&self, end: EndId) -> bool {
+        self.agents.is_closed(end)
+    }
+    /// Hands over the copies for listeners that get plain RTP: asked after each packet that came or was made. Allocates
+    /// nothing.
+    pub fn drain_copies(&mut self, send: impl FnMut(SocketAddr, &[u8])) {
+        self.agents.drain_copies(send);
+    }
+    /// Returns an agent that was removed, and the rest of its conversation: that goes on for
+    /// [`CLOSE_TIMEOUT`](trunkgate_agent::limits::CLOSE_TIMEOUT) at most, and is closed already where it never was
+    /// open.
+    pub fn poll_departed(&mut self) -> Option<(EndId, Box<Stream>)> {
+        self.agents.poll_departed()
+    }
+
+    /// Has the reports made that end a stream: asked before the sockets of `end`, or of all ends, are closed;
+    /// [`Self::poll_packet`] follows.
+    pub fn say_goodbye(&mut self, now: Instant, end: Option<EndId>) {
+        for each in self.ends.iter_mut().filter(|each| end.is_none_or(|end| each.id() == end)) {
+            each.say_goodbye();
+        }
+        self.ticked_at = Some(now);
+    }
+    /// Returns the next end whose sockets, where they are tied to their remote party, are to hear others again; after
+    /// [`Self::handle_timeout`].
+    pub fn poll_resting(&mut self) -> Option<EndId> {
+        self.sweep.poll_resting()
+    }
+    /// Returns the next end of which packets are missing since the last time: the system may have dropped them here;
+    /// after [`Self::handle_timeout`].
+    pub fn poll_lossy(&mut self) -> Option<EndId> {
+        self.sweep.poll_lossy()
+    }
+    /// Counts a packet of an end that the shell had to drop: unread, or refused by the system on its way out.
+    pub fn count_drop(&self, end: EndId, reason: DropReason) {
+        if let Some(end) = self.ends.named(end) {
+            self.shared.count_dropped(end.counters(), reason);
+        }
+    }
+    /// Counts an ICMP error (RFC 792, RFC 4443) that came back for a packet that an end has sent `to`: one about
+    /// another address than its RTP goes to is old, or forged.
+    pub fn count_unreachable(&self, end: EndId, to: SocketAddr, how: Undelivered) {
+        if let Some(end) = self.ends.named(end) {
+            end.count_unreachable(to, how);
+        }
+    }
+    /// Counts an RTP packet of an end that the system refused.
+    pub fn count_unsent(&self, end: EndId, why: Unsent) {
+        self.count_drop(end, DropReason::SendFailed);
+        if let Some(end) = self.ends.named(end) {
+            end.counters().symptoms.note_unsent(why);
+        }
+    }
+    /// Sets how many datagrams the system has dropped at an end's RTP socket since that was bound.
+    pub fn set_unread(&self, end: EndId, datagrams: u64) {
+        if let Some(end) = self.ends.named(end) {
+            end.counters().symptoms.unread.set(datagrams);
+        }
+    }
+
+    fn parts(&mut self, now: Instant) -> Parts<'_> {
+        let (agents, events) = (&mut self.agents, &mut self.events);
+        let cx = Cx { now, agents, shared: &self.shared, origin: &self.origin, events };
+        Parts { ends: &mut self.ends, players: &mut self.players, sweep: &mut self.sweep, cx }
+    }
+
+    /// Lists its ends of every kind.
+    fn names(&self) -> impl Iterator<Item = EndId> {
+        self.ends.iter().map(End::id).chain(self.agents.names()).chain(self.players.names())
+    }
+
+    fn add_end(&mut self, now: Instant, id: EndId, spec: EndSpec) {
+        if let Some(error) = self.refuses(id) {
+            self.events.push_back(Event::BindFailed { end: id, error: error.to_owned() });
+            return;
+        }
+        self.ends.add(now, id, spec);
+        // So that a packet that locks a latch need not allocate: each has two.
+        self.events.reserve(2 * self.ends.len());
+    }
+
+    fn add_agent(&mut self, now: Instant, id: EndId, spec: &AgentSpec) {
+        if let Some(reason) = self.refuses(id) {
+            self.events.push_back(Event::AgentNote { end: id, text: reason.to_owned(), logged: true });
+            self.events.push_back(Event::AgentLost { end: id, loss: Loss::Unreachable });
+            return;
+        }
+        self.agents.add(now, id, spec, &self.shared);
+    }
+
+    fn add_player(&mut self, id: EndId, sound: Sound) {
+        if self.refuses(id).is_none() {
+            self.players.add(id, sound);
+        }
+    }
+
+    fn listen(&mut self, of: EndId, id: EndId, audio: TapSpec) {
+        let Some(at) = self.ends.slot(of) else { return };
+        if self.agents.tune(id, &audio) {
+            self.ends.listen(at, Listener::new(id, audio), id);
+        }
+    }
+
+    fn set_remote(&mut self, now: Instant, id: EndId, remote: RemoteSpec) {
+        if let Some(end) = self.ends.named_mut(id) {
+            end.set_remote(now, remote);
+            self.sweep.plan(now, &self.ends);
+        }
+    }
+
+    fn wire(&mut self, now: Instant, from: EndId, to: EndId, spec: WireSpec) {
+        match self.agents.get_mut(to) {
+            Some(agent) => agent.take_wire(now, &spec),
+            None if self.ends.named(to).is_some() => {}
+            None => return,
+        }
+        // Two streams for one listener would need a mixer; one that is cut off is faded out.
+        self.cut_off(|source, sink| sink == to && source != from);
+        let at = self.ends.slot(from);
+        let twin = if at.is_none() { self.ends.twin_towards(to) } else { None };
+        let transcoder = self.ends.transcoder(at, to, &spec);
+        self.unwire(|_, sink| sink == to);
+        match at {
+            Some(at) => self.ends.connect(now, at, to, spec, transcoder),
+            None => {
+                self.feed(now, from, to, &spec);
+                self.ends.go_on_from(twin, to);
+            }
+        }
+    }
+
+    /// Wires an agent or a player to an RTP end: the end's clock begins, or goes on with another feeder.
+    fn feed(&mut self, now: Instant, from: EndId, to: EndId, spec: &WireSpec) {
+        let wide = self.agents.get(from).is_some_and(|agent| agent.is_wide());
+        let Some(feed) = Feed::new(to, spec, wide).filter(|_| self.ends.named(to).is_some()) else { return };
+        if self.agents.connect(from, feed) || self.players.connect(from, feed) {
+            let start = self.ends.new_start(to);
+            self.ends.feed(now, start, feed);
+        }
+    }
+
+    /// Keeps, for each end whose agent or player is cut off where `cut(from, to)` holds, what would have been heard
+    /// next.
+    fn cut_off(&mut self, cut: impl Fn(EndId, EndId) -> bool) {
+        for end in self.ends.iter_mut() {
+            let to = end.id();
+            let Some(playout) = end.playout_mut() else { continue };
+            let player = self.players.cut_off(to, |from| cut(from, to));
+            if let Some(next) = player.or_else(|| self.agents.cut_off(to, |from| cut(from, to))) {
+                playout.cut_off(next);
+            }
+        }
+    }
+
+    /// Takes away the wires for which `cut(from, to)` holds.
+    fn unwire(&mut self, cut: impl Fn(EndId, EndId) -> bool) {
+        self.ends.disconnect(&cut);
+        self.agents.disconnect(&cut);
+        self.players.disconnect(&cut);
+    }
+
+    fn remove_end(&mut self, now: Instant, id: EndId) {
+        self.cut_off(|from, _| from == id);
+        self.unwire(|from, to| from == id || to == id);
+        self.players.remove(id);
+        self.ends.stop_listening(id);
+        self.agents.remove(now, id, &mut self.events);
+        if let Some(port) = self.ends.remove(&self.shared, id) {
+            self.events.push_back(Event::EndClosed { end: id, port });
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Quality and loss of an end, as its sweeps find them.
+
+use std::time::Instant;
+
+use crate::counters::{EndCounters, WorkerCounters};
+use crate::limits::{QUALITY_INTERVAL, SWEEP_INTERVAL};
+use crate::mos::{self, Codec};
+use crate::rtp::Reception;
+
+/// Figures of the last sweeps of an end.
+#[derive(Debug)]
+pub(super) struct Quality {
+    /// The time of the last estimate, and how many packets were expected and lost by then.
+    estimated: Instant,
+    expected: u64,
+    lost: u64,
+    /// Packets lost at the last sweep, and how many of them the worker's counters have: a late packet is not lost.
+    lost_before: u64,
+    lost_counted: u64,
+}
+
+impl Quality {
+    /// Begins now.
+    pub(super) fn new(now: Instant) -> Quality {
+        Quality { estimated: now, expected: 0, lost: 0, lost_before: 0, lost_counted: 0 }
+    }
+    /// Estimates the quality of what was received since the last time.
+    pub(super) fn estimate(
+        &mut self,
+        now: Instant,
+        reception: &Reception,
+        codec: Option<Codec>,
+        counters: &EndCounters,
+    ) {
+        // A sweep is never early, but the last one may have been late.
+        if now.saturating_duration_since(self.estimated) + SWEEP_INTERVAL / 2 < QUALITY_INTERVAL {
+            return;
+        }
+        let (expected_before, lost_before) = (self.expected, self.lost);
+        (self.estimated, self.expected, self.lost) = (now, reception.expected(), reception.lost());
+        let (expected, lost) = (self.expected.saturating_sub(expected_before), self.lost.saturating_sub(lost_before));
+        if let Some(codec) = codec.filter(|_| expected > 0) {
+            let delay = mos::delay_ms(reception.jitter_us(), counters.rtt_us.get());
+            counters.scores.take(mos::mos(codec, lost as f64 / expected as f64, delay));
+        }
+    }
+    /// Counts the packets that stay lost since the sweep before; returns whether more are missing than then.
+    pub(super) fn count_lost(&mut self, reception: &Reception, worker: Option<&WorkerCounters>) -> bool {
+        let is_lossy = reception.lost() > self.lost_before;
+        let lost = reception.lost().min(self.lost_before);
+        self.lost_before = reception.lost();
+        if let Some(worker) = worker.filter(|_| lost > self.lost_counted) {
+            worker.lost.add(lost - self.lost_counted);
+            self.lost_counted = lost;
+        }
+        is_lossy
+    }
+    /// Counts all packets that are lost, once no more come.
+    pub(super) fn count_rest(&self, reception: &Reception, worker: Option<&WorkerCounters>) {
+        if let Some(worker) = worker {
+            worker.lost.add(reception.lost().saturating_sub(self.lost_counted));
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! A remote party's packet on its way: received, heard by listeners, and passed along its wire. Where the wire says so,
+//! a datagram passes as it is: it need not be RTP.
+//!
+//! RTCP is read; it is passed as it came where the two ends feed each other unchanged. Where the sides of a wire speak
+//! different codecs, the packets of its transcoder leave as any packet does.
+
+use std::net::SocketAddr;
+
+use trunkgate_agent::TrackName;
+
+use crate::agent_audio::TrackPacket;
+use crate::codec::Coding;
+use crate::counters::DropReason;
+use crate::rtp::{PacketBuf, Rtp};
+use crate::spec::EndId;
+
+use super::cx::Cx;
+use super::end::{Arrival, End, Feeder, Received};
+use super::ends::{Ends, Slot};
+use super::transmit::Transmit;
+
+impl Ends {
+    /// Takes a packet that came to an end's RTP socket (or RTCP socket, `rtcp`); changes it in place and returns how it
+    /// leaves, or `None`.
+    pub(super) fn take_packet(
+        &mut self,
+        cx: &mut Cx<'_>,
+        at: Slot,
+        rtcp: bool,
+        source: SocketAddr,
+        packet: &mut PacketBuf,
+    ) -> Option<Transmit> {
+        let arrival = match self.get(at) {
+            Some(end) if !rtcp => end.kind(packet.data()),
+            Some(_) | None => Arrival::Rtcp,
+        };
+        let relayed = match arrival {
+            Arrival::Rtp => self.relay_rtp(cx, at, source, packet),
+            Arrival::Rtcp => self.relay_rtcp(cx, at, source, packet),
+            Arrival::Verbatim => self.relay_verbatim(cx, at, source, packet).map(Some),
+        };
+        relayed.unwrap_or_else(|reason| {
+            if reason == DropReason::UnknownPayload
+                && let Some(end) = self.get(at)
+            {
+                end.note_odd(packet.data());
+            }
+            self.count_dropped(cx.shared, at, reason);
+            None
+        })
+    }
+
+    fn relay_rtp(
+        &mut self,
+        cx: &mut Cx<'_>,
+        at: Slot,
+        source: SocketAddr,
+        packet: &mut PacketBuf,
+    ) -> Result<Option<Transmit>, DropReason> {
+        let end = self.get_mut(at).ok_or(DropReason::NoWire)?;
+        let (mut rtp, clock_hz) = match end.receive(cx, source, packet)? {
+            Received::Rtp { rtp, clock_hz } => (rtp, clock_hz),
+            Received::KeepAlive { rtp, of_stream } => {
+                if of_stream {
+                    self.pass_over(at, &rtp);
+                }
+                return Ok(None);
+            }
+        };
+        let heard = TrackPacket { track: TrackName::Inbound, rtp: &rtp, bytes: packet.data(), clock_hz };
+        cx.agents.hear_all(cx.now, end.listeners(), &heard, cx.events);
+        let wire = end.wire().ok_or(DropReason::NoWire)?;
+        let to = wire.to();
+        if cx.agents.get(to).is_some() {
+            return end.reach_agent(cx, to, &heard).map(|()| None);
+        }
+        if wire.converts(rtp.payload_type) {
+            return self.convert(cx, at, &rtp, packet);
+        }
+        let Some(payload_type) = wire.payload(rtp.payload_type) else {
+            if self.begin_converting(cx, at, rtp.payload_type) {
+                return self.convert(cx, at, &rtp, packet);
+            }
+            self.take_event(cx, at, &rtp, packet.data())?;
+            self.pass_over(at, &rtp);
+            return Ok(None);
+        };
+        rtp.payload_type = payload_type;
+        let feeder = Feeder { serial: end.serial(), clock_hz };
+        self.forward(cx, feeder, to, rtp, packet).map(Some)
+    }
+
+    fn relay_verbatim(
+        &mut self,
+        cx: &mut Cx<'_>,
+        at: Slot,
+        source: SocketAddr,
+        packet: &PacketBuf,
+    ) -> Result<Transmit, DropReason> {
+        let end = self.get_mut(at).ok_or(DropReason::NoWire)?;
+        end.receive_verbatim(cx, source, packet)?;
+        let to = end.wire().ok_or(DropReason::NoWire)?.to();
+        self.named(to).ok_or(DropReason::NoWire)?.send_verbatim(cx.shared, packet)
+    }
+
+    /// Passes RTCP, during hold too (RFC 3264 §5.1), hence no look at the directions.
+    fn relay_rtcp(
+        &mut self,
+        cx: &mut Cx<'_>,
+        at: Slot,
+        source: SocketAddr,
+        packet: &mut PacketBuf,
+    ) -> Result<Option<Transmit>, DropReason> {
+        let end = self.get_mut(at).ok_or(DropReason::NoWire)?;
+        let metrics = end.receive_rtcp(cx, source, packet)?;
+        let (id, heard) = (end.id(), end.fed_source());
+        let Some(sink) = self.passes_rtcp_to(at).and_then(|sink| self.get_mut(sink)) else {
+            let feeder = self.iter_mut().find(|end| end.feeds(id));
+            if let (Some(feeder), Some(metrics), Some(heard)) = (feeder, metrics, heard) {
+                feeder.keep_metrics(heard, metrics);
+            }
+            return Ok(None);
+        };
+        sink.send_rtcp(cx.now, packet).map(Some)
+    }
+
+    /// Notes a packet of an end's stream that goes no further: that is no loss.
+    fn pass_over(&mut self, at: Slot, rtp: &Rtp) {
+        let Some(end) = self.get_mut(at) else { return };
+        let (feeder, Some(wire)) = (end.serial(), end.wire_mut()) else { return };
+        wire.pass_over(rtp);
+        let to = wire.to();
+        if let Some(sink) = self.named_mut(to) {
+            sink.leave_out(feeder, rtp);
+        }
+    }
+
+    /// Sends a packet of a feeder by the end `to`.
+    pub(super) fn forward(
+        &mut self,
+        cx: &mut Cx<'_>,
+        feeder: Feeder,
+        to: EndId,
+        rtp: Rtp,
+        packet: &mut PacketBuf,
+    ) -> Result<Transmit, DropReason> {
+        self.named_mut(to).ok_or(DropReason::NoWire)?.send(cx, feeder, rtp, packet)
+    }
+
+    /// Returns the next packet that the last one made after the first, in `packet`.
+    pub(super) fn poll_converted(&mut self, cx: &mut Cx<'_>, packet: &mut PacketBuf) -> Option<Transmit> {
+        let at = self.converting()?;
+        self.next_converted(cx, at, packet)
+    }
+
+    /// Takes a packet of audio that is converted; returns how the first packet leaves that it makes.
+    fn convert(
+        &mut self,
+        cx: &mut Cx<'_>,
+        at: Slot,
+        rtp: &Rtp,
+        packet: &mut PacketBuf,
+    ) -> Result<Option<Transmit>, DropReason> {
+        let wire = self.get_mut(at).and_then(End::wire_mut).ok_or(DropReason::NoWire)?;
+        let to = wire.to();
+        if wire.transcoder_mut().ok_or(DropReason::UnknownPayload)?.begins() {
+            self.go_on_from_playout(at, to);
+        }
+        let wire = self.get_mut(at).and_then(End::wire_mut).ok_or(DropReason::NoWire)?;
+        let transcoder = wire.transcoder_mut().ok_or(DropReason::UnknownPayload)?;
+        transcoder.push(cx.now, rtp, packet.data().get(rtp.payload.clone()).unwrap_or_default())?;
+        if let Some(digit) = wire.watch_mut().and_then(|watch| watch.take_over()) {
+            self.digit_ended(cx, at, digit);
+        }
+        Ok(self.next_converted(cx, at, packet))
+    }
+
+    /// Returns the next packet that leaves of the audio that an end's transcoder has taken.
+    fn next_converted(&mut self, cx: &mut Cx<'_>, at: Slot, packet: &mut PacketBuf) -> Option<Transmit> {
+        self.set_converting(Some(at));
+        while let Some((rtp, feeder, to)) = self.get_mut(at).and_then(|end| {
+            let wire = end.wire_mut()?;
+            let to = wire.to();
+            let transcoder = wire.transcoder_mut()?;
+            let rtp = transcoder.poll(packet)?;
+            Some((rtp, Feeder { serial: transcoder.serial(), clock_hz: transcoder.clock_hz() }, to))
+        }) {
+            match self.forward(cx, feeder, to, rtp, packet) {
+                Ok(transmit) => return Some(transmit),
+                Err(reason) => self.count_dropped(cx.shared, at, reason),
+            }
+        }
+        self.set_converting(None);
+        None
+    }
+
+    /// Lets audio that is converted for an end go on from the stream that the edge has made for it, where its codec
+    /// asks for that.
+    fn go_on_from_playout(&mut self, at: Slot, to: EndId) {
+        let twin = self.named(to).and_then(|sink| sink.playout()?.twin());
+        let transcoder = self.get_mut(at).and_then(|end| end.wire_mut()?.transcoder_mut());
+        let transcoder = transcoder.filter(|transcoder| transcoder.spec().to.1 == Coding::G722);
+        if let Some((transcoder, twin)) = transcoder.zip(twin) {
+            *transcoder.encoding() = twin;
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The first sound of an end: until then, packets of G.711 that are digital silence are counted.
+
+use crate::codec::g711::ULAW_SILENCE;
+use crate::counters::Symptoms;
+use crate::rtp::Rtp;
+
+use super::wire::Wire;
+
+/// A payload no longer than this may be a telephone-event (RFC 4733 §2.3) or the comfort noise of a codec: it is no sound.
+const ASIDE_BYTES: usize = 4;
+/// The codes of both zeros in μ-law, and those in A-law next to zero (ITU-T G.711).
+const SILENT_ULAW: [u8; 2] = [ULAW_SILENCE, 0x7f];
+const SILENT_ALAW: [u8; 2] = [0xd5, 0x55];
+
+/// Looks for the first sound of an end, so that a packet of a healthy stream costs nothing more.
+#[derive(Debug, Default)]
+pub(super) struct SoundCheck {
+    /// Whether there was one.
+    sounded: bool,
+}
+
+impl SoundCheck {
+    /// Looks for a sound in a packet, until there was one.
+    #[inline]
+    pub(super) fn look(&mut self, rtp: &Rtp, packet: &[u8], wire: Option<&Wire>, symptoms: &Symptoms) {
+        if !self.sounded {
+            self.search(rtp, packet, wire, symptoms);
+        }
+    }
+
+    fn search(&mut self, rtp: &Rtp, packet: &[u8], wire: Option<&Wire>, symptoms: &Symptoms) {
+        let payload = packet.get(rtp.payload.clone()).unwrap_or_default();
+        if payload.len() <= ASIDE_BYTES {
+            return;
+        }
+        let is_silent = |codes: [u8; 2]| payload.iter().all(|code| codes.contains(code));
+        let (is_silent, is_known) = match rtp.payload_type {
+            0 => (is_silent(SILENT_ULAW), true),
+            8 => (is_silent(SILENT_ALAW), true),
+            number => (false, wire.is_some_and(|wire| wire.payload(number).is_some())),
+        };
+        if is_silent {
+            symptoms.silent.add_alone(1);
+        } else if is_known {
+            symptoms.sounded.set(1);
+            self.sounded = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_is_counted_until_the_first_sound() {
+        for (number, silence, sound) in [(0, [0xff, 0x7f], 0xfe), (8, [0xd5, 0x55], 0xd4)] {
+            let (mut check, symptoms) = (SoundCheck::default(), Symptoms::default());
+            let hear = |check: &mut SoundCheck, payload_type: u8, payload: &[u8]| {
+                let rtp =
+                    Rtp { marker: false, payload_type, sequence: 1, timestamp: 1, ssrc: 1, payload: 0..payload.len() };
+                check.look(&rtp, payload, None, &symptoms);
+                (symptoms.silent.get(), check.sounded)
+            };
+            assert_eq!(hear(&mut check, number, &[silence[0]; 160]), (1, false));
+            assert_eq!(hear(&mut check, number, &[silence[1]; 160]), (2, false));
+            // A digit, comfort noise, and a number that was not agreed on.
+            assert_eq!(hear(&mut check, 101, &[1, 10, 0, 160]), (2, false));
+            assert_eq!(hear(&mut check, 13, &[60]), (2, false));
+            assert_eq!(hear(&mut check, 96, &[7; 40]), (2, false));
+            let mut spoken = [silence[0]; 160];
+            spoken[159] = sound;
+            assert_eq!(hear(&mut check, number, &spoken), (2, true));
+        }
+    }
+}

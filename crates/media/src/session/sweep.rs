@@ -1,0 +1,81 @@
+//! The sweep of a session, once a second: silence, reports and keep-alive packets that are due, quality. What it finds
+//! to be sent is made by [`Session::poll_packet`](super::Session::poll_packet).
+
+use std::time::{Duration, Instant};
+
+use crate::limits::SWEEP_INTERVAL;
+use crate::spec::EndId;
+
+use super::cx::Cx;
+use super::end::End;
+use super::ends::Ends;
+
+/// Plans the sweeps of a session, and keeps what the last one has found.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    idle_timeout: Duration,
+    next: Option<Instant>,
+    /// Ends whose remote party may be replaced and has fallen silent.
+    resting: Vec<EndId>,
+    /// Ends of which packets are missing since the sweep before.
+    lossy: Vec<EndId>,
+}
+
+impl Sweep {
+    /// Plans none yet.
+    pub(super) fn new(idle_timeout_ms: u64) -> Sweep {
+        let idle_timeout = Duration::from_millis(idle_timeout_ms);
+        Sweep { idle_timeout, next: None, resting: Vec::new(), lossy: Vec::new() }
+    }
+    /// Sets how long an end may be silent.
+    pub(super) fn set_idle_timeout(&mut self, idle_timeout_ms: u64) {
+        self.idle_timeout = Duration::from_millis(idle_timeout_ms);
+    }
+    /// Returns how long an end may be silent, in milliseconds.
+    pub(super) fn idle_timeout_ms(&self) -> u64 {
+        u64::try_from(self.idle_timeout.as_millis()).unwrap_or(u64::MAX)
+    }
+    /// Plans the next sweep, unless no remote party is known.
+    pub(super) fn plan(&mut self, now: Instant, ends: &Ends) {
+        if !ends.iter().any(End::has_remote) {
+            self.next = None;
+        } else if self.next.is_none() {
+            self.next = now.checked_add(SWEEP_INTERVAL);
+        }
+    }
+    /// Plans none any more.
+    pub(super) fn stop(&mut self) {
+        self.next = None;
+    }
+    /// Returns when the next one is due.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.next
+    }
+    /// Sweeps the ends, if that is due, and plans the next sweep.
+    pub(super) fn handle_timeout(&mut self, cx: &mut Cx<'_>, ends: &mut Ends) {
+        if self.next.is_none_or(|due| cx.now < due) {
+            return;
+        }
+        for at in ends.slots() {
+            let reports = ends.passes_rtcp_to(at).is_none();
+            let Some(end) = ends.get_mut(at) else { continue };
+            let swept = end.sweep(cx, self.idle_timeout, reports);
+            if swept.is_resting {
+                self.resting.push(end.id());
+            }
+            if swept.is_lossy {
+                self.lossy.push(end.id());
+            }
+        }
+        self.next = None;
+        self.plan(cx.now, ends);
+    }
+    /// Returns the next end whose remote party may be replaced and has fallen silent.
+    pub(super) fn poll_resting(&mut self) -> Option<EndId> {
+        self.resting.pop()
+    }
+    /// Returns the next end of which packets are missing.
+    pub(super) fn poll_lossy(&mut self) -> Option<EndId> {
+        self.lossy.pop()
+    }
+}

@@ -1,0 +1,181 @@
+//! Wires that lead away from RTP ends, ready for packets.
+
+use std::time::Instant;
+
+use crate::codec::Coding;
+use crate::codec::g711::{CLOCK_HZ, ULAW_SILENCE, decode_alaw, decode_ulaw, ulaw_to_alaw};
+use crate::dtmf::Detector;
+use crate::rtp::{DEFAULT_CLOCK_HZ, PACKET, PacketBuf, Rtp};
+use crate::spec::{EndId, WireSpec};
+use crate::transcode::Transcoder;
+
+const NOT_AGREED: u8 = 0xff;
+
+/// A wire, ready for packets.
+#[derive(Debug)]
+pub(super) struct Wire {
+    to: EndId,
+    spec: WireSpec,
+    /// Entries by payload number as it comes. What a packet needs stands here, not in `spec`: each place more is a
+    /// cache miss more.
+    payloads: [Payload; 128],
+    /// Clocks that are named, in Hz.
+    clocks: Vec<u32>,
+    /// Converts the payloads that are converted.
+    transcoder: Option<Box<Transcoder>>,
+    /// Takes DTMF tones out of G.711; in audio of other codecs they are looked for where that is decoded.
+    detector: Option<Box<Detector>>,
+}
+
+/// Handling of a payload number.
+#[derive(Debug, Clone, Copy)]
+struct Payload {
+    /// As it leaves, or [`NOT_AGREED`].
+    to: u8,
+    /// 0: [`DEFAULT_CLOCK_HZ`]; else its position in the wire's clocks, from 1.
+    clock: u8,
+}
+
+impl Wire {
+    /// Creates a wire to `to`, as `spec` says; payload numbers above 127 do not exist.
+    pub(super) fn new(to: EndId, spec: WireSpec) -> Wire {
+        let mut payloads = [Payload { to: NOT_AGREED, clock: 0 }; 128];
+        for (from, to) in spec.payloads.iter().filter(|(_, to)| *to < 128) {
+            if let Some(entry) = payloads.get_mut(usize::from(*from)) {
+                entry.to = *to;
+            }
+        }
+        let mut clocks = Vec::new();
+        // Of several for one number the first counts.
+        for (from, hz) in spec.clocks.iter().rev().filter(|(_, hz)| *hz > 0) {
+            if let Some(entry) = payloads.get_mut(usize::from(*from)) {
+                let at = clocks.iter().position(|known| known == hz).unwrap_or(clocks.len());
+                if at == clocks.len() {
+                    clocks.push(*hz);
+                }
+                entry.clock = u8::try_from(at + 1).unwrap_or_default();
+            }
+        }
+        Wire { to, spec, payloads, clocks, transcoder: None, detector: None }
+    }
+    /// Adds a transcoder.
+    pub(super) fn converting(self, transcoder: Option<Box<Transcoder>>) -> Wire {
+        Wire { transcoder, ..self }
+    }
+    /// Adds a detector where tones in its audio are digits.
+    pub(super) fn watching(mut self, now: Instant) -> Wire {
+        if self.spec.listens_for_tones() {
+            // Out of G.711 they are taken before any listener hears it; out of others once it is decoded.
+            let is_g711 = match &self.transcoder {
+                Some(transcoder) => transcoder.spec().from.iter().all(|(_, coding)| coding.is_g711()),
+                None => self.spec.coding.is_g711(),
+            };
+            match &mut self.transcoder {
+                _ if is_g711 => self.detector = Some(Box::new(Detector::new(now, DEFAULT_CLOCK_HZ))),
+                Some(transcoder) => transcoder.watch_tones(now, true),
+                None => {}
+            }
+        }
+        self
+    }
+    /// Returns the sink.
+    pub(super) fn to(&self) -> EndId {
+        self.to
+    }
+    /// Returns whether it converts audio.
+    pub(super) fn is_converting(&self) -> bool {
+        self.transcoder.is_some()
+    }
+    /// Returns whether it converts a payload number.
+    pub(super) fn converts(&self, number: u8) -> bool {
+        self.transcoder.as_ref().is_some_and(|transcoder| transcoder.takes(number))
+    }
+    /// Returns its transcoder.
+    pub(super) fn transcoder_mut(&mut self) -> Option<&mut Transcoder> {
+        self.transcoder.as_deref_mut()
+    }
+    /// Sets a transcoder on a wire that has passed all audio as it was; returns whether there is one now.
+    pub(super) fn begin_converting(&mut self, transcoder: Option<Box<Transcoder>>) -> bool {
+        self.transcoder = transcoder;
+        self.transcoder.is_some()
+    }
+    /// Returns the transcoder of a wire that is no longer.
+    pub(super) fn into_transcoder(self) -> Option<Box<Transcoder>> {
+        self.transcoder
+    }
+    /// Takes DTMF tones out of audio of G.711, before any listener hears it.
+    pub(super) fn mute_tones(&mut self, now: Instant, rtp: &Rtp, packet: &mut PacketBuf) {
+        if self.detector.is_none() {
+            return;
+        }
+        let Some((coding, detector)) = self.coding(rtp.payload_type).zip(self.detector.as_deref_mut()) else { return };
+        let Some(payload) = packet.data_mut().get_mut(rtp.payload.clone()) else { return };
+        let mut samples = [0; PACKET];
+        let (decode, silence): (fn(u8) -> i16, u8) = match coding {
+            Coding::Pcmu => (decode_ulaw, ULAW_SILENCE),
+            Coding::Pcma => (decode_alaw, ulaw_to_alaw(ULAW_SILENCE)),
+            Coding::G722 | Coding::Opus(_) | Coding::Linear(_) => return,
+        };
+        samples.iter_mut().zip(&*payload).for_each(|(to, code)| *to = decode(*code));
+        if detector.hear(now, rtp, CLOCK_HZ, samples.get(..payload.len()).unwrap_or_default()) {
+            payload.fill(silence);
+        }
+    }
+    /// Returns the codec of a payload number; `None` for one that is no audio.
+    fn coding(&self, number: u8) -> Option<Coding> {
+        let converted = self.spec.transcode.iter().flat_map(|spec| &spec.from).find(|(from, _)| *from == number);
+        converted.map(|(_, coding)| *coding).or_else(|| self.payload(number).map(|_| self.spec.coding))
+    }
+    /// Returns what finds DTMF tones in its audio.
+    pub(super) fn watch_mut(&mut self) -> Option<&mut Detector> {
+        let converting = self.transcoder.as_mut().and_then(|transcoder| transcoder.watch_mut());
+        converting.or(self.detector.as_deref_mut())
+    }
+    /// Notes a packet of the source that is taken out of its stream: that is no loss.
+    pub(super) fn pass_over(&mut self, rtp: &Rtp) {
+        if let Some(transcoder) = &mut self.transcoder {
+            transcoder.pass_over(rtp);
+        }
+    }
+    /// Returns when a tone counts as over.
+    pub(super) fn tone_lost_at(&self) -> Option<Instant> {
+        let converting = self.transcoder.as_ref().and_then(|transcoder| transcoder.watch());
+        converting.or(self.detector.as_deref())?.lost_at()
+    }
+    /// Returns its description.
+    pub(super) fn spec(&self) -> &WireSpec {
+        &self.spec
+    }
+    /// Returns whether a payload number means something here.
+    pub(super) fn knows(&self, number: u8) -> bool {
+        self.converts(number) || self.coding(number).is_some() || self.spec.keys == Some(number)
+    }
+    /// Returns the payload number that the sink expects.
+    pub(super) fn payload(&self, from: u8) -> Option<u8> {
+        self.payloads.get(usize::from(from)).map(|payload| payload.to).filter(|to| *to != NOT_AGREED)
+    }
+    /// Returns the clock of a payload, in Hz.
+    pub(super) fn clock_hz(&self, from: u8) -> u32 {
+        let payload = self.payloads.get(usize::from(from));
+        let named = payload.and_then(|payload| self.clocks.get(usize::from(payload.clock).checked_sub(1)?));
+        named.copied().unwrap_or(DEFAULT_CLOCK_HZ)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wire_maps_what_was_agreed_and_nothing_else() {
+        let spec = WireSpec {
+            payloads: vec![(0, 0), (101, 96), (200, 1), (5, 200)],
+            clocks: vec![(101, 48_000), (0, 8000), (101, 16_000)],
+            ..WireSpec::default()
+        };
+        let wire = Wire::new(EndId(1), spec);
+        let mapped: Vec<(u8, u8)> = (0..=255).filter_map(|pt| Some((pt, wire.payload(pt)?))).collect();
+        assert_eq!(mapped, [(0, 0), (101, 96)]);
+        assert_eq!((wire.clock_hz(0), wire.clock_hz(101)), (8000, 48_000));
+    }
+}
