@@ -14,7 +14,7 @@ const LINES_PER_TYPE: usize = 1_500;
 const FIELDS: usize = 25;
 
 /// What does not hold yet: the rest of the call core's former shape, and the shell.
-const EXCEPTIONS: [&str; 9] = [
+const EXCEPTIONS: [&str; 8] = [
     "crates/call: Call",
     "crates/call: Gateway",
     "crates/call: Leg",
@@ -23,7 +23,6 @@ const EXCEPTIONS: [&str; 9] = [
     "crates/resources: Metrics",
     "src: import cycle",
     "crates/resources: import cycle",
-    "crates/media: import cycle",
 ];
 
 /// The crate of a product file, as a folder, with the file's path below its `src`.

@@ -203,7 +203,7 @@ impl Edge {
             agents: Agents::default(),
             metrics: Metrics::new(),
             traces: BTreeMap::new(),
-            recent: Recent::new(),
+            recent: Recent::default(),
             wall,
             pending: VecDeque::new(),
             outputs: VecDeque::new(),

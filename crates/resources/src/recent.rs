@@ -67,9 +67,8 @@ pub struct Recent {
     turned_down_traces: Ring<Ended>,
 }
 
-impl Recent {
-    /// None yet.
-    pub fn new() -> Recent {
+impl Default for Recent {
+    fn default() -> Recent {
         Recent {
             calls: Ring::new(RECENT_CALLS),
             traces: Ring::new(RECENT_TRACES),
@@ -78,6 +77,9 @@ impl Recent {
             turned_down_traces: Ring::new(TURNED_DOWN_TRACES),
         }
     }
+}
+
+impl Recent {
     /// Adds a call.
     pub fn push(&mut self, call: CallView, turned_down: bool) {
         let sid = call.sid.clone();
@@ -102,7 +104,7 @@ impl Recent {
     /// Adds what has become known of a call since its end.
     pub fn note(&mut self, now: Instant, sid: &str, text: &str) {
         if let Some(Ended { trace, .. }) = self.traces.find_mut(sid)
-            && trace.len() < TRACE_ENTRIES
+            && trace.count() < TRACE_ENTRIES
         {
             trace.push(now, &TraceItem::Decision { text: redact::addresses(text.to_owned()) }, None);
         }
@@ -160,7 +162,7 @@ mod tests {
 
     #[test]
     fn limits_are_those_of_the_contract() {
-        let recent = Recent::new();
+        let recent = Recent::default();
         assert_eq!(
             (recent.turned_down.limit, recent.turned_down_traces.limit),
             (RECENT_TURNED_DOWN, TURNED_DOWN_TRACES)

@@ -85,7 +85,7 @@ impl Registrar {
     }
 
     /// Bindings in all.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.by_trunk.values().map(Vec::len).sum()
     }
 

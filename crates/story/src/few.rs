@@ -64,6 +64,10 @@ impl<K: Ord + Copy, V> Few<K, V> {
     pub fn len(&self) -> usize {
         self.0.len()
     }
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
     /// Takes all out.
     pub fn clear(&mut self) {
         self.0 = Vec::new();

@@ -116,9 +116,9 @@ use crate::call::search::branches::Tried;
 use crate::call::search::reroute::Player;
 use crate::call::story::verdict::Story;
 use crate::call::transfer::consult::Consults;
+use crate::call::transfer::in_call::Transfers;
 use crate::call::transfer::refer::Refer;
 use crate::call::transfer::refer_on::Told;
-use crate::call::transfer::transfer::Transfers;
 
 /// Where a call stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

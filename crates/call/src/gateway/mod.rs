@@ -292,7 +292,7 @@ impl Gateway {
     }
     /// Phones that are registered here.
     pub fn registered_phones(&self) -> usize {
-        self.edge.registrar.len()
+        self.edge.registrar.count()
     }
     /// Calls that are still in memory: live ones, and ended ones with a leg that waits for its last answer.
     pub fn held_calls(&self) -> usize {

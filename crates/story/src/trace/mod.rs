@@ -115,7 +115,7 @@ impl Trace {
         self.began
     }
     /// How many entries there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.entries.len()
     }
     /// What its messages take, in bytes.

@@ -118,8 +118,8 @@ impl Legs {
     }
 
     /// Returns the first leg that is so.
-    pub(crate) fn find(&self, mut is_so: impl FnMut(&Leg) -> bool) -> Option<LegId> {
-        self.list.iter().position(|leg| is_so(leg)).map(LegId::nth)
+    pub(crate) fn find(&self, is_so: impl FnMut(&Leg) -> bool) -> Option<LegId> {
+        self.list.iter().position(is_so).map(LegId::nth)
     }
 
     /// The call's sid: its first leg's.

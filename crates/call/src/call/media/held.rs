@@ -30,7 +30,7 @@ pub(crate) struct Change {
 impl Call {
     /// Whether one side holds the other here.
     pub(crate) fn is_held_here(&self) -> bool {
-        self.media.holds.len() > 0
+        !self.media.holds.is_empty()
     }
 
     /// An offer that holds or resumes, or a refresh while somebody is held here: answered on its own side. Whether it was.

@@ -108,7 +108,7 @@ impl Call {
         server: ServerId,
         refer: &Refer,
     ) {
-        let is_open = self.search.transfers.passed.as_ref().is_some_and(|passed| passed.open.len() > 0);
+        let is_open = self.search.transfers.passed.as_ref().is_some_and(|passed| !passed.open.is_empty());
         let to = &self.legs[other];
         let ours = to.flow.and_then(|flow| edge.addressing.shown_to(flow.remote.ip(), Some(flow.listener)));
         let (Some(ours), Some(dialog), false) = (ours, to.dialog, is_open) else {
