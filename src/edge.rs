@@ -123,6 +123,12 @@ pub(crate) fn settings(config: &Config, table: Arc<Table>, addressing: Addressin
     }
 }
 
+/// Returns the inputs of the gateway before anything else.
+fn first_inputs(config: &Config, records: &records::Writer, of: (&Arc<Table>, &Addressing)) -> [Input; 2] {
+    let settings = settings(config, Arc::clone(of.0), of.1.clone());
+    [Input::Configure(Box::new(settings)), Input::DayCounts(records.day_counts())]
+}
+
 impl Edge {
     /// Binds everything, starts the loops and returns once calls are taken. Names of peers are waited for as long as
     /// one look-up may take.
@@ -148,8 +154,7 @@ impl Edge {
         let table = Arc::new(Table::new(config.definition(&Found::new())));
         let gateway_config = gateway_config(&config).map_err(system("the random generator"))?;
         let (message_bytes, epoch) = (config.limits.sip_message_bytes, gateway_config.epoch);
-        let settings_of_calls = self::settings(&config, Arc::clone(&table), addressing.clone());
-        let first = [Input::Configure(Box::new(settings_of_calls)), Input::DayCounts(records.day_counts())];
+        let first = first_inputs(&config, &records, (&table, &addressing));
         let shared = shared(config, (listeners.clone(), own), interfaces, settings, (&workers, records.figures()));
 
         let (orders, orders_in) = mpsc::channel(limits::ORDERS);

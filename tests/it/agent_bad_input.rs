@@ -146,7 +146,7 @@ fn half_a_message_is_waited_for_and_one_that_stays_half_leaves_the_caller_to_the
     });
     received(&rig.caller.rtp);
     let trace = rig.trace();
-    assert!(trace.contains("lost: the connection broke"), "{trace}");
+    assert!(trace.contains("lost: the connection was reset"), "{trace}");
 }
 
 #[test]
