@@ -1,4 +1,4 @@
-//! What goes into a [`Gateway`](crate::Gateway) and what comes out.
+//! What goes into a gateway and what comes out.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ pub enum Input {
         /// The message.
         bytes: Bytes,
     },
-    /// The same after [`crate::Gateway::sort`] and a wait.
+    /// The same after the gateway's `sort` and a wait.
     Message {
         /// The way it came.
         flow: Flow,

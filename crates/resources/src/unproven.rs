@@ -46,7 +46,7 @@ struct UnprovenCall {
 pub enum EarlyGrant {
     /// There was no early media yet.
     Unasked,
-    /// It is heard, for [`UNPROVEN_EARLY_MEDIA`] at most.
+    /// It is heard, for [`UNPROVEN_EARLY_MEDIA`](crate::limits::UNPROVEN_EARLY_MEDIA) at most.
     Granted,
     /// Its trunk had as many such calls as it may have.
     Refused,
