@@ -155,7 +155,7 @@ impl Edge {
         let gateway_config = gateway_config(&config).map_err(system("the random generator"))?;
         let (message_bytes, epoch) = (config.limits.sip_message_bytes, gateway_config.epoch);
         let first = first_inputs(&config, &records, (&table, &addressing));
-        let shared = shared(config, (listeners.clone(), own), interfaces, settings, (&workers, records.figures()));
+        let shared = shared(config, (listeners.clone(), own), (interfaces, &table), settings, (&workers, &records));
 
         let (orders, orders_in) = mpsc::channel(limits::ORDERS);
         let (reports, reports_in) = mpsc::channel(limits::REPORTS);
@@ -343,9 +343,9 @@ fn gateway_config(config: &Config) -> io::Result<GatewayConfig> {
 fn shared(
     config: Config,
     (listeners, own): (Vec<Listener>, watch::Sender<OwnSockets>),
-    interfaces: Interfaces,
+    (interfaces, table): (Interfaces, &Arc<Table>),
     settings: transport::Settings,
-    (workers, cdr): (&Workers, Arc<records::Figures>),
+    (workers, records): (&Workers, &records::Writer),
 ) -> Arc<Shared> {
     let now = Timestamp::now();
     let stamps = stamps(&config);
@@ -357,6 +357,7 @@ fn shared(
         warnings: 0,
         loaded_at: now,
         names: Found::new(),
+        table: Arc::clone(table),
         interfaces,
         stamps,
         certificate_faults: Vec::new(),
@@ -378,7 +379,7 @@ fn shared(
         sockets: Arc::new(SocketCounters::default()),
         http: Arc::default(),
         workers: workers.counters().to_vec(),
-        cdr,
+        cdr: records.figures(),
         sms: Arc::default(),
         hep: watch::Sender::new(to_hep),
         hep_counters: Arc::default(),

@@ -107,6 +107,8 @@ pub(crate) struct Running {
     pub(crate) loaded_at: Timestamp,
     /// What the peers' names were found to be.
     pub(crate) names: Found,
+    /// Trunks, agents and routes of the configuration with these names.
+    pub(crate) table: Arc<Table>,
     /// The machine's addresses.
     pub(crate) interfaces: Interfaces,
     /// The files of certificates as they were when they were read.

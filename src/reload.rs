@@ -193,19 +193,18 @@ impl Handle {
     }
 
     async fn swap(&self, config: Config, done: &Reloaded) -> Result<(), Gone> {
-        let (table, addressing) = self.shared.running(|running| {
-            let table = Arc::new(Table::new(config.definition(&running.names)));
-            let addressing = edge::addressing(&config, &self.shared.listeners, &running.interfaces);
+        let settings = self.shared.running(|running| {
+            running.table = Arc::new(Table::new(config.definition(&running.names)));
             self.shared.own.send_modify(|own| own.follow(&running.boot, &config));
             running.config = config.clone();
             running.warnings = done.warnings;
             running.restart_needed.clone_from(&done.needs_restart);
             running.loaded_at = Timestamp::now();
-            (table, addressing)
+            self.settings(running)
         });
         // Before the table: a trunk's first connection finds its certificate.
         self.read_certificates();
-        self.input(Input::Configure(Box::new(edge::settings(&config, table, addressing)))).await?;
+        self.input(Input::Configure(Box::new(settings))).await?;
         let _ = self.sms.send(SmsOrder::Settings(config.sms.clone())).await;
         set(&self.shared.hep, hep::Target::of(&config));
         set(&self.shared.otel, otel::Target::of(&config));
@@ -214,10 +213,10 @@ impl Handle {
         Ok(())
     }
 
-    /// Returns the settings by the file in force, with this table and the machine's present addresses.
-    fn settings(&self, running: &Running, table: Arc<Table>) -> GatewaySettings {
+    /// Returns the settings by the file in force and the machine's present addresses.
+    fn settings(&self, running: &Running) -> GatewaySettings {
         let addressing = edge::addressing(&running.config, &self.shared.listeners, &running.interfaces);
-        edge::settings(&running.config, table, addressing)
+        edge::settings(&running.config, Arc::clone(&running.table), addressing)
     }
 
     /// Makes a new table of what the peers' names were found to be, where that has changed.
@@ -227,8 +226,8 @@ impl Handle {
                 return None;
             }
             running.names = found;
-            let table = Arc::new(Table::new(running.config.definition(&running.names)));
-            Some(self.settings(running, table))
+            running.table = Arc::new(Table::new(running.config.definition(&running.names)));
+            Some(self.settings(running))
         });
         match settings {
             Some(settings) => self.input(Input::Configure(Box::new(settings))).await,
@@ -299,8 +298,7 @@ impl Handle {
                 return None;
             }
             running.interfaces = found;
-            let table = Arc::new(Table::new(running.config.definition(&running.names)));
-            Some(self.settings(running, table))
+            Some(self.settings(running))
         });
         match settings {
             Some(settings) => {

@@ -14,9 +14,11 @@ pub enum Step {
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (way, Step::Ahead(size) | Step::Back(size)) =
-            (if matches!(self, Step::Ahead(_)) { "forward" } else { "back" }, self);
-        write!(f, "{way} by {:.1} s", size.as_secs_f64())
+        let way = match self {
+            Step::Ahead(_) => "forward",
+            Step::Back(_) => "back",
+        };
+        write!(f, "{way} by {:.1} s", self.size().as_secs_f64())
     }
 }
 

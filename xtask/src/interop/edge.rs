@@ -19,8 +19,7 @@ pub(crate) fn build() -> anyhow::Result<()> {
 /// The same with features.
 pub(crate) fn build_with(features: &[&str]) -> anyhow::Result<()> {
     println!("building the release binary");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let status = cargo()
         .args(["build", "--release", "--quiet", "--package", "trunkgate", "--bin", "trunkgate"])
         .args(["--features", &features.join(",")])
         .status()?;
@@ -28,6 +27,11 @@ pub(crate) fn build_with(features: &[&str]) -> anyhow::Result<()> {
         bail!("the release binary does not build");
     }
     Ok(())
+}
+
+/// Returns the command of the cargo that runs this program.
+pub(crate) fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
 /// The folder of what is built.

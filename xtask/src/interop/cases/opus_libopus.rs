@@ -1,17 +1,16 @@
 //! libopus as the measure of ropus: the codec's tests with the feature `libopus`, which the ordinary test run leaves out
 //! because it needs cmake.
 
-use std::process::Command;
-
 use anyhow::{Context as _, bail};
 
 use crate::interop::Setting;
+use crate::interop::edge::cargo;
 use crate::interop::install;
 
 /// Builds libopus and runs them.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     install::packages(&[("cmake", "cmake")])?;
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = cargo();
     command.args(["test", "--quiet", "--package", "trunkgate-media", "--features", "libopus"]);
     command.args(["--test", "it", "--", "libopus::"]);
     if setting.sabotage {

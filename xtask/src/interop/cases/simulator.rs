@@ -5,12 +5,11 @@ use std::process::Command;
 use anyhow::{Context as _, bail};
 
 use crate::interop::Setting;
-use crate::interop::edge::target;
+use crate::interop::edge::{cargo, target};
 
 /// Runs seeds, and returns the simulator's summary.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo).args(["build", "--release", "--quiet", "--package", "trunkgate-sim"]).status()?;
+    let built = cargo().args(["build", "--release", "--quiet", "--package", "trunkgate-sim"]).status()?;
     if !built.success() {
         bail!("the simulator does not build");
     }

@@ -236,6 +236,7 @@ impl Legs {
         true
     }
 
+    /// Gives the place at the limits of its trunk back that a leg had.
     pub(crate) fn leave_trunk(&self, edge: &mut Edge, leg: LegId) {
         if let Some(trunk) = self[leg].limited_by() {
             edge.end_trunk_call(&trunk.name);
