@@ -14,8 +14,7 @@ const LINES_PER_TYPE: usize = 1_500;
 const FIELDS: usize = 25;
 
 /// What does not hold yet: the rest of the call core's former shape, and the shell.
-const EXCEPTIONS: [&str; 8] = [
-    "crates/call: Call",
+const EXCEPTIONS: [&str; 7] = [
     "crates/call: Gateway",
     "crates/call: Leg",
     "crates/resources: Edge",
@@ -43,7 +42,14 @@ fn code(source: &Source) -> String {
 }
 
 fn excused(broken: BTreeSet<String>) -> Vec<String> {
-    broken.into_iter().filter(|one| !EXCEPTIONS.iter().any(|known| one.starts_with(known))).collect()
+    broken
+        .into_iter()
+        .filter(|one| {
+            !EXCEPTIONS
+                .iter()
+                .any(|known| one.strip_prefix(known).is_some_and(|rest| !rest.starts_with(char::is_alphanumeric)))
+        })
+        .collect()
 }
 
 /// The modules of a crate that reach themselves by their imports, by name.

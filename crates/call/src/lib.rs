@@ -3,9 +3,8 @@
 mod call;
 pub mod gateway;
 
-pub use call::agent::fork::{ForkRequest, Listener};
-pub use call::negotiation::reliable;
-pub use call::search::owner::trunk_of_uri;
+pub use call::media::local::{ForkRequest, Listener};
+pub use call::search::candidates::trunk_of_uri;
 pub use gateway::asked::Refused;
 pub use gateway::intake::Intake;
 pub use gateway::{Capture, Gateway, GatewayConfig, Settings};

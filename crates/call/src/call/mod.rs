@@ -62,7 +62,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod controller;
-pub(crate) mod ending;
+pub(crate) mod cx;
 pub(crate) mod legs;
 pub(crate) mod media;
 pub(crate) mod negotiation;
@@ -70,53 +70,54 @@ pub(crate) mod proof;
 pub(crate) mod refused;
 pub(crate) mod search;
 pub(crate) mod setup;
+pub(crate) mod shared;
+pub(crate) mod sides;
 pub(crate) mod story;
 pub(crate) mod transfer;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use trunkgate_media::agent::Loss;
-use trunkgate_media::{AgentWish, EndId, MediaId, WireSpec};
+use trunkgate_media::{AgentWish, EndId, WireSpec};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::index::Purpose;
-use trunkgate_resources::io::QueryId;
-use trunkgate_resources::key::{Branch, CallKey, LegId};
-use trunkgate_route::{Agent, Number, Server};
+use trunkgate_resources::io::{Output, QueryId};
+use trunkgate_resources::key::{Branch, LegId};
+use trunkgate_resources::limits::NUMBER_CHARS;
+use trunkgate_resources::sampled::Gathered;
+use trunkgate_route::TargetSpec;
+use trunkgate_route::{Agent, Server};
 use trunkgate_sdp::Description;
 use trunkgate_sip::header::SessionExpires;
 use trunkgate_sip::{Answer, ClientId, DialogId, ServerId};
-use trunkgate_story::change::Change;
 use trunkgate_story::few::Few;
-use trunkgate_story::numbers::Caller;
+use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::sampled::SampledCall;
 use trunkgate_story::view::CallView;
-use trunkgate_story::wall::Step;
 
-use crate::call::agent::engage::Retries;
-use crate::call::agent::max_call::Holder;
+use crate::call::agent::agent_leg::{Holder, Part};
 use crate::call::controller::Controller;
-use crate::call::legs::headers::{Brought, CallerIdentity};
-use crate::call::legs::hops::Hops;
-use crate::call::legs::leg::{Leg, LegState};
-use crate::call::legs::list::Legs;
-use crate::call::legs::location::Location;
+use crate::call::legs::headers::Brought;
+use crate::call::legs::leg::Leg;
 use crate::call::media::dtmf::KeysOut;
-use crate::call::media::hold::HoldCheck;
-use crate::call::media::info::Info;
+use crate::call::media::local::Listener;
 use crate::call::negotiation::local::Spoken;
-use crate::call::negotiation::owed::Owed;
+use crate::call::negotiation::offers::{EarlySession, Owed};
 use crate::call::negotiation::refresh::Asked;
 use crate::call::negotiation::reinvite::Renegotiation;
-use crate::call::negotiation::reliable::EarlySession;
+use crate::call::negotiation::requests::{HoldCheck, Info};
+use crate::call::search::agents::{Player, Retries};
 use crate::call::search::answer::FinalAnswer;
 use crate::call::search::attempt::Attempt;
 use crate::call::search::branches::Tried;
-use crate::call::search::reroute::Player;
-use crate::call::story::verdict::Story;
-use crate::call::transfer::consult::Consults;
-use crate::call::transfer::in_call::Transfers;
+use crate::call::setup::Incoming;
+use crate::call::shared::{Cx, Next, Shared};
+use crate::call::story::noted::micros;
+use crate::call::story::verdict::head;
+use crate::call::transfer::in_call::{Consults, Transfers};
 use crate::call::transfer::refer::Refer;
 use crate::call::transfer::refer_on::Told;
 
@@ -253,95 +254,40 @@ pub(crate) enum CallEvent {
     Hangup(ReasonSlug),
 }
 
-/// When things happened.
-#[derive(Debug)]
-pub(crate) struct Times {
-    /// Monotonic, for delays.
-    pub(crate) began: Instant,
-    /// INVITE in.
-    pub(crate) started: SystemTime,
-    /// First 18x out, after the INVITE came in.
-    pub(crate) first_ring: Option<Duration>,
-    /// 2xx out.
-    pub(crate) answered: Option<SystemTime>,
-    /// The end.
-    pub(crate) ended: Option<SystemTime>,
-}
-
-/// How a call ended.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Ending {
-    /// As in the contract.
-    pub(crate) outcome: &'static str,
-    /// Why.
-    pub(crate) reason: ReasonSlug,
-    /// Final code towards the caller.
-    pub(crate) code: u16,
-}
-
-/// One call.
+/// One call: what its parts share, and the parts.
 #[derive(Debug)]
 pub(crate) struct Call {
-    /// Its name among the calls of the edge.
-    pub(crate) key: CallKey,
-    /// Where it stands.
-    pub(crate) state: State,
-    /// What its INVITE and its route say.
-    pub(crate) facts: Facts,
-    /// When things happened.
-    pub(crate) times: Times,
-    /// Its timers.
-    pub(crate) deadlines: Few<Timer, Instant>,
-    /// How it ended, once it has.
-    pub(crate) ending: Option<Ending>,
-    /// Its sides.
-    pub(crate) legs: Legs,
-    /// Its media session: who is connected to whom, and what plays.
-    pub(crate) media: Media,
-    /// Offers and answers, and requests that go on from one leg to the other.
-    pub(crate) negotiation: Negotiation,
-    /// The search for a target, also that of a transfer or consultation.
-    pub(crate) search: Search,
-    /// What is told of it.
-    pub(crate) story: Story,
+    /// Identity, facts, legs, timers and story.
+    pub(crate) shared: Shared,
+    /// The parts that act.
+    pub(crate) parts: Parts,
 }
 
-/// What the INVITE of a call and its route say.
-#[derive(Debug)]
-pub(crate) struct Facts {
-    /// The calling party.
-    pub(crate) caller: Caller,
-    /// The called number.
-    pub(crate) called: Number,
-    /// Headers of its INVITE that may go on, or that agents are told.
-    pub(crate) headers: Brought,
-    /// Where the caller is, as its INVITE says.
-    pub(crate) locations: Box<[Location]>,
-    /// What its INVITE says of who calls.
-    pub(crate) identity: CallerIdentity,
-    /// Max-Forwards of what we send on.
-    pub(crate) max_forwards: u8,
-    /// Edges that it has been through.
-    pub(crate) hops: Hops,
-    /// The name of its route; empty before it is known.
-    pub(crate) route: Arc<str>,
-    /// `ring_timeout` of the route.
-    pub(crate) ring_timeout: Option<Duration>,
-    /// The route's number in the place of the caller's.
-    pub(crate) shown_as: Option<Arc<Number>>,
+/// The parts of a call: each owns its state and acts through [`Cx`].
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    /// The bridge between the caller and the side that has the call.
+    pub(crate) bridge: Bridge,
+    /// The search for a target, also that of a transfer or consultation.
+    pub(crate) search: Search,
+}
+
+/// The bridge between the legs of a call: what they agree on, the media that flows, and how the sides change.
+#[derive(Debug, Default)]
+pub(crate) struct Bridge {
+    /// The connections of the media session, and what plays.
+    pub(crate) media: CallMedia,
+    /// Offers and answers, and requests that go on from one leg to the other.
+    pub(crate) negotiation: Negotiation,
 }
 
 /// The media session of a call: who is connected to whom, what plays, and the agent that has the caller.
 #[derive(Debug, Default)]
-pub(crate) struct Media {
-    /// Its session at a worker.
-    pub(crate) session: Option<MediaId>,
+pub(crate) struct CallMedia {
     /// What each end was last connected to.
     pub(crate) wires: Few<EndId, (EndId, WireSpec)>,
     /// Port pairs of the caller, or of the answered call, that could not be bound.
     pub(crate) bind_failures: u8,
-    /// Legs that hold the other one here, with what plays to that.
-    pub(crate) holds: Few<LegId, Option<EndId>>,
     /// What the caller and the edge itself have agreed on, once they have.
     pub(crate) spoken: Option<Spoken>,
     /// What plays to the caller.
@@ -374,6 +320,8 @@ pub(crate) struct Negotiation {
     pub(crate) keys: Option<Box<KeysOut>>,
     /// Our questions to whom silence does not tell of.
     pub(crate) hold_check: HoldCheck,
+    /// Transfers that one side has asked for.
+    pub(crate) transfers: Transfers,
 }
 
 /// The search of a call for a target that answers.
@@ -385,247 +333,305 @@ pub(crate) struct Search {
     pub(crate) attempts: Few<Branch, Box<Attempt>>,
     /// What they have come to so far.
     pub(crate) tried: Option<Box<Tried>>,
-    /// Targets and peers given up so far.
-    pub(crate) failovers: u32,
-    /// Why the last way failed, and what is told of it once another is tried.
-    pub(crate) failed_over: Option<Box<(ReasonSlug, Change)>>,
-    /// Whoever called has been answered elsewhere, as its CANCEL says: what is withdrawn for it is told so.
-    pub(crate) answered_elsewhere: bool,
     /// New streams to agents that failed.
     pub(crate) retries: Retries,
-    /// Transfers that one side has asked for.
-    pub(crate) transfers: Transfers,
     /// Targets that are tried while an agent has the caller.
     pub(crate) consults: Consults,
 }
 
 impl Call {
+    /// Returns the parts and the context that they act in.
+    pub(crate) fn act<'a>(&'a mut self, now: Instant, edge: &'a mut Edge) -> (&'a mut Parts, Cx<'a>) {
+        (&mut self.parts, Cx { now, edge, call: &mut self.shared })
+    }
+
+    /// Takes an event, and does afterwards what has been waiting for such a change.
+    pub(crate) fn take(&mut self, now: Instant, edge: &mut Edge, event: CallEvent) {
+        let (parts, cx) = &mut self.act(now, edge);
+        cx.note_proof(&event);
+        parts.handle(cx, event);
+        parts.poll(cx);
+        cx.note_legs();
+    }
+
+    /// Returns the call as `calls` and `/v1/calls` show it.
+    pub(crate) fn view(&self) -> CallView {
+        self.parts.view(&self.shared)
+    }
+
+    /// Tells of it, where that is wanted; before its trace is put aside.
+    pub(crate) fn tell_sampled(&self, edge: &mut Edge) {
+        let Some(Gathered { legs, over: Some(over) }) = edge.sampled.remove(&self.shared.key) else { return };
+        let Some(trace) = edge.traces.get(&self.shared.key).map(|trace| trace.view(head(self), false)) else { return };
+        let (record, ended_us) = *over;
+        let since = |at: SystemTime| micros(at.duration_since(self.shared.times.started).unwrap_or_default());
+        let answered_us = self.shared.times.answered.map(since);
+        let told = SampledCall { record, began: self.shared.times.started, answered_us, ended_us, legs, trace };
+        edge.outputs.push_back(Output::Sampled(Box::new(told)));
+    }
+}
+
+impl Parts {
+    /// Does what has been waiting for a change: the way back from an early change, a REFER, and legs that are to be asked.
+    fn poll(&mut self, cx: &mut Cx<'_>) {
+        self.bridge.negotiation.end_early_change(cx, &self.search);
+        self.serve_waiting_refer(cx);
+        self.bridge.negotiation.ask_the_owed(cx, &self.search);
+    }
+
     /// Takes an event. One flat match over (state, event): see the table above.
-    pub(crate) fn handle(&mut self, now: Instant, event: CallEvent, edge: &mut Edge) {
+    pub(crate) fn handle(&mut self, cx: &mut Cx<'_>, event: CallEvent) {
         use CallEvent as E;
         use State::{Answered, Ended, Leaving, Rerouting, Searching};
-        match (self.state, event) {
+        match (cx.call.state, event) {
             (Searching, E::Canceled { elsewhere, .. }) => {
-                self.search.answered_elsewhere = elsewhere;
-                self.caller_left(now, edge, ReasonSlug::CallerCanceled);
+                cx.call.facts.answered_elsewhere = elsewhere;
+                self.caller_left(cx, ReasonSlug::CallerCanceled);
             }
-            (Answered, E::Canceled { server, .. }) => self.canceled_later(now, edge, server),
-            (Rerouting | Leaving, E::Canceled { .. }) => self.caller_withdrew_answered(now, edge),
+            (Answered, E::Canceled { server, .. }) => self.bridge.canceled_later(cx, server).act(self, cx),
+            (Rerouting | Leaving, E::Canceled { .. }) => self.caller_withdrew_answered(cx),
             (Ended, E::Canceled { .. }) => {}
 
-            (Answered | Rerouting | Leaving, E::Acked { leg, sdp }) => self.acked(now, edge, leg, sdp),
+            (Answered | Rerouting | Leaving, E::Acked { leg, sdp }) => {
+                self.bridge.acked(cx, &self.search, leg, sdp).act(self, cx)
+            }
             (Searching | Ended, E::Acked { .. }) => {}
-            (_, E::Pracked { leg, server: Some(server), sdp }) => self.offered_in_prack(now, edge, leg, server, sdp),
+            (_, E::Pracked { leg, server: Some(server), sdp }) => {
+                self.bridge.offered_in_prack(cx, &mut self.search, leg, server, sdp).act(self, cx)
+            }
             (Searching | Answered | Rerouting | Leaving, E::Pracked { leg, server: None, sdp }) => {
-                self.acknowledged_early(now, edge, leg, sdp);
+                self.bridge.acknowledged_early(cx, &self.search, leg, sdp).act(self, cx);
             }
             (Ended, E::Pracked { server: None, .. } | E::PrackMissing) => {}
-            (Searching | Answered | Rerouting | Leaving, E::PrackMissing) => self.not_acknowledged_early(now, edge),
-            (Answered | Rerouting | Leaving, E::AckMissing { leg }) => self.ack_missing(now, edge, leg),
+            (Searching | Answered | Rerouting | Leaving, E::PrackMissing) => cx.not_acknowledged_early().act(self, cx),
+            (Answered | Rerouting | Leaving, E::AckMissing { leg }) => self.ack_missing(cx, leg),
             (Searching | Ended, E::AckMissing { .. }) => {}
 
-            (Searching, E::Bye { leg: LegId::CALLER, .. }) => self.caller_left_by_bye(now, edge),
-            (Answered | Rerouting | Leaving, E::Bye { leg, headers }) => self.hung_up(now, edge, leg, headers),
-            (Searching | Ended, E::Bye { leg, .. }) => self.legs.leg_gone(edge, leg),
+            (Searching, E::Bye { leg: LegId::CALLER, .. }) => self.caller_left_by_bye(cx),
+            (Answered | Rerouting | Leaving, E::Bye { leg, headers }) => self.hung_up(cx, leg, headers),
+            (Searching | Ended, E::Bye { leg, .. }) => cx.call.legs.leg_gone(cx.edge, leg),
 
-            (Searching, E::Reinvite { server, .. }) => refuse_request(now, edge, server, 491),
+            (Searching, E::Reinvite { server, .. }) => refuse_request(cx.now, cx.edge, server, 491),
             (Answered | Rerouting | Leaving, E::Reinvite { leg, server, sdp, session }) => {
-                self.reinvited(now, edge, leg, server, (sdp, session), Purpose::Reinvite);
+                self.bridge.reinvited(cx, &self.search, leg, server, (sdp, session), Purpose::Reinvite).act(self, cx);
             }
             (Searching | Answered | Rerouting | Leaving, E::Update { leg, server, sdp, session }) => {
-                self.updated(now, edge, leg, server, (sdp, session));
+                self.bridge.updated(cx, &mut self.search, leg, server, (sdp, session)).act(self, cx);
             }
-            (Ended, E::Reinvite { server, .. } | E::Update { server, .. }) => refuse_request(now, edge, server, 481),
+            (Ended, E::Reinvite { server, .. } | E::Update { server, .. }) => {
+                refuse_request(cx.now, cx.edge, server, 481)
+            }
 
-            (_, E::Info { leg, server, info }) => self.informed(now, edge, leg, server, *info),
-            (_, E::InfoAnswered { client, code }) => self.info_answered(now, edge, client, code),
-            (Ended, E::Refer { server, .. }) => refuse_request(now, edge, server, 481),
-            (_, E::Refer { leg, server, refer }) => self.referred(now, edge, leg, server, *refer),
-            (_, E::Told { leg, server, told }) => self.told(now, edge, leg, server, &told),
-            (_, E::Unjoined { client, reason }) => self.unjoined(now, edge, client, reason),
-            (_, E::PassedAnswered { client, code }) => self.passed_answered(now, edge, client, code),
-            (_, E::Notified { client, taken }) => self.notified(now, edge, client, taken),
+            (_, E::Info { leg, server, info }) => self.bridge.informed(cx, leg, server, *info),
+            (_, E::InfoAnswered { client, code }) => {
+                self.bridge.negotiation.info_answered(cx, client, code).act(self, cx)
+            }
+            (Ended, E::Refer { server, .. }) => refuse_request(cx.now, cx.edge, server, 481),
+            (_, E::Refer { leg, server, refer }) => self.referred(cx, leg, server, *refer),
+            (_, E::Told { leg, server, told }) => self.bridge.negotiation.transfers.told(cx, leg, server, &told),
+            (_, E::Unjoined { client, reason }) => self.unjoined(cx, client, reason),
+            (_, E::PassedAnswered { client, code }) => {
+                self.bridge.negotiation.transfers.passed_answered(cx, client, code)
+            }
+            (_, E::Notified { client, taken }) => self.bridge.negotiation.transfers.notified(cx, client, taken),
 
-            (Searching | Rerouting, E::Trying { leg }) => self.heard(edge, leg),
-            (Searching | Rerouting, E::Challenged { leg }) => self.challenged(now, edge, leg),
+            (Searching | Rerouting, E::Trying { leg }) => self.search.heard(cx, leg),
+            (Searching | Rerouting, E::Challenged { leg }) => self.search.challenged(cx, leg),
             (Searching | Rerouting, E::Provisional { leg, code, dialog, sdp, is_reliable, headers }) => {
-                self.provisional(now, edge, leg, (code, dialog, sdp, is_reliable), &headers);
+                self.search.provisional(cx, &mut self.bridge, leg, (code, dialog, sdp, is_reliable), &headers);
             }
             (Answered | Leaving | Ended, E::Trying { .. } | E::Challenged { .. } | E::Provisional { .. }) => {}
             (Searching | Rerouting, E::Accepted { leg, dialog, sdp, headers, session }) => {
-                self.accepted(now, edge, leg, (dialog, sdp), &headers);
-                self.session_taken(now, edge, leg, session);
+                self.accepted(cx, leg, (dialog, sdp), &headers);
+                cx.session_taken(leg, session);
             }
             (Answered | Leaving | Ended, E::Accepted { leg, dialog, .. }) => {
-                self.accepted_too_late(now, edge, leg, dialog);
+                cx.accepted_too_late(leg, dialog);
             }
             (Searching | Rerouting, E::Rejected { leg, code, q850, detail, headers, contacts }) => {
-                self.rejected(now, edge, leg, (code, q850, detail), &headers, &contacts);
+                self.rejected(cx, leg, (code, q850, detail), &headers, &contacts);
             }
-            (Searching | Rerouting, E::Unanswered { leg, sent }) => self.unanswered(now, edge, leg, sent),
+            (Searching | Rerouting, E::Unanswered { leg, sent }) => self.unanswered(cx, leg, sent),
             (Answered | Leaving | Ended, E::Rejected { leg, .. } | E::Unanswered { leg, .. }) => {
-                self.legs.withdrawn(edge, leg);
+                cx.call.legs.withdrawn(cx.edge, leg);
             }
 
             (Searching | Answered, E::ReinviteAnswered { client, code, dialog, sdp, session }) => {
-                self.reinvite_answered(now, edge, client, code, (dialog, sdp), session);
+                self.bridge.reinvite_answered(cx, &mut self.search, client, code, (dialog, sdp), session).act(self, cx);
             }
             (Rerouting | Leaving | Ended, E::ReinviteAnswered { code, dialog, .. }) => {
                 if let Some(dialog) = dialog.filter(|_| (200..300).contains(&code)) {
-                    edge.ack(now, dialog);
+                    cx.edge.ack(cx.now, dialog);
                 }
             }
-            (Searching | Answered, E::ReinviteUnanswered { client }) => self.reinvite_unanswered(now, edge, client),
+            (Searching | Answered, E::ReinviteUnanswered { client }) => {
+                self.bridge.reinvite_unanswered(cx, &mut self.search, client).act(self, cx)
+            }
             (Rerouting | Leaving | Ended, E::ReinviteUnanswered { .. }) => {}
 
             (_, E::Refreshed { leg, client, code, dialog, sdp, session }) => {
-                self.refresh_answered(now, edge, (leg, client), code, (dialog, sdp), session);
+                self.bridge
+                    .refresh_answered(cx, &self.search, (leg, client), code, (dialog, sdp), session)
+                    .act(self, cx);
             }
-            (_, E::SessionTooShort { leg, least }) => self.legs[leg].timer.lengthen(least),
+            (_, E::SessionTooShort { leg, least }) => cx.call.legs[leg].timer.lengthen(least),
 
-            (_, E::HoldChecked { client, alive }) => self.hold_checked(now, edge, client, alive),
+            (_, E::HoldChecked { client, alive }) => {
+                self.bridge.negotiation.hold_checked(cx, client, alive).act(self, cx)
+            }
 
-            (_, E::ByeDone { leg }) => self.legs.leg_gone(edge, leg),
+            (_, E::ByeDone { leg }) => cx.call.legs.leg_gone(cx.edge, leg),
 
-            (Searching | Rerouting, E::Resolved { query, servers }) => self.resolved(now, edge, query, &servers),
+            (Searching | Rerouting, E::Resolved { query, servers }) => self.resolved(cx, query, &servers),
             (Answered | Leaving | Ended, E::Resolved { .. }) => {}
-            (Searching | Rerouting, E::Due(Timer::NoResponse(branch))) => self.no_response(now, edge, branch),
-            (Searching | Rerouting, E::Due(Timer::Ring(branch))) => self.ring_timeout(now, edge, branch),
-            (Searching | Rerouting, E::Due(Timer::Pace(branch))) => self.try_again(now, edge, branch),
-            (Searching | Rerouting, E::Due(Timer::Queue)) => self.next_in_line(now, edge),
-            (Searching | Rerouting, E::Due(Timer::Retry)) => self.retry_due(now, edge),
-            (_, E::Due(Timer::Search)) => self.search_over(now, edge),
-            (Searching, E::Due(Timer::Ports)) => self.bound(now, edge, None),
+            (Searching | Rerouting, E::Due(Timer::NoResponse(branch))) => self.no_response(cx, branch),
+            (Searching | Rerouting, E::Due(Timer::Ring(branch))) => self.ring_timeout(cx, branch),
+            (Searching | Rerouting, E::Due(Timer::Pace(branch))) => self.try_again(cx, branch),
+            (Searching | Rerouting, E::Due(Timer::Queue)) => self.next_in_line(cx),
+            (Searching | Rerouting, E::Due(Timer::Retry)) => self.retry_due(cx),
+            (_, E::Due(Timer::Search)) => self.search_over(cx),
+            (Searching, E::Due(Timer::Ports)) => self.bound(cx, None),
             (Answered | Rerouting | Leaving | Ended, E::Due(Timer::Ports)) => {}
             (Answered | Leaving | Ended, E::Due(Timer::NoResponse(_) | Timer::Ring(_) | Timer::Pace(_))) => {}
             (Answered | Leaving | Ended, E::Due(Timer::Queue | Timer::Retry)) => {}
-            (Answered | Rerouting, E::Due(Timer::MaxCall)) => self.max_call_over(now, edge),
+            (Answered | Rerouting, E::Due(Timer::MaxCall)) => self.max_call_over(cx),
             (Searching | Leaving | Ended, E::Due(Timer::MaxCall)) => {}
-            (_, E::Due(Timer::Withdrawn)) => self.withdrawn_for_good(edge),
-            (_, E::Due(Timer::Goodbye)) => self.goodbye_overdue(now, edge),
-            (_, E::Due(Timer::Glare)) => drop(self.deadlines.remove(Timer::Glare)),
-            (_, E::Due(Timer::Update)) => self.update_overdue(now, edge),
-            (_, E::Due(Timer::Refer)) => self.refer_overdue(now, edge),
-            (_, E::Due(Timer::Referrer)) => self.referrer_overdue(now, edge),
-            (_, E::Due(Timer::Session)) => self.session_due(now, edge),
-            (_, E::Due(Timer::HoldCheck)) => self.check_hold(now, edge),
-            (_, E::Due(Timer::Quality)) => self.sample_quality(now, edge),
-            (_, E::Due(Timer::Key)) => self.key_due(now, edge),
-            (_, E::Due(Timer::Unproven)) => self.early_grant_over(now, edge),
+            (_, E::Due(Timer::Withdrawn)) => cx.withdrawn_for_good(),
+            (_, E::Due(Timer::Goodbye)) => self.goodbye_overdue(cx),
+            (_, E::Due(Timer::Glare)) => drop(cx.call.deadlines.remove(Timer::Glare)),
+            (_, E::Due(Timer::Update)) => self.bridge.negotiation.update_overdue(cx),
+            (_, E::Due(Timer::Refer)) => self.bridge.negotiation.transfers.refer_overdue(cx),
+            (_, E::Due(Timer::Referrer)) => self.bridge.referrer_overdue(cx),
+            (_, E::Due(Timer::Session)) => self.bridge.session_due(cx).act(self, cx),
+            (_, E::Due(Timer::HoldCheck)) => self.bridge.negotiation.check_hold(cx),
+            (_, E::Due(Timer::Quality)) => self.bridge.sample_quality(cx),
+            (_, E::Due(Timer::Key)) => self.bridge.negotiation.key_due(cx),
+            (_, E::Due(Timer::Unproven)) => cx.early_grant_over(),
 
-            (Searching | Rerouting, E::BindFailed { end, error }) => self.bind_failed(now, edge, end, &error),
-            (Answered | Leaving, E::BindFailed { end, error }) => self.bind_failed_later(now, edge, end, &error),
-            (Searching, E::Bound { end }) => self.bound(now, edge, Some(end)),
+            (Searching | Rerouting, E::BindFailed { end, error }) => self.bind_failed(cx, end, &error),
+            (Answered | Leaving, E::BindFailed { end, error }) => {
+                self.bridge.bind_failed_later(cx, end, &error).act(self, cx)
+            }
+            (Searching, E::Bound { end }) => self.bound(cx, Some(end)),
             (Answered | Rerouting | Leaving | Ended, E::Bound { .. }) => {}
             (Searching | Answered | Rerouting | Leaving, E::Latched { end, source }) => {
-                self.latched(now, edge, end, source);
+                cx.latched(end, source);
             }
-            (Answered | Rerouting, E::Idle { end }) => self.idle(now, edge, end),
+            (Answered | Rerouting, E::Idle { end }) => cx.idle(end).act(self, cx),
             (Searching | Leaving, E::Idle { .. }) => {}
-            (Answered, E::Unheard { end, stranger }) => self.unheard(now, edge, end, stranger),
+            (Answered, E::Unheard { end, stranger }) => self.bridge.media.unheard(cx, end, stranger),
             (Searching | Rerouting | Leaving | Ended, E::Unheard { .. }) => {}
-            (Searching, E::MediaLost) => self.refuse(now, edge, &FinalAnswer::new(500, ReasonSlug::Internal)),
-            (Answered | Rerouting | Leaving, E::MediaLost) => self.end(now, edge, ReasonSlug::Internal),
+            (Searching, E::MediaLost) => self.refuse(cx, &FinalAnswer::new(500, ReasonSlug::Internal)),
+            (Answered | Rerouting | Leaving, E::MediaLost) => self.end(cx, ReasonSlug::Internal),
             (Ended, E::BindFailed { .. } | E::Latched { .. } | E::Idle { .. } | E::MediaLost) => {}
 
-            (Searching | Answered | Rerouting | Leaving, E::AgentOpen { end }) => self.agent_open(now, edge, end),
+            (Searching | Answered | Rerouting | Leaving, E::AgentOpen { end }) => self.agent_open(cx, end),
             (Searching | Answered | Rerouting | Leaving, E::AgentLost { end, loss }) => {
-                self.agent_lost(now, edge, end, loss);
+                self.agent_lost(cx, end, loss);
             }
-            (Searching | Answered | Rerouting | Leaving, E::AgentEnded { end }) => self.agent_ended(now, edge, end),
+            (Searching | Answered | Rerouting | Leaving, E::AgentEnded { end }) => self.agent_ended(cx, end),
             (Searching | Answered | Rerouting | Leaving, E::AgentWish { end, wish }) => {
-                self.agent_wishes(now, edge, end, wish);
+                self.agent_wishes(cx, end, wish);
             }
-            (_, E::AgentNote { end, text, logged }) => self.legs.agent_note(now, edge, end, &text, logged),
-            (_, E::Key { end, key, ms }) => self.key_pressed(now, edge, end, (key, ms)),
-            (_, E::Played { end }) => self.played(now, edge, end),
+            (_, E::AgentNote { end, text, logged }) => cx.call.legs.agent_note(cx.now, cx.edge, end, &text, logged),
+            (_, E::Key { end, key, ms }) => self.bridge.negotiation.key_pressed(cx, end, (key, ms)),
+            (_, E::Played { end }) => self.played(cx, end),
             (Ended, E::AgentOpen { .. } | E::AgentLost { .. } | E::AgentEnded { .. } | E::AgentWish { .. }) => {}
 
-            (Searching, E::Hangup(reason)) => self.refuse(now, edge, &FinalAnswer::new(503, reason)),
-            (Answered | Rerouting | Leaving, E::Hangup(reason)) => self.end(now, edge, reason),
+            (Searching, E::Hangup(reason)) => self.refuse(cx, &FinalAnswer::new(503, reason)),
+            (Answered | Rerouting | Leaving, E::Hangup(reason)) => self.end(cx, reason),
             (Ended, E::Hangup(_)) => {}
         }
     }
 
-    /// Whether nothing is left to wait for.
-    pub(crate) fn is_done(&self) -> bool {
-        self.state == State::Ended && self.legs.iter().all(|leg| leg.state == LegState::Ended)
-    }
-
-    /// Sets a deadline; zero: none.
-    pub(crate) fn arm(&mut self, now: Instant, edge: &mut Edge, timer: Timer, after: Duration) {
-        self.disarm(edge, timer);
-        if let Some(at) = now.checked_add(after).filter(|_| !after.is_zero()) {
-            edge.deadlines.set(at, self.key, timer);
-            self.deadlines.insert(timer, at);
-        }
-    }
-
-    /// Takes a deadline away.
-    pub(crate) fn disarm(&mut self, edge: &mut Edge, timer: Timer) {
-        if let Some(at) = self.deadlines.remove(timer) {
-            edge.deadlines.clear(at, self.key, timer);
-        }
-    }
-
-    /// Dates a call that has not ended by another wall clock.
-    pub(crate) fn set_clock(&mut self, step: Step) {
-        if self.state != State::Ended {
-            self.times.started = step.of(self.times.started);
-            self.times.answered = self.times.answered.map(|at| step.of(at));
-            self.story.series.set_clock(step);
-        }
-    }
-
-    /// Time since the INVITE came in.
-    pub(crate) fn age(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.times.began)
-    }
-
     /// As shown.
-    pub(crate) fn view(&self) -> CallView {
+    pub(crate) fn view(&self, call: &Shared) -> CallView {
         let time = |at: Option<SystemTime>| at.map(trunkgate_story::wall::rfc3339);
         CallView {
-            sid: self.legs.sid().to_owned(),
-            state: self.shown_state(),
-            outcome: self.ending.map(|e| e.outcome).or(self.times.answered.map(|_| "answered")),
-            reason: self.ending.map(|e| e.reason.as_str()),
-            sip_code: self.ending.map(|e| e.code).or(self.times.answered.map(|_| 200)),
-            route: self.facts.route.to_string(),
-            flags: self.flags(),
-            from: self.facts.caller.shown(),
-            to: self.shown_called(),
-            started_at: trunkgate_story::wall::rfc3339(self.times.started),
-            answered_at: time(self.times.answered),
-            ended_at: time(self.times.ended),
-            legs: self.legs.iter().map(Leg::view).collect(),
+            sid: call.legs.sid().to_owned(),
+            state: call.shown_state(),
+            outcome: call.ending.map(|e| e.outcome).or(call.times.answered.map(|_| "answered")),
+            reason: call.ending.map(|e| e.reason.as_str()),
+            sip_code: call.ending.map(|e| e.code).or(call.times.answered.map(|_| 200)),
+            route: call.facts.route.to_string(),
+            flags: call.flags(),
+            from: call.facts.caller.shown(),
+            to: call.shown_called(),
+            started_at: trunkgate_story::wall::rfc3339(call.times.started),
+            answered_at: time(call.times.answered),
+            ended_at: time(call.times.ended),
+            legs: call.legs.iter().map(Leg::view).collect(),
         }
     }
 
-    pub(crate) fn shown_state(&self) -> &'static str {
-        match self.state {
-            State::Searching => match self.legs[LegId::CALLER].state {
-                LegState::Ringing => "ringing",
-                LegState::Early => "early",
-                LegState::Trying | LegState::Answered | LegState::Canceling | LegState::Closing | LegState::Ended => {
-                    "trying"
+    /// Looks at the INVITE, and goes to the first target or refuses it.
+    pub(crate) fn begin(&mut self, cx: &mut Cx<'_>, incoming: &Incoming) {
+        let (from, to) = (
+            cx.edge.shown(&cx.call.facts.caller.shown()),
+            cx.edge.shown(&plain(&cx.call.facts.called.text, NUMBER_CHARS)),
+        );
+        let text = format!("call from {from} to {to} on trunk {}", incoming.trunk.name);
+        let sid = cx.call.legs.sid().to_owned();
+        cx.edge.log(&sid, text, None);
+        cx.edge.trace_received(cx.now, cx.call.legs.place(LegId::CALLER));
+        cx.edge.trace_trying(cx.now, cx.call.legs.place(LegId::CALLER), incoming.server);
+        match self.search.prepare(cx, &mut self.bridge, incoming) {
+            Ok(()) => self.advance(cx, None),
+            Err(answer) => self.refuse(cx, &answer),
+        }
+    }
+
+    /// Connects the agents of a restored call, once all calls have their ports.
+    pub(crate) fn resume<'l>(
+        &mut self,
+        cx: &mut Cx<'_>,
+        listeners: impl Iterator<Item = (&'l Listener, Part)>,
+        targets: &[TargetSpec],
+    ) {
+        cx.begin_series();
+        cx.arm_sessions();
+        self.bridge.media.note_conversion(cx.call, cx.call.legs.ids());
+        for (listener, part) in listeners {
+            match listener.agent(cx.edge) {
+                Some(agent) => {
+                    cx.add_agent(&agent, part);
                 }
-            },
-            State::Answered if self.is_held() => "held",
-            State::Answered | State::Leaving => "answered",
-            State::Rerouting if self.legs.answered_by.is_none() => "answered",
-            State::Rerouting => "transferring",
-            State::Ended => "ended",
+                None => cx.edge.decide(cx.now, cx.call.key, listener.left_out()),
+            }
         }
+        if cx.call.legs.callee.is_some() {
+            self.bridge.media.play_to_held(cx);
+            return self.bridge.media.tap_caller(cx);
+        }
+        let targets = targets.iter().filter_map(|target| cx.edge.target(target)).collect();
+        self.search.controller = Controller::resume(targets);
+        self.search_on(cx);
     }
 
-    /// Whether no stream flows both ways.
-    fn is_held(&self) -> bool {
-        if self.is_held_here() {
-            return true;
+    pub(crate) fn turn_down(&mut self, cx: &mut Cx<'_>, incoming: &Incoming, answer: &FinalAnswer, which: &str) {
+        cx.call.story.is_turned_down = true;
+        if !which.is_empty() {
+            cx.call.story.proof = Some((answer.reason, which.into()));
         }
-        let mut remotes = self.legs.near_leg().ends.iter().filter_map(|end| end.remote.as_ref()).peekable();
-        remotes.peek().is_some() && remotes.all(|r| r.rtp.is_none() || !(r.may_send && r.may_receive))
+        // It was never one of its trunk's.
+        cx.call.legs[LegId::CALLER].has_left = true;
+        cx.edge.trace_received(cx.now, cx.call.legs.place(LegId::CALLER));
+        cx.edge.trace_trying(cx.now, cx.call.legs.place(LegId::CALLER), incoming.server);
+        self.refuse(cx, answer);
+    }
+}
+
+impl Next {
+    /// Does what a part has asked for.
+    pub(crate) fn act(self, parts: &mut Parts, cx: &mut Cx<'_>) {
+        match self {
+            Next::Stay => {}
+            Next::End(reason) => parts.end(cx, reason),
+            Next::Refuse(answer) => parts.refuse(cx, &answer),
+            Next::Canceled => parts.caller_withdrew_answered(cx),
+            Next::Search => parts.search_on(cx),
+            Next::Unacknowledged(code) => parts.end_unacknowledged(cx, code),
+        }
     }
 }
 

@@ -36,8 +36,8 @@ impl Gateway {
     pub(crate) fn attended(&mut self, now: Instant, at: Place, server: ServerId, refer: Refer) -> Option<Refer> {
         let Some(replaces) = &refer.replaces else { return Some(refer) };
         let is_callable = refer.is_callable;
-        let call = self.calls.get(&at.key).filter(|call| call.state != State::Ended);
-        let leg = call.and_then(|call| call.legs.get(at.leg));
+        let call = self.calls.get(&at.key).filter(|call| call.shared.state != State::Ended);
+        let leg = call.and_then(|call| call.shared.legs.get(at.leg));
         let asks = leg.and_then(|leg| Some((leg.party, leg.trunk.as_ref()?.refer)));
         let found = asks.and_then(|(party, mode)| Some((mode, self.edge.endpoint.replaced_dialog(party, replaces)?)));
         let Some((mode, found)) = found else {
@@ -60,7 +60,7 @@ impl Gateway {
         };
         result.unwrap_or_else(|answer| {
             self.edge.respond(now, server, answer.to_sip());
-            let name = self.calls.get(&at.key).map(|call| call.legs.name_of(at.leg)).unwrap_or_default();
+            let name = self.calls.get(&at.key).map(|call| call.shared.legs.name_of(at.leg)).unwrap_or_default();
             let why = format!("an attended transfer by {name} is refused with {}", answer.code);
             self.edge.decide(now, at.key, why);
             None
@@ -77,8 +77,8 @@ impl Gateway {
         let at = dialog.and_then(|dialog| self.edge.index.dialogs.get(&dialog));
         let mapped = at.and_then(|at| {
             let call = self.calls.get_mut(&at.key)?;
-            let other = call.legs.other(at.leg)?;
-            let leg = call.legs.get_mut(other)?;
+            let other = call.shared.legs.other(at.leg)?;
+            let leg = call.shared.legs.get_mut(other)?;
             let names = self.edge.endpoint.dialog_names(leg.dialog?)?;
             leg.is_named_afar = true;
             Some(names)
@@ -112,7 +112,10 @@ impl Gateway {
         let Gateway { calls, edge, .. } = self;
         self.at_work = Some(at.key);
         let result = match named.and_then(|named| Some((named.leg, both(calls, at.key, named.key)?))) {
-            Some((theirs, (call, other))) => call.join(now, edge, at.leg, (other, theirs), server, refer),
+            Some((theirs, (call, other))) => {
+                let (parts, mut cx) = call.act(now, edge);
+                parts.bridge.negotiation.join(&mut cx, &parts.search, at.leg, (other, theirs), server, refer)
+            }
             // Its own dialog, or one that is over.
             None => Err(Box::new(FinalAnswer::new(603, ReasonSlug::Denied))),
         };
@@ -135,26 +138,34 @@ impl Gateway {
         }
         let Gateway { calls, edge, .. } = self;
         let Some(call) = calls.get_mut(&at.key) else { return };
-        let Some(leaving) = call.search.transfers.leaving.take_if(|leaving| leaving.client == client) else { return };
-        if call.state != State::Answered {
+        let Some(leaving) = call.parts.bridge.negotiation.transfers.leaving.take_if(|leaving| leaving.client == client)
+        else {
+            return;
+        };
+        if call.shared.state != State::Answered {
             return;
         }
         let to = leaving.to;
         self.at_work = Some(to);
-        let waits = both(calls, to, at.key).filter(|(to, _)| to.joins_by(client));
+        let waits = both(calls, to, at.key)
+            .filter(|(to, _)| to.parts.bridge.negotiation.transfers.joins_by(&to.shared, client));
         let moved = match (waits, is_taken) {
-            (Some((to, from)), true) => match to.joined_by(now, edge, (from, leaving.leg), sdp, session) {
-                Ok(()) => {
-                    to.ask_the_owed(now, edge);
-                    Ok(())
+            (Some((to, from)), true) => {
+                let (parts, mut cx) = to.act(now, edge);
+                match parts.joined_by(&mut cx, (from, leaving.leg), sdp, session) {
+                    Ok(()) => {
+                        parts.bridge.negotiation.ask_the_owed(&mut cx, &parts.search);
+                        Ok(())
+                    }
+                    Err(failure) => {
+                        parts.join_failed(&mut cx, &failure.answer());
+                        Err(None)
+                    }
                 }
-                Err(failure) => {
-                    to.join_failed(now, edge, &failure.answer());
-                    Err(None)
-                }
-            },
+            }
             (Some((to, _)), false) => {
-                to.join_failed(now, edge, &FinalAnswer::new(seen_code(code), ReasonSlug::TargetRejected));
+                let (parts, mut cx) = to.act(now, edge);
+                parts.join_failed(&mut cx, &FinalAnswer::new(seen_code(code), ReasonSlug::TargetRejected));
                 Err(Some(code))
             }
             (None, true) => Err(None),
@@ -162,9 +173,10 @@ impl Gateway {
         };
         self.at_work = Some(at.key);
         if let Some(call) = calls.get_mut(&at.key) {
+            let (parts, mut cx) = call.act(now, edge);
             match moved {
-                Ok(()) => call.end(now, edge, ReasonSlug::Transferred),
-                Err(refused) => call.did_not_leave(now, edge, &leaving, refused),
+                Ok(()) => parts.end(&mut cx, ReasonSlug::Transferred),
+                Err(refused) => parts.did_not_leave(&mut cx, &leaving, refused),
             }
         }
         self.at_work = None;

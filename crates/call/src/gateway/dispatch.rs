@@ -22,10 +22,10 @@ use trunkgate_story::unsent;
 
 use crate::call::legs::headers::{self, Brought};
 use crate::call::legs::leg::Leg;
-use crate::call::media::info::Info;
-use crate::call::negotiation::coding::refused_offer;
+use crate::call::media::wiring::refused_offer;
 use crate::call::negotiation::refresh::Asked;
-use crate::call::search::pace::limit_of;
+use crate::call::negotiation::requests::Info;
+use crate::call::search::candidates::limit_of;
 use crate::call::search::redirect;
 use crate::call::setup::Incoming;
 use crate::call::story::verdict::head;
@@ -71,7 +71,7 @@ impl Gateway {
         self.edge.metrics.sip_dialogs_active = counts.dialogs as u64;
         self.edge.metrics.message_text_bytes = self.edge.message_bytes as u64;
         self.edge.metrics.media_ports_in_use = 2 * self.edge.ports.in_use() as u64;
-        self.forget_done();
+        self.forget_done(now);
     }
 
     fn transmit(&mut self, now: Instant, transmit: Transmit) {
@@ -242,9 +242,10 @@ impl Gateway {
         self.at_work = Some(key);
         let call = Call::new(now, &mut self.edge, key, &incoming);
         let call = self.calls.entry(key).or_insert(Box::new(call));
-        call.begin(now, &mut self.edge, &incoming);
-        call.note_legs(now, &mut self.edge);
-        if call.state != State::Ended {
+        let (parts, mut cx) = call.act(now, &mut self.edge);
+        parts.begin(&mut cx, &incoming);
+        cx.note_legs();
+        if call.shared.state != State::Ended {
             self.edge.outputs.push_back(Output::Began(Box::new(call.view())));
         }
         self.at_work = None;
@@ -333,7 +334,7 @@ impl Gateway {
 
     /// Notes what a message says of what its far end can do.
     fn learn(&mut self, at: Place, message: &Message) {
-        if let Some(leg) = self.calls.get_mut(&at.key).and_then(|call| call.legs.get_mut(at.leg)) {
+        if let Some(leg) = self.calls.get_mut(&at.key).and_then(|call| call.shared.legs.get_mut(at.leg)) {
             leg.learn(message);
         }
     }
@@ -429,13 +430,13 @@ impl Gateway {
 
     /// An answer to a request of ours repeats our branch: its sender receives our messages.
     fn proves(&mut self, now: Instant, at: Place) {
-        if let Some(call) = self.calls.get_mut(&at.key).filter(|call| call.legs.has(at.leg)) {
-            call.prove(now, &mut self.edge, at.leg, "a request of ours was answered");
+        if let Some(call) = self.calls.get_mut(&at.key).filter(|call| call.shared.legs.has(at.leg)) {
+            call.act(now, &mut self.edge).1.prove(at.leg, "a request of ours was answered");
         }
     }
 
     fn leg_at(&self, at: Place) -> Option<&Leg> {
-        self.calls.get(&at.key)?.legs.get(at.leg)
+        self.calls.get(&at.key)?.shared.legs.get(at.leg)
     }
 
     /// Why a challenge to an INVITE was not answered, or the answer not taken.
@@ -517,30 +518,26 @@ impl Gateway {
     pub(crate) fn tell(&mut self, now: Instant, key: CallKey, event: CallEvent) {
         self.at_work = Some(key);
         if let Some(call) = self.calls.get_mut(&key) {
-            call.note_proof(now, &mut self.edge, &event);
-            call.handle(now, event, &mut self.edge);
-            call.end_early_change(now, &mut self.edge);
-            call.serve_waiting_refer(now, &mut self.edge);
-            call.ask_the_owed(now, &mut self.edge);
-            call.note_legs(now, &mut self.edge);
+            call.take(now, &mut self.edge, event);
         }
         self.at_work = None;
         self.note_if_done(key);
     }
 
     pub(crate) fn note_if_done(&mut self, key: CallKey) {
-        if self.calls.get(&key).is_some_and(|call| call.is_done()) {
+        if self.calls.get(&key).is_some_and(|call| call.shared.is_done()) {
             self.done.push(key);
         }
     }
 
     /// Lets go of calls that have nothing left to wait for.
-    fn forget_done(&mut self) {
+    fn forget_done(&mut self, now: Instant) {
         for key in std::mem::take(&mut self.done) {
             let Some(mut call) = self.calls.remove(&key) else { continue };
-            call.forget(&mut self.edge);
+            let (parts, mut cx) = call.act(now, &mut self.edge);
+            parts.bridge.negotiation.forget(&mut cx);
             call.tell_sampled(&mut self.edge);
-            self.edge.keep_trace(key, head(&call), call.story.is_turned_down);
+            self.edge.keep_trace(key, head(&call), call.shared.story.is_turned_down);
         }
     }
 

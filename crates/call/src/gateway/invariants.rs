@@ -1,13 +1,12 @@
 //! What must hold between two turns: no look-up points nowhere, nothing is held for nobody.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::key::{CallKey, LegId};
 
 use crate::call::legs::leg::{Leg, LegState};
-use crate::call::search::attempt::{Attempt, Progress};
+use crate::call::search::attempt::Progress;
 use crate::call::{Call, State};
 use crate::gateway::Gateway;
 
@@ -20,17 +19,17 @@ impl Gateway {
         let edge = &self.edge;
         for (what, at) in edge.index.places() {
             let call = self.calls.get(&at.key).ok_or_else(|| format!("{what} of call {at:?}, which is gone"))?;
-            hold(call.legs.has(at.leg), || format!("{what} of leg {at:?}, which is none"))?;
+            hold(call.shared.legs.has(at.leg), || format!("{what} of leg {at:?}, which is none"))?;
         }
         for (at, key, timer) in edge.deadlines.iter() {
-            let known = self.calls.get(key).and_then(|call| call.deadlines.get(*timer));
+            let known = self.calls.get(key).and_then(|call| call.shared.deadlines.get(*timer));
             hold(known == Some(at), || format!("deadline {timer:?} of {key:?} that the call does not know"))?;
         }
         for key in edge.index.queries.values().chain(edge.index.sids.values()) {
             hold(self.calls.contains_key(key), || format!("{key:?} is looked up but gone"))?;
         }
         for key in edge.unproven_early.calls() {
-            let lives = self.calls.get(&key).is_some_and(|call| call.state != State::Ended);
+            let lives = self.calls.get(&key).is_some_and(|call| call.shared.state != State::Ended);
             hold(lives, || format!("early media of {key:?} is counted, which is over"))?;
         }
         for key in edge.traces.keys() {
@@ -48,85 +47,93 @@ impl Gateway {
     }
 
     fn check_call(&self, call: &Call) -> Result<(), String> {
-        let sid = call.legs.sid();
-        let deadlines = self.edge.deadlines.iter().filter(|(_, key, _)| *key == call.key).count();
-        hold(deadlines == call.deadlines.len(), || format!("{sid}: a deadline that never comes"))?;
-        match call.state {
+        let sid = call.shared.legs.sid();
+        let deadlines = self.edge.deadlines.iter().filter(|(_, key, _)| *key == call.shared.key).count();
+        hold(deadlines == call.shared.deadlines.len(), || format!("{sid}: a deadline that never comes"))?;
+        match call.shared.state {
             State::Searching => {
-                hold(call.search.attempts.first().is_some(), || format!("{sid}: searching without an attempt"))?;
-                hold(call.legs[LegId::CALLER].server.is_some(), || {
+                hold(call.parts.search.attempts.first().is_some(), || format!("{sid}: searching without an attempt"))?;
+                hold(call.shared.legs[LegId::CALLER].server.is_some(), || {
                     format!("{sid}: searching without an INVITE to answer")
                 })
             }
             State::Answered => {
-                let callee = call.legs.callee.and_then(|at| call.legs.get(at));
+                let callee = call.shared.legs.callee.and_then(|at| call.shared.legs.get(at));
                 let talks = |leg: &Leg| leg.dialog.is_some() || leg.agent.is_some();
                 let answered = callee.is_some_and(|leg| leg.state == LegState::Answered && talks(leg));
-                let joins = call.search.transfers.joining.is_some() || call.search.transfers.leaving.is_some();
+                let joins = call.parts.bridge.negotiation.transfers.joining.is_some()
+                    || call.parts.bridge.negotiation.transfers.leaving.is_some();
                 hold(answered || joins, || format!("{sid}: answered without a callee"))?;
-                hold(call.search.attempts.first().is_none(), || format!("{sid}: answered and still searching"))
+                hold(call.parts.search.attempts.first().is_none(), || format!("{sid}: answered and still searching"))
             }
             State::Rerouting => {
-                let waits = call.waits_for_ack();
-                hold(call.search.attempts.first().is_none() == waits, || {
+                let waits = call.parts.bridge.waits_for_ack(&call.shared);
+                hold(call.parts.search.attempts.first().is_none() == waits, || {
                     format!("{sid}: rerouting without an attempt")
                 })?;
-                let has = call.legs.callee.and_then(|at| call.legs.get(at));
+                let has = call.shared.legs.callee.and_then(|at| call.shared.legs.get(at));
                 let talks = has.is_some_and(|leg| leg.agent.is_some() && leg.state == LegState::Answered);
-                hold(talks == call.is_consulting(), || format!("{sid}: rerouting from a connected target"))?;
-                hold(talks || call.legs.callee.is_none(), || format!("{sid}: rerouting from a far end"))?;
-                let is_silent = talks || call.search.transfers.now.is_some() && call.media.spoken.is_none();
-                hold(call.media.player.is_none() == (waits || is_silent), || format!("{sid}: rerouting in silence"))
+                hold(talks == call.parts.search.is_consulting(), || {
+                    format!("{sid}: rerouting from a connected target")
+                })?;
+                hold(talks || call.shared.legs.callee.is_none(), || format!("{sid}: rerouting from a far end"))?;
+                let is_silent = talks
+                    || call.parts.bridge.negotiation.transfers.now.is_some()
+                        && call.parts.bridge.media.spoken.is_none();
+                hold(call.parts.bridge.media.player.is_none() == (waits || is_silent), || {
+                    format!("{sid}: rerouting in silence")
+                })
             }
             State::Leaving => {
-                hold(call.search.attempts.first().is_none(), || format!("{sid}: leaving and still searching"))?;
-                let goodbye = call.media.player.is_some_and(|player| player.last.is_some());
+                hold(call.parts.search.attempts.first().is_none(), || format!("{sid}: leaving and still searching"))?;
+                let goodbye = call.parts.bridge.media.player.is_some_and(|player| player.last.is_some());
                 hold(goodbye, || format!("{sid}: leaving in silence"))
             }
             State::Ended => {
-                hold(!call.is_done(), || format!("{sid}: ended and not let go"))?;
-                hold(call.ending.is_some(), || format!("{sid}: ended without a record"))?;
-                hold(call.media.session.is_none(), || format!("{sid}: ended with a media session"))?;
+                hold(!call.shared.is_done(), || format!("{sid}: ended and not let go"))?;
+                hold(call.shared.ending.is_some(), || format!("{sid}: ended without a record"))?;
+                hold(call.shared.session.is_none(), || format!("{sid}: ended with a media session"))?;
                 let waits = |leg: &Leg| match leg.state {
                     LegState::Closing => leg.bye.is_some(),
                     LegState::Canceling => leg.invite.is_some(),
                     LegState::Ended => true,
                     LegState::Trying | LegState::Ringing | LegState::Early | LegState::Answered => false,
                 };
-                hold(call.legs.iter().all(waits), || format!("{sid}: ended with a leg that nothing ends"))
+                hold(call.shared.legs.iter().all(waits), || format!("{sid}: ended with a leg that nothing ends"))
             }
         }
     }
 
     fn check_counts(&self) -> Result<(), String> {
         let edge = &self.edge;
-        let live = self.calls.values().filter(|call| call.state != State::Ended).count();
+        let live = self.calls.values().filter(|call| call.shared.state != State::Ended).count();
         hold(live == edge.admission.live(), || format!("{live} calls, {} counted", edge.admission.live()))?;
         let held = edge.sessions.ports_held();
         hold(held == edge.ports.in_use(), || format!("{held} port pairs held, {} taken", edge.ports.in_use()))?;
-        let legs = self.calls.values().flat_map(|call| &call.legs);
+        let legs = self.calls.values().flat_map(|call| &call.shared.legs);
         let legs = legs.filter(|leg| leg.agent.is_none()).count();
         let far_ends = edge.index.far_end_count();
         hold(legs == far_ends, || format!("{legs} legs, {far_ends} far ends"))?;
-        let open = self.calls.values().flat_map(|call| &call.legs);
+        let open = self.calls.values().flat_map(|call| &call.shared.legs);
         let open = open.filter(|leg| leg.agent.is_some() && leg.state == LegState::Answered).count() as u64;
         let counted = (edge.agents.sessions(), edge.metrics.agent_sessions);
         hold(counted == (open, open), || format!("{open} agents' sockets, {counted:?} counted"))?;
         for (name, key) in edge.agents.trials() {
-            let attempt = self.calls.get(&key).and_then(|call| call.alone());
+            let attempt = self.calls.get(&key).and_then(|call| call.parts.search.alone());
             let tries = attempt.is_some_and(|attempt| {
                 let this = attempt.agent.as_ref().is_some_and(|agent| agent.name == *name);
                 this && matches!(attempt.progress, Progress::Opening(_))
             });
             hold(tries, || format!("agent {name}: the call that should try it does not"))?;
         }
-        let is_live = |key: CallKey| self.calls.get(&key).is_some_and(|call| call.state != State::Ended);
+        let is_live = |key: CallKey| self.calls.get(&key).is_some_and(|call| call.shared.state != State::Ended);
         hold(edge.quotas.live().all(is_live), || "a call that is over counts with a limit".into())?;
         self.check_lines()?;
         let mut by_trunk: BTreeMap<&str, u64> = BTreeMap::new();
-        for call in self.calls.values().filter(|call| call.state != State::Ended) {
-            let attempts = call.search.attempts.values().filter(|a| a.is_counted).filter_map(|a| a.limited_by());
-            let legs = call.sides().filter_map(|at| call.legs[at].limited_by());
+        for call in self.calls.values().filter(|call| call.shared.state != State::Ended) {
+            let attempts = call.parts.search.attempts.values().filter(|a| a.is_counted).filter_map(|a| a.limited_by());
+            let legs =
+                call.parts.bridge.negotiation.sides(&call.shared).filter_map(|at| call.shared.legs[at].limited_by());
             for trunk in legs.chain(attempts) {
                 *by_trunk.entry(&trunk.name).or_default() += 1;
             }
@@ -149,12 +156,15 @@ impl Gateway {
             sessions += line.sessions().len();
             waiting += line.waiting().len();
             for key in line.sessions() {
-                let is_had = self.calls.get(&key).is_some_and(|call| call.sessions().any(|with| with == name));
+                let is_had = self
+                    .calls
+                    .get(&key)
+                    .is_some_and(|call| call.parts.search.sessions(&call.shared).any(|with| with == name));
                 hold(is_had, || format!("agent {name}: a session of {key:?}, which has none"))?;
             }
             for key in line.waiting() {
-                let call = self.calls.get(&key).filter(|call| call.deadlines.contains(Timer::Queue));
-                let attempt = call.and_then(|call| call.alone());
+                let call = self.calls.get(&key).filter(|call| call.shared.deadlines.contains(Timer::Queue));
+                let attempt = call.and_then(|call| call.parts.search.alone());
                 let waits = attempt.is_some_and(|attempt| {
                     let this = attempt.agent.as_ref().is_some_and(|agent| agent.name == *name);
                     this && matches!(attempt.progress, Progress::Queued { .. })
@@ -163,22 +173,11 @@ impl Gateway {
             }
             hold(line.next().is_none(), || format!("agent {name}: a session is free, and a call waits"))?;
         }
-        let had: usize = self.calls.values().map(|call| call.sessions().count()).sum();
+        let had: usize = self.calls.values().map(|call| call.parts.search.sessions(&call.shared).count()).sum();
         hold(had == sessions, || format!("{had} calls have an agent, {sessions} sessions are counted"))?;
-        let progress = self.calls.values().filter_map(|call| Some(call.alone()?.progress));
+        let progress = self.calls.values().filter_map(|call| Some(call.parts.search.alone()?.progress));
         let queued = progress.filter(|progress| matches!(progress, Progress::Queued { .. })).count();
         hold(queued == waiting, || format!("{queued} calls wait for an agent, {waiting} are in line"))
-    }
-}
-
-impl Call {
-    /// The agent that has the caller, and the one that is being tried for it.
-    fn sessions(&self) -> impl Iterator<Item = &Arc<str>> {
-        let has_none = |attempt: &Attempt| matches!(attempt.progress, Progress::Queued { .. } | Progress::Binding);
-        let tried = self.alone().filter(|attempt| !has_none(attempt));
-        let tried = tried.and_then(|attempt| attempt.agent.as_ref()).map(|agent| &agent.name);
-        let side = self.legs.callee.and_then(|leg| self.legs.get(leg)?.agent.as_ref());
-        tried.into_iter().chain(side.map(|side| &side.agent.name).filter(|_| self.state != State::Ended))
     }
 }
 

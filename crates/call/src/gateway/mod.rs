@@ -10,7 +10,6 @@ pub(crate) mod invariants;
 pub(crate) mod oversize;
 pub(crate) mod replacing;
 pub mod snapshot;
-pub(crate) mod turned_down;
 pub(crate) mod views;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -135,7 +134,7 @@ impl Gateway {
             }
             Input::Clock(date) => {
                 let step = self.edge.set_clock(now, date);
-                self.calls.values_mut().for_each(|call| call.set_clock(step));
+                self.calls.values_mut().for_each(|call| call.shared.set_clock(step));
             }
             Input::Control(control) => self.control(now, control),
         }
@@ -191,21 +190,26 @@ impl Gateway {
     /// The newest `limit` of those that are wanted: no others are copied.
     pub fn calls_where(&self, _now: Instant, limit: usize, wanted: impl Fn(&CallView) -> bool) -> Vec<CallView> {
         let wanted = |call: &CallView| wanted(call);
-        let live =
-            self.calls.values().rev().filter(|call| call.state != State::Ended).map(|call| call.view()).filter(wanted);
+        let live = self
+            .calls
+            .values()
+            .rev()
+            .filter(|call| call.shared.state != State::Ended)
+            .map(|call| call.view())
+            .filter(wanted);
         let recent = self.edge.recent.newest_first().filter(|call| wanted(call)).cloned();
         live.chain(recent).take(limit).collect()
     }
     /// One call, live or recent.
     pub fn call(&self, _now: Instant, sid: &str) -> Option<CallView> {
-        let live = self.live(sid).filter(|call| call.state != State::Ended).map(|call| call.view());
+        let live = self.live(sid).filter(|call| call.shared.state != State::Ended).map(|call| call.view());
         live.or_else(|| self.edge.recent.call(sid).cloned())
     }
     /// Sids of the calls that wait in line for an agent, the next first.
     pub fn waiting_for(&self, agent: &str) -> Vec<&str> {
         let line = self.edge.agents.lines().find(|(name, _)| ***name == *agent).map(|(_, line)| line);
         let calls = line.into_iter().flat_map(|line| line.waiting()).filter_map(|key| self.calls.get(&key));
-        calls.map(|call| call.legs.sid()).collect()
+        calls.map(|call| call.shared.legs.sid()).collect()
     }
     /// SIP from addresses of no trunk, where some came in the last minute.
     pub fn unknown_sources(&self, now: Instant) -> Option<UnknownView> {
@@ -223,8 +227,8 @@ impl Gateway {
     }
     /// What a call, live or recent, sounded like over time.
     pub fn quality(&self, now: Instant, sid: &str) -> Option<QualityView> {
-        let live = self.live(sid).filter(|call| call.state != State::Ended);
-        let live = live.and_then(|call| call.quality(now)).map(|kept| kept.view());
+        let live = self.live(sid).filter(|call| call.shared.state != State::Ended);
+        let live = live.and_then(|call| call.shared.quality(now)).map(|kept| kept.view());
         live.or_else(|| self.edge.recent.series(sid).map(Kept::view))
     }
     /// A call's event ring.
@@ -242,7 +246,7 @@ impl Gateway {
     }
     /// Adds to a call's trace what the shell has come to know of it, also after its end.
     pub fn note(&mut self, now: Instant, sid: &str, text: &str) {
-        match self.live(sid).map(|call| call.key).filter(|key| self.edge.traces.contains_key(key)) {
+        match self.live(sid).map(|call| call.shared.key).filter(|key| self.edge.traces.contains_key(key)) {
             Some(key) => self.edge.decide(now, key, text),
             None => self.edge.recent.note(now, sid, text),
         }
@@ -332,7 +336,9 @@ impl Gateway {
         for (key, agents) in resumed {
             self.at_work = Some(key);
             if let Some(call) = self.calls.get_mut(&key) {
-                call.resume(now, &mut self.edge, &agents);
+                let (parts, mut cx) = call.act(now, &mut self.edge);
+                let listeners = agents.listeners.iter().map(|listener| (&listener.who, listener.part()));
+                parts.resume(&mut cx, listeners, &agents.targets);
             }
             self.at_work = None;
             self.note_if_done(key);
@@ -343,7 +349,7 @@ impl Gateway {
     /// When a call began, and its trace.
     fn traced(&self, sid: &str, raw: bool) -> Option<(Instant, TraceView)> {
         let live = self.live(sid).and_then(|call| {
-            let trace = self.edge.traces.get(&call.key)?;
+            let trace = self.edge.traces.get(&call.shared.key)?;
             Some((trace.began(), trace.view(crate::call::story::verdict::head(call), raw)))
         });
         live.or_else(|| self.edge.recent.trace(sid, raw))
@@ -372,7 +378,7 @@ impl Gateway {
             Event::EndClosed { .. } => return,
         };
         // A session outlives its call, and its id may be told of after that.
-        if self.calls.get(&key).is_some_and(|call| call.media.session == Some(id)) {
+        if self.calls.get(&key).is_some_and(|call| call.shared.session == Some(id)) {
             self.tell(now, key, event);
         }
     }

@@ -43,7 +43,7 @@ impl Gateway {
             what_is_long(&request)
         );
         if self.edge.trunks.may_tell_oversize(now, &name) {
-            let sid = self.calls.get(&at.key).map(|call| call.legs.sid().to_owned()).unwrap_or_default();
+            let sid = self.calls.get(&at.key).map(|call| call.shared.legs.sid().to_owned()).unwrap_or_default();
             let fix = "try: oversize = \"tcp\", or headers.remove";
             self.edge.warn(&sid, format!("{text}; {fix}"), None);
         }

@@ -2,6 +2,8 @@
 //! handed on: its name is, and it is connected anew, by another stream. A change of the session that is under way (a
 //! re-INVITE without its last word) is forgotten: the session is as before, and what still comes of it is refused.
 
+use crate::call::Parts;
+use crate::call::shared::Shared;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -21,22 +23,22 @@ use trunkgate_story::quality::{Scored, add_counters};
 use trunkgate_story::view::RtpView;
 use trunkgate_story::wall::unix_ms;
 
+use crate::call::agent::agent_leg::Holder;
 use crate::call::agent::agent_leg::{AgentSide, Part};
-use crate::call::agent::fork::Listener;
-use crate::call::agent::max_call::Holder;
-use crate::call::controller::Controller;
+use crate::call::legs::caller_id::Hops;
 use crate::call::legs::headers::{Brought, CallerIdentity};
-use crate::call::legs::hops::Hops;
 use crate::call::legs::leg::{Leg, LegState, StreamEnd};
 use crate::call::legs::leg_end::{LegEnd, WrittenLegEnd};
 use crate::call::legs::list::Legs;
 use crate::call::legs::location::Location;
 use crate::call::legs::written::Written;
+use crate::call::media::local::Listener;
 use crate::call::negotiation::local::Spoken;
 use crate::call::negotiation::refresh::{SessionTimer, WrittenTimer};
 use crate::call::proof::Proof;
+use crate::call::shared::{Facts, Times};
 use crate::call::story::verdict::Story;
-use crate::call::{Call, Facts, Media, Negotiation, Search, State, Times};
+use crate::call::{Bridge, Call, CallMedia, Search, State};
 
 /// An answered call.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -89,14 +91,14 @@ pub struct CallSnapshot {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct AgentsSnapshot {
     /// Where a caller goes on that has no far end: its agent or what was being tried, then the targets left.
-    targets: Vec<TargetSpec>,
-    listeners: Vec<ListenerSnapshot>,
+    pub(crate) targets: Vec<TargetSpec>,
+    pub(crate) listeners: Vec<ListenerSnapshot>,
 }
 
 /// Who listens.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ListenerSnapshot {
-    who: Listener,
+    pub(crate) who: Listener,
     inbound: bool,
     outbound: bool,
     parameters: Vec<(String, String)>,
@@ -161,71 +163,63 @@ struct EndSnapshot {
 impl Call {
     /// In plain data; `None` while it is being set up or ended.
     pub(crate) fn snapshot(&self, now: Instant, edge: &Edge) -> Option<CallSnapshot> {
-        if matches!(self.state, State::Searching | State::Ended) {
+        if matches!(self.shared.state, State::Searching | State::Ended) {
             return None;
         }
-        let is_far = |leg: &LegId| self.legs.get(*leg).is_some_and(|leg| leg.agent.is_none());
-        let callee = self.legs.callee.filter(is_far);
-        let added: &[EndId] = self.negotiation.renegotiation.as_ref().map_or(&[], |pending| &pending.added);
+        let is_far = |leg: &LegId| self.shared.legs.get(*leg).is_some_and(|leg| leg.agent.is_none());
+        let callee = self.shared.legs.callee.filter(is_far);
+        let added: &[EndId] =
+            self.parts.bridge.negotiation.renegotiation.as_ref().map_or(&[], |pending| &pending.added);
         // Whether the caller has acknowledged, the endpoint knows.
-        let kept = [Some(self.legs.near), callee].into_iter().flatten();
+        let kept = [Some(self.shared.legs.near), callee].into_iter().flatten();
         let mut legs: Vec<LegSnapshot> =
-            kept.map(|leg| self.legs[leg].snapshot(now, edge, added)).collect::<Option<_>>()?;
+            kept.map(|leg| self.shared.legs[leg].snapshot(now, edge, added)).collect::<Option<_>>()?;
         // The call's own: of one that its caller has transferred, the caller's leg is not kept.
-        legs.first_mut()?.sid = self.legs.sid().to_owned();
+        legs.first_mut()?.sid = self.shared.legs.sid().to_owned();
         let is_kept = |end: EndId| legs.iter().any(|leg| leg.ends.iter().any(|kept| kept.end == end));
-        let wires = self.media.wires.iter().filter(|(from, (to, _))| is_kept(*from) && is_kept(*to));
-        let (ends, next_end) = edge.sessions.ends(self.media.session?)?;
+        let wires = self.parts.bridge.media.wires.iter().filter(|(from, (to, _))| is_kept(*from) && is_kept(*to));
+        let (ends, next_end) = edge.sessions.ends(self.shared.session?)?;
         Some(CallSnapshot {
-            sid: self.legs.sid().to_owned(),
-            route: self.facts.route.to_string(),
-            caller: (&self.facts.caller.number).into(),
-            caller_display: self.facts.caller.display.clone(),
-            anonymous: self.facts.caller.anonymous,
-            called: (&self.facts.called).into(),
-            started_ms: unix_ms(self.times.started),
-            answered_ms: unix_ms(self.times.answered?),
-            first_ring_ms: self.times.first_ring.map(millis),
-            failovers: self.search.failovers,
-            max_forwards: self.facts.max_forwards,
-            ring_timeout_ms: self.facts.ring_timeout.map(millis),
-            headers: self.facts.headers.clone(),
-            locations: self.facts.locations.clone(),
-            identity: self.facts.identity.clone(),
-            shown_as: self.facts.shown_as.as_deref().map(Into::into),
-            media: self.media.session?,
+            sid: self.shared.legs.sid().to_owned(),
+            route: self.shared.facts.route.to_string(),
+            caller: (&self.shared.facts.caller.number).into(),
+            caller_display: self.shared.facts.caller.display.clone(),
+            anonymous: self.shared.facts.caller.anonymous,
+            called: (&self.shared.facts.called).into(),
+            started_ms: unix_ms(self.shared.times.started),
+            answered_ms: unix_ms(self.shared.times.answered?),
+            first_ring_ms: self.shared.times.first_ring.map(millis),
+            failovers: self.shared.story.failovers,
+            max_forwards: self.shared.facts.max_forwards,
+            ring_timeout_ms: self.shared.facts.ring_timeout.map(millis),
+            headers: self.shared.facts.headers.clone(),
+            locations: self.shared.facts.locations.clone(),
+            identity: self.shared.facts.identity.clone(),
+            shown_as: self.shared.facts.shown_as.as_deref().map(Into::into),
+            media: self.shared.session?,
             next_end,
             ends_left: ends.into_iter().filter(|end| !is_kept(*end)).collect(),
             wires: wires.map(|(from, (to, wire))| (from, *to, wire.clone())).collect(),
-            spoken: self.media.spoken,
-            holds: self.media.holds.iter().map(|(leg, _)| usize::from(leg != self.legs.near)).collect(),
-            former: self.legs.callee.or(self.legs.answered_by).and_then(|leg| FormerAgent::of(&self.legs[leg])),
-            goodbye: self.media.goodbye.as_ref().map(|agent| agent.name.to_string()),
-            hold: self.media.hold.as_ref().map(|agent| agent.name.to_string()),
-            holder: self.media.holder.as_ref().map(|holder| {
+            spoken: self.parts.bridge.media.spoken,
+            holds: self.shared.legs.holds.iter().map(|(leg, _)| usize::from(leg != self.shared.legs.near)).collect(),
+            former: self
+                .shared
+                .legs
+                .callee
+                .or(self.shared.legs.answered_by)
+                .and_then(|leg| FormerAgent::of(&self.shared.legs[leg])),
+            goodbye: self.parts.bridge.media.goodbye.as_ref().map(|agent| agent.name.to_string()),
+            hold: self.parts.bridge.media.hold.as_ref().map(|agent| agent.name.to_string()),
+            holder: self.parts.bridge.media.holder.as_ref().map(|holder| {
                 let held = now.saturating_duration_since(holder.since);
                 (holder.agent.name.to_string(), millis(held))
             }),
             agents: AgentsSnapshot {
-                targets: if callee.is_none() { self.targets_left() } else { Vec::new() },
-                listeners: listeners(&self.legs),
+                targets: if callee.is_none() { self.parts.search.targets_left(&self.shared) } else { Vec::new() },
+                listeners: listeners(&self.shared.legs),
             },
             legs,
         })
-    }
-
-    /// Where the caller of an agent would go on.
-    fn targets_left(&self) -> Vec<TargetSpec> {
-        let agent = self.legs.callee.and_then(|leg| self.legs[leg].agent.as_ref());
-        let agent = agent.map(|side| TargetSpec::Agent(side.agent.name.to_string()));
-        let mut tried: Vec<TargetSpec> = self.search.attempts.values().map(|attempt| attempt.spec.clone()).collect();
-        if self.is_consulting() {
-            // Its target is forgotten: the agent that is connected anew knows nothing of it.
-            tried.clear();
-        } else if tried.len() > 1 {
-            tried = vec![TargetSpec::RingAll(tried)];
-        }
-        agent.into_iter().chain(tried).chain(self.search.controller.left()).collect()
     }
 
     /// From plain data: dialogs, ports and look-ups are entered, and the media worker told anew.
@@ -246,7 +240,7 @@ impl Call {
         edge.index.sids.insert(snapshot.sid, key);
         edge.decide(now, key, "the edge was restarted");
         edge.admission.begin(now, legs.first().map_or("", Leg::trunk_name));
-        Call {
+        let shared = Shared {
             key,
             state: if callee.is_some() { State::Answered } else { State::Rerouting },
             facts: Facts {
@@ -260,47 +254,27 @@ impl Call {
                 route: Arc::from(snapshot.route),
                 ring_timeout: snapshot.ring_timeout_ms.map(Duration::from_millis),
                 shown_as: snapshot.shown_as.map(|number| Arc::new(number.into())),
+                answered_elsewhere: false,
             },
             times,
             deadlines: Few::default(),
             ending: None,
-            legs: Legs::restored(key, legs, callee),
-            media: Media {
-                session: Some(snapshot.media),
+            legs: Legs::restored(key, legs, callee, holds),
+            session: Some(snapshot.media),
+            story: Story { failovers: snapshot.failovers, ..Story::default() },
+        };
+        let bridge = Bridge {
+            media: CallMedia {
                 wires,
-                holds,
                 spoken: snapshot.spoken,
                 goodbye: snapshot.goodbye.and_then(|name| edge.table.agent(&name).cloned()),
                 hold: snapshot.hold.and_then(|name| edge.table.agent(&name).cloned()),
                 holder: Holder::restore(now, edge, snapshot.holder),
-                ..Media::default()
+                ..CallMedia::default()
             },
-            negotiation: Negotiation::default(),
-            search: Search { failovers: snapshot.failovers, ..Search::default() },
-            story: Story::default(),
-        }
-    }
-
-    /// Connects its agents anew, once all calls have their ports.
-    pub(crate) fn resume(&mut self, now: Instant, edge: &mut Edge, agents: &AgentsSnapshot) {
-        self.begin_series(now, edge);
-        self.arm_sessions(now, edge);
-        self.note_conversion(self.legs.ids());
-        for listener in &agents.listeners {
-            match listener.who.agent(edge) {
-                Some(agent) => {
-                    self.add_agent(now, edge, &agent, listener.part());
-                }
-                None => edge.decide(now, self.key, listener.who.left_out()),
-            }
-        }
-        if self.legs.callee.is_some() {
-            self.play_to_held(edge);
-            return self.tap_caller(now, edge);
-        }
-        let targets = agents.targets.iter().filter_map(|target| edge.target(target)).collect();
-        self.search.controller = Controller::resume(targets);
-        self.search_on(now, edge);
+            ..Bridge::default()
+        };
+        Call { shared, parts: Parts { bridge, search: Search::default() } }
     }
 }
 
@@ -324,7 +298,7 @@ impl ListenerSnapshot {
         Some(ListenerSnapshot { who: Listener::of(&side.agent), inbound, outbound, parameters: parameters.clone() })
     }
 
-    fn part(&self) -> Part {
+    pub(crate) fn part(&self) -> Part {
         let tracks = match (self.inbound, self.outbound) {
             (true, false) => TrackSet::Inbound,
             (false, true) => TrackSet::Outbound,

@@ -1,21 +1,25 @@
 //! Who is said to call: what a trunk may show as the caller's number, what a target is shown, and what is there in its
 //! place. Who wants to be unknown stays so: an identity of ours goes beside an anonymous From, under `Privacy: id`.
 
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
-use std::time::Instant;
 
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;
+use trunkgate_resources::limits::EDGES_PER_CALL;
+use trunkgate_resources::sip::extra;
 use trunkgate_route::{CallerIdRule, Number, SendNumbers, Shown, Trunk};
-use trunkgate_sip::Extra;
+use trunkgate_sip::{Extra, Message};
 use trunkgate_story::numbers::Caller;
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::Call;
-use crate::call::legs::headers::{CallerIdentity, Side, of_invite};
-use crate::call::search::answer::{Failure, FinalAnswer};
+use crate::call::legs::headers::{Hiding, Side, are_trusted, passing};
+use crate::call::legs::location::{GEOLOCATION_ERROR, keep_sent};
+use crate::call::search::answer::FinalAnswer;
 use crate::call::search::attempt::Attempt;
-use crate::call::search::owner;
+use crate::call::search::candidates::number_of_uri;
+use crate::call::shared::Shared;
 
 /// Whom a target is asked for, and by whose rules.
 #[derive(Debug, Clone)]
@@ -56,24 +60,7 @@ impl<'a> Showing<'a> {
     }
 }
 
-impl Call {
-    /// Looks whether the caller's trunk may show the number that it shows; another may stand in its place from here on.
-    pub(crate) fn screen_caller(&mut self, now: Instant, edge: &mut Edge, trunk: &Trunk) -> Result<(), FinalAnswer> {
-        let Some(rule) = trunk.caller_id_in.as_ref().filter(|_| !self.facts.caller.anonymous) else { return Ok(()) };
-        let instead = match rule.judge(&self.facts.caller.number) {
-            Shown::AsIs => return Ok(()),
-            Shown::Refused if edge.table.numbers().is_emergency(&self.facts.called) => return Ok(()),
-            Shown::Refused => return Err(FinalAnswer::new(403, ReasonSlug::CallerIdRefused)),
-            Shown::Instead(number) => number.clone(),
-        };
-        let (claimed, text) = (self.facts.caller.shown(), &instead.text);
-        edge.decide(now, self.key, format!("{} may not send caller ID {claimed}: {text} is used", trunk.name));
-        // The name and the signatures belong to the number that was there.
-        self.facts.caller = Caller { number: instead, display: String::new(), anonymous: false };
-        self.facts.identity.unsign();
-        Ok(())
-    }
-
+impl Shared {
     /// The trunk whose rules hold for a target, and the number that it is asked for; a URI that leads to a trunk is no way
     /// round that one's rules.
     pub(crate) fn addressed(&self, edge: &Edge, attempt: &Attempt) -> Addressed {
@@ -81,51 +68,13 @@ impl Call {
         let trunk = attempt.limited_by().cloned();
         let (number, form) = match (&attempt.uri, &attempt.number) {
             // It leaves as it is written.
-            (Some(uri), _) => (owner::number_of_uri(uri, numbers), SendNumbers::AsIs),
+            (Some(uri), _) => (number_of_uri(uri, numbers), SendNumbers::AsIs),
             (None, number) => {
                 let form = trunk.as_ref().map_or(SendNumbers::E164, |trunk| trunk.send_numbers);
                 (number.as_deref().map(|number| numbers.normalise_caller(number, None)), form)
             }
         };
         Addressed { trunk, number: number.unwrap_or_else(|| self.facts.called.clone()), form }
-    }
-
-    /// Whether a target may be shown who calls; what it is shown in the place of that is traced.
-    pub(crate) fn may_introduce(&self, now: Instant, edge: &mut Edge, attempt: &Attempt) -> Result<(), Failure> {
-        let Addressed { trunk, number, .. } = self.addressed(edge, attempt);
-        // Help is called for by whoever calls.
-        let is_emergency = edge.table.numbers().is_emergency(&number);
-        let from = self.legs.near_leg().trunk.clone();
-        let rule = trunk.as_ref().and_then(|trunk| trunk.caller_id.as_ref());
-        let told = self.who(from.as_deref(), attempt.trunk.as_deref());
-        let shown = self.shown(told.clone(), rule);
-        let refused = Failure::with_code(403, ReasonSlug::CallerIdRefused);
-        let Some(shown) = shown.or_else(|| is_emergency.then(|| told.clone())) else { return Err(refused) };
-        if shown.number.text != told.number.text {
-            let (instead, of) = (&shown.number.text, told.shown());
-            edge.decide(now, self.key, format!("caller ID to {}: {instead} instead of {of}", attempt.name()));
-        }
-        Ok(())
-    }
-
-    /// Who is said to call a target, and further headers of its INVITE: it is the side that waits for it. `rule`: what may
-    /// be shown to it.
-    pub(crate) fn introduction(
-        &self,
-        edge: &Edge,
-        from: Option<&Trunk>,
-        to: &Side<'_>,
-        rule: Option<&CallerIdRule>,
-    ) -> (Caller, Vec<Extra>) {
-        let numbers = edge.table.numbers();
-        let (caller, showing) = self.introduced(from, to.trunk, rule);
-        let nobody = CallerIdentity::default();
-        let (headers, identity) = match self.legs.near {
-            LegId::CALLER => (&self.facts.headers[..], &self.facts.identity),
-            _ => (&[][..], &nobody),
-        };
-        let headers = of_invite(headers, identity, from, to, numbers, &showing);
-        (caller, headers.into_iter().chain(self.of_transfer(edge, to, rule)).collect())
     }
 
     /// Who is said to call one side, and what else of the caller's it may be shown.
@@ -149,7 +98,7 @@ impl Call {
     }
 
     /// Who calls, as far as a target may know it.
-    fn who(&self, from: Option<&Trunk>, to: Option<&Trunk>) -> Caller {
+    pub(crate) fn who(&self, from: Option<&Trunk>, to: Option<&Trunk>) -> Caller {
         if self.legs.near != LegId::CALLER {
             let number = self.number_of(self.legs.near).clone();
             return Caller { number, display: String::new(), anonymous: false };
@@ -158,7 +107,7 @@ impl Call {
     }
 
     /// The same with the route's number, or the one that the target is shown; `None`: it may not be shown any.
-    fn shown(&self, told: Caller, rule: Option<&CallerIdRule>) -> Option<Caller> {
+    pub(crate) fn shown(&self, told: Caller, rule: Option<&CallerIdRule>) -> Option<Caller> {
         if told.anonymous {
             return Some(told);
         }
@@ -170,4 +119,91 @@ impl Call {
             Some(Shown::AsIs) | None => Some(caller),
         }
     }
+
+    /// Which headers of a message in one leg go on to another one: of the caller, no more than its INVITE may tell.
+    pub(crate) fn passing(&self, edge: &Edge, headers: &[(String, String)], from: LegId, to: LegId) -> Vec<Extra> {
+        let is_caller = from == LegId::CALLER;
+        let (from, to) = (&self.legs[from], &self.legs[to]);
+        let ours = to.flow.and_then(|flow| edge.addressing.shown_to(flow.remote.ip(), Some(flow.listener)));
+        let Some(ours) = ours else { return Vec::new() };
+        let (from, side) = (from.trunk.as_deref(), Side { trunk: to.trunk.as_deref(), ours });
+        let rule = side.trunk.and_then(|trunk| trunk.caller_id.as_ref());
+        let showing = if is_caller { self.introduced(from, side.trunk, rule).1 } else { Showing::default() };
+        let tells = !is_caller || !self.facts.identity.is_private() || are_trusted(from, side.trunk);
+        let hiding = Hiding { tells, showing: &showing };
+        let mut all = passing(headers, from, &side, edge.table.numbers(), &hiding);
+        keep_sent(&mut all, &[]);
+        all
+    }
+
+    /// 482 for a call that this edge has sent on, and that comes by the same trunk, of the same caller, to the same number:
+    /// it would go the same way again. One that comes back to another number, or from where it went, has been forwarded.
+    pub(crate) fn not_again(&self, edge: &Edge) -> Result<(), FinalAnswer> {
+        if self.facts.hops.words.contains(&self.own_hop(edge)) {
+            return Err(FinalAnswer::new(482, ReasonSlug::Loop));
+        }
+        match self.facts.hops.words.len() < EDGES_PER_CALL {
+            true => Ok(()),
+            false => Err(FinalAnswer::new(483, ReasonSlug::TooManyHops)),
+        }
+    }
+
+    /// The header for whoever is called.
+    pub(crate) fn hops_onward(&self, edge: &Edge) -> Extra {
+        let words = self.facts.hops.words.iter().copied().chain([self.own_hop(edge)]);
+        extra(HOPS, words.map(|word| format!("{word:016x}")).collect::<Vec<_>>().join(","))
+    }
+
+    /// This edge's word for this call: of what its way depends on. It tells nobody else anything.
+    fn own_hop(&self, edge: &Edge) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        edge.hop_key.hash(&mut hasher);
+        self.legs[LegId::CALLER].trunk_name().hash(&mut hasher);
+        self.facts.called.text.hash(&mut hasher);
+        self.facts.caller.number.text.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// What a target's answer says of the location, as the caller may hear it.
+    pub(crate) fn location_error(&self, edge: &Edge, headers: &[(String, String)], leg: LegId) -> Option<String> {
+        let passed = self.passing(edge, headers, leg, LegId::CALLER);
+        passed.into_iter().find(|one| one.name.eq_ignore_ascii_case(GEOLOCATION_ERROR)).map(|one| one.value)
+    }
+
+    /// Returns the trunk whose rules hold for a bare URI before its name is looked up.
+    pub(crate) fn owner_by_name(&self, edge: &Edge, attempt: &Attempt) -> Option<Arc<Trunk>> {
+        let destination = attempt.bare_destination()?;
+        match destination.literal() {
+            Some(server) => server.sockets().find_map(|socket| edge.owner_of(socket)),
+            None => edge.table.trunk_at(&destination.host).cloned(),
+        }
+    }
+}
+
+// Edges that a call has been through. To whoever gets the INVITE of a back-to-back user agent it is a new call: by Via and
+// Call-ID no loop can be seen (RFC 3261 §16.3 step 4), and Max-Forwards ends one after seventy rounds. So each edge adds a
+// word to a header of its own, by which only itself knows the call again.
+
+/// The header. With X-, as systems between two edges pass such headers on more readily than others.
+pub(crate) const HOPS: &str = "X-Trunkgate-Hops";
+
+/// The words that edges before this one have added; no memory where none has.
+#[derive(Debug, Default)]
+pub(crate) struct Hops {
+    pub(crate) words: Vec<u64>,
+}
+
+impl Hops {
+    /// What an INVITE brings; what is no word of an edge's does not count.
+    pub(crate) fn of(request: &Message) -> Hops {
+        let values = request.headers_named(HOPS).filter_map(|value| std::str::from_utf8(value).ok());
+        let words = values.flat_map(|value| value.split(',')).filter_map(|word| word_of(word.trim()));
+        // One more shows that there are too many.
+        Hops { words: words.take(EDGES_PER_CALL).collect() }
+    }
+}
+
+fn word_of(text: &str) -> Option<u64> {
+    let is_one = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_one { u64::from_str_radix(text, 16).ok() } else { None }
 }

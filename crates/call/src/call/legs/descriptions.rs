@@ -14,8 +14,8 @@ use trunkgate_sip::ServerId;
 
 use crate::call::legs::leg::LegState;
 use crate::call::legs::list::Legs;
+use crate::call::media::wiring::{NARROW_HZ, coding};
 use crate::call::negotiation::bridge::{bad_media, forbidden_address};
-use crate::call::negotiation::coding::{NARROW_HZ, coding};
 use crate::call::negotiation::local::{Spoken, talks_as};
 use crate::call::search::answer::{Failure, FinalAnswer};
 

@@ -3,8 +3,6 @@
 
 use std::net::IpAddr;
 
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::{
     ASSERTED_IDENTITIES, NUMBER_CHARS, PASSED_HEADER_BYTES, PASSED_HEADERS, PASSED_VALUE_BYTES,
 };
@@ -16,10 +14,8 @@ use trunkgate_sip::message::unfolded;
 use trunkgate_sip::{Extra, HeaderName, Message, Scheme};
 use trunkgate_story::numbers::{Caller, display_name, plain};
 
-use crate::call::Call;
+use crate::call::legs::caller_id::HOPS;
 use crate::call::legs::caller_id::Showing;
-use crate::call::legs::hops::HOPS;
-use crate::call::legs::location::keep_sent;
 
 /// Headers whose values are addresses: they are made anew with our own.
 const ADDRESSES: [&str; 5] = ["Diversion", "History-Info", "Remote-Party-ID", "P-Called-Party-ID", "Reply-To"];
@@ -216,30 +212,12 @@ impl Side<'_> {
 }
 
 /// Whether both sides are trusted with who calls (RFC 3325 §2.3).
-fn are_trusted(from: Option<&Trunk>, to: Option<&Trunk>) -> bool {
+pub(crate) fn are_trusted(from: Option<&Trunk>, to: Option<&Trunk>) -> bool {
     is_trusted(from) && is_trusted(to)
 }
 
 fn is_trusted(trunk: Option<&Trunk>) -> bool {
     trunk.is_some_and(|trunk| trunk.identity == Identities::Pass)
-}
-
-impl Call {
-    /// Which headers of a message in one leg go on to another one: of the caller, no more than its INVITE may tell.
-    pub(crate) fn passing(&self, edge: &Edge, headers: &[(String, String)], from: LegId, to: LegId) -> Vec<Extra> {
-        let is_caller = from == LegId::CALLER;
-        let (from, to) = (&self.legs[from], &self.legs[to]);
-        let ours = to.flow.and_then(|flow| edge.addressing.shown_to(flow.remote.ip(), Some(flow.listener)));
-        let Some(ours) = ours else { return Vec::new() };
-        let (from, side) = (from.trunk.as_deref(), Side { trunk: to.trunk.as_deref(), ours });
-        let rule = side.trunk.and_then(|trunk| trunk.caller_id.as_ref());
-        let showing = if is_caller { self.introduced(from, side.trunk, rule).1 } else { Showing::default() };
-        let tells = !is_caller || !self.facts.identity.is_private() || are_trusted(from, side.trunk);
-        let hiding = Hiding { tells, showing: &showing };
-        let mut all = passing(headers, from, &side, edge.table.numbers(), &hiding);
-        keep_sent(&mut all, &[]);
-        all
-    }
 }
 
 /// What of the headers that tell who calls goes on.

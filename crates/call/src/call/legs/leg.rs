@@ -5,30 +5,40 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use trunkgate_media::agent::Format;
+use trunkgate_media::agent::{Format, TrackName};
 use trunkgate_media::mos::Codec;
 use trunkgate_media::{EndCounters, EndId, LatchMode, RemoteSpec, SrtpKey, SrtpSpec, WireSpec};
+use trunkgate_resources::edge::Edge;
 use trunkgate_resources::health::Spot;
-use trunkgate_resources::limits::{CALL_ID_CHARS, NUMBER_CHARS};
+use trunkgate_resources::limits::{CALL_ID_CHARS, NUMBER_CHARS, SESSION_LEAST_SECONDS, URI_SESSION_SECONDS};
 use trunkgate_resources::sessions::NewEnd;
+use trunkgate_resources::sip::{TIMER, extra};
 use trunkgate_route::{DEFAULT_CODECS, Dtmf, Number, Trunk};
 use trunkgate_sdp::crypto::Mki;
 use trunkgate_sdp::keying::agreed;
-use trunkgate_sdp::{AgreedStream, Conversion, Description, Far, Identity, InlineKey, Media, OwnEvents, Policy, Suite};
-use trunkgate_sip::header::NameAddr;
-use trunkgate_sip::{ClientId, DialogId, Flow, HeaderName, ListenerId, Message, Method, Party, ServerId, Transport};
+use trunkgate_sdp::{
+    AgreedStream, Conversion, Description, Far, Identity, InlineKey, Media, OwnEvents, Policy, Refusal, Suite,
+};
+use trunkgate_sip::header::{NameAddr, Refresher, SessionExpires};
+use trunkgate_sip::{
+    ClientId, DialogId, Extra, Flow, HeaderName, ListenerId, Message, Method, Party, ServerId, Transport,
+};
 use trunkgate_story::diagnosis::{Diagnosis, Look};
 use trunkgate_story::numbers::plain;
 use trunkgate_story::quality::{Scored, add_counters, score_view};
-use trunkgate_story::view::{LegView, MediaView, RtpView, SourcesView};
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::view::{ForkView, LegView, MediaView, RtpView, SourcesView};
 
-use crate::call::agent::agent_leg::AgentSide;
-use crate::call::legs::leg_end::LegEnd;
+use crate::call::agent::agent_leg::{AgentSide, Part};
+use crate::call::legs::leg_end::{EndedBy, LegEnd};
 use crate::call::legs::written::Written;
 use crate::call::media::dtmf::parted;
-use crate::call::negotiation::coding::{agent_coding, name, transcode};
-use crate::call::negotiation::refresh::SessionTimer;
-use crate::call::proof::Proof;
+use crate::call::media::wiring::{agent_coding, name, transcode};
+use crate::call::negotiation::bridge::forbidden_address;
+use crate::call::negotiation::refresh::{Agreed, Asked, SessionTimer};
+use crate::call::proof::{Proof, is_of};
+use crate::call::search::answer::{Failure, FinalAnswer};
+use crate::call::setup::Incoming;
 
 /// The length of packets to it, in milliseconds, where it asks for none.
 const URI_PTIME_MS: u32 = 20;
@@ -451,6 +461,184 @@ impl Leg {
         let announced = end.remote.as_ref()?.rtp;
         let used = announced.and(self.latched.or(announced));
         Some(MediaView { ours: SocketAddr::new(self.media_ip, end.bind.port()), announced, used })
+    }
+
+    /// As a fork; `None` where it is none.
+    pub(crate) fn fork_view(&self) -> Option<ForkView> {
+        let side: &AgentSide = self.agent.as_ref()?;
+        let Part::Listen { tracks, .. } = side.part else { return None };
+        let name = &side.agent.name;
+        let both = [TrackName::Inbound, TrackName::Outbound].into_iter();
+        Some(ForkView {
+            id: self.sid.clone(),
+            agent: (!name.is_empty()).then(|| name.to_string()),
+            url: trunkgate_route::url_place(&side.agent.url).to_owned(),
+            stream_sid: side.raw.is_none().then(|| side.stream_sid.clone()),
+            tracks: both.filter(|track| tracks.has(*track)).map(TrackName::name).collect(),
+            state: self.state.as_str(),
+            reason: self.shown_end().map(|end| end.reason.as_str()),
+            ended_by: self.shown_end().map(|end| end.by.as_str()),
+            ssrc: side.raw.map(|raw| SourcesView { inbound: raw.inbound, outbound: raw.outbound }),
+        })
+    }
+
+    /// Says why it ends. The first word counts: what comes after it follows from it.
+    pub(crate) fn end_with(&mut self, reason: ReasonSlug, by: EndedBy) {
+        self.end.get_or_insert(LegEnd { reason, by, failed: false });
+    }
+
+    /// Its target has failed the caller.
+    pub(crate) fn fail_with(&mut self, reason: ReasonSlug) {
+        self.end.get_or_insert(LegEnd { reason, by: EndedBy::of_failure(reason), failed: true });
+    }
+
+    /// What it may use where the edge itself is its other side; `wide`: an agent that has more than 4 kHz. For others G.711
+    /// comes first: it is what they speak themselves.
+    pub(crate) fn own_policy(&self, wide: bool) -> Policy {
+        let mut policy = self.policy();
+        if !wide {
+            policy.codecs.sort_by_key(|codec| !["PCMU", "PCMA"].iter().any(|own| codec.eq_ignore_ascii_case(own)));
+        }
+        policy
+    }
+
+    /// The interval that we ask for, in seconds; `None` where we ask for none.
+    fn session_wanted(&self) -> Option<u32> {
+        let wanted = self
+            .trunk
+            .as_ref()
+            .map_or(URI_SESSION_SECONDS, |trunk| u32::try_from(trunk.session_expires.as_secs()).unwrap_or(u32::MAX));
+        (wanted > 0).then_some(wanted.max(SESSION_LEAST_SECONDS))
+    }
+
+    /// What an INVITE of ours to it says of session timers: in its first one what we want, later what is agreed on
+    /// (RFC 4028 §7.1, §7.4).
+    pub(crate) fn session_headers(&self) -> Vec<Extra> {
+        let expires = match self.timer.agreed {
+            Some(Agreed { seconds, ours, .. }) => {
+                let refresher = Some(if ours { Refresher::Uac } else { Refresher::Uas });
+                SessionExpires { seconds, refresher }
+            }
+            // Who refreshes is for the far end to choose.
+            None if self.dialog.is_none() => match self.session_wanted() {
+                Some(seconds) => SessionExpires { seconds, refresher: None },
+                None => return Vec::new(),
+            },
+            None => return Vec::new(),
+        };
+        let least = self.timer.least.max(SESSION_LEAST_SECONDS);
+        vec![extra("Session-Expires", expires.to_string()), extra("Min-SE", least.to_string())]
+    }
+
+    /// Answers what its INVITE asked for, which begins a new interval: the headers of the 2xx (RFC 4028 §9, table 2).
+    pub(crate) fn answer_session(&mut self, now: Instant, asked: Asked) -> Vec<Extra> {
+        let before = self.timer.agreed.take();
+        self.timer.lengthen(asked.least.unwrap_or_default());
+        let least = self.timer.least.max(SESSION_LEAST_SECONDS);
+        let (seconds, ours) = match asked.expires {
+            Some(theirs) => {
+                let wanted = self.session_wanted().unwrap_or(u32::MAX).max(least);
+                let ours = match theirs.refresher {
+                    Some(refresher) => refresher == Refresher::Uas,
+                    // Its own proxy may have asked in its place.
+                    None => !asked.supports || before.is_some_and(|before| before.ours),
+                };
+                (theirs.seconds.min(wanted), ours)
+            }
+            None if !asked.supports => return Vec::new(),
+            None => match (before, self.session_wanted()) {
+                (Some(before), _) => (before.seconds.max(least), before.ours),
+                // It could, and has not asked: whoever wants it does the work.
+                (None, Some(wanted)) => (wanted.max(least), true),
+                (None, None) => return Vec::new(),
+            },
+        };
+        self.timer.agreed = Some(Agreed::new(now, seconds, ours));
+        let refresher = Some(if ours { Refresher::Uas } else { Refresher::Uac });
+        let expires = extra("Session-Expires", SessionExpires { seconds, refresher }.to_string());
+        let required = asked.supports.then(|| extra("Require", TIMER));
+        std::iter::once(expires).chain(required).collect()
+    }
+
+    /// Takes what its 2xx to a request of ours says: a new interval, or none any more (RFC 4028 §7.2).
+    pub(crate) fn take_session(&mut self, now: Instant, answered: Option<SessionExpires>) {
+        self.timer.agreed = answered.map(|SessionExpires { seconds, refresher }| {
+            // Without a word it is for us: two that refresh do no harm.
+            Agreed::new(now, seconds, refresher != Some(Refresher::Uas))
+        });
+    }
+
+    /// Whether the far side is known to be at the media addresses of a description.
+    pub(crate) fn is_proven(&self, remote: &RemoteSpec) -> bool {
+        [remote.rtp, remote.rtcp].into_iter().flatten().all(|address| self.proves(address.ip().to_canonical()))
+    }
+
+    fn proves(&self, ip: IpAddr) -> bool {
+        self.flow.is_none_or(|flow| flow.transport.is_reliable())
+            || self.signalling().to_canonical() == ip
+            || self.proof.covers(ip)
+            || self.trunk.as_ref().is_some_and(|trunk| is_of(trunk, ip))
+    }
+
+    /// Returns the media addresses in force that are proven.
+    pub(crate) fn proven(&self) -> Vec<IpAddr> {
+        let remotes = self.ends.iter().filter_map(|end| end.remote.as_ref());
+        let addresses = remotes.flat_map(|remote| [remote.rtp, remote.rtcp]).flatten();
+        let mut proven: Vec<IpAddr> = addresses.map(|address| address.ip().to_canonical()).collect();
+        proven.sort_unstable();
+        proven.dedup();
+        proven.retain(|ip| self.proves(*ip));
+        proven
+    }
+
+    /// Whether RTP comes from an address that is proven: it goes back there, whatever the descriptions say (NAT).
+    pub(crate) fn is_heard(&self) -> bool {
+        self.latched.is_some_and(|source| self.proves(source.ip().to_canonical()))
+    }
+
+    /// Returns an address in force to which nothing is sent.
+    pub(crate) fn withheld(&self) -> Option<SocketAddr> {
+        let withheld = |remote: &&RemoteSpec| remote.withheld;
+        self.ends.iter().filter_map(|end| end.remote.as_ref()).find(withheld).and_then(|remote| remote.rtp)
+    }
+
+    /// Of whoever has sent an INVITE.
+    pub(crate) fn of_caller(edge: &mut Edge, incoming: &Incoming) -> Leg {
+        let Incoming { server, flow, party, trunk, request } = incoming;
+        let remote = flow.remote.ip();
+        let media_ip = edge.addressing.media_shown_to(remote, flow.listener).unwrap_or(remote);
+        let call_id = request.call_id().unwrap_or_default();
+        let mut leg = Leg {
+            trunk: Some(trunk.clone()),
+            inbound: true,
+            server: Some(*server),
+            call_id: String::from_utf8_lossy(call_id).into_owned(),
+            proof: Proof::of_invite(trunk.require_auth.is_some()),
+            ..Leg::new(edge.sid(), *party, *flow, media_ip, edge.session_id())
+        };
+        leg.learn(request);
+        leg
+    }
+
+    /// What its INVITE offers, where that does.
+    pub(crate) fn offered(&self, edge: &Edge, request: &Message) -> Result<Option<Description>, FinalAnswer> {
+        let Some(sdp) = request.sdp() else { return Ok(None) };
+        let offer = Description::parse(&sdp)
+            .map_err(|e| FinalAnswer::bad_request(&format!("session description: {} (line {})", e.what, e.line)))?;
+        if let Some(address) = forbidden_address(edge, self, &offer) {
+            let text = format!("unusable media address {address}");
+            return Err(FinalAnswer::not_acceptable(ReasonSlug::BadMedia, Refusal { warn_code: 399, text }));
+        }
+        self.admit(offer).map(Some).map_err(Failure::answer)
+    }
+
+    /// Scores of what it sent; of a call that was too short for one, that of the whole.
+    pub(crate) fn scores(&self) -> Scored {
+        let mut all = self.scores;
+        for end in &self.ends {
+            all.add(Scored::of(&end.counters));
+        }
+        all.or_whole(self.view().rtp.mos)
     }
 }
 

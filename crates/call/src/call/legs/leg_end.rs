@@ -1,17 +1,7 @@
 //! Why each leg ended, and whether its own far end ended it: for the call's view and its record.
 
-use std::time::Instant;
-
 use serde::{Deserialize, Serialize};
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::key::LegId;
-use trunkgate_resources::limits::PASSED_OVER;
-use trunkgate_story::change::{Change, Happening};
 use trunkgate_story::reason::ReasonSlug;
-
-use crate::call::Call;
-use crate::call::legs::leg::Leg;
-use crate::call::search::answer::Failure;
 
 /// Who ended a leg.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +22,7 @@ impl EndedBy {
     }
 
     /// Who ends a leg that fails for this reason.
-    fn of_failure(reason: ReasonSlug) -> EndedBy {
+    pub(crate) fn of_failure(reason: ReasonSlug) -> EndedBy {
         use ReasonSlug as R;
         let far_end = matches!(
             reason,
@@ -88,50 +78,6 @@ impl LegEnd {
         let reason = ReasonSlug::ALL.into_iter().find(|known| known.as_str() == reason);
         let by = if by_far_end { EndedBy::FarEnd } else { EndedBy::Edge };
         reason.map_or(restart, |reason| LegEnd { reason, by, failed })
-    }
-}
-
-impl Leg {
-    /// Says why it ends. The first word counts: what comes after it follows from it.
-    pub(crate) fn end_with(&mut self, reason: ReasonSlug, by: EndedBy) {
-        self.end.get_or_insert(LegEnd { reason, by, failed: false });
-    }
-
-    /// Its target has failed the caller.
-    pub(crate) fn fail_with(&mut self, reason: ReasonSlug) {
-        self.end.get_or_insert(LegEnd { reason, by: EndedBy::of_failure(reason), failed: true });
-    }
-}
-
-impl Call {
-    /// Notes that a target, or one way to it, has failed: on a leg, where it has got so far.
-    pub(crate) fn note_failure(
-        &mut self,
-        now: Instant,
-        edge: &mut Edge,
-        leg: Option<LegId>,
-        name: &str,
-        failure: &Failure,
-    ) {
-        match leg {
-            Some(leg) => self.legs[leg].fail_with(failure.reason),
-            None if self.story.passed_over.len() < PASSED_OVER => {
-                self.story.passed_over.push((name.into(), failure.reason, self.legs.len()));
-            }
-            None => {}
-        }
-        self.note_mismatch(now, edge, (leg, name), failure);
-        // How an agent was lost stands in the trace as the agent's.
-        if failure.loss.is_none() && !failure.is_told {
-            edge.decide(now, self.key, failure.told_of(name));
-        }
-        let line = failure.told_of(&edge.shown_name(name));
-        let sid = self.legs.sid().to_owned();
-        let change = self.change_for(Happening::CallFailedOver, &line, Some(failure.reason));
-        let trunk = leg.map(|leg| self.legs[leg].trunk_name().to_owned()).filter(|name| !name.is_empty());
-        let fix = self.own_fix(failure.reason);
-        self.search.failed_over = Some(Box::new((failure.reason, Change { trunk, fix, ..change })));
-        edge.log(&sid, line, Some(failure.reason));
     }
 }
 

@@ -9,6 +9,7 @@ use trunkgate_resources::edge::Edge;
 use trunkgate_resources::index::Place;
 use trunkgate_resources::key::{CallKey, LegId};
 use trunkgate_sip::{DialogId, ServerId};
+use trunkgate_story::few::Few;
 use trunkgate_story::quality::Scored;
 use trunkgate_story::reason::ReasonSlug;
 
@@ -29,6 +30,8 @@ pub(crate) struct Legs {
     pub(crate) callee: Option<LegId>,
     /// The leg that answered first.
     pub(crate) answered_by: Option<LegId>,
+    /// Legs that hold the other one here, with the end that plays to that.
+    pub(crate) holds: Few<LegId, Option<EndId>>,
 }
 
 impl Legs {
@@ -36,13 +39,18 @@ impl Legs {
     pub(crate) fn of_caller(key: CallKey, leg: Leg) -> Legs {
         let mut legs = Vec::with_capacity(2);
         legs.push(leg);
-        Legs { key, list: legs, near: LegId::CALLER, callee: None, answered_by: None }
+        Legs { key, list: legs, near: LegId::CALLER, callee: None, answered_by: None, holds: Few::default() }
     }
 
     /// Returns the legs of a call that is restored.
-    pub(crate) fn restored(key: CallKey, list: Vec<Leg>, callee: Option<LegId>) -> Legs {
+    pub(crate) fn restored(
+        key: CallKey,
+        list: Vec<Leg>,
+        callee: Option<LegId>,
+        holds: Few<LegId, Option<EndId>>,
+    ) -> Legs {
         let answered_by = (list.len() > 1).then(|| LegId::nth(1));
-        Legs { key, list, near: LegId::CALLER, callee, answered_by }
+        Legs { key, list, near: LegId::CALLER, callee, answered_by, holds }
     }
 
     /// Adds a leg.

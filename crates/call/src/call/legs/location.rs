@@ -2,18 +2,12 @@
 //! body that it names by `cid:`. A target that takes no such body is asked again without: an emergency call must not fail
 //! for what was to help it.
 
-use std::time::Instant;
-
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_resources::limits::{LOCATION_BYTES, LOCATION_NAME_BYTES, LOCATIONS};
 use trunkgate_sip::header::NameAddr;
 use trunkgate_sip::{Body, Extra, Message, Part};
 use trunkgate_story::numbers::plain;
 
-use crate::call::Call;
 use crate::call::legs::headers::Brought;
-use crate::call::search::attempt::Way;
 
 /// Names the places.
 pub(crate) const GEOLOCATION: &str = "Geolocation";
@@ -22,13 +16,13 @@ pub(crate) const GEOLOCATION_ERROR: &str = "Geolocation-Error";
 /// The type of such a document (RFC 4119).
 const PIDF_XML: &str = "application/pidf+xml";
 /// The code by which a far end says that it does not take a body (RFC 3261 §21.4.13).
-const UNSUPPORTED_MEDIA_TYPE: u16 = 415;
+pub(crate) const UNSUPPORTED_MEDIA_TYPE: u16 = 415;
 
 /// One document that says where the caller is.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Location {
     /// Its Content-ID without brackets.
-    id: String,
+    pub(crate) id: String,
     content_type: String,
     disposition: Option<String>,
     bytes: Vec<u8>,
@@ -68,7 +62,7 @@ fn read(part: &Part<'_>) -> Option<Location> {
 }
 
 /// The Content-ID that a URI means (RFC 2392 §2); `None` for one that leads elsewhere.
-fn cid(uri: &[u8]) -> Option<String> {
+pub(crate) fn cid(uri: &[u8]) -> Option<String> {
     let (scheme, id) = uri.split_at_checked(4)?;
     if !scheme.eq_ignore_ascii_case(b"cid:") {
         return None;
@@ -103,7 +97,7 @@ pub(crate) fn keep_sent(headers: &mut Vec<Extra>, sent: &[&Location]) {
 }
 
 /// A session description with the documents behind it (RFC 5621 §5).
-fn with_locations(sdp: Body, locations: &[&Location], boundary: &str) -> Body {
+pub(crate) fn with_locations(sdp: Body, locations: &[&Location], boundary: &str) -> Body {
     let mut bytes = format!("--{boundary}\r\nContent-Type: {}\r\n\r\n", sdp.content_type).into_bytes();
     bytes.extend_from_slice(&sdp.bytes);
     for location in locations {
@@ -118,47 +112,4 @@ fn with_locations(sdp: Body, locations: &[&Location], boundary: &str) -> Body {
     }
     bytes.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
     Body { content_type: format!("multipart/mixed;boundary={boundary}"), bytes: bytes.into() }
-}
-
-impl Call {
-    /// The body of an INVITE with these headers: the offer, and with it where the caller is, as far as the headers say.
-    pub(crate) fn located(&self, edge: &mut Edge, sdp: Body, headers: &mut Vec<Extra>, way: &Way) -> Body {
-        let is_named = |location: &Location| {
-            let geolocation = headers.iter().filter(|header| header.name.eq_ignore_ascii_case(GEOLOCATION));
-            let mut named = geolocation.flat_map(|header| NameAddr::list(header.value.as_bytes()));
-            named.any(|entry| cid(entry.uri).as_ref() == Some(&location.id))
-        };
-        let sent: Vec<&Location> =
-            self.facts.locations.iter().filter(|location| !way.only_sdp && is_named(location)).collect();
-        keep_sent(headers, &sent);
-        if sent.is_empty() {
-            return sdp;
-        }
-        // Nobody knows it who could have put it into a document.
-        let mut random = [0; 12];
-        edge.draw(&mut random);
-        let boundary: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-        with_locations(sdp, &sent, &boundary)
-    }
-
-    /// What a target's answer says of the location, as the caller may hear it.
-    pub(crate) fn location_error(&self, edge: &Edge, headers: &[(String, String)], leg: LegId) -> Option<String> {
-        let passed = self.passing(edge, headers, leg, LegId::CALLER);
-        passed.into_iter().find(|one| one.name.eq_ignore_ascii_case(GEOLOCATION_ERROR)).map(|one| one.value)
-    }
-
-    /// A target that takes nothing but a session description is asked again with that alone. Whether it is.
-    pub(crate) fn asked_again_without_location(
-        &mut self,
-        now: Instant,
-        edge: &mut Edge,
-        branch: Branch,
-        leg: LegId,
-        code: u16,
-    ) -> bool {
-        if code != UNSUPPORTED_MEDIA_TYPE || self.facts.locations.is_empty() {
-            return false;
-        }
-        self.asked_again_without(now, edge, (branch, leg), "location", |way| &mut way.only_sdp)
-    }
 }

@@ -1,26 +1,18 @@
 //! SRTP of a call's legs: what of an offer a leg's trunk takes, our keys in what we write, a second try without it, and
 //! keys that change in mid-call. Each leg is protected, or not, by itself; the other side never learns of it.
 
-use std::time::Instant;
-
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_sdp::keying::{
-    admit, agreed, check_answer, form_in_force, keep_protected, only_keys_differ, protect_answer, protect_offer,
-    unprotected,
+    admit, agreed, check_answer, form_in_force, keep_protected, protect_answer, protect_offer,
 };
-use trunkgate_sdp::{
-    AgreedStream, Clash, Description, Form, Srtp, Suite, Unfit, accept, anchored_streams, relay_offer,
-};
-use trunkgate_sip::ServerId;
+use trunkgate_sdp::{Clash, Description, Form, Srtp, Suite, Unfit};
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::Call;
 use crate::call::legs::leg::Leg;
 use crate::call::search::answer::Failure;
 
 /// The code by which a far end says that it does not take an offer (RFC 3261 §21.4.26).
-const NOT_ACCEPTABLE_HERE: u16 = 488;
+pub(crate) const NOT_ACCEPTABLE_HERE: u16 = 488;
 
 impl Leg {
     /// What its trunk does about SRTP; a bare URI gets plain RTP.
@@ -127,83 +119,6 @@ impl Leg {
         streams: impl IntoIterator<Item = usize>,
     ) -> Result<(), Failure> {
         check_answer(sent, answer, streams, self.srtp_policy()).map_err(unfit)
-    }
-}
-
-impl Call {
-    /// A target that takes no SRTP is asked again without, where its trunk leaves the choice. Whether it is.
-    pub(crate) fn asked_again_without_srtp(
-        &mut self,
-        now: Instant,
-        edge: &mut Edge,
-        branch: Branch,
-        leg: LegId,
-        code: u16,
-    ) -> bool {
-        if code != NOT_ACCEPTABLE_HERE || self.legs[leg].srtp_policy() != Srtp::Optional {
-            return false;
-        }
-        self.asked_again_without(now, edge, (branch, leg), "SRTP", |way| &mut way.plain)
-    }
-
-    /// A re-INVITE that changes only keys is answered here: the other side need not know. Whether it was one.
-    pub(crate) fn rekeyed(
-        &mut self,
-        now: Instant,
-        edge: &mut Edge,
-        (leg, other): (LegId, LegId),
-        server: ServerId,
-        offer: &Description,
-    ) -> bool {
-        let before = self.legs[leg].theirs();
-        if !before.is_some_and(|before| only_keys_differ(&before, offer)) {
-            return false;
-        }
-        let is_answered = self.answer_alone(now, edge, (leg, other), server, offer);
-        if is_answered {
-            edge.decide(now, self.key, format!("{} changed its keys", self.legs.name_of(leg)));
-        }
-        is_answered
-    }
-
-    /// Answers an offer that asks for nothing that the other side has not agreed on: that one need not know. Whether it
-    /// could be.
-    pub(crate) fn answer_alone(
-        &mut self,
-        now: Instant,
-        edge: &mut Edge,
-        (leg, other): (LegId, LegId),
-        server: ServerId,
-        offer: &Description,
-    ) -> bool {
-        let Some((answer, streams)) = self.as_agreed(leg, other, offer) else { return false };
-        let (answer, relatch) = self.legs[leg].answer_again(edge, offer, answer);
-        for stream in &streams {
-            if let Some(end) = self.legs[leg].end(stream.index).map(|end| end.end) {
-                self.point(now, edge, (leg, end), &stream.offerer, relatch);
-            }
-        }
-        self.answer_request(now, edge, leg, server, &answer);
-        true
-    }
-
-    /// What the other side has agreed on, as the answer to an offer that asks for nothing else.
-    pub(crate) fn as_agreed(
-        &self,
-        leg: LegId,
-        other: LegId,
-        offer: &Description,
-    ) -> Option<(Description, Vec<AgreedStream>)> {
-        // Before the answer a caller has said what it offers, and of that what it was told.
-        let offered = if other == LegId::CALLER { self.offer_as_told() } else { None };
-        let theirs = unprotected(&offered.or_else(|| self.standing(other))?);
-        let (leg, other) = (&self.legs[leg], &self.legs[other]);
-        let streams = anchored_streams(offer);
-        let policy = other.policy().towards(leg.policy());
-        let sent = relay_offer(offer, &policy, &other.ports(&streams), &other.identity()).ok()?;
-        let policy = leg.policy().towards(other.policy());
-        let agreed = accept(offer, &sent, &theirs, &policy, &leg.ports(&streams), &leg.identity()).ok()?;
-        Some((agreed.answer, agreed.streams))
     }
 }
 

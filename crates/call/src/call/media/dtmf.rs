@@ -2,35 +2,30 @@
 //! side is told by INFO, and those that an agent presses. Which keys they are stands in no log and no trace.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use bytes::Bytes;
-use trunkgate_media::{Coding, Command, EndId, PartedSpec, PressSpec, TranscodeSpec, WireSpec};
-use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::index::Purpose;
+use trunkgate_media::{Coding, PartedSpec, PressSpec, TranscodeSpec, WireSpec};
 use trunkgate_resources::key::LegId;
-use trunkgate_resources::limits::{KEY_PAUSE, KEYS_AHEAD, KEYS_TO_TELL, PACKET_MS};
+use trunkgate_resources::limits::PACKET_MS;
 use trunkgate_route::Dtmf;
 use trunkgate_sdp::OwnEvents;
 use trunkgate_sip::{Body, ClientId};
 
-use crate::call::legs::leg::{Leg, LegState};
-use crate::call::negotiation::coding::coding;
-use crate::call::{Call, State};
+use crate::call::legs::leg::Leg;
+use crate::call::media::wiring::coding;
 
 /// How long a key is pressed where nobody says it, in milliseconds.
 pub(crate) const USUAL_MS: u16 = 100;
 /// The longest that an INFO may ask for, in milliseconds.
 const MOST_MS: u32 = 10_000;
 /// The shortest that ours says, in milliseconds: a press is no shorter (ITU-T Q.24).
-const LEAST_MS: u32 = 40;
+pub(crate) const LEAST_MS: u32 = 40;
 /// The shortest that a worker presses a tone for, in milliseconds.
-const LEAST_TONE_MS: u64 = 80;
+pub(crate) const LEAST_TONE_MS: u64 = 80;
 /// Comfort noise (RFC 3551 §6), whatever it is numbered beside: that number is its own.
 const COMFORT_NOISE: u8 = 13;
 /// What our INFO carries.
-const RELAY: &str = "application/dtmf-relay";
+pub(crate) const RELAY: &str = "application/dtmf-relay";
 /// The other form: the key alone.
 const PLAIN: &str = "application/dtmf";
 
@@ -39,11 +34,11 @@ const PLAIN: &str = "application/dtmf";
 #[derive(Debug, Default)]
 pub(crate) struct KeysOut {
     /// Leg, key and milliseconds of each.
-    waiting: VecDeque<(LegId, char, u32)>,
+    pub(crate) waiting: VecDeque<(LegId, char, u32)>,
     /// The one whose answer is waited for, and its leg.
-    now: Option<(ClientId, LegId)>,
+    pub(crate) now: Option<(ClientId, LegId)>,
     /// When all that were asked for have been pressed.
-    pressed: Option<Instant>,
+    pub(crate) pressed: Option<Instant>,
 }
 
 /// What an INFO's body is.
@@ -133,156 +128,10 @@ pub(crate) fn parted(wire: WireSpec, own: &OwnEvents, (from, to): (&Leg, &Leg)) 
     wire
 }
 
-impl Call {
-    /// A leg has pressed a key by INFO that the other side gets in its own way: the code of the answer, and after how many
-    /// seconds to try again.
-    pub(crate) fn key_told(
-        &mut self,
-        now: Instant,
-        edge: &mut Edge,
-        leg: LegId,
-        (key, ms): (char, u16),
-    ) -> (u16, Option<u64>) {
-        let Some(media) = self.media.session else { return (480, None) };
-        if self.legs[leg].dtmf() != Dtmf::Info {
-            return (415, None);
-        }
-        let digits = key.to_string();
-        let agent = self.legs.other(leg).and_then(|other| self.legs[other].agent.as_ref()).map(|side| side.end);
-        if let Some(end) = agent {
-            edge.media(media, Command::TellKeys { end, digits });
-            return (200, None);
-        }
-        let mut wires = self.legs[leg].ends.iter().filter_map(|end| self.media.wires.get(end.end));
-        let way = wires.find_map(|(to, wire)| Some((*to, wire.parted.as_ref()?.press?)));
-        let Some((end, press)) = way else { return (480, None) };
-        let out = self.negotiation.keys.get_or_insert_default();
-        let begins = out.pressed.map_or(now, |pressed| pressed.max(now));
-        let ahead = begins.saturating_duration_since(now);
-        if ahead > KEYS_AHEAD {
-            // A 503 would keep it from this edge with other calls as well (RFC 3261 §21.5.4); a 500 is of this request alone.
-            return (500, Some((ahead - KEYS_AHEAD).as_secs() + 1));
-        }
-        let lasts = u64::from(ms).next_multiple_of(20).max(LEAST_TONE_MS);
-        out.pressed = Some(begins + Duration::from_millis(lasts) + KEY_PAUSE);
-        edge.media(media, Command::Press { end, press, digits, ms });
-        (200, None)
-    }
-
-    /// A far side has pressed a key that is taken out of its media: the other leg is told.
-    pub(crate) fn key_pressed(&mut self, now: Instant, edge: &mut Edge, end: EndId, (key, ms): (char, u32)) {
-        let other = self.legs.leg_of(end).and_then(|leg| self.legs.other(leg));
-        if let Some(other) = other.filter(|other| self.legs[*other].dtmf() == Dtmf::Info) {
-            self.tell_keys(now, edge, other, std::iter::once((key, ms)));
-        }
-    }
-
-    /// Presses keys towards the caller of an agent, in its own way; whether it takes any.
-    pub(crate) fn press_for_caller(&mut self, now: Instant, edge: &mut Edge, digits: &str) -> bool {
-        match self.legs.near_leg().dtmf() {
-            Dtmf::Rfc4733 => {
-                let Some((media, end, press)) = self.takes_keys() else { return false };
-                edge.media(media, Command::Press { end, press, digits: digits.to_owned(), ms: USUAL_MS });
-                true
-            }
-            Dtmf::Info => {
-                let keys = digits.chars().map(|key| (key.to_ascii_uppercase(), u32::from(USUAL_MS)));
-                self.tell_keys(now, edge, self.legs.near, keys);
-                true
-            }
-            Dtmf::Inband => {
-                let Some((media, (end, spoken))) = self.media.session.zip(self.spoken_end()) else { return false };
-                let press = PressSpec::Tone { payload: spoken.audio, coding: spoken.coding };
-                edge.media(media, Command::Press { end, press, digits: digits.to_owned(), ms: USUAL_MS });
-                true
-            }
-        }
-    }
-
-    /// Tells a leg of keys by INFO, behind those that wait.
-    fn tell_keys(&mut self, now: Instant, edge: &mut Edge, leg: LegId, keys: impl Iterator<Item = (char, u32)>) {
-        if matches!(self.state, State::Ended | State::Leaving) {
-            return;
-        }
-        let out = self.negotiation.keys.get_or_insert_default();
-        let before = out.waiting.len();
-        let mut left_out = 0;
-        for (at, (key, ms)) in keys.enumerate() {
-            if before + at < KEYS_TO_TELL {
-                // Of one whose first packet alone has come, nobody knows how long it was.
-                let ms = if ms == 0 { USUAL_MS.into() } else { ms.max(LEAST_MS) };
-                out.waiting.push_back((leg, key, ms));
-            } else {
-                left_out += 1;
-            }
-        }
-        if left_out > 0 {
-            edge.decide(
-                now,
-                self.key,
-                format!("{left_out} DTMF digits dropped: too many are waiting for the response to an INFO"),
-            );
-        }
-        self.tell_next_key(now, edge);
-    }
-
-    /// The pause after the last key is over.
-    pub(crate) fn key_due(&mut self, now: Instant, edge: &mut Edge) {
-        self.deadlines.remove(Timer::Key);
-        self.tell_next_key(now, edge);
-    }
-
-    fn tell_next_key(&mut self, now: Instant, edge: &mut Edge) {
-        while !self.deadlines.contains(Timer::Key)
-            && let Some((leg, key, ms)) = self
-                .negotiation
-                .keys
-                .as_mut()
-                .filter(|keys| keys.now.is_none())
-                .and_then(|keys| keys.waiting.pop_front())
-        {
-            let Some(dialog) = self.legs[leg].dialog.filter(|_| self.legs[leg].state == LegState::Answered) else {
-                continue;
-            };
-            let text = format!("Signal={key}\r\nDuration={ms}\r\n");
-            let body = Body { content_type: RELAY.to_owned(), bytes: Bytes::from(text) };
-            let client = edge.request(now, self.legs.place(leg), dialog, Purpose::Info, Vec::new(), Some(body));
-            if let Some(keys) = &mut self.negotiation.keys {
-                keys.now = client.map(|client| (client, leg));
-            }
-            if client.is_some() {
-                // A long one has been held down for so long already.
-                let lasts = Duration::from_millis(ms.min(USUAL_MS.into()).into());
-                self.arm(now, edge, Timer::Key, lasts + KEY_PAUSE);
-            }
-        }
-        let is_pressing = |keys: &KeysOut| keys.pressed.is_some_and(|pressed| pressed > now);
-        self.negotiation.keys.take_if(|keys| keys.now.is_none() && keys.waiting.is_empty() && !is_pressing(keys));
-    }
-
-    /// A leg has answered an INFO of ours with a key in it, or does not (408); whether it was one.
-    pub(crate) fn key_answered(&mut self, now: Instant, edge: &mut Edge, client: ClientId, code: u16) -> bool {
-        let sent = self.negotiation.keys.as_mut().and_then(|keys| keys.now.take_if(|(now, _)| *now == client));
-        let Some((_, leg)) = sent else { return false };
-        if code >= 300 {
-            let text = format!("{} rejects DTMF by INFO ({code})", self.legs.name_of(leg));
-            edge.decide(now, self.key, text);
-        }
-        self.tell_next_key(now, edge);
-        true
-    }
-
-    /// The call is over: what is left of its keys is nobody's.
-    pub(crate) fn forget_keys(&mut self, edge: &mut Edge) {
-        self.disarm(edge, Timer::Key);
-        if let Some((client, _)) = self.negotiation.keys.take().and_then(|keys| keys.now) {
-            edge.index.clients.remove(&client);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     #[test]

@@ -1,86 +1,78 @@
 //! What two legs agree on: offers and answers carried from one to the other, and the media session told of it.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
 
-use trunkgate_media::{Command, EndId};
-use trunkgate_resources::deadlines::Timer;
+use bytes::Bytes;
+use trunkgate_media::EndId;
 use trunkgate_resources::edge::Edge;
+use trunkgate_resources::index::Purpose;
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::BIND_TRIES;
-use trunkgate_resources::rewrite;
-use trunkgate_sdp::{Agreed, AgreedStream, Description, Far, Refusal, accept, anchored_streams, relay_offer};
-use trunkgate_sip::{Answer, Body, Extra};
-use trunkgate_story::change::Happening;
-use trunkgate_story::quality::retire;
+use trunkgate_sdp::{Agreed, Description, Refusal, accept, anchored_streams, relay_offer};
+use trunkgate_sip::{Extra, ServerId};
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_story::trace::TraceItem;
 
-use crate::call::controller::Controller;
-use crate::call::legs::leg::{Leg, LegState, StreamEnd, wires};
-use crate::call::media::held::{Change, turned};
-use crate::call::negotiation::reliable::EarlySession;
-use crate::call::search::answer::{Failure, FinalAnswer};
-use crate::call::{Call, State};
+use crate::call::legs::leg::{Leg, LegState, StreamEnd};
+use crate::call::media::wiring::{Change, turned};
+use crate::call::negotiation::offers::EarlySession;
+use crate::call::negotiation::reinvite::{Relay, Renegotiation};
+use crate::call::negotiation::requests::retry_later;
+use crate::call::search::answer::{Failure, FinalAnswer, seen_code};
+use crate::call::shared::{Cx, Next, Shared};
+use crate::call::{Bridge, Search, State, refuse_request};
 
-impl Call {
+impl Bridge {
     /// Takes a callee's description, in a 18x or 2xx: the answer to the caller's offer, or what becomes our offer to a
     /// caller that made none. Ours to the caller comes back.
-    pub(crate) fn agree(
-        &mut self,
-        now: Instant,
-        edge: &mut Edge,
-        callee: LegId,
-        sdp: Option<&[u8]>,
-    ) -> Result<Description, Failure> {
+    pub(crate) fn agree(&mut self, cx: &mut Cx<'_>, callee: LegId, sdp: Option<&[u8]>) -> Result<Description, Failure> {
         let unusable = |refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal);
         let theirs = match sdp {
-            Some(sdp) => self.legs.read(edge, callee, sdp)?,
+            Some(sdp) => cx.call.legs.read(cx.edge, callee, sdp)?,
             None => return Err(bad_media("2xx without session description")),
         };
-        let sent = self.legs[callee].sent().ok_or_else(|| bad_media("no offer"))?;
+        let sent = cx.call.legs[callee].sent().ok_or_else(|| bad_media("no offer"))?;
         let Some(offer) = self.negotiation.offer.clone() else {
-            if self.has_been_offered() {
-                return self.agree_as_told(now, edge, callee, &theirs);
+            if self.negotiation.has_been_offered() {
+                return self.agree_as_told(cx, callee, &theirs);
             }
-            let caller = self.legs.near_leg();
+            let caller = cx.call.legs.near_leg();
             let ports = caller.ports(&anchored_streams(&theirs));
-            let policy = caller.policy().towards(self.legs[callee].policy());
+            let policy = caller.policy().towards(cx.call.legs[callee].policy());
             let mut ours = relay_offer(&theirs, &policy, &ports, &caller.identity()).map_err(unusable)?;
-            self.legs[callee].check_answer(&sent, &theirs, anchored_streams(&theirs))?;
-            caller.protect_first(edge, &mut ours, caller.late_form())?;
-            let ours = self.legs.near_leg_mut().stamp(ours);
-            let leg = &mut self.legs[callee];
+            cx.call.legs[callee].check_answer(&sent, &theirs, anchored_streams(&theirs))?;
+            caller.protect_first(cx.edge, &mut ours, caller.late_form())?;
+            let ours = cx.call.legs.near_leg_mut().stamp(ours);
+            let leg = &mut cx.call.legs[callee];
             leg.ours = leg.last_sent.clone();
             leg.take_theirs(&theirs);
             return Ok(ours);
         };
-        let caller = self.legs.near_leg();
+        let caller = cx.call.legs.near_leg();
         let ports = caller.ports(&anchored_streams(&offer));
-        let policy = caller.policy().towards(self.legs[callee].policy());
+        let policy = caller.policy().towards(cx.call.legs[callee].policy());
         let mut agreed = accept(&offer, &sent, &theirs, &policy, &ports, &caller.identity()).map_err(unusable)?;
-        self.legs[callee].check_answer(&sent, &theirs, agreed.streams.iter().map(|stream| stream.index))?;
+        cx.call.legs[callee].check_answer(&sent, &theirs, agreed.streams.iter().map(|stream| stream.index))?;
         // A caller that has a session with us already keeps it as it is.
-        if let Some(standing) = self.standing_description() {
+        if let Some(standing) = self.standing_description(cx.call) {
             agreed.answer = standing;
-        } else if self.has_been_answered() {
-            agreed.answer = self.answer_as_told(&agreed.answer)?;
+        } else if self.negotiation.has_been_answered() {
+            agreed.answer = self.negotiation.answer_as_told(cx.call, &agreed.answer)?;
         } else {
-            let caller = self.legs.near_leg_mut();
-            caller.protect_answer(edge, &mut agreed.answer, &offer);
+            let caller = cx.call.legs.near_leg_mut();
+            caller.protect_answer(cx.edge, &mut agreed.answer, &offer);
             agreed.answer = caller.stamp(agreed.answer);
             let told = std::mem::replace(&mut caller.ours, caller.last_sent.clone());
             // Of what one INVITE is answered some take the first word alone, as RFC 3261 §13.2.1 has it.
-            if self.is_answered() && told.is_some_and(|told| !told.says_but_for_version(&agreed.answer)) {
-                self.owe(self.legs.near, false);
+            if cx.call.is_answered() && told.is_some_and(|told| !told.says_but_for_version(&agreed.answer)) {
+                self.negotiation.owe(cx.call.legs.near, false);
             }
         }
-        let leg = &mut self.legs[callee];
+        let leg = &mut cx.call.legs[callee];
         leg.ours = leg.last_sent.clone();
         let relatch = leg.take_theirs(&theirs);
-        self.wire(now, edge, &agreed.streams, (self.legs.near, false), (callee, relatch));
-        if self.is_answered() {
-            self.close_unused(edge, [self.legs.near, callee], &agreed.streams);
+        self.media.wire(cx, &agreed.streams, (cx.call.legs.near, false), (callee, relatch));
+        if cx.call.is_answered() {
+            cx.close_unused([cx.call.legs.near, callee], &agreed.streams);
         }
         Ok(agreed.answer)
     }
@@ -88,318 +80,366 @@ impl Call {
     /// The caller gets its 2xx.
     pub(crate) fn answer_caller(
         &mut self,
-        now: Instant,
-        edge: &mut Edge,
+        cx: &mut Cx<'_>,
+        search: &mut Search,
         callee: LegId,
         ours: Description,
         headers: Vec<Extra>,
-    ) {
-        self.won(now, edge, callee);
-        self.legs.callee = Some(callee);
-        self.legs.answered_by = Some(callee);
-        self.legs.completed(edge);
-        self.limit_call(now, edge, callee);
-        let is_late = self.negotiation.offer.take().is_none() && !self.has_been_offered();
+    ) -> Next {
+        search.won(cx, self, callee);
+        cx.call.legs.callee = Some(callee);
+        cx.call.legs.answered_by = Some(callee);
+        cx.call.legs.completed(cx.edge);
+        self.media.limit_call(cx, callee);
+        let is_late = self.negotiation.offer.take().is_none() && !self.negotiation.has_been_offered();
         if is_late {
             self.negotiation.late = Some(LegId::CALLER);
         }
-        self.settle();
-        edge.trunks.answered(now, self.legs[callee].trunk_name());
-        let (name, after) = (self.legs.name_of(callee), self.age(now).as_secs_f64());
-        edge.decide(now, self.key, format!("answered by {name} after {after:.1} s"));
-        let line = format!("answered by {} after {after:.1} s", edge.shown_name(&name));
-        let sid = self.legs.sid().to_owned();
-        edge.log(&sid, line, None);
-        self.send_answer(now, edge, ours, headers);
-    }
-
-    /// The caller's 2xx itself.
-    pub(crate) fn send_answer(&mut self, now: Instant, edge: &mut Edge, ours: Description, headers: Vec<Extra>) {
-        let age = self.age(now);
-        self.times.answered = Some(edge.date(now));
-        self.forget_text(edge);
-        self.disarm(edge, Timer::Search);
-        self.begin_series(now, edge);
-        edge.metrics.call_setup_seconds.observe(age.as_secs_f64());
-        self.legs[LegId::CALLER].state = LegState::Answered;
-        self.disarm(edge, Timer::Unproven);
-        self.reconsider(now, edge, LegId::CALLER);
-        let session = self.session_answer(now, edge, LegId::CALLER);
-        let answer = Answer {
-            code: 200,
-            // Where the offer went in a provisional answer, its PRACK answers it, and nothing is left to say; nor after a
-            // further offer and its answer (RFC 6337 §3).
-            body: (!self.has_been_offered() && self.negotiation.early != EarlySession::Changed)
-                .then(|| Body::sdp(ours.to_string())),
-            contact_user: self.contact_user(),
-            headers: headers.into_iter().chain(session).collect(),
-            ..Answer::default()
-        };
-        let caller = &mut self.legs[LegId::CALLER];
-        let Some(server) = caller.server.take() else { return };
-        // From now on it can be asked again.
-        if self.negotiation.early != EarlySession::Offer {
-            self.negotiation.early = EarlySession::Nothing;
-        }
-        let dialog = edge.respond(now, server, answer);
-        if edge.endpoint.holds_back(server) {
-            self.legs[LegId::CALLER].server = Some(server);
-        } else {
-            edge.index.servers.remove(&server);
-        }
-        match dialog {
-            Some(dialog) => self.legs.own_dialog(edge, LegId::CALLER, dialog),
-            // Its CANCEL has been answered already: that news is on its way.
-            None => return self.caller_withdrew_answered(now, edge),
-        }
-        edge.changed(self.change(Happening::CallAnswered));
-    }
-
-    /// Lets go of what only a further search would ask for.
-    pub(crate) fn settle(&mut self) {
-        self.negotiation.offer = None;
-        if self.legs.iter().all(|leg| leg.agent.is_none()) {
-            self.search.controller = Controller::Done;
-            self.facts.identity.settle();
-        }
-        // Listeners that come later, or anew after a restart, are told of the caller's headers.
-        self.facts.headers.shrink_to_fit();
-        self.legs.shrink_to_fit();
+        search.settle(cx.call, self);
+        cx.edge.trunks.answered(cx.now, cx.call.legs[callee].trunk_name());
+        let (name, after) = (cx.call.legs.name_of(callee), cx.call.age(cx.now).as_secs_f64());
+        cx.edge.decide(cx.now, cx.call.key, format!("answered by {name} after {after:.1} s"));
+        let line = format!("answered by {} after {after:.1} s", cx.edge.shown_name(&name));
+        let sid = cx.call.legs.sid().to_owned();
+        cx.edge.log(&sid, line, None);
+        self.negotiation.send_answer(cx, ours, headers)
     }
 
     /// The ACK to a 2xx of ours; after an offer of ours it brings the answer.
-    pub(crate) fn acked(&mut self, now: Instant, edge: &mut Edge, leg: LegId, sdp: Option<bytes::Bytes>) {
-        if let Some(server) = self.legs[leg].server.take() {
-            edge.index.servers.remove(&server);
+    pub(crate) fn acked(&mut self, cx: &mut Cx<'_>, search: &Search, leg: LegId, sdp: Option<Bytes>) -> Next {
+        if let Some(server) = cx.call.legs[leg].server.take() {
+            cx.edge.index.servers.remove(&server);
         }
         if self.negotiation.late != Some(leg) {
-            return;
+            return Next::Stay;
         }
-        let first = self.legs[leg].theirs.is_none();
+        let first = cx.call.legs[leg].theirs.is_none();
         self.negotiation.late = None;
-        self.take_late_answer(now, edge, leg, sdp, first);
+        self.take_late_answer(cx, search, leg, sdp, first)
     }
 
     /// Takes a leg's answer to an offer that nobody but it was made; `first`: without it there is no session.
     pub(crate) fn take_late_answer(
         &mut self,
-        now: Instant,
-        edge: &mut Edge,
+        cx: &mut Cx<'_>,
+        search: &Search,
         leg: LegId,
-        sdp: Option<bytes::Bytes>,
+        sdp: Option<Bytes>,
         first: bool,
-    ) {
+    ) -> Next {
         let result = match sdp {
-            Some(sdp) if self.is_local() || self.state == State::Leaving => self.late_answer_locally(now, edge, &sdp),
-            Some(sdp) => self.late_answer(now, edge, leg, self.legs.other(leg), &sdp),
+            Some(sdp) if cx.call.is_local() || cx.call.state == State::Leaving => self.late_answer_locally(cx, &sdp),
+            Some(sdp) => self.late_answer(cx, leg, cx.call.legs.other(leg), &sdp),
             None => Err(bad_media("no answer to our offer")),
         };
         match result {
-            Ok(()) => match self.state {
-                State::Rerouting => self.caller_spoke(now, edge, first),
-                State::Leaving => self.say_on(edge),
+            Ok(()) => match cx.call.state {
+                State::Rerouting => return search.caller_spoke(cx, self, first),
+                State::Leaving => self.media.say_on(cx),
                 State::Searching | State::Answered | State::Ended => {}
             },
             Err(failure) => {
                 let text = failure.warning.map(|w| w.text).unwrap_or_default();
-                edge.decide(now, self.key, format!("late answer is unusable: {text}"));
+                cx.edge.decide(cx.now, cx.call.key, format!("late answer is unusable: {text}"));
                 // A refresh that brings nothing new leaves the session as it was.
                 if first {
-                    self.end(now, edge, failure.reason);
+                    return Next::End(failure.reason);
                 }
             }
         }
+        Next::Stay
     }
 
     /// A far end's answer to an offer that we made of what `other` says.
     pub(crate) fn late_answer(
         &mut self,
-        now: Instant,
-        edge: &mut Edge,
+        cx: &mut Cx<'_>,
         leg: LegId,
         other: Option<LegId>,
         sdp: &[u8],
     ) -> Result<(), Failure> {
         let missing = || bad_media("no offer");
         let other = other.ok_or_else(missing)?;
-        let answer = self.legs.read(edge, leg, sdp)?;
-        let offer = self.standing(other).ok_or_else(missing)?;
-        let sent = self.legs[leg].sent().ok_or_else(missing)?;
-        let ports = self.legs[other].ports(&anchored_streams(&offer));
+        let answer = cx.call.legs.read(cx.edge, leg, sdp)?;
+        let offer = cx.call.standing(other).ok_or_else(missing)?;
+        let sent = cx.call.legs[leg].sent().ok_or_else(missing)?;
+        let ports = cx.call.legs[other].ports(&anchored_streams(&offer));
         let unusable = |refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal);
-        let side = &self.legs[other];
-        let policy = side.policy().towards(self.legs[leg].policy());
+        let side = &cx.call.legs[other];
+        let policy = side.policy().towards(cx.call.legs[leg].policy());
         let Agreed { streams, .. } =
             accept(&offer, &sent, &answer, &policy, &ports, &side.identity()).map_err(unusable)?;
-        self.legs[leg].check_answer(&sent, &answer, streams.iter().map(|stream| stream.index))?;
-        let asks = self.wish(leg, other, &answer, &streams);
-        let leg_state = &mut self.legs[leg];
+        cx.call.legs[leg].check_answer(&sent, &answer, streams.iter().map(|stream| stream.index))?;
+        let asks = cx.call.wish(leg, other, &answer, &streams);
+        let leg_state = &mut cx.call.legs[leg];
         let before = leg_state.theirs();
         leg_state.ours = leg_state.last_sent.clone();
         let relatch = leg_state.take_theirs(&answer);
         if let Some(holds) = asks {
-            self.take_hold(now, edge, Change { leg, other, relatch, holds, offers: false }, &streams);
+            self.media.take_hold(cx, Change { leg, other, relatch, holds, offers: false }, &streams);
             return Ok(());
         }
-        self.end_holds(edge);
-        self.wire(now, edge, &streams, (other, false), (leg, relatch));
+        self.media.end_holds(cx);
+        self.media.wire(cx, &streams, (other, false), (leg, relatch));
         // The other side was asked nothing: where the direction is another one, it is to be told.
         if turned(before.as_ref(), &answer, &streams) {
-            self.owe(other, false);
+            self.negotiation.owe(other, false);
         }
         Ok(())
     }
 
-    /// Tells the media session what was agreed. Each side: the leg, and whether its latch opens anew.
-    pub(crate) fn wire(
+    /// A far end's offer before the answer to the caller's INVITE.
+    pub(crate) fn offered_early(
         &mut self,
-        now: Instant,
-        edge: &mut Edge,
-        streams: &[AgreedStream],
-        (offerer, relatch_offerer): (LegId, bool),
-        (answerer, relatch_answerer): (LegId, bool),
-    ) {
-        if self.media.session.is_none() {
-            return;
-        }
-        for stream in streams {
-            let at = |leg: &Leg| leg.end(stream.index).map(|end| end.end);
-            let (Some(a), Some(b)) = (at(&self.legs[offerer]), at(&self.legs[answerer])) else { continue };
-            let sides =
-                [(offerer, a, &stream.offerer, relatch_offerer), (answerer, b, &stream.answerer, relatch_answerer)];
-            for (leg, end, far, relatch) in sides {
-                self.point(now, edge, (leg, end), far, relatch);
-            }
-            let (to_answerer, to_offerer) = wires(stream, &self.legs[offerer], &self.legs[answerer]);
-            for (from, to, wire) in [(a, b, to_answerer), (b, a, to_offerer)] {
-                self.connect_ends(edge, from, to, wire);
-            }
-        }
-        self.unwire_all_but(edge, streams);
-        if let Some(first) = streams.first() {
-            let (of_offerer, of_answerer) = (first.codec.as_str(), first.codec_of_answerer());
-            self.legs[offerer].codec = of_offerer.to_owned();
-            self.legs[answerer].codec = of_answerer.to_owned();
-            let text = self.legs.said_of_codecs(first.index, [(offerer, of_offerer), (answerer, of_answerer)]);
-            self.legs.note_media(now, edge, &[offerer, answerer], &text);
-            if let Some(text) = self.legs.said_of_keys(first, [offerer, answerer]) {
-                edge.decide(now, self.key, text);
-            }
-            self.note_conversion([offerer, answerer]);
-        }
-        self.tap_caller(now, edge);
-    }
-
-    /// Tells the worker where an end's far side is, where that is news.
-    pub(crate) fn point(
-        &mut self,
-        now: Instant,
-        edge: &mut Edge,
-        (leg, end): (LegId, EndId),
-        far: &Far,
-        relatch: bool,
-    ) {
-        let Some(index) = self.legs[leg].ends.iter().find(|e| e.end == end).map(|e| e.index) else { return };
-        let side = &self.legs[leg];
-        let remote = side.remote_spec(far, edge.config.latch, relatch, self.is_answered());
-        let remote = trunkgate_media::RemoteSpec { srtp: side.srtp_spec(index), ..remote };
-        self.tell_remote(now, edge, leg, end, remote);
-    }
-
-    /// Has the ends of refused and ended streams closed.
-    pub(crate) fn close_unused(&mut self, edge: &mut Edge, legs: [LegId; 2], streams: &[AgreedStream]) {
-        let Some(media) = self.media.session else { return };
-        for leg in legs {
-            let leg = &mut self.legs[leg];
-            let unused = |end: &mut StreamEnd| !streams.iter().any(|s| s.index == end.index);
-            for end in leg.ends.extract_if(.., unused) {
-                retire(&mut leg.earlier, &mut leg.scores, &end.counters);
-                edge.remove_end(media, end.end);
-            }
-        }
-    }
-
-    /// Disconnects streams that are no longer agreed.
-    fn unwire_all_but(&mut self, edge: &mut Edge, streams: &[AgreedStream]) {
-        let Some(media) = self.media.session else { return };
-        let runs = |index: usize| streams.iter().any(|s| s.index == index);
-        let idle: Vec<EndId> =
-            self.legs.iter().flat_map(|leg| &leg.ends).filter(|end| !runs(end.index)).map(|end| end.end).collect();
-        for end in idle {
-            if self.media.wires.remove(end).is_some() {
-                edge.media(media, Command::Unwire { from: end });
-            }
-        }
-    }
-
-    /// Whether silence counts: once the call is answered.
-    fn is_answered(&self) -> bool {
-        self.state == State::Answered
-    }
-
-    /// Draws another port pair for an end of the caller that could not be bound.
-    pub(crate) fn redraw_caller(&mut self, now: Instant, edge: &mut Edge, end: EndId) {
-        self.media.bind_failures += 1;
-        let no_ports = FinalAnswer::new(503, ReasonSlug::NoPorts);
-        // The caller has been told the port already, or luck is out.
-        if self.legs.near_leg().ours.is_some() || self.media.bind_failures >= BIND_TRIES {
-            return self.refuse(now, edge, &no_ports);
-        }
-        let Some(media) = self.media.session else { return };
-        let bind = edge.addressing.media_bind(self.legs.near_leg().signalling());
-        let Some(new) = bind.and_then(|bind| edge.add_end(media, bind)) else {
-            return self.refuse(now, edge, &no_ports);
+        cx: &mut Cx<'_>,
+        search: &mut Search,
+        leg: LegId,
+        server: ServerId,
+        sdp: &[u8],
+    ) -> Next {
+        let from_caller = leg == LegId::CALLER;
+        let Some(other) = self.early_other(cx.call, search, cx.edge, leg, server) else {
+            // Its own offer has no answer yet, or there is nobody to ask; or ours to it has none (RFC 3311 §5.2).
+            match from_caller && self.negotiation.early != EarlySession::Offer {
+                true => retry_later(cx.now, cx.edge, server),
+                false => refuse_request(cx.now, cx.edge, server, 491),
+            };
+            return Next::Stay;
         };
-        if let Some(slot) = self.legs.near_leg_mut().ends.iter_mut().find(|e| e.end == end) {
-            *slot = StreamEnd::new(slot.index, new);
+        if self.negotiation.renegotiation.is_some() {
+            refuse_request(cx.now, cx.edge, server, 491);
+            return Next::Stay;
+        }
+        let Some(offer) = cx.call.legs.offer_in(cx.now, cx.edge, leg, server, sdp) else { return Next::Stay };
+        let Some(other) = other else { return self.reinvited_locally(cx, search, server, &offer) };
+        if !self.negotiation.takes_early_offer(cx.call, search, cx.edge, other) {
+            self.answer_early(cx, search, (leg, other), server, &offer);
+            return Next::Stay;
+        }
+        let way = Relay { from: leg, to: other, server: Some(server), by: Purpose::Update, restores: false };
+        self.negotiation.pass_on(cx, search, way, offer);
+        Next::Stay
+    }
+
+    /// Whom a further offer of a leg would concern: the other side; `Some(None)`, where the edge itself is that; `None`
+    /// where it may not offer yet.
+    fn early_other(
+        &self,
+        call: &Shared,
+        search: &Search,
+        edge: &Edge,
+        leg: LegId,
+        server: ServerId,
+    ) -> Option<Option<LegId>> {
+        if leg == LegId::CALLER {
+            if matches!(self.negotiation.early, EarlySession::Nothing | EarlySession::Offer) {
+                return None;
+            }
+            return if self.media.is_early(call) { Some(None) } else { Some(Some(search.only_heard()?.1)) };
+        }
+        let (attempt, callee) = search.only_heard()?;
+        let (dialog, is_reliable) = attempt.early.only()?;
+        let is_its = callee == leg && is_reliable && edge.endpoint.dialog_of(server) == Some(dialog);
+        let has_said = self.negotiation.offer.is_some() || self.negotiation.early == EarlySession::Agreed;
+        (is_its && has_said && !self.media.is_early(call)).then_some(Some(LegId::CALLER))
+    }
+
+    /// Answers an offer by what the other side has said.
+    fn answer_early(
+        &mut self,
+        cx: &mut Cx<'_>,
+        search: &mut Search,
+        (leg, other): (LegId, LegId),
+        server: ServerId,
+        offer: &Description,
+    ) {
+        let Some((answer, streams)) = self.negotiation.as_agreed(cx.call, leg, other, offer) else {
+            let answer = FinalAnswer::new(488, ReasonSlug::CodecMismatch);
+            cx.edge.respond(cx.now, server, answer.to_sip());
+            return;
+        };
+        let (answer, relatch) = cx.call.legs[leg].answer_again(cx.edge, offer, answer);
+        self.media.wire(cx, &streams, (leg, relatch), (other, false));
+        if leg == LegId::CALLER {
+            self.negotiation.offer = Some(offer.clone());
+            self.negotiation.told_again(cx.call);
+        } else {
+            search.said_again(offer);
+        }
+        let name = cx.call.legs.name_of(leg);
+        cx.edge.decide(
+            cx.now,
+            cx.call.key,
+            format!("{name} offers again: answered by the edge, the other side is not ready"),
+        );
+        cx.answer_request(leg, server, &answer);
+    }
+
+    /// The other side does not take an offer: where it only cannot be asked so, the edge answers.
+    pub(crate) fn early_change_refused(
+        &mut self,
+        cx: &mut Cx<'_>,
+        search: &mut Search,
+        pending: &Renegotiation,
+        code: u16,
+    ) {
+        cx.drop_added(&pending.added);
+        let Relay { from, to, server, .. } = pending.way;
+        cx.call.legs[to].takes_update &= !matches!(code, 405 | 501);
+        cx.call.legs[to].take_back();
+        let Some(server) = server else { return };
+        cx.edge.index.servers.remove(&server);
+        match code {
+            405 | 501 | 504 => self.answer_early(cx, search, (from, to), server, &pending.offer),
+            // Whoever asked has not lost its dialog.
+            408 | 481 => refuse_request(cx.now, cx.edge, server, 500),
+            _ => refuse_request(cx.now, cx.edge, server, seen_code(code)),
         }
     }
 
-    /// An end has learned its far side's address.
-    pub(crate) fn latched(&mut self, now: Instant, edge: &mut Edge, end: EndId, source: SocketAddr) {
-        if let Some(leg) = self.legs.leg_of(end) {
-            self.legs[leg].latched = Some(source);
-            edge.trace(now, self.key, TraceItem::Media { leg: leg.index(), text: format!("RTP comes from {source}") });
-            self.heard_from_source(now, edge, leg);
+    /// An end of an answered call could not be bound: its far end sends into nothing.
+    pub(crate) fn bind_failed_later(&mut self, cx: &mut Cx<'_>, end: EndId, error: &str) -> Next {
+        let joins = self.negotiation.transfers.join_unbound(end);
+        let Some(at) = cx.call.legs.leg_of(end).filter(|_| !joins) else { return Next::Stay };
+        let sid = cx.call.legs.sid().to_owned();
+        cx.edge.warn(&sid, format!("media ports could not be bound: {error}"), Some(ReasonSlug::NoPorts));
+        cx.edge.decide(cx.now, cx.call.key, format!("ports not bound: {error}"));
+        cx.call.story.proof = Some((ReasonSlug::NoPorts, format!("ports not bound: {error}").into()));
+        // A stream that a re-INVITE wants to add: that one fails, when its answer comes.
+        if let Some(pending) = self.negotiation.renegotiation.as_mut().filter(|pending| pending.added.contains(&end)) {
+            pending.unbound = true;
+            return Next::Stay;
         }
+        if self.redraw_answered(cx, at, end).is_none() {
+            return Next::End(ReasonSlug::NoPorts);
+        }
+        Next::Stay
     }
 
-    /// An end that should send is silent.
-    pub(crate) fn idle(&mut self, now: Instant, edge: &mut Edge, end: EndId) {
-        if let Some(leg) = self.legs.leg_of(end).filter(|leg| self.legs.is_side(*leg)) {
-            edge.trace(now, self.key, TraceItem::Media { leg: leg.index(), text: "no RTP for too long".into() });
-            let seconds = edge.config.idle_timeout.as_secs();
-            let came = self.legs[leg].view().rtp.rx_packets;
-            let before = if came > 0 { format!(", after {came} packets") } else { String::new() };
-            let text = format!("{} sent no RTP for {seconds} s{before}", self.legs.name_of(leg));
-            self.story.proof = Some((ReasonSlug::MediaTimeout, text.into()));
-            self.end(now, edge, ReasonSlug::MediaTimeout);
+    /// Draws another port pair in the place of an end; `None` where that is of no use, or none is left.
+    fn redraw_answered(&mut self, cx: &mut Cx<'_>, at: LegId, end: EndId) -> Option<()> {
+        self.media.bind_failures += 1;
+        let has_another = cx.call.legs.other(at).is_some_and(|other| cx.call.legs[other].theirs.is_some());
+        if cx.call.state != State::Answered || !has_another || self.media.bind_failures >= BIND_TRIES {
+            return None;
         }
+        let bind = cx.edge.addressing.media_bind(cx.call.legs[at].signalling())?;
+        let new = cx.edge.add_end(cx.call.session?, bind)?;
+        let slot = cx.call.legs[at].ends.iter_mut().find(|slot| slot.end == end)?;
+        *slot = StreamEnd::new(slot.index, new);
+        self.media.wires.retain(|from, (to, _)| from != end && *to != end);
+        self.negotiation.owe(at, true);
+        Some(())
     }
 
-    /// Has a leg's ends closed; its figures stay.
-    pub(crate) fn drop_ends(&mut self, edge: &mut Edge, leg: LegId) {
-        let Some(media) = self.media.session else { return };
-        let leg = &mut self.legs[leg];
-        for end in std::mem::take(&mut leg.ends) {
-            retire(&mut leg.earlier, &mut leg.scores, &end.counters);
-            self.media.wires.retain(|from, (to, _)| from != end.end && *to != end.end);
-            edge.remove_end(media, end.end);
+    /// The caller has acknowledged a provisional answer; where that was our offer, with its answer.
+    pub(crate) fn acknowledged_early(
+        &mut self,
+        cx: &mut Cx<'_>,
+        search: &Search,
+        leg: LegId,
+        sdp: Option<Bytes>,
+    ) -> Next {
+        if leg != LegId::CALLER || self.negotiation.early != EarlySession::Offer {
+            return Next::Stay;
         }
+        if cx.call.state != State::Searching {
+            self.negotiation.early = EarlySession::Nothing;
+            // Its 2xx is on its way now, but not acknowledged.
+            let server = cx.call.legs[LegId::CALLER].server.take();
+            let next = self.acked(cx, search, leg, sdp);
+            cx.call.legs[LegId::CALLER].server = server;
+            return next;
+        }
+        self.negotiation.early = EarlySession::Agreed;
+        self.negotiation.late = None;
+        let rings = cx.call.legs.find(|leg| !leg.inbound && leg.state == LegState::Early);
+        let result = match (sdp, rings) {
+            (None, _) => Err(bad_media("PRACK without answer to our offer")),
+            (Some(sdp), Some(other)) => self.late_answer(cx, LegId::CALLER, Some(other), &sdp),
+            // Whoever it was for has gone meanwhile.
+            (Some(sdp), None) => cx.call.legs.read(cx.edge, LegId::CALLER, &sdp).map(|answer| {
+                let caller = &mut cx.call.legs[LegId::CALLER];
+                caller.take_theirs(&answer);
+                caller.ours = caller.last_sent.clone();
+            }),
+        };
+        if let Err(failure) = result {
+            let text = failure.warning.as_ref().map(|warning| warning.text.clone()).unwrap_or_default();
+            cx.edge.decide(cx.now, cx.call.key, format!("unusable answer in PRACK: {text}"));
+            return Next::Refuse(Box::new(failure.answer()));
+        }
+        Next::Stay
     }
 
-    /// The same for a leg that has not been entered yet.
-    pub(crate) fn close_ends(&self, edge: &mut Edge, leg: &mut Leg) {
-        if let Some(media) = self.media.session {
-            for end in std::mem::take(&mut leg.ends) {
-                edge.remove_end(media, end.end);
+    /// A PRACK that brings another offer. Where the called side has answered meanwhile, what was agreed stands.
+    pub(crate) fn offered_in_prack(
+        &mut self,
+        cx: &mut Cx<'_>,
+        search: &mut Search,
+        leg: LegId,
+        server: ServerId,
+        sdp: Option<Bytes>,
+    ) -> Next {
+        match sdp {
+            Some(sdp) if cx.call.state == State::Searching => self.offered_early(cx, search, leg, server, &sdp),
+            Some(_) | None => {
+                refuse_request(cx.now, cx.edge, server, 488);
+                Next::Stay
             }
         }
     }
 
-    /// User part of our Contact towards the caller: what it called.
-    pub(crate) fn contact_user(&self) -> String {
-        rewrite::escape_user(&self.facts.called.received)
+    /// A callee's description where the caller has been told one as our offer: ours to the caller stays as it is, and where it
+    /// is of somebody else the caller is asked again after its ACK.
+    pub(crate) fn agree_as_told(
+        &mut self,
+        cx: &mut Cx<'_>,
+        callee: LegId,
+        theirs: &Description,
+    ) -> Result<Description, Failure> {
+        let told = cx.call.legs[LegId::CALLER].sent().ok_or_else(|| bad_media("no offer"))?;
+        let sent = cx.call.legs[callee].sent().ok_or_else(|| bad_media("no offer"))?;
+        cx.call.legs[callee].check_answer(&sent, theirs, anchored_streams(theirs))?;
+        let caller = &cx.call.legs[LegId::CALLER];
+        let ports = caller.ports(&anchored_streams(theirs));
+        let policy = caller.policy().towards(cx.call.legs[callee].policy());
+        let offered = relay_offer(theirs, &policy, &ports, &caller.identity()).ok();
+        let plain = trunkgate_sdp::keying::unprotected(&told);
+        let formats = |description: &Description| -> Vec<Vec<String>> {
+            description.media.iter().map(|media| media.formats.clone()).collect()
+        };
+        let same = offered.as_ref().is_some_and(|offered| formats(offered) == formats(&plain));
+        let leg = &mut cx.call.legs[callee];
+        leg.ours = leg.last_sent.clone();
+        let relatch = leg.take_theirs(theirs);
+        let agreed = cx.call.legs[LegId::CALLER].theirs().and_then(|answer| {
+            let ports = cx.call.legs[callee].ports(&anchored_streams(theirs));
+            let side = &cx.call.legs[callee];
+            let policy = side.policy().towards(cx.call.legs[LegId::CALLER].policy());
+            accept(theirs, &told, &answer, &policy, &ports, &side.identity()).ok()
+        });
+        if let Some(Agreed { streams, .. }) = agreed {
+            self.media.wire(cx, &streams, (callee, relatch), (LegId::CALLER, false));
+        }
+        if !same && cx.call.state == State::Answered {
+            self.negotiation.owe(LegId::CALLER, false);
+        }
+        Ok(told)
+    }
+
+    /// The edge itself talks with a caller that has answered our offer already.
+    pub(crate) fn speak_as_told(&mut self, cx: &mut Cx<'_>) -> Result<Description, Failure> {
+        let missing = || bad_media("no answer to our offer yet");
+        let caller = &cx.call.legs[LegId::CALLER];
+        let (told, theirs) = caller.sent().zip(caller.theirs()).ok_or_else(missing)?;
+        self.late_answer_locally(cx, &Bytes::from(theirs.to_string()))?;
+        Ok(told)
+    }
+
+    /// Whether the search must wait for the ACK of a caller that made no offer: nothing can be offered for it before.
+    pub(crate) fn waits_for_ack(&self, call: &Shared) -> bool {
+        self.negotiation.late == Some(call.legs.near) && self.media.spoken.is_none()
     }
 }
 

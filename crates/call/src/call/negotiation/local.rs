@@ -1,32 +1,41 @@
 //! A caller's session with the edge itself: what is agreed on where an agent is the other side, and the wires between
 //! the two.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use trunkgate_media::mos::Codec;
 use trunkgate_media::rtp::DEFAULT_CLOCK_HZ;
-use trunkgate_media::{Coding, Command, EndId, PartedSpec, WireSpec};
-use trunkgate_resources::edge::Edge;
+use trunkgate_media::{AgentQueue, Coding, Command, PartedSpec, PressSpec, WireSpec};
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::index::Purpose;
 use trunkgate_resources::key::LegId;
-use trunkgate_route::Dtmf;
-use trunkgate_sdp::{
-    Audio, Description, Direction, Far, Identity, Media, Policy, Refusal, accept, answer_offer, offer_own,
+use trunkgate_resources::limits::{
+    INFO_BYTES, INFOS_PER_CALL, KEY_PAUSE, KEYS_AHEAD, KEYS_PER_REQUEST, REFERRER_SECONDS,
 };
-use trunkgate_sip::ServerId;
-use trunkgate_story::quality::retire;
+use trunkgate_resources::sip::extra;
+use trunkgate_route::{Agent, Dtmf};
+use trunkgate_sdp::{Audio, Description, Direction, Media, Policy, Refusal, accept, answer_offer, offer_own};
+use trunkgate_sip::{Answer, Body, ServerId};
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::legs::leg::StreamEnd;
-use crate::call::negotiation::coding::{coding, name};
+use crate::call::legs::leg::LegState;
+use crate::call::legs::leg_end::EndedBy;
+use crate::call::media::dtmf::{LEAST_TONE_MS, Told, USUAL_MS, told};
+use crate::call::media::wiring::{coding, name};
+use crate::call::negotiation::requests::Info;
+use crate::call::refused::Refused;
 use crate::call::search::answer::Failure;
-use crate::call::{Call, State};
+use crate::call::shared::{Cx, Next, Shared};
+use crate::call::story::noted::{queue, reading};
+use crate::call::{Bridge, Search, State, refuse_request};
 
 /// What an agent's or a player's side of a wire says of its audio: it has no payload numbers of its own.
 const OWN_AUDIO: u8 = 0;
 /// A port to try a description with.
-const ANY_PORT: u16 = 9;
+pub(crate) const ANY_PORT: u16 = 9;
 
 /// What the caller and the edge speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,123 +52,55 @@ pub(crate) struct Spoken {
     pub(crate) presses: Option<(u8, u32)>,
 }
 
-impl Call {
-    /// Whether the edge itself could answer the caller.
-    pub(crate) fn answerable(&self) -> Result<(), Failure> {
-        let Some(offer) = &self.negotiation.offer else { return Ok(()) };
-        let nowhere = Identity { session_id: 0, version: 0, ip: std::net::Ipv4Addr::LOCALHOST.into() };
-        let policy = self.legs.own_policy();
-        answer_offer(offer, &policy, ANY_PORT, &nowhere, Direction::SendRecv).map(|_| ()).map_err(unusable)
-    }
-
+impl Bridge {
     /// Our description for the caller's 200: the answer to its offer, or an offer where it made none.
-    pub(crate) fn first_description(&mut self, now: Instant, edge: &mut Edge) -> Result<Description, Failure> {
-        if let Some(ours) = self.standing_description() {
-            self.point_again(now, edge);
+    pub(crate) fn first_description(&mut self, cx: &mut Cx<'_>) -> Result<Description, Failure> {
+        if let Some(ours) = self.standing_description(cx.call) {
+            self.point_again(cx);
             return Ok(ours);
         }
-        if self.has_been_offered() {
-            return self.speak_as_told(now, edge);
+        if self.negotiation.has_been_offered() {
+            return self.speak_as_told(cx);
         }
-        match self.offer_as_told() {
-            Some(offer) => self.answer_locally(now, edge, &offer),
+        match self.negotiation.offer_as_told(cx.call) {
+            Some(offer) => self.media.answer_locally(cx, &offer),
             None => {
-                let policy = self.legs.own_policy();
-                let caller = self.legs.near_leg_mut();
+                let policy = cx.call.legs.own_policy();
+                let caller = cx.call.legs.near_leg_mut();
                 let port = caller.ends.first().map_or(0, |end| end.bind.port());
                 let mut offer = offer_own(&policy, port, &caller.identity(), Direction::SendRecv);
-                caller.protect_first(edge, &mut offer, caller.late_form())?;
+                caller.protect_first(cx.edge, &mut offer, caller.late_form())?;
                 Ok(caller.stamp(offer))
             }
         }
     }
 
     /// What the caller was told of its session with us, once it was.
-    pub(crate) fn standing_description(&self) -> Option<Description> {
-        if self.search.transfers.now.is_none() {
+    pub(crate) fn standing_description(&self, call: &Shared) -> Option<Description> {
+        if self.negotiation.transfers.now.is_none() {
             self.media.spoken?;
         }
-        self.legs.near_leg().ours.as_ref()?.read()
-    }
-
-    /// Whether the caller hears us although it has no answer.
-    pub(crate) fn is_early(&self) -> bool {
-        self.state == State::Searching && self.media.spoken.is_some()
+        call.legs.near_leg().ours.as_ref()?.read()
     }
 
     /// Silence counts from the answer on, also where the session is older.
-    fn point_again(&mut self, now: Instant, edge: &mut Edge) {
-        let Some((offer, (end, _))) = self.negotiation.offer.clone().zip(self.spoken_end()) else { return };
-        let caller = self.legs.near_leg();
-        let answered = answer_offer(&offer, &self.legs.own_policy(), ANY_PORT, &caller.identity(), Direction::SendRecv);
+    fn point_again(&mut self, cx: &mut Cx<'_>) {
+        let Some((offer, (end, _))) = self.negotiation.offer.clone().zip(self.media.spoken_end(cx.call)) else {
+            return;
+        };
+        let caller = cx.call.legs.near_leg();
+        let answered =
+            answer_offer(&offer, &cx.call.legs.own_policy(), ANY_PORT, &caller.identity(), Direction::SendRecv);
         if let Ok((_, far, _)) = answered {
-            self.point(now, edge, (self.legs.near, end), &far, false);
+            cx.point((cx.call.legs.near, end), &far, false);
         }
-    }
-
-    /// Answers an offer of the caller, takes it into force, and has its media follow.
-    fn answer_locally(&mut self, now: Instant, edge: &mut Edge, offer: &Description) -> Result<Description, Failure> {
-        let caller = self.legs.near_leg();
-        let answered = answer_offer(offer, &self.legs.own_policy(), ANY_PORT, &caller.identity(), Direction::SendRecv);
-        let (mut answer, far, audio) = answered.map_err(unusable)?;
-        let missing = || Failure::unreached(ReasonSlug::NoPorts);
-        let index = answer.media.iter().position(|media| media.port != 0).ok_or_else(missing)?;
-        let port = self.end_of_caller(edge, index).ok_or_else(missing)?;
-        let section = answer.media.get_mut(index).ok_or_else(missing)?;
-        section.port = port;
-        let presses = keys(section);
-        let keys = presses.map(|(number, _)| number);
-        let coding = coding(&audio).ok_or_else(missing)?;
-        let spoken = Spoken { index, audio: audio.number, coding, keys, presses };
-        let caller = self.legs.near_leg_mut();
-        caller.protect_answer(edge, &mut answer, offer);
-        let answer = caller.stamp(answer);
-        caller.ours = caller.last_sent.clone();
-        let relatch = caller.take_theirs(offer);
-        self.speak(now, edge, spoken, &far, relatch);
-        Ok(answer)
-    }
-
-    /// The caller's port for an m-line; drawn where there is none yet.
-    fn end_of_caller(&mut self, edge: &mut Edge, index: usize) -> Option<u16> {
-        if let Some(end) = self.legs.near_leg().end(index) {
-            return Some(end.bind.port());
-        }
-        let bind = edge.addressing.media_bind(self.legs.near_leg().signalling())?;
-        let end = StreamEnd::new(index, edge.add_end(self.media.session?, bind)?);
-        let port = end.bind.port();
-        self.legs.near_leg_mut().ends.push(end);
-        Some(port)
-    }
-
-    /// Takes into force what was agreed with the caller; its other streams are closed.
-    fn speak(&mut self, now: Instant, edge: &mut Edge, spoken: Spoken, far: &Far, relatch: bool) {
-        let Some(media) = self.media.session else { return };
-        self.media.spoken = Some(spoken);
-        let caller = self.legs.near_leg_mut();
-        for end in caller.ends.extract_if(.., |end| end.index != spoken.index) {
-            retire(&mut caller.earlier, &mut caller.scores, &end.counters);
-            edge.remove_end(media, end.end);
-        }
-        caller.codec = name(spoken.coding).to_owned();
-        let codec = caller.codec.clone();
-        if let Some(end) = caller.end(spoken.index).map(|end| end.end) {
-            self.point(now, edge, (self.legs.near, end), far, relatch);
-        }
-        self.legs.note_media(now, edge, &[self.legs.near], &codec);
-    }
-
-    /// The caller's end of what it speaks with the edge.
-    pub(crate) fn spoken_end(&self) -> Option<(EndId, Spoken)> {
-        let spoken = self.media.spoken?;
-        Some((self.legs.near_leg().end(spoken.index)?.end, spoken))
     }
 
     /// Wires the caller and an agent's leg to each other; nothing before the caller's description is there.
-    pub(crate) fn converse(&mut self, now: Instant, edge: &mut Edge, leg: LegId) {
-        let Some((caller, spoken)) = self.spoken_end() else { return };
-        let Some(agent) = self.legs[leg].agent.as_ref().map(|side| side.end) else { return };
-        let inband = self.legs.near_leg().dtmf() == Dtmf::Inband;
+    pub(crate) fn converse(&mut self, cx: &mut Cx<'_>, leg: LegId) {
+        let Some((caller, spoken)) = self.media.spoken_end(cx.call) else { return };
+        let Some(agent) = cx.call.legs[leg].agent.as_ref().map(|side| side.end) else { return };
+        let inband = cx.call.legs.near_leg().dtmf() == Dtmf::Inband;
         let hears = WireSpec {
             parted: inband.then(|| Box::new(PartedSpec { tones: true, ..PartedSpec::default() })),
             payloads: vec![(spoken.audio, OWN_AUDIO)],
@@ -169,57 +110,53 @@ impl Call {
             codec: Codec::named(name(spoken.coding)),
             ..WireSpec::default()
         };
-        self.connect_ends(edge, caller, agent, hears);
-        self.connect_ends(edge, agent, caller, talks(spoken));
-        let before = self.legs[leg].converted_to;
-        self.note_conversion([self.legs.near, leg]);
-        if before != self.legs[leg].converted_to {
-            edge.decide(now, self.key, self.legs.said_of_agent(leg));
+        self.media.connect_ends(cx, caller, agent, hears);
+        self.media.connect_ends(cx, agent, caller, talks(spoken));
+        let before = cx.call.legs[leg].converted_to;
+        self.media.note_conversion(cx.call, [cx.call.legs.near, leg]);
+        if before != cx.call.legs[leg].converted_to {
+            cx.edge.decide(cx.now, cx.call.key, cx.call.legs.said_of_agent(leg));
         }
-        self.tap_caller(now, edge);
-        self.watch_hold(now, edge);
-    }
-
-    /// Connects two ends, unless they are so already.
-    pub(crate) fn connect_ends(&mut self, edge: &mut Edge, from: EndId, to: EndId, wire: WireSpec) {
-        let Some(media) = self.media.session else { return };
-        if self.media.wires.get(from) == Some(&(to, wire.clone())) {
-            return;
-        }
-        // The worker disconnects what fed `to` before.
-        self.media.wires.retain(|_, (sink, _)| *sink != to);
-        self.media.wires.insert(from, (to, wire.clone()));
-        edge.media(media, Command::Wire { from, to, wire });
+        self.media.tap_caller(cx);
+        self.negotiation.watch_hold(cx);
     }
 
     /// A caller that talks with an agent wants to change its session, or asks us to offer: the edge answers itself.
-    pub(crate) fn reinvited_locally(&mut self, now: Instant, edge: &mut Edge, server: ServerId, offer: &Description) {
-        match self.answer_locally(now, edge, offer) {
+    pub(crate) fn reinvited_locally(
+        &mut self,
+        cx: &mut Cx<'_>,
+        search: &Search,
+        server: ServerId,
+        offer: &Description,
+    ) -> Next {
+        let mut next = Next::Stay;
+        match self.media.answer_locally(cx, offer) {
             Ok(ours) => {
-                match self.legs.callee {
-                    _ if self.state == State::Leaving => self.say_on(edge),
+                match cx.call.legs.callee {
+                    _ if cx.call.state == State::Leaving => self.media.say_on(cx),
                     Some(callee) => {
-                        self.converse(now, edge, callee);
-                        if self.is_consulting() {
-                            self.caller_spoke(now, edge, false);
+                        self.converse(cx, callee);
+                        if search.is_consulting() {
+                            next = search.caller_spoke(cx, self, false);
                         }
                     }
-                    None => self.caller_spoke(now, edge, false),
+                    None => next = search.caller_spoke(cx, self, false),
                 }
-                self.told_again();
-                self.answer_request(now, edge, self.legs.near, server, &ours);
+                self.negotiation.told_again(cx.call);
+                cx.answer_request(cx.call.legs.near, server, &ours);
             }
             Err(failure) => {
-                edge.respond(now, server, failure.answer().to_sip());
+                cx.edge.respond(cx.now, server, failure.answer().to_sip());
             }
         }
+        next
     }
 
     /// The caller's answer to an offer of ours, in its ACK.
-    pub(crate) fn late_answer_locally(&mut self, now: Instant, edge: &mut Edge, sdp: &Bytes) -> Result<(), Failure> {
+    pub(crate) fn late_answer_locally(&mut self, cx: &mut Cx<'_>, sdp: &Bytes) -> Result<(), Failure> {
         let missing = || Failure::unreached(ReasonSlug::BadMedia);
-        let answer = self.legs.read(edge, self.legs.near, sdp)?;
-        let caller = self.legs.near_leg_mut();
+        let answer = cx.call.legs.read(cx.edge, cx.call.legs.near, sdp)?;
+        let caller = cx.call.legs.near_leg_mut();
         let sent = caller.sent().ok_or_else(missing)?;
         let ports = vec![ANY_PORT; trunkgate_sdp::anchored_streams(&sent).len()];
         let agreed = accept(&sent, &sent, &answer, &Policy::default(), &ports, &caller.identity()).map_err(unusable)?;
@@ -235,16 +172,226 @@ impl Call {
         let spoken = Spoken { index: stream.index, audio: audio.number, coding, keys, presses };
         let relatch = caller.take_theirs(&answer);
         caller.ours = caller.last_sent.clone();
-        self.speak(now, edge, spoken, &stream.answerer, relatch);
-        if let Some(callee) = self.legs.callee {
-            self.converse(now, edge, callee);
+        self.media.speak(cx, spoken, &stream.answerer, relatch);
+        if let Some(callee) = cx.call.legs.callee {
+            self.converse(cx, callee);
         }
         Ok(())
     }
 
-    /// Whether the edge itself is the caller's other side: an agent talks with it, or did and nobody has taken its place.
-    pub(crate) fn is_local(&self) -> bool {
-        self.state == State::Rerouting || self.legs.callee.is_some_and(|leg| self.legs[leg].agent.is_some())
+    /// Presses keys towards the caller. The digits are for its ear only: never in a trace or a log.
+    pub(crate) fn press(&mut self, cx: &mut Cx<'_>, leg: LegId, digits: &str) {
+        if !self.press_for_caller(cx, digits) {
+            cx.call.legs.note_wish(cx.now, cx.edge, leg, "sends DTMF, but the caller does not support telephone-event");
+            return;
+        }
+        cx.call.legs.note_wish(cx.now, cx.edge, leg, &format!("sends {} DTMF digits", digits.chars().count()));
+    }
+
+    /// A leg has pressed a key by INFO that the other side gets in its own way: the code of the answer, and after how many
+    /// seconds to try again.
+    pub(crate) fn key_told(&mut self, cx: &mut Cx<'_>, leg: LegId, (key, ms): (char, u16)) -> (u16, Option<u64>) {
+        let Some(media) = cx.call.session else { return (480, None) };
+        if cx.call.legs[leg].dtmf() != Dtmf::Info {
+            return (415, None);
+        }
+        let digits = key.to_string();
+        let agent = cx.call.legs.other(leg).and_then(|other| cx.call.legs[other].agent.as_ref()).map(|side| side.end);
+        if let Some(end) = agent {
+            cx.edge.media(media, Command::TellKeys { end, digits });
+            return (200, None);
+        }
+        let mut wires = cx.call.legs[leg].ends.iter().filter_map(|end| self.media.wires.get(end.end));
+        let way = wires.find_map(|(to, wire)| Some((*to, wire.parted.as_ref()?.press?)));
+        let Some((end, press)) = way else { return (480, None) };
+        let out = self.negotiation.keys.get_or_insert_default();
+        let begins = out.pressed.map_or(cx.now, |pressed| pressed.max(cx.now));
+        let ahead = begins.saturating_duration_since(cx.now);
+        if ahead > KEYS_AHEAD {
+            // A 503 would keep it from this edge with other calls as well (RFC 3261 §21.5.4); a 500 is of this request alone.
+            return (500, Some((ahead - KEYS_AHEAD).as_secs() + 1));
+        }
+        let lasts = u64::from(ms).next_multiple_of(20).max(LEAST_TONE_MS);
+        out.pressed = Some(begins + Duration::from_millis(lasts) + KEY_PAUSE);
+        cx.edge.media(media, Command::Press { end, press, digits, ms });
+        (200, None)
+    }
+
+    /// Presses keys towards the caller of an agent, in its own way; whether it takes any.
+    pub(crate) fn press_for_caller(&mut self, cx: &mut Cx<'_>, digits: &str) -> bool {
+        match cx.call.legs.near_leg().dtmf() {
+            Dtmf::Rfc4733 => {
+                let Some((media, end, press)) = self.media.takes_keys(cx.call) else { return false };
+                cx.edge.media(media, Command::Press { end, press, digits: digits.to_owned(), ms: USUAL_MS });
+                true
+            }
+            Dtmf::Info => {
+                let keys = digits.chars().map(|key| (key.to_ascii_uppercase(), u32::from(USUAL_MS)));
+                self.negotiation.tell_keys(cx, cx.call.legs.near, keys);
+                true
+            }
+            Dtmf::Inband => {
+                let Some((media, (end, spoken))) = cx.call.session.zip(self.media.spoken_end(cx.call)) else {
+                    return false;
+                };
+                let press = PressSpec::Tone { payload: spoken.audio, coding: spoken.coding };
+                cx.edge.media(media, Command::Press { end, press, digits: digits.to_owned(), ms: USUAL_MS });
+                true
+            }
+        }
+    }
+
+    /// A far end says something to the other one.
+    pub(crate) fn informed(&mut self, cx: &mut Cx<'_>, leg: LegId, server: ServerId, info: Info) {
+        let refusal = match cx.call.state {
+            State::Ended => 481,
+            State::Searching | State::Rerouting | State::Leaving => 480,
+            State::Answered if info.bytes() > INFO_BYTES => 413,
+            State::Answered if info.is_packaged => 469,
+            State::Answered if self.negotiation.infos.len() >= INFOS_PER_CALL => 500,
+            State::Answered => 0,
+        };
+        if refusal != 0 {
+            // Which packages would do (RFC 6086 §4.2.2): none.
+            let headers = if refusal == 469 { vec![extra("Recv-Info", "")] } else { Vec::new() };
+            cx.edge.respond(cx.now, server, Answer { code: refusal, headers, ..Answer::default() });
+            return;
+        }
+        let to = cx.call.legs.other(leg).and_then(|other| Some((other, cx.call.legs[other].dialog?)));
+        let is_same_way = to.is_some_and(|(other, _)| cx.call.legs[other].dtmf() == cx.call.legs[leg].dtmf());
+        let taken = match told(info.body.as_ref()) {
+            Told::Key(key, ms) if !is_same_way => Some(self.key_told(cx, leg, (key, ms))),
+            Told::Unreadable if !is_same_way => Some((400, None)),
+            Told::Key(..) | Told::Unreadable | Told::Other => None,
+        };
+        // An agent is told keys by its stream, and nothing else.
+        let (Some((other, dialog)), None) = (to, taken) else {
+            let (code, wait) = taken.unwrap_or((415, None));
+            let accept = (code == 415).then(|| extra("Accept", "application/sdp"));
+            let retry = wait.map(|seconds| extra("Retry-After", seconds.to_string()));
+            let headers = accept.into_iter().chain(retry).collect();
+            cx.edge.respond(cx.now, server, Answer { code, headers, ..Answer::default() });
+            return;
+        };
+        let mut headers = cx.call.passing(cx.edge, &info.headers, leg, other);
+        headers.extend(info.disposition.map(|disposition| extra("Content-Disposition", disposition)));
+        match cx.edge.request(cx.now, cx.call.legs.place(other), dialog, Purpose::Info, headers, info.body) {
+            Some(client) => {
+                self.negotiation.infos.insert(client, server);
+            }
+            None => refuse_request(cx.now, cx.edge, server, 500),
+        }
+    }
+
+    /// 183 with our description. A caller without an offer cannot be told one before its 2xx (RFC 3261 §13.2.1), and without
+    /// hold audio there is nothing to hear: both ring.
+    pub(crate) fn begin_early(&mut self, cx: &mut Cx<'_>, agent: &Arc<Agent>) -> Result<(), Failure> {
+        if self.negotiation.offer.is_none() || agent.hold.is_none() || self.media.is_early(cx.call) {
+            return Ok(());
+        }
+        let ours = self.first_description(cx)?;
+        self.media.take_sounds(agent);
+        self.negotiation.offer = self.media.standing_offer(cx.call);
+        cx.call.legs[LegId::CALLER].state = LegState::Early;
+        self.negotiation
+            .ring_caller(cx, Answer { code: 183, body: Some(Body::sdp(ours.to_string())), ..Answer::default() });
+        Ok(())
+    }
+
+    /// An interval is over.
+    pub(crate) fn sample_quality(&mut self, cx: &mut Cx<'_>) {
+        cx.call.deadlines.remove(Timer::Quality);
+        if cx.call.state != State::Ended {
+            cx.capture_reports();
+            let next = cx.call.story.series.take(cx.now, cx.call.legs.iter().map(reading));
+            cx.call.legs.iter().filter_map(queue).for_each(AgentQueue::forget);
+            cx.arm(Timer::Quality, next);
+            self.media.look_for_flaws(cx);
+            self.negotiation.watch_hold(cx);
+        }
+    }
+
+    /// Somebody answered in the place of whoever asked for it.
+    pub(crate) fn transferred(&mut self, cx: &mut Cx<'_>) {
+        let Some(transfer) = self.negotiation.transfers.now.take() else { return };
+        if transfer.is_stale {
+            self.negotiation.owe(cx.call.legs.near, false);
+        }
+        self.negotiation.transfers.tell_news(cx, 200);
+        if transfer.is_gone {
+            return;
+        }
+        cx.call.legs[transfer.by].end_with(ReasonSlug::Transferred, EndedBy::FarEnd);
+        self.media.drop_ends(cx, transfer.by);
+        cx.call.legs.leave_trunk(cx.edge, transfer.by);
+        cx.arm(Timer::Referrer, Duration::from_secs(REFERRER_SECONDS));
+    }
+
+    /// Whoever has transferred the call has been told so, and has not hung up. Who asks for another transfer now stays.
+    pub(crate) fn referrer_overdue(&mut self, cx: &mut Cx<'_>) {
+        cx.call.deadlines.remove(Timer::Referrer);
+        let left: Vec<LegId> =
+            cx.call.legs.ids().filter(|at| self.negotiation.sides(cx.call).all(|side| side != *at)).collect();
+        for leg in left {
+            if cx.call.legs[leg].agent.is_none() && cx.call.legs[leg].state == LegState::Answered {
+                self.media.hang_up_leg(cx, leg, ReasonSlug::Transferred);
+            }
+        }
+    }
+
+    /// A leg that is neither side of the call any more, or not now, has hung up.
+    pub(crate) fn referrer_left(&mut self, cx: &mut Cx<'_>, leg: LegId) {
+        cx.call.legs[leg].end_with(ReasonSlug::Transferred, EndedBy::FarEnd);
+        self.negotiation.transfers.drop_news_of(cx, leg);
+        if let Some(transfer) =
+            self.negotiation.transfers.now.as_mut().filter(|transfer| transfer.by == leg && !transfer.is_gone)
+        {
+            transfer.is_gone = true;
+            self.media.drop_ends(cx, leg);
+            cx.call.legs.leave_trunk(cx.edge, leg);
+            cx.edge.decide(
+                cx.now,
+                cx.call.key,
+                format!("{} has hung up, the transfer goes on", cx.call.legs.name_of(leg)),
+            );
+        }
+    }
+
+    /// Whoever has asked for a join hangs up before it is one: it goes on. Whether that was so.
+    pub(crate) fn left_joining(&mut self, cx: &mut Cx<'_>, leg: LegId) -> bool {
+        let joining =
+            self.negotiation.transfers.joining.as_mut().filter(|join| join.by == leg).map(|join| &mut join.is_gone);
+        let leaving = self.negotiation.transfers.leaving.as_mut().filter(|leaving| leaving.by == leg);
+        let Some(is_gone) = joining.or(leaving.map(|leaving| &mut leaving.is_gone)) else { return false };
+        *is_gone = true;
+        cx.call.legs[leg].has_left = true;
+        cx.call.legs[leg].end_with(ReasonSlug::Transferred, EndedBy::FarEnd);
+        self.negotiation.transfers.drop_news(cx);
+        self.media.drop_ends(cx, leg);
+        cx.call.legs.leave_trunk(cx.edge, leg);
+        cx.edge.decide(cx.now, cx.call.key, format!("{} has hung up, the transfer goes on", cx.call.legs.name_of(leg)));
+        true
+    }
+
+    /// The digits are for the caller's ear only: never in a trace or a log.
+    pub(crate) fn press_keys(&mut self, cx: &mut Cx<'_>, digits: &str) -> Result<(), Refused> {
+        if !cx.call.is_local() {
+            return Err(Refused::NoAgent);
+        }
+        let is_key = |key: &char| matches!(key, '0'..='9' | '*' | '#' | 'A'..='D');
+        let other = digits.chars().find(|key| !is_key(key));
+        if other.is_some() || !(1..=KEYS_PER_REQUEST).contains(&digits.len()) {
+            return Err(Refused::BadDigits(other));
+        }
+        if !self.press_for_caller(cx, digits) {
+            return Err(Refused::NoTelephoneEvent);
+        }
+        cx.edge.decide(
+            cx.now,
+            cx.call.key,
+            format!("{} DTMF digits are sent to the caller, as requested", digits.len()),
+        );
+        Ok(())
     }
 }
 
@@ -267,11 +414,11 @@ fn clocks(spoken: Spoken) -> Vec<(u8, u32)> {
 }
 
 /// The number and the clock of a section's telephone-event.
-fn keys(section: &Media) -> Option<(u8, u32)> {
+pub(crate) fn keys(section: &Media) -> Option<(u8, u32)> {
     let event = |number: u8| section.rtpmap(number).filter(|map| map.is(TELEPHONE_EVENT));
     section.payloads().into_iter().find_map(|number| Some((number, event(number)?.clock)))
 }
 
-fn unusable(refusal: Refusal) -> Failure {
+pub(crate) fn unusable(refusal: Refusal) -> Failure {
     Failure::unusable(ReasonSlug::CodecMismatch, refusal)
 }

@@ -1,25 +1,27 @@
 //! Changes inside an answered call (RFC 3261 §14, RFC 3264 §8): a re-INVITE of one leg goes on to the other, its answer
 //! comes back, and only then does the media change.
 
-use std::time::Instant;
-
 use bytes::Bytes;
 use trunkgate_media::EndId;
 use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::index::Purpose;
+use trunkgate_resources::index::{Named, Purpose};
 use trunkgate_resources::key::LegId;
-use trunkgate_sdp::{AgreedStream, Description, Direction, accept, anchored_streams, relay_offer};
+use trunkgate_resources::limits::UPDATE_WAIT;
+use trunkgate_sdp::{Description, Direction, accept, anchored_streams, relay_offer};
 use trunkgate_sip::header::SessionExpires;
-use trunkgate_sip::{Answer, Body, ClientId, DialogId, ServerId};
+use trunkgate_sip::{ClientId, DialogId, ServerId};
+use trunkgate_story::numbers::caller;
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::legs::leg::{LegState, StreamEnd};
+use crate::call::legs::leg::{Leg, LegState};
+use crate::call::legs::leg_end::EndedBy;
 use crate::call::legs::written::Written;
-use crate::call::media::held::Change;
-use crate::call::negotiation::refresh::Asked;
-use crate::call::search::answer::{Failure, FinalAnswer, seen_code};
-use crate::call::{Call, State, refuse_request};
+use crate::call::media::wiring::Change;
+use crate::call::negotiation::refresh::{Agreed, Asked};
+use crate::call::search::answer::{Failure, FinalAnswer, refused, seen_code};
+use crate::call::setup::Incoming;
+use crate::call::shared::{Cx, Next};
+use crate::call::{Bridge, Search, State, refuse_request};
 
 /// One leg's offer for the other.
 #[derive(Debug, Clone, Copy)]
@@ -60,341 +62,478 @@ pub(crate) struct Renegotiation {
     pub(crate) tries: u8,
 }
 
-impl Call {
+impl Bridge {
     /// A far end wants to change its session, or asks us to offer.
     pub(crate) fn reinvited(
         &mut self,
-        now: Instant,
-        edge: &mut Edge,
+        cx: &mut Cx<'_>,
+        search: &Search,
         leg: LegId,
         server: ServerId,
         (sdp, session): (Option<Bytes>, Asked),
         by: Purpose,
-    ) {
-        if self.legs.refuse_outsider(now, edge, leg, server) {
-            return;
+    ) -> Next {
+        if cx.call.legs.refuse_outsider(cx.now, cx.edge, leg, server) {
+            return Next::Stay;
         }
-        if self.refused_as_too_short(now, edge, server, session) {
-            return;
+        if cx.refused_as_too_short(server, session) {
+            return Next::Stay;
         }
-        self.legs[leg].timer.ask(session);
+        cx.call.legs[leg].timer.ask(session);
         // What the caller has agreed on is offered to a far end that rings, and may not change meanwhile.
-        let settled = (self.is_calling() || self.state == State::Leaving) && !self.legs.is_refresh(leg, sdp.as_ref());
-        if self.is_unsettled() || settled {
-            return refuse_request(now, edge, server, 491);
+        let settled =
+            (search.is_calling() || cx.call.state == State::Leaving) && !cx.call.legs.is_refresh(leg, sdp.as_ref());
+        if self.negotiation.is_unsettled() || settled {
+            refuse_request(cx.now, cx.edge, server, 491);
+            return Next::Stay;
         }
-        let Some(sdp) = sdp else { return self.offer_again(now, edge, leg, server) };
-        let Some(offer) = self.legs.offer_in(now, edge, leg, server, &sdp) else { return };
-        if self.is_local() || self.state == State::Leaving {
-            return self.reinvited_locally(now, edge, server, &offer);
+        let Some(sdp) = sdp else {
+            self.negotiation.offer_again(cx, leg, server);
+            return Next::Stay;
+        };
+        let Some(offer) = cx.call.legs.offer_in(cx.now, cx.edge, leg, server, &sdp) else { return Next::Stay };
+        if cx.call.is_local() || cx.call.state == State::Leaving {
+            return self.reinvited_locally(cx, search, server, &offer);
         }
-        let Some(other) = self.legs.other(leg) else { return refuse_request(now, edge, server, 500) };
-        if self.rekeyed(now, edge, (leg, other), server, &offer)
-            || self.held_here(now, edge, (leg, other), server, &offer)
-            || self.refreshed_here(now, edge, (leg, other), server, &offer)
+        let Some(other) = cx.call.legs.other(leg) else {
+            refuse_request(cx.now, cx.edge, server, 500);
+            return Next::Stay;
+        };
+        if self.negotiation.rekeyed(cx, (leg, other), server, &offer)
+            || self.held_here(cx, (leg, other), server, &offer)
+            || self.negotiation.refreshed_here(cx, (leg, other), server, &offer)
         {
-            return;
+            return Next::Stay;
         }
         let way = Relay { from: leg, to: other, server: Some(server), by, restores: false };
-        match self.relay(now, edge, way, offer) {
-            Ok(()) => {
-                edge.index.servers.insert(server, self.legs.place(leg));
-            }
-            Err(answer) => {
-                edge.respond(now, server, answer.to_sip());
-            }
-        }
-    }
-
-    /// Answers a re-INVITE without offer by our own description (RFC 3261 §14.2); its ACK brings the answer. Who has put us
-    /// on hold may come back by it: many phones do.
-    fn offer_again(&mut self, now: Instant, edge: &mut Edge, leg: LegId, server: ServerId) {
-        let Some(mut ours) = self.legs[leg].ours.as_ref().and_then(Written::read) else {
-            return refuse_request(now, edge, server, 500);
-        };
-        if let Some(theirs) = self.legs[leg].theirs() {
-            open_again(&mut ours, &theirs);
-        }
-        let ours = self.legs[leg].stamp(ours);
-        self.negotiation.late = Some(leg);
-        self.answer_request(now, edge, leg, server, &ours);
-    }
-
-    pub(crate) fn answer_request(
-        &mut self,
-        now: Instant,
-        edge: &mut Edge,
-        leg: LegId,
-        server: ServerId,
-        ours: &Description,
-    ) {
-        // Before the answer to its INVITE that one says it.
-        let is_early = self.state == State::Searching;
-        let headers = if is_early { Vec::new() } else { self.session_answer(now, edge, leg) };
-        // In a dialog that stands its own Contact is said again.
-        let contact_user = self.legs[leg].dialog.map_or_else(|| self.contact_user(), |_| String::new());
-        let body = Some(Body::sdp(ours.to_string()));
-        let answer = Answer { code: 200, body, contact_user, headers, ..Answer::default() };
-        let dialog = edge.respond(now, server, answer);
-        if let Some(dialog) = dialog.filter(|_| self.state == State::Answered && self.legs[leg].dialog.is_none()) {
-            self.legs[leg].state = LegState::Answered;
-            self.legs[leg].server = None;
-            self.legs.own_dialog(edge, leg, dialog);
-            self.arm_sessions(now, edge);
-        }
-    }
-
-    /// Sends one leg's offer to the other leg.
-    pub(crate) fn relay(
-        &mut self,
-        now: Instant,
-        edge: &mut Edge,
-        way: Relay,
-        mut offer: Description,
-    ) -> Result<(), Box<FinalAnswer>> {
-        let Relay { from, to, by, .. } = way;
-        let failed = |code, reason| Box::new(FinalAnswer::new(code, reason));
-        let sections = offer.media.len();
-        self.legs[to].keep_sections(&mut offer);
-        let added = self.draw_missing(edge, &[from, to], &offer).ok_or_else(|| failed(500, ReasonSlug::NoPorts))?;
-        let streams = anchored_streams(&offer);
-        let policy = self.legs[to].policy().towards(self.legs[from].policy());
-        let leg = &mut self.legs[to];
-        let sent = relay_offer(&offer, &policy, &leg.ports(&streams), &leg.identity());
-        let sent = sent.map_err(|refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal));
-        let sent = match sent.and_then(|mut sent| leg.protect_again(edge, &mut sent).map(|()| sent)) {
-            Ok(sent) => leg.stamp(sent),
-            Err(failure) => {
-                self.drop_added(edge, &added);
-                return Err(Box::new(failure.answer()));
-            }
-        };
-        let body = Some(Body::sdp(sent.to_string()));
-        let at = self.legs.place(to);
-        let (dialog, headers) = match self.legs[to].dialog {
-            Some(dialog) => (Some(dialog), self.legs[to].session_headers()),
-            None => (self.early_dialog(to), Vec::new()),
-        };
-        let client = dialog.and_then(|dialog| edge.request(now, at, dialog, by, headers, body));
-        match client {
-            Some(client) => {
-                let (essential, unbound, tries, replaces) = (false, false, 0, None);
-                let pending =
-                    Renegotiation { way, client, offer, sections, replaces, added, essential, unbound, tries };
-                self.negotiation.renegotiation = Some(Box::new(pending));
-                Ok(())
-            }
-            None => {
-                self.drop_added(edge, &added);
-                Err(failed(491, ReasonSlug::Internal))
-            }
-        }
-    }
-
-    /// Draws ends for streams that have none yet; `None` where no ports are left.
-    pub(crate) fn draw_missing(&mut self, edge: &mut Edge, legs: &[LegId], offer: &Description) -> Option<Vec<EndId>> {
-        let media = self.media.session?;
-        let mut added = Vec::new();
-        for leg in legs.iter().copied() {
-            let bind = edge.addressing.media_bind(self.legs[leg].signalling());
-            for index in anchored_streams(offer) {
-                if self.legs[leg].end(index).is_some() {
-                    continue;
-                }
-                let Some(new) = bind.and_then(|bind| edge.add_end(media, bind)) else {
-                    self.drop_added(edge, &added);
-                    return None;
-                };
-                added.push(new.end);
-                self.legs[leg].ends.push(StreamEnd::new(index, new));
-            }
-        }
-        Some(added)
-    }
-
-    pub(crate) fn drop_added(&mut self, edge: &mut Edge, added: &[EndId]) {
-        let Some(media) = self.media.session else { return };
-        for leg in &mut self.legs {
-            leg.ends.retain(|end| !added.contains(&end.end));
-        }
-        for end in added {
-            edge.remove_end(media, *end);
-        }
+        self.negotiation.pass_on(cx, search, way, offer);
+        Next::Stay
     }
 
     /// The other leg's final answer.
     pub(crate) fn reinvite_answered(
         &mut self,
-        now: Instant,
-        edge: &mut Edge,
+        cx: &mut Cx<'_>,
+        search: &mut Search,
         client: ClientId,
         code: u16,
         (dialog, sdp): (Option<DialogId>, Option<Bytes>),
         session: Option<SessionExpires>,
-    ) {
+    ) -> Next {
         let accepted = (200..300).contains(&code);
         if let Some(dialog) = dialog.filter(|_| accepted) {
-            edge.ack(now, dialog);
+            cx.edge.ack(cx.now, dialog);
         }
-        let Some(mut pending) = self.negotiation.renegotiation.take_if(|r| r.client == client) else { return };
-        if !accepted && self.asked_by_reinvite(now, edge, &mut pending, code) {
-            return;
+        let Some(mut pending) = self.negotiation.renegotiation.take_if(|r| r.client == client) else {
+            return Next::Stay;
+        };
+        if !accepted && self.negotiation.asked_by_reinvite(cx, search, &mut pending, code) {
+            return Next::Stay;
         }
-        self.disarm(edge, Timer::Update);
+        cx.disarm(Timer::Update);
         if let Some(server) = pending.way.server {
-            edge.index.servers.remove(&server);
+            cx.edge.index.servers.remove(&server);
         }
         if accepted {
-            if self.state == State::Answered {
-                self.session_taken(now, edge, pending.way.to, session);
+            if cx.call.state == State::Answered {
+                cx.session_taken(pending.way.to, session);
             }
-            return self.reinvite_accepted(now, edge, *pending, sdp);
+            return self.reinvite_accepted(cx, search, *pending, sdp);
         }
-        self.give_up_replacing(edge, &mut pending);
-        if self.state == State::Searching {
-            return self.early_change_refused(now, edge, &pending, code);
+        self.media.give_up_replacing(cx, &mut pending);
+        if cx.call.state == State::Searching {
+            self.early_change_refused(cx, search, &pending, code);
+            return Next::Stay;
         }
-        self.drop_added(edge, &pending.added);
+        cx.drop_added(&pending.added);
         if let Some(server) = pending.way.server {
-            refuse_request(now, edge, server, seen_code(code));
+            refuse_request(cx.now, cx.edge, server, seen_code(code));
         }
         // The other leg has lost the dialog (RFC 3261 §12.2.1.2).
         if matches!(code, 408 | 481) {
-            return self.end(now, edge, ReasonSlug::Unreachable);
+            return Next::End(ReasonSlug::Unreachable);
         }
         if pending.way.server.is_none() && pending.way.restores {
-            self.owed_refused(now, edge, &pending, code);
+            return self.negotiation.owed_refused(cx, &pending, code);
         }
+        Next::Stay
     }
 
-    fn reinvite_accepted(&mut self, now: Instant, edge: &mut Edge, mut pending: Renegotiation, sdp: Option<Bytes>) {
+    fn reinvite_accepted(
+        &mut self,
+        cx: &mut Cx<'_>,
+        search: &mut Search,
+        mut pending: Renegotiation,
+        sdp: Option<Bytes>,
+    ) -> Next {
         let way = pending.way;
         let agreed = if pending.unbound {
             Err(Failure::with_code(500, ReasonSlug::NoPorts))
         } else if way.server.is_some() || way.restores {
-            self.reinvite_agreed(now, edge, &pending, sdp)
+            self.reinvite_agreed(cx, search, &pending, sdp)
         } else {
             // The far end withdrew while the other side agreed.
             Err(Failure::unreached(ReasonSlug::CallerCanceled))
         };
         match (agreed, way.server) {
             (Ok(ours), Some(server)) => {
-                self.answer_request(now, edge, way.from, server, &ours);
+                cx.answer_request(way.from, server, &ours);
                 if let Some(by) = pending.replaces {
-                    self.replaced(now, edge, (way.from, by, way.to));
+                    return self.replaced(cx, (way.from, by, way.to));
                 }
             }
             (Ok(_), None) => {}
-            (Err(_), _) if pending.essential => self.end(now, edge, ReasonSlug::NoPorts),
+            (Err(_), _) if pending.essential => return Next::End(ReasonSlug::NoPorts),
             (Err(failure), server) => {
-                self.give_up_replacing(edge, &mut pending);
+                self.media.give_up_replacing(cx, &mut pending);
                 let way = pending.way;
-                self.drop_added(edge, &pending.added);
+                cx.drop_added(&pending.added);
                 if let Some(server) = server {
-                    edge.respond(now, server, failure.answer().to_sip());
+                    cx.edge.respond(cx.now, server, failure.answer().to_sip());
                 }
                 // One side has changed and the other has not: put it back, once.
                 if !way.restores
-                    && let Some(offer) = self.legs[way.from].theirs()
-                    && self.relay(now, edge, Relay { server: None, restores: true, ..way }, offer).is_err()
+                    && let Some(offer) = cx.call.legs[way.from].theirs()
+                    && self.negotiation.relay(cx, search, Relay { server: None, restores: true, ..way }, offer).is_err()
                 {
-                    edge.decide(now, self.key, "the previous session could not be restored");
+                    cx.edge.decide(cx.now, cx.call.key, "the previous session could not be restored");
                 }
             }
         }
+        Next::Stay
     }
 
     /// Takes the answer into force; ours to the leg that asked.
     fn reinvite_agreed(
         &mut self,
-        now: Instant,
-        edge: &mut Edge,
+        cx: &mut Cx<'_>,
+        search: &mut Search,
         pending: &Renegotiation,
         sdp: Option<Bytes>,
     ) -> Result<Description, Failure> {
         let Relay { from, to, server, .. } = pending.way;
         let missing = || Failure::with_code(500, ReasonSlug::BadMedia);
-        let answer = self.legs.read(edge, to, &sdp.ok_or_else(missing)?)?;
-        let sent = self.legs[to].sent().ok_or_else(missing)?;
-        let ports = self.legs[from].ports(&anchored_streams(&pending.offer));
-        let policy = self.legs[from].policy().towards(self.legs[to].policy());
-        let mut agreed = accept(&pending.offer, &sent, &answer, &policy, &ports, &self.legs[from].identity())
+        let answer = cx.call.legs.read(cx.edge, to, &sdp.ok_or_else(missing)?)?;
+        let sent = cx.call.legs[to].sent().ok_or_else(missing)?;
+        let ports = cx.call.legs[from].ports(&anchored_streams(&pending.offer));
+        let policy = cx.call.legs[from].policy().towards(cx.call.legs[to].policy());
+        let mut agreed = accept(&pending.offer, &sent, &answer, &policy, &ports, &cx.call.legs[from].identity())
             .map_err(|refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal))?;
-        self.legs[to].check_answer(&sent, &answer, agreed.streams.iter().map(|stream| stream.index))?;
-        let relatch_to = self.legs[to].take_theirs(&answer);
-        self.legs[to].ours = self.legs[to].last_sent.clone();
+        cx.call.legs[to].check_answer(&sent, &answer, agreed.streams.iter().map(|stream| stream.index))?;
+        let relatch_to = cx.call.legs[to].take_theirs(&answer);
+        cx.call.legs[to].ours = cx.call.legs[to].last_sent.clone();
         if server.is_none() {
             // Nobody but `to` was asked.
-            self.take_asked(now, edge, (from, to), relatch_to, &agreed.streams);
+            self.media.take_asked(cx, (from, to), relatch_to, &agreed.streams);
             return Ok(agreed.answer);
         }
-        self.end_holds(edge);
+        self.media.end_holds(cx);
         let mut offer = pending.offer.clone();
         offer.media.truncate(pending.sections);
         agreed.answer.media.truncate(pending.sections);
-        let leg = &mut self.legs[from];
-        leg.protect_answer(edge, &mut agreed.answer, &offer);
+        let leg = &mut cx.call.legs[from];
+        leg.protect_answer(cx.edge, &mut agreed.answer, &offer);
         let ours = leg.stamp(agreed.answer);
         leg.ours = leg.last_sent.clone();
         let relatch_from = leg.take_theirs(&offer);
-        self.wire(now, edge, &agreed.streams, (from, relatch_from), (to, relatch_to));
-        if self.state == State::Searching {
-            self.changed_early(from, to, &pending.offer, &answer);
+        self.media.wire(cx, &agreed.streams, (from, relatch_from), (to, relatch_to));
+        if cx.call.state == State::Searching {
+            self.negotiation.changed_early(cx.call, search, from, to, &pending.offer, &answer);
         } else {
-            self.close_unused(edge, [from, to], &agreed.streams);
+            cx.close_unused([from, to], &agreed.streams);
         }
         Ok(ours)
     }
 
-    /// Takes the answer to a re-INVITE of our own into force; a hold that ends here goes on.
-    fn take_asked(
-        &mut self,
-        now: Instant,
-        edge: &mut Edge,
-        (from, to): (LegId, LegId),
-        relatch: bool,
-        streams: &[AgreedStream],
-    ) {
-        if self.is_held_here() {
-            let change = Change { leg: to, other: from, relatch, holds: self.media.holds.contains(to), offers: false };
-            return self.take_hold(now, edge, change, streams);
-        }
-        self.wire(now, edge, streams, (from, false), (to, relatch));
-        self.close_unused(edge, [from, to], streams);
-    }
-
     /// The other leg does not answer any more: the call is over (RFC 3261 §12.2.1.2).
-    pub(crate) fn reinvite_unanswered(&mut self, now: Instant, edge: &mut Edge, client: ClientId) {
-        let Some(mut pending) = self.negotiation.renegotiation.take_if(|r| r.client == client) else { return };
-        self.disarm(edge, Timer::Update);
-        self.give_up_replacing(edge, &mut pending);
-        if self.state == State::Searching {
-            return self.early_change_refused(now, edge, &pending, 408);
+    pub(crate) fn reinvite_unanswered(&mut self, cx: &mut Cx<'_>, search: &mut Search, client: ClientId) -> Next {
+        let Some(mut pending) = self.negotiation.renegotiation.take_if(|r| r.client == client) else {
+            return Next::Stay;
+        };
+        cx.disarm(Timer::Update);
+        self.media.give_up_replacing(cx, &mut pending);
+        if cx.call.state == State::Searching {
+            self.early_change_refused(cx, search, &pending, 408);
+            return Next::Stay;
         }
         if let Some(server) = pending.way.server {
-            edge.index.servers.remove(&server);
-            refuse_request(now, edge, server, 408);
+            cx.edge.index.servers.remove(&server);
+            refuse_request(cx.now, cx.edge, server, 408);
         }
-        self.end(now, edge, ReasonSlug::Unreachable);
+        Next::End(ReasonSlug::Unreachable)
     }
 
     /// A CANCEL that came after the call was answered: of a re-INVITE, or one that crossed our 2xx.
-    pub(crate) fn canceled_later(&mut self, now: Instant, edge: &mut Edge, server: ServerId) {
+    pub(crate) fn canceled_later(&mut self, cx: &mut Cx<'_>, server: ServerId) -> Next {
         match self.negotiation.renegotiation.take_if(|pending| pending.way.server == Some(server)) {
             Some(mut pending) => {
                 pending.way.server = None;
-                edge.index.servers.remove(&server);
-                edge.cancel(now, pending.client);
-                self.give_up_replacing(edge, &mut pending);
+                cx.edge.index.servers.remove(&server);
+                cx.edge.cancel(cx.now, pending.client);
+                self.media.give_up_replacing(cx, &mut pending);
                 self.negotiation.renegotiation = Some(pending);
             }
-            None => self.caller_withdrew_answered(now, edge),
+            None => return Next::Canceled,
         }
+        Next::Stay
+    }
+
+    /// A re-INVITE or UPDATE of a far end that is still open must be answered before its dialog ends (RFC 3261 §15.1.2).
+    pub(crate) fn close_open_reinvite(&mut self, cx: &mut Cx<'_>) {
+        let Some(mut pending) = self.negotiation.renegotiation.take() else { return };
+        if let Some(server) = pending.way.server.take() {
+            cx.edge.index.servers.remove(&server);
+            refuse_request(cx.now, cx.edge, server, 487);
+        }
+        self.media.give_up_replacing(cx, &mut pending);
+        self.negotiation.renegotiation = Some(pending);
+    }
+
+    /// An offer that holds or resumes, or a refresh while somebody is held here: answered on its own side. Whether it was.
+    pub(crate) fn held_here(
+        &mut self,
+        cx: &mut Cx<'_>,
+        (leg, other): (LegId, LegId),
+        server: ServerId,
+        offer: &Description,
+    ) -> bool {
+        let Some((answer, streams)) = self.negotiation.as_agreed(cx.call, leg, other, offer) else { return false };
+        let Some(holds) = cx.call.wish(leg, other, offer, &streams) else { return false };
+        let (answer, relatch) = cx.call.legs[leg].answer_again(cx.edge, offer, answer);
+        self.media.take_hold(cx, Change { leg, other, relatch, holds, offers: true }, &streams);
+        cx.answer_request(leg, server, &answer);
+        true
+    }
+
+    /// A leg's session is to be refreshed, or is over.
+    pub(crate) fn session_due(&mut self, cx: &mut Cx<'_>) -> Next {
+        cx.call.deadlines.remove(Timer::Session);
+        for leg in cx.call.legs.ids() {
+            let Some(agreed) = cx.call.legs[leg].timer.agreed.filter(|_| cx.call.legs[leg].state == LegState::Answered)
+            else {
+                continue;
+            };
+            if agreed.expires <= cx.now {
+                return self.session_over(cx, leg, agreed);
+            }
+            if agreed.refresh.is_some_and(|at| at <= cx.now) {
+                self.negotiation.refresh(cx, leg);
+            }
+        }
+        cx.arm_sessions();
+        Next::Stay
+    }
+
+    fn session_over(&mut self, cx: &mut Cx<'_>, leg: LegId, agreed: Agreed) -> Next {
+        let (name, seconds) = (cx.call.legs.name_of(leg), agreed.seconds);
+        let text = if agreed.ours {
+            format!("{name} did not accept our refresh: its session of {seconds} s has expired")
+        } else {
+            format!("{name} did not refresh its session of {seconds} s")
+        };
+        cx.edge.decide(cx.now, cx.call.key, text.clone());
+        self.session_lost(cx, leg, text)
+    }
+
+    /// A far end is not there any more. One that has transferred its side, and is none of the two, leaves alone.
+    fn session_lost(&mut self, cx: &mut Cx<'_>, leg: LegId, proof: String) -> Next {
+        if cx.call.legs.is_side(leg) {
+            cx.call.story.proof = Some((ReasonSlug::SessionExpired, proof.into()));
+            return Next::End(ReasonSlug::SessionExpired);
+        }
+        cx.call.legs[leg].end_with(ReasonSlug::SessionExpired, EndedBy::Edge);
+        self.media.hang_up_leg(cx, leg, ReasonSlug::SessionExpired);
+        self.referrer_left(cx, leg);
+        cx.arm_sessions();
+        Next::Stay
+    }
+
+    /// What came of a refresh of ours; no code: nothing.
+    pub(crate) fn refresh_answered(
+        &mut self,
+        cx: &mut Cx<'_>,
+        search: &Search,
+        (leg, client): (LegId, ClientId),
+        code: Option<u16>,
+        (dialog, sdp): (Option<DialogId>, Option<Bytes>),
+        answered: Option<SessionExpires>,
+    ) -> Next {
+        let is_taken = code.is_some_and(|code| (200..300).contains(&code));
+        if let Some(dialog) = dialog.filter(|_| is_taken) {
+            cx.edge.ack(cx.now, dialog);
+        }
+        let is_ours = cx.call.legs[leg].timer.refresh.take_if(|open| *open == client).is_some();
+        if !is_ours || cx.call.state == State::Ended {
+            return Next::Stay;
+        }
+        match code {
+            Some(_) if is_taken => {
+                cx.session_taken(leg, answered);
+                return self.take_refreshed(cx, search, leg, sdp);
+            }
+            // RFC 4028 §7.4.
+            Some(408 | 481) | None => {
+                let name = cx.call.legs.name_of(leg);
+                let what = code.map_or_else(|| "did not answer".to_owned(), |code| format!("answered {code} to"));
+                let text = format!("{name} {what} our refresh");
+                cx.edge.decide(cx.now, cx.call.key, text.clone());
+                return self.session_lost(cx, leg, text);
+            }
+            Some(405 | 501) if cx.call.legs[leg].takes_update => {
+                cx.call.legs[leg].takes_update = false;
+                self.negotiation.refresh(cx, leg);
+                cx.arm_sessions();
+            }
+            Some(code) => cx.refresh_refused(leg, code),
+        }
+        Next::Stay
+    }
+
+    /// The description that came with it, where that is another one than before.
+    fn take_refreshed(&mut self, cx: &mut Cx<'_>, search: &Search, leg: LegId, sdp: Option<Bytes>) -> Next {
+        let Some(sdp) = sdp.filter(|_| cx.call.legs.is_side(leg)) else { return Next::Stay };
+        let read = Description::parse(&sdp).ok().map(|description| Written::new(&description));
+        let is_new = match (&read, &cx.call.legs[leg].theirs) {
+            (Some(described), Some(before)) => before.has_other_origin(described),
+            (None, _) | (_, None) => true,
+        };
+        if is_new { self.take_late_answer(cx, search, leg, Some(sdp), false) } else { Next::Stay }
+    }
+
+    /// A far end's UPDATE, in an early dialog too.
+    pub(crate) fn updated(
+        &mut self,
+        cx: &mut Cx<'_>,
+        search: &mut Search,
+        leg: LegId,
+        server: ServerId,
+        (sdp, session): (Option<Bytes>, Asked),
+    ) -> Next {
+        let talks = cx.call.legs.is_side(leg);
+        match (sdp, cx.call.state) {
+            (None, _) => cx.refreshed(leg, server, session),
+            (Some(_), State::Ended) => refuse_request(cx.now, cx.edge, server, 481),
+            (Some(sdp), State::Searching) => return self.offered_early(cx, search, leg, server, &sdp),
+            (Some(_), State::Leaving) => refuse_request(cx.now, cx.edge, server, 491),
+            (Some(_), State::Answered | State::Rerouting) if !talks => refuse_request(cx.now, cx.edge, server, 491),
+            (sdp, State::Answered | State::Rerouting) => {
+                let takes_it = cx.call.legs.other(leg).is_some_and(|other| cx.call.legs[other].takes_update);
+                let by = if takes_it { Purpose::Update } else { Purpose::Reinvite };
+                let next = self.reinvited(cx, search, leg, server, (sdp, session), by);
+                if by == Purpose::Reinvite && self.negotiation.waits_for_change(server) {
+                    cx.arm(Timer::Update, UPDATE_WAIT);
+                }
+                return next;
+            }
+        }
+        Next::Stay
+    }
+
+    /// Takes a new leg in that is to have the place of `by`.
+    pub(crate) fn replace(
+        &mut self,
+        cx: &mut Cx<'_>,
+        search: &Search,
+        by: LegId,
+        incoming: &Incoming,
+    ) -> Result<Next, Box<FinalAnswer>> {
+        let Incoming { server, trunk, request, .. } = incoming;
+        let waits = self.negotiation.far_side_of(cx.call, by)?;
+        let session = Asked::of(request);
+        match () {
+            () if request.max_forwards() == Some(0) => return refused(483, ReasonSlug::TooManyHops),
+            () if session.is_too_short() => return refused(422, ReasonSlug::SessionTooShort),
+            () if !search.has_room_for_another(cx.call) => return refused(503, ReasonSlug::LimitCalls),
+            () => {}
+        }
+        let mut leg = Leg::of_caller(cx.edge, incoming);
+        leg.timer.ask(session);
+        leg.number = Some(Box::new(caller(request, cx.edge.table.numbers()).number));
+        let offer = leg.offered(cx.edge, request).map_err(Box::new)?;
+        // It costs what a new call costs; in its own trunk it takes the place of one.
+        let is_own = cx.call.legs[by].trunk_name() == &*trunk.name;
+        let admitted = cx.edge.admission.check_rate(cx.now, &trunk.name).and_then(|()| {
+            if is_own {
+                cx.edge.trunks.pay(cx.now, &trunk.name)?;
+                cx.edge.resume_trunk_call(&trunk.name);
+                return Ok(());
+            }
+            cx.edge.begin_trunk_call(cx.now, &trunk.name)
+        });
+        admitted.or_else(|reason| refused(503, reason))?;
+        let at = cx.call.legs.place(cx.call.legs.next_id());
+        let named = Named { at, party: leg.party, trunk: leg.trunk.clone(), remote: incoming.flow.remote.ip() };
+        cx.edge.index.enter(leg.call_id.as_bytes(), named);
+        cx.edge.index.servers.insert(*server, at);
+        cx.call.legs.push(leg);
+        cx.edge.trace_received(cx.now, at);
+        cx.edge.trace_trying(cx.now, at, *server);
+        let (new, old) = (cx.call.legs.name_of(at.leg), cx.call.legs.name_of(by));
+        cx.edge.decide(cx.now, cx.call.key, format!("INVITE of {new} with Replaces for the leg of {old}"));
+        let begun = match offer {
+            Some(offer) => {
+                self.negotiation.offer_in_place(cx, search, (at.leg, by, waits), incoming, offer).map(|()| Next::Stay)
+            }
+            None => self.answer_in_place(cx, (at.leg, by, waits), incoming),
+        };
+        if begun.is_err() {
+            cx.edge.index.servers.remove(server);
+            self.media.does_not_replace(cx, at.leg);
+        }
+        begun
+    }
+
+    /// Answers a new leg that makes no offer by what the far side has agreed on; its ACK says the rest.
+    fn answer_in_place(
+        &mut self,
+        cx: &mut Cx<'_>,
+        (new, by, waits): (LegId, LegId, LegId),
+        incoming: &Incoming,
+    ) -> Result<Next, Box<FinalAnswer>> {
+        let unusable = |refusal| Box::new(FinalAnswer::not_acceptable(ReasonSlug::CodecMismatch, refusal));
+        let Some((offer, _)) = cx.call.legs.offer_of(waits) else { return refused(488, ReasonSlug::BadMedia) };
+        let is_stale = cx.call.legs.is_stale(waits);
+        if cx.draw_missing(&[new], &offer).is_none() {
+            return refused(503, ReasonSlug::NoPorts);
+        }
+        let leg = &cx.call.legs[new];
+        let policy = leg.policy().towards(cx.call.legs[waits].policy());
+        let ours = relay_offer(&offer, &policy, &leg.ports(&anchored_streams(&offer)), &leg.identity());
+        let mut ours = ours.map_err(unusable)?;
+        leg.protect_first(cx.edge, &mut ours, leg.late_form()).map_err(|failure| Box::new(failure.answer()))?;
+        let ours = cx.call.legs[new].stamp(ours);
+        self.negotiation.late = Some(new);
+        cx.edge.index.servers.remove(&incoming.server);
+        cx.answer_request(new, incoming.server, &ours);
+        let next = self.replaced(cx, (new, by, waits));
+        if is_stale {
+            self.negotiation.owe(waits, false);
+        }
+        Ok(next)
+    }
+
+    /// The new leg has been answered: it has the place of the old one, which gets BYE.
+    pub(crate) fn replaced(&mut self, cx: &mut Cx<'_>, (new, by, waits): (LegId, LegId, LegId)) -> Next {
+        cx.call.legs.leave_trunk(cx.edge, by);
+        cx.call.legs[by].end_with(ReasonSlug::Transferred, EndedBy::Edge);
+        self.media.take_side(cx, by, new, waits);
+        self.negotiation.owed.clear();
+        let (name, old) = (cx.call.legs.name_of(new), cx.call.legs.name_of(by));
+        cx.edge.decide(cx.now, cx.call.key, format!("{name} replaced {old}"));
+        let (sid, name) = (cx.call.legs.sid().to_owned(), cx.edge.shown_name(&name));
+        cx.edge.log(&sid, format!("goes on with {name}, whose INVITE replaces a leg"), None);
+        self.media.hang_up_leg(cx, by, ReasonSlug::Transferred);
+        if cx.call.legs[new].dialog.is_none() {
+            // Its CANCEL has been answered already.
+            cx.call.legs[new].state = LegState::Ended;
+            return Next::End(ReasonSlug::CallerCanceled);
+        }
+        Next::Stay
     }
 }
 
 /// Lets a far end that wants to hear nothing hear again.
-fn open_again(ours: &mut Description, theirs: &Description) {
+pub(crate) fn open_again(ours: &mut Description, theirs: &Description) {
     for (ours, theirs_at) in ours.media.iter_mut().zip(&theirs.media) {
         if !theirs.direction_of(theirs_at).receives() {
             ours.turn(Direction::SendRecv);

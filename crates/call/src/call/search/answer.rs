@@ -183,6 +183,11 @@ pub(crate) fn rank(failure: &Failure) -> u16 {
     }
 }
 
+/// Returns the refusal of a request, with this code.
+pub(crate) fn refused<T>(code: u16, reason: ReasonSlug) -> Result<T, Box<FinalAnswer>> {
+    Err(Box::new(FinalAnswer::new(code, reason)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,21 +1,32 @@
 //! The targets that are tried at once: one alone, or those that ring together, each with its own attempt, deadlines and legs.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::edge::Edge;
+use trunkgate_resources::health::Unfit;
 use trunkgate_resources::key::{Branch, LegId};
-use trunkgate_resources::limits::RING_ALL_TARGETS;
-use trunkgate_route::Target;
+use trunkgate_resources::limits::{ATTEMPTS_PER_CALL, RING_ALL_TARGETS, SILENT_SECONDS};
+use trunkgate_route::{Target, TargetSpec};
+use trunkgate_sdp::Description;
+use trunkgate_sip::{Answer, Body, DialogId};
+use trunkgate_story::diagnosis::{Cause, Diagnosis};
 use trunkgate_story::few::Few;
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::Call;
-use crate::call::controller::StepResult;
+use crate::call::controller::{Controller, StepResult};
+use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
+use crate::call::legs::written::Written;
+use crate::call::negotiation::early::EARLY_DIALOG_TERMINATED;
+use crate::call::refused::Refused;
 use crate::call::search::answer::{Failure, rank};
 use crate::call::search::attempt::{Attempt, Progress};
 use crate::call::search::redirect::Redirects;
+use crate::call::shared::{Cx, Next, Shared};
+use crate::call::transfer::wish;
+use crate::call::{Bridge, Search, State};
 
 /// What the targets that are tried now have come to so far.
 #[derive(Debug, Default)]
@@ -26,15 +37,15 @@ pub(crate) struct Tried {
     pub(crate) redirects: Few<Branch, Redirects>,
 }
 
-impl Call {
+impl Search {
     /// An attempt that is under way.
     pub(crate) fn attempt(&self, branch: Branch) -> Option<&Attempt> {
-        self.search.attempts.get(branch).map(|attempt| &**attempt)
+        self.attempts.get(branch).map(|attempt| &**attempt)
     }
 
     /// The same, to be changed.
     pub(crate) fn attempt_mut(&mut self, branch: Branch) -> Option<&mut Attempt> {
-        self.search.attempts.get_mut(branch).map(|attempt| &mut **attempt)
+        self.attempts.get_mut(branch).map(|attempt| &mut **attempt)
     }
 
     /// Where the attempt stands that is made alone.
@@ -44,142 +55,137 @@ impl Call {
 
     /// What has come of those that are tried now, to be added to.
     pub(crate) fn tried(&mut self) -> &mut Tried {
-        self.search.tried.get_or_insert_default()
+        self.tried.get_or_insert_default()
     }
 
     /// The attempt that waits for a leg.
     pub(crate) fn branch_of(&self, leg: LegId) -> Option<Branch> {
-        self.search.attempts.iter().find(|(_, attempt)| attempt.leg() == Some(leg)).map(|(branch, _)| branch)
+        self.attempts.iter().find(|(_, attempt)| attempt.leg() == Some(leg)).map(|(branch, _)| branch)
     }
 
     /// The attempt whose INVITE is out on a leg.
-    pub(crate) fn calling_on(&self, leg: LegId) -> Option<Branch> {
-        self.branch_of(leg).filter(|_| self.legs[leg].agent.is_none())
+    pub(crate) fn calling_on(&self, call: &Shared, leg: LegId) -> Option<Branch> {
+        self.branch_of(leg).filter(|_| call.legs[leg].agent.is_none())
     }
 
     /// Whether an INVITE of an attempt is out.
     pub(crate) fn is_calling(&self) -> bool {
-        self.search.attempts.values().any(|attempt| attempt.progress.calling().is_some())
+        self.attempts.values().any(|attempt| attempt.progress.calling().is_some())
     }
 
     /// Gives a target up; what it comes to.
-    pub(crate) fn end_attempt(&mut self, edge: &mut Edge, branch: Branch) -> Failure {
-        self.disarm(edge, Timer::NoResponse(branch));
-        self.disarm(edge, Timer::Ring(branch));
-        self.disarm(edge, Timer::Retry);
-        self.disarm(edge, Timer::Ports);
-        let Some(attempt) = self.search.attempts.remove(branch) else {
+    pub(crate) fn end_attempt(&mut self, cx: &mut Cx<'_>, branch: Branch) -> Failure {
+        cx.disarm(Timer::NoResponse(branch));
+        cx.disarm(Timer::Ring(branch));
+        cx.disarm(Timer::Retry);
+        cx.disarm(Timer::Ports);
+        let Some(attempt) = self.attempts.remove(branch) else {
             return Failure::unreached(ReasonSlug::Internal);
         };
         if let Progress::Resolving(query) = attempt.progress {
-            edge.index.queries.remove(&query);
+            cx.edge.index.queries.remove(&query);
         }
-        self.leave_place(edge, branch, &attempt);
+        cx.leave_place(branch, &attempt);
         attempt.into_failure()
     }
 
     /// Withdraws what every attempt has under way, without a word to the controller.
-    pub(crate) fn drop_attempts(&mut self, now: Instant, edge: &mut Edge, reason: ReasonSlug) {
-        while let Some(branch) = self.search.attempts.first() {
-            self.drop_attempt(now, edge, branch, reason);
+    pub(crate) fn drop_attempts(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, reason: ReasonSlug) {
+        while let Some(branch) = self.attempts.first() {
+            self.drop_attempt(cx, bridge, branch, reason);
         }
-        self.search.tried = None;
+        self.tried = None;
     }
 
     /// The same for one of them.
-    pub(crate) fn drop_attempt(&mut self, now: Instant, edge: &mut Edge, branch: Branch, reason: ReasonSlug) {
+    pub(crate) fn drop_attempt(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, branch: Branch, reason: ReasonSlug) {
         let Some(progress) = self.attempt(branch).map(|attempt| attempt.progress) else { return };
-        self.rate(now, edge, branch, &Failure::unreached(reason));
+        self.rate(cx, branch, &Failure::unreached(reason));
         match progress {
             Progress::Calling(leg) => {
-                self.legs[leg].end_with(reason, EndedBy::Edge);
-                self.withdraw(now, edge, leg);
+                cx.call.legs[leg].end_with(reason, EndedBy::Edge);
+                cx.withdraw(leg);
             }
             Progress::Opening(leg) => {
-                self.legs[leg].end_with(reason, EndedBy::Edge);
-                self.close_agent(now, edge, leg);
+                cx.call.legs[leg].end_with(reason, EndedBy::Edge);
+                bridge.media.close_agent(cx, leg);
             }
-            Progress::Queued { .. } => self.left_line(now, edge, "leaves the queue"),
+            Progress::Queued { .. } => self.left_line(cx, "leaves the queue"),
             Progress::Idle | Progress::Waiting { .. } | Progress::Binding => {}
             Progress::Pausing | Progress::Resolving(_) => {}
         }
-        self.end_attempt(edge, branch);
+        self.end_attempt(cx, branch);
     }
 
     /// Has targets ring at once.
-    pub(crate) fn ring_all(&mut self, now: Instant, edge: &mut Edge, targets: Vec<Target>) -> Result<(), StepResult> {
+    pub(crate) fn ring_all(
+        &mut self,
+        cx: &mut Cx<'_>,
+        bridge: &mut Bridge,
+        targets: Vec<Target>,
+    ) -> Result<Next, StepResult> {
         let names: Vec<String> = targets.iter().map(name).collect();
-        edge.decide(now, self.key, format!("rings simultaneously: {}", names.join(", ")));
+        cx.edge.decide(cx.now, cx.call.key, format!("rings simultaneously: {}", names.join(", ")));
         for (branch, target) in (0..).map(Branch::nth).zip(targets.into_iter().take(RING_ALL_TARGETS)) {
-            if let Err(failed) = self.try_target(now, edge, branch, target) {
-                self.tried().over.push(failed);
+            match self.try_target(cx, bridge, branch, target) {
+                Ok(Next::Stay) => {}
+                Ok(next) => return Ok(next),
+                Err(failed) => self.tried().over.push(failed),
             }
         }
-        if self.search.attempts.first().is_some() {
-            return Ok(());
+        if self.attempts.first().is_some() {
+            return Ok(Next::Stay);
         }
         Err(self.outcome().unwrap_or_else(|| StepResult::Failed(Failure::unreached(ReasonSlug::Unreachable))))
     }
 
     /// The attempt on a leg has got the caller: its place is the call's now, and whoever rings besides is withdrawn.
-    pub(crate) fn won(&mut self, now: Instant, edge: &mut Edge, leg: LegId) {
+    pub(crate) fn won(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, leg: LegId) {
         if let Some(branch) = self.branch_of(leg) {
-            self.disarm(edge, Timer::NoResponse(branch));
-            self.disarm(edge, Timer::Ring(branch));
-            self.search.attempts.remove(branch);
+            cx.disarm(Timer::NoResponse(branch));
+            cx.disarm(Timer::Ring(branch));
+            self.attempts.remove(branch);
         }
-        while let Some(branch) = self.search.attempts.first() {
+        while let Some(branch) = self.attempts.first() {
             let lost = self.attempt(branch).and_then(Attempt::leg);
             if let Some(leg) = lost {
-                edge.decide(now, self.key, format!("{} is canceled: answered elsewhere", self.legs.name_of(leg)));
+                cx.edge.decide(
+                    cx.now,
+                    cx.call.key,
+                    format!("{} is canceled: answered elsewhere", cx.call.legs.name_of(leg)),
+                );
             }
-            let invite = lost.and_then(|leg| self.legs[leg].invite);
+            let invite = lost.and_then(|leg| cx.call.legs[leg].invite);
             if let Some(client) = invite {
-                edge.answered_elsewhere(client);
+                cx.edge.answered_elsewhere(client);
             }
-            self.drop_attempt(now, edge, branch, ReasonSlug::AnsweredElsewhere);
+            self.drop_attempt(cx, bridge, branch, ReasonSlug::AnsweredElsewhere);
             if let Some(leg) = lost {
-                self.drop_ends(edge, leg);
+                bridge.media.drop_ends(cx, leg);
             }
         }
-        self.search.tried = None;
-    }
-
-    /// A target is done with: what comes of it once no other rings; a 6xx is everybody's word (RFC 3261 §16.7 step 5).
-    pub(crate) fn branch_over(&mut self, now: Instant, edge: &mut Edge, branch: Branch, result: StepResult) {
-        let Err(result) = self.follow(now, edge, branch, result) else { return };
-        if is_global(&result) && self.search.attempts.first().is_some() {
-            edge.decide(now, self.key, "final for all targets: the others are canceled");
-            self.withdraw_all(now, edge, ReasonSlug::TargetRejected);
-        }
-        if self.search.attempts.first().is_some() {
-            self.tried().over.push(result);
-            return self.hear_another(now, edge);
-        }
-        self.tried().over.push(result);
-        let outcome = self.outcome();
-        self.advance(now, edge, outcome);
+        self.tried = None;
     }
 
     /// Withdraws all that still rings, and nothing of it is left.
-    pub(crate) fn withdraw_all(&mut self, now: Instant, edge: &mut Edge, reason: ReasonSlug) {
-        let legs: Vec<LegId> = self.search.attempts.values().filter_map(|attempt| attempt.leg()).collect();
-        self.drop_attempts(now, edge, reason);
+    pub(crate) fn withdraw_all(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, reason: ReasonSlug) {
+        let legs: Vec<LegId> = self.attempts.values().filter_map(|attempt| attempt.leg()).collect();
+        self.drop_attempts(cx, bridge, reason);
         for leg in legs {
-            self.drop_ends(edge, leg);
+            bridge.media.drop_ends(cx, leg);
         }
     }
 
     /// What came of the targets that are over, as of one: the best answer of all, and the search goes on where one of them
     /// has failed in a way that leads on. The others stand behind it until the caller is answered.
-    fn outcome(&mut self) -> Option<StepResult> {
+    pub(crate) fn outcome(&mut self) -> Option<StepResult> {
         let mut over = std::mem::take(&mut self.tried().over);
         let best = over.iter().enumerate().min_by_key(|(_, result)| rank(result.failure())).map(|(at, _)| at)?;
         let leads_on = over.iter().any(|result| matches!(result, StepResult::Failed(_)));
         let is_busy = over.iter().any(|result| matches!(result, StepResult::Busy(_)));
         let best = over.swap_remove(best);
         for other in over {
-            self.search.controller.failed(other.into_failure());
+            self.controller.failed(other.into_failure());
         }
         Some(match best {
             best if is_global(&best) => best,
@@ -188,10 +194,321 @@ impl Call {
             best => best,
         })
     }
+
+    /// Lets go of what only a further search would ask for.
+    pub(crate) fn settle(&mut self, call: &mut Shared, bridge: &mut Bridge) {
+        bridge.negotiation.offer = None;
+        if call.legs.iter().all(|leg| leg.agent.is_none()) {
+            self.controller = Controller::Done;
+            call.facts.identity.settle();
+        }
+        // Listeners that come later, or anew after a restart, are told of the caller's headers.
+        call.facts.headers.shrink_to_fit();
+        call.legs.shrink_to_fit();
+    }
+
+    /// 101 to 199: what tells the caller something is passed on, with the media that comes with it.
+    pub(crate) fn provisional(
+        &mut self,
+        cx: &mut Cx<'_>,
+        bridge: &mut Bridge,
+        leg: LegId,
+        (code, dialog, sdp, is_reliable): (u16, Option<DialogId>, Option<Bytes>, bool),
+        headers: &[(String, String)],
+    ) {
+        let Some(branch) = self.calling_on(cx.call, leg) else { return };
+        self.heard(cx, leg);
+        if code == EARLY_DIALOG_TERMINATED {
+            return self.early_dialog_over(cx, bridge, branch, leg, dialog);
+        }
+        if let Some(attempt) = self.attempt_mut(branch) {
+            attempt.has_rung |= code > 100;
+        }
+        let answer = sdp.and_then(|sdp| self.early_media(cx, bridge, branch, leg, (dialog, &sdp, is_reliable)));
+        let state = match (&answer, code) {
+            (Some(_), _) => LegState::Early,
+            (None, 180) => LegState::Ringing,
+            (None, _) => LegState::Trying,
+        };
+        let is_told = self.is_told(cx.call, branch, answer.is_some());
+        let told = if cx.call.state == State::Searching && is_told { vec![leg, LegId::CALLER] } else { vec![leg] };
+        for at in told {
+            let leg = &mut cx.call.legs[at];
+            if leg.state != LegState::Early && state != LegState::Trying {
+                leg.state = state;
+            }
+        }
+        if cx.call.state == State::Rerouting && (180..=183).contains(&code) {
+            bridge.negotiation.transfers.tell_news(cx, code);
+        }
+        // A caller that hears us already is not to ring.
+        if !is_told || !(180..=183).contains(&code) || bridge.media.is_early(cx.call) {
+            return;
+        }
+        let body = answer.map(|d| Body::sdp(d.to_string()));
+        let headers = cx.call.passing(cx.edge, headers, leg, LegId::CALLER);
+        bridge.negotiation.ring_caller(cx, Answer { code, body, headers, ..Answer::default() });
+    }
+
+    /// Whether the caller is told of a 18x: of several targets only the first ringing, and of the one that it hears.
+    fn is_told(&self, call: &Shared, branch: Branch, has_media: bool) -> bool {
+        let others = || self.attempts.iter().filter(|(other, _)| *other != branch).map(|(_, attempt)| attempt);
+        if others().any(|attempt| attempt.early.is_heard) {
+            return false;
+        }
+        let heard = has_media || self.attempt(branch).is_some_and(|attempt| attempt.early.is_heard);
+        heard || others().next().is_none() || call.legs[LegId::CALLER].state == LegState::Trying
+    }
+
+    /// Takes an early dialog's description, and wires its media where the caller is to hear it: ours to the caller.
+    fn early_media(
+        &mut self,
+        cx: &mut Cx<'_>,
+        bridge: &mut Bridge,
+        branch: Branch,
+        leg: LegId,
+        (dialog, sdp, is_reliable): (Option<DialogId>, &Bytes, bool),
+    ) -> Option<Description> {
+        let theirs = cx.call.legs.read(cx.edge, leg, sdp).ok()?;
+        let early = &mut self.attempt_mut(branch)?.early;
+        if early.is_changed(dialog) {
+            return None;
+        }
+        let is_newest = early.say(dialog, Written::new(&theirs), is_reliable);
+        let other_is_heard = self.attempts.iter().any(|(other, attempt)| other != branch && attempt.early.is_heard);
+        if !is_newest || other_is_heard || !bridge.negotiation.may_be_told(cx.call, self, cx.edge) {
+            return None;
+        }
+        self.hear(cx, bridge, branch, leg, sdp)
+    }
+
+    /// Wires early media to the caller.
+    fn hear(
+        &mut self,
+        cx: &mut Cx<'_>,
+        bridge: &mut Bridge,
+        branch: Branch,
+        leg: LegId,
+        sdp: &[u8],
+    ) -> Option<Description> {
+        let ours = bridge.agree(cx, leg, Some(sdp)).ok()?;
+        self.attempt_mut(branch)?.early.is_heard = true;
+        Some(ours)
+    }
+
+    /// 199 (RFC 6228 §4): one far end behind the target is out. The caller, who sees one dialog, hears nothing of that.
+    fn early_dialog_over(
+        &mut self,
+        cx: &mut Cx<'_>,
+        bridge: &mut Bridge,
+        branch: Branch,
+        leg: LegId,
+        dialog: Option<DialogId>,
+    ) {
+        let (Some(dialog), Some(attempt)) = (dialog, self.attempt_mut(branch)) else { return };
+        if !attempt.early.end(dialog) || !attempt.early.is_heard {
+            return;
+        }
+        attempt.early.is_heard = false;
+        let next = attempt.early.newest();
+        let heard = next.and_then(|said| self.hear(cx, bridge, branch, leg, said.as_bytes()));
+        if heard.is_none() {
+            self.hear_another(cx, bridge);
+        }
+    }
+
+    /// Where the one that the caller heard is out, another that rings and has media is heard.
+    pub(crate) fn hear_another(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) {
+        if !bridge.negotiation.may_be_told(cx.call, self, cx.edge)
+            || self.attempts.values().any(|attempt| attempt.early.is_heard)
+        {
+            return;
+        }
+        let has_media = |branch: Branch, search: &Search| {
+            let attempt = search.attempt(branch)?;
+            Some((branch, attempt.progress.calling()?, attempt.early.newest()?))
+        };
+        let ready: Vec<_> = self.attempts.iter().filter_map(|(branch, _)| has_media(branch, self)).collect();
+        for (branch, leg, said) in ready {
+            let Some(ours) = self.hear(cx, bridge, branch, leg, said.as_bytes()) else { continue };
+            cx.call.legs[leg].state = LegState::Early;
+            if !bridge.media.is_early(cx.call) {
+                let body = Some(Body::sdp(ours.to_string()));
+                bridge.negotiation.ring_caller(cx, Answer { code: 183, body, ..Answer::default() });
+            }
+            return;
+        }
+    }
+
+    /// The one target that rings, whose one early dialog the caller hears.
+    pub(crate) fn only_heard(&self) -> Option<(&Attempt, LegId)> {
+        let mut attempts = self.attempts.values();
+        let attempt = attempts.next().filter(|attempt| attempt.early.only().is_some())?;
+        Some((&**attempt, attempt.progress.calling()?)).filter(|_| attempts.next().is_none())
+    }
+
+    /// The early dialog of a target that requests may be sent in.
+    pub(crate) fn early_dialog(&self, leg: LegId) -> Option<DialogId> {
+        let (attempt, callee) = self.only_heard()?;
+        attempt.early.only().filter(|_| callee == leg).map(|(dialog, _)| dialog)
+    }
+
+    /// The target has said something else in its early dialog.
+    pub(crate) fn said_again(&mut self, said: &Description) {
+        if let Some(attempt) = self.attempts.first().and_then(|branch| self.attempt_mut(branch)) {
+            attempt.early.change(Written::new(said));
+        }
+    }
+
+    /// An attempt is over without an answer to the caller: what that says of its trunk.
+    pub(crate) fn rate(&self, cx: &mut Cx<'_>, branch: Branch, failure: &Failure) {
+        let Some(attempt) = self.attempt(branch) else { return };
+        let Some(trunk) = attempt.trunk.as_ref().filter(|_| is_trunks_doing(cx.now, attempt, failure)) else { return };
+        let caller = cx.call.facts.caller.known_number().unwrap_or_default();
+        cx.edge.trunks.let_down(cx.now, &trunk.name, caller, &cx.call.facts.called.text);
+    }
+
+    /// Leaves addresses out that are down or want a rest, unless no other is left.
+    pub(crate) fn leave_out(&mut self, cx: &mut Cx<'_>, branch: Branch) {
+        let Some(attempt) = self.attempts.get_mut(branch) else { return };
+        for (way, why) in attempt.leave_out(|trunk, way| cx.edge.health.unfit(cx.now, &way.spot(trunk)?)) {
+            let why = match why {
+                Unfit::Down => "it is down",
+                Unfit::Resting => "it sent Retry-After",
+            };
+            cx.edge.decide(cx.now, cx.call.key, format!("{} left out: {why}", way.shown()));
+        }
+    }
+
+    /// A target that only phones make has no way to go: none is registered, which the verdict tells.
+    pub(crate) fn look_for_phones(&self, cx: &mut Cx<'_>, bridge: &mut Bridge, branch: Branch) {
+        let Some(trunk) = self.attempt(branch).and_then(|attempt| attempt.trunk.as_ref()) else { return };
+        if !trunk.is_of_phones() || !cx.edge.registrar.bindings(&trunk.name).is_empty() {
+            return;
+        }
+        let name = trunk.name.clone();
+        let found = Diagnosis {
+            cause: Cause::NoPhone,
+            text: format!("no phone is registered at {name}"),
+            fix: format!("check user, password and server in the phone (`trunkgate status`, trunk {name})"),
+        };
+        cx.call.story.fault = Some((ReasonSlug::Unreachable, Box::new(found)));
+        if !cx.call.story.without_phone.contains(&name) {
+            cx.call.story.without_phone.push(name.clone());
+        }
+        bridge.negotiation.note_failure(cx, None, &name, &Failure::unreached(ReasonSlug::Unreachable));
+    }
+
+    /// Whether a target is tried while an agent has the caller.
+    pub(crate) fn is_consulting(&self) -> bool {
+        self.consults.now.is_some()
+    }
+
+    /// Where the caller of an agent is to go.
+    pub(crate) fn onward(&self, cx: &mut Cx<'_>, leg: LegId, text: &str, consults: bool) -> Result<Target, Refused> {
+        let target = self.transfer_target(cx, text)?;
+        if consults && self.consults.begun >= ATTEMPTS_PER_CALL {
+            return Err(Refused::TooManyTargets);
+        }
+        let has_it = |agent: &trunkgate_route::Agent| {
+            cx.call.legs[leg].agent.as_ref().is_some_and(|side| side.agent.name == agent.name)
+        };
+        match &target {
+            Target::Agent(agent) if consults && has_it(agent) => Err(Refused::SameAgent),
+            Target::Agent(_) | Target::Trunk { .. } | Target::Uri { .. } | Target::Reject(_) | Target::RingAll(_) => {
+                Ok(target)
+            }
+        }
+    }
+
+    /// Somebody has answered: the agent that has waited for that leaves.
+    pub(crate) fn leave_to(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) {
+        let (Some(consult), Some(agent)) = (self.consults.now.take(), cx.call.legs.callee.take()) else { return };
+        cx.disarm(Timer::HoldCheck);
+        cx.call.legs.agent_went_well(cx.edge, agent);
+        cx.call.legs[agent].end_with(ReasonSlug::Transferred, consult.by);
+        bridge.media.close_agent(cx, agent);
+    }
+
+    /// Whether nobody answered a target that was tried beside the agent: the caller stays with that.
+    pub(crate) fn stays(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, failure: &Failure) -> bool {
+        // An agent that is to be tried again by a new stream has not failed yet.
+        if self.retries.next > 0 {
+            return false;
+        }
+        let (Some(consult), Some(agent)) = (self.consults.now.take(), cx.call.legs.callee) else { return false };
+        cx.call.state = State::Answered;
+        bridge.negotiation.offer = None;
+        cx.call.story.failed_over = None;
+        let name = cx.call.legs.name_of(agent);
+        let why = failure.reason.sentence();
+        cx.edge.decide(cx.now, cx.call.key, format!("the transfer failed: {why}; the caller stays with {name}"));
+        let line = format!("the transfer failed: {why}; the caller stays with {}", cx.edge.shown_name(&name));
+        let sid = cx.call.legs.sid().to_owned();
+        cx.edge.log(&sid, line, Some(failure.reason));
+        cx.tell_agent(agent, &consult.target, failure.reason.as_str(), failure.answered);
+        bridge.negotiation.watch_hold(cx);
+        true
+    }
+
+    /// Whether the agent that has left had a target tried: that rings on, and the caller waits for it.
+    pub(crate) fn rings_on(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) -> bool {
+        if self.consults.now.take().is_none() || self.attempts.first().is_none() {
+            return false;
+        }
+        cx.disarm(Timer::MaxCall);
+        cx.edge.decide(cx.now, cx.call.key, "the transfer goes on without the agent");
+        self.ring_back(cx, bridge);
+        self.hear_another(cx, bridge);
+        true
+    }
+
+    /// The call is over.
+    pub(crate) fn end_consult(&mut self) {
+        self.consults.now = None;
+    }
+
+    /// Where the caller of an agent may be sent.
+    pub(crate) fn transfer_target(&self, cx: &mut Cx<'_>, text: &str) -> Result<Target, Refused> {
+        // Else the caller would be lost with the agent that has it.
+        if !self.has_room_for_another(cx.call) {
+            return Err(Refused::TooManyTargets);
+        }
+        let target = wish::target(text, cx.edge.table.numbers()).ok_or(Refused::BadTarget)?;
+        if let TargetSpec::Uri { destination, .. } = &target
+            && destination.literal().is_some_and(|server| server.sockets().any(|socket| cx.edge.is_forbidden(socket)))
+        {
+            return Err(Refused::ForbiddenAddress);
+        }
+        cx.edge.target(&target).ok_or(Refused::UnknownTarget)
+    }
+
+    /// The agent that has the caller, and the one that is being tried for it.
+    pub(crate) fn sessions<'a>(&'a self, call: &'a Shared) -> impl Iterator<Item = &'a Arc<str>> {
+        let has_none = |attempt: &Attempt| matches!(attempt.progress, Progress::Queued { .. } | Progress::Binding);
+        let tried = self.alone().filter(|attempt| !has_none(attempt));
+        let tried = tried.and_then(|attempt| attempt.agent.as_ref()).map(|agent| &agent.name);
+        let side = call.legs.callee.and_then(|leg| call.legs.get(leg)?.agent.as_ref());
+        tried.into_iter().chain(side.map(|side| &side.agent.name).filter(|_| call.state != State::Ended))
+    }
+
+    /// Where the caller of an agent would go on.
+    pub(crate) fn targets_left(&self, call: &Shared) -> Vec<TargetSpec> {
+        let agent = call.legs.callee.and_then(|leg| call.legs[leg].agent.as_ref());
+        let agent = agent.map(|side| TargetSpec::Agent(side.agent.name.to_string()));
+        let mut tried: Vec<TargetSpec> = self.attempts.values().map(|attempt| attempt.spec.clone()).collect();
+        if self.is_consulting() {
+            // Its target is forgotten: the agent that is connected anew knows nothing of it.
+            tried.clear();
+        } else if tried.len() > 1 {
+            tried = vec![TargetSpec::RingAll(tried)];
+        }
+        agent.into_iter().chain(tried).chain(self.controller.left()).collect()
+    }
 }
 
 /// Whether a target has spoken for all that the called party has (6xx).
-fn is_global(result: &StepResult) -> bool {
+pub(crate) fn is_global(result: &StepResult) -> bool {
     result.failure().code.is_some_and(|code| (600..700).contains(&code))
 }
 
@@ -205,4 +522,38 @@ fn name(target: &Target) -> String {
         Target::Reject(code) => code.to_string(),
         Target::RingAll(targets) => targets.iter().map(name).collect::<Vec<_>>().join(", "),
     }
+}
+
+// What an attempt that is over says of its trunk, for `order = "asr"`.
+
+/// Answers that are the called party's word, or the called number's: another trunk would have said the same. As in the network
+/// effectiveness ratio (ITU-T E.425), which counts user busy, ring no answer and terminal rejection as delivered. And what a
+/// caller brings about by what it sends: with that it could turn calls away from a trunk.
+const CALLED_PARTY: [u16; 32] = [
+    400, 404, 406, 410, 413, 414, 415, 416, 420, 421, 428, 433, 436, 437, 438, 480, 482, 483, 484, 485, 486, 487, 488,
+    493, 494, 513, 600, 603, 604, 606, 607, 608,
+];
+
+/// What else a trunk answers for.
+const LET_DOWN: [ReasonSlug; 5] = [
+    ReasonSlug::NoResponse,
+    ReasonSlug::Unreachable,
+    ReasonSlug::TlsFailed,
+    ReasonSlug::NameNotFound,
+    ReasonSlug::CredentialsRefused,
+];
+
+/// Ends of an attempt for which nobody has said anything.
+const GIVEN_UP: [ReasonSlug; 4] =
+    [ReasonSlug::RingTimeout, ReasonSlug::SearchTimeout, ReasonSlug::CallerCanceled, ReasonSlug::AnsweredElsewhere];
+
+/// Whether the trunk, and not whom it should have reached or what is ours, has let the call down.
+pub(crate) fn is_trunks_doing(now: Instant, attempt: &Attempt, failure: &Failure) -> bool {
+    if failure.reason == ReasonSlug::TargetRejected {
+        return failure.answered.or(failure.code).is_some_and(|code| code >= 400 && !CALLED_PARTY.contains(&code));
+    }
+    // Given up by somebody: a trunk that has not even made it ring by then has not delivered it.
+    let waited = attempt.called_at.map(|at| now.saturating_duration_since(at)).unwrap_or_default();
+    let is_late = !attempt.has_rung && waited >= Duration::from_secs(SILENT_SECONDS);
+    LET_DOWN.contains(&failure.reason) || (GIVEN_UP.contains(&failure.reason) && is_late)
 }

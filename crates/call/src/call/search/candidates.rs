@@ -1,546 +1,594 @@
 //! The search for somebody who answers: targets by the controller's word, the ways to each in order.
 
-use std::time::Instant;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use trunkgate_media::agent::Loss;
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::index::Named;
-use trunkgate_resources::io::{Cause, QueryId};
 use trunkgate_resources::key::{Branch, LegId};
-use trunkgate_resources::limits::BIND_TRIES;
+use trunkgate_resources::limits::{OVERSIZE_SILENCE, REDIRECTS};
+use trunkgate_resources::quotas::Numbered;
 use trunkgate_resources::rewrite;
-use trunkgate_route::{DeniedBy, SendNumbers, Server, Target};
-use trunkgate_sdp::{Direction, Identity, offer_own, relay_offer};
-use trunkgate_sip::{Body, DialogId, Invite};
+use trunkgate_resources::sip::sip_transport;
+use trunkgate_route::{CallInfo, Number, Numbers, SendNumbers, Table, Target, Trunk};
+use trunkgate_sip::uri::unescape;
+use trunkgate_sip::{Flow, Invite, Local, Party, Transport, Uri};
+use trunkgate_story::numbers::called;
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::controller::{Step, StepResult};
+use crate::call::controller::{Controller, StepResult};
 use crate::call::legs::caller_id::Addressed;
 use crate::call::legs::headers::Side;
-use crate::call::legs::leg::{Leg, LegState, StreamEnd, policy};
-use crate::call::legs::leg_end::EndedBy;
-use crate::call::legs::written::Written;
+use crate::call::legs::leg::Leg;
 use crate::call::negotiation::early::EarlyMedia;
-use crate::call::search::answer::Failure;
-use crate::call::search::attempt::{Attempt, Judgement, Progress, Way};
-use crate::call::search::owner::Judged;
-use crate::call::search::{oversize, redirect};
-use crate::call::{Call, State};
+use crate::call::negotiation::refresh::Asked;
+use crate::call::search::answer::{Failure, FinalAnswer};
+use crate::call::search::attempt::{Attempt, Progress, Way};
+use crate::call::search::redirect::{Onward, is_here, name_of, place};
+use crate::call::setup::Incoming;
+use crate::call::shared::{Cx, Next};
+use crate::call::{Bridge, Search};
 
-impl Call {
-    /// Asks what is next until something is under way or the caller has been refused.
-    pub(crate) fn advance(&mut self, now: Instant, edge: &mut Edge, result: Option<StepResult>) {
-        // A caller that has its answer is not lost for one target's word: every failure leads on.
-        let mut result = if self.state == State::Rerouting { result.map(StepResult::into_failed) } else { result };
-        loop {
-            if result.as_ref().is_some_and(|result| self.stays(now, edge, result.failure())) {
-                return;
-            }
-            match self.search.controller.next(result.take()) {
-                Step::Connect(target) => match self.connect(now, edge, target) {
-                    Ok(()) => return,
-                    Err(failed) if self.state == State::Rerouting => result = Some(failed.into_failed()),
-                    Err(failed) => result = Some(failed),
-                },
-                Step::Answer(answer) => return self.give_up(now, edge, &answer),
-            }
-        }
-    }
-
+impl Search {
     /// Begins a target, or all of those that ring at once.
-    fn connect(&mut self, now: Instant, edge: &mut Edge, target: Target) -> Result<(), StepResult> {
-        self.search.tried = None;
+    pub(crate) fn connect(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, target: Target) -> Result<Next, StepResult> {
+        self.tried = None;
         if let Target::RingAll(targets) = target {
-            return self.ring_all(now, edge, targets);
+            return self.ring_all(cx, bridge, targets);
         }
-        self.try_target(now, edge, Branch::ALONE, target)
+        self.try_target(cx, bridge, Branch::ALONE, target)
     }
 
     /// Begins one target.
     pub(crate) fn try_target(
         &mut self,
-        now: Instant,
-        edge: &mut Edge,
+        cx: &mut Cx<'_>,
+        bridge: &mut Bridge,
         branch: Branch,
         target: Target,
-    ) -> Result<(), StepResult> {
-        let Some(mut attempt) = Attempt::new(target, self.facts.ring_timeout) else {
+    ) -> Result<Next, StepResult> {
+        let Some(mut attempt) = Attempt::new(target, cx.call.facts.ring_timeout) else {
             return Err(StepResult::Failed(Failure::unreached(ReasonSlug::Internal)));
         };
-        attempt.retried = std::mem::take(&mut self.search.retries.next);
+        attempt.retried = std::mem::take(&mut self.retries.next);
         if attempt.retried == 0 && !self.is_consulting() {
             // Whoever gets the caller next has a limit of its own.
-            self.disarm(edge, Timer::MaxCall);
+            cx.disarm(Timer::MaxCall);
         }
-        edge.decide(now, self.key, format!("target {}", attempt.name()));
+        cx.edge.decide(cx.now, cx.call.key, format!("target {}", attempt.name()));
         if let Some(trunk) = attempt.trunk.as_ref().filter(|trunk| trunk.accept_register) {
             let name = trunk.name.clone();
-            attempt.registered(edge.registrar.bindings(&name));
+            attempt.registered(cx.edge.registrar.bindings(&name));
         }
-        self.begin_attempt(now, edge, branch, attempt)
+        self.begin_attempt(cx, bridge, branch, attempt)
     }
 
     /// Begins an attempt, if it can be made at all.
     pub(crate) fn begin_attempt(
         &mut self,
-        now: Instant,
-        edge: &mut Edge,
+        cx: &mut Cx<'_>,
+        bridge: &mut Bridge,
         branch: Branch,
         mut attempt: Attempt,
-    ) -> Result<(), StepResult> {
-        attempt.governs = self.owner_by_name(edge, &attempt).filter(|_| attempt.trunk.is_none());
+    ) -> Result<Next, StepResult> {
+        attempt.governs = cx.call.owner_by_name(cx.edge, &attempt).filter(|_| attempt.trunk.is_none());
         let result = match &attempt.agent {
-            Some(agent) => self.agent_connectable(agent),
+            Some(agent) => bridge.negotiation.agent_connectable(cx.call, agent),
             None => {
-                let usable = self.connectable(&attempt).and_then(|()| self.may_be_called(now, edge, &attempt));
-                usable.and_then(|()| self.may_introduce(now, edge, &attempt)).map_err(StepResult::Failed)
+                let usable =
+                    bridge.negotiation.connectable(cx.call, &attempt).and_then(|()| cx.may_be_called(&attempt));
+                usable.and_then(|()| cx.may_introduce(&attempt)).map_err(StepResult::Failed)
             }
         };
         if let Err(failed) = result {
-            self.note_failure(now, edge, None, attempt.name(), failed.failure());
+            bridge.negotiation.note_failure(cx, None, attempt.name(), failed.failure());
             return Err(failed);
         }
         if attempt.agent.is_some() {
-            return self.engage(now, edge, attempt).map_err(StepResult::Failed);
+            return self.engage(cx, bridge, attempt).map_err(StepResult::Failed);
         }
-        self.search.attempts.insert(branch, Box::new(attempt));
-        self.leave_out(now, edge, branch);
-        self.take_place(now, edge, branch).map_err(StepResult::Failed)
-    }
-
-    /// Whether a target can be tried at all: its codecs.
-    fn connectable(&self, attempt: &Attempt) -> Result<(), Failure> {
-        let theirs = policy(attempt.trunk.as_deref());
-        let ours = self.legs.near_leg().policy();
-        let unusable = |refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal);
-        if let Some(offer) = &self.negotiation.offer {
-            let nowhere = Identity { session_id: 0, version: 0, ip: std::net::Ipv4Addr::LOCALHOST.into() };
-            let ports = vec![9; trunkgate_sdp::anchored_streams(offer).len()];
-            relay_offer(offer, &theirs.towards(ours), &ports, &nowhere).map_err(unusable)?;
-        }
-        Ok(())
-    }
-
-    /// Whether a target's trunk gets calls to the number that it would be asked for.
-    pub(crate) fn may_be_called(&self, now: Instant, edge: &mut Edge, attempt: &Attempt) -> Result<(), Failure> {
-        if attempt.uri.as_deref().is_some_and(|uri| !rewrite::is_callable(uri, edge.table.numbers())) {
-            return Err(Failure::with_code(484, ReasonSlug::IncompleteNumber));
-        }
-        let Addressed { trunk: Some(trunk), number, form } = self.addressed(edge, attempt) else { return Ok(()) };
-        let Some(denied) = trunk.denied_as(edge.table.numbers(), &number, form) else { return Ok(()) };
-        let reason = match denied.by {
-            DeniedBy::HighRisk(_) => ReasonSlug::HighRisk,
-            DeniedBy::Deny(_) | DeniedBy::Allow => ReasonSlug::Denied,
-        };
-        let (sid, shown) = (self.legs.sid().to_owned(), edge.shown(&denied.number));
-        let (name, number, by) = (&trunk.name, &denied.number, &denied.by);
-        // As `why` says it.
-        edge.decide(now, self.key, format!("403: trunk {name} does not allow calls to {number} ({by})"));
-        edge.alarm(now, &sid, &trunk.name, reason, &format!("{shown}, {}", denied.by));
-        Err(Failure::with_code(403, reason).told())
+        self.attempts.insert(branch, Box::new(attempt));
+        self.leave_out(cx, branch);
+        self.take_place(cx, bridge, branch).map(|()| Next::Stay).map_err(StepResult::Failed)
     }
 
     /// Goes the next way to the target, or ends the attempt.
-    pub(crate) fn next_way(&mut self, now: Instant, edge: &mut Edge, branch: Branch) -> Result<(), Failure> {
+    pub(crate) fn next_way(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, branch: Branch) -> Result<(), Failure> {
         loop {
-            let Some(attempt) = self.search.attempts.get_mut(branch) else {
+            let Some(attempt) = self.attempts.get_mut(branch) else {
                 return Err(Failure::unreached(ReasonSlug::Internal));
             };
             attempt.progress = Progress::Idle;
             let Some(way) = attempt.next_way() else { break };
             attempt.current = Some(way.clone());
             if way.address.is_none() {
-                let query = edge.resolve(self.key, way.destination);
+                let query = cx.edge.resolve(cx.call.key, way.destination);
                 attempt.progress = Progress::Resolving(query);
                 let wait = attempt.no_response_timeout;
-                self.arm(now, edge, Timer::NoResponse(branch), wait);
-                self.ring_back(now, edge);
+                cx.arm(Timer::NoResponse(branch), wait);
+                self.ring_back(cx, bridge);
                 return Ok(());
             }
-            let invited = match self.judge_way(now, edge, branch, &way) {
-                Ok(Judged::Goes) => self.invite(now, edge, branch, &way),
+            let invited = match self.judge_way(cx, branch, &way) {
+                Ok(Judged::Goes) => self.invite(cx, bridge, branch, &way),
                 Ok(Judged::Changes) => {
                     if let Some(attempt) = self.attempt_mut(branch) {
                         attempt.again(way);
                     }
-                    return self.take_place(now, edge, branch);
+                    return self.take_place(cx, bridge, branch);
                 }
                 Err(failure) => Err(failure),
             };
             match invited {
                 Ok(()) => {
-                    self.ring_back(now, edge);
+                    self.ring_back(cx, bridge);
                     return Ok(());
                 }
-                Err(failure) => self.way_failed(now, edge, branch, failure),
+                Err(failure) => self.way_failed(cx, bridge, branch, failure),
             }
         }
         if let Some(failure) = self.attempt(branch).map(Attempt::why_failed) {
-            self.rate(now, edge, branch, &failure);
+            self.rate(cx, branch, &failure);
         }
-        self.look_for_phones(now, edge, branch);
-        Err(self.end_attempt(edge, branch))
-    }
-
-    /// The same where the search must go on in any case.
-    pub(crate) fn go_next_way(&mut self, now: Instant, edge: &mut Edge, branch: Branch) {
-        if let Err(failure) = self.next_way(now, edge, branch) {
-            self.branch_over(now, edge, branch, StepResult::Failed(failure));
-        }
+        self.look_for_phones(cx, bridge, branch);
+        Err(self.end_attempt(cx, branch))
     }
 
     /// Sends the INVITE of a new leg.
-    fn invite(&mut self, now: Instant, edge: &mut Edge, branch: Branch, way: &Way) -> Result<(), Failure> {
+    fn invite(&mut self, cx: &mut Cx<'_>, bridge: &Bridge, branch: Branch, way: &Way) -> Result<(), Failure> {
         let unreachable = || Failure::unreached(ReasonSlug::Unreachable);
-        if !self.has_room_for_another() {
+        if !self.has_room_for_another(cx.call) {
             return Err(unreachable());
         }
         let attempt = self.attempt(branch).ok_or_else(unreachable)?;
         let (trunk, uri, number) = (attempt.trunk.clone(), attempt.uri.clone(), attempt.number.clone());
         let (ring_timeout, no_response_timeout) = (attempt.ring_timeout, attempt.no_response_timeout);
-        let Addressed { trunk: governs, number: asked_for, .. } = self.addressed(edge, attempt);
-        let is_emergency = edge.table.numbers().is_emergency(&asked_for);
-        let (flow, local) = self.flow_of(edge, branch, way).ok_or_else(unreachable)?;
+        let Addressed { trunk: governs, number: asked_for, .. } = cx.call.addressed(cx.edge, attempt);
+        let is_emergency = cx.edge.table.numbers().is_emergency(&asked_for);
+        let (flow, local) = self.flow_of(cx.edge, branch, way).ok_or_else(unreachable)?;
         if let Some(trunk) = &governs
             && !is_emergency
-            && !edge.trunks.may_call(now, &trunk.name, flow.remote.ip())
+            && !cx.edge.trunks.may_call(cx.now, &trunk.name, flow.remote.ip())
         {
             return Err(Failure::unreached(ReasonSlug::LimitRate));
         }
-        let mut leg = self.new_leg(edge, branch, way, flow).ok_or_else(unreachable)?;
-        let body = self.offer_or_close(edge, &mut leg, way.plain)?;
+        let mut leg = self.new_leg(cx, bridge, branch, way, flow).ok_or_else(unreachable)?;
+        let body = bridge.negotiation.offer_or_close(cx, &mut leg, way.plain)?;
         let form = trunk.as_ref().map_or(SendNumbers::E164, |t| t.send_numbers);
-        let numbers = edge.table.numbers();
+        let numbers = cx.edge.table.numbers();
         let uri = uri.map(|uri| rewrite::without_separators(&uri)).unwrap_or_else(|| {
-            let called = rewrite::called(number.as_deref(), &self.facts.called, form, numbers);
+            let called = rewrite::called(number.as_deref(), &cx.call.facts.called, form, numbers);
             rewrite::request_uri(&called, &way.peer, &way.destination.host, way.destination.port)
         });
         let to = Side { trunk: trunk.as_deref(), ours: local.ip };
-        let from_trunk = self.legs.near_leg().trunk.as_deref();
+        let from_trunk = cx.call.legs.near_leg().trunk.as_deref();
         let rule = governs.as_ref().and_then(|trunk| trunk.caller_id.as_ref());
-        let (caller, mut headers) = self.introduction(edge, from_trunk, &to, rule);
+        let (caller, mut headers) = bridge.negotiation.transfers.introduction(cx.call, cx.edge, from_trunk, &to, rule);
         let from = rewrite::from(&caller, form, numbers, local.ip);
-        headers.extend(leg.session_headers().into_iter().chain([self.hops_onward(edge)]));
+        headers.extend(leg.session_headers().into_iter().chain([cx.call.hops_onward(cx.edge)]));
         let contact_user = rewrite::escape_user(&numbers.format(&caller.number, form));
-        let body = self.located(edge, body, &mut headers, way);
-        let asked = redirect::name_of(&uri);
+        let body = cx.located(body, &mut headers, way);
+        let asked = name_of(&uri);
         let invite = Invite {
             flow,
             local,
-            oversize: self.oversize(edge, branch, way, flow),
+            oversize: self.oversize(cx.edge, branch, way, flow),
             party: leg.party,
             from,
             to: format!("<{uri}>"),
             // A phone is called by its Contact (RFC 3261 §16.6 step 2); To says whom.
             uri: way.registered.as_ref().map_or(uri, |(_, contact)| contact.clone()),
             contact_user,
-            max_forwards: self.facts.max_forwards,
+            max_forwards: cx.call.facts.max_forwards,
             headers,
             body: Some(body),
         };
-        let at = self.legs.place(self.legs.next_id());
-        let client = edge.invite(now, at, invite);
-        let went = edge.endpoint.client_flow(client).unwrap_or(flow);
+        let at = cx.call.legs.place(cx.call.legs.next_id());
+        let client = cx.edge.invite(cx.now, at, invite);
+        let went = cx.edge.endpoint.client_flow(client).unwrap_or(flow);
         let is_oversize = went.transport != flow.transport;
         leg.flow = Some(went);
-        leg.call_id = edge.endpoint.call_id(client).unwrap_or_default().to_owned();
+        leg.call_id = cx.edge.endpoint.call_id(client).unwrap_or_default().to_owned();
         leg.invite = Some(client);
         let named = Named { at, party: leg.party, trunk: leg.trunk.clone(), remote: flow.remote.ip() };
-        edge.index.enter(leg.call_id.as_bytes(), named);
-        edge.trunks.tried(leg.trunk_name());
-        self.count_failover(edge);
-        self.legs.push(leg);
+        cx.edge.index.enter(leg.call_id.as_bytes(), named);
+        cx.edge.trunks.tried(leg.trunk_name());
+        cx.count_failover();
+        cx.call.legs.push(leg);
         if let Some(attempt) = self.attempt_mut(branch) {
-            attempt.calls(now, at.leg, asked);
+            attempt.calls(cx.now, at.leg, asked);
         }
-        let silence = if is_oversize { oversize::silence(no_response_timeout) } else { no_response_timeout };
-        self.arm(now, edge, Timer::NoResponse(branch), silence);
-        self.arm(now, edge, Timer::Ring(branch), ring_timeout);
+        let silence = if is_oversize { silence(no_response_timeout) } else { no_response_timeout };
+        cx.arm(Timer::NoResponse(branch), silence);
+        cx.arm(Timer::Ring(branch), ring_timeout);
         Ok(())
     }
 
-    /// Our offer to a leg, which is closed where none can be made.
-    fn offer_or_close(&self, edge: &mut Edge, leg: &mut Leg, plain: bool) -> Result<Body, Failure> {
-        let offered = self.offer_to(edge, leg, plain);
-        if offered.is_err() {
-            self.close_ends(edge, leg);
-        }
-        offered
-    }
-
-    /// Draws the ends of a leg that we call, and makes our offer to it; `plain`: it has refused SRTP.
-    fn offer_to(&self, edge: &mut Edge, leg: &mut Leg, plain: bool) -> Result<Body, Failure> {
-        let no_ports = || Failure::unreached(ReasonSlug::NoPorts);
-        let media = self.media.session.ok_or_else(no_ports)?;
-        let bind = edge.addressing.media_bind(leg.signalling()).ok_or_else(no_ports)?;
-        let streams = self.negotiation.offer.as_ref().map_or_else(|| vec![0], trunkgate_sdp::anchored_streams);
-        leg.ends.reserve_exact(streams.len());
-        for index in &streams {
-            let end = edge.add_end(media, bind).ok_or_else(no_ports)?;
-            leg.ends.push(StreamEnd::new(*index, end));
-        }
-        let unusable = |refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal);
-        let ports = leg.ports(&streams);
-        let mut description = match &self.negotiation.offer {
-            Some(offer) => {
-                let policy = leg.policy().towards(self.legs.near_leg().policy());
-                relay_offer(offer, &policy, &ports, &leg.identity()).map_err(unusable)?
-            }
-            None => {
-                let policy = self.legs.codecs_to_offer(leg.policy());
-                offer_own(&policy, ports.first().copied().unwrap_or_default(), &leg.identity(), Direction::SendRecv)
-            }
-        };
-        leg.protect_first(edge, &mut description, leg.first_form(plain))?;
-        Ok(Body::sdp(leg.stamp(description).to_string()))
-    }
-
     /// A leg has shown that it lives.
-    pub(crate) fn heard(&mut self, edge: &mut Edge, leg: LegId) {
-        let Some(branch) = self.calling_on(leg) else { return };
-        self.disarm(edge, Timer::NoResponse(branch));
-        let leg = &mut self.legs[leg];
+    pub(crate) fn heard(&self, cx: &mut Cx<'_>, leg: LegId) {
+        let Some(branch) = self.calling_on(cx.call, leg) else { return };
+        cx.disarm(Timer::NoResponse(branch));
+        let leg = &mut cx.call.legs[leg];
         leg.heard = true;
         if let Some(spot) = leg.spot() {
-            edge.peer_heard(&spot, None);
+            cx.edge.peer_heard(&spot, None);
         }
     }
 
     /// It asks for credentials, and has got them with the INVITE once more: that one is to be answered in time, too.
-    pub(crate) fn challenged(&mut self, now: Instant, edge: &mut Edge, leg: LegId) {
-        let Some(branch) = self.calling_on(leg) else { return };
-        self.heard(edge, leg);
+    pub(crate) fn challenged(&self, cx: &mut Cx<'_>, leg: LegId) {
+        let Some(branch) = self.calling_on(cx.call, leg) else { return };
+        self.heard(cx, leg);
         if let Some(wait) = self.attempt(branch).map(|attempt| attempt.no_response_timeout) {
-            self.arm(now, edge, Timer::NoResponse(branch), wait);
+            cx.arm(Timer::NoResponse(branch), wait);
         }
     }
 
-    /// 2xx: the first one gets the call.
-    pub(crate) fn accepted(
-        &mut self,
-        now: Instant,
-        edge: &mut Edge,
-        leg: LegId,
-        (dialog, sdp): (DialogId, Option<Bytes>),
-        headers: &[(String, String)],
-    ) {
-        let Some(branch) = self.calling_on(leg) else { return self.accepted_too_late(now, edge, leg, dialog) };
-        self.heard(edge, leg);
-        edge.ack(now, dialog);
-        self.legs.own_dialog(edge, leg, dialog);
-        self.legs[leg].state = LegState::Answered;
-        let before = std::mem::replace(&mut self.state, State::Answered);
-        // A 2xx may leave out what a 18x of its own has said (many do, though RFC 3261 §13.2.1 asks for it).
-        let early = self.attempt(branch).map(|attempt| &attempt.early);
-        let is_changed = early.is_some_and(|early| early.is_changed(Some(dialog)));
-        let said = early.and_then(|early| early.of(dialog));
-        let sdp = sdp.as_deref().filter(|_| !is_changed).or(said.as_ref().map(Written::as_bytes));
-        match self.agree(now, edge, leg, sdp) {
-            Ok(_) if before == State::Rerouting => self.joined(now, edge, leg),
-            Ok(description) => {
-                self.owe_turned(leg);
-                let headers = self.passing(edge, headers, leg, LegId::CALLER);
-                self.stop_player(edge);
-                self.answer_caller(now, edge, leg, description, headers);
-            }
-            Err(failure) => {
-                self.state = before;
-                self.hang_up_leg(now, edge, leg, failure.reason);
-                self.fail_target(now, edge, branch, StepResult::Failed(failure));
-            }
-        }
-    }
-
-    /// A final answer that is no 2xx.
-    pub(crate) fn rejected(
-        &mut self,
-        now: Instant,
-        edge: &mut Edge,
-        leg: LegId,
-        (code, q850, detail): (u16, Option<u8>, Option<String>),
-        headers: &[(String, String)],
-        contacts: &[String],
-    ) {
-        let Some(branch) = self.calling_on(leg) else { return self.legs.withdrawn(edge, leg) };
-        self.heard(edge, leg);
-        self.legs[leg].state = LegState::Ended;
-        if self.asked_again_without_srtp(now, edge, branch, leg, code)
-            || self.asked_again_without_location(now, edge, branch, leg, code)
-        {
-            return;
-        }
-        let goes_on = (300..400).contains(&code) && self.redirected(now, edge, branch, contacts);
-        let Some(attempt) = self.attempt(branch) else { return };
-        let judgement = attempt.judge(code, q850);
-        let location_error = self.location_error(edge, headers, leg);
-        let why = detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
-        let problem = format!("{code} to INVITE from {}{why}", edge.shown_name(&self.legs[leg].peer));
-        if !goes_on {
-            edge.trunks.problem(now, self.legs[leg].trunk_name(), problem);
-        }
-        let said = |failure: Failure| {
-            let reason = if goes_on { ReasonSlug::Transferred } else { failure.reason };
-            Failure { location_error, reason, ..failure.said(code, detail) }
-        };
-        match judgement {
-            Judgement::Peer(failure) => self.fail_way(now, edge, branch, said(failure)),
-            Judgement::Target(result) => self.fail_target(now, edge, branch, result.map(said)),
-        }
-    }
-
-    /// No final answer, or the INVITE could not be sent.
-    pub(crate) fn unanswered(&mut self, now: Instant, edge: &mut Edge, leg: LegId, sent: bool) {
-        let Some(branch) = self.calling_on(leg) else { return self.legs.withdrawn(edge, leg) };
-        self.legs[leg].state = LegState::Ended;
-        if self.asked_again_by_udp(now, edge, branch, leg) {
-            return;
-        }
-        self.silent(now, edge, leg, sent);
-        let reason = match &edge.cause {
-            _ if sent => ReasonSlug::NoResponse,
-            Some(Cause::Tls(what)) => {
-                let (sid, peer) = (self.legs.sid().to_owned(), self.legs[leg].peer.clone());
-                let text = format!("TLS with {} failed: {what}", edge.shown_name(&peer));
-                edge.trunks.problem(now, self.legs[leg].trunk_name(), text.clone());
-                edge.warn(&sid, text, Some(ReasonSlug::TlsFailed));
-                ReasonSlug::TlsFailed
-            }
-            Some(Cause::Unsent(why)) => {
-                let why = *why;
-                self.not_let_out(now, edge, leg, why);
-                ReasonSlug::Unreachable
-            }
-            Some(Cause::Stream(_)) | None => ReasonSlug::Unreachable,
-        };
-        self.fail_way(now, edge, branch, Failure::unreached(reason));
-    }
-
-    /// The wait for a sign of life is over.
-    pub(crate) fn no_response(&mut self, now: Instant, edge: &mut Edge, branch: Branch) {
-        self.deadlines.remove(Timer::NoResponse(branch));
-        let Some(progress) = self.attempt(branch).map(|attempt| attempt.progress) else { return };
-        if let Some(leg) = progress.calling() {
-            self.withdraw(now, edge, leg);
-            if self.asked_again_by_udp(now, edge, branch, leg) {
-                return;
-            }
-            self.silent(now, edge, leg, true);
-            self.fail_way(now, edge, branch, Failure::unreached(ReasonSlug::NoResponse));
-        } else if let Progress::Resolving(query) = progress {
-            edge.index.queries.remove(&query);
-            self.fail_way(now, edge, branch, Failure::unreached(ReasonSlug::NameNotFound));
-        }
-    }
-
-    /// It has rung long enough.
-    pub(crate) fn ring_timeout(&mut self, now: Instant, edge: &mut Edge, branch: Branch) {
-        self.deadlines.remove(Timer::Ring(branch));
-        let Some(progress) = self.attempt(branch).map(|attempt| attempt.progress) else { return };
-        let failure = if let Some(leg) = progress.calling() {
-            self.withdraw(now, edge, leg);
-            Failure::with_code(480, ReasonSlug::RingTimeout)
-        } else if let Some(leg) = progress.opening() {
-            self.agent_failed(now, edge, leg, Loss::ConnectTimeout);
-            Failure::unreached(ReasonSlug::AgentConnectTimeout)
-        } else {
-            return;
-        };
-        self.fail_target(now, edge, branch, StepResult::Failed(failure));
-    }
-
-    /// A host has been looked up.
-    pub(crate) fn resolved(&mut self, now: Instant, edge: &mut Edge, query: QueryId, servers: &[Server]) {
-        edge.index.queries.remove(&query);
-        let asks = |attempt: &Attempt| attempt.progress == Progress::Resolving(query);
-        let Some(branch) = self.search.attempts.iter().find(|(_, attempt)| asks(attempt)).map(|(branch, _)| branch)
-        else {
-            return;
-        };
-        let Some(attempt) = self.search.attempts.get_mut(branch) else { return };
-        let Some(way) = attempt.current.clone() else { return };
-        attempt.resolved(&way, &edge.in_order(servers));
-        if servers.is_empty() {
-            return self.fail_way(now, edge, branch, Failure::unreached(ReasonSlug::NameNotFound));
-        }
-        self.disarm(edge, Timer::NoResponse(branch));
-        self.leave_out(now, edge, branch);
-        self.go_next_way(now, edge, branch);
-    }
-
-    /// An end's ports are somebody else's: others are drawn, and a target that has seen the old ones is asked again.
-    pub(crate) fn bind_failed(&mut self, now: Instant, edge: &mut Edge, end: trunkgate_media::EndId, error: &str) {
-        let Some(at) = self.legs.leg_of(end) else { return };
-        let sid = self.legs.sid().to_owned();
-        edge.warn(&sid, format!("media ports could not be bound: {error}"), Some(ReasonSlug::NoPorts));
-        edge.decide(now, self.key, format!("ports not bound: {error}"));
-        self.story.proof = Some((ReasonSlug::NoPorts, format!("ports not bound: {error}").into()));
-        if at == self.legs.near && self.state != State::Searching {
-            return self.end(now, edge, ReasonSlug::NoPorts);
-        }
-        if at == self.legs.near {
-            return self.redraw_caller(now, edge, end);
-        }
-        let Some(branch) = self.calling_on(at) else { return };
-        self.legs[at].end_with(ReasonSlug::NoPorts, EndedBy::Edge);
-        self.withdraw(now, edge, at);
-        self.drop_ends(edge, at);
-        let Some(attempt) = self.search.attempts.get_mut(branch) else { return };
-        attempt.bind_failures += 1;
-        if attempt.bind_failures >= BIND_TRIES {
-            let failure = Failure::unreached(ReasonSlug::NoPorts);
-            return self.fail_target(now, edge, branch, StepResult::Failed(failure));
-        }
-        if let Some(way) = attempt.current.clone() {
-            attempt.again(way);
-        }
-        self.go_next_way(now, edge, branch);
-    }
-
-    /// Notes that a way failed, and goes on to the next.
-    fn fail_way(&mut self, now: Instant, edge: &mut Edge, branch: Branch, failure: Failure) {
-        self.way_failed(now, edge, branch, failure);
-        self.go_next_way(now, edge, branch);
-    }
-
-    fn way_failed(&mut self, now: Instant, edge: &mut Edge, branch: Branch, failure: Failure) {
-        self.disarm(edge, Timer::NoResponse(branch));
-        self.disarm(edge, Timer::Ring(branch));
+    pub(crate) fn way_failed(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, branch: Branch, failure: Failure) {
+        cx.disarm(Timer::NoResponse(branch));
+        cx.disarm(Timer::Ring(branch));
         let Some(attempt) = self.attempt(branch) else { return };
         let (leg, trunk) = (attempt.leg(), attempt.trunk.clone());
         let name = attempt.current.as_ref().map(Way::shown).unwrap_or_default();
-        self.note_failure(now, edge, leg, &name, &failure);
+        bridge.negotiation.note_failure(cx, leg, &name, &failure);
         if let Some(leg) = leg {
-            self.drop_ends(edge, leg);
+            bridge.media.drop_ends(cx, leg);
         }
         if let Some(trunk) = trunk {
-            edge.trunks.failed(&trunk.name);
+            cx.edge.trunks.failed(&trunk.name);
         }
         if let Some(attempt) = self.attempt_mut(branch) {
             attempt.way_failed(failure);
             attempt.early = EarlyMedia::default();
         }
-        self.hear_another(now, edge);
+        self.hear_another(cx, bridge);
     }
 
-    /// Gives a whole target up, and asks what is next.
-    pub(crate) fn fail_target(&mut self, now: Instant, edge: &mut Edge, branch: Branch, result: StepResult) {
-        let attempt = self.attempt(branch);
-        let (progress, failed_agent) =
-            (attempt.map(|a| a.progress), attempt.and_then(|attempt| attempt.failed_agent(&result)));
-        let (leg, name) = (attempt.and_then(Attempt::leg), attempt.map(|a| a.name().to_owned()).unwrap_or_default());
-        self.note_failure(now, edge, leg, &name, result.failure());
-        self.rate(now, edge, branch, result.failure());
-        match progress {
-            Some(Progress::Calling(leg)) => self.drop_ends(edge, leg),
-            Some(Progress::Opening(leg)) => self.close_agent(now, edge, leg),
-            Some(_) | None => {}
+    /// By which of our listeners a way leaves.
+    pub(crate) fn flow_of(&self, edge: &Edge, branch: Branch, way: &Way) -> Option<(Flow, Local)> {
+        if let Some((flow, _)) = &way.registered {
+            return Some((*flow, edge.addressing.local(flow.remote.ip(), flow.listener)?));
         }
-        self.end_attempt(edge, branch);
-        if let Some(leg) = failed_agent {
-            self.retry(now, edge, leg);
-        }
-        self.branch_over(now, edge, branch, result);
+        let remote = way.address?;
+        let trunk = self.attempt(branch).and_then(|attempt| attempt.trunk.as_ref());
+        edge.addressing.way(trunk.and_then(|t| t.listen.as_deref()), sip_transport(way.transport), remote)
     }
+
+    /// The leg of an INVITE that leaves by it.
+    pub(crate) fn new_leg(
+        &self,
+        cx: &mut Cx<'_>,
+        bridge: &Bridge,
+        branch: Branch,
+        way: &Way,
+        flow: Flow,
+    ) -> Option<Leg> {
+        let trunk = self.attempt(branch).and_then(|attempt| attempt.trunk.clone());
+        let governs = self.attempt(branch).and_then(|attempt| attempt.governs.clone());
+        let party = match &trunk {
+            Some(trunk) => cx.edge.party(&trunk.name),
+            // A bare URI may well lead to a trunk's address: its answers come as that trunk's.
+            None => cx
+                .edge
+                .table
+                .trunk_of(flow.remote)
+                .map(|t| t.name.clone())
+                .map_or(Party(0), |name| cx.edge.party(&name)),
+        };
+        let media_ip = cx.edge.addressing.media_shown_to(flow.remote.ip(), flow.listener)?;
+        let number = bridge.negotiation.transfers.now.as_ref().map(|transfer| Box::new(transfer.number.clone()));
+        let leg = Leg::new(cx.edge.sid(), party, flow, media_ip, cx.edge.session_id());
+        Some(Leg { trunk, governs, peer: way.peer.clone(), number, ..leg })
+    }
+
+    /// The way of a request that is too long for UDP, where the trunk wants that (RFC 3261 §18.1.1): TCP to the same place.
+    pub(crate) fn oversize(&self, edge: &Edge, branch: Branch, way: &Way, flow: Flow) -> Option<(usize, Flow, Local)> {
+        let trunk = self.attempt(branch)?.trunk.as_ref()?;
+        if !trunk.oversize_by_tcp || flow.transport != Transport::Udp || way.by_udp {
+            return None;
+        }
+        let (flow, local) = edge.addressing.way(trunk.listen.as_deref(), Transport::Tcp, flow.remote)?;
+        Some((trunk.udp_mtu, flow, local))
+    }
+
+    /// Judges an address that is about to be dialled for a bare URI, where the rules of the trunk that owns it hold, or for a
+    /// redirection, which does not lead to a peer of another trunk.
+    ///
+    /// # Errors
+    /// Why it is not dialled.
+    pub(crate) fn judge_way(&mut self, cx: &mut Cx<'_>, branch: Branch, way: &Way) -> Result<Judged, Failure> {
+        let (Some(attempt), Some(remote)) = (self.attempt(branch), way.address) else { return Ok(Judged::Goes) };
+        let Some(uri) = &attempt.uri else { return Ok(Judged::Goes) };
+        if let Some(trunk) = &attempt.trunk {
+            // A redirection: its name may lead to another port of an address that two trunks share.
+            let Some(other) = cx.edge.table.peer_at(remote).filter(|other| other.name != trunk.name) else {
+                return Ok(Judged::Goes);
+            };
+            let is_own = trunk.peers.iter().any(|peer| peer.sockets().any(|own| own == remote));
+            if is_own {
+                return Ok(Judged::Goes);
+            }
+            let (name, other) = (cx.edge.shown_name(uri), other.name.clone());
+            let text = format!(
+                "{name} leads to {remote}, a peer of trunk {other}: not followed by the rules of {}",
+                trunk.name
+            );
+            return Err(cx.refuse_way(&text));
+        }
+        if attempt.in_call && cx.edge.is_forbidden(remote) {
+            let name = cx.edge.shown_name(attempt.name());
+            let text = format!("{name} leads to {remote}, where no transfer may lead: it is not called");
+            return Err(cx.refuse_way(&text));
+        }
+        let owner = cx.edge.owner_of(remote).or_else(|| cx.call.owner_by_name(cx.edge, attempt));
+        let name = |trunk: &Option<Arc<Trunk>>| trunk.as_ref().map(|trunk| trunk.name.clone());
+        if name(&owner) == name(&attempt.governs) {
+            return Ok(Judged::Goes);
+        }
+        if let Some(trunk) = &owner {
+            let text = format!("{} leads to the trunk {}: its rules hold", attempt.name(), trunk.name);
+            cx.edge.decide(cx.now, cx.call.key, text);
+        }
+        self.change_owner(cx, branch, owner);
+        let Some(attempt) = self.attempt(branch) else { return Err(Failure::unreached(ReasonSlug::Internal)) };
+        let allowed = cx.may_be_called(attempt).and_then(|()| cx.may_introduce(attempt));
+        if allowed.is_err() {
+            // The next address may be the same trunk's: it is judged like this one.
+            self.change_owner(cx, branch, None);
+        }
+        allowed.map(|()| Judged::Changes)
+    }
+
+    /// Gives the place at the trunk before back: the call counts with the next one.
+    fn change_owner(&mut self, cx: &mut Cx<'_>, branch: Branch, owner: Option<Arc<Trunk>>) {
+        if let Some(attempt) = self.attempts.get(branch) {
+            cx.leave_trunk_place(branch, attempt);
+        }
+        if let Some(attempt) = self.attempts.get_mut(branch) {
+            attempt.is_counted = false;
+            attempt.governs = owner;
+        }
+    }
+
+    /// Goes the first way to the attempt's target once its trunk has a place for the call.
+    pub(crate) fn take_place(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, branch: Branch) -> Result<(), Failure> {
+        let Some(trunk) = self.attempt(branch).and_then(|attempt| attempt.limited_by().cloned()) else {
+            return self.next_way(cx, bridge, branch);
+        };
+        let Err((reason, which)) = self.place_taken(cx, branch) else {
+            return self.next_way(cx, bridge, branch);
+        };
+        // Whoever waited for a limit of some calls would keep those behind it waiting that it is not for.
+        let waits = !trunk.pace.is_zero() && which.is_none();
+        let until = cx.now.checked_add(trunk.pace).filter(|_| waits);
+        let Some(until) = until else {
+            cx.refused_place(&trunk, reason, which);
+            self.attempts.remove(branch);
+            let failure = Failure::unreached(reason).told();
+            bridge.negotiation.note_failure(cx, None, &trunk.name, &failure);
+            return Err(failure);
+        };
+        if let Some(attempt) = self.attempt_mut(branch) {
+            attempt.progress = Progress::Waiting { until, reason };
+        }
+        cx.edge.trunks.wait(&trunk.name, (cx.call.key, branch));
+        cx.edge.decide(cx.now, cx.call.key, format!("{}: {}, the call waits", trunk.name, reason.sentence()));
+        self.ring_back(cx, bridge);
+        self.wait_on(cx, branch, until);
+        Ok(())
+    }
+
+    /// Counts the call in with its target's trunk, if that has a place; else what is reached, and which limit where that is
+    /// one for some calls.
+    pub(crate) fn place_taken(&mut self, cx: &mut Cx<'_>, branch: Branch) -> Result<(), (ReasonSlug, Option<String>)> {
+        let nobody = (ReasonSlug::Internal, None);
+        let Some(attempt) = self.attempt(branch) else { return Err(nobody) };
+        let Some(trunk) = attempt.limited_by().cloned() else { return Ok(()) };
+        let Addressed { number: called, form, .. } = cx.call.addressed(cx.edge, attempt);
+        if cx.edge.table.numbers().is_emergency(&called) {
+            cx.edge.resume_trunk_call(&trunk.name);
+        } else {
+            cx.edge.begin_target_call(cx.now, &trunk.name, (cx.call.key, branch)).map_err(|reason| (reason, None))?;
+            let caller = cx.call.number_of(cx.call.legs.near).text.clone();
+            let called = match trunk.quotas.is_empty() {
+                true => Vec::new(),
+                false => cx.edge.table.numbers().spellings(&called, form),
+            };
+            let call = Numbered { called: &called, caller: &caller };
+            if let Err((reason, which)) = cx.edge.take_quota(cx.now, &trunk.name, call, (cx.call.key, Some(branch))) {
+                cx.edge.end_trunk_call(&trunk.name);
+                return Err((reason, Some(which)));
+            }
+        }
+        let Some(attempt) = self.attempts.get_mut(branch) else { return Err(nobody) };
+        cx.edge.trunks.leave(&trunk.name, (cx.call.key, branch));
+        attempt.is_counted = true;
+        attempt.progress = Progress::Idle;
+        Ok(())
+    }
+
+    /// Wakes the call when its trunk may have a place, at the latest when it has waited long enough.
+    pub(crate) fn wait_on(&self, cx: &mut Cx<'_>, branch: Branch, until: Instant) {
+        let Some(trunk) = self.attempt(branch).and_then(|attempt| attempt.limited_by().cloned()) else { return };
+        let left = until.saturating_duration_since(cx.now);
+        let after =
+            cx.edge.trunks.next_place(cx.now, &trunk.name, (cx.call.key, branch)).map_or(left, |wait| wait.min(left));
+        cx.arm(Timer::Pace(branch), after);
+    }
+
+    /// Takes what a 3xx names: whether there is something to go on with.
+    pub(crate) fn redirected(&mut self, cx: &mut Cx<'_>, branch: Branch, contacts: &[String]) -> bool {
+        let Some(attempt) = self.attempt(branch) else { return false };
+        let (own, asked) = (attempt.trunk.clone(), attempt.asked.clone());
+        let mut redirects = self.tried().redirects.remove(branch).unwrap_or_default();
+        redirects.known.push(asked);
+        let mut found = VecDeque::new();
+        for uri in contacts {
+            let shown = cx.edge.shown_name(uri);
+            let Some(place) = place(uri, own.as_ref(), &cx.edge.table) else {
+                cx.edge.decide(cx.now, cx.call.key, format!("{shown} is not a peer of a trunk: not followed"));
+                continue;
+            };
+            let name = name_of(uri);
+            if is_here(cx.edge, &place.peer.destination) {
+                cx.edge.decide(cx.now, cx.call.key, format!("{shown} is this edge itself: not followed"));
+            } else if redirects.known.contains(&name) {
+                cx.edge.decide(cx.now, cx.call.key, format!("{shown} was tried, or will be: not followed"));
+            } else if redirects.taken >= REDIRECTS {
+                cx.edge.decide(cx.now, cx.call.key, format!("{shown} exceeds the limit: not followed"));
+            } else {
+                redirects.known.push(name);
+                redirects.taken += 1;
+                found.push_back(place);
+            }
+        }
+        found.append(&mut redirects.left);
+        redirects.left = found;
+        let goes_on = !redirects.left.is_empty();
+        self.tried().redirects.insert(branch, redirects);
+        goes_on
+    }
+
+    /// Goes on to the next place that a target has named, where the last one failed; `Err` with what came of it, where none
+    /// is left.
+    pub(crate) fn follow(
+        &mut self,
+        cx: &mut Cx<'_>,
+        bridge: &mut Bridge,
+        branch: Branch,
+        mut result: StepResult,
+    ) -> Result<Next, StepResult> {
+        while matches!(result, StepResult::Failed(_)) {
+            let Some(place) = self.tried().redirects.get_mut(branch).and_then(|redirects| redirects.left.pop_front())
+            else {
+                break;
+            };
+            // Who has said where to go on has not failed (RFC 3261 §16.7 step 4).
+            if result.failure().reason != ReasonSlug::Transferred {
+                self.controller.failed(result.into_failure());
+            }
+            let shown = cx.edge.shown_name(&place.uri);
+            cx.edge.decide(cx.now, cx.call.key, format!("goes on to {shown}"));
+            let Onward { uri, trunk, peer, number } = place;
+            let target = Target::Trunk { trunk, number: Some(number), peers: vec![peer] };
+            let Some(mut attempt) = Attempt::new(target, cx.call.facts.ring_timeout) else {
+                result = StepResult::Failed(Failure::unreached(ReasonSlug::Internal));
+                continue;
+            };
+            attempt.uri = Some(uri);
+            match self.begin_attempt(cx, bridge, branch, attempt) {
+                Ok(next) => return Ok(next),
+                Err(failed) => result = failed,
+            }
+        }
+        self.tried().redirects.remove(branch);
+        Err(result)
+    }
+
+    pub(crate) fn prepare(
+        &mut self,
+        cx: &mut Cx<'_>,
+        bridge: &mut Bridge,
+        incoming: &Incoming,
+    ) -> Result<(), FinalAnswer> {
+        let request = &incoming.request;
+        if request.max_forwards() == Some(0) {
+            return Err(FinalAnswer::new(483, ReasonSlug::TooManyHops));
+        }
+        cx.call.not_again(cx.edge)?;
+        if called(request, &incoming.trunk, cx.edge.table.numbers()).is_err() {
+            return Err(FinalAnswer::new(484, ReasonSlug::IncompleteNumber));
+        }
+        if cx.edge.table.numbers().is_emergency(&cx.call.facts.called) {
+            cx.edge.decide(cx.now, cx.call.key, "emergency call: exempt from limits");
+        }
+        cx.screen_caller(&incoming.trunk)?;
+        let session = Asked::of(request);
+        cx.call.legs[LegId::CALLER].timer.ask(session);
+        if session.is_too_short() {
+            return Err(FinalAnswer::new(422, ReasonSlug::SessionTooShort));
+        }
+        bridge.negotiation.take_offer(cx, request)?;
+        let (called, caller) = (&*cx.call.facts.called.text, &*cx.call.facts.caller.number.text);
+        let headers = &cx.call.facts.headers;
+        let info = CallInfo { from: &incoming.trunk.name, called, caller, headers, ..CallInfo::default() };
+        let plan = cx.edge.plan(cx.now, info);
+        let Some(mut plan) = plan else { return Err(FinalAnswer::new(404, ReasonSlug::NoRoute)) };
+        cx.call.facts.route = plan.route.name.clone();
+        cx.call.facts.ring_timeout = plan.ring_timeout;
+        let line = plan.route.line.as_ref().map(|place| format!(", {}:{}", place.file, place.line));
+        cx.edge.decide(cx.now, cx.call.key, format!("route {}{}", cx.call.facts.route, line.unwrap_or_default()));
+        let is_emergency = cx.edge.table.numbers().is_emergency(&cx.call.facts.called);
+        cx.edge.by_ratio(cx.now, cx.call.key, &mut plan, !is_emergency);
+        cx.call.facts.shown_as = plan.route.caller_id.clone();
+        cx.watch_for_text(plan.route.sms.as_ref());
+        let forks = plan.forks.clone();
+        self.controller = Controller::plan(plan);
+        bridge.negotiation.open_media(cx)?;
+        cx.arm(Timer::Search, self.controller.search_timeout());
+        cx.open_listeners(&forks);
+        Ok(())
+    }
+}
+
+// INVITEs that are too long for a datagram: over TCP where the trunk wants that, and over UDP again where TCP is not supported.
+
+/// How long TCP may be silent where UDP may for so long; zero: for ever.
+pub(crate) fn silence(no_response_timeout: Duration) -> Duration {
+    if no_response_timeout.is_zero() { OVERSIZE_SILENCE } else { OVERSIZE_SILENCE.min(no_response_timeout) }
+}
+
+// A target whose trunk is at one of its limits: the call waits for its turn, in the order in which calls came, but no
+// longer than the trunk's `pace`.
+
+/// The key of a trunk that a reason is about, with its value; `of_direction`: its rate of calls that go this way.
+pub(crate) fn limit_of(trunk: &Trunk, reason: ReasonSlug, of_direction: u32) -> String {
+    let Trunk { max_calls, calls_per_second, peer_calls_per_second, .. } = trunk;
+    if reason == ReasonSlug::LimitCalls {
+        return format!("`max_calls` {max_calls}");
+    }
+    let rates = [("calls_per_second", *calls_per_second), ("calls_per_second", of_direction)];
+    let rates =
+        rates.into_iter().chain([("peer_calls_per_second", *peer_calls_per_second)]).filter(|(_, rate)| *rate > 0);
+    let mut rates: Vec<String> = rates.map(|(key, rate)| format!("`{key}` {rate}")).collect();
+    rates.dedup();
+    rates.join(", ")
+}
+
+// Bare URIs: whose rules hold for a target that is no trunk by its name. A URI leads to an address, and an address may be a
+// trunk's: each one that is about to be dialled is judged, after its name has been looked up, so that no name and no spelling
+// is a way round a trunk's rules. Addresses of the edge itself and of its link are reached by nothing that was named in
+// mid-call.
+
+/// What becomes of a way that is about to be dialled.
+pub(crate) enum Judged {
+    /// It is dialled.
+    Goes,
+    /// Another trunk's rules hold: its limits are asked first.
+    Changes,
+}
+
+/// Returns the number that a bare URI names, which leaves with all that stands in its user part: a far end may read another
+/// number out of a `phone-context` that is repeated, escaped, or stands behind an emergency number.
+pub(crate) fn number_of_uri(uri: &str, numbers: &Numbers) -> Option<Number> {
+    let uri = Uri::parse(uri.as_bytes())?;
+    let mut number = numbers.normalise_caller(&uri.user_unescaped(), uri.user_param("phone-context"));
+    if uri.user.contains(';') {
+        // What the far end makes of its parameters is judged with it.
+        number.received = unescape(uri.user);
+    }
+    Some(number)
+}
+
+/// Returns the trunk that a bare URI leads to, as far as its host tells, and the number that it names.
+pub fn trunk_of_uri<'a>(uri: &str, table: &'a Table) -> (Option<&'a Arc<Trunk>>, Option<Number>) {
+    let Some(read) = Uri::parse(uri.as_bytes()) else { return (None, None) };
+    let trunk = match read.host.ip() {
+        Some(ip) => table.owner_of(SocketAddr::new(ip, read.host.port.unwrap_or(0))),
+        None => table.trunk_at(read.host.host),
+    };
+    (trunk, number_of_uri(uri, table.numbers()))
 }

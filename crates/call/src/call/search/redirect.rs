@@ -4,113 +4,35 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::key::Branch;
 use trunkgate_resources::limits::REDIRECTS;
 use trunkgate_route::locate::same_host;
-use trunkgate_route::{Destination, Peer, Table, Target, TargetSpec, Transport, Trunk};
+use trunkgate_route::{Destination, Peer, Table, TargetSpec, Transport, Trunk};
 use trunkgate_sip::{HeaderName, Message, Scheme, Uri};
-use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::Call;
-use crate::call::controller::StepResult;
-use crate::call::search::answer::Failure;
-use crate::call::search::attempt::Attempt;
 use crate::call::transfer::wish;
 
 /// What is known of the redirections of one target.
 #[derive(Debug, Default)]
 pub(crate) struct Redirects {
     /// Places that are still to be tried, in order.
-    left: VecDeque<Place>,
+    pub(crate) left: VecDeque<Onward>,
     /// What has been asked, and what is to be, each once: who is sent back to where it came from goes nowhere.
-    known: Vec<String>,
+    pub(crate) known: Vec<String>,
     /// Places that were taken from 3xx answers.
-    taken: usize,
+    pub(crate) taken: usize,
 }
 
 /// A place that a 3xx names.
 #[derive(Debug)]
-struct Place {
+pub(crate) struct Onward {
     /// Request-URI.
-    uri: String,
-    trunk: Arc<Trunk>,
-    peer: Peer,
+    pub(crate) uri: String,
+    pub(crate) trunk: Arc<Trunk>,
+    pub(crate) peer: Peer,
     /// The user part.
-    number: String,
-}
-
-impl Call {
-    /// Takes what a 3xx names: whether there is something to go on with.
-    pub(crate) fn redirected(&mut self, now: Instant, edge: &mut Edge, branch: Branch, contacts: &[String]) -> bool {
-        let Some(attempt) = self.attempt(branch) else { return false };
-        let (own, asked) = (attempt.trunk.clone(), attempt.asked.clone());
-        let mut redirects = self.tried().redirects.remove(branch).unwrap_or_default();
-        redirects.known.push(asked);
-        let mut found = VecDeque::new();
-        for uri in contacts {
-            let shown = edge.shown_name(uri);
-            let Some(place) = place(uri, own.as_ref(), &edge.table) else {
-                edge.decide(now, self.key, format!("{shown} is not a peer of a trunk: not followed"));
-                continue;
-            };
-            let name = name_of(uri);
-            if is_here(edge, &place.peer.destination) {
-                edge.decide(now, self.key, format!("{shown} is this edge itself: not followed"));
-            } else if redirects.known.contains(&name) {
-                edge.decide(now, self.key, format!("{shown} was tried, or will be: not followed"));
-            } else if redirects.taken >= REDIRECTS {
-                edge.decide(now, self.key, format!("{shown} exceeds the limit: not followed"));
-            } else {
-                redirects.known.push(name);
-                redirects.taken += 1;
-                found.push_back(place);
-            }
-        }
-        found.append(&mut redirects.left);
-        redirects.left = found;
-        let goes_on = !redirects.left.is_empty();
-        self.tried().redirects.insert(branch, redirects);
-        goes_on
-    }
-
-    /// Goes on to the next place that a target has named, where the last one failed; `Err` with what came of it, where none
-    /// is left.
-    pub(crate) fn follow(
-        &mut self,
-        now: Instant,
-        edge: &mut Edge,
-        branch: Branch,
-        mut result: StepResult,
-    ) -> Result<(), StepResult> {
-        while matches!(result, StepResult::Failed(_)) {
-            let Some(place) = self.tried().redirects.get_mut(branch).and_then(|redirects| redirects.left.pop_front())
-            else {
-                break;
-            };
-            // Who has said where to go on has not failed (RFC 3261 §16.7 step 4).
-            if result.failure().reason != ReasonSlug::Transferred {
-                self.search.controller.failed(result.into_failure());
-            }
-            let shown = edge.shown_name(&place.uri);
-            edge.decide(now, self.key, format!("goes on to {shown}"));
-            let Place { uri, trunk, peer, number } = place;
-            let target = Target::Trunk { trunk, number: Some(number), peers: vec![peer] };
-            let Some(mut attempt) = Attempt::new(target, self.facts.ring_timeout) else {
-                result = StepResult::Failed(Failure::unreached(ReasonSlug::Internal));
-                continue;
-            };
-            attempt.uri = Some(uri);
-            match self.begin_attempt(now, edge, branch, attempt) {
-                Ok(()) => return Ok(()),
-                Err(failed) => result = failed,
-            }
-        }
-        self.tried().redirects.remove(branch);
-        Err(result)
-    }
+    pub(crate) number: String,
 }
 
 /// The URIs that a 3xx names, those with a higher `q` first.
@@ -139,7 +61,7 @@ fn thousandths(value: &[u8]) -> u16 {
 
 /// Returns the trunk and the peer that a URI leads to. A peer at exactly its port comes before one of the same host, so that no trunk
 /// leads to another one by its own rules; of several the target's own.
-fn place(uri: &str, own: Option<&Arc<Trunk>>, table: &Table) -> Option<Place> {
+pub(crate) fn place(uri: &str, own: Option<&Arc<Trunk>>, table: &Table) -> Option<Onward> {
     let TargetSpec::Uri { destination, .. } = wish::target(uri, table.numbers())? else { return None };
     let number = Uri::parse(uri.as_bytes())?.user_unescaped();
     let trunks = || own.into_iter().chain(table.trunks());
@@ -151,7 +73,7 @@ fn place(uri: &str, own: Option<&Arc<Trunk>>, table: &Table) -> Option<Place> {
         trunks().find_map(|trunk| Some((trunk, trunk.peers.iter().find_map(leads)?)))
     };
     let (trunk, peer) = find(true).or_else(|| find(false))?;
-    Some(Place { uri: uri.to_owned(), trunk: trunk.clone(), peer, number })
+    Some(Onward { uri: uri.to_owned(), trunk: trunk.clone(), peer, number })
 }
 
 /// A peer as a URI of its own host has it: by the peer's transport, to a port that is named or the peer's own.
@@ -172,7 +94,7 @@ fn at(peer: &Peer, uri: &str, destination: &Destination) -> Option<Peer> {
 }
 
 /// Whether it leads back to us: a peer may live on our own machine, and would have each call begin another one.
-fn is_here(edge: &Edge, destination: &Destination) -> bool {
+pub(crate) fn is_here(edge: &Edge, destination: &Destination) -> bool {
     let is_ours = |ip: IpAddr| edge.addressing.is_ours(ip.to_canonical());
     destination.host.parse().is_ok_and(is_ours) && edge.addressing.listens_on(destination.port_or_default())
 }
@@ -226,7 +148,7 @@ mod tests {
             routes: vec![],
         });
         let found = |uri: &str, own: &str| {
-            let Place { trunk, peer, number, .. } = place(uri, table.trunk(own), &table)?;
+            let Onward { trunk, peer, number, .. } = place(uri, table.trunk(own), &table)?;
             let Destination { port, transport, .. } = peer.destination;
             Some((trunk.name.to_string(), number, port, transport))
         };

@@ -2,18 +2,12 @@
 //! for the trunk that it is about. Codecs other than those that were agreed on are found in [`trunkgate_story::diagnosis`].
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use trunkgate_resources::edge::Edge;
-use trunkgate_resources::key::LegId;
-use trunkgate_resources::trunks::Kind;
 use trunkgate_route::Trunk;
-use trunkgate_sdp::{EDGE_CODECS, anchored_streams, codec_names};
-use trunkgate_story::change::{Change, Happening};
+use trunkgate_sdp::EDGE_CODECS;
 use trunkgate_story::diagnosis::{Cause, Diagnosis};
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::Call;
 use crate::call::legs::leg::policy;
 use crate::call::search::answer::Failure;
 
@@ -23,16 +17,16 @@ const FORMAT: u16 = 305;
 
 /// A side of the call that failed.
 #[derive(Debug, Clone)]
-struct Party {
+pub(crate) struct CodecSide {
     /// Its name: trunk, agent or URI.
-    name: String,
-    trunk: Option<Arc<Trunk>>,
+    pub(crate) name: String,
+    pub(crate) trunk: Option<Arc<Trunk>>,
     /// What it offered, where that is known.
-    offered: Option<Vec<String>>,
-    is_agent: bool,
+    pub(crate) offered: Option<Vec<String>>,
+    pub(crate) is_agent: bool,
 }
 
-impl Party {
+impl CodecSide {
     /// What it may use of the edge's codecs.
     fn codecs(&self) -> Vec<String> {
         policy(self.trunk.as_deref()).codecs
@@ -58,7 +52,7 @@ impl Party {
 }
 
 /// What would help, and whether it is the caller's trunk that needs it.
-fn fix(caller: &Party, target: Option<&Party>) -> (String, bool) {
+fn fix(caller: &CodecSide, target: Option<&CodecSide>) -> (String, bool) {
     let all = EDGE_CODECS.join(", ");
     if let Some((_, unnamed)) = caller.offered_of_the_edge().filter(|(named, _)| named.is_empty()) {
         if !unnamed.is_empty() {
@@ -88,7 +82,7 @@ fn fix(caller: &Party, target: Option<&Party>) -> (String, bool) {
 }
 
 /// What is wrong where a target failed so; `None`: it is not about codecs.
-fn judge(caller: &Party, target: Option<&Party>, failure: &Failure) -> Option<(Diagnosis, bool)> {
+pub(crate) fn judge(caller: &CodecSide, target: Option<&CodecSide>, failure: &Failure) -> Option<(Diagnosis, bool)> {
     let name = target.map_or("the target", |target| &target.name);
     let found = |text: String, (fix, of_caller): (String, bool)| {
         Some((Diagnosis { cause: Cause::Codecs, text, fix }, of_caller))
@@ -120,83 +114,17 @@ fn judge(caller: &Party, target: Option<&Party>, failure: &Failure) -> Option<(D
     }
 }
 
-impl Call {
-    /// A target has failed: where it is for its codecs, that is kept for the verdict, the flags and the trunk that it is about.
-    pub(crate) fn note_mismatch(
-        &mut self,
-        now: Instant,
-        edge: &mut Edge,
-        (leg, name): (Option<LegId>, &str),
-        failure: &Failure,
-    ) {
-        let agent = leg.is_some_and(|leg| self.legs[leg].agent.is_some()) || edge.table.agent(name).is_some();
-        let trunk = match leg {
-            Some(leg) => self.legs[leg].trunk.clone(),
-            None => edge.table.trunk(name).cloned(),
-        };
-        let near = self.legs.near_leg();
-        let offered = self.negotiation.offer.as_ref().map(|offer| {
-            let sections = anchored_streams(offer).into_iter().filter_map(|index| offer.media.get(index));
-            let names = sections.map(codec_names).collect::<Vec<_>>().join(", ");
-            names.split(", ").map(str::to_owned).collect()
-        });
-        let caller = Party {
-            name: self.legs.name_of(self.legs.near),
-            trunk: near.trunk.clone(),
-            offered,
-            is_agent: near.agent.is_some(),
-        };
-        let target = Party { name: name.to_owned(), trunk, offered: None, is_agent: agent };
-        let Some((found, of_caller)) = judge(&caller, Some(&target), failure) else { return };
-        let about = if of_caller { caller.trunk } else { target.trunk };
-        if let Some(trunk) = about {
-            self.count_fault(now, edge, &trunk.name, &found, true);
-        }
-        self.story.fault = Some((failure.reason, Box::new(found)));
-    }
-
-    /// Its trunk learns of a fault, once a call; `refused`: that cost the call its target. Of which kind it is, where that is new.
-    pub(crate) fn count_fault(
-        &mut self,
-        now: Instant,
-        edge: &mut Edge,
-        trunk: &Arc<str>,
-        found: &Diagnosis,
-        refused: bool,
-    ) -> Option<Kind> {
-        let kind = Kind::of(found.cause)?;
-        let known = (trunk.clone(), kind);
-        if self.story.counted.contains(&known) {
-            return None;
-        }
-        edge.trunks.at_fault(now, trunk, self.legs.sid(), (kind, found), refused);
-        self.story.counted.push(known);
-        Some(kind)
-    }
-
-    /// The same of a fault that the call goes on with: whoever watches is told as well.
-    pub(crate) fn tell_fault(&mut self, now: Instant, edge: &mut Edge, trunk: &Arc<str>, found: &Diagnosis) {
-        let what = match self.count_fault(now, edge, trunk, found, false) {
-            Some(Kind::Codecs) => Happening::MediaMismatch,
-            Some(Kind::Unsent) => Happening::MediaUnsent,
-            None => return,
-        };
-        let change = self.change_for(what, &found.text, None);
-        edge.changed(Change { trunk: Some(trunk.to_string()), fix: Some(found.fix.clone()), ..change });
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use trunkgate_sdp::Refusal;
 
     use super::*;
 
-    fn party(name: &str, codecs: &[&str], offered: &[&str]) -> Party {
+    fn party(name: &str, codecs: &[&str], offered: &[&str]) -> CodecSide {
         let owned = |all: &[&str]| -> Vec<String> { all.iter().map(|one| (*one).to_owned()).collect() };
         let trunk = Trunk { codecs: owned(codecs), ..Trunk::named(name) };
         let offered = (!offered.is_empty()).then(|| owned(offered));
-        Party { name: name.into(), trunk: Some(Arc::new(trunk)), offered, is_agent: false }
+        CodecSide { name: name.into(), trunk: Some(Arc::new(trunk)), offered, is_agent: false }
     }
 
     fn refused(text: &str) -> Failure {

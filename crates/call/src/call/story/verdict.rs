@@ -1,17 +1,20 @@
 //! A call's story in a sentence or two: what the ladder shows, for people who do not read SIP.
 
+use crate::call::shared::Shared;
 use std::sync::Arc;
 
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::trunks::Kind;
 use trunkgate_route::SmsRule;
+use trunkgate_story::change::Change;
 use trunkgate_story::diagnosis::{Cause, Diagnosis};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::series::Series;
 use trunkgate_story::trace::TraceView;
 
 use crate::call::legs::headers::Brought;
-use crate::call::{Call, Ending, State};
+use crate::call::shared::Ending;
+use crate::call::{Call, Search, State};
 
 /// Targets that failed, told with why.
 const FAILURES_TOLD: usize = 3;
@@ -19,9 +22,9 @@ const FAILURES_TOLD: usize = 3;
 const OUTCOMES_TOLD: usize = 6;
 
 /// The ladder's head: its columns and its verdict.
-pub(crate) fn head(call: &Call) -> TraceView {
+pub(crate) fn head(Call { shared: call, parts }: &Call) -> TraceView {
     let legs = call.legs.with_ids().map(|(at, _)| call.legs.name_of(at)).collect();
-    TraceView::of(call.legs.sid().to_owned(), verdict(call), legs)
+    TraceView::of(call.legs.sid().to_owned(), verdict(call, &parts.search), legs)
 }
 
 /// What a call's legs and its reason do not say.
@@ -45,10 +48,14 @@ pub(crate) struct Story {
     pub(crate) farewell: Option<(LegId, Brought)>,
     /// Whether it is followed by a text message where nobody answers.
     pub(crate) sms: Option<Arc<SmsRule>>,
+    /// Targets and peers given up so far.
+    pub(crate) failovers: u32,
+    /// Why the last candidate failed, and the change that is reported once another one is tried.
+    pub(crate) failed_over: Option<Box<(ReasonSlug, Change)>>,
 }
 
 /// The verdict.
-pub(crate) fn verdict(call: &Call) -> String {
+pub(crate) fn verdict(call: &Shared, search: &Search) -> String {
     let tried = call.legs.ids().skip(1).filter(|at| !call.legs[*at].listens());
     let tried: Vec<String> = tried.map(|at| call.legs.name_of(at)).collect();
     let failovers = failed(call);
@@ -59,15 +66,15 @@ pub(crate) fn verdict(call: &Call) -> String {
         });
     match (call.state, answered_by, call.ending) {
         (State::Searching, _, _) if tried.is_empty() => "No target has been called yet.".to_owned(),
-        (State::Searching, _, _) => format!("Waiting for {}.", waited_for(call, &tried)),
+        (State::Searching, _, _) => format!("Waiting for {}.", waited_for(call, search, &tried)),
         (State::Answered, by, _) => {
             format!("Answered by {}.{failovers}{}{}", by.unwrap_or_default(), fault_besides(call), hearing(call))
         }
-        (State::Rerouting, Some(by), _) if call.is_consulting() => {
-            format!("Answered by {by}, connected until {} answers.{failovers}", waited_for(call, &tried))
+        (State::Rerouting, Some(by), _) if search.is_consulting() => {
+            format!("Answered by {by}, connected until {} answers.{failovers}", waited_for(call, search, &tried))
         }
         (State::Rerouting, _, _) => {
-            format!("The caller is waiting for {}.{failovers}", waited_for(call, &tried))
+            format!("The caller is waiting for {}.{failovers}", waited_for(call, search, &tried))
         }
         (State::Leaving, _, _) => "No target is left; the caller hears the goodbye.".to_owned(),
         (State::Ended, Some(by), Some(ending)) => {
@@ -96,37 +103,24 @@ pub(crate) fn verdict(call: &Call) -> String {
 }
 
 /// Why a call ended, and what shows it.
-fn why(call: &Call, reason: ReasonSlug) -> String {
+fn why(call: &Shared, reason: ReasonSlug) -> String {
     let proof = call.proof(reason).map(|proof| format!(": {proof}")).unwrap_or_default();
     format!("{}{proof}", reason.sentence())
 }
 
-impl Call {
-    /// What shows that it ended, or a target failed, for this reason.
-    pub(crate) fn proof(&self, reason: ReasonSlug) -> Option<&str> {
-        let proof = self.story.proof.as_ref().filter(|(of, _)| *of == reason).map(|(_, proof)| &**proof);
-        proof.or(fault_of(self, reason).map(|found| found.text.as_str()))
-    }
-
-    /// What would help with just that, where more is known than the reason tells.
-    pub(crate) fn own_fix(&self, reason: ReasonSlug) -> Option<String> {
-        fault_of(self, reason).map(|found| found.fix.clone())
-    }
-}
-
 /// What would help.
-fn fix(call: &Call, reason: ReasonSlug) -> String {
+fn fix(call: &Shared, reason: ReasonSlug) -> String {
     let fix = fault_of(call, reason).map(|found| found.fix.as_str()).or(reason.fix());
     fix.map(|fix| format!(" Try: {fix}.")).unwrap_or_default()
 }
 
 /// What was wrong with the last target that failed for a fault of its own kind, where the call ended for that.
-fn fault_of(call: &Call, reason: ReasonSlug) -> Option<&Diagnosis> {
+pub(crate) fn fault_of(call: &Shared, reason: ReasonSlug) -> Option<&Diagnosis> {
     call.story.fault.as_ref().filter(|(of, _)| *of == reason).map(|(_, found)| &**found)
 }
 
 /// The same where the call went on, or ended for something else.
-fn fault_besides(call: &Call) -> String {
+fn fault_besides(call: &Shared) -> String {
     let is_answered = is_answered(call);
     let passed_over = match call.story.without_phone.as_slice() {
         names if is_answered && !names.is_empty() => {
@@ -140,7 +134,7 @@ fn fault_besides(call: &Call) -> String {
 }
 
 /// Whether somebody has taken it: that a phone was not there is then what its route provides for.
-fn is_answered(call: &Call) -> bool {
+fn is_answered(call: &Shared) -> bool {
     call.legs.callee.or(call.legs.answered_by).is_some()
 }
 
@@ -167,7 +161,7 @@ impl std::fmt::Display for Outcome {
 }
 
 /// Those who were called, in their order.
-fn outcomes(call: &Call) -> Vec<Outcome> {
+fn outcomes(call: &Shared) -> Vec<Outcome> {
     let mut all: Vec<Outcome> = Vec::new();
     let mut add = |name: String, why: Option<ReasonSlug>| match all.last_mut() {
         Some(last) if last.name == name && last.why == why => last.times += 1,
@@ -185,7 +179,7 @@ fn outcomes(call: &Call) -> Vec<Outcome> {
 }
 
 /// The reason of the call is that of the last target: where several failed, each has its own.
-fn not_answered(call: &Call, ending: Ending) -> String {
+fn not_answered(call: &Shared, ending: Ending) -> String {
     let all = outcomes(call);
     let (code, why, fix) = (ending.code, why(call, ending.reason), fix(call, ending.reason));
     let is_of_the_last = all.last().is_some_and(|last| last.why == Some(ending.reason));
@@ -203,8 +197,8 @@ fn not_answered(call: &Call, ending: Ending) -> String {
 }
 
 /// Whoever rings; the last that was called where nobody does.
-fn waited_for(call: &Call, tried: &[String]) -> String {
-    let ringing = call.search.attempts.values().filter_map(|attempt| attempt.leg()).map(|leg| call.legs.name_of(leg));
+fn waited_for(call: &Shared, search: &Search, tried: &[String]) -> String {
+    let ringing = search.attempts.values().filter_map(|attempt| attempt.leg()).map(|leg| call.legs.name_of(leg));
     let ringing: Vec<String> = ringing.collect();
     match ringing.len() {
         0 => tried.last().cloned().unwrap_or_default(),
@@ -226,7 +220,7 @@ fn listed(all: &[Outcome]) -> String {
 }
 
 /// How many targets failed, and the first of them, with why.
-fn failed(call: &Call) -> String {
+fn failed(call: &Shared) -> String {
     let without_phone: &[Arc<str>] = if is_answered(call) { &call.story.without_phone } else { &[] };
     let is_absent = |one: &Outcome| {
         one.why == Some(ReasonSlug::Unreachable) && without_phone.iter().any(|name| **name == *one.name)
@@ -234,7 +228,7 @@ fn failed(call: &Call) -> String {
     let failed: Vec<Outcome> = outcomes(call).into_iter().filter(|one| one.why.is_some() && !is_absent(one)).collect();
     // Who was the last to fail, with nobody left, is no failover.
     let count = failed.iter().map(|one| one.times).sum::<usize>();
-    let failovers = usize::try_from(call.search.failovers).unwrap_or(usize::MAX).saturating_sub(without_phone.len());
+    let failovers = usize::try_from(call.story.failovers).unwrap_or(usize::MAX).saturating_sub(without_phone.len());
     let count = match count.max(failovers) {
         0 => return String::new(),
         1 => " 1 target failed".to_owned(),
@@ -245,7 +239,7 @@ fn failed(call: &Call) -> String {
 }
 
 /// Says so where a side was not heard, or not when it should have begun, or not to any use; each with what would help.
-fn hearing(call: &Call) -> String {
+fn hearing(call: &Shared) -> String {
     let noted = |leg: LegId| {
         let (side, name) = (&call.legs[leg], call.legs.name_of(leg));
         let heard = side.view().rtp.rx_packets > 0;

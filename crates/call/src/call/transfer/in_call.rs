@@ -1,37 +1,34 @@
 //! A transfer within a call: one side asks for somebody else in its place, and stays until there is one. The other side hears
 //! hold audio or our ringback tone meanwhile; where nobody answers, it is as it was before.
 
-use std::time::{Duration, Instant};
-
-use trunkgate_media::{Command, EndId, RemoteSpec, WireSpec};
+use trunkgate_media::{EndId, RemoteSpec, WireSpec};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::key::LegId;
-use trunkgate_resources::limits::{NUMBER_CHARS, REFERRER_SECONDS};
+use trunkgate_resources::key::{CallKey, LegId};
+use trunkgate_resources::limits::UPDATE_WAIT;
 use trunkgate_resources::quotas::Numbered;
 use trunkgate_resources::sip::extra;
-use trunkgate_route::{CallInfo, CallerIdRule, Number, Plan, ReferMode, SendNumbers, Target};
-use trunkgate_sdp::Refusal;
+use trunkgate_route::{CallInfo, CallerIdRule, Number, Plan, ReferMode, SendNumbers, Target, Trunk};
+use trunkgate_sdp::{Description, Refusal, anchored_streams, relay_offer};
 use trunkgate_sip::header::Replaces;
-use trunkgate_sip::{Answer, Extra, ServerId};
-use trunkgate_story::numbers::plain;
+use trunkgate_sip::{Answer, ClientId, Extra, ServerId};
+use trunkgate_story::numbers::Caller;
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::controller::Controller;
-use crate::call::legs::headers::{Side, own_addresses};
-use crate::call::legs::leg::LegState;
+use crate::call::legs::headers::{CallerIdentity, Side, of_invite, own_addresses};
+use crate::call::legs::leg::{Leg, StreamEnd};
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::negotiation::local::Spoken;
-use crate::call::search::answer::FinalAnswer;
-use crate::call::transfer::joining::{Joining, Leaving};
+use crate::call::search::answer::{Failure, FinalAnswer};
+use crate::call::shared::{Cx, Shared};
 use crate::call::transfer::notify::News;
 use crate::call::transfer::refer::Refer;
 use crate::call::transfer::refer_on::Passed;
-use crate::call::transfer::refer_wait::WaitingRefer;
-use crate::call::{Call, State};
+use crate::call::{Call, Negotiation, Search, State, refuse_request};
 
 /// What becomes of a REFER that may be followed.
-enum Way {
+pub(crate) enum ReferStep {
     /// These targets are tried.
     Here(Plan),
     /// It goes on to this leg.
@@ -67,274 +64,334 @@ pub(crate) struct Transfer {
     /// Who is called.
     pub(crate) number: Number,
     /// Who asked, for the target; as it came.
-    referred_by: Option<String>,
+    pub(crate) referred_by: Option<String>,
     /// The dialog that the target is to replace.
-    replaces: Option<Replaces>,
+    pub(crate) replaces: Option<Replaces>,
     /// What was to be tried before.
-    controller: Controller,
+    pub(crate) controller: Controller,
     /// What the other side and the edge had agreed on.
-    spoken: Option<Spoken>,
+    pub(crate) spoken: Option<Spoken>,
     /// Whether the leg that asked held the other one here.
-    held: bool,
+    pub(crate) held: bool,
     /// Whether the other side must be asked anew once somebody has it: it was on hold, or had further streams.
-    is_stale: bool,
+    pub(crate) is_stale: bool,
     /// How the two were connected.
-    wires: Vec<(EndId, (EndId, WireSpec))>,
+    pub(crate) wires: Vec<(EndId, (EndId, WireSpec))>,
     /// Where their packets went.
-    remotes: Vec<(LegId, EndId, RemoteSpec)>,
+    pub(crate) remotes: Vec<(LegId, EndId, RemoteSpec)>,
 }
 
-impl Call {
-    /// A far end wants the other one to be connected with somebody else.
-    pub(crate) fn referred(&mut self, now: Instant, edge: &mut Edge, leg: LegId, server: ServerId, refer: Refer) {
-        let plan = match self.referable(now, edge, leg, &refer) {
-            Ok(Way::Here(plan)) => plan,
-            Ok(Way::On(other)) => return self.pass_refer(now, edge, (leg, other), server, &refer),
-            Ok(Way::Later) => return self.refer_later(now, edge, WaitingRefer { leg, server, refer }),
-            Err(answer) => {
-                edge.respond(now, server, answer.to_sip());
-                let why = format!("a transfer by {} is refused with {}", self.legs.name_of(leg), answer.code);
-                return edge.decide(now, self.key, why);
-            }
-        };
-        let (name, to) = (self.legs.name_of(leg), plain(&refer.number.text, NUMBER_CHARS));
-        edge.decide(now, self.key, format!("{name} transfers the other side to {to}: route {}", plan.route.name));
-        let (sid, to) = (self.legs.sid().to_owned(), edge.shown(&to));
-        let line = format!("{} transfers the other side to {to}", edge.shown_name(&name));
-        edge.log(&sid, line, None);
-        self.accept_refer(now, edge, leg, server, &refer);
-        let ring_timeout = plan.ring_timeout;
-        let targets = plan.targets.into_iter().map(|target| numbered(target, &refer.number.text)).collect();
-        let plan = Plan { targets, ..plan };
-        self.facts.max_forwards = self.facts.max_forwards.saturating_sub(1);
-        self.facts.ring_timeout = ring_timeout;
-        self.facts.shown_as = plan.route.caller_id.clone();
-        self.begin_transfer(now, edge, leg, Controller::plan(plan), refer);
-    }
-
+impl Transfers {
     /// Tells whoever has sent a REFER that it is followed.
-    pub(crate) fn accept_refer(&mut self, now: Instant, edge: &mut Edge, leg: LegId, server: ServerId, refer: &Refer) {
+    pub(crate) fn accept_refer(&mut self, cx: &mut Cx<'_>, leg: LegId, server: ServerId, refer: &Refer) {
         let headers = if refer.is_silent { vec![extra("Refer-Sub", "false")] } else { Vec::new() };
-        edge.respond(now, server, Answer { code: 202, headers, ..Answer::default() });
-        self.drop_news(edge);
+        cx.edge.respond(cx.now, server, Answer { code: 202, headers, ..Answer::default() });
+        self.drop_news(cx);
         if !refer.is_silent {
-            self.search.transfers.news = Some(Box::new(News::new(now, leg, refer.cseq)));
-            self.tell_news(now, edge, 100);
+            self.news = Some(Box::new(News::new(cx.now, leg, refer.cseq)));
+            self.tell_news(cx, 100);
         }
     }
 
     /// Whether the end of the last transfer is still to be told.
     pub(crate) fn is_telling(&self) -> bool {
-        self.search.transfers.news.as_ref().is_some_and(|news| news.is_untold())
-    }
-
-    /// Where the other side would be sent: as a call of the same number from the same trunk would.
-    fn referable(&mut self, now: Instant, edge: &mut Edge, leg: LegId, refer: &Refer) -> Result<Way, Box<FinalAnswer>> {
-        let refused = |code, reason| Box::new(FinalAnswer::new(code, reason));
-        let Some(trunk) = self.legs[leg].trunk.clone().filter(|trunk| trunk.refer != ReferMode::Refuse) else {
-            return Err(refused(403, ReasonSlug::Denied));
-        };
-        let is_untold = self.is_telling();
-        if self.is_changing() && self.search.transfers.waiting.is_none() && !is_untold {
-            return Ok(Way::Later);
-        }
-        if self.state != State::Answered || self.is_unsettled() || is_untold {
-            return Err(refused(491, ReasonSlug::Transferred));
-        }
-        let other = self.legs.other(leg).filter(|_| leg == self.legs.near || self.legs.callee == Some(leg));
-        let Some(other) = other else { return Err(refused(403, ReasonSlug::Denied)) };
-        if self.legs[other].agent.is_some() {
-            // Its stream tells it of one caller, and knows no word for another in its place.
-            let text = "the other side is an agent, which cannot be transferred".to_owned();
-            let warning = Some(Refusal { warn_code: 399, text });
-            return Err(Box::new(FinalAnswer { warning, ..FinalAnswer::new(403, ReasonSlug::Denied) }));
-        }
-        if trunk.refer == ReferMode::Relay {
-            return Ok(Way::On(other));
-        }
-        if self.facts.max_forwards == 0 {
-            return Err(refused(483, ReasonSlug::TooManyHops));
-        }
-        // A fax that is under way is nothing that another one could go on with.
-        if self.legs.offer_of(other).is_none() {
-            return Err(refused(488, ReasonSlug::BadMedia));
-        }
-        if !self.has_room_for_another() {
-            return Err(refused(503, ReasonSlug::LimitCalls));
-        }
-        // It costs what a new call costs: nobody dials faster by transfers than by calls.
-        let admitted = edge.admission.check_rate(now, &trunk.name).and_then(|()| edge.trunks.pay(now, &trunk.name));
-        admitted.map_err(|reason| refused(503, reason))?;
-        let called = edge.table.numbers().spellings(&refer.number, SendNumbers::AsIs);
-        let numbers = Numbered { called: &called, caller: &self.number_of(leg).text };
-        if let Err((reason, which)) = edge.take_quota(now, &trunk.name, numbers, (self.key, None)) {
-            edge.alarm(now, self.legs.sid(), &trunk.name, reason, &which);
-            return Err(refused(503, reason));
-        }
-        // Who calls is whoever asks: neither the number nor the headers are another's.
-        let (called, caller) = (&*refer.number.text, &*self.number_of(leg).text);
-        let headers = if leg == LegId::CALLER { &self.facts.headers[..] } else { &[] };
-        let info = CallInfo { from: &trunk.name, called, caller, headers, ..CallInfo::default() };
-        let mut plan = edge.plan(now, info);
-        if let Some(plan) = &mut plan {
-            let is_emergency = edge.table.numbers().is_emergency(&refer.number);
-            edge.by_ratio(now, self.key, plan, !is_emergency);
-        }
-        plan.map(Way::Here).ok_or_else(|| refused(404, ReasonSlug::NoRoute))
-    }
-
-    /// Searches for somebody in the place of `by`; the other side waits.
-    fn begin_transfer(&mut self, now: Instant, edge: &mut Edge, by: LegId, controller: Controller, refer: Refer) {
-        let Some(waits) = self.legs.other(by) else { return };
-        let held = self.media.holds.contains(by);
-        self.end_holds(edge);
-        self.negotiation.owed.clear();
-        self.disarm(edge, Timer::Glare);
-        let Some((offer, spoken)) = self.legs.offer_of(waits) else { return self.end(now, edge, ReasonSlug::Internal) };
-        let wires = self.media.wires.iter().map(|(from, to)| (from, to.clone())).collect();
-        let ends = [by, waits].into_iter().flat_map(|leg| self.legs[leg].ends.iter().map(move |end| (leg, end)));
-        let remotes = ends.filter_map(|(leg, end)| Some((leg, end.end, end.remote.clone()?))).collect();
-        self.search.transfers.now = Some(Box::new(Transfer {
-            by,
-            is_gone: false,
-            number: refer.number,
-            referred_by: refer.referred_by,
-            replaces: refer.replaces,
-            controller: std::mem::replace(&mut self.search.controller, controller),
-            spoken: std::mem::replace(&mut self.media.spoken, spoken),
-            held,
-            is_stale: self.legs.is_stale(waits),
-            wires,
-            remotes,
-        }));
-        self.part(edge, [by, waits]);
-        self.legs.near = waits;
-        self.legs.callee = None;
-        self.state = State::Rerouting;
-        self.negotiation.offer = Some(offer);
-        self.ring_back(now, edge);
-        self.advance(now, edge, None);
-    }
-
-    /// Somebody answered in the place of whoever asked for it.
-    pub(crate) fn transferred(&mut self, now: Instant, edge: &mut Edge) {
-        let Some(transfer) = self.search.transfers.now.take() else { return };
-        if transfer.is_stale {
-            self.owe(self.legs.near, false);
-        }
-        self.tell_news(now, edge, 200);
-        if transfer.is_gone {
-            return;
-        }
-        self.legs[transfer.by].end_with(ReasonSlug::Transferred, EndedBy::FarEnd);
-        self.drop_ends(edge, transfer.by);
-        self.legs.leave_trunk(edge, transfer.by);
-        self.arm(now, edge, Timer::Referrer, Duration::from_secs(REFERRER_SECONDS));
-    }
-
-    /// Whoever has transferred the call has been told so, and has not hung up. Who asks for another transfer now stays.
-    pub(crate) fn referrer_overdue(&mut self, now: Instant, edge: &mut Edge) {
-        self.deadlines.remove(Timer::Referrer);
-        let left: Vec<LegId> = self.legs.ids().filter(|at| self.sides().all(|side| side != *at)).collect();
-        for leg in left {
-            if self.legs[leg].agent.is_none() && self.legs[leg].state == LegState::Answered {
-                self.hang_up_leg(now, edge, leg, ReasonSlug::Transferred);
-            }
-        }
-    }
-
-    /// Whether nobody answered a transfer that can be taken back: then it is.
-    pub(crate) fn transfer_failed(&mut self, now: Instant, edge: &mut Edge, answer: &FinalAnswer) -> bool {
-        let Some(transfer) = self.search.transfers.now.take() else { return false };
-        self.tell_news(now, edge, answer.code);
-        if transfer.is_gone {
-            return false;
-        }
-        let Transfer { by, controller, spoken, held, wires, remotes, .. } = *transfer;
-        let why = format!("the transfer failed with {}: {}", answer.code, answer.reason.sentence());
-        let sid = self.legs.sid().to_owned();
-        edge.log(&sid, why.clone(), Some(answer.reason));
-        edge.decide(now, self.key, format!("{why}; the other side stays with {}", self.legs.name_of(by)));
-        self.stop_player(edge);
-        (self.search.controller, self.media.spoken, self.negotiation.offer) = (controller, spoken, None);
-        // Nobody else was tried in the target's place.
-        self.search.failed_over = None;
-        self.state = State::Answered;
-        if by == LegId::CALLER {
-            self.legs.callee = Some(self.legs.near);
-            self.legs.near = by;
-        } else {
-            self.legs.callee = Some(by);
-        }
-        for (leg, end, remote) in remotes {
-            self.point_back(edge, leg, end, remote);
-        }
-        for (from, (to, wire)) in wires {
-            self.connect_ends(edge, from, to, wire);
-        }
-        if held {
-            self.part(edge, [self.legs.near, by]);
-            self.media.holds.insert(by, None);
-            self.play_to_held(edge);
-        }
-        self.tap_caller(now, edge);
-        true
-    }
-
-    fn point_back(&mut self, edge: &mut Edge, leg: LegId, end: EndId, remote: RemoteSpec) {
-        let Some(media) = self.media.session else { return };
-        let slot = self.legs[leg].ends.iter_mut().find(|slot| slot.end == end);
-        if let Some(slot) = slot.filter(|slot| slot.remote.as_ref() != Some(&remote)) {
-            slot.remote = Some(remote.clone());
-            edge.media(media, Command::SetRemote { end, remote });
-        }
-    }
-
-    /// A leg that is neither side of the call any more, or not now, has hung up.
-    pub(crate) fn referrer_left(&mut self, now: Instant, edge: &mut Edge, leg: LegId) {
-        self.legs[leg].end_with(ReasonSlug::Transferred, EndedBy::FarEnd);
-        self.drop_news_of(edge, leg);
-        if let Some(transfer) =
-            self.search.transfers.now.as_mut().filter(|transfer| transfer.by == leg && !transfer.is_gone)
-        {
-            transfer.is_gone = true;
-            self.drop_ends(edge, leg);
-            self.legs.leave_trunk(edge, leg);
-            edge.decide(now, self.key, format!("{} has hung up, the transfer goes on", self.legs.name_of(leg)));
-        }
-    }
-
-    /// Legs that count as calls of their trunks.
-    pub(crate) fn sides(&self) -> impl Iterator<Item = LegId> {
-        let asked = self.search.transfers.now.as_ref().filter(|transfer| !transfer.is_gone).map(|transfer| transfer.by);
-        let sides = [Some(self.legs.near), self.legs.callee, asked, self.newcomer()];
-        sides.into_iter().flatten().filter(|leg| !self.legs[*leg].has_left)
-    }
-
-    /// A leg's number: what it calls by, or was called by.
-    pub(crate) fn number_of(&self, leg: LegId) -> &Number {
-        match leg {
-            LegId::CALLER => &self.facts.caller.number,
-            _ => self.legs[leg].number.as_deref().unwrap_or(&self.facts.called),
-        }
+        self.news.as_ref().is_some_and(|news| news.is_untold())
     }
 
     /// What a target is told of who transferred the call to it (RFC 3892), with addresses of our own, and of the dialog that
     /// it is to replace (RFC 3891). `rule`: which numbers the target may be shown; those that the referrer's trunk may show are
     /// its `caller_id_in`.
-    pub(crate) fn of_transfer(&self, edge: &Edge, to: &Side<'_>, rule: Option<&CallerIdRule>) -> Vec<Extra> {
-        let Some(transfer) = &self.search.transfers.now else { return Vec::new() };
-        let by_trunk = self.legs.get(transfer.by).and_then(|leg| leg.trunk.as_deref());
+    pub(crate) fn of_transfer(
+        &self,
+        call: &Shared,
+        edge: &Edge,
+        to: &Side<'_>,
+        rule: Option<&CallerIdRule>,
+    ) -> Vec<Extra> {
+        let Some(transfer) = &self.now else { return Vec::new() };
+        let by_trunk = call.legs.get(transfer.by).and_then(|leg| leg.trunk.as_deref());
         let rules = [by_trunk.and_then(|trunk| trunk.caller_id_in.as_ref()), rule];
         let by = transfer.referred_by.as_ref();
         let by = by.and_then(|by| own_addresses(by, to, edge.table.numbers(), rules));
         let replaces = transfer.replaces.as_ref().map(|replaces| extra("Replaces", replaces.to_string()));
         by.map(|by| extra("Referred-By", by)).into_iter().chain(replaces).collect()
     }
+
+    /// Who is said to call a target, and further headers of its INVITE: it is the side that waits for it. `rule`: what may
+    /// be shown to it.
+    pub(crate) fn introduction(
+        &self,
+        call: &Shared,
+        edge: &Edge,
+        from: Option<&Trunk>,
+        to: &Side<'_>,
+        rule: Option<&CallerIdRule>,
+    ) -> (Caller, Vec<Extra>) {
+        let numbers = edge.table.numbers();
+        let (caller, showing) = call.introduced(from, to.trunk, rule);
+        let nobody = CallerIdentity::default();
+        let (headers, identity) = match call.legs.near {
+            LegId::CALLER => (&call.facts.headers[..], &call.facts.identity),
+            _ => (&[][..], &nobody),
+        };
+        let headers = of_invite(headers, identity, from, to, numbers, &showing);
+        (caller, headers.into_iter().chain(self.of_transfer(call, edge, to, rule)).collect())
+    }
+
+    /// Whether a leg is being asked to leave this call.
+    pub(crate) fn is_leaving(&self, leg: LegId) -> bool {
+        self.leaving.as_ref().is_some_and(|leaving| leaving.leg == leg)
+    }
+
+    pub(crate) fn joins_by(&self, call: &Shared, client: ClientId) -> bool {
+        call.state == State::Answered && self.joining.as_ref().is_some_and(|join| join.client == client)
+    }
+
+    /// Ports of an end towards the far side that is to come could not be bound. Whether it is one of those.
+    pub(crate) fn join_unbound(&mut self, end: EndId) -> bool {
+        let join = self.joining.as_mut().filter(|join| join.ends.iter().any(|slot| slot.end == end));
+        join.map(|join| join.unbound = true).is_some()
+    }
+
+    /// The call is over: whoever waits for a leg of it is told so.
+    pub(crate) fn end_joins(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
+        self.joining = None;
+        if let Some(leaving) = self.leaving.take() {
+            cx.edge.index.clients.remove(&leaving.client);
+            cx.edge.unjoined.push((leaving.to, leaving.client, reason));
+        }
+    }
+
+    /// Keeps a REFER until the change is over.
+    pub(crate) fn refer_later(&mut self, cx: &mut Cx<'_>, waiting: WaitingRefer) {
+        self.waiting = Some(Box::new(waiting));
+        cx.arm(Timer::Refer, UPDATE_WAIT);
+    }
+
+    /// The change takes too long.
+    pub(crate) fn refer_overdue(&mut self, cx: &mut Cx<'_>) {
+        cx.call.deadlines.remove(Timer::Refer);
+        if let Some(waiting) = self.waiting.take() {
+            refuse_request(cx.now, cx.edge, waiting.server, 491);
+        }
+    }
+}
+
+impl Negotiation {
+    /// Where the other side would be sent: as a call of the same number from the same trunk would.
+    pub(crate) fn referable(
+        &mut self,
+        cx: &mut Cx<'_>,
+        search: &Search,
+        leg: LegId,
+        refer: &Refer,
+    ) -> Result<ReferStep, Box<FinalAnswer>> {
+        let refused = |code, reason| Box::new(FinalAnswer::new(code, reason));
+        let Some(trunk) = cx.call.legs[leg].trunk.clone().filter(|trunk| trunk.refer != ReferMode::Refuse) else {
+            return Err(refused(403, ReasonSlug::Denied));
+        };
+        let is_untold = self.transfers.is_telling();
+        if self.is_changing(cx.call) && self.transfers.waiting.is_none() && !is_untold {
+            return Ok(ReferStep::Later);
+        }
+        if cx.call.state != State::Answered || self.is_unsettled() || is_untold {
+            return Err(refused(491, ReasonSlug::Transferred));
+        }
+        let other = cx.call.legs.other(leg).filter(|_| leg == cx.call.legs.near || cx.call.legs.callee == Some(leg));
+        let Some(other) = other else { return Err(refused(403, ReasonSlug::Denied)) };
+        if cx.call.legs[other].agent.is_some() {
+            // Its stream tells it of one caller, and knows no word for another in its place.
+            let text = "the other side is an agent, which cannot be transferred".to_owned();
+            let warning = Some(Refusal { warn_code: 399, text });
+            return Err(Box::new(FinalAnswer { warning, ..FinalAnswer::new(403, ReasonSlug::Denied) }));
+        }
+        if trunk.refer == ReferMode::Relay {
+            return Ok(ReferStep::On(other));
+        }
+        if cx.call.facts.max_forwards == 0 {
+            return Err(refused(483, ReasonSlug::TooManyHops));
+        }
+        // A fax that is under way is nothing that another one could go on with.
+        if cx.call.legs.offer_of(other).is_none() {
+            return Err(refused(488, ReasonSlug::BadMedia));
+        }
+        if !search.has_room_for_another(cx.call) {
+            return Err(refused(503, ReasonSlug::LimitCalls));
+        }
+        // It costs what a new call costs: nobody dials faster by transfers than by calls.
+        let admitted =
+            cx.edge.admission.check_rate(cx.now, &trunk.name).and_then(|()| cx.edge.trunks.pay(cx.now, &trunk.name));
+        admitted.map_err(|reason| refused(503, reason))?;
+        let called = cx.edge.table.numbers().spellings(&refer.number, SendNumbers::AsIs);
+        let numbers = Numbered { called: &called, caller: &cx.call.number_of(leg).text };
+        if let Err((reason, which)) = cx.edge.take_quota(cx.now, &trunk.name, numbers, (cx.call.key, None)) {
+            cx.edge.alarm(cx.now, cx.call.legs.sid(), &trunk.name, reason, &which);
+            return Err(refused(503, reason));
+        }
+        // Who calls is whoever asks: neither the number nor the headers are another's.
+        let (called, caller) = (&*refer.number.text, &*cx.call.number_of(leg).text);
+        let headers = if leg == LegId::CALLER { &cx.call.facts.headers[..] } else { &[] };
+        let info = CallInfo { from: &trunk.name, called, caller, headers, ..CallInfo::default() };
+        let mut plan = cx.edge.plan(cx.now, info);
+        if let Some(plan) = &mut plan {
+            let is_emergency = cx.edge.table.numbers().is_emergency(&refer.number);
+            cx.edge.by_ratio(cx.now, cx.call.key, plan, !is_emergency);
+        }
+        plan.map(ReferStep::Here).ok_or_else(|| refused(404, ReasonSlug::NoRoute))
+    }
+
+    /// Legs that count as calls of their trunks.
+    pub(crate) fn sides(&self, call: &Shared) -> impl Iterator<Item = LegId> {
+        let asked = self.transfers.now.as_ref().filter(|transfer| !transfer.is_gone).map(|transfer| transfer.by);
+        let sides = [Some(call.legs.near), call.legs.callee, asked, self.newcomer()];
+        sides.into_iter().flatten().filter(|leg| !call.legs[*leg].has_left)
+    }
+
+    pub(crate) fn count(&self, cx: &mut Cx<'_>) {
+        cx.edge.admission.end(cx.call.legs.get(LegId::CALLER).map_or("", Leg::trunk_name));
+        cx.edge.quotas.end_call(cx.call.key);
+        cx.edge.unproven_early.release(cx.now, cx.call.key);
+        for leg in self.sides(cx.call) {
+            if let Some(trunk) = cx.call.legs[leg].limited_by() {
+                cx.edge.end_trunk_call(&trunk.name);
+            }
+        }
+        if let Some(ending) = cx.call.ending {
+            let trunk = cx.call.legs[LegId::CALLER].trunk.as_ref().map_or_else(|| "".into(), |t| t.name.clone());
+            *cx.edge.metrics.calls.entry((trunk, cx.call.facts.route.clone(), ending.outcome)).or_default() += 1;
+        }
+        if let Some(seconds) = cx.call.talked_seconds() {
+            cx.edge.metrics.call_duration_seconds.observe(seconds);
+            cx.count_media();
+        }
+    }
+
+    /// Takes every look-up of an ended call away.
+    pub(crate) fn forget(&mut self, cx: &mut Cx<'_>) {
+        while let Some(timer) = cx.call.deadlines.first() {
+            cx.disarm(timer);
+        }
+        for (at, leg) in cx.call.legs.with_ids() {
+            if let Some(server) = leg.server {
+                cx.edge.index.servers.remove(&server);
+            }
+            for client in leg.invite.into_iter().chain(leg.bye) {
+                cx.edge.index.clients.remove(&client);
+            }
+            if let Some(dialog) = leg.dialog {
+                cx.edge.index.dialogs.remove(&dialog);
+            }
+            if let Some(flow) = leg.flow {
+                cx.edge.index.leave(leg.call_id.as_bytes(), cx.call.legs.place(at), flow.remote.ip());
+            }
+        }
+        let news = self.transfers.news.as_ref().and_then(|news| news.client());
+        let refreshes = cx.call.legs.iter().filter_map(|leg| leg.timer.refresh);
+        let asked = self.renegotiation.iter().map(|pending| pending.client).chain(self.hold_check.asked());
+        for client in asked.chain(refreshes).chain(news) {
+            cx.edge.index.clients.remove(&client);
+        }
+        cx.edge.index.sids.remove(cx.call.legs.sid());
+    }
+
+    /// Whether a change is under way that must be over before another one begins.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        let moves = self.transfers.joining.is_some() || self.transfers.leaving.is_some();
+        self.renegotiation.is_some() || self.late.is_some() || moves
+    }
+
+    /// The far side that a leg would be replaced by somebody for.
+    pub(crate) fn far_side_of(&self, call: &Shared, leg: LegId) -> Result<LegId, Box<FinalAnswer>> {
+        let refused = |code, reason| Box::new(FinalAnswer::new(code, reason));
+        if call.state != State::Answered || self.is_unsettled() {
+            return Err(refused(491, ReasonSlug::Transferred));
+        }
+        let Some(other) = call.legs.other(leg) else { return Err(refused(603, ReasonSlug::Denied)) };
+        if [leg, other].iter().any(|side| call.legs[*side].agent.is_some()) {
+            return Err(refused(403, ReasonSlug::Denied));
+        }
+        Ok(other)
+    }
+
+    /// Asks the far side of another call of whoever sent the REFER to come here.
+    pub(crate) fn join(
+        &mut self,
+        cx: &mut Cx<'_>,
+        search: &Search,
+        by: LegId,
+        (other, theirs): (&mut Call, LegId),
+        server: ServerId,
+        refer: &Refer,
+    ) -> Result<(), Box<FinalAnswer>> {
+        let refused = |code, reason| Box::new(FinalAnswer::new(code, reason));
+        let (waits, comes) =
+            (self.far_side_of(cx.call, by)?, other.parts.bridge.negotiation.far_side_of(&other.shared, theirs)?);
+        if self.transfers.is_telling() || other.shared.legs[comes].timer.refresh.is_some() {
+            return Err(refused(491, ReasonSlug::Transferred));
+        }
+        if !search.has_room_for_another(cx.call) {
+            return Err(refused(503, ReasonSlug::LimitCalls));
+        }
+        let (mut offer, _) = cx.call.legs.offer_of(waits).ok_or_else(|| refused(488, ReasonSlug::BadMedia))?;
+        other.shared.legs[comes].keep_sections(&mut offer);
+        let media = cx.call.session.ok_or_else(|| refused(500, ReasonSlug::Internal))?;
+        let bind = cx.edge.addressing.media_bind(other.shared.legs[comes].signalling());
+        let mut ends = Vec::new();
+        for index in anchored_streams(&offer) {
+            match bind.and_then(|bind| cx.edge.add_end(media, bind)) {
+                Some(end) => ends.push(StreamEnd::new(index, end)),
+                None => {
+                    cx.close_joining(ends);
+                    return Err(refused(503, ReasonSlug::NoPorts));
+                }
+            }
+        }
+        let policy = other.shared.legs[comes].policy().towards(cx.call.legs[waits].policy());
+        let asked = other.act(cx.now, cx.edge).1.ask_to_leave(comes, &ends, |ports, identity| {
+            relay_offer(&offer, &policy, ports, identity)
+                .map_err(|refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal))
+        });
+        let client = match asked {
+            Ok(client) => client,
+            Err(answer) => {
+                cx.close_joining(ends);
+                return Err(answer);
+            }
+        };
+        self.transfers.accept_refer(cx, by, server, refer);
+        let is_stale = cx.call.legs.is_stale(waits);
+        let joining = Joining { by, is_gone: false, client, offer, ends, is_stale, unbound: false };
+        self.transfers.joining = Some(Box::new(joining));
+        let leaving = Leaving { leg: comes, by: theirs, is_gone: false, client, to: cx.call.key };
+        other.parts.bridge.negotiation.transfers.leaving = Some(Box::new(leaving));
+        let (name, far) = (cx.call.legs.name_of(by), other.shared.legs.name_of(comes));
+        cx.edge.decide(
+            cx.now,
+            cx.call.key,
+            format!("{name} joins the other side with {far} of its call {}", other.shared.legs.sid()),
+        );
+        cx.edge.decide(
+            cx.now,
+            other.shared.key,
+            format!("{name} joins {far} with the other side of its call {}", cx.call.legs.sid()),
+        );
+        let (sid, name) = (cx.call.legs.sid().to_owned(), cx.edge.shown_name(&name));
+        cx.edge.log(
+            &sid,
+            format!("{name} joins the other side with that of its call {}", other.shared.legs.sid()),
+            None,
+        );
+        Ok(())
+    }
+
+    /// Whether an answered call's session is being changed.
+    pub(crate) fn is_changing(&self, call: &Shared) -> bool {
+        call.state == State::Answered && (self.renegotiation.is_some() || self.late.is_some())
+    }
 }
 
 /// A target that is called by this number, where it has none of its own.
-fn numbered(target: Target, number: &str) -> Target {
+pub(crate) fn numbered(target: Target, number: &str) -> Target {
     match target {
         Target::Trunk { trunk, number: None, peers } => Target::Trunk { trunk, number: Some(number.to_owned()), peers },
         Target::RingAll(targets) => {
@@ -342,4 +399,76 @@ fn numbered(target: Target, number: &str) -> Target {
         }
         other @ (Target::Trunk { .. } | Target::Uri { .. } | Target::Agent(_) | Target::Reject(_)) => other,
     }
+}
+
+// A REFER that comes while the session is being changed, as it does from a phone that holds and transfers with one key: it is
+// answered once that is over. Phones do not ask again after a 491, which RFC 3515 does not know.
+
+/// A REFER that has no answer yet.
+#[derive(Debug)]
+pub(crate) struct WaitingRefer {
+    /// Whose it is.
+    pub(crate) leg: LegId,
+    /// The request.
+    pub(crate) server: ServerId,
+    /// What it asks for.
+    pub(crate) refer: Refer,
+}
+
+// The call's part of an attended transfer: a leg of another call that comes here, and one of its own that leaves.
+
+/// A far side of another call that is on its way to this one.
+#[derive(Debug)]
+pub(crate) struct Joining {
+    /// Our leg of whoever asked for it.
+    pub(crate) by: LegId,
+    /// Whether that has hung up already.
+    pub(crate) is_gone: bool,
+    /// The re-INVITE to that far side.
+    pub(crate) client: ClientId,
+    /// What our own far side has agreed on, as an offer to it.
+    pub(crate) offer: Description,
+    /// Our ends towards it.
+    pub(crate) ends: Vec<StreamEnd>,
+    /// Whether our own far side must be asked anew once they are joined: it was on hold, or had further streams.
+    pub(crate) is_stale: bool,
+    /// Whether the ports of an end could not be bound.
+    pub(crate) unbound: bool,
+}
+
+/// A leg that is on its way to another call.
+#[derive(Debug)]
+pub(crate) struct Leaving {
+    /// The leg.
+    pub(crate) leg: LegId,
+    /// The leg of whoever asked for it.
+    pub(crate) by: LegId,
+    /// Whether that has hung up already.
+    pub(crate) is_gone: bool,
+    /// The re-INVITE to the one that leaves.
+    pub(crate) client: ClientId,
+    /// Where it goes.
+    pub(crate) to: CallKey,
+}
+
+// A caller that an agent sends on: at once, or once somebody answers there (`consult`). Until then the two talk, and the
+// target hears nothing and is not heard. Where nobody answers the caller stays, and the agent is told why; where the agent
+// goes meanwhile, the target rings on, and the caller waits for it.
+
+/// Targets that ring while the caller talks with its agent.
+#[derive(Debug, Default)]
+pub(crate) struct Consults {
+    /// The one that is under way.
+    pub(crate) now: Option<Box<Consult>>,
+    /// How many there were: one that fails before it rings costs no leg, and none is to be asked for without end.
+    pub(crate) begun: usize,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(crate) struct Consult {
+    /// Where to, as it was asked for.
+    pub(crate) target: String,
+    /// Who asked for it: the agent, or somebody over HTTP.
+    pub(crate) by: EndedBy,
 }

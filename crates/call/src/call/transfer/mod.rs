@@ -1,10 +1,7 @@
 //! Transfers: REFER that is served here or goes on, its notifications, consultation by an agent.
 
-pub(crate) mod consult;
 pub(crate) mod in_call;
-pub(crate) mod joining;
 pub(crate) mod notify;
 pub(crate) mod refer;
 pub(crate) mod refer_on;
-pub(crate) mod refer_wait;
 pub(crate) mod wish;

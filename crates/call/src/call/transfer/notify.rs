@@ -1,9 +1,10 @@
 //! What a far end that has sent a REFER hears of it (RFC 3515 §2.4.4): NOTIFY with the status line of the call that it asked
 //! for, one after the other, so that none overtakes another.
 
+use crate::call::shared::Cx;
+use crate::call::transfer::in_call::Transfers;
 use std::time::Instant;
 
-use trunkgate_resources::edge::Edge;
 use trunkgate_resources::index::Purpose;
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::REFER_SECONDS;
@@ -11,7 +12,6 @@ use trunkgate_resources::sip::extra;
 use trunkgate_sip::write::reason_phrase;
 use trunkgate_sip::{Body, ClientId, Extra};
 
-use crate::call::Call;
 use crate::call::legs::leg::LegState;
 
 /// What the last NOTIFY says of its subscription.
@@ -51,10 +51,10 @@ impl News {
     }
 }
 
-impl Call {
+impl Transfers {
     /// Tells whoever transfers how far the call has come: a provisional status, or the final one.
-    pub(crate) fn tell_news(&mut self, now: Instant, edge: &mut Edge, code: u16) {
-        let Some(news) = &mut self.search.transfers.news else { return };
+    pub(crate) fn tell_news(&mut self, cx: &mut Cx<'_>, code: u16) {
+        let Some(news) = &mut self.news else { return };
         if news.last == code || news.last >= 200 {
             return;
         }
@@ -62,65 +62,65 @@ impl Call {
         if news.open.is_some() {
             news.next = Some(code);
         } else {
-            self.notify(now, edge, code);
+            self.notify(cx, code);
         }
     }
 
-    fn notify(&mut self, now: Instant, edge: &mut Edge, code: u16) {
-        let Some(news) = &self.search.transfers.news else { return };
+    fn notify(&mut self, cx: &mut Cx<'_>, code: u16) {
+        let Some(news) = &self.news else { return };
         let (leg, id) = (news.leg, news.id);
-        let left = REFER_SECONDS.saturating_sub(now.saturating_duration_since(news.since).as_secs()).max(1);
+        let left = REFER_SECONDS.saturating_sub(cx.now.saturating_duration_since(news.since).as_secs()).max(1);
         let state = match code {
             0..200 => format!("active;expires={left}"),
             _ => TERMINATED.to_owned(),
         };
         let (headers, body) = refer_news(id, state, Some(code));
-        let dialog = self.legs[leg].dialog.filter(|_| self.legs[leg].state == LegState::Answered);
-        let at = self.legs.place(leg);
-        let open = dialog.and_then(|dialog| edge.request(now, at, dialog, Purpose::Notify, headers, body));
-        match &mut self.search.transfers.news {
+        let dialog = cx.call.legs[leg].dialog.filter(|_| cx.call.legs[leg].state == LegState::Answered);
+        let at = cx.call.legs.place(leg);
+        let open = dialog.and_then(|dialog| cx.edge.request(cx.now, at, dialog, Purpose::Notify, headers, body));
+        match &mut self.news {
             Some(news) if open.is_some() => news.open = open,
-            _ => self.search.transfers.news = None,
+            _ => self.news = None,
         }
     }
 
     /// A NOTIFY is answered, or never will be; `taken`: by a 2xx.
-    pub(crate) fn notified(&mut self, now: Instant, edge: &mut Edge, client: ClientId, taken: bool) {
-        let Some(news) = self.search.transfers.news.as_mut().filter(|news| news.open == Some(client)) else { return };
+    pub(crate) fn notified(&mut self, cx: &mut Cx<'_>, client: ClientId, taken: bool) {
+        let Some(news) = self.news.as_mut().filter(|news| news.open == Some(client)) else { return };
         news.open = None;
         let next = news.next.take();
         match next {
-            Some(code) if taken => self.notify(now, edge, code),
+            Some(code) if taken => self.notify(cx, code),
             None if taken && news.last < 200 => {}
             // The last one, or nobody wants to know (RFC 6665 §4.2.2).
-            Some(_) | None => self.search.transfers.news = None,
+            Some(_) | None => self.news = None,
         }
     }
 
     /// A leg that has hung up is told nothing any more.
-    pub(crate) fn drop_news_of(&mut self, edge: &mut Edge, leg: LegId) {
-        if self.search.transfers.news.as_ref().is_some_and(|news| news.leg == leg) {
-            self.drop_news(edge);
+    pub(crate) fn drop_news_of(&mut self, cx: &mut Cx<'_>, leg: LegId) {
+        if self.news.as_ref().is_some_and(|news| news.leg == leg) {
+            self.drop_news(cx);
         }
     }
 
     /// Nobody is told any more.
-    pub(crate) fn drop_news(&mut self, edge: &mut Edge) {
-        if let Some(client) = self.search.transfers.news.take().and_then(|news| news.open) {
-            edge.index.clients.remove(&client);
+    pub(crate) fn drop_news(&mut self, cx: &mut Cx<'_>) {
+        if let Some(client) = self.news.take().and_then(|news| news.open) {
+            cx.edge.index.clients.remove(&client);
         }
     }
 
     /// The call is over: what is still to be told goes out at once.
-    pub(crate) fn end_news(&mut self, now: Instant, edge: &mut Edge) {
-        let Some(news) = &self.search.transfers.news else { return };
+    pub(crate) fn end_news(&mut self, cx: &mut Cx<'_>) {
+        let Some(news) = &self.news else { return };
         let code = if news.last < 200 { Some(487) } else { news.next };
         let Some(code) = code else { return };
         // Nobody waits for the answer to an earlier one any more.
         if let Some(client) = news.open {
-            edge.index.clients.remove(&client);
+            cx.edge.index.clients.remove(&client);
         }
-        self.notify(now, edge, code);
+        self.notify(cx, code);
     }
 }
 

@@ -1,9 +1,9 @@
 //! REFER that goes on to the other side (`refer = "relay"`): that calls the target itself, and its news come back. Neither
 //! side is shown where the other one is: Refer-To leads to the edge, and of the news only the status goes on.
 
-use std::time::Instant;
+use crate::call::shared::Cx;
+use crate::call::transfer::in_call::Transfers;
 
-use trunkgate_resources::edge::Edge;
 use trunkgate_resources::index::Purpose;
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::{REFER_NEWS, REFER_SUBSCRIPTIONS};
@@ -13,11 +13,11 @@ use trunkgate_sip::{Answer, ClientId, HeaderName, Message, ServerId};
 use trunkgate_story::few::Few;
 
 use crate::call::legs::headers::{Side, own_address, own_addresses};
-use crate::call::media::info::terminate_open;
+use crate::call::negotiation::requests::terminate_open;
 use crate::call::search::answer::seen_code;
 use crate::call::transfer::notify::{TERMINATED, refer_news};
 use crate::call::transfer::refer::Refer;
-use crate::call::{Call, State, refuse_request};
+use crate::call::{State, refuse_request};
 
 /// REFERs that went on, and their news.
 #[derive(Debug, Default)]
@@ -98,30 +98,29 @@ pub(crate) fn status(fragment: &[u8]) -> Option<u16> {
     (ends && (100..700).contains(&code)).then_some(code)
 }
 
-impl Call {
+impl Transfers {
     /// Sends a REFER on to the other side.
     pub(crate) fn pass_refer(
         &mut self,
-        now: Instant,
-        edge: &mut Edge,
+        cx: &mut Cx<'_>,
         (leg, other): (LegId, LegId),
         server: ServerId,
         refer: &Refer,
     ) {
-        let is_open = self.search.transfers.passed.as_ref().is_some_and(|passed| !passed.open.is_empty());
-        let to = &self.legs[other];
-        let ours = to.flow.and_then(|flow| edge.addressing.shown_to(flow.remote.ip(), Some(flow.listener)));
+        let is_open = self.passed.as_ref().is_some_and(|passed| !passed.open.is_empty());
+        let to = &cx.call.legs[other];
+        let ours = to.flow.and_then(|flow| cx.edge.addressing.shown_to(flow.remote.ip(), Some(flow.listener)));
         let (Some(ours), Some(dialog), false) = (ours, to.dialog, is_open) else {
-            return refuse_request(now, edge, server, 491);
+            return refuse_request(cx.now, cx.edge, server, 491);
         };
         let side = Side { trunk: to.trunk.as_deref(), ours };
-        let numbers = edge.table.numbers();
+        let numbers = cx.edge.table.numbers();
         let mut target = own_address(&refer.number, &side, numbers);
         if let Some(replaces) = &refer.replaces {
             target = format!("{}?{}>", target.trim_end_matches('>'), replaces.to_uri_headers());
         }
         let mut headers = vec![extra("Refer-To", target)];
-        let by_trunk = self.legs[leg].trunk.as_deref();
+        let by_trunk = cx.call.legs[leg].trunk.as_deref();
         let rules = [
             by_trunk.and_then(|trunk| trunk.caller_id_in.as_ref()),
             side.trunk.and_then(|trunk| trunk.caller_id.as_ref()),
@@ -131,13 +130,14 @@ impl Call {
         if refer.is_silent {
             headers.push(extra("Refer-Sub", "false"));
         }
-        let Some(client) = edge.request(now, self.legs.place(other), dialog, Purpose::Refer, headers, None) else {
-            return refuse_request(now, edge, server, 500);
+        let Some(client) = cx.edge.request(cx.now, cx.call.legs.place(other), dialog, Purpose::Refer, headers, None)
+        else {
+            return refuse_request(cx.now, cx.edge, server, 500);
         };
-        let sent = edge.endpoint.last_cseq(dialog).unwrap_or_default();
-        let name = self.legs.name_of(leg);
-        edge.decide(now, self.key, format!("a transfer by {name} goes on to the other side"));
-        let passed = self.search.transfers.passed.get_or_insert_default();
+        let sent = cx.edge.endpoint.last_cseq(dialog).unwrap_or_default();
+        let name = cx.call.legs.name_of(leg);
+        cx.edge.decide(cx.now, cx.call.key, format!("a transfer by {name} goes on to the other side"));
+        let passed = self.passed.get_or_insert_default();
         passed.open.insert(client, server);
         if passed.subscriptions.len() >= REFER_SUBSCRIPTIONS {
             passed.subscriptions.remove(0);
@@ -146,12 +146,12 @@ impl Call {
     }
 
     /// A far end tells what comes of a REFER.
-    pub(crate) fn told(&mut self, now: Instant, edge: &mut Edge, leg: LegId, server: ServerId, told: &Told) {
-        let passed = self.search.transfers.passed.as_mut().filter(|_| self.state == State::Answered);
+    pub(crate) fn told(&mut self, cx: &mut Cx<'_>, leg: LegId, server: ServerId, told: &Told) {
+        let passed = self.passed.as_mut().filter(|_| cx.call.state == State::Answered);
         let found = passed.and_then(|passed| Some((passed.subscription(leg, told.id)?, passed)));
-        let Some((of, passed)) = found else { return refuse_request(now, edge, server, 481) };
+        let Some((of, passed)) = found else { return refuse_request(cx.now, cx.edge, server, 481) };
         if passed.open.len() >= REFER_NEWS {
-            return refuse_request(now, edge, server, 500);
+            return refuse_request(cx.now, cx.edge, server, 500);
         }
         let is_last = told.state == "terminated";
         if is_last {
@@ -164,32 +164,32 @@ impl Call {
             (state, None) => state.to_owned(),
         };
         let (headers, body) = refer_news(id, state, told.code);
-        let at = self.legs.place(from);
-        let dialog = self.legs[from].dialog;
-        let client = dialog.and_then(|dialog| edge.request(now, at, dialog, Purpose::News, headers, body));
-        match (client, &mut self.search.transfers.passed) {
+        let at = cx.call.legs.place(from);
+        let dialog = cx.call.legs[from].dialog;
+        let client = dialog.and_then(|dialog| cx.edge.request(cx.now, at, dialog, Purpose::News, headers, body));
+        match (client, &mut self.passed) {
             (Some(client), Some(passed)) => {
                 passed.open.insert(client, server);
             }
-            (Some(_) | None, _) => refuse_request(now, edge, server, 481),
+            (Some(_) | None, _) => refuse_request(cx.now, cx.edge, server, 481),
         }
     }
 
     /// What went on has its answer; 408 where none came.
-    pub(crate) fn passed_answered(&mut self, now: Instant, edge: &mut Edge, client: ClientId, code: u16) {
-        let Some(passed) = &mut self.search.transfers.passed else { return };
+    pub(crate) fn passed_answered(&mut self, cx: &mut Cx<'_>, client: ClientId, code: u16) {
+        let Some(passed) = &mut self.passed else { return };
         let Some(server) = passed.open.remove(client) else { return };
         if code >= 300 {
             passed.end(client);
         }
         let code = if matches!(code, 200 | 202) { code } else { seen_code(code) };
-        edge.respond(now, server, Answer { code, ..Answer::default() });
+        cx.edge.respond(cx.now, server, Answer { code, ..Answer::default() });
     }
 
     /// The call is over: whoever waits for an answer is told so.
-    pub(crate) fn refuse_passed(&mut self, now: Instant, edge: &mut Edge) {
-        if let Some(mut passed) = self.search.transfers.passed.take() {
-            terminate_open(now, edge, &mut passed.open);
+    pub(crate) fn refuse_passed(&mut self, cx: &mut Cx<'_>) {
+        if let Some(mut passed) = self.passed.take() {
+            terminate_open(cx.now, cx.edge, &mut passed.open);
         }
     }
 }

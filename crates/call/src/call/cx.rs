@@ -1,0 +1,641 @@
+//! What every part does in its context: timers, answers in a dialog, ports, proofs of addresses.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use trunkgate_media::{Command, EndId, RemoteSpec};
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::index::{Named, Place, Purpose};
+use trunkgate_resources::key::{Branch, LegId};
+use trunkgate_resources::limits::{CANCEL_SECONDS, REFRESH_RETRY_SECONDS, UNPROVEN_EARLY_MEDIA};
+use trunkgate_resources::rewrite;
+use trunkgate_resources::sip::extra;
+use trunkgate_resources::unproven::EarlyGrant;
+use trunkgate_route::{DeniedBy, Shown, Trunk};
+use trunkgate_sdp::{AgreedStream, Description, Far, anchored_streams};
+use trunkgate_sip::header::{NameAddr, SessionExpires};
+use trunkgate_sip::{Answer, Body, ClientId, DialogId, Extra, ServerId};
+use trunkgate_story::numbers::Caller;
+use trunkgate_story::quality::retire;
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::trace::TraceItem;
+
+use crate::call::legs::caller_id::Addressed;
+use crate::call::legs::leg::{Leg, LegState, StreamEnd};
+use crate::call::legs::location::{GEOLOCATION, Location, cid, keep_sent, with_locations};
+use crate::call::negotiation::offers::glare_wait;
+use crate::call::negotiation::refresh::Asked;
+use crate::call::search::answer::{Failure, FinalAnswer};
+use crate::call::search::attempt::{Attempt, Progress, Way};
+use crate::call::search::candidates::limit_of;
+use crate::call::shared::{Cx, Next};
+use crate::call::{CallEvent, State};
+
+impl Cx<'_> {
+    /// What shows that there were no ports, where nothing nearer is known.
+    pub(crate) fn prove_no_ports(&mut self, reason: ReasonSlug) {
+        if reason == ReasonSlug::NoPorts && self.call.story.proof.as_ref().is_none_or(|(of, _)| *of != reason) {
+            let (in_use, all) = (2 * self.edge.ports.in_use(), 2 * self.edge.ports.total());
+            let text = format!("{in_use} of {all} media ports are in use");
+            self.call.story.proof = Some((reason, text.into()));
+        }
+    }
+
+    /// Another way is tried: the one before it has failed.
+    pub(crate) fn count_failover(&mut self) {
+        if let Some((reason, change)) = self.call.story.failed_over.take().map(|failed| *failed) {
+            self.call.story.failovers += 1;
+            self.edge.changed(change);
+            *self.edge.metrics.failovers.entry((self.call.facts.route.clone(), reason.as_str())).or_default() += 1;
+        }
+    }
+
+    /// Withdraws our INVITE: by CANCEL where it has had an answer, else by silence (RFC 3261 §9.1).
+    pub(crate) fn withdraw(&mut self, leg: LegId) {
+        let leg = &mut self.call.legs[leg];
+        let Some(client) =
+            leg.invite.filter(|_| matches!(leg.state, LegState::Trying | LegState::Ringing | LegState::Early))
+        else {
+            return;
+        };
+        leg.state = LegState::Canceling;
+        if self.call.facts.answered_elsewhere {
+            self.edge.answered_elsewhere(client);
+        }
+        if leg.heard {
+            self.edge.cancel(self.now, client);
+        } else {
+            // The endpoint sees to a late answer; the leg stays, so that its far end may still speak.
+            self.edge.abandon(self.now, client);
+        }
+        self.arm(Timer::Withdrawn, Duration::from_secs(CANCEL_SECONDS));
+    }
+
+    pub(crate) fn bye(&mut self, leg: LegId, reason: ReasonSlug) {
+        if self.call.legs.refuse_held_back(self.now, self.edge, leg, reason) {
+            return;
+        }
+        let at = self.call.legs.place(leg);
+        let farewell =
+            self.call.story.farewell.as_ref().map(|(from, headers)| self.call.passing(self.edge, headers, *from, leg));
+        let leg = &mut self.call.legs[leg];
+        leg.state = LegState::Closing;
+        // Only trunks are told why: a bare URI is nobody that we know.
+        let headers = leg.trunk.as_ref().map(|_| extra("Reason", reason.header(reason.q850())));
+        let headers: Vec<_> = headers.into_iter().chain(farewell.into_iter().flatten()).collect();
+        leg.bye = leg.dialog.and_then(|dialog| self.edge.request(self.now, at, dialog, Purpose::Bye, headers, None));
+        if leg.bye.is_none() {
+            leg.state = LegState::Ended;
+        }
+    }
+
+    /// A 2xx that nobody waits for: it crossed our CANCEL, or another fork answered first.
+    pub(crate) fn accepted_too_late(&mut self, leg: LegId, dialog: DialogId) {
+        self.edge.ack(self.now, dialog);
+        if self.call.legs[leg].state == LegState::Canceling {
+            self.call.legs.own_dialog(self.edge, leg, dialog);
+            let ended = self.call.legs[leg].end.map(|end| end.reason).or(self.call.ending.map(|ending| ending.reason));
+            let reason = ended.unwrap_or(ReasonSlug::CallerCanceled);
+            self.bye(leg, reason);
+        } else if self.call.legs[leg].dialog != Some(dialog) {
+            self.edge.endpoint.request(self.now, dialog, trunkgate_sip::Method::Bye, Vec::new(), None);
+            self.edge.pump();
+        }
+    }
+
+    /// No withdrawn INVITE can have an answer any more.
+    pub(crate) fn withdrawn_for_good(&mut self) {
+        self.call.deadlines.remove(Timer::Withdrawn);
+        for leg in self.call.legs.ids() {
+            self.call.legs.withdrawn(self.edge, leg);
+        }
+    }
+
+    /// Looks whether the caller's trunk may show the number that it shows; another may stand in its place from here on.
+    pub(crate) fn screen_caller(&mut self, trunk: &Trunk) -> Result<(), FinalAnswer> {
+        let Some(rule) = trunk.caller_id_in.as_ref().filter(|_| !self.call.facts.caller.anonymous) else {
+            return Ok(());
+        };
+        let instead = match rule.judge(&self.call.facts.caller.number) {
+            Shown::AsIs => return Ok(()),
+            Shown::Refused if self.edge.table.numbers().is_emergency(&self.call.facts.called) => return Ok(()),
+            Shown::Refused => return Err(FinalAnswer::new(403, ReasonSlug::CallerIdRefused)),
+            Shown::Instead(number) => number.clone(),
+        };
+        let (claimed, text) = (self.call.facts.caller.shown(), &instead.text);
+        self.edge.decide(
+            self.now,
+            self.call.key,
+            format!("{} may not send caller ID {claimed}: {text} is used", trunk.name),
+        );
+        // The name and the signatures belong to the number that was there.
+        self.call.facts.caller = Caller { number: instead, display: String::new(), anonymous: false };
+        self.call.facts.identity.unsign();
+        Ok(())
+    }
+
+    /// Whether a target may be shown who calls; what it is shown in the place of that is traced.
+    pub(crate) fn may_introduce(&mut self, attempt: &Attempt) -> Result<(), Failure> {
+        let Addressed { trunk, number, .. } = self.call.addressed(self.edge, attempt);
+        // Help is called for by whoever calls.
+        let is_emergency = self.edge.table.numbers().is_emergency(&number);
+        let from = self.call.legs.near_leg().trunk.clone();
+        let rule = trunk.as_ref().and_then(|trunk| trunk.caller_id.as_ref());
+        let told = self.call.who(from.as_deref(), attempt.trunk.as_deref());
+        let shown = self.call.shown(told.clone(), rule);
+        let refused = Failure::with_code(403, ReasonSlug::CallerIdRefused);
+        let Some(shown) = shown.or_else(|| is_emergency.then(|| told.clone())) else { return Err(refused) };
+        if shown.number.text != told.number.text {
+            let (instead, of) = (&shown.number.text, told.shown());
+            self.edge.decide(
+                self.now,
+                self.call.key,
+                format!("caller ID to {}: {instead} instead of {of}", attempt.name()),
+            );
+        }
+        Ok(())
+    }
+
+    /// The body of an INVITE with these headers: the offer, and with it where the caller is, as far as the headers say.
+    pub(crate) fn located(&mut self, sdp: Body, headers: &mut Vec<Extra>, way: &Way) -> Body {
+        let is_named = |location: &Location| {
+            let geolocation = headers.iter().filter(|header| header.name.eq_ignore_ascii_case(GEOLOCATION));
+            let mut named = geolocation.flat_map(|header| NameAddr::list(header.value.as_bytes()));
+            named.any(|entry| cid(entry.uri).as_ref() == Some(&location.id))
+        };
+        let sent: Vec<&Location> =
+            self.call.facts.locations.iter().filter(|location| !way.only_sdp && is_named(location)).collect();
+        keep_sent(headers, &sent);
+        if sent.is_empty() {
+            return sdp;
+        }
+        // Nobody knows it who could have put it into a document.
+        let mut random = [0; 12];
+        self.edge.draw(&mut random);
+        let boundary: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        with_locations(sdp, &sent, &boundary)
+    }
+
+    /// Sets a deadline; zero: none.
+    pub(crate) fn arm(&mut self, timer: Timer, after: Duration) {
+        self.disarm(timer);
+        if let Some(at) = self.now.checked_add(after).filter(|_| !after.is_zero()) {
+            self.edge.deadlines.set(at, self.call.key, timer);
+            self.call.deadlines.insert(timer, at);
+        }
+    }
+
+    /// Takes a deadline away.
+    pub(crate) fn disarm(&mut self, timer: Timer) {
+        if let Some(at) = self.call.deadlines.remove(timer) {
+            self.edge.deadlines.clear(at, self.call.key, timer);
+        }
+    }
+
+    /// Tells the worker where an end's far side is, where that is news.
+    pub(crate) fn point(&mut self, (leg, end): (LegId, EndId), far: &Far, relatch: bool) {
+        let Some(index) = self.call.legs[leg].ends.iter().find(|e| e.end == end).map(|e| e.index) else { return };
+        let side = &self.call.legs[leg];
+        let remote = side.remote_spec(far, self.edge.config.latch, relatch, self.call.is_answered());
+        let remote = RemoteSpec { srtp: side.srtp_spec(index), ..remote };
+        self.tell_remote(leg, end, remote);
+    }
+
+    /// Has the ends of refused and ended streams closed.
+    pub(crate) fn close_unused(&mut self, legs: [LegId; 2], streams: &[AgreedStream]) {
+        let Some(media) = self.call.session else { return };
+        for leg in legs {
+            let leg = &mut self.call.legs[leg];
+            let unused = |end: &mut StreamEnd| !streams.iter().any(|s| s.index == end.index);
+            for end in leg.ends.extract_if(.., unused) {
+                retire(&mut leg.earlier, &mut leg.scores, &end.counters);
+                self.edge.remove_end(media, end.end);
+            }
+        }
+    }
+
+    /// An end has learned its far side's address.
+    pub(crate) fn latched(&mut self, end: EndId, source: SocketAddr) {
+        if let Some(leg) = self.call.legs.leg_of(end) {
+            self.call.legs[leg].latched = Some(source);
+            self.edge.trace(
+                self.now,
+                self.call.key,
+                TraceItem::Media { leg: leg.index(), text: format!("RTP comes from {source}") },
+            );
+            self.heard_from_source(leg);
+        }
+    }
+
+    /// An end that should send is silent.
+    pub(crate) fn idle(&mut self, end: EndId) -> Next {
+        if let Some(leg) = self.call.legs.leg_of(end).filter(|leg| self.call.legs.is_side(*leg)) {
+            self.edge.trace(
+                self.now,
+                self.call.key,
+                TraceItem::Media { leg: leg.index(), text: "no RTP for too long".into() },
+            );
+            let seconds = self.edge.config.idle_timeout.as_secs();
+            let came = self.call.legs[leg].view().rtp.rx_packets;
+            let before = if came > 0 { format!(", after {came} packets") } else { String::new() };
+            let text = format!("{} sent no RTP for {seconds} s{before}", self.call.legs.name_of(leg));
+            self.call.story.proof = Some((ReasonSlug::MediaTimeout, text.into()));
+            return Next::End(ReasonSlug::MediaTimeout);
+        }
+        Next::Stay
+    }
+
+    /// The same for a leg that has not been entered yet.
+    pub(crate) fn close_ends(&mut self, leg: &mut Leg) {
+        if let Some(media) = self.call.session {
+            for end in std::mem::take(&mut leg.ends) {
+                self.edge.remove_end(media, end.end);
+            }
+        }
+    }
+
+    /// The caller's port for an m-line; drawn where there is none yet.
+    pub(crate) fn end_of_caller(&mut self, index: usize) -> Option<u16> {
+        if let Some(end) = self.call.legs.near_leg().end(index) {
+            return Some(end.bind.port());
+        }
+        let bind = self.edge.addressing.media_bind(self.call.legs.near_leg().signalling())?;
+        let end = StreamEnd::new(index, self.edge.add_end(self.call.session?, bind)?);
+        let port = end.bind.port();
+        self.call.legs.near_leg_mut().ends.push(end);
+        Some(port)
+    }
+
+    /// Refuses a request in a dialog that asks for a session that is too short. Whether it does.
+    pub(crate) fn refused_as_too_short(&mut self, server: ServerId, session: Asked) -> bool {
+        if session.is_too_short() {
+            self.edge.respond(self.now, server, FinalAnswer::new(422, ReasonSlug::SessionTooShort).to_sip());
+        }
+        session.is_too_short()
+    }
+
+    /// A far end has taken an INVITE of ours.
+    pub(crate) fn session_taken(&mut self, leg: LegId, answered: Option<SessionExpires>) {
+        self.call.legs[leg].take_session(self.now, answered);
+        self.arm_sessions();
+    }
+
+    /// The headers of our 2xx to a leg's INVITE.
+    pub(crate) fn session_answer(&mut self, leg: LegId) -> Vec<Extra> {
+        match self.call.legs[leg].timer.asked.take() {
+            Some(asked) => self.session_agreed(leg, asked),
+            None => Vec::new(),
+        }
+    }
+
+    /// The same of a 2xx to any request of its.
+    pub(crate) fn session_agreed(&mut self, leg: LegId, asked: Asked) -> Vec<Extra> {
+        let headers = self.call.legs[leg].answer_session(self.now, asked);
+        self.arm_sessions();
+        headers
+    }
+
+    /// Waits for whichever leg is due first.
+    pub(crate) fn arm_sessions(&mut self) {
+        let live = self.call.legs.iter().filter(|leg| leg.state == LegState::Answered);
+        match live.filter_map(|leg| leg.timer.next()).min() {
+            // Zero would be none.
+            Some(at) => {
+                let wait = at.saturating_duration_since(self.now).max(Duration::from_millis(1));
+                self.arm(Timer::Session, wait);
+            }
+            None => self.disarm(Timer::Session),
+        }
+    }
+
+    /// It is tried again, until the session is over.
+    pub(crate) fn refresh_refused(&mut self, leg: LegId, code: u16) {
+        let Some(expires) = self.call.legs[leg].timer.agreed.map(|agreed| agreed.expires) else { return };
+        let wait = if code == 491 {
+            glare_wait(self.edge, &self.call.legs[leg])
+        } else {
+            let half = expires.saturating_duration_since(self.now) / 2;
+            half.max(Duration::from_secs(REFRESH_RETRY_SECONDS))
+        };
+        if let Some(agreed) = &mut self.call.legs[leg].timer.agreed {
+            agreed.refresh = Some(self.now + wait);
+        }
+        self.arm_sessions();
+    }
+
+    pub(crate) fn answer_request(&mut self, leg: LegId, server: ServerId, ours: &Description) {
+        // Before the answer to its INVITE that one says it.
+        let is_early = self.call.state == State::Searching;
+        let headers = if is_early { Vec::new() } else { self.session_answer(leg) };
+        // In a dialog that stands its own Contact is said again.
+        let contact_user = self.call.legs[leg].dialog.map_or_else(|| self.call.contact_user(), |_| String::new());
+        let body = Some(Body::sdp(ours.to_string()));
+        let answer = Answer { code: 200, body, contact_user, headers, ..Answer::default() };
+        let dialog = self.edge.respond(self.now, server, answer);
+        if let Some(dialog) =
+            dialog.filter(|_| self.call.state == State::Answered && self.call.legs[leg].dialog.is_none())
+        {
+            self.call.legs[leg].state = LegState::Answered;
+            self.call.legs[leg].server = None;
+            self.call.legs.own_dialog(self.edge, leg, dialog);
+            self.arm_sessions();
+        }
+    }
+
+    /// Draws ends for streams that have none yet; `None` where no ports are left.
+    pub(crate) fn draw_missing(&mut self, legs: &[LegId], offer: &Description) -> Option<Vec<EndId>> {
+        let media = self.call.session?;
+        let mut added = Vec::new();
+        for leg in legs.iter().copied() {
+            let bind = self.edge.addressing.media_bind(self.call.legs[leg].signalling());
+            for index in anchored_streams(offer) {
+                if self.call.legs[leg].end(index).is_some() {
+                    continue;
+                }
+                let Some(new) = bind.and_then(|bind| self.edge.add_end(media, bind)) else {
+                    self.drop_added(&added);
+                    return None;
+                };
+                added.push(new.end);
+                self.call.legs[leg].ends.push(StreamEnd::new(index, new));
+            }
+        }
+        Some(added)
+    }
+
+    pub(crate) fn drop_added(&mut self, added: &[EndId]) {
+        let Some(media) = self.call.session else { return };
+        for leg in &mut self.call.legs {
+            leg.ends.retain(|end| !added.contains(&end.end));
+        }
+        for end in added {
+            self.edge.remove_end(media, *end);
+        }
+    }
+
+    /// The caller does not acknowledge what it is told: it is gone.
+    pub(crate) fn not_acknowledged_early(&mut self) -> Next {
+        if let Some(server) = self.call.legs[LegId::CALLER].server.take() {
+            self.edge.index.servers.remove(&server);
+        }
+        self.call.legs.leg_gone(self.edge, LegId::CALLER);
+        Next::Unacknowledged(504)
+    }
+
+    /// A far end says that it is there: where it is now is the endpoint's to know.
+    pub(crate) fn refreshed(&mut self, leg: LegId, server: ServerId, session: Asked) {
+        let mut headers = Vec::new();
+        // What an INVITE asked for that has no answer yet is for that answer to say.
+        if self.call.legs[leg].state == LegState::Answered {
+            if self.refused_as_too_short(server, session) {
+                return;
+            }
+            headers = self.session_agreed(leg, session);
+        }
+        let answer = Answer { code: 200, headers, ..Answer::default() };
+        self.edge.respond(self.now, server, answer);
+    }
+
+    /// Takes what an event proves, before it is dealt with: of what it brings itself, too.
+    pub(crate) fn note_proof(&mut self, event: &CallEvent) {
+        if let CallEvent::Acked { leg, .. } = event {
+            self.prove(*leg, "its ACK has come");
+        } else if let CallEvent::Pracked { leg, .. } = event {
+            self.prove(*leg, "its PRACK has come");
+        } else if let CallEvent::Update { leg, .. } = event {
+            self.prove(*leg, "its UPDATE has come");
+        } else if let CallEvent::Reinvite { leg, sdp: Some(_), .. } = event {
+            let side = &mut self.call.legs[*leg];
+            let known = side.proven();
+            side.proof.ask(known);
+        }
+    }
+
+    /// Takes what shows that a leg's far side gets our messages: the addresses that it has named are its own.
+    pub(crate) fn prove(&mut self, leg: LegId, by: &str) {
+        if self.call.legs[leg].proof.give() {
+            self.settle_proof(leg, by);
+        }
+    }
+
+    /// Takes a new source of RTP, to which the worker sends unless it is the withheld address. A caller that is heard at an address
+    /// that is proven, behind NAT, asks for no place; one that it has stays taken, because the source can be forged.
+    pub(crate) fn heard_from_source(&mut self, leg: LegId) {
+        if leg != LegId::CALLER || !self.call.legs[leg].proof.awaited {
+            return;
+        }
+        // The announced address may have taken over from one that is proven, or the other way round.
+        self.reconsider(leg);
+    }
+
+    fn settle_proof(&mut self, leg: LegId, by: &str) {
+        let before = self.call.legs[leg].withheld();
+        if leg == LegId::CALLER && self.edge.unproven_early.free(self.call.key) {
+            self.disarm(Timer::Unproven);
+        }
+        if before.is_none() {
+            return;
+        }
+        self.reconsider(leg);
+        if let Some(address) = before.filter(|_| self.call.legs[leg].withheld().is_none()) {
+            let text = format!("media to {address} is no longer withheld: {by}");
+            self.edge.trace(self.now, self.call.key, TraceItem::Media { leg: leg.index(), text });
+        }
+    }
+
+    /// Decides again whether media may be sent to a leg's remote party.
+    pub(crate) fn reconsider(&mut self, leg: LegId) {
+        let remotes = self.call.legs[leg].ends.iter().filter_map(|end| Some((end.end, end.remote.clone()?)));
+        let remotes: Vec<_> = remotes.collect();
+        for (end, remote) in remotes {
+            self.tell_remote(leg, end, remote);
+        }
+    }
+
+    /// Tells the worker where an end's far side is, where that is news, and whether it may be sent to.
+    pub(crate) fn tell_remote(&mut self, leg: LegId, end: EndId, mut remote: RemoteSpec) {
+        let Some(media) = self.call.session else { return };
+        remote.withheld = !self.call.legs[leg].is_proven(&remote);
+        let is_heard = self.call.legs[leg].is_heard() && !remote.relatch;
+        if remote.withheld && !is_heard && leg == LegId::CALLER && self.call.state == State::Searching {
+            remote.withheld = !self.may_hear_early(remote.rtp);
+        }
+        let Some(slot) = self.call.legs[leg].ends.iter_mut().find(|slot| slot.end == end) else { return };
+        if !remote.relatch && slot.remote.as_ref() == Some(&remote) {
+            return;
+        }
+        let was_withheld = slot.remote.as_ref().is_some_and(|before| before.withheld && before.rtp == remote.rtp);
+        slot.remote = Some(RemoteSpec { relatch: false, ..remote.clone() });
+        let told = remote.rtp.filter(|_| remote.withheld && !was_withheld && !is_heard);
+        self.edge.media(media, Command::SetRemote { end, remote });
+        if let Some(address) = told.filter(|_| self.call.state != State::Searching) {
+            let text = format!("media to {address} withheld until the ACK: address not proven");
+            self.edge.trace(self.now, self.call.key, TraceItem::Media { leg: leg.index(), text });
+        }
+    }
+
+    /// Whether the caller hears early media although its address is not proven.
+    fn may_hear_early(&mut self, to: Option<SocketAddr>) -> bool {
+        let before = self.edge.unproven_early.grant(self.call.key);
+        if matches!(before, EarlyGrant::Granted | EarlyGrant::Over) {
+            return before == EarlyGrant::Granted;
+        }
+        let (Some(trunk), Some(to)) = (self.call.legs[LegId::CALLER].trunk.clone(), to) else { return false };
+        let most = trunk.unproven_early_media;
+        let (count, is_one) = self.edge.unproven_early.admit(self.now, &trunk.name, most, self.call.key);
+        if is_one {
+            self.arm(Timer::Unproven, UNPROVEN_EARLY_MEDIA);
+        }
+        if is_one || before == EarlyGrant::Unasked {
+            let seconds = UNPROVEN_EARLY_MEDIA.as_secs();
+            let what = if is_one { format!("for {seconds} s at most") } else { "withheld".to_owned() };
+            let calls = format!("{count} of {most} unproven early-media calls of trunk {}", trunk.name);
+            let text = format!("early media to {to} {what}: address not proven ({calls})");
+            self.edge.trace(self.now, self.call.key, TraceItem::Media { leg: LegId::CALLER.index(), text });
+        }
+        is_one
+    }
+
+    /// Early media was heard for long enough at an address that is still not proven.
+    pub(crate) fn early_grant_over(&mut self) {
+        self.call.deadlines.remove(Timer::Unproven);
+        if self.call.state != State::Searching {
+            return;
+        }
+        self.edge.unproven_early.end(self.call.key);
+        self.reconsider(LegId::CALLER);
+        if let Some(address) = self.call.legs[LegId::CALLER].withheld() {
+            let (ip, name) = (address.ip(), self.call.legs[LegId::CALLER].trunk_name());
+            let seconds = UNPROVEN_EARLY_MEDIA.as_secs();
+            let text = format!(
+                "early media to {address} withheld: address not proven after {seconds} s; \
+                 write the network of {ip} in `media_from` of [trunk.{name}]"
+            );
+            self.edge.trace(self.now, self.call.key, TraceItem::Media { leg: LegId::CALLER.index(), text });
+        }
+    }
+
+    /// Whether a target's trunk gets calls to the number that it would be asked for.
+    pub(crate) fn may_be_called(&mut self, attempt: &Attempt) -> Result<(), Failure> {
+        if attempt.uri.as_deref().is_some_and(|uri| !rewrite::is_callable(uri, self.edge.table.numbers())) {
+            return Err(Failure::with_code(484, ReasonSlug::IncompleteNumber));
+        }
+        let Addressed { trunk: Some(trunk), number, form } = self.call.addressed(self.edge, attempt) else {
+            return Ok(());
+        };
+        let Some(denied) = trunk.denied_as(self.edge.table.numbers(), &number, form) else { return Ok(()) };
+        let reason = match denied.by {
+            DeniedBy::HighRisk(_) => ReasonSlug::HighRisk,
+            DeniedBy::Deny(_) | DeniedBy::Allow => ReasonSlug::Denied,
+        };
+        let (sid, shown) = (self.call.legs.sid().to_owned(), self.edge.shown(&denied.number));
+        let (name, number, by) = (&trunk.name, &denied.number, &denied.by);
+        // As `why` says it.
+        self.edge.decide(self.now, self.call.key, format!("403: trunk {name} does not allow calls to {number} ({by})"));
+        self.edge.alarm(self.now, &sid, &trunk.name, reason, &format!("{shown}, {}", denied.by));
+        Err(Failure::with_code(403, reason).told())
+    }
+
+    pub(crate) fn refuse_way(&mut self, text: &str) -> Failure {
+        self.edge.decide(self.now, self.call.key, text.to_owned());
+        let sid = self.call.legs.sid().to_owned();
+        self.edge.warn(&sid, text.to_owned(), Some(ReasonSlug::ForbiddenAddress));
+        Failure::with_code(403, ReasonSlug::ForbiddenAddress).told()
+    }
+
+    /// A limit has refused a call to a trunk; `which`: the one for some of its calls.
+    pub(crate) fn refused_place(&mut self, trunk: &Trunk, reason: ReasonSlug, which: Option<String>) {
+        let limit = which.clone().unwrap_or_else(|| limit_of(trunk, reason, trunk.calls_per_second_out));
+        self.call.story.proof = Some((reason, format!("trunk {}, {limit}", trunk.name).into()));
+        let which = which.unwrap_or_else(|| "calls to it".to_owned());
+        self.edge.decide(self.now, self.call.key, format!("{}: {} ({which})", trunk.name, reason.sentence()));
+        self.edge.alarm(self.now, self.call.legs.sid(), &trunk.name, reason, &which);
+    }
+
+    /// Gives the place at the trunk or the agent back, or the one among those that wait.
+    pub(crate) fn leave_place(&mut self, branch: Branch, attempt: &Attempt) {
+        self.disarm(Timer::Pace(branch));
+        self.disarm(Timer::Queue);
+        if let Some(agent) = &attempt.agent {
+            self.edge.agents.leave_line(&agent.name, self.call.key);
+            if matches!(attempt.progress, Progress::Queued { .. }) {
+                self.edge.note_waiting();
+            }
+        }
+        self.leave_trunk_place(branch, attempt);
+    }
+
+    /// Gives the place at the trunk back, or the one among those that wait.
+    pub(crate) fn leave_trunk_place(&mut self, branch: Branch, attempt: &Attempt) {
+        let Some(trunk) = attempt.limited_by() else { return };
+        match attempt.is_counted {
+            true => {
+                self.edge.quotas.end(&trunk.name, (self.call.key, Some(branch)));
+                self.edge.end_trunk_call(&trunk.name);
+            }
+            false => self.edge.trunks.leave(&trunk.name, (self.call.key, branch)),
+        }
+    }
+
+    /// A leg's far end gave no sign of life.
+    pub(crate) fn silent(&mut self, leg: LegId, sent: bool) {
+        let leg = &self.call.legs[leg];
+        if let Some(spot) = leg.spot().filter(|_| !leg.heard) {
+            let problem = self.edge.why_unanswered("INVITE", &spot, sent);
+            self.edge.peer_missed(self.now, &spot, problem);
+        }
+    }
+
+    pub(crate) fn point_back(&mut self, leg: LegId, end: EndId, remote: RemoteSpec) {
+        let Some(media) = self.call.session else { return };
+        let slot = self.call.legs[leg].ends.iter_mut().find(|slot| slot.end == end);
+        if let Some(slot) = slot.filter(|slot| slot.remote.as_ref() != Some(&remote)) {
+            slot.remote = Some(remote.clone());
+            self.edge.media(media, Command::SetRemote { end, remote });
+        }
+    }
+
+    /// Sends a leg the re-INVITE that takes its media to another call.
+    pub(crate) fn ask_to_leave(
+        &mut self,
+        leg: LegId,
+        ends: &[StreamEnd],
+        offer: impl FnOnce(&[u16], &trunkgate_sdp::Identity) -> Result<Description, Failure>,
+    ) -> Result<ClientId, Box<FinalAnswer>> {
+        let ports: Vec<u16> = ends.iter().map(|end| end.bind.port()).collect();
+        let at = self.call.legs.place(leg);
+        let side = &mut self.call.legs[leg];
+        let sent = offer(&ports, &side.identity());
+        let sent = sent.and_then(|mut sent| side.protect_anew(self.edge, &mut sent).map(|()| sent));
+        let sent = sent.map_err(|failure| Box::new(failure.answer()))?;
+        let body = Some(Body::sdp(side.stamp(sent).to_string()));
+        let headers = side.session_headers();
+        let client =
+            side.dialog.and_then(|dialog| self.edge.request(self.now, at, dialog, Purpose::Join, headers, body));
+        client.ok_or_else(|| Box::new(FinalAnswer::new(491, ReasonSlug::Transferred)))
+    }
+
+    pub(crate) fn close_joining(&mut self, ends: Vec<StreamEnd>) {
+        let Some(media) = self.call.session else { return };
+        for end in ends {
+            self.edge.remove_end(media, end.end);
+        }
+    }
+
+    /// Takes a leg of another call in, with our ends for its media.
+    pub(crate) fn take_over(&mut self, from: Place, leg: Leg, ends: Vec<StreamEnd>) -> LegId {
+        let at = self.call.legs.place(self.call.legs.next_id());
+        if let Some(flow) = leg.flow {
+            let named = Named { at, party: leg.party, trunk: leg.trunk.clone(), remote: flow.remote.ip() };
+            self.edge.index.pass_on(leg.call_id.as_bytes(), from, named);
+        }
+        if let Some(dialog) = leg.dialog {
+            self.edge.index.dialogs.insert(dialog, at);
+        }
+        if let Some(trunk) = leg.limited_by() {
+            self.edge.resume_trunk_call(&trunk.name);
+        }
+        self.call.legs.push(Leg { ends, ..leg });
+        at.leg
+    }
+}

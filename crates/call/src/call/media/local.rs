@@ -1,0 +1,369 @@
+//! What the edge itself says to the caller: its own answer, ringback, hold audio, goodbyes; agents and listeners.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use trunkgate_media::agent::TrackSet;
+use trunkgate_media::{Coding, Command, EndId, MediaId, PressSpec, Sound, TapSpec};
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::LegId;
+use trunkgate_resources::limits::GOODBYE_NEWS_SECONDS;
+use trunkgate_route::{Agent, AnswerTime};
+use trunkgate_sdp::{Audio, Description, Direction, Far, Media, answer_offer};
+use trunkgate_story::quality::retire;
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::view::ForkView;
+
+use crate::call::agent::agent_leg::Part;
+use crate::call::agent::agent_leg::{AT_ONCE, Holder};
+use crate::call::legs::leg::LegState;
+use crate::call::legs::leg_end::EndedBy;
+use crate::call::media::wiring::{coding, name};
+use crate::call::negotiation::local::{ANY_PORT, Spoken, keys, talks, unusable};
+use crate::call::refused::Refused;
+use crate::call::search::agents::{Player, SAMPLES_PER_MS};
+use crate::call::search::answer::Failure;
+use crate::call::shared::{Cx, Shared};
+use crate::call::{CallMedia, State};
+
+impl CallMedia {
+    /// Ends an agent's stream: its end goes, and with it the socket.
+    pub(crate) fn close_agent(&mut self, cx: &mut Cx<'_>, leg: LegId) {
+        let was = std::mem::replace(&mut cx.call.legs[leg].state, LegState::Ended);
+        let (Some(side), Some(media)) = (&cx.call.legs[leg].agent, cx.call.session) else { return };
+        if was == LegState::Ended {
+            return;
+        }
+        if was == LegState::Answered {
+            cx.edge.agents.closed(&side.agent.name);
+            cx.edge.metrics.agent_sessions = cx.edge.metrics.agent_sessions.saturating_sub(1);
+        }
+        if !side.listens() && was == LegState::Answered && !side.is_gone {
+            cx.edge.agents.end_session(cx.now, &side.agent.name, cx.call.key);
+        } else if !side.listens() {
+            cx.edge.agents.leave_line(&side.agent.name, cx.call.key);
+        }
+        if !side.listens() && !side.has_failed {
+            cx.edge.agents.let_go(cx.now, &side.agent.name, cx.call.key, side.began, side.opened);
+        }
+        let gone = side.end;
+        self.wires.retain(|from, (to, _)| from != gone && *to != gone);
+        cx.edge.remove_end(media, gone);
+    }
+
+    /// Lets somebody listen from now on.
+    pub(crate) fn begin_fork(&self, cx: &mut Cx<'_>, request: &ForkRequest) -> Result<ForkView, Refused> {
+        let agent = request.listener.agent(cx.edge).ok_or(Refused::UnknownAgent)?;
+        if cx.call.legs.has_all_listeners() {
+            return Err(Refused::TooManyForks);
+        }
+        if !agent.is_raw() && self.speaks_other_audio(cx.call) {
+            return Err(Refused::OtherAudio);
+        }
+        let (tracks, parameters) = (request.tracks, request.parameters.clone());
+        let leg = cx.add_agent(&agent, Part::Listen { tracks, parameters }).ok_or(Refused::Internal)?;
+        self.tap_caller(cx);
+        let (sid, line) =
+            (cx.call.legs.sid().to_owned(), format!("{} is connected as a listener, as requested", agent.shown()));
+        cx.edge.log(&sid, line, None);
+        cx.call.legs[leg].fork_view().ok_or(Refused::Internal)
+    }
+
+    /// Lets a listener go.
+    pub(crate) fn end_fork(&mut self, cx: &mut Cx<'_>, id: &str) -> Result<ForkView, Refused> {
+        let leg = cx.call.legs.find(|leg| leg.listens() && leg.sid == id).ok_or(Refused::UnknownFork)?;
+        if cx.call.legs[leg].state == LegState::Ended {
+            return Err(Refused::ForkEnded);
+        }
+        cx.call.legs.note(cx.now, cx.edge, leg, "disconnected, as requested");
+        cx.call.legs[leg].end_with(ReasonSlug::Operator, EndedBy::Edge);
+        self.close_agent(cx, leg);
+        let (sid, line) =
+            (cx.call.legs.sid().to_owned(), format!("{} no longer listens, as requested", cx.call.legs.name_of(leg)));
+        cx.edge.log(&sid, line, None);
+        cx.call.legs[leg].fork_view().ok_or(Refused::Internal)
+    }
+
+    /// Lets the listeners hear the caller's side as it is wired now.
+    pub(crate) fn tap_caller(&self, cx: &mut Cx<'_>) {
+        let Some(media) = cx.call.session else { return };
+        if !cx.call.legs.iter().any(|leg| leg.listens()) {
+            return;
+        }
+        let (understood, copied) = (self.audible(cx.call), self.copied_end(cx.call));
+        let deaf = self.speaks_other_audio(cx.call);
+        let mut deafened = false;
+        for leg in cx.call.legs.iter_mut().filter(|leg| leg.state != LegState::Ended) {
+            let Some(side) = leg.agent.as_mut().filter(|side| side.listens()) else { continue };
+            // Who gets plain RTP gets every payload as it is.
+            let raw = side.agent.is_raw();
+            let heard = if raw { copied.map(|end| (end, TapSpec::default())) } else { understood.clone() };
+            let Some(heard) = heard else {
+                deafened |= deaf && !raw;
+                continue;
+            };
+            if side.hears.as_ref() != Some(&heard) {
+                let (of, audio) = heard.clone();
+                side.hears = Some(heard);
+                cx.edge.media(media, Command::Tap { of, listener: side.end, audio });
+            }
+        }
+        if deafened {
+            cx.edge.decide(cx.now, cx.call.key, "listeners receive no audio: the edge cannot decode the codec");
+        }
+    }
+
+    /// Whether a listener that wants audio would be given none, because the call has other audio.
+    pub(crate) fn speaks_other_audio(&self, call: &Shared) -> bool {
+        self.copied_end(call).is_some() && self.audible(call).is_none()
+    }
+
+    /// What listeners can be given: the caller's end, and its payloads.
+    fn audible(&self, call: &Shared) -> Option<(EndId, TapSpec)> {
+        match self.local_end(call) {
+            Some((end, spoken)) => Some((end, TapSpec::both(spoken.audio, spoken.coding))),
+            None => self.audio_of_caller(call),
+        }
+    }
+
+    /// The caller's end where the edge itself makes what it hears.
+    fn local_end(&self, call: &Shared) -> Option<(EndId, Spoken)> {
+        let far = call.legs.callee.is_some_and(|leg| call.legs[leg].agent.is_none());
+        if far { None } else { self.spoken_end(call) }
+    }
+
+    /// The end of the caller's first audio.
+    fn copied_end(&self, call: &Shared) -> Option<EndId> {
+        if let Some((end, _)) = self.local_end(call) {
+            return Some(end);
+        }
+        let caller = call.legs.near_leg();
+        let theirs = caller.theirs()?;
+        let is_audio =
+            |index: usize| theirs.media.get(index).is_some_and(|media| media.kind.eq_ignore_ascii_case("audio"));
+        caller.ends.iter().find(|end| is_audio(end.index) && self.wires.contains(end.end)).map(|end| end.end)
+    }
+
+    /// The caller's first audio that listeners can be given: its end, and the numbers on its wires. Each description may
+    /// have numbers of its own for the direction that it receives.
+    fn audio_of_caller(&self, call: &Shared) -> Option<(EndId, TapSpec)> {
+        let caller = call.legs.near_leg();
+        let (theirs, ours) = (caller.theirs()?, caller.sent());
+        caller.ends.iter().find_map(|end| {
+            let theirs = theirs.media.get(end.index)?;
+            let ours = ours.as_ref().and_then(|sent| sent.media.get(end.index));
+            let spoken =
+                |section: &Media, number: u8| Audio::numbered(section, number).and_then(|audio| coding(&audio));
+            let coding_of = |number: u8| match theirs.rtpmap(number) {
+                Some(_) => spoken(theirs, number),
+                None => spoken(ours?, number),
+            };
+            let heard = |numbers: &mut dyn Iterator<Item = u8>| -> Vec<(u8, Coding)> {
+                let numbers: BTreeSet<u8> = numbers.collect();
+                numbers.into_iter().filter_map(|number| Some((number, coding_of(number)?))).collect()
+            };
+            let from = self.wires.get(end.end).into_iter();
+            let to = self.wires.values().filter(|(sink, _)| *sink == end.end);
+            let inbound = heard(&mut from.flat_map(|(_, wire)| {
+                let converted = wire.transcode.iter().flat_map(|spec| spec.from.iter().map(|(from, _)| *from));
+                wire.payloads.iter().map(|(from, _)| *from).chain(converted)
+            }));
+            let outbound = heard(&mut to.flat_map(|(_, wire)| {
+                let converted = wire.transcode.iter().map(|spec| spec.to.0);
+                wire.payloads.iter().map(|(_, to)| *to).chain(converted)
+            }));
+            let is_audio = theirs.kind.eq_ignore_ascii_case("audio") && !inbound.is_empty();
+            is_audio.then_some((end.end, TapSpec { inbound, outbound }))
+        })
+    }
+
+    /// A listener is gone: noted, and nothing else.
+    pub(crate) fn lose_listener(&mut self, cx: &mut Cx<'_>, leg: LegId, failure: &Failure) {
+        self.close_agent(cx, leg);
+        let why = failure.loss.map(|loss| loss.to_string()).unwrap_or_default();
+        let line = format!("{} no longer listens: {why}", cx.call.legs.name_of(leg));
+        let sid = cx.call.legs.sid().to_owned();
+        cx.edge.log(&sid, line, Some(failure.reason));
+    }
+
+    /// Whoever is on `leg` has the caller from now on: an agent for as long as it may.
+    pub(crate) fn limit_call(&mut self, cx: &mut Cx<'_>, leg: LegId) {
+        cx.disarm(Timer::MaxCall);
+        let Some(agent) = cx.call.legs[leg].agent.as_ref().map(|side| side.agent.clone()) else {
+            self.holder = None;
+            return;
+        };
+        let same = self.holder.as_ref().filter(|holder| holder.agent.name == agent.name);
+        let since = same.map_or(cx.now, |holder| holder.since);
+        if !agent.max_call.is_zero() {
+            let left = agent.max_call.saturating_sub(cx.now.saturating_duration_since(since));
+            cx.arm(Timer::MaxCall, left.max(AT_ONCE));
+        }
+        self.holder = Some(Box::new(Holder { agent, since }));
+    }
+
+    /// Whether the agent that is tried next has the caller told ports of ours before it is there.
+    pub(crate) fn is_told_ports(&self, call: &Shared, agent: &Agent) -> bool {
+        let tells = matches!(agent.answer, AnswerTime::Early | AnswerTime::AtOnce);
+        tells && call.state == State::Searching && self.spoken.is_none()
+    }
+
+    /// From now on the caller hears this agent's goodbye and hold audio.
+    pub(crate) fn take_sounds(&mut self, agent: &Arc<Agent>) {
+        if agent.goodbye.is_some() {
+            self.goodbye = Some(agent.clone());
+        }
+        self.hold = Some(agent.clone());
+    }
+
+    /// Whether the caller hears us although it has no answer.
+    pub(crate) fn is_early(&self, call: &Shared) -> bool {
+        call.state == State::Searching && self.spoken.is_some()
+    }
+
+    /// Answers an offer of the caller, takes it into force, and has its media follow.
+    pub(crate) fn answer_locally(&mut self, cx: &mut Cx<'_>, offer: &Description) -> Result<Description, Failure> {
+        let caller = cx.call.legs.near_leg();
+        let answered =
+            answer_offer(offer, &cx.call.legs.own_policy(), ANY_PORT, &caller.identity(), Direction::SendRecv);
+        let (mut answer, far, audio) = answered.map_err(unusable)?;
+        let missing = || Failure::unreached(ReasonSlug::NoPorts);
+        let index = answer.media.iter().position(|media| media.port != 0).ok_or_else(missing)?;
+        let port = cx.end_of_caller(index).ok_or_else(missing)?;
+        let section = answer.media.get_mut(index).ok_or_else(missing)?;
+        section.port = port;
+        let presses = keys(section);
+        let keys = presses.map(|(number, _)| number);
+        let coding = coding(&audio).ok_or_else(missing)?;
+        let spoken = Spoken { index, audio: audio.number, coding, keys, presses };
+        let caller = cx.call.legs.near_leg_mut();
+        caller.protect_answer(cx.edge, &mut answer, offer);
+        let answer = caller.stamp(answer);
+        caller.ours = caller.last_sent.clone();
+        let relatch = caller.take_theirs(offer);
+        self.speak(cx, spoken, &far, relatch);
+        Ok(answer)
+    }
+
+    /// Takes into force what was agreed with the caller; its other streams are closed.
+    pub(crate) fn speak(&mut self, cx: &mut Cx<'_>, spoken: Spoken, far: &Far, relatch: bool) {
+        let Some(media) = cx.call.session else { return };
+        self.spoken = Some(spoken);
+        let caller = cx.call.legs.near_leg_mut();
+        for end in caller.ends.extract_if(.., |end| end.index != spoken.index) {
+            retire(&mut caller.earlier, &mut caller.scores, &end.counters);
+            cx.edge.remove_end(media, end.end);
+        }
+        caller.codec = name(spoken.coding).to_owned();
+        let codec = caller.codec.clone();
+        if let Some(end) = caller.end(spoken.index).map(|end| end.end) {
+            cx.point((cx.call.legs.near, end), far, relatch);
+        }
+        cx.call.legs.note_media(cx.now, cx.edge, &[cx.call.legs.near], &codec);
+    }
+
+    /// The caller's end of what it speaks with the edge.
+    pub(crate) fn spoken_end(&self, call: &Shared) -> Option<(EndId, Spoken)> {
+        let spoken = self.spoken?;
+        Some((call.legs.near_leg().end(spoken.index)?.end, spoken))
+    }
+
+    /// What the caller has agreed on, as an offer: that codec and nothing else, so that its session need not change.
+    pub(crate) fn standing_offer(&self, call: &Shared) -> Option<Description> {
+        let spoken = self.spoken?;
+        let mut offer = call.legs.near_leg().theirs()?;
+        let wanted = [Some(spoken.audio), spoken.keys].map(|number| number.map(|number| number.to_string()));
+        for (at, media) in offer.media.iter_mut().enumerate() {
+            if at == spoken.index {
+                media.formats.retain(|format| wanted.iter().flatten().any(|number| number == format));
+            } else {
+                media.port = 0;
+            }
+        }
+        Some(offer)
+    }
+
+    /// Plays a goodbye to the caller; whether it can hear one.
+    pub(crate) fn play_last(&mut self, cx: &mut Cx<'_>, sound: &Arc<[u8]>, reason: ReasonSlug) -> bool {
+        let (Some(media), Some((caller, spoken))) = (cx.call.session, self.spoken_end(cx.call)) else { return false };
+        let Some(end) = cx.edge.new_end(media) else { return false };
+        cx.edge.media(media, Command::AddPlayer { end, sound: Sound::Once(sound.clone()) });
+        if self.wires.remove(caller).is_some() {
+            cx.edge.media(media, Command::Unwire { from: caller });
+        }
+        self.player = Some(Player { end, last: Some(reason) });
+        self.connect_ends(cx, end, caller, talks(spoken));
+        self.tap_caller(cx);
+        cx.call.state = State::Leaving;
+        cx.edge.decide(cx.now, cx.call.key, "the caller hears the goodbye");
+        let length = Duration::from_millis(u64::try_from(sound.len()).unwrap_or(u64::MAX) / SAMPLES_PER_MS);
+        cx.arm(Timer::Goodbye, length + Duration::from_secs(GOODBYE_NEWS_SECONDS));
+        true
+    }
+
+    /// The caller has moved while it hears the goodbye.
+    pub(crate) fn say_on(&mut self, cx: &mut Cx<'_>) {
+        if let (Some(player), Some((caller, spoken))) = (self.player, self.spoken_end(cx.call)) {
+            self.connect_ends(cx, player.end, caller, talks(spoken));
+        }
+    }
+
+    pub(crate) fn stop_player(&mut self, cx: &mut Cx<'_>) {
+        let (Some(player), Some(media)) = (self.player.take(), cx.call.session) else { return };
+        self.wires.remove(player.end);
+        cx.edge.remove_end(media, player.end);
+    }
+
+    /// The caller's end where it takes telephone-events, and how.
+    pub(crate) fn takes_keys(&self, call: &Shared) -> Option<(MediaId, EndId, PressSpec)> {
+        let (end, spoken) = self.spoken_end(call)?;
+        let (payload, clock_hz) = spoken.presses?;
+        Some((call.session?, end, PressSpec::Event { payload, clock_hz }))
+    }
+}
+
+// Forks that are asked for in mid-call: who is to hear a call from now on, and who no longer. They are listeners like
+// those of a route ([`crate::call::agent::listen`]): nothing of the call waits for them, and no packet of it is changed.
+
+/// Who is to listen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Listener {
+    /// An agent of the configuration.
+    Agent(String),
+    /// Whoever is there: `ws://`, `wss://` or `rtp://`, with every default of the configuration. Where audio may go in
+    /// the clear is looked at when it is called.
+    Url(String),
+}
+
+impl Listener {
+    /// What one was asked for by.
+    pub(crate) fn of(agent: &Agent) -> Listener {
+        if agent.name.is_empty() { Listener::Url(agent.url.clone()) } else { Listener::Agent(agent.name.to_string()) }
+    }
+    /// The agent; `None` where the configuration has none of this name.
+    pub(crate) fn agent(&self, edge: &Edge) -> Option<Arc<Agent>> {
+        match self {
+            Listener::Agent(name) => edge.table.agent(name).filter(|agent| !agent.name.is_empty()).cloned(),
+            Listener::Url(url) => Some(Arc::new(Agent::at("", url))),
+        }
+    }
+    /// Said of one that a restart did not bring back.
+    pub(crate) fn left_out(&self) -> String {
+        let (Listener::Agent(who) | Listener::Url(who)) = self;
+        format!("{who} no longer listens: removed from the configuration")
+    }
+}
+
+/// A fork as it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForkRequest {
+    /// Who is to listen.
+    pub listener: Listener,
+    /// To what.
+    pub tracks: TrackSet,
+    /// `customParameters`, besides those that its configuration names; of one name, these are told.
+    pub parameters: Vec<(String, String)>,
+}

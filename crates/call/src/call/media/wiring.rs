@@ -1,0 +1,424 @@
+//! The connections of the media session: who is connected to whom, holds, and ends that go.
+
+use trunkgate_media::agent::Format;
+use trunkgate_media::codec::opus::Wanted;
+use trunkgate_media::{Coding, Command, EndId, EventsSpec, HoldSound, Sound, TranscodeSpec, WireSpec, melody};
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::key::LegId;
+use trunkgate_resources::limits::{BIND_TRIES, PACKET_MS, TRACE_TEXT_CHARS};
+use trunkgate_sdp::{AgreedStream, Audio, Conversion, Description, Direction, anchored_streams, codec_names};
+use trunkgate_sip::{HeaderName, Message};
+use trunkgate_story::numbers::{mask, plain};
+use trunkgate_story::quality::retire;
+use trunkgate_story::reason::ReasonSlug;
+
+use crate::call::CallMedia;
+use crate::call::legs::leg::{Leg, LegState, StreamEnd, wires};
+use crate::call::legs::leg_end::EndedBy;
+use crate::call::negotiation::reinvite::Renegotiation;
+use crate::call::search::answer::FinalAnswer;
+use crate::call::shared::{Cx, Next, Shared};
+
+impl CallMedia {
+    /// Its session is closed, and what its ends counted is kept.
+    pub(crate) fn close_media(&mut self, cx: &mut Cx<'_>) {
+        if let Some(media) = cx.call.session.take() {
+            cx.edge.media(media, Command::Close);
+        }
+        for leg in &mut cx.call.legs {
+            for end in std::mem::take(&mut leg.ends) {
+                retire(&mut leg.earlier, &mut leg.scores, &end.counters);
+            }
+        }
+        self.wires.clear();
+    }
+
+    /// Ends one leg in the way that its state allows.
+    pub(crate) fn hang_up_leg(&mut self, cx: &mut Cx<'_>, leg: LegId, reason: ReasonSlug) {
+        if cx.call.legs[leg].agent.is_some() {
+            return self.close_agent(cx, leg);
+        }
+        match cx.call.legs[leg].state {
+            LegState::Trying | LegState::Ringing | LegState::Early => cx.withdraw(leg),
+            LegState::Answered => cx.bye(leg, reason),
+            LegState::Canceling | LegState::Closing | LegState::Ended => {}
+        }
+    }
+
+    /// Takes a change into force.
+    pub(crate) fn take_hold(&mut self, cx: &mut Cx<'_>, change: Change, streams: &[AgreedStream]) {
+        let Change { leg, other, relatch, holds, offers } = change;
+        let name = cx.call.legs.name_of(leg);
+        if holds && !cx.call.legs.holds.contains(leg) {
+            cx.edge.decide(
+                cx.now,
+                cx.call.key,
+                format!("{name} put the call on hold: answered by the edge, the other side hears music"),
+            );
+            cx.call.legs.holds.insert(leg, None);
+        } else if !holds && let Some(player) = cx.call.legs.holds.remove(leg) {
+            cx.edge.decide(cx.now, cx.call.key, format!("{name} took the call off hold"));
+            self.stop_music(cx, player);
+        }
+        if !cx.call.is_held_here() {
+            let (of_leg, of_other) = ((leg, relatch), (other, false));
+            let (offerer, answerer) = if offers { (of_leg, of_other) } else { (of_other, of_leg) };
+            return self.wire(cx, streams, offerer, answerer);
+        }
+        for stream in streams {
+            let far = if offers { &stream.offerer } else { &stream.answerer };
+            if let Some(end) = cx.call.legs[leg].end(stream.index).map(|end| end.end) {
+                cx.point((leg, end), far, relatch);
+            }
+        }
+        self.part(cx, [leg, other]);
+        self.play_to_held(cx);
+        self.tap_caller(cx);
+    }
+
+    /// Two sides hear each other no longer.
+    pub(crate) fn part(&mut self, cx: &mut Cx<'_>, legs: [LegId; 2]) {
+        let Some(media) = cx.call.session else { return };
+        for end in legs.iter().flat_map(|leg| &cx.call.legs[*leg].ends) {
+            if self.wires.remove(end.end).is_some() {
+                cx.edge.media(media, Command::Unwire { from: end.end });
+            }
+        }
+    }
+
+    /// Whoever is held here hears music.
+    pub(crate) fn play_to_held(&mut self, cx: &mut Cx<'_>) {
+        let Some(media) = cx.call.session else { return };
+        let holders: Vec<(LegId, Option<EndId>)> =
+            cx.call.legs.holds.iter().map(|(leg, player)| (leg, *player)).collect();
+        for (holder, player) in holders {
+            let Some((held, wire)) = cx.call.legs.other(holder).and_then(|other| cx.call.legs.ear_of(other)) else {
+                continue;
+            };
+            let Some(player) = player.or_else(|| cx.edge.new_end(media)) else { continue };
+            if cx.call.legs.holds.insert(holder, Some(player)).flatten().is_none() {
+                let music = cx.call.legs[holder].trunk.as_ref().and_then(|trunk| trunk.hold_music.clone());
+                let sound = HoldSound { first: None, music: Some(music.unwrap_or_else(melody)) };
+                cx.edge.media(media, Command::AddPlayer { end: player, sound: Sound::Hold(sound) });
+            }
+            self.connect_ends(cx, player, held, wire);
+        }
+    }
+
+    /// Nobody is held here any more: what both sides agree on counts.
+    pub(crate) fn end_holds(&mut self, cx: &mut Cx<'_>) {
+        let players: Vec<Option<EndId>> = cx.call.legs.holds.values().copied().collect();
+        cx.call.legs.holds.clear();
+        for player in players {
+            self.stop_music(cx, player);
+        }
+    }
+
+    fn stop_music(&mut self, cx: &mut Cx<'_>, player: Option<EndId>) {
+        if let (Some(player), Some(media)) = (player, cx.call.session) {
+            self.wires.remove(player);
+            cx.edge.remove_end(media, player);
+        }
+    }
+
+    /// Tells the media session what was agreed. Each side: the leg, and whether its latch opens anew.
+    pub(crate) fn wire(
+        &mut self,
+        cx: &mut Cx<'_>,
+        streams: &[AgreedStream],
+        (offerer, relatch_offerer): (LegId, bool),
+        (answerer, relatch_answerer): (LegId, bool),
+    ) {
+        if cx.call.session.is_none() {
+            return;
+        }
+        for stream in streams {
+            let at = |leg: &Leg| leg.end(stream.index).map(|end| end.end);
+            let (Some(a), Some(b)) = (at(&cx.call.legs[offerer]), at(&cx.call.legs[answerer])) else { continue };
+            let sides =
+                [(offerer, a, &stream.offerer, relatch_offerer), (answerer, b, &stream.answerer, relatch_answerer)];
+            for (leg, end, far, relatch) in sides {
+                cx.point((leg, end), far, relatch);
+            }
+            let (to_answerer, to_offerer) = wires(stream, &cx.call.legs[offerer], &cx.call.legs[answerer]);
+            for (from, to, wire) in [(a, b, to_answerer), (b, a, to_offerer)] {
+                self.connect_ends(cx, from, to, wire);
+            }
+        }
+        self.unwire_all_but(cx, streams);
+        if let Some(first) = streams.first() {
+            let (of_offerer, of_answerer) = (first.codec.as_str(), first.codec_of_answerer());
+            cx.call.legs[offerer].codec = of_offerer.to_owned();
+            cx.call.legs[answerer].codec = of_answerer.to_owned();
+            let text = cx.call.legs.said_of_codecs(first.index, [(offerer, of_offerer), (answerer, of_answerer)]);
+            cx.call.legs.note_media(cx.now, cx.edge, &[offerer, answerer], &text);
+            if let Some(text) = cx.call.legs.said_of_keys(first, [offerer, answerer]) {
+                cx.edge.decide(cx.now, cx.call.key, text);
+            }
+            self.note_conversion(cx.call, [offerer, answerer]);
+        }
+        self.tap_caller(cx);
+    }
+
+    /// Disconnects streams that are no longer agreed.
+    fn unwire_all_but(&mut self, cx: &mut Cx<'_>, streams: &[AgreedStream]) {
+        let Some(media) = cx.call.session else { return };
+        let runs = |index: usize| streams.iter().any(|s| s.index == index);
+        let idle: Vec<EndId> =
+            cx.call.legs.iter().flat_map(|leg| &leg.ends).filter(|end| !runs(end.index)).map(|end| end.end).collect();
+        for end in idle {
+            if self.wires.remove(end).is_some() {
+                cx.edge.media(media, Command::Unwire { from: end });
+            }
+        }
+    }
+
+    /// Draws another port pair for an end of the caller that could not be bound.
+    pub(crate) fn redraw_caller(&mut self, cx: &mut Cx<'_>, end: EndId) -> Next {
+        self.bind_failures += 1;
+        let no_ports = FinalAnswer::new(503, ReasonSlug::NoPorts);
+        // The caller has been told the port already, or luck is out.
+        if cx.call.legs.near_leg().ours.is_some() || self.bind_failures >= BIND_TRIES {
+            return Next::Refuse(Box::new(no_ports));
+        }
+        let Some(media) = cx.call.session else { return Next::Stay };
+        let bind = cx.edge.addressing.media_bind(cx.call.legs.near_leg().signalling());
+        let Some(new) = bind.and_then(|bind| cx.edge.add_end(media, bind)) else {
+            return Next::Refuse(Box::new(no_ports));
+        };
+        if let Some(slot) = cx.call.legs.near_leg_mut().ends.iter_mut().find(|e| e.end == end) {
+            *slot = StreamEnd::new(slot.index, new);
+        }
+        Next::Stay
+    }
+
+    /// Has a leg's ends closed; its figures stay.
+    pub(crate) fn drop_ends(&mut self, cx: &mut Cx<'_>, leg: LegId) {
+        let Some(media) = cx.call.session else { return };
+        let leg = &mut cx.call.legs[leg];
+        for end in std::mem::take(&mut leg.ends) {
+            retire(&mut leg.earlier, &mut leg.scores, &end.counters);
+            self.wires.retain(|from, (to, _)| from != end.end && *to != end.end);
+            cx.edge.remove_end(media, end.end);
+        }
+    }
+
+    /// Notes of each leg what its audio is converted into, as it is wired now.
+    pub(crate) fn note_conversion(&mut self, call: &mut Shared, legs: impl IntoIterator<Item = LegId>) {
+        for at in legs {
+            let leg = &call.legs[at];
+            let ends = leg.ends.iter().map(|end| end.end).chain(leg.agent.as_ref().map(|side| side.end));
+            let into = ends.filter_map(|end| self.wires.get(end)).find_map(|(sink, wire)| {
+                let transcoded = wire.transcode.as_ref().map(|spec| spec.to.1);
+                let of_agent = || {
+                    let listens = call.legs.iter().find_map(|leg| leg.agent.as_ref().filter(|side| side.end == *sink));
+                    listens.map(|side| agent_coding(Format::from_name(side.agent.format).unwrap_or_default()))
+                };
+                transcoded.or_else(of_agent).or(leg.agent.as_ref().map(|_| wire.coding)).map(name)
+            });
+            let into = into.filter(|into| !into.eq_ignore_ascii_case(&leg.codec));
+            call.legs[at].converted_to = into;
+        }
+    }
+
+    /// Connects two ends, unless they are so already.
+    pub(crate) fn connect_ends(&mut self, cx: &mut Cx<'_>, from: EndId, to: EndId, wire: WireSpec) {
+        let Some(media) = cx.call.session else { return };
+        if self.wires.get(from) == Some(&(to, wire.clone())) {
+            return;
+        }
+        // The worker disconnects what fed `to` before.
+        self.wires.retain(|_, (sink, _)| *sink != to);
+        self.wires.insert(from, (to, wire.clone()));
+        cx.edge.media(media, Command::Wire { from, to, wire });
+    }
+
+    /// Takes the answer to a re-INVITE of our own into force; a hold that ends here goes on.
+    pub(crate) fn take_asked(
+        &mut self,
+        cx: &mut Cx<'_>,
+        (from, to): (LegId, LegId),
+        relatch: bool,
+        streams: &[AgreedStream],
+    ) {
+        if cx.call.is_held_here() {
+            let change =
+                Change { leg: to, other: from, relatch, holds: cx.call.legs.holds.contains(to), offers: false };
+            return self.take_hold(cx, change, streams);
+        }
+        self.wire(cx, streams, (from, false), (to, relatch));
+        cx.close_unused([from, to], streams);
+    }
+
+    /// Lets a leg go to another call; what stays is its record.
+    pub(crate) fn hand_over(&mut self, cx: &mut Cx<'_>, leg: LegId) -> Leg {
+        self.drop_ends(cx, leg);
+        cx.call.legs[leg].end_with(ReasonSlug::Transferred, EndedBy::Edge);
+        let number = Box::new(cx.call.number_of(leg).clone());
+        let side = &mut cx.call.legs[leg];
+        side.number = Some(number);
+        // One more than whole rounds: numbers begin anywhere (RFC 3550 §5.1).
+        let rounds = (side.earlier.rx_packets + side.earlier.lost) >> 16;
+        side.rolled = side.rolled.saturating_add(u32::try_from(rounds).unwrap_or(u32::MAX)).saturating_add(1);
+        let flow = side.flow.unwrap_or_else(Leg::nowhere);
+        let stays = Leg {
+            trunk: side.trunk.clone(),
+            peer: side.peer.clone(),
+            inbound: side.inbound,
+            flow: side.flow,
+            call_id: side.call_id.clone(),
+            state: LegState::Ended,
+            end: side.end.take(),
+            server: side.server.take(),
+            invite: side.invite.take(),
+            codec: side.codec.clone(),
+            srtp: side.srtp,
+            latched: side.latched.take(),
+            earlier: std::mem::take(&mut side.earlier),
+            scores: std::mem::take(&mut side.scores),
+            unheard: side.unheard.take(),
+            flaw: side.flaw.take(),
+            is_judged: side.is_judged,
+            ..Leg::new(
+                std::mem::replace(&mut side.sid, cx.edge.sid()),
+                side.party,
+                flow,
+                side.media_ip,
+                side.session_id,
+            )
+        };
+        std::mem::replace(side, stays)
+    }
+
+    /// A leg takes the place of another one, whose far end is to hang up.
+    pub(crate) fn take_side(&mut self, cx: &mut Cx<'_>, by: LegId, at: LegId, waits: LegId) {
+        (cx.call.legs.near, cx.call.legs.callee) = (waits, Some(at));
+        self.end_holds(cx);
+        cx.disarm(Timer::Glare);
+        self.part(cx, [by, by]);
+        self.drop_ends(cx, by);
+        cx.call.legs[by].end_with(ReasonSlug::Transferred, EndedBy::FarEnd);
+    }
+
+    /// A change that was to bring a new leg in has come to nothing: what is to be put back is the old leg's.
+    pub(crate) fn give_up_replacing(&mut self, cx: &mut Cx<'_>, pending: &mut Renegotiation) {
+        if let Some(by) = pending.replaces.take() {
+            let new = std::mem::replace(&mut pending.way.from, by);
+            self.does_not_replace(cx, new);
+        }
+    }
+
+    pub(crate) fn does_not_replace(&mut self, cx: &mut Cx<'_>, new: LegId) {
+        self.drop_ends(cx, new);
+        cx.call.legs.leave_trunk(cx.edge, new);
+        let leg = &mut cx.call.legs[new];
+        leg.state = LegState::Ended;
+        leg.server = None;
+        leg.end_with(ReasonSlug::Denied, EndedBy::Edge);
+    }
+}
+
+// Holds that end here (`hold = "local"`): whoever puts the other side on hold is answered by the edge, the other side hears
+// music and is told nothing, so that it need not know what a re-INVITE is.
+
+/// What one side wants of a hold that ends here.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Change {
+    /// Who wants it.
+    pub(crate) leg: LegId,
+    /// The other side.
+    pub(crate) other: LegId,
+    /// Whether its latch opens anew.
+    pub(crate) relatch: bool,
+    /// Whether it holds from now on, or talks.
+    pub(crate) holds: bool,
+    /// Whether the streams stand with it as the offerer.
+    pub(crate) offers: bool,
+}
+
+/// Whether a side wants another direction than before, or than what is usual.
+pub(crate) fn turned(before: Option<&Description>, now: &Description, streams: &[AgreedStream]) -> bool {
+    let direction = |description: &Description, index: usize| {
+        description.media.get(index).map_or(Direction::SendRecv, |media| description.direction_of(media))
+    };
+    streams.iter().any(|stream| {
+        let before = before.map_or(Direction::SendRecv, |before| direction(before, stream.index));
+        before != direction(now, stream.index)
+    })
+}
+
+// Audio that is converted: what two descriptions agreed on, as a media worker is told it.
+
+/// Samples per second of G.711.
+pub(crate) const NARROW_HZ: u32 = 8000;
+
+/// One direction's conversion; `ptime_ms` where the receiver asks for none. `None` where there is nothing to convert.
+pub(crate) fn transcode(conversion: &Conversion, ptime_ms: u32) -> Option<Box<TranscodeSpec>> {
+    let from: Vec<(u8, Coding)> =
+        conversion.from.iter().filter_map(|audio| Some((audio.number, coding(audio)?))).collect();
+    let packet_ms = conversion.ptime_ms.unwrap_or(ptime_ms).clamp(*PACKET_MS.start(), *PACKET_MS.end());
+    let spec = TranscodeSpec {
+        to: (conversion.to.number, coding(&conversion.to)?),
+        packet_ms: u8::try_from(packet_ms).unwrap_or_default(),
+        events: conversion.events.iter().map(|(from, to)| EventsSpec { from: *from, to: *to }).collect(),
+        noise: conversion.noise,
+        from,
+    };
+    (!spec.from.is_empty()).then(|| Box::new(spec))
+}
+
+/// The codec of a description's audio; `None` for one that the edge does not convert.
+pub(crate) fn coding(audio: &Audio) -> Option<Coding> {
+    let opus = || {
+        let parameters = audio.opus;
+        Coding::Opus(Wanted {
+            max_rate_hz: parameters.max_playback_rate,
+            max_bit_rate: parameters.max_average_bit_rate,
+            fec: parameters.use_in_band_fec,
+            dtx: parameters.use_dtx,
+        })
+    };
+    Some(match audio.codec.to_ascii_uppercase().as_str() {
+        "PCMU" => Coding::Pcmu,
+        "PCMA" => Coding::Pcma,
+        "G722" => Coding::G722,
+        "OPUS" => opus(),
+        _ => return None,
+    })
+}
+
+/// The name of what a far side speaks.
+pub(crate) fn name(coding: Coding) -> &'static str {
+    match coding {
+        Coding::Pcmu => "PCMU",
+        Coding::Pcma => "PCMA",
+        Coding::G722 => "G722",
+        Coding::Opus(_) => "opus",
+        Coding::Linear(_) => "L16",
+    }
+}
+
+/// What an agent is sent and sends.
+pub(crate) fn agent_coding(format: Format) -> Coding {
+    if format == Format::Mulaw8000 { Coding::Pcmu } else { Coding::Linear(format.sample_rate()) }
+}
+
+/// What a target that takes no description of ours was offered, and its own words about it (RFC 3261 §20.43).
+pub(crate) fn refused_offer(leg: &Leg, response: &Message) -> Option<String> {
+    let sent = leg.sent()?;
+    let section = anchored_streams(&sent).into_iter().find_map(|index| sent.media.get(index))?;
+    let said = response.headers(HeaderName::Warning).next().map(|warning| {
+        let text = String::from_utf8_lossy(warning);
+        // Whatever it cites: no key and no number.
+        let key = text.to_ascii_lowercase().find("inline").unwrap_or(text.len());
+        let text = text.get(..key).unwrap_or_default();
+        let words: Vec<String> =
+            text.split_whitespace().map(|word| if digits(word) > 6 { mask(word) } else { word.to_owned() }).collect();
+        format!(", Warning: {}", plain(&words.join(" "), TRACE_TEXT_CHARS))
+    });
+    Some(format!("it was offered {} by {}{}", codec_names(section), section.proto, said.unwrap_or_default()))
+}
+
+fn digits(word: &str) -> usize {
+    word.chars().filter(char::is_ascii_digit).count()
+}

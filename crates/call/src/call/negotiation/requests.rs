@@ -1,0 +1,504 @@
+//! Requests within a call: re-INVITE, UPDATE, refreshes, INFO, and questions to a side on hold.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use trunkgate_media::EndId;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::index::Purpose;
+use trunkgate_resources::key::LegId;
+use trunkgate_resources::limits::{KEY_PAUSE, KEYS_TO_TELL, REFRESH_RETRY_SECONDS, UPDATE_WAIT};
+use trunkgate_resources::sip::extra;
+use trunkgate_route::Dtmf;
+use trunkgate_sdp::keying::{only_keys_differ, unprotected};
+use trunkgate_sdp::{AgreedStream, Description, accept, anchored_streams, relay_offer};
+use trunkgate_sip::{Answer, Body, ClientId, ServerId};
+use trunkgate_story::few::Few;
+use trunkgate_story::reason::ReasonSlug;
+
+use crate::call::legs::headers::Brought;
+use crate::call::legs::leg::LegState;
+use crate::call::legs::written::Written;
+use crate::call::media::dtmf::{KeysOut, LEAST_MS, RELAY, USUAL_MS};
+use crate::call::negotiation::reinvite::{Relay, Renegotiation, open_again};
+use crate::call::search::answer::{Failure, FinalAnswer, seen_code};
+use crate::call::setup::Incoming;
+use crate::call::shared::{Cx, Next, Shared};
+use crate::call::{Negotiation, Search, State, refuse_request};
+
+impl Negotiation {
+    /// A re-INVITE that changes only keys is answered here: the other side need not know. Whether it was one.
+    pub(crate) fn rekeyed(
+        &self,
+        cx: &mut Cx<'_>,
+        (leg, other): (LegId, LegId),
+        server: ServerId,
+        offer: &Description,
+    ) -> bool {
+        let before = cx.call.legs[leg].theirs();
+        if !before.is_some_and(|before| only_keys_differ(&before, offer)) {
+            return false;
+        }
+        let is_answered = self.answer_alone(cx, (leg, other), server, offer);
+        if is_answered {
+            cx.edge.decide(cx.now, cx.call.key, format!("{} changed its keys", cx.call.legs.name_of(leg)));
+        }
+        is_answered
+    }
+
+    /// Answers an offer that asks for nothing that the other side has not agreed on: that one need not know. Whether it
+    /// could be.
+    pub(crate) fn answer_alone(
+        &self,
+        cx: &mut Cx<'_>,
+        (leg, other): (LegId, LegId),
+        server: ServerId,
+        offer: &Description,
+    ) -> bool {
+        let Some((answer, streams)) = self.as_agreed(cx.call, leg, other, offer) else { return false };
+        let (answer, relatch) = cx.call.legs[leg].answer_again(cx.edge, offer, answer);
+        for stream in &streams {
+            if let Some(end) = cx.call.legs[leg].end(stream.index).map(|end| end.end) {
+                cx.point((leg, end), &stream.offerer, relatch);
+            }
+        }
+        cx.answer_request(leg, server, &answer);
+        true
+    }
+
+    /// What the other side has agreed on, as the answer to an offer that asks for nothing else.
+    pub(crate) fn as_agreed(
+        &self,
+        call: &Shared,
+        leg: LegId,
+        other: LegId,
+        offer: &Description,
+    ) -> Option<(Description, Vec<AgreedStream>)> {
+        // Before the answer a caller has said what it offers, and of that what it was told.
+        let offered = if other == LegId::CALLER { self.offer_as_told(call) } else { None };
+        let theirs = unprotected(&offered.or_else(|| call.standing(other))?);
+        let (leg, other) = (&call.legs[leg], &call.legs[other]);
+        let streams = anchored_streams(offer);
+        let policy = other.policy().towards(leg.policy());
+        let sent = relay_offer(offer, &policy, &other.ports(&streams), &other.identity()).ok()?;
+        let policy = leg.policy().towards(other.policy());
+        let agreed = accept(offer, &sent, &theirs, &policy, &leg.ports(&streams), &leg.identity()).ok()?;
+        Some((agreed.answer, agreed.streams))
+    }
+
+    /// A far side has pressed a key that is taken out of its media: the other leg is told.
+    pub(crate) fn key_pressed(&mut self, cx: &mut Cx<'_>, end: EndId, (key, ms): (char, u32)) {
+        let other = cx.call.legs.leg_of(end).and_then(|leg| cx.call.legs.other(leg));
+        if let Some(other) = other.filter(|other| cx.call.legs[*other].dtmf() == Dtmf::Info) {
+            self.tell_keys(cx, other, std::iter::once((key, ms)));
+        }
+    }
+
+    /// Tells a leg of keys by INFO, behind those that wait.
+    pub(crate) fn tell_keys(&mut self, cx: &mut Cx<'_>, leg: LegId, keys: impl Iterator<Item = (char, u32)>) {
+        if matches!(cx.call.state, State::Ended | State::Leaving) {
+            return;
+        }
+        let out = self.keys.get_or_insert_default();
+        let before = out.waiting.len();
+        let mut left_out = 0;
+        for (at, (key, ms)) in keys.enumerate() {
+            if before + at < KEYS_TO_TELL {
+                // Of one whose first packet alone has come, nobody knows how long it was.
+                let ms = if ms == 0 { USUAL_MS.into() } else { ms.max(LEAST_MS) };
+                out.waiting.push_back((leg, key, ms));
+            } else {
+                left_out += 1;
+            }
+        }
+        if left_out > 0 {
+            cx.edge.decide(
+                cx.now,
+                cx.call.key,
+                format!("{left_out} DTMF digits dropped: too many are waiting for the response to an INFO"),
+            );
+        }
+        self.tell_next_key(cx);
+    }
+
+    /// The pause after the last key is over.
+    pub(crate) fn key_due(&mut self, cx: &mut Cx<'_>) {
+        cx.call.deadlines.remove(Timer::Key);
+        self.tell_next_key(cx);
+    }
+
+    fn tell_next_key(&mut self, cx: &mut Cx<'_>) {
+        while !cx.call.deadlines.contains(Timer::Key)
+            && let Some((leg, key, ms)) =
+                self.keys.as_mut().filter(|keys| keys.now.is_none()).and_then(|keys| keys.waiting.pop_front())
+        {
+            let Some(dialog) = cx.call.legs[leg].dialog.filter(|_| cx.call.legs[leg].state == LegState::Answered)
+            else {
+                continue;
+            };
+            let text = format!("Signal={key}\r\nDuration={ms}\r\n");
+            let body = Body { content_type: RELAY.to_owned(), bytes: Bytes::from(text) };
+            let client =
+                cx.edge.request(cx.now, cx.call.legs.place(leg), dialog, Purpose::Info, Vec::new(), Some(body));
+            if let Some(keys) = &mut self.keys {
+                keys.now = client.map(|client| (client, leg));
+            }
+            if client.is_some() {
+                // A long one has been held down for so long already.
+                let lasts = Duration::from_millis(ms.min(USUAL_MS.into()).into());
+                cx.arm(Timer::Key, lasts + KEY_PAUSE);
+            }
+        }
+        let is_pressing = |keys: &KeysOut| keys.pressed.is_some_and(|pressed| pressed > cx.now);
+        self.keys.take_if(|keys| keys.now.is_none() && keys.waiting.is_empty() && !is_pressing(keys));
+    }
+
+    /// A leg has answered an INFO of ours with a key in it, or does not (408); whether it was one.
+    pub(crate) fn key_answered(&mut self, cx: &mut Cx<'_>, client: ClientId, code: u16) -> bool {
+        let sent = self.keys.as_mut().and_then(|keys| keys.now.take_if(|(asked, _)| *asked == client));
+        let Some((_, leg)) = sent else { return false };
+        if code >= 300 {
+            let text = format!("{} rejects DTMF by INFO ({code})", cx.call.legs.name_of(leg));
+            cx.edge.decide(cx.now, cx.call.key, text);
+        }
+        self.tell_next_key(cx);
+        true
+    }
+
+    /// The call is over: what is left of its keys is nobody's.
+    pub(crate) fn forget_keys(&mut self, cx: &mut Cx<'_>) {
+        cx.disarm(Timer::Key);
+        if let Some((client, _)) = self.keys.take().and_then(|keys| keys.now) {
+            cx.edge.index.clients.remove(&client);
+        }
+    }
+
+    /// After a change of what is spoken, and now and then: whether somebody is asked from now on.
+    pub(crate) fn watch_hold(&mut self, cx: &mut Cx<'_>) {
+        if cx.call.is_watched() {
+            cx.disarm(Timer::HoldCheck);
+        } else if self.hold_check.asked.is_empty() && !cx.call.deadlines.contains(Timer::HoldCheck) {
+            let interval = cx.edge.config.idle_timeout;
+            cx.arm(Timer::HoldCheck, interval);
+        }
+    }
+
+    /// It is time to ask.
+    pub(crate) fn check_hold(&mut self, cx: &mut Cx<'_>) {
+        cx.call.deadlines.remove(Timer::HoldCheck);
+        if cx.call.is_watched() {
+            return;
+        }
+        let asked: Vec<LegId> =
+            if cx.call.is_local() { vec![cx.call.legs.near] } else { cx.call.legs.talking().collect() };
+        let ask = |leg: LegId| {
+            let dialog = cx.call.legs[leg].dialog?;
+            cx.edge.request(cx.now, cx.call.legs.place(leg), dialog, Purpose::HoldCheck, Vec::new(), None)
+        };
+        let asked = asked.into_iter().filter_map(ask).collect();
+        self.hold_check = HoldCheck { asked, is_alive: false };
+        self.watch_hold(cx);
+    }
+
+    /// One has answered, or does not: then its dialog is over (RFC 3261 §12.2.1.2).
+    pub(crate) fn hold_checked(&mut self, cx: &mut Cx<'_>, client: ClientId, is_alive: bool) -> Next {
+        let check = &mut self.hold_check;
+        check.asked.retain(|asked| *asked != client);
+        check.is_alive |= is_alive;
+        if !check.asked.is_empty() || cx.call.state != State::Answered {
+            return Next::Stay;
+        }
+        if check.is_alive {
+            self.watch_hold(cx);
+        } else if !cx.call.is_watched() {
+            let gone =
+                if cx.call.is_local() { "the caller on hold is" } else { "both sides, one of them on hold, are" };
+            cx.edge.decide(cx.now, cx.call.key, format!("{gone} no longer reachable"));
+            return Next::End(ReasonSlug::DialogLost);
+        }
+        Next::Stay
+    }
+
+    /// The other far end has answered, or does not (408).
+    pub(crate) fn info_answered(&mut self, cx: &mut Cx<'_>, client: ClientId, code: u16) -> Next {
+        if let Some(server) = self.infos.remove(client) {
+            let seen = if (200..300).contains(&code) { 200 } else { seen_code(code) };
+            cx.edge.respond(cx.now, server, Answer { code: seen, ..Answer::default() });
+        } else if !self.key_answered(cx, client, code) {
+            return Next::Stay;
+        }
+        // It has lost the dialog (RFC 3261 §12.2.1.2).
+        if matches!(code, 408 | 481) && cx.call.state == State::Answered {
+            return Next::End(ReasonSlug::Unreachable);
+        }
+        Next::Stay
+    }
+
+    /// The call is over: whoever waits for an answer is told so, and what is answered later is nobody's.
+    pub(crate) fn refuse_infos(&mut self, cx: &mut Cx<'_>) {
+        self.forget_keys(cx);
+        terminate_open(cx.now, cx.edge, &mut self.infos);
+    }
+
+    /// A refresh of a leg that talks is answered here, the other side need not know. Whether it was one.
+    pub(crate) fn refreshed_here(
+        &self,
+        cx: &mut Cx<'_>,
+        (leg, other): (LegId, LegId),
+        server: ServerId,
+        offer: &Description,
+    ) -> bool {
+        let is_same = cx.call.legs[leg].theirs.as_ref().is_some_and(|theirs| theirs.says(offer));
+        let as_before = |first: &AgreedStream| {
+            let codecs = [first.codec.as_str(), first.codec_of_answerer()];
+            codecs == [leg, other].map(|at| cx.call.legs[at].codec.as_str())
+        };
+        let stands = is_same
+            && self
+                .as_agreed(cx.call, leg, other, offer)
+                .is_some_and(|(_, streams)| streams.first().is_some_and(as_before));
+        stands && self.answer_alone(cx, (leg, other), server, offer)
+    }
+
+    /// Sends UPDATE without a description where the far end takes it; else a re-INVITE with ours as it is in force, with
+    /// the version that it has (RFC 4028 §7.4): nothing but the interval is new.
+    pub(crate) fn refresh(&mut self, cx: &mut Cx<'_>, leg: LegId) {
+        let client = self.ask_to_refresh(cx, leg);
+        let timer = &mut cx.call.legs[leg].timer;
+        timer.refresh = client;
+        if let Some(agreed) = &mut timer.agreed {
+            // What is under way in its dialog may be over soon, and may be a refresh itself.
+            let again = cx.now + Duration::from_secs(REFRESH_RETRY_SECONDS);
+            agreed.refresh = client.is_none().then_some(again);
+        }
+    }
+
+    fn ask_to_refresh(&mut self, cx: &mut Cx<'_>, leg: LegId) -> Option<ClientId> {
+        if self.late == Some(leg) || self.transfers.is_leaving(leg) {
+            return None;
+        }
+        if self.renegotiation.as_ref().is_some_and(|r| r.way.to == leg || r.way.from == leg) {
+            return None;
+        }
+        let at = cx.call.legs.place(leg);
+        let side = &mut cx.call.legs[leg];
+        let (dialog, headers) = (side.dialog?, side.session_headers());
+        if side.takes_update {
+            return cx.edge.request(cx.now, at, dialog, Purpose::RefreshByUpdate, headers, None);
+        }
+        let ours = side.ours.as_ref().and_then(Written::read)?;
+        let body = Body::sdp(side.stamp(ours).to_string());
+        cx.edge.request(cx.now, at, dialog, Purpose::Refresh, headers, Some(body))
+    }
+
+    /// Passes the offer of a request on to the other leg, or refuses the request.
+    pub(crate) fn pass_on(&mut self, cx: &mut Cx<'_>, search: &Search, way: Relay, offer: Description) {
+        let Some(server) = way.server else { return };
+        match self.relay(cx, search, way, offer) {
+            Ok(()) => {
+                cx.edge.index.servers.insert(server, cx.call.legs.place(way.from));
+            }
+            Err(answer) => {
+                cx.edge.respond(cx.now, server, answer.to_sip());
+            }
+        }
+    }
+
+    /// Answers a re-INVITE without offer by our own description (RFC 3261 §14.2); its ACK brings the answer. Who has put us
+    /// on hold may come back by it: many phones do.
+    pub(crate) fn offer_again(&mut self, cx: &mut Cx<'_>, leg: LegId, server: ServerId) {
+        let Some(mut ours) = cx.call.legs[leg].ours.as_ref().and_then(Written::read) else {
+            return refuse_request(cx.now, cx.edge, server, 500);
+        };
+        if let Some(theirs) = cx.call.legs[leg].theirs() {
+            open_again(&mut ours, &theirs);
+        }
+        let ours = cx.call.legs[leg].stamp(ours);
+        self.late = Some(leg);
+        cx.answer_request(leg, server, &ours);
+    }
+
+    /// Sends one leg's offer to the other leg.
+    pub(crate) fn relay(
+        &mut self,
+        cx: &mut Cx<'_>,
+        search: &Search,
+        way: Relay,
+        mut offer: Description,
+    ) -> Result<(), Box<FinalAnswer>> {
+        let Relay { from, to, by, .. } = way;
+        let failed = |code, reason| Box::new(FinalAnswer::new(code, reason));
+        let sections = offer.media.len();
+        cx.call.legs[to].keep_sections(&mut offer);
+        let added = cx.draw_missing(&[from, to], &offer).ok_or_else(|| failed(500, ReasonSlug::NoPorts))?;
+        let streams = anchored_streams(&offer);
+        let policy = cx.call.legs[to].policy().towards(cx.call.legs[from].policy());
+        let leg = &mut cx.call.legs[to];
+        let sent = relay_offer(&offer, &policy, &leg.ports(&streams), &leg.identity());
+        let sent = sent.map_err(|refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal));
+        let sent = match sent.and_then(|mut sent| leg.protect_again(cx.edge, &mut sent).map(|()| sent)) {
+            Ok(sent) => leg.stamp(sent),
+            Err(failure) => {
+                cx.drop_added(&added);
+                return Err(Box::new(failure.answer()));
+            }
+        };
+        let body = Some(Body::sdp(sent.to_string()));
+        let at = cx.call.legs.place(to);
+        let (dialog, headers) = match cx.call.legs[to].dialog {
+            Some(dialog) => (Some(dialog), cx.call.legs[to].session_headers()),
+            None => (search.early_dialog(to), Vec::new()),
+        };
+        let client = dialog.and_then(|dialog| cx.edge.request(cx.now, at, dialog, by, headers, body));
+        match client {
+            Some(client) => {
+                let (essential, unbound, tries, replaces) = (false, false, 0, None);
+                let pending =
+                    Renegotiation { way, client, offer, sections, replaces, added, essential, unbound, tries };
+                self.renegotiation = Some(Box::new(pending));
+                Ok(())
+            }
+            None => {
+                cx.drop_added(&added);
+                Err(failed(491, ReasonSlug::Internal))
+            }
+        }
+    }
+
+    /// Whether a far end's request waits for the other side's word.
+    pub(crate) fn waits_for_change(&self, server: ServerId) -> bool {
+        self.renegotiation.as_ref().is_some_and(|pending| pending.way.server == Some(server))
+    }
+
+    /// An UPDATE that the other side does not take after all (405, 501), or cannot answer at once (504, RFC 3311 §5.3): the
+    /// same offer goes out by re-INVITE. Whether it did.
+    pub(crate) fn asked_by_reinvite(
+        &mut self,
+        cx: &mut Cx<'_>,
+        search: &Search,
+        pending: &mut Renegotiation,
+        code: u16,
+    ) -> bool {
+        let is_early = cx.call.state == State::Searching;
+        if pending.way.by != Purpose::Update || !matches!(code, 405 | 501 | 504) || is_early {
+            return false;
+        }
+        if code != 504 {
+            cx.call.legs[pending.way.to].takes_update = false;
+        }
+        let way = Relay { by: Purpose::Reinvite, ..pending.way };
+        if self.relay(cx, search, way, pending.offer.clone()).is_err() {
+            return false;
+        }
+        if let Some(again) = &mut self.renegotiation {
+            again.added = std::mem::take(&mut pending.added);
+            (again.essential, again.unbound, again.tries) = (pending.essential, pending.unbound, pending.tries);
+            again.sections = pending.sections;
+        }
+        if way.server.is_some() {
+            cx.arm(Timer::Update, UPDATE_WAIT);
+        }
+        true
+    }
+
+    /// The re-INVITE that an UPDATE went on as has no answer yet: it is withdrawn, and the UPDATE's sender told so before
+    /// it gives up.
+    pub(crate) fn update_overdue(&mut self, cx: &mut Cx<'_>) {
+        cx.call.deadlines.remove(Timer::Update);
+        let Some(pending) = &mut self.renegotiation else { return };
+        let (client, server) = (pending.client, pending.way.server.take());
+        if let Some(server) = server {
+            cx.edge.index.servers.remove(&server);
+            refuse_request(cx.now, cx.edge, server, 504);
+            cx.edge.cancel(cx.now, client);
+        }
+    }
+
+    /// Asks the far side for what the new leg offers.
+    pub(crate) fn offer_in_place(
+        &mut self,
+        cx: &mut Cx<'_>,
+        search: &Search,
+        (new, by, waits): (LegId, LegId, LegId),
+        incoming: &Incoming,
+        offer: Description,
+    ) -> Result<(), Box<FinalAnswer>> {
+        let way = Relay { from: new, to: waits, server: Some(incoming.server), by: Purpose::Reinvite, restores: false };
+        self.relay(cx, search, way, offer)?;
+        if let Some(pending) = &mut self.renegotiation {
+            pending.replaces = Some(by);
+        }
+        Ok(())
+    }
+
+    /// The leg that is to replace another one, until it does.
+    pub(crate) fn newcomer(&self) -> Option<LegId> {
+        self.renegotiation.as_ref().filter(|pending| pending.replaces.is_some()).map(|pending| pending.way.from)
+    }
+}
+
+// UPDATE (RFC 3311): without a description it says that a far end is there, and where, and is answered at once. With one it
+// is an offer, taken as that of a re-INVITE is, and goes on as an UPDATE where the other side takes those.
+
+/// An offer of a far end is open already: it may come back in a while (RFC 3311 §5.2).
+pub(crate) fn retry_later(now: Instant, edge: &mut Edge, server: ServerId) {
+    let headers = vec![extra("Retry-After", edge.any_of(0..=10).to_string())];
+    edge.respond(now, server, Answer { code: 500, headers, ..Answer::default() });
+}
+
+// Calls whose silence does not tell that somebody is gone, since a far end on hold may be silent: their dialogs are asked by
+// OPTIONS, as often as silence would have been looked for. A caller that has an agent, since an agent does not hang up as a
+// person would; and both sides of a call that have no session timers, since both may be gone. Where one of two is there,
+// it knows best when to hang up.
+
+/// Questions of one time.
+#[derive(Debug, Default)]
+pub(crate) struct HoldCheck {
+    /// Not answered yet.
+    pub(crate) asked: Vec<ClientId>,
+    /// Whether one was answered by whom knows the call.
+    pub(crate) is_alive: bool,
+}
+
+impl HoldCheck {
+    /// What is not answered yet.
+    pub(crate) fn asked(&self) -> impl Iterator<Item = ClientId> + '_ {
+        self.asked.iter().copied()
+    }
+}
+
+// INFO in a call (RFC 6086 §4.2, RFC 2976): what it carries, keys most often, is the far ends' own. It goes on to the other
+// leg as it came, and the answer comes back; keys between sides that press them in different ways stay here
+// (`crates/call/src/call/media/dtmf.rs`). Info packages are not negotiated, so none is taken.
+
+/// What an INFO brings.
+#[derive(Debug)]
+pub(crate) struct Info {
+    /// Its body, whatever the type.
+    pub(crate) body: Option<Body>,
+    /// Its Content-Disposition.
+    pub(crate) disposition: Option<String>,
+    /// Whether it is of a package.
+    pub(crate) is_packaged: bool,
+    /// Headers that may go on.
+    pub(crate) headers: Brought,
+}
+
+impl Info {
+    /// What of it would go on besides headers, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let body = self.body.as_ref().map_or(0, |body| body.bytes.len() + body.content_type.len());
+        body + self.disposition.as_ref().map_or(0, String::len)
+    }
+}
+
+/// Nobody waits any more for the answers to requests that went on: those that they were are told so.
+pub(crate) fn terminate_open(now: Instant, edge: &mut Edge, open: &mut Few<ClientId, ServerId>) {
+    while let Some(client) = open.first() {
+        edge.index.clients.remove(&client);
+        if let Some(server) = open.remove(client) {
+            refuse_request(now, edge, server, 487);
+        }
+    }
+}

@@ -1,0 +1,437 @@
+//! Agents as targets: what the caller gets before an agent is there, its queue, its streams, and hold audio.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use trunkgate_media::{Command, EndId, HoldSound, Sound};
+use trunkgate_resources::breaker::Leave;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::{Branch, LegId};
+use trunkgate_resources::limits::{
+    ATTEMPTS_PER_CALL, PORTS_NEWS, PROVEN_SECONDS, RETRIES_PER_CALL, RETRY_FIRST_WAIT_MS, RETRY_LONGEST_WAIT_MS,
+};
+use trunkgate_resources::queue::Entry;
+use trunkgate_route::{Agent, AnswerTime, Hold, Target, TargetSpec};
+use trunkgate_sip::Answer;
+use trunkgate_story::reason::ReasonSlug;
+
+use crate::call::agent::agent_leg::Part;
+use crate::call::controller::StepResult;
+use crate::call::legs::leg::LegState;
+use crate::call::negotiation::local::talks;
+use crate::call::search::answer::Failure;
+use crate::call::search::attempt::{Attempt, Progress};
+use crate::call::shared::{Cx, Next, Shared};
+use crate::call::{Bridge, Search, State};
+
+impl Search {
+    /// Has the socket of the attempt's agent opened.
+    pub(crate) fn open_agent(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) -> Result<(), Failure> {
+        let attempt = self.alone().and_then(|a| Some((a.agent.clone()?, a.ring_timeout, a.retried)));
+        let opened = attempt.and_then(|(agent, wait, n)| Some((cx.add_agent(&agent, Part::Talk)?, wait, n)));
+        let Some((leg, wait, retried)) = opened else {
+            if let Some(agent) = self.attempts.remove(Branch::ALONE).and_then(|attempt| attempt.agent) {
+                cx.edge.agents.leave_line(&agent.name, cx.call.key);
+                cx.edge.agents.let_go(cx.now, &agent.name, cx.call.key, cx.now, None);
+            }
+            return Err(Failure::unreached(ReasonSlug::Internal));
+        };
+        if let Some(side) = &mut cx.call.legs[leg].agent {
+            side.retried = retried;
+        }
+        cx.count_failover();
+        if let Some(attempt) = self.attempt_mut(Branch::ALONE) {
+            attempt.progress = Progress::Opening(leg);
+        }
+        cx.arm(Timer::Ring(Branch::ALONE), wait);
+        self.let_ring(cx, bridge);
+        Ok(())
+    }
+
+    /// Whether there may be one more, so that enough are left for the targets that come later.
+    pub(crate) fn has_room_for_another(&self, call: &Shared) -> bool {
+        call.legs.attempts() + self.controller.legs_kept() < ATTEMPTS_PER_CALL
+    }
+
+    /// Whether an agent's leg is the one that the attempt waits for.
+    pub(crate) fn is_opening(&self, leg: LegId) -> bool {
+        self.alone().is_some_and(|attempt| attempt.progress == Progress::Opening(leg))
+    }
+
+    /// Begins an agent's target: what the caller gets before it is there, then the attempt itself. Who is told ports of ours
+    /// waits until they are.
+    pub(crate) fn engage(
+        &mut self,
+        cx: &mut Cx<'_>,
+        bridge: &mut Bridge,
+        mut attempt: Attempt,
+    ) -> Result<Next, Failure> {
+        let Some(agent) = attempt.agent.clone() else { return Err(Failure::unreached(ReasonSlug::Internal)) };
+        if attempt.progress != Progress::Binding
+            && bridge.media.is_told_ports(cx.call, &agent)
+            && !cx.call.legs.is_bound()
+        {
+            attempt.progress = Progress::Binding;
+            self.attempts.insert(Branch::ALONE, Box::new(attempt));
+            cx.arm(Timer::Ports, PORTS_NEWS);
+            return Ok(Next::Stay);
+        }
+        attempt.progress = Progress::Idle;
+        if let ControlFlow::Break(next) = self.before_agent(cx, bridge, &agent)? {
+            return Ok(next);
+        }
+        self.attempts.insert(Branch::ALONE, Box::new(attempt));
+        self.begin_agent(cx, bridge).map(|()| Next::Stay)
+    }
+
+    /// Begins an agent's attempt once the agent has a session for it.
+    pub(crate) fn begin_agent(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) -> Result<(), Failure> {
+        match self.alone().and_then(|attempt| attempt.agent.clone()) {
+            Some(agent) if !self.take_session(cx, bridge, &agent)? => Ok(()),
+            Some(_) | None => self.begin_stream(cx, bridge),
+        }
+    }
+
+    /// Has the agent's stream begun: at once, or after a wait where it has failed in this call.
+    pub(crate) fn begin_stream(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) -> Result<(), Failure> {
+        let retried = self.alone().map_or(0, |attempt| attempt.retried);
+        let wait = wait_before(retried);
+        if wait.is_zero() {
+            return self.try_agent(cx, bridge);
+        }
+        if let Some(attempt) = self.attempt_mut(Branch::ALONE) {
+            attempt.progress = Progress::Pausing;
+        }
+        cx.arm(Timer::Retry, wait);
+        self.ring_back(cx, bridge);
+        Ok(())
+    }
+
+    /// Has the socket of the attempt's agent opened, unless the agent is skipped.
+    pub(crate) fn try_agent(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) -> Result<(), Failure> {
+        let Some(name) = self.alone().and_then(|attempt| Some(attempt.agent.as_ref()?.name.clone())) else {
+            self.attempts.remove(Branch::ALONE);
+            return Err(Failure::unreached(ReasonSlug::Internal));
+        };
+        let why = match cx.edge.agents.ask(cx.now, &name, cx.call.key) {
+            Leave::Try => None,
+            Leave::Trial => {
+                cx.edge.decide(cx.now, cx.call.key, format!("{name} keeps failing: this call tests it"));
+                None
+            }
+            Leave::Wait(wait) => Some(format!("next test in {} ms", wait.as_millis())),
+            Leave::Tried => Some("another call is testing it".to_owned()),
+        };
+        let Some(why) = why else { return self.open_agent(cx, bridge) };
+        if self.has_nobody_else(cx.call) {
+            cx.edge.decide(cx.now, cx.call.key, format!("{name} would be skipped, but no other target is left"));
+            return self.open_agent(cx, bridge);
+        }
+        self.attempts.remove(Branch::ALONE);
+        cx.edge.agents.leave_line(&name, cx.call.key);
+        let detail = Some(format!("skipped, it keeps failing; {why}"));
+        let failure = Failure { detail, ..Failure::unreached(ReasonSlug::AgentSkipped) };
+        bridge.negotiation.note_failure(cx, None, &name, &failure);
+        Err(failure)
+    }
+
+    /// Whether a caller that has its answer would be lost without the target that is tried now.
+    pub(crate) fn has_nobody_else(&self, call: &Shared) -> bool {
+        let ends = |target: TargetSpec| matches!(target, TargetSpec::Reject(_));
+        call.state == State::Rerouting && !self.is_consulting() && self.controller.left().all(ends)
+    }
+
+    /// Puts an agent that has failed on `leg` in front of the other targets again, where its `retry` allows that.
+    pub(crate) fn retry(&mut self, cx: &mut Cx<'_>, leg: LegId) -> bool {
+        let Some(side) = &cx.call.legs[leg].agent else { return false };
+        let made = if side.is_proven(cx.now) { 0 } else { side.retried };
+        // As it is configured now: a reload may have mended it.
+        let Some(agent) = cx.edge.table.agent(&side.agent.name).cloned() else { return false };
+        let may_be_tried = matches!(cx.edge.agents.leave(cx.now, &agent.name), Leave::Try | Leave::Trial);
+        let is_allowed = made < agent.retry && self.retries.made < RETRIES_PER_CALL && !agent.is_raw();
+        let is_allowed = is_allowed && self.has_room_for_another(cx.call);
+        if !is_allowed || !(may_be_tried || self.has_nobody_else(cx.call)) {
+            return false;
+        }
+        self.retries.made += 1;
+        self.retries.next = made + 1;
+        cx.edge.decide(
+            cx.now,
+            cx.call.key,
+            format!("{} gets a new stream, {} of {}", agent.name, made + 1, agent.retry),
+        );
+        self.controller.again(Target::Agent(agent));
+        true
+    }
+
+    /// Answers the caller, or lets it hear us, where the agent that is tried next wants that. `Break`: the agent is not to be
+    /// tried now; the caller's ACK is waited for, or the call is over.
+    pub(crate) fn before_agent(
+        &mut self,
+        cx: &mut Cx<'_>,
+        bridge: &mut Bridge,
+        agent: &Arc<Agent>,
+    ) -> Result<ControlFlow<Next>, Failure> {
+        match agent.answer {
+            _ if cx.call.state != State::Searching => Ok(ControlFlow::Continue(())),
+            AnswerTime::OnConnect => Ok(ControlFlow::Continue(())),
+            AnswerTime::Early => bridge.begin_early(cx, agent).map(ControlFlow::Continue),
+            AnswerTime::AtOnce => self.answer_at_once(cx, bridge, agent),
+        }
+    }
+
+    fn answer_at_once(
+        &mut self,
+        cx: &mut Cx<'_>,
+        bridge: &mut Bridge,
+        agent: &Arc<Agent>,
+    ) -> Result<ControlFlow<Next>, Failure> {
+        // Silence counts from now on.
+        cx.call.state = State::Answered;
+        let ours = match bridge.first_description(cx) {
+            Ok(ours) => ours,
+            Err(failure) => {
+                cx.call.state = State::Searching;
+                return Err(failure);
+            }
+        };
+        cx.call.state = State::Rerouting;
+        bridge.media.take_sounds(agent);
+        bridge.negotiation.late = bridge.negotiation.offer.is_none().then_some(LegId::CALLER);
+        bridge.negotiation.offer = bridge.media.standing_offer(cx.call);
+        cx.edge.decide(cx.now, cx.call.key, format!("answered before {} is connected", agent.name));
+        let sid = cx.call.legs.sid().to_owned();
+        cx.edge.log(&sid, format!("answered immediately, for {}", cx.edge.shown_name(&agent.name)), None);
+        let next = bridge.negotiation.send_answer(cx, ours, Vec::new());
+        if !matches!(next, Next::Stay) {
+            return Ok(ControlFlow::Break(next));
+        }
+        if bridge.waits_for_ack(cx.call) {
+            self.controller.again(Target::Agent(agent.clone()));
+            cx.edge.decide(cx.now, cx.call.key, "waiting for the caller's ACK with its media address");
+            return Ok(ControlFlow::Break(Next::Stay));
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// The caller has answered an offer of ours while nobody has it; `first`: only now it is known where its media goes.
+    pub(crate) fn caller_spoke(&self, cx: &mut Cx<'_>, bridge: &mut Bridge, first: bool) -> Next {
+        if first {
+            return Next::Search;
+        }
+        bridge.negotiation.offer = bridge.media.standing_offer(cx.call).or(bridge.negotiation.offer.take());
+        self.ring_back(cx, bridge);
+        Next::Stay
+    }
+
+    /// While the search goes on for a caller that has a session with us, it hears hold audio, or our ringback tone, instead
+    /// of what fed it last. What plays goes on from target to target.
+    pub(crate) fn ring_back(&self, cx: &mut Cx<'_>, bridge: &mut Bridge) {
+        if !(cx.call.state == State::Rerouting || bridge.media.is_early(cx.call)) || self.is_consulting() {
+            return;
+        }
+        let (Some(media), Some((caller, spoken))) = (cx.call.session, bridge.media.spoken_end(cx.call)) else { return };
+        if bridge.media.player.is_none() {
+            let Some(end) = cx.edge.new_end(media) else { return };
+            let hold = bridge.media.hold.as_ref().and_then(|agent| agent.hold.clone());
+            let (sound, what) = match hold.unwrap_or_default() {
+                Hold { first: None, music: None } => (Sound::Ringback, "a ringback tone"),
+                Hold { first, music } => (Sound::Hold(HoldSound { first, music }), "hold audio"),
+            };
+            cx.edge.media(media, Command::AddPlayer { end, sound });
+            bridge.media.player = Some(Player { end, last: None });
+            cx.edge.decide(cx.now, cx.call.key, format!("the caller hears {what}"));
+        }
+        let Some(player) = bridge.media.player else { return };
+        if bridge.media.wires.remove(caller).is_some() {
+            cx.edge.media(media, Command::Unwire { from: caller });
+        }
+        bridge.media.connect_ends(cx, player.end, caller, talks(spoken));
+        bridge.media.tap_caller(cx);
+    }
+
+    /// Somebody has the caller again.
+    pub(crate) fn joined(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, leg: LegId) {
+        self.won(cx, bridge, leg);
+        self.leave_to(cx, bridge);
+        self.retries.next = 0;
+        cx.call.legs.callee = Some(leg);
+        cx.call.legs.answered_by.get_or_insert(leg);
+        self.settle(cx.call, bridge);
+        cx.edge.trunks.answered(cx.now, cx.call.legs[leg].trunk_name());
+        if cx.call.legs[leg].agent.is_some() {
+            bridge.converse(cx, leg);
+        }
+        bridge.media.limit_call(cx, leg);
+        bridge.media.stop_player(cx);
+        let name = cx.call.legs.name_of(leg);
+        cx.edge.decide(cx.now, cx.call.key, format!("{name} is connected to the caller"));
+        let line = format!("goes on with {}", cx.edge.shown_name(&name));
+        let sid = cx.call.legs.sid().to_owned();
+        cx.edge.log(&sid, line, None);
+        bridge.transferred(cx);
+    }
+
+    /// Whether the attempt's agent has a session for the call; if not, the call waits for one.
+    pub(crate) fn take_session(
+        &mut self,
+        cx: &mut Cx<'_>,
+        bridge: &mut Bridge,
+        agent: &Arc<Agent>,
+    ) -> Result<bool, Failure> {
+        let returns = self.alone().is_some_and(|attempt| attempt.retried > 0);
+        // One that is to be passed over takes no session, and nobody waits for it.
+        if self.is_passed_over(cx.call, cx.now, cx.edge, &agent.name) {
+            return Ok(true);
+        }
+        match cx.edge.agents.enter(&agent.name, cx.call.key, returns) {
+            Entry::Session => Ok(true),
+            Entry::Waits(nth) => {
+                self.wait_in_line(cx, bridge, agent, nth);
+                Ok(false)
+            }
+            Entry::Full => {
+                self.attempts.remove(Branch::ALONE);
+                let line = agent.queue.map_or_else(String::new, |queue| format!(", {} wait", queue.size));
+                let detail = Some(format!("{} sessions{line}", agent.max_sessions));
+                let failure = Failure { detail, ..Failure::unreached(ReasonSlug::AgentFull) };
+                bridge.negotiation.note_failure(cx, None, &agent.name, &failure);
+                Err(failure)
+            }
+        }
+    }
+
+    fn wait_in_line(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, agent: &Arc<Agent>, nth: usize) {
+        // One that had a session before may be back although nobody is to wait (any more): it does as by default.
+        let wait = agent.queue.unwrap_or_default().wait;
+        if let Some(attempt) = self.attempt_mut(Branch::ALONE) {
+            attempt.progress = Progress::Queued { since: cx.now, until: cx.now + wait };
+        }
+        cx.arm(Timer::Queue, wait);
+        let place = ordinal(nth);
+        cx.edge.decide(cx.now, cx.call.key, format!("waiting for {}, position {place}", agent.name));
+        let line = format!("waiting for {}, position {place}", cx.edge.shown_name(&agent.name));
+        let sid = cx.call.legs.sid().to_owned();
+        cx.edge.log(&sid, line, None);
+        cx.edge.note_waiting();
+        // Who waits for an agent hears that agent's audio.
+        let other = bridge.media.hold.as_ref().is_none_or(|before| before.name != agent.name);
+        if agent.hold.is_some() && other && !self.is_consulting() {
+            bridge.media.hold = Some(agent.clone());
+            bridge.media.stop_player(cx);
+        }
+        self.let_ring(cx, bridge);
+    }
+
+    /// While an agent is waited for: 180 to a caller that has heard nothing yet, sounds to one that hears us.
+    pub(crate) fn let_ring(&self, cx: &mut Cx<'_>, bridge: &mut Bridge) {
+        if cx.call.state == State::Searching && cx.call.legs[LegId::CALLER].state == LegState::Trying {
+            cx.call.legs[LegId::CALLER].state = LegState::Ringing;
+            bridge.negotiation.ring_caller(cx, Answer { code: 180, ..Answer::default() });
+        }
+        self.ring_back(cx, bridge);
+    }
+
+    /// Notes that the call waits no longer.
+    pub(crate) fn left_line(&self, cx: &mut Cx<'_>, how: &str) {
+        let Some(attempt) = self.alone() else { return };
+        let Progress::Queued { since, .. } = attempt.progress else { return };
+        let waited = cx.now.saturating_duration_since(since);
+        cx.edge.metrics.agent_wait_seconds.observe(waited.as_secs_f64());
+        cx.edge.decide(cx.now, cx.call.key, format!("{}: {how}, after {:.1} s", attempt.name(), waited.as_secs_f64()));
+    }
+
+    /// Whether the agent is skipped, and somebody else can be tried.
+    pub(crate) fn is_passed_over(&self, call: &Shared, now: Instant, edge: &Edge, name: &str) -> bool {
+        let is_skipped = matches!(edge.agents.leave(now, name), Leave::Wait(_) | Leave::Tried);
+        is_skipped && !self.has_nobody_else(call)
+    }
+}
+
+// A caller that waits: its agent is lost or sends it on, or was not there yet. It stays, hears hold audio or our ringback
+// tone, and the search goes on; where nobody is left it hears a goodbye.
+
+/// Samples of a goodbye in a millisecond.
+pub(crate) const SAMPLES_PER_MS: u64 = 8;
+
+/// What plays to the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Player {
+    /// Its end.
+    pub(crate) end: EndId,
+    /// Why the call ends when it has played; `None`: a tone that plays until somebody answers.
+    pub(crate) last: Option<ReasonSlug>,
+}
+
+// A caller whose agent has all its sessions in use: it waits in line for one, rings or hears hold audio meanwhile, and
+// leaves the queue when its turn comes, when it has waited for long enough, or when the agent is not to be had any more.
+
+/// `1st`, `2nd`, `3rd`, `4th`.
+pub(crate) fn ordinal(n: usize) -> String {
+    let end = match (n % 100, n % 10) {
+        (11..=13, _) => "th",
+        (_, 1) => "st",
+        (_, 2) => "nd",
+        (_, 3) => "rd",
+        _ => "th",
+    };
+    format!("{n}{end}")
+}
+
+// Which calls an agent gets: those of callers that it takes, while it is not skipped for having failed; and how often
+// one that fails is asked again, by a new stream, before the next target.
+
+/// New streams to agents that failed, in one call.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Retries {
+    /// All of them.
+    pub(crate) made: u32,
+    /// How many in a row the agent that is tried next has had, this one included; taken by its attempt.
+    pub(crate) next: u32,
+}
+
+impl Attempt {
+    /// The leg of an agent that is being opened, where that is what failed.
+    pub(crate) fn failed_agent(&self, result: &StepResult) -> Option<LegId> {
+        let StepResult::Failed(failure) = result else { return None };
+        let by_agent = failure.loss.is_some() || failure.reason == ReasonSlug::AgentConnectTimeout;
+        self.progress.opening().filter(|_| by_agent)
+    }
+}
+
+impl crate::call::agent::agent_leg::AgentSide {
+    /// Whether its stream has been open for long enough to have gone well.
+    pub(crate) fn is_proven(&self, now: Instant) -> bool {
+        let proven = Duration::from_secs(PROVEN_SECONDS);
+        self.opened.is_some_and(|opened| now.saturating_duration_since(opened) >= proven)
+    }
+}
+
+/// How long to wait before the stream with this number, where 0 is the first.
+pub(crate) fn wait_before(retried: u32) -> Duration {
+    let Some(doubled) = retried.checked_sub(2) else { return Duration::ZERO };
+    let wait = RETRY_FIRST_WAIT_MS.saturating_mul(1_u64.checked_shl(doubled).unwrap_or(u64::MAX));
+    Duration::from_millis(wait.min(RETRY_LONGEST_WAIT_MS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_counted_as_people_do() {
+        let shown = [1, 2, 3, 4, 10, 11, 12, 13, 21, 22, 23, 101, 111, 1_002].map(ordinal);
+        let expected =
+            "1st 2nd 3rd 4th 10th 11th 12th 13th 21st 22nd 23rd 101st 111th 1002nd".split(' ').collect::<Vec<_>>();
+        assert_eq!(shown.to_vec(), expected);
+    }
+
+    #[test]
+    fn the_first_new_stream_is_at_once_and_further_ones_wait() {
+        let waits: Vec<u128> = (0..8).map(|n| wait_before(n).as_millis()).collect();
+        assert_eq!(waits, [0, 0, 250, 500, 1_000, 2_000, 2_000, 2_000]);
+        assert_eq!(wait_before(u32::MAX).as_millis(), 2_000);
+    }
+}

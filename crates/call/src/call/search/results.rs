@@ -1,0 +1,471 @@
+//! What comes of the attempts: answers, silence, and the step to the next candidate or target.
+
+use bytes::Bytes;
+use trunkgate_media::EndId;
+use trunkgate_media::agent::Loss;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::io::{Cause, QueryId};
+use trunkgate_resources::key::{Branch, LegId};
+use trunkgate_resources::limits::BIND_TRIES;
+use trunkgate_resources::sip::sip_transport;
+use trunkgate_route::Server;
+use trunkgate_sdp::Srtp;
+use trunkgate_sip::{DialogId, Transport};
+use trunkgate_story::few::Few;
+use trunkgate_story::reason::ReasonSlug;
+
+use crate::call::controller::{Step, StepResult};
+use crate::call::legs::leg::LegState;
+use crate::call::legs::leg_end::EndedBy;
+use crate::call::legs::location::UNSUPPORTED_MEDIA_TYPE;
+use crate::call::legs::srtp::NOT_ACCEPTABLE_HERE;
+use crate::call::legs::written::Written;
+use crate::call::search::answer::Failure;
+use crate::call::search::attempt::{Attempt, Judgement, Progress, Way};
+use crate::call::search::branches::is_global;
+use crate::call::shared::Cx;
+use crate::call::{Parts, State};
+
+impl Parts {
+    /// The wait before a further stream to an agent is over.
+    pub(crate) fn retry_due(&mut self, cx: &mut Cx<'_>) {
+        cx.call.deadlines.remove(Timer::Retry);
+        if self.search.alone().is_some_and(|attempt| attempt.progress == Progress::Pausing)
+            && let Err(failure) = self.search.try_agent(cx, &mut self.bridge)
+        {
+            self.advance(cx, Some(StepResult::Failed(failure)));
+        }
+    }
+
+    /// A target that takes nothing but a session description is asked again with that alone. Whether it is.
+    pub(crate) fn asked_again_without_location(
+        &mut self,
+        cx: &mut Cx<'_>,
+        branch: Branch,
+        leg: LegId,
+        code: u16,
+    ) -> bool {
+        if code != UNSUPPORTED_MEDIA_TYPE || cx.call.facts.locations.is_empty() {
+            return false;
+        }
+        self.asked_again_without(cx, (branch, leg), "location", |way| &mut way.only_sdp)
+    }
+
+    /// A target that takes no SRTP is asked again without, where its trunk leaves the choice. Whether it is.
+    pub(crate) fn asked_again_without_srtp(&mut self, cx: &mut Cx<'_>, branch: Branch, leg: LegId, code: u16) -> bool {
+        if code != NOT_ACCEPTABLE_HERE || cx.call.legs[leg].srtp_policy() != Srtp::Optional {
+            return false;
+        }
+        self.asked_again_without(cx, (branch, leg), "SRTP", |way| &mut way.plain)
+    }
+
+    /// The INVITE of a leg has been in vain; the way that has been put first instead is taken.
+    pub(crate) fn ask_again(&mut self, cx: &mut Cx<'_>, branch: Branch, leg: LegId) {
+        cx.disarm(Timer::NoResponse(branch));
+        cx.disarm(Timer::Ring(branch));
+        self.bridge.media.drop_ends(cx, leg);
+        self.go_next_way(cx, branch);
+    }
+
+    /// A target that does not take all of an INVITE is asked once more without that; `left_out`: how its way says so. Whether
+    /// it is.
+    pub(crate) fn asked_again_without(
+        &mut self,
+        cx: &mut Cx<'_>,
+        (branch, leg): (Branch, LegId),
+        what: &str,
+        left_out: fn(&mut Way) -> &mut bool,
+    ) -> bool {
+        let Some(attempt) = self.search.attempts.get_mut(branch) else { return false };
+        let Some(mut way) = attempt.current.clone() else { return false };
+        if std::mem::replace(left_out(&mut way), true) {
+            return false;
+        }
+        cx.edge.decide(cx.now, cx.call.key, format!("{} does not accept {what}: retrying without", attempt.name()));
+        attempt.again(way);
+        cx.call.legs[leg].end_with(ReasonSlug::TargetRejected, EndedBy::FarEnd);
+        self.ask_again(cx, branch, leg);
+        true
+    }
+
+    /// The worker has bound an end of the caller's, or nobody says so in time.
+    pub(crate) fn bound(&mut self, cx: &mut Cx<'_>, end: Option<EndId>) {
+        let ends = &mut cx.call.legs[LegId::CALLER].ends;
+        if let Some(bound) = ends.iter_mut().find(|each| end == Some(each.end)) {
+            bound.is_bound = true;
+        }
+        if end.is_some() && !cx.call.legs.is_bound() {
+            return;
+        }
+        if self.search.alone().is_none_or(|attempt| attempt.progress != Progress::Binding) {
+            return;
+        }
+        let Some(attempt) = self.search.attempts.remove(Branch::ALONE) else { return };
+        cx.disarm(Timer::Ports);
+        match self.search.engage(cx, &mut self.bridge, *attempt) {
+            Ok(next) => next.act(self, cx),
+            Err(failure) => self.advance(cx, Some(StepResult::Failed(failure))),
+        }
+    }
+
+    /// A target is done with: what comes of it once no other rings; a 6xx is everybody's word (RFC 3261 §16.7 step 5).
+    pub(crate) fn branch_over(&mut self, cx: &mut Cx<'_>, branch: Branch, result: StepResult) {
+        let result = match self.search.follow(cx, &mut self.bridge, branch, result) {
+            Ok(next) => return next.act(self, cx),
+            Err(result) => result,
+        };
+        if is_global(&result) && self.search.attempts.first().is_some() {
+            cx.edge.decide(cx.now, cx.call.key, "final for all targets: the others are canceled");
+            self.search.withdraw_all(cx, &mut self.bridge, ReasonSlug::TargetRejected);
+        }
+        if self.search.attempts.first().is_some() {
+            self.search.tried().over.push(result);
+            return self.search.hear_another(cx, &mut self.bridge);
+        }
+        self.search.tried().over.push(result);
+        let outcome = self.search.outcome();
+        self.advance(cx, outcome);
+    }
+
+    /// Asks what is next until something is under way or the caller has been refused.
+    pub(crate) fn advance(&mut self, cx: &mut Cx<'_>, result: Option<StepResult>) {
+        // A caller that has its answer is not lost for one target's word: every failure leads on.
+        let mut result = if cx.call.state == State::Rerouting { result.map(StepResult::into_failed) } else { result };
+        loop {
+            if result.as_ref().is_some_and(|result| self.search.stays(cx, &mut self.bridge, result.failure())) {
+                return;
+            }
+            match self.search.controller.next(result.take()) {
+                Step::Connect(target) => match self.search.connect(cx, &mut self.bridge, target) {
+                    Ok(next) => return next.act(self, cx),
+                    Err(failed) if cx.call.state == State::Rerouting => result = Some(failed.into_failed()),
+                    Err(failed) => result = Some(failed),
+                },
+                Step::Answer(answer) => return self.give_up(cx, &answer),
+            }
+        }
+    }
+
+    /// The same where the search must go on in any case.
+    pub(crate) fn go_next_way(&mut self, cx: &mut Cx<'_>, branch: Branch) {
+        if let Err(failure) = self.search.next_way(cx, &mut self.bridge, branch) {
+            self.branch_over(cx, branch, StepResult::Failed(failure));
+        }
+    }
+
+    /// 2xx: the first one gets the call.
+    pub(crate) fn accepted(
+        &mut self,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        (dialog, sdp): (DialogId, Option<Bytes>),
+        headers: &[(String, String)],
+    ) {
+        let Some(branch) = self.search.calling_on(cx.call, leg) else { return cx.accepted_too_late(leg, dialog) };
+        self.search.heard(cx, leg);
+        cx.edge.ack(cx.now, dialog);
+        cx.call.legs.own_dialog(cx.edge, leg, dialog);
+        cx.call.legs[leg].state = LegState::Answered;
+        let before = std::mem::replace(&mut cx.call.state, State::Answered);
+        // A 2xx may leave out what a 18x of its own has said (many do, though RFC 3261 §13.2.1 asks for it).
+        let early = self.search.attempt(branch).map(|attempt| &attempt.early);
+        let is_changed = early.is_some_and(|early| early.is_changed(Some(dialog)));
+        let said = early.and_then(|early| early.of(dialog));
+        let sdp = sdp.as_deref().filter(|_| !is_changed).or(said.as_ref().map(Written::as_bytes));
+        match self.bridge.agree(cx, leg, sdp) {
+            Ok(_) if before == State::Rerouting => self.search.joined(cx, &mut self.bridge, leg),
+            Ok(description) => {
+                self.bridge.negotiation.owe_turned(cx.call, leg);
+                let headers = cx.call.passing(cx.edge, headers, leg, LegId::CALLER);
+                self.bridge.media.stop_player(cx);
+                self.bridge.answer_caller(cx, &mut self.search, leg, description, headers).act(self, cx);
+            }
+            Err(failure) => {
+                cx.call.state = before;
+                self.bridge.media.hang_up_leg(cx, leg, failure.reason);
+                self.fail_target(cx, branch, StepResult::Failed(failure));
+            }
+        }
+    }
+
+    /// A final answer that is no 2xx.
+    pub(crate) fn rejected(
+        &mut self,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        (code, q850, detail): (u16, Option<u8>, Option<String>),
+        headers: &[(String, String)],
+        contacts: &[String],
+    ) {
+        let Some(branch) = self.search.calling_on(cx.call, leg) else { return cx.call.legs.withdrawn(cx.edge, leg) };
+        self.search.heard(cx, leg);
+        cx.call.legs[leg].state = LegState::Ended;
+        if self.asked_again_without_srtp(cx, branch, leg, code)
+            || self.asked_again_without_location(cx, branch, leg, code)
+        {
+            return;
+        }
+        let goes_on = (300..400).contains(&code) && self.search.redirected(cx, branch, contacts);
+        let Some(attempt) = self.search.attempt(branch) else { return };
+        let judgement = attempt.judge(code, q850);
+        let location_error = cx.call.location_error(cx.edge, headers, leg);
+        let why = detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
+        let problem = format!("{code} to INVITE from {}{why}", cx.edge.shown_name(&cx.call.legs[leg].peer));
+        if !goes_on {
+            cx.edge.trunks.problem(cx.now, cx.call.legs[leg].trunk_name(), problem);
+        }
+        let said = |failure: Failure| {
+            let reason = if goes_on { ReasonSlug::Transferred } else { failure.reason };
+            Failure { location_error, reason, ..failure.said(code, detail) }
+        };
+        match judgement {
+            Judgement::Peer(failure) => self.fail_way(cx, branch, said(failure)),
+            Judgement::Target(result) => self.fail_target(cx, branch, result.map(said)),
+        }
+    }
+
+    /// No final answer, or the INVITE could not be sent.
+    pub(crate) fn unanswered(&mut self, cx: &mut Cx<'_>, leg: LegId, sent: bool) {
+        let Some(branch) = self.search.calling_on(cx.call, leg) else { return cx.call.legs.withdrawn(cx.edge, leg) };
+        cx.call.legs[leg].state = LegState::Ended;
+        if self.asked_again_by_udp(cx, branch, leg) {
+            return;
+        }
+        cx.silent(leg, sent);
+        let reason = match &cx.edge.cause {
+            _ if sent => ReasonSlug::NoResponse,
+            Some(Cause::Tls(what)) => {
+                let (sid, peer) = (cx.call.legs.sid().to_owned(), cx.call.legs[leg].peer.clone());
+                let text = format!("TLS with {} failed: {what}", cx.edge.shown_name(&peer));
+                cx.edge.trunks.problem(cx.now, cx.call.legs[leg].trunk_name(), text.clone());
+                cx.edge.warn(&sid, text, Some(ReasonSlug::TlsFailed));
+                ReasonSlug::TlsFailed
+            }
+            Some(Cause::Unsent(why)) => {
+                let why = *why;
+                cx.not_let_out(leg, why);
+                ReasonSlug::Unreachable
+            }
+            Some(Cause::Stream(_)) | None => ReasonSlug::Unreachable,
+        };
+        self.fail_way(cx, branch, Failure::unreached(reason));
+    }
+
+    /// The wait for a sign of life is over.
+    pub(crate) fn no_response(&mut self, cx: &mut Cx<'_>, branch: Branch) {
+        cx.call.deadlines.remove(Timer::NoResponse(branch));
+        let Some(progress) = self.search.attempt(branch).map(|attempt| attempt.progress) else { return };
+        if let Some(leg) = progress.calling() {
+            cx.withdraw(leg);
+            if self.asked_again_by_udp(cx, branch, leg) {
+                return;
+            }
+            cx.silent(leg, true);
+            self.fail_way(cx, branch, Failure::unreached(ReasonSlug::NoResponse));
+        } else if let Progress::Resolving(query) = progress {
+            cx.edge.index.queries.remove(&query);
+            self.fail_way(cx, branch, Failure::unreached(ReasonSlug::NameNotFound));
+        }
+    }
+
+    /// It has rung long enough.
+    pub(crate) fn ring_timeout(&mut self, cx: &mut Cx<'_>, branch: Branch) {
+        cx.call.deadlines.remove(Timer::Ring(branch));
+        let Some(progress) = self.search.attempt(branch).map(|attempt| attempt.progress) else { return };
+        let failure = if let Some(leg) = progress.calling() {
+            cx.withdraw(leg);
+            Failure::with_code(480, ReasonSlug::RingTimeout)
+        } else if let Some(leg) = progress.opening() {
+            cx.agent_failed(leg, Loss::ConnectTimeout);
+            Failure::unreached(ReasonSlug::AgentConnectTimeout)
+        } else {
+            return;
+        };
+        self.fail_target(cx, branch, StepResult::Failed(failure));
+    }
+
+    /// A host has been looked up.
+    pub(crate) fn resolved(&mut self, cx: &mut Cx<'_>, query: QueryId, servers: &[Server]) {
+        cx.edge.index.queries.remove(&query);
+        let asks = |attempt: &Attempt| attempt.progress == Progress::Resolving(query);
+        let Some(branch) = self.search.attempts.iter().find(|(_, attempt)| asks(attempt)).map(|(branch, _)| branch)
+        else {
+            return;
+        };
+        let Some(attempt) = self.search.attempts.get_mut(branch) else { return };
+        let Some(way) = attempt.current.clone() else { return };
+        attempt.resolved(&way, &cx.edge.in_order(servers));
+        if servers.is_empty() {
+            return self.fail_way(cx, branch, Failure::unreached(ReasonSlug::NameNotFound));
+        }
+        cx.disarm(Timer::NoResponse(branch));
+        self.search.leave_out(cx, branch);
+        self.go_next_way(cx, branch);
+    }
+
+    /// An end's ports are somebody else's: others are drawn, and a target that has seen the old ones is asked again.
+    pub(crate) fn bind_failed(&mut self, cx: &mut Cx<'_>, end: EndId, error: &str) {
+        let Some(at) = cx.call.legs.leg_of(end) else { return };
+        let sid = cx.call.legs.sid().to_owned();
+        cx.edge.warn(&sid, format!("media ports could not be bound: {error}"), Some(ReasonSlug::NoPorts));
+        cx.edge.decide(cx.now, cx.call.key, format!("ports not bound: {error}"));
+        cx.call.story.proof = Some((ReasonSlug::NoPorts, format!("ports not bound: {error}").into()));
+        if at == cx.call.legs.near && cx.call.state != State::Searching {
+            return self.end(cx, ReasonSlug::NoPorts);
+        }
+        if at == cx.call.legs.near {
+            return self.bridge.media.redraw_caller(cx, end).act(self, cx);
+        }
+        let Some(branch) = self.search.calling_on(cx.call, at) else { return };
+        cx.call.legs[at].end_with(ReasonSlug::NoPorts, EndedBy::Edge);
+        cx.withdraw(at);
+        self.bridge.media.drop_ends(cx, at);
+        let Some(attempt) = self.search.attempts.get_mut(branch) else { return };
+        attempt.bind_failures += 1;
+        if attempt.bind_failures >= BIND_TRIES {
+            let failure = Failure::unreached(ReasonSlug::NoPorts);
+            return self.fail_target(cx, branch, StepResult::Failed(failure));
+        }
+        if let Some(way) = attempt.current.clone() {
+            attempt.again(way);
+        }
+        self.go_next_way(cx, branch);
+    }
+
+    /// Notes that a way failed, and goes on to the next.
+    fn fail_way(&mut self, cx: &mut Cx<'_>, branch: Branch, failure: Failure) {
+        self.search.way_failed(cx, &mut self.bridge, branch, failure);
+        self.go_next_way(cx, branch);
+    }
+
+    /// Gives a whole target up, and asks what is next.
+    pub(crate) fn fail_target(&mut self, cx: &mut Cx<'_>, branch: Branch, result: StepResult) {
+        let attempt = self.search.attempt(branch);
+        let (progress, failed_agent) =
+            (attempt.map(|a| a.progress), attempt.and_then(|attempt| attempt.failed_agent(&result)));
+        let (leg, name) = (attempt.and_then(Attempt::leg), attempt.map(|a| a.name().to_owned()).unwrap_or_default());
+        self.bridge.negotiation.note_failure(cx, leg, &name, result.failure());
+        self.search.rate(cx, branch, result.failure());
+        match progress {
+            Some(Progress::Calling(leg)) => self.bridge.media.drop_ends(cx, leg),
+            Some(Progress::Opening(leg)) => self.bridge.media.close_agent(cx, leg),
+            Some(_) | None => {}
+        }
+        self.search.end_attempt(cx, branch);
+        if let Some(leg) = failed_agent {
+            self.search.retry(cx, leg);
+        }
+        self.branch_over(cx, branch, result);
+    }
+
+    /// Asks by UDP again where a long request went by TCP and that was refused or silent. Whether it was so.
+    pub(crate) fn asked_again_by_udp(&mut self, cx: &mut Cx<'_>, branch: Branch, leg: LegId) -> bool {
+        let went = cx.call.legs[leg].flow.map(|flow| flow.transport);
+        let Some(attempt) = self.search.attempts.get_mut(branch) else { return false };
+        let chosen = |way: &Way| sip_transport(way.transport) == Transport::Udp && went == Some(Transport::Tcp);
+        let Some(way) = attempt.current.clone().filter(chosen) else { return false };
+        cx.edge.decide(cx.now, cx.call.key, format!("{} does not support TCP: retrying over UDP", way.peer));
+        attempt.again(Way { by_udp: true, ..way });
+        cx.call.legs[leg].end_with(ReasonSlug::Unreachable, EndedBy::Edge);
+        self.ask_again(cx, branch, leg);
+        true
+    }
+
+    /// It may be the call's turn, or it has waited long enough.
+    pub(crate) fn try_again(&mut self, cx: &mut Cx<'_>, branch: Branch) {
+        let Some(Progress::Waiting { until, reason }) = self.search.attempt(branch).map(|attempt| attempt.progress)
+        else {
+            return;
+        };
+        cx.disarm(Timer::Pace(branch));
+        let Some(trunk) = self.search.attempt(branch).and_then(|attempt| attempt.limited_by().cloned()) else { return };
+        match self.search.place_taken(cx, branch) {
+            Ok(()) => {
+                cx.edge.decide(cx.now, cx.call.key, format!("{}: its turn", trunk.name));
+                self.go_next_way(cx, branch);
+            }
+            Err((_, None)) if cx.now < until => self.search.wait_on(cx, branch, until),
+            Err((other, which)) => {
+                let reason = if which.is_some() { other } else { reason };
+                cx.refused_place(&trunk, reason, which);
+                self.fail_target(cx, branch, StepResult::Failed(Failure::unreached(reason).told()));
+            }
+        }
+    }
+
+    /// The targets have had their time.
+    pub(crate) fn search_over(&mut self, cx: &mut Cx<'_>) {
+        cx.call.deadlines.remove(Timer::Search);
+        if cx.call.state != State::Searching {
+            return;
+        }
+        let line = self.search.attempts.values().find_map(|attempt| match attempt.progress {
+            Progress::Queued { until, .. } => Some(until.saturating_duration_since(cx.now)),
+            Progress::Idle | Progress::Waiting { .. } | Progress::Binding | Progress::Pausing => None,
+            Progress::Resolving(_) | Progress::Calling(_) | Progress::Opening(_) => None,
+        });
+        if let Some(wait) = line {
+            return cx.arm(Timer::Search, wait + self.search.controller.search_timeout());
+        }
+        let Some(skipped) = self.search.controller.skip_to_last() else { return };
+        let others = if skipped == 0 { String::new() } else { format!(", {skipped} left out") };
+        let seconds = self.search.controller.search_timeout().as_secs_f64();
+        cx.edge.decide(
+            cx.now,
+            cx.call.key,
+            format!("search_timeout: {seconds} s have passed, trying the last target{others}"),
+        );
+        if let Some(tried) = &mut self.search.tried {
+            tried.redirects = Few::default();
+        }
+        let branches: Vec<Branch> = self.search.attempts.iter().map(|(branch, _)| branch).collect();
+        for branch in branches {
+            let reason = ReasonSlug::SearchTimeout;
+            if let Some(leg) = self.search.attempt(branch).and_then(Attempt::leg) {
+                cx.call.legs[leg].end_with(reason, EndedBy::Edge);
+                if cx.call.legs[leg].agent.is_none() {
+                    cx.withdraw(leg);
+                }
+            }
+            self.fail_target(cx, branch, StepResult::Failed(Failure::with_code(480, reason)));
+        }
+    }
+
+    /// It may be the call's turn, or there is nothing to wait for any more.
+    pub(crate) fn next_in_line(&mut self, cx: &mut Cx<'_>) {
+        let Some(attempt) = self.search.alone() else { return };
+        let (Some(agent), Progress::Queued { until, .. }) = (attempt.agent.clone(), attempt.progress) else { return };
+        cx.disarm(Timer::Queue);
+        // As it is configured now.
+        let Some(agent) = cx.edge.table.agent(&agent.name).cloned() else {
+            let detail = Some("removed from the configuration".to_owned());
+            let failure = Failure { detail, ..Failure::unreached(ReasonSlug::AgentFull) };
+            return self.leave_line(cx, failure);
+        };
+        if self.search.is_passed_over(cx.call, cx.now, cx.edge, &agent.name) {
+            let detail = Some("skipped, it keeps failing".to_owned());
+            let failure = Failure { detail, ..Failure::unreached(ReasonSlug::AgentSkipped) };
+            return self.leave_line(cx, failure);
+        }
+        if cx.edge.agents.turn(&agent.name, cx.call.key) {
+            cx.edge.note_waiting();
+            self.search.left_line(cx, "its turn");
+            if let Some(attempt) = self.search.attempt_mut(Branch::ALONE) {
+                attempt.agent = Some(agent);
+                attempt.progress = Progress::Idle;
+            }
+            if let Err(failure) = self.search.begin_stream(cx, &mut self.bridge) {
+                self.advance(cx, Some(StepResult::Failed(failure)));
+            }
+        } else if cx.now >= until {
+            self.leave_line(cx, Failure::unreached(ReasonSlug::QueueTimeout));
+        } else {
+            cx.arm(Timer::Queue, until.saturating_duration_since(cx.now));
+        }
+    }
+
+    fn leave_line(&mut self, cx: &mut Cx<'_>, failure: Failure) {
+        self.search.left_line(cx, "leaves the queue");
+        self.fail_target(cx, Branch::ALONE, StepResult::Failed(failure));
+    }
+}

@@ -1,0 +1,303 @@
+//! What the parts of a call share, and the context that they act in.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use trunkgate_media::MediaId;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::{CallKey, LegId};
+use trunkgate_resources::rewrite;
+use trunkgate_route::{HoldMode, Number, SendNumbers, Target, Wanted};
+use trunkgate_sdp::{AgreedStream, Description, Direction};
+use trunkgate_story::few::Few;
+use trunkgate_story::numbers::Caller;
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::wall::Step;
+
+use crate::call::State;
+use crate::call::legs::caller_id::Hops;
+use crate::call::legs::headers::{Brought, CallerIdentity};
+use crate::call::legs::leg::LegState;
+use crate::call::legs::list::Legs;
+use crate::call::legs::location::Location;
+use crate::call::search::answer::FinalAnswer;
+use crate::call::search::candidates::number_of_uri;
+use crate::call::story::verdict::Story;
+
+/// The state that every part of a call works with.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// The call's key among the calls of the edge.
+    pub(crate) key: CallKey,
+    /// Where the call stands.
+    pub(crate) state: State,
+    /// What the INVITE and the route say.
+    pub(crate) facts: Facts,
+    /// When things happened.
+    pub(crate) times: Times,
+    /// The timers that run.
+    pub(crate) deadlines: Few<Timer, Instant>,
+    /// How the call ended, once it has.
+    pub(crate) ending: Option<Ending>,
+    /// The legs.
+    pub(crate) legs: Legs,
+    /// The media session at a worker.
+    pub(crate) session: Option<MediaId>,
+    /// What records, verdicts and traces tell of the call beyond its legs.
+    pub(crate) story: Story,
+}
+
+/// The context in which a part of a call acts: the time, the edge, and what the parts share.
+#[derive(Debug)]
+pub(crate) struct Cx<'a> {
+    /// The time of the event.
+    pub(crate) now: Instant,
+    /// What calls share.
+    pub(crate) edge: &'a mut Edge,
+    /// What the parts of this call share.
+    pub(crate) call: &'a mut Shared,
+}
+
+/// What a part asks of the call after its own work is done. No part ends or reroutes the call itself.
+#[derive(Debug)]
+#[must_use]
+pub(crate) enum Next {
+    /// The call goes on.
+    Stay,
+    /// The answered call ends.
+    End(ReasonSlug),
+    /// The caller's INVITE is refused.
+    Refuse(Box<FinalAnswer>),
+    /// The answered call ends: its caller's CANCEL crossed our 2xx.
+    Canceled,
+    /// The targets that are left are tried: the caller's media address is known now.
+    Search,
+    /// The call ends: its caller does not acknowledge, and the endpoint has answered it with this code.
+    Unacknowledged(u16),
+}
+
+/// When things happened.
+#[derive(Debug)]
+pub(crate) struct Times {
+    /// Monotonic, for delays.
+    pub(crate) began: Instant,
+    /// INVITE in.
+    pub(crate) started: SystemTime,
+    /// First 18x out, after the INVITE came in.
+    pub(crate) first_ring: Option<Duration>,
+    /// 2xx out.
+    pub(crate) answered: Option<SystemTime>,
+    /// The end.
+    pub(crate) ended: Option<SystemTime>,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ending {
+    /// As in the contract.
+    pub(crate) outcome: &'static str,
+    /// Why.
+    pub(crate) reason: ReasonSlug,
+    /// Final code towards the caller.
+    pub(crate) code: u16,
+}
+
+/// What the INVITE of a call and its route say.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    /// The calling party.
+    pub(crate) caller: Caller,
+    /// The called number.
+    pub(crate) called: Number,
+    /// Headers of its INVITE that may go on, or that agents are told.
+    pub(crate) headers: Brought,
+    /// Where the caller is, as its INVITE says.
+    pub(crate) locations: Box<[Location]>,
+    /// What its INVITE says of who calls.
+    pub(crate) identity: CallerIdentity,
+    /// Max-Forwards of what we send on.
+    pub(crate) max_forwards: u8,
+    /// Edges that it has been through.
+    pub(crate) hops: Hops,
+    /// The name of its route; empty before it is known.
+    pub(crate) route: Arc<str>,
+    /// `ring_timeout` of the route.
+    pub(crate) ring_timeout: Option<Duration>,
+    /// The route's number in the place of the caller's.
+    pub(crate) shown_as: Option<Arc<Number>>,
+    /// Whether the caller's CANCEL says that the call was answered elsewhere: what is withdrawn for it says so too.
+    pub(crate) answered_elsewhere: bool,
+}
+
+impl Shared {
+    /// Time from answer to end, in seconds.
+    pub(crate) fn talked_seconds(&self) -> Option<f64> {
+        let (answered, ended) = (self.times.answered?, self.times.ended?);
+        Some(ended.duration_since(answered).unwrap_or_default().as_secs_f64())
+    }
+
+    pub(crate) fn last_line(&self) -> String {
+        let Some(ending) = self.ending else { return String::new() };
+        let why = ending.reason.sentence();
+        match self.talked_seconds() {
+            Some(seconds) => format!("ended after {seconds:.1} s: {why}"),
+            None => format!("{} with {}: {why}", ending.outcome, ending.code),
+        }
+    }
+
+    /// Whether one side holds the other here.
+    pub(crate) fn is_held_here(&self) -> bool {
+        !self.legs.holds.is_empty()
+    }
+
+    /// What a description of one side wants, where that is for the edge to do: to hold, or to talk. A change of the codec or
+    /// of the streams is not, nor is a hold of audio that the edge cannot make.
+    pub(crate) fn wish(
+        &self,
+        leg: LegId,
+        other: LegId,
+        theirs: &Description,
+        streams: &[AgreedStream],
+    ) -> Option<bool> {
+        let is_known = |at: LegId| {
+            let leg = &self.legs[at];
+            leg.ends.len() == streams.len() && streams.iter().all(|stream| leg.end(stream.index).is_some())
+        };
+        let same_codec = streams.first().is_some_and(|first| {
+            let (codecs, now) = ([first.codec.as_str(), first.codec_of_answerer()], [leg, other]);
+            let now = now.map(|at| self.legs[at].codec.as_str());
+            now == codecs || now == [codecs[1], codecs[0]]
+        });
+        if !(same_codec && is_known(leg) && is_known(other)) {
+            return None;
+        }
+        let directions = || streams.iter().filter_map(|s| Some(theirs.direction_of(theirs.media.get(s.index)?)));
+        let involved = self.legs.holds.contains(leg) || self.legs.holds.contains(other);
+        if directions().all(|direction| direction == Direction::SendRecv) {
+            return involved.then_some(false);
+        }
+        let local = |at: LegId| self.legs[at].trunk.as_ref().is_some_and(|trunk| trunk.hold == HoldMode::Local);
+        let may = involved || local(leg) || local(other);
+        let holds = directions().all(|direction| !direction.receives());
+        (may && holds && self.legs.ear_of(other).is_some()).then_some(true)
+    }
+
+    /// The description in force of one side; of one that holds here as if it talked, since the other side does not know.
+    pub(crate) fn standing(&self, leg: LegId) -> Option<Description> {
+        let mut theirs = self.legs[leg].theirs()?;
+        if self.legs.holds.contains(leg) {
+            let ours = self.legs[leg].media_ip;
+            theirs.hear_again(ours);
+        }
+        Some(theirs)
+    }
+
+    /// Whether silence, or the end of a session, would tell that they are gone.
+    pub(crate) fn is_watched(&self) -> bool {
+        let is_heard =
+            |leg: LegId| self.legs[leg].ends.iter().filter_map(|end| end.remote.as_ref()).any(|r| r.watch_idle);
+        match self.state {
+            State::Answered if self.is_local() => is_heard(self.legs.near),
+            State::Answered => self.legs.talking().any(|leg| is_heard(leg) || self.legs[leg].timer.is_agreed()),
+            State::Searching | State::Rerouting | State::Leaving | State::Ended => true,
+        }
+    }
+
+    /// Whether nothing is left to wait for.
+    pub(crate) fn is_done(&self) -> bool {
+        self.state == State::Ended && self.legs.iter().all(|leg| leg.state == LegState::Ended)
+    }
+
+    /// Dates a call that has not ended by another wall clock.
+    pub(crate) fn set_clock(&mut self, step: Step) {
+        if self.state != State::Ended {
+            self.times.started = step.of(self.times.started);
+            self.times.answered = self.times.answered.map(|at| step.of(at));
+            self.story.series.set_clock(step);
+        }
+    }
+
+    /// Time since the INVITE came in.
+    pub(crate) fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.times.began)
+    }
+
+    pub(crate) fn shown_state(&self) -> &'static str {
+        match self.state {
+            State::Searching => match self.legs[LegId::CALLER].state {
+                LegState::Ringing => "ringing",
+                LegState::Early => "early",
+                LegState::Trying | LegState::Answered | LegState::Canceling | LegState::Closing | LegState::Ended => {
+                    "trying"
+                }
+            },
+            State::Answered if self.is_held() => "held",
+            State::Answered | State::Leaving => "answered",
+            State::Rerouting if self.legs.answered_by.is_none() => "answered",
+            State::Rerouting => "transferring",
+            State::Ended => "ended",
+        }
+    }
+
+    /// Whether no stream flows both ways.
+    fn is_held(&self) -> bool {
+        if self.is_held_here() {
+            return true;
+        }
+        let mut remotes = self.legs.near_leg().ends.iter().filter_map(|end| end.remote.as_ref()).peekable();
+        remotes.peek().is_some() && remotes.all(|r| r.rtp.is_none() || !(r.may_send && r.may_receive))
+    }
+
+    /// Whether silence counts: once the call is answered.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.state == State::Answered
+    }
+
+    /// User part of our Contact towards the caller: what it called.
+    pub(crate) fn contact_user(&self) -> String {
+        rewrite::escape_user(&self.facts.called.received)
+    }
+
+    /// Whether the edge itself is the caller's other side: an agent talks with it, or did and nobody has taken its place.
+    pub(crate) fn is_local(&self) -> bool {
+        self.state == State::Rerouting || self.legs.callee.is_some_and(|leg| self.legs[leg].agent.is_some())
+    }
+
+    /// Whether the agent may send its caller to a target.
+    pub(crate) fn may_go(&self, edge: &Edge, leg: LegId, target: &Target) -> bool {
+        let Some(side) = &self.legs[leg].agent else { return false };
+        let numbers = edge.table.numbers();
+        let ways = |number: &Number, form| {
+            let mut ways = numbers.ways(number, form);
+            // A name may have separators, and be listed with them.
+            let named = ways.clone();
+            if let Some(first) = ways.first_mut() {
+                first.clone_from(&number.text);
+            }
+            [named, ways]
+        };
+        match target {
+            Target::Trunk { trunk, number, .. } => {
+                let number = number.as_deref().map(|number| numbers.normalise_caller(number, None));
+                let all = ways(number.as_ref().unwrap_or(&self.facts.called), trunk.send_numbers);
+                all.iter().any(|ways| side.agent.may_transfer_to(Wanted::Trunk(&trunk.name, ways)))
+            }
+            Target::Uri { uri, destination, .. } => {
+                let Some(number) = number_of_uri(uri, numbers) else { return false };
+                let all = ways(&number, SendNumbers::AsIs);
+                all.iter().any(|ways| side.agent.may_transfer_to(Wanted::Uri(uri, destination, ways)))
+            }
+            Target::Agent(agent) => side.agent.may_transfer_to(Wanted::Agent(&agent.name)),
+            Target::Reject(_) | Target::RingAll(_) => false,
+        }
+    }
+
+    /// A leg's number: what it calls by, or was called by.
+    pub(crate) fn number_of(&self, leg: LegId) -> &Number {
+        match leg {
+            LegId::CALLER => &self.facts.caller.number,
+            _ => self.legs[leg].number.as_deref().unwrap_or(&self.facts.called),
+        }
+    }
+}

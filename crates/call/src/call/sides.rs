@@ -1,0 +1,684 @@
+//! Who has the call: agents that come and go, transfers, and the end of the call.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use trunkgate_media::agent::Loss;
+use trunkgate_media::{AgentWish, EndId};
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::key::{Branch, LegId};
+use trunkgate_resources::limits::{NUMBER_CHARS, REFERRER_SECONDS};
+use trunkgate_route::{OnClose, Plan, Target};
+use trunkgate_sdp::{accept, anchored_streams};
+use trunkgate_sip::header::SessionExpires;
+use trunkgate_sip::{ClientId, ServerId};
+use trunkgate_story::numbers::plain;
+use trunkgate_story::reason::{ReasonSlug, q850_of_code};
+use trunkgate_story::report::CallRecord;
+
+use crate::call::controller::{Controller, StepResult};
+use crate::call::legs::headers::Brought;
+use crate::call::legs::leg::LegState;
+use crate::call::legs::leg_end::EndedBy;
+use crate::call::media::wiring::turned;
+use crate::call::negotiation::bridge::bad_media;
+use crate::call::refused::Refused;
+use crate::call::search::answer::{Failure, FinalAnswer};
+use crate::call::shared::{Cx, Ending};
+use crate::call::transfer::in_call::{Consult, Leaving, ReferStep, Transfer, WaitingRefer, numbered};
+use crate::call::transfer::refer::Refer;
+use crate::call::{Call, Parts, State, refuse_request};
+
+impl Parts {
+    /// An agent's socket is open.
+    pub(crate) fn agent_open(&mut self, cx: &mut Cx<'_>, end: EndId) {
+        let Some(leg) = cx.call.legs.agent_leg(end).filter(|leg| cx.call.legs[*leg].state == LegState::Trying) else {
+            return;
+        };
+        cx.call.legs[leg].state = LegState::Answered;
+        let Some(side) = &mut cx.call.legs[leg].agent else { return };
+        side.opened = Some(cx.now);
+        let (name, listens) = (side.agent.name.clone(), side.listens());
+        let after = cx.now.saturating_duration_since(side.began);
+        cx.edge.agents.opened(&name);
+        cx.edge.metrics.agent_sessions += 1;
+        cx.edge.metrics.agent_connect_seconds.observe(after.as_secs_f64());
+        cx.call.legs.note(cx.now, cx.edge, leg, &format!("open after {} ms", after.as_millis()));
+        cx.call.legs.agent_can_be_had(cx.edge, leg);
+        if !listens && self.search.is_opening(leg) {
+            self.agent_takes_call(cx, leg);
+        }
+    }
+
+    fn agent_takes_call(&mut self, cx: &mut Cx<'_>, leg: LegId) {
+        let agent = cx.call.legs[leg].agent.as_ref().map(|side| &side.agent);
+        if let Some(agent) = agent.cloned() {
+            self.bridge.media.take_sounds(&agent);
+        }
+        if cx.call.state == State::Rerouting {
+            cx.call.state = State::Answered;
+            return self.search.joined(cx, &mut self.bridge, leg);
+        }
+        cx.call.state = State::Answered;
+        match self.bridge.first_description(cx) {
+            Ok(ours) => {
+                self.bridge.converse(cx, leg);
+                self.bridge.media.stop_player(cx);
+                self.bridge.answer_caller(cx, &mut self.search, leg, ours, Vec::new()).act(self, cx);
+            }
+            Err(failure) => {
+                cx.call.state = State::Searching;
+                self.fail_target(cx, Branch::ALONE, StepResult::Failed(failure));
+            }
+        }
+    }
+
+    /// An agent could not be reached, or is lost.
+    pub(crate) fn agent_lost(&mut self, cx: &mut Cx<'_>, end: EndId, loss: Loss) {
+        let Some(leg) = cx.call.legs.live_agent(end) else { return };
+        let Some(side) = &cx.call.legs[leg].agent else { return };
+        let listens = side.listens();
+        cx.agent_failed(leg, loss);
+        let was_had = cx.call.legs[leg].state == LegState::Answered;
+        cx.call.legs.note(cx.now, cx.edge, leg, &format!("{}: {loss}", if was_had { "lost" } else { "failed" }));
+        let failure = Failure::of_loss(loss);
+        cx.call.legs[leg].fail_with(failure.reason);
+        let by_far_end = cx.call.legs[leg].end.is_some_and(|end| end.by == EndedBy::FarEnd);
+        if let Some(side) = &mut cx.call.legs[leg].agent {
+            side.is_gone = by_far_end;
+        }
+        if listens {
+            self.bridge.media.lose_listener(cx, leg, &failure);
+        } else if self.search.is_opening(leg) {
+            self.fail_target(cx, Branch::ALONE, StepResult::Failed(failure));
+        } else if cx.call.legs.callee == Some(leg) {
+            self.go_on(cx, leg, Some(failure));
+        }
+    }
+
+    /// An agent closed in good order.
+    pub(crate) fn agent_ended(&mut self, cx: &mut Cx<'_>, end: EndId) {
+        let Some(leg) = cx.call.legs.live_agent(end) else { return };
+        cx.call.legs.note(cx.now, cx.edge, leg, "closed with 1000");
+        cx.call.legs.agent_went_well(cx.edge, leg);
+        let Some(side) = &mut cx.call.legs[leg].agent else { return };
+        side.is_gone = true;
+        let (on_close, listens) = (side.agent.on_close, side.listens());
+        if listens || cx.call.legs.callee == Some(leg) {
+            cx.call.legs[leg].end_with(ReasonSlug::AgentHungUp, EndedBy::FarEnd);
+        }
+        match on_close {
+            _ if listens => self.bridge.media.close_agent(cx, leg),
+            _ if cx.call.legs.callee != Some(leg) => {}
+            // It has said where its caller is to go.
+            _ if self.search.is_consulting() => self.go_on(cx, leg, None),
+            OnClose::Hangup => self.end(cx, ReasonSlug::AgentHungUp),
+            OnClose::Next => {
+                self.go_on(cx, leg, Some(Failure::unreached(ReasonSlug::AgentHungUp)));
+            }
+        }
+    }
+
+    /// An agent wants something of the call. Only the one that talks with the caller may.
+    pub(crate) fn agent_wishes(&mut self, cx: &mut Cx<'_>, end: EndId, wish: AgentWish) {
+        let Some(leg) = cx.call.legs.live_agent(end) else { return };
+        if cx.call.legs.callee != Some(leg) {
+            cx.call.legs.note_wish(cx.now, cx.edge, leg, "requests an action for a call that it is not in");
+            return;
+        }
+        match wish {
+            AgentWish::Hangup => {
+                cx.call.legs.note(cx.now, cx.edge, leg, "hangs up");
+                cx.call.legs[leg].end_with(ReasonSlug::AgentHungUp, EndedBy::FarEnd);
+                cx.call.legs.agent_went_well(cx.edge, leg);
+                self.end(cx, ReasonSlug::AgentHungUp);
+            }
+            AgentWish::Dtmf(digits) => self.bridge.press(cx, leg, &digits),
+            AgentWish::Transfer(text) => self.agent_transfers(cx, leg, &text, false),
+            AgentWish::Consult(text) => self.agent_transfers(cx, leg, &text, true),
+        }
+    }
+
+    /// The agent has had the caller for as long as it may, or is being connected anew for it.
+    pub(crate) fn max_call_over(&mut self, cx: &mut Cx<'_>) {
+        cx.call.deadlines.remove(Timer::MaxCall);
+        let Some(holder) = self.bridge.media.holder.clone() else { return };
+        let name = &holder.agent.name;
+        let what = if self.search.is_consulting() { "it leaves" } else { "the call ends" };
+        cx.edge.decide(cx.now, cx.call.key, format!("{name}: max_call has passed: {what}"));
+        let line = format!("{name}: max_call has passed");
+        let sid = cx.call.legs.sid().to_owned();
+        cx.edge.log(&sid, line, Some(ReasonSlug::MaxCall));
+        if let Some(leg) = cx.call.legs.callee.filter(|_| self.search.is_consulting()) {
+            cx.call.legs[leg].end_with(ReasonSlug::MaxCall, EndedBy::Edge);
+            return self.go_on(cx, leg, None);
+        }
+        self.search.drop_attempts(cx, &mut self.bridge, ReasonSlug::MaxCall);
+        if let Some(leg) = cx.call.legs.callee.take() {
+            cx.call.legs[leg].end_with(ReasonSlug::MaxCall, EndedBy::Edge);
+            self.bridge.media.close_agent(cx, leg);
+        }
+        cx.disarm(Timer::HoldCheck);
+        self.search.controller = Controller::Done;
+        cx.call.state = State::Rerouting;
+        self.leave(cx, holder.agent.goodbye.clone(), ReasonSlug::MaxCall);
+    }
+
+    /// Refuses the caller's INVITE, and ends the call.
+    pub(crate) fn refuse(&mut self, cx: &mut Cx<'_>, answer: &FinalAnswer) {
+        if let Some(server) = cx.call.legs[LegId::CALLER].server.take() {
+            cx.edge.refused.push(server);
+            cx.edge.respond(cx.now, server, answer.to_sip());
+        }
+        cx.call.legs[LegId::CALLER].state = LegState::Ended;
+        self.finish(cx, answer.reason, answer.code, answer.q850);
+    }
+
+    /// The caller has gone before it had an answer; its INVITE has been answered 487.
+    pub(crate) fn caller_left(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
+        if let Some(server) = cx.call.legs[LegId::CALLER].server.take() {
+            cx.edge.index.servers.remove(&server);
+        }
+        cx.call.legs[LegId::CALLER].state = LegState::Ended;
+        self.finish(cx, reason, 487, reason.q850());
+    }
+
+    /// The caller ended its early dialog by BYE (RFC 3261 §15.1.2): its INVITE is still open.
+    pub(crate) fn caller_left_by_bye(&mut self, cx: &mut Cx<'_>) {
+        let answer = FinalAnswer::new(487, ReasonSlug::CallerCanceled);
+        self.refuse(cx, &answer);
+    }
+
+    /// A CANCEL that the endpoint has answered although we had our 2xx ready.
+    pub(crate) fn caller_withdrew_answered(&mut self, cx: &mut Cx<'_>) {
+        if cx.call.legs[LegId::CALLER].dialog.is_none() || cx.call.legs[LegId::CALLER].server.is_some() {
+            cx.call.legs[LegId::CALLER].state = LegState::Ended;
+        }
+        self.end(cx, ReasonSlug::CallerCanceled);
+    }
+
+    /// A far end hung up an answered call.
+    pub(crate) fn hung_up(&mut self, cx: &mut Cx<'_>, leg: LegId, headers: Brought) {
+        cx.call.legs.leg_gone(cx.edge, leg);
+        if self.bridge.left_joining(cx, leg) {
+            return;
+        }
+        if !cx.call.legs.is_side(leg) {
+            return self.bridge.referrer_left(cx, leg);
+        }
+        cx.call.story.farewell = Some((leg, headers));
+        if leg == LegId::CALLER {
+            self.end(cx, ReasonSlug::CallerHungUp);
+        } else {
+            cx.call.legs[leg].end_with(ReasonSlug::CalleeHungUp, EndedBy::FarEnd);
+            self.end(cx, ReasonSlug::CalleeHungUp);
+        }
+    }
+
+    /// Our 2xx to a leg was never acknowledged.
+    pub(crate) fn ack_missing(&mut self, cx: &mut Cx<'_>, leg: LegId) {
+        let (name, side) = (cx.call.legs.name_of(leg), &cx.call.legs[leg]);
+        let ours = side.flow.and_then(|flow| cx.edge.addressing.local(flow.remote.ip(), flow.listener));
+        let ours =
+            ours.map_or_else(|| "our Contact".to_owned(), |local| format!("our Contact, {}:{}", local.ip, local.port));
+        let contact = side.contact.as_deref().unwrap_or("none");
+        let hop = side.record_route.as_deref().map(|hop| format!(", Record-Route {hop}")).unwrap_or_default();
+        let went = side.flow.map(|flow| format!(" that went to {}", flow.remote)).unwrap_or_default();
+        let text =
+            format!("{name} sent no ACK for the 200 OK{went}; it goes to {ours} (its own Contact {contact}{hop})");
+        cx.call.story.proof = Some((ReasonSlug::AckTimeout, text.into()));
+        self.end(cx, ReasonSlug::AckTimeout);
+    }
+
+    /// Ends an answered call.
+    pub(crate) fn end(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
+        self.finish(cx, reason, 200, reason.q850());
+    }
+
+    /// Ends a call whose caller has been answered so by the endpoint, since it does not acknowledge.
+    pub(crate) fn end_unacknowledged(&mut self, cx: &mut Cx<'_>, code: u16) {
+        let reason = ReasonSlug::AckTimeout;
+        let code = if cx.call.times.answered.is_some() { 200 } else { code };
+        self.finish(cx, reason, code, reason.q850());
+    }
+
+    fn finish(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug, code: u16, q850: u8) {
+        if cx.call.state == State::Ended {
+            return;
+        }
+        self.search.drop_attempts(cx, &mut self.bridge, reason);
+        cx.call.legs.end_legs_with(reason);
+        cx.call.state = State::Ended;
+        let of_talk = [Timer::HoldCheck, Timer::Glare, Timer::Update, Timer::Session, Timer::MaxCall];
+        for timer in [Timer::Search, Timer::Goodbye].into_iter().chain(of_talk) {
+            cx.disarm(timer);
+        }
+        if cx.call.times.answered.is_some() {
+            cx.capture_reports();
+        }
+        cx.disarm(Timer::Quality);
+        cx.disarm(Timer::Referrer);
+        self.bridge.close_open_reinvite(cx);
+        self.bridge.negotiation.refuse_infos(cx);
+        self.bridge.negotiation.transfers.end_news(cx);
+        self.bridge.negotiation.transfers.end_joins(cx, reason);
+        self.bridge.negotiation.transfers.refuse_passed(cx);
+        for leg in cx.call.legs.ids() {
+            self.bridge.media.hang_up_leg(cx, leg, reason);
+        }
+        self.bridge.negotiation.late = None;
+        self.bridge.media.player = None;
+        cx.call.legs.holds.clear();
+        self.bridge.negotiation.owed.clear();
+        cx.call.times.ended = Some(cx.edge.date(cx.now));
+        let answered = cx.call.times.answered.is_some();
+        let outcome = if answered { "answered" } else { outcome(reason, code) };
+        cx.call.ending = Some(Ending { outcome, reason, code });
+        cx.prove_no_ports(reason);
+        self.bridge.negotiation.count(cx);
+        cx.settle_text();
+        self.bridge.negotiation.transfers.now = None;
+        self.search.end_consult();
+        // While the ends' own counters are there: jitter and reports of the last interval stand nowhere else.
+        self.bridge.media.settle_hearing(cx);
+        let (view, scores, series) = (self.view(cx.call), cx.call.legs.scores(), cx.call.quality(cx.now));
+        self.bridge.media.close_media(cx);
+        let sid = cx.call.legs.sid().to_owned();
+        // A flood of those that are turned down must not become a flood of lines.
+        if !cx.call.story.is_turned_down {
+            cx.edge.log(&sid, cx.call.last_line(), Some(reason));
+        }
+        cx.edge.decide(cx.now, cx.call.key, cx.call.last_line());
+        cx.edge.recent.push(view.clone(), cx.call.story.is_turned_down);
+        if let Some(series) = series {
+            cx.edge.recent.push_series(series);
+        }
+        let record = CallRecord {
+            call: view,
+            sip_code: code,
+            q850_cause: q850,
+            failovers: cx.call.story.failovers,
+            post_dial_ms: cx.call.times.first_ring.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
+            mos_min: scores.lowest(),
+            mos_avg: scores.mean(),
+            proof: cx.call.proof(reason).map(str::to_owned),
+            fix: cx.call.own_fix(reason),
+        };
+        cx.report(record);
+    }
+
+    /// The agent on `leg` has the caller no longer: because it is lost (with why), or because it sends the caller on.
+    pub(crate) fn go_on(&mut self, cx: &mut Cx<'_>, leg: LegId, lost: Option<Failure>) {
+        let name = cx.call.legs.name_of(leg);
+        self.bridge.media.close_agent(cx, leg);
+        cx.disarm(Timer::HoldCheck);
+        cx.call.legs.callee = None;
+        cx.call.state = State::Rerouting;
+        let is_lost = lost.as_ref().is_some_and(|failure| failure.loss.is_some());
+        if let Some(failure) = lost {
+            self.bridge.negotiation.note_failure(cx, Some(leg), &name, &failure);
+            self.search.controller.failed(failure);
+        }
+        if !(is_lost && self.search.retry(cx, leg)) {
+            cx.disarm(Timer::MaxCall);
+        }
+        if self.search.rings_on(cx, &mut self.bridge) {
+            return;
+        }
+        if self.bridge.waits_for_ack(cx.call) {
+            return cx.edge.decide(cx.now, cx.call.key, "waiting for the caller's ACK with its media address");
+        }
+        self.search_on(cx);
+    }
+
+    /// Tries the targets that are left for a caller that has its answer.
+    pub(crate) fn search_on(&mut self, cx: &mut Cx<'_>) {
+        match self.bridge.media.standing_offer(cx.call).filter(|_| self.bridge.media.spoken_end(cx.call).is_some()) {
+            Some(offer) => {
+                self.bridge.negotiation.offer = Some(offer);
+                self.advance(cx, None);
+            }
+            None => self.end(cx, ReasonSlug::Internal),
+        }
+    }
+
+    /// No target is left: before the answer the caller is refused, later it hears the goodbye.
+    pub(crate) fn give_up(&mut self, cx: &mut Cx<'_>, answer: &FinalAnswer) {
+        if self.transfer_failed(cx, answer) {
+            return;
+        }
+        match cx.call.state {
+            State::Searching => self.refuse(cx, answer),
+            State::Rerouting => {
+                let goodbye = self.bridge.media.goodbye.as_ref().and_then(|agent| agent.goodbye.clone());
+                cx.edge.decide(cx.now, cx.call.key, "no target is left");
+                self.leave(cx, goodbye, answer.reason);
+            }
+            State::Answered | State::Leaving | State::Ended => {}
+        }
+    }
+
+    /// Ends an answered call, after a goodbye where there is one and the caller can hear it.
+    pub(crate) fn leave(&mut self, cx: &mut Cx<'_>, goodbye: Option<Arc<[u8]>>, reason: ReasonSlug) {
+        cx.disarm(Timer::MaxCall);
+        self.bridge.media.stop_player(cx);
+        match goodbye {
+            Some(sound) if self.bridge.media.play_last(cx, &sound, reason) => {}
+            Some(_) | None => self.end(cx, reason),
+        }
+    }
+
+    /// A sound has been heard to its end: after the goodbye the call is over.
+    pub(crate) fn played(&mut self, cx: &mut Cx<'_>, end: EndId) {
+        if self.bridge.media.player.is_some_and(|player| player.end == end) {
+            self.goodbye_overdue(cx);
+        }
+    }
+
+    /// The goodbye has been heard, or should have been by now.
+    pub(crate) fn goodbye_overdue(&mut self, cx: &mut Cx<'_>) {
+        if let Some(reason) = self.bridge.media.player.and_then(|player| player.last) {
+            self.end(cx, reason);
+        }
+    }
+
+    /// The agent that has the caller wants it to go elsewhere.
+    pub(crate) fn agent_transfers(&mut self, cx: &mut Cx<'_>, leg: LegId, text: &str, consults: bool) {
+        let onward = self.search.onward(cx, leg, text, consults).and_then(|target| {
+            if cx.call.may_go(cx.edge, leg, &target) { Ok(target) } else { Err(Refused::NotAllowed) }
+        });
+        match onward {
+            Ok(target) => {
+                let then = if consults { ", once that answers" } else { "" };
+                cx.call.legs.note(cx.now, cx.edge, leg, &format!("transfers the caller to {text}{then}"));
+                self.send_on(cx, leg, target, consults.then_some(text), EndedBy::FarEnd);
+            }
+            Err(refused) => {
+                let is_barred = matches!(refused, Refused::NotAllowed | Refused::ForbiddenAddress);
+                let why = if refused == Refused::TooManyTargets {
+                    "too many transfers: the caller stays".to_owned()
+                } else if refused == Refused::SameAgent {
+                    format!("transfer to {text}: it already has the caller")
+                } else if refused == Refused::NotAllowed {
+                    format!("transfer to {text}: refused, not in `transfer_to`")
+                } else if refused == Refused::ForbiddenAddress {
+                    format!("transfer to {text}: refused, {refused}")
+                } else {
+                    format!("transfer to {text}: unknown target")
+                };
+                let is_noted = cx.call.legs.note_wish(cx.now, cx.edge, leg, &why);
+                if is_barred && is_noted {
+                    let sid = cx.call.legs.sid().to_owned();
+                    let line = format!(
+                        "{} may not transfer its caller to {}: {refused}",
+                        cx.call.legs.name_of(leg),
+                        cx.edge.shown_name(text)
+                    );
+                    cx.edge.warn(&sid, line, None);
+                }
+                // It has the caller still, and would wait for nothing.
+                if consults || is_barred {
+                    cx.tell_agent(leg, text, refused.as_str(), None);
+                }
+            }
+        }
+    }
+
+    /// The same, asked for from beside.
+    pub(crate) fn transfer(&mut self, cx: &mut Cx<'_>, text: &str, consults: bool) -> Result<(), Refused> {
+        if cx.call.state == State::Rerouting && !self.search.is_consulting() {
+            return Err(Refused::Transferring);
+        }
+        let leg = cx.call.legs.callee.filter(|leg| cx.call.legs[*leg].agent.is_some()).ok_or(Refused::NoAgent)?;
+        let target = self.search.onward(cx, leg, text, consults)?;
+        let how = if consults { "is to be sent" } else { "is sent" };
+        cx.call.legs.note(cx.now, cx.edge, leg, &format!("its caller {how} to {text}, as requested"));
+        self.send_on(cx, leg, target, consults.then_some(text), EndedBy::Edge);
+        Ok(())
+    }
+
+    /// Tries the target; `consulted`: its name, where the agent stays until somebody answers. What was asked for before is
+    /// withdrawn.
+    fn send_on(&mut self, cx: &mut Cx<'_>, leg: LegId, target: Target, consulted: Option<&str>, by: EndedBy) {
+        if self.search.consults.now.take().is_some() {
+            cx.edge.decide(cx.now, cx.call.key, "the previous transfer is canceled");
+            self.search.withdraw_all(cx, &mut self.bridge, ReasonSlug::Transferred);
+        }
+        self.search.controller.put_first(target);
+        let Some(text) = consulted else {
+            if by == EndedBy::FarEnd {
+                cx.call.legs.agent_went_well(cx.edge, leg);
+            }
+            cx.call.legs[leg].end_with(ReasonSlug::Transferred, by);
+            return self.go_on(cx, leg, None);
+        };
+        self.search.consults.begun += 1;
+        self.search.consults.now = Some(Box::new(Consult { target: text.to_owned(), by }));
+        cx.call.state = State::Rerouting;
+        if self.bridge.waits_for_ack(cx.call) {
+            return cx.edge.decide(cx.now, cx.call.key, "waiting for the caller's ACK with its media address");
+        }
+        self.search_on(cx);
+    }
+
+    /// A far end wants the other one to be connected with somebody else.
+    pub(crate) fn referred(&mut self, cx: &mut Cx<'_>, leg: LegId, server: ServerId, refer: Refer) {
+        let plan = match self.bridge.negotiation.referable(cx, &self.search, leg, &refer) {
+            Ok(ReferStep::Here(plan)) => plan,
+            Ok(ReferStep::On(other)) => {
+                return self.bridge.negotiation.transfers.pass_refer(cx, (leg, other), server, &refer);
+            }
+            Ok(ReferStep::Later) => {
+                return self.bridge.negotiation.transfers.refer_later(cx, WaitingRefer { leg, server, refer });
+            }
+            Err(answer) => {
+                cx.edge.respond(cx.now, server, answer.to_sip());
+                let why = format!("a transfer by {} is refused with {}", cx.call.legs.name_of(leg), answer.code);
+                return cx.edge.decide(cx.now, cx.call.key, why);
+            }
+        };
+        let (name, to) = (cx.call.legs.name_of(leg), plain(&refer.number.text, NUMBER_CHARS));
+        cx.edge.decide(
+            cx.now,
+            cx.call.key,
+            format!("{name} transfers the other side to {to}: route {}", plan.route.name),
+        );
+        let (sid, to) = (cx.call.legs.sid().to_owned(), cx.edge.shown(&to));
+        let line = format!("{} transfers the other side to {to}", cx.edge.shown_name(&name));
+        cx.edge.log(&sid, line, None);
+        self.bridge.negotiation.transfers.accept_refer(cx, leg, server, &refer);
+        let ring_timeout = plan.ring_timeout;
+        let targets = plan.targets.into_iter().map(|target| numbered(target, &refer.number.text)).collect();
+        let plan = Plan { targets, ..plan };
+        cx.call.facts.max_forwards = cx.call.facts.max_forwards.saturating_sub(1);
+        cx.call.facts.ring_timeout = ring_timeout;
+        cx.call.facts.shown_as = plan.route.caller_id.clone();
+        self.begin_transfer(cx, leg, Controller::plan(plan), refer);
+    }
+
+    /// Searches for somebody in the place of `by`; the other side waits.
+    fn begin_transfer(&mut self, cx: &mut Cx<'_>, by: LegId, controller: Controller, refer: Refer) {
+        let Some(waits) = cx.call.legs.other(by) else { return };
+        let held = cx.call.legs.holds.contains(by);
+        self.bridge.media.end_holds(cx);
+        self.bridge.negotiation.owed.clear();
+        cx.disarm(Timer::Glare);
+        let Some((offer, spoken)) = cx.call.legs.offer_of(waits) else { return self.end(cx, ReasonSlug::Internal) };
+        let wires = self.bridge.media.wires.iter().map(|(from, to)| (from, to.clone())).collect();
+        let ends = [by, waits].into_iter().flat_map(|leg| cx.call.legs[leg].ends.iter().map(move |end| (leg, end)));
+        let remotes = ends.filter_map(|(leg, end)| Some((leg, end.end, end.remote.clone()?))).collect();
+        self.bridge.negotiation.transfers.now = Some(Box::new(Transfer {
+            by,
+            is_gone: false,
+            number: refer.number,
+            referred_by: refer.referred_by,
+            replaces: refer.replaces,
+            controller: std::mem::replace(&mut self.search.controller, controller),
+            spoken: std::mem::replace(&mut self.bridge.media.spoken, spoken),
+            held,
+            is_stale: cx.call.legs.is_stale(waits),
+            wires,
+            remotes,
+        }));
+        self.bridge.media.part(cx, [by, waits]);
+        cx.call.legs.near = waits;
+        cx.call.legs.callee = None;
+        cx.call.state = State::Rerouting;
+        self.bridge.negotiation.offer = Some(offer);
+        self.search.ring_back(cx, &mut self.bridge);
+        self.advance(cx, None);
+    }
+
+    /// Whether nobody answered a transfer that can be taken back: then it is.
+    pub(crate) fn transfer_failed(&mut self, cx: &mut Cx<'_>, answer: &FinalAnswer) -> bool {
+        let Some(transfer) = self.bridge.negotiation.transfers.now.take() else { return false };
+        self.bridge.negotiation.transfers.tell_news(cx, answer.code);
+        if transfer.is_gone {
+            return false;
+        }
+        let Transfer { by, controller, spoken, held, wires, remotes, .. } = *transfer;
+        let why = format!("the transfer failed with {}: {}", answer.code, answer.reason.sentence());
+        let sid = cx.call.legs.sid().to_owned();
+        cx.edge.log(&sid, why.clone(), Some(answer.reason));
+        cx.edge.decide(cx.now, cx.call.key, format!("{why}; the other side stays with {}", cx.call.legs.name_of(by)));
+        self.bridge.media.stop_player(cx);
+        (self.search.controller, self.bridge.media.spoken, self.bridge.negotiation.offer) = (controller, spoken, None);
+        // Nobody else was tried in the target's place.
+        cx.call.story.failed_over = None;
+        cx.call.state = State::Answered;
+        if by == LegId::CALLER {
+            cx.call.legs.callee = Some(cx.call.legs.near);
+            cx.call.legs.near = by;
+        } else {
+            cx.call.legs.callee = Some(by);
+        }
+        for (leg, end, remote) in remotes {
+            cx.point_back(leg, end, remote);
+        }
+        for (from, (to, wire)) in wires {
+            self.bridge.media.connect_ends(cx, from, to, wire);
+        }
+        if held {
+            self.bridge.media.part(cx, [cx.call.legs.near, by]);
+            cx.call.legs.holds.insert(by, None);
+            self.bridge.media.play_to_held(cx);
+        }
+        self.bridge.media.tap_caller(cx);
+        true
+    }
+
+    /// The far side of the other call has taken our offer: its leg is ours, and takes the place of whoever asked for it.
+    pub(crate) fn joined_by(
+        &mut self,
+        cx: &mut Cx<'_>,
+        (other, comes): (&mut Call, LegId),
+        sdp: Option<Bytes>,
+        session: Option<SessionExpires>,
+    ) -> Result<(), Failure> {
+        let missing = || bad_media("2xx without session description");
+        let Some(join) = self.bridge.negotiation.transfers.joining.as_ref() else { return Err(missing()) };
+        if join.unbound {
+            return Err(Failure::with_code(500, ReasonSlug::NoPorts));
+        }
+        let Some(waits) = cx.call.legs.other(join.by) else { return Err(missing()) };
+        let answer = other.shared.legs.read(cx.edge, comes, &sdp.ok_or_else(missing)?)?;
+        let sent = other.shared.legs[comes].sent().ok_or_else(missing)?;
+        let side = &cx.call.legs[waits];
+        let ports = side.ports(&anchored_streams(&join.offer));
+        let policy = side.policy().towards(other.shared.legs[comes].policy());
+        let agreed = accept(&join.offer, &sent, &answer, &policy, &ports, &side.identity())
+            .map_err(|refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal))?;
+        let leg = &mut other.shared.legs[comes];
+        leg.check_answer(&sent, &answer, agreed.streams.iter().map(|stream| stream.index))?;
+        leg.take_theirs(&answer);
+        leg.ours = leg.last_sent.clone();
+        let is_turned = turned(None, &answer, &agreed.streams);
+        let Some(join) = self.bridge.negotiation.transfers.joining.take() else { return Err(missing()) };
+        let (parts, mut theirs) = other.act(cx.now, cx.edge);
+        let leg = parts.bridge.media.hand_over(&mut theirs, comes);
+        let at = cx.take_over(other.shared.legs.place(comes), leg, join.ends);
+        self.bridge.negotiation.owed.clear();
+        if join.is_stale || is_turned {
+            self.bridge.negotiation.owe(waits, false);
+        }
+        self.bridge.media.take_side(cx, join.by, at, waits);
+        self.bridge.media.wire(cx, &agreed.streams, (waits, false), (at, false));
+        cx.close_unused([waits, at], &agreed.streams);
+        self.search.settle(cx.call, &mut self.bridge);
+        cx.session_taken(at, session);
+        self.bridge.negotiation.transfers.tell_news(cx, 200);
+        if !join.is_gone {
+            cx.arm(Timer::Referrer, Duration::from_secs(REFERRER_SECONDS));
+            cx.call.legs.leave_trunk(cx.edge, join.by);
+        }
+        Ok(())
+    }
+
+    /// The far side of the other call does not come: all stays as it was.
+    pub(crate) fn join_failed(&mut self, cx: &mut Cx<'_>, answer: &FinalAnswer) {
+        let Some(join) = self.bridge.negotiation.transfers.joining.take() else { return };
+        cx.close_joining(join.ends);
+        self.bridge.negotiation.transfers.tell_news(cx, answer.code);
+        let why = format!("the transfer failed with {}: {}", answer.code, answer.reason.sentence());
+        let sid = cx.call.legs.sid().to_owned();
+        cx.edge.log(&sid, why.clone(), Some(answer.reason));
+        cx.edge.decide(cx.now, cx.call.key, format!("{why}; both calls continue unchanged"));
+        if join.is_gone {
+            self.end(cx, answer.reason);
+        }
+    }
+
+    /// The call of the far side that was to come here is over.
+    pub(crate) fn unjoined(&mut self, cx: &mut Cx<'_>, client: ClientId, reason: ReasonSlug) {
+        if self.bridge.negotiation.transfers.joins_by(cx.call, client) {
+            self.join_failed(cx, &FinalAnswer::new(487, reason));
+        }
+    }
+
+    /// A leg that was to leave stays; `refused`: the code by which its far end said so, `None` where it has agreed.
+    pub(crate) fn did_not_leave(&mut self, cx: &mut Cx<'_>, leaving: &Leaving, refused: Option<u16>) {
+        if matches!(refused, Some(408 | 481)) {
+            return self.end(cx, ReasonSlug::Unreachable);
+        }
+        if leaving.is_gone {
+            let by_caller = leaving.by == LegId::CALLER;
+            return self.end(cx, if by_caller { ReasonSlug::CallerHungUp } else { ReasonSlug::CalleeHungUp });
+        }
+        if refused.is_none() {
+            self.bridge.negotiation.owe(leaving.leg, false);
+        }
+        self.bridge.negotiation.ask_the_owed(cx, &self.search);
+    }
+
+    /// Serves the one that waits, once it can be.
+    pub(crate) fn serve_waiting_refer(&mut self, cx: &mut Cx<'_>) {
+        if self.bridge.negotiation.is_changing(cx.call) {
+            return;
+        }
+        let Some(waiting) = self.bridge.negotiation.transfers.waiting.take() else { return };
+        cx.disarm(Timer::Refer);
+        let WaitingRefer { leg, server, refer } = *waiting;
+        match cx.call.state {
+            State::Ended => refuse_request(cx.now, cx.edge, server, 487),
+            State::Searching | State::Answered | State::Rerouting | State::Leaving => {
+                self.referred(cx, leg, server, refer);
+            }
+        }
+    }
+}
+
+// How a call ends: every leg told in the way that its state allows, media closed, one record written.
+
+/// The outcome of a call that was never answered.
+pub(crate) fn outcome(reason: ReasonSlug, code: u16) -> &'static str {
+    match (reason, q850_of_code(code)) {
+        (ReasonSlug::TargetRejected, _) => match code {
+            486 | 600 => "busy",
+            408 | 480 => "no_answer",
+            400..=499 | 600..=699 => "refused",
+            _ => "failed",
+        },
+        _ => reason.outcome(),
+    }
+}

@@ -1,0 +1,418 @@
+//! What is noted of a call as it happens: changes, faults, samples, quality, text messages.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use trunkgate_media::{AgentQueue, EndCounters, Unsent};
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::io::Output;
+use trunkgate_resources::key::LegId;
+use trunkgate_resources::trunks::Kind;
+use trunkgate_route::sms::EndedCall;
+use trunkgate_route::{NoText, SmsRule, TextOutcome};
+use trunkgate_story::captured::{CapturedItem, Report};
+use trunkgate_story::change::{CallChange, Change, FLAGS, Happening};
+use trunkgate_story::diagnosis::{Cause, Diagnosis};
+use trunkgate_story::limits::NUMBER_CHARS;
+use trunkgate_story::numbers::plain;
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::report::CallRecord;
+use trunkgate_story::sampled::LegTimes;
+use trunkgate_story::series::{Kept, Label, Reading, Totals, Way};
+use trunkgate_story::sms::{Sms, SmsNews};
+use trunkgate_story::unsent::{fix, text};
+use trunkgate_story::view::RtpView;
+
+use crate::call::legs::leg::{Leg, LegState};
+use crate::call::shared::{Cx, Ending, Shared};
+use crate::call::story::verdict::fault_of;
+
+impl Cx<'_> {
+    /// Tells the capture agent what each side hears.
+    pub(crate) fn capture_reports(&mut self) {
+        if !self.edge.captures {
+            return;
+        }
+        for (place, leg) in self.call.legs.with_ids() {
+            for report in reports(leg, &self.call.legs.name_of(place)) {
+                self.edge.capture(self.now, self.call.legs.sid().to_owned(), CapturedItem::Report(report));
+            }
+        }
+    }
+
+    /// A flaw, where there is one, takes the place of the one before; its trunk learns of it.
+    pub(crate) fn set_flaw(&mut self, leg: LegId, found: Option<Box<Diagnosis>>) {
+        if let (Some(found), Some(trunk)) = (&found, self.call.legs[leg].trunk.clone()) {
+            self.tell_fault(&trunk.name, found);
+        }
+        self.call.legs[leg].flaw = found;
+    }
+
+    /// Its trunk learns, once a leg, whether it was heard; `is_told`: whoever watches is told by other means.
+    pub(crate) fn judge(&mut self, leg: LegId, is_told: bool) {
+        let side = &mut self.call.legs[leg];
+        if side.agent.is_some() || std::mem::replace(&mut side.is_judged, true) {
+            return;
+        }
+        let side = &self.call.legs[leg];
+        self.edge.trunks.listened(self.now, side.trunk_name(), self.call.legs.sid(), side.unheard.as_deref());
+        if let (Some(found), Some(trunk)) = (side.unheard.clone(), side.trunk.clone()) {
+            if is_told {
+                self.count_fault(&trunk.name, &found, false);
+            } else {
+                self.tell_fault(&trunk.name, &found);
+            }
+        }
+    }
+
+    /// Its trunk learns of a fault, once a call; `refused`: that cost the call its target. Of which kind it is, where that is new.
+    pub(crate) fn count_fault(&mut self, trunk: &Arc<str>, found: &Diagnosis, refused: bool) -> Option<Kind> {
+        let kind = Kind::of(found.cause)?;
+        let known = (trunk.clone(), kind);
+        if self.call.story.counted.contains(&known) {
+            return None;
+        }
+        self.edge.trunks.at_fault(self.now, trunk, self.call.legs.sid(), (kind, found), refused);
+        self.call.story.counted.push(known);
+        Some(kind)
+    }
+
+    /// The same of a fault that the call goes on with: whoever watches is told as well.
+    pub(crate) fn tell_fault(&mut self, trunk: &Arc<str>, found: &Diagnosis) {
+        let what = match self.count_fault(trunk, found, false) {
+            Some(Kind::Codecs) => Happening::MediaMismatch,
+            Some(Kind::Unsent) => Happening::MediaUnsent,
+            None => return,
+        };
+        let change = self.call.change_for(what, &found.text, None);
+        self.edge.changed(Change { trunk: Some(trunk.to_string()), fix: Some(found.fix.clone()), ..change });
+    }
+
+    /// What was heard of the two sides of an answered call.
+    pub(crate) fn count_media(&mut self) {
+        for leg in [Some(self.call.legs.near), self.call.legs.callee].into_iter().flatten() {
+            let (heard, scores) = (self.call.legs[leg].view().rtp, self.call.legs[leg].scores());
+            if heard.rx_packets > 0 {
+                self.edge.metrics.rtp_jitter_seconds.observe(heard.jitter_ms / 1000.0);
+            }
+            if let Some(rtt) = heard.rtt_ms {
+                self.edge.metrics.rtp_round_trip_seconds.observe(rtt / 1000.0);
+            }
+            if let Some(mean) = scores.mean() {
+                self.edge.metrics.call_mos.observe(mean);
+                if Some(leg) == self.call.legs.callee {
+                    self.edge.trunks.scored(self.now, self.call.legs[leg].trunk_name(), mean);
+                }
+            }
+        }
+    }
+
+    /// Notes what has happened to its legs by now.
+    pub(crate) fn note_legs(&mut self) {
+        let Some(gathered) = self.edge.sampled.get_mut(&self.call.key).filter(|gathered| gathered.over.is_none())
+        else {
+            return;
+        };
+        let at_us = self.call.since_began(self.now);
+        gathered.legs.resize(self.call.legs.len(), LegTimes { began_us: at_us, ..LegTimes::default() });
+        for (times, leg) in gathered.legs.iter_mut().zip(&self.call.legs) {
+            see(times, at_us, leg);
+        }
+    }
+
+    /// Tells of its record; kept besides, until nothing of the call is waited for.
+    pub(crate) fn report(&mut self, record: CallRecord) {
+        self.note_legs();
+        if let Some(gathered) = self.edge.sampled.get_mut(&self.call.key) {
+            let at_us = self.call.since_began(self.now);
+            for times in &mut gathered.legs {
+                times.ended_us.get_or_insert(at_us);
+            }
+            gathered.over = Some(Box::new((record.clone(), at_us)));
+        }
+        self.edge.outputs.push_back(Output::Report(Box::new(record)));
+    }
+
+    /// The call is answered, or goes on after a restart of the edge: its series begins.
+    pub(crate) fn begin_series(&mut self) {
+        self.call.story.series.begin(self.now, self.edge.date(self.now), self.call.legs.iter().map(reading));
+        self.arm(Timer::Quality, self.call.story.series.interval());
+    }
+
+    /// Takes the rule of the call's route, and has its text kept for the case of a crash.
+    pub(crate) fn watch_for_text(&mut self, rule: Option<&Arc<SmsRule>>) {
+        // Whoever dials an emergency number is called back by others.
+        let Some(rule) = rule.filter(|_| !self.edge.table.numbers().is_emergency(&self.call.facts.called)) else {
+            return;
+        };
+        self.call.story.sms = Some(Arc::clone(rule));
+        if rule.on.contains(&TextOutcome::Failed)
+            && let Ok(sms) = self.call.text(self.edge, rule, TextOutcome::Failed, ReasonSlug::EdgeRestarted)
+        {
+            self.edge.outputs.push_back(Output::Sms(SmsNews::Watch(Box::new(sms))));
+        }
+    }
+
+    /// Somebody has answered.
+    pub(crate) fn forget_text(&mut self) {
+        if self.call.story.sms.take().is_some() {
+            self.edge.outputs.push_back(Output::Sms(SmsNews::Forget(self.call.legs.sid().to_owned())));
+        }
+    }
+
+    /// The call has ended, and nobody had answered.
+    pub(crate) fn settle_text(&mut self) {
+        let (Some(rule), Some(ending)) = (self.call.story.sms.clone(), self.call.ending) else { return };
+        let Some(outcome) = self.call.text_outcome(ending) else {
+            self.edge.decide(self.now, self.call.key, "no text message: the call was refused, not missed");
+            return self.forget_text();
+        };
+        if !rule.on.contains(&outcome) {
+            self.edge.decide(self.now, self.call.key, format!("no text message: {} is not in `on`", outcome.as_str()));
+            return self.forget_text();
+        }
+        match self.call.text(self.edge, &rule, outcome, ending.reason) {
+            Ok(sms) => {
+                self.call.story.sms = None;
+                self.edge.decide(
+                    self.now,
+                    self.call.key,
+                    format!("text to {}: {}", self.edge.shown(&sms.to), outcome.as_str()),
+                );
+                self.edge.outputs.push_back(Output::Sms(SmsNews::Send(Box::new(sms))));
+            }
+            Err(why) => {
+                self.edge.decide(self.now, self.call.key, format!("no text message: {why}"));
+                self.forget_text();
+            }
+        }
+    }
+
+    /// An INVITE on a leg did not leave this machine: kept for the verdict and its trunk.
+    pub(crate) fn not_let_out(&mut self, leg: LegId, why: Unsent) {
+        let to = self.call.legs[leg].flow.map_or_else(|| self.call.legs[leg].signalling(), |flow| flow.remote.ip());
+        let shown = self.call.legs[leg].flow.map_or_else(|| to.to_string(), |flow| flow.remote.to_string());
+        let found = Diagnosis { cause: Cause::Unsent, text: text(why, &shown), fix: fix(why, to, None) };
+        self.edge.trunks.problem(self.now, self.call.legs[leg].trunk_name(), found.text.clone());
+        let sid = self.call.legs.sid().to_owned();
+        self.edge.warn(&sid, found.text.clone(), Some(ReasonSlug::Unreachable));
+        if let Some(trunk) = self.call.legs[leg].trunk.clone() {
+            self.count_fault(&trunk.name, &found, true);
+        }
+        self.call.story.fault = Some((ReasonSlug::Unreachable, Box::new(found)));
+    }
+}
+
+impl Shared {
+    /// A change of this call.
+    pub(crate) fn change(&self, what: Happening) -> Change {
+        let said = CallChange {
+            sid: self.legs.sid().to_owned(),
+            // Of a call that has just got its answer, the state follows.
+            state: if what == Happening::CallAnswered { "answered" } else { self.shown_state() },
+            outcome: self.times.answered.map(|_| "answered"),
+            route: self.facts.route.to_string(),
+            from: self.facts.caller.shown(),
+            to: self.shown_called(),
+        };
+        let trunk = self.legs.get(LegId::CALLER).map(|leg| leg.trunk_name().to_owned());
+        Change { call: Some(said), trunk, ..Change::new(what) }
+    }
+
+    /// The same with a sentence and why.
+    pub(crate) fn change_for(&self, what: Happening, text: &str, reason: Option<ReasonSlug>) -> Change {
+        let reason = reason.map(ReasonSlug::as_str);
+        Change { reason, text: Some(text.to_owned()), ..self.change(what) }
+    }
+
+    /// The called number.
+    pub(crate) fn shown_called(&self) -> String {
+        plain(&self.facts.called.text, NUMBER_CHARS)
+    }
+
+    /// What sets it apart from a call between two far ends in which all went well.
+    pub(crate) fn flags(&self) -> Vec<&'static str> {
+        let mut agents = self.legs.iter().filter_map(|leg| leg.agent.as_ref());
+        let hold = [
+            self.legs.iter().any(|leg| leg.unheard.is_some()),
+            self.has_mismatch(),
+            self.is_held_back(),
+            self.story.failovers > 0,
+            agents.clone().any(|side| !side.listens()),
+            agents.any(|side| side.listens()),
+            self.legs.iter().any(|leg| leg.converted_to.is_some()),
+            self.legs.iter().any(|leg| leg.srtp.is_some()),
+        ];
+        FLAGS.into_iter().zip(hold).filter_map(|(flag, holds)| holds.then_some(flag)).collect()
+    }
+
+    /// Whether this machine lets no packets out to a side.
+    fn is_held_back(&self) -> bool {
+        let found = self.legs.iter().flat_map(|leg| [&leg.flaw, &leg.unheard]).flatten();
+        found.chain(self.story.fault.as_ref().map(|(_, found)| found)).any(|found| found.cause == Cause::Unsent)
+    }
+
+    /// Whether a target was lost for its codecs, or a side sends another than was agreed on.
+    fn has_mismatch(&self) -> bool {
+        let odd = |leg: &Leg| leg.flaw.as_ref().is_some_and(|found| found.cause == Cause::Payload);
+        self.story.fault.as_ref().is_some_and(|(_, found)| found.cause == Cause::Codecs) || self.legs.iter().any(odd)
+    }
+
+    fn since_began(&self, now: Instant) -> u64 {
+        micros(now.saturating_duration_since(self.times.began))
+    }
+
+    /// Its series up to now; `None` before the answer.
+    pub(crate) fn quality(&self, now: Instant) -> Option<Kept> {
+        let legs = self.legs.with_ids().map(|(at, leg)| Label {
+            sid: leg.sid.clone(),
+            party: self.legs.name_of(at),
+            codec: leg.codec.clone(),
+            is_agent: leg.agent.is_some(),
+            listens: leg.listens(),
+        });
+        self.story.series.kept(now, self.legs.sid(), self.legs.iter().map(reading), legs)
+    }
+
+    /// How it ended, as far as a text goes by it; `None` for a call that was refused.
+    fn text_outcome(&self, ending: Ending) -> Option<TextOutcome> {
+        if self.facts.answered_elsewhere {
+            return None;
+        }
+        let by_code = match ending.code {
+            486 | 600 | 603 => TextOutcome::Busy,
+            408 | 480 => TextOutcome::NoAnswer,
+            _ => TextOutcome::Failed,
+        };
+        match (ending.reason, ending.outcome) {
+            // Declined by whoever it rang at: missed, as a busy one is.
+            (ReasonSlug::TargetRejected, _) if ending.code == 603 => Some(TextOutcome::Busy),
+            // The end that a route has for calls that nobody took.
+            (ReasonSlug::RouteRejected, _) if self.story.failovers > 0 || self.legs.len() > 1 => Some(by_code),
+            (_, outcome) => TextOutcome::ALL.into_iter().find(|known| known.as_str() == outcome),
+        }
+    }
+
+    fn text(&self, edge: &Edge, rule: &SmsRule, outcome: TextOutcome, reason: ReasonSlug) -> Result<Sms, NoText> {
+        let ended = EndedCall {
+            caller: Some(&self.facts.caller.number)
+                .filter(|_| self.facts.caller.known_number().is_some() && !self.facts.identity.is_private()),
+            called: &self.facts.called,
+            route: &self.facts.route,
+            trunk: self.legs[LegId::CALLER].trunk_name(),
+            outcome: outcome.as_str(),
+            reason: reason.as_str(),
+        };
+        let (to, body) = rule.write(&ended, edge.table.numbers())?;
+        Ok(Sms { call: self.legs.sid().to_owned(), to, from: rule.from.clone(), body })
+    }
+
+    /// What shows that it ended, or a target failed, for this reason.
+    pub(crate) fn proof(&self, reason: ReasonSlug) -> Option<&str> {
+        let proof = self.story.proof.as_ref().filter(|(of, _)| *of == reason).map(|(_, proof)| &**proof);
+        proof.or(fault_of(self, reason).map(|found| found.text.as_str()))
+    }
+
+    /// What would help with just that, where more is known than the reason tells.
+    pub(crate) fn own_fix(&self, reason: ReasonSlug) -> Option<String> {
+        fault_of(self, reason).map(|found| found.fix.clone())
+    }
+}
+
+// What is gathered of a call that OpenTelemetry is sent.
+
+/// Notes in `times` what has happened to a leg by now.
+pub(crate) fn see(times: &mut LegTimes, at_us: u64, leg: &Leg) {
+    match leg.state {
+        LegState::Ringing | LegState::Early => {
+            times.rang_us.get_or_insert(at_us);
+        }
+        LegState::Answered => {
+            times.answered_us.get_or_insert(at_us);
+        }
+        LegState::Trying | LegState::Canceling | LegState::Closing | LegState::Ended => {}
+    }
+    if let Some(end) = leg.shown_end() {
+        times.ended_us.get_or_insert(at_us);
+        times.failed = end.failed;
+    }
+    times.listens = leg.listens();
+}
+
+pub(crate) fn micros(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+// The quality series of a call: read from the counters of its ends by the call's own timer, so that no packet waits for it.
+
+fn counters(leg: &Leg) -> impl Iterator<Item = &EndCounters> {
+    let ends = leg.ends.iter().map(|end| end.counters.as_ref());
+    ends.chain(leg.agent.iter().map(|side| side.counters.as_ref()))
+}
+
+pub(crate) fn queue(leg: &Leg) -> Option<&AgentQueue> {
+    leg.agent.as_ref()?.queue.as_deref()
+}
+
+fn totals(leg: &Leg) -> Totals {
+    let earlier = &leg.earlier;
+    let far_lost = earlier.far.as_ref().map_or(0, |far| far.lost);
+    let (received, lost, sent) = (earlier.rx_packets, earlier.lost, earlier.tx_packets);
+    let mut all = Totals { received, lost, sent, far_lost, far_reports: 0 };
+    for counters in counters(leg) {
+        all.received += counters.rx_packets.get();
+        all.lost += counters.lost.get();
+        all.sent += counters.tx_packets.get().saturating_sub(counters.symptoms.refused.get());
+        // What an agent's socket did not take is lost to it, and no report is needed to know.
+        all.far_lost += counters.far_lost.get() + counters.frames_dropped.get();
+        all.far_reports += counters.far_reports.get();
+    }
+    all
+}
+
+/// Returns a leg as its counters read now.
+pub(crate) fn reading(leg: &Leg) -> Reading {
+    let largest = |of: fn(&EndCounters) -> u64| {
+        u32::try_from(counters(leg).map(of).max().unwrap_or_default()).unwrap_or(u32::MAX)
+    };
+    let network = || Way::Network {
+        jitter_us: largest(|counters| counters.jitter_us.get()),
+        far_jitter_us: largest(|counters| counters.far_jitter_us.get()),
+        rtt_us: largest(|counters| counters.rtt_us.get()),
+        reported: false,
+    };
+    let way = queue(leg).map_or_else(network, Way::of_agent);
+    Reading { totals: totals(leg), way, is_over: leg.state == LegState::Ended }
+}
+
+// Reports on what each side of a call hears, for a capture agent.
+
+/// Clock of most codecs' RTP, Opus' apart (RFC 3551 §4.5, RFC 7587 §4.1), in Hz.
+const CLOCK_HZ: f64 = 8_000.0;
+const OPUS_CLOCK_HZ: f64 = 48_000.0;
+
+/// Both reports of a leg: what we hear of it, and, where it says so by RTCP, what it hears of us.
+pub(crate) fn reports(leg: &Leg, party: &str) -> impl Iterator<Item = Report> {
+    let view = leg.view();
+    let ends = leg.ends.first().and_then(|end| {
+        let far = leg.latched.or(end.remote.as_ref().and_then(|remote| remote.rtp))?;
+        Some((end.bind, far))
+    });
+    let RtpView { rx_packets, tx_packets, lost, jitter_ms, rtt_ms, mos, far, .. } = view.rtp;
+    let clock = if view.codec.eq_ignore_ascii_case("opus") { OPUS_CLOCK_HZ } else { CLOCK_HZ };
+    let units = move |ms: f64| (ms * clock / 1000.0) as u32;
+    let (party, codec) = (party.to_owned(), view.codec);
+    let make = move |from, to, heard: (u64, u64, u64, f64, Option<f64>)| {
+        let (sent, expected, lost, jitter_ms, mos) = heard;
+        let (party, codec, jitter) = (party.clone(), codec.clone(), units(jitter_ms));
+        Report { from, to, party, codec, sent, expected, lost, jitter, rtt_ms, mos }
+    };
+    ends.into_iter().flat_map(move |(ours, theirs)| {
+        let heard = (rx_packets > 0)
+            .then(|| make(ours, theirs, (tx_packets, rx_packets.saturating_add(lost), lost, jitter_ms, mos)));
+        let told =
+            far.as_ref().map(|far| make(theirs, ours, (rx_packets, tx_packets, far.lost, far.jitter_ms, far.mos)));
+        heard.into_iter().chain(told)
+    })
+}
