@@ -237,7 +237,7 @@ impl Edge {
     pub fn addresses(&self) -> String {
         let mut text = String::new();
         for listener in &self.listeners {
-            text.push_str(&format!("{}={} ", transport::transport_name(listener.transport), listener.address));
+            text.push_str(&format!("{}={} ", listener.transport.as_str(), listener.address));
         }
         text.push_str(&format!("http={}", self.http));
         text
@@ -302,7 +302,7 @@ pub(crate) fn addressing(config: &Config, listeners: &[Listener], interfaces: &I
         ListenerSpec {
             id: ListenerId(id),
             name: listener.name.clone(),
-            transport: transport::sip_transport(listener.transport),
+            transport: listener.transport,
             bound: listener.address,
             public_addresses: written.map(|listen| listen.public_address.clone()).unwrap_or_default(),
         }

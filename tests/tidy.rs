@@ -23,12 +23,13 @@ use regex::Regex;
 use tree::{Source, report, rust, sources};
 
 /// The arrows between crates: who may depend on whom. Tests may use more.
-const ARROWS: [(&str, &[&str]); 12] = [
-    ("trunkgate-sip", &[]),
-    ("trunkgate-sdp", &[]),
-    ("trunkgate-route", &[]),
+const ARROWS: [(&str, &[&str]); 13] = [
+    ("trunkgate-terms", &[]),
+    ("trunkgate-sip", &["trunkgate-terms"]),
+    ("trunkgate-sdp", &["trunkgate-terms"]),
+    ("trunkgate-route", &["trunkgate-terms"]),
     ("trunkgate-agent", &[]),
-    ("trunkgate-media", &["trunkgate-agent"]),
+    ("trunkgate-media", &["trunkgate-agent", "trunkgate-terms"]),
     ("trunkgate-story", &["trunkgate-sip", "trunkgate-route", "trunkgate-media"]),
     ("trunkgate-resources", &["trunkgate-sip", "trunkgate-route", "trunkgate-media", "trunkgate-story"]),
     (

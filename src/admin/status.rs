@@ -19,7 +19,6 @@ use crate::findings::number;
 use crate::handle::{Gone, Handle, Phase};
 use crate::limits;
 use crate::reload::{ReloadError, Reloaded};
-use crate::transport::transport_name;
 use crate::why::Question;
 
 /// Addresses of a trunk that is down, told with why.
@@ -116,7 +115,7 @@ impl StatusReport {
         let listeners = handle.listeners().iter().map(|listener| ListenerReport {
             certificate_days: days(&listener.name),
             name: listener.name.clone(),
-            transport: transport_name(listener.transport),
+            transport: listener.transport.as_str(),
             address: listener.address.to_string(),
         });
         let mut report = StatusReport {

@@ -120,12 +120,7 @@ impl Session {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         config.reports = Some(Epoch::new(Instant::now(), since_1970));
         let connection = (way.transport != Transport::Udp).then_some(ConnectionId(0));
-        let flow = Flow {
-            transport: transport::sip_transport(way.transport),
-            listener: ListenerId(0),
-            remote: way.remote,
-            connection,
-        };
+        let flow = Flow { transport: way.transport, listener: ListenerId(0), remote: way.remote, connection };
         let own = || format!("<sip:{}@{}>", plan.user, in_brackets(local.ip()));
         let mut dial = Dial::new(flow, plan.uri.clone(), plan.from.clone().unwrap_or_else(own));
         let (hang_up_after, audio) = (Some(plan.duration), plan.audio.clone());
@@ -258,12 +253,7 @@ impl Session {
             }
         }
         let connection = matches!(self.link, Link::Stream { .. }).then_some(ConnectionId(0));
-        let flow = Flow {
-            transport: transport::sip_transport(self.way.transport),
-            listener: ListenerId(0),
-            remote,
-            connection,
-        };
+        let flow = Flow { transport: self.way.transport, listener: ListenerId(0), remote, connection };
         self.phone.handle_input(now, Input::Sip { flow, bytes });
     }
 

@@ -29,7 +29,7 @@ use crate::edge::{self, Listener};
 use crate::findings::{Finding, Level};
 use crate::limits::CERTIFICATE_WARNING_DAYS;
 use crate::line::{Line, plain};
-use crate::transport::{Settings, sip_transport};
+use crate::transport::Settings;
 use crate::{interfaces, worker};
 
 /// Longest wait for an answer to OPTIONS.
@@ -253,7 +253,7 @@ impl Asker {
     fn told(&self, trunk: &str, transport: Transport, address: SocketAddr, local: SocketAddr, answer: Answer) -> Told {
         let written = self.config.trunks.iter().find(|known| *known.name == *trunk);
         let listen = written.and_then(|trunk| trunk.listen.as_deref());
-        let way = self.addressing.way(listen, sip_transport(transport), address);
+        let way = self.addressing.way(listen, transport, address);
         let shown = way.map(|(_, local)| local.ip);
         let of_listener = way.and_then(|(flow, _)| self.config.listen.get(usize::from(flow.listener.0)));
         let of_listener = of_listener.filter(|listen| listen.public_address.iter().any(|ip| Some(*ip) == shown));

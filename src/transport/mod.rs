@@ -155,7 +155,7 @@ impl Transports {
     ) -> io::Result<Transports> {
         let (news, arrivals) = mpsc::channel(limits::TRANSPORT_EVENTS);
         let mut udp = Vec::new();
-        let speaks_tls = |listener: &Bound| listener.transport == trunkgate_route::Transport::Tls;
+        let speaks_tls = |listener: &Bound| listener.transport == Transport::Tls;
         let thread = bound.iter().any(speaks_tls).then(TlsThread::start).transpose()?;
         let spoken_on = thread.as_ref().map_or_else(Handle::current, |thread| thread.handle().clone());
         let tls = tls::Tls { settings, table, spoken_on };
@@ -167,7 +167,7 @@ impl Transports {
                     udp.push((id, udp::Socket::start(socket, id, news.clone(), Arc::clone(&counters))?));
                 }
                 bind::Socket::Stream(socket) => {
-                    streams.listen(id, listener.name, sip_transport(listener.transport), socket)?;
+                    streams.listen(id, listener.name, listener.transport, socket)?;
                 }
             }
         }
@@ -278,7 +278,7 @@ impl Transports {
             return;
         }
         if let Some(via) = message.via().filter(|via| via.param("alias").is_some()) {
-            let port = via.sent_by.port.unwrap_or(trunkgate_route::Transport::Tls.default_port());
+            let port = via.sent_by.port.unwrap_or(Transport::Tls.default_port());
             self.streams.reuse(flow, port);
         }
     }
@@ -346,24 +346,6 @@ impl Moment {
     }
 }
 
-/// The core's name of a configured transport.
-pub(crate) fn sip_transport(transport: trunkgate_route::Transport) -> Transport {
-    match transport {
-        trunkgate_route::Transport::Udp => Transport::Udp,
-        trunkgate_route::Transport::Tcp => Transport::Tcp,
-        trunkgate_route::Transport::Tls => Transport::Tls,
-    }
-}
-
-/// `udp`, `tcp`, `tls`.
-pub fn transport_name(transport: trunkgate_route::Transport) -> &'static str {
-    match transport {
-        trunkgate_route::Transport::Udp => "udp",
-        trunkgate_route::Transport::Tcp => "tcp",
-        trunkgate_route::Transport::Tls => "tls",
-    }
-}
-
 /// The address that a connection of this listener leaves from.
 fn source_of(bound: SocketAddr) -> Option<IpAddr> {
     let ip = bound.ip();
@@ -372,5 +354,5 @@ fn source_of(bound: SocketAddr) -> Option<IpAddr> {
 
 /// How errors name a listener.
 fn describe(listen: &Listen) -> String {
-    format!("listener `{}`: {} {}", listen.name, transport_name(listen.transport), listen.address)
+    format!("listener `{}`: {} {}", listen.name, listen.transport.as_str(), listen.address)
 }

@@ -213,7 +213,7 @@ mod tests {
     fn socket() -> (Socket, mpsc::Receiver<Arrival>) {
         let listen = Listen {
             name: "t".into(),
-            transport: trunkgate_route::Transport::Udp,
+            transport: Transport::Udp,
             address: "127.0.0.1:0".parse().unwrap(),
             public_address: vec![],
             tls: None,

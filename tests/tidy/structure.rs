@@ -10,6 +10,8 @@ use super::tree::{Source, report, rust};
 const FILES_PER_TYPE: usize = 3;
 /// … and its methods have at most so many lines together.
 const LINES_PER_TYPE: usize = 1_500;
+/// From so many members on, equal names and members make two types twins.
+const TWIN_MEMBERS: usize = 3;
 /// A struct of the call core has at most so many fields.
 const FIELDS: usize = 25;
 
@@ -199,4 +201,46 @@ fn a_crate_has_one_integration_test_binary() {
     let many = binaries.into_iter().filter(|(of, all)| all.len() > if of.is_empty() { 6 } else { 2 });
     let broken = many.map(|(of, all)| format!("{of}tests: {}", all.into_iter().collect::<Vec<_>>().join(", ")));
     report("a crate has one integration-test binary, and few others with a reason", broken.collect());
+}
+
+#[test]
+fn no_type_has_a_twin_in_another_crate() {
+    let begins = Regex::new(r"^(?:pub(?:\([^)]*\))?\s+)?(?:struct|enum)\s+(\w+).*\{$").unwrap();
+    let member = Regex::new(r"^    (?:pub(?:\([^)]*\))?\s+)?(\w+)(?:: |,|\(| \{)").unwrap();
+    let mut shapes: BTreeMap<(String, BTreeSet<String>), BTreeSet<String>> = BTreeMap::new();
+    for source in rust() {
+        let Some((of, _)) = place(&source) else { continue };
+        let mut at: Option<(String, BTreeSet<String>)> = None;
+        for line in source.product_lines() {
+            if let Some(found) = begins.captures(line.text) {
+                at = Some((found[1].to_owned(), BTreeSet::new()));
+            } else if line.text == "}" {
+                let shape = at.take().filter(|(_, members)| members.len() >= TWIN_MEMBERS);
+                if let Some(shape) = shape {
+                    shapes.entry(shape).or_default().insert(of.clone());
+                }
+            } else if let (Some((_, members)), Some(found)) = (&mut at, member.captures(line.text)) {
+                members.insert(found[1].to_owned());
+            }
+        }
+    }
+    let twins = shapes.into_iter().filter(|(_, crates)| crates.len() > 1);
+    let broken =
+        twins.map(|((name, _), crates)| format!("{name}: {}", crates.into_iter().collect::<Vec<_>>().join(", ")));
+    report("a type stands in one crate, below those that share it", broken.collect());
+}
+
+#[test]
+fn the_state_of_a_call_or_leg_is_assigned_in_one_place() {
+    let assigned = Regex::new(r"\.state = [^=]|&mut [\w.\[\]:]*\.state\b").unwrap();
+    let mut broken = Vec::new();
+    for source in rust().into_iter().filter(|source| source.path.starts_with("crates/call/src/") && !source.is_test()) {
+        // Where `enter` stands.
+        if ["crates/call/src/call/shared.rs", "crates/call/src/call/legs/leg.rs"].contains(&source.path.as_str()) {
+            continue;
+        }
+        let wrong = source.product_lines().filter(|line| assigned.is_match(line.code()));
+        broken.extend(wrong.map(|line| format!("{}:{}: {}", source.path, line.number, line.text.trim())));
+    }
+    report("a call or leg changes its state by `enter` alone", broken);
 }

@@ -13,8 +13,7 @@ use rand_chacha::ChaCha12Rng;
 use trunkgate_media::RawSpec;
 use trunkgate_route::{CallInfo, Destination, Plan, ReferMode, Server, Table, Target, TargetSpec, TokenBucket, locate};
 use trunkgate_sip::{
-    Answer, Body, ClientId, Credentials, DialogId, DigestHash, Endpoint, EndpointConfig, Extra, Flow, Identity, Invite,
-    Method, Party, ServerId,
+    Answer, Body, ClientId, DialogId, Endpoint, EndpointConfig, Extra, Flow, Identity, Invite, Method, Party, ServerId,
 };
 use trunkgate_story::numbers::mask;
 use trunkgate_story::reason::ReasonSlug;
@@ -285,10 +284,9 @@ impl Edge {
         for trunk in table.trunks() {
             let of_peers = trunk.peers.iter().flat_map(|peer| peer.addresses().map(IpNet::from));
             let party = self.party(&trunk.name);
-            self.endpoint.set_credentials(party, trunk.auth.as_ref().map(credentials));
-            self.endpoint.require_credentials(party, trunk.require_auth.as_ref().map(credentials));
-            let hashes: Vec<_> = trunk.challenge_with.iter().copied().map(digest_hash).collect();
-            self.endpoint.challenge_with(party, &hashes);
+            self.endpoint.set_credentials(party, trunk.auth.clone());
+            self.endpoint.require_credentials(party, trunk.require_auth.clone());
+            self.endpoint.challenge_with(party, &trunk.challenge_with);
             self.endpoint.compare_digest_uri(party, !trunk.any_digest_uri);
             self.endpoint.offer_reuse(party, trunk.shows_certificate);
             self.endpoint.allow_replaces(party, trunk.refer != ReferMode::Refuse);
@@ -605,20 +603,6 @@ impl Parties {
         let at = usize::try_from(party.0).unwrap_or(usize::MAX);
         self.names.get(at).cloned().unwrap_or_else(|| Arc::from(""))
     }
-}
-
-/// The same credentials in the words of the SIP core.
-fn digest_hash(configured: trunkgate_route::DigestHash) -> DigestHash {
-    match configured {
-        trunkgate_route::DigestHash::Md5 => DigestHash::Md5,
-        trunkgate_route::DigestHash::Sha256 => DigestHash::Sha256,
-        trunkgate_route::DigestHash::Sha512_256 => DigestHash::Sha512_256,
-    }
-}
-
-fn credentials(configured: &trunkgate_route::Credentials) -> Credentials {
-    let trunkgate_route::Credentials { username, password, realm } = configured.clone();
-    Credentials { username, password, realm }
 }
 
 /// Numbers by chance, below what is asked for.

@@ -14,7 +14,6 @@ use crate::limits::{
     HEALTH_BACKOFF_SECONDS, HEALTH_FAILURES, HEALTH_FIRST_SECONDS, HEALTH_SPOTS, HEALTH_WAIT_SECONDS,
     RETRY_AFTER_MOST_SECONDS,
 };
-use crate::sip::sip_transport;
 
 /// One address of a trunk and how it is spoken to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,7 +102,7 @@ impl Healths {
             for peer in &trunk.peers {
                 for server in &peer.servers {
                     for address in server.sockets() {
-                        let spot = Spot::new(&trunk.name, sip_transport(server.transport), address);
+                        let spot = Spot::new(&trunk.name, server.transport, address);
                         wanted.entry(spot).or_insert_with(|| (peer.uri.clone(), trunk));
                     }
                 }

@@ -26,7 +26,6 @@ use crate::limits::{
     REGISTER_FIRST_PAUSE_SECONDS, REGISTER_LONGEST_PAUSE_SECONDS, REGISTER_LONGEST_SECONDS, REGISTER_WAIT_SECONDS,
     REGISTER_WAYS,
 };
-use crate::sip::sip_transport;
 
 /// Where a registration stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -268,7 +267,7 @@ impl Edge {
         let servers = self.in_order(servers);
         let Some(registration) = self.registrations.by_trunk.get_mut(name) else { return };
         let at = |server: &Server| {
-            let transport = sip_transport(server.transport);
+            let transport = server.transport;
             server.sockets().map(move |socket| (transport, canonical(socket))).collect::<Vec<_>>()
         };
         let mut ways: Vec<_> = servers.iter().flat_map(at).collect();

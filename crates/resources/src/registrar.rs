@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkgate_media::canonical;
-use trunkgate_route::{Destination, Transport as RouteTransport};
+use trunkgate_route::Destination;
 use trunkgate_sip::header::NameAddr;
-use trunkgate_sip::{Answer, ConnectionId, Flow, HeaderName, ListenerId, Message, Party, Scheme, ServerId, Transport};
+use trunkgate_sip::{Answer, ConnectionId, Flow, HeaderName, ListenerId, Message, Party, Scheme, ServerId};
 use trunkgate_story::view::PhoneView;
 
 use crate::edge::{Edge, METHODS};
@@ -277,11 +277,7 @@ fn wish(contact: &NameAddr<'_>, request: &Message) -> Option<Wish> {
 impl Binding {
     /// What stands for a peer in a search.
     pub fn destination(&self) -> Destination {
-        let transport = match self.flow.transport {
-            Transport::Udp => RouteTransport::Udp,
-            Transport::Tcp => RouteTransport::Tcp,
-            Transport::Tls => RouteTransport::Tls,
-        };
+        let transport = self.flow.transport;
         let (host, port) = (self.flow.remote.ip().to_string(), Some(self.flow.remote.port()));
         Destination { host, port, transport, is_fixed: true }
     }

@@ -174,8 +174,8 @@ fn masked(address: IpAddr, length: u8) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::Transport;
     use crate::trunk::Peer;
+    use trunkgate_terms::Transport;
 
     fn known(trunks: &[Trunk], source: &str) -> Option<String> {
         let trunks: Vec<Arc<Trunk>> = trunks.iter().cloned().map(Arc::new).collect();

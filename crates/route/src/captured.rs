@@ -101,7 +101,7 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::locate::Destination;
-    use crate::transport::Transport;
+    use trunkgate_terms::Transport;
 
     fn uri(text: &str) -> TargetSpec {
         let destination = Destination { host: "h".into(), port: None, transport: Transport::Udp, is_fixed: false };

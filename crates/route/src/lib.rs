@@ -25,7 +25,6 @@ pub mod standing;
 pub mod table;
 mod target;
 pub mod transfer_to;
-mod transport;
 pub mod trunk;
 
 pub use acl::{KnownBy, household};
@@ -50,5 +49,5 @@ pub use standing::{Figures, Rank, Standing};
 pub use table::{Definition, Table};
 pub use target::TargetSpec;
 pub use transfer_to::{TransferRule, Wanted};
-pub use transport::Transport;
-pub use trunk::{Credentials, DEFAULT_CODECS, DigestHash, Dtmf, HoldMode, Peer, ReferMode, Register, Srtp, Trunk};
+pub use trunk::{DEFAULT_CODECS, Dtmf, HoldMode, Peer, ReferMode, Register, Trunk};
+pub use trunkgate_terms::{Credentials, DigestHash, Srtp, Transport};

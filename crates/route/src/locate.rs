@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::share;
-use crate::transport::Transport;
+use trunkgate_terms::Transport;
 
 /// NAPTR records of one name that are looked at.
 pub const NAPTR_RECORDS: usize = 8;

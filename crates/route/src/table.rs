@@ -265,8 +265,8 @@ mod tests {
 
     use super::*;
     use crate::pattern::Pattern;
-    use crate::transport::Transport;
     use crate::trunk::Peer;
+    use trunkgate_terms::Transport;
 
     fn route(name: &str, from: &[&str], to: &[&str], caller: &[&str], connect: Vec<TargetSpec>) -> Route {
         let patterns = |texts: &[&str]| texts.iter().map(|text| Pattern::parse(text).unwrap()).collect();

@@ -143,7 +143,7 @@ fn host_port(text: &str) -> Option<(String, Option<u16>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::Transport;
+    use trunkgate_terms::Transport;
 
     fn ways(text: &str) -> Vec<String> {
         vec![text.to_owned()]

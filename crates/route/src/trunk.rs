@@ -1,6 +1,5 @@
 //! A trunk: a party we exchange SIP with.
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use crate::number::SendNumbers;
 use crate::pattern::Pattern;
 use crate::quota::Quota;
 use crate::share;
-use crate::transport::Transport;
+use trunkgate_terms::{Credentials, DigestHash, Srtp, Transport};
 
 /// The codecs that a trunk may use where its file names none, in order: rtpmap names.
 pub const DEFAULT_CODECS: [&str; 3] = ["PCMU", "PCMA", "opus"];
@@ -71,18 +70,6 @@ impl Peer {
     }
 }
 
-/// What a trunk does about SRTP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Srtp {
-    /// Plain RTP only.
-    #[default]
-    Off,
-    /// Either form as offered; offers SRTP, then plain RTP on 488.
-    Optional,
-    /// SRTP only.
-    Required,
-}
-
 /// How a trunk presses keys, and is told those of the other side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Dtmf {
@@ -115,34 +102,6 @@ pub enum ReferMode {
     Relay,
     /// It is refused.
     Refuse,
-}
-
-/// A user and a password of digest authentication.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// The user.
-    pub username: String,
-    /// Its password.
-    pub password: String,
-    /// The realm that they are for; `None`: whichever the far end names, or ours.
-    pub realm: Option<String>,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Credentials({}, …)", self.username)
-    }
-}
-
-/// A hash function that a challenge may name (RFC 8760 §2.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DigestHash {
-    /// `MD5`.
-    Md5,
-    /// `SHA-256`.
-    Sha256,
-    /// `SHA-512-256`.
-    Sha512_256,
 }
 
 /// A registration of ours with a trunk (RFC 3261 §10.2).

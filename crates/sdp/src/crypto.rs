@@ -7,6 +7,8 @@ use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
+use trunkgate_terms::Suite;
+
 use crate::limits;
 
 /// Written with padding, read with or without: some leave it out.
@@ -17,76 +19,6 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// Longest life of a master key, in packets (RFC 3711 §9.2).
 const LIFETIME_PACKETS: u64 = 1 << 48;
-
-/// A crypto suite (RFC 4568 §6.2, RFC 6188 §4, RFC 7714 §14.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Suite {
-    /// The one that everybody must have.
-    AesCm128HmacSha1_80,
-    /// The same with a short tag on RTP.
-    AesCm128HmacSha1_32,
-    /// A key of 256 bits.
-    AesCm256HmacSha1_80,
-    /// The same with a short tag on RTP.
-    AesCm256HmacSha1_32,
-    /// Galois/counter mode.
-    AeadAes128Gcm,
-    /// The same with a key of 256 bits.
-    AeadAes256Gcm,
-}
-
-impl Suite {
-    /// All of them.
-    pub const ALL: [Suite; 6] = [
-        Suite::AesCm128HmacSha1_80,
-        Suite::AesCm128HmacSha1_32,
-        Suite::AesCm256HmacSha1_80,
-        Suite::AesCm256HmacSha1_32,
-        Suite::AeadAes128Gcm,
-        Suite::AeadAes256Gcm,
-    ];
-
-    /// Its registered name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Suite::AesCm128HmacSha1_80 => "AES_CM_128_HMAC_SHA1_80",
-            Suite::AesCm128HmacSha1_32 => "AES_CM_128_HMAC_SHA1_32",
-            Suite::AesCm256HmacSha1_80 => "AES_256_CM_HMAC_SHA1_80",
-            Suite::AesCm256HmacSha1_32 => "AES_256_CM_HMAC_SHA1_32",
-            Suite::AeadAes128Gcm => "AEAD_AES_128_GCM",
-            Suite::AeadAes256Gcm => "AEAD_AES_256_GCM",
-        }
-    }
-
-    /// Length of its master key, in bytes.
-    pub const fn key_len(self) -> usize {
-        match self {
-            Suite::AesCm128HmacSha1_80 | Suite::AesCm128HmacSha1_32 | Suite::AeadAes128Gcm => 16,
-            Suite::AesCm256HmacSha1_80 | Suite::AesCm256HmacSha1_32 | Suite::AeadAes256Gcm => 32,
-        }
-    }
-
-    /// Length of its master salt, in bytes.
-    pub const fn salt_len(self) -> usize {
-        match self {
-            Suite::AesCm128HmacSha1_80
-            | Suite::AesCm128HmacSha1_32
-            | Suite::AesCm256HmacSha1_80
-            | Suite::AesCm256HmacSha1_32 => 14,
-            Suite::AeadAes128Gcm | Suite::AeadAes256Gcm => 12,
-        }
-    }
-
-    /// The suite of a name, also by the spelling that FreeSWITCH, Linphone and others use in place of RFC 6188's.
-    pub fn of_name(name: &str) -> Option<Suite> {
-        let name = match name.to_ascii_uppercase().as_str() {
-            "AES_CM_256_HMAC_SHA1_80" => "AES_256_CM_HMAC_SHA1_80",
-            "AES_CM_256_HMAC_SHA1_32" => "AES_256_CM_HMAC_SHA1_32",
-            _ => name,
-        };
-        Suite::ALL.into_iter().find(|suite| suite.as_str().eq_ignore_ascii_case(name))
-    }
-}
 
 /// The number that tells a sender's master keys apart, carried in its packets (RFC 3711 §3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

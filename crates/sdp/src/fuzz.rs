@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::description::Description;
-use crate::keying::{Form, Srtp, admit, agreed, check_answer, protect_answer, protect_offer};
+use trunkgate_terms::Srtp;
+
+use crate::keying::{Form, admit, agreed, check_answer, protect_answer, protect_offer};
 use crate::limits;
 use crate::negotiate::{Identity, Policy, accept, anchored_streams, relay_offer};
 

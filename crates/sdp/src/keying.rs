@@ -3,7 +3,9 @@
 
 use std::fmt;
 
-use crate::crypto::{Crypto, InlineKey, Suite};
+use trunkgate_terms::{Srtp, Suite};
+
+use crate::crypto::{Crypto, InlineKey};
 use crate::description::{Attribute, Description, Media};
 use crate::limits;
 use crate::refusal::{Refusal, list, plain};
@@ -13,19 +15,6 @@ pub const OFFERED: [Suite; 4] =
     [Suite::AeadAes128Gcm, Suite::AesCm128HmacSha1_80, Suite::AeadAes256Gcm, Suite::AesCm256HmacSha1_80];
 
 const CRYPTO: &str = "crypto";
-
-/// What a side does about SRTP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Srtp {
-    /// Plain RTP only.
-    #[default]
-    Off,
-    /// Either.
-    Optional,
-    /// SRTP only.
-    Required,
-}
 
 /// How a section of ours is offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,13 +15,14 @@ pub mod limits;
 pub mod negotiate;
 mod refusal;
 
-pub use crypto::{Crypto, InlineKey, Suite};
+pub use crypto::{Crypto, InlineKey};
 pub use description::{Attribute, Connection, Description, Media, Origin, ParseError};
 pub use direction::Direction;
 pub use format::Rtpmap;
-pub use keying::{Clash, Form, Keys, Srtp, Unfit};
+pub use keying::{Clash, Form, Keys, Unfit};
 pub use negotiate::own::{self, answer_offer, offer_own};
 pub use negotiate::{
     Agreed, AgreedStream, Audio, Conversion, Converted, Dtmf, EDGE_CODECS, Events, Far, Identity, OpusParameters,
     OwnEvents, Policy, Refusal, accept, anchored_streams, codec_names, far, relay_offer,
 };
+pub use trunkgate_terms::{Srtp, Suite};

@@ -10,7 +10,9 @@ use crate::limits;
 use crate::message::{Defect, Message};
 use crate::method::Method;
 
-pub use crate::flow::{ConnectionId, Flow, ListenerId, Local, Party, Transport};
+pub use trunkgate_terms::Transport;
+
+pub use crate::flow::{ConnectionId, Flow, ListenerId, Local, Party};
 
 /// A server transaction (a request to us that wants an answer).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

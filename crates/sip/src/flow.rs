@@ -2,33 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-/// How a message travels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Transport {
-    /// Datagrams: retransmission is ours (RFC 3261 §17).
-    Udp,
-    /// A stream, framed by Content-Length (RFC 3261 §18.3).
-    Tcp,
-    /// A stream under TLS.
-    Tls,
-}
-
-impl Transport {
-    /// Whether the transport retransmits by itself: timers A, E, G are off, D, I, J, K are zero (RFC 3261 §17).
-    pub const fn is_reliable(self) -> bool {
-        !matches!(self, Transport::Udp)
-    }
-
-    /// The token in a Via, as in `SIP/2.0/UDP`.
-    pub const fn via_token(self) -> &'static str {
-        match self {
-            Transport::Udp => "UDP",
-            Transport::Tcp => "TCP",
-            Transport::Tls => "TLS",
-        }
-    }
-}
+use trunkgate_terms::Transport;
 
 /// One of our listeners, by its position in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]

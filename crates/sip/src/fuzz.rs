@@ -5,7 +5,9 @@ use bytes::Bytes;
 
 use crate::digest::fields;
 use crate::digest::keyring::{Answered, Keyring};
-use crate::digest::{Credentials, Subject};
+use trunkgate_terms::Credentials;
+
+use crate::digest::Subject;
 use crate::event::Party;
 use crate::header::{HeaderName, RAck, Replaces, SessionExpires};
 use crate::message::unfolded;

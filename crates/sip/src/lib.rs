@@ -35,7 +35,7 @@ mod transaction;
 pub mod uri;
 pub mod write;
 
-pub use digest::{Credentials, Hash as DigestHash, asked_realms};
+pub use digest::asked_realms;
 pub use endpoint::{COMPLETED_ELSEWHERE, Counts, DIGEST_URI_DIFFERS, Endpoint, EndpointConfig, Limits, Replaced};
 pub use event::{
     Answer, Body, ClientId, ConnectionId, DialogId, DropReason, Event, Extra, Flow, Input, Invite, ListenerId, Local,
@@ -46,4 +46,5 @@ pub use header::HeaderName;
 pub use identity::{Identity, TokenSource};
 pub use message::{Defect, Message, ParseError, Part, StartLine};
 pub use method::Method;
+pub use trunkgate_terms::{Credentials, DigestHash};
 pub use uri::{HostPort, Scheme, Uri};

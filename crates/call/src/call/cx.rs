@@ -58,7 +58,7 @@ impl Cx<'_> {
         else {
             return;
         };
-        leg.state = LegState::Canceling;
+        leg.enter(LegState::Canceling);
         if self.call.facts.answered_elsewhere {
             self.edge.answered_elsewhere(client);
         }
@@ -79,13 +79,13 @@ impl Cx<'_> {
         let farewell =
             self.call.story.farewell.as_ref().map(|(from, headers)| self.call.passing(self.edge, headers, *from, leg));
         let leg = &mut self.call.legs[leg];
-        leg.state = LegState::Closing;
+        leg.enter(LegState::Closing);
         // Only trunks are told why: a bare URI is nobody that we know.
         let headers = leg.trunk.as_ref().map(|_| extra("Reason", reason.header(reason.q850())));
         let headers: Vec<_> = headers.into_iter().chain(farewell.into_iter().flatten()).collect();
         leg.bye = leg.dialog.and_then(|dialog| self.edge.request(self.now, at, dialog, Purpose::Bye, headers, None));
         if leg.bye.is_none() {
-            leg.state = LegState::Ended;
+            leg.enter(LegState::Ended);
         }
     }
 
@@ -335,7 +335,7 @@ impl Cx<'_> {
         if let Some(dialog) =
             dialog.filter(|_| self.call.state == State::Answered && self.call.legs[leg].dialog.is_none())
         {
-            self.call.legs[leg].state = LegState::Answered;
+            self.call.legs[leg].enter(LegState::Answered);
             self.call.legs[leg].server = None;
             self.call.legs.own_dialog(self.edge, leg, dialog);
             self.arm_sessions();

@@ -136,6 +136,17 @@ pub(crate) enum State {
     Ended,
 }
 
+impl State {
+    /// Whether a call may go on to this state. Back to `Searching` and `Answered` leads a first answer that proves unusable.
+    pub(crate) const fn may_become(self, next: State) -> bool {
+        match self {
+            State::Searching | State::Answered | State::Rerouting => true,
+            State::Leaving => matches!(next, State::Ended),
+            State::Ended => false,
+        }
+    }
+}
+
 /// What can happen to a call. `leg` is always one of its legs.
 #[derive(Debug)]
 pub(crate) enum CallEvent {

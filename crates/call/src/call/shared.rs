@@ -131,6 +131,12 @@ pub(crate) struct Facts {
 }
 
 impl Shared {
+    /// Changes where the call stands, and returns where it stood.
+    pub(crate) fn enter(&mut self, state: State) -> State {
+        debug_assert!(self.state.may_become(state), "{:?} does not become {state:?}", self.state);
+        std::mem::replace(&mut self.state, state)
+    }
+
     /// Time from answer to end, in seconds.
     pub(crate) fn talked_seconds(&self) -> Option<f64> {
         let (answered, ended) = (self.times.answered?, self.times.ended?);

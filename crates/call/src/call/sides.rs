@@ -36,7 +36,7 @@ impl Parts {
         let Some(leg) = cx.call.legs.agent_leg(end).filter(|leg| cx.call.legs[*leg].state == LegState::Trying) else {
             return;
         };
-        cx.call.legs[leg].state = LegState::Answered;
+        cx.call.legs[leg].enter(LegState::Answered);
         let Some(side) = &mut cx.call.legs[leg].agent else { return };
         side.opened = Some(cx.now);
         let (name, listens) = (side.agent.name.clone(), side.listens());
@@ -57,10 +57,10 @@ impl Parts {
             self.bridge.media.take_sounds(&agent);
         }
         if cx.call.state == State::Rerouting {
-            cx.call.state = State::Answered;
+            cx.call.enter(State::Answered);
             return self.search.joined(cx, &mut self.bridge, leg);
         }
-        cx.call.state = State::Answered;
+        cx.call.enter(State::Answered);
         match self.bridge.first_description(cx) {
             Ok(ours) => {
                 self.bridge.converse(cx, leg);
@@ -68,7 +68,7 @@ impl Parts {
                 self.bridge.answer_caller(cx, &mut self.search, leg, ours, Vec::new()).act(self, cx);
             }
             Err(failure) => {
-                cx.call.state = State::Searching;
+                cx.call.enter(State::Searching);
                 self.fail_target(cx, Branch::ALONE, StepResult::Failed(failure));
             }
         }
@@ -161,7 +161,7 @@ impl Parts {
         }
         cx.disarm(Timer::HoldCheck);
         self.search.controller = Controller::Done;
-        cx.call.state = State::Rerouting;
+        cx.call.enter(State::Rerouting);
         self.leave(cx, holder.agent.goodbye.clone(), ReasonSlug::MaxCall);
     }
 
@@ -171,7 +171,7 @@ impl Parts {
             cx.edge.refused.push(server);
             cx.edge.respond(cx.now, server, answer.to_sip());
         }
-        cx.call.legs[LegId::CALLER].state = LegState::Ended;
+        cx.call.legs[LegId::CALLER].enter(LegState::Ended);
         self.finish(cx, answer.reason, answer.code, answer.q850);
     }
 
@@ -180,7 +180,7 @@ impl Parts {
         if let Some(server) = cx.call.legs[LegId::CALLER].server.take() {
             cx.edge.index.servers.remove(&server);
         }
-        cx.call.legs[LegId::CALLER].state = LegState::Ended;
+        cx.call.legs[LegId::CALLER].enter(LegState::Ended);
         self.finish(cx, reason, 487, reason.q850());
     }
 
@@ -193,7 +193,7 @@ impl Parts {
     /// A CANCEL that the endpoint has answered although we had our 2xx ready.
     pub(crate) fn caller_withdrew_answered(&mut self, cx: &mut Cx<'_>) {
         if cx.call.legs[LegId::CALLER].dialog.is_none() || cx.call.legs[LegId::CALLER].server.is_some() {
-            cx.call.legs[LegId::CALLER].state = LegState::Ended;
+            cx.call.legs[LegId::CALLER].enter(LegState::Ended);
         }
         self.end(cx, ReasonSlug::CallerCanceled);
     }
@@ -249,7 +249,7 @@ impl Parts {
         }
         self.search.drop_attempts(cx, &mut self.bridge, reason);
         cx.call.legs.end_legs_with(reason);
-        cx.call.state = State::Ended;
+        cx.call.enter(State::Ended);
         let of_talk = [Timer::HoldCheck, Timer::Glare, Timer::Update, Timer::Session, Timer::MaxCall];
         for timer in [Timer::Search, Timer::Goodbye].into_iter().chain(of_talk) {
             cx.disarm(timer);
@@ -314,7 +314,7 @@ impl Parts {
         self.bridge.media.close_agent(cx, leg);
         cx.disarm(Timer::HoldCheck);
         cx.call.legs.callee = None;
-        cx.call.state = State::Rerouting;
+        cx.call.enter(State::Rerouting);
         let is_lost = lost.as_ref().is_some_and(|failure| failure.loss.is_some());
         if let Some(failure) = lost {
             self.bridge.negotiation.note_failure(cx, Some(leg), &name, &failure);
@@ -455,7 +455,7 @@ impl Parts {
         };
         self.search.consults.begun += 1;
         self.search.consults.now = Some(Box::new(Consult { target: text.to_owned(), by }));
-        cx.call.state = State::Rerouting;
+        cx.call.enter(State::Rerouting);
         if self.bridge.waits_for_ack(cx.call) {
             return cx.edge.decide(cx.now, cx.call.key, "waiting for the caller's ACK with its media address");
         }
@@ -524,7 +524,7 @@ impl Parts {
         self.bridge.media.part(cx, [by, waits]);
         cx.call.legs.near = waits;
         cx.call.legs.callee = None;
-        cx.call.state = State::Rerouting;
+        cx.call.enter(State::Rerouting);
         self.bridge.negotiation.offer = Some(offer);
         self.search.ring_back(cx, &mut self.bridge);
         self.advance(cx, None);
@@ -546,7 +546,7 @@ impl Parts {
         (self.search.controller, self.bridge.media.spoken, self.bridge.negotiation.offer) = (controller, spoken, None);
         // Nobody else was tried in the target's place.
         cx.call.story.failed_over = None;
-        cx.call.state = State::Answered;
+        cx.call.enter(State::Answered);
         if by == LegId::CALLER {
             cx.call.legs.callee = Some(cx.call.legs.near);
             cx.call.legs.near = by;

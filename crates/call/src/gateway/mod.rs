@@ -477,7 +477,7 @@ mod tests {
             interfaces: Interfaces { networks: vec![], default_v4: Some(bound.ip()), default_v6: None },
             media_bind: vec![bound.ip()],
         };
-        let peer = |ip: &str| Peer::at(ip.parse().unwrap(), None, trunkgate_route::Transport::Udp);
+        let peer = |ip: &str| Peer::at(ip.parse().unwrap(), None, Transport::Udp);
         let trunk = |name, ip| Trunk { peers: vec![peer(ip)], ..Trunk::named(name) };
         let route = Route::named("main", vec![TargetSpec::Trunk { name: "pbx".into(), number: None, weight: None }]);
         let trunks = vec![trunk("carrier", "198.51.100.7"), trunk("pbx", "198.51.100.8")];
@@ -505,7 +505,7 @@ mod tests {
     fn an_address_of_a_link_keeps_its_interface() {
         let (now, mut gateway) = gateway();
         let remote: SocketAddr = "[fe80::1%3]:5060".parse().unwrap();
-        let far = Peer::at(remote.ip(), None, trunkgate_route::Transport::Udp);
+        let far = Peer::at(remote.ip(), None, Transport::Udp);
         let trunks = vec![Trunk { peers: vec![far], ..Trunk::named("near") }];
         let table =
             Table::new(Definition { numbers: Numbers::new("US").unwrap(), trunks, routes: vec![], agents: vec![] });

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::bench::credentials::{credentials, shown_by, shown_inviting};
 use crate::bench::*;
-use trunkgate_route::{Destination, TargetSpec, Transport as RouteTransport, Trunk};
+use trunkgate_route::{Destination, TargetSpec, Transport, Trunk};
 
 const CHALLENGE: &str = "WWW-Authenticate: Digest realm=\"pbx\", nonce=\"n1\", algorithm=SHA-256, qop=\"auth\"\r\n";
 
@@ -145,7 +145,7 @@ fn nobody_else_gets_a_proof_of_our_password() {
         destination: Destination {
             host: "203.0.113.66".into(),
             port: None,
-            transport: RouteTransport::Udp,
+            transport: Transport::Udp,
             is_fixed: false,
         },
     };

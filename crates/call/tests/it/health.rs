@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::bench::*;
 use trunkgate_call::Input;
-use trunkgate_route::{Destination, Peer, Table, Transport as RouteTransport, Trunk};
+use trunkgate_route::{Destination, Peer, Table, Transport, Trunk};
 
 const INTERVAL: Duration = Duration::from_secs(30);
 
@@ -210,7 +210,7 @@ fn a_reload_keeps_what_is_known_and_forgets_what_is_gone() {
 #[test]
 fn a_peer_whose_name_is_not_found_is_down_until_it_is() {
     let destination =
-        Destination { host: "no.such.example".into(), port: None, transport: RouteTransport::Udp, is_fixed: false };
+        Destination { host: "no.such.example".into(), port: None, transport: Transport::Udp, is_fixed: false };
     let lost =
         Peer { uri: "sip:no.such.example".into(), destination: destination.clone(), servers: vec![], ..peer_at(PBX2) };
     let trunks = |peers: Vec<Peer>| {
@@ -245,5 +245,5 @@ fn a_peer_whose_name_is_not_found_is_down_until_it_is() {
 
 fn peer_at(address: &str) -> Peer {
     let address: std::net::SocketAddr = address.parse().unwrap();
-    Peer::at(address.ip(), Some(address.port()), RouteTransport::Udp)
+    Peer::at(address.ip(), Some(address.port()), Transport::Udp)
 }

@@ -8,14 +8,14 @@ use std::time::{Duration, SystemTime};
 use crate::bench::*;
 use trunkgate_call::{Control, Input};
 use trunkgate_route::locate::Server;
-use trunkgate_route::{Credentials, Destination, Register, Table, Transport as RouteTransport, Trunk};
+use trunkgate_route::{Credentials, Destination, Register, Table, Transport, Trunk};
 
 /// The registrar's addresses.
 const FIRST: &str = "198.51.100.7:5060";
 const SECOND: &str = "198.51.100.8:5060";
 
 fn register(host: &str) -> Register {
-    let (transport, is_fixed) = (RouteTransport::Udp, false);
+    let (transport, is_fixed) = (Transport::Udp, false);
     Register {
         uri: format!("sip:{host}"),
         registrar: Destination { host: host.into(), port: None, transport, is_fixed },
@@ -141,7 +141,7 @@ fn a_silent_or_unwilling_address_leads_to_the_next() {
     assert_eq!(host, "registrar.example");
     let server = |priority, address: &str| {
         let address: std::net::SocketAddr = address.parse().unwrap();
-        let transport = RouteTransport::Udp;
+        let transport = Transport::Udp;
         Server { transport, port: 5060, tier: 0, priority, weight: 0, addresses: vec![address.ip()] }
     };
     let servers = vec![server(1, FIRST), server(2, SECOND)];
@@ -233,8 +233,7 @@ fn a_changed_address_is_told_at_once() {
 
 #[test]
 fn a_lost_connection_to_the_registrar_is_made_anew() {
-    let destination =
-        Destination { transport: RouteTransport::Tcp, is_fixed: true, ..register("198.51.100.7").registrar };
+    let destination = Destination { transport: Transport::Tcp, is_fixed: true, ..register("198.51.100.7").registrar };
     let mut bench = Bench::with(registering(Register { registrar: destination, ..register("198.51.100.7") }));
     bench.pass(Duration::ZERO);
     let first = bench.expect(FIRST, "REGISTER");

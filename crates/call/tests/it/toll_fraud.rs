@@ -11,8 +11,8 @@ use crate::bench::*;
 use trunkgate_call::{Input, Refused};
 use trunkgate_media::{AgentWish, EndId, Event};
 use trunkgate_route::{
-    Agent, CallerIdRule, Definition, Destination, Numbers, Pattern, Quota, Table, TargetSpec, TransferRule,
-    Transport as RouteTransport, Trunk,
+    Agent, CallerIdRule, Definition, Destination, Numbers, Pattern, Quota, Table, TargetSpec, TransferRule, Transport,
+    Trunk,
 };
 
 /// An address of no trunk.
@@ -44,7 +44,7 @@ fn free(pbx: Trunk) -> Bench {
 fn uri(uri: &str, host: &str) -> TargetSpec {
     TargetSpec::Uri {
         uri: uri.into(),
-        destination: Destination { host: host.into(), port: None, transport: RouteTransport::Udp, is_fixed: false },
+        destination: Destination { host: host.into(), port: None, transport: Transport::Udp, is_fixed: false },
         in_call: false,
     }
 }
@@ -199,7 +199,7 @@ fn each_address_that_is_dialled_is_judged() {
 fn a_spelling_of_the_trunks_own_name_or_address_is_no_way_round_its_rules() {
     let named = || {
         let destination =
-            Destination { host: "carrier.test".into(), port: None, transport: RouteTransport::Udp, is_fixed: false };
+            Destination { host: "carrier.test".into(), port: None, transport: Transport::Udp, is_fixed: false };
         let mut peer = trunkgate_route::Peer::to("sip:carrier.test".into(), destination);
         peer.servers = trunk("x", &[PBX]).peers.remove(0).servers;
         Trunk { peers: vec![peer], ..careful() }

@@ -85,10 +85,10 @@ impl Secure {
 
 /// The same in the words of media.
 fn spec(keys: Keys) -> Option<SrtpSpec> {
-    let suite = Suite::ALL.into_iter().find(|suite| suite.as_str() == keys.suite.as_str())?;
+    let _suite = Suite::ALL.into_iter().find(|suite| suite.as_str() == keys.suite.as_str())?;
     let key = |key: InlineKey| {
         let mki = key.mki.map(trunkgate_sdp::crypto::Mki::to_bytes);
-        SrtpKey::new(suite, &key.key_salt, mki.as_deref()).ok()
+        SrtpKey::new(keys.suite, &key.key_salt, mki.as_deref()).ok()
     };
     Some(SrtpSpec { send: key(keys.ours)?, receive: key(keys.theirs)?, rolled: 0 })
 }
@@ -103,7 +103,7 @@ mod tests {
     fn two_phones_hear_each_other_and_nobody_else_does() {
         let now = Instant::now();
         let key = |seed| InlineKey::new(vec![seed; 30]);
-        let suite = trunkgate_sdp::Suite::AesCm128HmacSha1_80;
+        let suite = Suite::AesCm128HmacSha1_80;
         let [there, back] = [(1, 2), (2, 1)].map(|(ours, theirs)| Keys { suite, ours: key(ours), theirs: key(theirs) });
         let (mut one, mut two, mut third) = (Secure::default(), Secure::default(), Secure::default());
         one.agree(now, None, Some(there.clone()));

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use trunkgate_call::{Addressing, Interfaces, ListenerSpec};
 use trunkgate_route::{
     Agent, Definition, Destination, Hold, HoldMode, Numbers, OnClose, Pattern, Peer, ReferMode, Register, Route,
-    Server, Srtp, Table, TargetSpec, Transport as PeerTransport, Trunk,
+    Server, Srtp, Table, TargetSpec, Trunk,
 };
 use trunkgate_sip::{ListenerId, Transport};
 
@@ -43,13 +43,7 @@ pub(crate) fn addressing() -> Addressing {
 }
 
 /// A trunk with one peer.
-fn trunk(
-    options: &Options,
-    name: &str,
-    address: SocketAddr,
-    transport: PeerTransport,
-    srtp: trunkgate_phone::Srtp,
-) -> Trunk {
+fn trunk(options: &Options, name: &str, address: SocketAddr, transport: Transport, srtp: Srtp) -> Trunk {
     let at = ["carrier", "a", "b"].iter().position(|known| *known == name);
     let hold_ends_here = at.is_some_and(|at| options.holds_end_here[at]);
     let trunk = Trunk {
@@ -62,9 +56,9 @@ fn trunk(
         refer: at.map_or(ReferMode::Local, |at| options.transfers.modes[at]),
         session_expires: Duration::from_secs(at.map_or(1_800, |at| options.sessions.by_edge[at].into())),
         srtp: match srtp {
-            trunkgate_phone::Srtp::Off => Srtp::Off,
-            trunkgate_phone::Srtp::Optional => Srtp::Optional,
-            trunkgate_phone::Srtp::Required => Srtp::Required,
+            Srtp::Off => Srtp::Off,
+            Srtp::Optional => Srtp::Optional,
+            Srtp::Required => Srtp::Required,
         },
         ..Trunk::named(name)
     };
@@ -73,7 +67,7 @@ fn trunk(
 
 /// Where the second trunk's name leads.
 fn servers_of_b(options: &Options) -> Vec<Server> {
-    let transport = if options.tcp_trunk == 2 { PeerTransport::Tcp } else { PeerTransport::Udp };
+    let transport = if options.tcp_trunk == 2 { Transport::Tcp } else { Transport::Udp };
     let at = |priority, at: SocketAddr| Server {
         transport,
         port: at.port(),
@@ -90,9 +84,9 @@ fn servers_of_b(options: &Options) -> Vec<Server> {
 }
 
 /// The second trunk: by a name.
-fn second_trunk(options: &Options, srtp: trunkgate_phone::Srtp) -> Trunk {
+fn second_trunk(options: &Options, srtp: Srtp) -> Trunk {
     let servers = servers_of_b(options);
-    let transport = servers.first().map_or(PeerTransport::Udp, |server| server.transport);
+    let transport = servers.first().map_or(Transport::Udp, |server| server.transport);
     let trunk = trunk(options, "b", TRUNK_B, transport, srtp);
     let destination = Destination { host: "b.example".into(), port: None, transport, is_fixed: true };
     Trunk {
@@ -105,15 +99,10 @@ fn second_trunk(options: &Options, srtp: trunkgate_phone::Srtp) -> Trunk {
 }
 
 /// The first trunk, with which the edge may register.
-fn first_trunk(options: &Options, quiet: bool, transport: PeerTransport, srtp: trunkgate_phone::Srtp) -> Trunk {
+fn first_trunk(options: &Options, quiet: bool, transport: Transport, srtp: Srtp) -> Trunk {
     let register = Register {
         uri: format!("sip:{REGISTRAR_HOST}"),
-        registrar: Destination {
-            host: REGISTRAR_HOST.into(),
-            port: None,
-            transport: PeerTransport::Udp,
-            is_fixed: false,
-        },
+        registrar: Destination { host: REGISTRAR_HOST.into(), port: None, transport: Transport::Udp, is_fixed: false },
         user: "edge".into(),
         expires: Duration::from_secs(REGISTERED_SECONDS),
     };
@@ -165,9 +154,9 @@ fn agents(options: &Options, version: u32) -> Vec<Agent> {
 
 /// The configuration; an odd `version` has the second trunk only, a `quiet` one has nothing that goes on by itself.
 pub fn table(options: &Options, version: u32, quiet: bool) -> Arc<Table> {
-    let over = |trunk: u8| if options.tcp_trunk == trunk { PeerTransport::Tcp } else { PeerTransport::Udp };
+    let over = |trunk: u8| if options.tcp_trunk == trunk { Transport::Tcp } else { Transport::Udp };
     let [carrier, a, b] = options.srtp.map(|(edge, _)| edge);
-    let mut trunks = vec![trunk(options, "carrier", CARRIER, PeerTransport::Udp, carrier)];
+    let mut trunks = vec![trunk(options, "carrier", CARRIER, Transport::Udp, carrier)];
     let agent = |name: &str| TargetSpec::Agent(name.into());
     let desk = options.few.is_there(version).then(|| agent(DESK));
     let mut routes = vec![
@@ -190,14 +179,14 @@ pub fn table(options: &Options, version: u32, quiet: bool) -> Arc<Table> {
                 destination: Destination {
                     host: FAR_HOST.into(),
                     port: None,
-                    transport: PeerTransport::Udp,
+                    transport: Transport::Udp,
                     is_fixed: false,
                 },
             }],
         ),
     ];
     if options.trust.registrar {
-        let mobile = trunk(options, "mobile", MOBILE, PeerTransport::Udp, trunkgate_phone::Srtp::Off);
+        let mobile = trunk(options, "mobile", MOBILE, Transport::Udp, Srtp::Off);
         trunks.push(Trunk { peers: Vec::new(), accept_from: Vec::new(), accept_register: true, ..mobile });
         routes.push(route("registered", &["carrier"], REGISTERED, vec![to_trunk("mobile"), to_trunk("b")]));
         routes.push(route("from-registered", &["mobile"], "+1", vec![to_trunk("b")]));

@@ -23,7 +23,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use trunkgate_call::{Input, Output, QueryId};
 use trunkgate_phone::{Manner, Phone, PhoneConfig, Srtp};
-use trunkgate_route::{Server, Transport as PeerTransport};
+use trunkgate_route::Server;
 use trunkgate_sip::{ConnectionId, Flow, ListenerId, Transport};
 
 use crate::credentials::{self, is_challenge};
@@ -587,7 +587,7 @@ impl World {
     /// The name service, which knows most of what it is asked for.
     pub(crate) fn look_up(&mut self, query: QueryId, host: &str) {
         let at = |at: SocketAddr| Server {
-            transport: PeerTransport::Udp,
+            transport: Transport::Udp,
             port: at.port(),
             tier: 0,
             priority: 0,

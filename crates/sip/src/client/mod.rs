@@ -14,7 +14,6 @@ use std::time::Instant;
 
 use crate::cx::Cx;
 use crate::dialog::Dialogs;
-use crate::digest::Credentials;
 use crate::digest::keyring::Keyring;
 use crate::event::{ClientId, DialogId, Flow, Party, Transport};
 use crate::limits;
@@ -26,6 +25,7 @@ use crate::transaction::client_invite::State;
 use crate::transaction::key::{self, Key};
 use crate::transaction::{ClientEvent, Step};
 use transaction::{Cancel, Client, Inviting};
+use trunkgate_terms::Credentials;
 
 pub(crate) use requests::Within;
 pub(crate) use responses::HangUp;

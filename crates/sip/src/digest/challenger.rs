@@ -12,7 +12,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 use super::fields::{Authorization, authorizations, quoted, unquoted};
-use super::{Algorithm, Credentials, Hash, Nonces, Subject, response, secret};
+use super::{Algorithm, Credentials, DigestHash, Nonces, Subject, response, secret};
 use crate::event::Party;
 use crate::header::HeaderName;
 use crate::limits::{NONCE_SECONDS, NONCES_IN_USE};
@@ -23,7 +23,7 @@ use crate::uri::{Uri, unescape};
 /// The realm where none is configured.
 const REALM: &str = "trunkgate";
 /// Offered in this order where nothing else is said: the stronger first (RFC 8760 §2.4).
-const OFFERED: [Hash; 2] = [Hash::Sha256, Hash::Md5];
+const OFFERED: [DigestHash; 2] = [DigestHash::Sha256, DigestHash::Md5];
 /// Octets of a nonce's signature.
 const SIGNATURE_BYTES: usize = 16;
 /// Octets of a nonce: its number, the second it was made in, its signature.
@@ -53,9 +53,9 @@ struct Expected {
     username: String,
     realm: String,
     /// One for each that may be offered.
-    secrets: [(Hash, String); 3],
+    secrets: [(DigestHash, String); 3],
     /// What is offered, in order.
-    offered: Vec<Hash>,
+    offered: Vec<DigestHash>,
     /// Whether their `uri` must be the Request-URI.
     is_uri_compared: bool,
 }
@@ -117,12 +117,12 @@ impl Challenger {
         // What is hashed is what stands between the quotes.
         let written = quoted(&realm).into_owned();
         let known = |hash| (hash, secret(hash, username.as_bytes(), written.as_bytes(), password.as_bytes()));
-        let (secrets, offered) = (Hash::ALL.map(known), OFFERED.to_vec());
+        let (secrets, offered) = (DigestHash::ALL.map(known), OFFERED.to_vec());
         self.expected.insert(party, Expected { realm: written, secrets, offered, username, is_uri_compared: true });
     }
 
     /// Says which algorithms a party that is challenged is offered, in order. One without any could never pass.
-    pub(crate) fn offer(&mut self, party: Party, hashes: &[Hash]) {
+    pub(crate) fn offer(&mut self, party: Party, hashes: &[DigestHash]) {
         if let Some(expected) = self.expected.get_mut(&party).filter(|_| !hashes.is_empty()) {
             expected.offered = hashes.to_vec();
         }
@@ -178,7 +178,7 @@ impl Challenger {
         let nonce = self.write(Nonce { number: self.numbered, made }, source);
         let stale = if stale { ", stale=true" } else { "" };
         let realm = &expected.realm;
-        let value = |hash: &Hash| {
+        let value = |hash: &DigestHash| {
             let name = Algorithm { hash: *hash, session: false }.as_str();
             format!("Digest realm=\"{realm}\", nonce=\"{nonce}\", algorithm={name}, qop=\"auth\"{stale}")
         };
@@ -192,7 +192,7 @@ impl Challenger {
         let (hash, secret) = match offered {
             Some((hash, secret)) if !shown.algorithm.session => (*hash, secret.as_str()),
             // What we have not offered is wrong, after the same work.
-            _ => (Hash::Sha256, ""),
+            _ => (DigestHash::Sha256, ""),
         };
         let algorithm = Algorithm { hash, session: false };
         let nonces = Nonces { nonce: shown.nonce, cnonce: shown.cnonce, count: shown.count };
@@ -413,7 +413,7 @@ mod tests {
         let both = challenger.challenge(now, THEM, ip(1), false);
         challenger.offer(THEM, &[]);
         assert_eq!(challenger.challenge(now, THEM, ip(1), false).len(), 2, "nothing is no offer");
-        challenger.offer(THEM, &[Hash::Md5]);
+        challenger.offer(THEM, &[DigestHash::Md5]);
         let one = challenger.challenge(now, THEM, ip(1), false);
         assert!(one.len() == 1 && one[0].contains("algorithm=MD5"), "{one:?}");
         let stronger = answer(&mut client("them", "right"), &both);
@@ -421,7 +421,7 @@ mod tests {
         assert_eq!(challenger.judge(now, THEM, ip(1), &request(&stronger)), WRONG);
         let line = answer(&mut client("them", "right"), &one);
         assert_eq!(challenger.judge(now, THEM, ip(1), &request(&line)), Verdict::Passed);
-        challenger.offer(THEM, &[Hash::Sha512_256, Hash::Sha256]);
+        challenger.offer(THEM, &[DigestHash::Sha512_256, DigestHash::Sha256]);
         let strongest = challenger.challenge(now, THEM, ip(1), false);
         let line = answer(&mut client("them", "right"), &strongest);
         assert!(line.contains("SHA-512-256"), "{line}");
@@ -448,18 +448,18 @@ mod tests {
     fn what_was_not_offered_is_wrong_however_it_is_computed() {
         let now = start();
         let mut challenger = challenger();
-        let ours = secret(Hash::Sha256, b"them", REALM.as_bytes(), b"right");
-        let strong = secret(Hash::Sha512_256, b"them", REALM.as_bytes(), b"right");
+        let ours = secret(DigestHash::Sha256, b"them", REALM.as_bytes(), b"right");
+        let strong = secret(DigestHash::Sha512_256, b"them", REALM.as_bytes(), b"right");
         let plain = |hash| Algorithm { hash, session: false };
-        let session = Algorithm { hash: Hash::Sha256, session: true };
+        let session = Algorithm { hash: DigestHash::Sha256, session: true };
         for (user, named, used, secret, expected) in [
-            ("them", "SHA-256", plain(Hash::Sha256), ours.as_str(), Verdict::Passed),
-            ("nobody", "SHA-256", plain(Hash::Sha256), &ours, WRONG),
-            ("them", "SHA-512-256", plain(Hash::Sha256), "", WRONG),
-            ("them", "SHA-512-256", plain(Hash::Sha512_256), "", WRONG),
-            ("them", "SHA-512-256", plain(Hash::Sha512_256), &strong, WRONG),
-            ("them", "SHA-256-sess", plain(Hash::Sha256), &ours, WRONG),
-            ("them", "SHA-256-sess", plain(Hash::Sha256), "", WRONG),
+            ("them", "SHA-256", plain(DigestHash::Sha256), ours.as_str(), Verdict::Passed),
+            ("nobody", "SHA-256", plain(DigestHash::Sha256), &ours, WRONG),
+            ("them", "SHA-512-256", plain(DigestHash::Sha256), "", WRONG),
+            ("them", "SHA-512-256", plain(DigestHash::Sha512_256), "", WRONG),
+            ("them", "SHA-512-256", plain(DigestHash::Sha512_256), &strong, WRONG),
+            ("them", "SHA-256-sess", plain(DigestHash::Sha256), &ours, WRONG),
+            ("them", "SHA-256-sess", plain(DigestHash::Sha256), "", WRONG),
             ("them", "SHA-256-sess", session, &ours, WRONG),
         ] {
             let nonce = challenger.challenge(now, THEM, ip(1), false)[0].split('"').nth(3).unwrap().to_owned();

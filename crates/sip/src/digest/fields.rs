@@ -212,7 +212,7 @@ pub(crate) fn unquoted(raw: &[u8]) -> Cow<'_, [u8]> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Hash;
+    use super::super::DigestHash;
     use super::*;
 
     fn read(value: &str) -> Vec<Challenge> {
@@ -229,7 +229,7 @@ mod tests {
             realm: "a \\\"b\\\", c".into(),
             nonce: "n==".into(),
             opaque: Some(String::new()),
-            algorithm: Algorithm { hash: Hash::Sha256, session: false },
+            algorithm: Algorithm { hash: DigestHash::Sha256, session: false },
             names_algorithm: true,
             qop: Some(Qop::Auth),
             stale: true,

@@ -5,31 +5,14 @@ pub(crate) mod challenger;
 pub(crate) mod fields;
 pub(crate) mod keyring;
 
-use std::fmt;
-
 use md5::Md5;
 use sha2::{Digest, Sha256, Sha512_256};
+
+use trunkgate_terms::{Credentials, DigestHash};
 
 use crate::header::HeaderName;
 use crate::message::Message;
 use fields::{challenges, unquoted};
-
-/// A user and a password, for one realm or for any.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// The user.
-    pub username: String,
-    /// Its password.
-    pub password: String,
-    /// The realm that they are for. `None`: as a client, whichever the far end names; as a server, the default one.
-    pub realm: Option<String>,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Credentials({}, …)", self.username)
-    }
-}
 
 /// The realms of a 401's or 407's challenges, of those that can be answered here.
 pub fn asked_realms(refusal: &Message) -> Vec<String> {
@@ -38,40 +21,25 @@ pub fn asked_realms(refusal: &Message) -> Vec<String> {
     all.map(|challenge| String::from_utf8_lossy(&unquoted(challenge.realm.as_bytes())).into_owned()).collect()
 }
 
-/// A hash function of RFC 8760 §2.1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hash {
-    /// `MD5`.
-    Md5,
-    /// `SHA-256`.
-    Sha256,
-    /// `SHA-512-256`.
-    Sha512_256,
-}
-
-impl Hash {
-    pub(crate) const ALL: [Hash; 3] = [Hash::Md5, Hash::Sha256, Hash::Sha512_256];
-}
-
 /// An algorithm as a header names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Algorithm {
-    pub(crate) hash: Hash,
+    pub(crate) hash: DigestHash,
     /// Whether the secret is mixed with both sides' nonces once more (`-sess`).
     pub(crate) session: bool,
 }
 
 impl Algorithm {
     /// What is meant where nothing is written (RFC 7616 §3.3).
-    pub(crate) const DEFAULT: Algorithm = Algorithm { hash: Hash::Md5, session: false };
+    pub(crate) const DEFAULT: Algorithm = Algorithm { hash: DigestHash::Md5, session: false };
 
-    const ALL: [(&'static str, Hash, bool); 6] = [
-        ("MD5", Hash::Md5, false),
-        ("MD5-sess", Hash::Md5, true),
-        ("SHA-256", Hash::Sha256, false),
-        ("SHA-256-sess", Hash::Sha256, true),
-        ("SHA-512-256", Hash::Sha512_256, false),
-        ("SHA-512-256-sess", Hash::Sha512_256, true),
+    const ALL: [(&'static str, DigestHash, bool); 6] = [
+        ("MD5", DigestHash::Md5, false),
+        ("MD5-sess", DigestHash::Md5, true),
+        ("SHA-256", DigestHash::Sha256, false),
+        ("SHA-256-sess", DigestHash::Sha256, true),
+        ("SHA-512-256", DigestHash::Sha512_256, false),
+        ("SHA-512-256-sess", DigestHash::Sha512_256, true),
     ];
 
     pub(crate) fn from_token(token: &str) -> Option<Algorithm> {
@@ -129,7 +97,7 @@ pub(crate) struct Nonces<'a> {
 }
 
 /// `H(user:realm:password)`, in hexadecimal: all that a server needs to keep of a password.
-pub(crate) fn secret(hash: Hash, username: &[u8], realm: &[u8], password: &[u8]) -> String {
+pub(crate) fn secret(hash: DigestHash, username: &[u8], realm: &[u8], password: &[u8]) -> String {
     digest(hash, &[username, realm, password])
 }
 
@@ -159,11 +127,11 @@ pub(crate) fn response(
 }
 
 /// The hash of some parts with colons between them, in hexadecimal.
-fn digest(hash: Hash, parts: &[&[u8]]) -> String {
+fn digest(hash: DigestHash, parts: &[&[u8]]) -> String {
     match hash {
-        Hash::Md5 => hash_of::<Md5>(parts),
-        Hash::Sha256 => hash_of::<Sha256>(parts),
-        Hash::Sha512_256 => hash_of::<Sha512_256>(parts),
+        DigestHash::Md5 => hash_of::<Md5>(parts),
+        DigestHash::Sha256 => hash_of::<Sha256>(parts),
+        DigestHash::Sha512_256 => hash_of::<Sha512_256>(parts),
     }
 }
 
@@ -195,7 +163,7 @@ mod tests {
 
     #[test]
     fn rfc_2617_3_5_the_example() {
-        let secret = secret(Hash::Md5, b"Mufasa", b"testrealm@host.com", b"Circle Of Life");
+        let secret = secret(DigestHash::Md5, b"Mufasa", b"testrealm@host.com", b"Circle Of Life");
         let nonces = Nonces { nonce: b"dcd98b7102dd2f0e8b11d0f600bfb0c093", cnonce: b"0a4f113b", count: b"00000001" };
         let response = response(Algorithm::DEFAULT, &secret, Some(Qop::Auth), nonces, get("/dir/index.html"));
         assert_eq!(response, "6629fae49393a05397450978507c4ef1");
@@ -221,7 +189,7 @@ mod tests {
     /// With the response of erratum 4897: the one in the text was made with another function.
     #[test]
     fn rfc_7616_3_9_2_sha_512_256() {
-        let secret = secret(Hash::Sha512_256, "Jäsøn Doe".as_bytes(), b"api@example.org", b"Secret, or not?");
+        let secret = secret(DigestHash::Sha512_256, "Jäsøn Doe".as_bytes(), b"api@example.org", b"Secret, or not?");
         let nonces = Nonces {
             nonce: b"5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK",
             cnonce: b"NTg6RKcb9boFIAS3KrFK9BGeh+iDa/sm6jUMp2wds69v",
@@ -235,7 +203,7 @@ mod tests {
     /// RFC 2069 §2.4 with its erratum: the response without `qop`.
     #[test]
     fn rfc_2069_2_4_without_qop() {
-        let secret = secret(Hash::Md5, b"Mufasa", b"testrealm@host.com", b"CircleOfLife");
+        let secret = secret(DigestHash::Md5, b"Mufasa", b"testrealm@host.com", b"CircleOfLife");
         let nonces = Nonces { nonce: b"dcd98b7102dd2f0e8b11d0f600bfb0c093", cnonce: b"", count: b"" };
         let response = response(Algorithm::DEFAULT, &secret, None, nonces, get("/dir/index.html"));
         assert_eq!(response, "1949323746fe6a43ef61f9606e7febea");
@@ -258,7 +226,7 @@ mod tests {
         assert_eq!(with(md5, Qop::Auth, b"x"), with(md5, Qop::Auth, b"y"));
         assert_ne!(with(md5, Qop::AuthInt, b"x"), with(md5, Qop::AuthInt, b"y"));
         let session = Algorithm { session: true, ..md5 };
-        let mixed = digest(Hash::Md5, &[b"s", b"n", b"c"]);
+        let mixed = digest(DigestHash::Md5, &[b"s", b"n", b"c"]);
         assert_eq!(with(session, Qop::Auth, b""), response(md5, &mixed, Some(Qop::Auth), nonces, subject(b"")));
     }
 

@@ -22,7 +22,6 @@ use crate::client::Clients;
 use crate::cx::Cx;
 use crate::dialog::{Dialog, DialogSnapshot, Dialogs};
 use crate::digest::challenger::Challenger;
-use crate::digest::{Credentials, Hash};
 use crate::event::{
     Answer, Body, ClientId, Deadline, DialogId, DropReason, Flow, Input, Invite, Local, Output, Party, Reason,
     Register, ServerId,
@@ -35,6 +34,7 @@ use crate::method::Method;
 use crate::sanity::{Refusal, Rules};
 use crate::server::Servers;
 use crate::shared::{Arrival, Shared, Timer};
+use trunkgate_terms::{Credentials, DigestHash};
 
 /// The settings of an endpoint.
 #[derive(Debug, Clone)]
@@ -233,7 +233,7 @@ impl Endpoint {
 
     /// Sets the algorithms that a party is challenged with, in order, once [`Endpoint::require_credentials`] has said that it
     /// is. The default is SHA-256 and MD5.
-    pub fn challenge_with(&mut self, party: Party, hashes: &[Hash]) {
+    pub fn challenge_with(&mut self, party: Party, hashes: &[DigestHash]) {
         self.challenger.offer(party, hashes);
     }
 

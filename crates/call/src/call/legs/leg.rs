@@ -187,6 +187,12 @@ pub(crate) struct Leg {
 }
 
 impl Leg {
+    /// Changes where the leg stands, and returns where it stood. A leg that is over stays so.
+    pub(crate) fn enter(&mut self, state: LegState) -> LegState {
+        debug_assert!(self.state != LegState::Ended || state == LegState::Ended, "an ended leg becomes {state:?}");
+        std::mem::replace(&mut self.state, state)
+    }
+
     /// A leg that nothing has happened to.
     pub(crate) fn new(sid: String, party: Party, flow: Flow, media_ip: IpAddr, session_id: u64) -> Leg {
         Leg {
@@ -400,10 +406,9 @@ impl Leg {
         }
         let (ours, theirs) = self.session()?;
         let keys = agreed(ours.media.get(index)?, theirs.media.get(index)?)?;
-        let suite = trunkgate_media::Suite::ALL.into_iter().find(|suite| suite.as_str() == keys.suite.as_str())?;
         let key = |key: InlineKey| {
             let mki = key.mki.map(Mki::to_bytes);
-            SrtpKey::new(suite, &key.key_salt, mki.as_deref()).ok()
+            SrtpKey::new(keys.suite, &key.key_salt, mki.as_deref()).ok()
         };
         Some(SrtpSpec { send: key(keys.ours)?, receive: key(keys.theirs)?, rolled: self.rolled })
     }

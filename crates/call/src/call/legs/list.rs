@@ -218,7 +218,7 @@ impl Legs {
     /// Nothing is left of a leg.
     pub(crate) fn leg_gone(&mut self, edge: &mut Edge, leg: LegId) {
         let leg = &mut self[leg];
-        leg.state = LegState::Ended;
+        leg.enter(LegState::Ended);
         if let Some(dialog) = leg.dialog.take() {
             edge.index.dialogs.remove(&dialog);
         }

@@ -18,9 +18,9 @@ impl Leg {
     /// What its trunk does about SRTP; a bare URI gets plain RTP.
     pub(crate) fn srtp_policy(&self) -> Srtp {
         self.trunk.as_ref().map_or(Srtp::Off, |trunk| match trunk.srtp {
-            trunkgate_route::Srtp::Off => Srtp::Off,
-            trunkgate_route::Srtp::Optional => Srtp::Optional,
-            trunkgate_route::Srtp::Required => Srtp::Required,
+            Srtp::Off => Srtp::Off,
+            Srtp::Optional => Srtp::Optional,
+            Srtp::Required => Srtp::Required,
         })
     }
 

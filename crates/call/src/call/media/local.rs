@@ -32,7 +32,7 @@ use crate::call::{CallMedia, State};
 impl CallMedia {
     /// Ends an agent's stream: its end goes, and with it the socket.
     pub(crate) fn close_agent(&mut self, cx: &mut Cx<'_>, leg: LegId) {
-        let was = std::mem::replace(&mut cx.call.legs[leg].state, LegState::Ended);
+        let was = cx.call.legs[leg].enter(LegState::Ended);
         let (Some(side), Some(media)) = (&cx.call.legs[leg].agent, cx.call.session) else { return };
         if was == LegState::Ended {
             return;
@@ -297,7 +297,7 @@ impl CallMedia {
         self.player = Some(Player { end, last: Some(reason) });
         self.connect_ends(cx, end, caller, talks(spoken));
         self.tap_caller(cx);
-        cx.call.state = State::Leaving;
+        cx.call.enter(State::Leaving);
         cx.edge.decide(cx.now, cx.call.key, "the caller hears the goodbye");
         let length = Duration::from_millis(u64::try_from(sound.len()).unwrap_or(u64::MAX) / SAMPLES_PER_MS);
         cx.arm(Timer::Goodbye, length + Duration::from_secs(GOODBYE_NEWS_SECONDS));

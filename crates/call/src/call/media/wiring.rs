@@ -312,7 +312,7 @@ impl CallMedia {
         self.drop_ends(cx, new);
         cx.call.legs.leave_trunk(cx.edge, new);
         let leg = &mut cx.call.legs[new];
-        leg.state = LegState::Ended;
+        leg.enter(LegState::Ended);
         leg.server = None;
         leg.end_with(ReasonSlug::Denied, EndedBy::Edge);
     }

@@ -292,7 +292,7 @@ impl Bridge {
         let ours = self.first_description(cx)?;
         self.media.take_sounds(agent);
         self.negotiation.offer = self.media.standing_offer(cx.call);
-        cx.call.legs[LegId::CALLER].state = LegState::Early;
+        cx.call.legs[LegId::CALLER].enter(LegState::Early);
         self.negotiation
             .ring_caller(cx, Answer { code: 183, body: Some(Body::sdp(ours.to_string())), ..Answer::default() });
         Ok(())

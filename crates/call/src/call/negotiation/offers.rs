@@ -68,7 +68,7 @@ impl Negotiation {
         cx.disarm(Timer::Search);
         cx.begin_series();
         cx.edge.metrics.call_setup_seconds.observe(age.as_secs_f64());
-        cx.call.legs[LegId::CALLER].state = LegState::Answered;
+        cx.call.legs[LegId::CALLER].enter(LegState::Answered);
         cx.disarm(Timer::Unproven);
         cx.reconsider(LegId::CALLER);
         let session = cx.session_answer(LegId::CALLER);

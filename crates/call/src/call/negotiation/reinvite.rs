@@ -525,7 +525,7 @@ impl Bridge {
         self.media.hang_up_leg(cx, by, ReasonSlug::Transferred);
         if cx.call.legs[new].dialog.is_none() {
             // Its CANCEL has been answered already.
-            cx.call.legs[new].state = LegState::Ended;
+            cx.call.legs[new].enter(LegState::Ended);
             return Next::End(ReasonSlug::CallerCanceled);
         }
         Next::Stay

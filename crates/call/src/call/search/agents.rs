@@ -189,15 +189,15 @@ impl Search {
         agent: &Arc<Agent>,
     ) -> Result<ControlFlow<Next>, Failure> {
         // Silence counts from now on.
-        cx.call.state = State::Answered;
+        cx.call.enter(State::Answered);
         let ours = match bridge.first_description(cx) {
             Ok(ours) => ours,
             Err(failure) => {
-                cx.call.state = State::Searching;
+                cx.call.enter(State::Searching);
                 return Err(failure);
             }
         };
-        cx.call.state = State::Rerouting;
+        cx.call.enter(State::Rerouting);
         bridge.media.take_sounds(agent);
         bridge.negotiation.late = bridge.negotiation.offer.is_none().then_some(LegId::CALLER);
         bridge.negotiation.offer = bridge.media.standing_offer(cx.call);
@@ -328,7 +328,7 @@ impl Search {
     /// While an agent is waited for: 180 to a caller that has heard nothing yet, sounds to one that hears us.
     pub(crate) fn let_ring(&self, cx: &mut Cx<'_>, bridge: &mut Bridge) {
         if cx.call.state == State::Searching && cx.call.legs[LegId::CALLER].state == LegState::Trying {
-            cx.call.legs[LegId::CALLER].state = LegState::Ringing;
+            cx.call.legs[LegId::CALLER].enter(LegState::Ringing);
             bridge.negotiation.ring_caller(cx, Answer { code: 180, ..Answer::default() });
         }
         self.ring_back(cx, bridge);

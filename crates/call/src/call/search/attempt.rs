@@ -13,7 +13,6 @@ use trunkgate_resources::limits::{
     ADDRESSES_PER_PEER, AGENT_NEWS_SECONDS, RING_SECONDS, URI_NO_RESPONSE_SECONDS, URI_RING_SECONDS,
 };
 use trunkgate_resources::registrar::Binding;
-use trunkgate_resources::sip::sip_transport;
 use trunkgate_route::{Agent, Destination, Peer, Server, Target, TargetSpec, Transport, Trunk};
 use trunkgate_sip::Flow;
 use trunkgate_story::reason::ReasonSlug;
@@ -72,7 +71,7 @@ impl Way {
 
     /// Where it leads, for its trunk's health.
     pub(crate) fn spot(&self, trunk: &Arc<Trunk>) -> Option<Spot> {
-        Some(Spot::new(&trunk.name, sip_transport(self.transport), self.address?))
+        Some(Spot::new(&trunk.name, self.transport, self.address?))
     }
 
     /// The same for each address of the servers, in order, as many as are tried.

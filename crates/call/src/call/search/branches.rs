@@ -235,7 +235,7 @@ impl Search {
         for at in told {
             let leg = &mut cx.call.legs[at];
             if leg.state != LegState::Early && state != LegState::Trying {
-                leg.state = state;
+                leg.enter(state);
             }
         }
         if cx.call.state == State::Rerouting && (180..=183).contains(&code) {
@@ -331,7 +331,7 @@ impl Search {
         let ready: Vec<_> = self.attempts.iter().filter_map(|(branch, _)| has_media(branch, self)).collect();
         for (branch, leg, said) in ready {
             let Some(ours) = self.hear(cx, bridge, branch, leg, said.as_bytes()) else { continue };
-            cx.call.legs[leg].state = LegState::Early;
+            cx.call.legs[leg].enter(LegState::Early);
             if !bridge.media.is_early(cx.call) {
                 let body = Some(Body::sdp(ours.to_string()));
                 bridge.negotiation.ring_caller(cx, Answer { code: 183, body, ..Answer::default() });
@@ -437,7 +437,7 @@ impl Search {
             return false;
         }
         let (Some(consult), Some(agent)) = (self.consults.now.take(), cx.call.legs.callee) else { return false };
-        cx.call.state = State::Answered;
+        cx.call.enter(State::Answered);
         bridge.negotiation.offer = None;
         cx.call.story.failed_over = None;
         let name = cx.call.legs.name_of(agent);

@@ -12,7 +12,6 @@ use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_resources::limits::{OVERSIZE_SILENCE, REDIRECTS};
 use trunkgate_resources::quotas::Numbered;
 use trunkgate_resources::rewrite;
-use trunkgate_resources::sip::sip_transport;
 use trunkgate_route::{CallInfo, Number, Numbers, SendNumbers, Table, Target, Trunk};
 use trunkgate_sip::uri::unescape;
 use trunkgate_sip::{Flow, Invite, Local, Party, Transport, Uri};
@@ -254,7 +253,7 @@ impl Search {
         }
         let remote = way.address?;
         let trunk = self.attempt(branch).and_then(|attempt| attempt.trunk.as_ref());
-        edge.addressing.way(trunk.and_then(|t| t.listen.as_deref()), sip_transport(way.transport), remote)
+        edge.addressing.way(trunk.and_then(|t| t.listen.as_deref()), way.transport, remote)
     }
 
     /// The leg of an INVITE that leaves by it.

@@ -7,7 +7,6 @@ use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::io::{Cause, QueryId};
 use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_resources::limits::BIND_TRIES;
-use trunkgate_resources::sip::sip_transport;
 use trunkgate_route::Server;
 use trunkgate_sdp::Srtp;
 use trunkgate_sip::{DialogId, Transport};
@@ -165,8 +164,8 @@ impl Parts {
         self.search.heard(cx, leg);
         cx.edge.ack(cx.now, dialog);
         cx.call.legs.own_dialog(cx.edge, leg, dialog);
-        cx.call.legs[leg].state = LegState::Answered;
-        let before = std::mem::replace(&mut cx.call.state, State::Answered);
+        cx.call.legs[leg].enter(LegState::Answered);
+        let before = cx.call.enter(State::Answered);
         // A 2xx may leave out what a 18x of its own has said (many do, though RFC 3261 §13.2.1 asks for it).
         let early = self.search.attempt(branch).map(|attempt| &attempt.early);
         let is_changed = early.is_some_and(|early| early.is_changed(Some(dialog)));
@@ -181,7 +180,7 @@ impl Parts {
                 self.bridge.answer_caller(cx, &mut self.search, leg, description, headers).act(self, cx);
             }
             Err(failure) => {
-                cx.call.state = before;
+                cx.call.enter(before);
                 self.bridge.media.hang_up_leg(cx, leg, failure.reason);
                 self.fail_target(cx, branch, StepResult::Failed(failure));
             }
@@ -199,7 +198,7 @@ impl Parts {
     ) {
         let Some(branch) = self.search.calling_on(cx.call, leg) else { return cx.call.legs.withdrawn(cx.edge, leg) };
         self.search.heard(cx, leg);
-        cx.call.legs[leg].state = LegState::Ended;
+        cx.call.legs[leg].enter(LegState::Ended);
         if self.asked_again_without_srtp(cx, branch, leg, code)
             || self.asked_again_without_location(cx, branch, leg, code)
         {
@@ -227,7 +226,7 @@ impl Parts {
     /// No final answer, or the INVITE could not be sent.
     pub(crate) fn unanswered(&mut self, cx: &mut Cx<'_>, leg: LegId, sent: bool) {
         let Some(branch) = self.search.calling_on(cx.call, leg) else { return cx.call.legs.withdrawn(cx.edge, leg) };
-        cx.call.legs[leg].state = LegState::Ended;
+        cx.call.legs[leg].enter(LegState::Ended);
         if self.asked_again_by_udp(cx, branch, leg) {
             return;
         }
@@ -362,7 +361,7 @@ impl Parts {
     pub(crate) fn asked_again_by_udp(&mut self, cx: &mut Cx<'_>, branch: Branch, leg: LegId) -> bool {
         let went = cx.call.legs[leg].flow.map(|flow| flow.transport);
         let Some(attempt) = self.search.attempts.get_mut(branch) else { return false };
-        let chosen = |way: &Way| sip_transport(way.transport) == Transport::Udp && went == Some(Transport::Tcp);
+        let chosen = |way: &Way| way.transport == Transport::Udp && went == Some(Transport::Tcp);
         let Some(way) = attempt.current.clone().filter(chosen) else { return false };
         cx.edge.decide(cx.now, cx.call.key, format!("{} does not support TCP: retrying over UDP", way.peer));
         attempt.again(Way { by_udp: true, ..way });

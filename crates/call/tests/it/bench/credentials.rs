@@ -44,7 +44,7 @@ fn shown_to(method: Method, uri: &str, password: &str, refusal: &Sent) -> String
     };
     let mut phone = Endpoint::new(config, [3; 32]);
     let Credentials { username, password, realm } = credentials(password);
-    phone.set_credentials(Party(1), Some(trunkgate_sip::Credentials { username, password, realm }));
+    phone.set_credentials(Party(1), Some(Credentials { username, password, realm }));
     let (flow, local) = (udp("203.0.113.10:5060"), Local { ip: [198, 51, 100, 7].into(), port: 5060 });
     let now = Bench::new().now;
     if method == Method::Options {

@@ -20,10 +20,7 @@ use trunkgate_call::{
     QueryId, Settings, SmsNews,
 };
 use trunkgate_media::{Command, EndId, Event, LatchMode, MediaId};
-use trunkgate_route::{
-    Definition, Destination, Numbers, Pattern, Peer, Route, Server, Table, TargetSpec, Transport as RouteTransport,
-    Trunk,
-};
+use trunkgate_route::{Definition, Destination, Numbers, Pattern, Peer, Route, Server, Table, TargetSpec, Trunk};
 use trunkgate_sip::{ConnectionId, Flow, ListenerId, Message, Method, Transport};
 
 /// The carrier: outside, so it is shown our public address.
@@ -109,14 +106,14 @@ pub fn answer() -> String {
 pub fn trunk(name: &str, addresses: &[&str]) -> Trunk {
     let peer = |address: &&str| {
         let address: SocketAddr = address.parse().unwrap();
-        Peer::at(address.ip(), Some(address.port()), RouteTransport::Udp)
+        Peer::at(address.ip(), Some(address.port()), Transport::Udp)
     };
     Trunk { peers: addresses.iter().map(peer).collect(), ..Trunk::named(name) }
 }
 
 /// A host's name, to be looked up.
 pub fn name(host: &str) -> Destination {
-    Destination { host: host.into(), port: None, transport: RouteTransport::Udp, is_fixed: false }
+    Destination { host: host.into(), port: None, transport: Transport::Udp, is_fixed: false }
 }
 
 /// A route for everything.
@@ -460,7 +457,7 @@ impl Bench {
         let server = |(priority, address): (u16, &&str)| {
             let socket: SocketAddr = address.parse().unwrap();
             let (port, addresses) = (socket.port(), vec![socket.ip()]);
-            Server { transport: RouteTransport::Udp, port, tier: 0, priority, weight: 0, addresses }
+            Server { transport: Transport::Udp, port, tier: 0, priority, weight: 0, addresses }
         };
         let servers = (0..).zip(addresses).map(server).collect();
         self.input(Input::Resolved { query, servers });

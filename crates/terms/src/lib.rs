@@ -1,0 +1,12 @@
+//! Vocabulary that several cores share and that belongs to none of them: transports, credentials and SRTP suites.
+//!
+//! A type stands here when two crates that do not know each other mean the same by it. What only one of them does with it (a
+//! Via token, a packet's tag length) stays a function of that crate.
+
+mod credentials;
+mod srtp;
+mod transport;
+
+pub use credentials::{Credentials, DigestHash};
+pub use srtp::{Srtp, Suite};
+pub use transport::Transport;
