@@ -155,6 +155,24 @@ fn same_family(a: IpAddr, b: IpAddr) -> bool {
     a.is_ipv4() == b.is_ipv4()
 }
 
+// Addresses and the trunks that own them; those that no transfer may lead to.
+
+/// Whether an address is no host on a network: loopback, link-local, unspecified, multicast, broadcast.
+pub(crate) fn is_no_host(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => {
+            let [first, ..] = v4.octets();
+            let is_this_network = first == 0;
+            v4.is_loopback() || v4.is_link_local() || v4.is_multicast() || v4.is_broadcast() || is_this_network
+        }
+        IpAddr::V6(v6) => {
+            // IPv4-compatible ones (RFC 4291 §2.5.5.1) are in use nowhere.
+            let is_compatible = matches!(v6.segments(), [0, 0, 0, 0, 0, 0, ..]);
+            v6.is_loopback() || v6.is_unicast_link_local() || v6.is_multicast() || is_compatible
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

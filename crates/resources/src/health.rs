@@ -293,3 +293,32 @@ impl Health {
         }
     }
 }
+
+// The peers asked by OPTIONS, and what calls tell of them: carried out on the edge, with its log lines and metrics.
+
+/// `120`, `120 (in a meeting)`, `120;duration=3600` (RFC 3261 §20.33).
+pub(crate) fn delta_seconds(value: &[u8]) -> Option<u32> {
+    let digits: Vec<u8> = value.trim_ascii_start().iter().copied().take_while(u8::is_ascii_digit).collect();
+    let text = std::str::from_utf8(&digits).ok().filter(|text| !text.is_empty())?;
+    Some(text.parse().unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc3261_20_33_retry_after_is_read() {
+        for (value, seconds) in [
+            ("120", Some(120)),
+            (" 18000;duration=3600", Some(18_000)),
+            ("5 (I'm in a meeting)", Some(5)),
+            ("99999999999999999999", Some(u32::MAX)),
+            ("", None),
+            ("soon", None),
+            ("-1", None),
+        ] {
+            assert_eq!(delta_seconds(value.as_bytes()), seconds, "{value}");
+        }
+    }
+}

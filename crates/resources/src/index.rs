@@ -102,9 +102,16 @@ pub struct Index {
     pub identities: HashMap<ConnectionId, Identity>,
     names: HashMap<Vec<u8>, Named>,
     far_ends: HashMap<IpAddr, u32>,
+    next_query: u64,
 }
 
 impl Index {
+    /// Returns the id of a new question to the name service.
+    pub fn query(&mut self) -> QueryId {
+        self.next_query += 1;
+        QueryId(self.next_query - 1)
+    }
+
     /// Enters a leg's Call-ID and far end. A Call-ID that another leg has already stays that leg's: the far end chose it.
     pub fn enter(&mut self, call_id: &[u8], named: Named) {
         *self.far_ends.entry(named.remote).or_default() += 1;

@@ -35,7 +35,7 @@ impl Cx<'_> {
     /// What shows that there were no ports, where nothing nearer is known.
     pub(crate) fn prove_no_ports(&mut self, reason: ReasonSlug) {
         if reason == ReasonSlug::NoPorts && self.call.story.proof.as_ref().is_none_or(|(of, _)| *of != reason) {
-            let (in_use, all) = (2 * self.edge.ports.in_use(), 2 * self.edge.ports.total());
+            let (in_use, all) = (2 * self.edge.sessions.ports.in_use(), 2 * self.edge.sessions.ports.total());
             let text = format!("{in_use} of {all} media ports are in use");
             self.call.story.proof = Some((reason, text.into()));
         }
@@ -171,7 +171,7 @@ impl Cx<'_> {
         }
         // Nobody knows it who could have put it into a document.
         let mut random = [0; 12];
-        self.edge.draw(&mut random);
+        self.edge.random.draw(&mut random);
         let boundary: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         with_locations(sdp, &sent, &boundary)
     }

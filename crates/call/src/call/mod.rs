@@ -86,7 +86,7 @@ use trunkgate_resources::index::Purpose;
 use trunkgate_resources::io::{Output, QueryId};
 use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_resources::limits::NUMBER_CHARS;
-use trunkgate_resources::sampled::Gathered;
+use trunkgate_resources::traced::Gathered;
 use trunkgate_route::TargetSpec;
 use trunkgate_route::{Agent, Server};
 use trunkgate_sdp::Description;
@@ -372,13 +372,15 @@ impl Call {
 
     /// Tells of it, where that is wanted; before its trace is put aside.
     pub(crate) fn tell_sampled(&self, edge: &mut Edge) {
-        let Some(Gathered { legs, over: Some(over) }) = edge.sampled.remove(&self.shared.key) else { return };
-        let Some(trace) = edge.traces.get(&self.shared.key).map(|trace| trace.view(head(self), false)) else { return };
+        let Some(Gathered { legs, over: Some(over) }) = edge.tracing.sampled.remove(&self.shared.key) else { return };
+        let Some(trace) = edge.tracing.traces.get(&self.shared.key).map(|trace| trace.view(head(self), false)) else {
+            return;
+        };
         let (record, ended_us) = *over;
         let since = |at: SystemTime| micros(at.duration_since(self.shared.times.started).unwrap_or_default());
         let answered_us = self.shared.times.answered.map(since);
         let told = SampledCall { record, began: self.shared.times.started, answered_us, ended_us, legs, trace };
-        edge.outputs.push_back(Output::Sampled(Box::new(told)));
+        edge.turn.outputs.push_back(Output::Sampled(Box::new(told)));
     }
 }
 

@@ -168,7 +168,7 @@ impl Parts {
     /// Refuses the caller's INVITE, and ends the call.
     pub(crate) fn refuse(&mut self, cx: &mut Cx<'_>, answer: &FinalAnswer) {
         if let Some(server) = cx.call.legs[LegId::CALLER].server.take() {
-            cx.edge.refused.push(server);
+            cx.edge.turn.refused.push(server);
             cx.edge.respond(cx.now, server, answer.to_sip());
         }
         cx.call.legs[LegId::CALLER].enter(LegState::Ended);

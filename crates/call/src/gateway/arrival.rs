@@ -35,19 +35,21 @@ impl Gateway {
         let source = flow.remote.ip();
         let table = Arc::clone(&self.edge.table);
         let trunk = table.trunk_of(flow.remote);
-        if trunk.is_none() && self.edge.strangers.is_banned(source) {
+        if trunk.is_none() && self.edge.sources.strangers.is_banned(source) {
             return self.dropped("banned");
         }
         let is_known = self.known(&flow, trunk).is_some();
         if !is_known && !table.takes_registrations() {
             return self.unknown(now, source);
         }
-        if !is_known && let Err(reason) = self.edge.strangers.may_speak(now, source, datagram(&flow, bytes.len())) {
+        if !is_known
+            && let Err(reason) = self.edge.sources.strangers.may_speak(now, source, datagram(&flow, bytes.len()))
+        {
             return self.dropped(reason);
         }
         if is_known && bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
             if bytes.starts_with(b"\r\n\r\n") {
-                self.edge.outputs.push_back(Output::Pong { flow });
+                self.edge.turn.outputs.push_back(Output::Pong { flow });
             }
             return None;
         }
@@ -92,7 +94,7 @@ impl Gateway {
             return self.edge.metrics.dropped("no_local_address");
         };
         self.count_received(party, &message);
-        self.edge.arriving = Some(Arriving::new(flow, message.clone()));
+        self.edge.turn.arriving = Some(Arriving::new(flow, message.clone()));
         self.edge.endpoint.handle_input(now, trunkgate_sip::Input::Received { flow, local, party, message });
     }
 
@@ -106,7 +108,7 @@ impl Gateway {
         }
         self.count_received(party, &message);
         let reason = ReasonSlug::Overloaded;
-        let seconds = self.edge.rng.random_range(OVERLOAD_RETRY_AFTER_SECONDS);
+        let seconds = self.edge.random.rng.random_range(OVERLOAD_RETRY_AFTER_SECONDS);
         let headers = vec![("Reason", reason.header(reason.q850())), ("Retry-After", seconds.to_string())];
         self.edge.endpoint.turn_away(known, party, &message, headers);
         let trunk = self.edge.party_name(party);
@@ -146,7 +148,7 @@ impl Gateway {
                 return self.unknown(now, source);
             }
             let bytes = datagram(flow, message.as_bytes().len());
-            if let Err(reason) = self.edge.strangers.may_speak(now, source, bytes) {
+            if let Err(reason) = self.edge.sources.strangers.may_speak(now, source, bytes) {
                 return self.dropped(reason);
             }
         }
@@ -180,7 +182,7 @@ impl Gateway {
         // What cannot be shown as it came is nobody's slip.
         let is_plain = plain(user, STRAY_USER_CHARS) == user;
         let near = || table.nearest_registrant(user).filter(|_| is_plain).map(shown);
-        let line = edge.strays.note(now, source, || Stray { near: near(), user: shown(user) });
+        let line = edge.sources.strays.note(now, source, || Stray { near: near(), user: shown(user) });
         if let Some(line) = line {
             self.edge.log("", line, None);
         }
@@ -189,7 +191,7 @@ impl Gateway {
 
     /// A message of an address of no trunk.
     fn unknown<T>(&mut self, now: Instant, source: IpAddr) -> Option<T> {
-        if let Some(line) = self.edge.unknown.note(now, source) {
+        if let Some(line) = self.edge.sources.unknown.note(now, source) {
             self.edge.log("", line, None);
         }
         self.dropped("unknown_source")
@@ -203,12 +205,12 @@ impl Gateway {
     /// Notes what an address of no trunk is answered with, where it may be forged.
     pub(crate) fn note_answer(&mut self, flow: &Flow, bytes: usize) {
         let source = flow.remote.ip();
-        if flow.transport.is_reliable() || !self.edge.strangers.knows(source) {
+        if flow.transport.is_reliable() || !self.edge.sources.strangers.knows(source) {
             return;
         }
         let table = Arc::clone(&self.edge.table);
         if self.known(flow, table.trunk_of(flow.remote)).and_then(|who| who.certain.or(who.fit)).is_none() {
-            self.edge.strangers.answered(source, bytes);
+            self.edge.sources.strangers.answered(source, bytes);
         }
     }
 
@@ -225,8 +227,8 @@ impl Gateway {
             return;
         }
         let source = flow.remote.ip();
-        if self.edge.strangers.failed(now, source) {
-            self.edge.metrics.sources_banned = self.edge.strangers.banned() as u64;
+        if self.edge.sources.strangers.failed(now, source) {
+            self.edge.metrics.sources_banned = self.edge.sources.strangers.banned() as u64;
             self.edge.warn("", format!("{source} is banned: too many failures"), Some(ReasonSlug::WrongCredentials));
         }
     }

@@ -39,7 +39,7 @@ impl Gateway {
     pub(crate) fn settle(&mut self, now: Instant) {
         self.edge.pump();
         loop {
-            while let Some(output) = self.edge.pending.pop_front() {
+            while let Some(output) = self.edge.turn.pending.pop_front() {
                 match output {
                     trunkgate_sip::Output::Transmit(transmit) => self.transmit(now, transmit),
                     trunkgate_sip::Output::Event(event) => self.sip_event(now, event),
@@ -49,7 +49,7 @@ impl Gateway {
             let paced = self.edge.trunks.woken().into_iter().map(|(key, branch)| (key, Timer::Pace(branch)));
             let queued = self.edge.agents.woken().into_iter().map(|key| (key, Timer::Queue));
             let woken: Vec<(CallKey, Timer)> = paced.chain(queued).collect();
-            let unjoined = std::mem::take(&mut self.edge.unjoined);
+            let unjoined = std::mem::take(&mut self.edge.turn.unjoined);
             if woken.is_empty() && unjoined.is_empty() {
                 break;
             }
@@ -60,17 +60,17 @@ impl Gateway {
                 self.tell(now, key, CallEvent::Due(timer));
             }
         }
-        for client in std::mem::take(&mut self.edge.finished) {
+        for client in std::mem::take(&mut self.edge.turn.finished) {
             self.edge.index.clients.remove(&client);
         }
-        for server in std::mem::take(&mut self.edge.refused) {
+        for server in std::mem::take(&mut self.edge.turn.refused) {
             self.edge.index.servers.remove(&server);
         }
         let counts = self.edge.endpoint.counts();
         self.edge.metrics.sip_transactions_active = (counts.servers + counts.clients) as u64;
         self.edge.metrics.sip_dialogs_active = counts.dialogs as u64;
-        self.edge.metrics.message_text_bytes = self.edge.message_bytes as u64;
-        self.edge.metrics.media_ports_in_use = 2 * self.edge.ports.in_use() as u64;
+        self.edge.metrics.message_text_bytes = self.edge.tracing.message_bytes as u64;
+        self.edge.metrics.media_ports_in_use = 2 * self.edge.sessions.ports.in_use() as u64;
         self.forget_done(now);
     }
 
@@ -101,12 +101,12 @@ impl Gateway {
                 self.note_oversize(now, at, &transmit);
             }
             (None, Some(server)) if what.code == Some(100) => {
-                self.edge.trying = Some((server, transmit.flow, transmit.bytes.clone()));
+                self.edge.turn.trying = Some((server, transmit.flow, transmit.bytes.clone()));
             }
             (None, _) => {}
         }
         self.note_answer(&transmit.flow, transmit.bytes.len());
-        self.edge.outputs.push_back(Output::Transmit(transmit));
+        self.edge.turn.outputs.push_back(Output::Transmit(transmit));
     }
 
     fn sip_event(&mut self, now: Instant, event: Event) {
@@ -246,7 +246,7 @@ impl Gateway {
         parts.begin(&mut cx, &incoming);
         cx.note_legs();
         if call.shared.state != State::Ended {
-            self.edge.outputs.push_back(Output::Began(Box::new(call.view())));
+            self.edge.turn.outputs.push_back(Output::Began(Box::new(call.view())));
         }
         self.at_work = None;
         self.note_if_done(key);
@@ -406,7 +406,7 @@ impl Gateway {
             }
             (_, 0..=199, _) => return,
             (Purpose::Join, _, _) => {
-                self.edge.finished.push(id);
+                self.edge.turn.finished.push(id);
                 return self.join_answered(now, entry.at, id, (code, dialog), (sdp, session));
             }
             (Purpose::Info, _, _) => CallEvent::InfoAnswered { client: id, code },
@@ -423,7 +423,7 @@ impl Gateway {
             (Purpose::Bye, _, _) => CallEvent::ByeDone { leg },
         };
         if final_answer && entry.purpose != Purpose::Invite {
-            self.edge.finished.push(id);
+            self.edge.turn.finished.push(id);
         }
         self.tell(now, entry.at.key, event);
     }
@@ -480,7 +480,7 @@ impl Gateway {
             return;
         }
         let Some(entry) = self.edge.index.clients.get(&id).copied() else { return };
-        let text = match &self.edge.cause {
+        let text = match &self.edge.turn.cause {
             _ if sent => "no final answer in time".to_owned(),
             Some(Cause::Tls(what)) => format!("TLS failed: {what}"),
             Some(Cause::Stream(what)) => format!("could not be sent: {what}"),
@@ -495,7 +495,7 @@ impl Gateway {
         let event = match entry.purpose {
             Purpose::Invite => CallEvent::Unanswered { leg, sent },
             Purpose::Join => {
-                self.edge.finished.push(id);
+                self.edge.turn.finished.push(id);
                 return self.join_answered(now, entry.at, id, (408, None), (None, None));
             }
             Purpose::Reinvite | Purpose::Update => CallEvent::ReinviteUnanswered { client: id },
@@ -509,7 +509,7 @@ impl Gateway {
             Purpose::Bye => CallEvent::ByeDone { leg },
         };
         if entry.purpose != Purpose::Invite {
-            self.edge.finished.push(id);
+            self.edge.turn.finished.push(id);
         }
         self.tell(now, entry.at.key, event);
     }

@@ -32,16 +32,18 @@ impl Gateway {
             let lives = self.calls.get(&key).is_some_and(|call| call.shared.state != State::Ended);
             hold(lives, || format!("early media of {key:?} is counted, which is over"))?;
         }
-        for key in edge.traces.keys() {
+        for key in edge.tracing.traces.keys() {
             hold(self.calls.contains_key(key), || format!("trace of {key:?}, which is gone"))?;
         }
-        hold(edge.sampled.keys().all(|key| self.calls.contains_key(key)), || {
+        hold(edge.tracing.sampled.keys().all(|key| self.calls.contains_key(key)), || {
             "a call is reported that does not exist".into()
         })?;
-        hold(edge.traces.len() == self.calls.len(), || "a call without trace".into())?;
-        let texts: usize = edge.traces.values().map(|trace| trace.message_bytes()).sum();
+        hold(edge.tracing.traces.len() == self.calls.len(), || "a call without trace".into())?;
+        let texts: usize = edge.tracing.traces.values().map(|trace| trace.message_bytes()).sum();
         let texts = texts + edge.recent.message_bytes();
-        hold(edge.message_bytes == texts, || format!("messages take {texts}, not {}", edge.message_bytes))?;
+        hold(edge.tracing.message_bytes == texts, || {
+            format!("messages take {texts}, not {}", edge.tracing.message_bytes)
+        })?;
         self.calls.values().try_for_each(|call| self.check_call(call))?;
         self.check_counts()
     }
@@ -109,7 +111,9 @@ impl Gateway {
         let live = self.calls.values().filter(|call| call.shared.state != State::Ended).count();
         hold(live == edge.admission.live(), || format!("{live} calls, {} counted", edge.admission.live()))?;
         let held = edge.sessions.ports_held();
-        hold(held == edge.ports.in_use(), || format!("{held} port pairs held, {} taken", edge.ports.in_use()))?;
+        hold(held == edge.sessions.ports.in_use(), || {
+            format!("{held} port pairs held, {} taken", edge.sessions.ports.in_use())
+        })?;
         let legs = self.calls.values().flat_map(|call| &call.shared.legs);
         let legs = legs.filter(|leg| leg.agent.is_none()).count();
         let far_ends = edge.index.far_end_count();
@@ -143,7 +147,7 @@ impl Gateway {
             hold(calls == counted, || format!("trunk {name}: {calls} calls, {counted} counted"))?;
         }
         let (clients, alive) = (edge.index.clients.len(), edge.endpoint.counts().clients);
-        hold(edge.pending.is_empty(), || "messages left undone".into())?;
+        hold(edge.turn.pending.is_empty(), || "messages left undone".into())?;
         let orphans = self.calls.is_empty() && clients > 0;
         hold(!orphans, || format!("{clients} requests without an owner, {alive} alive"))
     }

@@ -90,7 +90,7 @@ impl Gateway {
             Input::TurnAway { flow, message } => self.turn_away(now, flow, message),
             Input::Broken { flow, bytes, what } => self.broken(flow, bytes, what),
             Input::TransportFailed { flow, why } => {
-                self.edge.cause = why.map(Cause::Unsent);
+                self.edge.turn.cause = why.map(Cause::Unsent);
                 self.edge.transport_failed(now, Flow { remote: canonical(flow.remote), ..flow }, None, false);
             }
             Input::Unreachable { flow, quoted } => {
@@ -108,7 +108,7 @@ impl Gateway {
                     self.edge.index.identities.remove(&connection);
                 }
                 let short = |what: String| plain(&what, TRACE_TEXT_CHARS);
-                self.edge.cause = cause.map(|cause| match cause {
+                self.edge.turn.cause = cause.map(|cause| match cause {
                     Cause::Tls(what) => Cause::Tls(short(what)),
                     Cause::Stream(what) => Cause::Stream(short(what)),
                     Cause::Unsent(why) => Cause::Unsent(why),
@@ -139,10 +139,10 @@ impl Gateway {
             Input::Control(control) => self.control(now, control),
         }
         self.settle(now);
-        self.edge.cause = None;
+        self.edge.turn.cause = None;
         self.edge.trace_canceled(now);
-        self.edge.arriving = None;
-        self.edge.trying = None;
+        self.edge.turn.arriving = None;
+        self.edge.turn.trying = None;
     }
     /// Fires what is due; drain afterwards.
     pub fn handle_timeout(&mut self, now: Instant) {
@@ -151,9 +151,9 @@ impl Gateway {
         self.edge.check_peers(now);
         self.edge.registrations_due(now);
         self.edge.bindings_due(now);
-        self.edge.strangers.release(now);
+        self.edge.sources.strangers.release(now);
         self.edge.agents.sessions_due(now);
-        self.edge.metrics.sources_banned = self.edge.strangers.banned() as u64;
+        self.edge.metrics.sources_banned = self.edge.sources.strangers.banned() as u64;
         self.settle(now);
         while let Some((key, timer)) = self.edge.deadlines.pop_due(now) {
             self.tell(now, key, CallEvent::Due(timer));
@@ -169,7 +169,7 @@ impl Gateway {
     }
     /// The next output, or `None` when idle.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.edge.outputs.pop_front()
+        self.edge.turn.outputs.pop_front()
     }
     /// When to be woken, and why.
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
@@ -178,7 +178,7 @@ impl Gateway {
         let health = self.edge.health.next().map(|at| (at, "options"));
         let registration = self.edge.registrations.next().map(|at| (at, "registration"));
         let binding = self.edge.registrar.next().map(|at| (at, "binding"));
-        let ban = self.edge.strangers.next().map(|at| (at, "ban"));
+        let ban = self.edge.sources.strangers.next().map(|at| (at, "ban"));
         let session = self.edge.agents.next_end().map(|at| (at, "session"));
         let all = [own, sip, health, registration, binding, ban, session];
         all.into_iter().flatten().min_by_key(|(at, _)| *at)
@@ -213,7 +213,7 @@ impl Gateway {
     }
     /// SIP from addresses of no trunk, where some came in the last minute.
     pub fn unknown_sources(&self, now: Instant) -> Option<UnknownView> {
-        self.edge.unknown.lately(now).map(|(messages, last, ago)| UnknownView {
+        self.edge.sources.unknown.lately(now).map(|(messages, last, ago)| UnknownView {
             messages,
             last: last.to_string(),
             seconds_ago: ago.as_secs(),
@@ -222,7 +222,7 @@ impl Gateway {
     /// Addresses that are banned, `most` of them, the one whose ban ends first first.
     pub fn banned(&self, now: Instant, most: usize) -> Vec<BanView> {
         let seconds = |until: Instant| until.saturating_duration_since(now).as_secs();
-        let banned = self.edge.strangers.first_banned(most);
+        let banned = self.edge.sources.strangers.first_banned(most);
         banned.map(|(until, address)| BanView { address, seconds: seconds(until) }).collect()
     }
     /// What a call, live or recent, sounded like over time.
@@ -246,7 +246,7 @@ impl Gateway {
     }
     /// Adds to a call's trace what the shell has come to know of it, also after its end.
     pub fn note(&mut self, now: Instant, sid: &str, text: &str) {
-        match self.live(sid).map(|call| call.shared.key).filter(|key| self.edge.traces.contains_key(key)) {
+        match self.live(sid).map(|call| call.shared.key).filter(|key| self.edge.tracing.traces.contains_key(key)) {
             Some(key) => self.edge.decide(now, key, text),
             None => self.edge.recent.note(now, sid, text),
         }
@@ -258,12 +258,12 @@ impl Gateway {
             edge: edge.config.name.clone(),
             calls: edge.admission.live(),
             draining: edge.admission.draining,
-            ports_in_use: 2 * edge.ports.in_use(),
+            ports_in_use: 2 * edge.sessions.ports.in_use(),
             ports: self.media_ports(),
             trunks: edge.table.trunks().iter().map(|trunk| edge.trunk_view(now, trunk)).collect(),
             agents: self.agents(now),
             unknown: self.unknown_sources(now),
-            stray: self.edge.strays.lately(now),
+            stray: self.edge.sources.strays.lately(now),
             silent: self.silent_now(),
         }
     }
@@ -274,7 +274,7 @@ impl Gateway {
     }
     /// Media ports that the pool has in all.
     pub fn media_ports(&self) -> usize {
-        2 * self.edge.ports.total()
+        2 * self.edge.sessions.ports.total()
     }
     /// Counters and histograms.
     pub fn metrics(&self) -> &Metrics {
@@ -332,7 +332,7 @@ impl Gateway {
             self.calls.insert(key, Box::new(call));
             resumed.push((key, agents));
         }
-        snapshot.ports.into_iter().for_each(|port| self.edge.ports.rest(port));
+        snapshot.ports.into_iter().for_each(|port| self.edge.sessions.ports.rest(port));
         for (key, agents) in resumed {
             self.at_work = Some(key);
             if let Some(call) = self.calls.get_mut(&key) {
@@ -349,7 +349,7 @@ impl Gateway {
     /// When a call began, and its trace.
     fn traced(&self, sid: &str, raw: bool) -> Option<(Instant, TraceView)> {
         let live = self.live(sid).and_then(|call| {
-            let trace = self.edge.traces.get(&call.shared.key)?;
+            let trace = self.edge.tracing.traces.get(&call.shared.key)?;
             Some((trace.began(), trace.view(crate::call::story::verdict::head(call), raw)))
         });
         live.or_else(|| self.edge.recent.trace(sid, raw))
@@ -532,18 +532,18 @@ mod tests {
         let Input::Received { flow, bytes } = invite(1) else { return };
         let head = String::from_utf8_lossy(&bytes).trim_end().to_owned();
         let edge = &mut gateway.edge;
-        assert_eq!(edge.message_bytes_most, MESSAGE_TEXTS_BYTES);
-        edge.message_bytes_most = 10_000;
+        assert_eq!(edge.tracing.message_bytes_most, MESSAGE_TEXTS_BYTES);
+        edge.tracing.message_bytes_most = 10_000;
         for call in 0..30 {
-            edge.traces.insert(CallKey(call), Trace::new(now, "CA0"));
+            edge.tracing.traces.insert(CallKey(call), Trace::new(now, "CA0"));
             for n in 0..3 {
                 let message = Message::parse(Bytes::from(format!("{head}{n}\r\n\r\n"))).unwrap();
-                edge.arriving = Some(Arriving::new(flow, message));
+                edge.turn.arriving = Some(Arriving::new(flow, message));
                 edge.trace_received(now, Place { key: CallKey(call), leg: LegId::CALLER });
-                assert!(edge.message_bytes <= edge.message_bytes_most);
+                assert!(edge.tracing.message_bytes <= edge.tracing.message_bytes_most);
             }
             if (7..10).contains(&call) {
-                let trace = edge.traces.remove(&CallKey(call)).unwrap();
+                let trace = edge.tracing.traces.remove(&CallKey(call)).unwrap();
                 edge.recent.push_trace(TraceView::of(call.to_string(), String::new(), vec![]), trace, false);
             }
         }
@@ -552,7 +552,7 @@ mod tests {
             assert!(trace.entries.iter().all(|entry| entry.message.is_none()), "{sid} has ended");
         }
         let kept: Vec<u64> =
-            edge.traces.iter().filter(|(_, trace)| trace.message_bytes() > 0).map(|(key, _)| key.0).collect();
+            edge.tracing.traces.iter().filter(|(_, trace)| trace.message_bytes() > 0).map(|(key, _)| key.0).collect();
         let newest = kept.len() as u64;
         assert!((5..20).contains(&newest), "{kept:?}");
         assert_eq!(kept, (30 - newest..30).collect::<Vec<_>>(), "the newest");

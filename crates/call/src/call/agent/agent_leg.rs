@@ -94,10 +94,10 @@ impl Cx<'_> {
         }
         let end = self.edge.new_end(media)?;
         let (counters, queue) = (Arc::new(EndCounters::default()), Arc::new(AgentQueue::default()));
-        let raw = agent.is_raw().then(|| self.edge.raw_sources());
+        let raw = agent.is_raw().then(|| self.edge.random.raw_sources());
         let settings = self.settings(agent, &part);
         let stream_sid = settings.stream_sid.clone();
-        let sid = self.edge.sid();
+        let sid = self.edge.random.sid();
         let spec = AgentSpec {
             settings,
             socket: SocketSpec {
@@ -173,7 +173,7 @@ impl Cx<'_> {
         Settings {
             account_sid: self.edge.config.account_sid.clone(),
             call_sid: self.call.legs.sid().to_owned(),
-            stream_sid: self.edge.stream_sid(),
+            stream_sid: self.edge.random.stream_sid(),
             tracks,
             talks: !part.listens(),
             format: Format::from_name(agent.format).unwrap_or_default(),

@@ -157,7 +157,7 @@ impl Shared {
     /// This edge's word for this call: of what its way depends on. It tells nobody else anything.
     fn own_hop(&self, edge: &Edge) -> u64 {
         let mut hasher = DefaultHasher::new();
-        edge.hop_key.hash(&mut hasher);
+        edge.random.hop_key.hash(&mut hasher);
         self.legs[LegId::CALLER].trunk_name().hash(&mut hasher);
         self.facts.called.text.hash(&mut hasher);
         self.facts.caller.number.text.hash(&mut hasher);

@@ -619,7 +619,7 @@ impl Leg {
             server: Some(*server),
             call_id: String::from_utf8_lossy(call_id).into_owned(),
             proof: Proof::of_invite(trunk.require_auth.is_some()),
-            ..Leg::new(edge.sid(), *party, *flow, media_ip, edge.session_id())
+            ..Leg::new(edge.random.sid(), *party, *flow, media_ip, edge.random.session_id())
         };
         leg.learn(request);
         leg

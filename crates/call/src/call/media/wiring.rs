@@ -280,7 +280,7 @@ impl CallMedia {
             flaw: side.flaw.take(),
             is_judged: side.is_judged,
             ..Leg::new(
-                std::mem::replace(&mut side.sid, cx.edge.sid()),
+                std::mem::replace(&mut side.sid, cx.edge.random.sid()),
                 side.party,
                 flow,
                 side.media_ip,

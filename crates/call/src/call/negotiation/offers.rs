@@ -431,7 +431,7 @@ pub(crate) struct Owed {
 /// Call-ID is (RFC 3261 §14.1).
 pub(crate) fn glare_wait(edge: &mut Edge, leg: &Leg) -> Duration {
     let units = if leg.inbound { GLARE_OTHER_UNITS } else { GLARE_OWNER_UNITS };
-    Duration::from_millis(edge.any_of(units).saturating_mul(GLARE_UNIT_MS))
+    Duration::from_millis(edge.random.any_of(units).saturating_mul(GLARE_UNIT_MS))
 }
 
 // What a caller is told before its 2xx by a provisional answer that it acknowledges (RFC 3262): our answer to its offer, or

@@ -443,7 +443,7 @@ impl Negotiation {
 
 /// An offer of a far end is open already: it may come back in a while (RFC 3311 §5.2).
 pub(crate) fn retry_later(now: Instant, edge: &mut Edge, server: ServerId) {
-    let headers = vec![extra("Retry-After", edge.any_of(0..=10).to_string())];
+    let headers = vec![extra("Retry-After", edge.random.any_of(0..=10).to_string())];
     edge.respond(now, server, Answer { code: 500, headers, ..Answer::default() });
 }
 

@@ -279,7 +279,7 @@ impl Search {
         };
         let media_ip = cx.edge.addressing.media_shown_to(flow.remote.ip(), flow.listener)?;
         let number = bridge.negotiation.transfers.now.as_ref().map(|transfer| Box::new(transfer.number.clone()));
-        let leg = Leg::new(cx.edge.sid(), party, flow, media_ip, cx.edge.session_id());
+        let leg = Leg::new(cx.edge.random.sid(), party, flow, media_ip, cx.edge.random.session_id());
         Some(Leg { trunk, governs, peer: way.peer.clone(), number, ..leg })
     }
 

@@ -231,7 +231,7 @@ impl Parts {
             return;
         }
         cx.silent(leg, sent);
-        let reason = match &cx.edge.cause {
+        let reason = match &cx.edge.turn.cause {
             _ if sent => ReasonSlug::NoResponse,
             Some(Cause::Tls(what)) => {
                 let (sid, peer) = (cx.call.legs.sid().to_owned(), cx.call.legs[leg].peer.clone());
@@ -293,7 +293,7 @@ impl Parts {
         };
         let Some(attempt) = self.search.attempts.get_mut(branch) else { return };
         let Some(way) = attempt.current.clone() else { return };
-        attempt.resolved(&way, &cx.edge.in_order(servers));
+        attempt.resolved(&way, &cx.edge.random.in_order(servers));
         if servers.is_empty() {
             return self.fail_way(cx, branch, Failure::unreached(ReasonSlug::NameNotFound));
         }

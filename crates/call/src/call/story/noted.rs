@@ -31,7 +31,7 @@ use crate::call::story::verdict::fault_of;
 impl Cx<'_> {
     /// Tells the capture agent what each side hears.
     pub(crate) fn capture_reports(&mut self) {
-        if !self.edge.captures {
+        if !self.edge.tracing.captures {
             return;
         }
         for (place, leg) in self.call.legs.with_ids() {
@@ -110,7 +110,8 @@ impl Cx<'_> {
 
     /// Notes what has happened to its legs by now.
     pub(crate) fn note_legs(&mut self) {
-        let Some(gathered) = self.edge.sampled.get_mut(&self.call.key).filter(|gathered| gathered.over.is_none())
+        let Some(gathered) =
+            self.edge.tracing.sampled.get_mut(&self.call.key).filter(|gathered| gathered.over.is_none())
         else {
             return;
         };
@@ -124,14 +125,14 @@ impl Cx<'_> {
     /// Tells of its record; kept besides, until nothing of the call is waited for.
     pub(crate) fn report(&mut self, record: CallRecord) {
         self.note_legs();
-        if let Some(gathered) = self.edge.sampled.get_mut(&self.call.key) {
+        if let Some(gathered) = self.edge.tracing.sampled.get_mut(&self.call.key) {
             let at_us = self.call.since_began(self.now);
             for times in &mut gathered.legs {
                 times.ended_us.get_or_insert(at_us);
             }
             gathered.over = Some(Box::new((record.clone(), at_us)));
         }
-        self.edge.outputs.push_back(Output::Report(Box::new(record)));
+        self.edge.turn.outputs.push_back(Output::Report(Box::new(record)));
     }
 
     /// The call is answered, or goes on after a restart of the edge: its series begins.
@@ -150,14 +151,14 @@ impl Cx<'_> {
         if rule.on.contains(&TextOutcome::Failed)
             && let Ok(sms) = self.call.text(self.edge, rule, TextOutcome::Failed, ReasonSlug::EdgeRestarted)
         {
-            self.edge.outputs.push_back(Output::Sms(SmsNews::Watch(Box::new(sms))));
+            self.edge.turn.outputs.push_back(Output::Sms(SmsNews::Watch(Box::new(sms))));
         }
     }
 
     /// Somebody has answered.
     pub(crate) fn forget_text(&mut self) {
         if self.call.story.sms.take().is_some() {
-            self.edge.outputs.push_back(Output::Sms(SmsNews::Forget(self.call.legs.sid().to_owned())));
+            self.edge.turn.outputs.push_back(Output::Sms(SmsNews::Forget(self.call.legs.sid().to_owned())));
         }
     }
 
@@ -180,7 +181,7 @@ impl Cx<'_> {
                     self.call.key,
                     format!("text to {}: {}", self.edge.shown(&sms.to), outcome.as_str()),
                 );
-                self.edge.outputs.push_back(Output::Sms(SmsNews::Send(Box::new(sms))));
+                self.edge.turn.outputs.push_back(Output::Sms(SmsNews::Send(Box::new(sms))));
             }
             Err(why) => {
                 self.edge.decide(self.now, self.call.key, format!("no text message: {why}"));

@@ -158,7 +158,7 @@ impl Transfers {
         self.joining = None;
         if let Some(leaving) = self.leaving.take() {
             cx.edge.index.clients.remove(&leaving.client);
-            cx.edge.unjoined.push((leaving.to, leaving.client, reason));
+            cx.edge.turn.unjoined.push((leaving.to, leaving.client, reason));
         }
     }
 

@@ -1,6 +1,9 @@
 //! What all calls share: the SIP endpoint, the look-ups, ports, trunks, counters, and what waits to go out. Calls
 //! speak to the endpoint only through here, so that every transaction and dialog is entered in the look-ups.
 
+pub(crate) mod registration;
+pub(crate) mod watch;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -8,10 +11,8 @@ use std::time::{Instant, SystemTime};
 use bytes::Bytes;
 use ipnet::IpNet;
 use jiff::Timestamp;
-use rand::{Rng as _, RngExt as _, SeedableRng as _};
-use rand_chacha::ChaCha12Rng;
-use trunkgate_media::RawSpec;
-use trunkgate_route::{CallInfo, Destination, Plan, ReferMode, Server, Table, Target, TargetSpec, TokenBucket, locate};
+use rand::RngExt as _;
+use trunkgate_route::{CallInfo, Destination, Plan, ReferMode, Table, Target, TargetSpec, TokenBucket};
 use trunkgate_sip::{
     Answer, Body, ClientId, DialogId, Endpoint, EndpointConfig, Extra, Flow, Identity, Invite, Method, Party, ServerId,
 };
@@ -35,15 +36,16 @@ use crate::limits::{MESSAGE_TEXTS_BYTES, URGENT_CALLS_PER_SECOND};
 use crate::metrics::Metrics;
 use crate::ports::PortPool;
 use crate::quotas::{Counted, Numbered, Quotas, Reached};
+use crate::random::{Random, pick};
 use crate::recent::Recent;
 use crate::register::Registrations;
 use crate::registrar::Registrar;
-use crate::sampled::Gathered;
 use crate::sessions::Sessions;
 use crate::sip::TIMER;
 use crate::strangers::Strangers;
 use crate::strays::Strays;
 use crate::traced::Arriving;
+use crate::traced::Gathered;
 use crate::trunks::{Trunks, Waiting};
 use crate::unknown::Unknown;
 use crate::unproven::UnprovenEarly;
@@ -66,6 +68,55 @@ pub const METHODS: [Method; 11] = [
 /// Option tags that we know; our Supported.
 const EXTENSIONS: [&str; 2] = ["100rel", TIMER];
 
+/// Sources of SIP that belong to no trunk.
+#[derive(Debug, Default)]
+pub struct Sources {
+    /// Unknown sources and bans.
+    pub strangers: Strangers,
+    /// SIP of nobody's.
+    pub unknown: Unknown,
+    /// Phones that want to register as nobody that there is.
+    pub strays: Strays,
+}
+
+/// What one input leaves to be done before the next one.
+#[derive(Debug, Default)]
+pub struct Turn {
+    /// What the endpoint has said and nobody has looked at yet.
+    pub pending: VecDeque<trunkgate_sip::Output>,
+    /// What goes out.
+    pub outputs: VecDeque<Output>,
+    /// Requests of ours that are final: forgotten at the end of the turn, when the last message about them is traced.
+    pub finished: Vec<ClientId>,
+    /// INVITEs that were refused in this turn: forgotten at its end, for the same reason.
+    pub refused: Vec<ServerId>,
+    /// Calls that wait for a leg of a call that is over: by which re-INVITE, and why it is.
+    pub unjoined: Vec<(CallKey, ClientId, ReasonSlug)>,
+    /// What the connection that is being given up failed at.
+    pub cause: Option<Cause>,
+    /// The message that is being dealt with.
+    pub arriving: Option<Arriving>,
+    /// The 100 that has answered an INVITE which no call is entered for yet.
+    pub trying: Option<(ServerId, Flow, Bytes)>,
+}
+
+/// Traces of the calls that are held, and who is sent copies of them.
+#[derive(Debug)]
+pub struct Tracing {
+    /// Traces of calls that are held.
+    pub traces: BTreeMap<CallKey, Trace>,
+    /// Whether a capture agent is told of messages and reports.
+    pub captures: bool,
+    /// Which calls are told of once they are over.
+    pub sampling: Sampling,
+    /// What is gathered of them.
+    pub sampled: BTreeMap<CallKey, Gathered>,
+    /// Bytes that messages in traces take.
+    pub message_bytes: usize,
+    /// Bytes that messages in traces may take.
+    pub message_bytes_most: usize,
+}
+
 /// Everything that is not one call's own.
 #[derive(Debug)]
 pub struct Edge {
@@ -81,8 +132,6 @@ pub struct Edge {
     pub index: Index,
     /// Timers of calls.
     pub deadlines: Deadlines,
-    /// Media port pairs.
-    pub ports: PortPool,
     /// Media sessions.
     pub sessions: Sessions,
     /// State of each trunk.
@@ -99,12 +148,6 @@ pub struct Edge {
     pub registrations: Registrations,
     /// Phones that are registered here.
     pub registrar: Registrar,
-    /// Unknown sources and bans.
-    pub strangers: Strangers,
-    /// SIP of nobody's.
-    pub unknown: Unknown,
-    /// Phones that want to register as nobody that there is.
-    pub strays: Strays,
     /// State of each agent.
     pub agents: Agents,
     /// Limits of the edge, and fair shares of them.
@@ -113,44 +156,19 @@ pub struct Edge {
     pub urgent: TokenBucket,
     /// Counters.
     pub metrics: Metrics,
-    /// Traces of calls that are held.
-    pub traces: BTreeMap<CallKey, Trace>,
     /// Calls that have ended.
     pub recent: Recent,
     /// Dates of instants.
     pub wall: Wall,
-    /// What the endpoint has said and nobody has looked at yet.
-    pub pending: VecDeque<trunkgate_sip::Output>,
-    /// What goes out.
-    pub outputs: VecDeque<Output>,
-    /// Requests of ours that are final: forgotten at the end of the turn, when the last message about them is traced.
-    pub finished: Vec<ClientId>,
-    /// INVITEs that were refused in this turn: forgotten at its end, for the same reason.
-    pub refused: Vec<ServerId>,
-    /// Calls that wait for a leg of a call that is over: by which re-INVITE, and why it is.
-    pub unjoined: Vec<(CallKey, ClientId, ReasonSlug)>,
-    /// What the connection that is being given up failed at.
-    pub cause: Option<Cause>,
-    /// Whether a capture agent is told of messages and reports.
-    pub captures: bool,
-    /// Which calls are told of once they are over.
-    pub sampling: Sampling,
-    /// What is gathered of them.
-    pub sampled: BTreeMap<CallKey, Gathered>,
-    /// The message that is being dealt with.
-    pub arriving: Option<Arriving>,
-    /// The 100 that has answered an INVITE which no call is entered for yet.
-    pub trying: Option<(ServerId, Flow, Bytes)>,
-    /// Bytes that messages in traces take.
-    pub message_bytes: usize,
-    /// Bytes that messages in traces may take.
-    pub message_bytes_most: usize,
     parties: Parties,
-    /// Everything random is drawn from here.
-    pub rng: ChaCha12Rng,
-    /// What nobody else knows, by which this edge knows its own hops again.
-    pub hop_key: u64,
-    next_query: u64,
+    /// Unknown sources, bans, and registrations that belong to no phone.
+    pub sources: Sources,
+    /// What the present input has left to be done.
+    pub turn: Turn,
+    /// Traces, and who is sent copies of them.
+    pub tracing: Tracing,
+    /// What is drawn at random.
+    pub random: Random,
 }
 
 /// Whose names an edge makes. By the time alone, two edges of one name that start together would take each other's calls
@@ -160,19 +178,12 @@ fn identity(name: &str, start_ms: u64, random: u32) -> Identity {
     Identity { edge: fnv1a(name.as_bytes()), generation: (start_ms as u32) ^ random, shard: 0 }
 }
 
-/// Drawn beside everything else, so that nothing that is shown tells of it.
-fn hop_key(seed: [u8; 32]) -> u64 {
-    let mut rng = ChaCha12Rng::from_seed(seed);
-    rng.set_stream(1);
-    rng.random()
-}
-
 impl Edge {
     /// Without calls.
     pub fn new(config: GatewayConfig, table: Arc<Table>, addressing: Addressing) -> Edge {
-        let mut rng = ChaCha12Rng::from_seed(config.seed);
+        let mut random = Random::new(config.seed);
         let (wall, now) = (Wall::new(config.epoch), config.epoch.0);
-        let identity = identity(&config.name, trunkgate_story::wall::unix_ms(config.epoch.1), rng.random());
+        let identity = identity(&config.name, trunkgate_story::wall::unix_ms(config.epoch.1), random.rng.random());
         let endpoint = EndpointConfig {
             identity,
             product: "Trunkgate".into(),
@@ -181,14 +192,14 @@ impl Edge {
             message_bytes: config.sip_message_bytes,
             limits: trunkgate_sip::Limits::default(),
         };
+        let endpoint = Endpoint::new(endpoint, random.rng.random());
+        let ports = PortPool::new(config.media_ports, &mut random.rng);
         let mut edge = Edge {
-            endpoint: Endpoint::new(endpoint, rng.random()),
-            ports: PortPool::new(config.media_ports, &mut rng),
+            endpoint,
             urgent: TokenBucket::new(URGENT_CALLS_PER_SECOND),
             admission: Admission::new(config.max_calls, config.calls_per_second),
             index: Index::default(),
             deadlines: Deadlines::default(),
-            sessions: Sessions::default(),
             trunks: Trunks::default(),
             quotas: Quotas::default(),
             unproven_early: UnprovenEarly::default(),
@@ -196,34 +207,26 @@ impl Edge {
             health: Healths::default(),
             registrations: Registrations::default(),
             registrar: Registrar::default(),
-            strangers: Strangers::default(),
-            unknown: Unknown::default(),
-            strays: Strays::default(),
             agents: Agents::default(),
             metrics: Metrics::new(),
-            traces: BTreeMap::new(),
             recent: Recent::default(),
             wall,
-            pending: VecDeque::new(),
-            outputs: VecDeque::new(),
-            finished: Vec::new(),
-            refused: Vec::new(),
-            unjoined: Vec::new(),
-            cause: None,
-            captures: false,
-            sampling: Sampling::NONE,
-            sampled: BTreeMap::new(),
-            arriving: None,
-            trying: None,
-            message_bytes: 0,
-            message_bytes_most: MESSAGE_TEXTS_BYTES,
             parties: Parties::new(),
-            hop_key: hop_key(config.seed),
-            rng,
-            next_query: 0,
             config,
             table,
             addressing,
+            sessions: Sessions::new(ports),
+            sources: Sources::default(),
+            turn: Turn::default(),
+            tracing: Tracing {
+                traces: BTreeMap::new(),
+                captures: false,
+                sampling: Sampling::NONE,
+                sampled: BTreeMap::new(),
+                message_bytes: 0,
+                message_bytes_most: MESSAGE_TEXTS_BYTES,
+            },
+            random,
         };
         edge.configure_trunks(now);
         edge.configure_registrations(now);
@@ -241,18 +244,18 @@ impl Edge {
             addressing: self.addressing.clone(),
             calls,
             calls_per_second,
-            strangers: self.strangers.limits(),
-            captures: self.captures,
-            sampling: self.sampling,
+            strangers: self.sources.strangers.limits(),
+            captures: self.tracing.captures,
+            sampling: self.tracing.sampling,
         }
     }
 
     /// Puts settings in force, all of them at once.
     pub fn configure(&mut self, now: Instant, settings: Settings) {
         let Settings { table, addressing, calls, calls_per_second, strangers, captures, sampling } = settings;
-        (self.addressing, self.captures, self.sampling) = (addressing, captures, sampling);
+        (self.addressing, self.tracing.captures, self.tracing.sampling) = (addressing, captures, sampling);
         self.admission.set_limits(calls, calls_per_second);
-        self.strangers.configure(strangers);
+        self.sources.strangers.configure(strangers);
         if !Arc::ptr_eq(&self.table, &table) {
             self.table = table;
             self.configure_trunks(now);
@@ -312,7 +315,7 @@ impl Edge {
     /// Collects what the endpoint has to say.
     pub fn pump(&mut self) {
         while let Some(output) = self.endpoint.poll_output() {
-            self.pending.push_back(output);
+            self.turn.pending.push_back(output);
         }
     }
 
@@ -396,37 +399,21 @@ impl Edge {
 
     /// The same for whoever keeps the question's name itself.
     pub fn question(&mut self, destination: Destination) -> QueryId {
-        let query = QueryId(self.next_query);
-        self.next_query += 1;
-        self.outputs.push_back(Output::Resolve { query, destination });
+        let query = self.index.query();
+        self.turn.outputs.push_back(Output::Resolve { query, destination });
         query
-    }
-
-    /// A number from 0 to 1.
-    pub fn chance(&mut self) -> f64 {
-        self.rng.random()
-    }
-
-    /// A number below another.
-    pub fn below(&mut self, total: u32) -> u32 {
-        pick(&mut self.rng)(total)
-    }
-
-    /// Servers in the order to try them (RFC 2782).
-    pub fn in_order(&mut self, servers: &[Server]) -> Vec<Server> {
-        locate::in_order(servers, &mut pick(&mut self.rng))
     }
 
     /// The targets of the first route that takes a call now.
     pub fn plan(&mut self, now: Instant, call: CallInfo<'_>) -> Option<Plan> {
         let at = self.timestamp(now);
-        let draw = self.table.has_shares().then(|| self.rng.random());
-        self.table.plan(&CallInfo { at, draw, ..call }, &mut pick(&mut self.rng))
+        let draw = self.table.has_shares().then(|| self.random.rng.random());
+        self.table.plan(&CallInfo { at, draw, ..call }, &mut pick(&mut self.random.rng))
     }
 
     /// A target that is named in mid-call; none that could only listen.
     pub fn target(&mut self, target: &TargetSpec) -> Option<Target> {
-        let found = self.table.target(target, &mut pick(&mut self.rng))?;
+        let found = self.table.target(target, &mut pick(&mut self.random.rng))?;
         let only_listens = matches!(&found, Target::Agent(agent) if agent.is_raw());
         (!only_listens).then_some(found)
     }
@@ -435,7 +422,7 @@ impl Edge {
     pub fn take_quota(&mut self, now: Instant, trunk: &str, call: Numbered<'_>, who: Counted) -> Result<(), Reached> {
         let at = self.timestamp(now);
         let counts = self.quotas.begin((now, at), trunk, call, who)?;
-        self.outputs.extend(counts.into_iter().map(Output::Counted));
+        self.turn.outputs.extend(counts.into_iter().map(Output::Counted));
         Ok(())
     }
 
@@ -467,45 +454,6 @@ impl Edge {
         }
     }
 
-    /// A new sid.
-    pub fn sid(&mut self) -> String {
-        let random: u128 = self.rng.random();
-        format!("CA{random:032x}")
-    }
-
-    /// Sources of a listener that gets plain RTP.
-    pub fn raw_sources(&mut self) -> RawSpec {
-        let inbound: u32 = self.rng.random();
-        // Another one in any case.
-        RawSpec { inbound, outbound: inbound.wrapping_add(1) }
-    }
-
-    /// A new stream's sid.
-    pub fn stream_sid(&mut self) -> String {
-        let random: u128 = self.rng.random();
-        format!("MZ{random:032x}")
-    }
-
-    /// Fills a key.
-    pub fn draw(&mut self, bytes: &mut [u8]) {
-        self.rng.fill_bytes(bytes);
-    }
-
-    /// One of these.
-    pub fn any_of(&mut self, numbers: std::ops::RangeInclusive<u64>) -> u64 {
-        self.rng.random_range(numbers)
-    }
-
-    /// A session id for `o=` (RFC 8866 §5.2): below 2⁶³, as some read it as signed.
-    pub fn session_id(&mut self) -> u64 {
-        self.rng.random::<u64>() >> 1
-    }
-
-    /// What a media session makes other names in RTCP with.
-    pub fn names_key(&mut self) -> [u8; 16] {
-        self.rng.random()
-    }
-
     /// A trunk's party; the same for ever.
     pub fn party(&mut self, name: &str) -> Party {
         self.parties.intern(name)
@@ -519,7 +467,7 @@ impl Edge {
     /// Writes a line of the log.
     pub fn log(&mut self, call: &str, text: String, reason: Option<ReasonSlug>) {
         let reason = reason.map(ReasonSlug::as_str);
-        self.outputs.push_back(Output::Log(LogLine {
+        self.turn.outputs.push_back(Output::Log(LogLine {
             call: call.to_owned(),
             warn: false,
             text: redact::addresses(text),
@@ -530,7 +478,7 @@ impl Edge {
     /// The same for a line that asks an operator to act.
     pub fn warn(&mut self, call: &str, text: String, reason: Option<ReasonSlug>) {
         let reason = reason.map(ReasonSlug::as_str);
-        self.outputs.push_back(Output::Log(LogLine {
+        self.turn.outputs.push_back(Output::Log(LogLine {
             call: call.to_owned(),
             warn: true,
             text: redact::addresses(text),
@@ -603,11 +551,6 @@ impl Parties {
         let at = usize::try_from(party.0).unwrap_or(usize::MAX);
         self.names.get(at).cloned().unwrap_or_else(|| Arc::from(""))
     }
-}
-
-/// Numbers by chance, below what is asked for.
-pub fn pick(rng: &mut ChaCha12Rng) -> impl FnMut(u32) -> u32 {
-    |total| rng.random_range(0..total.max(1))
 }
 
 /// FNV-1a over 32 bits: names the edge in what it makes; not for secrets.

@@ -1,0 +1,457 @@
+//! Registration in both directions: this edge with registrars of its trunks, phones with this edge.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use trunkgate_media::canonical;
+use trunkgate_route::{Server, Trunk};
+use trunkgate_sip::{Answer, ClientId, Flow, HeaderName, Message, Party, ServerId};
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::view::{PhoneView, RegistrationView};
+
+use crate::challenge::auth_fault;
+use crate::edge::{Edge, METHODS};
+use crate::io::{Output, QueryId};
+use crate::limits::{
+    BINDING_LEAST_SECONDS, BINDINGS_PER_TRUNK, CONTACTS_PER_REGISTER, REGISTER_FIRST_PAUSE_SECONDS,
+    REGISTER_LONGEST_PAUSE_SECONDS, REGISTER_LONGEST_SECONDS, REGISTER_WAIT_SECONDS, REGISTER_WAYS,
+};
+use crate::register::{Registration, State, Way};
+use crate::registrar::{Binding, Source, Wish, refusal, wish};
+use crate::sip::extra;
+
+impl Edge {
+    /// Takes over which trunks we register with: what is new begins at once, what has gone is taken back.
+    pub fn configure_registrations(&mut self, now: Instant) {
+        let table = Arc::clone(&self.table);
+        let wanted = |trunk: &Trunk| trunk.register.clone().map(|register| (register, trunk.listen.clone()));
+        let known: Vec<Arc<str>> = self.registrations.by_trunk.keys().cloned().collect();
+        for name in known {
+            let before = self.registrations.by_trunk.get(&name).map(|r| (r.wanted.clone(), r.listen.clone()));
+            if table.trunk(&name).and_then(|trunk| wanted(trunk)) != before {
+                self.unregister(now, &name);
+            }
+        }
+        for trunk in table.trunks() {
+            let Some((wanted, listen)) = wanted(trunk) else { continue };
+            let patience = match trunk.no_response_timeout {
+                Duration::ZERO => Duration::from_secs(REGISTER_WAIT_SECONDS),
+                patience => patience,
+            };
+            if let Some(known) = self.registrations.by_trunk.get_mut(&trunk.name) {
+                known.patience = patience;
+                if known.auth != trunk.auth {
+                    known.auth.clone_from(&trunk.auth);
+                    known.failures = 0;
+                    self.registrations.let_go(&trunk.name);
+                    self.registrations.set_due(&trunk.name, Some(now));
+                }
+                continue;
+            }
+            let registration = Registration {
+                party: self.party(&trunk.name),
+                expires: u32::try_from(wanted.expires.as_secs()).unwrap_or(u32::MAX),
+                wanted,
+                auth: trunk.auth.clone(),
+                listen,
+                patience,
+                state: State::Waiting,
+                due: None,
+                ways: VecDeque::new(),
+                asking: None,
+                call_id: None,
+                cseq: 0,
+                failures: 0,
+                bound: None,
+                problem: None,
+            };
+            self.registrations.by_trunk.insert(trunk.name.clone(), registration);
+            self.registrations.set_due(&trunk.name, Some(now));
+        }
+    }
+
+    /// Takes every binding back: the edge ends.
+    pub fn unregister_all(&mut self, now: Instant) {
+        let names: Vec<Arc<str>> = self.registrations.by_trunk.keys().cloned().collect();
+        names.iter().for_each(|name| self.unregister(now, name));
+    }
+
+    /// Our addresses have changed: what is bound to an old one is bound anew.
+    pub fn recheck_registrations(&mut self, now: Instant) {
+        let moved = |(name, r): (&Arc<str>, &Registration)| {
+            let (way, _) = r.bound.filter(|_| r.state == State::Registered)?;
+            let local = self.addressing.local(way.flow.remote.ip(), way.flow.listener);
+            (local != Some(way.local)).then(|| name.clone())
+        };
+        let moved: Vec<Arc<str>> = self.registrations.by_trunk.iter().filter_map(moved).collect();
+        moved.iter().for_each(|name| self.registrations.set_due(name, Some(now)));
+    }
+
+    /// A connection is lost: a registrar that would call us over it is told of a new one (RFC 5626 §4.5).
+    pub fn registrar_lost(&mut self, now: Instant, lost: Flow) {
+        let over_it = |(name, r): (&Arc<str>, &Registration)| {
+            let (way, _) = r.bound.filter(|_| r.state == State::Registered)?;
+            let same = (way.flow.remote, way.flow.transport) == (lost.remote, lost.transport);
+            (same && lost.transport.is_reliable()).then(|| name.clone())
+        };
+        let names: Vec<Arc<str>> = self.registrations.by_trunk.iter().filter_map(over_it).collect();
+        let soon = now + Duration::from_secs(1);
+        names.iter().for_each(|name| self.registrations.set_due(name, Some(soon)));
+    }
+
+    /// Does what is due.
+    pub fn registrations_due(&mut self, now: Instant) {
+        while let Some((at, name)) = self.registrations.due.first().cloned().filter(|(at, _)| *at <= now) {
+            self.registrations.due.remove(&(at, name.clone()));
+            let Some(registration) = self.registrations.by_trunk.get_mut(&name) else { continue };
+            registration.due = None;
+            match registration.state {
+                State::Waiting | State::Registered => self.find_registrar(now, &name),
+                State::Resolving(_) => {
+                    self.registrations.let_go(&name);
+                    self.registration_failed(now, &name, "name not found in DNS", None);
+                }
+                State::Asking(_) => {
+                    self.registrations.let_go(&name);
+                    self.ask_registrar(now, &name, "no answer", None);
+                }
+            }
+        }
+    }
+
+    fn find_registrar(&mut self, now: Instant, name: &Arc<str>) {
+        let Some(registration) = self.registrations.by_trunk.get(name) else { return };
+        let (destination, patience) = (registration.wanted.registrar.clone(), registration.patience);
+        if let Some(server) = destination.literal() {
+            return self.registrar_found(now, name, &[server]);
+        }
+        let query = self.question(destination);
+        self.registrations.queries.insert(query, name.clone());
+        if let Some(registration) = self.registrations.by_trunk.get_mut(name) {
+            registration.state = State::Resolving(query);
+        }
+        self.registrations.set_due(name, Some(now + patience));
+    }
+
+    /// The name service's answer.
+    pub fn registrar_resolved(&mut self, now: Instant, query: QueryId, servers: &[Server]) {
+        let Some(name) = self.registrations.queries.get(&query).cloned() else { return };
+        self.registrations.let_go(&name);
+        self.registrar_found(now, &name, servers);
+    }
+
+    fn registrar_found(&mut self, now: Instant, name: &Arc<str>, servers: &[Server]) {
+        let servers = self.random.in_order(servers);
+        let Some(registration) = self.registrations.by_trunk.get_mut(name) else { return };
+        let at = |server: &Server| {
+            let transport = server.transport;
+            server.sockets().map(move |socket| (transport, canonical(socket))).collect::<Vec<_>>()
+        };
+        let mut ways: Vec<_> = servers.iter().flat_map(at).collect();
+        // Where the binding is, while that is still one of its addresses.
+        let bound = registration.bound.map(|(way, _)| (way.flow.transport, way.flow.remote));
+        ways.sort_by_key(|way| Some(*way) != bound);
+        ways.truncate(REGISTER_WAYS);
+        registration.ways = ways.into();
+        self.ask_registrar(now, name, "name not found in DNS", None);
+    }
+
+    /// Asks at the next address; with none left it has failed, as `problem` says.
+    fn ask_registrar(&mut self, now: Instant, name: &Arc<str>, problem: &str, pause: Option<Duration>) {
+        loop {
+            let Some(registration) = self.registrations.by_trunk.get_mut(name) else { return };
+            let Some((transport, remote)) = registration.ways.pop_front() else {
+                return self.registration_failed(now, name, problem, pause);
+            };
+            let way = self.addressing.way(registration.listen.as_deref(), transport, remote);
+            let Some((flow, local)) = way else { continue };
+            let expires = registration.expires;
+            return self.send_register(now, name, Way { flow, local }, expires);
+        }
+    }
+
+    fn send_register(&mut self, now: Instant, name: &Arc<str>, way: Way, expires: u32) {
+        let Some(registration) = self.registrations.by_trunk.get_mut(name) else { return };
+        let id = registration.send(&mut self.endpoint, now, way, expires);
+        registration.state = State::Asking(id);
+        registration.asking = Some(way);
+        let patience = registration.patience;
+        self.registrations.clients.insert(id, name.clone());
+        self.registrations.note_sources();
+        self.registrations.set_due(name, Some(now + patience));
+        self.pump();
+    }
+
+    /// A REGISTER of ours has been challenged, and went out again under the next number.
+    pub fn register_challenged(&mut self, now: Instant, id: ClientId) {
+        let Some(name) = self.registrations.clients.get(&id).cloned() else { return };
+        let Some(registration) = self.registrations.by_trunk.get_mut(&name) else { return };
+        registration.cseq = registration.cseq.saturating_add(1);
+        let patience = registration.patience;
+        self.registrations.set_due(&name, Some(now + patience));
+    }
+
+    /// An answer, or `None`: there will be none.
+    pub fn register_answered(&mut self, now: Instant, id: ClientId, response: Option<&Message>) {
+        let code = response.and_then(Message::code).unwrap_or_default();
+        if response.is_some() && code < 200 {
+            return;
+        }
+        if let Some((_, party)) = self.registrations.leaving.remove(&id) {
+            return self.forget_credentials(party);
+        }
+        let Some(name) = self.registrations.clients.get(&id).cloned() else { return };
+        let way = self.registrations.by_trunk.get(&name).and_then(|registration| registration.asking);
+        self.registrations.let_go(&name);
+        let Some(registration) = self.registrations.by_trunk.get_mut(&name) else { return };
+        let (Some(way), Some(response)) = (way, response) else {
+            return self.ask_registrar(now, &name, "unreachable", None);
+        };
+        match code {
+            200..=299 => {
+                let asked = registration.expires;
+                let granted = response.granted_seconds(&registration.wanted.user, way.local).unwrap_or(asked);
+                if granted == 0 {
+                    return self.ask_registrar(now, &name, "it returned no binding", None);
+                }
+                self.registered(now, &name, way, granted.min(REGISTER_LONGEST_SECONDS));
+            }
+            423 => match response.seconds("Min-Expires").filter(|least| *least > registration.expires) {
+                Some(least) if least <= REGISTER_LONGEST_SECONDS => {
+                    registration.expires = least;
+                    self.send_register(now, &name, way, least);
+                }
+                Some(_) | None => self.ask_registrar(now, &name, "423 without a usable Min-Expires", None),
+            },
+            _ => {
+                let pause = response.seconds("Retry-After").map(|seconds| Duration::from_secs(seconds.into()));
+                let problem = match code {
+                    401 | 407 => format!("{code} to REGISTER: {}", auth_fault(registration.auth.as_ref(), response)),
+                    _ => format!("{code} to REGISTER"),
+                };
+                self.ask_registrar(now, &name, &problem, pause);
+            }
+        }
+    }
+
+    fn registered(&mut self, now: Instant, name: &Arc<str>, way: Way, seconds: u32) {
+        let Some(registration) = self.registrations.by_trunk.get_mut(name) else { return };
+        let lasts = Duration::from_secs(seconds.into());
+        let is_new = registration.bound.is_none_or(|(_, until)| until <= now) || registration.failures > 0;
+        registration.state = State::Registered;
+        registration.failures = 0;
+        registration.problem = None;
+        registration.bound = Some((way, now + lasts));
+        let text = format!("trunk {name}: registered with {} for {seconds} s", way.flow.remote);
+        self.metrics.registration_ends.insert(name.clone(), self.wall.at(now + lasts));
+        self.registrations.set_due(name, Some(now + lasts / 2));
+        self.registrations.note_sources();
+        if is_new {
+            self.log("", text, None);
+        }
+    }
+
+    /// All ways have failed: a pause (RFC 5626 §4.5), of what the registrar asked for at least.
+    fn registration_failed(&mut self, now: Instant, name: &Arc<str>, problem: &str, least: Option<Duration>) {
+        let chance = self.random.chance();
+        let Some(registration) = self.registrations.by_trunk.get_mut(name) else { return };
+        registration.state = State::Waiting;
+        registration.failures = registration.failures.saturating_add(1);
+        let doublings = registration.failures.saturating_sub(1).min(16);
+        let longest = REGISTER_FIRST_PAUSE_SECONDS.saturating_mul(1 << doublings).min(REGISTER_LONGEST_PAUSE_SECONDS);
+        // Between half of it and all of it.
+        let pause = Duration::from_secs(longest).mul_f64(0.5 + chance / 2.0);
+        let asked = least.unwrap_or_default().min(Duration::from_secs(REGISTER_LONGEST_PAUSE_SECONDS));
+        registration.problem = Some(problem.to_owned());
+        // One that never was there has ended as well: an alert waits for a time that is past.
+        self.metrics.registration_ends.entry(Arc::clone(name)).or_insert(SystemTime::UNIX_EPOCH);
+        let text = format!("trunk {name}: not registered with {}: {problem}", registration.wanted.uri);
+        self.registrations.set_due(name, Some(now + pause.max(asked)));
+        self.trunks.problem(now, name, format!("not registered: {problem}"));
+        self.warn("", text, Some(ReasonSlug::NotRegistered));
+    }
+
+    /// Takes a binding back, and forgets the registration.
+    fn unregister(&mut self, now: Instant, name: &Arc<str>) {
+        self.registrations.let_go(name);
+        let Some(mut registration) = self.registrations.by_trunk.remove(name) else { return };
+        if let Some((way, _)) = registration.bound.filter(|(_, until)| *until > now) {
+            let id = registration.send(&mut self.endpoint, now, way, 0);
+            self.registrations.leaving.insert(id, (way.flow.remote.ip(), registration.party));
+            self.log("", format!("trunk {name}: registration removed"), None);
+            self.pump();
+        }
+        self.forget_credentials(registration.party);
+        self.metrics.registration_ends.remove(name);
+        self.registrations.note_sources();
+    }
+
+    /// Of a party that is no trunk any more, once its registrar needs them no longer.
+    fn forget_credentials(&mut self, party: Party) {
+        let is_gone = self.table.trunk(&self.party_name(party)).is_none();
+        if is_gone && !self.registrations.needs_credentials(party) {
+            self.endpoint.set_credentials(party, None);
+        }
+    }
+
+    /// How a trunk's registration stands; `None` where there is none.
+    pub fn registration_view(&self, now: Instant, name: &str) -> Option<RegistrationView> {
+        let registration = self.registrations.by_trunk.get(name)?;
+        let until = registration.bound.map(|(_, until)| until).filter(|until| *until > now);
+        Some(RegistrationView {
+            registrar: registration.wanted.uri.clone(),
+            state: match (until, registration.failures) {
+                (Some(_), _) => "registered",
+                (None, 0) => "trying",
+                (None, _) => "failed",
+            },
+            expires_at: until.map(|until| trunkgate_story::wall::rfc3339(self.date(until))),
+            last_problem: registration.problem.clone(),
+        })
+    }
+
+    /// Forgets the bindings of trunks that take none any more; all others outlive a reload.
+    pub fn configure_registrar(&mut self) {
+        let table = Arc::clone(&self.table);
+        let gone = |name: &&Arc<str>| !table.trunk(name).is_some_and(|trunk| trunk.accept_register);
+        let gone: Vec<Arc<str>> = self.registrar.by_trunk.keys().filter(gone).cloned().collect();
+        for name in gone {
+            let party = self.party(&name);
+            self.registrar.keep(&name, party, |_| false);
+        }
+    }
+
+    /// Forgets bindings whose time is over.
+    pub fn bindings_due(&mut self, now: Instant) {
+        while let Some((at, name)) = self.registrar.due.first().cloned().filter(|(at, _)| *at <= now) {
+            self.registrar.due.remove(&(at, name.clone()));
+            let party = self.party(&name);
+            self.forget_phones(&name, party, "did not refresh its registration", |binding| binding.until > now);
+        }
+    }
+
+    /// Keeps the bindings that are wanted; of each other phone is said why it is gone.
+    fn forget_phones(&mut self, name: &Arc<str>, party: Party, why: &str, wanted: impl Fn(&Binding) -> bool) {
+        let gone = self.registrar.bindings(name).iter().filter(|binding| !wanted(binding));
+        let lines: Vec<_> = gone.map(|gone| format!("trunk {name}: the phone at {} {why}", gone.flow.remote)).collect();
+        lines.into_iter().for_each(|line| self.log("", line, None));
+        self.registrar.keep(name, party, wanted);
+        self.show_trunk(name);
+    }
+
+    /// The phones of a trunk at a glance.
+    pub fn phones_view(&self, name: &str) -> Vec<PhoneView> {
+        let phone = |binding: &Binding| PhoneView {
+            transport: binding.flow.transport,
+            address: binding.flow.remote,
+            expires_at: trunkgate_story::wall::rfc3339(self.date(binding.until)),
+        };
+        self.registrar.bindings(name).iter().map(phone).collect()
+    }
+
+    /// A connection is gone, and with it the phones behind it.
+    pub fn flow_lost(&mut self, lost: Flow) {
+        let Some(party) = lost.connection.and_then(|_| self.registrar.party_of(&lost)) else { return };
+        let name = self.party_name(party);
+        let why = "has lost its connection";
+        self.forget_phones(&name, party, why, |binding| binding.flow.connection != lost.connection);
+    }
+
+    /// Answers a REGISTER whose sender has shown its credentials.
+    pub fn registering(&mut self, now: Instant, server: ServerId, party: Party, flow: Flow, request: &Message) {
+        let name = self.party_name(party);
+        let answer = match self.table.trunk(&name).cloned().filter(|trunk| trunk.accept_register) {
+            None => {
+                let served = METHODS.iter().map(|method| method.as_str()).filter(|method| *method != "REGISTER");
+                let allow = served.collect::<Vec<_>>().join(", ");
+                self.trunks.problem(now, &name, "its REGISTER was rejected with 405".to_owned());
+                Answer { code: 405, headers: vec![extra("Allow", allow)], ..Answer::default() }
+            }
+            Some(trunk) => {
+                let user = trunk.require_auth.as_ref().map(|required| required.username.as_str());
+                let to = request.to().and_then(|to| to.parsed_uri()).map(|uri| uri.user_unescaped());
+                if to.as_deref() == user { self.bind(now, &trunk.name, party, flow, request) } else { refusal(404) }
+            }
+        };
+        if let (200, Some(connection)) = (answer.code, flow.connection) {
+            self.turn.outputs.push_back(Output::Registered(connection));
+        }
+        self.respond(now, server, answer);
+    }
+
+    fn bind(&mut self, now: Instant, name: &Arc<str>, party: Party, flow: Flow, request: &Message) -> Answer {
+        let (call_id, cseq) = (request.call_id().unwrap_or_default(), request.cseq().map_or(0, |cseq| cseq.number));
+        let out_of_order = |binding: &&Binding| binding.call_id == call_id && binding.cseq >= cseq;
+        let contacts = request.addresses(HeaderName::Contact);
+        let star = request.headers(HeaderName::Contact).any(|value| value.trim_ascii() == b"*");
+        if star {
+            // RFC 3261 §10.3 step 6: all of them, and nothing else.
+            let expires = request.header_str(HeaderName::Expires).map(str::trim);
+            if request.count(HeaderName::Contact) > 1 || expires != Some("0") {
+                return refusal(400);
+            }
+            if self.registrar.bindings(name).iter().any(|binding| out_of_order(&binding)) {
+                return refusal(500);
+            }
+            self.registrar.keep(name, party, |_| false);
+            self.show_trunk(name);
+            self.log("", format!("trunk {name}: all registrations removed by {}", flow.remote), None);
+            return self.listing(now, name);
+        }
+        let wishes: Option<Vec<Wish>> = contacts.iter().map(|contact| wish(contact, request)).collect();
+        let Some(wishes) = wishes.filter(|wishes| wishes.len() <= CONTACTS_PER_REGISTER) else { return refusal(400) };
+        if wishes.iter().any(|wish| (1..BINDING_LEAST_SECONDS).contains(&wish.seconds)) {
+            let headers = vec![extra("Min-Expires", BINDING_LEAST_SECONDS.to_string())];
+            return Answer { code: 423, headers, ..Answer::default() };
+        }
+        let known = self.registrar.bindings(name);
+        let is_wished = |binding: &&Binding| wishes.iter().any(|wish| wish.contact == binding.contact);
+        if known.iter().filter(is_wished).any(|binding| out_of_order(&binding)) {
+            return refusal(500);
+        }
+        let others = known.iter().filter(|binding| !is_wished(binding)).count();
+        let asked = wishes.iter().filter(|wish| wish.seconds > 0).count();
+        if others + asked > BINDINGS_PER_TRUNK {
+            self.metrics.dropped("bindings_full");
+            return refusal(403);
+        }
+        if !wishes.is_empty() {
+            let is_new = !known.iter().any(|binding| Source::of(&binding.flow) == Source::of(&flow));
+            let bindings = self.registrar.by_trunk.entry(name.clone()).or_default();
+            let gone = |binding: &Binding| wishes.iter().any(|w| w.seconds == 0 && w.contact == binding.contact);
+            let taken_back = bindings.iter().filter(|binding| gone(binding)).count();
+            bindings.retain(|binding| !wishes.iter().any(|wish| wish.contact == binding.contact));
+            for Wish { contact, seconds } in wishes.into_iter().filter(|wish| wish.seconds > 0) {
+                // One that is named twice is one.
+                bindings.retain(|binding| binding.contact != contact);
+                let until = now + Duration::from_secs(seconds.into());
+                bindings.insert(0, Binding { flow, contact, until, call_id: call_id.to_vec(), cseq });
+            }
+            self.registrar.keep(name, party, |_| true);
+            self.show_trunk(name);
+            self.sources.unknown.known(flow.remote.ip());
+            let user = self.table.trunk(name).and_then(|trunk| trunk.require_auth.as_ref());
+            if let Some(user) = user.map(|user| self.shown(&user.username)).filter(|_| is_new && asked > 0) {
+                self.sources.strays.known(flow.remote.ip(), &user);
+            }
+            if is_new && asked > 0 {
+                self.log("", format!("trunk {name}: phone registered from {}", flow.remote), None);
+            }
+            if taken_back > 0 {
+                self.log("", format!("trunk {name}: a registration removed by {}", flow.remote), None);
+            }
+        }
+        self.listing(now, name)
+    }
+
+    /// What is bound now (RFC 3261 §10.3 step 8).
+    fn listing(&self, now: Instant, name: &str) -> Answer {
+        let contact = |binding: &Binding| {
+            let left = binding.until.saturating_duration_since(now).as_secs();
+            extra("Contact", format!("<{}>;expires={left}", binding.contact))
+        };
+        let headers = self.registrar.bindings(name).iter().map(contact).collect();
+        Answer { code: 200, headers, ..Answer::default() }
+    }
+}
