@@ -165,6 +165,9 @@ impl Signalling {
                 self.guarded(now, |gateway| sorted = gateway.sort(now, flow, bytes));
                 if let Some(message) = &sorted {
                     self.transports.look_for_alias(&flow, message);
+                    if message.lacks_empty_line() && message.defect().is_none() {
+                        self.shared.sockets.no_empty_line.add(1);
+                    }
                 }
                 let offered = sorted.map(|message| match self.gateway.is_urgent(now, &flow, &message) {
                     true => self.intake.offer_first(now, came, flow, message),

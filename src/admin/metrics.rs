@@ -100,6 +100,9 @@ fn sockets(out: &mut Exposition, gateway: &Metrics, sockets: &transport::SocketC
     for (reason, counter) in of_sockets {
         out.sample(name, &[("reason", reason)], counter.get() as f64);
     }
+    let name = "trunkgate_sip_tolerated_total";
+    out.family(name, Kind::Counter, "SIP messages accepted in spite of a wrong form.");
+    out.sample(name, &[("what", "no_empty_line")], sockets.no_empty_line.get() as f64);
     let name = "trunkgate_sip_connections_active";
     out.single(name, Kind::Gauge, "SIP stream connections open.", sockets.connections.get() as f64);
 }

@@ -127,6 +127,8 @@ pub struct SocketCounters {
     pub stream_queue_full: Counter,
     /// Connections cut off: their first message, or the rest of one, took too long.
     pub slow: Counter,
+    /// Datagrams accepted without the empty line after their headers.
+    pub no_empty_line: Counter,
     /// Stream connections open.
     pub connections: Counter,
 }

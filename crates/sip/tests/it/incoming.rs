@@ -57,6 +57,20 @@ fn an_answer_repeats_what_it_must_and_nothing_else() {
 }
 
 #[test]
+fn messages_without_their_empty_line_make_and_end_a_call() {
+    let cut = |text: String| text.strip_suffix("\r\n").unwrap().to_owned();
+    let mut edge = Edge::new();
+    edge.receive(&cut(request("INVITE", 1, "z9hG4bKi", "", "")));
+    let id = edge.invited();
+    edge.respond(id, 200);
+    let tag = to_tag(&edge.one());
+    edge.receive(&cut(request("ACK", 1, "z9hG4bKa", &tag, "")));
+    assert!(matches!(edge.events[..], [Event::Ack { .. }]), "{:?}", edge.events);
+    edge.receive(&cut(request("BYE", 2, "z9hG4bKb", &tag, "")));
+    assert_eq!(edge.lines(), ["200 OK"]);
+}
+
+#[test]
 fn rfc3581_and_18_2_2_where_answers_go() {
     let rows = [
         (Transport::Udp, "z9hG4bK1;rport", "203.0.113.9:4444", ";branch=z9hG4bK1;received=203.0.113.9;rport=4444"),
