@@ -136,6 +136,9 @@ impl Signalling {
             self.guarded(now, |gateway| gateway.handle_timeout(now));
             self.drain(now);
         }
+        if self.intake.is_empty() {
+            self.transports.close_answered(|flows| self.gateway.are_in_use(flows));
+        }
         self.intake.judge(now);
         self.tell_load();
         go_on
@@ -217,7 +220,7 @@ impl Signalling {
         match news {
             Arrival::Broken { flow, bytes, what } => {
                 self.input(now, Input::Broken { flow, bytes, what });
-                self.transports.close(&flow);
+                self.transports.close_later(flow);
             }
             Arrival::Unreachable { flow, quoted } => self.input(now, Input::Unreachable { flow, quoted }),
             Arrival::Closed { flow, made_for, cause, was_up } => {
