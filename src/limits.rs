@@ -72,6 +72,9 @@ pub const CONNECT_SECONDS: u64 = 4;
 pub const CONNECTION_IDLE_SECONDS: u64 = 1800;
 /// From the first byte of a message on a connection to its last, in seconds.
 pub const MESSAGE_SECONDS: u64 = 10;
+/// How long the headers of a message on a connection may stop between two lines before they are refused, in seconds: the
+/// empty line behind them is missing.
+pub const NEXT_LINE_SECONDS: u64 = 4;
 /// Until the first message on a connection that was opened to us, in seconds; keep-alives are none.
 pub const FIRST_MESSAGE_SECONDS: u64 = 30;
 /// How long one write to a connection may take, in seconds.

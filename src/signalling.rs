@@ -136,6 +136,9 @@ impl Signalling {
             self.guarded(now, |gateway| gateway.handle_timeout(now));
             self.drain(now);
         }
+        if self.intake.is_empty() {
+            self.transports.close_answered(|flows| self.gateway.are_in_use(flows));
+        }
         self.intake.judge(now);
         self.tell_load();
         go_on
@@ -165,6 +168,9 @@ impl Signalling {
                 self.guarded(now, |gateway| sorted = gateway.sort(now, flow, bytes));
                 if let Some(message) = &sorted {
                     self.transports.look_for_alias(&flow, message);
+                    if message.lacks_empty_line() && message.defect().is_none() {
+                        self.shared.sockets.no_empty_line.add(1);
+                    }
                 }
                 let offered = sorted.map(|message| match self.gateway.is_urgent(now, &flow, &message) {
                     true => self.intake.offer_first(now, came, flow, message),
@@ -214,7 +220,7 @@ impl Signalling {
         match news {
             Arrival::Broken { flow, bytes, what } => {
                 self.input(now, Input::Broken { flow, bytes, what });
-                self.transports.close(&flow);
+                self.transports.close_later(flow);
             }
             Arrival::Unreachable { flow, quoted } => self.input(now, Input::Unreachable { flow, quoted }),
             Arrival::Closed { flow, made_for, cause, was_up } => {

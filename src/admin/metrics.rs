@@ -100,6 +100,9 @@ fn sockets(out: &mut Exposition, gateway: &Metrics, sockets: &transport::SocketC
     for (reason, counter) in of_sockets {
         out.sample(name, &[("reason", reason)], counter.get() as f64);
     }
+    let name = "trunkgate_sip_tolerated_total";
+    out.family(name, Kind::Counter, "SIP messages accepted in spite of a wrong form.");
+    out.sample(name, &[("what", "no_empty_line")], sockets.no_empty_line.get() as f64);
     let name = "trunkgate_sip_connections_active";
     out.single(name, Kind::Gauge, "SIP stream connections open.", sockets.connections.get() as f64);
 }
@@ -299,6 +302,12 @@ fn media(out: &mut Exposition, gateway: &Metrics, workers: &[Arc<WorkerCounters>
     let frames = sum(&|worker| worker.agent_frames_dropped.get());
     let help = "Frames dropped because an agent read too slowly.";
     out.single("trunkgate_agent_frames_dropped_total", Kind::Counter, help, frames);
+    let late = sum(&|worker| worker.agent_late_frames.get());
+    let help = "Frames of silence that callers heard because an agent's audio came late.";
+    out.single("trunkgate_agent_late_frames_total", Kind::Counter, help, late);
+    let removed = sum(&|worker| worker.agent_frames_removed.get());
+    let help = "Quiet frames of agents removed to shorten the delay that late audio left.";
+    out.single("trunkgate_agent_frames_removed_total", Kind::Counter, help, removed);
     let (sessions, transcoding) = (sum(&|worker| worker.sessions.get()), sum(&|worker| worker.transcoding.get()));
     out.single("trunkgate_media_sessions", Kind::Gauge, "Media sessions alive.", sessions);
     out.single("trunkgate_transcoding_sessions", Kind::Gauge, "Media sessions that transcode audio.", transcoding);

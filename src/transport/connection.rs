@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout, timeout_at};
 use trunkgate_call::{Cause, Identity};
 use trunkgate_sip::Flow;
@@ -45,6 +45,8 @@ pub(super) struct Patience {
     pub(super) idle: Duration,
     /// From the first byte of a message to its last.
     pub(super) message: Duration,
+    /// From one line of a message's headers to the next.
+    pub(super) line: Duration,
     /// Until its first whole message, where it opened the connection: keep-alives alone keep none open.
     pub(super) first: Option<Duration>,
 }
@@ -55,6 +57,7 @@ impl Patience {
         Patience {
             idle: Duration::from_secs(limits::CONNECTION_IDLE_SECONDS),
             message: Duration::from_secs(limits::MESSAGE_SECONDS),
+            line: Duration::from_secs(limits::NEXT_LINE_SECONDS),
             first: opened_by_them.then_some(Duration::from_secs(limits::FIRST_MESSAGE_SECONDS)),
         }
     }
@@ -88,10 +91,10 @@ impl Wire {
         mut place: Place,
     ) {
         self.counters.connections.add(1);
-        let reading = self.read(reader);
+        let flushed = Notify::new();
         let ended = tokio::select! {
-            ended = reading => ended,
-            ended = write(writer, outgoing) => ended,
+            ended = self.read(reader, &flushed) => ended,
+            ended = write(writer, outgoing, &flushed) => ended,
             lost = place.lost() => Ended::Displaced(lost),
         };
         drop(place);
@@ -138,23 +141,33 @@ impl Wire {
         let _ = news.send(Arrival::Closed { flow, made_for, cause, was_up }).await;
     }
 
-    async fn read(&self, mut reader: impl AsyncRead + Unpin) -> Ended {
+    async fn read(&self, mut reader: impl AsyncRead + Unpin, flushed: &Notify) -> Ended {
         let mut framer = Framer::new(self.message_bytes);
         let mut buffer = vec![0; 16 << 10];
-        let Patience { idle, message, first } = self.patience;
+        let Patience { idle, message, line, first } = self.patience;
         // Since when a message is on its way, or the first one is waited for: dripping byte by byte keeps no connection.
         let mut slow = first.map(|first| Instant::now() + first);
         loop {
-            let patient_until = Instant::now() + idle;
+            let patient_until = Instant::now() + if framer.awaits_line() { line } else { idle };
             let until = slow.map_or(patient_until, |slow| slow.min(patient_until));
-            let len = match timeout_at(until, reader.read(&mut buffer)).await {
+            let ended = match timeout_at(until, reader.read(&mut buffer)).await {
                 Err(_) => {
                     self.counters.slow.add(u64::from(slow.is_some()));
-                    return Ended::Closed;
+                    Err(Ended::Closed)
                 }
-                Ok(Ok(0)) => return Ended::Lost(io::ErrorKind::UnexpectedEof.into()),
+                Ok(Ok(0)) => Err(Ended::Lost(io::ErrorKind::UnexpectedEof.into())),
                 Ok(Err(error)) => return Ended::Lost(error),
-                Ok(Ok(len)) => len,
+                Ok(Ok(len)) => Ok(len),
+            };
+            let len = match ended {
+                Ok(len) => len,
+                Err(ended) => {
+                    if let Some(Framed::Broken { bytes, what }) = framer.end() {
+                        let _ = self.news.send(Arrival::Broken { flow: self.flow, bytes, what }).await;
+                        discard(reader, flushed).await;
+                    }
+                    return ended;
+                }
             };
             let came = Instant::now().into_std();
             framer.push(buffer.get(..len).unwrap_or_default());
@@ -171,7 +184,8 @@ impl Wire {
                     }
                     Framed::Broken { bytes, what } => {
                         let _ = self.news.send(Arrival::Broken { flow: self.flow, bytes, what }).await;
-                        return discard(reader).await;
+                        discard(reader, flushed).await;
+                        return Ended::Closed;
                     }
                 };
                 if self.news.send(arrival).await.is_err() {
@@ -185,16 +199,18 @@ impl Wire {
     }
 }
 
-/// Reads a broken stream empty until the loop has it closed: closing with unread bytes would reset the connection and
-/// take the answer away.
-async fn discard(mut reader: impl AsyncRead + Unpin) -> Ended {
+/// Reads a broken stream empty until the loop has closed it and all answers are written: closing with unread bytes would
+/// reset the connection and take the answers away.
+async fn discard(mut reader: impl AsyncRead + Unpin, flushed: &Notify) {
     let mut buffer = vec![0; 4096];
-    let until_end = async { while reader.read(&mut buffer).await.is_ok_and(|len| len > 0) {} };
+    let until_end = async {
+        while reader.read(&mut buffer).await.is_ok_and(|len| len > 0) {}
+        flushed.notified().await;
+    };
     let _ = timeout(Duration::from_secs(limits::LINGER_SECONDS), until_end).await;
-    Ended::Closed
 }
 
-async fn write(mut writer: impl AsyncWrite + Unpin, mut outgoing: mpsc::Receiver<Outgoing>) -> Ended {
+async fn write(mut writer: impl AsyncWrite + Unpin, mut outgoing: mpsc::Receiver<Outgoing>, flushed: &Notify) -> Ended {
     while let Some(next) = outgoing.recv().await {
         match next {
             Outgoing::Bytes(bytes) => {
@@ -210,6 +226,7 @@ async fn write(mut writer: impl AsyncWrite + Unpin, mut outgoing: mpsc::Receiver
             }
             Outgoing::Close => {
                 let _ = writer.shutdown().await;
+                flushed.notify_one();
                 // The reader ends when the far end has closed too; not longer than it lingers.
                 tokio::time::sleep(Duration::from_secs(limits::LINGER_SECONDS)).await;
                 return Ended::Closed;
@@ -263,7 +280,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_says_nothing_at_first_is_cut_off() {
-        let patience = Patience { idle: LONG, message: LONG, first: Some(SHORT) };
+        let patience = Patience { idle: LONG, message: LONG, line: LONG, first: Some(SHORT) };
         let (_far, mut arrivals, counters) = served(patience);
         assert!(is_closed(&mut arrivals).await);
         assert_eq!(counters.slow.get(), 1);
@@ -277,7 +294,8 @@ mod tests {
         assert!(matches!(closed, Ok(Some(Arrival::Closed { .. }))), "{closed:?}");
         assert_eq!(counters.slow.get(), 1);
         // After a message only silence ends it.
-        let (mut far, mut arrivals, counters) = served(Patience { idle: SHORT, message: LONG, first: Some(LONG) });
+        let (mut far, mut arrivals, counters) =
+            served(Patience { idle: SHORT, message: LONG, line: LONG, first: Some(LONG) });
         far.write_all(OPTIONS).await.unwrap();
         assert!(matches!(arrivals.recv().await, Some(Arrival::Received { .. })));
         assert!(is_closed(&mut arrivals).await, "idle");
@@ -286,7 +304,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_message_that_drips_is_cut_off_and_one_after_the_other_is_not() {
-        let patience = Patience { idle: LONG, message: SHORT, first: None };
+        let patience = Patience { idle: LONG, message: SHORT, line: LONG, first: None };
         let (mut far, mut arrivals, counters) = served(patience);
         // Whole messages and silence between them do no harm.
         for _ in 0..3 {
@@ -303,8 +321,36 @@ mod tests {
             }
             pending::<()>().await;
         });
+        assert!(matches!(arrivals.recv().await, Some(Arrival::Broken { what: "end of headers", .. })));
         assert!(is_closed(&mut arrivals).await);
         assert_eq!(counters.slow.get(), 1);
         dripping.abort();
+    }
+
+    #[tokio::test]
+    async fn headers_that_stop_between_two_lines_are_broken_and_those_that_stop_within_one_are_waited_for() {
+        let patience = Patience { idle: LONG, message: LONG, line: SHORT, first: None };
+        let (mut far, mut arrivals, _) = served(patience);
+        // Without its second half the last line of the head is no line.
+        let (first, rest) = OPTIONS.split_at(OPTIONS.len() - 3);
+        far.write_all(first).await.unwrap();
+        tokio::time::sleep(2 * SHORT).await;
+        far.write_all(rest).await.unwrap();
+        assert!(matches!(arrivals.recv().await, Some(Arrival::Received { .. })));
+        far.write_all(OPTIONS.strip_suffix(b"\r\n").unwrap()).await.unwrap();
+        let broken = arrivals.recv().await;
+        assert!(matches!(broken, Some(Arrival::Broken { what: "end of headers", .. })), "{broken:?}");
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_ends_within_a_message_is_broken_before_it_is_lost() {
+        let (far, mut arrivals, counters) = served(Patience::with(true));
+        let (_reader, mut writer) = tokio::io::split(far);
+        writer.write_all(&OPTIONS[..OPTIONS.len() - 5]).await.unwrap();
+        writer.shutdown().await.unwrap();
+        assert!(matches!(arrivals.recv().await, Some(Arrival::Broken { .. })));
+        let closed = arrivals.recv().await;
+        assert!(matches!(closed, Some(Arrival::Closed { cause: Some(_), .. })), "{closed:?}");
+        assert_eq!(counters.slow.get(), 0);
     }
 }

@@ -127,6 +127,8 @@ pub struct SocketCounters {
     pub stream_queue_full: Counter,
     /// Connections cut off: their first message, or the rest of one, took too long.
     pub slow: Counter,
+    /// Datagrams accepted without the empty line after their headers.
+    pub no_empty_line: Counter,
     /// Stream connections open.
     pub connections: Counter,
 }
@@ -136,6 +138,8 @@ pub struct SocketCounters {
 pub(crate) struct Transports {
     udp: Vec<(ListenerId, udp::Socket)>,
     streams: streams::Streams,
+    /// Broken streams that are closed once the requests before the break are answered.
+    closing: Vec<Flow>,
     /// `None` where no listener speaks TLS: then nobody does.
     _tls: Option<TlsThread>,
     arrivals: mpsc::Receiver<Arrival>,
@@ -172,7 +176,7 @@ impl Transports {
             }
         }
         let datagram = vec![0; limits::UDP_DATAGRAM_BYTES];
-        Ok(Transports { udp, streams, _tls: thread, arrivals, counters, datagram, turn: 0 })
+        Ok(Transports { udp, streams, closing: Vec::new(), _tls: thread, arrivals, counters, datagram, turn: 0 })
     }
 
     /// Waits until [`Self::next`] has something, and sends datagrams that waited for their socket.
@@ -283,13 +287,30 @@ impl Transports {
         }
     }
 
-    /// Closes a stream after what is queued on it.
-    pub(crate) fn close(&mut self, flow: &Flow) {
-        self.streams.close(flow);
+    /// Marks a broken stream: [`Self::close_answered`] closes it.
+    pub(crate) fn close_later(&mut self, flow: Flow) {
+        self.closing.push(flow);
+    }
+
+    /// Closes the broken streams whose requests are answered. A request that takes longer than a broken stream is read empty
+    /// (`limits::LINGER_SECONDS`) keeps none open.
+    pub(crate) fn close_answered(&mut self, are_in_use: impl FnOnce(&[Flow]) -> Vec<bool>) {
+        if self.closing.is_empty() {
+            return;
+        }
+        let in_use = are_in_use(&self.closing);
+        for (flow, is_in_use) in std::mem::take(&mut self.closing).into_iter().zip(in_use) {
+            if is_in_use {
+                self.closing.push(flow);
+            } else {
+                self.streams.close(&flow);
+            }
+        }
     }
 
     /// Forgets a stream that is gone; by what other address, and for which trunk, it was used besides.
     pub(crate) fn closed(&mut self, flow: &Flow) -> Option<(SocketAddr, Arc<str>)> {
+        self.closing.retain(|closing| closing.connection != flow.connection);
         self.streams.remove(flow)
     }
 

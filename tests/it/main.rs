@@ -60,6 +60,7 @@ mod refused_calls;
 mod register;
 mod reliable;
 mod reload;
+mod rfc4475;
 mod ring_all;
 mod routes_file;
 mod routing;

@@ -80,6 +80,26 @@ fn a_keep_alive_is_answered_by_udp_and_only_to_those_who_are_known() {
     assert!(stranger.heard_nothing());
 }
 
+#[test]
+fn a_datagram_without_its_empty_line_is_answered_and_counted() {
+    let edge = Process::start(&config("[trunk.a]\npeers = [\"sip:127.0.0.1:5070\"]\noptions_interval = \"0s\"\n"));
+    let (peer, tolerated) = (Party::new("127.0.0.1"), "trunkgate_sip_tolerated_total{what=\"no_empty_line\"}");
+    let sound = options(peer.address, "UDP");
+    let another =
+        |letter| sound.replace("z9hG4bKo", &format!("z9hG4bK{letter}")).replace("ID: o", &format!("ID: {letter}"));
+    peer.send(edge.address("udp"), &sound);
+    peer.receive("SIP/2.0 200");
+    assert_eq!(edge.metric(tolerated), 0.0);
+    peer.send(edge.address("udp"), another("p").strip_suffix("\r\n").unwrap());
+    peer.receive("SIP/2.0 200");
+    assert_eq!(edge.metric(tolerated), 1.0);
+    // A message that is refused is not tolerated.
+    let refused = another("q").replace("Content-Length: 0\r\n\r\n", "Content-Length: 9\r\n");
+    peer.send(edge.address("udp"), &refused);
+    peer.receive("SIP/2.0 400");
+    assert_eq!(edge.metric(tolerated), 1.0);
+}
+
 /// Two UDP listeners, each with a name that others see.
 fn two_listeners(rest: &str) -> String {
     format!(

@@ -84,6 +84,19 @@ pub const TURN_LIMIT: Duration = Duration::from_secs(30);
 pub const AGENT_BYTES_HELD: u64 = 256 << 20;
 /// What an agent may always have waiting, in milliseconds.
 pub const AGENT_SHARE_MS: u64 = 1000;
+/// An agent that makes up for missing audio within so long was late; after more it has made a pause.
+pub const LATE_MOST_MS: i64 = 3_000;
+/// Audio that may still be missing when an agent has made up for what was late, in milliseconds.
+pub const LATE_CAUGHT_UP_MS: i64 = 60;
+/// An agent that gets so far ahead of real time, in milliseconds, does so on purpose: none of its audio counts as late.
+pub const LATE_PACE_AHEAD_MS: i64 = 100;
+/// Delay by late audio is removed once the queue has had no use for it for so long, in milliseconds: stalls that come more
+/// often are absorbed by it.
+pub const LATE_UNUSED_MS: i64 = 10_000;
+/// Audio that waits in any case, in milliseconds.
+pub const LATE_SPARE_MS: u64 = 20;
+/// At most one frame is removed in so many milliseconds.
+pub const LATE_REMOVED_EVERY_MS: i64 = 100;
 /// What an agent may want of its call (transfer, hangup, digits), a second; more is noted and not passed on.
 pub const AGENT_WISHES_PER_SECOND: u32 = 16;
 /// Keys that wait to be pressed towards one far side; further ones are left out, and noted.

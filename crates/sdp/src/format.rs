@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::refusal::plain;
+
 /// An encoding as `a=rtpmap` names it (RFC 8866 §6.6).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rtpmap {
@@ -91,26 +93,75 @@ pub fn static_number(encoding: &str) -> Option<u8> {
     STATIC.iter().find(|(_, name, ..)| name.eq_ignore_ascii_case(encoding)).map(|(number, ..)| *number)
 }
 
-/// Whether two sides with the same encoding also mean the same payload format. Only parameters that change the bytes
+/// Reports whether two sides with the same encoding also mean the same payload format. Only parameters that change the bytes
 /// on the wire count; preferences (annexb of G.729, mode-set, stereo, bit rates) do not.
 pub(crate) fn fmtp_fits(encoding: &str, one: Option<&str>, other: Option<&str>) -> bool {
-    let same = |name: &str, default: &str| {
-        let (one, other) = (parameter(one, name).unwrap_or(default), parameter(other, name).unwrap_or(default));
-        one.eq_ignore_ascii_case(other)
-    };
-    let upper = encoding.to_ascii_uppercase();
-    match upper.as_str() {
-        // RFC 4867 §8.1: these must be the same in offer and answer.
-        "AMR" | "AMR-WB" => {
-            let robust = same("robust-sorting", "0") && same("crc", "0");
-            let interleaved = parameter(one, "interleaving").is_some() == parameter(other, "interleaving").is_some();
-            same("octet-align", "0") && robust && interleaved
+    differing(encoding, one, other).next().is_none()
+}
+
+/// Returns the parameters in which two sides with the same encoding mean different payload formats.
+pub(crate) fn differing<'a>(
+    encoding: &str,
+    one: Option<&'a str>,
+    other: Option<&'a str>,
+) -> impl Iterator<Item = Parameter> + use<'a> {
+    identifying(encoding).iter().copied().filter(move |parameter| parameter.meaning(one) != parameter.meaning(other))
+}
+
+/// A parameter of `a=fmtp` that changes the bytes on the wire.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Parameter {
+    name: &'static str,
+    /// The value where it is not written; `None`: only its presence counts.
+    default: Option<&'static str>,
+}
+
+const fn of(name: &'static str, default: &'static str) -> Parameter {
+    Parameter { name, default: Some(default) }
+}
+
+/// RFC 4867 §8.1: these must be the same in offer and answer.
+const AMR: &[Parameter] = &[
+    of("octet-align", "0"),
+    of("robust-sorting", "0"),
+    of("crc", "0"),
+    Parameter { name: "interleaving", default: None },
+];
+/// RFC 6184 §8.2.2: packetization mode and profile identify the format.
+const H264: &[Parameter] = &[of("packetization-mode", "0"), of(PROFILE, "42")];
+/// Bits of G.726 and bit rate of G.719 are in the encoding's name.
+const G7221: &[Parameter] = &[of("bitrate", "")];
+
+/// The parameter whose first octet alone counts, profile_idc: the level may differ.
+const PROFILE: &str = "profile-level-id";
+
+/// Returns the parameters that are part of an encoding's meaning.
+fn identifying(encoding: &str) -> &'static [Parameter] {
+    match encoding.to_ascii_uppercase().as_str() {
+        "AMR" | "AMR-WB" => AMR,
+        "H264" => H264,
+        "G7221" => G7221,
+        _ => &[],
+    }
+}
+
+impl Parameter {
+    /// Returns what of a side's value counts.
+    fn meaning(self, fmtp: Option<&str>) -> String {
+        let value = parameter(fmtp, self.name);
+        match self.default {
+            None => value.is_some().to_string(),
+            Some(default) => {
+                let length = if self.name == PROFILE { 2 } else { usize::MAX };
+                value.unwrap_or(default).chars().take(length).collect::<String>().to_ascii_uppercase()
+            }
         }
-        // RFC 6184 §8.2.2: packetization mode and profile identify the format.
-        "H264" => same("packetization-mode", "0") && profile(one) == profile(other),
-        // Bits of G.726 and bit rate of G.719 and G.722.1 are in the encoding's name or here.
-        "G7221" => same("bitrate", ""),
-        _ => true,
+    }
+
+    /// Names a side's value for people.
+    pub(crate) fn shown(self, fmtp: Option<&str>) -> String {
+        let value = parameter(fmtp, self.name).or(self.default).filter(|value| !value.is_empty());
+        value.map_or_else(|| format!("no {}", self.name), |value| format!("{}={}", self.name, plain(value)))
     }
 }
 
@@ -119,11 +170,6 @@ pub(crate) fn parameter<'a>(fmtp: Option<&'a str>, name: &str) -> Option<&'a str
         let (key, value) = part.split_once('=').unwrap_or((part, ""));
         key.trim().eq_ignore_ascii_case(name).then(|| value.trim())
     })
-}
-
-/// profile_idc of `profile-level-id`; the level may differ.
-fn profile(fmtp: Option<&str>) -> String {
-    parameter(fmtp, "profile-level-id").unwrap_or("42").chars().take(2).collect::<String>().to_ascii_uppercase()
 }
 
 fn is_token(text: &str) -> bool {

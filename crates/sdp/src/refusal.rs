@@ -5,7 +5,7 @@ use crate::limits;
 /// An offer or answer that cannot be used: becomes 488 with a Warning (RFC 3261 §20.43).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// Warn code: 304 media type, 305 format, 399 other (SRTP, an answer that does not fit its offer).
+    /// Warn code: 301 address family, 304 media type, 305 format, 399 other (SRTP, an answer that does not fit its offer).
     pub warn_code: u16,
     /// Text that names both lists, e.g. `offered G729; allowed PCMU, PCMA`. Fit for a quoted string.
     pub text: String,

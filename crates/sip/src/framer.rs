@@ -68,6 +68,21 @@ impl Framer {
         if popped.is_none() && self.overflow { Some(self.break_off(0, "too much at once")) } else { popped }
     }
 
+    /// Takes the end of the stream, or that nothing more has come in time: what has come of a message is broken. `None`
+    /// where none has begun.
+    pub fn end(&mut self) -> Option<Framed> {
+        if self.broken || self.buffer.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
+            return None;
+        }
+        let what = if self.length.is_some() { "end of body" } else { "end of headers" };
+        Some(self.break_off(self.buffer.len(), what))
+    }
+
+    /// Reports whether the bytes end after a whole line of a head: the empty line, or another header, is still to come.
+    pub fn awaits_line(&self) -> bool {
+        !self.broken && self.length.is_none() && self.buffer.len() > 2 && self.buffer.ends_with(b"\r\n")
+    }
+
     /// Whether a message has begun and is not whole.
     pub fn is_within_message(&self) -> bool {
         !self.broken && !self.buffer.is_empty()
@@ -218,6 +233,29 @@ mod tests {
         assert!(matches!(framer.pop(), Some(Framed::Broken { .. })));
         framer.push(OPTIONS);
         assert_eq!(framer.pop(), None);
+    }
+
+    #[test]
+    fn what_came_of_a_message_at_the_end_of_the_stream_is_broken() {
+        let head = b"OPTIONS sip:a@h SIP/2.0\r\nl: 2\r\n";
+        let whole = [head.as_slice(), b"\r\nh"].concat();
+        for (bytes, what, awaits_line) in [
+            (head.as_slice(), "end of headers", true),
+            (&head[..head.len() - 1], "end of headers", false),
+            (&head[..5], "end of headers", false),
+            (&whole, "end of body", false),
+        ] {
+            let mut framer = Framer::new(100);
+            framer.push(OPTIONS);
+            assert!(framer.pop().is_some());
+            framer.push(bytes);
+            assert_eq!((framer.pop(), framer.awaits_line()), (None, awaits_line));
+            assert_eq!(framer.end(), Some(Framed::Broken { bytes: Bytes::copy_from_slice(bytes), what }));
+            assert!(framer.end().is_none() && !framer.awaits_line());
+        }
+        let mut framer = Framer::new(100);
+        framer.push(b"\r\n\r");
+        assert!(framer.pop().is_none() && framer.end().is_none());
     }
 
     #[test]

@@ -139,6 +139,7 @@ pub fn stream(data: &[u8]) {
         {
             let length = message.content_length().and_then(|length| usize::try_from(length).ok());
             assert_eq!(length, Some(message.body().len()), "the framer and the message see the same body");
+            assert!(!message.lacks_empty_line(), "a stream's message ends with its empty line");
         }
     }
 }

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use trunkgate_agent::{Cleared, Format, Mark, Playout};
 
-use crate::codec::g711::{CLOCK_HZ, decode_ulaw};
+use crate::codec::g711::{CLOCK_HZ, decode_ulaw, encode_ulaw};
 use crate::codec::g722;
+use crate::codec::level::level;
 use crate::limits::CLEAR_FADE_MOST;
 use crate::playout::{FRAME_SAMPLES, Frame, WIDE_SAMPLES};
 use crate::resample::Resampler;
+
+use super::lateness::Lateness;
 
 /// Samples of the longest frame, 24 kHz.
 const SAMPLES: usize = 480;
@@ -29,6 +32,7 @@ pub(super) struct Downlink {
     fading: Vec<i16>,
     /// Audio left at the last tick.
     speaks: bool,
+    lateness: Lateness,
 }
 
 /// The audio of one tick.
@@ -38,6 +42,12 @@ pub(super) struct DownlinkFrame {
     pub(super) said: Frame,
     /// The bytes that the agent sent for it.
     pub(super) bytes: usize,
+    /// The level of what is said.
+    pub(super) level: u16,
+    /// Frames of silence before it that were heard because it came late.
+    pub(super) late: u32,
+    /// A quiet frame before it was removed, which makes up for one of those.
+    pub(super) is_shortened: bool,
 }
 
 impl Downlink {
@@ -53,6 +63,7 @@ impl Downlink {
             fade_ms,
             fading: Vec::new(),
             speaks: false,
+            lateness: Lateness::new(format.bytes_per_ms()),
         }
     }
     /// From now on it is said at 16 kHz where it has that, or at 8 kHz.
@@ -68,6 +79,7 @@ impl Downlink {
     }
     /// Adds audio in the agent's format, any length.
     pub(super) fn push(&mut self, audio: &[u8]) {
+        self.lateness.came(audio.len());
         self.playout.push(audio);
     }
     /// Adds a mark behind all audio so far.
@@ -98,22 +110,58 @@ impl Downlink {
             down.silence();
         }
         self.speaks = false;
+        self.lateness.reset();
         self.playout.clear()
     }
     /// The 20 ms of this tick; `None` where the agent says nothing.
     pub(super) fn next_frame(&mut self) -> Option<DownlinkFrame> {
-        let audio = self.playout.next_frame();
-        self.speaks = audio.is_some();
+        let taken = self.take();
+        let said = self.say(&taken);
+        self.speaks = taken.bytes > 0;
+        let level = said.as_ref().map_or(0, Frame::level);
+        let late = if self.speaks {
+            self.lateness.heard(level, self.playout.held_ms())
+        } else {
+            self.lateness.missed();
+            0
+        };
+        let (bytes, is_shortened) = (taken.bytes, taken.removed.is_some());
+        Some(DownlinkFrame { said: said?, bytes, level, late, is_shortened })
+    }
+    /// Takes the next frame out of the queue, or the one behind it where that one is quiet and delay is to be removed.
+    fn take(&mut self) -> Taken {
+        let mut taken = Taken { audio: [0; 2 * SAMPLES], len: 0, bytes: 0, removed: None };
+        let is_due = self.lateness.is_due() && self.playout.held_bytes() >= 2 * self.format.frame_bytes();
+        taken.copy(self.playout.next_frame());
+        if is_due {
+            let first = samples(taken.audio(), self.format);
+            if self.lateness.is_quiet(level(first.filled())) {
+                self.lateness.removed();
+                taken.removed = Some(first);
+                taken.copy(self.playout.next_frame());
+            }
+        }
+        taken
+    }
+    /// Returns what is heard of a frame, as it leaves; `None` for nothing.
+    fn say(&mut self, taken: &Taken) -> Option<Frame> {
         let rings = self.down.as_ref().is_some_and(|down| !down.is_at_rest());
-        if audio.is_none() && self.fading.is_empty() && !rings {
+        if taken.len == 0 && self.fading.is_empty() && !rings {
             return None;
         }
-        let bytes = audio.map_or(0, <[u8]>::len);
         if self.format == Format::Mulaw8000 && self.fading.is_empty() {
-            let codes = audio.and_then(|audio| audio.first_chunk::<FRAME_SAMPLES>())?;
-            return Some(DownlinkFrame { said: Frame::Ulaw(*codes), bytes });
+            let mut codes = *taken.audio().first_chunk::<FRAME_SAMPLES>()?;
+            if let Some(removed) = &taken.removed {
+                let mut linear = codes.map(decode_ulaw);
+                removed.blend_into(&mut linear);
+                codes = linear.map(encode_ulaw);
+            }
+            return Some(Frame::Ulaw(codes));
         }
-        let mut linear = samples(audio.unwrap_or_default(), self.format);
+        let mut linear = samples(taken.audio(), self.format);
+        if let Some(removed) = &taken.removed {
+            removed.blend_into(&mut linear.all);
+        }
         for (sample, faded) in linear.all.iter_mut().zip(self.fading.drain(..)) {
             *sample = sample.saturating_add(faded);
         }
@@ -130,7 +178,32 @@ impl Downlink {
             None => linear.iter().for_each(|sample| put(*sample)),
         }
         let narrow = said.first_chunk::<FRAME_SAMPLES>().filter(|_| !self.wide);
-        Some(DownlinkFrame { said: narrow.map_or(Frame::Wide(said), |said| Frame::Linear(*said)), bytes })
+        Some(narrow.map_or(Frame::Wide(said), |said| Frame::Linear(*said)))
+    }
+}
+
+/// The audio that a tick takes out of the queue.
+struct Taken {
+    /// One frame, in the agent's format.
+    audio: [u8; 2 * SAMPLES],
+    len: usize,
+    /// The bytes that have left the queue.
+    bytes: usize,
+    /// The quiet frame before it that is not heard.
+    removed: Option<Samples>,
+}
+
+impl Taken {
+    /// Puts a frame in place of what was taken before.
+    fn copy(&mut self, audio: Option<&[u8]>) {
+        let audio = audio.unwrap_or_default();
+        self.len = self.audio.len().min(audio.len());
+        self.audio.iter_mut().zip(audio).for_each(|(to, from)| *to = *from);
+        self.bytes += self.len;
+    }
+
+    fn audio(&self) -> &[u8] {
+        self.audio.get(..self.len).unwrap_or_default()
     }
 }
 
@@ -143,6 +216,20 @@ struct Samples {
 impl Samples {
     fn iter(&self) -> impl Iterator<Item = i16> {
         self.all.iter().take(self.count).copied()
+    }
+
+    fn filled(&self) -> &[i16] {
+        self.all.get(..self.count).unwrap_or_default()
+    }
+
+    /// Begins what follows with the beginning of these samples, which are removed: what is heard goes on without a step and
+    /// is the following itself after a quarter of a frame.
+    fn blend_into(&self, following: &mut [i16]) {
+        let len = self.count as i32 / 4;
+        for ((sample, removed), at) in following.iter_mut().zip(self.iter()).zip(0..len) {
+            let both = i32::from(*sample) * (at + 1) + i32::from(removed) * (len - at - 1);
+            *sample = (both / len) as i16;
+        }
     }
 }
 
@@ -223,6 +310,22 @@ mod tests {
             assert!((sum - 160 * 10_000).abs() < 2000, "{rate}: {sum}");
             assert!(second[..12].iter().any(|sample| *sample > 5000) && second[30..].iter().all(|sample| *sample == 0));
             assert!(speaking.next_frame().is_none(), "{rate}");
+        }
+    }
+
+    #[test]
+    fn a_removed_frame_is_blended_into_the_next_without_a_step() {
+        for format in Format::ALL {
+            let frame =
+                |sample: i16| samples(&bytes(std::iter::repeat_n(sample, format.frame_samples()), format), format);
+            let (removed, mut following) = (frame(-800), frame(800));
+            let (from, to) = (removed.all[0], following.all[0]);
+            removed.blend_into(&mut following.all);
+            let blended = format.frame_samples() / 4;
+            let heard = following.filled();
+            assert!((heard[0] - from).abs() <= 60, "{}: {heard:?}", format.name());
+            assert!(heard[..blended].windows(2).all(|pair| (0..60).contains(&(pair[1] - pair[0]))), "{heard:?}");
+            assert!(heard[blended - 1..].iter().all(|sample| *sample == to), "{heard:?}");
         }
     }
 

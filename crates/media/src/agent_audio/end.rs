@@ -40,7 +40,7 @@ pub(crate) struct AgentEnd {
     /// Decoders of the inbound and the outbound track, where they are not G.711.
     decoders: [Option<Box<TrackDecoder>>; 2],
     /// The downlink, while it may talk.
-    downlink: Option<Downlink>,
+    downlink: Option<Box<Downlink>>,
     turns: Turns,
     /// A `clear` that no packet has shown yet.
     cleared: Option<Instant>,
@@ -90,7 +90,7 @@ impl AgentEnd {
             stream: Stream::new(now, settings.clone()),
             uplink: None,
             decoders: [None, None],
-            downlink: settings.talks.then(|| Downlink::new(settings.format, spec.clear_fade)),
+            downlink: settings.talks.then(|| Box::new(Downlink::new(settings.format, spec.clear_fade))),
             turns: Turns::new(),
             cleared: None,
             settings,
@@ -241,7 +241,11 @@ impl AgentEnd {
         if frame.bytes > 0 {
             self.counters.received(frame.bytes);
         }
-        let turn = self.turns.agent(now, frame.said.level());
+        if let Some(worker) = worker {
+            worker.agent_late_frames.add(frame.late.into());
+            worker.agent_frames_removed.add(frame.is_shortened.into());
+        }
+        let turn = self.turns.agent(now, frame.level);
         if let (Some(turn), Some(worker)) = (turn, worker) {
             worker.agent_turns.take(&TURN_BOUNDS_US, turn);
         }
@@ -249,7 +253,7 @@ impl AgentEnd {
     }
     /// Returns the next frame of an agent that is cut off: not counted, and without its marks.
     pub(crate) fn last_frame(&mut self) -> Frame {
-        let next = self.downlink.as_mut().and_then(Downlink::next_frame).map(|frame| frame.said);
+        let next = self.downlink.as_deref_mut().and_then(Downlink::next_frame).map(|frame| frame.said);
         next.or_else(|| self.rest.take().map(|rest| *rest)).unwrap_or(Frame::Ulaw(SILENT))
     }
     /// Returns the marks that are due now.
@@ -291,7 +295,7 @@ impl AgentEnd {
     /// Returns whether the socket may be read further; that it may not because too much of its own waits is noted once.
     pub(crate) fn wants_more(&mut self, events: &mut VecDeque<Event>) -> bool {
         let crowded = self.shared.held.get() >= AGENT_BYTES_HELD;
-        let playout = self.downlink.as_ref().map(Downlink::playout);
+        let playout = self.downlink.as_deref().map(Downlink::playout);
         let full = playout.is_some_and(|playout| !playout.wants_more());
         let shares = crowded && playout.is_some_and(|playout| playout.held_ms() > AGENT_SHARE_MS);
         let more = !full && !shares && self.stream.wants_more();
@@ -409,7 +413,7 @@ impl AgentEnd {
 
     /// Returns the next mark that is due, if there is one.
     fn return_mark(&mut self, now: Instant) -> bool {
-        let Some(mark) = self.downlink.as_mut().and_then(Downlink::poll_mark) else { return false };
+        let Some(mark) = self.downlink.as_deref_mut().and_then(Downlink::poll_mark) else { return false };
         self.stream.handle_input(now, Input::MarkPlayed { name: &mark.name, played_ms: mark.played_ms });
         true
     }
@@ -462,7 +466,7 @@ impl AgentEnd {
                 worker.agent_frames_dropped.add(dropped - before);
             }
         }
-        let playout = self.downlink.as_ref().map(Downlink::playout);
+        let playout = self.downlink.as_deref().map(Downlink::playout);
         self.queue.unheard.set(playout.map_or(0, Playout::held_ms));
         let held = playout.map_or(0, |playout| playout.held_bytes() as u64);
         if held > self.held {

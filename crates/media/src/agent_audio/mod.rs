@@ -10,6 +10,7 @@ mod copies;
 mod decoder;
 mod downlink;
 mod end;
+mod lateness;
 mod listener;
 mod notes;
 mod turns;

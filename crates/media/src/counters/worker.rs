@@ -50,6 +50,10 @@ pub struct WorkerCounters {
     pub agents: Counter,
     /// Frames dropped because an agent's socket was too slow.
     pub agent_frames_dropped: Counter,
+    /// Frames of silence that callers heard because an agent's audio came late.
+    pub agent_late_frames: Counter,
+    /// Quiet frames of agents that were removed, to make up for those.
+    pub agent_frames_removed: Counter,
     /// From the end of what a caller said to the agent's first audio.
     pub agent_turns: Times<{ TURN_BOUNDS_US.len() }>,
     /// From an agent's `clear` to the first packet without the audio that it cleared.

@@ -13,11 +13,12 @@ use super::section::{
 use super::terms::{Agreed, AgreedStream, Dtmf, Events, Identity, OwnEvents, Policy};
 use super::udptl;
 use crate::description::passing::pass;
-use crate::description::{Attribute, Description, Media};
+use crate::description::{Attribute, Connection, Description, Media, payload_number};
 use crate::direction::Direction;
+use crate::format::differing;
 use crate::keying::{OFFERED, Profile, plain_proto};
 use crate::limits;
-use crate::refusal::{Refusal, list};
+use crate::refusal::{Refusal, list, plain};
 
 /// Turns one side's offer into ours to the other: same m-line order; anchored sections with our address and
 /// `ports[i]` (in the order of [`anchored_streams`]), codecs that `policy` allows in its order, those that were offered
@@ -66,9 +67,13 @@ pub fn accept(
     let streams = anchored_streams(offer);
     let mut sections = Vec::with_capacity(offer.media.len());
     let mut agreed = Vec::new();
+    let is_foreign = |answered: &Media| is_foreign(sent.connection.as_ref(), answer.connection_of(answered));
     for (index, offered) in offer.media.iter().enumerate() {
         let section = sent.media.get(index).zip(answer.media.get(index)).zip(port_of(&streams, ports, index)).and_then(
             |((sent, answered), port)| {
+                if is_foreign(answered) {
+                    return None;
+                }
                 let (section, stream) = answered_section((offer, offered), sent, (answer, answered), policy, port)?;
                 agreed.push(AgreedStream { index, ..stream });
                 Some(section)
@@ -240,10 +245,47 @@ fn nothing_offered(offer: &Description, policy: &Policy) -> Refusal {
     Refusal { warn_code: 304, text: format!("offered {names}; allowed audio RTP/AVP") }
 }
 
+/// Reports whether an answer names an address of the other family than our offer did: our socket cannot send there. The
+/// answerer must stay in the family of the offer (RFC 6157 §4).
+fn is_foreign(sent: Option<&Connection>, answered: Option<&Connection>) -> bool {
+    let ip = |connection: Option<&Connection>| connection.and_then(Connection::ip);
+    let pair = ip(sent).zip(ip(answered).filter(|ip| !ip.is_unspecified()));
+    pair.is_some_and(|(sent, answered)| sent.is_ipv4() != answered.is_ipv4())
+}
+
 fn nothing_answered(sent: &Description, answer: &Description) -> Refusal {
-    let live = |description: &Description| {
-        let media = description.media.iter().filter(|media| media.port != 0);
-        list(media.flat_map(format_names))
-    };
-    Refusal { warn_code: 305, text: format!("offered {}; answered {}", live(sent), live(answer)) }
+    fn live(description: &Description) -> Vec<Media> {
+        description.media.iter().filter(|media| media.port != 0).cloned().collect()
+    }
+    let (ours, theirs) = (live(sent), live(answer));
+    let connection = sent.connection.as_ref();
+    if theirs.iter().any(|media| is_foreign(connection, answer.connection_of(media))) {
+        let is_four = connection.and_then(Connection::ip).is_some_and(|ip| ip.is_ipv4());
+        let text = if is_four { "offered IP4; answered IP6" } else { "offered IP6; answered IP4" };
+        return Refusal { warn_code: 301, text: text.to_owned() };
+    }
+    let names = |of: &[Media], than: &[Media]| list(of.iter().flat_map(|media| compared_names(media, than)));
+    Refusal { warn_code: 305, text: format!("offered {}; answered {}", names(&ours, &theirs), names(&theirs, &ours)) }
+}
+
+/// Names the formats of a section for people; of an encoding that the other side has too, with what differs: the clock, or
+/// parameters that change the bytes on the wire.
+fn compared_names(media: &Media, others: &[Media]) -> Vec<String> {
+    let others: Vec<Payload> = others.iter().flat_map(payloads).collect();
+    let mut names = format_names(media);
+    for (name, format) in names.iter_mut().zip(&media.formats) {
+        let number = payload_number(format);
+        let Some((number, map)) = number.and_then(|number| Some((number, media.rtpmap(number)?))) else { continue };
+        let alike = || others.iter().filter(|other| other.map.is(&map.encoding));
+        if let Some(other) = alike().find(|other| other.map.same(&map)) {
+            let own = media.fmtp(number);
+            for parameter in differing(&map.encoding, own, other.fmtp.as_deref()) {
+                name.push(' ');
+                name.push_str(&parameter.shown(own));
+            }
+        } else if alike().next().is_some() {
+            *name = plain(&map.to_string());
+        }
+    }
+    names
 }

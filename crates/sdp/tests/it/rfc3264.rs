@@ -306,6 +306,54 @@ fn rfc4867_8_octet_alignment_is_part_of_the_meaning() {
 }
 
 #[test]
+fn rfc3261_20_43_a_refusal_for_parameters_names_them() {
+    let wide = "a=rtpmap:96 AMR-WB/16000\r\n";
+    let both = |number: u8, map: &str| format!("a=rtpmap:{number} {map}\r\n");
+    for (map, offer, answer, text) in [
+        ("AMR-WB/16000", "octet-align=1", "", "offered AMR-WB octet-align=1; answered AMR-WB octet-align=0"),
+        ("AMR/8000", "", "crc=1; octet-align=1", "offered AMR octet-align=0 crc=0; answered AMR octet-align=1 crc=1"),
+        ("AMR/8000", "interleaving=30", "", "offered AMR interleaving=30; answered AMR no interleaving"),
+        (
+            "H264/90000",
+            "packetization-mode=1;profile-level-id=42e01f",
+            "packetization-mode=1;profile-level-id=64001f",
+            "offered H264 profile-level-id=42e01f; answered H264 profile-level-id=64001f",
+        ),
+        ("G7221/16000", "bitrate=32000", "bitrate=\"2\\", "offered G7221 bitrate=32000; answered G7221 bitrate=?2?"),
+    ] {
+        let kind = if map.starts_with('H') { "video" } else { "audio" };
+        let section = |fmtp: &str| format!("m={kind} 4000 RTP/AVP 96\r\n{}a=fmtp:96 {fmtp}\r\n", both(96, map));
+        let refusal = agreed(&a(&section(offer)), &b(&section(answer))).unwrap_err();
+        assert_eq!((refusal.warn_code, refusal.text.as_str()), (305, text));
+    }
+    // A clock is named where it is what differs.
+    let offer = a(&format!("m=audio 4000 RTP/AVP 96 18\r\n{wide}"));
+    let answer = b(&format!("m=audio 5000 RTP/AVP 96\r\n{}", both(96, "AMR-WB/8000")));
+    let refusal = agreed(&offer, &answer).unwrap_err();
+    assert_eq!(refusal.text, "offered AMR-WB/16000, G729; answered AMR-WB/8000");
+}
+
+#[test]
+fn rfc6157_4_an_answer_of_the_other_address_family_is_refused() {
+    let offer = a("m=audio 4000 RTP/AVP 0\r\nm=audio 4002 RTP/AVP 0\r\n");
+    let answered = |first: &str, second: &str| {
+        agreed(
+            &offer,
+            &b(&format!("m=audio 5000 RTP/AVP 0\r\nc=IN {first}\r\nm=audio 5002 RTP/AVP 0\r\nc=IN {second}\r\n")),
+        )
+    };
+    let refusal = answered("IP6 2001:db8::2", "IP6 2001:db8::2").unwrap_err();
+    assert_eq!((refusal.warn_code, refusal.text.as_str()), (301, "offered IP4; answered IP6"));
+    // One stream alone is refused in its place.
+    let one = answered("IP6 2001:db8::2", "IP4 10.2.2.2").unwrap();
+    assert_eq!((one.streams.len(), one.streams[0].index, one.answer.media[0].port), (1, 1, 0));
+    // An address that is mapped, or none, is no other family.
+    for first in ["IP6 ::ffff:10.2.2.2", "IP6 ::", "IP4 phone.example"] {
+        assert_eq!(answered(first, "IP4 10.2.2.2").unwrap().streams.len(), 2, "{first}");
+    }
+}
+
+#[test]
 fn rfc4856_2_1_9_annexb_is_a_preference() {
     let offer = a("m=audio 4000 RTP/AVP 18\r\na=fmtp:18 annexb=no\r\n");
     let agreed = agreed(&offer, &b("m=audio 5000 RTP/AVP 18\r\na=rtpmap:18 G729/8000\r\n")).unwrap();

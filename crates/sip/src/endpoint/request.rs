@@ -41,7 +41,7 @@ impl Endpoint {
         }
         if let Some(id) = self.servers.at_key(&self.shared) {
             let Parts { mut cx, servers, .. } = self.parts(now);
-            return servers.on_repetition(&mut cx, id);
+            return servers.on_repetition(&mut cx, id, &arrival);
         }
         let key: Key = self.shared.scratch.as_slice().into();
         if !self.may_pass(now, &arrival, &request) {

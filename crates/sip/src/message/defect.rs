@@ -39,10 +39,8 @@ impl Message {
             .or_else(|| content_length(self))
             .or_else(|| addresses(self))
             .or_else(|| scheme(self))
-            .or_else(|| {
-                // last, so that a part with a name is named
-                self.flaws().has(Flaws::CUT).then_some(Defect::bad("end of headers"))
-            })
+            // last, so that a part with a name is named
+            .or_else(|| end_of_headers(self))
     }
 }
 
@@ -165,6 +163,16 @@ fn addresses(message: &Message) -> Option<Defect> {
 
 fn is_address(value: &[u8]) -> bool {
     NameAddr::parse(value).is_some_and(|address| address.parsed_uri().is_some())
+}
+
+/// Judges a head without its empty line. One that ends inside a line may have lost a part of a value. One that ends behind a
+/// whole line is taken, as other implementations take it, unless a body should follow: without it the message means something
+/// else, an INVITE for example asks for an offer.
+fn end_of_headers(message: &Message) -> Option<Defect> {
+    let has = |name| message.header(name).is_some();
+    let lost = has(HeaderName::ContentType) && !has(HeaderName::ContentLength);
+    let refused = message.flaws().has(Flaws::CUT) || message.lacks_empty_line() && lost;
+    refused.then_some(Defect::bad("end of headers"))
 }
 
 /// RFC 3261 §8.2.2.1

@@ -17,12 +17,14 @@ impl Flaws {
     pub(crate) const LINE_END: Flaws = Flaws(1 << 1);
     /// A line that is not `name: value`.
     pub(crate) const LINE: Flaws = Flaws(1 << 2);
-    /// The bytes end before the empty line.
+    /// The bytes end inside a line of the head.
     pub(crate) const CUT: Flaws = Flaws(1 << 3);
     /// More header fields than [`crate::limits::HEADERS`].
     pub(crate) const TOO_MANY: Flaws = Flaws(1 << 4);
     /// White space in the start line beyond single spaces.
     pub(crate) const START_SPACE: Flaws = Flaws(1 << 5);
+    /// The bytes end behind a whole line, where the empty line belongs.
+    pub(crate) const NO_EMPTY_LINE: Flaws = Flaws(1 << 6);
 
     pub(crate) const fn has(self, flaw: Flaws) -> bool {
         self.0 & flaw.0 != 0
@@ -123,11 +125,17 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// The bytes end inside the head: what came of the line is the last one.
+    /// Ends the head where the bytes end: behind a whole line, or inside one, of which the bytes that came are the last line.
     fn cut(&mut self, from: usize) -> Option<Line<'a>> {
-        self.flaws.add(Flaws::CUT);
         self.at = self.bytes.len();
-        (from < self.at).then(|| Line { at: from, bytes: tail(self.bytes, from) })
+        if from < self.at {
+            self.flaws.add(Flaws::CUT);
+            return Some(Line { at: from, bytes: tail(self.bytes, from) });
+        }
+        if !self.flaws.has(Flaws::CUT) {
+            self.flaws.add(Flaws::NO_EMPTY_LINE);
+        }
+        None
     }
 }
 

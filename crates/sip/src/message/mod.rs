@@ -200,6 +200,12 @@ impl Message {
         self.flaws
     }
 
+    /// Reports whether the message ends after its last header line: the empty line of RFC 3261 §7 is missing. Never true of
+    /// a message of a stream, where that line is what ends the head.
+    pub const fn lacks_empty_line(&self) -> bool {
+        self.flaws.has(Flaws::NO_EMPTY_LINE)
+    }
+
     /// Octets behind the head, Content-Length left aside.
     pub(crate) fn octets_behind_head(&self) -> usize {
         self.bytes.len() - usize::from(self.body_at.from)

@@ -94,9 +94,18 @@ impl Servers {
         self.respond(cx, id, Answer { code: 487, ..Answer::default() });
     }
 
-    /// Takes a repetition of a request.
-    pub(crate) fn on_repetition(&mut self, cx: &mut Cx<'_>, id: ServerId) {
+    /// Takes a repetition of a request. Its answer leaves by the stream that it came by (RFC 3261 §18.2.2), which may be another
+    /// one than that of the request.
+    pub(crate) fn on_repetition(&mut self, cx: &mut Cx<'_>, id: ServerId, arrival: &Arrival) {
+        let Some(server) = self.servers.get_mut(&id) else { return };
+        let usual = server.reply;
+        if arrival.flow.transport.is_reliable() {
+            server.reply = arrival.flow;
+        }
         self.step(cx, id, ServerEvent::Request);
+        if let Some(server) = self.servers.get_mut(&id) {
+            server.reply = usual;
+        }
     }
 
     /// Takes a CANCEL (RFC 3261 §9.2). Nothing is kept of it: while its INVITE is known, its repetition gets the same
@@ -122,7 +131,7 @@ impl Servers {
     pub(crate) fn on_ack(&mut self, cx: &mut Cx<'_>, arrival: &Arrival, ack: &Message) -> bool {
         let Some(id) = self.find(cx.shared, arrival.party, Method::Invite, ack) else { return false };
         // RFC 3261 §17.2.3: of an RFC 2543 client the To tag must be that of our answer.
-        let legacy = !ack.via().and_then(|via| via.branch).is_some_and(key::has_cookie);
+        let legacy = !ack.via().and_then(|via| via.branch).is_some_and(key::is_unique);
         let ours = self.servers.get(&id).is_some_and(|server| server.tag.as_bytes() == key::to_tag(ack));
         (!legacy || ours) && self.step(cx, id, ServerEvent::Ack) != Tell::Message
     }

@@ -19,7 +19,7 @@ pub(crate) fn server(key: &mut Vec<u8>, party: Party, method: Method, message: &
     part(key, method.as_str().as_bytes());
     let via = message.via()?;
     match via.branch {
-        Some(branch) if has_cookie(branch) => {
+        Some(branch) if is_unique(branch) => {
             part(key, branch);
             let at = key.len();
             part(key, via.sent_by.host.as_bytes());
@@ -28,7 +28,7 @@ pub(crate) fn server(key: &mut Vec<u8>, party: Party, method: Method, message: &
             }
             key.extend_from_slice(&via.sent_by.port.unwrap_or(0).to_le_bytes());
         }
-        // RFC 3261 §17.2.3, of an RFC 2543 client. The To tag is left out: an ACK has one where its INVITE had none.
+        // RFC 3261 §17.2.3, of an RFC 2543 client, and of a branch that is only the cookie. The To tag is left out: an ACK has one where its INVITE had none.
         _ => {
             let StartLine::Request { uri, .. } = message.start_line() else { return None };
             part(key, b"");
@@ -52,9 +52,11 @@ pub(crate) fn branch_end(request: &[u8]) -> Option<usize> {
     Some(branch + len)
 }
 
-/// Whether a branch is from an RFC 3261 client and so unique by itself (§8.1.1.7).
-pub(crate) fn has_cookie(branch: &[u8]) -> bool {
-    branch.get(..MAGIC_COOKIE.len()).is_some_and(|start| start.eq_ignore_ascii_case(MAGIC_COOKIE.as_bytes()))
+/// Reports whether a branch is from an RFC 3261 client and so unique by itself (§8.1.1.7). The cookie alone is not: it names
+/// no transaction (RFC 4475 §3.2.1).
+pub(crate) fn is_unique(branch: &[u8]) -> bool {
+    let is_cookie = |start: &[u8]| start.eq_ignore_ascii_case(MAGIC_COOKIE.as_bytes());
+    branch.split_at_checked(MAGIC_COOKIE.len()).is_some_and(|(start, rest)| is_cookie(start) && !rest.is_empty())
 }
 
 /// Key of a client transaction: a CANCEL shares its branch with the INVITE, so the method tells them apart.
@@ -141,7 +143,10 @@ mod tests {
 
     #[test]
     fn rfc3261_17_2_3_without_the_cookie_the_whole_request_decides() {
-        for via in ["SIP/2.0/UDP host.example", "SIP/2.0/UDP host.example;branch=1"] {
+        for via in ["", ";branch=1", ";branch=z9hG4bK", ";branch=Z9HG4BK"]
+            .map(|branch| format!("SIP/2.0/UDP host.example{branch}"))
+        {
+            let via = via.as_str();
             let invite = request("INVITE", via, "<sip:a@192.0.2.2>", 1);
             let key = key_of(1, Method::Invite, &invite);
             assert_eq!(key, key_of(1, Method::Invite, &request("ACK", via, "<sip:a@192.0.2.2>", 1)));

@@ -113,9 +113,31 @@ fn what_is_odd_but_allowed_is_taken() {
 }
 
 #[test]
-fn a_head_that_does_not_end_is_refused_but_read() {
+fn a_head_without_its_empty_line_is_accepted_where_no_body_is_announced() {
     let cut = INVITE.split("Content-Type").next().unwrap();
-    assert_eq!(judge(cut), Some((400, "end of headers")));
+    assert_eq!((judge(cut), parse(cut).lacks_empty_line()), (None, true));
+    assert_eq!((parse(cut).body(), parse(cut).call_id()), (b"".as_slice(), Some(b"c1@h.example".as_slice())));
+    for lines in ["Content-Length: 0\r\n", "Content-Type: application/sdp\r\nl: 0\r\n", "X: a\r\n b\r\n"] {
+        assert_eq!(judge(&format!("{cut}{lines}")), None, "{lines:?}");
+    }
+    assert!(!parse(INVITE).lacks_empty_line());
+    // a body is missing, and with it the meaning of the message
+    for (lines, what) in [
+        ("Content-Type: application/sdp\r\nContent-Length: 5\r\n", "Content-Length"),
+        ("Content-Type: application/sdp\r\n", "end of headers"),
+        ("c: application/sdp\r\n", "end of headers"),
+    ] {
+        assert_eq!(judge(&format!("{cut}{lines}")), Some((400, what)), "{lines:?}");
+    }
+    // lines that end with LF alone are no better for it
+    assert_eq!(judge(&format!("{cut}X: y\n")), Some((400, "line end")));
+}
+
+#[test]
+fn a_head_that_ends_inside_a_line_is_refused_but_read() {
+    let (cut, _) = INVITE.split_once("\r\nContent-Type").unwrap();
+    assert_eq!((judge(cut), parse(cut).lacks_empty_line()), (Some((400, "end of headers")), false));
+    assert_eq!(judge(&format!("{cut}\r")), Some((400, "line end")));
     assert_eq!(parse(cut).call_id(), Some(b"c1@h.example".as_slice()));
     let cut = INVITE.split("0 INVITE").next().unwrap();
     assert_eq!(parse(&cut[..cut.len() - 30]).defect().map(|defect| defect.code), Some(400));

@@ -57,6 +57,48 @@ fn an_answer_repeats_what_it_must_and_nothing_else() {
 }
 
 #[test]
+fn messages_without_their_empty_line_make_and_end_a_call() {
+    let cut = |text: String| text.strip_suffix("\r\n").unwrap().to_owned();
+    let mut edge = Edge::new();
+    edge.receive(&cut(request("INVITE", 1, "z9hG4bKi", "", "")));
+    let id = edge.invited();
+    edge.respond(id, 200);
+    let tag = to_tag(&edge.one());
+    edge.receive(&cut(request("ACK", 1, "z9hG4bKa", &tag, "")));
+    assert!(matches!(edge.events[..], [Event::Ack { .. }]), "{:?}", edge.events);
+    edge.receive(&cut(request("BYE", 2, "z9hG4bKb", &tag, "")));
+    assert_eq!(edge.lines(), ["200 OK"]);
+}
+
+#[test]
+fn rfc4475_3_2_1_requests_whose_branch_is_only_the_cookie_are_told_apart() {
+    let mut edge = Edge::new();
+    for cseq in 1..=3 {
+        edge.receive(&request("OPTIONS", cseq, "z9hG4bK", "", ""));
+        let Event::Request { id: Some(id), .. } = edge.events[0] else { panic!("{cseq}: {:?}", edge.events) };
+        edge.respond(id, 200);
+        assert_eq!(edge.one().cseq().map(|cseq| cseq.number), Some(cseq));
+    }
+    // A repetition is found by what RFC 2543 compares.
+    edge.receive(&request("OPTIONS", 3, "z9hG4bK", "", ""));
+    assert!(edge.events.is_empty() && edge.sent[0].what.again);
+}
+
+#[test]
+fn rfc3261_18_2_2_a_repetition_by_a_stream_is_answered_there() {
+    let mut edge = Edge::new();
+    edge.receive(&request("OPTIONS", 1, "z9hG4bK1", "", ""));
+    let Event::Request { id: Some(id), .. } = edge.events[0] else { panic!("{:?}", edge.events) };
+    edge.respond(id, 200);
+    let by_udp = std::mem::replace(&mut edge.flow, flow(Transport::Tcp, "198.51.100.7:4444"));
+    edge.receive(&request("OPTIONS", 1, "z9hG4bK1", "", ""));
+    assert_eq!((edge.lines(), edge.sent[0].flow), (vec!["200 OK".to_owned()], edge.flow));
+    edge.flow = by_udp;
+    edge.receive(&request("OPTIONS", 1, "z9hG4bK1", "", ""));
+    assert_eq!(edge.sent[0].flow, by_udp);
+}
+
+#[test]
 fn rfc3581_and_18_2_2_where_answers_go() {
     let rows = [
         (Transport::Udp, "z9hG4bK1;rport", "203.0.113.9:4444", ";branch=z9hG4bK1;received=203.0.113.9;rport=4444"),
