@@ -4,11 +4,11 @@ mod call;
 pub mod gateway;
 
 pub use call::media::local::{ForkRequest, Listener};
+pub use call::refused::Refused;
 pub use call::search::candidates::trunk_of_uri;
-pub use gateway::asked::Refused;
 pub use gateway::intake::Intake;
 pub use gateway::{Capture, Gateway, GatewayConfig, Settings};
-pub use gateway::{asked, fuzz, intake, snapshot};
+pub use gateway::{fuzz, intake, snapshot};
 pub use trunkgate_resources::addressing::{Addressing, Interfaces, ListenerSpec};
 pub use trunkgate_resources::io::{Cause, Control, Identity, Input, Output, QueryId};
 pub use trunkgate_resources::quotas::DayCount;

@@ -8,16 +8,15 @@ use std::time::Instant;
 use bytes::Bytes;
 use rand::RngExt as _;
 use trunkgate_media::canonical;
+use trunkgate_resources::edge::Edge;
 use trunkgate_resources::io::Output;
 use trunkgate_resources::limits::{OVERLOAD_RETRY_AFTER_SECONDS, STRAY_USER_CHARS};
 use trunkgate_resources::strays::Stray;
 use trunkgate_resources::traced::Arriving;
 use trunkgate_route::Trunk;
-use trunkgate_sip::{Defect, Flow, Message, Method, Party};
+use trunkgate_sip::{Defect, Flow, Message, Method, Party, StartLine};
 use trunkgate_story::numbers::{is_emergency, mask, plain};
 use trunkgate_story::reason::ReasonSlug;
-
-use crate::gateway::Gateway;
 
 /// Who a source is.
 struct Who {
@@ -27,10 +26,16 @@ struct Who {
     fit: Option<Party>,
 }
 
-impl Gateway {
+/// The arrivals at an edge: the policy for sources that no trunk names, and the way to the endpoint for all others.
+pub(crate) struct Arrivals<'e> {
+    /// What calls share.
+    pub(crate) edge: &'e mut Edge,
+}
+
+impl Arrivals<'_> {
     /// Whose it is, and whether it is a message: `None` where it has been dealt with, of a stranger by a look at the
     /// table and no more. What remains may wait before it is given as [`crate::Input::Message`].
-    pub fn sort(&mut self, now: Instant, flow: Flow, bytes: Bytes) -> Option<Message> {
+    pub(crate) fn sort(&mut self, now: Instant, flow: Flow, bytes: Bytes) -> Option<Message> {
         let flow = as_known(flow);
         let source = flow.remote.ip();
         let table = Arc::clone(&self.edge.table);
@@ -65,7 +70,7 @@ impl Gateway {
 
     /// Whether a sorted message begins an emergency call, which does not wait behind other new calls: so many a second, lest
     /// who dials nothing else takes the place of the calls that are there.
-    pub fn is_urgent(&mut self, now: Instant, flow: &Flow, message: &Message) -> bool {
+    pub(crate) fn is_urgent(&mut self, now: Instant, flow: &Flow, message: &Message) -> bool {
         let is_new = message.method() == Method::Invite
             && message.is_request()
             && message.to().and_then(|to| to.tag()).is_none_or(|tag| tag.is_empty());
@@ -76,7 +81,7 @@ impl Gateway {
     }
 
     /// The trunk that a sorted INVITE waits among the calls of; nobody's are one as well.
-    pub fn origin(&mut self, flow: &Flow, message: &Message) -> Party {
+    pub(crate) fn origin(&mut self, flow: &Flow, message: &Message) -> Party {
         if message.method() != Method::Invite || !message.is_request() {
             return Party(0);
         }
@@ -176,7 +181,7 @@ impl Gateway {
 
     /// A REGISTER for a user whom no trunk has: to its sender as any other message of a stranger.
     fn stray(&mut self, now: Instant, source: IpAddr, user: &str) {
-        let edge = &mut self.edge;
+        let edge = &mut *self.edge;
         let (table, full) = (&edge.table, edge.config.full_numbers);
         let shown = |user: &str| plain(&if full { user.to_owned() } else { mask(user) }, STRAY_USER_CHARS);
         // What cannot be shown as it came is nobody's slip.
@@ -256,6 +261,21 @@ impl Gateway {
                 let known = fit.is_some() || awaited || self.edge.index.is_far_end(source);
                 known.then_some(Who { certain: None, fit })
             }
+        }
+    }
+
+    /// Counts a message that a trunk sent.
+    fn count_received(&mut self, party: Party, message: &Message) {
+        let trunk = self.edge.party_name(party);
+        let method = message.method().as_str();
+        let metrics = &mut self.edge.metrics;
+        match message.start_line() {
+            StartLine::Request { .. } => *metrics.sip_requests.entry((trunk, method, "in")).or_default() += 1,
+            // The label must not be the far end's to choose: three digits are all that counts as a code.
+            StartLine::Response { code, .. } if (100..700).contains(&code) => {
+                *metrics.sip_responses.entry((trunk, method, code, "in")).or_default() += 1;
+            }
+            StartLine::Response { .. } => {}
         }
     }
 }

@@ -8,15 +8,15 @@ use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::index::{Place, Purpose};
 use trunkgate_resources::io::{Cause, Output};
 use trunkgate_resources::key::CallKey;
-use trunkgate_resources::limits::RETRY_AFTER_SECONDS;
+use trunkgate_resources::limits::{HEADER_NAME_CHARS, RETRY_AFTER_SECONDS};
 use trunkgate_resources::quotas::Numbered;
 use trunkgate_resources::sip::extra;
 use trunkgate_route::{HeaderRules, SendNumbers, Trunk};
 use trunkgate_sip::{
     Answer, Body, ClientId, DIGEST_URI_DIFFERS, DialogId, DropReason, Event, HeaderName, Message, Method, Party,
-    ServerId, StartLine, Transmit,
+    ServerId, Transmit, Transport,
 };
-use trunkgate_story::numbers::{called, caller, is_emergency};
+use trunkgate_story::numbers::{called, caller, is_emergency, plain};
 use trunkgate_story::reason::{ReasonSlug, q850_of};
 use trunkgate_story::unsent;
 
@@ -25,6 +25,7 @@ use crate::call::legs::leg::Leg;
 use crate::call::media::wiring::refused_offer;
 use crate::call::negotiation::refresh::Asked;
 use crate::call::negotiation::requests::Info;
+use crate::call::search::answer::FinalAnswer;
 use crate::call::search::candidates::limit_of;
 use crate::call::search::redirect;
 use crate::call::setup::Incoming;
@@ -105,7 +106,7 @@ impl Gateway {
             }
             (None, _) => {}
         }
-        self.note_answer(&transmit.flow, transmit.bytes.len());
+        self.arrivals().note_answer(&transmit.flow, transmit.bytes.len());
         self.edge.turn.outputs.push_back(Output::Transmit(transmit));
     }
 
@@ -173,7 +174,7 @@ impl Gateway {
             }
             Event::WrongCredentials { party, flow, proven } => {
                 if proven || flow.transport.is_reliable() {
-                    self.misbehaved(now, &flow);
+                    self.arrivals().misbehaved(now, &flow);
                 }
                 let trunk = self.edge.party_name(party);
                 let text = format!("wrong credentials from {}", flow.remote);
@@ -550,21 +551,6 @@ impl Gateway {
         Some(at)
     }
 
-    /// Counts a message that a trunk sent.
-    pub(crate) fn count_received(&mut self, party: Party, message: &Message) {
-        let trunk = self.edge.party_name(party);
-        let method = message.method().as_str();
-        let metrics = &mut self.edge.metrics;
-        match message.start_line() {
-            StartLine::Request { .. } => *metrics.sip_requests.entry((trunk, method, "in")).or_default() += 1,
-            // The label must not be the far end's to choose: three digits are all that counts as a code.
-            StartLine::Response { code, .. } if (100..700).contains(&code) => {
-                *metrics.sip_responses.entry((trunk, method, code, "in")).or_default() += 1;
-            }
-            StartLine::Response { .. } => {}
-        }
-    }
-
     /// Every call is ended: BYE, CANCEL or 503.
     pub(crate) fn end_all(&mut self, now: Instant) {
         let keys: Vec<CallKey> = self.calls.keys().copied().collect();
@@ -572,4 +558,72 @@ impl Gateway {
             self.tell(now, key, CallEvent::Hangup(ReasonSlug::Operator));
         }
     }
+
+    /// Tells of an INVITE that goes by UDP and is longer than its trunk's `udp_mtu`: in the call's trace each time, in the log
+    /// once a minute and trunk.
+    pub(crate) fn note_oversize(&mut self, now: Instant, at: Place, transmit: &Transmit) {
+        let what = &transmit.what;
+        let is_invite = what.method == Method::Invite && what.code.is_none() && !what.again;
+        if !is_invite || transmit.flow.transport != Transport::Udp {
+            return;
+        }
+        let name = self.edge.party_name(what.party);
+        let Some(limit) = self.edge.table.trunk(&name).map(|trunk| trunk.udp_mtu) else { return };
+        let bytes = transmit.bytes.len();
+        if bytes <= limit {
+            return;
+        }
+        let Ok(request) = Message::parse(transmit.bytes.clone()) else { return };
+        let text = format!(
+            "INVITE of {bytes} bytes to {name} over UDP exceeds udp_mtu ({limit}): fragments may be lost; {}",
+            what_is_long(&request)
+        );
+        if self.edge.trunks.may_tell_oversize(now, &name) {
+            let sid = self.calls.get(&at.key).map(|call| call.shared.legs.sid().to_owned()).unwrap_or_default();
+            let fix = "try: oversize = \"tcp\", or headers.remove";
+            self.edge.warn(&sid, format!("{text}; {fix}"), None);
+        }
+        self.edge.decide(now, at.key, text);
+    }
+
+    /// Refuses a call; `which`: the limit that does. Past so many a second it is only counted.
+    pub(crate) fn turn_down(&mut self, now: Instant, incoming: &Incoming, reason: ReasonSlug, which: &str) {
+        let name = &incoming.trunk.name;
+        if self.edge.admission.may_log(now) {
+            let which = if which.is_empty() { String::new() } else { format!(" ({which})") };
+            let text = format!("call on trunk {name} refused: {}{which}", reason.sentence());
+            self.edge.log("", text, Some(reason));
+        }
+        let answer = FinalAnswer::new(503, reason);
+        if !self.edge.admission.may_record(now) {
+            self.edge.respond(now, incoming.server, answer.to_sip());
+            *self.edge.metrics.calls.entry((name.clone(), "".into(), "refused")).or_default() += 1;
+            return;
+        }
+        self.edge.admission.begin(now, name);
+        let key = CallKey(self.next_call);
+        self.next_call += 1;
+        self.at_work = Some(key);
+        let call = Call::new(now, &mut self.edge, key, incoming);
+        let call = self.calls.entry(key).or_insert(Box::new(call));
+        let (parts, mut cx) = call.act(now, &mut self.edge);
+        parts.turn_down(&mut cx, incoming, &answer, which);
+        self.at_work = None;
+        self.note_if_done(key);
+    }
+}
+
+// INVITEs over UDP that are longer than their trunk allows: noted with what makes them long, since fragments may be lost.
+
+/// What makes a request long: its body, and the three longest of its headers by name. No values: they hold numbers and keys.
+fn what_is_long(request: &Message) -> String {
+    // As they stand on the wire: `Name: value` and the end of the line.
+    let mut headers: Vec<(&[u8], usize)> =
+        request.fields().map(|(name, value)| (name, name.len() + value.len() + ": \r\n".len())).collect();
+    headers.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+    let named = |(name, bytes): &(&[u8], usize)| {
+        format!("{} {bytes}", plain(&String::from_utf8_lossy(name), HEADER_NAME_CHARS))
+    };
+    let longest = headers.iter().take(3).map(named).collect::<Vec<_>>().join(", ");
+    format!("its longest headers are {longest}, its body has {}", request.body().len())
 }

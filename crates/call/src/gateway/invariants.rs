@@ -3,20 +3,25 @@
 use std::collections::BTreeMap;
 
 use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::{CallKey, LegId};
 
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::search::attempt::Progress;
 use crate::call::{Call, State};
-use crate::gateway::Gateway;
 
-impl Gateway {
-    /// In debug builds and tests: that no index points nowhere and nothing is left of ended calls.
-    ///
-    /// # Errors
-    /// The first invariant that does not hold, in words.
-    pub fn check_invariants(&self) -> Result<(), String> {
-        let edge = &self.edge;
+/// The calls of an edge and what they share, to be checked against each other.
+pub(crate) struct Invariants<'g> {
+    /// What calls share.
+    pub(crate) edge: &'g Edge,
+    /// The calls.
+    pub(crate) calls: &'g BTreeMap<CallKey, Box<Call>>,
+}
+
+impl Invariants<'_> {
+    /// Returns the first invariant that does not hold, in words.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let edge = self.edge;
         for (what, at) in edge.index.places() {
             let call = self.calls.get(&at.key).ok_or_else(|| format!("{what} of call {at:?}, which is gone"))?;
             hold(call.shared.legs.has(at.leg), || format!("{what} of leg {at:?}, which is none"))?;
@@ -107,7 +112,7 @@ impl Gateway {
     }
 
     fn check_counts(&self) -> Result<(), String> {
-        let edge = &self.edge;
+        let edge = self.edge;
         let live = self.calls.values().filter(|call| call.shared.state != State::Ended).count();
         hold(live == edge.admission.live(), || format!("{live} calls, {} counted", edge.admission.live()))?;
         let held = edge.sessions.ports_held();

@@ -1,38 +1,41 @@
 //! All calls of the edge: the one object that the signalling loop talks to.
 
 pub(crate) mod arrival;
-pub mod asked;
 pub(crate) mod attended;
 pub(crate) mod dispatch;
 pub mod fuzz;
 pub mod intake;
 pub(crate) mod invariants;
-pub(crate) mod oversize;
-pub(crate) mod replacing;
 pub mod snapshot;
-pub(crate) mod views;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use bytes::Bytes;
 use trunkgate_media::{Event, MediaId, canonical};
 use trunkgate_resources::addressing::Addressing;
-use trunkgate_route::Table;
-use trunkgate_sip::{Flow, Party};
-
-use crate::call::{Call, CallEvent, State};
-
-pub use trunkgate_resources::config::{GatewayConfig, Settings};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::io::{Cause, Control, Input, Output};
 use trunkgate_resources::key::CallKey;
-use trunkgate_resources::limits::TRACE_TEXT_CHARS;
+use trunkgate_resources::limits::{SILENT_TOLD, TRACE_TEXT_CHARS};
 use trunkgate_resources::metrics::Metrics;
+use trunkgate_route::Table;
+use trunkgate_sip::{Flow, Message, Party};
 use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::series::Kept;
 use trunkgate_story::trace::TraceView;
-use trunkgate_story::view::{AgentView, BanView, CallView, QualityView, StatusView, UnknownView};
+use trunkgate_story::view::{AgentView, BanView, CallView, ForkView, QualityView, SilentView, StatusView, UnknownView};
+
+use crate::call::media::local::ForkRequest;
+use crate::call::refused::Refused;
+use crate::call::shared::Cx;
+use crate::call::story::hearing::heard;
+use crate::call::{Call, CallEvent, Parts, State};
+use crate::gateway::arrival::Arrivals;
+use crate::gateway::invariants::Invariants;
+
+pub use trunkgate_resources::config::{GatewayConfig, Settings};
 
 /// A call with its messages.
 #[derive(Debug, Clone)]
@@ -69,7 +72,36 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway without calls.
+    /// Returns the arrivals at the edge.
+    pub(crate) fn arrivals(&mut self) -> Arrivals<'_> {
+        Arrivals { edge: &mut self.edge }
+    }
+
+    /// Sorts what has come by its source: `None` where it has been dealt with, of an unknown source by a look at the table and no
+    /// more. What remains may wait before it is given as [`crate::Input::Message`].
+    pub fn sort(&mut self, now: Instant, flow: Flow, bytes: Bytes) -> Option<Message> {
+        self.arrivals().sort(now, flow, bytes)
+    }
+
+    /// Whether a sorted message begins an emergency call, which does not wait behind other new calls.
+    pub fn is_urgent(&mut self, now: Instant, flow: &Flow, message: &Message) -> bool {
+        self.arrivals().is_urgent(now, flow, message)
+    }
+
+    /// Returns the trunk that a sorted INVITE waits among the calls of; those of no trunk wait together.
+    pub fn origin(&mut self, flow: &Flow, message: &Message) -> Party {
+        self.arrivals().origin(flow, message)
+    }
+
+    /// Checks, in debug builds and tests, that no index points nowhere and that nothing is left of ended calls.
+    ///
+    /// # Errors
+    /// The first invariant that does not hold, in words.
+    pub fn check_invariants(&self) -> Result<(), String> {
+        Invariants { edge: &self.edge, calls: &self.calls }.check()
+    }
+
+    /// Creates a gateway without calls.
     pub fn new(config: GatewayConfig, table: Arc<Table>, addressing: Addressing) -> Gateway {
         let edge = Edge::new(config, table, addressing);
         Gateway { edge, calls: BTreeMap::new(), next_call: 0, done: Vec::new(), at_work: None }
@@ -82,13 +114,13 @@ impl Gateway {
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         match input {
             Input::Received { flow, bytes } => {
-                if let Some(message) = self.sort(now, flow, bytes) {
-                    self.deliver(now, flow, message);
+                if let Some(message) = self.arrivals().sort(now, flow, bytes) {
+                    self.arrivals().deliver(now, flow, message);
                 }
             }
-            Input::Message { flow, message } => self.deliver(now, flow, message),
-            Input::TurnAway { flow, message } => self.turn_away(now, flow, message),
-            Input::Broken { flow, bytes, what } => self.broken(flow, bytes, what),
+            Input::Message { flow, message } => self.arrivals().deliver(now, flow, message),
+            Input::TurnAway { flow, message } => self.arrivals().turn_away(now, flow, message),
+            Input::Broken { flow, bytes, what } => self.arrivals().broken(flow, bytes, what),
             Input::TransportFailed { flow, why } => {
                 self.edge.turn.cause = why.map(Cause::Unsent);
                 self.edge.transport_failed(now, Flow { remote: canonical(flow.remote), ..flow }, None, false);
@@ -396,6 +428,110 @@ impl Gateway {
                     self.tell(now, key, CallEvent::Hangup(ReasonSlug::Operator));
                 }
             }
+        }
+    }
+
+    /// Lets somebody listen to an answered call from now on. Drain [`Self::poll_output`] afterwards, here as below.
+    ///
+    /// # Errors
+    /// Why nobody does.
+    pub fn begin_fork(&mut self, now: Instant, sid: &str, request: &ForkRequest) -> Result<ForkView, Refused> {
+        self.ask(now, sid, |parts, cx| parts.bridge.media.begin_fork(cx, request))
+    }
+
+    /// Lets a listener go.
+    ///
+    /// # Errors
+    /// Why there is nobody to let go.
+    pub fn end_fork(&mut self, now: Instant, sid: &str, id: &str) -> Result<ForkView, Refused> {
+        self.ask(now, sid, |parts, cx| parts.bridge.media.end_fork(cx, id))
+    }
+
+    /// The forks of a live call, ended ones too.
+    ///
+    /// # Errors
+    /// That there is no such call, or that it is over.
+    pub fn forks(&self, sid: &str) -> Result<Vec<ForkView>, Refused> {
+        let call = self.edge.index.sids.get(sid).and_then(|key| self.calls.get(key));
+        call.filter(|call| call.shared.state != State::Ended)
+            .map(|call| call.shared.legs.forks())
+            .ok_or_else(|| self.missing(sid))
+    }
+
+    /// Sends the caller of an agent to another target, as its agent may.
+    ///
+    /// # Errors
+    /// Why it stays.
+    pub fn transfer(&mut self, now: Instant, sid: &str, target: &str) -> Result<(), Refused> {
+        self.ask(now, sid, |parts, cx| parts.transfer(cx, target, false))
+    }
+
+    /// The same once somebody answers there; until then the caller stays with its agent.
+    ///
+    /// # Errors
+    /// Why nobody is called.
+    pub fn consult(&mut self, now: Instant, sid: &str, target: &str) -> Result<(), Refused> {
+        self.ask(now, sid, |parts, cx| parts.transfer(cx, target, true))
+    }
+
+    /// Presses keys towards the caller of an agent, as its agent may.
+    ///
+    /// # Errors
+    /// Why none is pressed.
+    pub fn press(&mut self, now: Instant, sid: &str, digits: &str) -> Result<(), Refused> {
+        self.ask(now, sid, |parts, cx| parts.bridge.press_keys(cx, digits))
+    }
+
+    fn ask<T>(
+        &mut self,
+        now: Instant,
+        sid: &str,
+        act: impl FnOnce(&mut Parts, &mut Cx<'_>) -> Result<T, Refused>,
+    ) -> Result<T, Refused> {
+        let key = self.edge.index.sids.get(sid).copied().ok_or_else(|| self.missing(sid))?;
+        let call = self.calls.get_mut(&key).ok_or(Refused::UnknownCall)?;
+        match call.shared.state {
+            State::Searching => return Err(Refused::NotAnswered),
+            State::Ended => return Err(Refused::CallEnded),
+            State::Answered | State::Rerouting | State::Leaving => {}
+        }
+        self.at_work = Some(key);
+        let (parts, mut cx) = call.act(now, &mut self.edge);
+        let done = act(parts, &mut cx);
+        self.at_work = None;
+        self.note_if_done(key);
+        self.settle(now);
+        done
+    }
+
+    fn missing(&self, sid: &str) -> Refused {
+        let known = self.edge.index.sids.contains_key(sid) || self.edge.recent.call(sid).is_some();
+        if known { Refused::CallEnded } else { Refused::UnknownCall }
+    }
+
+    /// Who is not heard in calls that are up, the newest of each told.
+    pub(crate) fn silent_now(&self) -> Vec<SilentView> {
+        let mut all: Vec<SilentView> = Vec::new();
+        for call in self.calls.values().rev().filter(|call| call.shared.state == State::Answered) {
+            let silent = call.shared.legs.with_ids().filter(|(_, leg)| !leg.ends.iter().any(heard));
+            for (at, found) in silent.filter_map(|(at, leg)| Some((at, leg.unheard.as_ref()?))) {
+                let name = self.edge.shown_name(&call.shared.legs.name_of(at));
+                if let Some(known) = all.iter_mut().find(|known| known.name == name) {
+                    known.calls += 1;
+                } else if all.len() < SILENT_TOLD {
+                    let (cause, fix, last_sid) =
+                        (found.text.clone(), found.fix.clone(), call.shared.legs.sid().to_owned());
+                    all.push(SilentView { name, calls: 1, kind: found.cause.slug(), cause, fix, last_sid });
+                }
+            }
+        }
+        all
+    }
+
+    /// Tells of calls that are over and still wait for an answer to what ended them: nobody will hear it any more.
+    pub fn tell_ended(&mut self) {
+        for call in self.calls.values() {
+            call.tell_sampled(&mut self.edge);
         }
     }
 }
