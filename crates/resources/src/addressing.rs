@@ -155,8 +155,6 @@ fn same_family(a: IpAddr, b: IpAddr) -> bool {
     a.is_ipv4() == b.is_ipv4()
 }
 
-// Addresses and the trunks that own them; those that no transfer may lead to.
-
 /// Whether an address is no host on a network: loopback, link-local, unspecified, multicast, broadcast.
 pub(crate) fn is_no_host(ip: IpAddr) -> bool {
     match ip {

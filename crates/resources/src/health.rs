@@ -294,8 +294,6 @@ impl Health {
     }
 }
 
-// The peers asked by OPTIONS, and what calls tell of them: carried out on the edge, with its log lines and metrics.
-
 /// `120`, `120 (in a meeting)`, `120;duration=3600` (RFC 3261 §20.33).
 pub(crate) fn delta_seconds(value: &[u8]) -> Option<u32> {
     let digits: Vec<u8> = value.trim_ascii_start().iter().copied().take_while(u8::is_ascii_digit).collect();

@@ -27,8 +27,6 @@ impl Arriving {
     }
 }
 
-// What is gathered of calls that OpenTelemetry is sent, and where their traces begin.
-
 /// What is gathered of a call that is told of.
 #[derive(Debug, Default)]
 pub struct Gathered {

@@ -1,4 +1,4 @@
-//! What every part does in its context: timers, answers in a dialog, ports, proofs of addresses.
+//! What every part does in its context: timers, answers in a dialog, media ports, proofs of addresses, places at a trunk.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use crate::call::legs::location::{GEOLOCATION, Location, cid, keep_sent, with_lo
 use crate::call::negotiation::offers::glare_wait;
 use crate::call::negotiation::refresh::Asked;
 use crate::call::search::answer::{Failure, FinalAnswer};
-use crate::call::search::attempt::{Attempt, Progress, Way};
+use crate::call::search::attempt::{Attempt, Candidate, Progress};
 use crate::call::search::candidates::limit_of;
 use crate::call::shared::{Cx, Next};
 use crate::call::{CallEvent, State};
@@ -157,7 +157,7 @@ impl Cx<'_> {
     }
 
     /// The body of an INVITE with these headers: the offer, and with it where the caller is, as far as the headers say.
-    pub(crate) fn located(&mut self, sdp: Body, headers: &mut Vec<Extra>, way: &Way) -> Body {
+    pub(crate) fn located(&mut self, sdp: Body, headers: &mut Vec<Extra>, way: &Candidate) -> Body {
         let is_named = |location: &Location| {
             let geolocation = headers.iter().filter(|header| header.name.eq_ignore_ascii_case(GEOLOCATION));
             let mut named = geolocation.flat_map(|header| NameAddr::list(header.value.as_bytes()));
@@ -245,7 +245,7 @@ impl Cx<'_> {
         Next::Stay
     }
 
-    /// The same for a leg that has not been entered yet.
+    /// Closes the ends of a leg that has not been entered yet; [`CallMedia::drop_ends`](crate::call::CallMedia::drop_ends) those of one that has.
     pub(crate) fn close_ends(&mut self, leg: &mut Leg) {
         if let Some(media) = self.call.session {
             for end in std::mem::take(&mut leg.ends) {
@@ -308,7 +308,7 @@ impl Cx<'_> {
         }
     }
 
-    /// It is tried again, until the session is over.
+    /// Tries a refused refresh again, until the session is over.
     pub(crate) fn refresh_refused(&mut self, leg: LegId, code: u16) {
         let Some(expires) = self.call.legs[leg].timer.agreed.map(|agreed| agreed.expires) else { return };
         let wait = if code == 491 {
@@ -536,7 +536,7 @@ impl Cx<'_> {
         Err(Failure::with_code(403, reason).told())
     }
 
-    pub(crate) fn refuse_way(&mut self, text: &str) -> Failure {
+    pub(crate) fn refuse_candidate(&mut self, text: &str) -> Failure {
         self.edge.decide(self.now, self.call.key, text.to_owned());
         let sid = self.call.legs.sid().to_owned();
         self.edge.warn(&sid, text.to_owned(), Some(ReasonSlug::ForbiddenAddress));

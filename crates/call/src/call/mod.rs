@@ -98,7 +98,7 @@ use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::sampled::SampledCall;
 use trunkgate_story::view::CallView;
 
-use crate::call::agent::agent_leg::{Holder, Part};
+use crate::call::agent::agent_leg::{Holder, Role};
 use crate::call::controller::Controller;
 use crate::call::legs::headers::Brought;
 use crate::call::legs::leg::Leg;
@@ -598,7 +598,7 @@ impl Parts {
     pub(crate) fn resume<'l>(
         &mut self,
         cx: &mut Cx<'_>,
-        listeners: impl Iterator<Item = (&'l Listener, Part)>,
+        listeners: impl Iterator<Item = (&'l Listener, Role)>,
         targets: &[TargetSpec],
     ) {
         cx.begin_series();

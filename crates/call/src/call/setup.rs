@@ -1,5 +1,5 @@
-//! A call's beginning: from an admitted INVITE to the first target. Everything that makes it refusable is looked at
-//! here, in the order of the contract's table.
+//! The beginning of a call: what an admitted INVITE says, and its entries in the look-ups. What makes it refusable is checked by
+//! [`Search::prepare`](crate::call::Search::prepare).
 
 use crate::call::Parts;
 use std::sync::Arc;

@@ -59,7 +59,7 @@ pub(crate) struct Cx<'a> {
     pub(crate) call: &'a mut Shared,
 }
 
-/// What a part asks of the call after its own work is done. No part ends or reroutes the call itself.
+/// What a part asks of the call after its own work is done. No part ends the call itself.
 #[derive(Debug)]
 #[must_use]
 pub(crate) enum Next {

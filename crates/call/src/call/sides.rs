@@ -1,4 +1,6 @@
-//! Who has the call: agents that come and go, transfers, and the end of the call.
+//! The sides of a call change, or it ends: agents that come and go, transfers, hang-ups, the call record.
+//!
+//! At the end every leg gets what its state allows (BYE, CANCEL, a final response), the media session is closed, and one record is written.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -667,8 +669,6 @@ impl Parts {
         }
     }
 }
-
-// How a call ends: every leg told in the way that its state allows, media closed, one record written.
 
 /// The outcome of a call that was never answered.
 pub(crate) fn outcome(reason: ReasonSlug, code: u16) -> &'static str {

@@ -1,7 +1,11 @@
-//! Attended transfer (RFC 5589 §7): a REFER whose Refer-To names, by Replaces, another dialog of whoever sends it. Where that
-//! is one of this edge's, the two far sides of its two calls are joined: the far side of the other call is asked by re-INVITE
-//! to send its media to this call; once it does, its leg moves here, and the other call ends. Until then both calls are as
-//! they were, and stay so where it does not.
+//! Attended transfers and INVITE with Replaces: two dialogs of the edge become one call.
+//!
+//! - Attended transfer (RFC 5589 §7): a REFER whose Refer-To names another dialog of its sender by Replaces. Where that dialog is one of this
+//!   edge, the remote party of the other call is asked by re-INVITE to send its media to this call; once it does, its leg moves here and the
+//!   other call ends. Until then, and where it refuses, both calls are as they were.
+//! - INVITE with Replaces (RFC 3891): a peer of a trunk takes the place of another leg of its own trunk. The other side of that leg is asked by
+//!   re-INVITE for what the new leg offers; once it agrees, the new leg is answered and the old one gets BYE. To any other source there are no
+//!   dialogs to replace.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -242,10 +246,6 @@ impl Gateway {
         leg.is_named_afar.then_some(Replaced::Confirmed(dialog))
     }
 }
-
-// INVITE with Replaces (RFC 3891): a peer of a trunk takes the place of another leg of its own trunk. The far side of that leg
-// is asked by re-INVITE for what the new one offers; once it agrees, the new leg is answered, and the old one gets BYE. Until
-// then the call is as it was, and stays so where it does not. To everybody else there are no dialogs to replace.
 
 /// The one Replaces of a request that may have it; none beside a Join (RFC 3911 §4).
 fn read(request: &Message) -> Option<Replaces> {

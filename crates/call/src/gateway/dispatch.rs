@@ -1,4 +1,8 @@
-//! What the SIP endpoint says, taken to the call and leg that it concerns; and every message counted and traced.
+//! Dispatch: what the SIP endpoint reports is taken to the call and leg that it concerns, and every message is counted and traced.
+//!
+//! An INVITE over UDP that is longer than its trunk's `udp_mtu` is noted with what makes it long, since fragments may be lost. A call that a limit
+//! refuses has its record, its trace and its line in `calls`, up to a rate; such calls are kept apart, so that a flood of them displaces no
+//! other.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -612,8 +616,6 @@ impl Gateway {
         self.note_if_done(key);
     }
 }
-
-// INVITEs over UDP that are longer than their trunk allows: noted with what makes them long, since fragments may be lost.
 
 /// What makes a request long: its body, and the three longest of its headers by name. No values: they hold numbers and keys.
 fn what_is_long(request: &Message) -> String {

@@ -16,10 +16,6 @@ use trunkgate_sip::{Flow, Message, Method, Party};
 
 mod lines;
 
-// Calls that a limit of the edge or of their caller's trunk refuses, or that come while the edge is draining: each has its
-// record, its trace and its line in `calls`, as long as they are not too many. They are kept apart from other calls, so that
-// a flood of them pushes none of those out.
-
 #[cfg(test)]
 mod tests;
 

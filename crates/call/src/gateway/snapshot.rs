@@ -24,7 +24,7 @@ use trunkgate_story::view::RtpView;
 use trunkgate_story::wall::unix_ms;
 
 use crate::call::agent::agent_leg::Holder;
-use crate::call::agent::agent_leg::{AgentSide, Part};
+use crate::call::agent::agent_leg::{AgentSide, Role};
 use crate::call::legs::caller_id::Hops;
 use crate::call::legs::headers::{Brought, CallerIdentity};
 use crate::call::legs::leg::{Leg, LegState, StreamEnd};
@@ -293,18 +293,18 @@ impl CallSnapshot {
 
 impl ListenerSnapshot {
     fn of(side: &AgentSide) -> Option<ListenerSnapshot> {
-        let Part::Listen { tracks, parameters } = &side.part else { return None };
+        let Role::Listen { tracks, parameters } = &side.part else { return None };
         let (inbound, outbound) = (tracks.has(TrackName::Inbound), tracks.has(TrackName::Outbound));
         Some(ListenerSnapshot { who: Listener::of(&side.agent), inbound, outbound, parameters: parameters.clone() })
     }
 
-    pub(crate) fn part(&self) -> Part {
+    pub(crate) fn part(&self) -> Role {
         let tracks = match (self.inbound, self.outbound) {
             (true, false) => TrackSet::Inbound,
             (false, true) => TrackSet::Outbound,
             (true, true) | (false, false) => TrackSet::Both,
         };
-        Part::Listen { tracks, parameters: self.parameters.clone() }
+        Role::Listen { tracks, parameters: self.parameters.clone() }
     }
 }
 
@@ -324,7 +324,7 @@ impl FormerAgent {
             counters: Arc::new(EndCounters::default()),
             queue: None,
             began: now,
-            part: Part::Talk,
+            part: Role::Talk,
             stream_sid: String::new(),
             opened: None,
             has_failed: false,

@@ -256,7 +256,7 @@ impl AgentEnd {
         let next = self.downlink.as_deref_mut().and_then(Downlink::next_frame).map(|frame| frame.said);
         next.or_else(|| self.rest.take().map(|rest| *rest)).unwrap_or(Frame::Ulaw(SILENT))
     }
-    /// Returns the marks that are due now.
+    /// Tells the agent of the marks that are due now.
     pub(crate) fn frame_left(&mut self, now: Instant, events: &mut VecDeque<Event>) {
         self.settle(now, events);
     }

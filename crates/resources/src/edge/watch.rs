@@ -550,8 +550,6 @@ impl Edge {
     }
 }
 
-// `order = "asr"`: trunks that stand side by side are tried in the order of their recent answer ratio.
-
 /// What is known of a trunk when its place is looked for.
 pub(crate) struct Known {
     pub(crate) figures: Figures,

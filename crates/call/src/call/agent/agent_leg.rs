@@ -1,4 +1,7 @@
-//! An agent's leg: its socket asked for, what the worker tells of it, what the agent wants of the call.
+//! The leg of an agent: its stream is opened, its settings are made, its failures are counted.
+//!
+//! `max_call` limits how long an agent may have a caller. It counts from the moment when the agent got the caller, which is the answer
+//! where the agent is the first target, and on through new streams to the same agent. The next target has a limit of its own, or none.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,7 +34,7 @@ pub(crate) struct AgentSide {
     /// When its socket was asked for.
     pub(crate) began: Instant,
     /// What it was added for.
-    pub(crate) part: Part,
+    pub(crate) part: Role,
     /// The name of its stream.
     pub(crate) stream_sid: String,
     /// When it was open.
@@ -59,7 +62,7 @@ impl AgentSide {
 
 /// What an agent is to do in a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Part {
+pub(crate) enum Role {
     /// Talk with the caller.
     Talk,
     /// Listen.
@@ -71,20 +74,20 @@ pub(crate) enum Part {
     },
 }
 
-impl Part {
+impl Role {
     /// A listener's of the configuration: everything.
-    pub(crate) fn listener() -> Part {
-        Part::Listen { tracks: TrackSet::Both, parameters: Vec::new() }
+    pub(crate) fn listener() -> Role {
+        Role::Listen { tracks: TrackSet::Both, parameters: Vec::new() }
     }
     /// Whether to listen only.
     fn listens(&self) -> bool {
-        matches!(self, Part::Listen { .. })
+        matches!(self, Role::Listen { .. })
     }
 }
 
 impl Cx<'_> {
     /// Adds an agent's leg, and asks for its socket; `None` where the call has too many legs.
-    pub(crate) fn add_agent(&mut self, agent: &Arc<Agent>, part: Part) -> Option<LegId> {
+    pub(crate) fn add_agent(&mut self, agent: &Arc<Agent>, part: Role) -> Option<LegId> {
         let media = self.call.session?;
         let listens = part.listens();
         let full =
@@ -147,7 +150,7 @@ impl Cx<'_> {
         Some(leg)
     }
 
-    fn settings(&mut self, agent: &Agent, part: &Part) -> Settings {
+    fn settings(&mut self, agent: &Agent, part: &Role) -> Settings {
         let caller = self.call.facts.caller.shown();
         let shown = |(name, value): &(String, String)| (name.clone(), plain(value.trim(), PARAMETER_HEADER_CHARS));
         let headers: Vec<_> = self.call.facts.headers.iter().map(shown).collect();
@@ -162,8 +165,8 @@ impl Cx<'_> {
         let mut parameters: Vec<_> =
             agent.parameters.iter().map(|(name, value)| (name.clone(), value.fill(&facts))).collect();
         let tracks = match part {
-            Part::Talk => TrackSet::Inbound,
-            Part::Listen { tracks, parameters: more } => {
+            Role::Talk => TrackSet::Inbound,
+            Role::Listen { tracks, parameters: more } => {
                 parameters.retain(|(name, _)| !more.iter().any(|(other, _)| other == name));
                 parameters.extend_from_slice(more);
                 *tracks
@@ -215,7 +218,7 @@ impl Cx<'_> {
     /// Has the sockets of a route's listeners opened.
     pub(crate) fn open_listeners(&mut self, forks: &[Arc<Agent>]) {
         for agent in forks {
-            self.add_agent(agent, Part::listener());
+            self.add_agent(agent, Role::listener());
         }
     }
 
@@ -226,10 +229,6 @@ impl Cx<'_> {
         }
     }
 }
-
-// How long an agent may have a caller (`max_call`): then the goodbye, and the call is over.
-// It counts from when the agent got the caller, which is the answer where it is the first target, and on through new
-// streams to the same agent. Whoever gets the caller next has a limit of its own, or none.
 
 /// A limit that has passed while the agent was connected anew ends the call at once.
 pub(crate) const AT_ONCE: Duration = Duration::from_millis(1);

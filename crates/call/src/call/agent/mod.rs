@@ -1,3 +1,3 @@
-//! Agents in a call: their legs, the time that they may have, and those that only listen.
+//! The legs of a call that are agents.
 
 pub(crate) mod agent_leg;

@@ -1,5 +1,9 @@
-//! Who is said to call: what a trunk may show as the caller's number, what a target is shown, and what is there in its
-//! place. Who wants to be unknown stays so: an identity of ours goes beside an anonymous From, under `Privacy: id`.
+//! The identity of the caller: the number that a trunk may show, the number that a target is shown, and what replaces it. A caller
+//! that wants to be anonymous stays so: an identity of ours goes beside an anonymous From, under `Privacy: id`.
+//!
+//! Loops are seen here as well. To the next hop of a back-to-back user agent an INVITE is a new call: Via and Call-ID show no loop (RFC 3261
+//! §16.3 step 4), and Max-Forwards ends one only after seventy rounds. So each edge adds a word to a header of its own, by which it alone
+//! recognises the call.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
@@ -179,10 +183,6 @@ impl Shared {
         }
     }
 }
-
-// Edges that a call has been through. To whoever gets the INVITE of a back-to-back user agent it is a new call: by Via and
-// Call-ID no loop can be seen (RFC 3261 §16.3 step 4), and Max-Forwards ends one after seventy rounds. So each edge adds a
-// word to a header of its own, by which only itself knows the call again.
 
 /// The header. With X-, as systems between two edges pass such headers on more readily than others.
 pub(crate) const HOPS: &str = "X-Trunkgate-Hops";

@@ -29,7 +29,7 @@ use trunkgate_story::quality::{Scored, add_counters, score_view};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::view::{ForkView, LegView, MediaView, RtpView, SourcesView};
 
-use crate::call::agent::agent_leg::{AgentSide, Part};
+use crate::call::agent::agent_leg::{AgentSide, Role};
 use crate::call::legs::leg_end::{EndedBy, LegEnd};
 use crate::call::legs::written::Written;
 use crate::call::media::dtmf::parted;
@@ -389,7 +389,7 @@ impl Leg {
             rtcp_mux: far.rtcp_mux,
             may_send: sends,
             may_receive: receives,
-            // Decided last, by all of the above: `Call::tell_remote`.
+            // Decided last, by all of the above: `Cx::tell_remote`.
             withheld: false,
             relatch,
             // On hold either side may rightly be silent, and so may a fax machine that receives; without an address it
@@ -471,7 +471,7 @@ impl Leg {
     /// As a fork; `None` where it is none.
     pub(crate) fn fork_view(&self) -> Option<ForkView> {
         let side: &AgentSide = self.agent.as_ref()?;
-        let Part::Listen { tracks, .. } = side.part else { return None };
+        let Role::Listen { tracks, .. } = side.part else { return None };
         let name = &side.agent.name;
         let both = [TrackName::Inbound, TrackName::Outbound].into_iter();
         Some(ForkView {

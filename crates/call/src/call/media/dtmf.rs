@@ -1,5 +1,5 @@
-//! Keys between two sides that press them in different ways (`[trunk.NAME] dtmf`): what an INFO says of one, keys that a
-//! side is told by INFO, and those that an agent presses. Which keys they are stands in no log and no trace.
+//! DTMF between two sides that send it in different ways (`[trunk.NAME] dtmf`): digits read from an INFO, digits that are sent by INFO,
+//! and digits of an agent. No log and no trace says which digits they are.
 
 use std::collections::VecDeque;
 use std::time::Instant;

@@ -1,4 +1,7 @@
-//! What the edge itself says to the caller: its own answer, ringback, hold audio, goodbyes; agents and listeners.
+//! Media that the edge itself feeds or copies: its own answer to the caller, ringback, hold audio, goodbyes, and listeners.
+//!
+//! Listeners are those of a route (`fork`) and those that are asked for in an answered call. Nothing of the call waits for a listener, and no
+//! packet of the call is changed for one.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,7 +20,7 @@ use trunkgate_story::quality::retire;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::view::ForkView;
 
-use crate::call::agent::agent_leg::Part;
+use crate::call::agent::agent_leg::Role;
 use crate::call::agent::agent_leg::{AT_ONCE, Holder};
 use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
@@ -64,7 +67,7 @@ impl CallMedia {
             return Err(Refused::OtherAudio);
         }
         let (tracks, parameters) = (request.tracks, request.parameters.clone());
-        let leg = cx.add_agent(&agent, Part::Listen { tracks, parameters }).ok_or(Refused::Internal)?;
+        let leg = cx.add_agent(&agent, Role::Listen { tracks, parameters }).ok_or(Refused::Internal)?;
         self.tap_caller(cx);
         let (sid, line) =
             (cx.call.legs.sid().to_owned(), format!("{} is connected as a listener, as requested", agent.shown()));
@@ -324,9 +327,6 @@ impl CallMedia {
         Some((call.session?, end, PressSpec::Event { payload, clock_hz }))
     }
 }
-
-// Forks that are asked for in mid-call: who is to hear a call from now on, and who no longer. They are listeners like
-// those of a route ([`crate::call::agent::listen`]): nothing of the call waits for them, and no packet of it is changed.
 
 /// Who is to listen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,4 +1,4 @@
-//! Hold, hold audio and DTMF of an answered call.
+//! The media of a call: connections, what the edge itself plays, and DTMF.
 
 pub(crate) mod dtmf;
 pub(crate) mod local;

@@ -1,4 +1,7 @@
-//! The connections of the media session: who is connected to whom, holds, and ends that go.
+//! The connections of the media session: which end feeds which, conversion between codecs, holds that end here, and ends that go.
+//!
+//! With `hold = "local"` the edge answers the side that holds, and the other side hears music and is not asked anything: it need not know
+//! what a re-INVITE is.
 
 use trunkgate_media::agent::Format;
 use trunkgate_media::codec::opus::Wanted;
@@ -20,7 +23,7 @@ use crate::call::search::answer::FinalAnswer;
 use crate::call::shared::{Cx, Next, Shared};
 
 impl CallMedia {
-    /// Its session is closed, and what its ends counted is kept.
+    /// Closes the media session and keeps what its ends counted.
     pub(crate) fn close_media(&mut self, cx: &mut Cx<'_>) {
         if let Some(media) = cx.call.session.take() {
             cx.edge.media(media, Command::Close);
@@ -45,9 +48,9 @@ impl CallMedia {
         }
     }
 
-    /// Takes a change into force.
-    pub(crate) fn take_hold(&mut self, cx: &mut Cx<'_>, change: Change, streams: &[AgreedStream]) {
-        let Change { leg, other, relatch, holds, offers } = change;
+    /// Puts a hold that ends here, or its end, into force.
+    pub(crate) fn take_hold(&mut self, cx: &mut Cx<'_>, change: HoldChange, streams: &[AgreedStream]) {
+        let HoldChange { leg, other, relatch, holds, offers } = change;
         let name = cx.call.legs.name_of(leg);
         if holds && !cx.call.legs.holds.contains(leg) {
             cx.edge.decide(
@@ -243,7 +246,7 @@ impl CallMedia {
     ) {
         if cx.call.is_held_here() {
             let change =
-                Change { leg: to, other: from, relatch, holds: cx.call.legs.holds.contains(to), offers: false };
+                HoldChange { leg: to, other: from, relatch, holds: cx.call.legs.holds.contains(to), offers: false };
             return self.take_hold(cx, change, streams);
         }
         self.wire(cx, streams, (from, false), (to, relatch));
@@ -318,12 +321,9 @@ impl CallMedia {
     }
 }
 
-// Holds that end here (`hold = "local"`): whoever puts the other side on hold is answered by the edge, the other side hears
-// music and is told nothing, so that it need not know what a re-INVITE is.
-
 /// What one side wants of a hold that ends here.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Change {
+pub(crate) struct HoldChange {
     /// Who wants it.
     pub(crate) leg: LegId,
     /// The other side.
@@ -346,8 +346,6 @@ pub(crate) fn turned(before: Option<&Description>, now: &Description, streams: &
         before != direction(now, stream.index)
     })
 }
-
-// Audio that is converted: what two descriptions agreed on, as a media worker is told it.
 
 /// Samples per second of G.711.
 pub(crate) const NARROW_HZ: u32 = 8000;

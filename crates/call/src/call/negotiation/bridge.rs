@@ -13,7 +13,7 @@ use trunkgate_sip::{Extra, ServerId};
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::leg::{Leg, LegState, StreamEnd};
-use crate::call::media::wiring::{Change, turned};
+use crate::call::media::wiring::{HoldChange, turned};
 use crate::call::negotiation::offers::EarlySession;
 use crate::call::negotiation::reinvite::{Relay, Renegotiation};
 use crate::call::negotiation::requests::retry_later;
@@ -176,7 +176,7 @@ impl Bridge {
         leg_state.ours = leg_state.last_sent.clone();
         let relatch = leg_state.take_theirs(&answer);
         if let Some(holds) = asks {
-            self.media.take_hold(cx, Change { leg, other, relatch, holds, offers: false }, &streams);
+            self.media.take_hold(cx, HoldChange { leg, other, relatch, holds, offers: false }, &streams);
             return Ok(());
         }
         self.media.end_holds(cx);

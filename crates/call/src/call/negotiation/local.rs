@@ -1,5 +1,5 @@
-//! A caller's session with the edge itself: what is agreed on where an agent is the other side, and the wires between
-//! the two.
+//! The caller's session with the edge itself, where an agent is the other side: descriptions, the connections between the two, DTMF and
+//! INFO.
 
 use std::sync::Arc;
 use std::time::Duration;

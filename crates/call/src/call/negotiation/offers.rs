@@ -1,4 +1,12 @@
-//! Offers and answers of the caller and of the legs that are called.
+//! Offers and answers of one leg: the caller's first offer, ours to a leg that is called, answers in provisional responses, and re-INVITEs of
+//! our own.
+//!
+//! A description in a reliable provisional response (RFC 3262) stands: our answer to the caller's offer, or our offer where the INVITE had
+//! none. The 2xx says nothing else, and what another target agrees on later reaches the caller by a re-INVITE. Each leg has such answers, or
+//! not, independently of the other.
+//!
+//! A side that holds a description which is no longer true is sent a re-INVITE as soon as one is possible, with the last description of the
+//! other side ([`Owed`]).
 
 use std::time::Duration;
 
@@ -413,9 +421,6 @@ impl Negotiation {
     }
 }
 
-// Re-INVITEs of our own: a side that was told what no longer holds is asked again, as soon as it can be, with what the
-// other side has said last.
-
 /// A leg that is to be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Owed {
@@ -433,10 +438,6 @@ pub(crate) fn glare_wait(edge: &mut Edge, leg: &Leg) -> Duration {
     let units = if leg.inbound { GLARE_OTHER_UNITS } else { GLARE_OWNER_UNITS };
     Duration::from_millis(edge.random.any_of(units).saturating_mul(GLARE_UNIT_MS))
 }
-
-// What a caller is told before its 2xx by a provisional answer that it acknowledges (RFC 3262): our answer to its offer, or
-// our offer where it made none. From then on that stands: a 2xx says nothing else, and what another target agrees on
-// later reaches the caller by a re-INVITE. Each side of a call has such answers, or not, by itself.
 
 /// What a caller has been told reliably.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-//! Session timers (RFC 4028): each leg agrees with its far end on how long a session lasts without a refresh, whatever the
-//! other leg has agreed on. One side of it refreshes at half that time; where nobody does, the call ends before it is over.
+//! Session timers (RFC 4028): each leg agrees with its remote party on how long a session lasts without a refresh, independently of the other
+//! leg. One side refreshes at half that time; without a refresh the call ends before the session expires.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! Changes inside an answered call (RFC 3261 §14, RFC 3264 §8): a re-INVITE of one leg goes on to the other, its answer
-//! comes back, and only then does the media change.
+//! Changes of an answered call (RFC 3261 §14, RFC 3264 §8): a re-INVITE of one leg goes on to the other, its answer comes back, and only then
+//! does the media change. Refreshes, UPDATE and INVITE with Replaces (RFC 3891) end in the same place.
 
 use bytes::Bytes;
 use trunkgate_media::EndId;
@@ -16,7 +16,7 @@ use trunkgate_story::reason::ReasonSlug;
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::legs::written::Written;
-use crate::call::media::wiring::Change;
+use crate::call::media::wiring::HoldChange;
 use crate::call::negotiation::refresh::{Agreed, Asked};
 use crate::call::search::answer::{Failure, FinalAnswer, refused, seen_code};
 use crate::call::setup::Incoming;
@@ -300,7 +300,7 @@ impl Bridge {
         let Some((answer, streams)) = self.negotiation.as_agreed(cx.call, leg, other, offer) else { return false };
         let Some(holds) = cx.call.wish(leg, other, offer, &streams) else { return false };
         let (answer, relatch) = cx.call.legs[leg].answer_again(cx.edge, offer, answer);
-        self.media.take_hold(cx, Change { leg, other, relatch, holds, offers: true }, &streams);
+        self.media.take_hold(cx, HoldChange { leg, other, relatch, holds, offers: true }, &streams);
         cx.answer_request(leg, server, &answer);
         true
     }

@@ -1,4 +1,11 @@
-//! Requests within a call: re-INVITE, UPDATE, refreshes, INFO, and questions to a side on hold.
+//! Requests of one leg in an answered call: re-INVITE and UPDATE on their way to the other leg, refreshes, INFO, OPTIONS to a side on hold.
+//!
+//! - UPDATE (RFC 3311) without a description is answered at once. With one it is an offer and is treated like a re-INVITE; it goes on as UPDATE
+//!   where the other side takes that.
+//! - INFO (RFC 6086 §4.2, RFC 2976) goes on to the other leg as it came, and so does its answer. DTMF between sides that send it in different
+//!   ways stays here (`crates/call/src/call/media/dtmf.rs`). Info packages are not negotiated, so none is taken.
+//! - Silence does not show that a side is gone where the side may be on hold. Such dialogs are asked by OPTIONS, as often as silence would be
+//!   checked: a caller that has an agent, since an agent does not hang up as a person would, and both sides of a call without session timers.
 
 use std::time::{Duration, Instant};
 
@@ -220,7 +227,7 @@ impl Negotiation {
         Next::Stay
     }
 
-    /// The other far end has answered, or does not (408).
+    /// Takes the answer to an INFO that went on; 408 where there is none.
     pub(crate) fn info_answered(&mut self, cx: &mut Cx<'_>, client: ClientId, code: u16) -> Next {
         if let Some(server) = self.infos.remove(client) {
             let seen = if (200..300).contains(&code) { 200 } else { seen_code(code) };
@@ -438,19 +445,11 @@ impl Negotiation {
     }
 }
 
-// UPDATE (RFC 3311): without a description it says that a far end is there, and where, and is answered at once. With one it
-// is an offer, taken as that of a re-INVITE is, and goes on as an UPDATE where the other side takes those.
-
 /// An offer of a far end is open already: it may come back in a while (RFC 3311 §5.2).
 pub(crate) fn retry_later(now: Instant, edge: &mut Edge, server: ServerId) {
     let headers = vec![extra("Retry-After", edge.random.any_of(0..=10).to_string())];
     edge.respond(now, server, Answer { code: 500, headers, ..Answer::default() });
 }
-
-// Calls whose silence does not tell that somebody is gone, since a far end on hold may be silent: their dialogs are asked by
-// OPTIONS, as often as silence would have been looked for. A caller that has an agent, since an agent does not hang up as a
-// person would; and both sides of a call that have no session timers, since both may be gone. Where one of two is there,
-// it knows best when to hang up.
 
 /// Questions of one time.
 #[derive(Debug, Default)]
@@ -467,10 +466,6 @@ impl HoldCheck {
         self.asked.iter().copied()
     }
 }
-
-// INFO in a call (RFC 6086 §4.2, RFC 2976): what it carries, keys most often, is the far ends' own. It goes on to the other
-// leg as it came, and the answer comes back; keys between sides that press them in different ways stay here
-// (`crates/call/src/call/media/dtmf.rs`). Info packages are not negotiated, so none is taken.
 
 /// What an INFO brings.
 #[derive(Debug)]

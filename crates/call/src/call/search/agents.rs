@@ -1,4 +1,11 @@
-//! Agents as targets: what the caller gets before an agent is there, its queue, its streams, and hold audio.
+//! Agents as targets: which agent gets the caller, what the caller gets before the agent is there, and the audio while it waits.
+//!
+//! - An agent gets the callers that it allows, unless it is skipped because it keeps failing. An agent that fails gets a new stream (`retry`)
+//!   before the next target is tried.
+//! - With `answer = "early"` or `"at_once"` the caller gets 183 or 200 and hold audio before the agent's stream is open.
+//! - A caller whose agent has all its sessions in use waits in the agent's queue. It leaves the queue when its turn comes, after the longest
+//!   wait, or when the agent is no longer available.
+//! - A caller whose agent is lost, or sends it on, hears hold audio or ringback while the search goes on.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -17,7 +24,7 @@ use trunkgate_route::{Agent, AnswerTime, Hold, Target, TargetSpec};
 use trunkgate_sip::Answer;
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::agent::agent_leg::Part;
+use crate::call::agent::agent_leg::Role;
 use crate::call::controller::StepResult;
 use crate::call::legs::leg::LegState;
 use crate::call::negotiation::local::talks;
@@ -30,7 +37,7 @@ impl Search {
     /// Has the socket of the attempt's agent opened.
     pub(crate) fn open_agent(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) -> Result<(), Failure> {
         let attempt = self.alone().and_then(|a| Some((a.agent.clone()?, a.ring_timeout, a.retried)));
-        let opened = attempt.and_then(|(agent, wait, n)| Some((cx.add_agent(&agent, Part::Talk)?, wait, n)));
+        let opened = attempt.and_then(|(agent, wait, n)| Some((cx.add_agent(&agent, Role::Talk)?, wait, n)));
         let Some((leg, wait, retried)) = opened else {
             if let Some(agent) = self.attempts.remove(Branch::ALONE).and_then(|attempt| attempt.agent) {
                 cx.edge.agents.leave_line(&agent.name, cx.call.key);
@@ -350,9 +357,6 @@ impl Search {
     }
 }
 
-// A caller that waits: its agent is lost or sends it on, or was not there yet. It stays, hears hold audio or our ringback
-// tone, and the search goes on; where nobody is left it hears a goodbye.
-
 /// Samples of a goodbye in a millisecond.
 pub(crate) const SAMPLES_PER_MS: u64 = 8;
 
@@ -365,9 +369,6 @@ pub(crate) struct Player {
     pub(crate) last: Option<ReasonSlug>,
 }
 
-// A caller whose agent has all its sessions in use: it waits in line for one, rings or hears hold audio meanwhile, and
-// leaves the queue when its turn comes, when it has waited for long enough, or when the agent is not to be had any more.
-
 /// `1st`, `2nd`, `3rd`, `4th`.
 pub(crate) fn ordinal(n: usize) -> String {
     let end = match (n % 100, n % 10) {
@@ -379,9 +380,6 @@ pub(crate) fn ordinal(n: usize) -> String {
     };
     format!("{n}{end}")
 }
-
-// Which calls an agent gets: those of callers that it takes, while it is not skipped for having failed; and how often
-// one that fails is asked again, by a new stream, before the next target.
 
 /// New streams to agents that failed, in one call.
 #[derive(Debug, Clone, Copy, Default)]

@@ -26,7 +26,7 @@ const URI_FAILOVER_ON: [u16; 7] = [408, 429, 480, 500, 502, 503, 504];
 
 /// One way to a target.
 #[derive(Debug, Clone)]
-pub(crate) struct Way {
+pub(crate) struct Candidate {
     /// The peer as written; names it in logs and metrics.
     pub(crate) peer: String,
     /// Where its URI leads: host and port for the Request-URI.
@@ -45,7 +45,7 @@ pub(crate) struct Way {
     pub(crate) registered: Option<(Flow, String)>,
 }
 
-impl Way {
+impl Candidate {
     /// Its peer, and which of the addresses of its name it is.
     pub(crate) fn shown(&self) -> String {
         match self.address.filter(|address| self.destination.host != address.ip().to_string()) {
@@ -55,8 +55,8 @@ impl Way {
     }
 
     /// The ways to a peer: one for each address of its servers, or the one that has to be looked up.
-    fn all(peer: String, destination: Destination, servers: &[Server]) -> Vec<Way> {
-        let way = Way {
+    fn all(peer: String, destination: Destination, servers: &[Server]) -> Vec<Candidate> {
+        let way = Candidate {
             peer,
             transport: destination.transport,
             destination,
@@ -75,9 +75,9 @@ impl Way {
     }
 
     /// The same for each address of the servers, in order, as many as are tried.
-    fn at(&self, servers: &[Server]) -> Vec<Way> {
+    fn at(&self, servers: &[Server]) -> Vec<Candidate> {
         let sockets = servers.iter().flat_map(|server| server.sockets().map(|socket| (server.transport, socket)));
-        let way = |(transport, socket)| Way { transport, address: Some(canonical(socket)), ..self.clone() };
+        let way = |(transport, socket)| Candidate { transport, address: Some(canonical(socket)), ..self.clone() };
         sockets.take(ADDRESSES_PER_PEER).map(way).collect()
     }
 }
@@ -148,7 +148,7 @@ pub(crate) struct Attempt {
     /// Where it stands.
     pub(crate) progress: Progress,
     /// The way that is looked up or called.
-    pub(crate) current: Option<Way>,
+    pub(crate) current: Option<Candidate>,
     /// Whether it counts among its trunk's calls.
     pub(crate) is_counted: bool,
     /// Port pairs that could not be bound so far.
@@ -163,7 +163,7 @@ pub(crate) struct Attempt {
     pub(crate) has_rung: bool,
     /// What its far ends have said before an answer.
     pub(crate) early: EarlyMedia,
-    left: VecDeque<Way>,
+    left: VecDeque<Candidate>,
     failure: Option<Failure>,
 }
 
@@ -179,13 +179,13 @@ impl Attempt {
         let in_call = matches!(target, Target::Uri { in_call: true, .. });
         let (trunk, number, uri, ring_timeout, no_response_timeout, left) = match target {
             Target::Trunk { trunk, number, peers } => {
-                let ways = |p: Peer| Way::all(p.uri.clone(), p.destination, &p.servers);
+                let ways = |p: Peer| Candidate::all(p.uri.clone(), p.destination, &p.servers);
                 let times = (ring(trunk.ring_timeout), trunk.no_response_timeout);
                 (Some(trunk), number, None, times.0, times.1, peers.into_iter().flat_map(ways).collect())
             }
             Target::Uri { uri, destination, .. } => {
                 let servers: Vec<Server> = destination.literal().into_iter().collect();
-                let ways = VecDeque::from(Way::all(uri.clone(), destination, &servers));
+                let ways = VecDeque::from(Candidate::all(uri.clone(), destination, &servers));
                 let ring = ring(Duration::from_secs(URI_RING_SECONDS));
                 (None, None, Some(uri), ring, Duration::from_secs(URI_NO_RESPONSE_SECONDS), ways)
             }
@@ -261,7 +261,10 @@ impl Attempt {
     }
 
     /// Leaves ways out that are not worth trying now, unless none is; which, and why.
-    pub(crate) fn leave_out(&mut self, unfit: impl Fn(&Arc<Trunk>, &Way) -> Option<Unfit>) -> Vec<(Way, Unfit)> {
+    pub(crate) fn leave_out(
+        &mut self,
+        unfit: impl Fn(&Arc<Trunk>, &Candidate) -> Option<Unfit>,
+    ) -> Vec<(Candidate, Unfit)> {
         let Some(trunk) = &self.trunk else { return Vec::new() };
         let judged: Vec<Option<Unfit>> = self.left.iter().map(|way| unfit(trunk, way)).collect();
         if judged.iter().all(Option::is_some) {
@@ -278,12 +281,12 @@ impl Attempt {
     }
 
     /// The next way, taken out.
-    pub(crate) fn next_way(&mut self) -> Option<Way> {
+    pub(crate) fn next_candidate(&mut self) -> Option<Candidate> {
         self.left.pop_front()
     }
 
     /// Puts a way in front of all others.
-    pub(crate) fn again(&mut self, way: Way) {
+    pub(crate) fn again(&mut self, way: Candidate) {
         self.left.push_front(way);
     }
 
@@ -291,7 +294,7 @@ impl Attempt {
     pub(crate) fn registered(&mut self, bindings: &[Binding]) {
         for binding in bindings.iter().take(ADDRESSES_PER_PEER).rev() {
             let destination = binding.destination();
-            self.left.push_front(Way {
+            self.left.push_front(Candidate {
                 peer: "registered".to_owned(),
                 transport: destination.transport,
                 destination,
@@ -306,14 +309,14 @@ impl Attempt {
     }
 
     /// Puts the addresses of a way that has been looked up in its place.
-    pub(crate) fn resolved(&mut self, way: &Way, servers: &[Server]) {
+    pub(crate) fn resolved(&mut self, way: &Candidate, servers: &[Server]) {
         for found in way.at(servers).into_iter().rev() {
             self.left.push_front(found);
         }
     }
 
     /// Notes why a way failed: what a peer answered outweighs that another was not reached.
-    pub(crate) fn way_failed(&mut self, failure: Failure) {
+    pub(crate) fn candidate_failed(&mut self, failure: Failure) {
         let keeps = failure.code.is_none() && self.failure.as_ref().is_some_and(|f| f.code.is_some());
         if !keeps {
             self.failure = Some(failure);
@@ -400,8 +403,8 @@ mod tests {
     #[test]
     fn what_was_answered_outweighs_silence() {
         let mut attempt = attempt();
-        attempt.way_failed(Failure::with_code(500, ReasonSlug::TargetRejected));
-        attempt.way_failed(Failure::unreached(ReasonSlug::NoResponse));
+        attempt.candidate_failed(Failure::with_code(500, ReasonSlug::TargetRejected));
+        attempt.candidate_failed(Failure::unreached(ReasonSlug::NoResponse));
         assert_eq!(attempt.into_failure().code, Some(500));
     }
 
@@ -409,7 +412,7 @@ mod tests {
     fn a_looked_up_name_is_tried_at_each_of_a_few_addresses_in_order() {
         let mut attempt = attempt();
         let destination = Destination { host: "h".into(), port: None, transport: Transport::Udp, is_fixed: false };
-        let way = Way::all("sip:h".into(), destination, &[]).remove(0);
+        let way = Candidate::all("sip:h".into(), destination, &[]).remove(0);
         assert_eq!(way.address, None);
         let addresses: Vec<_> = (0..ADDRESSES_PER_PEER as u8 + 4).map(|n| [198, 51, 100, n].into()).collect();
         let server = |port, addresses: &[std::net::IpAddr]| Server {
@@ -422,11 +425,11 @@ mod tests {
         };
         attempt.resolved(&way, &[server(5070, &addresses[..2]), server(5080, &addresses[2..])]);
         for (at, address) in addresses.iter().enumerate().take(ADDRESSES_PER_PEER) {
-            let next = attempt.next_way().unwrap();
+            let next = attempt.next_candidate().unwrap();
             let expected = SocketAddr::new(*address, if at < 2 { 5070 } else { 5080 });
             assert_eq!((next.address, next.transport), (Some(expected), Transport::Tcp));
         }
-        assert_eq!(attempt.next_way().unwrap().destination.host, "192.0.2.1");
+        assert_eq!(attempt.next_candidate().unwrap().destination.host, "192.0.2.1");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The targets that are tried at once: one alone, or those that ring together, each with its own attempt, deadlines and legs.
+//! The targets that are tried at once: one alone, or those that ring together, each with its own attempt, deadlines and legs; their early
+//! media, and targets that ring while the caller talks with an agent (`consult`).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -523,8 +524,6 @@ fn name(target: &Target) -> String {
         Target::RingAll(targets) => targets.iter().map(name).collect::<Vec<_>>().join(", "),
     }
 }
-
-// What an attempt that is over says of its trunk, for `order = "asr"`.
 
 /// Answers that are the called party's word, or the called number's: another trunk would have said the same. As in the network
 /// effectiveness ratio (ITU-T E.425), which counts user busy, ring no answer and terminal rejection as delivered. And what a

@@ -1,4 +1,10 @@
-//! The search for somebody who answers: targets by the controller's word, the ways to each in order.
+//! The candidates of a target in order, and the INVITE to each.
+//!
+//! - An INVITE that is too long for a datagram goes by TCP where the trunk wants that, and by UDP again where TCP is not supported.
+//! - A target whose trunk is at one of its limits waits for its turn in the order of arrival, no longer than the trunk's `pace`.
+//! - A target that is a bare URI is subject to the rules of the trunk that owns its address. Each address is judged before the INVITE is sent,
+//!   after its name was resolved, so that no name and no spelling avoids a trunk's rules. A target named in an answered call never reaches an
+//!   address of the edge itself or of its link.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -25,7 +31,7 @@ use crate::call::legs::leg::Leg;
 use crate::call::negotiation::early::EarlyMedia;
 use crate::call::negotiation::refresh::Asked;
 use crate::call::search::answer::{Failure, FinalAnswer};
-use crate::call::search::attempt::{Attempt, Progress, Way};
+use crate::call::search::attempt::{Attempt, Candidate, Progress};
 use crate::call::search::redirect::{Onward, is_here, name_of, place};
 use crate::call::setup::Incoming;
 use crate::call::shared::{Cx, Next};
@@ -95,13 +101,18 @@ impl Search {
     }
 
     /// Goes the next way to the target, or ends the attempt.
-    pub(crate) fn next_way(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, branch: Branch) -> Result<(), Failure> {
+    pub(crate) fn next_candidate(
+        &mut self,
+        cx: &mut Cx<'_>,
+        bridge: &mut Bridge,
+        branch: Branch,
+    ) -> Result<(), Failure> {
         loop {
             let Some(attempt) = self.attempts.get_mut(branch) else {
                 return Err(Failure::unreached(ReasonSlug::Internal));
             };
             attempt.progress = Progress::Idle;
-            let Some(way) = attempt.next_way() else { break };
+            let Some(way) = attempt.next_candidate() else { break };
             attempt.current = Some(way.clone());
             if way.address.is_none() {
                 let query = cx.edge.resolve(cx.call.key, way.destination);
@@ -111,7 +122,7 @@ impl Search {
                 self.ring_back(cx, bridge);
                 return Ok(());
             }
-            let invited = match self.judge_way(cx, branch, &way) {
+            let invited = match self.judge_candidate(cx, branch, &way) {
                 Ok(Judged::Goes) => self.invite(cx, bridge, branch, &way),
                 Ok(Judged::Changes) => {
                     if let Some(attempt) = self.attempt_mut(branch) {
@@ -126,7 +137,7 @@ impl Search {
                     self.ring_back(cx, bridge);
                     return Ok(());
                 }
-                Err(failure) => self.way_failed(cx, bridge, branch, failure),
+                Err(failure) => self.candidate_failed(cx, bridge, branch, failure),
             }
         }
         if let Some(failure) = self.attempt(branch).map(Attempt::why_failed) {
@@ -137,7 +148,7 @@ impl Search {
     }
 
     /// Sends the INVITE of a new leg.
-    fn invite(&mut self, cx: &mut Cx<'_>, bridge: &Bridge, branch: Branch, way: &Way) -> Result<(), Failure> {
+    fn invite(&mut self, cx: &mut Cx<'_>, bridge: &Bridge, branch: Branch, way: &Candidate) -> Result<(), Failure> {
         let unreachable = || Failure::unreached(ReasonSlug::Unreachable);
         if !self.has_room_for_another(cx.call) {
             return Err(unreachable());
@@ -226,12 +237,12 @@ impl Search {
         }
     }
 
-    pub(crate) fn way_failed(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, branch: Branch, failure: Failure) {
+    pub(crate) fn candidate_failed(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, branch: Branch, failure: Failure) {
         cx.disarm(Timer::NoResponse(branch));
         cx.disarm(Timer::Ring(branch));
         let Some(attempt) = self.attempt(branch) else { return };
         let (leg, trunk) = (attempt.leg(), attempt.trunk.clone());
-        let name = attempt.current.as_ref().map(Way::shown).unwrap_or_default();
+        let name = attempt.current.as_ref().map(Candidate::shown).unwrap_or_default();
         bridge.negotiation.note_failure(cx, leg, &name, &failure);
         if let Some(leg) = leg {
             bridge.media.drop_ends(cx, leg);
@@ -240,14 +251,14 @@ impl Search {
             cx.edge.trunks.failed(&trunk.name);
         }
         if let Some(attempt) = self.attempt_mut(branch) {
-            attempt.way_failed(failure);
+            attempt.candidate_failed(failure);
             attempt.early = EarlyMedia::default();
         }
         self.hear_another(cx, bridge);
     }
 
     /// By which of our listeners a way leaves.
-    pub(crate) fn flow_of(&self, edge: &Edge, branch: Branch, way: &Way) -> Option<(Flow, Local)> {
+    pub(crate) fn flow_of(&self, edge: &Edge, branch: Branch, way: &Candidate) -> Option<(Flow, Local)> {
         if let Some((flow, _)) = &way.registered {
             return Some((*flow, edge.addressing.local(flow.remote.ip(), flow.listener)?));
         }
@@ -262,7 +273,7 @@ impl Search {
         cx: &mut Cx<'_>,
         bridge: &Bridge,
         branch: Branch,
-        way: &Way,
+        way: &Candidate,
         flow: Flow,
     ) -> Option<Leg> {
         let trunk = self.attempt(branch).and_then(|attempt| attempt.trunk.clone());
@@ -284,7 +295,13 @@ impl Search {
     }
 
     /// The way of a request that is too long for UDP, where the trunk wants that (RFC 3261 §18.1.1): TCP to the same place.
-    pub(crate) fn oversize(&self, edge: &Edge, branch: Branch, way: &Way, flow: Flow) -> Option<(usize, Flow, Local)> {
+    pub(crate) fn oversize(
+        &self,
+        edge: &Edge,
+        branch: Branch,
+        way: &Candidate,
+        flow: Flow,
+    ) -> Option<(usize, Flow, Local)> {
         let trunk = self.attempt(branch)?.trunk.as_ref()?;
         if !trunk.oversize_by_tcp || flow.transport != Transport::Udp || way.by_udp {
             return None;
@@ -298,7 +315,12 @@ impl Search {
     ///
     /// # Errors
     /// Why it is not dialled.
-    pub(crate) fn judge_way(&mut self, cx: &mut Cx<'_>, branch: Branch, way: &Way) -> Result<Judged, Failure> {
+    pub(crate) fn judge_candidate(
+        &mut self,
+        cx: &mut Cx<'_>,
+        branch: Branch,
+        way: &Candidate,
+    ) -> Result<Judged, Failure> {
         let (Some(attempt), Some(remote)) = (self.attempt(branch), way.address) else { return Ok(Judged::Goes) };
         let Some(uri) = &attempt.uri else { return Ok(Judged::Goes) };
         if let Some(trunk) = &attempt.trunk {
@@ -315,12 +337,12 @@ impl Search {
                 "{name} leads to {remote}, a peer of trunk {other}: not followed by the rules of {}",
                 trunk.name
             );
-            return Err(cx.refuse_way(&text));
+            return Err(cx.refuse_candidate(&text));
         }
         if attempt.in_call && cx.edge.is_forbidden(remote) {
             let name = cx.edge.shown_name(attempt.name());
             let text = format!("{name} leads to {remote}, where no transfer may lead: it is not called");
-            return Err(cx.refuse_way(&text));
+            return Err(cx.refuse_candidate(&text));
         }
         let owner = cx.edge.owner_of(remote).or_else(|| cx.call.owner_by_name(cx.edge, attempt));
         let name = |trunk: &Option<Arc<Trunk>>| trunk.as_ref().map(|trunk| trunk.name.clone());
@@ -355,10 +377,10 @@ impl Search {
     /// Goes the first way to the attempt's target once its trunk has a place for the call.
     pub(crate) fn take_place(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, branch: Branch) -> Result<(), Failure> {
         let Some(trunk) = self.attempt(branch).and_then(|attempt| attempt.limited_by().cloned()) else {
-            return self.next_way(cx, bridge, branch);
+            return self.next_candidate(cx, bridge, branch);
         };
         let Err((reason, which)) = self.place_taken(cx, branch) else {
-            return self.next_way(cx, bridge, branch);
+            return self.next_candidate(cx, bridge, branch);
         };
         // Whoever waited for a limit of some calls would keep those behind it waiting that it is not for.
         let waits = !trunk.pace.is_zero() && which.is_none();
@@ -487,6 +509,7 @@ impl Search {
         Err(result)
     }
 
+    /// Checks in order what makes an INVITE refusable, draws the ports of the caller and finds the route.
     pub(crate) fn prepare(
         &mut self,
         cx: &mut Cx<'_>,
@@ -533,15 +556,10 @@ impl Search {
     }
 }
 
-// INVITEs that are too long for a datagram: over TCP where the trunk wants that, and over UDP again where TCP is not supported.
-
 /// How long TCP may be silent where UDP may for so long; zero: for ever.
 pub(crate) fn silence(no_response_timeout: Duration) -> Duration {
     if no_response_timeout.is_zero() { OVERSIZE_SILENCE } else { OVERSIZE_SILENCE.min(no_response_timeout) }
 }
-
-// A target whose trunk is at one of its limits: the call waits for its turn, in the order in which calls came, but no
-// longer than the trunk's `pace`.
 
 /// The key of a trunk that a reason is about, with its value; `of_direction`: its rate of calls that go this way.
 pub(crate) fn limit_of(trunk: &Trunk, reason: ReasonSlug, of_direction: u32) -> String {
@@ -556,11 +574,6 @@ pub(crate) fn limit_of(trunk: &Trunk, reason: ReasonSlug, of_direction: u32) -> 
     rates.dedup();
     rates.join(", ")
 }
-
-// Bare URIs: whose rules hold for a target that is no trunk by its name. A URI leads to an address, and an address may be a
-// trunk's: each one that is about to be dialled is judged, after its name has been looked up, so that no name and no spelling
-// is a way round a trunk's rules. Addresses of the edge itself and of its link are reached by nothing that was named in
-// mid-call.
 
 /// What becomes of a way that is about to be dialled.
 pub(crate) enum Judged {

@@ -1,4 +1,7 @@
-//! What comes of the attempts: answers, silence, and the step to the next candidate or target.
+//! What comes of the attempts: answers, time-outs, failed ports, and the step to the next candidate or target.
+//!
+//! `search_timeout` limits the time of all targets of a route but the last one, which is then next. It runs until the caller is answered,
+//! not while the caller waits in an agent's queue.
 
 use bytes::Bytes;
 use trunkgate_media::EndId;
@@ -20,7 +23,7 @@ use crate::call::legs::location::UNSUPPORTED_MEDIA_TYPE;
 use crate::call::legs::srtp::NOT_ACCEPTABLE_HERE;
 use crate::call::legs::written::Written;
 use crate::call::search::answer::Failure;
-use crate::call::search::attempt::{Attempt, Judgement, Progress, Way};
+use crate::call::search::attempt::{Attempt, Candidate, Judgement, Progress};
 use crate::call::search::branches::is_global;
 use crate::call::shared::Cx;
 use crate::call::{Parts, State};
@@ -63,7 +66,7 @@ impl Parts {
         cx.disarm(Timer::NoResponse(branch));
         cx.disarm(Timer::Ring(branch));
         self.bridge.media.drop_ends(cx, leg);
-        self.go_next_way(cx, branch);
+        self.try_next_candidate(cx, branch);
     }
 
     /// A target that does not take all of an INVITE is asked once more without that; `left_out`: how its way says so. Whether
@@ -73,7 +76,7 @@ impl Parts {
         cx: &mut Cx<'_>,
         (branch, leg): (Branch, LegId),
         what: &str,
-        left_out: fn(&mut Way) -> &mut bool,
+        left_out: fn(&mut Candidate) -> &mut bool,
     ) -> bool {
         let Some(attempt) = self.search.attempts.get_mut(branch) else { return false };
         let Some(mut way) = attempt.current.clone() else { return false };
@@ -145,9 +148,9 @@ impl Parts {
         }
     }
 
-    /// The same where the search must go on in any case.
-    pub(crate) fn go_next_way(&mut self, cx: &mut Cx<'_>, branch: Branch) {
-        if let Err(failure) = self.search.next_way(cx, &mut self.bridge, branch) {
+    /// Tries the next candidate of a target; where none is left, the target is over.
+    pub(crate) fn try_next_candidate(&mut self, cx: &mut Cx<'_>, branch: Branch) {
+        if let Err(failure) = self.search.next_candidate(cx, &mut self.bridge, branch) {
             self.branch_over(cx, branch, StepResult::Failed(failure));
         }
     }
@@ -218,7 +221,7 @@ impl Parts {
             Failure { location_error, reason, ..failure.said(code, detail) }
         };
         match judgement {
-            Judgement::Peer(failure) => self.fail_way(cx, branch, said(failure)),
+            Judgement::Peer(failure) => self.fail_candidate(cx, branch, said(failure)),
             Judgement::Target(result) => self.fail_target(cx, branch, result.map(said)),
         }
     }
@@ -247,7 +250,7 @@ impl Parts {
             }
             Some(Cause::Stream(_)) | None => ReasonSlug::Unreachable,
         };
-        self.fail_way(cx, branch, Failure::unreached(reason));
+        self.fail_candidate(cx, branch, Failure::unreached(reason));
     }
 
     /// The wait for a sign of life is over.
@@ -260,10 +263,10 @@ impl Parts {
                 return;
             }
             cx.silent(leg, true);
-            self.fail_way(cx, branch, Failure::unreached(ReasonSlug::NoResponse));
+            self.fail_candidate(cx, branch, Failure::unreached(ReasonSlug::NoResponse));
         } else if let Progress::Resolving(query) = progress {
             cx.edge.index.queries.remove(&query);
-            self.fail_way(cx, branch, Failure::unreached(ReasonSlug::NameNotFound));
+            self.fail_candidate(cx, branch, Failure::unreached(ReasonSlug::NameNotFound));
         }
     }
 
@@ -295,11 +298,11 @@ impl Parts {
         let Some(way) = attempt.current.clone() else { return };
         attempt.resolved(&way, &cx.edge.random.in_order(servers));
         if servers.is_empty() {
-            return self.fail_way(cx, branch, Failure::unreached(ReasonSlug::NameNotFound));
+            return self.fail_candidate(cx, branch, Failure::unreached(ReasonSlug::NameNotFound));
         }
         cx.disarm(Timer::NoResponse(branch));
         self.search.leave_out(cx, branch);
-        self.go_next_way(cx, branch);
+        self.try_next_candidate(cx, branch);
     }
 
     /// An end's ports are somebody else's: others are drawn, and a target that has seen the old ones is asked again.
@@ -328,13 +331,13 @@ impl Parts {
         if let Some(way) = attempt.current.clone() {
             attempt.again(way);
         }
-        self.go_next_way(cx, branch);
+        self.try_next_candidate(cx, branch);
     }
 
     /// Notes that a way failed, and goes on to the next.
-    fn fail_way(&mut self, cx: &mut Cx<'_>, branch: Branch, failure: Failure) {
-        self.search.way_failed(cx, &mut self.bridge, branch, failure);
-        self.go_next_way(cx, branch);
+    fn fail_candidate(&mut self, cx: &mut Cx<'_>, branch: Branch, failure: Failure) {
+        self.search.candidate_failed(cx, &mut self.bridge, branch, failure);
+        self.try_next_candidate(cx, branch);
     }
 
     /// Gives a whole target up, and asks what is next.
@@ -361,16 +364,16 @@ impl Parts {
     pub(crate) fn asked_again_by_udp(&mut self, cx: &mut Cx<'_>, branch: Branch, leg: LegId) -> bool {
         let went = cx.call.legs[leg].flow.map(|flow| flow.transport);
         let Some(attempt) = self.search.attempts.get_mut(branch) else { return false };
-        let chosen = |way: &Way| way.transport == Transport::Udp && went == Some(Transport::Tcp);
+        let chosen = |way: &Candidate| way.transport == Transport::Udp && went == Some(Transport::Tcp);
         let Some(way) = attempt.current.clone().filter(chosen) else { return false };
         cx.edge.decide(cx.now, cx.call.key, format!("{} does not support TCP: retrying over UDP", way.peer));
-        attempt.again(Way { by_udp: true, ..way });
+        attempt.again(Candidate { by_udp: true, ..way });
         cx.call.legs[leg].end_with(ReasonSlug::Unreachable, EndedBy::Edge);
         self.ask_again(cx, branch, leg);
         true
     }
 
-    /// It may be the call's turn, or it has waited long enough.
+    /// Tries a target again whose trunk may have a place, or gives it up after the longest wait.
     pub(crate) fn try_again(&mut self, cx: &mut Cx<'_>, branch: Branch) {
         let Some(Progress::Waiting { until, reason }) = self.search.attempt(branch).map(|attempt| attempt.progress)
         else {
@@ -381,7 +384,7 @@ impl Parts {
         match self.search.place_taken(cx, branch) {
             Ok(()) => {
                 cx.edge.decide(cx.now, cx.call.key, format!("{}: its turn", trunk.name));
-                self.go_next_way(cx, branch);
+                self.try_next_candidate(cx, branch);
             }
             Err((_, None)) if cx.now < until => self.search.wait_on(cx, branch, until),
             Err((other, which)) => {
@@ -430,7 +433,7 @@ impl Parts {
         }
     }
 
-    /// It may be the call's turn, or there is nothing to wait for any more.
+    /// Leaves the queue of an agent that may have a session, or that is not to be waited for any longer.
     pub(crate) fn next_in_line(&mut self, cx: &mut Cx<'_>) {
         let Some(attempt) = self.search.alone() else { return };
         let (Some(agent), Progress::Queued { until, .. }) = (attempt.agent.clone(), attempt.progress) else { return };

@@ -1,4 +1,6 @@
-//! What is noted of a call as it happens: changes, faults, samples, quality, text messages.
+//! What is noted of a call as it happens: changes, faults, scores, OpenTelemetry samples, the quality series, text messages.
+//!
+//! The quality series is read from the counters of the ends by the call's own timer, so that no packet waits for it.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -321,8 +323,6 @@ impl Shared {
     }
 }
 
-// What is gathered of a call that OpenTelemetry is sent.
-
 /// Notes in `times` what has happened to a leg by now.
 pub(crate) fn see(times: &mut LegTimes, at_us: u64, leg: &Leg) {
     match leg.state {
@@ -344,8 +344,6 @@ pub(crate) fn see(times: &mut LegTimes, at_us: u64, leg: &Leg) {
 pub(crate) fn micros(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
-
-// The quality series of a call: read from the counters of its ends by the call's own timer, so that no packet waits for it.
 
 fn counters(leg: &Leg) -> impl Iterator<Item = &EndCounters> {
     let ends = leg.ends.iter().map(|end| end.counters.as_ref());
@@ -386,8 +384,6 @@ pub(crate) fn reading(leg: &Leg) -> Reading {
     let way = queue(leg).map_or_else(network, Way::of_agent);
     Reading { totals: totals(leg), way, is_over: leg.state == LegState::Ended }
 }
-
-// Reports on what each side of a call hears, for a capture agent.
 
 /// Clock of most codecs' RTP, Opus' apart (RFC 3551 §4.5, RFC 7587 §4.1), in Hz.
 const CLOCK_HZ: f64 = 8_000.0;

@@ -1,5 +1,12 @@
-//! A transfer within a call: one side asks for somebody else in its place, and stays until there is one. The other side hears
-//! hold audio or our ringback tone meanwhile; where nobody answers, it is as it was before.
+//! Transfers within a call: a REFER that is served here, attended transfers, and callers that an agent sends on.
+//!
+//! - One side asks for another party in its place, and stays until there is one. The other side hears hold audio or ringback meanwhile; where no
+//!   target answers, the call is as it was.
+//! - A REFER that arrives while the session is being changed is answered after that: phones that hold and transfer with one key do not repeat it
+//!   after a 491, which RFC 3515 does not know.
+//! - In an attended transfer a leg of another call comes here, and one of its own leaves.
+//! - An agent sends its caller on at once, or when the target answers (`consult`). Until then the two talk, and the target hears nothing. Where the
+//!   target does not answer, the caller stays and the agent gets the reason; where the agent goes meanwhile, the target rings on.
 
 use trunkgate_media::{EndId, RemoteSpec, WireSpec};
 use trunkgate_resources::deadlines::Timer;
@@ -247,6 +254,7 @@ impl Negotiation {
         sides.into_iter().flatten().filter(|leg| !call.legs[*leg].has_left)
     }
 
+    /// Returns what an ended call had at admission, quotas and trunks, and counts it.
     pub(crate) fn count(&self, cx: &mut Cx<'_>) {
         cx.edge.admission.end(cx.call.legs.get(LegId::CALLER).map_or("", Leg::trunk_name));
         cx.edge.quotas.end_call(cx.call.key);
@@ -401,9 +409,6 @@ pub(crate) fn numbered(target: Target, number: &str) -> Target {
     }
 }
 
-// A REFER that comes while the session is being changed, as it does from a phone that holds and transfers with one key: it is
-// answered once that is over. Phones do not ask again after a 491, which RFC 3515 does not know.
-
 /// A REFER that has no answer yet.
 #[derive(Debug)]
 pub(crate) struct WaitingRefer {
@@ -414,8 +419,6 @@ pub(crate) struct WaitingRefer {
     /// What it asks for.
     pub(crate) refer: Refer,
 }
-
-// The call's part of an attended transfer: a leg of another call that comes here, and one of its own that leaves.
 
 /// A far side of another call that is on its way to this one.
 #[derive(Debug)]
@@ -450,10 +453,6 @@ pub(crate) struct Leaving {
     /// Where it goes.
     pub(crate) to: CallKey,
 }
-
-// A caller that an agent sends on: at once, or once somebody answers there (`consult`). Until then the two talk, and the
-// target hears nothing and is not heard. Where nobody answers the caller stays, and the agent is told why; where the agent
-// goes meanwhile, the target rings on, and the caller waits for it.
 
 /// Targets that ring while the caller talks with its agent.
 #[derive(Debug, Default)]
