@@ -48,24 +48,24 @@ fn render(counted: &Counted, handle: &Handle) -> String {
 fn signalling(out: &mut Exposition, gateway: &Metrics) {
     let name = "trunkgate_sip_requests_total";
     out.family(name, Kind::Counter, "SIP requests, first transmissions only.");
-    for ((trunk, method, direction), count) in &gateway.sip_requests {
+    for ((trunk, method, direction), count) in &gateway.sip.requests {
         out.sample(name, &[("trunk", trunk), ("method", method), ("direction", direction)], *count as f64);
     }
     let name = "trunkgate_sip_responses_total";
     out.family(name, Kind::Counter, "SIP responses, first transmissions only.");
-    for ((trunk, method, code, direction), count) in &gateway.sip_responses {
+    for ((trunk, method, code, direction), count) in &gateway.sip.responses {
         let code = code.to_string();
         let labels = [("trunk", &**trunk), ("method", method), ("code", &code), ("direction", direction)];
         out.sample(name, &labels, *count as f64);
     }
     let name = "trunkgate_sip_retransmissions_total";
-    out.single(name, Kind::Counter, "SIP messages retransmitted.", gateway.sip_retransmissions as f64);
+    out.single(name, Kind::Counter, "SIP messages retransmitted.", gateway.sip.retransmissions as f64);
     let help = "Time from a sent request to its final response.";
-    out.histogram("trunkgate_sip_transaction_seconds", help, &gateway.sip_transaction_seconds);
+    out.histogram("trunkgate_sip_transaction_seconds", help, &gateway.sip.transaction_seconds);
     let name = "trunkgate_sip_transactions_active";
-    out.single(name, Kind::Gauge, "SIP transactions alive.", gateway.sip_transactions_active as f64);
+    out.single(name, Kind::Gauge, "SIP transactions alive.", gateway.sip.transactions_active as f64);
     let name = "trunkgate_sip_dialogs_active";
-    out.single(name, Kind::Gauge, "SIP dialogs alive, including early dialogs.", gateway.sip_dialogs_active as f64);
+    out.single(name, Kind::Gauge, "SIP dialogs alive, including early dialogs.", gateway.sip.dialogs_active as f64);
     let name = "trunkgate_trace_message_bytes";
     out.single(name, Kind::Gauge, "Memory used by SIP messages kept in traces.", gateway.message_text_bytes as f64);
     let name = "trunkgate_trace_messages_dropped_total";
@@ -77,7 +77,7 @@ fn signalling(out: &mut Exposition, gateway: &Metrics) {
 fn sockets(out: &mut Exposition, gateway: &Metrics, sockets: &transport::SocketCounters) {
     let name = "trunkgate_sip_dropped_total";
     out.family(name, Kind::Counter, "SIP messages and connections dropped without a reply.");
-    for (reason, count) in &gateway.sip_dropped {
+    for (reason, count) in &gateway.sip.dropped {
         out.sample(name, &[("reason", reason)], *count as f64);
     }
     let of_sockets: [(&str, &Counter); 15] = [
@@ -189,23 +189,23 @@ fn agents(out: &mut Exposition, gateway: &Metrics, agents: &[AgentView]) {
         out.sample(name, &[("agent", &agent.name), ("result", "lost")], agent.lost as f64);
     }
     let help = "Time to open a connection to an agent.";
-    out.histogram("trunkgate_agent_connect_seconds", help, &gateway.agent_connect_seconds);
-    let sessions = gateway.agent_sessions as f64;
+    out.histogram("trunkgate_agent_connect_seconds", help, &gateway.agent.connect_seconds);
+    let sessions = gateway.agent.sessions as f64;
     out.single("trunkgate_agent_sessions", Kind::Gauge, "Open agent connections.", sessions);
     let name = "trunkgate_agent_waiting";
     out.family(name, Kind::Gauge, "Callers in the queue of the agent.");
-    for (agent, waiting) in &gateway.agent_waiting {
+    for (agent, waiting) in &gateway.agent.waiting {
         out.sample(name, &[("agent", agent)], *waiting as f64);
     }
     let help = "Time of a caller in the queue of an agent, connected or not.";
-    out.histogram("trunkgate_agent_wait_seconds", help, &gateway.agent_wait_seconds);
+    out.histogram("trunkgate_agent_wait_seconds", help, &gateway.agent.wait_seconds);
     let name = "trunkgate_agent_skipped";
     out.family(
         name,
         Kind::Gauge,
         "Whether the agent is skipped because it keeps failing, except for one test call at a time.",
     );
-    for (agent, skipped) in &gateway.agent_skipped {
+    for (agent, skipped) in &gateway.agent.skipped {
         out.sample(name, &[("agent", agent)], f64::from(u8::from(*skipped)));
     }
 }

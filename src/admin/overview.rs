@@ -160,7 +160,7 @@ pub(super) async fn security(State(handle): State<Handle>) -> Result<Json<Securi
             unknown: gateway.unknown_sources(now),
             banned: gateway.banned(now, limits::BANS_SHOWN),
             banned_in_all: metrics.sources_banned,
-            dropped: metrics.sip_dropped.clone(),
+            dropped: metrics.sip.dropped.clone(),
             refused: refused
                 .map(|((trunk, reason), count)| Refusal { trunk: trunk.to_string(), reason, count: *count })
                 .collect(),

@@ -30,21 +30,43 @@ impl Histogram {
     }
 }
 
+/// Messages, transactions and dialogs.
+#[derive(Debug, Clone)]
+pub struct SipMetrics {
+    /// (trunk, method, direction `in`/`out`)
+    pub requests: BTreeMap<(Arc<str>, &'static str, &'static str), u64>,
+    /// (trunk, method, code, direction)
+    pub responses: BTreeMap<(Arc<str>, &'static str, u16, &'static str), u64>,
+    /// Messages sent again.
+    pub retransmissions: u64,
+    /// By reason: `unknown_source`, `not_sip`, and the endpoint's.
+    pub dropped: BTreeMap<&'static str, u64>,
+    /// Gauge.
+    pub transactions_active: u64,
+    /// Gauge.
+    pub dialogs_active: u64,
+    /// Request to final answer of our client transactions, seconds.
+    pub transaction_seconds: Histogram,
+}
+
+/// Sessions of agents, and callers that wait for one.
+#[derive(Debug, Clone)]
+pub struct AgentMetrics {
+    /// From the call for an agent's socket until it is open, seconds.
+    pub connect_seconds: Histogram,
+    /// Gauge: agents' sockets that are open.
+    pub sessions: u64,
+    /// Gauge: agent; callers that wait in line for it.
+    pub waiting: BTreeMap<Arc<str>, u64>,
+    /// From when a caller got in line for an agent until it left, with its turn or without, seconds.
+    pub wait_seconds: Histogram,
+    /// Gauge: agent; whether it is skipped because it keeps failing.
+    pub skipped: BTreeMap<Arc<str>, bool>,
+}
+
 /// Everything that the gateway counts; names as in the contract's metrics.
 #[derive(Debug, Clone)]
 pub struct Metrics {
-    /// (trunk, method, direction `in`/`out`)
-    pub sip_requests: BTreeMap<(Arc<str>, &'static str, &'static str), u64>,
-    /// (trunk, method, code, direction)
-    pub sip_responses: BTreeMap<(Arc<str>, &'static str, u16, &'static str), u64>,
-    /// Messages sent again.
-    pub sip_retransmissions: u64,
-    /// By reason: `unknown_source`, `not_sip`, and the endpoint's.
-    pub sip_dropped: BTreeMap<&'static str, u64>,
-    /// Gauge.
-    pub sip_transactions_active: u64,
-    /// Gauge.
-    pub sip_dialogs_active: u64,
     /// Gauge: trunk.
     pub calls_active: BTreeMap<Arc<str>, u64>,
     /// (trunk, route, outcome)
@@ -59,8 +81,6 @@ pub struct Metrics {
     pub call_duration_seconds: Histogram,
     /// From INVITE in to the first 18x out, seconds.
     pub post_dial_delay_seconds: Histogram,
-    /// Request to final answer of our client transactions, seconds.
-    pub sip_transaction_seconds: Histogram,
     /// Interarrival jitter of each side of an answered call that was heard, at its end, in seconds.
     pub rtp_jitter_seconds: Histogram,
     /// Round trip to the far side by RTCP of each side of an answered call where it was measured, at its end, in seconds.
@@ -81,22 +101,16 @@ pub struct Metrics {
     pub peer_up: BTreeMap<(Arc<str>, String), bool>,
     /// From OPTIONS to a trunk's address until its answer, seconds.
     pub trunk_keepalive_rtt_seconds: Histogram,
-    /// From the call for an agent's socket until it is open, seconds.
-    pub agent_connect_seconds: Histogram,
-    /// Gauge: agents' sockets that are open.
-    pub agent_sessions: u64,
-    /// Gauge: agent; callers that wait in line for it.
-    pub agent_waiting: BTreeMap<Arc<str>, u64>,
-    /// From when a caller got in line for an agent until it left, with its turn or without, seconds.
-    pub agent_wait_seconds: Histogram,
-    /// Gauge: agent; whether it is skipped because it keeps failing.
-    pub agent_skipped: BTreeMap<Arc<str>, bool>,
     /// Gauge.
     pub draining: bool,
     /// Gauge: what messages in traces take, in bytes.
     pub message_text_bytes: u64,
     /// Messages that are no longer kept, to make room for those of later calls.
     pub message_texts_dropped: u64,
+    /// Messages, transactions and dialogs.
+    pub sip: SipMetrics,
+    /// Sessions of agents, and callers that wait for one.
+    pub agent: AgentMetrics,
 }
 
 /// Bounds for call set-up and for SIP transactions, in seconds.
@@ -114,12 +128,6 @@ impl Metrics {
     /// Nothing counted yet.
     pub fn new() -> Metrics {
         Metrics {
-            sip_requests: BTreeMap::new(),
-            sip_responses: BTreeMap::new(),
-            sip_retransmissions: 0,
-            sip_dropped: BTreeMap::new(),
-            sip_transactions_active: 0,
-            sip_dialogs_active: 0,
             calls_active: BTreeMap::new(),
             calls: BTreeMap::new(),
             limits_reached: BTreeMap::new(),
@@ -127,7 +135,6 @@ impl Metrics {
             call_setup_seconds: Histogram::new(SETUP_BOUNDS),
             call_duration_seconds: Histogram::new(CALL_BOUNDS),
             post_dial_delay_seconds: Histogram::new(SETUP_BOUNDS),
-            sip_transaction_seconds: Histogram::new(SETUP_BOUNDS),
             rtp_jitter_seconds: Histogram::new(JITTER_BOUNDS),
             rtp_round_trip_seconds: Histogram::new(TRIP_BOUNDS),
             call_mos: Histogram::new(MOS_BOUNDS),
@@ -138,19 +145,30 @@ impl Metrics {
             sources_banned: 0,
             peer_up: BTreeMap::new(),
             trunk_keepalive_rtt_seconds: Histogram::new(TRIP_BOUNDS),
-            agent_connect_seconds: Histogram::new(SETUP_BOUNDS),
-            agent_sessions: 0,
-            agent_waiting: BTreeMap::new(),
-            agent_wait_seconds: Histogram::new(SETUP_BOUNDS),
-            agent_skipped: BTreeMap::new(),
             message_text_bytes: 0,
             message_texts_dropped: 0,
             draining: false,
+            sip: SipMetrics {
+                requests: BTreeMap::new(),
+                responses: BTreeMap::new(),
+                retransmissions: 0,
+                dropped: BTreeMap::new(),
+                transactions_active: 0,
+                dialogs_active: 0,
+                transaction_seconds: Histogram::new(SETUP_BOUNDS),
+            },
+            agent: AgentMetrics {
+                connect_seconds: Histogram::new(SETUP_BOUNDS),
+                sessions: 0,
+                waiting: BTreeMap::new(),
+                wait_seconds: Histogram::new(SETUP_BOUNDS),
+                skipped: BTreeMap::new(),
+            },
         }
     }
     /// Counts a message that was dropped.
     pub fn dropped(&mut self, reason: &'static str) {
-        *self.sip_dropped.entry(reason).or_default() += 1;
+        *self.sip.dropped.entry(reason).or_default() += 1;
     }
 }
 

@@ -143,7 +143,7 @@ impl Day {
         self.run_to(self.start + HOUR * hours);
         self.edge.gateway.check_invariants().unwrap();
         let metrics = self.edge.gateway.metrics();
-        let (dialogs, ports) = (metrics.sip_dialogs_active as usize, metrics.media_ports_in_use as usize);
+        let (dialogs, ports) = (metrics.sip.dialogs_active as usize, metrics.media_ports_in_use as usize);
         let written = serde_json::to_string(&self.edge.gateway.snapshot(self.now)).unwrap().len();
         ([self.edge.gateway.live_calls(), dialogs, ports, self.edge.sessions.len()], written)
     }
@@ -159,7 +159,7 @@ impl Day {
             assert_eq!(held, first, "after {hour} h");
             assert!(now_written < written + written / 20, "{written} bytes after 1 h, {now_written} after {hour} h");
         }
-        let open = day.edge.gateway.metrics().sip_transactions_active;
+        let open = day.edge.gateway.metrics().sip.transactions_active;
         assert!(open <= 8 * u64::from(calls), "{open} transactions");
         let least = 24 * 3600 / u32::from(seconds[0].max(seconds[1]));
         for phone in &day.phones {
@@ -179,7 +179,7 @@ impl Day {
         assert_eq!(day.records.len(), usize::from(calls));
         assert!(day.records.iter().all(|reason| *reason == "caller_hung_up"), "{:?}", day.records);
         let metrics = day.edge.gateway.metrics();
-        let left = [metrics.sip_transactions_active, metrics.sip_dialogs_active, metrics.media_ports_in_use];
+        let left = [metrics.sip.transactions_active, metrics.sip.dialogs_active, metrics.media_ports_in_use];
         assert_eq!((left, day.edge.sessions.len(), day.edge.gateway.live_calls()), ([0; 3], 0, 0));
         day.edge.gateway.check_invariants().unwrap();
     }

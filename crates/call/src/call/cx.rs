@@ -54,7 +54,7 @@ impl Cx<'_> {
     pub(crate) fn withdraw(&mut self, leg: LegId) {
         let leg = &mut self.call.legs[leg];
         let Some(client) =
-            leg.invite.filter(|_| matches!(leg.state, LegState::Trying | LegState::Ringing | LegState::Early))
+            leg.sip.invite.filter(|_| matches!(leg.state, LegState::Trying | LegState::Ringing | LegState::Early))
         else {
             return;
         };
@@ -62,7 +62,7 @@ impl Cx<'_> {
         if self.call.facts.answered_elsewhere {
             self.edge.answered_elsewhere(client);
         }
-        if leg.heard {
+        if leg.sip.heard {
             self.edge.cancel(self.now, client);
         } else {
             // The endpoint sees to a late answer; the leg stays, so that its far end may still speak.
@@ -83,8 +83,9 @@ impl Cx<'_> {
         // Only trunks are told why: a bare URI is nobody that we know.
         let headers = leg.trunk.as_ref().map(|_| extra("Reason", reason.header(reason.q850())));
         let headers: Vec<_> = headers.into_iter().chain(farewell.into_iter().flatten()).collect();
-        leg.bye = leg.dialog.and_then(|dialog| self.edge.request(self.now, at, dialog, Purpose::Bye, headers, None));
-        if leg.bye.is_none() {
+        leg.sip.bye =
+            leg.sip.dialog.and_then(|dialog| self.edge.request(self.now, at, dialog, Purpose::Bye, headers, None));
+        if leg.sip.bye.is_none() {
             leg.enter(LegState::Ended);
         }
     }
@@ -97,7 +98,7 @@ impl Cx<'_> {
             let ended = self.call.legs[leg].end.map(|end| end.reason).or(self.call.ending.map(|ending| ending.reason));
             let reason = ended.unwrap_or(ReasonSlug::CallerCanceled);
             self.bye(leg, reason);
-        } else if self.call.legs[leg].dialog != Some(dialog) {
+        } else if self.call.legs[leg].sip.dialog != Some(dialog) {
             self.edge.endpoint.request(self.now, dialog, trunkgate_sip::Method::Bye, Vec::new(), None);
             self.edge.pump();
         }
@@ -208,7 +209,7 @@ impl Cx<'_> {
             let leg = &mut self.call.legs[leg];
             let unused = |end: &mut StreamEnd| !streams.iter().any(|s| s.index == end.index);
             for end in leg.ends.extract_if(.., unused) {
-                retire(&mut leg.earlier, &mut leg.scores, &end.counters);
+                retire(&mut leg.quality.earlier, &mut leg.quality.scores, &end.counters);
                 self.edge.remove_end(media, end.end);
             }
         }
@@ -328,15 +329,15 @@ impl Cx<'_> {
         let is_early = self.call.state == State::Searching;
         let headers = if is_early { Vec::new() } else { self.session_answer(leg) };
         // In a dialog that stands its own Contact is said again.
-        let contact_user = self.call.legs[leg].dialog.map_or_else(|| self.call.contact_user(), |_| String::new());
+        let contact_user = self.call.legs[leg].sip.dialog.map_or_else(|| self.call.contact_user(), |_| String::new());
         let body = Some(Body::sdp(ours.to_string()));
         let answer = Answer { code: 200, body, contact_user, headers, ..Answer::default() };
         let dialog = self.edge.respond(self.now, server, answer);
         if let Some(dialog) =
-            dialog.filter(|_| self.call.state == State::Answered && self.call.legs[leg].dialog.is_none())
+            dialog.filter(|_| self.call.state == State::Answered && self.call.legs[leg].sip.dialog.is_none())
         {
             self.call.legs[leg].enter(LegState::Answered);
-            self.call.legs[leg].server = None;
+            self.call.legs[leg].sip.server = None;
             self.call.legs.own_dialog(self.edge, leg, dialog);
             self.arm_sessions();
         }
@@ -375,7 +376,7 @@ impl Cx<'_> {
 
     /// The caller does not acknowledge what it is told: it is gone.
     pub(crate) fn not_acknowledged_early(&mut self) -> Next {
-        if let Some(server) = self.call.legs[LegId::CALLER].server.take() {
+        if let Some(server) = self.call.legs[LegId::CALLER].sip.server.take() {
             self.edge.index.servers.remove(&server);
         }
         self.call.legs.leg_gone(self.edge, LegId::CALLER);
@@ -580,7 +581,7 @@ impl Cx<'_> {
     /// A leg's far end gave no sign of life.
     pub(crate) fn silent(&mut self, leg: LegId, sent: bool) {
         let leg = &self.call.legs[leg];
-        if let Some(spot) = leg.spot().filter(|_| !leg.heard) {
+        if let Some(spot) = leg.spot().filter(|_| !leg.sip.heard) {
             let problem = self.edge.why_unanswered("INVITE", &spot, sent);
             self.edge.peer_missed(self.now, &spot, problem);
         }
@@ -611,7 +612,7 @@ impl Cx<'_> {
         let body = Some(Body::sdp(side.stamp(sent).to_string()));
         let headers = side.session_headers();
         let client =
-            side.dialog.and_then(|dialog| self.edge.request(self.now, at, dialog, Purpose::Join, headers, body));
+            side.sip.dialog.and_then(|dialog| self.edge.request(self.now, at, dialog, Purpose::Join, headers, body));
         client.ok_or_else(|| Box::new(FinalAnswer::new(491, ReasonSlug::Transferred)))
     }
 
@@ -627,9 +628,9 @@ impl Cx<'_> {
         let at = self.call.legs.place(self.call.legs.next_id());
         if let Some(flow) = leg.flow {
             let named = Named { at, party: leg.party, trunk: leg.trunk.clone(), remote: flow.remote.ip() };
-            self.edge.index.pass_on(leg.call_id.as_bytes(), from, named);
+            self.edge.index.pass_on(leg.sip.call_id.as_bytes(), from, named);
         }
-        if let Some(dialog) = leg.dialog {
+        if let Some(dialog) = leg.sip.dialog {
             self.edge.index.dialogs.insert(dialog, at);
         }
         if let Some(trunk) = leg.limited_by() {

@@ -84,7 +84,7 @@ fn enter(now: Instant, edge: &mut Edge, server: ServerId, leg: &Leg, named: Name
     let at = named.at;
     edge.index.servers.insert(server, at);
     edge.index.sids.insert(leg.sid.clone(), at.key);
-    edge.index.enter(leg.call_id.as_bytes(), named);
+    edge.index.enter(leg.sip.call_id.as_bytes(), named);
     edge.begin_trace(now, at.key, &leg.sid);
 }
 

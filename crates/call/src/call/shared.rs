@@ -193,7 +193,7 @@ impl Shared {
     pub(crate) fn standing(&self, leg: LegId) -> Option<Description> {
         let mut theirs = self.legs[leg].theirs()?;
         if self.legs.holds.contains(leg) {
-            let ours = self.legs[leg].media_ip;
+            let ours = self.legs[leg].sdp.media_ip;
             theirs.hear_again(ours);
         }
         Some(theirs)

@@ -44,8 +44,8 @@ impl Parts {
         let (name, listens) = (side.agent.name.clone(), side.listens());
         let after = cx.now.saturating_duration_since(side.began);
         cx.edge.agents.opened(&name);
-        cx.edge.metrics.agent_sessions += 1;
-        cx.edge.metrics.agent_connect_seconds.observe(after.as_secs_f64());
+        cx.edge.metrics.agent.sessions += 1;
+        cx.edge.metrics.agent.connect_seconds.observe(after.as_secs_f64());
         cx.call.legs.note(cx.now, cx.edge, leg, &format!("open after {} ms", after.as_millis()));
         cx.call.legs.agent_can_be_had(cx.edge, leg);
         if !listens && self.search.is_opening(leg) {
@@ -169,7 +169,7 @@ impl Parts {
 
     /// Refuses the caller's INVITE, and ends the call.
     pub(crate) fn refuse(&mut self, cx: &mut Cx<'_>, answer: &FinalAnswer) {
-        if let Some(server) = cx.call.legs[LegId::CALLER].server.take() {
+        if let Some(server) = cx.call.legs[LegId::CALLER].sip.server.take() {
             cx.edge.turn.refused.push(server);
             cx.edge.respond(cx.now, server, answer.to_sip());
         }
@@ -179,7 +179,7 @@ impl Parts {
 
     /// The caller has gone before it had an answer; its INVITE has been answered 487.
     pub(crate) fn caller_left(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
-        if let Some(server) = cx.call.legs[LegId::CALLER].server.take() {
+        if let Some(server) = cx.call.legs[LegId::CALLER].sip.server.take() {
             cx.edge.index.servers.remove(&server);
         }
         cx.call.legs[LegId::CALLER].enter(LegState::Ended);
@@ -194,7 +194,7 @@ impl Parts {
 
     /// A CANCEL that the endpoint has answered although we had our 2xx ready.
     pub(crate) fn caller_withdrew_answered(&mut self, cx: &mut Cx<'_>) {
-        if cx.call.legs[LegId::CALLER].dialog.is_none() || cx.call.legs[LegId::CALLER].server.is_some() {
+        if cx.call.legs[LegId::CALLER].sip.dialog.is_none() || cx.call.legs[LegId::CALLER].sip.server.is_some() {
             cx.call.legs[LegId::CALLER].enter(LegState::Ended);
         }
         self.end(cx, ReasonSlug::CallerCanceled);
@@ -224,8 +224,8 @@ impl Parts {
         let ours = side.flow.and_then(|flow| cx.edge.addressing.local(flow.remote.ip(), flow.listener));
         let ours =
             ours.map_or_else(|| "our Contact".to_owned(), |local| format!("our Contact, {}:{}", local.ip, local.port));
-        let contact = side.contact.as_deref().unwrap_or("none");
-        let hop = side.record_route.as_deref().map(|hop| format!(", Record-Route {hop}")).unwrap_or_default();
+        let contact = side.sip.contact.as_deref().unwrap_or("none");
+        let hop = side.sip.record_route.as_deref().map(|hop| format!(", Record-Route {hop}")).unwrap_or_default();
         let went = side.flow.map(|flow| format!(" that went to {}", flow.remote)).unwrap_or_default();
         let text =
             format!("{name} sent no ACK for the 200 OK{went}; it goes to {ours} (its own Contact {contact}{hop})");
@@ -594,7 +594,7 @@ impl Parts {
         let leg = &mut other.shared.legs[comes];
         leg.check_answer(&sent, &answer, agreed.streams.iter().map(|stream| stream.index))?;
         leg.take_theirs(&answer);
-        leg.ours = leg.last_sent.clone();
+        leg.sdp.ours = leg.sdp.last_sent.clone();
         let is_turned = turned(None, &answer, &agreed.streams);
         let Some(join) = self.bridge.negotiation.transfers.joining.take() else { return Err(missing()) };
         let (parts, mut theirs) = other.act(cx.now, cx.edge);

@@ -270,10 +270,10 @@ impl Arrivals<'_> {
         let method = message.method().as_str();
         let metrics = &mut self.edge.metrics;
         match message.start_line() {
-            StartLine::Request { .. } => *metrics.sip_requests.entry((trunk, method, "in")).or_default() += 1,
+            StartLine::Request { .. } => *metrics.sip.requests.entry((trunk, method, "in")).or_default() += 1,
             // The label must not be the far end's to choose: three digits are all that counts as a code.
             StartLine::Response { code, .. } if (100..700).contains(&code) => {
-                *metrics.sip_responses.entry((trunk, method, code, "in")).or_default() += 1;
+                *metrics.sip.responses.entry((trunk, method, code, "in")).or_default() += 1;
             }
             StartLine::Response { .. } => {}
         }

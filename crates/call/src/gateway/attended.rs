@@ -84,7 +84,7 @@ impl Gateway {
             let call = self.calls.get_mut(&at.key)?;
             let other = call.shared.legs.other(at.leg)?;
             let leg = call.shared.legs.get_mut(other)?;
-            let names = self.edge.endpoint.dialog_names(leg.dialog?)?;
+            let names = self.edge.endpoint.dialog_names(leg.sip.dialog?)?;
             leg.is_named_afar = true;
             Some(names)
         });

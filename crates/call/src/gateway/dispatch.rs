@@ -72,8 +72,8 @@ impl Gateway {
             self.edge.index.servers.remove(&server);
         }
         let counts = self.edge.endpoint.counts();
-        self.edge.metrics.sip_transactions_active = (counts.servers + counts.clients) as u64;
-        self.edge.metrics.sip_dialogs_active = counts.dialogs as u64;
+        self.edge.metrics.sip.transactions_active = (counts.servers + counts.clients) as u64;
+        self.edge.metrics.sip.dialogs_active = counts.dialogs as u64;
         self.edge.metrics.message_text_bytes = self.edge.tracing.message_bytes as u64;
         self.edge.metrics.media_ports_in_use = 2 * self.edge.sessions.ports.in_use() as u64;
         self.forget_done(now);
@@ -84,13 +84,13 @@ impl Gateway {
         let trunk = self.edge.party_name(what.party);
         let metrics = &mut self.edge.metrics;
         if what.again {
-            metrics.sip_retransmissions += 1;
+            metrics.sip.retransmissions += 1;
         } else {
             match what.code {
                 Some(code) => {
-                    *metrics.sip_responses.entry((trunk, what.method.as_str(), code, "out")).or_default() += 1
+                    *metrics.sip.responses.entry((trunk, what.method.as_str(), code, "out")).or_default() += 1
                 }
-                None => *metrics.sip_requests.entry((trunk, what.method.as_str(), "out")).or_default() += 1,
+                None => *metrics.sip.requests.entry((trunk, what.method.as_str(), "out")).or_default() += 1,
             }
         }
         let index = &self.edge.index;
@@ -380,7 +380,7 @@ impl Gateway {
         let final_answer = code >= 200;
         if final_answer && let Some(sent) = entry.sent {
             let seconds = now.saturating_duration_since(sent).as_secs_f64();
-            self.edge.metrics.sip_transaction_seconds.observe(seconds);
+            self.edge.metrics.sip.transaction_seconds.observe(seconds);
             if let Some(entry) = self.edge.index.clients.get_mut(&id) {
                 entry.sent = None;
             }

@@ -60,13 +60,13 @@ impl Invariants<'_> {
         match call.shared.state {
             State::Searching => {
                 hold(call.parts.search.attempts.first().is_some(), || format!("{sid}: searching without an attempt"))?;
-                hold(call.shared.legs[LegId::CALLER].server.is_some(), || {
+                hold(call.shared.legs[LegId::CALLER].sip.server.is_some(), || {
                     format!("{sid}: searching without an INVITE to answer")
                 })
             }
             State::Answered => {
                 let callee = call.shared.legs.callee.and_then(|at| call.shared.legs.get(at));
-                let talks = |leg: &Leg| leg.dialog.is_some() || leg.agent.is_some();
+                let talks = |leg: &Leg| leg.sip.dialog.is_some() || leg.agent.is_some();
                 let answered = callee.is_some_and(|leg| leg.state == LegState::Answered && talks(leg));
                 let joins = call.parts.bridge.negotiation.transfers.joining.is_some()
                     || call.parts.bridge.negotiation.transfers.leaving.is_some();
@@ -101,8 +101,8 @@ impl Invariants<'_> {
                 hold(call.shared.ending.is_some(), || format!("{sid}: ended without a record"))?;
                 hold(call.shared.session.is_none(), || format!("{sid}: ended with a media session"))?;
                 let waits = |leg: &Leg| match leg.state {
-                    LegState::Closing => leg.bye.is_some(),
-                    LegState::Canceling => leg.invite.is_some(),
+                    LegState::Closing => leg.sip.bye.is_some(),
+                    LegState::Canceling => leg.sip.invite.is_some(),
                     LegState::Ended => true,
                     LegState::Trying | LegState::Ringing | LegState::Early | LegState::Answered => false,
                 };
@@ -125,7 +125,7 @@ impl Invariants<'_> {
         hold(legs == far_ends, || format!("{legs} legs, {far_ends} far ends"))?;
         let open = self.calls.values().flat_map(|call| &call.shared.legs);
         let open = open.filter(|leg| leg.agent.is_some() && leg.state == LegState::Answered).count() as u64;
-        let counted = (edge.agents.sessions(), edge.metrics.agent_sessions);
+        let counted = (edge.agents.sessions(), edge.metrics.agent.sessions);
         hold(counted == (open, open), || format!("{open} agents' sockets, {counted:?} counted"))?;
         for (name, key) in edge.agents.trials() {
             let attempt = self.calls.get(&key).and_then(|call| call.parts.search.alone());

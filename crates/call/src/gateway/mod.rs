@@ -514,7 +514,7 @@ impl Gateway {
         let mut all: Vec<SilentView> = Vec::new();
         for call in self.calls.values().rev().filter(|call| call.shared.state == State::Answered) {
             let silent = call.shared.legs.with_ids().filter(|(_, leg)| !leg.ends.iter().any(heard));
-            for (at, found) in silent.filter_map(|(at, leg)| Some((at, leg.unheard.as_ref()?))) {
+            for (at, found) in silent.filter_map(|(at, leg)| Some((at, leg.quality.unheard.as_ref()?))) {
                 let name = self.edge.shown_name(&call.shared.legs.name_of(at));
                 if let Some(known) = all.iter_mut().find(|known| known.name == name) {
                     known.calls += 1;

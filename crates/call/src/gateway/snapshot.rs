@@ -27,7 +27,7 @@ use crate::call::agent::agent_leg::Holder;
 use crate::call::agent::agent_leg::{AgentSide, Role};
 use crate::call::legs::caller_id::Hops;
 use crate::call::legs::headers::{Brought, CallerIdentity};
-use crate::call::legs::leg::{Leg, LegState, StreamEnd};
+use crate::call::legs::leg::{Leg, LegQuality, LegSdp, LegSip, LegState, StreamEnd};
 use crate::call::legs::leg_end::{LegEnd, WrittenLegEnd};
 use crate::call::legs::list::Legs;
 use crate::call::legs::location::Location;
@@ -335,7 +335,8 @@ impl FormerAgent {
             raw: None,
         };
         let end = Some(LegEnd::restore(self.ended));
-        Leg { state: LegState::Ended, end, earlier: self.figures, ..Leg::of_agent(self.sid, side) }
+        let quality = LegQuality { earlier: self.figures, ..LegQuality::default() };
+        Leg { state: LegState::Ended, end, quality, ..Leg::of_agent(self.sid, side) }
     }
 }
 
@@ -347,7 +348,7 @@ fn millis(duration: Duration) -> u64 {
 impl Leg {
     /// `added`: ends that are not agreed upon yet.
     fn snapshot(&self, now: Instant, edge: &Edge, added: &[EndId]) -> Option<LegSnapshot> {
-        let mut figures = self.earlier.clone();
+        let mut figures = self.quality.earlier.clone();
         for end in &self.ends {
             add_counters(&mut figures, &end.counters);
         }
@@ -359,13 +360,13 @@ impl Leg {
             governs: self.governs.as_ref().map(|t| t.name.to_string()),
             peer: self.peer.clone(),
             // Parties are numbered anew by every process; the trunk's name stands for it.
-            dialog: DialogSnapshot { party: Party(0), ..edge.endpoint.snapshot_dialog(self.dialog?)? },
-            media_ip: self.media_ip,
-            session_id: self.session_id,
-            last_sent: self.last_sent.clone(),
-            ours: self.ours.clone(),
-            theirs: self.theirs.clone(),
-            takes_update: self.takes_update,
+            dialog: DialogSnapshot { party: Party(0), ..edge.endpoint.snapshot_dialog(self.sip.dialog?)? },
+            media_ip: self.sdp.media_ip,
+            session_id: self.sdp.session_id,
+            last_sent: self.sdp.last_sent.clone(),
+            ours: self.sdp.ours.clone(),
+            theirs: self.sdp.theirs.clone(),
+            takes_update: self.sip.takes_update,
             codec: self.codec.clone(),
             latched: self.latched,
             proof: self.proof.clone(),
@@ -410,20 +411,26 @@ impl Leg {
             peer: snapshot.peer,
             inbound: snapshot.inbound,
             number: snapshot.number.map(|number| Box::new(number.into())),
-            call_id,
             state: LegState::Answered,
-            dialog: Some(dialog),
-            heard: true,
-            takes_update: snapshot.takes_update,
-            last_sent: snapshot.last_sent,
-            ours: snapshot.ours,
-            theirs: snapshot.theirs,
+            sip: LegSip {
+                call_id,
+                dialog: Some(dialog),
+                heard: true,
+                takes_update: snapshot.takes_update,
+                ..LegSip::default()
+            },
+            sdp: LegSdp {
+                media_ip: snapshot.media_ip,
+                session_id: snapshot.session_id,
+                last_sent: snapshot.last_sent,
+                ours: snapshot.ours,
+                theirs: snapshot.theirs,
+            },
             ends,
             codec: snapshot.codec,
             latched: snapshot.latched,
             proof: snapshot.proof.restored(),
-            earlier: snapshot.figures,
-            scores: snapshot.scores,
+            quality: LegQuality { earlier: snapshot.figures, scores: snapshot.scores, ..LegQuality::default() },
             timer: SessionTimer::restore(now, edge, snapshot.timer),
             ..Leg::new(snapshot.sid, party, flow, snapshot.media_ip, snapshot.session_id)
         };

@@ -198,12 +198,12 @@ fn agents_are_counted() {
     let mut bench = Bench::with_agents(vec![to_agent("desk")]);
     let (mut caller, _, _) = bench.talking();
     let metrics = bench.gateway.metrics();
-    assert_eq!(metrics.agent_sessions, 1);
-    assert_eq!(metrics.agent_connect_seconds.counts.iter().sum::<u64>(), 1);
+    assert_eq!(metrics.agent.sessions, 1);
+    assert_eq!(metrics.agent.connect_seconds.counts.iter().sum::<u64>(), 1);
     let desk = |bench: &Bench| bench.gateway.status(bench.now).agents[0].clone();
     assert_eq!((desk(&bench).name.as_str(), desk(&bench).state, desk(&bench).sessions), ("desk", "up", 1));
     hang_up(&mut bench, &mut caller);
-    assert_eq!((bench.gateway.metrics().agent_sessions, desk(&bench).sessions, desk(&bench).opened), (0, 0, 1));
+    assert_eq!((bench.gateway.metrics().agent.sessions, desk(&bench).sessions, desk(&bench).opened), (0, 0, 1));
     assert_eq!(bench.gateway.status(bench.now).agents[1].state, "unknown");
     bench.finish();
 }

@@ -64,7 +64,7 @@ fn failing(connect: Vec<TargetSpec>) -> Bench {
 fn after_five_failures_calls_go_straight_on() {
     let mut bench = failing(vec![to_agent("desk"), to_trunk("pbx")]);
     assert_eq!(state(&bench), ("skipped", Some(1_000)));
-    assert!(bench.gateway.metrics().agent_skipped["desk"] && !bench.gateway.metrics().agent_skipped["night"]);
+    assert!(bench.gateway.metrics().agent.skipped["desk"] && !bench.gateway.metrics().agent.skipped["night"]);
     let said = "agent desk keeps failing and is skipped, except for one test call at a time: it answered the handshake with 503";
     assert_eq!(bench.logs.iter().filter(|line| *line == said).count(), 1, "{:#?}", bench.logs);
     assert!(skipped(&mut bench));
@@ -91,7 +91,7 @@ fn one_call_at_a_time_tries_it_again() {
     let (_, trial) = call(&mut bench);
     opens(&mut bench, trial.unwrap());
     assert_eq!(state(&bench), ("up", None));
-    assert!(!bench.gateway.metrics().agent_skipped["desk"]);
+    assert!(!bench.gateway.metrics().agent.skipped["desk"]);
     assert!(bench.logs.iter().any(|line| line == "agent desk works again and is no longer skipped"));
     assert!(!skipped(&mut bench) && !skipped(&mut bench), "all may");
     // It breaks at once: one call says little, two are enough.
@@ -244,7 +244,7 @@ fn a_reload_keeps_what_is_known_unless_the_agent_has_moved() {
     assert!(skipped(&mut bench));
     bench.configure(|settings| settings.table = with("ws://127.0.0.1/elsewhere"));
     assert_ne!(state(&bench).0, "skipped");
-    assert!(!bench.gateway.metrics().agent_skipped["desk"]);
+    assert!(!bench.gateway.metrics().agent.skipped["desk"]);
     assert!(!skipped(&mut bench));
 }
 

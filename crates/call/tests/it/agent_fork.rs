@@ -258,7 +258,7 @@ fn it_listens_to_a_call_with_an_agent_and_through_its_loss() {
     bench.receive(PBX, callee.answer(200, &answer()));
     bench.expect(PBX, "ACK");
     assert_eq!(taps(&mut bench), [], "the same audio of the same end");
-    assert_eq!(bench.gateway.metrics().agent_sessions, 1);
+    assert_eq!(bench.gateway.metrics().agent.sessions, 1);
     hang_up(&mut bench, &mut caller);
     let bye = bench.expect(PBX, "BYE");
     bench.receive(PBX, callee.respond(&bye, 200, ""));

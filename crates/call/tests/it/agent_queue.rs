@@ -76,7 +76,7 @@ fn hangs_up(bench: &mut Bench, socket: Socket) {
 /// Those that have the desk, and those that wait.
 fn counts(bench: &Bench) -> (u64, u64) {
     let desk = bench.gateway.status(bench.now).agents.remove(0);
-    assert_eq!(bench.gateway.metrics().agent_waiting.get("desk"), Some(&desk.waiting));
+    assert_eq!(bench.gateway.metrics().agent.waiting.get("desk"), Some(&desk.waiting));
     (desk.talking, desk.waiting)
 }
 
@@ -127,7 +127,7 @@ fn callers_wait_their_turn_in_the_order_in_which_they_came() {
         open(&mut bench, last);
     }
     assert!(stories(&bench).contains("desk: its turn, after 7.8 s"), "{}", stories(&bench));
-    let waited = &bench.gateway.metrics().agent_wait_seconds;
+    let waited = &bench.gateway.metrics().agent.wait_seconds;
     assert_eq!((waited.counts.iter().sum::<u64>(), (waited.sum * 10.0).round() / 10.0), (3, 25.5));
 }
 

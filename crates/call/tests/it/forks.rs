@@ -76,7 +76,7 @@ fn a_fork_begins_and_ends_in_mid_call_and_nobody_else_is_told() {
     assert_eq!(end(&mut bench, &fork.id).unwrap().state, "ended");
     assert_eq!(bench.told(), [Told::Remove(scribe)]);
     assert_eq!(end(&mut bench, &fork.id), Err(Refused::ForkEnded));
-    assert_eq!(bench.gateway.metrics().agent_sessions, 0);
+    assert_eq!(bench.gateway.metrics().agent.sessions, 0);
     bench.nothing();
     assert_eq!(bench.state(), "answered");
     bench.bye(&mut caller, &callee);

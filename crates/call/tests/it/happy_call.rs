@@ -220,18 +220,18 @@ fn metrics_count_what_happened() {
     bench.receive(PBX, callee.respond(&bye, 200, ""));
     let metrics = bench.gateway.metrics();
     let requests = |trunk: &str, method, direction| {
-        metrics.sip_requests.get(&(trunk.into(), method, direction)).copied().unwrap_or_default()
+        metrics.sip.requests.get(&(trunk.into(), method, direction)).copied().unwrap_or_default()
     };
     assert_eq!(requests("carrier", "INVITE", "in"), 1);
     assert_eq!(requests("carrier", "ACK", "in"), 1);
     assert_eq!(requests("pbx", "INVITE", "out"), 1);
     assert_eq!(requests("pbx", "BYE", "out"), 1);
-    assert_eq!(metrics.sip_responses.get(&("carrier".into(), "INVITE", 200, "out")), Some(&1));
-    assert_eq!(metrics.sip_responses.get(&("pbx".into(), "INVITE", 200, "in")), Some(&1));
+    assert_eq!(metrics.sip.responses.get(&("carrier".into(), "INVITE", 200, "out")), Some(&1));
+    assert_eq!(metrics.sip.responses.get(&("pbx".into(), "INVITE", 200, "in")), Some(&1));
     assert_eq!(metrics.calls.get(&("carrier".into(), "main".into(), "answered")), Some(&1));
     assert_eq!(metrics.call_setup_seconds.counts.iter().sum::<u64>(), 1);
     assert_eq!(metrics.call_duration_seconds.counts.iter().sum::<u64>(), 1);
-    assert_eq!(metrics.sip_transaction_seconds.counts.iter().sum::<u64>(), 2);
+    assert_eq!(metrics.sip.transaction_seconds.counts.iter().sum::<u64>(), 2);
     assert_eq!(metrics.trunk_up.get("pbx"), Some(&true));
     assert_eq!((active(&bench, "carrier"), active(&bench, "pbx")), (Some(0), Some(0)));
     let status = bench.gateway.status(bench.now);

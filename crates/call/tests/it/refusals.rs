@@ -38,8 +38,8 @@ fn a_stranger_gets_no_byte_and_is_counted() {
         bench.receive("192.0.2.66:5060", text);
     }
     bench.nothing();
-    assert_eq!(bench.gateway.metrics().sip_dropped.get("unknown_source"), Some(&4));
-    assert!(bench.gateway.metrics().sip_requests.is_empty());
+    assert_eq!(bench.gateway.metrics().sip.dropped.get("unknown_source"), Some(&4));
+    assert!(bench.gateway.metrics().sip.requests.is_empty());
     let line = "SIP from 192.0.2.66 is dropped: unknown source (in no `peers` or `accept_from`)";
     assert_eq!((bench.reports.is_empty(), bench.logs.as_slice()), (true, &[line.to_owned()][..]), "one line a minute");
     let unknown = bench.gateway.status(bench.now).unknown.unwrap();
@@ -55,7 +55,7 @@ fn garbage_of_a_trunk_is_dropped_and_counted() {
     bench.receive(CARRIER, "garbage");
     bench.receive(CARRIER, [0xff, 0, 13, 10]);
     bench.nothing();
-    assert_eq!(bench.gateway.metrics().sip_dropped.get("not_sip"), Some(&2));
+    assert_eq!(bench.gateway.metrics().sip.dropped.get("not_sip"), Some(&2));
     bench.finish();
 }
 

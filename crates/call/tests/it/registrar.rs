@@ -64,7 +64,7 @@ fn refused(bench: &mut Bench) {
 }
 
 fn dropped(bench: &Bench, reason: &str) -> u64 {
-    bench.gateway.metrics().sip_dropped.get(reason).copied().unwrap_or_default()
+    bench.gateway.metrics().sip.dropped.get(reason).copied().unwrap_or_default()
 }
 
 #[test]

@@ -150,7 +150,7 @@ fn a_connection_made_for_a_trunk_is_its_own_whoever_else_has_the_address() {
     bench.input(identified(3, "two", None));
     send(&mut bench, tls("10.0.0.20:5061", 3), &request(801));
     send(&mut bench, tls("10.0.0.20:5061", 4), &request(802));
-    let requests = &bench.gateway.metrics().sip_requests;
+    let requests = &bench.gateway.metrics().sip.requests;
     for name in ["one", "two"] {
         assert_eq!(requests.get(&(name.into(), "OPTIONS", "in")), Some(&1), "{name}: {requests:?}");
     }

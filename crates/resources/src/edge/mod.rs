@@ -299,12 +299,12 @@ impl Edge {
 
     /// Brings the gauge of skipped agents up to date.
     pub fn note_skipped(&mut self) {
-        self.metrics.agent_skipped = self.agents.skipped().map(|(name, skipped)| (Arc::clone(name), skipped)).collect();
+        self.metrics.agent.skipped = self.agents.skipped().map(|(name, skipped)| (Arc::clone(name), skipped)).collect();
     }
 
     /// Brings the gauge of waiting callers up to date.
     pub fn note_waiting(&mut self) {
-        self.metrics.agent_waiting = self.agents.waiting().map(|(name, count)| (Arc::clone(name), count)).collect();
+        self.metrics.agent.waiting = self.agents.waiting().map(|(name, count)| (Arc::clone(name), count)).collect();
     }
 
     /// Tells the endpoint that a way is gone; `party`: whose it was, where others have ways of their own there.

@@ -77,14 +77,14 @@ pub(super) fn end(world: &World, end: Instant) -> Result<(), String> {
     let metrics = gateway.metrics();
     for (name, count) in [
         ("live calls", gateway.live_calls() as u64),
-        ("transactions", metrics.sip_transactions_active),
-        ("dialogs", metrics.sip_dialogs_active),
+        ("transactions", metrics.sip.transactions_active),
+        ("dialogs", metrics.sip.dialogs_active),
         ("media ports", metrics.media_ports_in_use),
         ("media sessions", world.edge.sessions.len() as u64),
         ("bound ports", world.edge.ports.len() as u64),
         ("agents' sockets", world.edge.sockets.live() as u64),
-        ("agents' sockets counted", metrics.agent_sessions),
-        ("callers that wait", metrics.agent_waiting.values().sum()),
+        ("agents' sockets counted", metrics.agent.sessions),
+        ("callers that wait", metrics.agent.waiting.values().sum()),
         ("calls of trunks", metrics.calls_active.values().sum()),
     ] {
         if count != 0 {

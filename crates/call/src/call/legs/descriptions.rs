@@ -84,7 +84,7 @@ impl Legs {
         let presses = presses.and_then(|number| Some((number, section.rtpmap(number)?.clock)));
         let audio = Audio::of(section, &side.codec);
         section.formats.retain(|format| kept.iter().flatten().any(|number| number == format));
-        let ours = side.ours.as_ref()?.read()?;
+        let ours = side.sdp.ours.as_ref()?.read()?;
         let keys = ours.media.get(index).and_then(|ours| named(ours, "telephone-event"));
         let coding = audio.as_ref().and_then(coding);
         Some((offer, coding.map(|coding| Spoken { index, audio: number, coding, keys, presses })))
@@ -103,7 +103,7 @@ impl Legs {
     /// Whether a re-INVITE says what its far end has said last, word for word (RFC 4028 §7.4).
     pub(crate) fn is_refresh(&self, leg: LegId, sdp: Option<&Bytes>) -> bool {
         let side = &self[leg];
-        let Some((theirs, sdp)) = side.theirs.as_ref().zip(sdp) else { return false };
+        let Some((theirs, sdp)) = side.sdp.theirs.as_ref().zip(sdp) else { return false };
         let offer = Description::parse(sdp).ok().and_then(|offer| side.admit(offer).ok());
         offer.is_some_and(|offer| theirs.says(&offer))
     }

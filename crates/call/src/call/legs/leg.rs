@@ -99,6 +99,61 @@ impl StreamEnd {
     }
 }
 
+/// The dialog of a leg and the requests that are open in it.
+#[derive(Debug, Default)]
+pub(crate) struct LegSip {
+    /// Call-ID.
+    pub(crate) call_id: String,
+    /// Its INVITE to us, while that has no final answer.
+    pub(crate) server: Option<ServerId>,
+    /// Our INVITE to it.
+    pub(crate) invite: Option<ClientId>,
+    /// Our BYE to it.
+    pub(crate) bye: Option<ClientId>,
+    /// Its dialog; for the caller from the first 18x on, else from the 2xx.
+    pub(crate) dialog: Option<DialogId>,
+    /// Whether it has answered our INVITE with anything.
+    pub(crate) heard: bool,
+    /// Whether it takes UPDATE, as it has said in Allow.
+    pub(crate) takes_update: bool,
+    /// Host and port of its Contact.
+    pub(crate) contact: Option<Box<str>>,
+    /// The same of the first proxy that stays in its dialog (Record-Route).
+    pub(crate) record_route: Option<Box<str>>,
+}
+
+/// The descriptions of a leg: ours and those of its remote party.
+#[derive(Debug)]
+pub(crate) struct LegSdp {
+    /// The address it is shown in SDP.
+    pub(crate) media_ip: IpAddr,
+    /// Session id of our descriptions.
+    pub(crate) session_id: u64,
+    /// The last description that we sent to it.
+    pub(crate) last_sent: Option<Written>,
+    /// The one of ours that is in force.
+    pub(crate) ours: Option<Written>,
+    /// The one of its that is in force.
+    pub(crate) theirs: Option<Written>,
+}
+
+/// What was heard of a leg, and what is wrong with it.
+#[derive(Debug, Default)]
+pub(crate) struct LegQuality {
+    /// Figures from before a restart, or of ends that are gone.
+    pub(crate) earlier: RtpView,
+    /// Scores of ends that are gone.
+    pub(crate) scores: Scored,
+    /// Why it was not heard, where it was not.
+    pub(crate) unheard: Option<Box<Diagnosis>>,
+    /// What is wrong with what is heard of it.
+    pub(crate) flaw: Option<Box<Diagnosis>>,
+    /// Whether its trunk knows whether it was heard.
+    pub(crate) is_judged: bool,
+    /// What its media had come to at the last look.
+    pub(crate) looked: Option<(Look, Instant)>,
+}
+
 /// One side of a call.
 #[derive(Debug)]
 pub(crate) struct Leg {
@@ -124,40 +179,12 @@ pub(crate) struct Leg {
     pub(crate) flow: Option<Flow>,
     /// The agent that it is, where it is one.
     pub(crate) agent: Option<Box<AgentSide>>,
-    /// Call-ID.
-    pub(crate) call_id: String,
     /// Where it stands.
     pub(crate) state: LegState,
     /// Why it has ended, or is about to.
     pub(crate) end: Option<LegEnd>,
-    /// Its INVITE to us, while that has no final answer.
-    pub(crate) server: Option<ServerId>,
-    /// Our INVITE to it.
-    pub(crate) invite: Option<ClientId>,
-    /// Our BYE to it.
-    pub(crate) bye: Option<ClientId>,
-    /// Its dialog; for the caller from the first 18x on, else from the 2xx.
-    pub(crate) dialog: Option<DialogId>,
-    /// Whether it has answered our INVITE with anything.
-    pub(crate) heard: bool,
-    /// Whether it takes UPDATE, as it has said in Allow.
-    pub(crate) takes_update: bool,
-    /// Host and port of its Contact.
-    pub(crate) contact: Option<Box<str>>,
-    /// The same of the first proxy that stays in its dialog (Record-Route).
-    pub(crate) record_route: Option<Box<str>>,
     /// Its session timer.
     pub(crate) timer: SessionTimer,
-    /// The address it is shown in SDP.
-    pub(crate) media_ip: IpAddr,
-    /// Session id of our descriptions.
-    pub(crate) session_id: u64,
-    /// The last description that we sent to it.
-    pub(crate) last_sent: Option<Written>,
-    /// The one of ours that is in force.
-    pub(crate) ours: Option<Written>,
-    /// The one of its that is in force.
-    pub(crate) theirs: Option<Written>,
     /// Its media ends, one for each anchored m-line.
     pub(crate) ends: Vec<StreamEnd>,
     /// Codec agreed; empty before.
@@ -172,18 +199,12 @@ pub(crate) struct Leg {
     pub(crate) latched: Option<SocketAddr>,
     /// What has proven that its far side is where it says.
     pub(crate) proof: Proof,
-    /// Figures from before a restart, or of ends that are gone.
-    pub(crate) earlier: RtpView,
-    /// Scores of ends that are gone.
-    pub(crate) scores: Scored,
-    /// Why it was not heard, where it was not.
-    pub(crate) unheard: Option<Box<Diagnosis>>,
-    /// What is wrong with what is heard of it.
-    pub(crate) flaw: Option<Box<Diagnosis>>,
-    /// Whether its trunk knows whether it was heard.
-    pub(crate) is_judged: bool,
-    /// What its media had come to at the last look.
-    pub(crate) looked: Option<(Look, Instant)>,
+    /// Dialog and open requests.
+    pub(crate) sip: LegSip,
+    /// Descriptions.
+    pub(crate) sdp: LegSdp,
+    /// What was heard, and what is wrong with it.
+    pub(crate) quality: LegQuality,
 }
 
 impl Leg {
@@ -207,23 +228,9 @@ impl Leg {
             is_named_afar: false,
             flow: Some(flow),
             agent: None,
-            call_id: String::new(),
             state: LegState::Trying,
             end: None,
-            server: None,
-            invite: None,
-            bye: None,
-            dialog: None,
-            heard: false,
-            takes_update: false,
-            contact: None,
-            record_route: None,
             timer: SessionTimer::default(),
-            media_ip,
-            session_id,
-            last_sent: None,
-            ours: None,
-            theirs: None,
             ends: Vec::new(),
             codec: String::new(),
             rolled: 0,
@@ -231,12 +238,9 @@ impl Leg {
             srtp: None,
             latched: None,
             proof: Proof::default(),
-            earlier: RtpView::default(),
-            scores: Scored::default(),
-            unheard: None,
-            flaw: None,
-            is_judged: false,
-            looked: None,
+            sip: LegSip::default(),
+            sdp: LegSdp { media_ip, session_id, last_sent: None, ours: None, theirs: None },
+            quality: LegQuality::default(),
         }
     }
 
@@ -249,16 +253,16 @@ impl Leg {
     pub(crate) fn learn(&mut self, message: &Message) {
         if message.header(HeaderName::Allow).is_some() {
             let allowed = message.tokens(HeaderName::Allow);
-            self.takes_update = allowed.contains(&Method::Update.as_str().as_bytes());
+            self.sip.takes_update = allowed.contains(&Method::Update.as_str().as_bytes());
         }
         let place = |address: NameAddr<'_>| {
             let host = address.parsed_uri()?.host;
             let port = host.port.map(|port| format!(":{port}")).unwrap_or_default();
             Some(plain(&format!("{}{port}", host.host), NUMBER_CHARS).into())
         };
-        self.contact = message.contact().and_then(place).or(self.contact.take());
+        self.sip.contact = message.contact().and_then(place).or(self.sip.contact.take());
         let hop = message.headers(HeaderName::RecordRoute).flat_map(NameAddr::list).next();
-        self.record_route = hop.and_then(place).or(self.record_route.take());
+        self.sip.record_route = hop.and_then(place).or(self.sip.record_route.take());
     }
 
     /// An agent's leg, whose socket is being opened.
@@ -305,8 +309,8 @@ impl Leg {
 
     /// How our next description to it names itself; [`Self::stamp`] settles the version.
     pub(crate) fn identity(&self) -> Identity {
-        let version = self.last_sent.as_ref().map_or(1, Written::version);
-        Identity { session_id: self.session_id, version, ip: self.media_ip }
+        let version = self.sdp.last_sent.as_ref().map_or(1, Written::version);
+        Identity { session_id: self.sdp.session_id, version, ip: self.sdp.media_ip }
     }
 
     /// Our RTP ports towards it for these m-lines, 0 where there is none.
@@ -321,20 +325,20 @@ impl Leg {
 
     /// Gives a description its version: the last one's if nothing has changed, else one more (RFC 3264 §8).
     pub(crate) fn stamp(&mut self, mut description: Description) -> Description {
-        if let Some(last) = &self.last_sent {
+        if let Some(last) = &self.sdp.last_sent {
             description.origin.version = last.version();
             if last.says(&description) {
                 return description;
             }
             description.origin.version = last.version().saturating_add(1);
         }
-        self.last_sent = Some(Written::new(&description));
+        self.sdp.last_sent = Some(Written::new(&description));
         description
     }
 
     /// What was sent last is refused: what is in force is its last word again, under a version of its own.
     pub(crate) fn take_back(&mut self) {
-        if let Some(ours) = self.ours.as_ref().and_then(Written::read) {
+        if let Some(ours) = self.sdp.ours.as_ref().and_then(Written::read) {
             self.stamp(ours);
         }
     }
@@ -349,24 +353,24 @@ impl Leg {
     /// Takes the far end's description into force. Whether its `o=` line is another one than before.
     pub(crate) fn take_theirs(&mut self, description: &Description) -> bool {
         let written = Written::new(description);
-        let changed = self.theirs.as_ref().is_some_and(|before| before.has_other_origin(&written));
-        self.theirs = Some(written);
+        let changed = self.sdp.theirs.as_ref().is_some_and(|before| before.has_other_origin(&written));
+        self.sdp.theirs = Some(written);
         changed
     }
 
     /// The last description that we sent to it, read.
     pub(crate) fn sent(&self) -> Option<Description> {
-        self.last_sent.as_ref()?.read()
+        self.sdp.last_sent.as_ref()?.read()
     }
 
     /// The one of its that is in force, read.
     pub(crate) fn theirs(&self) -> Option<Description> {
-        self.theirs.as_ref()?.read()
+        self.sdp.theirs.as_ref()?.read()
     }
 
     /// Both that are in force, read: ours and its.
     pub(crate) fn session(&self) -> Option<(Description, Description)> {
-        let (ours, theirs) = self.ours.as_ref().zip(self.theirs.as_ref())?;
+        let (ours, theirs) = self.sdp.ours.as_ref().zip(self.sdp.theirs.as_ref())?;
         Some((ours.read()?, theirs.read()?))
     }
 
@@ -382,7 +386,7 @@ impl Leg {
         RemoteSpec {
             rtp: far.rtp,
             rtcp: far.rtcp,
-            shown: Some(self.media_ip),
+            shown: Some(self.sdp.media_ip),
             expected,
             expected_networks: self.trunk.as_ref().map(|t| t.media_from.clone()).unwrap_or_default(),
             latch,
@@ -401,7 +405,7 @@ impl Leg {
 
     /// The keys of a stream, by the descriptions in force; `None`: plain RTP.
     pub(crate) fn srtp_spec(&self, index: usize) -> Option<SrtpSpec> {
-        if !self.ours.as_ref()?.has_keys() {
+        if !self.sdp.ours.as_ref()?.has_keys() {
             return None;
         }
         let (ours, theirs) = self.session()?;
@@ -420,7 +424,7 @@ impl Leg {
 
     /// As shown.
     pub(crate) fn view(&self) -> LegView {
-        let mut rtp = self.earlier.clone();
+        let mut rtp = self.quality.earlier.clone();
         for end in &self.ends {
             add_counters(&mut rtp, &end.counters);
         }
@@ -444,7 +448,7 @@ impl Leg {
                 (None, _) => "ws",
             },
             remote: self.flow.map(|flow| flow.remote),
-            sip_call_id: plain(&self.call_id, CALL_ID_CHARS),
+            sip_call_id: plain(&self.sip.call_id, CALL_ID_CHARS),
             codec: self.codec.clone(),
             converted_to: self.converted_to,
             srtp: self.srtp.map(Suite::as_str),
@@ -465,7 +469,7 @@ impl Leg {
         let end = self.ends.first()?;
         let announced = end.remote.as_ref()?.rtp;
         let used = announced.and(self.latched.or(announced));
-        Some(MediaView { ours: SocketAddr::new(self.media_ip, end.bind.port()), announced, used })
+        Some(MediaView { ours: SocketAddr::new(self.sdp.media_ip, end.bind.port()), announced, used })
     }
 
     /// As a fork; `None` where it is none.
@@ -525,7 +529,7 @@ impl Leg {
                 SessionExpires { seconds, refresher }
             }
             // Who refreshes is for the far end to choose.
-            None if self.dialog.is_none() => match self.session_wanted() {
+            None if self.sip.dialog.is_none() => match self.session_wanted() {
                 Some(seconds) => SessionExpires { seconds, refresher: None },
                 None => return Vec::new(),
             },
@@ -616,8 +620,11 @@ impl Leg {
         let mut leg = Leg {
             trunk: Some(trunk.clone()),
             inbound: true,
-            server: Some(*server),
-            call_id: String::from_utf8_lossy(call_id).into_owned(),
+            sip: LegSip {
+                server: Some(*server),
+                call_id: String::from_utf8_lossy(call_id).into_owned(),
+                ..LegSip::default()
+            },
             proof: Proof::of_invite(trunk.require_auth.is_some()),
             ..Leg::new(edge.random.sid(), *party, *flow, media_ip, edge.random.session_id())
         };
@@ -639,7 +646,7 @@ impl Leg {
 
     /// Scores of what it sent; of a call that was too short for one, that of the whole.
     pub(crate) fn scores(&self) -> Scored {
-        let mut all = self.scores;
+        let mut all = self.quality.scores;
         for end in &self.ends {
             all.add(Scored::of(&end.counters));
         }

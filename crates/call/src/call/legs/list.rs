@@ -166,7 +166,7 @@ impl Legs {
 
     /// The legs of far ends that have answered.
     pub(crate) fn talking(&self) -> impl Iterator<Item = LegId> + '_ {
-        self.ids().filter(|at| self[*at].state == LegState::Answered && self[*at].dialog.is_some())
+        self.ids().filter(|at| self[*at].state == LegState::Answered && self[*at].sip.dialog.is_some())
     }
 
     /// Whether the caller's ports are known to be ours.
@@ -205,7 +205,7 @@ impl Legs {
     /// A target has answered: an earlier one that has been withdrawn, and still only now gives a sign of life, is told so.
     pub(crate) fn completed(&self, edge: &mut Edge) {
         let withdrawn = self.iter().filter(|leg| leg.state == LegState::Canceling);
-        withdrawn.filter_map(|leg| leg.invite).for_each(|client| edge.answered_elsewhere(client));
+        withdrawn.filter_map(|leg| leg.sip.invite).for_each(|client| edge.answered_elsewhere(client));
     }
 
     /// A withdrawn INVITE is final.
@@ -219,14 +219,14 @@ impl Legs {
     pub(crate) fn leg_gone(&mut self, edge: &mut Edge, leg: LegId) {
         let leg = &mut self[leg];
         leg.enter(LegState::Ended);
-        if let Some(dialog) = leg.dialog.take() {
+        if let Some(dialog) = leg.sip.dialog.take() {
             edge.index.dialogs.remove(&dialog);
         }
     }
 
     /// Enters a leg's dialog.
     pub(crate) fn own_dialog(&mut self, edge: &mut Edge, leg: LegId, dialog: DialogId) {
-        if let Some(before) = self[leg].dialog.replace(dialog).filter(|before| *before != dialog) {
+        if let Some(before) = self[leg].sip.dialog.replace(dialog).filter(|before| *before != dialog) {
             edge.index.dialogs.remove(&before);
         }
         edge.index.dialogs.insert(dialog, self.place(leg));
@@ -234,10 +234,10 @@ impl Legs {
 
     /// The caller's 2xx waits for a PRACK, and is not to go out any more: the INVITE is refused instead. Whether that was so.
     pub(crate) fn refuse_held_back(&mut self, now: Instant, edge: &mut Edge, leg: LegId, reason: ReasonSlug) -> bool {
-        let Some(server) = self[leg].server.filter(|server| edge.endpoint.holds_back(*server)) else {
+        let Some(server) = self[leg].sip.server.filter(|server| edge.endpoint.holds_back(*server)) else {
             return false;
         };
-        self[leg].server = None;
+        self[leg].sip.server = None;
         edge.index.servers.remove(&server);
         edge.respond(now, server, FinalAnswer::new(480, reason).to_sip());
         self.leg_gone(edge, leg);

@@ -92,14 +92,14 @@ impl Leg {
         self.protect_answer(edge, &mut answer, offer);
         let relatch = self.take_theirs(offer);
         let answer = self.stamp(answer);
-        self.ours = self.last_sent.clone();
+        self.sdp.ours = self.sdp.last_sent.clone();
         self.srtp = self.suite();
         (answer, relatch)
     }
 
     /// The suite in force, of its first stream that has one.
     pub(crate) fn suite(&self) -> Option<Suite> {
-        if !self.ours.as_ref()?.has_keys() {
+        if !self.sdp.ours.as_ref()?.has_keys() {
             return None;
         }
         let (ours, theirs) = self.session()?;

@@ -42,7 +42,7 @@ impl CallMedia {
         }
         if was == LegState::Answered {
             cx.edge.agents.closed(&side.agent.name);
-            cx.edge.metrics.agent_sessions = cx.edge.metrics.agent_sessions.saturating_sub(1);
+            cx.edge.metrics.agent.sessions = cx.edge.metrics.agent.sessions.saturating_sub(1);
         }
         if !side.listens() && was == LegState::Answered && !side.is_gone {
             cx.edge.agents.end_session(cx.now, &side.agent.name, cx.call.key);
@@ -245,7 +245,7 @@ impl CallMedia {
         let caller = cx.call.legs.near_leg_mut();
         caller.protect_answer(cx.edge, &mut answer, offer);
         let answer = caller.stamp(answer);
-        caller.ours = caller.last_sent.clone();
+        caller.sdp.ours = caller.sdp.last_sent.clone();
         let relatch = caller.take_theirs(offer);
         self.speak(cx, spoken, &far, relatch);
         Ok(answer)
@@ -257,7 +257,7 @@ impl CallMedia {
         self.spoken = Some(spoken);
         let caller = cx.call.legs.near_leg_mut();
         for end in caller.ends.extract_if(.., |end| end.index != spoken.index) {
-            retire(&mut caller.earlier, &mut caller.scores, &end.counters);
+            retire(&mut caller.quality.earlier, &mut caller.quality.scores, &end.counters);
             cx.edge.remove_end(media, end.end);
         }
         caller.codec = name(spoken.coding).to_owned();

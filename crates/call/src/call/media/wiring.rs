@@ -16,7 +16,7 @@ use trunkgate_story::quality::retire;
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::CallMedia;
-use crate::call::legs::leg::{Leg, LegState, StreamEnd, wires};
+use crate::call::legs::leg::{Leg, LegQuality, LegSip, LegState, StreamEnd, wires};
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::negotiation::reinvite::Renegotiation;
 use crate::call::search::answer::FinalAnswer;
@@ -30,7 +30,7 @@ impl CallMedia {
         }
         for leg in &mut cx.call.legs {
             for end in std::mem::take(&mut leg.ends) {
-                retire(&mut leg.earlier, &mut leg.scores, &end.counters);
+                retire(&mut leg.quality.earlier, &mut leg.quality.scores, &end.counters);
             }
         }
         self.wires.clear();
@@ -181,7 +181,7 @@ impl CallMedia {
         self.bind_failures += 1;
         let no_ports = FinalAnswer::new(503, ReasonSlug::NoPorts);
         // The caller has been told the port already, or luck is out.
-        if cx.call.legs.near_leg().ours.is_some() || self.bind_failures >= BIND_TRIES {
+        if cx.call.legs.near_leg().sdp.ours.is_some() || self.bind_failures >= BIND_TRIES {
             return Next::Refuse(Box::new(no_ports));
         }
         let Some(media) = cx.call.session else { return Next::Stay };
@@ -200,7 +200,7 @@ impl CallMedia {
         let Some(media) = cx.call.session else { return };
         let leg = &mut cx.call.legs[leg];
         for end in std::mem::take(&mut leg.ends) {
-            retire(&mut leg.earlier, &mut leg.scores, &end.counters);
+            retire(&mut leg.quality.earlier, &mut leg.quality.scores, &end.counters);
             self.wires.retain(|from, (to, _)| from != end.end && *to != end.end);
             cx.edge.remove_end(media, end.end);
         }
@@ -261,7 +261,7 @@ impl CallMedia {
         let side = &mut cx.call.legs[leg];
         side.number = Some(number);
         // One more than whole rounds: numbers begin anywhere (RFC 3550 §5.1).
-        let rounds = (side.earlier.rx_packets + side.earlier.lost) >> 16;
+        let rounds = (side.quality.earlier.rx_packets + side.quality.earlier.lost) >> 16;
         side.rolled = side.rolled.saturating_add(u32::try_from(rounds).unwrap_or(u32::MAX)).saturating_add(1);
         let flow = side.flow.unwrap_or_else(Leg::nowhere);
         let stays = Leg {
@@ -269,25 +269,31 @@ impl CallMedia {
             peer: side.peer.clone(),
             inbound: side.inbound,
             flow: side.flow,
-            call_id: side.call_id.clone(),
             state: LegState::Ended,
             end: side.end.take(),
-            server: side.server.take(),
-            invite: side.invite.take(),
+            sip: LegSip {
+                call_id: side.sip.call_id.clone(),
+                server: side.sip.server.take(),
+                invite: side.sip.invite.take(),
+                ..LegSip::default()
+            },
             codec: side.codec.clone(),
             srtp: side.srtp,
             latched: side.latched.take(),
-            earlier: std::mem::take(&mut side.earlier),
-            scores: std::mem::take(&mut side.scores),
-            unheard: side.unheard.take(),
-            flaw: side.flaw.take(),
-            is_judged: side.is_judged,
+            quality: LegQuality {
+                earlier: std::mem::take(&mut side.quality.earlier),
+                scores: std::mem::take(&mut side.quality.scores),
+                unheard: side.quality.unheard.take(),
+                flaw: side.quality.flaw.take(),
+                is_judged: side.quality.is_judged,
+                looked: None,
+            },
             ..Leg::new(
                 std::mem::replace(&mut side.sid, cx.edge.random.sid()),
                 side.party,
                 flow,
-                side.media_ip,
-                side.session_id,
+                side.sdp.media_ip,
+                side.sdp.session_id,
             )
         };
         std::mem::replace(side, stays)
@@ -316,7 +322,7 @@ impl CallMedia {
         cx.call.legs.leave_trunk(cx.edge, new);
         let leg = &mut cx.call.legs[new];
         leg.enter(LegState::Ended);
-        leg.server = None;
+        leg.sip.server = None;
         leg.end_with(ReasonSlug::Denied, EndedBy::Edge);
     }
 }

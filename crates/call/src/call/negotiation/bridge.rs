@@ -43,7 +43,7 @@ impl Bridge {
             caller.protect_first(cx.edge, &mut ours, caller.late_form())?;
             let ours = cx.call.legs.near_leg_mut().stamp(ours);
             let leg = &mut cx.call.legs[callee];
-            leg.ours = leg.last_sent.clone();
+            leg.sdp.ours = leg.sdp.last_sent.clone();
             leg.take_theirs(&theirs);
             return Ok(ours);
         };
@@ -61,14 +61,14 @@ impl Bridge {
             let caller = cx.call.legs.near_leg_mut();
             caller.protect_answer(cx.edge, &mut agreed.answer, &offer);
             agreed.answer = caller.stamp(agreed.answer);
-            let told = std::mem::replace(&mut caller.ours, caller.last_sent.clone());
+            let told = std::mem::replace(&mut caller.sdp.ours, caller.sdp.last_sent.clone());
             // Of what one INVITE is answered some take the first word alone, as RFC 3261 §13.2.1 has it.
             if cx.call.is_answered() && told.is_some_and(|told| !told.says_but_for_version(&agreed.answer)) {
                 self.negotiation.owe(cx.call.legs.near, false);
             }
         }
         let leg = &mut cx.call.legs[callee];
-        leg.ours = leg.last_sent.clone();
+        leg.sdp.ours = leg.sdp.last_sent.clone();
         let relatch = leg.take_theirs(&theirs);
         self.media.wire(cx, &agreed.streams, (cx.call.legs.near, false), (callee, relatch));
         if cx.call.is_answered() {
@@ -107,13 +107,13 @@ impl Bridge {
 
     /// The ACK to a 2xx of ours; after an offer of ours it brings the answer.
     pub(crate) fn acked(&mut self, cx: &mut Cx<'_>, search: &Search, leg: LegId, sdp: Option<Bytes>) -> Next {
-        if let Some(server) = cx.call.legs[leg].server.take() {
+        if let Some(server) = cx.call.legs[leg].sip.server.take() {
             cx.edge.index.servers.remove(&server);
         }
         if self.negotiation.late != Some(leg) {
             return Next::Stay;
         }
-        let first = cx.call.legs[leg].theirs.is_none();
+        let first = cx.call.legs[leg].sdp.theirs.is_none();
         self.negotiation.late = None;
         self.take_late_answer(cx, search, leg, sdp, first)
     }
@@ -173,7 +173,7 @@ impl Bridge {
         let asks = cx.call.wish(leg, other, &answer, &streams);
         let leg_state = &mut cx.call.legs[leg];
         let before = leg_state.theirs();
-        leg_state.ours = leg_state.last_sent.clone();
+        leg_state.sdp.ours = leg_state.sdp.last_sent.clone();
         let relatch = leg_state.take_theirs(&answer);
         if let Some(holds) = asks {
             self.media.take_hold(cx, HoldChange { leg, other, relatch, holds, offers: false }, &streams);
@@ -285,7 +285,7 @@ impl Bridge {
     ) {
         cx.drop_added(&pending.added);
         let Relay { from, to, server, .. } = pending.way;
-        cx.call.legs[to].takes_update &= !matches!(code, 405 | 501);
+        cx.call.legs[to].sip.takes_update &= !matches!(code, 405 | 501);
         cx.call.legs[to].take_back();
         let Some(server) = server else { return };
         cx.edge.index.servers.remove(&server);
@@ -319,7 +319,7 @@ impl Bridge {
     /// Draws another port pair in the place of an end; `None` where that is of no use, or none is left.
     fn redraw_answered(&mut self, cx: &mut Cx<'_>, at: LegId, end: EndId) -> Option<()> {
         self.media.bind_failures += 1;
-        let has_another = cx.call.legs.other(at).is_some_and(|other| cx.call.legs[other].theirs.is_some());
+        let has_another = cx.call.legs.other(at).is_some_and(|other| cx.call.legs[other].sdp.theirs.is_some());
         if cx.call.state != State::Answered || !has_another || self.media.bind_failures >= BIND_TRIES {
             return None;
         }
@@ -346,9 +346,9 @@ impl Bridge {
         if cx.call.state != State::Searching {
             self.negotiation.early = EarlySession::Nothing;
             // Its 2xx is on its way now, but not acknowledged.
-            let server = cx.call.legs[LegId::CALLER].server.take();
+            let server = cx.call.legs[LegId::CALLER].sip.server.take();
             let next = self.acked(cx, search, leg, sdp);
-            cx.call.legs[LegId::CALLER].server = server;
+            cx.call.legs[LegId::CALLER].sip.server = server;
             return next;
         }
         self.negotiation.early = EarlySession::Agreed;
@@ -361,7 +361,7 @@ impl Bridge {
             (Some(sdp), None) => cx.call.legs.read(cx.edge, LegId::CALLER, &sdp).map(|answer| {
                 let caller = &mut cx.call.legs[LegId::CALLER];
                 caller.take_theirs(&answer);
-                caller.ours = caller.last_sent.clone();
+                caller.sdp.ours = caller.sdp.last_sent.clone();
             }),
         };
         if let Err(failure) = result {
@@ -411,7 +411,7 @@ impl Bridge {
         };
         let same = offered.as_ref().is_some_and(|offered| formats(offered) == formats(&plain));
         let leg = &mut cx.call.legs[callee];
-        leg.ours = leg.last_sent.clone();
+        leg.sdp.ours = leg.sdp.last_sent.clone();
         let relatch = leg.take_theirs(theirs);
         let agreed = cx.call.legs[LegId::CALLER].theirs().and_then(|answer| {
             let ports = cx.call.legs[callee].ports(&anchored_streams(theirs));

@@ -80,7 +80,7 @@ impl Bridge {
         if self.negotiation.transfers.now.is_none() {
             self.media.spoken?;
         }
-        call.legs.near_leg().ours.as_ref()?.read()
+        call.legs.near_leg().sdp.ours.as_ref()?.read()
     }
 
     /// Silence counts from the answer on, also where the session is older.
@@ -171,7 +171,7 @@ impl Bridge {
         let coding = coding(&audio).ok_or_else(missing)?;
         let spoken = Spoken { index: stream.index, audio: audio.number, coding, keys, presses };
         let relatch = caller.take_theirs(&answer);
-        caller.ours = caller.last_sent.clone();
+        caller.sdp.ours = caller.sdp.last_sent.clone();
         self.media.speak(cx, spoken, &stream.answerer, relatch);
         if let Some(callee) = cx.call.legs.callee {
             self.converse(cx, callee);
@@ -257,7 +257,7 @@ impl Bridge {
             cx.edge.respond(cx.now, server, Answer { code: refusal, headers, ..Answer::default() });
             return;
         }
-        let to = cx.call.legs.other(leg).and_then(|other| Some((other, cx.call.legs[other].dialog?)));
+        let to = cx.call.legs.other(leg).and_then(|other| Some((other, cx.call.legs[other].sip.dialog?)));
         let is_same_way = to.is_some_and(|(other, _)| cx.call.legs[other].dtmf() == cx.call.legs[leg].dtmf());
         let taken = match told(info.body.as_ref()) {
             Told::Key(key, ms) if !is_same_way => Some(self.key_told(cx, leg, (key, ms))),

@@ -91,14 +91,14 @@ impl Negotiation {
             ..Answer::default()
         };
         let caller = &mut cx.call.legs[LegId::CALLER];
-        let Some(server) = caller.server.take() else { return Next::Stay };
+        let Some(server) = caller.sip.server.take() else { return Next::Stay };
         // From now on it can be asked again.
         if self.early != EarlySession::Offer {
             self.early = EarlySession::Nothing;
         }
         let dialog = cx.edge.respond(cx.now, server, answer);
         if cx.edge.endpoint.holds_back(server) {
-            cx.call.legs[LegId::CALLER].server = Some(server);
+            cx.call.legs[LegId::CALLER].sip.server = Some(server);
         } else {
             cx.edge.index.servers.remove(&server);
         }
@@ -113,7 +113,7 @@ impl Negotiation {
 
     /// Tells the caller that it rings; nothing once it has its answer.
     pub(crate) fn ring_caller(&mut self, cx: &mut Cx<'_>, answer: Answer) {
-        let Some(server) = cx.call.legs[LegId::CALLER].server else { return };
+        let Some(server) = cx.call.legs[LegId::CALLER].sip.server else { return };
         let is_first = cx.call.times.first_ring.is_none();
         if is_first {
             let delay = cx.call.age(cx.now);
@@ -131,12 +131,12 @@ impl Negotiation {
     /// reliably (RFC 3311 §5.1).
     pub(crate) fn takes_early_offer(&self, call: &Shared, search: &Search, edge: &Edge, leg: LegId) -> bool {
         let is_settled = if leg == LegId::CALLER {
-            let awaits = call.legs[LegId::CALLER].server.is_none_or(|server| edge.endpoint.awaits_prack(server));
+            let awaits = call.legs[LegId::CALLER].sip.server.is_none_or(|server| edge.endpoint.awaits_prack(server));
             !awaits && !matches!(self.early, EarlySession::Nothing | EarlySession::Offer)
         } else {
             search.only_heard().is_some_and(|(attempt, _)| attempt.early.only().is_some_and(|(_, reliable)| reliable))
         };
-        is_settled && call.legs[leg].takes_update
+        is_settled && call.legs[leg].sip.takes_update
     }
 
     /// The caller has an answer to a further offer: nothing else is said until it is asked again.
@@ -259,7 +259,8 @@ impl Negotiation {
     /// Whether a caller may be told a description before its 2xx: one that made no offer only reliably (RFC 3261 §13.2.1),
     /// and not twice.
     pub(crate) fn may_be_told(&self, call: &Shared, search: &Search, edge: &Edge) -> bool {
-        let reliably = || call.legs[LegId::CALLER].server.is_some_and(|server| edge.endpoint.may_be_reliable(server));
+        let reliably =
+            || call.legs[LegId::CALLER].sip.server.is_some_and(|server| edge.endpoint.may_be_reliable(server));
         // Nobody is heard in the place of the agent that has the caller.
         if search.is_consulting() {
             return false;
@@ -297,7 +298,7 @@ impl Negotiation {
 
     /// Our answer to the caller is what it was told; where another one would be right it is asked again after its ACK.
     pub(crate) fn answer_as_told(&mut self, call: &mut Shared, answer: &Description) -> Result<Description, Failure> {
-        let told = call.legs[LegId::CALLER].ours.as_ref().ok_or_else(|| bad_media("no answer"))?;
+        let told = call.legs[LegId::CALLER].sdp.ours.as_ref().ok_or_else(|| bad_media("no answer"))?;
         let same = told.says_but_for_version(answer);
         let told = told.read().ok_or_else(|| bad_media("no answer"))?;
         if !same && call.state == State::Answered {
@@ -309,8 +310,12 @@ impl Negotiation {
     /// The caller's offer, of which what it was told is left.
     pub(crate) fn offer_as_told(&self, call: &Shared) -> Option<Description> {
         let mut offer = self.offer.clone()?;
-        let told =
-            call.legs[LegId::CALLER].ours.as_ref().filter(|_| self.has_been_answered()).and_then(|told| told.read());
+        let told = call.legs[LegId::CALLER]
+            .sdp
+            .ours
+            .as_ref()
+            .filter(|_| self.has_been_answered())
+            .and_then(|told| told.read());
         for (offered, told) in offer.media.iter_mut().zip(told.iter().flat_map(|told| &told.media)) {
             offered.formats.retain(|format| told.formats.contains(format));
             if told.port == 0 {
@@ -372,7 +377,7 @@ impl Negotiation {
     /// Reads the caller's offer, where its INVITE has one.
     pub(crate) fn take_offer(&mut self, cx: &mut Cx<'_>, request: &Message) -> Result<(), FinalAnswer> {
         let Some(offer) = cx.call.legs[LegId::CALLER].offered(cx.edge, request)? else { return Ok(()) };
-        cx.call.legs[LegId::CALLER].theirs = Some(Written::new(&offer));
+        cx.call.legs[LegId::CALLER].sdp.theirs = Some(Written::new(&offer));
         self.offer = Some(offer);
         Ok(())
     }

@@ -221,7 +221,7 @@ impl Bridge {
             .map_err(|refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal))?;
         cx.call.legs[to].check_answer(&sent, &answer, agreed.streams.iter().map(|stream| stream.index))?;
         let relatch_to = cx.call.legs[to].take_theirs(&answer);
-        cx.call.legs[to].ours = cx.call.legs[to].last_sent.clone();
+        cx.call.legs[to].sdp.ours = cx.call.legs[to].sdp.last_sent.clone();
         if server.is_none() {
             // Nobody but `to` was asked.
             self.media.take_asked(cx, (from, to), relatch_to, &agreed.streams);
@@ -234,7 +234,7 @@ impl Bridge {
         let leg = &mut cx.call.legs[from];
         leg.protect_answer(cx.edge, &mut agreed.answer, &offer);
         let ours = leg.stamp(agreed.answer);
-        leg.ours = leg.last_sent.clone();
+        leg.sdp.ours = leg.sdp.last_sent.clone();
         let relatch_from = leg.take_theirs(&offer);
         self.media.wire(cx, &agreed.streams, (from, relatch_from), (to, relatch_to));
         if cx.call.state == State::Searching {
@@ -379,8 +379,8 @@ impl Bridge {
                 cx.edge.decide(cx.now, cx.call.key, text.clone());
                 return self.session_lost(cx, leg, text);
             }
-            Some(405 | 501) if cx.call.legs[leg].takes_update => {
-                cx.call.legs[leg].takes_update = false;
+            Some(405 | 501) if cx.call.legs[leg].sip.takes_update => {
+                cx.call.legs[leg].sip.takes_update = false;
                 self.negotiation.refresh(cx, leg);
                 cx.arm_sessions();
             }
@@ -393,7 +393,7 @@ impl Bridge {
     fn take_refreshed(&mut self, cx: &mut Cx<'_>, search: &Search, leg: LegId, sdp: Option<Bytes>) -> Next {
         let Some(sdp) = sdp.filter(|_| cx.call.legs.is_side(leg)) else { return Next::Stay };
         let read = Description::parse(&sdp).ok().map(|description| Written::new(&description));
-        let is_new = match (&read, &cx.call.legs[leg].theirs) {
+        let is_new = match (&read, &cx.call.legs[leg].sdp.theirs) {
             (Some(described), Some(before)) => before.has_other_origin(described),
             (None, _) | (_, None) => true,
         };
@@ -417,7 +417,7 @@ impl Bridge {
             (Some(_), State::Leaving) => refuse_request(cx.now, cx.edge, server, 491),
             (Some(_), State::Answered | State::Rerouting) if !talks => refuse_request(cx.now, cx.edge, server, 491),
             (sdp, State::Answered | State::Rerouting) => {
-                let takes_it = cx.call.legs.other(leg).is_some_and(|other| cx.call.legs[other].takes_update);
+                let takes_it = cx.call.legs.other(leg).is_some_and(|other| cx.call.legs[other].sip.takes_update);
                 let by = if takes_it { Purpose::Update } else { Purpose::Reinvite };
                 let next = self.reinvited(cx, search, leg, server, (sdp, session), by);
                 if by == Purpose::Reinvite && self.negotiation.waits_for_change(server) {
@@ -463,7 +463,7 @@ impl Bridge {
         admitted.or_else(|reason| refused(503, reason))?;
         let at = cx.call.legs.place(cx.call.legs.next_id());
         let named = Named { at, party: leg.party, trunk: leg.trunk.clone(), remote: incoming.flow.remote.ip() };
-        cx.edge.index.enter(leg.call_id.as_bytes(), named);
+        cx.edge.index.enter(leg.sip.call_id.as_bytes(), named);
         cx.edge.index.servers.insert(*server, at);
         cx.call.legs.push(leg);
         cx.edge.trace_received(cx.now, at);
@@ -523,7 +523,7 @@ impl Bridge {
         let (sid, name) = (cx.call.legs.sid().to_owned(), cx.edge.shown_name(&name));
         cx.edge.log(&sid, format!("goes on with {name}, whose INVITE replaces a leg"), None);
         self.media.hang_up_leg(cx, by, ReasonSlug::Transferred);
-        if cx.call.legs[new].dialog.is_none() {
+        if cx.call.legs[new].sip.dialog.is_none() {
             // Its CANCEL has been answered already.
             cx.call.legs[new].enter(LegState::Ended);
             return Next::End(ReasonSlug::CallerCanceled);

@@ -140,7 +140,7 @@ impl Negotiation {
             && let Some((leg, key, ms)) =
                 self.keys.as_mut().filter(|keys| keys.now.is_none()).and_then(|keys| keys.waiting.pop_front())
         {
-            let Some(dialog) = cx.call.legs[leg].dialog.filter(|_| cx.call.legs[leg].state == LegState::Answered)
+            let Some(dialog) = cx.call.legs[leg].sip.dialog.filter(|_| cx.call.legs[leg].state == LegState::Answered)
             else {
                 continue;
             };
@@ -200,7 +200,7 @@ impl Negotiation {
         let asked: Vec<LegId> =
             if cx.call.is_local() { vec![cx.call.legs.near] } else { cx.call.legs.talking().collect() };
         let ask = |leg: LegId| {
-            let dialog = cx.call.legs[leg].dialog?;
+            let dialog = cx.call.legs[leg].sip.dialog?;
             cx.edge.request(cx.now, cx.call.legs.place(leg), dialog, Purpose::HoldCheck, Vec::new(), None)
         };
         let asked = asked.into_iter().filter_map(ask).collect();
@@ -256,7 +256,7 @@ impl Negotiation {
         server: ServerId,
         offer: &Description,
     ) -> bool {
-        let is_same = cx.call.legs[leg].theirs.as_ref().is_some_and(|theirs| theirs.says(offer));
+        let is_same = cx.call.legs[leg].sdp.theirs.as_ref().is_some_and(|theirs| theirs.says(offer));
         let as_before = |first: &AgreedStream| {
             let codecs = [first.codec.as_str(), first.codec_of_answerer()];
             codecs == [leg, other].map(|at| cx.call.legs[at].codec.as_str())
@@ -290,11 +290,11 @@ impl Negotiation {
         }
         let at = cx.call.legs.place(leg);
         let side = &mut cx.call.legs[leg];
-        let (dialog, headers) = (side.dialog?, side.session_headers());
-        if side.takes_update {
+        let (dialog, headers) = (side.sip.dialog?, side.session_headers());
+        if side.sip.takes_update {
             return cx.edge.request(cx.now, at, dialog, Purpose::RefreshByUpdate, headers, None);
         }
-        let ours = side.ours.as_ref().and_then(Written::read)?;
+        let ours = side.sdp.ours.as_ref().and_then(Written::read)?;
         let body = Body::sdp(side.stamp(ours).to_string());
         cx.edge.request(cx.now, at, dialog, Purpose::Refresh, headers, Some(body))
     }
@@ -315,7 +315,7 @@ impl Negotiation {
     /// Answers a re-INVITE without offer by our own description (RFC 3261 §14.2); its ACK brings the answer. Who has put us
     /// on hold may come back by it: many phones do.
     pub(crate) fn offer_again(&mut self, cx: &mut Cx<'_>, leg: LegId, server: ServerId) {
-        let Some(mut ours) = cx.call.legs[leg].ours.as_ref().and_then(Written::read) else {
+        let Some(mut ours) = cx.call.legs[leg].sdp.ours.as_ref().and_then(Written::read) else {
             return refuse_request(cx.now, cx.edge, server, 500);
         };
         if let Some(theirs) = cx.call.legs[leg].theirs() {
@@ -353,7 +353,7 @@ impl Negotiation {
         };
         let body = Some(Body::sdp(sent.to_string()));
         let at = cx.call.legs.place(to);
-        let (dialog, headers) = match cx.call.legs[to].dialog {
+        let (dialog, headers) = match cx.call.legs[to].sip.dialog {
             Some(dialog) => (Some(dialog), cx.call.legs[to].session_headers()),
             None => (search.early_dialog(to), Vec::new()),
         };
@@ -392,7 +392,7 @@ impl Negotiation {
             return false;
         }
         if code != 504 {
-            cx.call.legs[pending.way.to].takes_update = false;
+            cx.call.legs[pending.way.to].sip.takes_update = false;
         }
         let way = Relay { by: Purpose::Reinvite, ..pending.way };
         if self.relay(cx, search, way, pending.offer.clone()).is_err() {

@@ -346,7 +346,7 @@ impl Search {
         let Some(attempt) = self.alone() else { return };
         let Progress::Queued { since, .. } = attempt.progress else { return };
         let waited = cx.now.saturating_duration_since(since);
-        cx.edge.metrics.agent_wait_seconds.observe(waited.as_secs_f64());
+        cx.edge.metrics.agent.wait_seconds.observe(waited.as_secs_f64());
         cx.edge.decide(cx.now, cx.call.key, format!("{}: {how}, after {:.1} s", attempt.name(), waited.as_secs_f64()));
     }
 

@@ -156,7 +156,7 @@ impl Search {
                     format!("{} is canceled: answered elsewhere", cx.call.legs.name_of(leg)),
                 );
             }
-            let invite = lost.and_then(|leg| cx.call.legs[leg].invite);
+            let invite = lost.and_then(|leg| cx.call.legs[leg].sip.invite);
             if let Some(client) = invite {
                 cx.edge.answered_elsewhere(client);
             }

@@ -201,10 +201,10 @@ impl Search {
         let went = cx.edge.endpoint.client_flow(client).unwrap_or(flow);
         let is_oversize = went.transport != flow.transport;
         leg.flow = Some(went);
-        leg.call_id = cx.edge.endpoint.call_id(client).unwrap_or_default().to_owned();
-        leg.invite = Some(client);
+        leg.sip.call_id = cx.edge.endpoint.call_id(client).unwrap_or_default().to_owned();
+        leg.sip.invite = Some(client);
         let named = Named { at, party: leg.party, trunk: leg.trunk.clone(), remote: flow.remote.ip() };
-        cx.edge.index.enter(leg.call_id.as_bytes(), named);
+        cx.edge.index.enter(leg.sip.call_id.as_bytes(), named);
         cx.edge.trunks.tried(leg.trunk_name());
         cx.count_failover();
         cx.call.legs.push(leg);
@@ -222,7 +222,7 @@ impl Search {
         let Some(branch) = self.calling_on(cx.call, leg) else { return };
         cx.disarm(Timer::NoResponse(branch));
         let leg = &mut cx.call.legs[leg];
-        leg.heard = true;
+        leg.sip.heard = true;
         if let Some(spot) = leg.spot() {
             cx.edge.peer_heard(&spot, None);
         }

@@ -49,8 +49,8 @@ impl CallMedia {
             counters: &slot.counters,
             signalling,
             is_local: edge.addressing.local_networks.iter().any(|network| network.contains(&signalling.to_canonical())),
-            told: SocketAddr::new(side.media_ip, slot.bind.port()),
-            is_own: edge.addressing.is_of_this_machine(side.media_ip),
+            told: SocketAddr::new(side.sdp.media_ip, slot.bind.port()),
+            is_own: edge.addressing.is_of_this_machine(side.sdp.media_ip),
             ports: edge.config.media_ports,
             stranger,
             agreed: agreed.chain(converted.map(|(from, _)| *from)).collect(),
@@ -81,18 +81,18 @@ impl CallMedia {
             return;
         }
         let Some(found) = self.why_unheard(cx.call, cx.edge, leg, stranger) else { return };
-        let first = cx.call.legs[leg].unheard.is_none();
+        let first = cx.call.legs[leg].quality.unheard.is_none();
         let line = format!("no RTP for 5 s: {}; try: {}", found.text, found.fix);
         cx.edge.trace(cx.now, cx.call.key, TraceItem::Media { leg: leg.index(), text: line });
         let (text, fix) = (found.text.clone(), found.fix.clone());
-        cx.call.legs[leg].unheard = Some(found);
+        cx.call.legs[leg].quality.unheard = Some(found);
         cx.judge(leg, true);
         let other = cx.call.legs.other(leg).filter(|other| cx.call.legs[*other].agent.is_none());
         let both = other.is_some_and(|other| {
             let ends = &cx.call.legs[other].ends;
             ends.iter().any(|end| end.remote.as_ref().is_some_and(|r| r.watch_idle)) && !ends.iter().any(heard)
         });
-        let counted = both && other.is_some_and(|other| cx.call.legs[other].unheard.is_some());
+        let counted = both && other.is_some_and(|other| cx.call.legs[other].quality.unheard.is_some());
         if !first || counted {
             return;
         }
@@ -120,9 +120,9 @@ impl CallMedia {
                 cx.judge(leg, false);
             }
             let found = self.flaw(cx.call, cx.edge, leg, Some(cx.now));
-            cx.call.legs[leg].looked = look(&cx.call.legs[leg]).map(|look| (look, cx.now));
+            cx.call.legs[leg].quality.looked = look(&cx.call.legs[leg]).map(|look| (look, cx.now));
             if let Some(found) = &found
-                && cx.call.legs[leg].flaw.as_ref().is_none_or(|before| before.cause != found.cause)
+                && cx.call.legs[leg].quality.flaw.as_ref().is_none_or(|before| before.cause != found.cause)
             {
                 let text = format!("{}; try: {}", found.text, found.fix);
                 cx.edge.trace(cx.now, cx.call.key, TraceItem::Media { leg: leg.index(), text });
@@ -140,7 +140,7 @@ impl CallMedia {
     fn flaw(&self, call: &Shared, edge: &Edge, leg: LegId, now: Option<Instant>) -> Option<Box<Diagnosis>> {
         let name = call.legs.name_of(leg);
         let side = self.media_side(call, edge, leg, &name, None)?;
-        let looked = now.zip(call.legs[leg].looked);
+        let looked = now.zip(call.legs[leg].quality.looked);
         let before = looked.map(|(now, (look, at))| (look, now.saturating_duration_since(at)));
         Side { before, ..side }.flaw().map(Box::new)
     }
@@ -154,26 +154,26 @@ impl CallMedia {
         let silent = cx.call.legs.silent_leg();
         for leg in [Some(cx.call.legs.near), cx.call.legs.callee].into_iter().flatten() {
             let is_heard = cx.call.legs[leg].view().rtp.rx_packets > 0;
-            if !is_heard && (cx.call.legs[leg].unheard.is_some() || silent == Some(leg)) {
-                let told = cx.call.legs[leg].unheard.take();
+            if !is_heard && (cx.call.legs[leg].quality.unheard.is_some() || silent == Some(leg)) {
+                let told = cx.call.legs[leg].quality.unheard.take();
                 let found = self.why_unheard(cx.call, cx.edge, leg, None);
                 // The last word counts, but for one that has forgotten who sent instead.
                 let keeps = |told: &Diagnosis, found: &Diagnosis| {
                     told.cause == Cause::UnexpectedSource && found.cause == told.cause
                 };
-                cx.call.legs[leg].unheard = match (told, found) {
+                cx.call.legs[leg].quality.unheard = match (told, found) {
                     (Some(told), Some(found)) if keeps(&told, &found) => Some(told),
                     (told, found) => found.or(told),
                 };
-                cx.call.legs[leg].flaw = None;
+                cx.call.legs[leg].quality.flaw = None;
             } else {
                 // What was so at the last look has hardly ended just before the call, unless something has come since.
-                let is_silent =
-                    look(&cx.call.legs[leg]).map(Look::heard) == cx.call.legs[leg].looked.map(|(look, _)| look.heard());
+                let is_silent = look(&cx.call.legs[leg]).map(Look::heard)
+                    == cx.call.legs[leg].quality.looked.map(|(look, _)| look.heard());
                 let lasts = |cause| cause == Cause::Unsent || (cause == Cause::Ceased && is_silent);
                 let found = self
                     .flaw(cx.call, cx.edge, leg, None)
-                    .or_else(|| cx.call.legs[leg].flaw.take_if(|one| lasts(one.cause)));
+                    .or_else(|| cx.call.legs[leg].quality.flaw.take_if(|one| lasts(one.cause)));
                 cx.set_flaw(leg, found);
             }
             cx.judge(leg, false);

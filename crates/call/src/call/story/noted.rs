@@ -48,18 +48,18 @@ impl Cx<'_> {
         if let (Some(found), Some(trunk)) = (&found, self.call.legs[leg].trunk.clone()) {
             self.tell_fault(&trunk.name, found);
         }
-        self.call.legs[leg].flaw = found;
+        self.call.legs[leg].quality.flaw = found;
     }
 
     /// Its trunk learns, once a leg, whether it was heard; `is_told`: whoever watches is told by other means.
     pub(crate) fn judge(&mut self, leg: LegId, is_told: bool) {
         let side = &mut self.call.legs[leg];
-        if side.agent.is_some() || std::mem::replace(&mut side.is_judged, true) {
+        if side.agent.is_some() || std::mem::replace(&mut side.quality.is_judged, true) {
             return;
         }
         let side = &self.call.legs[leg];
-        self.edge.trunks.listened(self.now, side.trunk_name(), self.call.legs.sid(), side.unheard.as_deref());
-        if let (Some(found), Some(trunk)) = (side.unheard.clone(), side.trunk.clone()) {
+        self.edge.trunks.listened(self.now, side.trunk_name(), self.call.legs.sid(), side.quality.unheard.as_deref());
+        if let (Some(found), Some(trunk)) = (side.quality.unheard.clone(), side.trunk.clone()) {
             if is_told {
                 self.count_fault(&trunk.name, &found, false);
             } else {
@@ -238,7 +238,7 @@ impl Shared {
     pub(crate) fn flags(&self) -> Vec<&'static str> {
         let mut agents = self.legs.iter().filter_map(|leg| leg.agent.as_ref());
         let hold = [
-            self.legs.iter().any(|leg| leg.unheard.is_some()),
+            self.legs.iter().any(|leg| leg.quality.unheard.is_some()),
             self.has_mismatch(),
             self.is_held_back(),
             self.story.failovers > 0,
@@ -252,13 +252,13 @@ impl Shared {
 
     /// Whether this machine lets no packets out to a side.
     fn is_held_back(&self) -> bool {
-        let found = self.legs.iter().flat_map(|leg| [&leg.flaw, &leg.unheard]).flatten();
+        let found = self.legs.iter().flat_map(|leg| [&leg.quality.flaw, &leg.quality.unheard]).flatten();
         found.chain(self.story.fault.as_ref().map(|(_, found)| found)).any(|found| found.cause == Cause::Unsent)
     }
 
     /// Whether a target was lost for its codecs, or a side sends another than was agreed on.
     fn has_mismatch(&self) -> bool {
-        let odd = |leg: &Leg| leg.flaw.as_ref().is_some_and(|found| found.cause == Cause::Payload);
+        let odd = |leg: &Leg| leg.quality.flaw.as_ref().is_some_and(|found| found.cause == Cause::Payload);
         self.story.fault.as_ref().is_some_and(|(_, found)| found.cause == Cause::Codecs) || self.legs.iter().any(odd)
     }
 
@@ -355,7 +355,7 @@ pub(crate) fn queue(leg: &Leg) -> Option<&AgentQueue> {
 }
 
 fn totals(leg: &Leg) -> Totals {
-    let earlier = &leg.earlier;
+    let earlier = &leg.quality.earlier;
     let far_lost = earlier.far.as_ref().map_or(0, |far| far.lost);
     let (received, lost, sent) = (earlier.rx_packets, earlier.lost, earlier.tx_packets);
     let mut all = Totals { received, lost, sent, far_lost, far_reports: 0 };

@@ -243,11 +243,11 @@ fn hearing(call: &Shared) -> String {
     let noted = |leg: LegId| {
         let (side, name) = (&call.legs[leg], call.legs.name_of(leg));
         let heard = side.view().rtp.rx_packets > 0;
-        let unheard = side.unheard.as_ref().map(|found| {
+        let unheard = side.quality.unheard.as_ref().map(|found| {
             let what = if heard { "No media at first from" } else { "No media from" };
             format!(" {what} {name}: {}. Try: {}.", found.text, found.fix)
         });
-        let flaw = side.flaw.as_ref().map(|found| format!(" {}. Try: {}.", capital(&found.text), found.fix));
+        let flaw = side.quality.flaw.as_ref().map(|found| format!(" {}. Try: {}.", capital(&found.text), found.fix));
         [unheard, flaw]
     };
     let noted: String = call.legs.ids().flat_map(noted).flatten().collect();

@@ -280,17 +280,17 @@ impl Negotiation {
             cx.disarm(timer);
         }
         for (at, leg) in cx.call.legs.with_ids() {
-            if let Some(server) = leg.server {
+            if let Some(server) = leg.sip.server {
                 cx.edge.index.servers.remove(&server);
             }
-            for client in leg.invite.into_iter().chain(leg.bye) {
+            for client in leg.sip.invite.into_iter().chain(leg.sip.bye) {
                 cx.edge.index.clients.remove(&client);
             }
-            if let Some(dialog) = leg.dialog {
+            if let Some(dialog) = leg.sip.dialog {
                 cx.edge.index.dialogs.remove(&dialog);
             }
             if let Some(flow) = leg.flow {
-                cx.edge.index.leave(leg.call_id.as_bytes(), cx.call.legs.place(at), flow.remote.ip());
+                cx.edge.index.leave(leg.sip.call_id.as_bytes(), cx.call.legs.place(at), flow.remote.ip());
             }
         }
         let news = self.transfers.news.as_ref().and_then(|news| news.client());

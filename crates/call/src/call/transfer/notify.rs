@@ -75,7 +75,7 @@ impl Transfers {
             _ => TERMINATED.to_owned(),
         };
         let (headers, body) = refer_news(id, state, Some(code));
-        let dialog = cx.call.legs[leg].dialog.filter(|_| cx.call.legs[leg].state == LegState::Answered);
+        let dialog = cx.call.legs[leg].sip.dialog.filter(|_| cx.call.legs[leg].state == LegState::Answered);
         let at = cx.call.legs.place(leg);
         let open = dialog.and_then(|dialog| cx.edge.request(cx.now, at, dialog, Purpose::Notify, headers, body));
         match &mut self.news {

@@ -110,7 +110,7 @@ impl Transfers {
         let is_open = self.passed.as_ref().is_some_and(|passed| !passed.open.is_empty());
         let to = &cx.call.legs[other];
         let ours = to.flow.and_then(|flow| cx.edge.addressing.shown_to(flow.remote.ip(), Some(flow.listener)));
-        let (Some(ours), Some(dialog), false) = (ours, to.dialog, is_open) else {
+        let (Some(ours), Some(dialog), false) = (ours, to.sip.dialog, is_open) else {
             return refuse_request(cx.now, cx.edge, server, 491);
         };
         let side = Side { trunk: to.trunk.as_deref(), ours };
@@ -165,7 +165,7 @@ impl Transfers {
         };
         let (headers, body) = refer_news(id, state, told.code);
         let at = cx.call.legs.place(from);
-        let dialog = cx.call.legs[from].dialog;
+        let dialog = cx.call.legs[from].sip.dialog;
         let client = dialog.and_then(|dialog| cx.edge.request(cx.now, at, dialog, Purpose::News, headers, body));
         match (client, &mut self.passed) {
             (Some(client), Some(passed)) => {
