@@ -16,7 +16,7 @@ use trunkgate_media::{Command, EndCounters, EndId, EndSpec, Event, MediaId, Remo
 pub(crate) const A: EndId = EndId(0);
 pub(crate) const B: EndId = EndId(1);
 /// Longer than any machine needs; only a broken build waits so long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Rig {
     pub(crate) workers: Workers,
