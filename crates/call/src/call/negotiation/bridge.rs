@@ -16,6 +16,7 @@ use crate::call::legs::leg::{Leg, LegState, StreamEnd};
 use crate::call::media::wiring::{HoldChange, turned};
 use crate::call::negotiation::offers::EarlySession;
 use crate::call::negotiation::reinvite::{Relay, Renegotiation};
+use crate::call::negotiation::requests::Offered;
 use crate::call::negotiation::requests::retry_later;
 use crate::call::search::answer::{Failure, FinalAnswer, seen_code};
 use crate::call::shared::{Cx, Next, Shared};
@@ -213,7 +214,7 @@ impl Bridge {
         let Some(offer) = cx.call.legs.offer_in(cx.now, cx.edge, leg, server, sdp) else { return Next::Stay };
         let Some(other) = other else { return self.reinvited_locally(cx, search, server, &offer) };
         if !self.negotiation.takes_early_offer(cx.call, search, cx.edge, other) {
-            self.answer_early(cx, search, (leg, other), server, &offer);
+            self.answer_early(cx, search, Offered { leg, other, server, offer: &offer });
             return Next::Stay;
         }
         let way = Relay { from: leg, to: other, server: Some(server), by: Purpose::Update, restores: false };
@@ -245,15 +246,9 @@ impl Bridge {
     }
 
     /// Answers an offer by what the other side has said.
-    fn answer_early(
-        &mut self,
-        cx: &mut Cx<'_>,
-        search: &mut Search,
-        (leg, other): (LegId, LegId),
-        server: ServerId,
-        offer: &Description,
-    ) {
-        let Some((answer, streams)) = self.negotiation.as_agreed(cx.call, leg, other, offer) else {
+    fn answer_early(&mut self, cx: &mut Cx<'_>, search: &mut Search, request: Offered<'_>) {
+        let Offered { leg, other, server, offer } = request;
+        let Some((answer, streams)) = self.negotiation.as_agreed(cx.call, request) else {
             let answer = FinalAnswer::new(488, ReasonSlug::CodecMismatch);
             cx.edge.respond(cx.now, server, answer.to_sip());
             return;
@@ -290,7 +285,9 @@ impl Bridge {
         let Some(server) = server else { return };
         cx.edge.index.servers.remove(&server);
         match code {
-            405 | 501 | 504 => self.answer_early(cx, search, (from, to), server, &pending.offer),
+            405 | 501 | 504 => {
+                self.answer_early(cx, search, Offered { leg: from, other: to, server, offer: &pending.offer });
+            }
             // Whoever asked has not lost its dialog.
             408 | 481 => refuse_request(cx.now, cx.edge, server, 500),
             _ => refuse_request(cx.now, cx.edge, server, seen_code(code)),

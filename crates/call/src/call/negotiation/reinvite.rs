@@ -18,6 +18,7 @@ use crate::call::legs::leg_end::EndedBy;
 use crate::call::legs::written::Written;
 use crate::call::media::wiring::HoldChange;
 use crate::call::negotiation::refresh::{Agreed, Asked};
+use crate::call::negotiation::requests::Offered;
 use crate::call::search::answer::{Failure, FinalAnswer, refused, seen_code};
 use crate::call::setup::Incoming;
 use crate::call::shared::{Cx, Next};
@@ -99,9 +100,10 @@ impl Bridge {
             refuse_request(cx.now, cx.edge, server, 500);
             return Next::Stay;
         };
-        if self.negotiation.rekeyed(cx, (leg, other), server, &offer)
-            || self.held_here(cx, (leg, other), server, &offer)
-            || self.negotiation.refreshed_here(cx, (leg, other), server, &offer)
+        let request = Offered { leg, other, server, offer: &offer };
+        if self.negotiation.rekeyed(cx, request)
+            || self.held_here(cx, request)
+            || self.negotiation.refreshed_here(cx, request)
         {
             return Next::Stay;
         }
@@ -290,14 +292,9 @@ impl Bridge {
     }
 
     /// An offer that holds or resumes, or a refresh while somebody is held here: answered on its own side. Whether it was.
-    pub(crate) fn held_here(
-        &mut self,
-        cx: &mut Cx<'_>,
-        (leg, other): (LegId, LegId),
-        server: ServerId,
-        offer: &Description,
-    ) -> bool {
-        let Some((answer, streams)) = self.negotiation.as_agreed(cx.call, leg, other, offer) else { return false };
+    fn held_here(&mut self, cx: &mut Cx<'_>, request: Offered<'_>) -> bool {
+        let Some((answer, streams)) = self.negotiation.as_agreed(cx.call, request) else { return false };
+        let Offered { leg, other, server, offer } = request;
         let Some(holds) = cx.call.wish(leg, other, offer, &streams) else { return false };
         let (answer, relatch) = cx.call.legs[leg].answer_again(cx.edge, offer, answer);
         self.media.take_hold(cx, HoldChange { leg, other, relatch, holds, offers: true }, &streams);

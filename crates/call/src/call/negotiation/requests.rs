@@ -34,53 +34,65 @@ use crate::call::setup::Incoming;
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::{Negotiation, Search, State, refuse_request};
 
+/// An offer of one leg in mid-call, to be answered without the other one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Offered<'o> {
+    /// The leg that offers.
+    pub(crate) leg: LegId,
+    /// The leg on the other side.
+    pub(crate) other: LegId,
+    /// The request to answer.
+    pub(crate) server: ServerId,
+    /// The offer.
+    pub(crate) offer: &'o Description,
+}
+
+/// Answers an offer that asks for nothing that the other side has not agreed on.
+fn answer_alone(cx: &mut Cx<'_>, request: Offered<'_>, (answer, streams): (Description, Vec<AgreedStream>)) {
+    let Offered { leg, server, offer, .. } = request;
+    let (answer, relatch) = cx.call.legs[leg].answer_again(cx.edge, offer, answer);
+    for stream in &streams {
+        if let Some(end) = cx.call.legs[leg].end(stream.index).map(|end| end.end) {
+            cx.point((leg, end), &stream.offerer, relatch);
+        }
+    }
+    cx.answer_request(leg, server, &answer);
+}
+
 impl Negotiation {
-    /// A re-INVITE that changes only keys is answered here: the other side need not know. Whether it was one.
-    pub(crate) fn rekeyed(
-        &self,
-        cx: &mut Cx<'_>,
-        (leg, other): (LegId, LegId),
-        server: ServerId,
-        offer: &Description,
-    ) -> bool {
-        let before = cx.call.legs[leg].theirs();
-        if !before.is_some_and(|before| only_keys_differ(&before, offer)) {
+    /// Answers a re-INVITE that changes only keys: the other side need not know. Returns whether it was one.
+    pub(crate) fn rekeyed(&self, cx: &mut Cx<'_>, request: Offered<'_>) -> bool {
+        let before = cx.call.legs[request.leg].theirs();
+        if !before.is_some_and(|before| only_keys_differ(&before, request.offer)) {
             return false;
         }
-        let is_answered = self.answer_alone(cx, (leg, other), server, offer);
-        if is_answered {
-            cx.edge.decide(cx.now, cx.call.key, format!("{} changed its keys", cx.call.legs.name_of(leg)));
-        }
-        is_answered
-    }
-
-    /// Answers an offer that asks for nothing that the other side has not agreed on: that one need not know. Whether it
-    /// could be.
-    pub(crate) fn answer_alone(
-        &self,
-        cx: &mut Cx<'_>,
-        (leg, other): (LegId, LegId),
-        server: ServerId,
-        offer: &Description,
-    ) -> bool {
-        let Some((answer, streams)) = self.as_agreed(cx.call, leg, other, offer) else { return false };
-        let (answer, relatch) = cx.call.legs[leg].answer_again(cx.edge, offer, answer);
-        for stream in &streams {
-            if let Some(end) = cx.call.legs[leg].end(stream.index).map(|end| end.end) {
-                cx.point((leg, end), &stream.offerer, relatch);
-            }
-        }
-        cx.answer_request(leg, server, &answer);
+        let Some(agreed) = self.as_agreed(cx.call, request) else { return false };
+        answer_alone(cx, request, agreed);
+        cx.edge.decide(cx.now, cx.call.key, format!("{} changed its keys", cx.call.legs.name_of(request.leg)));
         true
     }
 
-    /// What the other side has agreed on, as the answer to an offer that asks for nothing else.
+    /// Answers a refresh of a leg that talks: the other side need not know. Returns whether it was one.
+    pub(crate) fn refreshed_here(&self, cx: &mut Cx<'_>, request: Offered<'_>) -> bool {
+        let Offered { leg, other, offer, .. } = request;
+        if !cx.call.legs[leg].sdp.theirs.as_ref().is_some_and(|theirs| theirs.says(offer)) {
+            return false;
+        }
+        let as_before = |first: &AgreedStream| {
+            let codecs = [first.codec.as_str(), first.codec_of_answerer()];
+            codecs == [leg, other].map(|at| cx.call.legs[at].codec.as_str())
+        };
+        let agreed = self.as_agreed(cx.call, request);
+        let Some(agreed) = agreed.filter(|(_, streams)| streams.first().is_some_and(as_before)) else { return false };
+        answer_alone(cx, request, agreed);
+        true
+    }
+
+    /// Returns what the other side has agreed on, as the answer to an offer that asks for nothing else.
     pub(crate) fn as_agreed(
         &self,
         call: &Shared,
-        leg: LegId,
-        other: LegId,
-        offer: &Description,
+        Offered { leg, other, offer, .. }: Offered<'_>,
     ) -> Option<(Description, Vec<AgreedStream>)> {
         // Before the answer a caller has said what it offers, and of that what it was told.
         let offered = if other == LegId::CALLER { self.offer_as_told(call) } else { None };
@@ -246,26 +258,6 @@ impl Negotiation {
     pub(crate) fn refuse_infos(&mut self, cx: &mut Cx<'_>) {
         self.forget_keys(cx);
         terminate_open(cx.now, cx.edge, &mut self.infos);
-    }
-
-    /// A refresh of a leg that talks is answered here, the other side need not know. Whether it was one.
-    pub(crate) fn refreshed_here(
-        &self,
-        cx: &mut Cx<'_>,
-        (leg, other): (LegId, LegId),
-        server: ServerId,
-        offer: &Description,
-    ) -> bool {
-        let is_same = cx.call.legs[leg].sdp.theirs.as_ref().is_some_and(|theirs| theirs.says(offer));
-        let as_before = |first: &AgreedStream| {
-            let codecs = [first.codec.as_str(), first.codec_of_answerer()];
-            codecs == [leg, other].map(|at| cx.call.legs[at].codec.as_str())
-        };
-        let stands = is_same
-            && self
-                .as_agreed(cx.call, leg, other, offer)
-                .is_some_and(|(_, streams)| streams.first().is_some_and(as_before));
-        stands && self.answer_alone(cx, (leg, other), server, offer)
     }
 
     /// Sends UPDATE without a description where the far end takes it; else a re-INVITE with ours as it is in force, with
