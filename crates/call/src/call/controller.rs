@@ -106,7 +106,7 @@ impl Controller {
         Some(skipped)
     }
 
-    /// Legs that what is left may want, and that whoever comes before leaves to it.
+    /// Legs that what is left may want, and that earlier targets leave to it.
     pub(crate) fn legs_kept(&self) -> usize {
         let Controller::Plan(targets) = self else { return 0 };
         targets.left.iter().map(legs).sum::<usize>().min(LEGS_KEPT)

@@ -138,7 +138,7 @@ impl Cx<'_> {
     /// Whether a target may be shown who calls; what it is shown in the place of that is traced.
     pub(crate) fn may_introduce(&mut self, attempt: &Attempt) -> Result<(), Failure> {
         let Addressed { trunk, number, .. } = self.call.addressed(self.edge, attempt);
-        // Help is called for by whoever calls.
+        // No caller ID rule stops an emergency call: its caller may have to be called back.
         let is_emergency = self.edge.table.numbers().is_emergency(&number);
         let from = self.call.legs.near_leg().trunk.clone();
         let rule = trunk.as_ref().and_then(|trunk| trunk.caller_id.as_ref());

@@ -2,7 +2,7 @@
 //!
 //! *Rerouting*: the caller has its answer, and the agent that had it is lost or sends it on, or it was answered before anybody
 //! was there (`answer = "at_once"`): the search goes on while the caller hears hold audio; or the agent has it still, and stays
-//! until somebody answers (`consult`). *Leaving*: nobody is left, and the caller hears a goodbye.
+//! until the target answers (`consult`). *Leaving*: no target is left, and the caller hears a goodbye.
 //!
 //! | event | searching | answered | rerouting | leaving | ended |
 //! | --- | --- | --- | --- | --- | --- |
@@ -18,11 +18,11 @@
 //! | the next key may be told by INFO | – | INFO | the same | – | – |
 //! | INFO answered | – | the same answer on the other leg; BYE where it is gone | the same answer | the same answer | – |
 //! | REFER | 491 | the other side waits, the search begins (transfer); after a change that is under way; refused where it may not | 491 | 491 | 481 |
-//! | the call whose leg this one waits for is over | – | as it was, whoever asked for it is told | – | – | – |
-//! | NOTIFY of a REFER that went on | 481 | goes on to whoever transfers | 481 | 481 | 481 |
+//! | the call whose leg this one waits for is over | – | as it was, with a NOTIFY to the party that asked | – | – | – |
+//! | NOTIFY of a REFER that went on | 481 | goes on to the party that transfers | 481 | 481 | 481 |
 //! | a REFER or NOTIFY that went on is answered | – | the same answer on the other leg | the same answer | – | – |
 //! | our NOTIFY is answered | the next one | the next one | the next one | the next one | the next one |
-//! | whoever transferred the call has not hung up | – | BYE | BYE | BYE | BYE |
+//! | the party that transferred the call has not hung up | – | BYE | BYE | BYE | BYE |
 //! | 100 | the target lives | – | the target lives | – | – |
 //! | 18x | passed to the caller, early media wired, of one target where several ring | – | early media wired | – | – |
 //! | 199 | its early dialog is over: another one's media is wired | – | the same | – | – |
@@ -126,9 +126,9 @@ use crate::call::transfer::refer_on::Told;
 pub(crate) enum State {
     /// The caller's INVITE has no final answer yet.
     Searching,
-    /// The caller has its 2xx, and somebody to talk to.
+    /// The caller has its 2xx and is connected.
     Answered,
-    /// The caller has its 2xx, and the agent that it talked to no longer, or only until then: somebody else is searched for.
+    /// The caller has its 2xx, and the agent that it talked to no longer, or only until then: another target is searched for.
     Rerouting,
     /// Nobody is left: the caller hears a goodbye.
     Leaving,
@@ -170,7 +170,7 @@ pub(crate) enum CallEvent {
     Info { leg: LegId, server: ServerId, info: Box<Info> },
     /// A final answer to an INFO that went on; 408 where none came.
     InfoAnswered { client: ClientId, code: u16 },
-    /// The far end wants the other one to be connected with somebody else.
+    /// The remote party wants the other one to be connected with a third.
     Refer { leg: LegId, server: ServerId, refer: Box<Refer> },
     /// The far end tells what comes of a REFER that went on to it.
     Told { leg: LegId, server: ServerId, told: Told },

@@ -142,7 +142,7 @@ impl Parts {
         }
     }
 
-    /// The agent has had the caller for as long as it may, or is being connected anew for it.
+    /// The agent has had the caller for as long as it may, or is being connected again for it.
     pub(crate) fn max_call_over(&mut self, cx: &mut Cx<'_>) {
         cx.call.deadlines.remove(Timer::MaxCall);
         let Some(holder) = self.bridge.media.holder.clone() else { return };
@@ -440,7 +440,7 @@ impl Parts {
         Ok(())
     }
 
-    /// Tries the target; `consulted`: its name, where the agent stays until somebody answers. What was asked for before is
+    /// Tries the target; `consulted`: its name, where the agent stays until the target answers. What was asked for before is
     /// withdrawn.
     fn send_on(&mut self, cx: &mut Cx<'_>, leg: LegId, target: Target, consulted: Option<&str>, by: EndedBy) {
         if self.search.consults.now.take().is_some() {
@@ -464,7 +464,7 @@ impl Parts {
         self.search_on(cx);
     }
 
-    /// A far end wants the other one to be connected with somebody else.
+    /// Takes a REFER: one party wants the other one to be connected with a third.
     pub(crate) fn referred(&mut self, cx: &mut Cx<'_>, leg: LegId, server: ServerId, refer: Refer) {
         let plan = match self.bridge.negotiation.referable(cx, &self.search, leg, &refer) {
             Ok(ReferStep::Here(plan)) => plan,
@@ -499,7 +499,7 @@ impl Parts {
         self.begin_transfer(cx, leg, Controller::plan(plan), refer);
     }
 
-    /// Searches for somebody in the place of `by`; the other side waits.
+    /// Searches for a party in the place of `by`; the other side waits.
     fn begin_transfer(&mut self, cx: &mut Cx<'_>, by: LegId, controller: Controller, refer: Refer) {
         let Some(waits) = cx.call.legs.other(by) else { return };
         let held = cx.call.legs.holds.contains(by);
@@ -570,7 +570,7 @@ impl Parts {
         true
     }
 
-    /// The far side of the other call has taken our offer: its leg is ours, and takes the place of whoever asked for it.
+    /// The far side of the other call has taken our offer: its leg is ours, and takes the place of the leg that asked for it.
     pub(crate) fn joined_by(
         &mut self,
         cx: &mut Cx<'_>,

@@ -148,7 +148,7 @@ impl Arrivals<'_> {
             if let Some(party) = who.certain.or(named.map(|named| named.party)).or(who.fit).or(leaves) {
                 return Some(party);
             }
-            // A far end of a call, and no trunk's address: it may be a phone that registers anew.
+            // A far end of a call, and no trunk's address: it may be a phone that registers again.
             if !table.takes_registrations() {
                 return self.unknown(now, source);
             }
@@ -249,7 +249,7 @@ impl Arrivals<'_> {
         {
             return Some(Who { certain: Some(self.edge.party(&trunk.name)), fit: None });
         }
-        // A connection of ours that was made for a trunk is that trunk's, whoever else has the address.
+        // A connection of ours that was made for a trunk is that trunk's, even where another one has the address.
         let made_for = named.as_ref().filter(|_| by_certificate.is_none());
         match made_for.or(at_home) {
             Some(trunk) => Some(Who { certain: None, fit: Some(self.edge.party(&trunk.name)) }),
@@ -280,7 +280,7 @@ impl Arrivals<'_> {
     }
 }
 
-/// The length of what came, where it is a datagram: whoever sent it may have forged its address.
+/// The length of what came, where it is a datagram: its sender may have forged the address.
 fn datagram(flow: &Flow, bytes: usize) -> usize {
     if flow.transport.is_reliable() { 0 } else { bytes }
 }

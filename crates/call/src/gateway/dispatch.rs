@@ -423,7 +423,7 @@ impl Gateway {
                 let dialog = dialog.filter(|_| entry.purpose == Purpose::Refresh);
                 CallEvent::Refreshed { leg, client: id, code: Some(code), dialog, sdp, session }
             }
-            // Any other answer comes from somebody who knows the dialog (RFC 3261 §12.2.1.2).
+            // Any other answer comes from a party that knows the dialog (RFC 3261 §12.2.1.2).
             (Purpose::HoldCheck, code, _) => CallEvent::HoldChecked { client: id, alive: !matches!(code, 408 | 481) },
             (Purpose::Bye, _, _) => CallEvent::ByeDone { leg },
         };

@@ -157,7 +157,7 @@ impl Invariants<'_> {
         hold(!orphans, || format!("{clients} requests without an owner, {alive} alive"))
     }
 
-    /// An agent's sessions are those of the calls that have or try it; whoever waits for one is woken, and not while one
+    /// An agent's sessions are those of the calls that have or try it; a call that waits for one is woken, and not while one
     /// is free.
     fn check_lines(&self) -> Result<(), String> {
         let (mut sessions, mut waiting) = (0, 0);

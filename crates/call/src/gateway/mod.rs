@@ -350,8 +350,8 @@ impl Gateway {
             ports: self.edge.sessions.ports().collect(),
         }
     }
-    /// Takes calls back; their media sessions are told anew by [`Output::Media`] unless the caller restored them. Agents are
-    /// connected anew, by a stream of its own each: one that talks, or else the next target, while the caller hears our
+    /// Takes calls back; the commands of their media sessions leave again by [`Output::Media`] unless the caller restored them. Agents are
+    /// connected again, by a stream of its own each: one that talks, or else the next target, while the caller hears our
     /// ringback tone; and those that listen.
     pub fn restore(&mut self, now: Instant, snapshot: GatewaySnapshot) {
         // All ports are taken before the first is drawn.
@@ -431,7 +431,7 @@ impl Gateway {
         }
     }
 
-    /// Lets somebody listen to an answered call from now on. Drain [`Self::poll_output`] afterwards, here as below.
+    /// Adds a listener to an answered call. Drain [`Self::poll_output`] afterwards, here as below.
     ///
     /// # Errors
     /// Why nobody does.
@@ -466,7 +466,7 @@ impl Gateway {
         self.ask(now, sid, |parts, cx| parts.transfer(cx, target, false))
     }
 
-    /// The same once somebody answers there; until then the caller stays with its agent.
+    /// Sends the caller of an agent to another target once that answers; until then the caller stays with its agent.
     ///
     /// # Errors
     /// Why nobody is called.

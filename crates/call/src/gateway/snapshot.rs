@@ -1,5 +1,5 @@
 //! Answered calls in plain data, and back: no clock, no index, no shared pointer inside. The socket of an agent cannot be
-//! handed on: its name is, and it is connected anew, by another stream. A change of the session that is under way (a
+//! handed on: its name is, and it is connected again, by another stream. A change of the session that is under way (a
 //! re-INVITE without its last word) is forgotten: the session is as before, and what still comes of it is refused.
 
 use crate::call::Parts;
@@ -87,7 +87,7 @@ pub struct CallSnapshot {
     pub(crate) agents: AgentsSnapshot,
 }
 
-/// What is connected anew, by name.
+/// Agents that are connected again, by name.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct AgentsSnapshot {
     /// Where a caller goes on that has no far end: its agent or what was being tried, then the targets left.
@@ -222,7 +222,7 @@ impl Call {
         })
     }
 
-    /// From plain data: dialogs, ports and look-ups are entered, and the media worker told anew.
+    /// From plain data: dialogs, ports and look-ups are entered, and the media worker gets its commands again.
     pub(crate) fn restore(now: Instant, edge: &mut Edge, key: CallKey, snapshot: CallSnapshot) -> Call {
         edge.resume_session(snapshot.media, key, snapshot.next_end);
         let (callee, times) = ((snapshot.legs.len() > 1).then_some(LegId::nth(1)), snapshot.times(now));
@@ -359,7 +359,7 @@ impl Leg {
             trunk: self.trunk.as_ref().map(|t| t.name.to_string()),
             governs: self.governs.as_ref().map(|t| t.name.to_string()),
             peer: self.peer.clone(),
-            // Parties are numbered anew by every process; the trunk's name stands for it.
+            // Every process numbers parties for itself; the trunk's name stands for it.
             dialog: DialogSnapshot { party: Party(0), ..edge.endpoint.snapshot_dialog(self.sip.dialog?)? },
             media_ip: self.sdp.media_ip,
             session_id: self.sdp.session_id,
@@ -445,7 +445,7 @@ fn listeners(legs: &Legs) -> Vec<ListenerSnapshot> {
     live.filter_map(|leg| ListenerSnapshot::of(leg.agent.as_ref()?)).collect()
 }
 
-/// Legs that hold the other one here; what plays to that is made anew.
+/// Legs that hold the other one here; what plays to that is made again.
 fn restored_holds(holds: Vec<usize>, legs: usize) -> Few<LegId, Option<EndId>> {
     let mut restored = Few::default();
     for leg in holds.into_iter().filter(|leg| *leg < legs) {

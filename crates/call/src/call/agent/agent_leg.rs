@@ -230,7 +230,7 @@ impl Cx<'_> {
     }
 }
 
-/// A limit that has passed while the agent was connected anew ends the call at once.
+/// A limit that has passed while the agent was connected again ends the call at once.
 pub(crate) const AT_ONCE: Duration = Duration::from_millis(1);
 
 /// The agent that has the caller, or had it last.

@@ -152,7 +152,7 @@ impl Shared {
         }
     }
 
-    /// The header for whoever is called.
+    /// Returns the header for the called party.
     pub(crate) fn hops_onward(&self, edge: &Edge) -> Extra {
         let words = self.facts.hops.words.iter().copied().chain([self.own_hop(edge)]);
         extra(HOPS, words.map(|word| format!("{word:016x}")).collect::<Vec<_>>().join(","))

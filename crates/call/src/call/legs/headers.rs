@@ -17,7 +17,7 @@ use trunkgate_story::numbers::{Caller, display_name, plain};
 use crate::call::legs::caller_id::HOPS;
 use crate::call::legs::caller_id::Showing;
 
-/// Headers whose values are addresses: they are made anew with our own.
+/// Headers whose values are addresses: they are made again with our own.
 const ADDRESSES: [&str; 5] = ["Diversion", "History-Info", "Remote-Party-ID", "P-Called-Party-ID", "Reply-To"];
 /// Of these, what a caller's side says of its own numbers: those that it may not show are left out.
 const SHOWN: [&str; 2] = ["Diversion", "Remote-Party-ID"];
@@ -89,7 +89,7 @@ impl CallerIdentity {
         CallerIdentity { asserted: asserted.collect(), privacy, passports: passports.collect() }
     }
 
-    /// Lets go of what only the first target is told; what the caller wants hidden stays so for whoever it is sent on to.
+    /// Lets go of what only the first target is told; what the caller wants hidden stays so for the next party.
     pub(crate) fn settle(&mut self) {
         (self.asserted, self.passports) = (Vec::new(), Vec::new());
         self.privacy.shrink_to_fit();

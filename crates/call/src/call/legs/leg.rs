@@ -557,7 +557,7 @@ impl Leg {
             None if !asked.supports => return Vec::new(),
             None => match (before, self.session_wanted()) {
                 (Some(before), _) => (before.seconds.max(least), before.ours),
-                // It could, and has not asked: whoever wants it does the work.
+                // It could, and has not asked: the side that wants it does the work.
                 (None, Some(wanted)) => (wanted.max(least), true),
                 (None, None) => return Vec::new(),
             },
@@ -611,7 +611,7 @@ impl Leg {
         self.ends.iter().filter_map(|end| end.remote.as_ref()).find(withheld).and_then(|remote| remote.rtp)
     }
 
-    /// Of whoever has sent an INVITE.
+    /// Returns the leg of the sender of an INVITE.
     pub(crate) fn of_caller(edge: &mut Edge, incoming: &Incoming) -> Leg {
         let Incoming { server, flow, party, trunk, request } = incoming;
         let remote = flow.remote.ip();

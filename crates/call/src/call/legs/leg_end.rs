@@ -8,7 +8,7 @@ use trunkgate_story::reason::ReasonSlug;
 pub(crate) enum EndedBy {
     /// Its far end: it hung up, closed, refused, sent its caller on, or its connection broke.
     FarEnd,
-    /// The edge: the call was over, somebody asked for it, or the far end did not do in time what it should.
+    /// The edge: the call was over, a request asked for it, or the far end did not do in time what it should.
     Edge,
 }
 

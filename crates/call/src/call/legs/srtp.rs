@@ -82,7 +82,7 @@ impl Leg {
         protect_answer(answer, offer, self.srtp_policy(), session, &mut |bytes| edge.random.draw(bytes));
     }
 
-    /// Takes a further offer of its and our answer into force, with our keys; whether its latch opens anew.
+    /// Takes a further offer of its and our answer into force, with our keys; whether its latch opens again.
     pub(crate) fn answer_again(
         &mut self,
         edge: &mut Edge,

@@ -57,7 +57,7 @@ impl CallMedia {
         cx.edge.remove_end(media, gone);
     }
 
-    /// Lets somebody listen from now on.
+    /// Adds a listener.
     pub(crate) fn begin_fork(&self, cx: &mut Cx<'_>, request: &ForkRequest) -> Result<ForkView, Refused> {
         let agent = request.listener.agent(cx.edge).ok_or(Refused::UnknownAgent)?;
         if cx.call.legs.has_all_listeners() {
@@ -192,7 +192,7 @@ impl CallMedia {
         cx.edge.log(&sid, line, Some(failure.reason));
     }
 
-    /// Whoever is on `leg` has the caller from now on: an agent for as long as it may.
+    /// The target on `leg` has the caller from now on: an agent for as long as it may.
     pub(crate) fn limit_call(&mut self, cx: &mut Cx<'_>, leg: LegId) {
         cx.disarm(Timer::MaxCall);
         let Some(agent) = cx.call.legs[leg].agent.as_ref().map(|side| side.agent.clone()) else {
@@ -333,7 +333,7 @@ impl CallMedia {
 pub enum Listener {
     /// An agent of the configuration.
     Agent(String),
-    /// Whoever is there: `ws://`, `wss://` or `rtp://`, with every default of the configuration. Where audio may go in
+    /// The address of the listener: `ws://`, `wss://` or `rtp://`, with every default of the configuration. Where audio may go in
     /// the clear is looked at when it is called.
     Url(String),
 }

@@ -89,7 +89,7 @@ impl CallMedia {
         }
     }
 
-    /// Whoever is held here hears music.
+    /// Plays music to the side that is held here.
     pub(crate) fn play_to_held(&mut self, cx: &mut Cx<'_>) {
         let Some(media) = cx.call.session else { return };
         let holders: Vec<(LegId, Option<EndId>)> =
@@ -124,7 +124,7 @@ impl CallMedia {
         }
     }
 
-    /// Tells the media session what was agreed. Each side: the leg, and whether its latch opens anew.
+    /// Tells the media session what was agreed. Each side: the leg, and whether its latch opens again.
     pub(crate) fn wire(
         &mut self,
         cx: &mut Cx<'_>,
@@ -334,7 +334,7 @@ pub(crate) struct HoldChange {
     pub(crate) leg: LegId,
     /// The other side.
     pub(crate) other: LegId,
-    /// Whether its latch opens anew.
+    /// Whether its latch opens again.
     pub(crate) relatch: bool,
     /// Whether it holds from now on, or talks.
     pub(crate) holds: bool,

@@ -288,7 +288,7 @@ impl Bridge {
             405 | 501 | 504 => {
                 self.answer_early(cx, search, Offered { leg: from, other: to, server, offer: &pending.offer });
             }
-            // Whoever asked has not lost its dialog.
+            // The sender has not lost its dialog.
             408 | 481 => refuse_request(cx.now, cx.edge, server, 500),
             _ => refuse_request(cx.now, cx.edge, server, seen_code(code)),
         }
@@ -354,7 +354,7 @@ impl Bridge {
         let result = match (sdp, rings) {
             (None, _) => Err(bad_media("PRACK without answer to our offer")),
             (Some(sdp), Some(other)) => self.late_answer(cx, LegId::CALLER, Some(other), &sdp),
-            // Whoever it was for has gone meanwhile.
+            // The target that it was for has gone meanwhile.
             (Some(sdp), None) => cx.call.legs.read(cx.edge, LegId::CALLER, &sdp).map(|answer| {
                 let caller = &mut cx.call.legs[LegId::CALLER];
                 caller.take_theirs(&answer);
@@ -388,7 +388,7 @@ impl Bridge {
     }
 
     /// A callee's description where the caller has been told one as our offer: ours to the caller stays as it is, and where it
-    /// is of somebody else the caller is asked again after its ACK.
+    /// is of another target the caller is asked again after its ACK.
     pub(crate) fn agree_as_told(
         &mut self,
         cx: &mut Cx<'_>,

@@ -1,7 +1,7 @@
 //! What far ends say before an answer: each early dialog's media kept apart, and of all of them one that the caller hears.
 //!
 //! Of the forks of one INVITE the newest is heard: most are tried one after the other. Of targets that ring at once it is the
-//! first with media, until that target fails: then another that has some. The answer counts alone, whoever was heard before.
+//! first with media, until that target fails: then another that has some. The answer counts alone, independently of what was heard before.
 
 use trunkgate_resources::limits::EARLY_DIALOGS;
 use trunkgate_sip::DialogId;

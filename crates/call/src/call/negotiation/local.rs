@@ -311,7 +311,7 @@ impl Bridge {
         }
     }
 
-    /// Somebody answered in the place of whoever asked for it.
+    /// Ends a transfer whose target answered in the place of the leg that asked for it.
     pub(crate) fn transferred(&mut self, cx: &mut Cx<'_>) {
         let Some(transfer) = self.negotiation.transfers.now.take() else { return };
         if transfer.is_stale {
@@ -327,7 +327,7 @@ impl Bridge {
         cx.arm(Timer::Referrer, Duration::from_secs(REFERRER_SECONDS));
     }
 
-    /// Whoever has transferred the call has been told so, and has not hung up. Who asks for another transfer now stays.
+    /// Hangs up on the leg that has transferred the call, knows so, and has not hung up. A leg that asks for another transfer now stays.
     pub(crate) fn referrer_overdue(&mut self, cx: &mut Cx<'_>) {
         cx.call.deadlines.remove(Timer::Referrer);
         let left: Vec<LegId> =
@@ -357,7 +357,7 @@ impl Bridge {
         }
     }
 
-    /// Whoever has asked for a join hangs up before it is one: it goes on. Whether that was so.
+    /// Takes the hang-up of a leg that has asked for a join, which goes on. Returns whether it was one.
     pub(crate) fn left_joining(&mut self, cx: &mut Cx<'_>, leg: LegId) -> bool {
         let joining =
             self.negotiation.transfers.joining.as_mut().filter(|join| join.by == leg).map(|join| &mut join.is_gone);

@@ -168,7 +168,7 @@ impl Negotiation {
         }
     }
 
-    /// The target that a change before the answer was for has gone: whoever asked for it may do so again.
+    /// The target that a change before the answer was for has gone: its sender may repeat it.
     pub(crate) fn end_early_change(&mut self, cx: &mut Cx<'_>, search: &Search) {
         let goes_on = |pending: &Renegotiation| {
             let Relay { from, to, .. } = pending.way;

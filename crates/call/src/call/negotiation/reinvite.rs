@@ -55,7 +55,7 @@ pub(crate) struct Renegotiation {
     pub(crate) replaces: Option<LegId>,
     /// Ends drawn for streams that are new.
     pub(crate) added: Vec<EndId>,
-    /// Whether the call cannot go on without it: its side was told ports of somebody else.
+    /// Whether the call cannot go on without it: its side has ports that are in use elsewhere.
     pub(crate) essential: bool,
     /// Whether ports of a new stream could not be bound.
     pub(crate) unbound: bool,
@@ -291,7 +291,7 @@ impl Bridge {
         self.negotiation.renegotiation = Some(pending);
     }
 
-    /// An offer that holds or resumes, or a refresh while somebody is held here: answered on its own side. Whether it was.
+    /// An offer that holds or resumes, or a refresh while a side is held here: answered on its own side. Whether it was.
     fn held_here(&mut self, cx: &mut Cx<'_>, request: Offered<'_>) -> bool {
         let Some((answer, streams)) = self.negotiation.as_agreed(cx.call, request) else { return false };
         let Offered { leg, other, server, offer } = request;

@@ -193,7 +193,7 @@ impl Negotiation {
         }
     }
 
-    /// After a change of what is spoken, and now and then: whether somebody is asked from now on.
+    /// After a change of what is spoken, and now and then: whether a side is asked from now on.
     pub(crate) fn watch_hold(&mut self, cx: &mut Cx<'_>) {
         if cx.call.is_watched() {
             cx.disarm(Timer::HoldCheck);
@@ -254,7 +254,7 @@ impl Negotiation {
         Next::Stay
     }
 
-    /// The call is over: whoever waits for an answer is told so, and what is answered later is nobody's.
+    /// The call is over: requests that wait are refused, and later answers belong to no call.
     pub(crate) fn refuse_infos(&mut self, cx: &mut Cx<'_>) {
         self.forget_keys(cx);
         terminate_open(cx.now, cx.edge, &mut self.infos);

@@ -259,7 +259,7 @@ impl Search {
         bridge.media.tap_caller(cx);
     }
 
-    /// Somebody has the caller again.
+    /// Connects the caller with the target that answered.
     pub(crate) fn joined(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, leg: LegId) {
         self.won(cx, bridge, leg);
         self.leave_to(cx, bridge);
@@ -350,7 +350,7 @@ impl Search {
         cx.edge.decide(cx.now, cx.call.key, format!("{}: {how}, after {:.1} s", attempt.name(), waited.as_secs_f64()));
     }
 
-    /// Whether the agent is skipped, and somebody else can be tried.
+    /// Whether the agent is skipped, and another target can be tried.
     pub(crate) fn is_passed_over(&self, call: &Shared, now: Instant, edge: &Edge, name: &str) -> bool {
         let is_skipped = matches!(edge.agents.leave(now, name), Leave::Wait(_) | Leave::Tried);
         is_skipped && !self.has_nobody_else(call)
@@ -365,7 +365,7 @@ pub(crate) const SAMPLES_PER_MS: u64 = 8;
 pub(crate) struct Player {
     /// Its end.
     pub(crate) end: EndId,
-    /// Why the call ends when it has played; `None`: a tone that plays until somebody answers.
+    /// Why the call ends when it has played; `None`: a tone that plays until a target answers.
     pub(crate) last: Option<ReasonSlug>,
 }
 

@@ -140,7 +140,7 @@ impl Search {
         Err(self.outcome().unwrap_or_else(|| StepResult::Failed(Failure::unreached(ReasonSlug::Unreachable))))
     }
 
-    /// The attempt on a leg has got the caller: its place is the call's now, and whoever rings besides is withdrawn.
+    /// The attempt on a leg has got the caller: its place is the call's now, and other targets that ring are withdrawn.
     pub(crate) fn won(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, leg: LegId) {
         if let Some(branch) = self.branch_of(leg) {
             cx.disarm(Timer::NoResponse(branch));
@@ -203,7 +203,7 @@ impl Search {
             self.controller = Controller::Done;
             call.facts.identity.settle();
         }
-        // Listeners that come later, or anew after a restart, are told of the caller's headers.
+        // Listeners that come later, or again after a restart, get the caller's headers.
         call.facts.headers.shrink_to_fit();
         call.legs.shrink_to_fit();
     }
@@ -422,7 +422,7 @@ impl Search {
         }
     }
 
-    /// Somebody has answered: the agent that has waited for that leaves.
+    /// Releases the agent that has waited until a target answered.
     pub(crate) fn leave_to(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) {
         let (Some(consult), Some(agent)) = (self.consults.now.take(), cx.call.legs.callee.take()) else { return };
         cx.disarm(Timer::HoldCheck);
@@ -499,7 +499,7 @@ impl Search {
         let agent = agent.map(|side| TargetSpec::Agent(side.agent.name.to_string()));
         let mut tried: Vec<TargetSpec> = self.attempts.values().map(|attempt| attempt.spec.clone()).collect();
         if self.is_consulting() {
-            // Its target is forgotten: the agent that is connected anew knows nothing of it.
+            // Its target is forgotten: the agent that is connected again knows nothing of it.
             tried.clear();
         } else if tried.len() > 1 {
             tried = vec![TargetSpec::RingAll(tried)];
@@ -551,7 +551,7 @@ pub(crate) fn is_trunks_doing(now: Instant, attempt: &Attempt, failure: &Failure
     if failure.reason == ReasonSlug::TargetRejected {
         return failure.answered.or(failure.code).is_some_and(|code| code >= 400 && !CALLED_PARTY.contains(&code));
     }
-    // Given up by somebody: a trunk that has not even made it ring by then has not delivered it.
+    // Given up: a trunk that has not even made it ring by then has not delivered it.
     let waited = attempt.called_at.map(|at| now.saturating_duration_since(at)).unwrap_or_default();
     let is_late = !attempt.has_rung && waited >= Duration::from_secs(SILENT_SECONDS);
     LET_DOWN.contains(&failure.reason) || (GIVEN_UP.contains(&failure.reason) && is_late)

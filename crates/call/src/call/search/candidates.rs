@@ -60,7 +60,7 @@ impl Search {
         };
         attempt.retried = std::mem::take(&mut self.retries.next);
         if attempt.retried == 0 && !self.is_consulting() {
-            // Whoever gets the caller next has a limit of its own.
+            // The next target has a limit of its own.
             cx.disarm(Timer::MaxCall);
         }
         cx.edge.decide(cx.now, cx.call.key, format!("target {}", attempt.name()));
@@ -382,7 +382,7 @@ impl Search {
         let Err((reason, which)) = self.place_taken(cx, branch) else {
             return self.next_candidate(cx, bridge, branch);
         };
-        // Whoever waited for a limit of some calls would keep those behind it waiting that it is not for.
+        // A call that waited for a limit of some calls would keep those behind it waiting that it is not for.
         let waits = !trunk.pace.is_zero() && which.is_none();
         let until = cx.now.checked_add(trunk.pace).filter(|_| waits);
         let Some(until) = until else {

@@ -305,7 +305,7 @@ impl Parts {
         self.try_next_candidate(cx, branch);
     }
 
-    /// An end's ports are somebody else's: others are drawn, and a target that has seen the old ones is asked again.
+    /// The ports of an end are in use elsewhere: others are drawn, and a target that has seen the old ones is asked again.
     pub(crate) fn bind_failed(&mut self, cx: &mut Cx<'_>, end: EndId, error: &str) {
         let Some(at) = cx.call.legs.leg_of(end) else { return };
         let sid = cx.call.legs.sid().to_owned();

@@ -51,7 +51,7 @@ impl Cx<'_> {
         self.call.legs[leg].quality.flaw = found;
     }
 
-    /// Its trunk learns, once a leg, whether it was heard; `is_told`: whoever watches is told by other means.
+    /// Its trunk learns, once a leg, whether it was heard; `is_told`: observers learn of it by other means.
     pub(crate) fn judge(&mut self, leg: LegId, is_told: bool) {
         let side = &mut self.call.legs[leg];
         if side.agent.is_some() || std::mem::replace(&mut side.quality.is_judged, true) {
@@ -80,7 +80,7 @@ impl Cx<'_> {
         Some(kind)
     }
 
-    /// The same of a fault that the call goes on with: whoever watches is told as well.
+    /// The same of a fault that the call goes on with: observers learn of it as well.
     pub(crate) fn tell_fault(&mut self, trunk: &Arc<str>, found: &Diagnosis) {
         let what = match self.count_fault(trunk, found, false) {
             Some(Kind::Codecs) => Happening::MediaMismatch,
@@ -145,7 +145,7 @@ impl Cx<'_> {
 
     /// Takes the rule of the call's route, and has its text kept for the case of a crash.
     pub(crate) fn watch_for_text(&mut self, rule: Option<&Arc<SmsRule>>) {
-        // Whoever dials an emergency number is called back by others.
+        // The caller of an emergency number is called back by others.
         let Some(rule) = rule.filter(|_| !self.edge.table.numbers().is_emergency(&self.call.facts.called)) else {
             return;
         };
@@ -157,7 +157,7 @@ impl Cx<'_> {
         }
     }
 
-    /// Somebody has answered.
+    /// The call was answered.
     pub(crate) fn forget_text(&mut self) {
         if self.call.story.sms.take().is_some() {
             self.edge.turn.outputs.push_back(Output::Sms(SmsNews::Forget(self.call.legs.sid().to_owned())));
@@ -289,7 +289,7 @@ impl Shared {
             _ => TextOutcome::Failed,
         };
         match (ending.reason, ending.outcome) {
-            // Declined by whoever it rang at: missed, as a busy one is.
+            // Declined by the called party: missed, as a busy one is.
             (ReasonSlug::TargetRejected, _) if ending.code == 603 => Some(TextOutcome::Busy),
             // The end that a route has for calls that nobody took.
             (ReasonSlug::RouteRejected, _) if self.story.failovers > 0 || self.legs.len() > 1 => Some(by_code),

@@ -133,7 +133,7 @@ fn fault_besides(call: &Shared) -> String {
     passed_over + &found.map(|(_, found)| format!(" {}. Try: {}.", capital(&found.text), found.fix)).unwrap_or_default()
 }
 
-/// Whether somebody has taken it: that a phone was not there is then what its route provides for.
+/// Whether the call has been answered: that a phone was not there is then what its route provides for.
 fn is_answered(call: &Shared) -> bool {
     call.legs.callee.or(call.legs.answered_by).is_some()
 }

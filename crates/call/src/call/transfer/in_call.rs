@@ -57,7 +57,7 @@ pub(crate) struct Transfers {
     pub(crate) joining: Option<Box<Joining>>,
     /// One of ours that is to go to another call.
     pub(crate) leaving: Option<Box<Leaving>>,
-    /// What whoever asked for one is told of it.
+    /// The notifications of the party that asked for one.
     pub(crate) news: Option<Box<News>>,
 }
 
@@ -80,7 +80,7 @@ pub(crate) struct Transfer {
     pub(crate) spoken: Option<Spoken>,
     /// Whether the leg that asked held the other one here.
     pub(crate) held: bool,
-    /// Whether the other side must be asked anew once somebody has it: it was on hold, or had further streams.
+    /// Whether the other side must be asked again once it is connected: it was on hold, or had further streams.
     pub(crate) is_stale: bool,
     /// How the two were connected.
     pub(crate) wires: Vec<(EndId, (EndId, WireSpec))>,
@@ -89,7 +89,7 @@ pub(crate) struct Transfer {
 }
 
 impl Transfers {
-    /// Tells whoever has sent a REFER that it is followed.
+    /// Tells the sender of a REFER that it is followed.
     pub(crate) fn accept_refer(&mut self, cx: &mut Cx<'_>, leg: LegId, server: ServerId, refer: &Refer) {
         let headers = if refer.is_silent { vec![extra("Refer-Sub", "false")] } else { Vec::new() };
         cx.edge.respond(cx.now, server, Answer { code: 202, headers, ..Answer::default() });
@@ -160,7 +160,7 @@ impl Transfers {
         join.map(|join| join.unbound = true).is_some()
     }
 
-    /// The call is over: whoever waits for a leg of it is told so.
+    /// Tells the calls that wait for a leg of this one that it is over.
     pub(crate) fn end_joins(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
         self.joining = None;
         if let Some(leaving) = self.leaving.take() {
@@ -235,7 +235,7 @@ impl Negotiation {
             cx.edge.alarm(cx.now, cx.call.legs.sid(), &trunk.name, reason, &which);
             return Err(refused(503, reason));
         }
-        // Who calls is whoever asks: neither the number nor the headers are another's.
+        // The caller is the party that asks: neither the number nor the headers are another's.
         let (called, caller) = (&*refer.number.text, &*cx.call.number_of(leg).text);
         let headers = if leg == LegId::CALLER { &cx.call.facts.headers[..] } else { &[] };
         let info = CallInfo { from: &trunk.name, called, caller, headers, ..CallInfo::default() };
@@ -308,7 +308,7 @@ impl Negotiation {
         self.renegotiation.is_some() || self.late.is_some() || moves
     }
 
-    /// The far side that a leg would be replaced by somebody for.
+    /// Returns the far side of a leg that another one is to replace.
     pub(crate) fn far_side_of(&self, call: &Shared, leg: LegId) -> Result<LegId, Box<FinalAnswer>> {
         let refused = |code, reason| Box::new(FinalAnswer::new(code, reason));
         if call.state != State::Answered || self.is_unsettled() {
@@ -321,7 +321,7 @@ impl Negotiation {
         Ok(other)
     }
 
-    /// Asks the far side of another call of whoever sent the REFER to come here.
+    /// Asks the far side of another call of the REFER's sender to come here.
     pub(crate) fn join(
         &mut self,
         cx: &mut Cx<'_>,
@@ -423,7 +423,7 @@ pub(crate) struct WaitingRefer {
 /// A far side of another call that is on its way to this one.
 #[derive(Debug)]
 pub(crate) struct Joining {
-    /// Our leg of whoever asked for it.
+    /// Our leg of the party that asked for it.
     pub(crate) by: LegId,
     /// Whether that has hung up already.
     pub(crate) is_gone: bool,
@@ -433,7 +433,7 @@ pub(crate) struct Joining {
     pub(crate) offer: Description,
     /// Our ends towards it.
     pub(crate) ends: Vec<StreamEnd>,
-    /// Whether our own far side must be asked anew once they are joined: it was on hold, or had further streams.
+    /// Whether our own far side must be asked again once they are joined: it was on hold, or had further streams.
     pub(crate) is_stale: bool,
     /// Whether the ports of an end could not be bound.
     pub(crate) unbound: bool,
@@ -444,7 +444,7 @@ pub(crate) struct Joining {
 pub(crate) struct Leaving {
     /// The leg.
     pub(crate) leg: LegId,
-    /// The leg of whoever asked for it.
+    /// The leg of the party that asked for it.
     pub(crate) by: LegId,
     /// Whether that has hung up already.
     pub(crate) is_gone: bool,
@@ -468,6 +468,6 @@ pub(crate) struct Consults {
 pub(crate) struct Consult {
     /// Where to, as it was asked for.
     pub(crate) target: String,
-    /// Who asked for it: the agent, or somebody over HTTP.
+    /// Who asked for it: the agent, or a request over HTTP.
     pub(crate) by: EndedBy,
 }

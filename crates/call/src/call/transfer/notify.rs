@@ -52,7 +52,7 @@ impl News {
 }
 
 impl Transfers {
-    /// Tells whoever transfers how far the call has come: a provisional status, or the final one.
+    /// Tells the party that transfers how far the call has come: a provisional status, or the final one.
     pub(crate) fn tell_news(&mut self, cx: &mut Cx<'_>, code: u16) {
         let Some(news) = &mut self.news else { return };
         if news.last == code || news.last >= 200 {

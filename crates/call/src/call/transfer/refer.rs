@@ -1,4 +1,4 @@
-//! REFER as it is read (RFC 3515 §2.4, RFC 4488): whom somebody in a call wants the other side to be connected with.
+//! REFER as it is read (RFC 3515 §2.4, RFC 4488): the party that the sender wants the other side to be connected with.
 
 use trunkgate_resources::limits::PASSED_VALUE_BYTES;
 use trunkgate_route::number::Incomplete;

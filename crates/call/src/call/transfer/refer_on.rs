@@ -186,7 +186,7 @@ impl Transfers {
         cx.edge.respond(cx.now, server, Answer { code, ..Answer::default() });
     }
 
-    /// The call is over: whoever waits for an answer is told so.
+    /// Refuses the requests that wait for an answer when the call is over.
     pub(crate) fn refuse_passed(&mut self, cx: &mut Cx<'_>) {
         if let Some(mut passed) = self.passed.take() {
             terminate_open(cx.now, cx.edge, &mut passed.open);
