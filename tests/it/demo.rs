@@ -70,8 +70,9 @@ fn the_edge_can_be_kept_up() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the binary runs");
-    let stderr = BufReader::new(child.stderr.take().expect("stderr"));
-    let up = stderr.lines().map_while(Result::ok).find(|line| line.contains("the edge keeps running"));
+    // The reading end stays open to the end: what the edge says last must have somewhere to go.
+    let mut stderr = BufReader::new(child.stderr.take().expect("stderr")).lines();
+    let up = stderr.by_ref().map_while(Result::ok).find(|line| line.contains("the edge keeps running"));
     let up = up.expect("it says where it stays");
     let url = up.split_whitespace().find(|word| word.starts_with("http://")).expect("a URL").trim_end_matches(';');
     let trunkgate = |arguments: &[&str]| {

@@ -57,13 +57,12 @@ fn answers(status: &'static str) -> Party {
 /// Answers each OPTIONS with what this makes of a 200: the far end, or what is between.
 fn answers_with(change: impl Fn(String, SocketAddr) -> String + Send + 'static) -> Party {
     let party = Party::new("127.0.0.5");
-    let (socket, address) = (party.socket.try_clone().unwrap(), party.address);
-    socket.set_read_timeout(None).unwrap();
+    let answerer = party.shared();
+    answerer.socket.set_read_timeout(None).unwrap();
     std::thread::spawn(move || {
-        let party = Party { socket, address };
         loop {
-            let (options, from) = party.receive("OPTIONS ");
-            party.send(from, &change(party.answer(&options, "200 OK", false), from));
+            let (options, from) = answerer.receive("OPTIONS ");
+            answerer.send(from, &change(answerer.answer(&options, "200 OK", false), from));
         }
     });
     party

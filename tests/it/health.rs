@@ -23,7 +23,7 @@ fn a_peer_is_asked_goes_down_is_skipped_and_comes_back() {
     ));
     let edge = Process::start(&text);
     let answer_all = |party: &Party| {
-        let party = (party.socket.try_clone().unwrap(), Party { socket: party.socket.try_clone().unwrap(), ..*party });
+        let party = (party.socket.try_clone().unwrap(), party.shared());
         let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
         let flag = std::sync::Arc::clone(&stop);
         let thread = std::thread::spawn(move || {

@@ -333,7 +333,7 @@ fn dial_until(rig: &Rig, next: &mut usize, refused: &mut BTreeMap<usize, u16>, e
 
 /// Refuses every call after it has rung; one to nobody's number rings on.
 fn refuse_all(callee: &Party) -> std::thread::JoinHandle<()> {
-    let party = Party { socket: callee.socket.try_clone().unwrap(), address: callee.address };
+    let party = callee.shared();
     std::thread::spawn(move || {
         let mut buffer = vec![0; 65_535];
         while let Ok((length, from)) = party.socket.recv_from(&mut buffer) {

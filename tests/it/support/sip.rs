@@ -1,12 +1,16 @@
 //! A SIP party made of text and one UDP socket: just enough for a call.
 
+use std::collections::HashSet;
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Mutex;
 
 use super::PATIENCE;
 
 pub(crate) struct Party {
     pub(crate) socket: UdpSocket,
     pub(crate) address: SocketAddr,
+    /// What [`Party::receive`] has returned, to know a retransmission by.
+    taken: Mutex<HashSet<String>>,
 }
 
 impl Party {
@@ -14,15 +18,31 @@ impl Party {
         let socket = UdpSocket::bind((ip, 0)).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let address = socket.local_addr().unwrap();
-        Party { socket, address }
+        Party { socket, address, taken: Mutex::default() }
+    }
+
+    /// The same party for another thread.
+    pub(crate) fn shared(&self) -> Party {
+        Party { socket: self.socket.try_clone().unwrap(), address: self.address, taken: Mutex::default() }
     }
 
     pub(crate) fn send(&self, to: SocketAddr, text: &str) {
         self.socket.send_to(text.as_bytes(), to).unwrap();
     }
 
-    /// The next message whose first line holds `what`; others (retransmissions, 100) are passed over.
+    /// The next message whose first line holds `what` and that has not been returned yet; others (retransmissions,
+    /// 100) are passed over.
     pub(crate) fn receive(&self, what: &str) -> (String, SocketAddr) {
+        loop {
+            let (text, from) = self.receive_any(what);
+            if self.taken.lock().unwrap().insert(text.clone()) {
+                return (text, from);
+            }
+        }
+    }
+
+    /// The same, be it a retransmission or not.
+    pub(crate) fn receive_any(&self, what: &str) -> (String, SocketAddr) {
         let mut buffer = vec![0; 65_535];
         let mut passed_over = Vec::new();
         loop {
