@@ -8,7 +8,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use toml::Spanned;
 use trunkgate_call::limits::SESSION_LEAST_SECONDS;
-use trunkgate_route::{Destination, Dtmf, HoldMode, Identities, Peer, ReferMode, SendNumbers, Srtp, Transport, Trunk};
+use trunkgate_route::{
+    Destination, Dtmf, HoldMode, Identities, Peer, RedirectMode, ReferMode, SendNumbers, Srtp, Transport, Trunk,
+};
 use trunkgate_sip::limits::SESSION_SECONDS;
 use trunkgate_sip::{Scheme, Uri};
 
@@ -57,6 +59,8 @@ const HOLDS: [(&str, HoldMode); 2] = [("relay", HoldMode::Relay), ("local", Hold
 /// What `refer` may say.
 const REFERS: [(&str, ReferMode); 3] =
     [("local", ReferMode::Local), ("relay", ReferMode::Relay), ("refuse", ReferMode::Refuse)];
+const REDIRECTS: [(&str, RedirectMode); 3] =
+    [("follow", RedirectMode::Follow), ("peers", RedirectMode::Peers), ("refuse", RedirectMode::Refuse)];
 
 /// All trunks in the order of the file.
 pub(super) fn read<'a>(value: &'a Value<'a>, folder: &Path, edge: &Edge, findings: &mut Findings) -> Vec<PlacedTrunk> {
@@ -161,6 +165,7 @@ fn read_policy(section: &Section<'_>, trunk: &mut Trunk, preset: Option<&str>, f
 fn read_hold(section: &Section<'_>, trunk: &mut Trunk, folder: &Path, findings: &mut Findings) {
     trunk.hold = word(section, "hold", &HOLDS, findings);
     trunk.refer = word(section, "refer", &REFERS, findings);
+    trunk.redirect = word(section, "redirect", &REDIRECTS, findings);
     let music = |key: &str, value: &Value<'_>, findings: &mut Findings| {
         hold::file(key, value, MUSIC_SECONDS, Use::Again, folder, findings)
     };
@@ -219,10 +224,16 @@ fn read_limits(section: &Section<'_>, trunk: &mut Trunk, findings: &mut Findings
         *target = section.read(key, findings, read).unwrap_or(*target);
     }
     trunk.session_expires = section.read("session_expires", findings, read_session).unwrap_or(trunk.session_expires);
-    if let Some(codes) = section.read("failover_on", findings, |key, value, findings| {
-        values::list(key, value, findings, |key, value, findings| values::integer(key, value, findings, 300..=699))
-    }) {
-        trunk.failover_on = codes.into_iter().filter_map(|(code, _)| u16::try_from(code).ok()).collect();
+    for (key, codes, range) in
+        [("failover_on", &mut trunk.failover_on, 300..=699), ("congested_on", &mut trunk.congested_on, 400..=699)]
+    {
+        let read = section.read(key, findings, |key, value, findings| {
+            let code = |key: &str, value: &Value<'_>, f: &mut Findings| values::integer(key, value, f, range.clone());
+            values::list(key, value, findings, code)
+        });
+        if let Some(read) = read {
+            *codes = read.into_iter().filter_map(|(code, _)| u16::try_from(code).ok()).collect();
+        }
     }
     let number =
         |key: &str, value: &Value<'_>, findings: &mut Findings| values::integer(key, value, findings, 0..=u32::MAX);

@@ -11,7 +11,7 @@ use trunkgate_route::{Destination, Peer, Table, Trunk};
 use trunkgate_sip::{ClientId, Flow, Transport};
 
 use crate::limits::{
-    HEALTH_BACKOFF_SECONDS, HEALTH_FAILURES, HEALTH_FIRST_SECONDS, HEALTH_SPOTS, HEALTH_WAIT_SECONDS,
+    HEALTH_BACKOFF_SECONDS, HEALTH_DOUBT, HEALTH_FAILURES, HEALTH_FIRST_SECONDS, HEALTH_SPOTS, HEALTH_WAIT_SECONDS,
     RETRY_AFTER_MOST_SECONDS,
 };
 
@@ -181,12 +181,17 @@ impl Healths {
         self.asked.contains_key(&client)
     }
 
-    /// Plans the next OPTIONS: a tenth of chance around the interval, later and later once it is down.
+    /// Plans the next OPTIONS: a tenth of chance around the interval, soon after one that was missed, later and later once
+    /// the address is down.
     pub fn plan(&mut self, now: Instant, spot: &Spot, pick: &mut dyn FnMut(u32) -> u32) {
         let Some(health) = self.by_spot.get(spot).filter(|health| !health.interval.is_zero()) else { return };
-        let over = health.failures.saturating_sub(HEALTH_FAILURES).min(8);
-        let most = health.interval.max(Duration::from_secs(HEALTH_BACKOFF_SECONDS));
-        let pause = health.interval.saturating_mul(1 << over).min(most);
+        let pause = if (1..HEALTH_FAILURES).contains(&health.failures) {
+            health.interval.min(HEALTH_DOUBT)
+        } else {
+            let over = health.failures.saturating_sub(HEALTH_FAILURES).min(8);
+            let most = health.interval.max(Duration::from_secs(HEALTH_BACKOFF_SECONDS));
+            health.interval.saturating_mul(1 << over).min(most)
+        };
         let due = now + pause * (900 + pick(201)) / 1000;
         self.set_due(spot, Some(due));
     }

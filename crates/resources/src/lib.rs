@@ -7,6 +7,7 @@ pub mod agents;
 pub mod breaker;
 pub mod challenge;
 pub mod config;
+mod congestion;
 pub mod deadlines;
 pub mod edge;
 pub mod health;

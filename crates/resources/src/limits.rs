@@ -31,6 +31,14 @@ pub const HEALTH_FAILURES: u32 = 3;
 pub const HEALTH_WAIT_SECONDS: u64 = 4;
 /// A new address is first asked within this time, in seconds, or within its `options_interval`.
 pub const HEALTH_FIRST_SECONDS: u64 = 5;
+/// How soon an address that has missed an OPTIONS is asked again, until it counts as down.
+pub const HEALTH_DOUBT: Duration = Duration::from_secs(15);
+/// How long calls skip a trunk after its first refusal for too many calls.
+pub const CONGESTED_FIRST: Duration = Duration::from_secs(1);
+/// The same after many.
+pub const CONGESTED_MOST: Duration = Duration::from_secs(30);
+/// After so long without one, the next refusal is the first.
+pub const CONGESTED_FORGOTTEN: Duration = Duration::from_secs(60);
 /// An address that is down is asked again after this time at the latest, in seconds, or after its `options_interval`.
 pub const HEALTH_BACKOFF_SECONDS: u64 = 120;
 /// An address that says 503 with Retry-After is left alone no longer than this, in seconds.

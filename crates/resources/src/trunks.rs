@@ -12,6 +12,7 @@ use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::view::{FaultView, KindView, PeerView, TrunkView};
 use trunkgate_story::wall::rfc3339;
 
+use crate::congestion::Congestion;
 use crate::key::{Branch, CallKey};
 use crate::limits::{
     LET_DOWN_KEPT, LET_DOWN_SECONDS, LET_DOWN_TIMES, OVERSIZE_TOLD_EVERY, PACED_ADDRESSES, PROBE_SECONDS,
@@ -36,6 +37,7 @@ struct TrunkState {
     answered: u64,
     failed: u64,
     pace: Pace,
+    congestion: Congestion,
     /// How it has done lately.
     standing: Standing,
     /// Failures of late, and between whom.
@@ -137,6 +139,7 @@ impl TrunkState {
             answered: 0,
             failed: 0,
             pace: Pace::default(),
+            congestion: Congestion::default(),
             standing: Standing::default(),
             failures: Vec::new(),
             probed: None,
@@ -296,6 +299,17 @@ impl Trunks {
         if let Some(state) = self.by_name.get_mut(name) {
             state.tried += 1;
         }
+    }
+
+    /// Notes that a trunk has refused a call because it has too many, with the seconds of its Retry-After. Returns how long other
+    /// targets come first from now on; `None`: they do already.
+    pub fn congested(&mut self, now: Instant, name: &str, retry_after: Option<u32>) -> Option<Duration> {
+        self.by_name.get_mut(name)?.congestion.refused(now, retry_after)
+    }
+
+    /// Whether a trunk has too many calls for now: other targets come first.
+    pub fn is_congested(&self, now: Instant, name: &str) -> bool {
+        self.by_name.get(name).is_some_and(|state| state.congestion.is_on(now))
     }
 
     /// Notes that an attempt was answered.

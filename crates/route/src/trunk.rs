@@ -104,6 +104,18 @@ pub enum ReferMode {
     Refuse,
 }
 
+/// What becomes of a redirection (3xx) of a far end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RedirectMode {
+    /// To a peer of a trunk it is followed; a number at the edge itself is called as a call from this trunk would be.
+    #[default]
+    Follow,
+    /// It is followed to peers of trunks only.
+    Peers,
+    /// It counts as a failure.
+    Refuse,
+}
+
 /// A registration of ours with a trunk (RFC 3261 §10.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Register {
@@ -150,6 +162,8 @@ pub struct Trunk {
     pub session_expires: Duration,
     /// Answers on which the next target is tried.
     pub failover_on: Vec<u16>,
+    /// Codes by which it says that it has too many calls, wherever it is asked.
+    pub congested_on: Vec<u16>,
     /// Calls at once; 0: no limit.
     pub max_calls: u32,
     /// New calls a second; 0: no limit.
@@ -206,6 +220,8 @@ pub struct Trunk {
     pub hold_music: Option<Arc<[u8]>>,
     /// What becomes of its REFERs.
     pub refer: ReferMode,
+    /// What becomes of its redirections.
+    pub redirect: RedirectMode,
 }
 
 impl Trunk {
@@ -231,6 +247,7 @@ impl Trunk {
             options_interval: Duration::ZERO,
             session_expires: Duration::from_secs(1_800),
             failover_on: vec![408, 429, 480, 500, 502, 503, 504],
+            congested_on: Vec::new(),
             max_calls: 0,
             calls_per_second: 0,
             calls_per_second_in: 0,
@@ -259,6 +276,7 @@ impl Trunk {
             hold: HoldMode::Relay,
             hold_music: None,
             refer: ReferMode::Local,
+            redirect: RedirectMode::Follow,
         }
     }
     /// Its peers in the order to try them, each with its servers in theirs: priority, then weighted chance (RFC 2782).

@@ -231,6 +231,15 @@ reasons! {
         q850: 42,
         outcome: "refused",
     }
+    TrunkCongested {
+        slug: "trunk_congested",
+        sentence: "the trunk accepts no more calls for now",
+        cause: "The trunk answered with a code of its `congested_on`: it has more calls than it accepts, at all of its addresses. These are not \
+             tried, and until its Retry-After has passed, or for 1 s and longer each time, calls that have another target skip the trunk.",
+        fix: Some("set `calls_per_second` of the trunk to what it accepts, and `pace` to let calls wait for it"),
+        q850: 42,
+        outcome: "failed",
+    }
     LimitDay {
         slug: "limit_day",
         sentence: "too many calls today",

@@ -23,6 +23,7 @@ pub(in crate::config) const TRUNK: &[Key] = keys! {
     "oversize": Kind::Word(&["udp", "tcp"]), is(r#""udp""#), "transport of an INVITE larger than `udp_mtu`";
     "udp_mtu": Kind::Integer(576, 65_535), is("1300"), "INVITE size in bytes above which a warning is logged, and TCP is used with `oversize = \"tcp\"`";
     "failover_on": Kind::List(&Kind::Integer(300, 699)), is("[408, 429, 480, 500, 502, 503, 504]"), "SIP status codes after which the next target is tried";
+    "congested_on": Kind::List(&Kind::Integer(400, 699)), is("[]"), "SIP status codes that mean too many calls for the whole trunk: its other addresses are not tried, and calls with another target skip it for a time";
     "max_calls": COUNT, is("0"), "maximum number of concurrent calls, both directions; 0: no limit";
     "calls_per_second": Kind::Either(&[COUNT, Kind::Table(RATES)]), is("0"), "maximum number of new calls per second, for both directions together or each separately; 0: no limit";
     "peer_calls_per_second": COUNT, is("0"), "maximum number of new calls per second to one address of the trunk; 0: no limit";
@@ -46,6 +47,7 @@ pub(in crate::config) const TRUNK: &[Key] = keys! {
     "hold": Kind::Word(&["relay", "local"]), is(r#""relay""#), "handling of hold: relay to the other side, or answer locally";
     "hold_music": FILE, told("a built-in melody"), "audio file played to parties on hold with `hold = \"local\"`";
     "refer": Kind::Word(&["local", "relay", "refuse"]), is(r#""local""#), "handling of a transfer (REFER) from this trunk";
+    "redirect": Kind::Word(&["follow", "peers", "refuse"]), is(r#""follow""#), "handling of a redirection (3xx) from this trunk: followed to the edge itself and to peers of trunks, to peers only, or a failure";
     "dtmf": Kind::Word(&["rfc4733", "info", "inband"]), is(r#""rfc4733""#), "DTMF method of this trunk, both directions";
 };
 

@@ -106,6 +106,12 @@ impl Controller {
         Some(skipped)
     }
 
+    /// Whether there is another target that might be reached.
+    pub(crate) fn has_more(&self) -> bool {
+        let Controller::Plan(targets) = self else { return false };
+        targets.left.iter().any(|target| !matches!(target, Target::Reject(_)))
+    }
+
     /// Legs that what is left may want, and that earlier targets leave to it.
     pub(crate) fn legs_kept(&self) -> usize {
         let Controller::Plan(targets) = self else { return 0 };

@@ -1,4 +1,5 @@
-//! What every part does in its context: timers, answers in a dialog, media ports, proofs of addresses, places at a trunk.
+//! What every part does in its context: timers, answers in a dialog, media ports, proofs of addresses, places at a trunk, calls of a number
+//! that a far end names.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,10 +9,11 @@ use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::index::{Named, Place, Purpose};
 use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_resources::limits::{CANCEL_SECONDS, REFRESH_RETRY_SECONDS, UNPROVEN_EARLY_MEDIA};
+use trunkgate_resources::quotas::Numbered;
 use trunkgate_resources::rewrite;
 use trunkgate_resources::sip::extra;
 use trunkgate_resources::unproven::EarlyGrant;
-use trunkgate_route::{DeniedBy, Shown, Trunk};
+use trunkgate_route::{CallInfo, DeniedBy, Number, Plan, SendNumbers, Shown, Target, Trunk};
 use trunkgate_sdp::{AgreedStream, Description, Far, anchored_streams};
 use trunkgate_sip::header::{NameAddr, SessionExpires};
 use trunkgate_sip::{Answer, Body, ClientId, DialogId, Extra, ServerId};
@@ -516,6 +518,51 @@ impl Cx<'_> {
         }
     }
 
+    /// Counts a call of `caller` to this number with the limits of the trunk whose far end names it: nobody dials faster by
+    /// transfers and redirections than by calls.
+    pub(crate) fn charge_named(&mut self, trunk: &Trunk, number: &Number, caller: LegId) -> Result<(), ReasonSlug> {
+        self.edge.admission.check_rate(self.now, &trunk.name)?;
+        self.edge.trunks.pay(self.now, &trunk.name)?;
+        let called = self.edge.table.numbers().spellings(number, SendNumbers::AsIs);
+        let numbers = Numbered { called: &called, caller: &self.call.number_of(caller).text };
+        let taken = self.edge.take_quota(self.now, &trunk.name, numbers, (self.call.key, None));
+        taken.map_err(|(reason, which)| {
+            self.edge.alarm(self.now, self.call.legs.sid(), &trunk.name, reason, &which);
+            reason
+        })
+    }
+
+    /// Returns what the routes say of a call of `caller` to this number from this trunk; `None`: no route takes it.
+    pub(crate) fn plan_named(&mut self, trunk: &Trunk, number: &Number, caller: LegId) -> Option<Plan> {
+        // The headers of the call's INVITE are its caller's, and nobody else's.
+        let headers = if caller == LegId::CALLER { &self.call.facts.headers[..] } else { &[] };
+        let (called, caller) = (&*number.text, &*self.call.number_of(caller).text);
+        let info = CallInfo { from: &trunk.name, called, caller, headers, ..CallInfo::default() };
+        let mut plan = self.edge.plan(self.now, info)?;
+        let is_emergency = self.edge.table.numbers().is_emergency(number);
+        self.edge.by_ratio(self.now, self.call.key, &mut plan, !is_emergency);
+        plan.targets = plan.targets.into_iter().map(|target| numbered(target, called)).collect();
+        Some(plan)
+    }
+
+    /// Returns what the routes say of a number at the edge itself that a trunk's 3xx names.
+    ///
+    /// # Errors
+    /// Why it is not called: the trunk's limits, or no route.
+    pub(crate) fn plan_redirected(&mut self, trunk: &Trunk, number: &Number) -> Result<Plan, Failure> {
+        let Some(hops) = self.call.facts.max_forwards.checked_sub(1) else {
+            return Err(Failure::with_code(483, ReasonSlug::TooManyHops));
+        };
+        let caller = self.call.legs.near;
+        self.charge_named(trunk, number, caller).map_err(Failure::unreached)?;
+        let plan = self.plan_named(trunk, number, caller);
+        let plan = plan.ok_or_else(|| Failure::with_code(404, ReasonSlug::NoRoute))?;
+        self.call.facts.max_forwards = hops;
+        let text = format!("{} forwards the call to {}: route {}", trunk.name, number.text, plan.route.name);
+        self.edge.decide(self.now, self.call.key, text);
+        Ok(plan)
+    }
+
     /// Whether a target's trunk gets calls to the number that it would be asked for.
     pub(crate) fn may_be_called(&mut self, attempt: &Attempt) -> Result<(), Failure> {
         if attempt.uri.as_deref().is_some_and(|uri| !rewrite::is_callable(uri, self.edge.table.numbers())) {
@@ -638,5 +685,16 @@ impl Cx<'_> {
         }
         self.call.legs.push(Leg { ends, ..leg });
         at.leg
+    }
+}
+
+/// A target that is called by this number, where it has none of its own.
+fn numbered(target: Target, number: &str) -> Target {
+    match target {
+        Target::Trunk { trunk, number: None, peers } => Target::Trunk { trunk, number: Some(number.to_owned()), peers },
+        Target::RingAll(targets) => {
+            Target::RingAll(targets.into_iter().map(|target| numbered(target, number)).collect())
+        }
+        other @ (Target::Trunk { .. } | Target::Uri { .. } | Target::Agent(_) | Target::Reject(_)) => other,
     }
 }

@@ -344,6 +344,8 @@ pub(crate) struct Search {
     pub(crate) attempts: Few<Branch, Box<Attempt>>,
     /// What they have come to so far.
     pub(crate) tried: Option<Box<Tried>>,
+    /// Numbers at the edge itself that 3xx answers have named since the caller was last answered.
+    pub(crate) forwarded: Vec<String>,
     /// New streams to agents that failed.
     pub(crate) retries: Retries,
     /// Targets that are tried while an agent has the caller.

@@ -11,7 +11,7 @@ use trunkgate_media::{AgentWish, EndId};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_resources::limits::{NUMBER_CHARS, REFERRER_SECONDS};
-use trunkgate_route::{OnClose, Plan, Target};
+use trunkgate_route::{OnClose, Target};
 use trunkgate_sdp::{accept, anchored_streams};
 use trunkgate_sip::header::SessionExpires;
 use trunkgate_sip::{ClientId, ServerId};
@@ -28,7 +28,7 @@ use crate::call::negotiation::bridge::bad_media;
 use crate::call::refused::Refused;
 use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::shared::{Cx, Ending};
-use crate::call::transfer::in_call::{Consult, Leaving, ReferStep, Transfer, WaitingRefer, numbered};
+use crate::call::transfer::in_call::{Consult, Leaving, ReferStep, Transfer, WaitingRefer};
 use crate::call::transfer::refer::Refer;
 use crate::call::{Call, Parts, State, refuse_request};
 
@@ -491,8 +491,6 @@ impl Parts {
         cx.edge.log(&sid, line, None);
         self.bridge.negotiation.transfers.accept_refer(cx, leg, server, &refer);
         let ring_timeout = plan.ring_timeout;
-        let targets = plan.targets.into_iter().map(|target| numbered(target, &refer.number.text)).collect();
-        let plan = Plan { targets, ..plan };
         cx.call.facts.max_forwards = cx.call.facts.max_forwards.saturating_sub(1);
         cx.call.facts.ring_timeout = ring_timeout;
         cx.call.facts.shown_as = plan.route.caller_id.clone();

@@ -397,9 +397,7 @@ impl Gateway {
             }
             (Purpose::Invite, 200..=299, None) => return,
             (Purpose::Invite, _, _) => {
-                if code == 503 {
-                    self.target_rests(now, entry.at, response);
-                }
+                self.target_rests(now, entry.at, response, code);
                 let detail = match code {
                     401 | 407 => Some(self.unanswerable(entry.at, response)),
                     488 | 606 => self.leg_at(entry.at).and_then(|leg| refused_offer(leg, response)),
@@ -450,11 +448,16 @@ impl Gateway {
         auth_fault(trunk.and_then(|trunk| trunk.auth.as_ref()), response)
     }
 
-    /// A target that says how long it does not want to be asked.
-    fn target_rests(&mut self, now: Instant, at: Place, response: &Message) {
-        let spot = self.leg_at(at).and_then(Leg::spot);
-        if let Some(spot) = spot {
-            self.edge.peer_rests(now, &spot, response);
+    /// A target that does not want to be asked for a time: its trunk, or this address of it alone.
+    fn target_rests(&mut self, now: Instant, at: Place, response: &Message, code: u16) {
+        let Some(leg) = self.leg_at(at) else { return };
+        match (&leg.trunk, leg.spot()) {
+            (Some(trunk), _) if trunk.congested_on.contains(&code) => {
+                let trunk = trunk.clone();
+                self.edge.trunk_congested(now, &trunk, response, code);
+            }
+            (_, Some(spot)) if code == 503 => self.edge.peer_rests(now, &spot, response),
+            (_, Some(_) | None) => {}
         }
     }
 

@@ -32,6 +32,7 @@ mod cancel;
 mod carries_on;
 mod changes;
 mod codecs;
+mod congestion;
 mod dtmf;
 mod early_dialogs;
 mod early_media;

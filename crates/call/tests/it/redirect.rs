@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
+use std::sync::Arc;
+
+use crate::bench::agents::{agent, to_agent};
 use crate::bench::*;
-use trunkgate_route::{Pattern, Peer, TargetSpec, Trunk};
+use trunkgate_route::{Definition, Numbers, Pattern, Peer, RedirectMode, Route, Table, TargetSpec, Trunk};
 
 /// A call that the PBX has got, with a backup trunk that no route names.
 fn called(connect: Vec<TargetSpec>) -> (Bench, Dialing, Dialed) {
@@ -74,7 +77,8 @@ fn nobody_has_the_edge_call_whom_it_likes() {
     for (contact, seen) in [
         ("Contact: <sip:+14155550111@192.0.2.66>".to_owned(), 500),
         ("Contact: <sip:+14155550111@elsewhere.example>".to_owned(), 500),
-        ("Contact: <tel:+14155550111>".to_owned(), 500),
+        (format!("Contact: <sip:+14155550111@{LOCAL}:5090>"), 500),
+        (format!("Contact: <sip:+14155550111@{LOCAL};maddr=192.0.2.66>"), 500),
         ("X-None: 1".to_owned(), 500),
         (format!("Contact: <sip:+14155550111@{}:0>", BACKUP.split(':').next().unwrap()), 500),
         (format!("Contact: <sip:+14155550111@{}:99999>", BACKUP.split(':').next().unwrap()), 500),
@@ -145,8 +149,8 @@ fn one_of_those_that_ring_at_once_may_be_elsewhere() {
 fn nobody_sends_a_call_back_into_the_edge() {
     // A PBX on our own machine, whose host is ours, too.
     let beside = format!("{LOCAL}:5080");
-    let trunks = vec![trunk("carrier", &[CARRIER]), trunk("pbx", &[&beside])];
-    let mut bench = Bench::with(table(trunks, vec![route(vec![to_trunk("pbx")])]));
+    let pbx = Trunk { redirect: RedirectMode::Peers, ..trunk("pbx", &[&beside]) };
+    let mut bench = Bench::with(table(vec![trunk("carrier", &[CARRIER]), pbx], vec![route(vec![to_trunk("pbx")])]));
     let caller = bench.invite(CARRIER, "+14155550100", &offer());
     bench.expect(CARRIER, "SIP/2.0 100");
     let pbx = Dialed::new(&beside, bench.expect(&beside, "INVITE"));
@@ -199,4 +203,135 @@ fn no_redirection_leads_to_another_trunk_by_the_rules_of_its_own() {
         bench.nothing();
         bench.finish();
     }
+}
+
+/// Calls of the carrier go to `connect`, those of the PBX to the backup or, with 9 in front, to an agent.
+fn forwarding(connect: TargetSpec, change: impl Fn(&mut Trunk)) -> Bench {
+    let mut trunks = usual_trunks();
+    trunks.iter_mut().for_each(change);
+    let of_pbx = |name: &str, to: &str, target| Route {
+        name: Arc::from(name),
+        from: vec!["pbx".into()],
+        to: vec![Pattern::parse(to).unwrap()],
+        ..route(vec![target])
+    };
+    let routes = vec![
+        Route { from: vec!["carrier".into()], ..route(vec![connect]) },
+        of_pbx("desk", "+1212*", to_agent("desk")),
+        of_pbx("circle", "2*", to_trunk("pbx")),
+        of_pbx("both", "+1415*", TargetSpec::RingAll(vec![to_trunk("backup"), to_trunk("carrier")])),
+        of_pbx("on", "+1*", to_trunk("backup")),
+    ];
+    let numbers = Numbers::new("US").unwrap();
+    Bench::with(Arc::new(Table::new(Definition { numbers, trunks, agents: vec![agent("desk")], routes })))
+}
+
+/// The PBX has a call and forwards it.
+fn forwarded(bench: &mut Bench, contacts: &str) -> Dialing {
+    let caller = bench.invite(CARRIER, "+14155550100", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let pbx = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    moved(bench, &pbx, contacts);
+    caller
+}
+
+#[test]
+fn a_number_at_the_edge_itself_is_called_as_from_that_trunk() {
+    for contact in [
+        format!("<sip:+16505550111@{LOCAL}:5060>"),
+        format!("<sip:+16505550111@{LOCAL}>;q=0.5"),
+        format!("<sip:+1-650-555-0111@{PUBLIC};transport=tcp>"),
+        format!("<sips:+16505550111@{LOCAL}:5061>"),
+        "<tel:+1-650-555-0111>".to_owned(),
+    ] {
+        let mut bench = forwarding(to_trunk("pbx"), |_| {});
+        let caller = forwarded(&mut bench, &format!("Contact: {contact}"));
+        let invite = bench.expect(BACKUP, "INVITE sip:+16505550111@");
+        assert!(
+            invite.header("From").contains("+14155551234"),
+            "who calls is still the caller: {}",
+            invite.header("From")
+        );
+        assert_eq!(invite.header("Max-Forwards"), "68", "{contact}");
+        let backup = Dialed::new(BACKUP, invite);
+        let story = bench.story();
+        assert!(story.contains("pbx forwards the call to +16505550111: route on"), "{story}");
+        answered(bench, caller, &backup);
+    }
+}
+
+#[test]
+fn a_forwarded_call_may_ring_many_or_reach_an_agent() {
+    let mut bench = forwarding(to_trunk("pbx"), |_| {});
+    forwarded(&mut bench, &format!("Contact: <sip:+14155550199@{LOCAL}>"));
+    bench.expect(BACKUP, "INVITE sip:+14155550199@");
+    bench.expect(CARRIER, "INVITE sip:+14155550199@");
+    let mut bench = forwarding(to_trunk("pbx"), |_| {});
+    forwarded(&mut bench, &format!("Contact: <sip:+12125550100@{LOCAL}>"));
+    assert_eq!(bench.asked().len(), 1, "the agent is connected");
+}
+
+#[test]
+fn one_of_those_that_ring_at_once_may_forward_its_call() {
+    let both = TargetSpec::RingAll(vec![to_trunk("pbx"), to_trunk("backup")]);
+    let mut bench = forwarding(both, |_| {});
+    let caller = bench.invite(CARRIER, "+14155550100", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let pbx = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    let backup = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE"));
+    // An agent answers at once, which is no way to ring; what stands behind it is.
+    moved(&mut bench, &pbx, &format!("Contact: <sip:+12125550100@{LOCAL}>;q=0.9, <sip:+16505550111@{LOCAL}>;q=0.5"));
+    assert_eq!(bench.asked().len(), 0);
+    let on = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE sip:+16505550111@"));
+    bench.receive(BACKUP, backup.answer(480, ""));
+    bench.expect(BACKUP, "ACK");
+    answered(bench, caller, &on);
+}
+
+#[test]
+fn a_forwarded_call_is_subject_to_what_a_call_of_that_trunk_is() {
+    let deny = |trunk: &mut Trunk| {
+        if &*trunk.name == "backup" {
+            trunk.deny = vec![Pattern::parse("+1900*").unwrap()];
+        }
+    };
+    let slow = |trunk: &mut Trunk| {
+        if &*trunk.name == "pbx" {
+            trunk.calls_per_second = 1;
+        }
+    };
+    let says = |mode: RedirectMode| move |trunk: &mut Trunk| trunk.redirect = mode;
+    type Change = Box<dyn Fn(&mut Trunk)>;
+    let cases: [(Change, &str, u16); 5] = [
+        (Box::new(deny), "+19005550111", 403),
+        (Box::new(slow), "+16505550111", 503),
+        (Box::new(|_| {}), "+44205550111", 404),
+        (Box::new(says(RedirectMode::Peers)), "+16505550111", 500),
+        (Box::new(says(RedirectMode::Refuse)), "+16505550111", 500),
+    ];
+    for (change, number, code) in cases {
+        let mut bench = forwarding(to_trunk("pbx"), change);
+        forwarded(&mut bench, &format!("Contact: <sip:{number}@{LOCAL}:5060>"));
+        assert_eq!(bench.next(CARRIER).code(), code, "{number}");
+        bench.nothing();
+        bench.finish();
+    }
+    let mut bench = forwarding(to_trunk("pbx"), says(RedirectMode::Refuse));
+    forwarded(&mut bench, &format!("Contact: <sip:+16505550111@{BACKUP}>"));
+    assert_eq!(bench.next(CARRIER).code(), 500, "peers neither");
+    bench.nothing();
+}
+
+#[test]
+fn a_call_is_forwarded_five_times_at_most_and_in_no_circle() {
+    let mut bench = forwarding(to_trunk("pbx"), |_| {});
+    forwarded(&mut bench, &format!("Contact: <sip:200@{LOCAL}>"));
+    for n in 0..4 {
+        let pbx = Dialed::new(PBX, bench.expect(PBX, &format!("INVITE sip:20{n}@")));
+        moved(&mut bench, &pbx, &format!("Contact: <sip:200@{LOCAL}>, <sip:20{}@{LOCAL}>", n + 1));
+    }
+    let pbx = Dialed::new(PBX, bench.expect(PBX, "INVITE sip:204@"));
+    moved(&mut bench, &pbx, &format!("Contact: <sip:205@{LOCAL}>"));
+    bench.expect(CARRIER, "SIP/2.0 500");
+    bench.finish();
 }

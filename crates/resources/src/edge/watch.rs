@@ -155,6 +155,18 @@ impl Edge {
         }
     }
 
+    /// A trunk has refused a call because it has too many (`congested_on`): other targets come first for a time.
+    pub fn trunk_congested(&mut self, now: Instant, trunk: &Trunk, response: &Message, code: u16) {
+        let retry_after = response.header(HeaderName::RetryAfter).and_then(delta_seconds);
+        let Some(pause) = self.trunks.congested(now, &trunk.name, retry_after) else { return };
+        let text = format!(
+            "trunk {}: too many calls ({code}): calls that have another target skip it for {} s",
+            trunk.name,
+            pause.as_secs()
+        );
+        self.warn("", text, Some(ReasonSlug::TrunkCongested));
+    }
+
     /// A trunk at a glance.
     pub fn trunk_view(&self, now: Instant, trunk: &Trunk) -> TrunkView {
         let peer = |peer: &Peer| PeerView {

@@ -342,6 +342,9 @@ impl Attempt {
             401 | 407 => Judgement::Target(StepResult::Failed(failure(ReasonSlug::CredentialsRefused))),
             // What it names is tried first.
             300..=399 => Judgement::Target(StepResult::Failed(failure(ReasonSlug::TargetRejected))),
+            _ if self.trunk.as_ref().is_some_and(|trunk| trunk.congested_on.contains(&code)) => {
+                Judgement::Target(StepResult::Failed(failure(ReasonSlug::TrunkCongested)))
+            }
             486 | 600 => Judgement::Target(StepResult::Busy(failure(ReasonSlug::TargetBusy))),
             // What one machine cannot do, the next may; what the called party cannot, none of them can.
             408 | 500..=599 if failover_on.contains(&code) => Judgement::Peer(failure(ReasonSlug::TargetRejected)),

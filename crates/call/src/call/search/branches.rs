@@ -69,6 +69,11 @@ impl Search {
         self.branch_of(leg).filter(|_| call.legs[leg].agent.is_none())
     }
 
+    /// Whether no other target rings, or has rung, beside one that is over.
+    pub(crate) fn is_last_ringing(&self) -> bool {
+        self.attempts.is_empty() && self.tried.as_ref().is_none_or(|tried| tried.over.is_empty())
+    }
+
     /// Whether an INVITE of an attempt is out.
     pub(crate) fn is_calling(&self) -> bool {
         self.attempts.values().any(|attempt| attempt.progress.calling().is_some())
@@ -199,6 +204,7 @@ impl Search {
     /// Lets go of what only a further search would ask for.
     pub(crate) fn settle(&mut self, call: &mut Shared, bridge: &mut Bridge) {
         bridge.negotiation.offer = None;
+        self.forwarded = Vec::new();
         if call.legs.iter().all(|leg| leg.agent.is_none()) {
             self.controller = Controller::Done;
             call.facts.identity.settle();

@@ -18,7 +18,7 @@ use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_resources::limits::{OVERSIZE_SILENCE, REDIRECTS};
 use trunkgate_resources::quotas::Numbered;
 use trunkgate_resources::rewrite;
-use trunkgate_route::{CallInfo, Number, Numbers, SendNumbers, Table, Target, Trunk};
+use trunkgate_route::{CallInfo, Number, Numbers, Plan, RedirectMode, SendNumbers, Table, Target, Trunk};
 use trunkgate_sip::uri::unescape;
 use trunkgate_sip::{Flow, Invite, Local, Party, Transport, Uri};
 use trunkgate_story::numbers::called;
@@ -32,7 +32,9 @@ use crate::call::negotiation::early::EarlyMedia;
 use crate::call::negotiation::refresh::Asked;
 use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::search::attempt::{Attempt, Candidate, Progress};
-use crate::call::search::redirect::{Onward, is_here, name_of, place};
+use crate::call::search::redirect::{
+    Followed, Onward, Place, Redirects, is_here, name_of, names_port, number_here, place,
+};
 use crate::call::setup::Incoming;
 use crate::call::shared::{Cx, Next};
 use crate::call::{Bridge, Search};
@@ -85,6 +87,7 @@ impl Search {
             None => {
                 let usable =
                     bridge.negotiation.connectable(cx.call, &attempt).and_then(|()| cx.may_be_called(&attempt));
+                let usable = usable.and_then(|()| self.is_wanted_now(cx, &attempt));
                 usable.and_then(|()| cx.may_introduce(&attempt)).map_err(StepResult::Failed)
             }
         };
@@ -98,6 +101,20 @@ impl Search {
         self.attempts.insert(branch, Box::new(attempt));
         self.leave_out(cx, branch);
         self.take_place(cx, bridge, branch).map(|()| Next::Stay).map_err(StepResult::Failed)
+    }
+
+    /// Leaves a trunk out that has too many calls, where there is another target that may be tried instead.
+    fn is_wanted_now(&self, cx: &Cx<'_>, attempt: &Attempt) -> Result<(), Failure> {
+        let is_congested = |trunk: &Arc<Trunk>| cx.edge.trunks.is_congested(cx.now, &trunk.name);
+        let has_others = self.controller.has_more() && !self.is_consulting();
+        if !has_others || !attempt.limited_by().is_some_and(is_congested) {
+            return Ok(());
+        }
+        if cx.edge.table.numbers().is_emergency(&cx.call.addressed(cx.edge, attempt).number) {
+            return Ok(());
+        }
+        let detail = Some(format!("{}: skipped", ReasonSlug::TrunkCongested.sentence()));
+        Err(Failure { detail, ..Failure::unreached(ReasonSlug::TrunkCongested) })
     }
 
     /// Goes the next way to the target, or ends the attempt.
@@ -443,27 +460,24 @@ impl Search {
     /// Takes what a 3xx names: whether there is something to go on with.
     pub(crate) fn redirected(&mut self, cx: &mut Cx<'_>, branch: Branch, contacts: &[String]) -> bool {
         let Some(attempt) = self.attempt(branch) else { return false };
-        let (own, asked) = (attempt.trunk.clone(), attempt.asked.clone());
+        let (own, asked, from) = (attempt.trunk.clone(), attempt.asked.clone(), attempt.limited_by().cloned());
+        let mode = from.as_ref().map_or(RedirectMode::Peers, |trunk| trunk.redirect);
+        if mode == RedirectMode::Refuse {
+            let text = format!("{} answers 3xx: not followed (`redirect = \"refuse\"`)", attempt.name());
+            cx.edge.decide(cx.now, cx.call.key, text);
+            return false;
+        }
+        let from = from.filter(|_| mode == RedirectMode::Follow);
         let mut redirects = self.tried().redirects.remove(branch).unwrap_or_default();
         redirects.known.push(asked);
         let mut found = VecDeque::new();
         for uri in contacts {
-            let shown = cx.edge.shown_name(uri);
-            let Some(place) = place(uri, own.as_ref(), &cx.edge.table) else {
-                cx.edge.decide(cx.now, cx.call.key, format!("{shown} is not a peer of a trunk: not followed"));
-                continue;
-            };
-            let name = name_of(uri);
-            if is_here(cx.edge, &place.peer.destination) {
-                cx.edge.decide(cx.now, cx.call.key, format!("{shown} is this edge itself: not followed"));
-            } else if redirects.known.contains(&name) {
-                cx.edge.decide(cx.now, cx.call.key, format!("{shown} was tried, or will be: not followed"));
-            } else if redirects.taken >= REDIRECTS {
-                cx.edge.decide(cx.now, cx.call.key, format!("{shown} exceeds the limit: not followed"));
-            } else {
-                redirects.known.push(name);
-                redirects.taken += 1;
-                found.push_back(place);
+            match self.judge_contact(cx.edge, uri, own.as_ref(), from.as_ref(), &mut redirects) {
+                Ok(onward) => found.push_back(onward),
+                Err(why) => {
+                    let shown = cx.edge.shown_name(uri);
+                    cx.edge.decide(cx.now, cx.call.key, format!("{shown} {why}: not followed"));
+                }
             }
         }
         found.append(&mut redirects.left);
@@ -473,17 +487,50 @@ impl Search {
         goes_on
     }
 
-    /// Goes on to the next place that a target has named, where the last one failed; `Err` with what came of it, where none
-    /// is left.
+    /// Judges one URI of a 3xx. `from`: the trunk that a number at the edge itself is called from.
+    ///
+    /// # Errors
+    /// Why it is not followed.
+    fn judge_contact(
+        &mut self,
+        edge: &Edge,
+        uri: &str,
+        own: Option<&Arc<Trunk>>,
+        from: Option<&Arc<Trunk>>,
+        redirects: &mut Redirects,
+    ) -> Result<Onward, &'static str> {
+        let here = number_here(edge, uri);
+        // Where no port is named, a peer on this machine comes first.
+        let place = if here.is_some() && names_port(uri) { None } else { place(uri, own, &edge.table) };
+        match (place, here) {
+            (Some(place), _) if is_here(edge, &place.peer.destination) => Err("is this edge itself"),
+            (Some(place), _) => redirects.admit(name_of(uri)).map(|()| Onward::Peer(Box::new(place))),
+            (None, Some(number)) => {
+                let from = from.ok_or("is this edge itself")?;
+                if self.forwarded.contains(&number.text) {
+                    return Err("was called, or will be");
+                }
+                if self.forwarded.len() >= REDIRECTS {
+                    return Err("exceeds the limit");
+                }
+                redirects.admit(name_of(uri))?;
+                self.forwarded.push(number.text.clone());
+                Ok(Onward::Here(from.clone(), number))
+            }
+            (None, None) => Err("is not a peer of a trunk"),
+        }
+    }
+
+    /// Goes on to the next place that a target has named, where the last one failed.
     pub(crate) fn follow(
         &mut self,
         cx: &mut Cx<'_>,
         bridge: &mut Bridge,
         branch: Branch,
         mut result: StepResult,
-    ) -> Result<Next, StepResult> {
+    ) -> Followed {
         while matches!(result, StepResult::Failed(_)) {
-            let Some(place) = self.tried().redirects.get_mut(branch).and_then(|redirects| redirects.left.pop_front())
+            let Some(onward) = self.tried().redirects.get_mut(branch).and_then(|redirects| redirects.left.pop_front())
             else {
                 break;
             };
@@ -491,22 +538,82 @@ impl Search {
             if result.failure().reason != ReasonSlug::Transferred {
                 self.controller.failed(result.into_failure());
             }
-            let shown = cx.edge.shown_name(&place.uri);
-            cx.edge.decide(cx.now, cx.call.key, format!("goes on to {shown}"));
-            let Onward { uri, trunk, peer, number } = place;
-            let target = Target::Trunk { trunk, number: Some(number), peers: vec![peer] };
-            let Some(mut attempt) = Attempt::new(target, cx.call.facts.ring_timeout) else {
-                result = StepResult::Failed(Failure::unreached(ReasonSlug::Internal));
-                continue;
+            let begun = match onward {
+                Onward::Peer(place) => self.try_place(cx, bridge, branch, *place),
+                Onward::Target(target) => self.try_target(cx, bridge, branch, *target),
+                Onward::Here(trunk, number) => match cx.plan_redirected(&trunk, &number) {
+                    Ok(plan) if self.is_last_ringing() => {
+                        self.put_plan_first(cx, plan);
+                        return Followed::Planned;
+                    }
+                    Ok(plan) => {
+                        self.ring_on(cx, branch, plan);
+                        result = StepResult::Failed(Failure::unreached(ReasonSlug::Transferred));
+                        continue;
+                    }
+                    Err(failure) => {
+                        bridge.negotiation.note_failure(cx, None, &trunk.name, &failure);
+                        Err(StepResult::Failed(failure))
+                    }
+                },
             };
-            attempt.uri = Some(uri);
-            match self.begin_attempt(cx, bridge, branch, attempt) {
-                Ok(next) => return Ok(next),
+            match begun {
+                Ok(next) => return Followed::Under(next),
                 Err(failed) => result = failed,
             }
         }
         self.tried().redirects.remove(branch);
-        Err(result)
+        Followed::Over(result)
+    }
+
+    /// Begins the place that a 3xx has named.
+    fn try_place(
+        &mut self,
+        cx: &mut Cx<'_>,
+        bridge: &mut Bridge,
+        branch: Branch,
+        place: Place,
+    ) -> Result<Next, StepResult> {
+        let shown = cx.edge.shown_name(&place.uri);
+        cx.edge.decide(cx.now, cx.call.key, format!("goes on to {shown}"));
+        let Place { uri, trunk, peer, number } = place;
+        let target = Target::Trunk { trunk, number: Some(number), peers: vec![peer] };
+        let Some(mut attempt) = Attempt::new(target, cx.call.facts.ring_timeout) else {
+            return Err(StepResult::Failed(Failure::unreached(ReasonSlug::Internal)));
+        };
+        attempt.uri = Some(uri);
+        self.begin_attempt(cx, bridge, branch, attempt)
+    }
+
+    /// Puts the targets of a number at the edge itself before those that are left.
+    fn put_plan_first(&mut self, cx: &mut Cx<'_>, plan: Plan) {
+        self.tried = None;
+        cx.call.facts.ring_timeout = plan.ring_timeout.or(cx.call.facts.ring_timeout);
+        if let Some(shown) = &plan.route.caller_id {
+            cx.call.facts.shown_as = Some(shown.clone());
+        }
+        for target in plan.targets.into_iter().rev() {
+            self.controller.again(target);
+        }
+    }
+
+    /// Has the targets of a number at the edge itself ring in the place of one that rang beside others: one after the other,
+    /// without agents, which answer at once.
+    fn ring_on(&mut self, cx: &mut Cx<'_>, branch: Branch, plan: Plan) {
+        let all = plan.targets.into_iter().flat_map(|target| match target {
+            Target::RingAll(targets) => targets,
+            one @ (Target::Trunk { .. } | Target::Uri { .. } | Target::Agent(_) | Target::Reject(_)) => vec![one],
+        });
+        let (ring, others): (Vec<Target>, Vec<Target>) =
+            all.partition(|target| matches!(target, Target::Trunk { .. } | Target::Uri { .. }));
+        if !others.is_empty() {
+            cx.edge.decide(cx.now, cx.call.key, "an agent or a refusal cannot ring beside others: left out");
+        }
+        if let Some(redirects) = self.tried().redirects.get_mut(branch) {
+            for target in ring.into_iter().rev() {
+                redirects.left.push_front(Onward::Target(Box::new(target)));
+            }
+        }
     }
 
     /// Checks in order what makes an INVITE refusable, draws the ports of the caller and finds the route.

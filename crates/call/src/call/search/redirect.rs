@@ -1,5 +1,6 @@
 //! Redirections (RFC 3261 §8.1.3.4): a target's 3xx says where else the called party is. What it names is tried where it is
-//! a peer of a trunk, by that trunk's rules, and nowhere else: no far end has the edge call whom it likes.
+//! a peer of a trunk, by that trunk's rules, or a number at the edge itself, as a call from the trunk that names it. Nothing
+//! else is: no far end has the edge call whom it likes.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -8,15 +9,18 @@ use std::sync::Arc;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::REDIRECTS;
 use trunkgate_route::locate::same_host;
-use trunkgate_route::{Destination, Peer, Table, TargetSpec, Transport, Trunk};
+use trunkgate_route::{Destination, Number, Peer, Table, Target, TargetSpec, Transport, Trunk};
 use trunkgate_sip::{HeaderName, Message, Scheme, Uri};
+use trunkgate_story::numbers::shortened;
 
+use crate::call::controller::StepResult;
+use crate::call::shared::Next;
 use crate::call::transfer::wish;
 
 /// What is known of the redirections of one target.
 #[derive(Debug, Default)]
 pub(crate) struct Redirects {
-    /// Places that are still to be tried, in order.
+    /// What is still to be tried, in order.
     pub(crate) left: VecDeque<Onward>,
     /// What has been asked, and what is to be, each once: who is sent back to where it came from goes nowhere.
     pub(crate) known: Vec<String>,
@@ -24,9 +28,49 @@ pub(crate) struct Redirects {
     pub(crate) taken: usize,
 }
 
+impl Redirects {
+    /// Notes a place that is to be tried.
+    ///
+    /// # Errors
+    /// Why it is not: it is known, or one too many.
+    pub(crate) fn admit(&mut self, name: String) -> Result<(), &'static str> {
+        if self.known.contains(&name) {
+            return Err("was tried, or will be");
+        }
+        if self.taken >= REDIRECTS {
+            return Err("exceeds the limit");
+        }
+        self.known.push(name);
+        self.taken += 1;
+        Ok(())
+    }
+}
+
+/// Where a 3xx sends us.
+#[derive(Debug)]
+pub(crate) enum Onward {
+    /// To a peer of a trunk.
+    Peer(Box<Place>),
+    /// To a number at the edge itself, in a call from this trunk.
+    Here(Arc<Trunk>, Number),
+    /// To a target of the route that takes such a number, beside others that ring.
+    Target(Box<Target>),
+}
+
+/// What became of the places that a target has named.
+#[derive(Debug)]
+pub(crate) enum Followed {
+    /// One of them is under way.
+    Under(Next),
+    /// The targets of a number at the edge itself come next.
+    Planned,
+    /// None is left; this came of the last one.
+    Over(StepResult),
+}
+
 /// A place that a 3xx names.
 #[derive(Debug)]
-pub(crate) struct Onward {
+pub(crate) struct Place {
     /// Request-URI.
     pub(crate) uri: String,
     pub(crate) trunk: Arc<Trunk>,
@@ -61,7 +105,7 @@ fn thousandths(value: &[u8]) -> u16 {
 
 /// Returns the trunk and the peer that a URI leads to. A peer at exactly its port comes before one of the same host, so that no trunk
 /// leads to another one by its own rules; of several the target's own.
-pub(crate) fn place(uri: &str, own: Option<&Arc<Trunk>>, table: &Table) -> Option<Onward> {
+pub(crate) fn place(uri: &str, own: Option<&Arc<Trunk>>, table: &Table) -> Option<Place> {
     let TargetSpec::Uri { destination, .. } = wish::target(uri, table.numbers())? else { return None };
     let number = Uri::parse(uri.as_bytes())?.user_unescaped();
     let trunks = || own.into_iter().chain(table.trunks());
@@ -73,7 +117,7 @@ pub(crate) fn place(uri: &str, own: Option<&Arc<Trunk>>, table: &Table) -> Optio
         trunks().find_map(|trunk| Some((trunk, trunk.peers.iter().find_map(leads)?)))
     };
     let (trunk, peer) = find(true).or_else(|| find(false))?;
-    Some(Onward { uri: uri.to_owned(), trunk: trunk.clone(), peer, number })
+    Some(Place { uri: uri.to_owned(), trunk: trunk.clone(), peer, number })
 }
 
 /// A peer as a URI of its own host has it: by the peer's transport, to a port that is named or the peer's own.
@@ -97,6 +141,27 @@ fn at(peer: &Peer, uri: &str, destination: &Destination) -> Option<Peer> {
 pub(crate) fn is_here(edge: &Edge, destination: &Destination) -> bool {
     let is_ours = |ip: IpAddr| edge.addressing.is_ours(ip.to_canonical());
     destination.host.parse().is_ok_and(is_ours) && edge.addressing.listens_on(destination.port_or_default())
+}
+
+/// Returns the number that a URI names at the edge itself, or at nowhere else (`tel:`). Without a port it may be any listener of ours.
+pub(crate) fn number_here(edge: &Edge, uri: &str) -> Option<Number> {
+    let read = Uri::parse(uri.as_bytes())?;
+    let user = match read.scheme {
+        Scheme::Tel => read.user.to_owned(),
+        Scheme::Sip | Scheme::Sips => {
+            let is_ours = |ip: IpAddr| edge.addressing.is_ours(ip.to_canonical());
+            let listens = read.host.port.is_none_or(|port| edge.addressing.listens_on(port));
+            let is_plain = read.headers.is_empty() && read.param("maddr").is_none();
+            (listens && is_plain && read.host.ip().is_some_and(is_ours)).then(|| read.user_unescaped())?
+        }
+        Scheme::Other => return None,
+    };
+    edge.table.numbers().normalise(&shortened(&user), read.user_param("phone-context")).ok()
+}
+
+/// Whether a URI says to which port it leads.
+pub(crate) fn names_port(uri: &str) -> bool {
+    Uri::parse(uri.as_bytes()).is_some_and(|read| read.host.port.is_some())
 }
 
 /// Whom a URI means, whatever else it says.
@@ -148,7 +213,7 @@ mod tests {
             routes: vec![],
         });
         let found = |uri: &str, own: &str| {
-            let Onward { trunk, peer, number, .. } = place(uri, table.trunk(own), &table)?;
+            let Place { trunk, peer, number, .. } = place(uri, table.trunk(own), &table)?;
             let Destination { port, transport, .. } = peer.destination;
             Some((trunk.name.to_string(), number, port, transport))
         };

@@ -25,6 +25,7 @@ use crate::call::legs::written::Written;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::{Attempt, Candidate, Judgement, Progress};
 use crate::call::search::branches::is_global;
+use crate::call::search::redirect::Followed;
 use crate::call::shared::Cx;
 use crate::call::{Parts, State};
 
@@ -113,8 +114,9 @@ impl Parts {
     /// A target is done with: what comes of it once no other rings; a 6xx is everybody's word (RFC 3261 §16.7 step 5).
     pub(crate) fn branch_over(&mut self, cx: &mut Cx<'_>, branch: Branch, result: StepResult) {
         let result = match self.search.follow(cx, &mut self.bridge, branch, result) {
-            Ok(next) => return next.act(self, cx),
-            Err(result) => result,
+            Followed::Under(next) => return next.act(self, cx),
+            Followed::Planned => return self.advance(cx, None),
+            Followed::Over(result) => result,
         };
         if is_global(&result) && self.search.attempts.first().is_some() {
             cx.edge.decide(cx.now, cx.call.key, "final for all targets: the others are canceled");

@@ -13,9 +13,8 @@ use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::{CallKey, LegId};
 use trunkgate_resources::limits::UPDATE_WAIT;
-use trunkgate_resources::quotas::Numbered;
 use trunkgate_resources::sip::extra;
-use trunkgate_route::{CallInfo, CallerIdRule, Number, Plan, ReferMode, SendNumbers, Target, Trunk};
+use trunkgate_route::{CallerIdRule, Number, Plan, ReferMode, Trunk};
 use trunkgate_sdp::{Description, Refusal, anchored_streams, relay_offer};
 use trunkgate_sip::header::Replaces;
 use trunkgate_sip::{Answer, ClientId, Extra, ServerId};
@@ -225,25 +224,9 @@ impl Negotiation {
         if !search.has_room_for_another(cx.call) {
             return Err(refused(503, ReasonSlug::LimitCalls));
         }
-        // It costs what a new call costs: nobody dials faster by transfers than by calls.
-        let admitted =
-            cx.edge.admission.check_rate(cx.now, &trunk.name).and_then(|()| cx.edge.trunks.pay(cx.now, &trunk.name));
-        admitted.map_err(|reason| refused(503, reason))?;
-        let called = cx.edge.table.numbers().spellings(&refer.number, SendNumbers::AsIs);
-        let numbers = Numbered { called: &called, caller: &cx.call.number_of(leg).text };
-        if let Err((reason, which)) = cx.edge.take_quota(cx.now, &trunk.name, numbers, (cx.call.key, None)) {
-            cx.edge.alarm(cx.now, cx.call.legs.sid(), &trunk.name, reason, &which);
-            return Err(refused(503, reason));
-        }
+        cx.charge_named(&trunk, &refer.number, leg).map_err(|reason| refused(503, reason))?;
         // The caller is the party that asks: neither the number nor the headers are another's.
-        let (called, caller) = (&*refer.number.text, &*cx.call.number_of(leg).text);
-        let headers = if leg == LegId::CALLER { &cx.call.facts.headers[..] } else { &[] };
-        let info = CallInfo { from: &trunk.name, called, caller, headers, ..CallInfo::default() };
-        let mut plan = cx.edge.plan(cx.now, info);
-        if let Some(plan) = &mut plan {
-            let is_emergency = cx.edge.table.numbers().is_emergency(&refer.number);
-            cx.edge.by_ratio(cx.now, cx.call.key, plan, !is_emergency);
-        }
+        let plan = cx.plan_named(&trunk, &refer.number, leg);
         plan.map(ReferStep::Here).ok_or_else(|| refused(404, ReasonSlug::NoRoute))
     }
 
@@ -395,17 +378,6 @@ impl Negotiation {
     /// Whether an answered call's session is being changed.
     pub(crate) fn is_changing(&self, call: &Shared) -> bool {
         call.state == State::Answered && (self.renegotiation.is_some() || self.late.is_some())
-    }
-}
-
-/// A target that is called by this number, where it has none of its own.
-pub(crate) fn numbered(target: Target, number: &str) -> Target {
-    match target {
-        Target::Trunk { trunk, number: None, peers } => Target::Trunk { trunk, number: Some(number.to_owned()), peers },
-        Target::RingAll(targets) => {
-            Target::RingAll(targets.into_iter().map(|target| numbered(target, number)).collect())
-        }
-        other @ (Target::Trunk { .. } | Target::Uri { .. } | Target::Agent(_) | Target::Reject(_)) => other,
     }
 }
 
