@@ -9,7 +9,8 @@ use ipnet::IpNet;
 use toml::Spanned;
 use trunkgate_call::limits::SESSION_LEAST_SECONDS;
 use trunkgate_route::{
-    Destination, Dtmf, HoldMode, Identities, Peer, RedirectMode, ReferMode, SendNumbers, Srtp, Transport, Trunk,
+    Destination, Dtmf, HoldMode, Identities, Peer, RedirectMode, ReferMode, ReferTo, SendNumbers, Srtp, Transport,
+    Trunk,
 };
 use trunkgate_sip::limits::SESSION_SECONDS;
 use trunkgate_sip::{Scheme, Uri};
@@ -165,6 +166,7 @@ fn read_policy(section: &Section<'_>, trunk: &mut Trunk, preset: Option<&str>, f
 fn read_hold(section: &Section<'_>, trunk: &mut Trunk, folder: &Path, findings: &mut Findings) {
     trunk.hold = word(section, "hold", &HOLDS, findings);
     trunk.refer = word(section, "refer", &REFERS, findings);
+    trunk.refer_to = word(section, "refer_to", &[("edge", ReferTo::Edge), ("tel", ReferTo::Tel)], findings);
     trunk.redirect = word(section, "redirect", &REDIRECTS, findings);
     let music = |key: &str, value: &Value<'_>, findings: &mut Findings| {
         hold::file(key, value, MUSIC_SECONDS, Use::Again, folder, findings)

@@ -104,6 +104,16 @@ pub enum ReferMode {
     Refuse,
 }
 
+/// How the target of a REFER that goes on is written (`refer = "relay"` of the trunk it comes from).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReferTo {
+    /// As an address of the edge: the far end calls the number through it.
+    #[default]
+    Edge,
+    /// As a `tel:` URI: the far end calls the number itself.
+    Tel,
+}
+
 /// What becomes of a redirection (3xx) of a far end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RedirectMode {
@@ -220,6 +230,8 @@ pub struct Trunk {
     pub hold_music: Option<Arc<[u8]>>,
     /// What becomes of its REFERs.
     pub refer: ReferMode,
+    /// How it is told the target of a REFER that goes on to it.
+    pub refer_to: ReferTo,
     /// What becomes of its redirections.
     pub redirect: RedirectMode,
 }
@@ -276,6 +288,7 @@ impl Trunk {
             hold: HoldMode::Relay,
             hold_music: None,
             refer: ReferMode::Local,
+            refer_to: ReferTo::Edge,
             redirect: RedirectMode::Follow,
         }
     }

@@ -63,9 +63,9 @@ impl Head<'_> {
     }
 }
 
-/// Our Contact. `secure`: the dialog began with a SIPS URI, and so must this be one (RFC 3261 §8.1.1.8, §12.1.1); that
+/// Returns our address with a user part, as in Contact. `secure`: the dialog began with a SIPS URI, and so must this be one (RFC 3261 §8.1.1.8, §12.1.1); that
 /// form has no transport (RFC 5630 §3.1.3).
-pub(crate) fn contact(user: &str, local: Local, transport: Transport, secure: bool) -> String {
+pub fn contact(user: &str, local: Local, transport: Transport, secure: bool) -> String {
     let mut text = String::with_capacity(64);
     text.push_str(if secure { "<sips:" } else { "<sip:" });
     if !user.is_empty() {

@@ -47,6 +47,7 @@ pub(in crate::config) const TRUNK: &[Key] = keys! {
     "hold": Kind::Word(&["relay", "local"]), is(r#""relay""#), "handling of hold: relay to the other side, or answer locally";
     "hold_music": FILE, told("a built-in melody"), "audio file played to parties on hold with `hold = \"local\"`";
     "refer": Kind::Word(&["local", "relay", "refuse"]), is(r#""local""#), "handling of a transfer (REFER) from this trunk";
+    "refer_to": Kind::Word(&["edge", "tel"]), is(r#""edge""#), "Refer-To of a REFER relayed to this trunk: the number at the edge, or a `tel:` URI that the far end calls itself";
     "redirect": Kind::Word(&["follow", "peers", "refuse"]), is(r#""follow""#), "handling of a redirection (3xx) from this trunk: followed to the edge itself and to peers of trunks, to peers only, or a failure";
     "dtmf": Kind::Word(&["rfc4733", "info", "inband"]), is(r#""rfc4733""#), "DTMF method of this trunk, both directions";
 };

@@ -14,7 +14,7 @@ use trunkgate_resources::rewrite;
 use trunkgate_resources::sip::extra;
 use trunkgate_resources::unproven::EarlyGrant;
 use trunkgate_route::{CallInfo, DeniedBy, Number, Plan, SendNumbers, Shown, Target, Trunk};
-use trunkgate_sdp::{AgreedStream, Description, Far, anchored_streams};
+use trunkgate_sdp::{AgreedStream, Description, Far, anchored_streams, fitted};
 use trunkgate_sip::header::{NameAddr, SessionExpires};
 use trunkgate_sip::{Answer, Body, ClientId, DialogId, Extra, ServerId};
 use trunkgate_story::numbers::Caller;
@@ -518,6 +518,20 @@ impl Cx<'_> {
         }
     }
 
+    /// Reads a far end's answer to the description that it was sent last. One with another number of m-lines is made to fit.
+    ///
+    /// # Errors
+    /// It cannot be read, or names an address that media must not be sent to.
+    pub(crate) fn read_answer(&mut self, leg: LegId, sdp: &[u8]) -> Result<Description, Failure> {
+        let answer = self.call.legs.read(self.edge, leg, sdp)?;
+        let fitted = self.call.legs[leg].sent().and_then(|sent| Some((sent.media.len(), fitted(&sent, &answer)?)));
+        let Some((offered, fitted)) = fitted else { return Ok(answer) };
+        let name = self.call.legs.name_of(leg);
+        let text = format!("{name} answers {offered} m-lines with {}: taken as far as they fit", answer.media.len());
+        self.edge.decide(self.now, self.call.key, text);
+        Ok(fitted)
+    }
+
     /// Counts a call of `caller` to this number with the limits of the trunk whose far end names it: nobody dials faster by
     /// transfers and redirections than by calls.
     pub(crate) fn charge_named(&mut self, trunk: &Trunk, number: &Number, caller: LegId) -> Result<(), ReasonSlug> {
@@ -571,7 +585,12 @@ impl Cx<'_> {
         let Addressed { trunk: Some(trunk), number, form } = self.call.addressed(self.edge, attempt) else {
             return Ok(());
         };
-        let Some(denied) = trunk.denied_as(self.edge.table.numbers(), &number, form) else { return Ok(()) };
+        self.may_take(&trunk, &number, form)
+    }
+
+    /// Whether a trunk gets calls to a number that is sent in this form.
+    fn may_take(&mut self, trunk: &Trunk, number: &Number, form: SendNumbers) -> Result<(), Failure> {
+        let Some(denied) = trunk.denied_as(self.edge.table.numbers(), number, form) else { return Ok(()) };
         let reason = match denied.by {
             DeniedBy::HighRisk(_) => ReasonSlug::HighRisk,
             DeniedBy::Deny(_) | DeniedBy::Allow => ReasonSlug::Denied,
@@ -582,6 +601,13 @@ impl Cx<'_> {
         self.edge.decide(self.now, self.call.key, format!("403: trunk {name} does not allow calls to {number} ({by})"));
         self.edge.alarm(self.now, &sid, &trunk.name, reason, &format!("{shown}, {}", denied.by));
         Err(Failure::with_code(403, reason).told())
+    }
+
+    /// Whether the far side of `by` may be asked to call a number by itself, past the routes; else the code of the answer.
+    pub(crate) fn may_call_itself(&mut self, by: LegId, trunk: &Trunk, number: &Number) -> Result<(), u16> {
+        self.may_take(trunk, number, SendNumbers::E164).map_err(|failure| failure.code.unwrap_or(403))?;
+        let Some(from) = self.call.legs[by].trunk.clone() else { return Err(403) };
+        self.charge_named(&from, number, by).map_err(|_| 503)
     }
 
     pub(crate) fn refuse_candidate(&mut self, text: &str) -> Failure {

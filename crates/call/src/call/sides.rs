@@ -12,7 +12,7 @@ use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_resources::limits::{NUMBER_CHARS, REFERRER_SECONDS};
 use trunkgate_route::{OnClose, Target};
-use trunkgate_sdp::{accept, anchored_streams};
+use trunkgate_sdp::{accept, anchored_streams, fitted};
 use trunkgate_sip::header::SessionExpires;
 use trunkgate_sip::{ClientId, ServerId};
 use trunkgate_story::numbers::plain;
@@ -584,6 +584,7 @@ impl Parts {
         let Some(waits) = cx.call.legs.other(join.by) else { return Err(missing()) };
         let answer = other.shared.legs.read(cx.edge, comes, &sdp.ok_or_else(missing)?)?;
         let sent = other.shared.legs[comes].sent().ok_or_else(missing)?;
+        let answer = fitted(&sent, &answer).unwrap_or(answer);
         let side = &cx.call.legs[waits];
         let ports = side.ports(&anchored_streams(&join.offer));
         let policy = side.policy().towards(other.shared.legs[comes].policy());

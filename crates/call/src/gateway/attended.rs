@@ -60,7 +60,7 @@ impl Gateway {
         };
         let result = match mode {
             ReferMode::Refuse => return Some(refer),
-            ReferMode::Relay => self.named_for_the_other_side(refer, found).map(Some),
+            ReferMode::Relay => self.named_for_the_other_side(at, refer, found).map(Some),
             ReferMode::Local => self.join_named(now, at, server, &refer, found).map(|()| None),
         };
         result.unwrap_or_else(|answer| {
@@ -74,7 +74,16 @@ impl Gateway {
 
     /// A REFER that goes on names the dialog with the far side of that other call, as that knows it. Its names here are for
     /// nobody else: with an agent, or nobody, on that side it does not go on.
-    fn named_for_the_other_side(&mut self, refer: Refer, found: Replaced) -> Result<Refer, Box<FinalAnswer>> {
+    fn named_for_the_other_side(
+        &mut self,
+        by: Place,
+        refer: Refer,
+        found: Replaced,
+    ) -> Result<Refer, Box<FinalAnswer>> {
+        let asked = self.calls.get(&by.key).and_then(|call| {
+            let other = call.shared.legs.other(by.leg)?;
+            Some(call.shared.legs[other].party)
+        });
         let dialog = match found {
             Replaced::Confirmed(dialog) | Replaced::Early(dialog) => Some(dialog),
             Replaced::Ended => None,
@@ -85,7 +94,7 @@ impl Gateway {
             let other = call.shared.legs.other(at.leg)?;
             let leg = call.shared.legs.get_mut(other)?;
             let names = self.edge.endpoint.dialog_names(leg.sip.dialog?)?;
-            leg.is_named_afar = true;
+            leg.named_to = asked;
             Some(names)
         });
         let mapped = mapped.ok_or_else(|| {
@@ -237,13 +246,16 @@ impl Gateway {
         by.map_or_else(|| refused(603, ReasonSlug::Denied), Ok)
     }
 
-    /// The confirmed dialog that an INVITE names with the tags the other way round, where a REFER that went on has named it so.
+    /// The confirmed dialog that an INVITE names with the tags the other way round, where a REFER that went on has named it so
+    /// to the sender.
     fn named_afar(&mut self, incoming: &Incoming, replaces: &Replaces) -> Option<Replaced> {
-        let found = self.edge.endpoint.replaced_dialog(incoming.party, &replaces.seen_from_afar());
+        // The dialog may be another trunk's: the two calls of a transfer seldom go to the same one.
+        let of = self.edge.index.named(replaces.call_id.as_bytes())?.party;
+        let found = self.edge.endpoint.replaced_dialog(of, &replaces.seen_from_afar());
         let Some(Replaced::Confirmed(dialog)) = found else { return None };
         let at = self.edge.index.dialogs.get(&dialog)?;
         let leg = self.calls.get(&at.key)?.shared.legs.get(at.leg)?;
-        leg.is_named_afar.then_some(Replaced::Confirmed(dialog))
+        (leg.named_to == Some(incoming.party)).then_some(Replaced::Confirmed(dialog))
     }
 }
 

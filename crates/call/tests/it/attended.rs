@@ -626,7 +626,7 @@ fn a_refer_that_goes_on_names_the_dialog_as_its_far_side_knows_it() {
     for (cseq, named, passed) in [(1, ours.as_str(), known.as_str()), (2, other, other)] {
         bench.receive(PBX, phone.refers(cseq, named, ""));
         let refer = bench.expect(CARRIER, "REFER");
-        assert_eq!(refer.header("Refer-To"), format!("<sip:{TARGET}@{PUBLIC}?Replaces={passed}>"));
+        assert_eq!(refer.header("Refer-To"), format!("<sip:{TARGET}@{PUBLIC}:5060?Replaces={passed}>"));
         bench.receive(CARRIER, phone.caller.respond(&refer, 603, ""));
         bench.expect(PBX, "SIP/2.0 603");
     }

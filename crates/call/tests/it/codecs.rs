@@ -230,3 +230,38 @@ fn keys_that_each_side_presses_in_its_own_way_are_told_of() {
     let legs = bench.gateway.calls(bench.now).remove(0).legs;
     assert!(legs.iter().all(|leg| leg.converted_to.is_none()), "{legs:?}");
 }
+
+#[test]
+fn rfc3264_6_an_answer_with_another_number_of_m_lines_ends_no_call() {
+    let video = "m=video 40002 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n";
+    for (offered, answered, told) in
+        [(offer() + video, answer(), "m=video 0 "), (offer(), answer() + video, "m=audio ")]
+    {
+        let mut bench = bench(&["PCMU"], &["PCMU"]);
+        let mut caller = bench.invite(CARRIER, "+14155550100", &offered);
+        bench.expect(CARRIER, "SIP/2.0 100");
+        let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+        bench.receive(PBX, callee.answer(200, &answered));
+        bench.expect(PBX, "ACK");
+        let ok = bench.expect(CARRIER, "SIP/2.0 200");
+        let lines = |text: &str| text.lines().filter(|line| line.starts_with("m=")).count();
+        assert!(lines(ok.body()) == lines(&offered) && ok.body().contains(told), "{}", ok.text);
+        assert_ne!(ok.port(), 0);
+        let said = decisions(&bench).into_iter().find(|text| text.contains("taken as far as they fit"));
+        assert!(said.is_some_and(|text| text.contains("m-lines with")), "{:?}", decisions(&bench));
+        caller.to_tag = ok.tag("To");
+        bench.receive(CARRIER, caller.request("ACK", "", ""));
+        // The same holds of an answer to a re-INVITE.
+        caller.cseq += 1;
+        let again = offered.replace("sendrecv", "sendonly");
+        bench.receive(CARRIER, caller.request("INVITE", &again, ""));
+        bench.expect(CARRIER, "SIP/2.0 100");
+        let asked = bench.expect(PBX, "INVITE");
+        bench.receive(PBX, callee.respond(&asked, 200, &answered.replace("sendrecv", "recvonly")));
+        bench.expect(PBX, "ACK");
+        bench.expect(CARRIER, "SIP/2.0 200");
+        bench.receive(CARRIER, caller.request("ACK", "", ""));
+        bench.bye(&mut caller, &callee);
+        bench.finish();
+    }
+}

@@ -386,6 +386,48 @@ fn the_far_side_of_a_relayed_transfer_names_the_dialog_as_it_knows_it() {
 }
 
 #[test]
+fn the_two_calls_of_a_relayed_transfer_may_be_of_different_trunks() {
+    let mut bench = with(|trunk| trunk.refer = ReferMode::Relay);
+    // The phone talks with the backup and with the carrier, and connects the carrier with the backup.
+    let mut caller = bench.invite(BACKUP, "+14155550100", &sdp("10.0.0.30", 40_000, 1, "0 101", "sendrecv"));
+    bench.expect(BACKUP, "SIP/2.0 100");
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    bench.receive(PBX, callee.answer(200, &answer()));
+    bench.expect(PBX, "ACK");
+    caller.to_tag = bench.expect(BACKUP, "SIP/2.0 200").tag("To");
+    bench.receive(BACKUP, caller.request("ACK", "", ""));
+    let (mut other, by) = bench.answered();
+    let named = callee_dialog(&callee).replace('@', "%40").replace(';', "%3B").replace('=', "%3D");
+    let refer_to = format!("Refer-To: <sip:+14155550100@203.0.113.10?Replaces={named}>\r\n");
+    let refer = by.request("REFER", 1, "");
+    bench.receive(PBX, refer.replace("Content-Length:", &format!("{refer_to}Content-Length:")));
+    let refer = bench.expect(CARRIER, "REFER");
+    bench.receive(CARRIER, other.respond(&refer, 202, ""));
+    bench.expect(PBX, "SIP/2.0 202");
+    let from_afar = format!("call-1@secret.example;to-tag=a1;from-tag={}", caller.to_tag);
+    let offer = sdp("198.51.100.7", 40_020, 1, "0 101", "sendrecv");
+    // Nobody but the one that was told may use it.
+    let thief = newcomer(PBX);
+    bench.receive(PBX, thief.request("INVITE", &phone(30_020), &replaces(&from_afar)));
+    bench.expect(PBX, "SIP/2.0 100");
+    bench.expect(PBX, "SIP/2.0 481");
+    bench.receive(PBX, thief.request("ACK", "", "").replace("-ACK-", "-INVITE-"));
+    let mut new = Dialing { call: 10, ..newcomer(CARRIER) };
+    let change = asked(&mut bench, &new, &offer, &from_afar, BACKUP);
+    bench.receive(BACKUP, caller.respond(&change, 200, &sdp("10.0.0.30", 40_000, 2, "0 101", "sendrecv")));
+    bench.expect(BACKUP, "ACK");
+    answered(&mut bench, &mut new, |bye| callee.respond(bye, 200, ""), PBX);
+    bench.bye(&mut other, &by);
+    assert_eq!(busy_trunks(&bench), [("carrier".to_owned(), 1), ("backup".to_owned(), 1)]);
+    new.cseq += 1;
+    bench.receive(CARRIER, new.request("BYE", "", ""));
+    bench.expect(CARRIER, "SIP/2.0 200");
+    let bye = bench.expect(BACKUP, "BYE");
+    bench.receive(BACKUP, caller.respond(&bye, 200, ""));
+    bench.finish();
+}
+
+#[test]
 fn an_agent_is_no_far_side_for_a_newcomer() {
     let mut bench = Bench::with(agent_table(vec![agent("desk")], route(vec![to_agent("desk")])));
     let (mut caller, _, _) = bench.talking();

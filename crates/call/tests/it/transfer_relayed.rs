@@ -4,7 +4,7 @@
 
 use crate::bench::sessions::*;
 use crate::bench::*;
-use trunkgate_route::{CallerIdRule, Pattern, ReferMode};
+use trunkgate_route::{CallerIdRule, Pattern, ReferMode, ReferTo};
 
 fn notify(callee: &Dialed, cseq: u32, event: &str, state: &str, line: &str) -> String {
     let head = callee.request("NOTIFY", cseq, "").replace("Content-Length: 0\r\n\r\n", "");
@@ -44,7 +44,7 @@ fn rfc3515_a_refer_that_goes_on_brings_its_news_back() {
     let headers = "Refer-To: <sip:+12125550100@secret.example>\r\nReferred-By: <sip:alice@secret.example>\r\n";
     bench.receive(CARRIER, with(&caller.request("REFER", "", ""), headers));
     let passed = bench.expect(PBX, "REFER");
-    assert_eq!(passed.header("Refer-To"), "<sip:+12125550100@10.0.0.5>");
+    assert_eq!(passed.header("Refer-To"), "<sip:+12125550100@10.0.0.5:5060>", "reachable as it stands");
     assert_eq!(passed.header("Referred-By"), "<sip:alice@10.0.0.5>");
     assert!(!passed.text.contains("secret.example"), "{}", passed.text);
     bench.nothing();
@@ -129,4 +129,36 @@ fn rfc3515_2_4_6_news_of_two_transfers_are_told_apart() {
     }
     bench.receive(PBX, notify(&callee, 6, &first_named, "active", ""));
     bench.expect(PBX, "SIP/2.0 481");
+}
+
+#[test]
+fn a_far_side_that_calls_by_itself_is_told_a_number_and_nothing_that_is_denied() {
+    let mut bench = bench_of(|trunk| {
+        trunk.refer = ReferMode::Relay;
+        trunk.refer_to = ReferTo::Tel;
+        trunk.deny = vec![Pattern::parse("+1900*").unwrap()];
+        trunk.calls_per_second = 2;
+    });
+    let (mut caller, callee) = bench.answered();
+    let mut refer = |bench: &mut Bench, to: &str| {
+        caller.cseq += 1;
+        bench.receive(CARRIER, with(&caller.request("REFER", "", ""), &format!("Refer-To: <{to}>\r\n")));
+    };
+    for (to, shown) in [
+        ("sip:+12125550100@h.example", "<tel:+12125550100>"),
+        // Nobody but the edge knows such a number.
+        ("sip:201@h.example", "<sip:201@10.0.0.5:5060>"),
+    ] {
+        refer(&mut bench, to);
+        let passed = bench.expect(PBX, "REFER");
+        assert_eq!(passed.header("Refer-To"), shown);
+        bench.receive(PBX, callee.respond(&passed, 603, ""));
+        bench.expect(CARRIER, "SIP/2.0 603");
+    }
+    refer(&mut bench, "tel:+1-900-555-0100");
+    bench.expect(CARRIER, "SIP/2.0 403");
+    // The call and the first REFER were one second's.
+    refer(&mut bench, "tel:+1-212-555-0101");
+    bench.expect(CARRIER, "SIP/2.0 503");
+    bench.nothing();
 }

@@ -87,6 +87,23 @@ pub fn accept(
     Ok(Agreed { answer: ours(identity, session_attributes(answer), sections), streams: agreed })
 }
 
+/// Returns an answer with the m-lines of the offer that it answers, where it has fewer or more of them (against RFC 3264 §6): one
+/// that is missing counts as rejected, one that nobody offered is left out. `None`: their number is right.
+pub fn fitted(sent: &Description, answer: &Description) -> Option<Description> {
+    if sent.media.len() == answer.media.len() {
+        return None;
+    }
+    let mut left = &answer.media[..];
+    let media = sent.media.iter().map(|offered| {
+        let found = left.iter().position(|answered| answered.kind.eq_ignore_ascii_case(&offered.kind));
+        let (answered, behind) = left.get(found?..)?.split_first()?;
+        left = behind;
+        Some(answered.clone())
+    });
+    let media = media.zip(&sent.media).map(|(answered, offered)| answered.unwrap_or_else(|| offered.refused()));
+    Some(Description { media: media.collect(), ..answer.clone() })
+}
+
 /// Which of our ports a section gets.
 fn port_of(streams: &[usize], ports: &[u16], index: usize) -> Option<u16> {
     let at = streams.iter().position(|stream| *stream == index)?;

@@ -4,7 +4,7 @@
 
 use trunkgate_sdp::keying::admit;
 use trunkgate_sdp::{
-    Agreed, Description, Identity, Policy, Refusal, Srtp, accept, anchored_streams, limits, relay_offer,
+    Agreed, Description, Identity, Policy, Refusal, Srtp, accept, anchored_streams, fitted, limits, relay_offer,
 };
 
 const A_PORTS: [u16; 4] = [20000, 20002, 20004, 20006];
@@ -370,4 +370,30 @@ fn nothing_of_one_side_is_seen_by_the_other() {
     for (text, address) in [(sent, "10.1.1.1"), (back, "10.2.2.2")] {
         assert!(!text.contains(address), "{text}");
     }
+}
+
+#[test]
+fn rfc3264_6_an_answer_with_another_number_of_m_lines_is_made_to_fit() {
+    let (audio, video) = ("m=audio 4000 RTP/AVP 0\r\n", "m=video 4002 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n");
+    let both = |first: &str, second: &str| format!("{first}{second}");
+    let ports = |description: &Description| -> Vec<(String, u16)> {
+        description.media.iter().map(|media| (media.kind.clone(), media.port)).collect()
+    };
+    let of = |ports: &[(&str, u16)]| -> Vec<(String, u16)> {
+        ports.iter().map(|(kind, port)| ((*kind).to_owned(), *port)).collect()
+    };
+    for (sent, answer, expected) in [
+        (both(audio, video), audio.to_owned(), &[("audio", 4000), ("video", 0)][..]),
+        (both(video, audio), audio.to_owned(), &[("video", 0), ("audio", 4000)]),
+        (both(video, audio), video.to_owned(), &[("video", 4002), ("audio", 0)]),
+        (audio.to_owned(), both(audio, video), &[("audio", 4000)]),
+        (audio.to_owned(), both(video, audio), &[("audio", 4000)]),
+        (audio.to_owned(), String::new(), &[("audio", 0)]),
+        (audio.to_owned(), both(video, video), &[("audio", 0)]),
+    ] {
+        let fit = fitted(&a(&sent), &b(&answer)).unwrap();
+        assert_eq!(ports(&fit), of(expected), "{sent}{answer}");
+    }
+    // Their order is never changed where the number is right.
+    assert_eq!(fitted(&a(&both(audio, video)), &b(&both(video, audio))), None);
 }

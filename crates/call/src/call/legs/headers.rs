@@ -206,7 +206,7 @@ pub(crate) struct Side<'a> {
 }
 
 impl Side<'_> {
-    fn form(&self) -> SendNumbers {
+    pub(crate) fn form(&self) -> SendNumbers {
         self.trunk.map_or(SendNumbers::E164, |trunk| trunk.send_numbers)
     }
 }
@@ -289,7 +289,7 @@ pub(crate) fn own_addresses(
 }
 
 /// A number as an address that leads to the edge, for one side.
-pub(crate) fn own_address(number: &Number, to: &Side<'_>, numbers: &Numbers) -> String {
+fn own_address(number: &Number, to: &Side<'_>, numbers: &Numbers) -> String {
     address(&numbers.format(number, to.form()), to.ours)
 }
 

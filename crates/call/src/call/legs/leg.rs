@@ -173,8 +173,8 @@ pub(crate) struct Leg {
     pub(crate) number: Option<Box<Number>>,
     /// It has asked for a join and has hung up: its trunk has one call less.
     pub(crate) has_left: bool,
-    /// Its dialog was named to the other side of another call by a REFER that went on, as its far end knows it.
-    pub(crate) is_named_afar: bool,
+    /// The party that a REFER which went on has named its dialog to, as its own far end knows that.
+    pub(crate) named_to: Option<Party>,
     /// The way to it; `None` for an agent.
     pub(crate) flow: Option<Flow>,
     /// The agent that it is, where it is one.
@@ -225,7 +225,7 @@ impl Leg {
             inbound: false,
             number: None,
             has_left: false,
-            is_named_afar: false,
+            named_to: None,
             flow: Some(flow),
             agent: None,
             state: LegState::Trying,

@@ -28,7 +28,7 @@ impl Bridge {
     pub(crate) fn agree(&mut self, cx: &mut Cx<'_>, callee: LegId, sdp: Option<&[u8]>) -> Result<Description, Failure> {
         let unusable = |refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal);
         let theirs = match sdp {
-            Some(sdp) => cx.call.legs.read(cx.edge, callee, sdp)?,
+            Some(sdp) => cx.read_answer(callee, sdp)?,
             None => return Err(bad_media("2xx without session description")),
         };
         let sent = cx.call.legs[callee].sent().ok_or_else(|| bad_media("no offer"))?;
@@ -161,7 +161,7 @@ impl Bridge {
     ) -> Result<(), Failure> {
         let missing = || bad_media("no offer");
         let other = other.ok_or_else(missing)?;
-        let answer = cx.call.legs.read(cx.edge, leg, sdp)?;
+        let answer = cx.read_answer(leg, sdp)?;
         let offer = cx.call.standing(other).ok_or_else(missing)?;
         let sent = cx.call.legs[leg].sent().ok_or_else(missing)?;
         let ports = cx.call.legs[other].ports(&anchored_streams(&offer));
@@ -355,7 +355,7 @@ impl Bridge {
             (None, _) => Err(bad_media("PRACK without answer to our offer")),
             (Some(sdp), Some(other)) => self.late_answer(cx, LegId::CALLER, Some(other), &sdp),
             // The target that it was for has gone meanwhile.
-            (Some(sdp), None) => cx.call.legs.read(cx.edge, LegId::CALLER, &sdp).map(|answer| {
+            (Some(sdp), None) => cx.read_answer(LegId::CALLER, &sdp).map(|answer| {
                 let caller = &mut cx.call.legs[LegId::CALLER];
                 caller.take_theirs(&answer);
                 caller.sdp.ours = caller.sdp.last_sent.clone();

@@ -155,7 +155,7 @@ impl Bridge {
     /// The caller's answer to an offer of ours, in its ACK.
     pub(crate) fn late_answer_locally(&mut self, cx: &mut Cx<'_>, sdp: &Bytes) -> Result<(), Failure> {
         let missing = || Failure::unreached(ReasonSlug::BadMedia);
-        let answer = cx.call.legs.read(cx.edge, cx.call.legs.near, sdp)?;
+        let answer = cx.read_answer(cx.call.legs.near, sdp)?;
         let caller = cx.call.legs.near_leg_mut();
         let sent = caller.sent().ok_or_else(missing)?;
         let ports = vec![ANY_PORT; trunkgate_sdp::anchored_streams(&sent).len()];

@@ -215,7 +215,7 @@ impl Bridge {
     ) -> Result<Description, Failure> {
         let Relay { from, to, server, .. } = pending.way;
         let missing = || Failure::with_code(500, ReasonSlug::BadMedia);
-        let answer = cx.call.legs.read(cx.edge, to, &sdp.ok_or_else(missing)?)?;
+        let answer = cx.read_answer(to, &sdp.ok_or_else(missing)?)?;
         let sent = cx.call.legs[to].sent().ok_or_else(missing)?;
         let ports = cx.call.legs[from].ports(&anchored_streams(&pending.offer));
         let policy = cx.call.legs[from].policy().towards(cx.call.legs[to].policy());

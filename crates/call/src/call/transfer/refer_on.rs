@@ -1,5 +1,5 @@
 //! REFER that goes on to the other side (`refer = "relay"`): that calls the target itself, and its news come back. Neither
-//! side is shown where the other one is: Refer-To leads to the edge, and of the news only the status goes on.
+//! side is shown where the other one is: Refer-To leads to the edge or is a `tel:` URI, and of the news only the status goes on.
 
 use crate::call::shared::Cx;
 use crate::call::transfer::in_call::Transfers;
@@ -7,12 +7,14 @@ use crate::call::transfer::in_call::Transfers;
 use trunkgate_resources::index::Purpose;
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::{REFER_NEWS, REFER_SUBSCRIPTIONS};
+use trunkgate_resources::rewrite;
 use trunkgate_resources::sip::extra;
+use trunkgate_route::ReferTo;
 use trunkgate_sip::message::unfolded;
-use trunkgate_sip::{Answer, ClientId, HeaderName, Message, ServerId};
+use trunkgate_sip::{Answer, ClientId, HeaderName, Message, ServerId, contact};
 use trunkgate_story::few::Few;
 
-use crate::call::legs::headers::{Side, own_address, own_addresses};
+use crate::call::legs::headers::{Side, own_addresses};
 use crate::call::negotiation::requests::terminate_open;
 use crate::call::search::answer::seen_code;
 use crate::call::transfer::notify::{TERMINATED, refer_news};
@@ -109,13 +111,30 @@ impl Transfers {
     ) {
         let is_open = self.passed.as_ref().is_some_and(|passed| !passed.open.is_empty());
         let to = &cx.call.legs[other];
-        let ours = to.flow.and_then(|flow| cx.edge.addressing.shown_to(flow.remote.ip(), Some(flow.listener)));
-        let (Some(ours), Some(dialog), false) = (ours, to.sip.dialog, is_open) else {
+        let way = to.flow.and_then(|flow| {
+            let local = cx.edge.addressing.local(flow.remote.ip(), flow.listener)?;
+            Some((local, flow.transport))
+        });
+        let (Some((local, transport)), Some(dialog), false) = (way, to.sip.dialog, is_open) else {
             return refuse_request(cx.now, cx.edge, server, 491);
         };
-        let side = Side { trunk: to.trunk.as_deref(), ours };
+        let trunk = to.trunk.clone();
+        let calls_itself = refer.number.is_e164 && refer.replaces.is_none();
+        let outbound = trunk.as_deref().filter(|trunk| calls_itself && trunk.refer_to == ReferTo::Tel);
+        if let Some(trunk) = outbound
+            && let Err(code) = cx.may_call_itself(leg, trunk, &refer.number)
+        {
+            return refuse_request(cx.now, cx.edge, server, code);
+        }
+        let side = Side { trunk: trunk.as_deref(), ours: local.ip };
         let numbers = cx.edge.table.numbers();
-        let mut target = own_address(&refer.number, &side, numbers);
+        let mut target = match outbound {
+            Some(_) => format!("<tel:{}>", refer.number.text),
+            None => {
+                let user = rewrite::escape_user(&numbers.format(&refer.number, side.form()));
+                contact(&user, local, transport, false)
+            }
+        };
         if let Some(replaces) = &refer.replaces {
             target = format!("{}?{}>", target.trim_end_matches('>'), replaces.to_uri_headers());
         }
