@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::support::calls::{Call, NUMBER, Phone};
+use crate::support::calls::{Call, NUMBER, Phone, Speaking, rtp};
 use crate::support::sip::{Party, field};
 use crate::support::{Process, config, until};
 use nix::sys::signal::Signal;
@@ -96,4 +96,22 @@ fn a_few_calls_that_came_during_a_pause_are_served() {
         calls.insert(field(&callee.sip.receive("INVITE ").0, "Call-ID").to_owned());
     }
     assert_eq!(field(&me.receive("SIP/2.0 487").0, "Call-ID"), "c");
+}
+
+#[test]
+fn a_process_that_stood_still_keeps_its_calls() {
+    let (caller, callee) = (Phone::new("127.0.0.2"), Phone::new("127.0.0.3"));
+    let trunks = format!("{}{}", caller.trunk("carrier"), callee.trunk("pbx"));
+    let text = config(&format!("{trunks}[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n"));
+    let edge = Process::start(&text.replace("threads = 1", "threads = 1\nidle_timeout = \"2s\""));
+    let call = Call::set_up(&edge, "stopped", &caller, &callee);
+    let (from_caller, from_callee) = (caller.rtp.try_clone().unwrap(), callee.rtp.try_clone().unwrap());
+    let _caller = Speaking::new(&from_caller, call.near, |n| rtp(7, n));
+    let _callee = Speaking::new(&from_callee, call.far, |n| rtp(8, n));
+    stopped(&edge, || std::thread::sleep(Duration::from_secs(6)));
+    // Twice as long as a silence may be, and the call goes on.
+    std::thread::sleep(Duration::from_secs(4));
+    let calls = edge.json("/v1/calls");
+    assert_eq!(calls["calls"][0]["state"], "answered", "{calls}");
+    call.hang_up(2, &caller, &callee);
 }

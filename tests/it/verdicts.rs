@@ -4,12 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::support::calls::{Call, NUMBER, Phone, media_of, rtp};
+use crate::support::calls::{Call, NUMBER, Phone, Speaking, media_of, rtp};
 use crate::support::secure::{Media, described, offered};
 use crate::support::sip::to_tag;
 use crate::support::{Process, config, finish, until};
@@ -27,40 +24,6 @@ fn phones() -> (Phone, Phone) {
 /// An edge between the two, with more of the configuration.
 fn edge(caller: &Phone, callee: &Phone, more: &str) -> Process {
     Process::start(&config(&(caller.trunk("carrier") + &callee.trunk("pbx") + more + ROUTE)))
-}
-
-/// Sends one packet after the other from a socket, 20 ms apart, until it is dropped.
-struct Speaking {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Speaking {
-    fn new(socket: &UdpSocket, to: SocketAddr, packet: impl Fn(u16) -> Vec<u8> + Send + 'static) -> Speaking {
-        let (stop, socket) = (Arc::new(AtomicBool::new(false)), socket.try_clone().unwrap());
-        let stopped = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || {
-            let mut n = 0;
-            while !stopped.load(Ordering::Relaxed) {
-                // Whoever is not there says so by ICMP.
-                let _ = socket.send_to(&packet(n), to);
-                n = n.wrapping_add(1);
-                std::thread::sleep(Duration::from_millis(20));
-            }
-        });
-        Speaking { stop, thread: Some(thread) }
-    }
-    /// As a phone that speaks.
-    fn tone(socket: &UdpSocket, to: SocketAddr) -> Speaking {
-        Speaking::new(socket, to, |n| rtp(7, n))
-    }
-}
-
-impl Drop for Speaking {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.take().unwrap().join().unwrap();
-    }
 }
 
 fn verdict(edge: &Process) -> String {

@@ -18,7 +18,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::format::Format;
 use crate::incoming::{Incoming, Received, decode_audio, is_digit, parse};
-use crate::limits::{CLOSE_TIMEOUT, FRAME, PONG_TIMEOUT, SCRATCH_BYTES, STOP_TIMEOUT, TEXT_BUFFER_BYTES};
+use crate::limits::{CLOSE_TIMEOUT, FRAME, PONG_TIMEOUT, SCRATCH_BYTES, STANDSTILL, STOP_TIMEOUT, TEXT_BUFFER_BYTES};
 use crate::loss::Loss;
 use crate::message::{Media, Names, TrackName, TrackSet};
 use crate::outbox::{Outbox, Transmit};
@@ -219,6 +219,16 @@ pub struct Stream {
     counts: Counts,
 }
 
+/// Whether a deadline is met so late that this process did not run meanwhile: what the agent sent then is still to be read.
+fn stood_still(due: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(due) >= STANDSTILL
+}
+
+/// A deadline that is to be met as much later as it was late.
+fn put_off(due: Option<Instant>, now: Instant) -> Option<Instant> {
+    now.checked_add(now.saturating_duration_since(due?))
+}
+
 fn after(now: Instant, time: Duration) -> Option<Instant> {
     if time.is_zero() { None } else { now.checked_add(time) }
 }
@@ -320,6 +330,10 @@ impl Stream {
         } else if due(self.stop_by) {
             self.stop_by = None;
             self.push_last(Transmit::Close(NORMAL));
+        } else if self.pong_by.is_some_and(|time| stood_still(time, now)) {
+            self.pong_by = put_off(self.pong_by, now);
+        } else if self.speak_by.is_some_and(|time| stood_still(time, now)) {
+            self.speak_by = put_off(self.speak_by, now);
         } else if due(self.pong_by) {
             self.lose(now, Loss::PingUnanswered);
         } else if due(self.speak_by) {

@@ -1,6 +1,10 @@
 //! Calls between two bare SIP parties through the edge, each with media sockets of its own.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use trunkgate_media::rtp::Rtp;
 
@@ -226,4 +230,42 @@ pub(crate) fn is_silent(socket: &UdpSocket) -> bool {
     let silent = silent.into_iter().all(|keep_alive| keep_alive);
     socket.set_nonblocking(false).unwrap();
     silent
+}
+
+/// Sends one packet after the other from a socket, 20 ms apart, until it is dropped.
+pub(crate) struct Speaking {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Speaking {
+    pub(crate) fn new(
+        socket: &UdpSocket,
+        to: SocketAddr,
+        packet: impl Fn(u16) -> Vec<u8> + Send + 'static,
+    ) -> Speaking {
+        let (stop, socket) = (Arc::new(AtomicBool::new(false)), socket.try_clone().unwrap());
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let mut n = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                // Whoever is not there says so by ICMP.
+                let _ = socket.send_to(&packet(n), to);
+                n = n.wrapping_add(1);
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        Speaking { stop, thread: Some(thread) }
+    }
+    /// As a phone that speaks.
+    pub(crate) fn tone(socket: &UdpSocket, to: SocketAddr) -> Speaking {
+        Speaking::new(socket, to, |n| rtp(7, n))
+    }
+}
+
+impl Drop for Speaking {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().unwrap();
+    }
 }

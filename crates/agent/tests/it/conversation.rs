@@ -411,3 +411,35 @@ fn a_listener_gets_no_keys() {
     stream.handle_input(now, Input::Frame { track: TrackName::Outbound, audio: &[1; 160] });
     assert_eq!(texts(&mut stream), Vec::<String>::new());
 }
+
+/// A process that was stopped reads the pongs and the audio of that time only afterwards: neither is missing.
+#[test]
+fn a_process_that_stood_still_loses_no_agent() {
+    let mut now = Instant::now();
+    let mut stream = open(now, settings());
+    texts(&mut stream);
+    now += Duration::from_secs(2);
+    stream.handle_timeout(now);
+    assert_eq!(texts(&mut stream), ["<ping>"]);
+    now += Duration::from_secs(66);
+    while stream.poll_timeout().is_some_and(|(due, _)| due <= now) {
+        stream.handle_timeout(now);
+    }
+    assert_eq!((told(&mut stream), stream.is_open()), (vec![], true));
+    stream.handle_input(now, Input::Pong);
+    now += PONG_TIMEOUT;
+    stream.handle_timeout(now);
+    assert!(stream.is_open());
+    // One that is silent all the same is lost as soon as it has had the time of which it was deprived.
+    let mut now = Instant::now();
+    let mut stream =
+        open(now, Settings { first_audio_timeout: Duration::from_secs(5), ping: Duration::ZERO, ..settings() });
+    now += Duration::from_secs(20);
+    stream.handle_timeout(now);
+    assert_eq!(
+        (told(&mut stream), stream.poll_timeout()),
+        (vec![], Some((now + Duration::from_secs(15), Reason::FirstAudio)))
+    );
+    stream.handle_timeout(now + Duration::from_secs(15));
+    assert_eq!(told(&mut stream), [Told::Lost(Loss::Silent)]);
+}

@@ -317,3 +317,32 @@ fn a_far_end_that_has_refused_shorter_sessions_by_422_gets_none_in_our_answers()
     assert_eq!(bench.expect(PBX, "SIP/2.0 200").header("Session-Expires"), "120;refresher=uac");
     hang_up_all(bench, caller, &callee);
 }
+
+#[test]
+fn a_process_that_stood_still_ends_no_session_that_is_refreshed_at_once() {
+    for refreshed in [true, false] {
+        let mut bench = Bench::new();
+        let (mut caller, callee, _) = call(&mut bench, &session("90;refresher=uac"), "");
+        bench.pass(SECOND * 10);
+        // Stopped for minutes; what the caller sent meanwhile waits in a socket.
+        bench.now += SECOND * 600;
+        bench.gateway.handle_timeout(bench.now);
+        bench.drain();
+        bench.nothing();
+        bench.pass(SECOND * 30);
+        if refreshed {
+            caller.cseq += 1;
+            bench.receive(CARRIER, caller.request("INVITE", &offer(), &session("90;refresher=uac")));
+            bench.expect(CARRIER, "SIP/2.0 100");
+            bench.expect(CARRIER, "SIP/2.0 200");
+            bench.receive(CARRIER, caller.request("ACK", "", ""));
+            bench.pass(SECOND * 59);
+            bench.nothing();
+            hang_up_all(bench, caller, &callee);
+        } else {
+            // Nobody is waited for as long as that again.
+            bench.pass(SECOND * 60 + Duration::from_millis(1));
+            is_over(&mut bench, &caller, &callee);
+        }
+    }
+}

@@ -700,6 +700,11 @@ impl End {
         self.events.lost_at().into_iter().chain(injector).chain(tone)
     }
 
+    /// Leaves a time in which nobody listened out of its remote party's silence.
+    pub(super) fn stood_still(&mut self, now: Instant, time: Duration) {
+        self.silence.leave_out(now, time);
+    }
+
     /// Looks for silence, and for reports and keep-alive packets that are due; `reports`: the edge itself reports to
     /// the remote party.
     pub(super) fn sweep(&mut self, cx: &mut Cx<'_>, idle_timeout: Duration, reports: bool) -> Swept {

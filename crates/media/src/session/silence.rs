@@ -27,6 +27,11 @@ impl Silence {
     pub(super) fn again(&mut self, now: Instant) {
         *self = Silence { heard: self.heard, ..Silence::new(now) };
     }
+    /// Leaves a time out of the silence: nobody listened in it.
+    pub(super) fn leave_out(&mut self, now: Instant, time: Duration) {
+        self.since = (self.since + time).min(now);
+        self.alive = (self.alive + time).min(now);
+    }
     /// Ends the silence: a packet has come.
     pub(super) fn broken(&mut self, now: Instant) {
         *self = Silence { heard: true, ..Silence::new(now) };
@@ -64,6 +69,19 @@ mod tests {
         assert!(!silence.is_idle(now + timeout * 2, timeout));
         silence.broken(now + timeout * 2);
         assert!(silence.is_idle(now + timeout * 3, timeout));
+    }
+
+    #[test]
+    fn a_time_in_which_nobody_listened_is_no_silence() {
+        let (now, timeout) = (Instant::now(), Duration::from_secs(60));
+        let mut silence = Silence::new(now);
+        silence.leave_out(now + timeout, timeout - Duration::from_secs(1));
+        assert!(!silence.is_idle(now + timeout, timeout));
+        assert!(silence.is_idle(now + timeout * 2, timeout));
+        // What has come since then is not put off.
+        silence.broken(now + timeout * 3);
+        silence.leave_out(now + timeout * 3, timeout);
+        assert!(silence.is_idle(now + timeout * 4, timeout));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use trunkgate_agent::limits::STANDSTILL;
+
 use crate::limits::SWEEP_INTERVAL;
 use crate::spec::EndId;
 
@@ -53,12 +55,15 @@ impl Sweep {
     }
     /// Sweeps the ends, if that is due, and plans the next sweep.
     pub(super) fn handle_timeout(&mut self, cx: &mut Cx<'_>, ends: &mut Ends) {
-        if self.next.is_none_or(|due| cx.now < due) {
-            return;
-        }
+        let Some(due) = self.next.filter(|due| *due <= cx.now) else { return };
+        let late = cx.now.saturating_duration_since(due);
         for at in ends.slots() {
             let reports = ends.passes_rtcp_to(at).is_none();
             let Some(end) = ends.get_mut(at) else { continue };
+            // This process stood still, or its machine did: what the remote party sent meanwhile is read only now.
+            if late >= STANDSTILL {
+                end.stood_still(cx.now, late);
+            }
             let swept = end.sweep(cx, self.idle_timeout, reports);
             if swept.is_resting {
                 self.resting.push(end.id());

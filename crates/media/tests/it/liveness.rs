@@ -201,3 +201,24 @@ fn nothing_is_sent_to_who_is_not_to_receive_or_has_no_address_or_no_wire() {
     bench.command(Command::Unwire { from: B });
     assert_eq!(bench.run(60_000), []);
 }
+
+#[test]
+fn a_process_that_stood_still_ends_no_call_for_silence() {
+    let mut bench = Bench::connected();
+    for n in 0..50 {
+        bench.rtp(A, A_RTP, n).unwrap();
+        bench.rtp(B, B_RTP, n).unwrap();
+        bench.run(20);
+    }
+    bench.events();
+    // Stopped for minutes: the time-outs are met before a packet of that time is read.
+    bench.stand_still(300_000);
+    assert_eq!(bench.events(), []);
+    bench.rtp(A, A_RTP, 51).unwrap();
+    // From then on silence counts as ever: of B, which is gone, and of nobody else.
+    for n in 52..200 {
+        bench.rtp(A, A_RTP, n).unwrap();
+        bench.run(500);
+    }
+    assert_eq!(bench.events(), [Event::Idle { end: B }]);
+}

@@ -1,8 +1,11 @@
 //! Changes of an answered call (RFC 3261 §14, RFC 3264 §8): a re-INVITE of one leg goes on to the other, its answer comes back, and only then
 //! does the media change. Refreshes, UPDATE and INVITE with Replaces (RFC 3891) end in the same place.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use trunkgate_media::EndId;
+use trunkgate_media::agent::limits::STANDSTILL;
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::index::{Named, Purpose};
 use trunkgate_resources::key::LegId;
@@ -310,7 +313,12 @@ impl Bridge {
             else {
                 continue;
             };
-            if agreed.expires <= cx.now {
+            let late = cx.now.saturating_duration_since(agreed.expires);
+            if late >= STANDSTILL {
+                // This process stood still: a refresh may have come that is read only now, or ours is overdue.
+                let expires = cx.now + late.min(Duration::from_secs(u64::from(agreed.seconds)));
+                cx.call.legs[leg].timer.agreed = Some(Agreed { expires, ..agreed });
+            } else if agreed.expires <= cx.now {
                 return self.session_over(cx, leg, agreed);
             }
             if agreed.refresh.is_some_and(|at| at <= cx.now) {

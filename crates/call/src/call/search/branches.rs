@@ -204,7 +204,7 @@ impl Search {
     /// Lets go of what only a further search would ask for.
     pub(crate) fn settle(&mut self, call: &mut Shared, bridge: &mut Bridge) {
         bridge.negotiation.offer = None;
-        self.forwarded = Vec::new();
+        self.forwarded = None;
         if call.legs.iter().all(|leg| leg.agent.is_none()) {
             self.controller = Controller::Done;
             call.facts.identity.settle();

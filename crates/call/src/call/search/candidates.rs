@@ -15,7 +15,7 @@ use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::index::Named;
 use trunkgate_resources::key::{Branch, LegId};
-use trunkgate_resources::limits::{OVERSIZE_SILENCE, REDIRECTS};
+use trunkgate_resources::limits::OVERSIZE_SILENCE;
 use trunkgate_resources::quotas::Numbered;
 use trunkgate_resources::rewrite;
 use trunkgate_route::{CallInfo, Number, Numbers, Plan, RedirectMode, SendNumbers, Table, Target, Trunk};
@@ -507,14 +507,8 @@ impl Search {
             (Some(place), _) => redirects.admit(name_of(uri)).map(|()| Onward::Peer(Box::new(place))),
             (None, Some(number)) => {
                 let from = from.ok_or("is this edge itself")?;
-                if self.forwarded.contains(&number.text) {
-                    return Err("was called, or will be");
-                }
-                if self.forwarded.len() >= REDIRECTS {
-                    return Err("exceeds the limit");
-                }
                 redirects.admit(name_of(uri))?;
-                self.forwarded.push(number.text.clone());
+                self.forwarded.get_or_insert_default().admit(&number)?;
                 Ok(Onward::Here(from.clone(), number))
             }
             (None, None) => Err("is not a peer of a trunk"),

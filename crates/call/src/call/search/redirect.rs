@@ -46,6 +46,29 @@ impl Redirects {
     }
 }
 
+/// Numbers at the edge itself that 3xx answers have named in a call, each once: targets that forward to each other come to an end.
+#[derive(Debug, Default)]
+pub(crate) struct Forwarded {
+    numbers: Vec<String>,
+}
+
+impl Forwarded {
+    /// Notes a number that is to be called.
+    ///
+    /// # Errors
+    /// Why it is not: it is known, or one too many.
+    pub(crate) fn admit(&mut self, number: &Number) -> Result<(), &'static str> {
+        if self.numbers.contains(&number.text) {
+            return Err("was called, or will be");
+        }
+        if self.numbers.len() >= REDIRECTS {
+            return Err("exceeds the limit");
+        }
+        self.numbers.push(number.text.clone());
+        Ok(())
+    }
+}
+
 /// Where a 3xx sends us.
 #[derive(Debug)]
 pub(crate) enum Onward {

@@ -203,6 +203,13 @@ impl Bench {
         self.now = until;
         made
     }
+    /// Time goes by and nothing is done; then all that is due is.
+    pub(crate) fn stand_still(&mut self, ms: u64) {
+        self.now += Duration::from_millis(ms);
+        while self.session.poll_timeout().is_some_and(|due| due <= self.now) {
+            self.session.handle_timeout(self.now);
+        }
+    }
     pub(crate) fn events(&mut self) -> Vec<Event> {
         std::iter::from_fn(|| self.session.poll_output()).collect()
     }
