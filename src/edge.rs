@@ -35,7 +35,7 @@ use crate::reload::stamps;
 use crate::signalling::Signalling;
 use crate::sms::SmsOrder;
 use crate::transport::{self, BindError, Bound, SocketCounters, Transports};
-use crate::worker::Workers;
+use crate::worker::{self, Workers};
 use crate::{admin, history, interfaces, limits, log, reload, sms};
 
 /// One bound SIP listener.
@@ -460,6 +460,7 @@ impl Auxiliary {
         let Auxiliary { http, handle, stop, names, copies: Copies { hep, otel } } = self;
         let refresher = tokio::spawn(reload::keep_fresh(handle.clone()));
         let names = tokio::spawn(names.keep());
+        let agents = tokio::spawn(worker::keep_agent_names(handle.table.clone()));
         // They end by themselves, with what is left to send, once the signalling loop is gone.
         let (hep, otel) = (tokio::spawn(hep.run()), tokio::spawn(otel.run()));
         let server = tokio::spawn(admin::serve(http, handle.clone()));
@@ -469,6 +470,8 @@ impl Auxiliary {
         history.abort();
         server.abort();
         names.abort();
+        agents.abort();
+        let _ = agents.await;
         let _ = (refresher.await, server.await, names.await, history.await);
         let _ = tokio::time::timeout(Duration::from_secs(limits::HEP_LAST_SECONDS), hep).await;
         let _ = otel.await;

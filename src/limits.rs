@@ -315,6 +315,14 @@ pub const AGENT_PONGS_UNFLUSHED: usize = 256;
 pub const AGENT_SEND_BUFFER_BYTES: u32 = 32 << 10;
 /// Addresses of an agent's host that are tried.
 pub const AGENT_ADDRESSES: usize = 8;
+/// How long a call waits for the address of an agent's host, of which nothing is known yet.
+pub const AGENT_NAME_WAIT: Duration = Duration::from_secs(1);
+/// How often the hosts of agents are looked up.
+pub const AGENT_NAME_REFRESH: Duration = Duration::from_secs(30);
+/// How long an answer is used where the name service does not respond any more.
+pub const AGENT_NAME_KEPT: Duration = Duration::from_secs(86_400);
+/// Hosts of agents whose addresses are kept.
+pub const AGENT_NAMES: usize = 1024;
 /// Names of agents that are looked up at once, each by a thread; further ones wait.
 pub const AGENT_LOOK_UPS: usize = 32;
 /// How long one of them may take to answer.

@@ -353,15 +353,21 @@ impl Signalling {
             }
             Output::Began(call) => {
                 self.shared.events.tell(Change::began(&call));
-                records::hand_over_begun(&self.reports, call);
+                records::hand_over_standing(&self.reports, call, 0);
             }
             Output::Report(record) => {
                 self.shared.events.tell(Change::ended(&record));
                 records::hand_over(&self.reports, record, &self.shared.cdr);
             }
             Output::Changed(change) => {
-                if let (Happening::CallAnswered, Some(call)) = (change.what, &change.call) {
-                    records::hand_over_answered(&self.reports, &call.sid);
+                match (change.what, &change.call) {
+                    (Happening::CallAnswered, Some(call)) => records::hand_over_answered(&self.reports, &call.sid),
+                    (Happening::CallFailedOver, Some(call)) => {
+                        if let Some((call, failovers)) = self.gateway.standing(&call.sid) {
+                            records::hand_over_standing(&self.reports, Box::new(call), failovers);
+                        }
+                    }
+                    _ => {}
                 }
                 self.shared.events.tell(*change);
             }

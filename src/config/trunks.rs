@@ -9,8 +9,8 @@ use ipnet::IpNet;
 use toml::Spanned;
 use trunkgate_call::limits::SESSION_LEAST_SECONDS;
 use trunkgate_route::{
-    Destination, Dtmf, HoldMode, Identities, Peer, RedirectMode, ReferMode, ReferTo, SendNumbers, Srtp, Transport,
-    Trunk,
+    Destination, Dtmf, HoldMode, Identities, NUMBER_PARAMETERS, Peer, RedirectMode, ReferMode, ReferTo, SendNumbers,
+    Srtp, Suite, Transport, Trunk,
 };
 use trunkgate_sip::limits::SESSION_SECONDS;
 use trunkgate_sip::{Scheme, Uri};
@@ -151,10 +151,20 @@ fn read_one<'a>(
 fn read_policy(section: &Section<'_>, trunk: &mut Trunk, preset: Option<&str>, findings: &mut Findings) -> Vec<Span> {
     trunk.send_numbers = word(section, "send_numbers", &FORMS, findings);
     trunk.srtp = word(section, "srtp", &SRTP, findings);
+    let suites = Suite::ALL.map(|suite| (suite.as_str(), suite));
+    let read = section.read("srtp_suites", findings, |key, value, findings| {
+        values::list(key, value, findings, |key, value, findings| values::one_of(key, value, findings, &suites))
+    });
+    trunk.srtp_suites = read.unwrap_or_default().into_iter().map(|(suite, _)| suite).collect();
     trunk.dtmf = word(section, "dtmf", &DTMF, findings);
     trunk.identity = word(section, "identity", &IDENTITIES, findings);
     trunk.headers = section.get("headers").and_then(|value| headers::read(value, findings)).unwrap_or_default();
     trunk.headers.foreign = preset::foreign_headers(preset);
+    let parameters = NUMBER_PARAMETERS.map(|name| (name, name));
+    let read = section.read("number_parameters", findings, |key, value, findings| {
+        values::list(key, value, findings, |key, value, findings| values::one_of(key, value, findings, &parameters))
+    });
+    trunk.number_parameters = read.unwrap_or_default().into_iter().map(|(name, _)| name).collect();
     let Some(value) = section.get("deny") else { return Vec::new() };
     let patterns = values::one_or_list("deny", value, findings, routes::pattern).unwrap_or_default();
     let (patterns, places) = patterns.into_iter().unzip();

@@ -1,10 +1,11 @@
-//! The journal of live calls: a call is written when it begins, when it is answered, again with its record where that does not
-//! get where it belongs at once, and crossed out when it is there. So one that a crash cut short still gets its one record, at the next start.
+//! The journal of live calls: a call is written when it begins, when it is answered, whole when another target is tried for it,
+//! again with its record where that does not get where it belongs at once, and crossed out when it is there. So one that a crash cut short
+//! still gets its one record, at the next start. The time of the file's last change tells until when this process lived.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -28,6 +29,8 @@ pub(super) struct Journal {
     behind: Option<Instant>,
     /// When it was last seen where it belongs.
     seen: Option<Instant>,
+    /// When its time was last set.
+    touched: Option<Instant>,
     /// Lines that could not be read when it was opened.
     damaged: usize,
     /// The open file has a second name, under which its damage is kept: it is replaced and not changed.
@@ -37,6 +40,9 @@ pub(super) struct Journal {
 /// How long nothing is tried after the file could not be written, and how long one that was taken away may stay away.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// How often its time is set. A crash is known to have come within this time, and the writer's pause.
+const TOUCH_INTERVAL: Duration = Duration::from_secs(2);
+
 impl Journal {
     /// Opens a journal. Also gives the records of the calls in it: to be written, where they are not, and then crossed out.
     ///
@@ -45,8 +51,9 @@ impl Journal {
     pub(super) fn open(path: &Path) -> io::Result<(Journal, Vec<Record>)> {
         let mut lines = locked(path)?;
         let mut text = Vec::new();
+        let seen = lines.file().metadata().and_then(|about| about.modified());
         lines.file().read_to_end(&mut text).map_err(|error| named(path, &error))?;
-        let left: Vec<Record> = cut_short(&text);
+        let left: Vec<Record> = cut_short(&text, last_seen(seen.ok()));
         let damaged = damaged_lines(&text);
         if damaged > 0 {
             report_damage(path, damaged, left.len());
@@ -63,6 +70,7 @@ impl Journal {
             count: 0,
             behind: None,
             seen: None,
+            touched: None,
             damaged,
             is_kept: damaged > 0 && !left.is_empty(),
         };
@@ -88,9 +96,9 @@ impl Journal {
         &self.path
     }
 
-    /// Notes that a call has begun.
-    pub(super) fn begin(&mut self, call: &CallView) -> io::Result<()> {
-        let mut line = serde_json::to_vec(&Began { began: call })?;
+    /// Notes a call as it is: it has begun, or another target is tried for it after so many.
+    pub(super) fn begin(&mut self, call: &CallView, failovers: u32) -> io::Result<()> {
+        let mut line = serde_json::to_vec(&Began { began: Standing { call, failovers } })?;
         line.push(b'\n');
         self.note(call.sid.clone(), line.into(), 0)
     }
@@ -125,8 +133,12 @@ impl Journal {
         !self.live.is_empty()
     }
 
-    /// Looks whether it is where it belongs, also while no call begins or ends.
+    /// Looks whether it is where it belongs, and tells that this process lives, also while no call begins or ends.
     pub(super) fn look(&mut self) -> io::Result<()> {
+        if self.has_live() && self.touched.is_none_or(|touched| touched.elapsed() >= TOUCH_INTERVAL) {
+            self.touched = Some(Instant::now());
+            self.lines.file().set_modified(SystemTime::now())?;
+        }
         if self.has_live() && (self.behind.is_some() || !self.is_there()) { self.catch_up() } else { Ok(()) }
     }
 
@@ -242,7 +254,21 @@ fn report_damage(path: &Path, damaged: usize, calls: usize) {
 /// A call that has begun, as a line has it.
 #[derive(Serialize)]
 struct Began<'a> {
-    began: &'a CallView,
+    began: Standing<'a>,
+}
+
+/// A call as it is.
+#[derive(Serialize)]
+struct Standing<'a> {
+    #[serde(flatten)]
+    call: &'a CallView,
+    failovers: u32,
+}
+
+/// Until when the process lived that left a journal: no later than now.
+fn last_seen(changed: Option<SystemTime>) -> Timestamp {
+    let changed = changed.and_then(|changed| Timestamp::try_from(changed).ok());
+    changed.map_or_else(Timestamp::now, |changed| changed.min(Timestamp::now()))
 }
 
 fn closing(record: &Record) -> Box<[u8]> {
@@ -250,7 +276,7 @@ fn closing(record: &Record) -> Box<[u8]> {
 }
 
 /// The records of calls that have begun and were not crossed out. A torn last line is nobody's.
-fn cut_short(journal: &[u8]) -> Vec<Record> {
+fn cut_short(journal: &[u8], seen: Timestamp) -> Vec<Record> {
     let mut live: BTreeMap<String, Value> = BTreeMap::new();
     for mut line in journal.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok()) {
         if let Some(sid) = line.get("ended").and_then(Value::as_str) {
@@ -263,7 +289,9 @@ fn cut_short(journal: &[u8]) -> Vec<Record> {
             continue;
         }
         let record = line.get_mut("closing").map(Value::take);
-        let Some(record) = record.or_else(|| line.get_mut("began").map(Value::take).map(closed)) else { continue };
+        let Some(record) = record.or_else(|| line.get_mut("began").map(|call| closed(call.take(), seen))) else {
+            continue;
+        };
         if let Some(sid) = record.get("sid").and_then(Value::as_str) {
             live.insert(sid.to_owned(), record);
         }
@@ -271,17 +299,26 @@ fn cut_short(journal: &[u8]) -> Vec<Record> {
     live.into_iter().map(|(sid, record)| Record { sid, json: record.to_string().into_bytes().into() }).collect()
 }
 
-/// A call that a crash cut short had been answered then.
+/// A call that a crash cut short had been answered then, and did not end before.
 fn answered(call: &mut Map<String, Value>, at: Value) {
+    let of = |value: Option<&Value>| value.and_then(Value::as_str).and_then(|text| text.parse::<Timestamp>().ok());
+    if of(call.get("ended_at")) < of(Some(&at)) {
+        call.insert("ended_at".to_owned(), at.clone());
+    }
     for (key, value) in [("answered_at", at), ("outcome", "answered".into()), ("sip_code", 200.into())] {
         call.insert(key.to_owned(), value);
     }
 }
 
-/// The record of a call that a crash cut short. When it ended nobody knows any more: no later than now.
-fn closed(mut call: Value) -> Value {
+/// The record of a call that a crash cut short, when the edge was last seen.
+fn closed(mut call: Value, seen: Timestamp) -> Value {
     let reason = ReasonSlug::EdgeRestarted;
     if let Some(call) = call.as_object_mut() {
+        let at =
+            |call: &Map<String, Value>, key: &str| call.get(key).and_then(Value::as_str)?.parse::<Timestamp>().ok();
+        let was_answered = call.get("answered_at").is_some_and(|at| !at.is_null());
+        // A clock that was set back in between makes no call end before it began.
+        let ended = seen.max(at(call, "answered_at").or_else(|| at(call, "started_at")).unwrap_or(seen));
         for leg in call.get_mut("legs").and_then(Value::as_array_mut).into_iter().flatten() {
             if let Some(leg) = leg.as_object_mut() {
                 if leg.get("reason").is_none_or(Value::is_null) {
@@ -293,12 +330,11 @@ fn closed(mut call: Value) -> Value {
         }
         for (key, value) in [
             ("state", Value::from("ended")),
-            ("outcome", reason.outcome().into()),
+            ("outcome", if was_answered { "answered" } else { reason.outcome() }.into()),
             ("reason", reason.as_str().into()),
-            ("ended_at", format!("{:.3}", Timestamp::now()).into()),
-            ("sip_code", Value::Null),
+            ("ended_at", format!("{ended:.3}").into()),
+            ("sip_code", if was_answered { 200.into() } else { Value::Null }),
             ("q850_cause", reason.q850().into()),
-            ("failovers", 0.into()),
             ("post_dial_ms", Value::Null),
             ("mos_min", Value::Null),
             ("mos_avg", Value::Null),
@@ -329,7 +365,7 @@ mod tests {
         let (mut journal, left) = Journal::open(&path).unwrap();
         assert!(left.is_empty());
         for sid in ["CA1", "CA2", "CA3"] {
-            journal.begin(&began(sid)).unwrap();
+            journal.begin(&began(sid), 0).unwrap();
         }
         journal.close(&record("CA2")).unwrap();
         journal.end("CA2").unwrap();
@@ -358,9 +394,43 @@ mod tests {
     }
 
     #[test]
+    fn a_call_that_had_failed_over_is_told_with_all_its_targets_and_ends_when_the_edge_was_last_seen() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cdr.jsonl.live");
+        let (mut journal, _) = Journal::open(&path).unwrap();
+        journal.begin(&began("CA1"), 0).unwrap();
+        journal.answer("CA1", "2026-01-01T00:00:09.5Z".parse().unwrap()).unwrap();
+        let answered_at = Some("2026-01-01T00:00:09.500Z".to_owned());
+        journal
+            .begin(&CallView { route: "later".into(), answered_at, outcome: Some("answered"), ..began("CA1") }, 2)
+            .unwrap();
+        journal.begin(&began("CA2"), 1).unwrap();
+        let seen: Timestamp = "2026-01-01T00:10:00Z".parse().unwrap();
+        journal.lines.file().set_modified(seen.into()).unwrap();
+        drop(journal);
+        let (mut journal, left) = Journal::open(&path).unwrap();
+        let [first, second] = [json(&left[0]), json(&left[1])];
+        assert_eq!((&first["route"], &first["failovers"]), (&json!("later"), &json!(2)));
+        assert_eq!((&first["outcome"], &first["sip_code"]), (&json!("answered"), &json!(200)));
+        assert_eq!((&second["outcome"], &second["sip_code"]), (&json!("failed"), &Value::Null));
+        for record in [first, second] {
+            assert_eq!(record["ended_at"], "2026-01-01T00:10:00.000Z");
+        }
+        // While calls are live its time is set, though nothing happens to them.
+        journal.lines.file().set_modified(seen.into()).unwrap();
+        journal.look().unwrap();
+        assert!(last_seen(std::fs::metadata(&path).unwrap().modified().ok()) > seen);
+        // A clock that was set back.
+        let late: Timestamp = "2027-01-01T00:00:00Z".parse().unwrap();
+        let call = closed(json!({"started_at": late.to_string(), "answered_at": null}), seen);
+        assert_eq!(call["ended_at"], "2027-01-01T00:00:00.000Z");
+    }
+
+    #[test]
     fn the_legs_of_a_call_that_was_cut_short_ended_with_the_edge_unless_they_had_ended() {
         let lost = json!({"state": "ended", "reason": "agent_reset", "ended_by": "far_end"});
-        let record = closed(json!({"legs": [{"state": "answered", "reason": null, "ended_by": null}, lost]}));
+        let record =
+            closed(json!({"legs": [{"state": "answered", "reason": null, "ended_by": null}, lost]}), Timestamp::now());
         let cut_short = json!({"state": "ended", "reason": "edge_restarted", "ended_by": "edge"});
         assert_eq!(record["legs"], json!([cut_short, lost]));
     }
@@ -422,12 +492,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (path, new) = (directory.path().join("a.jsonl.live"), directory.path().join("b.jsonl.live"));
         let (mut journal, _) = Journal::open(&path).unwrap();
-        journal.begin(&began("CA1")).unwrap();
+        journal.begin(&began("CA1"), 0).unwrap();
         let (other, _) = Journal::open(&new).unwrap();
         std::fs::create_dir(directory.path().join("b.jsonl.live.new")).unwrap();
         assert!(journal.move_to(other).is_err());
         // Another call comes and ends.
-        journal.begin(&began("CA2")).unwrap();
+        journal.begin(&began("CA2"), 0).unwrap();
         journal.end("CA2").unwrap();
         drop(journal);
         assert_eq!(sids(&Journal::open(&path).unwrap().1), ["CA1"]);
@@ -437,7 +507,7 @@ mod tests {
     fn a_start_on_a_full_disk_keeps_what_a_crash_left() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("cdr.jsonl.live");
-        Journal::open(&path).unwrap().0.begin(&began("CA1")).unwrap();
+        Journal::open(&path).unwrap().0.begin(&began("CA1"), 0).unwrap();
         disk::tests::set_room(Some(5));
         let (mut journal, left) = Journal::open(&path).unwrap();
         assert_eq!(sids(&left), ["CA1"]);
@@ -455,7 +525,7 @@ mod tests {
         let (mut first, _) = Journal::open(&path).unwrap();
         let second = Journal::open(&path).unwrap_err();
         assert!(second.to_string().contains("cdr.jsonl.live: "), "{second}");
-        first.begin(&began("CA1")).unwrap();
+        first.begin(&began("CA1"), 0).unwrap();
         first.rewrite().unwrap();
         assert!(Journal::open(&path).is_err(), "and so does the file that took its place");
     }
@@ -465,10 +535,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("cdr.jsonl.live");
         let (mut journal, _) = Journal::open(&path).unwrap();
-        journal.begin(&began("CA-long")).unwrap();
+        journal.begin(&began("CA-long"), 0).unwrap();
         for n in 0..2 * limits::JOURNAL_SPARE_LINES {
             let sid = format!("CA{n}");
-            journal.begin(&began(&sid)).unwrap();
+            journal.begin(&began(&sid), 0).unwrap();
             journal.end(&sid).unwrap();
         }
         assert!(journal.count <= limits::JOURNAL_SPARE_LINES + 8, "{}", journal.count);
@@ -479,11 +549,11 @@ mod tests {
         assert!(std::fs::read_to_string(&path).unwrap().contains("CA-long"));
         std::fs::remove_file(&path).unwrap();
         journal.seen = None;
-        journal.begin(&began("CA-later")).unwrap();
+        journal.begin(&began("CA-later"), 0).unwrap();
         assert!(std::fs::read_to_string(&path).unwrap().contains("CA-long"));
         let other = directory.path().join("other.jsonl.live");
         journal.move_to(Journal::open(&other).unwrap().0).unwrap();
-        journal.begin(&began("CA-new")).unwrap();
+        journal.begin(&began("CA-new"), 0).unwrap();
         drop(journal);
         assert!(!path.exists());
         let (mut journal, left) = Journal::open(&other).unwrap();

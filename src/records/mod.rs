@@ -33,8 +33,8 @@ pub(crate) use writer::Writer;
 /// What the writer is told.
 #[derive(Debug)]
 pub(crate) enum ReportOrder {
-    /// A call that has begun.
-    Began(Box<CallView>),
+    /// A call that has begun, or for which another target is tried after so many.
+    Standing(Box<CallView>, u32),
     /// One that has its answer, since when.
     Answered(String, Timestamp),
     /// A finished call.
@@ -55,9 +55,10 @@ pub(crate) fn hand_over(reports: &mpsc::Sender<ReportOrder>, record: Box<CallRec
     }
 }
 
-/// Hands a call that has begun to the journal. One too many is not in it: a crash would leave it without record.
-pub(crate) fn hand_over_begun(reports: &mpsc::Sender<ReportOrder>, call: Box<CallView>) {
-    let _ = reports.try_send(ReportOrder::Began(call));
+/// Hands a call as it is to the journal, with its failovers. One too many is not in it: a crash would leave it without record, or
+/// without its later targets.
+pub(crate) fn hand_over_standing(reports: &mpsc::Sender<ReportOrder>, call: Box<CallView>, failovers: u32) {
+    let _ = reports.try_send(ReportOrder::Standing(call, failovers));
 }
 
 /// Tells the journal that a call has its answer now. Of one too many a crash leaves a record without it.

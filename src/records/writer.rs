@@ -129,7 +129,9 @@ impl Writer {
                 order
             };
             match order {
-                Some(ReportOrder::Began(call)) => self.note(&call.sid, |journal| journal.begin(&call)),
+                Some(ReportOrder::Standing(call, failovers)) => {
+                    self.note(&call.sid, |journal| journal.begin(&call, failovers));
+                }
                 Some(ReportOrder::Answered(sid, at)) => self.note(&sid, |journal| journal.answer(&sid, at)),
                 Some(ReportOrder::Record(record)) => match Record::of(&record) {
                     Ok(record) => self.take(record),
@@ -370,7 +372,7 @@ mod tests {
     fn work(writer: &mut Writer, begun: &mut Vec<String>) {
         for n in 0..9 {
             let sid = format!("CA{n}");
-            writer.note(&sid, |journal| journal.begin(&began(&sid)));
+            writer.note(&sid, |journal| journal.begin(&began(&sid), 0));
             begun.push(sid);
             if n >= 2 {
                 writer.take(record(&format!("CA{}", n - 2)));
@@ -475,7 +477,7 @@ mod tests {
         std::fs::create_dir(&folder).unwrap();
         for bad in [directory.path().join("nowhere/new.jsonl"), folder] {
             writer.change(&to(&bad)).unwrap_err();
-            writer.note("CA1", |journal| journal.begin(&began("CA1")));
+            writer.note("CA1", |journal| journal.begin(&began("CA1"), 0));
             writer.take(record("CA1"));
         }
         assert_eq!(std::fs::read_to_string(&old).unwrap().matches("CA1").count(), 2);
@@ -500,7 +502,7 @@ mod tests {
         let refused = writer.change(&small).unwrap_err();
         assert!(refused.to_string().contains("no room for 4 queued records"), "{refused}");
         // The same where the spool fits and the file of the journal that has to go along does not.
-        writer.note("CA9", |journal| journal.begin(&began("CA9")));
+        writer.note("CA9", |journal| journal.begin(&began("CA9"), 0));
         std::fs::create_dir(new.join("cdr.jsonl.live.new")).unwrap();
         writer.change(&to(&new)).unwrap_err();
         writer.take(record("CA4"));
@@ -521,7 +523,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (old, new) = (directory.path().join("old.jsonl"), directory.path().join("new.jsonl"));
         let mut writer = Writer::open(&cdr(&old, CdrFormat::Jsonl)).unwrap();
-        writer.note("CA1", |journal| journal.begin(&began("CA1")));
+        writer.note("CA1", |journal| journal.begin(&began("CA1"), 0));
         writer.change(&cdr(&new, CdrFormat::Jsonl)).unwrap();
         assert!(!directory.path().join("old.jsonl.live").exists());
         drop(writer);

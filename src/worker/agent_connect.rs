@@ -29,7 +29,7 @@ use trunkgate_media::{Counter, SocketSpec};
 use trunkgate_route::url_place;
 
 use super::agent_intake::Intake;
-use super::agent_names::look_up;
+use super::agent_names::{look_up, look_up_anew};
 use super::agent_stream::Stream;
 use crate::agent_url::is_of_no_one;
 use crate::certificates::{Trust, provider, system_roots, words};
@@ -169,11 +169,29 @@ impl Target {
 
     /// Connects to the first of its addresses that answers: to what was looked at, whatever its name is said to be later.
     async fn connect(&self, spec: &SocketSpec, own: &watch::Receiver<OwnSockets>) -> Result<TcpStream, Fault> {
-        let found = look_up(&self.host, self.port).await.map_err(Fault::unreachable)?;
+        let known = look_up(&self.host, self.port).await.map_err(Fault::unreachable)?;
+        let failed = match self.connect_to(&known, spec, own).await {
+            Ok(stream) => return Ok(stream),
+            Err(failed) => failed,
+        };
+        // It may have moved since it was looked up.
+        match look_up_anew(&self.host, self.port).await {
+            Ok(found) if found != known => self.connect_to(&found, spec, own).await,
+            Ok(_) | Err(_) => Err(failed),
+        }
+    }
+
+    /// Connects to the first of these addresses that answers.
+    async fn connect_to(
+        &self,
+        found: &[SocketAddr],
+        spec: &SocketSpec,
+        own: &watch::Receiver<OwnSockets>,
+    ) -> Result<TcpStream, Fault> {
         let plain = (!self.secure).then_some((spec, "it does not resolve to local_networks: use wss://"));
         let mut last = Fault::unreachable("its name does not resolve");
         let is_own = |address| own.borrow().takes_connection(address);
-        for address in allowed(&found, plain, is_own)?.into_iter().take(AGENT_ADDRESSES) {
+        for address in allowed(found, plain, is_own)?.into_iter().take(AGENT_ADDRESSES) {
             match timeout(AGENT_ADDRESS_TIMEOUT, open(address)).await {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(error)) => last = Fault::unreachable(error),

@@ -1,16 +1,22 @@
-//! Agents' host names. A look-up takes a thread until the name service answers or gives up, whether anybody still waits
-//! or not; so whoever asks for a host meanwhile waits for the same one, and there are so many threads at once and no more.
-//! Who waits for one to be free may give up. An answer is not kept.
+//! Agents' host names. Those of the configuration are looked up ahead of calls, again and again, and an answer is kept: a call to an
+//! agent waits for the name service only where nothing is known yet, and not for long.
+//!
+//! A look-up takes a thread until the name service answers or gives up, whether anybody still waits or not; so whoever asks for a host
+//! meanwhile waits for the same one, and there are so many threads at once and no more. Who waits for one to be free may give up.
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout};
+use tokio_tungstenite::tungstenite::http::Uri;
+use trunkgate_route::Table;
 
-use crate::limits::AGENT_LOOK_UPS;
+use crate::limits::{AGENT_LOOK_UPS, AGENT_NAME_KEPT, AGENT_NAME_REFRESH, AGENT_NAME_WAIT, AGENT_NAMES};
 
 /// What a look-up came to; an error in the system's words.
 pub(super) type Found = Result<Arc<[SocketAddr]>, Arc<str>>;
@@ -22,25 +28,113 @@ type Name = (String, u16);
 struct UnderWay {
     all: Mutex<Vec<(Name, WeakShared<LookUp>)>>,
     threads: Semaphore,
+    /// What came of the last look-ups that found something, and when.
+    known: Mutex<Vec<Known>>,
+}
+
+/// What a look-up has found.
+#[derive(Debug)]
+struct Known {
+    name: Name,
+    addresses: Arc<[SocketAddr]>,
+    at: Instant,
 }
 
 static UNDER_WAY: UnderWay = UnderWay::new(AGENT_LOOK_UPS);
 
-/// The addresses of a host.
+/// The addresses of a host: what is known of it at once, whatever the name service does now.
+///
+/// # Errors
+/// It is not known, and is not found within [`AGENT_NAME_WAIT`].
 pub(super) async fn look_up(host: &str, port: u16) -> Found {
-    if let Ok(ip) = host.parse() {
-        return Ok([SocketAddr::new(ip, port)].into());
+    match address(host, port) {
+        Some(found) => Ok(found),
+        None => UNDER_WAY.find((host.to_owned(), port), ask).await,
     }
-    let ask = |(host, port): Name| {
-        let asked = (host.as_str(), port).to_socket_addrs();
-        asked.map(Iterator::collect).map_err(|error| error.to_string().into())
-    };
-    UNDER_WAY.join((host.to_owned(), port), ask).await
+}
+
+/// The same, as the name service has it now: for a host that is not where it was.
+///
+/// # Errors
+/// It is not found within [`AGENT_NAME_WAIT`].
+pub(super) async fn look_up_anew(host: &str, port: u16) -> Found {
+    match address(host, port) {
+        Some(found) => Ok(found),
+        None => UNDER_WAY.ask_for((host.to_owned(), port), ask).await,
+    }
+}
+
+/// Looks the names of all agents up, at once and from time to time.
+pub(crate) async fn keep(mut table: watch::Receiver<Arc<Table>>) {
+    loop {
+        let agents = Arc::clone(&table.borrow_and_update());
+        for (host, port) in agents.agents().iter().filter_map(|agent| place(&agent.url)) {
+            if address(&host, port).is_none() {
+                tokio::spawn(UNDER_WAY.join((host, port), ask));
+            }
+        }
+        if let Ok(Err(_)) = timeout(AGENT_NAME_REFRESH, table.changed()).await {
+            return;
+        }
+    }
+}
+
+/// Host and port of an agent's URL.
+pub(super) fn place(url: &str) -> Option<(String, u16)> {
+    let uri: Uri = url.parse().ok()?;
+    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("wss") { 443 } else { 80 });
+    Some((uri.host()?.trim_matches(['[', ']']).to_owned(), port))
+}
+
+fn address(host: &str, port: u16) -> Option<Arc<[SocketAddr]>> {
+    Some([SocketAddr::new(host.parse().ok()?, port)].into())
+}
+
+fn ask((host, port): Name) -> Found {
+    let asked = (host.as_str(), port).to_socket_addrs();
+    asked.map(Iterator::collect).map_err(|error| error.to_string().into())
 }
 
 impl UnderWay {
     const fn new(threads: usize) -> UnderWay {
-        UnderWay { all: Mutex::new(Vec::new()), threads: Semaphore::const_new(threads) }
+        UnderWay { all: Mutex::new(Vec::new()), threads: Semaphore::const_new(threads), known: Mutex::new(Vec::new()) }
+    }
+
+    /// What is known of a name, or what is found of it now. Whatever is known is looked up again where that is due.
+    async fn find(&'static self, name: Name, ask: impl FnOnce(Name) -> Found + Send + 'static) -> Found {
+        let Some((addresses, age)) = self.known_of(&name) else { return self.ask_for(name, ask).await };
+        if age >= AGENT_NAME_REFRESH {
+            tokio::spawn(self.join(name, ask));
+        }
+        Ok(addresses)
+    }
+
+    /// What is found of a name now; no longer waited for than a caller should wait.
+    async fn ask_for(&'static self, name: Name, ask: impl FnOnce(Name) -> Found + Send + 'static) -> Found {
+        let seconds = AGENT_NAME_WAIT.as_secs();
+        let found = timeout(AGENT_NAME_WAIT, self.join(name, ask)).await;
+        found.unwrap_or_else(|_| Err(format!("the name service did not respond within {seconds} s").into()))
+    }
+
+    fn known(&self) -> MutexGuard<'_, Vec<Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of a name, and how old that is.
+    fn known_of(&self, name: &Name) -> Option<(Arc<[SocketAddr]>, Duration)> {
+        let known = self.known();
+        let known = known.iter().find(|known| known.name == *name)?;
+        Some((Arc::clone(&known.addresses), known.at.elapsed())).filter(|(_, age)| *age < AGENT_NAME_KEPT)
+    }
+
+    /// Keeps an answer; of too many the oldest goes.
+    fn remember(&self, name: Name, addresses: Arc<[SocketAddr]>) {
+        let mut known = self.known();
+        known.retain(|known| known.name != name);
+        if known.len() >= AGENT_NAMES {
+            known.remove(0);
+        }
+        known.push(Known { name, addresses, at: Instant::now() });
     }
 
     /// The look-up of this name that is under way, or a new one.
@@ -59,11 +153,18 @@ impl UnderWay {
         let gone = |_| Arc::from("no look-up: the edge ends");
         let permit = self.threads.acquire().await.map_err(|error| error.to_string())?;
         self.keep(&name);
+        let asked_for = name.clone();
         let asked = spawn_blocking(move || {
             let _until_answered = permit;
-            ask(name)
+            ask(asked_for)
         });
-        asked.await.map_err(gone)?
+        let found = asked.await.map_err(gone)?;
+        if let Ok(addresses) = &found
+            && !addresses.is_empty()
+        {
+            self.remember(name, Arc::clone(addresses));
+        }
+        found
     }
 
     /// From now on it has a thread: it is seen to its end, so that who asks next finds it.
@@ -108,7 +209,7 @@ mod tests {
         }
     }
 
-    fn address() -> Found {
+    fn address_found() -> Found {
         Ok(["192.0.2.1:443".parse().unwrap()].into())
     }
 
@@ -118,12 +219,12 @@ mod tests {
         let ((one, answer), (two, _)) = (service.ask("a.example"), service.ask("a.example"));
         let (one, two) = (tokio::spawn(one), tokio::spawn(two));
         service.until(1).await;
-        answer.send(address()).unwrap();
-        assert_eq!((one.await.unwrap(), two.await.unwrap()), (address(), address()));
+        answer.send(address_found()).unwrap();
+        assert_eq!((one.await.unwrap(), two.await.unwrap()), (address_found(), address_found()));
         // Answered: asked anew.
         let (again, answer) = service.ask("a.example");
-        answer.send(address()).unwrap();
-        assert_eq!((again.await, service.asked.load(Ordering::SeqCst)), (address(), 2));
+        answer.send(address_found()).unwrap();
+        assert_eq!((again.await, service.asked.load(Ordering::SeqCst)), (address_found(), 2));
     }
 
     /// One thread a name, though everybody gave up; of all names, so many as there may be.
@@ -150,9 +251,38 @@ mod tests {
         drop(third);
         let (fourth, answer) = service.ask("d.example");
         let fourth = tokio::spawn(fourth);
-        answer.send(address()).unwrap();
-        answers.pop().unwrap().send(address()).unwrap();
-        assert_eq!((fourth.await.unwrap(), service.asked.load(Ordering::SeqCst)), (address(), 3));
+        answer.send(address_found()).unwrap();
+        answers.pop().unwrap().send(address_found()).unwrap();
+        assert_eq!((fourth.await.unwrap(), service.asked.load(Ordering::SeqCst)), (address_found(), 3));
+    }
+
+    /// A name service that has gone silent costs a call nothing where the name is known, and a second where it is not.
+    #[tokio::test]
+    async fn what_is_known_is_answered_at_once() {
+        let service = NameServer::new(8);
+        let name = ("a.example".to_owned(), 443);
+        // Silent until the test is over: a runtime waits for its threads.
+        let mut open = Vec::new();
+        let mut silent = || {
+            let (never, wait) = channel::<Found>();
+            open.push(never);
+            move |_| wait.recv().unwrap_or(Err("gone".into()))
+        };
+        let began = Instant::now();
+        let unknown = service.under_way.find(name.clone(), silent()).await.unwrap_err();
+        assert_eq!(&*unknown, "the name service did not respond within 1 s");
+        assert!(began.elapsed() >= AGENT_NAME_WAIT);
+        // Answered late, and kept.
+        let other = ("b.example".to_owned(), 443);
+        assert_eq!(service.under_way.find(other.clone(), |_| address_found()).await, address_found());
+        assert_eq!(service.under_way.find(other.clone(), silent()).await, address_found());
+        // An error changes nothing of it.
+        assert!(service.under_way.ask_for(other.clone(), |_| Err("no such host".into())).await.is_err());
+        assert_eq!(service.under_way.find(other, silent()).await, address_found());
+        for n in 0..2 * AGENT_NAMES {
+            service.under_way.remember((format!("{n}.example"), 443), Arc::from([]));
+        }
+        assert_eq!(service.under_way.known().len(), AGENT_NAMES);
     }
 
     #[tokio::test]

@@ -41,6 +41,7 @@ use trunkgate_route::Agent;
 use crate::limits;
 use crate::own_sockets::OwnSockets;
 
+pub(crate) use agent_names::keep as keep_agent_names;
 use connector::Connector;
 use port_set::{Bell, PortSet};
 pub(crate) use trouble::unsent;

@@ -123,6 +123,42 @@ fn no_call_has_two_records_and_none_that_was_up_has_none_after_sigkill_over_rota
 }
 
 #[test]
+fn a_call_that_was_up_after_a_failover_is_recorded_with_the_leg_that_carried_it() {
+    let (caller, callee) = phones();
+    let backup = Phone::new("127.0.0.1");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("cdr.jsonl");
+    let configuration = between(&caller, &callee, &format!("file = {file:?}"))
+        .replace("[[route]]", &format!("{}[[route]]", backup.trunk("backup")))
+        .replace("connect = [\"trunk:pbx\"]", "connect = [\"trunk:pbx\", \"trunk:backup\"]");
+    let edge = Process::start(&configuration);
+    let sip = edge.address("udp");
+    caller.sip.send(sip, &caller.sip.request_with("INVITE", NUMBER, sip, "over", (1, ""), &caller.description(1, "")));
+    let (first, from) = callee.sip.receive("INVITE ");
+    callee.sip.send(from, &callee.sip.answer(&first, "503 Service Unavailable", false));
+    let second = backup.sip.receive("INVITE ");
+    let _call = Call::answered(sip, "over", &caller, second, (&backup, &backup.description(1, "")));
+    let journal = directory.path().join("cdr.jsonl.live");
+    until("its answer is in the journal", || {
+        std::fs::read_to_string(&journal).ok()?.contains("{\"answered\":").then_some(())
+    });
+    drop(edge);
+    let died = std::fs::metadata(&journal).unwrap().modified().unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let edge = Process::start(&configuration);
+    let record = until("the record is written", || records(directory.path(), "cdr").pop());
+    drop(edge);
+    let trunks: Vec<_> = record["legs"].as_array().unwrap().iter().map(|leg| leg["trunk"].as_str().unwrap()).collect();
+    assert_eq!(trunks, ["carrier", "pbx", "backup"], "{record}");
+    assert_eq!((&record["failovers"], &record["sip_code"]), (&1.into(), &200.into()), "{record}");
+    assert_eq!((&record["outcome"], &record["reason"]), (&"answered".into(), &"edge_restarted".into()));
+    let ended: jiff::Timestamp = record["ended_at"].as_str().unwrap().parse().unwrap();
+    // Times of files come from a coarser clock.
+    let died = jiff::Timestamp::try_from(died).unwrap() + std::time::Duration::from_millis(100);
+    assert!(ended <= died, "downtime is no call time: {record}");
+}
+
+#[test]
 fn a_file_that_was_moved_is_made_anew_by_sighup_and_by_the_next_record() {
     let (caller, callee) = phones();
     let edge = Process::start(&between(&caller, &callee, "file = \"cdr.jsonl\""));

@@ -40,6 +40,8 @@ pub enum Purpose {
     HoldCheck,
     /// An INFO that goes on.
     Info,
+    /// A MESSAGE that goes on.
+    Message,
     /// A REFER that goes on.
     Refer,
     /// News of it that go on.

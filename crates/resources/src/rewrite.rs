@@ -19,11 +19,11 @@ pub fn from(caller: &Caller, form: SendNumbers, numbers: &Numbers, ours: IpAddr)
     if caller.display.is_empty() { uri } else { format!("{} {uri}", quoted(&caller.display)) }
 }
 
-/// Request-URI towards a peer: the called number at the peer's host, by the peer's scheme (RFC 3261 §26.2.2).
-pub fn request_uri(number: &str, peer: &str, host: &str, port: Option<u16>) -> String {
+/// Request-URI towards a peer: the user part of the called number, escaped, at the peer's host, by the peer's scheme (RFC 3261 §26.2.2).
+pub fn request_uri(user: &str, peer: &str, host: &str, port: Option<u16>) -> String {
     let is_sips = peer.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:"));
     let scheme = if is_sips { "sips" } else { "sip" };
-    format!("{scheme}:{}@{}", escape_user(number), host_port(host, port))
+    format!("{scheme}:{user}@{}", host_port(host, port))
 }
 
 /// The called number in a trunk's form: the one that the target names, else the one that was called.
@@ -120,16 +120,16 @@ mod tests {
     #[test]
     fn the_request_uri_is_the_number_at_the_peer() {
         assert_eq!(
-            request_uri("+14155551234", "sip:sbc.example.com", "sbc.example.com", None),
+            request_uri(&escape_user("+14155551234"), "sip:sbc.example.com", "sbc.example.com", None),
             "sip:+14155551234@sbc.example.com"
         );
         assert_eq!(
-            request_uri("100", "sip:[2001:db8::7]:5080", "2001:db8::7", Some(5080)),
+            request_uri(&escape_user("100"), "sip:[2001:db8::7]:5080", "2001:db8::7", Some(5080)),
             "sip:100@[2001:db8::7]:5080"
         );
-        assert_eq!(request_uri("100@10.0.0.1", "sip:h", "h", None), "sip:100%4010.0.0.1@h");
+        assert_eq!(request_uri(&escape_user("100@10.0.0.1"), "sip:h", "h", None), "sip:100%4010.0.0.1@h");
         assert_eq!(
-            request_uri("5550123;phone-context=+1809", "sip:h", "h", None),
+            request_uri(&escape_user("5550123;phone-context=+1809"), "sip:h", "h", None),
             "sip:5550123%3Bphone-context=+1809@h"
         );
         assert_eq!(request_uri("100", "SIPS:h:5071", "h", Some(5071)), "sips:100@h:5071");

@@ -49,5 +49,7 @@ pub use standing::{Figures, Rank, Standing};
 pub use table::{Definition, Table};
 pub use target::TargetSpec;
 pub use transfer_to::{TransferRule, Wanted};
-pub use trunk::{DEFAULT_CODECS, Dtmf, HoldMode, Peer, RedirectMode, ReferMode, ReferTo, Register, Trunk};
-pub use trunkgate_terms::{Credentials, DigestHash, Srtp, Transport};
+pub use trunk::{
+    DEFAULT_CODECS, Dtmf, HoldMode, NUMBER_PARAMETERS, Peer, RedirectMode, ReferMode, ReferTo, Register, Trunk,
+};
+pub use trunkgate_terms::{Credentials, DigestHash, Srtp, Suite, Transport};

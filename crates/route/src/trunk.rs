@@ -13,7 +13,7 @@ use crate::number::SendNumbers;
 use crate::pattern::Pattern;
 use crate::quota::Quota;
 use crate::share;
-use trunkgate_terms::{Credentials, DigestHash, Srtp, Transport};
+use trunkgate_terms::{Credentials, DigestHash, Srtp, Suite, Transport};
 
 /// The codecs that a trunk may use where its file names none, in order: rtpmap names.
 pub const DEFAULT_CODECS: [&str; 3] = ["PCMU", "PCMA", "opus"];
@@ -104,6 +104,11 @@ pub enum ReferMode {
     Refuse,
 }
 
+/// Parameters of a called number that a trunk may be trusted with: number portability and routing (RFC 4694), trunk groups (RFC
+/// 4904), the caller's category and line, extension, subaddress, and digits that follow (RFC 3966).
+pub const NUMBER_PARAMETERS: [&str; 11] =
+    ["npdi", "rn", "cic", "dai", "tgrp", "trunk-context", "cpc", "oli", "ext", "isub", "postd"];
+
 /// How the target of a REFER that goes on is written (`refer = "relay"` of the trunk it comes from).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReferTo {
@@ -192,6 +197,8 @@ pub struct Trunk {
     pub send_numbers: SendNumbers,
     /// Its media's protection.
     pub srtp: Srtp,
+    /// The SRTP suites of offers to it, in order, and those that it may offer; empty: the usual ones, and any.
+    pub srtp_suites: Vec<Suite>,
     /// How keys come from it and go to it.
     pub dtmf: Dtmf,
     /// What we show where it asks for credentials.
@@ -230,6 +237,8 @@ pub struct Trunk {
     pub hold_music: Option<Arc<[u8]>>,
     /// What becomes of its REFERs.
     pub refer: ReferMode,
+    /// Parameters of the called number (RFC 3966 §3, RFC 4694) that it is trusted with, both ways; each of [`NUMBER_PARAMETERS`].
+    pub number_parameters: Vec<&'static str>,
     /// How it is told the target of a REFER that goes on to it.
     pub refer_to: ReferTo,
     /// What becomes of its redirections.
@@ -269,6 +278,7 @@ impl Trunk {
             oversize_by_tcp: false,
             send_numbers: SendNumbers::E164,
             srtp: Srtp::Off,
+            srtp_suites: Vec::new(),
             dtmf: Dtmf::Rfc4733,
             auth: None,
             require_auth: None,
@@ -288,6 +298,7 @@ impl Trunk {
             hold: HoldMode::Relay,
             hold_music: None,
             refer: ReferMode::Local,
+            number_parameters: Vec::new(),
             refer_to: ReferTo::Edge,
             redirect: RedirectMode::Follow,
         }

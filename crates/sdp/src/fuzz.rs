@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::description::Description;
-use trunkgate_terms::Srtp;
+use trunkgate_terms::{Srtp, Suite};
 
-use crate::keying::{Form, admit, agreed, check_answer, protect_answer, protect_offer};
+use crate::keying::{Form, OFFERED, admit, agreed, check_answer, protect_answer, protect_offer};
 use crate::limits;
 use crate::negotiate::{Identity, Policy, accept, anchored_streams, relay_offer};
 
@@ -76,7 +76,7 @@ pub fn answer(data: &[u8]) {
 pub fn keys(data: &[u8]) {
     let Ok(offer) = Description::parse(data) else { return };
     for srtp in [Srtp::Off, Srtp::Optional, Srtp::Required] {
-        let Ok(offer) = admit(offer.clone(), srtp) else { continue };
+        let Ok(offer) = admit(offer.clone(), srtp, &Suite::ALL) else { continue };
         let Ok(mut ours) = relay_offer(&offer, &policy(), &PORTS, &identity()) else { continue };
         let streams = || anchored_streams(&ours).into_iter();
         let mut answer = ours.clone();
@@ -91,7 +91,7 @@ pub fn keys(data: &[u8]) {
         assert!(srtp != Srtp::Off || !streams().any(secure));
         assert_eq!(check_answer(&answer, &offer, streams().filter(|index| secure(*index)), srtp), Ok(()));
         reads_back(&answer);
-        protect_offer(&mut ours, |_| Form::Secure, Some((&answer, &offer)), &mut |bytes| bytes.fill(2));
+        protect_offer(&mut ours, |_| Form::Secure, &OFFERED, Some((&answer, &offer)), &mut |bytes| bytes.fill(2));
         reads_back(&ours);
     }
 }

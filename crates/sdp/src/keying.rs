@@ -10,7 +10,7 @@ use crate::description::{Attribute, Description, Media};
 use crate::limits;
 use crate::refusal::{Refusal, list, plain};
 
-/// The suites of our offers, the one liked best first: GCM is the cheapest, the second the one that everybody has.
+/// The suites of our offers where a trunk names no others, the one liked best first: GCM is the cheapest, the second the one that everybody has.
 pub const OFFERED: [Suite; 4] =
     [Suite::AeadAes128Gcm, Suite::AesCm128HmacSha1_80, Suite::AeadAes256Gcm, Suite::AesCm256HmacSha1_80];
 
@@ -68,13 +68,19 @@ impl fmt::Debug for Keys {
 pub type Session<'a> = Option<(&'a Description, &'a Description)>;
 
 /// Refuses (port 0) the sections of an offer that a side does not take: plain ones where SRTP is required, secure ones
-/// where it is off, or where they have no line that could be used.
+/// where it is off, or where they have no line that could be used. Lines of other suites than `suites` are left out.
 ///
 /// # Errors
 /// [`Unfit`] where that leaves no stream.
-pub fn admit(mut offer: Description, srtp: Srtp) -> Result<Description, Unfit> {
+pub fn admit(mut offer: Description, srtp: Srtp, suites: &[Suite]) -> Result<Description, Unfit> {
     let (mut clash, mut kept) = (None, false);
-    let text = format!("offered {}; allowed {}", names(&offer), allowed(srtp));
+    let text = format!("offered {}; allowed {}", names(&offer), allowed(srtp, suites));
+    if Suite::ALL.iter().any(|suite| !suites.contains(suite)) {
+        let is_other = |line: &str| Crypto::parse(line).is_some_and(|line| !suites.contains(&line.suite));
+        for media in &mut offer.media {
+            media.attributes.retain(|line| !line.is(CRYPTO) || !line.value.as_deref().is_some_and(is_other));
+        }
+    }
     for media in offer.media.iter_mut().filter(|media| media.port != 0) {
         match judge(media, srtp) {
             Ok(is_rtp) => kept |= is_rtp,
@@ -116,7 +122,7 @@ pub fn keep_protected(offer: &mut Description, srtp: Srtp) -> Result<(), Unfit> 
     if srtp != Srtp::Required || !offer.media.iter().any(Media::is_udptl) {
         return Ok(());
     }
-    let text = format!("offered {}; allowed {}", names(offer), allowed(srtp));
+    let text = format!("offered {}; allowed {}", names(offer), allowed(srtp, &Suite::ALL));
     offer.media.iter_mut().filter(|media| media.is_udptl()).for_each(|media| media.port = 0);
     if offer.media.iter().any(|media| media.port != 0) {
         return Ok(());
@@ -124,11 +130,12 @@ pub fn keep_protected(offer: &mut Description, srtp: Srtp) -> Result<(), Unfit> 
     Err(Unfit { why: Clash::Required, refusal: Refusal { warn_code: 399, text } })
 }
 
-/// Writes our keys into an offer of ours, as `form` says of each m-line. What `before` has in force goes on with the same
-/// keys; others are drawn.
+/// Writes our keys for these suites into an offer of ours, as `form` says of each m-line. What `before` has in force goes on
+/// with the same keys; others are drawn.
 pub fn protect_offer(
     offer: &mut Description,
     form: impl Fn(usize) -> Form,
+    suites: &[Suite],
     before: Session<'_>,
     draw: &mut dyn FnMut(&mut [u8]),
 ) {
@@ -141,7 +148,7 @@ pub fn protect_offer(
         }
         let known = before.and_then(|(ours, theirs)| Some((ours.media.get(index)?, theirs.media.get(index)?)));
         let in_force = known.and_then(|(ours, theirs)| agreed(ours, theirs)).map(|keys| keys.suite);
-        let further = OFFERED.into_iter().filter(|suite| Some(*suite) != in_force);
+        let further = suites.iter().copied().filter(|suite| Some(*suite) != in_force);
         let lines = in_force.into_iter().chain(further).zip(1..).map(|(suite, tag)| {
             let key = known.and_then(|(ours, _)| key_of(ours, suite)).unwrap_or_else(|| drawn(suite, draw));
             Crypto::new(tag, suite, key)
@@ -335,8 +342,8 @@ fn names(description: &Description) -> String {
     }))
 }
 
-fn allowed(srtp: Srtp) -> String {
-    let secure = || format!("RTP/SAVP with {}", list(Suite::ALL.into_iter().map(|suite| suite.as_str().to_owned())));
+fn allowed(srtp: Srtp, suites: &[Suite]) -> String {
+    let secure = || format!("RTP/SAVP with {}", list(suites.iter().map(|suite| suite.as_str().to_owned())));
     match srtp {
         Srtp::Off => "RTP/AVP".to_owned(),
         Srtp::Optional => format!("RTP/AVP, {}", secure()),

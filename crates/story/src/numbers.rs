@@ -45,14 +45,45 @@ pub fn is_emergency(request: &Message, trunk: &Trunk, numbers: &Numbers) -> bool
     dialled(request, trunk).is_some_and(|(user, _)| numbers.is_emergency_text(&user))
 }
 
+/// Parameters of the called number that its trunk is trusted with (RFC 3966 §3), as they follow a number: `;npdi;rn=+14155550199`.
+/// One with a value that no number or name has is left out.
+pub fn number_parameters(request: &Message, trunk: &Trunk) -> Box<str> {
+    if trunk.number_parameters.is_empty() {
+        return Box::default();
+    }
+    let told = of_dialled(request, trunk, |uri| {
+        let told = trunk.number_parameters.iter().filter_map(|name| Some((name, uri.user_param(name)?)));
+        let told = told.filter(|(name, value)| value.len() <= NUMBER_CHARS && may_be_value(name, value));
+        told.map(|(name, value)| if value.is_empty() { format!(";{name}") } else { format!(";{name}={value}") })
+            .collect()
+    });
+    told.map_or_else(Box::default, String::into_boxed_str)
+}
+
+/// Whether a value is that of a number, a domain or a word, without anything that would end a user part or begin another parameter. A
+/// routing number must be one: it is judged as such.
+fn may_be_value(name: &str, value: &str) -> bool {
+    let is_number = |byte: u8| byte.is_ascii_digit() || b"+-.".contains(&byte);
+    match name {
+        "rn" => value.bytes().all(is_number) && value.bytes().any(|byte| byte.is_ascii_digit()),
+        _ => value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-._*".contains(&byte)),
+    }
+}
+
 /// The called party's user part and its `phone-context`.
 fn dialled(request: &Message, trunk: &Trunk) -> Option<(String, Option<String>)> {
+    of_dialled(request, trunk, |uri| {
+        (shortened(&uri.user_unescaped()), uri.user_param("phone-context").map(str::to_owned))
+    })
+}
+
+/// What the URI of the called party says.
+fn of_dialled<T>(request: &Message, trunk: &Trunk, read: impl FnOnce(Uri<'_>) -> T) -> Option<T> {
     let uri = request.uri()?;
     let is_our_name = trunk.register.as_ref().is_some_and(|register| register.user == uri.user_unescaped());
     let to = request.to().filter(|_| is_our_name);
     let of_to = to.as_ref().and_then(|to| to.parsed_uri()).filter(|uri| !uri.user.is_empty());
-    let uri = of_to.unwrap_or(uri);
-    Some((shortened(&uri.user_unescaped()), uri.user_param("phone-context").map(str::to_owned)))
+    Some(read(of_to.unwrap_or(uri)))
 }
 
 /// The calling party: From.

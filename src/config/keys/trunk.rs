@@ -34,7 +34,9 @@ pub(in crate::config) const TRUNK: &[Key] = keys! {
     "allow_prefixes": Kind::Many(&PREFIX), told("any"), "prefixes of called numbers; other numbers are not sent to this trunk";
     "high_risk": Kind::Word(&["refuse", "allow"]), told("`\"refuse\"`, with phones `\"allow\"`"), "calls to number ranges known for toll fraud";
     "send_numbers": Kind::Word(&["e164", "plus-less", "national", "as-is"]), is(r#""e164""#), "format of numbers sent to this trunk";
+    "number_parameters": Kind::List(&Kind::Word(&["npdi", "rn", "cic", "dai", "tgrp", "trunk-context", "cpc", "oli", "ext", "isub", "postd"])), is("[]"), "parameters of the called number accepted from and passed to this trunk";
     "srtp": Kind::Word(&["off", "optional", "required"]), is(r#""off""#), "media encryption: SRTP with keys in SDP (SDES)";
+    "srtp_suites": Kind::List(&Kind::Word(&["AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32", "AES_256_CM_HMAC_SHA1_80", "AES_256_CM_HMAC_SHA1_32", "AEAD_AES_128_GCM", "AEAD_AES_256_GCM"])), told("offered: AEAD_AES_128_GCM, AES_CM_128_HMAC_SHA1_80, AEAD_AES_256_GCM, AES_256_CM_HMAC_SHA1_80; accepted: all six"), "SRTP cipher suites: offered in this order, others not accepted";
     "auth": Kind::Table(AUTH), NONE, "credentials for digest challenges of this trunk";
     "require_auth": Kind::Table(REQUIRE_AUTH), NONE, "credentials that requests of this trunk must present";
     "digest_uri": Kind::Word(&["match", "any"]), is(r#""match""#), "with `require_auth`: comparison of the credentials' `uri` with the called user of the Request-URI, or none";

@@ -13,6 +13,7 @@ use trunkgate_resources::quotas::Numbered;
 use trunkgate_resources::rewrite;
 use trunkgate_resources::sip::extra;
 use trunkgate_resources::unproven::EarlyGrant;
+use trunkgate_route::number::Incomplete;
 use trunkgate_route::{CallInfo, DeniedBy, Number, Plan, SendNumbers, Shown, Target, Trunk};
 use trunkgate_sdp::{AgreedStream, Description, Far, anchored_streams, fitted};
 use trunkgate_sip::header::{NameAddr, SessionExpires};
@@ -585,7 +586,30 @@ impl Cx<'_> {
         let Addressed { trunk: Some(trunk), number, form } = self.call.addressed(self.edge, attempt) else {
             return Ok(());
         };
-        self.may_take(&trunk, &number, form)
+        self.may_take(&trunk, &number, form)?;
+        // Where it is there, it is what the far end routes by.
+        let routed = self.call.parameters_for(attempt).find(|(name, _)| *name == "rn").map(|(_, value)| value);
+        match routed.map(|value| self.edge.table.numbers().normalise(value, None)) {
+            None => Ok(()),
+            Some(Ok(routed)) => self.may_take(&trunk, &routed, form),
+            Some(Err(Incomplete)) => Err(Failure::with_code(484, ReasonSlug::IncompleteNumber)),
+        }
+    }
+
+    /// The Request-URI of a target that is called by a number.
+    pub(crate) fn called_uri(&self, attempt: &Attempt, way: &Candidate, form: SendNumbers) -> String {
+        let called =
+            rewrite::called(attempt.number.as_deref(), &self.call.facts.called, form, self.edge.table.numbers());
+        let mut user = rewrite::escape_user(&called);
+        for (name, value) in self.call.parameters_for(attempt) {
+            user.push(';');
+            user.push_str(name);
+            if !value.is_empty() {
+                user.push('=');
+                user.push_str(value);
+            }
+        }
+        rewrite::request_uri(&user, &way.peer, &way.destination.host, way.destination.port)
     }
 
     /// Whether a trunk gets calls to a number that is sent in this form.

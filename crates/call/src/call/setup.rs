@@ -12,7 +12,7 @@ use trunkgate_resources::limits::NUMBER_CHARS;
 use trunkgate_route::{Number, Trunk};
 use trunkgate_sip::{Flow, Message, Party, ServerId};
 use trunkgate_story::few::Few;
-use trunkgate_story::numbers::{called, caller, plain};
+use trunkgate_story::numbers::{called, caller, number_parameters, plain};
 
 use crate::call::legs::caller_id::Hops;
 use crate::call::legs::headers::{CallerIdentity, brought};
@@ -58,6 +58,7 @@ impl Call {
             facts: Facts {
                 caller,
                 called: called.unwrap_or_else(|_| unreadable(request)),
+                number_parameters: number_parameters(request, trunk),
                 locations: Location::of(request, &headers),
                 headers,
                 identity: CallerIdentity::of(request, trunk.identity, edge.table.numbers()),

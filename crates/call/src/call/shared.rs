@@ -110,6 +110,8 @@ pub(crate) struct Facts {
     pub(crate) caller: Caller,
     /// The called number.
     pub(crate) called: Number,
+    /// Parameters of that number that its trunk is trusted with: `;npdi;rn=+14155550199`.
+    pub(crate) number_parameters: Box<str>,
     /// Headers of its INVITE that may go on, or that agents are told.
     pub(crate) headers: Brought,
     /// Where the caller is, as its INVITE says.

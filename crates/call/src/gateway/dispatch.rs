@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use trunkgate_resources::challenge::auth_fault;
 use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::not_served;
 use trunkgate_resources::index::{Place, Purpose};
 use trunkgate_resources::io::{Cause, Output};
 use trunkgate_resources::key::CallKey;
@@ -121,6 +122,12 @@ impl Gateway {
             }
             Event::Request { id: Some(id), dialog: None, method: Method::Register, flow, party, request } => {
                 self.edge.registering(now, id, party, flow, &request);
+            }
+            // In a dialog it goes to the other side; none begins one.
+            Event::Request { id: Some(id), dialog: None, method: Method::Message, party, .. } => {
+                let name = self.edge.party_name(party);
+                self.edge.trunks.problem(now, &name, "its MESSAGE was rejected with 405".to_owned());
+                self.edge.respond(now, id, not_served(Method::Message));
             }
             Event::Request { id, dialog, method, request, .. } => self.requested(now, id, dialog, method, &request),
             Event::Ack { dialog, request } => {
@@ -308,7 +315,7 @@ impl Gateway {
                 let event = CallEvent::Update { leg: at.leg, server, sdp, session };
                 self.tell(now, at.key, event);
             }
-            (Method::Info, Some(at), Some(server)) => {
+            (Method::Info | Method::Message, Some(at), Some(server)) => {
                 let info = Box::new(self.info(at, request));
                 self.tell(now, at.key, CallEvent::Info { leg: at.leg, server, info });
             }
@@ -344,7 +351,7 @@ impl Gateway {
         }
     }
 
-    /// What an INFO brings, for the other leg.
+    /// What an INFO or MESSAGE brings, for the other leg.
     fn info(&self, at: Place, request: &Message) -> Info {
         let text = |name| request.header(name).map(|value| String::from_utf8_lossy(value).into_owned());
         let bytes = request.body();
@@ -354,7 +361,8 @@ impl Gateway {
         });
         let (disposition, is_packaged) =
             (text(HeaderName::ContentDisposition), text(HeaderName::InfoPackage).is_some());
-        Info { body, disposition, is_packaged, headers: self.brought(at, request) }
+        let is_text = request.method() == Method::Message;
+        Info { body, disposition, is_text, is_packaged, headers: self.brought(at, request) }
     }
 
     /// What we can, or that we take no calls (RFC 3261 §11.2).
@@ -389,11 +397,11 @@ impl Gateway {
         let q850 = || response.headers(HeaderName::Reason).find_map(q850_of);
         let event = match (entry.purpose, code, dialog) {
             (Purpose::Invite, 0..=199, dialog) => {
-                let (is_reliable, headers) = (response.is_reliable(), self.brought(entry.at, response));
+                let (is_reliable, headers) = (response.is_reliable(), self.brought_by_answer(entry.at, response));
                 CallEvent::Provisional { leg, code, dialog, sdp, is_reliable, headers }
             }
             (Purpose::Invite, 200..=299, Some(dialog)) => {
-                CallEvent::Accepted { leg, dialog, sdp, headers: self.brought(entry.at, response), session }
+                CallEvent::Accepted { leg, dialog, sdp, headers: self.brought_by_answer(entry.at, response), session }
             }
             (Purpose::Invite, 200..=299, None) => return,
             (Purpose::Invite, _, _) => {
@@ -412,7 +420,7 @@ impl Gateway {
                 self.edge.turn.finished.push(id);
                 return self.join_answered(now, entry.at, id, (code, dialog), (sdp, session));
             }
-            (Purpose::Info, _, _) => CallEvent::InfoAnswered { client: id, code },
+            (Purpose::Info | Purpose::Message, _, _) => CallEvent::InfoAnswered { client: id, code },
             (Purpose::Refer | Purpose::News, _, _) => CallEvent::PassedAnswered { client: id, code },
             (Purpose::Notify, _, _) => CallEvent::Notified { client: id, taken: (200..300).contains(&code) },
             (Purpose::Update, _, _) => CallEvent::ReinviteAnswered { client: id, code, dialog: None, sdp, session },
@@ -459,6 +467,14 @@ impl Gateway {
             (_, Some(spot)) if code == 503 => self.edge.peer_rests(now, &spot, response),
             (_, Some(_) | None) => {}
         }
+    }
+
+    /// What an answer to an INVITE of ours brings of headers that may go on, and of who has answered.
+    fn brought_by_answer(&self, at: Place, answer: &Message) -> Brought {
+        let trunk = self.leg_at(at).and_then(|leg| leg.trunk.as_deref());
+        let mut all = self.brought(at, answer);
+        all.extend(headers::connected(answer, trunk));
+        all
     }
 
     /// What a message in a leg brings of headers that may go on.
@@ -511,7 +527,7 @@ impl Gateway {
                 CallEvent::Refreshed { leg, client: id, code: None, dialog: None, sdp: None, session: None }
             }
             Purpose::HoldCheck => CallEvent::HoldChecked { client: id, alive: false },
-            Purpose::Info => CallEvent::InfoAnswered { client: id, code: 408 },
+            Purpose::Info | Purpose::Message => CallEvent::InfoAnswered { client: id, code: 408 },
             Purpose::Refer | Purpose::News => CallEvent::PassedAnswered { client: id, code: 408 },
             Purpose::Notify => CallEvent::Notified { client: id, taken: false },
             Purpose::Bye => CallEvent::ByeDone { leg },

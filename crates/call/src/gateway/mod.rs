@@ -237,6 +237,11 @@ impl Gateway {
         let live = self.live(sid).filter(|call| call.shared.state != State::Ended).map(|call| call.view());
         live.or_else(|| self.edge.recent.call(sid).cloned())
     }
+    /// A live call, and how often another target had to be tried for it.
+    pub fn standing(&self, sid: &str) -> Option<(CallView, u32)> {
+        let call = self.live(sid).filter(|call| call.shared.state != State::Ended)?;
+        Some((call.view(), call.shared.story.failovers))
+    }
     /// Sids of the calls that wait in line for an agent, the next first.
     pub fn waiting_for(&self, agent: &str) -> Vec<&str> {
         let line = self.edge.agents.lines().find(|(name, _)| ***name == *agent).map(|(_, line)| line);

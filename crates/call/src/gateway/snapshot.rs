@@ -246,6 +246,8 @@ impl Call {
             facts: Facts {
                 caller,
                 called: snapshot.called.into(),
+                // No target is called by them any more.
+                number_parameters: Box::default(),
                 headers: snapshot.headers,
                 locations: snapshot.locations,
                 identity: snapshot.identity,

@@ -59,7 +59,10 @@ fn invite_is_ours(invite: &Sent) {
     assert_eq!(invite.header("Contact"), "<sip:+14155551234@10.0.0.5:5060>");
     assert_eq!(invite.header("Max-Forwards"), "69");
     assert_eq!(invite.header("User-Agent"), "Trunkgate");
-    assert_eq!(invite.header("Allow"), "INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY");
+    assert_eq!(
+        invite.header("Allow"),
+        "INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY, MESSAGE"
+    );
     assert_eq!(invite.header("Content-Type"), "application/sdp");
     let mut names: Vec<&str> =
         invite.text.lines().skip(1).take_while(|l| !l.is_empty()).map(|l| l.split(':').next().unwrap()).collect();

@@ -380,7 +380,7 @@ fn answers_and_byes_carry_headers_the_other_way_too() {
     bench.receive(PBX, rings);
     let ringing = bench.expect(CARRIER, "SIP/2.0 180");
     assert_eq!(ringing.header("X-Queue"), "3");
-    assert!(ringing.headers("Subject").is_empty() && ringing.headers("P-Asserted-Identity").is_empty());
+    assert!(ringing.headers("Subject").is_empty());
     let ok = callee.answer(200, &answer()).replace("Contact:", "X-Agent: 7\r\nWarning: 399 h \"x\"\r\nContact:");
     bench.receive(PBX, ok);
     bench.expect(PBX, "ACK");
@@ -398,4 +398,31 @@ fn answers_and_byes_carry_headers_the_other_way_too() {
     assert!(bye.headers("Subject").is_empty() && bye.header("Reason").contains("caller_hung_up"));
     bench.receive(PBX, callee.respond(&bye, 200, ""));
     bench.finish();
+}
+
+#[test]
+fn rfc3325_9_1_who_has_answered_is_told_between_trusted_sides() {
+    for (from, to) in [
+        (Identities::Pass, Identities::Pass),
+        (Identities::Strip, Identities::Pass),
+        (Identities::Pass, Identities::Strip),
+    ] {
+        let mut bench = between(Trunk { identity: to, ..carrier() }, Trunk { identity: from, ..pbx() });
+        bench.invite(CARRIER, "+14155550100", &offer());
+        bench.expect(CARRIER, "SIP/2.0 100");
+        let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+        let said = "P-Asserted-Identity: \"Bob\" <sip:+14155550142@far.example>\r\nPrivacy: id\r\n";
+        bench.receive(PBX, callee.answer_with(180, said));
+        let ringing = bench.expect(CARRIER, "SIP/2.0 180");
+        bench.receive(PBX, callee.answer(200, &answer()).replace("Contact:", &format!("{said}Contact:")));
+        bench.expect(PBX, "ACK");
+        let ok = bench.expect(CARRIER, "SIP/2.0 200");
+        let are_both = from == Identities::Pass && to == Identities::Pass;
+        for told in [ringing, ok] {
+            let identity = format!("\"Bob\" <sip:+14155550142@{PUBLIC}>");
+            assert_eq!(told.headers("P-Asserted-Identity"), if are_both { vec![identity.as_str()] } else { vec![] });
+            assert_eq!(told.headers("Privacy"), if are_both { vec!["id"] } else { vec![] });
+            assert!(!told.text.contains("far.example"), "{}", told.text);
+        }
+    }
 }

@@ -52,6 +52,8 @@ mod late_answer_after_reload;
 mod late_offer;
 mod leg_ends;
 mod location;
+mod messages;
+mod number_parameters;
 mod one_to_one_nat;
 mod one_way;
 mod pace;

@@ -223,7 +223,7 @@ fn options_says_what_we_can() {
     let options = Dialing { peer: CARRIER.into(), number: "x".into(), call: 9, cseq: 1, to_tag: String::new() };
     bench.receive(CARRIER, options.request("OPTIONS", "", "").replace("Max-Forwards: 70", "Max-Forwards: 0"));
     let sent = bench.expect(CARRIER, "SIP/2.0 200");
-    assert_eq!(sent.header("Allow"), "INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY");
+    assert_eq!(sent.header("Allow"), "INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY, MESSAGE");
     assert_eq!(sent.header("Accept"), "application/sdp");
     bench.finish();
 }

@@ -400,5 +400,8 @@ fn a_trunk_of_the_file_is_never_banned_and_may_not_register_unasked() {
     let mut bench = Bench::with(table(vec![trunk("pbx", &[PBX])], vec![]));
     bench.receive(PBX, register(PBX, 1, ""));
     let refused = bench.expect(PBX, "SIP/2.0 405");
-    assert_eq!(refused.header("Allow"), "INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY");
+    assert_eq!(
+        refused.header("Allow"),
+        "INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY, MESSAGE"
+    );
 }

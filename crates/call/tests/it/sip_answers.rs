@@ -18,7 +18,8 @@ type Row = (String, &'static str, Option<(&'static str, &'static str)>);
 
 #[test]
 fn what_the_endpoint_refuses() {
-    let allow = Some(("Allow", "INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY"));
+    let allow = Some(("Allow", "INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY, MESSAGE"));
+    let outside = Some(("Allow", "INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY"));
     let invite = || request("INVITE", "");
     let text = "Content-Type: text/plain\r\nContent-Length: 2\r\n\r\nhi";
     let rows: [Row; 20] = [
@@ -44,7 +45,7 @@ fn what_the_endpoint_refuses() {
         (request("REGISTER", ""), "405", allow),
         (request("SUBSCRIBE", ""), "405", allow),
         (request("PUBLISH", ""), "405", allow),
-        (request("MESSAGE", ""), "405", allow),
+        (request("MESSAGE", ""), "405", outside),
         (request("DANCE", ""), "501", allow),
     ];
     for (text, line, header) in rows {

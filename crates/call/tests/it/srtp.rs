@@ -498,3 +498,42 @@ fn a_restart_keeps_the_keys_and_nothing_shows_them() {
     bench.bye(&mut caller, &callee);
     bench.finish();
 }
+
+#[test]
+fn a_trunk_is_offered_the_suites_that_it_names_and_may_offer_no_others() {
+    let named = vec![Suite::AesCm128HmacSha1_80, Suite::AesCm128HmacSha1_32];
+    let secure = |name: &str, address: &str| Trunk {
+        srtp: Srtp::Required,
+        srtp_suites: named.clone(),
+        ..trunk(name, &[address])
+    };
+    let trunks = || vec![secure("carrier", CARRIER), secure("pbx", PBX)];
+    let mut bench = Bench::with(table(trunks(), vec![route(vec![to_trunk("pbx")])]));
+    let gcm = format!("1 AEAD_AES_128_GCM inline:{KEY}");
+    let (caller, callee) = {
+        let offered = [format!("4 AEAD_AES_128_GCM inline:{}", &KEY[..38]), line(3, KEY)];
+        let mut caller = bench.invite(CARRIER, "+14155550100", &under(&offer(), "RTP/SAVP", &offered));
+        bench.expect(CARRIER, "SIP/2.0 100");
+        let invite = bench.expect(PBX, "INVITE");
+        let suites: Vec<_> = lines(&invite).iter().map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect();
+        assert_eq!(suites, [SUITE, "AES_CM_128_HMAC_SHA1_32"]);
+        let callee = Dialed::new(PBX, invite);
+        bench.receive(PBX, callee.answer(200, &under(&answer(), "RTP/SAVP", &[line(1, NEW_KEY)])));
+        bench.expect(PBX, "ACK");
+        let ok = bench.expect(CARRIER, "SIP/2.0 200");
+        assert!(lines(&ok)[0].starts_with(&format!("3 {SUITE} ")), "{}", ok.text);
+        caller.to_tag = ok.tag("To");
+        bench.receive(CARRIER, caller.request("ACK", "", ""));
+        (caller, callee)
+    };
+    hang_up(bench, caller, &callee);
+    let mut bench = Bench::with(table(trunks(), vec![route(vec![to_trunk("pbx")])]));
+    bench.invite(CARRIER, "+14155550100", &under(&offer(), "RTP/SAVP", &[gcm]));
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let refused = bench.expect(CARRIER, "SIP/2.0 488");
+    let warning = refused.header("Warning");
+    assert!(
+        warning.contains("AEAD_AES_128_GCM; allowed RTP/SAVP with AES_CM_128_HMAC_SHA1_80, AES_CM_128_HMAC_SHA1_32"),
+        "{warning}"
+    );
+}

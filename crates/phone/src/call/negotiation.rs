@@ -1,8 +1,8 @@
 //! What a call offers and answers, and what follows for its audio and its keys.
 
 use rand_chacha::rand_core::Rng as _;
-use trunkgate_sdp::keying::{Keys, admit, agreed, check_answer, protect_answer, protect_offer};
-use trunkgate_sdp::{Description, Direction, Far, Form, Identity, Policy, Srtp, far};
+use trunkgate_sdp::keying::{Keys, OFFERED, admit, agreed, check_answer, protect_answer, protect_offer};
+use trunkgate_sdp::{Description, Direction, Far, Form, Identity, Policy, Srtp, Suite, far};
 use trunkgate_sip::{Body, Message};
 
 use crate::audio::{Audio, Spoken};
@@ -116,7 +116,7 @@ impl Negotiation {
 
     /// Answers the offer at hand; `None` where nothing fits.
     pub(super) fn answer(&mut self, cx: &mut Cx<'_>, audio: &mut Audio) -> Option<String> {
-        let (offer, media) = (admit(self.offer.clone()?, cx.config.srtp).ok()?, audio.address()?);
+        let (offer, media) = (admit(self.offer.clone()?, cx.config.srtp, &Suite::ALL).ok()?, audio.address()?);
         let identity = Identity { session_id: self.session_id, version: self.version, ip: media.ip() };
         let policy = Policy { codecs: cx.config.codecs.clone(), ..Policy::default() };
         let (mut answer, far, codec) =
@@ -164,7 +164,7 @@ impl Negotiation {
             Srtp::Required => Form::Secure,
         };
         let before = self.ours.as_ref().zip(self.theirs.as_ref());
-        protect_offer(&mut offer, |_| form, before, &mut |bytes| cx.keys.fill_bytes(bytes));
+        protect_offer(&mut offer, |_| form, &OFFERED, before, &mut |bytes| cx.keys.fill_bytes(bytes));
         if form != Form::Plain {
             audio.await_keys();
         }

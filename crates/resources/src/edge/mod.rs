@@ -42,6 +42,7 @@ use crate::register::Registrations;
 use crate::registrar::Registrar;
 use crate::sessions::Sessions;
 use crate::sip::TIMER;
+use crate::sip::extra;
 use crate::strangers::Strangers;
 use crate::strays::Strays;
 use crate::traced::Arriving;
@@ -51,7 +52,7 @@ use crate::unknown::Unknown;
 use crate::unproven::UnprovenEarly;
 
 /// Methods that we serve; but for REGISTER also our Allow.
-pub const METHODS: [Method; 11] = [
+pub const METHODS: [Method; 12] = [
     Method::Invite,
     Method::Ack,
     Method::Bye,
@@ -62,8 +63,16 @@ pub const METHODS: [Method; 11] = [
     Method::Info,
     Method::Refer,
     Method::Notify,
+    Method::Message,
     Method::Register,
 ];
+
+/// Returns the answer to a method that is served elsewhere and not here: 405 with those that are (RFC 3261 §21.4.6).
+pub fn not_served(method: Method) -> Answer {
+    let served = METHODS.iter().filter(|served| **served != method && **served != Method::Register);
+    let allow = served.map(|method| method.as_str()).collect::<Vec<_>>().join(", ");
+    Answer { code: 405, headers: vec![extra("Allow", allow)], ..Answer::default() }
+}
 
 /// Option tags that we know; our Supported.
 const EXTENSIONS: [&str; 2] = ["100rel", TIMER];
@@ -327,7 +336,7 @@ impl Edge {
         id
     }
 
-    /// Sends a BYE, re-INVITE, UPDATE, INFO, REFER, NOTIFY or OPTIONS.
+    /// Sends a BYE, re-INVITE, UPDATE, INFO, MESSAGE, REFER, NOTIFY or OPTIONS.
     pub fn request(
         &mut self,
         now: Instant,
@@ -342,6 +351,7 @@ impl Edge {
             Purpose::Update | Purpose::RefreshByUpdate => Method::Update,
             Purpose::HoldCheck => Method::Options,
             Purpose::Info => Method::Info,
+            Purpose::Message => Method::Message,
             Purpose::Refer => Method::Refer,
             Purpose::News | Purpose::Notify => Method::Notify,
             Purpose::Bye => Method::Bye,

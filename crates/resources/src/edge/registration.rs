@@ -6,12 +6,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use trunkgate_media::canonical;
 use trunkgate_route::{Server, Trunk};
-use trunkgate_sip::{Answer, ClientId, Flow, HeaderName, Message, Party, ServerId};
+use trunkgate_sip::{Answer, ClientId, Flow, HeaderName, Message, Method, Party, ServerId};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::view::{PhoneView, RegistrationView};
 
 use crate::challenge::auth_fault;
-use crate::edge::{Edge, METHODS};
+use crate::edge::{Edge, not_served};
 use crate::io::{Output, QueryId};
 use crate::limits::{
     BINDING_LEAST_SECONDS, BINDINGS_PER_TRUNK, CONTACTS_PER_REGISTER, REGISTER_FIRST_PAUSE_SECONDS,
@@ -363,10 +363,8 @@ impl Edge {
         let name = self.party_name(party);
         let answer = match self.table.trunk(&name).cloned().filter(|trunk| trunk.accept_register) {
             None => {
-                let served = METHODS.iter().map(|method| method.as_str()).filter(|method| *method != "REGISTER");
-                let allow = served.collect::<Vec<_>>().join(", ");
                 self.trunks.problem(now, &name, "its REGISTER was rejected with 405".to_owned());
-                Answer { code: 405, headers: vec![extra("Allow", allow)], ..Answer::default() }
+                not_served(Method::Register)
             }
             Some(trunk) => {
                 let user = trunk.require_auth.as_ref().map(|required| required.username.as_str());

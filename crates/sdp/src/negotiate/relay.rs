@@ -16,9 +16,10 @@ use crate::description::passing::pass;
 use crate::description::{Attribute, Connection, Description, Media, payload_number};
 use crate::direction::Direction;
 use crate::format::differing;
-use crate::keying::{OFFERED, Profile, plain_proto};
+use crate::keying::{Profile, plain_proto};
 use crate::limits;
 use crate::refusal::{Refusal, list, plain};
+use trunkgate_terms::Suite;
 
 /// Turns one side's offer into ours to the other: same m-line order; anchored sections with our address and
 /// `ports[i]` (in the order of [`anchored_streams`]), codecs that `policy` allows in its order, those that were offered
@@ -224,7 +225,7 @@ fn section(
     }
     section.attributes.extend(source.attributes.iter().filter_map(|attribute| pass(attribute, &number)));
     // The direction and rtcp-mux are still to come, and keys may.
-    section.attributes.truncate(limits::ATTRIBUTES - 2 - OFFERED.len() - 1);
+    section.attributes.truncate(limits::ATTRIBUTES - 2 - Suite::ALL.len() - 1);
     section.attributes.push(Attribute::flag(direction.as_str()));
     section.other.extend(bandwidths(&source.other));
     Some(section)

@@ -6,6 +6,7 @@ use trunkgate_sdp::keying::admit;
 use trunkgate_sdp::{
     Agreed, Description, Identity, Policy, Refusal, Srtp, accept, anchored_streams, fitted, limits, relay_offer,
 };
+use trunkgate_terms::Suite;
 
 const A_PORTS: [u16; 4] = [20000, 20002, 20004, 20006];
 const B_PORTS: [u16; 4] = [30000, 30002, 30004, 30006];
@@ -118,7 +119,7 @@ fn rfc3264_5_1_sections_keep_number_and_order() {
                    m=audio 4004 RTP/SAVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:abc\r\nm=video 4006 RTP/AVPF 96\r\n\
                    a=rtpmap:96 VP8/90000\r\na=rtcp-fb:96 nack\r\n");
     assert_eq!(anchored_streams(&offer), [1, 3, 4]);
-    let offer = admit(offer, Srtp::Off).unwrap();
+    let offer = admit(offer, Srtp::Off, &Suite::ALL).unwrap();
     assert_eq!(anchored_streams(&offer), [1, 4]);
     let ours = offered(&offer, "PCMU").unwrap();
     let sections: Vec<_> = ours.media.iter().map(|m| format!("{} {} {}", m.kind, m.port, m.proto)).collect();

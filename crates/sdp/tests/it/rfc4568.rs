@@ -72,7 +72,7 @@ fn rfc4568_5_1_what_of_an_offer_may_be_taken() {
     ] {
         let offer = description(&audio(proto, &crypto));
         for (srtp, expected) in [(Srtp::Off, off), (Srtp::Optional, optional), (Srtp::Required, required)] {
-            let why = admit(offer.clone(), srtp).err().map(|unfit| unfit.why);
+            let why = admit(offer.clone(), srtp, &Suite::ALL).err().map(|unfit| unfit.why);
             assert_eq!(why, expected, "{proto} {crypto:?} {srtp:?}");
         }
     }
@@ -81,7 +81,7 @@ fn rfc4568_5_1_what_of_an_offer_may_be_taken() {
 #[test]
 fn a_section_that_is_not_taken_is_refused_and_the_others_run() {
     let both = description(&format!("{}{}", audio("RTP/SAVP", &[&cm80(1)]), audio("RTP/AVP", &[])));
-    let ports = |srtp| admit(both.clone(), srtp).unwrap().media.iter().map(|m| m.port).collect::<Vec<_>>();
+    let ports = |srtp| admit(both.clone(), srtp, &Suite::ALL).unwrap().media.iter().map(|m| m.port).collect::<Vec<_>>();
     assert_eq!(ports(Srtp::Off), [0, 4000]);
     assert_eq!(ports(Srtp::Optional), [4000, 4000]);
     assert_eq!(ports(Srtp::Required), [4000, 0]);
@@ -91,7 +91,7 @@ fn a_section_that_is_not_taken_is_refused_and_the_others_run() {
 fn fax_cannot_be_protected() {
     let fax = description("m=image 4000 udptl t38\r\n");
     for (srtp, taken) in [(Srtp::Off, true), (Srtp::Optional, true), (Srtp::Required, false)] {
-        assert_eq!(admit(fax.clone(), srtp).is_ok(), taken);
+        assert_eq!(admit(fax.clone(), srtp, &Suite::ALL).is_ok(), taken);
         assert_eq!(keep_protected(&mut fax.clone(), srtp).is_ok(), taken);
         let mut both = description("m=audio 4000 RTP/AVP 0\r\nm=image 4002 udptl t38\r\n");
         assert_eq!(keep_protected(&mut both, srtp), Ok(()));
@@ -125,7 +125,7 @@ fn rfc3261_20_43_refusals_of_srtp_name_both_lists() {
         ),
         (audio("UDP/TLS/RTP/SAVPF", &[]), Srtp::Off, "offered audio UDP/TLS/RTP/SAVPF; allowed RTP/AVP"),
     ] {
-        let refusal = admit(description(&lines), srtp).unwrap_err().refusal;
+        let refusal = admit(description(&lines), srtp, &Suite::ALL).unwrap_err().refusal;
         assert_eq!(refusal.warn_code, 399);
         assert!(refusal.text.starts_with(text), "{}", refusal.text);
     }
@@ -168,7 +168,7 @@ fn an_offer_of_ours_has_the_profile_and_lines_of_its_form() {
         (Form::Secure, "RTP/AVPF", "RTP/SAVPF", OFFERED.len()),
     ] {
         let mut offer = description(&format!("{}m=image 4002 udptl t38\r\nm=audio 0 RTP/AVP 0\r\n", audio(from, &[])));
-        protect_offer(&mut offer, |_| form, None, &mut counter());
+        protect_offer(&mut offer, |_| form, &OFFERED, None, &mut counter());
         assert_eq!(offer.media[0].proto, proto);
         let ours = lines(&offer.media[0]);
         assert_eq!(ours.iter().map(|line| line.suite).collect::<Vec<_>>(), OFFERED[..count]);
@@ -213,7 +213,7 @@ fn rfc4568_7_1_4_keys_stay_while_the_far_end_stays() {
     }
     // Offered again, the suite in force comes first, with its key.
     let mut again = description("m=audio 5000 RTP/AVP 0\r\n");
-    protect_offer(&mut again, |_| Form::Secure, Some((&ours, &offer)), &mut |bytes| bytes.fill(99));
+    protect_offer(&mut again, |_| Form::Secure, &OFFERED, Some((&ours, &offer)), &mut |bytes| bytes.fill(99));
     let first = &lines(&again.media[0])[0];
     assert_eq!((first.suite, first.tag), (Suite::AesCm128HmacSha1_80, 1));
     assert_eq!(first.keys[0], key(1, first.suite));
@@ -224,7 +224,7 @@ fn rfc4568_7_1_4_keys_stay_while_the_far_end_stays() {
 fn rfc4568_5_1_3_an_answer_must_take_what_was_offered() {
     let offered = |form| {
         let mut sent = description("m=audio 5000 RTP/AVP 0\r\n");
-        protect_offer(&mut sent, |_| form, None, &mut counter());
+        protect_offer(&mut sent, |_| form, &OFFERED, None, &mut counter());
         sent
     };
     let (secure, either, plain) = (offered(Form::Secure), offered(Form::Either), offered(Form::Plain));

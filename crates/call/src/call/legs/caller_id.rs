@@ -18,7 +18,7 @@ use trunkgate_sip::{Extra, Message};
 use trunkgate_story::numbers::Caller;
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::legs::headers::{Hiding, Side, are_trusted, passing};
+use crate::call::legs::headers::{Hiding, Side, are_trusted, connected_line, passing};
 use crate::call::legs::location::{GEOLOCATION_ERROR, keep_sent};
 use crate::call::search::answer::FinalAnswer;
 use crate::call::search::attempt::Attempt;
@@ -81,6 +81,16 @@ impl Shared {
         Addressed { trunk, number: number.unwrap_or_else(|| self.facts.called.clone()), form }
     }
 
+    /// The parameters of the called number that a target may be told: it is called by that number, and both trunks are trusted
+    /// with them.
+    pub(crate) fn parameters_for<'a>(&'a self, attempt: &'a Attempt) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let is_called = self.legs.near == LegId::CALLER && attempt.number.is_none() && attempt.uri.is_none();
+        let trunk = attempt.trunk.as_ref().filter(|_| is_called);
+        let all = self.facts.number_parameters.split(';').filter(|text| !text.is_empty());
+        let all = all.map(|text| text.split_once('=').unwrap_or((text, "")));
+        all.filter(move |(name, _)| trunk.is_some_and(|trunk| trunk.number_parameters.contains(name)))
+    }
+
     /// Who is said to call one side, and what else of the caller's it may be shown.
     pub(crate) fn introduced<'a>(
         &'a self,
@@ -136,6 +146,7 @@ impl Shared {
         let tells = !is_caller || !self.facts.identity.is_private() || are_trusted(from, side.trunk);
         let hiding = Hiding { tells, showing: &showing };
         let mut all = passing(headers, from, &side, edge.table.numbers(), &hiding);
+        all.extend(connected_line(headers, from, &side, edge.table.numbers()));
         keep_sent(&mut all, &[]);
         all
     }

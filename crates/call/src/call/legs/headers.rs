@@ -189,6 +189,38 @@ pub(crate) fn brought(message: &Message, from: &HeaderRules, table: &Table) -> B
     all
 }
 
+/// What an answer says of who has answered (RFC 3325 §9.1) and of what is to be hidden, where its sender's trunk is trusted with
+/// that.
+pub(crate) fn connected(answer: &Message, from: Option<&Trunk>) -> Brought {
+    if !is_trusted(from) {
+        return Brought::new();
+    }
+    let of = |name: HeaderName| answer.headers(name).filter_map(value_of).take(ASSERTED_IDENTITIES);
+    let all = CONNECTED.into_iter().flat_map(|name| of(name).map(move |value| (name.as_str().to_owned(), value)));
+    all.collect()
+}
+
+/// The headers of an answer by which its network tells who has answered.
+const CONNECTED: [HeaderName; 2] = [HeaderName::PAssertedIdentity, HeaderName::Privacy];
+
+/// Takes those headers out of what an answer brought, with our address in them; none for a side that is not trusted with them.
+pub(crate) fn connected_line(
+    brought: &[(String, String)],
+    from: Option<&Trunk>,
+    to: &Side<'_>,
+    numbers: &Numbers,
+) -> Vec<Extra> {
+    let of = |name: HeaderName| brought.iter().filter(move |(written, _)| *written == name.as_str());
+    if !are_trusted(from, to.trunk) {
+        return Vec::new();
+    }
+    let identities = of(HeaderName::PAssertedIdentity).filter_map(|(name, value)| {
+        Some(Extra { name: name.clone(), value: addresses(value, to, numbers, &|_| true)? })
+    });
+    let privacy = of(HeaderName::Privacy).map(|(name, value)| extra(name, value));
+    identities.chain(privacy).collect()
+}
+
 /// A value as one line of plain text; `None` for one that is too long.
 fn value_of(value: &[u8]) -> Option<String> {
     let flat = unfolded(value);

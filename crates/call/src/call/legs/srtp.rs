@@ -3,7 +3,7 @@
 
 use trunkgate_resources::edge::Edge;
 use trunkgate_sdp::keying::{
-    admit, agreed, check_answer, form_in_force, keep_protected, protect_answer, protect_offer,
+    OFFERED, admit, agreed, check_answer, form_in_force, keep_protected, protect_answer, protect_offer,
 };
 use trunkgate_sdp::{Clash, Description, Form, Srtp, Suite, Unfit};
 use trunkgate_story::reason::ReasonSlug;
@@ -22,6 +22,21 @@ impl Leg {
             Srtp::Optional => Srtp::Optional,
             Srtp::Required => Srtp::Required,
         })
+    }
+
+    /// The suites that its trunk names; none: any.
+    fn named_suites(&self) -> &[Suite] {
+        self.trunk.as_ref().map_or(&[], |trunk| &trunk.srtp_suites)
+    }
+
+    /// The suites that it is offered, the one liked best first.
+    fn offered_suites(&self) -> &[Suite] {
+        if self.named_suites().is_empty() { &OFFERED } else { self.named_suites() }
+    }
+
+    /// The suites that it may offer.
+    fn allowed_suites(&self) -> &[Suite] {
+        if self.named_suites().is_empty() { &Suite::ALL } else { self.named_suites() }
     }
 
     /// The form of a first offer to it; `again`: it has refused the secure one.
@@ -45,7 +60,7 @@ impl Leg {
     /// Puts our keys into a first offer to it.
     pub(crate) fn protect_first(&self, edge: &mut Edge, offer: &mut Description, form: Form) -> Result<(), Failure> {
         keep_protected(offer, self.srtp_policy()).map_err(unfit)?;
-        protect_offer(offer, |_| form, None, &mut |bytes| edge.random.draw(bytes));
+        protect_offer(offer, |_| form, self.offered_suites(), None, &mut |bytes| edge.random.draw(bytes));
         Ok(())
     }
 
@@ -71,7 +86,8 @@ impl Leg {
         };
         let others = (0..offer.media.len()).find_map(in_force).unwrap_or_else(|| self.first_form(true));
         let form = |index| in_force(index).unwrap_or(others);
-        protect_offer(offer, form, session.filter(|_| keeps_keys), &mut |bytes| edge.random.draw(bytes));
+        let session = session.filter(|_| keeps_keys);
+        protect_offer(offer, form, self.offered_suites(), session, &mut |bytes| edge.random.draw(bytes));
         Ok(())
     }
 
@@ -108,7 +124,7 @@ impl Leg {
 
     /// What of its offer may be taken.
     pub(crate) fn admit(&self, offer: Description) -> Result<Description, Failure> {
-        admit(offer, self.srtp_policy()).map_err(unfit)
+        admit(offer, self.srtp_policy(), self.allowed_suites()).map_err(unfit)
     }
 
     /// Whether its answer to an offer of ours is as protected as it has to be.

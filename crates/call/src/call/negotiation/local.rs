@@ -10,6 +10,7 @@ use trunkgate_media::mos::Codec;
 use trunkgate_media::rtp::DEFAULT_CLOCK_HZ;
 use trunkgate_media::{AgentQueue, Coding, Command, PartedSpec, PressSpec, WireSpec};
 use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::not_served;
 use trunkgate_resources::index::Purpose;
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::{
@@ -18,7 +19,7 @@ use trunkgate_resources::limits::{
 use trunkgate_resources::sip::extra;
 use trunkgate_route::{Agent, Dtmf};
 use trunkgate_sdp::{Audio, Description, Direction, Media, Policy, Refusal, accept, answer_offer, offer_own};
-use trunkgate_sip::{Answer, Body, ServerId};
+use trunkgate_sip::{Answer, Body, Method, ServerId};
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::leg::LegState;
@@ -259,7 +260,13 @@ impl Bridge {
         }
         let to = cx.call.legs.other(leg).and_then(|other| Some((other, cx.call.legs[other].sip.dialog?)));
         let is_same_way = to.is_some_and(|(other, _)| cx.call.legs[other].dtmf() == cx.call.legs[leg].dtmf());
-        let taken = match told(info.body.as_ref()) {
+        // An agent's stream has no word for a text.
+        if info.is_text && to.is_none() {
+            cx.edge.respond(cx.now, server, not_served(Method::Message));
+            return;
+        }
+        let key = if info.is_text { Told::Other } else { told(info.body.as_ref()) };
+        let taken = match key {
             Told::Key(key, ms) if !is_same_way => Some(self.key_told(cx, leg, (key, ms))),
             Told::Unreadable if !is_same_way => Some((400, None)),
             Told::Key(..) | Told::Unreadable | Told::Other => None,
@@ -275,7 +282,8 @@ impl Bridge {
         };
         let mut headers = cx.call.passing(cx.edge, &info.headers, leg, other);
         headers.extend(info.disposition.map(|disposition| extra("Content-Disposition", disposition)));
-        match cx.edge.request(cx.now, cx.call.legs.place(other), dialog, Purpose::Info, headers, info.body) {
+        let purpose = if info.is_text { Purpose::Message } else { Purpose::Info };
+        match cx.edge.request(cx.now, cx.call.legs.place(other), dialog, purpose, headers, info.body) {
             Some(client) => {
                 self.negotiation.infos.insert(client, server);
             }

@@ -459,13 +459,15 @@ impl HoldCheck {
     }
 }
 
-/// What an INFO brings.
+/// What an INFO, or a MESSAGE in the dialog (RFC 3428 §11), brings.
 #[derive(Debug)]
 pub(crate) struct Info {
     /// Its body, whatever the type.
     pub(crate) body: Option<Body>,
     /// Its Content-Disposition.
     pub(crate) disposition: Option<String>,
+    /// Whether it is a MESSAGE.
+    pub(crate) is_text: bool,
     /// Whether it is of a package.
     pub(crate) is_packaged: bool,
     /// Headers that may go on.

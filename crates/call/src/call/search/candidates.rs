@@ -171,7 +171,7 @@ impl Search {
             return Err(unreachable());
         }
         let attempt = self.attempt(branch).ok_or_else(unreachable)?;
-        let (trunk, uri, number) = (attempt.trunk.clone(), attempt.uri.clone(), attempt.number.clone());
+        let (trunk, uri) = (attempt.trunk.clone(), attempt.uri.clone());
         let (ring_timeout, no_response_timeout) = (attempt.ring_timeout, attempt.no_response_timeout);
         let Addressed { trunk: governs, number: asked_for, .. } = cx.call.addressed(cx.edge, attempt);
         let is_emergency = cx.edge.table.numbers().is_emergency(&asked_for);
@@ -186,10 +186,7 @@ impl Search {
         let body = bridge.negotiation.offer_or_close(cx, &mut leg, way.plain)?;
         let form = trunk.as_ref().map_or(SendNumbers::E164, |t| t.send_numbers);
         let numbers = cx.edge.table.numbers();
-        let uri = uri.map(|uri| rewrite::without_separators(&uri)).unwrap_or_else(|| {
-            let called = rewrite::called(number.as_deref(), &cx.call.facts.called, form, numbers);
-            rewrite::request_uri(&called, &way.peer, &way.destination.host, way.destination.port)
-        });
+        let uri = uri.as_deref().map_or_else(|| cx.called_uri(attempt, way, form), rewrite::without_separators);
         let to = Side { trunk: trunk.as_deref(), ours: local.ip };
         let from_trunk = cx.call.legs.near_leg().trunk.as_deref();
         let rule = governs.as_ref().and_then(|trunk| trunk.caller_id.as_ref());
