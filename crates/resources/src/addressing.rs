@@ -67,6 +67,11 @@ impl Addressing {
         let bound = self.listener(listener)?.bound;
         Some(SocketAddr::new(self.local_for(peer, Some(bound.ip()))?, bound.port()))
     }
+    /// Returns a bound address as `peer` reaches it: one of this machine's in the place of none.
+    pub fn as_reached(&self, bound: SocketAddr, peer: IpAddr) -> SocketAddr {
+        let ip = if bound.ip().is_unspecified() { self.local_for(peer, None) } else { None };
+        SocketAddr::new(ip.unwrap_or(bound.ip()), bound.port())
+    }
     /// The listener that a request to `peer` leaves by: the one named, else the first of `transport` and family.
     pub fn listener_for(&self, name: Option<&str>, transport: Transport, peer: IpAddr) -> Option<&ListenerSpec> {
         let mut fitting = self.listeners.iter().filter(|l| l.transport == transport && same_family(l.bound.ip(), peer));
@@ -207,6 +212,16 @@ mod tests {
             },
             media_bind: vec![ip("0.0.0.0"), ip("::")],
         }
+    }
+
+    #[test]
+    fn a_socket_that_is_bound_to_every_address_is_shown_as_one_of_them() {
+        let addressing = addressing();
+        let peer: IpAddr = "10.1.2.3".parse().unwrap();
+        let reached = addressing.as_reached("0.0.0.0:20000".parse().unwrap(), peer);
+        assert!(!reached.ip().is_unspecified() && reached.port() == 20_000, "{reached}");
+        let own: SocketAddr = "192.0.2.44:20000".parse().unwrap();
+        assert_eq!(addressing.as_reached(own, peer), own);
     }
 
     #[test]

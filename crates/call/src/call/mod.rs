@@ -425,7 +425,8 @@ impl Parts {
 
             (Searching, E::Bye { leg: LegId::CALLER, .. }) => self.caller_left_by_bye(cx),
             (Answered | Rerouting | Leaving, E::Bye { leg, headers }) => self.hung_up(cx, leg, headers),
-            (Searching | Ended, E::Bye { leg, .. }) => cx.call.legs.leg_gone(cx.edge, leg),
+            (Searching, E::Bye { leg, .. }) => self.left_while_ringing(cx, leg),
+            (Ended, E::Bye { leg, .. }) => cx.call.legs.leg_gone(cx.edge, leg),
 
             (Searching, E::Reinvite { server, .. }) => refuse_request(cx.now, cx.edge, server, 491),
             (Answered | Rerouting | Leaving, E::Reinvite { leg, server, sdp, session }) => {

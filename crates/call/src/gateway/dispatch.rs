@@ -567,9 +567,10 @@ impl Gateway {
 
     /// A dialog's leg, with the request in its trace.
     fn dialog_traced(&mut self, now: Instant, dialog: DialogId, request: &Message) -> Option<Place> {
-        // In an early dialog of a target only UPDATE means anything to a call.
+        // In an early dialog of a target only UPDATE and BYE mean anything to a call.
         let entered = self.edge.index.dialogs.get(&dialog).copied();
-        let at = if request.method() == Method::Update { self.edge.place_of(dialog) } else { entered }?;
+        let may_be_early = matches!(request.method(), Method::Update | Method::Bye);
+        let at = if may_be_early { self.edge.place_of(dialog) } else { entered }?;
         self.edge.trace_received(now, at);
         Some(at)
     }

@@ -198,3 +198,69 @@ fn the_operator_ends_one_call_or_all() {
     assert!(bench.reports.iter().all(|r| r.call.reason == Some("operator")));
     bench.finish();
 }
+
+#[test]
+fn a_target_that_hangs_up_while_it_rings_is_not_to_be_had() {
+    let mut bench = Bench::with(table(usual_trunks(), vec![route(vec![to_trunk("pbx"), to_trunk("backup")])]));
+    bench.invite(CARRIER, "+14155550100", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    bench.receive(PBX, callee.answer(180, ""));
+    bench.expect(CARRIER, "SIP/2.0 180");
+    bench.receive(PBX, callee.request("BYE", 1, ""));
+    bench.expect(PBX, "SIP/2.0 200");
+    let cancel = bench.expect(PBX, "CANCEL");
+    bench.receive(PBX, callee.respond(&cancel, 200, ""));
+    bench.receive(PBX, callee.answer(487, ""));
+    bench.expect(PBX, "ACK");
+    let backup = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE"));
+    bench.receive(BACKUP, backup.answer(404, ""));
+    bench.expect(BACKUP, "ACK");
+    bench.expect(CARRIER, "SIP/2.0 404");
+    bench.finish();
+}
+
+#[test]
+fn rfc3261_15_1_2_a_change_that_is_pending_gets_487_when_its_sender_hangs_up() {
+    let mut bench = Bench::new();
+    let (mut caller, callee) = bench.answered();
+    caller.cseq += 1;
+    bench.receive(CARRIER, caller.request("INVITE", &offer().replace("sendrecv", "sendonly"), ""));
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let asked = bench.expect(PBX, "INVITE");
+    let pending = caller.clone();
+    caller.cseq += 1;
+    bench.receive(CARRIER, caller.request("BYE", "", ""));
+    bench.expect(CARRIER, "SIP/2.0 200");
+    let refused = bench.expect(CARRIER, "SIP/2.0 487");
+    assert_eq!(refused.header("CSeq"), format!("{} INVITE", pending.cseq));
+    bench.receive(CARRIER, pending.request("ACK", "", "").replace("-ACK-", "-INVITE-"));
+    let bye = bench.expect(PBX, "BYE");
+    bench.receive(PBX, callee.respond(&bye, 200, ""));
+    bench.receive(PBX, callee.respond(&asked, 481, ""));
+    bench.pass(Duration::from_secs(64));
+    bench.sent.clear();
+    bench.finish();
+}
+
+#[test]
+fn a_caller_without_contact_is_hung_up_on_where_its_invite_came_from() {
+    let mut bench = Bench::new();
+    let mut caller =
+        Dialing { peer: CARRIER.into(), number: "+14155550100".into(), call: 77, cseq: 1, to_tag: String::new() };
+    let bare = |text: String| text.replace(&format!("Contact: <sip:alice@{CARRIER}>\r\n"), "");
+    let invite = bare(caller.request("INVITE", &offer(), ""));
+    assert!(!invite.contains("Contact"));
+    bench.receive(CARRIER, invite);
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    bench.receive(PBX, callee.answer(200, &answer()));
+    bench.expect(PBX, "ACK");
+    caller.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
+    bench.receive(CARRIER, bare(caller.request("ACK", "", "")));
+    bench.receive(PBX, callee.request("BYE", 1, ""));
+    bench.expect(PBX, "SIP/2.0 200");
+    let bye = bench.expect(CARRIER, "BYE");
+    bench.receive(CARRIER, caller.respond(&bye, 200, ""));
+    bench.finish();
+}

@@ -334,3 +334,31 @@ fn a_call_that_has_begun_is_not_turned_away_by_its_repeated_invite() {
     bench.input(Input::TurnAway { flow: udp(CARRIER), message });
     assert_eq!(bench.sent.pop_front().unwrap().code(), 400);
 }
+
+#[test]
+fn rfc6157_4_an_offer_of_the_other_family_is_refused_and_a_call_outlives_it() {
+    let foreign = |body: &str| body.replace("c=IN IP4 198.51.100.7", "c=IN IP6 2001:db8::7");
+    let mut bench = Bench::new();
+    bench.invite(CARRIER, "+14155550100", &foreign(&offer()));
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let refused = bench.expect(CARRIER, "SIP/2.0 488");
+    assert_eq!(refused.header("Warning"), "301 Trunkgate \"offered IP6; allowed IP4\"");
+    bench.nothing();
+    bench.finish();
+    // One stream of two, and a re-INVITE.
+    let mut bench = Bench::new();
+    let video = "m=video 40002 RTP/AVP 96\r\nc=IN IP6 2001:db8::7\r\na=rtpmap:96 H264/90000\r\n";
+    bench.invite(CARRIER, "+14155550100", &(offer() + video));
+    let invite = bench.expect(PBX, "INVITE");
+    assert!(invite.body().contains("m=video 0 "), "{}", invite.body());
+    let mut bench = Bench::new();
+    let (mut caller, callee) = bench.answered();
+    caller.cseq += 1;
+    bench.receive(CARRIER, caller.request("INVITE", &foreign(&offer()), ""));
+    bench.expect(CARRIER, "SIP/2.0 100");
+    bench.expect(CARRIER, "SIP/2.0 488");
+    bench.receive(CARRIER, caller.request("ACK", "", "").replace("-ACK-", "-INVITE-"));
+    bench.nothing();
+    bench.bye(&mut caller, &callee);
+    bench.finish();
+}

@@ -3,6 +3,8 @@
 //! The offer goes on with the offerer's own payload numbers; the answerer may use others, so the two are matched by
 //! meaning (encoding, clock, channels, and the parameters that change the bytes).
 
+use std::net::IpAddr;
+
 use super::convert::{Outcome, added, outcome, pace, shared_audio};
 use super::dtmf::{of_answerer, of_offerer, own_events, without_events};
 use super::payload::{Payload, describe, is_edge_codec, is_g711, match_payloads, payloads};
@@ -269,6 +271,28 @@ fn is_foreign(sent: Option<&Connection>, answered: Option<&Connection>) -> bool 
     let ip = |connection: Option<&Connection>| connection.and_then(Connection::ip);
     let pair = ip(sent).zip(ip(answered).filter(|ip| !ip.is_unspecified()));
     pair.is_some_and(|(sent, answered)| sent.is_ipv4() != answered.is_ipv4())
+}
+
+/// Refuses (port 0) the sections of an offer whose media is at an address of another family than ours: our socket cannot send
+/// there (RFC 6157 §4).
+///
+/// # Errors
+/// [`Refusal`] where that leaves no stream.
+pub fn keep_family(offer: &mut Description, ours: IpAddr) -> Result<(), Refusal> {
+    let session = offer.connection.as_ref().and_then(Connection::ip);
+    let is_foreign = |media: &Media| {
+        let ip = media.connection.as_ref().and_then(Connection::ip).or(session);
+        media.port != 0 && ip.is_some_and(|ip| !ip.is_unspecified() && ip.to_canonical().is_ipv4() != ours.is_ipv4())
+    };
+    if !offer.media.iter().any(is_foreign) {
+        return Ok(());
+    }
+    offer.media.iter_mut().filter(|media| is_foreign(media)).for_each(|media| media.port = 0);
+    if offer.media.iter().any(|media| media.port != 0) {
+        return Ok(());
+    }
+    let text = if ours.is_ipv4() { "offered IP6; allowed IP4" } else { "offered IP4; allowed IP6" };
+    Err(Refusal { warn_code: 301, text: text.to_owned() })
 }
 
 fn nothing_answered(sent: &Description, answer: &Description) -> Refusal {

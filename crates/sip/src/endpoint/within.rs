@@ -144,7 +144,10 @@ impl Endpoint {
                 let server = servers.begin(&mut cx, arrival, key, request.clone(), Some(id));
                 servers.respond(&mut cx, server, Answer { code: 200, ..Answer::default() });
             }
-            self.end_dialog(now, id);
+            // An early dialog of an INVITE of ours ends with that.
+            if self.dialogs.get(id).is_none_or(|dialog| dialog.is_confirmed() || dialog.invite_out().is_none()) {
+                self.end_dialog(now, id);
+            }
             return self.shared.tell(Event::Request { id: None, dialog: Some(id), flow, party, method, request });
         }
         let server = servers.begin(&mut cx, arrival, key, request.clone(), Some(id));

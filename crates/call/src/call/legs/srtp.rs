@@ -5,7 +5,7 @@ use trunkgate_resources::edge::Edge;
 use trunkgate_sdp::keying::{
     OFFERED, admit, agreed, check_answer, form_in_force, keep_protected, protect_answer, protect_offer,
 };
-use trunkgate_sdp::{Clash, Description, Form, Srtp, Suite, Unfit};
+use trunkgate_sdp::{Clash, Description, Form, Srtp, Suite, Unfit, keep_family};
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::leg::Leg;
@@ -123,7 +123,9 @@ impl Leg {
     }
 
     /// What of its offer may be taken.
-    pub(crate) fn admit(&self, offer: Description) -> Result<Description, Failure> {
+    pub(crate) fn admit(&self, mut offer: Description) -> Result<Description, Failure> {
+        keep_family(&mut offer, self.identity().ip)
+            .map_err(|refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal))?;
         admit(offer, self.srtp_policy(), self.allowed_suites()).map_err(unfit)
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use trunkgate_media::{AgentQueue, EndCounters, Unsent};
+use trunkgate_resources::addressing::Addressing;
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::io::Output;
@@ -37,7 +38,8 @@ impl Cx<'_> {
             return;
         }
         for (place, leg) in self.call.legs.with_ids() {
-            for report in reports(leg, &self.call.legs.name_of(place)) {
+            let reports = reports(leg, &self.call.legs.name_of(place), &self.edge.addressing);
+            for report in reports.collect::<Vec<_>>() {
                 self.edge.capture(self.now, self.call.legs.sid().to_owned(), CapturedItem::Report(report));
             }
         }
@@ -390,11 +392,11 @@ const CLOCK_HZ: f64 = 8_000.0;
 const OPUS_CLOCK_HZ: f64 = 48_000.0;
 
 /// Both reports of a leg: what we hear of it, and, where it says so by RTCP, what it hears of us.
-pub(crate) fn reports(leg: &Leg, party: &str) -> impl Iterator<Item = Report> {
+pub(crate) fn reports(leg: &Leg, party: &str, addressing: &Addressing) -> impl Iterator<Item = Report> + use<> {
     let view = leg.view();
     let ends = leg.ends.first().and_then(|end| {
         let far = leg.latched.or(end.remote.as_ref().and_then(|remote| remote.rtp))?;
-        Some((end.bind, far))
+        Some((addressing.as_reached(end.bind, far.ip()), far))
     });
     let RtpView { rx_packets, tx_packets, lost, jitter_ms, rtt_ms, mos, far, .. } = view.rtp;
     let clock = if view.codec.eq_ignore_ascii_case("opus") { OPUS_CLOCK_HZ } else { CLOCK_HZ };
