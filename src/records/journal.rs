@@ -137,7 +137,8 @@ impl Journal {
     pub(super) fn look(&mut self) -> io::Result<()> {
         if self.has_live() && self.touched.is_none_or(|touched| touched.elapsed() >= TOUCH_INTERVAL) {
             self.touched = Some(Instant::now());
-            self.lines.file().set_modified(SystemTime::now())?;
+            // Where it cannot be set, the time of the last line counts.
+            drop(self.lines.file().set_modified(SystemTime::now()));
         }
         if self.has_live() && (self.behind.is_some() || !self.is_there()) { self.catch_up() } else { Ok(()) }
     }
@@ -341,6 +342,7 @@ fn closed(mut call: Value, seen: Timestamp) -> Value {
         ] {
             call.insert(key.to_owned(), value);
         }
+        call.entry("failovers").or_insert_with(|| 0.into());
     }
     call
 }

@@ -176,8 +176,11 @@ impl Target {
         };
         // It may have moved since it was looked up.
         match look_up_anew(&self.host, self.port).await {
-            Ok(found) if found != known => self.connect_to(&found, spec, own).await,
-            Ok(_) | Err(_) => Err(failed),
+            Ok(found) => {
+                let new: Vec<SocketAddr> = found.iter().filter(|address| !known.contains(address)).copied().collect();
+                if new.is_empty() { Err(failed) } else { self.connect_to(&new, spec, own).await }
+            }
+            Err(_) => Err(failed),
         }
     }
 

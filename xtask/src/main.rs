@@ -1,11 +1,12 @@
 //! `cargo xtask`: drivers that need more than cargo. `interop` runs the real binary against peers that we did not
 //! write (SIPp, Kamailio) and prints one figure per case; `faults` has agents fail callers;
-//! `bench` measures whole systems side by side; `deb` makes the Debian package.
+//! `peers-suites` runs other projects' scenarios; `bench` measures whole systems side by side; `deb` makes the Debian package.
 
 mod bench;
 mod faults;
 mod interop;
 mod package;
+mod suites;
 
 use std::process::ExitCode;
 
@@ -26,6 +27,8 @@ enum Task {
     Interop(interop::Options),
     /// Has agents fail callers in every way and at every moment; prints how long each waits for the next target.
     Faults(faults::Options),
+    /// Runs other projects' SIPp scenarios, which it fetches, without the edge and with it; prints a table.
+    PeersSuites(suites::Options),
     /// Measures the edge beside others, in one run.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Task::Interop(options) => interop::run(&options),
         Task::Bench(bench) => bench::run(&bench),
         Task::Faults(options) => faults::run(&options),
+        Task::PeersSuites(options) => suites::run(&options),
         Task::Deb => package::deb(),
         Task::FaultsAgent => faults::echo_for_all().map(|()| true),
         Task::BareRelay { converts } => bench::bare_relay(converts).map(|()| true),

@@ -214,6 +214,8 @@ pub struct Stream {
     speak_by: Option<Instant>,
     ping_at: Option<Instant>,
     pong_by: Option<Instant>,
+    /// A deadline was met late and put off since the agent was heard last.
+    was_put_off: bool,
     stop_by: Option<Instant>,
     close_by: Option<Instant>,
     counts: Counts,
@@ -252,6 +254,7 @@ impl Stream {
             speak_by: None,
             ping_at: None,
             pong_by: None,
+            was_put_off: false,
             stop_by: None,
             close_by: None,
             counts: Counts::default(),
@@ -286,7 +289,7 @@ impl Stream {
                 self.counts.messages += 1;
                 self.tell(Problem::Binary { bytes });
             }
-            (State::Open, Input::Pong) => self.pong_by = None,
+            (State::Open, Input::Pong) => (self.pong_by, self.was_put_off) = (None, false),
             (State::Open, Input::Frame { track, audio }) => self.frame(track, audio),
             (State::Open, Input::Dtmf(digit)) => {
                 let known = u8::try_from(digit).is_ok_and(is_digit);
@@ -330,10 +333,14 @@ impl Stream {
         } else if due(self.stop_by) {
             self.stop_by = None;
             self.push_last(Transmit::Close(NORMAL));
-        } else if self.pong_by.is_some_and(|time| stood_still(time, now)) {
-            self.pong_by = put_off(self.pong_by, now);
-        } else if self.speak_by.is_some_and(|time| stood_still(time, now)) {
-            self.speak_by = put_off(self.speak_by, now);
+        } else if !self.was_put_off
+            && [self.pong_by, self.speak_by].into_iter().flatten().any(|by| stood_still(by, now))
+        {
+            // Once: a process that is always late must not keep agents that are gone.
+            self.was_put_off = true;
+            for by in [&mut self.pong_by, &mut self.speak_by] {
+                *by = by.filter(|by| *by > now).or_else(|| put_off(*by, now));
+            }
         } else if due(self.pong_by) {
             self.lose(now, Loss::PingUnanswered);
         } else if due(self.speak_by) {

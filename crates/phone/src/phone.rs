@@ -321,7 +321,11 @@ impl Phone {
             SipEvent::AckMissing { dialog } => {
                 self.at(now, self.of_dialog(dialog), |cx, call| call.ack_missing(cx, dialog));
             }
-            SipEvent::Trying { .. } | SipEvent::Challenged { .. } | SipEvent::WrongCredentials { .. } => {}
+            // What becomes of a call says the answer to its INVITE.
+            SipEvent::Trying { .. }
+            | SipEvent::EarlyBye { .. }
+            | SipEvent::Challenged { .. }
+            | SipEvent::WrongCredentials { .. } => {}
             SipEvent::Prack { id, dialog, .. } => {
                 // What was agreed on before the answer stands.
                 if let Some(id) = id {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::limits::{CONGESTED_FIRST, CONGESTED_FORGOTTEN, CONGESTED_MOST, RETRY_AFTER_MOST_SECONDS};
+use crate::limits::{CONGESTED_FIRST, CONGESTED_FORGOTTEN, CONGESTED_MOST};
 
 /// Whether a trunk has refused calls because it has too many.
 #[derive(Debug, Default)]
@@ -26,7 +26,8 @@ impl Congestion {
         }
         let own = CONGESTED_FIRST.saturating_mul(1 << self.pauses.min(16)).min(CONGESTED_MOST);
         let asked = retry_after.filter(|seconds| *seconds > 0);
-        let asked = asked.map(|seconds| Duration::from_secs(u64::from(seconds).min(RETRY_AFTER_MOST_SECONDS)));
+        // One answer is not to lead everybody's calls elsewhere for long: it may be that of a single called party.
+        let asked = asked.map(|seconds| Duration::from_secs(u64::from(seconds)).min(CONGESTED_MOST));
         let pause = asked.unwrap_or(own);
         self.pauses = self.pauses.saturating_add(1);
         self.until = Some(now + pause);
@@ -64,7 +65,7 @@ mod tests {
     #[test]
     fn rfc3261_20_33_a_trunk_may_say_how_long() {
         let now = Instant::now();
-        for (retry_after, seconds) in [(Some(7), 7), (Some(0), 1), (Some(u32::MAX), RETRY_AFTER_MOST_SECONDS)] {
+        for (retry_after, seconds) in [(Some(7), 7), (Some(0), 1), (Some(u32::MAX), 30)] {
             let mut congestion = Congestion::default();
             assert_eq!(congestion.refused(now, retry_after), Some(Duration::from_secs(seconds)), "{retry_after:?}");
         }

@@ -248,6 +248,16 @@ pub enum Event {
         /// The INVITE's transaction, now closed.
         id: ServerId,
     },
+    /// A far end of an INVITE of ours has hung up in its early dialog, which it may not (RFC 3261 §15). Its BYE is answered, and that dialog
+    /// is over.
+    EarlyBye {
+        /// The INVITE.
+        invite: ClientId,
+        /// Whether no other far end of it is known, in an early dialog or a confirmed one.
+        is_last: bool,
+        /// The BYE.
+        request: Message,
+    },
     /// An answer to a request of ours. Each request that is not abandoned ends once: with a final answer,
     /// [`Event::TimedOut`] or [`Event::TransportFailed`]; only an INVITE may have further 2xx, by forks. Of an INVITE: provisional ones above 100 and finals; a 2xx must be answered
     /// with [`Endpoint::ack`](crate::Endpoint::ack); its repetitions are absorbed and answered with the same ACK. Non-2xx finals are

@@ -47,8 +47,9 @@ pub fn is_emergency(request: &Message, trunk: &Trunk, numbers: &Numbers) -> bool
 
 /// Parameters of the called number that its trunk is trusted with (RFC 3966 §3), as they follow a number: `;npdi;rn=+14155550199`.
 /// One with a value that no number or name has is left out.
-pub fn number_parameters(request: &Message, trunk: &Trunk) -> Box<str> {
-    if trunk.number_parameters.is_empty() {
+pub fn number_parameters(request: &Message, trunk: &Trunk, numbers: &Numbers) -> Box<str> {
+    // An emergency call, which no limit refuses, is routed by its number alone.
+    if trunk.number_parameters.is_empty() || is_emergency(request, trunk, numbers) {
         return Box::default();
     }
     let told = of_dialled(request, trunk, |uri| {

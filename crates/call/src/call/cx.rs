@@ -535,7 +535,11 @@ impl Cx<'_> {
 
     /// Counts a call of `caller` to this number with the limits of the trunk whose far end names it: nobody dials faster by
     /// transfers and redirections than by calls.
+    /// Emergency calls cost nothing.
     pub(crate) fn charge_named(&mut self, trunk: &Trunk, number: &Number, caller: LegId) -> Result<(), ReasonSlug> {
+        if self.edge.table.numbers().is_emergency(number) {
+            return Ok(());
+        }
         self.edge.admission.check_rate(self.now, &trunk.name)?;
         self.edge.trunks.pay(self.now, &trunk.name)?;
         let called = self.edge.table.numbers().spellings(number, SendNumbers::AsIs);
@@ -591,7 +595,7 @@ impl Cx<'_> {
         let routed = self.call.parameters_for(attempt).find(|(name, _)| *name == "rn").map(|(_, value)| value);
         match routed.map(|value| self.edge.table.numbers().normalise(value, None)) {
             None => Ok(()),
-            Some(Ok(routed)) => self.may_take(&trunk, &routed, form),
+            Some(Ok(routed)) => self.may_take(&trunk, &routed, SendNumbers::AsIs),
             Some(Err(Incomplete)) => Err(Failure::with_code(484, ReasonSlug::IncompleteNumber)),
         }
     }

@@ -163,6 +163,8 @@ pub(crate) enum CallEvent {
     AckMissing { leg: LegId },
     /// The far end ended its dialog; it has been answered.
     Bye { leg: LegId, headers: Brought },
+    /// The only far end of a target has hung up while it rings.
+    EarlyBye { leg: LegId },
     /// The far end wants to change its session.
     Reinvite { leg: LegId, server: ServerId, sdp: Option<Bytes>, session: Asked },
     /// The same by UPDATE; without a description it only says that it is there, and where.
@@ -425,8 +427,9 @@ impl Parts {
 
             (Searching, E::Bye { leg: LegId::CALLER, .. }) => self.caller_left_by_bye(cx),
             (Answered | Rerouting | Leaving, E::Bye { leg, headers }) => self.hung_up(cx, leg, headers),
-            (Searching, E::Bye { leg, .. }) => self.left_while_ringing(cx, leg),
-            (Ended, E::Bye { leg, .. }) => cx.call.legs.leg_gone(cx.edge, leg),
+            (Searching | Ended, E::Bye { leg, .. }) => cx.call.legs.leg_gone(cx.edge, leg),
+            (Searching | Rerouting, E::EarlyBye { leg }) => self.left_while_ringing(cx, leg),
+            (Answered | Leaving | Ended, E::EarlyBye { .. }) => {}
 
             (Searching, E::Reinvite { server, .. }) => refuse_request(cx.now, cx.edge, server, 491),
             (Answered | Rerouting | Leaving, E::Reinvite { leg, server, sdp, session }) => {

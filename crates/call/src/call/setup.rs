@@ -58,7 +58,7 @@ impl Call {
             facts: Facts {
                 caller,
                 called: called.unwrap_or_else(|_| unreadable(request)),
-                number_parameters: number_parameters(request, trunk),
+                number_parameters: number_parameters(request, trunk, numbers),
                 locations: Location::of(request, &headers),
                 headers,
                 identity: CallerIdentity::of(request, trunk.identity, edge.table.numbers()),

@@ -130,6 +130,15 @@ impl Gateway {
                 self.edge.respond(now, id, not_served(Method::Message));
             }
             Event::Request { id, dialog, method, request, .. } => self.requested(now, id, dialog, method, &request),
+            Event::EarlyBye { invite, is_last, .. } => {
+                let at = self.edge.index.clients.get(&invite).map(|client| client.at);
+                if let Some(at) = at {
+                    self.edge.trace_received(now, at);
+                    if is_last {
+                        self.tell(now, at.key, CallEvent::EarlyBye { leg: at.leg });
+                    }
+                }
+            }
             Event::Ack { dialog, request } => {
                 if let Some(at) = self.dialog_traced(now, dialog, &request) {
                     self.tell(now, at.key, CallEvent::Acked { leg: at.leg, sdp: request.sdp() });
@@ -473,6 +482,8 @@ impl Gateway {
     fn brought_by_answer(&self, at: Place, answer: &Message) -> Brought {
         let trunk = self.leg_at(at).and_then(|leg| leg.trunk.as_deref());
         let mut all = self.brought(at, answer);
+        // An agent may have asked for them as well.
+        all.retain(|(name, _)| headers::CONNECTED.iter().all(|own| !own.as_str().eq_ignore_ascii_case(name)));
         all.extend(headers::connected(answer, trunk));
         all
     }
@@ -567,10 +578,9 @@ impl Gateway {
 
     /// A dialog's leg, with the request in its trace.
     fn dialog_traced(&mut self, now: Instant, dialog: DialogId, request: &Message) -> Option<Place> {
-        // In an early dialog of a target only UPDATE and BYE mean anything to a call.
+        // In an early dialog of a target only UPDATE means anything to a call.
         let entered = self.edge.index.dialogs.get(&dialog).copied();
-        let may_be_early = matches!(request.method(), Method::Update | Method::Bye);
-        let at = if may_be_early { self.edge.place_of(dialog) } else { entered }?;
+        let at = if request.method() == Method::Update { self.edge.place_of(dialog) } else { entered }?;
         self.edge.trace_received(now, at);
         Some(at)
     }

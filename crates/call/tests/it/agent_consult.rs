@@ -487,3 +487,55 @@ fn a_restart_forgets_it_and_the_agent_is_connected_anew() {
     bench.expect(PBX, "ACK");
     over(&mut bench, &mut caller, &pbx);
 }
+
+/// Whoever the agent asks for may forward its call: that changes nothing of what the caller's own route has behind the agent.
+#[test]
+fn a_target_that_forwards_a_consultation_puts_nothing_before_the_fallback() {
+    let moved = |bench: &mut Bench, target: &Dialed, number: &str| {
+        let contact = format!("Contact: <sip:{number}@10.0.0.5:5060>");
+        let text = target.answer(302, "").replace(&format!("Contact: <sip:bob@{}>", target.peer), &contact);
+        bench.receive(BACKUP, text);
+        bench.expect(BACKUP, "ACK");
+    };
+    let to = |number: &str, connect| trunkgate_route::Route {
+        from: vec!["backup".into()],
+        to: vec![Pattern::parse(number).unwrap()],
+        ..route(connect)
+    };
+    let numbers = Numbers::new("US").unwrap();
+    let routes = vec![
+        to("200", vec![trunkgate_route::TargetSpec::Reject(404)]),
+        to("201", vec![to_trunk("backup"), to_agent("night"), to_trunk("pbx")]),
+        route(vec![to_agent("desk"), to_trunk("pbx")]),
+    ];
+    let trunks = crate::bench::usual_trunks();
+    let definition = Definition { numbers, trunks, agents: vec![agent("desk"), agent("night")], routes };
+    for number in ["200", "201"] {
+        let mut bench = Bench::with(Arc::new(Table::new(definition.clone())));
+        let (mut caller, _, desk, target) = consulting(&mut bench);
+        moved(&mut bench, &target, number);
+        if number == "201" {
+            let other = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE sip:201@"));
+            bench.receive(BACKUP, other.answer(480, ""));
+            bench.expect(BACKUP, "ACK");
+            let last = Dialed::new(PBX, bench.expect(PBX, "INVITE sip:201@"));
+            bench.receive(PBX, last.answer(404, ""));
+            bench.expect(PBX, "ACK");
+        }
+        assert_eq!(bench.state(), "answered", "the caller stays with its agent: {}", bench.story());
+        bench.nothing();
+        // The same number may be forwarded to again.
+        bench.wish(desk, AgentWish::Consult(TARGET.into()));
+        let again = called(&mut bench);
+        moved(&mut bench, &again, "201");
+        let forwarded = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE sip:201@"));
+        bench.receive(BACKUP, forwarded.answer(404, ""));
+        bench.expect(BACKUP, "ACK");
+        bench.lose(desk, Loss::Reset);
+        let fallback = Dialed::new(PBX, bench.expect(PBX, "INVITE sip:+14155550100@"));
+        bench.receive(PBX, fallback.answer(200, &answer()));
+        bench.expect(PBX, "ACK");
+        bench.bye(&mut caller, &fallback);
+        bench.finish();
+    }
+}

@@ -264,3 +264,33 @@ fn a_caller_without_contact_is_hung_up_on_where_its_invite_came_from() {
     bench.receive(CARRIER, caller.respond(&bye, 200, ""));
     bench.finish();
 }
+
+#[test]
+fn a_fork_that_hangs_up_early_takes_neither_another_one_nor_an_answered_call_with_it() {
+    let mut bench = Bench::new();
+    let mut caller = bench.invite(CARRIER, "+14155550100", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let one = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    let other = Dialed { tag: "other".into(), ..one.clone() };
+    // Two phones behind one target ring, neither with media.
+    bench.receive(PBX, one.answer(180, ""));
+    bench.expect(CARRIER, "SIP/2.0 180");
+    bench.receive(PBX, other.answer(180, ""));
+    let third = Dialed { tag: "third".into(), ..one.clone() };
+    bench.receive(PBX, third.answer(180, ""));
+    bench.sent.clear();
+    bench.receive(PBX, one.request("BYE", 1, ""));
+    bench.expect(PBX, "SIP/2.0 200");
+    bench.nothing();
+    bench.receive(PBX, other.answer(200, &answer()));
+    bench.expect(PBX, "ACK");
+    caller.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
+    bench.receive(CARRIER, caller.request("ACK", "", ""));
+    bench.receive(PBX, third.request("BYE", 1, ""));
+    bench.sent.clear();
+    assert_eq!(bench.gateway.calls(bench.now)[0].state, "answered");
+    bench.bye(&mut caller, &other);
+    bench.pass(Duration::from_secs(64));
+    bench.sent.clear();
+    bench.finish();
+}

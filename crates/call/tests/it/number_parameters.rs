@@ -77,3 +77,12 @@ fn a_routing_number_is_judged_like_the_called_one() {
         bench.finish();
     }
 }
+
+#[test]
+fn an_emergency_number_goes_without_and_a_quota_counts_what_is_routed_by() {
+    let mut bench = bench(&["rn"], &["rn"], to_trunk("pbx"));
+    let dialing =
+        Dialing { peer: CARRIER.into(), number: "911;rn=+14155550199".into(), call: 1, cseq: 1, to_tag: String::new() };
+    bench.receive(CARRIER, dialing.request("INVITE", &offer(), ""));
+    bench.expect(PBX, &format!("INVITE sip:911@{PBX} "));
+}

@@ -228,6 +228,17 @@ impl Clients {
         Some(dialog)
     }
 
+    /// An early dialog of an INVITE is over. Whether no other dialog of it is left.
+    pub(crate) fn forget_fork(&mut self, cx: &mut Cx<'_>, id: ClientId, dialog: DialogId) -> bool {
+        let inviting = self.clients.get_mut(&id).and_then(|client| client.invite.as_deref_mut());
+        let is_last = inviting.is_none_or(|inviting| {
+            inviting.forks.retain(|fork| fork.dialog != dialog);
+            inviting.forks.is_empty()
+        });
+        cx.dialogs.remove(cx.shared, dialog);
+        is_last
+    }
+
     fn on_invite_success(
         &mut self,
         cx: &mut Cx<'_>,

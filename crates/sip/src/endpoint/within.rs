@@ -144,10 +144,14 @@ impl Endpoint {
                 let server = servers.begin(&mut cx, arrival, key, request.clone(), Some(id));
                 servers.respond(&mut cx, server, Answer { code: 200, ..Answer::default() });
             }
-            // An early dialog of an INVITE of ours ends with that.
-            if self.dialogs.get(id).is_none_or(|dialog| dialog.is_confirmed() || dialog.invite_out().is_none()) {
-                self.end_dialog(now, id);
+            if let Some(invite) =
+                self.dialogs.get(id).filter(|dialog| !dialog.is_confirmed()).and_then(Dialog::invite_out)
+            {
+                let Parts { mut cx, clients, .. } = self.parts(now);
+                let is_last = clients.forget_fork(&mut cx, invite, id);
+                return self.shared.tell(Event::EarlyBye { invite, is_last, request });
             }
+            self.end_dialog(now, id);
             return self.shared.tell(Event::Request { id: None, dialog: Some(id), flow, party, method, request });
         }
         let server = servers.begin(&mut cx, arrival, key, request.clone(), Some(id));

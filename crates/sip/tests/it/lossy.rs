@@ -133,6 +133,8 @@ impl World {
             Event::TimedOut { id } | Event::TransportFailed { id } => self.close(side, id),
             Event::AckMissing { dialog } => self.hang_up(side, dialog),
             Event::Ack { .. } | Event::Trying { .. } | Event::Challenged { .. } | Event::WrongCredentials { .. } => {}
+            // Both sides ring before they answer, and none hangs up then.
+            Event::EarlyBye { .. } => panic!("nobody hangs up early"),
             Event::Refused { .. } | Event::Dropped(_) => {}
         }
     }

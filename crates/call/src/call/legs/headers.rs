@@ -66,20 +66,26 @@ pub(crate) struct CallerIdentity {
 /// Values of Privacy (RFC 3323 §4.2, RFC 3325 §9.3, RFC 7044 §10.1).
 const PRIVACY: [&str; 7] = ["header", "session", "user", "none", "critical", "id", "history"];
 
+/// The words of Privacy in a message that are known, each once.
+fn privacy_of(message: &Message) -> Vec<String> {
+    let words = message.headers(HeaderName::Privacy).flat_map(|value| value.split(|byte| b";,".contains(byte)));
+    let word = |word: &[u8]| {
+        let word = word.trim_ascii();
+        PRIVACY.iter().find(|known| known.as_bytes().eq_ignore_ascii_case(word)).map(|known| (*known).to_owned())
+    };
+    let mut privacy: Vec<String> = Vec::new();
+    for word in words.filter_map(word) {
+        if !privacy.contains(&word) {
+            privacy.push(word);
+        }
+    }
+    privacy
+}
+
 impl CallerIdentity {
     /// Of an INVITE; `trust`: what the caller's trunk is.
     pub(crate) fn of(request: &Message, trust: Identities, numbers: &Numbers) -> CallerIdentity {
-        let words = request.headers(HeaderName::Privacy).flat_map(|value| value.split(|byte| b";,".contains(byte)));
-        let word = |word: &[u8]| {
-            let word = word.trim_ascii();
-            PRIVACY.iter().find(|known| known.as_bytes().eq_ignore_ascii_case(word)).map(|known| (*known).to_owned())
-        };
-        let mut privacy: Vec<String> = Vec::new();
-        for word in words.filter_map(word) {
-            if !privacy.contains(&word) {
-                privacy.push(word);
-            }
-        }
+        let privacy = privacy_of(request);
         if trust == Identities::Strip {
             return CallerIdentity { privacy, ..CallerIdentity::default() };
         }
@@ -195,13 +201,17 @@ pub(crate) fn connected(answer: &Message, from: Option<&Trunk>) -> Brought {
     if !is_trusted(from) {
         return Brought::new();
     }
-    let of = |name: HeaderName| answer.headers(name).filter_map(value_of).take(ASSERTED_IDENTITIES);
-    let all = CONNECTED.into_iter().flat_map(|name| of(name).map(move |value| (name.as_str().to_owned(), value)));
-    all.collect()
+    let identities = answer.headers(HeaderName::PAssertedIdentity).filter_map(value_of).take(ASSERTED_IDENTITIES);
+    let mut all: Brought = identities.map(|value| (HeaderName::PAssertedIdentity.as_str().to_owned(), value)).collect();
+    let privacy = privacy_of(answer);
+    if !privacy.is_empty() {
+        all.push((HeaderName::Privacy.as_str().to_owned(), privacy.join(";")));
+    }
+    all
 }
 
 /// The headers of an answer by which its network tells who has answered.
-const CONNECTED: [HeaderName; 2] = [HeaderName::PAssertedIdentity, HeaderName::Privacy];
+pub(crate) const CONNECTED: [HeaderName; 2] = [HeaderName::PAssertedIdentity, HeaderName::Privacy];
 
 /// Takes those headers out of what an answer brought, with our address in them; none for a side that is not trusted with them.
 pub(crate) fn connected_line(
@@ -210,12 +220,14 @@ pub(crate) fn connected_line(
     to: &Side<'_>,
     numbers: &Numbers,
 ) -> Vec<Extra> {
+    let rules =
+        [from.and_then(|trunk| trunk.caller_id_in.as_ref()), to.trunk.and_then(|trunk| trunk.caller_id.as_ref())];
     let of = |name: HeaderName| brought.iter().filter(move |(written, _)| *written == name.as_str());
     if !are_trusted(from, to.trunk) {
         return Vec::new();
     }
     let identities = of(HeaderName::PAssertedIdentity).filter_map(|(name, value)| {
-        Some(Extra { name: name.clone(), value: addresses(value, to, numbers, &|_| true)? })
+        Some(Extra { name: name.clone(), value: own_addresses(value, to, numbers, rules)? })
     });
     let privacy = of(HeaderName::Privacy).map(|(name, value)| extra(name, value));
     identities.chain(privacy).collect()

@@ -74,11 +74,6 @@ impl EarlyMedia {
         }
     }
 
-    /// Whether more than one of them is known.
-    pub(crate) fn has_several(&self) -> bool {
-        self.dialogs.len() > 1
-    }
-
     /// What a dialog has said; where it has said nothing itself, what came without a tag (RFC 3261 §12.1 wants one).
     pub(crate) fn of(&self, dialog: DialogId) -> Option<Written> {
         let said = |wanted| self.dialogs.iter().find(|known| known.id == wanted);

@@ -54,6 +54,8 @@ pub(crate) struct Agreed {
     pub(crate) refresh: Option<Instant>,
     /// When the call ends if nobody has.
     pub(crate) expires: Instant,
+    /// That was met late and put off.
+    pub(crate) was_put_off: bool,
 }
 
 /// The same in plain data.
@@ -72,7 +74,13 @@ impl Agreed {
         let interval = Duration::from_secs(seconds.max(SESSION_TAKEN_SECONDS).into());
         // RFC 4028 §10.
         let early = (interval / 3).min(Duration::from_secs(32));
-        Agreed { seconds, ours, refresh: ours.then_some(now + interval / 2), expires: now + (interval - early) }
+        Agreed {
+            seconds,
+            ours,
+            refresh: ours.then_some(now + interval / 2),
+            expires: now + (interval - early),
+            was_put_off: false,
+        }
     }
 }
 
@@ -99,7 +107,7 @@ impl SessionTimer {
 
     /// In plain data; a refresh that is under way is made again.
     pub(crate) fn written(&self, now: Instant, edge: &Edge) -> Option<WrittenTimer> {
-        let Agreed { seconds, ours, refresh, expires } = self.agreed?;
+        let Agreed { seconds, ours, refresh, expires, .. } = self.agreed?;
         let date = |at: Instant| unix_ms(edge.date(at));
         let refresh_ms = ours.then(|| date(refresh.unwrap_or(now)));
         Some(WrittenTimer { least: self.least, seconds, ours, expires_ms: date(expires), refresh_ms })
@@ -112,7 +120,7 @@ impl SessionTimer {
         };
         let today = unix_ms(edge.date(now));
         let at = |ms: u64| now.checked_add(Duration::from_millis(ms.saturating_sub(today))).unwrap_or(now);
-        let agreed = Agreed { seconds, ours, refresh: refresh_ms.map(at), expires: at(expires_ms) };
+        let agreed = Agreed { seconds, ours, refresh: refresh_ms.map(at), expires: at(expires_ms), was_put_off: false };
         SessionTimer { least, agreed: Some(agreed), ..SessionTimer::default() }
     }
 }

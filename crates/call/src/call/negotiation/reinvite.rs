@@ -314,10 +314,10 @@ impl Bridge {
                 continue;
             };
             let late = cx.now.saturating_duration_since(agreed.expires);
-            if late >= STANDSTILL {
+            if late >= STANDSTILL && !agreed.was_put_off {
                 // This process stood still: a refresh may have come that is read only now, or ours is overdue.
                 let expires = cx.now + late.min(Duration::from_secs(u64::from(agreed.seconds)));
-                cx.call.legs[leg].timer.agreed = Some(Agreed { expires, ..agreed });
+                cx.call.legs[leg].timer.agreed = Some(Agreed { expires, was_put_off: true, ..agreed });
             } else if agreed.expires <= cx.now {
                 return self.session_over(cx, leg, agreed);
             }

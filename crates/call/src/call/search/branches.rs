@@ -446,6 +446,7 @@ impl Search {
         let (Some(consult), Some(agent)) = (self.consults.now.take(), cx.call.legs.callee) else { return false };
         cx.call.enter(State::Answered);
         bridge.negotiation.offer = None;
+        (self.tried, self.forwarded) = (None, None);
         cx.call.story.failed_over = None;
         let name = cx.call.legs.name_of(agent);
         let why = failure.reason.sentence();

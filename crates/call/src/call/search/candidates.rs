@@ -430,7 +430,14 @@ impl Search {
             let caller = cx.call.number_of(cx.call.legs.near).text.clone();
             let called = match trunk.quotas.is_empty() {
                 true => Vec::new(),
-                false => cx.edge.table.numbers().spellings(&called, form),
+                false => {
+                    let numbers = cx.edge.table.numbers();
+                    let mut all = numbers.spellings(&called, form);
+                    let routed = cx.call.parameters_for(attempt).find(|(name, _)| *name == "rn");
+                    let routed = routed.and_then(|(_, value)| numbers.normalise(value, None).ok());
+                    all.extend(routed.into_iter().flat_map(|number| numbers.spellings(&number, SendNumbers::AsIs)));
+                    all
+                }
             };
             let call = Numbered { called: &called, caller: &caller };
             if let Err((reason, which)) = cx.edge.take_quota(cx.now, &trunk.name, call, (cx.call.key, Some(branch))) {
@@ -533,7 +540,8 @@ impl Search {
                 Onward::Peer(place) => self.try_place(cx, bridge, branch, *place),
                 Onward::Target(target) => self.try_target(cx, bridge, branch, *target),
                 Onward::Here(trunk, number) => match cx.plan_redirected(&trunk, &number) {
-                    Ok(plan) if self.is_last_ringing() => {
+                    // A target that an agent asks for is tried with the agent's caller still there: by itself.
+                    Ok(plan) if self.is_last_ringing() && !self.is_consulting() => {
                         self.put_plan_first(cx, plan);
                         return Followed::Planned;
                     }
@@ -583,7 +591,9 @@ impl Search {
         if let Some(shown) = &plan.route.caller_id {
             cx.call.facts.shown_as = Some(shown.clone());
         }
-        for target in plan.targets.into_iter().rev() {
+        // What the call's own route has for this case comes before a refusal by the other one.
+        let keeps = self.controller.has_more();
+        for target in plan.targets.into_iter().rev().filter(|target| !(keeps && matches!(target, Target::Reject(_)))) {
             self.controller.again(target);
         }
     }

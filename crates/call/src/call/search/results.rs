@@ -274,11 +274,7 @@ impl Parts {
 
     /// A target sends BYE while it rings, which no called party may (RFC 3261 §15). What it means is plain: it is not to be had.
     pub(crate) fn left_while_ringing(&mut self, cx: &mut Cx<'_>, leg: LegId) {
-        let Some(branch) = self.search.calling_on(cx.call, leg) else { return cx.call.legs.leg_gone(cx.edge, leg) };
-        // One of several that ring behind the target.
-        if self.search.attempt(branch).is_some_and(|attempt| attempt.early.has_several()) {
-            return;
-        }
+        let Some(branch) = self.search.calling_on(cx.call, leg) else { return };
         cx.withdraw(leg);
         let detail = Some("sent BYE before it answered".to_owned());
         let failure = Failure { detail, ..Failure::with_code(480, ReasonSlug::TargetRejected) };

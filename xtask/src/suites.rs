@@ -1,0 +1,335 @@
+//! Other projects' SIPp scenarios through the edge. They are fetched, not copied.
+//!
+//! A scenario is made for its own project's server: most want more of it than a call. So each is run twice, against SIPp's own callee or
+//! caller, and with the edge between the two. One that fails already without the edge says nothing of it and is left out; of the others one that
+//! fails with the edge is a finding. `VERDICTS` says of each who is right.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write as _;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+use crate::interop::{edge, install};
+
+/// Flags of `cargo xtask peers-suites`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// A folder with checkouts named as in the table, in the place of fetching them.
+    #[arg(long)]
+    from: Option<PathBuf>,
+    /// Only scenarios whose path contains this.
+    #[arg(long)]
+    only: Option<String>,
+    /// Scenarios at once.
+    #[arg(long, default_value_t = 8)]
+    jobs: u8,
+}
+
+/// Name and origin of each suite.
+const SUITES: [(&str, &str); 8] = [
+    ("asterisk+testsuite", "https://github.com/asterisk/testsuite"),
+    ("pjsip+pjproject", "https://github.com/pjsip/pjproject"),
+    ("OpenSIPS+sipssert-opensips-tests", "https://github.com/OpenSIPS/sipssert-opensips-tests"),
+    ("drachtio+drachtio-srf", "https://github.com/drachtio/drachtio-srf"),
+    ("drachtio+drachtio-server", "https://github.com/drachtio/drachtio-server"),
+    ("jambonz+sbc-inbound", "https://github.com/jambonz/sbc-inbound"),
+    ("jambonz+sbc-outbound", "https://github.com/jambonz/sbc-outbound"),
+    ("SIPp+sipp", "https://github.com/SIPp/sipp"),
+];
+
+/// How long a scenario may take.
+const PATIENCE: Duration = Duration::from_secs(12);
+
+/// Who is right where a scenario fails with the edge: the end of its path, and the verdict.
+const VERDICTS: [(&str, &str); 0] = [];
+
+/// Who begins in a scenario.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Caller,
+    Callee,
+}
+
+/// What came of one.
+#[derive(Debug)]
+enum Outcome {
+    Passed,
+    /// With the edge, though not without: what SIPp says of it.
+    Failed(String),
+    /// It says nothing of the edge.
+    LeftOut(&'static str),
+}
+
+/// Fetches the suites and runs them; `true` where nothing failed but what has a verdict.
+pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
+    install::packages(&[("sipp", "sip-tester"), ("git", "git")])?;
+    edge::build()?;
+    let folder = edge::target().join("peers-suites");
+    std::fs::create_dir_all(&folder)?;
+    let root = match &options.from {
+        Some(root) => root.clone(),
+        None => fetch(&folder)?,
+    };
+    let mut files = VecDeque::new();
+    for (name, _) in SUITES {
+        collect(&root.join(name), &mut files)?;
+    }
+    files.retain(|file| options.only.as_ref().is_none_or(|part| file.to_string_lossy().contains(part.as_str())));
+    let (all, began) = (files.len(), Instant::now());
+    println!("{all} scenarios, {} at once", options.jobs);
+    let (queue, done) = (Mutex::new(files), Mutex::new(BTreeMap::new()));
+    std::thread::scope(|scope| {
+        for slot in 1..=options.jobs.max(1) {
+            let (queue, done) = (&queue, &done);
+            scope.spawn(move || {
+                while let Some(file) = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front() {
+                    let outcome = of(&file, slot).unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")));
+                    let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+                    done.insert(file, outcome);
+                    if done.len().is_multiple_of(100) {
+                        println!("{} of {all}, {:.0} s", done.len(), began.elapsed().as_secs_f64());
+                    }
+                }
+            });
+        }
+    });
+    let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let (text, is_well) = report(&root, &done);
+    let path = folder.join("report.md");
+    std::fs::write(&path, &text)?;
+    println!("{text}\nin {}", path.display());
+    Ok(is_well)
+}
+
+/// Clones what is not there yet.
+fn fetch(folder: &Path) -> anyhow::Result<PathBuf> {
+    for (name, origin) in SUITES {
+        let to = folder.join(name);
+        if to.is_dir() {
+            continue;
+        }
+        println!("fetching {origin}");
+        let status = Command::new("git").args(["clone", "--quiet", "--depth", "1", origin]).arg(&to).status()?;
+        if !status.success() {
+            bail!("{origin} cannot be fetched");
+        }
+    }
+    Ok(folder.to_owned())
+}
+
+/// Every scenario below a folder.
+fn collect(folder: &Path, files: &mut VecDeque<PathBuf>) -> anyhow::Result<()> {
+    let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    let mut paths: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<_>>()?;
+    paths.sort();
+    for path in paths {
+        if path.is_dir() && !path.is_symlink() {
+            collect(&path, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "xml")
+            && std::fs::read(&path).is_ok_and(|text| String::from_utf8_lossy(&text).contains("<scenario"))
+        {
+            files.push_back(path);
+        }
+    }
+    Ok(())
+}
+
+/// Runs one, without the edge and with it.
+fn of(file: &Path, slot: u8) -> anyhow::Result<Outcome> {
+    let text = String::from_utf8_lossy(&std::fs::read(file)?).into_owned();
+    let role = match role(&text) {
+        Ok(role) => role,
+        Err(why) => return Ok(Outcome::LeftOut(why)),
+    };
+    let slot = Slot::new(slot);
+    if slot.play(file, role, slot.callee)?.is_some() {
+        return Ok(Outcome::LeftOut("fails against SIPp alone: made for its own server"));
+    }
+    let _edge = edge::Edge::start_as(Command::new(edge::binary()), &slot.configuration())?;
+    Ok(slot.play(file, role, slot.edge)?.map_or(Outcome::Passed, Outcome::Failed))
+}
+
+/// Who begins, or why it is not run.
+fn role(text: &str) -> Result<Role, &'static str> {
+    let mut text = text.to_owned();
+    while let Some((from, rest)) = text.find("<!--").and_then(|from| Some((from, text.get(from..)?.find("-->")? + 3))) {
+        text.replace_range(from..from + rest, "");
+    }
+    if text.contains("<sendCmd") || text.contains("<recvCmd") {
+        return Err("has a third party (3PCC)");
+    }
+    if text.contains("[field") {
+        return Err("reads a file of its own");
+    }
+    let begin = |tag: &str| text.find(tag).unwrap_or(usize::MAX);
+    let (send, receive) = (begin("<send"), begin("<recv"));
+    if send < receive {
+        let body = text.get(send..).and_then(|rest| rest.split_once("<![CDATA[")).map(|(_, body)| body.trim_start());
+        return match body {
+            Some(body) if body.starts_with("INVITE ") => Ok(Role::Caller),
+            Some(_) | None => Err("begins with no INVITE"),
+        };
+    }
+    let first = text.get(receive..).and_then(|rest| rest.split_once('>')).map(|(tag, _)| tag).unwrap_or_default();
+    if first.contains("\"INVITE\"") || first.contains("'INVITE'") {
+        Ok(Role::Callee)
+    } else {
+        Err("begins with no INVITE")
+    }
+}
+
+/// Addresses of its own for what runs at once.
+struct Slot {
+    edge: Ipv4Addr,
+    caller: Ipv4Addr,
+    callee: Ipv4Addr,
+    ports: u16,
+}
+
+impl Slot {
+    fn new(slot: u8) -> Slot {
+        let at = |last| Ipv4Addr::new(127, 77, slot, last);
+        Slot { edge: at(1), caller: at(2), callee: at(3), ports: 30_000 + 100 * u16::from(slot) }
+    }
+
+    fn configuration(&self) -> String {
+        let Slot { edge, caller, callee, ports } = self;
+        format!(
+            "[edge]\nname = \"suites\"\n[[listen]]\ntransport = \"udp\"\naddress = \"{edge}:5060\"\n\
+             [media]\naddress = [\"{edge}\"]\nports = \"{ports}-{}\"\nthreads = 1\n[http]\naddress = \"127.0.0.1:0\"\n\
+             [trunk.caller]\noptions_interval = \"0s\"\npeers = [\"sip:{caller}:5060\"]\n\
+             [trunk.callee]\noptions_interval = \"0s\"\npeers = [\"sip:{callee}:5060\"]\n\
+             [[route]]\nfrom = [\"caller\"]\nconnect = [\"trunk:callee\"]\n",
+            ports + 99
+        )
+    }
+
+    /// One call of the scenario's role with SIPp's own other side, sent to `to` by the caller; what went wrong, where something did.
+    fn play(&self, file: &Path, role: Role, to: Ipv4Addr) -> anyhow::Result<Option<String>> {
+        let folder = tempfile::tempdir()?;
+        let here = file.parent().context("a folder")?;
+        let file = ["-sf", file.file_name().and_then(|name| name.to_str()).context("a name")?];
+        let to = format!("{to}:5060");
+        let caller = |scenario: &[&str], at: &Path| {
+            let length = ["-d", "300", "-s", "+14155550123", to.as_str()];
+            sipp(&[scenario, &length].concat(), self.caller, at, folder.path(), "caller")
+        };
+        let callee = |scenario: &[&str], at: &Path| sipp(scenario, self.callee, at, folder.path(), "callee");
+        let (tested, mut other) = match role {
+            Role::Caller => {
+                let other = callee(&["-sn", "uas"], folder.path())?;
+                std::thread::sleep(Duration::from_millis(300));
+                (caller(&file, here)?, other)
+            }
+            Role::Callee => {
+                let tested = callee(&file, here)?;
+                std::thread::sleep(Duration::from_millis(300));
+                (tested, caller(&["-sn", "uac"], folder.path())?)
+            }
+        };
+        let name = if role == Role::Caller { "caller" } else { "callee" };
+        let is_well = ended(tested)?;
+        drop(other.kill());
+        drop(other.wait());
+        if is_well {
+            return Ok(None);
+        }
+        let errors = std::fs::read(folder.path().join(format!("{name}.errors"))).unwrap_or_default();
+        let errors = String::from_utf8_lossy(&errors).into_owned();
+        let said =
+            errors.lines().find(|line| line.contains("nexpected") || line.contains("bort") || line.contains("imeout"));
+        Ok(Some(said.unwrap_or("no call came about").chars().take(300).collect()))
+    }
+}
+
+/// SIPp at an address, for one call.
+fn sipp(scenario: &[&str], at: Ipv4Addr, here: &Path, folder: &Path, name: &str) -> anyhow::Result<Child> {
+    let (at, errors) = (at.to_string(), folder.join(format!("{name}.errors")));
+    let seconds = PATIENCE.as_secs().to_string();
+    Command::new("sipp")
+        .args(scenario)
+        .args(["-i", &at, "-mi", &at, "-p", "5060", "-m", "1", "-nostdin"])
+        .args(["-timeout", &seconds, "-timeout_error", "-recv_timeout", "8000", "-trace_err", "-error_file"])
+        .arg(errors)
+        .current_dir(here)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .context("sipp")
+}
+
+/// Waits for its end; whether its call went as it says.
+fn ended(mut child: Child) -> anyhow::Result<bool> {
+    let began = Instant::now();
+    while began.elapsed() < PATIENCE + Duration::from_secs(3) {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status.success());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    child.kill()?;
+    child.wait()?;
+    Ok(false)
+}
+
+/// The table, what failed with its verdict, and whether each has one.
+fn report(root: &Path, done: &BTreeMap<PathBuf, Outcome>) -> (String, bool) {
+    let mut text = "# Other projects' SIPp scenarios\n\n| suite | scenarios | passed | failed | left out |\n| --- | --- | --- | --- | --- |\n".to_owned();
+    let count =
+        |wanted: &dyn Fn(&Path, &Outcome) -> bool| done.iter().filter(|(file, outcome)| wanted(file, outcome)).count();
+    for (name, _) in SUITES {
+        let of = |wanted: &dyn Fn(&Outcome) -> bool| {
+            count(&|file, outcome| file.starts_with(root.join(name)) && wanted(outcome))
+        };
+        let passed = of(&|outcome| matches!(outcome, Outcome::Passed));
+        let failed = of(&|outcome| matches!(outcome, Outcome::Failed(_)));
+        let left_out = of(&|outcome| matches!(outcome, Outcome::LeftOut(_)));
+        let _ = writeln!(text, "| {name} | {} | {passed} | {failed} | {left_out} |", passed + failed + left_out);
+    }
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    for outcome in done.values() {
+        if let Outcome::LeftOut(why) = outcome {
+            *reasons.entry(why).or_default() += 1;
+        }
+    }
+    text.push_str("\n| left out | |\n| --- | --- |\n");
+    for (why, count) in reasons {
+        let _ = writeln!(text, "| {why} | {count} |");
+    }
+    text.push_str("\n| failed | SIPp says | who is right |\n| --- | --- | --- |\n");
+    let mut is_well = true;
+    for (file, outcome) in done {
+        let Outcome::Failed(said) = outcome else { continue };
+        let shown = file.strip_prefix(root).unwrap_or(file).display().to_string();
+        let verdict = VERDICTS.iter().find(|(path, _)| shown.ends_with(path)).map(|(_, verdict)| *verdict);
+        is_well &= verdict.is_some();
+        let _ = writeln!(text, "| {shown} | {} | {} |", said.replace('|', "/"), verdict.unwrap_or("**open**"));
+    }
+    (text, is_well)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scenario_shows_who_begins() {
+        let invite = "<send><![CDATA[\n  INVITE sip:x SIP/2.0\n]]></send>";
+        for (text, expected) in [
+            (format!("<scenario>{invite}<recv response=\"200\"/></scenario>"), Ok(Role::Caller)),
+            ("<scenario><recv request=\"INVITE\" crlf=\"true\"/></scenario>".to_owned(), Ok(Role::Callee)),
+            (format!("<!-- <recv request=\"INVITE\"/> --><scenario>{invite}</scenario>"), Ok(Role::Caller)),
+            ("<scenario><send><![CDATA[REGISTER sip:x]]></send></scenario>".to_owned(), Err("begins with no INVITE")),
+            (format!("<scenario>{invite}<sendCmd/></scenario>"), Err("has a third party (3PCC)")),
+            (invite.replace("sip:x", "sip:[field0]"), Err("reads a file of its own")),
+        ] {
+            assert_eq!(role(&text), expected, "{text}");
+        }
+    }
+}
