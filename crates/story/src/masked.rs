@@ -304,6 +304,15 @@ impl Text<'_> {
             None if word.end == self.bytes.len() => text.len(),
             None => return,
         };
+        // Nearly always there is a known scheme behind a `<`, one colon, and nothing to hide.
+        let head = text.get(..until).unwrap_or_default();
+        let Some(colon) = memchr(b':', head) else { return };
+        if memchr(b':', head.get(colon + 1..).unwrap_or_default()).is_none() {
+            let scheme = memrchr(b'<', head).and_then(|angle| head.get(angle + 1..colon)).map(<[u8]>::trim_ascii);
+            if scheme.is_none_or(|scheme| SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known))) {
+                return;
+            }
+        }
         let (mut first, mut scheme, mut angle) = (None, false, None);
         for (at, byte) in text.iter().enumerate().take(until) {
             match byte {

@@ -144,7 +144,9 @@ pub fn mask(number: &str) -> String {
 /// Text of a far end as views, traces and log lines may hold it: no longer than `chars`, and without what steers a
 /// terminal, breaks a line or turns its reading direction (Unicode TR 36 §2.5).
 pub fn plain(text: &str, chars: usize) -> String {
-    if text.len() <= chars && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+    // Each byte is looked at, whatever the others are: many at once.
+    let is_plain = |all: bool, byte: u8| all & matches!(byte, b' '..=b'~');
+    if text.len() <= chars && text.bytes().fold(true, is_plain) {
         return text.to_owned();
     }
     text.chars().filter(|c| !steers(*c)).take(chars).collect()
