@@ -471,8 +471,7 @@ impl Auxiliary {
         server.abort();
         names.abort();
         agents.abort();
-        let _ = agents.await;
-        let _ = (refresher.await, server.await, names.await, history.await);
+        let _ = (refresher.await, server.await, names.await, agents.await, history.await);
         let _ = tokio::time::timeout(Duration::from_secs(limits::HEP_LAST_SECONDS), hep).await;
         let _ = otel.await;
         // The signalling loop has ended before: no record comes after this.

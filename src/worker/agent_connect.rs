@@ -29,7 +29,7 @@ use trunkgate_media::{Counter, SocketSpec};
 use trunkgate_route::url_place;
 
 use super::agent_intake::Intake;
-use super::agent_names::{look_up, look_up_anew};
+use super::agent_names::{look_up, look_up_anew, place};
 use super::agent_stream::Stream;
 use crate::agent_url::is_of_no_one;
 use crate::certificates::{Trust, provider, system_roots, words};
@@ -137,8 +137,7 @@ impl Target {
             Some("ws") => false,
             _ => return Err(Fault::unreachable("the URL is neither ws nor wss")),
         };
-        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let (host, port) = place(&uri);
         let mut request = uri.into_client_request().map_err(Fault::unreachable)?;
         if let Some(token) = &spec.auth_token {
             let mut signature = HeaderValue::try_from(sign(token, url)).map_err(Fault::unreachable)?;

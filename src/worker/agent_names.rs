@@ -21,7 +21,7 @@ use crate::limits::{AGENT_LOOK_UPS, AGENT_NAME_KEPT, AGENT_NAME_REFRESH, AGENT_N
 /// What a look-up came to; an error in the system's words.
 pub(super) type Found = Result<Arc<[SocketAddr]>, Arc<str>>;
 type LookUp = BoxFuture<'static, Found>;
-type Name = (String, u16);
+pub(super) type Name = (String, u16);
 
 /// Look-ups that somebody waits for or that have a thread, by host and port.
 #[derive(Debug)]
@@ -68,7 +68,8 @@ pub(super) async fn look_up_anew(host: &str, port: u16) -> Found {
 pub(crate) async fn keep(mut table: watch::Receiver<Arc<Table>>) {
     loop {
         let agents = Arc::clone(&table.borrow_and_update());
-        for (host, port) in agents.agents().iter().filter_map(|agent| place(&agent.url)) {
+        let urls = agents.agents().iter().filter_map(|agent| agent.url.parse::<Uri>().ok());
+        for (host, port) in urls.map(|url| place(&url)) {
             if address(&host, port).is_none() {
                 tokio::spawn(UNDER_WAY.join((host, port), ask));
             }
@@ -80,10 +81,9 @@ pub(crate) async fn keep(mut table: watch::Receiver<Arc<Table>>) {
 }
 
 /// Host and port of an agent's URL.
-pub(super) fn place(url: &str) -> Option<(String, u16)> {
-    let uri: Uri = url.parse().ok()?;
-    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("wss") { 443 } else { 80 });
-    Some((uri.host()?.trim_matches(['[', ']']).to_owned(), port))
+pub(super) fn place(url: &Uri) -> Name {
+    let port = url.port_u16().unwrap_or(if url.scheme_str() == Some("wss") { 443 } else { 80 });
+    (url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned(), port)
 }
 
 fn address(host: &str, port: u16) -> Option<Arc<[SocketAddr]>> {

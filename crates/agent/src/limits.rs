@@ -95,5 +95,5 @@ pub const SLOW_TICKS: i64 = 480;
 pub const FORCED_TICKS: i64 = 160;
 /// How long a source's pace is observed before it is judged.
 pub const PACE_WINDOW: Duration = Duration::from_secs(4);
-/// A deadline that is met so late tells that this process did not run meanwhile, or its machine: that time is nobody's silence.
+/// A deadline that is met so late tells that this process did not run meanwhile, or its machine: that time does not count as silence.
 pub const STANDSTILL: Duration = Duration::from_millis(500);

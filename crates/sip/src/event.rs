@@ -255,8 +255,6 @@ pub enum Event {
         invite: ClientId,
         /// Whether no other far end of it is known, in an early dialog or a confirmed one.
         is_last: bool,
-        /// The BYE.
-        request: Message,
     },
     /// An answer to a request of ours. Each request that is not abandoned ends once: with a final answer,
     /// [`Event::TimedOut`] or [`Event::TransportFailed`]; only an INVITE may have further 2xx, by forks. Of an INVITE: provisional ones above 100 and finals; a 2xx must be answered

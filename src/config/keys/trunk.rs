@@ -1,5 +1,7 @@
 //! Keys of `[trunk.NAME]` and of the tables in it.
 
+use trunkgate_route::NUMBER_PARAMETERS;
+
 use super::{COUNT, FILE, Key, Kind, MUST, NETWORK, NONE, NUMBER, PATTERN, PREFIX, TEXT, is, keys, told};
 
 /// `[trunk.NAME]`
@@ -34,7 +36,7 @@ pub(in crate::config) const TRUNK: &[Key] = keys! {
     "allow_prefixes": Kind::Many(&PREFIX), told("any"), "prefixes of called numbers; other numbers are not sent to this trunk";
     "high_risk": Kind::Word(&["refuse", "allow"]), told("`\"refuse\"`, with phones `\"allow\"`"), "calls to number ranges known for toll fraud";
     "send_numbers": Kind::Word(&["e164", "plus-less", "national", "as-is"]), is(r#""e164""#), "format of numbers sent to this trunk";
-    "number_parameters": Kind::List(&Kind::Word(&["npdi", "rn", "cic", "dai", "tgrp", "trunk-context", "cpc", "oli", "ext", "isub", "postd"])), is("[]"), "parameters of the called number accepted from and passed to this trunk";
+    "number_parameters": Kind::List(&Kind::Word(&NUMBER_PARAMETERS)), is("[]"), "parameters of the called number accepted from and passed to this trunk";
     "srtp": Kind::Word(&["off", "optional", "required"]), is(r#""off""#), "media encryption: SRTP with keys in SDP (SDES)";
     "srtp_suites": Kind::List(&Kind::Word(&["AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32", "AES_256_CM_HMAC_SHA1_80", "AES_256_CM_HMAC_SHA1_32", "AEAD_AES_128_GCM", "AEAD_AES_256_GCM"])), told("offered: AEAD_AES_128_GCM, AES_CM_128_HMAC_SHA1_80, AEAD_AES_256_GCM, AES_256_CM_HMAC_SHA1_80; accepted: all six"), "SRTP cipher suites: offered in this order, others not accepted";
     "auth": Kind::Table(AUTH), NONE, "credentials for digest challenges of this trunk";

@@ -533,8 +533,8 @@ impl Cx<'_> {
         Ok(fitted)
     }
 
-    /// Counts a call of `caller` to this number with the limits of the trunk whose far end names it: nobody dials faster by
-    /// transfers and redirections than by calls.
+    /// Counts a call of `caller` to this number with the limits of the trunk whose far end names it: transfers and redirections are
+    /// no faster way to dial than calls.
     /// Emergency calls cost nothing.
     pub(crate) fn charge_named(&mut self, trunk: &Trunk, number: &Number, caller: LegId) -> Result<(), ReasonSlug> {
         if self.edge.table.numbers().is_emergency(number) {
@@ -553,7 +553,7 @@ impl Cx<'_> {
 
     /// Returns what the routes say of a call of `caller` to this number from this trunk; `None`: no route takes it.
     pub(crate) fn plan_named(&mut self, trunk: &Trunk, number: &Number, caller: LegId) -> Option<Plan> {
-        // The headers of the call's INVITE are its caller's, and nobody else's.
+        // The headers of the call's INVITE are its caller's alone.
         let headers = if caller == LegId::CALLER { &self.call.facts.headers[..] } else { &[] };
         let (called, caller) = (&*number.text, &*self.call.number_of(caller).text);
         let info = CallInfo { from: &trunk.name, called, caller, headers, ..CallInfo::default() };
@@ -592,8 +592,7 @@ impl Cx<'_> {
         };
         self.may_take(&trunk, &number, form)?;
         // Where it is there, it is what the far end routes by.
-        let routed = self.call.parameters_for(attempt).find(|(name, _)| *name == "rn").map(|(_, value)| value);
-        match routed.map(|value| self.edge.table.numbers().normalise(value, None)) {
+        match self.call.routing_number(self.edge, attempt) {
             None => Ok(()),
             Some(Ok(routed)) => self.may_take(&trunk, &routed, SendNumbers::AsIs),
             Some(Err(Incomplete)) => Err(Failure::with_code(484, ReasonSlug::IncompleteNumber)),
@@ -605,13 +604,9 @@ impl Cx<'_> {
         let called =
             rewrite::called(attempt.number.as_deref(), &self.call.facts.called, form, self.edge.table.numbers());
         let mut user = rewrite::escape_user(&called);
-        for (name, value) in self.call.parameters_for(attempt) {
+        for parameter in self.call.parameters_for(attempt) {
             user.push(';');
-            user.push_str(name);
-            if !value.is_empty() {
-                user.push('=');
-                user.push_str(value);
-            }
+            user.push_str(parameter);
         }
         rewrite::request_uri(&user, &way.peer, &way.destination.host, way.destination.port)
     }

@@ -113,7 +113,7 @@ use crate::call::search::agents::{Player, Retries};
 use crate::call::search::answer::FinalAnswer;
 use crate::call::search::attempt::Attempt;
 use crate::call::search::branches::Tried;
-use crate::call::search::redirect::Forwarded;
+use crate::call::search::redirect::Visited;
 use crate::call::setup::Incoming;
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::story::noted::micros;
@@ -348,7 +348,7 @@ pub(crate) struct Search {
     /// What they have come to so far.
     pub(crate) tried: Option<Box<Tried>>,
     /// Numbers at the edge itself that 3xx answers have named since the caller was last answered.
-    pub(crate) forwarded: Option<Box<Forwarded>>,
+    pub(crate) forwarded: Option<Box<Visited>>,
     /// New streams to agents that failed.
     pub(crate) retries: Retries,
     /// Targets that are tried while an agent has the caller.

@@ -12,7 +12,7 @@ use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_resources::limits::{NUMBER_CHARS, REFERRER_SECONDS};
 use trunkgate_route::{OnClose, Target};
-use trunkgate_sdp::{accept, anchored_streams, fitted};
+use trunkgate_sdp::{accept, anchored_streams};
 use trunkgate_sip::header::SessionExpires;
 use trunkgate_sip::{ClientId, ServerId};
 use trunkgate_story::numbers::plain;
@@ -582,9 +582,8 @@ impl Parts {
             return Err(Failure::with_code(500, ReasonSlug::NoPorts));
         }
         let Some(waits) = cx.call.legs.other(join.by) else { return Err(missing()) };
-        let answer = other.shared.legs.read(cx.edge, comes, &sdp.ok_or_else(missing)?)?;
+        let answer = other.act(cx.now, cx.edge).1.read_answer(comes, &sdp.ok_or_else(missing)?)?;
         let sent = other.shared.legs[comes].sent().ok_or_else(missing)?;
-        let answer = fitted(&sent, &answer).unwrap_or(answer);
         let side = &cx.call.legs[waits];
         let ports = side.ports(&anchored_streams(&join.offer));
         let policy = side.policy().towards(other.shared.legs[comes].policy());

@@ -9,7 +9,6 @@ use std::time::Instant;
 
 use trunkgate_resources::challenge::auth_fault;
 use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::edge::not_served;
 use trunkgate_resources::index::{Place, Purpose};
 use trunkgate_resources::io::{Cause, Output};
 use trunkgate_resources::key::CallKey;
@@ -126,11 +125,11 @@ impl Gateway {
             // In a dialog it goes to the other side; none begins one.
             Event::Request { id: Some(id), dialog: None, method: Method::Message, party, .. } => {
                 let name = self.edge.party_name(party);
-                self.edge.trunks.problem(now, &name, "its MESSAGE was rejected with 405".to_owned());
-                self.edge.respond(now, id, not_served(Method::Message));
+                let answer = self.edge.refuse_method(now, &name, Method::Message);
+                self.edge.respond(now, id, answer);
             }
             Event::Request { id, dialog, method, request, .. } => self.requested(now, id, dialog, method, &request),
-            Event::EarlyBye { invite, is_last, .. } => {
+            Event::EarlyBye { invite, is_last } => {
                 let at = self.edge.index.clients.get(&invite).map(|client| client.at);
                 if let Some(at) = at {
                     self.edge.trace_received(now, at);

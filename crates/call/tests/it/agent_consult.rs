@@ -488,7 +488,7 @@ fn a_restart_forgets_it_and_the_agent_is_connected_anew() {
     over(&mut bench, &mut caller, &pbx);
 }
 
-/// Whoever the agent asks for may forward its call: that changes nothing of what the caller's own route has behind the agent.
+/// A consultation target may forward its call: that changes nothing of what the caller's own route has behind the agent.
 #[test]
 fn a_target_that_forwards_a_consultation_puts_nothing_before_the_fallback() {
     let moved = |bench: &mut Bench, target: &Dialed, number: &str| {

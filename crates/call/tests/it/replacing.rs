@@ -406,7 +406,7 @@ fn the_two_calls_of_a_relayed_transfer_may_be_of_different_trunks() {
     bench.expect(PBX, "SIP/2.0 202");
     let from_afar = format!("call-1@secret.example;to-tag=a1;from-tag={}", caller.to_tag);
     let offer = sdp("198.51.100.7", 40_020, 1, "0 101", "sendrecv");
-    // Nobody but the one that was told may use it.
+    // Only the party that it was named to may use it.
     let thief = newcomer(PBX);
     bench.receive(PBX, thief.request("INVITE", &phone(30_020), &replaces(&from_afar)));
     bench.expect(PBX, "SIP/2.0 100");

@@ -146,7 +146,7 @@ fn a_far_side_that_calls_by_itself_is_told_a_number_and_nothing_that_is_denied()
     };
     for (to, shown) in [
         ("sip:+12125550100@h.example", "<tel:+12125550100>"),
-        // Nobody but the edge knows such a number.
+        // Only the edge knows such a number.
         ("sip:201@h.example", "<sip:201@10.0.0.5:5060>"),
     ] {
         refer(&mut bench, to);

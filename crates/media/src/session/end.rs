@@ -700,7 +700,7 @@ impl End {
         self.events.lost_at().into_iter().chain(injector).chain(tone)
     }
 
-    /// Leaves a time in which nobody listened out of its remote party's silence.
+    /// Leaves a time in which this process did not run out of its remote party's silence.
     pub(super) fn stood_still(&mut self, now: Instant, time: Duration) {
         self.silence.leave_out(now, time);
     }

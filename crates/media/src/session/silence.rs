@@ -27,7 +27,7 @@ impl Silence {
     pub(super) fn again(&mut self, now: Instant) {
         *self = Silence { heard: self.heard, ..Silence::new(now) };
     }
-    /// Leaves a time out of the silence: nobody listened in it.
+    /// Leaves a time in which this process did not run out of the silence.
     pub(super) fn leave_out(&mut self, now: Instant, time: Duration) {
         self.since = (self.since + time).min(now);
         self.alive = (self.alive + time).min(now);

@@ -364,6 +364,12 @@ impl Edge {
         id
     }
 
+    /// Returns the answer to a method that is not served outside of a dialog; its trunk learns of it.
+    pub fn refuse_method(&mut self, now: Instant, trunk: &str, method: Method) -> Answer {
+        self.trunks.problem(now, trunk, format!("its {} was rejected with 405", method.as_str()));
+        not_served(method)
+    }
+
     /// Whose a dialog is; an early one that a target has made is that of our INVITE.
     pub fn place_of(&self, dialog: DialogId) -> Option<Place> {
         let entered = self.index.dialogs.get(&dialog).copied();

@@ -11,7 +11,7 @@ use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::view::{PhoneView, RegistrationView};
 
 use crate::challenge::auth_fault;
-use crate::edge::{Edge, not_served};
+use crate::edge::Edge;
 use crate::io::{Output, QueryId};
 use crate::limits::{
     BINDING_LEAST_SECONDS, BINDINGS_PER_TRUNK, CONTACTS_PER_REGISTER, REGISTER_FIRST_PAUSE_SECONDS,
@@ -362,10 +362,7 @@ impl Edge {
     pub fn registering(&mut self, now: Instant, server: ServerId, party: Party, flow: Flow, request: &Message) {
         let name = self.party_name(party);
         let answer = match self.table.trunk(&name).cloned().filter(|trunk| trunk.accept_register) {
-            None => {
-                self.trunks.problem(now, &name, "its REGISTER was rejected with 405".to_owned());
-                not_served(Method::Register)
-            }
+            None => self.refuse_method(now, &name, Method::Register),
             Some(trunk) => {
                 let user = trunk.require_auth.as_ref().map(|required| required.username.as_str());
                 let to = request.to().and_then(|to| to.parsed_uri()).map(|uri| uri.user_unescaped());

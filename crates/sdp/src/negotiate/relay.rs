@@ -91,7 +91,7 @@ pub fn accept(
 }
 
 /// Returns an answer with the m-lines of the offer that it answers, where it has fewer or more of them (against RFC 3264 §6): one
-/// that is missing counts as rejected, one that nobody offered is left out. `None`: their number is right.
+/// that is missing counts as rejected, one that was not offered is left out. `None`: their number is right.
 pub fn fitted(sent: &Description, answer: &Description) -> Option<Description> {
     if sent.media.len() == answer.media.len() {
         return None;
@@ -279,15 +279,16 @@ fn is_foreign(sent: Option<&Connection>, answered: Option<&Connection>) -> bool 
 /// # Errors
 /// [`Refusal`] where that leaves no stream.
 pub fn keep_family(offer: &mut Description, ours: IpAddr) -> Result<(), Refusal> {
-    let session = offer.connection.as_ref().and_then(Connection::ip);
     let is_foreign = |media: &Media| {
-        let ip = media.connection.as_ref().and_then(Connection::ip).or(session);
-        media.port != 0 && ip.is_some_and(|ip| !ip.is_unspecified() && ip.to_canonical().is_ipv4() != ours.is_ipv4())
+        let ip = offer.connection_of(media).and_then(Connection::ip).filter(|ip| !ip.is_unspecified());
+        media.port != 0 && ip.is_some_and(|ip| ip.to_canonical().is_ipv4() != ours.is_ipv4())
     };
-    if !offer.media.iter().any(is_foreign) {
+    let foreign: Vec<bool> = offer.media.iter().map(is_foreign).collect();
+    if !foreign.contains(&true) {
         return Ok(());
     }
-    offer.media.iter_mut().filter(|media| is_foreign(media)).for_each(|media| media.port = 0);
+    let refused = offer.media.iter_mut().zip(foreign).filter(|(_, is_foreign)| *is_foreign);
+    refused.for_each(|(media, _)| media.port = 0);
     if offer.media.iter().any(|media| media.port != 0) {
         return Ok(());
     }

@@ -149,7 +149,7 @@ impl Endpoint {
             {
                 let Parts { mut cx, clients, .. } = self.parts(now);
                 let is_last = clients.forget_fork(&mut cx, invite, id);
-                return self.shared.tell(Event::EarlyBye { invite, is_last, request });
+                return self.shared.tell(Event::EarlyBye { invite, is_last });
             }
             self.end_dialog(now, id);
             return self.shared.tell(Event::Request { id: None, dialog: Some(id), flow, party, method, request });

@@ -13,6 +13,7 @@ use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::EDGES_PER_CALL;
 use trunkgate_resources::sip::extra;
+use trunkgate_route::number::Incomplete;
 use trunkgate_route::{CallerIdRule, Number, SendNumbers, Shown, Trunk};
 use trunkgate_sip::{Extra, Message};
 use trunkgate_story::numbers::Caller;
@@ -81,14 +82,20 @@ impl Shared {
         Addressed { trunk, number: number.unwrap_or_else(|| self.facts.called.clone()), form }
     }
 
-    /// The parameters of the called number that a target may be told: it is called by that number, and both trunks are trusted
-    /// with them.
-    pub(crate) fn parameters_for<'a>(&'a self, attempt: &'a Attempt) -> impl Iterator<Item = (&'a str, &'a str)> {
+    /// The parameters of the called number that a target may be told, as they are written: it is called by that number, and both
+    /// trunks are trusted with them.
+    pub(crate) fn parameters_for<'a>(&'a self, attempt: &'a Attempt) -> impl Iterator<Item = &'a str> {
         let is_called = self.legs.near == LegId::CALLER && attempt.number.is_none() && attempt.uri.is_none();
         let trunk = attempt.trunk.as_ref().filter(|_| is_called);
         let all = self.facts.number_parameters.split(';').filter(|text| !text.is_empty());
-        let all = all.map(|text| text.split_once('=').unwrap_or((text, "")));
-        all.filter(move |(name, _)| trunk.is_some_and(|trunk| trunk.number_parameters.contains(name)))
+        let name = |text: &'a str| text.split('=').next().unwrap_or_default();
+        all.filter(move |text| trunk.is_some_and(|trunk| trunk.number_parameters.contains(&name(text))))
+    }
+
+    /// The number that a target's network routes by instead of the called one (RFC 4694), where it is told one.
+    pub(crate) fn routing_number(&self, edge: &Edge, attempt: &Attempt) -> Option<Result<Number, Incomplete>> {
+        let value = self.parameters_for(attempt).find_map(|text| text.strip_prefix("rn="))?;
+        Some(edge.table.numbers().normalise(value, None))
     }
 
     /// Who is said to call one side, and what else of the caller's it may be shown.

@@ -433,8 +433,7 @@ impl Search {
                 false => {
                     let numbers = cx.edge.table.numbers();
                     let mut all = numbers.spellings(&called, form);
-                    let routed = cx.call.parameters_for(attempt).find(|(name, _)| *name == "rn");
-                    let routed = routed.and_then(|(_, value)| numbers.normalise(value, None).ok());
+                    let routed = cx.call.routing_number(cx.edge, attempt).and_then(Result::ok);
                     all.extend(routed.into_iter().flat_map(|number| numbers.spellings(&number, SendNumbers::AsIs)));
                     all
                 }
@@ -473,7 +472,7 @@ impl Search {
         }
         let from = from.filter(|_| mode == RedirectMode::Follow);
         let mut redirects = self.tried().redirects.remove(branch).unwrap_or_default();
-        redirects.known.push(asked);
+        redirects.visited.note(asked);
         let mut found = VecDeque::new();
         for uri in contacts {
             match self.judge_contact(cx.edge, uri, own.as_ref(), from.as_ref(), &mut redirects) {
@@ -508,11 +507,11 @@ impl Search {
         let place = if here.is_some() && names_port(uri) { None } else { place(uri, own, &edge.table) };
         match (place, here) {
             (Some(place), _) if is_here(edge, &place.peer.destination) => Err("is this edge itself"),
-            (Some(place), _) => redirects.admit(name_of(uri)).map(|()| Onward::Peer(Box::new(place))),
+            (Some(place), _) => redirects.visited.admit(name_of(uri)).map(|()| Onward::Peer(Box::new(place))),
             (None, Some(number)) => {
                 let from = from.ok_or("is this edge itself")?;
-                redirects.admit(name_of(uri))?;
-                self.forwarded.get_or_insert_default().admit(&number)?;
+                redirects.visited.admit(name_of(uri))?;
+                self.forwarded.get_or_insert_default().admit(number.text.clone())?;
                 Ok(Onward::Here(from.clone(), number))
             }
             (None, None) => Err("is not a peer of a trunk"),

@@ -22,14 +22,26 @@ use crate::call::transfer::wish;
 pub(crate) struct Redirects {
     /// What is still to be tried, in order.
     pub(crate) left: VecDeque<Onward>,
-    /// What has been asked, and what is to be, each once: who is sent back to where it came from goes nowhere.
-    pub(crate) known: Vec<String>,
-    /// Places that were taken from 3xx answers.
-    pub(crate) taken: usize,
+    /// What has been asked, and what is to be.
+    pub(crate) visited: Visited,
 }
 
-impl Redirects {
-    /// Notes a place that is to be tried.
+/// Places, or numbers at the edge itself, that 3xx answers lead to: each once, and so many. Who is sent back to where it came from goes
+/// nowhere, and targets that forward to each other come to an end.
+#[derive(Debug, Default)]
+pub(crate) struct Visited {
+    known: Vec<String>,
+    /// Those of them that an answer has named.
+    taken: usize,
+}
+
+impl Visited {
+    /// Notes a place that has been asked without being named by an answer.
+    pub(crate) fn note(&mut self, name: String) {
+        self.known.push(name);
+    }
+
+    /// Notes one that is to be tried.
     ///
     /// # Errors
     /// Why it is not: it is known, or one too many.
@@ -42,29 +54,6 @@ impl Redirects {
         }
         self.known.push(name);
         self.taken += 1;
-        Ok(())
-    }
-}
-
-/// Numbers at the edge itself that 3xx answers have named in a call, each once: targets that forward to each other come to an end.
-#[derive(Debug, Default)]
-pub(crate) struct Forwarded {
-    numbers: Vec<String>,
-}
-
-impl Forwarded {
-    /// Notes a number that is to be called.
-    ///
-    /// # Errors
-    /// Why it is not: it is known, or one too many.
-    pub(crate) fn admit(&mut self, number: &Number) -> Result<(), &'static str> {
-        if self.numbers.contains(&number.text) {
-            return Err("was called, or will be");
-        }
-        if self.numbers.len() >= REDIRECTS {
-            return Err("exceeds the limit");
-        }
-        self.numbers.push(number.text.clone());
         Ok(())
     }
 }
