@@ -280,17 +280,22 @@ impl Text<'_> {
     /// Passwords in URIs of any scheme (RFC 3261 §19.1.1, RFC 3986 §3.2.1), and keys that stand where none should.
     fn uris(&mut self, at: &Range<usize>) {
         let end = self.stray_key(at);
-        if at.end < self.bytes.len() && memchr(b'@', self.get(at)).is_none() {
+        if at.end < self.bytes.len() && is_plain_address(self.get(at)) {
             return;
         }
+        self.passwords(at.start..end);
+    }
+
+    /// Passwords in the words of a text.
+    fn passwords(&mut self, at: Range<usize>) {
         let mut from = at.start;
-        while from < end {
+        while from < at.end {
             let mut angled = false;
             let is_end = |byte: u8| {
                 angled |= byte == b'<';
                 byte == b'>' || byte.is_ascii_whitespace() && !angled
             };
-            let word = from..self.find(&(from..end), is_end).unwrap_or(end);
+            let word = from..self.find(&(from..at.end), is_end).unwrap_or(at.end);
             from = word.end + 1;
             self.userinfo(word);
         }
@@ -304,14 +309,8 @@ impl Text<'_> {
             None if word.end == self.bytes.len() => text.len(),
             None => return,
         };
-        // Nearly always there is a known scheme behind a `<`, one colon, and nothing to hide.
-        let head = text.get(..until).unwrap_or_default();
-        let Some(colon) = memchr(b':', head) else { return };
-        if memchr(b':', head.get(colon + 1..).unwrap_or_default()).is_none() {
-            let scheme = memrchr(b'<', head).and_then(|angle| head.get(angle + 1..colon)).map(<[u8]>::trim_ascii);
-            if scheme.is_none_or(|scheme| SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known))) {
-                return;
-            }
+        if has_no_password(text.get(..until).unwrap_or_default()) {
+            return;
         }
         let (mut first, mut scheme, mut angle) = (None, false, None);
         for (at, byte) in text.iter().enumerate().take(until) {
@@ -534,6 +533,23 @@ impl Text<'_> {
             from = next;
         }
     }
+}
+
+/// Whether a value has nothing that could be a password, whichever words it is divided into: the usual case, found without a look at
+/// each octet.
+fn is_plain_address(text: &[u8]) -> bool {
+    let Some(at) = memrchr(b'@', text) else { return true };
+    text.get(..at).is_some_and(has_no_password)
+}
+
+/// Whether all that is before an `@` is a scheme, one colon and a user.
+fn has_no_password(head: &[u8]) -> bool {
+    let Some(colon) = memchr(b':', head) else { return true };
+    if memchr(b':', head.get(colon + 1..).unwrap_or_default()).is_some() {
+        return false;
+    }
+    let scheme = memrchr(b'<', head).and_then(|angle| head.get(angle + 1..colon)).map(<[u8]>::trim_ascii);
+    scheme.is_none_or(|scheme| SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known)))
 }
 
 fn has_secret(name: &str) -> bool {

@@ -17,9 +17,13 @@ pub(crate) mod scenario;
 pub(crate) mod sipp;
 pub(crate) mod sound;
 
+use std::collections::VecDeque;
+use std::sync::Mutex;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
+
+use netns::Namespace;
 
 /// Flags of `cargo xtask interop`.
 #[derive(Debug, clap::Args)]
@@ -36,12 +40,51 @@ pub(crate) struct Options {
     /// Prints the cases and what each proves.
     #[arg(long)]
     list: bool,
+    /// Runs two cases at a time, the second in a network of its own (a namespace) where there is the right to one: most of them wait.
+    #[arg(long)]
+    parallel: bool,
 }
 
 /// Cases that --quick leaves out unless they are asked for by name: one measures time on a machine that must have nothing
 /// else to do, one waits for intervals of real time, the others install large packages.
 const FULL_ONLY: [&str; 8] =
     ["sipp-timers", "agent-100", "agent-pipecat", "agent-openai", "opus-libopus", "console", "asterisk", "faults"];
+
+/// Cases that need nothing from outside this machine, so that they can run in a network of their own. The others fetch
+/// packages.
+const SELF_CONTAINED: [&str; 31] = [
+    "sipp-rtp",
+    "sipp-tcp",
+    "sipp-dialog",
+    "sipp-reliable",
+    "sipp-timers",
+    "sipp-redirect",
+    "sipp-ring-all",
+    "tone",
+    "failover",
+    "rfc4475",
+    "strangers",
+    "latch",
+    "reflection",
+    "toll-fraud",
+    "failover-times",
+    "fairness",
+    "idle-strangers",
+    "slow-http",
+    "digest-uri",
+    "kamailio",
+    "tls-kamailio",
+    "record-route",
+    "kamailio-digest",
+    "kamailio-register",
+    "baresip-register",
+    "baresip-hold",
+    "baresip-transfer",
+    "options-health",
+    "srtp-baresip",
+    "codecs-baresip",
+    "reload-live",
+];
 
 /// One case.
 pub(crate) struct Case {
@@ -99,26 +142,62 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     if chosen.is_empty() {
         bail!("no case matches; see --list");
     }
-    let (mut passed, mut failed) = (0, 0);
-    for (at, case) in chosen.iter().enumerate() {
-        println!("[{}/{}] {}: {}", at + 1, chosen.len(), case.name, case.proves);
-        let began = Instant::now();
-        let setting = Setting { quick: options.quick, sabotage: options.sabotage.is_some() };
-        match (case.run)(&setting).with_context(|| format!("case {}", case.name)) {
-            Ok(figure) => {
-                passed += 1;
-                println!("      ok    {figure} ({:.1} s)", began.elapsed().as_secs_f64());
-            }
-            Err(error) => {
-                failed += 1;
-                println!("      FAIL  {error:#} ({:.1} s)", began.elapsed().as_secs_f64());
-            }
+    let setting = Setting { quick: options.quick, sabotage: options.sabotage.is_some() };
+    let beside = if options.parallel { Namespace::new("beside").map(Some) } else { Ok(None) };
+    let failed = match beside {
+        Ok(Some(namespace)) => two_at_a_time(&chosen, setting, &namespace)?,
+        Ok(None) => one_by_one(&chosen, setting),
+        Err(error) => {
+            println!("one case at a time, for there is no network for a second one: {error:#}");
+            one_by_one(&chosen, setting)
         }
-    }
+    };
     if let Some(name) = &options.sabotage {
         println!("sabotage of {name}: {}", if failed == 1 { "noticed" } else { "NOT NOTICED" });
         return Ok(failed == 1);
     }
-    println!("interop: {passed} passed, {failed} failed");
+    println!("interop: {} passed, {failed} failed", chosen.len() - failed);
     Ok(failed == 0)
+}
+
+/// Runs the cases in their order; how many failed.
+fn one_by_one(chosen: &[&Case], setting: Setting) -> usize {
+    let numbered = chosen.iter().enumerate();
+    numbered.filter(|(at, case)| !held(case, &format!("{}/{}", at + 1, chosen.len()), setting)).count()
+}
+
+/// Runs the cases that fetch packages here, and at the same time the others in a network of their own; how many failed. This thread helps
+/// with the others in the end.
+fn two_at_a_time(chosen: &[&Case], setting: Setting, namespace: &Namespace) -> anyhow::Result<usize> {
+    let (contained, fetching): (VecDeque<_>, VecDeque<_>) = (1..)
+        .zip(chosen)
+        .map(|(at, case)| (format!("{at}/{}", chosen.len()), *case))
+        .partition(|(_, case)| SELF_CONTAINED.contains(&case.name));
+    let (contained, fetching) = (Mutex::new(contained), Mutex::new(fetching));
+    let run = |queues: &[&Mutex<VecDeque<(String, &Case)>>]| {
+        let mut failed = 0;
+        while let Some((number, case)) = queues.iter().find_map(|queue| queue.lock().ok()?.pop_front()) {
+            failed += usize::from(!held(case, &number, setting));
+        }
+        failed
+    };
+    std::thread::scope(|scope| {
+        let beside = scope.spawn(|| namespace.enter(|| Ok(run(&[&contained]))));
+        let here = run(&[&fetching, &contained]);
+        let beside = beside.join().map_err(|_| anyhow::anyhow!("a case panicked"))??;
+        Ok(here + beside)
+    })
+}
+
+/// Runs a case, and says what came of it; `false` when it failed.
+fn held(case: &Case, number: &str, setting: Setting) -> bool {
+    println!("[{number}] {}: {}", case.name, case.proves);
+    let began = Instant::now();
+    let result = (case.run)(&setting).with_context(|| format!("case {}", case.name));
+    let took = began.elapsed().as_secs_f64();
+    match &result {
+        Ok(figure) => println!("      ok    {}: {figure} ({took:.1} s)", case.name),
+        Err(error) => println!("      FAIL  {error:#} ({took:.1} s)"),
+    }
+    result.is_ok()
 }

@@ -6,7 +6,11 @@ use std::sync::Arc;
 
 use crate::bench::agents::{agent, to_agent};
 use crate::bench::*;
-use trunkgate_route::{Definition, Numbers, Pattern, Peer, RedirectMode, Route, Table, TargetSpec, Trunk};
+use trunkgate_call::SmsNews;
+use trunkgate_route::{
+    Definition, Numbers, Pattern, Peer, Recipients, RedirectMode, Route, SmsRule, Table, TargetSpec, Template,
+    TextOutcome, Trunk,
+};
 
 /// A call that the PBX has got, with a backup trunk that no route names.
 fn called(connect: Vec<TargetSpec>) -> (Bench, Dialing, Dialed) {
@@ -269,6 +273,57 @@ fn a_forwarded_call_may_ring_many_or_reach_an_agent() {
     let mut bench = forwarding(to_trunk("pbx"), |_| {});
     forwarded(&mut bench, &format!("Contact: <sip:+12125550100@{LOCAL}>"));
     assert_eq!(bench.asked().len(), 1, "the agent is connected");
+}
+
+#[test]
+fn what_a_target_names_besides_a_number_at_the_edge_is_tried_after_it() {
+    let mut bench = forwarding(to_trunk("pbx"), |_| {});
+    let contacts = [
+        format!("<sip:+16505550111@{LOCAL}>;q=0.9"),
+        format!("<sip:+14155550177@{BACKUP}>;q=0.8"),
+        format!("<sip:+16505550122@{LOCAL}>;q=0.7"),
+        format!("<sip:+44205550111@{LOCAL}>;q=0.6"),
+    ];
+    let caller = forwarded(&mut bench, &format!("Contact: {}", contacts.join(", ")));
+    for user in ["+16505550111", "+14155550177"] {
+        let asked = Dialed::new(BACKUP, bench.expect(BACKUP, &format!("INVITE sip:{user}@")));
+        bench.receive(BACKUP, asked.answer(480, ""));
+        bench.expect(BACKUP, "ACK");
+    }
+    let last = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE sip:+16505550122@"));
+    answered(bench, caller, &last);
+}
+
+#[test]
+fn a_forwarded_call_has_the_listeners_and_the_text_of_the_route_that_takes_it() {
+    let text = SmsRule {
+        to: Template::parse_ended("{caller}").unwrap(),
+        from: "+14155550001".into(),
+        body: Template::parse_ended("Missed.").unwrap(),
+        on: vec![TextOutcome::Busy],
+        recipients: Recipients::Any,
+    };
+    let (from_pbx, text) = (vec!["pbx".into()], Some(Arc::new(text)));
+    let fork = vec!["scribe".to_owned()];
+    let routes = vec![
+        Route { from: vec!["carrier".into()], fork: fork.clone(), ..route(vec![to_trunk("pbx")]) },
+        Route {
+            from: from_pbx,
+            fork: vec![fork[0].clone(), "judge".into()],
+            sms: text,
+            ..route(vec![to_trunk("backup")])
+        },
+    ];
+    let agents = vec![agent("scribe"), agent("judge")];
+    let numbers = Numbers::new("US").unwrap();
+    let mut bench = Bench::with(Arc::new(Table::new(Definition { numbers, trunks: usual_trunks(), agents, routes })));
+    forwarded(&mut bench, &format!("Contact: <sip:+16505550111@{LOCAL}>"));
+    assert_eq!(bench.asked().len(), 2, "the scribe listens already, the judge comes");
+    let backup = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE sip:+16505550111@"));
+    bench.receive(BACKUP, backup.answer(486, ""));
+    bench.expect(BACKUP, "ACK");
+    bench.expect(CARRIER, "SIP/2.0 486");
+    assert!(bench.texts.iter().any(|news| matches!(news, SmsNews::Send(sms) if sms.body == "Missed.")));
 }
 
 #[test]

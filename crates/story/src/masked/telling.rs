@@ -3,13 +3,20 @@
 
 use aho_corasick::AhoCorasick;
 use aho_corasick::packed::Searcher;
+use memchr::memmem::Finder;
 
 use super::searched;
 
+/// Octets of a word by which its place is found quickly; one of fewer is searched for by itself.
+const FINGERPRINT: usize = 3;
+
 /// Finds out whether one of many words is in a text, in any case.
 pub(super) struct Telling {
-    /// Sixteen octets and more at a step, of a text in small letters; `None` where the processor has no such steps.
+    /// Words of [`FINGERPRINT`] octets and more, sixteen octets and more of a text in small letters at a step; `None` where the processor
+    /// has no such steps.
     quick: Option<Searcher>,
+    /// The shorter ones.
+    short: Vec<Finder<'static>>,
     /// Octet by octet.
     plain: Option<AhoCorasick>,
 }
@@ -20,15 +27,19 @@ impl Telling {
         // Where `key` is found nobody need look for `apikey`.
         let has_other = |word: &[u8]| words.iter().any(|other| *other != word && has(word, other));
         let least = || words.iter().filter(|word| !has_other(word));
-        let quick = Searcher::new(least());
+        let (long, short): (Vec<&[u8]>, Vec<&[u8]>) = least().partition(|word| word.len() >= FINGERPRINT);
+        let quick = Searcher::new(long);
         let plain = if quick.is_none() { searched(words) } else { None };
-        Telling { quick, plain }
+        Telling { quick, short: short.into_iter().map(|word| Finder::new(word).into_owned()).collect(), plain }
     }
 
     /// Whether one is there; `true` where that cannot be found out.
     pub(super) fn is_in(&self, text: &[u8]) -> bool {
         match (&self.quick, &self.plain) {
-            (Some(quick), _) => quick.find(text.to_ascii_lowercase()).is_some(),
+            (Some(quick), _) => {
+                let text = text.to_ascii_lowercase();
+                quick.find(&text).is_some() || self.short.iter().any(|word| word.find(&text).is_some())
+            }
             (None, Some(plain)) => plain.is_match(text),
             (None, None) => true,
         }
@@ -47,8 +58,8 @@ mod tests {
     fn both_ways_find_the_same() {
         let words: [&[u8]; 5] = [b"api-key", b"key", b"pw", b"auth:", b"inline"];
         let quick = Telling::new(&words);
-        let plain = Telling { quick: None, plain: searched(&words) };
-        let none = Telling { quick: None, plain: None };
+        let plain = Telling { quick: None, short: Vec::new(), plain: searched(&words) };
+        let none = Telling { quick: None, short: Vec::new(), plain: None };
         let front = "Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK ";
         for (word, is_there) in [
             ("Key", true),

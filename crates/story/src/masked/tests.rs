@@ -36,6 +36,18 @@ fn what_is_no_secret_is_shown_as_it_was() {
     assert_eq!(shown(&untyped), untyped);
 }
 
+proptest::proptest! {
+    #[test]
+    fn what_is_plain_at_once_has_no_password_in_any_word(text in "([<>@:; \t]|sip|a|tel){0,14}") {
+        let before = format!("{text}\r\n").into_bytes();
+        let mut bytes = before.clone();
+        Text { bytes: &mut bytes, quiet: true }.passwords(0..text.len());
+        if is_plain_address(text.as_bytes()) {
+            proptest::prop_assert_eq!(before, bytes);
+        }
+    }
+}
+
 #[test]
 fn keys_of_descriptions_are_hidden() {
     let (marks, stars) = ("X".repeat(KEY.len()), "*".repeat(KEY.len()));

@@ -17,7 +17,7 @@ use trunkgate_story::change::{Change, Happening};
 use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::legs::leg::Leg;
+use crate::call::legs::leg::{Leg, LegState};
 use crate::call::shared::Cx;
 
 /// What a leg that is an agent has besides.
@@ -220,6 +220,16 @@ impl Cx<'_> {
         for agent in forks {
             self.add_agent(agent, Role::listener());
         }
+    }
+
+    /// Opens those of the listeners that do not listen yet.
+    pub(crate) fn take_listeners(&mut self, forks: &[Arc<Agent>]) {
+        let listens = |agent: &Arc<Agent>| {
+            let mut listening = self.call.legs.iter().filter(|leg| leg.listens() && leg.state != LegState::Ended);
+            listening.any(|leg| leg.agent.as_ref().is_some_and(|side| side.agent.name == agent.name))
+        };
+        let missing: Vec<Arc<Agent>> = forks.iter().filter(|agent| !listens(agent)).cloned().collect();
+        self.open_listeners(&missing);
     }
 
     pub(crate) fn tell_agent(&mut self, leg: LegId, target: &str, reason: &'static str, code: Option<u16>) {
