@@ -1,58 +1,16 @@
 //! Trunkgate: a SIP/RTP edge between SIP trunks, a PBX and voice agents. This crate is everything that touches the
 //! operating system; the protocols live in `crates/`.
+//!
+//! Its rooms, each of which uses only those before it: `limits`, `system`, `audio`, `config`, `sinks`, `runtime`, `explain`, `admin`,
+//! `boot`, `tools`.
 
 pub mod admin;
-pub mod agent_test;
-mod agent_url;
 mod audio;
-pub mod backoff;
-pub mod call;
-mod certificates;
-pub mod check;
-pub mod cli;
-pub mod client;
-mod clock;
+pub mod boot;
 pub mod config;
-pub mod configuration;
-pub mod demo;
-pub mod dns;
-pub mod doctor;
-pub mod edge;
-mod events;
-mod files;
-mod findings;
-mod free_ports;
-pub mod handle;
-pub mod help;
-mod hep;
-mod history;
-pub mod init;
-pub mod interfaces;
-mod ladder;
+mod explain;
 pub mod limits;
-mod line;
-pub mod loadtest;
-pub mod log;
-pub mod names;
-pub mod notify;
-mod otel;
-pub mod own_sockets;
-mod pcapng;
-pub mod preset;
-mod progress;
-mod pulse;
-mod records;
-pub mod reload;
-pub mod run;
-pub mod shell;
-pub mod signalling;
-pub mod sms;
-mod sound;
-mod speech;
-mod terminal;
-pub mod top;
-pub mod transport;
-mod wav;
-mod web;
-pub mod why;
-pub mod worker;
+pub mod runtime;
+mod sinks;
+pub mod system;
+pub mod tools;

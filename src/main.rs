@@ -3,11 +3,13 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
-use trunkgate::cli::{Agents, Calls, Cli, Listing, Verb};
-use trunkgate::doctor::Form;
-use trunkgate::init::InitOptions;
-use trunkgate::{
-    agent_test, call, check, client, configuration, demo, doctor, help, init, loadtest, preset, run, shell, top, why,
+use trunkgate::boot::run;
+use trunkgate::tools::cli::{Agents, Calls, Cli, Listing, Verb};
+use trunkgate::tools::doctor::Form;
+use trunkgate::tools::init::InitOptions;
+use trunkgate::tools::why;
+use trunkgate::tools::{
+    agent_test, call, check, client, configuration, demo, doctor, help, init, loadtest, preset, shell, top,
 };
 
 fn main() -> ExitCode {

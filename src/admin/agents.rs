@@ -7,7 +7,7 @@ use trunkgate_call::view::AgentView;
 use trunkgate_route::url_place;
 
 use super::ApiError;
-use crate::handle::Handle;
+use crate::runtime::handle::Handle;
 
 /// An agent at a glance.
 #[derive(Debug, Serialize)]

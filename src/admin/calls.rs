@@ -14,8 +14,8 @@ use trunkgate_call::{CallView, ReasonSlug};
 use super::ApiError;
 use super::asked::bad_query;
 use crate::config::nearest;
-use crate::handle::Handle;
 use crate::limits;
+use crate::runtime::handle::Handle;
 
 /// The states that a filter may name.
 const STATES: [&str; 7] = ["trying", "ringing", "early", "answered", "held", "transferring", "ended"];

@@ -10,7 +10,7 @@ use trunkgate_call::{Gateway, Refused};
 use super::ApiError;
 use super::asked::{Body, read, unknown};
 use super::calls::{Sid, find};
-use crate::handle::Handle;
+use crate::runtime::handle::Handle;
 
 /// Where a caller is to go.
 #[derive(Debug, Deserialize)]

@@ -14,9 +14,9 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::ApiError;
 use crate::config::Secret;
-use crate::events::EventListener;
-use crate::handle::Handle;
 use crate::limits;
+use crate::runtime::handle::Handle;
+use crate::sinks::events::EventListener;
 
 pub(super) async fn follow(State(handle): State<Handle>) -> Result<Response, ApiError> {
     let listener = handle.shared.events.listen().ok_or_else(|| {

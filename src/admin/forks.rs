@@ -17,9 +17,9 @@ use trunkgate_media::agent::{TrackName, TrackSet};
 use super::ApiError;
 use super::asked::{Body, read, unknown};
 use super::calls::Sid;
-use crate::agent_url;
-use crate::handle::Handle;
 use crate::limits::{AGENT_PARAMETER_BYTES, AGENT_PARAMETERS, FORK_URL_BYTES, NAMES_SHOWN_CHARS};
+use crate::runtime::handle::Handle;
+use crate::system::agent_url;
 
 /// How a body should look.
 const SHAPE: &str = r#"{"agent":"NAME"} or {"url":"wss://…"}, with "tracks":["inbound","outbound"] and "parameters":{"NAME":"VALUE"} as wanted"#;

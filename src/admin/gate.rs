@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 
 use super::places::Occupant;
 use super::{ApiError, console};
-use crate::handle::Handle;
 use crate::limits;
+use crate::runtime::handle::Handle;
 
 /// Lets a request in, or answers it. `/healthz` and `/readyz` are open: probes have no token, and they tell nothing; what comes
 /// to `/sms/inbound` is signed.

@@ -4,8 +4,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::ApiError;
-use crate::handle::{Gone, Handle, Phase};
-use crate::pulse::Stuck;
+use crate::runtime::handle::{Gone, Handle, Phase};
+use crate::runtime::pulse::Stuck;
 
 /// 200 `ok` while the signalling loop answers in time and every media worker turns.
 pub(super) async fn healthz(State(handle): State<Handle>) -> Result<&'static str, ApiError> {

@@ -16,10 +16,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use super::places::{HttpCounters, Occupant, Place, Places};
+use super::places::{Occupant, Place, Places};
 use crate::limits;
-use crate::transport::Settings;
-use crate::web::Stream;
+use crate::runtime::handle::HttpCounters;
+use crate::runtime::transport::Settings;
+use crate::system::web::Stream;
 
 /// A listener that takes no more connections than it may.
 #[derive(Debug)]

@@ -14,9 +14,11 @@ use trunkgate_media::{DropReason, WorkerCounters};
 use super::ApiError;
 use super::exposition::{Exposition, Kind};
 use super::process;
-use crate::handle::{Counted, Handle, Phase};
-use crate::records::{Figures, Sink};
-use crate::{log, transport};
+use crate::runtime::handle::{Handle, Phase};
+use crate::runtime::history::Counted;
+use crate::runtime::transport;
+use crate::sinks::records::{Figures, Sink};
+use crate::system::log;
 
 pub(super) async fn metrics(State(handle): State<Handle>) -> Result<Response, ApiError> {
     let counted = handle.counted().await?;

@@ -11,8 +11,8 @@ use axum::routing::{any, delete, get, post};
 use axum::{Json, Router};
 use serde_json::json;
 
-use crate::handle::{Gone, Handle};
 use crate::limits;
+use crate::runtime::handle::{Gone, Handle};
 
 mod agents;
 mod asked;
@@ -34,7 +34,6 @@ mod sms;
 mod status;
 mod traces;
 
-pub use places::HttpCounters;
 pub use status::StatusReport;
 
 /// An answer that says what went wrong, always as JSON.

@@ -13,9 +13,9 @@ use trunkgate_route::{Route, TargetSpec};
 
 use super::ApiError;
 use super::asked::bad_query;
-use crate::handle::Handle;
-use crate::history::{Sample, TroubleView};
 use crate::limits;
+use crate::runtime::handle::Handle;
+use crate::runtime::history::{Sample, TroubleView};
 
 /// Which part of the history is wanted.
 #[derive(Debug, Default, Deserialize)]

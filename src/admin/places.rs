@@ -17,21 +17,12 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::{Notify, oneshot};
-use trunkgate_media::counters::Counter;
 use trunkgate_route::household;
 
 use crate::limits;
-use crate::log::Seldom;
-use crate::transport::BySource;
-
-/// Connections that had to give their place up, or got none; read by `/metrics`.
-#[derive(Debug, Default)]
-pub struct HttpCounters {
-    /// Incomplete connections closed for a newer one.
-    pub evicted: Counter,
-    /// Connections closed at once: their address has all that it may have, or every place is serving.
-    pub refused: Counter,
-}
+use crate::runtime::handle::HttpCounters;
+use crate::runtime::transport::BySource;
+use crate::system::log::Seldom;
 
 /// All places.
 #[derive(Debug, Clone)]

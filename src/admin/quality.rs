@@ -8,7 +8,7 @@ use trunkgate_call::view::{QualityView, SampleView, SeriesView};
 
 use super::ApiError;
 use super::calls::{Sid, find};
-use crate::handle::Handle;
+use crate::runtime::handle::Handle;
 
 /// The table's columns.
 const HEAD: &str = "leg,party,codec,direction,at,seconds,packets,lost,jitter_ms,rtt_ms,mos,queue_ms,queue_max_ms\r\n";

@@ -5,16 +5,16 @@ use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use reqwest::Url;
+use url::Url;
 use tokio::sync::oneshot;
 use trunkgate_call::numbers::mask;
 use trunkgate_media::agent::{SIGNATURE_HEADER, sign_form};
 
 use super::ApiError;
 use super::gate::same;
-use crate::handle::Handle;
-use crate::sms::SmsOrder;
-use crate::sms::opt_out::Wish;
+use crate::runtime::handle::Handle;
+use crate::sinks::sms::SmsOrder;
+use crate::sinks::sms::opt_out::Wish;
 
 /// Where Twilio sends them, behind `public_url`.
 const PATH: &str = "/sms/inbound";

@@ -15,11 +15,11 @@ use trunkgate_call::view::{FaultView, PeerView, SilentView, StrayView, TrunkView
 use super::ApiError;
 use super::agents::AgentReport;
 use super::asked::bad_query;
-use crate::findings::number;
-use crate::handle::{Gone, Handle, Phase};
+use crate::explain::why::Question;
 use crate::limits;
-use crate::reload::{ReloadError, Reloaded};
-use crate::why::Question;
+use crate::runtime::handle::{Gone, Handle, Phase};
+use crate::runtime::reload::{ReloadError, Reloaded};
+use crate::system::text::number;
 
 /// Addresses of a trunk that is down, told with why.
 const DOWN_TOLD: usize = 3;
@@ -208,11 +208,11 @@ impl StatusReport {
         problems.extend(handle.shared.hep_counters.problem().filter(|_| hep));
         problems.extend(handle.shared.otel_counters.problem().filter(|_| otel));
         problems.extend(handle.shared.sms.problem_now(jiff::Timestamp::now()));
-        let lost = crate::log::lost();
+        let lost = crate::system::log::lost();
         if lost > 0 {
             problems.push(format!("{lost} log lines lost"));
         }
-        let panics = crate::log::panics();
+        let panics = crate::system::log::panics();
         if panics > 0 {
             problems.push(format!("{panics} panics: please report them with the log"));
         }
@@ -315,8 +315,8 @@ pub(super) async fn why(
     let bad = |message: String| ApiError::new(StatusCode::BAD_REQUEST, "bad_request", message);
     let Query(question) = question.map_err(|error| bad_query(&error))?;
     let config = handle.shared.running(|running| running.config.clone());
-    let lately = crate::why::order::lately(&handle.status().await?.trunks);
-    crate::why::explain(&handle.table(), &config, &question, Some(&lately)).map(Json).map_err(bad)
+    let lately = crate::explain::why::order::lately(&handle.status().await?.trunks);
+    crate::explain::why::explain(&handle.table(), &config, &question, Some(&lately)).map(Json).map_err(bad)
 }
 
 pub(super) async fn reload(State(handle): State<Handle>) -> Result<Json<Reloaded>, ApiError> {

@@ -11,9 +11,9 @@ use trunkgate_call::trace::TraceView;
 use super::ApiError;
 use super::asked::bad_query;
 use super::calls::{Sid, find, unknown};
-use crate::handle::Handle;
-use crate::ladder::{self, Paper};
-use crate::pcapng;
+use crate::explain::ladder::{self, Paper};
+use crate::explain::pcapng;
+use crate::runtime::handle::Handle;
 
 /// What of a trace is wanted.
 #[derive(Debug, Default, Deserialize)]

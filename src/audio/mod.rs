@@ -15,7 +15,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
-use crate::files;
+use crate::system::files;
 use sha2::{Digest as _, Sha256};
 use trunkgate_media::codec::g711::encode_ulaw;
 

@@ -22,10 +22,10 @@ use super::number_form::number_form;
 use super::queue;
 use super::section::{Section, Value};
 use super::values;
-use crate::agent_url;
-use crate::certificates::Trust;
-use crate::files;
 use crate::limits::{AGENT_FILE_BYTES, AGENT_PARAMETER_BYTES, AGENT_PARAMETERS};
+use crate::system::agent_url;
+use crate::system::certificates::Trust;
+use crate::system::files;
 
 /// Keys of a conversation, which a listener that gets plain RTP does not have.
 const WITHOUT_CONVERSATION: [&str; 19] = [

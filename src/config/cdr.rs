@@ -17,7 +17,7 @@ use super::section::{Section, Value};
 use super::speech::{UrlWords, web_address};
 use super::types::{Config, Secret};
 use super::values;
-use crate::records::signature;
+use crate::config::signature;
 
 /// What is right where nothing can be opened.
 pub(crate) const CDR_HELP: &str = "`file` needs an existing writable directory; each edge needs its own `spool`";

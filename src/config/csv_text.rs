@@ -8,8 +8,8 @@ use super::code::Code;
 use super::diagnostic::{Diagnostic, Excerpt, Findings};
 use super::draft::Span;
 use super::encoding;
-use crate::files;
 use crate::limits::ROUTES_FILE_BYTES;
+use crate::system::files;
 
 /// Errors, and warnings, that are told of one file; of the others the number.
 const TOLD: usize = 100;

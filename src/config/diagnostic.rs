@@ -9,7 +9,7 @@ use regex::Regex;
 
 use super::code::Code;
 use super::cover;
-use crate::terminal;
+use crate::system::terminal;
 
 /// One thing wrong with the file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,9 +7,10 @@ use trunkgate_route::{Agent, Route, TargetSpec, Trunk};
 use super::cdr::Cdr;
 use super::hep::Hep;
 use super::otel::Otel;
+use super::sms::Sms;
 use super::targets::Groups;
-use super::types::{Announcement, Api, Edge, Http, Limits, Listen, Log, Media, Speech, TrunkTls};
-use crate::sms::Settings;
+use super::types::{Announcement, Api, Edge, Http, Limits, Listen, Media, Speech, TrunkTls};
+use crate::system::log::Log;
 
 /// A place in the file, in bytes.
 pub(super) type Span = Range<usize>;
@@ -46,7 +47,7 @@ pub(super) struct Draft {
     pub(super) cdr: Cdr,
     pub(super) hep: Option<Hep>,
     pub(super) otel: Option<Otel>,
-    pub(super) sms: Option<Settings>,
+    pub(super) sms: Option<Sms>,
     /// `[twilio]`, be it usable or not.
     pub(super) twilio_span: Option<Span>,
     /// `[sms]`

@@ -16,8 +16,8 @@ use super::places::Places;
 use super::route_files;
 use super::schema::{self, File};
 use super::types::{Config, Http};
-use crate::files;
 use crate::limits::CONFIG_FILE_BYTES;
+use crate::system::files;
 
 /// Larger `routes_file`s, in bytes, are not read for who only wants to know where an edge is.
 const QUICK_BYTES: u64 = 1 << 18;

@@ -43,6 +43,7 @@ mod routes;
 mod schema;
 mod section;
 mod show;
+pub(crate) mod signature;
 mod sms;
 mod speech;
 mod spreadsheet;
@@ -64,10 +65,12 @@ pub use otel::Otel;
 pub use places::Places;
 pub use reference::markdown;
 pub use show::Shown;
+pub(crate) use sms::is_service;
+pub use sms::{Replies, Sms};
 pub(crate) use trunkgate_route::nearest;
 pub(crate) use trunks::sip_address;
 pub use types::{
-    Announcement, Api, Config, Edge, Endpoint, Http, HttpTls, Limits, Listen, ListenTls, Log, Media, Secret, Speaker,
+    Announcement, Api, Config, Edge, Endpoint, Http, HttpTls, Limits, Listen, ListenTls, Media, Secret, Speaker,
     Speech, TrunkTls,
 };
 pub(crate) use values::parse_duration;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hyper::header::{HeaderName, HeaderValue};
 use ipnet::IpNet;
-use reqwest::Url;
+use url::Url;
 use toml::de::DeValue;
 use trunkgate_call::Sampling;
 

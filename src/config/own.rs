@@ -4,14 +4,14 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ipnet::IpNet;
-use reqwest::Url;
+use url::Url;
 use trunkgate_route::{Peer, Transport};
 
 use super::code;
 use super::diagnostic::Findings;
 use super::draft::{Draft, PlacedRoute, PlacedTrunk};
 use super::schema::private_networks;
-use crate::agent_url::address;
+use crate::system::agent_url::address;
 
 /// What is bound to an address that the file names; that of another machine's name is known only once it is looked up.
 pub(super) fn agents(draft: &Draft, findings: &mut Findings) {

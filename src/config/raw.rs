@@ -11,7 +11,7 @@ use toml::de::DeValue;
 use super::keys::{FILE, Kind};
 use super::section::Value;
 use super::values::relative_to;
-use crate::files;
+use crate::system::files;
 
 /// Bytes of a file that are read at once.
 const PIECE: usize = 1 << 16;

@@ -23,8 +23,9 @@ use super::keys;
 use super::nearest;
 use super::section::{Section, Value};
 use super::targets::Groups;
-use super::types::{Api, Edge, Http, Limits, Listen, ListenTls, Log, Media};
+use super::types::{Api, Edge, Http, Limits, Listen, ListenTls, Media};
 use super::{agents, cdr, hep, hours, otel, routes, sms, speech as speaking, tls, trunks, values};
+use crate::system::log::Log;
 
 /// Peers in these networks are shown our local address.
 const LOCAL_NETWORKS: [&str; 7] =
@@ -420,7 +421,7 @@ fn read_http(file: File<'_>, section: Option<&Section<'_>>, findings: &mut Findi
 
 pub(super) fn web_url(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
-    let usable = reqwest::Url::parse(&text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let usable = url::Url::parse(&text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     if !usable {
         let help = "use \"https://edge.example.com\"";
         findings.error(

@@ -17,9 +17,49 @@ use super::nearest;
 use super::schema::{account_sid, web_url};
 use super::section::{Section, Value};
 use super::types::Edge;
+use super::types::Secret;
 use super::{speech, values};
-use crate::sms::opt_out::Replies;
-use crate::sms::{Settings, is_service};
+
+/// `[twilio]` and `[sms]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sms {
+    /// `AC` and 32 hex digits.
+    pub account_sid: String,
+    /// Proves who we are, and signs what Twilio sends to us.
+    pub auth_token: Secret,
+    /// `http` or `https`.
+    pub base_url: String,
+    /// How long one request may take.
+    pub timeout: Duration,
+    /// Where Twilio reports what becomes of each message.
+    pub status_callback: Option<String>,
+    /// The file of the queue.
+    pub store: PathBuf,
+    /// After this time a text is of no use; zero: never.
+    pub expires: Duration,
+    /// Texts to one recipient in 24 hours; 0: any number.
+    pub per_recipient_per_day: u32,
+    /// Texts in 24 hours; 0: any number.
+    pub per_day: u32,
+    /// What STOP, START and HELP are answered by us.
+    pub replies: Replies,
+}
+
+/// What we answer; each may be nothing, since Twilio answers these words itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Replies {
+    /// To STOP.
+    pub stop: Option<String>,
+    /// To START.
+    pub start: Option<String>,
+    /// To HELP.
+    pub help: Option<String>,
+}
+
+/// Whether a sender is the sid of a messaging service.
+pub(crate) fn is_service(from: &str) -> bool {
+    from.len() == 34 && from.starts_with("MG")
+}
 
 /// Where Twilio's interface is.
 const BASE_URL: &str = "https://api.twilio.com";
@@ -53,7 +93,7 @@ pub(super) fn read(
     sms: Option<&Section<'_>>,
     surroundings: Surroundings<'_>,
     findings: &mut Findings,
-) -> Option<Settings> {
+) -> Option<Sms> {
     let store = sms.and_then(|sms| sms.read("store", findings, values::string));
     let expires = sms.and_then(|sms| sms.read("expires", findings, values::duration)).unwrap_or(EXPIRES);
     let mut count = |key: &str, usual| {
@@ -90,7 +130,7 @@ pub(super) fn read(
         Some(found)
     });
     let status_callback = twilio.read("status_callback", findings, web_url);
-    Some(Settings {
+    Some(Sms {
         account_sid: account_sid?,
         auth_token: auth_token?,
         base_url: base_url.unwrap_or_else(|| BASE_URL.to_owned()),

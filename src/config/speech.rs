@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use ipnet::IpNet;
-use reqwest::Url;
+use url::Url;
 
 use super::code;
 use super::diagnostic::Findings;

@@ -13,8 +13,8 @@ use super::keys;
 use super::section::{Section, Value};
 use super::types::{HttpTls, ListenTls, TrunkTls};
 use super::values;
-use crate::certificates::{PairFault, Trust, read_pair};
 use crate::limits::CERTIFICATE_WARNING_DAYS;
+use crate::system::certificates::{PairFault, Trust, read_pair};
 
 /// A listener's keys; `None` where something is missing or wrong.
 pub(super) fn listener(section: &Section<'_>, folder: &Path, findings: &mut Findings) -> Option<ListenTls> {

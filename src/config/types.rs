@@ -16,7 +16,8 @@ use super::changes::Written;
 use super::hep::Hep;
 use super::otel::Otel;
 use super::places::Places;
-use crate::sms::Settings;
+use super::sms::Sms;
+use crate::system::log::Log;
 
 /// The whole configuration, defaults filled in.
 #[derive(Debug, Clone)]
@@ -60,7 +61,7 @@ pub struct Config {
     /// `[otel]`
     pub otel: Option<Otel>,
     /// `[twilio]` and `[sms]`
-    pub sms: Option<Arc<Settings>>,
+    pub sms: Option<Arc<Sms>>,
 }
 
 /// `[speech]`
@@ -236,17 +237,6 @@ pub struct HttpTls {
 pub struct Api {
     /// What agents are told as `accountSid`: `AC` + 32 hex digits.
     pub account_sid: String,
-}
-
-/// `[log]`
-#[derive(Debug, Clone)]
-pub struct Log {
-    /// `auto`, `text`, `json`.
-    pub format: String,
-    /// `error` … `trace`, or a filter.
-    pub level: String,
-    /// Whether numbers are shown in full.
-    pub full_numbers: bool,
 }
 
 impl Config {

@@ -14,7 +14,7 @@ use super::keys::SECRET;
 use super::nearest;
 use super::section::{Section, Value};
 use super::types::Secret;
-use crate::files;
+use crate::system::files;
 
 /// Longest name of a trunk, listener, route or edge, in bytes: names are metric labels and parts of paths.
 const MAX_NAME_BYTES: usize = 64;

@@ -157,7 +157,7 @@ fn help_faults(command: &mut clap::Command, broken: &mut Vec<String>) {
 
 #[test]
 fn help_is_short_and_begins_with_what_a_flag_does() {
-    let mut command = trunkgate::cli::Cli::command();
+    let mut command = trunkgate::tools::cli::Cli::command();
     command.build();
     let mut broken = Vec::new();
     help_faults(&mut command, &mut broken);

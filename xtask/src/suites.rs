@@ -87,7 +87,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
         for slot in 1..=options.jobs.max(1) {
             let (queue, done) = (&queue, &done);
             scope.spawn(move || {
-                while let Some(file) = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front() {
+                // A lock in the condition itself would be held by the loop.
+                let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                while let Some(file) = next() {
                     let outcome = of(&file, slot).unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")));
                     let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
                     done.insert(file, outcome);

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedReceiver;
-use trunkgate::own_sockets::OwnSockets;
-use trunkgate::worker::Workers;
+use trunkgate::runtime::own_sockets::OwnSockets;
+use trunkgate::runtime::worker::Workers;
 use trunkgate_media::rtp::Rtp;
 use trunkgate_media::{Command, EndCounters, EndId, EndSpec, Event, MediaId, RemoteSpec, WireSpec, WorkerCounters};
 

@@ -1,0 +1,448 @@
+//! A whole edge in one value: everything is bound first, then the loops start, each on its own thread:
+//! signalling (with one more for TLS, where that is spoken), the media workers, one for call records, one for text messages, and
+//! one auxiliary thread for HTTP, names and addresses.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use jiff::Timestamp;
+use rand::TryRng;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use trunkgate_call::{Addressing, Gateway, GatewayConfig, Input, Interfaces};
+use trunkgate_route::Table;
+
+use crate::config::{CDR_HELP, Config};
+use crate::runtime::handle::{Handle, Load, Order, Phase, Running, Shared};
+use crate::runtime::history::History;
+use crate::runtime::names::{NameQuestion, Names};
+use crate::runtime::own_sockets::OwnSockets;
+use crate::runtime::settings::{Found, Listener, addressing, settings, stamps};
+use crate::runtime::signalling::Signalling;
+use crate::runtime::transport::{self, BindError, Bound, SocketCounters, Transports};
+use crate::runtime::worker::{self, Workers};
+use crate::runtime::{reload, sampling};
+use crate::sinks::events::Events;
+use crate::sinks::hep;
+use crate::sinks::otel;
+use crate::sinks::records::{self, ReportOrder};
+use crate::sinks::sms;
+use crate::sinks::sms::{SmsOrder, SmsThread};
+use crate::system::clock::Clock;
+use crate::system::dns::{Resolver, means};
+use crate::system::{interfaces, log};
+use crate::{admin, limits};
+
+/// Why an edge cannot start.
+#[derive(Debug)]
+pub enum StartError {
+    /// An address cannot be bound.
+    Bind(BindError),
+    /// The file of the call records cannot be opened.
+    CallRecords(io::Error),
+    /// The file of the texts cannot be opened.
+    Texts(io::Error),
+    /// Files of certificates have become unusable since they were checked.
+    Certificates(Vec<String>),
+    /// A thread, a runtime or a worker cannot be made.
+    System {
+        /// Which.
+        what: &'static str,
+        /// The system's error.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Bind(error) => error.fmt(f),
+            StartError::CallRecords(error) => {
+                write!(f, "error[TG0202]: [cdr] file or spool cannot be opened: {error}\n   = help: {CDR_HELP}")
+            }
+            StartError::Texts(error) => write!(
+                f,
+                "error[TG0202]: [sms] store cannot be opened: {error}\n   = help: its directory must exist and be writable, \
+                 and no other edge may use it"
+            ),
+            StartError::Certificates(faults) => write!(f, "error[TG0114]: {}", faults.join("; ")),
+            StartError::System { what, error } => write!(f, "error[TG0203]: {what} cannot be started: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A running edge.
+#[derive(Debug)]
+pub struct Edge {
+    /// Where it listens, in the order of the configuration.
+    pub listeners: Vec<Listener>,
+    /// Where it answers HTTP.
+    pub http: SocketAddr,
+    handle: Handle,
+    signalling: Option<JoinHandle<()>>,
+    texting: Option<JoinHandle<()>>,
+    auxiliary: Option<JoinHandle<()>>,
+    records: Option<JoinHandle<()>>,
+    stop: Arc<Notify>,
+}
+
+/// Reads certificates and keys.
+fn certificates(config: &Config) -> Result<transport::Settings, StartError> {
+    let (settings, faults) = transport::Settings::read(config, &transport::Settings::default());
+    if faults.is_empty() { Ok(settings) } else { Err(StartError::Certificates(faults)) }
+}
+
+/// Returns the inputs of the gateway before anything else.
+fn first_inputs(config: &Config, records: &records::Writer, of: (&Arc<Table>, &Addressing)) -> [Input; 2] {
+    let settings = settings(config, Arc::clone(of.0), of.1.clone());
+    [Input::Configure(Box::new(settings)), Input::DayCounts(records.day_counts())]
+}
+
+impl Edge {
+    /// Binds everything, starts the loops and returns once calls are taken. Names of peers are waited for as long as
+    /// one look-up may take.
+    ///
+    /// # Errors
+    /// What cannot be bound, opened or started; nothing is left running.
+    pub fn start(config: Config) -> Result<Edge, StartError> {
+        log::watch_panics();
+        let bound = transport::bind(&config.listen).map_err(StartError::Bind)?;
+        let http = transport::bind_http(&config.http).map_err(StartError::Bind)?;
+        let http_address = http.local_addr().map_err(system("the HTTP server"))?;
+        let settings = certificates(&config)?;
+        let records = records::Writer::open(&config.cdr).map_err(StartError::CallRecords)?;
+        let listeners: Vec<Listener> = bound.iter().map(listener).collect();
+        let own = watch::Sender::new(OwnSockets::new(&listeners, http_address, &config));
+        let (workers, media) =
+            Workers::start(config.media.threads, own.subscribe()).map_err(system("a media worker"))?;
+
+        let resolver = Resolver::new(means(listeners.iter().map(|one| (one.transport, one.address))))
+            .map_err(system("the DNS resolver"))?;
+        let interfaces = interfaces::read();
+        let addressing = addressing(&config, &listeners, &interfaces);
+        let table = Arc::new(Table::new(config.definition(&Found::new())));
+        let gateway_config = gateway_config(&config).map_err(system("the random generator"))?;
+        let (message_bytes, epoch) = (config.limits.sip_message_bytes, gateway_config.epoch);
+        let first = first_inputs(&config, &records, (&table, &addressing));
+        let shared = shared(config, (listeners.clone(), own), (interfaces, &table), settings, (&workers, &records));
+
+        let (orders, orders_in) = mpsc::channel(limits::ORDERS);
+        let (reports, reports_in) = mpsc::channel(limits::REPORTS);
+        let (sms, texts, sms_in) = sms::desk();
+        let ((hep, otel), copies) = copies(&shared);
+        let (names_in, names) = mpsc::channel(limits::NAME_QUESTIONS);
+        let (load_in, load) = watch::channel(Load::default());
+        let (table_in, table_seen) = watch::channel(Arc::clone(&table));
+        let handle = Handle { orders, load, table: table_seen, reports, sms, shared: Arc::clone(&shared) };
+        let (texting, own) = (start_texts(sms_in, &handle).map_err(StartError::Texts)?, handle.clone());
+        let begin = move || -> io::Result<Signalling> {
+            let mut gateway = Gateway::new(gateway_config, table, addressing);
+            first.into_iter().for_each(|input| gateway.handle_input(Instant::now(), input));
+            let sockets = Arc::clone(&shared.sockets);
+            Ok(Signalling {
+                transports: Transports::start(bound, own.table, shared.tls.subscribe(), message_bytes, sockets)?,
+                gateway,
+                workers,
+                media,
+                orders: orders_in,
+                names: names_in,
+                reports: own.reports,
+                texts,
+                hep,
+                otel,
+                table: table_in,
+                load: load_in,
+                shared,
+                failed: VecDeque::new(),
+                unasked: VecDeque::new(),
+                leaving: VecDeque::new(),
+                intake: trunkgate_call::Intake::default(),
+                clock: Clock::new(epoch),
+            })
+        };
+        let signalling = start_signalling(begin).map_err(system("the signalling loop"))?;
+        let mut edge = Edge {
+            listeners,
+            http: http_address,
+            handle,
+            signalling: Some(signalling),
+            texting: Some(texting),
+            auxiliary: None,
+            records: Some(start_records(records, reports_in).map_err(system("the call record writer"))?),
+            stop: Arc::default(),
+        };
+        edge.start_auxiliary(http, (resolver, names), copies).map_err(system("the HTTP server"))?;
+        Ok(edge)
+    }
+
+    /// Starts the auxiliary thread and waits until the peers' names are settled: then calls are taken.
+    fn start_auxiliary(
+        &mut self,
+        http: TcpListener,
+        (resolver, questions): (Resolver, mpsc::Receiver<NameQuestion>),
+        copies: Copies,
+    ) -> io::Result<()> {
+        let (settled, wait) = sync_channel(1);
+        let (handle, stop) = (self.handle.clone(), Arc::clone(&self.stop));
+        let names = Names::new(resolver, handle.clone(), questions, settled);
+        let auxiliary = Auxiliary { http, handle, stop, names, copies };
+        let (builder, runtime) = runtime("auxiliary")?;
+        self.auxiliary = Some(builder.spawn(move || {
+            runtime.block_on(auxiliary.run());
+            runtime.shutdown_background();
+        })?);
+        // The look-ups themselves are given up after `LOOKUP_SECONDS`.
+        let _ = wait.recv_timeout(Duration::from_secs(limits::LOOKUP_SECONDS + 1));
+        self.handle.shared.phase.send_replace(Phase::Ready);
+        Ok(())
+    }
+
+    /// Speaks to the edge; may be cloned and kept.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// `udp=127.0.0.1:5060 tcp=127.0.0.1:5060 http=127.0.0.1:8080`: one entry per listener in order, then HTTP.
+    pub fn addresses(&self) -> String {
+        let mut text = String::new();
+        for listener in &self.listeners {
+            text.push_str(&format!("{}={} ", listener.transport.as_str(), listener.address));
+        }
+        text.push_str(&format!("http={}", self.http));
+        text
+    }
+
+    /// Stops the loops, sends what is queued, writes the last call records. Calls still up are dropped without BYE:
+    /// drain or end them before.
+    pub fn shutdown(mut self) {
+        self.stop_threads();
+    }
+
+    fn stop_threads(&mut self) {
+        if let Some(thread) = self.signalling.take() {
+            let mut order = Order::Stop;
+            while let Err(mpsc::error::TrySendError::Full(again)) = self.handle.orders.try_send(order) {
+                order = again;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            if thread.join().is_err() {
+                tracing::error!("the signalling loop ended by a panic");
+            }
+        }
+        if let Some(thread) = self.texting.take() {
+            // What calls said at their end comes before it.
+            let mut order = SmsOrder::Stop;
+            while let Err(mpsc::error::TrySendError::Full(again)) = self.handle.sms.try_send(order) {
+                order = again;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            let _ = thread.join();
+        }
+        if let Some(thread) = self.auxiliary.take() {
+            self.stop.notify_one();
+            let _ = thread.join();
+        }
+        if let Some(thread) = self.records.take() {
+            // The auxiliary thread has told it that no record follows.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        self.stop_threads();
+    }
+}
+
+fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
+    move |error| StartError::System { what, error }
+}
+
+/// Starts the thread that has text messages sent; what it notes of a call goes into that call's trace.
+fn start_texts(texts: SmsThread, handle: &Handle) -> io::Result<JoinHandle<()>> {
+    let settings = handle.shared.running(|running| (running.config.sms.clone(), running.config.log.full_numbers));
+    let orders = handle.orders.clone();
+    // Where the loop has too much to do, the log alone has it.
+    let note = Box::new(move |call: &str, text: String| {
+        let sid = call.to_owned();
+        let _ = orders.try_send(Order::Act(Box::new(move |gateway: &mut Gateway, now| gateway.note(now, &sid, &text))));
+    });
+    texts.start(settings.0, settings.1, Arc::clone(&handle.shared.sms), note)
+}
+
+fn listener(bound: &Bound) -> Listener {
+    Listener { name: bound.name.clone(), transport: bound.transport, address: bound.address }
+}
+
+/// What a core draws its names and keys from.
+pub(crate) fn seed() -> io::Result<[u8; 32]> {
+    let mut seed = [0; 32];
+    rand::rngs::SysRng.try_fill_bytes(&mut seed).map_err(io::Error::other)?;
+    Ok(seed)
+}
+
+fn gateway_config(config: &Config) -> io::Result<GatewayConfig> {
+    let seed = seed()?;
+    Ok(GatewayConfig {
+        name: config.edge.name.clone(),
+        epoch: (Instant::now(), SystemTime::now()),
+        seed,
+        max_calls: config.limits.calls,
+        calls_per_second: config.limits.calls_per_second,
+        sip_message_bytes: config.limits.sip_message_bytes,
+        media_ports: config.media.ports,
+        latch: config.media.latch,
+        idle_timeout: config.media.idle_timeout,
+        full_numbers: config.log.full_numbers,
+        account_sid: config.api.account_sid.clone(),
+    })
+}
+
+fn shared(
+    config: Config,
+    (listeners, own): (Vec<Listener>, watch::Sender<OwnSockets>),
+    (interfaces, table): (Interfaces, &Arc<Table>),
+    settings: transport::Settings,
+    (workers, records): (&Workers, &records::Writer),
+) -> Arc<Shared> {
+    let now = Timestamp::now();
+    let stamps = stamps(&config);
+    let (to_hep, to_otel) = (hep::Target::of(&config), otel::Target::of(&config));
+    let running = Running {
+        boot: config.clone(),
+        restart_needed: Vec::new(),
+        config,
+        warnings: 0,
+        loaded_at: now,
+        names: Found::new(),
+        table: Arc::clone(table),
+        interfaces,
+        stamps,
+        certificate_faults: Vec::new(),
+    };
+    let events = Events::new();
+    Arc::new(Shared {
+        started: Instant::now(),
+        started_at: now,
+        listeners,
+        own,
+        phase: watch::Sender::new(Phase::Starting),
+        running: Mutex::new(running),
+        reloads_ok: AtomicU64::new(0),
+        reloads_failed: AtomicU64::new(0),
+        last_reload_ok: AtomicBool::new(true),
+        reloading: tokio::sync::Mutex::default(),
+        reloads_waiting: Arc::new(Semaphore::new(limits::RELOADS)),
+        reloads_reading: Arc::new(Semaphore::new(limits::RELOADS_READING)),
+        sockets: Arc::new(SocketCounters::default()),
+        http: Arc::default(),
+        workers: workers.counters().to_vec(),
+        cdr: records.figures(),
+        sms: Arc::default(),
+        hep: watch::Sender::new(to_hep),
+        hep_counters: Arc::default(),
+        otel: watch::Sender::new(to_otel),
+        otel_counters: Arc::default(),
+        pulse: Mutex::default(),
+        history: Mutex::new(History::of(events.subscribe())),
+        events,
+        refresh: Notify::new(),
+        renamed: Notify::new(),
+        tls: watch::Sender::new(Arc::new(settings)),
+    })
+}
+
+fn runtime(name: &str) -> io::Result<(std::thread::Builder, Runtime)> {
+    let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(16).build()?;
+    Ok((std::thread::Builder::new().name(name.into()), runtime))
+}
+
+/// Starts the thread that writes call records: a slow disk keeps nobody else waiting.
+fn start_records(writer: records::Writer, orders: mpsc::Receiver<ReportOrder>) -> io::Result<JoinHandle<()>> {
+    let (builder, runtime) = runtime("records")?;
+    builder.spawn(move || {
+        runtime.block_on(writer.serve(orders));
+        runtime.shutdown_background();
+    })
+}
+
+/// Runs the loop on a thread of its own, and waits until its sockets are in.
+fn start_signalling(begin: impl FnOnce() -> io::Result<Signalling> + Send + 'static) -> io::Result<JoinHandle<()>> {
+    let (begun, wait): (SyncSender<io::Result<()>>, _) = sync_channel(1);
+    let (builder, runtime) = runtime("signalling")?;
+    let thread = builder.spawn(move || {
+        let entered = runtime.enter();
+        let signalling = begin();
+        drop(entered);
+        match signalling {
+            Ok(signalling) => {
+                let _ = begun.send(Ok(()));
+                runtime.block_on(signalling.run());
+            }
+            Err(error) => drop(begun.send(Err(error))),
+        }
+        runtime.shutdown_background();
+    })?;
+    match wait.recv() {
+        Ok(Ok(())) => Ok(thread),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(io::Error::other("it ended by a panic")),
+    }
+}
+
+/// Who sends what others are told of calls.
+struct Copies {
+    hep: hep::Sender,
+    otel: otel::Sender,
+}
+
+/// The ways to them, and they themselves.
+fn copies(shared: &Shared) -> ((hep::Desk, otel::Desk), Copies) {
+    let full_numbers = shared.running(|running| running.boot.log.full_numbers);
+    let (to_hep, hep) = hep::desk(shared.hep.subscribe(), &shared.hep_counters);
+    let (to_otel, otel) = otel::desk(shared.otel.subscribe(), &shared.otel_counters, full_numbers);
+    ((to_hep, to_otel), Copies { hep, otel })
+}
+
+/// All that may wait for name servers and HTTP clients.
+struct Auxiliary {
+    http: TcpListener,
+    handle: Handle,
+    stop: Arc<Notify>,
+    names: Names,
+    copies: Copies,
+}
+
+impl Auxiliary {
+    async fn run(self) {
+        let Auxiliary { http, handle, stop, names, copies: Copies { hep, otel } } = self;
+        let refresher = tokio::spawn(reload::keep_fresh(handle.clone()));
+        let names = tokio::spawn(names.keep());
+        let agents = tokio::spawn(worker::keep_agent_names(handle.table.clone()));
+        // They end by themselves, with what is left to send, once the signalling loop is gone.
+        let (hep, otel) = (tokio::spawn(hep.run()), tokio::spawn(otel.run()));
+        let server = tokio::spawn(admin::serve(http, handle.clone()));
+        let history = tokio::spawn(sampling::keep(handle.clone()));
+        stop.notified().await;
+        refresher.abort();
+        history.abort();
+        server.abort();
+        names.abort();
+        agents.abort();
+        let _ = (refresher.await, server.await, names.await, agents.await, history.await);
+        let _ = tokio::time::timeout(Duration::from_secs(limits::HEP_LAST_SECONDS), hep).await;
+        let _ = otel.await;
+        // The signalling loop has ended before: no record comes after this.
+        let _ = handle.reports.send(ReportOrder::End).await;
+    }
+}

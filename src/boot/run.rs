@@ -1,0 +1,244 @@
+//! `trunkgate run`: the edge as a process. Boot, the one line that says it takes calls, signals, the end.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::MissedTickBehavior;
+
+use crate::boot::edge::Edge;
+use crate::config::{self, Config, Diagnostic, Http};
+use crate::limits;
+use crate::runtime::handle::Handle;
+use crate::runtime::speech;
+use crate::system::log;
+use crate::system::notify::Notify;
+
+/// Exit code of a bad configuration or usage.
+pub const USAGE: u8 = 2;
+
+/// Runs until a signal ends it; `drain` is how long live calls may go on then.
+pub fn run(given: Option<&Path>, drain: Duration) -> ExitCode {
+    let Some((mut config, warnings)) = load(given, true) else { return ExitCode::from(USAGE) };
+    log::init(&config.log);
+    speech::speak(&mut config);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let code = match runtime {
+        Ok(runtime) => {
+            let code = runtime.block_on(serve(config, warnings, drain));
+            // A reload may be under way.
+            speech::stop();
+            runtime.shutdown_timeout(Duration::from_secs(limits::FAREWELL_SECONDS));
+            code
+        }
+        Err(error) => {
+            eprintln!("error[TG0203]: the main loop cannot be started: {error}");
+            ExitCode::from(USAGE)
+        }
+    };
+    log::flush();
+    code
+}
+
+/// Reads the configuration that is meant; what is wrong is printed, and what is doubtful where `warn`.
+pub fn load(given: Option<&Path>, warn: bool) -> Option<(Config, usize)> {
+    load_by(config::load, given, warn).map(|(config, warnings)| (config, warnings.len()))
+}
+
+/// The same for who only looks, with what was found: secrets and files that cannot be read stop nothing.
+pub(crate) fn load_to_look(given: Option<&Path>) -> Option<(Config, Vec<Diagnostic>)> {
+    load_by(config::load_to_look, given, true)
+}
+
+type Loaded = Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>>;
+
+fn load_by(load: fn(&Path) -> Loaded, given: Option<&Path>, warn: bool) -> Option<(Config, Vec<Diagnostic>)> {
+    let Some(path) = config::find(given) else {
+        no_config();
+        return None;
+    };
+    let source = || config::text(&path).unwrap_or_default();
+    match load(&path) {
+        Ok((config, found)) => {
+            if warn && !found.is_empty() {
+                eprint!("{}", config::render(&path, &source(), &found));
+            }
+            Some((config, found))
+        }
+        Err(diagnostics) => {
+            eprint!("{}", config::render(&path, &source(), &diagnostics));
+            None
+        }
+    }
+}
+
+/// Reads `[http]` of the configuration that is meant; an error elsewhere is a warning in one line, and so is a token that
+/// cannot be read where another one is there.
+pub(crate) fn load_http(given: Option<&Path>, has_token: bool) -> Option<Http> {
+    let Some(path) = config::find(given) else {
+        no_config();
+        return None;
+    };
+    let source = || config::text(&path).unwrap_or_default();
+    match config::load_http(&path, has_token) {
+        Ok((http, wrong)) => {
+            if !wrong.is_empty() {
+                let brief = config::brief(&path, &source(), &wrong);
+                eprintln!("warning{brief}; [http] is used nevertheless (trunkgate check)");
+            }
+            Some(http)
+        }
+        Err(wrong) => {
+            eprint!("{}", config::render(&path, &source(), &wrong));
+            None
+        }
+    }
+}
+
+/// Says that there is no configuration to be found.
+pub fn no_config() -> ExitCode {
+    eprintln!(
+        "error[TG0101]: no configuration file at --config, $TRUNKGATE_CONFIG, ./trunkgate.toml, /etc/trunkgate/trunkgate.toml"
+    );
+    eprintln!("   = help: `trunkgate init` writes one; for verbs that connect to a running edge use --url");
+    ExitCode::from(USAGE)
+}
+
+async fn serve(config: Config, warnings: usize, drain: Duration) -> ExitCode {
+    let started = Signals::new()
+        .map_err(|error| format!("error[TG0203]: signals cannot be received: {error}"))
+        .and_then(|signals| Edge::start(config).map(|edge| (signals, edge)).map_err(|error| error.to_string()));
+    let (mut signals, edge) = match started {
+        Ok(started) => started,
+        Err(error) => {
+            log::flush();
+            eprintln!("{error}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    let handle = edge.handle();
+    handle.shared.running(|running| running.warnings = warnings);
+    say_ready(&edge);
+    let told =
+        Arc::new(Told { notify: Notify::from_environment(), status: format!("taking calls: {}", edge.addresses()) });
+    told.notify.ready(&told.status);
+    let code = tokio::select! {
+        code = signals.obey(&handle, &told, drain) => code,
+        () = keep_alive(&told.notify, &handle) => ExitCode::FAILURE,
+    };
+    // The threads are joined, and this one has nothing else to do.
+    edge.shutdown();
+    code
+}
+
+/// The only line on stdout.
+fn say_ready(edge: &Edge) {
+    let mut stdout = io::stdout();
+    // Whoever started us may have closed it: that is no reason to stop.
+    let _ = writeln!(stdout, "ready {}", edge.addresses());
+    let _ = stdout.flush();
+    tracing::info!("taking calls: {}", edge.addresses());
+}
+
+/// Tells the service manager that the edge is alive, for as long as its loops turn. Never ends.
+async fn keep_alive(notify: &Notify, handle: &Handle) {
+    let Some(interval) = notify.interval() else { return std::future::pending().await };
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match handle.pulse().await {
+            Ok(()) => notify.alive(),
+            Err(stuck) => tracing::error!("watchdog notification withheld: {stuck}"),
+        }
+    }
+}
+
+/// The service manager, and what it is told of an edge that takes calls.
+struct Told {
+    notify: Notify,
+    status: String,
+}
+
+/// Reads the file again; the service manager waits for the end of it. What is wrong is in the log.
+async fn reload(handle: Handle, told: Arc<Told>) {
+    told.notify.reloading();
+    match handle.reload().await {
+        Ok(_) => told.notify.ready(&told.status),
+        Err(_) => told.notify.ready("last reload rejected; configuration unchanged: see the log"),
+    }
+}
+
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+/// What a signal asks for.
+enum Wish {
+    Reload,
+    End,
+}
+
+impl Signals {
+    fn new() -> io::Result<Signals> {
+        Ok(Signals {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> Wish {
+        tokio::select! {
+            _ = self.hangup.recv() => Wish::Reload,
+            _ = self.terminate.recv() => Wish::End,
+            _ = self.interrupt.recv() => Wish::End,
+        }
+    }
+
+    /// SIGTERM and SIGINT; SIGHUP reloads meanwhile, and is not waited for. What a reload finds wrong is in the log.
+    async fn end(&mut self, handle: &Handle, told: &Arc<Told>) {
+        while let Wish::Reload = self.next().await {
+            tokio::spawn(reload(handle.clone(), Arc::clone(told)));
+        }
+    }
+
+    /// Runs until SIGTERM or SIGINT, then drains; a second one ends all calls.
+    async fn obey(&mut self, handle: &Handle, told: &Arc<Told>, drain: Duration) -> ExitCode {
+        tokio::select! {
+            () = self.end(handle, told) => {}
+            () = handle.gone() => {
+                tracing::error!("the signalling loop has ended");
+                return ExitCode::FAILURE;
+            }
+        }
+        let live = handle.live_calls();
+        let farewell = Duration::from_secs(limits::FAREWELL_SECONDS);
+        // Both BYEs' farewell and the runtime's, and what is still told of calls.
+        let last = farewell * 3 + Duration::from_secs(limits::OTEL_LAST_SECONDS);
+        told.notify.stopping(&format!("draining, live calls: {live}"), drain + last);
+        tracing::info!("draining for at most {drain:?}, live calls: {live}");
+        if handle.drain(true).await.is_err() {
+            return ExitCode::FAILURE;
+        }
+        tokio::select! {
+            _ = handle.no_calls() => {}
+            () = self.end(handle, told) => end_all(handle).await,
+            () = tokio::time::sleep(drain) => end_all(handle).await,
+        }
+        let _ = handle.unregister().await;
+        // A BYE that got lost is sent again for this long.
+        let _ = tokio::time::timeout(farewell, handle.nothing_held()).await;
+        ExitCode::SUCCESS
+    }
+}
+
+async fn end_all(handle: &Handle) {
+    tracing::warn!("ending live calls: {}", handle.live_calls());
+    let _ = handle.end_all().await;
+}

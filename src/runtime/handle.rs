@@ -1,0 +1,433 @@
+//! What the rest of the process may ask of a running edge: questions to the signalling loop, answered in between two
+//! of its turns, and the facts that all threads share.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
+use trunkgate_call::trace::TraceView;
+use trunkgate_call::view::{QualityView, StatusView};
+use trunkgate_call::{CallView, Capture, Change, Control, Gateway, Happening, Input, Interfaces};
+use trunkgate_media::WorkerCounters;
+use trunkgate_media::counters::Counter;
+use trunkgate_route::Table;
+
+use crate::config::Config;
+use crate::runtime::history::{Counted, History};
+use crate::runtime::own_sockets::OwnSockets;
+use crate::runtime::settings::Found;
+use crate::runtime::settings::Listener;
+use crate::runtime::settings::Stamp;
+use crate::runtime::transport::{Settings, SocketCounters};
+use crate::sinks::events::Events;
+use crate::sinks::hep;
+use crate::sinks::otel;
+use crate::sinks::records::{Figures, ReportOrder};
+use crate::sinks::sms::{SmsCounters, SmsOrder};
+
+/// A question for the loop: it reads, and answers by itself.
+pub(crate) type Question = Box<dyn FnOnce(&Gateway, Instant) + Send>;
+
+/// A deed for the loop: it changes, and answers by itself.
+pub(crate) type Deed = Box<dyn FnOnce(&mut Gateway, Instant) + Send>;
+
+/// What the loop is told from inside the process.
+pub(crate) enum Order {
+    /// A question.
+    Ask(Question),
+    /// A deed.
+    Act(Deed),
+    /// An input for the gateway.
+    Input(Input),
+    /// Send what is queued and end.
+    Stop,
+}
+
+/// The signalling loop has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gone;
+
+impl std::fmt::Display for Gone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the signalling loop has ended")
+    }
+}
+
+impl std::error::Error for Gone {}
+
+/// Whether the edge takes calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Sockets are bound, names are being looked up.
+    Starting,
+    /// It takes calls.
+    Ready,
+    /// New calls get 503.
+    Draining,
+}
+
+impl Phase {
+    /// `starting`, `ready`, `draining`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Phase::Starting => "starting",
+            Phase::Ready => "ready",
+            Phase::Draining => "draining",
+        }
+    }
+}
+
+/// Calls in memory, told after each turn of the loop.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Load {
+    /// Those that have not ended.
+    pub(crate) live: usize,
+    /// Those, and ended ones that wait for a last answer.
+    pub(crate) held: usize,
+    /// Whether new calls are turned away that cannot be served in time.
+    pub(crate) overloaded: bool,
+}
+
+/// The configuration in force.
+#[derive(Debug)]
+pub(crate) struct Running {
+    /// As read last.
+    pub(crate) config: Config,
+    /// As read at the start: what listeners, media and HTTP still run by.
+    pub(crate) boot: Config,
+    /// Keys of the file that was read last which wait for a restart.
+    pub(crate) restart_needed: Vec<String>,
+    /// Warnings of the last reading.
+    pub(crate) warnings: usize,
+    /// When it was read.
+    pub(crate) loaded_at: Timestamp,
+    /// What the peers' names were found to be.
+    pub(crate) names: Found,
+    /// Trunks, agents and routes of the configuration with these names.
+    pub(crate) table: Arc<Table>,
+    /// The machine's addresses.
+    pub(crate) interfaces: Interfaces,
+    /// The files of certificates as they were when they were read.
+    pub(crate) stamps: Vec<Stamp>,
+    /// What was wrong with them then: what they replace is in force.
+    pub(crate) certificate_faults: Vec<String>,
+}
+
+/// Connections that had to give their place up, or got none; read by `/metrics`.
+#[derive(Debug, Default)]
+pub struct HttpCounters {
+    /// Incomplete connections closed for a newer one.
+    pub evicted: Counter,
+    /// Connections closed at once: their address has all that it may have, or every place is serving.
+    pub refused: Counter,
+}
+
+/// Facts that all threads share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) started: Instant,
+    pub(crate) started_at: Timestamp,
+    pub(crate) listeners: Vec<Listener>,
+    /// Where no agent may be.
+    pub(crate) own: watch::Sender<OwnSockets>,
+    pub(crate) phase: watch::Sender<Phase>,
+    pub(crate) running: Mutex<Running>,
+    pub(crate) reloads_ok: AtomicU64,
+    pub(crate) reloads_failed: AtomicU64,
+    pub(crate) last_reload_ok: AtomicBool,
+    /// Whoever has it reloads.
+    pub(crate) reloading: tokio::sync::Mutex<()>,
+    /// Places for reloads that wait for it.
+    pub(crate) reloads_waiting: Arc<Semaphore>,
+    /// Those whose files are read, some of them given up.
+    pub(crate) reloads_reading: Arc<Semaphore>,
+    pub(crate) sockets: Arc<SocketCounters>,
+    /// What is counted of HTTP connections.
+    pub(crate) http: Arc<HttpCounters>,
+    pub(crate) workers: Vec<Arc<WorkerCounters>>,
+    /// Of call records.
+    pub(crate) cdr: Arc<Figures>,
+    pub(crate) sms: Arc<SmsCounters>,
+    /// Where messages and reports go, and what became of them.
+    pub(crate) hep: watch::Sender<Option<hep::Target>>,
+    pub(crate) hep_counters: Arc<hep::HepCounters>,
+    /// The same of traces.
+    pub(crate) otel: watch::Sender<Option<otel::Target>>,
+    pub(crate) otel_counters: Arc<otel::OtelCounters>,
+    /// Each worker's turns as last looked at, and when they had changed.
+    pub(crate) pulse: Mutex<Vec<(u64, Instant)>>,
+    /// Changes, for whoever watches.
+    pub(crate) events: Events,
+    /// What plots are drawn from.
+    pub(crate) history: Mutex<History>,
+    /// Wakes the refresher of interfaces.
+    pub(crate) refresh: Notify,
+    /// Wakes whoever keeps the names: others are wanted.
+    pub(crate) renamed: Notify,
+    /// Certificates and trust in force.
+    pub(crate) tls: watch::Sender<Arc<Settings>>,
+}
+
+impl Shared {
+    /// The configuration in force, locked for a moment.
+    pub(crate) fn running<T>(&self, look: impl FnOnce(&mut Running) -> T) -> T {
+        look(&mut self.running.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Speaks to a running edge; clones speak to the same.
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) orders: mpsc::Sender<Order>,
+    pub(crate) load: watch::Receiver<Load>,
+    pub(crate) table: watch::Receiver<Arc<Table>>,
+    pub(crate) reports: mpsc::Sender<ReportOrder>,
+    pub(crate) sms: mpsc::Sender<SmsOrder>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle").field("phase", &self.phase()).finish_non_exhaustive()
+    }
+}
+
+impl Handle {
+    /// Asks the loop and waits for its answer.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Gateway, Instant) -> T + Send + 'static,
+    ) -> Result<T, Gone> {
+        let (answer, wait) = oneshot::channel();
+        let ask: Question = Box::new(move |gateway, now| {
+            let _ = answer.send(question(gateway, now));
+        });
+        self.orders.send(Order::Ask(ask)).await.map_err(|_| Gone)?;
+        wait.await.map_err(|_| Gone)
+    }
+
+    /// Has the loop do something and waits for what came of it.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn act<T: Send + 'static>(
+        &self,
+        deed: impl FnOnce(&mut Gateway, Instant) -> T + Send + 'static,
+    ) -> Result<T, Gone> {
+        let (answer, wait) = oneshot::channel();
+        let act: Deed = Box::new(move |gateway, now| {
+            let _ = answer.send(deed(gateway, now));
+        });
+        self.orders.send(Order::Act(act)).await.map_err(|_| Gone)?;
+        wait.await.map_err(|_| Gone)
+    }
+
+    /// Gives the gateway an input.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn input(&self, input: Input) -> Result<(), Gone> {
+        self.orders.send(Order::Input(input)).await.map_err(|_| Gone)
+    }
+
+    /// Live and recent calls, newest first.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn calls(&self) -> Result<Vec<CallView>, Gone> {
+        self.ask(|gateway, now| gateway.calls(now)).await
+    }
+
+    /// The newest `limit` of those that are wanted.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn calls_where(
+        &self,
+        limit: usize,
+        wanted: impl Fn(&CallView) -> bool + Send + 'static,
+    ) -> Result<Vec<CallView>, Gone> {
+        self.ask(move |gateway, now| gateway.calls_where(now, limit, wanted)).await
+    }
+
+    /// One call, live or recent.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn call(&self, sid: &str) -> Result<Option<CallView>, Gone> {
+        let sid = sid.to_owned();
+        self.ask(move |gateway, now| gateway.call(now, &sid)).await
+    }
+
+    /// A call's trace.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn trace(&self, sid: &str) -> Result<Option<TraceView>, Gone> {
+        let sid = sid.to_owned();
+        self.ask(move |gateway, _| gateway.trace(&sid)).await
+    }
+
+    /// The same with SIP messages as sent on the wire, secrets overwritten.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn raw_trace(&self, sid: &str) -> Result<Option<TraceView>, Gone> {
+        let sid = sid.to_owned();
+        self.ask(move |gateway, _| gateway.raw_trace(&sid)).await
+    }
+
+    /// A call with its messages, for a capture file.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub(crate) async fn capture(&self, sid: &str) -> Result<Option<Capture>, Gone> {
+        let sid = sid.to_owned();
+        self.ask(move |gateway, now| gateway.capture(now, &sid)).await
+    }
+
+    /// What a call sounded like over time; `None` where nothing is known of it.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn quality(&self, sid: &str) -> Result<Option<QualityView>, Gone> {
+        let sid = sid.to_owned();
+        self.ask(move |gateway, now| gateway.quality(now, &sid)).await
+    }
+
+    /// The gateway at a glance.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn status(&self) -> Result<StatusView, Gone> {
+        self.ask(Gateway::status).await
+    }
+
+    /// The gateway's counters, and what else of it `/metrics` shows.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub(crate) async fn counted(&self) -> Result<Counted, Gone> {
+        let count = |gateway: &Gateway, now| Counted {
+            metrics: gateway.metrics().clone(),
+            agents: gateway.agents(now),
+            media_ports: gateway.media_ports(),
+        };
+        self.ask(count).await
+    }
+
+    /// Ends one call.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn hangup(&self, sid: &str) -> Result<(), Gone> {
+        self.input(Input::Control(Control::Hangup { sid: sid.to_owned() })).await
+    }
+
+    /// Refuses new calls, or takes them again.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn drain(&self, on: bool) -> Result<(), Gone> {
+        self.shared.phase.send_replace(if on { Phase::Draining } else { Phase::Ready });
+        let text = if on { "new calls get 503" } else { "new calls are accepted" };
+        self.shared.events.tell(Change { text: Some(text.to_owned()), ..Change::new(Happening::Drain) });
+        self.input(Input::Control(Control::Drain { on })).await
+    }
+
+    /// Takes every registration of ours back; [`Self::nothing_held`] waits for the answers.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn unregister(&self) -> Result<(), Gone> {
+        self.input(Input::Control(Control::Unregister)).await?;
+        // One turn more, so that what is held is known.
+        self.ask(|_, _| ()).await
+    }
+
+    /// Ends every call.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn end_all(&self) -> Result<(), Gone> {
+        self.input(Input::Control(Control::EndAll)).await
+    }
+
+    /// Waits until no call is live.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn no_calls(&self) -> Result<(), Gone> {
+        let mut load = self.load.clone();
+        load.wait_for(|load| load.live == 0).await.map(|_| ()).map_err(|_| Gone)
+    }
+
+    /// Waits until no call is live, and neither an ended one nor a registration waits for a last answer.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub async fn nothing_held(&self) -> Result<(), Gone> {
+        let mut load = self.load.clone();
+        load.wait_for(|load| load.live == 0 && load.held == 0).await.map(|_| ()).map_err(|_| Gone)
+    }
+
+    /// Waits until the signalling loop has ended.
+    pub async fn gone(&self) {
+        self.orders.closed().await;
+    }
+
+    /// What plots are drawn from, up to now, locked for a moment; the signalling loop never asks for it.
+    pub(crate) fn history<T>(&self, look: impl FnOnce(&mut History) -> T) -> T {
+        let mut history = self.shared.history.lock().unwrap_or_else(PoisonError::into_inner);
+        history.catch_up();
+        look(&mut history)
+    }
+
+    /// Calls that have not ended.
+    pub fn live_calls(&self) -> usize {
+        self.load.borrow().live
+    }
+
+    /// Whether the edge takes calls.
+    pub fn phase(&self) -> Phase {
+        *self.shared.phase.borrow()
+    }
+
+    /// Trunks and routes in force.
+    pub fn table(&self) -> Arc<Table> {
+        Arc::clone(&self.table.borrow())
+    }
+
+    /// Where it listens, in the order of the configuration.
+    pub fn listeners(&self) -> &[Listener] {
+        &self.shared.listeners
+    }
+
+    /// The file that a reload reads.
+    pub fn config_path(&self) -> PathBuf {
+        self.shared.running(|running| running.config.path.clone())
+    }
+
+    /// The workers' counters.
+    pub fn workers(&self) -> &[Arc<WorkerCounters>] {
+        &self.shared.workers
+    }
+
+    /// How often a reload was taken and refused, and whether the last one was taken.
+    pub fn reloads(&self) -> (u64, u64, bool) {
+        let shared = &self.shared;
+        let (ok, failed) = (shared.reloads_ok.load(Ordering::Relaxed), shared.reloads_failed.load(Ordering::Relaxed));
+        (ok, failed, shared.last_reload_ok.load(Ordering::Relaxed))
+    }
+
+    /// How long the edge has been up.
+    pub fn uptime(&self) -> Duration {
+        self.shared.started.elapsed()
+    }
+}

@@ -1,0 +1,14 @@
+//! The running edge: SIP sockets, the signalling loop, media workers, names of peers, reload, and the handle by which others ask it.
+
+pub mod handle;
+pub(crate) mod history;
+pub mod names;
+pub mod own_sockets;
+pub(crate) mod pulse;
+pub mod reload;
+pub(crate) mod sampling;
+pub mod settings;
+pub mod signalling;
+pub(crate) mod speech;
+pub mod transport;
+pub mod worker;

@@ -1,0 +1,94 @@
+//! `[speech] url`: an endpoint that takes what OpenAI's `/audio/speech` takes. It is asked once for each text; its token is in
+//! no message of ours.
+
+use std::time::Instant;
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use hyper::{Request, StatusCode};
+use url::Url;
+use serde_json::{Value, json};
+use trunkgate_call::numbers::plain;
+use trunkgate_route::url_place;
+
+use super::cover::covered;
+use super::{LOOK, in_time};
+use crate::config::Endpoint;
+use crate::limits::{SPEECH_BYTES, SPEECH_COMPLAINT_BYTES, SPEECH_COMPLAINT_CHARACTERS};
+use crate::system::web::{self, WebClient};
+
+/// Samples a second of `pcm`, which says nothing of itself.
+const PCM_HZ: u32 = 24_000;
+
+/// The file that the endpoint makes of a text.
+pub(super) fn ask(endpoint: &Endpoint, voice: &str, text: &str, until: Instant) -> Result<Vec<u8>, String> {
+    let named = |what: String| format!("{}: {}", url_place(&endpoint.url), covered(&what, endpoint));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| named(error.to_string()))?;
+    let began = Instant::now();
+    let file = runtime.block_on(async {
+        tokio::select! {
+            file = fetch(endpoint, voice, text) => file,
+            () = late(until) => Err(format!("did not finish within {:.1} s", began.elapsed().as_secs_f32())),
+        }
+    });
+    // A name may still be looked up.
+    runtime.shutdown_background();
+    let file = file.map_err(named)?;
+    Ok(if endpoint.format == "pcm" { with_head(&file) } else { file })
+}
+
+async fn late(until: Instant) {
+    while in_time(until) {
+        tokio::time::sleep(LOOK * 4).await;
+    }
+}
+
+async fn fetch(endpoint: &Endpoint, voice: &str, text: &str) -> Result<Vec<u8>, String> {
+    let url = Url::parse(&endpoint.url).map_err(|error| error.to_string())?;
+    let request = request(endpoint, &url, voice, text)?;
+    let most = |status: StatusCode| if status.is_success() { SPEECH_BYTES } else { SPEECH_COMPLAINT_BYTES };
+    let answer = WebClient::new()?.ask(&url, request, most).await.map_err(|fault| fault.what().to_owned())?;
+    if !answer.status.is_success() {
+        let reason = reason_of(&answer.body);
+        return Err(format!("answered {}{}{reason}", answer.status, if reason.is_empty() { "" } else { ": " }));
+    }
+    if answer.is_whole { Ok(answer.body) } else { Err(format!("sent more than {} MiB", SPEECH_BYTES >> 20)) }
+}
+
+fn request(endpoint: &Endpoint, url: &Url, voice: &str, text: &str) -> Result<Request<Full<Bytes>>, String> {
+    let body = json!({ "model": endpoint.model, "input": text, "voice": voice, "response_format": endpoint.format });
+    let mut request = web::post(url).header(CONTENT_TYPE, "application/json").header(ACCEPT, "audio/*");
+    if let Some(token) = &endpoint.token {
+        request = request.header(AUTHORIZATION, format!("Bearer {}", token.reveal()));
+    }
+    // The library's words could hold a header's value.
+    request.body(Full::new(Bytes::from(body.to_string()))).map_err(|_| "invalid `url` or `token`".to_owned())
+}
+
+/// Why it was refused, in one line.
+fn reason_of(body: &[u8]) -> String {
+    let json: Option<Value> = serde_json::from_slice(body).ok();
+    let message = json.as_ref().and_then(|json| {
+        [json.pointer("/error/message"), json.get("error"), json.get("message"), json.get("detail")]
+            .into_iter()
+            .flatten()
+            .find_map(Value::as_str)
+    });
+    let text = message.map_or_else(|| String::from_utf8_lossy(body).into_owned(), str::to_owned);
+    plain(text.trim().lines().next().unwrap_or_default(), SPEECH_COMPLAINT_CHARACTERS)
+}
+
+/// Samples of 16 bits with the head of a WAV file.
+fn with_head(samples: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(samples.len()).unwrap_or(u32::MAX);
+    let mut file = b"RIFF".to_vec();
+    file.extend(length.saturating_add(36).to_le_bytes());
+    file.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+    file.extend([PCM_HZ, PCM_HZ * 2].map(u32::to_le_bytes).concat());
+    file.extend(b"\x02\0\x10\0data");
+    file.extend(length.to_le_bytes());
+    file.extend(samples);
+    file
+}

@@ -1,0 +1,262 @@
+//! Text to audio (`[speech]`), when the configuration is loaded: no call ever waits for it. What was said once is not said
+//! again while somebody uses it, nor while the cache has it.
+
+mod cache;
+mod cover;
+mod endpoint;
+mod program;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::audio::{self, Most, Use};
+use crate::config::{Announcement, Config, Speaker, Speech};
+use crate::limits::{ANNOUNCEMENT_SECONDS, SPEECH_AT_ONCE, SPEECH_BYTES, SPEECH_SECONDS};
+use cache::Cache;
+
+/// A program's voice where none is written.
+const VOICE: &str = "en-us";
+/// An endpoint's.
+const ENDPOINT_VOICE: &str = "alloy";
+/// How often whoever is waited for is asked whether it is done.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// What was said, and how.
+type Key = [u8; 32];
+
+/// What is in use of all that was said.
+static SPOKEN: LazyLock<Mutex<HashMap<Key, Weak<[u8]>>>> = LazyLock::new(Mutex::default);
+
+/// The process ends: nobody is waited for any more.
+static STOPPED: AtomicBool = AtomicBool::new(false);
+
+/// Ends the programs that run.
+pub(crate) fn stop() {
+    STOPPED.store(true, Ordering::Relaxed);
+}
+
+/// Whether it can still be waited for.
+fn in_time(until: Instant) -> bool {
+    Instant::now() < until && !STOPPED.load(Ordering::Relaxed)
+}
+
+/// Has every announcement of a configuration said that is to come in force, and gives it to its agent. What went wrong is in
+/// the log. Blocks, for [`SPEECH_SECONDS`] at most.
+pub(crate) fn speak(config: &mut Config) {
+    let cache = config.speech.as_ref().and_then(|speech| speech.cache.clone()).map(Cache::at);
+    for fault in attempt(config, cache.as_ref()) {
+        tracing::warn!("callers hear the ringback tone instead: {fault}");
+    }
+    if let Some(Err(what)) = cache.map(Cache::close) {
+        tracing::warn!("[speech] cache: {what}; texts are generated again at the next start");
+    }
+}
+
+/// The same, each said anew; what went wrong, a sentence for each.
+pub(crate) fn try_out(config: &mut Config) -> Vec<String> {
+    attempt(config, None)
+}
+
+fn attempt(config: &mut Config, cache: Option<&Cache>) -> Vec<String> {
+    let Some(speech) = config.speech.clone() else { return Vec::new() };
+    let until = Instant::now() + Duration::from_secs(SPEECH_SECONDS);
+    let announcements = std::mem::take(&mut config.announcements);
+    let mut faults = Vec::new();
+    for (announcement, said) in announcements.iter().zip(say_all(&speech, &announcements, cache, until)) {
+        let agent = config.agents.iter_mut().find(|agent| *agent.name == *announcement.agent);
+        match (said, agent.and_then(|agent| agent.hold.as_mut())) {
+            (Ok(codes), Some(hold)) => hold.first = Some(codes),
+            (Ok(_), None) => {}
+            (Err(what), _) => faults.push(format!("`hold` of agent {}: {what}", announcement.agent)),
+        }
+    }
+    config.announcements = announcements;
+    faults
+}
+
+type Said = Result<Arc<[u8]>, String>;
+
+/// Some at a time; all until then. What several agents say alike is said once.
+fn say_all(speech: &Speech, announcements: &[Announcement], cache: Option<&Cache>, until: Instant) -> Vec<Said> {
+    let next = AtomicUsize::new(0);
+    let said: Mutex<Vec<Said>> = Mutex::new(vec![Err("not generated".to_owned()); announcements.len()]);
+    let first_like = |one: &Announcement| {
+        announcements.iter().position(|other| (&one.text, &one.voice) == (&other.text, &other.voice))
+    };
+    let some = || {
+        while let Some((at, announcement)) = {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            announcements.get(at).map(|announcement| (at, announcement))
+        } {
+            if first_like(announcement) != Some(at) {
+                continue;
+            }
+            let one = say(&speech.by, announcement, cache, until);
+            if let Some(place) = said.lock().unwrap_or_else(PoisonError::into_inner).get_mut(at) {
+                *place = one;
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..SPEECH_AT_ONCE.min(announcements.len()) {
+            scope.spawn(some);
+        }
+    });
+    let said = said.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let of = |one| first_like(one).and_then(|at| said.get(at)).cloned();
+    announcements.iter().filter_map(of).collect()
+}
+
+/// One announcement, μ-law at 8 kHz.
+fn say(by: &Speaker, announcement: &Announcement, cache: Option<&Cache>, until: Instant) -> Said {
+    let order = Order::new(by, announcement);
+    let key = order.key();
+    let spoken = || SPOKEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = spoken().get(&key).and_then(Weak::upgrade);
+    if let Some(known) = known.or_else(|| cache?.find(&key)) {
+        spoken().insert(key, Arc::downgrade(&known));
+        return Ok(known);
+    }
+    if !in_time(until) {
+        return Err(format!("timeout: all texts together may take {SPEECH_SECONDS} s"));
+    }
+    let file = order.fulfil(until)?;
+    let most = Most { bytes: SPEECH_BYTES, seconds: ANNOUNCEMENT_SECONDS };
+    let codes =
+        audio::mulaw_of(&file, most, Use::Once).map_err(|what| format!("{} gave no audio: {what}", order.whom()))?;
+    if let Some(cache) = cache {
+        cache.keep(&key, &codes);
+    }
+    let mut spoken = spoken();
+    spoken.retain(|_, codes| codes.strong_count() > 0);
+    spoken.insert(key, Arc::downgrade(&codes));
+    Ok(codes)
+}
+
+/// What is to be said, and by whom.
+enum Order<'a> {
+    Program(Vec<String>),
+    Endpoint { endpoint: &'a crate::config::Endpoint, voice: &'a str, text: &'a str },
+}
+
+impl<'a> Order<'a> {
+    fn new(by: &'a Speaker, announcement: &'a Announcement) -> Order<'a> {
+        let (voice, text) = (announcement.voice.as_deref(), announcement.text.as_str());
+        match by {
+            Speaker::Command(words) => {
+                let voice = voice.unwrap_or(VOICE);
+                Order::Program(words.iter().map(|word| program::fill(word, voice, text)).collect())
+            }
+            Speaker::Endpoint(endpoint) => Order::Endpoint { endpoint, voice: voice.unwrap_or(ENDPOINT_VOICE), text },
+        }
+    }
+
+    /// The same for the same words in the same voice; without secrets.
+    fn key(&self) -> Key {
+        let mut hash = Sha256::new();
+        let mut take = |word: &str| {
+            hash.update((word.len() as u64).to_le_bytes());
+            hash.update(word);
+        };
+        match self {
+            Order::Program(words) => {
+                take("command");
+                words.iter().for_each(|word| take(word));
+            }
+            Order::Endpoint { endpoint, voice, text } => {
+                ["url", endpoint.url.as_str(), &endpoint.model, endpoint.format, voice, text]
+                    .into_iter()
+                    .for_each(take);
+            }
+        }
+        hash.finalize().into()
+    }
+
+    fn fulfil(&self, until: Instant) -> Result<Vec<u8>, String> {
+        match self {
+            Order::Program(words) => program::run(words, until),
+            Order::Endpoint { endpoint, voice, text } => endpoint::ask(endpoint, voice, text, until),
+        }
+    }
+
+    fn whom(&self) -> &str {
+        match self {
+            Order::Program(words) => words.first().map(String::as_str).unwrap_or_default(),
+            Order::Endpoint { endpoint, .. } => trunkgate_route::url_place(&endpoint.url),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn announcement(text: &str) -> Announcement {
+        Announcement { agent: "a".into(), text: text.to_owned(), voice: None }
+    }
+
+    fn command(words: &[&str]) -> Speaker {
+        Speaker::Command(words.iter().map(|word| (*word).to_owned()).collect())
+    }
+
+    fn say(by: &Speaker, text: &str, cache: Option<&Cache>) -> Said {
+        super::say(by, &announcement(text), cache, Instant::now() + Duration::from_secs(60))
+    }
+
+    #[test]
+    fn texts_share_one_time_and_are_said_side_by_side() {
+        let texts: Vec<_> = ["1000", "0", "1000", "0", "0", "0"].into_iter().map(announcement).collect();
+        let by = command(&["sh", "-c", "sleep $0; echo no audio", "{text}"]);
+        let said = say_all(&Speech { by, cache: None }, &texts, None, Instant::now() + Duration::from_secs(5));
+        let late = |said: &Said| said.as_ref().unwrap_err().contains("did not finish within");
+        assert_eq!(said.iter().map(late).collect::<Vec<_>>(), [true, false, true, false, false, false], "{said:?}");
+        assert!(said[1].as_ref().unwrap_err().contains("sh gave no audio"), "{said:?}");
+        let late = say_all(&Speech { by: command(&["echo"]), cache: None }, &texts, None, Instant::now());
+        assert!(late.iter().all(|said| said.as_ref().unwrap_err().contains("timeout")), "{late:?}");
+    }
+
+    /// A program that counts how often it runs.
+    fn counting(folder: &std::path::Path) -> Speaker {
+        let wav = folder.join("said.wav");
+        crate::tools::wav::write(&wav, crate::tools::wav::RATE_HZ, &[1000; 800]).unwrap();
+        command(&["sh", "-c", &format!("echo x >> {0}/runs; cat {0}/said.wav", folder.display()), "{text}"])
+    }
+
+    fn runs(folder: &std::path::Path) -> usize {
+        std::fs::read_to_string(folder.join("runs")).unwrap_or_default().lines().count()
+    }
+
+    #[test]
+    fn what_is_in_use_is_not_said_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let by = counting(folder.path());
+        let (one, again) = (say(&by, "one", None).unwrap(), say(&by, "one", None).unwrap());
+        assert!(Arc::ptr_eq(&one, &again) && one.len() == 800);
+        assert_eq!(runs(folder.path()), 1);
+        let alike: Vec<_> = ["two", "two", "one", "two"].into_iter().map(announcement).collect();
+        let said = say_all(&Speech { by, cache: None }, &alike, None, Instant::now() + Duration::from_secs(60));
+        assert!(said.iter().all(Result::is_ok) && said.len() == 4, "{said:?}");
+        assert_eq!(runs(folder.path()), 2);
+    }
+
+    #[test]
+    fn what_the_cache_has_is_not_said_again_unless_it_is_damaged() {
+        let folder = tempfile::tempdir().unwrap();
+        let by = counting(folder.path());
+        let cache = Cache::at(folder.path().join("cache"));
+        let first = say(&by, "one", Some(&cache)).unwrap().to_vec();
+        assert_eq!((say(&by, "one", Some(&cache)).unwrap().to_vec(), runs(folder.path())), (first.clone(), 1));
+        let file = std::fs::read_dir(folder.path().join("cache")).unwrap().next().unwrap().unwrap().path();
+        for damage in [&b"short"[..], &[0; 832], b""] {
+            let before = runs(folder.path());
+            std::fs::write(&file, damage).unwrap();
+            assert_eq!(say(&by, "one", Some(&cache)).unwrap().to_vec(), first);
+            assert_eq!(runs(folder.path()), before + 1, "generated again");
+        }
+        assert_eq!((say(&by, "one", Some(&cache)).unwrap().len(), runs(folder.path())), (800, 4));
+    }
+}

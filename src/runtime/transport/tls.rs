@@ -1,0 +1,332 @@
+//! TLS as configured now: whose certificate is shown to whom, who is believed, and the two handshakes. A new file swaps
+//! a new snapshot in; what is connected stays connected, for the dialogs that live on it.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rustls::client::Resumption;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::NoServerSessionStorage;
+use rustls::sign::SingleCertAndKey;
+use rustls::{ClientConfig, ServerConfig};
+use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
+use trunkgate_call::Identity;
+use trunkgate_route::{Peer, Table, Transport, Trunk};
+use webpki::KeyUsage;
+
+use crate::config::{Config, ListenTls, TrunkTls};
+use crate::limits;
+use crate::system::certificates::{Pair, PairFault, Trust, carries, is_tls, make_pair, provider, read_pair, words};
+use crate::system::verifier::{Clients, Servers};
+
+/// Everything of TLS that a configuration and its files say.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    listeners: HashMap<String, Arc<Server>>,
+    trunks: HashMap<Arc<str>, Arc<Client>>,
+    /// Towards far ends of no trunk; `None` where no listener speaks TLS.
+    others: Option<Arc<Client>>,
+    /// Of the HTTP face, where it speaks TLS.
+    http: Option<Arc<Server>>,
+}
+
+/// A listener's side.
+#[derive(Debug)]
+struct Server {
+    config: Arc<ServerConfig>,
+    pair: Pair,
+    /// Whom its clients must come from.
+    clients: Option<Trust>,
+}
+
+/// Our side towards a trunk.
+#[derive(Debug)]
+struct Client {
+    config: Arc<ClientConfig>,
+    pair: Option<Pair>,
+    /// Its `ca`, where written.
+    ca: Option<Trust>,
+    /// What was agreed to by this: another number, other terms.
+    terms: u64,
+}
+
+impl Settings {
+    /// Reads every file that a configuration names. What cannot be used keeps what it was `before`, and is told.
+    pub(crate) fn read(config: &Config, before: &Settings) -> (Settings, Vec<String>) {
+        let mut settings = Settings::default();
+        let mut faults = Vec::new();
+        if let Some(tls) = &config.http.tls {
+            let tls = ListenTls { own: Some(tls.own.clone()), client_ca: None };
+            let made = server(&tls, None, false).map(Arc::new).or_else(|what| {
+                faults.push(format!("[http] tls: {what}"));
+                before.http.clone().ok_or(())
+            });
+            settings.http = made.ok();
+        }
+        if !config.listen.iter().any(|listen| listen.tls.is_some()) {
+            return (settings, faults);
+        }
+        let system = Trust::of_system();
+        settings.others = client(None, &[], &system).map(Arc::new).ok();
+        let ask = config.trunk_tls.iter().any(|(name, tls)| tls.ca.is_some() && !names(config, name).is_empty());
+        for listen in &config.listen {
+            let Some(tls) = &listen.tls else { continue };
+            let known = before.listeners.get(&listen.name).map(|server| &server.pair);
+            let made = server(tls, known, ask).map(Arc::new).or_else(|what| {
+                faults.push(format!("listener {}: {what}", listen.name));
+                before.listeners.get(&listen.name).cloned().ok_or(())
+            });
+            if let Ok(server) = made {
+                settings.listeners.insert(listen.name.clone(), server);
+            }
+        }
+        for (name, tls) in &config.trunk_tls {
+            let made = client(Some(tls), names(config, name), &system).map(Arc::new).or_else(|what| {
+                faults.push(format!("trunk {name}: {what}"));
+                before.trunks.get(name).cloned().ok_or(())
+            });
+            if let Ok(client) = made {
+                settings.trunks.insert(name.clone(), client);
+            }
+        }
+        (settings, faults)
+    }
+
+    /// Whether a client's certificate may say who it is on a listener: then an unknown address is shaken hands with.
+    pub(super) fn may_recognise(&self, listener: &str, table: &Table) -> bool {
+        let by_listener = self.listeners.get(listener).is_some_and(|server| server.clients.is_some());
+        let mut named = table.trunks().iter().filter(|trunk| !trunk.certificate_names.is_empty());
+        named.any(|trunk| by_listener || self.ca_of(trunk).is_some())
+    }
+
+    /// The first trunk of the file whose certificate this is: one of its names, from its own `ca`, else from whom the
+    /// listener demands.
+    fn recognise(&self, listener: &str, table: &Table, chain: &[CertificateDer<'_>]) -> Option<Identity> {
+        let (own, others) = chain.split_first()?;
+        let server = self.listeners.get(listener)?;
+        table.trunks().iter().find_map(|trunk| {
+            let name = trunk.certificate_names.iter().find(|name| carries(own, name))?;
+            let believed = match self.ca_of(trunk) {
+                Some(ca) => ca.judge(own, others, KeyUsage::client_auth(), UnixTime::now()).is_ok(),
+                None => server.clients.is_some(),
+            };
+            believed.then(|| Identity { trunk: trunk.name.clone(), certificate_name: Some(name.as_str().into()) })
+        })
+    }
+
+    fn ca_of(&self, trunk: &Trunk) -> Option<&Trust> {
+        self.trunks.get(&trunk.name)?.ca.as_ref()
+    }
+
+    /// A number for what is shown to a trunk and asked of it now: a connection that was made on other terms serves the
+    /// dialogs that live on it, and nothing new.
+    pub(super) fn terms(&self, trunk: &str) -> u64 {
+        self.trunks.get(trunk).or(self.others.as_ref()).map_or(0, |client| client.terms)
+    }
+
+    /// Our side towards a trunk; `None` where no listener speaks TLS.
+    pub(crate) fn towards(&self, trunk: &str) -> Option<Arc<ClientConfig>> {
+        self.trunks.get(trunk).or(self.others.as_ref()).map(|client| Arc::clone(&client.config))
+    }
+
+    /// The HTTP face's side, where it speaks TLS.
+    pub(crate) fn of_http(&self) -> Option<Arc<ServerConfig>> {
+        self.http.as_ref().map(|server| Arc::clone(&server.config))
+    }
+
+    /// Our certificates: whether a listener's or a trunk's, and its name.
+    pub(crate) fn pairs(&self) -> Vec<(&'static str, String, &Pair)> {
+        let listeners = self.listeners.iter().map(|(name, server)| ("listener", name.clone(), &server.pair));
+        let trunks =
+            self.trunks.iter().filter_map(|(name, client)| Some(("trunk", name.to_string(), client.pair.as_ref()?)));
+        let http = self.http.iter().map(|server| ("listener", "http".to_owned(), &server.pair));
+        let mut all: Vec<_> = listeners.chain(trunks).chain(http).collect();
+        all.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
+        all
+    }
+
+    /// The same with their ends.
+    pub(crate) fn expiries(&self) -> Vec<(&'static str, String, Timestamp)> {
+        self.pairs().into_iter().map(|(kind, name, pair)| (kind, name, pair.expires)).collect()
+    }
+}
+
+/// The names of a trunk's certificate.
+fn names<'a>(config: &'a Config, trunk: &str) -> &'a [String] {
+    let found = config.trunks.iter().find(|known| *known.name == *trunk);
+    found.map(|trunk| trunk.certificate_names.as_slice()).unwrap_or_default()
+}
+
+/// `known`: what it showed before, which is kept where it is of our own making.
+fn server(tls: &ListenTls, known: Option<&Pair>, ask: bool) -> Result<Server, String> {
+    let pair = match (&tls.own, known) {
+        (Some((certificate, private_key)), _) => pair(certificate, private_key)?,
+        (None, Some(known)) => known.clone(),
+        (None, None) => make_pair()?,
+    };
+    let clients = tls.client_ca.as_deref().map(trust).transpose()?;
+    let versions = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    let builder = versions.map_err(|error| error.to_string())?;
+    let builder = match (&clients, ask) {
+        (None, false) => builder.with_no_client_auth(),
+        (trust, _) => builder.with_client_cert_verifier(Arc::new(Clients::new(trust.clone()))),
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&pair.key))));
+    // Nothing is resumed: each connection's certificates are judged anew.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(Server { config: Arc::new(config), pair, clients })
+}
+
+fn client(tls: Option<&TrunkTls>, names: &[String], system: &Trust) -> Result<Client, String> {
+    let ca = tls.and_then(|tls| tls.ca.as_deref()).map(trust).transpose()?;
+    let own = tls.and_then(|tls| tls.own.as_ref());
+    let own = own.map(|(certificate, private_key)| pair(certificate, private_key)).transpose()?;
+    let believed = tls.is_none_or(|tls| tls.verify).then(|| ca.clone().unwrap_or_else(|| system.clone()));
+    let versions = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    let builder = versions.map_err(|error| error.to_string())?.dangerous();
+    let builder = builder.with_custom_certificate_verifier(Arc::new(Servers::new(believed, names.to_vec())));
+    let mut config = match &own {
+        None => builder.with_no_client_auth(),
+        Some(pair) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&pair.key)))),
+    };
+    config.resumption = Resumption::disabled();
+    let mut terms = DefaultHasher::new();
+    let shown = own.as_ref().map(|pair| &pair.key.cert);
+    (tls.is_none_or(|tls| tls.verify), names, ca.as_ref().map(Trust::certificates), shown).hash(&mut terms);
+    Ok(Client { config: Arc::new(config), pair: own, ca, terms: terms.finish() })
+}
+
+/// Our side of TLS towards a far end of no file.
+pub(crate) fn towards(tls: &TrunkTls) -> Result<Arc<ClientConfig>, String> {
+    Ok(client(Some(tls), &[], &Trust::of_system())?.config)
+}
+
+fn pair(certificate: &Path, private_key: &Path) -> Result<Pair, String> {
+    read_pair(certificate, private_key).map_err(|fault| {
+        let path = match &fault {
+            PairFault::Certificate(_) => certificate,
+            PairFault::PrivateKey(_) => private_key,
+        };
+        format!("{}: {}", path.display(), fault.what())
+    })
+}
+
+fn trust(path: &Path) -> Result<Trust, String> {
+    Trust::of_file(path).map_err(|what| format!("{}: {what}", path.display()))
+}
+
+/// Whom a connection of ours is made for: it is never used for anybody else.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Whom {
+    /// A trunk.
+    Trunk(Arc<str>),
+    /// A host of no trunk.
+    Host(Box<str>),
+}
+
+impl Whom {
+    /// The trunk; empty for none.
+    pub(super) fn trunk(&self) -> Arc<str> {
+        match self {
+            Whom::Trunk(name) => Arc::clone(name),
+            Whom::Host(_) => Arc::from(""),
+        }
+    }
+}
+
+/// Why there is no TLS.
+#[derive(Debug)]
+pub(super) struct Failed {
+    /// What happened, as a clause.
+    pub(super) what: String,
+    /// Whether it is certificates or versions, and not that the far end went away.
+    pub(super) is_disagreement: bool,
+}
+
+impl Failed {
+    fn new(what: impl ToString) -> Failed {
+        Failed { what: what.to_string(), is_disagreement: true }
+    }
+}
+
+/// A handshake, as long as it may take.
+async fn shake<T>(shaking: impl Future<Output = io::Result<T>>) -> Result<T, Failed> {
+    match timeout(Duration::from_secs(limits::HANDSHAKE_SECONDS), shaking).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(Failed { what: words(&error), is_disagreement: is_tls(&error) }),
+        Err(_) => {
+            let what = format!("handshake not finished within {} s", limits::HANDSHAKE_SECONDS);
+            Err(Failed { what, is_disagreement: false })
+        }
+    }
+}
+
+/// The two handshakes, by what is configured at that moment.
+#[derive(Debug, Clone)]
+pub(super) struct Tls {
+    pub(super) settings: watch::Receiver<Arc<Settings>>,
+    pub(super) table: watch::Receiver<Arc<Table>>,
+    /// Where both, and their connections, run.
+    pub(super) spoken_on: Handle,
+}
+
+impl Tls {
+    /// Our side: the far end's certificate must be for its host, or carry a name of its trunk.
+    pub(super) async fn connect(
+        &self,
+        stream: TcpStream,
+        whom: &Whom,
+        remote: SocketAddr,
+    ) -> Result<client::TlsStream<TcpStream>, Failed> {
+        let settings = self.settings.borrow().clone();
+        let (client, host) = match whom {
+            Whom::Trunk(name) => {
+                let table = self.table.borrow().clone();
+                let host = table.trunk(name).and_then(|trunk| host_of(trunk, remote));
+                (settings.trunks.get(name).or(settings.others.as_ref()), host)
+            }
+            Whom::Host(host) => (settings.others.as_ref(), Some(host.to_string())),
+        };
+        let client = client.ok_or_else(|| Failed::new("no TLS listener"))?;
+        let host = host.unwrap_or_else(|| remote.ip().to_string());
+        let name = ServerName::try_from(host).map_err(Failed::new)?;
+        let shaking = TlsConnector::from(Arc::clone(&client.config)).connect(name, stream);
+        shake(shaking).await
+    }
+
+    /// Their side, with who they are by their certificate.
+    pub(super) async fn accept(
+        &self,
+        stream: TcpStream,
+        listener: &str,
+    ) -> Result<(server::TlsStream<TcpStream>, Option<Identity>), Failed> {
+        let settings = self.settings.borrow().clone();
+        let server = settings.listeners.get(listener).ok_or_else(|| Failed::new("no certificate configured"))?;
+        let stream = shake(TlsAcceptor::from(Arc::clone(&server.config)).accept(stream)).await?;
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let table = self.table.borrow().clone();
+        let identity = settings.recognise(listener, &table, chain);
+        Ok((stream, identity))
+    }
+}
+
+/// The host that a trunk's certificate must be for at an address: that of the peer there, else of its first over TLS.
+fn host_of(trunk: &Trunk, remote: SocketAddr) -> Option<String> {
+    let is_tls = |peer: &&Peer| {
+        peer.destination.transport == Transport::Tls || peer.servers.iter().any(|s| s.transport == Transport::Tls)
+    };
+    let over_tls = || trunk.peers.iter().filter(is_tls);
+    let there = over_tls().find(|peer| peer.addresses().any(|ip| ip.to_canonical() == remote.ip()));
+    there.or_else(|| over_tls().next()).map(|peer| peer.destination.host.clone())
+}

@@ -1,0 +1,238 @@
+//! The media workers: threads that share nothing. Each has its own epoll, its own sockets and its own sessions; a
+//! session lives on worker `id % workers` for its whole life. So do its agents' sockets, once another thread has opened
+//! them.
+//!
+//! Commands and events cross by unbounded channels: signalling must never wait for media, nor media for signalling.
+//! They stay short because admission bounds the calls, a call sends a handful of commands, and a session tells each
+//! thing once.
+
+mod agent_connect;
+mod agent_intake;
+mod agent_names;
+mod agent_socket;
+mod agent_stream;
+mod agents;
+mod connector;
+mod control;
+mod copies;
+mod deadlines;
+mod gathering;
+mod port_set;
+mod priority;
+mod sockets;
+mod trouble;
+mod turn;
+mod visit;
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use agent_connect::Target;
+use ipnet::IpNet;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
+use trunkgate_media::agent::Loss;
+use trunkgate_media::{Command, Counter, Event, MediaId, SocketSpec, WorkerCounters};
+use trunkgate_route::Agent;
+
+use crate::limits;
+use crate::runtime::own_sockets::OwnSockets;
+
+pub(crate) use agent_names::keep as keep_agent_names;
+use connector::Connector;
+use port_set::{Bell, PortSet};
+use turn::{Order, Worker};
+pub(crate) use visit::{Done, Failed, Visit};
+
+/// The running workers.
+#[derive(Debug)]
+pub struct Workers {
+    links: Vec<Link>,
+    counters: Vec<Arc<WorkerCounters>>,
+    /// Lives as long as they do.
+    connector: Connector,
+}
+
+/// The way to one worker.
+#[derive(Debug)]
+struct Link {
+    orders: UnboundedSender<Order>,
+    bell: Bell,
+    /// Whether it has been told something and not been woken for it.
+    untold: Cell<bool>,
+    thread: JoinHandle<()>,
+}
+
+impl Workers {
+    /// Starts `threads` workers (0: one per core). Their events come by the receiver. The limit of open files is raised
+    /// as far as the system lets us: every end has two sockets. No agent is reached at a socket in `own`.
+    ///
+    /// # Errors
+    /// The system's, where a thread or an epoll cannot be made.
+    pub fn start(
+        threads: usize,
+        own: watch::Receiver<OwnSockets>,
+    ) -> std::io::Result<(Workers, UnboundedReceiver<(MediaId, Event)>)> {
+        raise_open_files();
+        let threads = match threads {
+            0 => std::thread::available_parallelism()?.get(),
+            threads => threads,
+        };
+        let (sender, events) = unbounded_channel();
+        let connector = Connector::start(own)?;
+        let mut workers = Workers { links: Vec::new(), counters: Vec::new(), connector };
+        let held = Arc::new(Counter::default());
+        for n in 0..threads {
+            let counters = Arc::new(WorkerCounters::default());
+            workers.links.push(Link::start(n, counters.clone(), held.clone(), sender.clone(), &workers.connector)?);
+            workers.counters.push(counters);
+        }
+        Ok((workers, events))
+    }
+    /// Hands a command to the session's worker and wakes it; never waits.
+    pub fn send(&self, id: MediaId, command: Command) {
+        self.hand_over(id, command);
+        self.wake();
+    }
+    /// Hands a command to the session's worker, which need not look at it before [`Workers::wake`]; never waits.
+    pub fn hand_over(&self, id: MediaId, command: Command) {
+        let workers = self.links.len().max(1) as u64;
+        let link = usize::try_from(id.0 % workers).ok().and_then(|n| self.links.get(n));
+        if !link.is_some_and(|link| link.tell(Order::Session(id, command))) {
+            tracing::error!(session = id.0, "the media worker of this session is gone");
+        }
+    }
+    /// Wakes the workers that were handed something since the last time: once for all of it.
+    pub fn wake(&self) {
+        self.links.iter().for_each(Link::wake);
+    }
+    /// Each worker's counters.
+    pub fn counters(&self) -> &[Arc<WorkerCounters>] {
+        &self.counters
+    }
+    /// Ends the threads after their present turn and waits for them.
+    pub fn stop(self) {
+        for link in &self.links {
+            // A worker that is gone has stopped.
+            link.tell(Order::Stop);
+            link.wake();
+        }
+        for link in self.links {
+            if link.thread.join().is_err() {
+                tracing::error!("a media worker had panicked");
+            }
+        }
+    }
+}
+
+impl Link {
+    /// Makes everything that can fail before the thread begins.
+    fn start(
+        n: usize,
+        counters: Arc<WorkerCounters>,
+        held: Arc<Counter>,
+        events: UnboundedSender<(MediaId, Event)>,
+        connector: &Connector,
+    ) -> std::io::Result<Link> {
+        let ports = PortSet::new()?;
+        let ((orders, received), (inbox, news)) = (unbounded_channel(), unbounded_channel());
+        let bell = ports.bell();
+        let way_in = connector.way_in(inbox, bell.clone());
+        let worker = Worker::new(ports, counters, held, events, (way_in, news));
+        let thread = std::thread::Builder::new().name(format!("media-{n}")).spawn(move || {
+            let niceness = priority::raise();
+            if n == 0 {
+                priority::tell(&niceness);
+            }
+            worker.run(received);
+        })?;
+        Ok(Link { orders, bell, untold: Cell::new(false), thread })
+    }
+
+    /// Gives an order; false where the worker is gone.
+    fn tell(&self, order: Order) -> bool {
+        self.untold.set(true);
+        self.orders.send(order).is_ok()
+    }
+    /// Wakes the worker for what it was told.
+    fn wake(&self) {
+        if self.untold.take() {
+            self.bell.ring();
+        }
+    }
+}
+
+/// Opens an agent's socket and closes it again.
+///
+/// # Errors
+/// Why it cannot be opened, in words.
+pub(crate) async fn try_agent(agent: &Agent, local_networks: &[IpNet]) -> Result<(), (Loss, String)> {
+    let spec = SocketSpec {
+        url: agent.url.clone(),
+        auth_token: agent.auth_token.clone(),
+        ca: agent.ca.clone(),
+        plain_networks: local_networks.to_vec(),
+        traceparent: None,
+    };
+    let opened = async { Target::new(&spec)?.reach(&spec, &OwnSockets::none(), Arc::default()).await };
+    match tokio::time::timeout(Duration::from_secs(limits::AGENT_TRIAL_SECONDS), opened).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(fault)) if fault.detail.is_empty() => Err((fault.loss, fault.loss.to_string())),
+        Ok(Err(fault)) => Err((fault.loss, format!("{}: {}", fault.loss, fault.detail))),
+        Err(_) => Err((Loss::ConnectTimeout, "no socket in time".to_owned())),
+    }
+}
+
+/// Raises the soft limit of open files to the hard one.
+fn raise_open_files() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(soft, hard)| if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) });
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, UdpSocket};
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    /// An even port that nobody has, nor its successor: below the ephemeral range, in another order in each process.
+    pub(super) fn free_pair() -> SocketAddr {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        loop {
+            let step = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(std::process::id().wrapping_mul(97));
+            let port = 16_384 + (step % 8192) as u16 * 2;
+            if UdpSocket::bind(("127.0.0.1", port)).is_ok() && UdpSocket::bind(("127.0.0.1", port + 1)).is_ok() {
+                return SocketAddr::from(([127, 0, 0, 1], port));
+            }
+        }
+    }
+
+    #[test]
+    fn the_limit_of_open_files_is_raised_to_the_hard_one() {
+        raise_open_files();
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        assert_eq!(soft, hard);
+    }
+
+    #[test]
+    fn a_session_stays_on_its_worker() {
+        let (workers, mut events) = Workers::start(3, OwnSockets::none()).unwrap();
+        for id in 0..6 {
+            workers.send(MediaId(id), Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
+        }
+        workers.send(MediaId(4), Command::Close);
+        assert_eq!(events.blocking_recv(), Some((MediaId(4), Event::Closed)));
+        let counters = workers.counters().to_vec();
+        workers.stop();
+        let sessions: Vec<u64> = counters.iter().map(|counters| counters.sessions.get()).collect();
+        assert_eq!(sessions, [2, 1, 2]);
+        assert_eq!(events.blocking_recv(), None);
+    }
+}

@@ -1,0 +1,477 @@
+//! Text messages after calls that nobody answered: a thread of its own keeps them in a file and has Twilio send each once.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rand::TryRng;
+use url::Url;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use trunkgate_call::SmsNews;
+use trunkgate_call::numbers::mask;
+use trunkgate_media::counters::Counter;
+
+mod due;
+pub(crate) mod held;
+mod message;
+pub(crate) mod opt_out;
+mod store;
+
+use held::{Desk, Held};
+use message::{Looked, Posted};
+pub(crate) use store::Ended;
+use store::{Bounds, Doubt, Job, Step, Store};
+
+use crate::config::Sms;
+use crate::limits;
+use crate::system::backoff::Backoff;
+use crate::system::web::{Answer, Fault, WebClient};
+
+/// What the thread is told.
+#[derive(Debug)]
+pub(crate) enum SmsOrder {
+    /// By a call; a text that is to be kept has a number, and whoever waits is told once all up to it are kept.
+    News(SmsNews, Option<u64>),
+    /// By a new configuration; `None`: nothing is sent any more, what waits is kept.
+    Settings(Option<Arc<Sms>>),
+    /// A recipient opted out of text messages, or wants them again; reported once it is stored.
+    Opt {
+        /// E.164.
+        recipient: String,
+        /// Whether none.
+        out: bool,
+        /// Whether it is kept.
+        kept: oneshot::Sender<bool>,
+    },
+    /// Nothing more comes.
+    Stop,
+}
+
+/// What is counted of texts.
+#[derive(Debug, Default)]
+pub(crate) struct SmsCounters {
+    ended: [Counter; Ended::ALL.len()],
+    /// Requests that have to be made again.
+    pub(crate) retried: Counter,
+    /// Texts that could not be kept: written by the thread.
+    unkept: Counter,
+    /// The same, where the thread could not even be told.
+    pub(crate) untold: Counter,
+    /// Texts that wait.
+    queued: AtomicU64,
+    /// When the call of the oldest of them ended, in seconds since 1970.
+    oldest: AtomicU64,
+    /// What went wrong last, until a text is taken.
+    problem: Mutex<Option<String>>,
+}
+
+impl SmsCounters {
+    /// How texts have ended, by result.
+    pub(crate) fn results(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let ended = Ended::ALL.iter().zip(&self.ended).map(|(ended, counter)| (ended.as_str(), counter.get()));
+        let lost = self.unkept.get() + self.untold.get();
+        ended.chain([("retried", self.retried.get()), ("lost", lost)])
+    }
+    /// Texts that wait.
+    pub(crate) fn queued(&self) -> u64 {
+        self.queued.load(Ordering::Relaxed)
+    }
+    /// What is wrong now, in a sentence.
+    pub(crate) fn problem_now(&self, now: Timestamp) -> Option<String> {
+        let problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let seconds = u64::try_from(now.as_second()).unwrap_or(0);
+        let waits = seconds.saturating_sub(self.oldest.load(Ordering::Relaxed));
+        let (texts, problem) = (self.queued(), problem.unwrap_or_else(|| "sending in progress".to_owned()));
+        (texts > 0 && waits >= limits::SMS_STUCK_SECONDS)
+            .then(|| format!("{texts} text messages are queued, the oldest for {} min: {problem}", waits / 60))
+    }
+    fn count(&self, ended: Ended) {
+        if let Some(at) = Ended::ALL.iter().position(|known| *known == ended)
+            && let Some(counter) = self.ended.get(at)
+        {
+            counter.add(1);
+        }
+    }
+    fn tell_problem(&self, problem: Option<String>) {
+        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+    }
+}
+
+/// Begins the way from calls to the thread: for whoever wants to tell it something, for the signalling loop, for the thread.
+pub(crate) fn desk() -> (mpsc::Sender<SmsOrder>, Desk, SmsThread) {
+    let (orders, orders_in) = mpsc::channel(limits::SMS_ORDERS);
+    let (kept_in, kept) = watch::channel(0);
+    let desk = Desk { orders: orders.clone(), kept, held: Held::default() };
+    (orders, desk, SmsThread { orders: orders_in, kept: kept_in })
+}
+
+/// Adds a text to the trace of a call, by its sid.
+pub(crate) type Note = Box<dyn Fn(&str, String) + Send>;
+
+/// What the thread is told by, before it has begun.
+#[derive(Debug)]
+pub(crate) struct SmsThread {
+    orders: mpsc::Receiver<SmsOrder>,
+    kept: watch::Sender<u64>,
+}
+
+impl SmsThread {
+    /// Opens the file and starts the thread.
+    ///
+    /// # Errors
+    /// The file cannot be opened, or the system's.
+    pub(crate) fn start(
+        self,
+        settings: Option<Arc<Sms>>,
+        full_numbers: bool,
+        counters: Arc<SmsCounters>,
+        note: Note,
+    ) -> io::Result<JoinHandle<()>> {
+        let store = settings.as_ref().map(|settings| Store::open(&settings.store, Timestamp::now())).transpose()?;
+        let client = WebClient::new().map_err(io::Error::other)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let SmsThread { orders, kept } = self;
+        let sender = Sender {
+            store,
+            settings,
+            client,
+            note,
+            kept,
+            counters,
+            full_numbers,
+            under_way: BTreeSet::new(),
+            requests: JoinSet::new(),
+        };
+        std::thread::Builder::new().name("sms".into()).spawn(move || {
+            runtime.block_on(sender.run(orders));
+            // A name may still be looked up.
+            runtime.shutdown_background();
+        })
+    }
+}
+
+/// What a request came to.
+enum Done {
+    Posted(Posted),
+    Looked(Looked, Doubt),
+}
+
+struct Sender {
+    store: Option<Store>,
+    settings: Option<Arc<Sms>>,
+    client: WebClient,
+    note: Note,
+    kept: watch::Sender<u64>,
+    counters: Arc<SmsCounters>,
+    full_numbers: bool,
+    /// The calls of the texts that a request is under way for.
+    under_way: BTreeSet<String>,
+    requests: JoinSet<(Job, Done)>,
+}
+
+impl Sender {
+    async fn run(mut self, mut orders: mpsc::Receiver<SmsOrder>) {
+        let mut forget = tokio::time::interval(Duration::from_secs(limits::SMS_FORGET_SECONDS));
+        loop {
+            let pause = self.send_due();
+            tokio::select! {
+                order = orders.recv() => {
+                    if !self.obey(order, &mut orders) {
+                        break;
+                    }
+                }
+                Some(done) = self.requests.join_next() => self.settle(done.ok()),
+                () = sleep(pause) => {}
+                _ = forget.tick() => self.forget(),
+            }
+        }
+        // What is under way may still be answered; what is not is looked up at the next start.
+        let farewell = Duration::from_secs(limits::FAREWELL_SECONDS);
+        let _ = tokio::time::timeout(farewell, async {
+            while let Some(done) = self.requests.join_next().await {
+                self.settle(done.ok());
+            }
+        })
+        .await;
+    }
+
+    /// Takes in what has been said, all of it in one go. `false`: that was the end.
+    fn obey(&mut self, first: Option<SmsOrder>, orders: &mut mpsc::Receiver<SmsOrder>) -> bool {
+        let (mut news, mut last) = (Vec::new(), None);
+        let mut next = first;
+        let mut go_on = true;
+        while let Some(order) = next {
+            match order {
+                SmsOrder::News(one, number) => {
+                    news.push(one);
+                    last = number.or(last);
+                }
+                SmsOrder::Settings(settings) => self.change(settings),
+                SmsOrder::Opt { recipient, out, kept } => {
+                    let done = self.store.as_mut().map(|store| store.opt(Timestamp::now(), &recipient, out));
+                    let done = done.unwrap_or_else(|| Err(io::Error::other("no file configured")));
+                    let _ = kept.send(self.has_kept(done, 0));
+                }
+                SmsOrder::Stop => go_on = false,
+            }
+            next = orders.try_recv().ok().filter(|_| go_on && news.len() < limits::SMS_BATCH);
+        }
+        if !news.is_empty()
+            && let Some(store) = &mut self.store
+        {
+            let done = store.take_in(Timestamp::now(), &news);
+            let texts = news.iter().filter(|news| matches!(news, SmsNews::Send(_))).count();
+            self.has_kept(done, u64::try_from(texts).unwrap_or(u64::MAX));
+            self.tell_queue();
+        }
+        // What cannot be kept is not waited for either.
+        if let Some(last) = last {
+            self.kept.send_replace(last);
+        }
+        go_on
+    }
+
+    /// Whether the file has taken something; if not, so many texts are lost.
+    fn has_kept(&self, done: io::Result<()>, texts: u64) -> bool {
+        if let Err(error) = &done {
+            self.counters.unkept.add(texts);
+            tracing::error!(reason = "sms_not_kept", "[sms] store: {error}");
+            self.counters.tell_problem(Some(error.to_string()));
+        }
+        done.is_ok()
+    }
+
+    fn change(&mut self, settings: Option<Arc<Sms>>) {
+        if let (None, Some(settings)) = (&self.store, &settings) {
+            match Store::open(&settings.store, Timestamp::now()) {
+                Ok(store) => self.store = Some(store),
+                Err(error) => tracing::error!(reason = "sms_not_kept", "no text messages are sent: {error}"),
+            }
+        }
+        self.settings = settings;
+    }
+
+    fn forget(&mut self) {
+        let done = self.store.as_mut().map_or(Ok(()), |store| store.forget(Timestamp::now()));
+        self.has_kept(done, 0);
+    }
+
+    /// Begins the requests that are due; until when nothing else is, where anything is.
+    fn send_due(&mut self) -> Option<Duration> {
+        let settings = self.settings.clone()?;
+        let now = Timestamp::now();
+        let most = limits::SMS_REQUESTS.saturating_sub(self.under_way.len());
+        if most == 0 {
+            return None;
+        }
+        let bounds = Bounds {
+            per_recipient: settings.per_recipient_per_day,
+            per_day: settings.per_day,
+            expires: i64::try_from(settings.expires.as_secs()).unwrap_or(i64::MAX / 1_000),
+        };
+        let store = self.store.as_mut()?;
+        let found = store.due(now, bounds, &self.under_way, most);
+        let (jobs, over) = match found {
+            Ok(found) => found,
+            Err(error) => {
+                self.has_kept(Err(error), 0);
+                return Some(Duration::from_secs(limits::SMS_STORE_PAUSE_SECONDS));
+            }
+        };
+        for (call, ended) in &over {
+            self.ended(call, *ended, "");
+        }
+        if !over.is_empty() {
+            self.tell_queue();
+        }
+        for job in jobs {
+            self.under_way.insert(job.call.clone());
+            self.requests.spawn(ask(self.client.clone(), Arc::clone(&settings), job));
+        }
+        let next = self.store.as_ref().and_then(|store| store.next_due(&self.under_way).ok().flatten())?;
+        let pause = Duration::try_from(next.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO);
+        // One that is due already waits for another to the same recipient.
+        Some(pause.max(Duration::from_millis(limits::SMS_PAUSE_MILLISECONDS)))
+    }
+
+    /// Notes what requests came to: this one's, and what else is there.
+    fn settle(&mut self, first: Option<(Job, Done)>) {
+        let now = Timestamp::now();
+        let mut steps = Vec::new();
+        let mut next = first;
+        while let Some((job, done)) = next {
+            self.under_way.remove(&job.call);
+            let step = self.step(now, &job, done);
+            steps.push((job.call, step));
+            next = self.requests.try_join_next().and_then(Result::ok);
+        }
+        let done = self.store.as_mut().map_or(Ok(()), |store| store.settle(now, &steps));
+        if self.has_kept(done, 0) {
+            self.tell_queue();
+        }
+    }
+
+    /// What follows from a request's end.
+    fn step(&self, now: Timestamp, job: &Job, done: Done) -> Step {
+        let to = if self.full_numbers { job.message.to.clone() } else { mask(&job.message.to) };
+        let (call, failures) = (&job.call, job.tries + 1);
+        let again = |least: Duration, why: &str, what: &str| {
+            self.counters.retried.add(1);
+            self.counters.tell_problem(Some(why.to_owned()));
+            let pause = pause(failures).max(least);
+            let text = format!("text to {to} {what}: {why}; {} s until the next attempt", pause.as_secs_f32());
+            tracing::info!(call = %call, reason = "sms_retried", "{text}");
+            self.note(call, text);
+            now + pause
+        };
+        match done {
+            Done::Posted(Posted::Taken(sid)) => {
+                self.counters.tell_problem(None);
+                self.ended(call, Ended::Sent, &format!(" to {to}: {sid}"));
+                Step::End(Ended::Sent, Some(sid))
+            }
+            Done::Posted(Posted::Refused { opted_out, why }) => {
+                let ended = if opted_out { Ended::OptedOut } else { Ended::Refused };
+                self.counters.tell_problem((!opted_out).then(|| why.clone()));
+                self.ended(call, ended, &format!(" to {to}: {why}"));
+                Step::End(ended, None)
+            }
+            Done::Posted(Posted::Later(least, why)) => Step::Again(again(least, &why, "not taken"), failures),
+            Done::Posted(Posted::Doubtful(why)) => {
+                Step::Doubt(again(Duration::ZERO, &why, "may have been taken"), failures)
+            }
+            Done::Looked(Looked::Found(sid), _) => {
+                self.counters.tell_problem(None);
+                self.ended(call, Ended::Sent, &format!(" to {to}, as a look at Twilio's list shows: {sid}"));
+                Step::End(Ended::Sent, Some(sid))
+            }
+            Done::Looked(Looked::Absent, doubt) => {
+                let settled = doubt.since + Duration::from_secs(limits::SMS_SETTLE_SECONDS);
+                // What was given up may be taken still, and the list may be behind.
+                if now < settled { Step::LookUp(settled, job.tries) } else { Step::Again(now, job.tries) }
+            }
+            Done::Looked(Looked::Doubtful(why), _) => {
+                Step::LookUp(again(Duration::ZERO, &why, "cannot be looked up"), failures)
+            }
+        }
+    }
+
+    fn ended(&self, call: &str, ended: Ended, details: &str) {
+        self.counters.count(ended);
+        let what = match ended {
+            Ended::Sent => "text sent",
+            Ended::Refused => "text refused",
+            Ended::OptedOut => "no text message: the recipient opted out (STOP)",
+            Ended::Limited => "no text message: the daily limit is reached",
+            Ended::Expired => "no text message: expired",
+            Ended::Unknown => "delivery of the text message is unknown, and it has expired",
+        };
+        let text = format!("{what}{details}");
+        if ended == Ended::Refused {
+            tracing::warn!(call = %call, reason = "sms_refused", "{text}");
+        } else {
+            tracing::info!(call = %call, "{text}");
+        }
+        self.note(call, text);
+    }
+
+    /// Adds to the call's trace; where the loop has too much to do, the log alone has it.
+    fn note(&self, call: &str, text: String) {
+        (self.note)(call, text);
+    }
+
+    fn tell_queue(&self) {
+        let Some(Ok(queue)) = self.store.as_ref().map(Store::queue) else { return };
+        self.counters.queued.store(queue.texts, Ordering::Relaxed);
+        let oldest = queue.oldest.and_then(|at| u64::try_from(at.as_second()).ok()).unwrap_or(0);
+        self.counters.oldest.store(oldest, Ordering::Relaxed);
+    }
+}
+
+/// Until a request that has failed so often is made again.
+fn pause(failures: u32) -> Duration {
+    const BACKOFF: Backoff = Backoff::new(
+        Duration::from_millis(limits::SMS_BACKOFF_FIRST_MILLISECONDS),
+        Duration::from_secs(limits::SMS_BACKOFF_MOST_SECONDS),
+    );
+    BACKOFF.pause(failures, rand::rngs::SysRng.try_next_u32().unwrap_or(0))
+}
+
+async fn sleep(pause: Option<Duration>) {
+    match pause {
+        Some(pause) => tokio::time::sleep(pause).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Makes the request that a text needs next.
+async fn ask(client: WebClient, settings: Arc<Sms>, job: Job) -> (Job, Done) {
+    let request = match job.look {
+        Some(_) => message::look(&settings, &job.message),
+        None => message::post(&settings, &job.message),
+    };
+    let answer = match request {
+        Ok((url, request)) => in_time(&client, &settings, &url, request).await,
+        Err(what) => Err(Fault::NotSent(what)),
+    };
+    let done = match job.look {
+        Some(doubt) => Done::Looked(message::judge_look(&answer, &job.message, doubt.sent, &job.known), doubt),
+        None => Done::Posted(message::judge_post(&answer)),
+    };
+    (job, done)
+}
+
+async fn in_time(
+    client: &WebClient,
+    settings: &Sms,
+    url: &Url,
+    request: hyper::Request<http_body_util::Full<hyper::body::Bytes>>,
+) -> Result<Answer, Fault> {
+    let asked = client.ask(url, request, |_| limits::SMS_ANSWER_BYTES);
+    match tokio::time::timeout(settings.timeout, asked).await {
+        Ok(answer) => answer,
+        Err(_) => Err(Fault::Unanswered(format!("no answer within {} s", settings.timeout.as_secs_f32()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::config::{Replies, Secret};
+
+    pub(super) fn settings() -> Sms {
+        Sms {
+            account_sid: "AC0123456789abcdef0123456789abcdef".into(),
+            auth_token: Secret::new("12345".into()),
+            base_url: "https://api.twilio.com".into(),
+            timeout: Duration::from_secs(10),
+            status_callback: None,
+            store: PathBuf::new(),
+            expires: Duration::from_secs(3_600),
+            per_recipient_per_day: 5,
+            per_day: 1_000,
+            replies: Replies::default(),
+        }
+    }
+
+    #[test]
+    fn only_what_waits_for_long_is_a_problem() {
+        let counters = SmsCounters::default();
+        let now = Timestamp::now();
+        assert_eq!(counters.problem_now(now), None);
+        counters.queued.store(3, Ordering::Relaxed);
+        counters.oldest.store(now.as_second().unsigned_abs() - 600, Ordering::Relaxed);
+        counters.tell_problem(Some("answered 500".into()));
+        let problem = counters.problem_now(now).unwrap();
+        assert_eq!(problem, "3 text messages are queued, the oldest for 10 min: answered 500");
+        counters.count(Ended::Sent);
+        assert!(counters.results().any(|result| result == ("sent", 1)));
+    }
+}

@@ -1,0 +1,96 @@
+//! What a message to us says of whether its sender wants texts: the keywords that Twilio acts upon as well.
+
+use crate::config::Replies;
+
+/// What somebody wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// No texts any more.
+    Stop,
+    /// Texts again.
+    Start,
+    /// To know who we are.
+    Help,
+}
+
+/// Words for each; only a message of one of them alone counts.
+const WORDS: [(Wish, &[&str]); 3] = [
+    (Wish::Stop, &["STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT", "ARRET", "ARRETE"]),
+    (Wish::Start, &["START", "YES", "UNSTOP"]),
+    (Wish::Help, &["HELP", "INFO"]),
+];
+
+impl Wish {
+    /// Of a message's text; `kind` is Twilio's own judgement (`OptOutType`), where it has one.
+    pub(crate) fn of(body: &str, kind: Option<&str>) -> Option<Wish> {
+        let judged = match kind {
+            Some("STOP") => Some(Wish::Stop),
+            Some("START") => Some(Wish::Start),
+            Some("HELP") => Some(Wish::Help),
+            Some(_) | None => None,
+        };
+        judged.or_else(|| {
+            let word: String = body.chars().filter(|c| c.is_alphanumeric()).take(16).collect();
+            let word = word.replace(['ê', 'Ê'], "E").replace(['é', 'É'], "E").to_ascii_uppercase();
+            WORDS.iter().find(|(_, words)| words.contains(&word.as_str())).map(|(wish, _)| *wish)
+        })
+    }
+}
+
+impl Replies {
+    /// TwiML for what somebody wants; an empty answer sends nothing.
+    pub(crate) fn twiml(&self, wish: Option<Wish>) -> String {
+        let text = match wish {
+            Some(Wish::Stop) => self.stop.as_deref(),
+            Some(Wish::Start) => self.start.as_deref(),
+            Some(Wish::Help) => self.help.as_deref(),
+            None => None,
+        };
+        let message = text.map(|text| format!("<Message>{}</Message>", escaped(text))).unwrap_or_default();
+        format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response>{message}</Response>")
+    }
+}
+
+/// Text as it stands in XML.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_word_alone_counts() {
+        for (text, wish) in [
+            ("STOP", Some(Wish::Stop)),
+            (" stop. \n", Some(Wish::Stop)),
+            ("Stop all", Some(Wish::Stop)),
+            ("opt-out", Some(Wish::Stop)),
+            ("revoke", Some(Wish::Stop)),
+            ("Arrêt", Some(Wish::Stop)),
+            ("start", Some(Wish::Start)),
+            ("Unstop!", Some(Wish::Start)),
+            ("yes", Some(Wish::Start)),
+            ("HELP", Some(Wish::Help)),
+            ("info", Some(Wish::Help)),
+            ("please don't stop by at noon", None),
+            ("stop by", None),
+            ("yes please", None),
+            ("", None),
+        ] {
+            assert_eq!(Wish::of(text, None), wish, "{text}");
+        }
+        assert_eq!(Wish::of("genug", Some("STOP")), Some(Wish::Stop), "a word of the account's own");
+        assert_eq!(Wish::of("hello", Some("")), None);
+    }
+
+    #[test]
+    fn an_answer_is_twiml() {
+        let replies = Replies { help: Some("Joe & Co <x>: 555".into()), ..Replies::default() };
+        let head = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>";
+        assert_eq!(replies.twiml(Some(Wish::Stop)), format!("{head}<Response></Response>"));
+        let help = format!("{head}<Response><Message>Joe &amp; Co &lt;x&gt;: 555</Message></Response>");
+        assert_eq!(replies.twiml(Some(Wish::Help)), help);
+    }
+}

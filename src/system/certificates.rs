@@ -1,0 +1,478 @@
+//! Certificates and private keys: files read and judged, their end dated, the names they carry. What is read of a key
+//! stays in its own type, which nothing prints.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
+use rustls::{CertificateError, Error, OtherError, RootCertStore};
+use webpki::{EndEntityCert, KeyUsage};
+
+use crate::limits::CERTIFICATE_FILE_BYTES;
+use crate::system::files;
+
+/// What is said of a port where something answers, and not by TLS.
+pub(crate) const NOT_TLS: &str = "the server does not use TLS";
+
+/// The cryptography of every TLS connection.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// A certificate chain with its private key.
+#[derive(Clone)]
+pub(crate) struct Pair {
+    /// What a handshake needs.
+    pub(crate) key: Arc<CertifiedKey>,
+    /// The end of the first of its certificates to end.
+    pub(crate) expires: Timestamp,
+}
+
+impl fmt::Debug for Pair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pair").field("expires", &self.expires).finish_non_exhaustive()
+    }
+}
+
+/// Which of two files is to blame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PairFault {
+    /// The certificates.
+    Certificate(String),
+    /// The key.
+    PrivateKey(String),
+}
+
+impl PairFault {
+    /// What is wrong.
+    pub(crate) fn what(&self) -> &str {
+        match self {
+            PairFault::Certificate(what) | PairFault::PrivateKey(what) => what,
+        }
+    }
+}
+
+/// Reads a chain (its own certificate first) and the key that belongs to it.
+pub(crate) fn read_pair(certificate: &Path, private_key: &Path) -> Result<Pair, PairFault> {
+    let chain = read_chain(certificate).map_err(PairFault::Certificate)?;
+    let pem = read(private_key).map_err(PairFault::PrivateKey)?;
+    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| PairFault::PrivateKey(no_key(&pem)))?;
+    let dates: Option<Vec<Timestamp>> = chain.iter().map(|one| not_after(one)).collect();
+    let expires = dates.and_then(|dates| dates.into_iter().min());
+    let expires =
+        expires.ok_or_else(|| PairFault::Certificate("its certificate has no readable expiry date".into()))?;
+    let fits_another = chain.iter().skip(1).any(|one| {
+        let alone = CertifiedKey::from_der(vec![one.clone()], key.clone_key(), &provider());
+        alone.is_ok()
+    });
+    let key = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| {
+        if matches!(error, Error::InconsistentKeys(_)) && fits_another {
+            return PairFault::Certificate("the certificate of the key is not the first in the file".into());
+        }
+        if matches!(error, Error::InconsistentKeys(_)) {
+            return PairFault::PrivateKey("it is not the private key of the certificate".into());
+        }
+        if error.to_string().contains("failed to parse private key") {
+            return PairFault::PrivateKey(
+                "unsupported key type: use RSA with at least 2048 bits, ECDSA or Ed25519".into(),
+            );
+        }
+        let of_certificate = matches!(error, Error::InvalidCertificate(_));
+        if of_certificate {
+            PairFault::Certificate(error.to_string())
+        } else {
+            PairFault::PrivateKey(error.to_string())
+        }
+    })?;
+    Ok(Pair { key: Arc::new(key), expires })
+}
+
+/// A certificate that nobody vouches for, and its key, for as long as the process lives.
+pub(crate) fn make_pair() -> Result<Pair, String> {
+    let made = rcgen::generate_simple_self_signed(["trunkgate.invalid".to_owned()]).map_err(|e| e.to_string())?;
+    let expires = not_after(made.cert.der()).ok_or("a truncated certificate")?;
+    let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let key = CertifiedKey::from_der(vec![made.cert.der().clone()], key, &provider()).map_err(|e| e.to_string())?;
+    Ok(Pair { key: Arc::new(key), expires })
+}
+
+fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    chain_of(&read(path)?)
+}
+
+fn chain_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let chain = chain.map_err(|error| format!("it is not PEM: {error}"))?;
+    if chain.is_empty() {
+        return Err(match kind(pem) {
+            Kind::Binary => format!("no certificate in it (PEM): {BINARY}"),
+            Kind::Key => "no certificate in it, but a private key".into(),
+            Kind::EncryptedKey | Kind::Certificate | Kind::Other => "no certificate in it (PEM)".into(),
+        });
+    }
+    Ok(chain)
+}
+
+/// What is said of a file that is no text.
+const BINARY: &str = "it is DER or PKCS#12; convert it with `openssl x509 -inform der` or `openssl pkcs12 -nodes`";
+
+/// What a file looks like that does not hold what was looked for.
+enum Kind {
+    Binary,
+    Certificate,
+    Key,
+    EncryptedKey,
+    Other,
+}
+
+fn kind(file: &[u8]) -> Kind {
+    let holds = |text: &str| file.windows(text.len()).any(|window| window == text.as_bytes());
+    // A SEQUENCE.
+    if file.first() == Some(&0x30) {
+        Kind::Binary
+    } else if holds("ENCRYPTED") {
+        Kind::EncryptedKey
+    } else if holds("PRIVATE KEY-----") {
+        Kind::Key
+    } else if holds("BEGIN CERTIFICATE-----") {
+        Kind::Certificate
+    } else {
+        Kind::Other
+    }
+}
+
+fn no_key(file: &[u8]) -> String {
+    match kind(file) {
+        Kind::Binary => format!("no private key in it (PEM): {BINARY}"),
+        Kind::EncryptedKey => "the key is encrypted: decrypt it with `openssl pkey -in FILE -out key.pem`".into(),
+        Kind::Certificate => "no private key in it, but a certificate".into(),
+        Kind::Key | Kind::Other => "no private key in it (PEM: PKCS#8, PKCS#1 or SEC1, not encrypted)".into(),
+    }
+}
+
+/// Whether it is TLS that failed, and not what it runs over.
+pub(crate) fn is_tls(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<Error>())
+}
+
+/// Why TLS failed; what is wrong with a far end's certificate in words, where the library has only a name for it.
+pub(crate) fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    if text.contains("UnknownIssuer") {
+        return "the certificate chain does not end in a trusted root: add its issuer, or itself, to `ca`".to_owned();
+    }
+    if text.contains("CaUsedAsEndEntity") {
+        return "its certificate is a CA certificate (CA:TRUE): add exactly this certificate to `ca`".to_owned();
+    }
+    if text.contains("certificate: Expired") || text.contains("certificate expired") {
+        return "its certificate has expired".to_owned();
+    }
+    if text.contains("handshake eof") {
+        return "the connection was closed during the handshake: no TLS on that port, or a client certificate is required (`certificate`, `private_key`)"
+            .to_owned();
+    }
+    if text.contains("InvalidContentType") || text.contains("corrupt message") {
+        return NOT_TLS.to_owned();
+    }
+    if text.contains("peer sent no certificates") {
+        return "it presented no client certificate, required by `client_ca`".to_owned();
+    }
+    text
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let bytes = files::read(path, CERTIFICATE_FILE_BYTES).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > CERTIFICATE_FILE_BYTES {
+        return Err(format!("more than {} MiB", CERTIFICATE_FILE_BYTES >> 20));
+    }
+    Ok(bytes)
+}
+
+/// What the system trusts; empty where it has nothing. Reads some hundred files.
+pub(crate) fn system_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
+}
+
+/// Whom a far end's certificate must come from.
+#[derive(Debug, Clone)]
+pub(crate) struct Trust {
+    pub(crate) roots: Arc<RootCertStore>,
+    /// Trusted as they are: a far end's own certificate may stand in `ca` itself, even where it says of itself that it
+    /// is an authority, as those made with one `openssl req -x509` do.
+    themselves: Arc<[CertificateDer<'static>]>,
+}
+
+impl Trust {
+    /// The certificates of a file.
+    pub(crate) fn of_file(path: &Path) -> Result<Trust, String> {
+        Trust::of_pem(&read(path)?)
+    }
+
+    /// The certificates of a file's text.
+    pub(crate) fn of_pem(pem: &[u8]) -> Result<Trust, String> {
+        let mut roots = RootCertStore::empty();
+        let all = chain_of(pem)?;
+        for (at, certificate) in all.iter().enumerate() {
+            let wrong = |error: Error| format!("certificate {} cannot be used: {error}", at + 1);
+            roots.add(certificate.clone()).map_err(wrong)?;
+        }
+        Ok(Trust { roots: Arc::new(roots), themselves: all.into() })
+    }
+
+    /// Its certificates, where they come from a file.
+    pub(crate) fn certificates(&self) -> &[CertificateDer<'static>] {
+        &self.themselves
+    }
+
+    /// What the system trusts.
+    pub(crate) fn of_system() -> Trust {
+        Trust { roots: Arc::new(system_roots()), themselves: Arc::default() }
+    }
+
+    /// Whether a chain leads here, for a server or for a client.
+    pub(crate) fn judge(
+        &self,
+        own: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        usage: KeyUsage,
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        if self.themselves.iter().any(|trusted| trusted.as_ref() == own.as_ref()) {
+            let end = not_after(own).and_then(|end| u64::try_from(end.as_second()).ok());
+            return match end {
+                Some(end) if end >= now.as_secs() => Ok(()),
+                Some(_) => Err(CertificateError::Expired.into()),
+                None => Err(CertificateError::BadEncoding.into()),
+            };
+        }
+        let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.all;
+        let certificate = EndEntityCert::try_from(own).map_err(fault)?;
+        certificate
+            .verify_for_usage(algorithms, &self.roots.roots, others, now, usage, None, None)
+            .map(drop)
+            .map_err(fault)
+    }
+}
+
+/// The commonest faults by their own names, as rustls has them.
+fn fault(error: webpki::Error) -> Error {
+    use webpki::Error::{CertExpired, CertNotValidYet, UnknownIssuer};
+    let known = [
+        (matches!(error, CertExpired { .. }), CertificateError::Expired),
+        (matches!(error, CertNotValidYet { .. }), CertificateError::NotValidYet),
+        (error == UnknownIssuer, CertificateError::UnknownIssuer),
+    ];
+    let named = known.into_iter().find(|(is_it, _)| *is_it).map(|(_, name)| name);
+    named.unwrap_or_else(|| CertificateError::Other(OtherError(Arc::new(error)))).into()
+}
+
+/// Whether a certificate was made for a host: an address, a name, or the domain of a SIP URI without a user part
+/// (RFC 5922 §7.1). The common name is not looked at; a `*` may stand for the first label, against RFC 5922 §7.2, as
+/// large carriers have such certificates.
+pub(crate) fn carries(certificate: &CertificateDer<'_>, host: &str) -> bool {
+    let Ok(certificate) = EndEntityCert::try_from(certificate) else { return false };
+    let by_name =
+        ServerName::try_from(host).is_ok_and(|name| certificate.verify_is_valid_for_subject_name(&name).is_ok());
+    by_name
+        || certificate
+            .valid_uri_names()
+            .any(|uri| sip_domain(uri).is_some_and(|domain| domain.eq_ignore_ascii_case(host)))
+}
+
+/// `sip:carrier.example` is the domain `carrier.example`.
+fn sip_domain(uri: &str) -> Option<&str> {
+    let uri = trunkgate_sip::Uri::parse(uri.as_bytes())?;
+    let plain = uri.scheme == trunkgate_sip::Scheme::Sip && uri.user.is_empty();
+    plain.then_some(uri.host.host)
+}
+
+/// When a certificate ends (RFC 5280 §4.1.2.5).
+pub(crate) fn not_after(certificate: &[u8]) -> Option<Timestamp> {
+    let mut signed = within(&mut within(&mut { certificate })?)?;
+    // [0] version, which old certificates leave out; then serial number, algorithm, issuer.
+    let (tag, _) = element(&mut signed)?;
+    for _ in 0..if tag == 0xa0 { 3 } else { 2 } {
+        element(&mut signed)?;
+    }
+    let mut dates = within(&mut signed)?;
+    element(&mut dates)?;
+    let (tag, date) = element(&mut dates)?;
+    let date = std::str::from_utf8(date).ok()?.strip_suffix('Z')?;
+    match tag {
+        // UTCTime: 50 to 99 are of the last century.
+        0x17 if date.len() == 12 => {
+            let century = if date >= "50" { "19" } else { "20" };
+            moment(&format!("{century}{date}"))
+        }
+        0x18 => moment(date),
+        _ => None,
+    }
+}
+
+/// What is in the next element of DER, a SEQUENCE.
+fn within<'a>(input: &mut &'a [u8]) -> Option<&'a [u8]> {
+    element(input).filter(|(tag, _)| *tag == 0x30).map(|(_, body)| body)
+}
+
+/// `20261120111500`
+fn moment(digits: &str) -> Option<Timestamp> {
+    if digits.len() != 14 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let part = |from: usize, len: usize| digits.get(from..from + len)?.parse::<i8>().ok();
+    let year = digits.get(..4)?.parse().ok()?;
+    let date = DateTime::new(year, part(4, 2)?, part(6, 2)?, part(8, 2)?, part(10, 2)?, part(12, 2)?, 0).ok()?;
+    Some(date.to_zoned(TimeZone::UTC).ok()?.timestamp())
+}
+
+/// The next element of DER: its tag and what is in it.
+fn element<'a>(input: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
+    let (&tag, rest) = input.split_first()?;
+    let (&first, mut rest) = rest.split_first()?;
+    let mut length = usize::from(first);
+    if first & 0x80 != 0 {
+        let (digits, behind) = rest.split_at_checked(usize::from(first & 0x7f))?;
+        if digits.is_empty() || digits.len() > 4 {
+            return None;
+        }
+        length =
+            digits.iter().try_fold(0_usize, |sum, digit| sum.checked_mul(256)?.checked_add(usize::from(*digit)))?;
+        rest = behind;
+    }
+    let (body, behind) = rest.split_at_checked(length)?;
+    *input = behind;
+    Some((tag, body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rcgen::{CertificateParams, KeyPair, SanType, date_time_ymd};
+
+    fn certificate(names: Vec<SanType>, end: (i32, u8, u8)) -> CertificateDer<'static> {
+        let mut params = CertificateParams::new(vec![]).unwrap();
+        params.subject_alt_names = names;
+        params.not_after = date_time_ymd(end.0, end.1, end.2);
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone()
+    }
+
+    #[test]
+    fn the_end_of_a_certificate_is_read_on_both_sides_of_2050() {
+        for (year, month, day) in [(1999, 12, 31), (2026, 2, 28), (2049, 12, 31), (2050, 1, 1), (4096, 1, 1)] {
+            let end = not_after(&certificate(vec![], (year, month, day))).unwrap();
+            assert_eq!(end.to_string(), format!("{year}-{month:02}-{day:02}T00:00:00Z"));
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_the_alternative_names() {
+        let uri = |text: &str| SanType::URI(text.try_into().unwrap());
+        let dns = |text: &str| SanType::DnsName(text.try_into().unwrap());
+        let address = SanType::IpAddress("192.0.2.7".parse().unwrap());
+        let all = vec![dns("sbc.example"), dns("*.pool.example"), uri("sip:domain.example"), address];
+        let one = certificate(all, (2099, 1, 1));
+        for (name, is_its) in [
+            ("sbc.example", true),
+            ("SBC.example", true),
+            ("a.pool.example", true),
+            ("a.b.pool.example", false),
+            ("pool.example", false),
+            ("domain.example", true),
+            ("192.0.2.7", true),
+            ("192.0.2.8", false),
+            ("other.example", false),
+            ("", false),
+        ] {
+            assert_eq!(carries(&one, name), is_its, "{name}");
+        }
+        // A user's, another scheme's: no domain (RFC 5922 §7.1).
+        let others = certificate(vec![uri("sip:bob@domain.example"), uri("https://domain.example")], (2099, 1, 1));
+        assert!(!carries(&others, "domain.example"));
+    }
+
+    #[test]
+    fn nothing_of_a_pair_is_printed() {
+        let key = KeyPair::generate().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let (chain, private) = (folder.path().join("c.pem"), folder.path().join("k.pem"));
+        let pem = CertificateParams::new(vec!["a.example".into()]).unwrap().self_signed(&key).unwrap().pem();
+        std::fs::write(&chain, pem).unwrap();
+        std::fs::write(&private, key.serialize_pem()).unwrap();
+        assert_eq!(format!("{:?}", read_pair(&chain, &private).unwrap()).find("key"), None);
+    }
+
+    #[test]
+    fn the_commonest_kinds_of_keys_are_read() {
+        use rcgen::{PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256};
+        let folder = tempfile::tempdir().unwrap();
+        let (chain, private) = (folder.path().join("c.pem"), folder.path().join("k.pem"));
+        for kind in [&PKCS_ECDSA_P256_SHA256, &PKCS_ECDSA_P384_SHA384, &PKCS_ED25519, &PKCS_RSA_SHA256] {
+            let key = KeyPair::generate_for(kind).unwrap();
+            let pem = CertificateParams::new(vec!["a.example".into()]).unwrap().self_signed(&key).unwrap().pem();
+            std::fs::write(&chain, pem).unwrap();
+            std::fs::write(&private, key.serialize_pem()).unwrap();
+            assert!(read_pair(&chain, &private).is_ok(), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn every_certificate_of_a_file_counts() {
+        let pem = |name: &str| rcgen::generate_simple_self_signed([name.to_owned()]).unwrap().cert.pem();
+        let (one, other) = (pem("a.example"), pem("b.example"));
+        let both = Trust::of_pem(format!("{one}\n# another\n{other}").as_bytes()).unwrap();
+        assert_eq!((both.roots.len(), both.themselves.len()), (2, 2));
+        let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        for (pem, part) in [
+            (String::new(), "no certificate"),
+            ("text".to_owned(), "no certificate"),
+            (one.replace("CERTIFICATE", "PRIVATE KEY"), "no certificate"),
+            (one.split_at(one.len() / 2).0.to_owned(), "not PEM"),
+            (garbage.to_owned(), "certificate 1"),
+            (format!("{one}{garbage}"), "certificate 2"),
+        ] {
+            let error = Trust::of_pem(pem.as_bytes()).unwrap_err();
+            assert!(error.contains(part), "{error}: {pem}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_that_is_trusted_itself_is_believed_until_its_end() {
+        let own = certificate(vec![SanType::DnsName("a.example".try_into().unwrap())], (2040, 1, 1));
+        let trust = Trust { roots: Arc::new(RootCertStore::empty()), themselves: [own.clone()].into() };
+        let at = |seconds| UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+        assert_eq!(trust.judge(&own, &[], KeyUsage::server_auth(), at(1_800_000_000)), Ok(()));
+        let late = trust.judge(&own, &[], KeyUsage::server_auth(), at(2_300_000_000));
+        assert_eq!(late, Err(CertificateError::Expired.into()));
+        let other = certificate(vec![], (2040, 1, 1));
+        assert!(trust.judge(&other, &[], KeyUsage::server_auth(), at(1_800_000_000)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_no_certificate_and_do_no_harm(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = not_after(&bytes);
+        }
+
+        #[test]
+        fn a_damaged_certificate_does_no_harm(at in 0_usize..300, byte: u8, cut in 0_usize..400) {
+            let mut bytes = certificate(vec![], (2030, 1, 1)).to_vec();
+            if let Some(place) = bytes.get_mut(at) {
+                *place = byte;
+            }
+            bytes.truncate(cut);
+            let _ = not_after(&bytes);
+            let _ = carries(&CertificateDer::from(bytes), "a.example");
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! What the operating system gives: files, clocks, names, certificates, a terminal, log lines, requests to web services. Nothing here knows
+//! the configuration or a call.
+
+pub(crate) mod agent_url;
+pub mod backoff;
+pub(crate) mod certificates;
+pub(crate) mod clock;
+pub mod dns;
+pub(crate) mod files;
+pub(crate) mod free_ports;
+pub mod interfaces;
+pub mod log;
+pub mod notify;
+pub(crate) mod terminal;
+pub(crate) mod text;
+pub(crate) mod verifier;
+pub(crate) mod web;

@@ -1,0 +1,145 @@
+//! What a far end's certificate must be: rustls asks here in each handshake.
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
+use rustls::client::verify_server_name;
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use webpki::KeyUsage;
+
+use crate::limits::CERTIFICATE_BYTES;
+use crate::system::certificates::{Trust, carries, provider};
+
+/// Far ends that we connect to.
+#[derive(Debug)]
+pub(crate) struct Servers {
+    /// `None`: any certificate will do (`verify = false`).
+    trust: Option<Trust>,
+    /// Names that will do besides the host that is connected to.
+    names: Vec<String>,
+    /// Believed whatever its names and its end.
+    itself: Option<CertificateDer<'static>>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl Servers {
+    pub(crate) fn new(trust: Option<Trust>, names: Vec<String>) -> Servers {
+        Servers { trust, names, itself: None, algorithms: provider().signature_verification_algorithms }
+    }
+
+    /// The same, and this very certificate.
+    pub(crate) fn or_itself(self, itself: Option<CertificateDer<'static>>) -> Servers {
+        Servers { itself, ..self }
+    }
+}
+
+impl ServerCertVerifier for Servers {
+    fn verify_server_cert(
+        &self,
+        own: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        host: &ServerName<'_>,
+        _ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let Some(trust) = &self.trust else { return Ok(ServerCertVerified::assertion()) };
+        if self.itself.as_ref().is_some_and(|itself| itself == own) {
+            return Ok(ServerCertVerified::assertion());
+        }
+        trust.judge(own, others, KeyUsage::server_auth(), now)?;
+        let named = carries(own, &host.to_str()) || self.names.iter().any(|name| carries(own, name));
+        if !named {
+            // Says which names it has instead.
+            verify_server_name(&ParsedCertificate::try_from(own)?, host)?;
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        own: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, own, signed, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        own: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, own, signed, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// Far ends that connect to us.
+#[derive(Debug)]
+pub(crate) struct Clients {
+    /// Whom each must come from; `None`: a certificate is asked for, and who shows one is looked at afterwards.
+    trust: Option<Trust>,
+    hints: Vec<DistinguishedName>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl Clients {
+    pub(crate) fn new(trust: Option<Trust>) -> Clients {
+        let hints = trust.as_ref().map(|trust| trust.roots.subjects()).unwrap_or_default();
+        Clients { trust, hints, algorithms: provider().signature_verification_algorithms }
+    }
+}
+
+impl ClientCertVerifier for Clients {
+    fn client_auth_mandatory(&self) -> bool {
+        self.trust.is_some()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.hints
+    }
+
+    fn verify_client_cert(
+        &self,
+        own: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        if own.len() > CERTIFICATE_BYTES {
+            return Err(CertificateError::ApplicationVerificationFailure.into());
+        }
+        if let Some(trust) = &self.trust {
+            trust.judge(own, others, KeyUsage::client_auth(), now)?;
+        }
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        own: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, own, signed, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        own: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, own, signed, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,286 @@
+//! Requests that the edge sends to web services: over TLS where the address says so, to that address and nowhere else, without
+//! a proxy and without following redirections.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{HOST, HeaderMap, RETRY_AFTER};
+use hyper::http::request::Builder;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use url::Url;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::limits::WEB_HEAD_BYTES;
+use crate::system::certificates::{Trust, provider};
+use crate::system::verifier::Servers;
+
+/// A connection.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// A connection on which no more may be read for a request than an answer may have: provisional answers without end would
+/// keep a thread busy, and no time-out would run on it.
+struct Bounded<S> {
+    stream: S,
+    /// Read since something was written, in bytes.
+    read: u64,
+    most: u64,
+}
+
+impl<S: Stream> AsyncRead for Bounded<S> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.read > self.most {
+            return Poll::Ready(Err(io::Error::other(format!("more than {} bytes for one request", self.most))));
+        }
+        let before = into.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, into);
+        self.read += (into.filled().len() - before) as u64;
+        polled
+    }
+}
+
+impl<S: Stream> AsyncWrite for Bounded<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.read = 0;
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+/// What a service's certificate must come from.
+///
+/// # Errors
+/// What the cryptography cannot do.
+pub(crate) fn trusting(trust: Trust) -> Result<Arc<ClientConfig>, String> {
+    believing(Servers::new(Some(trust), Vec::new()))
+}
+
+/// The same by a judge of its own.
+///
+/// # Errors
+/// What the cryptography cannot do.
+pub(crate) fn believing(servers: Servers) -> Result<Arc<ClientConfig>, String> {
+    let config = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    let config = config.map_err(|error| format!("TLS: {error}"))?.dangerous();
+    Ok(Arc::new(config.with_custom_certificate_verifier(Arc::new(servers)).with_no_client_auth()))
+}
+
+/// Connects to where a URL leads; `tls` is asked for where it is `https`. An answer's body has `most` bytes at most.
+///
+/// # Errors
+/// Why not, in words.
+pub(crate) async fn connect(
+    url: &Url,
+    tls: impl FnOnce() -> Result<Arc<ClientConfig>, String>,
+    most: u64,
+) -> Result<Box<dyn Stream>, String> {
+    let host = url.host_str().ok_or("no host")?.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let port = url.port_or_known_default().ok_or("no port")?;
+    let stream =
+        TcpStream::connect((host.as_str(), port)).await.map_err(|error| format!("cannot be reached: {error}"))?;
+    let most = most.saturating_add(WEB_HEAD_BYTES);
+    if url.scheme() != "https" {
+        return Ok(Box::new(Bounded { stream, read: 0, most }));
+    }
+    let name = ServerName::try_from(host).map_err(|error| error.to_string())?;
+    let stream = TlsConnector::from(tls()?).connect(name, stream).await.map_err(|error| format!("TLS: {error}"))?;
+    Ok(Box::new(Bounded { stream, read: 0, most }))
+}
+
+/// Path and query of a URL, as they stand in a request.
+pub(crate) fn target(url: &Url) -> String {
+    url.query().map_or(url.path().to_owned(), |query| format!("{}?{query}", url.path()))
+}
+
+/// The beginning of a request to a URL.
+pub(crate) fn request(method: Method, url: &Url) -> Builder {
+    Request::builder().method(method).uri(target(url)).header(HOST, host(url))
+}
+
+/// What Host says: no user part (RFC 9110 §7.2).
+fn host(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+/// The beginning of a POST to a URL.
+pub(crate) fn post(url: &Url) -> Builder {
+    request(Method::POST, url)
+}
+
+/// What Retry-After says where it is a number of seconds (RFC 9110 §10.2.3), `most` at most.
+pub(crate) fn retry_after(headers: &HeaderMap, most: u64) -> Option<Duration> {
+    let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds.min(most)))
+}
+
+/// What is wrong with an answer, or with there being none.
+pub(crate) fn broken(error: &hyper::Error) -> String {
+    use std::error::Error as _;
+    let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
+    format!("does not answer as HTTP does: {error}{cause}")
+}
+
+/// Why there is no answer, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Nothing of the request has left.
+    NotSent(String),
+    /// It may have been received, and acted upon.
+    Unanswered(String),
+}
+
+impl Fault {
+    /// In words.
+    pub(crate) fn what(&self) -> &str {
+        let (Fault::NotSent(what) | Fault::Unanswered(what)) = self;
+        what
+    }
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+    /// Whether that is all of the body, and not only as much as was wanted.
+    pub(crate) is_whole: bool,
+}
+
+/// Asks, and trusts whom the system trusts.
+#[derive(Clone)]
+pub(crate) struct WebClient {
+    tls: Arc<ClientConfig>,
+}
+
+impl WebClient {
+    /// Reads the system's certificates.
+    pub(crate) fn new() -> Result<WebClient, String> {
+        Ok(WebClient { tls: trusting(Trust::of_system())? })
+    }
+
+    /// Sends a request, whose target and Host are those of `url`; of the answer's body `most` bytes are read.
+    pub(crate) async fn ask(
+        &self,
+        url: &Url,
+        request: Request<Full<Bytes>>,
+        most: impl Fn(StatusCode) -> u64,
+    ) -> Result<Answer, Fault> {
+        let stream = connect(url, || Ok(Arc::clone(&self.tls)), most(StatusCode::OK)).await.map_err(Fault::NotSent)?;
+        exchange(stream, request, most).await
+    }
+}
+
+/// Sends a request over a connection; of the answer's body `most` bytes are read.
+pub(crate) async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: Request<Full<Bytes>>,
+    most: impl Fn(StatusCode) -> u64,
+) -> Result<Answer, Fault> {
+    let begun = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = begun.map_err(|error| Fault::NotSent(broken(&error)))?;
+    let answered = async {
+        let unanswered = |error| Fault::Unanswered(broken(&error));
+        let response = sender.send_request(request).await.map_err(unanswered)?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let (body, is_whole) = gather(response, most(status)).await.map_err(unanswered)?;
+        Ok(Answer { status, headers, body, is_whole })
+    };
+    tokio::pin!(answered);
+    let driven = async {
+        // What went wrong the request is told as well.
+        let _ = connection.await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        answer = &mut answered => answer,
+        () = driven => Err(Fault::Unanswered("has gone".to_owned())),
+    }
+}
+
+/// So much of an answer, and whether that is all.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) async fn gather(mut response: Response<Incoming>, most: u64) -> Result<(Vec<u8>, bool), hyper::Error> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = response.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            if (bytes.len() + data.len()) as u64 > most {
+                return Ok((bytes, false));
+            }
+            bytes.extend_from_slice(&data);
+        }
+    }
+    Ok((bytes, true))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    #[test]
+    fn a_request_names_host_and_port_and_never_a_user() {
+        let cases = [
+            ("http://ann:hunter2@h:8080/a?b", "h:8080"),
+            ("https://h/", "h"),
+            ("http://[2001:db8::1]:81/", "[2001:db8::1]:81"),
+        ];
+        for (url, expected) in cases {
+            let request = request(Method::GET, &Url::parse(url).unwrap()).body(()).unwrap();
+            assert_eq!(request.headers()[HOST], expected);
+        }
+    }
+
+    /// One that answers with a body of so many bytes behind provisional answers, or with these alone and without end.
+    async fn asked(provisional: Option<usize>, body: usize) -> Result<Answer, Fault> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+                assert!(stream.read_buf(&mut request).await.unwrap() > 0);
+            }
+            let one = "HTTP/1.1 103 Early Hints\r\n\r\n";
+            for _ in 0..provisional.unwrap_or(usize::MAX) {
+                if stream.write_all(one.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {body}\r\n\r\n{}", "x".repeat(body));
+            drop(stream.write_all(answer.as_bytes()).await);
+            drop(stream.read_buf(&mut request).await);
+        });
+        let request = post(&url).body(Full::new(Bytes::new())).unwrap();
+        WebClient::new().unwrap().ask(&url, request, |_| 1 << 20).await
+    }
+
+    #[tokio::test]
+    async fn what_never_ends_is_given_up_and_what_is_long_is_not() {
+        let answer = asked(Some(3), 1 << 20).await.unwrap();
+        assert!(answer.is_whole && answer.body.len() == 1 << 20);
+        assert!(!asked(Some(0), (1 << 20) + 1).await.unwrap().is_whole);
+        let endless = asked(None, 0).await.unwrap_err();
+        assert!(matches!(&endless, Fault::Unanswered(what) if what.contains("bytes for one request")), "{endless:?}");
+    }
+}

@@ -1,0 +1,91 @@
+//! Fixes for an agent that was not reached or was lost; docs/agents.md has the same words.
+
+use trunkgate_media::agent::Loss;
+
+use crate::system::certificates::NOT_TLS;
+
+/// Returns the fix for a loss, as in the table "When it does not work" of docs/agents.md. `words` is the message of the loss,
+/// `signed` whether the handshake was signed (`auth_token`).
+pub(crate) fn remedy(loss: Loss, words: &str, signed: bool) -> &'static str {
+    match loss {
+        Loss::Unreachable if words.contains("local_networks") => {
+            "use `wss://`, or add the network to `[edge] local_networks`: `ws://` to other networks is refused"
+        }
+        Loss::Unreachable if words.contains("lookup") || words.contains("not known") => {
+            "correct the host name in `url`, or check the name server: DNS returned no address"
+        }
+        Loss::Unreachable => {
+            "start the bot, and bind it to an address that the edge can reach: a bot bound to 127.0.0.1 accepts \
+             connections from its own machine only"
+        }
+        Loss::Tls if words.contains(NOT_TLS) => "use `ws://`, or the port of the bot's TLS proxy",
+        Loss::Tls => {
+            "for a private or self-signed certificate, set `ca` to the issuer's certificate or to the certificate itself"
+        }
+        Loss::Status(404) => "correct the path in `url`",
+        Loss::Status(401) | Loss::Status(403) if signed => {
+            "set `auth_token` to the token that the bot verifies with, and have the bot verify the signature of exactly \
+             `url`; then check the path in `url`"
+        }
+        Loss::Status(401 | 403) => {
+            "check the path in `url` (FastAPI and Starlette answer an unknown path with 403); then set `auth_token` if the \
+             bot verifies signatures"
+        }
+        Loss::Status(300..=399) => "set `url` to the location of the redirect, which the message shows",
+        Loss::Status(_) => {
+            "set `url` to the WebSocket, not to the webhook, and have each proxy in between forward the `Upgrade` header"
+        }
+        Loss::NotWebSocket => "check that the port is the bot's, and use `wss://` if it expects TLS",
+        Loss::ConnectTimeout => {
+            "open the firewall between edge and bot, or keep the bot running if it starts on demand"
+        }
+        Loss::Silent => "have the bot send its greeting earlier, or increase `first_audio_timeout`",
+        Loss::PingUnanswered | Loss::DataUnacknowledged | Loss::Unread => {
+            "do not block the bot's event loop, for example by waiting for a model without `await`: the WebSocket library \
+             answers pings only while it runs"
+        }
+        Loss::Reset => {
+            "look for an exception in the bot's log; with FastAPI on uvicorn, call `await websocket.close()` at the end of \
+             the handler"
+        }
+        Loss::ProtocolError | Loss::Closed(_) => {
+            "close with code 1000 to end the call; any other end counts as a lost agent, and the call fails over to the \
+             next target"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn docs_contain_every_fix() {
+        let docs = include_str!("../../../docs/agents.md").split_whitespace().collect::<Vec<_>>().join(" ");
+        let losses = [
+            Loss::Unreachable,
+            Loss::Tls,
+            Loss::Status(200),
+            Loss::Status(302),
+            Loss::Status(403),
+            Loss::Status(404),
+            Loss::NotWebSocket,
+            Loss::ConnectTimeout,
+            Loss::Silent,
+            Loss::Reset,
+            Loss::PingUnanswered,
+            Loss::DataUnacknowledged,
+            Loss::Unread,
+            Loss::ProtocolError,
+            Loss::Closed(Some(1011)),
+        ];
+        for loss in losses {
+            for words in [&loss.to_string(), "no address in local_networks", "failed to lookup", NOT_TLS] {
+                for signed in [false, true] {
+                    let remedy = remedy(loss, words, signed);
+                    assert!(docs.contains(remedy), "{loss}: {remedy}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! One conversation with an agent: the edge's own stream and playout on a real socket, a caller that is made of a script,
+//! and a note of all that happens.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
+use trunkgate_media::agent::limits::FRAME;
+use trunkgate_media::agent::{Format, Input, Loss, Output, Playout, Settings, Stream, Ticks, TrackName, Transmit};
+
+use super::Plan;
+use super::record::{Interruption, Record, Tick};
+use crate::runtime::worker::{Done, Failed, Visit};
+
+/// Longest way to the socket.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Ticks of 20 ms: the caller's quiet beginning.
+const BEGINNING: u32 = 25;
+/// Until an agent that says nothing is given up.
+const ANSWER: u32 = 500;
+/// Of its voice behind the caller's words, before it is interrupted.
+const UNDISTURBED: u32 = 50;
+/// Of the interruption.
+const INTERRUPTION: u32 = 50;
+/// Until an interrupted agent should have fallen silent.
+const REACTION: u32 = 150;
+/// Without its voice: it has finished.
+const QUIET: u32 = 75;
+/// Longest answer that is waited for.
+const LONGEST: u32 = 1_500;
+/// Behind a key.
+const KEY: u32 = 25;
+
+/// What the caller does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Act {
+    Beginning,
+    Speaking,
+    Listening,
+    Interrupting,
+    Waiting,
+    Key,
+    Leaving,
+}
+
+/// A conversation under way.
+struct Talk<'a> {
+    plan: &'a Plan,
+    /// Not only to its first word.
+    whole: bool,
+    began: Instant,
+    format: Format,
+    stream: Stream,
+    playout: Playout,
+    act: Act,
+    /// Ticks of this act.
+    acted: u32,
+    /// Of the caller's words, bytes that have been said.
+    said: usize,
+    /// Ticks of the agent's voice in this act, and since it was last heard.
+    voiced: u32,
+    quiet: u32,
+    pinged: Option<Instant>,
+    left: Option<Instant>,
+    is_closed: bool,
+    tick: Tick,
+    record: Record,
+}
+
+/// Talks with the agent; `whole`: through all acts, else until it is first heard.
+pub(super) async fn talk(plan: &Plan, whole: bool) -> Record {
+    let asked = Instant::now();
+    let opened = timeout(CONNECT, Visit::open(&plan.subject.spec)).await;
+    let mut visit = match opened {
+        Ok(Ok(visit)) => visit,
+        Ok(Err(failed)) => return Record { lost: Some(lost(failed)), ..Record::default() },
+        Err(_) => {
+            let lost = format!("not connected in {} s", CONNECT.as_secs());
+            return Record { lost: Some((Loss::ConnectTimeout, lost)), ..Record::default() };
+        }
+    };
+    let began = Instant::now();
+    let mut talk = Talk::new(plan, whole, began);
+    talk.record.connect_ms = Some(ms(began - asked));
+    if let Err(failed) = talk.go(&mut visit).await {
+        // After our own close the connection may end as it likes.
+        if talk.left.is_none() {
+            talk.record.lost = Some(lost(failed));
+        }
+    }
+    talk.record
+}
+
+fn lost((loss, detail): Failed) -> (Loss, String) {
+    (loss, if detail.is_empty() { loss.to_string() } else { format!("{loss}: {detail}") })
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl<'a> Talk<'a> {
+    fn new(plan: &'a Plan, whole: bool, began: Instant) -> Talk<'a> {
+        let settings = Settings {
+            account_sid: plan.name("AC"),
+            call_sid: plan.name("CA"),
+            stream_sid: plan.name("MZ"),
+            ..plan.subject.settings.clone()
+        };
+        let format = settings.format;
+        let mut stream = Stream::new(began, settings);
+        stream.handle_input(began, Input::Opened);
+        Talk {
+            plan,
+            whole,
+            began,
+            format,
+            stream,
+            playout: Playout::new(format),
+            act: Act::Beginning,
+            acted: 0,
+            said: 0,
+            voiced: 0,
+            quiet: 0,
+            pinged: None,
+            left: None,
+            is_closed: false,
+            tick: Tick::default(),
+            record: Record { format, ..Record::default() },
+        }
+    }
+
+    /// Until the conversation is over.
+    async fn go(&mut self, visit: &mut Visit) -> Result<(), Failed> {
+        let mut ticks = Ticks::new(self.began);
+        loop {
+            let now = Instant::now();
+            if self.stream.poll_timeout().is_some_and(|(due, _)| due <= now) {
+                self.stream.handle_timeout(now);
+                self.drain(now);
+            }
+            while ticks.take(now).is_some() && self.act != Act::Leaving {
+                self.tick(now);
+            }
+            self.write(visit)?;
+            while !self.is_closed && self.stream.wants_more() && self.playout.wants_more() {
+                let now = Instant::now();
+                let Some(done) = visit.read()? else { break };
+                self.hear(now, done);
+            }
+            self.write(visit)?;
+            if self.is_closed {
+                return Ok(());
+            }
+            let due = self.stream.poll_timeout().map_or(now + FRAME, |(due, _)| due);
+            visit.wait(due.min(ticks.next_due()).max(now)).await;
+        }
+    }
+
+    fn write(&mut self, visit: &mut Visit) -> Result<(), Failed> {
+        let (stream, pinged) = (&mut self.stream, &mut self.pinged);
+        visit.write(|| {
+            let transmit = stream.poll_transmit();
+            if transmit == Some(Transmit::Ping) {
+                pinged.get_or_insert_with(Instant::now);
+            }
+            transmit
+        })
+    }
+
+    fn since(&self, now: Instant) -> u64 {
+        ms(now.saturating_duration_since(self.began))
+    }
+
+    /// What the agent did.
+    fn hear(&mut self, now: Instant, done: Done) {
+        match done {
+            Done::Text(text) => self.stream.handle_input(now, Input::Text(&text)),
+            Done::Binary(bytes) => self.stream.handle_input(now, Input::Binary(bytes)),
+            Done::Pong => {
+                let trip = self.pinged.take().map(|sent| ms(now.saturating_duration_since(sent)));
+                self.record.pings_ms.extend(trip);
+                self.stream.handle_input(now, Input::Pong);
+            }
+            Done::Ping => {}
+            Done::Closed(code) => {
+                if let Some(left) = self.left {
+                    self.record.closed_after_ms = Some(ms(now.saturating_duration_since(left)));
+                }
+                self.stream.handle_input(now, Input::Closed(code));
+            }
+        }
+        self.drain(now);
+    }
+
+    /// What follows of it.
+    fn drain(&mut self, now: Instant) {
+        let at_ms = self.since(now);
+        let mut is_cleared = false;
+        while let Some(output) = self.stream.poll_output() {
+            match output {
+                Output::Play(audio) => {
+                    self.record.piece(at_ms, audio, self.format.is_heard(audio));
+                    self.playout.push(audio);
+                    self.record.held_ms = self.record.held_ms.max(self.playout.held_ms());
+                }
+                Output::Mark(name) => {
+                    self.record.marks_set += 1;
+                    self.playout.mark(name);
+                }
+                Output::Clear => {
+                    self.playout.clear();
+                    (is_cleared, self.tick.clear) = (true, true);
+                    if let Some(interruption) = &mut self.record.interruption {
+                        interruption.cleared_ms.get_or_insert(at_ms);
+                    }
+                }
+                Output::Transfer(target) => self.record.wish(&format!("transfer to {target}")),
+                Output::Consult(target) => self.record.wish(&format!("transfer to {target}, once that answers")),
+                Output::Hangup => self.record.wish("hangup"),
+                Output::SendDtmf(_) => self.record.wish("keys"),
+                Output::Problem(problem) => self.record.problem(&problem),
+                Output::Lost(loss) => self.record.lost = Some((loss, loss.to_string())),
+                Output::Ended => self.record.hung_up_ms = Some(at_ms),
+                Output::FallsBehind => {}
+                Output::Closed => self.is_closed = true,
+            }
+        }
+        self.return_marks(now);
+        if is_cleared {
+            self.stream.handle_input(now, Input::Cleared { played_ms: self.playout.played_ms() });
+        }
+    }
+
+    fn return_marks(&mut self, now: Instant) {
+        while let Some(mark) = self.playout.poll_mark() {
+            self.stream.handle_input(now, Input::MarkPlayed { name: &mark.name, played_ms: mark.played_ms });
+            self.record.marks_returned += 1;
+            self.tick.mark = true;
+        }
+    }
+
+    /// 20 ms of the call.
+    fn tick(&mut self, now: Instant) {
+        let (format, bytes) = (self.format, self.format.frame_bytes());
+        let frame = self.playout.next_frame();
+        let (is_played, is_voice) = (frame.is_some(), frame.is_some_and(|frame| format.is_heard(frame)));
+        let until = self.record.heard.len() + bytes;
+        self.record.heard.extend_from_slice(frame.unwrap_or_default());
+        self.record.heard.resize(until, format.silence());
+        self.return_marks(now);
+        let words = match self.act {
+            Act::Speaking => self.plan.speech.get(self.said..).unwrap_or_default(),
+            // Its beginning, once more.
+            Act::Interrupting => self.plan.speech.get(self.acted as usize * bytes..).unwrap_or_default(),
+            Act::Beginning | Act::Listening | Act::Waiting | Act::Key | Act::Leaving => &[],
+        };
+        let words = words.get(..words.len().min(bytes)).unwrap_or_default();
+        let mut audio = vec![format.silence(); bytes];
+        audio.iter_mut().zip(words).for_each(|(place, word)| *place = *word);
+        self.said += if self.act == Act::Speaking { words.len() } else { 0 };
+        self.stream.handle_input(now, Input::Frame { track: TrackName::Inbound, audio: &audio });
+        let is_speaking = format.is_heard(&audio);
+        self.record.ticks.push(Tick { caller: is_speaking, played: is_played, voice: is_voice, ..self.tick });
+        self.tick = Tick::default();
+        self.voiced += u32::from(is_voice);
+        self.quiet = if is_voice { 0 } else { self.quiet.saturating_add(1) };
+        self.acted += 1;
+        let at_ms = self.since(now);
+        if self.act == Act::Speaking && self.said >= self.plan.speech.len() {
+            self.record.said_ms = Some(at_ms);
+        }
+        let next = self.next(at_ms);
+        if next != self.act {
+            (self.act, self.acted, self.voiced) = (next, 0, 0);
+            match next {
+                Act::Interrupting => {
+                    let held_ms = self.playout.held_ms();
+                    self.record.interruption = Some(Interruption { at_ms, held_ms, cleared_ms: None, silent_ms: None });
+                }
+                Act::Key => self.stream.handle_input(now, Input::Dtmf('1')),
+                Act::Leaving => {
+                    self.left = Some(now);
+                    self.stream.handle_input(now, Input::Stop);
+                }
+                Act::Beginning | Act::Speaking | Act::Listening | Act::Waiting => {}
+            }
+        }
+        self.drain(now);
+    }
+
+    /// What the caller does next.
+    fn next(&mut self, at_ms: u64) -> Act {
+        let has_spoken = self.record.first_voice_ms.is_some();
+        let is_over = has_spoken && self.quiet >= QUIET && self.playout.held_ms() == 0;
+        // Between two words of an interrupted agent there may be a pause.
+        if let Some(interruption) = self.record.interruption.as_mut().filter(|_| self.quiet >= KEY) {
+            interruption.silent_ms.get_or_insert(at_ms.saturating_sub(u64::from(self.quiet) * 20));
+        }
+        match self.act {
+            Act::Beginning if self.acted >= BEGINNING => Act::Speaking,
+            Act::Speaking if self.record.said_ms.is_some() => Act::Listening,
+            Act::Listening if !self.whole && has_spoken => Act::Leaving,
+            Act::Listening if !has_spoken && self.acted >= ANSWER => Act::Leaving,
+            Act::Listening if self.voiced >= UNDISTURBED => Act::Interrupting,
+            Act::Listening if is_over || self.acted >= LONGEST => Act::Key,
+            Act::Interrupting if self.acted >= INTERRUPTION => Act::Waiting,
+            Act::Waiting if self.quiet >= KEY || self.acted >= REACTION => Act::Key,
+            Act::Key if self.acted >= KEY => Act::Leaving,
+            Act::Beginning
+            | Act::Speaking
+            | Act::Listening
+            | Act::Interrupting
+            | Act::Waiting
+            | Act::Key
+            | Act::Leaving => self.act,
+        }
+    }
+}

@@ -1,0 +1,582 @@
+//! The command line: verbs, flags and their help texts. The EXAMPLES sections are in `examples`.
+
+mod examples;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config;
+
+/// From one answer to the next question, where nothing else is wanted.
+const WATCH_EVERY: &str = "2";
+
+/// Session border controller (B2BUA) for SIP trunks and voice agents, with failover.
+#[derive(Debug, Parser)]
+#[command(name = "trunkgate", version, disable_help_subcommand = true, arg_required_else_help = true)]
+#[command(after_help = examples::PROGRAM)]
+pub struct Cli {
+    /// Configuration file [default: $TRUNKGATE_CONFIG, else
+    /// ./trunkgate.toml, else /etc/trunkgate/trunkgate.toml]
+    #[arg(long, global = true, value_name = "FILE", verbatim_doc_comment)]
+    pub config: Option<PathBuf>,
+    /// The verb.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Run the edge (SIGHUP reloads, SIGTERM drains, a second SIGTERM ends all calls)
+    #[command(after_help = examples::RUN)]
+    Run {
+        /// Maximum time to wait for live calls after SIGTERM
+        #[arg(long, default_value = "30s", value_parser = duration, value_name = "DURATION")]
+        drain: Duration,
+    },
+    /// Place four calls through a complete setup on loopback: carrier, edge, trunks, agent
+    #[command(after_help = examples::DEMO)]
+    Demo {
+        /// Keep the edge running after the calls
+        #[arg(long)]
+        serve: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a commented trunkgate.toml (never overwrites a file)
+    #[command(after_help = examples::INIT)]
+    Init(Init),
+    /// Validate the configuration and list every error
+    #[command(after_help = examples::CHECK)]
+    Check {
+        /// Exit with 1 on warnings as well
+        #[arg(long)]
+        strict: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a summary of a running edge
+    #[command(after_help = examples::STATUS)]
+    Status {
+        /// The edge to connect to.
+        #[command(flatten)]
+        remote: Remote,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Refresh continuously [default: 2]; with --json, one line per refresh
+        #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = WATCH_EVERY, value_parser = seconds)]
+        watch: Option<Duration>,
+    },
+    /// List, show or end calls of a running edge
+    #[command(after_help = examples::CALLS)]
+    Calls {
+        /// The edge to connect to.
+        #[command(flatten)]
+        remote: Remote,
+        /// Print JSON
+        #[arg(long, global = true)]
+        json: bool,
+        /// Filters.
+        #[command(flatten)]
+        listing: Listing,
+        /// The verb on calls; `ls` if none is given.
+        #[command(subcommand)]
+        what: Option<Calls>,
+    },
+    /// Monitor calls interactively: list, SIP ladder, messages, quality (sngrep keys)
+    #[command(after_help = examples::TOP)]
+    Top {
+        /// The edge to connect to.
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Show the SIP ladder of a call, all legs side by side, with a verdict
+    #[command(after_help = examples::TRACE)]
+    Trace {
+        /// Call SID (CA…), a prefix of one, or `last`
+        sid: String,
+        /// The edge to connect to.
+        #[command(flatten)]
+        remote: Remote,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Write the ladder as SVG to this file, or `-` for stdout
+        #[arg(long, value_name = "FILE", conflicts_with = "json")]
+        svg: Option<PathBuf>,
+        /// Show keys, digest responses and digits (never recorded)
+        #[arg(long, hide = true)]
+        secrets: bool,
+    },
+    /// Export the SIP messages of a call as pcapng (TLS decrypted, secrets masked)
+    #[command(after_help = examples::PCAP)]
+    Pcap {
+        /// Call SID (CA…), a prefix of one, or `last`
+        sid: String,
+        /// Output file, or `-` for stdout [default: SID.pcapng]
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// The edge to connect to.
+        #[command(flatten)]
+        remote: Remote,
+        /// Include RTP (not in this version)
+        #[arg(long, hide = true)]
+        media: bool,
+        /// Show keys, digest responses and digits (never recorded)
+        #[arg(long, hide = true)]
+        secrets: bool,
+    },
+    /// Place a test call and report its ladder, codec, loss, jitter and MOS
+    #[command(after_help = examples::CALL)]
+    Call(Call),
+    /// Generate calls through an edge and measure setup time and audio quality
+    #[command(after_help = examples::LOADTEST)]
+    Loadtest(LoadTest),
+    /// Explain how a call would be routed: each route with its first failed condition
+    #[command(after_help = examples::WHY)]
+    Why(Why),
+    /// Check configuration, machine, DNS and certificates, and reach every peer and agent
+    #[command(after_help = examples::DOCTOR)]
+    Doctor {
+        /// Run only this check (config, "options TRUNK", sip-alg …)
+        /// or group (machine, media, peers, agents); repeatable
+        #[arg(long, value_name = "NAME", verbatim_doc_comment)]
+        only: Vec<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Print one JSON object per line, as each check finishes
+        #[arg(long, conflicts_with = "json")]
+        json_line: bool,
+    },
+    /// Test a voice agent without SIP
+    #[command(after_help = examples::AGENT)]
+    Agent {
+        /// The verb on agents.
+        #[command(subcommand)]
+        what: Agents,
+    },
+    /// List presets (settings of known providers) and the source of each value
+    #[command(after_help = examples::PRESET)]
+    Preset {
+        /// The verb on presets.
+        #[command(subcommand)]
+        what: Presets,
+        /// Print JSON
+        #[arg(long, global = true)]
+        json: bool,
+    },
+    /// Show the effective configuration, or the schema of the file
+    #[command(name = "config", after_help = examples::CONFIG)]
+    Configuration {
+        /// The verb on the configuration.
+        #[command(subcommand)]
+        what: Configuration,
+    },
+    /// Reload the configuration of a running edge
+    #[command(after_help = examples::RELOAD)]
+    Reload {
+        /// The edge to connect to.
+        #[command(flatten)]
+        remote: Remote,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Stop accepting new calls; live calls continue
+    #[command(after_help = examples::DRAIN)]
+    Drain {
+        /// The edge to connect to.
+        #[command(flatten)]
+        remote: Remote,
+        /// Accept new calls again
+        #[arg(long)]
+        undo: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Generate shell completions
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions {
+        /// Shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages to a directory
+    #[command(after_help = examples::MAN)]
+    Man {
+        /// Output directory [default: only list the pages and how to install them]
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
+    /// Explain a verb, an error code, a reason or a SIP status (TG0104, no_route, 503)
+    #[command(after_help = examples::HELP)]
+    Help {
+        /// Verb, error code, reason slug or SIP status code [default: list of verbs]
+        topic: Option<String>,
+        /// Print all error codes as Markdown; with topic `reasons`: all reasons
+        #[arg(long)]
+        markdown: bool,
+    },
+}
+
+/// `init`
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Provider trunk, e.g. twilio:acme.pstn.twilio.com or carrier:198.51.100.7
+    #[arg(long, value_name = "KIND:VALUE")]
+    pub trunk: Option<String>,
+    /// PBX, e.g. freepbx:10.0.0.5
+    #[arg(long, value_name = "KIND:VALUE")]
+    pub pbx: Option<String>,
+    /// WebSocket URL of a voice agent
+    #[arg(long, value_name = "URL")]
+    pub agent: Option<String>,
+    /// Do not prompt
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// The running edge to connect to.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Remote {
+    /// HTTP API of the edge [default: from the configuration]
+    #[arg(long, global = true, value_name = "URL")]
+    pub url: Option<String>,
+    /// Bearer token of the HTTP API
+    /// [default: configured token, own edge only]
+    #[arg(
+        long,
+        verbatim_doc_comment,
+        global = true,
+        env = "TRUNKGATE_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
+    pub token: Option<String>,
+    /// CA bundle (PEM) to verify the server
+    /// [default: from the configuration; with --url: system roots]
+    #[arg(long, verbatim_doc_comment, global = true, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+}
+
+/// Filters of listed calls.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct Listing {
+    /// Filter by state: trying, ringing, early, answered, held,
+    /// transferring, ended
+    #[arg(long, verbatim_doc_comment)]
+    pub state: Option<String>,
+    /// Filter by trunk (any leg)
+    #[arg(long)]
+    pub trunk: Option<String>,
+    /// Filter by outcome: answered, busy, no_answer, canceled,
+    /// refused, failed
+    #[arg(long, verbatim_doc_comment)]
+    pub outcome: Option<String>,
+    /// Filter by reason, e.g. no_route (see docs/reasons.md)
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// Filter by flag: one_way, codec_mismatch, unsent, failed_over,
+    /// agent, listened, transcoded, srtp
+    #[arg(long, verbatim_doc_comment)]
+    pub flag: Option<String>,
+    /// Maximum number of calls [default: 100]
+    #[arg(long)]
+    pub limit: Option<usize>,
+    /// Print CSV (columns as in `[cdr] format = "csv"`)
+    #[arg(long, conflicts_with = "json")]
+    pub csv: bool,
+    /// Refresh continuously [default: 2]; with --json, one line per refresh
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = WATCH_EVERY, value_parser = seconds, conflicts_with = "csv")]
+    pub watch: Option<Duration>,
+}
+
+/// `calls …`
+#[derive(Debug, Subcommand)]
+pub enum Calls {
+    /// List live and recent calls
+    #[command(after_help = examples::CALLS_LS)]
+    Ls(Listing),
+    /// Show one call in full
+    #[command(after_help = examples::CALLS_SHOW)]
+    Show {
+        /// Call SID (CA…), a prefix of one, or `last`
+        sid: String,
+    },
+    /// End a call
+    #[command(after_help = examples::CALLS_HANGUP)]
+    Hangup {
+        /// Call SID (CA…), a prefix of one, or `last`
+        sid: String,
+    },
+}
+
+/// `preset …`
+#[derive(Debug, Subcommand)]
+pub enum Presets {
+    /// List presets
+    #[command(after_help = examples::PRESET_LIST)]
+    List,
+    /// Show settings that trunks with this preset override
+    #[command(after_help = examples::PRESET_DIFF)]
+    Diff {
+        /// Preset name, e.g. twilio
+        name: String,
+    },
+    /// Show the values of a preset and their sources
+    #[command(after_help = examples::PRESET_SHOW)]
+    Show {
+        /// Preset name, e.g. twilio
+        name: String,
+    },
+}
+
+/// `config …`
+#[derive(Debug, Subcommand)]
+pub enum Configuration {
+    /// Print the effective configuration (file, presets and defaults) without secrets
+    #[command(after_help = examples::CONFIG_SHOW)]
+    Show {
+        /// Print all defaults, without reading a file
+        #[arg(long)]
+        defaults: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the schema of the configuration file (JSON Schema)
+    #[command(after_help = examples::CONFIG_SCHEMA)]
+    Schema {
+        /// Print Markdown instead (docs/keys.md)
+        #[arg(long)]
+        markdown: bool,
+    },
+}
+
+/// `agent …`
+#[derive(Debug, Subcommand)]
+pub enum Agents {
+    /// Connect to an agent as the edge does and check protocol, pacing and latency
+    #[command(after_help = examples::AGENT_TEST)]
+    Test(AgentTest),
+}
+
+/// `agent test`
+#[derive(Debug, Args)]
+pub struct AgentTest {
+    /// Agent name from the configuration, or a WebSocket URL
+    #[arg(value_name = "NAME|URL")]
+    pub agent: String,
+    /// Send this WAV file instead of synthetic speech
+    /// (converted to mono, 8000 Hz)
+    #[arg(long, verbatim_doc_comment, value_name = "FILE")]
+    pub wav: Option<PathBuf>,
+    /// Record the agent's audio to this WAV file
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Audio format: mulaw/8000, l16/8000, l16/16000 or l16/24000
+    /// [default: from the configuration, else mulaw/8000]
+    #[arg(long, verbatim_doc_comment, value_name = "FORMAT")]
+    pub format: Option<String>,
+    /// Entry of `start.customParameters`; repeatable
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub parameter: Vec<String>,
+    /// Environment variable with the secret of X-Twilio-Signature
+    /// [default: from the configuration, else TRUNKGATE_AGENT_TOKEN]
+    #[arg(long, verbatim_doc_comment, value_name = "NAME")]
+    pub auth_token_env: Option<String>,
+    /// CA bundle (PEM) to verify the agent
+    /// [default: from the configuration, else system roots]
+    #[arg(long, verbatim_doc_comment, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Connections; all but the first end at first audio
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub times: u32,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `call`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Call {
+    /// Called SIP URI, e.g. sip:+14155550123@sbc.example.com;transport=tls
+    #[arg(value_name = "SIP-URI")]
+    pub uri: String,
+    /// Play this WAV file (mono, 8000 Hz) instead of a tone
+    #[arg(long, value_name = "FILE")]
+    pub play: Option<PathBuf>,
+    /// Record the received audio to this WAV file
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// Offer one codec: PCMU, PCMA, G722 or opus [default: PCMU, PCMA]
+    #[arg(long, value_name = "CODEC")]
+    pub codec: Option<String>,
+    /// Send DTMF digits (RFC 4733) 1 s after the answer, e.g. 123#
+    #[arg(long, value_name = "KEYS")]
+    pub dtmf: Option<String>,
+    /// Offer SRTP (SDES) only
+    #[arg(long)]
+    pub srtp: bool,
+    /// Hang up this long after the answer
+    /// [default: 5s; with --play: 1s after the end of the file]
+    #[arg(long, verbatim_doc_comment, value_parser = duration, value_name = "DURATION")]
+    pub duration: Option<Duration>,
+    /// Cancel if there is no answer in this time
+    #[arg(long, default_value = "60s", value_parser = duration, value_name = "DURATION")]
+    pub ring_timeout: Duration,
+    /// The caller.
+    #[command(flatten)]
+    pub caller: Caller,
+    /// CA bundle (PEM) to verify the server [default: system roots]
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Client certificate (PEM) for mutual TLS
+    #[arg(long, requires = "private_key", value_name = "FILE")]
+    pub certificate: Option<PathBuf>,
+    /// Private key (PEM) of --certificate
+    #[arg(long, requires = "certificate", value_name = "FILE")]
+    pub private_key: Option<PathBuf>,
+    /// Accept any server certificate
+    #[arg(long, conflicts_with = "ca")]
+    pub insecure: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The calling party and its digest credentials.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Caller {
+    /// Caller: number or SIP URI
+    #[arg(long, value_name = "NUMBER|URI")]
+    pub from: Option<String>,
+    /// User name for digest authentication
+    #[arg(long, value_name = "USER")]
+    pub username: Option<String>,
+    /// Environment variable with the password
+    /// [default: TRUNKGATE_PASSWORD]
+    #[arg(long, verbatim_doc_comment, requires = "username", value_name = "NAME")]
+    pub password_env: Option<String>,
+}
+
+/// `loadtest`
+#[derive(Debug, Clone, Args)]
+pub struct LoadTest {
+    /// Number of concurrent calls
+    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub calls: u32,
+    /// New calls per second, e.g. 20 or 0.5
+    #[arg(long, value_name = "N", default_value = "5")]
+    pub cps: f64,
+    /// Duration of the test
+    #[arg(long, value_parser = duration, value_name = "DURATION", default_value = "10s")]
+    pub duration: Duration,
+    /// Called SIP URI, e.g. sip:+14155550123@127.0.0.1:5060; the edge
+    /// must route it to --answer [default: a private edge on loopback]
+    #[arg(long, verbatim_doc_comment, requires = "answer", value_name = "SIP-URI")]
+    pub to: Option<String>,
+    /// Local address of the callees; a trunk of the edge points here
+    #[arg(long, requires = "to", value_name = "ADDRESS:PORT")]
+    pub answer: Option<SocketAddr>,
+    /// Local address of the callers; the edge identifies its trunks
+    /// by source address [default: any port of the outgoing address]
+    #[arg(long, verbatim_doc_comment, requires = "to", value_name = "ADDRESS:PORT")]
+    pub bind: Option<SocketAddr>,
+    /// Assertions, e.g. 'mos.p5>4.0,loss<0.1%,setup.p99<50ms';
+    /// repeatable [default: answered=100%]
+    #[arg(long, verbatim_doc_comment, value_name = "ASSERTIONS")]
+    pub assert: Vec<String>,
+    /// Write the results of the assertions as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Duration of each call after its answer
+    /// [default: --calls / --cps seconds, at least 2s]
+    #[arg(long, verbatim_doc_comment, value_parser = duration, value_name = "DURATION")]
+    pub hold: Option<Duration>,
+    /// Ringing time before the answer (part of the setup time)
+    #[arg(long, default_value = "0s", value_parser = duration, value_name = "DURATION")]
+    pub ring: Duration,
+    /// Offer one codec: PCMU or PCMA [default: both]
+    #[arg(long, value_name = "CODEC")]
+    pub codec: Option<String>,
+    /// The caller.
+    #[command(flatten)]
+    pub caller: Caller,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `why`
+#[derive(Debug, Args)]
+pub struct Why {
+    /// Trunk or source address of the call
+    #[arg(long, value_name = "TRUNK|ADDRESS")]
+    pub from: String,
+    /// Called number, as received
+    #[arg(long, value_name = "NUMBER")]
+    pub called: String,
+    /// Calling number
+    #[arg(long, value_name = "NUMBER", default_value = "")]
+    pub caller: String,
+    /// Time of the call, e.g. 2026-11-20T09:00 (in `time_zone`
+    /// of the edge) or with an offset [default: now]
+    #[arg(long, verbatim_doc_comment, value_name = "TIME")]
+    pub at: Option<String>,
+    /// Header of the INVITE; repeatable
+    #[arg(long, value_name = "NAME: VALUE")]
+    pub header: Vec<String>,
+    /// The edge to ask; without --url the configuration is read.
+    #[command(flatten)]
+    pub remote: Remote,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    config::parse_duration(text).ok_or_else(|| "not a duration: write 500ms, 30s, 10m or 1h30m".to_owned())
+}
+
+/// Parses the interval of `--watch` in seconds, fractions included.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.1..=86_400.0).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| "not a number of seconds between 0.1 and 86400".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn calls_are_listed_with_and_without_ls() {
+        for arguments in [&["calls", "--limit", "5"][..], &["calls", "ls", "--limit", "5"]] {
+            let cli = Cli::try_parse_from(["trunkgate"].iter().chain(arguments)).unwrap();
+            let Verb::Calls { listing, what, .. } = cli.verb else { panic!("{arguments:?}") };
+            let listing = match what {
+                None => listing,
+                Some(Calls::Ls(listing)) => listing,
+                Some(other) => panic!("{other:?}"),
+            };
+            assert_eq!(listing, Listing { limit: Some(5), ..Listing::default() }, "{arguments:?}");
+        }
+        for arguments in [["calls", "--csv", "--json"], ["calls", "--json", "--csv"]] {
+            assert!(Cli::try_parse_from(["trunkgate"].iter().chain(&arguments)).is_err(), "{arguments:?}");
+        }
+        assert!(Cli::try_parse_from(["trunkgate", "calls", "ls", "--csv", "--json"]).is_err());
+    }
+}

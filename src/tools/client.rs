@@ -1,0 +1,562 @@
+//! Verbs that talk to a running edge over its HTTP face: `status`, `calls`, `trace`, `reload`, `drain`.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
+use hyper::Method;
+use url::Url;
+use rustls::ClientConfig;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::boot::run::{self, USAGE};
+use crate::config::{self, Http, HttpTls};
+use crate::explain::why::Question;
+use crate::system::certificates::Trust;
+use crate::system::files;
+use crate::system::terminal;
+use crate::system::verifier::Servers;
+use crate::system::web::{self, Answer};
+use crate::tools::cli::{Calls, Listing, Remote};
+
+mod print;
+pub(crate) mod watch;
+
+pub(crate) use print::{call_row, span};
+
+/// Calls that a terminal is shown where no number is asked for.
+const CALLS_SHOWN: usize = 100;
+/// How an edge that is not well answers `/healthz`.
+const EDGE_REFUSALS: [&str; 2] = ["is stuck (503)", " ms (503)"];
+/// `CA` and 32 digits.
+const SID_CHARS: usize = 34;
+/// Calls that are looked through for the beginning of a SID, or for sides that are heard.
+const SEARCHED: usize = 1_000;
+/// Columns of a ladder where there is no terminal.
+const PIPE_COLUMNS: usize = 132;
+/// The newest call.
+const LAST: &str = "last";
+/// Longest answer that is read.
+const ANSWER_BYTES: u64 = 256 << 20;
+/// What is said of an edge that takes longer.
+const SILENT: &str = "it does not answer";
+/// Longest wait for an answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// `status`
+pub fn status(config: Option<&Path>, remote: &Remote, json: bool, every: Option<Duration>) -> ExitCode {
+    let show = |answer: &Value| if json { raw(answer) } else { print::status(answer, terminal::width()) };
+    match every {
+        Some(every) => watch::watch(config, remote, every, "/v1/status", json, show),
+        None => ask(config, remote, Method::GET, "/v1/status", None, show),
+    }
+}
+
+/// `calls [ls]`, `calls show SID`, `calls hangup SID`
+pub fn calls(config: Option<&Path>, remote: &Remote, json: bool, what: Calls) -> ExitCode {
+    match what {
+        Calls::Ls(Listing { state, trunk, outcome, reason, flag, limit, csv, watch }) => {
+            let mut query = format!("/v1/calls?limit={}", limit.unwrap_or(CALLS_SHOWN));
+            let wanted = [("state", state), ("trunk", trunk), ("outcome", outcome), ("reason", reason), ("flag", flag)];
+            for (key, value) in wanted {
+                if let Some(value) = value {
+                    query.push_str(&format!("&{key}={}", escape(&value)));
+                }
+            }
+            let show = |answer: &Value| match (json, csv) {
+                (true, _) => raw(answer),
+                (false, true) => print::calls_as_csv(answer),
+                (false, false) => print::calls(answer, terminal::width()),
+            };
+            match watch {
+                Some(every) => watch::watch(config, remote, every, &query, json, show),
+                None => ask(config, remote, Method::GET, &query, None, show),
+            }
+        }
+        Calls::Show { sid } => {
+            let show = |answer: &Value| if json { raw(answer) } else { print::call(answer, terminal::width()) };
+            ask_of_call(config, remote, Method::GET, &sid, |sid| format!("/v1/calls/{sid}"), |answer, _| show(answer))
+        }
+        Calls::Hangup { sid } => {
+            let show =
+                |answer: &Value, sid: &str| if json { raw(answer) } else { format!("{sid}: hang-up requested\n") };
+            ask_of_call(config, remote, Method::DELETE, &sid, |sid| format!("/v1/calls/{sid}"), show)
+        }
+    }
+}
+
+/// `trace SID`
+pub fn trace(config: Option<&Path>, remote: &Remote, json: bool, sid: &str) -> ExitCode {
+    let form = match terminal::width() {
+        _ if json => String::new(),
+        Some(width) => format!(".txt?columns={width}&colour={}", terminal::has_colour()),
+        // In a pipe or a file: lines of a width that a person reads.
+        None => format!(".txt?columns={PIPE_COLUMNS}"),
+    };
+    of_call(
+        config,
+        remote,
+        Method::GET,
+        sid,
+        |sid| format!("/v1/calls/{sid}/trace{form}"),
+        |text, _| Ok(if json { terminal::inert(&text) + "\n" } else { terminal::coloured(&text) }),
+    )
+}
+
+/// `trace SID --svg FILE`
+pub fn picture(config: Option<&Path>, remote: &Remote, sid: &str, file: &Path) -> ExitCode {
+    download(config, remote, sid, "trace.svg", Some(file))
+}
+
+/// `pcap SID [-o FILE]`
+pub fn pcap(config: Option<&Path>, remote: &Remote, sid: &str, file: Option<&Path>) -> ExitCode {
+    download(config, remote, sid, "trace.pcapng", file)
+}
+
+/// Writes what the edge has of a call to a file, by default one of the call's name here, or to stdout for `-`.
+fn download(config: Option<&Path>, remote: &Remote, written: &str, form: &str, file: Option<&Path>) -> ExitCode {
+    talk(config, remote, async |edge| {
+        let sid = sid_of(edge, written).await?;
+        let path = format!("/v1/calls/{}/{form}", escape(&sid));
+        let bytes = request_bytes(edge, Method::GET, &path, None).await?;
+        if file.is_none() && !sid.chars().all(|c| c.is_ascii_alphanumeric()) {
+            return Err("the response is not from a Trunkgate edge (invalid call SID)".to_owned());
+        }
+        let name = format!("{sid}.{}", form.trim_start_matches("trace."));
+        let file = file.unwrap_or(Path::new(&name));
+        if file == Path::new("-") {
+            say_bytes(&bytes);
+            return Ok(String::new());
+        }
+        files::write(file, &bytes, files::CALL_DATA).map_err(|error| format!("{}: {error}", file.display()))?;
+        Ok(format!("{} is written\n", file.display()))
+    })
+}
+
+/// Asks for one call, which may be named by the beginning of its SID, or as the `last`.
+fn of_call(
+    config: Option<&Path>,
+    remote: &Remote,
+    method: Method,
+    written: &str,
+    path: impl Fn(&str) -> String,
+    show: impl FnOnce(String, &str) -> Result<String, String>,
+) -> ExitCode {
+    talk(config, remote, async |edge| {
+        let sid = sid_of(edge, written).await?;
+        let text = request(edge, method, &path(&escape(&sid)), None).await?;
+        show(text, &sid)
+    })
+}
+
+/// The same of an answer in JSON.
+fn ask_of_call(
+    config: Option<&Path>,
+    remote: &Remote,
+    method: Method,
+    written: &str,
+    path: impl Fn(&str) -> String,
+    show: impl FnOnce(&Value, &str) -> String,
+) -> ExitCode {
+    of_call(config, remote, method, written, path, |text, sid| {
+        let answer = serde_json::from_str(&text).map_err(|_| "the response is not from a Trunkgate edge".to_owned())?;
+        Ok(show(&answer, sid))
+    })
+}
+
+/// The whole SID.
+async fn sid_of(edge: &Target, written: &str) -> Result<String, String> {
+    if written.len() >= SID_CHARS {
+        return Ok(written.to_owned());
+    }
+    let list = request(edge, Method::GET, &format!("/v1/calls?limit={SEARCHED}"), None).await?;
+    let list: Value =
+        serde_json::from_str(&list).map_err(|_| "the response is not from a Trunkgate edge".to_owned())?;
+    let all = list["calls"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if written == LAST {
+        return newest(all).map(str::to_owned).ok_or_else(|| "no calls yet".to_owned());
+    }
+    only(all.iter().filter_map(|call| call["sid"].as_str()), written).map(str::to_owned)
+}
+
+/// The call that began last: the list has live ones before others.
+fn newest(calls: &[Value]) -> Option<&str> {
+    let newer = |a: &&Value, b: &&Value| a["started_at"].as_str().cmp(&b["started_at"].as_str());
+    calls.iter().rev().max_by(newer)?["sid"].as_str()
+}
+
+/// The one of these SIDs that is meant.
+fn only<'a>(all: impl Iterator<Item = &'a str>, written: &str) -> Result<&'a str, String> {
+    let fit: Vec<&str> = all.filter(|sid| sid.starts_with(written)).collect();
+    match fit.as_slice() {
+        [one] => Ok(one),
+        [] => Err(format!("unknown call: {written}. `trunkgate calls` lists them, `{LAST}` is the newest")),
+        [one, other, ..] => Err(format!("{written} is a prefix of {} calls: {one}, {other} …", fit.len())),
+    }
+}
+
+/// `reload`
+pub fn reload(config: Option<&Path>, remote: &Remote, json: bool) -> ExitCode {
+    let show = if json { raw } else { print::reloaded };
+    ask(config, remote, Method::POST, "/v1/reload", None, show)
+}
+
+/// `drain`
+pub fn drain(config: Option<&Path>, remote: &Remote, undo: bool, json: bool) -> ExitCode {
+    let show = |answer: &Value| match answer["calls"].as_u64() {
+        _ if json => raw(answer),
+        _ if undo => "accepting calls again\n".to_owned(),
+        Some(calls) => format!("draining: new calls get 503, live calls: {calls}; {UNDO}\n"),
+        None => format!("draining; {UNDO}\n"),
+    };
+    talk(config, remote, async |edge| {
+        let body = json!({ "on": !undo });
+        let answer = request(edge, Method::POST, "/v1/drain", Some(body)).await;
+        // Whoever answers too late, or that it is too late, may have begun.
+        let is_late = |error: &String| error.ends_with(SILENT) || error.ends_with("(503)");
+        let text = answer.map_err(|error| match is_late(&error) && !undo {
+            true => format!("{error}; it may be draining nevertheless (`trunkgate status`): {UNDO}"),
+            false => error,
+        })?;
+        let answer = serde_json::from_str(&text).map_err(|_| "the response is not from a Trunkgate edge".to_owned())?;
+        Ok(show(&answer))
+    })
+}
+
+/// How a drain is taken back.
+const UNDO: &str = "`trunkgate drain --undo` accepts calls again";
+
+/// `why --url …`
+pub(crate) fn why(
+    config: Option<&Path>,
+    remote: &Remote,
+    question: &Question,
+    show: impl FnOnce(&Value) -> String,
+) -> ExitCode {
+    let Question { from, called, caller, at, header } = question;
+    let mut path = format!("/v1/why?from={}&called={}&caller={}", escape(from), escape(called), escape(caller));
+    if let Some(at) = at {
+        path.push_str(&format!("&at={}", escape(at)));
+    }
+    if let Some(header) = header {
+        path.push_str(&format!("&header={}", escape(header)));
+    }
+    ask(config, remote, Method::GET, &path, None, show)
+}
+
+/// Prints to stdout; that it has been closed (`| head`) is no error.
+pub(crate) fn say(text: &str) {
+    say_bytes(text.as_bytes());
+}
+
+fn say_bytes(bytes: &[u8]) {
+    let mut stdout = std::io::stdout();
+    let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
+}
+
+/// Asks the edge and prints its answer; exit 1 where it refuses or none answers, 2 where none is named.
+fn ask(
+    config: Option<&Path>,
+    remote: &Remote,
+    method: Method,
+    path: &str,
+    body: Option<Value>,
+    show: impl FnOnce(&Value) -> String,
+) -> ExitCode {
+    fetch(config, remote, method, path, body, |text| {
+        let answer = serde_json::from_str(&text).map_err(|_| "the response is not from a Trunkgate edge".to_owned())?;
+        Ok(show(&answer))
+    })
+}
+
+/// The same for an answer that need not be JSON.
+fn fetch(
+    config: Option<&Path>,
+    remote: &Remote,
+    method: Method,
+    path: &str,
+    body: Option<Value>,
+    show: impl FnOnce(String) -> Result<String, String>,
+) -> ExitCode {
+    talk(config, remote, async |edge| request(edge, method, path, body).await.and_then(show))
+}
+
+/// Does so with the edge's base URL and token, and prints what it comes to.
+fn talk(config: Option<&Path>, remote: &Remote, with: impl AsyncFnOnce(&Target) -> Result<String, String>) -> ExitCode {
+    let Some(edge) = target(config, remote) else { return ExitCode::from(USAGE) };
+    let answer = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())
+        .and_then(|runtime| runtime.block_on(with(&edge)));
+    match answer {
+        Ok(text) => {
+            say(&text);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let error = terminal::harmless(&error);
+            // What a reload found in a file says itself what it is.
+            let is_named = error.starts_with("error[");
+            eprintln!("{}{error}", if is_named { "" } else { "error: " });
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A running edge.
+#[derive(Debug)]
+struct Target {
+    /// The beginning of its URLs.
+    base: String,
+    token: Option<String>,
+    believed: Believed,
+}
+
+/// What its certificate must be, where it has one.
+#[derive(Debug)]
+enum Believed {
+    /// From whom the system trusts.
+    BySystem,
+    /// From one of these.
+    By(PathBuf),
+    /// That of the file, or from whom the file names.
+    Own(HttpTls),
+}
+
+impl Believed {
+    fn tls(&self) -> Result<Arc<ClientConfig>, String> {
+        let read = |path: &Path| Trust::of_file(path).map_err(|what| format!("{}: {what}", path.display()));
+        match self {
+            Believed::BySystem => web::trusting(Trust::of_system()),
+            Believed::By(path) => web::trusting(read(path)?),
+            Believed::Own(tls) => {
+                let own = read(&tls.own.0)?;
+                let itself = own.certificates().first().cloned();
+                let trust = tls.ca.as_deref().map(read).transpose()?.unwrap_or(own);
+                web::believing(Servers::new(Some(trust), Vec::new()).or_itself(itself))
+            }
+        }
+    }
+}
+
+/// An edge that is asked again and again.
+#[derive(Debug, Clone)]
+pub(crate) struct Reached(Arc<Target>);
+
+impl Reached {
+    /// The one that is meant; `None` where none is, which has been told.
+    pub(crate) fn new(config: Option<&Path>, remote: &Remote) -> Option<Reached> {
+        target(config, remote).map(|edge| Reached(Arc::new(edge)))
+    }
+    /// Its answer as text.
+    ///
+    /// # Errors
+    /// Why there is none, in words.
+    pub(crate) async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<String, String> {
+        request(&self.0, method, path, body).await
+    }
+    /// Its answer as JSON.
+    ///
+    /// # Errors
+    /// The same, or that it is none.
+    pub(crate) async fn json(&self, path: &str) -> Result<Value, String> {
+        let text = self.ask(Method::GET, path, None).await?;
+        serde_json::from_str(&text).map_err(|_| "the response is not from a Trunkgate edge".to_owned())
+    }
+}
+
+/// The edge that the flags name, else the file.
+fn target(config: Option<&Path>, remote: &Remote) -> Option<Target> {
+    let by = |ca: &PathBuf| Believed::By(ca.clone());
+    if let Some(url) = &remote.url {
+        if Url::parse(url).is_ok_and(|url| !url.username().is_empty() || url.password().is_some()) {
+            eprintln!("error: --url contains a user part: use --token");
+            return None;
+        }
+        let own = own_of(config, url);
+        let (own_token, own_believed) = own.map_or((None, Believed::BySystem), |own| (own.token, own.believed));
+        let token = remote.token.clone().or(own_token);
+        let believed = remote.ca.as_ref().map_or(own_believed, by);
+        return Some(Target { base: url.trim_end_matches('/').to_owned(), token, believed });
+    }
+    let Some(http) = run::load_http(config, remote.token.is_some()) else {
+        // Where there is no file at all that has been said.
+        if config::find(config).is_some() {
+            eprintln!("note: a running edge can be reached without the file: --url http://ADDRESS (and --token)");
+        }
+        return None;
+    };
+    let Some(mut edge) = of_file(&http) else {
+        eprintln!("error: [http] address has port 0: use --url (`run` prints the address)");
+        return None;
+    };
+    edge.token = remote.token.clone().or(edge.token);
+    edge.believed = remote.ca.as_ref().map_or(edge.believed, by);
+    Some(edge)
+}
+
+/// The edge of the file that is meant, where this is its very address: then its token is for it, and no other's is.
+fn own_of(config: Option<&Path>, url: &str) -> Option<Target> {
+    let (http, _) = config::load_http(&config::find(config)?, false).ok()?;
+    let origin = |text: &str| Url::parse(text).ok().map(|url| url.origin());
+    let asked = origin(url)?;
+    let public = http.public_url.as_deref().and_then(origin);
+    let own = of_file(&http)?;
+    (origin(&own.base).as_ref() == Some(&asked) || public.as_ref() == Some(&asked)).then_some(own)
+}
+
+/// The edge of this file; `None`: its port is known only once it runs.
+fn of_file(http: &Http) -> Option<Target> {
+    let token = http.token.as_ref().map(|token| token.reveal().to_owned());
+    Some(Target { base: base(http)?, token, believed: http.tls.clone().map_or(Believed::BySystem, Believed::Own) })
+}
+
+/// Where an edge of this file is reached; `None`: its port is known only once it runs.
+fn base(http: &Http) -> Option<String> {
+    let mut address = http.address;
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { [0, 0, 0, 0, 0, 0, 0, 1].into() });
+    }
+    let scheme = if http.tls.is_some() { "https" } else { "http" };
+    (address.port() != 0).then(|| format!("{scheme}://{address}"))
+}
+
+/// `/metrics` of the edge of this file, where one runs.
+pub(crate) async fn metrics(http: &Http) -> Option<String> {
+    request(&of_file(http)?, Method::GET, "/metrics", None).await.ok()
+}
+
+/// `/v1/trunks` of the edge of this file, where one runs.
+pub(crate) async fn trunks(http: &Http) -> Option<Value> {
+    answer_of(http, "/v1/trunks").await
+}
+
+/// `/v1/calls` of the same, live ones first.
+pub(crate) async fn live_calls(http: &Http) -> Option<Value> {
+    answer_of(http, &format!("/v1/calls?limit={SEARCHED}")).await
+}
+
+async fn answer_of(http: &Http, path: &str) -> Option<Value> {
+    let text = request(&of_file(http)?, Method::GET, path, None).await.ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+/// Whether an edge runs where this file says, whatever its token.
+pub(crate) async fn is_edge(http: &Http) -> bool {
+    let Some(edge) = of_file(http) else { return false };
+    // Ready or not: nobody else answers so.
+    let answer = request(&Target { token: None, ..edge }, Method::GET, "/healthz", None).await;
+    answer.map_or_else(|error| EDGE_REFUSALS.iter().any(|known| error.ends_with(known)), |text| text == "ok")
+}
+
+async fn request(edge: &Target, method: Method, path: &str, body: Option<Value>) -> Result<String, String> {
+    let bytes = request_bytes(edge, method, path, body).await?;
+    String::from_utf8(bytes).map_err(|_| format!("the server at {} is not a Trunkgate edge", edge.base))
+}
+
+async fn request_bytes(edge: &Target, method: Method, path: &str, body: Option<Value>) -> Result<Vec<u8>, String> {
+    let base = &edge.base;
+    let absent = |what: &str| format!("no edge at {base}: {what}");
+    let url = Url::parse(&format!("{base}{path}")).map_err(|error| absent(&error.to_string()))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(absent("a URL starts with http:// or https://"));
+    }
+    let mut request = web::request(method, &url);
+    if let Some(token) = &edge.token {
+        request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+    }
+    if body.is_some() {
+        request = request.header(CONTENT_TYPE, "application/json");
+    }
+    let body = Bytes::from(body.map(|body| body.to_string()).unwrap_or_default());
+    let request = request.body(Full::new(body)).map_err(|error| absent(&error.to_string()))?;
+    let asked = async {
+        let stream = web::connect(&url, || edge.believed.tls(), ANSWER_BYTES).await?;
+        web::exchange(stream, request, |_| ANSWER_BYTES).await.map_err(|fault| fault.what().to_owned())
+    };
+    let answer = timeout(PATIENCE, asked).await.map_err(|_| absent(SILENT))?;
+    let Answer { status, body: answer, is_whole, .. } = answer.map_err(|what| absent(&what))?;
+    if !is_whole {
+        return Err(format!("response of {base} too large: more than {} MiB", ANSWER_BYTES >> 20));
+    }
+    if status.is_success() {
+        return Ok(answer);
+    }
+    let refusal: Value = serde_json::from_slice(&answer)
+        .map_err(|_| format!("the server at {base} is not a Trunkgate edge: {status}"))?;
+    match refusal["error"]["message"].as_str() {
+        Some(message) => Err(format!("{message} ({})", status.as_u16())),
+        None => Err(format!("the server at {base} is not a Trunkgate edge: {status}")),
+    }
+}
+
+/// An answer as it came, on one line.
+pub(crate) fn raw(answer: &Value) -> String {
+    terminal::inert(&answer.to_string()) + "\n"
+}
+
+/// Percent-encodes all that is not unreserved (RFC 3986 §2.3).
+fn escape(text: &str) -> String {
+    let mut escaped = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_named_by_the_beginning_of_its_sid() {
+        let all = ["CA12", "CA1a", "CAff"];
+        let found = |written: &str| only(all.into_iter(), written);
+        assert_eq!((found("CAf"), found("CA1a")), (Ok("CAff"), Ok("CA1a")));
+        assert_eq!(found("CA1").unwrap_err(), "CA1 is a prefix of 2 calls: CA12, CA1a …");
+        assert!(found("CB").unwrap_err().starts_with("unknown call: CB"));
+        // A live one that has begun before one that is over.
+        let call = |sid: &str, at: &str| json!({"sid": sid, "started_at": format!("2026-01-01T00:00:0{at}.000Z")});
+        assert_eq!(newest(&[call("CA1", "1"), call("CA3", "3"), call("CA2", "2")]), Some("CA3"));
+        assert_eq!(newest(&[]), None);
+    }
+
+    #[test]
+    fn the_token_of_the_file_is_for_its_own_address_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("trunkgate.toml");
+        let write = |token: &str| {
+            let http = "address = '127.0.0.1:8099'\npublic_url = 'https://edge.example.com/'\n";
+            std::fs::write(&file, format!("[http]\n{http}token = {token}\n")).unwrap();
+        };
+        let sent = |url: Option<&str>, token: Option<&str>| {
+            let remote = Remote { url: url.map(str::to_owned), token: token.map(str::to_owned), ca: None };
+            target(Some(&file), &remote).map(|edge| edge.token)
+        };
+        write("'hunter2'");
+        let own = Some(Some("hunter2".to_owned()));
+        for url in [None, Some("http://127.0.0.1:8099/"), Some("https://edge.example.com")] {
+            assert_eq!(sent(url, None), own, "{url:?}");
+        }
+        assert_eq!(sent(Some("http://ann:word@127.0.0.1:8099"), Some("x")), None, "a user part is nobody's");
+        for url in
+            ["http://127.0.0.1:8098", "https://127.0.0.1:8099", "http://edge.example.com", "http://elsewhere:8099"]
+        {
+            assert_eq!(sent(Some(url), None), Some(None), "{url}");
+        }
+        // One that cannot be read is needed only where no other is there.
+        write("{ env = 'TRUNKGATE_TEST_NOT_SET' }");
+        assert_eq!((sent(None, None), sent(None, Some("x"))), (None, Some(Some("x".to_owned()))));
+    }
+}

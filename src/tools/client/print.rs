@@ -1,0 +1,548 @@
+//! Answers of an edge as text for a person: aligned columns, colour only on a terminal.
+
+use std::io::IsTerminal;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::explain::ladder::wrapped;
+use crate::sinks::records::csv;
+use crate::system::terminal;
+
+/// `status`; tables that do not fit into the terminal become sentences.
+pub(super) fn status(answer: &Value, width: Option<usize>) -> String {
+    let answer = &terminal::harmless_json(answer);
+    let text = |value: &Value| value.as_str().unwrap_or("–").to_owned();
+    let config = &answer["config"];
+    let state = match answer["state"].as_str() {
+        Some("ready") => paint("taking calls", GREEN),
+        Some(other) => paint(other, RED),
+        None => "–".into(),
+    };
+    let head = format!(
+        "{}   {}   up {}   config loaded {} ago ({}, {})   {state}",
+        paint(&text(&answer["edge"]), BOLD),
+        text(&answer["version"]),
+        span(answer["uptime_seconds"].as_u64().unwrap_or(0)),
+        since(config["loaded_at"].as_str()).map_or_else(|| "–".into(), span),
+        text(&config["path"]),
+        count(&config["warnings"], "warning"),
+    );
+    let mut out = wrapped(&head, 2, width);
+    let listeners = answer["listeners"].as_array().into_iter().flatten().map(|listener| {
+        let (name, place) = (text(&listener["name"]), [text(&listener["transport"]), text(&listener["address"])]);
+        // A listener without a name of its own is named after its place.
+        let place = if name == place.join(":") { place.join(" ") } else { format!("{name} {}", place.join(" ")) };
+        match listener["certificate_days"].as_i64() {
+            Some(1) => format!("{place} (certificate: 1 day left)"),
+            Some(days) if days < 0 => format!("{place} (certificate: {})", paint("expired", RED)),
+            Some(days) => format!("{place} (certificate: {days} days left)"),
+            None => place,
+        }
+    });
+    out.push_str(&wrapped(&format!("LISTENERS  {}", listeners.collect::<Vec<_>>().join("   ")), 11, width));
+    let media = &answer["media"];
+    out.push_str(&format!("MEDIA      {} of {} ports\n", media["ports_in_use"], media["ports"]));
+    out.push_str(&format!("CALLS      {}\n", answer["calls"]));
+    out.push_str(&trunks(answer, width));
+    registrations(answer).lines().for_each(|line| out.push_str(&wrapped(line, 4, width)));
+    out.push_str(&agents(answer, width));
+    for problem in answer["problems"].as_array().into_iter().flatten() {
+        out.push_str(&wrapped(&format!("{} {}", paint("!", RED), text(problem)), 2, width));
+    }
+    out
+}
+
+/// The trunks of `status`, and each address of their peers.
+fn trunks(answer: &Value, width: Option<usize>) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or("–").to_owned();
+    let mut rows =
+        vec![["TRUNK", "STATE", "CALLS", "CPS", "ANSWERED", "LATELY", "LAST PROBLEM"].map(str::to_owned).to_vec()];
+    let mut peers = vec![["PEER", "TRUNK", "STATE", "ADDRESS", "LAST OPTIONS", "RTT"].map(str::to_owned).to_vec()];
+    for trunk in answer["trunks"].as_array().into_iter().flatten() {
+        let limit =
+            trunk["max_calls"].as_u64().filter(|limit| *limit > 0).map_or("–".into(), |limit| limit.to_string());
+        let tried = &trunk["tried"];
+        let answered = trunk["answered_ratio"].as_f64();
+        let answered = answered.map_or("–".into(), |ratio| format!("{:.0} % of {tried}", ratio * 100.0));
+        for peer in trunk["peers"].as_array().into_iter().flatten() {
+            let head = |state: &Value| vec![text(&peer["uri"]), text(&trunk["name"]), text(state)];
+            let addresses = peer["addresses"].as_array().into_iter().flatten();
+            let row = |address: &Value| {
+                let asked = since(address["last_options"].as_str()).map(|seconds| format!("{} ago", span(seconds)));
+                let place = format!("{} {}", text(&address["transport"]), text(&address["address"]));
+                let rtt = address["rtt_ms"].as_f64().map_or("–".into(), |ms| format!("{ms:.1} ms"));
+                let state = match address["rests_seconds"].as_u64() {
+                    Some(seconds) => format!("back-off {seconds} s").into(),
+                    None => address["state"].clone(),
+                };
+                [head(&state), vec![place, asked.unwrap_or_else(|| "–".into()), rtt]].concat()
+            };
+            let found: Vec<Vec<String>> = addresses.map(row).collect();
+            let unknown = || vec![[head(&peer["state"]), vec!["–".to_owned(); 3]].concat()];
+            peers.extend(if found.is_empty() { unknown() } else { found });
+        }
+        rows.push(vec![
+            text(&trunk["name"]),
+            text(&trunk["state"]),
+            format!("{} / {limit}", trunk["calls"]),
+            trunk["cps"].to_string(),
+            answered,
+            lately(&trunk["lately"]),
+            problem(trunk),
+        ]);
+    }
+    let peers = if peers.len() == 1 { String::new() } else { fitting(&peers, width) };
+    fitting(&rows, width) + &peers
+}
+
+/// How a trunk has done lately, in words.
+fn lately(figures: &Value) -> String {
+    let figures = serde_json::from_value::<trunkgate_route::Figures>(figures.clone());
+    figures.map_or_else(|_| "–".into(), |figures| figures.to_string())
+}
+
+/// What went wrong last, and how long ago.
+fn problem(of: &Value) -> String {
+    let Some(text) = of["last_problem"].as_str() else { return "–".into() };
+    match since(of["last_problem_at"].as_str()) {
+        Some(seconds) => format!("{text} ({} ago)", span(seconds)),
+        None => text.to_owned(),
+    }
+}
+
+/// Our registrations and the phones that have registered here, a line each; nothing where there are none.
+fn registrations(answer: &Value) -> String {
+    let line = |trunk: &Value| {
+        let registration = &trunk["registration"];
+        let state = registration["state"].as_str()?;
+        let (registrar, name) = (shown(&registration["registrar"]), shown(&trunk["name"]));
+        Some(match registration["expires_at"].as_str() {
+            Some(until) => format!("{name}: {state} with {registrar} until {until}\n"),
+            None => format!("{name}: {state}, {registrar}\n"),
+        })
+    };
+    let phones = |trunk: &Value| {
+        let name = shown(&trunk["name"]);
+        let phones = trunk["phones"].as_array()?;
+        let line = |phone: &Value| {
+            let [transport, address, until] = ["transport", "address", "expires_at"].map(|key| shown(&phone[key]));
+            format!("{name}: a phone at {transport} {address} is registered until {until}\n")
+        };
+        Some(if phones.is_empty() {
+            format!("{name}: no phone is registered\n")
+        } else {
+            phones.iter().map(line).collect()
+        })
+    };
+    let trunks = || answer["trunks"].as_array().into_iter().flatten();
+    trunks().filter_map(line).chain(trunks().filter_map(phones)).collect()
+}
+
+/// The agents of `status`; nothing where there are none.
+fn agents(answer: &Value, width: Option<usize>) -> String {
+    let mut rows = vec![["AGENT", "STATE", "SESSIONS", "LOST", "LAST PROBLEM", "URL"].map(str::to_owned).to_vec()];
+    for agent in answer["agents"].as_array().into_iter().flatten() {
+        let [name, state, lost, url] = ["name", "state", "lost", "url"].map(|key| shown(&agent[key]));
+        rows.push(vec![name, state, sessions(agent), lost, problem(agent), url]);
+    }
+    if rows.len() == 1 { String::new() } else { fitting(&rows, width) }
+}
+
+/// Its open sockets; of how many, and who waits, where it may have only some.
+fn sessions(agent: &Value) -> String {
+    match agent["max_sessions"].as_u64() {
+        None | Some(0) => shown(&agent["sessions"]),
+        Some(most) => match agent["waiting"].as_u64().unwrap_or_default() {
+            0 => format!("{}/{most}", shown(&agent["talking"])),
+            waiting => format!("{}/{most}, {waiting} wait", shown(&agent["talking"])),
+        },
+    }
+}
+
+/// `calls ls --csv`: the lines of [`crate::sinks::records::csv`], under their names also where there is no call.
+pub(super) fn calls_as_csv(answer: &Value) -> String {
+    let rows = answer["calls"].as_array().into_iter().flatten().map(csv::row);
+    let bytes: Vec<u8> = std::iter::once(csv::head()).chain(rows).flatten().collect();
+    // It is UTF-8 already.
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// `calls ls`; where the table does not fit into the terminal, two lines a call.
+pub(super) fn calls(answer: &Value, width: Option<usize>) -> String {
+    let answer = &terminal::harmless_json(answer);
+    let mut rows =
+        vec![["SID", "FROM", "TO", "ROUTE", "LEGS", "STATE", "CODE", "TIME", "REASON"].map(str::to_owned).to_vec()];
+    for call in answer["calls"].as_array().into_iter().flatten() {
+        rows.push(call_row(call).to_vec());
+    }
+    if rows.len() == 1 {
+        return "no calls\n".to_owned();
+    }
+    let all = table(&rows);
+    if fits(&all, width) {
+        return all;
+    }
+    let two_lines = rows.iter().skip(1).filter_map(|row| {
+        let [sid, from, to, route, legs, state, code, time, reason] = row.as_slice() else { return None };
+        let (head, rest) =
+            (format!("{sid}  {state} {code}  {time}  {reason}"), format!("  {from} → {to}  {route}  {legs}"));
+        Some(wrapped(&head, 2, width) + &wrapped(&rest, 4, width))
+    });
+    two_lines.collect()
+}
+
+/// A call's cells: SID, from, to, route, legs, state or outcome, SIP code, time, reason.
+pub(crate) fn call_row(call: &Value) -> [String; 9] {
+    let is_over = !call["outcome"].is_null() && call["state"] == "ended";
+    [
+        shown(&call["sid"]),
+        shown(&call["from"]),
+        shown(&call["to"]),
+        shown(&call["route"]),
+        parties(call),
+        shown(if is_over { &call["outcome"] } else { &call["state"] }) + &marks(call),
+        shown(&call["sip_code"]),
+        duration(call),
+        shown(&call["reason"]),
+    ]
+}
+
+/// Flags that are told beside a call's state, and their words.
+const MARKED: [(&str, &str); 3] = [("one_way", "silent"), ("codec_mismatch", "codecs"), ("unsent", "unsent")];
+
+/// What is wrong with a call, behind its state: ` !silent`, ` !codecs`.
+fn marks(call: &Value) -> String {
+    let flags = call["flags"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let marks = MARKED.iter().filter(|(flag, _)| flags.iter().any(|has| has == flag));
+    marks.map(|(_, word)| format!(" !{word}")).collect()
+}
+
+/// Whether no line is wider than the terminal.
+fn fits(text: &str, width: Option<usize>) -> bool {
+    width.is_none_or(|width| text.lines().all(|line| line.chars().count() <= width))
+}
+
+/// What an agent sends has no jitter, what nobody sent neither.
+fn jitter(leg: &Value) -> String {
+    let rtp = &leg["rtp"];
+    let is_heard = leg["kind"] != "agent" && rtp["rx_packets"].as_u64().is_some_and(|packets| packets > 0);
+    let ms = rtp["jitter_ms"].as_f64().filter(|_| is_heard);
+    ms.map_or_else(|| "–".into(), |ms| format!("{ms:.1} ms"))
+}
+
+/// `calls show`; where the table of legs does not fit into the terminal, sentences.
+pub(super) fn call(call: &Value, width: Option<usize>) -> String {
+    let call = &terminal::harmless_json(call);
+    let mut out = String::new();
+    let lines = [
+        "sid",
+        "state",
+        "outcome",
+        "reason",
+        "sip_code",
+        "route",
+        "from",
+        "to",
+        "started_at",
+        "answered_at",
+        "ended_at",
+    ];
+    for key in lines {
+        out.push_str(&format!("{key:<12} {}\n", shown(&call[key])));
+    }
+    let flags: Vec<String> = call["flags"].as_array().into_iter().flatten().map(shown).collect();
+    out.push_str(&format!("{:<12} {}\n", "flags", if flags.is_empty() { "–".to_owned() } else { flags.join(", ") }));
+    let mut rows = vec![
+        ["LEG", "PARTY", "STATE", "REMOTE", "CODEC", "SRTP", "RX", "LOST", "JITTER", "MOS", "TX", "FAR MOS", "RTT"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    for leg in call["legs"].as_array().into_iter().flatten() {
+        let rtp = &leg["rtp"];
+        rows.push(vec![
+            shown(&leg["direction"]),
+            party(leg),
+            shown(&leg["state"]),
+            format!("{} {}", shown(&leg["transport"]), shown(&leg["remote"])),
+            codec(leg),
+            shown(&leg["srtp"]),
+            rtp["rx_packets"].to_string(),
+            rtp["lost"].to_string(),
+            jitter(leg),
+            score(&rtp["mos"]),
+            match rtp["tx_refused"].as_u64() {
+                None | Some(0) => rtp["tx_packets"].to_string(),
+                Some(refused) => format!("{} ({refused} not sent)", rtp["tx_packets"]),
+            },
+            score(&rtp["far"]["mos"]),
+            rtp["rtt_ms"].as_f64().map_or_else(|| "–".into(), |ms| format!("{ms:.1} ms")),
+        ]);
+    }
+    let all = table(&rows);
+    if fits(&all, width) {
+        return out + &all;
+    }
+    for row in rows.iter().skip(1) {
+        let [leg, party, state, remote, codec, srtp, rx, lost, jitter, mos, tx, far, rtt] = row.as_slice() else {
+            continue;
+        };
+        out.push_str(&wrapped(&format!("{leg} {party}, {state}, {remote}, {codec}, SRTP {srtp}"), 2, width));
+        let heard = format!("received {rx}, {lost} lost, jitter {jitter}, MOS {mos}");
+        out.push_str(&wrapped(&format!("  {heard}; sent {tx}, MOS {far}; round trip {rtt}"), 4, width));
+    }
+    out
+}
+
+/// A leg's codec, and what it becomes for the other side where the edge converts it.
+fn codec(leg: &Value) -> String {
+    match leg["converted_to"].as_str() {
+        Some(into) => format!("{} → {into}", shown(&leg["codec"])),
+        None => shown(&leg["codec"]),
+    }
+}
+
+fn score(mos: &Value) -> String {
+    mos.as_f64().map_or_else(|| "–".into(), |mos| format!("{mos:.2}"))
+}
+
+/// `reload`
+pub(super) fn reloaded(answer: &Value) -> String {
+    let answer = &terminal::harmless_json(answer);
+    let counts = ["trunk", "route", "warning"].map(|word| count(&answer[format!("{word}s")], word)).join(", ");
+    let mut out = format!("reloaded: {counts}\n");
+    match answer["changed"].as_array().map(Vec::as_slice) {
+        Some([]) => out.push_str("  nothing changed\n"),
+        Some(all) => all.iter().for_each(|one| out.push_str(&format!("  {}\n", shown(one)))),
+        None => {}
+    }
+    for section in answer["needs_restart"].as_array().into_iter().flatten() {
+        out.push_str(&format!("{} {} requires a restart\n", paint("!", RED), shown(section)));
+    }
+    out
+}
+
+/// A table, or where that does not fit into the terminal a sentence for each of its rows: what the first two columns
+/// say, and what the others do where there is something.
+fn fitting(rows: &[Vec<String>], width: Option<usize>) -> String {
+    let all = table(rows);
+    let bare = |text: &str| width.is_none_or(|width| text.trim_end().chars().count() <= width);
+    let (Some(head), true) = (rows.first(), width.is_some()) else { return all };
+    // The head may be painted.
+    if all.lines().skip(1).all(bare) {
+        return all;
+    }
+    let sentence = |row: &Vec<String>| {
+        let others = head.iter().zip(row).skip(2).filter(|(_, cell)| *cell != "–");
+        let others = others.map(|(label, cell)| format!("{} {cell}", label.to_lowercase()));
+        let first = row.iter().take(2).cloned().collect::<Vec<_>>().join(" ");
+        wrapped(&std::iter::once(first).chain(others).collect::<Vec<_>>().join(", "), 4, width)
+    };
+    let kind = head.first().map_or("", String::as_str);
+    format!("{}\n", paint(kind, BOLD)) + &rows.iter().skip(1).map(sentence).collect::<String>()
+}
+
+/// Columns as wide as their widest cell; the first row is the head.
+fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.first().map_or(0, Vec::len);
+    let width =
+        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|c| c.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut out = String::new();
+    for (position, row) in rows.iter().enumerate() {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            line.push_str(&format!("{cell:<width$}   "));
+        }
+        let line = line.trim_end();
+        out.push_str(&if position == 0 { paint(line, BOLD) } else { line.to_owned() });
+        out.push('\n');
+    }
+    out
+}
+
+/// `1 warning`, `2 warnings`
+fn count(number: &Value, word: &str) -> String {
+    format!("{number} {word}{}", if *number == 1 { "" } else { "s" })
+}
+
+fn shown(value: &Value) -> String {
+    match value.as_str() {
+        Some("") => "–".into(),
+        Some(text) => text.to_owned(),
+        None if value.is_null() => "–".into(),
+        None => value.to_string(),
+    }
+}
+
+/// All legs' parties; who is there several times in a row (listeners) stands once.
+fn parties(call: &Value) -> String {
+    let mut all: Vec<(String, usize)> = Vec::new();
+    for party in call["legs"].as_array().into_iter().flatten().map(party) {
+        match all.last_mut() {
+            Some((last, times)) if *last == party => *times += 1,
+            _ => all.push((party, 1)),
+        }
+    }
+    let shown = |(party, times)| if times == 1 { party } else { format!("{party} ×{times}") };
+    all.into_iter().map(shown).collect::<Vec<_>>().join(" → ")
+}
+
+/// A leg's trunk, or its agent.
+fn party(leg: &Value) -> String {
+    shown(if leg["kind"] == "agent" { &leg["agent"] } else { &leg["trunk"] })
+}
+
+/// From the answer (else the start) to the end (else now).
+fn duration(call: &Value) -> String {
+    let at = |key: &str| call[key].as_str().and_then(|text| text.parse::<Timestamp>().ok());
+    let Some(from) = at("answered_at").or_else(|| at("started_at")) else { return "–".into() };
+    let to = at("ended_at").unwrap_or_else(Timestamp::now);
+    span(u64::try_from(to.as_second() - from.as_second()).unwrap_or(0))
+}
+
+fn since(when: Option<&str>) -> Option<u64> {
+    let when: Timestamp = when?.parse().ok()?;
+    u64::try_from(Timestamp::now().as_second() - when.as_second()).ok()
+}
+
+/// The two largest units.
+pub(crate) fn span(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min {} s", seconds % 60),
+        (0, _, _) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
+const BOLD: &str = "1";
+const RED: &str = "31";
+const GREEN: &str = "32";
+
+fn paint(text: &str, colour: &str) -> String {
+    if std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+        format!("\x1b[{colour}m{text}\x1b[0m")
+    } else {
+        text.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn spans_have_two_units() {
+        assert_eq!((count(&json!(1), "route"), count(&json!(0), "route")), ("1 route".into(), "0 routes".into()));
+        assert_eq!(span(5), "5 s");
+        assert_eq!(span(65), "1 min 5 s");
+        assert_eq!(span(3 * 3600 + 60), "3 h 1 min");
+        assert_eq!(span(12 * 86_400 + 4 * 3600), "12 d 4 h");
+    }
+
+    #[test]
+    fn a_leg_shows_both_ends_of_what_it_hears_in_any_width() {
+        let rtp = json!({"rx_packets": 500, "tx_packets": 501, "lost": 3, "jitter_ms": 1.26, "rtt_ms": 20.0, "mos": 4.2,
+            "far": {"lost": 0, "jitter_ms": 0.5, "mos": 3.9}});
+        let leg = json!({"kind": "sip", "direction": "inbound", "trunk": "carrier", "state": "answered", "transport": "tls",
+            "remote": "198.51.100.7:5061", "codec": "PCMU", "srtp": "AES_CM_128_HMAC_SHA1_80", "rtp": rtp});
+        let mut converted = leg.clone();
+        converted["converted_to"] = "opus".into();
+        let shown = call(&json!({"sid": "CA1", "legs": [converted]}), None);
+        assert!(shown.contains("   PCMU → opus   "), "{shown}");
+        let answer = json!({"sid": "CA1", "legs": [leg]});
+        let wide = call(&answer, None);
+        assert!(wide.contains("FAR MOS") && wide.lines().last().unwrap().contains("4.20   501   3.90"), "{wide}");
+        let narrow = call(&answer, Some(80));
+        assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
+        let words = narrow.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            words.contains("received 500, 3 lost, jitter 1.3 ms, MOS 4.20; sent 501, MOS 3.90; round trip 20.0 ms")
+        );
+        let jitter_of =
+            |kind: &str, packets: u64| jitter(&json!({"kind": kind, "rtp": {"rx_packets": packets, "jitter_ms": 0.0}}));
+        assert_eq!([jitter_of("sip", 1), jitter_of("sip", 0), jitter_of("agent", 1)], ["0.0 ms", "–", "–"]);
+    }
+
+    #[test]
+    fn a_problem_has_its_age() {
+        let hour_ago = Timestamp::now() - jiff::SignedDuration::from_secs(3600 + 5 * 60 + 5);
+        let trunk = json!({"last_problem": "503 to INVITE", "last_problem_at": hour_ago.to_string()});
+        assert_eq!(problem(&trunk), "503 to INVITE (1 h 5 min ago)");
+        assert_eq!(
+            (problem(&json!({"last_problem": "x"})), problem(&json!({"last_problem": null}))),
+            ("x".into(), "–".into())
+        );
+    }
+
+    #[test]
+    fn status_fits_into_a_narrow_terminal() {
+        let long = "503 Service Unavailable to INVITE, and before it nobody answered there for a quarter of an hour";
+        let address = json!({"transport": "udp", "address": "198.51.100.17:5060", "state": "up", "rtt_ms": 12.5});
+        let peer = json!({"uri": "sip:edge-one.carrier.example.com:5060", "state": "up", "addresses": [address]});
+        let trunk = json!({"name": "carrier", "state": "up", "calls": 3, "cps": 0, "answered_ratio": 0.5, "tried": 8, "peers": [peer],
+            "last_problem": long});
+        let agent = json!({"name": "desk", "state": "down", "sessions": 2, "lost": 1, "last_problem": long,
+            "url": "wss://agents.example.com/media/of/the/desk"});
+        let listener = |name: &str| json!({"name": name, "transport": "udp", "address": "203.0.113.10:5060"});
+        let config = json!({"path": "/etc/trunkgate/trunkgate.toml", "warnings": 2});
+        let answer = json!({"edge": "edge-1", "version": "1.0.0", "state": "ready", "uptime_seconds": 400_000, "calls": 3,
+            "config": config, "listeners": [listener("outside"), listener("inside"), listener("third")],
+            "media": {"ports_in_use": 12, "ports": 16384}, "trunks": [trunk], "agents": [agent], "problems": [long]});
+        let narrow = status(&answer, Some(80));
+        assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
+        let words = narrow.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains("carrier up, calls 3 / –, cps 0, answered 50 % of 8, last problem"), "{words}");
+        assert!(
+            words.contains("desk down, sessions 2, lost 1, last problem 503") && words.contains("url wss://"),
+            "{words}"
+        );
+        assert!(status(&answer, None).contains("TRUNK     STATE   CALLS"));
+    }
+
+    #[test]
+    fn calls_as_csv_have_the_columns_of_records_and_no_formula() {
+        let call = json!({"sid": "CA1", "from": "=HYPERLINK(1)", "to": "+2", "route": "a \"b\", c", "state": "ended",
+            "outcome": "answered", "reason": "caller_hung_up", "legs": [{"trunk": "a"}], "started_at": "2026-01-01T00:00:00Z",
+            "answered_at": "2026-01-01T00:00:02Z", "ended_at": "2026-01-01T00:01:07Z", "flags": ["one_way", "unsent"]});
+        let live = json!({"sid": "CA2", "from": "+1", "to": "+2", "route": "r", "state": "ringing", "outcome": null, "reason": null,
+            "legs": [], "started_at": "2026-01-01T00:00:00Z", "answered_at": null, "ended_at": null});
+        let text = calls_as_csv(&json!({ "calls": [call, live] }));
+        let lines: Vec<&str> = text.split("\r\n").collect();
+        assert!(lines.len() == 4 && lines[3].is_empty(), "{text}");
+        assert!(
+            lines[0].starts_with("sid,started_at,answered_at,") && lines[0].ends_with(",mos_avg,flags,legs"),
+            "{text}"
+        );
+        let ended = "CA1,2026-01-01T00:00:00Z,2026-01-01T00:00:02Z,2026-01-01T00:01:07Z,65.000,ended,answered,caller_hung_up,\
+                     \"a \"\"b\"\", c\",a,'=HYPERLINK(1),+2,,,,,,,one_way unsent,\"[{\"\"trunk\"\":\"\"a\"\"}]\"";
+        assert_eq!(lines[1], ended);
+        assert_eq!(lines[2], "CA2,2026-01-01T00:00:00Z,,,,ringing,,,r,,+1,+2,,,,,,,,[]");
+        assert_eq!(calls_as_csv(&json!({ "calls": [] })), format!("{}\r\n", lines[0]));
+    }
+
+    #[test]
+    fn a_call_is_one_row() {
+        let call = json!({"sid": "CA1", "from": "+1", "to": "+2", "route": "r", "state": "ended", "outcome": "answered",
+            "reason": "caller_hung_up", "sip_code": 200, "legs": [{"trunk": "a"}, {"trunk": "b"}],
+            "started_at": "2026-01-01T00:00:00Z", "answered_at": "2026-01-01T00:00:02Z", "ended_at": "2026-01-01T00:01:07Z"});
+        let text = calls(&json!({ "calls": [call.clone()] }), None);
+        assert_eq!(text.lines().count(), 2);
+        let row: Vec<&str> =
+            text.lines().nth(1).unwrap().split("   ").map(str::trim).filter(|c| !c.is_empty()).collect();
+        assert_eq!(row, ["CA1", "+1", "+2", "r", "a → b", "answered", "200", "1 min 5 s", "caller_hung_up"]);
+        assert_eq!(calls(&json!({ "calls": [] }), None), "no calls\n");
+        let narrow = calls(&json!({ "calls": [call] }), Some(60));
+        assert_eq!(narrow, "CA1  answered 200  1 min 5 s  caller_hung_up\n  +1 → +2  r  a → b\n");
+        let mut crowd = vec![json!({"trunk": "a"})];
+        crowd.extend((0..30).map(|_| json!({"kind": "agent", "agent": "scribe"})));
+        crowd.extend((0..12).map(|n| json!({"trunk": format!("target-{n}")})));
+        let call = json!({"sid": format!("CA{}", "0".repeat(32)), "from": "+14155550123", "to": "+14155550199", "state": "answered",
+            "route": "everything that comes", "legs": crowd});
+        let narrow = calls(&json!({ "calls": [call] }), Some(80));
+        assert!(narrow.lines().all(|line| line.chars().count() <= 80) && narrow.contains("scribe ×30"), "{narrow}");
+    }
+}

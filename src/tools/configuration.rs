@@ -1,0 +1,36 @@
+//! `trunkgate config show|schema`: what holds, and what may be written.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::boot::run;
+use crate::config::{self, Shown};
+use crate::system::terminal;
+use crate::tools::cli::Configuration;
+use crate::tools::client;
+
+/// Prints it; exit 2 where the file cannot be used.
+pub fn run(file: Option<&Path>, what: &Configuration) -> ExitCode {
+    let text = match what {
+        Configuration::Schema { markdown: true } => config::markdown(),
+        Configuration::Schema { markdown: false } => format!("{:#}\n", config::json_schema()),
+        Configuration::Show { defaults: true, json } => printed(&Shown::defaults(), *json),
+        Configuration::Show { defaults: false, json } => {
+            let Some(path) = config::find(file) else { return run::no_config() };
+            let source = config::text(&path).unwrap_or_default();
+            match config::load(&path) {
+                Ok((config, _)) => printed(&Shown::of(&config, &source), *json),
+                Err(found) => {
+                    eprint!("{}", config::render(&path, &source, &found));
+                    return ExitCode::from(run::USAGE);
+                }
+            }
+        }
+    };
+    client::say(&text);
+    ExitCode::SUCCESS
+}
+
+fn printed(shown: &Shown, json: bool) -> String {
+    if json { terminal::json(&shown.to_json()) } else { shown.to_toml() }
+}

@@ -1,0 +1,202 @@
+//! `trunkgate doctor`: what `check` says, then the world around the edge: sockets, the machine's limits, names, each
+//! peer's answer to OPTIONS and what it shows of the way there, certificates, agents, the clock. Each line is ok, warn or
+//! FAIL, with what would help.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use self::clock::Theirs;
+use self::only::Only;
+use crate::boot::run;
+#[cfg(test)]
+use crate::config;
+use crate::config::{Config, Diagnostic};
+use crate::runtime::speech;
+use crate::runtime::transport::Settings;
+use crate::system::text::number;
+use crate::system::{interfaces, terminal};
+use crate::tools::client;
+use crate::tools::findings::{self, Finding, Level};
+
+mod answer;
+mod calls;
+mod clock;
+mod container;
+mod machine;
+mod only;
+mod path;
+mod peers;
+
+/// Keys whose files are of TLS.
+const CERTIFICATE_KEYS: [&str; 4] = ["`certificate`", "`private_key`", "`ca`", "`client_ca`"];
+
+/// Lines that need what the running edge says of its trunks.
+const NEED_TRUNKS: [&str; 5] = ["public address", "inbound udp", "outbound udp", "codecs", "options"];
+
+/// How the findings are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A page of 80 columns.
+    Text,
+    /// One array, at the end.
+    Json,
+    /// One object a line, each as soon as it is known.
+    JsonLines,
+}
+
+/// Where findings go as they are made.
+#[derive(Debug)]
+struct Report {
+    only: Only,
+    form: Form,
+}
+
+impl Report {
+    /// Those of these that are wanted, printed already where each is printed as it comes.
+    fn take(&self, findings: Vec<Finding>) -> Vec<Finding> {
+        let wanted: Vec<Finding> = findings.into_iter().filter(|finding| self.only.takes(finding)).collect();
+        if self.form == Form::JsonLines {
+            let lines = wanted.iter().map(|finding| format!("{}\n", findings::json(finding)));
+            client::say(&lines.collect::<String>());
+        }
+        wanted
+    }
+
+    fn wants(&self, kind: &str) -> bool {
+        self.only.wants(kind)
+    }
+}
+
+/// Looks at everything, or at the lines that are named; exit 1 where one is FAIL, 2 for a file with mistakes. What cannot be
+/// read is a line, and the rest goes on.
+pub fn run(given: Option<&Path>, only: &[String], form: Form) -> ExitCode {
+    let Some((config, found)) = run::load_to_look(given) else { return ExitCode::from(run::USAGE) };
+    let only = match Only::new(only, &config) {
+        Ok(only) => only,
+        Err(what) => {
+            eprintln!("error: {what}");
+            return ExitCode::from(run::USAGE);
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let findings = match runtime {
+        Ok(runtime) => {
+            let report = Arc::new(Report { only, form });
+            let findings = runtime.block_on(examine(&Arc::new(config), &found, &report));
+            runtime.shutdown_background();
+            findings
+        }
+        Err(error) => {
+            eprintln!("error[TG0203]: {error}");
+            return ExitCode::from(run::USAGE);
+        }
+    };
+    match form {
+        Form::Text => client::say(&findings::text(&findings)),
+        Form::Json => client::say(&terminal::json(&findings.iter().map(findings::json).collect())),
+        Form::JsonLines => {}
+    }
+    let failed = findings.iter().any(|finding| finding.level == Level::Fail);
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// What is known at once is looked at first; the page has the peers' lines last, whatever took how long.
+async fn examine(config: &Arc<Config>, found: &[Diagnostic], report: &Arc<Report>) -> Vec<Finding> {
+    let (unread, warnings): (Vec<&Diagnostic>, Vec<_>) = found.iter().partition(|one| one.is_error);
+    let mut all = report.take(vec![of_file(config, warnings.len())]);
+    all.extend(report.take(unread.into_iter().map(of_unread).collect()));
+    all.extend(machine::examine(config, report).await);
+    if report.wants("speech") && !config.announcements.is_empty() {
+        all.extend(report.take(vec![of_speech(config).await]));
+    }
+    let (settings, faults) = Settings::read(config, &Settings::default());
+    if report.wants("tls") {
+        all.extend(report.take(peers::certificates(config, &settings, faults)));
+    }
+    let settings = Arc::new(settings);
+    let ((peers, heard), agents) =
+        tokio::join!(peers::examine(config, &settings, report), peers::agents(config, report));
+    let told = &heard.told;
+    let addresses = path::public_address(told, config.media.ports);
+    // What no answer tells, the file and this machine's own address do.
+    let is_outside_known = told.iter().any(|one| one.is_outside && one.seen.is_some());
+    let leads_out = machine::leads_out(config, &heard.addresses);
+    let own = interfaces::read().default_v4;
+    let own = (!is_outside_known).then(|| machine::public_address(config, leads_out, own));
+    let is_written = !config.edge.public_address.is_empty();
+    let own = own.filter(|own| addresses.is_empty() || own.level != Level::Ok || is_written);
+    let of_calls = NEED_TRUNKS.into_iter().any(|kind| report.wants(kind));
+    let trunks = if of_calls { client::trunks(&config.http).await } else { None };
+    // An address that nobody confirms is judged by the calls that fail for it.
+    let own = own.map(|own| match trunks.as_ref().and_then(|trunks| calls::by_our_address(config, trunks)) {
+        Some(found) if own.level == Level::Ok => found,
+        Some(_) | None => own,
+    });
+    all.extend(report.take(own.into_iter().chain(addresses).collect()));
+    if report.wants("inbound udp") {
+        let mut carried = client::metrics(&config.http).await.and_then(|page| path::Carried::read(&page));
+        if let Some(carried) = &mut carried {
+            carried.explain(trunks.as_ref().unwrap_or(&Value::Null));
+            carried.add_live(&client::live_calls(&config.http).await.unwrap_or_default());
+        }
+        all.extend(report.take(vec![path::inbound(carried.as_ref(), leads_out, config.media.ports)]));
+    }
+    if report.wants("outbound udp") {
+        all.extend(report.take(trunks.as_ref().map(calls::outbound).unwrap_or_default()));
+    }
+    if report.wants("codecs") {
+        all.extend(report.take(trunks.as_ref().map(calls::codecs).unwrap_or_default()));
+    }
+    all.extend(report.take(path::sip_alg(told)));
+    all.extend(peers);
+    all.extend(report.take(trunks.as_ref().map(|trunks| calls::phones(config, trunks)).unwrap_or_default()));
+    all.extend(agents);
+    if report.wants("clock") {
+        let theirs = told.iter().filter_map(|one| Some(Theirs { trunk: one.trunk.clone(), ahead_ms: one.ahead_ms? }));
+        all.extend(report.take(vec![clock::judge(clock::kept().await, &theirs.collect::<Vec<_>>())]));
+    }
+    all
+}
+
+fn of_file(config: &Config, warnings: usize) -> Finding {
+    let file = config.path.display();
+    let (trunks, routes) = (number(config.trunks.len(), "trunk"), number(config.routes.len(), "route"));
+    let text = format!("{file}, {trunks}, {routes}");
+    match warnings {
+        0 => Finding::ok("config", text),
+        _ => Finding::warn("config", format!("{text}, {}", number(warnings, "warning")), "trunkgate check"),
+    }
+}
+
+/// A secret, or a file, that cannot be read here. The service may: systemd gives it credentials that nobody else sees.
+fn of_unread(found: &Diagnostic) -> Finding {
+    let is_tls = CERTIFICATE_KEYS.iter().any(|key| found.message.contains(key));
+    let fix = format!("{}; if only the service can read it: run doctor as its user, or within its unit", found.help);
+    Finding::fail(if is_tls { "tls" } else { "config" }, format!("{}: {}", found.code, found.message), fix)
+}
+
+/// Whether every `text` can be said.
+async fn of_speech(config: &Config) -> Finding {
+    let mut config = config.clone();
+    let said = number(config.announcements.len(), "text");
+    match tokio::task::spawn_blocking(move || speech::try_out(&mut config)).await {
+        Ok(faults) if faults.is_empty() => Finding::ok("speech", format!("{said} said")),
+        Ok(faults) => Finding::fail("speech", faults.join("; "), "[speech]; callers hear the ringback tone instead"),
+        Err(error) => Finding::fail("speech", error.to_string(), "[speech]"),
+    }
+}
+
+/// A configuration for tests.
+#[cfg(test)]
+fn configured(text: &str) -> Config {
+    config::parse(Path::new("t.toml"), text).unwrap().0
+}
+
+/// Prints nothing by itself and wants every line.
+#[cfg(test)]
+fn everything() -> Arc<Report> {
+    Arc::new(Report { only: Only::default(), form: Form::Text })
+}

@@ -1,0 +1,154 @@
+//! `--only`: which lines are wanted, by their names, the first word of these, or a group's.
+
+use crate::config::Config;
+use crate::tools::findings::Finding;
+
+/// The lines; of `options TRUNK`, `codecs TRUNK` and `agent NAME` the first word.
+const KINDS: [&str; 18] = [
+    "config",
+    "ports",
+    "media ports",
+    "ephemeral range",
+    "open files",
+    "udp buffers",
+    "container",
+    "tls",
+    "dns",
+    "options",
+    "agent",
+    "public address",
+    "inbound udp",
+    "outbound udp",
+    "codecs",
+    "sip alg",
+    "speech",
+    "clock",
+];
+
+/// The line of what leaves this machine.
+const OUTBOUND: &str = "outbound udp";
+
+/// Names for several lines.
+const GROUPS: [(&str, &[&str]); 4] = [
+    ("machine", &["ports", "media ports", "ephemeral range", "open files", "udp buffers", "container", "clock"]),
+    (
+        "media",
+        &["media ports", "ephemeral range", "container", "public address", "inbound udp", "outbound udp", "codecs"],
+    ),
+    ("peers", &["tls", "dns", "options", "sip alg", "public address"]),
+    ("agents", &["agent"]),
+];
+
+/// The lines that are wanted; none named: all.
+#[derive(Debug, Default)]
+pub(super) struct Only {
+    wanted: Vec<String>,
+}
+
+impl Only {
+    /// # Errors
+    /// A name that no line has, with those that there are.
+    pub(super) fn new(names: &[String], config: &Config) -> Result<Only, String> {
+        let mut wanted = Vec::new();
+        for name in names.iter().flat_map(|names| names.split(',')).map(str::trim) {
+            // `sip-alg` for who will not quote.
+            let known = [name.to_owned(), name.replacen('-', " ", 1)].into_iter().find(|name| is_line(name, config));
+            let all = KINDS.map(|kind| format!("`{kind}`")).join(", ");
+            let groups = GROUPS.map(|(group, _)| format!("`{group}`")).join(", ");
+            wanted.push(known.ok_or_else(|| {
+                format!("--only {name}: unknown check; checks: {all}, `options TRUNK`, `agent NAME`; groups: {groups}")
+            })?);
+        }
+        Ok(Only { wanted })
+    }
+
+    /// Whether this line is printed.
+    pub(super) fn takes(&self, finding: &Finding) -> bool {
+        let kind = kind(&finding.name);
+        self.wanted.is_empty()
+            || self
+                .wanted
+                .iter()
+                .any(|wanted| *wanted == finding.name || wanted == kind || group(wanted).contains(&kind))
+    }
+
+    /// Whether any line of this kind can be printed, so that it is worth while to look.
+    pub(super) fn wants(&self, sought: &str) -> bool {
+        self.wanted.is_empty()
+            || self.wanted.iter().any(|wanted| kind(wanted) == sought || group(wanted).contains(&sought))
+    }
+}
+
+/// What a line is about.
+fn kind(name: &str) -> &str {
+    match name.split_once(' ') {
+        Some((kind @ ("options" | "agent" | "codecs"), _)) => kind,
+        Some(("outbound", _)) => OUTBOUND,
+        _ => name,
+    }
+}
+
+fn group(name: &str) -> &'static [&'static str] {
+    GROUPS.iter().find(|(group, _)| *group == name).map_or(&[], |(_, lines)| lines)
+}
+
+fn is_line(name: &str, config: &Config) -> bool {
+    let is_known = KINDS.contains(&name) || !group(name).is_empty();
+    let is_trunk = |of: &str| config.trunks.iter().any(|trunk| *trunk.name == *of);
+    let is_agent = |of: &str| config.agents.iter().any(|agent| *agent.name == *of);
+    match name.split_once(' ') {
+        Some(("options" | "codecs", of)) => is_trunk(of),
+        Some(("agent", of)) => is_agent(of),
+        Some(("outbound", rest)) if rest.starts_with("udp ") => is_trunk(rest.trim_start_matches("udp ")),
+        _ => is_known,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::configured;
+    use super::*;
+
+    #[test]
+    fn lines_are_chosen_by_name_kind_and_group() {
+        let config = configured("[trunk.my-pbx]\npeers = ['sip:10.0.0.5']\n");
+        let of = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            Only::new(&names, &config)
+        };
+        let taken = |names: &[&str]| {
+            let only = of(names).unwrap();
+            let all = [
+                "config",
+                "media ports",
+                "sip alg",
+                "inbound udp",
+                "options my-pbx",
+                "codecs my-pbx",
+                "outbound udp my-pbx",
+                "agent bot",
+            ];
+            all.into_iter().filter(|name| only.takes(&Finding::ok(*name, ""))).collect::<Vec<_>>()
+        };
+        assert_eq!(taken(&[]).len(), 8);
+        assert_eq!(taken(&["sip-alg"]), ["sip alg"]);
+        assert_eq!(taken(&["config,options"]), ["config", "options my-pbx"]);
+        assert_eq!(taken(&["options my-pbx", "agents"]), ["options my-pbx", "agent bot"]);
+        assert_eq!(taken(&["media"]), ["media ports", "inbound udp", "codecs my-pbx", "outbound udp my-pbx"]);
+        assert_eq!(taken(&["codecs my-pbx"]), ["codecs my-pbx"]);
+        let only = of(&["media"]).unwrap();
+        assert!(only.wants("public address") && !only.wants("clock") && !only.wants("agent"));
+        assert!(of(&["options my-pbx"]).unwrap().wants("options"));
+        for wrong in ["pots", "options you", "agent bot", ""] {
+            assert!(of(&[wrong]).unwrap_err().contains("`media ports`"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn groups_hold_lines_that_there_are() {
+        for (group, lines) in GROUPS {
+            assert!(!KINDS.contains(&group), "{group}");
+            assert!(lines.iter().all(|line| KINDS.contains(line)), "{group}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What a look at something came to, line by line: ok, warn or FAIL, with what would help; as a page of 80 columns and as
+//! JSON. `doctor` and `agent test` print it.
+
+use crate::system::text::number;
+use serde_json::{Value, json};
+
+/// How a line turned out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    Ok,
+    Warn,
+    Fail,
+}
+
+impl Level {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Level::Ok => "ok",
+            Level::Warn => "warn",
+            Level::Fail => "FAIL",
+        }
+    }
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Finding {
+    pub(crate) level: Level,
+    /// What was looked at.
+    pub(crate) name: String,
+    /// What was seen.
+    pub(crate) text: String,
+    /// What would help; empty: nothing need be done.
+    pub(crate) fix: String,
+}
+
+impl Finding {
+    pub(crate) fn ok(name: impl Into<String>, text: impl Into<String>) -> Finding {
+        Finding { level: Level::Ok, name: name.into(), text: text.into(), fix: String::new() }
+    }
+    pub(crate) fn warn(name: impl Into<String>, text: impl Into<String>, fix: impl Into<String>) -> Finding {
+        Finding { level: Level::Warn, name: name.into(), text: text.into(), fix: fix.into() }
+    }
+    pub(crate) fn fail(name: impl Into<String>, text: impl Into<String>, fix: impl Into<String>) -> Finding {
+        Finding { level: Level::Fail, ..Finding::warn(name, text, fix) }
+    }
+}
+
+/// Columns of a line, where its words allow.
+const COLUMNS: usize = 80;
+/// Where a remedy begins that is too long to stand under its line.
+const REMEDY_COLUMN: usize = 8;
+
+/// All lines, and how many are not well.
+pub(crate) fn text(findings: &[Finding]) -> String {
+    let width = findings.iter().map(|finding| finding.name.chars().count()).max().unwrap_or(0);
+    let behind = " ".repeat(width + 10);
+    let mut out = String::new();
+    for Finding { level, name, text, fix } in findings {
+        let head = format!("  {:<4}  {name:<width$}  ", level.as_str());
+        out.push_str(&wrapped(&head, &behind, text));
+        if fix.is_empty() {
+            continue;
+        }
+        let fix = format!("fix: {fix}");
+        let length = fix.chars().count();
+        // What is to be copied into a shell stays in one piece where it can.
+        let is_too_long = behind.len() + length > COLUMNS && REMEDY_COLUMN + length <= COLUMNS;
+        let is_whole_there = is_too_long && fix.starts_with("fix: sysctl ");
+        let column = if is_whole_there { " ".repeat(REMEDY_COLUMN) } else { behind.clone() };
+        out.push_str(&wrapped(&column, &column, &fix));
+    }
+    let count = |level| findings.iter().filter(|finding| finding.level == level).count();
+    let (failures, warnings) = (number(count(Level::Fail), "failure"), number(count(Level::Warn), "warning"));
+    let exit = if count(Level::Fail) > 0 { " (exit 1)" } else { "" };
+    out.push_str(&format!("{failures}, {warnings}{exit}\n"));
+    out
+}
+
+/// Words behind `head`, and where they do not fit behind `column` on lines of their own.
+fn wrapped(head: &str, column: &str, text: &str) -> String {
+    let (mut out, mut line, mut is_begun) = (String::new(), head.to_owned(), false);
+    for word in text.split(' ') {
+        if is_begun && line.chars().count() + 1 + word.chars().count() > COLUMNS {
+            out.push_str(line.trim_end());
+            out.push('\n');
+            (line, is_begun) = (column.to_owned(), false);
+        }
+        if is_begun {
+            line.push(' ');
+        }
+        line.push_str(word);
+        is_begun = true;
+    }
+    out.push_str(line.trim_end());
+    out.push('\n');
+    out
+}
+
+/// One line.
+pub(crate) fn json(finding: &Finding) -> Value {
+    json!({
+        "level": finding.level.as_str().to_lowercase(),
+        "name": finding.name,
+        "text": finding.text,
+        "fix": Some(&finding.fix).filter(|fix| !fix.is_empty()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_stand_under_each_other_with_what_would_help() {
+        let findings = [
+            Finding::ok("config", "f.toml, 2 trunks, 1 routes"),
+            Finding::warn("udp buffers", "rmem_max 212992 bytes", "sysctl -w net.core.rmem_max=4194304"),
+            Finding::fail("dns", "no address", "the name"),
+        ];
+        let expected = "  ok    config       f.toml, 2 trunks, 1 routes\n  \
+                        warn  udp buffers  rmem_max 212992 bytes\n                     \
+                        fix: sysctl -w net.core.rmem_max=4194304\n  \
+                        FAIL  dns          no address\n                     fix: the name\n\
+                        1 failure, 1 warning (exit 1)\n";
+        assert_eq!(text(&findings), expected);
+        let json: Value = findings.iter().map(json).collect();
+        assert_eq!((json[2]["level"].as_str(), json[0]["fix"].is_null()), (Some("fail"), true));
+    }
+
+    #[test]
+    fn no_line_is_longer_than_eighty_columns_and_a_command_stays_whole() {
+        let long = "it is so ".repeat(30);
+        let command = "sysctl -w net.ipv4.ip_local_port_range=\"32768 60999\"";
+        let page = text(&[
+            Finding::warn("ephemeral range", long.trim(), command),
+            Finding::fail("options carrier", format!("a {} b", "x".repeat(90)), long.trim()),
+        ]);
+        let words = |line: &str| line.split_whitespace().count();
+        assert!(page.lines().all(|line| line.chars().count() <= COLUMNS || words(line) == 1), "{page}");
+        assert!(page.contains(&format!("\n        fix: {command}\n")), "{page}");
+        let again: Vec<&str> = page.split_whitespace().collect();
+        assert_eq!(again.iter().filter(|word| **word == "so").count(), 60, "nothing is lost");
+    }
+}

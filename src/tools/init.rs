@@ -1,0 +1,355 @@
+//! `trunkgate init`: writes a commented `trunkgate.toml`, never over an existing one, then checks it.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::net::Ipv6Addr;
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::config;
+use crate::system::files;
+use crate::tools::check;
+
+/// Name of the agent in the file.
+const AGENT: &str = "receptionist";
+
+/// What the verb's flags say.
+#[derive(Debug, Clone, Default)]
+pub struct InitOptions {
+    /// `--trunk KIND:VALUE`, e.g. `twilio:acme.pstn.twilio.com` or `carrier:198.51.100.7`.
+    pub trunk: Option<String>,
+    /// `--pbx KIND:VALUE`, e.g. `freepbx:10.0.0.5`.
+    pub pbx: Option<String>,
+    /// `--agent URL`
+    pub agent: Option<String>,
+    /// `--yes`: ask nothing.
+    pub yes: bool,
+}
+
+/// Writes `path` and checks it: exit 0, or 2 where it exists already or a flag cannot be used.
+pub fn run(path: &Path, options: &InitOptions) -> ExitCode {
+    if path.exists() {
+        return refuse(&format!("{} already exists; it is never overwritten", path.display()));
+    }
+    let asks = !options.yes && std::io::stdin().is_terminal() && options.trunk.is_none() && options.pbx.is_none();
+    let options = if asks { ask(options, &mut std::io::stdin().lock()) } else { options.clone() };
+    let text = match compose(&options) {
+        Ok(text) => text,
+        Err(message) => return refuse(&message),
+    };
+    if let Err(found) = config::parse(path, &text) {
+        // The text is ours but for the flags' values, so that one of those is wrong.
+        eprint!("{}", config::render(path, &text, &found));
+        return refuse("nothing was written: check --trunk, --pbx and --agent");
+    }
+    // Passwords and tokens will stand in it.
+    let written = files::create_new(path, files::CALL_DATA).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    if let Err(error) = written {
+        return refuse(&format!("cannot write {}: {error}", path.display()));
+    }
+    println!("wrote {}", path.display());
+    check::run(path, false, false)
+}
+
+fn refuse(message: &str) -> ExitCode {
+    eprintln!("error: {message}");
+    ExitCode::from(2)
+}
+
+/// Asks for what no flag says; an answer that cannot be used is asked for again.
+fn ask(options: &InitOptions, input: &mut impl BufRead) -> InitOptions {
+    let mut question = |text: &str, check: &dyn Fn(&str) -> Result<(), String>| loop {
+        eprint!("{text}: ");
+        let mut line = String::new();
+        let read = input.read_line(&mut line).unwrap_or(0);
+        let answer = line.trim();
+        if read == 0 || answer.is_empty() {
+            return None;
+        }
+        match check(answer) {
+            Ok(()) => return Some(answer.to_owned()),
+            Err(message) => eprintln!("  {message}"),
+        }
+    };
+    let trunk =
+        question("Inbound trunk: twilio:DOMAIN or carrier:ADDRESS (default: carrier:127.0.0.1:5070)", &|answer| {
+            TRUNK.read(answer).map(drop)
+        });
+    let agent = options
+        .agent
+        .clone()
+        .or_else(|| question("Voice agent that takes calls first: wss://HOST/PATH (default: none)", &agent_url));
+    let (target, default) = match agent {
+        Some(_) => ("Fallback if the agent fails", "none"),
+        None => ("PBX", PBX.default),
+    };
+    let text = format!("{target}: freepbx:ADDRESS or pbx:ADDRESS (default: {default})");
+    let pbx = question(&text, &|answer| PBX.read(answer).map(drop));
+    InitOptions { trunk, agent, pbx, ..options.clone() }
+}
+
+/// One side of the edge as flags and answers name it.
+struct Side {
+    /// Its flag.
+    flag: &'static str,
+    /// What stands before the colon; the first is meant where an address stands alone.
+    kinds: &'static [&'static str],
+    /// Where it is when nothing is said.
+    default: &'static str,
+}
+
+const TRUNK: Side = Side { flag: "--trunk", kinds: &["carrier", "twilio"], default: "carrier:127.0.0.1:5070" };
+/// A PBX's kind is its trunk's name, and its preset.
+const PBX: Side =
+    Side { flag: "--pbx", kinds: &["pbx", "freepbx", "asterisk", "freeswitch", "3cx"], default: "pbx:127.0.0.1:5080" };
+
+impl Side {
+    /// Kind and address of `KIND:ADDRESS`, or of an address alone.
+    ///
+    /// # Errors
+    /// What may stand there.
+    fn read<'a>(&self, text: &'a str) -> Result<(&'a str, &'a str), String>
+    where
+        Self: 'a,
+    {
+        let alone = (self.kinds.first().copied().unwrap_or_default(), text);
+        let (kind, value) = match text.split_once(':') {
+            Some((kind, value)) if self.kinds.contains(&kind) => (kind, value),
+            _ if text.starts_with("sip:") || text.starts_with('[') || text.contains("::") => alone,
+            Some((host, _)) if host.contains('.') => alone,
+            None if text.contains('.') => alone,
+            _ => ("", ""),
+        };
+        let usable = match kind {
+            "twilio" => !value.is_empty() && value.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c)),
+            _ => !value.is_empty() && !value.contains(char::is_whitespace),
+        };
+        if usable {
+            return Ok((kind, value));
+        }
+        let forms: Vec<String> = self.kinds.iter().map(|kind| format!("{kind}:{}", place(kind))).collect();
+        Err(format!("{} {text}: expected {}", self.flag, forms.join(" or ")))
+    }
+}
+
+/// Whether an agent can be there, as far as its form tells.
+fn agent_url(text: &str) -> Result<(), String> {
+    if ["wss://", "ws://"].iter().any(|scheme| text.starts_with(scheme)) {
+        return Ok(());
+    }
+    Err(format!("--agent {text}: expected wss://HOST/PATH, or ws://HOST:PORT/PATH in a local network"))
+}
+
+/// What stands behind a kind.
+fn place(kind: &str) -> &'static str {
+    if kind == "twilio" { "DOMAIN" } else { "ADDRESS" }
+}
+
+/// The file's text.
+///
+/// # Errors
+/// What is wrong with a flag, in words.
+fn compose(options: &InitOptions) -> Result<String, String> {
+    let (kind, carrier) = TRUNK.read(options.trunk.as_deref().unwrap_or(TRUNK.default))?;
+    let stand_in = if options.trunk.is_none() { "    # placeholder: address of the carrier" } else { "" };
+    let carrier_trunk = match kind {
+        "twilio" => {
+            let domain = if carrier.contains('.') { carrier.to_owned() } else { format!("{carrier}.pstn.twilio.com") };
+            format!(
+                "preset = \"twilio\"                   # `trunkgate preset show twilio`\n\
+                 domain = {}\n\
+                 secure = false                      # with Secure Trunking: remove this line, add a TLS [[listen]]\n",
+                quoted(&domain)
+            )
+        }
+        _ => format!(
+            "{}peers = [{}]{stand_in}\nmedia_from = []         # the networks of its media gateways, where it has any\n",
+            with_preset(kind),
+            quoted(&peer(carrier))
+        ),
+    };
+    let pbx = match (&options.pbx, &options.agent) {
+        (None, Some(_)) => None,
+        (given, _) => Some(PBX.read(given.as_deref().unwrap_or(PBX.default))?),
+    };
+    let (mut agent, mut connect) = (String::new(), Vec::new());
+    if let Some(url) = &options.agent {
+        agent_url(url)?;
+        agent = format!("[agent.{AGENT}]               # Twilio Media Streams protocol\nurl = {}\n\n", quoted(url));
+        connect.push(quoted(&format!("agent:{AGENT}")));
+    }
+    let (mut pbx_trunk, mut outbound) = (String::new(), String::new());
+    if let Some((pbx_kind, pbx)) = pbx {
+        connect.push(quoted(&format!("trunk:{pbx_kind}")));
+        let peer = quoted(&peer(pbx));
+        pbx_trunk = format!("[trunk.{pbx_kind}]\n{}peers = [{peer}]\n\n", with_preset(pbx_kind));
+        outbound = format!("[[route]]\nname = \"outbound\"\nfrom = [\"{pbx_kind}\"]\nconnect = [\"trunk:{kind}\"]\n\n");
+    }
+    let way = match (&options.agent, pbx) {
+        (Some(_), None) => "go to the agent".to_owned(),
+        (Some(_), Some((pbx, _))) => {
+            format!("go to the agent, and to {pbx} if it fails; calls from {pbx} go to {kind}")
+        }
+        (None, pbx) => pbx.map_or_else(String::new, |(pbx, _)| format!("go to {pbx}; calls from {pbx} go to {kind}")),
+    };
+    let listen: String = listeners(options, carrier, pbx.map(|(_, address)| address))
+        .iter()
+        .flat_map(|address| ["udp", "tcp"].map(|transport| (address, transport)))
+        .map(|(address, transport)| format!("  {{ transport = \"{transport}\", address = \"{address}\" }},\n"))
+        .collect();
+    let connect = connect.join(", ");
+    // Many a bot listens on 8080.
+    let taken = options.agent.as_ref().and_then(|url| url::Url::parse(url).ok()).and_then(|url| url.port());
+    let http = if taken == Some(8080) { 8088 } else { 8080 };
+    Ok(format!(
+        "# Trunkgate: calls from {kind} {way}.\n\
+         # `trunkgate check` reports errors in this file, `trunkgate run` starts the edge.\n\
+         listen = [\n{listen}]\n\n\
+         [edge]\n\
+         # public_address = \"203.0.113.10\"   # behind NAT: public address, announced outside local networks\n\
+         country = \"US\"                      # country of numbers without a country code\n\n\
+         [http]                              # console, metrics, status\naddress = \"127.0.0.1:{http}\"\n\n\
+         [trunk.{kind}]\n{carrier_trunk}\n{pbx_trunk}{agent}\
+         [[route]]                           # the first matching route takes the call\n\
+         name = \"inbound\"\nfrom = [\"{kind}\"]\nconnect = [{connect}]\n\n{outbound}\
+         [cdr]\nfile = \"cdr.jsonl\"                  # one line per call\n",
+    ))
+}
+
+/// Where to listen: on this machine alone only where all that is asked for is a try of it. A listener is of one family.
+fn listeners(options: &InitOptions, carrier: &str, pbx: Option<&str>) -> &'static [&'static str] {
+    if options.trunk.is_none() && options.pbx.is_none() && options.agent.is_none() {
+        return &["127.0.0.1:5060"];
+    }
+    let is_v6 = |value: &str| value.contains("::") || value.contains('[');
+    match (is_v6(carrier), is_v6(pbx.unwrap_or(carrier))) {
+        (false, false) => &["0.0.0.0:5060"],
+        (true, true) => &["[::]:5060"],
+        (false, true) | (true, false) => &["0.0.0.0:5060", "[::]:5060"],
+    }
+}
+
+/// The line that names a trunk's preset, where its kind is one.
+fn with_preset(kind: &str) -> String {
+    if config::preset::find(kind).is_some() { format!("preset = {}\n", quoted(kind)) } else { String::new() }
+}
+
+/// A peer's URI from what stands behind `KIND:`.
+fn peer(value: &str) -> String {
+    if value.starts_with("sip:") {
+        return value.to_owned();
+    }
+    match value.parse::<Ipv6Addr>() {
+        Ok(address) => format!("sip:[{address}]"),
+        Err(_) => format!("sip:{value}"),
+    }
+}
+
+/// As a TOML string.
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use trunkgate_route::TargetSpec;
+
+    use super::*;
+
+    fn options(trunk: Option<&str>, pbx: Option<&str>) -> InitOptions {
+        InitOptions { trunk: trunk.map(str::to_owned), pbx: pbx.map(str::to_owned), agent: None, yes: true }
+    }
+
+    #[test]
+    fn what_is_written_is_short_and_accepted() {
+        for (trunk, pbx) in [
+            (None, None),
+            (Some("twilio:acme.pstn.twilio.com"), Some("freepbx:10.0.0.5")),
+            (Some("twilio:acme"), None),
+            (Some("carrier:198.51.100.7"), Some("asterisk:pbx.example.com:5080")),
+            (Some("carrier:sip:sbc.example.com;transport=tcp"), Some("3cx:2001:db8::5")),
+            (Some("carrier:[2001:db8::1]:5070"), Some("10.0.0.5")),
+            (Some("carrier:2001:db8::1"), Some("[2001:db8::5]:5080")),
+            (Some("sip:198.51.100.7;transport=tcp"), Some("pbx.example.com:5080")),
+        ] {
+            let text = compose(&options(trunk, pbx)).unwrap();
+            assert!(text.lines().count() <= 40, "{} lines", text.lines().count());
+            let (config, _) = config::parse(Path::new("trunkgate.toml"), &text).unwrap_or_else(|found| {
+                panic!("{}", config::render(Path::new("trunkgate.toml"), &text, &found));
+            });
+            assert_eq!((config.trunks.len(), config.routes.len()), (2, 2));
+        }
+        let twilio = compose(&options(Some("twilio:acme"), None)).unwrap();
+        let (twilio, _) = config::parse(Path::new("trunkgate.toml"), &twilio).unwrap();
+        assert_eq!(twilio.trunks[0].peers[0].uri, "sip:acme.pstn.twilio.com");
+        assert_eq!(twilio.trunks[0].media_from[0].to_string(), "168.86.128.0/18");
+    }
+
+    #[test]
+    fn a_flag_that_cannot_be_used_is_named() {
+        for (trunk, pbx, part) in [
+            (Some("twilio"), None, "--trunk"),
+            (Some("telnyx:1"), None, "twilio:DOMAIN"),
+            (Some("twilio:10.0.0.5:5060"), None, "twilio:DOMAIN"),
+            (Some("carrier:no host"), None, "--trunk carrier:no host"),
+            (None, Some("avaya:1"), "freepbx"),
+            (None, Some("pbx:"), "--pbx"),
+        ] {
+            let message = compose(&options(trunk, pbx)).unwrap_err();
+            assert!(message.contains(part), "{message}");
+        }
+        let local = InitOptions { agent: Some("ws://127.0.0.1:8080/media".into()), ..InitOptions::default() };
+        assert!(compose(&local).unwrap().contains("address = \"127.0.0.1:8088\""));
+        let agent = InitOptions { agent: Some("https://bot.example.com/".into()), ..InitOptions::default() };
+        assert!(compose(&agent).unwrap_err().starts_with("--agent https://bot.example.com/: expected wss://"));
+    }
+
+    #[test]
+    fn an_agent_takes_the_calls_first() {
+        for (trunk, pbx) in [(None, None), (Some("twilio:acme"), None), (Some("twilio:acme"), Some("3cx:2001:db8::5"))]
+        {
+            let agent = Some("wss://bot.example.com/media".to_owned());
+            let text = compose(&InitOptions { agent, ..options(trunk, pbx) }).unwrap();
+            assert!(text.lines().count() <= 40, "{} lines", text.lines().count());
+            let (config, _) = config::parse(Path::new("trunkgate.toml"), &text).unwrap_or_else(|found| {
+                panic!("{}", config::render(Path::new("trunkgate.toml"), &text, &found));
+            });
+            assert_eq!(config.agents[0].url, "wss://bot.example.com/media");
+            let has_pbx = pbx.is_some();
+            assert_eq!((config.trunks.len(), config.routes.len()), if has_pbx { (2, 2) } else { (1, 1) }, "{text}");
+            match &config.routes[0].connect[..] {
+                [TargetSpec::Agent(name), TargetSpec::Trunk { .. }] if has_pbx => assert_eq!(name, AGENT),
+                [TargetSpec::Agent(name)] if !has_pbx => assert_eq!(name, AGENT),
+                other => panic!("{other:?}"),
+            }
+            assert!(!text.contains("\"127.0.0.1:5060\"") && text.contains(":5060\""), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_cannot_be_used_is_asked_for_again() {
+        let asked = ask(&InitOptions::default(), &mut &b"foo\ntwilio:acme\nbot\nws://10.0.0.7/\n10.0.0.5\n"[..]);
+        assert_eq!((asked.trunk.as_deref(), asked.pbx.as_deref()), (Some("twilio:acme"), Some("10.0.0.5")));
+        assert_eq!(asked.agent.as_deref(), Some("ws://10.0.0.7/"));
+        let asked = ask(&InitOptions::default(), &mut &b"\nfoo\n"[..]);
+        assert_eq!((asked.trunk, asked.pbx, asked.agent), (None, None, None));
+    }
+
+    #[test]
+    fn a_file_is_never_overwritten_and_nothing_wrong_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trunkgate.toml");
+        let bad = options(Some("carrier:bad_host:99999"), None);
+        assert_eq!(format!("{:?}", run(&path, &bad)), format!("{:?}", ExitCode::from(2)));
+        assert!(!path.exists());
+        let good = options(None, None);
+        assert_eq!(format!("{:?}", run(&path, &good)), format!("{:?}", ExitCode::SUCCESS));
+        let rights = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+        assert_eq!(rights & 0o137, 0, "{rights:o}: secrets will stand in it");
+        std::fs::write(&path, "mine").unwrap();
+        assert_eq!(format!("{:?}", run(&path, &good)), format!("{:?}", ExitCode::from(2)));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+    }
+}

@@ -1,0 +1,22 @@
+//! The verbs of the command line. They reach an edge over HTTP, or start one of their own.
+
+pub mod agent_test;
+pub mod call;
+pub mod check;
+pub mod cli;
+pub mod client;
+pub mod configuration;
+pub mod demo;
+pub mod doctor;
+pub(crate) mod findings;
+pub mod help;
+pub mod init;
+pub(crate) mod line;
+pub mod loadtest;
+pub mod preset;
+pub(crate) mod progress;
+pub mod shell;
+pub(crate) mod sound;
+pub mod top;
+pub(crate) mod wav;
+pub mod why;

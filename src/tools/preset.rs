@@ -1,0 +1,192 @@
+//! `trunkgate preset list|show|diff`: what presets there are, what one says, with the source of each value, and what the trunks
+//! of the configuration say otherwise.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use crate::boot::run;
+use crate::config;
+use crate::config::preset::{self, Preset, PresetValue};
+use crate::config::preset_diff::{self, Changed, Uses};
+use crate::tools::cli::Presets;
+use crate::tools::client;
+
+/// Lists all presets, shows one, or what is changed of it; exit 2 for one that does not exist, and for a file that cannot be used.
+pub fn run(file: Option<&Path>, what: &Presets, json: bool) -> ExitCode {
+    let named = |name: &str| {
+        let found = preset::find(name);
+        if found.is_none() {
+            let names: Vec<&str> = preset::all().iter().map(|preset| preset.name).collect();
+            eprintln!("error: unknown preset: {name}: {}", names.join(", "));
+        }
+        found
+    };
+    let text = match what {
+        Presets::Diff { name } => {
+            let Some(preset) = named(name) else { return ExitCode::from(run::USAGE) };
+            let Some(path) = config::find(file) else { return run::no_config() };
+            let source = config::text(&path).unwrap_or_default();
+            if let Err(found) = config::load(&path) {
+                eprint!("{}", config::render(&path, &source, &found));
+                return ExitCode::from(run::USAGE);
+            }
+            let trunks = preset_diff::uses(&source, &preset);
+            if json { format!("{:#}\n", diff_as_json(&preset, &path, &trunks)) } else { diff(&preset, &path, &trunks) }
+        }
+        Presets::List if json => {
+            let one = |preset: &Preset| json!({ "name": preset.name, "title": preset.title });
+            format!("{:#}\n", preset::all().iter().map(one).collect::<Value>())
+        }
+        Presets::List => list(),
+        Presets::Show { name } => match named(name) {
+            Some(preset) if json => format!("{:#}\n", as_json(&preset)),
+            Some(preset) => as_text(&preset),
+            None => return ExitCode::from(run::USAGE),
+        },
+    };
+    client::say(&text);
+    ExitCode::SUCCESS
+}
+
+fn list() -> String {
+    let all = preset::all();
+    let width = all.iter().map(|preset| preset.name.len()).max().unwrap_or(0);
+    all.iter().map(|preset| format!("{:<width$}  {}\n", preset.name, preset.title)).collect()
+}
+
+/// As lines of a trunk, each value under where it comes from.
+fn as_text(preset: &Preset) -> String {
+    let mut out = format!("# {}: {}\n# Keys of the trunk override these.\n", preset.name, preset.title);
+    out.push_str(&format!("[trunk.NAME]\npreset = \"{}\"\n", preset.name));
+    if let Some(domain) = &preset.domain {
+        let (ends, at_edge) = (&domain.ends, &domain.at_edge);
+        out.push_str(&format!("\n# {}\ndomain = \"acme{ends}\"   # its peer: sip:acme{ends}\n", domain.source));
+        out.push_str(&format!("# edges = [{}]\n", quoted(&domain.edges)));
+        out.push_str(&format!("#   locations to try, in order: sip:acme{at_edge}\n"));
+        out.push_str("# secure = true   # TLS and SRTP; false: UDP without SRTP\n");
+    }
+    for value in &preset.values {
+        out.push('\n');
+        for line in [&value.note, &value.source].into_iter().filter(|line| !line.is_empty()) {
+            out.push_str(&format!("# {line}\n"));
+        }
+        match value.secure {
+            Some(false) => out.push_str(&format!("# {} = {}   # with secure = false\n", value.key, value.text)),
+            Some(true) | None => out.push_str(&format!("{} = {}\n", value.key, value.text)),
+        }
+    }
+    for header in &preset.own_headers {
+        out.push_str(&format!("\n# {}\n# {}: dropped where any other trunk brings it\n", header.source, header.name));
+    }
+    out
+}
+
+/// Each trunk with what it says otherwise, and where.
+fn diff(preset: &Preset, path: &Path, trunks: &[Uses]) -> String {
+    if trunks.is_empty() {
+        return format!("no trunk in {} has preset = \"{}\"\n", path.display(), preset.name);
+    }
+    let mut out = String::new();
+    for trunk in trunks {
+        let place = format!("{}:{}:{}", path.display(), trunk.line, trunk.column);
+        let of = format!("of {} values of the preset", trunk.values);
+        if trunk.changed.is_empty() {
+            out.push_str(&format!("[trunk.{}]  {place}: none {of} is changed\n", trunk.name));
+            continue;
+        }
+        out.push_str(&format!("[trunk.{}]  {place}: {} {of} changed\n", trunk.name, trunk.changed.len()));
+        for one in &trunk.changed {
+            out.push_str(&format!("  {}:{}:{}\n", path.display(), one.line, one.column));
+            out.push_str(&format!("  - {} = {}\n  + {} = {}\n", one.key, one.preset, one.key, one.written));
+        }
+    }
+    out
+}
+
+fn diff_as_json(preset: &Preset, path: &Path, trunks: &[Uses]) -> Value {
+    let changed = |one: &Changed| {
+        json!({
+            "key": one.key,
+            "preset": one.preset,
+            "written": one.written,
+            "source": one.source,
+            "line": one.line,
+            "column": one.column,
+        })
+    };
+    let trunk = |trunk: &Uses| {
+        json!({
+            "name": trunk.name,
+            "line": trunk.line,
+            "column": trunk.column,
+            "values": trunk.values,
+            "changed": trunk.changed.iter().map(changed).collect::<Value>(),
+        })
+    };
+    json!({
+        "preset": preset.name,
+        "file": path.display().to_string(),
+        "trunks": trunks.iter().map(trunk).collect::<Value>(),
+    })
+}
+
+fn quoted(texts: &[String]) -> String {
+    texts.iter().map(|text| format!("\"{text}\"")).collect::<Vec<_>>().join(", ")
+}
+
+fn as_json(preset: &Preset) -> Value {
+    let value = |value: &PresetValue| {
+        let parsed = toml::from_str::<toml::Table>(&format!("value = {}", value.text)).ok();
+        json!({
+            "key": value.key,
+            "value": parsed.and_then(|mut table| table.remove("value")),
+            "secure": value.secure,
+            "note": value.note,
+            "source": value.source,
+        })
+    };
+    json!({
+        "name": preset.name,
+        "title": preset.title,
+        "keys": preset.keys,
+        "domain": preset.domain.as_ref().map(|domain| json!({
+            "ends": domain.ends,
+            "at_edge": domain.at_edge,
+            "edges": domain.edges,
+            "source": domain.source,
+        })),
+        "own_headers": preset.own_headers.iter().map(|header| json!({
+            "name": header.name,
+            "source": header.source,
+        })).collect::<Value>(),
+        "values": preset.values.iter().map(value).collect::<Value>(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config;
+
+    #[test]
+    fn what_is_shown_is_a_trunk_that_can_be_used() {
+        for preset in preset::all() {
+            let shown = as_text(&preset);
+            let peers = if preset.domain.is_some() { "" } else { "peers = ['sip:10.0.0.5']\n" };
+            let text = format!("{}\n{peers}", shown.replace("NAME", "x"));
+            let (config, warnings) = config::parse(Path::new("t.toml"), &text)
+                .unwrap_or_else(|found| panic!("{}", config::render(Path::new("t.toml"), &text, &found)));
+            let short = format!("[trunk.x]\npreset = '{}'\n{peers}", preset.name);
+            let short =
+                if preset.domain.is_some() { format!("{short}domain = 'acme.pstn.twilio.com'\n") } else { short };
+            let (again, _) = config::parse(Path::new("t.toml"), &short).unwrap();
+            assert_eq!(format!("{:?}", config.trunks), format!("{:?}", again.trunks), "{warnings:?}");
+            assert_eq!(as_json(&preset)["values"].as_array().unwrap().len(), preset.values.len());
+        }
+        assert_eq!(list().lines().count(), preset::all().len());
+    }
+}

@@ -1,0 +1,312 @@
+//! How `top` looks: health and trunks above, the calls or one call below, the keys at the bottom.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Span, Text};
+use ratatui::widgets::{Block, Clear, Paragraph, Row, Table, TableState};
+use serde_json::Value;
+
+use super::feed::{Page, plain};
+use super::state::State;
+use crate::explain::ladder::wrapped;
+use crate::tools::client::span;
+
+/// Heads of the columns of calls.
+const HEADS: [&str; 9] = ["SID", "FROM", "TO", "ROUTE", "LEGS", "STATE", "CODE", "TIME", "REASON"];
+/// And how wide they are, in characters; a SID is told by its beginning.
+const WIDTHS: [u16; 9] = [10, 16, 16, 10, 18, 16, 4, 10, 18];
+/// Columns that a problem has at least.
+const NARROWEST: usize = 20;
+/// Trunks and agents that have a line; further ones are counted.
+const PARTIES: usize = 6;
+/// The keys of the list, of a call, and while something is asked.
+const LIST_KEYS: &str =
+    "Enter ladder  r raw  / filter  F5 clear ended  Del hang up  p pause  F8 colours  F1 help  q quit";
+const CALL_KEYS: &str = "↑↓ scroll  x ladder  r raw  d SDP  s save  Del hang up  p pause  F1 help  q back";
+const FILTER_KEYS: &str = "Enter keep  Esc clear";
+const HELP: &str = "\
+↑ ↓ j k PgUp PgDn Home End   move in the list or page
+Enter, F4, x                 the call's ladder: all legs side by side
+F6, r                        SIP messages as sent on the wire
+d                            session descriptions (SDP) only
+F2, s                        save the page to a file
+F3, F7, /, f                 filter the list
+F5                           hide calls that have ended
+Del, K                       end the call (asks first)
+p                            pause and resume
+F8, C                        colours on and off
+F1, h, ?                     this page
+Esc, q                       back, or leave
+
+Any key closes this page.";
+
+/// Draws it all.
+pub(super) fn draw(frame: &mut Frame, state: &State) {
+    let head = head(state, frame.area().width);
+    let rows = u16::try_from(head.lines.len()).unwrap_or(u16::MAX);
+    // Of a low terminal the calls have at least half.
+    let rows = rows.min(frame.area().height / 2);
+    let [top, body, foot] =
+        Layout::vertical([Constraint::Length(rows), Constraint::Fill(1), Constraint::Length(1)]).areas(frame.area());
+    frame.render_widget(Paragraph::new(head), top);
+    match state.open {
+        Some(_) => page(frame, body, state),
+        None => list(frame, body, state),
+    }
+    frame.render_widget(Paragraph::new(foot_line(state)), foot);
+    if state.is_helping {
+        let [middle] = Layout::vertical([Constraint::Length(16)]).areas(body);
+        frame.render_widget(Clear, middle);
+        frame.render_widget(Paragraph::new(HELP).block(Block::bordered().title("keys")), middle);
+    }
+}
+
+/// A colour where colours are wanted.
+fn colour(state: &State, colour: Color) -> Style {
+    if state.colours { Style::new().fg(colour) } else { Style::new() }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| "–".to_owned(), plain)
+}
+
+/// Health, trunks, agents, what is wrong.
+fn head(state: &State, width: u16) -> Text<'static> {
+    let status = &state.seen.status;
+    let bold = Style::new().add_modifier(Modifier::BOLD);
+    let (word, style) = match status["state"].as_str() {
+        _ if state.lost.is_some() => ("not reached".to_owned(), colour(state, Color::Red)),
+        Some("ready") => ("taking calls".to_owned(), colour(state, Color::Green)),
+        Some(other) => (plain(other), colour(state, Color::Red)),
+        None => ("–".to_owned(), Style::new()),
+    };
+    let media = &status["media"];
+    let mut lines = vec![Line::from(vec![
+        Span::styled(text(&status["edge"]), bold),
+        Span::raw(format!(
+            "   {}   up {}   ",
+            text(&status["version"]),
+            span(status["uptime_seconds"].as_u64().unwrap_or(0))
+        )),
+        Span::styled(word, style.add_modifier(Modifier::BOLD)),
+        Span::raw(format!(
+            "   calls {}   media ports {} of {}",
+            status["calls"], media["ports_in_use"], media["ports"]
+        )),
+        Span::raw(if state.is_paused { "   PAUSED" } else { "" }),
+    ])];
+    if let Some(what) = &state.lost {
+        lines.push(Line::styled(format!("! {}; trying again", plain(what)), colour(state, Color::Red)));
+    }
+    for (key, name) in [("trunks", "trunk"), ("agents", "agent")] {
+        let all = status[key].as_array().map(Vec::as_slice).unwrap_or_default();
+        lines.extend(all.iter().take(PARTIES).map(|party| party_line(state, name, party)));
+        if all.len() > PARTIES {
+            lines.push(Line::raw(format!("  and {} more {key}: `trunkgate status`", all.len() - PARTIES)));
+        }
+    }
+    for problem in status["problems"].as_array().into_iter().flatten() {
+        // What is wrong is told to its end.
+        let all = wrapped(&format!("! {}", text(problem)), 2, Some(usize::from(width).max(NARROWEST)));
+        lines.extend(all.lines().map(|line| Line::styled(line.to_owned(), colour(state, Color::Red))));
+    }
+    Text::from(lines)
+}
+
+/// One trunk or agent.
+fn party_line(state: &State, kind: &str, party: &Value) -> Line<'static> {
+    let up = party["state"].as_str().unwrap_or("–");
+    let style = colour(state, if up == "down" { Color::Red } else { Color::Green });
+    let count = match kind {
+        "trunk" => format!("calls {}   cps {}", party["calls"], party["cps"]),
+        _ => format!("sessions {}   lost {}", party["sessions"], party["lost"]),
+    };
+    let answered = party["answered_ratio"].as_f64().map(|ratio| format!("   answered {:.0} %", ratio * 100.0));
+    let problem = party["last_problem"].as_str().map(|what| format!("   last: {}", plain(what)));
+    Line::from(vec![
+        Span::raw(format!("{kind} {:16} ", text(&party["name"]))),
+        Span::styled(format!("{:8}", plain(up)), style),
+        Span::raw(format!("{count}{}{}", answered.unwrap_or_default(), problem.unwrap_or_default())),
+    ])
+}
+
+fn list(frame: &mut Frame, area: Rect, state: &State) {
+    let style = |cell: &str| match cell.split(' ').next().unwrap_or_default() {
+        _ if cell.contains('!') => colour(state, Color::Red),
+        "answered" => colour(state, Color::Green),
+        "failed" | "refused" | "no_answer" => colour(state, Color::Red),
+        "trying" | "ringing" | "early" => colour(state, Color::Yellow),
+        _ => Style::new(),
+    };
+    let shown = state.rows();
+    let rows = shown.iter().map(|(_, cells)| {
+        let state = cells.get(5).map_or("", String::as_str);
+        Row::new(cells.iter().map(|cell| plain(cell))).style(style(state))
+    });
+    let head = Row::new(HEADS).style(Style::new().add_modifier(Modifier::BOLD));
+    let table = Table::new(rows, WIDTHS.map(Constraint::Max))
+        .header(head)
+        .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
+    let chosen = (!shown.is_empty()).then(|| state.position());
+    frame.render_stateful_widget(table, area, &mut TableState::new().with_selected(chosen));
+    if shown.is_empty() {
+        let [_, below] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
+        let why = if state.filter.is_empty() { "no calls" } else { "no call matches the filter" };
+        frame.render_widget(Paragraph::new(why), below);
+    }
+}
+
+fn page(frame: &mut Frame, area: Rect, state: &State) {
+    let Some(open) = &state.open else { return };
+    let lines = state.lines();
+    let name = match open.page {
+        Page::Ladder => "ladder",
+        Page::Raw => "messages",
+        Page::Sdp => "descriptions",
+    };
+    let call = state.call(&open.sid);
+    let word = call.map_or_else(String::new, |call| format!("  {}", text(&call["state"])));
+    let title = format!("{}  {name}{word}  line {} of {}", plain(&open.sid), open.top + 1, lines.len());
+    let [head, body] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
+    frame.render_widget(Paragraph::new(title).style(Style::new().add_modifier(Modifier::BOLD)), head);
+    let styled = lines.iter().skip(open.top).take(body.height.into()).map(|line| {
+        let is_verdict = line.trim_start().starts_with("verdict:");
+        Line::styled(line.clone(), if is_verdict { colour(state, Color::Yellow) } else { Style::new() })
+    });
+    frame.render_widget(Paragraph::new(Text::from(styled.collect::<Vec<_>>())), body);
+}
+
+/// What is asked, said, or may be pressed.
+fn foot_line(state: &State) -> Line<'static> {
+    let bold = Style::new().add_modifier(Modifier::BOLD);
+    if let Some(sid) = &state.ending {
+        return Line::styled(format!("end call {}? y: yes, any other key: no", plain(sid)), bold);
+    }
+    if state.is_filtering {
+        return Line::raw(format!("filter: {}█   {FILTER_KEYS}", plain(&state.filter)));
+    }
+    if let Some(note) = &state.note {
+        return Line::styled(plain(note), bold);
+    }
+    let filter = match state.filter.as_str() {
+        "" => String::new(),
+        filter => format!("filter: {}   ", plain(filter)),
+    };
+    Line::styled(
+        format!("{filter}{}", if state.open.is_some() { CALL_KEYS } else { LIST_KEYS }),
+        Style::new().add_modifier(Modifier::DIM),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+    use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+    use serde_json::json;
+
+    use super::super::feed::{CallSeen, Seen};
+    use super::*;
+
+    /// What a terminal of this size shows.
+    fn shown(state: &State, (width, height): (u16, u16)) -> String {
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        terminal.draw(|frame| draw(frame, state)).unwrap();
+        let buffer = terminal.backend().buffer();
+        let line = |y| (0..width).map(|x| buffer[(x, y)].symbol()).collect::<String>().trim_end().to_owned();
+        (0..height).map(|y| line(y) + "\n").collect()
+    }
+
+    fn state() -> State {
+        let status = json!({"edge": "edge-1", "version": "0.1.0", "state": "ready", "uptime_seconds": 3700, "calls": 1,
+            "media": {"ports_in_use": 4, "ports": 16384},
+            "trunks": [{"name": "carrier", "state": "up", "calls": 1, "cps": 0, "answered_ratio": 0.5},
+                {"name": "pbx", "state": "down", "calls": 1, "cps": 0, "last_problem": "no answer to OPTIONS"}],
+            "agents": [{"name": "desk", "state": "up", "sessions": 2, "lost": 0}],
+            "problems": ["trunk pbx is down"]});
+        let call = json!({"sid": "CA0123456789abcdef0123456789abcdef", "from": "+1415****101", "to": "+1415****199", "route": "in",
+            "state": "answered", "sip_code": 200, "flags": ["one_way"], "legs": [{"trunk": "carrier"}, {"trunk": "pbx"}],
+            "started_at": "2026-01-01T00:00:00Z", "answered_at": "2026-01-01T00:00:02Z", "ended_at": "2026-01-01T00:01:07Z"});
+        let mut state = State::new(false);
+        state.take(Seen { status, calls: json!({"calls": [call]}), call: None });
+        state
+    }
+
+    #[test]
+    fn the_list_is_this_page() {
+        let page = "\
+edge-1   0.1.0   up 1 h 1 min   taking calls   calls 1   media ports 4 of 16384
+trunk carrier          up      calls 1   cps 0   answered 50 %
+trunk pbx              down    calls 1   cps 0   last: no answer to OPTIONS
+agent desk             up      sessions 2   lost 0
+! trunk pbx is down
+SID        FROM             TO               ROUTE      LEGS               STATE            CODE TIME       REASON
+CA01234567 +1415****101     +1415****199     in         carrier → pbx      answered !silent 200  1 min 5 s  –
+
+
+Enter ladder  r raw  / filter  F5 clear ended  Del hang up  p pause  F8 colours  F1 help  q quit
+";
+        assert_eq!(shown(&state(), (132, 10)), page);
+    }
+
+    #[test]
+    fn a_call_is_its_ladder_and_nothing_steers_the_terminal() {
+        let mut state = state();
+        let sid = "CA0123456789abcdef0123456789abcdef";
+        state.press(KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE));
+        assert!(shown(&state, (80, 12)).contains("one moment …"));
+        let ladder = "carrier  edge  pbx\n  │──INVITE──▶│  \x1b[31mred\n  verdict: all is well\n".to_owned();
+        state.seen.call = Some(CallSeen { sid: sid.into(), ladder, ..CallSeen::default() });
+        let page = shown(&state, (80, 12));
+        assert!(page.contains(&format!("{sid}  ladder  answered  line 1 of 3\ncarrier  edge  pbx\n")), "{page}");
+        assert!(
+            page.contains("·[31mred") && page.contains("verdict: all is well") && page.contains("q back"),
+            "{page}"
+        );
+        state.press(KeyEvent::new(KeyCode::Down, KeyModifiers::NONE));
+        assert!(!shown(&state, (80, 12)).contains("carrier  edge"), "the first line is gone");
+        state.press(KeyEvent::new(KeyCode::Delete, KeyModifiers::NONE));
+        assert!(shown(&state, (80, 12)).contains(&format!("end call {sid}? y: yes")));
+    }
+
+    #[test]
+    fn a_problem_is_told_to_its_end() {
+        let mut state = state();
+        let long = format!("trunk pbx is down: {}the end", "no answer to OPTIONS, ".repeat(8));
+        state.seen.status["problems"] = json!([long]);
+        let page = shown(&state, (80, 30));
+        assert!(page.contains("the end") && page.contains("! trunk pbx is down"), "{page}");
+    }
+
+    #[test]
+    fn a_lost_edge_is_told_and_what_it_said_stays() {
+        let mut state = state();
+        state.lost = Some("no edge at http://127.0.0.1:1\x07".into());
+        let page = shown(&state, (126, 12));
+        assert!(page.contains("not reached") && page.contains("! no edge at http://127.0.0.1:1·; trying again"));
+        assert!(page.contains("+1415****101"), "{page}");
+    }
+
+    #[test]
+    fn any_size_can_be_drawn_and_colours_are_only_where_they_are_wanted() {
+        let mut state = state();
+        for size in [(1, 1), (3, 2), (20, 5), (80, 24), (300, 100)] {
+            shown(&state, size);
+            state.is_helping = !state.is_helping;
+            state.open = match state.open {
+                Some(_) => None,
+                None => Some(super::super::state::Open { sid: "CA1".into(), page: Page::Raw, top: 7 }),
+            };
+        }
+        let coloured = |state: &State| {
+            let mut terminal = Terminal::new(TestBackend::new(126, 9)).unwrap();
+            terminal.draw(|frame| draw(frame, state)).unwrap();
+            terminal.backend().buffer().content().iter().any(|cell| cell.fg != Color::Reset)
+        };
+        (state.open, state.is_helping) = (None, false);
+        assert!(!coloured(&state));
+        state.colours = true;
+        assert!(coloured(&state));
+    }
+}

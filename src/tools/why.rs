@@ -1,0 +1,42 @@
+//! `trunkgate why`: which way a call would go by the file, or by the configuration that an edge has in force.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use jiff::tz::TimeZone;
+use serde_json::Value;
+use trunkgate_route::Table;
+
+use crate::boot::run;
+use crate::explain::why::{Question, explain, text};
+use crate::runtime::settings::Found;
+use crate::system::terminal;
+use crate::tools::cli::Why;
+use crate::tools::client;
+
+/// Explains a call: by the file, as `check` reads it (host names of peers are not looked up), or with `--url` by the
+/// configuration that an edge has in force.
+pub fn run(config: Option<&Path>, verb: &Why) -> ExitCode {
+    let (from, called, caller) = (verb.from.clone(), verb.called.clone(), verb.caller.clone());
+    let header = (!verb.header.is_empty()).then(|| verb.header.join("\n"));
+    let question = Question { from, called, caller, at: verb.at.clone(), header };
+    let show = |answer: &Value| if verb.json { client::raw(answer) } else { text(&terminal::harmless_json(answer)) };
+    if let Err(error) = question.moment(&TimeZone::UTC).map(drop).and_then(|()| question.headers().map(drop)) {
+        eprintln!("error: {error}");
+        return ExitCode::from(run::USAGE);
+    }
+    if verb.remote.url.is_some() {
+        return client::why(config, &verb.remote, &question, show);
+    }
+    let Some((config, _)) = run::load(config, false) else { return ExitCode::from(run::USAGE) };
+    match explain(&Table::new(config.definition(&Found::new())), &config, &question, None) {
+        Ok(answer) => {
+            client::say(&show(&answer));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(run::USAGE)
+        }
+    }
+}
