@@ -5,10 +5,10 @@ use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use url::Url;
 use tokio::sync::oneshot;
 use trunkgate_call::numbers::mask;
 use trunkgate_media::agent::{SIGNATURE_HEADER, sign_form};
+use url::Url;
 
 use super::ApiError;
 use super::gate::same;

@@ -2,14 +2,11 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ipnet::IpNet;
 use toml::Spanned;
-use trunkgate_call::limits::RETRY_MOST;
-use trunkgate_media::agent::Format;
 use trunkgate_media::limits::CLEAR_FADE_MOST;
-use trunkgate_route::{Agent, Numbers, OnClose, Template, TransferRule};
+use trunkgate_route::{Agent, Numbers, Template, TransferRule};
 
 use super::caller_id;
 use super::code;
@@ -49,12 +46,6 @@ const WITHOUT_CONVERSATION: [&str; 19] = [
     "allow_callers",
     "transfer_to",
 ];
-/// A shorter `first_audio_timeout` is warned of.
-const FIRST_AUDIO_LEAST: (Duration, &str) =
-    (Duration::from_secs(1), "an agent that takes longer before its first audio counts as failed");
-/// A shorter `ping` is.
-const PING_LEAST: (Duration, &str) =
-    (Duration::from_millis(500), "short intervals add load without detecting failures sooner");
 /// What `clear_fade` may be.
 const FADES: &str = "\"10ms\", maximum \"20ms\"; \"0s\" is off";
 
@@ -121,7 +112,7 @@ fn read_one<'a>(
     };
     agent.auth_token = section.read("auth_token", findings, secret).map(|secret| secret.reveal().to_owned());
     agent.parameters = section.read("parameters", findings, parameters).unwrap_or_default();
-    agent.extras = section.read("extras", findings, values::boolean).unwrap_or_default();
+    keys::fill((keys::AGENT, keys::PUT_AGENT), Some(&section), &mut agent, findings);
     audio(&mut agent, &section, findings);
     limits(&mut agent, &section, surroundings.numbers, findings);
     let transfer_to = section.read("transfer_to", findings, |key, value, findings| {
@@ -135,10 +126,6 @@ fn read_one<'a>(
         None => (None, Vec::new()),
     };
     agent.transfer_to = rules;
-    let ends = [("hangup", OnClose::Hangup), ("next", OnClose::Next)];
-    let on_close =
-        section.read("on_close", findings, |key, value, findings| values::one_of(key, value, findings, &ends));
-    agent.on_close = on_close.unwrap_or_default();
     let said = hold::read(&mut agent, &section, surroundings.folder, findings);
     queue::read(&mut agent, &section, findings);
     let hold = section.get("hold").filter(|_| agent.hold.is_some());
@@ -167,10 +154,6 @@ fn transfer_rule(key: &str, value: &Value<'_>, numbers: &Numbers, findings: &mut
 
 /// What its audio is like.
 fn audio(agent: &mut Agent, section: &Section<'_>, findings: &mut Findings) {
-    let formats = Format::ALL.map(|format| (format.name(), format.name()));
-    let format =
-        section.read("format", findings, |key, value, findings| values::one_of(key, value, findings, &formats));
-    agent.format = format.unwrap_or(agent.format);
     let fade = section.read("clear_fade", findings, |key, value, findings| {
         let fade = values::duration_as(key, value, FADES, findings)?;
         if fade > CLEAR_FADE_MOST {
@@ -183,16 +166,6 @@ fn audio(agent: &mut Agent, section: &Section<'_>, findings: &mut Findings) {
 
 /// How long it may take for what, how often it is asked, and by whom.
 fn limits(agent: &mut Agent, section: &Section<'_>, numbers: &Numbers, findings: &mut Findings) {
-    for (key, target) in [("connect_timeout", &mut agent.connect_timeout), ("max_call", &mut agent.max_call)] {
-        *target = section.read(key, findings, values::duration).unwrap_or(*target);
-    }
-    let ping =
-        section.read("ping", findings, |key, value, findings| values::duration_of(key, value, PING_LEAST, findings));
-    agent.ping = ping.unwrap_or(agent.ping);
-    let first_audio = section.read("first_audio_timeout", findings, |key, value, findings| {
-        values::duration_of(key, value, FIRST_AUDIO_LEAST, findings)
-    });
-    agent.first_audio_timeout = first_audio.unwrap_or_default();
     if let Some(value) = section.get("max_call")
         && !agent.max_call.is_zero()
         && agent.max_call <= agent.first_audio_timeout
@@ -200,9 +173,6 @@ fn limits(agent: &mut Agent, section: &Section<'_>, numbers: &Numbers, findings:
         let message = "`max_call` ends before `first_audio_timeout`: a silent agent is not detected";
         findings.warning(code::BAD_VALUE, Some(value.span()), message, "use a longer `max_call`");
     }
-    let retry =
-        section.read("retry", findings, |key, value, findings| values::integer(key, value, findings, 0..=RETRY_MOST));
-    agent.retry = retry.unwrap_or_default();
     let callers = section.read("allow_callers", findings, |key, value, findings| {
         values::one_or_list(key, value, findings, |key, value, findings| {
             caller_id::number(key, value, numbers, findings)

@@ -51,9 +51,6 @@ pub(super) fn read(
     folder: &Path,
     findings: &mut Findings,
 ) -> Option<Announcement> {
-    let times = [("on_connect", AnswerTime::OnConnect), ("early", AnswerTime::Early), ("at_once", AnswerTime::AtOnce)];
-    let answer = section.read("answer", findings, |key, value, findings| values::one_of(key, value, findings, &times));
-    agent.answer = answer.unwrap_or_default();
     agent.goodbye = section.read("goodbye", findings, |key, value, findings| {
         file(key, value, GOODBYE_SECONDS, Use::Once, folder, findings)
     });

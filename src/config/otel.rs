@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use hyper::header::{HeaderName, HeaderValue};
 use ipnet::IpNet;
-use url::Url;
 use toml::de::DeValue;
 use trunkgate_call::Sampling;
+use url::Url;
 
 use super::agents::certificates;
 use super::code;

@@ -4,8 +4,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ipnet::IpNet;
-use url::Url;
 use trunkgate_route::{Peer, Transport};
+use url::Url;
 
 use super::code;
 use super::diagnostic::Findings;

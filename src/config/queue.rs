@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use trunkgate_call::limits::{AGENT_SESSIONS_MOST, QUEUE_CALLERS_MOST, QUEUE_WAIT_MOST_SECONDS};
+use trunkgate_call::limits::{QUEUE_CALLERS_MOST, QUEUE_WAIT_MOST_SECONDS};
 use trunkgate_route::{Agent, AnswerTime, Queue};
 
 use super::code;
@@ -17,10 +17,6 @@ const RING_MOST: Duration = Duration::from_secs(60);
 
 /// Reads both keys into the agent, whose `answer` and `hold` are known.
 pub(super) fn read(agent: &mut Agent, section: &Section<'_>, findings: &mut Findings) {
-    let sessions = section.read("max_sessions", findings, |key, value, findings| {
-        values::integer(key, value, findings, 0..=AGENT_SESSIONS_MOST)
-    });
-    agent.max_sessions = sessions.unwrap_or_default();
     agent.queue = section.read("queue", findings, queue);
     let (Some(value), Some(queue)) = (section.get("queue"), agent.queue) else { return };
     if findings.has_errors() {

@@ -8,7 +8,6 @@ use std::time::Duration;
 use ipnet::IpNet;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-use trunkgate_call::limits::BAN_FAILURES_NOTED;
 use trunkgate_call::{Ban, StrangerLimits};
 use trunkgate_media::LatchMode;
 use trunkgate_route::{Numbers, Transport};
@@ -30,19 +29,10 @@ use crate::system::log::Log;
 /// Peers in these networks are shown our local address.
 const LOCAL_NETWORKS: [&str; 7] =
     ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7", "127.0.0.0/8", "::1/128"];
-/// A shorter `idle_timeout` is warned of: far ends that save bandwidth send a packet every few seconds.
-const IDLE_LEAST: (Duration, &str) =
-    (Duration::from_secs(5), "a pause caused by silence suppression would end the call");
 /// `[media] ports` where none is written.
 const MEDIA_PORTS: (u16, u16) = (16_384, 32_767);
 /// Media ports that one call takes: RTP and RTCP on each of its two sides.
 pub(super) const PORTS_PER_CALL: u32 = 4;
-/// Smallest limit on a message that still lets ordinary calls through, in bytes.
-const MIN_SIP_MESSAGE_BYTES: u32 = 1_500;
-/// Largest datagram, in bytes.
-const MAX_SIP_MESSAGE_BYTES: u32 = 65_535;
-/// Most media workers.
-const MAX_THREADS: u32 = 256;
 
 /// The file that is read.
 #[derive(Debug, Clone, Copy)]
@@ -288,32 +278,23 @@ fn read_media(section: Option<&Section<'_>>, findings: &mut Findings) -> (Media,
         })
     });
     let ports = section.and_then(|media| media.read("ports", findings, port_range));
-    let threads = section.and_then(|media| {
-        media.read("threads", findings, |key, value, findings| values::integer(key, value, findings, 0..=MAX_THREADS))
-    });
-    let idle_timeout = section.and_then(|media| {
-        media.read("idle_timeout", findings, |key, value, f| values::duration_of(key, value, IDLE_LEAST, f))
-    });
-    let latch = section.and_then(|media| {
-        let modes = [("strict", LatchMode::Strict), ("relearn", LatchMode::Relearn), ("off", LatchMode::Off)];
-        media.read("latch", findings, |key, value, findings| values::one_of(key, value, findings, &modes))
-    });
     if let Some(value) = section.and_then(|media| media.get("engine")) {
         let engines = [("auto", true), ("user", true), ("kernel", false)];
         if values::one_of("engine", value, findings, &engines) == Some(false) {
             not_yet(value.span(), "engine = \"kernel\"", "the kernel media path", findings);
         }
     }
-    let media = Media {
+    let mut media = Media {
         address: match address {
             Some(list) => list.into_iter().map(|(address, _)| address).collect(),
             None => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
         },
         ports: ports.unwrap_or(MEDIA_PORTS),
-        threads: usize::try_from(threads.unwrap_or(0)).unwrap_or(0),
-        idle_timeout: idle_timeout.unwrap_or(Duration::from_secs(60)),
-        latch: latch.unwrap_or_default(),
+        threads: 0,
+        idle_timeout: Duration::ZERO,
+        latch: LatchMode::default(),
     };
+    keys::fill((keys::MEDIA, keys::PUT_MEDIA), section, &mut media, findings);
     if media.address.is_empty()
         && let Some(value) = section.and_then(|media| media.get("address"))
         && value.get_ref().as_array().is_some_and(|list| list.is_empty())
@@ -369,37 +350,20 @@ pub(super) fn calls_that_fit((first, last): (u16, u16)) -> u32 {
 }
 
 fn read_limits(section: Option<&Section<'_>>, media: &Media, findings: &mut Findings) -> (Limits, Option<Span>) {
-    let mut read = |key: &str, allowed| {
-        section.and_then(|limits| {
-            limits.read(key, findings, |key, value, findings| values::integer(key, value, findings, allowed))
-        })
-    };
-    let calls = read("calls", 1..=u32::MAX);
-    let calls_per_second = read("calls_per_second", 0..=u32::MAX);
-    let sip_message_bytes = read("sip_message_bytes", MIN_SIP_MESSAGE_BYTES..=MAX_SIP_MESSAGE_BYTES);
-    let messages_per_second = read("unknown_messages_per_second", 0..=u32::MAX);
-    let strangers = StrangerLimits::default();
-    let limits = Limits {
-        calls: calls.unwrap_or_else(|| calls_that_fit(media.ports)),
-        calls_per_second: calls_per_second.unwrap_or(200),
-        sip_message_bytes: usize::try_from(sip_message_bytes.unwrap_or(MAX_SIP_MESSAGE_BYTES)).unwrap_or(usize::MAX),
-        strangers: StrangerLimits {
-            messages_per_second: messages_per_second.unwrap_or(strangers.messages_per_second),
-            ban: section.and_then(|limits| limits.read("ban", findings, read_ban)).unwrap_or(strangers.ban),
-        },
-    };
+    let ban = section.and_then(|limits| limits.read("ban", findings, read_ban));
+    let strangers = StrangerLimits { ban: ban.unwrap_or(StrangerLimits::default().ban), messages_per_second: 0 };
+    let calls = calls_that_fit(media.ports);
+    let mut limits = Limits { calls, calls_per_second: 0, sip_message_bytes: 0, strangers };
+    keys::fill((keys::LIMITS, keys::PUT_LIMITS), section, &mut limits, findings);
     (limits, section.and_then(|limits| limits.get("calls")).map(Spanned::span))
 }
 
 /// `{ after = 20, within = "10s", lasting = "10m" }`; what is not written is as there.
 fn read_ban(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Ban> {
     let section = Section::open(&format!("`{key}`"), value, keys::BAN, findings)?;
-    let usual = StrangerLimits::default().ban;
-    let most = u32::try_from(BAN_FAILURES_NOTED).unwrap_or(u32::MAX);
-    let after = section.read("after", findings, |key, value, f| values::integer(key, value, f, 0..=most));
-    let mut time = |key: &str, usual| section.read(key, findings, values::duration).unwrap_or(usual);
-    let (within, lasting) = (time("within", usual.within), time("lasting", usual.lasting));
-    Some(Ban { after: after.unwrap_or(usual.after), within, lasting })
+    let mut ban = StrangerLimits::default().ban;
+    keys::fill((keys::BAN, keys::PUT_BAN), Some(&section), &mut ban, findings);
+    Some(ban)
 }
 
 fn read_http(file: File<'_>, section: Option<&Section<'_>>, findings: &mut Findings) -> Http {

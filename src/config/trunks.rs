@@ -8,10 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use toml::Spanned;
 use trunkgate_call::limits::SESSION_LEAST_SECONDS;
-use trunkgate_route::{
-    Destination, Dtmf, HoldMode, Identities, NUMBER_PARAMETERS, Peer, RedirectMode, ReferMode, ReferTo, SendNumbers,
-    Srtp, Suite, Transport, Trunk,
-};
+use trunkgate_route::{Destination, NUMBER_PARAMETERS, Peer, Suite, Transport, Trunk};
 use trunkgate_sip::limits::SESSION_SECONDS;
 use trunkgate_sip::{Scheme, Uri};
 
@@ -32,36 +29,6 @@ use crate::limits::MUSIC_SECONDS;
 const CODECS: [&str; 4] = ["PCMU", "PCMA", "G722", "opus"];
 /// Codecs that others know and this version does not convert.
 const LATER_CODECS: [&str; 7] = ["G729", "AMR", "AMR-WB", "G723", "GSM", "ILBC", "SPEEX"];
-
-/// `options_interval` where none is written.
-const OPTIONS_INTERVAL: Duration = Duration::from_secs(30);
-
-/// After this time a lost request is sent again (RFC 3261 §17.1.1.1).
-const T1: Duration = Duration::from_millis(500);
-
-/// What `srtp` may say.
-const SRTP: [(&str, Srtp); 3] = [("off", Srtp::Off), ("optional", Srtp::Optional), ("required", Srtp::Required)];
-/// What `send_numbers` may say.
-const FORMS: [(&str, SendNumbers); 4] = [
-    ("e164", SendNumbers::E164),
-    ("plus-less", SendNumbers::PlusLess),
-    ("national", SendNumbers::National),
-    ("as-is", SendNumbers::AsIs),
-];
-
-/// What `identity` may say.
-const IDENTITIES: [(&str, Identities); 2] = [("pass", Identities::Pass), ("strip", Identities::Strip)];
-
-/// What `dtmf` may say.
-const DTMF: [(&str, Dtmf); 3] = [("rfc4733", Dtmf::Rfc4733), ("info", Dtmf::Info), ("inband", Dtmf::Inband)];
-/// What `hold` may say.
-const HOLDS: [(&str, HoldMode); 2] = [("relay", HoldMode::Relay), ("local", HoldMode::Local)];
-
-/// What `refer` may say.
-const REFERS: [(&str, ReferMode); 3] =
-    [("local", ReferMode::Local), ("relay", ReferMode::Relay), ("refuse", ReferMode::Refuse)];
-const REDIRECTS: [(&str, RedirectMode); 3] =
-    [("follow", RedirectMode::Follow), ("peers", RedirectMode::Peers), ("refuse", RedirectMode::Refuse)];
 
 /// All trunks in the order of the file.
 pub(super) fn read<'a>(value: &'a Value<'a>, folder: &Path, edge: &Edge, findings: &mut Findings) -> Vec<PlacedTrunk> {
@@ -118,14 +85,14 @@ fn read_one<'a>(
         trunk.codecs = codecs;
     }
     trunk.ptime_ms = section.read("ptime", findings, read_ptime).unwrap_or(trunk.ptime_ms);
-    read_limits(&section, &mut trunk, findings);
+    keys::fill((keys::TRUNK, keys::PUT_TRUNK), Some(&section), &mut trunk, findings);
+    read_bounds(&section, &mut trunk, findings);
     trunk.auth = section.read("auth", findings, |_, value, f| credentials::auth(value, folder, f));
     let required = section.read("require_auth", findings, |_, value, f| credentials::require_auth(value, folder, f));
     let (required, algorithms) = required.unzip();
-    trunk.any_digest_uri = word(&section, "digest_uri", &[("match", false), ("any", true)], findings);
     (trunk.require_auth, trunk.challenge_with) = (required, algorithms.flatten().unwrap_or(trunk.challenge_with));
     read_registration(&section, &mut trunk, &mut placed_peers, findings);
-    read_hold(&section, &mut trunk, folder, findings);
+    read_hold_music(&section, &mut trunk, folder, findings);
     caller_id::read(&section, &mut trunk, &edge.numbers, findings);
     let deny = read_policy(&section, &mut trunk, completed.preset.as_ref().map(|(preset, _)| preset.name), findings);
     quotas::read(&section, &mut trunk, completed.preset.as_ref().map(|(preset, _)| preset.name), edge, findings);
@@ -149,15 +116,11 @@ fn read_one<'a>(
 
 /// What of a call goes on to it and from it; the places of `deny`.
 fn read_policy(section: &Section<'_>, trunk: &mut Trunk, preset: Option<&str>, findings: &mut Findings) -> Vec<Span> {
-    trunk.send_numbers = word(section, "send_numbers", &FORMS, findings);
-    trunk.srtp = word(section, "srtp", &SRTP, findings);
     let suites = Suite::ALL.map(|suite| (suite.as_str(), suite));
     let read = section.read("srtp_suites", findings, |key, value, findings| {
         values::list(key, value, findings, |key, value, findings| values::one_of(key, value, findings, &suites))
     });
     trunk.srtp_suites = read.unwrap_or_default().into_iter().map(|(suite, _)| suite).collect();
-    trunk.dtmf = word(section, "dtmf", &DTMF, findings);
-    trunk.identity = word(section, "identity", &IDENTITIES, findings);
     trunk.headers = section.get("headers").and_then(|value| headers::read(value, findings)).unwrap_or_default();
     trunk.headers.foreign = preset::foreign_headers(preset);
     let parameters = NUMBER_PARAMETERS.map(|name| (name, name));
@@ -172,12 +135,8 @@ fn read_policy(section: &Section<'_>, trunk: &mut Trunk, preset: Option<&str>, f
     places
 }
 
-/// What becomes of holds and transfers, and what is heard meanwhile.
-fn read_hold(section: &Section<'_>, trunk: &mut Trunk, folder: &Path, findings: &mut Findings) {
-    trunk.hold = word(section, "hold", &HOLDS, findings);
-    trunk.refer = word(section, "refer", &REFERS, findings);
-    trunk.refer_to = word(section, "refer_to", &[("edge", ReferTo::Edge), ("tel", ReferTo::Tel)], findings);
-    trunk.redirect = word(section, "redirect", &REDIRECTS, findings);
+/// What is heard on hold.
+fn read_hold_music(section: &Section<'_>, trunk: &mut Trunk, folder: &Path, findings: &mut Findings) {
     let music = |key: &str, value: &Value<'_>, findings: &mut Findings| {
         hold::file(key, value, MUSIC_SECONDS, Use::Again, folder, findings)
     };
@@ -198,7 +157,12 @@ fn media_networks(trunk: &str, section: &Section<'_>, findings: &mut Findings) -
 /// Where we register, and who may with us.
 fn read_registration(section: &Section<'_>, trunk: &mut Trunk, peers: &mut Vec<Span>, findings: &mut Findings) {
     trunk.register = section.read("register", findings, register::read);
-    trunk.accept_register = read_accept_register(section, findings);
+    if let Some(value) = section.get("accept_register").filter(|_| trunk.accept_register)
+        && section.get("require_auth").is_none()
+    {
+        let help = "add require_auth = { username = \"…\", password = … }";
+        findings.error(code::MISSING, value.span(), "`accept_register` without `require_auth`", help);
+    }
     if let Some(value) = section.get("register").filter(|_| trunk.register.is_some() && section.get("auth").is_none()) {
         let help = "add auth = { username = \"…\", password = { env = \"NAME\" } }: registrars require it";
         findings.warning(code::MISSING, Some(value.span()), "`register` without `auth`", help);
@@ -210,53 +174,11 @@ fn read_registration(section: &Section<'_>, trunk: &mut Trunk, peers: &mut Vec<S
     }
 }
 
-/// Whether phones may register, who must show credentials then.
-fn read_accept_register(section: &Section<'_>, findings: &mut Findings) -> bool {
-    let accepts = section.read("accept_register", findings, values::boolean).unwrap_or_default();
-    if let Some(value) = section.get("accept_register").filter(|_| accepts)
-        && section.get("require_auth").is_none()
-    {
-        let help = "add require_auth = { username = \"…\", password = … }";
-        findings.error(code::MISSING, value.span(), "`accept_register` without `require_auth`", help);
-    }
-    accepts
-}
-
-/// Times, limits and the answers that lead on.
-fn read_limits(section: &Section<'_>, trunk: &mut Trunk, findings: &mut Findings) {
-    read_oversize(section, trunk, findings);
-    trunk.options_interval = OPTIONS_INTERVAL;
-    for (key, target, least) in [
-        ("ring_timeout", &mut trunk.ring_timeout, (Duration::from_secs(1), "too short for an answer")),
-        ("no_response_timeout", &mut trunk.no_response_timeout, (T1, "a lost packet is retransmitted after 500 ms")),
-        ("options_interval", &mut trunk.options_interval, (Duration::from_secs(1), "a peer may treat it as an attack")),
-        ("pace", &mut trunk.pace, (Duration::ZERO, "")),
-    ] {
-        let read = |key: &str, value: &Value<'_>, f: &mut Findings| values::duration_of(key, value, least, f);
-        *target = section.read(key, findings, read).unwrap_or(*target);
-    }
+/// The length of a session without a refresh, and new calls per second, of both directions together or each by itself.
+fn read_bounds(section: &Section<'_>, trunk: &mut Trunk, findings: &mut Findings) {
     trunk.session_expires = section.read("session_expires", findings, read_session).unwrap_or(trunk.session_expires);
-    for (key, codes, range) in
-        [("failover_on", &mut trunk.failover_on, 300..=699), ("congested_on", &mut trunk.congested_on, 400..=699)]
-    {
-        let read = section.read(key, findings, |key, value, findings| {
-            let code = |key: &str, value: &Value<'_>, f: &mut Findings| values::integer(key, value, f, range.clone());
-            values::list(key, value, findings, code)
-        });
-        if let Some(read) = read {
-            *codes = read.into_iter().filter_map(|(code, _)| u16::try_from(code).ok()).collect();
-        }
-    }
     let number =
         |key: &str, value: &Value<'_>, findings: &mut Findings| values::integer(key, value, findings, 0..=u32::MAX);
-    let limits = [
-        ("max_calls", &mut trunk.max_calls),
-        ("peer_calls_per_second", &mut trunk.peer_calls_per_second),
-        ("unproven_early_media", &mut trunk.unproven_early_media),
-    ];
-    for (key, target) in limits {
-        *target = section.read(key, findings, number).unwrap_or(*target);
-    }
     let Some(value) = section.get("calls_per_second") else { return };
     if !value.get_ref().is_table() {
         trunk.calls_per_second = number("calls_per_second", value, findings).unwrap_or(0);
@@ -278,23 +200,6 @@ fn read_session(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option
         return None;
     }
     Some(found)
-}
-
-/// `udp_mtu` and `oversize`: what is told of, and whether it goes by TCP instead of UDP.
-fn read_oversize(section: &Section<'_>, trunk: &mut Trunk, findings: &mut Findings) {
-    trunk.oversize_by_tcp = word(section, "oversize", &[("udp", false), ("tcp", true)], findings);
-    // Below the least there is no datagram that every network takes (RFC 791); above the most there is none at all.
-    let read =
-        |key: &str, value: &Value<'_>, findings: &mut Findings| values::integer(key, value, findings, 576..=65_535);
-    if let Some(bytes) = section.read("udp_mtu", findings, read) {
-        trunk.udp_mtu = usize::try_from(bytes).unwrap_or(usize::MAX);
-    }
-}
-
-/// One of some words; the default where none is written.
-fn word<T: Copy + Default>(section: &Section<'_>, key: &str, known: &[(&str, T)], findings: &mut Findings) -> T {
-    let read = |key: &str, value: &Value<'_>, findings: &mut Findings| values::one_of(key, value, findings, known);
-    section.read(key, findings, read).unwrap_or_default()
 }
 
 /// How many items stand there.

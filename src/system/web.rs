@@ -13,12 +13,12 @@ use hyper::header::{HOST, HeaderMap, RETRY_AFTER};
 use hyper::http::request::Builder;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use url::Url;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use url::Url;
 
 use crate::limits::WEB_HEAD_BYTES;
 use crate::system::certificates::{Trust, provider};

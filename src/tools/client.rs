@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::Full;
+use hyper::Method;
 use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
-use hyper::Method;
-use url::Url;
 use rustls::ClientConfig;
 use serde_json::{Value, json};
 use tokio::time::timeout;
+use url::Url;
 
 use crate::boot::run::{self, USAGE};
 use crate::config::{self, Http, HttpTls};

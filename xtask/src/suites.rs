@@ -204,8 +204,8 @@ impl Slot {
         format!(
             "[edge]\nname = \"suites\"\n[[listen]]\ntransport = \"udp\"\naddress = \"{edge}:5060\"\n\
              [media]\naddress = [\"{edge}\"]\nports = \"{ports}-{}\"\nthreads = 1\n[http]\naddress = \"127.0.0.1:0\"\n\
-             [trunk.caller]\noptions_interval = \"0s\"\npeers = [\"sip:{caller}:5060\"]\n\
-             [trunk.callee]\noptions_interval = \"0s\"\npeers = [\"sip:{callee}:5060\"]\n\
+             [trunk.caller]\nsrtp = \"optional\"\noptions_interval = \"0s\"\npeers = [\"sip:{caller}:5060\"]\n\
+             [trunk.callee]\nsrtp = \"optional\"\noptions_interval = \"0s\"\npeers = [\"sip:{callee}:5060\"]\n\
              [[route]]\nfrom = [\"caller\"]\nconnect = [\"trunk:callee\"]\n",
             ports + 99
         )
@@ -216,12 +216,16 @@ impl Slot {
         let folder = tempfile::tempdir()?;
         let here = file.parent().context("a folder")?;
         let file = ["-sf", file.file_name().and_then(|name| name.to_str()).context("a name")?];
-        let to = format!("{to}:5060");
+        let target = format!("{to}:5060");
         let caller = |scenario: &[&str], at: &Path| {
-            let length = ["-d", "300", "-s", "+14155550123", to.as_str()];
+            let length = ["-d", "300", "-s", "+14155550123", target.as_str()];
             sipp(&[scenario, &length].concat(), self.caller, at, folder.path(), "caller")
         };
-        let callee = |scenario: &[&str], at: &Path| sipp(scenario, self.callee, at, folder.path(), "callee");
+        // A callee that sends requests names whom it was started with.
+        let from = format!("{}:5060", if to == self.callee { self.caller } else { self.edge });
+        let callee = |scenario: &[&str], at: &Path| {
+            sipp(&[scenario, &[from.as_str()]].concat(), self.callee, at, folder.path(), "callee")
+        };
         let (tested, mut other) = match role {
             Role::Caller => {
                 let other = callee(&["-sn", "uas"], folder.path())?;
@@ -251,12 +255,14 @@ impl Slot {
 
 /// SIPp at an address, for one call.
 fn sipp(scenario: &[&str], at: Ipv4Addr, here: &Path, folder: &Path, name: &str) -> anyhow::Result<Child> {
+    // SIPp's own side gives up first, so that a scenario that waits for its CANCEL sees it.
+    let patience = if scenario.first() == Some(&"-sn") { "4000" } else { "8000" };
     let (at, errors) = (at.to_string(), folder.join(format!("{name}.errors")));
     let seconds = PATIENCE.as_secs().to_string();
     Command::new("sipp")
         .args(scenario)
         .args(["-i", &at, "-mi", &at, "-p", "5060", "-m", "1", "-nostdin"])
-        .args(["-timeout", &seconds, "-timeout_error", "-recv_timeout", "8000", "-trace_err", "-error_file"])
+        .args(["-timeout", &seconds, "-timeout_error", "-recv_timeout", patience, "-trace_err", "-error_file"])
         .arg(errors)
         .current_dir(here)
         .stdin(Stdio::null())

@@ -1,30 +1,46 @@
 //! Keys of `[agent.NAME]`, of the tables in it, and of `[speech]`.
 
-use super::{FILE, FOLDER, Key, Kind, MUST, NONE, NUMBER, TEXT, is, keys, told};
+use std::time::Duration;
 
-/// `[agent.NAME]`
-pub(in crate::config) const AGENT: &[Key] = keys! {
+use trunkgate_call::limits::{AGENT_SESSIONS_MOST, RETRY_MOST};
+use trunkgate_route::{Agent, AnswerTime, OnClose};
+
+use super::{FILE, FOLDER, Key, Kind, MUST, NONE, NUMBER, Put, TEXT, is, keyed, keys, told};
+
+keyed! {
+    /// `[agent.NAME]`
+    AGENT, PUT_AGENT: Agent;
     "url": Kind::Url, MUST, "WebSocket URL of the agent; `rtp://host:port` for a listener that receives plain RTP";
     "ca": FILE, told("system roots"), "CA bundle (PEM) to verify the agent's certificate";
     "auth_token": Kind::Secret, NONE, "secret that signs the WebSocket handshake (`X-Twilio-Signature`)";
     "parameters": Kind::Map(&TEXT), is("{}"), "`customParameters` of the `start` message; {caller}, {called}, {route}, {trunk} and {header:X-Name} are replaced";
-    "format": Kind::Word(&["mulaw/8000", "l16/8000", "l16/16000", "l16/24000"]), is(r#""mulaw/8000""#), "audio format on the WebSocket, both directions";
-    "extras": Kind::Boolean, is("false"), "sends Trunkgate's own fields and events in addition to Twilio's";
+    "format": Kind::Word(&["mulaw/8000", "l16/8000", "l16/16000", "l16/24000"])
+        => Put::Word(|agent, word| agent.format = word), is(r#""mulaw/8000""#), "audio format on the WebSocket, both directions";
+    "extras": Kind::Boolean
+        => Put::Boolean(|agent, is_so| agent.extras = is_so), is("false"), "sends Trunkgate's own fields and events in addition to Twilio's";
     "clear_fade": Kind::Duration, is(r#""0s""#), "fade-out of audio interrupted by `clear`; maximum 20 ms";
-    "connect_timeout": Kind::Duration, is(r#""10s""#), "maximum time to open the WebSocket before failing over to the next target";
-    "first_audio_timeout": Kind::Duration, is(r#""0s""#), "maximum time from the open WebSocket to the agent's first audio before failing over to the next target; 0: no limit";
-    "answer": Kind::Word(&["on_connect", "early", "at_once"]), is(r#""on_connect""#), "time at which the caller is answered: once the agent is connected, as early media before the answer, or immediately";
-    "retry": Kind::Integer(0, 10), is("0"), "number of reconnection attempts before failing over to the next target";
-    "on_close": Kind::Word(&["hangup", "next"]), is(r#""hangup""#), "action when the agent closes with code 1000: end the call, or try the next target";
-    "ping": Kind::Duration, is(r#""2s""#), "interval between WebSocket pings";
-    "max_call": Kind::Duration, is(r#""0s""#), "maximum duration of the agent's part of a call; 0: no limit";
-    "max_sessions": Kind::Integer(0, 100_000), is("0"), "maximum number of concurrent sessions; 0: no limit";
+    "connect_timeout": Kind::Duration
+        => Put::Duration(|agent, time| agent.connect_timeout = time), is(r#""10s""#), "maximum time to open the WebSocket before failing over to the next target";
+    "first_audio_timeout": Kind::Duration
+        => Put::DurationFrom((Duration::from_secs(1), "an agent that takes longer before its first audio counts as failed"), |agent, time| agent.first_audio_timeout = time), is(r#""0s""#), "maximum time from the open WebSocket to the agent's first audio before failing over to the next target; 0: no limit";
+    "answer": Kind::Word(&["on_connect", "early", "at_once"])
+        => Put::Word(|agent, word| agent.answer = match word { "early" => AnswerTime::Early, "at_once" => AnswerTime::AtOnce, _ => AnswerTime::OnConnect }), is(r#""on_connect""#), "time at which the caller is answered: once the agent is connected, as early media before the answer, or immediately";
+    "retry": Kind::Integer(0, RETRY_MOST)
+        => Put::Integer(|agent, most| agent.retry = most), is("0"), "number of reconnection attempts before failing over to the next target";
+    "on_close": Kind::Word(&["hangup", "next"])
+        => Put::Word(|agent, word| agent.on_close = if word == "next" { OnClose::Next } else { OnClose::Hangup }), is(r#""hangup""#), "action when the agent closes with code 1000: end the call, or try the next target";
+    "ping": Kind::Duration
+        => Put::DurationFrom((Duration::from_millis(500), "short intervals add load without detecting failures sooner"), |agent, time| agent.ping = time), is(r#""2s""#), "interval between WebSocket pings";
+    "max_call": Kind::Duration
+        => Put::Duration(|agent, time| agent.max_call = time), is(r#""0s""#), "maximum duration of the agent's part of a call; 0: no limit";
+    "max_sessions": Kind::Integer(0, AGENT_SESSIONS_MOST)
+        => Put::Integer(|agent, most| agent.max_sessions = most), is("0"), "maximum number of concurrent sessions; 0: no limit";
     "queue": Kind::Table(QUEUE), NONE, "queue for callers beyond `max_sessions`";
     "goodbye": FILE, NONE, "audio file played before BYE if no target is left or `max_call` has passed";
     "allow_callers": Kind::Many(&NUMBER), is("[]"), "callers that the agent accepts; others are rejected with 486; empty: all callers";
     "hold": Kind::Table(HOLD), is(r#"{ strategy = "none" }"#), "audio played to the caller while no target is connected";
     "transfer_to": Kind::Many(&TEXT), is(r#"["trunk:*", "agent:*"]"#), "targets to which the agent may transfer its caller";
-};
+}
 
 /// An agent's `queue`.
 pub(in crate::config) const QUEUE: &[Key] = keys! {

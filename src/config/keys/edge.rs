@@ -1,6 +1,12 @@
 //! Keys of the edge itself: `[edge]`, `[[listen]]`, `[media]`, `[limits]`, `[http]`, `[log]`.
 
-use super::{ADDRESS, COUNT, FILE, Key, Kind, MUST, NETWORK, NONE, NUMBER, SOCKET, is, keys, told};
+use std::time::Duration;
+
+use trunkgate_call::Ban;
+use trunkgate_media::LatchMode;
+
+use super::{ADDRESS, COUNT, FILE, Key, Kind, MUST, NETWORK, NONE, NUMBER, Put, SOCKET, is, keyed, keys, told};
+use crate::config::types::{Limits, Media};
 
 /// `[edge]`
 pub(in crate::config) const EDGE: &[Key] = keys! {
@@ -25,31 +31,44 @@ pub(in crate::config) const LISTEN: &[Key] = keys! {
     "client_ca": FILE, NONE, "CA bundle (PEM) to verify client certificates; makes a client certificate mandatory";
 };
 
-/// `[media]`
-pub(in crate::config) const MEDIA: &[Key] = keys! {
+keyed! {
+    /// `[media]`
+    MEDIA, PUT_MEDIA: Media;
     "address": Kind::Many(&ADDRESS), is(r#"["0.0.0.0", "::"]"#), "local addresses of media sockets; the first of the remote party's address family is used";
     "ports": Kind::Text("range"), is(r#""16384-32767""#), "UDP port range: RTP on even ports, RTCP on the next odd port, four ports per call";
     "engine": Kind::Word(&["auto", "user"]), is(r#""auto""#), "media relay implementation";
-    "threads": Kind::Integer(0, 256), is("0"), "number of media worker threads; 0: one per core";
-    "idle_timeout": Kind::Duration, is(r#""60s""#), "maximum time without RTP from a leg that should send before the call is ended; legs on hold are exempt";
-    "latch": Kind::Word(&["strict", "relearn", "off"]), is(r#""strict""#), "learning of the remote media address from received packets: once per negotiation, again after 3 s of silence, or never";
-};
+    "threads": Kind::Integer(0, 256)
+        => Put::Integer(|media, number| media.threads = number as usize), is("0"), "number of media worker threads; 0: one per core";
+    "idle_timeout": Kind::Duration
+        => Put::DurationFrom((Duration::from_secs(5), "a pause caused by silence suppression would end the call"), |media, time| media.idle_timeout = time), is(r#""60s""#), "maximum time without RTP from a leg that should send before the call is ended; legs on hold are exempt";
+    "latch": Kind::Word(&["strict", "relearn", "off"])
+        => Put::Word(|media, word| media.latch = match word { "relearn" => LatchMode::Relearn, "off" => LatchMode::Off, _ => LatchMode::Strict }), is(r#""strict""#), "learning of the remote media address from received packets: once per negotiation, again after 3 s of silence, or never";
+}
 
-/// `[limits]`
-pub(in crate::config) const LIMITS: &[Key] = keys! {
-    "calls": Kind::Integer(1, u32::MAX), told("media ports / 4"), "maximum number of concurrent calls; further calls are rejected with 503";
-    "calls_per_second": COUNT, is("200"), "maximum number of new calls per second; further calls are rejected with 503";
-    "sip_message_bytes": Kind::Integer(1_500, 65_535), is("65535"), "maximum size of a SIP message in bytes; larger messages are rejected";
-    "unknown_messages_per_second": COUNT, is("200"), "maximum number of SIP messages per second processed from one unknown source address";
+keyed! {
+    /// `[limits]`
+    LIMITS, PUT_LIMITS: Limits;
+    "calls": Kind::Integer(1, u32::MAX)
+        => Put::Integer(|limits, most| limits.calls = most), told("media ports / 4"), "maximum number of concurrent calls; further calls are rejected with 503";
+    "calls_per_second": COUNT
+        => Put::Integer(|limits, most| limits.calls_per_second = most), is("200"), "maximum number of new calls per second; further calls are rejected with 503";
+    "sip_message_bytes": Kind::Integer(1_500, 65_535)
+        => Put::Integer(|limits, most| limits.sip_message_bytes = most as usize), is("65535"), "maximum size of a SIP message in bytes; larger messages are rejected";
+    "unknown_messages_per_second": COUNT
+        => Put::Integer(|limits, most| limits.strangers.messages_per_second = most), is("200"), "maximum number of SIP messages per second processed from one unknown source address";
     "ban": Kind::Table(BAN), is(r#"{ after = 20, within = "10s", lasting = "10m" }"#), "ban of unknown source addresses after failed attempts";
-};
+}
 
-/// `ban` of `[limits]`.
-pub(in crate::config) const BAN: &[Key] = keys! {
-    "after": Kind::Integer(0, 1_000), is("20"), "number of failed digests and malformed messages before an address is banned; 0: no bans";
-    "within": Kind::Duration, is(r#""10s""#), "period in which failures are counted";
-    "lasting": Kind::Duration, is(r#""10m""#), "ban duration";
-};
+keyed! {
+    /// `ban` of `[limits]`.
+    BAN, PUT_BAN: Ban;
+    "after": Kind::Integer(0, 1_000)
+        => Put::Integer(|ban, failures| ban.after = failures), is("20"), "number of failed digests and malformed messages before an address is banned; 0: no bans";
+    "within": Kind::Duration
+        => Put::Duration(|ban, time| ban.within = time), is(r#""10s""#), "period in which failures are counted";
+    "lasting": Kind::Duration
+        => Put::Duration(|ban, time| ban.lasting = time), is(r#""10m""#), "ban duration";
+}
 
 /// `[http]`
 pub(in crate::config) const HTTP: &[Key] = keys! {

@@ -4,16 +4,18 @@
 
 mod agent;
 mod edge;
+mod put;
 mod reports;
 mod route;
 mod trunk;
 
-pub(super) use agent::{AGENT, HOLD, QUEUE, SPEECH};
-pub(super) use edge::{BAN, EDGE, HTTP, HTTP_TLS, LIMITS, LISTEN, LOG, MEDIA};
+pub(super) use agent::{AGENT, HOLD, PUT_AGENT, QUEUE, SPEECH};
+pub(super) use edge::{BAN, EDGE, HTTP, HTTP_TLS, LIMITS, LISTEN, LOG, MEDIA, PUT_BAN, PUT_LIMITS, PUT_MEDIA};
+pub(super) use put::{Put, fill};
 pub(super) use reports::{API, CDR, HEP, OTEL, REPLIES, SMS, SMS_ON_FAILURE, TWILIO};
 pub(super) use route::{GROUP, RING_ALL, ROUTE};
 pub(super) use trunk::{
-    AUTH, CALLER_ID, HEADERS, PEER, QUOTA, RATES, REGISTER, REQUIRE_AUTH, TRUNK, TRUNK_PARTS, TRUNK_TLS,
+    AUTH, CALLER_ID, HEADERS, PEER, PUT_TRUNK, QUOTA, RATES, REGISTER, REQUIRE_AUTH, TRUNK, TRUNK_PARTS, TRUNK_TLS,
 };
 
 /// What may stand behind a key.
@@ -132,6 +134,20 @@ macro_rules! keys {
     };
 }
 pub(super) use keys;
+
+/// The same, `TABLE, PLACES: TYPE` before them; where the value of a key goes stands behind its kind.
+macro_rules! keyed {
+    (
+        $(#[$about_all:meta])* $table:ident, $places:ident: $of:ty;
+        $($name:literal: $kind:expr $(=> $put:expr)?, $default:expr, $about:literal;)*
+    ) => {
+        $(#[$about_all])*
+        pub(in crate::config) const $table: &[Key] = keys! { $($name: $kind, $default, $about;)* };
+        /// Where the values of its keys go, but of those that have readers.
+        pub(in crate::config) const $places: &[(&str, Put<$of>)] = &[$($(($name, $put),)?)*];
+    };
+}
+pub(super) use keyed;
 
 /// Any string.
 pub(super) const TEXT: Kind = Kind::Text("string");

@@ -1,11 +1,19 @@
 //! Keys of `[trunk.NAME]` and of the tables in it.
 
-use trunkgate_route::NUMBER_PARAMETERS;
+use std::time::Duration;
 
-use super::{COUNT, FILE, Key, Kind, MUST, NETWORK, NONE, NUMBER, PATTERN, PREFIX, TEXT, is, keys, told};
+use trunkgate_route::{
+    Dtmf, HoldMode, Identities, NUMBER_PARAMETERS, RedirectMode, ReferMode, ReferTo, SendNumbers, Srtp, Trunk,
+};
 
-/// `[trunk.NAME]`
-pub(in crate::config) const TRUNK: &[Key] = keys! {
+use super::{COUNT, FILE, Key, Kind, MUST, NETWORK, NONE, NUMBER, PATTERN, PREFIX, Put, TEXT, is, keyed, keys, told};
+
+/// After this time a lost request is sent again (RFC 3261 §17.1.1.1).
+const T1: Duration = Duration::from_millis(500);
+
+keyed! {
+    /// `[trunk.NAME]`
+    TRUNK, PUT_TRUNK: Trunk;
     "preset": Kind::Word(&["twilio", "carrier", "freepbx", "asterisk", "freeswitch", "3cx"]), NONE, "settings for a known provider or PBX; keys of the trunk override them";
     "domain": Kind::Text("host"), NONE, "termination domain of the trunk at Twilio (preset `twilio`), from which `peers` is derived";
     "edges": Kind::Many(&TEXT), NONE, "Twilio edge locations to try, in order (preset `twilio`)";
@@ -13,48 +21,69 @@ pub(in crate::config) const TRUNK: &[Key] = keys! {
     "peers": Kind::Many(&Kind::Either(&[Kind::Text("SIP URI"), Kind::Table(PEER)])), NONE, "SIP URIs to which calls are sent, by priority, then weight";
     "accept_from": Kind::Many(&NETWORK), told("the peers' addresses"), "networks from which requests of this trunk are accepted";
     "media_from": Kind::Many(&NETWORK), NONE, "additional networks from which RTP of this trunk is accepted, and to which it is sent before the ACK";
-    "unproven_early_media": COUNT, is("5"), "maximum number of concurrent calls whose early media is sent, for 15 s, to an unproven address; 0: none";
+    "unproven_early_media": COUNT
+        => Put::Integer(|trunk, most| trunk.unproven_early_media = most), is("5"), "maximum number of concurrent calls whose early media is sent, for 15 s, to an unproven address; 0: none";
     "listen": TEXT, told("the listener of its transport"), "listener used for outgoing requests";
     "tls": Kind::Table(TRUNK_TLS), told("`{ verify = true }`"), "verification of the peer's certificate, and the client certificate";
     "codecs": Kind::List(&Kind::Text("codec")), is(r#"["PCMU", "PCMA", "opus"]"#), "allowed codecs in order of preference: PCMU, PCMA, G722, opus";
     "ptime": Kind::Choice(&[10, 20, 30, 40, 60]), is("20"), "packet duration of RTP generated for this trunk, in milliseconds";
-    "ring_timeout": Kind::Duration, is(r#""60s""#), "maximum time a target may ring before the next one is tried";
-    "no_response_timeout": Kind::Duration, is(r#""4s""#), "maximum time without any response before the next peer is tried";
-    "options_interval": Kind::Duration, is(r#""30s""#), "interval of OPTIONS health checks to each address; 0: no checks";
+    "ring_timeout": Kind::Duration
+        => Put::DurationFrom((Duration::from_secs(1), "too short for an answer"), |trunk, time| trunk.ring_timeout = time), is(r#""60s""#), "maximum time a target may ring before the next one is tried";
+    "no_response_timeout": Kind::Duration
+        => Put::DurationFrom((T1, "a lost packet is retransmitted after 500 ms"), |trunk, time| trunk.no_response_timeout = time), is(r#""4s""#), "maximum time without any response before the next peer is tried";
+    "options_interval": Kind::Duration
+        => Put::DurationFrom((Duration::from_secs(1), "a peer may treat it as an attack"), |trunk, time| trunk.options_interval = time), is(r#""30s""#), "interval of OPTIONS health checks to each address; 0: no checks";
     "session_expires": Kind::Duration, is(r#""30m""#), "session timer (RFC 4028): a session not refreshed within this time is ended; 0: not requested";
-    "oversize": Kind::Word(&["udp", "tcp"]), is(r#""udp""#), "transport of an INVITE larger than `udp_mtu`";
-    "udp_mtu": Kind::Integer(576, 65_535), is("1300"), "INVITE size in bytes above which a warning is logged, and TCP is used with `oversize = \"tcp\"`";
-    "failover_on": Kind::List(&Kind::Integer(300, 699)), is("[408, 429, 480, 500, 502, 503, 504]"), "SIP status codes after which the next target is tried";
-    "congested_on": Kind::List(&Kind::Integer(400, 699)), is("[]"), "SIP status codes that mean too many calls for the whole trunk: its other addresses are not tried, and calls with another target skip it for a time";
-    "max_calls": COUNT, is("0"), "maximum number of concurrent calls, both directions; 0: no limit";
+    "oversize": Kind::Word(&["udp", "tcp"])
+        => Put::Word(|trunk, word| trunk.oversize_by_tcp = word == "tcp"), is(r#""udp""#), "transport of an INVITE larger than `udp_mtu`";
+    "udp_mtu": Kind::Integer(576, 65_535)
+        => Put::Integer(|trunk, bytes| trunk.udp_mtu = bytes as usize), is("1300"), "INVITE size in bytes above which a warning is logged, and TCP is used with `oversize = \"tcp\"`";
+    "failover_on": Kind::List(&Kind::Integer(300, 699))
+        => Put::Codes(|trunk, codes| trunk.failover_on = codes), is("[408, 429, 480, 500, 502, 503, 504]"), "SIP status codes after which the next target is tried";
+    "congested_on": Kind::List(&Kind::Integer(400, 699))
+        => Put::Codes(|trunk, codes| trunk.congested_on = codes), is("[]"), "SIP status codes that mean too many calls for the whole trunk: its other addresses are not tried, and calls with another target skip it for a time";
+    "max_calls": COUNT
+        => Put::Integer(|trunk, most| trunk.max_calls = most), is("0"), "maximum number of concurrent calls, both directions; 0: no limit";
     "calls_per_second": Kind::Either(&[COUNT, Kind::Table(RATES)]), is("0"), "maximum number of new calls per second, for both directions together or each separately; 0: no limit";
-    "peer_calls_per_second": COUNT, is("0"), "maximum number of new calls per second to one address of the trunk; 0: no limit";
-    "pace": Kind::Duration, is(r#""2s""#), "maximum time a call to this trunk waits for its limits before the next target is tried";
+    "peer_calls_per_second": COUNT
+        => Put::Integer(|trunk, most| trunk.peer_calls_per_second = most), is("0"), "maximum number of new calls per second to one address of the trunk; 0: no limit";
+    "pace": Kind::Duration
+        => Put::Duration(|trunk, time| trunk.pace = time), is(r#""2s""#), "maximum time a call to this trunk waits for its limits before the next target is tried";
     "calls_per_day": COUNT, is("0"), "maximum number of new calls per day, both directions; 0: no limit";
     "limits": Kind::Many(&Kind::Table(QUOTA)), NONE, "limits for a subset of calls";
     "deny": Kind::Many(&PATTERN), NONE, "called numbers that are not sent to this trunk";
     "allow_prefixes": Kind::Many(&PREFIX), told("any"), "prefixes of called numbers; other numbers are not sent to this trunk";
     "high_risk": Kind::Word(&["refuse", "allow"]), told("`\"refuse\"`, with phones `\"allow\"`"), "calls to number ranges known for toll fraud";
-    "send_numbers": Kind::Word(&["e164", "plus-less", "national", "as-is"]), is(r#""e164""#), "format of numbers sent to this trunk";
+    "send_numbers": Kind::Word(&["e164", "plus-less", "national", "as-is"])
+        => Put::Word(|trunk, word| trunk.send_numbers = match word { "plus-less" => SendNumbers::PlusLess, "national" => SendNumbers::National, "as-is" => SendNumbers::AsIs, _ => SendNumbers::E164 }), is(r#""e164""#), "format of numbers sent to this trunk";
     "number_parameters": Kind::List(&Kind::Word(&NUMBER_PARAMETERS)), is("[]"), "parameters of the called number accepted from and passed to this trunk";
-    "srtp": Kind::Word(&["off", "optional", "required"]), is(r#""off""#), "media encryption: SRTP with keys in SDP (SDES)";
+    "srtp": Kind::Word(&["off", "optional", "required"])
+        => Put::Word(|trunk, word| trunk.srtp = match word { "optional" => Srtp::Optional, "required" => Srtp::Required, _ => Srtp::Off }), is(r#""off""#), "media encryption: SRTP with keys in SDP (SDES)";
     "srtp_suites": Kind::List(&Kind::Word(&["AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32", "AES_256_CM_HMAC_SHA1_80", "AES_256_CM_HMAC_SHA1_32", "AEAD_AES_128_GCM", "AEAD_AES_256_GCM"])), told("offered: AEAD_AES_128_GCM, AES_CM_128_HMAC_SHA1_80, AEAD_AES_256_GCM, AES_256_CM_HMAC_SHA1_80; accepted: all six"), "SRTP cipher suites: offered in this order, others not accepted";
     "auth": Kind::Table(AUTH), NONE, "credentials for digest challenges of this trunk";
     "require_auth": Kind::Table(REQUIRE_AUTH), NONE, "credentials that requests of this trunk must present";
-    "digest_uri": Kind::Word(&["match", "any"]), is(r#""match""#), "with `require_auth`: comparison of the credentials' `uri` with the called user of the Request-URI, or none";
-    "accept_register": Kind::Boolean, is("false"), "accepts registrations of phones or PBXes as the user of `require_auth`";
+    "digest_uri": Kind::Word(&["match", "any"])
+        => Put::Word(|trunk, word| trunk.any_digest_uri = word == "any"), is(r#""match""#), "with `require_auth`: comparison of the credentials' `uri` with the called user of the Request-URI, or none";
+    "accept_register": Kind::Boolean
+        => Put::Boolean(|trunk, is_so| trunk.accept_register = is_so), is("false"), "accepts registrations of phones or PBXes as the user of `require_auth`";
     "register": Kind::Table(REGISTER), NONE, "registration at the trunk's registrar";
     "headers": Kind::Table(HEADERS), told(r#"`{ add = {}, pass = ["User-to-User", "Diversion", "Geolocation", "Geolocation-Routing", "Geolocation-Error"], remove = [] }`"#), "headers to add, pass through or remove";
-    "identity": Kind::Word(&["pass", "strip"]), is(r#""pass""#), "handling of P-Asserted-Identity, Privacy and Identity: pass to and accept from this trunk, or remove";
+    "identity": Kind::Word(&["pass", "strip"])
+        => Put::Word(|trunk, word| trunk.identity = match word { "strip" => Identities::Strip, _ => Identities::Pass }), is(r#""pass""#), "handling of P-Asserted-Identity, Privacy and Identity: pass to and accept from this trunk, or remove";
     "caller_id": Kind::Either(&[NUMBER, Kind::List(&PATTERN), Kind::Table(CALLER_ID)]), told("anything"), "allowed caller IDs of calls to this trunk, and a default";
     "caller_id_in": Kind::Either(&[NUMBER, Kind::List(&PATTERN), Kind::Table(CALLER_ID)]), told("anything"), "allowed caller IDs of calls from this trunk, and a default";
-    "hold": Kind::Word(&["relay", "local"]), is(r#""relay""#), "handling of hold: relay to the other side, or answer locally";
+    "hold": Kind::Word(&["relay", "local"])
+        => Put::Word(|trunk, word| trunk.hold = match word { "local" => HoldMode::Local, _ => HoldMode::Relay }), is(r#""relay""#), "handling of hold: relay to the other side, or answer locally";
     "hold_music": FILE, told("a built-in melody"), "audio file played to parties on hold with `hold = \"local\"`";
-    "refer": Kind::Word(&["local", "relay", "refuse"]), is(r#""local""#), "handling of a transfer (REFER) from this trunk";
-    "refer_to": Kind::Word(&["edge", "tel"]), is(r#""edge""#), "Refer-To of a REFER relayed to this trunk: the number at the edge, or a `tel:` URI that the far end calls itself";
-    "redirect": Kind::Word(&["follow", "peers", "refuse"]), is(r#""follow""#), "handling of a redirection (3xx) from this trunk: followed to the edge itself and to peers of trunks, to peers only, or a failure";
-    "dtmf": Kind::Word(&["rfc4733", "info", "inband"]), is(r#""rfc4733""#), "DTMF method of this trunk, both directions";
-};
+    "refer": Kind::Word(&["local", "relay", "refuse"])
+        => Put::Word(|trunk, word| trunk.refer = match word { "relay" => ReferMode::Relay, "refuse" => ReferMode::Refuse, _ => ReferMode::Local }), is(r#""local""#), "handling of a transfer (REFER) from this trunk";
+    "refer_to": Kind::Word(&["edge", "tel"])
+        => Put::Word(|trunk, word| trunk.refer_to = match word { "tel" => ReferTo::Tel, _ => ReferTo::Edge }), is(r#""edge""#), "Refer-To of a REFER relayed to this trunk: the number at the edge, or a `tel:` URI that the far end calls itself";
+    "redirect": Kind::Word(&["follow", "peers", "refuse"])
+        => Put::Word(|trunk, word| trunk.redirect = match word { "peers" => RedirectMode::Peers, "refuse" => RedirectMode::Refuse, _ => RedirectMode::Follow }), is(r#""follow""#), "handling of a redirection (3xx) from this trunk: followed to the edge itself and to peers of trunks, to peers only, or a failure";
+    "dtmf": Kind::Word(&["rfc4733", "info", "inband"])
+        => Put::Word(|trunk, word| trunk.dtmf = match word { "info" => Dtmf::Info, "inband" => Dtmf::Inband, _ => Dtmf::Rfc4733 }), is(r#""rfc4733""#), "DTMF method of this trunk, both directions";
+}
 
 /// A trunk's `tls`.
 pub(in crate::config) const TRUNK_TLS: &[Key] = keys! {

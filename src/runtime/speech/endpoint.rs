@@ -7,10 +7,10 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use hyper::{Request, StatusCode};
-use url::Url;
 use serde_json::{Value, json};
 use trunkgate_call::numbers::plain;
 use trunkgate_route::url_place;
+use url::Url;
 
 use super::cover::covered;
 use super::{LOOK, in_time};

@@ -8,12 +8,12 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue, USER_AGENT};
 use hyper::{Request, StatusCode};
-use url::Url;
 use rustls::ClientConfig;
 use serde_json::Value;
 use tokio::net::lookup_host;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
+use url::Url;
 
 use trunkgate_call::numbers::plain;
 

@@ -10,9 +10,9 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
-use url::Url;
 use rustls::ClientConfig;
 use tokio::time::timeout;
+use url::Url;
 
 use crate::config::CdrUrl;
 use crate::config::signature::sign;

@@ -16,9 +16,9 @@ use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use hyper::{Method, Request};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
-use url::Url;
 use serde::Deserialize;
 use trunkgate_call::numbers::plain;
+use url::Url;
 
 use crate::config::{Sms, is_service};
 use crate::limits::{SMS_COMPLAINT_CHARACTERS, SMS_LISTED, SMS_RETRY_AFTER_SECONDS};

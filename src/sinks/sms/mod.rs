@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rand::TryRng;
-use url::Url;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use trunkgate_call::SmsNews;
 use trunkgate_call::numbers::mask;
 use trunkgate_media::counters::Counter;
+use url::Url;
 
 mod due;
 pub(crate) mod held;

@@ -1,0 +1,113 @@
+//! Where the value of a key goes: for each key that one value decides, its place stands in the key's own line. Keys that depend on others
+//! have readers.
+
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::{Absent, Key, Kind};
+use crate::config::diagnostic::Findings;
+use crate::config::section::{Section, Value};
+use crate::config::values;
+
+/// How a value is put into a `T`, by the kind of its key.
+pub(in crate::config) enum Put<T> {
+    /// Of a [`Kind::Duration`].
+    Duration(fn(&mut T, Duration)),
+    /// The same; shorter ones but 0 are warned of, and why.
+    DurationFrom((Duration, &'static str), fn(&mut T, Duration)),
+    /// Of a [`Kind::Integer`].
+    Integer(fn(&mut T, u32)),
+    /// Of a [`Kind::Boolean`].
+    Boolean(fn(&mut T, bool)),
+    /// Of a [`Kind::Word`], which is one of the key's words.
+    Word(fn(&mut T, &'static str)),
+    /// Of a list of SIP codes.
+    Codes(fn(&mut T, Vec<u16>)),
+}
+
+impl<T> Put<T> {
+    /// Puts a value in its place, unless it cannot be used.
+    fn put(&self, key: &Key, value: &Value<'_>, to: &mut T, findings: &mut Findings) {
+        match (self, key.kind) {
+            (Put::Duration(set), _) => {
+                values::duration(key.name, value, findings).into_iter().for_each(|read| set(to, read));
+            }
+            (Put::DurationFrom(least, set), _) => {
+                values::duration_of(key.name, value, *least, findings).into_iter().for_each(|read| set(to, read));
+            }
+            (Put::Integer(set), Kind::Integer(least, most)) => {
+                values::integer(key.name, value, findings, least..=most).into_iter().for_each(|read| set(to, read));
+            }
+            (Put::Boolean(set), _) => {
+                values::boolean(key.name, value, findings).into_iter().for_each(|read| set(to, read));
+            }
+            (Put::Word(set), Kind::Word(words)) => {
+                let words: Vec<(&str, &'static str)> = words.iter().map(|word| (*word, *word)).collect();
+                values::one_of(key.name, value, findings, &words).into_iter().for_each(|read| set(to, read));
+            }
+            (Put::Codes(set), Kind::List(Kind::Integer(least, most))) => {
+                let code = |key: &str, value: &Value<'_>, findings: &mut Findings| {
+                    values::integer(key, value, findings, *least..=*most)
+                };
+                if let Some(read) = values::list(key.name, value, findings, code) {
+                    set(to, read.into_iter().filter_map(|(code, _)| u16::try_from(code).ok()).collect());
+                }
+            }
+            // A test sees to it that each kind has its own.
+            (Put::Integer(_) | Put::Word(_) | Put::Codes(_), _) => {}
+        }
+    }
+}
+
+/// Puts what a section says into `to`, and the default of each key that it does not have; `None`: of all.
+pub(in crate::config) fn fill<T>(
+    (keys, puts): (&[Key], &[(&str, Put<T>)]),
+    section: Option<&Section<'_>>,
+    to: &mut T,
+    findings: &mut Findings,
+) {
+    for (name, put) in puts {
+        let Some(key) = keys.iter().find(|key| key.name == *name) else { continue };
+        if let Absent::Value(default) = key.default.is
+            && let Ok(value) = DeValue::parse(default)
+        {
+            put.put(key, &Spanned::new(0..0, value.into_inner()), to, &mut Findings::default());
+        }
+        if let Some(value) = section.and_then(|section| section.get(name)) {
+            put.put(key, value, to, findings);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::keys::{AGENT, BAN, LIMITS, MEDIA, PUT_AGENT, PUT_BAN, PUT_LIMITS, PUT_MEDIA, PUT_TRUNK, TRUNK};
+
+    /// Names of the keys whose place is for another kind, or that are not in the table.
+    fn wrong<T>(keys: &[Key], puts: &[(&'static str, Put<T>)]) -> Vec<&'static str> {
+        let fits = |name: &str, put: &Put<T>| {
+            let kind = keys.iter().find(|key| key.name == name).map(|key| key.kind);
+            matches!(
+                (put, kind),
+                (Put::Duration(_) | Put::DurationFrom(..), Some(Kind::Duration))
+                    | (Put::Integer(_), Some(Kind::Integer(..)))
+                    | (Put::Boolean(_), Some(Kind::Boolean))
+                    | (Put::Word(_), Some(Kind::Word(_)))
+                    | (Put::Codes(_), Some(Kind::List(Kind::Integer(..))))
+            )
+        };
+        puts.iter().filter(|(name, put)| !fits(name, put)).map(|(name, _)| *name).collect()
+    }
+
+    #[test]
+    fn each_place_is_for_the_kind_of_its_key() {
+        assert_eq!(wrong(TRUNK, PUT_TRUNK), [""; 0]);
+        assert_eq!(wrong(AGENT, PUT_AGENT), [""; 0]);
+        assert_eq!(wrong(MEDIA, PUT_MEDIA), [""; 0]);
+        assert_eq!(wrong(LIMITS, PUT_LIMITS), [""; 0]);
+        assert_eq!(wrong(BAN, PUT_BAN), [""; 0]);
+    }
+}
