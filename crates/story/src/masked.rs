@@ -548,8 +548,10 @@ fn has_no_password(head: &[u8]) -> bool {
     if memchr(b':', head.get(colon + 1..).unwrap_or_default()).is_some() {
         return false;
     }
-    let scheme = memrchr(b'<', head).and_then(|angle| head.get(angle + 1..colon)).map(<[u8]>::trim_ascii);
-    scheme.is_none_or(|scheme| SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known)))
+    let Some(angle) = memrchr(b'<', head) else { return true };
+    // Where the last address begins behind the colon, that is another one's.
+    let scheme = head.get(angle + 1..colon).map(<[u8]>::trim_ascii);
+    scheme.is_some_and(|scheme| SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known)))
 }
 
 fn has_secret(name: &str) -> bool {

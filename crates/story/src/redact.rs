@@ -55,7 +55,10 @@ fn sip(text: &str) -> String {
 /// What is before an `@`: a scheme, where there is one, and a user.
 fn without_password(text: &str) -> &str {
     let lower = text.to_ascii_lowercase();
-    let user = ["sips:", "sip:"].iter().find_map(|scheme| Some(lower.rfind(scheme)? + scheme.len()));
+    // The first one: a user may be called so, too.
+    let begins = |at: usize| !lower.get(..at).unwrap_or_default().ends_with(|c: char| c.is_ascii_alphanumeric());
+    let schemes = ["sips:", "sip:"].into_iter().flat_map(|scheme| lower.match_indices(scheme));
+    let user = schemes.filter(|(at, _)| begins(*at)).map(|(at, scheme)| at + scheme.len()).min();
     let from = user.or_else(|| Some(text.rfind('<')? + 1)).unwrap_or(0);
     let length = text.get(from..).and_then(|rest| rest.find([':', ';'])).unwrap_or(text.len() - from.min(text.len()));
     text.get(..from + length).unwrap_or(text)
@@ -89,6 +92,9 @@ mod tests {
             ("<alice:S3@h>, then", "<alice@h>, then"),
             ("SIPS:bob;pw=S3@h", "SIPS:bob@h"),
             ("https://u:S3@h", "https://h"),
+            ("sip:sip:S3@h", "sip:sip@h"),
+            ("sip:sips:S3@h", "sip:sips@h"),
+            ("gossip:S3@h", "gossip@h"),
         ] {
             assert_eq!(addresses(text.to_owned()), shown);
         }

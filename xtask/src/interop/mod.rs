@@ -86,6 +86,9 @@ const SELF_CONTAINED: [&str; 31] = [
     "reload-live",
 ];
 
+/// Cases that use or measure the whole machine: none runs beside them.
+const ALONE: [&str; 2] = ["simulator", "agent-100"];
+
 /// One case.
 pub(crate) struct Case {
     /// Its name, as `--only` and `--sabotage` take it.
@@ -166,13 +169,16 @@ fn one_by_one(chosen: &[&Case], setting: Setting) -> usize {
     numbered.filter(|(at, case)| !held(case, &format!("{}/{}", at + 1, chosen.len()), setting)).count()
 }
 
-/// Runs the cases that fetch packages here, and at the same time the others in a network of their own; how many failed. This thread helps
+/// Runs first what must be alone, then the cases that fetch packages here, and at the same time the others in a network of their own; how many failed. This thread helps
 /// with the others in the end.
 fn two_at_a_time(chosen: &[&Case], setting: Setting, namespace: &Namespace) -> anyhow::Result<usize> {
     let (contained, fetching): (VecDeque<_>, VecDeque<_>) = (1..)
         .zip(chosen)
         .map(|(at, case)| (format!("{at}/{}", chosen.len()), *case))
         .partition(|(_, case)| SELF_CONTAINED.contains(&case.name));
+    let (alone, fetching): (VecDeque<_>, VecDeque<_>) =
+        fetching.into_iter().partition(|(_, case)| ALONE.contains(&case.name));
+    let alone = alone.iter().filter(|(number, case)| !held(case, number, setting)).count();
     let (contained, fetching) = (Mutex::new(contained), Mutex::new(fetching));
     let run = |queues: &[&Mutex<VecDeque<(String, &Case)>>]| {
         let mut failed = 0;
@@ -185,7 +191,7 @@ fn two_at_a_time(chosen: &[&Case], setting: Setting, namespace: &Namespace) -> a
         let beside = scope.spawn(|| namespace.enter(|| Ok(run(&[&contained]))));
         let here = run(&[&fetching, &contained]);
         let beside = beside.join().map_err(|_| anyhow::anyhow!("a case panicked"))??;
-        Ok(here + beside)
+        Ok(alone + here + beside)
     })
 }
 

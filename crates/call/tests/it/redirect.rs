@@ -276,22 +276,16 @@ fn a_forwarded_call_may_ring_many_or_reach_an_agent() {
 }
 
 #[test]
-fn what_a_target_names_besides_a_number_at_the_edge_is_tried_after_it() {
+fn the_route_of_a_number_at_the_edge_takes_the_call_from_the_other_contacts() {
     let mut bench = forwarding(to_trunk("pbx"), |_| {});
-    let contacts = [
-        format!("<sip:+16505550111@{LOCAL}>;q=0.9"),
-        format!("<sip:+14155550177@{BACKUP}>;q=0.8"),
-        format!("<sip:+16505550122@{LOCAL}>;q=0.7"),
-        format!("<sip:+44205550111@{LOCAL}>;q=0.6"),
-    ];
-    let caller = forwarded(&mut bench, &format!("Contact: {}", contacts.join(", ")));
-    for user in ["+16505550111", "+14155550177"] {
-        let asked = Dialed::new(BACKUP, bench.expect(BACKUP, &format!("INVITE sip:{user}@")));
-        bench.receive(BACKUP, asked.answer(480, ""));
-        bench.expect(BACKUP, "ACK");
-    }
-    let last = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE sip:+16505550122@"));
-    answered(bench, caller, &last);
+    let contacts = format!("<sip:+16505550111@{LOCAL}>;q=0.9, <sip:+14155550177@{BACKUP}>;q=0.8");
+    forwarded(&mut bench, &format!("Contact: {contacts}"));
+    let asked = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE sip:+16505550111@"));
+    let story = bench.story();
+    assert!(story.contains("the route's targets come instead of 1 more of the contacts"), "{story}");
+    bench.receive(BACKUP, asked.answer(480, ""));
+    bench.expect(BACKUP, "ACK");
+    bench.expect(CARRIER, "SIP/2.0 480");
 }
 
 #[test]
@@ -316,7 +310,15 @@ fn a_forwarded_call_has_the_listeners_and_the_text_of_the_route_that_takes_it() 
     ];
     let agents = vec![agent("scribe"), agent("judge")];
     let numbers = Numbers::new("US").unwrap();
-    let mut bench = Bench::with(Arc::new(Table::new(Definition { numbers, trunks: usual_trunks(), agents, routes })));
+    let table = Arc::new(Table::new(Definition { numbers, trunks: usual_trunks(), agents, routes }));
+    let mut bench = Bench::with(Arc::clone(&table));
+    forwarded(&mut bench, &format!("Contact: <sip:911@{LOCAL}>"));
+    let ambulance = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE sip:911@"));
+    bench.receive(BACKUP, ambulance.answer(486, ""));
+    bench.expect(BACKUP, "ACK");
+    bench.expect(CARRIER, "SIP/2.0 486");
+    assert!(!bench.texts.iter().any(|news| matches!(news, SmsNews::Send(_))), "none of an emergency call");
+    let mut bench = Bench::with(table);
     forwarded(&mut bench, &format!("Contact: <sip:+16505550111@{LOCAL}>"));
     assert_eq!(bench.asked().len(), 2, "the scribe listens already, the judge comes");
     let backup = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE sip:+16505550111@"));

@@ -541,7 +541,7 @@ impl Search {
                 Onward::Here(trunk, number) => match cx.plan_redirected(&trunk, &number) {
                     // A target that an agent asks for is tried with the agent's caller still there: by itself.
                     Ok(plan) if self.is_last_ringing() && !self.is_consulting() => {
-                        self.put_plan_first(cx, branch, plan);
+                        self.put_plan_first(cx, branch, &number, plan);
                         return Followed::Planned;
                     }
                     Ok(plan) => {
@@ -583,46 +583,28 @@ impl Search {
         self.begin_attempt(cx, bridge, branch, attempt)
     }
 
-    /// Puts the targets of a number at the edge itself, and behind them what else the same 3xx has named, before those that are left.
-    fn put_plan_first(&mut self, cx: &mut Cx<'_>, branch: Branch, plan: Plan) {
-        let named = self.tried().redirects.remove(branch).map(|redirects| redirects.left).unwrap_or_default();
+    /// Puts the targets of a number at the edge itself before those that are left.
+    fn put_plan_first(&mut self, cx: &mut Cx<'_>, branch: Branch, number: &Number, plan: Plan) {
+        let left = self.tried().redirects.remove(branch).map_or(0, |redirects| redirects.left.len());
+        if left > 0 {
+            let text = format!("the route's targets come instead of {left} more of the contacts");
+            cx.edge.decide(cx.now, cx.call.key, text);
+        }
         self.tried = None;
         cx.call.facts.ring_timeout = plan.ring_timeout.or(cx.call.facts.ring_timeout);
         if let Some(shown) = &plan.route.caller_id {
             cx.call.facts.shown_as = Some(shown.clone());
         }
         cx.take_listeners(&plan.forks);
-        if cx.call.state == State::Searching && plan.route.sms.is_some() {
-            cx.watch_for_text(plan.route.sms.as_ref());
+        let is_emergency = cx.edge.table.numbers().is_emergency(number);
+        if cx.call.state == State::Searching && (is_emergency || plan.route.sms.is_some()) {
+            cx.forget_text();
+            cx.watch_for_text(plan.route.sms.as_ref().filter(|_| !is_emergency));
         }
-        let mut targets = plan.targets;
-        targets.extend(named.into_iter().flat_map(|onward| self.targets_of(cx, onward)));
-        // What the call's own route or another Contact has for this case comes before a refusal.
-        let last = if self.controller.has_more() { None } else { targets.len().checked_sub(1) };
-        let mut numbered: Vec<(usize, Target)> = targets.into_iter().enumerate().collect();
-        numbered.retain(|(at, target)| Some(*at) == last || !matches!(target, Target::Reject(_)));
-        for (_, target) in numbered.into_iter().rev() {
+        // What the call's own route has for this case comes before a refusal by the other one.
+        let keeps = self.controller.has_more();
+        for target in plan.targets.into_iter().rev().filter(|target| !(keeps && matches!(target, Target::Reject(_)))) {
             self.controller.again(target);
-        }
-    }
-
-    /// Returns the targets that stand for one place that a 3xx has named.
-    fn targets_of(&mut self, cx: &mut Cx<'_>, onward: Onward) -> Vec<Target> {
-        match onward {
-            Onward::Peer(place) => {
-                let Place { trunk, peer, number, .. } = *place;
-                vec![Target::Trunk { trunk, number: Some(number), peers: vec![peer] }]
-            }
-            Onward::Target(target) => vec![*target],
-            Onward::Here(trunk, number) => match cx.plan_redirected(&trunk, &number) {
-                Ok(plan) => plan.targets,
-                Err(failure) => {
-                    let text = format!("{} forwards the call in vain: {}", trunk.name, failure.reason.sentence());
-                    cx.edge.decide(cx.now, cx.call.key, text);
-                    self.controller.failed(failure);
-                    Vec::new()
-                }
-            },
         }
     }
 
