@@ -1,5 +1,6 @@
 //! Audio files as they are played to a caller: read, decoded, made 8 kHz and μ-law once when the configuration is loaded,
 //! and shared from then on. What is the same in two places, or in the file before a reload, is decoded once.
+//! Also WAV files that are written.
 
 mod codebooks;
 mod decode;
@@ -8,6 +9,7 @@ mod hostile;
 mod opus;
 mod packets;
 mod seam;
+pub(crate) mod wav;
 mod wav_file;
 
 use std::collections::HashMap;

@@ -5,6 +5,7 @@ pub(crate) mod agent_url;
 pub mod backoff;
 pub(crate) mod certificates;
 pub(crate) mod clock;
+pub(crate) mod connector;
 pub mod dns;
 pub(crate) mod files;
 pub(crate) mod free_ports;

@@ -14,14 +14,12 @@ use hyper::http::request::Builder;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use url::Url;
 
 use crate::limits::WEB_HEAD_BYTES;
 use crate::system::certificates::{Trust, provider};
+use crate::system::connector::Connector;
 use crate::system::verifier::Servers;
 
 /// A connection.
@@ -92,14 +90,14 @@ pub(crate) async fn connect(
 ) -> Result<Box<dyn Stream>, String> {
     let host = url.host_str().ok_or("no host")?.trim_start_matches('[').trim_end_matches(']').to_owned();
     let port = url.port_or_known_default().ok_or("no port")?;
-    let stream =
-        TcpStream::connect((host.as_str(), port)).await.map_err(|error| format!("cannot be reached: {error}"))?;
+    // Whoever asks has a time for the whole request.
+    let connector = Connector::default();
+    let stream = connector.host(&host, port).await.map_err(|error| format!("cannot be reached: {error}"))?;
     let most = most.saturating_add(WEB_HEAD_BYTES);
     if url.scheme() != "https" {
         return Ok(Box::new(Bounded { stream, read: 0, most }));
     }
-    let name = ServerName::try_from(host).map_err(|error| error.to_string())?;
-    let stream = TlsConnector::from(tls()?).connect(name, stream).await.map_err(|error| format!("TLS: {error}"))?;
+    let stream = connector.tls(tls()?, &host, stream).await.map_err(|fault| format!("TLS: {}", fault.what))?;
     Ok(Box::new(Bounded { stream, read: 0, most }))
 }
 

@@ -7,16 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rustls::ClientConfig;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 use trunkgate_sip::framer::{Framed, Framer};
 
 use crate::limits::{CONNECT_SECONDS, HANDSHAKE_SECONDS};
-use crate::system::certificates::words;
+use crate::system::connector::{Connector, TlsFault};
 
 /// Bytes read from a line at once.
 const READ_BYTES: usize = 4096;
@@ -42,27 +39,21 @@ impl Line {
     /// # Errors
     /// What happened, as a clause.
     pub(crate) async fn open(to: SocketAddr, tls: Option<(Arc<ClientConfig>, &str)>) -> Result<Line, String> {
-        let stream = match timeout(Duration::from_secs(CONNECT_SECONDS), TcpStream::connect(to)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(plain(&error)),
-            Err(_) => return Err(format!("no connection within {CONNECT_SECONDS} s")),
+        let connector = Connector {
+            connect_within: Some(Duration::from_secs(CONNECT_SECONDS)),
+            handshake_within: Some(Duration::from_secs(HANDSHAKE_SECONDS)),
+            ..Connector::default()
         };
-        stream.set_nodelay(true).map_err(|error| plain(&error))?;
+        let stream = connector.tcp(to).await.map_err(|error| plain(&error))?;
         let local = stream.local_addr().map_err(|error| plain(&error))?;
         let Some((config, host)) = tls else {
             return Ok(Line { stream: Box::new(stream), local, shown: Vec::new() });
         };
-        let name = ServerName::try_from(host.to_owned()).map_err(|error| format!("TLS failed: {host}: {error}"))?;
-        let shaking = TlsConnector::from(config).connect(name, stream);
-        match timeout(Duration::from_secs(HANDSHAKE_SECONDS), shaking).await {
-            Ok(Ok(stream)) => {
-                let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
-                let shown = shown.iter().map(|one| one.clone().into_owned()).collect();
-                Ok(Line { stream: Box::new(stream), local, shown })
-            }
-            Ok(Err(error)) => Err(format!("TLS failed: {}", words(&error))),
-            Err(_) => Err(format!("TLS failed: handshake not finished within {HANDSHAKE_SECONDS} s")),
-        }
+        let failed = |fault: TlsFault| format!("TLS failed: {}", fault.what);
+        let stream = connector.tls(config, host, stream).await.map_err(failed)?;
+        let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let shown = shown.iter().map(|one| one.clone().into_owned()).collect();
+        Ok(Line { stream: Box::new(stream), local, shown })
     }
 }
 

@@ -18,5 +18,4 @@ pub(crate) mod progress;
 pub mod shell;
 pub(crate) mod sound;
 pub mod top;
-pub(crate) mod wav;
 pub mod why;

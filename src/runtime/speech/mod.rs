@@ -222,7 +222,7 @@ mod tests {
     /// A program that counts how often it runs.
     fn counting(folder: &std::path::Path) -> Speaker {
         let wav = folder.join("said.wav");
-        crate::tools::wav::write(&wav, crate::tools::wav::RATE_HZ, &[1000; 800]).unwrap();
+        audio::wav::write(&wav, audio::wav::RATE_HZ, &[1000; 800]).unwrap();
         command(&["sh", "-c", &format!("echo x >> {0}/runs; cat {0}/said.wav", folder.display()), "{text}"])
     }
 

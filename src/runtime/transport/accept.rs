@@ -12,8 +12,8 @@ use trunkgate_sip::{ListenerId, Transport};
 use super::Arrival;
 use super::places::{Handshake, Strangers};
 use super::streams::Workshop;
-use super::tls::Failed;
 use crate::limits;
+use crate::system::connector::TlsFault;
 use crate::system::log::Seldom;
 
 /// One listener's door.
@@ -143,7 +143,7 @@ fn complain(
     known: bool,
     name: &str,
     remote: SocketAddr,
-    Failed { what, is_disagreement }: &Failed,
+    TlsFault { what, is_disagreement }: &TlsFault,
 ) {
     if known && *is_disagreement {
         let mut seldom = workshop.disagreements.lock().unwrap_or_else(PoisonError::into_inner);

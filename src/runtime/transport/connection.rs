@@ -14,10 +14,10 @@ use trunkgate_sip::Flow;
 use trunkgate_sip::framer::{Framed, Framer};
 
 use super::places::{Lost, Place};
-use super::tls::Failed;
 use super::{Arrival, SocketCounters};
 use crate::limits;
 use crate::system::certificates::{is_tls, words};
+use crate::system::connector::TlsFault;
 
 /// What the loop asks of a connection.
 #[derive(Debug)]
@@ -122,7 +122,7 @@ impl Wire {
     }
 
     /// Says that TLS never came up.
-    pub(super) async fn refused(self, failed: Failed) {
+    pub(super) async fn refused(self, failed: TlsFault) {
         self.counters.handshakes_failed.add(1);
         self.gone(Some(Cause::Tls(failed.what)), false).await;
     }

@@ -8,11 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::time::timeout;
 use trunkgate_call::Identity;
 use trunkgate_sip::{ConnectionId, Flow, ListenerId, Message, Transport};
 
@@ -22,6 +21,7 @@ use super::places::{Found, Handshakes, Place, Places};
 use super::tls::{Tls, Whom};
 use super::{Arrival, SocketCounters, source_of};
 use crate::limits;
+use crate::system::connector::Connector;
 use crate::system::log::Seldom;
 
 /// An open connection, as the loop knows it.
@@ -357,20 +357,14 @@ impl Workshop {
 }
 
 async fn connect(source: Option<IpAddr>, remote: SocketAddr) -> io::Result<TcpStream> {
-    let socket = if remote.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Some(source) = source.filter(|source| source.is_ipv4() == remote.is_ipv4()) {
-        socket.bind(SocketAddr::new(source, 0))?;
-    }
-    let stream = timeout(Duration::from_secs(limits::CONNECT_SECONDS), socket.connect(remote))
-        .await
-        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
+    let limit = Some(Duration::from_secs(limits::CONNECT_SECONDS));
+    Connector { source, connect_within: limit, ..Connector::default() }.tcp(remote).await
 }
 
 #[cfg(test)]
 mod tests {
     use tokio::sync::watch;
+    use tokio::time::timeout;
     use trunkgate_route::{Definition, Numbers, Table};
 
     use trunkgate_call::Cause;

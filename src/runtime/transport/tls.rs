@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,22 +10,22 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rustls::client::Resumption;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, ServerConfig};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::time::timeout;
-use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
+use tokio_rustls::{TlsAcceptor, client, server};
 use trunkgate_call::Identity;
 use trunkgate_route::{Peer, Table, Transport, Trunk};
 use webpki::KeyUsage;
 
 use crate::config::{Config, ListenTls, TrunkTls};
 use crate::limits;
-use crate::system::certificates::{Pair, PairFault, Trust, carries, is_tls, make_pair, provider, read_pair, words};
+use crate::system::certificates::{Pair, PairFault, Trust, carries, make_pair, provider, read_pair};
+use crate::system::connector::{Connector, TlsFault, within};
 use crate::system::verifier::{Clients, Servers};
 
 /// Everything of TLS that a configuration and its files say.
@@ -245,32 +244,8 @@ impl Whom {
     }
 }
 
-/// Why there is no TLS.
-#[derive(Debug)]
-pub(super) struct Failed {
-    /// What happened, as a clause.
-    pub(super) what: String,
-    /// Whether it is certificates or versions, and not that the far end went away.
-    pub(super) is_disagreement: bool,
-}
-
-impl Failed {
-    fn new(what: impl ToString) -> Failed {
-        Failed { what: what.to_string(), is_disagreement: true }
-    }
-}
-
-/// A handshake, as long as it may take.
-async fn shake<T>(shaking: impl Future<Output = io::Result<T>>) -> Result<T, Failed> {
-    match timeout(Duration::from_secs(limits::HANDSHAKE_SECONDS), shaking).await {
-        Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(error)) => Err(Failed { what: words(&error), is_disagreement: is_tls(&error) }),
-        Err(_) => {
-            let what = format!("handshake not finished within {} s", limits::HANDSHAKE_SECONDS);
-            Err(Failed { what, is_disagreement: false })
-        }
-    }
-}
+/// How long a handshake of either side may take.
+const HANDSHAKE: Option<Duration> = Some(Duration::from_secs(limits::HANDSHAKE_SECONDS));
 
 /// The two handshakes, by what is configured at that moment.
 #[derive(Debug, Clone)]
@@ -288,7 +263,7 @@ impl Tls {
         stream: TcpStream,
         whom: &Whom,
         remote: SocketAddr,
-    ) -> Result<client::TlsStream<TcpStream>, Failed> {
+    ) -> Result<client::TlsStream<TcpStream>, TlsFault> {
         let settings = self.settings.borrow().clone();
         let (client, host) = match whom {
             Whom::Trunk(name) => {
@@ -298,11 +273,10 @@ impl Tls {
             }
             Whom::Host(host) => (settings.others.as_ref(), Some(host.to_string())),
         };
-        let client = client.ok_or_else(|| Failed::new("no TLS listener"))?;
+        let client = client.ok_or_else(|| TlsFault::new("no TLS listener"))?;
         let host = host.unwrap_or_else(|| remote.ip().to_string());
-        let name = ServerName::try_from(host).map_err(Failed::new)?;
-        let shaking = TlsConnector::from(Arc::clone(&client.config)).connect(name, stream);
-        shake(shaking).await
+        let connector = Connector { handshake_within: HANDSHAKE, ..Connector::default() };
+        connector.tls(Arc::clone(&client.config), &host, stream).await
     }
 
     /// Their side, with who they are by their certificate.
@@ -310,10 +284,10 @@ impl Tls {
         &self,
         stream: TcpStream,
         listener: &str,
-    ) -> Result<(server::TlsStream<TcpStream>, Option<Identity>), Failed> {
+    ) -> Result<(server::TlsStream<TcpStream>, Option<Identity>), TlsFault> {
         let settings = self.settings.borrow().clone();
-        let server = settings.listeners.get(listener).ok_or_else(|| Failed::new("no certificate configured"))?;
-        let stream = shake(TlsAcceptor::from(Arc::clone(&server.config)).accept(stream)).await?;
+        let server = settings.listeners.get(listener).ok_or_else(|| TlsFault::new("no certificate configured"))?;
+        let stream = within(HANDSHAKE, TlsAcceptor::from(Arc::clone(&server.config)).accept(stream)).await?;
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let table = self.table.borrow().clone();
         let identity = settings.recognise(listener, &table, chain);

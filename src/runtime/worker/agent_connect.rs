@@ -9,14 +9,11 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
 use rustls::client::WantsClientCert;
-use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, ConfigBuilder, RootCertStore, WantsVerifier};
-use socket2::SockRef;
 use tokio::io::Interest;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{OnceCell, watch};
-use tokio::time::{sleep_until, timeout};
-use tokio_rustls::TlsConnector;
+use tokio::time::sleep_until;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError, ProtocolError};
 use tokio_tungstenite::tungstenite::handshake::HandshakeError;
@@ -37,8 +34,18 @@ use crate::limits::{
 };
 use crate::runtime::own_sockets::OwnSockets;
 use crate::system::agent_url::is_of_no_one;
-use crate::system::certificates::{Trust, provider, system_roots, words};
+use crate::system::certificates::{Trust, provider, system_roots};
+use crate::system::connector::Connector;
 use crate::system::verifier::Servers;
+
+/// How an agent is reached: its `connect_timeout` bounds the whole way.
+const CONNECTOR: Connector = Connector {
+    source: None,
+    connect_within: Some(AGENT_ADDRESS_TIMEOUT),
+    handshake_within: None,
+    send_buffer: Some(AGENT_SEND_BUFFER_BYTES),
+    unacknowledged: Some(AGENT_UNACKNOWLEDGED),
+};
 
 /// By it the agent's spans join the call's (W3C Trace Context §3.2).
 const TRACEPARENT: &str = "traceparent";
@@ -194,10 +201,9 @@ impl Target {
         let mut last = Fault::unreachable("its name does not resolve");
         let is_own = |address| own.borrow().takes_connection(address);
         for address in allowed(found, plain, is_own)?.into_iter().take(AGENT_ADDRESSES) {
-            match timeout(AGENT_ADDRESS_TIMEOUT, open(address)).await {
-                Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(error)) => last = Fault::unreachable(error),
-                Err(_) => last = Fault::unreachable("no answer"),
+            match CONNECTOR.tcp(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = Fault::unreachable(error),
             }
         }
         Err(last)
@@ -209,8 +215,7 @@ impl Target {
             Some(pem) => Arc::new(trusting_in(Trust::of_pem(pem).map_err(Fault::tls)?)?),
             None => SYSTEM_TRUST.get_or_try_init(system_trust).await?.clone(),
         };
-        let name = ServerName::try_from(self.host.clone()).map_err(Fault::tls)?;
-        let stream = TlsConnector::from(config).connect(name, tcp).await.map_err(|error| Fault::tls(words(&error)))?;
+        let stream = CONNECTOR.tls(config, &self.host, tcp).await.map_err(|fault| Fault::tls(fault.what))?;
         Ok(stream.into_inner())
     }
 
@@ -304,16 +309,6 @@ fn may_be_plain(address: IpAddr, spec: &SocketSpec) -> bool {
     address.is_loopback() || spec.plain_networks.iter().any(|network| network.contains(&address))
 }
 
-async fn open(address: SocketAddr) -> io::Result<TcpStream> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // What waits in the system cannot be dropped any more, so little may wait there.
-    socket.set_send_buffer_size(AGENT_SEND_BUFFER_BYTES)?;
-    let stream = socket.connect(address).await?;
-    stream.set_nodelay(true)?;
-    SockRef::from(&stream).set_tcp_user_timeout(Some(AGENT_UNACKNOWLEDGED))?;
-    Ok(stream)
-}
-
 async fn system_trust() -> Result<Arc<ClientConfig>, Fault> {
     // Some hundred files: not on a thread that media waits for.
     let roots = tokio::task::spawn_blocking(system_roots).await.map_err(Fault::tls)?;
@@ -348,7 +343,11 @@ fn finished(builder: ConfigBuilder<ClientConfig, WantsClientCert>) -> ClientConf
 mod tests {
     use tokio_tungstenite::tungstenite::http::Response;
 
+    use rustls::pki_types::ServerName;
+    use tokio_rustls::TlsConnector;
+
     use super::*;
+    use crate::system::certificates::words;
 
     fn spec(url: &str) -> SocketSpec {
         SocketSpec { url: url.to_owned(), auth_token: None, ca: None, plain_networks: vec![], traceparent: None }

@@ -10,13 +10,14 @@ use trunkgate_media::agent::Format;
 use trunkgate_media::codec::g711::decode_ulaw;
 use trunkgate_media::resample::Resampler;
 
+use crate::audio::wav;
 use crate::audio::{self, Most, Use};
 use crate::boot::{edge, run};
 use crate::limits::PLAYED_BYTES;
 use crate::system::terminal;
 use crate::tools::cli::AgentTest;
+use crate::tools::client;
 use crate::tools::findings::{self, Level};
-use crate::tools::{client, wav};
 
 mod judge;
 mod picture;

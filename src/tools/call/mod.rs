@@ -12,6 +12,7 @@ use trunkgate_route::locate::{Means, in_order};
 use trunkgate_route::{Destination, Server, Transport};
 use trunkgate_sip::Credentials;
 
+use crate::audio::wav;
 use crate::audio::{self, Most};
 use crate::boot::{edge, run};
 use crate::config::{self, TrunkTls};
@@ -20,7 +21,7 @@ use crate::runtime::transport;
 use crate::system::dns::Resolver;
 use crate::system::terminal;
 use crate::tools::cli::{Call, Caller};
-use crate::tools::{client, wav};
+use crate::tools::client;
 
 mod outcome;
 mod session;
