@@ -193,6 +193,8 @@ impl<'a> Order<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicI16, Ordering};
+
     use super::*;
 
     fn announcement(text: &str) -> Announcement {
@@ -219,10 +221,11 @@ mod tests {
         assert!(late.iter().all(|said| said.as_ref().unwrap_err().contains("timeout")), "{late:?}");
     }
 
-    /// A program that counts how often it runs.
+    /// A program that counts how often it runs. Each has audio of its own: what another test has in use is shared.
     fn counting(folder: &std::path::Path) -> Speaker {
-        let wav = folder.join("said.wav");
-        audio::wav::write(&wav, audio::wav::RATE_HZ, &[1000; 800]).unwrap();
+        static LEVEL: AtomicI16 = AtomicI16::new(1000);
+        let (wav, level) = (folder.join("said.wav"), LEVEL.fetch_add(500, Ordering::Relaxed));
+        audio::wav::write(&wav, audio::wav::RATE_HZ, &[level; 800]).unwrap();
         command(&["sh", "-c", &format!("echo x >> {0}/runs; cat {0}/said.wav", folder.display()), "{text}"])
     }
 
