@@ -13,13 +13,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::TlsAcceptor;
 
 use super::places::{Occupant, Place, Places};
 use crate::limits;
 use crate::runtime::handle::HttpCounters;
 use crate::runtime::transport::Settings;
+use crate::system::connector::within;
 use crate::system::web::Stream;
 
 /// A listener that takes no more connections than it may.
@@ -75,10 +76,10 @@ impl Listener for Limited {
                     };
                     self.shaking.spawn(async move {
                         let limit = Duration::from_secs(limits::HANDSHAKE_SECONDS);
-                        let shaking = timeout(limit, TlsAcceptor::from(tls).accept(stream));
+                        let shaking = within(Some(limit), TlsAcceptor::from(tls).accept(stream));
                         // Who fails learns why from TLS itself.
                         let stream = tokio::select! {
-                            shaken = shaking => shaken.ok()?.ok()?,
+                            shaken = shaking => shaken.ok()?,
                             () = place.evicted() => return None,
                         };
                         Some((Connection::new(Box::new(stream), place), remote))

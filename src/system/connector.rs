@@ -23,7 +23,7 @@ pub(crate) struct Connector {
     pub(crate) source: Option<IpAddr>,
     /// How long one address may take to answer; `None`: as long as the system waits.
     pub(crate) connect_within: Option<Duration>,
-    /// How long TLS may take; `None`: as long as whoever asks waits.
+    /// How long TLS may take; `None`: as long as the caller of this waits.
     pub(crate) handshake_within: Option<Duration>,
     /// Bytes that may wait in the system to be sent: what waits there cannot be dropped any more. `None`: the system's choice.
     pub(crate) send_buffer: Option<u32>,

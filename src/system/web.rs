@@ -90,7 +90,7 @@ pub(crate) async fn connect(
 ) -> Result<Box<dyn Stream>, String> {
     let host = url.host_str().ok_or("no host")?.trim_start_matches('[').trim_end_matches(']').to_owned();
     let port = url.port_or_known_default().ok_or("no port")?;
-    // Whoever asks has a time for the whole request.
+    // The whole request has a time of its own.
     let connector = Connector::default();
     let stream = connector.host(&host, port).await.map_err(|error| format!("cannot be reached: {error}"))?;
     let most = most.saturating_add(WEB_HEAD_BYTES);
