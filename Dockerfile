@@ -14,8 +14,9 @@ FROM debian:bookworm-slim
 COPY --from=build /src/target/release/trunkgate /usr/bin/trunkgate
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY deploy/trunkgate.toml /etc/trunkgate/trunkgate.toml
-# Directory of call records: a volume inherits its owner.
+# Directory of call records and of the store: a volume inherits its owner.
 RUN install -d -o 65534 -g 65534 -m 0750 /var/lib/trunkgate
+ENV STATE_DIRECTORY=/var/lib/trunkgate
 USER 65534:65534
 # Queries the signalling loop over HTTP at [http] address of the configuration.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=15s CMD ["trunkgate", "status"]

@@ -148,8 +148,14 @@ pub const OTEL_TEXT_CHARS: usize = 1024;
 pub const REPORTS: usize = 32_768;
 /// Lines in the journal of live calls beyond two for each, before it is written anew.
 pub const JOURNAL_SPARE_LINES: usize = 4096;
-/// Lines in the file of day counts beyond two for each, before it is written anew.
-pub const DAY_COUNT_SPARE_LINES: usize = 4096;
+/// Changes that wait for the store; one too many fails.
+pub const STORE_JOBS: usize = 4096;
+/// Changes that one write to the disk serves.
+pub const STORE_BATCH: usize = 256;
+/// How long a change that nobody waits for lets others come to it, in milliseconds.
+pub const STORE_GATHER_MILLISECONDS: u64 = 10;
+/// How long the store's file is left alone after it could not be opened, in milliseconds.
+pub const STORE_PAUSE_MILLISECONDS: u64 = 1000;
 /// How much of the end of a file of call records is searched for calls that the journal still holds, in bytes.
 pub const RECORDS_SEARCHED_BYTES: u64 = 1 << 20;
 /// Files of call records that are searched so: the one that is written, and the newest beside it.
@@ -160,8 +166,6 @@ pub const RECORDS_KEPT: usize = 10_000;
 pub const RECORDS_KEPT_BYTES: usize = 64 << 20;
 /// How long the file of call records is left alone after it took none, in milliseconds.
 pub const RECORDS_PAUSE_MILLISECONDS: u64 = 1000;
-/// Bytes in a file of the spool before another is begun.
-pub const SPOOL_SEGMENT_BYTES: u64 = 4 << 20;
 /// Call records that are under way to the URL at once.
 pub const CDR_AT_ONCE: usize = 4;
 /// How long a connection to it may take, name and TLS included, in seconds.

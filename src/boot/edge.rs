@@ -35,6 +35,7 @@ use crate::sinks::otel;
 use crate::sinks::records::{self, ReportOrder};
 use crate::sinks::sms;
 use crate::sinks::sms::{SmsOrder, SmsThread};
+use crate::sinks::store::Store;
 use crate::system::clock::Clock;
 use crate::system::dns::{Resolver, means};
 use crate::system::{interfaces, log};
@@ -47,8 +48,8 @@ pub enum StartError {
     Bind(BindError),
     /// The file of the call records cannot be opened.
     CallRecords(io::Error),
-    /// The file of the texts cannot be opened.
-    Texts(io::Error),
+    /// The store cannot be used.
+    Store(io::Error),
     /// Files of certificates have become unusable since they were checked.
     Certificates(Vec<String>),
     /// A thread, a runtime or a worker cannot be made.
@@ -65,12 +66,12 @@ impl fmt::Display for StartError {
         match self {
             StartError::Bind(error) => error.fmt(f),
             StartError::CallRecords(error) => {
-                write!(f, "error[TG0202]: [cdr] file or spool cannot be opened: {error}\n   = help: {CDR_HELP}")
+                write!(f, "error[TG0202]: [cdr] file cannot be opened: {error}\n   = help: {CDR_HELP}")
             }
-            StartError::Texts(error) => write!(
+            StartError::Store(error) => write!(
                 f,
-                "error[TG0202]: [sms] store cannot be opened: {error}\n   = help: its directory must exist and be writable, \
-                 and no other edge may use it"
+                "error[TG0202]: the store cannot be used: {error}\n   = help: [edge] data_directory must be writable, and no \
+                 other edge may use it"
             ),
             StartError::Certificates(faults) => write!(f, "error[TG0114]: {}", faults.join("; ")),
             StartError::System { what, error } => write!(f, "error[TG0203]: {what} cannot be started: {error}"),
@@ -119,7 +120,7 @@ impl Edge {
         let http = transport::bind_http(&config.http).map_err(StartError::Bind)?;
         let http_address = http.local_addr().map_err(system("the HTTP server"))?;
         let settings = certificates(&config)?;
-        let records = records::Writer::open(&config.cdr).map_err(StartError::CallRecords)?;
+        let (store, records) = open_records(&config)?;
         let listeners: Vec<Listener> = bound.iter().map(listener).collect();
         let own = watch::Sender::new(OwnSockets::new(&listeners, http_address, &config));
         let (workers, media) =
@@ -143,7 +144,7 @@ impl Edge {
         let (load_in, load) = watch::channel(Load::default());
         let (table_in, table_seen) = watch::channel(Arc::clone(&table));
         let handle = Handle { orders, load, table: table_seen, reports, sms, shared: Arc::clone(&shared) };
-        let (texting, own) = (start_texts(sms_in, &handle).map_err(StartError::Texts)?, handle.clone());
+        let (texting, own) = (start_texts(sms_in, store, &handle).map_err(StartError::Store)?, handle.clone());
         let begin = move || -> io::Result<Signalling> {
             let mut gateway = Gateway::new(gateway_config, table, addressing);
             first.into_iter().for_each(|input| gateway.handle_input(Instant::now(), input));
@@ -264,12 +265,22 @@ impl Drop for Edge {
     }
 }
 
+/// Starts the store, which is opened where somebody is lost without it, and opens where call records go.
+fn open_records(config: &Config) -> Result<(Store, records::Writer), StartError> {
+    let store = Store::start(config.data.clone()).map_err(system("the store"))?;
+    if config.sms.is_some() || config.cdr.url.is_some() {
+        store.open_now().map_err(StartError::Store)?;
+    }
+    let records = records::Writer::open(&config.cdr, store.clone()).map_err(StartError::CallRecords)?;
+    Ok((store, records))
+}
+
 fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
     move |error| StartError::System { what, error }
 }
 
 /// Starts the thread that has text messages sent; what it notes of a call goes into that call's trace.
-fn start_texts(texts: SmsThread, handle: &Handle) -> io::Result<JoinHandle<()>> {
+fn start_texts(texts: SmsThread, store: Store, handle: &Handle) -> io::Result<JoinHandle<()>> {
     let settings = handle.shared.running(|running| (running.config.sms.clone(), running.config.log.full_numbers));
     let orders = handle.orders.clone();
     // Where the loop has too much to do, the log alone has it.
@@ -277,7 +288,7 @@ fn start_texts(texts: SmsThread, handle: &Handle) -> io::Result<JoinHandle<()>> 
         let sid = call.to_owned();
         let _ = orders.try_send(Order::Act(Box::new(move |gateway: &mut Gateway, now| gateway.note(now, &sid, &text))));
     });
-    texts.start(settings.0, settings.1, Arc::clone(&handle.shared.sms), note)
+    texts.start(store, settings.0, settings.1, Arc::clone(&handle.shared.sms), note)
 }
 
 fn listener(bound: &Bound) -> Listener {

@@ -20,7 +20,8 @@ use super::values;
 use crate::config::signature;
 
 /// What is right where nothing can be opened.
-pub(crate) const CDR_HELP: &str = "`file` needs an existing writable directory; each edge needs its own `spool`";
+pub(crate) const CDR_HELP: &str =
+    "the directories of `file` and of [edge] data_directory must exist and be writable; each edge needs its own";
 /// Smallest `rotate` in bytes: some records.
 const ROTATE_LEAST_BYTES: u64 = 64 << 10;
 /// Shortest `rotate` and `keep`.
@@ -28,8 +29,8 @@ const LEAST_TIME: Duration = Duration::from_secs(60);
 /// Keys of a file.
 const OF_FILE: [&str; 3] = ["format", "rotate", "keep"];
 /// Keys of a URL.
-const OF_URL: [&str; 5] = ["secret", "token", "ca", "spool", "spool_size"];
-/// What the spool may hold where nothing is written, and what may be written: all of it is indexed in memory.
+const OF_URL: [&str; 4] = ["secret", "token", "ca", "spool_size"];
+/// What may wait where nothing is written, and what may be written: all of it is indexed in memory.
 const SPOOL_BYTES: u64 = 256 << 20;
 const SPOOL_SIZES: RangeInclusive<u64> = 1 << 20..=1 << 30;
 /// Of a `url` that cannot be used.
@@ -39,8 +40,6 @@ const URL_WORDS: UrlWords = UrlWords {
     help: "use \"https://billing.example.com/calls\"",
     names_may_be_near: false,
 };
-/// The file of what has counted with limits by the day.
-const DAY_COUNTS: &str = "calls_per_day.jsonl";
 /// How a secret is made.
 const MAKE_SECRET: &str =
     "create one with `echo whsec_$(openssl rand -base64 32)` and configure it at the receiver too";
@@ -52,24 +51,6 @@ pub struct Cdr {
     pub file: Option<CdrFile>,
     /// Where each record is posted.
     pub url: Option<CdrUrl>,
-    /// Where the day counts of limits are kept, by the same thread.
-    pub day_counts: Option<PathBuf>,
-}
-
-impl Cdr {
-    /// Where day counts of limits are kept, which no key says: where the service manager lets us keep things, else beside the
-    /// call records, else in `folder`, the configuration's.
-    pub(super) fn day_counts_beside(&self, folder: &Path) -> PathBuf {
-        let records = || Some(self.file.as_ref()?.path.parent()?.to_owned());
-        state_directory().or_else(records).unwrap_or_else(|| folder.to_owned()).join(DAY_COUNTS)
-    }
-}
-
-/// Where the service manager lets us keep things.
-pub(super) fn state_directory() -> Option<PathBuf> {
-    let state = std::env::var_os("STATE_DIRECTORY").filter(|state| !state.is_empty())?;
-    // systemd names several with colons between.
-    Some(PathBuf::from(state.to_str()?.split(':').next()?))
 }
 
 /// `url` of `[cdr]`, and how records get there.
@@ -83,10 +64,8 @@ pub struct CdrUrl {
     pub token: Option<Secret>,
     /// PEM: whom its certificate must come from; the system's where none is written.
     pub ca: Option<Arc<[u8]>>,
-    /// The folder where records wait.
-    pub spool: PathBuf,
-    /// What it may hold, in bytes.
-    pub spool_bytes: u64,
+    /// How many bytes of records may wait.
+    pub most_waiting: u64,
 }
 
 /// `file` of `[cdr]`, and what becomes of it.
@@ -134,8 +113,8 @@ pub(super) fn read(section: &Section<'_>, local_networks: &[IpNet], folder: &Pat
         }
     }
     let file = read_file(section, folder, findings);
-    let url = read_url(section, file.as_ref(), (local_networks, folder), findings);
-    Cdr { file, url, day_counts: None }
+    let url = read_url(section, (local_networks, folder), findings);
+    Cdr { file, url }
 }
 
 fn read_file(section: &Section<'_>, folder: &Path, findings: &mut Findings) -> Option<CdrFile> {
@@ -165,7 +144,7 @@ impl Config {
         let document = DeTable::parse(&self.written.source).ok();
         let cdr = document.as_ref().and_then(|document| document.get_ref().get("cdr"));
         let file = cdr.and_then(|cdr| cdr.get_ref().as_table()?.get("file"));
-        let message = format!("[cdr] file or spool cannot be opened: {error}");
+        let message = format!("[cdr] file or the store cannot be opened: {error}");
         let mut findings = Findings::default();
         match file.or(cdr).map(Spanned::span) {
             Some(span) => findings.error(code::NO_CALL_RECORDS, span, message, CDR_HELP),
@@ -187,7 +166,6 @@ fn missing_folder(path: &Path) -> Option<&Path> {
 
 fn read_url(
     section: &Section<'_>,
-    file: Option<&CdrFile>,
     (local_networks, folder): (&[IpNet], &Path),
     findings: &mut Findings,
 ) -> Option<CdrUrl> {
@@ -198,8 +176,7 @@ fn read_url(
     });
     let token = section.get("token").and_then(|value| values::secret("token", value, findings, folder));
     let ca = section.read("ca", findings, |key, value, f| certificates(key, value, folder, f));
-    let spool = section.read("spool", findings, path).map(|written| values::relative_to(folder, &written));
-    let spool_bytes = section.read("spool_size", findings, |key, value, findings| {
+    let most_waiting = section.read("spool_size", findings, |key, value, findings| {
         let size = parse_size(&values::string(key, value, findings)?).filter(|size| SPOOL_SIZES.contains(size));
         if size.is_none() {
             let message = format!("`{key}` is not a size from 1 MiB to 1 GiB");
@@ -211,14 +188,12 @@ fn read_url(
         let message = "`url` without `secret`: the receiver cannot verify the sender of a record";
         findings.warning(code::BAD_SECRET, Some(value.span()), message, MAKE_SECRET);
     }
-    let beside = || file.and_then(|file| file.path.parent()).unwrap_or(folder).join("cdr.spool");
     Some(CdrUrl {
         url: url?,
         secrets: secrets.into_iter().flatten().map(|(secret, _)| secret).collect(),
         token,
         ca,
-        spool: spool.unwrap_or_else(beside),
-        spool_bytes: spool_bytes.unwrap_or(SPOOL_BYTES),
+        most_waiting: most_waiting.unwrap_or(SPOOL_BYTES),
     })
 }
 
@@ -310,6 +285,10 @@ mod tests {
         (found.iter().map(|one| one.code).filter(|code| !["TG0123", "TG0202"].contains(code)).collect(), config)
     }
 
+    fn previous(config: &Config) -> &crate::config::Previous {
+        &config.data.previous
+    }
+
     #[test]
     fn what_is_written_is_what_is_done() {
         let all = format!(
@@ -318,15 +297,16 @@ mod tests {
         );
         let (found, config) = read(&all);
         assert!(found.is_empty(), "{found:?}");
-        let Cdr { file, url, .. } = config.unwrap().cdr;
+        let config = config.unwrap();
+        let Cdr { file, url } = config.cdr.clone();
         let (file, url) = (file.unwrap(), url.unwrap());
         assert_eq!((file.path.as_path(), file.format), (Path::new("x/a/cdr.csv"), CdrFormat::Csv));
         assert_eq!((file.rotate_bytes, file.rotate_every), (Some(100 << 20), Some(Duration::from_secs(86_400))));
-        assert_eq!((file.keep, url.secrets.len(), url.spool_bytes), (Keep::Files(30), 2, 1 << 30));
-        assert_eq!(url.spool, Path::new("x/a/cdr.spool"));
+        assert_eq!((file.keep, url.secrets.len(), url.most_waiting), (Keep::Files(30), 2, 1 << 30));
+        assert_eq!(previous(&config).records, Path::new("x/a/cdr.spool"));
         assert!(!format!("{url:?}").contains("whsec_"));
-        let alone = read(&format!("url = 'http://127.0.0.1/'\nsecret = '{SECRET}'")).1.unwrap().cdr;
-        assert_eq!((alone.file, alone.url.unwrap().spool.as_path()), (None, Path::new("x/cdr.spool")));
+        let alone = read(&format!("url = 'http://127.0.0.1/'\nsecret = '{SECRET}'")).1.unwrap();
+        assert_eq!((&alone.cdr.file, previous(&alone).records.as_path()), (&None, Path::new("x/cdr.spool")));
         let kept = read("file = 'c'\nrotate = '1d'\nkeep = '90d'").1.unwrap().cdr.file.unwrap().keep;
         assert_eq!(kept, Keep::For(Duration::from_secs(90 * 86_400)));
     }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use trunkgate_route::{Agent, Route, TargetSpec, Trunk};
 
 use super::cdr::Cdr;
+use super::data::DataDirectory;
 use super::hep::Hep;
 use super::otel::Otel;
 use super::sms::Sms;
@@ -45,6 +46,7 @@ pub(super) struct Draft {
     /// `[speech]`, be it usable or not.
     pub(super) speech_span: Option<Span>,
     pub(super) cdr: Cdr,
+    pub(super) data: DataDirectory,
     pub(super) hep: Option<Hep>,
     pub(super) otel: Option<Otel>,
     pub(super) sms: Option<Sms>,

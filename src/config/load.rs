@@ -211,6 +211,7 @@ fn config(path: &Path, source: &str, draft: Draft) -> Config {
         routes: draft.routes.into_iter().map(|placed| placed.route).collect::<Vec<_>>().into(),
         log: draft.log,
         cdr: draft.cdr,
+        data: draft.data,
         hep: draft.hep,
         otel: draft.otel,
         sms: draft.sms.map(Arc::new),

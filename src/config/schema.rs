@@ -15,6 +15,7 @@ use trunkgate_route::{Numbers, Transport};
 use super::cdr::Cdr;
 use super::code;
 use super::cover::told;
+use super::data::DataDirectory;
 use super::diagnostic::{Findings, place};
 use super::draft::{Draft, PlacedListen, PlacedTrunk, Span};
 use super::emergency;
@@ -23,7 +24,7 @@ use super::nearest;
 use super::section::{Section, Value};
 use super::targets::Groups;
 use super::types::{Api, Edge, Http, Limits, Listen, ListenTls, Media};
-use super::{agents, cdr, hep, hours, otel, routes, sms, speech as speaking, tls, trunks, values};
+use super::{agents, cdr, data, hep, hours, otel, routes, sms, speech as speaking, tls, trunks, values};
 use crate::system::log::Log;
 
 /// Peers in these networks are shown our local address.
@@ -62,7 +63,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         let value = root.get(name)?;
         Section::open(&format!("[{name}]"), value, keys, findings)
     };
-    let edge = section("edge", keys::EDGE);
+    let written = section("edge", keys::EDGE);
     let media = section("media", keys::MEDIA);
     let limits = section("limits", keys::LIMITS);
     let http = section("http", keys::HTTP);
@@ -71,8 +72,8 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let (api, speech) = (section("api", keys::API), section("speech", keys::SPEECH));
     let (twilio, texts) = (section("twilio", keys::TWILIO), section("sms", keys::SMS));
 
-    let local_networks_span = edge.as_ref().and_then(|edge| edge.get("local_networks")).map(Spanned::span);
-    let edge = read_edge(edge.as_ref(), findings);
+    let local_networks_span = written.as_ref().and_then(|edge| edge.get("local_networks")).map(Spanned::span);
+    let edge = read_edge(written.as_ref(), findings);
     let (media, ports_span) = read_media(media.as_ref(), findings);
     let (limits, calls_span) = read_limits(limits.as_ref(), &media, findings);
     let http_span = http.as_ref().and_then(|http| http.get("address")).map(Spanned::span);
@@ -89,17 +90,16 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let texts_to = sms::allowed(texts.as_ref(), findings);
     let routes =
         root.get("route").map(|value| routes::read(value, &edge, &groups, &texts_to, findings)).unwrap_or_default();
-    let cdr = cdr.map(|section| cdr::read(&section, &edge.local_networks, file.folder(), findings)).unwrap_or_default();
+    let (cdr, data) = read_kept(file, [written.as_ref(), cdr.as_ref(), texts.as_ref()], &edge.local_networks, findings);
     let surroundings = sms::Surroundings::new(file.folder(), &edge.local_networks);
-    let day_counts = Some(cdr.day_counts_beside(file.folder()));
     let sms = sms::read(twilio.as_ref(), texts.as_ref(), surroundings, findings);
-    let written = root.get("listen").map_or(2, |value| value.get_ref().as_array().map_or(1, |list| list.len()));
+    let listeners = root.get("listen").map_or(2, |value| value.get_ref().as_array().map_or(1, |list| list.len()));
     let listen = match root.get("listen") {
         Some(value) => read_listeners(file, value, findings),
         None => default_listeners(trunks.iter().any(is_secure)),
     };
     Draft {
-        listen_is_partial: listen.len() < written,
+        listen_is_partial: listen.len() < listeners,
         listen,
         otel: otel.and_then(|section| otel::read(&section, &edge.local_networks, file.folder(), findings)),
         edge,
@@ -119,12 +119,26 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         log: read_log(log.as_ref(), findings),
         speech: said_by,
         speech_span: speech.map(|speech| speech.span),
-        cdr: Cdr { day_counts, ..cdr },
+        cdr,
+        data,
         hep: hep.and_then(|section| hep::read(&section, file.folder(), findings)),
         sms,
         twilio_span: twilio.map(|section| section.span),
         sms_span: texts.map(|section| section.span),
     }
+}
+
+/// `[cdr]`, and where what has to survive the process is kept, which stands in `[edge]` and stood in `[cdr]` and `[sms]`.
+fn read_kept(
+    file: File<'_>,
+    sections: [Option<&Section<'_>>; 3],
+    local_networks: &[IpNet],
+    findings: &mut Findings,
+) -> (Cdr, DataDirectory) {
+    let [_, cdr, _] = sections;
+    let cdr = cdr.map(|section| cdr::read(section, local_networks, file.folder(), findings)).unwrap_or_default();
+    let data = data::read(sections, &cdr, file.folder(), findings);
+    (cdr, data)
 }
 
 /// Whether a trunk is reached by TLS.

@@ -1,6 +1,6 @@
 //! `[twilio]`, `[sms]` and `sms_on_failure` of a route: text messages after calls that nobody answered.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -8,7 +8,6 @@ use trunkgate_route::agent::Piece;
 use trunkgate_route::sms::SMS_CHARS;
 use trunkgate_route::{Numbers, Recipients, SmsRule, Template, TextOutcome};
 
-use super::cdr::state_directory;
 use super::code;
 use super::diagnostic::Findings;
 use super::draft::Draft;
@@ -33,8 +32,6 @@ pub struct Sms {
     pub timeout: Duration,
     /// Where Twilio reports what becomes of each message.
     pub status_callback: Option<String>,
-    /// The file of the queue.
-    pub store: PathBuf,
     /// After this time a text is of no use; zero: never.
     pub expires: Duration,
     /// Texts to one recipient in 24 hours; 0: any number.
@@ -71,8 +68,6 @@ const EXPIRES: Duration = Duration::from_secs(4 * 3_600);
 const PER_RECIPIENT: u32 = 5;
 /// Texts in 24 hours.
 const PER_DAY: u32 = 2_000;
-/// The file of the queue.
-const STORE: &str = "sms.db";
 /// The words that a text may have in braces.
 const WORDS: [&str; 6] = ["caller", "called", "route", "trunk", "outcome", "reason"];
 /// Longest name that a text may come from, in characters: Twilio's alphanumeric sender.
@@ -94,7 +89,6 @@ pub(super) fn read(
     surroundings: Surroundings<'_>,
     findings: &mut Findings,
 ) -> Option<Sms> {
-    let store = sms.and_then(|sms| sms.read("store", findings, values::string));
     let expires = sms.and_then(|sms| sms.read("expires", findings, values::duration)).unwrap_or(EXPIRES);
     let mut count = |key: &str, usual| {
         let read = |key: &str, value: &Value<'_>, f: &mut Findings| values::integer(key, value, f, 0..=u32::MAX);
@@ -136,10 +130,6 @@ pub(super) fn read(
         base_url: base_url.unwrap_or_else(|| BASE_URL.to_owned()),
         timeout: timeout.unwrap_or(TIMEOUT),
         status_callback,
-        store: match store {
-            Some(written) => values::relative_to(surroundings.folder, &written),
-            None => surroundings.store(),
-        },
         expires,
         per_recipient_per_day,
         per_day,
@@ -150,11 +140,6 @@ pub(super) fn read(
 impl<'a> Surroundings<'a> {
     pub(super) fn new(folder: &'a Path, local_networks: &'a [IpNet]) -> Surroundings<'a> {
         Surroundings { folder, local_networks }
-    }
-
-    /// Where the queue is if its key says nothing: no other key moves it, since who said STOP would be forgotten.
-    fn store(self) -> PathBuf {
-        state_directory().unwrap_or_else(|| self.folder.to_owned()).join(STORE)
     }
 }
 

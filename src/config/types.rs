@@ -13,6 +13,7 @@ use trunkgate_route::{Agent, Calendar, Definition, Destination, Numbers, Routes,
 
 use super::cdr::Cdr;
 use super::changes::Written;
+use super::data::DataDirectory;
 use super::hep::Hep;
 use super::otel::Otel;
 use super::places::Places;
@@ -56,6 +57,8 @@ pub struct Config {
     pub announcements: Vec<Announcement>,
     /// `[cdr]`
     pub cdr: Cdr,
+    /// `[edge] data_directory`
+    pub data: DataDirectory,
     /// `[hep]`
     pub hep: Option<Hep>,
     /// `[otel]`

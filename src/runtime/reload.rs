@@ -49,13 +49,15 @@ pub struct Reloaded {
 }
 
 /// Keys that only a start reads; of a table that is written many times, whether it is there as well.
-const ONLY_A_RESTART: [(&str, &[&str]); 6] = [
-    ("edge", &["name"]),
+const ONLY_A_RESTART: [(&str, &[&str]); 8] = [
+    ("edge", &["name", "data_directory"]),
     ("listen", &["name", "transport", "address"]),
     ("media", &["ports", "threads", "idle_timeout", "latch"]),
     ("limits", &["sip_message_bytes"]),
     ("http", &["address"]),
     ("log", &["format", "numbers"]),
+    ("cdr", &["spool"]),
+    ("sms", &["store"]),
 ];
 
 /// Why a reload changed nothing.
@@ -183,9 +185,11 @@ impl Handle {
     /// tried again with the next record.
     async fn take_records(&self, config: &Config) -> Result<io::Result<()>, Gone> {
         let (answer, changed) = oneshot::channel();
-        self.reports.send(ReportOrder::Reopen(Box::new(config.cdr.clone()), answer)).await.map_err(|_| Gone)?;
+        let (cdr, needs_store) = (Box::new(config.cdr.clone()), config.sms.is_some());
+        self.reports.send(ReportOrder::Reopen { cdr, needs_store, answer }).await.map_err(|_| Gone)?;
         let changed = changed.await.map_err(|_| Gone)?;
-        let is_same = self.shared.running(|running| running.config.cdr == config.cdr);
+        let is_same =
+            self.shared.running(|running| running.config.cdr == config.cdr && running.config.sms == config.sms);
         if let (Err(error), true) = (&changed, is_same) {
             tracing::warn!("the call record file could not be reopened: {error}");
             return Ok(Ok(()));
@@ -401,10 +405,6 @@ fn needs_restart(boot: &Config, new: &Config) -> Vec<String> {
     let is_written = |one: &&Difference| one.table == "api" && one.key == Some("account_sid");
     if boot.api != new.api {
         kept.extend(differences.iter().find(is_written).map(Difference::place));
-    }
-    let store = |config: &Config| config.sms.as_ref().map(|sms| sms.store.clone());
-    if store(boot).is_some_and(|file| store(new).is_some_and(|new| *new != *file)) {
-        kept.insert("[sms] store".to_owned());
     }
     kept.into_iter().collect()
 }

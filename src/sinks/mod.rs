@@ -5,3 +5,4 @@ pub(crate) mod hep;
 pub(crate) mod otel;
 pub(crate) mod records;
 pub(crate) mod sms;
+pub(crate) mod store;

@@ -83,8 +83,11 @@ fn each_record_is_posted_signed_as_it_stands_in_the_file() {
     }
     until("nothing waits", || (waiting(&edge) == 0.0).then_some(()));
     assert_eq!(edge.metric("trunkgate_cdr_failures_total{sink=\"url\"}"), 0.0);
-    let spool: Vec<_> = std::fs::read_dir(edge.file.with_file_name("cdr.spool")).unwrap().collect();
-    assert_eq!(spool.len(), 1, "the lock alone: {spool:?}");
+    let directory = std::sync::Arc::clone(&edge.directory);
+    drop(edge);
+    let store = rusqlite::Connection::open(directory.path().join("trunkgate.db")).unwrap();
+    let left: u32 = store.query_row("SELECT count(*) FROM call_record", [], |row| row.get(0)).unwrap();
+    assert_eq!(left, 0, "nothing is left in the store");
 }
 
 /// A redirection, an end without an answer, then it is taken: once, and nobody else hears of it.
@@ -125,7 +128,7 @@ fn what_waits_survives_sigkill_and_is_sent_once_the_endpoint_is_there() {
     survives_sigkill(true);
 }
 
-/// The journal is in the spool then.
+/// The journal is beside the store then.
 #[test]
 fn what_waits_survives_sigkill_also_without_a_file() {
     survives_sigkill(false);
@@ -137,9 +140,10 @@ fn survives_sigkill(with_file: bool) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let (file, spool) = (directory.path().join("cdr.jsonl"), directory.path().join("waiting"));
+    let (file, store) = (directory.path().join("cdr.jsonl"), directory.path().join("store"));
     let file = if with_file { format!("file = {file:?}\n") } else { String::new() };
-    let configuration = sending(&caller, &callee, &format!("{file}url = \"http://{address}/\"\nspool = {spool:?}"));
+    let configuration = sending(&caller, &callee, &format!("{file}url = \"http://{address}/\"\n"))
+        .replace("[edge]\n", &format!("[edge]\ndata_directory = {store:?}\n"));
     let mut begun = BTreeSet::new();
     for round in 0..3_u32 {
         let edge = Process::start(&configuration);
@@ -197,7 +201,7 @@ fn after_410_nothing_is_sent_until_the_next_reload() {
 }
 
 #[test]
-fn a_reload_sends_what_waits_to_another_url_from_another_spool() {
+fn a_reload_sends_what_waits_to_another_url() {
     let (caller, callee) = phones();
     let endpoint = Endpoint::taking();
     let nobody = "http://127.0.0.1:9/";
@@ -205,12 +209,10 @@ fn a_reload_sends_what_waits_to_another_url_from_another_spool() {
     let edge = Process::start(&before);
     refused(&edge, &caller, "one");
     until("it waits", || (waiting(&edge) == 1.0).then_some(()));
-    let after = before.replace(nobody, &format!("http://{}/", endpoint.address)) + "spool = \"other\"\n";
+    let after = before.replace(nobody, &format!("http://{}/", endpoint.address));
     std::fs::write(&edge.file, after).unwrap();
     edge.signal(Signal::SIGHUP);
     until("it is taken", || (endpoint.posts().len() == 1 && waiting(&edge) == 0.0).then_some(()));
-    let left = std::fs::read_dir(edge.file.with_file_name("cdr.spool")).unwrap();
-    assert!(left.map(|entry| entry.unwrap().path()).all(|path| path.extension().is_none()));
 }
 
 #[test]

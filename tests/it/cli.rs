@@ -120,6 +120,7 @@ fn a_fifo_in_the_place_of_a_file_is_refused_at_the_start() {
         ("cdr.jsonl", records.clone()),
         ("cdr.jsonl.live", records),
         ("spool/lock", format!("{url}{trunk}")),
+        ("trunkgate.db", format!("{url}{trunk}")),
         ("secret", secret),
         ("ca.pem", ca),
         ("routes.csv", routes),

@@ -121,8 +121,7 @@ fn every_example_is_accepted() {
 #[test]
 fn the_example_of_texts_sends_what_it_says() {
     let config = accepted(&folder().join("examples/missed-call-text.toml"));
-    let sms = config.sms.as_ref().unwrap();
-    assert_eq!(sms.store, folder().join("examples/sms.db"), "beside the call records");
+    assert_eq!(config.data.directory, folder().join("examples"), "beside the configuration");
     let table = Table::new(config.definition(&HashMap::new()));
     let call = CallInfo { from: "carrier", called: "+14155551234", caller: "+14155550100", ..CallInfo::default() };
     let plan = table.plan(&call, &mut |_| 0).unwrap();

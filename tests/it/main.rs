@@ -68,6 +68,7 @@ mod session_timers;
 mod sim;
 mod sms;
 mod srtp_rollover;
+mod store;
 mod support;
 mod systemd;
 mod tls;

@@ -203,20 +203,16 @@ fn who_says_stop_gets_nothing_more_until_start_and_only_twilio_may_say_so() {
 #[test]
 fn a_reload_keeps_the_queue() {
     let down = Twilio::start(|_, _| Deed::Refuse(429, 20_429));
-    let rig = Rig::new(down, &body(), "[sms]\nstore = \"texts.db\"\n");
+    let rig = Rig::new(down, &body(), "");
     let sid = rig.fails("waits", "+14155550100", "486 Busy Here");
     rig.trace_has(&sid, "not taken: answered 429, error 20429");
     let up = Twilio::start(|_, _| Deed::Take);
-    std::fs::write(
-        &rig.edge.file,
-        Rig::config(&rig.caller, &rig.callee, &up, &body(), "[sms]\nstore = \"texts.db\"\n"),
-    )
-    .unwrap();
+    std::fs::write(&rig.edge.file, Rig::config(&rig.caller, &rig.callee, &up, &body(), "")).unwrap();
     let (status, _) = rig.edge.ask("POST", "/v1/reload", "");
     assert_eq!(status, 200);
     rig.trace_has(&sid, "text sent");
     assert_eq!((up.state().taken("+14155550100"), rig.twilio.state().messages.len()), (1, 0));
-    assert!(rig.edge.file.with_file_name("texts.db").exists());
+    assert!(rig.edge.file.with_file_name("trunkgate.db").exists());
 }
 
 #[test]
@@ -227,7 +223,10 @@ fn a_second_edge_does_not_get_the_file() {
     std::fs::write(&other, text).unwrap();
     let output = finish(&["--config", other.to_str().unwrap(), "run"]);
     let errors = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.code() == Some(2) && errors.contains("TG0202") && errors.contains("sms.db"), "{errors}");
+    assert!(
+        output.status.code() == Some(2) && errors.contains("TG0202") && errors.contains("trunkgate.db"),
+        "{errors}"
+    );
 }
 
 #[test]

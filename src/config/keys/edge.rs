@@ -5,7 +5,7 @@ use std::time::Duration;
 use trunkgate_call::Ban;
 use trunkgate_media::LatchMode;
 
-use super::{ADDRESS, COUNT, FILE, Key, Kind, MUST, NETWORK, NONE, NUMBER, Put, SOCKET, is, keyed, keys, told};
+use super::{ADDRESS, COUNT, FILE, FOLDER, Key, Kind, MUST, NETWORK, NONE, NUMBER, Put, SOCKET, is, keyed, keys, told};
 use crate::config::types::{Limits, Media};
 
 /// `[edge]`
@@ -15,6 +15,7 @@ pub(in crate::config) const EDGE: &[Key] = keys! {
     "local_networks": Kind::List(&NETWORK), is(r#"["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7", "127.0.0.0/8", "::1/128"]"#), "networks whose peers get the local address in Via, Contact and SDP";
     "country": Kind::Text("country"), is(r#""US""#), "country of numbers without a country code (ISO 3166)";
     "emergency": Kind::Many(&NUMBER), told("those of `country`"), "emergency numbers as dialled, two to six digits";
+    "data_directory": FOLDER, told("`$STATE_DIRECTORY` (systemd's `StateDirectory`), else beside this file"), "directory of the store: queued call records and messages, opt-outs (STOP), daily counts";
     "state": Kind::OnlyText("memory"), is(r#""memory""#), "storage of state shared by several edges";
     "time_zone": Kind::Text("time zone"), is(r#""UTC""#), "time zone used to evaluate route schedules (`when`)";
     "holidays": Kind::Many(&Kind::Text("date")), NONE, "dates matched by `holidays` in a `when`: `12-25` each year, `2026-12-25` once";

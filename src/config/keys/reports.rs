@@ -14,8 +14,8 @@ pub(in crate::config) const CDR: &[Key] = keys! {
     "secret": Kind::Many(&Kind::Secret), NONE, "secret that signs each POST (Standard Webhooks); a list during rotation";
     "token": Kind::Secret, NONE, "token sent as `Authorization: Bearer`";
     "ca": FILE, told("system roots"), "CA bundle (PEM) to verify the endpoint";
-    "spool": FOLDER, told("`cdr.spool` beside `file`, else beside the configuration"), "directory in which records wait for delivery";
-    "spool_size": Kind::Size, is(r#""256 MiB""#).beside("url"), "maximum size of `spool`";
+    "spool": FOLDER, told("`cdr.spool` beside `file`, else beside this file"), "directory of an earlier version's queue; moved to `[edge] data_directory` at the start";
+    "spool_size": Kind::Size, is(r#""256 MiB""#).beside("url"), "maximum size of the records that wait for delivery";
 };
 
 /// `[hep]`
@@ -53,7 +53,7 @@ pub(in crate::config) const TWILIO: &[Key] = keys! {
 
 /// `[sms]`
 pub(in crate::config) const SMS: &[Key] = keys! {
-    "store": OUTPUT, told("`sms.db` in `$STATE_DIRECTORY` (systemd's `StateDirectory`), else beside this file"), "database of queued messages and opt-outs (STOP)";
+    "store": OUTPUT, told("`sms.db` in `$STATE_DIRECTORY`, else beside this file"), "database of an earlier version; moved to `[edge] data_directory` at the start";
     "expires": Kind::Duration, is(r#""4h""#), "maximum time in the queue; a message not sent by then is discarded";
     "per_recipient_per_day": COUNT, is("5"), "maximum number of messages to one number in 24 hours; 0: no limit";
     "per_day": COUNT, is("2000"), "maximum number of messages in 24 hours; 0: no limit";

@@ -5,6 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use trunkgate_media::counters::Counter;
 
+use crate::sinks::store::Damage;
+
 /// Of each place that records go to.
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
@@ -12,10 +14,12 @@ pub(crate) struct Figures {
     pub(crate) file: Sink,
     /// The URL.
     pub(crate) url: Sink,
-    /// What keeps records for it.
-    pub(super) spool: Sink,
+    /// The store, of records for the URL.
+    pub(super) store: Sink,
     /// What keeps the day counts of limits.
     pub(super) days: Sink,
+    /// What was wrong with the store's file.
+    pub(super) damage: Damage,
     /// Lines of the journal of live calls that could not be read.
     pub(crate) damaged: Counter,
 }
@@ -52,9 +56,10 @@ impl Figures {
     /// A sentence for each thing that is wrong.
     pub(crate) fn problems(&self) -> Vec<String> {
         let mut problems: Vec<String> =
-            self.spool.problem().into_iter().map(|what| format!("call records, spool: {what}")).collect();
+            self.store.problem().into_iter().map(|what| format!("call records, queue: {what}")).collect();
         let days = self.days.problem();
         problems.extend(days.map(|what| format!("calls_per_day: {what}; after a restart counting starts at 0")));
+        problems.extend(self.damage.told());
         let damaged = self.damaged.get();
         if damaged > 0 {
             problems.push(format!(

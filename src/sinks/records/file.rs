@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::disk::{self, Lines, named};
+use super::csv;
 use super::written::tail;
-use super::{Record, csv};
 use crate::config::{CdrFile, CdrFormat, Keep};
+use crate::sinks::store::Record;
+use crate::sinks::store::disk::{self, Lines, named};
 
 /// How the time of a rotation stands in a file's name.
 const STAMP: &str = "%Y%m%dT%H%M%SZ";
@@ -457,7 +458,7 @@ mod tests {
     fn a_line_that_a_crash_tore_is_cut_off_and_one_without_its_end_gets_it() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("cdr.jsonl");
-        let whole = String::from_utf8(record("CA1").json.into()).unwrap();
+        let whole = String::from_utf8(record("CA1").json.to_vec()).unwrap();
         for (text, left) in [
             (format!("{whole}\n{}", &whole[..20]), format!("{whole}\n")),
             (whole.clone(), format!("{whole}\n")),

@@ -2,25 +2,22 @@
 //! their own writes them: a slow disk delays records, never signalling.
 //!
 //! A call is in the journal from its beginning. Its record goes into the file and, where that is not all that it has to do,
-//! before that into the journal and the spool of the URL; the call is crossed out of the journal last. What a crash leaves in
+//! before that into the journal and the store; the call is crossed out of the journal last. What a crash leaves in
 //! the journal is looked for in the files that it may be in, and written where it is not.
 
 pub(crate) mod csv;
 mod days;
-mod disk;
 mod figures;
 mod file;
-mod journal;
 mod outbox;
 mod post;
-mod spool;
+mod queue;
 mod writer;
 mod written;
 
 use std::io;
 
 use jiff::Timestamp;
-use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use trunkgate_call::{CallRecord, CallView, DayCount};
 
@@ -42,7 +39,14 @@ pub(crate) enum ReportOrder {
     Counted(DayCount),
     /// Another configuration, or the same: files are opened anew, they may have been moved away. What came of it is told;
     /// after an error records go where they went.
-    Reopen(Box<Cdr>, oneshot::Sender<io::Result<()>>),
+    Reopen {
+        /// Where they are to go.
+        cdr: Box<Cdr>,
+        /// Whether somebody else needs the store.
+        needs_store: bool,
+        /// What came of it.
+        answer: oneshot::Sender<io::Result<()>>,
+    },
     /// That was the last one.
     End,
 }
@@ -70,71 +74,17 @@ pub(crate) fn hand_over_counted(reports: &mpsc::Sender<ReportOrder>, count: DayC
     let _ = reports.try_send(ReportOrder::Counted(count));
 }
 
-/// A record: one JSON object without a line end.
-#[derive(Debug, Clone)]
-struct Record {
-    sid: String,
-    json: Box<[u8]>,
-}
-
-impl Record {
-    fn of(record: &CallRecord) -> serde_json::Result<Record> {
-        Ok(Record { sid: record.call.sid.clone(), json: serde_json::to_vec(record)?.into() })
-    }
-
-    fn value(&self) -> Value {
-        serde_json::from_slice(&self.json).unwrap_or_default()
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::limits;
+    use crate::sinks::store::Store;
 
-    pub(super) fn began(sid: &str) -> CallView {
-        CallView {
-            sid: sid.into(),
-            state: "trying",
-            outcome: None,
-            reason: None,
-            flags: vec![],
-            sip_code: None,
-            route: "r".into(),
-            from: "+1".into(),
-            to: "+2".into(),
-            started_at: "2026-01-01T00:00:00.000Z".into(),
-            answered_at: None,
-            ended_at: None,
-            legs: vec![],
-        }
-    }
+    pub(super) use crate::sinks::store::record::tests::{began, ended, record};
 
-    pub(super) fn ended(sid: &str) -> CallRecord {
-        let call = CallView {
-            state: "ended",
-            outcome: Some("answered"),
-            reason: Some("caller_hung_up"),
-            sip_code: Some(200),
-            answered_at: Some("2026-01-01T00:00:01.000Z".into()),
-            ended_at: Some("2026-01-01T00:01:01.250Z".into()),
-            ..began(sid)
-        };
-        CallRecord {
-            call,
-            sip_code: 200,
-            q850_cause: 16,
-            failovers: 0,
-            post_dial_ms: Some(40),
-            mos_min: None,
-            mos_avg: None,
-            proof: None,
-            fix: None,
-        }
-    }
-
-    pub(super) fn record(sid: &str) -> Record {
-        Record::of(&ended(sid)).unwrap()
+    /// The store of a directory, and nothing of earlier versions.
+    pub(super) fn store(folder: &std::path::Path) -> Store {
+        Store::start(crate::config::DataDirectory::of(folder)).unwrap()
     }
 
     #[test]

@@ -1,7 +1,10 @@
-//! Brings records from the spool to the URL: a few at once while it takes them, one at a time and ever more seldom while it
+//! Brings records that wait to the URL: a few at once while it takes them, one at a time and ever more seldom while it
 //! does not.
 
+use std::collections::BTreeSet;
 use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,18 +13,21 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
+use super::Figures;
 use super::post::{Connection, Refusal, Target};
-use super::spool::{Pushed, Spool, Ticket};
-use super::{Figures, Record};
+use super::queue::{self, Queue, Stored, Ticket};
 use crate::limits::{CDR_AT_ONCE, CDR_PAUSE_SECONDS, CDR_REFUSALS};
+use crate::sinks::store::disk::{Lines, named};
+use crate::sinks::store::{Commit, REFUSED, Record, Store};
 use crate::system::backoff::Backoff;
 
 /// Pauses while the endpoint takes nothing, and of a record that it refuses.
 const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(CDR_PAUSE_SECONDS));
 
-/// The spool and where its records go, between whoever fills it and whoever empties it.
-#[derive(Debug, Default)]
+/// The records that wait and where they go, between whoever fills it and whoever empties it.
+#[derive(Debug)]
 pub(super) struct Outbox {
+    store: Store,
     inner: Mutex<Inner>,
     /// There is something new.
     woken: Notify,
@@ -29,7 +35,7 @@ pub(super) struct Outbox {
 
 #[derive(Debug, Default)]
 struct Inner {
-    way: Option<(Spool, Arc<Target>)>,
+    way: Option<(Queue, Arc<Target>)>,
     /// Counts changes of the way: what was begun before is of no account.
     version: u64,
     /// Nothing comes any more.
@@ -39,11 +45,31 @@ struct Inner {
 /// Where records are to go.
 #[derive(Debug)]
 pub(super) struct Way {
-    /// Where they wait; `None`: where they did before.
-    pub(super) spool: Option<Spool>,
     pub(super) target: Arc<Target>,
-    /// What the spool may hold.
+    /// How many bytes of them may wait.
     pub(super) most_bytes: u64,
+    /// What waits in the store; `None`: it is known.
+    pub(super) stored: Option<Vec<Stored>>,
+}
+
+/// Records on their way into the store.
+pub(super) struct Queueing {
+    sids: BTreeSet<String>,
+    bytes: u64,
+    stored: Pin<Box<dyn Future<Output = io::Result<Vec<Stored>>> + Send>>,
+}
+
+impl std::fmt::Debug for Queueing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queueing").field("sids", &self.sids).finish_non_exhaustive()
+    }
+}
+
+impl Queueing {
+    /// Waits until they are there.
+    pub(super) async fn stored(&mut self) -> io::Result<Vec<Stored>> {
+        (&mut self.stored).await
+    }
 }
 
 /// What is to be sent.
@@ -56,6 +82,7 @@ struct Letter {
 /// What came of it.
 struct Answer {
     ticket: Ticket,
+    json: Vec<u8>,
     version: u64,
     outcome: Result<(), Refusal>,
     connection: Option<Connection>,
@@ -66,81 +93,84 @@ impl Outbox {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Works with the spool, where there is one.
-    pub(super) fn with_spool<T>(&self, work: impl FnOnce(&mut Spool) -> T) -> Option<T> {
-        self.lock().way.as_mut().map(|(spool, _)| work(spool))
+    pub(super) fn new(store: Store) -> Outbox {
+        Outbox { store, inner: Mutex::default(), woken: Notify::new() }
     }
 
-    /// Whether a record need not be brought again: it is in the spool, or there is no room for it. Tells it where that
-    /// changes.
-    pub(super) fn take(&self, record: &Record, figures: &Figures) -> bool {
-        let Some(pushed) = self.with_spool(|spool| spool.push(record)) else { return true };
-        match pushed {
-            Ok(Pushed::Kept) => {
-                if figures.spool.took() {
-                    tracing::info!("the spool accepts call records again");
+    /// Works with what waits, where there is a way.
+    pub(super) fn with_queue<T>(&self, work: impl FnOnce(&mut Queue) -> T) -> Option<T> {
+        self.lock().way.as_mut().map(|(queue, _)| work(queue))
+    }
+
+    /// Has records put into the store. Those that there is no room for need not be brought again: their sids.
+    pub(super) fn begin(&self, records: Vec<Record>, figures: &Figures) -> (Vec<String>, Queueing) {
+        let (mut fits, mut lost) = (Vec::new(), Vec::new());
+        for record in records {
+            let bytes = record.json.len() as u64;
+            // Without a way they need not be brought either.
+            match self.with_queue(|queue| queue.reserve(bytes)) {
+                Some(true) => fits.push(record),
+                Some(false) => {
+                    full(figures);
+                    lost.push(record.sid);
+                }
+                None => lost.push(record.sid),
+            }
+        }
+        let sids = fits.iter().map(|record| record.sid.clone()).collect();
+        let bytes = fits.iter().map(|record| record.json.len() as u64).sum();
+        let stored = Box::pin(self.store.run(Commit::Soon, move |store| queue::add(store, &fits)));
+        (lost, Queueing { sids, bytes, stored })
+    }
+
+    /// Records are in the store, or that failed. Gives those that need not be brought again.
+    pub(super) fn stored(
+        &self,
+        queueing: &Queueing,
+        stored: io::Result<Vec<Stored>>,
+        figures: &Figures,
+    ) -> Option<BTreeSet<String>> {
+        self.with_queue(|queue| queue.release(queueing.bytes));
+        match stored {
+            Ok(stored) => {
+                self.with_queue(|queue| queue.added(stored));
+                if !queueing.sids.is_empty() && figures.store.took() {
+                    tracing::info!("the queue of call records accepts records again");
                 }
                 self.woken.notify_one();
-                return true;
-            }
-            Ok(Pushed::Full) => {
-                figures.url.lost.add(1);
-                if figures.spool.failed("full: the oldest records are kept, new ones are not sent") {
-                    tracing::error!(
-                        reason = "cdr_failed",
-                        "the spool of call records is full: the oldest records are kept, new ones are not sent"
-                    );
-                }
+                Some(queueing.sids.clone())
             }
             Err(error) => {
                 figures.url.failures.add(1);
-                if figures.spool.failed(&error.to_string()) {
-                    tracing::error!(reason = "cdr_failed", "the call record spool cannot be written: {error}");
+                if figures.store.failed(&error.to_string()) {
+                    tracing::error!(reason = "cdr_failed", "call records cannot be queued for the URL: {error}");
                 }
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Another way from now on; what waits goes along, once `others` has done what else may fail.
-    ///
-    /// # Errors
-    /// The same, or that of the spool: then all goes the way it went.
-    pub(super) fn change(&self, way: Option<Way>, others: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-        // Nothing is sent meanwhile: it would be sent twice.
-        let mut inner = self.lock();
-        let old = inner.way.as_mut().map(|(spool, _)| spool);
-        let next = match way {
-            Some(Way { spool: Some(mut new), target, .. }) => {
-                let copied = old.as_deref().map(|old| new.copy(old)).transpose()?;
-                if let Err(error) = others() {
-                    copied.iter().for_each(|copied| new.take_back(copied));
-                    return Err(error);
-                }
-                if let (Some(old), Some(copied)) = (old, copied) {
-                    old.hand_over(copied);
-                }
-                Some((new, target))
-            }
-            Some(Way { spool: None, target, most_bytes }) => {
-                others()?;
-                inner.way.take().map(|(mut spool, _)| {
-                    spool.wake_all();
-                    spool.limit(most_bytes);
-                    (spool, target)
-                })
-            }
-            None => {
-                others()?;
                 None
             }
-        };
-        inner.way = next;
+        }
+    }
+
+    /// Another way from now on; what waits goes along.
+    pub(super) fn change(&self, way: Option<Way>) {
+        let mut inner = self.lock();
+        let old = inner.way.take().map(|(queue, _)| queue);
+        inner.way = way.map(|Way { target, most_bytes, stored }| {
+            let mut queue = match (stored, old) {
+                (None, Some(old)) => old,
+                (stored, _) => Queue::new(stored.unwrap_or_default(), most_bytes),
+            };
+            queue.wake_all();
+            queue.limit(most_bytes);
+            (queue, target)
+        });
         inner.version += 1;
         drop(inner);
         self.woken.notify_one();
-        Ok(())
+    }
+
+    /// Whether there is a way.
+    pub(super) fn has_way(&self) -> bool {
+        self.lock().way.is_some()
     }
 
     /// Nothing comes any more.
@@ -152,9 +182,40 @@ impl Outbox {
     fn next(&self, now: Instant) -> Result<Letter, Option<Instant>> {
         let mut inner = self.lock();
         let version = inner.version;
-        let Some((spool, target)) = &mut inner.way else { return Err(None) };
-        let ticket = spool.next(now)?;
+        let Some((queue, target)) = &mut inner.way else { return Err(None) };
+        let ticket = queue.next(now)?;
         Ok(Letter { ticket, target: Arc::clone(target), version })
+    }
+
+    /// A record does not wait any more.
+    fn done(&self, id: i64) {
+        self.with_queue(|queue| queue.done(id));
+        // One that cannot be removed is sent again after a restart.
+        drop(self.store.run(Commit::Now, move |store| queue::remove(store, id)));
+    }
+
+    /// Puts a record aside that is never taken, for whoever looks after it.
+    fn set_aside(&self, id: i64, json: &[u8]) -> io::Result<PathBuf> {
+        let path = self.store.directory().join(REFUSED);
+        let mut lines = Lines::open(&path)?;
+        let most_bytes = self.with_queue(|queue| queue.most_bytes()).unwrap_or(0);
+        if lines.bytes() + json.len() as u64 > most_bytes {
+            return Err(named(&path, &io::Error::from(io::ErrorKind::QuotaExceeded)));
+        }
+        lines.append(&[json, b"\n"].concat())?;
+        self.done(id);
+        Ok(path)
+    }
+}
+
+/// One record is lost: there is no room for it.
+fn full(figures: &Figures) {
+    figures.url.lost.add(1);
+    if figures.store.failed("full: the oldest records are kept, new ones are not sent") {
+        tracing::error!(
+            reason = "cdr_failed",
+            "the queue of call records is full: the oldest records are kept, new ones are not sent"
+        );
     }
 }
 
@@ -193,7 +254,7 @@ impl Sender {
         loop {
             let (version, ending, waiting) = {
                 let inner = outbox.lock();
-                (inner.version, inner.ending, inner.way.as_ref().map_or(0, |(spool, _)| spool.len()))
+                (inner.version, inner.ending, inner.way.as_ref().map_or(0, |(queue, _)| queue.len()))
             };
             self.figures.url.waiting.set(waiting as u64);
             if version != self.version {
@@ -232,21 +293,27 @@ impl Sender {
                 Err(soonest) => return soonest,
             };
             let kept = self.connections.pop();
+            let id = ticket.id;
+            let stored = self.outbox.store.run(Commit::Now, move |store| queue::json(store, id));
             self.under_way.spawn(async move {
-                let (outcome, connection) = target.post(kept, &ticket.sid, ticket.json.clone()).await;
-                Answer { ticket, version, outcome, connection }
+                let (json, (outcome, connection)) = match stored.await {
+                    Ok(Some(json)) => (json.clone(), target.post(kept, &ticket.sid, json).await),
+                    Ok(None) => (Vec::new(), (Err(Refusal::Unheard("it is not in the store".to_owned())), kept)),
+                    Err(error) => (Vec::new(), (Err(Refusal::Unheard(format!("not read: {error}"))), kept)),
+                };
+                Answer { ticket, json, version, outcome, connection }
             });
         }
     }
 
     fn settle(&mut self, answer: Answer) {
-        let Answer { ticket, version, outcome, connection } = answer;
+        let Answer { ticket, json, version, outcome, connection } = answer;
         if version != self.outbox.lock().version {
             return;
         }
         self.connections.extend(connection);
         let Err(refusal) = outcome else {
-            self.outbox.with_spool(|spool| spool.done(ticket.place));
+            self.outbox.done(ticket.id);
             self.delivered += 1;
             (self.failures, self.rests) = (0, None);
             if self.figures.url.took() {
@@ -265,17 +332,16 @@ impl Sender {
         }
         let answered = matches!(refusal, Refusal::Answered(..)).then_some(self.delivered);
         let rests = |attempts| now + pause(attempts);
-        let counted = self.outbox.with_spool(|spool| spool.put_back(ticket.place, answered, rests));
+        let counted = self.outbox.with_queue(|queue| queue.put_back(ticket.id, answered, rests));
         if let Some((CDR_REFUSALS.., 1..)) = counted {
-            self.set_aside(&ticket, &refusal);
+            self.set_aside(&ticket, &json, &refusal);
         }
     }
 
     /// The endpoint takes others and not this one.
-    fn set_aside(&mut self, ticket: &Ticket, refusal: &Refusal) {
-        let path = self.outbox.with_spool(|spool| spool.set_aside(ticket));
-        match path {
-            Some(Ok(path)) => {
+    fn set_aside(&mut self, ticket: &Ticket, json: &[u8], refusal: &Refusal) {
+        match self.outbox.set_aside(ticket.id, json) {
+            Ok(path) => {
                 self.figures.url.lost.add(1);
                 tracing::error!(
                     call = %ticket.sid, reason = "cdr_refused",
@@ -283,8 +349,7 @@ impl Sender {
                     path.display()
                 );
             }
-            Some(Err(error)) => tracing::debug!(call = %ticket.sid, "a refused record cannot be put aside: {error}"),
-            None => {}
+            Err(error) => tracing::debug!(call = %ticket.sid, "a refused record cannot be put aside: {error}"),
         }
     }
 
@@ -318,7 +383,7 @@ mod tests {
 
     use super::*;
     use crate::config::CdrUrl;
-    use crate::sinks::records::tests::record;
+    use crate::sinks::records::tests::{record, store};
 
     fn sender(folder: &std::path::Path) -> Sender {
         let settings = CdrUrl {
@@ -326,21 +391,29 @@ mod tests {
             secrets: Vec::new(),
             token: None,
             ca: None,
-            spool: folder.to_owned(),
-            spool_bytes: 1 << 20,
+            most_waiting: 1 << 20,
         };
-        let spool = Some(Spool::open(folder, settings.spool_bytes).unwrap());
         let target = Arc::new(Target::new(settings).unwrap());
-        let outbox = Arc::new(Outbox::default());
-        outbox.change(Some(Way { spool, target, most_bytes: 1 << 20 }), || Ok(())).unwrap();
+        let outbox = Arc::new(Outbox::new(store(folder)));
+        outbox.change(Some(Way { target, most_bytes: 1 << 20, stored: Some(Vec::new()) }));
         Sender::new(outbox, Arc::default())
+    }
+
+    /// Brings a record; whether it is in the store.
+    fn take(sender: &Sender, sid: &str) -> bool {
+        let (lost, mut queueing) = sender.outbox.begin(vec![record(sid)], &sender.figures);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let stored = runtime.block_on(queueing.stored());
+        sender.outbox.stored(&queueing, stored, &sender.figures).unwrap();
+        lost.is_empty()
     }
 
     /// The next record that may be sent at that time, and what comes of it.
     fn answer(sender: &mut Sender, at: Instant, outcome: Result<(), Refusal>) -> String {
         let Letter { ticket, version, .. } = sender.outbox.next(at).ok().unwrap();
         let sid = ticket.sid.clone();
-        sender.settle(Answer { ticket, version, outcome, connection: None });
+        let json = record(&sid).json.to_vec();
+        sender.settle(Answer { ticket, json, version, outcome, connection: None });
         sid
     }
 
@@ -353,20 +426,21 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut sender = sender(directory.path());
         let late = Instant::now() + Duration::from_secs(86_400);
-        let take = |sender: &Sender, sid| assert!(sender.outbox.take(&record(sid), &sender.figures));
-        take(&sender, "CA1");
+        assert!(take(&sender, "CA1"));
         // While nothing is taken it is the endpoint's fault, however often.
         for _ in 0..3 * CDR_REFUSALS {
             assert_eq!(answer(&mut sender, late, bad_request()), "CA1");
         }
-        take(&sender, "CA2");
+        assert!(take(&sender, "CA2"));
         let one = Instant::now();
         assert_eq!(answer(&mut sender, one, Ok(())), "CA2", "it does not keep the others waiting");
         assert_eq!(answer(&mut sender, late, bad_request()), "CA1");
         assert!(sender.outbox.next(late).is_err());
-        assert_eq!((sender.figures.url.lost.get(), sender.outbox.with_spool(|spool| spool.len())), (1, Some(0)));
+        assert_eq!((sender.figures.url.lost.get(), sender.outbox.with_queue(|queue| queue.len())), (1, Some(0)));
         let aside = std::fs::read_to_string(directory.path().join("refused.jsonl")).unwrap();
         assert!(aside.starts_with("{\"sid\":\"CA1\"") && aside.lines().count() == 1, "{aside}");
+        drop(sender);
+        assert!(store(directory.path()).run_now(queue::read).unwrap().is_empty(), "nor do they wait after a restart");
     }
 
     #[test]
@@ -374,7 +448,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut sender = sender(directory.path());
         for n in 0..8 {
-            assert!(sender.outbox.take(&record(&format!("CA{n}")), &sender.figures));
+            assert!(take(&sender, &format!("CA{n}")));
         }
         let now = Instant::now();
         // Four under way together fail together.
@@ -396,16 +470,29 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_stay_in_a_full_spool_and_that_is_told_once() {
+    fn the_oldest_stay_in_a_full_queue_and_that_is_told_once() {
         let directory = tempfile::tempdir().unwrap();
         let sender = sender(directory.path());
-        sender.outbox.with_spool(|spool| spool.limit(1000));
-        for n in 0..10 {
-            assert!(sender.outbox.take(&record(&format!("CA{n}")), &sender.figures));
-        }
-        let kept = sender.outbox.with_spool(|spool| spool.len()).unwrap();
+        sender.outbox.with_queue(|queue| queue.limit(1000));
+        let kept = (0..10).filter(|n| take(&sender, &format!("CA{n}"))).count();
+        assert_eq!(sender.outbox.with_queue(|queue| queue.len()), Some(kept));
         assert!(kept > 0 && sender.figures.url.lost.get() == 10 - kept as u64);
         assert_eq!(sender.outbox.next(Instant::now()).ok().unwrap().ticket.sid, "CA0");
-        assert!(sender.figures.problems()[0].contains("spool: full"), "{:?}", sender.figures.problems());
+        assert!(sender.figures.problems()[0].contains("queue: full"), "{:?}", sender.figures.problems());
+    }
+
+    #[test]
+    fn what_was_not_delivered_waits_after_a_restart_in_its_order_and_no_record_twice() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut sender = sender(directory.path());
+        for n in [0, 1, 2, 1] {
+            take(&sender, &format!("CA{n}"));
+        }
+        assert_eq!(answer(&mut sender, Instant::now(), Ok(())), "CA0");
+        drop(sender);
+        let stored = store(directory.path()).run_now(queue::read).unwrap();
+        let mut queue = Queue::new(stored, 1 << 20);
+        let sids: Vec<String> = std::iter::from_fn(|| Some(queue.next(Instant::now()).ok()?.sid)).collect();
+        assert_eq!(sids, ["CA1", "CA2"]);
     }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::limits::{RECORDS_FILES_SEARCHED, RECORDS_SEARCHED_BYTES};
+use crate::sinks::store::disk;
 use crate::system::files;
 
 /// The sids of the last records of a file, and of files beside it whose names begin as its own does: it may have been
@@ -18,7 +19,7 @@ pub(super) fn last_sids(records: &Path) -> io::Result<BTreeSet<String>> {
         let tail = match files::open(&path).and_then(|mut file| tail(&mut file)) {
             Ok((_, tail)) => tail,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(super::disk::named(&path, &error)),
+            Err(error) => return Err(disk::named(&path, &error)),
         };
         // What no line end follows has been cut off, or will be.
         let end = tail.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);

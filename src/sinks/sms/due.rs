@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension as _, Transaction, named_params};
+use rusqlite::{Connection, OptionalExtension as _, named_params};
 
 use super::message::Message;
-use super::store::{Bounds, Doubt, Ended, millis, time};
+use super::texts::{Bounds, Doubt, Ended, millis, time};
 use crate::limits::SMS_DAY_SECONDS;
 
 /// What a request may be made for: nothing to a recipient of whom another text is under way or in doubt, so that what is found
@@ -24,8 +24,8 @@ pub(super) struct Ready {
 }
 
 /// What is due now, the oldest first.
-pub(super) fn ready(to: &Transaction<'_>, now: Timestamp, most: usize) -> rusqlite::Result<Vec<Ready>> {
-    let mut rows = to.prepare(&format!(
+pub(super) fn ready(store: &Connection, now: Timestamp, most: usize) -> rusqlite::Result<Vec<Ready>> {
+    let mut rows = store.prepare(&format!(
         "SELECT call, recipient, sender, body, tries, created, state = 3, asked, doubted FROM sms
          WHERE {FREE} AND due <= :now ORDER BY due, created LIMIT :most"
     ))?;
@@ -43,7 +43,7 @@ pub(super) fn ready(to: &Transaction<'_>, now: Timestamp, most: usize) -> rusqli
 
 /// Why a text is not sent at all.
 pub(super) fn why_not(
-    to: &Transaction<'_>,
+    store: &Connection,
     now: Timestamp,
     bounds: Bounds,
     recipient: &str,
@@ -52,13 +52,13 @@ pub(super) fn why_not(
     if millis(now) - created > bounds.expires * 1_000 && bounds.expires > 0 {
         return Ok(Some(Ended::Expired));
     }
-    let mut out = to.prepare("SELECT 1 FROM opted_out WHERE recipient = ?1")?;
+    let mut out = store.prepare("SELECT 1 FROM opted_out WHERE recipient = ?1")?;
     if out.query_row([recipient], |_| Ok(())).optional()?.is_some() {
         return Ok(Some(Ended::OptedOut));
     }
     let day = millis(now) - SMS_DAY_SECONDS * 1_000;
     let count = |sql: &str, values: &[&dyn rusqlite::ToSql]| -> rusqlite::Result<i64> {
-        to.prepare(sql)?.query_row(values, |row| row.get(0))
+        store.prepare(sql)?.query_row(values, |row| row.get(0))
     };
     let taken = "(state IN (2, 3) OR result IN ('sent', 'unknown'))";
     let per_recipient = i64::from(bounds.per_recipient);
@@ -75,8 +75,8 @@ pub(super) fn why_not(
 }
 
 /// Sids of messages to a recipient that belong to calls already.
-pub(super) fn sids(to: &Transaction<'_>, recipient: &str) -> rusqlite::Result<HashSet<String>> {
-    let mut rows = to.prepare("SELECT sid FROM sms WHERE recipient = ?1 AND sid IS NOT NULL")?;
+pub(super) fn sids(store: &Connection, recipient: &str) -> rusqlite::Result<HashSet<String>> {
+    let mut rows = store.prepare("SELECT sid FROM sms WHERE recipient = ?1 AND sid IS NOT NULL")?;
     let rows = rows.query_map([recipient], |row| row.get(0))?;
     rows.collect()
 }

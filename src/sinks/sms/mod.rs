@@ -1,4 +1,4 @@
-//! Text messages after calls that nobody answered: a thread of its own keeps them in a file and has Twilio send each once.
+//! Text messages after calls that nobody answered: a thread of its own keeps them in the store and has Twilio send each once.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rand::TryRng;
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use trunkgate_call::SmsNews;
@@ -20,15 +21,16 @@ mod due;
 pub(crate) mod held;
 mod message;
 pub(crate) mod opt_out;
-mod store;
+mod texts;
 
 use held::{Desk, Held};
 use message::{Looked, Posted};
-pub(crate) use store::Ended;
-use store::{Bounds, Doubt, Job, Step, Store};
+pub(crate) use texts::Ended;
+use texts::{Bounds, Doubt, Job, Step};
 
 use crate::config::Sms;
 use crate::limits;
+use crate::sinks::store::{Commit, Store};
 use crate::system::backoff::Backoff;
 use crate::system::web::{Answer, Fault, WebClient};
 
@@ -121,23 +123,28 @@ pub(crate) struct SmsThread {
 }
 
 impl SmsThread {
-    /// Opens the file and starts the thread.
+    /// Starts the thread.
     ///
     /// # Errors
-    /// The file cannot be opened, or the system's.
+    /// The store cannot be used, or the system's.
     pub(crate) fn start(
         self,
+        store: Store,
         settings: Option<Arc<Sms>>,
         full_numbers: bool,
         counters: Arc<SmsCounters>,
         note: Note,
     ) -> io::Result<JoinHandle<()>> {
-        let store = settings.as_ref().map(|settings| Store::open(&settings.store, Timestamp::now())).transpose()?;
+        let is_open = settings.is_some();
+        if is_open {
+            store.run_now(|store| texts::take_up(store, Timestamp::now()))?;
+        }
         let client = WebClient::new().map_err(io::Error::other)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let SmsThread { orders, kept } = self;
         let sender = Sender {
             store,
+            is_open,
             settings,
             client,
             note,
@@ -162,7 +169,9 @@ enum Done {
 }
 
 struct Sender {
-    store: Option<Store>,
+    store: Store,
+    /// What an earlier process had begun is taken up: nothing is sent before.
+    is_open: bool,
     settings: Option<Arc<Sms>>,
     client: WebClient,
     note: Note,
@@ -178,30 +187,30 @@ impl Sender {
     async fn run(mut self, mut orders: mpsc::Receiver<SmsOrder>) {
         let mut forget = tokio::time::interval(Duration::from_secs(limits::SMS_FORGET_SECONDS));
         loop {
-            let pause = self.send_due();
+            let pause = self.send_due().await;
             tokio::select! {
                 order = orders.recv() => {
-                    if !self.obey(order, &mut orders) {
+                    if !self.obey(order, &mut orders).await {
                         break;
                     }
                 }
-                Some(done) = self.requests.join_next() => self.settle(done.ok()),
+                Some(done) = self.requests.join_next() => self.settle(done.ok()).await,
                 () = sleep(pause) => {}
-                _ = forget.tick() => self.forget(),
+                _ = forget.tick() => self.forget().await,
             }
         }
         // What is under way may still be answered; what is not is looked up at the next start.
         let farewell = Duration::from_secs(limits::FAREWELL_SECONDS);
         let _ = tokio::time::timeout(farewell, async {
             while let Some(done) = self.requests.join_next().await {
-                self.settle(done.ok());
+                self.settle(done.ok()).await;
             }
         })
         .await;
     }
 
     /// Takes in what has been said, all of it in one go. `false`: that was the end.
-    fn obey(&mut self, first: Option<SmsOrder>, orders: &mut mpsc::Receiver<SmsOrder>) -> bool {
+    async fn obey(&mut self, first: Option<SmsOrder>, orders: &mut mpsc::Receiver<SmsOrder>) -> bool {
         let (mut news, mut last) = (Vec::new(), None);
         let mut next = first;
         let mut go_on = true;
@@ -211,23 +220,21 @@ impl Sender {
                     news.push(one);
                     last = number.or(last);
                 }
-                SmsOrder::Settings(settings) => self.change(settings),
+                SmsOrder::Settings(settings) => self.change(settings).await,
                 SmsOrder::Opt { recipient, out, kept } => {
-                    let done = self.store.as_mut().map(|store| store.opt(Timestamp::now(), &recipient, out));
-                    let done = done.unwrap_or_else(|| Err(io::Error::other("no file configured")));
+                    let opt = move |store: &Connection| texts::opt(store, Timestamp::now(), &recipient, out);
+                    let done = self.store.run(Commit::Now, opt).await;
                     let _ = kept.send(self.has_kept(done, 0));
                 }
                 SmsOrder::Stop => go_on = false,
             }
             next = orders.try_recv().ok().filter(|_| go_on && news.len() < limits::SMS_BATCH);
         }
-        if !news.is_empty()
-            && let Some(store) = &mut self.store
-        {
-            let done = store.take_in(Timestamp::now(), &news);
+        if !news.is_empty() && self.is_open {
             let texts = news.iter().filter(|news| matches!(news, SmsNews::Send(_))).count();
+            let done = self.store.run(Commit::Now, move |store| texts::take_in(store, Timestamp::now(), &news)).await;
             self.has_kept(done, u64::try_from(texts).unwrap_or(u64::MAX));
-            self.tell_queue();
+            self.tell_queue().await;
         }
         // What cannot be kept is not waited for either.
         if let Some(last) = last {
@@ -240,33 +247,39 @@ impl Sender {
     fn has_kept(&self, done: io::Result<()>, texts: u64) -> bool {
         if let Err(error) = &done {
             self.counters.unkept.add(texts);
-            tracing::error!(reason = "sms_not_kept", "[sms] store: {error}");
+            tracing::error!(reason = "sms_not_kept", "text messages cannot be stored: {error}");
             self.counters.tell_problem(Some(error.to_string()));
         }
         done.is_ok()
     }
 
-    fn change(&mut self, settings: Option<Arc<Sms>>) {
-        if let (None, Some(settings)) = (&self.store, &settings) {
-            match Store::open(&settings.store, Timestamp::now()) {
-                Ok(store) => self.store = Some(store),
-                Err(error) => tracing::error!(reason = "sms_not_kept", "no text messages are sent: {error}"),
-            }
-        }
+    async fn change(&mut self, settings: Option<Arc<Sms>>) {
         self.settings = settings;
+        self.take_up().await;
     }
 
-    fn forget(&mut self) {
-        let done = self.store.as_mut().map_or(Ok(()), |store| store.forget(Timestamp::now()));
-        self.has_kept(done, 0);
+    /// Takes up what an earlier process had begun, once.
+    async fn take_up(&mut self) {
+        if self.settings.is_some() && !self.is_open {
+            let done = self.store.run(Commit::Now, |store| texts::take_up(store, Timestamp::now())).await;
+            self.is_open = self.has_kept(done, 0);
+        }
+    }
+
+    async fn forget(&mut self) {
+        self.take_up().await;
+        if self.is_open {
+            let done = self.store.run(Commit::Wiped, |store| texts::forget(store, Timestamp::now())).await;
+            self.has_kept(done, 0);
+        }
     }
 
     /// Begins the requests that are due; until when nothing else is, where anything is.
-    fn send_due(&mut self) -> Option<Duration> {
+    async fn send_due(&mut self) -> Option<Duration> {
         let settings = self.settings.clone()?;
         let now = Timestamp::now();
         let most = limits::SMS_REQUESTS.saturating_sub(self.under_way.len());
-        if most == 0 {
+        if most == 0 || !self.is_open {
             return None;
         }
         let bounds = Bounds {
@@ -274,9 +287,9 @@ impl Sender {
             per_day: settings.per_day,
             expires: i64::try_from(settings.expires.as_secs()).unwrap_or(i64::MAX / 1_000),
         };
-        let store = self.store.as_mut()?;
-        let found = store.due(now, bounds, &self.under_way, most);
-        let (jobs, over) = match found {
+        let under_way = self.under_way.clone();
+        let due = move |store: &Connection| texts::due(store, now, bounds, &under_way, most);
+        let (jobs, over) = match self.store.run(Commit::Now, due).await {
             Ok(found) => found,
             Err(error) => {
                 self.has_kept(Err(error), 0);
@@ -287,20 +300,21 @@ impl Sender {
             self.ended(call, *ended, "");
         }
         if !over.is_empty() {
-            self.tell_queue();
+            self.tell_queue().await;
         }
         for job in jobs {
             self.under_way.insert(job.call.clone());
             self.requests.spawn(ask(self.client.clone(), Arc::clone(&settings), job));
         }
-        let next = self.store.as_ref().and_then(|store| store.next_due(&self.under_way).ok().flatten())?;
+        let under_way = self.under_way.clone();
+        let next = self.store.run(Commit::Now, move |store| texts::next_due(store, &under_way)).await.ok().flatten()?;
         let pause = Duration::try_from(next.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO);
         // One that is due already waits for another to the same recipient.
         Some(pause.max(Duration::from_millis(limits::SMS_PAUSE_MILLISECONDS)))
     }
 
     /// Notes what requests came to: this one's, and what else is there.
-    fn settle(&mut self, first: Option<(Job, Done)>) {
+    async fn settle(&mut self, first: Option<(Job, Done)>) {
         let now = Timestamp::now();
         let mut steps = Vec::new();
         let mut next = first;
@@ -310,9 +324,9 @@ impl Sender {
             steps.push((job.call, step));
             next = self.requests.try_join_next().and_then(Result::ok);
         }
-        let done = self.store.as_mut().map_or(Ok(()), |store| store.settle(now, &steps));
+        let done = self.store.run(Commit::Now, move |store| texts::settle(store, now, &steps)).await;
         if self.has_kept(done, 0) {
-            self.tell_queue();
+            self.tell_queue().await;
         }
     }
 
@@ -385,8 +399,8 @@ impl Sender {
         (self.note)(call, text);
     }
 
-    fn tell_queue(&self) {
-        let Some(Ok(queue)) = self.store.as_ref().map(Store::queue) else { return };
+    async fn tell_queue(&self) {
+        let Ok(queue) = self.store.run(Commit::Now, texts::queue).await else { return };
         self.counters.queued.store(queue.texts, Ordering::Relaxed);
         let oldest = queue.oldest.and_then(|at| u64::try_from(at.as_second()).ok()).unwrap_or(0);
         self.counters.oldest.store(oldest, Ordering::Relaxed);
@@ -441,8 +455,6 @@ async fn in_time(
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
     use crate::config::{Replies, Secret};
 
@@ -453,7 +465,6 @@ mod tests {
             base_url: "https://api.twilio.com".into(),
             timeout: Duration::from_secs(10),
             status_callback: None,
-            store: PathBuf::new(),
             expires: Duration::from_secs(3_600),
             per_recipient_per_day: 5,
             per_day: 1_000,

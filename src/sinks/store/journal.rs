@@ -18,7 +18,7 @@ use crate::limits;
 
 /// A journal; another process with the same file is kept out by a lock.
 #[derive(Debug)]
-pub(super) struct Journal {
+pub(crate) struct Journal {
     path: PathBuf,
     lines: Lines,
     /// The lines of calls that have not been crossed out.
@@ -48,7 +48,7 @@ impl Journal {
     ///
     /// # Errors
     /// The system's, or that another process keeps this journal.
-    pub(super) fn open(path: &Path) -> io::Result<(Journal, Vec<Record>)> {
+    pub(crate) fn open(path: &Path) -> io::Result<(Journal, Vec<Record>)> {
         let mut lines = locked(path)?;
         let mut text = Vec::new();
         let seen = lines.file().metadata().and_then(|about| about.modified());
@@ -87,24 +87,24 @@ impl Journal {
     }
 
     /// How many of its lines could not be read when it was opened.
-    pub(super) fn damaged(&self) -> usize {
+    pub(crate) fn damaged(&self) -> usize {
         self.damaged
     }
 
     /// Its path.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Notes a call as it is: it has begun, or another target is tried for it after so many.
-    pub(super) fn begin(&mut self, call: &CallView, failovers: u32) -> io::Result<()> {
+    pub(crate) fn begin(&mut self, call: &CallView, failovers: u32) -> io::Result<()> {
         let mut line = serde_json::to_vec(&Began { began: Standing { call, failovers } })?;
         line.push(b'\n');
         self.note(call.sid.clone(), line.into(), 0)
     }
 
     /// Notes that a call that is in it has its answer.
-    pub(super) fn answer(&mut self, sid: &str, at: Timestamp) -> io::Result<()> {
+    pub(crate) fn answer(&mut self, sid: &str, at: Timestamp) -> io::Result<()> {
         let Some(began) = self.live.get(sid) else { return Ok(()) };
         let mut line = serde_json::to_vec(&json!({ "answered": sid, "at": format!("{at:.3}") }))?;
         line.push(b'\n');
@@ -113,7 +113,7 @@ impl Journal {
     }
 
     /// Notes that a call has ended, with its record.
-    pub(super) fn close(&mut self, record: &Record) -> io::Result<()> {
+    pub(crate) fn close(&mut self, record: &Record) -> io::Result<()> {
         self.note(record.sid.clone(), closing(record), 0)
     }
 
@@ -129,12 +129,12 @@ impl Journal {
     }
 
     /// Whether calls are in it.
-    pub(super) fn has_live(&self) -> bool {
+    pub(crate) fn has_live(&self) -> bool {
         !self.live.is_empty()
     }
 
     /// Looks whether it is where it belongs, and tells that this process lives, also while no call begins or ends.
-    pub(super) fn look(&mut self) -> io::Result<()> {
+    pub(crate) fn look(&mut self) -> io::Result<()> {
         if self.has_live() && self.touched.is_none_or(|touched| touched.elapsed() >= TOUCH_INTERVAL) {
             self.touched = Some(Instant::now());
             // Where it cannot be set, the time of the last line counts.
@@ -152,7 +152,7 @@ impl Journal {
     }
 
     /// Notes that a call's record is written.
-    pub(super) fn end(&mut self, sid: &str) -> io::Result<()> {
+    pub(crate) fn end(&mut self, sid: &str) -> io::Result<()> {
         if self.live.remove(sid).is_none() {
             return Ok(());
         }
@@ -195,7 +195,7 @@ impl Journal {
     ///
     /// # Errors
     /// The system's; then all stays where it is.
-    pub(super) fn move_to(&mut self, mut other: Journal) -> io::Result<()> {
+    pub(crate) fn move_to(&mut self, mut other: Journal) -> io::Result<()> {
         other.live.extend(self.live.iter().map(|(sid, lines)| (sid.clone(), lines.clone())));
         other.rewrite()?;
         let old = std::mem::replace(self, other);
@@ -350,7 +350,7 @@ fn closed(mut call: Value, seen: Timestamp) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sinks::records::tests::{began, record};
+    use crate::sinks::store::record::tests::{began, record};
 
     fn sids(left: &[Record]) -> Vec<&str> {
         left.iter().map(|record| record.sid.as_str()).collect()

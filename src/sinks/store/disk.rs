@@ -3,7 +3,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::system::files;
 /// A file that is written line by line at its end. A line that did not fit is taken back, so that the next one stands
 /// alone.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(crate) struct Lines {
     file: File,
     bytes: u64,
     /// Part of a line stands at its end and could not be taken back.
@@ -21,35 +21,35 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Goes on at the end of `file`, which was opened for appending.
-    pub(super) fn of(file: File) -> io::Result<Lines> {
+    pub(crate) fn of(file: File) -> io::Result<Lines> {
         let bytes = file.metadata()?.len();
         Ok(Lines { file, bytes, torn: false })
     }
 
     /// Opens or makes a file.
-    pub(super) fn open(path: &Path) -> io::Result<Lines> {
+    pub(crate) fn open(path: &Path) -> io::Result<Lines> {
         step(Step::Open)?;
         let file = files::append(path, files::CALL_DATA);
         Lines::of(file.map_err(|error| named(path, &error))?)
     }
 
     /// The file itself, for what is read of it.
-    pub(super) fn file(&self) -> &File {
+    pub(crate) fn file(&self) -> &File {
         &self.file
     }
 
     /// Its length.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// Takes over a length that somebody else has changed.
-    pub(super) fn set_bytes(&mut self, bytes: u64) {
+    pub(crate) fn set_bytes(&mut self, bytes: u64) {
         self.bytes = bytes;
     }
 
     /// Adds a line, its end included, in one write.
-    pub(super) fn append(&mut self, line: &[u8]) -> io::Result<()> {
+    pub(crate) fn append(&mut self, line: &[u8]) -> io::Result<()> {
         if self.torn {
             self.write(b"\n")?;
             self.torn = false;
@@ -74,7 +74,7 @@ impl Lines {
     }
 
     /// Leaves so much of it.
-    pub(super) fn truncate(&mut self, bytes: u64) -> io::Result<()> {
+    pub(crate) fn truncate(&mut self, bytes: u64) -> io::Result<()> {
         step(Step::Truncate)?;
         self.file.set_len(bytes)?;
         self.bytes = bytes;
@@ -84,20 +84,20 @@ impl Lines {
 }
 
 /// Whether a name still leads to the file that is written.
-pub(super) fn is_there(path: &Path, lines: &Lines) -> bool {
+pub(crate) fn is_there(path: &Path, lines: &Lines) -> bool {
     let (Ok(named), Ok(open)) = (std::fs::metadata(path), lines.file().metadata()) else { return false };
     (named.dev(), named.ino()) == (open.dev(), open.ino())
 }
 
 /// Opens a file that is nobody else's.
-pub(super) fn locked(path: &Path) -> io::Result<Lines> {
+pub(crate) fn locked(path: &Path) -> io::Result<Lines> {
     let lines = Lines::open(path)?;
     lock(lines.file()).map_err(|error| named(path, &error))?;
     Ok(lines)
 }
 
 /// Writes a file anew. It takes the place of the old one at once: a crash leaves one of the two.
-pub(super) fn rewritten(path: &Path, text: &[u8]) -> io::Result<Lines> {
+pub(crate) fn rewritten(path: &Path, text: &[u8]) -> io::Result<Lines> {
     let mut new = path.as_os_str().to_owned();
     new.push(".new");
     let new = PathBuf::from(new);
@@ -114,7 +114,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Makes a file this process's alone, as long as it is open. One that is just ending, or starting a program, may have it
 /// for a moment.
-pub(super) fn lock(file: &File) -> io::Result<()> {
+pub(crate) fn lock(file: &File) -> io::Result<()> {
     for _ in 1..LOCK_ATTEMPTS {
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
@@ -126,7 +126,7 @@ pub(super) fn lock(file: &File) -> io::Result<()> {
 
 /// Gives a damaged file a second name, `NAME.damaged`, in the place of an earlier one: at most one is kept. The file has to be
 /// replaced then, and not changed.
-pub(super) fn keep_damaged(path: &Path) -> io::Result<PathBuf> {
+pub(crate) fn keep_damaged(path: &Path) -> io::Result<PathBuf> {
     let mut kept = path.as_os_str().to_owned();
     kept.push(".damaged");
     let kept = PathBuf::from(kept);
@@ -140,13 +140,13 @@ pub(super) fn keep_damaged(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// Gives a file another name.
-pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     step(Step::Rename)?;
     std::fs::rename(from, to).map_err(|error| named(from, &error))
 }
 
 /// Takes a file away; one that is not there is no error.
-pub(super) fn remove(path: &Path) -> io::Result<()> {
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
     step(Step::Remove)?;
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(named(path, &error)),
@@ -154,38 +154,35 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Writes over what stands at `at`.
-pub(super) fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
-    step(Step::Write(bytes.len())).and_then(|()| file.write_all_at(bytes, at))
-}
-
 /// The error with the file's name before it.
-pub(super) fn named(path: &Path, error: &io::Error) -> io::Error {
+pub(crate) fn named(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// What is about to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     Open,
     Write(usize),
     Truncate,
     Rename,
     Remove,
+    /// Of the store.
+    Change,
 }
 
 #[cfg(not(test))]
 #[expect(clippy::unnecessary_wraps, reason = "in tests the disk may be full")]
-fn step(_: Step) -> io::Result<()> {
+pub(super) fn step(_: Step) -> io::Result<()> {
     Ok(())
 }
 
 #[cfg(test)]
-use tests::step;
+pub(super) use tests::step;
 
 /// A disk that fails when a test says so.
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::cell::Cell;
     use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
@@ -198,6 +195,8 @@ pub(super) mod tests {
         static ROOM: Cell<Option<usize>> = const { Cell::new(None) };
         /// How much of a write that failed is left behind.
         static PART: Cell<usize> = const { Cell::new(0) };
+        /// The store takes no change.
+        static REFUSES: Cell<bool> = const { Cell::new(false) };
     }
 
     /// The process was killed.
@@ -220,7 +219,15 @@ pub(super) mod tests {
         ROOM.set(bytes);
     }
 
-    pub(super) fn step(step: Step) -> io::Result<()> {
+    /// Has the store take no change of this thread, as on a full disk.
+    pub(crate) fn refuse_changes(refuse: bool) {
+        REFUSES.set(refuse);
+    }
+
+    pub(crate) fn step(step: Step) -> io::Result<()> {
+        if step == Step::Change && REFUSES.get() {
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
         let size = if let Step::Write(size) = step { size } else { 0 };
         if let Some((left, quarters)) = CRASH.get() {
             if left == 0 {
@@ -244,7 +251,7 @@ pub(super) mod tests {
     }
 
     /// What a write that failed got onto the disk.
-    pub(super) fn leave_part(file: &mut File, bytes: &[u8]) {
+    pub(in crate::sinks::store::disk) fn leave_part(file: &mut File, bytes: &[u8]) {
         let part = PART.replace(0);
         file.write_all(&bytes[..part]).unwrap();
         if CRASH.get().is_some_and(|(left, _)| left == 0) {

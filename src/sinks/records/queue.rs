@@ -1,0 +1,226 @@
+//! Records on their way to the URL. They stand in the store until it has taken them; here is which they are, and when each may be sent.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use rusqlite::{Connection, OptionalExtension as _, Row};
+
+use crate::sinks::store::Record;
+
+/// What is known of the records that wait, in the order in which they are sent.
+#[derive(Debug)]
+pub(super) struct Queue {
+    most_bytes: u64,
+    waiting: BTreeMap<i64, Waiting>,
+    bytes: u64,
+    /// Of records that are on their way into the store.
+    reserved: u64,
+}
+
+/// A record in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stored {
+    id: i64,
+    sid: String,
+    bytes: u64,
+}
+
+/// A record that waits.
+#[derive(Debug)]
+struct Waiting {
+    sid: String,
+    bytes: u64,
+    /// It is under way.
+    taken: bool,
+    /// Not before this time.
+    rests: Option<Instant>,
+    /// How often it was sent in vain.
+    attempts: u32,
+    /// How often of these it was answered, and how many records had been delivered before the first time.
+    refusals: u32,
+    delivered: u64,
+}
+
+/// A record to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ticket {
+    pub(super) id: i64,
+    pub(super) sid: String,
+}
+
+/// What of the store waits.
+pub(super) fn read(store: &Connection) -> rusqlite::Result<Vec<Stored>> {
+    let mut rows = store.prepare("SELECT id, sid, length(json) FROM call_record ORDER BY id")?;
+    let stored = |row: &Row<'_>| {
+        let bytes: u32 = row.get(2)?;
+        Ok(Stored { id: row.get(0)?, sid: row.get(1)?, bytes: bytes.into() })
+    };
+    let rows = rows.query_map([], stored)?;
+    rows.collect()
+}
+
+/// Puts records into the store; gives those that were not in it.
+pub(super) fn add(store: &Connection, records: &[Record]) -> rusqlite::Result<Vec<Stored>> {
+    let mut insert = store.prepare("INSERT OR IGNORE INTO call_record (sid, json) VALUES (?1, ?2)")?;
+    let mut added = Vec::new();
+    for record in records {
+        if insert.execute((&record.sid, &*record.json))? == 1 {
+            let (id, bytes) = (store.last_insert_rowid(), record.json.len() as u64);
+            added.push(Stored { id, sid: record.sid.clone(), bytes });
+        }
+    }
+    Ok(added)
+}
+
+/// A record of the store.
+pub(super) fn json(store: &Connection, id: i64) -> rusqlite::Result<Option<Vec<u8>>> {
+    store.prepare("SELECT json FROM call_record WHERE id = ?1")?.query_row([id], |row| row.get(0)).optional()
+}
+
+/// Takes a record out of the store.
+pub(super) fn remove(store: &Connection, id: i64) -> rusqlite::Result<()> {
+    store.prepare("DELETE FROM call_record WHERE id = ?1")?.execute([id]).map(drop)
+}
+
+impl Queue {
+    pub(super) fn new(stored: Vec<Stored>, most_bytes: u64) -> Queue {
+        let mut queue = Queue { most_bytes, waiting: BTreeMap::new(), bytes: 0, reserved: 0 };
+        queue.added(stored);
+        queue
+    }
+
+    /// The calls whose records wait.
+    pub(super) fn has(&self, sid: &str) -> bool {
+        self.waiting.values().any(|waiting| waiting.sid == sid)
+    }
+
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// May hold so many bytes from now on.
+    pub(super) fn limit(&mut self, most_bytes: u64) {
+        self.most_bytes = most_bytes;
+    }
+
+    pub(super) fn most_bytes(&self) -> u64 {
+        self.most_bytes
+    }
+
+    /// Whether there is room for so many bytes more, which is kept for them.
+    pub(super) fn reserve(&mut self, bytes: u64) -> bool {
+        let fits = self.bytes + self.reserved + bytes <= self.most_bytes;
+        self.reserved += if fits { bytes } else { 0 };
+        fits
+    }
+
+    /// What was reserved is in the store, see [`Queue::added`], or will not be.
+    pub(super) fn release(&mut self, bytes: u64) {
+        self.reserved = self.reserved.saturating_sub(bytes);
+    }
+
+    /// These are in the store now.
+    pub(super) fn added(&mut self, stored: Vec<Stored>) {
+        for Stored { id, sid, bytes } in stored {
+            let waiting = Waiting { sid, bytes, taken: false, rests: None, attempts: 0, refusals: 0, delivered: 0 };
+            if self.waiting.insert(id, waiting).is_none() {
+                self.bytes += bytes;
+            }
+        }
+    }
+
+    /// The first record that may be sent now; else when one may.
+    pub(super) fn next(&mut self, now: Instant) -> Result<Ticket, Option<Instant>> {
+        let mut soonest: Option<Instant> = None;
+        for (&id, waiting) in self.waiting.iter_mut().filter(|(_, waiting)| !waiting.taken) {
+            match waiting.rests.filter(|at| *at > now) {
+                Some(at) => soonest = Some(soonest.map_or(at, |other| other.min(at))),
+                None => {
+                    waiting.taken = true;
+                    return Ok(Ticket { id, sid: waiting.sid.clone() });
+                }
+            }
+        }
+        Err(soonest)
+    }
+
+    /// A record does not wait any more.
+    pub(super) fn done(&mut self, id: i64) {
+        if let Some(waiting) = self.waiting.remove(&id) {
+            self.bytes -= waiting.bytes;
+        }
+    }
+
+    /// A record was not taken: it rests as long as `pause` says of so many attempts. `answered`: there was an answer, and so
+    /// many records had been delivered. Gives how often it was answered so, and how many others were delivered since the
+    /// first time.
+    pub(super) fn put_back(
+        &mut self,
+        id: i64,
+        answered: Option<u64>,
+        pause: impl FnOnce(u32) -> Instant,
+    ) -> (u32, u64) {
+        let Some(waiting) = self.waiting.get_mut(&id) else { return (0, 0) };
+        waiting.attempts = waiting.attempts.saturating_add(1);
+        (waiting.taken, waiting.rests) = (false, Some(pause(waiting.attempts)));
+        let Some(delivered) = answered else { return (waiting.refusals, 0) };
+        if waiting.refusals == 0 {
+            waiting.delivered = delivered;
+        }
+        waiting.refusals += 1;
+        (waiting.refusals, delivered.saturating_sub(waiting.delivered))
+    }
+
+    /// All may be sent at once: who answers has changed.
+    pub(super) fn wake_all(&mut self) {
+        for waiting in self.waiting.values_mut() {
+            (waiting.taken, waiting.rests) = (false, None);
+            (waiting.attempts, waiting.refusals) = (0, 0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const SIZE: u64 = 100;
+
+    fn stored(ids: &[i64]) -> Vec<Stored> {
+        ids.iter().map(|id| Stored { id: *id, sid: format!("CA{id}"), bytes: SIZE }).collect()
+    }
+
+    #[test]
+    fn there_is_room_for_so_many_bytes_those_on_their_way_included() {
+        let mut queue = Queue::new(stored(&[1]), 3 * SIZE);
+        assert!(queue.reserve(SIZE) && queue.reserve(SIZE) && !queue.reserve(SIZE));
+        queue.added(stored(&[2]));
+        queue.release(2 * SIZE);
+        assert!(queue.reserve(SIZE) && !queue.reserve(SIZE), "one of the two was in the store before");
+        queue.release(SIZE);
+        queue.added(stored(&[2]));
+        queue.done(2);
+        queue.done(2);
+        assert_eq!((queue.len(), queue.bytes, queue.has("CA1"), queue.has("CA2")), (1, SIZE, true, false));
+    }
+
+    #[test]
+    fn a_record_that_is_refused_rests_while_others_go_on() {
+        let mut queue = Queue::new(stored(&[1, 2]), 1 << 20);
+        let now = Instant::now();
+        let later = now + Duration::from_secs(5);
+        let first = queue.next(now).unwrap();
+        assert_eq!(queue.put_back(first.id, Some(7), |_| later), (1, 0));
+        let second = queue.next(now).unwrap();
+        assert_eq!(second.sid, "CA2");
+        queue.done(second.id);
+        assert_eq!(queue.next(now).unwrap_err(), Some(later));
+        let again = queue.next(later).unwrap();
+        assert_eq!(queue.put_back(again.id, Some(8), |_| later), (2, 1));
+        queue.wake_all();
+        assert_eq!(queue.next(now).unwrap().sid, "CA1");
+    }
+}

@@ -1,0 +1,195 @@
+//! The file of the store: who may have it, which version its tables are, and what is done with one that is damaged.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, ErrorCode, params_from_iter};
+
+use super::disk::{self, named};
+use super::previous;
+use crate::config::DataDirectory;
+use crate::system::files;
+
+/// Its name.
+pub(super) const NAME: &str = "trunkgate.db";
+/// What tells it from databases of others: `TGst`.
+const APPLICATION: i64 = 0x5447_7374;
+/// What makes each version of the tables of the one before.
+const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+/// What is saved of a damaged file, and by which columns it is read forwards and backwards.
+const TABLES: [(&str, &str); 4] =
+    [("sms", "rowid"), ("opted_out", "recipient"), ("call_record", "id"), ("day_count", "trunk")];
+
+/// Opens the file, which is made where it is not there, and keeps it: no other process has it meanwhile. What earlier versions have left
+/// is taken over; what can be read of a damaged file is saved, and the second value tells of it.
+pub(super) fn open(data: &DataDirectory) -> io::Result<(Connection, Option<String>)> {
+    // No more than the directory itself is made: where something is misspelt, that is told and nothing is left behind.
+    match std::fs::DirBuilder::new().mode(0o700).create(&data.directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(named(&data.directory, &error)),
+        Ok(()) | Err(_) => {}
+    }
+    let path = data.directory.join(NAME);
+    let new = with_ending(&path, ".new");
+    // Saving was cut short: before the damaged file was put aside, or after that.
+    if path.exists() {
+        remove_all(&new)?;
+    } else if new.exists() {
+        disk::rename(&new, &path)?;
+    }
+    let (mut file, damage) = match open_sound(&path, &MIGRATIONS) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            let saved = save(&path, &new).map_err(|error| named(&path, &error))?;
+            let told = format!(
+                "{} was damaged: {saved} entries were read, others may be missing; the file is kept as {NAME}.damaged",
+                path.display()
+            );
+            tracing::error!("{told}");
+            (open_sound(&path, &MIGRATIONS)?, Some(told))
+        }
+        opened => (opened?, None),
+    };
+    previous::take_over(&mut file, data)?;
+    Ok((file, damage))
+}
+
+/// Whether something is there that [`open`] reads.
+pub(super) fn has_any(data: &DataDirectory) -> bool {
+    let path = data.directory.join(NAME);
+    let previous = &data.previous;
+    let all = [&path, &with_ending(&path, ".new"), &previous.texts, &previous.records, &previous.day_counts];
+    all.iter().any(|path| std::fs::symlink_metadata(path).is_ok())
+}
+
+/// Opens a file that is whole.
+fn open_sound(path: &Path, migrations: &[&str]) -> io::Result<Connection> {
+    // It has numbers and texts; SQLite gives its other files the same rights.
+    files::append(path, files::SECRET).map_err(|error| named(path, &error))?;
+    let opened = || -> rusqlite::Result<Result<Connection, io::Error>> {
+        let mut file = alone(path)?;
+        let found: String = file.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if found != "ok" {
+            return Ok(Err(io::Error::new(io::ErrorKind::InvalidData, found)));
+        }
+        file.pragma_update(None, "journal_mode", "WAL")?;
+        file.pragma_update(None, "synchronous", "FULL")?;
+        // What is over is to be read by nobody: neither in free pages nor, see `Commit::Wiped`, in the log.
+        file.pragma_update(None, "secure_delete", true)?;
+        Ok(migrate(&mut file, migrations)?.map(|()| file).map_err(io::Error::other))
+    };
+    opened().map_err(|error| words(&error)).flatten().map_err(|error| named(path, &error))
+}
+
+/// Opens a database that no other process gets meanwhile.
+pub(super) fn alone(path: &Path) -> rusqlite::Result<Connection> {
+    let file = Connection::open(path)?;
+    file.busy_timeout(Duration::ZERO)?;
+    // Before the journal's mode: without memory that processes share.
+    file.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    Ok(file)
+}
+
+/// Brings the tables to the newest version, or tells why this program may not.
+fn migrate(file: &mut Connection, migrations: &[&str]) -> rusqlite::Result<Result<(), &'static str>> {
+    let to = file.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let version: u32 = to.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let application: i64 = to.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    let tables: i64 = to.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if application != APPLICATION && tables > 0 {
+        return Ok(Err("it contains other data than a store"));
+    }
+    let newest = u32::try_from(migrations.len()).unwrap_or(u32::MAX);
+    if version > newest {
+        return Ok(Err("it was written by a later version"));
+    }
+    if version < newest {
+        for step in migrations.iter().skip(version as usize) {
+            to.execute_batch(step)?;
+        }
+        to.pragma_update(None, "application_id", APPLICATION)?;
+        to.pragma_update(None, "user_version", newest)?;
+    }
+    to.commit()?;
+    Ok(Ok(()))
+}
+
+/// Puts what can be read of a damaged file into a new one, which takes its place; how many rows that were.
+fn save(path: &Path, new: &Path) -> io::Result<usize> {
+    remove_all(new)?;
+    let to = open_sound(new, &MIGRATIONS)?;
+    let read = || -> rusqlite::Result<usize> {
+        let from = alone(path)?;
+        to.execute_batch("BEGIN IMMEDIATE")?;
+        let rows =
+            TABLES.iter().map(|(table, order)| copy_table(&from, &to, table, order)).sum::<rusqlite::Result<usize>>();
+        to.execute_batch("COMMIT")?;
+        rows
+    };
+    let rows = read().map_err(|error| words(&error))?;
+    drop(to);
+    let kept = with_ending(path, ".damaged");
+    remove_all(&kept)?;
+    // The log first: beside the new file it would be taken for the new file's.
+    for ending in ["-wal", ""] {
+        let from = with_ending(path, ending);
+        if from.exists() {
+            disk::rename(&from, &with_ending(&kept, ending))?;
+        }
+    }
+    disk::rename(new, path)?;
+    Ok(rows)
+}
+
+/// Copies the rows of a table that can be read, from both ends; how many are new. A table that is not there has none.
+pub(super) fn copy_table(from: &Connection, to: &Connection, table: &str, order: &str) -> rusqlite::Result<usize> {
+    let mut copied = 0;
+    for direction in ["ASC", "DESC"] {
+        let Ok(mut rows) = from.prepare(&format!("SELECT * FROM {table} ORDER BY {order} {direction}")) else {
+            continue;
+        };
+        let names: Vec<String> = rows.column_names().map(str::to_owned).collect();
+        let places = vec!["?"; names.len()].join(", ");
+        let insert = format!("INSERT OR IGNORE INTO {table} ({}) VALUES ({places})", names.join(", "));
+        let mut insert = to.prepare(&insert)?;
+        let Ok(mut rows) = rows.query([]) else { continue };
+        while let Ok(Some(row)) = rows.next() {
+            let Ok(values) = (0..names.len()).map(|at| row.get(at)).collect::<rusqlite::Result<Vec<Value>>>() else {
+                continue;
+            };
+            match insert.execute(params_from_iter(values)) {
+                Ok(rows) => copied += rows,
+                // Damage may read as anything; what no table takes is none of ours.
+                Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(copied)
+}
+
+/// The same path with more behind it.
+pub(super) fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name: OsString = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+/// Removes a database with its log.
+pub(super) fn remove_all(path: &Path) -> io::Result<()> {
+    ["-wal", "-shm", ""].iter().try_for_each(|ending| disk::remove(&with_ending(path, ending)))
+}
+
+/// SQLite's error in words; damage has a kind of its own.
+pub(super) fn words(error: &rusqlite::Error) -> io::Error {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy) => io::Error::new(io::ErrorKind::ResourceBusy, "another process uses it"),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            io::Error::new(io::ErrorKind::InvalidData, error.to_string())
+        }
+        Some(ErrorCode::DiskFull) => io::Error::new(io::ErrorKind::StorageFull, error.to_string()),
+        _ => io::Error::other(error.to_string()),
+    }
+}

@@ -1,0 +1,171 @@
+//! What versions before the store have left: the database of text messages, the folder of records that wait, the file of day counts. Each
+//! is taken over once and then removed; a crash in between repeats nothing.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension as _};
+use serde::Deserialize;
+
+use super::disk::{self, named};
+use super::file::{NAME, alone, copy_table, remove_all, words};
+use crate::config::DataDirectory;
+use crate::system::files;
+
+/// The tables of texts.
+const TEXTS: [(&str, &str); 2] = [("sms", "rowid"), ("opted_out", "recipient")];
+/// How a file of day counts begins.
+const DAY_COUNTS: &[u8] = b"{\"trunk\":";
+/// How the name of a file of records that wait ends.
+const SEGMENT: &str = "records";
+/// The mark of one that waits still.
+const WAITS: u8 = b' ';
+/// The journal where records go to a URL alone.
+pub(crate) const JOURNAL: &str = "calls.live";
+/// Records that the URL does not take.
+pub(crate) const REFUSED: &str = "refused.jsonl";
+
+/// Takes over all that is there.
+pub(super) fn take_over(file: &mut Connection, data: &DataDirectory) -> io::Result<()> {
+    let previous = &data.previous;
+    if previous.texts != data.directory.join(NAME) {
+        once(file, &previous.texts, texts, remove_all)?;
+    }
+    once(file, &previous.day_counts, day_counts, disk::remove)?;
+    if previous.records.is_dir() {
+        // Whoever has this lock fills the folder still.
+        let lock = lock(&previous.records)?;
+        once(file, &previous.records, records, |folder| clear(folder, &data.directory))?;
+        drop(lock);
+    }
+    Ok(())
+}
+
+/// Takes over one path, where something is there, and removes it. Whether the first is done stands in the file itself.
+fn once(
+    file: &mut Connection,
+    path: &Path,
+    take: impl FnOnce(&Connection, &Path) -> io::Result<usize>,
+    remove: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<()> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let name = path.to_string_lossy().into_owned();
+    let to = file.transaction().map_err(|error| words(&error))?;
+    let known = to.query_row("SELECT 1 FROM taken_over WHERE path = ?1", [&name], |_| Ok(())).optional();
+    if known.map_err(|error| words(&error))?.is_none() {
+        let count = take(&to, path).map_err(|error| named(path, &error))?;
+        to.execute("INSERT INTO taken_over (path) VALUES (?1)", [&name]).map_err(|error| words(&error))?;
+        tracing::info!("{}: {count} entries were moved to the store", path.display());
+    }
+    to.commit().map_err(|error| words(&error))?;
+    remove(path)?;
+    file.execute("DELETE FROM taken_over WHERE path = ?1", [&name]).map(drop).map_err(|error| words(&error))
+}
+
+/// The database of texts; of a damaged one what can be read.
+fn texts(to: &Connection, path: &Path) -> io::Result<usize> {
+    files::open_to_change(path)?;
+    let copy = || -> rusqlite::Result<usize> {
+        let from = alone(path)?;
+        // Fails where another process has it.
+        from.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+        TEXTS.iter().map(|(table, order)| copy_table(&from, to, table, order)).sum()
+    };
+    copy().map_err(|error| words(&error))
+}
+
+/// A line of the file of day counts.
+#[derive(Debug, Deserialize)]
+struct Line {
+    trunk: String,
+    limit: String,
+    day: String,
+    count: u32,
+}
+
+/// The file of day counts: of each, the last line holds. A torn one is nobody's.
+fn day_counts(to: &Connection, path: &Path) -> io::Result<usize> {
+    disk::lock(&files::open_to_change(path)?)?;
+    let text = std::fs::read(path)?;
+    if !text.starts_with(DAY_COUNTS) && !DAY_COUNTS.starts_with(&text) {
+        return Err(io::Error::other("it contains other data than day counts"));
+    }
+    let mut last = BTreeMap::new();
+    for line in text.split(|byte| *byte == b'\n') {
+        if let Ok(Line { trunk, limit, day, count }) = serde_json::from_slice(line) {
+            last.insert((trunk, limit, day), count);
+        }
+    }
+    for ((trunk, limit, day), count) in &last {
+        to.execute(
+            "INSERT OR REPLACE INTO day_count (trunk, scope, day, count) VALUES (?1, ?2, ?3, ?4)",
+            (trunk, limit, day, count),
+        )
+        .map_err(|error| words(&error))?;
+    }
+    Ok(last.len())
+}
+
+/// A folder of records that wait: a record a line, its mark before it. A torn last line is in the journal.
+fn records(to: &Connection, folder: &Path) -> io::Result<usize> {
+    let mut count = 0;
+    for path in segments(folder)? {
+        let text = std::fs::read(&path).map_err(|error| named(&path, &error))?;
+        for line in text.split_inclusive(|byte| *byte == b'\n') {
+            let Some((&WAITS, json)) = line.strip_suffix(b"\n").and_then(<[u8]>::split_first) else { continue };
+            let Some(sid) = sid_of(json) else { continue };
+            count += to
+                .execute("INSERT OR IGNORE INTO call_record (sid, json) VALUES (?1, ?2)", (sid, json))
+                .map_err(|error| words(&error))?;
+        }
+    }
+    Ok(count)
+}
+
+/// The files of such a folder, the oldest first.
+fn segments(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let number: Option<u64> = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
+        if let (Some(number), true) = (number, path.extension().is_some_and(|ending| ending == SEGMENT)) {
+            files::open_regular(&path).map_err(|error| named(&path, &error))?;
+            found.push((number, path));
+        }
+    }
+    found.sort();
+    Ok(found.into_iter().map(|(_, path)| path).collect())
+}
+
+fn lock(folder: &Path) -> io::Result<File> {
+    let path = folder.join("lock");
+    let file = files::append(&path, files::SECRET).map_err(|error| named(&path, &error))?;
+    disk::lock(&file).map_err(|error| named(&path, &error))?;
+    Ok(file)
+}
+
+/// Removes the files of such a folder; what is in them besides records goes along, and the folder stays if others use it.
+fn clear(folder: &Path, directory: &Path) -> io::Result<()> {
+    for (from, to) in [("live", JOURNAL), (REFUSED, REFUSED)] {
+        let (from, to) = (folder.join(from), directory.join(to));
+        if from.exists() && !to.exists() {
+            disk::rename(&from, &to)?;
+        }
+    }
+    for path in segments(folder)? {
+        disk::remove(&path)?;
+    }
+    disk::remove(&folder.join("lock"))?;
+    if let Err(error) = std::fs::remove_dir(folder) {
+        tracing::info!("{} stays: {error}", folder.display());
+    }
+    Ok(())
+}
+
+fn sid_of(json: &[u8]) -> Option<String> {
+    serde_json::from_slice::<serde_json::Value>(json).ok()?.get("sid")?.as_str().map(str::to_owned)
+}

@@ -1,0 +1,215 @@
+//! The store through the real binary: what has to survive the process does, whenever and however that dies.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rand::TryRng as _;
+use rusqlite::Connection;
+use serde_json::Value;
+
+use crate::support::endpoint::{Endpoint, ok, say};
+use crate::support::sip::{Party, field, to_tag};
+use crate::support::twilio::{Deed, Twilio};
+use crate::support::{Process, config, until};
+
+const OURS: &str = "+14155551234";
+
+/// How often the edge is killed, unless `TRUNKGATE_KILLS` says otherwise.
+const KILLS: u32 = 6;
+/// What a call needs at most until it is in the journal.
+const NOTED: Duration = Duration::from_millis(250);
+
+/// Records go to a file and to a URL, a missed call gets a text, and each call counts with a limit of the day.
+fn configuration(caller: &Party, callee: &Party, twilio: &Twilio, endpoint: SocketAddr) -> String {
+    let trunk = |name: &str, party: &Party| {
+        format!("[trunk.{name}]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n", party.address)
+    };
+    config(&format!(
+        "public_url = \"https://edge.example.com\"\n[limits]\ncalls_per_second = 0\n{}calls_per_day = 1000000\n{}{}\
+         [cdr]\nfile = \"cdr.jsonl\"\nrotate = \"64 KiB\"\nurl = \"http://{endpoint}/\"\n\
+         [[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n\
+         sms_on_failure = {{ to = \"{{caller}}\", from = \"{OURS}\", body = \"Missed.\" }}\n",
+        trunk("carrier", caller),
+        trunk("pbx", callee),
+        twilio.keys("timeout = \"3s\"\n[sms]\nper_day = 0"),
+    ))
+}
+
+fn number(call: u32) -> String {
+    format!("+1415666{call:04}")
+}
+
+/// Refuses every call as busy, until it is told to stop.
+fn refuse_all(callee: &Party) -> JoinHandle<()> {
+    let party = callee.shared();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 65_536];
+        while let Ok((length, from)) = party.socket.recv_from(&mut buffer) {
+            let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if text.starts_with("INVITE ") {
+                party.send(from, &party.answer(&text, "486 Busy Here", false));
+            } else if text.starts_with("STOP") {
+                return;
+            }
+        }
+    })
+}
+
+/// Which of the posts are not taken: one gets an error, one no answer.
+fn is_taken(post: usize) -> bool {
+    post % 150 != 7 && post % 150 != 90
+}
+
+/// How long a process lives, with calls all the time.
+fn lifetime() -> Duration {
+    Duration::from_millis(50 + u64::from(rand::rngs::SysRng.try_next_u32().unwrap() % 300))
+}
+
+/// Calls of one life of the edge, each with the time of its final answer.
+fn dial_for(edge: &Process, caller: &Party, time: Duration, next: &mut u32) -> BTreeMap<u32, Instant> {
+    let (to, until) = (edge.address("udp"), Instant::now() + time);
+    let (mut refused, mut open, mut dialled) = (BTreeMap::new(), BTreeSet::new(), 0);
+    let mut buffer = [0; 65_536];
+    caller.socket.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+    while Instant::now() < until {
+        while open.len() < 8 && dialled < 40 {
+            let invite = caller.request("INVITE", "+14155550123", to, &format!("store-{next}"), 1, "");
+            caller.send(to, &invite.replace("sip:+14155550100@", &format!("sip:{}@", number(*next))));
+            open.insert(*next);
+            (*next, dialled) = (*next + 1, dialled + 1);
+        }
+        let Ok((length, _)) = caller.socket.recv_from(&mut buffer) else { continue };
+        let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        let call = field(&text, "Call-ID").strip_prefix("store-").and_then(|call| call.parse().ok());
+        let (Some(call), Some(code)) = (call, text.get(8..11).and_then(|code| code.parse::<u16>().ok())) else {
+            continue;
+        };
+        if code < 200 {
+            continue;
+        }
+        let ack = caller.request("ACK", "+14155550123", to, &format!("store-{call}"), 1, to_tag(&text));
+        let ack = ack.replace(&format!("store-{call}ACK1"), &format!("store-{call}INVITE1"));
+        caller.send(to, &ack.replace("sip:+14155550100@", &format!("sip:{}@", number(call))));
+        if open.remove(&call) && code == 486 {
+            refused.insert(call, Instant::now());
+        }
+    }
+    refused
+}
+
+/// The records of all files of a folder: how often each call has one, and whose calls they are.
+fn records(folder: &Path) -> (BTreeMap<String, u32>, BTreeSet<String>) {
+    let (mut counts, mut callers) = (BTreeMap::new(), BTreeSet::new());
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|ending| ending != "jsonl") {
+            continue;
+        }
+        for line in std::fs::read_to_string(&path).unwrap().lines() {
+            let record: Value = serde_json::from_str(line).unwrap();
+            *counts.entry(record["sid"].as_str().unwrap().to_owned()).or_default() += 1;
+            callers.insert(record["from"].as_str().unwrap().to_owned());
+        }
+    }
+    (counts, callers)
+}
+
+#[test]
+fn no_record_text_or_webhook_is_lost_or_doubled_whenever_the_edge_is_killed() {
+    let kills = std::env::var("TRUNKGATE_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
+    let (caller, callee) = (Party::new("127.0.0.1"), Party::new("127.0.0.1"));
+    let twilio = Twilio::start(|_, _| Deed::Take);
+    let endpoint = Endpoint::doing(|post, stream| match () {
+        () if is_taken(post) => ok(stream),
+        () if post % 150 == 7 => say(stream, "500 Internal Server Error", ""),
+        () => false,
+    });
+    let refuser = refuse_all(&callee);
+    let mut edge = Process::start(&configuration(&caller, &callee, &twilio, endpoint.address));
+    let (mut next, mut missed, mut noted) = (0, BTreeSet::new(), BTreeSet::new());
+    for _ in 0..kills {
+        let refused = dial_for(&edge, &caller, lifetime(), &mut next);
+        let killed = Instant::now();
+        edge = edge.kill_and_start_again();
+        missed.extend(refused.keys().copied());
+        noted.extend(refused.iter().filter(|(_, at)| killed - **at > NOTED).map(|(call, _)| *call));
+    }
+    missed.extend(dial_for(&edge, &caller, Duration::from_secs(1), &mut next).keys());
+    until("nothing waits", || {
+        let waiting = ["trunkgate_sms_queued", "trunkgate_cdr_waiting{sink=\"url\"}"].map(|name| edge.metric(name));
+        (waiting == [0.0, 0.0]).then_some(())
+    });
+    assert_eq!(edge.json("/v1/status")["problems"], Value::Array(vec![]));
+
+    let (counts, callers) = records(edge.directory.path());
+    assert!(counts.values().all(|count| *count == 1), "{counts:?}");
+    let without: Vec<_> = noted.iter().filter(|call| !callers.contains(&number(**call))).collect();
+    assert!(without.is_empty(), "no record of {without:?}");
+    let state = twilio.state();
+    for call in &missed {
+        assert_eq!(state.taken(&number(*call)), 1, "texts to {}", number(*call));
+    }
+    assert!((0..next).all(|call| state.taken(&number(call)) <= 1));
+    let mut taken: BTreeMap<String, u32> = BTreeMap::new();
+    for (_, post) in endpoint.posts().into_iter().enumerate().filter(|(post, _)| is_taken(*post)) {
+        *taken.entry(post.headers["webhook-id"].clone()).or_default() += 1;
+    }
+    assert_eq!(taken.keys().collect::<Vec<_>>(), counts.keys().collect::<Vec<_>>());
+    // What has been answered and not noted when the edge is killed is sent again, with the same id: four at once.
+    let again = taken.values().filter(|count| **count > 1).count();
+    assert!(again <= 4 * kills as usize && taken.values().all(|count| *count <= 2), "{again} were sent again");
+    let directory = std::sync::Arc::clone(&edge.directory);
+    drop(edge);
+    let store = Connection::open(directory.path().join("trunkgate.db")).unwrap();
+    let counted: u32 = store.query_row("SELECT sum(count) FROM day_count", [], |row| row.get(0)).unwrap();
+    assert!((noted.len()..=next as usize).contains(&(counted as usize)), "{} <= {counted} <= {next}", noted.len());
+    println!("{kills} kills, {next} calls, {} records, {again} posts sent again", counts.len());
+    caller.send(callee.address, "STOP");
+    refuser.join().unwrap();
+}
+
+#[test]
+fn a_store_that_is_damaged_is_told_and_calls_texts_and_records_go_on() {
+    let (caller, callee) = (Party::new("127.0.0.1"), Party::new("127.0.0.1"));
+    let (twilio, endpoint) = (Twilio::start(|_, _| Deed::Take), Endpoint::taking());
+    let refuser = refuse_all(&callee);
+    let edge = Process::start(&configuration(&caller, &callee, &twilio, endpoint.address));
+    std::fs::write(edge.directory.path().join("trunkgate.db"), [0x55; 9000]).unwrap();
+    std::fs::remove_file(edge.directory.path().join("trunkgate.db-wal")).unwrap();
+    let edge = edge.kill_and_start_again();
+    let problems = edge.json("/v1/status")["problems"].to_string();
+    assert!(problems.contains("trunkgate.db was damaged"), "{problems}");
+    assert!(edge.directory.path().join("trunkgate.db.damaged").exists());
+    let refused = dial_for(&edge, &caller, Duration::from_millis(500), &mut 0);
+    assert!(!refused.is_empty());
+    until("each is told", || {
+        (refused.keys().all(|call| twilio.state().taken(&number(*call)) == 1)
+            && endpoint.posts().len() >= refused.len())
+        .then_some(())
+    });
+    caller.send(callee.address, "STOP");
+    refuser.join().unwrap();
+}
+
+#[test]
+fn what_an_earlier_version_has_left_is_sent() {
+    let (caller, callee) = (Party::new("127.0.0.1"), Party::new("127.0.0.1"));
+    let (twilio, endpoint) = (Twilio::start(|_, _| Deed::Take), Endpoint::taking());
+    let text = configuration(&caller, &callee, &twilio, endpoint.address);
+    let edge = Process::start(&text.replace(&format!("url = \"http://{}/\"\n", endpoint.address), ""));
+    let folder = std::sync::Arc::clone(&edge.directory);
+    // As it would have left them.
+    std::fs::create_dir(folder.path().join("cdr.spool")).unwrap();
+    std::fs::write(folder.path().join("cdr.spool/0000000001.records"), " {\"sid\":\"CA-before\"}\n").unwrap();
+    std::fs::write(&edge.file, text).unwrap();
+    let edge = edge.kill_and_start_again();
+    let post = until("it is posted", || endpoint.posts().pop());
+    assert_eq!((post.headers["webhook-id"].as_str(), post.body.as_str()), ("CA-before", "{\"sid\":\"CA-before\"}"));
+    until("nothing waits", || (edge.metric("trunkgate_cdr_waiting{sink=\"url\"}") == 0.0).then_some(()));
+    assert!(!folder.path().join("cdr.spool").exists());
+}
