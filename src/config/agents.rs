@@ -1,7 +1,8 @@
 //! `[agent.NAME]` turned into agents.
 
-use std::path::Path;
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use toml::Spanned;
@@ -14,7 +15,7 @@ use super::cover::{is_telling, told};
 use super::diagnostic::Findings;
 use super::draft::{PlacedAgent, Span};
 use super::hold;
-use super::keys;
+use super::keys::{self, Around};
 use super::number_form::number_form;
 use super::queue;
 use super::section::{Section, Value};
@@ -49,37 +50,22 @@ const WITHOUT_CONVERSATION: [&str; 19] = [
 /// What `clear_fade` may be.
 const FADES: &str = "\"10ms\", maximum \"20ms\"; \"0s\" is off";
 
-/// What an agent's keys refer to.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Surroundings<'a> {
-    /// What relative paths are relative to.
-    pub(super) folder: &'a Path,
-    /// Networks that are spoken to without TLS.
-    pub(super) local_networks: &'a [IpNet],
-    /// By which callers' numbers are read.
-    pub(super) numbers: &'a Numbers,
-}
-
 /// All agents in the order of the file.
-pub(super) fn read<'a>(
-    value: &'a Value<'a>,
-    surroundings: Surroundings<'_>,
-    findings: &mut Findings,
-) -> Vec<PlacedAgent> {
+pub(super) fn read<'a>(value: &'a Value<'a>, around: Around<'_>, findings: &mut Findings) -> Vec<PlacedAgent> {
     let Some(table) = value.get_ref().as_table() else {
         values::wrong_type("agent", value, "tables with names: [agent.NAME]", findings);
         return Vec::new();
     };
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_by_key(|(name, _)| name.span().start);
-    let read = |(name, value): (&'a Spanned<_>, &'a Value<'a>)| read_one(name, value, surroundings, findings);
+    let read = |(name, value): (&'a Spanned<_>, &'a Value<'a>)| read_one(name, value, around, findings);
     entries.into_iter().filter_map(read).collect()
 }
 
 fn read_one<'a>(
     name: &'a Spanned<std::borrow::Cow<'a, str>>,
     value: &'a Value<'a>,
-    surroundings: Surroundings<'_>,
+    around: Around<'_>,
     findings: &mut Findings,
 ) -> Option<PlacedAgent> {
     let (text, span) = (name.get_ref().as_ref(), name.span());
@@ -90,9 +76,9 @@ fn read_one<'a>(
         let message = format!("the agent {text} has no `url`");
         findings.error(code::MISSING, span.clone(), message, "add url = \"wss://agent.example.com/media\"");
     }
-    let url = url.and_then(|value| url_of(value, surroundings.local_networks, findings));
+    let url = url.and_then(|value| url_of(value, around.local_networks, findings));
     let mut agent = Agent::at(text, url.as_deref().unwrap_or_default());
-    agent.ca = section.read("ca", findings, |key, value, f| certificates(key, value, surroundings.folder, f));
+    keys::fill((keys::AGENT, keys::PUT_AGENT), Some(&section), &mut agent, around, findings);
     if let Some(value) = section.get("ca")
         && agent.url.starts_with("ws:")
     {
@@ -107,16 +93,9 @@ fn read_one<'a>(
             }
         }
     }
-    let secret = |key: &str, value: &'a Value<'a>, findings: &mut Findings| {
-        values::secret(key, value, findings, surroundings.folder)
-    };
-    agent.auth_token = section.read("auth_token", findings, secret).map(|secret| secret.reveal().to_owned());
-    agent.parameters = section.read("parameters", findings, parameters).unwrap_or_default();
-    keys::fill((keys::AGENT, keys::PUT_AGENT), Some(&section), &mut agent, findings);
-    audio(&mut agent, &section, findings);
-    limits(&mut agent, &section, surroundings.numbers, findings);
+    judge_limits(&agent, &section, findings);
     let transfer_to = section.read("transfer_to", findings, |key, value, findings| {
-        values::one_or_list(key, value, findings, |key, value, f| transfer_rule(key, value, surroundings.numbers, f))
+        values::one_or_list(key, value, findings, |key, value, f| transfer_rule(key, value, around.numbers, f))
     });
     let (rules, transfer_to): (Option<Vec<_>>, Vec<Span>) = match transfer_to {
         Some(entries) => {
@@ -126,7 +105,7 @@ fn read_one<'a>(
         None => (None, Vec::new()),
     };
     agent.transfer_to = rules;
-    let said = hold::read(&mut agent, &section, surroundings.folder, findings);
+    let said = hold::read(&mut agent, &section, around.folder, findings);
     queue::read(&mut agent, &section, findings);
     let hold = section.get("hold").filter(|_| agent.hold.is_some());
     let voice = hold.and_then(|hold| hold.get_ref().as_table()?.get("voice")).map(Spanned::span);
@@ -152,20 +131,30 @@ fn transfer_rule(key: &str, value: &Value<'_>, numbers: &Numbers, findings: &mut
     }
 }
 
-/// What its audio is like.
-fn audio(agent: &mut Agent, section: &Section<'_>, findings: &mut Findings) {
-    let fade = section.read("clear_fade", findings, |key, value, findings| {
-        let fade = values::duration_as(key, value, FADES, findings)?;
-        if fade > CLEAR_FADE_MOST {
-            findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is longer than a packet"), FADES);
-        }
-        Some(fade)
-    });
-    agent.clear_fade = fade.unwrap_or_default();
+/// How long what was interrupted is faded out.
+pub(super) fn clear_fade(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Duration> {
+    let fade = values::duration_as(key, value, FADES, findings)?;
+    if fade > CLEAR_FADE_MOST {
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is longer than a packet"), FADES);
+    }
+    Some(fade)
 }
 
-/// How long it may take for what, how often it is asked, and by whom.
-fn limits(agent: &mut Agent, section: &Section<'_>, numbers: &Numbers, findings: &mut Findings) {
+/// Whose calls it takes.
+pub(super) fn callers(
+    key: &str,
+    value: &Value<'_>,
+    around: Around<'_>,
+    findings: &mut Findings,
+) -> Option<BTreeSet<String>> {
+    let numbers = values::one_or_list(key, value, findings, |key, value, findings| {
+        caller_id::number(key, value, around.numbers, findings)
+    })?;
+    Some(numbers.into_iter().map(|(number, _)| number.text).collect())
+}
+
+/// Warns of limits that hide each other.
+fn judge_limits(agent: &Agent, section: &Section<'_>, findings: &mut Findings) {
     if let Some(value) = section.get("max_call")
         && !agent.max_call.is_zero()
         && agent.max_call <= agent.first_audio_timeout
@@ -173,12 +162,6 @@ fn limits(agent: &mut Agent, section: &Section<'_>, numbers: &Numbers, findings:
         let message = "`max_call` ends before `first_audio_timeout`: a silent agent is not detected";
         findings.warning(code::BAD_VALUE, Some(value.span()), message, "use a longer `max_call`");
     }
-    let callers = section.read("allow_callers", findings, |key, value, findings| {
-        values::one_or_list(key, value, findings, |key, value, findings| {
-            caller_id::number(key, value, numbers, findings)
-        })
-    });
-    agent.allow_callers = callers.into_iter().flatten().map(|(number, _)| number.text).collect();
 }
 
 /// Where the socket leads.
@@ -199,8 +182,13 @@ fn url_of(value: &Value<'_>, local_networks: &[IpNet], findings: &mut Findings) 
 }
 
 /// The text of a file of certificates.
-pub(super) fn certificates(key: &str, value: &Value<'_>, folder: &Path, findings: &mut Findings) -> Option<Arc<[u8]>> {
-    let path = values::relative_to(folder, &values::string(key, value, findings)?);
+pub(super) fn certificates(
+    key: &str,
+    value: &Value<'_>,
+    around: Around<'_>,
+    findings: &mut Findings,
+) -> Option<Arc<[u8]>> {
+    let path = values::relative_to(around.folder, &values::string(key, value, findings)?);
     let what = match files::read(&path, AGENT_FILE_BYTES) {
         Ok(pem) if pem.len() as u64 > AGENT_FILE_BYTES => format!("more than {} MiB", AGENT_FILE_BYTES >> 20),
         Ok(pem) => match Trust::of_pem(&pem) {
@@ -215,7 +203,11 @@ pub(super) fn certificates(key: &str, value: &Value<'_>, folder: &Path, findings
 }
 
 /// `customParameters`, in the order of the file.
-fn parameters<'a>(key: &str, value: &'a Value<'a>, findings: &mut Findings) -> Option<Vec<(String, Template)>> {
+pub(super) fn parameters<'a>(
+    key: &str,
+    value: &'a Value<'a>,
+    findings: &mut Findings,
+) -> Option<Vec<(String, Template)>> {
     let Some(table) = value.get_ref().as_table() else {
         values::wrong_type(
             key,

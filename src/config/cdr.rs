@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::agents::certificates;
 use super::code;
 use super::diagnostic::{Diagnostic, Findings};
+use super::keys::{self, Around};
 use super::section::{Section, Value};
 use super::speech::{UrlWords, web_address};
 use super::types::{Config, Secret};
@@ -30,8 +29,7 @@ const LEAST_TIME: Duration = Duration::from_secs(60);
 const OF_FILE: [&str; 3] = ["format", "rotate", "keep"];
 /// Keys of a URL.
 const OF_URL: [&str; 4] = ["secret", "token", "ca", "spool_size"];
-/// What may wait where nothing is written, and what may be written: all of it is indexed in memory.
-const SPOOL_BYTES: u64 = 256 << 20;
+/// How much may wait: all of it is indexed in memory.
 const SPOOL_SIZES: RangeInclusive<u64> = 1 << 20..=1 << 30;
 /// Of a `url` that cannot be used.
 const URL_WORDS: UrlWords = UrlWords {
@@ -51,6 +49,15 @@ pub struct Cdr {
     pub file: Option<CdrFile>,
     /// Where each record is posted.
     pub url: Option<CdrUrl>,
+}
+
+/// What the keys of `[cdr]` are about.
+#[derive(Debug)]
+pub(super) struct Both {
+    /// Without a path where no file is written.
+    pub(super) file: CdrFile,
+    /// Without an address where none is written.
+    pub(super) url: CdrUrl,
 }
 
 /// `url` of `[cdr]`, and how records get there.
@@ -104,7 +111,7 @@ pub enum Keep {
 }
 
 /// Reads the section.
-pub(super) fn read(section: &Section<'_>, local_networks: &[IpNet], folder: &Path, findings: &mut Findings) -> Cdr {
+pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Findings) -> Cdr {
     for (of, keys) in [("file", &OF_FILE[..]), ("url", &OF_URL[..])] {
         let idle = keys.iter().filter(|_| section.get(of).is_none());
         for (key, value) in idle.filter_map(|key| Some((key, section.get(key)?))) {
@@ -112,30 +119,39 @@ pub(super) fn read(section: &Section<'_>, local_networks: &[IpNet], folder: &Pat
             findings.warning(code::BAD_VALUE, Some(value.span()), message, format!("it belongs to `{of}` of [cdr]"));
         }
     }
-    let file = read_file(section, folder, findings);
-    let url = read_url(section, (local_networks, folder), findings);
-    Cdr { file, url }
+    let file = CdrFile {
+        path: PathBuf::new(),
+        format: CdrFormat::Jsonl,
+        rotate_bytes: None,
+        rotate_every: None,
+        keep: Keep::All,
+    };
+    let url = CdrUrl { url: String::new(), secrets: Vec::new(), token: None, ca: None, most_waiting: 0 };
+    let mut both = Both { file, url };
+    keys::fill((keys::CDR, keys::PUT_CDR), Some(section), &mut both, around, findings);
+    let (file, url) = (Some(both.file), Some(both.url));
+    judge(section, file.as_ref().and_then(|file| missing_folder(&file.path)), findings);
+    Cdr { file: file.filter(|file| file.path != Path::new("")), url: url.filter(|url| !url.url.is_empty()) }
 }
 
-fn read_file(section: &Section<'_>, folder: &Path, findings: &mut Findings) -> Option<CdrFile> {
-    let path = section.read("file", findings, path).map(|written| values::relative_to(folder, &written));
-    if let (Some(path), Some(value)) = (&path, section.get("file"))
-        && let Some(folder) = missing_folder(path)
-    {
+/// What is usable and yet hardly meant.
+fn judge(section: &Section<'_>, missing: Option<&Path>, findings: &mut Findings) {
+    let mut warn = |key: &str, code, message: String, help: &str| {
+        findings.warning(code, section.get(key).map(Spanned::span), message, help);
+    };
+    if let Some(folder) = missing {
         let message = format!("`file`: directory {} does not exist", folder.display());
         let help = "create it on the machine of the edge: otherwise start and reload fail";
-        findings.warning(code::NO_CALL_RECORDS, Some(value.span()), message, help);
+        warn("file", code::NO_CALL_RECORDS, message, help);
     }
-    let formats = [("jsonl", CdrFormat::Jsonl), ("csv", CdrFormat::Csv)];
-    let format = section.read("format", findings, |key, value, f| values::one_of(key, value, f, &formats));
-    let (rotate_bytes, rotate_every) = section.read("rotate", findings, rotation).unwrap_or_default();
-    let keep = section.read("keep", findings, keep).unwrap_or(Keep::All);
-    if let Some(value) = section.get("keep").filter(|_| section.get("rotate").is_none()) {
+    if section.get("keep").is_some() && section.get("rotate").is_none() {
         let message = "`keep` has no effect without `rotate`: no files are rotated";
-        findings.warning(code::BAD_VALUE, Some(value.span()), message, "rotate = \"1d\" or \"100 MiB\"");
+        warn("keep", code::BAD_VALUE, message.to_owned(), "rotate = \"1d\" or \"100 MiB\"");
     }
-    let format = format.unwrap_or(CdrFormat::Jsonl);
-    path.map(|path| CdrFile { path, format, rotate_bytes, rotate_every, keep })
+    if section.get("url").is_some() && section.get("secret").is_none() {
+        let message = "`url` without `secret`: the receiver cannot verify the sender of a record";
+        warn("url", code::BAD_SECRET, message.to_owned(), MAKE_SECRET);
+    }
 }
 
 impl Config {
@@ -164,41 +180,35 @@ fn missing_folder(path: &Path) -> Option<&Path> {
     missing.then_some(folder)
 }
 
-fn read_url(
-    section: &Section<'_>,
-    (local_networks, folder): (&[IpNet], &Path),
-    findings: &mut Findings,
-) -> Option<CdrUrl> {
-    let url = section
-        .read("url", findings, |key, value, findings| web_address(key, value, (local_networks, URL_WORDS), findings));
-    let secrets = section.read("secret", findings, |key, value, findings| {
-        values::one_or_list(key, value, findings, |key, value, findings| signing(key, value, folder, findings))
-    });
-    let token = section.get("token").and_then(|value| values::secret("token", value, findings, folder));
-    let ca = section.read("ca", findings, |key, value, f| certificates(key, value, folder, f));
-    let most_waiting = section.read("spool_size", findings, |key, value, findings| {
-        let size = parse_size(&values::string(key, value, findings)?).filter(|size| SPOOL_SIZES.contains(size));
-        if size.is_none() {
-            let message = format!("`{key}` is not a size from 1 MiB to 1 GiB");
-            findings.error(code::BAD_VALUE, value.span(), message, "use \"256 MiB\"");
-        }
-        size
-    });
-    if let Some(value) = section.get("url").filter(|_| section.get("secret").is_none()) {
-        let message = "`url` without `secret`: the receiver cannot verify the sender of a record";
-        findings.warning(code::BAD_SECRET, Some(value.span()), message, MAKE_SECRET);
+/// Where records are posted.
+pub(super) fn url(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<String> {
+    web_address(key, value, (around.local_networks, URL_WORDS), findings)
+}
+
+/// How much may wait.
+pub(super) fn spool_size(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<u64> {
+    let size = parse_size(&values::string(key, value, findings)?).filter(|size| SPOOL_SIZES.contains(size));
+    if size.is_none() {
+        let message = format!("`{key}` is not a size from 1 MiB to 1 GiB");
+        findings.error(code::BAD_VALUE, value.span(), message, "use \"256 MiB\"");
     }
-    Some(CdrUrl {
-        url: url?,
-        secrets: secrets.into_iter().flatten().map(|(secret, _)| secret).collect(),
-        token,
-        ca,
-        most_waiting: most_waiting.unwrap_or(SPOOL_BYTES),
-    })
+    size
+}
+
+/// One secret, or several.
+pub(super) fn secrets(
+    key: &str,
+    value: &Value<'_>,
+    around: Around<'_>,
+    findings: &mut Findings,
+) -> Option<Vec<Secret>> {
+    let one = |key: &str, value: &Value<'_>, findings: &mut Findings| signing(key, value, around.folder, findings);
+    let secrets = values::one_or_list(key, value, findings, one)?;
+    Some(secrets.into_iter().map(|(secret, _)| secret).collect())
 }
 
 /// A secret as Standard Webhooks writes them.
-fn signing<'a>(key: &str, value: &'a Value<'a>, folder: &Path, findings: &mut Findings) -> Option<Secret> {
+fn signing(key: &str, value: &Value<'_>, folder: &Path, findings: &mut Findings) -> Option<Secret> {
     let secret = values::secret(key, value, findings, folder)?;
     if signature::key(secret.reveal()).is_none() {
         let message = format!("`{key}` is not `whsec_` and 24 to 64 bytes in base64");
@@ -209,17 +219,21 @@ fn signing<'a>(key: &str, value: &'a Value<'a>, folder: &Path, findings: &mut Fi
 }
 
 /// A path that names a file.
-fn path(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn path(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<PathBuf> {
     let text = values::string(key, value, findings)?;
     if Path::new(&text).file_name().is_none() || text.ends_with('/') {
         findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is not a file name"), "use \"cdr.jsonl\"");
         return None;
     }
-    Some(text)
+    Some(values::relative_to(around.folder, &text))
 }
 
 /// A size, a time, or a list of both.
-fn rotation(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<(Option<u64>, Option<Duration>)> {
+pub(super) fn rotation(
+    key: &str,
+    value: &Value<'_>,
+    findings: &mut Findings,
+) -> Option<(Option<u64>, Option<Duration>)> {
     let mut found = (None, None);
     for (text, span) in values::one_or_list(key, value, findings, values::string)? {
         let (size, time) = (parse_size(&text), values::parse_duration(&text));
@@ -238,7 +252,7 @@ fn rotation(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<(Op
 }
 
 /// A number of files, or a time.
-fn keep(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Keep> {
+pub(super) fn keep(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Keep> {
     if matches!(value.get_ref(), DeValue::Integer(_)) {
         let files = values::integer(key, value, findings, 1..=1_000_000)?;
         return usize::try_from(files).ok().map(Keep::Files);

@@ -6,6 +6,7 @@ use trunkgate_route::{Credentials, DigestHash};
 
 use super::code;
 use super::diagnostic::Findings;
+use super::keys::Around;
 use super::keys::{self, Key};
 use super::section::{Section, Value};
 use super::values;
@@ -18,8 +19,8 @@ const HASHES: [(&str, DigestHash); 3] =
     [("MD5", DigestHash::Md5), ("SHA-256", DigestHash::Sha256), ("SHA-512-256", DigestHash::Sha512_256)];
 
 /// `auth = { username = "…", password = …, realm = "…" }`.
-pub(super) fn auth(value: &Value<'_>, folder: &Path, findings: &mut Findings) -> Option<Credentials> {
-    read("auth", keys::AUTH, value, folder, findings).map(|(credentials, _)| credentials)
+pub(super) fn auth(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Credentials> {
+    read(key, keys::AUTH, value, around.folder, findings).map(|(credentials, _)| credentials)
 }
 
 /// `require_auth`: the same, and `algorithms = ["SHA-256", "MD5"]`; none written, no list.

@@ -1,17 +1,15 @@
 //! `[hep]`: where a copy of calls' SIP and reports on their media goes.
 
 use std::net::SocketAddr;
-use std::path::Path;
 
 use super::code;
 use super::cover::told;
 use super::diagnostic::Findings;
+use super::keys::{self, Around};
 use super::section::{Section, Value};
 use super::types::Secret;
 use super::values;
 
-/// The number of a capture agent that has none of its own.
-const AGENT_ID: u32 = 1;
 /// Longest name of a host (RFC 1035 §2.3.4).
 const HOST_CHARS: usize = 253;
 
@@ -27,19 +25,18 @@ pub struct Hep {
 }
 
 /// Reads the section; `None` where it has no address that can be used.
-pub(super) fn read(section: &Section<'_>, folder: &Path, findings: &mut Findings) -> Option<Hep> {
-    let address = section.read("address", findings, address);
+pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Hep> {
     if section.get("address").is_none() {
         let message = "[hep] has no `address`";
         findings.error(code::MISSING, section.span.clone(), message, "address = \"127.0.0.1:9060\"");
     }
-    let id = section.read("id", findings, |key, value, findings| values::integer(key, value, findings, 1..=u32::MAX));
-    let password = section.get("password").and_then(|value| values::secret("password", value, findings, folder));
-    Some(Hep { address: address?, id: id.unwrap_or(AGENT_ID), password })
+    let mut hep = Hep { address: String::new(), id: 0, password: None };
+    keys::fill((keys::HEP, keys::PUT_HEP), Some(section), &mut hep, around, findings);
+    Some(hep).filter(|hep| !hep.address.is_empty())
 }
 
 /// An IP address or a name, and a port.
-fn address(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn address(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let is_name = |host: &str| {
         let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');

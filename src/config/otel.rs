@@ -1,6 +1,5 @@
 //! `[otel]`: where calls' traces go, and which calls'.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +9,9 @@ use toml::de::DeValue;
 use trunkgate_call::Sampling;
 use url::Url;
 
-use super::agents::certificates;
 use super::code;
 use super::diagnostic::Findings;
+use super::keys::{self, Around};
 use super::section::{Section, Value};
 use super::speech::{UrlWords, web_address};
 use super::types::Secret;
@@ -20,10 +19,7 @@ use super::values;
 
 /// The path of traces below an endpoint (OTLP, "OTLP/HTTP Request").
 const TRACES: &str = "/v1/traces";
-/// Whose spans they are, where nothing else is written.
-const SERVICE: &str = "trunkgate";
-/// For one request, where nothing else is written; and the longest.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// For one request.
 const LONGEST: Duration = Duration::from_secs(60);
 /// Headers that a request has anyway.
 const OURS: [&str; 6] =
@@ -56,33 +52,27 @@ pub struct Otel {
 }
 
 /// Reads the section; `None` where it has no endpoint that can be used.
-pub(super) fn read(
-    section: &Section<'_>,
-    local_networks: &[IpNet],
-    folder: &Path,
-    findings: &mut Findings,
-) -> Option<Otel> {
-    let url = section
-        .read("endpoint", findings, |key, value, f| web_address(key, value, (local_networks, URL_WORDS), f))
-        .and_then(|text| of_traces(&text));
+pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Otel> {
     if section.get("endpoint").is_none() {
         let message = "[otel] has no `endpoint`";
         findings.error(code::MISSING, section.span.clone(), message, "endpoint = \"http://127.0.0.1:4318\"");
     }
-    let headers = section.read("headers", findings, |key, value, f| headers(key, value, folder, f));
-    let sampling = section.read("sample", findings, share).map_or(Sampling::of_share(1.0), Sampling::of_share);
-    let service_name = section.read("service_name", findings, service_name);
-    let timeout = section.read("timeout", findings, timeout);
-    let ca = section.read("ca", findings, |key, value, f| certificates(key, value, folder, f));
-    Some(Otel {
-        url: url?,
-        headers: headers.unwrap_or_default(),
-        sampling,
-        service_name: service_name.unwrap_or_else(|| SERVICE.to_owned()),
-        timeout: timeout.unwrap_or(TIMEOUT),
-        ca,
-        local_networks: local_networks.to_vec(),
-    })
+    let mut otel = Otel {
+        url: String::new(),
+        headers: Vec::new(),
+        sampling: Sampling::NONE,
+        service_name: String::new(),
+        timeout: Duration::ZERO,
+        ca: None,
+        local_networks: around.local_networks.to_vec(),
+    };
+    keys::fill((keys::OTEL, keys::PUT_OTEL), Some(section), &mut otel, around, findings);
+    Some(otel).filter(|otel| !otel.url.is_empty())
+}
+
+/// Where traces are posted.
+pub(super) fn endpoint(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<String> {
+    of_traces(&web_address(key, value, (around.local_networks, URL_WORDS), findings)?)
 }
 
 /// The address of traces: a base gets their path, one that ends in it has it.
@@ -95,7 +85,7 @@ fn of_traces(text: &str) -> Option<String> {
 }
 
 /// A number from 0 to 1.
-fn share(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<f64> {
+pub(super) fn share(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<f64> {
     let number: Option<f64> = match value.get_ref() {
         DeValue::Float(number) => number.as_str().replace('_', "").parse().ok(),
         DeValue::Integer(number) => {
@@ -114,7 +104,7 @@ fn share(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<f64> {
     number
 }
 
-fn service_name(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn service_name(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let fits = !text.trim().is_empty() && text.len() <= 255 && !text.contains(char::is_control);
     if !fits {
@@ -128,7 +118,7 @@ fn service_name(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option
     fits.then_some(text)
 }
 
-fn timeout(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Duration> {
+pub(super) fn timeout(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Duration> {
     let found = values::duration(key, value, findings)?;
     let fits = !found.is_zero() && found <= LONGEST;
     if !fits {
@@ -138,10 +128,10 @@ fn timeout(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Dura
 }
 
 /// Headers with values that are never shown.
-fn headers<'a>(
+pub(super) fn headers<'a>(
     key: &str,
     value: &'a Value<'a>,
-    folder: &Path,
+    around: Around<'_>,
     findings: &mut Findings,
 ) -> Option<Vec<(String, Secret)>> {
     let Some(table) = value.get_ref().as_table() else {
@@ -158,7 +148,7 @@ fn headers<'a>(
             findings.error(code::BAD_VALUE, name.span(), message, "use Authorization or x-api-key");
             continue;
         }
-        let Some(secret) = values::secret(text, value, findings, folder) else { continue };
+        let Some(secret) = values::secret(text, value, findings, around.folder) else { continue };
         if HeaderValue::from_str(secret.reveal()).is_err() {
             let message = format!("`{text}`: invalid header value");
             findings.error(code::BAD_SECRET, value.span(), message, "use printable ASCII in one line");
@@ -171,6 +161,8 @@ fn headers<'a>(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::config::parse;
 

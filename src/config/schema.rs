@@ -1,7 +1,7 @@
 //! The TOML tree turned into values: every table but trunks and routes, with its defaults. Errors are collected at their
 //! places and reading goes on with the default.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use super::data::DataDirectory;
 use super::diagnostic::{Findings, place};
 use super::draft::{Draft, PlacedListen, PlacedTrunk, Span};
 use super::emergency;
-use super::keys;
+use super::keys::{self, Around};
 use super::nearest;
 use super::section::{Section, Value};
 use super::targets::Groups;
@@ -30,8 +30,6 @@ use crate::system::log::Log;
 /// Peers in these networks are shown our local address.
 const LOCAL_NETWORKS: [&str; 7] =
     ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7", "127.0.0.0/8", "::1/128"];
-/// `[media] ports` where none is written.
-const MEDIA_PORTS: (u16, u16) = (16_384, 32_767);
 /// Media ports that one call takes: RTP and RTCP on each of its two sides.
 pub(super) const PORTS_PER_CALL: u32 = 4;
 
@@ -53,7 +51,9 @@ impl<'a> File<'a> {
 pub(super) fn http(file: File<'_>, document: &Spanned<DeTable<'_>>, findings: &mut Findings) -> (Http, bool) {
     let value = document.get_ref().iter().find(|(name, _)| name.get_ref() == "http").map(|(_, value)| value);
     let section = value.and_then(|value| Section::open("[http]", value, keys::HTTP, findings));
-    (read_http(file, section.as_ref(), findings), value.is_some())
+    let numbers = Numbers::default();
+    let around = Around { folder: file.folder(), local_networks: &[], numbers: &numbers };
+    (read_http(file, section.as_ref(), around, findings), value.is_some())
 }
 
 /// Reads the whole file.
@@ -74,25 +74,23 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
 
     let local_networks_span = written.as_ref().and_then(|edge| edge.get("local_networks")).map(Spanned::span);
     let edge = read_edge(written.as_ref(), findings);
-    let (media, ports_span) = read_media(media.as_ref(), findings);
-    let (limits, calls_span) = read_limits(limits.as_ref(), &media, findings);
+    let around = Around { folder: file.folder(), local_networks: &edge.local_networks, numbers: &edge.numbers };
+    let (media, ports_span) = read_media(media.as_ref(), around, findings);
+    let (limits, calls_span) = read_limits(limits.as_ref(), &media, around, findings);
     let http_span = http.as_ref().and_then(|http| http.get("address")).map(Spanned::span);
     let has_token = http.as_ref().is_some_and(|http| http.get("token").is_some());
-    let http = read_http(file, http.as_ref(), findings);
+    let http = read_http(file, http.as_ref(), around, findings);
     let said_by =
         speech.as_ref().and_then(|section| speaking::read(section, &edge.local_networks, file.folder(), findings));
-    let trunks = root.get("trunk").map(|value| trunks::read(value, file.folder(), &edge, findings)).unwrap_or_default();
-    let surroundings =
-        agents::Surroundings { folder: file.folder(), local_networks: &edge.local_networks, numbers: &edge.numbers };
-    let agents = root.get("agent").map(|value| agents::read(value, surroundings, findings)).unwrap_or_default();
-    let api = read_api(api.as_ref(), &edge.name, findings);
+    let trunks = root.get("trunk").map(|value| trunks::read(value, around, &edge, findings)).unwrap_or_default();
+    let agents = root.get("agent").map(|value| agents::read(value, around, findings)).unwrap_or_default();
+    let api = read_api(api.as_ref(), &edge.name, around, findings);
     let groups = root.get("group").map(|value| Groups::read(value, &edge.numbers, findings)).unwrap_or_default();
     let texts_to = sms::allowed(texts.as_ref(), findings);
     let routes =
         root.get("route").map(|value| routes::read(value, &edge, &groups, &texts_to, findings)).unwrap_or_default();
-    let (cdr, data) = read_kept(file, [written.as_ref(), cdr.as_ref(), texts.as_ref()], &edge.local_networks, findings);
-    let surroundings = sms::Surroundings::new(file.folder(), &edge.local_networks);
-    let sms = sms::read(twilio.as_ref(), texts.as_ref(), surroundings, findings);
+    let (cdr, data) = read_kept([written.as_ref(), cdr.as_ref(), texts.as_ref()], around, findings);
+    let sms = sms::read(twilio.as_ref(), texts.as_ref(), around, findings);
     let listeners = root.get("listen").map_or(2, |value| value.get_ref().as_array().map_or(1, |list| list.len()));
     let listen = match root.get("listen") {
         Some(value) => read_listeners(file, value, findings),
@@ -101,7 +99,9 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     Draft {
         listen_is_partial: listen.len() < listeners,
         listen,
-        otel: otel.and_then(|section| otel::read(&section, &edge.local_networks, file.folder(), findings)),
+        otel: otel.and_then(|section| otel::read(&section, around, findings)),
+        hep: hep.and_then(|section| hep::read(&section, around, findings)),
+        log: read_log(log.as_ref(), around, findings),
         edge,
         local_networks_span,
         media,
@@ -116,12 +116,10 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         routes,
         groups,
         api,
-        log: read_log(log.as_ref(), findings),
         speech: said_by,
         speech_span: speech.map(|speech| speech.span),
         cdr,
         data,
-        hep: hep.and_then(|section| hep::read(&section, file.folder(), findings)),
         sms,
         twilio_span: twilio.map(|section| section.span),
         sms_span: texts.map(|section| section.span),
@@ -129,15 +127,10 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
 }
 
 /// `[cdr]`, and where what has to survive the process is kept, which stands in `[edge]` and stood in `[cdr]` and `[sms]`.
-fn read_kept(
-    file: File<'_>,
-    sections: [Option<&Section<'_>>; 3],
-    local_networks: &[IpNet],
-    findings: &mut Findings,
-) -> (Cdr, DataDirectory) {
+fn read_kept(sections: [Option<&Section<'_>>; 3], around: Around<'_>, findings: &mut Findings) -> (Cdr, DataDirectory) {
     let [_, cdr, _] = sections;
-    let cdr = cdr.map(|section| cdr::read(section, local_networks, file.folder(), findings)).unwrap_or_default();
-    let data = data::read(sections, &cdr, file.folder(), findings);
+    let cdr = cdr.map(|section| cdr::read(section, around, findings)).unwrap_or_default();
+    let data = data::read(sections, &cdr, around.folder, findings);
     (cdr, data)
 }
 
@@ -285,41 +278,37 @@ pub(super) fn not_yet(span: Span, what: &str, feature: &str, findings: &mut Find
     findings.error(code::NOT_IN_THIS_VERSION, span, format!("not in this version: {what}"), help);
 }
 
-fn read_media(section: Option<&Section<'_>>, findings: &mut Findings) -> (Media, Option<Span>) {
-    let address = section.and_then(|media| {
-        media.read("address", findings, |key, value, findings| {
-            values::one_or_list(key, value, findings, values::address)
-        })
-    });
-    let ports = section.and_then(|media| media.read("ports", findings, port_range));
-    if let Some(value) = section.and_then(|media| media.get("engine")) {
-        let engines = [("auto", true), ("user", true), ("kernel", false)];
-        if values::one_of("engine", value, findings, &engines) == Some(false) {
-            not_yet(value.span(), "engine = \"kernel\"", "the kernel media path", findings);
-        }
-    }
+fn read_media(section: Option<&Section<'_>>, around: Around<'_>, findings: &mut Findings) -> (Media, Option<Span>) {
     let mut media = Media {
-        address: match address {
-            Some(list) => list.into_iter().map(|(address, _)| address).collect(),
-            None => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
-        },
-        ports: ports.unwrap_or(MEDIA_PORTS),
+        address: Vec::new(),
+        ports: (0, 0),
         threads: 0,
         idle_timeout: Duration::ZERO,
         latch: LatchMode::default(),
     };
-    keys::fill((keys::MEDIA, keys::PUT_MEDIA), section, &mut media, findings);
-    if media.address.is_empty()
-        && let Some(value) = section.and_then(|media| media.get("address"))
-        && value.get_ref().as_array().is_some_and(|list| list.is_empty())
-    {
-        findings.error(code::BAD_VALUE, value.span(), "`address` is empty", "media sockets need an address");
-    }
+    keys::fill((keys::MEDIA, keys::PUT_MEDIA), section, &mut media, around, findings);
     (media, section.and_then(|media| media.get("ports")).map(Spanned::span))
 }
 
+/// Addresses of media sockets, at least one.
+pub(super) fn media_addresses(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<IpAddr>> {
+    let list = values::one_or_list(key, value, findings, values::address)?;
+    if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
+        findings.error(code::BAD_VALUE, value.span(), "`address` is empty", "media sockets need an address");
+    }
+    Some(list.into_iter().map(|(address, _)| address).collect())
+}
+
+/// Refuses an engine of a later version.
+pub(super) fn judge_engine(key: &str, value: &Value<'_>, findings: &mut Findings) {
+    let engines = [("auto", true), ("user", true), ("kernel", false)];
+    if values::one_of(key, value, findings, &engines) == Some(false) {
+        not_yet(value.span(), "engine = \"kernel\"", "the kernel media path", findings);
+    }
+}
+
 /// `"16384-32767"`, with room for one call at least.
-fn port_range(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<(u16, u16)> {
+pub(super) fn port_range(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<(u16, u16)> {
     let text = values::string(key, value, findings)?;
     let parsed = text.split_once('-').and_then(|(first, last)| {
         let (first, last): (u16, u16) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
@@ -363,38 +352,38 @@ pub(super) fn calls_that_fit((first, last): (u16, u16)) -> u32 {
     pairs * 2 / PORTS_PER_CALL
 }
 
-fn read_limits(section: Option<&Section<'_>>, media: &Media, findings: &mut Findings) -> (Limits, Option<Span>) {
-    let ban = section.and_then(|limits| limits.read("ban", findings, read_ban));
-    let strangers = StrangerLimits { ban: ban.unwrap_or(StrangerLimits::default().ban), messages_per_second: 0 };
+fn read_limits(
+    section: Option<&Section<'_>>,
+    media: &Media,
+    around: Around<'_>,
+    findings: &mut Findings,
+) -> (Limits, Option<Span>) {
+    let strangers = StrangerLimits { ban: StrangerLimits::default().ban, messages_per_second: 0 };
     let calls = calls_that_fit(media.ports);
     let mut limits = Limits { calls, calls_per_second: 0, sip_message_bytes: 0, strangers };
-    keys::fill((keys::LIMITS, keys::PUT_LIMITS), section, &mut limits, findings);
+    keys::fill((keys::LIMITS, keys::PUT_LIMITS), section, &mut limits, around, findings);
     (limits, section.and_then(|limits| limits.get("calls")).map(Spanned::span))
 }
 
 /// `{ after = 20, within = "10s", lasting = "10m" }`; what is not written is as there.
-fn read_ban(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Ban> {
+pub(super) fn ban(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Ban> {
     let section = Section::open(&format!("`{key}`"), value, keys::BAN, findings)?;
     let mut ban = StrangerLimits::default().ban;
-    keys::fill((keys::BAN, keys::PUT_BAN), Some(&section), &mut ban, findings);
+    keys::fill((keys::BAN, keys::PUT_BAN), Some(&section), &mut ban, around, findings);
     Some(ban)
 }
 
-fn read_http(file: File<'_>, section: Option<&Section<'_>>, findings: &mut Findings) -> Http {
-    let address = section.and_then(|http| http.read("address", findings, values::socket_address));
-    let token = section.and_then(|http| {
-        http.read("token", findings, |key, value, findings| values::secret(key, value, findings, file.folder()))
-    });
-    let public_url = section.and_then(|http| http.read("public_url", findings, web_url));
-    let tls = section.and_then(|http| http.read("tls", findings, |_, value, f| tls::http(value, file.folder(), f)));
+fn read_http(file: File<'_>, section: Option<&Section<'_>>, around: Around<'_>, findings: &mut Findings) -> Http {
     let written = section.and_then(|http| http.get("address"));
-    Http {
-        address: address.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
-        token,
-        public_url,
-        tls,
+    let mut http = Http {
+        address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        token: None,
+        public_url: None,
+        tls: None,
         place: written.map(|value| place(file.path, file.source, value.span().start)).unwrap_or_default(),
-    }
+    };
+    keys::fill((keys::HTTP, keys::PUT_HTTP), section, &mut http, around, findings);
+    http
 }
 
 pub(super) fn web_url(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
@@ -412,9 +401,10 @@ pub(super) fn web_url(key: &str, value: &Value<'_>, findings: &mut Findings) -> 
     usable.then_some(text)
 }
 
-fn read_api(section: Option<&Section<'_>>, edge: &str, findings: &mut Findings) -> Api {
-    let account_sid = section.and_then(|api| api.read("account_sid", findings, account_sid));
-    Api { account_sid: account_sid.unwrap_or_else(|| format!("AC{:032x}", fnv1a(edge.as_bytes()))) }
+fn read_api(section: Option<&Section<'_>>, edge: &str, around: Around<'_>, findings: &mut Findings) -> Api {
+    let mut api = Api { account_sid: format!("AC{:032x}", fnv1a(edge.as_bytes())) };
+    keys::fill((keys::API, keys::PUT_API), section, &mut api, around, findings);
+    api
 }
 
 /// `AC` and 32 lower-case hex digits.
@@ -435,27 +425,14 @@ fn fnv1a(bytes: &[u8]) -> u128 {
     bytes.iter().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, step)
 }
 
-fn read_log(section: Option<&Section<'_>>, findings: &mut Findings) -> Log {
-    let format = section.and_then(|log| {
-        log.read("format", findings, |key, value, findings| {
-            values::one_of(key, value, findings, &[("auto", "auto"), ("text", "text"), ("json", "json")])
-        })
-    });
-    let level = section.and_then(|log| log.read("level", findings, log_level));
-    let full_numbers = section.and_then(|log| {
-        log.read("numbers", findings, |key, value, findings| {
-            values::one_of(key, value, findings, &[("masked", false), ("full", true)])
-        })
-    });
-    Log {
-        format: format.unwrap_or("auto").to_owned(),
-        level: level.unwrap_or_else(|| "info".to_owned()),
-        full_numbers: full_numbers.unwrap_or(false),
-    }
+fn read_log(section: Option<&Section<'_>>, around: Around<'_>, findings: &mut Findings) -> Log {
+    let mut log = Log { format: String::new(), level: String::new(), full_numbers: false };
+    keys::fill((keys::LOG, keys::PUT_LOG), section, &mut log, around, findings);
+    log
 }
 
 /// A level, or a filter as `info,trunkgate=debug`.
-fn log_level(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn log_level(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     let text = values::string(key, value, findings)?;
     let is_level = |word: &str| LEVELS.contains(&word.trim());

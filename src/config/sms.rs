@@ -1,9 +1,7 @@
 //! `[twilio]`, `[sms]` and `sms_on_failure` of a route: text messages after calls that nobody answered.
 
-use std::path::Path;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use trunkgate_route::agent::Piece;
 use trunkgate_route::sms::SMS_CHARS;
 use trunkgate_route::{Numbers, Recipients, SmsRule, Template, TextOutcome};
@@ -11,9 +9,8 @@ use trunkgate_route::{Numbers, Recipients, SmsRule, Template, TextOutcome};
 use super::code;
 use super::diagnostic::Findings;
 use super::draft::Draft;
-use super::keys;
+use super::keys::{self, Around};
 use super::nearest;
-use super::schema::{account_sid, web_url};
 use super::section::{Section, Value};
 use super::types::Edge;
 use super::types::Secret;
@@ -58,99 +55,71 @@ pub(crate) fn is_service(from: &str) -> bool {
     from.len() == 34 && from.starts_with("MG")
 }
 
-/// Where Twilio's interface is.
-const BASE_URL: &str = "https://api.twilio.com";
-/// How long a request may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
-/// After this time a caller knows better than we do that its call was missed.
-const EXPIRES: Duration = Duration::from_secs(4 * 3_600);
-/// Texts to one recipient in 24 hours.
-const PER_RECIPIENT: u32 = 5;
-/// Texts in 24 hours.
-const PER_DAY: u32 = 2_000;
 /// The words that a text may have in braces.
 const WORDS: [&str; 6] = ["caller", "called", "route", "trunk", "outcome", "reason"];
 /// Longest name that a text may come from, in characters: Twilio's alphanumeric sender.
 const NAME_CHARS: usize = 11;
 
-/// What the keys refer to.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Surroundings<'a> {
-    /// What relative paths are relative to.
-    folder: &'a Path,
-    /// Networks that are spoken to without TLS.
-    local_networks: &'a [IpNet],
-}
-
 /// `[twilio]` and `[sms]`; `None` where there is no account that can be used.
 pub(super) fn read(
     twilio: Option<&Section<'_>>,
     sms: Option<&Section<'_>>,
-    surroundings: Surroundings<'_>,
+    around: Around<'_>,
     findings: &mut Findings,
 ) -> Option<Sms> {
-    let expires = sms.and_then(|sms| sms.read("expires", findings, values::duration)).unwrap_or(EXPIRES);
-    let mut count = |key: &str, usual| {
-        let read = |key: &str, value: &Value<'_>, f: &mut Findings| values::integer(key, value, f, 0..=u32::MAX);
-        sms.and_then(|sms| sms.read(key, findings, read)).unwrap_or(usual)
+    let mut read = Sms {
+        account_sid: String::new(),
+        auth_token: Secret::new(String::new()),
+        base_url: String::new(),
+        timeout: Duration::ZERO,
+        status_callback: None,
+        expires: Duration::ZERO,
+        per_recipient_per_day: 0,
+        per_day: 0,
+        replies: Replies::default(),
     };
-    let (per_recipient_per_day, per_day) = (count("per_recipient_per_day", PER_RECIPIENT), count("per_day", PER_DAY));
-    let replies = sms.and_then(|sms| sms.read("replies", findings, replies)).unwrap_or_default();
-
+    keys::fill((keys::SMS, keys::PUT_SMS), sms, &mut read, around, findings);
     let twilio = twilio?;
-    let account_sid = twilio.read("account_sid", findings, account_sid);
-    let auth_token =
-        twilio.read("auth_token", findings, |key, value, f| values::secret(key, value, f, surroundings.folder));
+    keys::fill((keys::TWILIO, keys::PUT_TWILIO), Some(twilio), &mut read, around, findings);
     for key in ["account_sid", "auth_token"] {
         if twilio.get(key).is_none() {
             let help = "copy them from Twilio's console";
             findings.error(code::MISSING, twilio.span.clone(), format!("[twilio] without `{key}`"), help);
         }
     }
+    Some(read).filter(|read| !read.account_sid.is_empty() && !read.auth_token.reveal().is_empty())
+}
+
+/// Where Twilio's interface is.
+pub(super) fn base_url(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<String> {
     let words = speech::UrlWords {
         user: "contains a user part: use `account_sid` and `auth_token`",
         clear: "sends texts and token unencrypted: http:// is allowed for loopback and [edge] local_networks only",
         help: "use \"https://api.twilio.com\"",
         names_may_be_near: false,
     };
-    let base_url = twilio.read("base_url", findings, |key, value, findings| {
-        speech::web_address(key, value, (surroundings.local_networks, words), findings)
-    });
-    let timeout = twilio.read("timeout", findings, |key, value, findings| {
-        let found = values::duration(key, value, findings)?;
-        if found.is_zero() {
-            findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be off"), "use \"10s\"");
-        }
-        Some(found)
-    });
-    let status_callback = twilio.read("status_callback", findings, web_url);
-    Some(Sms {
-        account_sid: account_sid?,
-        auth_token: auth_token?,
-        base_url: base_url.unwrap_or_else(|| BASE_URL.to_owned()),
-        timeout: timeout.unwrap_or(TIMEOUT),
-        status_callback,
-        expires,
-        per_recipient_per_day,
-        per_day,
-        replies,
-    })
+    speech::web_address(key, value, (around.local_networks, words), findings)
 }
 
-impl<'a> Surroundings<'a> {
-    pub(super) fn new(folder: &'a Path, local_networks: &'a [IpNet]) -> Surroundings<'a> {
-        Surroundings { folder, local_networks }
+/// How long a request may take.
+pub(super) fn timeout(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Duration> {
+    let found = values::duration(key, value, findings)?;
+    if found.is_zero() {
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be off"), "use \"10s\"");
     }
+    Some(found)
 }
 
-fn replies<'a>(key: &str, value: &'a Value<'a>, findings: &mut Findings) -> Option<Replies> {
+/// What we answer by ourselves.
+pub(super) fn replies(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Replies> {
     let section = Section::open(&format!("`{key}`"), value, keys::REPLIES, findings)?;
-    let mut text = |key: &str| section.read(key, findings, text_of_message);
-    Some(Replies { stop: text("stop"), start: text("start"), help: text("help") })
+    let mut replies = Replies::default();
+    keys::fill((keys::REPLIES, keys::PUT_REPLIES), Some(&section), &mut replies, around, findings);
+    Some(replies)
 }
 
 /// A text that fits into a message, and is not empty.
-fn text_of_message(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn text_of_message(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let chars = text.chars().count();
     if text.trim().is_empty() || chars > SMS_CHARS {

@@ -9,7 +9,7 @@ use rustls::pki_types::ServerName;
 use super::code;
 use super::diagnostic::Findings;
 use super::draft::Span;
-use super::keys;
+use super::keys::{self, Around};
 use super::section::{Section, Value};
 use super::types::{HttpTls, ListenTls, TrunkTls};
 use super::values;
@@ -65,8 +65,9 @@ pub(super) fn trunk<'a>(
 }
 
 /// `tls` of `[http]`.
-pub(super) fn http<'a>(value: &'a Value<'a>, folder: &Path, findings: &mut Findings) -> Option<HttpTls> {
-    let section = Section::open("`tls`", value, keys::HTTP_TLS, findings)?;
+pub(super) fn http(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<HttpTls> {
+    let folder = around.folder;
+    let section = Section::open(&format!("`{key}`"), value, keys::HTTP_TLS, findings)?;
     let ca = section.read("ca", findings, |key, value, findings| trusted(key, value, folder, findings));
     if section.get("certificate").is_none() && section.get("private_key").is_none() {
         let help = "add certificate = \"fullchain.pem\" and private_key = \"key.pem\"";

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
-use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -16,12 +16,12 @@ use super::code;
 use super::cover::told;
 use super::diagnostic::Findings;
 use super::draft::{PlacedTrunk, Span};
-use super::keys;
+use super::keys::{self, Around};
 use super::nearest;
 use super::schema::not_yet;
 use super::section::{Section, Value};
 use super::types::Edge;
-use super::{caller_id, credentials, headers, hold, preset, quotas, register, routes, tls, values};
+use super::{caller_id, credentials, headers, hold, preset, quotas, routes, tls, values};
 use crate::audio::Use;
 use crate::limits::MUSIC_SECONDS;
 
@@ -31,7 +31,12 @@ const CODECS: [&str; 4] = ["PCMU", "PCMA", "G722", "opus"];
 const LATER_CODECS: [&str; 7] = ["G729", "AMR", "AMR-WB", "G723", "GSM", "ILBC", "SPEEX"];
 
 /// All trunks in the order of the file.
-pub(super) fn read<'a>(value: &'a Value<'a>, folder: &Path, edge: &Edge, findings: &mut Findings) -> Vec<PlacedTrunk> {
+pub(super) fn read<'a>(
+    value: &'a Value<'a>,
+    around: Around<'_>,
+    edge: &Edge,
+    findings: &mut Findings,
+) -> Vec<PlacedTrunk> {
     let Some(table) = value.get_ref().as_table() else {
         values::wrong_type("trunk", value, "tables with names: [trunk.NAME]", findings);
         return Vec::new();
@@ -39,14 +44,14 @@ pub(super) fn read<'a>(value: &'a Value<'a>, folder: &Path, edge: &Edge, finding
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_by_key(|(name, _)| name.span().start);
     let read =
-        |(name, value): (&'a Spanned<Cow<'a, str>>, &'a Value<'a>)| read_one(name, value, folder, edge, findings);
+        |(name, value): (&'a Spanned<Cow<'a, str>>, &'a Value<'a>)| read_one(name, value, around, edge, findings);
     entries.into_iter().filter_map(read).collect()
 }
 
 fn read_one<'a>(
     name: &'a Spanned<Cow<'a, str>>,
     value: &'a Value<'a>,
-    folder: &Path,
+    around: Around<'_>,
     edge: &Edge,
     findings: &mut Findings,
 ) -> Option<PlacedTrunk> {
@@ -75,24 +80,17 @@ fn read_one<'a>(
         (trunk.accept_from, placed_networks) = networks.into_iter().unzip();
     }
     trunk.media_from = media_networks(name, &section, findings);
-    trunk.listen = section.read("listen", findings, values::string);
-    let read = section.get("tls").and_then(|value| tls::trunk(value, folder, findings));
+    let read = section.get("tls").and_then(|value| tls::trunk(value, around.folder, findings));
     is_partial |= read.is_none() && section.get("tls").is_some();
     let (tls, names) = read.unzip();
     trunk.certificate_names = names.unwrap_or_default();
     trunk.shows_certificate = tls.as_ref().is_some_and(|tls| tls.own.is_some());
-    if let Some(codecs) = section.read("codecs", findings, read_codecs) {
-        trunk.codecs = codecs;
-    }
-    trunk.ptime_ms = section.read("ptime", findings, read_ptime).unwrap_or(trunk.ptime_ms);
-    keys::fill((keys::TRUNK, keys::PUT_TRUNK), Some(&section), &mut trunk, findings);
-    read_bounds(&section, &mut trunk, findings);
-    trunk.auth = section.read("auth", findings, |_, value, f| credentials::auth(value, folder, f));
-    let required = section.read("require_auth", findings, |_, value, f| credentials::require_auth(value, folder, f));
+    keys::fill((keys::TRUNK, keys::PUT_TRUNK), Some(&section), &mut trunk, around, findings);
+    let required =
+        section.read("require_auth", findings, |_, value, f| credentials::require_auth(value, around.folder, f));
     let (required, algorithms) = required.unzip();
     (trunk.require_auth, trunk.challenge_with) = (required, algorithms.flatten().unwrap_or(trunk.challenge_with));
     read_registration(&section, &mut trunk, &mut placed_peers, findings);
-    read_hold_music(&section, &mut trunk, folder, findings);
     caller_id::read(&section, &mut trunk, &edge.numbers, findings);
     let deny = read_policy(&section, &mut trunk, completed.preset.as_ref().map(|(preset, _)| preset.name), findings);
     quotas::read(&section, &mut trunk, completed.preset.as_ref().map(|(preset, _)| preset.name), edge, findings);
@@ -116,18 +114,8 @@ fn read_one<'a>(
 
 /// What of a call goes on to it and from it; the places of `deny`.
 fn read_policy(section: &Section<'_>, trunk: &mut Trunk, preset: Option<&str>, findings: &mut Findings) -> Vec<Span> {
-    let suites = Suite::ALL.map(|suite| (suite.as_str(), suite));
-    let read = section.read("srtp_suites", findings, |key, value, findings| {
-        values::list(key, value, findings, |key, value, findings| values::one_of(key, value, findings, &suites))
-    });
-    trunk.srtp_suites = read.unwrap_or_default().into_iter().map(|(suite, _)| suite).collect();
     trunk.headers = section.get("headers").and_then(|value| headers::read(value, findings)).unwrap_or_default();
     trunk.headers.foreign = preset::foreign_headers(preset);
-    let parameters = NUMBER_PARAMETERS.map(|name| (name, name));
-    let read = section.read("number_parameters", findings, |key, value, findings| {
-        values::list(key, value, findings, |key, value, findings| values::one_of(key, value, findings, &parameters))
-    });
-    trunk.number_parameters = read.unwrap_or_default().into_iter().map(|(name, _)| name).collect();
     let Some(value) = section.get("deny") else { return Vec::new() };
     let patterns = values::one_or_list("deny", value, findings, routes::pattern).unwrap_or_default();
     let (patterns, places) = patterns.into_iter().unzip();
@@ -136,11 +124,24 @@ fn read_policy(section: &Section<'_>, trunk: &mut Trunk, preset: Option<&str>, f
 }
 
 /// What is heard on hold.
-fn read_hold_music(section: &Section<'_>, trunk: &mut Trunk, folder: &Path, findings: &mut Findings) {
-    let music = |key: &str, value: &Value<'_>, findings: &mut Findings| {
-        hold::file(key, value, MUSIC_SECONDS, Use::Again, folder, findings)
-    };
-    trunk.hold_music = section.read("hold_music", findings, music);
+pub(super) fn music(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Arc<[u8]>> {
+    hold::file(key, value, MUSIC_SECONDS, Use::Again, around.folder, findings)
+}
+
+/// Crypto suites, the one liked best first.
+pub(super) fn suites(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<Suite>> {
+    words(key, value, &Suite::ALL.map(|suite| (suite.as_str(), suite)), findings)
+}
+
+/// Parameters of the called number.
+pub(super) fn parameters(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<&'static str>> {
+    words(key, value, &NUMBER_PARAMETERS.map(|name| (name, name)), findings)
+}
+
+/// What a list of words means.
+fn words<T: Copy>(key: &str, value: &Value<'_>, all: &[(&str, T)], findings: &mut Findings) -> Option<Vec<T>> {
+    let word = |key: &str, value: &Value<'_>, findings: &mut Findings| values::one_of(key, value, findings, all);
+    Some(values::list(key, value, findings, word)?.into_iter().map(|(word, _)| word).collect())
 }
 
 /// Further networks that its RTP may come from.
@@ -156,7 +157,6 @@ fn media_networks(trunk: &str, section: &Section<'_>, findings: &mut Findings) -
 
 /// Where we register, and who may with us.
 fn read_registration(section: &Section<'_>, trunk: &mut Trunk, peers: &mut Vec<Span>, findings: &mut Findings) {
-    trunk.register = section.read("register", findings, register::read);
     if let Some(value) = section.get("accept_register").filter(|_| trunk.accept_register)
         && section.get("require_auth").is_none()
     {
@@ -174,23 +174,19 @@ fn read_registration(section: &Section<'_>, trunk: &mut Trunk, peers: &mut Vec<S
     }
 }
 
-/// The length of a session without a refresh, and new calls per second, of both directions together or each by itself.
-fn read_bounds(section: &Section<'_>, trunk: &mut Trunk, findings: &mut Findings) {
-    trunk.session_expires = section.read("session_expires", findings, read_session).unwrap_or(trunk.session_expires);
+/// New calls per second: both directions together, in, out.
+pub(super) fn rates(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<[u32; 3]> {
     let number =
         |key: &str, value: &Value<'_>, findings: &mut Findings| values::integer(key, value, findings, 0..=u32::MAX);
-    let Some(value) = section.get("calls_per_second") else { return };
     if !value.get_ref().is_table() {
-        trunk.calls_per_second = number("calls_per_second", value, findings).unwrap_or(0);
-        return;
+        return Some([number(key, value, findings)?, 0, 0]);
     }
-    let Some(each) = Section::open("`calls_per_second`", value, keys::RATES, findings) else { return };
-    trunk.calls_per_second_in = each.read("in", findings, number).unwrap_or(0);
-    trunk.calls_per_second_out = each.read("out", findings, number).unwrap_or(0);
+    let each = Section::open(&format!("`{key}`"), value, keys::RATES, findings)?;
+    Some([0, each.read("in", findings, number).unwrap_or(0), each.read("out", findings, number).unwrap_or(0)])
 }
 
 /// How long a session lasts without a refresh: whole seconds, as many as RFC 4028 §4 asks for at least.
-fn read_session(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Duration> {
+pub(super) fn session(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Duration> {
     let found = values::duration(key, value, findings)?;
     let (least, most) = (SESSION_LEAST_SECONDS, SESSION_SECONDS);
     let useful = Duration::from_secs(least.into())..=Duration::from_secs(most.into());
@@ -207,7 +203,7 @@ fn written(value: &Value<'_>) -> usize {
     value.get_ref().as_array().map_or(1, |array| array.len())
 }
 
-fn read_codecs(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<String>> {
+pub(super) fn codecs(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<String>> {
     let mut codecs: Vec<String> = Vec::new();
     for (codec, span) in values::list(key, value, findings, |key, value, findings| {
         values::string(key, value, findings).and_then(|text| read_codec(&text, value.span(), findings))
@@ -226,7 +222,7 @@ fn read_codecs(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<
 }
 
 /// Opus has no other lengths, and no more than these are in use.
-fn read_ptime(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<u32> {
+pub(super) fn ptime(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<u32> {
     let ms = values::integer(key, value, findings, 10..=60)?;
     if ![10, 20, 30, 40, 60].contains(&ms) {
         let help = "10, 20, 30, 40 or 60 milliseconds";

@@ -5,20 +5,25 @@ use std::time::Duration;
 use trunkgate_call::limits::{AGENT_SESSIONS_MOST, RETRY_MOST};
 use trunkgate_route::{Agent, AnswerTime, OnClose};
 
-use super::{FILE, FOLDER, Key, Kind, MUST, NONE, NUMBER, Put, TEXT, is, keyed, keys, told};
+use super::{FILE, FOLDER, Key, Kind, MUST, NONE, NUMBER, Put, TEXT, is, keyed, keys, read, told};
+use crate::config::agents;
 
 keyed! {
     /// `[agent.NAME]`
     AGENT, PUT_AGENT: Agent;
     "url": Kind::Url, MUST, "WebSocket URL of the agent; `rtp://host:port` for a listener that receives plain RTP";
-    "ca": FILE, told("system roots"), "CA bundle (PEM) to verify the agent's certificate";
-    "auth_token": Kind::Secret, NONE, "secret that signs the WebSocket handshake (`X-Twilio-Signature`)";
-    "parameters": Kind::Map(&TEXT), is("{}"), "`customParameters` of the `start` message; {caller}, {called}, {route}, {trunk} and {header:X-Name} are replaced";
+    "ca": FILE
+        => read!(in agents::certificates, |agent, pem| agent.ca = Some(pem)), told("system roots"), "CA bundle (PEM) to verify the agent's certificate";
+    "auth_token": Kind::Secret
+        => Put::Secret(|agent, secret| agent.auth_token = Some(secret.reveal().to_owned())), NONE, "secret that signs the WebSocket handshake (`X-Twilio-Signature`)";
+    "parameters": Kind::Map(&TEXT)
+        => read!(agents::parameters, |agent, parameters| agent.parameters = parameters), is("{}"), "`customParameters` of the `start` message; {caller}, {called}, {route}, {trunk} and {header:X-Name} are replaced";
     "format": Kind::Word(&["mulaw/8000", "l16/8000", "l16/16000", "l16/24000"])
         => Put::Word(|agent, word| agent.format = word), is(r#""mulaw/8000""#), "audio format on the WebSocket, both directions";
     "extras": Kind::Boolean
         => Put::Boolean(|agent, is_so| agent.extras = is_so), is("false"), "sends Trunkgate's own fields and events in addition to Twilio's";
-    "clear_fade": Kind::Duration, is(r#""0s""#), "fade-out of audio interrupted by `clear`; maximum 20 ms";
+    "clear_fade": Kind::Duration
+        => read!(agents::clear_fade, |agent, time| agent.clear_fade = time), is(r#""0s""#), "fade-out of audio interrupted by `clear`; maximum 20 ms";
     "connect_timeout": Kind::Duration
         => Put::Duration(|agent, time| agent.connect_timeout = time), is(r#""10s""#), "maximum time to open the WebSocket before failing over to the next target";
     "first_audio_timeout": Kind::Duration
@@ -37,7 +42,8 @@ keyed! {
         => Put::Integer(|agent, most| agent.max_sessions = most), is("0"), "maximum number of concurrent sessions; 0: no limit";
     "queue": Kind::Table(QUEUE), NONE, "queue for callers beyond `max_sessions`";
     "goodbye": FILE, NONE, "audio file played before BYE if no target is left or `max_call` has passed";
-    "allow_callers": Kind::Many(&NUMBER), is("[]"), "callers that the agent accepts; others are rejected with 486; empty: all callers";
+    "allow_callers": Kind::Many(&NUMBER)
+        => read!(in agents::callers, |agent, callers| agent.allow_callers = callers), is("[]"), "callers that the agent accepts; others are rejected with 486; empty: all callers";
     "hold": Kind::Table(HOLD), is(r#"{ strategy = "none" }"#), "audio played to the caller while no target is connected";
     "transfer_to": Kind::Many(&TEXT), is(r#"["trunk:*", "agent:*"]"#), "targets to which the agent may transfer its caller";
 }

@@ -5,8 +5,12 @@ use std::time::Duration;
 use trunkgate_call::Ban;
 use trunkgate_media::LatchMode;
 
-use super::{ADDRESS, COUNT, FILE, FOLDER, Key, Kind, MUST, NETWORK, NONE, NUMBER, Put, SOCKET, is, keyed, keys, told};
-use crate::config::types::{Limits, Media};
+use super::{
+    ADDRESS, COUNT, FILE, FOLDER, Key, Kind, MUST, NETWORK, NONE, NUMBER, Put, SOCKET, is, keyed, keys, read, told,
+};
+use crate::config::types::{Http, Limits, Media};
+use crate::config::{schema, tls, values};
+use crate::system::log::Log;
 
 /// `[edge]`
 pub(in crate::config) const EDGE: &[Key] = keys! {
@@ -35,9 +39,12 @@ pub(in crate::config) const LISTEN: &[Key] = keys! {
 keyed! {
     /// `[media]`
     MEDIA, PUT_MEDIA: Media;
-    "address": Kind::Many(&ADDRESS), is(r#"["0.0.0.0", "::"]"#), "local addresses of media sockets; the first of the remote party's address family is used";
-    "ports": Kind::Text("range"), is(r#""16384-32767""#), "UDP port range: RTP on even ports, RTCP on the next odd port, four ports per call";
-    "engine": Kind::Word(&["auto", "user"]), is(r#""auto""#), "media relay implementation";
+    "address": Kind::Many(&ADDRESS)
+        => read!(schema::media_addresses, |media, list| media.address = list), is(r#"["0.0.0.0", "::"]"#), "local addresses of media sockets; the first of the remote party's address family is used";
+    "ports": Kind::Text("range")
+        => read!(schema::port_range, |media, range| media.ports = range), is(r#""16384-32767""#), "UDP port range: RTP on even ports, RTCP on the next odd port, four ports per call";
+    "engine": Kind::Word(&["auto", "user"])
+        => Put::Read(|_, key, value, _, findings| schema::judge_engine(key, value, findings)), is(r#""auto""#), "media relay implementation";
     "threads": Kind::Integer(0, 256)
         => Put::Integer(|media, number| media.threads = number as usize), is("0"), "number of media worker threads; 0: one per core";
     "idle_timeout": Kind::Duration
@@ -57,7 +64,8 @@ keyed! {
         => Put::Integer(|limits, most| limits.sip_message_bytes = most as usize), is("65535"), "maximum size of a SIP message in bytes; larger messages are rejected";
     "unknown_messages_per_second": COUNT
         => Put::Integer(|limits, most| limits.strangers.messages_per_second = most), is("200"), "maximum number of SIP messages per second processed from one unknown source address";
-    "ban": Kind::Table(BAN), is(r#"{ after = 20, within = "10s", lasting = "10m" }"#), "ban of unknown source addresses after failed attempts";
+    "ban": Kind::Table(BAN)
+        => read!(in schema::ban, |limits, ban| limits.strangers.ban = ban), is(r#"{ after = 20, within = "10s", lasting = "10m" }"#), "ban of unknown source addresses after failed attempts";
 }
 
 keyed! {
@@ -71,13 +79,18 @@ keyed! {
         => Put::Duration(|ban, time| ban.lasting = time), is(r#""10m""#), "ban duration";
 }
 
-/// `[http]`
-pub(in crate::config) const HTTP: &[Key] = keys! {
-    "address": SOCKET, is(r#""127.0.0.1:8080""#), "local address and port of the HTTP API (health, metrics, status, calls)";
-    "token": Kind::Secret, NONE, "bearer token of the HTTP API; required unless `address` is loopback";
-    "public_url": Kind::Url, NONE, "URL under which browsers and Twilio reach the HTTP API";
-    "tls": Kind::Table(HTTP_TLS), NONE, "certificate for HTTPS instead of HTTP";
-};
+keyed! {
+    /// `[http]`
+    HTTP, PUT_HTTP: Http;
+    "address": SOCKET
+        => read!(values::socket_address, |http, address| http.address = address), is(r#""127.0.0.1:8080""#), "local address and port of the HTTP API (health, metrics, status, calls)";
+    "token": Kind::Secret
+        => Put::Secret(|http, secret| http.token = Some(secret)), NONE, "bearer token of the HTTP API; required unless `address` is loopback";
+    "public_url": Kind::Url
+        => read!(schema::web_url, |http, url| http.public_url = Some(url)), NONE, "URL under which browsers and Twilio reach the HTTP API";
+    "tls": Kind::Table(HTTP_TLS)
+        => read!(in tls::http, |http, tls| http.tls = Some(tls)), NONE, "certificate for HTTPS instead of HTTP";
+}
 
 /// `tls` of `[http]`.
 pub(in crate::config) const HTTP_TLS: &[Key] = keys! {
@@ -86,9 +99,13 @@ pub(in crate::config) const HTTP_TLS: &[Key] = keys! {
     "ca": FILE, told("`certificate`"), "CA bundle (PEM) with which verbs such as `status` verify this edge";
 };
 
-/// `[log]`
-pub(in crate::config) const LOG: &[Key] = keys! {
-    "format": Kind::Word(&["auto", "text", "json"]), is(r#""auto""#), "log format; `auto`: text on a terminal, JSON otherwise";
-    "level": Kind::Text("level"), is(r#""info""#), "log level, or a filter such as \"info,trunkgate=debug\"";
-    "numbers": Kind::Word(&["masked", "full"]), is(r#""masked""#), "telephone numbers in logs: masked or in full";
-};
+keyed! {
+    /// `[log]`
+    LOG, PUT_LOG: Log;
+    "format": Kind::Word(&["auto", "text", "json"])
+        => Put::Word(|log, word| log.format = word.to_owned()), is(r#""auto""#), "log format; `auto`: text on a terminal, JSON otherwise";
+    "level": Kind::Text("level")
+        => read!(schema::log_level, |log, level| log.level = level), is(r#""info""#), "log level, or a filter such as \"info,trunkgate=debug\"";
+    "numbers": Kind::Word(&["masked", "full"])
+        => Put::Word(|log, word| log.full_numbers = word == "full"), is(r#""masked""#), "telephone numbers in logs: masked or in full";
+}

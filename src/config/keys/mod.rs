@@ -10,9 +10,14 @@ mod route;
 mod trunk;
 
 pub(super) use agent::{AGENT, HOLD, PUT_AGENT, QUEUE, SPEECH};
-pub(super) use edge::{BAN, EDGE, HTTP, HTTP_TLS, LIMITS, LISTEN, LOG, MEDIA, PUT_BAN, PUT_LIMITS, PUT_MEDIA};
-pub(super) use put::{Put, fill};
-pub(super) use reports::{API, CDR, HEP, OTEL, REPLIES, SMS, SMS_ON_FAILURE, TWILIO};
+pub(super) use edge::{
+    BAN, EDGE, HTTP, HTTP_TLS, LIMITS, LISTEN, LOG, MEDIA, PUT_BAN, PUT_HTTP, PUT_LIMITS, PUT_LOG, PUT_MEDIA,
+};
+pub(super) use put::{Around, Put, fill};
+pub(super) use reports::{
+    API, CDR, HEP, OTEL, PUT_API, PUT_CDR, PUT_HEP, PUT_OTEL, PUT_REPLIES, PUT_SMS, PUT_TWILIO, REPLIES, SMS,
+    SMS_ON_FAILURE, TWILIO,
+};
 pub(super) use route::{GROUP, RING_ALL, ROUTE};
 pub(super) use trunk::{
     AUTH, CALLER_ID, HEADERS, PEER, PUT_TRUNK, QUOTA, RATES, REGISTER, REQUIRE_AUTH, TRUNK, TRUNK_PARTS, TRUNK_TLS,
@@ -148,6 +153,26 @@ macro_rules! keyed {
     };
 }
 pub(super) use keyed;
+
+/// A place for what a reader makes of a value: `read!(reader, |to, made| …)`. The reader gets key, value and findings, with `in` before it
+/// what stands around the value as well.
+macro_rules! read {
+    (in $reader:expr, |$to:ident, $made:ident| $set:expr) => {
+        Put::Read(|$to, key, value, around, findings| {
+            if let Some($made) = $reader(key, value, around, findings) {
+                $set;
+            }
+        })
+    };
+    ($reader:expr, |$to:ident, $made:ident| $set:expr) => {
+        Put::Read(|$to, key, value, _, findings| {
+            if let Some($made) = $reader(key, value, findings) {
+                $set;
+            }
+        })
+    };
+}
+pub(super) use read;
 
 /// Any string.
 pub(super) const TEXT: Kind = Kind::Text("string");

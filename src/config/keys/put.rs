@@ -1,14 +1,18 @@
 //! Where the value of a key goes: for each key that one value decides, its place stands in the key's own line. Keys that depend on others
 //! have readers.
 
+use std::path::Path;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use toml::Spanned;
 use toml::de::DeValue;
+use trunkgate_route::Numbers;
 
 use super::{Absent, Key, Kind};
 use crate::config::diagnostic::Findings;
 use crate::config::section::{Section, Value};
+use crate::config::types::Secret;
 use crate::config::values;
 
 /// How a value is put into a `T`, by the kind of its key.
@@ -25,11 +29,29 @@ pub(in crate::config) enum Put<T> {
     Word(fn(&mut T, &'static str)),
     /// Of a list of SIP codes.
     Codes(fn(&mut T, Vec<u16>)),
+    /// Of a [`Kind::Secret`].
+    Secret(fn(&mut T, Secret)),
+    /// Of whatever a reader of its own makes of it, see [`read`](super::read).
+    Read(Reader<T>),
+}
+
+/// Reads a value of a form of its own, and puts what it makes of it in its place.
+pub(in crate::config) type Reader<T> = fn(&mut T, &str, &Value<'_>, Around<'_>, &mut Findings);
+
+/// What stands around a value.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::config) struct Around<'a> {
+    /// What relative paths are relative to.
+    pub(in crate::config) folder: &'a Path,
+    /// Networks that are spoken to without TLS.
+    pub(in crate::config) local_networks: &'a [IpNet],
+    /// By which numbers are read.
+    pub(in crate::config) numbers: &'a Numbers,
 }
 
 impl<T> Put<T> {
     /// Puts a value in its place, unless it cannot be used.
-    fn put(&self, key: &Key, value: &Value<'_>, to: &mut T, findings: &mut Findings) {
+    fn put(&self, key: &Key, value: &Value<'_>, to: &mut T, around: Around<'_>, findings: &mut Findings) {
         match (self, key.kind) {
             (Put::Duration(set), _) => {
                 values::duration(key.name, value, findings).into_iter().for_each(|read| set(to, read));
@@ -55,6 +77,10 @@ impl<T> Put<T> {
                     set(to, read.into_iter().filter_map(|(code, _)| u16::try_from(code).ok()).collect());
                 }
             }
+            (Put::Secret(set), _) => {
+                values::secret(key.name, value, findings, around.folder).into_iter().for_each(|read| set(to, read));
+            }
+            (Put::Read(read), _) => read(to, key.name, value, around, findings),
             // A test sees to it that each kind has its own.
             (Put::Integer(_) | Put::Word(_) | Put::Codes(_), _) => {}
         }
@@ -66,6 +92,7 @@ pub(in crate::config) fn fill<T>(
     (keys, puts): (&[Key], &[(&str, Put<T>)]),
     section: Option<&Section<'_>>,
     to: &mut T,
+    around: Around<'_>,
     findings: &mut Findings,
 ) {
     for (name, put) in puts {
@@ -73,10 +100,10 @@ pub(in crate::config) fn fill<T>(
         if let Absent::Value(default) = key.default.is
             && let Ok(value) = DeValue::parse(default)
         {
-            put.put(key, &Spanned::new(0..0, value.into_inner()), to, &mut Findings::default());
+            put.put(key, &Spanned::new(0..0, value.into_inner()), to, around, &mut Findings::default());
         }
         if let Some(value) = section.and_then(|section| section.get(name)) {
-            put.put(key, value, to, findings);
+            put.put(key, value, to, around, findings);
         }
     }
 }
@@ -84,7 +111,7 @@ pub(in crate::config) fn fill<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::keys::{AGENT, BAN, LIMITS, MEDIA, PUT_AGENT, PUT_BAN, PUT_LIMITS, PUT_MEDIA, PUT_TRUNK, TRUNK};
+    use crate::config::keys::*;
 
     /// Names of the keys whose place is for another kind, or that are not in the table.
     fn wrong<T>(keys: &[Key], puts: &[(&'static str, Put<T>)]) -> Vec<&'static str> {
@@ -97,6 +124,8 @@ mod tests {
                     | (Put::Boolean(_), Some(Kind::Boolean))
                     | (Put::Word(_), Some(Kind::Word(_)))
                     | (Put::Codes(_), Some(Kind::List(Kind::Integer(..))))
+                    | (Put::Secret(_), Some(Kind::Secret))
+                    | (Put::Read(_), Some(_))
             )
         };
         puts.iter().filter(|(name, put)| !fits(name, put)).map(|(name, _)| *name).collect()
@@ -109,5 +138,14 @@ mod tests {
         assert_eq!(wrong(MEDIA, PUT_MEDIA), [""; 0]);
         assert_eq!(wrong(LIMITS, PUT_LIMITS), [""; 0]);
         assert_eq!(wrong(BAN, PUT_BAN), [""; 0]);
+        assert_eq!(wrong(HTTP, PUT_HTTP), [""; 0]);
+        assert_eq!(wrong(LOG, PUT_LOG), [""; 0]);
+        assert_eq!(wrong(CDR, PUT_CDR), [""; 0]);
+        assert_eq!(wrong(HEP, PUT_HEP), [""; 0]);
+        assert_eq!(wrong(OTEL, PUT_OTEL), [""; 0]);
+        assert_eq!(wrong(API, PUT_API), [""; 0]);
+        assert_eq!(wrong(TWILIO, PUT_TWILIO), [""; 0]);
+        assert_eq!(wrong(SMS, PUT_SMS), [""; 0]);
+        assert_eq!(wrong(REPLIES, PUT_REPLIES), [""; 0]);
     }
 }

@@ -1,72 +1,118 @@
 //! Keys of what the edge tells, and of the services that it uses: `[cdr]`, `[hep]`, `[otel]`, `[api]`, `[twilio]`, `[sms]`.
 
-use super::{COUNT, FILE, FOLDER, Key, Kind, MUST, NONE, OUTPUT, PREFIX, TEXT, is, keys, told};
+use trunkgate_call::Sampling;
+
+use super::{COUNT, FILE, FOLDER, Key, Kind, MUST, NONE, OUTPUT, PREFIX, Put, TEXT, is, keyed, keys, read, told};
+use crate::config::cdr::{self, Both, CdrFormat};
+use crate::config::hep::{self, Hep};
+use crate::config::otel::{self, Otel};
+use crate::config::sms::{self, Replies, Sms};
+use crate::config::types::Api;
+use crate::config::{agents, schema};
 
 const TWILIO_API: Kind = Kind::Later("the Twilio-compatible API");
 
-/// `[cdr]`
-pub(in crate::config) const CDR: &[Key] = keys! {
-    "file": OUTPUT, NONE, "call record file, one record per call (also after a crash)";
-    "format": Kind::Word(&["jsonl", "csv"]), is(r#""jsonl""#).beside("file"), "format of `file`";
-    "rotate": Kind::Many(&Kind::Text("size or duration")), NONE, "file rotation by size (\"100 MiB\", minimum 64 KiB), by age (\"1d\", minimum 1m), or both";
-    "keep": Kind::Either(&[Kind::Integer(1, 1_000_000), Kind::Duration]), told("all"), "rotated files to keep, by number or by age";
-    "url": Kind::Url, NONE, "webhook that receives each record (HTTP POST, at least once)";
-    "secret": Kind::Many(&Kind::Secret), NONE, "secret that signs each POST (Standard Webhooks); a list during rotation";
-    "token": Kind::Secret, NONE, "token sent as `Authorization: Bearer`";
-    "ca": FILE, told("system roots"), "CA bundle (PEM) to verify the endpoint";
+keyed! {
+    /// `[cdr]`
+    CDR, PUT_CDR: Both;
+    "file": OUTPUT
+        => read!(in cdr::path, |to, path| to.file.path = path), NONE, "call record file, one record per call (also after a crash)";
+    "format": Kind::Word(&["jsonl", "csv"])
+        => Put::Word(|to, word| to.file.format = if word == "csv" { CdrFormat::Csv } else { CdrFormat::Jsonl }), is(r#""jsonl""#).beside("file"), "format of `file`";
+    "rotate": Kind::Many(&Kind::Text("size or duration"))
+        => read!(cdr::rotation, |to, rotation| (to.file.rotate_bytes, to.file.rotate_every) = rotation), NONE, "file rotation by size (\"100 MiB\", minimum 64 KiB), by age (\"1d\", minimum 1m), or both";
+    "keep": Kind::Either(&[Kind::Integer(1, 1_000_000), Kind::Duration])
+        => read!(cdr::keep, |to, keep| to.file.keep = keep), told("all"), "rotated files to keep, by number or by age";
+    "url": Kind::Url
+        => read!(in cdr::url, |to, url| to.url.url = url), NONE, "webhook that receives each record (HTTP POST, at least once)";
+    "secret": Kind::Many(&Kind::Secret)
+        => read!(in cdr::secrets, |to, secrets| to.url.secrets = secrets), NONE, "secret that signs each POST (Standard Webhooks); a list during rotation";
+    "token": Kind::Secret
+        => Put::Secret(|to, secret| to.url.token = Some(secret)), NONE, "token sent as `Authorization: Bearer`";
+    "ca": FILE
+        => read!(in agents::certificates, |to, pem| to.url.ca = Some(pem)), told("system roots"), "CA bundle (PEM) to verify the endpoint";
     "spool": FOLDER, told("`cdr.spool` beside `file`, else beside this file"), "directory of an earlier version's queue; moved to `[edge] data_directory` at the start";
-    "spool_size": Kind::Size, is(r#""256 MiB""#).beside("url"), "maximum size of the records that wait for delivery";
-};
+    "spool_size": Kind::Size
+        => read!(cdr::spool_size, |to, bytes| to.url.most_waiting = bytes), is(r#""256 MiB""#).beside("url"), "maximum size of the records that wait for delivery";
+}
 
-/// `[hep]`
-pub(in crate::config) const HEP: &[Key] = keys! {
-    "address": TEXT, MUST, "host and port of the HEP server that receives a copy of each call's SIP messages";
-    "id": Kind::Integer(1, u32::MAX), is("1"), "capture agent ID";
-    "password": Kind::Secret, NONE, "authentication key of the HEP server";
-};
+keyed! {
+    /// `[hep]`
+    HEP, PUT_HEP: Hep;
+    "address": TEXT
+        => read!(hep::address, |hep, address| hep.address = address), MUST, "host and port of the HEP server that receives a copy of each call's SIP messages";
+    "id": Kind::Integer(1, u32::MAX)
+        => Put::Integer(|hep, id| hep.id = id), is("1"), "capture agent ID";
+    "password": Kind::Secret
+        => Put::Secret(|hep, secret| hep.password = Some(secret)), NONE, "authentication key of the HEP server";
+}
 
-/// `[otel]`
-pub(in crate::config) const OTEL: &[Key] = keys! {
-    "endpoint": Kind::Url, MUST, "OTLP/HTTP endpoint: base URL of a collector, or a full URL that ends in /v1/traces";
-    "headers": Kind::Map(&Kind::Secret), is("{}"), "HTTP headers sent with each request";
-    "sample": Kind::Share, is("1"), "fraction of calls whose traces are exported, 0 to 1";
-    "service_name": TEXT, is(r#""trunkgate""#), "`service.name` of the spans";
-    "timeout": Kind::Duration, is(r#""10s""#), "timeout of one request; maximum 60 s";
-    "ca": FILE, told("system roots"), "CA bundle (PEM) to verify the endpoint";
-};
+keyed! {
+    /// `[otel]`
+    OTEL, PUT_OTEL: Otel;
+    "endpoint": Kind::Url
+        => read!(in otel::endpoint, |otel, url| otel.url = url), MUST, "OTLP/HTTP endpoint: base URL of a collector, or a full URL that ends in /v1/traces";
+    "headers": Kind::Map(&Kind::Secret)
+        => read!(in otel::headers, |otel, headers| otel.headers = headers), is("{}"), "HTTP headers sent with each request";
+    "sample": Kind::Share
+        => read!(otel::share, |otel, share| otel.sampling = Sampling::of_share(share)), is("1"), "fraction of calls whose traces are exported, 0 to 1";
+    "service_name": TEXT
+        => read!(otel::service_name, |otel, name| otel.service_name = name), is(r#""trunkgate""#), "`service.name` of the spans";
+    "timeout": Kind::Duration
+        => read!(otel::timeout, |otel, time| otel.timeout = time), is(r#""10s""#), "timeout of one request; maximum 60 s";
+    "ca": FILE
+        => read!(in agents::certificates, |otel, pem| otel.ca = Some(pem)), told("system roots"), "CA bundle (PEM) to verify the endpoint";
+}
 
-/// `[api]`
-pub(in crate::config) const API: &[Key] = keys! {
-    "account_sid": TEXT, told("`AC` and a hash of `[edge] name`"), "`accountSid` sent to agents";
+keyed! {
+    /// `[api]`
+    API, PUT_API: Api;
+    "account_sid": TEXT
+        => read!(schema::account_sid, |api, sid| api.account_sid = sid), told("`AC` and a hash of `[edge] name`"), "`accountSid` sent to agents";
     "auth_token": TWILIO_API, NONE, "secret of the Twilio-compatible API";
     "connect": TWILIO_API, NONE, "targets of calls placed through the API";
-};
+}
 
-/// `[twilio]`
-pub(in crate::config) const TWILIO: &[Key] = keys! {
-    "account_sid": TEXT, MUST, "account SID: `AC` and 32 hexadecimal digits";
-    "auth_token": Kind::Secret, MUST, "auth token of the account; also verifies requests to `/sms/inbound`";
-    "base_url": Kind::Url, is(r#""https://api.twilio.com""#), "base URL of the Twilio API";
-    "timeout": Kind::Duration, is(r#""10s""#), "timeout of one request";
-    "status_callback": Kind::Url, NONE, "URL to which Twilio reports the delivery status of each message";
-};
+keyed! {
+    /// `[twilio]`
+    TWILIO, PUT_TWILIO: Sms;
+    "account_sid": TEXT
+        => read!(schema::account_sid, |sms, sid| sms.account_sid = sid), MUST, "account SID: `AC` and 32 hexadecimal digits";
+    "auth_token": Kind::Secret
+        => Put::Secret(|sms, secret| sms.auth_token = secret), MUST, "auth token of the account; also verifies requests to `/sms/inbound`";
+    "base_url": Kind::Url
+        => read!(in sms::base_url, |sms, url| sms.base_url = url), is(r#""https://api.twilio.com""#), "base URL of the Twilio API";
+    "timeout": Kind::Duration
+        => read!(sms::timeout, |sms, time| sms.timeout = time), is(r#""10s""#), "timeout of one request";
+    "status_callback": Kind::Url
+        => read!(schema::web_url, |sms, url| sms.status_callback = Some(url)), NONE, "URL to which Twilio reports the delivery status of each message";
+}
 
-/// `[sms]`
-pub(in crate::config) const SMS: &[Key] = keys! {
+keyed! {
+    /// `[sms]`
+    SMS, PUT_SMS: Sms;
     "store": OUTPUT, told("`sms.db` in `$STATE_DIRECTORY`, else beside this file"), "database of an earlier version; moved to `[edge] data_directory` at the start";
-    "expires": Kind::Duration, is(r#""4h""#), "maximum time in the queue; a message not sent by then is discarded";
-    "per_recipient_per_day": COUNT, is("5"), "maximum number of messages to one number in 24 hours; 0: no limit";
-    "per_day": COUNT, is("2000"), "maximum number of messages in 24 hours; 0: no limit";
+    "expires": Kind::Duration
+        => Put::Duration(|sms, time| sms.expires = time), is(r#""4h""#), "maximum time in the queue; a message not sent by then is discarded";
+    "per_recipient_per_day": COUNT
+        => Put::Integer(|sms, most| sms.per_recipient_per_day = most), is("5"), "maximum number of messages to one number in 24 hours; 0: no limit";
+    "per_day": COUNT
+        => Put::Integer(|sms, most| sms.per_day = most), is("2000"), "maximum number of messages in 24 hours; 0: no limit";
     "allow_prefixes": Kind::Many(&PREFIX), told("numbers of the countries of `[edge] country` and of `from`, not those of other countries with the same calling code"), "number prefixes to which messages are sent";
-    "replies": Kind::Table(REPLIES), NONE, "replies to STOP, START and HELP";
-};
+    "replies": Kind::Table(REPLIES)
+        => read!(in sms::replies, |sms, replies| sms.replies = replies), NONE, "replies to STOP, START and HELP";
+}
 
-/// `replies` of `[sms]`.
-pub(in crate::config) const REPLIES: &[Key] = keys! {
-    "stop": TEXT, NONE, "reply to STOP";
-    "start": TEXT, NONE, "reply to START";
-    "help": TEXT, NONE, "reply to HELP";
-};
+keyed! {
+    /// `replies` of `[sms]`.
+    REPLIES, PUT_REPLIES: Replies;
+    "stop": TEXT
+        => read!(sms::text_of_message, |replies, text| replies.stop = Some(text)), NONE, "reply to STOP";
+    "start": TEXT
+        => read!(sms::text_of_message, |replies, text| replies.start = Some(text)), NONE, "reply to START";
+    "help": TEXT
+        => read!(sms::text_of_message, |replies, text| replies.help = Some(text)), NONE, "reply to HELP";
+}
 
 /// A route's `sms_on_failure`.
 pub(in crate::config) const SMS_ON_FAILURE: &[Key] = keys! {

@@ -6,7 +6,10 @@ use trunkgate_route::{
     Dtmf, HoldMode, Identities, NUMBER_PARAMETERS, RedirectMode, ReferMode, ReferTo, SendNumbers, Srtp, Trunk,
 };
 
-use super::{COUNT, FILE, Key, Kind, MUST, NETWORK, NONE, NUMBER, PATTERN, PREFIX, Put, TEXT, is, keyed, keys, told};
+use super::{
+    COUNT, FILE, Key, Kind, MUST, NETWORK, NONE, NUMBER, PATTERN, PREFIX, Put, TEXT, is, keyed, keys, read, told,
+};
+use crate::config::{credentials, register, trunks, values};
 
 /// After this time a lost request is sent again (RFC 3261 §17.1.1.1).
 const T1: Duration = Duration::from_millis(500);
@@ -23,17 +26,21 @@ keyed! {
     "media_from": Kind::Many(&NETWORK), NONE, "additional networks from which RTP of this trunk is accepted, and to which it is sent before the ACK";
     "unproven_early_media": COUNT
         => Put::Integer(|trunk, most| trunk.unproven_early_media = most), is("5"), "maximum number of concurrent calls whose early media is sent, for 15 s, to an unproven address; 0: none";
-    "listen": TEXT, told("the listener of its transport"), "listener used for outgoing requests";
+    "listen": TEXT
+        => read!(values::string, |trunk, name| trunk.listen = Some(name)), told("the listener of its transport"), "listener used for outgoing requests";
     "tls": Kind::Table(TRUNK_TLS), told("`{ verify = true }`"), "verification of the peer's certificate, and the client certificate";
-    "codecs": Kind::List(&Kind::Text("codec")), is(r#"["PCMU", "PCMA", "opus"]"#), "allowed codecs in order of preference: PCMU, PCMA, G722, opus";
-    "ptime": Kind::Choice(&[10, 20, 30, 40, 60]), is("20"), "packet duration of RTP generated for this trunk, in milliseconds";
+    "codecs": Kind::List(&Kind::Text("codec"))
+        => read!(trunks::codecs, |trunk, codecs| trunk.codecs = codecs), is(r#"["PCMU", "PCMA", "opus"]"#), "allowed codecs in order of preference: PCMU, PCMA, G722, opus";
+    "ptime": Kind::Choice(&[10, 20, 30, 40, 60])
+        => read!(trunks::ptime, |trunk, ms| trunk.ptime_ms = ms), is("20"), "packet duration of RTP generated for this trunk, in milliseconds";
     "ring_timeout": Kind::Duration
         => Put::DurationFrom((Duration::from_secs(1), "too short for an answer"), |trunk, time| trunk.ring_timeout = time), is(r#""60s""#), "maximum time a target may ring before the next one is tried";
     "no_response_timeout": Kind::Duration
         => Put::DurationFrom((T1, "a lost packet is retransmitted after 500 ms"), |trunk, time| trunk.no_response_timeout = time), is(r#""4s""#), "maximum time without any response before the next peer is tried";
     "options_interval": Kind::Duration
         => Put::DurationFrom((Duration::from_secs(1), "a peer may treat it as an attack"), |trunk, time| trunk.options_interval = time), is(r#""30s""#), "interval of OPTIONS health checks to each address; 0: no checks";
-    "session_expires": Kind::Duration, is(r#""30m""#), "session timer (RFC 4028): a session not refreshed within this time is ended; 0: not requested";
+    "session_expires": Kind::Duration
+        => read!(trunks::session, |trunk, time| trunk.session_expires = time), is(r#""30m""#), "session timer (RFC 4028): a session not refreshed within this time is ended; 0: not requested";
     "oversize": Kind::Word(&["udp", "tcp"])
         => Put::Word(|trunk, word| trunk.oversize_by_tcp = word == "tcp"), is(r#""udp""#), "transport of an INVITE larger than `udp_mtu`";
     "udp_mtu": Kind::Integer(576, 65_535)
@@ -44,7 +51,8 @@ keyed! {
         => Put::Codes(|trunk, codes| trunk.congested_on = codes), is("[]"), "SIP status codes that mean too many calls for the whole trunk: its other addresses are not tried, and calls with another target skip it for a time";
     "max_calls": COUNT
         => Put::Integer(|trunk, most| trunk.max_calls = most), is("0"), "maximum number of concurrent calls, both directions; 0: no limit";
-    "calls_per_second": Kind::Either(&[COUNT, Kind::Table(RATES)]), is("0"), "maximum number of new calls per second, for both directions together or each separately; 0: no limit";
+    "calls_per_second": Kind::Either(&[COUNT, Kind::Table(RATES)])
+        => read!(trunks::rates, |trunk, each| [trunk.calls_per_second, trunk.calls_per_second_in, trunk.calls_per_second_out] = each), is("0"), "maximum number of new calls per second, for both directions together or each separately; 0: no limit";
     "peer_calls_per_second": COUNT
         => Put::Integer(|trunk, most| trunk.peer_calls_per_second = most), is("0"), "maximum number of new calls per second to one address of the trunk; 0: no limit";
     "pace": Kind::Duration
@@ -56,17 +64,21 @@ keyed! {
     "high_risk": Kind::Word(&["refuse", "allow"]), told("`\"refuse\"`, with phones `\"allow\"`"), "calls to number ranges known for toll fraud";
     "send_numbers": Kind::Word(&["e164", "plus-less", "national", "as-is"])
         => Put::Word(|trunk, word| trunk.send_numbers = match word { "plus-less" => SendNumbers::PlusLess, "national" => SendNumbers::National, "as-is" => SendNumbers::AsIs, _ => SendNumbers::E164 }), is(r#""e164""#), "format of numbers sent to this trunk";
-    "number_parameters": Kind::List(&Kind::Word(&NUMBER_PARAMETERS)), is("[]"), "parameters of the called number accepted from and passed to this trunk";
+    "number_parameters": Kind::List(&Kind::Word(&NUMBER_PARAMETERS))
+        => read!(trunks::parameters, |trunk, names| trunk.number_parameters = names), is("[]"), "parameters of the called number accepted from and passed to this trunk";
     "srtp": Kind::Word(&["off", "optional", "required"])
         => Put::Word(|trunk, word| trunk.srtp = match word { "optional" => Srtp::Optional, "required" => Srtp::Required, _ => Srtp::Off }), is(r#""off""#), "media encryption: SRTP with keys in SDP (SDES)";
-    "srtp_suites": Kind::List(&Kind::Word(&["AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32", "AES_256_CM_HMAC_SHA1_80", "AES_256_CM_HMAC_SHA1_32", "AEAD_AES_128_GCM", "AEAD_AES_256_GCM"])), told("offered: AEAD_AES_128_GCM, AES_CM_128_HMAC_SHA1_80, AEAD_AES_256_GCM, AES_256_CM_HMAC_SHA1_80; accepted: all six"), "SRTP cipher suites: offered in this order, others not accepted";
-    "auth": Kind::Table(AUTH), NONE, "credentials for digest challenges of this trunk";
+    "srtp_suites": Kind::List(&Kind::Word(&["AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32", "AES_256_CM_HMAC_SHA1_80", "AES_256_CM_HMAC_SHA1_32", "AEAD_AES_128_GCM", "AEAD_AES_256_GCM"]))
+        => read!(trunks::suites, |trunk, suites| trunk.srtp_suites = suites), told("offered: AEAD_AES_128_GCM, AES_CM_128_HMAC_SHA1_80, AEAD_AES_256_GCM, AES_256_CM_HMAC_SHA1_80; accepted: all six"), "SRTP cipher suites: offered in this order, others not accepted";
+    "auth": Kind::Table(AUTH)
+        => read!(in credentials::auth, |trunk, credentials| trunk.auth = Some(credentials)), NONE, "credentials for digest challenges of this trunk";
     "require_auth": Kind::Table(REQUIRE_AUTH), NONE, "credentials that requests of this trunk must present";
     "digest_uri": Kind::Word(&["match", "any"])
         => Put::Word(|trunk, word| trunk.any_digest_uri = word == "any"), is(r#""match""#), "with `require_auth`: comparison of the credentials' `uri` with the called user of the Request-URI, or none";
     "accept_register": Kind::Boolean
         => Put::Boolean(|trunk, is_so| trunk.accept_register = is_so), is("false"), "accepts registrations of phones or PBXes as the user of `require_auth`";
-    "register": Kind::Table(REGISTER), NONE, "registration at the trunk's registrar";
+    "register": Kind::Table(REGISTER)
+        => read!(register::read, |trunk, register| trunk.register = Some(register)), NONE, "registration at the trunk's registrar";
     "headers": Kind::Table(HEADERS), told(r#"`{ add = {}, pass = ["User-to-User", "Diversion", "Geolocation", "Geolocation-Routing", "Geolocation-Error"], remove = [] }`"#), "headers to add, pass through or remove";
     "identity": Kind::Word(&["pass", "strip"])
         => Put::Word(|trunk, word| trunk.identity = match word { "strip" => Identities::Strip, _ => Identities::Pass }), is(r#""pass""#), "handling of P-Asserted-Identity, Privacy and Identity: pass to and accept from this trunk, or remove";
@@ -74,7 +86,8 @@ keyed! {
     "caller_id_in": Kind::Either(&[NUMBER, Kind::List(&PATTERN), Kind::Table(CALLER_ID)]), told("anything"), "allowed caller IDs of calls from this trunk, and a default";
     "hold": Kind::Word(&["relay", "local"])
         => Put::Word(|trunk, word| trunk.hold = match word { "local" => HoldMode::Local, _ => HoldMode::Relay }), is(r#""relay""#), "handling of hold: relay to the other side, or answer locally";
-    "hold_music": FILE, told("a built-in melody"), "audio file played to parties on hold with `hold = \"local\"`";
+    "hold_music": FILE
+        => read!(in trunks::music, |trunk, music| trunk.hold_music = Some(music)), told("a built-in melody"), "audio file played to parties on hold with `hold = \"local\"`";
     "refer": Kind::Word(&["local", "relay", "refuse"])
         => Put::Word(|trunk, word| trunk.refer = match word { "relay" => ReferMode::Relay, "refuse" => ReferMode::Refuse, _ => ReferMode::Local }), is(r#""local""#), "handling of a transfer (REFER) from this trunk";
     "refer_to": Kind::Word(&["edge", "tel"])
