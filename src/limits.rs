@@ -170,8 +170,6 @@ pub const RECORDS_PAUSE_MILLISECONDS: u64 = 1000;
 pub const CDR_AT_ONCE: usize = 4;
 /// How long a connection to it may take, name and TLS included, in seconds.
 pub const CDR_CONNECT_SECONDS: u64 = 5;
-/// The same until the first line of its answer, in seconds.
-pub const CDR_ANSWER_SECONDS: u64 = 20;
 /// What is read of its answer, in bytes, so that the connection can be used again.
 pub const CDR_ANSWER_BYTES: u64 = 64 << 10;
 /// For how long, in milliseconds.

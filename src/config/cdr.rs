@@ -28,7 +28,7 @@ const LEAST_TIME: Duration = Duration::from_secs(60);
 /// Keys of a file.
 const OF_FILE: [&str; 3] = ["format", "rotate", "keep"];
 /// Keys of a URL.
-const OF_URL: [&str; 4] = ["secret", "token", "ca", "spool_size"];
+const OF_URL: [&str; 5] = ["secret", "token", "ca", "timeout", "spool_size"];
 /// How much may wait: all of it is indexed in memory.
 const SPOOL_SIZES: RangeInclusive<u64> = 1 << 20..=1 << 30;
 /// Of a `url` that cannot be used.
@@ -71,6 +71,8 @@ pub struct CdrUrl {
     pub token: Option<Secret>,
     /// PEM: whom its certificate must come from; the system's where none is written.
     pub ca: Option<Arc<[u8]>>,
+    /// For one request.
+    pub timeout: Duration,
     /// How many bytes of records may wait.
     pub most_waiting: u64,
 }
@@ -126,7 +128,14 @@ pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Fin
         rotate_every: None,
         keep: Keep::All,
     };
-    let url = CdrUrl { url: String::new(), secrets: Vec::new(), token: None, ca: None, most_waiting: 0 };
+    let url = CdrUrl {
+        url: String::new(),
+        secrets: Vec::new(),
+        token: None,
+        ca: None,
+        timeout: Duration::ZERO,
+        most_waiting: 0,
+    };
     let mut both = Both { file, url };
     keys::fill((keys::CDR, keys::PUT_CDR), Some(section), &mut both, around, findings);
     let (file, url) = (Some(both.file), Some(both.url));
@@ -307,7 +316,7 @@ mod tests {
     fn what_is_written_is_what_is_done() {
         let all = format!(
             "file = 'a/cdr.csv'\nformat = 'csv'\nrotate = ['100 MiB', '1d']\nkeep = 30\nurl = 'https://h/x?key=1'\n\
-             secret = ['{SECRET}', '{SECRET}']\ntoken = 't'\nspool_size = '1 GiB'"
+             secret = ['{SECRET}', '{SECRET}']\ntoken = 't'\ntimeout = '3s'\nspool_size = '1 GiB'"
         );
         let (found, config) = read(&all);
         assert!(found.is_empty(), "{found:?}");
@@ -318,6 +327,7 @@ mod tests {
         assert_eq!((file.rotate_bytes, file.rotate_every), (Some(100 << 20), Some(Duration::from_secs(86_400))));
         assert_eq!((file.keep, url.secrets.len(), url.most_waiting), (Keep::Files(30), 2, 1 << 30));
         assert_eq!(previous(&config).records, Path::new("x/a/cdr.spool"));
+        assert_eq!(url.timeout, Duration::from_secs(3));
         assert!(!format!("{url:?}").contains("whsec_"));
         let alone = read(&format!("url = 'http://127.0.0.1/'\nsecret = '{SECRET}'")).1.unwrap();
         assert_eq!((&alone.cdr.file, previous(&alone).records.as_path()), (&None, Path::new("x/cdr.spool")));

@@ -187,6 +187,26 @@ fn an_endpoint_that_never_ends_its_answer_keeps_nobody_waiting() {
 }
 
 #[test]
+fn an_endpoint_that_does_not_answer_in_time_is_asked_again() {
+    let (caller, callee) = phones();
+    let endpoint = Endpoint::doing(|number, stream| match number {
+        0 => {
+            std::thread::sleep(std::time::Duration::from_secs(2));
+            false
+        }
+        _ => ok(stream),
+    });
+    let edge = Process::start(&sending(
+        &caller,
+        &callee,
+        &format!("url = \"http://{}/\"\ntimeout = \"500ms\"", endpoint.address),
+    ));
+    refused(&edge, &caller, "one");
+    until("it is told", || edge.log().contains("no answer within 0.5 s").then_some(()));
+    until("it is taken", || (endpoint.posts().len() == 2 && waiting(&edge) == 0.0).then_some(()));
+}
+
+#[test]
 fn after_410_nothing_is_sent_until_the_next_reload() {
     let (caller, callee) = phones();
     let endpoint = Endpoint::doing(|number, stream| if number == 0 { say(stream, "410 Gone", "") } else { ok(stream) });

@@ -31,6 +31,8 @@ keyed! {
         => Put::Secret(|to, secret| to.url.token = Some(secret)), NONE, "token sent as `Authorization: Bearer`";
     "ca": FILE
         => read!(in agents::certificates, |to, pem| to.url.ca = Some(pem)), told("system roots"), "CA bundle (PEM) to verify the endpoint";
+    "timeout": Kind::Duration
+        => read!(otel::timeout, |to, time| to.url.timeout = time), is(r#""20s""#).beside("url"), "timeout of one request to `url`; maximum 60 s";
     "spool": FOLDER, told("`cdr.spool` beside `file`, else beside this file"), "directory of an earlier version's queue; moved to `[edge] data_directory` at the start";
     "spool_size": Kind::Size
         => read!(cdr::spool_size, |to, bytes| to.url.most_waiting = bytes), is(r#""256 MiB""#).beside("url"), "maximum size of the records that wait for delivery";

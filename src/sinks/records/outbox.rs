@@ -391,6 +391,7 @@ mod tests {
             secrets: Vec::new(),
             token: None,
             ca: None,
+            timeout: Duration::from_secs(20),
             most_waiting: 1 << 20,
         };
         let target = Arc::new(Target::new(settings).unwrap());

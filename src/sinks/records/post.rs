@@ -16,9 +16,7 @@ use url::Url;
 
 use crate::config::CdrUrl;
 use crate::config::signature::sign;
-use crate::limits::{
-    CDR_ANSWER_BYTES, CDR_ANSWER_SECONDS, CDR_CONNECT_SECONDS, CDR_DRAIN_MILLISECONDS, CDR_RETRY_AFTER_SECONDS,
-};
+use crate::limits::{CDR_ANSWER_BYTES, CDR_CONNECT_SECONDS, CDR_DRAIN_MILLISECONDS, CDR_RETRY_AFTER_SECONDS};
 use crate::system::certificates::Trust;
 use crate::system::web;
 
@@ -101,9 +99,14 @@ impl Target {
         sid: &str,
         json: Vec<u8>,
     ) -> (Result<(), Refusal>, Option<Connection>) {
-        let answered = timeout(Duration::from_secs(CDR_ANSWER_SECONDS), self.exchange(kept, sid, json));
+        let answered = timeout(self.settings.timeout, self.exchange(kept, sid, json));
         let (mut connection, response) = match answered.await {
-            Err(_) => return (Err(Refusal::Unheard(format!("no answer within {CDR_ANSWER_SECONDS} s"))), None),
+            Err(_) => {
+                return (
+                    Err(Refusal::Unheard(format!("no answer within {} s", self.settings.timeout.as_secs_f32()))),
+                    None,
+                );
+            }
             Ok(Err(what)) => return (Err(Refusal::Unheard(what)), None),
             Ok(Ok(done)) => done,
         };

@@ -425,6 +425,7 @@ mod tests {
             secrets: Vec::new(),
             token: None,
             ca: None,
+            timeout: Duration::from_secs(20),
             most_waiting: 1 << 30,
         };
         Cdr { file: Some(file), url: Some(url) }
