@@ -154,6 +154,8 @@ pub const STORE_JOBS: usize = 4096;
 pub const STORE_BATCH: usize = 256;
 /// How long a change that nobody waits for lets others come to it, in milliseconds.
 pub const STORE_GATHER_MILLISECONDS: u64 = 10;
+/// How long a reload waits for the store, in seconds: meanwhile no call is written into the journal.
+pub const STORE_PATIENCE_SECONDS: u64 = 2;
 /// How long the store's file is left alone after it could not be opened, in milliseconds.
 pub const STORE_PAUSE_MILLISECONDS: u64 = 1000;
 /// How much of the end of a file of call records is searched for calls that the journal still holds, in bytes.

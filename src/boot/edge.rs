@@ -105,7 +105,9 @@ fn certificates(config: &Config) -> Result<transport::Settings, StartError> {
 /// Returns the inputs of the gateway before anything else.
 fn first_inputs(config: &Config, records: &records::Writer, of: (&Arc<Table>, &Addressing)) -> [Input; 2] {
     let settings = settings(config, Arc::clone(of.0), of.1.clone());
-    [Input::Configure(Box::new(settings)), Input::DayCounts(records.day_counts())]
+    let is_counted = config.trunks.iter().flat_map(|trunk| &trunk.quotas).any(|quota| quota.calls_per_day > 0);
+    let counts = if is_counted { records.day_counts() } else { Vec::new() };
+    [Input::Configure(Box::new(settings)), Input::DayCounts(counts)]
 }
 
 impl Edge {

@@ -49,15 +49,13 @@ pub struct Reloaded {
 }
 
 /// Keys that only a start reads; of a table that is written many times, whether it is there as well.
-const ONLY_A_RESTART: [(&str, &[&str]); 8] = [
+const ONLY_A_RESTART: [(&str, &[&str]); 6] = [
     ("edge", &["name", "data_directory"]),
     ("listen", &["name", "transport", "address"]),
     ("media", &["ports", "threads", "idle_timeout", "latch"]),
     ("limits", &["sip_message_bytes"]),
     ("http", &["address"]),
     ("log", &["format", "numbers"]),
-    ("cdr", &["spool"]),
-    ("sms", &["store"]),
 ];
 
 /// Why a reload changed nothing.

@@ -187,6 +187,16 @@ fn an_endpoint_that_never_ends_its_answer_keeps_nobody_waiting() {
 }
 
 #[test]
+fn a_configuration_that_is_named_without_its_directory_has_the_store_beside_it() {
+    let (caller, callee) = phones();
+    let endpoint = Endpoint::taking();
+    let edge = Process::start_beside_it(&sending(&caller, &callee, &format!("url = \"http://{}/\"", endpoint.address)));
+    refused(&edge, &caller, "one");
+    until("it is posted", || (endpoint.posts().len() == 1).then_some(()));
+    assert!(edge.directory.path().join("trunkgate.db").exists());
+}
+
+#[test]
 fn an_endpoint_that_does_not_answer_in_time_is_asked_again() {
     let (caller, callee) = phones();
     let endpoint = Endpoint::doing(|number, stream| match number {

@@ -48,9 +48,13 @@ impl DayCounts {
             return Vec::new();
         }
         let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+        let days = [today.yesterday().unwrap_or(today), today, today.tomorrow().unwrap_or(today)];
         let read = self.store.run_now(move |store| {
-            forget_old(store, today)?;
-            read(store)
+            // On a full disk the others stay.
+            if let Err(error) = forget_old(store, &days) {
+                tracing::debug!("day counts of days that are over stay: {error}");
+            }
+            read(store, &days)
         });
         read.unwrap_or_else(|error| {
             self.tell(Err(error));
@@ -67,6 +71,12 @@ impl DayCounts {
     /// Whether something is not yet in the store.
     pub(super) fn is_behind(&self) -> bool {
         !self.changed.is_empty() || self.under_way.is_some()
+    }
+
+    /// Has the store take what has changed, also if it has just taken nothing.
+    pub(super) fn hurry(&mut self) {
+        self.refused = None;
+        self.begin();
     }
 
     /// Has the store take what has changed, unless it rests or has enough to do.
@@ -113,17 +123,24 @@ impl DayCounts {
 }
 
 fn write(store: &Connection, counts: &Counts) -> rusqlite::Result<()> {
-    let mut insert =
-        store.prepare("INSERT OR REPLACE INTO day_count (trunk, scope, day, count) VALUES (?1, ?2, ?3, ?4)")?;
+    // The store may have been out of reach at the start: of what it has and what has come since, the greater holds.
+    let mut insert = store.prepare(
+        "INSERT INTO day_count (trunk, scope, day, count) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (trunk, scope, day) DO UPDATE SET count = max(count, excluded.count)",
+    )?;
     for ((trunk, limit, day), count) in counts {
         insert.execute((&**trunk, limit, day.to_string(), count))?;
     }
     Ok(())
 }
 
-fn read(store: &Connection) -> rusqlite::Result<Vec<DayCount>> {
-    let mut rows = store.prepare("SELECT trunk, scope, day, count FROM day_count")?;
-    let rows = rows.query_map([], |row| {
+/// It is never another day than yesterday, today or tomorrow of UTC, in whatever zone; or the last one, where the clock is wrong.
+const STILL_COUNTS: &str = "(day IN (?1, ?2, ?3) OR day = (SELECT max(day) FROM day_count))";
+
+fn read(store: &Connection, days: &[Date; 3]) -> rusqlite::Result<Vec<DayCount>> {
+    let counts = format!("SELECT trunk, scope, day, count FROM day_count WHERE {STILL_COUNTS}");
+    let mut rows = store.prepare(&counts)?;
+    let rows = rows.query_map(days.map(|day| day.to_string()), |row| {
         let (trunk, limit, day, count): (String, String, String, u32) =
             (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
         Ok(day.parse().ok().map(|day| DayCount { trunk: trunk.into(), limit, day, count }))
@@ -131,12 +148,9 @@ fn read(store: &Connection) -> rusqlite::Result<Vec<DayCount>> {
     rows.filter_map(Result::transpose).collect()
 }
 
-/// It is never another day than yesterday, today or tomorrow of UTC, in whatever zone; or the last one, where the clock is wrong.
-fn forget_old(store: &Connection, today: Date) -> rusqlite::Result<()> {
-    let days =
-        [today.yesterday().unwrap_or(today), today, today.tomorrow().unwrap_or(today)].map(|day| day.to_string());
-    let old = "DELETE FROM day_count WHERE day NOT IN (?1, ?2, ?3) AND day <> (SELECT max(day) FROM day_count)";
-    store.execute(old, days).map(drop)
+fn forget_old(store: &Connection, days: &[Date; 3]) -> rusqlite::Result<()> {
+    let old = format!("DELETE FROM day_count WHERE NOT {STILL_COUNTS}");
+    store.execute(&old, days.map(|day| day.to_string())).map(drop)
 }
 
 #[cfg(test)]
@@ -175,6 +189,12 @@ mod tests {
         settle(&mut days);
         assert!(!days.is_behind() && days.figures.problems().is_empty());
         drop(days);
+        let mut days = open(directory.path());
+        days.read();
+        // It has not been read, by another process then.
+        days.note(count("all calls", today, 1));
+        settle(&mut days);
+        drop(days);
         assert_eq!(open(directory.path()).read(), [count("all calls", today, 2)]);
     }
 
@@ -203,9 +223,9 @@ mod tests {
         second.note(count("all calls", today, 2));
         settle(&mut second);
         drop(first);
-        second.refused = second.refused.and_then(|since| since.checked_sub(PAUSE));
         std::thread::sleep(Duration::from_millis(1100));
         second.note(count("all calls", today, 3));
+        second.hurry();
         settle(&mut second);
         assert!(second.figures.problems().is_empty(), "{:?}", second.figures.problems());
         drop(second);

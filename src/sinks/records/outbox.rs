@@ -28,6 +28,8 @@ const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs
 #[derive(Debug)]
 pub(super) struct Outbox {
     store: Store,
+    /// Records that do not wait any more and could not be removed.
+    unremoved: Arc<Mutex<BTreeSet<i64>>>,
     inner: Mutex<Inner>,
     /// There is something new.
     woken: Notify,
@@ -82,7 +84,8 @@ struct Letter {
 /// What came of it.
 struct Answer {
     ticket: Ticket,
-    json: Vec<u8>,
+    /// `None`: it was not in the store.
+    json: Option<Vec<u8>>,
     version: u64,
     outcome: Result<(), Refusal>,
     connection: Option<Connection>,
@@ -94,7 +97,7 @@ impl Outbox {
     }
 
     pub(super) fn new(store: Store) -> Outbox {
-        Outbox { store, inner: Mutex::default(), woken: Notify::new() }
+        Outbox { store, unremoved: Arc::default(), inner: Mutex::default(), woken: Notify::new() }
     }
 
     /// Works with what waits, where there is a way.
@@ -190,8 +193,17 @@ impl Outbox {
     /// A record does not wait any more.
     fn done(&self, id: i64) {
         self.with_queue(|queue| queue.done(id));
-        // One that cannot be removed is sent again after a restart.
-        drop(self.store.run(Commit::Now, move |store| queue::remove(store, id)));
+        // One that cannot be removed is tried again with the next.
+        let unremoved = Arc::clone(&self.unremoved);
+        let mut ids = std::mem::take(&mut *unremoved.lock().unwrap_or_else(PoisonError::into_inner));
+        ids.insert(id);
+        let gone = ids.clone();
+        let tell = move |removed: io::Result<()>| {
+            if removed.is_err() {
+                unremoved.lock().unwrap_or_else(PoisonError::into_inner).extend(ids);
+            }
+        };
+        self.store.submit(Commit::Now, move |store| queue::remove(store, &gone), tell);
     }
 
     /// Puts a record aside that is never taken, for whoever looks after it.
@@ -293,13 +305,13 @@ impl Sender {
                 Err(soonest) => return soonest,
             };
             let kept = self.connections.pop();
-            let id = ticket.id;
-            let stored = self.outbox.store.run(Commit::Now, move |store| queue::json(store, id));
+            let wanted = ticket.clone();
+            let stored = self.outbox.store.run(Commit::Now, move |store| queue::json(store, &wanted));
             self.under_way.spawn(async move {
                 let (json, (outcome, connection)) = match stored.await {
-                    Ok(Some(json)) => (json.clone(), target.post(kept, &ticket.sid, json).await),
-                    Ok(None) => (Vec::new(), (Err(Refusal::Unheard("it is not in the store".to_owned())), kept)),
-                    Err(error) => (Vec::new(), (Err(Refusal::Unheard(format!("not read: {error}"))), kept)),
+                    Ok(Some(json)) => (Some(json.clone()), target.post(kept, &ticket.sid, json).await),
+                    Ok(None) => (None, (Ok(()), kept)),
+                    Err(error) => (Some(Vec::new()), (Err(Refusal::Unheard(format!("not read: {error}"))), kept)),
                 };
                 Answer { ticket, json, version, outcome, connection }
             });
@@ -309,9 +321,19 @@ impl Sender {
     fn settle(&mut self, answer: Answer) {
         let Answer { ticket, json, version, outcome, connection } = answer;
         if version != self.outbox.lock().version {
+            // Whoever was asked before a reload: that it was taken counts, and nothing else.
+            match outcome {
+                Ok(()) => self.outbox.done(ticket.id),
+                Err(_) => drop(self.outbox.with_queue(|queue| queue.wake(ticket.id))),
+            }
             return;
         }
         self.connections.extend(connection);
+        let Some(json) = json else {
+            tracing::error!(call = %ticket.sid, reason = "cdr_failed", "a call record is not in the store any more");
+            self.figures.url.lost.add(1);
+            return self.outbox.done(ticket.id);
+        };
         let Err(refusal) = outcome else {
             self.outbox.done(ticket.id);
             self.delivered += 1;
@@ -413,7 +435,7 @@ mod tests {
     fn answer(sender: &mut Sender, at: Instant, outcome: Result<(), Refusal>) -> String {
         let Letter { ticket, version, .. } = sender.outbox.next(at).ok().unwrap();
         let sid = ticket.sid.clone();
-        let json = record(&sid).json.to_vec();
+        let json = Some(record(&sid).json.to_vec());
         sender.settle(Answer { ticket, json, version, outcome, connection: None });
         sid
     }

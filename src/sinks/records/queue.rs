@@ -1,6 +1,6 @@
 //! Records on their way to the URL. They stand in the store until it has taken them; here is which they are, and when each may be sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
@@ -73,13 +73,15 @@ pub(super) fn add(store: &Connection, records: &[Record]) -> rusqlite::Result<Ve
 }
 
 /// A record of the store.
-pub(super) fn json(store: &Connection, id: i64) -> rusqlite::Result<Option<Vec<u8>>> {
-    store.prepare("SELECT json FROM call_record WHERE id = ?1")?.query_row([id], |row| row.get(0)).optional()
+pub(super) fn json(store: &Connection, ticket: &Ticket) -> rusqlite::Result<Option<Vec<u8>>> {
+    let mut found = store.prepare("SELECT json FROM call_record WHERE id = ?1 AND sid = ?2")?;
+    found.query_row((ticket.id, &ticket.sid), |row| row.get(0)).optional()
 }
 
-/// Takes a record out of the store.
-pub(super) fn remove(store: &Connection, id: i64) -> rusqlite::Result<()> {
-    store.prepare("DELETE FROM call_record WHERE id = ?1")?.execute([id]).map(drop)
+/// Takes records out of the store.
+pub(super) fn remove(store: &Connection, ids: &BTreeSet<i64>) -> rusqlite::Result<()> {
+    let mut remove = store.prepare("DELETE FROM call_record WHERE id = ?1")?;
+    ids.iter().try_for_each(|id| remove.execute([id]).map(drop))
 }
 
 impl Queue {
@@ -90,8 +92,8 @@ impl Queue {
     }
 
     /// The calls whose records wait.
-    pub(super) fn has(&self, sid: &str) -> bool {
-        self.waiting.values().any(|waiting| waiting.sid == sid)
+    pub(super) fn sids(&self) -> BTreeSet<String> {
+        self.waiting.values().map(|waiting| waiting.sid.clone()).collect()
     }
 
     /// How many wait.
@@ -124,9 +126,8 @@ impl Queue {
     pub(super) fn added(&mut self, stored: Vec<Stored>) {
         for Stored { id, sid, bytes } in stored {
             let waiting = Waiting { sid, bytes, taken: false, rests: None, attempts: 0, refusals: 0, delivered: 0 };
-            if self.waiting.insert(id, waiting).is_none() {
-                self.bytes += bytes;
-            }
+            let before = self.waiting.insert(id, waiting).map_or(0, |before| before.bytes);
+            self.bytes = self.bytes + bytes - before;
         }
     }
 
@@ -172,12 +173,16 @@ impl Queue {
         (waiting.refusals, delivered.saturating_sub(waiting.delivered))
     }
 
-    /// All may be sent at once: who answers has changed.
+    /// Whoever answers has changed: all may be sent at once, but for those that are under way.
     pub(super) fn wake_all(&mut self) {
         for waiting in self.waiting.values_mut() {
-            (waiting.taken, waiting.rests) = (false, None);
-            (waiting.attempts, waiting.refusals) = (0, 0);
+            (waiting.rests, waiting.attempts, waiting.refusals) = (None, 0, 0);
         }
+    }
+
+    /// A record was sent to somebody who does not count any more, in vain.
+    pub(super) fn wake(&mut self, id: i64) {
+        self.waiting.get_mut(&id).into_iter().for_each(|waiting| waiting.taken = false);
     }
 }
 
@@ -204,7 +209,7 @@ mod tests {
         queue.added(stored(&[2]));
         queue.done(2);
         queue.done(2);
-        assert_eq!((queue.len(), queue.bytes, queue.has("CA1"), queue.has("CA2")), (1, SIZE, true, false));
+        assert_eq!((queue.len(), queue.bytes, queue.sids()), (1, SIZE, BTreeSet::from(["CA1".to_owned()])));
     }
 
     #[test]
@@ -221,6 +226,10 @@ mod tests {
         let again = queue.next(later).unwrap();
         assert_eq!(queue.put_back(again.id, Some(8), |_| later), (2, 1));
         queue.wake_all();
+        assert_eq!(queue.next(now).unwrap().sid, "CA1");
+        queue.wake_all();
+        assert_eq!(queue.next(now).unwrap_err(), None, "it is under way");
+        queue.wake(again.id);
         assert_eq!(queue.next(now).unwrap().sid, "CA1");
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use trunkgate_call::DayCount;
 
 use super::days::DayCounts;
@@ -21,8 +21,11 @@ use super::queue::{self, Stored};
 use super::written::last_sids;
 use super::{Figures, ReportOrder};
 use crate::config::{Cdr, CdrUrl};
-use crate::limits::{CDR_FAREWELL_SECONDS, RECORDS_KEPT, RECORDS_KEPT_BYTES, RECORDS_PAUSE_MILLISECONDS, STORE_BATCH};
-use crate::sinks::store::journal::Journal;
+use crate::limits::{
+    CDR_FAREWELL_SECONDS, RECORDS_KEPT, RECORDS_KEPT_BYTES, RECORDS_PAUSE_MILLISECONDS, STORE_BATCH,
+    STORE_PATIENCE_SECONDS,
+};
+use crate::sinks::store::journal::{Journal, Left};
 use crate::sinks::store::{Commit, JOURNAL, Record, Store};
 
 /// How long the file is left alone after it took no record.
@@ -38,6 +41,8 @@ pub(crate) struct Writer {
     /// Records that are not yet where they belong, in their order.
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
+    /// How many of them wait for the file.
+    file_waits: usize,
     /// Those of them that are on their way into the store, for the URL.
     queueing: Option<Queueing>,
     /// When the file, and the store, last took no record.
@@ -67,6 +72,7 @@ impl Writer {
             days: DayCounts::new(store.clone(), Arc::clone(&figures)),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
+            file_waits: 0,
             queueing: None,
             refused: (None, None),
             figures,
@@ -102,10 +108,14 @@ impl Writer {
     }
 
     /// Brings what a crash has left to where it is not yet; `written`: what is in the file.
-    fn take_up(&mut self, left: Vec<Record>, written: Option<&BTreeSet<String>>) {
-        for record in left {
-            let to_file = written.is_some_and(|written| !written.contains(&record.sid));
-            let to_url = self.outbox.with_queue(|queue| !queue.has(&record.sid)).unwrap_or(false);
+    fn take_up(&mut self, left: Vec<Left>, written: Option<&BTreeSet<String>>) {
+        if left.is_empty() {
+            return;
+        }
+        let queued = self.outbox.with_queue(|queue| queue.sids());
+        for Left { record, is_filed } in left {
+            let to_file = !is_filed && written.is_some_and(|written| !written.contains(&record.sid));
+            let to_url = queued.as_ref().is_some_and(|queued| !queued.contains(&record.sid));
             self.keep(Waiting { record, to_file, to_url });
         }
         self.flush();
@@ -124,6 +134,8 @@ impl Writer {
     /// Writes and sends until the end is told.
     pub(crate) async fn serve(mut self, mut orders: mpsc::Receiver<ReportOrder>) {
         let sender = tokio::spawn(Sender::new(Arc::clone(&self.outbox), self.figures()).run());
+        let mut retries = interval(PAUSE);
+        retries.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let has_work = !self.waiting.is_empty() || self.days.is_behind();
             let looks = has_work || self.journal.as_ref().is_some_and(Journal::has_live);
@@ -134,7 +146,7 @@ impl Writer {
                     continue;
                 }
                 () = self.days.settle() => continue,
-                () = sleep(PAUSE), if looks => {
+                _ = retries.tick(), if looks => {
                     self.flush();
                     self.days.begin();
                     self.note("", Journal::look);
@@ -175,8 +187,8 @@ impl Writer {
             let stored = stored(&mut self.queueing).await;
             self.stored(stored);
         }
+        self.days.hurry();
         if self.days.is_behind() {
-            self.days.begin();
             self.days.settle().await;
         }
     }
@@ -186,12 +198,18 @@ impl Writer {
         if !to_file && !to_url {
             return;
         }
-        if to_file && !to_url && self.waiting.is_empty() && self.write(&record) {
+        // In its order: behind those that the file has not taken.
+        let is_next = self.file_waits == 0;
+        if to_file && !to_url && is_next && self.write(&record) {
             // It has gone where it belongs in one step: the journal need not know more than that.
             return self.cross_out(&record.sid);
         }
         self.note(&record.sid, |journal| journal.close(&record));
-        self.keep(Waiting { record, to_file, to_url });
+        let is_filed = to_file && to_url && is_next && self.write(&record);
+        if is_filed {
+            self.note(&record.sid, |journal| journal.file(&record.sid));
+        }
+        self.keep(Waiting { record, to_file: to_file && !is_filed, to_url });
         self.flush();
     }
 
@@ -211,6 +229,7 @@ impl Writer {
             return;
         }
         self.waiting_bytes += one.record.json.len();
+        self.file_waits += usize::from(one.to_file);
         self.waiting.push_back(one);
     }
 
@@ -227,6 +246,10 @@ impl Writer {
                 one.to_file = !write(file, &one.record, &self.figures);
                 file_rests = one.to_file;
                 self.refused.0 = file_rests.then(Instant::now);
+                if let (false, true, Some(journal)) = (one.to_file, one.to_url, &mut self.journal) {
+                    // Where that fails a start looks for it in the file.
+                    let _ = journal.file(&one.record.sid);
+                }
             }
             if one.to_file || one.to_url {
                 at += 1;
@@ -235,9 +258,9 @@ impl Writer {
                 self.cross_out(&done.record.sid);
             }
         }
-        let left = self.waiting.iter().filter(|one| one.to_file).count();
-        self.figures.file.waiting.set(left as u64);
-        if left == 0 && self.figures.file.took() {
+        self.file_waits = self.waiting.iter().filter(|one| one.to_file).count();
+        self.figures.file.waiting.set(self.file_waits as u64);
+        if self.file_waits == 0 && self.figures.file.took() {
             tracing::info!("call records are written again; lost since the start: {}", self.figures.file.lost.get());
         }
     }
@@ -283,19 +306,23 @@ impl Writer {
     /// nothing is.
     async fn change(&mut self, cdr: &Cdr, needs_store: bool) -> io::Result<()> {
         if needs_store {
-            self.store.run(Commit::Now, |_| Ok(())).await?;
+            in_time(self.store.run(Commit::Now, |_| Ok(()))).await?;
         }
         let Some(path) = self.journal_path(cdr) else {
-            (self.file, self.journal) = (None, None);
+            // Calls of now are not cut short where records are wanted again later.
+            if let Some(Err(error)) = self.journal.take().map(Journal::forget) {
+                tracing::warn!(reason = "cdr_failed", "the journal of live calls stays: {error}");
+            }
+            self.file = None;
             self.waiting.clear();
-            self.waiting_bytes = 0;
+            (self.waiting_bytes, self.file_waits) = (0, 0);
             self.goes(None);
             return Ok(());
         };
         let way = match &cdr.url {
             // What waits is known.
             Some(url) if self.outbox.has_way() => Some(way(url, None)?),
-            Some(url) => Some(way(url, Some(self.store.run(Commit::Now, queue::read).await?))?),
+            Some(url) => Some(way(url, Some(in_time(self.store.run(Commit::Now, queue::read)).await?))?),
             None => None,
         };
         let moved = match &self.journal {
@@ -346,6 +373,12 @@ impl Writer {
     }
 }
 
+/// What the store says, if it does so while calls can wait for their lines in the journal.
+async fn in_time<T>(asked: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let patience = Duration::from_secs(STORE_PATIENCE_SECONDS);
+    timeout(patience, asked).await.unwrap_or_else(|_| Err(io::Error::other("the store does not answer")))
+}
+
 /// Waits until what is on its way into the store is there.
 async fn stored(queueing: &mut Option<Queueing>) -> (Queueing, io::Result<Vec<Stored>>) {
     let stored = match queueing {
@@ -359,7 +392,7 @@ async fn stored(queueing: &mut Option<Queueing>) -> (Queueing, io::Result<Vec<St
 }
 
 /// Which of the calls that a crash has left may be in the file; `None`: there is none.
-fn written(cdr: &Cdr, left: &[Record]) -> io::Result<Option<BTreeSet<String>>> {
+fn written(cdr: &Cdr, left: &[Left]) -> io::Result<Option<BTreeSet<String>>> {
     cdr.file.as_ref().filter(|_| !left.is_empty()).map(|file| last_sids(&file.path)).transpose()
 }
 
@@ -388,6 +421,7 @@ mod tests {
 
     use super::*;
     use crate::config::{CdrFile, CdrFormat, Keep};
+    use crate::limits::RECORDS_SEARCHED_BYTES;
     use crate::sinks::records::tests::{began, record, store};
     use crate::sinks::store::disk::{self, tests::crash_at, tests::set_room};
 
@@ -408,7 +442,7 @@ mod tests {
     }
 
     fn run<T>(work: impl Future<Output = T>) -> T {
-        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work)
+        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(work)
     }
 
     /// How many wait for the URL.
@@ -492,8 +526,8 @@ mod tests {
                     let at = format!("{format:?} {sends} {quarters} {first}: {begun:?} {counts:?}");
                     assert!(begun.iter().all(|sid| counts.contains_key(sid)), "{at}");
                     assert!(counts.values().all(|n| *n == 1), "{at}");
-                    let is_sent = |sid: &String| writer.outbox.with_queue(|queue| queue.has(sid)).unwrap_or(false);
-                    assert!(!sends || counts.keys().all(is_sent), "{at}");
+                    let queued = writer.outbox.with_queue(|queue| queue.sids()).unwrap_or_default();
+                    assert!(!sends || counts.keys().all(|sid| queued.contains(sid)), "{at}");
                     assert!(!sends || waiting(&writer) == Some(counts.len()), "{at}");
                     if !died {
                         break;
@@ -595,6 +629,58 @@ mod tests {
         settle(&mut writer);
         assert_eq!((waiting(&writer), counts(&new)), (Some(3), BTreeMap::from([("CA5".to_owned(), 1)])));
         assert!(!counts(&old).contains_key("CA5"));
+    }
+
+    #[test]
+    fn a_call_that_lives_while_no_records_are_wanted_is_not_cut_short() {
+        let directory = tempfile::tempdir().unwrap();
+        let cdr = cdr(&directory.path().join("cdr.jsonl"), CdrFormat::Jsonl);
+        let mut writer = open(&cdr).unwrap();
+        writer.note("CA1", |journal| journal.begin(&began("CA1"), 0));
+        run(writer.change(&Cdr::default(), false)).unwrap();
+        run(writer.change(&cdr, false)).unwrap();
+        assert!(counts(directory.path()).is_empty());
+        writer.take(record("CA1"));
+        assert_eq!(counts(directory.path())["CA1"], 1);
+    }
+
+    #[test]
+    fn what_the_file_has_is_not_written_again_however_much_came_behind_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cdr.jsonl");
+        let mut cdr = cdr(&path, CdrFormat::Jsonl);
+        cdr.file.as_mut().unwrap().rotate_bytes = None;
+        let mut writer = open(&cdr).unwrap();
+        disk::tests::refuse_changes(true);
+        // More than a start looks through.
+        let many = 2 * RECORDS_SEARCHED_BYTES as usize / record("CA1").json.len();
+        assert!(many < RECORDS_KEPT);
+        for n in 0..many {
+            writer.take(record(&format!("CA{n}")));
+        }
+        drop(writer);
+        disk::tests::refuse_changes(false);
+        let mut writer = open(&cdr).unwrap();
+        while writer.queueing.is_some() {
+            settle(&mut writer);
+        }
+        assert_eq!((counts(directory.path()).len(), waiting(&writer)), (many, Some(many)));
+        assert!(counts(directory.path()).values().all(|count| *count == 1));
+    }
+
+    #[test]
+    fn a_store_that_takes_nothing_costs_the_file_no_record() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut cdr = cdr(&directory.path().join("cdr.jsonl"), CdrFormat::Jsonl);
+        cdr.file.as_mut().unwrap().rotate_bytes = None;
+        let mut writer = open(&cdr).unwrap();
+        disk::tests::refuse_changes(true);
+        for n in 0..RECORDS_KEPT + 3 {
+            writer.take(record(&format!("CA{n}")));
+        }
+        assert_eq!((counts(directory.path()).len(), writer.figures.file.lost.get()), (RECORDS_KEPT + 3, 0));
+        assert_eq!(writer.figures.url.lost.get(), 3);
+        disk::tests::refuse_changes(false);
     }
 
     #[test]

@@ -126,7 +126,7 @@ impl SmsThread {
     /// Starts the thread.
     ///
     /// # Errors
-    /// The store cannot be used, or the system's.
+    /// The system's.
     pub(crate) fn start(
         self,
         store: Store,
@@ -135,16 +135,17 @@ impl SmsThread {
         counters: Arc<SmsCounters>,
         note: Note,
     ) -> io::Result<JoinHandle<()>> {
-        let is_open = settings.is_some();
-        if is_open {
-            store.run_now(|store| texts::take_up(store, Timestamp::now()))?;
-        }
+        // A full disk keeps no call waiting: it is tried again.
+        let taken_up = settings.is_some().then(|| store.run_now(|store| texts::take_up(store, Timestamp::now())));
+        let is_open = matches!(taken_up, Some(Ok(())));
         let client = WebClient::new().map_err(io::Error::other)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let SmsThread { orders, kept } = self;
         let sender = Sender {
             store,
             is_open,
+            unheard: Vec::new(),
+            unsettled: Vec::new(),
             settings,
             client,
             note,
@@ -173,6 +174,10 @@ struct Sender {
     /// What an earlier process had begun is taken up: nothing is sent before.
     is_open: bool,
     settings: Option<Arc<Sms>>,
+    /// Calls that were answered, which the store does not know yet: their texts are not to be sent.
+    unheard: Vec<SmsNews>,
+    /// What has become of texts, which the store does not know yet.
+    unsettled: Vec<(String, Step)>,
     client: WebClient,
     note: Note,
     kept: watch::Sender<u64>,
@@ -230,17 +235,44 @@ impl Sender {
             }
             next = orders.try_recv().ok().filter(|_| go_on && news.len() < limits::SMS_BATCH);
         }
-        if !news.is_empty() && self.is_open {
-            let texts = news.iter().filter(|news| matches!(news, SmsNews::Send(_))).count();
-            let done = self.store.run(Commit::Now, move |store| texts::take_in(store, Timestamp::now(), &news)).await;
-            self.has_kept(done, u64::try_from(texts).unwrap_or(u64::MAX));
-            self.tell_queue().await;
+        if !news.is_empty() {
+            self.take_in(news).await;
         }
         // What cannot be kept is not waited for either.
         if let Some(last) = last {
             self.kept.send_replace(last);
         }
         go_on
+    }
+
+    /// Has the store take what calls have said.
+    async fn take_in(&mut self, news: Vec<SmsNews>) {
+        let news: Vec<SmsNews> = self.unheard.drain(..).chain(news).collect();
+        let texts = news.iter().filter(|news| matches!(news, SmsNews::Send(_))).count();
+        let texts = u64::try_from(texts).unwrap_or(u64::MAX);
+        let forget = news.iter().filter(|news| matches!(news, SmsNews::Forget(_))).take(limits::SMS_ORDERS);
+        let forget: Vec<SmsNews> = forget.cloned().collect();
+        let done = if self.is_open {
+            self.store.run(Commit::Now, move |store| texts::take_in(store, Timestamp::now(), &news)).await
+        } else {
+            Err(io::Error::other("the store cannot be used"))
+        };
+        if !self.has_kept(done, texts) {
+            // An answered call must get no text after a restart.
+            self.unheard = forget;
+        }
+        self.tell_queue().await;
+    }
+
+    /// Repeats what the store has not taken.
+    async fn catch_up(&mut self) {
+        self.take_up().await;
+        if self.is_open && !self.unheard.is_empty() {
+            self.take_in(Vec::new()).await;
+        }
+        if self.is_open && !self.unsettled.is_empty() {
+            self.settle_steps(Vec::new()).await;
+        }
     }
 
     /// Whether the file has taken something; if not, so many texts are lost.
@@ -276,10 +308,14 @@ impl Sender {
 
     /// Begins the requests that are due; until when nothing else is, where anything is.
     async fn send_due(&mut self) -> Option<Duration> {
+        self.catch_up().await;
         let settings = self.settings.clone()?;
         let now = Timestamp::now();
         let most = limits::SMS_REQUESTS.saturating_sub(self.under_way.len());
-        if most == 0 || !self.is_open {
+        if !self.is_open || !self.unheard.is_empty() || !self.unsettled.is_empty() {
+            return Some(Duration::from_secs(limits::SMS_STORE_PAUSE_SECONDS));
+        }
+        if most == 0 {
             return None;
         }
         let bounds = Bounds {
@@ -319,13 +355,22 @@ impl Sender {
         let mut steps = Vec::new();
         let mut next = first;
         while let Some((job, done)) = next {
-            self.under_way.remove(&job.call);
             let step = self.step(now, &job, done);
             steps.push((job.call, step));
             next = self.requests.try_join_next().and_then(Result::ok);
         }
+        self.settle_steps(steps).await;
+    }
+
+    /// Notes what has become of texts, and of those whose step could not be noted before. Until then a request counts as under way.
+    async fn settle_steps(&mut self, steps: Vec<(String, Step)>) {
+        self.unsettled.extend(steps);
+        let (now, steps) = (Timestamp::now(), self.unsettled.clone());
         let done = self.store.run(Commit::Now, move |store| texts::settle(store, now, &steps)).await;
         if self.has_kept(done, 0) {
+            for (call, _) in self.unsettled.drain(..) {
+                self.under_way.remove(&call);
+            }
             self.tell_queue().await;
         }
     }

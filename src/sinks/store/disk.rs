@@ -145,6 +145,21 @@ pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::rename(from, to).map_err(|error| named(from, &error))
 }
 
+/// Gives a file another name, also on another file system.
+pub(crate) fn move_file(from: &Path, to: &Path) -> io::Result<()> {
+    match rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {}
+        done => return done,
+    }
+    let mut new = to.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    std::fs::copy(from, &new).map_err(|error| named(&new, &error))?;
+    File::open(&new)?.sync_all()?;
+    rename(&new, to)?;
+    remove(from)
+}
+
 /// Takes a file away; one that is not there is no error.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     step(Step::Remove)?;

@@ -25,8 +25,9 @@ const TABLES: [(&str, &str); 4] =
     [("sms", "rowid"), ("opted_out", "recipient"), ("call_record", "id"), ("day_count", "trunk")];
 
 /// Opens the file, which is made where it is not there, and keeps it: no other process has it meanwhile. What earlier versions have left
-/// is taken over; what can be read of a damaged file is saved, and the second value tells of it.
-pub(super) fn open(data: &DataDirectory) -> io::Result<(Connection, Option<String>)> {
+/// is taken over; what can be read of a damaged file is saved, and the second value tells of it. `is_suspect`: it has been found damaged
+/// while it was used, whatever a look at it says.
+pub(super) fn open(data: &DataDirectory, is_suspect: bool) -> io::Result<(Connection, Option<String>)> {
     // No more than the directory itself is made: where something is misspelt, that is told and nothing is left behind.
     match std::fs::DirBuilder::new().mode(0o700).create(&data.directory) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(named(&data.directory, &error)),
@@ -40,7 +41,11 @@ pub(super) fn open(data: &DataDirectory) -> io::Result<(Connection, Option<Strin
     } else if new.exists() {
         disk::rename(&new, &path)?;
     }
-    let (mut file, damage) = match open_sound(&path, &MIGRATIONS) {
+    let sound = match is_suspect && path.exists() {
+        true => Err(io::Error::from(io::ErrorKind::InvalidData)),
+        false => open_sound(&path, &MIGRATIONS),
+    };
+    let (mut file, damage) = match sound {
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
             let saved = save(&path, &new).map_err(|error| named(&path, &error))?;
             let told = format!(
@@ -60,8 +65,9 @@ pub(super) fn open(data: &DataDirectory) -> io::Result<(Connection, Option<Strin
 pub(super) fn has_any(data: &DataDirectory) -> bool {
     let path = data.directory.join(NAME);
     let previous = &data.previous;
-    let all = [&path, &with_ending(&path, ".new"), &previous.texts, &previous.records, &previous.day_counts];
-    all.iter().any(|path| std::fs::symlink_metadata(path).is_ok())
+    let new = with_ending(&path, ".new");
+    let mut all = [&path, &new, &previous.records].into_iter().chain(&previous.texts).chain(&previous.day_counts);
+    all.any(|path| std::fs::symlink_metadata(path).is_ok())
 }
 
 /// Opens a file that is whole.
@@ -120,16 +126,25 @@ fn migrate(file: &mut Connection, migrations: &[&str]) -> rusqlite::Result<Resul
 fn save(path: &Path, new: &Path) -> io::Result<usize> {
     remove_all(new)?;
     let to = open_sound(new, &MIGRATIONS)?;
-    let read = || -> rusqlite::Result<usize> {
+    let copy = || -> rusqlite::Result<usize> {
         let from = alone(path)?;
         to.execute_batch("BEGIN IMMEDIATE")?;
-        let rows =
-            TABLES.iter().map(|(table, order)| copy_table(&from, &to, table, order)).sum::<rusqlite::Result<usize>>();
+        let mut rows = 0;
+        for (table, order) in TABLES {
+            let copied = copy_table(&from, &to, table, order)?;
+            match copied.stopped_by {
+                // Somebody else has it just now: it is not damaged.
+                Some(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => return Err(error),
+                Some(_) | None => rows += copied.rows,
+            }
+        }
         to.execute_batch("COMMIT")?;
-        rows
+        // All of it into the file itself, without a log: a log does not go along under another name.
+        let mode: String = to.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))?;
+        if mode == "delete" { Ok(rows) } else { Err(rusqlite::Error::ExecuteReturnedResults) }
     };
-    let rows = read().map_err(|error| words(&error))?;
-    drop(to);
+    let rows = copy().map_err(|error| words(&error))?;
+    to.close().map_err(|(_, error)| words(&error))?;
     let kept = with_ending(path, ".damaged");
     remove_all(&kept)?;
     // The log first: beside the new file it would be taken for the new file's.
@@ -140,34 +155,65 @@ fn save(path: &Path, new: &Path) -> io::Result<usize> {
         }
     }
     disk::rename(new, path)?;
+    path.parent().map_or(Ok(()), |folder| std::fs::File::open(folder)?.sync_all())?;
     Ok(rows)
 }
 
-/// Copies the rows of a table that can be read, from both ends; how many are new. A table that is not there has none.
-pub(super) fn copy_table(from: &Connection, to: &Connection, table: &str, order: &str) -> rusqlite::Result<usize> {
-    let mut copied = 0;
+/// What came of a table that was copied.
+pub(super) struct Copied {
+    /// Rows that are new in the other.
+    pub(super) rows: usize,
+    /// Why not all could be read.
+    pub(super) stopped_by: Option<rusqlite::Error>,
+}
+
+/// Copies the rows of a table that can be read, from both ends. A table that is not there has none.
+pub(super) fn copy_table(from: &Connection, to: &Connection, table: &str, order: &str) -> rusqlite::Result<Copied> {
+    let mut copied = Copied { rows: 0, stopped_by: None };
     for direction in ["ASC", "DESC"] {
-        let Ok(mut rows) = from.prepare(&format!("SELECT * FROM {table} ORDER BY {order} {direction}")) else {
-            continue;
-        };
-        let names: Vec<String> = rows.column_names().map(str::to_owned).collect();
-        let places = vec!["?"; names.len()].join(", ");
-        let insert = format!("INSERT OR IGNORE INTO {table} ({}) VALUES ({places})", names.join(", "));
-        let mut insert = to.prepare(&insert)?;
-        let Ok(mut rows) = rows.query([]) else { continue };
-        while let Ok(Some(row)) = rows.next() {
-            let Ok(values) = (0..names.len()).map(|at| row.get(at)).collect::<rusqlite::Result<Vec<Value>>>() else {
-                continue;
-            };
-            match insert.execute(params_from_iter(values)) {
-                Ok(rows) => copied += rows,
-                // Damage may read as anything; what no table takes is none of ours.
-                Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {}
-                Err(error) => return Err(error),
-            }
+        if let Err(error) = copy_rows(from, to, (table, order, direction), &mut copied.rows)? {
+            let is_absent = error.sqlite_error_code() == Some(ErrorCode::Unknown);
+            copied.stopped_by = Some(error).filter(|_| !is_absent);
         }
     }
     Ok(copied)
+}
+
+/// Copies in one direction until a row cannot be read, and gives why. The outer error is that of the database copied to.
+fn copy_rows(
+    from: &Connection,
+    to: &Connection,
+    (table, order, direction): (&str, &str, &str),
+    copied: &mut usize,
+) -> rusqlite::Result<rusqlite::Result<()>> {
+    let mut rows = match from.prepare(&format!("SELECT * FROM {table} ORDER BY {order} {direction}")) {
+        Ok(rows) => rows,
+        Err(error) => return Ok(Err(error)),
+    };
+    let names: Vec<String> = rows.column_names().map(str::to_owned).collect();
+    let places = vec!["?"; names.len()].join(", ");
+    let insert = format!("INSERT OR IGNORE INTO {table} ({}) VALUES ({places})", names.join(", "));
+    let mut insert = to.prepare(&insert)?;
+    let mut rows = match rows.query([]) {
+        Ok(rows) => rows,
+        Err(error) => return Ok(Err(error)),
+    };
+    loop {
+        let row = match rows.next() {
+            Ok(Some(row)) => row,
+            Ok(None) => return Ok(Ok(())),
+            Err(error) => return Ok(Err(error)),
+        };
+        let Ok(values) = (0..names.len()).map(|at| row.get(at)).collect::<rusqlite::Result<Vec<Value>>>() else {
+            continue;
+        };
+        match insert.execute(params_from_iter(values)) {
+            Ok(rows) => *copied += rows,
+            // Damage may read as anything; what no table takes is none of ours.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// The same path with more behind it.

@@ -2,7 +2,7 @@
 //! again with its record where that does not get where it belongs at once, and crossed out when it is there. So one that a crash cut short
 //! still gets its one record, at the next start. The time of the file's last change tells until when this process lived.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -48,12 +48,12 @@ impl Journal {
     ///
     /// # Errors
     /// The system's, or that another process keeps this journal.
-    pub(crate) fn open(path: &Path) -> io::Result<(Journal, Vec<Record>)> {
+    pub(crate) fn open(path: &Path) -> io::Result<(Journal, Vec<Left>)> {
         let mut lines = locked(path)?;
         let mut text = Vec::new();
         let seen = lines.file().metadata().and_then(|about| about.modified());
         lines.file().read_to_end(&mut text).map_err(|error| named(path, &error))?;
-        let left: Vec<Record> = cut_short(&text, last_seen(seen.ok()));
+        let left: Vec<Left> = cut_short(&text, last_seen(seen.ok()));
         let damaged = damaged_lines(&text);
         if damaged > 0 {
             report_damage(path, damaged, left.len());
@@ -76,7 +76,7 @@ impl Journal {
         };
         if !left.is_empty() {
             // From now on each has one record, however often this is tried.
-            journal.live = left.iter().map(|record| (record.sid.clone(), closing(record))).collect();
+            journal.live = left.iter().map(|left| (left.record.sid.clone(), left.lines())).collect();
             if let Err(error) = journal.rewrite() {
                 // As while it runs: a full disk keeps no call waiting.
                 tracing::warn!(reason = "cdr_failed", "{}: {error}; its content is kept", path.display());
@@ -115,6 +115,13 @@ impl Journal {
     /// Notes that a call has ended, with its record.
     pub(crate) fn close(&mut self, record: &Record) -> io::Result<()> {
         self.note(record.sid.clone(), closing(record), 0)
+    }
+
+    /// Notes that the file has the record of a call that has ended.
+    pub(crate) fn file(&mut self, sid: &str) -> io::Result<()> {
+        let Some(closing) = self.live.get(sid) else { return Ok(()) };
+        let (lines, from) = ([closing, filed(sid).as_slice()].concat(), closing.len());
+        self.note(sid.to_owned(), lines.into(), from)
     }
 
     /// Has a call's lines in memory, and those from an octet on in the file as well.
@@ -191,6 +198,11 @@ impl Journal {
         written
     }
 
+    /// Has no call any more: nobody wants their records.
+    pub(crate) fn forget(mut self) -> io::Result<()> {
+        self.lines.truncate(0)
+    }
+
     /// Goes on beside another file of call records.
     ///
     /// # Errors
@@ -215,7 +227,7 @@ impl Journal {
 }
 
 /// How each kind of line begins.
-const STARTS: [&[u8]; 4] = [b"{\"answered\":", b"{\"began\":", b"{\"closing\":", b"{\"ended\":"];
+const STARTS: [&[u8]; 5] = [b"{\"answered\":", b"{\"began\":", b"{\"closing\":", b"{\"ended\":", b"{\"filed\":"];
 
 /// Counts lines that are none of a journal. A last line without its end is no damage: a crash came in the middle of it.
 fn damaged_lines(journal: &[u8]) -> usize {
@@ -276,12 +288,37 @@ fn closing(record: &Record) -> Box<[u8]> {
     [br#"{"closing":"#.as_slice(), &record.json, b"}\n"].concat().into()
 }
 
+fn filed(sid: &str) -> Vec<u8> {
+    format!("{}\n", json!({ "filed": sid })).into_bytes()
+}
+
+/// The record of a call that was not crossed out.
+#[derive(Debug, Clone)]
+pub(crate) struct Left {
+    pub(crate) record: Record,
+    /// The file certainly has it.
+    pub(crate) is_filed: bool,
+}
+
+impl Left {
+    fn lines(&self) -> Box<[u8]> {
+        let filed = if self.is_filed { filed(&self.record.sid) } else { Vec::new() };
+        [&*closing(&self.record), &filed].concat().into()
+    }
+}
+
 /// The records of calls that have begun and were not crossed out. A torn last line is nobody's.
-fn cut_short(journal: &[u8], seen: Timestamp) -> Vec<Record> {
+fn cut_short(journal: &[u8], seen: Timestamp) -> Vec<Left> {
     let mut live: BTreeMap<String, Value> = BTreeMap::new();
+    let mut filed: BTreeSet<String> = BTreeSet::new();
     for mut line in journal.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok()) {
         if let Some(sid) = line.get("ended").and_then(Value::as_str) {
             live.remove(sid);
+            filed.remove(sid);
+            continue;
+        }
+        if let Some(sid) = line.get("filed").and_then(Value::as_str) {
+            filed.insert(sid.to_owned());
             continue;
         }
         if let Some(sid) = line.get("answered").and_then(Value::as_str) {
@@ -297,7 +334,11 @@ fn cut_short(journal: &[u8], seen: Timestamp) -> Vec<Record> {
             live.insert(sid.to_owned(), record);
         }
     }
-    live.into_iter().map(|(sid, record)| Record { sid, json: record.to_string().into_bytes().into() }).collect()
+    let left = |(sid, record): (String, Value)| {
+        let is_filed = filed.contains(&sid);
+        Left { record: Record { sid, json: record.to_string().into_bytes().into() }, is_filed }
+    };
+    live.into_iter().map(left).collect()
 }
 
 /// A call that a crash cut short had been answered then, and did not end before.
@@ -352,12 +393,32 @@ mod tests {
     use super::*;
     use crate::sinks::store::record::tests::{began, record};
 
-    fn sids(left: &[Record]) -> Vec<&str> {
-        left.iter().map(|record| record.sid.as_str()).collect()
+    fn sids(left: &[Left]) -> Vec<&str> {
+        left.iter().map(|left| left.record.sid.as_str()).collect()
     }
 
-    fn json(record: &Record) -> Value {
-        serde_json::from_slice(&record.json).unwrap()
+    fn json(left: &Left) -> Value {
+        left.record.value()
+    }
+
+    #[test]
+    fn what_the_file_has_is_known_over_every_start_until_it_is_crossed_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cdr.jsonl.live");
+        let (mut journal, _) = Journal::open(&path).unwrap();
+        for sid in ["CA1", "CA2", "CA3"] {
+            journal.close(&record(sid)).unwrap();
+        }
+        journal.file("CA1").unwrap();
+        journal.file("CA3").unwrap();
+        journal.end("CA3").unwrap();
+        journal.file("CA9").unwrap();
+        drop(journal);
+        for _ in 0..2 {
+            let (journal, left) = Journal::open(&path).unwrap();
+            let is_filed: Vec<bool> = left.iter().map(|left| left.is_filed).collect();
+            assert_eq!((sids(&left), is_filed, journal.damaged()), (vec!["CA1", "CA2"], vec![true, false], 0));
+        }
     }
 
     #[test]
@@ -446,7 +507,7 @@ mod tests {
             let path = directory.path().join("cdr.jsonl.live");
             std::fs::write(&path, text).unwrap();
             let (mut journal, left) = Journal::open(&path).unwrap();
-            let sids: Vec<String> = left.iter().map(|record| record.sid.clone()).collect();
+            let sids: Vec<String> = left.iter().map(|left| left.record.sid.clone()).collect();
             sids.iter().for_each(|sid| journal.end(sid).unwrap());
             let count = journal.damaged();
             drop(journal);
@@ -560,7 +621,7 @@ mod tests {
         assert!(!path.exists());
         let (mut journal, left) = Journal::open(&other).unwrap();
         assert_eq!(sids(&left), ["CA-later", "CA-long", "CA-new"]);
-        left.iter().for_each(|record| journal.end(&record.sid).unwrap());
+        left.iter().for_each(|left| journal.end(&left.record.sid).unwrap());
         assert_eq!(journal.lines.file().metadata().unwrap().len(), 0);
     }
 }

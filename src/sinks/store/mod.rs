@@ -99,7 +99,8 @@ impl Store {
     pub(crate) fn start(data: DataDirectory) -> io::Result<Store> {
         let (jobs, jobs_in) = sync_channel(STORE_JOBS);
         let damage = Damage::default();
-        let keeper = Keeper { data: data.clone(), file: None, refused: None, damage: damage.clone() };
+        let keeper =
+            Keeper { data: data.clone(), file: None, is_suspect: false, refused: None, damage: damage.clone() };
         let thread = std::thread::Builder::new().name("store".into()).spawn(move || keeper.run(&jobs_in))?;
         Ok(Store { inner: Arc::new(Inner { data, jobs: Some(jobs), thread: Some(thread), damage }) })
     }
@@ -151,7 +152,8 @@ impl Store {
         answered.recv().unwrap_or_else(|_| Err(io::Error::other("the store has ended")))
     }
 
-    fn submit<T: Send + 'static>(
+    /// Makes a change, and has `tell` told of it, mostly by the store's thread, which it must not hold up.
+    pub(crate) fn submit<T: Send + 'static>(
         &self,
         commit: Commit,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -198,6 +200,8 @@ fn copied(error: &io::Error) -> io::Error {
 struct Keeper {
     data: DataDirectory,
     file: Option<Connection>,
+    /// It was found damaged while it was used.
+    is_suspect: bool,
     /// Why it could not be opened, and when that was.
     refused: Option<(Instant, io::Error)>,
     damage: Damage,
@@ -226,14 +230,14 @@ impl Keeper {
     /// Makes changes in one transaction, and tells what came of each.
     fn make(&mut self, batch: Vec<Job>) {
         let wipes = batch.iter().any(|job| job.commit == Commit::Wiped);
-        let opened = self.open();
-        let begun = opened.and_then(|file| {
+        let begun = self.open().and_then(|file| {
             file.execute_batch("BEGIN IMMEDIATE").map_err(|error| file::words(&error))?;
             Ok(file)
         });
         let file = match begun {
             Ok(file) => file,
             Err(error) => {
+                self.suspect(error.kind() == io::ErrorKind::InvalidData);
                 return batch.into_iter().for_each(|job| ((job.work)(Err(&error)).tell)(Err(&error)));
             }
         };
@@ -254,12 +258,16 @@ impl Keeper {
             tracing::warn!("what was removed from the store can still be read in its file: {error}");
         }
         let damaged = committed.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::InvalidData);
-        if damaged || done.iter().any(|done| done.is_damaged) {
-            // Opened anew, and what can be read of it saved, with the next change.
-            self.file = None;
-        }
+        self.suspect(damaged || done.iter().any(|done| done.is_damaged));
         for done in done {
             (done.tell)(committed.as_ref().copied());
+        }
+    }
+
+    /// Where the file is damaged, what can be read of it is saved with the next change.
+    fn suspect(&mut self, is_damaged: bool) {
+        if is_damaged && self.file.take().is_some() {
+            self.is_suspect = true;
         }
     }
 
@@ -277,8 +285,9 @@ impl Keeper {
         Ok(self.file.insert(file))
     }
 
-    fn open_anew(&self) -> io::Result<Connection> {
-        let (file, damage) = file::open(&self.data)?;
+    fn open_anew(&mut self) -> io::Result<Connection> {
+        let (file, damage) = file::open(&self.data, self.is_suspect)?;
+        self.is_suspect = false;
         damage.into_iter().for_each(|damage| self.damage.tell(damage));
         Ok(file)
     }

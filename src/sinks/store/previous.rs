@@ -1,6 +1,7 @@
 //! What versions before the store have left: the database of text messages, the folder of records that wait, the file of day counts. Each
 //! is taken over once and then removed; a crash in between repeats nothing.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
@@ -10,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use serde::Deserialize;
 
 use super::disk::{self, named};
-use super::file::{NAME, alone, copy_table, remove_all, words};
+use super::file::{NAME, alone, copy_table, remove_all, with_ending, words};
 use crate::config::DataDirectory;
 use crate::system::files;
 
@@ -30,15 +31,36 @@ pub(crate) const REFUSED: &str = "refused.jsonl";
 /// Takes over all that is there.
 pub(super) fn take_over(file: &mut Connection, data: &DataDirectory) -> io::Result<()> {
     let previous = &data.previous;
-    if previous.texts != data.directory.join(NAME) {
-        once(file, &previous.texts, texts, remove_all)?;
+    forget_marks(file).map_err(|error| words(&error))?;
+    let own = data.directory.join(NAME);
+    for path in previous.texts.iter().filter(|path| **path != own) {
+        let is_whole = Cell::new(true);
+        let remove = |path: &Path| {
+            if !is_whole.get() {
+                disk::rename(path, &with_ending(path, ".damaged"))?;
+            }
+            remove_all(path)
+        };
+        once(file, path, |to, path| texts(to, path, &is_whole), remove)?;
     }
-    once(file, &previous.day_counts, day_counts, disk::remove)?;
+    for path in &previous.day_counts {
+        once(file, path, day_counts, disk::remove)?;
+    }
     if previous.records.is_dir() {
         // Whoever has this lock fills the folder still.
         let lock = lock(&previous.records)?;
         once(file, &previous.records, records, |folder| clear(folder, &data.directory))?;
         drop(lock);
+    }
+    Ok(())
+}
+
+/// A crash came after something was removed and before that was noted: a later one at the same place is another.
+fn forget_marks(file: &Connection) -> rusqlite::Result<()> {
+    let mut marks = file.prepare("SELECT path FROM taken_over")?;
+    let marks: Vec<String> = marks.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    for path in marks.iter().filter(|path| !Path::new(path).exists()) {
+        file.execute("DELETE FROM taken_over WHERE path = ?1", [path])?;
     }
     Ok(())
 }
@@ -67,15 +89,28 @@ fn once(
 }
 
 /// The database of texts; of a damaged one what can be read.
-fn texts(to: &Connection, path: &Path) -> io::Result<usize> {
+fn texts(to: &Connection, path: &Path, is_whole: &Cell<bool>) -> io::Result<usize> {
     files::open_to_change(path)?;
     let copy = || -> rusqlite::Result<usize> {
         let from = alone(path)?;
-        // Fails where another process has it.
-        from.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
-        TEXTS.iter().map(|(table, order)| copy_table(&from, to, table, order)).sum()
+        let mut rows = 0;
+        for (table, order) in TEXTS {
+            let copied = copy_table(&from, to, table, order)?;
+            rows += copied.rows;
+            match copied.stopped_by {
+                Some(error) if words(&error).kind() == io::ErrorKind::InvalidData => is_whole.set(false),
+                // Another process has it, or the disk gives it later.
+                Some(error) => return Err(error),
+                None => {}
+            }
+        }
+        Ok(rows)
     };
-    copy().map_err(|error| words(&error))
+    let rows = copy().map_err(|error| words(&error))?;
+    if !is_whole.get() {
+        tracing::error!("{} is damaged: {rows} entries were read; it is kept with the ending .damaged", path.display());
+    }
+    Ok(rows)
 }
 
 /// A line of the file of day counts.
@@ -152,8 +187,9 @@ fn lock(folder: &Path) -> io::Result<File> {
 fn clear(folder: &Path, directory: &Path) -> io::Result<()> {
     for (from, to) in [("live", JOURNAL), (REFUSED, REFUSED)] {
         let (from, to) = (folder.join(from), directory.join(to));
-        if from.exists() && !to.exists() {
-            disk::rename(&from, &to)?;
+        let is_free = std::fs::metadata(&to).map_or(true, |about| about.len() == 0);
+        if from.exists() && is_free {
+            disk::move_file(&from, &to)?;
         }
     }
     for path in segments(folder)? {

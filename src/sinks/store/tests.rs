@@ -173,6 +173,23 @@ fn a_start_that_was_cut_short_while_it_saved_goes_on() {
     assert_eq!((sids(&start(directory.path())).len(), new.exists()), (3, false));
 }
 
+/// As of an index that leads elsewhere: a look at the whole file does not find that.
+#[test]
+fn a_file_that_proves_damaged_while_it_is_used_is_saved_with_the_next_change() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = start(directory.path());
+    add(&store, 0..50).unwrap();
+    let corrupt = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+    let error = store.run_now::<()>(move |_| Err(rusqlite::Error::SqliteFailure(corrupt, None))).unwrap_err();
+    assert_eq!((error.kind(), store.damage().told()), (io::ErrorKind::InvalidData, None));
+    assert_eq!(sids(&store).len(), 50);
+    assert!(store.damage().told().unwrap().contains("50 entries were read"));
+    assert!(directory.path().join("trunkgate.db.damaged").exists());
+    drop(store);
+    let store = start(directory.path());
+    assert_eq!((sids(&store).len(), store.damage().told()), (50, None));
+}
+
 const OLD_TEXTS: &str = "
     CREATE TABLE sms (call TEXT PRIMARY KEY, recipient TEXT NOT NULL, sender TEXT NOT NULL, body TEXT NOT NULL,
         state INTEGER NOT NULL, tries INTEGER NOT NULL DEFAULT 0, created INTEGER NOT NULL, due INTEGER NOT NULL,
@@ -226,6 +243,37 @@ fn what_earlier_versions_kept_is_taken_over_once() {
     drop(store);
     let store = start(directory.path());
     assert_eq!((all(&store), sids(&store).len()), (expected, 0));
+}
+
+#[test]
+fn what_is_on_another_file_system_is_taken_over_as_well() {
+    let (directory, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir_in("/dev/shm").unwrap());
+    previous(other.path());
+    let mut data = DataDirectory::of(directory.path());
+    data.previous = DataDirectory::of(other.path()).previous;
+    let store = Store::start(data).unwrap();
+    assert_eq!(sids(&store), ["CA2", "CA3"]);
+    assert_eq!(std::fs::read_to_string(directory.path().join(REFUSED)).unwrap(), "{\"sid\":\"CA0\"}\n");
+    assert!(directory.path().join(JOURNAL).exists());
+    assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_damaged_database_of_texts_is_read_as_far_as_it_can_be_and_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let texts = Connection::open(directory.path().join("sms.db")).unwrap();
+    texts.execute_batch(OLD_TEXTS).unwrap();
+    for n in 0..500 {
+        texts.execute("INSERT INTO opted_out VALUES (?1, 0)", [format!("+1415555{n:04}")]).unwrap();
+    }
+    drop(texts);
+    let file = std::fs::File::options().write(true).open(directory.path().join("sms.db")).unwrap();
+    file.write_all_at(&[0x55; 4096], file.metadata().unwrap().len() - 4096).unwrap();
+    let store = start(directory.path());
+    let count = |file: &Connection| file.query_row("SELECT count(*) FROM opted_out", [], |row| row.get::<_, u32>(0));
+    let count = store.run_now(count).unwrap();
+    assert!((100..501).contains(&count), "{count}");
+    assert!(directory.path().join("sms.db.damaged").exists() && !directory.path().join("sms.db").exists());
 }
 
 /// The crash comes when all is in the store and nothing is removed: what was sent since does not come back.

@@ -91,6 +91,14 @@ impl Process {
         Process::spawn(command, directory, file)
     }
 
+    /// The same where the configuration is named without its directory.
+    pub(crate) fn start_beside_it(config: &str) -> Process {
+        let (directory, file) = write(config);
+        let mut command = trunkgate(&["--config", "trunkgate.toml", "run"]);
+        command.current_dir(directory.path());
+        Process::spawn(command, directory, file)
+    }
+
     /// Kills it, and starts it anew with the same files.
     pub(crate) fn kill_and_start_again(mut self) -> Process {
         self.child.kill().unwrap();

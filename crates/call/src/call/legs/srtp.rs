@@ -17,11 +17,7 @@ pub(crate) const NOT_ACCEPTABLE_HERE: u16 = 488;
 impl Leg {
     /// What its trunk does about SRTP; a bare URI gets plain RTP.
     pub(crate) fn srtp_policy(&self) -> Srtp {
-        self.trunk.as_ref().map_or(Srtp::Off, |trunk| match trunk.srtp {
-            Srtp::Off => Srtp::Off,
-            Srtp::Optional => Srtp::Optional,
-            Srtp::Required => Srtp::Required,
-        })
+        self.trunk.as_ref().map_or(Srtp::Off, |trunk| trunk.srtp)
     }
 
     /// The suites that its trunk names; none: any.
