@@ -343,7 +343,10 @@ fn judge(edge: &Process) {
     let log = edge.log();
     let told = edge.get(&format!("/v1/calls/{sid}/trace")).1 + &edge.get(&format!("/v1/calls/{sid}/trace.txt")).1;
     assert!(log.contains(&sid) && told.contains(" DTMF digits"), "{log}{told}");
-    for sign in ["Signal", "4321", "5D#", "'#'", "'5'", "\"#\"", "\\\"#", "Duration", "\"digit", "digits:"] {
+    // A time of day or a port may have these digits among others.
+    let is_there = |text: &str| text.split(|c: char| !c.is_alphanumeric()).any(|word| word == "4321");
+    assert!(!is_there(&log) && !is_there(&told), "the duration is there: {log}{told}");
+    for sign in ["Signal", "5D#", "'#'", "'5'", "\"#\"", "\\\"#", "Duration", "\"digit", "digits:"] {
         assert!(!log.contains(sign), "the log has {sign}: {log}");
         assert!(!told.contains(sign), "the trace has {sign}: {told}");
     }
