@@ -392,3 +392,9 @@ pub const SMS_FORGET_SECONDS: u64 = 3_600;
 pub const SMS_COMPLAINT_CHARACTERS: usize = 200;
 /// One in so many calls of the last hour of a trunk that was not heard in them, and `status` says so.
 pub const UNHEARD_ONE_IN: u64 = 10;
+/// One in so many calls of the last hour to a trunk that it rejected, and `status` says so …
+pub const REJECTED_ONE_IN: u64 = 2;
+/// … where there were as many.
+pub const REJECTED_LEAST: u64 = 3;
+/// Different rejections that are told there.
+pub const REJECTIONS_TOLD: usize = 3;

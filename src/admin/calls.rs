@@ -43,6 +43,8 @@ pub(super) struct Filter {
     trunk: Option<String>,
     outcome: Option<String>,
     reason: Option<String>,
+    /// The final code that its caller got, or with which a leg was rejected.
+    code: Option<u16>,
     route: Option<String>,
     flag: Option<String>,
     /// A part of a number, a sid or a Call-ID.
@@ -64,6 +66,7 @@ impl Filter {
             && trunk
             && same(&self.outcome, call.outcome)
             && same(&self.reason, call.reason)
+            && self.code.is_none_or(|code| call.sip_code == Some(code) || was_rejected(call, code))
             && same(&self.route, Some(&call.route))
             && self.flag.as_deref().is_none_or(|flag| call.flags.contains(&flag))
             && self.search.as_deref().is_none_or(|part| mentions(call, part))
@@ -79,6 +82,11 @@ impl Filter {
         let seconds = to.duration_since(from).as_secs_f64();
         self.longer.is_none_or(|longer| seconds >= longer) && self.shorter.is_none_or(|shorter| seconds < shorter)
     }
+}
+
+/// Whether a leg of a call was rejected with a code.
+fn was_rejected(call: &CallView, code: u16) -> bool {
+    call.legs.iter().any(|leg| leg.sip_code == Some(code))
 }
 
 /// Whether a call has this in a number, a sid or a Call-ID.

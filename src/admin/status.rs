@@ -10,7 +10,9 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
 use trunkgate_call::UNSENT;
-use trunkgate_call::view::{FaultView, PeerView, SilentView, StrayView, TrunkView, UnknownView};
+use trunkgate_call::view::{
+    FaultView, PeerView, RejectedView, RejectionView, SilentView, StrayView, TrunkView, UnknownView,
+};
 
 use super::ApiError;
 use super::agents::AgentReport;
@@ -178,6 +180,7 @@ impl StatusReport {
             let why = if nobody { "no phone is registered".to_owned() } else { why_down(&trunk.peers) };
             problems.push(format!("trunk {} is down: {why}", trunk.name));
         }
+        problems.extend(self.trunks.iter().filter_map(rejecting));
         for trunk in &self.trunks {
             let failed = trunk.registration.as_ref().filter(|registration| registration.state == "failed");
             if let Some(registration) = failed {
@@ -282,6 +285,25 @@ fn nothing_heard(trunk: &TrunkView, silent: &[SilentView]) -> Option<String> {
         let (name, cause, fix, sid) = (&trunk.name, &unheard.cause, &unheard.fix, &unheard.last_sid);
         format!(
             "no media from {name} in {calls} of {of} calls of the last hour: {cause}; try: {fix} (trunkgate trace {sid})"
+        )
+    })
+}
+
+/// A trunk that rejects most calls, and has answered none since.
+fn rejecting(trunk: &TrunkView) -> Option<String> {
+    let RejectedView { calls, of, still, answers, fix, last_sid } = trunk.rejected.as_ref()?;
+    let is_many = *calls >= limits::REJECTED_LEAST && calls * limits::REJECTED_ONE_IN >= *of;
+    let said = |one: &RejectionView| {
+        let text = one.text.as_ref().map(|text| format!(" {text}")).unwrap_or_default();
+        format!("{}× {}{text}", one.calls, one.code)
+    };
+    let told: Vec<String> = answers.iter().take(limits::REJECTIONS_TOLD).map(said).collect();
+    let more = if answers.len() > told.len() { ", …" } else { "" };
+    (is_many && *still).then(|| {
+        format!(
+            "trunk {} rejected {calls} of {of} calls in the last hour ({}{more}); try: {fix} (trunkgate trace {last_sid})",
+            trunk.name,
+            told.join(", ")
         )
     })
 }

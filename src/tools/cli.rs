@@ -283,6 +283,10 @@ pub struct Listing {
     /// Filter by reason, e.g. no_route (see docs/reasons.md)
     #[arg(long)]
     pub reason: Option<String>,
+    /// Filter by SIP code: sent to the caller, or with which a
+    /// target rejected the call
+    #[arg(long, verbatim_doc_comment, value_name = "CODE")]
+    pub code: Option<u16>,
     /// Filter by flag: one_way, codec_mismatch, unsent, failed_over,
     /// agent, listened, transcoded, srtp
     #[arg(long, verbatim_doc_comment)]

@@ -61,9 +61,17 @@ pub fn status(config: Option<&Path>, remote: &Remote, json: bool, every: Option<
 /// `calls [ls]`, `calls show SID`, `calls hangup SID`
 pub fn calls(config: Option<&Path>, remote: &Remote, json: bool, what: Calls) -> ExitCode {
     match what {
-        Calls::Ls(Listing { state, trunk, outcome, reason, flag, limit, csv, watch }) => {
+        Calls::Ls(Listing { state, trunk, outcome, reason, code, flag, limit, csv, watch }) => {
             let mut query = format!("/v1/calls?limit={}", limit.unwrap_or(CALLS_SHOWN));
-            let wanted = [("state", state), ("trunk", trunk), ("outcome", outcome), ("reason", reason), ("flag", flag)];
+            let code = code.map(|code| code.to_string());
+            let wanted = [
+                ("state", state),
+                ("trunk", trunk),
+                ("outcome", outcome),
+                ("reason", reason),
+                ("code", code),
+                ("flag", flag),
+            ];
             for (key, value) in wanted {
                 if let Some(value) = value {
                     query.push_str(&format!("&{key}={}", escape(&value)));

@@ -221,3 +221,47 @@ fn a_refused_reload_says_first_what_is_wrong() {
         until("it is logged", || edge.log().lines().find(|line| line.contains("reload rejected")).map(str::to_owned));
     assert!(line.contains("ERROR"), "{line}");
 }
+
+/// A carrier that is `up` and takes no call.
+#[test]
+fn a_carrier_that_rejects_every_call_is_the_first_problem_with_its_codes_and_words_until_it_answers() {
+    let (caller, callee) = phones();
+    let edge = edge((&caller, ""), (&callee, ""));
+    let party = callee.sip.shared();
+    let rejects = std::thread::spawn(move || {
+        for n in 0..4 {
+            let (invite, from) = party.receive("INVITE ");
+            let status = if n < 3 { "403 Forbidden" } else { "404 Not Found" };
+            let answer = party.answer(&invite, status, false);
+            let reason = "\r\nReason: Q.850;cause=21;text=\"Call Rejected +14155550100\"\r\nCSeq";
+            party.send(from, &if n < 3 { answer.replacen("\r\nCSeq", reason, 1) } else { answer });
+            party.receive("ACK ");
+        }
+    });
+    for n in 0..4 {
+        refused(&edge, &caller, &format!("rejected-{n}"));
+    }
+    rejects.join().unwrap();
+    let (page, verdict) = trace(&edge);
+    assert!(verdict.starts_with("Not answered (404): pbx answered 404 Not Found. Tried: pbx."), "{verdict}");
+    assert!(page.contains("check `send_numbers`"), "{page}");
+    let problems = edge.json("/v1/status")["problems"].clone();
+    let first = problems[0].as_str().unwrap();
+    let told = "trunk pbx rejected 4 of 4 calls in the last hour (3× 403 Forbidden \"Call Rejected +1415****100\", 1× 404 Not Found); \
+                try: Check the allow list";
+    assert!(first.starts_with(told), "{first}");
+    let with_code = edge.json("/v1/calls?code=403")["calls"].clone();
+    assert_eq!(with_code.as_array().unwrap().len(), 3);
+    let leg = &with_code[0]["legs"][1];
+    assert_eq!((&leg["sip_code"], &leg["sip_text"]), (&json!(403), &json!("Forbidden \"Call Rejected +1415****100\"")));
+    let listed = finish(&["calls", "ls", "--code", "404", "--url", &edge.url()]).stdout;
+    assert_eq!(String::from_utf8(listed).unwrap().lines().count(), 2, "a head and a call");
+    let shown = String::from_utf8(finish(&["calls", "show", "last", "--url", &edge.url()]).stdout).unwrap();
+    assert!(shown.contains("rejected     pbx answered 404 Not Found\n"), "{shown}");
+    assert!(!edge.log().contains("+14155550100"), "{}", edge.log());
+    let records = until("all are recorded", || Some(records(&edge)).filter(|records| records.len() == 4));
+    assert!(records.iter().all(|record| record["legs"][1]["sip_code"].is_u64()), "{records:?}");
+    let call = Call::set_up(&edge, "answered", &caller, &callee);
+    assert_eq!(edge.json("/v1/status")["problems"], json!([]), "it is good again");
+    call.hang_up(2, &caller, &callee);
+}

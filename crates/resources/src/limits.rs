@@ -269,6 +269,12 @@ pub const LET_DOWN_TIMES: usize = 2;
 pub const LET_DOWN_SECONDS: u64 = 60;
 /// Failures of a trunk that are remembered for that; as many count within the time.
 pub const LET_DOWN_KEPT: usize = 64;
+/// Texts of a response that rejects a call that are kept, and characters of each.
+pub const REJECTION_TEXTS: usize = 3;
+/// The same, of each.
+pub const REJECTION_TEXT_CHARS: usize = 160;
+/// Different rejections of a trunk that are told apart.
+pub const REJECTIONS_KEPT: usize = 16;
 /// The same trunk no sooner again, in seconds: what a busy edge would risk in the meantime it learns from one call as well.
 pub const PROBE_SECONDS: u64 = 10;
 /// A trunk that has not made a call ring for so long when it is given up has not delivered it, in seconds: the delay within which

@@ -6,16 +6,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use trunkgate_route::{Figures, Standing, Table, TokenBucket, Trunk};
+use trunkgate_story::Said;
 use trunkgate_story::diagnosis::{Cause, Diagnosis};
 use trunkgate_story::last_hour::LastHour;
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_story::view::{FaultView, KindView, PeerView, TrunkView};
+use trunkgate_story::status::status;
+use trunkgate_story::view::{FaultView, KindView, PeerView, RejectedView, RejectionView, TrunkView};
 use trunkgate_story::wall::rfc3339;
 
 use crate::congestion::Congestion;
 use crate::key::{Branch, CallKey};
 use crate::limits::{
     LET_DOWN_KEPT, LET_DOWN_SECONDS, LET_DOWN_TIMES, OVERSIZE_TOLD_EVERY, PACED_ADDRESSES, PROBE_SECONDS,
+    REJECTIONS_KEPT,
 };
 
 /// An attempt that waits, and its call.
@@ -52,6 +55,12 @@ struct TrunkState {
     unheard: Vec<Unheard>,
     /// By their kind.
     faults: [Faults; 2],
+    /// Calls that it has decided about, and those of them that it rejected.
+    decided: LastHour<2>,
+    /// With what, the newest last.
+    rejections: Vec<Rejection>,
+    /// It has answered none since the last that it rejected.
+    rejects: bool,
     /// When an INVITE that is too long for UDP was logged last.
     oversize_told: Option<Instant>,
 }
@@ -95,6 +104,18 @@ struct Faults {
     /// The last one, and the call's sid.
     last: Option<(Diagnosis, String)>,
 }
+
+/// Calls that were rejected with the same words.
+#[derive(Debug)]
+struct Rejection {
+    calls: LastHour<1>,
+    said: Said,
+    /// Of the last one.
+    sid: String,
+}
+
+/// Codes that say something of the called party, and nothing of the trunk.
+const OF_CALLED_PARTY: [u16; 6] = [408, 480, 486, 487, 600, 603];
 
 /// Sides that were not heard for one cause.
 #[derive(Debug)]
@@ -147,8 +168,45 @@ impl TrunkState {
             hearing: LastHour::default(),
             unheard: Vec::new(),
             faults: Default::default(),
+            decided: LastHour::default(),
+            rejections: Vec::new(),
+            rejects: false,
             oversize_told: None,
         }
+    }
+    /// Notes with what it rejected a call.
+    fn note_rejection(&mut self, now: Instant, sid: &str, said: Said) {
+        // Its other addresses say the same of the same call.
+        if self.rejections.iter().any(|one| one.sid == sid && one.said.code == said.code) {
+            return;
+        }
+        let is_its = !OF_CALLED_PARTY.contains(&said.code);
+        self.decided.count(now, [true, is_its]);
+        self.rejects = is_its;
+        if !is_its {
+            return;
+        }
+        let at = self.rejections.iter().position(|one| one.said == said);
+        let mut calls = at.map(|at| self.rejections.remove(at).calls).unwrap_or_default();
+        self.rejections.retain(|one| one.calls.sums(now) != [0]);
+        if self.rejections.len() >= REJECTIONS_KEPT {
+            self.rejections.remove(0);
+        }
+        calls.count(now, [true]);
+        self.rejections.push(Rejection { calls, said, sid: sid.to_owned() });
+    }
+    fn rejected(&self, now: Instant) -> Option<RejectedView> {
+        let [of, calls] = self.decided.sums(now);
+        let last = self.rejections.last().filter(|_| calls > 0)?;
+        let answer = |one: &Rejection| {
+            let [calls] = one.calls.sums(now);
+            (calls > 0).then(|| RejectionView { code: one.said.code, text: one.said.words(), calls })
+        };
+        let mut answers: Vec<RejectionView> = self.rejections.iter().filter_map(answer).collect();
+        answers.sort_by_key(|one| std::cmp::Reverse(one.calls));
+        let fix = answers.first().and_then(|most| status(most.code)).map_or("", |status| status.fix);
+        let fix = fix.trim_end_matches('.').to_owned();
+        Some(RejectedView { calls, of, still: self.rejects, answers, fix, last_sid: last.sid.clone() })
     }
     /// Counts a call in, or says which limit forbids it.
     fn begin(&mut self, now: Instant, direction: usize) -> Result<(), ReasonSlug> {
@@ -316,6 +374,8 @@ impl Trunks {
     pub fn answered(&mut self, now: Instant, name: &str) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.answered += 1;
+            state.decided.count(now, [true, false]);
+            state.rejects = false;
             state.standing.count(now, true);
         }
     }
@@ -394,6 +454,13 @@ impl Trunks {
         }
     }
 
+    /// Notes that a call was rejected by it.
+    pub fn rejected(&mut self, now: Instant, name: &str, sid: &str, said: Said) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.note_rejection(now, sid, said);
+        }
+    }
+
     /// Notes what went wrong last.
     pub fn problem(&mut self, now: Instant, name: &str, text: String) {
         if let Some(state) = self.by_name.get_mut(name) {
@@ -434,6 +501,7 @@ impl Trunks {
             failures: state.map_or(0, |s| s.failed),
             last_problem_at: problem.as_ref().map(|(_, at)| rfc3339(date(*at))),
             last_problem: problem.map(|(text, _)| text),
+            rejected: state.and_then(|state| state.rejected(now)),
             unheard: state.and_then(|state| state.unheard(now)),
             codec_mismatch: state.and_then(|state| state.fault(now, Kind::Codecs)),
             unsent: state.and_then(|state| state.fault(now, Kind::Unsent)),

@@ -67,6 +67,10 @@ pub struct LegView {
     pub srtp: Option<&'static str>,
     /// `trying`, `ringing`, `early`, `answered`, `ended`.
     pub state: &'static str,
+    /// The code with which its far end rejected the call; `null` where it did not.
+    pub sip_code: Option<u16>,
+    /// The words with it: reason phrase, texts of Reason, Warning and X- headers.
+    pub sip_text: Option<String>,
     /// Why it ended, a slug as a call's reason is one; `null` while it has not.
     pub reason: Option<&'static str>,
     /// `far_end` where its own far end hung up, closed, refused or broke off, `edge` where the edge ended it: the call was
@@ -385,6 +389,9 @@ pub struct TrunkView {
     pub last_problem: Option<String>,
     /// When that was, RFC 3339.
     pub last_problem_at: Option<String>,
+    /// Calls to it that it rejected, where there were some in the last hour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rejected: Option<RejectedView>,
     /// Its sides that were not heard, where there were some in the last hour.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unheard: Option<FaultView>,
@@ -402,6 +409,34 @@ pub struct TrunkView {
     /// The phones that have registered here, the newest first; `None` where none may.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phones: Option<Vec<PhoneView>>,
+}
+
+/// Calls that a trunk rejected in the last hour, but for a busy or absent called party.
+#[derive(Debug, Clone, Serialize)]
+pub struct RejectedView {
+    /// How many …
+    pub calls: u64,
+    /// … of so many that it answered or rejected.
+    pub of: u64,
+    /// Whether it has answered none since.
+    pub still: bool,
+    /// With what, the most frequent first.
+    pub answers: Vec<RejectionView>,
+    /// What would help with the most frequent one.
+    pub fix: String,
+    /// The last of these calls.
+    pub last_sid: String,
+}
+
+/// Calls that were rejected with the same words.
+#[derive(Debug, Clone, Serialize)]
+pub struct RejectionView {
+    /// The code.
+    pub code: u16,
+    /// Reason phrase, texts of Reason, Warning and X- headers.
+    pub text: Option<String>,
+    /// How many.
+    pub calls: u64,
 }
 
 /// Faults of one kind in a trunk's calls: sides that were not heard, codecs that do not fit, packets that do not leave.

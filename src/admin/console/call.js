@@ -73,6 +73,7 @@ function legs(call) {
     { name: 'Leg', cell: (leg) => leg.trunk || leg.agent || 'SIP URI' },
     { name: 'Direction', cell: (leg) => leg.direction },
     { name: 'State', cell: (leg) => chip(kind(leg.state), leg.state) },
+    { name: 'Rejected with', cell: (leg) => (leg.sip_code ? `${leg.sip_code} ${leg.sip_text || ''}` : '–') },
     { name: 'Reason', cell: (leg) => (leg.reason ? [h('code', {}, leg.reason), leg.ended_by ? ` by ${words(leg.ended_by)}` : ''] : '–') },
     { name: 'Signalling', cell: (leg) => `${leg.transport} ${leg.remote || ''}` },
     { name: 'Call-ID', cell: (leg) => (leg.sip_call_id ? h('code', { class: 'long' }, leg.sip_call_id) : '–') },

@@ -10,7 +10,7 @@ const FLAGS = ['', 'one_way', 'codec_mismatch', 'unsent', 'failed_over', 'agent'
 /** Flags that report a fault. */
 export const BAD_FLAGS = ['one_way', 'codec_mismatch', 'unsent'];
 const OUTCOMES = ['', 'answered', 'busy', 'no_answer', 'canceled', 'refused', 'failed'];
-const FIELDS = ['state', 'outcome', 'flag', 'trunk', 'reason', 'route', 'search', 'longer', 'shorter'];
+const FIELDS = ['state', 'outcome', 'flag', 'trunk', 'reason', 'code', 'route', 'search', 'longer', 'shorter'];
 /** Lower bounds of the duration bars, in seconds. 30–34: a lost ACK; 900: a session timer that was not refreshed. */
 const STEPS = [0, 5, 15, 30, 34, 60, 180, 600, 880, 920, 3600];
 const PAGE = 100;
@@ -33,6 +33,17 @@ function parties(call) {
   return `${name(first)} → ${name(last)}`;
 }
 
+/** The code that the caller got, behind that of the last target if it is another. */
+function code(call) {
+  const theirs = call.legs.map((leg) => leg.sip_code).filter(Boolean).pop();
+  return theirs && call.sip_code >= 300 && theirs !== call.sip_code ? `${theirs} → ${call.sip_code}` : call.sip_code || '–';
+}
+
+/** What targets said as they rejected the call. */
+function said(call) {
+  return call.legs.filter((leg) => leg.sip_code).map((leg) => `${leg.trunk || 'SIP URI'}: ${leg.sip_code} ${leg.sip_text || ''}`).join('; ') || null;
+}
+
 function codecs(call) {
   const all = [...new Set(call.legs.map((leg) => leg.codec).filter(Boolean))];
   return all.join(' / ') || '–';
@@ -47,6 +58,7 @@ const COLUMNS = [
   { name: 'From → to', cell: (call) => `${number(call.from)} → ${number(call.to)}`, sort: (call) => call.to, class: 'nowrap' },
   { name: 'Trunk → target', cell: parties, sort: parties },
   { name: 'State', cell: (call) => (call.state === 'ended' ? chip(kind(call.outcome), words(call.outcome)) : chip(`${kind(call.state)} live`, call.state)), sort: (call) => call.state + call.outcome },
+  { name: 'SIP code', cell: (call) => h('span', { title: said(call) }, code(call)), sort: (call) => call.sip_code || 0, class: 'nowrap' },
   { name: 'Duration', cell: (call) => duration(talked(call)), sort: (call) => talked(call) ?? -1, class: 'number nowrap' },
   { name: 'Codec', cell: codecs, sort: codecs },
   { name: 'MOS', cell: score, sort: (call) => Math.min(...call.legs.map((leg) => leg.rtp.mos ?? 9)) },
@@ -68,7 +80,7 @@ export function callsPage(main, query) {
   const trunk = h('span', {});
   const form = h('form', { class: 'filters', 'aria-label': 'Filters' },
     pick('state', 'State', STATES), pick('outcome', 'Outcome', OUTCOMES), pick('flag', 'Flag', FLAGS), trunk,
-    type('reason', 'Reason', 14), type('longer', 'Duration from (s)', 5), type('shorter', 'below (s)', 5), type('search', 'Search', 16),
+    type('reason', 'Reason', 14), type('code', 'SIP code', 4), type('longer', 'Duration from (s)', 5), type('shorter', 'below (s)', 5), type('search', 'Search', 16),
     h('button', { type: 'submit', class: 'quiet' }, 'Apply'),
     h('button', { type: 'button', class: 'quiet', on: { click: () => { location.hash = '#/calls?longer=30&shorter=34'; } }, title: 'Calls with a lost ACK end after this time' }, 'Ended at 30–34 s'),
     h('a', { href: '#/calls', class: 'button quiet' }, 'Clear'));

@@ -23,6 +23,8 @@ fn sid(n: u64) -> String {
 fn leg(n: u64, kind: &'static str, name: &str) -> LegView {
     let is_agent = kind == "agent";
     LegView {
+        sip_code: None,
+        sip_text: None,
         sid: sid(n),
         kind,
         trunk: if is_agent { String::new() } else { name.to_owned() },

@@ -202,10 +202,22 @@ pub(crate) fn call_row(call: &Value) -> [String; 9] {
         shown(&call["route"]),
         parties(call),
         shown(if is_over { &call["outcome"] } else { &call["state"] }) + &marks(call),
-        shown(&call["sip_code"]),
+        code(call),
         duration(call),
         shown(&call["reason"]),
     ]
+}
+
+/// The code that its caller got, behind that of the last target where it is another.
+fn code(call: &Value) -> String {
+    let ours = &call["sip_code"];
+    let legs = call["legs"].as_array().into_iter().flatten();
+    match legs.filter_map(|leg| leg["sip_code"].as_u64()).next_back() {
+        Some(theirs) if ours.as_u64().is_some_and(|ours| ours >= 300 && ours != theirs) => {
+            format!("{theirs}→{}", shown(ours))
+        }
+        Some(_) | None => shown(ours),
+    }
 }
 
 /// Flags that are told beside a call's state, and their words.
@@ -258,6 +270,8 @@ pub(super) fn call(call: &Value, width: Option<usize>) -> String {
             .map(str::to_owned)
             .to_vec(),
     ];
+    let answers: Vec<String> = call["legs"].as_array().into_iter().flatten().filter_map(rejected).collect();
+    answers.iter().for_each(|answer| out.push_str(&format!("{:<12} {answer}\n", "rejected")));
     for leg in call["legs"].as_array().into_iter().flatten() {
         let rtp = &leg["rtp"];
         rows.push(vec![
@@ -292,6 +306,13 @@ pub(super) fn call(call: &Value, width: Option<usize>) -> String {
         out.push_str(&wrapped(&format!("  {heard}; sent {tx}, MOS {far}; round trip {rtt}"), 4, width));
     }
     out
+}
+
+/// Who rejected the call, and with which words.
+fn rejected(leg: &Value) -> Option<String> {
+    let code = leg["sip_code"].as_u64()?;
+    let text = leg["sip_text"].as_str().map(|text| format!(" {text}")).unwrap_or_default();
+    Some(format!("{} answered {code}{text}", party(leg)))
 }
 
 /// A leg's codec, and what it becomes for the other side where the edge converts it.
@@ -522,6 +543,14 @@ mod tests {
         assert_eq!(lines[1], ended);
         assert_eq!(lines[2], "CA2,2026-01-01T00:00:00Z,,,,ringing,,,r,,+1,+2,,,,,,,,[]");
         assert_eq!(calls_as_csv(&json!({ "calls": [] })), format!("{}\r\n", lines[0]));
+    }
+
+    #[test]
+    fn a_targets_own_code_stands_before_another_that_the_caller_got() {
+        let call = |code: u16, legs: Value| json!({"sip_code": code, "legs": legs});
+        assert_eq!(code(&call(500, json!([{"sip_code": null}, {"sip_code": 503}]))), "503→500");
+        assert_eq!(code(&call(403, json!([{}, {"sip_code": 403}]))), "403");
+        assert_eq!(code(&call(200, json!([{}, {"sip_code": 503}, {}]))), "200");
     }
 
     #[test]

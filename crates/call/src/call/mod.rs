@@ -92,6 +92,7 @@ use trunkgate_route::{Agent, Server};
 use trunkgate_sdp::Description;
 use trunkgate_sip::header::SessionExpires;
 use trunkgate_sip::{Answer, ClientId, DialogId, ServerId};
+use trunkgate_story::Said;
 use trunkgate_story::few::Few;
 use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
@@ -203,7 +204,7 @@ pub(crate) enum CallEvent {
     /// 3xx to 6xx to our INVITE.
     Rejected {
         leg: LegId,
-        code: u16,
+        said: Said,
         q850: Option<u8>,
         detail: Option<String>,
         headers: Brought,
@@ -468,8 +469,8 @@ impl Parts {
             (Answered | Leaving | Ended, E::Accepted { leg, dialog, .. }) => {
                 cx.accepted_too_late(leg, dialog);
             }
-            (Searching | Rerouting, E::Rejected { leg, code, q850, detail, headers, contacts }) => {
-                self.rejected(cx, leg, (code, q850, detail), &headers, &contacts);
+            (Searching | Rerouting, E::Rejected { leg, said, q850, detail, headers, contacts }) => {
+                self.rejected(cx, leg, (said, q850, detail), &headers, &contacts);
             }
             (Searching | Rerouting, E::Unanswered { leg, sent }) => self.unanswered(cx, leg, sent),
             (Answered | Leaving | Ended, E::Rejected { leg, .. } | E::Unanswered { leg, .. }) => {

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::call::search::rejection::said;
 use trunkgate_resources::challenge::auth_fault;
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::index::{Place, Purpose};
@@ -421,7 +422,7 @@ impl Gateway {
                 };
                 let contacts = if code < 400 { redirect::contacts(response) } else { Vec::new() };
                 let headers = self.brought(entry.at, response);
-                CallEvent::Rejected { leg, code, q850: q850(), detail, headers, contacts }
+                CallEvent::Rejected { leg, said: said(code, response), q850: q850(), detail, headers, contacts }
             }
             (_, 0..=199, _) => return,
             (Purpose::Join, _, _) => {

@@ -68,6 +68,7 @@ mod register;
 mod registrar;
 mod reinvite;
 mod reinvite_matrix;
+mod rejections;
 mod reliable;
 mod replacing;
 mod ring_all;

@@ -23,6 +23,7 @@ use trunkgate_sip::header::{NameAddr, Refresher, SessionExpires};
 use trunkgate_sip::{
     ClientId, DialogId, Extra, Flow, HeaderName, ListenerId, Message, Method, Party, ServerId, Transport,
 };
+use trunkgate_story::Said;
 use trunkgate_story::diagnosis::{Diagnosis, Look};
 use trunkgate_story::numbers::plain;
 use trunkgate_story::quality::{Scored, add_counters, score_view};
@@ -183,6 +184,8 @@ pub(crate) struct Leg {
     pub(crate) state: LegState,
     /// Why it has ended, or is about to.
     pub(crate) end: Option<LegEnd>,
+    /// What its far end said as it rejected the call.
+    pub(crate) said: Option<Box<Said>>,
     /// Its session timer.
     pub(crate) timer: SessionTimer,
     /// Its media ends, one for each anchored m-line.
@@ -230,6 +233,7 @@ impl Leg {
             agent: None,
             state: LegState::Trying,
             end: None,
+            said: None,
             timer: SessionTimer::default(),
             ends: Vec::new(),
             codec: String::new(),
@@ -453,6 +457,8 @@ impl Leg {
             converted_to: self.converted_to,
             srtp: self.srtp.map(Suite::as_str),
             state: self.state.as_str(),
+            sip_code: self.said.as_ref().map(|said| said.code),
+            sip_text: self.said.as_ref().and_then(|said| said.words()),
             reason: self.shown_end().map(|end| end.reason.as_str()),
             ended_by: self.shown_end().map(|end| end.by.as_str()),
             ssrc: self

@@ -13,6 +13,7 @@ use trunkgate_resources::limits::BIND_TRIES;
 use trunkgate_route::Server;
 use trunkgate_sdp::Srtp;
 use trunkgate_sip::{DialogId, Transport};
+use trunkgate_story::Said;
 use trunkgate_story::few::Few;
 use trunkgate_story::reason::ReasonSlug;
 
@@ -197,13 +198,17 @@ impl Parts {
         &mut self,
         cx: &mut Cx<'_>,
         leg: LegId,
-        (code, q850, detail): (u16, Option<u8>, Option<String>),
+        (said, q850, detail): (Said, Option<u8>, Option<String>),
         headers: &[(String, String)],
         contacts: &[String],
     ) {
         let Some(branch) = self.search.calling_on(cx.call, leg) else { return cx.call.legs.withdrawn(cx.edge, leg) };
         self.search.heard(cx, leg);
         cx.call.legs[leg].enter(LegState::Ended);
+        let code = said.code;
+        // What is known of why says more than a phrase.
+        let words = if detail.is_some() { code.to_string() } else { said.to_string() };
+        cx.call.legs[leg].said = Some(Box::new(said.clone()));
         if self.asked_again_without_srtp(cx, branch, leg, code)
             || self.asked_again_without_location(cx, branch, leg, code)
         {
@@ -214,9 +219,11 @@ impl Parts {
         let judgement = attempt.judge(code, q850);
         let location_error = cx.call.location_error(cx.edge, headers, leg);
         let why = detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
-        let problem = format!("{code} to INVITE from {}{why}", cx.edge.shown_name(&cx.call.legs[leg].peer));
+        let problem = format!("{words} to INVITE from {}{why}", cx.edge.shown_name(&cx.call.legs[leg].peer));
         if !goes_on {
-            cx.edge.trunks.problem(cx.now, cx.call.legs[leg].trunk_name(), problem);
+            let (sid, leg) = (cx.call.legs.sid().to_owned(), &cx.call.legs[leg]);
+            cx.edge.trunks.problem(cx.now, leg.trunk_name(), problem);
+            cx.edge.trunks.rejected(cx.now, leg.trunk_name(), &sid, said);
         }
         let said = |failure: Failure| {
             let reason = if goes_on { ReasonSlug::Transferred } else { failure.reason };

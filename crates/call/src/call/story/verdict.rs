@@ -6,10 +6,12 @@ use std::sync::Arc;
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::trunks::Kind;
 use trunkgate_route::SmsRule;
+use trunkgate_story::Said;
 use trunkgate_story::change::Change;
 use trunkgate_story::diagnosis::{Cause, Diagnosis};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::series::Series;
+use trunkgate_story::status::status;
 use trunkgate_story::trace::TraceView;
 
 use crate::call::legs::headers::Brought;
@@ -102,15 +104,29 @@ pub(crate) fn verdict(call: &Shared, search: &Search) -> String {
     }
 }
 
+/// The last leg that was rejected, where a call ended for that.
+fn rejected(call: &Shared, reason: ReasonSlug) -> Option<(String, &Said)> {
+    let is_its = matches!(reason, ReasonSlug::TargetRejected | ReasonSlug::TrunkCongested);
+    let last = call.legs.ids().skip(1).filter(|at| is_its && call.legs[*at].said.is_some()).last()?;
+    Some((call.legs.name_of(last), call.legs[last].said.as_deref()?))
+}
+
 /// Why a call ended, and what shows it.
 fn why(call: &Shared, reason: ReasonSlug) -> String {
+    if let (None, Some((name, said))) = (call.proof(reason), rejected(call, reason)) {
+        return format!("{name} answered {said}");
+    }
     let proof = call.proof(reason).map(|proof| format!(": {proof}")).unwrap_or_default();
     format!("{}{proof}", reason.sentence())
 }
 
 /// What would help.
 fn fix(call: &Shared, reason: ReasonSlug) -> String {
-    let fix = fault_of(call, reason).map(|found| found.fix.as_str()).or(reason.fix());
+    let of_code = || {
+        let (_, said) = rejected(call, reason)?;
+        Some(status(said.code)?.fix.trim_end_matches('.'))
+    };
+    let fix = fault_of(call, reason).map(|found| found.fix.as_str()).or_else(of_code).or(reason.fix());
     fix.map(|fix| format!(" Try: {fix}.")).unwrap_or_default()
 }
 
@@ -143,6 +159,8 @@ struct Outcome {
     name: String,
     /// Why it failed, if it did.
     why: Option<ReasonSlug>,
+    /// What it said, where it rejected the call.
+    said: Option<Said>,
     /// One after the other, each with the same end.
     times: usize,
 }
@@ -151,9 +169,13 @@ impl std::fmt::Display for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.name)?;
         let often = if self.times > 1 { format!("{} times", self.times) } else { String::new() };
-        match (self.why, often.is_empty()) {
-            (Some(why), true) => write!(f, " ({})", why.sentence()),
-            (Some(why), false) => write!(f, " ({often}: {})", why.sentence()),
+        let why = match (self.why, &self.said) {
+            (Some(ReasonSlug::TargetRejected | ReasonSlug::TrunkCongested), Some(said)) => Some(said.to_string()),
+            (why, _) => why.map(|why| why.sentence().to_owned()),
+        };
+        match (why, often.is_empty()) {
+            (Some(why), true) => write!(f, " ({why})"),
+            (Some(why), false) => write!(f, " ({often}: {why})"),
             (None, true) => Ok(()),
             (None, false) => write!(f, " ({often})"),
         }
@@ -163,17 +185,18 @@ impl std::fmt::Display for Outcome {
 /// Those who were called, in their order.
 fn outcomes(call: &Shared) -> Vec<Outcome> {
     let mut all: Vec<Outcome> = Vec::new();
-    let mut add = |name: String, why: Option<ReasonSlug>| match all.last_mut() {
-        Some(last) if last.name == name && last.why == why => last.times += 1,
-        Some(_) | None => all.push(Outcome { name, why, times: 1 }),
+    let mut add = |name: String, why: Option<ReasonSlug>, said: Option<&Said>| match all.last_mut() {
+        Some(last) if last.name == name && last.why == why && last.said.as_ref() == said => last.times += 1,
+        Some(_) | None => all.push(Outcome { name, why, said: said.cloned(), times: 1 }),
     };
     let mut passed_over = call.story.passed_over.iter().peekable();
     for at in call.legs.ids().chain([call.legs.next_id()]).skip(1) {
         while let Some((name, why, _)) = passed_over.next_if(|(_, _, legs)| *legs <= at.index()) {
-            add(name.to_string(), Some(*why));
+            add(name.to_string(), Some(*why), None);
         }
         let Some(leg) = call.legs.get(at).filter(|leg| !leg.listens()) else { continue };
-        add(call.legs.name_of(at), leg.shown_end().filter(|end| end.failed).map(|end| end.reason));
+        let why = leg.shown_end().filter(|end| end.failed).map(|end| end.reason);
+        add(call.legs.name_of(at), why, leg.said.as_deref());
     }
     all
 }

@@ -1,0 +1,91 @@
+//! What a far end says as it rejects a call, read from its response.
+
+use trunkgate_resources::limits::{REJECTION_TEXT_CHARS, REJECTION_TEXTS};
+use trunkgate_sip::{HeaderName, Message, StartLine};
+use trunkgate_story::Said;
+use trunkgate_story::numbers::{mask, plain};
+
+/// Parts of names of headers in which carriers say why.
+const TELLING: [&str; 5] = ["reason", "error", "cause", "warning", "message"];
+
+/// Code and words of a final response.
+pub(crate) fn said(code: u16, response: &Message) -> Said {
+    let phrase = match response.start_line() {
+        StartLine::Response { reason, .. } => words(reason),
+        StartLine::Request { .. } => String::new(),
+    };
+    let mut texts: Vec<String> = Vec::new();
+    let reasons = response.headers(HeaderName::Reason).filter_map(text_of_reason);
+    let warnings = response.headers(HeaderName::Warning).filter_map(quoted);
+    let own = response.fields().filter(|(name, _)| is_telling(name)).map(|(_, value)| value);
+    for text in reasons.chain(warnings).chain(own).map(words) {
+        let is_known = text.eq_ignore_ascii_case(&phrase) || texts.contains(&text);
+        if !text.is_empty() && !is_known && texts.len() < REJECTION_TEXTS {
+            texts.push(text);
+        }
+    }
+    Said { code, phrase, texts }
+}
+
+/// A header of the far end's own that tells why.
+fn is_telling(name: &[u8]) -> bool {
+    let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+    name.starts_with("x-") && TELLING.iter().any(|part| name.contains(part))
+}
+
+/// The `text` of a Reason (RFC 3326 §2).
+fn text_of_reason(value: &[u8]) -> Option<&[u8]> {
+    let at = value.windows(4).position(|word| word.eq_ignore_ascii_case(b"text"))? + 4;
+    let rest = value.get(at..)?.trim_ascii_start().strip_prefix(b"=")?.trim_ascii_start();
+    quoted(rest).or_else(|| rest.split(|byte| matches!(byte, b';' | b',')).next())
+}
+
+/// What stands between the first two quotation marks.
+fn quoted(value: &[u8]) -> Option<&[u8]> {
+    let from = value.iter().position(|byte| *byte == b'"')? + 1;
+    let rest = value.get(from..)?;
+    rest.get(..rest.iter().position(|byte| *byte == b'"')?)
+}
+
+/// Whatever it says: no key, no whole number, and no more than a line.
+fn words(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let key = text.to_ascii_lowercase().find("inline").unwrap_or(text.len());
+    let digits = |word: &str| word.chars().filter(char::is_ascii_digit).count();
+    let text = text.get(..key).unwrap_or_default();
+    let words: Vec<String> =
+        text.split_whitespace().map(|word| if digits(word) > 6 { mask(word) } else { word.to_owned() }).collect();
+    plain(&words.join(" ").replace('"', "'"), REJECTION_TEXT_CHARS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(line: &str, headers: &str) -> String {
+        let text = format!(
+            "SIP/2.0 {line}\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>;tag=2\r\n\
+             Call-ID: c\r\nCSeq: 1 INVITE\r\n{headers}Content-Length: 0\r\n\r\n"
+        );
+        let message = Message::parse(text.into()).unwrap();
+        said(403, &message).to_string()
+    }
+
+    #[test]
+    fn every_text_of_a_rejection_is_quoted_once_and_hides_numbers_and_keys() {
+        for (line, headers, shown) in [
+            ("403 Forbidden", "", "403 Forbidden"),
+            ("403 ", "", "403"),
+            ("403 Forbidden", "Reason: Q.850;cause=21;text=\"Call Rejected\"\r\n", "403 Forbidden \"Call Rejected\""),
+            ("403 No", "Reason: SIP ;cause=403 ;TEXT = plain;x=1\r\n", "403 No \"plain\""),
+            ("403 No", "Reason: Q.850;cause=21\r\nWarning: 399 h \"no \"\r\n", "403 No"),
+            ("403 No", "Warning: 399 h \"CLI +14155550100 is unknown\"\r\n", "403 No \"CLI +1415****100 is unknown\""),
+            ("403 No", "X-Twilio-Error: 21210 not verified\r\nX-Other: x\r\n", "403 No \"21210 not verified\""),
+            ("403 No", "X-Error-Info: key inline:SECRET\r\n", "403 No \"key\""),
+        ] {
+            assert_eq!(of(line, headers), shown, "{line} {headers}");
+        }
+        let many: String = (0..9).map(|n| format!("X-Reason-{n}: {}\r\n", format!("w{n} ").repeat(200))).collect();
+        assert!(of("403 No", &many).len() < 4 * 210);
+    }
+}

@@ -1,0 +1,95 @@
+//! A carrier that rejects calls: its code and words stand in the leg, the verdict and the trunk.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
+
+use std::time::Duration;
+
+use crate::bench::*;
+use trunkgate_call::view::{LegView, RejectedView};
+use trunkgate_route::TargetSpec;
+
+const REASON: &str = "Reason: Q.850;cause=21;text=\"Call Rejected\"\r\n";
+
+fn bench(connect: Vec<TargetSpec>) -> Bench {
+    let trunks = vec![trunk("carrier", &[CARRIER]), trunk("pbx", &[PBX]), trunk("backup", &[BACKUP])];
+    Bench::with(table(trunks, vec![route(connect)]))
+}
+
+/// A call that the PBX rejects so; the caller's last answer has this code.
+fn rejected(bench: &mut Bench, (code, headers): (u16, &str), seen: u16) {
+    bench.invite(CARRIER, "+14155550100", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    bench.receive(PBX, callee.answer_with(code, headers));
+    bench.expect(PBX, "ACK");
+    bench.expect(CARRIER, &format!("SIP/2.0 {seen}"));
+    // Its transactions are over, so that the next call is another.
+    bench.pass(Duration::from_secs(40));
+    bench.sent.clear();
+}
+
+fn leg(bench: &Bench, at: usize) -> LegView {
+    bench.gateway.calls(bench.now)[0].legs[at].clone()
+}
+
+fn of_pbx(bench: &Bench) -> Option<RejectedView> {
+    bench.gateway.status(bench.now).trunks.into_iter().find(|trunk| trunk.name == "pbx").unwrap().rejected
+}
+
+fn verdict(bench: &Bench) -> String {
+    let sid = bench.gateway.calls(bench.now)[0].sid.clone();
+    bench.gateway.trace(&sid).unwrap().verdict
+}
+
+#[test]
+fn its_code_and_words_stand_in_leg_record_and_verdict_with_what_helps() {
+    let mut bench = bench(vec![to_trunk("pbx")]);
+    rejected(&mut bench, (403, REASON), 403);
+    let leg = leg(&bench, 1);
+    assert_eq!((leg.sip_code, leg.sip_text.as_deref()), (Some(403), Some("Whatever \"Call Rejected\"")));
+    let recorded = &bench.reports[0].call.legs[1];
+    assert_eq!((recorded.sip_code, &recorded.sip_text), (leg.sip_code, &leg.sip_text));
+    let verdict = verdict(&bench);
+    assert!(verdict.contains("pbx answered 403 Whatever \"Call Rejected\""), "{verdict}");
+    assert!(verdict.contains("Try: Check the allow list for your public address"), "{verdict}");
+    // What is ours alone between the target and us is told as its own.
+    rejected(&mut bench, (503, "Retry-After: 0\r\n"), 500);
+    assert!(bench.gateway.calls(bench.now)[0].legs[1].sip_code == Some(503), "the caller got 500");
+    bench.finish();
+}
+
+#[test]
+fn of_several_targets_each_has_its_own_words() {
+    let mut bench = bench(vec![to_trunk("pbx"), to_trunk("backup")]);
+    bench.invite(CARRIER, "+14155550100", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    for (at, code) in [(PBX, 503), (BACKUP, 403)] {
+        let callee = Dialed::new(at, bench.expect(at, "INVITE"));
+        bench.receive(at, callee.answer(code, ""));
+        bench.expect(at, "ACK");
+    }
+    bench.expect(CARRIER, "SIP/2.0 403");
+    let verdict = verdict(&bench);
+    assert!(verdict.contains("pbx (503 Whatever)") && verdict.contains("backup (403 Whatever)"), "{verdict}");
+}
+
+#[test]
+fn a_trunk_that_rejects_is_counted_by_code_and_words_until_it_answers() {
+    let mut bench = bench(vec![to_trunk("pbx")]);
+    assert!(of_pbx(&bench).is_none());
+    for _ in 0..2 {
+        rejected(&mut bench, (403, REASON), 403);
+    }
+    rejected(&mut bench, (404, ""), 404);
+    // The called party's own affair.
+    rejected(&mut bench, (486, ""), 486);
+    let found = of_pbx(&bench).unwrap();
+    assert_eq!((found.calls, found.of, found.still), (3, 4, false));
+    rejected(&mut bench, (403, REASON), 403);
+    let found = of_pbx(&bench).unwrap();
+    let answers: Vec<_> = found.answers.iter().map(|one| (one.code, one.text.as_deref(), one.calls)).collect();
+    assert_eq!(answers, [(403, Some("Whatever \"Call Rejected\""), 3), (404, Some("Whatever"), 1)]);
+    assert!(found.still && found.fix.starts_with("Check the allow list"), "{found:?}");
+    bench.pass(Duration::from_secs(3_700));
+    assert!(of_pbx(&bench).is_none(), "an hour later");
+}
