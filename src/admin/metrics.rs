@@ -32,6 +32,7 @@ fn render(counted: &Counted, handle: &Handle) -> String {
     signalling(&mut out, gateway);
     sockets(&mut out, gateway, &handle.shared.sockets);
     calls(&mut out, gateway);
+    decisions(&mut out, counted);
     trunks(&mut out, gateway);
     agents(&mut out, gateway, &counted.agents);
     keepalive(&mut out, gateway);
@@ -140,6 +141,15 @@ fn certificates(out: &mut Exposition, handle: &Handle) {
     out.family(name, Kind::Gauge, "Expiry time of a certificate chain of a listener or trunk.");
     for (kind, owner, expires) in handle.shared.tls.borrow().expiries() {
         out.sample(name, &[(kind, &owner)], expires.as_second() as f64);
+    }
+}
+
+fn decisions(out: &mut Exposition, counted: &Counted) {
+    let name = "trunkgate_trunk_calls_total";
+    out.family(name, Kind::Counter, "Calls that a trunk answered or gave a final response to: `rejected` by the trunk, or `other` (answered, busy, absent party).");
+    for (trunk, [decided, rejected]) in &counted.decisions {
+        out.sample(name, &[("trunk", trunk), ("result", "rejected")], *rejected as f64);
+        out.sample(name, &[("trunk", trunk), ("result", "other")], decided.saturating_sub(*rejected) as f64);
     }
 }
 

@@ -301,9 +301,10 @@ fn rejecting(trunk: &TrunkView) -> Option<String> {
     let more = if answers.len() > told.len() { ", …" } else { "" };
     (is_many && *still).then(|| {
         format!(
-            "trunk {} rejected {calls} of {of} calls in the last hour ({}{more}); try: {fix} (trunkgate trace {last_sid})",
+            "trunk {} rejected {calls} of {of} calls in the last hour ({}{more}){} (trunkgate trace {last_sid})",
             trunk.name,
-            told.join(", ")
+            told.join(", "),
+            if fix.is_empty() { String::new() } else { format!("; try: {fix}") }
         )
     })
 }

@@ -318,6 +318,7 @@ impl Handle {
             metrics: gateway.metrics().clone(),
             agents: gateway.agents(now),
             media_ports: gateway.media_ports(),
+            decisions: gateway.decisions(),
         };
         self.ask(count).await
     }

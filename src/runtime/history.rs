@@ -18,6 +18,8 @@ use crate::sinks::events::{Event, as_text, is_usual};
 /// What the gateway counts and knows that `/metrics` shows.
 #[derive(Debug)]
 pub(crate) struct Counted {
+    /// Calls that each trunk has answered or rejected, and those of them that it rejected.
+    pub(crate) decisions: Vec<(Arc<str>, [u64; 2])>,
     pub(crate) metrics: Metrics,
     pub(crate) agents: Vec<AgentView>,
     /// Media ports in all.

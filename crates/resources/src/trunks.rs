@@ -10,7 +10,7 @@ use trunkgate_story::Said;
 use trunkgate_story::diagnosis::{Cause, Diagnosis};
 use trunkgate_story::last_hour::LastHour;
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_story::status::status;
+use trunkgate_story::status::{Status, status};
 use trunkgate_story::view::{FaultView, KindView, PeerView, RejectedView, RejectionView, TrunkView};
 use trunkgate_story::wall::rfc3339;
 
@@ -59,8 +59,11 @@ struct TrunkState {
     decided: LastHour<2>,
     /// With what, the newest last.
     rejections: Vec<Rejection>,
-    /// It has answered none since the last that it rejected.
+    /// It has answered none since the last that it rejected, and to whom that was.
     rejects: bool,
+    last_rejected: Option<Box<str>>,
+    /// The same since the start: decided, rejected.
+    decisions: [u64; 2],
     /// When an INVITE that is too long for UDP was logged last.
     oversize_told: Option<Instant>,
 }
@@ -105,17 +108,25 @@ struct Faults {
     last: Option<(Diagnosis, String)>,
 }
 
-/// Calls that were rejected with the same words.
+/// Calls that were rejected with the same code and phrase.
 #[derive(Debug)]
 struct Rejection {
     calls: LastHour<1>,
+    /// Of the last one, and its call's sid.
     said: Said,
-    /// Of the last one.
     sid: String,
 }
 
-/// Codes that say something of the called party, and nothing of the trunk.
-const OF_CALLED_PARTY: [u16; 6] = [408, 480, 486, 487, 600, 603];
+/// What a rejection says of the trunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejected {
+    /// It does not take the call.
+    Always,
+    /// It does not take that number: where several are not taken, all are written in a form that it does not take.
+    OfNumber,
+    /// Nothing: the called party is busy or absent, or it is what the caller has sent.
+    OfParty,
+}
 
 /// Sides that were not heard for one cause.
 #[derive(Debug)]
@@ -171,29 +182,32 @@ impl TrunkState {
             decided: LastHour::default(),
             rejections: Vec::new(),
             rejects: false,
+            last_rejected: None,
+            decisions: [0; 2],
             oversize_told: None,
         }
     }
-    /// Notes with what it rejected a call.
-    fn note_rejection(&mut self, now: Instant, sid: &str, said: Said) {
-        // Its other addresses say the same of the same call.
-        if self.rejections.iter().any(|one| one.sid == sid && one.said.code == said.code) {
-            return;
-        }
-        let is_its = !OF_CALLED_PARTY.contains(&said.code);
+    /// Notes with what it rejected a call to this number.
+    fn note_rejection(&mut self, now: Instant, (sid, called): (&str, &str), (how, said): (Rejected, &Said)) {
+        let is_same = self.last_rejected.as_deref() == Some(called);
+        let is_its = how == Rejected::Always || how == Rejected::OfNumber && !is_same;
         self.decided.count(now, [true, is_its]);
-        self.rejects = is_its;
+        self.decisions[0] += 1;
+        self.last_rejected = Some(called.into());
         if !is_its {
             return;
         }
-        let at = self.rejections.iter().position(|one| one.said == said);
+        self.decisions[1] += 1;
+        self.rejects = true;
+        let same = |one: &Rejection| (one.said.code, &one.said.phrase) == (said.code, &said.phrase);
+        let at = self.rejections.iter().position(same);
         let mut calls = at.map(|at| self.rejections.remove(at).calls).unwrap_or_default();
         self.rejections.retain(|one| one.calls.sums(now) != [0]);
         if self.rejections.len() >= REJECTIONS_KEPT {
             self.rejections.remove(0);
         }
         calls.count(now, [true]);
-        self.rejections.push(Rejection { calls, said, sid: sid.to_owned() });
+        self.rejections.push(Rejection { calls, said: said.clone(), sid: sid.to_owned() });
     }
     fn rejected(&self, now: Instant) -> Option<RejectedView> {
         let [of, calls] = self.decided.sums(now);
@@ -204,8 +218,9 @@ impl TrunkState {
         };
         let mut answers: Vec<RejectionView> = self.rejections.iter().filter_map(answer).collect();
         answers.sort_by_key(|one| std::cmp::Reverse(one.calls));
-        let fix = answers.first().and_then(|most| status(most.code)).map_or("", |status| status.fix);
-        let fix = fix.trim_end_matches('.').to_owned();
+        let of_code = |code: u16| answers.iter().filter(|one| one.code == code).map(|one| one.calls).sum::<u64>();
+        let most = answers.iter().map(|one| one.code).max_by_key(|code| of_code(*code));
+        let fix = most.and_then(status).and_then(Status::advice).unwrap_or_default().to_owned();
         Some(RejectedView { calls, of, still: self.rejects, answers, fix, last_sid: last.sid.clone() })
     }
     /// Counts a call in, or says which limit forbids it.
@@ -375,6 +390,7 @@ impl Trunks {
         if let Some(state) = self.by_name.get_mut(name) {
             state.answered += 1;
             state.decided.count(now, [true, false]);
+            state.decisions[0] += 1;
             state.rejects = false;
             state.standing.count(now, true);
         }
@@ -454,11 +470,16 @@ impl Trunks {
         }
     }
 
-    /// Notes that a call was rejected by it.
-    pub fn rejected(&mut self, now: Instant, name: &str, sid: &str, said: Said) {
+    /// Notes that it has rejected a call: all of its addresses together.
+    pub fn rejected(&mut self, now: Instant, name: &str, call: (&str, &str), said: (Rejected, &Said)) {
         if let Some(state) = self.by_name.get_mut(name) {
-            state.note_rejection(now, sid, said);
+            state.note_rejection(now, call, said);
         }
+    }
+
+    /// Calls that each trunk has answered or rejected since the start, and those of them that it rejected.
+    pub fn decisions(&self) -> impl Iterator<Item = (&Arc<str>, [u64; 2])> {
+        self.by_name.iter().map(|(name, state)| (name, state.decisions))
     }
 
     /// Notes what went wrong last.

@@ -16,6 +16,7 @@ pub mod redact;
 pub mod report;
 pub mod said;
 pub mod sampled;
+pub mod sentence;
 pub mod series;
 pub mod sms;
 pub mod status;

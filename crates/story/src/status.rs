@@ -101,6 +101,13 @@ const STATUSES: &[Status] = statuses! {
     608: "", "An analytics service of the carrier blocked the call.", "Call-Info in the trace names whom to contact; check the reputation of your caller ID.";
 };
 
+impl Status {
+    /// What to do, as the end of a sentence; `None`: nothing.
+    pub fn advice(&self) -> Option<&'static str> {
+        Some(self.fix.trim_end_matches('.')).filter(|fix| !fix.is_empty() && !fix.starts_with("Nothing"))
+    }
+}
+
 /// The explanation of a code.
 pub fn status(code: u16) -> Option<&'static Status> {
     STATUSES.iter().find(|status| status.code == code)

@@ -29,7 +29,7 @@ const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs
 pub(super) struct Outbox {
     store: Store,
     /// Records that do not wait any more and could not be removed.
-    unremoved: Arc<Mutex<BTreeSet<i64>>>,
+    unremoved: Arc<Mutex<BTreeSet<Ticket>>>,
     inner: Mutex<Inner>,
     /// There is something new.
     woken: Notify,
@@ -38,6 +38,8 @@ pub(super) struct Outbox {
 #[derive(Debug, Default)]
 struct Inner {
     way: Option<(Queue, Arc<Target>)>,
+    /// Records that are under way, whatever has become of the way since.
+    sending: BTreeSet<Ticket>,
     /// Counts changes of the way: what was begun before is of no account.
     version: u64,
     /// Nothing comes any more.
@@ -166,6 +168,12 @@ impl Outbox {
             queue.limit(most_bytes);
             (queue, target)
         });
+        let Inner { way, sending, .. } = &mut *inner;
+        if let Some((queue, _)) = way {
+            sending.iter().for_each(|ticket| queue.take(ticket));
+            let unremoved = self.unremoved.lock().unwrap_or_else(PoisonError::into_inner);
+            unremoved.iter().for_each(|ticket| queue.done(ticket));
+        }
         inner.version += 1;
         drop(inner);
         self.woken.notify_one();
@@ -185,18 +193,20 @@ impl Outbox {
     fn next(&self, now: Instant) -> Result<Letter, Option<Instant>> {
         let mut inner = self.lock();
         let version = inner.version;
-        let Some((queue, target)) = &mut inner.way else { return Err(None) };
+        let Inner { way, sending, .. } = &mut *inner;
+        let Some((queue, target)) = way else { return Err(None) };
         let ticket = queue.next(now)?;
+        sending.insert(ticket.clone());
         Ok(Letter { ticket, target: Arc::clone(target), version })
     }
 
     /// A record does not wait any more.
-    fn done(&self, id: i64) {
-        self.with_queue(|queue| queue.done(id));
+    fn done(&self, ticket: &Ticket) {
+        self.with_queue(|queue| queue.done(ticket));
         // One that cannot be removed is tried again with the next.
         let unremoved = Arc::clone(&self.unremoved);
         let mut ids = std::mem::take(&mut *unremoved.lock().unwrap_or_else(PoisonError::into_inner));
-        ids.insert(id);
+        ids.insert(ticket.clone());
         let gone = ids.clone();
         let tell = move |removed: io::Result<()>| {
             if removed.is_err() {
@@ -207,7 +217,7 @@ impl Outbox {
     }
 
     /// Puts a record aside that is never taken, for whoever looks after it.
-    fn set_aside(&self, id: i64, json: &[u8]) -> io::Result<PathBuf> {
+    fn set_aside(&self, ticket: &Ticket, json: &[u8]) -> io::Result<PathBuf> {
         let path = self.store.directory().join(REFUSED);
         let mut lines = Lines::open(&path)?;
         let most_bytes = self.with_queue(|queue| queue.most_bytes()).unwrap_or(0);
@@ -215,7 +225,7 @@ impl Outbox {
             return Err(named(&path, &io::Error::from(io::ErrorKind::QuotaExceeded)));
         }
         lines.append(&[json, b"\n"].concat())?;
-        self.done(id);
+        self.done(ticket);
         Ok(path)
     }
 }
@@ -320,10 +330,11 @@ impl Sender {
 
     fn settle(&mut self, answer: Answer) {
         let Answer { ticket, json, version, outcome, connection } = answer;
+        self.outbox.lock().sending.remove(&ticket);
         if version != self.outbox.lock().version {
             // Whoever was asked before a reload: that it was taken counts, and nothing else.
             match outcome {
-                Ok(()) => self.outbox.done(ticket.id),
+                Ok(()) => self.outbox.done(&ticket),
                 Err(_) => drop(self.outbox.with_queue(|queue| queue.wake(ticket.id))),
             }
             return;
@@ -332,10 +343,10 @@ impl Sender {
         let Some(json) = json else {
             tracing::error!(call = %ticket.sid, reason = "cdr_failed", "a call record is not in the store any more");
             self.figures.url.lost.add(1);
-            return self.outbox.done(ticket.id);
+            return self.outbox.done(&ticket);
         };
         let Err(refusal) = outcome else {
-            self.outbox.done(ticket.id);
+            self.outbox.done(&ticket);
             self.delivered += 1;
             (self.failures, self.rests) = (0, None);
             if self.figures.url.took() {
@@ -362,7 +373,7 @@ impl Sender {
 
     /// The endpoint takes others and not this one.
     fn set_aside(&mut self, ticket: &Ticket, json: &[u8], refusal: &Refusal) {
-        match self.outbox.set_aside(ticket.id, json) {
+        match self.outbox.set_aside(ticket, json) {
             Ok(path) => {
                 self.figures.url.lost.add(1);
                 tracing::error!(

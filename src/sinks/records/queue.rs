@@ -42,7 +42,7 @@ struct Waiting {
 }
 
 /// A record to be sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Ticket {
     pub(super) id: i64,
     pub(super) sid: String,
@@ -79,9 +79,10 @@ pub(super) fn json(store: &Connection, ticket: &Ticket) -> rusqlite::Result<Opti
 }
 
 /// Takes records out of the store.
-pub(super) fn remove(store: &Connection, ids: &BTreeSet<i64>) -> rusqlite::Result<()> {
-    let mut remove = store.prepare("DELETE FROM call_record WHERE id = ?1")?;
-    ids.iter().try_for_each(|id| remove.execute([id]).map(drop))
+pub(super) fn remove(store: &Connection, tickets: &BTreeSet<Ticket>) -> rusqlite::Result<()> {
+    // A store that was saved after damage may give a number again.
+    let mut remove = store.prepare("DELETE FROM call_record WHERE id = ?1 AND sid = ?2")?;
+    tickets.iter().try_for_each(|ticket| remove.execute((ticket.id, &ticket.sid)).map(drop))
 }
 
 impl Queue {
@@ -125,6 +126,10 @@ impl Queue {
     /// These are in the store now.
     pub(super) fn added(&mut self, stored: Vec<Stored>) {
         for Stored { id, sid, bytes } in stored {
+            // It may be under way.
+            if self.waiting.get(&id).is_some_and(|known| known.sid == sid) {
+                continue;
+            }
             let waiting = Waiting { sid, bytes, taken: false, rests: None, attempts: 0, refusals: 0, delivered: 0 };
             let before = self.waiting.insert(id, waiting).map_or(0, |before| before.bytes);
             self.bytes = self.bytes + bytes - before;
@@ -147,10 +152,18 @@ impl Queue {
     }
 
     /// A record does not wait any more.
-    pub(super) fn done(&mut self, id: i64) {
-        if let Some(waiting) = self.waiting.remove(&id) {
+    pub(super) fn done(&mut self, ticket: &Ticket) {
+        if self.waiting.get(&ticket.id).is_some_and(|known| known.sid == ticket.sid)
+            && let Some(waiting) = self.waiting.remove(&ticket.id)
+        {
             self.bytes -= waiting.bytes;
         }
+    }
+
+    /// A record is under way already.
+    pub(super) fn take(&mut self, ticket: &Ticket) {
+        let known = self.waiting.get_mut(&ticket.id).filter(|known| known.sid == ticket.sid);
+        known.into_iter().for_each(|known| known.taken = true);
     }
 
     /// A record was not taken: it rests as long as `pause` says of so many attempts. `answered`: there was an answer, and so
@@ -207,8 +220,10 @@ mod tests {
         assert!(queue.reserve(SIZE) && !queue.reserve(SIZE), "one of the two was in the store before");
         queue.release(SIZE);
         queue.added(stored(&[2]));
-        queue.done(2);
-        queue.done(2);
+        for _ in 0..2 {
+            queue.done(&Ticket { id: 2, sid: "CA2".into() });
+            queue.done(&Ticket { id: 1, sid: "CA0".into() });
+        }
         assert_eq!((queue.len(), queue.bytes, queue.sids()), (1, SIZE, BTreeSet::from(["CA1".to_owned()])));
     }
 
@@ -221,7 +236,7 @@ mod tests {
         assert_eq!(queue.put_back(first.id, Some(7), |_| later), (1, 0));
         let second = queue.next(now).unwrap();
         assert_eq!(second.sid, "CA2");
-        queue.done(second.id);
+        queue.done(&second);
         assert_eq!(queue.next(now).unwrap_err(), Some(later));
         let again = queue.next(later).unwrap();
         assert_eq!(queue.put_back(again.id, Some(8), |_| later), (2, 1));

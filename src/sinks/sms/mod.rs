@@ -5,7 +5,7 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rand::TryRng;
@@ -144,6 +144,7 @@ impl SmsThread {
         let sender = Sender {
             store,
             is_open,
+            refused: None,
             unheard: Vec::new(),
             unsettled: Vec::new(),
             settings,
@@ -173,6 +174,8 @@ struct Sender {
     store: Store,
     /// What an earlier process had begun is taken up: nothing is sent before.
     is_open: bool,
+    /// When the store last took nothing.
+    refused: Option<Instant>,
     settings: Option<Arc<Sms>>,
     /// Calls that were answered, which the store does not know yet: their texts are not to be sent.
     unheard: Vec<SmsNews>,
@@ -266,6 +269,10 @@ impl Sender {
 
     /// Repeats what the store has not taken.
     async fn catch_up(&mut self) {
+        let pause = Duration::from_secs(limits::SMS_STORE_PAUSE_SECONDS);
+        if self.refused.is_some_and(|since| since.elapsed() < pause) {
+            return;
+        }
         self.take_up().await;
         if self.is_open && !self.unheard.is_empty() {
             self.take_in(Vec::new()).await;
@@ -276,13 +283,19 @@ impl Sender {
     }
 
     /// Whether the file has taken something; if not, so many texts are lost.
-    fn has_kept(&self, done: io::Result<()>, texts: u64) -> bool {
-        if let Err(error) = &done {
-            self.counters.unkept.add(texts);
+    fn has_kept(&mut self, done: io::Result<()>, texts: u64) -> bool {
+        let Err(error) = done else {
+            if self.refused.take().is_some() {
+                tracing::info!("text messages are stored again");
+            }
+            return true;
+        };
+        self.counters.unkept.add(texts);
+        if self.refused.replace(Instant::now()).is_none() {
             tracing::error!(reason = "sms_not_kept", "text messages cannot be stored: {error}");
             self.counters.tell_problem(Some(error.to_string()));
         }
-        done.is_ok()
+        false
     }
 
     async fn change(&mut self, settings: Option<Arc<Sms>>) {

@@ -41,10 +41,10 @@ pub(super) fn take_over(file: &mut Connection, data: &DataDirectory) -> io::Resu
             }
             remove_all(path)
         };
-        once(file, path, |to, path| texts(to, path, &is_whole), remove)?;
+        unless_foreign(path, &data.directory, once(file, path, |to, path| texts(to, path, &is_whole), remove))?;
     }
     for path in &previous.day_counts {
-        once(file, path, day_counts, disk::remove)?;
+        unless_foreign(path, &data.directory, once(file, path, day_counts, disk::remove))?;
     }
     if previous.records.is_dir() {
         // Whoever has this lock fills the folder still.
@@ -52,6 +52,17 @@ pub(super) fn take_over(file: &mut Connection, data: &DataDirectory) -> io::Resu
         once(file, &previous.records, records, |folder| clear(folder, &data.directory))?;
         drop(lock);
     }
+    Ok(())
+}
+
+/// What this process may not touch, and what lies elsewhere than the store, may be of another user's edge: it is left there.
+fn unless_foreign(path: &Path, directory: &Path, taken: io::Result<()>) -> io::Result<()> {
+    let Err(error) = taken else { return Ok(()) };
+    let is_forbidden = matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem);
+    if !is_forbidden || path.parent() == Some(directory) {
+        return Err(error);
+    }
+    tracing::warn!("{} is not moved to the store: {error}", path.display());
     Ok(())
 }
 
@@ -137,7 +148,8 @@ fn day_counts(to: &Connection, path: &Path) -> io::Result<usize> {
     }
     for ((trunk, limit, day), count) in &last {
         to.execute(
-            "INSERT OR REPLACE INTO day_count (trunk, scope, day, count) VALUES (?1, ?2, ?3, ?4)",
+            "INSERT INTO day_count (trunk, scope, day, count) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (trunk, scope, day) DO UPDATE SET count = max(count, excluded.count)",
             (trunk, limit, day, count),
         )
         .map_err(|error| words(&error))?;

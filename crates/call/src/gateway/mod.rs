@@ -317,6 +317,10 @@ impl Gateway {
     pub fn metrics(&self) -> &Metrics {
         &self.edge.metrics
     }
+    /// Calls that each trunk has answered or rejected since the start, and those of them that it rejected.
+    pub fn decisions(&self) -> Vec<(Arc<str>, [u64; 2])> {
+        self.edge.trunks.decisions().map(|(name, decisions)| (name.clone(), decisions)).collect()
+    }
     /// Calls that have not ended.
     pub fn live_calls(&self) -> usize {
         self.edge.admission.live()

@@ -80,16 +80,51 @@ fn a_trunk_that_rejects_is_counted_by_code_and_words_until_it_answers() {
     for _ in 0..2 {
         rejected(&mut bench, (403, REASON), 403);
     }
+    // It may be that number alone; and the called party's own affair.
     rejected(&mut bench, (404, ""), 404);
-    // The called party's own affair.
     rejected(&mut bench, (486, ""), 486);
     let found = of_pbx(&bench).unwrap();
-    assert_eq!((found.calls, found.of, found.still), (3, 4, false));
+    assert_eq!((found.calls, found.of, found.still), (2, 4, true));
     rejected(&mut bench, (403, REASON), 403);
     let found = of_pbx(&bench).unwrap();
     let answers: Vec<_> = found.answers.iter().map(|one| (one.code, one.text.as_deref(), one.calls)).collect();
-    assert_eq!(answers, [(403, Some("Whatever \"Call Rejected\""), 3), (404, Some("Whatever"), 1)]);
+    assert_eq!(answers, [(403, Some("Whatever \"Call Rejected\""), 3)]);
     assert!(found.still && found.fix.starts_with("Check the allow list"), "{found:?}");
     bench.pass(Duration::from_secs(3_700));
     assert!(of_pbx(&bench).is_none(), "an hour later");
+}
+
+#[test]
+fn a_trunk_whose_other_address_answers_rejects_nothing_and_one_of_its_calls_counts_once() {
+    let trunks = vec![trunk("carrier", &[CARRIER]), trunk("pbx", &[PBX, BACKUP])];
+    let mut bench = Bench::with(table(trunks, vec![route(vec![to_trunk("pbx")])]));
+    for last in [486, 503] {
+        bench.invite(CARRIER, "+14155550100", &offer());
+        bench.expect(CARRIER, "SIP/2.0 100");
+        for (at, code) in [(PBX, 500), (BACKUP, last)] {
+            let callee = Dialed::new(at, bench.expect(at, "INVITE"));
+            bench.receive(at, callee.answer(code, ""));
+            bench.expect(at, "ACK");
+        }
+        bench.pass(Duration::from_secs(40));
+        bench.sent.clear();
+        let found = of_pbx(&bench).map(|found| (found.calls, found.of));
+        assert_eq!(found, (last == 503).then_some((1, 2)));
+    }
+}
+
+/// The verdict is about the answer that the caller was told.
+#[test]
+fn of_two_that_ring_at_once_the_one_whose_answer_counts_is_quoted() {
+    let both = TargetSpec::RingAll(vec![to_trunk("pbx"), to_trunk("backup")]);
+    let mut bench = bench(vec![both]);
+    bench.invite(CARRIER, "+14155550100", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let called = [PBX, BACKUP].map(|at| (at, Dialed::new(at, bench.expect(at, "INVITE"))));
+    for ((at, callee), code) in called.iter().zip([403, 486]) {
+        bench.receive(at, callee.answer(code, ""));
+        bench.expect(at, "ACK");
+    }
+    let verdict = verdict(&bench);
+    assert!(!verdict.contains("on_busy") || verdict.starts_with("Not answered (486)"), "{verdict}");
 }

@@ -5,6 +5,7 @@ use trunkgate_resources::limits::{RETRY_AFTER_SECONDS, SESSION_LEAST_SECONDS};
 use trunkgate_resources::sip::extra;
 use trunkgate_sdp::Refusal;
 use trunkgate_sip::Answer;
+use trunkgate_story::Said;
 use trunkgate_story::reason::{ReasonSlug, q850_of_code};
 
 use crate::call::legs::location::GEOLOCATION_ERROR;
@@ -75,6 +76,8 @@ pub(crate) struct Failure {
     pub(crate) loss: Option<Loss>,
     /// The code itself, for the trace and the log.
     pub(crate) answered: Option<u16>,
+    /// It with the far end's words.
+    pub(crate) said: Option<Box<Said>>,
     /// What is wrong with what it was shown of us; the sentence of the reason where nothing more is known.
     pub(crate) detail: Option<String>,
     /// The trace has it already, with more than its reason says.
@@ -92,6 +95,7 @@ impl Failure {
             location_error: None,
             loss: None,
             answered: None,
+            said: None,
             detail: None,
             is_told: false,
         }

@@ -9,6 +9,7 @@ use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::health::Unfit;
 use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_resources::limits::{ATTEMPTS_PER_CALL, RING_ALL_TARGETS, SILENT_SECONDS};
+use trunkgate_resources::trunks::Rejected;
 use trunkgate_route::{Target, TargetSpec};
 use trunkgate_sdp::Description;
 use trunkgate_sip::{Answer, Body, DialogId};
@@ -370,6 +371,20 @@ impl Search {
     /// An attempt is over without an answer to the caller: what that says of its trunk.
     pub(crate) fn rate(&self, cx: &mut Cx<'_>, branch: Branch, failure: &Failure) {
         let Some(attempt) = self.attempt(branch) else { return };
+        if let (Some(trunk), Some(said)) = (&attempt.trunk, &failure.said) {
+            let counts = match said.code {
+                // What is followed is no rejection.
+                300..=399 => None,
+                // Of one number only: that one may be wrong.
+                404 | 484 => Some(Rejected::OfNumber),
+                code if code == 408 || CALLED_PARTY.contains(&code) => Some(Rejected::OfParty),
+                _ => Some(Rejected::Always),
+            };
+            if let Some(how) = counts {
+                let (sid, called) = (cx.call.legs.sid().to_owned(), &cx.call.facts.called.text);
+                cx.edge.trunks.rejected(cx.now, &trunk.name, (&sid, called), (how, said));
+            }
+        }
         let Some(trunk) = attempt.trunk.as_ref().filter(|_| is_trunks_doing(cx.now, attempt, failure)) else { return };
         let caller = cx.call.facts.caller.known_number().unwrap_or_default();
         cx.edge.trunks.let_down(cx.now, &trunk.name, caller, &cx.call.facts.called.text);

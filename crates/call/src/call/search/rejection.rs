@@ -3,7 +3,9 @@
 use trunkgate_resources::limits::{REJECTION_TEXT_CHARS, REJECTION_TEXTS};
 use trunkgate_sip::{HeaderName, Message, StartLine};
 use trunkgate_story::Said;
-use trunkgate_story::numbers::{mask, plain};
+use trunkgate_story::numbers::plain;
+use trunkgate_story::redact::addresses;
+use trunkgate_story::sentence::without_numbers;
 
 /// Parts of names of headers in which carriers say why.
 const TELLING: [&str; 5] = ["reason", "error", "cause", "warning", "message"];
@@ -51,11 +53,10 @@ fn quoted(value: &[u8]) -> Option<&[u8]> {
 fn words(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let key = text.to_ascii_lowercase().find("inline").unwrap_or(text.len());
-    let digits = |word: &str| word.chars().filter(char::is_ascii_digit).count();
-    let text = text.get(..key).unwrap_or_default();
-    let words: Vec<String> =
-        text.split_whitespace().map(|word| if digits(word) > 6 { mask(word) } else { word.to_owned() }).collect();
-    plain(&words.join(" ").replace('"', "'"), REJECTION_TEXT_CHARS)
+    // Bounded before it is looked through.
+    let text: String = text.get(..key).unwrap_or_default().chars().take(REJECTION_TEXT_CHARS).collect();
+    let words: Vec<&str> = text.split_whitespace().collect();
+    plain(&without_numbers(&addresses(words.join(" "))).replace('"', "'"), REJECTION_TEXT_CHARS)
 }
 
 #[cfg(test)]
@@ -80,6 +81,9 @@ mod tests {
             ("403 No", "Reason: SIP ;cause=403 ;TEXT = plain;x=1\r\n", "403 No \"plain\""),
             ("403 No", "Reason: Q.850;cause=21\r\nWarning: 399 h \"no \"\r\n", "403 No"),
             ("403 No", "Warning: 399 h \"CLI +14155550100 is unknown\"\r\n", "403 No \"CLI +1415****100 is unknown\""),
+            ("403 No", "Warning: 399 h \"1 415 555 0100, (415) 555-0100\"\r\n", "403 No \"14155****100, ****\""),
+            ("403 No +1 415 555 0100", "", "403 No +1415****100"),
+            ("403 No", "X-Reason: sip:bob:S3CR3T@h;token=x is bad\r\n", "403 No \"sip:bob@h is bad\""),
             ("403 No", "X-Twilio-Error: 21210 not verified\r\nX-Other: x\r\n", "403 No \"21210 not verified\""),
             ("403 No", "X-Error-Info: key inline:SECRET\r\n", "403 No \"key\""),
         ] {

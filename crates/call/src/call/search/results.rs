@@ -205,10 +205,10 @@ impl Parts {
         let Some(branch) = self.search.calling_on(cx.call, leg) else { return cx.call.legs.withdrawn(cx.edge, leg) };
         self.search.heard(cx, leg);
         cx.call.legs[leg].enter(LegState::Ended);
-        let code = said.code;
+        let (code, words_of) = (said.code, Box::new(said));
         // What is known of why says more than a phrase.
-        let words = if detail.is_some() { code.to_string() } else { said.to_string() };
-        cx.call.legs[leg].said = Some(Box::new(said.clone()));
+        let words = if detail.is_some() { code.to_string() } else { words_of.to_string() };
+        cx.call.legs[leg].said = Some(words_of.clone());
         if self.asked_again_without_srtp(cx, branch, leg, code)
             || self.asked_again_without_location(cx, branch, leg, code)
         {
@@ -221,13 +221,11 @@ impl Parts {
         let why = detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
         let problem = format!("{words} to INVITE from {}{why}", cx.edge.shown_name(&cx.call.legs[leg].peer));
         if !goes_on {
-            let (sid, leg) = (cx.call.legs.sid().to_owned(), &cx.call.legs[leg]);
-            cx.edge.trunks.problem(cx.now, leg.trunk_name(), problem);
-            cx.edge.trunks.rejected(cx.now, leg.trunk_name(), &sid, said);
+            cx.edge.trunks.problem(cx.now, cx.call.legs[leg].trunk_name(), problem);
         }
         let said = |failure: Failure| {
             let reason = if goes_on { ReasonSlug::Transferred } else { failure.reason };
-            Failure { location_error, reason, ..failure.said(code, detail) }
+            Failure { location_error, reason, said: Some(words_of), ..failure.said(code, detail) }
         };
         match judgement {
             Judgement::Peer(failure) => self.fail_candidate(cx, branch, said(failure)),

@@ -15,6 +15,7 @@ use trunkgate_story::status::status;
 use trunkgate_story::trace::TraceView;
 
 use crate::call::legs::headers::Brought;
+use crate::call::search::answer::seen_code;
 use crate::call::shared::Ending;
 use crate::call::{Call, Search, State};
 
@@ -104,10 +105,18 @@ pub(crate) fn verdict(call: &Shared, search: &Search) -> String {
     }
 }
 
-/// The last leg that was rejected, where a call ended for that.
+/// The leg whose rejection the caller was told, where a call ended for one.
 fn rejected(call: &Shared, reason: ReasonSlug) -> Option<(String, &Said)> {
-    let is_its = matches!(reason, ReasonSlug::TargetRejected | ReasonSlug::TrunkCongested);
-    let last = call.legs.ids().skip(1).filter(|at| is_its && call.legs[*at].said.is_some()).last()?;
+    if !matches!(reason, ReasonSlug::TargetRejected | ReasonSlug::TrunkCongested) {
+        return None;
+    }
+    let code = call.ending?.code;
+    let ended_so = |at: &LegId| {
+        let (leg, end) = (&call.legs[*at], call.legs[*at].shown_end());
+        let is_seen = leg.said.as_ref().is_some_and(|said| seen_code(said.code) == code);
+        is_seen && end.is_some_and(|end| end.reason == reason)
+    };
+    let last = call.legs.ids().skip(1).filter(ended_so).last()?;
     Some((call.legs.name_of(last), call.legs[last].said.as_deref()?))
 }
 
@@ -124,7 +133,7 @@ fn why(call: &Shared, reason: ReasonSlug) -> String {
 fn fix(call: &Shared, reason: ReasonSlug) -> String {
     let of_code = || {
         let (_, said) = rejected(call, reason)?;
-        Some(status(said.code)?.fix.trim_end_matches('.'))
+        status(said.code)?.advice()
     };
     let fix = fault_of(call, reason).map(|found| found.fix.as_str()).or_else(of_code).or(reason.fix());
     fix.map(|fix| format!(" Try: {fix}.")).unwrap_or_default()
