@@ -74,8 +74,9 @@ fn a_phone_registers_from_an_unknown_address_and_is_called() {
         }
         caller.receive("SIP/2.0 100");
         until("it has been looked at", || {
-            let metrics = registrar.get("/metrics").1;
-            metrics.contains("trunkgate_sip_dropped_total{reason=\"unknown_source\"} 3").then_some(())
+            // What another test has sent to a port that was somebody else's may be among them.
+            let dropped = registrar.metric("trunkgate_sip_dropped_total{reason=\"unknown_source\"}");
+            (dropped >= 3.0).then_some(())
         });
         assert!(stranger.heard_nothing());
         assert_eq!(registrar.metric("trunkgate_sources_banned"), 0.0);
