@@ -166,7 +166,7 @@ pub const RECORDS_FILES_SEARCHED: usize = 16;
 pub const RECORDS_KEPT: usize = 10_000;
 /// The same in bytes.
 pub const RECORDS_KEPT_BYTES: usize = 64 << 20;
-/// How long the file of call records is left alone after it took none, in milliseconds.
+/// How long the file of call records, and the table of counts by the day, are left alone after they took none, in milliseconds.
 pub const RECORDS_PAUSE_MILLISECONDS: u64 = 1000;
 /// Call records that are under way to the URL at once.
 pub const CDR_AT_ONCE: usize = 4;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A final response that is no 2xx.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Said {
     /// Its code.
     pub code: u16,

@@ -13,10 +13,11 @@ use rusqlite::Connection;
 use trunkgate_call::DayCount;
 
 use super::Figures;
+use crate::limits::RECORDS_PAUSE_MILLISECONDS;
 use crate::sinks::store::{Commit, Store};
 
 /// How long nothing is tried after the store took nothing.
-const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(RECORDS_PAUSE_MILLISECONDS);
 
 /// Trunk, limit, day.
 type Key = (Arc<str>, String, Date);

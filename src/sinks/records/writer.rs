@@ -141,7 +141,7 @@ impl Writer {
             let looks = has_work || self.journal.as_ref().is_some_and(Journal::has_live);
             let order = tokio::select! {
                 order = orders.recv() => order,
-                stored = stored(&mut self.queueing) => {
+                stored = next_stored(&mut self.queueing) => {
                     self.stored(stored);
                     continue;
                 }
@@ -184,7 +184,7 @@ impl Writer {
         self.refused = (None, None);
         self.flush();
         while self.queueing.is_some() {
-            let stored = stored(&mut self.queueing).await;
+            let stored = next_stored(&mut self.queueing).await;
             self.stored(stored);
         }
         self.days.hurry();
@@ -380,7 +380,7 @@ async fn in_time<T>(asked: impl Future<Output = io::Result<T>>) -> io::Result<T>
 }
 
 /// Waits until what is on its way into the store is there.
-async fn stored(queueing: &mut Option<Queueing>) -> (Queueing, io::Result<Vec<Stored>>) {
+async fn next_stored(queueing: &mut Option<Queueing>) -> (Queueing, io::Result<Vec<Stored>>) {
     let stored = match queueing {
         Some(queueing) => queueing.stored().await,
         None => return std::future::pending().await,
@@ -435,7 +435,7 @@ mod tests {
     fn settle(writer: &mut Writer) {
         run(async {
             while writer.queueing.is_some() {
-                let stored = stored(&mut writer.queueing).await;
+                let stored = next_stored(&mut writer.queueing).await;
                 writer.stored(stored);
             }
         });

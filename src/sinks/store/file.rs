@@ -126,7 +126,7 @@ fn migrate(file: &mut Connection, migrations: &[&str]) -> rusqlite::Result<Resul
 fn save(path: &Path, new: &Path) -> io::Result<usize> {
     remove_all(new)?;
     let to = open_sound(new, &MIGRATIONS)?;
-    let copy = || -> rusqlite::Result<usize> {
+    let copy = || -> rusqlite::Result<(usize, String)> {
         let from = alone(path)?;
         to.execute_batch("BEGIN IMMEDIATE")?;
         let mut rows = 0;
@@ -141,9 +141,12 @@ fn save(path: &Path, new: &Path) -> io::Result<usize> {
         to.execute_batch("COMMIT")?;
         // All of it into the file itself, without a log: a log does not go along under another name.
         let mode: String = to.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))?;
-        if mode == "delete" { Ok(rows) } else { Err(rusqlite::Error::ExecuteReturnedResults) }
+        Ok((rows, mode))
     };
-    let rows = copy().map_err(|error| words(&error))?;
+    let (rows, mode) = copy().map_err(|error| words(&error))?;
+    if mode != "delete" {
+        return Err(io::Error::other(format!("its copy stays in journal mode {mode}")));
+    }
     to.close().map_err(|(_, error)| words(&error))?;
     let kept = with_ending(path, ".damaged");
     remove_all(&kept)?;

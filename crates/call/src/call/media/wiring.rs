@@ -11,7 +11,6 @@ use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::{BIND_TRIES, PACKET_MS, TRACE_TEXT_CHARS};
 use trunkgate_sdp::{AgreedStream, Audio, Conversion, Description, Direction, anchored_streams, codec_names};
 use trunkgate_sip::{HeaderName, Message};
-use trunkgate_story::numbers::{mask, plain};
 use trunkgate_story::quality::retire;
 use trunkgate_story::reason::ReasonSlug;
 
@@ -20,6 +19,7 @@ use crate::call::legs::leg::{Leg, LegQuality, LegSip, LegState, StreamEnd, wires
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::negotiation::reinvite::Renegotiation;
 use crate::call::search::answer::FinalAnswer;
+use crate::call::search::rejection::words;
 use crate::call::shared::{Cx, Next, Shared};
 
 impl CallMedia {
@@ -411,18 +411,7 @@ pub(crate) fn agent_coding(format: Format) -> Coding {
 pub(crate) fn refused_offer(leg: &Leg, response: &Message) -> Option<String> {
     let sent = leg.sent()?;
     let section = anchored_streams(&sent).into_iter().find_map(|index| sent.media.get(index))?;
-    let said = response.headers(HeaderName::Warning).next().map(|warning| {
-        let text = String::from_utf8_lossy(warning);
-        // Whatever it cites: no key and no number.
-        let key = text.to_ascii_lowercase().find("inline").unwrap_or(text.len());
-        let text = text.get(..key).unwrap_or_default();
-        let words: Vec<String> =
-            text.split_whitespace().map(|word| if digits(word) > 6 { mask(word) } else { word.to_owned() }).collect();
-        format!(", Warning: {}", plain(&words.join(" "), TRACE_TEXT_CHARS))
-    });
+    let warning = response.headers(HeaderName::Warning).next();
+    let said = warning.map(|warning| format!(", Warning: {}", words(warning, TRACE_TEXT_CHARS)));
     Some(format!("it was offered {} by {}{}", codec_names(section), section.proto, said.unwrap_or_default()))
-}
-
-fn digits(word: &str) -> usize {
-    word.chars().filter(char::is_ascii_digit).count()
 }

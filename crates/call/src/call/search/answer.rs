@@ -74,9 +74,7 @@ pub(crate) struct Failure {
     pub(crate) location_error: Option<String>,
     /// How an agent was lost.
     pub(crate) loss: Option<Loss>,
-    /// The code itself, for the trace and the log.
-    pub(crate) answered: Option<u16>,
-    /// It with the far end's words.
+    /// The code that it really answered, with its words.
     pub(crate) said: Option<Box<Said>>,
     /// What is wrong with what it was shown of us; the sentence of the reason where nothing more is known.
     pub(crate) detail: Option<String>,
@@ -94,7 +92,6 @@ impl Failure {
             warning: None,
             location_error: None,
             loss: None,
-            answered: None,
             said: None,
             detail: None,
             is_told: false,
@@ -117,8 +114,12 @@ impl Failure {
         Failure { warning: Some(warning), ..Failure::with_code(488, reason) }
     }
     /// The same with what the far end really answered, and what is known of why.
-    pub(crate) fn said(self, code: u16, detail: Option<String>) -> Failure {
-        Failure { answered: Some(code), detail, ..self }
+    pub(crate) fn said(self, said: Said, detail: Option<String>) -> Failure {
+        Failure { said: Some(Box::new(said)), detail, ..self }
+    }
+    /// The code that the far end really answered.
+    pub(crate) fn answered(&self) -> Option<u16> {
+        self.said.as_ref().map(|said| said.code)
     }
     /// It in words, behind the name of who failed.
     pub(crate) fn told_of(&self, name: &str) -> String {
@@ -128,7 +129,7 @@ impl Failure {
             (None, None, Some(warning)) => format!("{}: {}", self.reason.sentence(), warning.text),
             (None, None, None) => self.reason.sentence().to_owned(),
         };
-        match (self.answered, self.code) {
+        match (self.answered(), self.code) {
             (Some(answered), _) => format!("{name} answered {answered}: {why}"),
             (None, Some(code)) if self.loss.is_none() => format!("{name}: {why} ({code})"),
             (None, _) => format!("{name}: {why}"),

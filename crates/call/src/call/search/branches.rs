@@ -469,7 +469,7 @@ impl Search {
         let line = format!("the transfer failed: {why}; the caller stays with {}", cx.edge.shown_name(&name));
         let sid = cx.call.legs.sid().to_owned();
         cx.edge.log(&sid, line, Some(failure.reason));
-        cx.tell_agent(agent, &consult.target, failure.reason.as_str(), failure.answered);
+        cx.tell_agent(agent, &consult.target, failure.reason.as_str(), failure.answered());
         bridge.negotiation.watch_hold(cx);
         true
     }
@@ -571,7 +571,7 @@ const GIVEN_UP: [ReasonSlug; 4] =
 /// Whether the trunk, and not whom it should have reached or what is ours, has let the call down.
 pub(crate) fn is_trunks_doing(now: Instant, attempt: &Attempt, failure: &Failure) -> bool {
     if failure.reason == ReasonSlug::TargetRejected {
-        return failure.answered.or(failure.code).is_some_and(|code| code >= 400 && !CALLED_PARTY.contains(&code));
+        return failure.answered().or(failure.code).is_some_and(|code| code >= 400 && !CALLED_PARTY.contains(&code));
     }
     // Given up: a trunk that has not even made it ring by then has not delivered it.
     let waited = attempt.called_at.map(|at| now.saturating_duration_since(at)).unwrap_or_default();

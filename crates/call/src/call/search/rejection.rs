@@ -13,14 +13,14 @@ const TELLING: [&str; 5] = ["reason", "error", "cause", "warning", "message"];
 /// Code and words of a final response.
 pub(crate) fn said(code: u16, response: &Message) -> Said {
     let phrase = match response.start_line() {
-        StartLine::Response { reason, .. } => words(reason),
+        StartLine::Response { reason, .. } => words(reason, REJECTION_TEXT_CHARS).replace('"', "'"),
         StartLine::Request { .. } => String::new(),
     };
     let mut texts: Vec<String> = Vec::new();
     let reasons = response.headers(HeaderName::Reason).filter_map(text_of_reason);
     let warnings = response.headers(HeaderName::Warning).filter_map(quoted);
     let own = response.fields().filter(|(name, _)| is_telling(name)).map(|(_, value)| value);
-    for text in reasons.chain(warnings).chain(own).map(words) {
+    for text in reasons.chain(warnings).chain(own).map(|text| words(text, REJECTION_TEXT_CHARS).replace('"', "'")) {
         let is_known = text.eq_ignore_ascii_case(&phrase) || texts.contains(&text);
         if !text.is_empty() && !is_known && texts.len() < REJECTION_TEXTS {
             texts.push(text);
@@ -49,14 +49,14 @@ fn quoted(value: &[u8]) -> Option<&[u8]> {
     rest.get(..rest.iter().position(|byte| *byte == b'"')?)
 }
 
-/// Whatever it says: no key, no whole number, and no more than a line.
-fn words(text: &[u8]) -> String {
+/// Whatever a far end says: no key, no whole number, and no more than so many characters.
+pub(crate) fn words(text: &[u8], longest: usize) -> String {
     let text = String::from_utf8_lossy(text);
     let key = text.to_ascii_lowercase().find("inline").unwrap_or(text.len());
     // Bounded before it is looked through.
-    let text: String = text.get(..key).unwrap_or_default().chars().take(REJECTION_TEXT_CHARS).collect();
+    let text: String = text.get(..key).unwrap_or_default().chars().take(longest).collect();
     let words: Vec<&str> = text.split_whitespace().collect();
-    plain(&without_numbers(&addresses(words.join(" "))).replace('"', "'"), REJECTION_TEXT_CHARS)
+    plain(&without_numbers(&addresses(words.join(" "))), longest)
 }
 
 #[cfg(test)]

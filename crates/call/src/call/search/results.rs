@@ -205,10 +205,10 @@ impl Parts {
         let Some(branch) = self.search.calling_on(cx.call, leg) else { return cx.call.legs.withdrawn(cx.edge, leg) };
         self.search.heard(cx, leg);
         cx.call.legs[leg].enter(LegState::Ended);
-        let (code, words_of) = (said.code, Box::new(said));
+        let code = said.code;
         // What is known of why says more than a phrase.
-        let words = if detail.is_some() { code.to_string() } else { words_of.to_string() };
-        cx.call.legs[leg].said = Some(words_of.clone());
+        let words = if detail.is_some() { code.to_string() } else { said.to_string() };
+        cx.call.legs[leg].said = Some(Box::new(said.clone()));
         if self.asked_again_without_srtp(cx, branch, leg, code)
             || self.asked_again_without_location(cx, branch, leg, code)
         {
@@ -223,13 +223,13 @@ impl Parts {
         if !goes_on {
             cx.edge.trunks.problem(cx.now, cx.call.legs[leg].trunk_name(), problem);
         }
-        let said = |failure: Failure| {
+        let with_words = |failure: Failure| {
             let reason = if goes_on { ReasonSlug::Transferred } else { failure.reason };
-            Failure { location_error, reason, said: Some(words_of), ..failure.said(code, detail) }
+            Failure { location_error, reason, ..failure.said(said, detail) }
         };
         match judgement {
-            Judgement::Peer(failure) => self.fail_candidate(cx, branch, said(failure)),
-            Judgement::Target(result) => self.fail_target(cx, branch, result.map(said)),
+            Judgement::Peer(failure) => self.fail_candidate(cx, branch, with_words(failure)),
+            Judgement::Target(result) => self.fail_target(cx, branch, result.map(with_words)),
         }
     }
 

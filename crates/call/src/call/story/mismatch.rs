@@ -87,14 +87,14 @@ pub(crate) fn judge(caller: &CodecSide, target: Option<&CodecSide>, failure: &Fa
     let found = |text: String, (fix, of_caller): (String, bool)| {
         Some((Diagnosis { cause: Cause::Codecs, text, fix }, of_caller))
     };
-    if failure.reason == ReasonSlug::TargetRejected && matches!(failure.answered, Some(488 | 606)) {
+    if failure.reason == ReasonSlug::TargetRejected && matches!(failure.answered(), Some(488 | 606)) {
         let detail = failure.detail.as_deref()?;
         // A description with keys is refused for these, unless it says otherwise.
         let says_so = [MEDIA_TYPE, FORMAT].iter().any(|code| detail.contains(&format!("Warning: {code} ")));
         if detail.contains("RTP/SAVP") && !says_so {
             return None;
         }
-        let code = failure.answered.unwrap_or_default();
+        let code = failure.answered().unwrap_or_default();
         return found(format!("{name} accepts no offered codec ({code}: {detail})"), fix(caller, target));
     }
     let warning = failure.warning.as_ref().filter(|_| failure.reason == ReasonSlug::CodecMismatch)?;
@@ -117,6 +117,8 @@ pub(crate) fn judge(caller: &CodecSide, target: Option<&CodecSide>, failure: &Fa
 #[cfg(test)]
 mod tests {
     use trunkgate_sdp::Refusal;
+
+    use trunkgate_story::Said;
 
     use super::*;
 
@@ -141,7 +143,10 @@ mod tests {
         assert!(of_caller);
         assert!(found.fix.starts_with("set `codecs = [\"PCMU\", \"PCMA\"]` in [trunk.carrier]"), "{}", found.fix);
 
-        let said = |detail: &str| Failure::with_code(488, ReasonSlug::TargetRejected).said(488, Some(detail.into()));
+        let said = |detail: &str| {
+            Failure::with_code(488, ReasonSlug::TargetRejected)
+                .said(Said { code: 488, ..Said::default() }, Some(detail.into()))
+        };
         let carrier = party("carrier", &default, &["PCMU"]);
         let narrow = party("pbx", &["PCMU"], &[]);
         let (found, of_caller) = judge(&carrier, Some(&narrow), &said("it was offered PCMU by RTP/AVP")).unwrap();
@@ -175,7 +180,8 @@ mod tests {
     fn keys_and_other_codes_are_not_about_codecs() {
         let (carrier, pbx) = (party("carrier", &["PCMU"], &["PCMU"]), party("pbx", &["PCMU"], &[]));
         let said = |code: u16, detail: &str| {
-            let failure = Failure::with_code(code, ReasonSlug::TargetRejected).said(code, Some(detail.into()));
+            let failure = Failure::with_code(code, ReasonSlug::TargetRejected)
+                .said(Said { code, ..Said::default() }, Some(detail.into()));
             judge(&carrier, Some(&pbx), &failure)
         };
         assert!(said(404, "it was offered PCMU by RTP/AVP").is_none());
