@@ -64,13 +64,18 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
 
 /// Waits until a call is over, and looks at what both have heard.
 fn judged(edge: &Edge, what: &str, calls: usize, mut caller: Baresip, callee: Baresip) -> anyhow::Result<String> {
-    let told = || format!("{}\n{}\n{}", edge.get("/v1/calls").unwrap_or_default(), caller.log(), callee.log());
-    callee.wait_for("terminated", PATIENCE).with_context(told)?;
+    callee.wait_for("terminated", PATIENCE)?;
     edge.wait_until("the call has its record", PATIENCE, |edge| Ok(edge.records()?.len() == calls))?;
     caller.wait(PATIENCE)?;
+    let record = || edge.records().ok().and_then(|records| records.last().cloned()).unwrap_or_default();
+    let told = || format!("{}\n{}\n{}", record(), caller.log(), callee.log());
     let (of_caller, of_callee) = if what == "in" { (CARRIER_HZ, PHONE_HZ) } else { (PHONE_HZ, CARRIER_HZ) };
-    let callee_heard = judge(&callee.heard()?, of_caller, TALK).context("what the callee heard")?;
-    let caller_heard = judge(&caller.heard()?, of_callee, TALK).context("what the caller heard")?;
+    let callee_heard = judge(&callee.heard().with_context(told)?, of_caller, TALK)
+        .context("what the callee heard")
+        .with_context(told)?;
+    let caller_heard = judge(&caller.heard().with_context(told)?, of_callee, TALK)
+        .context("what the caller heard")
+        .with_context(told)?;
     Ok(format!("{what} {callee_heard:.1} and {caller_heard:.1} dB"))
 }
 
