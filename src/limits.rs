@@ -309,6 +309,10 @@ pub const AGENT_BURST_BYTES: i64 = 16 << 20;
 pub const AGENT_BYTES_PER_SECOND: i64 = 4 << 20;
 /// What a frame from an agent costs of these besides its bytes.
 pub const AGENT_FRAME_COST_BYTES: i64 = 256;
+/// How long a probe of an agent may take at most.
+pub const AGENT_PROBE_WAIT: Duration = Duration::from_secs(10);
+/// When an agent that has not answered a probe is asked again, if `probe` is longer.
+pub const AGENT_PROBE_AGAIN: Duration = Duration::from_secs(5);
 /// How long an agent that sent too much is not read.
 pub const AGENT_PAUSE: Duration = Duration::from_millis(20);
 /// Bytes of a message that is not complete which an agent may have come whatever the edge holds: a minute of audio.

@@ -189,10 +189,21 @@ fn agents(out: &mut Exposition, gateway: &Metrics, agents: &[AgentView]) {
     out.family(
         name,
         Kind::Gauge,
-        "Whether the last connection to the agent succeeded, or one is open; absent before the first.",
+        "Whether the last connection or probe of the agent succeeded, or one is open; absent before the first.",
     );
     for agent in agents.iter().filter(|agent| agent.state != "unknown") {
         out.sample(name, &[("agent", &agent.name)], f64::from(u8::from(agent.state == "up")));
+    }
+    let name = "trunkgate_agent_probe_seconds";
+    out.family(
+        name,
+        Kind::Gauge,
+        "Duration of the last probe's handshake; absent without `probe` and after a failure.",
+    );
+    for agent in agents {
+        if let Some(took) = agent.probe_ms {
+            out.sample(name, &[("agent", &agent.name)], took / 1e3);
+        }
     }
     let name = "trunkgate_agent_sockets_total";
     out.family(name, Kind::Counter, "Agent connections by result: opened, rejected, lost.");

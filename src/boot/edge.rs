@@ -24,6 +24,7 @@ use crate::runtime::handle::{Handle, Load, Order, Phase, Running, Shared};
 use crate::runtime::history::History;
 use crate::runtime::names::{NameQuestion, Names};
 use crate::runtime::own_sockets::OwnSockets;
+use crate::runtime::probes::Probes;
 use crate::runtime::settings::{Found, Listener, addressing, settings, stamps};
 use crate::runtime::signalling::Signalling;
 use crate::runtime::transport::{self, BindError, Bound, SocketCounters, Transports};
@@ -442,6 +443,7 @@ impl Auxiliary {
         let refresher = tokio::spawn(reload::keep_fresh(handle.clone()));
         let names = tokio::spawn(names.keep());
         let agents = tokio::spawn(worker::keep_agent_names(handle.table.clone()));
+        let probes = tokio::spawn(Probes::new(handle.clone()).keep());
         // They end by themselves, with what is left to send, once the signalling loop is gone.
         let (hep, otel) = (tokio::spawn(hep.run()), tokio::spawn(otel.run()));
         let server = tokio::spawn(admin::serve(http, handle.clone()));
@@ -452,7 +454,8 @@ impl Auxiliary {
         server.abort();
         names.abort();
         agents.abort();
-        let _ = (refresher.await, server.await, names.await, agents.await, history.await);
+        probes.abort();
+        let _ = (refresher.await, server.await, names.await, agents.await, probes.await, history.await);
         let _ = tokio::time::timeout(Duration::from_secs(limits::HEP_LAST_SECONDS), hep).await;
         let _ = otel.await;
         // The signalling loop has ended before: no record comes after this.

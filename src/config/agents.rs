@@ -26,7 +26,7 @@ use crate::system::certificates::Trust;
 use crate::system::files;
 
 /// Keys of a conversation, which a listener that gets plain RTP does not have.
-const WITHOUT_CONVERSATION: [&str; 19] = [
+const WITHOUT_CONVERSATION: [&str; 20] = [
     "ca",
     "auth_token",
     "format",
@@ -38,6 +38,7 @@ const WITHOUT_CONVERSATION: [&str; 19] = [
     "retry",
     "on_close",
     "ping",
+    "probe",
     "max_call",
     "max_sessions",
     "queue",

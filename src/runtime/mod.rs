@@ -4,6 +4,7 @@ pub mod handle;
 pub(crate) mod history;
 pub mod names;
 pub mod own_sockets;
+pub(crate) mod probes;
 pub(crate) mod pulse;
 pub mod reload;
 pub(crate) mod sampling;

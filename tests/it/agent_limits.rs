@@ -13,8 +13,11 @@ use crate::support::calls::{NUMBER, Phone, media_of, received};
 use crate::support::listener::Listener;
 use crate::support::sip::{field, to_tag};
 use crate::support::{Process, config, until};
-use tokio_tungstenite::tungstenite::accept;
+use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Message, accept, accept_hdr};
+use trunkgate_media::agent::sign;
 
 /// An edge between a caller and a PBX, with an agent before that.
 fn edge(caller: &Phone, pbx: &Phone, url: &str, keys: &str) -> Process {
@@ -48,6 +51,86 @@ fn refused_by(pbx: &Phone, caller: &Phone, sip: SocketAddr, id: &str) {
     let (answer, _) = caller.sip.receive("SIP/2.0 404");
     let ack = caller.sip.request("ACK", NUMBER, sip, id, 1, to_tag(&answer));
     caller.sip.send(sip, &ack.replace(&format!("{id}ACK1"), &format!("{id}INVITE1")));
+}
+
+/// An agent's WebSocket server that can be stopped and started again at the same port.
+struct Server {
+    address: SocketAddr,
+    is_open: Arc<AtomicBool>,
+    /// The signature of each handshake that was closed with 1000 before anything was said.
+    probes: Arc<std::sync::Mutex<Vec<String>>>,
+}
+
+impl Server {
+    fn start() -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = Server {
+            address: listener.local_addr().unwrap(),
+            is_open: Arc::new(AtomicBool::new(true)),
+            probes: Arc::default(),
+        };
+        let (is_open, probes) = (Arc::clone(&server.is_open), Arc::clone(&server.probes));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                if !is_open.load(Ordering::Relaxed) {
+                    continue;
+                }
+                let probes = Arc::clone(&probes);
+                std::thread::spawn(move || {
+                    let mut signature = String::new();
+                    #[expect(clippy::result_large_err, reason = "the library's own")]
+                    let look = |request: &Request, response: Response| {
+                        signature = request.headers()["x-twilio-signature"].to_str().unwrap().to_owned();
+                        Ok(response)
+                    };
+                    let Ok(mut socket) = accept_hdr(stream, look) else { return };
+                    if let Ok(Message::Close(Some(frame))) = socket.read()
+                        && frame.code == CloseCode::Normal
+                    {
+                        let _ = socket.flush();
+                        probes.lock().unwrap().push(signature);
+                    }
+                });
+            }
+        });
+        server
+    }
+
+    fn probes(&self) -> Vec<String> {
+        self.probes.lock().unwrap().clone()
+    }
+}
+
+#[test]
+fn probes_show_an_agent_that_is_gone_before_a_caller_meets_it() {
+    let (caller, pbx, server) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.3"), Server::start());
+    let url = format!("ws://{}/media", server.address);
+    let edge = edge(&caller, &pbx, &url, "probe = \"2s\"\nauth_token = \"secret\"");
+    let agent = || edge.json("/v1/agents")["agents"][0].clone();
+    until("the first probe is answered", || (agent()["state"] == "up").then_some(()));
+    assert!(agent()["probe_ms"].as_f64().unwrap() > 0.0 && agent()["last_probe"].is_string(), "{:#}", agent());
+    until("it is closed in order", || (server.probes() == [sign("secret", &url)]).then_some(()));
+    assert_eq!((&agent()["opened"], &agent()["lost"]), (&0.into(), &0.into()), "no call had it");
+
+    server.is_open.store(false, Ordering::Relaxed);
+    until("two probes have failed", || (agent()["state"] == "skipped").then_some(()));
+    let problems = edge.json("/v1/status")["problems"].to_string();
+    assert!(problems.contains("agent bot ") && problems.contains("probe: "), "{problems}");
+    assert!(agent()["probe_ms"].is_null());
+    let sip = edge.address("udp");
+    invite(&caller, sip, "spared");
+    refused_by(&pbx, &caller, sip, "spared");
+    let trace = edge.json(&format!("/v1/calls/{}/trace", edge.sid())).to_string();
+    assert!(trace.contains("bot is skipped") || trace.contains("skipped, it keeps failing"), "{trace}");
+
+    server.is_open.store(true, Ordering::Relaxed);
+    until("a probe is answered again", || (agent()["state"] == "up").then_some(()));
+    assert_eq!(edge.json("/v1/status")["problems"].as_array().unwrap().len(), 0);
+    let log = edge.log();
+    for line in ["does not answer its probe: ", "does not answer its probes and is skipped", "answers its probe again"]
+    {
+        assert!(log.contains(line), "{line}: {log}");
+    }
 }
 
 #[test]

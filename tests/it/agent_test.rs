@@ -165,9 +165,37 @@ fn an_agent_as_it_should_be_holds() {
     let voice = samples.iter().filter(|sample| **sample == decode_ulaw(VOICE[0])).count() as u64 / 8;
     assert_eq!(Some(voice), told.all["voice_ms"].as_u64());
     assert!(samples.len() as u64 / 8 > told.all["first_audio_ms"][0].as_u64().unwrap() + voice, "{}", samples.len());
-    assert!(samples[..1_600].iter().all(|sample| *sample == 0), "the caller spoke first");
+    assert!(samples[..16_000].iter().all(|sample| *sample == 0), "the caller spoke first");
     let picture = &told.all["picture"];
     assert!(picture["caller"].as_str().unwrap().contains('#') && picture["marks"].as_str().unwrap().contains('x'));
+}
+
+#[test]
+fn a_greeting_is_heard_to_its_end_and_the_answer_is_interrupted() {
+    let url = agent(|agent| {
+        (0..3).for_each(|_| agent.say(&VOICE[..4_000]));
+        answers_in_a_burst(agent);
+    });
+    let told = Told::of(&url, &["--times", "1"], &[]);
+    assert_eq!(told.code, Some(0), "{:#}", told.all);
+    assert!(told.line("first audio").1.ends_with(": a greeting"), "{:#}", told.all);
+    let times = ["spoke_ms", "said_ms", "answer_ms"].map(|name| told.all[name].as_u64().unwrap());
+    assert!(times[0] >= 3_000 && times[2] > times[1], "{:#}", told.all);
+    assert!(told.line("answer").1.ends_with(" ms after the caller's words"), "{:#}", told.all);
+    assert!(told.all["interruption"]["at_ms"].as_u64().unwrap() > times[2], "{:#}", told.all);
+    assert!(told.line("interruption").1.starts_with("`clear` "), "{:#}", told.all);
+
+    let deaf = agent(|agent| {
+        agent.say(&VOICE);
+        agent.rest(|_, _| {});
+    });
+    let told = Told::of(&deaf, &["--times", "1"], &[]);
+    assert_eq!(
+        (told.code, told.line("answer").0, told.line("interruption").0),
+        (Some(0), "warn", "warn"),
+        "{:#}",
+        told.all
+    );
 }
 
 #[test]
@@ -254,12 +282,17 @@ fn what_is_wrong_with_an_agent_is_named() {
         agent.listen();
         agent.say(&VOICE[..160]);
         sleep(Duration::from_millis(100));
-        let _ = agent.socket.close(Some(CloseFrame { code: 1011.into(), reason: "".into() }));
+        let _ =
+            agent.socket.close(Some(CloseFrame { code: 1011.into(), reason: "model of +14155550100 failed".into() }));
         agent.rest(|_, _| {});
     });
     let told = Told::of(&dies, &["--times", "1"], &[]);
     let (level, text) = told.line("end");
-    assert!(text.starts_with("lost ") && text.ends_with(" s after `start`: closed with 1011"), "{text}");
+    assert!(
+        text.starts_with("lost ")
+            && text.ends_with(" s after `start`: closed with 1011 \"model of +1415****100 failed\""),
+        "{text}"
+    );
     assert_eq!((told.code, level), (Some(1), "fail"));
 
     let deaf = agent(|agent| {

@@ -10,7 +10,7 @@ use trunkgate_story::wall::rfc3339;
 
 use crate::breaker::{Breaker, Leave};
 use crate::key::CallKey;
-use crate::limits::{PROVEN_SECONDS, SESSION_ENDS};
+use crate::limits::{PROBE_FAILURES, PROVEN_SECONDS, SESSION_ENDS};
 use crate::queue::{Entry, Line};
 
 /// One agent's state.
@@ -21,6 +21,10 @@ struct AgentState {
     lost: u64,
     /// Whether the last attempt to open a socket of its was good.
     reached: Option<bool>,
+    /// The last probe: when it was over, and how long the handshake took if it was good.
+    last_probe: Option<(Instant, Option<Duration>)>,
+    /// Probes that have failed in a row.
+    missed_probes: u32,
     /// What went wrong last, and when.
     last_problem: Option<(String, Instant)>,
     /// Where it is; one that has moved begins anew.
@@ -35,6 +39,19 @@ impl AgentState {
     fn is_used(&self) -> bool {
         self.sessions > 0 || !self.line.is_empty()
     }
+}
+
+/// What a probe has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Probed {
+    /// Nothing.
+    AsBefore,
+    /// The agent did not answer, for the first time.
+    Down,
+    /// Calls that have another target skip it from now on.
+    Skipped,
+    /// It answers again.
+    Back,
 }
 
 /// All agents by name.
@@ -56,9 +73,13 @@ impl Agents {
         self.woken.extend(gone.flat_map(|(_, state)| state.line.waiting()));
         for agent in table.agents() {
             let state = self.by_name.entry(agent.name.clone()).or_default();
+            if agent.probe.is_zero() {
+                (state.last_probe, state.missed_probes) = (None, 0);
+            }
             if state.url != agent.url {
                 state.url.clone_from(&agent.url);
                 state.breaker = Breaker::begin(now);
+                (state.last_probe, state.missed_probes) = (None, 0);
             }
             let size = agent.queue.map_or(0, |queue| queue.size);
             state.line.configure(agent.max_sessions, usize::try_from(size).unwrap_or(usize::MAX));
@@ -185,6 +206,35 @@ impl Agents {
         }
         opens
     }
+    /// Notes that an agent has answered a probe, asked at `began`.
+    pub fn probed(&mut self, now: Instant, name: &Arc<str>, (began, took): (Instant, Duration)) -> Probed {
+        let state = self.by_name.entry(name.clone()).or_default();
+        let was_down = std::mem::replace(&mut state.missed_probes, 0) > 0;
+        state.reached = Some(true);
+        state.last_probe = Some((now, Some(took)));
+        let is_back = state.breaker.opened(began);
+        if is_back || was_down { Probed::Back } else { Probed::AsBefore }
+    }
+    /// Notes that a probe has failed. The second in a row has calls skip the agent until a probe is good again or `pause` is over;
+    /// `counts`: it tells that the agent is not well.
+    pub fn missed_probe(
+        &mut self,
+        now: Instant,
+        name: &Arc<str>,
+        problem: String,
+        (counts, pause): (bool, Duration),
+    ) -> Probed {
+        let state = self.by_name.entry(name.clone()).or_default();
+        state.missed_probes = state.missed_probes.saturating_add(1);
+        state.reached = Some(false);
+        state.last_probe = Some((now, None));
+        state.last_problem = Some((problem, now));
+        if counts && state.missed_probes >= PROBE_FAILURES && state.breaker.missed(now, pause) {
+            self.woken.extend(state.line.waiting());
+            return Probed::Skipped;
+        }
+        if state.missed_probes == 1 { Probed::Down } else { Probed::AsBefore }
+    }
     /// Each agent that has a name, and whether it is skipped.
     pub fn skipped(&self) -> impl Iterator<Item = (&Arc<str>, bool)> {
         self.by_name.iter().filter(|(name, _)| !name.is_empty()).map(|(name, state)| (name, state.breaker.is_open()))
@@ -206,6 +256,7 @@ impl Agents {
             Leave::Try | Leave::Trial | Leave::Tried => None,
         };
         let problem = state.and_then(|state| state.last_problem.clone());
+        let probe = state.and_then(|state| state.last_probe);
         AgentView {
             name: name.to_owned(),
             state: match state.map(|state| (state.reached, state.sessions)) {
@@ -221,6 +272,8 @@ impl Agents {
             lost: state.map_or(0, |state| state.lost),
             last_problem_at: problem.as_ref().map(|(_, at)| rfc3339(date(*at))),
             last_problem: problem.map(|(text, _)| text),
+            last_probe: probe.map(|(at, _)| rfc3339(date(at))),
+            probe_ms: probe.and_then(|(_, took)| took).map(|took| (took.as_secs_f64() * 1e4).round() / 10.0),
             next_try_ms: wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
         }
     }

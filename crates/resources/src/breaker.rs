@@ -140,6 +140,16 @@ impl Breaker {
         true
     }
 
+    /// A probe says that the agent cannot be reached: no call tries it before the pause is over. Whether it is skipped only
+    /// from now on.
+    pub fn missed(&mut self, now: Instant, pause: Duration) -> bool {
+        let is_new = self.open.is_none();
+        let first = Duration::from_secs(BREAKER_FIRST_PAUSE_SECONDS);
+        let open = self.open.get_or_insert(Open { since: now, pause: first, next: now, trial: None });
+        open.next = open.next.max(now + pause);
+        is_new
+    }
+
     /// A call gives its stream up before it is known what becomes of it: another may try.
     pub fn given_up(&mut self, key: CallKey) {
         if let Some(open) = &mut self.open {

@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
+use trunkgate_media::agent::Loss;
 use trunkgate_media::{Command, Event, MediaId, Unsent};
 use trunkgate_route::{Destination, Server};
 use trunkgate_sip::{ConnectionId, Flow, Message, Transmit};
@@ -137,11 +138,26 @@ pub enum Input {
     Unresolved(HashSet<Destination>),
     /// What [`Output::Counted`] has said before a restart: the limits by the day go on from there. Before the first call.
     DayCounts(Vec<DayCount>),
+    /// How an agent has answered a probe.
+    AgentProbed(Box<AgentProbe>),
     /// What the wall clock reads now, where it was set: reports, days and hours follow it from here on, and calls that are up
     /// are dated by it from their beginning, so that their durations stay right.
     Clock(SystemTime),
     /// An operator's wish.
     Control(Control),
+}
+
+/// A probe of an agent: a handshake that was closed at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentProbe {
+    /// The agent's name.
+    pub name: Arc<str>,
+    /// Where it was asked; an agent that has moved since is judged by later probes.
+    pub url: String,
+    /// When it was asked.
+    pub began: Instant,
+    /// How long the handshake took, or how it failed and what is known beside.
+    pub outcome: Result<Duration, (Loss, String)>,
 }
 
 /// Whose a TLS connection is.

@@ -226,6 +226,8 @@ pub struct Agent {
     pub on_close: OnClose,
     /// Between two pings; zero: none.
     pub ping: Duration,
+    /// Between two probes, each a handshake and a close; zero: none.
+    pub probe: Duration,
     /// μ-law at 8 kHz: heard by a caller for whom no target is left.
     pub goodbye: Option<Arc<[u8]>>,
     /// When the caller is answered.
@@ -266,6 +268,7 @@ impl Agent {
             retry: 0,
             on_close: OnClose::Hangup,
             ping: Duration::from_secs(2),
+            probe: Duration::ZERO,
             goodbye: None,
             answer: AnswerTime::OnConnect,
             hold: None,

@@ -534,7 +534,7 @@ reasons! {
     AgentSkipped {
         slug: "agent_skipped",
         sentence: "an agent that keeps failing is skipped temporarily",
-        cause: "Five calls failed at this agent within 30 s, so it is skipped temporarily; one call at a time tests it again.",
+        cause: "Five calls failed at this agent within 30 s, or two probes in a row, so it is skipped temporarily; one call at a time, or the next probe, tests it again.",
         fix: Some("find the cause of its failures: `trunkgate status`"),
         q850: 38,
         outcome: "failed",

@@ -336,6 +336,10 @@ pub struct AgentView {
     pub last_problem: Option<String>,
     /// When that was, RFC 3339.
     pub last_problem_at: Option<String>,
+    /// When its last probe was answered or had failed, RFC 3339; `None` without `probe`.
+    pub last_probe: Option<String>,
+    /// How long the handshake of the last probe took, in milliseconds; `None` where it failed.
+    pub probe_ms: Option<f64>,
     /// Of one that is skipped: no call tries it for so long yet, in milliseconds.
     pub next_try_ms: Option<u64>,
 }

@@ -36,6 +36,8 @@ keyed! {
         => Put::Word(|agent, word| agent.on_close = if word == "next" { OnClose::Next } else { OnClose::Hangup }), is(r#""hangup""#), "action when the agent closes with code 1000: end the call, or try the next target";
     "ping": Kind::Duration
         => Put::DurationFrom((Duration::from_millis(500), "short intervals add load without detecting failures sooner"), |agent, time| agent.ping = time), is(r#""2s""#), "interval between WebSocket pings";
+    "probe": Kind::Duration
+        => Put::DurationFrom((Duration::from_secs(5), "each probe is a connection that the agent has to accept"), |agent, time| agent.probe = time), is(r#""0s""#), "interval between probes (signed handshake and close); after two failures callers who have another target skip the agent; 0: no probes";
     "max_call": Kind::Duration
         => Put::Duration(|agent, time| agent.max_call = time), is(r#""0s""#), "maximum duration of the agent's part of a call; 0: no limit";
     "max_sessions": Kind::Integer(0, AGENT_SESSIONS_MOST)

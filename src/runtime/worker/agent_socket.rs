@@ -7,6 +7,8 @@ use std::time::Instant;
 use tokio_tungstenite::tungstenite::error::Error as WsError;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 use tokio_tungstenite::tungstenite::{Bytes, Utf8Bytes};
+use trunkgate_call::numbers::plain;
+use trunkgate_call::sentence::without_numbers;
 use trunkgate_media::agent::limits::CLOSE_TIMEOUT;
 use trunkgate_media::agent::{Loss, Stream, Transmit};
 
@@ -25,8 +27,13 @@ pub(super) enum Said {
     Ping,
     /// The answer to a ping.
     Pong,
-    /// It closed.
-    Closed(Option<u16>),
+    /// It closed, with this code if any, and a reason in words that may be shown.
+    Closed(Option<u16>, String),
+}
+
+/// The reason of a close frame as traces and log lines may hold it. It has 123 bytes at most (RFC 6455 §5.5).
+fn shown_reason(reason: &str) -> String {
+    without_numbers(&plain(reason, 123)).replace('"', "'")
 }
 
 /// What reading came to.
@@ -122,7 +129,8 @@ impl Socket {
             }
             Ok(Message::Close(frame)) => {
                 self.unflushed = true;
-                Said::Closed(frame.map(|frame| frame.code.into()))
+                let reason = frame.as_ref().map_or(String::new(), |frame| shown_reason(&frame.reason));
+                Said::Closed(frame.map(|frame| frame.code.into()), reason)
             }
             Err(WsError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                 return Ok(match self.open.get_ref().pause() {
@@ -182,7 +190,7 @@ impl Leaving {
         match socket.is_readable().then(|| socket.read()) {
             None | Some(Ok(Heard::Nothing)) => Progress::Later(until),
             Some(Ok(Heard::Later(at))) => Progress::Later(at.min(until)),
-            Some(Ok(Heard::Said(Said::Closed(_)))) => {
+            Some(Ok(Heard::Said(Said::Closed(..)))) => {
                 *self = Leaving::after_close(now);
                 Progress::Again
             }

@@ -17,6 +17,9 @@ use super::port_set::Told;
 use super::sockets::Slot;
 use super::turn::Worker;
 
+/// Close code of an agent that ends its call (RFC 6455 §7.4.1).
+const NORMAL_CLOSE: u16 = 1000;
+
 /// Messages of agents heard per turn.
 const MESSAGES_PER_TURN: usize = 32;
 /// Bytes of these after which the others have their turn: a few milliseconds.
@@ -148,12 +151,18 @@ impl Worker {
             Said::Binary(bytes) => Some(AgentInput::Binary(*bytes)),
             Said::Pong => Some(AgentInput::Pong),
             Said::Ping => None,
-            Said::Closed(code) => Some(AgentInput::Closed(*code)),
+            Said::Closed(code, reason) => {
+                if !reason.is_empty() && *code != Some(NORMAL_CLOSE) {
+                    let text = format!("closes with reason \"{reason}\"");
+                    let _ = self.events.send((live.id, Event::AgentNote { end, text, logged: true }));
+                }
+                Some(AgentInput::Closed(*code))
+            }
         };
         if let Some(input) = input {
             live.session.handle_agent(now, end, input);
         }
-        if matches!(said, Said::Closed(_)) {
+        if matches!(said, Said::Closed(..)) {
             if let Some(door) = live.doors.iter_mut().find(|door| door.is_at(slot)) {
                 door.way = Way::Done;
             }

@@ -1,4 +1,4 @@
-//! An agent's socket outside of any worker, for a test of it: opened, written and read by the same code, waited for by
+//! An agent's socket outside of any worker, for a test or a probe of it: opened, written and read by the same code, waited for by
 //! tokio instead of a worker's epoll.
 
 use std::io;
@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::sleep_until;
 use trunkgate_media::SocketSpec;
 use trunkgate_media::agent::{Loss, Transmit};
@@ -36,8 +37,8 @@ pub(crate) enum Done {
     Pong,
     /// A ping, answered.
     Ping,
-    /// It closed, with this code if any.
-    Closed(Option<u16>),
+    /// It closed, with this code and reason if any.
+    Closed(Option<u16>, String),
 }
 
 /// How it failed: as a call would be told, and what is known beside.
@@ -49,9 +50,9 @@ fn failed(Fault { loss, detail }: Fault) -> Failed {
 
 impl Visit {
     /// The whole way there, to the answer 101.
-    pub(crate) async fn open(spec: &SocketSpec) -> Result<Visit, Failed> {
+    pub(crate) async fn open(spec: &SocketSpec, own: &watch::Receiver<OwnSockets>) -> Result<Visit, Failed> {
         let target = Target::new(spec).map_err(failed)?;
-        let open = target.reach(spec, &OwnSockets::none(), Arc::default()).await.map_err(failed)?;
+        let open = target.reach(spec, own, Arc::default()).await.map_err(failed)?;
         let watched = |error: io::Error| (Loss::Unreachable, error.to_string());
         let watch = open.get_ref().get_ref().as_fd().try_clone_to_owned().map_err(watched)?;
         let watch = TcpStream::from_std(watch.into()).map_err(watched)?;
@@ -79,7 +80,7 @@ impl Visit {
             Heard::Said(Said::Binary(bytes)) => Ok(Some(Done::Binary(bytes))),
             Heard::Said(Said::Pong) => Ok(Some(Done::Pong)),
             Heard::Said(Said::Ping) => Ok(Some(Done::Ping)),
-            Heard::Said(Said::Closed(code)) => Ok(Some(Done::Closed(code))),
+            Heard::Said(Said::Closed(code, reason)) => Ok(Some(Done::Closed(code, reason))),
             Heard::Nothing => Ok(None),
             Heard::Later(until) => {
                 self.rests_until = Some(until);

@@ -36,6 +36,7 @@ pub(super) fn judge(record: &Record, times: &[u64]) -> Vec<Finding> {
         false => Finding::ok("connect", format!("101 after {connect} ms")),
     }];
     all.push(first_audio(record, times));
+    all.extend(answer(record));
     if record.first_piece_ms.is_some() {
         all.extend([audio(record), pieces(record), pacing(record), marks(record), interruption(record)]);
     }
@@ -69,6 +70,9 @@ fn first_audio(record: &Record, times: &[u64]) -> Finding {
     } else {
         format!("{middle} ms after the 101")
     };
+    if is_greeting(record) {
+        return Finding::ok(name, format!("{times}: a greeting"));
+    }
     match record.said_ms.and_then(|said| first.checked_sub(said)) {
         Some(late) if late > SLOW_ANSWER_MS => {
             let text = format!("{times}, {late} ms after the caller's words");
@@ -77,6 +81,39 @@ fn first_audio(record: &Record, times: &[u64]) -> Finding {
         Some(late) => Finding::ok(name, format!("{times}, {late} ms after the caller's words")),
         None => Finding::ok(name, format!("{times}, before the caller had finished speaking")),
     }
+}
+
+/// Whether the agent was heard before the caller spoke.
+fn is_greeting(record: &Record) -> bool {
+    record.first_voice_ms.is_some_and(|first| record.spoke_ms.is_none_or(|spoke| first < spoke))
+}
+
+/// What came behind a greeting.
+fn answer(record: &Record) -> Option<Finding> {
+    let name = "answer";
+    if !is_greeting(record) || record.lost.is_some() || record.hung_up_ms.is_some() {
+        return None;
+    }
+    let late = |at: u64| record.said_ms.and_then(|said| at.checked_sub(said));
+    Some(match record.answer_ms.map(late) {
+        Some(Some(late)) if late > SLOW_ANSWER_MS => Finding::warn(
+            name,
+            format!("{late} ms after the caller's words"),
+            "callers ask \"hello?\" after two seconds of silence: use faster models, or say that it takes a moment",
+        ),
+        Some(Some(late)) => Finding::ok(name, format!("{late} ms after the caller's words")),
+        Some(None) => Finding::ok(name, "before the caller had finished speaking"),
+        None if record.interruption.is_some() => Finding::warn(
+            name,
+            "not tested: the greeting did not end within 10 s",
+            "have the agent pause, so that callers can speak",
+        ),
+        None => Finding::warn(
+            name,
+            "none within 10 s after the caller's words: only the greeting was heard",
+            "see the agent's log for what it heard; if it waits for real words, say some with `--wav FILE`",
+        ),
+    })
 }
 
 fn audio(record: &Record) -> Finding {
@@ -178,7 +215,12 @@ fn marks(record: &Record) -> Finding {
 fn interruption(record: &Record) -> Finding {
     let name = "interruption";
     let Some(one) = record.interruption else {
-        return Finding::ok(name, "not tested: it did not speak for a second after the caller's words");
+        let fix = "say words that have a longer answer: `--wav FILE`";
+        let what = match record.answer_ms {
+            Some(_) => "not tested: the agent's answer was shorter than a second",
+            None => "not tested: the agent did not answer the caller's words",
+        };
+        return Finding::warn(name, what, fix);
     };
     let held = time(one.held_ms);
     let behind = |at: u64| at.saturating_sub(one.at_ms);
@@ -253,7 +295,10 @@ mod tests {
             connect_ms: Some(12),
             first_piece_ms: Some(2_700),
             first_voice_ms: Some(2_700),
+            spoke_ms: Some(500),
             said_ms: Some(2_500),
+            answer_ms: Some(2_700),
+            interruption: Some(Interruption { at_ms: 4_000, held_ms: 40, cleared_ms: Some(4_200), silent_ms: None }),
             pieces: vec![Piece { at_ms: 2_700, bytes: 160 }, Piece { at_ms: 2_720, bytes: 160 }],
             audio_bytes: 320,
             marks_set: 2,
@@ -305,6 +350,24 @@ mod tests {
         );
         let lost = Record { lost: Some((Loss::Closed(Some(1011)), "closed with 1011".into())), ..good() };
         assert_eq!(of(&lost, "end").level, Level::Fail);
+    }
+
+    #[test]
+    fn a_greeting_is_no_answer_and_what_was_not_tried_is_a_warning() {
+        let greets = Record { first_piece_ms: Some(90), first_voice_ms: Some(100), ..good() };
+        assert_eq!(of(&greets, "first audio").text, "p50 900 ms after the 101 (of 900, 2700, 300): a greeting");
+        assert_eq!(of(&greets, "answer").text, "200 ms after the caller's words");
+        assert!(judge(&good(), &[]).iter().all(|found| found.name != "answer"));
+        let slow = Record { answer_ms: Some(5_000), ..greets.clone() };
+        assert_eq!(of(&slow, "answer").level, Level::Warn);
+        let deaf = Record { answer_ms: None, interruption: None, ..greets.clone() };
+        assert_eq!(of(&deaf, "answer").level, Level::Warn);
+        assert_eq!(of(&deaf, "interruption").level, Level::Warn);
+        assert!(of(&deaf, "interruption").text.contains("did not answer"));
+        let endless = Record { answer_ms: None, ..greets };
+        assert!(of(&endless, "answer").text.contains("did not end"));
+        let short = Record { interruption: None, ..good() };
+        assert!(of(&short, "interruption").text.contains("shorter than a second"));
     }
 
     #[test]

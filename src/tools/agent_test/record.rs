@@ -74,8 +74,11 @@ pub(super) struct Record {
     /// The first piece of audio, and the first that is more than silence.
     pub(super) first_piece_ms: Option<u64>,
     pub(super) first_voice_ms: Option<u64>,
-    /// When the caller had said its words.
+    /// When the caller began to say its words, and had said them.
+    pub(super) spoke_ms: Option<u64>,
     pub(super) said_ms: Option<u64>,
+    /// The first voice of the agent after the caller began to speak.
+    pub(super) answer_ms: Option<u64>,
     pub(super) pieces: Vec<Piece>,
     pub(super) audio_bytes: u64,
     /// The first of it.

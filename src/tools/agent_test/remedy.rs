@@ -48,6 +48,19 @@ pub(crate) fn remedy(loss: Loss, words: &str, signed: bool) -> &'static str {
             "look for an exception in the bot's log; with FastAPI on uvicorn, call `await websocket.close()` at the end of \
              the handler"
         }
+        Loss::Closed(Some(1001 | 1012)) => {
+            "keep the bot running during calls: it was stopped or restarted; let a deployment wait until its calls have ended"
+        }
+        Loss::Closed(Some(1008)) => {
+            "the bot refused this stream by a rule of its own: see its reason and its log, then `parameters` and `auth_token`"
+        }
+        Loss::Closed(Some(1011)) => {
+            "look for an exception in the bot's log: its handler failed; close with code 1000 to end the call"
+        }
+        Loss::Closed(Some(1013)) => "let the bot accept more calls, or set `max_sessions` to what it can serve",
+        Loss::Closed(Some(4000..=4999)) => {
+            "look up the code in the bot's documentation: it is the bot's own; close with code 1000 to end the call"
+        }
         Loss::ProtocolError | Loss::Closed(_) => {
             "close with code 1000 to end the call; any other end counts as a lost agent, and the call fails over to the \
              next target"
@@ -77,7 +90,12 @@ mod tests {
             Loss::DataUnacknowledged,
             Loss::Unread,
             Loss::ProtocolError,
+            Loss::Closed(None),
+            Loss::Closed(Some(1001)),
+            Loss::Closed(Some(1008)),
             Loss::Closed(Some(1011)),
+            Loss::Closed(Some(1013)),
+            Loss::Closed(Some(4001)),
         ];
         for loss in losses {
             for words in [&loss.to_string(), "no address in local_networks", "failed to lookup", NOT_TLS] {

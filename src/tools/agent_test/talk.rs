@@ -9,16 +9,19 @@ use trunkgate_media::agent::{Format, Input, Loss, Output, Playout, Settings, Str
 
 use super::Plan;
 use super::record::{Interruption, Record, Tick};
+use crate::runtime::own_sockets::OwnSockets;
 use crate::runtime::worker::{Done, Failed, Visit};
 
 /// Longest way to the socket.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// Ticks of 20 ms: the caller's quiet beginning.
-const BEGINNING: u32 = 25;
-/// Until an agent that says nothing is given up.
+/// Ticks of 20 ms in which the caller waits for a greeting.
+const BEGINNING: u32 = 100;
+/// Longest greeting that the caller hears to its end.
+const GREETING: u32 = 500;
+/// How long the caller waits for an answer.
 const ANSWER: u32 = 500;
-/// Of its voice behind the caller's words, before it is interrupted.
+/// Voice in the answer after which the caller interrupts it.
 const UNDISTURBED: u32 = 50;
 /// Of the interruption.
 const INTERRUPTION: u32 = 50;
@@ -35,6 +38,7 @@ const KEY: u32 = 25;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Act {
     Beginning,
+    Greeted,
     Speaking,
     Listening,
     Interrupting,
@@ -63,6 +67,8 @@ struct Talk<'a> {
     pinged: Option<Instant>,
     left: Option<Instant>,
     is_closed: bool,
+    /// What the agent gave as its reason to close.
+    reason: String,
     tick: Tick,
     record: Record,
 }
@@ -70,7 +76,7 @@ struct Talk<'a> {
 /// Talks with the agent; `whole`: through all acts, else until it is first heard.
 pub(super) async fn talk(plan: &Plan, whole: bool) -> Record {
     let asked = Instant::now();
-    let opened = timeout(CONNECT, Visit::open(&plan.subject.spec)).await;
+    let opened = timeout(CONNECT, Visit::open(&plan.subject.spec, &OwnSockets::none())).await;
     let mut visit = match opened {
         Ok(Ok(visit)) => visit,
         Ok(Err(failed)) => return Record { lost: Some(lost(failed)), ..Record::default() },
@@ -125,6 +131,7 @@ impl<'a> Talk<'a> {
             pinged: None,
             left: None,
             is_closed: false,
+            reason: String::new(),
             tick: Tick::default(),
             record: Record { format, ..Record::default() },
         }
@@ -183,10 +190,11 @@ impl<'a> Talk<'a> {
                 self.stream.handle_input(now, Input::Pong);
             }
             Done::Ping => {}
-            Done::Closed(code) => {
+            Done::Closed(code, reason) => {
                 if let Some(left) = self.left {
                     self.record.closed_after_ms = Some(ms(now.saturating_duration_since(left)));
                 }
+                self.reason = reason;
                 self.stream.handle_input(now, Input::Closed(code));
             }
         }
@@ -200,7 +208,11 @@ impl<'a> Talk<'a> {
         while let Some(output) = self.stream.poll_output() {
             match output {
                 Output::Play(audio) => {
-                    self.record.piece(at_ms, audio, self.format.is_heard(audio));
+                    let is_voice = self.format.is_heard(audio);
+                    self.record.piece(at_ms, audio, is_voice);
+                    if is_voice && self.record.interruption.is_none() && self.record.spoke_ms.is_some() {
+                        self.record.answer_ms.get_or_insert(at_ms);
+                    }
                     self.playout.push(audio);
                     self.record.held_ms = self.record.held_ms.max(self.playout.held_ms());
                 }
@@ -220,7 +232,11 @@ impl<'a> Talk<'a> {
                 Output::Hangup => self.record.wish("hangup"),
                 Output::SendDtmf(_) => self.record.wish("keys"),
                 Output::Problem(problem) => self.record.problem(&problem),
-                Output::Lost(loss) => self.record.lost = Some((loss, loss.to_string())),
+                Output::Lost(loss) => {
+                    let reason = std::mem::take(&mut self.reason);
+                    let words = if reason.is_empty() { loss.to_string() } else { format!("{loss} \"{reason}\"") };
+                    self.record.lost = Some((loss, words));
+                }
                 Output::Ended => self.record.hung_up_ms = Some(at_ms),
                 Output::FallsBehind => {}
                 Output::Closed => self.is_closed = true,
@@ -253,7 +269,7 @@ impl<'a> Talk<'a> {
             Act::Speaking => self.plan.speech.get(self.said..).unwrap_or_default(),
             // Its beginning, once more.
             Act::Interrupting => self.plan.speech.get(self.acted as usize * bytes..).unwrap_or_default(),
-            Act::Beginning | Act::Listening | Act::Waiting | Act::Key | Act::Leaving => &[],
+            Act::Beginning | Act::Greeted | Act::Listening | Act::Waiting | Act::Key | Act::Leaving => &[],
         };
         let words = words.get(..words.len().min(bytes)).unwrap_or_default();
         let mut audio = vec![format.silence(); bytes];
@@ -272,42 +288,57 @@ impl<'a> Talk<'a> {
         }
         let next = self.next(at_ms);
         if next != self.act {
-            (self.act, self.acted, self.voiced) = (next, 0, 0);
-            match next {
-                Act::Interrupting => {
-                    let held_ms = self.playout.held_ms();
-                    self.record.interruption = Some(Interruption { at_ms, held_ms, cleared_ms: None, silent_ms: None });
-                }
-                Act::Key => self.stream.handle_input(now, Input::Dtmf('1')),
-                Act::Leaving => {
-                    self.left = Some(now);
-                    self.stream.handle_input(now, Input::Stop);
-                }
-                Act::Beginning | Act::Speaking | Act::Listening | Act::Waiting => {}
-            }
+            self.begin(now, at_ms, next);
         }
         self.drain(now);
     }
 
+    fn begin(&mut self, now: Instant, at_ms: u64, next: Act) {
+        let interruption = Interruption { at_ms, held_ms: self.playout.held_ms(), cleared_ms: None, silent_ms: None };
+        match next {
+            Act::Speaking => {
+                self.record.spoke_ms = Some(at_ms);
+                // It greets without an end.
+                if self.act == Act::Greeted && self.quiet < QUIET {
+                    self.record.interruption = Some(interruption);
+                }
+            }
+            Act::Interrupting => self.record.interruption = Some(interruption),
+            Act::Key => self.stream.handle_input(now, Input::Dtmf('1')),
+            Act::Leaving => {
+                self.left = Some(now);
+                self.stream.handle_input(now, Input::Stop);
+            }
+            Act::Beginning | Act::Greeted | Act::Listening | Act::Waiting => {}
+        }
+        (self.act, self.acted, self.voiced) = (next, 0, 0);
+    }
+
     /// What the caller does next.
     fn next(&mut self, at_ms: u64) -> Act {
-        let has_spoken = self.record.first_voice_ms.is_some();
-        let is_over = has_spoken && self.quiet >= QUIET && self.playout.held_ms() == 0;
+        let (has_spoken, has_answered) = (self.record.first_voice_ms.is_some(), self.record.answer_ms.is_some());
+        let is_interrupted = self.record.interruption.is_some();
+        let is_over = self.quiet >= QUIET && self.playout.held_ms() == 0;
         // Between two words of an interrupted agent there may be a pause.
         if let Some(interruption) = self.record.interruption.as_mut().filter(|_| self.quiet >= KEY) {
             interruption.silent_ms.get_or_insert(at_ms.saturating_sub(u64::from(self.quiet) * 20));
         }
         match self.act {
+            Act::Beginning | Act::Greeted | Act::Listening if !self.whole && has_spoken => Act::Leaving,
+            Act::Beginning if has_spoken => Act::Greeted,
             Act::Beginning if self.acted >= BEGINNING => Act::Speaking,
+            Act::Greeted if is_over || self.acted >= GREETING => Act::Speaking,
             Act::Speaking if self.record.said_ms.is_some() => Act::Listening,
-            Act::Listening if !self.whole && has_spoken => Act::Leaving,
             Act::Listening if !has_spoken && self.acted >= ANSWER => Act::Leaving,
-            Act::Listening if self.voiced >= UNDISTURBED => Act::Interrupting,
-            Act::Listening if is_over || self.acted >= LONGEST => Act::Key,
+            Act::Listening if is_interrupted && self.quiet >= KEY => Act::Key,
+            Act::Listening if !has_answered && self.acted >= ANSWER => Act::Key,
+            Act::Listening if !is_interrupted && has_answered && self.voiced >= UNDISTURBED => Act::Interrupting,
+            Act::Listening if (has_answered && is_over) || self.acted >= LONGEST => Act::Key,
             Act::Interrupting if self.acted >= INTERRUPTION => Act::Waiting,
             Act::Waiting if self.quiet >= KEY || self.acted >= REACTION => Act::Key,
             Act::Key if self.acted >= KEY => Act::Leaving,
             Act::Beginning
+            | Act::Greeted
             | Act::Speaking
             | Act::Listening
             | Act::Interrupting

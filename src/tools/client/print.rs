@@ -141,10 +141,12 @@ fn registrations(answer: &Value) -> String {
 
 /// The agents of `status`; nothing where there are none.
 fn agents(answer: &Value, width: Option<usize>) -> String {
-    let mut rows = vec![["AGENT", "STATE", "SESSIONS", "LOST", "LAST PROBLEM", "URL"].map(str::to_owned).to_vec()];
+    let mut rows =
+        vec![["AGENT", "STATE", "SESSIONS", "LOST", "PROBE MS", "LAST PROBLEM", "URL"].map(str::to_owned).to_vec()];
     for agent in answer["agents"].as_array().into_iter().flatten() {
-        let [name, state, lost, url] = ["name", "state", "lost", "url"].map(|key| shown(&agent[key]));
-        rows.push(vec![name, state, sessions(agent), lost, problem(agent), url]);
+        let [name, state, lost, probe, url] =
+            ["name", "state", "lost", "probe_ms", "url"].map(|key| shown(&agent[key]));
+        rows.push(vec![name, state, sessions(agent), lost, probe, problem(agent), url]);
     }
     if rows.len() == 1 { String::new() } else { fitting(&rows, width) }
 }

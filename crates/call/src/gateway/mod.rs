@@ -164,6 +164,7 @@ impl Gateway {
                 let at = self.edge.timestamp(now);
                 self.edge.quotas.resume(at, &counts);
             }
+            Input::AgentProbed(probe) => self.edge.agent_probed(now, *probe),
             Input::Clock(date) => {
                 let step = self.edge.set_clock(now, date);
                 self.calls.values_mut().for_each(|call| call.shared.set_clock(step));

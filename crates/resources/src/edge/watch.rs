@@ -13,6 +13,7 @@ use trunkgate_sip::{ClientId, Flow, HeaderName, Message, Method, ServerId, Trans
 use trunkgate_story::captured::{Captured, CapturedItem};
 use trunkgate_story::change::{Change, Happening};
 use trunkgate_story::messages::{Way, Wire};
+use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::sampled::traceparent;
 use trunkgate_story::trace::{Trace, TraceItem, TraceView, body_note, first_line};
@@ -20,13 +21,15 @@ use trunkgate_story::view::{AddressView, PeerView, TrunkView};
 use trunkgate_story::{redact, unsent};
 
 use crate::addressing::is_no_host;
+use crate::agents::Probed;
+use crate::breaker::is_failure;
 use crate::edge::Edge;
 use crate::health::delta_seconds;
 use crate::health::{Due, Health, Spot};
 use crate::index::Place;
-use crate::io::{Cause, Output};
+use crate::io::{AgentProbe, Cause, Output};
 use crate::key::CallKey;
-use crate::limits::{ALARM_SECONDS, PROBED_ONE_IN};
+use crate::limits::{AGENT_TEXT_CHARS, ALARM_SECONDS, HEALTH_WAIT_SECONDS, PROBED_ONE_IN};
 use crate::random::pick;
 use crate::sessions::{NewEnd, Session};
 use crate::traced::Arriving;
@@ -146,6 +149,44 @@ impl Edge {
             self.show_spot(spot);
         }
         self.trunks.problem(now, &spot.trunk, format!("{}: {problem}", spot.address));
+    }
+
+    /// An agent has answered a probe, or has not.
+    pub fn agent_probed(&mut self, now: Instant, probe: AgentProbe) {
+        let AgentProbe { name, url, began, outcome } = probe;
+        let Some(agent) = self.table.agent(&name).filter(|agent| agent.url == url && !agent.probe.is_zero()) else {
+            return;
+        };
+        let (loss, detail) = match outcome {
+            Ok(took) => {
+                if self.agents.probed(now, &name, (began, took)) == Probed::Back {
+                    self.log("", format!("agent {name} answers its probe again"), None);
+                    self.note_skipped();
+                }
+                return;
+            }
+            Err(failed) => failed,
+        };
+        // As long as probes come, they decide.
+        let pause = agent.probe * 2 + Duration::from_secs(HEALTH_WAIT_SECONDS);
+        let detail = plain(&detail, AGENT_TEXT_CHARS);
+        let problem = if detail.is_empty() { loss.to_string() } else { format!("{loss}: {detail}") };
+        match self.agents.missed_probe(now, &name, format!("probe: {problem}"), (is_failure(loss), pause)) {
+            Probed::Down => {
+                let shown = self.shown_name(&name);
+                self.warn("", format!("agent {shown} does not answer its probe: {problem}"), None);
+                let text = Some(format!("probe: {problem}"));
+                self.changed(Change { agent: Some(shown), text, ..Change::new(Happening::AgentFailed) });
+            }
+            Probed::Skipped => {
+                let text = format!(
+                    "agent {name} does not answer its probes and is skipped by calls that have another target: {problem}"
+                );
+                self.warn("", text, Some(ReasonSlug::AgentSkipped));
+                self.note_skipped();
+            }
+            Probed::AsBefore | Probed::Back => {}
+        }
     }
 
     /// 503 with Retry-After (RFC 3261 §21.5.4): that address is left alone for so long.

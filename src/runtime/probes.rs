@@ -1,0 +1,155 @@
+//! Asks agents with `probe` whether they can be reached, as OPTIONS asks trunks: a signed handshake, and a close.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep_until, timeout};
+use trunkgate_call::{AgentProbe, Input};
+use trunkgate_media::SocketSpec;
+use trunkgate_media::agent::limits::STOP_TIMEOUT;
+use trunkgate_media::agent::{Loss, Transmit};
+use trunkgate_route::{Agent, Table};
+
+use crate::limits::{AGENT_PROBE_AGAIN, AGENT_PROBE_WAIT};
+use crate::runtime::handle::Handle;
+use crate::runtime::own_sockets::OwnSockets;
+use crate::runtime::worker::{Done, Failed, Visit};
+
+/// Close code of the edge's side (RFC 6455 §7.4.1).
+const NORMAL_CLOSE: u16 = 1000;
+
+/// What is known of one agent.
+#[derive(Debug)]
+struct Entry {
+    url: String,
+    /// When it is asked next.
+    due: Instant,
+    /// Whether its last answer was none.
+    has_failed: bool,
+}
+
+/// Probes of all agents that have an interval.
+pub(crate) struct Probes {
+    handle: Handle,
+    table: watch::Receiver<Arc<Table>>,
+    own: watch::Receiver<OwnSockets>,
+    entries: HashMap<Arc<str>, Entry>,
+    asked: JoinSet<AgentProbe>,
+}
+
+impl Probes {
+    pub(crate) fn new(handle: Handle) -> Probes {
+        let (table, own) = (handle.table.clone(), handle.shared.own.subscribe());
+        Probes { handle, table, own, entries: HashMap::new(), asked: JoinSet::new() }
+    }
+
+    /// Asks until the edge ends.
+    pub(crate) async fn keep(mut self) {
+        loop {
+            let due = self.ask_due(Instant::now());
+            let pause = async {
+                match due {
+                    Some(due) => sleep_until(due.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                Some(asked) = self.asked.join_next() => {
+                    let Ok(probe) = asked else { continue };
+                    if !self.done(probe).await {
+                        return;
+                    }
+                }
+                changed = self.table.changed() => if changed.is_err() {
+                    return;
+                },
+                () = pause => {}
+            }
+        }
+    }
+
+    /// Asks each agent whose time has come, and gives the time of the next.
+    fn ask_due(&mut self, now: Instant) -> Option<Instant> {
+        let table = self.table.borrow_and_update().clone();
+        self.entries.retain(|name, _| table.agent(name).is_some_and(|agent| !agent.probe.is_zero()));
+        for agent in table.agents().iter().filter(|agent| !agent.probe.is_zero()) {
+            let entry = self.entries.entry(agent.name.clone()).or_insert_with(|| Entry::new(agent, now));
+            if entry.url != agent.url {
+                *entry = Entry::new(agent, now);
+            }
+            // An interval that a reload has shortened.
+            entry.due = entry.due.min(now + agent.probe);
+            if entry.due <= now {
+                entry.due = now + agent.probe;
+                let networks = self.handle.shared.running(|running| running.config.edge.local_networks.clone());
+                self.asked.spawn(ask(Arc::clone(agent), networks, self.own.clone()));
+            }
+        }
+        self.entries.values().map(|entry| entry.due).min()
+    }
+
+    /// Reports how an agent has answered; `false`: the edge has ended.
+    async fn done(&mut self, probe: AgentProbe) -> bool {
+        if let Some(entry) = self.entries.get_mut(&probe.name).filter(|entry| entry.url == probe.url) {
+            let fails_anew = probe.outcome.is_err() && !entry.has_failed;
+            entry.has_failed = probe.outcome.is_err();
+            if fails_anew {
+                // One failure may be chance: a second one soon is not.
+                entry.due = entry.due.min(Instant::now() + AGENT_PROBE_AGAIN);
+            }
+        }
+        self.handle.input(Input::AgentProbed(Box::new(probe))).await.is_ok()
+    }
+}
+
+impl Entry {
+    fn new(agent: &Agent, now: Instant) -> Entry {
+        Entry { url: agent.url.clone(), due: now, has_failed: false }
+    }
+}
+
+/// Opens an agent's socket as a call would, and closes it.
+async fn ask(agent: Arc<Agent>, networks: Vec<IpNet>, own: watch::Receiver<OwnSockets>) -> AgentProbe {
+    let began = Instant::now();
+    let spec = SocketSpec {
+        url: agent.url.clone(),
+        auth_token: agent.auth_token.clone(),
+        ca: agent.ca.clone(),
+        plain_networks: networks,
+        traceparent: None,
+    };
+    let limit = [agent.probe, agent.connect_timeout, AGENT_PROBE_WAIT];
+    let limit = limit.into_iter().filter(|limit| !limit.is_zero()).min().unwrap_or(AGENT_PROBE_WAIT);
+    let opened = match timeout(limit, Visit::open(&spec, &own)).await {
+        Ok(opened) => opened,
+        Err(_) => Err((Loss::ConnectTimeout, String::new())),
+    };
+    let outcome = match opened {
+        Ok(visit) => {
+            let took = began.elapsed();
+            tokio::spawn(timeout(STOP_TIMEOUT, leave(visit)));
+            Ok(took)
+        }
+        Err(failed) => Err(failed),
+    };
+    AgentProbe { name: agent.name.clone(), url: agent.url.clone(), began, outcome }
+}
+
+/// Closes, and waits until the agent has closed too, so that it does not see a reset.
+async fn leave(mut visit: Visit) -> Result<(), Failed> {
+    let mut close = Some(Transmit::Close(NORMAL_CLOSE));
+    loop {
+        visit.write(|| close.take())?;
+        while let Some(done) = visit.read()? {
+            if matches!(done, Done::Closed(..)) {
+                // The library's answer to its close, if it was first.
+                return visit.write(|| None);
+            }
+        }
+        visit.wait(Instant::now() + Duration::from_millis(100)).await;
+    }
+}
