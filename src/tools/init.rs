@@ -101,7 +101,7 @@ struct Side {
 }
 
 const TRUNK: Side = Side { flag: "--trunk", kinds: &["carrier", "twilio"], default: "carrier:127.0.0.1:5070" };
-/// A PBX's kind is its trunk's name, and its preset.
+/// A PBX's kind is its preset; its trunk is `pbx`, as in the docs.
 const PBX: Side =
     Side { flag: "--pbx", kinds: &["pbx", "freepbx", "asterisk", "freeswitch", "3cx"], default: "pbx:127.0.0.1:5080" };
 
@@ -160,12 +160,14 @@ fn compose(options: &InitOptions) -> Result<String, String> {
             format!(
                 "preset = \"twilio\"                   # `trunkgate preset show twilio`\n\
                  domain = {}\n\
-                 secure = false                      # with Secure Trunking: remove this line, add a TLS [[listen]]\n",
+                 secure = false                      # with Secure Trunking: remove this line, enable the TLS [[listen]]\n\
+                 {AUTH}",
                 quoted(&domain)
             )
         }
         _ => format!(
-            "{}peers = [{}]{stand_in}\nmedia_from = []         # the networks of its media gateways, where it has any\n",
+            "{}peers = [{}]{stand_in}\nmedia_from = []                     # networks of its media gateways, if they differ from peers\n\
+             {AUTH}{SRTP}",
             with_preset(kind),
             quoted(&peer(carrier))
         ),
@@ -182,23 +184,23 @@ fn compose(options: &InitOptions) -> Result<String, String> {
     }
     let (mut pbx_trunk, mut outbound) = (String::new(), String::new());
     if let Some((pbx_kind, pbx)) = pbx {
-        connect.push(quoted(&format!("trunk:{pbx_kind}")));
+        connect.push(quoted("trunk:pbx"));
         let peer = quoted(&peer(pbx));
-        pbx_trunk = format!("[trunk.{pbx_kind}]\n{}peers = [{peer}]\n\n", with_preset(pbx_kind));
-        outbound = format!("[[route]]\nname = \"outbound\"\nfrom = [\"{pbx_kind}\"]\nconnect = [\"trunk:{kind}\"]\n\n");
+        pbx_trunk = format!("[trunk.pbx]\n{}peers = [{peer}]\n{SRTP}\n", with_preset(pbx_kind));
+        outbound = format!("[[route]]\nname = \"outbound\"\nfrom = [\"pbx\"]\nconnect = [\"trunk:{kind}\"]\n\n");
     }
     let way = match (&options.agent, pbx) {
         (Some(_), None) => "go to the agent".to_owned(),
-        (Some(_), Some((pbx, _))) => {
-            format!("go to the agent, and to {pbx} if it fails; calls from {pbx} go to {kind}")
-        }
-        (None, pbx) => pbx.map_or_else(String::new, |(pbx, _)| format!("go to {pbx}; calls from {pbx} go to {kind}")),
+        (Some(_), Some(_)) => format!("go to the agent, and to pbx if it fails; calls from pbx go to {kind}"),
+        (None, _) => format!("go to pbx; calls from pbx go to {kind}"),
     };
-    let listen: String = listeners(options, carrier, pbx.map(|(_, address)| address))
+    let addresses = listeners(options, carrier, pbx.map(|(_, address)| address));
+    let listen: String = addresses
         .iter()
         .flat_map(|address| ["udp", "tcp"].map(|transport| (address, transport)))
-        .map(|(address, transport)| format!("  {{ transport = \"{transport}\", address = \"{address}\" }},\n"))
+        .map(|(address, transport)| format!("[[listen]]\ntransport = \"{transport}\"\naddress = \"{address}\"\n\n"))
         .collect();
+    let tls = addresses.first().map_or_else(String::new, |address| tls_stub(address));
     let connect = connect.join(", ");
     // Many a bot listens on 8080.
     let taken = options.agent.as_ref().and_then(|url| url::Url::parse(url).ok()).and_then(|url| url.port());
@@ -206,7 +208,7 @@ fn compose(options: &InitOptions) -> Result<String, String> {
     Ok(format!(
         "# Trunkgate: calls from {kind} {way}.\n\
          # `trunkgate check` reports errors in this file, `trunkgate run` starts the edge.\n\
-         listen = [\n{listen}]\n\n\
+         {listen}{tls}\
          [edge]\n\
          # public_address = \"203.0.113.10\"   # behind NAT: public address, announced outside local networks\n\
          country = \"US\"                      # country of numbers without a country code\n\n\
@@ -216,6 +218,21 @@ fn compose(options: &InitOptions) -> Result<String, String> {
          name = \"inbound\"\nfrom = [\"{kind}\"]\nconnect = [{connect}]\n\n{outbound}\
          [cdr]\nfile = \"cdr.jsonl\"                  # one line per call\n",
     ))
+}
+
+/// What a trunk may need besides, to be uncommented.
+const AUTH: &str =
+    "# auth = { username = \"USER\", password = { env = \"TRUNK_PASSWORD\" } }   # if it challenges calls from here\n";
+const SRTP: &str = "# srtp = \"optional\"                 # encrypted media, over TLS\n";
+
+/// A listener for TLS, to be uncommented; `address` is that of UDP and TCP.
+fn tls_stub(address: &str) -> String {
+    let address = address.replace(":5060", ":5061");
+    format!(
+        "# [[listen]]                        # TLS: certificate for the name that peers call\n# transport = \"tls\"\n\
+         # address = \"{address}\"\n# certificate = \"/etc/trunkgate/edge.pem\"\n\
+         # private_key = \"/etc/trunkgate/edge.key\"\n\n"
+    )
 }
 
 /// Where to listen: on this machine alone only where all that is asked for is a try of it. A listener is of one family.
@@ -262,6 +279,29 @@ mod tests {
         InitOptions { trunk: trunk.map(str::to_owned), pbx: pbx.map(str::to_owned), agent: None, yes: true }
     }
 
+    /// The file is accepted with each stub in it uncommented, but for the files that it names.
+    fn uncommented(text: &str) {
+        let is_stub = |line: &&str| {
+            [
+                "# [[listen]]",
+                "# transport =",
+                "# address =",
+                "# certificate =",
+                "# private_key =",
+                "# auth =",
+                "# srtp =",
+            ]
+            .iter()
+            .any(|start| line.starts_with(start))
+        };
+        let lines = text.lines().map(|line| if is_stub(&line) { &line[2..] } else { line });
+        let text = lines.collect::<Vec<_>>().join("\n").replace("{ env = \"TRUNK_PASSWORD\" }", "\"secret\"");
+        let Err(found) = config::parse(Path::new("trunkgate.toml"), &text) else { panic!("no such certificate") };
+        let rendered = config::render(Path::new("trunkgate.toml"), &text, &found);
+        let errors = rendered.lines().filter(|line| line.starts_with("error")).collect::<Vec<_>>();
+        assert!(errors.iter().all(|line| line.contains("edge.pem") || line.contains("edge.key")), "{rendered}");
+    }
+
     #[test]
     fn what_is_written_is_short_and_accepted() {
         for (trunk, pbx) in [
@@ -275,7 +315,8 @@ mod tests {
             (Some("sip:198.51.100.7;transport=tcp"), Some("pbx.example.com:5080")),
         ] {
             let text = compose(&options(trunk, pbx)).unwrap();
-            assert!(text.lines().count() <= 40, "{} lines", text.lines().count());
+            assert!(text.lines().count() <= 70, "{} lines", text.lines().count());
+            uncommented(&text);
             let (config, _) = config::parse(Path::new("trunkgate.toml"), &text).unwrap_or_else(|found| {
                 panic!("{}", config::render(Path::new("trunkgate.toml"), &text, &found));
             });
@@ -312,7 +353,8 @@ mod tests {
         {
             let agent = Some("wss://bot.example.com/media".to_owned());
             let text = compose(&InitOptions { agent, ..options(trunk, pbx) }).unwrap();
-            assert!(text.lines().count() <= 40, "{} lines", text.lines().count());
+            assert!(text.lines().count() <= 70, "{} lines", text.lines().count());
+            uncommented(&text);
             let (config, _) = config::parse(Path::new("trunkgate.toml"), &text).unwrap_or_else(|found| {
                 panic!("{}", config::render(Path::new("trunkgate.toml"), &text, &found));
             });
