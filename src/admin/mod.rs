@@ -28,6 +28,7 @@ mod listener;
 mod metrics;
 mod overview;
 mod places;
+mod problem;
 mod process;
 mod quality;
 mod sms;

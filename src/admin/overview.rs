@@ -1,6 +1,7 @@
 //! What the console shows besides calls: `/v1/history`, `/v1/routes`, `/v1/security`.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -16,6 +17,7 @@ use super::asked::bad_query;
 use crate::limits;
 use crate::runtime::handle::Handle;
 use crate::runtime::history::{Sample, TroubleView};
+use crate::runtime::transport::TlsFaultsView;
 
 /// Which part of the history is wanted.
 #[derive(Debug, Default, Deserialize)]
@@ -135,6 +137,8 @@ fn target(target: &TargetSpec) -> String {
 pub(super) struct Security {
     /// SIP from addresses of no trunk, where some came lately.
     unknown: Option<UnknownView>,
+    /// TLS handshakes that others began and that failed, where some did lately.
+    tls_failures: Option<TlsFaultsView>,
     /// Addresses that are banned, the first that will be heard again first.
     banned: Vec<BanView>,
     /// How many are in all.
@@ -153,11 +157,13 @@ struct Refusal {
 }
 
 pub(super) async fn security(State(handle): State<Handle>) -> Result<Json<Security>, ApiError> {
-    let look = |gateway: &trunkgate_call::Gateway, now| {
+    let tls_failures = handle.shared.sockets.tls_faults.view(Instant::now());
+    let look = move |gateway: &trunkgate_call::Gateway, now| {
         let metrics = gateway.metrics();
         let refused = metrics.limits_reached.iter();
         Security {
             unknown: gateway.unknown_sources(now),
+            tls_failures,
             banned: gateway.banned(now, limits::BANS_SHOWN),
             banned_in_all: metrics.sources_banned,
             dropped: metrics.sip.dropped.clone(),

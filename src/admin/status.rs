@@ -1,6 +1,7 @@
 //! `/v1/status`: one glance at everything; `/v1/why`, `/v1/reload` and `/v1/drain`.
 
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::body::Bytes;
@@ -11,16 +12,18 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use trunkgate_call::UNSENT;
 use trunkgate_call::view::{
-    FaultView, PeerView, RejectedView, RejectionView, SilentView, StrayView, TrunkView, UnknownView,
+    AgentView, FaultView, PeerView, RejectedView, RejectionView, SilentView, StrayView, TrunkView, UnknownView,
 };
 
 use super::ApiError;
 use super::agents::AgentReport;
 use super::asked::bad_query;
+use super::problem::{Harm, Problem};
 use crate::explain::why::Question;
 use crate::limits;
 use crate::runtime::handle::{Gone, Handle, Phase};
 use crate::runtime::reload::{ReloadError, Reloaded};
+use crate::runtime::transport::TlsFaultsView;
 use crate::system::text::number;
 
 /// Addresses of a trunk that is down, told with why.
@@ -53,8 +56,10 @@ pub struct StatusReport {
     pub trunks: Vec<TrunkView>,
     /// Agents in the order of the file.
     pub agents: Vec<AgentReport>,
-    /// What is wrong now, a sentence each.
+    /// What is wrong now, a sentence each: the greatest harm to calls first.
     pub problems: Vec<String>,
+    /// The same in parts.
+    pub problem_details: Vec<Problem>,
 }
 
 /// The configuration in force.
@@ -138,8 +143,9 @@ impl StatusReport {
             trunks: gateway.trunks,
             agents: AgentReport::all(handle, gateway.agents),
             problems: Vec::new(),
+            problem_details: Vec::new(),
         };
-        report.problems = report.problems_now(handle, &gateway.silent);
+        let mut problems = report.problems_now(handle, &gateway.silent);
         // Where it is so in many calls of the hour, that is told already.
         let told: Vec<&str> = report
             .trunks
@@ -152,103 +158,158 @@ impl StatusReport {
             told.contains(&silent.name.as_str())
                 || report.trunks.iter().find(its).is_some_and(|trunk| is_unsent(trunk, silent.calls, silent.kind))
         };
-        let silent: Vec<String> = gateway.silent.iter().filter(|silent| !is_told(silent)).map(silent_now).collect();
-        report.problems.extend(silent);
-        report.problems.extend(gateway.stray.map(stray_now));
-        report.problems.extend(gateway.unknown.map(unknown_now));
+        problems.extend(gateway.silent.iter().filter(|silent| !is_told(silent)).map(silent_now));
+        problems.extend(gateway.stray.map(stray_now));
+        problems.extend(gateway.unknown.map(unknown_now));
+        problems.extend(handle.shared.sockets.tls_faults.view(Instant::now()).map(tls_now));
+        problems.sort_by_key(|problem| problem.harm);
+        report.problems = problems.iter().map(Problem::to_string).collect();
+        report.problem_details = problems;
         Ok(report)
     }
 
-    fn problems_now(&self, handle: &Handle, silent: &[SilentView]) -> Vec<String> {
+    fn problems_now(&self, handle: &Handle, silent: &[SilentView]) -> Vec<Problem> {
         let mut problems = Vec::new();
         match handle.phase() {
-            Phase::Draining => problems.push("draining: new calls get 503".to_owned()),
-            Phase::Starting => problems.push("starting: no calls are accepted yet".to_owned()),
+            Phase::Draining => problems.push(Problem::of(Harm::Edge, "draining: new calls get 503")),
+            Phase::Starting => problems.push(Problem::of(Harm::Edge, "starting: no calls are accepted yet")),
             Phase::Ready => {}
         }
         if self.overloaded {
-            problems.push("overloaded: new calls that would wait too long get 503".to_owned());
-        }
-        if !self.config.last_reload_success {
-            problems.push("last reload rejected: the file has errors (trunkgate check)".to_owned());
-        }
-        if !self.config.restart_needed.is_empty() {
-            problems.push(format!("restart needed for: {}", self.config.restart_needed.join(", ")));
-        }
-        for trunk in self.trunks.iter().filter(|trunk| trunk.state == "down") {
-            let nobody = trunk.phones.as_ref().is_some_and(Vec::is_empty) && trunk.peers.is_empty();
-            let why = if nobody { "no phone is registered".to_owned() } else { why_down(&trunk.peers) };
-            problems.push(format!("trunk {} is down: {why}", trunk.name));
-        }
-        problems.extend(self.trunks.iter().filter_map(rejecting));
-        for trunk in &self.trunks {
-            let failed = trunk.registration.as_ref().filter(|registration| registration.state == "failed");
-            if let Some(registration) = failed {
-                let why = registration.last_problem.as_deref().unwrap_or("no answer");
-                problems.push(format!("trunk {} is not registered: {why}", trunk.name));
-            }
-        }
-        problems.extend(self.trunks.iter().filter_map(|trunk| nothing_heard(trunk, silent)));
-        for trunk in &self.trunks {
-            let unsent = (trunk.unsent.as_ref(), "packets not sent");
-            let codecs = (trunk.codec_mismatch.as_ref(), "codecs do not match");
-            problems.extend(
-                [unsent, codecs].into_iter().filter_map(|(found, what)| Some(fault(&trunk.name, what, found?))),
-            );
-        }
-        for agent in self.agents.iter().map(|report| &report.agent).filter(|agent| agent.state == "down") {
-            let why = agent.last_problem.as_deref().unwrap_or("no answer");
-            problems.push(format!("agent {} is down: {why}", agent.name));
-        }
-        for agent in self.agents.iter().map(|report| &report.agent).filter(|agent| agent.state == "skipped") {
-            let why = agent.last_problem.as_deref().unwrap_or("no answer");
-            problems.push(format!("agent {} keeps failing and is skipped: {why}", agent.name));
-        }
-        problems.extend(handle.certificate_problems());
-        problems.extend(handle.shared.cdr.problems());
-        let (hep, otel) =
-            handle.shared.running(|running| (running.config.hep.is_some(), running.config.otel.is_some()));
-        problems.extend(handle.shared.hep_counters.problem().filter(|_| hep));
-        problems.extend(handle.shared.otel_counters.problem().filter(|_| otel));
-        problems.extend(handle.shared.sms.problem_now(jiff::Timestamp::now()));
-        let lost = crate::system::log::lost();
-        if lost > 0 {
-            problems.push(format!("{lost} log lines lost"));
+            problems.push(Problem::of(Harm::Edge, "overloaded: new calls that would wait too long get 503"));
         }
         let panics = crate::system::log::panics();
         if panics > 0 {
-            problems.push(format!("{panics} panics: please report them with the log"));
+            problems.push(Problem::of(Harm::Edge, &format!("{panics} panics: please report them with the log")));
+        }
+        problems.extend(self.trunks.iter().flat_map(|trunk| of_trunk(trunk, silent)));
+        problems.extend(self.agents.iter().filter_map(|report| of_agent(&report.agent)));
+        problems.extend(
+            handle
+                .certificate_problems()
+                .into_iter()
+                .map(|(what, harms)| Problem::of(if harms { Harm::Calls } else { Harm::Configuration }, &what)),
+        );
+        if !self.config.last_reload_success {
+            let rejected = Problem::new(Harm::Configuration, "last reload rejected");
+            problems.push(rejected.shown_by("the file has errors").fixed_by("trunkgate check"));
+        }
+        if !self.config.restart_needed.is_empty() {
+            let keys = self.config.restart_needed.join(", ");
+            problems.push(Problem::new(Harm::Configuration, "restart needed for").shown_by(keys));
+        }
+        problems.extend(self.of_sinks(handle));
+        problems
+    }
+
+    /// What is written, and what does not get to where it belongs.
+    fn of_sinks(&self, handle: &Handle) -> Vec<Problem> {
+        let shared = &handle.shared;
+        let (hep, otel, file, data) = shared.running(|running| {
+            let config = &running.config;
+            let file = config.cdr.file.as_ref().map(|file| file.path.clone());
+            (config.hep.is_some(), config.otel.is_some(), file, config.data.directory.clone())
+        });
+        let records = shared.cdr.problems().into_iter().chain(shared.sms.problem_now(jiff::Timestamp::now()));
+        let mut problems: Vec<Problem> = records
+            .map(|what| {
+                let path = file.as_deref().filter(|_| what.starts_with("call records, file"));
+                of_disk(Problem::of(Harm::Records, &what), path.and_then(Path::parent).unwrap_or(&data))
+            })
+            .collect();
+        let telemetry = shared.hep_counters.problem().filter(|_| hep).into_iter();
+        let telemetry = telemetry.chain(shared.otel_counters.problem().filter(|_| otel));
+        problems.extend(telemetry.map(|what| Problem::of(Harm::Telemetry, &what)));
+        let lost = crate::system::log::lost();
+        if lost > 0 {
+            problems.push(Problem::new(Harm::Telemetry, format!("{lost} log lines lost")));
         }
         problems
     }
 }
 
+/// What the system and SQLite say of a disk without room.
+const DISK_FULL: [&str; 2] = ["No space left on device", "disk is full"];
+
+/// A problem with what is written to a directory: where the disk is full, with the way to see it.
+fn of_disk(problem: Problem, directory: &Path) -> Problem {
+    let evidence = problem.evidence.as_deref().unwrap_or_default();
+    if problem.fix.is_some() || !DISK_FULL.iter().any(|full| evidence.contains(full)) {
+        return problem;
+    }
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    problem.fixed_by(format!("free space on this disk: `df -h {}`", directory.display()))
+}
+
+/// What is wrong with a trunk.
+fn of_trunk(trunk: &TrunkView, silent: &[SilentView]) -> Vec<Problem> {
+    let name = &trunk.name;
+    let mut problems = Vec::new();
+    if trunk.state == "down" {
+        let nobody = trunk.phones.as_ref().is_some_and(Vec::is_empty) && trunk.peers.is_empty();
+        let why = if nobody { "no phone is registered".to_owned() } else { why_down(&trunk.peers) };
+        problems.push(Problem::new(Harm::Calls, format!("trunk {name} is down")).shown_by(why));
+    }
+    problems.extend(rejecting(trunk));
+    if let Some(registration) = trunk.registration.as_ref().filter(|registration| registration.state == "failed") {
+        let why = registration.last_problem.as_deref().unwrap_or("no answer");
+        problems.push(Problem::new(Harm::Calls, format!("trunk {name} is not registered")).shown_by(why));
+    }
+    problems.extend(nothing_heard(trunk, silent));
+    let faults = [(trunk.unsent.as_ref(), "packets not sent"), (trunk.codec_mismatch.as_ref(), "codecs do not match")];
+    problems.extend(faults.into_iter().filter_map(|(found, what)| fault(name, what, found?)));
+    problems
+}
+
+/// What is wrong with an agent.
+fn of_agent(agent: &AgentView) -> Option<Problem> {
+    let what = match agent.state {
+        "down" => "is down",
+        "skipped" => "keeps failing and is skipped",
+        _ => return None,
+    };
+    let why = agent.last_problem.as_deref().unwrap_or("no answer");
+    let problem = Problem::new(Harm::Calls, format!("agent {} {what}", agent.name)).shown_by(why);
+    Some(problem.fixed_by(format!("trunkgate agent test {}", agent.name)))
+}
+
 /// A phone that wants to register as nobody that there is.
-fn stray_now(stray: StrayView) -> String {
+fn stray_now(stray: StrayView) -> Problem {
     let StrayView { user, near, source, registers, seconds_ago } = stray;
     let registers = number(usize::try_from(registers).unwrap_or(usize::MAX), "REGISTER");
     let meant = near.map(|near| format!(": did you mean \"{near}\"?")).unwrap_or_default();
-    format!(
-        "REGISTER from {source} for unknown user \"{user}\": no trunk has it in `require_auth` ({registers} for unknown users in \
-         the last hour, the latest {seconds_ago} s ago){meant}"
-    )
+    let text = format!(
+        "no trunk has it in `require_auth` ({registers} for unknown users in the last hour, the latest {seconds_ago} s ago){meant}"
+    );
+    Problem::new(Harm::Strangers, format!("REGISTER from {source} for unknown user \"{user}\"")).shown_by(text)
+}
+
+/// TLS handshakes of others that failed.
+fn tls_now(faults: TlsFaultsView) -> Problem {
+    let TlsFaultsView { handshakes, listener, last, why, seconds_ago } = faults;
+    let handshakes = number(usize::try_from(handshakes).unwrap_or(usize::MAX), "handshake");
+    let text = format!("{handshakes} in the last hour, the latest from {last} {seconds_ago} s ago: {why}");
+    let problem = Problem::new(Harm::Strangers, format!("TLS to listener {listener} fails")).shown_by(text);
+    problem.fixed_by(format!(
+        "if {last} is a peer of yours, check its TLS version, the CA that it trusts, and its certificate (`client_ca`)"
+    ))
 }
 
 /// SIP from addresses of no trunk.
-fn unknown_now(unknown: UnknownView) -> String {
+fn unknown_now(unknown: UnknownView) -> Problem {
     let UnknownView { messages, last, seconds_ago } = unknown;
     let messages = number(usize::try_from(messages).unwrap_or(usize::MAX), "message");
-    format!(
-        "SIP from unknown sources is dropped: {messages} in the last hour, the latest from {last} {seconds_ago} s ago. Add \
-         trusted sources to `peers` or `accept_from` of a trunk"
-    )
+    let text = format!("{messages} in the last hour, the latest from {last} {seconds_ago} s ago");
+    let problem = Problem::new(Harm::Strangers, "SIP from unknown sources is dropped").shown_by(text);
+    problem.fixed_by("add trusted sources to `peers` or `accept_from` of a trunk")
 }
 
 /// A side that is not heard in calls that are up now.
-fn silent_now(silent: &SilentView) -> String {
+fn silent_now(silent: &SilentView) -> Problem {
     let SilentView { name, calls, cause, fix, last_sid, .. } = silent;
     let where_ = if *calls == 1 { "a live call".to_owned() } else { format!("{calls} live calls") };
-    format!("no media from {name} in {where_}: {cause}; try: {fix} (trunkgate trace {last_sid})")
+    let problem = Problem::new(Harm::Media, format!("no media from {name} in {where_}"));
+    problem.shown_by(cause).fixed_by(fix).traced_in(last_sid)
 }
 
 /// Why none of a trunk's addresses is up: what each said last. What went wrong with the trunk besides, as a request of its own
@@ -276,21 +337,19 @@ fn is_unsent(trunk: &TrunkView, calls: u64, kind: &str) -> bool {
 
 /// Calls of the last hour in which a trunk was not heard, where they are too many to be chance. The only one is not told while
 /// it is up: that is told of it.
-fn nothing_heard(trunk: &TrunkView, silent: &[SilentView]) -> Option<String> {
-    let unheard = trunk.unheard.as_ref()?;
+fn nothing_heard(trunk: &TrunkView, silent: &[SilentView]) -> Option<Problem> {
+    let unheard = trunk.unheard.as_ref().filter(|unheard| unheard.still)?;
     let (calls, of) = (unheard.calls, unheard.of);
     let is_up = |silent: &SilentView| silent.name == trunk.name && silent.last_sid == unheard.last_sid;
     let is_told = calls == 1 && silent.iter().any(is_up) || is_unsent(trunk, calls, unheard.kind);
     (calls * limits::UNHEARD_ONE_IN >= of && !is_told).then(|| {
-        let (name, cause, fix, sid) = (&trunk.name, &unheard.cause, &unheard.fix, &unheard.last_sid);
-        format!(
-            "no media from {name} in {calls} of {of} calls of the last hour: {cause}; try: {fix} (trunkgate trace {sid})"
-        )
+        let what = format!("no media from {} in {calls} of {of} calls of the last hour", trunk.name);
+        Problem::new(Harm::Media, what).shown_by(&unheard.cause).fixed_by(&unheard.fix).traced_in(&unheard.last_sid)
     })
 }
 
 /// A trunk that rejects most calls, and has answered none since.
-fn rejecting(trunk: &TrunkView) -> Option<String> {
+fn rejecting(trunk: &TrunkView) -> Option<Problem> {
     let RejectedView { calls, of, still, answers, fix, last_sid } = trunk.rejected.as_ref()?;
     let is_many = *calls >= limits::REJECTED_LEAST && calls * limits::REJECTED_ONE_IN >= *of;
     let said = |one: &RejectionView| {
@@ -300,21 +359,19 @@ fn rejecting(trunk: &TrunkView) -> Option<String> {
     let told: Vec<String> = answers.iter().take(limits::REJECTIONS_TOLD).map(said).collect();
     let more = if answers.len() > told.len() { ", …" } else { "" };
     (is_many && *still).then(|| {
-        format!(
-            "trunk {} rejected {calls} of {of} calls in the last hour ({}{more}){} (trunkgate trace {last_sid})",
-            trunk.name,
-            told.join(", "),
-            if fix.is_empty() { String::new() } else { format!("; try: {fix}") }
-        )
+        let what = format!("trunk {} rejected {calls} of {of} calls in the last hour", trunk.name);
+        let shown = format!("{}{more}", told.join(", "));
+        Problem::new(Harm::Calls, what).shown_by(shown).fixed_by(fix).traced_in(last_sid)
     })
 }
 
 /// Calls of the last hour that had a fault of which one is too many.
-fn fault(trunk: &str, what: &str, found: &FaultView) -> String {
-    let FaultView { calls, of, cause, fix, last_sid, .. } = found;
-    format!(
-        "{what} in {calls} of {of} calls of the last hour with {trunk}: {cause}; try: {fix} (trunkgate trace {last_sid})"
-    )
+fn fault(trunk: &str, what: &str, found: &FaultView) -> Option<Problem> {
+    let FaultView { calls, of, cause, fix, last_sid, still, .. } = found;
+    still.then(|| {
+        let what = format!("{what} in {calls} of {of} calls of the last hour with {trunk}");
+        Problem::new(Harm::Media, what).shown_by(cause).fixed_by(fix).traced_in(last_sid)
+    })
 }
 
 pub(super) async fn status(State(handle): State<Handle>) -> Result<Json<StatusReport>, ApiError> {

@@ -100,12 +100,26 @@ fn listeners(draft: &Draft, findings: &mut Findings) {
     }
 }
 
+/// Whether an address to listen on may be reached from the internet.
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => !(v4.is_loopback() || v4.is_private() || v4.is_link_local()),
+        IpAddr::V6(v6) => !(v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local()),
+    }
+}
+
 fn http(draft: &Draft, findings: &mut Findings) {
     let Some(span) = draft.http_span.clone() else { return };
     let address = draft.http.address;
     if !address.ip().to_canonical().is_loopback() && !draft.has_token {
         let help = "add token = { env = \"TRUNKGATE_TOKEN\" }, or listen on 127.0.0.1";
         findings.error(code::TOKEN_REQUIRED, span.clone(), format!("{address} is not loopback and has no token"), help);
+    }
+    let has_proxy = draft.http.public_url.as_ref().is_some_and(|url| url.starts_with("https:"));
+    if draft.has_token && draft.http.tls.is_none() && !has_proxy && is_public(address.ip().to_canonical()) {
+        let help = "add `tls` to [http], set `public_url` to the https:// URL of a reverse proxy, or listen on a private address";
+        let message = format!("{address} is reached without TLS: the token can be read on its way");
+        findings.warning(code::TOKEN_IN_CLEAR, Some(span.clone()), message, help);
     }
     let collides = |other: &&PlacedListen| is_stream(other.listen.transport) && collide(other.listen.address, address);
     if let Some(other) = draft.listen.iter().find(collides) {

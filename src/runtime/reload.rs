@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::{Instant, interval, interval_at, timeout};
-use trunkgate_call::{Change, Happening, Input, Settings as GatewaySettings};
+use trunkgate_call::{Change, Concerned, Happening, Input, Settings as GatewaySettings};
 use trunkgate_route::Table;
 
 use crate::config::{self, Config, Diagnostic, Difference};
@@ -44,6 +44,9 @@ pub struct Reloaded {
     /// How many there are.
     #[serde(skip)]
     pub changes: usize,
+    /// Which trunks' calls it may change; `None`: of no trunk.
+    #[serde(skip)]
+    pub concerned: Option<Concerned>,
     /// Keys that differ from what runs and take effect only when the edge is started again.
     pub needs_restart: Vec<String>,
 }
@@ -153,6 +156,7 @@ impl Handle {
                     warnings: warnings.len(),
                     changed: told_changes(&differences),
                     changes: differences.len(),
+                    concerned: concerned(&differences),
                     needs_restart: needs_restart(&boot, &config),
                 };
                 (config, done)
@@ -208,6 +212,9 @@ impl Handle {
         // Before the table: a trunk's first connection finds its certificate.
         self.read_certificates();
         self.input(Input::Configure(Box::new(settings))).await?;
+        if let Some(concerned) = &done.concerned {
+            self.input(Input::Reconfigured(concerned.clone())).await?;
+        }
         let _ = self.sms.send(SmsOrder::Settings(config.sms.clone())).await;
         set(&self.shared.hep, hep::Target::of(&config));
         set(&self.shared.otel, otel::Target::of(&config));
@@ -287,11 +294,14 @@ impl Handle {
         self.shared.tls.borrow().expiries().into_iter().filter_map(told).collect()
     }
 
-    /// What is wrong with our certificates now, a sentence each.
-    pub(crate) fn certificate_problems(&self) -> Vec<String> {
+    /// What is wrong with our certificates, a sentence each, and whether calls fail by it now.
+    pub(crate) fn certificate_problems(&self) -> Vec<(String, bool)> {
         let faults = self.shared.running(|running| running.certificate_faults.clone());
-        let faults = faults.into_iter().map(|fault| format!("the current certificate is kept: {fault}"));
-        faults.chain(self.expiring().into_iter().map(|(what, _)| what)).collect()
+        let faults = faults.into_iter().map(|fault| (format!("the current certificate is kept: {fault}"), false));
+        let replace = |(what, has_expired)| {
+            (format!("{what}; try: replace the file; it is read again within a minute"), has_expired)
+        };
+        faults.chain(self.expiring().into_iter().map(replace)).collect()
     }
 
     async fn refresh_interfaces(&self) -> Result<(), Gone> {
@@ -415,6 +425,20 @@ fn told_changes(differences: &[Difference]) -> Vec<String> {
         told.push(format!("and {} more", differences.len() - most));
     }
     told
+}
+
+/// Which trunks' calls a change of keys may change.
+fn concerned(differences: &[Difference]) -> Option<Concerned> {
+    let of_all = |one: &Difference| match one.table {
+        "trunk" => one.name.is_none(),
+        table => matches!(table, "edge" | "listen" | "media" | "route"),
+    };
+    if differences.iter().any(of_all) {
+        return Some(Concerned::All);
+    }
+    let named = differences.iter().filter(|one| one.table == "trunk").filter_map(|one| one.name.as_deref());
+    let named: BTreeSet<Arc<str>> = named.map(Arc::from).collect();
+    (!named.is_empty()).then_some(Concerned::Trunks(named))
 }
 
 impl Reloaded {

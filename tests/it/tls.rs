@@ -152,6 +152,14 @@ fn a_listener_that_demands_certificates_takes_nobody_without() {
             assert!(line.is_closed_in_silence(), "{pair:?}");
         }
     }
+    let seen = until("both are counted", || {
+        let seen = edge.json("/v1/security")["tls_failures"].clone();
+        (seen["handshakes"] == 2).then_some(seen)
+    });
+    assert_eq!((&seen["listener"], &seen["last"]), (&"s".into(), &"127.0.0.1".into()), "{seen:#}");
+    let problem = edge.json("/v1/status")["problem_details"][0].clone();
+    assert_eq!((&problem["harm"], &problem["headline"]), (&"strangers".into(), &"TLS to listener s fails".into()));
+    assert!(problem["fix"].as_str().unwrap().contains("`client_ca`"), "{problem:#}");
 }
 
 /// Who resumed a session would not be asked for its certificate again, which may have ended meanwhile.

@@ -1,6 +1,6 @@
 //! What goes into a gateway and what comes out.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -138,6 +138,8 @@ pub enum Input {
     Unresolved(HashSet<Destination>),
     /// What [`Output::Counted`] has said before a restart: the limits by the day go on from there. Before the first call.
     DayCounts(Vec<DayCount>),
+    /// An operator has changed keys: what was wrong with calls of these trunks says nothing any more.
+    Reconfigured(Concerned),
     /// How an agent has answered a probe.
     AgentProbed(Box<AgentProbe>),
     /// What the wall clock reads now, where it was set: reports, days and hours follow it from here on, and calls that are up
@@ -145,6 +147,15 @@ pub enum Input {
     Clock(SystemTime),
     /// An operator's wish.
     Control(Control),
+}
+
+/// Trunks whose calls a change of the configuration may change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Concerned {
+    /// All of them.
+    All,
+    /// These.
+    Trunks(BTreeSet<Arc<str>>),
 }
 
 /// A probe of an agent: a handshake that was closed at once.

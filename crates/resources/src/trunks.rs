@@ -15,9 +15,10 @@ use trunkgate_story::view::{FaultView, KindView, PeerView, RejectedView, Rejecti
 use trunkgate_story::wall::rfc3339;
 
 use crate::congestion::Congestion;
+use crate::io::Concerned;
 use crate::key::{Branch, CallKey};
 use crate::limits::{
-    LET_DOWN_KEPT, LET_DOWN_SECONDS, LET_DOWN_TIMES, OVERSIZE_TOLD_EVERY, PACED_ADDRESSES, PROBE_SECONDS,
+    HEARD_AGAIN, LET_DOWN_KEPT, LET_DOWN_SECONDS, LET_DOWN_TIMES, OVERSIZE_TOLD_EVERY, PACED_ADDRESSES, PROBE_SECONDS,
     REJECTIONS_KEPT,
 };
 
@@ -53,6 +54,8 @@ struct TrunkState {
     hearing: LastHour<2>,
     /// Why these were not, by cause, that of the last one at the end.
     unheard: Vec<Unheard>,
+    /// Sides in a row that were heard since.
+    heard: u32,
     /// By their kind.
     faults: [Faults; 2],
     /// Calls that it has decided about, and those of them that it rejected.
@@ -106,6 +109,8 @@ struct Faults {
     calls: LastHour<2>,
     /// The last one, and the call's sid.
     last: Option<(Diagnosis, String)>,
+    /// Sides in a row that were heard since.
+    heard: u32,
 }
 
 /// Calls that were rejected with the same code and phrase.
@@ -178,6 +183,7 @@ impl TrunkState {
             last_problem: None,
             hearing: LastHour::default(),
             unheard: Vec::new(),
+            heard: 0,
             faults: Default::default(),
             decided: LastHour::default(),
             rejections: Vec::new(),
@@ -255,7 +261,8 @@ impl TrunkState {
             let (cause, fix, last_sid) = (one.found.cause, one.found.fix.clone(), one.sid.clone());
             (calls > 0).then(|| KindView { kind: cause.slug(), told: cause.told(), calls, fix, last_sid })
         });
-        Some(FaultView { kinds: kinds.collect(), ..fault_view(calls, of, &last.found, &last.sid) })
+        let still = self.heard < HEARD_AGAIN;
+        Some(FaultView { kinds: kinds.collect(), still, ..fault_view(calls, of, &last.found, &last.sid) })
     }
     fn note_unheard(&mut self, now: Instant, found: &Diagnosis, sid: &str) {
         // Causes that have not been for an hour go: as many are kept as there are kinds, and addresses of ours that were told.
@@ -270,7 +277,8 @@ impl TrunkState {
         let [calls, refused] = faults.calls.sums(now);
         let [answered, _] = self.hearing.sums(now);
         let (what, sid) = faults.last.as_ref().filter(|_| calls > 0)?;
-        Some(fault_view(calls, (answered + refused).max(calls), what, sid))
+        let still = faults.heard < HEARD_AGAIN;
+        Some(FaultView { still, ..fault_view(calls, (answered + refused).max(calls), what, sid) })
     }
     fn of(&mut self, direction: usize) -> impl Iterator<Item = &mut TokenBucket> {
         self.buckets.iter_mut().enumerate().filter(move |(at, _)| [BOTH, direction].contains(at)).map(|(_, one)| one)
@@ -292,6 +300,21 @@ impl Trunks {
             self.woken.extend(state.waiting.front());
         }
         self.by_name.retain(|name, state| state.calls > 0 || table.trunk(name).is_some());
+    }
+
+    /// Forgets what was wrong with calls of trunks whose keys were changed. Figures since the start stay.
+    pub fn reconfigured(&mut self, concerned: &Concerned) {
+        let is_concerned = |name: &Arc<str>| match concerned {
+            Concerned::All => true,
+            Concerned::Trunks(names) => names.contains(name),
+        };
+        for (_, state) in self.by_name.iter_mut().filter(|(name, _)| is_concerned(name)) {
+            (state.hearing, state.decided) = (LastHour::default(), LastHour::default());
+            state.unheard.clear();
+            state.rejections.clear();
+            state.faults = Default::default();
+            (state.rejects, state.last_rejected) = (false, None);
+        }
     }
 
     /// Counts a call from a trunk in, or says which limit forbids it.
@@ -428,8 +451,15 @@ impl Trunks {
     pub fn listened(&mut self, now: Instant, name: &str, sid: &str, unheard: Option<&Diagnosis>) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.hearing.count(now, [true, unheard.is_some()]);
-            if let Some(unheard) = unheard {
-                state.note_unheard(now, unheard, sid);
+            match unheard {
+                Some(unheard) => {
+                    state.heard = 0;
+                    state.note_unheard(now, unheard, sid);
+                }
+                None => {
+                    state.heard = state.heard.saturating_add(1);
+                    state.faults.iter_mut().for_each(|faults| faults.heard = faults.heard.saturating_add(1));
+                }
             }
         }
     }
@@ -439,6 +469,7 @@ impl Trunks {
         if let Some(faults) = self.by_name.get_mut(name).and_then(|state| state.faults.get_mut(kind as usize)) {
             faults.calls.count(now, [true, refused]);
             faults.last = Some((found.clone(), sid.to_owned()));
+            faults.heard = 0;
         }
     }
 
@@ -535,7 +566,16 @@ impl Trunks {
 
 fn fault_view(calls: u64, of: u64, found: &Diagnosis, sid: &str) -> FaultView {
     let (cause, fix) = (found.text.clone(), found.fix.clone());
-    FaultView { calls, of, kind: found.cause.slug(), cause, fix, last_sid: sid.to_owned(), kinds: Vec::new() }
+    FaultView {
+        calls,
+        of,
+        kind: found.cause.slug(),
+        cause,
+        fix,
+        last_sid: sid.to_owned(),
+        still: true,
+        kinds: Vec::new(),
+    }
 }
 
 /// `up`, `down`, `unknown`.
@@ -610,6 +650,38 @@ mod tests {
         state.hearing.count(later, [true, true]);
         state.note_unheard(later, &found(Cause::Srtp), "CA9");
         assert_eq!((state.unheard.len(), state.unheard(later).unwrap().kinds.len()), (1, 1));
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn a_fault_is_so_no_more_after_three_good_calls_or_other_keys() {
+        let (now, name) = (Instant::now(), Arc::from("pbx"));
+        let found = Diagnosis { cause: Cause::Nothing, text: "words".into(), fix: "others".into() };
+        let mut trunks = Trunks::default();
+        trunks.state(&name);
+        let still = |trunks: &Trunks| {
+            let state = &trunks.by_name["pbx"];
+            [state.unheard(now), state.fault(now, Kind::Codecs)].map(|view| view.map(|view| view.still))
+        };
+        let bad = |trunks: &mut Trunks| {
+            trunks.at_fault(now, "pbx", "CA1", (Kind::Codecs, &found), false);
+            trunks.listened(now, "pbx", "CA1", Some(&found));
+        };
+        bad(&mut trunks);
+        for _ in 0..HEARD_AGAIN {
+            assert_eq!(still(&trunks), [Some(true); 2]);
+            trunks.listened(now, "pbx", "CA2", None);
+        }
+        assert_eq!(still(&trunks), [Some(false); 2]);
+        bad(&mut trunks);
+        assert_eq!(still(&trunks), [Some(true); 2]);
+        trunks.reconfigured(&Concerned::Trunks(["carrier".into()].into()));
+        assert_eq!(still(&trunks), [Some(true); 2]);
+        trunks.reconfigured(&Concerned::Trunks(["pbx".into()].into()));
+        assert_eq!(still(&trunks), [None; 2]);
+        bad(&mut trunks);
+        trunks.reconfigured(&Concerned::All);
+        assert_eq!(still(&trunks), [None; 2]);
     }
 
     #[test]

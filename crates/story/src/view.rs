@@ -458,6 +458,8 @@ pub struct FaultView {
     pub fix: String,
     /// The call that it was in.
     pub last_sid: String,
+    /// Whether that is so still: not three calls in a row were good since.
+    pub still: bool,
     /// Of sides that were not heard: what was wrong with how many of them, the newest last.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub kinds: Vec<KindView>,

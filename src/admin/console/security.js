@@ -12,8 +12,8 @@ function numbers(caption, rows, empty) {
 }
 
 export function securityPage(main) {
-  const parts = Object.fromEntries(['head', 'banned', 'dropped', 'refused', 'media'].map((name) => [name, h('div', {})]));
-  main.append(h('h1', {}, 'Security'), parts.head, section('Banned addresses', parts.banned), section('SIP dropped without a reply', parts.dropped),
+  const parts = Object.fromEntries(['head', 'tls', 'banned', 'dropped', 'refused', 'media'].map((name) => [name, h('div', {})]));
+  main.append(h('h1', {}, 'Security'), parts.head, parts.tls, section('Banned addresses', parts.banned), section('SIP dropped without a reply', parts.dropped),
     section('Calls rejected by a limit or rule', parts.refused), section('Media dropped', parts.media));
   return {
     title: 'Security',
@@ -22,6 +22,9 @@ export function securityPage(main) {
       swap(parts.head, seen.unknown
         ? h('p', { class: 'verdict warn' }, `SIP from unknown sources: ${count(seen.unknown.messages)} messages since start, the latest ${seen.unknown.seconds_ago} s ago from ${seen.unknown.last}. They are dropped without a reply. To accept a source, add it to `, h('code', {}, 'peers'), ' or ', h('code', {}, 'accept_from'), ' of its trunk.')
         : h('p', { class: 'verdict good' }, 'No SIP from unknown sources in the last minute.'));
+      swap(parts.tls, seen.tls_failures
+        ? h('p', { class: 'verdict warn' }, `TLS to listener ${seen.tls_failures.listener} fails: ${count(seen.tls_failures.handshakes)} in the last hour, the latest ${seen.tls_failures.seconds_ago} s ago from ${seen.tls_failures.last}: ${seen.tls_failures.why}.`)
+        : null);
       swap(parts.banned, table([
         { name: 'Address', cell: (ban) => ban.address },
         { name: 'Ban ends in', cell: (ban) => duration(ban.seconds), class: 'number' },

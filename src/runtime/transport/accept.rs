@@ -117,6 +117,7 @@ impl Guest {
             Ok(accepted) => accepted,
             Err(failed) => {
                 workshop.counters.handshakes_failed.add(1);
+                workshop.counters.tls_faults.note(Instant::now(), &name, remote.ip(), &failed.what);
                 return complain(&workshop, known, &name, remote, &failed);
             }
         };

@@ -28,6 +28,7 @@ mod connection;
 mod places;
 mod streams;
 mod tls;
+mod tls_faults;
 mod tls_thread;
 mod udp;
 
@@ -36,6 +37,7 @@ pub use bind::{BindError, Bound, bind, bind_http};
 pub(crate) use by_source::BySource;
 pub use tls::Settings;
 pub(crate) use tls::towards;
+pub use tls_faults::{TlsFaults, TlsFaultsView};
 pub(crate) use udp::{is_about_size, next_datagram, unsent};
 
 /// News of the sockets for the signalling loop.
@@ -118,6 +120,8 @@ pub struct SocketCounters {
     pub unregistered: Counter,
     /// TLS handshakes that failed or took too long, in both directions.
     pub handshakes_failed: Counter,
+    /// Those of them that others began.
+    pub tls_faults: TlsFaults,
     /// TLS handshakes pushed out or never begun: a limit.
     pub handshakes_refused: Counter,
     /// Connections that the system would not hand over: too many open files.

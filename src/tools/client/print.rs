@@ -28,7 +28,7 @@ pub(super) fn status(answer: &Value, width: Option<usize>) -> String {
         text(&config["path"]),
         count(&config["warnings"], "warning"),
     );
-    let mut out = wrapped(&head, 2, width);
+    let mut out = wrapped(&head, 2, width) + &problems(answer, width);
     let listeners = answer["listeners"].as_array().into_iter().flatten().map(|listener| {
         let (name, place) = (text(&listener["name"]), [text(&listener["transport"]), text(&listener["address"])]);
         // A listener without a name of its own is named after its place.
@@ -47,8 +47,24 @@ pub(super) fn status(answer: &Value, width: Option<usize>) -> String {
     out.push_str(&trunks(answer, width));
     registrations(answer).lines().for_each(|line| out.push_str(&wrapped(line, 4, width)));
     out.push_str(&agents(answer, width));
-    for problem in answer["problems"].as_array().into_iter().flatten() {
-        out.push_str(&wrapped(&format!("{} {}", paint("!", RED), text(problem)), 2, width));
+    out
+}
+
+/// The problems of `status`, each with its fix in a line of its own.
+fn problems(answer: &Value, width: Option<usize>) -> String {
+    let mut out = String::new();
+    for problem in answer["problem_details"].as_array().into_iter().flatten() {
+        let [headline, evidence, fix, command] =
+            ["headline", "evidence", "fix", "command"].map(|part| problem[part].as_str());
+        let evidence = evidence.map(|evidence| format!(": {evidence}")).unwrap_or_default();
+        let what = format!("{} {}{evidence}", paint("!", RED), headline.unwrap_or("–"));
+        out.push_str(&wrapped(&what, 2, width));
+        let next = match (fix, command) {
+            (Some(fix), Some(command)) => format!("  try: {fix} ({command})"),
+            (Some(next), None) | (None, Some(next)) => format!("  try: {next}"),
+            (None, None) => continue,
+        };
+        out.push_str(&wrapped(&next, 7, width));
     }
     out
 }
