@@ -220,8 +220,10 @@ pub const HISTORY_FINE_SAMPLES: usize = 360;
 pub const HISTORY_FINE_IN_COARSE: u32 = 30;
 /// How many of those are kept: a day.
 pub const HISTORY_COARSE_SAMPLES: usize = 288;
-/// Trunks whose calls a sample tells.
-pub const HISTORY_TRUNKS: usize = 32;
+/// Trunks, and agents, of which a sample has the calls.
+pub const HISTORY_TRUNKS: usize = 64;
+/// Ended calls from which the last hour of trunks and agents is computed.
+pub const ACTIVITY_CALLS: usize = 2000;
 /// Minutes for which it is told what went wrong.
 pub const HISTORY_TROUBLE_MINUTES: usize = 60;
 /// Addresses that are banned, as far as they are listed.

@@ -7,6 +7,7 @@ use trunkgate_call::view::AgentView;
 use trunkgate_route::url_place;
 
 use super::ApiError;
+use super::parties::{Activity, Parties};
 use crate::runtime::handle::Handle;
 
 /// An agent at a glance.
@@ -23,10 +24,19 @@ pub struct AgentReport {
     pub queue_size: u32,
 }
 
+/// An agent with its last hour.
+#[derive(Debug, Serialize)]
+pub(super) struct ActiveAgent {
+    #[serde(flatten)]
+    report: AgentReport,
+    /// Its last hour.
+    hour: Activity,
+}
+
 /// `{"agents":[…]}`
 #[derive(Debug, Serialize)]
 pub(super) struct Agents {
-    agents: Vec<AgentReport>,
+    agents: Vec<ActiveAgent>,
 }
 
 impl AgentReport {
@@ -47,8 +57,10 @@ impl AgentReport {
 }
 
 pub(super) async fn list(State(handle): State<Handle>) -> Result<Json<Agents>, ApiError> {
-    let status = handle.status().await?;
-    Ok(Json(Agents { agents: AgentReport::all(&handle, status.agents) }))
+    let mut parties = Parties::of(&handle).await?;
+    let reports = AgentReport::all(&handle, handle.status().await?.agents).into_iter();
+    let agents = reports.map(|report| ActiveAgent { hour: parties.take(&report.agent.name), report }).collect();
+    Ok(Json(Agents { agents }))
 }
 
 #[cfg(test)]

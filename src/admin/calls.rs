@@ -3,16 +3,20 @@
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Path, Query, State};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use trunkgate_call::change::FLAGS;
+use trunkgate_call::numbers::mask;
 use trunkgate_call::{CallView, ReasonSlug};
 
 use super::ApiError;
 use super::asked::bad_query;
+use super::calls_csv;
+use super::summary::Summary;
 use crate::config::nearest;
 use crate::limits;
 use crate::runtime::handle::Handle;
@@ -35,7 +39,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Sid {
     }
 }
 
-/// What of the list is wanted.
+/// Formats of the list.
+const FORMATS: [&str; 2] = ["json", "csv"];
+
+/// What of the list is wanted, and in which form.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Filter {
@@ -53,35 +60,79 @@ pub(super) struct Filter {
     longer: Option<f64>,
     /// … and less than.
     shorter: Option<f64>,
+    /// Start of the call: not before …
+    since: Option<String>,
+    /// … and before.
+    until: Option<String>,
     limit: Option<usize>,
+    /// Whether the response has the [`Summary`] of all calls that match, listed or not.
+    #[serde(default)]
+    summary: bool,
+    /// `json` or `csv`.
+    format: Option<String>,
+    /// Whether phone numbers are masked as in the log.
+    #[serde(default)]
+    mask: bool,
+}
+
+/// Conditions of a [`Filter`] that a summary counts without: each choice of such a filter is shown with its number of calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Failed {
+    /// The reason does not match.
+    pub(super) reason: bool,
+    /// No code matches.
+    pub(super) code: bool,
+    /// The duration is outside of the bounds.
+    pub(super) duration: bool,
+}
+
+impl Failed {
+    /// Whether every condition but `this` one holds.
+    pub(super) fn only(self, this: Failed) -> bool {
+        (!self.reason || this.reason) && (!self.code || this.code) && (!self.duration || this.duration)
+    }
+
+    /// No condition fails.
+    pub(super) const NONE: Failed = Failed { reason: false, code: false, duration: false };
 }
 
 impl Filter {
-    fn takes(&self, call: &CallView) -> bool {
+    /// Returns which conditions that have a count for each choice fail; `None` if another condition fails.
+    fn judge(&self, call: &CallView) -> Option<Failed> {
         let state = self.state.as_deref().is_none_or(|state| state == call.state);
-        let trunk = self.trunk.as_deref().is_none_or(|trunk| call.legs.iter().any(|leg| leg.trunk == trunk));
+        let trunk =
+            self.trunk.as_deref().is_none_or(|name| call.legs.iter().any(|leg| leg.trunk == name || leg.agent == name));
         let same =
             |wanted: &Option<String>, is: Option<&str>| wanted.as_deref().is_none_or(|wanted| is == Some(wanted));
-        state
+        let others = state
             && trunk
             && same(&self.outcome, call.outcome)
-            && same(&self.reason, call.reason)
-            && self.code.is_none_or(|code| call.sip_code == Some(code) || was_rejected(call, code))
             && same(&self.route, Some(&call.route))
             && self.flag.as_deref().is_none_or(|flag| call.flags.contains(&flag))
             && self.search.as_deref().is_none_or(|part| mentions(call, part))
-            && self.lasted(call)
+            // Dates of one form: their order is that of time.
+            && self.since.as_deref().is_none_or(|since| call.started_at.as_str() >= since)
+            && self.until.as_deref().is_none_or(|until| call.started_at.as_str() < until);
+        others.then(|| Failed {
+            reason: !same(&self.reason, call.reason),
+            code: !self.code.is_none_or(|code| call.sip_code == Some(code) || was_rejected(call, code)),
+            duration: !self.lasted(call),
+        })
     }
 
     fn lasted(&self, call: &CallView) -> bool {
         if self.longer.is_none() && self.shorter.is_none() {
             return true;
         }
-        let time = |text: &Option<String>| text.as_ref()?.parse::<Timestamp>().ok();
-        let (Some(from), Some(to)) = (time(&call.answered_at), time(&call.ended_at)) else { return false };
-        let seconds = to.duration_since(from).as_secs_f64();
+        let Some(seconds) = answered_seconds(call) else { return false };
         self.longer.is_none_or(|longer| seconds >= longer) && self.shorter.is_none_or(|shorter| seconds < shorter)
     }
+}
+
+/// Seconds from the answer to the end; `None` for a call that was not answered or is live.
+pub(super) fn answered_seconds(call: &CallView) -> Option<f64> {
+    let time = |text: &Option<String>| text.as_ref()?.parse::<Timestamp>().ok();
+    Some(time(&call.ended_at)?.duration_since(time(&call.answered_at)?).as_secs_f64())
 }
 
 /// Whether a leg of a call was rejected with a code.
@@ -95,27 +146,32 @@ fn mentions(call: &CallView, part: &str) -> bool {
     [&call.sid, &call.from, &call.to].into_iter().chain(legs).any(|text| text.contains(part))
 }
 
-/// `{"calls":[…]}`
+/// `{"calls":[…],"summary":{…}}`
 #[derive(Debug, Serialize)]
 pub(super) struct Calls {
     calls: Vec<CallView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    summary: Option<Summary>,
 }
 
 pub(super) async fn list(
     State(handle): State<Handle>,
     filter: Result<Query<Filter>, QueryRejection>,
-) -> Result<Json<Calls>, ApiError> {
+) -> Result<Response, ApiError> {
     let Query(mut filter) = filter.map_err(|error| bad_query(&error))?;
     let reasons = ReasonSlug::ALL.map(ReasonSlug::as_str);
     one_of("state", &mut filter.state, &STATES)?;
     one_of("outcome", &mut filter.outcome, &OUTCOMES)?;
     one_of("flag", &mut filter.flag, &FLAGS)?;
     one_of("reason", &mut filter.reason, &reasons)?;
-    let limit = filter.limit.unwrap_or(limits::CALLS_LISTED);
+    one_of("format", &mut filter.format, &FORMATS)?;
+    date("since", &mut filter.since)?;
+    date("until", &mut filter.until)?;
+    let (is_csv, is_masked) = (filter.format.as_deref() == Some("csv"), filter.mask);
     let (trunk, route) = (filter.trunk.clone(), filter.route.clone());
-    let calls = handle.calls_where(limit, move |call| filter.takes(call)).await?;
+    let mut found = found(&handle, filter).await?;
     // Calls of what a reload has taken away are found; of what never was there are none.
-    if calls.is_empty() {
+    if found.calls.is_empty() {
         let table = handle.table();
         let trunks = table.trunks().iter().map(|trunk| &*trunk.name);
         let agents: Vec<String> =
@@ -127,7 +183,53 @@ pub(super) async fn list(
         let routes: Vec<&str> = table.routes().iter().map(|route| &*route.name).collect();
         known("route", route.as_deref(), &routes)?;
     }
-    Ok(Json(Calls { calls }))
+    if is_masked {
+        for call in &mut found.calls {
+            call.from = mask(&call.from);
+            call.to = mask(&call.to);
+        }
+    }
+    if !is_csv {
+        return Ok(Json(found).into_response());
+    }
+    let headers = [
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"calls.csv\""),
+    ];
+    Ok((headers, calls_csv::table(&found.calls)).into_response())
+}
+
+/// Returns the newest calls that match, with a summary of all that match if it is wanted.
+async fn found(handle: &Handle, filter: Filter) -> Result<Calls, ApiError> {
+    let limit = filter.limit.unwrap_or(limits::CALLS_LISTED);
+    if !filter.summary {
+        let calls = handle.calls_where(limit, move |call| filter.judge(call) == Some(Failed::NONE)).await?;
+        return Ok(Calls { calls, summary: None });
+    }
+    let found = handle.ask(move |gateway, _| {
+        let (mut calls, mut summary) = (Vec::new(), Summary::new());
+        gateway.visit_calls(|call| {
+            if let Some(failed) = filter.judge(call) {
+                summary.count(call, failed);
+                if failed == Failed::NONE && calls.len() < limit {
+                    calls.push(call.clone());
+                }
+            }
+        });
+        Calls { calls, summary: Some(summary) }
+    });
+    Ok(found.await?)
+}
+
+/// Brings a date into the form that calls have, so that texts can be compared.
+fn date(key: &str, written: &mut Option<String>) -> Result<(), ApiError> {
+    let Some(text) = written else { return Ok(()) };
+    let Ok(at) = text.parse::<Timestamp>() else {
+        let text: String = text.chars().take(limits::NAMES_SHOWN_CHARS).collect();
+        return Err(bad_request(format!("`{text}` is no time for {key}: 2026-11-20T09:00:00Z")));
+    };
+    *text = format!("{at:.3}");
+    Ok(())
 }
 
 /// Takes `-` for `_`; what is none of these words is refused.

@@ -17,6 +17,7 @@ use crate::runtime::handle::{Gone, Handle};
 mod agents;
 mod asked;
 mod calls;
+mod calls_csv;
 mod console;
 mod control;
 mod events;
@@ -27,12 +28,14 @@ mod health;
 mod listener;
 mod metrics;
 mod overview;
+mod parties;
 mod places;
 mod problem;
 mod process;
 mod quality;
 mod sms;
 mod status;
+mod summary;
 mod traces;
 
 pub use status::StatusReport;
@@ -94,7 +97,7 @@ fn router(handle: Handle) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(metrics::metrics))
         .route("/v1/status", get(status::status))
-        .route("/v1/trunks", get(status::trunks))
+        .route("/v1/trunks", get(parties::trunks))
         .route("/v1/agents", get(agents::list))
         .route("/v1/calls", get(calls::list).post(control::no_calls_by_http))
         .route("/v1/calls/{sid}", get(calls::show).delete(calls::hang_up))

@@ -378,16 +378,6 @@ pub(super) async fn status(State(handle): State<Handle>) -> Result<Json<StatusRe
     Ok(Json(StatusReport::of(&handle).await?))
 }
 
-/// `{"trunks":[…]}`
-#[derive(Debug, Serialize)]
-pub(super) struct Trunks {
-    trunks: Vec<TrunkView>,
-}
-
-pub(super) async fn trunks(State(handle): State<Handle>) -> Result<Json<Trunks>, ApiError> {
-    Ok(Json(Trunks { trunks: handle.status().await?.trunks }))
-}
-
 pub(super) async fn why(
     State(handle): State<Handle>,
     question: Result<Query<Question>, QueryRejection>,

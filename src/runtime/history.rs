@@ -38,6 +38,8 @@ pub(crate) struct Sample {
     pub(crate) ports_in_use: u64,
     /// The calls of each trunk that had any.
     pub(crate) trunks: BTreeMap<String, u64>,
+    /// The callers of each agent that had any.
+    pub(crate) agents: BTreeMap<String, u64>,
     /// What happened in it.
     #[serde(flatten)]
     pub(crate) tally: Tally,
@@ -232,10 +234,12 @@ impl History {
     /// Ends an interval.
     pub(super) fn sample(&mut self, at: Timestamp, calls: u64, counted: &Counted) {
         let trunks = counted.metrics.calls_active.iter().filter(|(_, calls)| **calls > 0);
+        let agents = counted.agents.iter().filter(|agent| agent.talking > 0).take(limits::HISTORY_TRUNKS);
         let sample = Sample {
             at,
             calls,
             ports_in_use: counted.metrics.media_ports_in_use,
+            agents: agents.map(|agent| (agent.name.clone(), agent.talking)).collect(),
             trunks: trunks.take(limits::HISTORY_TRUNKS).map(|(name, calls)| (name.to_string(), *calls)).collect(),
             tally: std::mem::take(&mut self.tally),
         };
@@ -247,10 +251,8 @@ impl History {
         open.at = sample.at;
         open.calls = open.calls.max(sample.calls);
         open.ports_in_use = open.ports_in_use.max(sample.ports_in_use);
-        for (name, calls) in &sample.trunks {
-            let most = open.trunks.entry(name.clone()).or_default();
-            *most = (*most).max(*calls);
-        }
+        most(&mut open.trunks, &sample.trunks);
+        most(&mut open.agents, &sample.agents);
         open.tally.add(&sample.tally);
         if count + 1 < limits::HISTORY_FINE_IN_COARSE {
             self.open = Some((count + 1, open));
@@ -280,6 +282,14 @@ impl History {
         let mut all: Vec<TroubleView> = self.troubles.iter().map(view).filter(|trouble| trouble.count > 0).collect();
         all.sort_by_key(|trouble| std::cmp::Reverse(trouble.last.as_ref().map(|last| last.last_at)));
         all
+    }
+}
+
+/// Keeps the higher of two figures of each name.
+fn most(kept: &mut BTreeMap<String, u64>, others: &BTreeMap<String, u64>) {
+    for (name, calls) in others {
+        let most = kept.entry(name.clone()).or_default();
+        *most = (*most).max(*calls);
     }
 }
 

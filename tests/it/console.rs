@@ -313,6 +313,84 @@ fn calls_are_found_by_every_filter() {
     }
 }
 
+/// Places a call that the callee rejects; returns its final response's code as the caller got it.
+fn rejected(edge: &Process, id: &str, caller: &Phone, callee: &Phone) -> String {
+    let udp = edge.address("udp");
+    let invite = caller.sip.request_with("INVITE", NUMBER, udp, id, (1, ""), &caller.description(1, ""));
+    caller.sip.send(udp, &invite);
+    let (invite, from) = callee.sip.receive("INVITE ");
+    callee.sip.send(from, &callee.sip.answer_with(&invite, "403 Call Rejected", ""));
+    let (answer, _) = caller.sip.receive("SIP/2.0 4");
+    answer.split_whitespace().nth(1).unwrap().to_owned()
+}
+
+#[test]
+fn totals_are_of_all_calls_that_match() {
+    let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
+    let edge = Process::start(&between(&caller, &callee));
+    let call = Call::set_up(&edge, "answered", &caller, &callee);
+    edge.delete(&format!("/v1/calls/{}", edge.sid()));
+    drop(call);
+    for id in ["rejected-1", "rejected-2"] {
+        assert_eq!(rejected(&edge, id, &caller, &callee), "403");
+    }
+    let summary = |query: &str| edge.json(&format!("/v1/calls?summary=true&limit=1&{query}"));
+    let all = until("the calls have ended", || {
+        let answer = summary("");
+        (answer["summary"]["live"] == 0 && answer["summary"]["total"] == 3).then_some(answer)
+    });
+    assert_eq!(all["calls"].as_array().unwrap().len(), 1);
+    let durations = all["summary"]["durations"].as_array().unwrap();
+    assert_eq!((&durations[0]["from"], &durations[0]["to"], &durations[0]["calls"]), (&0.into(), &5.into(), &1.into()));
+    assert_eq!(all["summary"]["codes"]["403"], 2);
+    assert_eq!(all["summary"]["reasons"]["operator"], 1);
+    // A filter leaves the counts of its own choices as they are.
+    let found = summary("code=403")["summary"].clone();
+    assert_eq!(
+        (&found["total"], &found["codes"]["200"], &found["reasons"]["operator"]),
+        (&2.into(), &1.into(), &Value::Null)
+    );
+    let found = summary("longer=100")["summary"].clone();
+    assert_eq!((&found["total"], &found["durations"][0]["calls"]), (&0.into(), &1.into()));
+    assert_eq!(summary("since=2099-01-01T00:00:00%2B01:00")["summary"]["total"], 0);
+    assert_eq!(summary("until=2099-01-01T00:00:00Z")["summary"]["total"], 3);
+    assert!(edge.json("/v1/calls")["summary"].is_null());
+    for bad in ["since=yesterday", "format=xml", "summary=maybe"] {
+        assert_eq!(edge.get(&format!("/v1/calls?{bad}")).0, 400, "{bad}");
+    }
+    let trunks = edge.json("/v1/trunks")["trunks"].clone();
+    let (carrier, pbx) = (&trunks[0]["hour"], &trunks[1]["hour"]);
+    assert_eq!((&carrier["calls_in"], &carrier["calls_out"], &carrier["live_in"]), (&3.into(), &0.into(), &0.into()));
+    assert_eq!((&pbx["calls_in"], &pbx["calls_out"]), (&0.into(), &3.into()));
+    assert_eq!(pbx["codes"], serde_json::json!([{ "code": 403, "calls": 2 }]));
+}
+
+#[test]
+fn calls_are_a_table_for_a_spreadsheet() {
+    let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
+    let edge = Process::start(&between(&caller, &callee));
+    assert_eq!(rejected(&edge, "rejected", &caller, &callee), "403");
+    let table = |query: &str| {
+        let url = format!("{}/v1/calls?format=csv{query}", edge.url());
+        let (status, headers, text) = http_with_headers("GET", &url, &[], "");
+        assert_eq!(
+            (status, headers["content-type"].to_str().unwrap()),
+            (200, "text/csv; charset=utf-8; header=present")
+        );
+        let line = |line: &str| line.split(',').map(str::to_owned).collect::<Vec<String>>();
+        text.lines().map(line).collect::<Vec<_>>()
+    };
+    let whole = until("the call has ended", || Some(table("")).filter(|rows| rows[1][10] == "ended"));
+    let cell =
+        |rows: &[Vec<String>], name: &str| rows[1][rows[0].iter().position(|head| head == name).unwrap()].clone();
+    assert_eq!(whole.len(), 2);
+    assert_eq!((cell(&whole, "to"), cell(&whole, "source")), (NUMBER.to_owned(), "carrier".to_owned()));
+    assert_eq!((cell(&whole, "target"), cell(&whole, "sip_code")), ("pbx".to_owned(), "403".to_owned()));
+    let masked = cell(&table("&mask=true"), "to");
+    assert!(masked.contains("****") && !masked.contains(NUMBER), "{masked}");
+    assert_eq!(table("&state=answered").len(), 1);
+}
+
 #[test]
 fn unknown_sources_are_shown() {
     let edge = Process::start(&config("[trunk.carrier]\npeers = [\"sip:192.0.2.1\"]\noptions_interval = \"0s\"\n"));

@@ -181,6 +181,7 @@ fn what_a_running_edge_answers_is_in_the_page() {
         let all = if list.is_empty() { &answer } else { &answer[list] };
         page.hold(section, all);
     }
+    page.hold("summary", &edge.json("/v1/calls?limit=0&summary=true")["summary"]);
     let sid = edge.json("/v1/calls?state=answered")["calls"][0]["sid"].as_str().unwrap().to_owned();
     for (path, section) in [("", "call"), ("/trace", "trace"), ("/trace?raw=true", "trace"), ("/quality", "quality")] {
         page.hold(section, &edge.json(&format!("/v1/calls/{sid}{path}")));

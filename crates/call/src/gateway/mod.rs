@@ -27,6 +27,7 @@ use trunkgate_story::series::Kept;
 use trunkgate_story::trace::TraceView;
 use trunkgate_story::view::{AgentView, BanView, CallView, ForkView, QualityView, SilentView, StatusView, UnknownView};
 
+use crate::call::legs::leg::LegState;
 use crate::call::media::local::ForkRequest;
 use crate::call::refused::Refused;
 use crate::call::shared::Cx;
@@ -233,6 +234,25 @@ impl Gateway {
             .filter(wanted);
         let recent = self.edge.recent.newest_first().filter(|call| wanted(call)).cloned();
         live.chain(recent).take(limit).collect()
+    }
+    /// Shows each live call, then each recent one, newest first, without copies of recent ones.
+    pub fn visit_calls(&self, mut see: impl FnMut(&CallView)) {
+        let live = self.calls.values().rev().filter(|call| call.shared.state != State::Ended);
+        live.for_each(|call| see(&call.view()));
+        self.edge.recent.newest_first().for_each(see);
+    }
+    /// Ended calls, newest first.
+    pub fn ended_calls(&self) -> impl Iterator<Item = &CallView> {
+        self.edge.recent.newest_first()
+    }
+    /// Live legs: the name of the trunk or agent, and whether the call came from it.
+    pub fn live_legs(&self) -> impl Iterator<Item = (&str, bool)> {
+        let live = self.calls.values().filter(|call| call.shared.state != State::Ended);
+        let legs = live.flat_map(|call| call.shared.legs.iter());
+        legs.filter(|leg| leg.state != LegState::Ended).map(|leg| {
+            let agent = leg.agent.as_ref().map(|side| &*side.agent.name);
+            (agent.unwrap_or_else(|| leg.trunk_name()), leg.inbound)
+        })
     }
     /// One call, live or recent.
     pub fn call(&self, _now: Instant, sid: &str) -> Option<CallView> {

@@ -1,0 +1,87 @@
+//! Calls as a table for a spreadsheet (CSV, RFC 4180), one row a call.
+
+use trunkgate_call::CallView;
+
+use super::calls::answered_seconds;
+use super::parties::party;
+
+/// The table's columns.
+const HEAD: &str = "sid,started_at,answered_at,ended_at,duration_s,from,to,route,source,target,state,outcome,reason,sip_code,\
+                    target_sip_code,codec,mos,flags\r\n";
+
+/// Returns the table of these calls.
+pub(super) fn table(calls: &[CallView]) -> String {
+    let mut out = HEAD.to_owned();
+    for call in calls {
+        out.push_str(&row(call));
+    }
+    out
+}
+
+fn row(call: &CallView) -> String {
+    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    let code = |code: Option<u16>| code.map(|code| code.to_string()).unwrap_or_default();
+    let source = call.legs.first();
+    let target = call.legs.get(1..).unwrap_or_default().last();
+    let mos = call.legs.iter().filter_map(|leg| leg.rtp.mos).reduce(f64::min);
+    let fields = [
+        call.sid.clone(),
+        call.started_at.clone(),
+        text(call.answered_at.as_deref()),
+        text(call.ended_at.as_deref()),
+        answered_seconds(call).map(|seconds| format!("{seconds:.3}")).unwrap_or_default(),
+        cell(&call.from),
+        cell(&call.to),
+        cell(&call.route),
+        cell(source.map_or("", party)),
+        cell(target.map_or("", party)),
+        call.state.to_owned(),
+        text(call.outcome),
+        text(call.reason),
+        code(call.sip_code),
+        code(target.and_then(|leg| leg.sip_code)),
+        cell(source.map_or("", |leg| &leg.codec)),
+        mos.map(|mos| format!("{mos:.2}")).unwrap_or_default(),
+        call.flags.join(" "),
+    ];
+    fields.join(",") + "\r\n"
+}
+
+/// Returns a text of a remote party as a cell: quoted, and never a formula of a spreadsheet.
+fn cell(text: &str) -> String {
+    let is_number = text.strip_prefix('+').is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit() || b == b'*'));
+    let is_formula = !is_number && text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let guard = if is_formula { "'" } else { "" };
+    if !is_formula && !text.contains([',', '"', '\r', '\n']) {
+        return text.to_owned();
+    }
+    format!("\"{guard}{}\"", text.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_is_quoted_and_no_formula() {
+        for (text, written) in [
+            ("+14155550100", "+14155550100"),
+            ("+1415****100", "+1415****100"),
+            ("carrier", "carrier"),
+            ("a,b", "\"a,b\""),
+            ("say \"hi\"", "\"say \"\"hi\"\"\""),
+            ("=1+1", "\"'=1+1\""),
+            ("+1+cmd|x", "\"'+1+cmd|x\""),
+            ("@sum", "\"'@sum\""),
+            ("", ""),
+        ] {
+            assert_eq!(cell(text), written);
+        }
+    }
+
+    #[test]
+    fn a_table_without_calls_has_its_columns() {
+        assert_eq!(table(&[]), HEAD);
+        assert_eq!(HEAD.trim_end().split(',').count(), 18);
+    }
+}

@@ -1,0 +1,143 @@
+//! Calls and audio quality of each trunk and agent in the last hour; `/v1/trunks`.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use trunkgate_call::view::TrunkView;
+use trunkgate_call::{CallView, Gateway, LegView};
+
+use super::ApiError;
+use crate::limits;
+use crate::runtime::handle::{Gone, Handle};
+
+/// Codes of rejections shown of one trunk.
+const CODES_SHOWN: usize = 8;
+
+/// Calls and audio quality of a trunk or an agent in the last hour.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(super) struct Activity {
+    /// Live calls from it.
+    live_in: u64,
+    /// Live calls to it.
+    live_out: u64,
+    /// Calls from it that ended in the last hour.
+    calls_in: u64,
+    /// Calls to it that ended in the last hour.
+    calls_out: u64,
+    /// Codes of 300 and above that ended those calls, the most frequent first: sent to it in calls from it, received from it
+    /// in calls to it.
+    codes: Vec<CodeCount>,
+    /// Mean score of the audio received from it; `null` where none is known.
+    mos: Option<f64>,
+}
+
+/// Calls that ended with the same code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct CodeCount {
+    /// The SIP code.
+    code: u16,
+    /// How many.
+    calls: u64,
+}
+
+/// Counters of one party.
+#[derive(Debug, Default)]
+struct Counts {
+    activity: Activity,
+    codes: BTreeMap<u16, u64>,
+    mos_sum: f64,
+    scored: u64,
+}
+
+/// Activity of all trunks and agents by name.
+#[derive(Debug, Default)]
+pub(super) struct Parties(BTreeMap<String, Activity>);
+
+impl Parties {
+    /// Asks the signalling loop; considers the newest [`limits::ACTIVITY_CALLS`] ended calls.
+    pub(super) async fn of(handle: &Handle) -> Result<Parties, Gone> {
+        let since = Timestamp::now().saturating_sub(SignedDuration::from_hours(1)).unwrap_or(Timestamp::MIN);
+        let since = format!("{since:.3}");
+        handle.ask(move |gateway, _| Parties::collect(gateway, &since)).await
+    }
+
+    fn collect(gateway: &Gateway, since: &str) -> Parties {
+        let mut counts: BTreeMap<String, Counts> = BTreeMap::new();
+        for (name, is_from) in gateway.live_legs().filter(|(name, _)| !name.is_empty()) {
+            let activity = &mut counts.entry(name.to_owned()).or_default().activity;
+            *(if is_from { &mut activity.live_in } else { &mut activity.live_out }) += 1;
+        }
+        // Dates of one form: their order is that of time.
+        let is_recent = |call: &&CallView| call.ended_at.as_deref().is_some_and(|at| at >= since);
+        for call in gateway.ended_calls().take(limits::ACTIVITY_CALLS).take_while(is_recent) {
+            count(&mut counts, call);
+        }
+        Parties(counts.into_iter().map(|(name, counts)| (name, counts.activity())).collect())
+    }
+
+    /// Takes the activity of a trunk or an agent.
+    pub(super) fn take(&mut self, name: &str) -> Activity {
+        self.0.remove(name).unwrap_or_default()
+    }
+}
+
+impl Counts {
+    fn activity(self) -> Activity {
+        let mut codes: Vec<CodeCount> = self.codes.into_iter().map(|(code, calls)| CodeCount { code, calls }).collect();
+        codes.sort_by_key(|one| std::cmp::Reverse(one.calls));
+        codes.truncate(CODES_SHOWN);
+        Activity { codes, mos: (self.scored > 0).then(|| self.mos_sum / self.scored as f64), ..self.activity }
+    }
+}
+
+/// Returns the name of a leg's trunk or agent.
+pub(super) fn party(leg: &LegView) -> &str {
+    if leg.trunk.is_empty() { &leg.agent } else { &leg.trunk }
+}
+
+/// Counts an ended call for each of its legs' parties.
+fn count(counts: &mut BTreeMap<String, Counts>, call: &CallView) {
+    for leg in call.legs.iter().filter(|leg| !party(leg).is_empty()) {
+        let counts = counts.entry(party(leg).to_owned()).or_default();
+        let code = if leg.direction == "inbound" {
+            counts.activity.calls_in += 1;
+            call.sip_code.filter(|code| *code >= 300)
+        } else {
+            counts.activity.calls_out += 1;
+            leg.sip_code
+        };
+        if let Some(code) = code {
+            *counts.codes.entry(code).or_default() += 1;
+        }
+        if let Some(mos) = leg.rtp.mos {
+            counts.mos_sum += mos;
+            counts.scored += 1;
+        }
+    }
+}
+
+/// A trunk at a glance.
+#[derive(Debug, Serialize)]
+pub(super) struct TrunkReport {
+    /// What the gateway knows.
+    #[serde(flatten)]
+    trunk: TrunkView,
+    /// Its last hour.
+    hour: Activity,
+}
+
+/// `{"trunks":[…]}`
+#[derive(Debug, Serialize)]
+pub(super) struct Trunks {
+    trunks: Vec<TrunkReport>,
+}
+
+pub(super) async fn trunks(State(handle): State<Handle>) -> Result<Json<Trunks>, ApiError> {
+    let mut parties = Parties::of(&handle).await?;
+    let trunks = handle.status().await?.trunks.into_iter();
+    let trunks = trunks.map(|trunk| TrunkReport { hour: parties.take(&trunk.name), trunk }).collect();
+    Ok(Json(Trunks { trunks }))
+}

@@ -1,0 +1,78 @@
+//! Summary of `/v1/calls`: how many calls match a filter, and how many of them have each reason, code and duration.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use trunkgate_call::CallView;
+
+use super::calls::{Failed, answered_seconds};
+
+/// Lower bounds of the bins of durations, in seconds. 30 to 34: a lost ACK; 880 to 920: a session that was not refreshed.
+const BOUNDS: [u32; 11] = [0, 5, 15, 30, 34, 60, 180, 600, 880, 920, 3600];
+
+/// Figures of all calls that match a filter, those that the list leaves out too.
+#[derive(Debug, Serialize)]
+pub(super) struct Summary {
+    /// Calls that match.
+    total: u64,
+    /// Those of them that have not ended.
+    live: u64,
+    /// Answered calls that have ended, by duration; counted without `longer` and `shorter` of the filter.
+    durations: Vec<Bin>,
+    /// Calls by reason; counted without `reason` of the filter.
+    reasons: BTreeMap<&'static str, u64>,
+    /// Calls by SIP code, that of the caller and those of rejected legs; counted without `code` of the filter.
+    codes: BTreeMap<u16, u64>,
+}
+
+/// Calls of similar duration.
+#[derive(Debug, Serialize)]
+struct Bin {
+    /// Seconds, at least …
+    from: u32,
+    /// … and less than; `null` for the last bin.
+    to: Option<u32>,
+    calls: u64,
+}
+
+impl Summary {
+    /// Returns a summary of no calls.
+    pub(super) fn new() -> Summary {
+        let ends = BOUNDS.iter().skip(1).copied().map(Some).chain([None]);
+        Summary {
+            total: 0,
+            live: 0,
+            durations: BOUNDS.iter().zip(ends).map(|(from, to)| Bin { from: *from, to, calls: 0 }).collect(),
+            reasons: BTreeMap::new(),
+            codes: BTreeMap::new(),
+        }
+    }
+
+    /// Counts a call that matches all of the filter but what `failed` names.
+    pub(super) fn count(&mut self, call: &CallView, failed: Failed) {
+        if failed == Failed::NONE {
+            self.total += 1;
+            self.live += u64::from(call.state != "ended");
+        }
+        if failed.only(Failed { reason: true, ..Failed::NONE })
+            && let Some(reason) = call.reason
+        {
+            *self.reasons.entry(reason).or_default() += 1;
+        }
+        if failed.only(Failed { code: true, ..Failed::NONE }) {
+            let mut codes: Vec<u16> =
+                call.legs.iter().map(|leg| leg.sip_code).chain([call.sip_code]).flatten().collect();
+            codes.sort_unstable();
+            codes.dedup();
+            for code in codes {
+                *self.codes.entry(code).or_default() += 1;
+            }
+        }
+        if failed.only(Failed { duration: true, ..Failed::NONE })
+            && let Some(seconds) = answered_seconds(call)
+            && let Some(bin) = self.durations.iter_mut().rfind(|bin| seconds >= f64::from(bin.from))
+        {
+            bin.calls += 1;
+        }
+    }
+}
