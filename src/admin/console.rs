@@ -27,7 +27,7 @@ macro_rules! file {
 }
 
 /// All of them.
-const FILES: [File; 19] = [
+const FILES: [File; 20] = [
     File { path: "/", kind: HTML, text: include_str!("console/index.html") },
     file!("style.css", CSS),
     file!("icon.svg", SVG),
@@ -36,6 +36,7 @@ const FILES: [File; 19] = [
     file!("dom.js", SCRIPT),
     file!("format.js", SCRIPT),
     file!("plot.js", SCRIPT),
+    file!("listing.js", SCRIPT),
     file!("ladder.js", SCRIPT),
     file!("message.js", SCRIPT),
     file!("overview.js", SCRIPT),

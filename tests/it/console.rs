@@ -45,7 +45,7 @@ fn files(edge: &Process) -> BTreeMap<String, String> {
 fn every_file_has_its_type_and_a_policy_that_lets_nothing_else_in() {
     let edge = Process::start(&config(""));
     let files = files(&edge);
-    assert!(files.len() >= 19, "{:?}", files.keys());
+    assert!(files.len() >= 20, "{:?}", files.keys());
     for path in files.keys() {
         let (status, headers, text) = http_with_headers("GET", &format!("{}{path}", edge.url()), &[], "");
         let kind = match path.rsplit_once('.') {

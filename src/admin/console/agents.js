@@ -1,8 +1,11 @@
-// Voice agents: state, callers, waiting callers and last problem.
+// Voice agents: one sortable row each, with the URL and the counters of sockets below the row.
 
 import * as api from './api.js';
-import { chip, h, swap, table } from './dom.js';
-import { ago, count, duration, figure, kind } from './format.js';
+import { chip, facts, h, moment, section, swap } from './dom.js';
+import { count, duration, figure, kind, masked } from './format.js';
+import { lastHour, listing } from './listing.js';
+import { spark } from './plot.js';
+import { lastProblem, score } from './trunks.js';
 
 /** Mean of a histogram of /metrics, in the histogram's unit. */
 function mean(families, name) {
@@ -10,34 +13,69 @@ function mean(families, name) {
   return value('count') ? value('sum') / value('count') : null;
 }
 
-export function agentsPage(main) {
-  const list = h('div', {});
-  const facts = h('div', {});
-  main.append(h('h1', {}, 'Agents'), list, facts);
+/** Response time to the caller's speech at a percentile, where the edge measures it per agent: `turn_ms` of /v1/agents. */
+function turn(percentile) {
+  const value = (agent) => agent.turn_ms?.[percentile] ?? null;
+  return {
+    name: `Turn ${percentile}`, title: 'End of caller speech to first audio', cell: (agent) => figure(value(agent), 0, ' ms'), sort: value, down: true, class: 'number nowrap',
+    when: (agents) => agents.some((agent) => agent.turn_ms),
+  };
+}
+
+function ofLimit(value, limit) {
+  return `${count(value)}${limit ? ` / ${count(limit)}` : ''}`;
+}
+
+function columns(samples) {
+  return [
+    { name: 'Agent', cell: (agent) => h('strong', {}, agent.name), sort: (agent) => agent.name },
+    { name: 'State', cell: (agent) => [chip(kind(agent.state), agent.state), agent.next_try_ms ? ` next attempt in ${duration(agent.next_try_ms / 1000)}` : ''], sort: (agent) => ({ down: 0, skipped: 1, unknown: 2, up: 3 })[agent.state] ?? 4 },
+    { name: 'Callers', title: 'Callers connected or being connected, of the limit', cell: (agent) => ofLimit(agent.talking, agent.max_sessions), sort: (agent) => agent.talking, down: true, class: 'number' },
+    { name: 'Waiting', title: 'Callers in its queue, of the limit', cell: (agent) => ofLimit(agent.waiting, agent.queue_size), sort: (agent) => agent.waiting, down: true, class: 'number' },
+    { name: 'Calls, 1 h', title: 'Calls with the agent that ended in the last hour', cell: (agent) => h('a', { href: `#/calls${api.query({ trunk: agent.name })}` }, count(agent.hour.calls_out)), sort: (agent) => agent.hour.calls_out, down: true, class: 'number' },
+    turn('p50'), turn('p95'),
+    { name: 'MOS, 1 h', title: 'Mean score of the audio received from the agent', cell: (agent) => score(agent.hour.mos), sort: (agent) => agent.hour.mos, class: 'number', when: (agents) => agents.some((agent) => agent.hour.mos !== null) },
+    { name: 'Sockets', title: 'Open sockets, those of forks too', cell: (agent) => count(agent.sessions), sort: (agent) => agent.sessions, down: true, class: 'number' },
+    { name: 'Opened', title: 'Sockets opened since the start', cell: (agent) => count(agent.opened), sort: (agent) => agent.opened, down: true, class: 'number' },
+    { name: 'Lost', title: 'Sockets rejected or lost since the start', cell: (agent) => count(agent.lost), sort: (agent) => agent.lost, down: true, class: 'number' },
+    { name: 'Last hour', cell: (agent) => spark(samples(), (sample) => (sample.agents || {})[agent.name] || 0, 'Callers'), wide: true },
+    { name: 'Last problem', cell: lastProblem, sort: (agent) => (agent.last_problem_at ? Date.parse(agent.last_problem_at) : null), down: true, wide: true },
+  ];
+}
+
+function detail(agent) {
+  return h('div', { class: 'details' },
+    facts([
+      ['URL', h('code', { class: 'long' }, agent.url)], ['Sockets', `${count(agent.sessions)} open, ${count(agent.opened)} opened and ${count(agent.lost)} rejected or lost since the start`],
+      ['Last problem', agent.last_problem ? [masked(agent.last_problem), ' · ', moment(agent.last_problem_at)] : 'none'],
+    ]),
+    h('p', {}, h('a', { href: `#/calls${api.query({ trunk: agent.name })}` }, 'Calls with this agent')));
+}
+
+export function agentsPage(main, query) {
+  const hour = lastHour(api);
+  let samples = [];
+  const all = h('div', {});
+  const list = listing(columns(() => samples), {
+    page: 'agents', query, first: 'Agent', caption: 'Agents', name: 'agent', key: (agent) => agent.name, detail, empty: 'No agents are configured.',
+    mark: (agent) => (['down', 'skipped'].includes(agent.state) ? 'marked' : null),
+  });
+  const figures = section('All agents', all);
+  main.append(h('h1', {}, 'Agents'), list.node, figures);
   return {
     title: 'Agents',
     async refresh() {
-      const [{ agents }, families] = await Promise.all([api.get('/v1/agents'), api.metrics()]);
-      const frames = families.trunkgate_agent_frames_dropped_total?.[0]?.value;
-      const seconds = (name) => mean(families, name);
-      swap(list, table([
-        { name: 'Agent', cell: (agent) => h('strong', {}, agent.name) },
-        { name: 'State', cell: (agent) => [chip(kind(agent.state), agent.state), agent.next_try_ms ? ` next attempt in ${duration(agent.next_try_ms / 1000)}` : ''] },
-        { name: 'URL', cell: (agent) => h('code', { class: 'long' }, agent.url) },
-        { name: 'Callers', cell: (agent) => `${count(agent.talking)}${agent.max_sessions ? ` / ${agent.max_sessions}` : ''}`, class: 'number' },
-        { name: 'Waiting callers', cell: (agent) => `${count(agent.waiting)}${agent.queue_size ? ` / ${agent.queue_size}` : ''}`, class: 'number' },
-        { name: 'Open sockets', cell: (agent) => count(agent.sessions), class: 'number' },
-        { name: 'Sockets opened', cell: (agent) => count(agent.opened), class: 'number' },
-        { name: 'Rejected or lost', cell: (agent) => count(agent.lost), class: 'number' },
-        { name: 'Last problem', cell: (agent) => (agent.last_problem ? `${agent.last_problem} (${ago(agent.last_problem_at)})` : 'none') },
-      ], { caption: 'Agents', rows: agents, key: (agent) => agent.name, empty: 'No agents are configured.', mark: (agent) => (['down', 'skipped'].includes(agent.state) ? 'marked' : null) }));
-      swap(facts, h('dl', { class: 'facts' }, [
-        ['Connection time, average', figure(seconds('trunkgate_agent_connect_seconds') === null ? null : seconds('trunkgate_agent_connect_seconds') * 1000, 0, ' ms')],
-        ['Response time: end of caller speech to first audio', duration(seconds('trunkgate_agent_turn_seconds') ?? undefined)],
-        ['Interruption time: clear to silence', figure(seconds('trunkgate_agent_clear_seconds') === null ? null : seconds('trunkgate_agent_clear_seconds') * 1000, 1, ' ms')],
-        ['Audio frames dropped (agent reads too slowly)', count(frames)],
-      ].map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value)))),
-      h('p', {}, h('a', { href: '#/calls?flag=agent' }, 'Calls with an agent')));
+      const [{ agents }, families, past] = await Promise.all([api.get('/v1/agents'), api.metrics(), hour()]);
+      samples = past;
+      list.show(agents);
+      const ms = (name) => (mean(families, name) === null ? null : mean(families, name) * 1000);
+      figures.hidden = agents.length === 0;
+      swap(all, facts([
+        ['Connection time, average', figure(ms('trunkgate_agent_connect_seconds'), 0, ' ms')],
+        ['Response time, average: end of caller speech to first audio', duration(mean(families, 'trunkgate_agent_turn_seconds') ?? undefined)],
+        ['Interruption time, average: clear to silence', figure(ms('trunkgate_agent_clear_seconds'), 1, ' ms')],
+        ['Audio frames dropped (agent reads too slowly)', count(families.trunkgate_agent_frames_dropped_total?.[0]?.value)],
+      ]), h('p', {}, h('a', { href: '#/calls?flag=agent' }, 'Calls with an agent')));
     },
   };
 }

@@ -18,7 +18,7 @@ const PAGES = [
 ];
 const KEYS = [
   ['1 … 7', 'open a page, in menu order'], ['/', 'search calls: number, sid, Call-ID'], ['j  k', 'next and previous row'],
-  ['Enter', 'open the row'], ['h  Esc', 'back'], ['m', 'mask or unmask numbers'], ['t', 'light or dark theme'], ['?', 'show this list'],
+  ['Enter', 'open the row, or its details'], ['h  Esc', 'back'], ['m', 'mask or unmask numbers'], ['t', 'light or dark theme'], ['?', 'show this list'],
 ];
 /** How often a page refreshes while no events come, and while they do. */
 const ALONE_MS = 3000;
@@ -108,8 +108,12 @@ function open() {
   page = pageOf(wanted);
   document.title = `${page.title} · Trunkgate`;
   for (const link of document.querySelectorAll('#nav a')) {
-    if (link.dataset.page === (wanted.name === 'call' ? 'calls' : wanted.name)) link.setAttribute('aria-current', 'page');
-    else link.removeAttribute('aria-current');
+    if (link.dataset.page === (wanted.name === 'call' ? 'calls' : wanted.name)) {
+      link.setAttribute('aria-current', 'page');
+      // On a phone the menu is wider than the screen.
+      const nav = link.parentElement;
+      nav.scrollLeft = link.offsetLeft - nav.offsetLeft - (nav.clientWidth - link.offsetWidth) / 2;
+    } else link.removeAttribute('aria-current');
   }
   refresh();
 }
@@ -150,7 +154,7 @@ function showHelp() {
   const close = h('button', { type: 'button', class: 'main', autofocus: true, on: { click: () => dialog.close() } }, 'Close');
   dialog.replaceChildren(h('h2', { id: 'help-title' }, 'Keyboard shortcuts'),
     h('dl', { class: 'keys' }, KEYS.map(([key, what]) => [h('dt', {}, h('kbd', {}, key)), h('dd', {}, what)])),
-    h('p', { class: 'dim' }, 'In a call, Tab moves through the ladder and Enter opens a message. In a terminal use: trunkgate status, calls, trace.'), close);
+    h('p', { class: 'dim' }, 'In a call, Tab moves through the ladder and Enter opens a message. On a plot, ← → move the crosshair, + − zoom, 0 resets. In a terminal use: trunkgate status, calls, trace.'), close);
   dialog.showModal();
 }
 

@@ -1,34 +1,34 @@
 // One call: result, ladder, media map, quality and routing.
 
 import * as api from './api.js';
-import { chip, confirmed, h, rich, say, section, swap, table } from './dom.js';
-import { duration, figure, kind, number, talked, time, words } from './format.js';
-import { BAD_FLAGS, flags } from './calls.js';
+import { age, chip, confirmed, facts, h, moment, rich, say, section, swap, table } from './dom.js';
+import { duration, figure, kind, masked, number, numbersAreMasked, talked, words } from './format.js';
+import { BAD_FLAGS, flags, result } from './calls.js';
 import { ladder } from './ladder.js';
 import { mediaMap } from './media.js';
-import { plot } from './plot.js';
+import { plot, timeAxis } from './plot.js';
 
 const DOWNLOADS = [['trace.txt', 'Ladder as text'], ['trace.svg', 'Ladder as SVG'], ['trace.pcapng', 'Messages as pcapng'], ['trace', 'Trace as JSON'], ['quality.csv', 'Quality as CSV']];
 
 function head(call, trace, act) {
-  const facts = [
-    ['Route', call.route || 'none'], ['Started', time(call.started_at)], ['Answered', time(call.answered_at)], ['Duration', duration(talked(call))],
-    ['Reason', call.reason ? words(call.reason) : '–'], ['sid', call.sid],
+  const known = [
+    ['Route', call.route || 'none'], ['Started', moment(call.started_at)], ['Answered', moment(call.answered_at)], ['Ended', moment(call.ended_at)], ['Duration', duration(talked(call))],
+    ['SIP code', call.sip_code || '–'], ['Reason', call.reason ? words(call.reason) : '–'], ['sid', h('code', {}, call.sid)],
   ];
   return [
     h('div', { class: 'title-row' },
-      h('h1', {}, `${number(call.from)} → ${number(call.to)} `, chip(`${kind(call.state === 'ended' ? call.outcome : call.state)}${call.state === 'ended' ? '' : ' live'}`, words(call.state === 'ended' ? call.outcome : call.state))),
+      h('h1', {}, `${number(call.from)} → ${number(call.to)} `, result(call)),
       h('div', { class: 'buttons' },
         h('button', { type: 'button', class: 'quiet', key: 'copy', on: { click: act.copy } }, 'Copy link'),
         call.state === 'ended' ? null : h('button', { type: 'button', class: 'danger', key: 'hangup', on: { click: act.hangUp } }, 'Hang up'))),
-    h('p', { class: `verdict ${call.flags.some((flag) => BAD_FLAGS.includes(flag)) || ['failed', 'refused'].includes(call.outcome) ? 'bad' : ''}` }, trace ? rich(trace.verdict) : 'The trace of this call is no longer available; its statistics are below.'),
+    h('p', { class: `verdict ${call.flags.some((flag) => BAD_FLAGS.includes(flag)) || ['failed', 'refused'].includes(call.outcome) ? 'bad' : ''}` }, trace ? rich(masked(trace.verdict)) : 'The trace of this call is no longer available; its statistics are below.'),
     h('p', { class: 'tags' }, flags(call)),
-    h('dl', { class: 'facts' }, facts.map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value)))),
+    facts(known),
   ];
 }
 
 /** Plots of one call; all share the time axis of the call. */
-function quality(call, series) {
+function quality(call, series, axis) {
   const from = Date.parse(call.started_at);
   const to = Math.max(from + 4000, call.ended_at ? Date.parse(call.ended_at) : Date.now());
   // The last interval may be too short for a meaningful value.
@@ -41,18 +41,19 @@ function quality(call, series) {
   })).filter(({ points: known }) => known.some(([, value]) => value !== null));
   const lines = (value) => drawn((sample) => [[at(sample, 0.5), value(sample)]]);
   const plots = [
-    plot({ title: 'Jitter', unit: ' ms', digits: 1, most: 5, from, to, series: lines((sample) => sample.jitter_ms) }),
-    plot({ title: 'Packets lost per interval', most: 2, marks: true, from, to, series: lines((sample) => sample.lost) }),
-    plot({ title: 'MOS', digits: 2, floor: 1, ceiling: 4.5, from, to, series: lines((sample) => sample.mos) }),
-    plot({ title: 'Packets/s', digits: 0, from, to, series: lines((sample) => (sample.seconds > 0 ? sample.packets / sample.seconds : null)) }),
+    plot({ title: 'Jitter', unit: ' ms', digits: 1, most: 5, axis, from, to, series: lines((sample) => sample.jitter_ms) }),
+    plot({ title: 'Packets lost per interval', most: 2, marks: true, axis, from, to, series: lines((sample) => sample.lost) }),
+    plot({ title: 'MOS', digits: 2, floor: 1, ceiling: 4.5, axis, from, to, series: lines((sample) => sample.mos) }),
+    plot({ title: 'Packets/s', digits: 0, axis, from, to, series: lines((sample) => (sample.seconds > 0 ? sample.packets / sample.seconds : null)) }),
   ];
   // The maximum of an interval, then the value at its end: this shows a burst and how it is played or cleared.
   const seconds = (ms) => (ms === null ? null : ms / 1000);
   const queue = drawn((sample) => [[at(sample, 0.5), seconds(sample.queue_max_ms)], [at(sample, 1), seconds(sample.queue_ms)]], [', not played yet', ', not read yet']);
-  if (queue.length) plots.push(plot({ title: 'Agent: queued audio', unit: ' s', digits: 2, most: 1, from, to, series: queue }));
+  if (queue.length) plots.push(plot({ title: 'Agent: queued audio', unit: ' s', digits: 2, most: 1, axis, from, to, series: queue }));
   return h('div', { class: 'plots' }, plots);
 }
 
+/** Explains which route a call takes, condition by condition. */
 export function explanation(why) {
   return [
     h('p', {}, h('strong', {}, why.route ? `Route ${why.route}` : 'No route matches'), `: call from trunk ${why.from} to ${number(why.called)}${why.caller ? `, caller ${number(why.caller)}` : ''}.`,
@@ -73,7 +74,7 @@ function legs(call) {
     { name: 'Leg', cell: (leg) => leg.trunk || leg.agent || 'SIP URI' },
     { name: 'Direction', cell: (leg) => leg.direction },
     { name: 'State', cell: (leg) => chip(kind(leg.state), leg.state) },
-    { name: 'Rejected with', cell: (leg) => (leg.sip_code ? `${leg.sip_code} ${leg.sip_text || ''}` : '–') },
+    { name: 'Rejected with', cell: (leg) => (leg.sip_code ? masked(`${leg.sip_code} ${leg.sip_text || ''}`) : '–') },
     { name: 'Reason', cell: (leg) => (leg.reason ? [h('code', {}, leg.reason), leg.ended_by ? ` by ${words(leg.ended_by)}` : ''] : '–') },
     { name: 'Signalling', cell: (leg) => `${leg.transport} ${leg.remote || ''}` },
     { name: 'Call-ID', cell: (leg) => (leg.sip_call_id ? h('code', { class: 'long' }, leg.sip_call_id) : '–') },
@@ -82,9 +83,55 @@ function legs(call) {
   ], { caption: 'Legs', rows: call.legs, key: (leg) => leg.sid });
 }
 
+/** The ladder in a node: drawn at the width there is; an unchanged one is left alone: the user may be reading it. */
+function ladderPart(node) {
+  const state = { chosen: null };
+  let trace = null;
+  let drawn = '';
+  function draw() {
+    const width = node.clientWidth;
+    const print = trace ? `${trace.entries.length} ${trace.dropped} ${trace.legs.length} ${trace.entries.filter((entry) => entry.raw).length} ${width} ${numbersAreMasked()}` : 'none';
+    if (print === drawn || (trace && width === 0)) return;
+    drawn = print;
+    swap(node, trace ? ladder(trace, state, width) : h('p', { class: 'empty' }, 'No ladder: traces are kept for the newest calls only.'));
+  }
+  new ResizeObserver(() => { if (drawn) draw(); }).observe(node);
+  return (next) => {
+    trace = next;
+    draw();
+  };
+}
+
+/** The routing of a call by the current routes in a node; the edge is asked once. */
+function routingPart(node) {
+  let route = null;
+  return async (call) => {
+    const from = call.legs[0] && call.legs[0].trunk;
+    if (!from) {
+      swap(node, h('p', { class: 'empty' }, 'Not evaluated: the call did not come from a trunk.'));
+      return;
+    }
+    try {
+      route ||= await api.get(`/v1/why${api.query({ from, called: call.to, caller: call.from })}`);
+      swap(node, h('p', { class: 'dim' }, `Evaluated with the current routes. At the time of the call: ${call.route ? `route ${call.route}` : 'no match'}.`), explanation(route));
+    } catch (error) {
+      swap(node, h('p', { class: 'empty' }, masked(error.message)));
+    }
+  };
+}
+
+/** Buttons for the downloads that the edge has of a call. */
+async function downloads(node, path, sid) {
+  const served = await Promise.all(DOWNLOADS.map(([name]) => api.isServed(`${path}/${name}`)));
+  const there = DOWNLOADS.filter((_, place) => served[place]);
+  swap(node, h('div', { class: 'buttons left' }, there.map(([name, title]) => h('button', {
+    type: 'button', class: 'quiet', key: name,
+    on: { click: () => api.download(`${path}/${name}`, `${sid}.${name === 'trace' ? 'json' : name.replace('trace.', '')}`).catch((error) => say(error.message, true)) },
+  }, title))));
+}
+
 export function callPage(main, sid) {
   const path = `/v1/calls/${encodeURIComponent(sid)}`;
-  const state = { chosen: null };
   const parts = Object.fromEntries(['head', 'ladder', 'media', 'quality', 'why', 'legs', 'downloads'].map((name) => [name, h('div', {})]));
   const about = h('div', {}, section('Ladder', parts.ladder), section('Media map', parts.media), section('Quality', parts.quality), section('Routing', parts.why),
     section('Legs', parts.legs), section('Downloads', parts.downloads));
@@ -102,23 +149,20 @@ export function callPage(main, sid) {
       }
     },
   };
+  const axis = timeAxis();
+  const showLadder = ladderPart(parts.ladder);
+  const showRouting = routingPart(parts.why);
   let done = false;
-  let drawn = '';
-  let asked = false;
-
-  async function offers() {
-    const served = await Promise.all(DOWNLOADS.map(([name]) => api.isServed(`${path}/${name}`)));
-    const there = DOWNLOADS.filter((_, place) => served[place]);
-    swap(parts.downloads, h('div', { class: 'buttons left' }, there.map(([name, title]) => h('button', {
-      type: 'button', class: 'quiet', key: name,
-      on: { click: () => api.download(`${path}/${name}`, `${sid}.${name === 'trace' ? 'json' : name.replace('trace.', '')}`).catch((error) => say(error.message, true)) },
-    }, title))));
-  }
-
+  let offered = false;
+  let wasMasked = numbersAreMasked();
   const page = {
     title: 'Call',
     async refresh() {
-      if (done) return;
+      const isTurned = wasMasked !== numbersAreMasked();
+      if (done && !isTurned) {
+        age(parts.head);
+        return;
+      }
       const call = await api.get(path).catch((error) => {
         if (error.status === 404) swap(parts.head, h('h1', {}, 'Call'), h('p', { class: 'verdict bad' }, 'Unknown call: ', h('code', {}, sid), ' is older than the last 10,000 calls, or belongs to another edge.'));
         else throw error;
@@ -130,25 +174,14 @@ export function callPage(main, sid) {
         api.get(`${path}/quality`).catch((error) => ({ series: [], why: error.message })),
       ]);
       swap(parts.head, head(call, trace, act));
-      // An unchanged ladder is not redrawn: the user may be reading it.
-      const print = trace ? `${trace.entries.length} ${trace.dropped} ${trace.legs.length} ${trace.entries.filter((entry) => entry.raw).length}` : 'none';
-      if (print !== drawn) {
-        drawn = print;
-        swap(parts.ladder, trace ? ladder(trace, state) : h('p', { class: 'empty' }, 'No ladder: traces are kept for the newest calls only.'));
-      }
+      showLadder(trace);
       swap(parts.media, mediaMap(call));
-      swap(parts.quality, series.series.length ? quality(call, series) : h('p', { class: 'empty' }, series.why || 'No measurements yet.'));
+      if (!axis.isDragged) swap(parts.quality, series.series.length ? quality(call, series, axis) : h('p', { class: 'empty' }, series.why || 'No measurements yet.'));
       swap(parts.legs, legs(call));
-      if (!asked) {
-        asked = true;
-        offers();
-        const from = call.legs[0] && call.legs[0].trunk;
-        if (from) {
-          api.get(`/v1/why${api.query({ from, called: call.to, caller: call.from })}`)
-            .then((why) => swap(parts.why, h('p', { class: 'dim' }, `Evaluated with the current routes. At the time of the call: ${call.route ? `route ${call.route}` : 'no match'}.`), explanation(why)))
-            .catch((error) => swap(parts.why, h('p', { class: 'empty' }, error.message)));
-        } else swap(parts.why, h('p', { class: 'empty' }, 'Not evaluated: the call did not come from a trunk.'));
-      }
+      if (!offered) downloads(parts.downloads, path, sid);
+      if (!offered || isTurned) showRouting(call);
+      offered = true;
+      wasMasked = numbersAreMasked();
       if (call.state === 'ended' && trace) {
         // Late entries arrive within a minute after the end.
         done = Date.now() - new Date(call.ended_at) > 60_000;

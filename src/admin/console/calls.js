@@ -1,8 +1,9 @@
-// Calls: live and past calls in one list. The filter is part of the URL.
+// Calls: live and past calls in one list. The filter is part of the URL; totals and bars are those of all calls that match it.
 
 import * as api from './api.js';
-import { chip, h, swap, table } from './dom.js';
-import { count, duration, figure, kind, many, number, talked, time, words } from './format.js';
+import { chip, h, say, swap, table } from './dom.js';
+import { ago, count, dated, duration, figure, kind, many, number, numbersAreMasked, talked, words } from './format.js';
+import { orderChoice, ordered } from './listing.js';
 import { bars } from './plot.js';
 
 const STATES = ['', 'trying', 'ringing', 'early', 'answered', 'held', 'transferring', 'ended'];
@@ -10,10 +11,12 @@ const FLAGS = ['', 'one_way', 'codec_mismatch', 'unsent', 'failed_over', 'agent'
 /** Flags that report a fault. */
 export const BAD_FLAGS = ['one_way', 'codec_mismatch', 'unsent'];
 const OUTCOMES = ['', 'answered', 'busy', 'no_answer', 'canceled', 'refused', 'failed'];
-const FIELDS = ['state', 'outcome', 'flag', 'trunk', 'reason', 'code', 'route', 'search', 'longer', 'shorter'];
-/** Lower bounds of the duration bars, in seconds. 30–34: a lost ACK; 900: a session timer that was not refreshed. */
-const STEPS = [0, 5, 15, 30, 34, 60, 180, 600, 880, 920, 3600];
+const FIELDS = ['state', 'outcome', 'flag', 'trunk', 'reason', 'code', 'route', 'search', 'longer', 'shorter', 'within'];
+/** Choices of `within`, in seconds. */
+const WITHIN = [['', 'any time'], ['900', 'last 15 min'], ['3600', 'last hour'], ['21600', 'last 6 h'], ['86400', 'last 24 h']];
 const PAGE = 100;
+/** The totals of an edge with many calls take longer: they are computed for one part in so many of the time. */
+const SUMMARY_SHARE = 20;
 
 function score(call) {
   const legs = call.legs.filter((leg) => leg.rtp.mos !== null);
@@ -31,6 +34,14 @@ function parties(call) {
   const last = others.filter((leg) => leg.state === 'answered' || !leg.reason).pop() || others.pop();
   const name = (leg) => (leg ? leg.trunk || leg.agent || 'SIP URI' : '–');
   return `${name(first)} → ${name(last)}`;
+}
+
+/** State of a live call or outcome of an ended one; a fault of its media has the colour of a fault. */
+export function result(call) {
+  const isEnded = call.state === 'ended';
+  const isBad = call.flags.some((flag) => BAD_FLAGS.includes(flag));
+  const word = isEnded ? call.outcome : call.state;
+  return chip(`${isBad ? 'bad' : kind(word)}${isEnded ? '' : ' live'}`, words(word));
 }
 
 /** The code that the caller got, behind that of the last target if it is another. */
@@ -54,33 +65,58 @@ export function flags(call) {
 }
 
 const COLUMNS = [
-  { name: 'Started', cell: (call) => h('a', { href: `#/calls/${call.sid}`, key: call.sid, title: call.started_at }, time(call.started_at)), sort: (call) => call.started_at, class: 'nowrap' },
-  { name: 'From → to', cell: (call) => `${number(call.from)} → ${number(call.to)}`, sort: (call) => call.to, class: 'nowrap' },
-  { name: 'Trunk → target', cell: parties, sort: parties },
-  { name: 'State', cell: (call) => (call.state === 'ended' ? chip(kind(call.outcome), words(call.outcome)) : chip(`${kind(call.state)} live`, call.state)), sort: (call) => call.state + call.outcome },
-  { name: 'SIP code', cell: (call) => h('span', { title: said(call) }, code(call)), sort: (call) => call.sip_code || 0, class: 'nowrap' },
-  { name: 'Duration', cell: (call) => duration(talked(call)), sort: (call) => talked(call) ?? -1, class: 'number nowrap' },
+  { name: 'Started', cell: (call) => [h('a', { href: `#/calls/${call.sid}`, key: call.sid, title: call.started_at }, dated(call.started_at)), h('span', { class: 'dim age' }, ago(call.started_at))], sort: (call) => call.started_at, class: 'nowrap', down: true },
+  { name: 'From → to', cell: (call) => `${number(call.from)} → ${number(call.to)}`, sort: (call) => call.to, wide: true },
+  { name: 'Trunk → target', cell: parties, sort: parties, wide: true },
+  { name: 'State', cell: result, sort: (call) => call.state + call.outcome },
+  { name: 'SIP code', cell: (call) => h('span', { title: said(call) }, code(call)), sort: (call) => call.sip_code, class: 'nowrap', down: true },
+  { name: 'Duration', cell: (call) => duration(talked(call)), sort: talked, class: 'number nowrap', down: true },
   { name: 'Codec', cell: codecs, sort: codecs },
-  { name: 'MOS', cell: score, sort: (call) => Math.min(...call.legs.map((leg) => leg.rtp.mos ?? 9)) },
-  { name: 'Flags', cell: (call) => h('span', { class: 'tags' }, flags(call)) },
-  { name: 'Reason', cell: (call) => (call.reason ? h('code', {}, call.reason) : '–'), sort: (call) => call.reason || '' },
+  { name: 'MOS', cell: score, wide: true, sort: (call) => { const all = call.legs.map((leg) => leg.rtp.mos).filter((mos) => mos !== null); return all.length ? Math.min(...all) : null; } },
+  { name: 'Flags', cell: (call) => h('span', { class: 'tags' }, flags(call)), wide: true },
+  { name: 'Reason', cell: (call) => (call.reason ? h('code', {}, call.reason.split('_').map((word, place) => (place ? ['_', h('wbr', {}), word] : word))) : '–'), sort: (call) => call.reason, wide: true },
 ];
 
-export function callsPage(main, query) {
-  const asked = Object.fromEntries(FIELDS.map((name) => [name, query.get(name) || '']));
-  let sorted = { by: query.get('by') || 'Started', down: query.get('up') === null };
-  let limit = PAGE;
-  const go = (changes) => {
-    const next = { ...asked, ...changes };
-    location.hash = `#/calls${api.query({ ...next, by: sorted.by === 'Started' ? '' : sorted.by, up: sorted.down ? '' : '1' })}`;
-  };
-  const pick = (name, label, all) => h('label', {}, label, h('select', { on: { change: (event) => go({ [name]: event.target.value }) } },
-    all.map((value) => h('option', { value, selected: value === asked[name] }, value ? words(value) : 'any'))));
+/** Name of a bin of durations. */
+function binName({ from, to }) {
+  if (to === null) return `> ${duration(from)}`;
+  if (from < 60) return `${from}–${to} s`;
+  return from < 3600 ? `${figure(from / 60, from % 60 ? 1 : 0)}–${figure(to / 60, to % 60 ? 1 : 0)} min` : duration(from);
+}
+
+/** The bars of durations, over all calls that match the other filters; each is a filter. */
+function histogram(summary, asked, go) {
+  const all = summary.durations.map((bin) => ({
+    ...bin, label: binName(bin), value: bin.calls, mark: Number(asked.longer || -1) === bin.from && Number(asked.shorter || Infinity) === (bin.to ?? Infinity),
+  }));
+  return bars(`Duration of ${many(all.reduce((sum, { value }) => sum + value, 0), 'answered call')}`, all, (place) => {
+    const { from, to, mark } = all[place];
+    go(mark ? { longer: '', shorter: '' } : { longer: String(from), shorter: to ?? '' });
+  });
+}
+
+/** Fills a select with counted choices, unless the user has it open. */
+function offer(select, counts, asked, text) {
+  if (document.activeElement === select) return;
+  const all = Object.entries(counts).sort((a, b) => b[1] - a[1]);
+  if (asked && !(asked in counts)) all.unshift([asked, 0]);
+  const print = JSON.stringify([all, asked]);
+  if (select.dataset.print === print) return;
+  select.dataset.print = print;
+  select.replaceChildren(h('option', { value: '' }, 'any'), ...all.map(([value, calls]) => h('option', { value, selected: value === asked }, `${text(value)} (${count(calls)})`)));
+}
+
+/** The form of filters; a change of a select applies it at once. */
+function filters(asked, go) {
+  const select = (name, label, options) => h('label', {}, label, h('select', { 'data-select': name, on: { change: (event) => { event.target.blur(); go({ [name]: event.target.value }); } } }, options));
+  const pick = (name, label, all) => select(name, label, all.map((value) => h('option', { value, selected: value === asked[name] }, value ? words(value) : 'any')));
   const type = (name, label, width) => h('label', {}, label, h('input', { value: asked[name], size: width, 'data-field': name, spellcheck: 'false', autocomplete: 'off' }));
   const trunk = h('span', {});
   const form = h('form', { class: 'filters', 'aria-label': 'Filters' },
     pick('state', 'State', STATES), pick('outcome', 'Outcome', OUTCOMES), pick('flag', 'Flag', FLAGS), trunk,
-    type('reason', 'Reason', 14), type('code', 'SIP code', 4), type('longer', 'Duration from (s)', 5), type('shorter', 'below (s)', 5), type('search', 'Search', 16),
+    select('reason', 'Reason'), select('code', 'SIP code'),
+    select('within', 'Started', WITHIN.map(([value, text]) => h('option', { value, selected: value === asked.within }, text))),
+    type('longer', 'Duration from (s)', 5), type('shorter', 'below (s)', 5), type('search', 'Search', 16),
     h('button', { type: 'submit', class: 'quiet' }, 'Apply'),
     h('button', { type: 'button', class: 'quiet', on: { click: () => { location.hash = '#/calls?longer=30&shorter=34'; } }, title: 'Calls with a lost ACK end after this time' }, 'Ended at 30–34 s'),
     h('a', { href: '#/calls', class: 'button quiet' }, 'Clear'));
@@ -88,47 +124,86 @@ export function callsPage(main, query) {
     event.preventDefault();
     go(Object.fromEntries([...form.querySelectorAll('[data-field]')].map((field) => [field.dataset.field, field.value.trim()])));
   });
-  const parts = { bars: h('div', {}), list: h('div', {}), more: h('div', {}) };
-  main.append(h('h1', {}, 'Calls'), form, parts.bars, parts.list, parts.more);
-  api.get('/v1/trunks').then(({ trunks }) => swap(trunk, pick('trunk', 'Trunk', ['', ...trunks.map(({ name }) => name)]))).catch(() => {});
+  Promise.all([api.get('/v1/trunks'), api.get('/v1/agents')])
+    .then(([{ trunks }, { agents }]) => swap(trunk, pick('trunk', 'Trunk or agent', ['', ...new Set([...trunks, ...agents].map(({ name }) => name))])))
+    .catch(() => {});
+  const find = (name) => form.querySelector(`[data-select=${name}]`);
+  return {
+    form,
+    show(summary) {
+      offer(find('reason'), summary.reasons, asked.reason, words);
+      offer(find('code'), summary.codes, asked.code, String);
+    },
+  };
+}
 
-  function histogram(calls) {
-    const ended = calls.map((call) => (call.ended_at ? talked(call) : null)).filter((seconds) => seconds !== null);
-    const all = STEPS.map((from, place) => {
-      const to = STEPS[place + 1] ?? Infinity;
-      return {
-        from, to, label: to === Infinity ? `> ${duration(from)}` : from < 60 ? `${from}–${to} s` : from < 3600 ? `${figure(from / 60, from % 60 ? 1 : 0)}–${figure(to / 60, to % 60 ? 1 : 0)} min` : duration(from),
-        value: ended.filter((seconds) => seconds >= from && seconds < to).length, mark: Number(asked.longer || -1) === from && Number(asked.shorter || Infinity) === to,
-      };
-    });
-    return bars('Duration of answered calls', all, (place) => {
-      const { from, to, mark } = all[place];
-      go(mark ? { longer: '', shorter: '' } : { longer: from || '0', shorter: to === Infinity ? '' : to });
-    });
+/** Returns the parameters of the request: `within` becomes a time. */
+function parameters({ within, ...asked }) {
+  return { ...asked, since: within ? new Date(Date.now() - within * 1000).toISOString() : '' };
+}
+
+function save(asked) {
+  const path = `/v1/calls${api.query({ ...parameters(asked), format: 'csv', mask: numbersAreMasked() ? 'true' : '' })}`;
+  return api.download(path, `calls-${new Date().toISOString().slice(0, 16).replaceAll(':', '')}.csv`).catch((error) => say(error.message, true));
+}
+
+export function callsPage(main, query) {
+  const asked = Object.fromEntries(FIELDS.map((name) => [name, query.get(name) || '']));
+  const find = (name) => COLUMNS.find((column) => column.sort && column.name === name);
+  let sorted = { by: find(query.get('by')) ? query.get('by') : 'Started', down: query.get('up') === null };
+  let limit = PAGE;
+  let summary = null;
+  let next = 0;
+  let calls = [];
+  const address = (changes) => `#/calls${api.query({ ...asked, ...changes, by: sorted.by === 'Started' ? '' : sorted.by, up: sorted.down ? '' : '1' })}`;
+  const go = (changes) => { location.hash = address(changes); };
+  const filter = filters(asked, go);
+  const parts = Object.fromEntries(['bars', 'total', 'list', 'more'].map((name) => [name, h('div', {})]));
+  const order = (by) => {
+    sorted = { by, down: sorted.by === by ? !sorted.down : Boolean(find(by).down) };
+    history.replaceState(null, '', address({}));
+    choice.show(sorted);
+    draw();
+  };
+  const choice = orderChoice(COLUMNS, sorted, order);
+  // On a phone the form would fill the screen.
+  const isNarrow = matchMedia('(max-width: 560px)').matches;
+  const used = FIELDS.filter((name) => asked[name]).length;
+  const box = h('details', { class: 'filters-box', open: !isNarrow }, h('summary', {}, used ? `Filters (${used} used)` : 'Filters'), filter.form);
+  main.append(h('h1', {}, 'Calls'), box, parts.bars, parts.total, choice.node, parts.list, parts.more);
+
+  function total() {
+    const { total: all, live } = summary;
+    const shown = calls.length < all ? ` The newest ${count(calls.length)} are shown${sorted.by === 'Started' && sorted.down ? '' : ' and sorted'}.` : '';
+    return h('div', { class: 'total' }, h('p', { role: 'status' }, h('strong', {}, many(all, 'call')), `${FIELDS.some((name) => asked[name]) ? ` ${all === 1 ? 'matches' : 'match'} the filter` : ''}, ${count(live)} live.${shown}`),
+      h('button', { type: 'button', class: 'quiet', key: 'csv', title: 'All calls that match the filter, at most 10,000, as a table for a spreadsheet', on: { click: () => save(asked) } }, 'Download CSV'));
+  }
+
+  function draw() {
+    swap(parts.bars, histogram(summary, asked, go));
+    swap(parts.total, total());
+    filter.show(summary);
+    swap(parts.list, table(COLUMNS, {
+      caption: 'Calls', rows: ordered(calls, find(sorted.by), sorted.down), key: (call) => call.sid, sorted, compact: true, empty: 'No call matches the filter.',
+      mark: (call) => (call.flags.includes('one_way') ? 'marked' : null), onSort: order,
+      open: (call) => { location.hash = `#/calls/${call.sid}`; },
+    }));
+    swap(parts.more, calls.length < summary.total && calls.length === limit
+      ? h('p', {}, h('button', { type: 'button', class: 'quiet', key: 'more', on: { click: () => { limit *= 4; page.refresh(); } } }, 'Show older calls')) : null);
   }
 
   const page = {
     title: 'Calls',
     async refresh() {
-      const { calls } = await api.get(`/v1/calls${api.query({ ...asked, limit })}`);
-      const column = COLUMNS.find(({ name }) => name === sorted.by);
-      const shown = [...calls];
-      if (column.name !== 'Started' || !sorted.down) {
-        shown.sort((a, b) => {
-          const [x, y] = [column.sort(a), column.sort(b)];
-          return (x < y ? -1 : x > y ? 1 : 0) * (sorted.down ? -1 : 1);
-        });
+      const began = Date.now();
+      const isWhole = summary === null || began >= next;
+      const answer = await api.get(`/v1/calls${api.query({ ...parameters(asked), limit, summary: isWhole ? 'true' : '' })}`);
+      ({ calls } = answer);
+      if (isWhole) {
+        ({ summary } = answer);
+        next = Date.now() + SUMMARY_SHARE * (Date.now() - began);
       }
-      swap(parts.bars, histogram(calls));
-      swap(parts.list, table(COLUMNS, {
-        caption: 'Calls', rows: shown, key: (call) => call.sid, sorted, empty: 'No call matches the filter.',
-        mark: (call) => (call.flags.includes('one_way') ? 'marked' : null),
-        onSort: (by) => { sorted = { by, down: sorted.by === by ? !sorted.down : true }; page.refresh(); },
-        open: (call) => { location.hash = `#/calls/${call.sid}`; },
-      }));
-      const live = calls.filter((call) => call.state !== 'ended').length;
-      swap(parts.more, h('p', { class: 'dim' }, `${many(calls.length, 'call')}, ${count(live)} live. `,
-        calls.length === limit ? h('button', { type: 'button', class: 'quiet', key: 'more', on: { click: () => { limit *= 4; page.refresh(); } } }, 'Show older calls') : null));
+      draw();
     },
   };
   return page;

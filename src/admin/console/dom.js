@@ -1,5 +1,7 @@
 // Nodes are built, never parsed: text from a remote party stays text.
 
+import { ago, dated } from './format.js';
+
 const SVG = 'http://www.w3.org/2000/svg';
 
 function fill(node, properties, children) {
@@ -59,37 +61,53 @@ export function chip(kind, text, title) {
   return h('span', { class: `chip ${kind}`, title }, text);
 }
 
+/** An absolute time, and how long ago it was. */
+export function moment(text) {
+  return text ? h('time', { datetime: text, title: text }, `${dated(text)} `, h('span', { class: 'dim nowrap' }, `(${ago(text)})`)) : '–';
+}
+
+/** Writes the ages of all moments in a node again. */
+export function age(node) {
+  for (const one of node.querySelectorAll('time')) if (one.lastElementChild) one.lastElementChild.textContent = `(${ago(one.dateTime)})`;
+}
+
+/** A list of terms and values. */
+export function facts(all) {
+  return h('dl', { class: 'facts' }, all.map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))));
+}
+
+function header(column, { sorted = {}, onSort }) {
+  const text = column.label === undefined ? column.name : column.label;
+  if (!column.sort || !onSort) return h('th', { scope: 'col', class: column.class, title: column.title }, text);
+  const isBy = sorted.by === column.name;
+  const order = isBy ? (sorted.down ? 'descending' : 'ascending') : 'none';
+  return h('th', { scope: 'col', class: column.class, title: column.title, 'aria-sort': order },
+    h('button', { type: 'button', class: 'sort', key: `sort ${column.name}`, on: { click: () => onSort(column.name) } },
+      text, h('span', { 'aria-hidden': 'true' }, isBy ? (sorted.down ? ' ↓' : ' ↑') : '')));
+}
+
 /**
- * A table. `columns`: {name, cell(row), sort(row)?, class?, label?}. `options`: {caption, rows, key(row), open(row)?,
- * sorted: {by, down}, onSort(by)?, empty}.
+ * A table. `columns`: {name, cell(row), sort(row)?, class?, label?, title?, wide?: whole width on phones}. `options`: {caption, rows, key(row), open(row)?,
+ * detail(row)?: what is shown below the row, sorted: {by, down}, onSort(by)?, mark(row)?: class of the row,
+ * compact?: two cells beside each other on phones, empty}.
  */
 export function table(columns, options) {
-  const head = columns.map((column) => {
-    const { by, down } = options.sorted || {};
-    const isBy = column.sort && by === column.name;
-    const text = column.label === undefined ? column.name : column.label;
-    const inner = column.sort && options.onSort
-      ? h('button', { type: 'button', class: 'sort', key: `sort ${column.name}`, on: { click: () => options.onSort(column.name) } },
-        text, h('span', { 'aria-hidden': 'true' }, isBy ? (down ? ' ↓' : ' ↑') : ''))
-      : text;
-    const order = isBy ? (down ? 'descending' : 'ascending') : null;
-    return h('th', { scope: 'col', class: column.class, 'aria-sort': order }, inner);
-  });
-  const rows = options.rows.map((row) => {
+  const rows = options.rows.flatMap((row) => {
     const cells = columns.map((column, place) => {
-      const cell = column.cell(row);
-      return h('td', { class: column.class, 'data-label': place ? column.name : null }, cell);
+      const name = column.label === undefined ? column.name : column.label;
+      return h('td', { class: [column.class, column.wide ? 'wide' : null].filter(Boolean).join(' ') || null, 'data-label': place ? name : null }, h('div', { class: 'cell' }, column.cell(row)));
     });
     const properties = { 'data-row': options.key ? options.key(row) : null, class: options.mark ? options.mark(row) : null };
     if (options.open) {
       properties.class = `${properties.class || ''} opens`;
       properties.on = { click: (event) => { if (!event.target.closest('a,button,input')) options.open(row); } };
     }
-    return h('tr', properties, cells);
+    const detail = options.detail ? options.detail(row) : null;
+    return [h('tr', properties, cells), detail ? h('tr', { class: 'detail' }, h('td', { colspan: columns.length }, detail)) : null].filter(Boolean);
   });
   if (rows.length === 0) rows.push(h('tr', {}, h('td', { colspan: columns.length, class: 'empty' }, options.empty || 'None.')));
   return h('div', { class: 'scroll', 'data-scroll': options.caption, tabindex: '0', role: 'region', 'aria-label': options.caption },
-    h('table', {}, h('caption', { class: 'unseen' }, options.caption), h('thead', {}, h('tr', {}, head)), h('tbody', {}, rows)));
+    h('table', { class: options.compact ? 'compact' : null }, h('caption', { class: 'unseen' }, options.caption), h('thead', {}, h('tr', {}, columns.map((column) => header(column, options)))), h('tbody', {}, rows)));
 }
 
 /** A part of a page with a heading. */

@@ -11,6 +11,14 @@ export function time(text) {
   return isToday ? clock.format(at) : `${day.format(at)} ${clock.format(at)}`;
 }
 
+/** Date and time of day. */
+export function dated(text) {
+  if (!text) return '–';
+  const at = new Date(text);
+  const year = at.getFullYear() === new Date().getFullYear() ? '' : ` ${at.getFullYear()}`;
+  return `${day.format(at)}${year} ${clock.format(at)}`;
+}
+
 /** 0.4 s, 41 s, 3 min 05 s, 2 h 10 min, 12 d 4 h. */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined || Number.isNaN(seconds)) return '–';
@@ -56,6 +64,11 @@ export function number(text) {
   if (!numbersAreMasked() || !/^\+?\d{7,}$/.test(text)) return text;
   const from = text.startsWith('+') ? 5 : 4;
   return `${text.slice(0, from)}****${text.slice(-3)}`;
+}
+
+/** Masks the phone numbers in a sentence, unless full numbers are selected. A sid is no number. */
+export function masked(text) {
+  return numbersAreMasked() ? String(text ?? '').replace(/(?<![\w*])\+?\d{7,}(?!\w)/g, (found) => number(found)) : String(text ?? '');
 }
 
 export function figure(value, digits = 1, unit = '') {

@@ -1,13 +1,18 @@
-// A call's ladder: one column for each leg and one for the edge, one row for each entry. A click on a message row shows the message.
+// A call's ladder: one column for each leg and one for the edge, one row for each entry. A click on a message row shows the message
+// beside the ladder, or below it where the screen is narrow.
 
 import { h, s } from './dom.js';
-import { offset } from './format.js';
+import { masked, offset } from './format.js';
 import { message } from './message.js';
 
 const ROW = 24;
+/** Widths: the time, a column, a remark beside its row, a character of it. With less space than that remarks are below their rows. */
 const TIME = 84;
-const NOTE = 430;
-/** Characters per line of a remark, maximum number of lines, and their distance. */
+const NARROW_TIME = 70;
+const COLUMN = { least: 112, most: 170, narrow: 72 };
+const NOTE = 250;
+const CHAR = 6.7;
+/** Characters per line of a remark at most, maximum number of lines, and their distance. */
 const NOTE_CHARS = 64;
 const NOTE_LINES = 6;
 const NOTE_PITCH = 15;
@@ -22,24 +27,24 @@ function cut(text, most) {
 
 /** Returns the remark beside a row, without its fix, which the verdict shows. */
 function remark(trace, entry) {
-  if (entry.kind === 'message') return entry.note;
+  if (entry.kind === 'message') return masked(entry.note);
   const who = entry.kind === 'decision' ? '' : `${trace.legs[entry.leg]}: `;
-  return `${who}${entry.text.split('; try: ')[0]}`.replaceAll('`', '');
+  return masked(`${who}${entry.text.split('; try: ')[0]}`).replaceAll('`', '');
 }
 
 /** Wraps a remark at words; the tooltip has the full text. */
-function folded(text) {
+function folded(text, chars) {
   const lines = [''];
   for (const word of text.split(' ')) {
     const last = lines[lines.length - 1];
-    if (last && last.length + 1 + word.length > NOTE_CHARS) lines.push(word);
+    if (last && last.length + 1 + word.length > chars) lines.push(word);
     else lines[lines.length - 1] = last ? `${last} ${word}` : word;
   }
   if (lines.length > NOTE_LINES) {
     lines.length = NOTE_LINES;
     lines[NOTE_LINES - 1] += ' …';
   }
-  return lines.map((line) => cut(line, NOTE_CHARS + 6));
+  return lines.map((line) => cut(line, chars + 4));
 }
 
 /** Columns: the first leg, the edge, the other legs. */
@@ -54,7 +59,7 @@ function label(trace, entry) {
     const way = entry.received ? `from ${party}` : `to ${party}`;
     return `${at}, ${entry.text} ${way}${entry.again ? ', retransmission' : ''}${entry.note ? `, ${entry.note}` : ''}`;
   }
-  return `${at}, ${party && entry.kind !== 'decision' ? `${party}: ` : ''}${entry.text}`;
+  return `${at}, ${party && entry.kind !== 'decision' ? `${party}: ` : ''}${masked(entry.text)}`;
 }
 
 function arrow(entry, x, y) {
@@ -66,79 +71,101 @@ function arrow(entry, x, y) {
   return [
     s('line', { x1: from, x2: to + tip / 2, y1: y, y2: y, class: `arrow ${kind}${entry.again ? ' again' : ''}` }),
     s('path', { d: `M${to} ${y}l${tip} -4v8z`, class: `tip ${kind}` }),
-    s('text', { x: (from + to) / 2, y: y - 4, class: `on ${kind}`, 'text-anchor': 'middle' }, cut(entry.text, Math.max(18, Math.floor(Math.abs(to - from) / 8)))),
+    s('text', { x: (from + to) / 2, y: y - 4, class: `on ${kind}`, 'text-anchor': 'middle' }, cut(entry.text, Math.max(15, Math.floor(Math.abs(to - from) / 7.4)))),
   ];
 }
 
-/** Draws the ladder and, below it, the selected message. */
-export function ladder(trace, state) {
+/** Divides the width: distance of the columns, and the place and the characters of remarks. */
+function layout(columns, room) {
+  if (room >= TIME + columns * COLUMN.least + NOTE) {
+    const apart = Math.min(COLUMN.most, (room - TIME - NOTE) / columns);
+    const beside = TIME + columns * apart;
+    return { time: TIME, apart, beside, below: 0, width: room, chars: Math.min(NOTE_CHARS, Math.floor((room - beside - 12) / CHAR)) };
+  }
+  const apart = Math.max(COLUMN.narrow, Math.min(COLUMN.most, (room - NARROW_TIME) / columns));
+  return { time: NARROW_TIME, apart, beside: 12, below: NOTE_PITCH + 2, width: Math.max(room, NARROW_TIME + columns * apart), chars: Math.floor((room - 24) / CHAR) };
+}
+
+/** Draws one entry at a height: time, arrow or event, remark. A message can be chosen. */
+function row(trace, place, at, { x, width, timeWidth, beside, below, notes, extra }, choose) {
+  const entry = trace.entries[place];
+  const isMessage = entry.kind === 'message';
+  const inner = [
+    s('rect', { x: 0, y: at - ROW + 8, width, height: ROW + extra(place), class: 'hit' }),
+    s('text', { x: timeWidth - 6, y: at, class: 'time', 'text-anchor': 'end' }, offset(entry.at_us)),
+  ];
+  const lines = notes[place].map((line, down) => s('tspan', { x: beside, y: at + below + down * NOTE_PITCH }, line));
+  if (isMessage) {
+    inner.push(...arrow(entry, x, at), s('text', { class: 'note' }, lines));
+  } else {
+    const column = entry.kind === 'decision' ? 1 : columnOf(entry.leg);
+    inner.push(s('circle', { cx: x(column), cy: at - 4, r: 4, class: `event ${entry.kind}` }), s('text', { class: `note ${entry.kind}` }, lines));
+  }
+  const group = s('g', isMessage
+    ? { class: 'row opens', tabindex: '0', role: 'button', 'aria-label': label(trace, entry), 'data-key': `row ${place}`, 'data-row': place }
+    : { class: 'row', role: 'listitem', 'aria-label': label(trace, entry) },
+  s('title', {}, label(trace, entry)), inner);
+  if (!isMessage) return group;
+  group.addEventListener('click', () => choose(place));
+  group.addEventListener('keydown', (event) => {
+    if (event.key !== 'Enter' && event.key !== ' ') return;
+    event.preventDefault();
+    event.stopPropagation();
+    choose(place);
+  });
+  return group;
+}
+
+/** Draws the ladder at a width and, beside or below it, the selected message. */
+export function ladder(trace, state, given) {
   const columns = trace.legs.length + 1;
-  const apart = innerWidth < 560 ? 112 : columns > 5 ? 140 : 170;
-  const x = (column) => TIME + apart / 2 + column * apart;
-  const width = TIME + columns * apart + NOTE;
+  const isBeside = given >= 1000;
+  // Of a wide page the ladder has three fifths, as in style.css; the border of its box is 2 pixels.
+  const { time: timeWidth, apart, beside, below, width, chars } = layout(columns, Math.floor(isBeside ? (given - 14) * 0.6 : given) - 2);
+  const x = (column) => timeWidth + apart / 2 + column * apart;
   let y = HEAD + 6;
   let before = null;
-  const notes = trace.entries.map((entry) => folded(remark(trace, entry)));
+  const notes = trace.entries.map((entry) => folded(remark(trace, entry), chars));
+  const extra = (place) => (notes[place].length - 1) * NOTE_PITCH + (notes[place][0] ? below : 0);
   const rows = trace.entries.map((entry, place) => {
     if (before !== null && entry.at_us - before > PAUSE_US) y += PAUSE;
     before = entry.at_us;
     y += ROW;
     const at = y;
-    y += (notes[place].length - 1) * NOTE_PITCH;
+    y += extra(place);
     return at;
   });
   const height = y + 18;
   const names = [trace.legs[0], 'edge', ...trace.legs.slice(1)];
   const parts = names.flatMap((name, column) => [
-    s('text', { x: x(column), y: 20, class: `party${column === 1 ? ' own' : ''}`, 'text-anchor': 'middle' }, cut(name || 'caller', 22)),
+    s('text', { x: x(column), y: 20, class: `party${column === 1 ? ' own' : ''}`, 'text-anchor': 'middle' }, cut(name || 'caller', Math.floor(apart / 7.4))),
     s('line', { x1: x(column), x2: x(column), y1: HEAD, y2: height - 6, class: `pole${column === 1 ? ' own' : ''}` }),
   ]);
   const detail = h('div', { class: 'message', role: 'region', 'aria-label': 'Selected message' });
   const groups = [];
-  const choose = (place) => {
+  const show = (place) => {
     state.chosen = place;
     groups.forEach((group, at) => group && group.classList.toggle('chosen', at === place));
-    detail.replaceChildren(...message(trace, place));
+    const back = h('button', { type: 'button', class: 'quiet back', on: { click: () => { groups[place].scrollIntoView({ block: 'center' }); groups[place].focus({ preventScroll: true }); } } }, '↑ Ladder');
+    detail.replaceChildren(back, ...message(trace, place));
   };
+  const choose = (place) => {
+    show(place);
+    detail.scrollTop = 0;
+    if (!isBeside) detail.scrollIntoView({ block: 'start' });
+  };
+  const frame = { x, width, timeWidth, beside, below, notes, extra };
   trace.entries.forEach((entry, place) => {
-    const at = rows[place];
-    const inner = [
-      s('rect', { x: 0, y: at - ROW + 8, width, height: ROW + (notes[place].length - 1) * NOTE_PITCH, class: 'hit' }),
-      s('text', { x: TIME - 10, y: at, class: 'time', 'text-anchor': 'end' }, offset(entry.at_us)),
-    ];
-    const beside = TIME + columns * apart;
-    const lines = notes[place].map((line, down) => s('tspan', { x: beside, y: at + down * NOTE_PITCH }, line));
-    if (entry.kind === 'message') {
-      inner.push(...arrow(entry, x, at), s('text', { class: 'note' }, lines));
-    } else {
-      const column = entry.kind === 'decision' ? 1 : columnOf(entry.leg);
-      inner.push(s('circle', { cx: x(column), cy: at - 4, r: 4, class: `event ${entry.kind}` }),
-        s('text', { class: `note ${entry.kind}` }, lines));
-    }
-    const isMessage = entry.kind === 'message';
-    const group = s('g', isMessage
-      ? { class: 'row opens', tabindex: '0', role: 'button', 'aria-label': label(trace, entry), 'data-key': `row ${place}`, 'data-row': place }
-      : { class: 'row', role: 'listitem', 'aria-label': label(trace, entry) },
-    s('title', {}, label(trace, entry)), inner);
-    if (isMessage) {
-      group.addEventListener('click', () => choose(place));
-      group.addEventListener('keydown', (event) => {
-        if (event.key === 'Enter' || event.key === ' ') {
-          event.preventDefault();
-          event.stopPropagation();
-          choose(place);
-        }
-      });
-      groups[place] = group;
-    }
+    const group = row(trace, place, rows[place], frame, choose);
+    if (entry.kind === 'message') groups[place] = group;
     parts.push(group);
   });
   const svg = s('svg', { class: 'ladder', width, height, viewBox: `0 0 ${width} ${height}`, role: 'group', 'aria-label': `Ladder: ${names.join(', ')}` }, parts);
-  if (Number.isInteger(state.chosen) && trace.entries[state.chosen]?.kind === 'message') choose(state.chosen);
-  else detail.append(h('p', { class: 'empty' }, 'Select a message (click, or Tab and Enter) to see its text and the changes by the edge.'));
+  if (Number.isInteger(state.chosen) && trace.entries[state.chosen]?.kind === 'message') show(state.chosen);
+  else detail.append(h('p', { class: 'empty' }, 'Select a message of the ladder (click, or Tab and Enter) to see its text and the changes by the edge.'));
   return [
     trace.dropped ? h('p', { class: 'warn' }, `${trace.dropped} earlier entries were dropped.`) : null,
-    h('div', { class: 'scroll ladder-box', 'data-scroll': 'ladder', tabindex: '0', role: 'region', 'aria-label': 'Ladder, scrolls horizontally' }, svg),
-    detail,
+    h('div', { class: isBeside ? 'ladder-pair' : null },
+      h('div', { class: 'scroll ladder-box', 'data-scroll': 'ladder', tabindex: '0', role: 'region', 'aria-label': 'Ladder, scrolls horizontally' }, svg), detail),
   ];
 }

@@ -3,9 +3,14 @@
 import * as api from './api.js';
 import { chip, h, rich, section, swap, table } from './dom.js';
 import { ago, count, duration, figure, kind, many, number, time, words } from './format.js';
-import { plot } from './plot.js';
+import { plot, resetZoom, timeAxis } from './plot.js';
+import { roundTrip } from './trunks.js';
 
 const KEPT_EVENTS = 12;
+/** Further problems shown at once; the rest is one click away. */
+const PROBLEMS = 8;
+/** With more trunks than this, the strip shows those with a problem and the busiest. */
+const STRIP_TRUNKS = 12;
 /** Problems of calls become the headline if they are newer than this. */
 const FRESH_MS = 10 * 60_000;
 const KINDS = { failed: 'call failed', ended: 'ended abnormally', failed_over: 'failed over', one_way: 'one-way audio', unsent: 'packets not sent', codec_mismatch: 'codec mismatch' };
@@ -58,14 +63,25 @@ function sentence(status, past) {
   return { ...problems[0], rest: problems.slice(1) };
 }
 
-export function strip(trunks) {
-  return h('ul', { class: 'strip' }, trunks.map((trunk) => {
-    const rtt = trunk.peers.flatMap((peer) => peer.addresses.map((one) => one.rtt_ms)).filter((one) => one !== null);
-    return h('li', { class: kind(trunk.state) }, h('a', { href: '#/trunks', key: `trunk ${trunk.name}` },
+/** Trunks that the strip shows: all if they are few, else those that are not up, then the busiest, in the order of the file. */
+function important(trunks) {
+  if (trunks.length <= STRIP_TRUNKS) return trunks;
+  const worth = (trunk) => (trunk.state === 'down' ? 1e9 : 0) + trunk.calls;
+  const best = [...trunks].sort((a, b) => worth(b) - worth(a)).slice(0, STRIP_TRUNKS - 1);
+  return trunks.filter((trunk) => best.includes(trunk));
+}
+
+function strip(trunks) {
+  const shown = important(trunks);
+  const rest = trunks.filter((trunk) => !shown.includes(trunk));
+  const down = rest.filter((trunk) => trunk.state === 'down').length;
+  return h('ul', { class: 'strip' }, shown.map((trunk) => {
+    const rtt = roundTrip(trunk);
+    return h('li', { class: kind(trunk.state) }, h('a', { href: `#/trunks${api.query({ trunk: trunk.name })}`, key: `trunk ${trunk.name}` },
       h('strong', {}, trunk.name), chip(kind(trunk.state), trunk.state),
-      h('span', { class: 'dim' }, `${trunk.max_calls ? `${count(trunk.calls)} / ${many(trunk.max_calls, 'call')}` : many(trunk.calls, 'call')}${rtt.length ? `, ${figure(Math.min(...rtt), 1, ' ms')}` : ''}`),
+      h('span', { class: 'dim' }, `${trunk.max_calls ? `${count(trunk.calls)} / ${many(trunk.max_calls, 'call')}` : many(trunk.calls, 'call')}${rtt === null ? '' : `, ${figure(rtt, 1, ' ms')}`}`),
       trunk.state === 'down' && trunk.last_problem ? h('span', { class: 'bad' }, trunk.last_problem) : null));
-  }));
+  }), rest.length ? h('li', { class: down ? 'bad' : null }, h('a', { href: '#/trunks', key: 'all trunks' }, `${count(rest.length)} more${down ? `, ${down} down` : ''}: all trunks`)) : null);
 }
 
 /** Returns the description of a problem; leaves out a fix that the headline already shows. */
@@ -82,7 +98,7 @@ function troubles(all, said) {
     { name: 'Description', cell: (one) => meaning(one, said) },
     { name: 'Trunk', cell: (one) => one.trunk || '–' },
     { name: 'Count', cell: (one) => count(one.count), class: 'number' },
-    { name: 'Latest', cell: (one) => h('a', { href: `#/calls/${one.last_sid}`, title: time(one.last_at) }, ago(one.last_at)) },
+    { name: 'Latest', cell: (one) => h('a', { href: `#/calls/${one.last_sid}`, title: time(one.last_at) }, ago(one.last_at)), class: 'nowrap' },
     { name: 'Calls', cell: (one) => h('a', { href: FLAGS.includes(one.kind) ? `#/calls?flag=${one.kind}` : `#/calls${api.query({ reason: one.reason })}` }, 'show') },
   ], {
     caption: 'Problems in the last hour', rows: all, key: (one) => `${one.kind} ${one.reason}`, empty: 'No problems in the last hour.',
@@ -99,12 +115,12 @@ function byTrunk(samples) {
   return [{ name: 'all', points: points(({ calls }) => calls) }, ...names.map((name) => ({ name, points: points(({ trunks }) => trunks[name] || 0) }))];
 }
 
-function plots(past, span, status) {
+function plots(past, span, status, axis) {
   const samples = past.samples;
   const points = (value) => samples.map((sample) => [Date.parse(sample.at), value(sample)]);
   const to = Date.now();
   const from = Math.max(to - span, samples.length ? Date.parse(samples[0].at) : to - 60_000);
-  const ends = { from: Math.min(from, to - 60_000), to };
+  const ends = { axis, from: Math.min(from, to - 60_000), to };
   const rate = (value) => (sample) => value(sample) / past.seconds;
   return h('div', { class: 'plots' }, [
     plot({ title: 'Calls', series: byTrunk(samples), most: 1, ...ends }),
@@ -116,7 +132,7 @@ function plots(past, span, status) {
     }),
     plot({
       title: 'Problems', marks: true, most: 1, ...ends,
-      series: [{ name: 'one-way audio', points: points(({ one_way: silent }) => silent) }, { name: 'failed', points: points(({ failed }) => failed) }, { name: 'failed over', points: points(({ failed_over: on }) => on) }],
+      series: [{ name: 'one-way audio', colour: 'bad', points: points(({ one_way: silent }) => silent) }, { name: 'failed', points: points(({ failed }) => failed), colour: 'other' }, { name: 'failed over', colour: 'warn', points: points(({ failed_over: on }) => on) }],
     }),
     plot({ title: `Media ports in use, of ${count(status.media.ports)}`, series: [{ name: 'ports', points: points(({ ports_in_use: ports }) => ports) }], most: 4, ...ends }),
   ]);
@@ -125,8 +141,12 @@ function plots(past, span, status) {
 function line([name, data]) {
   const party = data.sid ? h('a', { href: `#/calls/${data.sid}` }, `${number(data.from)} → ${number(data.to)}`) : data.trunk || data.agent || '';
   const bad = ['media.one_way', 'media.unsent', 'media.codec_mismatch', 'trunk.down', 'agent.failed', 'config.refused'].includes(name);
-  return h('li', {}, h('time', { datetime: data.at }, time(data.at)), chip(bad ? 'bad' : name === 'call.failed_over' ? 'warn' : 'plain', name), party,
+  return h('li', {}, h('time', { datetime: data.at, title: data.at }, `${time(data.at)} (${ago(data.at)})`), chip(bad ? 'bad' : name === 'call.failed_over' ? 'warn' : 'plain', name), party,
     h('span', { class: 'dim' }, [data.sid ? data.trunk : null, data.reason && words(data.reason), data.text].filter(Boolean).join(' · ')));
+}
+
+function problems(all) {
+  return h('ul', { class: 'problems' }, all.map((one) => h('li', { class: one.kind }, rich(one.text), ' ', one.link ? h('a', { href: one.link }, one.name) : null)));
 }
 
 export function overviewPage(main) {
@@ -134,13 +154,16 @@ export function overviewPage(main) {
   let samples = { hour: [], day: [] };
   const events = [];
   const head = h('div', { class: 'health', role: 'status', 'aria-live': 'polite' });
-  const rest = h('ul', { class: 'problems' });
+  const rest = h('div', {});
+  let isOpen = false;
   const parts = { strip: h('div', {}), troubles: h('div', {}), plots: h('div', {}), events: h('ul', { class: 'events' }) };
-  const choose = (wanted) => { span = wanted; page.refresh(); };
+  const axis = timeAxis();
+  const choose = (wanted) => { span = wanted; resetZoom(axis); page.refresh(); };
   const spans = h('div', { class: 'spans', role: 'group', 'aria-label': 'Time range' });
   main.append(h('h1', { class: 'unseen' }, 'Overview'), head, rest, h('section', { 'aria-label': 'Trunks' }, parts.strip),
     section('Problems in the last hour', parts.troubles),
-    h('section', { 'aria-label': 'Trends' }, h('h2', {}, 'Trends ', spans), parts.plots),
+    h('section', { 'aria-label': 'Trends' }, h('h2', {}, 'Trends ', spans), parts.plots,
+      h('p', { class: 'dim' }, 'Drag along a plot, or use its keys + and −, to zoom; a double click or 0 resets.')),
     section('Live events', parts.events));
   let said = '';
   const page = {
@@ -159,11 +182,13 @@ export function overviewPage(main) {
         swap(head, h('p', {}, h('span', { class: 'sign', 'aria-hidden': 'true' }, worst.kind === 'good' ? '✓' : '!'), rich(worst.text), ' ',
           worst.link ? h('a', { href: worst.link }, worst.name) : null));
       }
-      swap(rest, worst.rest.map((one) => h('li', { class: one.kind }, rich(one.text), ' ', one.link ? h('a', { href: one.link }, one.name) : null)));
+      swap(rest, problems(worst.rest.slice(0, PROBLEMS)), worst.rest.length > PROBLEMS
+        ? h('details', { open: isOpen, on: { toggle: (event) => { isOpen = event.target.open; } } }, h('summary', { key: 'problems' }, `${count(worst.rest.length - PROBLEMS)} more problems`), problems(worst.rest.slice(PROBLEMS)))
+        : null);
       swap(parts.strip, strip(status.trunks));
       swap(parts.troubles, troubles(past.troubles, [worst, ...worst.rest].map(({ text }) => text).join(' ')));
       swap(spans, ['hour', 'day'].map((name) => h('button', { type: 'button', key: name, 'aria-pressed': String(name === span), on: { click: () => choose(name) } }, name)));
-      swap(parts.plots, plots(past, span === 'day' ? 86_400_000 : 3_600_000, status));
+      if (!axis.isDragged) swap(parts.plots, plots(past, span === 'day' ? 86_400_000 : 3_600_000, status, axis));
       swap(parts.events, events.length ? events.map(line) : h('li', { class: 'empty' }, `No events since this page was opened. Uptime ${duration(status.uptime_seconds)}.`));
     },
     event(name, data) {

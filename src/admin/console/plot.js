@@ -1,10 +1,44 @@
-// Lines over time, drawn as SVG at the width there is, each with its text as an alternative.
+// Lines over time, drawn as SVG at the width there is, each with its text as an alternative. Plots with the same time axis share
+// their crosshair and their zoom.
 
 import { h, s } from './dom.js';
-import { many } from './format.js';
+import { ago, many } from './format.js';
 
 const COLOURS = 6;
 const EDGES = { left: 44, right: 8, top: 8, bottom: 20 };
+/** A drag over fewer pixels is a click. */
+const DRAG = 8;
+/** The shortest time that a zoom shows. */
+const LEAST_MS = 2000;
+let clips = 0;
+
+/** A time axis that several plots share: the crosshair, the zoom, and whether the user is selecting a range. */
+export function timeAxis() {
+  return { zoom: null, cursor: null, isDragged: false, plots: new Set() };
+}
+
+/** Shows all of the time again. */
+export function resetZoom(axis) {
+  zoomTo(axis, null);
+}
+
+/** Plots that a refresh has replaced are forgotten. */
+function each(axis, act) {
+  for (const one of axis.plots) {
+    if (one.figure.isConnected) act(one);
+    else axis.plots.delete(one);
+  }
+}
+
+function zoomTo(axis, range) {
+  axis.zoom = range && range[1] - range[0] >= LEAST_MS ? range : range && axis.zoom;
+  each(axis, (one) => one.redraw());
+}
+
+function pointTo(axis, at, isByKey) {
+  axis.cursor = at;
+  each(axis, (one) => one.point(isByKey));
+}
 
 /** The next of 1, 2, 5 × 10ⁿ. */
 function nice(value) {
@@ -18,6 +52,8 @@ function hour(at, withSeconds) {
   if (withSeconds) options.second = '2-digit';
   return new Date(at).toLocaleTimeString(undefined, options);
 }
+
+const colour = (one, place) => (one.colour ? `k-${one.colour}` : `s${place % COLOURS}`);
 
 /** Describes a plot in words, for screen readers. */
 function words(plot) {
@@ -33,111 +69,229 @@ function words(plot) {
   return `${plot.title}. ${parts.join('. ')}.`;
 }
 
-function draw(svg, plot, width, readout) {
-  const height = plot.height;
-  const inner = { w: Math.max(40, width - EDGES.left - EDGES.right), h: height - EDGES.top - EDGES.bottom };
+/** Values of the horizontal lines; a count has no line between two whole numbers. */
+function levels(floor, top, isCount) {
+  const half = (floor + top) / 2;
+  return isCount && !Number.isInteger(half) ? [floor, top] : [floor, half, top];
+}
+
+/** Returns the scales of a plot at a width, for the time that the zoom shows. */
+function scales(plot, width) {
+  const inner = { w: Math.max(40, width - EDGES.left - EDGES.right), h: plot.height - EDGES.top - EDGES.bottom };
   const all = plot.series.flatMap(({ points }) => points);
-  const from = plot.from ?? Math.min(...all.map(([at]) => at));
-  const to = Math.max(plot.to ?? Math.max(...all.map(([at]) => at)), from + 1000);
-  const floor = plot.floor;
-  const most = Math.max(plot.most ?? 0, ...all.map(([, value]) => value ?? 0));
+  const whole = plot.from ?? Math.min(...all.map(([at]) => at));
+  const [from, to] = plot.axis.zoom || [whole, Math.max(plot.to ?? Math.max(...all.map(([at]) => at)), whole + 1000)];
+  const seen = all.filter(([at]) => at >= from && at <= to);
+  const { floor } = plot;
+  const most = Math.max(plot.most ?? 0, ...seen.map(([, value]) => value ?? 0));
   const top = plot.ceiling ?? floor + nice(Math.max(most - floor, 1e-9));
-  const x = (at) => EDGES.left + ((at - from) / (to - from)) * inner.w;
-  const y = (value) => EDGES.top + inner.h - ((Math.min(Math.max(value, floor), top) - floor) / (top - floor)) * inner.h;
-  svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
-  svg.setAttribute('height', height);
-  const parts = [];
-  for (const part of [0, 0.5, 1]) {
-    const value = floor + (top - floor) * part;
-    parts.push(s('line', { x1: EDGES.left, x2: width - EDGES.right, y1: y(value), y2: y(value), class: 'grid' }));
-    parts.push(s('text', { x: EDGES.left - 6, y: y(value) + 3.5, class: 'tick', 'text-anchor': 'end' }, `${Number(value.toFixed(2))}${plot.unit.trim().length <= 2 ? plot.unit : ''}`));
-  }
-  const ticks = Math.max(2, Math.min(6, Math.floor(inner.w / 90)));
-  for (let n = 0; n <= ticks; n += 1) {
-    const at = from + ((to - from) * n) / ticks;
-    const anchor = n === 0 ? 'start' : n === ticks ? 'end' : 'middle';
-    parts.push(s('text', { x: x(at), y: height - 5, class: 'tick', 'text-anchor': anchor }, hour(at, to - from < 600_000)));
-  }
-  // The first series is drawn on top.
-  plot.series.map((one, place) => [one, place]).reverse().forEach(([{ points, dashed }, place]) => {
-    const colour = `s${place % COLOURS}`;
-    let path = '';
-    let pen = false;
-    for (const [at, value] of points) {
-      if (value === null) { pen = false; continue; }
-      path += `${pen ? 'L' : 'M'}${x(at).toFixed(1)} ${y(value).toFixed(1)}`;
-      pen = true;
-    }
-    const known = points.filter(([, value]) => value !== null);
-    if (plot.series.length === 1 && known.length > 1 && known.length === points.length) {
-      parts.push(s('path', { d: `${path}L${x(known[known.length - 1][0])} ${y(floor)}L${x(known[0][0])} ${y(floor)}Z`, class: `area ${colour}` }));
-    }
-    parts.push(s('path', { d: path, class: `line ${colour}${dashed ? ' dashed' : ''}` }));
-    // A point without neighbours is drawn as a dot.
-    points.forEach(([at, value], n) => {
-      const alone = (points[n - 1]?.[1] ?? null) === null && (points[n + 1]?.[1] ?? null) === null;
-      if (value !== null && (alone || (plot.marks && value > 0))) {
-        parts.push(s('circle', { cx: x(at), cy: y(value), r: 2.5, class: `dot ${colour}` }));
-      }
-    });
-  });
-  const cursor = s('line', { y1: EDGES.top, y2: EDGES.top + inner.h, class: 'cursor', visibility: 'hidden' });
-  parts.push(cursor);
-  svg.replaceChildren(...parts);
-  svg.onpointermove = (event) => {
-    const box = svg.getBoundingClientRect();
-    const at = from + ((event.clientX - box.left - EDGES.left) / inner.w) * (to - from);
-    const nearest = all.reduce((a, b) => (Math.abs(b[0] - at) < Math.abs(a[0] - at) ? b : a), all[0]);
-    if (!nearest) return;
-    cursor.setAttribute('x1', x(nearest[0]));
-    cursor.setAttribute('x2', x(nearest[0]));
-    cursor.setAttribute('visibility', 'visible');
-    const values = plot.series.map(({ name, points }) => {
-      const point = points.find(([when]) => when === nearest[0]);
-      return point && point[1] !== null ? `${plot.series.length > 1 ? `${name} ` : ''}${point[1].toFixed(plot.digits)}${plot.unit}` : null;
-    });
-    readout.textContent = `${hour(nearest[0], true)}  ${values.filter(Boolean).join(' · ')}`;
-  };
-  svg.onpointerleave = () => {
-    cursor.setAttribute('visibility', 'hidden');
-    readout.textContent = '';
+  return {
+    inner, seen, from, to, floor, top,
+    x: (at) => EDGES.left + ((at - from) / (to - from)) * inner.w,
+    y: (value) => EDGES.top + inner.h - ((Math.min(Math.max(value, floor), top) - floor) / (top - floor)) * inner.h,
+    time: (x) => from + ((x - EDGES.left) / inner.w) * (to - from),
   };
 }
 
+function grid(plot, scale, width) {
+  const { from, to, floor, top, inner, x, y } = scale;
+  const lines = levels(floor, top, plot.digits === 0).flatMap((value) => [
+    s('line', { x1: EDGES.left, x2: width - EDGES.right, y1: y(value), y2: y(value), class: 'grid' }),
+    s('text', { x: EDGES.left - 6, y: y(value) + 3.5, class: 'tick', 'text-anchor': 'end' }, `${Number(value.toFixed(2))}${plot.unit.trim().length <= 2 ? plot.unit : ''}`),
+  ]);
+  const ticks = Math.max(2, Math.min(6, Math.floor(inner.w / 90)));
+  const times = Array.from({ length: ticks + 1 }, (_, n) => {
+    const at = from + ((to - from) * n) / ticks;
+    return s('text', { x: x(at), y: plot.height - 5, class: 'tick', 'text-anchor': n === 0 ? 'start' : n === ticks ? 'end' : 'middle' }, hour(at, to - from < 600_000));
+  });
+  return [...lines, ...times];
+}
+
+function line(plot, one, place, { x, y, floor }) {
+  const { points, dashed } = one;
+  const parts = [];
+  const paint = colour(one, place);
+  let path = '';
+  let pen = false;
+  for (const [at, value] of points) {
+    if (value === null) { pen = false; continue; }
+    path += `${pen ? 'L' : 'M'}${x(at).toFixed(1)} ${y(value).toFixed(1)}`;
+    pen = true;
+  }
+  const known = points.filter(([, value]) => value !== null);
+  if (plot.series.length === 1 && known.length > 1 && known.length === points.length) {
+    parts.push(s('path', { d: `${path}L${x(known[known.length - 1][0])} ${y(floor)}L${x(known[0][0])} ${y(floor)}Z`, class: `area ${paint}` }));
+  }
+  parts.push(s('path', { d: path, class: `line ${paint}${dashed ? ' dashed' : ''}` }));
+  // A point without neighbours is drawn as a dot.
+  points.forEach(([at, value], n) => {
+    const alone = (points[n - 1]?.[1] ?? null) === null && (points[n + 1]?.[1] ?? null) === null;
+    if (value !== null && (alone || (plot.marks && value > 0))) parts.push(s('circle', { cx: x(at), cy: y(value), r: 2.5, class: `dot ${paint}` }));
+  });
+  return parts;
+}
+
+/** Returns the sample that is nearest to a time; null without samples. */
+function nearest(points, at) {
+  return points.reduce((a, b) => (a === null || Math.abs(b[0] - at) < Math.abs(a[0] - at) ? b : a), null);
+}
+
+/** Draws a plot; returns what moves the crosshair. */
+function draw(svg, plot, width, shown) {
+  const scale = scales(plot, width);
+  const { inner, seen, x, y } = scale;
+  svg.setAttribute('viewBox', `0 0 ${width} ${plot.height}`);
+  svg.setAttribute('height', plot.height);
+  clips += 1;
+  const clip = `clip${clips}`;
+  // The first series is drawn on top.
+  const lines = plot.series.map((one, place) => line(plot, one, place, scale)).reverse().flat();
+  const cursor = s('line', { y1: EDGES.top, y2: EDGES.top + inner.h, class: 'cursor', visibility: 'hidden' });
+  const dots = s('g', { 'aria-hidden': 'true' });
+  const range = s('rect', { y: EDGES.top, height: inner.h, class: 'range', visibility: 'hidden' });
+  svg.replaceChildren(
+    s('clipPath', { id: clip }, s('rect', { x: EDGES.left - 3, y: 0, width: inner.w + 6, height: plot.height })),
+    ...grid(plot, scale, width), s('g', { 'clip-path': `url(#${clip})` }, lines), range, cursor, dots);
+
+  function point(isByKey) {
+    const at = plot.axis.cursor;
+    const found = at === null ? null : nearest(seen, at);
+    shown.name.setAttribute('aria-live', isByKey && document.activeElement === svg ? 'polite' : 'off');
+    cursor.setAttribute('visibility', found ? 'visible' : 'hidden');
+    if (found) ['x1', 'x2'].forEach((name) => cursor.setAttribute(name, x(found[0])));
+    const values = plot.series.map(({ points }) => (found ? points.find(([when]) => when === found[0])?.[1] ?? null : null));
+    dots.replaceChildren(...values.flatMap((value, place) => (value === null ? [] : [s('circle', { cx: x(found[0]), cy: y(value), r: 3.5, class: `dot ${colour(plot.series[place], place)}` })])));
+    const texts = values.map((value) => (value === null ? '' : `${value.toFixed(plot.digits)}${plot.unit}`));
+    shown.values.forEach((node, place) => { node.textContent = texts[place]; });
+    const single = shown.values.length === 0 ? texts.filter(Boolean).join('') : isByKey ? plot.series.map(({ name }, place) => (texts[place] ? `${name} ${texts[place]}` : '')).filter(Boolean).join(', ') : '';
+    shown.name.textContent = found ? `${hour(found[0], true)} (${ago(found[0])})${single ? `  ${single}` : ''}` : '';
+  }
+
+  point(false);
+  return { scale, point, range };
+}
+
+/** Crosshair by the pointer; a drag along the plot zooms, a double click resets. */
+function byPointer(svg, axis, drawn) {
+  let from = null;
+  const place = (event) => event.clientX - svg.getBoundingClientRect().left;
+  const stop = () => {
+    from = null;
+    axis.isDragged = false;
+    drawn().range.setAttribute('visibility', 'hidden');
+  };
+  svg.addEventListener('pointerdown', (event) => {
+    if (event.button !== 0) return;
+    from = place(event);
+    axis.isDragged = true;
+    svg.setPointerCapture(event.pointerId);
+  });
+  svg.addEventListener('pointermove', (event) => {
+    const { scale, range } = drawn();
+    const at = place(event);
+    pointTo(axis, scale.time(at), false);
+    if (from === null) return;
+    range.setAttribute('x', Math.min(from, at));
+    range.setAttribute('width', Math.abs(at - from));
+    range.setAttribute('visibility', Math.abs(at - from) > DRAG ? 'visible' : 'hidden');
+  });
+  svg.addEventListener('pointerup', (event) => {
+    const [began, ended] = [from, place(event)];
+    stop();
+    if (began === null || Math.abs(ended - began) <= DRAG) return;
+    const { scale } = drawn();
+    zoomTo(axis, [began, ended].sort((a, b) => a - b).map((at) => Math.min(Math.max(scale.time(at), scale.from), scale.to)));
+  });
+  svg.addEventListener('pointercancel', stop);
+  svg.addEventListener('dblclick', () => zoomTo(axis, null));
+  svg.addEventListener('pointerleave', () => { if (from === null) pointTo(axis, null, false); });
+}
+
+/** Crosshair and zoom by keys. */
+function byKeys(svg, axis, drawn) {
+  svg.addEventListener('keydown', (event) => {
+    const { scale } = drawn();
+    const times = [...new Set(scale.seen.map(([at]) => at))].sort((a, b) => a - b);
+    const now = axis.cursor === null ? times.length - 1 : times.indexOf(nearest(scale.seen, axis.cursor)?.[0]);
+    const centre = axis.cursor ?? scale.to;
+    const span = scale.to - scale.from;
+    const zoom = (factor) => zoomTo(axis, [centre - (centre - scale.from) * factor, centre + (scale.to - centre) * factor]);
+    const go = (to) => { if (times.length) pointTo(axis, times[Math.min(Math.max(to, 0), times.length - 1)], true); };
+    if (event.key === 'ArrowLeft') go(now - (axis.cursor === null ? 0 : 1));
+    else if (event.key === 'ArrowRight') go(now + 1);
+    else if (event.key === 'Home') go(0);
+    else if (event.key === 'End') go(times.length - 1);
+    else if ((event.key === '+' || event.key === '=') && span > LEAST_MS) zoom(0.5);
+    else if (event.key === '-' && axis.zoom) zoom(2);
+    else if ((event.key === '0' || event.key === 'Escape') && axis.zoom) zoomTo(axis, null);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  });
+  // A refresh replaces the plot and moves the focus to the new one.
+  svg.addEventListener('blur', () => setTimeout(() => { if (!document.activeElement?.dataset.key?.startsWith('plot ')) pointTo(axis, null, false); }, 0));
+}
+
 /**
- * A plot. {title, series: [{name, points: [[ms, value or null]], dashed?}], unit?, digits?, floor?, most?, ceiling?, from?, to?,
- * height?, marks?, note?}
+ * A plot. {title, series: [{name, points: [[ms, value or null]], dashed?, colour?: good, warn or bad}], axis?, unit?, digits?: 0 for
+ * counts, floor?, most?, ceiling?, from?, to?, height?, marks?, note?}
  */
 export function plot(given) {
-  const what = { unit: '', digits: 0, floor: 0, height: 140, ...given };
-  const svg = s('svg', { role: 'img', 'aria-label': words(what), preserveAspectRatio: 'none' });
-  const readout = h('span', { class: 'readout', 'aria-hidden': 'true' });
+  const what = { unit: '', digits: 0, floor: 0, height: 140, axis: timeAxis(), ...given };
+  const { axis } = what;
   const isEmpty = what.series.every(({ points }) => points.every(([, value]) => value === null));
+  const caption = h('span', { class: 'name' }, what.title);
+  if (isEmpty) return h('figure', { class: 'plot' }, h('figcaption', {}, caption), h('p', { class: 'empty' }, what.note || 'No data yet.'));
+  const svg = s('svg', { role: 'img', 'aria-label': words(what), tabindex: '0', 'data-key': `plot ${what.title}`, preserveAspectRatio: 'none' });
+  const name = h('span', { class: 'readout', 'aria-atomic': 'true' });
+  const values = what.series.length > 1 ? what.series.map(() => h('strong', { class: 'value' })) : [];
+  const all = h('button', { type: 'button', class: 'quiet reset', key: `reset ${what.title}`, hidden: true, on: { click: () => zoomTo(axis, null) } }, 'Reset zoom');
   const legend = what.series.length > 1
-    ? h('ul', { class: 'legend' }, what.series.map(({ name, dashed }, place) => h('li', {},
-      s('svg', { width: 18, height: 8, 'aria-hidden': 'true' }, s('line', { x1: 0, x2: 18, y1: 4, y2: 4, class: `line s${place % COLOURS}${dashed ? ' dashed' : ''}` })), name)))
+    ? h('ul', { class: 'legend' }, what.series.map((one, place) => h('li', {},
+      s('svg', { width: 18, height: 8, 'aria-hidden': 'true' }, s('line', { x1: 0, x2: 18, y1: 4, y2: 4, class: `line ${colour(one, place)}${one.dashed ? ' dashed' : ''}` })), one.name, ' ', values[place])))
     : null;
-  const figure = h('figure', { class: 'plot' },
-    h('figcaption', {}, h('span', { class: 'name' }, what.title), readout),
-    isEmpty ? h('p', { class: 'empty' }, what.note || 'No data yet.') : svg, isEmpty ? null : legend);
-  if (!isEmpty) {
-    let width = 0;
-    new ResizeObserver(([entry]) => {
-      const now = Math.floor(entry.contentRect.width);
-      if (now > 0 && now !== width) {
-        width = now;
-        draw(svg, what, now, readout);
-      }
-    }).observe(figure);
-  }
+  const figure = h('figure', { class: 'plot' }, h('figcaption', {}, caption, all, name), svg, legend);
+  let width = 0;
+  let drawn = null;
+  const redraw = () => {
+    if (width === 0) return;
+    drawn = draw(svg, what, width, { name, values });
+    all.hidden = axis.zoom === null;
+  };
+  axis.plots.add({ figure, redraw, point: (isByKey) => drawn?.point(isByKey) });
+  byPointer(svg, axis, () => drawn);
+  byKeys(svg, axis, () => drawn);
+  new ResizeObserver(([entry]) => {
+    const now = Math.floor(entry.contentRect.width);
+    if (now > 0 && now !== width) {
+      width = now;
+      redraw();
+    }
+  }).observe(figure);
   return figure;
+}
+
+/** A small line without axes: `value(sample)` of the samples of the last hour. */
+export function spark(samples, value, what) {
+  const points = samples.map(value);
+  if (points.length === 0) return h('span', { class: 'dim' }, '–');
+  const [width, height] = [96, 22];
+  const most = Math.max(...points);
+  const label = `${what} in the last hour: now ${points[points.length - 1]}, highest ${most}`;
+  const x = (place) => 1 + (place / Math.max(1, points.length - 1)) * (width - 2);
+  const y = (one) => height - 2 - (most ? (one / most) * (height - 4) : 0);
+  const path = points.length > 1 ? points.map((one, place) => `${place ? 'L' : 'M'}${x(place).toFixed(1)} ${y(one).toFixed(1)}`).join('') : `M1 ${y(points[0])}H${width - 1}`;
+  return h('span', { class: 'spark' },
+    s('svg', { width, height, viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': label }, s('title', {}, label),
+      most ? s('path', { d: `${path}V${height - 1}H1Z`, class: 'area s0' }) : null, s('path', { d: path, class: `line ${most ? 's0' : 'idle'}` })),
+    h('span', { class: 'dim', 'aria-hidden': 'true' }, most || ''));
 }
 
 /** Bars of equal width: [{label, value, mark?}]; a click on one calls `choose(place)`. */
 export function bars(title, all, choose) {
   const most = Math.max(1, ...all.map(({ value }) => value));
   return h('figure', { class: 'bars' }, h('figcaption', {}, title),
-    h('div', { class: 'row' }, all.map(({ label, value, mark }, place) => {
+    h('div', { class: 'row', 'data-scroll': title }, all.map(({ label, value, mark }, place) => {
       const bar = h('span', { class: 'bar', 'aria-hidden': 'true' });
       bar.style.height = `${Math.round((value / most) * 48)}px`;
       return h('button', {

@@ -1,12 +1,8 @@
 // System: version, configuration, reload, drain, listeners and process.
 
 import * as api from './api.js';
-import { chip, confirmed, h, say, section, swap, table } from './dom.js';
+import { chip, confirmed, facts, h, say, section, swap, table } from './dom.js';
 import { ago, bytes, count, duration, kind, many, maskNumbers, numbersAreMasked, time } from './format.js';
-
-function facts(all) {
-  return h('dl', { class: 'facts' }, all.map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))));
-}
 
 /** Days until the certificate expires, as in `status`; null without a certificate. */
 function certificate(days) {

@@ -1,8 +1,54 @@
-// Trunks: state, addresses, registrations and call statistics.
+// Trunks: one sortable row each, with peers, addresses, registration and phones below the row.
 
 import * as api from './api.js';
-import { chip, h, swap, table } from './dom.js';
-import { ago, count, figure, kind, time } from './format.js';
+import { chip, facts, h, moment, swap, table } from './dom.js';
+import { ago, count, figure, kind, many, masked } from './format.js';
+import { lastHour, listing } from './listing.js';
+import { spark } from './plot.js';
+
+/** Codes of rejections shown in a row. */
+const CODES = 3;
+const STATES = ['', 'up', 'down', 'unknown'];
+
+/** The shortest response time to OPTIONS of its addresses. */
+export function roundTrip(trunk) {
+  const all = trunk.peers.flatMap((peer) => peer.addresses.map((one) => one.rtt_ms)).filter((one) => one !== null);
+  return all.length ? Math.min(...all) : null;
+}
+
+/** A score with its colour. */
+export function score(mos) {
+  return isFinite(mos ?? NaN) ? h('span', { class: mos < 3.1 ? 'bad' : mos < 3.6 ? 'warn' : 'good' }, figure(mos, 2)) : '–';
+}
+
+/** The last problem in one line, with its age; the tooltip has all of it. */
+export function lastProblem(one) {
+  if (!one.last_problem) return h('span', { class: 'dim' }, 'none');
+  return [h('span', { class: 'short', title: masked(one.last_problem) }, masked(one.last_problem)), ' ', h('span', { class: 'dim nowrap', title: one.last_problem_at }, ago(one.last_problem_at))];
+}
+
+function codes(trunk, most) {
+  const all = trunk.hour.codes;
+  if (!all.length) return '–';
+  const shown = all.slice(0, most).map(({ code, calls }) => [h('a', { href: `#/calls${api.query({ trunk: trunk.name, code })}`, title: `${many(calls, 'call')} with ${code}` }, code), `\u00a0×${count(calls)} `]);
+  return h('span', {}, shown, all.length > most ? '…' : '');
+}
+
+function columns(samples) {
+  return [
+    { name: 'Trunk', cell: (trunk) => h('strong', {}, trunk.name), sort: (trunk) => trunk.name },
+    { name: 'State', cell: (trunk) => [chip(kind(trunk.state), trunk.state), trunk.registration && trunk.registration.state !== 'registered' ? [' ', chip(kind(trunk.registration.state), `not registered`)] : null], sort: (trunk) => ({ down: 0, unknown: 1, up: 2 })[trunk.state] ?? 3 },
+    { name: 'Sessions', title: 'Live calls, of the limit', cell: (trunk) => h('span', { title: `${trunk.hour.live_in} from the trunk, ${trunk.hour.live_out} to it` }, `${count(trunk.calls)}${trunk.max_calls ? ` / ${count(trunk.max_calls)}` : ''}`), sort: (trunk) => trunk.calls, down: true, class: 'number' },
+    { name: 'In, 1 h', title: 'Calls from the trunk that ended in the last hour', cell: (trunk) => count(trunk.hour.calls_in), sort: (trunk) => trunk.hour.calls_in, down: true, class: 'number' },
+    { name: 'Out, 1 h', title: 'Calls to the trunk that ended in the last hour', cell: (trunk) => count(trunk.hour.calls_out), sort: (trunk) => trunk.hour.calls_out, down: true, class: 'number' },
+    { name: 'ASR', title: 'Answered calls of those tried to the trunk, since the start', cell: (trunk) => (trunk.answered_ratio === null ? '–' : h('span', { title: `of ${many(trunk.tried, 'call')}` }, `${figure(trunk.answered_ratio * 100, 0)} %`)), sort: (trunk) => trunk.answered_ratio, class: 'number' },
+    { name: 'Codes, 1 h', title: 'Codes of rejected calls in the last hour', cell: (trunk) => codes(trunk, CODES), sort: (trunk) => trunk.hour.codes.reduce((sum, { calls }) => sum + calls, 0), down: true, wide: true },
+    { name: 'RTT', title: 'Response time to OPTIONS', cell: (trunk) => figure(roundTrip(trunk), 1, ' ms'), sort: roundTrip, down: true, class: 'number nowrap' },
+    { name: 'MOS, 1 h', title: 'Mean score of the audio received from the trunk', cell: (trunk) => score(trunk.hour.mos), sort: (trunk) => trunk.hour.mos, class: 'number' },
+    { name: 'Last hour', cell: (trunk) => spark(samples(), (sample) => sample.trunks[trunk.name] || 0, 'Sessions'), wide: true },
+    { name: 'Last problem', cell: lastProblem, sort: (trunk) => (trunk.last_problem_at ? Date.parse(trunk.last_problem_at) : null), down: true, wide: true },
+  ];
+}
 
 function addresses(trunk) {
   const rows = trunk.peers.flatMap((peer) => (peer.addresses.length ? peer.addresses : [{ state: peer.state }]).map((address) => ({ uri: peer.uri, ...address })));
@@ -17,34 +63,67 @@ function addresses(trunk) {
   ], { caption: `Peers of ${trunk.name}`, rows, empty: trunk.phones ? 'None configured: phones register here.' : 'None.' });
 }
 
-function card(trunk) {
-  const ratio = trunk.answered_ratio;
-  return h('article', { class: 'card wide', id: `trunk-${trunk.name}` },
-    h('h2', {}, `${trunk.name} `, chip(kind(trunk.state), trunk.state)),
-    h('dl', { class: 'facts' }, [
-      ['Calls', `${count(trunk.calls)}${trunk.max_calls ? ` of ${trunk.max_calls}` : ''}`], ['Calls/s', count(trunk.cps)],
-      ['Answer rate (ASR), calls to the trunk', ratio === null ? '–' : `${figure(ratio * 100, 0)} %`], ['Failed calls', count(trunk.failures)],
-      ['Last problem', trunk.last_problem ? `${trunk.last_problem} (${ago(trunk.last_problem_at)})` : 'none'],
-    ].map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value)))),
-    trunk.registration ? h('p', {}, 'Registration with ', h('code', {}, trunk.registration.registrar), ': ', chip(kind(trunk.registration.state), trunk.registration.state),
-      trunk.registration.expires_at ? ` until ${time(trunk.registration.expires_at)}` : '', trunk.registration.last_problem ? `: ${trunk.registration.last_problem}` : '') : null,
-    addresses(trunk),
-    trunk.phones ? table([
-      { name: 'Phone', cell: (phone) => `${phone.transport} ${phone.address}` },
-      { name: 'Registered until', cell: (phone) => time(phone.expires_at) },
-    ], { caption: `Phones of ${trunk.name}`, rows: trunk.phones, empty: 'No phone is registered.' }) : null,
-    h('p', {}, h('a', { href: `#/calls${api.query({ trunk: trunk.name })}` }, 'All calls'), ' · ', h('a', { href: `#/calls${api.query({ trunk: trunk.name, outcome: 'failed' })}` }, 'failed calls'),
-      ' · ', h('a', { href: `#/calls${api.query({ trunk: trunk.name, flag: 'one_way' })}` }, 'calls with one-way audio')));
+function phones(trunk) {
+  return table([
+    { name: 'Phone', cell: (phone) => `${phone.transport} ${phone.address}` },
+    { name: 'Registered until', cell: (phone) => moment(phone.expires_at) },
+  ], { caption: `Phones of ${trunk.name}`, rows: trunk.phones, empty: 'No phone is registered.' });
 }
 
-export function trunksPage(main) {
-  const list = h('div', { class: 'stack' });
-  main.append(h('h1', {}, 'Trunks'), list);
+function detail(trunk) {
+  const { hour, registration } = trunk;
+  const calls = (text, more) => h('a', { href: `#/calls${api.query({ trunk: trunk.name, ...more })}` }, text);
+  return h('div', { class: 'details', id: `trunk-${trunk.name}` },
+    facts([
+      ['Live calls', `${count(hour.live_in)} from the trunk, ${count(hour.live_out)} to it${trunk.max_calls ? `, limit ${count(trunk.max_calls)}` : ''}`], ['Calls/s', count(trunk.cps)],
+      ['Calls to the trunk since start', `${count(trunk.tried)}, ${count(trunk.failures)} failed`], ['Codes in the last hour', codes(trunk, 8)],
+      ['Last problem', trunk.last_problem ? [masked(trunk.last_problem), ' · ', moment(trunk.last_problem_at)] : 'none'],
+    ]),
+    registration ? h('p', {}, 'Registration with ', h('code', {}, registration.registrar), ': ', chip(kind(registration.state), registration.state),
+      registration.expires_at ? [' until ', moment(registration.expires_at)] : '', registration.last_problem ? `: ${registration.last_problem}` : '') : null,
+    addresses(trunk),
+    trunk.phones ? phones(trunk) : null,
+    h('p', {}, calls('All calls', {}), ' · ', calls('failed calls', { outcome: 'failed' }), ' · ', calls('calls with one-way audio', { flag: 'one_way' })));
+}
+
+/** The trunks in one sentence. */
+function sentence(trunks) {
+  const number = (state) => trunks.filter((trunk) => trunk.state === state).length;
+  const states = [['up', 'up'], ['down', 'down'], ['unknown', 'not monitored']].filter(([state]) => number(state)).map(([state, word]) => `${number(state)} ${word}`);
+  return `${many(trunks.length, 'trunk')}: ${states.join(', ')}.`;
+}
+
+export function trunksPage(main, query) {
+  const hour = lastHour(api);
+  let samples = [];
+  let trunks = [];
+  const text = h('input', { type: 'search', size: 22, placeholder: 'name, address, problem', autocomplete: 'off', spellcheck: 'false', 'data-field': 'trunk' });
+  const state = h('select', { 'data-field': 'state' }, STATES.map((value) => h('option', { value }, value === 'unknown' ? 'not monitored' : value || 'any')));
+  const form = h('form', { class: 'filters', 'aria-label': 'Filters', on: { submit: (event) => event.preventDefault(), input: () => show() } }, h('label', {}, 'Filter', text), h('label', {}, 'State', state));
+  const said = h('p', { class: 'dim', role: 'status' });
+  const list = listing(columns(() => samples), {
+    page: 'trunks', query, first: 'Trunk', caption: 'Trunks', name: 'trunk', key: (trunk) => trunk.name, detail, empty: 'No trunks are configured.',
+    mark: (trunk) => (trunk.state === 'down' ? 'marked' : null),
+  });
+  main.append(h('h1', {}, 'Trunks'), form, said, list.node);
+
+  function show() {
+    const wanted = text.value.trim().toLowerCase();
+    const holds = (trunk) => [trunk.name, trunk.last_problem, ...trunk.peers.flatMap((peer) => [peer.uri, ...peer.addresses.map((one) => one.address)])].some((one) => (one || '').toLowerCase().includes(wanted));
+    const found = trunks.filter((trunk) => (!state.value || trunk.state === state.value) && holds(trunk));
+    form.hidden = trunks.length < 2;
+    const line = trunks.length ? `${sentence(trunks)}${found.length < trunks.length ? ` ${count(found.length)} shown.` : ''}` : '';
+    if (said.textContent !== line) swap(said, line);
+    list.show(found, trunks.length ? 'No trunk matches the filter.' : null);
+  }
+
   return {
     title: 'Trunks',
     async refresh() {
-      const { trunks } = await api.get('/v1/trunks');
-      swap(list, trunks.length ? trunks.map(card) : h('p', { class: 'empty' }, 'No trunks are configured.'));
+      const [answer, past] = await Promise.all([api.get('/v1/trunks'), hour()]);
+      ({ trunks } = answer);
+      samples = past;
+      show();
     },
   };
 }

@@ -14,7 +14,7 @@ const OUT = flag('out');
 const PATIENCE = 30_000;
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 const WIDE = { width: 1280, height: 800 };
-const NARROW = { width: 360, height: 740 };
+const NARROW = { width: 390, height: 844 };
 
 let checks = 0;
 
@@ -62,6 +62,92 @@ async function overflow(page) {
   return page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
 }
 
+/** Filters, totals, bars, order and CSV of the list of calls; the demo has four calls, all answered. */
+async function calls(page, url) {
+  const rows = page.locator('tbody tr[data-row]');
+  const shows = (many) => until(page, `document.querySelectorAll('tbody tr[data-row]').length === ${many}`);
+  hold('the total is that of all calls', (await page.locator('.total').innerText()).startsWith('4 calls, 0 live.'));
+  hold('the bars are of all answered calls', (await page.locator('.bars figcaption').innerText()) === 'Duration of 4 answered calls');
+  hold('a row has date and age', /^\w+ \d+ \d\d:\d\d:\d\d\s+.*ago$/s.test(await rows.first().locator('td').first().innerText()));
+  await page.selectOption('[data-select=code]', '200');
+  await until(page, () => location.hash.includes('code=200'));
+  await shows(4);
+  hold('codes and reasons are counted', (await page.locator('[data-select=reason] option').allInnerTexts()).includes('caller hung up (4)'));
+  await page.selectOption('[data-select=reason]', 'caller_hung_up');
+  await until(page, () => location.hash.includes('reason=caller_hung_up'));
+  await page.locator('.total', { hasText: '4 calls match the filter' }).waitFor();
+  await page.fill('[data-field=shorter]', '2');
+  await page.keyboard.press('Enter');
+  await page.locator('.total', { hasText: '3 calls match the filter' }).waitFor();
+  await shows(3);
+  hold('the bars are those of the other filters', (await page.locator('.bars figcaption').innerText()) === 'Duration of 4 answered calls');
+  const header = page.locator('th', { hasText: 'Duration' });
+  hold('another order is offered', await header.getAttribute('aria-sort') === 'none');
+  await header.locator('button').click();
+  hold('the order is stated', await header.getAttribute('aria-sort') === 'descending');
+  hold('the order is in the URL', page.url().includes('by=Duration'));
+  const [file] = await Promise.all([page.waitForEvent('download'), page.locator('button', { hasText: 'Download CSV' }).click()]);
+  const lines = require('fs').readFileSync(await file.path(), 'utf8').trim().split('\r\n');
+  hold(`the CSV has the calls that match: ${lines}`, file.suggestedFilename().endsWith('.csv') && lines.length === 4 && lines[0].startsWith('sid,started_at,'));
+  hold('numbers of the CSV are masked', lines[1].includes('****') && !/,\+\d{7,}/.test(lines[1]));
+  await page.goto(`${url}/#/calls`);
+  await shows(4);
+}
+
+/** The order of a table and the details of a row. */
+async function listed(page, by, caption) {
+  const header = page.locator('thead').first().locator('th', { hasText: by });
+  await header.locator('button').focus();
+  await page.keyboard.press('Enter');
+  hold(`${caption}: the order is stated`, ['ascending', 'descending'].includes(await header.getAttribute('aria-sort')));
+  const first = page.locator('button.expand').first();
+  await first.focus();
+  await page.keyboard.press('Enter');
+  await page.locator('tr.detail .details').waitFor();
+  hold(`${caption}: the details are open`, await first.getAttribute('aria-expanded') === 'true');
+  await page.keyboard.press('Enter');
+  await page.locator('tr.detail').waitFor({ state: 'detached' });
+  await page.locator('h1').click();
+  await page.keyboard.press('j');
+  await page.keyboard.press('Enter');
+  await page.locator('tr.detail .details').waitFor();
+}
+
+/** Crosshair and zoom of plots, by keys and by the pointer. */
+async function plots(page) {
+  const first = page.locator('.plots svg[role=img]').first();
+  await first.focus();
+  await page.keyboard.press('ArrowLeft');
+  const readouts = () => page.locator('.plots .readout').allInnerTexts();
+  hold('the crosshair is on every plot', (await readouts()).filter((text) => text.includes('ago')).length > 1);
+  await page.keyboard.press('+');
+  const reset = page.locator('.plots .reset:visible');
+  hold('every plot is zoomed', await reset.count() > 1);
+  await page.keyboard.press('0');
+  hold('the zoom is reset', await reset.count() === 0);
+  const box = await first.boundingBox();
+  await page.mouse.move(box.x + 100, box.y + 50);
+  await page.mouse.down();
+  await page.mouse.move(box.x + 200, box.y + 50);
+  await page.mouse.up();
+  hold('a drag zooms', await reset.count() > 1);
+  await reset.first().click();
+  hold('the button resets the zoom', await reset.count() === 0);
+  hold('no level of a count is half', await page.evaluate(() => [...document.querySelectorAll('.plot')].filter((plot) => /^(Calls|Problems|Media ports.*)$/.test(plot.querySelector('.name').textContent))
+    .every((plot) => [...plot.querySelectorAll('.tick[text-anchor=end]')].every((tick) => !tick.textContent.includes('.')))));
+}
+
+/** Checks what a phone shows: the open page in the menu, a choice of the order, and the remarks of the ladder. */
+async function phone(page, name) {
+  const inside = (selector) => page.evaluate((wanted) => [...document.querySelectorAll(wanted)].every((one) => {
+    const box = one.getBoundingClientRect();
+    return box.left >= -1 && box.right <= innerWidth + 1;
+  }), selector);
+  hold(`${name}: the open page is visible in the menu`, await inside('#nav a[aria-current]'));
+  if (['calls', 'trunks', 'agents'].includes(name)) hold(`${name}: the order can be chosen`, await page.locator('.sort-by select').isVisible());
+  if (name === 'call') hold('the remarks of the ladder are visible', await inside('svg.ladder .note'));
+}
+
 async function walk(browser, url, faults) {
   const page = await opened(browser, url, { colorScheme: 'light' }, faults);
   const health = page.locator('.health');
@@ -69,6 +155,7 @@ async function walk(browser, url, faults) {
   hold('the health sentence is not empty', (await health.innerText()).length > 5);
   await page.locator('.link.good').waitFor();
   await page.locator('.plots svg').first().waitFor();
+  await plots(page);
   await picture(page, 'overview-light', true);
   hold('problems of the demo are shown', await page.locator('table tbody tr').count() > 0);
 
@@ -78,6 +165,7 @@ async function walk(browser, url, faults) {
   await rows.nth(3).waitFor();
   hold('the demo has four calls', await rows.count() === 4);
   await picture(page, 'calls-light', true);
+  await calls(page, url);
   await page.selectOption('select >> nth=2', 'failed_over');
   await until(page, () => location.hash.includes('flag=failed_over'));
   await until(page, () => document.querySelectorAll('tbody tr[data-row]').length === 2);
@@ -99,6 +187,7 @@ async function walk(browser, url, faults) {
   hold('the selected message is shown', (await shown.innerText()).includes('INVITE sip:') && !(await shown.innerText()).includes('[object'));
   hold('the message is shown as it was on the wire', (await shown.locator('pre').first().innerText()).startsWith('INVITE sip:'));
   hold('the changes by the edge are shown', await shown.locator('.diff .gone').count() > 0 && await shown.locator('.diff .new').count() > 0);
+  hold('the message is beside the ladder', await page.evaluate(() => document.querySelector('.message').getBoundingClientRect().left > document.querySelector('.ladder-box').getBoundingClientRect().right));
   await messages.nth(1).focus();
   await page.keyboard.press('Enter');
   await until(page, () => document.querySelector('svg.ladder g.chosen')?.dataset.row !== '0');
@@ -121,6 +210,8 @@ async function walk(browser, url, faults) {
     await page.keyboard.press(key);
     await page.locator('h1', { hasText: title }).waitFor();
     await page.locator('main table').first().waitFor();
+    if (title === 'Trunks') await listed(page, 'RTT', title);
+    if (title === 'Agents') await listed(page, 'Callers', title);
     if (title === 'Routes') {
       await page.fill('#why-called', '+12125550101');
       await page.locator('section[aria-label^="Test a call"] tbody tr').first().waitFor();
@@ -163,6 +254,7 @@ async function walk(browser, url, faults) {
         await other.locator('main table').first().waitFor();
       }
       hold(`${name} fits the width (${kind})`, await overflow(other) <= 0);
+      if (kind === 'narrow') await phone(other, name);
       await picture(other, `${name}-${kind}`, true);
     }
   }

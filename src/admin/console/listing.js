@@ -1,0 +1,105 @@
+// Sortable tables of trunks and agents: their order, which the URL contains, and the details of a row below it.
+
+import { h, swap, table } from './dom.js';
+
+const isKnown = (value) => value !== null && value !== undefined && !Number.isNaN(value);
+
+/** Returns the rows in the order of a column; rows without a value are last in both directions. */
+export function ordered(rows, column, down) {
+  return [...rows].sort((a, b) => {
+    const [x, y] = [column.sort(a), column.sort(b)];
+    if (!isKnown(x) || !isKnown(y)) return isKnown(y) - isKnown(x);
+    const order = typeof x === 'string' ? x.localeCompare(y, undefined, { numeric: true }) : x - y;
+    return down ? -order : order;
+  });
+}
+
+/** A choice of the order, shown where a table has no header: on phones. `choose(name)`; the same name again turns the order. */
+export function orderChoice(columns, sorted, choose) {
+  const select = h('select', { on: { change: () => choose(select.value) } }, columns.filter((column) => column.sort).map(({ name }) => h('option', { value: name }, name)));
+  const turn = h('button', { type: 'button', class: 'quiet', on: { click: () => choose(select.value) } });
+  const node = h('div', { class: 'sort-by' }, h('label', {}, 'Sort by ', select), turn);
+  const show = ({ by, down }) => {
+    select.value = by;
+    turn.textContent = down ? '↓' : '↑';
+    turn.setAttribute('aria-label', down ? 'Descending, change to ascending' : 'Ascending, change to descending');
+  };
+  show(sorted);
+  return { node, show };
+}
+
+/**
+ * A sortable table with details. `columns` as of `table`, with `down: true` where the first click sorts descending; the first
+ * column is the name, which opens the details. `options`: {page, query, first: column of the order, caption, key(row), name: what a row is,
+ * detail(row), mark(row)?, empty}.
+ */
+export function listing(columns, options) {
+  const { query, page, key } = options;
+  const find = (name) => columns.find((column) => column.sort && column.name === name);
+  let sorted = { by: find(query.get('by')) ? query.get('by') : options.first, down: query.get('down') !== null };
+  const open = new Set(query.get(options.name) ? [query.get(options.name)] : []);
+  let rows = [];
+  let empty = options.empty;
+  const list = h('div', {});
+
+  /** Keeps the order and the details in the URL without opening the page again. */
+  function keep() {
+    const kept = new URLSearchParams();
+    if (sorted.by !== options.first || sorted.down) kept.set('by', sorted.by);
+    if (sorted.down) kept.set('down', '1');
+    if (open.size === 1) kept.set(options.name, [...open][0]);
+    history.replaceState(null, '', `#/${page}${kept.size ? `?${kept}` : ''}`);
+  }
+
+  function order(by) {
+    sorted = { by, down: sorted.by === by ? !sorted.down : Boolean(find(by).down) };
+    choice.show(sorted);
+    keep();
+    draw();
+  }
+
+  function toggle(row) {
+    if (!open.delete(key(row))) open.add(key(row));
+    keep();
+    draw();
+  }
+
+  const [first, ...others] = columns;
+  const name = {
+    ...first,
+    cell: (row) => h('button', { type: 'button', class: 'expand', key: `open ${key(row)}`, 'aria-expanded': String(open.has(key(row))), on: { click: () => toggle(row) } },
+      h('span', { 'aria-hidden': 'true', class: 'sign' }, open.has(key(row)) ? '▾' : '▸'), first.cell(row)),
+  };
+  const choice = orderChoice(columns, sorted, order);
+
+  function draw() {
+    const shown = [name, ...others].filter((column) => !column.when || column.when(rows));
+    const chosen = document.querySelector('tr.chosen')?.dataset.row;
+    swap(list, table(shown, {
+      caption: options.caption, rows: ordered(rows, find(sorted.by), sorted.down), key, sorted, onSort: order, open: toggle, mark: options.mark, empty, compact: true,
+      detail: (row) => (open.has(key(row)) ? options.detail(row) : null),
+    }));
+    if (chosen !== undefined) [...list.querySelectorAll('tr[data-row]')].find((row) => row.dataset.row === chosen)?.classList.add('chosen');
+  }
+
+  return {
+    node: h('div', {}, choice.node, list),
+    show(next, none) {
+      rows = next;
+      empty = none || options.empty;
+      choice.node.hidden = rows.length < 2;
+      draw();
+    },
+  };
+}
+
+/** Returns the samples of the last hour; each call asks for the new ones only. */
+export function lastHour(api) {
+  let samples = [];
+  return async () => {
+    const since = samples.length ? samples[samples.length - 1].at : '';
+    const past = await api.get(`/v1/history${api.query({ span: 'hour', since })}`);
+    samples = [...samples, ...past.samples].slice(-360);
+    return samples;
+  };
+}
