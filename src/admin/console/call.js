@@ -62,10 +62,10 @@ export function explanation(why) {
       { name: '#', cell: (route) => route.position, class: 'number' },
       { name: 'Route', cell: (route) => route.name },
       { name: 'Match', cell: (route) => (route.matched ? chip('good', 'yes') : chip('plain', 'no')) },
-      { name: 'Reason', cell: (route) => route.because || route.failed || '–' },
+      { name: 'Reason', cell: (route) => masked(route.because || route.failed || '–') },
       { name: 'Defined at', cell: (route) => (route.place ? h('code', {}, route.place.split('/').pop()) : '–') },
     ], { caption: 'Routes in order', rows: why.routes.map((route, place) => ({ ...route, position: place + 1 })), key: (route) => route.name, empty: 'No routes are configured.', mark: (route) => (route.matched ? 'chosen-route' : 'dead') }),
-    why.targets.length ? h('ol', { class: 'targets' }, why.targets.map((target) => h('li', {}, h('code', {}, typeof target === 'string' ? target : target.target || JSON.stringify(target))))) : null,
+    why.targets.length ? h('ol', { class: 'targets' }, why.targets.map((target) => h('li', {}, h('code', {}, masked(typeof target === 'string' ? target : target.target || JSON.stringify(target)))))) : null,
   ];
 }
 

@@ -58,17 +58,17 @@ export function maskNumbers(on) {
   sessionStorage.setItem(MASK, on ? 'masked' : 'full');
 }
 
-/** Masks a phone number as the log does, unless full numbers are selected. */
+/** Masks a phone number as the log does, unless full numbers are selected: what has seven digits is a number, and a short one is hidden whole. */
 export function number(text) {
   if (!text) return 'anonymous';
-  if (!numbersAreMasked() || !/^\+?\d{7,}$/.test(text)) return text;
-  const from = text.startsWith('+') ? 5 : 4;
-  return `${text.slice(0, from)}****${text.slice(-3)}`;
+  if (!numbersAreMasked() || text.replace(/\D/g, '').length < 7) return text;
+  const shown = [...text];
+  return shown.length < 11 ? '****' : `${shown.slice(0, 5).join('')}****${shown.slice(-3).join('')}`;
 }
 
-/** Masks the phone numbers in a sentence, unless full numbers are selected. A sid is no number. */
+/** Masks the phone numbers in a sentence, unless full numbers are selected. A sid is no number, nor is a pattern such as `+14155550*`. */
 export function masked(text) {
-  return numbersAreMasked() ? String(text ?? '').replace(/(?<![\w*])\+?\d{7,}(?!\w)/g, (found) => number(found)) : String(text ?? '');
+  return numbersAreMasked() ? String(text ?? '').replace(/(?<![\w*])\+?\d{7,}(?![\w*])/g, (found) => number(found)) : String(text ?? '');
 }
 
 export function figure(value, digits = 1, unit = '') {

@@ -2,13 +2,13 @@
 
 import * as api from './api.js';
 import { h, section, swap, table } from './dom.js';
-import { count } from './format.js';
+import { count, masked, numbersAreMasked } from './format.js';
 import { explanation } from './call.js';
 
 const ASK_MS = 250;
 
 function list(all, none) {
-  return all.length ? all.map((one) => h('code', {}, one)) : h('span', { class: 'dim' }, none);
+  return all.length ? all.map((one) => h('code', {}, masked(one))) : h('span', { class: 'dim' }, none);
 }
 
 function sum(route) {
@@ -24,6 +24,8 @@ export function routesPage(main, query) {
     h('label', {}, 'From trunk', from), field('called', 'Called number', '+14155550100'), field('caller', 'Calling number', 'any'), field('at', 'Time', 'now, or 2026-11-20T09:00'));
   let timer = null;
   let last = 0;
+  let explained = null;
+  let wasMasked = numbersAreMasked();
 
   async function ask() {
     const data = Object.fromEntries(new FormData(form));
@@ -32,12 +34,16 @@ export function routesPage(main, query) {
       return;
     }
     last += 1;
+    explained = null;
     const mine = last;
     try {
       const why = await api.get(`/v1/why${api.query(data)}`);
-      if (mine === last) swap(answer, explanation(why));
+      if (mine === last) {
+        explained = why;
+        swap(answer, explanation(why));
+      }
     } catch (error) {
-      if (mine === last) swap(answer, h('p', { class: 'bad' }, error.message));
+      if (mine === last) swap(answer, h('p', { class: 'bad' }, masked(error.message)));
     }
   }
 
@@ -56,6 +62,8 @@ export function routesPage(main, query) {
         swap(from, names.map((name) => h('option', { value: name, selected: name === wanted }, name)));
         ask();
       }
+      if (explained && wasMasked !== numbersAreMasked()) swap(answer, explanation(explained));
+      wasMasked = numbersAreMasked();
       swap(routes, table([
         { name: '#', cell: (route) => route.position, class: 'number' },
         { name: 'Route', cell: (route) => [h('strong', {}, route.name), route.line ? h('span', { class: 'dim' }, ` line ${route.line}`) : null] },

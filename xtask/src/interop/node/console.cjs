@@ -217,6 +217,12 @@ async function walk(browser, url, faults) {
       await page.locator('section[aria-label^="Test a call"] tbody tr').first().waitFor();
       hold('the test of a call shows the matching route', (await page.locator('section[aria-label^="Test a call"] .chip.good').count()) === 1);
       await page.locator('h1').click();
+      const whole = () => page.evaluate(() => document.querySelector('main').innerText.includes('+12125550101'));
+      hold('the explanation of a route is masked', !await whole());
+      await page.keyboard.press('m');
+      await until(page, () => document.querySelector('main').innerText.includes('+12125550101'));
+      await page.keyboard.press('m');
+      await until(page, () => !document.querySelector('main').innerText.includes('+12125550101'));
     }
     if (title === 'System') {
       hold('a TLS listener shows the days left', await page.locator('section[aria-label=Listeners] tr', { hasText: 'tls' }).filter({ hasText: /\d days? left/ }).count() === 1);
