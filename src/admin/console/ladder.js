@@ -12,9 +12,9 @@ const NARROW_TIME = 70;
 const COLUMN = { least: 112, most: 170, narrow: 72 };
 const NOTE = 250;
 const CHAR = 6.7;
-/** Characters per line of a remark at most, maximum number of lines, and their distance. */
+/** Characters per line of a remark at most, characters of a remark, and the distance of its lines. */
 const NOTE_CHARS = 64;
-const NOTE_LINES = 6;
+const NOTE_TEXT = 384;
 const NOTE_PITCH = 15;
 const HEAD = 34;
 const PAUSE = 14;
@@ -40,9 +40,10 @@ function folded(text, chars) {
     if (last && last.length + 1 + word.length > chars) lines.push(word);
     else lines[lines.length - 1] = last ? `${last} ${word}` : word;
   }
-  if (lines.length > NOTE_LINES) {
-    lines.length = NOTE_LINES;
-    lines[NOTE_LINES - 1] += ' …';
+  const most = Math.ceil(NOTE_TEXT / chars);
+  if (lines.length > most) {
+    lines.length = most;
+    lines[most - 1] += ' …';
   }
   return lines.map((line) => cut(line, chars + 4));
 }
