@@ -17,38 +17,29 @@ const KINDS = { failed: 'call failed', ended: 'ended abnormally', failed_over: '
 /** The kinds that are also a flag of calls. */
 const FLAGS = ['failed_over', 'one_way', 'unsent', 'codec_mismatch'];
 
-/** Splits a problem line of `status` into its text, its fix and a link to its call. */
-function problem(line) {
-  const [, said, sid] = /^(.*?)(?: \(trunkgate trace (CA[0-9a-f]+)\))?$/s.exec(line);
-  const [what, ...tries] = said.split('; try: ');
-  const text = tries.length ? `${what}. Try: ${tries.join('; try: ')}.` : what;
-  return { kind: 'bad', text, ...(sid ? { link: `#/calls/${sid}`, name: 'Open the call' } : {}) };
+/** Returns a problem of `status` with a link to its call. */
+function problem({ headline, evidence, fix, command }) {
+  const sid = /^trunkgate trace (CA[0-9a-f]+)$/.exec(command || '')?.[1];
+  return { kind: 'bad', text: headline, evidence, fix: fix || (sid ? null : command), ...(sid ? { link: `#/calls/${sid}`, name: 'Open the call' } : {}) };
 }
 
-/** Returns the current problems, the worst first: {kind, text, link?}. */
+/** Returns the current problems, the worst first: {kind, text, evidence?, fix?, link?}. */
 export function health(status, past) {
-  const problems = status.problems.map(problem);
-  const ofMedia = (one) => /^(no media from |.*(this machine cannot send packets|codecs do not match))/.test(one.text);
-  problems.sort((a, b) => ofMedia(b) - ofMedia(a));
-  const fresh = past.troubles.filter((one) => Date.now() - new Date(one.last_at) < FRESH_MS);
-  const silent = fresh.find((one) => one.kind === 'one_way');
-  // A current problem is more specific than one in the history.
-  if (silent && !problems.some(ofMedia)) {
-    const times = silent.count === 1 ? 'A call has' : `${silent.count} calls have`;
-    const how = (silent.text || '').startsWith('no media from either side') ? 'no audio in either direction' : 'one-way audio';
-    problems.unshift({
-      kind: 'bad', link: `#/calls/${silent.last_sid}`, name: 'Open the latest call',
-      text: `${times} had ${how} in the last hour, the latest at ${time(silent.last_at)}${silent.trunk ? `, trunk ${silent.trunk}` : ''}: ${silent.text || ''}${silent.fix ? `. Try: ${silent.fix}.` : ''}`,
-    });
-  }
-  const failed = fresh.find((one) => one.kind === 'failed');
+  const problems = status.problem_details.map(problem);
+  const failed = past.troubles.find((one) => one.kind === 'failed' && Date.now() - new Date(one.last_at) < FRESH_MS);
   if (failed && problems.length === 0) {
     problems.push({
       kind: 'warn', link: `#/calls${api.query({ reason: failed.reason })}`, name: 'Show calls',
-      text: `${failed.count} ${failed.count === 1 ? 'call has' : 'calls have'} failed in the last hour with ${failed.reason}: ${failed.sentence}.${failed.fix ? ` Try: ${failed.fix}.` : ''}`,
+      text: `${failed.count} ${failed.count === 1 ? 'call has' : 'calls have'} failed in the last hour with ${failed.reason}`, evidence: failed.sentence, fix: failed.fix,
     });
   }
   return problems;
+}
+
+/** Headline, evidence and fix of a problem, with its link. */
+function inParts({ text, evidence, fix, link, name }) {
+  return [h('strong', {}, rich(text)), evidence ? h('span', { class: 'evidence' }, rich(evidence)) : null,
+    fix ? h('span', { class: 'fix' }, 'Try: ', rich(fix)) : null, link ? h('a', { href: link }, name) : null];
 }
 
 function sentence(status, past) {
@@ -146,7 +137,7 @@ function line([name, data]) {
 }
 
 function problems(all) {
-  return h('ul', { class: 'problems' }, all.map((one) => h('li', { class: one.kind }, rich(one.text), ' ', one.link ? h('a', { href: one.link }, one.name) : null)));
+  return h('ul', { class: 'problems' }, all.map((one) => h('li', { class: one.kind }, inParts(one))));
 }
 
 export function overviewPage(main) {
@@ -176,17 +167,17 @@ export function overviewPage(main) {
       past.samples = samples[span];
       const worst = sentence(status, past);
       // A screen reader speaks at every change of a live region: it is changed only with the text.
-      if (said !== worst.text) {
-        said = worst.text;
+      const text = [worst.text, worst.evidence, worst.fix].join(' ');
+      if (said !== text) {
+        said = text;
         head.className = `health ${worst.kind}`;
-        swap(head, h('p', {}, h('span', { class: 'sign', 'aria-hidden': 'true' }, worst.kind === 'good' ? '✓' : '!'), rich(worst.text), ' ',
-          worst.link ? h('a', { href: worst.link }, worst.name) : null));
+        swap(head, h('p', {}, h('span', { class: 'sign', 'aria-hidden': 'true' }, worst.kind === 'good' ? '✓' : '!'), h('span', { class: 'parts' }, inParts(worst))));
       }
       swap(rest, problems(worst.rest.slice(0, PROBLEMS)), worst.rest.length > PROBLEMS
         ? h('details', { open: isOpen, on: { toggle: (event) => { isOpen = event.target.open; } } }, h('summary', { key: 'problems' }, `${count(worst.rest.length - PROBLEMS)} more problems`), problems(worst.rest.slice(PROBLEMS)))
         : null);
       swap(parts.strip, strip(status.trunks));
-      swap(parts.troubles, troubles(past.troubles, [worst, ...worst.rest].map(({ text }) => text).join(' ')));
+      swap(parts.troubles, troubles(past.troubles, [worst, ...worst.rest].map(({ text, evidence }) => `${text}: ${evidence || ''}`).join(' ')));
       swap(spans, ['hour', 'day'].map((name) => h('button', { type: 'button', key: name, 'aria-pressed': String(name === span), on: { click: () => choose(name) } }, name)));
       if (!axis.isDragged) swap(parts.plots, plots(past, span === 'day' ? 86_400_000 : 3_600_000, status, axis));
       swap(parts.events, events.length ? events.map(line) : h('li', { class: 'empty' }, `No events since this page was opened. Uptime ${duration(status.uptime_seconds)}.`));
