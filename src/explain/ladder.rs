@@ -30,6 +30,8 @@ pub(crate) struct LegMedia {
     pub(crate) sent: u64,
     /// What they are called: an agent on a WebSocket has frames of 20 ms.
     pub(crate) name: &'static str,
+    /// Whether it has rows without a packet, too.
+    pub(crate) is_shown: bool,
 }
 
 /// What a ladder is drawn on as text.
@@ -47,12 +49,16 @@ impl From<Option<usize>> for Paper {
     }
 }
 
-/// What each leg's media came to.
+/// Returns what each leg's media came to. Of an answered call without a single packet, each leg that has agreed on a codec
+/// has rows.
 fn media_of(call: &CallView) -> Vec<LegMedia> {
+    let is_mute =
+        call.answered_at.is_some() && call.legs.iter().all(|leg| leg.rtp.rx_packets + leg.rtp.tx_packets == 0);
     let media = call.legs.iter().map(|leg| LegMedia {
         received: leg.rtp.rx_packets,
         sent: leg.rtp.tx_packets,
         name: if leg.kind == "agent" && leg.transport != "rtp" { "frames" } else { "RTP" },
+        is_shown: is_mute && leg.kind != "agent" && !leg.codec.is_empty(),
     });
     media.collect()
 }
@@ -167,7 +173,7 @@ impl Line {
 fn lines(trace: &TraceView, media: &[LegMedia], columns: &Columns, names: &[String]) -> Vec<Line> {
     let whose = |leg: usize| if columns.is_shared(leg) { name(names, leg) } else { "" };
     let mut lines: Vec<Line> = trace.entries.iter().map(|entry| line_of(entry, columns, names)).collect();
-    for (leg, media) in media.iter().enumerate().filter(|(_, m)| m.received + m.sent > 0) {
+    for (leg, media) in media.iter().enumerate().filter(|(_, m)| m.is_shown || m.received + m.sent > 0) {
         for (count, received) in [(media.received, true), (media.sent, false)] {
             let mark = Mark::Arrow { leg, received, text: count.to_string(), media: Some(media.name) };
             lines.push(Line { time: String::new(), mark, remark: whose(leg).to_owned() });
@@ -418,9 +424,9 @@ mod tests {
             dropped: 0,
         };
         let media = [
-            LegMedia { received: 175, sent: 175, name: "RTP" },
-            LegMedia { received: 0, sent: 0, name: "frames" },
-            LegMedia { received: 175, sent: 175, name: "RTP" },
+            LegMedia { received: 175, sent: 175, name: "RTP", is_shown: false },
+            LegMedia { received: 0, sent: 0, name: "frames", is_shown: false },
+            LegMedia { received: 175, sent: 175, name: "RTP", is_shown: false },
         ];
         let drawn = draw(&trace, EDGE, &media, None);
         let lines: Vec<&str> = drawn.lines().collect();
@@ -433,6 +439,9 @@ mod tests {
         assert_eq!(lines[6], "    +1.402 s   │◀────200 OK─────│                │                │");
         assert_eq!(lines[7], "         RTP   │══════175══════▶│                │                │");
         assert_eq!(lines.len(), 11);
+        let silent = [LegMedia { received: 0, sent: 0, name: "RTP", is_shown: true }; 1];
+        let drawn = draw(&trace, EDGE, &silent, None);
+        assert!(drawn.ends_with("         RTP   │◀══════0════════│                │                │\n"), "{drawn}");
     }
 
     #[test]
@@ -496,7 +505,7 @@ mod tests {
             ],
             dropped: 0,
         };
-        let media = [LegMedia { received: 1, sent: 2, name: "frames" }; 7];
+        let media = [LegMedia { received: 1, sent: 2, name: "frames", is_shown: false }; 7];
         let wide = draw(&trace, EDGE, &media, None);
         assert!(wide.lines().next().unwrap().contains(" scribe #4 "), "{wide}");
         let drawn = draw(&trace, EDGE, &media, Some(80));

@@ -88,8 +88,10 @@ pub fn calls(config: Option<&Path>, remote: &Remote, json: bool, what: Calls) ->
             }
         }
         Calls::Show { sid } => {
-            let show = |answer: &Value| if json { raw(answer) } else { print::call(answer, terminal::width()) };
-            ask_of_call(config, remote, Method::GET, &sid, |sid| format!("/v1/calls/{sid}"), |answer, _| show(answer))
+            if !json {
+                return show_call(config, remote, &sid);
+            }
+            ask_of_call(config, remote, Method::GET, &sid, |sid| format!("/v1/calls/{sid}"), |answer, _| raw(answer))
         }
         Calls::Hangup { sid } => {
             let show =
@@ -97,6 +99,23 @@ pub fn calls(config: Option<&Path>, remote: &Remote, json: bool, what: Calls) ->
             ask_of_call(config, remote, Method::DELETE, &sid, |sid| format!("/v1/calls/{sid}"), show)
         }
     }
+}
+
+/// `calls show SID` as text: the call, and the verdict of its trace as long as that is kept.
+fn show_call(config: Option<&Path>, remote: &Remote, written: &str) -> ExitCode {
+    talk(config, remote, async |edge| {
+        let sid = escape(&sid_of(edge, written).await?);
+        let parsed = |text: &str| {
+            serde_json::from_str::<Value>(text).map_err(|_| "the response is not from a Trunkgate edge".to_owned())
+        };
+        let mut call = parsed(&request(edge, Method::GET, &format!("/v1/calls/{sid}"), None).await?)?;
+        if let Ok(text) = request(edge, Method::GET, &format!("/v1/calls/{sid}/trace"), None).await
+            && let Some(call) = call.as_object_mut()
+        {
+            call.insert("verdict".to_owned(), parsed(&text)?["verdict"].take());
+        }
+        Ok(print::call(&call, terminal::width()))
+    })
 }
 
 /// `trace SID`

@@ -390,6 +390,73 @@ fn one_way_audio_in_a_short_call_has_its_cause() {
     assert!(status.contains(&format!("(trunkgate trace {})", edge.sid())), "{status}");
 }
 
+#[test]
+fn audio_that_stops_in_mid_call_is_one_way_from_then_on() {
+    let (caller, callee) = phones();
+    let edge = edge(&caller, &callee, "");
+    let call = Call::set_up(&edge, "stops", &caller, &callee);
+    let _speaking = Speaking::tone(&caller.rtp, call.near);
+    let answering = Speaking::tone(&callee.rtp, call.far);
+    until("the callee has been heard for some seconds", || (packets_of(&edge, 1) >= 220).then_some(()));
+    drop(answering);
+    let since = "No media from pbx since ";
+    let text = told(
+        &edge,
+        &[since, " s after the answer: no packets arrived for 5 s, after 2", "Try: check whether pbx is muted"],
+    );
+    let (_, behind) = text.split_once(since).unwrap();
+    let second: u64 = behind.split(' ').next().unwrap().parse().unwrap();
+    assert!((3..=9).contains(&second), "{text}");
+    assert!(!text.contains("from carrier"), "{text}");
+    let shown = String::from_utf8(finish(&["calls", "show", "last", "--url", &edge.url()]).stdout).unwrap();
+    assert!(shown.contains("flags        one_way\n") && shown.contains("\nverdict      Answered by pbx."), "{shown}");
+    assert!(edge.get("/metrics").1.contains("trunkgate_media_one_way_total{trunk=\"pbx\",silent=\"callee\"} 1"));
+}
+
+#[test]
+fn packet_loss_is_named_with_its_direction_and_figures() {
+    let (caller, callee) = phones();
+    let edge = edge(&caller, &callee, "");
+    let call = Call::set_up(&edge, "lossy", &caller, &callee);
+    // Every fourth number is missing.
+    let speaking = Speaking::new(&caller.rtp, call.near, |n| rtp(7, n + n / 3));
+    let _answering = Speaking::tone(&callee.rtp, call.far);
+    until("a hundred packets have come", || (packets_of(&edge, 0) >= 100).then_some(()));
+    drop(speaking);
+    call.hang_up(2, &caller, &callee);
+    let text = told(
+        &edge,
+        &[
+            "25 % packet loss from carrier to this machine since the answer: ",
+            ", MOS 2.",
+            "Try: run `mtr -u 127.0.0.1`",
+        ],
+    );
+    assert!(!text.contains("to pbx"), "{text}");
+}
+
+#[test]
+fn a_call_that_is_silent_in_both_directions_has_rows_and_a_verdict() {
+    let (caller, callee) = phones();
+    let edge = edge(&caller, &callee, "");
+    let call = Call::set_up(&edge, "mute", &caller, &callee);
+    let answered = Instant::now();
+    until("a second has passed", || (answered.elapsed() > Duration::from_millis(1_200)).then_some(()));
+    call.hang_up(2, &caller, &callee);
+    told(&edge, &["No media from carrier and none from pbx: 0 packets arrived in 1."]);
+    let ladder = edge.get(&format!("/v1/calls/{}/trace.txt", edge.sid())).1;
+    assert_eq!(
+        ladder.lines().filter(|line| line.starts_with("         RTP ") && line.contains("═0═")).count(),
+        4,
+        "{ladder}"
+    );
+}
+
+/// The packets received on a leg.
+fn packets_of(edge: &Process, leg: usize) -> u64 {
+    edge.json(&format!("/v1/calls/{}", edge.sid()))["legs"][leg]["rtp"]["rx_packets"].as_u64().unwrap()
+}
+
 fn heard(edge: &Process) -> u64 {
     edge.json(&format!("/v1/calls/{}", edge.sid()))["legs"][0]["rtp"]["rx_packets"].as_u64().unwrap()
 }

@@ -12,6 +12,21 @@ pub const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// From the answer on, or from when a description changed, a far side that should send and has sent nothing for so long
 /// is told. Ours: longer than any phone takes to start.
 pub const UNHEARD_AFTER: Duration = Duration::from_secs(5);
+/// A far side whose continuous stream has stopped for so long while the other side sends is reported: as long as the above.
+pub const STOPPED_AFTER: Duration = UNHEARD_AFTER;
+/// The other side sends as long as its last packet is no older. Ours: two sweeps.
+pub const SENDING_WITHIN: Duration = Duration::from_secs(2);
+/// Packets between two sweeps that are a continuous stream: those of packets of 80 ms.
+pub const STREAM_PACKETS: u16 = 12;
+/// Sweeps in a row with so many packets that make a stream continuous. Ours: longer than most talkspurts of a remote
+/// party that suppresses silence without comfort noise …
+pub const STEADY_SWEEPS: u8 = 3;
+/// … and those after a pause: one that has resumed by itself may pause again.
+pub const STEADY_SWEEPS_AFTER_PAUSE: u8 = 60;
+/// Payload number of comfort noise (RFC 3551 §6).
+pub const COMFORT_NOISE: u8 = 13;
+/// A payload no longer than this may be a silence descriptor of a codec (G.729 Annex B: 2 bytes, G.723.1 Annex A: 4).
+pub const DESCRIPTOR_BYTES: usize = 4;
 /// How often quality is estimated; the estimates of a call are what its lowest and mean score are of.
 pub const QUALITY_INTERVAL: Duration = Duration::from_secs(5);
 /// The mean time between two of our RTCP reports (RFC 3550 §6.2: the fixed minimum).

@@ -370,6 +370,14 @@ pub enum Event {
         /// The last source of packets that is not expected.
         stranger: Option<SocketAddr>,
     },
+    /// An end that should send has stopped its continuous stream for [`STOPPED_AFTER`](crate::limits::STOPPED_AFTER) while
+    /// something is sent to it; reported once until it sends again.
+    Stopped {
+        /// The end.
+        end: EndId,
+        /// Time since its last packet.
+        silent: Duration,
+    },
     /// An end's sockets are closed: its RTP port (as in its `bind`) is free.
     EndClosed {
         /// The end.

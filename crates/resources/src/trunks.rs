@@ -97,7 +97,8 @@ impl Kind {
             | Cause::Nothing
             | Cause::Silence
             | Cause::Ceased
-            | Cause::Unread => None,
+            | Cause::Unread
+            | Cause::Loss => None,
         }
     }
 }

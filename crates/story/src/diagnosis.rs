@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use trunkgate_media::{DropReason, EndCounters, RemoteSpec, Undelivered, Unsent};
 
-use crate::limits::{ICMP_OF_PROBES, ICMP_SHARE, ICMP_SHARE_OF_HEARD, ICMP_TOLD, SILENT_PACKETS, UNSENT_LATELY};
+use crate::limits::{
+    ICMP_OF_PROBES, ICMP_SHARE, ICMP_SHARE_OF_HEARD, ICMP_TOLD, SILENT_PACKETS, STOPPED_DROPS, UNSENT_LATELY,
+};
 use crate::unsent::{self, came_back};
 
 /// `kind` of a fault: this machine does not let out what is sent to a side.
@@ -58,6 +60,8 @@ pub enum Cause {
     Ceased,
     /// The system of this machine dropped its packets.
     Unread,
+    /// Packets are lost on the path.
+    Loss,
 }
 
 impl Cause {
@@ -79,11 +83,19 @@ impl Cause {
             Cause::Silence => "silence",
             Cause::Ceased => "ceased",
             Cause::Unread => "unread",
+            Cause::Loss => "loss",
         }
     }
     /// The address that a side was told, where it is at fault.
     pub const fn told(self) -> Option<IpAddr> {
         if let Cause::OurAddress(told) = self { Some(told) } else { None }
+    }
+}
+
+impl Diagnosis {
+    /// A finding of packet loss.
+    pub(crate) fn of_loss(text: String, fix: String) -> Diagnosis {
+        Diagnosis { cause: Cause::Loss, text, fix }
     }
 }
 
@@ -200,6 +212,28 @@ impl Side<'_> {
         self.on_hold().or_else(of_packets).or_else(of_way).or_else(|| self.ceased())
     }
 
+    /// Returns why its continuous stream stopped `silent` ago, in mid-call.
+    pub fn why_stopped(&self, silent: Duration) -> Diagnosis {
+        let heard = packets(self.heard(), "");
+        let bad = self.dropped(DropReason::SrtpAuth) + self.dropped(DropReason::SrtpPlain);
+        let is_unauthentic = self.remote.srtp.is_some() && bad >= STOPPED_DROPS;
+        let srtp = || if is_unauthentic { self.unauthentic(bad) } else { None };
+        let strangers = || self.strangers().filter(|_| self.dropped(DropReason::UnexpectedSource) >= STOPPED_DROPS);
+        let found = self.unsent().or_else(srtp).or_else(strangers);
+        let found = found.or_else(|| self.unreachable(ICMP_SHARE_OF_HEARD)).or_else(|| self.unread());
+        let nothing = || {
+            let (name, port) = (self.name, self.told.port());
+            let fix = format!(
+                "check whether {name} is muted or on hold without saying so; otherwise a NAT or firewall closed the path, or {name} \
+                 changed its address. If `tcpdump -ni any udp port {port}` shows packets, this machine's firewall drops them \
+                 (`nft list ruleset`, `iptables -S INPUT`)"
+            );
+            let text = format!("no packets arrived for {} s, after {heard}", silent.as_secs());
+            Diagnosis { cause: Cause::Ceased, text: format!("{text} ({})", self.story()), fix }
+        };
+        found.unwrap_or_else(nothing)
+    }
+
     fn on_hold(&self) -> Option<Diagnosis> {
         let (sends, receives) = (self.remote.may_send, self.remote.may_receive && self.remote.rtp.is_some());
         let how = match (sends, receives) {
@@ -224,6 +258,11 @@ impl Side<'_> {
         if self.remote.srtp.is_none() || bad == 0 || bad < self.heard() {
             return None;
         }
+        self.unauthentic(bad)
+    }
+
+    /// So many packets of its SRTP do not authenticate.
+    fn unauthentic(&self, bad: u64) -> Option<Diagnosis> {
         let text = format!(
             "{} do not authenticate: the key differs from its description, or the packets are plain RTP",
             packets(bad, "of its SRTP")
@@ -593,5 +632,32 @@ mod tests {
         (0..240).for_each(|_| counters.symptoms.note_unsent(Unsent::Forbidden));
         assert_eq!(flaw(true).map(|one| one.cause), Some(Cause::Unsent));
         assert_eq!(side(&remote, &counters).flaw(), None, "of all of the call it is little");
+    }
+
+    #[test]
+    fn a_stream_that_stopped_has_the_cause_that_shows() {
+        let remote = described("198.51.100.7:4000");
+        let why = |change: &dyn Fn(&EndCounters)| {
+            let counters = EndCounters::default();
+            counters.rx_packets.set(600);
+            counters.tx_packets.set(900);
+            change(&counters);
+            side(&remote, &counters).why_stopped(Duration::from_millis(5300))
+        };
+        let nothing = why(&|_| {});
+        assert_eq!(nothing.cause, Cause::Ceased);
+        assert!(
+            nothing.text.starts_with("no packets arrived for 5 s, after 600 packets (announced 198.51.100.7:4000, ")
+        );
+        assert!(nothing.fix.contains("udp port 16402"), "{}", nothing.fix);
+        let moved = |count| {
+            move |counters: &EndCounters| {
+                dropped(counters, DropReason::UnexpectedSource, count);
+                counters.symptoms.stranger.set("192.0.2.9:4000".parse().unwrap()).unwrap();
+            }
+        };
+        assert_eq!(why(&moved(250)).cause, Cause::UnexpectedSource);
+        assert_eq!(why(&moved(3)).cause, Cause::Ceased, "anybody's packets");
+        assert_eq!(why(&|counters| counters.symptoms.unreachable.set(300)).cause, Cause::Unreachable);
     }
 }

@@ -5,6 +5,7 @@ pub mod captured;
 pub mod change;
 pub mod diagnosis;
 pub mod few;
+pub mod impairment;
 pub mod last_hour;
 pub mod limits;
 pub mod masked;

@@ -35,3 +35,13 @@ pub const NUMBER_CHARS: usize = 128;
 pub const QUALITY_INTERVAL_SECONDS: u64 = 5;
 /// Intervals of a call's quality that are kept for each leg, an even number: then two become one, of twice the length.
 pub const QUALITY_SAMPLES: usize = 120;
+/// Mean opinion score below which loss is reported: R = 70, "many users dissatisfied" (ITU-T G.109).
+pub const POOR_MOS: f64 = 3.6;
+/// Loss that is reported of a codec without a score, in percent.
+pub const LOSS_PERCENT: u64 = 10;
+/// Packets from which on a share of them is judged: a second of audio.
+pub const LOSS_PACKETS: u64 = 50;
+/// Seconds with such loss before the verdict of a live call reports it; of one that has ended, its whole counts too.
+pub const LOSSY_SECONDS: u64 = 10;
+/// Packets of a stopped stream that were dropped for one cause before that is named: a second of audio.
+pub const STOPPED_DROPS: u64 = 50;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use trunkgate_media::AgentQueue;
 use trunkgate_media::mos::Codec;
 
+use crate::impairment::{Interval, LegLoss};
 use crate::limits::{QUALITY_INTERVAL_SECONDS, QUALITY_SAMPLES};
 use crate::quality::score;
 use crate::view::{QualityView, SampleView, SeriesView};
@@ -190,6 +191,47 @@ impl Series {
             series.add(readings);
         }
         Some(Kept { sid: sid.to_owned(), began, last, series, legs: legs.collect() })
+    }
+
+    /// Returns the loss of a leg. `other`: the leg whose packets are sent to it; `rest`: the legs as their counters read at
+    /// the end of the call, and the length of the open interval.
+    pub fn losses(
+        &self,
+        (leg, other): (usize, Option<usize>),
+        codec: Option<Codec>,
+        rest: Option<(Duration, &mut dyn Iterator<Item = Reading>)>,
+    ) -> LegLoss {
+        let length = rest.as_ref().map(|(length, _)| *length);
+        let with_rest = rest.map(|(_, readings)| {
+            let mut series = self.clone();
+            series.add(readings);
+            series
+        });
+        let series = with_rest.as_ref().unwrap_or(self);
+        let sample = |leg: usize, at: usize| {
+            let series = series.legs.get(leg)?;
+            series.samples.get(at.checked_sub(series.first)?)
+        };
+        let interval = |at: usize| {
+            let Sample { received, lost, sent, far_lost, way } = *sample(leg, at)?;
+            let begin = self.interval().saturating_mul(u32::try_from(at).unwrap_or(u32::MAX));
+            let end = begin + length.filter(|_| at + 1 == series.over).unwrap_or(self.interval());
+            let is_reported = matches!(way, Way::Network { reported: true, .. });
+            let upstream = other.and_then(|other| sample(other, at)).map_or(0, |sample| sample.lost);
+            Some(Interval {
+                time: (begin, end),
+                received: (received, lost),
+                sent: (sent, far_lost),
+                is_reported,
+                upstream,
+            })
+        };
+        LegLoss::of((0..series.over).filter_map(interval), codec)
+    }
+
+    /// Returns how long the open interval has lasted.
+    pub fn open_for(&self, now: Instant) -> Duration {
+        self.open.map(|open| now.saturating_duration_since(open)).unwrap_or_default()
     }
 
     /// Whether an interval is over, and another one.

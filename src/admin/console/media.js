@@ -6,8 +6,9 @@ import { count, figure, talked, words } from './format.js';
 /** A side without a packet for longer than this is silent. */
 const SILENT_SECONDS = 5;
 
-function isLive(leg) {
-  return leg.rtp.rx_packets > 0 || leg.rtp.tx_packets > 0 || leg.media;
+/** Whether a leg has media: packets, addresses, or, of an answered call, an agreed codec without a single packet. */
+function isLive(call, leg) {
+  return leg.rtp.rx_packets > 0 || leg.rtp.tx_packets > 0 || leg.media || (call.answered_at && leg.codec !== '' && leg.kind !== 'agent');
 }
 
 function way(kind, title, packets, facts) {
@@ -57,7 +58,7 @@ function losses(rtp) {
 
 /** The media map. */
 export function mediaMap(call) {
-  const legs = call.legs.filter(isLive);
+  const legs = call.legs.filter((leg) => isLive(call, leg));
   if (legs.length === 0) return h('p', { class: 'empty' }, 'No media session was negotiated.');
   return h('div', { class: 'cards media' }, legs.map((leg) => card(call, leg)));
 }

@@ -268,6 +268,7 @@ impl Outcome {
                 received: answered.sent.into(),
                 sent: answered.quality.map_or(0, received),
                 name: "RTP",
+                is_shown: false,
             });
             let media: Vec<LegMedia> = media.into_iter().collect();
             out.push_str(&ladder::draw(&self.trace(), &far, &media, terminal::width()));

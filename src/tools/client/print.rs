@@ -283,6 +283,9 @@ pub(super) fn call(call: &Value, width: Option<usize>) -> String {
     }
     let flags: Vec<String> = call["flags"].as_array().into_iter().flatten().map(shown).collect();
     out.push_str(&format!("{:<12} {}\n", "flags", if flags.is_empty() { "–".to_owned() } else { flags.join(", ") }));
+    if let Some(verdict) = call["verdict"].as_str().filter(|verdict| !verdict.is_empty()) {
+        out.push_str(&wrapped(&format!("{:<12} {verdict}", "verdict"), 13, width));
+    }
     let mut rows = vec![
         ["LEG", "PARTY", "STATE", "REMOTE", "CODEC", "SRTP", "RX", "LOST", "JITTER", "MOS", "TX", "FAR MOS", "RTT"]
             .map(str::to_owned)

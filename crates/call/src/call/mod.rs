@@ -249,6 +249,8 @@ pub(crate) enum CallEvent {
     Idle { end: EndId },
     /// An end that should send has not been heard; who sent to it instead.
     Unheard { end: EndId, stranger: Option<std::net::SocketAddr> },
+    /// An end that should send has stopped its stream, so long ago, while the other side sends.
+    Stopped { end: EndId, silent: std::time::Duration },
     /// The worker gave the session up.
     MediaLost,
     /// An agent's socket is open.
@@ -541,7 +543,8 @@ impl Parts {
             (Answered | Rerouting, E::Idle { end }) => cx.idle(end).act(self, cx),
             (Searching | Leaving, E::Idle { .. }) => {}
             (Answered, E::Unheard { end, stranger }) => self.bridge.media.unheard(cx, end, stranger),
-            (Searching | Rerouting | Leaving | Ended, E::Unheard { .. }) => {}
+            (Answered, E::Stopped { end, silent }) => self.bridge.media.stopped(cx, end, silent),
+            (Searching | Rerouting | Leaving | Ended, E::Unheard { .. } | E::Stopped { .. }) => {}
             (Searching, E::MediaLost) => self.refuse(cx, &FinalAnswer::new(500, ReasonSlug::Internal)),
             (Answered | Rerouting | Leaving, E::MediaLost) => self.end(cx, ReasonSlug::Internal),
             (Ended, E::BindFailed { .. } | E::Latched { .. } | E::Idle { .. } | E::MediaLost) => {}

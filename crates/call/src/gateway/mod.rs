@@ -429,6 +429,7 @@ impl Gateway {
             Event::Latched { end, source } => CallEvent::Latched { end, source },
             Event::Idle { end } => CallEvent::Idle { end },
             Event::Unheard { end, stranger } => CallEvent::Unheard { end, stranger },
+            Event::Stopped { end, silent } => CallEvent::Stopped { end, silent },
             Event::Closed => CallEvent::MediaLost,
             Event::AgentOpen { end } => CallEvent::AgentOpen { end },
             Event::AgentLost { end, loss } => CallEvent::AgentLost { end, loss },

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::bench::agents::{hang_up, to_agent};
 use crate::bench::*;
@@ -98,6 +99,67 @@ fn a_caller_that_an_agent_does_not_hear_is_told() {
     unheard(&mut bench, own, None);
     assert_eq!(counted(&bench), BTreeMap::from([(("carrier".to_owned(), "caller"), 1)]));
     hang_up(&mut bench, &mut caller);
+}
+
+#[test]
+fn a_stream_that_stops_in_mid_call_is_one_way_audio_from_then_on() {
+    let mut bench = Bench::new();
+    let (mut caller, callee) = bench.answered();
+    let both = ends(&bench);
+    bench.pass(Duration::from_secs(17));
+    both[0].1.rx_packets.set(850);
+    both[1].1.rx_packets.set(600);
+    let stop = |bench: &mut Bench| {
+        let event = Event::Stopped { end: both[1].0, silent: Duration::from_secs(5) };
+        bench.input(Input::Media { id: MediaId(0), event });
+    };
+    stop(&mut bench);
+    let told =
+        "No media from pbx since 12 s after the answer: no packets arrived for 5 s, after 600 packets (announced ";
+    assert!(verdict(&bench).contains(told), "{}", verdict(&bench));
+    assert!(verdict(&bench).contains(" Try: check whether pbx is muted or on hold"), "{}", verdict(&bench));
+    assert!(traced(&bench).contains(told) && bench.logs.iter().any(|line| line.contains(told)));
+    assert_eq!(bench.gateway.calls(bench.now)[0].flags, ["one_way"]);
+    assert_eq!(counted(&bench), BTreeMap::from([(("pbx".to_owned(), "callee"), 1)]));
+    // It comes back, and stops once more: one call.
+    both[1].1.rx_packets.set(900);
+    bench.pass(Duration::from_secs(6));
+    assert!(verdict(&bench).contains("No media from pbx from 12 s to 20 s after the answer: "), "{}", verdict(&bench));
+    stop(&mut bench);
+    assert_eq!(counted(&bench).values().sum::<u64>(), 1);
+    bench.bye(&mut caller, &callee);
+    let story = verdict(&bench);
+    assert!(story.contains("No media from pbx since 18 s after the answer: "), "{story}");
+    bench.finish();
+}
+
+#[test]
+fn packet_loss_is_in_the_verdict_with_its_figures() {
+    let mut bench = Bench::new();
+    let (mut caller, callee) = bench.answered();
+    let both = ends(&bench);
+    let heard = &both[0].1;
+    heard.rx_packets.set(150);
+    heard.lost.set(50);
+    both[1].1.rx_packets.set(200);
+    bench.pass(Duration::from_secs(4));
+    bench.bye(&mut caller, &callee);
+    let told =
+        "25 % packet loss from carrier to this machine since the answer: 50 of 200 packets, MOS 2.3. Try: run `mtr -u ";
+    assert!(verdict(&bench).contains(told), "{}", verdict(&bench));
+    assert_eq!(bench.reports[0].call.flags, [] as [&str; 0]);
+    bench.finish();
+}
+
+#[test]
+fn a_short_call_without_any_packet_says_so() {
+    let mut bench = Bench::new();
+    let (mut caller, callee) = bench.answered();
+    bench.pass(Duration::from_secs(3));
+    bench.bye(&mut caller, &callee);
+    let told = " No media from carrier and none from pbx: 0 packets arrived in 3.0 s. Try: ";
+    assert!(verdict(&bench).contains(told), "{}", verdict(&bench));
+    bench.finish();
 }
 
 #[test]

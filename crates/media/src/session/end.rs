@@ -10,7 +10,7 @@ use crate::agent_audio::{Listener, TrackPacket};
 use crate::counters::{DropReason, EndCounters, Shared, Undelivered};
 use crate::dtmf::{Completed, EventReceiver, Injector, PressSpec};
 use crate::latch::{Latch, Taken, canonical};
-use crate::limits::UNHEARD_AFTER;
+use crate::limits::{COMFORT_NOISE, DESCRIPTOR_BYTES, SENDING_WITHIN, STOPPED_AFTER, UNHEARD_AFTER};
 use crate::playout::{Feed, Frame, Packetizer};
 use crate::rtcp::{self, Kind, Origin, Reports, Stream, VoipMetrics};
 use crate::rtp::{
@@ -21,7 +21,7 @@ use crate::srtp::Pair;
 
 use super::cx::Cx;
 use super::quality::Quality;
-use super::silence::Silence;
+use super::silence::{Continuity, Silence};
 use super::snapshot::EndSnapshot;
 use super::sound::SoundCheck;
 use super::transmit::Transmit;
@@ -118,6 +118,7 @@ pub(super) struct End {
     reception: Reception,
     outgoing: Outgoing,
     silence: Silence,
+    continuity: Continuity,
     sound: SoundCheck,
     quality: Quality,
     /// Telephone-events of its remote party.
@@ -149,6 +150,7 @@ impl End {
             reception: Reception::default(),
             outgoing: Outgoing::default(),
             silence: Silence::new(now),
+            continuity: Continuity::new(0),
             sound: SoundCheck::default(),
             quality: Quality::new(now),
             events: EventReceiver::default(),
@@ -234,6 +236,7 @@ impl End {
                 self.stranger = None;
             }
             self.silence = Silence::new(now);
+            self.continuity = Continuity::new(self.counters.rx_packets.get());
             self.keep_alive.again(now);
         } else {
             self.latch.describe(now, &remote);
@@ -241,6 +244,7 @@ impl End {
         let watched = self.remote.as_ref().is_some_and(|before| before.watch_idle);
         if remote.watch_idle && !watched {
             self.silence.again(now);
+            self.continuity = Continuity::new(self.counters.rx_packets.get());
         }
         self.srtp = Pair::agree(now, self.srtp.take(), remote.rtp, remote.srtp.as_ref());
         self.withheld = self.latch.withholds(&remote);
@@ -290,7 +294,7 @@ impl End {
             let of_stream = self.take_keep_alive(cx, &rtp);
             return Ok(Received::KeepAlive { rtp, of_stream });
         }
-        self.silence.broken(now);
+        self.silence.broken(now, rtp.payload_type == COMFORT_NOISE || rtp.payload.len() <= DESCRIPTOR_BYTES);
         let clock_hz = self.wire.as_ref().map_or(DEFAULT_CLOCK_HZ, |wire| wire.clock_hz(rtp.payload_type));
         self.reception.take(now, clock_hz, &rtp);
         self.reception.tell_lost(&self.counters);
@@ -322,7 +326,7 @@ impl End {
             return Err(DropReason::NotRtp);
         }
         self.take_source(cx, source)?;
-        self.silence.broken(cx.now);
+        self.silence.broken(cx.now, true);
         cx.shared.count_received(&self.counters, bytes);
         self.may_send()
     }
@@ -709,6 +713,7 @@ impl End {
     /// the remote party.
     pub(super) fn sweep(&mut self, cx: &mut Cx<'_>, idle_timeout: Duration, reports: bool) -> Swept {
         let now = cx.now;
+        self.continuity.sweep(self.counters.rx_packets.get());
         if self.remote.as_ref().is_some_and(|remote| remote.watch_idle) {
             if !idle_timeout.is_zero() && self.silence.is_idle(now, idle_timeout) {
                 cx.events.push_back(Event::Idle { end: self.id });
@@ -728,6 +733,18 @@ impl End {
         self.quality.estimate(now, &self.reception, codec, &self.counters);
         let is_lossy = self.quality.count_lost(&self.reception, cx.shared.worker.as_deref());
         Swept { is_resting, is_lossy }
+    }
+    /// Returns whether its remote party sends audio at present.
+    pub(super) fn is_sending(&self, now: Instant) -> bool {
+        self.silence.is_heard_within(now, SENDING_WITHIN)
+    }
+    /// Reports that its continuous stream has stopped, where it should send.
+    pub(super) fn report_stop(&mut self, cx: &mut Cx<'_>) {
+        let is_watched = self.remote.as_ref().is_some_and(|remote| remote.watch_idle) && self.continuity.is_steady();
+        if let Some(silent) = self.silence.stopped_for(cx.now, STOPPED_AFTER).filter(|_| is_watched) {
+            self.silence.note_stopped();
+            cx.events.push_back(Event::Stopped { end: self.id, silent });
+        }
     }
     /// Counts all packets that are lost, once no more come.
     pub(super) fn count_rest(&self, shared: &Shared) {

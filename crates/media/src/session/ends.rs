@@ -203,6 +203,12 @@ impl Ends {
         (other.feeds(end.id()) && end.is_unchanged() && other.is_unchanged()).then_some(sink)
     }
 
+    /// Returns whether audio is sent to an end at present: by the remote party of another end, or by the edge itself.
+    pub(super) fn is_sent_to(&self, now: Instant, at: Slot) -> bool {
+        let Some(end) = self.get(at) else { return false };
+        end.playout().is_some() || self.all.iter().any(|other| other.feeds(end.id()) && other.is_sending(now))
+    }
+
     /// Returns the transcoder of the audio that leads to an end.
     pub(super) fn transcoder_towards(&mut self, to: EndId) -> Option<&mut Transcoder> {
         self.all.iter_mut().find(|end| end.feeds(to))?.wire_mut()?.transcoder_mut()

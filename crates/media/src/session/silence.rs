@@ -1,6 +1,8 @@
-//! The silence of an end, and whether it was reported.
+//! The silence of an end, and whether it was reported; whether its stream was continuous before.
 
 use std::time::{Duration, Instant};
+
+use crate::limits::{STEADY_SWEEPS, STEADY_SWEEPS_AFTER_PAUSE, STREAM_PACKETS};
 
 /// Tracks since when an end is silent.
 #[derive(Debug, Clone, Copy)]
@@ -12,12 +14,16 @@ pub(super) struct Silence {
     /// Whether audio has come since the remote party was described.
     heard: bool,
     missed: bool,
+    /// Whether the last packet was one that may begin a silence: comfort noise, or too short for audio.
+    aside: bool,
+    /// Whether the end of a continuous stream was reported.
+    stopped: bool,
 }
 
 impl Silence {
     /// Begins a silence now.
     pub(super) fn new(now: Instant) -> Silence {
-        Silence { since: now, alive: now, reported: false, heard: false, missed: false }
+        Silence { since: now, alive: now, reported: false, heard: false, missed: false, aside: false, stopped: false }
     }
     /// Returns whether audio has come since the remote party was described.
     pub(super) fn is_broken(&self) -> bool {
@@ -32,9 +38,25 @@ impl Silence {
         self.since = (self.since + time).min(now);
         self.alive = (self.alive + time).min(now);
     }
-    /// Ends the silence: a packet has come.
-    pub(super) fn broken(&mut self, now: Instant) {
-        *self = Silence { heard: true, ..Silence::new(now) };
+    /// Ends the silence: a packet has come; `aside`: one that may announce silence suppression.
+    #[inline]
+    pub(super) fn broken(&mut self, now: Instant, aside: bool) {
+        *self = Silence { heard: true, aside, ..Silence::new(now) };
+    }
+    /// Returns whether audio has come within this time.
+    pub(super) fn is_heard_within(&self, now: Instant, time: Duration) -> bool {
+        self.heard && now.saturating_duration_since(self.since) < time
+    }
+    /// Returns how long nothing has come since the last packet of audio, once that is `wait`; `None` once it was
+    /// reported, and where silence suppression or a keep-alive packet says that the remote party is silent on purpose.
+    pub(super) fn stopped_for(&self, now: Instant, wait: Duration) -> Option<Duration> {
+        let time = now.saturating_duration_since(self.since);
+        let is_meant = self.aside || self.alive > self.since;
+        (self.heard && !self.stopped && !is_meant && time >= wait).then_some(time)
+    }
+    /// Notes that the end of the stream was reported.
+    pub(super) fn note_stopped(&mut self) {
+        self.stopped = true;
     }
     /// Notes a keep-alive packet: the remote party is there, and silent.
     pub(super) fn kept_alive(&mut self, now: Instant) {
@@ -54,6 +76,47 @@ impl Silence {
     }
 }
 
+/// Tracks from sweep to sweep whether an end sends a continuous stream: one whose end is a fault, not a pause of
+/// silence suppression.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Continuity {
+    /// Packets received by the last sweep, modulo 2¹⁶: a session is small.
+    received: u16,
+    /// Sweeps in a row in which a continuous stream came.
+    run: u8,
+    is_steady: bool,
+    is_paused: bool,
+    /// Whether a pause was followed by more packets.
+    has_resumed: bool,
+}
+
+impl Continuity {
+    /// Begins with an end that has received so many packets.
+    pub(super) fn new(received: u64) -> Continuity {
+        Continuity { received: received as u16, run: 0, is_steady: false, is_paused: false, has_resumed: false }
+    }
+    /// Notes the number of packets received by this sweep.
+    pub(super) fn sweep(&mut self, received: u64) {
+        // Truncation is meant: the difference counts.
+        let came = (received as u16).wrapping_sub(self.received);
+        self.received = received as u16;
+        if came == 0 {
+            self.is_paused = self.is_steady || self.run > 0 || self.is_paused;
+            return;
+        }
+        // A remote party that resumes by itself pauses its stream: that has to be continuous for longer then.
+        if std::mem::take(&mut self.is_paused) {
+            (self.run, self.is_steady, self.has_resumed) = (0, false, true);
+        }
+        self.run = if came >= STREAM_PACKETS { self.run.saturating_add(1) } else { 0 };
+        self.is_steady |= self.run >= if self.has_resumed { STEADY_SWEEPS_AFTER_PAUSE } else { STEADY_SWEEPS };
+    }
+    /// Returns whether the stream was continuous as long as it came.
+    pub(super) fn is_steady(&self) -> bool {
+        self.is_steady
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
@@ -67,7 +130,7 @@ mod tests {
         assert!(!silence.is_idle(now + timeout - Duration::from_millis(1), timeout));
         assert!(silence.is_idle(now + timeout, timeout));
         assert!(!silence.is_idle(now + timeout * 2, timeout));
-        silence.broken(now + timeout * 2);
+        silence.broken(now + timeout * 2, false);
         assert!(silence.is_idle(now + timeout * 3, timeout));
     }
 
@@ -79,7 +142,7 @@ mod tests {
         assert!(!silence.is_idle(now + timeout, timeout));
         assert!(silence.is_idle(now + timeout * 2, timeout));
         // What has come since then is not put off.
-        silence.broken(now + timeout * 3);
+        silence.broken(now + timeout * 3, false);
         silence.leave_out(now + timeout * 3, timeout);
         assert!(silence.is_idle(now + timeout * 4, timeout));
     }
@@ -91,8 +154,54 @@ mod tests {
         assert!(!silence.miss(now + wait - Duration::from_millis(1), wait));
         assert!(silence.miss(now + wait, wait) && !silence.miss(now + wait * 2, wait));
         // Once heard it is not missed: a mute far side, comfort noise, a hold.
-        silence.broken(now + wait);
+        silence.broken(now + wait, false);
         silence.again(now + wait * 2);
         assert!(silence.is_broken() && !silence.miss(now + wait * 9, wait));
+    }
+
+    #[test]
+    fn a_stream_that_stops_is_told_from_comfort_noise_and_a_keep_alive() {
+        let (now, wait) = (Instant::now(), Duration::from_secs(5));
+        let after = |change: &dyn Fn(&mut Silence)| {
+            let mut silence = Silence::new(now);
+            change(&mut silence);
+            silence.stopped_for(now + wait, wait)
+        };
+        assert_eq!(after(&|_| {}), None, "never heard: that is missed, not stopped");
+        assert_eq!(after(&|silence| silence.broken(now, false)), Some(wait));
+        assert_eq!(after(&|silence| silence.broken(now + wait / 2, false)), None, "not for so long");
+        assert_eq!(after(&|silence| silence.broken(now, true)), None, "comfort noise");
+        let kept = |silence: &mut Silence| {
+            silence.broken(now, false);
+            silence.kept_alive(now + wait / 2);
+        };
+        assert_eq!(after(&kept), None);
+        let told = |silence: &mut Silence| {
+            silence.broken(now, false);
+            silence.note_stopped();
+        };
+        assert_eq!(after(&told), None, "once");
+    }
+
+    #[test]
+    fn a_stream_is_continuous_from_a_few_seconds_on_and_after_a_pause_from_a_minute_on() {
+        // Packets in each second, and whether the stream is continuous after them.
+        for (seconds, steady) in [
+            (vec![50, 50], false),
+            (vec![50, 50, 50], true),
+            (vec![17, 17, 17], true),
+            (vec![50, 50, 50, 9, 0, 0, 0, 0, 0], true),
+            (vec![1, 0, 0, 0], false),
+            (vec![50, 4, 50, 4, 50, 4], false),
+            (vec![50, 50, 50, 0, 50, 50, 50], false),
+            ([vec![50, 50, 50, 0], vec![50; 60]].concat(), true),
+        ] {
+            let (mut stream, mut received) = (Continuity::new(0), 0);
+            for came in &seconds {
+                received += came;
+                stream.sweep(received);
+            }
+            assert_eq!(stream.is_steady(), steady, "{seconds:?}");
+        }
     }
 }

@@ -72,6 +72,13 @@ impl Sweep {
                 self.lossy.push(end.id());
             }
         }
+        for at in ends.slots() {
+            if ends.is_sent_to(cx.now, at)
+                && let Some(end) = ends.get_mut(at)
+            {
+                end.report_stop(cx);
+            }
+        }
         self.next = None;
         self.plan(cx.now, ends);
     }

@@ -48,6 +48,49 @@ fn who_was_heard_or_is_on_hold_is_not_told() {
     assert_eq!(unheard(&mut bench), [Event::Unheard { end: B, stranger: None }]);
 }
 
+/// The ends whose stream was reported as stopped, each with the seconds of silence by then.
+fn stopped(bench: &mut Bench) -> Vec<(trunkgate_media::EndId, u64)> {
+    let of = |event| if let Event::Stopped { end, silent } = event { Some((end, silent.as_secs())) } else { None };
+    bench.events().into_iter().filter_map(of).collect()
+}
+
+/// A packet of comfort noise: number 13, one byte of payload.
+fn comfort_noise(n: u16) -> Vec<u8> {
+    let mut packet = rtp(n);
+    packet[1] = 13;
+    packet.truncate(13);
+    packet
+}
+
+#[test]
+fn a_stream_that_stops_in_mid_call_is_reported_while_the_other_side_sends() {
+    // Which of the two sides send in the seconds behind the first four, in which both do, and whether B is reported.
+    for (name, a_sends, last_of_b, told) in [
+        ("B stops", true, None, true),
+        ("both stop", false, None, false),
+        ("B suppresses silence", true, Some(comfort_noise(200)), false),
+    ] {
+        let mut bench = Bench::connected();
+        for n in 0..200 {
+            bench.rtp(A, A_RTP, n).unwrap();
+            bench.rtp(B, B_RTP, n).unwrap();
+            bench.run(20);
+        }
+        if let Some(packet) = last_of_b {
+            bench.feed(B, false, B_RTP, &packet);
+        }
+        for n in 200..900 {
+            if a_sends {
+                bench.rtp(A, A_RTP, n).unwrap();
+            }
+            bench.run(20);
+        }
+        let found = stopped(&mut bench);
+        assert_eq!(found.first().map(|(end, _)| *end), told.then_some(B), "{name}: {found:?}");
+        assert!(found.len() <= 1 && found.iter().all(|(_, seconds)| (5..=6).contains(seconds)), "{name}: {found:?}");
+    }
+}
+
 #[test]
 fn a_far_side_that_may_be_replaced_is_let_go_of_before_another_counts() {
     let mut bench = Bench::connected();

@@ -507,6 +507,7 @@ impl Edge {
             | Event::Latched { .. }
             | Event::Idle { .. }
             | Event::Unheard { .. }
+            | Event::Stopped { .. }
             | Event::AgentOpen { .. }
             | Event::AgentLost { .. }
             | Event::AgentEnded { .. }

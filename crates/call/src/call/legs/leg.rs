@@ -25,6 +25,7 @@ use trunkgate_sip::{
 };
 use trunkgate_story::Said;
 use trunkgate_story::diagnosis::{Diagnosis, Look};
+use trunkgate_story::impairment::{Direction, Stopped};
 use trunkgate_story::numbers::plain;
 use trunkgate_story::quality::{Scored, add_counters, score_view};
 use trunkgate_story::reason::ReasonSlug;
@@ -138,6 +139,22 @@ pub(crate) struct LegSdp {
     pub(crate) theirs: Option<Written>,
 }
 
+/// Faults of a leg's audio that begin in mid-call.
+#[derive(Debug, Default)]
+pub(crate) struct LegFaults {
+    /// When and why its stream stopped, where it did.
+    pub(crate) stopped: Option<Stopped>,
+    /// The directions with much packet loss.
+    pub(crate) losses: Vec<(Direction, Diagnosis)>,
+}
+
+impl LegQuality {
+    /// Returns when and why its stream stopped in mid-call.
+    pub(crate) fn stopped(&self) -> Option<&Stopped> {
+        self.faults.as_ref()?.stopped.as_ref()
+    }
+}
+
 /// What was heard of a leg, and what is wrong with it.
 #[derive(Debug, Default)]
 pub(crate) struct LegQuality {
@@ -149,6 +166,8 @@ pub(crate) struct LegQuality {
     pub(crate) unheard: Option<Box<Diagnosis>>,
     /// What is wrong with what is heard of it.
     pub(crate) flaw: Option<Box<Diagnosis>>,
+    /// Faults of its audio that began in mid-call, where there were some.
+    pub(crate) faults: Option<Box<LegFaults>>,
     /// Whether its trunk knows whether it was heard.
     pub(crate) is_judged: bool,
     /// What its media had come to at the last look.

@@ -285,6 +285,7 @@ impl CallMedia {
                 scores: std::mem::take(&mut side.quality.scores),
                 unheard: side.quality.unheard.take(),
                 flaw: side.quality.flaw.take(),
+                faults: side.quality.faults.take(),
                 is_judged: side.quality.is_judged,
                 looked: None,
             },

@@ -4,16 +4,17 @@ use crate::call::CallMedia;
 use crate::call::shared::Cx;
 use crate::call::shared::Shared;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use trunkgate_media::EndId;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;
-use trunkgate_story::change::{Change, Happening};
 use trunkgate_story::diagnosis::{Cause, Diagnosis, Look, Side};
+use trunkgate_story::impairment::Stopped;
 use trunkgate_story::trace::TraceItem;
 
 use crate::call::legs::leg::{Leg, StreamEnd};
+use crate::call::story::losses;
 
 /// What a side's media is judged by.
 fn look(leg: &Leg) -> Option<Look> {
@@ -96,20 +97,51 @@ impl CallMedia {
         if !first || counted {
             return;
         }
-        let silent = match (both, leg) {
-            (true, _) => "both",
-            (false, LegId::CALLER) => "caller",
-            (false, _) => "callee",
-        };
-        let trunk = cx.call.legs[leg].trunk.as_ref().map_or_else(|| "".into(), |t| t.name.clone());
-        *cx.edge.metrics.media_one_way.entry((trunk.clone(), silent)).or_default() += 1;
         let name = cx.edge.shown_name(&cx.call.legs.name_of(leg));
         let which = if both { "no media from either side".to_owned() } else { format!("no media from {name}") };
-        let sid = cx.call.legs.sid().to_owned();
         let line = format!("{which} 5 s after it should have come; of {name}: {text}");
-        let change = cx.call.change_for(Happening::MediaOneWay, &line, None);
-        cx.edge.changed(Change { trunk: Some(trunk.to_string()), fix: Some(fix), ..change });
-        cx.edge.warn(&sid, line, None);
+        cx.count_one_way(leg, both, line, fix);
+    }
+
+    /// The continuous stream of an end stopped `silent` ago, while something is sent to it: one-way audio from then on.
+    pub(crate) fn stopped(&self, cx: &mut Cx<'_>, end: EndId, silent: Duration) {
+        let Some(leg) = cx.call.legs.leg_of(end) else { return };
+        let Some(other) = cx.call.legs.other(leg).filter(|_| cx.call.legs.holds.is_empty()) else { return };
+        // Video, or text, that stops is no silence.
+        let is_audio =
+            cx.call.legs[leg].ends.iter().find(|slot| slot.remote.is_some()).is_some_and(|slot| slot.end == end);
+        let is_agent = cx.call.legs[other].agent.is_some();
+        let name = cx.call.legs.name_of(leg);
+        let Some(side) = self.media_side(cx.call, cx.edge, leg, &name, None) else { return };
+        if !is_audio || !(is_agent || side.is_wanted) {
+            return;
+        }
+        let before = cx.call.legs[leg].quality.looked.map(|(look, at)| (look, cx.now.saturating_duration_since(at)));
+        let received = side.counters.rx_packets.get();
+        let found = Side { before, ..side }.why_stopped(silent);
+        let at = cx.since_answer().saturating_sub(silent);
+        let first = cx.call.legs[leg].quality.stopped().is_none();
+        let stopped = Stopped { at, until: None, received, found };
+        let line = stopped.sentence(&name);
+        cx.edge.trace(cx.now, cx.call.key, TraceItem::Media { leg: leg.index(), text: line });
+        if first {
+            let line = stopped.sentence(&cx.edge.shown_name(&name));
+            let fix = stopped.found.fix.clone();
+            cx.count_one_way(leg, false, line, fix);
+        }
+        cx.call.legs[leg].quality.faults.get_or_insert_default().stopped = Some(stopped);
+    }
+
+    /// Notes that a stream which had stopped has come again.
+    fn look_for_resumption(&self, cx: &mut Cx<'_>, leg: LegId) {
+        let now = cx.since_answer();
+        let quality = &mut cx.call.legs[leg].quality;
+        let received = quality.looked.map_or(0, |(look, _)| look.heard());
+        if let Some(stopped) = quality.faults.as_mut().and_then(|faults| faults.stopped.as_mut())
+            && received > stopped.received
+        {
+            stopped.until.get_or_insert(now);
+        }
     }
 
     /// What is heard of each side is looked at: each kind of fault is told once, while it lasts.
@@ -133,6 +165,8 @@ impl CallMedia {
                 }
             }
             cx.set_flaw(leg, found);
+            self.look_for_resumption(cx, leg);
+            losses::look(cx, leg, false);
         }
     }
 
@@ -152,6 +186,7 @@ impl CallMedia {
             return;
         }
         let silent = cx.call.legs.silent_leg();
+        cx.call.story.both_silent = cx.call.is_mute();
         for leg in [Some(cx.call.legs.near), cx.call.legs.callee].into_iter().flatten() {
             let is_heard = cx.call.legs[leg].view().rtp.rx_packets > 0;
             if !is_heard && (cx.call.legs[leg].quality.unheard.is_some() || silent == Some(leg)) {
@@ -177,6 +212,7 @@ impl CallMedia {
                 cx.set_flaw(leg, found);
             }
             cx.judge(leg, false);
+            losses::look(cx, leg, true);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a call tells of itself: changes, verdict, diagnoses in force, quality, samples.
 
 pub(crate) mod hearing;
+pub(crate) mod losses;
 pub(crate) mod mismatch;
 pub(crate) mod noted;
 pub(crate) mod verdict;

@@ -3,7 +3,7 @@
 //! The quality series is read from the counters of the ends by the call's own timer, so that no packet waits for it.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use trunkgate_media::{AgentQueue, EndCounters, Unsent};
 use trunkgate_resources::addressing::Addressing;
@@ -68,6 +68,27 @@ impl Cx<'_> {
                 self.tell_fault(&trunk.name, &found);
             }
         }
+    }
+
+    /// Counts one-way audio, and reports it to observers and the log; `both`: neither side is heard.
+    pub(crate) fn count_one_way(&mut self, leg: LegId, both: bool, line: String, fix: String) {
+        let silent = match (both, leg) {
+            (true, _) => "both",
+            (false, LegId::CALLER) => "caller",
+            (false, _) => "callee",
+        };
+        let trunk: Arc<str> = self.call.legs[leg].trunk.as_ref().map_or_else(|| "".into(), |trunk| trunk.name.clone());
+        *self.edge.metrics.media_one_way.entry((trunk.clone(), silent)).or_default() += 1;
+        let sid = self.call.legs.sid().to_owned();
+        let change = self.call.change_for(Happening::MediaOneWay, &line, None);
+        self.edge.changed(Change { trunk: Some(trunk.to_string()), fix: Some(fix), ..change });
+        self.edge.warn(&sid, line, None);
+    }
+
+    /// Returns the time since the answer; zero before.
+    pub(crate) fn since_answer(&self) -> Duration {
+        let since = |answered| self.edge.date(self.now).duration_since(answered).unwrap_or_default();
+        self.call.times.answered.map(since).unwrap_or_default()
     }
 
     /// Its trunk learns of a fault, once a call; `refused`: that cost the call its target. Of which kind it is, where that is new.
@@ -240,7 +261,7 @@ impl Shared {
     pub(crate) fn flags(&self) -> Vec<&'static str> {
         let mut agents = self.legs.iter().filter_map(|leg| leg.agent.as_ref());
         let hold = [
-            self.legs.iter().any(|leg| leg.quality.unheard.is_some()),
+            self.legs.iter().any(|leg| leg.quality.unheard.is_some() || leg.quality.stopped().is_some()),
             self.has_mismatch(),
             self.is_held_back(),
             self.story.failovers > 0,
@@ -250,6 +271,17 @@ impl Shared {
             self.legs.iter().any(|leg| leg.srtp.is_some()),
         ];
         FLAGS.into_iter().zip(hold).filter_map(|(flag, holds)| holds.then_some(flag)).collect()
+    }
+
+    /// Returns whether neither side of a call that lasted a second was heard, though both should send.
+    pub(crate) fn is_mute(&self) -> bool {
+        let is_silent = |leg: LegId| {
+            let side = &self.legs[leg];
+            let should_send = side.ends.iter().any(|end| end.remote.as_ref().is_some_and(|remote| remote.watch_idle));
+            should_send && side.view().rtp.rx_packets == 0
+        };
+        let sides = self.legs.callee.map(|callee| [self.legs.near, callee]);
+        self.talked_seconds() >= Some(1.0) && sides.is_some_and(|sides| sides.into_iter().all(is_silent))
     }
 
     /// Whether this machine lets no packets out to a side.
@@ -343,7 +375,7 @@ pub(crate) fn see(times: &mut LegTimes, at_us: u64, leg: &Leg) {
     times.listens = leg.listens();
 }
 
-pub(crate) fn micros(duration: std::time::Duration) -> u64 {
+pub(crate) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
@@ -356,7 +388,7 @@ pub(crate) fn queue(leg: &Leg) -> Option<&AgentQueue> {
     leg.agent.as_ref()?.queue.as_deref()
 }
 
-fn totals(leg: &Leg) -> Totals {
+pub(crate) fn totals(leg: &Leg) -> Totals {
     let earlier = &leg.quality.earlier;
     let far_lost = earlier.far.as_ref().map_or(0, |far| far.lost);
     let (received, lost, sent) = (earlier.rx_packets, earlier.lost, earlier.tx_packets);

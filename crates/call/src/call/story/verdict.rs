@@ -49,6 +49,8 @@ pub(crate) struct Story {
     pub(crate) series: Series,
     /// Who hung up, and the headers of that BYE.
     pub(crate) farewell: Option<(LegId, Brought)>,
+    /// Whether neither side of a call that has ended was heard, in a call too short for the worker's word.
+    pub(crate) both_silent: bool,
     /// Whether it is followed by a text message where nobody answers.
     pub(crate) sms: Option<Arc<SmsRule>>,
     /// Targets and peers given up so far.
@@ -279,12 +281,25 @@ fn hearing(call: &Shared) -> String {
             let what = if heard { "No media at first from" } else { "No media from" };
             format!(" {what} {name}: {}. Try: {}.", found.text, found.fix)
         });
-        let flaw = side.quality.flaw.as_ref().map(|found| format!(" {}. Try: {}.", capital(&found.text), found.fix));
-        [unheard, flaw]
+        let stopped = side.quality.stopped().map(|stopped| format!(" {}", stopped.sentence(&name)));
+        // A stream that stopped says more than that nothing came lately.
+        let is_said = |found: &&Diagnosis| stopped.is_none() || found.cause != Cause::Ceased;
+        let told = |found: &Diagnosis| format!(" {}. Try: {}.", capital(&found.text), found.fix);
+        let flaw = side.quality.flaw.as_deref().filter(is_said).map(told);
+        let losses: String =
+            side.quality.faults.iter().flat_map(|faults| &faults.losses).map(|(_, found)| told(found)).collect();
+        [unheard, stopped, flaw, Some(losses).filter(|losses| !losses.is_empty())]
     };
     let noted: String = call.legs.ids().flat_map(noted).flatten().collect();
     if !noted.is_empty() {
         return noted;
+    }
+    if let (true, Some(callee), Some(seconds)) = (call.story.both_silent, call.legs.callee, call.talked_seconds()) {
+        let (caller, callee) = (call.legs.name_of(call.legs.near), call.legs.name_of(callee));
+        return format!(
+            " No media from {caller} and none from {callee}: 0 packets arrived in {seconds:.1} s. Try: call again for longer than \
+             5 s, and the verdict names a cause for each side; check `public_address` and the media ports (`trunkgate doctor`)."
+        );
     }
     call.legs.silent_leg().map(|leg| format!(" No media from {}.", call.legs.name_of(leg))).unwrap_or_default()
 }

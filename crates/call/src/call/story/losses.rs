@@ -1,0 +1,59 @@
+//! Packet loss of the two sides of an answered call: looked at with its quality, and told in trace, log and verdict.
+
+use std::time::Duration;
+
+use trunkgate_media::mos::Codec;
+use trunkgate_resources::key::LegId;
+use trunkgate_story::diagnosis::Diagnosis;
+use trunkgate_story::impairment::{Direction, Path};
+use trunkgate_story::series::Reading;
+use trunkgate_story::trace::TraceItem;
+
+use crate::call::shared::{Cx, Shared};
+use crate::call::story::noted::{reading, totals};
+
+/// Looks at the loss of a side, whose call has `ended` or goes on; each direction is told once.
+pub(crate) fn look(cx: &mut Cx<'_>, leg: LegId, ended: bool) {
+    let side = &cx.call.legs[leg];
+    let all = totals(side);
+    if side.agent.is_some() || all.lost + all.far_lost == 0 {
+        return;
+    }
+    let (series, other) = (&cx.call.story.series, cx.call.legs.other(leg));
+    let of = (leg.index(), other.map(LegId::index));
+    let mut readings = cx.call.legs.iter().map(reading);
+    let open = series.open_for(cx.now);
+    let rest = ended.then_some((open, &mut readings as &mut dyn Iterator<Item = Reading>));
+    let name = cx.call.legs.name_of(leg);
+    let path = path(cx.call, leg, &name);
+    let found: Vec<(Direction, Diagnosis)> = series.losses(of, path.codec, rest).found(&path).collect();
+    for (direction, found) in found {
+        let losses = &mut cx.call.legs[leg].quality.faults.get_or_insert_default().losses;
+        match losses.iter_mut().find(|(known, _)| *known == direction) {
+            Some(known) => known.1 = found,
+            None => {
+                losses.push((direction, found.clone()));
+                let line = format!("{}; try: {}", found.text, found.fix);
+                cx.edge.trace(cx.now, cx.call.key, TraceItem::Media { leg: leg.index(), text: line });
+                let sid = cx.call.legs.sid().to_owned();
+                cx.edge.warn(&sid, found.text, None);
+            }
+        }
+    }
+}
+
+/// What is known of the way of a side's media.
+fn path<'a>(call: &Shared, leg: LegId, name: &'a str) -> Path<'a> {
+    let side = &call.legs[leg];
+    let announced = side.ends.iter().find_map(|end| end.remote.as_ref()?.rtp);
+    let rtp = side.view().rtp;
+    let us = |ms: f64| (ms * 1000.0) as u64;
+    Path {
+        name,
+        address: side.latched.or(announced).map_or_else(|| side.signalling(), |rtp| rtp.ip()),
+        codec: Codec::named(&side.codec),
+        jitter_us: (us(rtp.jitter_ms), rtp.far.map_or(0, |far| us(far.jitter_ms))),
+        rtt_us: rtp.rtt_ms.map_or(0, us),
+        ended: call.talked_seconds().map(Duration::from_secs_f64),
+    }
+}

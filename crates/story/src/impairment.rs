@@ -1,0 +1,327 @@
+//! Packet loss of a leg's audio, each direction by itself, and a stream that stopped in mid-call: when, how much, and what
+//! would help.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use trunkgate_media::mos::Codec;
+
+use crate::diagnosis::Diagnosis;
+use crate::limits::{LOSS_PACKETS, LOSS_PERCENT, LOSSY_SECONDS, POOR_MOS};
+use crate::quality::score;
+
+/// Direction of a stream, as seen by the edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// From the remote party to the edge.
+    Received,
+    /// From the edge to the remote party, by the remote party's RTCP reports.
+    Sent,
+}
+
+/// Lost packets, of so many that should have arrived.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Share {
+    lost: u32,
+    of: u32,
+}
+
+impl Share {
+    fn add(&mut self, other: Share) {
+        self.lost = self.lost.saturating_add(other.lost);
+        self.of = self.of.saturating_add(other.of);
+    }
+
+    /// Returns both as the score takes them.
+    fn wide(self) -> (u64, u64) {
+        (self.lost.into(), self.of.into())
+    }
+
+    /// Returns whether the audio is poor for this loss alone.
+    fn is_poor(self, codec: Option<Codec>) -> bool {
+        let (lost, of) = self.wide();
+        if of < LOSS_PACKETS {
+            return false;
+        }
+        match score(codec, (lost, of), 0, 0) {
+            Some(mos) => mos < POOR_MOS,
+            None => lost * 100 >= of * LOSS_PERCENT,
+        }
+    }
+
+    fn percent(self) -> u64 {
+        let (lost, of) = self.wide();
+        (lost * 100 + of / 2).checked_div(of).unwrap_or(0)
+    }
+}
+
+/// Packet loss of one direction, interval by interval.
+#[derive(Debug, Clone, Copy, Default)]
+struct Losses {
+    all: Share,
+    /// The intervals with poor audio, added up.
+    poor: Share,
+    poor_time: Duration,
+    /// Begin of the first of them and end of the last, since the answer.
+    span: Option<(Duration, Duration)>,
+}
+
+impl Losses {
+    fn take(&mut self, (begin, end): (Duration, Duration), share: Share, codec: Option<Codec>) {
+        self.all.add(share);
+        if share.is_poor(codec) {
+            self.poor.add(share);
+            self.poor_time += end.saturating_sub(begin);
+            self.span = Some((self.span.map_or(begin, |(first, _)| first), end));
+        }
+    }
+
+    /// Returns the loss that the verdict reports, and when it was: poor audio for some time, or, of a call that has
+    /// ended, as a whole.
+    fn found(&self, codec: Option<Codec>, ended: Option<Duration>) -> Option<(Share, Duration, Duration)> {
+        let lasting = self.span.filter(|_| self.poor_time >= Duration::from_secs(LOSSY_SECONDS));
+        let of_poor = lasting.map(|(begin, end)| (self.poor, begin, end));
+        of_poor.or_else(|| ended.filter(|_| self.all.is_poor(codec)).map(|end| (self.all, Duration::ZERO, end)))
+    }
+}
+
+/// What is known of a leg besides its losses.
+#[derive(Debug, Clone, Copy)]
+pub struct Path<'a> {
+    /// Name of the remote party: trunk, or place.
+    pub name: &'a str,
+    /// Where its media come from, or go to.
+    pub address: IpAddr,
+    /// The codec, where a score of it is known.
+    pub codec: Option<Codec>,
+    /// Jitter of the received audio and of what the remote party reports, and the round-trip time, in microseconds.
+    pub jitter_us: (u64, u64),
+    /// The round-trip time in microseconds.
+    pub rtt_us: u64,
+    /// Length of the call since its answer, where it has ended.
+    pub ended: Option<Duration>,
+}
+
+/// An interval of a leg, for its losses.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Interval {
+    /// Begin and end, since the answer.
+    pub(crate) time: (Duration, Duration),
+    /// Packets received, and lost on the way here.
+    pub(crate) received: (u32, u32),
+    /// Packets sent, and lost by a report of the remote party.
+    pub(crate) sent: (u32, u32),
+    /// Whether the remote party reported in it.
+    pub(crate) is_reported: bool,
+    /// Packets that the other leg lost meanwhile: what did not reach the edge is no loss behind it.
+    pub(crate) upstream: u32,
+}
+
+/// Packet loss of a leg in both directions, as found in its intervals.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LegLoss {
+    received: Losses,
+    sent: Losses,
+    /// End of the last interval.
+    now: Duration,
+}
+
+impl LegLoss {
+    /// Returns the loss in these intervals.
+    pub(crate) fn of(intervals: impl Iterator<Item = Interval>, codec: Option<Codec>) -> LegLoss {
+        let mut all = LegLoss::default();
+        // What was sent since the last report, what the other leg lost meanwhile, and the begin of that time.
+        let (mut sent, mut upstream, mut since) = (0u32, 0u32, None);
+        for Interval { time, received: (came, lost), sent: (left, far_lost), is_reported, upstream: missing } in
+            intervals
+        {
+            all.now = time.1;
+            all.received.take(time, Share { lost, of: came.saturating_add(lost) }, codec);
+            (sent, upstream) = (sent.saturating_add(left), upstream.saturating_add(missing));
+            let begin = *since.get_or_insert(time.0);
+            if is_reported {
+                let lost = far_lost.saturating_sub(upstream).min(sent);
+                all.sent.take((begin, time.1), Share { lost, of: sent }, codec);
+                (sent, upstream, since) = (0, 0, None);
+            }
+        }
+        all
+    }
+
+    /// Returns what the verdict says of each direction with poor audio.
+    pub fn found(&self, path: &Path<'_>) -> impl Iterator<Item = (Direction, Diagnosis)> + use<> {
+        let of = |losses: &Losses, direction| {
+            let (share, begin, end) = losses.found(path.codec, path.ended)?;
+            let is_over = losses.span.is_some_and(|(_, last)| last == end && end < self.now);
+            Some((direction, path.diagnosis(direction, share, begin, is_over.then_some(end))))
+        };
+        let found = [of(&self.received, Direction::Received), of(&self.sent, Direction::Sent)];
+        found.into_iter().flatten()
+    }
+}
+
+impl Path<'_> {
+    fn diagnosis(&self, direction: Direction, share: Share, begin: Duration, end: Option<Duration>) -> Diagnosis {
+        let Path { name, address, codec, jitter_us, rtt_us, .. } = *self;
+        let jitter = if direction == Direction::Received { jitter_us.0 } else { jitter_us.1 };
+        let mos = score(codec, share.wide(), jitter, rtt_us);
+        let mos = mos.map(|mos| format!(", MOS {mos:.1}")).unwrap_or_default();
+        let (percent, when) = (share.percent(), when(begin, end));
+        let figures = format!("{} of {} packets{mos}", share.lost, share.of);
+        let text = match direction {
+            Direction::Received => format!("{percent} % packet loss from {name} to this machine {when}: {figures}"),
+            Direction::Sent => {
+                format!(
+                    "{percent} % packet loss from this machine to {name} {when}, as {name} reports by RTCP: {figures}"
+                )
+            }
+        };
+        let fix = format!(
+            "run `mtr -u {address}` from this machine; look for a saturated uplink, Wi-Fi or a VPN on the side of {name}, and for \
+             missing QoS (DSCP EF) on the path"
+        );
+        Diagnosis::of_loss(text, fix)
+    }
+}
+
+/// `since the answer`, `since 12 s after the answer`, `from 12 s to 40 s after the answer`.
+fn when(begin: Duration, end: Option<Duration>) -> String {
+    match end {
+        Some(end) => format!("from {} to {} after the answer", time(begin), time(end)),
+        None if begin < Duration::from_secs(1) => "since the answer".to_owned(),
+        None => format!("since {} after the answer", time(begin)),
+    }
+}
+
+/// Returns a time in a call in words: `12 s`, `3 min 5 s`.
+fn time(of: Duration) -> String {
+    let seconds = (of + Duration::from_millis(500)).as_secs();
+    match (seconds / 60, seconds % 60) {
+        (0, seconds) => format!("{seconds} s"),
+        (minutes, 0) => format!("{minutes} min"),
+        (minutes, seconds) => format!("{minutes} min {seconds} s"),
+    }
+}
+
+/// A continuous stream that stopped in mid-call while the other side went on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stopped {
+    /// When its last packet came, since the answer.
+    pub at: Duration,
+    /// When packets came again.
+    pub until: Option<Duration>,
+    /// Packets received by then.
+    pub received: u64,
+    /// Why, and what would help.
+    pub found: Diagnosis,
+}
+
+impl Stopped {
+    /// Returns the verdict's sentence about the remote party `name`.
+    pub fn sentence(&self, name: &str) -> String {
+        let Diagnosis { text, fix, .. } = &self.found;
+        format!("No media from {name} {}: {text}. Try: {fix}.", when(self.at, self.until))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATH: Path<'_> = Path {
+        name: "carrier",
+        address: IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 7)),
+        codec: Some(Codec::G711),
+        jitter_us: (0, 0),
+        rtt_us: 0,
+        ended: None,
+    };
+
+    /// The interval of 5 s at this place, in which 250 packets were sent to the edge.
+    fn interval(at: u64, lost: u32) -> Interval {
+        let begin = Duration::from_secs(at * 5);
+        let time = (begin, begin + Duration::from_secs(5));
+        Interval { time, received: (250 - lost, lost), sent: (0, 0), is_reported: false, upstream: 0 }
+    }
+
+    /// What is said of a leg of which so many packets of 250 were lost in each interval.
+    fn said(lost: &[u32], path: &Path<'_>) -> Vec<Diagnosis> {
+        let intervals = (0..).zip(lost).map(|(at, lost)| interval(at, *lost));
+        LegLoss::of(intervals, path.codec).found(path).map(|(_, found)| found).collect()
+    }
+
+    #[test]
+    fn loss_is_reported_with_its_figures_and_its_time() {
+        let rows: [(&[u32], Option<&str>); 6] = [
+            (&[0, 0, 0], None),
+            (&[5, 5, 5], None),
+            // 7.6 % of G.711 is MOS 3.6.
+            (&[62], None),
+            (
+                &[63, 62],
+                Some("25 % packet loss from carrier to this machine since the answer: 125 of 500 packets, MOS 2.3"),
+            ),
+            (
+                &[0, 0, 63, 62],
+                Some(
+                    "25 % packet loss from carrier to this machine since 10 s after the answer: 125 of 500 packets, MOS 2.3",
+                ),
+            ),
+            (
+                &[0, 63, 62, 0],
+                Some(
+                    "25 % packet loss from carrier to this machine from 5 s to 15 s after the answer: 125 of 500 packets, MOS 2.3",
+                ),
+            ),
+        ];
+        for (lost, says) in rows {
+            let found = said(lost, &PATH);
+            assert_eq!(found.first().map(|one| one.text.as_str()), says, "{lost:?}");
+            assert!(found.len() <= 1 && found.iter().all(|one| one.fix.starts_with("run `mtr -u 198.51.100.7`")));
+        }
+    }
+
+    #[test]
+    fn a_short_call_is_judged_as_a_whole() {
+        let ended = Path { ended: Some(Duration::from_secs(5)), ..PATH };
+        for (lost, live, over) in [(63, 0, 1), (1, 0, 0)] {
+            assert_eq!((said(&[lost], &PATH).len(), said(&[lost], &ended).len()), (live, over), "{lost}");
+        }
+    }
+
+    #[test]
+    fn without_a_score_a_tenth_counts() {
+        let path = Path { codec: None, ended: Some(Duration::from_secs(5)), ..PATH };
+        assert_eq!(said(&[24], &path), []);
+        assert!(said(&[25], &path).iter().all(|one| one.text.ends_with("25 of 250 packets")));
+        assert_eq!(said(&[25], &path).len(), 1);
+    }
+
+    #[test]
+    fn what_the_remote_party_reports_is_its_own_loss_without_that_of_the_other_leg() {
+        let says = |upstream: u32, is_reported: [bool; 3]| {
+            let of = |(at, is_reported)| {
+                let far_lost = if is_reported { 60 } else { 0 };
+                Interval { sent: (250, far_lost), is_reported, upstream, ..interval(at, 0) }
+            };
+            let intervals = (0..).zip(is_reported).map(of);
+            LegLoss::of(intervals, PATH.codec).found(&PATH).map(|(_, one)| one.text).collect::<Vec<_>>()
+        };
+        let behind = "24 % packet loss from this machine to carrier since the answer, as carrier reports by RTCP: 180 of 750 packets, MOS 2.4";
+        assert_eq!(says(0, [true; 3]), [behind]);
+        assert_eq!(says(60, [true; 3]), [] as [&str; 0], "all of it was lost before the edge");
+        assert_eq!(says(0, [false; 3]), [] as [&str; 0], "nothing is reported");
+        let late = "24 % packet loss from this machine to carrier since 10 s";
+        assert!(says(0, [false, true, true]).iter().all(|text| !text.starts_with(late)));
+    }
+
+    #[test]
+    fn a_stream_that_stopped_has_its_time() {
+        let found = Diagnosis::of_loss("why".into(), "fix it".into());
+        let mut one = Stopped { at: Duration::from_millis(12_400), until: None, received: 600, found };
+        assert_eq!(one.sentence("pbx"), "No media from pbx since 12 s after the answer: why. Try: fix it.");
+        one.until = Some(Duration::from_secs(185));
+        assert!(one.sentence("pbx").starts_with("No media from pbx from 12 s to 3 min 5 s after the answer: "));
+        assert_eq!(time(Duration::from_secs(120)), "2 min");
+    }
+}
