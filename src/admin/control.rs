@@ -80,8 +80,11 @@ pub(super) async fn no_calls_by_http() -> ApiError {
 }
 
 /// The API that Twilio's own clients speak.
-pub(super) async fn no_twilio_api() -> ApiError {
-    later("the Twilio-compatible API: not in this version; /v1/calls has forks, transfer and dtmf")
+pub(super) async fn no_twilio_api() -> (StatusCode, Json<Value>) {
+    let status = StatusCode::NOT_IMPLEMENTED;
+    let message = "the Twilio-compatible API: not in this version; /v1/calls has forks, transfer and dtmf";
+    let (code, more_info) = (status.as_u16(), "https://www.rfc-editor.org/rfc/rfc9110#section-15.6.2");
+    (status, Json(json!({ "code": code, "message": message, "more_info": more_info, "status": code })))
 }
 
 fn later(message: &str) -> ApiError {

@@ -402,7 +402,14 @@ impl Reached {
 /// The edge that the flags name, else the file.
 fn target(config: Option<&Path>, remote: &Remote) -> Option<Target> {
     let by = |ca: &PathBuf| Believed::By(ca.clone());
-    if let Some(url) = &remote.url {
+    if let Some(written) = &remote.url {
+        let url = &match with_scheme(written) {
+            Ok(url) => url,
+            Err(why) => {
+                eprintln!("error: --url: {}", terminal::harmless(&why));
+                return None;
+            }
+        };
         if Url::parse(url).is_ok_and(|url| !url.username().is_empty() || url.password().is_some()) {
             eprintln!("error: --url contains a user part: use --token");
             return None;
@@ -427,6 +434,20 @@ fn target(config: Option<&Path>, remote: &Remote) -> Option<Target> {
     edge.token = remote.token.clone().or(edge.token);
     edge.believed = remote.ca.as_ref().map_or(edge.believed, by);
     Some(edge)
+}
+
+/// Returns the URL of an edge that is written as a URL, or as `HOST:PORT` for `http`.
+///
+/// # Errors
+/// Returns why it is none.
+fn with_scheme(written: &str) -> Result<String, String> {
+    let url = if written.contains("://") { written.to_owned() } else { format!("http://{written}") };
+    let parsed = Url::parse(&url).map_err(|error| error.to_string());
+    match parsed.map(|parsed| (parsed.scheme() == "http" || parsed.scheme() == "https") && parsed.has_host()) {
+        Ok(true) => Ok(url),
+        Ok(false) => Err(format!("no HTTP address: {written}. Write http://HOST:PORT, https://HOST:PORT or HOST:PORT")),
+        Err(why) => Err(format!("{why}: {written}. Write http://HOST:PORT, https://HOST:PORT or HOST:PORT")),
+    }
 }
 
 /// The edge of the file that is meant, where this is its very address: then its token is for it, and no other's is.
@@ -545,6 +566,23 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_without_a_scheme_is_http() {
+        for (written, url) in [
+            ("127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("localhost:8080", "http://localhost:8080"),
+            ("[::1]:8080", "http://[::1]:8080"),
+            ("edge.example.com", "http://edge.example.com"),
+            ("https://edge.example.com/", "https://edge.example.com/"),
+        ] {
+            assert_eq!(with_scheme(written).as_deref(), Ok(url));
+        }
+        for wrong in ["", "ftp://a", "http://", "127.0.0.1:port"] {
+            let why = with_scheme(wrong).unwrap_err();
+            assert!(why.ends_with("Write http://HOST:PORT, https://HOST:PORT or HOST:PORT"), "{why}");
+        }
+    }
 
     #[test]
     fn a_call_is_named_by_the_beginning_of_its_sid() {

@@ -1,4 +1,4 @@
-//! `trunkgate help TOPIC`: explains an error code, a reason slug or a SIP status code.
+//! `trunkgate help TOPIC`: explains an error code, a reason slug, a SIP status code, or a word that is shown of a call.
 
 use std::process::ExitCode;
 
@@ -10,6 +10,7 @@ use crate::tools::client;
 
 mod reasons;
 mod sip;
+mod words;
 
 /// Columns of an explanation.
 const WIDTH: usize = 96;
@@ -24,12 +25,14 @@ pub fn run(topic: &str, verbs: &[&str]) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// The explanation of an error code (in either case, with or without its letters), a SIP status code or a reason.
+/// Returns the explanation of an error code (in either case, with or without its letters), a SIP status code, a reason, or a
+/// word that the command line shows of a call.
 pub fn explain(topic: &str) -> Option<String> {
     if let Some(code) = code::find(topic).or_else(|| code::find(&format!("TG{topic}"))) {
         return Some(format!("{}: {}\n\n{}\n", code.id, code.title, code.text));
     }
-    sip::explain(topic).or_else(|| reasons::explain(topic)).map(|text| wrapped(&text))
+    let found = sip::explain(topic).or_else(|| reasons::explain(topic)).or_else(|| words::explain(topic));
+    found.map(|text| wrapped(&text))
 }
 
 /// Breaks lines that are longer than a terminal is wide.
@@ -42,11 +45,12 @@ fn unknown(topic: &str, verbs: &[&str]) -> String {
     let (upper, lower) = (topic.to_uppercase(), topic.to_lowercase().replace('-', "_"));
     let near = nearest(&upper, code::ALL.iter().map(|code| code.id));
     let near = near.or_else(|| nearest(&lower, ReasonSlug::ALL.iter().map(|reason| reason.as_str())));
+    let near = near.or_else(|| nearest(&lower, words::all()));
     let near = near.or_else(|| nearest(&lower, verbs.iter().copied())).or_else(|| sip::nearest(topic));
     let hint = near.map(|near| format!("Did you mean `trunkgate help {near}`?\n")).unwrap_or_default();
     format!(
-        "error: unknown help topic: {topic}\n{hint}Topics are verbs (calls), error codes (TG0104), SIP status codes (503) and \
-         reasons (no_route).\n`trunkgate --help` lists the verbs, docs/codes.md the error codes, docs/reasons.md the reasons.\n"
+        "error: unknown help topic: {topic}\n{hint}Topics are verbs (calls), error codes (TG0104), SIP status codes (503), reasons \
+         (no_route), and flags, outcomes, causes and figures of calls (one_way, busy, MOS).\n`trunkgate --help` lists the verbs, docs/codes.md the error codes, docs/reasons.md the reasons.\n"
     )
 }
 

@@ -267,11 +267,19 @@ fn what_verbs_print_without_an_edge_is_in_the_page() {
 fn what_is_not_built_is_said_to_be_so() {
     let edge =
         Process::start(&config("[trunk.a]\npeers = [\"sip:127.0.0.1:9\"]\n[[route]]\nconnect = [\"trunk:a\"]\n"));
-    for (method, path) in
-        [("POST", "/v1/calls"), ("GET", "/2010-04-01/Accounts/AC1/Calls.json"), ("POST", "/2010-04-01")]
-    {
+    let ask = |method: &str, path: &str| -> (u16, Value) {
         let (status, answer) = http(method, &format!("{}{path}", edge.url()), &[], "");
-        let answer: Value = serde_json::from_str(&answer).unwrap();
-        assert_eq!((status, &answer["error"]["code"]), (501, &Value::from("not_in_this_version")), "{path}");
+        (status, serde_json::from_str(&answer).unwrap())
+    };
+    let (status, answer) = ask("POST", "/v1/calls");
+    assert_eq!((status, &answer["error"]["code"]), (501, &Value::from("not_in_this_version")));
+    // Twilio's own clients read its shape of an error.
+    for (method, path) in [("GET", "/2010-04-01/Accounts/AC1/Calls.json"), ("POST", "/2010-04-01")] {
+        let (status, answer) = ask(method, path);
+        assert_eq!((status, &answer["status"], &answer["code"]), (501, &501.into(), &501.into()), "{path}");
+        assert!(
+            answer["message"].is_string() && answer["more_info"].is_string() && answer["error"].is_null(),
+            "{answer}"
+        );
     }
 }

@@ -8,7 +8,8 @@ import { ago, bytes, count, duration, kind, many, maskNumbers, numbersAreMasked,
 function certificate(days) {
   if (days === null) return '–';
   if (days < 0) return chip('bad', 'expired');
-  return `${many(days, 'day')} left`;
+  if (days >= 36500) return 'no expiry within 100 years';
+  return days >= 3650 ? `${Math.floor(days / 365)} years left` : `${many(days, 'day')} left`;
 }
 
 export function systemPage(main) {

@@ -317,7 +317,7 @@ impl Answered {
         let quality = self.quality;
         match quality.filter(|quality| quality.received > 0) {
             Some(quality) => {
-                out.push_str(&format!("heard  {} packets, {}\n", quality.received, figures(&quality.near)));
+                out.push_str(&format!("heard  {}, {}\n", packets(quality.received), figures(&quality.near)));
                 out.push_str(&format!("level  {}\n", in_words(sound)));
             }
             None => out.push_str("heard  nothing: check NAT, firewall and --srtp\n"),
@@ -329,7 +329,7 @@ impl Answered {
             }
             None => "no RTCP report from the remote party".to_owned(),
         };
-        out.push_str(&format!("sent   {} packets, {far}\n", self.sent));
+        out.push_str(&format!("sent   {}, {far}\n", packets(self.sent.into())));
         if let Some(ms) = quality.and_then(|quality| quality.round_trip_ms) {
             out.push_str(&format!("trip   {ms:.1} ms round trip\n"));
         }
@@ -350,7 +350,8 @@ impl Answered {
             out.push_str("echo   our own tone was received\n");
         }
         if self.unopened > 0 {
-            out.push_str(&format!("! {} packets were not encrypted with the key agreed\n", self.unopened));
+            let (unopened, verb) = (packets(self.unopened), if self.unopened == 1 { "was" } else { "were" });
+            out.push_str(&format!("! {unopened} {verb} not encrypted with the key agreed\n"));
         }
         if self.is_cut_off {
             out.push_str("! left without BYE\n");
@@ -387,6 +388,11 @@ fn figures(one: &Direction) -> String {
     format!("{} lost ({percent:.1} %), jitter {:.1} ms, MOS {score}", one.lost, one.jitter_ms)
 }
 
+/// `1 packet`, `2 packets`.
+fn packets(count: u64) -> String {
+    if count == 1 { "1 packet".to_owned() } else { format!("{count} packets") }
+}
+
 /// What was heard in those packets.
 fn in_words(sound: &Sound) -> String {
     match sound.level_db() {
@@ -415,6 +421,11 @@ fn words(ending: Ending) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_packet_is_no_packets() {
+        assert_eq!([0, 1, 2].map(packets), ["0 packets", "1 packet", "2 packets"]);
+    }
 
     #[test]
     fn what_is_heard_stands_at_its_time() {

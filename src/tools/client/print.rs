@@ -36,7 +36,7 @@ pub(super) fn status(answer: &Value, width: Option<usize>) -> String {
         match listener["certificate_days"].as_i64() {
             Some(1) => format!("{place} (certificate: 1 day left)"),
             Some(days) if days < 0 => format!("{place} (certificate: {})", paint("expired", RED)),
-            Some(days) => format!("{place} (certificate: {days} days left)"),
+            Some(days) => format!("{place} (certificate: {})", days_left(days)),
             None => place,
         }
     });
@@ -110,6 +110,15 @@ fn trunks(answer: &Value, width: Option<usize>) -> String {
     }
     let peers = if peers.len() == 1 { String::new() } else { fitting(&peers, width) };
     fitting(&rows, width) + &peers
+}
+
+/// Returns the time until a certificate expires: in days for ten years, then in years.
+fn days_left(days: i64) -> String {
+    match days / 365 {
+        ..10 => format!("{days} days left"),
+        10..100 => format!("{} years left", days / 365),
+        100.. => "no expiry within 100 years".to_owned(),
+    }
 }
 
 /// How a trunk has done lately, in words.
@@ -475,6 +484,18 @@ fn paint(text: &str, colour: &str) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn the_days_of_a_certificate_are_counted_for_ten_years() {
+        for (days, says) in [
+            (61, "61 days left"),
+            (3_649, "3649 days left"),
+            (3_650, "10 years left"),
+            (755_726, "no expiry within 100 years"),
+        ] {
+            assert_eq!(days_left(days), says);
+        }
+    }
 
     #[test]
     fn spans_have_two_units() {
