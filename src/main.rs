@@ -39,6 +39,7 @@ fn main() -> ExitCode {
         Verb::Pcap { sid, output, remote, .. } => client::pcap(config, &remote, &sid, output.as_deref()),
         Verb::Trace { secrets: true, .. } => no_secrets("trace"),
         Verb::Trace { sid, remote, svg: Some(file), .. } => client::picture(config, &remote, &sid, &file),
+        Verb::Trace { sid, remote, json, raw: true, .. } => client::messages(config, &remote, json, &sid),
         Verb::Trace { sid, remote, json, svg: None, .. } => client::trace(config, &remote, json, &sid),
         Verb::Top { remote } => top::run(config, &remote),
         Verb::Call(verb) => call::run(&verb),

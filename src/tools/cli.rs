@@ -107,6 +107,9 @@ pub enum Verb {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// Print the SIP messages as they were on the wire, secrets overwritten
+        #[arg(long, conflicts_with = "svg")]
+        raw: bool,
         /// Write the ladder as SVG to this file, or `-` for stdout
         #[arg(long, value_name = "FILE", conflicts_with = "json")]
         svg: Option<PathBuf>,

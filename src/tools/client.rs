@@ -136,6 +136,12 @@ pub fn trace(config: Option<&Path>, remote: &Remote, json: bool, sid: &str) -> E
     )
 }
 
+/// `trace SID --raw`: the SIP messages as they were on the wire; with `json` as the edge sends them.
+pub fn messages(config: Option<&Path>, remote: &Remote, json: bool, sid: &str) -> ExitCode {
+    let show = |answer: &Value, _: &str| if json { raw(answer) } else { print::messages(answer) };
+    ask_of_call(config, remote, Method::GET, sid, |sid| format!("/v1/calls/{sid}/trace?raw=true"), show)
+}
+
 /// `trace SID --svg FILE`
 pub fn picture(config: Option<&Path>, remote: &Remote, sid: &str, file: &Path) -> ExitCode {
     download(config, remote, sid, "trace.svg", Some(file))

@@ -269,6 +269,16 @@ fn sigterm_drains_a_second_one_ends_the_calls_with_bye_and_the_record_is_written
     assert_eq!(answered[0]["sid"], calls["calls"][0]["sid"]);
 }
 
+/// `trace --raw` prints the messages of a call, and `--url` needs no scheme.
+fn messages_of(sid: &str, url: &str) {
+    let place = url.trim_start_matches("http://");
+    let wire = text(&finish(&["trace", sid, "--raw", "--url", place]).stdout);
+    let invite = wire.lines().find(|line| line.contains("  INVITE from ") && line.contains(" ← 127.0.0.")).unwrap();
+    assert!(invite.contains("  (udp 127.0.0.1:") && wire.contains("\nCSeq: ") && wire.contains("\nv=0\n"), "{wire}");
+    let json = text(&finish(&["trace", sid, "--raw", "--json", "--url", place]).stdout);
+    assert!(json.contains("\"raw\":"), "{json}");
+}
+
 #[test]
 fn status_calls_reload_drain_and_hangup_talk_to_a_running_edge() {
     let (caller, callee) = (Party::new("127.0.0.1"), Party::new("127.0.0.1"));
@@ -288,14 +298,13 @@ fn status_calls_reload_drain_and_hangup_talk_to_a_running_edge() {
     let calls = json(&["calls", "ls", "--state", "answered", "--trunk", "pbx", "--limit", "5"]);
     let sid = calls["calls"][0]["sid"].as_str().unwrap().to_owned();
     assert!(sid.starts_with("CA") && sid.len() == 34, "{sid}");
-    assert_eq!(json(&["calls", "show", &sid])["sid"], Value::from(sid.as_str()));
     let trace = edge.json(&format!("/v1/calls/{sid}/trace"));
     assert!(trace["verdict"].is_string() && !trace["entries"].as_array().unwrap().is_empty(), "{trace}");
-    assert_eq!(json(&["trace", &sid])["sid"], Value::from(sid.as_str()));
-    for named in ["last", &sid[..8]] {
+    for named in ["last", &sid[..8], &sid] {
         assert_eq!(json(&["trace", named])["sid"], Value::from(sid.as_str()), "{named}");
         assert_eq!(json(&["calls", "show", named])["sid"], Value::from(sid.as_str()), "{named}");
     }
+    messages_of(&sid, &url);
     let ladder = text(&finish(&["trace", &sid, "--url", &url]).stdout);
     for part in [&sid, "carrier", "edge", "pbx", "─INVITE─", "200 OK", "verdict: Answered by pbx."] {
         assert!(ladder.contains(part), "{part} in {ladder}");

@@ -198,8 +198,11 @@ pub(super) fn calls_as_csv(answer: &Value) -> String {
 /// `calls ls`; where the table does not fit into the terminal, two lines a call.
 pub(super) fn calls(answer: &Value, width: Option<usize>) -> String {
     let answer = &terminal::harmless_json(answer);
-    let mut rows =
-        vec![["SID", "FROM", "TO", "ROUTE", "LEGS", "STATE", "CODE", "TIME", "REASON"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["SID", "STARTED", "FROM", "TO", "ROUTE", "LEGS", "STATE", "CODE", "TIME", "REASON"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     for call in answer["calls"].as_array().into_iter().flatten() {
         rows.push(call_row(call).to_vec());
     }
@@ -211,19 +214,22 @@ pub(super) fn calls(answer: &Value, width: Option<usize>) -> String {
         return all;
     }
     let two_lines = rows.iter().skip(1).filter_map(|row| {
-        let [sid, from, to, route, legs, state, code, time, reason] = row.as_slice() else { return None };
-        let (head, rest) =
-            (format!("{sid}  {state} {code}  {time}  {reason}"), format!("  {from} → {to}  {route}  {legs}"));
+        let [sid, started, from, to, route, legs, state, code, time, reason] = row.as_slice() else { return None };
+        let (head, rest) = (
+            format!("{sid}  {started}  {state} {code}  {time}  {reason}"),
+            format!("  {from} → {to}  {route}  {legs}"),
+        );
         Some(wrapped(&head, 2, width) + &wrapped(&rest, 4, width))
     });
     two_lines.collect()
 }
 
-/// A call's cells: SID, from, to, route, legs, state or outcome, SIP code, time, reason.
-pub(crate) fn call_row(call: &Value) -> [String; 9] {
+/// Returns a call's cells: SID, start, from, to, route, legs, state or outcome, SIP code, time, reason.
+pub(crate) fn call_row(call: &Value) -> [String; 10] {
     let is_over = !call["outcome"].is_null() && call["state"] == "ended";
     [
         shown(&call["sid"]),
+        started(call, Timestamp::now()),
         shown(&call["from"]),
         shown(&call["to"]),
         shown(&call["route"]),
@@ -452,6 +458,41 @@ fn duration(call: &Value) -> String {
     span(u64::try_from(to.as_second() - from.as_second()).unwrap_or(0))
 }
 
+/// Returns when a call began, in UTC: the time, before it the date where that is not today's.
+fn started(call: &Value, now: Timestamp) -> String {
+    let Some(at) = call["started_at"].as_str().and_then(|text| text.parse::<Timestamp>().ok()) else {
+        return "–".into();
+    };
+    let is_today = at.strftime("%F").to_string() == now.strftime("%F").to_string();
+    at.strftime(if is_today { "%T" } else { "%m-%d %T" }).to_string()
+}
+
+/// Returns the SIP messages of a trace as they were on the wire, each below a line with its time, leg and addresses.
+pub(super) fn messages(trace: &Value) -> String {
+    let mut out = String::new();
+    let text = |value: &Value| terminal::harmless(&shown(value));
+    for entry in trace["entries"].as_array().into_iter().flatten().filter(|entry| entry["kind"] == "message") {
+        let at = entry["at_us"].as_f64().unwrap_or_default() / 1e6;
+        let leg = entry["leg"].as_u64().and_then(|leg| trace["legs"].get(usize::try_from(leg).ok()?));
+        let way = if entry["received"] == true { "from" } else { "to" };
+        let again = if entry["again"] == true { ", again" } else { "" };
+        let head = format!("+{at:.3} s  {} {way} {}{again}", text(&entry["text"]), text(leg.unwrap_or(&Value::Null)));
+        let Some(raw) = entry["raw"].as_str() else {
+            out.push_str(&format!("{head}: no longer stored\n\n"));
+            continue;
+        };
+        let [transport, local, remote] = ["transport", "local", "remote"].map(|key| text(&entry[key]));
+        let arrow = if entry["received"] == true { "←" } else { "→" };
+        out.push_str(&format!("{head}  ({transport} {local} {arrow} {remote})\n"));
+        raw.lines().for_each(|line| out.push_str(&format!("{}\n", terminal::harmless(line.trim_end_matches('\r')))));
+        if let Some(cut) = entry["cut"].as_u64().filter(|cut| *cut > 0) {
+            out.push_str(&format!("… {cut} octets more were not stored\n"));
+        }
+        out.push('\n');
+    }
+    if out.is_empty() { "no messages of this call are stored\n".to_owned() } else { out }
+}
+
 fn since(when: Option<&str>) -> Option<u64> {
     let when: Timestamp = when?.parse().ok()?;
     u64::try_from(Timestamp::now().as_second() - when.as_second()).ok()
@@ -484,6 +525,33 @@ fn paint(text: &str, colour: &str) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_start_has_its_date_where_that_is_another_day() {
+        let now: Timestamp = "2026-01-02T00:10:00Z".parse().unwrap();
+        for (at, says) in [
+            (json!("2026-01-02T00:09:08.5Z"), "00:09:08"),
+            (json!("2026-01-01T23:59:59Z"), "01-01 23:59:59"),
+            (Value::Null, "–"),
+        ] {
+            assert_eq!(started(&json!({ "started_at": at }), now), says);
+        }
+    }
+
+    #[test]
+    fn messages_are_printed_below_their_addresses() {
+        let invite = json!({"kind": "message", "leg": 0, "received": true, "text": "INVITE", "at_us": 1500, "again": false,
+            "raw": "INVITE sip:a@b SIP/2.0\r\nFrom: \u{1b}[31m\r\n\r\nv=0\r\n", "cut": 7, "transport": "udp",
+            "local": "192.0.2.1:5060", "remote": "192.0.2.9:5060"});
+        let gone = json!({"kind": "message", "leg": 0, "received": false, "text": "200 OK", "at_us": 2_000_000, "again": true});
+        let trace = json!({"legs": ["carrier"], "entries": [invite, {"kind": "decision", "text": "x"}, gone]});
+        assert_eq!(
+            messages(&trace),
+            "+0.002 s  INVITE from carrier  (udp 192.0.2.1:5060 ← 192.0.2.9:5060)\nINVITE sip:a@b SIP/2.0\nFrom: ·[31m\n\nv=0\n\
+             … 7 octets more were not stored\n\n+2.000 s  200 OK to carrier, again: no longer stored\n\n"
+        );
+        assert_eq!(messages(&json!({})), "no messages of this call are stored\n");
+    }
 
     #[test]
     fn the_days_of_a_certificate_are_counted_for_ten_years() {
@@ -604,10 +672,13 @@ mod tests {
         assert_eq!(text.lines().count(), 2);
         let row: Vec<&str> =
             text.lines().nth(1).unwrap().split("   ").map(str::trim).filter(|c| !c.is_empty()).collect();
-        assert_eq!(row, ["CA1", "+1", "+2", "r", "a → b", "answered", "200", "1 min 5 s", "caller_hung_up"]);
+        assert_eq!(
+            row,
+            ["CA1", "01-01 00:00:00", "+1", "+2", "r", "a → b", "answered", "200", "1 min 5 s", "caller_hung_up"]
+        );
         assert_eq!(calls(&json!({ "calls": [] }), None), "no calls\n");
         let narrow = calls(&json!({ "calls": [call] }), Some(60));
-        assert_eq!(narrow, "CA1  answered 200  1 min 5 s  caller_hung_up\n  +1 → +2  r  a → b\n");
+        assert_eq!(narrow, "CA1  01-01 00:00:00  answered 200  1 min 5 s  caller_hung_up\n  +1 → +2  r  a → b\n");
         let mut crowd = vec![json!({"trunk": "a"})];
         crowd.extend((0..30).map(|_| json!({"kind": "agent", "agent": "scribe"})));
         crowd.extend((0..12).map(|n| json!({"trunk": format!("target-{n}")})));

@@ -13,9 +13,11 @@ use crate::explain::ladder::wrapped;
 use crate::tools::client::span;
 
 /// Heads of the columns of calls.
-const HEADS: [&str; 9] = ["SID", "FROM", "TO", "ROUTE", "LEGS", "STATE", "CODE", "TIME", "REASON"];
+const HEADS: [&str; 10] = ["SID", "STARTED", "FROM", "TO", "ROUTE", "LEGS", "STATE", "CODE", "TIME", "REASON"];
 /// And how wide they are, in characters; a SID is told by its beginning.
-const WIDTHS: [u16; 9] = [10, 16, 16, 10, 18, 16, 4, 10, 18];
+const WIDTHS: [u16; 10] = [10, 14, 16, 16, 10, 18, 16, 4, 10, 18];
+/// Codes of rejected calls that a trunk's line has.
+const CODES: usize = 3;
 /// Columns that a problem has at least.
 const NARROWEST: usize = 20;
 /// Trunks and agents that have a line; further ones are counted.
@@ -96,6 +98,15 @@ fn head(state: &State, width: u16) -> Text<'static> {
         )),
         Span::raw(if state.is_paused { "   PAUSED" } else { "" }),
     ])];
+    let problems = status["problems"].as_array().map(Vec::as_slice).unwrap_or_default();
+    // An open call has the room: the header is its first line, with the number of problems.
+    if state.open.is_some() && state.lost.is_none() {
+        if let (Some(line), 1..) = (lines.first_mut(), problems.len()) {
+            let many = if problems.len() == 1 { "" } else { "s" };
+            line.push_span(Span::styled(format!("   {} problem{many}", problems.len()), colour(state, Color::Red)));
+        }
+        return Text::from(lines);
+    }
     if let Some(what) = &state.lost {
         lines.push(Line::styled(format!("! {}; trying again", plain(what)), colour(state, Color::Red)));
     }
@@ -106,7 +117,7 @@ fn head(state: &State, width: u16) -> Text<'static> {
             lines.push(Line::raw(format!("  and {} more {key}: `trunkgate status`", all.len() - PARTIES)));
         }
     }
-    for problem in status["problems"].as_array().into_iter().flatten() {
+    for problem in problems {
         // What is wrong is told to its end.
         let all = wrapped(&format!("! {}", text(problem)), 2, Some(usize::from(width).max(NARROWEST)));
         lines.extend(all.lines().map(|line| Line::styled(line.to_owned(), colour(state, Color::Red))));
@@ -119,16 +130,40 @@ fn party_line(state: &State, kind: &str, party: &Value) -> Line<'static> {
     let up = party["state"].as_str().unwrap_or("–");
     let style = colour(state, if up == "down" { Color::Red } else { Color::Green });
     let count = match kind {
-        "trunk" => format!("calls {}   cps {}", party["calls"], party["cps"]),
+        "trunk" => {
+            let [inbound, outbound] = ["inbound", "outbound"].map(|direction| legs(state, &party["name"], direction));
+            format!("in {inbound}   out {outbound}   cps {}", party["cps"])
+        }
         _ => format!("sessions {}   lost {}", party["sessions"], party["lost"]),
     };
-    let answered = party["answered_ratio"].as_f64().map(|ratio| format!("   answered {:.0} %", ratio * 100.0));
+    let answered =
+        party["answered_ratio"].as_f64().map(|ratio| format!("   ASR {:.0} %{}", ratio * 100.0, of(&party["tried"])));
+    let codes = codes(&party["rejected"]["answers"]);
     let problem = party["last_problem"].as_str().map(|what| format!("   last: {}", plain(what)));
     Line::from(vec![
         Span::raw(format!("{kind} {:16} ", text(&party["name"]))),
         Span::styled(format!("{:8}", plain(up)), style),
-        Span::raw(format!("{count}{}{}", answered.unwrap_or_default(), problem.unwrap_or_default())),
+        Span::raw(format!("{count}{}{codes}{}", answered.unwrap_or_default(), problem.unwrap_or_default())),
     ])
+}
+
+/// Returns how many live legs of listed calls a trunk has in this direction.
+fn legs(state: &State, trunk: &Value, direction: &str) -> usize {
+    let calls = state.seen.calls["calls"].as_array().into_iter().flatten().filter(|call| call["state"] != "ended");
+    let legs = calls.flat_map(|call| call["legs"].as_array().into_iter().flatten());
+    legs.filter(|leg| leg["trunk"] == *trunk && leg["direction"] == direction && leg["state"] != "ended").count()
+}
+
+/// ` of 120`, where a number is known.
+fn of(count: &Value) -> String {
+    count.as_u64().map(|count| format!(" of {count}")).unwrap_or_default()
+}
+
+/// Returns the most frequent codes with which a trunk rejected calls in the last hour.
+fn codes(answers: &Value) -> String {
+    let answers = answers.as_array().into_iter().flatten().take(CODES);
+    let codes: Vec<String> = answers.map(|one| format!("{}× {}", one["calls"], one["code"])).collect();
+    if codes.is_empty() { String::new() } else { format!("   rejected {}", codes.join(", ")) }
 }
 
 fn list(frame: &mut Frame, area: Rect, state: &State) {
@@ -141,7 +176,7 @@ fn list(frame: &mut Frame, area: Rect, state: &State) {
     };
     let shown = state.rows();
     let rows = shown.iter().map(|(_, cells)| {
-        let state = cells.get(5).map_or("", String::as_str);
+        let state = cells.get(6).map_or("", String::as_str);
         Row::new(cells.iter().map(|cell| plain(cell))).style(style(state))
     });
     let head = Row::new(HEADS).style(Style::new().add_modifier(Modifier::BOLD));
@@ -221,12 +256,14 @@ mod tests {
     fn state() -> State {
         let status = json!({"edge": "edge-1", "version": "0.1.0", "state": "ready", "uptime_seconds": 3700, "calls": 1,
             "media": {"ports_in_use": 4, "ports": 16384},
-            "trunks": [{"name": "carrier", "state": "up", "calls": 1, "cps": 0, "answered_ratio": 0.5},
+            "trunks": [{"name": "carrier", "state": "up", "calls": 1, "cps": 0, "answered_ratio": 0.5, "tried": 4,
+                "rejected": {"answers": [{"code": 403, "calls": 2}, {"code": 503, "calls": 1}]}},
                 {"name": "pbx", "state": "down", "calls": 1, "cps": 0, "last_problem": "no answer to OPTIONS"}],
             "agents": [{"name": "desk", "state": "up", "sessions": 2, "lost": 0}],
             "problems": ["trunk pbx is down"]});
         let call = json!({"sid": "CA0123456789abcdef0123456789abcdef", "from": "+1415****101", "to": "+1415****199", "route": "in",
-            "state": "answered", "sip_code": 200, "flags": ["one_way"], "legs": [{"trunk": "carrier"}, {"trunk": "pbx"}],
+            "state": "answered", "sip_code": 200, "flags": ["one_way"], "legs": [{"trunk": "carrier", "direction": "inbound", "state": "answered"},
+                {"trunk": "pbx", "direction": "outbound", "state": "answered"}],
             "started_at": "2026-01-01T00:00:00Z", "answered_at": "2026-01-01T00:00:02Z", "ended_at": "2026-01-01T00:01:07Z"});
         let mut state = State::new(false);
         state.take(Seen { status, calls: json!({"calls": [call]}), call: None });
@@ -237,17 +274,17 @@ mod tests {
     fn the_list_is_this_page() {
         let page = "\
 edge-1   0.1.0   up 1 h 1 min   taking calls   calls 1   media ports 4 of 16384
-trunk carrier          up      calls 1   cps 0   answered 50 %
-trunk pbx              down    calls 1   cps 0   last: no answer to OPTIONS
+trunk carrier          up      in 1   out 0   cps 0   ASR 50 % of 4   rejected 2× 403, 1× 503
+trunk pbx              down    in 0   out 1   cps 0   last: no answer to OPTIONS
 agent desk             up      sessions 2   lost 0
 ! trunk pbx is down
-SID        FROM             TO               ROUTE      LEGS               STATE            CODE TIME       REASON
-CA01234567 +1415****101     +1415****199     in         carrier → pbx      answered !silent 200  1 min 5 s  –
+SID        STARTED        FROM             TO               ROUTE      LEGS               STATE            CODE TIME       REASON
+CA01234567 01-01 00:00:00 +1415****101     +1415****199     in         carrier → pbx      answered !silent 200  1 min 5 s  –
 
 
 Enter ladder  r raw  / filter  F5 clear ended  Del hang up  p pause  F8 colours  F1 help  q quit
 ";
-        assert_eq!(shown(&state(), (132, 10)), page);
+        assert_eq!(shown(&state(), (150, 10)), page);
     }
 
     #[test]
@@ -263,6 +300,10 @@ Enter ladder  r raw  / filter  F5 clear ended  Del hang up  p pause  F8 colours 
         assert!(
             page.contains("·[31mred") && page.contains("verdict: all is well") && page.contains("q back"),
             "{page}"
+        );
+        assert!(
+            page.starts_with("edge-1 ") && page.lines().nth(1).unwrap().starts_with(sid),
+            "one line of header: {page}"
         );
         state.press(KeyEvent::new(KeyCode::Down, KeyModifiers::NONE));
         assert!(!shown(&state, (80, 12)).contains("carrier  edge"), "the first line is gone");
