@@ -475,7 +475,8 @@ mod tests {
             let differences = config::differences(&file(1), &file(1 + changes));
             assert_eq!(differences.len(), changes);
             let changed = told_changes(&differences);
-            Reloaded { trunks: 1, routes: 1, warnings: 0, changed, changes, needs_restart: Vec::new() }.brief()
+            Reloaded { trunks: 1, routes: 1, warnings: 0, changed, changes, concerned: None, needs_restart: Vec::new() }
+                .brief()
         };
         assert_eq!(brief(0), "nothing changed");
         let most = limits::CHANGES_IN_A_LINE;
