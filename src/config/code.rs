@@ -157,9 +157,9 @@ codes! {
          `media_from`, or write `media_from = []` if its media comes from its signalling addresses. Nothing is withheld from\n\
          a trunk that calls over TLS or TCP, or has `require_auth`.";
     TOKEN_IN_CLEAR = "TG0152", "token sent without TLS",
-        "The HTTP API listens on an address that may be reached from the internet, without TLS: who can read the traffic gets\n\
-         the token, and with it the API and the console. Add `tls` to [http], or listen on loopback or a private address. Behind\n\
-         a reverse proxy with TLS, set `public_url` to its https:// URL.";
+        "The HTTP API listens on an address that may be reached from the internet, without TLS: who can read the traffic\n\
+         gets the token, and with it the API and the console. Add `tls` to [http], or listen on loopback or a private\n\
+         address. Behind a reverse proxy with TLS, set `public_url` to its https:// URL.";
     NOT_IN_THIS_VERSION = "TG0190", "not in this version",
         "The key, value or flag belongs to a feature that this version does not have. It is rejected instead of accepted\n\
          without effect. Remove it, or wait for a version that has the feature.";

@@ -429,7 +429,7 @@ fn secrets_are_read_from_where_they_say() {
         assert_eq!(codes, ["TG0110"], "{token}");
     }
     check_line("[http]", "address = '0.0.0.0:8080'", &[("TG0124", 11)]);
-    check_line("[http]", "address = '0.0.0.0:8080'\ntoken = 'long-enough-a-token'", &[("TG0152", 11)]);
+    check_line("[http]", "address = '0.0.0.0:8080'\ntoken = 'long-enough-a-token'", &[("wTG0152", 11)]);
     check_line("[http]", "address = '10.0.0.2:8080'\ntoken = 'long-enough-a-token'", &[]);
     check_line(
         "[http]",

@@ -28,7 +28,7 @@ fn is_told(edge: &Process, count: &str, cause: &str) {
     let url = edge.url();
     let status = told(&["status", "--url", &url]);
     let line = format!("! packets not sent in {count} of the last hour with pbx: {cause}");
-    assert!(status.contains(&line) && status.contains("; try: run `ip route get 192.0.2.77"), "{status}");
+    assert!(status.contains(&line) && status.contains(" try: run `ip route get 192.0.2.77"), "{status}");
     let doctor = told(&["--config", edge.file.to_str().unwrap(), "doctor", "--only", "outbound udp"]);
     assert!(
         doctor.contains("FAIL outbound udp pbx") && doctor.contains("fix: run `ip route get 192.0.2.77"),
