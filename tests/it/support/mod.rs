@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -232,6 +232,12 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            // The test has failed: what the edge said of it.
+            let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("log of the edge:\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
+        }
     }
 }
 

@@ -225,7 +225,7 @@ async function walk(browser, url, faults) {
       await until(page, () => !document.querySelector('main').innerText.includes('+12125550101'));
     }
     if (title === 'System') {
-      hold('a TLS listener shows the days left', await page.locator('section[aria-label=Listeners] tr', { hasText: 'tls' }).filter({ hasText: /\d days? left/ }).count() === 1);
+      hold('a TLS listener shows the time left', await page.locator('section[aria-label=Listeners] tr', { hasText: 'tls' }).filter({ hasText: /(\d (day|year)s? left|no expiry)/ }).count() === 1);
     }
     await picture(page, `${title.toLowerCase()}-light`, true);
   }
