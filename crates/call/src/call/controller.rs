@@ -1,5 +1,5 @@
-//! What a call does next. Asked at its start and after every result, so that a route's targets are only the first kind
-//! of answer.
+//! Decides what a call does next: asked at its start and after every result. A route's targets are the simplest kind of
+//! controller; a result may also be a success, after which a controller may have further steps for the caller.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,9 +10,18 @@ use trunkgate_story::reason::{ReasonSlug, q850_of_code};
 
 use crate::call::search::answer::{Failure, FinalAnswer, best};
 
-/// What became of the last step.
+/// Result of the last step.
 #[derive(Debug)]
 pub(crate) enum StepResult {
+    /// The target was not connected.
+    NotConnected(TargetResult),
+    /// The connected party has left, for this reason, and the caller is still there.
+    Left(ReasonSlug),
+}
+
+/// Result of a target that was not connected.
+#[derive(Debug)]
+pub(crate) enum TargetResult {
     /// The target failed: another may be tried.
     Failed(Failure),
     /// The called side was busy.
@@ -21,28 +30,28 @@ pub(crate) enum StepResult {
     Refused(Failure),
 }
 
-impl StepResult {
+impl TargetResult {
     /// Why.
     pub(crate) const fn failure(&self) -> &Failure {
-        let (StepResult::Failed(failure) | StepResult::Busy(failure) | StepResult::Refused(failure)) = self;
+        let (TargetResult::Failed(failure) | TargetResult::Busy(failure) | TargetResult::Refused(failure)) = self;
         failure
     }
     /// The same, taken out.
     pub(crate) fn into_failure(self) -> Failure {
-        let (StepResult::Failed(failure) | StepResult::Busy(failure) | StepResult::Refused(failure)) = self;
+        let (TargetResult::Failed(failure) | TargetResult::Busy(failure) | TargetResult::Refused(failure)) = self;
         failure
     }
     /// The same result with another failure.
-    pub(crate) fn map(self, change: impl FnOnce(Failure) -> Failure) -> StepResult {
+    pub(crate) fn map(self, change: impl FnOnce(Failure) -> Failure) -> TargetResult {
         match self {
-            StepResult::Failed(failure) => StepResult::Failed(change(failure)),
-            StepResult::Busy(failure) => StepResult::Busy(change(failure)),
-            StepResult::Refused(failure) => StepResult::Refused(change(failure)),
+            TargetResult::Failed(failure) => TargetResult::Failed(change(failure)),
+            TargetResult::Busy(failure) => TargetResult::Busy(change(failure)),
+            TargetResult::Refused(failure) => TargetResult::Refused(change(failure)),
         }
     }
     /// The same as the failure of one target among others.
-    pub(crate) fn into_failed(self) -> StepResult {
-        StepResult::Failed(self.into_failure())
+    pub(crate) fn into_failed(self) -> TargetResult {
+        TargetResult::Failed(self.into_failure())
     }
 }
 
@@ -53,6 +62,8 @@ pub(crate) enum Step {
     Connect(Target),
     /// Refuse the caller's INVITE.
     Answer(FinalAnswer),
+    /// End the answered call.
+    End(ReasonSlug),
 }
 
 /// Who says what is next.
@@ -153,8 +164,14 @@ impl Controller {
         }
     }
 
-    /// The next step, given what became of the last one.
+    /// Returns the next step, given the result of the last one.
     pub(crate) fn next(&mut self, result: Option<StepResult>) -> Step {
+        let result = match result {
+            // A route has nothing more to offer to a caller whose call was answered.
+            Some(StepResult::Left(reason)) => return Step::End(reason),
+            Some(StepResult::NotConnected(result)) => Some(result),
+            None => None,
+        };
         match self {
             Controller::Plan(targets) => targets.next(result),
             Controller::Done => Step::Answer(FinalAnswer::new(500, ReasonSlug::Internal)),
@@ -173,11 +190,11 @@ fn legs(target: &Target) -> usize {
 }
 
 impl Targets {
-    fn next(&mut self, result: Option<StepResult>) -> Step {
+    fn next(&mut self, result: Option<TargetResult>) -> Step {
         match result {
-            Some(StepResult::Refused(failure)) => return Step::Answer(failure.answer()),
-            Some(StepResult::Busy(failure)) if !self.on_busy => return Step::Answer(failure.answer()),
-            Some(StepResult::Busy(failure) | StepResult::Failed(failure)) => self.failures.push(failure),
+            Some(TargetResult::Refused(failure)) => return Step::Answer(failure.answer()),
+            Some(TargetResult::Busy(failure)) if !self.on_busy => return Step::Answer(failure.answer()),
+            Some(TargetResult::Busy(failure) | TargetResult::Failed(failure)) => self.failures.push(failure),
             None => {}
         }
         match self.left.pop_front() {
@@ -202,12 +219,12 @@ mod tests {
     fn code(step: Step) -> u16 {
         match step {
             Step::Answer(answer) => answer.code,
-            Step::Connect(_) => 0,
+            Step::Connect(_) | Step::End(_) => 0,
         }
     }
 
     fn busy() -> StepResult {
-        StepResult::Busy(Failure::with_code(486, ReasonSlug::TargetBusy))
+        StepResult::NotConnected(TargetResult::Busy(Failure::with_code(486, ReasonSlug::TargetBusy)))
     }
 
     #[test]
@@ -219,7 +236,8 @@ mod tests {
 
     #[test]
     fn a_refusal_ends_the_search() {
-        let refused = StepResult::Refused(Failure::with_code(603, ReasonSlug::TargetRejected));
+        let refused = TargetResult::Refused(Failure::with_code(603, ReasonSlug::TargetRejected));
+        let refused = StepResult::NotConnected(refused);
         assert_eq!(code(targets(vec![Target::Reject(404)], true).next(Some(refused))), 603);
     }
 
@@ -236,7 +254,15 @@ mod tests {
 
     #[test]
     fn nobody_reached_is_503() {
-        let failed = StepResult::Failed(Failure::unreached(ReasonSlug::NoResponse));
-        assert_eq!(code(targets(vec![], false).next(Some(failed))), 503);
+        let failed = TargetResult::Failed(Failure::unreached(ReasonSlug::NoResponse));
+        assert_eq!(code(targets(vec![], false).next(Some(StepResult::NotConnected(failed)))), 503);
+    }
+
+    #[test]
+    fn a_call_whose_connected_party_leaves_ends_with_its_route() {
+        for mut controller in [targets(vec![Target::Reject(404)], true), Controller::Done] {
+            let step = controller.next(Some(StepResult::Left(ReasonSlug::CalleeHungUp)));
+            assert!(matches!(step, Step::End(ReasonSlug::CalleeHungUp)), "{step:?}");
+        }
     }
 }

@@ -19,7 +19,7 @@ use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::{ReasonSlug, q850_of_code};
 use trunkgate_story::report::CallRecord;
 
-use crate::call::controller::{Controller, StepResult};
+use crate::call::controller::{Controller, TargetResult};
 use crate::call::legs::headers::Brought;
 use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
@@ -71,7 +71,7 @@ impl Parts {
             }
             Err(failure) => {
                 cx.call.enter(State::Searching);
-                self.fail_target(cx, Branch::ALONE, StepResult::Failed(failure));
+                self.fail_target(cx, Branch::ALONE, TargetResult::Failed(failure));
             }
         }
     }
@@ -93,7 +93,7 @@ impl Parts {
         if listens {
             self.bridge.media.lose_listener(cx, leg, &failure);
         } else if self.search.is_opening(leg) {
-            self.fail_target(cx, Branch::ALONE, StepResult::Failed(failure));
+            self.fail_target(cx, Branch::ALONE, TargetResult::Failed(failure));
         } else if cx.call.legs.callee == Some(leg) {
             self.go_on(cx, leg, Some(failure));
         }
@@ -115,7 +115,7 @@ impl Parts {
             _ if cx.call.legs.callee != Some(leg) => {}
             // It has said where its caller is to go.
             _ if self.search.is_consulting() => self.go_on(cx, leg, None),
-            OnClose::Hangup => self.end(cx, ReasonSlug::AgentHungUp),
+            OnClose::Hangup => self.side_left(cx, ReasonSlug::AgentHungUp),
             OnClose::Next => {
                 self.go_on(cx, leg, Some(Failure::unreached(ReasonSlug::AgentHungUp)));
             }
@@ -214,7 +214,7 @@ impl Parts {
             self.end(cx, ReasonSlug::CallerHungUp);
         } else {
             cx.call.legs[leg].end_with(ReasonSlug::CalleeHungUp, EndedBy::FarEnd);
-            self.end(cx, ReasonSlug::CalleeHungUp);
+            self.side_left(cx, ReasonSlug::CalleeHungUp);
         }
     }
 

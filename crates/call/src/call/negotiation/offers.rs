@@ -23,7 +23,7 @@ use trunkgate_sip::{Answer, Body, Extra, Message, ServerId};
 use trunkgate_story::change::{Change, Happening};
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::controller::StepResult;
+use crate::call::controller::TargetResult;
 use crate::call::legs::leg::{Leg, LegState, StreamEnd, policy};
 use crate::call::legs::written::Written;
 use crate::call::negotiation::bridge::bad_media;
@@ -38,11 +38,11 @@ use crate::call::{Negotiation, Search, State};
 
 impl Negotiation {
     /// Whether an agent takes this caller at all, and the edge itself could answer it.
-    pub(crate) fn agent_connectable(&self, call: &Shared, agent: &Agent) -> Result<(), StepResult> {
+    pub(crate) fn agent_connectable(&self, call: &Shared, agent: &Agent) -> Result<(), TargetResult> {
         if !agent.allows(&call.facts.caller.number) {
-            return Err(StepResult::Refused(Failure::with_code(486, ReasonSlug::CallerNotAllowed)));
+            return Err(TargetResult::Refused(Failure::with_code(486, ReasonSlug::CallerNotAllowed)));
         }
-        self.answerable(call).map_err(StepResult::Failed)
+        self.answerable(call).map_err(TargetResult::Failed)
     }
 
     /// Notes that a target, or one way to it, has failed: on a leg, where it has got so far.

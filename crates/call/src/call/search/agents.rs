@@ -25,7 +25,7 @@ use trunkgate_sip::Answer;
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::agent::agent_leg::Role;
-use crate::call::controller::StepResult;
+use crate::call::controller::TargetResult;
 use crate::call::legs::leg::LegState;
 use crate::call::negotiation::local::talks;
 use crate::call::search::answer::Failure;
@@ -392,8 +392,8 @@ pub(crate) struct Retries {
 
 impl Attempt {
     /// The leg of an agent that is being opened, where that is what failed.
-    pub(crate) fn failed_agent(&self, result: &StepResult) -> Option<LegId> {
-        let StepResult::Failed(failure) = result else { return None };
+    pub(crate) fn failed_agent(&self, result: &TargetResult) -> Option<LegId> {
+        let TargetResult::Failed(failure) = result else { return None };
         let by_agent = failure.loss.is_some() || failure.reason == ReasonSlug::AgentConnectTimeout;
         self.progress.opening().filter(|_| by_agent)
     }

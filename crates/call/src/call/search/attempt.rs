@@ -17,7 +17,7 @@ use trunkgate_route::{Agent, Destination, Peer, Server, Target, TargetSpec, Tran
 use trunkgate_sip::Flow;
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::controller::StepResult;
+use crate::call::controller::TargetResult;
 use crate::call::negotiation::early::EarlyMedia;
 use crate::call::search::answer::{Failure, seen_code};
 
@@ -339,19 +339,19 @@ impl Attempt {
         let failure = |reason| Failure { q850, ..Failure::with_code(seen_code(code), reason) };
         match code {
             // What could be answered has been, by the endpoint.
-            401 | 407 => Judgement::Target(StepResult::Failed(failure(ReasonSlug::CredentialsRefused))),
+            401 | 407 => Judgement::Target(TargetResult::Failed(failure(ReasonSlug::CredentialsRefused))),
             // What it names is tried first.
-            300..=399 => Judgement::Target(StepResult::Failed(failure(ReasonSlug::TargetRejected))),
+            300..=399 => Judgement::Target(TargetResult::Failed(failure(ReasonSlug::TargetRejected))),
             _ if self.trunk.as_ref().is_some_and(|trunk| trunk.congested_on.contains(&code)) => {
-                Judgement::Target(StepResult::Failed(failure(ReasonSlug::TrunkCongested)))
+                Judgement::Target(TargetResult::Failed(failure(ReasonSlug::TrunkCongested)))
             }
-            486 | 600 => Judgement::Target(StepResult::Busy(failure(ReasonSlug::TargetBusy))),
+            486 | 600 => Judgement::Target(TargetResult::Busy(failure(ReasonSlug::TargetBusy))),
             // What one machine cannot do, the next may; what the called party cannot, none of them can.
             408 | 500..=599 if failover_on.contains(&code) => Judgement::Peer(failure(ReasonSlug::TargetRejected)),
             _ if failover_on.contains(&code) => {
-                Judgement::Target(StepResult::Failed(failure(ReasonSlug::TargetRejected)))
+                Judgement::Target(TargetResult::Failed(failure(ReasonSlug::TargetRejected)))
             }
-            _ => Judgement::Target(StepResult::Refused(failure(ReasonSlug::TargetRejected))),
+            _ => Judgement::Target(TargetResult::Refused(failure(ReasonSlug::TargetRejected))),
         }
     }
 }
@@ -362,7 +362,7 @@ pub(crate) enum Judgement {
     /// This peer failed: the target's next one is tried.
     Peer(Failure),
     /// The target is done with.
-    Target(StepResult),
+    Target(TargetResult),
 }
 
 #[cfg(test)]
@@ -381,9 +381,9 @@ mod tests {
         let attempt = attempt();
         let kind = |code| match attempt.judge(code, None) {
             Judgement::Peer(_) => "peer",
-            Judgement::Target(StepResult::Failed(_)) => "target",
-            Judgement::Target(StepResult::Busy(_)) => "busy",
-            Judgement::Target(StepResult::Refused(_)) => "end",
+            Judgement::Target(TargetResult::Failed(_)) => "target",
+            Judgement::Target(TargetResult::Busy(_)) => "busy",
+            Judgement::Target(TargetResult::Refused(_)) => "end",
         };
         for (code, expected) in [
             (503, "peer"),

@@ -17,7 +17,7 @@ use trunkgate_story::diagnosis::{Cause, Diagnosis};
 use trunkgate_story::few::Few;
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::controller::{Controller, StepResult};
+use crate::call::controller::{Controller, TargetResult};
 use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::legs::written::Written;
@@ -34,7 +34,7 @@ use crate::call::{Bridge, Search, State};
 #[derive(Debug, Default)]
 pub(crate) struct Tried {
     /// Those that have failed, while others ring on.
-    pub(crate) over: Vec<StepResult>,
+    pub(crate) over: Vec<TargetResult>,
     /// Where 3xx answers have sent us.
     pub(crate) redirects: Few<Branch, Redirects>,
 }
@@ -130,7 +130,7 @@ impl Search {
         cx: &mut Cx<'_>,
         bridge: &mut Bridge,
         targets: Vec<Target>,
-    ) -> Result<Next, StepResult> {
+    ) -> Result<Next, TargetResult> {
         let names: Vec<String> = targets.iter().map(name).collect();
         cx.edge.decide(cx.now, cx.call.key, format!("rings simultaneously: {}", names.join(", ")));
         for (branch, target) in (0..).map(Branch::nth).zip(targets.into_iter().take(RING_ALL_TARGETS)) {
@@ -143,7 +143,7 @@ impl Search {
         if self.attempts.first().is_some() {
             return Ok(Next::Stay);
         }
-        Err(self.outcome().unwrap_or_else(|| StepResult::Failed(Failure::unreached(ReasonSlug::Unreachable))))
+        Err(self.outcome().unwrap_or_else(|| TargetResult::Failed(Failure::unreached(ReasonSlug::Unreachable))))
     }
 
     /// The attempt on a leg has got the caller: its place is the call's now, and other targets that ring are withdrawn.
@@ -185,11 +185,11 @@ impl Search {
 
     /// What came of the targets that are over, as of one: the best answer of all, and the search goes on where one of them
     /// has failed in a way that leads on. The others stand behind it until the caller is answered.
-    pub(crate) fn outcome(&mut self) -> Option<StepResult> {
+    pub(crate) fn outcome(&mut self) -> Option<TargetResult> {
         let mut over = std::mem::take(&mut self.tried().over);
         let best = over.iter().enumerate().min_by_key(|(_, result)| rank(result.failure())).map(|(at, _)| at)?;
-        let leads_on = over.iter().any(|result| matches!(result, StepResult::Failed(_)));
-        let is_busy = over.iter().any(|result| matches!(result, StepResult::Busy(_)));
+        let leads_on = over.iter().any(|result| matches!(result, TargetResult::Failed(_)));
+        let is_busy = over.iter().any(|result| matches!(result, TargetResult::Busy(_)));
         let best = over.swap_remove(best);
         for other in over {
             self.controller.failed(other.into_failure());
@@ -197,7 +197,7 @@ impl Search {
         Some(match best {
             best if is_global(&best) => best,
             best if leads_on => best.into_failed(),
-            best if is_busy => StepResult::Busy(best.into_failure()),
+            best if is_busy => TargetResult::Busy(best.into_failure()),
             best => best,
         })
     }
@@ -531,7 +531,7 @@ impl Search {
 }
 
 /// Whether a target has spoken for all that the called party has (6xx).
-pub(crate) fn is_global(result: &StepResult) -> bool {
+pub(crate) fn is_global(result: &TargetResult) -> bool {
     result.failure().code.is_some_and(|code| (600..700).contains(&code))
 }
 

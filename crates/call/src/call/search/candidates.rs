@@ -24,7 +24,7 @@ use trunkgate_sip::{Flow, Invite, Local, Party, Transport, Uri};
 use trunkgate_story::numbers::called;
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::controller::{Controller, StepResult};
+use crate::call::controller::{Controller, TargetResult};
 use crate::call::legs::caller_id::Addressed;
 use crate::call::legs::headers::Side;
 use crate::call::legs::leg::Leg;
@@ -41,7 +41,12 @@ use crate::call::{Bridge, Search, State};
 
 impl Search {
     /// Begins a target, or all of those that ring at once.
-    pub(crate) fn connect(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, target: Target) -> Result<Next, StepResult> {
+    pub(crate) fn connect(
+        &mut self,
+        cx: &mut Cx<'_>,
+        bridge: &mut Bridge,
+        target: Target,
+    ) -> Result<Next, TargetResult> {
         self.tried = None;
         if let Target::RingAll(targets) = target {
             return self.ring_all(cx, bridge, targets);
@@ -56,9 +61,9 @@ impl Search {
         bridge: &mut Bridge,
         branch: Branch,
         target: Target,
-    ) -> Result<Next, StepResult> {
+    ) -> Result<Next, TargetResult> {
         let Some(mut attempt) = Attempt::new(target, cx.call.facts.ring_timeout) else {
-            return Err(StepResult::Failed(Failure::unreached(ReasonSlug::Internal)));
+            return Err(TargetResult::Failed(Failure::unreached(ReasonSlug::Internal)));
         };
         attempt.retried = std::mem::take(&mut self.retries.next);
         if attempt.retried == 0 && !self.is_consulting() {
@@ -80,7 +85,7 @@ impl Search {
         bridge: &mut Bridge,
         branch: Branch,
         mut attempt: Attempt,
-    ) -> Result<Next, StepResult> {
+    ) -> Result<Next, TargetResult> {
         attempt.governs = cx.call.owner_by_name(cx.edge, &attempt).filter(|_| attempt.trunk.is_none());
         let result = match &attempt.agent {
             Some(agent) => bridge.negotiation.agent_connectable(cx.call, agent),
@@ -88,7 +93,7 @@ impl Search {
                 let usable =
                     bridge.negotiation.connectable(cx.call, &attempt).and_then(|()| cx.may_be_called(&attempt));
                 let usable = usable.and_then(|()| self.is_wanted_now(cx, &attempt));
-                usable.and_then(|()| cx.may_introduce(&attempt)).map_err(StepResult::Failed)
+                usable.and_then(|()| cx.may_introduce(&attempt)).map_err(TargetResult::Failed)
             }
         };
         if let Err(failed) = result {
@@ -96,11 +101,11 @@ impl Search {
             return Err(failed);
         }
         if attempt.agent.is_some() {
-            return self.engage(cx, bridge, attempt).map_err(StepResult::Failed);
+            return self.engage(cx, bridge, attempt).map_err(TargetResult::Failed);
         }
         self.attempts.insert(branch, Box::new(attempt));
         self.leave_out(cx, branch);
-        self.take_place(cx, bridge, branch).map(|()| Next::Stay).map_err(StepResult::Failed)
+        self.take_place(cx, bridge, branch).map(|()| Next::Stay).map_err(TargetResult::Failed)
     }
 
     /// Leaves a trunk out that has too many calls, where there is another target that may be tried instead.
@@ -524,9 +529,9 @@ impl Search {
         cx: &mut Cx<'_>,
         bridge: &mut Bridge,
         branch: Branch,
-        mut result: StepResult,
+        mut result: TargetResult,
     ) -> Followed {
-        while matches!(result, StepResult::Failed(_)) {
+        while matches!(result, TargetResult::Failed(_)) {
             let Some(onward) = self.tried().redirects.get_mut(branch).and_then(|redirects| redirects.left.pop_front())
             else {
                 break;
@@ -546,12 +551,12 @@ impl Search {
                     }
                     Ok(plan) => {
                         self.ring_on(cx, branch, plan);
-                        result = StepResult::Failed(Failure::unreached(ReasonSlug::Transferred));
+                        result = TargetResult::Failed(Failure::unreached(ReasonSlug::Transferred));
                         continue;
                     }
                     Err(failure) => {
                         bridge.negotiation.note_failure(cx, None, &trunk.name, &failure);
-                        Err(StepResult::Failed(failure))
+                        Err(TargetResult::Failed(failure))
                     }
                 },
             };
@@ -571,13 +576,13 @@ impl Search {
         bridge: &mut Bridge,
         branch: Branch,
         place: Place,
-    ) -> Result<Next, StepResult> {
+    ) -> Result<Next, TargetResult> {
         let shown = cx.edge.shown_name(&place.uri);
         cx.edge.decide(cx.now, cx.call.key, format!("goes on to {shown}"));
         let Place { uri, trunk, peer, number } = place;
         let target = Target::Trunk { trunk, number: Some(number), peers: vec![peer] };
         let Some(mut attempt) = Attempt::new(target, cx.call.facts.ring_timeout) else {
-            return Err(StepResult::Failed(Failure::unreached(ReasonSlug::Internal)));
+            return Err(TargetResult::Failed(Failure::unreached(ReasonSlug::Internal)));
         };
         attempt.uri = Some(uri);
         self.begin_attempt(cx, bridge, branch, attempt)

@@ -13,7 +13,7 @@ use trunkgate_route::{Destination, Number, Peer, Table, Target, TargetSpec, Tran
 use trunkgate_sip::{HeaderName, Message, Scheme, Uri};
 use trunkgate_story::numbers::shortened;
 
-use crate::call::controller::StepResult;
+use crate::call::controller::TargetResult;
 use crate::call::shared::Next;
 use crate::call::transfer::wish;
 
@@ -77,7 +77,7 @@ pub(crate) enum Followed {
     /// The targets of a number at the edge itself come next.
     Planned,
     /// None is left; this came of the last one.
-    Over(StepResult),
+    Over(TargetResult),
 }
 
 /// A place that a 3xx names.

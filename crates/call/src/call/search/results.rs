@@ -17,7 +17,7 @@ use trunkgate_story::Said;
 use trunkgate_story::few::Few;
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::controller::{Step, StepResult};
+use crate::call::controller::{Step, StepResult, TargetResult};
 use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::legs::location::UNSUPPORTED_MEDIA_TYPE;
@@ -37,7 +37,7 @@ impl Parts {
         if self.search.alone().is_some_and(|attempt| attempt.progress == Progress::Pausing)
             && let Err(failure) = self.search.try_agent(cx, &mut self.bridge)
         {
-            self.advance(cx, Some(StepResult::Failed(failure)));
+            self.advance(cx, Some(TargetResult::Failed(failure)));
         }
     }
 
@@ -108,12 +108,12 @@ impl Parts {
         cx.disarm(Timer::Ports);
         match self.search.engage(cx, &mut self.bridge, *attempt) {
             Ok(next) => next.act(self, cx),
-            Err(failure) => self.advance(cx, Some(StepResult::Failed(failure))),
+            Err(failure) => self.advance(cx, Some(TargetResult::Failed(failure))),
         }
     }
 
     /// A target is done with: what comes of it once no other rings; a 6xx is everybody's word (RFC 3261 §16.7 step 5).
-    pub(crate) fn branch_over(&mut self, cx: &mut Cx<'_>, branch: Branch, result: StepResult) {
+    pub(crate) fn branch_over(&mut self, cx: &mut Cx<'_>, branch: Branch, result: TargetResult) {
         let result = match self.search.follow(cx, &mut self.bridge, branch, result) {
             Followed::Under(next) => return next.act(self, cx),
             Followed::Planned => return self.advance(cx, None),
@@ -132,21 +132,34 @@ impl Parts {
         self.advance(cx, outcome);
     }
 
-    /// Asks what is next until something is under way or the caller has been refused.
-    pub(crate) fn advance(&mut self, cx: &mut Cx<'_>, result: Option<StepResult>) {
-        // A caller that has its answer is not lost for one target's word: every failure leads on.
-        let mut result = if cx.call.state == State::Rerouting { result.map(StepResult::into_failed) } else { result };
+    /// Asks the controller what is next until a step is under way or the call is over; `result`: of a target that was not
+    /// connected.
+    pub(crate) fn advance(&mut self, cx: &mut Cx<'_>, result: Option<TargetResult>) {
+        self.take_steps(cx, result.map(StepResult::NotConnected));
+    }
+
+    /// The connected party has left, and the caller is still there: the controller decides.
+    pub(crate) fn side_left(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
+        self.take_steps(cx, Some(StepResult::Left(reason)));
+    }
+
+    fn take_steps(&mut self, cx: &mut Cx<'_>, mut result: Option<StepResult>) {
         loop {
-            if result.as_ref().is_some_and(|result| self.search.stays(cx, &mut self.bridge, result.failure())) {
-                return;
+            if let Some(StepResult::NotConnected(failed)) = result {
+                // A caller that has its answer is not lost for one target's word: every failure leads on.
+                let failed = if cx.call.state == State::Rerouting { failed.into_failed() } else { failed };
+                if self.search.stays(cx, &mut self.bridge, failed.failure()) {
+                    return;
+                }
+                result = Some(StepResult::NotConnected(failed));
             }
             match self.search.controller.next(result.take()) {
                 Step::Connect(target) => match self.search.connect(cx, &mut self.bridge, target) {
                     Ok(next) => return next.act(self, cx),
-                    Err(failed) if cx.call.state == State::Rerouting => result = Some(failed.into_failed()),
-                    Err(failed) => result = Some(failed),
+                    Err(failed) => result = Some(StepResult::NotConnected(failed)),
                 },
                 Step::Answer(answer) => return self.give_up(cx, &answer),
+                Step::End(reason) => return self.end(cx, reason),
             }
         }
     }
@@ -154,7 +167,7 @@ impl Parts {
     /// Tries the next candidate of a target; where none is left, the target is over.
     pub(crate) fn try_next_candidate(&mut self, cx: &mut Cx<'_>, branch: Branch) {
         if let Err(failure) = self.search.next_candidate(cx, &mut self.bridge, branch) {
-            self.branch_over(cx, branch, StepResult::Failed(failure));
+            self.branch_over(cx, branch, TargetResult::Failed(failure));
         }
     }
 
@@ -188,7 +201,7 @@ impl Parts {
             Err(failure) => {
                 cx.call.enter(before);
                 self.bridge.media.hang_up_leg(cx, leg, failure.reason);
-                self.fail_target(cx, branch, StepResult::Failed(failure));
+                self.fail_target(cx, branch, TargetResult::Failed(failure));
             }
         }
     }
@@ -283,7 +296,7 @@ impl Parts {
         cx.withdraw(leg);
         let detail = Some("sent BYE before it answered".to_owned());
         let failure = Failure { detail, ..Failure::with_code(480, ReasonSlug::TargetRejected) };
-        self.fail_target(cx, branch, StepResult::Failed(failure));
+        self.fail_target(cx, branch, TargetResult::Failed(failure));
     }
 
     /// It has rung long enough.
@@ -299,7 +312,7 @@ impl Parts {
         } else {
             return;
         };
-        self.fail_target(cx, branch, StepResult::Failed(failure));
+        self.fail_target(cx, branch, TargetResult::Failed(failure));
     }
 
     /// A host has been looked up.
@@ -342,7 +355,7 @@ impl Parts {
         attempt.bind_failures += 1;
         if attempt.bind_failures >= BIND_TRIES {
             let failure = Failure::unreached(ReasonSlug::NoPorts);
-            return self.fail_target(cx, branch, StepResult::Failed(failure));
+            return self.fail_target(cx, branch, TargetResult::Failed(failure));
         }
         if let Some(way) = attempt.current.clone() {
             attempt.again(way);
@@ -357,7 +370,7 @@ impl Parts {
     }
 
     /// Gives a whole target up, and asks what is next.
-    pub(crate) fn fail_target(&mut self, cx: &mut Cx<'_>, branch: Branch, result: StepResult) {
+    pub(crate) fn fail_target(&mut self, cx: &mut Cx<'_>, branch: Branch, result: TargetResult) {
         let attempt = self.search.attempt(branch);
         let (progress, failed_agent) =
             (attempt.map(|a| a.progress), attempt.and_then(|attempt| attempt.failed_agent(&result)));
@@ -406,7 +419,7 @@ impl Parts {
             Err((other, which)) => {
                 let reason = if which.is_some() { other } else { reason };
                 cx.refused_place(&trunk, reason, which);
-                self.fail_target(cx, branch, StepResult::Failed(Failure::unreached(reason).told()));
+                self.fail_target(cx, branch, TargetResult::Failed(Failure::unreached(reason).told()));
             }
         }
     }
@@ -445,7 +458,7 @@ impl Parts {
                     cx.withdraw(leg);
                 }
             }
-            self.fail_target(cx, branch, StepResult::Failed(Failure::with_code(480, reason)));
+            self.fail_target(cx, branch, TargetResult::Failed(Failure::with_code(480, reason)));
         }
     }
 
@@ -473,7 +486,7 @@ impl Parts {
                 attempt.progress = Progress::Idle;
             }
             if let Err(failure) = self.search.begin_stream(cx, &mut self.bridge) {
-                self.advance(cx, Some(StepResult::Failed(failure)));
+                self.advance(cx, Some(TargetResult::Failed(failure)));
             }
         } else if cx.now >= until {
             self.leave_line(cx, Failure::unreached(ReasonSlug::QueueTimeout));
@@ -484,6 +497,6 @@ impl Parts {
 
     fn leave_line(&mut self, cx: &mut Cx<'_>, failure: Failure) {
         self.search.left_line(cx, "leaves the queue");
-        self.fail_target(cx, Branch::ALONE, StepResult::Failed(failure));
+        self.fail_target(cx, Branch::ALONE, TargetResult::Failed(failure));
     }
 }
