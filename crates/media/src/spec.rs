@@ -151,8 +151,10 @@ impl TapSpec {
 pub enum Sound {
     /// The ringback tone of the edge's own: 440 Hz and 480 Hz, 2 s on, 4 s off, again and again.
     Ringback,
-    /// These samples once, then [`Event::Played`].
+    /// These samples once, then [`Event::Played`], then silence.
     Once(Arc<[u8]>),
+    /// Silence, in a stream of its own.
+    Silence,
     /// Hold audio of a caller that waits.
     Hold(HoldSound),
 }
@@ -263,6 +265,13 @@ pub enum Command {
         /// The name of the end.
         end: EndId,
         /// The sound, played from when the end is wired.
+        sound: Sound,
+    },
+    /// Lets an end that plays play another sound from its beginning, instead of what is left of the last one. Its wires stay.
+    Play {
+        /// The name of the end.
+        end: EndId,
+        /// The sound.
         sound: Sound,
     },
     /// Lets the agent `listener` hear an RTP end, from now to the end: what comes from its far side (track `inbound`),

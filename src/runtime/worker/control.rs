@@ -55,6 +55,7 @@ impl Worker {
             }
             Command::Open { .. }
             | Command::AddPlayer { .. }
+            | Command::Play { .. }
             | Command::Tap { .. }
             | Command::Press { .. }
             | Command::TellKeys { .. }

@@ -12,6 +12,10 @@ pub struct PartedSpec {
     pub tones: bool,
     /// Their form towards the sink; `None`: they are passed to signalling, by `Event::Key`.
     pub press: Option<PressSpec>,
+    /// Digits are all that is wanted of the source: payload number and codec of its audio, which goes no further. A digit is
+    /// passed to signalling when it begins, with a length of 0 ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digits_only: Option<(u8, Coding)>,
 }
 
 /// Form of a digit towards a remote party.

@@ -63,7 +63,7 @@ enum Source {
     Once(Arc<[u8]>),
     First(Arc<[u8]>, Option<Arc<[u8]>>),
     Again(Arc<[u8]>),
-    Played,
+    Silence,
 }
 
 /// Returns the music that is repeated, or the ringback tone.
@@ -77,11 +77,17 @@ impl Player {
         let source = match sound {
             Sound::Ringback => Source::Ringback,
             Sound::Once(samples) => Source::Once(samples),
+            Sound::Silence => Source::Silence,
             Sound::Hold(HoldSound { first: Some(first), music }) => Source::First(first, music),
             Sound::Hold(HoldSound { first: None, music }) => again(music),
         };
         let rises = matches!(source, Source::First(..) | Source::Again(_));
         Player { id, wire: None, source, at: 0, rises }
+    }
+    /// Plays another sound from its beginning.
+    pub(super) fn play_instead(&mut self, sound: Sound) {
+        let Player { source, at, rises, .. } = Player::new(self.id, sound);
+        (self.source, self.at, self.rises) = (source, at, rises);
     }
     /// The next 20 ms into a frame of silence; whether they are the last.
     pub(super) fn next_frame(&mut self, frame: &mut Ulaw) -> bool {
@@ -110,7 +116,7 @@ impl Player {
                 self.at += FRAME_SAMPLES;
                 let ended = self.at >= samples.len();
                 if ended {
-                    self.source = Source::Played;
+                    self.source = Source::Silence;
                 }
                 ended
             }
@@ -129,7 +135,7 @@ impl Player {
                 self.at = (self.at + FRAME_SAMPLES) % samples.len();
                 false
             }
-            Source::Played => false,
+            Source::Silence => false,
         }
     }
 }

@@ -32,6 +32,16 @@ impl Players {
     pub(crate) fn remove(&mut self, id: EndId) {
         self.all.retain(|player| player.id != id);
     }
+    /// Lets a player play another sound from its beginning.
+    pub(crate) fn play(&mut self, id: EndId, sound: Sound) {
+        if let Some(player) = self.all.iter_mut().find(|player| player.id == id) {
+            player.play_instead(sound);
+        }
+    }
+    /// Returns whether there is a player of that name.
+    pub(crate) fn has(&self, id: EndId) -> bool {
+        self.all.iter().any(|player| player.id == id)
+    }
     /// Lists their names.
     pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
         self.all.iter().map(|player| player.id)

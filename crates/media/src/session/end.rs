@@ -688,12 +688,36 @@ impl End {
         let payload = packet.get(rtp.payload.clone()).unwrap_or_default();
         Ok(self.events.take_timed(now, clock_hz, rtp, payload))
     }
-    /// Ends digits whose last packets were lost; returns an event's, and a tone's.
+    /// Takes a packet of a source of which only digits are wanted; returns the digit that begins with it, as a
+    /// telephone-event or as a tone.
+    ///
+    /// # Errors
+    /// Where it is neither a digit nor the agreed audio.
+    pub(super) fn take_begun(&mut self, rtp: &Rtp, packet: &[u8]) -> Result<Option<char>, DropReason> {
+        let wire = self.wire.as_mut().ok_or(DropReason::NoWire)?;
+        if wire.digits_only().is_some_and(|(audio, _)| audio == rtp.payload_type) {
+            let watch = wire.watch_mut();
+            return Ok(watch.and_then(|watch| {
+                watch.take_over();
+                watch.take_begun()
+            }));
+        }
+        let parted = wire.spec().parted.as_deref();
+        let is_event = parted.is_some_and(|parted| parted.events.iter().any(|(number, _)| *number == rtp.payload_type));
+        if !is_event {
+            return Err(DropReason::UnknownPayload);
+        }
+        Ok(self.events.take(rtp, packet.get(rtp.payload.clone()).unwrap_or_default()))
+    }
+    /// Ends digits whose last packets were lost; returns an event's, and a tone's. One that was reported at its beginning is
+    /// not returned.
     pub(super) fn release_lost_digits(&mut self, now: Instant) -> [Option<Completed>; 2] {
         let event = self.events.release_lost(now);
-        let tone = self.wire.as_mut().and_then(Wire::watch_mut).and_then(|watch| {
+        let tone = self.wire.as_mut().and_then(|wire| {
+            let is_reported = wire.digits_only().is_some();
+            let watch = wire.watch_mut()?;
             watch.release_lost(now);
-            watch.take_over()
+            watch.take_over().filter(|_| !is_reported)
         });
         [event, tone]
     }

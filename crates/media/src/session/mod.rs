@@ -156,6 +156,10 @@ impl Session {
             Command::AddEnd { end, spec } => self.add_end(now, end, spec),
             Command::AddAgent { end, spec } => self.add_agent(now, end, &spec),
             Command::AddPlayer { end, sound } => self.add_player(end, sound),
+            Command::Play { end, sound } => {
+                self.cut_off(|from, _| from == end);
+                self.players.play(end, sound);
+            }
             Command::Tap { of, listener, audio } => self.listen(of, listener, audio),
             Command::Press { end, press, digits, ms } => {
                 let Parts { ends, mut cx, .. } = self.parts(now);
@@ -370,6 +374,9 @@ impl Session {
         match self.agents.get_mut(to) {
             Some(agent) => agent.take_wire(now, &spec),
             None if self.ends.named(to).is_some() => {}
+            // Digits go to signalling while a player speaks to their source.
+            None if self.players.has(to) && spec.parted.as_ref().is_some_and(|parted| parted.digits_only.is_some()) => {
+            }
             None => return,
         }
         // Two streams for one listener would need a mixer; one that is cut off is faded out.

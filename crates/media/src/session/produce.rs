@@ -154,6 +154,18 @@ impl Ends {
         Ok(())
     }
 
+    /// Takes a packet of an end of which only digits are wanted: reports a digit that begins with it.
+    ///
+    /// # Errors
+    /// Where it is neither a digit nor the audio that was agreed on.
+    pub(super) fn take_begun(&mut self, cx: &mut Cx<'_>, at: Slot, rtp: &Rtp, packet: &[u8]) -> Result<(), DropReason> {
+        let end = self.get_mut(at).ok_or(DropReason::NoWire)?;
+        if let Some(key) = end.take_begun(rtp, packet)? {
+            cx.events.push_back(Event::Key { end: end.id(), key, ms: 0 });
+        }
+        Ok(())
+    }
+
     /// Ends digits whose last packets were lost.
     pub(super) fn release_lost_digits(&mut self, cx: &mut Cx<'_>) {
         for at in self.slots() {

@@ -78,6 +78,9 @@ impl Ends {
             return self.convert(cx, at, &rtp, packet);
         }
         let Some(payload_type) = wire.payload(rtp.payload_type) else {
+            if wire.digits_only().is_some() {
+                return self.take_begun(cx, at, &rtp, packet.data()).map(|()| None);
+            }
             if self.begin_converting(cx, at, rtp.payload_type) {
                 return self.convert(cx, at, &rtp, packet);
             }

@@ -68,7 +68,7 @@ impl Wire {
             // Out of G.711 they are taken before any listener hears it; out of others once it is decoded.
             let is_g711 = match &self.transcoder {
                 Some(transcoder) => transcoder.spec().from.iter().all(|(_, coding)| coding.is_g711()),
-                None => self.spec.coding.is_g711(),
+                None => self.digits_only().map_or(self.spec.coding, |(_, coding)| coding).is_g711(),
             };
             match &mut self.transcoder {
                 _ if is_g711 => self.detector = Some(Box::new(Detector::new(now, DEFAULT_CLOCK_HZ))),
@@ -121,8 +121,15 @@ impl Wire {
             payload.fill(silence);
         }
     }
+    /// Returns number and codec of the audio of a source of which only digits are wanted.
+    pub(super) fn digits_only(&self) -> Option<(u8, Coding)> {
+        self.spec.parted.as_ref().and_then(|parted| parted.digits_only)
+    }
     /// Returns the codec of a payload number; `None` for one that is no audio.
     fn coding(&self, number: u8) -> Option<Coding> {
+        if let Some((audio, coding)) = self.digits_only() {
+            return (audio == number).then_some(coding);
+        }
         let converted = self.spec.transcode.iter().flat_map(|spec| &spec.from).find(|(from, _)| *from == number);
         converted.map(|(_, coding)| *coding).or_else(|| self.payload(number).map(|_| self.spec.coding))
     }

@@ -29,7 +29,7 @@ fn parted(clock_hz: u32) -> Bench {
     let mut bench = Bench::connected();
     let wire = |events, press| WireSpec {
         payloads: vec![(0, 0)],
-        parted: Some(Box::new(PartedSpec { events, press, tones: false })),
+        parted: Some(Box::new(PartedSpec { events, press, ..PartedSpec::default() })),
         ..WireSpec::default()
     };
     bench.command(Command::Wire { from: A, to: B, wire: wire(vec![(101, clock_hz)], None) });
@@ -301,7 +301,8 @@ fn taking(press: Option<PressSpec>) -> WireSpec {
 fn taking_out_of(from: (u8, Coding), to: (u8, Coding), press: Option<PressSpec>) -> WireSpec {
     let clock_hz = from.1.clock_hz();
     let transcode = TranscodeSpec { from: vec![from], to, packet_ms: 20, events: vec![], noise: Some((13, Some(13))) };
-    let parted = PartedSpec { events: vec![(101, clock_hz), (96, clock_hz)], tones: true, press };
+    let events = vec![(101, clock_hz), (96, clock_hz)];
+    let parted = PartedSpec { events, tones: true, press, ..PartedSpec::default() };
     WireSpec {
         clocks: vec![(from.0, clock_hz)],
         transcode: Some(Box::new(transcode)),

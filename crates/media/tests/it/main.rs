@@ -12,6 +12,7 @@ mod late_agent;
 mod libopus;
 mod liveness;
 mod lossy;
+mod menu;
 mod one_port;
 mod presses;
 mod relay;

@@ -152,7 +152,8 @@ impl Edge {
             Command::AddPlayer { .. } => {
                 self.talked.insert(id);
             }
-            Command::Tap { .. }
+            Command::Play { .. }
+            | Command::Tap { .. }
             | Command::Press { .. }
             | Command::TellKeys { .. }
             | Command::TransferFailed { .. }

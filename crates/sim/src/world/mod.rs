@@ -646,6 +646,7 @@ fn name_of(command: &trunkgate_media::Command) -> String {
         Command::AddEnd { end, spec } => format!("AddEnd {} {}", end.0, spec.bind),
         Command::AddAgent { end, .. } => format!("AddAgent {}", end.0),
         Command::AddPlayer { end, .. } => format!("AddPlayer {}", end.0),
+        Command::Play { end, .. } => format!("Play {}", end.0),
         Command::Tap { of, listener, .. } => format!("Tap {} by {}", of.0, listener.0),
         Command::Press { end, digits, .. } => format!("Press {} {digits}", end.0),
         Command::TellKeys { end, digits } => format!("TellKeys {} {digits}", end.0),

@@ -124,7 +124,7 @@ pub(crate) fn parted(wire: WireSpec, own: &OwnEvents, (from, to): (&Leg, &Leg)) 
         Dtmf::Info => None,
         Dtmf::Inband => audio.map(|(payload, coding)| PressSpec::Tone { payload, coding }),
     };
-    wire.parted = Some(Box::new(PartedSpec { events, tones, press }));
+    wire.parted = Some(Box::new(PartedSpec { events, tones, press, ..PartedSpec::default() }));
     wire
 }
 

@@ -31,6 +31,10 @@ pub enum Told {
     Ringback(EndId),
     Once(EndId, usize),
     Hold(EndId, HoldSound),
+    /// A player of silence.
+    Silence(EndId),
+    /// Another sound of a player.
+    Play(EndId, Sound),
     Wire(EndId, EndId, WireSpec),
     Unwire(EndId),
     Tap(EndId, EndId, TapSpec),
@@ -55,6 +59,8 @@ impl Bench {
                 Command::AddPlayer { end, sound: Sound::Ringback } => Told::Ringback(end),
                 Command::AddPlayer { end, sound: Sound::Once(samples) } => Told::Once(end, samples.len()),
                 Command::AddPlayer { end, sound: Sound::Hold(sound) } => Told::Hold(end, sound),
+                Command::AddPlayer { end, sound: Sound::Silence } => Told::Silence(end),
+                Command::Play { end, sound } => Told::Play(end, sound),
                 Command::Wire { from, to, wire } => Told::Wire(from, to, wire),
                 Command::Unwire { from } => Told::Unwire(from),
                 Command::Tap { of, listener, audio } => Told::Tap(of, listener, audio),

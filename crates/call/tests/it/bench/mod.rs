@@ -340,6 +340,7 @@ impl Bench {
                 }
             }
             Command::Open { .. }
+            | Command::Play { .. }
             | Command::SetRemote { .. }
             | Command::Wire { .. }
             | Command::Unwire { .. }

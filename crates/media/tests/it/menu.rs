@@ -1,0 +1,142 @@
+//! A caller who hears prompts and presses keys: digits are known when they begin, and its audio goes nowhere.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+use std::sync::Arc;
+
+use trunkgate_media::codec::g711::encode_ulaw;
+use trunkgate_media::counters::DropReason;
+use trunkgate_media::rtp::Rtp;
+use trunkgate_media::{Coding, Command, EndId, Event, PartedSpec, Sound, WireSpec};
+
+use crate::support::{A, A_RTP, Bench, remote};
+
+const PLAYER: EndId = EndId(6);
+/// ITU-T Q.23: the digit 5.
+const FIVE: (f64, f64) = (770.0, 1336.0);
+
+/// The caller A before a player, whose first sound is so many packets long.
+fn menu(packets: usize) -> Bench {
+    let mut bench = Bench::unconnected();
+    bench.set_remote(A, remote(A_RTP));
+    bench.command(Command::AddPlayer { end: PLAYER, sound: tone(packets) });
+    bench.wire(PLAYER, A);
+    let parted = PartedSpec {
+        events: vec![(101, 8000)],
+        tones: true,
+        digits_only: Some((0, Coding::Pcmu)),
+        ..PartedSpec::default()
+    };
+    let wire = WireSpec { parted: Some(Box::new(parted)), ..WireSpec::default() };
+    bench.command(Command::Wire { from: A, to: PLAYER, wire });
+    bench
+}
+
+/// So many packets of a tone of 300 Hz.
+fn tone(packets: usize) -> Sound {
+    let code = |n: usize| encode_ulaw((8000.0 * (std::f64::consts::TAU * 300.0 * n as f64 / 8000.0).sin()) as i16);
+    Sound::Once((0..packets * 160).map(code).collect::<Arc<[u8]>>())
+}
+
+/// A packet of A's.
+fn packet(number: u16, payload_type: u8, timestamp: u32, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0x80, payload_type];
+    bytes.extend(number.to_be_bytes());
+    bytes.extend(timestamp.to_be_bytes());
+    bytes.extend([0, 0, 0, 7]);
+    bytes.extend(payload);
+    bytes
+}
+
+/// 20 ms of two tones.
+fn two_tones(number: u16, (low, high): (f64, f64)) -> Vec<u8> {
+    let sample = |n: usize| {
+        let at = std::f64::consts::TAU * (usize::from(number) * 160 + n) as f64 / 8000.0;
+        encode_ulaw((8000.0 * ((low * at).sin() + (high * at).sin())) as i16)
+    };
+    packet(number, 0, u32::from(number) * 160, &(0..160).map(sample).collect::<Vec<_>>())
+}
+
+fn keys(bench: &mut Bench) -> Vec<char> {
+    let mut keys = Vec::new();
+    for event in bench.events() {
+        if let Event::Key { end, key, ms } = event {
+            assert_eq!((end, ms), (A, 0));
+            keys.push(key);
+        }
+    }
+    keys
+}
+
+#[test]
+fn a_telephone_event_is_known_with_its_first_packet_and_once() {
+    let mut bench = menu(50);
+    let mut told = Vec::new();
+    for press in 0..2_u16 {
+        for n in 0..6_u16 {
+            let end = if n > 2 { 0x80 } else { 0 };
+            let at = u32::from(press) * 3200;
+            bench.feed(A, false, A_RTP, &packet(press * 10 + n, 101, at, &[4, end | 10, 0, 160]));
+            told.push(keys(&mut bench));
+            bench.run(20);
+        }
+    }
+    let once = |n: usize| if n.is_multiple_of(6) { vec!['4'] } else { vec![] };
+    assert_eq!(told, (0..12).map(once).collect::<Vec<_>>());
+    bench.run(1000);
+    assert!(keys(&mut bench).is_empty(), "nor when it would be over");
+}
+
+#[test]
+fn a_tone_is_one_digit_although_the_prompt_changes_under_it() {
+    let mut bench = menu(50);
+    let mut told = String::new();
+    for n in 0..20_u16 {
+        let bytes = if n < 10 { two_tones(n, FIVE) } else { two_tones(n, (0.0, 0.0)) };
+        assert_eq!(bench.feed(A, false, A_RTP, &bytes), None);
+        let key = keys(&mut bench);
+        if !key.is_empty() {
+            bench.command(Command::Play { end: PLAYER, sound: Sound::Silence });
+            assert!(n < 4, "known after {n} packets");
+        }
+        told.extend(key);
+        bench.run(20);
+    }
+    assert_eq!(told, "5");
+}
+
+#[test]
+fn audio_goes_nowhere_and_is_no_drop_while_other_payloads_are() {
+    let mut bench = menu(50);
+    for n in 0..5 {
+        assert_eq!(bench.feed(A, false, A_RTP, &two_tones(n, (0.0, 0.0))), None);
+    }
+    let drops = |bench: &Bench| [DropReason::NoWire, DropReason::UnknownPayload].map(|reason| bench.dropped(A, reason));
+    assert_eq!(drops(&bench), [0, 0]);
+    bench.feed(A, false, A_RTP, &packet(9, 96, 9 * 160, &[1; 40]));
+    assert_eq!(drops(&bench), [0, 1]);
+}
+
+#[test]
+fn sounds_follow_each_other_in_one_stream_and_each_is_reported_at_its_end() {
+    let mut bench = menu(5);
+    let mut made = bench.run(200);
+    let played =
+        |bench: &mut Bench| bench.events().iter().filter(|event| **event == Event::Played { end: PLAYER }).count();
+    assert_eq!(played(&mut bench), 1);
+    bench.command(Command::Play { end: PLAYER, sound: tone(5) });
+    made.extend(bench.run(60));
+    assert_eq!(played(&mut bench), 0);
+    // Another one cuts it off: the end of that is never reported.
+    bench.command(Command::Play { end: PLAYER, sound: tone(3) });
+    made.extend(bench.run(400));
+    assert_eq!(played(&mut bench), 1);
+    bench.command(Command::Play { end: PLAYER, sound: Sound::Silence });
+    made.extend(bench.run(100));
+    assert_eq!(played(&mut bench), 0);
+    let packets: Vec<Rtp> = made.iter().map(|made| Rtp::parse(&made.bytes).unwrap()).collect();
+    assert_eq!(packets.len(), 39, "one each 20 ms from the first to the last, silence too");
+    for pair in packets.windows(2) {
+        assert_eq!((pair[1].ssrc, pair[1].sequence), (pair[0].ssrc, pair[0].sequence.wrapping_add(1)));
+        assert_eq!(pair[1].timestamp, pair[0].timestamp.wrapping_add(160));
+    }
+}
