@@ -125,6 +125,8 @@ fn target(target: &TargetSpec) -> String {
         }
         TargetSpec::Uri { uri, .. } => uri.clone(),
         TargetSpec::Agent(name) => format!("agent:{name}"),
+        TargetSpec::App(name) => format!("app:{name}"),
+        TargetSpec::Play(file) => format!("play:{file}"),
         TargetSpec::Reject(code) => format!("reject:{code}"),
         TargetSpec::RingAll(targets) => {
             format!("ring all: {}", targets.iter().map(self::target).collect::<Vec<_>>().join(", "))

@@ -373,7 +373,7 @@ pub(super) fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Fi
                     );
                 }
             }
-            TargetSpec::Reject(_) | TargetSpec::RingAll(_) => {}
+            TargetSpec::App(_) | TargetSpec::Play(_) | TargetSpec::Reject(_) | TargetSpec::RingAll(_) => {}
         }
     }
     for (name, span) in placed.route.fork.iter().zip(&placed.fork) {

@@ -144,9 +144,12 @@ impl PlacedRoute {
         let place = |target: &TargetSpec| {
             let members = match target {
                 TargetSpec::RingAll(members) => each(members.len()),
-                TargetSpec::Trunk { .. } | TargetSpec::Uri { .. } | TargetSpec::Agent(_) | TargetSpec::Reject(_) => {
-                    Vec::new()
-                }
+                TargetSpec::Trunk { .. }
+                | TargetSpec::Uri { .. }
+                | TargetSpec::Agent(_)
+                | TargetSpec::App(_)
+                | TargetSpec::Play(_)
+                | TargetSpec::Reject(_) => Vec::new(),
             };
             TargetPlace { span: span.clone(), members, by_ratio: None }
         };
@@ -167,7 +170,12 @@ impl PlacedRoute {
     pub(super) fn targets(&self) -> impl Iterator<Item = (&TargetSpec, &Span)> {
         self.route.connect.iter().zip(&self.connect).flat_map(|(target, place)| match target {
             TargetSpec::RingAll(members) => members.iter().zip(&place.members).collect(),
-            TargetSpec::Trunk { .. } | TargetSpec::Uri { .. } | TargetSpec::Agent(_) | TargetSpec::Reject(_) => {
+            TargetSpec::Trunk { .. }
+            | TargetSpec::Uri { .. }
+            | TargetSpec::Agent(_)
+            | TargetSpec::App(_)
+            | TargetSpec::Play(_)
+            | TargetSpec::Reject(_) => {
                 vec![(target, &place.span)]
             }
         })

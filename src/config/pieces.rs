@@ -15,7 +15,12 @@ pub(super) fn pieces(placed: &PlacedRoute, findings: &mut Findings) {
         let text = match target {
             TargetSpec::Trunk { number: Some(number), .. } => number,
             TargetSpec::Uri { uri, .. } => uri,
-            TargetSpec::Trunk { .. } | TargetSpec::Agent(_) | TargetSpec::Reject(_) | TargetSpec::RingAll(_) => {
+            TargetSpec::Trunk { .. }
+            | TargetSpec::Agent(_)
+            | TargetSpec::App(_)
+            | TargetSpec::Play(_)
+            | TargetSpec::Reject(_)
+            | TargetSpec::RingAll(_) => {
                 continue;
             }
         };

@@ -477,9 +477,12 @@ fn has_pieces(targets: &[TargetSpec]) -> bool {
     let text = |target: &TargetSpec| match target {
         TargetSpec::Trunk { number: Some(number), .. } => number.clone(),
         TargetSpec::Uri { uri, .. } => uri.clone(),
-        TargetSpec::Trunk { .. } | TargetSpec::Agent(_) | TargetSpec::Reject(_) | TargetSpec::RingAll(_) => {
-            String::new()
-        }
+        TargetSpec::Trunk { .. }
+        | TargetSpec::Agent(_)
+        | TargetSpec::App(_)
+        | TargetSpec::Play(_)
+        | TargetSpec::Reject(_)
+        | TargetSpec::RingAll(_) => String::new(),
     };
     let named = |target: &TargetSpec| {
         let text = text(target);
@@ -487,8 +490,11 @@ fn has_pieces(targets: &[TargetSpec]) -> bool {
     };
     targets.iter().any(|target| match target {
         TargetSpec::RingAll(members) => members.iter().any(named),
-        TargetSpec::Trunk { .. } | TargetSpec::Uri { .. } | TargetSpec::Agent(_) | TargetSpec::Reject(_) => {
-            named(target)
-        }
+        TargetSpec::Trunk { .. }
+        | TargetSpec::Uri { .. }
+        | TargetSpec::Agent(_)
+        | TargetSpec::App(_)
+        | TargetSpec::Play(_)
+        | TargetSpec::Reject(_) => named(target),
     })
 }

@@ -244,7 +244,7 @@ fn rings(value: &Value<'_>, numbers: &Numbers, findings: &mut Findings) -> Optio
     let help = match target(&text, value.span(), numbers, findings)? {
         TargetSpec::Trunk { weight: Some(_), .. } => "weights have no effect in `ring_all`: remove it",
         TargetSpec::Agent(_) => "an agent answers immediately: list it before or after the table",
-        TargetSpec::Reject(_) => "list it after the table",
+        TargetSpec::App(_) | TargetSpec::Play(_) | TargetSpec::Reject(_) => "list it after the table",
         rings @ (TargetSpec::Trunk { .. } | TargetSpec::Uri { .. } | TargetSpec::RingAll(_)) => return Some(rings),
     };
     findings.error(code::BAD_TARGET, value.span(), format!("`ring_all`: \"{}\" is not allowed", told(&text)), help);

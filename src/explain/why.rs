@@ -187,6 +187,7 @@ fn name(target: &Target) -> String {
         Target::Trunk { trunk, .. } => format!("trunk:{}", trunk.name),
         Target::Uri { uri, .. } => uri.clone(),
         Target::Agent(agent) => format!("agent:{}", agent.name),
+        Target::App(app) => app.target(),
         Target::Reject(code) => format!("reject:{code}"),
         Target::RingAll(targets) => {
             let names: Vec<String> = targets.iter().map(|target| format!("\"{}\"", name(target))).collect();
@@ -228,6 +229,7 @@ fn attempt(table: &Table, asked: &Asked<'_>, target: &Target) -> Value {
             value["format"] = json!(agent.format);
             value["refused"] = json!((!agent.allows(asked.caller)).then_some(486));
         }
+        Target::App(app) => value["document"] = json!(app.place()),
         Target::Reject(code) => value["code"] = json!(code),
         Target::RingAll(targets) => {
             value["ring_all"] = targets.iter().map(|target| attempt(table, asked, target)).collect();

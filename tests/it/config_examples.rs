@@ -172,6 +172,7 @@ fn the_examples_send_their_calls_where_they_say() {
             }
             Target::Trunk { trunk, .. } => trunk.name.to_string(),
             Target::Agent(agent) => agent.name.to_string(),
+            Target::App(app) => app.name.to_string(),
             Target::Uri { .. } | Target::Reject(_) | Target::RingAll(_) => panic!("{target:?}"),
         };
         (plan.route.name.to_string(), plan.targets.iter().map(target).collect::<Vec<_>>().join(" "))

@@ -65,9 +65,12 @@ impl Route {
                 let all = targets.iter().map(|target| self.target_for(target, call).into_owned());
                 Cow::Owned(TargetSpec::RingAll(all.collect()))
             }
-            TargetSpec::Trunk { .. } | TargetSpec::Uri { .. } | TargetSpec::Agent(_) | TargetSpec::Reject(_) => {
-                Cow::Borrowed(target)
-            }
+            TargetSpec::Trunk { .. }
+            | TargetSpec::Uri { .. }
+            | TargetSpec::Agent(_)
+            | TargetSpec::App(_)
+            | TargetSpec::Play(_)
+            | TargetSpec::Reject(_) => Cow::Borrowed(target),
         }
     }
 

@@ -3,6 +3,7 @@
 
 pub mod acl;
 pub mod agent;
+pub mod app;
 pub mod caller_id;
 pub mod captured;
 mod digits;
@@ -29,6 +30,7 @@ pub mod trunk;
 
 pub use acl::{KnownBy, household};
 pub use agent::{Agent, AnswerTime, Facts, Hold, OnClose, Piece, Queue, Template, url_place};
+pub use app::{App, AppDocument, WebhookMethod};
 pub use caller_id::{CallerIdRule, Shown};
 pub use expression::Expression;
 pub use headers::{HeaderPattern, HeaderRules, Identities};

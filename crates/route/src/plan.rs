@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::agent::Agent;
+use crate::app::App;
 use crate::locate::Destination;
 use crate::route::Route;
 use crate::target::TargetSpec;
@@ -55,6 +56,8 @@ pub enum Target {
     },
     /// An agent that talks with the caller.
     Agent(Arc<Agent>),
+    /// An application that decides what happens to the call.
+    App(Arc<App>),
     /// An answer.
     Reject(u16),
     /// Trunks and URIs that ring at once.
@@ -66,7 +69,7 @@ impl Target {
     pub fn trunk(&self) -> Option<&Arc<Trunk>> {
         match self {
             Target::Trunk { trunk, .. } => Some(trunk),
-            Target::Uri { .. } | Target::Agent(_) | Target::Reject(_) | Target::RingAll(_) => None,
+            Target::Uri { .. } | Target::Agent(_) | Target::App(_) | Target::Reject(_) | Target::RingAll(_) => None,
         }
     }
     /// As written in `connect`.
@@ -79,6 +82,7 @@ impl Target {
                 TargetSpec::Uri { uri: uri.clone(), destination: destination.clone(), in_call: *in_call }
             }
             Target::Agent(agent) => TargetSpec::Agent(agent.name.to_string()),
+            Target::App(app) => app.spec(),
             Target::Reject(code) => TargetSpec::Reject(*code),
             Target::RingAll(targets) => TargetSpec::RingAll(targets.iter().map(Target::spec).collect()),
         }

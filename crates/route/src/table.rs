@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::acl::{Acl, KnownBy};
 use crate::agent::{Agent, Template};
+use crate::app::App;
 use crate::headers::HeaderPattern;
 use crate::locate::{Destination, same_host};
 use crate::nearest::nearest;
@@ -39,6 +40,7 @@ pub struct Table {
     trunks: Vec<Arc<Trunk>>,
     by_name: HashMap<Arc<str>, usize>,
     agents: Vec<Arc<Agent>>,
+    apps: Vec<Arc<App>>,
     /// Headers of a caller's INVITE that agents' parameters and routes ask for, each once.
     headers: Vec<String>,
     /// Every header that some trunk lets pass.
@@ -80,9 +82,15 @@ impl Table {
             headers: headers_of(&definition.agents, &routes),
             passed,
             agents: definition.agents.into_iter().map(Arc::new).collect(),
+            apps: Vec::new(),
             routes,
             registrants,
         }
+    }
+    /// Adds applications, in the order of the file.
+    #[must_use]
+    pub fn with_apps(self, apps: Vec<App>) -> Table {
+        Table { apps: apps.into_iter().map(Arc::new).collect(), ..self }
     }
     /// The trunk that a user registers with.
     pub fn registrant(&self, user: &str) -> Option<&Arc<Trunk>> {
@@ -150,6 +158,14 @@ impl Table {
     pub fn agent(&self, name: &str) -> Option<&Arc<Agent>> {
         self.agents.iter().find(|agent| *agent.name == *name)
     }
+    /// Returns applications in the order of the file.
+    pub fn apps(&self) -> &[Arc<App>] {
+        &self.apps
+    }
+    /// Returns an application by name.
+    pub fn app(&self, name: &str) -> Option<&Arc<App>> {
+        self.apps.iter().find(|app| *app.name == *name)
+    }
     /// Headers of a caller's INVITE that agents' parameters and routes ask for, each once.
     pub fn headers(&self) -> &[String] {
         &self.headers
@@ -197,7 +213,8 @@ impl Table {
         match target {
             TargetSpec::Trunk { number: Some(number), .. } => self.numbers.normalise(number, None).is_ok(),
             TargetSpec::Uri { uri, .. } => !uri.split_once(':').is_some_and(|(_, rest)| rest.starts_with('@')),
-            TargetSpec::Trunk { .. } | TargetSpec::Agent(_) | TargetSpec::Reject(_) | TargetSpec::RingAll(_) => true,
+            TargetSpec::Trunk { .. } | TargetSpec::Agent(_) | TargetSpec::App(_) => true,
+            TargetSpec::Play(_) | TargetSpec::Reject(_) | TargetSpec::RingAll(_) => true,
         }
     }
     /// One target as a route would have it, for calls that go past the routes.
@@ -211,6 +228,8 @@ impl Table {
                 Target::Uri { uri: uri.clone(), destination: destination.clone(), in_call: *in_call }
             }
             TargetSpec::Agent(name) => Target::Agent(self.agent(name)?.clone()),
+            TargetSpec::App(name) => Target::App(self.app(name)?.clone()),
+            TargetSpec::Play(file) => Target::App(Arc::new(App::playing(file))),
             TargetSpec::Reject(code) => Target::Reject(*code),
             TargetSpec::RingAll(targets) => {
                 let rings = |target: &&TargetSpec| matches!(target, TargetSpec::Trunk { .. } | TargetSpec::Uri { .. });
@@ -241,7 +260,8 @@ impl Table {
 fn in_order<'a>(targets: &'a [TargetSpec], pick: &mut dyn FnMut(u32) -> u32) -> Vec<&'a TargetSpec> {
     let weight = |target: &TargetSpec| match target {
         TargetSpec::Trunk { weight, .. } => *weight,
-        TargetSpec::Uri { .. } | TargetSpec::Agent(_) | TargetSpec::Reject(_) | TargetSpec::RingAll(_) => None,
+        TargetSpec::Uri { .. } | TargetSpec::Agent(_) | TargetSpec::App(_) => None,
+        TargetSpec::Play(_) | TargetSpec::Reject(_) | TargetSpec::RingAll(_) => None,
     };
     let runs = targets.chunk_by(|one, next| weight(one).is_some() && weight(next).is_some());
     let ordered = |run: &'a [TargetSpec]| match run {

@@ -28,6 +28,10 @@ pub enum TargetSpec {
     },
     /// `agent:NAME`
     Agent(String),
+    /// `app:NAME`
+    App(String),
+    /// `play:FILE`
+    Play(String),
     /// `reject:CODE`
     Reject(u16),
     /// `{ ring_all = [...] }`: trunks and URIs that ring at once.

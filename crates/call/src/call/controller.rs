@@ -184,7 +184,7 @@ fn legs(target: &Target) -> usize {
     match target {
         Target::Trunk { peers, .. } => peers.len().max(1),
         Target::Uri { .. } | Target::Agent(_) => 1,
-        Target::Reject(_) => 0,
+        Target::App(_) | Target::Reject(_) => 0,
         Target::RingAll(targets) => targets.iter().map(legs).sum(),
     }
 }

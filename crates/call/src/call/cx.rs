@@ -744,6 +744,8 @@ fn numbered(target: Target, number: &str) -> Target {
         Target::RingAll(targets) => {
             Target::RingAll(targets.into_iter().map(|target| numbered(target, number)).collect())
         }
-        other @ (Target::Trunk { .. } | Target::Uri { .. } | Target::Agent(_) | Target::Reject(_)) => other,
+        other @ (Target::Trunk { .. } | Target::Uri { .. } | Target::Agent(_) | Target::App(_) | Target::Reject(_)) => {
+            other
+        }
     }
 }

@@ -297,7 +297,7 @@ impl Shared {
                 all.iter().any(|ways| side.agent.may_transfer_to(Wanted::Uri(uri, destination, ways)))
             }
             Target::Agent(agent) => side.agent.may_transfer_to(Wanted::Agent(&agent.name)),
-            Target::Reject(_) | Target::RingAll(_) => false,
+            Target::App(_) | Target::Reject(_) | Target::RingAll(_) => false,
         }
     }
 

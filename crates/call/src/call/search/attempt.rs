@@ -198,7 +198,7 @@ impl Attempt {
                 called = Some(agent);
                 (None, None, None, wait, Duration::ZERO, VecDeque::new())
             }
-            Target::Reject(_) | Target::RingAll(_) => return None,
+            Target::App(_) | Target::Reject(_) | Target::RingAll(_) => return None,
         };
         Some(Attempt {
             spec,
@@ -236,7 +236,12 @@ impl Attempt {
     pub(crate) fn bare_destination(&self) -> Option<&Destination> {
         match &self.spec {
             TargetSpec::Uri { destination, .. } => Some(destination),
-            TargetSpec::Trunk { .. } | TargetSpec::Agent(_) | TargetSpec::Reject(_) | TargetSpec::RingAll(_) => None,
+            TargetSpec::Trunk { .. }
+            | TargetSpec::Agent(_)
+            | TargetSpec::App(_)
+            | TargetSpec::Play(_)
+            | TargetSpec::Reject(_)
+            | TargetSpec::RingAll(_) => None,
         }
     }
 

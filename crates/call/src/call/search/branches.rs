@@ -437,9 +437,12 @@ impl Search {
         };
         match &target {
             Target::Agent(agent) if consults && has_it(agent) => Err(Refused::SameAgent),
-            Target::Agent(_) | Target::Trunk { .. } | Target::Uri { .. } | Target::Reject(_) | Target::RingAll(_) => {
-                Ok(target)
-            }
+            Target::Agent(_)
+            | Target::App(_)
+            | Target::Trunk { .. }
+            | Target::Uri { .. }
+            | Target::Reject(_)
+            | Target::RingAll(_) => Ok(target),
         }
     }
 
@@ -542,6 +545,7 @@ fn name(target: &Target) -> String {
         Target::Trunk { trunk, number: None, .. } => trunk.name.to_string(),
         Target::Uri { uri, .. } => uri.clone(),
         Target::Agent(agent) => agent.name.to_string(),
+        Target::App(app) => app.name.to_string(),
         Target::Reject(code) => code.to_string(),
         Target::RingAll(targets) => targets.iter().map(name).collect::<Vec<_>>().join(", "),
     }

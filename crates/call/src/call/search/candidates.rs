@@ -618,12 +618,22 @@ impl Search {
     fn ring_on(&mut self, cx: &mut Cx<'_>, branch: Branch, plan: Plan) {
         let all = plan.targets.into_iter().flat_map(|target| match target {
             Target::RingAll(targets) => targets,
-            one @ (Target::Trunk { .. } | Target::Uri { .. } | Target::Agent(_) | Target::Reject(_)) => vec![one],
+            one @ (Target::Trunk { .. }
+            | Target::Uri { .. }
+            | Target::Agent(_)
+            | Target::App(_)
+            | Target::Reject(_)) => {
+                vec![one]
+            }
         });
         let (ring, others): (Vec<Target>, Vec<Target>) =
             all.partition(|target| matches!(target, Target::Trunk { .. } | Target::Uri { .. }));
         if !others.is_empty() {
-            cx.edge.decide(cx.now, cx.call.key, "an agent or a refusal cannot ring beside others: left out");
+            cx.edge.decide(
+                cx.now,
+                cx.call.key,
+                "an agent, an application or a refusal cannot ring beside others: left out",
+            );
         }
         if let Some(redirects) = self.tried().redirects.get_mut(branch) {
             for target in ring.into_iter().rev() {

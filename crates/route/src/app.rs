@@ -1,0 +1,124 @@
+//! An application: documents (TwiML) that decide what happens to a call.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::agent::url_place;
+use crate::target::TargetSpec;
+use crate::transfer_to::{TransferRule, Wanted};
+
+/// HTTP method of a webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WebhookMethod {
+    /// Parameters in the body.
+    #[default]
+    Post,
+    /// Parameters in the query.
+    Get,
+}
+
+/// Where an application's first document is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AppDocument {
+    /// A web application.
+    Url {
+        /// `http` or `https`, as configured.
+        url: String,
+        /// Method of the request.
+        method: WebhookMethod,
+    },
+    /// A file below the folder of the configuration, by its relative path.
+    File(String),
+    /// One sound that is played: a file below the folder of the configuration, by its relative path. The next target of the
+    /// route follows.
+    Sound(String),
+}
+
+/// An application.
+#[derive(Clone)]
+pub struct App {
+    /// Name in the configuration; of a sound its path.
+    pub name: Arc<str>,
+    /// Its first document.
+    pub document: AppDocument,
+    /// URL that is asked where a document cannot be had or run.
+    pub fallback_url: Option<String>,
+    /// Whether its URLs may lead to private and loopback addresses.
+    pub allow_private: bool,
+    /// Targets of numbers that it dials, in order; empty: the routes decide, as for a call of the caller's trunk.
+    pub connect: Vec<TargetSpec>,
+    /// SIP addresses that it may dial and refer to, beside those of trunks.
+    pub sip_to: Vec<TransferRule>,
+}
+
+impl App {
+    /// Makes an application with nothing but its first document.
+    pub fn new(name: &str, document: AppDocument) -> App {
+        App {
+            name: name.into(),
+            document,
+            fallback_url: None,
+            allow_private: false,
+            connect: Vec::new(),
+            sip_to: Vec::new(),
+        }
+    }
+    /// Makes one that plays a sound.
+    pub fn playing(file: &str) -> App {
+        App::new(file, AppDocument::Sound(file.to_owned()))
+    }
+    /// Returns its target, as written in `connect`.
+    pub fn spec(&self) -> TargetSpec {
+        match &self.document {
+            AppDocument::Sound(file) => TargetSpec::Play(file.clone()),
+            AppDocument::Url { .. } | AppDocument::File(_) => TargetSpec::App(self.name.to_string()),
+        }
+    }
+    /// Returns the same as text: `app:NAME`, `play:FILE`.
+    pub fn target(&self) -> String {
+        let kind = if matches!(self.document, AppDocument::Sound(_)) { "play" } else { "app" };
+        format!("{kind}:{}", self.name)
+    }
+    /// Returns the place of its first document as messages show it: without user information and query, which may hold secrets.
+    pub fn place(&self) -> String {
+        match &self.document {
+            AppDocument::Url { url, .. } => {
+                let place = url_place(url);
+                let (scheme, rest) = place.split_once("://").unwrap_or(("", place));
+                let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+                let host = authority.rsplit('@').next().unwrap_or_default();
+                format!("{scheme}://{host}{path}")
+            }
+            AppDocument::File(file) | AppDocument::Sound(file) => file.clone(),
+        }
+    }
+    /// Returns whether it may send its caller to a target that it names by a SIP address.
+    pub fn may_dial(&self, wanted: Wanted<'_>) -> bool {
+        matches!(wanted, Wanted::Trunk(..)) || self.sip_to.iter().any(|rule| rule.allows(wanted))
+    }
+}
+
+/// Without URLs, whose queries may hold secrets.
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_shows_neither_password_nor_query() {
+        let cases = [
+            ("https://ann:hunter2@app.example.com:8443/voice?key=1#rc=2", "https://app.example.com:8443/voice"),
+            ("http://app.example.com", "http://app.example.com"),
+        ];
+        for (url, expected) in cases {
+            let document = AppDocument::Url { url: url.to_owned(), method: WebhookMethod::Post };
+            assert_eq!(App::new("ivr", document).place(), expected);
+        }
+        assert_eq!(App::playing("closed.wav").place(), "closed.wav");
+    }
+}
