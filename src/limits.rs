@@ -404,3 +404,47 @@ pub const REJECTED_ONE_IN: u64 = 2;
 pub const REJECTED_LEAST: u64 = 3;
 /// Different rejections that are told there.
 pub const REJECTIONS_TOLD: usize = 3;
+/// Longest URL of a webhook, in bytes.
+pub const WEBHOOK_URL_BYTES: usize = 4096;
+/// Time of a webhook in all, redirects and further tries included, in milliseconds (Twilio's 15 s).
+pub const WEBHOOK_TOTAL_MILLISECONDS: u64 = 15_000;
+/// Time for the TCP connection of a webhook, in milliseconds, unless its URL says otherwise.
+pub const WEBHOOK_CONNECT_MILLISECONDS: u64 = 5_000;
+/// Longest such time that a URL may ask for, in milliseconds.
+pub const WEBHOOK_CONNECT_MOST_MILLISECONDS: u64 = 10_000;
+/// Shortest time that a URL may ask for, in milliseconds.
+pub const WEBHOOK_LEAST_MILLISECONDS: u64 = 100;
+/// Most further tries that the URL of a webhook may ask for.
+pub const WEBHOOK_RETRIES: u32 = 5;
+/// Pause before a further try, in milliseconds.
+pub const WEBHOOK_RETRY_PAUSE_MILLISECONDS: u64 = 100;
+/// Redirects that one webhook follows.
+pub const WEBHOOK_REDIRECTS: u32 = 10;
+/// Addresses of a webhook's host that are tried; they share the time of one connection.
+pub const WEBHOOK_ADDRESSES: usize = 4;
+/// Look-ups for webhooks at once; a slow name server keeps a thread for each.
+pub const WEBHOOK_LOOK_UPS: usize = 32;
+/// Webhooks under way at once; further ones wait as long as they may take.
+pub const WEBHOOKS_AT_ONCE: usize = 1024;
+/// Head of an answer to a webhook, in bytes.
+pub const WEBHOOK_HEAD_BYTES: usize = 64 << 10;
+/// Largest document that a webhook may answer with, in bytes (Twilio's 64 KB).
+pub const WEBHOOK_DOCUMENT_BYTES: u64 = 64 << 10;
+/// Idle connections that are kept for further webhooks, in all.
+pub const WEBHOOK_IDLE_CONNECTIONS: usize = 128;
+/// Of these, with one host.
+pub const WEBHOOK_IDLE_CONNECTIONS_OF_ONE: usize = 16;
+/// Time that an idle one is kept, in milliseconds: less than the minute after which most servers and gateways close it.
+pub const WEBHOOK_IDLE_MILLISECONDS: u64 = 30_000;
+/// Time that a connection may be used in all, in milliseconds: after that the host's name is looked up again.
+pub const WEBHOOK_CONNECTION_MILLISECONDS: u64 = 300_000;
+/// Time for the end of an answered request before its connection is given up, in milliseconds.
+pub const WEBHOOK_SETTLE_MILLISECONDS: u64 = 250;
+/// Fetched audio that is kept for further calls, in bytes.
+pub const MEDIA_CACHE_BYTES: usize = 256 << 20;
+/// Files of fetched audio that are kept.
+pub const MEDIA_CACHE_FILES: usize = 4096;
+/// Audio files fetched at once.
+pub const MEDIA_FETCHES: usize = 8;
+/// Time that fetched audio may be used without asking its server again, in seconds.
+pub const MEDIA_FRESH_SECONDS: u64 = 86_400;

@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use rustls::{CertificateError, ClientConfig, Error};
 use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::timeout;
@@ -15,6 +15,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::system::certificates::{is_tls, words};
+use crate::system::reach::{Barred, Reach};
 
 /// How a connection is opened.
 #[derive(Debug, Clone, Copy, Default)]
@@ -38,13 +39,46 @@ pub(crate) struct TlsFault {
     pub(crate) what: String,
     /// Whether it is certificates or versions, and not that the remote party went away.
     pub(crate) is_disagreement: bool,
+    /// The fault of the remote party's certificate, where it is one.
+    pub(crate) certificate: Option<CertificateError>,
 }
 
 impl TlsFault {
     /// A fault that is there before anything is sent.
     pub(crate) fn new(what: impl ToString) -> TlsFault {
-        TlsFault { what: what.to_string(), is_disagreement: true }
+        TlsFault { what: what.to_string(), is_disagreement: true, certificate: None }
     }
+}
+
+/// A host without an address that may be connected to.
+#[derive(Debug)]
+pub(crate) enum NoAddress {
+    /// The look-up failed or found nothing.
+    Unknown(io::Error),
+    /// All that it found is out of reach.
+    Barred(Barred),
+}
+
+/// Looks up the addresses of a host.
+///
+/// # Errors
+/// The system's, or that the name has no address.
+async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let found: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
+    if found.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "its name does not resolve"));
+    }
+    Ok(found)
+}
+
+/// Looks up the addresses of a host that an application names. Connecting to these and to no other is the caller's part: a second
+/// look-up might find others.
+///
+/// # Errors
+/// The host has none that may be reached.
+pub(crate) async fn look_up_within(host: &str, port: u16, reach: &Reach) -> Result<Vec<SocketAddr>, NoAddress> {
+    let found = look_up(host, port).await.map_err(NoAddress::Unknown)?;
+    reach.select(&found).map_err(NoAddress::Barred)
 }
 
 impl Connector {
@@ -64,7 +98,7 @@ impl Connector {
             Some(limit) => match timeout(limit, socket.connect(to)).await {
                 Ok(connected) => connected?,
                 Err(_) => {
-                    let what = format!("no connection within {} s", limit.as_secs());
+                    let what = format!("no connection within {} s", limit.as_secs_f32());
                     return Err(io::Error::new(io::ErrorKind::TimedOut, what));
                 }
             },
@@ -82,9 +116,17 @@ impl Connector {
     /// # Errors
     /// The system's of the last address, or that the name does not resolve.
     pub(crate) async fn host(&self, host: &str, port: u16) -> io::Result<TcpStream> {
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "its name does not resolve");
-        for address in lookup_host((host, port)).await? {
-            match self.tcp(address).await {
+        self.first(&look_up(host, port).await?).await
+    }
+
+    /// Opens a TCP connection to the first of these addresses that answers.
+    ///
+    /// # Errors
+    /// The system's of the last address.
+    pub(crate) async fn first(&self, addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "no address");
+        for address in addresses {
+            match self.tcp(*address).await {
                 Ok(stream) => return Ok(stream),
                 Err(error) => last = error,
             }
@@ -117,12 +159,22 @@ pub(crate) async fn within<T>(
 ) -> Result<T, TlsFault> {
     let done = match limit {
         Some(limit) => timeout(limit, handshake).await.map_err(|_| TlsFault {
-            what: format!("handshake not finished within {} s", limit.as_secs()),
+            what: format!("handshake not finished within {} s", limit.as_secs_f32()),
             is_disagreement: false,
+            certificate: None,
         })?,
         None => handshake.await,
     };
-    done.map_err(|error| TlsFault { what: words(&error), is_disagreement: is_tls(&error) })
+    done.map_err(|error| TlsFault {
+        what: words(&error),
+        is_disagreement: is_tls(&error),
+        certificate: certificate_fault(&error),
+    })
+}
+
+fn certificate_fault(error: &io::Error) -> Option<CertificateError> {
+    let Error::InvalidCertificate(fault) = error.get_ref()?.downcast_ref()? else { return None };
+    Some(fault.clone())
 }
 
 #[cfg(test)]
@@ -146,6 +198,17 @@ mod tests {
         assert_eq!(listener.accept().await.unwrap().1.ip(), source);
         drop(listener);
         assert_eq!(connector.host("localhost", port).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[tokio::test]
+    async fn a_name_is_judged_by_the_addresses_that_it_has() {
+        let reach = Reach { allow_private: true, ..Reach::default() };
+        let found = look_up_within("localhost", 80, &reach).await.unwrap();
+        assert!(!found.is_empty() && found.iter().all(|to| to.ip().is_loopback()), "{found:?}");
+        let barred = look_up_within("localhost", 80, &Reach::default()).await.unwrap_err();
+        assert!(matches!(barred, NoAddress::Barred(_)), "{barred:?}");
+        let unknown = look_up_within("a..invalid", 80, &reach).await.unwrap_err();
+        assert!(matches!(unknown, NoAddress::Unknown(_)), "{unknown:?}");
     }
 
     #[tokio::test]

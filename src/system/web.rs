@@ -4,6 +4,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -27,30 +28,62 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
+/// Count of the bytes that are read of a connection, and their limit. A connection on which several requests are sent one after
+/// another has one for all of them.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    read: AtomicU64,
+    /// Value of `read` when something was last written.
+    written_at: AtomicU64,
+    most: AtomicU64,
+}
+
+impl Meter {
+    /// A meter that lets this many bytes through after each write.
+    pub(crate) fn new(most: u64) -> Meter {
+        Meter { read: AtomicU64::new(0), written_at: AtomicU64::new(0), most: AtomicU64::new(most) }
+    }
+
+    /// Sets the limit for what follows.
+    pub(crate) fn allow(&self, most: u64) {
+        self.most.store(most, Ordering::Relaxed);
+    }
+
+    /// Bytes read so far.
+    pub(crate) fn read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+}
+
 /// A connection on which no more may be read for a request than an answer may have: provisional answers without end would
 /// keep a thread busy, and no time-out would run on it.
 struct Bounded<S> {
     stream: S,
-    /// Read since something was written, in bytes.
-    read: u64,
-    most: u64,
+    meter: Arc<Meter>,
+}
+
+/// Bounds what is read of a connection after each write.
+pub(crate) fn bounded(stream: impl Stream, meter: Arc<Meter>) -> impl Stream {
+    Bounded { stream, meter }
 }
 
 impl<S: Stream> AsyncRead for Bounded<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.read > self.most {
-            return Poll::Ready(Err(io::Error::other(format!("more than {} bytes for one request", self.most))));
+        let (read, most) = (self.meter.read(), self.meter.most.load(Ordering::Relaxed));
+        if read.saturating_sub(self.meter.written_at.load(Ordering::Relaxed)) > most {
+            let what = format!("more than {most} bytes for one request");
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, what)));
         }
         let before = into.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, into);
-        self.read += (into.filled().len() - before) as u64;
+        self.meter.read.fetch_add((into.filled().len() - before) as u64, Ordering::Relaxed);
         polled
     }
 }
 
 impl<S: Stream> AsyncWrite for Bounded<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.read = 0;
+        self.meter.written_at.store(self.meter.read(), Ordering::Relaxed);
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -93,12 +126,12 @@ pub(crate) async fn connect(
     // The whole request has a time of its own.
     let connector = Connector::default();
     let stream = connector.host(&host, port).await.map_err(|error| format!("cannot be reached: {error}"))?;
-    let most = most.saturating_add(WEB_HEAD_BYTES);
+    let meter = Arc::new(Meter::new(most.saturating_add(WEB_HEAD_BYTES)));
     if url.scheme() != "https" {
-        return Ok(Box::new(Bounded { stream, read: 0, most }));
+        return Ok(Box::new(bounded(stream, meter)));
     }
     let stream = connector.tls(tls()?, &host, stream).await.map_err(|fault| format!("TLS: {}", fault.what))?;
-    Ok(Box::new(Bounded { stream, read: 0, most }))
+    Ok(Box::new(bounded(stream, meter)))
 }
 
 /// Path and query of a URL, as they stand in a request.

@@ -144,7 +144,7 @@ fn complain(
     known: bool,
     name: &str,
     remote: SocketAddr,
-    TlsFault { what, is_disagreement }: &TlsFault,
+    TlsFault { what, is_disagreement, .. }: &TlsFault,
 ) {
     if known && *is_disagreement {
         let mut seldom = workshop.disagreements.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,0 +1,209 @@
+//! The client: one request to an application, with its redirects, further tries and time.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::header::LOCATION;
+use rustls::ClientConfig;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::connection::{Bounds, Broken, Connection};
+use super::outcome::{Answer, Attempt, Failure, Fault, Kind, Reply};
+use super::overrides::Overrides;
+use super::pool::{Keeping, Pool};
+use super::request::{Hop, Purpose, Request};
+use super::target::{BadUrl, Target};
+use crate::limits::{
+    WEBHOOK_ADDRESSES, WEBHOOK_LOOK_UPS, WEBHOOK_REDIRECTS, WEBHOOK_RETRY_PAUSE_MILLISECONDS, WEBHOOKS_AT_ONCE,
+};
+use crate::system::certificates::Trust;
+use crate::system::connector::{Connector, look_up_within};
+use crate::system::reach::Reach;
+use crate::system::web;
+
+/// Asks applications. One serves all calls; its connections are kept between requests.
+pub(crate) struct Client {
+    tls: Arc<ClientConfig>,
+    pool: Arc<Pool>,
+    at_once: Semaphore,
+    look_ups: Arc<Semaphore>,
+}
+
+impl Client {
+    /// A client that trusts these certificates.
+    ///
+    /// # Errors
+    /// The cryptography refuses the certificates.
+    pub(crate) fn new(trust: Trust) -> Result<Client, String> {
+        Client::keeping(trust, Keeping::default())
+    }
+
+    /// Makes a client with other life times of idle connections.
+    pub(super) fn keeping(trust: Trust, keeping: Keeping) -> Result<Client, String> {
+        Ok(Client {
+            tls: web::trusting(trust)?,
+            pool: Arc::new(Pool::new(keeping)),
+            at_once: Semaphore::new(WEBHOOKS_AT_ONCE),
+            look_ups: Arc::new(Semaphore::new(WEBHOOK_LOOK_UPS)),
+        })
+    }
+
+    /// Asks an application: follows at most [`WEBHOOK_REDIRECTS`] redirects, each to an address that the request's rules let pass, and
+    /// tries again where the URL's policy says so; by default once, and only where there was no TCP connection.
+    ///
+    /// # Errors
+    /// There is no answer with a status of success.
+    pub(crate) async fn fetch(&self, request: &Request) -> Result<Reply, Failure> {
+        let mut attempts = Vec::new();
+        match self.follow(request, &mut attempts).await {
+            Ok((answer, final_url, redirects)) => Ok(Reply { answer, final_url, redirects, attempts }),
+            Err(fault) => Err(fault.into_failure(request.purpose, attempts)),
+        }
+    }
+
+    async fn follow(&self, request: &Request, attempts: &mut Vec<Attempt>) -> Result<(Answer, String, u32), Fault> {
+        let target = Target::parse(&request.url)?;
+        let Overrides { total, mut retries, policy, .. } = target.overrides;
+        let (began, total) = (Instant::now(), total.min(request.within));
+        let deadline = began + total;
+        let late = || Fault::new(Kind::TotalTimeout, format!("not complete within {} s", total.as_secs_f32()));
+        let _place = timeout_at(deadline, self.at_once.acquire()).await.map_err(|_| late())?;
+        let mut hop = request.first_hop(target);
+        let mut redirects = 0;
+        loop {
+            let (began, mut remote) = (Instant::now(), None);
+            let tried = timeout_at(deadline, self.try_once(&hop, request, &mut remote)).await;
+            let tried = tried.unwrap_or_else(|_| Err(late()));
+            let result = match &tried {
+                Ok(answer) => Ok(answer.status),
+                Err(fault) => Err(fault.what.clone()),
+            };
+            attempts.push(Attempt { url: hop.target.shown(), remote, result, duration: began.elapsed() });
+            let fault = match tried {
+                Ok(answer) if is_success(&answer, request) => {
+                    return Ok((answer, hop.target.url().to_string(), redirects));
+                }
+                Ok(answer) if (300..400).contains(&answer.status) => {
+                    if redirects == WEBHOOK_REDIRECTS {
+                        let what = format!("more than {WEBHOOK_REDIRECTS} redirects");
+                        return Err(Fault::new(Kind::TooManyRedirects, what).with(answer));
+                    }
+                    redirects += 1;
+                    hop = redirected(&hop, answer)?;
+                    continue;
+                }
+                Ok(answer) => {
+                    let status = answer.status;
+                    Fault::new(Kind::Status(status), format!("the application answered {status}")).with(answer)
+                }
+                Err(fault) => fault,
+            };
+            if retries == 0 || !fault.is_retried(policy) {
+                return Err(fault);
+            }
+            retries -= 1;
+            let pause = sleep(Duration::from_millis(WEBHOOK_RETRY_PAUSE_MILLISECONDS));
+            if timeout_at(deadline, pause).await.is_err() {
+                return Err(fault);
+            }
+        }
+    }
+
+    /// Asks one URL once.
+    ///
+    /// A request that met the close of an idle connection is sent again on a new one: its connection had served a request before, it
+    /// was closed and did not time out, and not one octet came on it since. No answer was given then, and none is being waited for.
+    /// It may have been read all the same (RFC 9110 §9.2.2), so the idempotency token shows the application that it is a repetition.
+    async fn try_once(&self, hop: &Hop, request: &Request, remote: &mut Option<SocketAddr>) -> Result<Answer, Fault> {
+        let (origin, overrides) = (hop.target.origin(), &hop.target.overrides);
+        let bounds =
+            Bounds { read: overrides.read, most: request.most, cut: matches!(request.purpose, Purpose::Callback) };
+        let written = || hop.request(request).map_err(|what| Fault::new(Kind::BadUrl, what));
+        if let Some(mut connection) = self.pool.take(&origin, &request.reach) {
+            *remote = Some(connection.remote);
+            match connection.exchange(written()?, bounds).await {
+                Err(Broken::Unanswered(_)) => {}
+                done => return self.settle(connection, done),
+            }
+        }
+        let mut connection = self.connect(&hop.target, &request.reach, remote).await?;
+        let done = connection.exchange(written()?, bounds).await;
+        self.settle(connection, done)
+    }
+
+    /// Keeps a connection that can be used again.
+    fn settle(&self, connection: Connection, done: Result<(Answer, bool), Broken>) -> Result<Answer, Fault> {
+        let (answer, is_free) = done.map_err(Broken::fault)?;
+        if is_free {
+            self.pool.put(connection);
+        }
+        Ok(answer)
+    }
+
+    /// Opens a connection to an address of the URL's host that the rules let pass: to these addresses and no others, since the
+    /// name may lead elsewhere a moment later.
+    async fn connect(
+        &self,
+        target: &Target,
+        reach: &Reach,
+        remote: &mut Option<SocketAddr>,
+    ) -> Result<Connection, Fault> {
+        let origin = target.origin();
+        let mut addresses = self.look_up(&origin.host, origin.port, reach).await?;
+        addresses.truncate(WEBHOOK_ADDRESSES);
+        *remote = addresses.first().copied();
+        let within = target.overrides.connect;
+        let share = within / u32::try_from(addresses.len()).unwrap_or(1).max(1);
+        let connector =
+            Connector { connect_within: Some(share), handshake_within: Some(within), ..Connector::default() };
+        let unconnected = |error: std::io::Error| Fault::new(Kind::NotConnected, format!("not reachable: {error}"));
+        let stream = connector.first(&addresses).await.map_err(unconnected)?;
+        let at = stream.peer_addr().map_err(unconnected)?;
+        *remote = Some(at);
+        if !origin.is_https {
+            return Connection::over(stream, origin, at).await;
+        }
+        let stream = connector.tls(Arc::clone(&self.tls), &origin.host, stream).await?;
+        Connection::over(stream, origin, at).await
+    }
+
+    /// Looks a host up. A look-up has a thread until the name service answers, also when no request waits any more, so its place among
+    /// those at once is free only then.
+    async fn look_up(&self, host: &str, port: u16, reach: &Reach) -> Result<Vec<SocketAddr>, Fault> {
+        let failed = || Fault::new(Kind::UnknownHost, "host name not found: the look-up was given up");
+        let place = Arc::clone(&self.look_ups).acquire_owned().await.map_err(|_| failed())?;
+        let (host, reach) = (host.to_owned(), reach.clone());
+        let found = tokio::spawn(async move {
+            let _place = place;
+            look_up_within(&host, port, &reach).await
+        });
+        Ok(found.await.map_err(|_| failed())??)
+    }
+
+    /// Connections that wait for a request.
+    #[cfg(test)]
+    pub(super) fn idle(&self) -> usize {
+        self.pool.len()
+    }
+}
+
+fn is_success(answer: &Answer, request: &Request) -> bool {
+    (200..300).contains(&answer.status) || answer.status == 304 && !request.conditions.is_empty()
+}
+
+/// Follows a redirect. Twilio follows 301, 302, 303 and 307; 308 means the same as 307 for a POST.
+fn redirected(hop: &Hop, answer: Answer) -> Result<Hop, Fault> {
+    let status = answer.status;
+    let bad = |what: String, answer: Answer| Err(Fault::new(Kind::BadRedirect, what).with(answer));
+    if !matches!(status, 301 | 302 | 303 | 307 | 308) {
+        return bad(format!("the application answered {status}, which is no redirect to follow"), answer);
+    }
+    let location = answer.headers.get(LOCATION).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
+    match location.map(|location| hop.target.redirected(location)) {
+        Some(Ok(target)) => Ok(hop.next(target, status)),
+        Some(Err(BadUrl::Format(what) | BadUrl::Policy(what))) => bad(format!("invalid redirect: {what}"), answer),
+        None => bad(format!("the application answered {status} without a valid Location"), answer),
+    }
+}

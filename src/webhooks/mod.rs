@@ -1,0 +1,16 @@
+//! Requests to the web applications that decide about calls: documents, callbacks and the audio that documents name. Signed and shaped
+//! as Twilio's are; bounded in time, size and reach.
+//!
+//! Nothing here knows a call or TwiML: what is sent is the caller's, and what comes back is handed to it as it is. URLs come from
+//! documents, so each is judged by a [`Reach`](crate::system::reach::Reach).
+
+pub(crate) mod client;
+mod connection;
+pub(crate) mod media;
+pub(crate) mod outcome;
+mod overrides;
+mod pool;
+pub(crate) mod request;
+mod target;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,210 @@
+//! Results of requests to applications: the answer, or the reason why there is none, with Twilio's error code for it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use hyper::HeaderMap;
+use hyper::header::CONTENT_TYPE;
+use rustls::CertificateError;
+
+use super::overrides::Policy;
+use super::request::Purpose;
+use super::target::BadUrl;
+use crate::system::connector::{NoAddress, TlsFault};
+
+/// The status that a failure is reported with where the application gave none, as Twilio does.
+const BAD_GATEWAY: u16 = 502;
+
+/// An answer with a status of success.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) answer: Answer,
+    /// The URL that was asked last, without user information and fragment: relative URLs of the answer are meant from there.
+    pub(crate) final_url: String,
+    /// Number of redirects that led there.
+    pub(crate) redirects: u32,
+    pub(crate) attempts: Vec<Attempt>,
+}
+
+/// An answer of an application.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    /// Of an answer that is none of success, as much as may be shown.
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    /// The media type in lower case, without parameters; empty where there is none.
+    pub(crate) fn media_type(&self) -> String {
+        let value = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+    }
+}
+
+/// One try at one URL.
+#[derive(Debug, Clone)]
+pub(crate) struct Attempt {
+    /// With the values of its query hidden.
+    pub(crate) url: String,
+    /// The address that was connected to, or was to be.
+    pub(crate) remote: Option<SocketAddr>,
+    /// The status of the answer, or what happened instead.
+    pub(crate) result: Result<u16, String>,
+    pub(crate) duration: Duration,
+}
+
+/// A request without an answer of use.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// Twilio's error code.
+    pub(crate) code: u32,
+    /// The application's status, or 502.
+    pub(crate) http_response: u16,
+    /// The reason, as a clause.
+    pub(crate) what: String,
+    /// The answer, where there was one.
+    pub(crate) answer: Option<Box<Answer>>,
+    pub(crate) attempts: Vec<Attempt>,
+}
+
+/// A fault on the way of a request.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) kind: Kind,
+    /// As a clause.
+    pub(super) what: String,
+    pub(super) answer: Option<Box<Answer>>,
+}
+
+/// Kinds of faults, as far as decisions depend on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    BadUrl,
+    BadPolicy,
+    /// The application's address is out of reach.
+    Barred,
+    UnknownHost,
+    NotConnected,
+    Tls,
+    WrongName,
+    Expired,
+    Untrusted,
+    /// No answer, or no more of it, in the time for it.
+    ReadTimeout,
+    /// All together took too long.
+    TotalTimeout,
+    /// The connection was lost before the answer was whole.
+    Lost,
+    /// The answer is not HTTP.
+    NotHttp,
+    TooLong,
+    Packed,
+    TooManyRedirects,
+    BadRedirect,
+    /// The application answered with no status of success.
+    Status(u16),
+}
+
+impl Fault {
+    pub(super) fn new(kind: Kind, what: impl Into<String>) -> Fault {
+        Fault { kind, what: what.into(), answer: None }
+    }
+
+    /// A fault that comes with an answer.
+    pub(super) fn with(self, answer: Answer) -> Fault {
+        Fault { answer: Some(Box::new(answer)), ..self }
+    }
+
+    /// Whether a policy has the request tried again after this.
+    pub(super) fn is_retried(&self, policy: Policy) -> bool {
+        match self.kind {
+            Kind::NotConnected => policy.connect,
+            Kind::ReadTimeout => policy.read,
+            Kind::Status(status) => {
+                policy.client_error && (400..500).contains(&status) || policy.server_error && status >= 500
+            }
+            Kind::BadUrl
+            | Kind::BadPolicy
+            | Kind::Barred
+            | Kind::UnknownHost
+            | Kind::Tls
+            | Kind::WrongName
+            | Kind::Expired
+            | Kind::Untrusted
+            | Kind::TotalTimeout
+            | Kind::Lost
+            | Kind::NotHttp
+            | Kind::TooLong
+            | Kind::Packed
+            | Kind::TooManyRedirects
+            | Kind::BadRedirect => false,
+        }
+    }
+
+    pub(super) fn into_failure(self, purpose: Purpose, attempts: Vec<Attempt>) -> Failure {
+        let http_response = self.answer.as_ref().map_or(BAD_GATEWAY, |answer| answer.status);
+        Failure { code: self.kind.code(purpose), http_response, what: self.what, answer: self.answer, attempts }
+    }
+}
+
+impl Kind {
+    /// Twilio's error code. Where its list has a new, narrower code (11201 to 11203, 11217) the older one is used, which is documented
+    /// for voice and which applications know.
+    fn code(self, purpose: Purpose) -> u32 {
+        match self {
+            Kind::BadUrl => 11_100,
+            Kind::ReadTimeout | Kind::TotalTimeout | Kind::Lost | Kind::Packed | Kind::Status(_) => 11_200,
+            Kind::Barred | Kind::NotConnected => 11_205,
+            Kind::NotHttp => 11_206,
+            Kind::UnknownHost => 11_210,
+            Kind::TooManyRedirects => 11_215,
+            Kind::BadRedirect => 11_216,
+            Kind::Tls => 11_220,
+            Kind::WrongName => 11_235,
+            Kind::Expired => 11_236,
+            Kind::Untrusted => 11_237,
+            Kind::BadPolicy => 11_243,
+            Kind::TooLong => match purpose {
+                Purpose::Document => 11_750,
+                Purpose::Callback | Purpose::Audio => 11_200,
+            },
+        }
+    }
+}
+
+impl From<BadUrl> for Fault {
+    fn from(bad: BadUrl) -> Fault {
+        match bad {
+            BadUrl::Format(what) => Fault::new(Kind::BadUrl, format!("invalid URL: {what}")),
+            BadUrl::Policy(word) => {
+                Fault::new(Kind::BadPolicy, format!("`rp` of the URL's fragment: unknown policy {word:?}"))
+            }
+        }
+    }
+}
+
+impl From<NoAddress> for Fault {
+    fn from(none: NoAddress) -> Fault {
+        match none {
+            NoAddress::Unknown(error) => Fault::new(Kind::UnknownHost, format!("host name not found: {error}")),
+            NoAddress::Barred(barred) => Fault::new(Kind::Barred, barred.to_string()),
+        }
+    }
+}
+
+impl From<TlsFault> for Fault {
+    fn from(fault: TlsFault) -> Fault {
+        use CertificateError as C;
+        let kind = match &fault.certificate {
+            None => Kind::Tls,
+            Some(C::NotValidForName | C::NotValidForNameContext { .. }) => Kind::WrongName,
+            Some(C::Expired | C::ExpiredContext { .. } | C::NotValidYet | C::NotValidYetContext { .. }) => {
+                Kind::Expired
+            }
+            Some(_) => Kind::Untrusted,
+        };
+        Fault::new(kind, format!("TLS: {}", fault.what))
+    }
+}

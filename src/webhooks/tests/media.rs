@@ -1,0 +1,141 @@
+//! The cache of audio: what is asked again, what is not, and what is forgotten.
+
+use std::sync::Arc;
+
+use super::server::{Act, Seen, Server, answer, redirect};
+use super::*;
+use crate::webhooks::media::{MediaCache, Room, Source};
+
+fn cache(bytes: usize) -> Arc<MediaCache> {
+    Arc::new(MediaCache::new(Arc::new(client()), Room { bytes, files: 8 }))
+}
+
+fn audio(headers: &str, body: &str) -> Act {
+    Act::Send(answer("200 OK", &format!("Content-Type: audio/x-wav\r\n{headers}"), body))
+}
+
+/// Gets a file of a server; how it was come by, and its text.
+async fn got(cache: &Arc<MediaCache>, server: &Server, path: &str) -> (Source, String) {
+    let media = cache.get(&server.url(path), &lax(), None).await.unwrap();
+    assert_eq!(&*media.media_type, "audio/x-wav");
+    assert_eq!(media.attempts.is_empty(), media.source == Source::Kept);
+    (media.source, String::from_utf8(media.bytes.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn fresh_audio_is_not_asked_for_again() {
+    let server = Server::always(audio("Cache-Control: max-age=600\r\n", "tone")).await;
+    let cache = cache(1000);
+    assert_eq!(got(&cache, &server, "/a").await, (Source::Fetched, "tone".into()));
+    assert_eq!(got(&cache, &server, "/a").await, (Source::Kept, "tone".into()));
+    assert_eq!(got(&cache, &server, "/b").await.0, Source::Fetched);
+    assert_eq!((server.seen().len(), cache.held()), (2, (2, 8)));
+    assert_eq!(server.seen()[0].method, "GET");
+    // What one application may reach is not given to another that may not.
+    let strict = cache.get(&server.url("/a"), &Reach::default(), None).await.unwrap_err();
+    assert_eq!(strict.code, 11_205);
+}
+
+#[tokio::test]
+async fn audio_is_asked_for_again_by_its_validators() {
+    let etag = "ETag: \"v1\"\r\n";
+    let date = "Last-Modified: Sat, 21 Nov 2026 10:00:00 GMT\r\n";
+    for (line, condition) in [(etag, "if-none-match"), (date, "if-modified-since")] {
+        let server = Server::start(move |number, seen: &Seen| match number {
+            0 => audio(line, "old"),
+            1 if seen.headers.get(condition) == Some(&line.split_once(": ").unwrap().1.trim().to_owned()) => {
+                Act::Send(b"HTTP/1.1 304 Not Modified\r\nETag: \"v1\"\r\n\r\n".to_vec())
+            }
+            _ => audio(line, "new"),
+        })
+        .await;
+        let cache = cache(1000);
+        assert_eq!(got(&cache, &server, "/").await, (Source::Fetched, "old".into()));
+        assert_eq!(got(&cache, &server, "/").await, (Source::Revalidated, "old".into()));
+        assert_eq!(got(&cache, &server, "/").await, (Source::Fetched, "new".into()));
+        assert_eq!(cache.held(), (1, 3));
+    }
+}
+
+#[tokio::test]
+async fn audio_outlives_an_outage_of_its_server() {
+    let server = Server::start(|number, _| match number {
+        0 => audio("ETag: \"v1\"\r\n", "tone"),
+        1 => Act::Send(answer("503 Busy", "", "")),
+        2 => Act::Last(b"HTTP".to_vec()),
+        _ => Act::Send(answer("404 Not Found", "", "")),
+    })
+    .await;
+    let cache = cache(1000);
+    assert_eq!(got(&cache, &server, "/").await.0, Source::Fetched);
+    for _ in 0..2 {
+        assert_eq!(got(&cache, &server, "/").await, (Source::Stale, "tone".into()));
+    }
+    assert_eq!(cache.get(&server.url("/"), &lax(), None).await.unwrap_err().http_response, 404);
+    let server = Server::start(|number, _| match number {
+        0 => audio("ETag: \"v1\"\r\nCache-Control: must-revalidate\r\n", "tone"),
+        _ => Act::Send(answer("503 Busy", "", "")),
+    })
+    .await;
+    assert_eq!(got(&cache, &server, "/").await.0, Source::Fetched);
+    assert_eq!(cache.get(&server.url("/"), &lax(), None).await.unwrap_err().http_response, 503);
+}
+
+#[tokio::test]
+async fn what_may_not_be_kept_or_cannot_be_asked_for_again_is_not() {
+    for headers in ["", "Cache-Control: no-store\r\nETag: \"v1\"\r\n", "Vary: *\r\nETag: \"v1\"\r\n"] {
+        let server = Server::always(audio(headers, "tone")).await;
+        let cache = cache(1000);
+        for _ in 0..2 {
+            assert_eq!(got(&cache, &server, "/").await.0, Source::Fetched);
+        }
+        assert_eq!(cache.held(), (0, 0), "{headers}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_redirect_led_to_is_asked_for_each_time() {
+    let server = Server::start(|number, seen| match (number, seen.target.as_str()) {
+        (0, "/") => Act::Send(redirect(302, "/one")),
+        (_, "/") => Act::Send(redirect(302, "/two")),
+        (_, _) if seen.headers.contains_key("if-none-match") => {
+            Act::Send(b"HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\n\r\n".to_vec())
+        }
+        (_, other) => audio("Cache-Control: max-age=600\r\nETag: \"1\"\r\n", other),
+    })
+    .await;
+    let cache = cache(1000);
+    assert_eq!(got(&cache, &server, "/").await, (Source::Fetched, "/one".into()));
+    // The same validator, but another file.
+    assert_eq!(got(&cache, &server, "/").await, (Source::Fetched, "/two".into()));
+    assert_eq!(got(&cache, &server, "/").await, (Source::Revalidated, "/two".into()));
+}
+
+#[tokio::test]
+async fn the_file_that_was_not_used_for_longest_goes() {
+    let server = Server::always(audio("Cache-Control: max-age=600\r\n", "0123456789")).await;
+    let cache = cache(25);
+    for path in ["/a", "/b", "/a", "/c"] {
+        got(&cache, &server, path).await;
+    }
+    assert_eq!(cache.held(), (2, 20));
+    assert_eq!(got(&cache, &server, "/a").await.0, Source::Kept);
+    assert_eq!(got(&cache, &server, "/b").await.0, Source::Fetched);
+    let large = Server::always(audio("Cache-Control: max-age=600\r\n", &"x".repeat(26))).await;
+    assert_eq!(got(&cache, &large, "/").await.0, Source::Fetched);
+    assert_eq!(cache.held(), (2, 20));
+    for at in 0..9 {
+        let empty = Server::always(audio("Cache-Control: max-age=600\r\n", "")).await;
+        got(&cache, &empty, &format!("/{at}")).await;
+    }
+    assert_eq!(cache.held().0, 8);
+}
+
+#[tokio::test]
+async fn calls_that_want_the_same_at_once_wait_for_one_fetch() {
+    let server = Server::always(audio("Cache-Control: no-store\r\n", "tone")).await;
+    let (cache, url, reach) = (cache(1000), server.url("/"), lax());
+    let all = futures_util::future::join_all((0..50).map(|_| cache.get(&url, &reach, None))).await;
+    assert!(all.iter().all(|media| media.as_ref().is_ok_and(|media| *media.bytes == *b"tone")));
+    assert_eq!(server.seen().len(), 1);
+}
