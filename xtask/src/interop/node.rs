@@ -16,6 +16,8 @@ pub(crate) enum Packages {
     OpenAi,
     /// What steers a browser.
     Browser,
+    /// Twilio's library.
+    Twilio,
 }
 
 impl Packages {
@@ -23,6 +25,7 @@ impl Packages {
         match self {
             Packages::Base => ("base", &["ws@8.23.0"]),
             Packages::Browser => ("browser", &["playwright-core@1.65.1"]),
+            Packages::Twilio => ("twilio", &["twilio@6.2.0"]),
             Packages::OpenAi => {
                 ("openai", &["ws@8.23.0", "zod@4.6.7", "@openai/agents@0.18.0", "@openai/agents-extensions@0.18.0"])
             }

@@ -51,6 +51,7 @@ mod tls_kamailio;
 mod toll_fraud;
 mod tone;
 mod torture;
+mod webhook_signature;
 
 use super::Case;
 
@@ -326,6 +327,11 @@ fn records() -> Vec<Case> {
             name: "cdr-webhook",
             proves: "call records by HTTPS: each signature verified by the Standard Webhooks library, each record taken once",
             run: cdr_webhook::run,
+        },
+        Case {
+            name: "webhook-signature",
+            proves: "signed requests to applications, in every form of URL and parameter: accepted by twilio-python and twilio-node, no forged one is",
+            run: webhook_signature::run,
         },
         Case {
             name: "asterisk",
