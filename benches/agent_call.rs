@@ -49,6 +49,7 @@ fn call(now: Instant, format: Format, caller: SocketAddr) -> Session {
         socket,
         counters: Arc::default(),
         queue: Arc::default(),
+        turns: Some(Arc::default()),
         clear_fade: Duration::ZERO,
         raw: None,
     };

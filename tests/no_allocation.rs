@@ -291,7 +291,7 @@ fn a_call_with_a_listener_and_a_player_allocates_only_messages() {
     let settings = Settings { talks: false, tracks: TrackSet::Both, ..Settings::default() };
     let socket = socket("wss://agent.example/");
     let (counters, queue, clear_fade) = (Arc::default(), Arc::default(), Duration::ZERO);
-    let spec = Arc::new(AgentSpec { settings, socket, counters, queue, clear_fade, raw: None });
+    let spec = Arc::new(AgentSpec { settings, socket, counters, queue, turns: None, clear_fade, raw: None });
     session.handle_input(start, Command::AddAgent { end: listener, spec: spec.clone() });
     session.handle_agent(start, listener, AgentInput::Opened);
     session.handle_input(start, Command::Tap { of: EndId(0), listener, audio: TapSpec::both(0, Coding::Pcmu) });
@@ -366,7 +366,7 @@ fn a_listener_holds_little_while_packets_come_in_order() {
             let settings = Settings { talks: false, tracks: TrackSet::Both, ..Settings::default() };
             let socket = socket("wss://agent.example/");
             let (counters, queue, clear_fade) = (Arc::default(), Arc::default(), Duration::ZERO);
-            let spec = Arc::new(AgentSpec { settings, socket, counters, queue, clear_fade, raw: None });
+            let spec = Arc::new(AgentSpec { settings, socket, counters, queue, turns: None, clear_fade, raw: None });
             session.handle_input(now, Command::AddAgent { end: listener, spec });
             session.handle_agent(now, listener, AgentInput::Opened);
             session.handle_input(now, Command::Tap { of: EndId(0), listener, audio: TapSpec::both(0, Coding::Pcmu) });
@@ -401,9 +401,16 @@ fn a_call_with_a_talking_agent_allocates_only_messages() {
         let agent = EndId(8);
         let settings = Settings { format, ping: Duration::ZERO, ..Settings::default() };
         let socket = socket("wss://agent.example/");
-        let clear_fade = Duration::from_millis(10);
-        let spec =
-            AgentSpec { settings, socket, counters: Arc::default(), queue: Arc::default(), clear_fade, raw: None };
+        let (turns, clear_fade) = (Some(Arc::default()), Duration::from_millis(10));
+        let spec = AgentSpec {
+            settings,
+            socket,
+            counters: Arc::default(),
+            queue: Arc::default(),
+            turns,
+            clear_fade,
+            raw: None,
+        };
         session.handle_input(start, Command::AddAgent { end: agent, spec: Arc::new(spec) });
         session.handle_agent(start, agent, AgentInput::Opened);
         let wire = WireSpec { payloads: vec![(0, 0)], coding, ..WireSpec::default() };

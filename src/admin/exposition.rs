@@ -56,15 +56,26 @@ impl Exposition {
     /// The same from its parts: `counts` has one more than `bounds` and is not added up yet.
     pub(super) fn buckets(&mut self, name: &str, help: &str, bounds: &[f64], counts: &[u64], sum: f64) {
         self.family(name, Kind::Histogram, help);
+        self.labelled_buckets(name, &[], (bounds, counts), sum);
+    }
+
+    /// The samples of one histogram among several of a family, which has begun.
+    pub(super) fn labelled_buckets(
+        &mut self,
+        name: &str,
+        labels: &[(&str, &str)],
+        (bounds, counts): (&[f64], &[u64]),
+        sum: f64,
+    ) {
         let bucket = format!("{name}_bucket");
         let mut total = 0;
         for (position, count) in counts.iter().enumerate() {
             total += count;
             let le = bounds.get(position).map_or_else(|| "+Inf".to_owned(), f64::to_string);
-            self.sample(&bucket, &[("le", &le)], total as f64);
+            self.sample(&bucket, &[labels, &[("le", &le)]].concat(), total as f64);
         }
-        self.sample(&format!("{name}_sum"), &[], sum);
-        self.sample(&format!("{name}_count"), &[], total as f64);
+        self.sample(&format!("{name}_sum"), labels, sum);
+        self.sample(&format!("{name}_count"), labels, total as f64);
     }
 
     /// The text.
@@ -92,6 +103,17 @@ mod tests {
         let expected = "# HELP x_seconds Time.\n# TYPE x_seconds histogram\n\
             x_seconds_bucket{le=\"0.1\"} 1\nx_seconds_bucket{le=\"1\"} 3\nx_seconds_bucket{le=\"+Inf\"} 4\n\
             x_seconds_sum 8.15\nx_seconds_count 4\n";
+        assert_eq!(text.finish(), expected);
+    }
+
+    #[test]
+    fn histograms_of_a_family_differ_by_their_labels() {
+        let mut text = Exposition::default();
+        text.family("x_seconds", Kind::Histogram, "Time.");
+        text.labelled_buckets("x_seconds", &[("agent", "desk")], (&[0.5], &[2, 1]), 3.5);
+        let expected = "# HELP x_seconds Time.\n# TYPE x_seconds histogram\n\
+            x_seconds_bucket{agent=\"desk\",le=\"0.5\"} 2\nx_seconds_bucket{agent=\"desk\",le=\"+Inf\"} 3\n\
+            x_seconds_sum{agent=\"desk\"} 3.5\nx_seconds_count{agent=\"desk\"} 3\n";
         assert_eq!(text.finish(), expected);
     }
 

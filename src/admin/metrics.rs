@@ -211,6 +211,13 @@ fn agents(out: &mut Exposition, gateway: &Metrics, agents: &[AgentView]) {
         out.sample(name, &[("agent", &agent.name), ("result", "opened")], agent.opened as f64);
         out.sample(name, &[("agent", &agent.name), ("result", "lost")], agent.lost as f64);
     }
+    let name = "trunkgate_agent_response_seconds";
+    let help = "Time from the end of caller speech (voice activity) to the agent's first audio, by agent.";
+    out.family(name, Kind::Histogram, help);
+    for agent in agents {
+        let (bounds, counts) = agent.turns.buckets();
+        out.labelled_buckets(name, &[("agent", &agent.name)], (&bounds, &counts), agent.turns.seconds());
+    }
     let help = "Time to open a connection to an agent.";
     out.histogram("trunkgate_agent_connect_seconds", help, &gateway.agent.connect_seconds);
     let sessions = gateway.agent.sessions as f64;

@@ -83,6 +83,9 @@ pub(crate) fn page(call: &CallView, trace: &TraceView, paper: impl Into<Paper>) 
             let line = format!("  {name}: {} packets lost, in a row: {losses}", leg.rtp.lost);
             out.push_str(&wrapped(&line, 4, width));
         }
+        if let Some(turns) = &leg.turn_ms {
+            out.push_str(&wrapped(&format!("  {name}: {turns}"), 4, width));
+        }
     }
     if !trace.verdict.is_empty() {
         out.push_str(&strong(wrapped(&format!("  verdict: {}", trace.verdict), 4, width)));

@@ -68,7 +68,7 @@ fn a_record_has_every_field_that_its_document_names() {
         (&200.into(), &16.into(), &0.into())
     );
     assert_eq!((&record["from"], &record["to"]), (&"+14155550100".into(), &NUMBER.into()), "numbers are whole");
-    for field in ["post_dial_ms", "mos_min", "mos_avg"] {
+    for field in ["post_dial_ms", "mos_min", "mos_avg", "turn_p50_ms", "turn_p95_ms"] {
         assert!(record.get(field).is_some(), "{field} in {record}");
     }
     let shown = edge.json(&format!("/v1/calls/{}", record["sid"].as_str().unwrap()));
@@ -235,7 +235,9 @@ fn csv_is_one_line_a_call_and_no_text_of_a_caller_is_a_formula() {
     let listed: Vec<csv::StringRecord> = listed.records().map(Result::unwrap).collect();
     assert_eq!(listed.len(), 1);
     for (name, (listed, written)) in names.iter().zip(listed[0].iter().zip(&rows[0])) {
-        let only_there = ["q850_cause", "failovers", "post_dial_ms", "mos_min", "mos_avg"].contains(&name);
+        let only_there =
+            ["q850_cause", "failovers", "post_dial_ms", "mos_min", "mos_avg", "turn_p50_ms", "turn_p95_ms"]
+                .contains(&name);
         assert_eq!(listed, if only_there { "" } else { written }, "{name}");
     }
 }

@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::support::calls::NUMBER;
 use crate::support::talk::{Rig, Talk, speech};
 use crate::support::until;
 use base64::Engine as _;
@@ -189,7 +190,7 @@ fn a_format_changed_by_a_reload_is_that_of_the_next_stream() {
 
 #[test]
 fn an_answer_is_timed() {
-    let rig = Rig::new("");
+    let rig = Rig::new("[cdr]\nfile = 'cdr.jsonl'");
     let mut talk = rig.call("turn", "0");
     let count = || rig.edge.metric("trunkgate_agent_turn_seconds_count");
     talk.say(&[0x10; 1600]);
@@ -215,4 +216,59 @@ fn an_answer_is_timed() {
     assert_eq!(count(), 1.0);
     let seconds = rig.edge.metric("trunkgate_agent_turn_seconds_sum");
     assert!(seconds > 0.3, "{seconds}");
+    // A call that is live counts for its agent.
+    let label = "{agent=\"bot\"}";
+    assert_eq!(rig.edge.metric(&format!("trunkgate_agent_response_seconds_count{label}")), 1.0);
+    assert_eq!(rig.edge.metric(&format!("trunkgate_agent_response_seconds_sum{label}")), seconds);
+    let is_that_turn = |turns: &Value| {
+        let [p50, p95] = ["p50", "p95"].map(|share| turns[share].as_f64().unwrap());
+        assert!(turns["turns"] == 1 && 200.0 < p50 && p50 <= p95 && p95 < 30_000.0, "{turns:#}");
+        [p50, p95]
+    };
+    is_that_turn(&rig.edge.json("/v1/agents")["agents"][0]["turn_ms"]);
+    let sid = rig.edge.sid();
+    let call = rig.edge.json(&format!("/v1/calls/{sid}"));
+    assert!(call["legs"][0]["turn_ms"].is_null(), "the caller's leg");
+    let turns = &call["legs"][1]["turn_ms"];
+    let [p50, _] = is_that_turn(turns);
+    assert!((p50 - seconds * 1000.0).abs() < 2.0, "{turns:#}");
+    // A ping is sent after two seconds: whether it has been answered by then is not for this test.
+    let edge = turns["hops"]["edge"].as_f64().unwrap();
+    assert!((0.0..=p50).contains(&edge), "{turns:#}");
+    assert!(rig.trace().contains("  bot: 1 turn, p50 "), "{}", rig.trace());
+    let (sip, caller) = (rig.edge.address("udp"), &rig.caller.sip);
+    caller.send(sip, &caller.request_with("BYE", NUMBER, sip, "turn", (2, &talk.tag), ""));
+    let record: Value = until("the record is written", || {
+        let text = std::fs::read_to_string(rig.edge.file.with_file_name("cdr.jsonl")).ok()?;
+        serde_json::from_str(text.lines().next()?).ok()
+    });
+    assert_eq!((&record["turn_p50_ms"], &record["turn_p95_ms"]), (&turns["p50"], &turns["p95"]), "{record:#}");
+    assert_eq!(record["legs"][1]["turn_ms"], *turns);
+}
+
+/// The hops of a turn add up to it once the agent has answered a ping.
+#[test]
+fn a_turn_divides_into_hops() {
+    let rig = Rig::new("ping = '500ms'");
+    let mut talk = rig.call("hops", "0");
+    let begin = Instant::now();
+    for n in 0..60_u16 {
+        let header =
+            Rtp { marker: false, payload_type: 0, sequence: n, timestamp: u32::from(n) * 160, ssrc: 7, payload: 0..0 };
+        let mut packet = Vec::new();
+        header.build(&[if (10..40).contains(&n) { 0x10 } else { 0xff }; 160], &mut packet);
+        let due = begin + Duration::from_millis(20) * u32::from(n);
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        talk.rtp.send_to(&packet, talk.near).unwrap();
+        // Reading answers pings.
+        talk.next("media");
+    }
+    talk.say(&[0x10; 1600]);
+    talk.mark("answer");
+    talk.next("mark");
+    let call = rig.edge.json(&format!("/v1/calls/{}", rig.edge.sid()));
+    let turns = &call["legs"][1]["turn_ms"];
+    let [edge, network, agent] = ["edge", "network", "agent"].map(|hop| turns["hops"][hop].as_f64().unwrap());
+    assert!(edge >= 0.0 && network >= 0.0 && agent > 0.0, "{turns:#}");
+    assert!((edge + network + agent - turns["p50"].as_f64().unwrap()).abs() <= 2.0, "{turns:#}");
 }

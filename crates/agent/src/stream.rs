@@ -27,6 +27,9 @@ use crate::problem::{Problem, shown};
 /// The close code of an end in good order (RFC 6455 §7.4.1).
 const NORMAL: u16 = 1000;
 
+/// A ping behind no more messages than these, which may be of the same moment, leaves at once: its answer is timed.
+const PING_BEHIND: usize = 2;
+
 /// What a stream is told at its start. A duration of zero is off.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -214,6 +217,9 @@ pub struct Stream {
     speak_by: Option<Instant>,
     ping_at: Option<Instant>,
     pong_by: Option<Instant>,
+    /// When the ping left whose answer is being timed.
+    timed_ping: Option<Instant>,
+    round_trip: Option<Duration>,
     /// A deadline was met late and put off since the agent was heard last.
     was_put_off: bool,
     stop_by: Option<Instant>,
@@ -254,6 +260,8 @@ impl Stream {
             speak_by: None,
             ping_at: None,
             pong_by: None,
+            timed_ping: None,
+            round_trip: None,
             was_put_off: false,
             stop_by: None,
             close_by: None,
@@ -289,7 +297,11 @@ impl Stream {
                 self.counts.messages += 1;
                 self.tell(Problem::Binary { bytes });
             }
-            (State::Open, Input::Pong) => (self.pong_by, self.was_put_off) = (None, false),
+            (State::Open, Input::Pong) => {
+                (self.pong_by, self.was_put_off) = (None, false);
+                let sent = self.timed_ping.take();
+                self.round_trip = sent.map(|sent| now.saturating_duration_since(sent)).or(self.round_trip);
+            }
             (State::Open, Input::Frame { track, audio }) => self.frame(track, audio),
             (State::Open, Input::Dtmf(digit)) => {
                 let known = u8::try_from(digit).is_ok_and(is_digit);
@@ -337,7 +349,7 @@ impl Stream {
             && [self.pong_by, self.speak_by].into_iter().flatten().any(|by| stood_still(by, now))
         {
             // Once: a process that is always late must not keep agents that are gone.
-            self.was_put_off = true;
+            (self.was_put_off, self.timed_ping) = (true, None);
             for by in [&mut self.pong_by, &mut self.speak_by] {
                 *by = by.filter(|by| *by > now).or_else(|| put_off(*by, now));
             }
@@ -349,6 +361,9 @@ impl Stream {
             self.ping_at = after(now, self.settings.ping);
             if !self.ping_waits {
                 self.ping_waits = true;
+                if self.outbox.media() + self.outbox.control() <= PING_BEHIND {
+                    self.timed_ping = self.timed_ping.or(Some(now));
+                }
                 self.send(now, Transmit::Ping);
             }
             if self.state == State::Open {
@@ -408,6 +423,14 @@ impl Stream {
     /// The stream's name.
     pub fn stream_sid(&self) -> &str {
         self.names.stream_sid()
+    }
+    /// Returns the time between the last ping that was timed and its answer.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
+    }
+    /// Has the answer to the last ping not timed: it may lie unread.
+    pub fn forget_ping(&mut self) {
+        self.timed_ping = None;
     }
     /// What it counted.
     pub fn counts(&self) -> Counts {

@@ -20,4 +20,4 @@ pub use trunkgate_story::sms::{Sms, SmsNews};
 pub use trunkgate_story::wall::Step;
 pub use trunkgate_story::{CallRecord, CallView, LegView, OUR_ADDRESS, ReasonSlug, UNSENT};
 pub use trunkgate_story::{captured, change, sampled};
-pub use trunkgate_story::{last_hour, messages, numbers, reason, sentence, status, trace, unsent, view};
+pub use trunkgate_story::{last_hour, messages, numbers, reason, sentence, status, trace, turns, unsent, view};

@@ -30,7 +30,8 @@ pub use trunkgate_agent as agent;
 
 pub use codec::Coding;
 pub use counters::{
-    AgentQueue, Counter, DropReason, EndCounters, LOSS_RUNS, LossRuns, Symptoms, Undelivered, Unsent, WorkerCounters,
+    AgentQueue, AgentTurns, Counter, DropReason, EndCounters, LOSS_RUNS, LegTurns, LossRuns, Symptoms, Turn,
+    Undelivered, Unsent, WorkerCounters,
 };
 pub use dtmf::{PartedSpec, PressSpec};
 pub use latch::canonical;

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use trunkgate_agent::{Loss, Settings};
 
 use crate::codec::Coding;
-use crate::counters::{AgentQueue, EndCounters};
+use crate::counters::{AgentQueue, EndCounters, LegTurns};
 use crate::dtmf::{PartedSpec, PressSpec};
 use crate::mos::Codec;
 use crate::srtp::SrtpSpec;
@@ -202,6 +202,8 @@ pub struct AgentSpec {
     pub counters: Arc<EndCounters>,
     /// Gauges of waiting audio; not of a listener that gets plain RTP.
     pub queue: Arc<AgentQueue>,
+    /// Times of its turns; `None` of a listener.
+    pub turns: Option<Arc<LegTurns>>,
     /// Time in which its audio fades out after a `clear`, 20 ms at most; zero: not at all.
     pub clear_fade: Duration,
     /// Gets copies as plain RTP at the address in its `rtp://` URL, and no conversation.

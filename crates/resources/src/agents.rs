@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use trunkgate_media::AgentTurns;
 use trunkgate_route::Table;
+use trunkgate_story::turns::TurnView;
 use trunkgate_story::view::AgentView;
 use trunkgate_story::wall::rfc3339;
 
@@ -32,6 +34,8 @@ struct AgentState {
     breaker: Breaker,
     /// Calls that have a session, and those that wait for one.
     line: Line,
+    /// Turns of all its calls.
+    turns: Arc<AgentTurns>,
 }
 
 impl AgentState {
@@ -148,6 +152,10 @@ impl Agents {
     pub fn leave(&self, now: Instant, name: &str) -> Leave {
         self.by_name.get(name).map_or(Leave::Try, |state| state.breaker.leave(now))
     }
+    /// Returns where the turns of an agent's calls are counted.
+    pub fn turns(&mut self, name: &Arc<str>) -> Arc<AgentTurns> {
+        self.by_name.entry(name.clone()).or_default().turns.clone()
+    }
     /// Notes that a socket is open, of an agent that talks or listens.
     pub fn opened(&mut self, name: &Arc<str>) {
         let state = self.by_name.entry(name.clone()).or_default();
@@ -257,6 +265,7 @@ impl Agents {
         };
         let problem = state.and_then(|state| state.last_problem.clone());
         let probe = state.and_then(|state| state.last_probe);
+        let turns = state.map(|state| state.turns.clone()).unwrap_or_default();
         AgentView {
             name: name.to_owned(),
             state: match state.map(|state| (state.reached, state.sessions)) {
@@ -275,6 +284,8 @@ impl Agents {
             last_probe: probe.map(|(at, _)| rfc3339(date(at))),
             probe_ms: probe.and_then(|(_, took)| took).map(|took| (took.as_secs_f64() * 1e4).round() / 10.0),
             next_try_ms: wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+            turn_ms: TurnView::of_agent(&turns),
+            turns,
         }
     }
 }

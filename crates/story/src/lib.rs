@@ -22,6 +22,7 @@ pub mod series;
 pub mod sms;
 pub mod status;
 pub mod trace;
+pub mod turns;
 pub mod unsent;
 pub mod view;
 pub mod wall;

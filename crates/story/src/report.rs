@@ -19,6 +19,10 @@ pub struct CallRecord {
     pub mos_min: Option<f64>,
     /// Mean of those scores.
     pub mos_avg: Option<f64>,
+    /// Median time of the turns of the call's agent, milliseconds: of the one that had the most; `null` where there was no turn.
+    pub turn_p50_ms: Option<u64>,
+    /// The time that 95 of 100 of them took at most.
+    pub turn_p95_ms: Option<u64>,
     /// What shows why it ended, where more is known than the reason tells: of the verdict, not of the record.
     #[serde(skip)]
     pub proof: Option<String>,

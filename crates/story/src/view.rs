@@ -1,11 +1,14 @@
 //! Calls as users see them: `GET /v1/calls`, call records, status. Field names are the contract's.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use trunkgate_media::{LOSS_RUNS, LossRuns};
+use trunkgate_media::{AgentTurns, LOSS_RUNS, LossRuns};
 use trunkgate_route::Figures;
 use trunkgate_sip::Transport;
+
+use crate::turns::{LegTurnView, TurnView};
 
 /// A call.
 #[derive(Debug, Clone, Serialize)]
@@ -80,6 +83,8 @@ pub struct LegView {
     pub ssrc: Option<SourcesView>,
     /// Between which addresses its audio goes; `null` for an agent, and where no session is agreed on.
     pub media: Option<MediaView>,
+    /// Times of an agent's turns, in milliseconds; `null` before the first, and for all others.
+    pub turn_ms: Option<Box<LegTurnView>>,
     /// Media figures.
     pub rtp: RtpView,
 }
@@ -342,6 +347,11 @@ pub struct AgentView {
     pub probe_ms: Option<f64>,
     /// Of one that is skipped: no call tries it for so long yet, in milliseconds.
     pub next_try_ms: Option<u64>,
+    /// Its turns since the start, those of live calls included; `null` before the first.
+    pub turn_ms: Option<TurnView>,
+    /// The same in buckets, for the metrics.
+    #[serde(skip)]
+    pub turns: Arc<AgentTurns>,
 }
 
 /// How we are registered with a trunk.

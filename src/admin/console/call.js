@@ -69,6 +69,33 @@ export function explanation(why) {
   ];
 }
 
+/** What the hops of a turn are, in the order in which they are passed. */
+const HOPS = [
+  ['network', 'Network to the agent', 'Round trip of a WebSocket ping'],
+  ['agent', 'Agent', 'The rest: recognition, model and speech synthesis'],
+  ['edge', 'Edge', 'Time that the first audio of the answer waited at the edge, behind audio that the agent had sent before'],
+];
+
+/** Response times of the agents of a call, with what each hop adds; `null` where no agent has answered a caller yet. */
+function turns(call) {
+  const answering = call.legs.filter((leg) => leg.turn_ms);
+  if (answering.length === 0) return null;
+  const ms = (value, digits = 0) => figure(value ?? null, digits, ' ms');
+  const caller = call.legs[0].rtp.rtt_ms;
+  return answering.map((leg) => {
+    const rows = HOPS.map(([key, name, meaning]) => ({ name, meaning, value: leg.turn_ms.hops[key] }))
+      .concat({ name: 'Network of the caller', meaning: 'Round trip by RTCP, not part of the turn: the caller waits for so much longer', value: caller })
+      .filter(({ value }) => value !== null && value !== undefined);
+    return h('div', { class: 'turns' },
+      facts([['Agent', leg.agent], ['Turns', leg.turn_ms.turns], ['p50', ms(leg.turn_ms.p50)], ['p95', ms(leg.turn_ms.p95)]]),
+      rows.length === 0 ? null : table([
+        { name: 'Hop', cell: (hop) => hop.name },
+        { name: 'Median', cell: (hop) => ms(hop.value, 1), class: 'number nowrap' },
+        { name: 'Meaning', cell: (hop) => hop.meaning, wide: true },
+      ], { caption: `Hops of a turn with ${leg.agent}`, rows, key: (hop) => hop.name }));
+  });
+}
+
 function legs(call) {
   return table([
     { name: 'Leg', cell: (leg) => leg.trunk || leg.agent || 'SIP URI' },
@@ -132,8 +159,11 @@ async function downloads(node, path, sid) {
 
 export function callPage(main, sid) {
   const path = `/v1/calls/${encodeURIComponent(sid)}`;
-  const parts = Object.fromEntries(['head', 'ladder', 'media', 'quality', 'why', 'legs', 'downloads'].map((name) => [name, h('div', {})]));
-  const about = h('div', {}, section('Ladder', parts.ladder), section('Media map', parts.media), section('Quality', parts.quality), section('Routing', parts.why),
+  const parts = Object.fromEntries(['head', 'ladder', 'media', 'turns', 'quality', 'why', 'legs', 'downloads'].map((name) => [name, h('div', {})]));
+  const response = section('Response time', parts.turns);
+  response.hidden = true;
+  response.title = 'From the end of the caller\'s speech to the first audio of the agent';
+  const about = h('div', {}, section('Ladder', parts.ladder), section('Media map', parts.media), response, section('Quality', parts.quality), section('Routing', parts.why),
     section('Legs', parts.legs), section('Downloads', parts.downloads));
   main.append(h('p', { class: 'crumbs' }, h('a', { href: '#/calls' }, 'Calls')), parts.head, about);
   const act = {
@@ -176,6 +206,9 @@ export function callPage(main, sid) {
       swap(parts.head, head(call, trace, act));
       showLadder(trace);
       swap(parts.media, mediaMap(call));
+      const answered = turns(call);
+      response.hidden = !answered;
+      swap(parts.turns, answered);
       if (!axis.isDragged) swap(parts.quality, series.series.length ? quality(call, series, axis) : h('p', { class: 'empty' }, series.why || 'No measurements yet.'));
       swap(parts.legs, legs(call));
       if (!offered) downloads(parts.downloads, path, sid);

@@ -108,6 +108,8 @@ impl Writer<'_> {
             .number("trunkgate.post_dial_ms", record.post_dial_ms)
             .measure("trunkgate.mos.min", record.mos_min)
             .measure("trunkgate.mos.avg", record.mos_avg)
+            .number("trunkgate.turn.p50_ms", record.turn_p50_ms)
+            .number("trunkgate.turn.p95_ms", record.turn_p95_ms)
     }
 
     fn has_failed(&self) -> bool {

@@ -41,6 +41,7 @@ fn leg(n: u64, kind: &'static str, name: &str) -> LegView {
         ended_by: Some("edge"),
         ssrc: None,
         media: None,
+        turn_ms: None,
         rtp: RtpView { rx_packets: 50, tx_packets: 60, mos: Some(4.4), ..RtpView::default() },
     }
 }
@@ -76,6 +77,8 @@ fn call() -> SampledCall {
         post_dial_ms: Some(40),
         mos_min: Some(3.5),
         mos_avg: Some(4.25),
+        turn_p50_ms: Some(810),
+        turn_p95_ms: Some(1300),
         proof: None,
         fix: None,
     };

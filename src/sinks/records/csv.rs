@@ -6,7 +6,7 @@ use serde_json::Value;
 use trunkgate_call::numbers::steers;
 
 /// The columns. Those that a record has no field for are made here.
-pub(super) const COLUMNS: [&str; 20] = [
+pub(super) const COLUMNS: [&str; 22] = [
     "sid",
     "started_at",
     "answered_at",
@@ -26,6 +26,8 @@ pub(super) const COLUMNS: [&str; 20] = [
     "mos_min",
     "mos_avg",
     "flags",
+    "turn_p50_ms",
+    "turn_p95_ms",
     "legs",
 ];
 
@@ -104,7 +106,7 @@ mod tests {
         assert_eq!(
             String::from_utf8(head()).unwrap(),
             "sid,started_at,answered_at,ended_at,answered_s,state,outcome,reason,route,caller_trunk,from,to,sip_code,\
-             q850_cause,failovers,post_dial_ms,mos_min,mos_avg,flags,legs\r\n"
+             q850_cause,failovers,post_dial_ms,mos_min,mos_avg,flags,turn_p50_ms,turn_p95_ms,legs\r\n"
         );
         let mut value = record("CA1").value();
         value["legs"] = json!([{"sid": "CA1", "trunk": "carrier, \"west\""}]);
@@ -112,7 +114,7 @@ mod tests {
         assert_eq!(
             String::from_utf8(row(&value)).unwrap(),
             "CA1,2026-01-01T00:00:00.000Z,2026-01-01T00:00:01.000Z,2026-01-01T00:01:01.250Z,60.250,ended,answered,\
-             caller_hung_up,r,\"carrier, \"\"west\"\"\",+1,+2,200,16,0,40,,,codec_mismatch failed_over,\
+             caller_hung_up,r,\"carrier, \"\"west\"\"\",+1,+2,200,16,0,40,,,codec_mismatch failed_over,,,\
              \"[{\"\"sid\"\":\"\"CA1\"\",\"\"trunk\"\":\"\"carrier, \\\"\"west\\\"\"\"\"}]\"\r\n"
         );
     }

@@ -380,6 +380,8 @@ fn closed(mut call: Value, seen: Timestamp) -> Value {
             ("post_dial_ms", Value::Null),
             ("mos_min", Value::Null),
             ("mos_avg", Value::Null),
+            ("turn_p50_ms", Value::Null),
+            ("turn_p95_ms", Value::Null),
         ] {
             call.insert(key.to_owned(), value);
         }

@@ -64,6 +64,8 @@ pub(crate) mod tests {
             post_dial_ms: Some(40),
             mos_min: None,
             mos_avg: None,
+            turn_p50_ms: None,
+            turn_p95_ms: None,
             proof: None,
             fix: None,
         }

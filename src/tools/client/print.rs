@@ -3,7 +3,9 @@
 use std::io::IsTerminal;
 
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::Value;
+use trunkgate_call::turns::LegTurnView;
 
 use crate::explain::ladder::wrapped;
 use crate::sinks::records::csv;
@@ -166,14 +168,23 @@ fn registrations(answer: &Value) -> String {
 
 /// The agents of `status`; nothing where there are none.
 fn agents(answer: &Value, width: Option<usize>) -> String {
-    let mut rows =
-        vec![["AGENT", "STATE", "SESSIONS", "LOST", "PROBE MS", "LAST PROBLEM", "URL"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["AGENT", "STATE", "SESSIONS", "LOST", "PROBE MS", "TURN P50/P95", "LAST PROBLEM", "URL"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     for agent in answer["agents"].as_array().into_iter().flatten() {
         let [name, state, lost, probe, url] =
             ["name", "state", "lost", "probe_ms", "url"].map(|key| shown(&agent[key]));
-        rows.push(vec![name, state, sessions(agent), lost, probe, problem(agent), url]);
+        rows.push(vec![name, state, sessions(agent), lost, probe, turns(agent), problem(agent), url]);
     }
     if rows.len() == 1 { String::new() } else { fitting(&rows, width) }
+}
+
+/// Half and nearly all of its turns.
+fn turns(agent: &Value) -> String {
+    let [p50, p95] = ["p50", "p95"].map(|share| agent["turn_ms"][share].as_u64());
+    p50.zip(p95).map_or_else(|| "–".into(), |(p50, p95)| format!("{p50}/{p95} ms"))
 }
 
 /// Its open sockets; of how many, and who waits, where it may have only some.
@@ -308,6 +319,7 @@ pub(super) fn call(call: &Value, width: Option<usize>) -> String {
     ];
     let answers: Vec<String> = call["legs"].as_array().into_iter().flatten().filter_map(rejected).collect();
     answers.iter().for_each(|answer| out.push_str(&format!("{:<12} {answer}\n", "rejected")));
+    out.push_str(&answered(call, width));
     for leg in call["legs"].as_array().into_iter().flatten() {
         let rtp = &leg["rtp"];
         rows.push(vec![
@@ -342,6 +354,13 @@ pub(super) fn call(call: &Value, width: Option<usize>) -> String {
         out.push_str(&wrapped(&format!("  {heard}; sent {tx}, MOS {far}; round trip {rtt}"), 4, width));
     }
     out
+}
+
+/// Returns how fast its agents have answered the caller.
+fn answered(call: &Value, width: Option<usize>) -> String {
+    let legs = call["legs"].as_array().into_iter().flatten();
+    let turns = legs.filter_map(|leg| Some((leg, LegTurnView::deserialize(&leg["turn_ms"]).ok()?)));
+    turns.map(|(leg, turns)| wrapped(&format!("{:<12} {}: {turns}", "turns", party(leg)), 13, width)).collect()
 }
 
 /// Who rejected the call, and with which words.
@@ -584,8 +603,15 @@ mod tests {
         converted["converted_to"] = "opus".into();
         let shown = call(&json!({"sid": "CA1", "legs": [converted]}), None);
         assert!(shown.contains("   PCMU → opus   "), "{shown}");
+        let mut agent = json!({"kind": "agent", "agent": "desk", "rtp": rtp});
+        agent["turn_ms"] =
+            json!({"turns": 12, "p50": 812, "p95": 1320, "hops": {"edge": 11.0, "network": null, "agent": null}});
+        let shown = call(&json!({"sid": "CA1", "legs": [leg, agent]}), None);
+        let turns = "turns        desk: 12 turns, p50 812 ms, p95 1320 ms; median by hop: edge 11 ms\n";
+        assert!(shown.contains(turns), "{shown}");
         let answer = json!({"sid": "CA1", "legs": [leg]});
         let wide = call(&answer, None);
+        assert!(!wide.contains("turns"), "{wide}");
         assert!(wide.contains("FAR MOS") && wide.lines().last().unwrap().contains("4.20   501   3.90"), "{wide}");
         let narrow = call(&answer, Some(80));
         assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
@@ -617,7 +643,7 @@ mod tests {
         let trunk = json!({"name": "carrier", "state": "up", "calls": 3, "cps": 0, "answered_ratio": 0.5, "tried": 8, "peers": [peer],
             "last_problem": long});
         let agent = json!({"name": "desk", "state": "down", "sessions": 2, "lost": 1, "last_problem": long,
-            "url": "wss://agents.example.com/media/of/the/desk"});
+            "turn_ms": {"turns": 12, "p50": 812, "p95": 1320}, "url": "wss://agents.example.com/media/of/the/desk"});
         let listener = |name: &str| json!({"name": name, "transport": "udp", "address": "203.0.113.10:5060"});
         let config = json!({"path": "/etc/trunkgate/trunkgate.toml", "warnings": 2});
         let answer = json!({"edge": "edge-1", "version": "1.0.0", "state": "ready", "uptime_seconds": 400_000, "calls": 3,
@@ -628,7 +654,8 @@ mod tests {
         let words = narrow.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(words.contains("carrier up, calls 3 / –, cps 0, answered 50 % of 8, last problem"), "{words}");
         assert!(
-            words.contains("desk down, sessions 2, lost 1, last problem 503") && words.contains("url wss://"),
+            words.contains("desk down, sessions 2, lost 1, turn p50/p95 812/1320 ms, last problem 503")
+                && words.contains("url wss://"),
             "{words}"
         );
         assert!(status(&answer, None).contains("TRUNK     STATE   CALLS"));
@@ -645,7 +672,8 @@ mod tests {
         let lines: Vec<&str> = text.split("\r\n").collect();
         assert!(lines.len() == 4 && lines[3].is_empty(), "{text}");
         assert!(
-            lines[0].starts_with("sid,started_at,answered_at,") && lines[0].ends_with(",mos_avg,flags,legs"),
+            lines[0].starts_with("sid,started_at,answered_at,")
+                && lines[0].ends_with(",mos_avg,flags,turn_p50_ms,turn_p95_ms,legs"),
             "{text}"
         );
         let ended = "CA1,2026-01-01T00:00:00Z,2026-01-01T00:00:02Z,2026-01-01T00:01:07Z,65.000,ended,answered,caller_hung_up,\

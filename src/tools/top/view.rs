@@ -134,7 +134,7 @@ fn party_line(state: &State, kind: &str, party: &Value) -> Line<'static> {
             let [inbound, outbound] = ["inbound", "outbound"].map(|direction| legs(state, &party["name"], direction));
             format!("in {inbound}   out {outbound}   cps {}", party["cps"])
         }
-        _ => format!("sessions {}   lost {}", party["sessions"], party["lost"]),
+        _ => format!("sessions {}   lost {}{}", party["sessions"], party["lost"], turns(&party["turn_ms"])),
     };
     let answered =
         party["answered_ratio"].as_f64().map(|ratio| format!("   ASR {:.0} %{}", ratio * 100.0, of(&party["tried"])));
@@ -145,6 +145,12 @@ fn party_line(state: &State, kind: &str, party: &Value) -> Line<'static> {
         Span::styled(format!("{:8}", plain(up)), style),
         Span::raw(format!("{count}{}{codes}{}", answered.unwrap_or_default(), problem.unwrap_or_default())),
     ])
+}
+
+/// Returns half and nearly all of an agent's turns, where there were some.
+fn turns(turn_ms: &Value) -> String {
+    let known = turn_ms["p50"].as_u64().zip(turn_ms["p95"].as_u64());
+    known.map(|(p50, p95)| format!("   turn {p50}/{p95} ms")).unwrap_or_default()
 }
 
 /// Returns how many live legs of listed calls a trunk has in this direction.
@@ -259,7 +265,7 @@ mod tests {
             "trunks": [{"name": "carrier", "state": "up", "calls": 1, "cps": 0, "answered_ratio": 0.5, "tried": 4,
                 "rejected": {"answers": [{"code": 403, "calls": 2}, {"code": 503, "calls": 1}]}},
                 {"name": "pbx", "state": "down", "calls": 1, "cps": 0, "last_problem": "no answer to OPTIONS"}],
-            "agents": [{"name": "desk", "state": "up", "sessions": 2, "lost": 0}],
+            "agents": [{"name": "desk", "state": "up", "sessions": 2, "lost": 0, "turn_ms": {"turns": 3, "p50": 810, "p95": 1300}}],
             "problems": ["trunk pbx is down"]});
         let call = json!({"sid": "CA0123456789abcdef0123456789abcdef", "from": "+1415****101", "to": "+1415****199", "route": "in",
             "state": "answered", "sip_code": 200, "flags": ["one_way"], "legs": [{"trunk": "carrier", "direction": "inbound", "state": "answered"},
@@ -276,7 +282,7 @@ mod tests {
 edge-1   0.1.0   up 1 h 1 min   taking calls   calls 1   media ports 4 of 16384
 trunk carrier          up      in 1   out 0   cps 0   ASR 50 % of 4   rejected 2× 403, 1× 503
 trunk pbx              down    in 0   out 1   cps 0   last: no answer to OPTIONS
-agent desk             up      sessions 2   lost 0
+agent desk             up      sessions 2   lost 0   turn 810/1300 ms
 ! trunk pbx is down
 SID        STARTED        FROM             TO               ROUTE      LEGS               STATE            CODE TIME       REASON
 CA01234567 01-01 00:00:00 +1415****101     +1415****199     in         carrier → pbx      answered !silent 200  1 min 5 s  –

@@ -156,6 +156,7 @@ impl Rig {
             socket,
             counters: counters.clone(),
             queue: Arc::default(),
+            turns: None,
             clear_fade: Duration::ZERO,
             raw: None,
         });

@@ -338,6 +338,41 @@ fn pings_are_sent_and_must_be_answered() {
     assert!(sent[0].contains(r#""event":"stop""#) && sent[1] == "<close 1000>" && sent.len() == 2, "{sent:?}");
 }
 
+/// The time of a ping is the one until its own answer: an answer that nothing was asked for, one that lay unread and one that
+/// waited behind audio are not timed.
+#[test]
+fn the_round_trip_is_that_of_a_ping() {
+    let mut now = Instant::now();
+    let mut stream = open(now, settings());
+    texts(&mut stream);
+    stream.handle_input(now, Input::Pong);
+    assert_eq!(stream.round_trip(), None);
+    let ping = |now: &mut Instant, stream: &mut Stream| {
+        *now += Duration::from_secs(2);
+        stream.handle_timeout(*now);
+        assert_eq!(texts(stream).last().map(String::as_str), Some("<ping>"));
+    };
+    let ms = Duration::from_millis;
+    ping(&mut now, &mut stream);
+    stream.handle_input(now + ms(42), Input::Pong);
+    assert_eq!(stream.round_trip(), Some(ms(42)));
+    stream.handle_input(now + ms(1000), Input::Pong);
+    assert_eq!(stream.round_trip(), Some(ms(42)), "it was answered already");
+    for _ in 0..10 {
+        stream.handle_input(now + ms(1000), Input::Frame { track: TrackName::Inbound, audio: &[1; 160] });
+    }
+    ping(&mut now, &mut stream);
+    stream.handle_input(now + ms(900), Input::Pong);
+    assert_eq!(stream.round_trip(), Some(ms(42)), "it waited behind audio");
+    ping(&mut now, &mut stream);
+    stream.forget_ping();
+    stream.handle_input(now + ms(900), Input::Pong);
+    assert_eq!(stream.round_trip(), Some(ms(42)), "it lay unread");
+    ping(&mut now, &mut stream);
+    stream.handle_input(now + ms(7), Input::Pong);
+    assert_eq!(stream.round_trip(), Some(ms(7)));
+}
+
 /// One ping waits at a socket that takes nothing, not one for every two seconds.
 #[test]
 fn pings_do_not_pile_up() {

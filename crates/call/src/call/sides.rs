@@ -296,6 +296,8 @@ impl Parts {
         if let Some(series) = series {
             cx.edge.recent.push_series(series);
         }
+        let turns = view.legs.iter().filter_map(|leg| leg.turn_ms.as_deref()).max_by_key(|turns| turns.all.turns);
+        let (turn_p50_ms, turn_p95_ms) = (turns.map(|turns| turns.all.p50), turns.map(|turns| turns.all.p95));
         let record = CallRecord {
             call: view,
             sip_code: code,
@@ -304,6 +306,8 @@ impl Parts {
             post_dial_ms: cx.call.times.first_ring.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
             mos_min: scores.lowest(),
             mos_avg: scores.mean(),
+            turn_p50_ms,
+            turn_p95_ms,
             proof: cx.call.proof(reason).map(str::to_owned),
             fix: cx.call.own_fix(reason),
         };

@@ -20,11 +20,12 @@ use trunkgate_sip::dialog::DialogSnapshot;
 use trunkgate_story::few::Few;
 use trunkgate_story::numbers::Caller;
 use trunkgate_story::quality::{Scored, add_counters};
+use trunkgate_story::turns::LegTurnView;
 use trunkgate_story::view::RtpView;
 use trunkgate_story::wall::unix_ms;
 
 use crate::call::agent::agent_leg::Holder;
-use crate::call::agent::agent_leg::{AgentSide, Role};
+use crate::call::agent::agent_leg::{AgentSide, Role, Turns};
 use crate::call::legs::caller_id::Hops;
 use crate::call::legs::headers::{Brought, CallerIdentity};
 use crate::call::legs::leg::{Leg, LegQuality, LegSdp, LegSip, LegState, StreamEnd};
@@ -110,6 +111,8 @@ struct FormerAgent {
     name: String,
     end: EndId,
     figures: RtpView,
+    #[serde(default)]
+    turns: Option<Box<LegTurnView>>,
     #[serde(default)]
     ended: Option<WrittenLegEnd>,
 }
@@ -315,7 +318,7 @@ impl FormerAgent {
         let side = leg.agent.as_ref()?;
         let (sid, name) = (leg.sid.clone(), side.agent.name.to_string());
         let ended = leg.shown_end().map(WrittenLegEnd::from);
-        Some(FormerAgent { sid, name, end: side.end, figures: leg.view().rtp, ended })
+        Some(FormerAgent { sid, name, end: side.end, figures: leg.view().rtp, turns: side.turns.view(), ended })
     }
 
     /// Its leg, ended: for the call's record.
@@ -325,6 +328,7 @@ impl FormerAgent {
             end: self.end,
             counters: Arc::new(EndCounters::default()),
             queue: None,
+            turns: self.turns.map_or(Turns::None, Turns::Former),
             began: now,
             part: Role::Talk,
             stream_sid: String::new(),

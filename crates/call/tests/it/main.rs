@@ -21,6 +21,7 @@ mod agent_refusal_leads_on;
 mod agent_refused;
 mod agent_restart;
 mod agent_retry;
+mod agent_turns;
 mod agent_wishes;
 mod asr_order;
 mod attacks;

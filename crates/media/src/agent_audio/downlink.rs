@@ -82,6 +82,11 @@ impl Downlink {
         self.lateness.came(audio.len());
         self.playout.push(audio);
     }
+    /// Returns whether any 20 ms of audio in the agent's format have this level.
+    pub(super) fn is_loud(&self, audio: &[u8], least: u16) -> bool {
+        let mut frames = audio.chunks(self.format.frame_bytes());
+        frames.any(|frame| level(samples(frame, self.format).filled()) >= least)
+    }
     /// Adds a mark behind all audio so far.
     pub(super) fn mark(&mut self, name: String) {
         self.playout.mark(name);

@@ -10,7 +10,7 @@ use trunkgate_agent::{Input, Output, Playout, Settings, Stream, TrackName, Trans
 
 use crate::codec::Coding;
 use crate::codec::g711::CLOCK_HZ;
-use crate::counters::{AgentQueue, CLEAR_BOUNDS_US, DropReason, EndCounters, Shared, TURN_BOUNDS_US};
+use crate::counters::{AgentQueue, CLEAR_BOUNDS_US, DropReason, EndCounters, LegTurns, Shared, TURN_BOUNDS_US, Turn};
 use crate::dtmf::Digit;
 use crate::limits::{AGENT_BYTES_HELD, AGENT_SHARE_MS, AGENT_WISHES_PER_SECOND};
 use crate::playout::{Feed, Frame, SILENT};
@@ -22,7 +22,7 @@ use super::decoder::{TrackDecoder, decoded};
 use super::downlink::Downlink;
 use super::listener::TrackPacket;
 use super::notes::Notes;
-use super::turns::Turns;
+use super::turns::{AUDIBLE, Answer, Turns};
 use super::uplink::Uplink;
 
 /// One agent.
@@ -42,6 +42,7 @@ pub(crate) struct AgentEnd {
     /// The downlink, while it may talk.
     downlink: Option<Box<Downlink>>,
     turns: Turns,
+    turn_times: Option<Arc<LegTurns>>,
     /// A `clear` that no packet has shown yet.
     cleared: Option<Instant>,
     shared: Shared,
@@ -92,6 +93,7 @@ impl AgentEnd {
             decoders: [None, None],
             downlink: settings.talks.then(|| Box::new(Downlink::new(settings.format, spec.clear_fade))),
             turns: Turns::new(),
+            turn_times: spec.turns.clone(),
             cleared: None,
             settings,
             shared,
@@ -245,9 +247,8 @@ impl AgentEnd {
             worker.agent_late_frames.add(frame.late.into());
             worker.agent_frames_removed.add(frame.is_shortened.into());
         }
-        let turn = self.turns.agent(now, frame.level);
-        if let (Some(turn), Some(worker)) = (turn, worker) {
-            worker.agent_turns.take(&TURN_BOUNDS_US, turn);
+        if let Some(answer) = self.turns.agent(now, frame.level) {
+            self.count_turn(answer);
         }
         Some(frame.said)
     }
@@ -263,6 +264,7 @@ impl AgentEnd {
     /// Acts on deadlines that have passed.
     pub(crate) fn handle_timeout(&mut self, now: Instant, events: &mut VecDeque<Event>) {
         if self.unread {
+            self.stream.forget_ping();
             self.stream.handle_input(now, Input::Pong);
         }
         self.stream.handle_timeout(now);
@@ -299,6 +301,9 @@ impl AgentEnd {
         let full = playout.is_some_and(|playout| !playout.wants_more());
         let shares = crowded && playout.is_some_and(|playout| playout.held_ms() > AGENT_SHARE_MS);
         let more = !full && !shares && self.stream.wants_more();
+        if self.unread || !more {
+            self.stream.forget_ping();
+        }
         self.unread = !more;
         if full && !self.noted_full {
             self.noted_full = true;
@@ -371,6 +376,9 @@ impl AgentEnd {
                 match output {
                     Output::Play(audio) => {
                         if let Some(downlink) = &mut self.downlink {
+                            if self.turns.awaits_answer() && downlink.is_loud(audio, AUDIBLE) {
+                                self.turns.came(now);
+                            }
                             downlink.push(audio);
                         }
                     }
@@ -424,6 +432,7 @@ impl AgentEnd {
             self.cleared.get_or_insert(now);
         }
         let cleared = downlink.clear();
+        self.turns.cleared();
         let mut marks = 0;
         while self.return_mark(now) {
             marks += 1;
@@ -454,6 +463,15 @@ impl AgentEnd {
         let end = self.id;
         events.extend(self.clears.sum_up().map(|text| Event::AgentNote { end, text, logged: false }));
         events.extend(self.notes.sum_up().map(|text| Event::AgentNote { end, text, logged: true }));
+    }
+
+    fn count_turn(&self, answer: Answer) {
+        if let Some(worker) = &self.shared.worker {
+            worker.agent_turns.take(&TURN_BOUNDS_US, answer.after);
+        }
+        if let Some(times) = &self.turn_times {
+            times.take(Turn { whole: answer.after, edge: answer.waited, network: self.stream.round_trip() });
+        }
     }
 
     /// Brings the shared figures up to date.

@@ -17,7 +17,7 @@ const LINE: u32 = 40;
 /// A frame that is quieter than the agent by so many times may be its echo: 12 dB.
 const BELOW_AGENT: u32 = 4;
 /// An agent's frame above this is heard: −54 dB.
-const AUDIBLE: u16 = 60;
+pub(super) const AUDIBLE: u16 = 60;
 /// Frames that are speech, together.
 const SPEECH_FRAMES: u32 = 5;
 /// Quiet frames that end it.
@@ -26,6 +26,15 @@ const PAUSE_FRAMES: u32 = 10;
 const AGENT_PAUSE: Duration = Duration::from_millis(200);
 /// A caller who was heard so lately still speaks.
 const STILL_SPEAKS: Duration = Duration::from_millis(50);
+
+/// An answer of the agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// The time since the end of what the caller said.
+    pub(super) after: Duration,
+    /// The part of it in which the answer's first audio waited at the edge; `None` where it came before the caller's end.
+    pub(super) waited: Option<Duration>,
+}
 
 /// Tracks when each side has spoken.
 #[derive(Debug)]
@@ -36,6 +45,8 @@ pub(super) struct Turns {
     quiet_frames: u32,
     /// The end of what the caller has said, as far as it was heard: not answered yet.
     said: Option<Instant>,
+    /// When audible audio of the agent came for the first time since then.
+    came: Option<Instant>,
     /// The last time that the agent was heard, and its level; fading.
     agent: Option<Instant>,
     echo: u32,
@@ -44,7 +55,7 @@ pub(super) struct Turns {
 impl Turns {
     /// Begins without speech.
     pub(super) fn new() -> Turns {
-        Turns { line: LINE, loud_frames: 0, quiet_frames: 0, said: None, agent: None, echo: 0 }
+        Turns { line: LINE, loud_frames: 0, quiet_frames: 0, said: None, came: None, agent: None, echo: 0 }
     }
     /// Takes 20 ms of the caller.
     pub(super) fn caller(&mut self, now: Instant, level: u16) {
@@ -65,11 +76,23 @@ impl Turns {
         self.quiet_frames = 0;
         self.loud_frames = (self.loud_frames + 1).min(SPEECH_FRAMES);
         if self.loud_frames >= SPEECH_FRAMES {
-            self.said = Some(now);
+            (self.said, self.came) = (Some(now), None);
         }
     }
-    /// Takes 20 ms of the agent that leave now: how long after the end of what the caller said, where it is an answer.
-    pub(super) fn agent(&mut self, now: Instant, level: u16) -> Option<Duration> {
+    /// Returns whether the caller has spoken, and no audible audio of the agent has come since.
+    pub(super) fn awaits_answer(&self) -> bool {
+        self.said.is_some() && self.came.is_none()
+    }
+    /// Notes that audible audio of the agent has come; it leaves later.
+    pub(super) fn came(&mut self, now: Instant) {
+        self.came.get_or_insert(now);
+    }
+    /// Notes that what has come of the agent and has not left is thrown away.
+    pub(super) fn cleared(&mut self) {
+        self.came = None;
+    }
+    /// Takes 20 ms of the agent that leave now; returns the answer, where it is one.
+    pub(super) fn agent(&mut self, now: Instant, level: u16) -> Option<Answer> {
         if level < AUDIBLE {
             return None;
         }
@@ -80,8 +103,10 @@ impl Turns {
         }
         // What is heard from now on is to be speech by itself.
         self.loud_frames = 0;
-        let after = now.saturating_duration_since(self.said.take()?);
-        (STILL_SPEAKS..=TURN_LIMIT).contains(&after).then_some(after)
+        let (said, came) = (self.said.take()?, self.came.take());
+        let after = now.saturating_duration_since(said);
+        let waited = came.map(|came| now.saturating_duration_since(came));
+        (STILL_SPEAKS..=TURN_LIMIT).contains(&after).then_some(Answer { after, waited })
     }
 
     /// Down at once, up slowly: twice in 2 s.
@@ -147,7 +172,7 @@ mod tests {
                 });
                 self.turns.caller(self.now, level(&heard));
                 let answer = self.turns.agent(self.now, level(&said));
-                self.answers.extend(answer.map(|answer| answer.as_millis()));
+                self.answers.extend(answer.map(|answer| answer.after.as_millis()));
             }
         }
         fn caller(&mut self, ms: u64) {
@@ -193,6 +218,39 @@ mod tests {
         line.nobody(400);
         line.agent(1000);
         line.assert_answers(&[400]);
+    }
+
+    /// The wait of an answer is known where its first audio came after the caller's end and was not thrown away.
+    #[test]
+    fn the_wait_of_an_answer_is_known_from_its_arrival() {
+        let ms = Duration::from_millis;
+        let speak = |turns: &mut Turns, from: Instant| {
+            for n in 0..10 {
+                turns.caller(from + FRAME * n, 8000);
+            }
+            from + FRAME * 9
+        };
+        for (came, is_cleared, waited) in [(true, false, Some(ms(120))), (true, true, None), (false, false, None)] {
+            let mut turns = Turns::new();
+            assert!(!turns.awaits_answer(), "the caller has said nothing");
+            let said = speak(&mut turns, Instant::now());
+            assert!(turns.awaits_answer());
+            if came {
+                turns.came(said + ms(500));
+                turns.came(said + ms(520));
+                assert!(!turns.awaits_answer());
+            }
+            if is_cleared {
+                turns.cleared();
+            }
+            assert_eq!(turns.agent(said + ms(620), 8000), Some(Answer { after: ms(620), waited }));
+            assert!(!turns.awaits_answer());
+        }
+        let mut turns = Turns::new();
+        let said = speak(&mut turns, Instant::now());
+        turns.came(said);
+        let said = speak(&mut turns, said + FRAME);
+        assert_eq!(turns.agent(said + ms(300), 8000), Some(Answer { after: ms(300), waited: None }), "too early");
     }
 
     #[test]
@@ -273,7 +331,7 @@ mod tests {
                 now += FRAME;
                 turns.caller(now, caller);
                 let answer = turns.agent(now, agent);
-                proptest::prop_assert!(answer.is_none_or(|answer| answer <= TURN_LIMIT));
+                proptest::prop_assert!(answer.is_none_or(|answer| answer.after <= TURN_LIMIT));
             }
         }
     }

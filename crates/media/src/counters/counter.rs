@@ -31,7 +31,7 @@ impl Counter {
     }
 }
 
-/// Times, counted by how long they were; one thread writes.
+/// Times, counted by how long they were; one thread writes, or all do by [`Self::take_shared`].
 #[derive(Debug)]
 pub struct Times<const BOUNDS: usize> {
     buckets: [Counter; BOUNDS],
@@ -43,14 +43,24 @@ pub struct Times<const BOUNDS: usize> {
 impl<const BOUNDS: usize> Times<BOUNDS> {
     /// Counts one into the first of `bounds_us` that holds it: the same bounds each time.
     pub fn take(&self, bounds_us: &[u64; BOUNDS], time: Duration) {
-        let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let at = bounds_us.iter().position(|us| ns <= us * 1000);
-        at.and_then(|at| self.buckets.get(at)).unwrap_or(&self.more).add_alone(1);
+        let (bucket, ns) = self.bucket(bounds_us, time);
+        bucket.add_alone(1);
         self.ns.add_alone(ns);
+    }
+    /// Counts one, as [`Self::take`] does, where other threads count too.
+    pub fn take_shared(&self, bounds_us: &[u64; BOUNDS], time: Duration) {
+        let (bucket, ns) = self.bucket(bounds_us, time);
+        bucket.add(1);
+        self.ns.add(ns);
     }
     /// Lists how many there are in each bucket, those longer than all bounds last.
     pub fn counts(&self) -> impl Iterator<Item = u64> {
         self.buckets.iter().chain([&self.more]).map(Counter::get)
+    }
+    fn bucket(&self, bounds_us: &[u64; BOUNDS], time: Duration) -> (&Counter, u64) {
+        let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let at = bounds_us.iter().position(|us| ns <= us * 1000);
+        (at.and_then(|at| self.buckets.get(at)).unwrap_or(&self.more), ns)
     }
     /// All together, in seconds.
     pub fn seconds(&self) -> f64 {

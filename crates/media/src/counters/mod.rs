@@ -10,6 +10,7 @@ mod loss;
 mod queue;
 mod shared;
 mod symptoms;
+mod turns;
 mod worker;
 
 pub use counter::{Counter, Times};
@@ -18,6 +19,7 @@ pub use end::{EndCounters, Scores};
 pub use loss::{LOSS_RUNS, LossCounters, LossRuns};
 pub use queue::{AgentQueue, Waiting};
 pub use symptoms::{Symptoms, Undelivered, Unsent};
+pub use turns::{AgentTurns, LegTurns, TURNS_KEPT, Turn};
 pub use worker::{CLEAR_BOUNDS_US, RELAY_BOUNDS_US, TURN_BOUNDS_US, WorkerCounters};
 
 pub(crate) use shared::Shared;

@@ -271,6 +271,7 @@ fn a_restored_session_goes_on_where_it_was() {
 
     std::mem::swap(&mut back, &mut bench.session);
     let mut old = Bench {
+        turns: Default::default(),
         session: back,
         now: bench.now,
         worker: bench.worker.clone(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::support::*;
 use proptest::prelude::*;
 use serde_json::Value;
-use trunkgate_media::agent::{Format, Settings, TrackSet};
+use trunkgate_media::agent::{Format, Settings, TrackSet, Transmit as AgentTransmit};
 use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw, encode_alaw, encode_ulaw};
 use trunkgate_media::rtp::Rtp;
 use trunkgate_media::{AgentInput, Coding, Command, Counter, EndId, Event, TapSpec};
@@ -296,7 +296,51 @@ fn answers_are_timed() {
         let turns = &bench.worker.agent_turns;
         assert_eq!(turns.counts().sum::<u64>(), 1, "{}", format.name());
         assert!((0.48..=0.56).contains(&turns.seconds()), "{}: {}", format.name(), turns.seconds());
+        let turns: Vec<_> = bench.turns.kept().collect();
+        let [turn] = turns[..] else { panic!("{turns:?}") };
+        assert!(turn.edge.is_some_and(|edge| edge <= Duration::from_millis(20)), "{}: {turn:?}", format.name());
+        assert_eq!(turn.network, None, "no ping was answered");
     }
+}
+
+/// The hops of a turn: what the agent has sent before its answer is heard first, and a ping says how far away it is.
+#[test]
+fn a_turn_divides_into_its_hops() {
+    let mut bench = with_agent(ULAW, Format::Mulaw8000, Duration::ZERO);
+    let say = |bench: &mut Bench, codes: &[u8]| bench.say(AGENT, &media_of(codes));
+    let mut sequence = 0;
+    let mut hears = |bench: &mut Bench, frames: u16, code: u8| {
+        for _ in 0..frames {
+            let mut bytes = Vec::new();
+            let timestamp = u32::from(sequence) * 160 + 77_000;
+            Rtp { sequence, timestamp, ..header(0) }.build(&[code; 160], &mut bytes);
+            bench.feed(A, false, A_RTP, &bytes);
+            bench.run(20);
+            sequence += 1;
+            let written = std::iter::from_fn(|| bench.session.poll_agent(AGENT));
+            if written.filter(|transmit| *transmit == AgentTransmit::Ping).count() > 0 {
+                bench.run(30);
+                bench.agent(AGENT, AgentInput::Pong);
+            }
+        }
+    };
+    hears(&mut bench, 110, 0xff);
+    for (ahead, waits) in [(0, 0..=20), (2_400, 300..=320)] {
+        hears(&mut bench, 40, 0x10);
+        hears(&mut bench, 20, 0xff);
+        // Silence, then speech, at once.
+        say(&mut bench, &vec![0xff; ahead]);
+        say(&mut bench, &[0x10; 1600]);
+        bench.run(1000);
+        let turn = bench.turns.kept().last().unwrap();
+        let (edge, agent) = (turn.edge.unwrap(), turn.agent().unwrap());
+        assert!(waits.contains(&edge.as_millis()), "{turn:?}");
+        let network = turn.network.unwrap();
+        assert!((30..=50).contains(&network.as_millis()), "{turn:?}");
+        assert_eq!(edge + network + agent, turn.whole);
+        assert!((300..480).contains(&agent.as_millis()), "{turn:?}");
+    }
+    assert_eq!(bench.turns.count(), 2);
 }
 
 proptest! {

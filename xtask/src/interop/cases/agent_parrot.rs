@@ -51,8 +51,8 @@ fn tested(url: &str) -> anyhow::Result<String> {
     }
 }
 
-/// In a call: what was said comes back once the caller is silent.
-fn called(url: &str) -> anyhow::Result<String> {
+/// A call in which the caller speaks once and the agent answers: the edge, and what the caller heard.
+pub(super) fn conversation(url: &str) -> anyhow::Result<(Edge, Vec<Heard>)> {
     let mut edge = Edge::start(&with_agent(&format!("url = \"{url}\""), "\"agent:bot\""))?;
     let caller = Phone::new(CARRIER, 0, "caller")?;
     let call = caller.call(edge.udp, "+14155550100").with_context(|| edge.log_tail())?;
@@ -61,6 +61,12 @@ fn called(url: &str) -> anyhow::Result<String> {
     let heard = converse(&[line], SAYS + LISTENS, &says, Duration::from_millis(300))?.pop().unwrap_or_default();
     caller.bye(&call)?;
     edge.assert_alive()?;
+    Ok((edge, heard))
+}
+
+/// In a call: what was said comes back once the caller is silent.
+fn called(url: &str) -> anyhow::Result<String> {
+    let (_edge, heard) = conversation(url)?;
     one_stream(&heard)?;
     let tone: Vec<&Heard> = heard.iter().filter(|packet| rtp::is_heard(&packet.payload)).collect();
     // Without its edges.

@@ -1,5 +1,5 @@
-//! Tests the console in headless Chromium: every page with the demo's calls, then sign-in with a token and hang-up of a SIPp
-//! call. Screenshots are kept in `target/interop-console`.
+//! Tests the console in headless Chromium: every page with the demo's calls, the response times of an agent that takes turns, then
+//! sign-in with a token and hang-up of a SIPp call. Screenshots are kept in `target/interop-console`.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use super::agent_parrot;
 use super::deploy_files::needs;
 use crate::interop::Setting;
 use crate::interop::edge::{self, Edge, LISTENERS};
 use crate::interop::node::{self, Packages};
+use crate::interop::python;
 use crate::interop::sipp::{CARRIER_TO_PBX, Callee, Calls, PBX};
 
 /// The demo's edge (`--serve`); dropping ends it.
@@ -56,6 +58,12 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let demo = Demo::start()?;
     let walked = node::output(Packages::Browser, &script, &["--walk", &demo.url, "--out", out])?;
 
+    let agent = node::start(Packages::Base, &python::example("parrot_agent.js"), &[])?;
+    let (spoken, _) = agent_parrot::conversation(&format!("ws://{}/media", agent.address))?;
+    let url = format!("http://{}", spoken.http);
+    let timed = node::output(Packages::Browser, &script, &["--turns", &url, "--out", out])?;
+    drop(spoken);
+
     let token = "as long as it is secret";
     let listeners = LISTENERS.replace("[http]\n", &format!("[http]\ntoken = \"{token}\"\n"));
     let mut edge = Edge::start_as(Command::new(edge::binary()), &format!("{listeners}{CARRIER_TO_PBX}"))?;
@@ -72,5 +80,10 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let ended = caller.join().map_err(|_| anyhow::anyhow!("SIPp's thread panicked"))??;
     anyhow::ensure!(ended.failed == 1, "the call was not hung up: {ended:?}");
     edge.assert_alive()?;
-    Ok(format!("pages: {}; a call hung up: {}; screenshots in {out}", walked.trim(), clicked.trim()))
+    Ok(format!(
+        "pages: {}; response times of an agent: {}; a call hung up: {}; screenshots in {out}",
+        walked.trim(),
+        timed.trim(),
+        clicked.trim()
+    ))
 }

@@ -1,6 +1,6 @@
 // Tests the console in headless Chromium. `--walk URL`: every page of an edge with the demo's calls. `--live URL --token TOKEN`:
 // sign-in, a live call, hang-up, drain. `--told URL --sid SID`: *Overview* and the page of that call contain each `--says TEXT` and
-// no `--not TEXT`; `--page overview|call --picture NAME` takes a picture. `--out FOLDER`: folder for screenshots. Any error of a
+// no `--not TEXT`; `--turns URL`: an edge whose only call had an agent that answered once; `--page overview|call --picture NAME` takes a picture. `--out FOLDER`: folder for screenshots. Any error of a
 // page fails the run.
 
 const { chromium } = require('playwright-core');
@@ -323,12 +323,42 @@ async function told(browser, url, sid, faults) {
   }
 }
 
+/** The response times of an agent on its page and on that of its call. */
+async function turns(browser, url, faults) {
+  const page = await opened(browser, url, { colorScheme: 'light' }, faults);
+  await page.goto(`${url}/#/agents`);
+  await page.locator('tbody tr[data-row]').first().waitFor();
+  const heads = await page.locator('main thead').first().locator('th').allInnerTexts();
+  const cells = page.locator('tbody tr[data-row]').first().locator('td');
+  const values = [];
+  for (const name of ['Turn p50', 'Turn p95']) {
+    const at = heads.findIndex((head) => head.trim().toLowerCase().startsWith(name.toLowerCase()));
+    hold(`Agents has ${name}`, at >= 0);
+    const shown = (await cells.nth(at).innerText()).trim();
+    hold(`${name} has a value: ${shown}`, /^[\d,]+ ms$/.test(shown));
+    values.push(Number(shown.replace(/[^\d]/g, '')));
+  }
+  hold(`p95 is no less than p50: ${values}`, values[0] > 0 && values[1] >= values[0]);
+  await picture(page, 'turns-agents', true);
+  await page.goto(`${url}/#/calls`);
+  await page.locator('tbody tr[data-row] a').first().click();
+  const part = page.locator('section[aria-label="Response time"]');
+  await part.locator('tbody tr').first().waitFor();
+  const text = await part.innerText();
+  for (const [name, value] of [['Turns', /Turns\s+1\s/i], ['p50', /p50\s+[\d,]+ ms/i], ['the edge', /Edge\s+[\d.,]+ ms/], ['the network', /Network to the agent\s+[\d.,]+ ms/], ['the agent', /Agent\s+[\d.,]+ ms/]]) hold(`the call has ${name}: ${text}`, value.test(text));
+  hold('what is not known is not shown', !/(null|NaN|undefined|–)/.test(text));
+  await picture(page, 'turns-call', true);
+  await page.setViewportSize(NARROW);
+  hold('the call fits a phone', await overflow(page) <= 0);
+}
+
 async function run() {
   const browser = await chromium.launch({ executablePath: flag('chromium') || '/usr/bin/chromium', headless: true, args: FLAGS });
   const faults = [];
   try {
     if (flag('walk')) await walk(browser, flag('walk'), faults);
     if (flag('told')) await told(browser, flag('told'), flag('sid'), faults);
+    if (flag('turns')) await turns(browser, flag('turns'), faults);
     if (flag('live')) await live(browser, flag('live'), flag('token'), faults);
   } finally {
     await browser.close();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkgate_media::agent::{Format, Loss, Settings, TrackSet};
-use trunkgate_media::{AgentQueue, AgentSpec, Command, EndCounters, EndId, RawSpec, SocketSpec, TapSpec};
+use trunkgate_media::{AgentQueue, AgentSpec, Command, EndCounters, EndId, LegTurns, RawSpec, SocketSpec, TapSpec};
 use trunkgate_resources::breaker::is_failure;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;
@@ -16,6 +16,7 @@ use trunkgate_route::{Agent, Facts};
 use trunkgate_story::change::{Change, Happening};
 use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::turns::LegTurnView;
 
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::shared::Cx;
@@ -31,6 +32,8 @@ pub(crate) struct AgentSide {
     pub(crate) counters: Arc<EndCounters>,
     /// What of its audio waits; `None` of one that gets plain RTP.
     pub(crate) queue: Option<Arc<AgentQueue>>,
+    /// Times of its turns.
+    pub(crate) turns: Turns,
     /// When its socket was asked for.
     pub(crate) began: Instant,
     /// What it was added for.
@@ -57,6 +60,28 @@ impl AgentSide {
     /// Whether it only listens.
     pub(crate) fn listens(&self) -> bool {
         self.part.listens()
+    }
+}
+
+/// Times of an agent's turns.
+#[derive(Debug)]
+pub(crate) enum Turns {
+    /// One that listens has none.
+    None,
+    /// As its worker counts them.
+    Counted(Arc<LegTurns>),
+    /// As they were before the edge was started again.
+    Former(Box<LegTurnView>),
+}
+
+impl Turns {
+    /// Returns them as shown; `None` before the first.
+    pub(crate) fn view(&self) -> Option<Box<LegTurnView>> {
+        match self {
+            Turns::None => None,
+            Turns::Counted(turns) => LegTurnView::of(turns).map(Box::new),
+            Turns::Former(view) => Some(view.clone()),
+        }
     }
 }
 
@@ -97,6 +122,7 @@ impl Cx<'_> {
         }
         let end = self.edge.new_end(media)?;
         let (counters, queue) = (Arc::new(EndCounters::default()), Arc::new(AgentQueue::default()));
+        let turns = (!listens).then(|| Arc::new(LegTurns::new(self.edge.agents.turns(&agent.name))));
         let raw = agent.is_raw().then(|| self.edge.random.raw_sources());
         let settings = self.settings(agent, &part);
         let stream_sid = settings.stream_sid.clone();
@@ -112,6 +138,7 @@ impl Cx<'_> {
             },
             counters: counters.clone(),
             queue: queue.clone(),
+            turns: turns.clone(),
             clear_fade: agent.clear_fade,
             raw,
         };
@@ -122,6 +149,7 @@ impl Cx<'_> {
             end,
             counters,
             queue: raw.is_none().then_some(queue),
+            turns: turns.map_or(Turns::None, Turns::Counted),
             began: self.now,
             opened: None,
             has_failed: false,

@@ -486,6 +486,7 @@ impl Leg {
                 .and_then(|side| side.raw)
                 .map(|raw| SourcesView { inbound: raw.inbound, outbound: raw.outbound }),
             media: self.media_view(),
+            turn_ms: self.agent.as_ref().and_then(|side| side.turns.view()),
             rtp,
         }
     }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use trunkgate_media::agent::{Settings, Transmit as AgentTransmit};
 use trunkgate_media::rtp::Rtp;
 use trunkgate_media::{
-    AgentInput, AgentQueue, AgentSpec, Coding, Command, DropReason, EndCounters, EndId, EndSpec, Event, MediaId,
-    PacketBuf, RemoteSpec, Session, SocketSpec, Transmit, WireSpec, WorkerCounters,
+    AgentInput, AgentQueue, AgentSpec, Coding, Command, DropReason, EndCounters, EndId, EndSpec, Event, LegTurns,
+    MediaId, PacketBuf, RemoteSpec, Session, SocketSpec, Transmit, WireSpec, WorkerCounters,
 };
 
 pub(crate) const A: EndId = EndId(0);
@@ -82,6 +82,8 @@ pub(crate) struct Bench {
     pub(crate) reports: Vec<Made>,
     /// Of the agent added last.
     pub(crate) queue: Arc<AgentQueue>,
+    /// The same agent's turns.
+    pub(crate) turns: Arc<LegTurns>,
 }
 
 impl Bench {
@@ -90,8 +92,15 @@ impl Bench {
         let mut session = Session::new(MediaId(1), 60_000);
         let worker = Arc::new(WorkerCounters::default());
         session.count_in(worker.clone());
-        let mut bench =
-            Bench { now: Instant::now(), session, worker, counters: vec![], reports: vec![], queue: Arc::default() };
+        let mut bench = Bench {
+            now: Instant::now(),
+            session,
+            worker,
+            counters: vec![],
+            reports: vec![],
+            queue: Arc::default(),
+            turns: Arc::default(),
+        };
         for end in [A, B, C] {
             let counters = Arc::new(EndCounters::default());
             bench.counters.push(counters.clone());
@@ -162,9 +171,9 @@ impl Bench {
             plain_networks: vec![],
             traceparent: None,
         };
-        self.queue = Arc::default();
-        let (counted, queue) = (counters.clone(), self.queue.clone());
-        let spec = AgentSpec { settings, socket, counters: counted, queue, clear_fade, raw: None };
+        (self.queue, self.turns) = (Arc::default(), Arc::default());
+        let (counted, queue, turns) = (counters.clone(), self.queue.clone(), Some(self.turns.clone()));
+        let spec = AgentSpec { settings, socket, counters: counted, queue, turns, clear_fade, raw: None };
         self.command(Command::AddAgent { end, spec: Arc::new(spec) });
         counters
     }

@@ -1,0 +1,279 @@
+//! Times of agents' turns, from the end of the caller's speech to the agent's first audio: of one agent's leg, each with its
+//! hops, and of all calls of an agent.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::time::Duration;
+
+use super::counter::Times;
+use crate::limits::TURN_LIMIT;
+
+/// Turns of one leg that are kept, each with its hops.
+pub const TURNS_KEPT: usize = 32;
+
+/// Upper bounds of [`AgentTurns`], in milliseconds: 50 apart up to 1 s, 100 up to 2 s, 250 up to 3 s, further above.
+const BOUNDS_MS: [u64; 46] = [
+    50, 100, 150, 200, 250, 300, 350, 400, 450, 500, 550, 600, 650, 700, 750, 800, 850, 900, 950, 1_000, 1_100, 1_200,
+    1_300, 1_400, 1_500, 1_600, 1_700, 1_800, 1_900, 2_000, 2_250, 2_500, 2_750, 3_000, 3_500, 4_000, 4_500, 5_000,
+    6_000, 7_000, 8_000, 10_000, 12_500, 15_000, 20_000, 30_000,
+];
+
+/// Those of them that metrics have, in milliseconds.
+const SHOWN_MS: [u64; 23] = [
+    100, 200, 300, 400, 500, 600, 700, 800, 900, 1_000, 1_200, 1_400, 1_600, 1_800, 2_000, 2_500, 3_000, 4_000, 5_000,
+    7_000, 10_000, 15_000, 30_000,
+];
+
+/// The unit of the kept times, but for round trips: half a millisecond.
+const UNIT_US: u64 = 500;
+/// The unit of the kept round trips: a tenth of a millisecond.
+const FINE_UNIT_US: u64 = 100;
+/// A time that is not known.
+const UNKNOWN: u16 = u16::MAX;
+
+/// One turn and what its parts took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    /// The time from the end of the caller's speech to the agent's first audio.
+    pub whole: Duration,
+    /// The part of it in which the first audio was at the edge and waited to leave; `None` where that is not known.
+    pub edge: Option<Duration>,
+    /// The round trip to the agent before it, by ping; `None` before the first.
+    pub network: Option<Duration>,
+}
+
+impl Turn {
+    /// Returns the rest, which the agent took; `None` where one of the other two is not known.
+    pub fn agent(&self) -> Option<Duration> {
+        Some(self.whole.saturating_sub(self.edge?).saturating_sub(self.network?))
+    }
+}
+
+/// A turn as it is kept.
+#[derive(Debug)]
+struct Kept {
+    whole: AtomicU16,
+    edge: AtomicU16,
+    network: AtomicU16,
+}
+
+impl Default for Kept {
+    fn default() -> Kept {
+        Kept { whole: AtomicU16::new(UNKNOWN), edge: AtomicU16::new(UNKNOWN), network: AtomicU16::new(UNKNOWN) }
+    }
+}
+
+impl Kept {
+    fn set(&self, turn: Turn) {
+        self.whole.store(units(turn.whole, UNIT_US), Ordering::Relaxed);
+        self.edge.store(turn.edge.map_or(UNKNOWN, |time| units(time, UNIT_US)), Ordering::Relaxed);
+        self.network.store(turn.network.map_or(UNKNOWN, |time| units(time, FINE_UNIT_US)), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Option<Turn> {
+        let time = |kept: &AtomicU16, unit_us: u64| {
+            Some(kept.load(Ordering::Relaxed))
+                .filter(|units| *units != UNKNOWN)
+                .map(|units| Duration::from_micros(u64::from(units) * unit_us))
+        };
+        Some(Turn {
+            whole: time(&self.whole, UNIT_US)?,
+            edge: time(&self.edge, UNIT_US),
+            network: time(&self.network, FINE_UNIT_US),
+        })
+    }
+}
+
+fn units(time: Duration, unit_us: u64) -> u16 {
+    let units = (time.as_micros() + u128::from(unit_us) / 2) / u128::from(unit_us);
+    u16::try_from(units).unwrap_or(UNKNOWN).min(UNKNOWN - 1)
+}
+
+/// Turns of one agent's leg: one worker writes, any thread reads.
+///
+/// All are kept up to [`TURNS_KEPT`]. From then on every second one is, then every fourth, and so on: an even selection of the
+/// whole call, of at least half as many. A reader in the moment of thinning may see a turn twice.
+#[derive(Debug, Default)]
+pub struct LegTurns {
+    all: Arc<AgentTurns>,
+    count: AtomicU32,
+    kept: [Kept; TURNS_KEPT],
+}
+
+impl LegTurns {
+    /// Creates an empty one; its turns count for the agent as well.
+    pub fn new(all: Arc<AgentTurns>) -> LegTurns {
+        LegTurns { all, ..LegTurns::default() }
+    }
+
+    /// Counts a turn; called by the worker alone.
+    pub fn take(&self, turn: Turn) {
+        self.all.take(turn.whole);
+        let at = self.count.load(Ordering::Relaxed);
+        let Some(count) = at.checked_add(1) else { return };
+        let step = step(count);
+        if step > self::step(at) {
+            for (to, from) in self.kept.iter().zip(self.kept.iter().step_by(2)) {
+                if let Some(turn) = from.get() {
+                    to.set(turn);
+                }
+            }
+        }
+        if at.is_multiple_of(step)
+            && let Some(kept) = self.kept.get((at / step) as usize)
+        {
+            kept.set(turn);
+        }
+        self.count.store(count, Ordering::Release);
+    }
+
+    /// Returns how many there were.
+    pub fn count(&self) -> u32 {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// Lists those that are kept, in their order.
+    pub fn kept(&self) -> impl Iterator<Item = Turn> {
+        let count = self.count();
+        self.kept.iter().take(count.div_ceil(step(count)) as usize).filter_map(Kept::get)
+    }
+}
+
+/// Returns of how many turns one is kept, where there were so many.
+fn step(count: u32) -> u32 {
+    count.div_ceil(TURNS_KEPT as u32).next_power_of_two()
+}
+
+/// Turns of all calls of an agent, live ones included; several workers write.
+#[derive(Debug, Default)]
+pub struct AgentTurns(Times<{ BOUNDS_MS.len() }>);
+
+impl AgentTurns {
+    fn take(&self, turn: Duration) {
+        self.0.take_shared(&BOUNDS_MS.map(|ms| ms * 1000), turn);
+    }
+
+    /// Returns how many there were.
+    pub fn count(&self) -> u64 {
+        self.0.counts().sum()
+    }
+
+    /// Returns the time that `share` of them took at most, such as 0.95; `None` where there were none. Within a bucket they are
+    /// taken as evenly spread.
+    pub fn quantile(&self, share: f64) -> Option<Duration> {
+        let counts: Vec<u64> = self.0.counts().collect();
+        let all: u64 = counts.iter().sum();
+        if all == 0 {
+            return None;
+        }
+        let (rank, mut before, mut from_ms) = (share * all as f64, 0.0, 0.0);
+        for (count, to_ms) in counts.into_iter().map(|count| count as f64).zip(BOUNDS_MS.map(|ms| ms as f64)) {
+            if count > 0.0 && before + count >= rank {
+                let ms = from_ms + (to_ms - from_ms) * ((rank - before) / count).clamp(0.0, 1.0);
+                return Some(Duration::from_secs_f64(ms / 1000.0));
+            }
+            (before, from_ms) = (before + count, to_ms);
+        }
+        Some(TURN_LIMIT)
+    }
+
+    /// Lists upper bounds in seconds, and how many turns each bucket has, those longer than all bounds last.
+    pub fn buckets(&self) -> (Vec<f64>, Vec<u64>) {
+        let mut counts = vec![0; SHOWN_MS.len() + 1];
+        let bounds_ms = BOUNDS_MS.into_iter().chain([u64::MAX]);
+        for (count, bound_ms) in self.0.counts().zip(bounds_ms) {
+            let at = SHOWN_MS.partition_point(|shown_ms| *shown_ms < bound_ms);
+            if let Some(shown) = counts.get_mut(at) {
+                *shown += count;
+            }
+        }
+        (SHOWN_MS.map(|ms| ms as f64 / 1000.0).to_vec(), counts)
+    }
+
+    /// All together, in seconds.
+    pub fn seconds(&self) -> f64 {
+        self.0.seconds()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn turn(whole: u64) -> Turn {
+        Turn { whole: ms(whole), edge: Some(ms(12)), network: Some(Duration::from_micros(3_400)) }
+    }
+
+    #[test]
+    fn a_turn_is_kept_with_its_hops() {
+        let turns = LegTurns::default();
+        let unknown = Turn { whole: TURN_LIMIT, edge: None, network: None };
+        for turn in [turn(812), unknown] {
+            turns.take(turn);
+        }
+        assert_eq!(turns.kept().collect::<Vec<_>>(), [turn(812), unknown]);
+        assert_eq!(turn(812).agent(), Some(Duration::from_micros(796_600)));
+        assert_eq!(unknown.agent(), None);
+        assert_eq!((turns.count(), turns.all.count()), (2, 2));
+        // Hops that were measured at other times may be longer than the turn.
+        assert_eq!(Turn { network: Some(ms(900)), ..turn(100) }.agent(), Some(ms(0)));
+    }
+
+    #[test]
+    fn of_a_long_call_an_even_selection_is_kept() {
+        let turns = LegTurns::default();
+        for n in 0..5_000_u32 {
+            turns.take(turn(100 + u64::from(n)));
+            let kept: Vec<u128> = turns.kept().map(|turn| turn.whole.as_millis() - 100).collect();
+            let step = step(n + 1);
+            let expected: Vec<u128> = (0..=n).step_by(step as usize).map(u128::from).collect();
+            assert_eq!(kept, expected, "{n}");
+            assert!(kept.len() == n as usize + 1 || (TURNS_KEPT / 2..=TURNS_KEPT).contains(&kept.len()), "{n}");
+        }
+        assert_eq!((turns.count(), turns.all.count()), (5_000, 5_000));
+    }
+
+    /// A quantile is that of the times themselves, to the width of a bucket.
+    #[test]
+    fn quantiles_are_true_to_a_bucket() {
+        let turns = AgentTurns::default();
+        assert_eq!(turns.quantile(0.5), None);
+        let mut times: Vec<u64> = (0..1_000_u64).map(|n| 300 + n * n / 400).collect();
+        times.iter().for_each(|time| turns.take(ms(*time)));
+        times.sort_unstable();
+        for share in [0.05, 0.5, 0.9, 0.95, 0.99] {
+            let (is, should) = (turns.quantile(share).unwrap().as_millis() as i64, times[(share * 1000.0) as usize]);
+            assert!((is - should as i64).unsigned_abs() <= (should / 10).max(50), "{share}: {is}, not {should}");
+        }
+        let one = AgentTurns::default();
+        one.take(ms(730));
+        let (p50, p95) = (one.quantile(0.5).unwrap(), one.quantile(0.95).unwrap());
+        assert!(ms(700) < p50 && p50 < p95 && p95 < ms(750), "{p50:?} {p95:?}");
+    }
+
+    #[test]
+    fn the_longest_turn_is_in_the_last_bucket() {
+        assert_eq!(Duration::from_millis(*BOUNDS_MS.last().unwrap()), TURN_LIMIT);
+        let turns = AgentTurns::default();
+        turns.take(TURN_LIMIT);
+        assert_eq!(turns.quantile(1.0), Some(TURN_LIMIT));
+    }
+
+    #[test]
+    fn metrics_have_each_turn_in_its_bucket() {
+        assert!(BOUNDS_MS.is_sorted() && SHOWN_MS.is_sorted());
+        assert!(SHOWN_MS.iter().all(|shown| BOUNDS_MS.contains(shown)), "each is the end of a bucket");
+        for time_ms in (1..=300).map(|n| n * 100).chain([50, 99, 101, 1_001, 2_001, 29_999]) {
+            let turns = AgentTurns::default();
+            turns.take(ms(time_ms));
+            let (bounds, counts) = turns.buckets();
+            let at = counts.iter().position(|count| *count == 1).unwrap();
+            assert_eq!(counts.len(), bounds.len() + 1);
+            assert_eq!(at, bounds.iter().position(|bound| time_ms as f64 / 1000.0 <= *bound).unwrap(), "{time_ms}");
+        }
+    }
+}
