@@ -1,12 +1,14 @@
 //! `cargo xtask`: drivers that need more than cargo. `interop` runs the real binary against peers that we did not
 //! write (SIPp, Kamailio) and prints one figure per case; `faults` has agents fail callers;
-//! `peers-suites` runs other projects' scenarios; `bench` measures whole systems side by side; `deb` makes the Debian package.
+//! `peers-suites` runs other projects' scenarios; `bench` measures whole systems side by side; `deb` makes the Debian package;
+//! `twiml` parses folders of TwiML documents.
 
 mod bench;
 mod faults;
 mod interop;
 mod package;
 mod suites;
+mod twiml;
 
 use std::process::ExitCode;
 
@@ -32,6 +34,8 @@ enum Task {
     /// Measures the edge beside others, in one run.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Parses every TwiML document of a folder; lists what is not supported.
+    Twiml(twiml::Options),
     /// Makes the Debian package.
     Deb,
     /// The bare relay's own process.
@@ -53,6 +57,7 @@ fn main() -> ExitCode {
         Task::Bench(bench) => bench::run(&bench),
         Task::Faults(options) => faults::run(&options),
         Task::PeersSuites(options) => suites::run(&options),
+        Task::Twiml(options) => twiml::run(&options),
         Task::Deb => package::deb(),
         Task::FaultsAgent => faults::echo_for_all().map(|()| true),
         Task::BareRelay { converts } => bench::bare_relay(converts).map(|()| true),

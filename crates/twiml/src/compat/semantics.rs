@@ -1,0 +1,125 @@
+//! Rules that no single attribute carries.
+
+use super::State;
+
+/// A rule that applications rely on.
+#[derive(Debug, Clone, Copy)]
+pub struct Semantic {
+    /// Name in tests.
+    pub name: &'static str,
+    /// The rule, as Twilio has it.
+    pub text: &'static str,
+    /// Extent to which the edge follows it.
+    pub state: State,
+}
+
+const fn rule(name: &'static str, text: &'static str) -> Semantic {
+    Semantic { name, text, state: State::Supported }
+}
+
+const fn not_yet(name: &'static str, text: &'static str, why: &'static str) -> Semantic {
+    Semantic { name, text, state: State::NotSupported(why) }
+}
+
+/// Every rule, in the page's order.
+pub static SEMANTICS: &[Semantic] = &[
+    rule("default-action", "Without `action`, Gather asks the current document's URL."),
+    rule("relative-urls", "Relative URLs are resolved against the document's URL after HTTP redirects."),
+    rule("default-method", "Requests are POST unless `method` says GET."),
+    rule(
+        "gather-timeout",
+        "Gather's `timeout` (5 s) counts from the end of the nested prompts, and again from each digit.",
+    ),
+    rule("gather-finish", "The finishing key (`#`) is not in Digits; an empty `finishOnKey` disables it."),
+    rule(
+        "gather-finish-first",
+        "A finishing key before any digit is ignored, as Twilio's current documentation has it; older versions ended the Gather.",
+    ),
+    rule("gather-empty", "No digit: the next verb follows, unless `actionOnEmptyResult` is set."),
+    rule("gather-barge-in", "A digit during a nested prompt stops all prompts in the same step, and counts."),
+    rule("gather-nothing-carried", "Digits outside of a Gather are dropped; nothing carries over to the next one."),
+    rule("gather-parameters", "A Gather's request has `Digits`, `FinishedOnKey` and `msg=Gather End`."),
+    rule("dial-defaults", "Dial rings for 30 s and connects for at most 14,400 s."),
+    rule(
+        "dial-next-verb",
+        "Dial without `action`: the next verb follows, whether the party was reached, hung up or never answered.",
+    ),
+    rule("dial-action", "Dial with `action`: the verbs after it are never run."),
+    rule("dial-hung-up", "A caller who hangs up during a Dial with `action` still causes its request."),
+    rule("dial-parallel", "Several nouns ring at once, the first answer wins; with `sequential` they ring in turn."),
+    rule(
+        "dial-answers",
+        "Dial answers the caller at once, who hears ringing; with `answerOnBridge` the caller's call is answered when the party's is.",
+    ),
+    rule("dial-parameters", "A Dial's request has `DialCallStatus`, `DialCallSid`, `DialCallDuration`, `DialBridged`."),
+    rule("pause-default", "Pause lasts 1 s."),
+    rule("loop-forever", "Say and Play with `loop=\"0\"` repeat until the caller hangs up."),
+    rule("say-limit", "Say speaks at most 4,096 characters."),
+    rule("reject-first", "Reject ends the call only before the answer; after it the call is hung up, with a warning."),
+    rule("answering", "Say, Play, Gather and Dial answer the call; Pause, Redirect and Reject do not."),
+    rule(
+        "hangup-answers",
+        "Hangup, and the end of a document, answer a call that is not answered yet, and end it, as Twilio does.",
+    ),
+    rule("connect-next-verb", "Connect ends with its stream: the next verb follows, or `action` is asked."),
+    rule(
+        "connect-hung-up",
+        "A caller who hangs up during a Connect with `action` causes its request. Twilio documents this for some nouns only.",
+    ),
+    rule("document-end", "A document that ends hangs up."),
+    rule(
+        "content-types",
+        "`text/xml`, `application/xml` and `text/html` are TwiML, `audio/…` is played, `text/plain` is said; then the call ends. Any other type is error 12300.",
+    ),
+    rule(
+        "invalid-values",
+        "A value that an attribute does not allow is replaced by the default, with Twilio's warning code.",
+    ),
+    rule("unknown-names", "Unknown verbs and attributes are skipped with warning 12200; names are case-sensitive."),
+    rule(
+        "fallback",
+        "An error asks the fallback URL with `ErrorCode` and `ErrorUrl`. An error in its document too, or no fallback URL: the call goes on with the next target of its route, or ends.",
+    ),
+    rule(
+        "redirect-bound",
+        "A call may fetch 30 documents at once and then 3 a second, at most 20,000 in all. Beyond that: error 11215.",
+    ),
+    rule(
+        "static-files",
+        "A static document's URLs may name files of its folder; a document from HTTP never names a file.",
+    ),
+    rule("play-failed", "A Play that cannot be fetched or decoded is skipped, with the error in the trace."),
+    rule(
+        "refused-by-name",
+        "A known verb that is not supported is an application error that names it; an attribute is skipped with a warning.",
+    ),
+    rule(
+        "whisper",
+        "The document of a noun's `url` runs on the called party's side; its end connects the parties, Hangup or an error declines. Dial, Connect, Refer and Reject are refused there (13201).",
+    ),
+    not_yet(
+        "record-defaults",
+        "Record answers, ends after 5 s of silence or 3,600 s, and asks the current document's URL without `action`.",
+        "recording is not in this version",
+    ),
+    not_yet(
+        "record-silence",
+        "A Record of silence only asks nothing: the next verb follows. A caller who hangs up causes the request with `Digits=hangup`.",
+        "recording is not in this version",
+    ),
+    not_yet(
+        "rest-timeout",
+        "A call made through the Calls API rings for 60 s, and its document is asked for when it is answered.",
+        "the Calls API is not in this version",
+    ),
+    not_yet(
+        "rest-cancel",
+        "`Status=canceled` ends a call before its answer only.",
+        "the Calls API is not in this version",
+    ),
+    not_yet(
+        "rest-dates",
+        "`StartTime` filters are inclusive UTC days; dates in answers are RFC 2822 in +0000.",
+        "the Calls API is not in this version",
+    ),
+];

@@ -1,0 +1,320 @@
+//! The rows themselves.
+
+use super::Entry;
+use super::State::{Differs, NotSupported, Supported};
+
+const NO_RECORDING: super::State = NotSupported("recording is not in this version");
+const NO_SPEECH: super::State = NotSupported("speech input is not in this version");
+const NO_DETECTION: super::State = NotSupported("answering-machine detection is not in this version");
+const NO_CONFERENCE: super::State = NotSupported("conferences are not in this version");
+const NO_QUEUE: super::State = NotSupported("queues are not in this version");
+const NO_PAYMENT: super::State = NotSupported("payments are not supported");
+const NO_CLIENT: super::State = NotSupported("Voice SDK clients are not supported");
+const NO_SIPREC: super::State = NotSupported("SIPREC is not in this version");
+const NO_TRANSCRIPTION: super::State = NotSupported("transcription is not in this version");
+const NO_PRODUCT: super::State = NotSupported("this product of Twilio's is not supported");
+const NO_RECEIVER: super::State = Differs("has no effect, with a warning");
+const NO_ACTION: super::State = NotSupported("Twilio does not document an effect");
+
+const fn element(path: &'static str, attributes: &'static [(&'static str, super::State)]) -> Entry {
+    Entry { path, state: Supported, attributes }
+}
+
+const fn refused(
+    path: &'static str,
+    state: super::State,
+    attributes: &'static [(&'static str, super::State)],
+) -> Entry {
+    Entry { path, state, attributes }
+}
+
+/// Verbs and nouns of calls.
+pub static VOICE: &[Entry] = &[
+    element(
+        "Say",
+        &[
+            ("voice", Supported),
+            ("language", Supported),
+            ("loop", Supported),
+            ("(SSML)", Supported),
+            ("(text)", Differs("text beyond 4,096 characters is not spoken, whichever the voice, with warning 13521")),
+        ],
+    ),
+    element("Play", &[("loop", Supported), ("digits", Supported)]),
+    element("Pause", &[("length", Supported)]),
+    element(
+        "Gather",
+        &[
+            (
+                "input",
+                Differs("`dtmf`; `dtmf speech` gathers digits only, with a warning; `speech` alone is refused by name"),
+            ),
+            ("action", Supported),
+            ("method", Supported),
+            ("timeout", Supported),
+            ("finishOnKey", Supported),
+            ("numDigits", Supported),
+            ("actionOnEmptyResult", Supported),
+            ("(Say, Play, Pause)", Supported),
+            ("speechTimeout", NO_SPEECH),
+            ("maxSpeechTime", NO_SPEECH),
+            ("speechModel", NO_SPEECH),
+            ("enhanced", NO_SPEECH),
+            ("profanityFilter", NO_SPEECH),
+            ("partialResultCallback", NO_SPEECH),
+            ("partialResultCallbackMethod", NO_SPEECH),
+            ("language", NO_SPEECH),
+            ("hints", NO_SPEECH),
+            ("bargeIn", NotSupported("speech input is not in this version; a digit always interrupts")),
+            ("debug", NO_SPEECH),
+        ],
+    ),
+    element(
+        "Dial",
+        &[
+            ("action", Supported),
+            ("method", Supported),
+            ("timeout", Supported),
+            ("timeLimit", Supported),
+            ("hangupOnStar", Supported),
+            ("callerId", Supported),
+            ("answerOnBridge", Supported),
+            ("sequential", Supported),
+            ("(text)", Supported),
+            ("record", NO_RECORDING),
+            ("trim", NO_RECORDING),
+            ("recordingTrack", NO_RECORDING),
+            ("recordingStatusCallback", NO_RECORDING),
+            ("recordingStatusCallbackMethod", NO_RECORDING),
+            ("recordingStatusCallbackEvent", NO_RECORDING),
+            ("recordingConfigurationId", NO_RECORDING),
+            ("ringTone", NotSupported("the caller hears the edge's ringing")),
+            ("referUrl", NotSupported("a transfer by the called party is carried out without a document")),
+            ("referMethod", NotSupported("a transfer by the called party is carried out without a document")),
+            ("callReason", NotSupported("the reason is not passed on")),
+            ("events", NO_ACTION),
+            ("passports", NotSupported("calls are not signed")),
+        ],
+    ),
+    element(
+        "Dial/Number",
+        &[
+            ("sendDigits", Supported),
+            ("url", Supported),
+            ("method", Supported),
+            ("statusCallback", Supported),
+            ("statusCallbackMethod", Supported),
+            ("statusCallbackEvent", Supported),
+            ("(text)", Supported),
+            ("byoc", NotSupported("trunks are chosen by the configuration")),
+            ("machineDetection", NO_DETECTION),
+            ("machineDetectionTimeout", NO_DETECTION),
+            ("machineDetectionSpeechThreshold", NO_DETECTION),
+            ("machineDetectionSpeechEndThreshold", NO_DETECTION),
+            ("machineDetectionSilenceTimeout", NO_DETECTION),
+            ("amdStatusCallback", NO_DETECTION),
+            ("amdStatusCallbackMethod", NO_DETECTION),
+        ],
+    ),
+    element(
+        "Dial/Sip",
+        &[
+            ("username", Supported),
+            ("password", Supported),
+            ("url", Supported),
+            ("method", Supported),
+            ("statusCallback", Supported),
+            ("statusCallbackMethod", Supported),
+            ("statusCallbackEvent", Supported),
+            ("(text)", Differs("an address without `sip:` is taken as a SIP URI")),
+            ("machineDetection", NO_DETECTION),
+            ("machineDetectionTimeout", NO_DETECTION),
+            ("machineDetectionSpeechThreshold", NO_DETECTION),
+            ("machineDetectionSpeechEndThreshold", NO_DETECTION),
+            ("machineDetectionSilenceTimeout", NO_DETECTION),
+            ("amdStatusCallback", NO_DETECTION),
+            ("amdStatusCallbackMethod", NO_DETECTION),
+        ],
+    ),
+    element(
+        "Dial/Sip/Uri",
+        &[
+            ("priority", Supported),
+            ("weight", Supported),
+            ("username", Supported),
+            ("password", Supported),
+            ("(text)", Supported),
+        ],
+    ),
+    element("Dial/Sip/Headers", &[]),
+    element("Dial/Sip/Headers/Header", &[("name", Supported), ("value", Supported)]),
+    refused(
+        "Dial/Conference",
+        NO_CONFERENCE,
+        &[
+            ("muted", NO_CONFERENCE),
+            ("beep", NO_CONFERENCE),
+            ("startConferenceOnEnter", NO_CONFERENCE),
+            ("endConferenceOnExit", NO_CONFERENCE),
+            ("waitUrl", NO_CONFERENCE),
+            ("waitMethod", NO_CONFERENCE),
+            ("maxParticipants", NO_CONFERENCE),
+            ("record", NO_CONFERENCE),
+            ("recordingConfigurationId", NO_CONFERENCE),
+            ("region", NO_CONFERENCE),
+            ("coach", NO_CONFERENCE),
+            ("trim", NO_CONFERENCE),
+            ("statusCallback", NO_CONFERENCE),
+            ("statusCallbackMethod", NO_CONFERENCE),
+            ("statusCallbackEvent", NO_CONFERENCE),
+            ("recordingStatusCallback", NO_CONFERENCE),
+            ("recordingStatusCallbackMethod", NO_CONFERENCE),
+            ("recordingStatusCallbackEvent", NO_CONFERENCE),
+            ("eventCallbackUrl", NO_CONFERENCE),
+            ("jitterBufferSize", NO_CONFERENCE),
+            ("participantLabel", NO_CONFERENCE),
+        ],
+    ),
+    refused(
+        "Dial/Queue",
+        NO_QUEUE,
+        &[("url", NO_QUEUE), ("method", NO_QUEUE), ("reservationSid", NO_QUEUE), ("postWorkActivitySid", NO_QUEUE)],
+    ),
+    refused(
+        "Dial/Client",
+        NO_CLIENT,
+        &[
+            ("url", NO_CLIENT),
+            ("method", NO_CLIENT),
+            ("statusCallback", NO_CLIENT),
+            ("statusCallbackMethod", NO_CLIENT),
+            ("statusCallbackEvent", NO_CLIENT),
+        ],
+    ),
+    refused(
+        "Dial/Application",
+        NO_CLIENT,
+        &[("url", NO_CLIENT), ("method", NO_CLIENT), ("customerId", NO_CLIENT), ("copyParentTo", NO_CLIENT)],
+    ),
+    refused("Dial/Sim", NO_PRODUCT, &[]),
+    refused("Dial/WhatsApp", NO_PRODUCT, &[]),
+    element("Connect", &[("action", Supported), ("method", Supported)]),
+    element(
+        "Connect/Stream",
+        &[
+            ("url", Differs("`ws:` is accepted beside `wss:`, where the configuration allows the address")),
+            ("name", Supported),
+            ("track", Supported),
+            ("statusCallback", Supported),
+            ("statusCallbackMethod", Supported),
+            ("connectorName", NO_PRODUCT),
+            ("audioFormat", NotSupported("the format is that of the configuration, PCMU by default")),
+            ("sampleRate", NotSupported("the format is that of the configuration, PCMU by default")),
+        ],
+    ),
+    element("Connect/Stream/Parameter", &[("name", Supported), ("value", Supported)]),
+    refused("Connect/ConversationRelay", NO_PRODUCT, &[]),
+    refused("Connect/Siprec", NO_SIPREC, &[]),
+    refused("Connect/Room", NO_PRODUCT, &[]),
+    refused("Connect/VirtualAgent", NO_PRODUCT, &[]),
+    refused("Connect/Autopilot", NO_PRODUCT, &[]),
+    refused("Connect/Conversation", NO_PRODUCT, &[]),
+    refused("Connect/Assistant", NO_PRODUCT, &[]),
+    element("Start", &[("action", NO_ACTION), ("method", NO_ACTION)]),
+    element(
+        "Start/Stream",
+        &[
+            ("url", Differs("`ws:` is accepted beside `wss:`, where the configuration allows the address")),
+            ("name", Supported),
+            ("track", Supported),
+            ("statusCallback", Supported),
+            ("statusCallbackMethod", Supported),
+            ("connectorName", NO_PRODUCT),
+            ("audioFormat", NotSupported("the format is that of the configuration, PCMU by default")),
+            ("sampleRate", NotSupported("the format is that of the configuration, PCMU by default")),
+        ],
+    ),
+    element("Start/Stream/Parameter", &[("name", Supported), ("value", Supported)]),
+    refused("Start/Siprec", NO_SIPREC, &[]),
+    refused("Start/Transcription", NO_TRANSCRIPTION, &[]),
+    refused("Start/Recording", NO_RECORDING, &[]),
+    element("Stop", &[]),
+    element("Stop/Stream", &[("name", Supported)]),
+    refused("Stop/Siprec", NO_SIPREC, &[]),
+    refused("Stop/Transcription", NO_TRANSCRIPTION, &[]),
+    refused("Stop/Recording", NO_RECORDING, &[]),
+    element("Redirect", &[("method", Supported), ("(text)", Supported)]),
+    element("Reject", &[("reason", Differs("`busy` is SIP 486, `rejected` SIP 603; Twilio does not say its codes"))]),
+    Entry {
+        path: "Reject/Parameter",
+        state: NO_RECEIVER,
+        attributes: &[("name", NO_RECEIVER), ("value", NO_RECEIVER)],
+    },
+    element("Hangup", &[]),
+    Entry {
+        path: "Hangup/Parameter",
+        state: NO_RECEIVER,
+        attributes: &[("name", NO_RECEIVER), ("value", NO_RECEIVER)],
+    },
+    element("Refer", &[("action", Supported), ("method", Supported)]),
+    element("Refer/Sip", &[("(text)", Supported)]),
+    refused(
+        "Record",
+        NO_RECORDING,
+        &[
+            ("action", NO_RECORDING),
+            ("method", NO_RECORDING),
+            ("timeout", NO_RECORDING),
+            ("finishOnKey", NO_RECORDING),
+            ("maxLength", NO_RECORDING),
+            ("playBeep", NO_RECORDING),
+            ("trim", NO_RECORDING),
+            ("transcribe", NO_RECORDING),
+            ("transcribeCallback", NO_RECORDING),
+            ("recordingStatusCallback", NO_RECORDING),
+            ("recordingStatusCallbackMethod", NO_RECORDING),
+            ("recordingStatusCallbackEvent", NO_RECORDING),
+            ("recordingConfigurationId", NO_RECORDING),
+        ],
+    ),
+    refused(
+        "Enqueue",
+        NO_QUEUE,
+        &[
+            ("action", NO_QUEUE),
+            ("method", NO_QUEUE),
+            ("maxQueueSize", NO_QUEUE),
+            ("waitUrl", NO_QUEUE),
+            ("waitUrlMethod", NO_QUEUE),
+            ("workflowSid", NO_QUEUE),
+        ],
+    ),
+    refused("Leave", NO_QUEUE, &[]),
+    refused("Pay", NO_PAYMENT, &[]),
+    refused("Prompt", NO_PAYMENT, &[]),
+    refused("Sms", NotSupported("text messages are not sent from a call's document"), &[]),
+    refused("Echo", NO_PRODUCT, &[]),
+];
+
+/// Verbs and nouns of answers to message webhooks.
+pub static MESSAGING: &[Entry] = &[
+    Entry {
+        path: "Message",
+        state: Differs("read, but not sent in this version"),
+        attributes: &[
+            ("to", Supported),
+            ("from", Supported),
+            ("action", Supported),
+            ("method", Supported),
+            ("statusCallback", Supported),
+            ("(text)", Supported),
+        ],
+    },
+    element("Message/Body", &[("(text)", Supported)]),
+    element("Message/Media", &[("(text)", Supported)]),
+    Entry {
+        path: "Redirect",
+        state: Differs("read, but not followed in this version"),
+        attributes: &[("method", Supported), ("(text)", Supported)],
+    },
+];

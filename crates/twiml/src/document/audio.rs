@@ -1,0 +1,121 @@
+//! Verbs that the caller hears: Say, Play, Pause.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::fields::Fields;
+use super::ssml;
+use crate::limits::{SAY_CHARS, SECONDS};
+use crate::problem::code;
+use crate::secret::Secret;
+
+/// Number of repetitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Loop {
+    /// So many times.
+    Times(u32),
+    /// Until the caller hangs up.
+    Forever,
+}
+
+/// Speaks a text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Say {
+    /// Text without tags, white space collapsed.
+    pub text: String,
+    /// Text with its SSML tags, without a `<speak>` around it; `None` if there are none.
+    pub ssml: Option<String>,
+    /// Voice as named by the application.
+    pub voice: Option<String>,
+    /// Language tag.
+    pub language: Option<String>,
+    /// Number of repetitions.
+    pub repeat: Loop,
+}
+
+/// Source of a Play.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PlaySource {
+    /// A sound file, as the document refers to it.
+    File(String),
+    /// DTMF digits, `w` for a pause of 0.5 s and `W` of 1 s.
+    Digits(Secret),
+}
+
+/// Plays a sound file or digits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Play {
+    /// File or digits.
+    pub source: PlaySource,
+    /// Number of repetitions.
+    pub repeat: Loop,
+}
+
+/// Waits in silence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// Duration.
+    pub length: Duration,
+}
+
+fn repeat(fields: &mut Fields<'_>, code: u16) -> Loop {
+    match fields.number("loop", code, u32::MAX).unwrap_or(1) {
+        0 => Loop::Forever,
+        times => Loop::Times(times),
+    }
+}
+
+/// Reads a Say; `None` if there is nothing to speak.
+pub(super) fn say(mut fields: Fields<'_>) -> Option<Say> {
+    let voice = fields.text("voice");
+    let language = fields.text("language");
+    let repeat = repeat(&mut fields, 13510);
+    let position = fields.element.position;
+    let mut speech = ssml::read(fields.element, fields.warnings);
+    if speech.text.is_empty() {
+        fields.warnings.add(code::SAY_EMPTY, position, "<Say> without text is skipped");
+        return None;
+    }
+    if let Some((end, _)) = speech.text.char_indices().nth(SAY_CHARS) {
+        let message = format!("<Say> has more than {SAY_CHARS} characters; the rest is not spoken");
+        fields.warnings.add(code::SAY_LONG, position, message);
+        speech.text.truncate(end);
+        // Tags cannot be cut in the middle.
+        speech.ssml = None;
+    }
+    Some(Say { text: speech.text, ssml: speech.ssml, voice, language, repeat })
+}
+
+/// Reads a Play; `None` if there is nothing to play.
+pub(super) fn play(mut fields: Fields<'_>) -> Option<Play> {
+    let repeat = repeat(&mut fields, 13410);
+    let url = fields.element.text();
+    let position = fields.element.position;
+    if let Some(digits) = fields.text("digits") {
+        if !is_digits(&digits) {
+            let message = "<Play digits> may have 0-9, A-D, #, *, w and W only; it is skipped";
+            fields.warnings.add(code::PLAY_DIGITS, position, message);
+            return None;
+        }
+        if !url.is_empty() {
+            fields.warnings.add(code::SCHEMA, position, "<Play> with digits does not play its URL");
+        }
+        return Some(Play { source: PlaySource::Digits(Secret::new(digits)), repeat });
+    }
+    if url.is_empty() {
+        fields.warnings.add(code::BAD_URL, position, "<Play> without a URL is skipped");
+        return None;
+    }
+    Some(Play { source: PlaySource::File(url), repeat })
+}
+
+/// Reads a Pause.
+pub(super) fn pause(mut fields: Fields<'_>) -> Pause {
+    Pause { length: fields.seconds("length", 13910, 1, SECONDS) }
+}
+
+/// Whether a text is DTMF digits and pauses, as far as a `<Play>` or `sendDigits` allows.
+pub(super) fn is_digits(text: &str) -> bool {
+    text.len() <= 256 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'D' | b'#' | b'*' | b'w' | b'W'))
+}

@@ -1,0 +1,277 @@
+//! Dial: other parties.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::audio::is_digits;
+use super::fields::{Fields, Method};
+use super::unknown;
+use super::verb::{Kind, Refused};
+use crate::compat::{self, State, VOICE};
+use crate::limits::{NOUNS, RING_SECONDS, SECONDS};
+use crate::problem::code;
+use crate::secret::Secret;
+use crate::xml::Element;
+
+/// Connects the caller with another party.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dial {
+    /// URL that is requested at the end, as written; `None`: the next verb follows.
+    pub action: Option<String>,
+    /// Method of that request.
+    pub method: Method,
+    /// Longest ringing time; of each party where they are called in turn.
+    pub timeout: Duration,
+    /// Longest time together.
+    pub time_limit: Duration,
+    /// Caller ID that the parties see; `None`: the caller's.
+    pub caller_id: Option<String>,
+    /// Whether the caller's `*` ends the parties' call.
+    pub hangup_on_star: bool,
+    /// Whether the caller's call is answered only when a party answers.
+    pub answer_on_bridge: bool,
+    /// Whether parties are called in turn instead of all at once.
+    pub sequential: bool,
+    /// Parties in order.
+    pub targets: Vec<Target>,
+}
+
+/// One party of a Dial.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Target {
+    /// A telephone number.
+    Number {
+        /// As written.
+        number: String,
+        /// Digits to send at the answer, with `w` as a pause.
+        send_digits: Option<Secret>,
+        /// Document and progress callbacks.
+        callback: Callback,
+    },
+    /// A SIP address.
+    Sip {
+        /// Addresses and headers.
+        party: SipParty,
+        /// Document and progress callbacks.
+        callback: Callback,
+    },
+}
+
+/// Documents and callbacks of a party.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Callback {
+    /// Document for the party between its answer and the connection, as written.
+    pub url: Option<String>,
+    /// Method of that request.
+    pub method: Method,
+    /// Receiver of the party's call progress, as written.
+    pub status: Option<String>,
+    /// Method of those requests.
+    pub status_method: Method,
+    /// Events to report.
+    pub events: CallbackEvents,
+}
+
+/// Call progress that is reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallbackEvents {
+    /// The call was made.
+    pub initiated: bool,
+    /// The call rings.
+    pub ringing: bool,
+    /// The call was answered.
+    pub answered: bool,
+    /// The call ended.
+    pub completed: bool,
+}
+
+impl Default for CallbackEvents {
+    fn default() -> Self {
+        CallbackEvents { initiated: false, ringing: false, answered: false, completed: true }
+    }
+}
+
+/// A SIP party: one address or several by priority.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SipParty {
+    /// Addresses; at least one.
+    pub uris: Vec<SipUri>,
+    /// Headers for the INVITE, in order.
+    pub headers: Vec<Header>,
+}
+
+/// A SIP address with its credentials.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SipUri {
+    /// URI as written, with its headers after `?`; `sip:` is put before an address without a scheme.
+    pub uri: String,
+    /// Lower ones are tried first.
+    pub priority: u32,
+    /// Share among those of one priority.
+    pub weight: u32,
+    /// User name for digest authentication.
+    pub username: Option<String>,
+    /// Password for it.
+    pub password: Option<Secret>,
+}
+
+/// A SIP header.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// Name.
+    pub name: String,
+    /// Value.
+    pub value: String,
+}
+
+/// Reads a Dial; one with a noun that is not supported is refused as a whole.
+pub(super) fn dial(mut fields: Fields<'_>) -> Kind {
+    let mut dial = Dial {
+        action: fields.text("action"),
+        method: fields.method("method", 13210),
+        timeout: fields.seconds("timeout", 13212, 30, RING_SECONDS),
+        time_limit: fields.seconds("timeLimit", 13216, 14_400, SECONDS),
+        caller_id: fields.text("callerId"),
+        hangup_on_star: fields.flag("hangupOnStar", 13213),
+        answer_on_bridge: fields.flag("answerOnBridge", 13219),
+        sequential: fields.flag("sequential", 13218),
+        targets: Vec::new(),
+    };
+    let (element, path, warnings) = (fields.element, fields.path(), fields.warnings);
+    let number = element.text();
+    if !number.is_empty() {
+        dial.targets.push(Target::Number { number, send_digits: None, callback: Callback::default() });
+    }
+    for child in element.elements() {
+        let Some(entry) = compat::entry(VOICE, path, &child.name) else {
+            unknown(child, path, warnings);
+            continue;
+        };
+        if let State::NotSupported(text) = entry.state {
+            return Kind::Refused(Refused::new(entry.path, code::DIAL_NOUN, text));
+        }
+        let noun = Fields::open(entry, child, warnings);
+        let target = match entry.path {
+            "Dial/Number" => number_noun(noun),
+            _ => sip_noun(noun),
+        };
+        dial.targets.extend(target);
+    }
+    if dial.targets.len() > NOUNS {
+        let message = format!("<Dial> has more than {NOUNS} nouns; the rest is not called");
+        warnings.add(code::DIAL_NOUNS, element.position, message);
+        dial.targets.truncate(NOUNS);
+    }
+    if dial.targets.is_empty() {
+        warnings.add(code::DIAL_NUMBER, element.position, "<Dial> has no party to call");
+    }
+    Kind::Dial(Box::new(dial))
+}
+
+fn number_noun(mut fields: Fields<'_>) -> Option<Target> {
+    let number = fields.element.text();
+    if number.is_empty() {
+        fields.warnings.add(code::DIAL_NUMBER, fields.element.position, "<Number> without a number is skipped");
+        return None;
+    }
+    let mut send_digits = fields.text("sendDigits");
+    if send_digits.as_ref().is_some_and(|digits| !is_digits(digits)) {
+        let message = "sendDigits of <Number> may have 0-9, A-D, #, *, w and W only; none are sent";
+        fields.warnings.add(13222, fields.element.position, message);
+        send_digits = None;
+    }
+    let callback = callback(&mut fields, 13221);
+    Some(Target::Number { number, send_digits: send_digits.map(Secret::new), callback })
+}
+
+fn sip_noun(mut fields: Fields<'_>) -> Option<Target> {
+    let callback = callback(&mut fields, 13241);
+    let username = fields.text("username");
+    let password = fields.text("password").map(Secret::new);
+    let (element, path, warnings) = (fields.element, fields.path(), fields.warnings);
+    let mut party = SipParty { uris: Vec::new(), headers: Vec::new() };
+    if let Some(uri) = sip_uri(element) {
+        party.uris.push(SipUri { uri, priority: 0, weight: 0, username, password });
+    }
+    for child in element.elements() {
+        let Some(entry) = compat::entry(VOICE, path, &child.name) else {
+            unknown(child, path, warnings);
+            continue;
+        };
+        let mut inner = Fields::open(entry, child, warnings);
+        if entry.path == "Dial/Sip/Uri" {
+            let priority = inner.number("priority", code::SIP_URI, 65_535).unwrap_or(0);
+            let weight = inner.number("weight", code::SIP_URI, 65_535).unwrap_or(0);
+            let username = inner.text("username");
+            let password = inner.text("password").map(Secret::new);
+            let uri = sip_uri(child);
+            party.uris.extend(uri.map(|uri| SipUri { uri, priority, weight, username, password }));
+        } else {
+            headers(inner, &mut party.headers);
+        }
+    }
+    if party.uris.is_empty() {
+        warnings.add(code::SIP_URI, element.position, "<Sip> without a SIP URI is skipped");
+        return None;
+    }
+    // Stable: equal priorities keep the document's order.
+    party.uris.sort_by_key(|uri| uri.priority);
+    party.uris.truncate(NOUNS);
+    Some(Target::Sip { party, callback })
+}
+
+fn headers(fields: Fields<'_>, headers: &mut Vec<Header>) {
+    for child in fields.element.elements() {
+        let Some(entry) = compat::entry(VOICE, fields.path(), &child.name) else {
+            unknown(child, fields.path(), fields.warnings);
+            continue;
+        };
+        let header = Fields::open(entry, child, fields.warnings);
+        match (header.text("name"), header.raw("value")) {
+            (Some(name), Some(value)) => headers.push(Header { name, value: value.trim().to_owned() }),
+            _ => {
+                header.warnings.add(13252, child.position, "<Header> needs a name and a value; it is skipped");
+            }
+        }
+    }
+}
+
+/// The text of an element as a SIP URI; `None` if there is none.
+pub(super) fn sip_uri(element: &Element) -> Option<String> {
+    let text = element.text();
+    let has_scheme = ["sip:", "sips:"]
+        .iter()
+        .any(|scheme| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)));
+    match text {
+        text if text.is_empty() || text.contains(char::is_whitespace) => None,
+        text if has_scheme => Some(text),
+        text => Some(format!("sip:{text}")),
+    }
+}
+
+fn callback(fields: &mut Fields<'_>, code: u16) -> Callback {
+    Callback {
+        url: fields.text("url"),
+        method: fields.method("method", code),
+        status: fields.text("statusCallback"),
+        status_method: fields.method("statusCallbackMethod", code),
+        events: events(fields),
+    }
+}
+
+/// Words with white space between, as in TwiML; commas are taken too.
+fn events(fields: &mut Fields<'_>) -> CallbackEvents {
+    let Some(words) = fields.text("statusCallbackEvent") else { return CallbackEvents::default() };
+    let mut events = CallbackEvents { completed: false, ..CallbackEvents::default() };
+    for word in words.split(|sign: char| sign.is_whitespace() || sign == ',').filter(|word| !word.is_empty()) {
+        match word {
+            "initiated" => events.initiated = true,
+            "ringing" => events.ringing = true,
+            "answered" => events.answered = true,
+            "completed" => events.completed = true,
+            _ => fields.invalid("statusCallbackEvent", code::SCHEMA, "names an unknown event"),
+        }
+    }
+    events
+}

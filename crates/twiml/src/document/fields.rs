@@ -1,0 +1,124 @@
+//! Typed reading of attributes. A name that is not in the table of crates/twiml/src/compat is warned of, a value that is
+//! not allowed is replaced by the default with Twilio's warning code.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Warnings;
+use crate::compat::{Entry, State};
+use crate::limits::SECONDS;
+use crate::problem::code;
+use crate::xml::Element;
+
+/// HTTP method of a request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Method {
+    /// GET, parameters in the query.
+    Get,
+    /// POST, parameters as a form.
+    #[default]
+    Post,
+}
+
+/// Attributes of one element while it is read.
+pub(super) struct Fields<'a> {
+    pub(super) element: &'a Element,
+    entry: &'static Entry,
+    pub(super) warnings: &'a mut Warnings,
+}
+
+impl<'a> Fields<'a> {
+    /// Opens an element; warns of attributes that are unknown or not supported.
+    pub(super) fn open(entry: &'static Entry, element: &'a Element, warnings: &'a mut Warnings) -> Self {
+        for attribute in element.attributes.iter().filter(|attribute| !is_namespace(&attribute.name)) {
+            let shown: String = attribute.name.chars().take(40).collect();
+            let message = match entry.attribute(&attribute.name) {
+                None => format!("unknown attribute {shown:?} of <{}> is skipped", element.name),
+                Some(State::NotSupported(_)) if turns_off(&attribute.value) => continue,
+                Some(State::NotSupported(text)) => {
+                    format!("attribute {shown:?} of <{}> is skipped: {text}", element.name)
+                }
+                Some(State::Supported | State::Differs(_)) => continue,
+            };
+            warnings.add(code::SCHEMA, element.position, message);
+        }
+        Fields { element, entry, warnings }
+    }
+
+    /// Returns the path of the element, to look up those inside.
+    pub(super) fn path(&self) -> &'static str {
+        self.entry.path
+    }
+
+    /// Returns a value as written; `None` if the attribute is absent. Only names of the table may be read.
+    pub(super) fn raw(&self, name: &'static str) -> Option<&'a str> {
+        debug_assert!(self.entry.attribute(name).is_some(), "{}@{name} is not in the table", self.entry.path);
+        self.element.attribute(name)
+    }
+
+    /// Returns a value without white space around it; `None` if nothing is left.
+    pub(super) fn text(&self, name: &'static str) -> Option<String> {
+        self.raw(name).map(str::trim).filter(|value| !value.is_empty()).map(str::to_owned)
+    }
+
+    /// Returns a whole number up to `most`; `None` if it is absent or wrong.
+    pub(super) fn number(&mut self, name: &'static str, code: u16, most: u32) -> Option<u32> {
+        let value = self.raw(name)?.trim();
+        if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_digit()) {
+            self.invalid(name, code, "is not a whole number; the default is used");
+            return None;
+        }
+        let number = value.parse().unwrap_or(u32::MAX);
+        if number > most {
+            self.invalid(name, code, &format!("is cut to {most}"));
+        }
+        Some(number.min(most))
+    }
+
+    /// Returns a time in whole seconds.
+    pub(super) fn seconds(&mut self, name: &'static str, code: u16, default: u32, most: u32) -> Duration {
+        let seconds = self.number(name, code, most.min(SECONDS)).unwrap_or(default);
+        Duration::from_secs(u64::from(seconds))
+    }
+
+    /// Returns `true` or `false`.
+    pub(super) fn flag(&mut self, name: &'static str, code: u16) -> bool {
+        self.choice(name, code, &[("true", true), ("false", false)], false)
+    }
+
+    /// Returns the method of a request.
+    pub(super) fn method(&mut self, name: &'static str, code: u16) -> Method {
+        self.choice(name, code, &[("GET", Method::Get), ("POST", Method::Post)], Method::Post)
+    }
+
+    /// Returns one of the values of a list, upper or lower case.
+    pub(super) fn choice<T: Copy>(&mut self, name: &'static str, code: u16, list: &[(&str, T)], default: T) -> T {
+        let Some(value) = self.raw(name).map(str::trim).filter(|value| !value.is_empty()) else { return default };
+        match list.iter().find(|(known, _)| known.eq_ignore_ascii_case(value)) {
+            Some((_, chosen)) => *chosen,
+            None => {
+                let known: Vec<&str> = list.iter().map(|(known, _)| *known).collect();
+                self.invalid(name, code, &format!("is not one of {}; the default is used", known.join(", ")));
+                default
+            }
+        }
+    }
+
+    /// Warns of the value of an attribute.
+    pub(super) fn invalid(&mut self, name: &'static str, code: u16, what: &str) {
+        let value: String = self.raw(name).unwrap_or_default().chars().take(40).collect();
+        let message = format!("{name}={value:?} of <{}> {what}", self.element.name);
+        self.warnings.add(code, self.element.position, message);
+    }
+}
+
+/// Whether an attribute is XML's own and not TwiML's.
+pub(super) fn is_namespace(name: &str) -> bool {
+    name == "xmlns" || name.starts_with("xmlns:") || name.starts_with("xml:") || name.starts_with("xsi:")
+}
+
+/// Whether a value asks for nothing, so that skipping the attribute changes nothing.
+fn turns_off(value: &str) -> bool {
+    matches!(value.trim(), "" | "false" | "do-not-record")
+}

@@ -1,0 +1,145 @@
+//! Gather: digits from the caller.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::audio::{Pause, Play, Say, pause, play, say};
+use super::fields::{Fields, Method};
+use super::verb::Kind;
+use super::{Refused, Warnings};
+use crate::compat::{self, VOICE};
+use crate::limits::{DIGITS, SECONDS};
+use crate::problem::{Position, code};
+use crate::xml::Element;
+
+/// Collects digits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gather {
+    /// URL that the digits go to, as written; `None`: that of the document.
+    pub action: Option<String>,
+    /// Method of that request.
+    pub method: Method,
+    /// Longest time without a digit, from the end of the prompts or the last digit.
+    pub timeout: Duration,
+    /// Digit that ends the input.
+    pub finish_on_key: Option<char>,
+    /// Number of digits that ends the input.
+    pub num_digits: Option<u32>,
+    /// Whether `action` is requested without any digit too.
+    pub action_on_empty_result: bool,
+    /// Prompts for the caller.
+    pub prompts: Vec<Prompt>,
+}
+
+/// A verb inside a Gather.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Prompt {
+    /// A text.
+    Say(Say),
+    /// A sound file or digits.
+    Play(Play),
+    /// Silence.
+    Pause(Pause),
+}
+
+/// Kinds of input that `input` asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Dtmf,
+    Speech,
+    Both,
+}
+
+/// Reads a Gather; one that wants speech alone is refused.
+pub(super) fn gather(mut fields: Fields<'_>) -> Kind {
+    let wanted = fields.choice(
+        "input",
+        code::GATHER_INPUT,
+        &[
+            ("dtmf", Wanted::Dtmf),
+            ("speech", Wanted::Speech),
+            ("dtmf speech", Wanted::Both),
+            ("speech dtmf", Wanted::Both),
+        ],
+        Wanted::Dtmf,
+    );
+    match wanted {
+        Wanted::Dtmf => {}
+        Wanted::Speech => {
+            let reason = "speech input is not in this version".to_owned();
+            return Kind::Refused(Refused {
+                what: "Gather input=\"speech\"".to_owned(),
+                code: code::GATHER_INPUT,
+                reason,
+            });
+        }
+        Wanted::Both => {
+            let what = "gathers digits only: speech input is not in this version";
+            fields.invalid("input", code::GATHER_INPUT, what);
+        }
+    }
+    let gather = Gather {
+        action: fields.text("action"),
+        method: fields.method("method", 13312),
+        timeout: fields.seconds("timeout", 13313, 5, SECONDS),
+        finish_on_key: finish_on_key(&mut fields),
+        num_digits: num_digits(&mut fields),
+        action_on_empty_result: fields.flag("actionOnEmptyResult", 13338),
+        prompts: prompts(fields.element, fields.path(), fields.warnings),
+    };
+    Kind::Gather(Box::new(gather))
+}
+
+/// `None` for the empty string.
+fn finish_on_key(fields: &mut Fields<'_>) -> Option<char> {
+    let value = fields.raw("finishOnKey").unwrap_or("#").trim();
+    let mut signs = value.chars();
+    match (signs.next(), signs.next()) {
+        (None, _) => None,
+        (Some(key @ ('0'..='9' | '#' | '*')), None) => Some(key),
+        (Some(_), more) => {
+            let code = if more.is_some() { 13311 } else { 13310 };
+            fields.invalid("finishOnKey", code, "is not one of 0-9, # and *; # is used");
+            Some('#')
+        }
+    }
+}
+
+fn num_digits(fields: &mut Fields<'_>) -> Option<u32> {
+    let most = u32::try_from(DIGITS).unwrap_or(u32::MAX);
+    let number = fields.number("numDigits", 13314, most)?;
+    if number == 0 {
+        fields.invalid("numDigits", 13314, "is not at least 1; the default is used");
+        return None;
+    }
+    Some(number)
+}
+
+fn prompts(element: &Element, path: &'static str, warnings: &mut Warnings) -> Vec<Prompt> {
+    let mut prompts = Vec::new();
+    for child in element.elements() {
+        // Prompts are the verbs of the same name.
+        let entry = compat::entry(VOICE, "", &child.name);
+        let prompt = match entry.map(|entry| (entry, entry.path)) {
+            Some((entry, "Say")) => say(Fields::open(entry, child, warnings)).map(Prompt::Say),
+            Some((entry, "Play")) => play(Fields::open(entry, child, warnings)).map(Prompt::Play),
+            Some((entry, "Pause")) => Some(Prompt::Pause(pause(Fields::open(entry, child, warnings)))),
+            Some(_) | None => {
+                not_nested(child, path, child.position, warnings);
+                None
+            }
+        };
+        prompts.extend(prompt);
+    }
+    if !element.text().is_empty() {
+        warnings.add(code::SCHEMA, element.position, "text directly in <Gather> is skipped; put it in <Say>");
+    }
+    prompts
+}
+
+fn not_nested(child: &Element, path: &str, position: Position, warnings: &mut Warnings) {
+    let shown: String = child.name.chars().take(40).collect();
+    let message = format!("<{shown}> cannot stand in <{path}> and is skipped; Say, Play and Pause can");
+    warnings.add(code::GATHER_NESTED, position, message);
+}

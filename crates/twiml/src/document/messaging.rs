@@ -1,0 +1,126 @@
+//! Documents that answer a message webhook: Message and Redirect.
+
+use serde::{Deserialize, Serialize};
+
+use super::fields::{Fields, Method};
+use super::{Warnings, check_root, root};
+use crate::compat::{self, MESSAGING};
+use crate::limits::REPLIES;
+use crate::problem::{Error, Position, code};
+use crate::xml::Element;
+
+/// A document of a message webhook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessagingDocument {
+    /// Replies in order.
+    pub replies: Vec<Reply>,
+    /// Warnings of skipped and replaced parts.
+    pub warnings: Warnings,
+}
+
+/// One verb of such a document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    /// Place of its element.
+    pub position: Position,
+    /// Effect.
+    pub kind: ReplyKind,
+}
+
+/// Effect of a reply.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReplyKind {
+    /// Sends a message.
+    Message {
+        /// Receiver; `None`: the sender of the message that is answered.
+        to: Option<String>,
+        /// Sender; `None`: its receiver.
+        from: Option<String>,
+        /// Text.
+        body: String,
+        /// URLs of media, as written.
+        media: Vec<String>,
+        /// URL that is requested once it is queued, as written.
+        action: Option<String>,
+        /// Method of that request.
+        method: Method,
+        /// Receiver of its delivery states, as written.
+        status: Option<String>,
+    },
+    /// Goes on with another document.
+    Redirect {
+        /// URL of the document, as written.
+        url: String,
+        /// Method of the request.
+        method: Method,
+    },
+}
+
+/// Parses the document of a message webhook.
+pub fn parse_messaging(text: &str) -> Result<MessagingDocument, Error> {
+    let root = root(text)?;
+    let mut warnings = Warnings::default();
+    check_root(&root, &mut warnings);
+    let mut replies = Vec::new();
+    for element in root.elements() {
+        let Some(entry) = compat::entry(MESSAGING, "", &element.name) else {
+            let shown: String = element.name.chars().take(40).collect();
+            let message = format!("<{shown}> cannot answer a message and is skipped");
+            warnings.add(code::REPLY_VERB, element.position, message);
+            continue;
+        };
+        if replies.len() >= REPLIES {
+            let message = format!("a document has at most {REPLIES} replies; the rest is skipped");
+            warnings.add(code::REPLIES, element.position, message);
+            break;
+        }
+        let fields = Fields::open(entry, element, &mut warnings);
+        let kind = match entry.path {
+            "Message" => message(fields),
+            _ => Some(redirect(fields)),
+        };
+        replies.extend(kind.map(|kind| Reply { position: element.position, kind }));
+    }
+    Ok(MessagingDocument { replies, warnings })
+}
+
+fn redirect(mut fields: Fields<'_>) -> ReplyKind {
+    ReplyKind::Redirect { url: fields.element.text(), method: fields.method("method", 13710) }
+}
+
+fn message(mut fields: Fields<'_>) -> Option<ReplyKind> {
+    let (to, from) = (fields.text("to"), fields.text("from"));
+    let (action, method) = (fields.text("action"), fields.method("method", 14104));
+    let status = fields.text("statusCallback");
+    let (element, path, warnings) = (fields.element, fields.path(), fields.warnings);
+    let mut body = element.text();
+    let mut media = Vec::new();
+    for child in element.elements() {
+        match compat::entry(MESSAGING, path, &child.name) {
+            Some(entry) => noun(Fields::open(entry, child, warnings), &mut body, &mut media),
+            None => {
+                let shown: String = child.name.chars().take(40).collect();
+                let message = format!("unknown element <{shown}> in <Message> is skipped");
+                warnings.add(code::SCHEMA, child.position, message);
+            }
+        }
+    }
+    if body.is_empty() && media.is_empty() {
+        warnings.add(code::MESSAGE_EMPTY, element.position, "<Message> has neither text nor media and is skipped");
+        return None;
+    }
+    Some(ReplyKind::Message { to, from, body, media, action, method, status })
+}
+
+fn noun(fields: Fields<'_>, body: &mut String, media: &mut Vec<String>) {
+    let text = fields.element.text();
+    match fields.path() {
+        "Message/Body" => body.push_str(&text),
+        _ if !text.is_empty() => media.push(text),
+        _ => warn_empty(fields.element, fields.warnings),
+    }
+}
+
+fn warn_empty(element: &Element, warnings: &mut Warnings) {
+    warnings.add(code::MESSAGE_EMPTY, element.position, "<Media> without a URL is skipped");
+}

@@ -1,0 +1,124 @@
+//! Documents: XML to typed verbs. A document that is not XML, or no `Response`, is an error; anything else in it that is
+//! wrong is a warning, as at Twilio.
+
+mod audio;
+mod dial;
+mod fields;
+mod gather;
+mod messaging;
+mod ssml;
+mod stream;
+mod transfer;
+mod verb;
+
+use serde::{Deserialize, Serialize};
+
+use crate::compat;
+use crate::limits::WARNINGS;
+use crate::problem::{Error, Position, Warning, code};
+use crate::xml::{self, Element, Node};
+
+pub use audio::{Loop, Pause, Play, PlaySource, Say};
+pub use dial::{Callback, CallbackEvents, Dial, Header, SipParty, SipUri, Target};
+pub use fields::Method;
+pub use gather::{Gather, Prompt};
+pub use messaging::{MessagingDocument, Reply, ReplyKind, parse_messaging};
+pub use stream::{Connect, Stream, Tracks};
+pub use transfer::{Redirect, Refer, Reject};
+pub use verb::{Kind, Refused, Verb};
+
+/// A document of a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Document {
+    /// Verbs in order.
+    pub verbs: Vec<Verb>,
+    /// Warnings of skipped and replaced parts.
+    pub warnings: Warnings,
+}
+
+/// The warnings of a document, the first [`WARNINGS`] of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warnings {
+    /// In the order of the document.
+    pub list: Vec<Warning>,
+    /// Number of further ones.
+    pub more: u32,
+}
+
+impl Warnings {
+    pub(crate) fn add(&mut self, code: u16, position: Position, message: impl Into<String>) {
+        if self.list.len() < WARNINGS {
+            self.list.push(Warning { code, position, message: message.into() });
+        } else {
+            self.more = self.more.saturating_add(1);
+        }
+    }
+}
+
+/// Parses the document of a call.
+///
+/// ```
+/// let document = trunkgate_twiml::parse("<Response><Say>Hello</Say><Hangup/></Response>").unwrap();
+/// assert_eq!(document.verbs.len(), 2);
+///
+/// let error = trunkgate_twiml::parse("<Response>\n  <Say>Hello</Response>").unwrap_err();
+/// assert_eq!((error.code, error.position.line), (12100, 2));
+/// ```
+pub fn parse(text: &str) -> Result<Document, Error> {
+    let root = root(text)?;
+    let mut warnings = Warnings::default();
+    check_root(&root, &mut warnings);
+    let mut verbs = Vec::new();
+    for element in root.elements() {
+        verb::read(element, &mut verbs, &mut warnings);
+    }
+    Ok(Document { verbs, warnings })
+}
+
+/// Parses the document of a call as an HTTP response carries it; `charset` is that of its content type.
+pub fn parse_body(body: &[u8], charset: Option<&str>) -> Result<Document, Error> {
+    parse(&xml::decode(body, charset)?)
+}
+
+/// Returns the text of a `text/plain` response.
+pub(crate) fn plain_text(body: &[u8], charset: Option<&str>) -> Result<String, Error> {
+    xml::decode(body, charset).map(|text| text.into_owned())
+}
+
+fn root(text: &str) -> Result<Element, Error> {
+    let root = xml::read(text)?;
+    if root.name != "Response" {
+        let shown: String = root.name.chars().take(40).collect();
+        let message = format!("the root element is <{shown}>, not <Response>");
+        return Err(Error::new(code::NOT_A_RESPONSE, root.position, message));
+    }
+    Ok(root)
+}
+
+fn check_root(root: &Element, warnings: &mut Warnings) {
+    for attribute in root.attributes.iter().filter(|attribute| !fields::is_namespace(&attribute.name)) {
+        warnings.add(code::SCHEMA, root.position, format!("<Response> has no attribute {:?}", attribute.name));
+    }
+    let text = |child: &Node| matches!(child, Node::Text(text) if !text.trim().is_empty());
+    if root.children.iter().any(text) {
+        warnings.add(code::SCHEMA, root.position, "text directly in <Response> is skipped");
+    }
+}
+
+/// Warns of an element that stands where Twilio knows none of its name.
+fn unknown(element: &Element, around: &str, warnings: &mut Warnings) {
+    let shown: String = element.name.chars().take(40).collect();
+    let known = compat::VOICE.iter().find(|entry| {
+        let own = entry.path.rsplit('/').next().unwrap_or_default();
+        own.eq_ignore_ascii_case(&shown)
+    });
+    let hint = match known {
+        Some(entry) if entry.path.eq_ignore_ascii_case(&shown) && entry.path != shown => {
+            format!("; names are case-sensitive: <{}>", entry.path)
+        }
+        Some(entry) if entry.path.contains('/') => format!("; it belongs at {}", entry.path),
+        Some(_) | None => String::new(),
+    };
+    let around = if around.is_empty() { "Response" } else { around };
+    warnings.add(code::SCHEMA, element.position, format!("unknown element <{shown}> in <{around}> is skipped{hint}"));
+}

@@ -1,0 +1,165 @@
+//! Streams to a voice agent or listener: Connect, Start, Stop.
+
+use serde::{Deserialize, Serialize};
+
+use super::fields::{Fields, Method};
+use super::unknown;
+use super::verb::{Kind, Refused};
+use crate::compat::{self, State, VOICE};
+use crate::limits::PARAMETER_CHARS;
+use crate::problem::code;
+
+/// Connects the caller with a stream; the document goes on when it ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connect {
+    /// URL that is requested at the end, as written; `None`: the next verb follows.
+    pub action: Option<String>,
+    /// Method of that request.
+    pub method: Method,
+    /// The stream.
+    pub stream: Stream,
+}
+
+/// A media stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stream {
+    /// Address of the WebSocket, as written.
+    pub url: String,
+    /// Name to stop it by.
+    pub name: Option<String>,
+    /// Directions of audio.
+    pub tracks: Tracks,
+    /// Receiver of the stream's progress, as written.
+    pub status: Option<String>,
+    /// Method of those requests.
+    pub status_method: Method,
+    /// Custom parameters of its start message, in order.
+    pub parameters: Vec<(String, String)>,
+}
+
+/// Directions of audio that a stream carries.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Tracks {
+    /// Audio from the caller.
+    #[default]
+    Inbound,
+    /// Audio to the caller.
+    Outbound,
+    /// Both.
+    Both,
+}
+
+/// Reads a Connect; `None` if it has no noun.
+pub(super) fn connect(mut fields: Fields<'_>) -> Option<Kind> {
+    let action = fields.text("action");
+    let method = fields.method("method", code::SCHEMA);
+    let position = fields.element.position;
+    let mut noun = None;
+    for child in fields.element.elements() {
+        let Some(entry) = compat::entry(VOICE, fields.path(), &child.name) else {
+            unknown(child, fields.path(), fields.warnings);
+            continue;
+        };
+        if noun.is_some() {
+            fields.warnings.add(code::SCHEMA, child.position, "<Connect> takes one noun; this one is skipped");
+            continue;
+        }
+        noun = match entry.state {
+            State::NotSupported(text) => Some(Kind::Refused(Refused::new(entry.path, code::SCHEMA, text))),
+            State::Supported | State::Differs(_) => {
+                let mut stream = stream(Fields::open(entry, child, fields.warnings))?;
+                if stream.tracks != Tracks::Inbound {
+                    let message = "a <Stream> in <Connect> carries inbound_track only";
+                    fields.warnings.add(code::SCHEMA, child.position, message);
+                    stream.tracks = Tracks::Inbound;
+                }
+                Some(Kind::Connect(Box::new(Connect { action: action.clone(), method, stream })))
+            }
+        };
+    }
+    if noun.is_none() {
+        fields.warnings.add(code::SCHEMA, position, "<Connect> without a noun is skipped");
+    }
+    noun
+}
+
+/// Reads a Start: one step for each noun.
+pub(super) fn start(fields: Fields<'_>) -> Vec<Kind> {
+    let mut steps = Vec::new();
+    for child in fields.element.elements() {
+        match compat::entry(VOICE, fields.path(), &child.name) {
+            None => unknown(child, fields.path(), fields.warnings),
+            Some(entry) => match entry.state {
+                State::NotSupported(text) => {
+                    steps.push(Kind::Refused(Refused::new(entry.path, code::SCHEMA, text)));
+                }
+                State::Supported | State::Differs(_) => {
+                    let stream = stream(Fields::open(entry, child, fields.warnings));
+                    steps.extend(stream.map(|stream| Kind::StartStream(Box::new(stream))));
+                }
+            },
+        }
+    }
+    steps
+}
+
+/// Reads a Stop: one step for each noun.
+pub(super) fn stop(fields: Fields<'_>) -> Vec<Kind> {
+    let mut steps = Vec::new();
+    for child in fields.element.elements() {
+        match compat::entry(VOICE, fields.path(), &child.name) {
+            None => unknown(child, fields.path(), fields.warnings),
+            Some(entry) => match entry.state {
+                State::NotSupported(text) => {
+                    steps.push(Kind::Refused(Refused::new(entry.path, code::SCHEMA, text)));
+                }
+                State::Supported | State::Differs(_) => {
+                    let inner = Fields::open(entry, child, fields.warnings);
+                    match inner.text("name") {
+                        Some(name) => steps.push(Kind::StopStream { name }),
+                        None => inner.warnings.add(code::SCHEMA, child.position, "<Stop><Stream> needs a name"),
+                    }
+                }
+            },
+        }
+    }
+    steps
+}
+
+/// Reads a Stream; `None` if it has no URL.
+fn stream(mut fields: Fields<'_>) -> Option<Stream> {
+    let Some(url) = fields.text("url") else {
+        fields.warnings.add(31923, fields.element.position, "<Stream> without a url is skipped");
+        return None;
+    };
+    let tracks = fields.choice(
+        "track",
+        code::SCHEMA,
+        &[("inbound_track", Tracks::Inbound), ("outbound_track", Tracks::Outbound), ("both_tracks", Tracks::Both)],
+        Tracks::Inbound,
+    );
+    let name = fields.text("name");
+    let status = fields.text("statusCallback");
+    let status_method = fields.method("statusCallbackMethod", code::SCHEMA);
+    let mut parameters = Vec::new();
+    for child in fields.element.elements() {
+        let Some(entry) = compat::entry(VOICE, fields.path(), &child.name) else {
+            unknown(child, fields.path(), fields.warnings);
+            continue;
+        };
+        let parameter = Fields::open(entry, child, fields.warnings);
+        let name = parameter.text("name");
+        let value = parameter.raw("value").unwrap_or_default().to_owned();
+        match name {
+            Some(name) if name.chars().count() + value.chars().count() <= PARAMETER_CHARS => {
+                parameters.push((name, value));
+            }
+            Some(_) => {
+                let message = format!("<Parameter> has more than {PARAMETER_CHARS} characters and is skipped");
+                parameter.warnings.add(code::SCHEMA, child.position, message);
+            }
+            None => parameter.warnings.add(code::SCHEMA, child.position, "<Parameter> without a name is skipped"),
+        }
+    }
+    Some(Stream { url, name, tracks, status, status_method, parameters })
+}

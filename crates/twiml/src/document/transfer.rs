@@ -1,0 +1,72 @@
+//! Verbs that give the call away or end it: Redirect, Reject, Refer.
+
+use serde::{Deserialize, Serialize};
+
+use super::dial::sip_uri;
+use super::fields::{Fields, Method};
+use super::unknown;
+use crate::compat::{self, VOICE};
+use crate::problem::code;
+
+/// Goes on with another document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redirect {
+    /// URL, as written; empty for that of this document.
+    pub url: String,
+    /// Method of the request.
+    pub method: Method,
+}
+
+/// Kind of refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reject {
+    /// Declined: SIP 603.
+    Rejected,
+    /// Busy: SIP 486.
+    Busy,
+}
+
+/// Asks the caller's side to call another address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refer {
+    /// URL that is requested with the result, as written; `None`: the next verb follows.
+    pub action: Option<String>,
+    /// Method of that request.
+    pub method: Method,
+    /// SIP URI to call.
+    pub uri: String,
+}
+
+/// Reads a Redirect.
+pub(super) fn redirect(mut fields: Fields<'_>) -> Redirect {
+    Redirect { url: fields.element.text(), method: fields.method("method", 13710) }
+}
+
+/// Reads a Reject.
+pub(super) fn reject(mut fields: Fields<'_>) -> Reject {
+    let reasons = [("rejected", Reject::Rejected), ("busy", Reject::Busy)];
+    fields.choice("reason", code::SCHEMA, &reasons, Reject::Rejected)
+}
+
+/// Reads a Refer; `None` if it has no SIP URI.
+pub(super) fn refer(mut fields: Fields<'_>) -> Option<Refer> {
+    let action = fields.text("action");
+    let method = fields.method("method", code::SCHEMA);
+    let mut uri = None;
+    for child in fields.element.elements() {
+        match compat::entry(VOICE, fields.path(), &child.name) {
+            None => unknown(child, fields.path(), fields.warnings),
+            Some(entry) => {
+                let noun = Fields::open(entry, child, fields.warnings);
+                uri = uri.or_else(|| sip_uri(noun.element));
+            }
+        }
+    }
+    match uri {
+        Some(uri) => Some(Refer { action, method, uri }),
+        None => {
+            fields.warnings.add(code::SIP_URI, fields.element.position, "<Refer> without a SIP URI is skipped");
+            None
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Verbs, and which reader reads which.
+
+use serde::{Deserialize, Serialize};
+
+use super::audio::{Pause, Play, Say, pause, play, say};
+use super::dial::{Dial, dial};
+use super::fields::Fields;
+use super::gather::{Gather, gather};
+use super::stream::{Connect, Stream, connect, start, stop};
+use super::transfer::{Redirect, Refer, Reject, redirect, refer, reject};
+use super::{Warnings, unknown};
+use crate::compat::{self, State, VOICE};
+use crate::problem::{Position, code};
+use crate::xml::Element;
+
+/// One step of a document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verb {
+    /// Place of its element.
+    pub position: Position,
+    /// Effect.
+    pub kind: Kind,
+}
+
+/// Effect of a verb.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    /// Speaks a text.
+    Say(Say),
+    /// Plays a file or digits.
+    Play(Play),
+    /// Waits.
+    Pause(Pause),
+    /// Collects digits.
+    Gather(Box<Gather>),
+    /// Calls other parties.
+    Dial(Box<Dial>),
+    /// Connects a voice agent.
+    Connect(Box<Connect>),
+    /// Starts a listener's stream.
+    StartStream(Box<Stream>),
+    /// Stops one.
+    StopStream {
+        /// Name of the stream.
+        name: String,
+    },
+    /// Goes on with another document.
+    Redirect(Redirect),
+    /// Refuses the call.
+    Reject(Reject),
+    /// Ends the call.
+    Hangup,
+    /// Transfers the caller by REFER.
+    Refer(Box<Refer>),
+    /// Is known and not supported.
+    Refused(Refused),
+}
+
+/// A verb or noun that Twilio has and the edge has not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Name, such as `Dial/Conference`.
+    pub what: String,
+    /// Twilio's code nearest to it.
+    pub code: u16,
+    /// Reason of the refusal.
+    pub reason: String,
+}
+
+impl Refused {
+    pub(super) fn new(what: &str, code: u16, reason: &str) -> Self {
+        Refused { what: what.to_owned(), code, reason: reason.to_owned() }
+    }
+}
+
+impl Kind {
+    /// Returns the element's name.
+    pub fn name(&self) -> &str {
+        match self {
+            Kind::Say(_) => "Say",
+            Kind::Play(_) => "Play",
+            Kind::Pause(_) => "Pause",
+            Kind::Gather(_) => "Gather",
+            Kind::Dial(_) => "Dial",
+            Kind::Connect(_) => "Connect",
+            Kind::StartStream(_) => "Start",
+            Kind::StopStream { .. } => "Stop",
+            Kind::Redirect(_) => "Redirect",
+            Kind::Reject(_) => "Reject",
+            Kind::Hangup => "Hangup",
+            Kind::Refer(_) => "Refer",
+            Kind::Refused(refused) => &refused.what,
+        }
+    }
+}
+
+/// Reads one child of `Response` into none, one or several verbs.
+pub(super) fn read(element: &Element, verbs: &mut Vec<Verb>, warnings: &mut Warnings) {
+    let Some(entry) = compat::entry(VOICE, "", &element.name) else { return unknown(element, "", warnings) };
+    if let State::NotSupported(text) = entry.state {
+        let kind = Kind::Refused(Refused::new(entry.path, code::SCHEMA, text));
+        verbs.push(Verb { position: element.position, kind });
+        return;
+    }
+    if matches!(entry.path, "Play" | "Pause" | "Redirect" | "Reject" | "Hangup") {
+        element.elements().for_each(|child| without_effect(child, entry.path, warnings));
+    }
+    let fields = Fields::open(entry, element, warnings);
+    let kinds = match entry.path {
+        "Say" => say(fields).map(Kind::Say).into_iter().collect(),
+        "Play" => play(fields).map(Kind::Play).into_iter().collect(),
+        "Pause" => vec![Kind::Pause(pause(fields))],
+        "Gather" => vec![gather(fields)],
+        "Dial" => vec![dial(fields)],
+        "Connect" => connect(fields).into_iter().collect(),
+        "Start" => start(fields),
+        "Stop" => stop(fields),
+        "Redirect" => vec![Kind::Redirect(redirect(fields))],
+        "Reject" => vec![Kind::Reject(reject(fields))],
+        "Hangup" => vec![Kind::Hangup],
+        "Refer" => refer(fields).map(|refer| Kind::Refer(Box::new(refer))).into_iter().collect(),
+        _ => Vec::new(),
+    };
+    verbs.extend(kinds.into_iter().map(|kind| Verb { position: element.position, kind }));
+}
+
+/// Warns of an element inside a verb that takes none.
+fn without_effect(child: &Element, path: &'static str, warnings: &mut Warnings) {
+    match compat::entry(VOICE, path, &child.name) {
+        Some(_) => {
+            let message = format!("<{}> in <{path}> has no effect", child.name);
+            warnings.add(code::SCHEMA, child.position, message);
+        }
+        None => unknown(child, path, warnings),
+    }
+}

@@ -1,0 +1,70 @@
+//! Bodies of the fuzz targets: they live here so that a change of the code they drive cannot break them unseen.
+
+use std::time::Duration;
+
+use crate::program::{Input, Program, Settings, Source};
+
+/// Any bytes as the response to every request, the steps reported as done at once.
+pub fn twiml_document(data: &[u8]) {
+    let _ = crate::document::parse_messaging(&String::from_utf8_lossy(data));
+    let mut program = Program::new(Settings::default());
+    let mut now = Duration::ZERO;
+    program.start(now, Source::Text(String::from_utf8_lossy(data).into_owned()), false);
+    for round in 0..200_u32 {
+        while program.poll_output().is_some() {}
+        if program.is_over() {
+            return;
+        }
+        match program.poll_timeout() {
+            Some(due) if round % 2 == 0 => {
+                assert!(due >= now);
+                now = due;
+                program.handle_timeout(now);
+            }
+            Some(_) => program.handle_input(now, Input::Digit('1')),
+            // Ids count up from 1, so one of these is right.
+            None => {
+                for id in 0..=round.saturating_add(2) {
+                    program.handle_input(now, Input::Played { id });
+                    let content_type = Some("text/xml".to_owned());
+                    program.handle_input(now, Input::Fetched { id, url: None, content_type, body: data.to_vec() });
+                    program.handle_input(now, Input::StreamEnded { id, error: None });
+                }
+            }
+        }
+    }
+    program.handle_input(now, Input::HungUp);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    const PARTS: [&str; 12] = [
+        "<Response>",
+        "</Response>",
+        "<Say>",
+        "</Say>",
+        "<Gather numDigits='1'>",
+        "</Gather>",
+        "<Dial>",
+        "</Dial>",
+        "<Redirect>https://a.example/</Redirect>",
+        "<Pause length='1'/>",
+        "&#65;&amp;",
+        "<![CDATA[x]]>",
+    ];
+
+    proptest! {
+        #[test]
+        fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            super::twiml_document(&bytes);
+        }
+
+        #[test]
+        fn anything_like_a_document(parts in proptest::collection::vec(proptest::sample::select(&PARTS[..]), 0..12)) {
+            super::twiml_document(parts.concat().as_bytes());
+            super::twiml_document(format!("<Response>{}</Response>", parts.concat()).as_bytes());
+        }
+    }
+}

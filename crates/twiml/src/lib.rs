@@ -1,0 +1,29 @@
+//! TwiML: documents to verbs, and the interpreter that runs them for one call. Without I/O: texts, events and `now` go
+//! in; verbs, steps and the next deadline come out. HTTP, audio and SIP are the caller's.
+//!
+//! [`parse`] reads a document; [`Program`] runs documents; [`compat`] is the table of what both support.
+#![deny(clippy::indexing_slicing)]
+
+mod document;
+mod location;
+mod problem;
+mod program;
+mod secret;
+mod xml;
+
+pub mod compat;
+pub mod fuzz;
+pub mod limits;
+
+pub use document::{
+    Callback, CallbackEvents, Connect, Dial, Document, Gather, Header, Kind, Loop, MessagingDocument, Method, Pause,
+    Play, PlaySource, Prompt, Redirect, Refer, Refused, Reject, Reply, ReplyKind, Say, SipParty, SipUri, Stream,
+    Target, Tracks, Verb, Warnings, parse, parse_body, parse_messaging,
+};
+pub use location::Location;
+pub use problem::{Error, Position, Warning, code};
+pub use program::{
+    Address, DialResult, DialStatus, DialStep, Input, Note, Parameter, Party, Program, Purpose, ReferResult, Request,
+    Role, Settings, Source, StatusCallback, Step, StreamStep, Trace,
+};
+pub use secret::Secret;

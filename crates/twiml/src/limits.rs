@@ -1,0 +1,35 @@
+//! Bounds on documents and on what a call may do with them.
+
+use std::time::Duration;
+
+/// Longest document in bytes; Twilio's limit is the same.
+pub const DOCUMENT_BYTES: usize = 64 * 1024;
+/// Most elements of one document.
+pub const ELEMENTS: usize = 1_000;
+/// Deepest nesting of elements, the root included.
+pub const DEPTH: usize = 16;
+/// Most attributes of one element.
+pub const ATTRIBUTES: usize = 64;
+/// Most warnings kept of one document; the rest is counted.
+pub const WARNINGS: usize = 50;
+/// Most characters that one `<Say>` speaks.
+pub const SAY_CHARS: usize = 4_096;
+/// Most parties that one `<Dial>` calls.
+pub const NOUNS: usize = 10;
+/// Most digits that one `<Gather>` keeps.
+pub const DIGITS: usize = 256;
+/// Most characters of a stream's `<Parameter>`, name and value together.
+pub const PARAMETER_CHARS: usize = 500;
+/// Most replies in one messaging document.
+pub const REPLIES: usize = 10;
+/// Longest time that an attribute in seconds may ask for; longer ones are cut.
+pub const SECONDS: u32 = 86_400;
+/// Longest ringing time of a `<Dial>` in seconds.
+pub const RING_SECONDS: u32 = 600;
+
+/// Documents that a call may fetch at once, before [`DOCUMENT_INTERVAL`] holds.
+pub const DOCUMENT_BURST: u32 = 30;
+/// Mean time between documents that a call may keep up.
+pub const DOCUMENT_INTERVAL: Duration = Duration::from_millis(333);
+/// Most documents that one call fetches.
+pub const DOCUMENTS_PER_CALL: u32 = 20_000;

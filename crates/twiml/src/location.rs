@@ -1,0 +1,202 @@
+//! Where documents and sounds are, and what a reference in a document means.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+/// The place of a document or sound.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Location {
+    /// An absolute http or https URL.
+    Url(String),
+    /// A file, as a path of normal components below the folder of static documents.
+    File(String),
+    /// A text that came with a request, such as the Calls API's `Twiml`: relative references have no meaning in it.
+    Inline,
+}
+
+impl Location {
+    /// Parses a configured URL.
+    pub fn url(text: &str) -> Result<Location, String> {
+        match Url::parse(text) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Location::Url(url.into())),
+            Ok(_) => Err(format!("{} is not an http or https URL", shorten(text))),
+            Err(wrong) => Err(format!("{} is not a URL: {wrong}", shorten(text))),
+        }
+    }
+
+    /// Resolves a reference of the document at this place: an http or https URL or, for a file, a path below its folder.
+    /// An empty reference is the document itself.
+    pub fn resolve(&self, reference: &str) -> Result<Location, String> {
+        let reference = reference.trim();
+        if reference.is_empty() {
+            return match self {
+                Location::Inline => Err("the document came without a URL, so a request needs one".to_owned()),
+                Location::Url(_) | Location::File(_) => Ok(self.clone()),
+            };
+        }
+        match self {
+            Location::Url(base) => {
+                let joined = Url::parse(base).and_then(|base| base.join(reference));
+                match joined {
+                    Ok(url) => Location::url(url.as_str()),
+                    Err(wrong) => Err(format!("{} is not a URL: {wrong}", shorten(reference))),
+                }
+            }
+            Location::File(base) if !has_scheme(reference) => below(base, reference).map(Location::File),
+            Location::File(_) | Location::Inline => Location::url(reference),
+        }
+    }
+
+    /// Resolves a reference that must lead to an HTTP server, such as a callback.
+    pub fn resolve_url(&self, reference: &str) -> Result<String, String> {
+        match self.resolve(reference)? {
+            Location::Url(url) => Ok(url),
+            Location::File(_) | Location::Inline => Err(format!("{} is not a URL", shorten(reference))),
+        }
+    }
+
+    /// Resolves the address of a WebSocket; a relative one takes the host of the document.
+    pub fn resolve_socket(&self, reference: &str) -> Result<String, String> {
+        let reference = reference.trim();
+        let wrong = || format!("{} is not a wss URL", shorten(reference));
+        let mut url = match Url::parse(reference) {
+            Ok(url) => url,
+            Err(_) => match self {
+                Location::Url(base) => Url::parse(base).and_then(|base| base.join(reference)).map_err(|_| wrong())?,
+                Location::File(_) | Location::Inline => return Err(wrong()),
+            },
+        };
+        // Only a relative address has the document's scheme.
+        let scheme = match (url.scheme(), has_scheme(reference)) {
+            ("ws" | "wss", _) => None,
+            ("https", false) => Some("wss"),
+            ("http", false) => Some("ws"),
+            _ => return Err(wrong()),
+        };
+        if let Some(scheme) = scheme {
+            url.set_scheme(scheme).map_err(|()| wrong())?;
+        }
+        if url.has_host() { Ok(url.into()) } else { Err(wrong()) }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Location::Url(text) | Location::File(text) => f.write_str(text),
+            Location::Inline => f.write_str("(inline)"),
+        }
+    }
+}
+
+/// Whether a reference begins with `scheme:`.
+fn has_scheme(reference: &str) -> bool {
+    reference.split_once(':').is_some_and(|(scheme, _)| {
+        scheme.starts_with(|sign: char| sign.is_ascii_alphabetic())
+            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
+    })
+}
+
+/// A path beside the file `base`, which must stay below the folder that all paths begin in.
+fn below(base: &str, reference: &str) -> Result<String, String> {
+    let wrong = |why: &str| Err(format!("the file {} {why}", shorten(reference)));
+    if reference.starts_with('/') || reference.contains(['\\', '\0', '?', '#', ':']) {
+        return wrong("is not a path relative to the document's folder");
+    }
+    let mut parts: Vec<&str> = base.split('/').collect();
+    parts.pop();
+    for part in reference.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.pop().is_none() => return wrong("is outside of the document's folder"),
+            ".." => {}
+            name => parts.push(name),
+        }
+    }
+    if parts.is_empty() { wrong("is not a file") } else { Ok(parts.join("/")) }
+}
+
+/// A reference as a message shows it.
+fn shorten(text: &str) -> String {
+    format!("{:?}", text.chars().take(100).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Location {
+        Location::Url(text.to_owned())
+    }
+
+    fn file(text: &str) -> Location {
+        Location::File(text.to_owned())
+    }
+
+    #[test]
+    fn references_are_resolved_against_the_document() {
+        let base = at("https://user:pw@a.example:8443/voice/in?x=1#rc=2");
+        for (reference, url) in [
+            ("next", "https://user:pw@a.example:8443/voice/next"),
+            ("/next?y=2", "https://user:pw@a.example:8443/next?y=2"),
+            ("?y=2", "https://user:pw@a.example:8443/voice/in?y=2"),
+            ("//b.example/c", "https://b.example/c"),
+            ("http://b.example", "http://b.example/"),
+            ("  ", "https://user:pw@a.example:8443/voice/in?x=1#rc=2"),
+        ] {
+            assert_eq!(base.resolve(reference), Ok(at(url)), "{reference}");
+        }
+    }
+
+    #[test]
+    fn a_document_from_http_never_names_a_file() {
+        let base = at("https://a.example/voice");
+        for reference in
+            ["file:///etc/passwd", "data:text/xml,<Response/>", "ftp://a.example/", "http://", "javascript:1"]
+        {
+            assert!(base.resolve(reference).is_err(), "{reference}");
+            assert!(Location::Inline.resolve(reference).is_err(), "{reference}");
+        }
+        assert!(Location::Inline.resolve("next").is_err());
+        assert!(Location::Inline.resolve("").is_err());
+    }
+
+    #[test]
+    fn a_file_names_files_of_its_folder_and_urls() {
+        let base = file("ivr/menu.xml");
+        for (reference, to) in [
+            ("sales.xml", file("ivr/sales.xml")),
+            ("./de/../sales.xml", file("ivr/sales.xml")),
+            ("../audio/a.wav", file("audio/a.wav")),
+            ("https://a.example/x", at("https://a.example/x")),
+            ("", base.clone()),
+        ] {
+            assert_eq!(base.resolve(reference), Ok(to), "{reference}");
+        }
+        for reference in ["/etc/passwd", "../../etc/passwd", "..\\x", "a?b", "file:///etc/passwd", "..", "c:x", "//a/b"]
+        {
+            assert!(base.resolve(reference).is_err(), "{reference}");
+        }
+        assert!(base.resolve_url("sales.xml").is_err(), "a callback goes to a server");
+        assert_eq!(base.resolve_url("https://a.example/x").as_deref(), Ok("https://a.example/x"));
+    }
+
+    #[test]
+    fn sockets_take_the_host_of_the_document() {
+        let base = at("https://a.example/voice/in");
+        for (reference, url) in [
+            ("wss://b.example/ws", "wss://b.example/ws"),
+            ("ws://b.example:1/ws", "ws://b.example:1/ws"),
+            ("/ws", "wss://a.example/ws"),
+        ] {
+            assert_eq!(base.resolve_socket(reference).as_deref(), Ok(url), "{reference}");
+        }
+        assert_eq!(at("http://a.example/").resolve_socket("/ws").as_deref(), Ok("ws://a.example/ws"));
+        for reference in ["https://a.example/ws", "tcp://x", "wss://"] {
+            assert!(base.resolve_socket(reference).is_err(), "{reference}");
+        }
+        assert!(file("a.xml").resolve_socket("/ws").is_err());
+    }
+}

@@ -1,0 +1,152 @@
+//! What a program has to know of its call.
+
+use std::time::Duration;
+
+use crate::document::Method;
+use crate::location::Location;
+
+use super::step::Parameter;
+
+/// Place of the first document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// At a URL or in a file.
+    Fetch {
+        /// The place.
+        location: Location,
+        /// Method of the request.
+        method: Method,
+    },
+    /// Here.
+    Text(String),
+}
+
+/// An event of the call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// A document arrived with status 2xx.
+    Fetched {
+        /// Id of the fetch.
+        id: u32,
+        /// URL that it came from after redirects; `None`: the one that was requested.
+        url: Option<String>,
+        /// Value of the header Content-Type.
+        content_type: Option<String>,
+        /// Body; of audio it may be empty.
+        body: Vec<u8>,
+    },
+    /// A document could not be fetched.
+    FetchFailed {
+        /// Id of the fetch.
+        id: u32,
+        /// Twilio's code.
+        code: u16,
+        /// Description for the trace.
+        text: String,
+    },
+    /// A sound was played to its end.
+    Played {
+        /// Id of its step.
+        id: u32,
+    },
+    /// A sound cannot be played.
+    PlayFailed {
+        /// Id of its step.
+        id: u32,
+        /// Twilio's code.
+        code: u16,
+        /// Description for the trace.
+        text: String,
+    },
+    /// The caller pressed a key.
+    Digit(char),
+    /// A dialled party answered and is connected with the caller.
+    DialAnswered {
+        /// Id of the dial.
+        id: u32,
+    },
+    /// All calls of a dial are over.
+    DialEnded {
+        /// Id of the dial.
+        id: u32,
+        /// Result.
+        result: DialResult,
+    },
+    /// A connected stream ended, or could not be opened.
+    StreamEnded {
+        /// Id of the stream.
+        id: u32,
+        /// Twilio's code, if it failed.
+        error: Option<u16>,
+    },
+    /// A transfer was accepted to the end, or failed.
+    ReferEnded {
+        /// Id of the transfer.
+        id: u32,
+        /// Result.
+        result: ReferResult,
+    },
+    /// The caller hung up, or the called party whose document this is.
+    HungUp,
+}
+
+/// Result of a dial.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DialResult {
+    /// Outcome.
+    pub status: DialStatus,
+    /// Sid of the party's call, if one was made.
+    pub sid: Option<String>,
+    /// Time together, if a party answered.
+    pub duration: Option<Duration>,
+    /// Whether the caller was connected with a party.
+    pub bridged: bool,
+    /// Further parameters of the action's request, such as `DialSipResponseCode`.
+    pub further: Vec<Parameter>,
+}
+
+impl DialResult {
+    /// Makes the result of a dial that reached no party.
+    pub fn unanswered(status: DialStatus) -> Self {
+        DialResult { status, sid: None, duration: None, bridged: false, further: Vec::new() }
+    }
+}
+
+/// Outcome of a dial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DialStatus {
+    /// A party answered, and its call is over.
+    Completed,
+    /// Busy.
+    Busy,
+    /// Not answered in time.
+    NoAnswer,
+    /// The call could not be made.
+    Failed,
+    /// The caller hung up before an answer.
+    Canceled,
+}
+
+impl DialStatus {
+    /// Returns Twilio's word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            DialStatus::Completed => "completed",
+            DialStatus::Busy => "busy",
+            DialStatus::NoAnswer => "no-answer",
+            DialStatus::Failed => "failed",
+            DialStatus::Canceled => "canceled",
+        }
+    }
+}
+
+/// Result of a transfer by REFER.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReferResult {
+    /// State of the new call as NOTIFY reported it, in Twilio's words.
+    pub status: Option<&'static str>,
+    /// Response to the REFER.
+    pub refer: Option<u16>,
+    /// Last status that a NOTIFY reported.
+    pub notify: Option<u16>,
+}

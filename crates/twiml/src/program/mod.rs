@@ -1,0 +1,565 @@
+//! The interpreter: runs documents for one call, or for a called party before it is connected.
+//!
+//! A [`Program`] is plain data, so that a call can be written and restored at any point. It has the shape of every core:
+//! inputs with `now`, then steps until there are none, then the next deadline. `now` is the time since any fixed moment,
+//! such as the start of the call, and never goes back.
+
+mod gathering;
+mod input;
+mod pace;
+mod step;
+mod steps;
+mod verbs;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use gathering::{Ending, Gathering};
+use pace::Pace;
+use steps::Steps;
+
+use crate::document::{self, Document, Kind, Loop, Method, Say, Verb};
+use crate::location::Location;
+use crate::problem::{Error, Position, code};
+
+pub use input::{DialResult, DialStatus, Input, ReferResult, Source};
+pub use step::{Address, DialStep, Note, Parameter, Party, Purpose, Request, StatusCallback, Step, StreamStep, Trace};
+
+/// Settings of an application for its programs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Document to request after an error: place and method.
+    pub fallback: Option<(Location, Method)>,
+    /// Party that the documents are for.
+    pub role: Role,
+}
+
+/// The party that a program serves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Role {
+    /// The caller.
+    #[default]
+    Caller,
+    /// A called party, between its answer and the connection.
+    Called,
+}
+
+/// A program of one call.
+///
+/// ```
+/// use std::time::Duration;
+/// use trunkgate_twiml::{Input, Program, Settings, Source, Step};
+///
+/// let mut program = Program::new(Settings::default());
+/// let text = "<Response><Pause length='2'/><Reject reason='busy'/></Response>";
+/// program.start(Duration::ZERO, Source::Text(text.to_owned()), false);
+/// while program.poll_output().is_some() {}
+/// assert_eq!(program.poll_timeout(), Some(Duration::from_secs(2)));
+///
+/// program.handle_timeout(Duration::from_secs(2));
+/// let steps: Vec<Step> = std::iter::from_fn(|| program.poll_output()).collect();
+/// assert!(steps.iter().any(|step| matches!(step, Step::Reject(_))));
+/// assert!(program.is_over());
+/// ```
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Program {
+    settings: Settings,
+    /// Place of the current document.
+    location: Location,
+    /// Verbs of it that have not begun.
+    verbs: VecDeque<Verb>,
+    /// Whether it came from the fallback URL.
+    in_fallback: bool,
+    /// Whether the caller's call is answered.
+    answered: bool,
+    pace: Pace,
+    /// Whether the fallback was asked for because of the pace, which happens once.
+    overrun: bool,
+    state: State,
+    steps: Steps,
+}
+
+/// Event that a program waits for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum State {
+    /// Nothing: the next verb begins.
+    Ready,
+    /// A document.
+    Fetching { id: u32, request: Request },
+    /// A sound of a Say or Play.
+    Playing { id: u32, line: u32 },
+    /// The end of a Pause.
+    Pausing { until: Duration },
+    /// Digits.
+    Gathering(Box<Gathering>),
+    /// Called parties.
+    Dialling(Dialling),
+    /// A connected stream.
+    Streaming { id: u32, after: After },
+    /// A transfer.
+    Referring { id: u32, after: After },
+    /// Nothing more: the program is over.
+    Over,
+}
+
+/// Request at the end of a verb.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct After {
+    line: u32,
+    action: Option<String>,
+    method: Method,
+}
+
+/// A Dial that runs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Dialling {
+    id: u32,
+    after: After,
+    hangup_on_star: bool,
+    /// Whether a party is connected.
+    bridged: bool,
+    /// Whether the caller is gone and only the action is left to request.
+    abandoned: bool,
+}
+
+impl Program {
+    /// Makes a program, which does nothing before [`start`](Program::start).
+    pub fn new(settings: Settings) -> Self {
+        Program {
+            settings,
+            location: Location::Inline,
+            verbs: VecDeque::new(),
+            in_fallback: false,
+            answered: false,
+            pace: Pace::default(),
+            overrun: false,
+            state: State::Over,
+            steps: Steps::default(),
+        }
+    }
+
+    /// Begins with the first document; `answered` tells whether the call is answered already.
+    pub fn start(&mut self, now: Duration, source: Source, answered: bool) {
+        self.answered = answered;
+        match source {
+            Source::Fetch { location, method } => {
+                self.location = location.clone();
+                let request = Request { location, method, purpose: Purpose::Start, parameters: Vec::new() };
+                self.fetch(now, request);
+            }
+            Source::Text(text) => {
+                self.location = Location::Inline;
+                self.load(now, document::parse(&text));
+            }
+        }
+        self.run(now);
+    }
+
+    /// Takes an event of the call.
+    pub fn handle_input(&mut self, now: Duration, input: Input) {
+        match input {
+            Input::Fetched { id, url, content_type, body } => {
+                self.fetched(now, id, url, content_type.as_deref(), &body)
+            }
+            Input::FetchFailed { id, code, text } => self.fetch_failed(now, id, code, &text),
+            Input::Played { id } => self.played(now, id),
+            Input::PlayFailed { id, code, text } => self.play_failed(now, id, Note::Error { code, text }),
+            Input::Digit(digit) => self.digit(now, digit),
+            Input::DialAnswered { id } => self.dial_answered(id),
+            Input::DialEnded { id, result } => self.dial_ended(now, id, result),
+            Input::StreamEnded { id, error } => self.stream_ended(now, id, error),
+            Input::ReferEnded { id, result } => self.refer_ended(now, id, &result),
+            Input::HungUp => self.hung_up(),
+        }
+        self.run(now);
+    }
+
+    /// Takes the time; what was due by then happens.
+    pub fn handle_timeout(&mut self, now: Duration) {
+        if self.poll_timeout().is_some_and(|due| due <= now) {
+            match &mut self.state {
+                State::Pausing { .. } => self.state = State::Ready,
+                State::Gathering(gathering) => {
+                    if let Some(ending) = gathering.timeout(now, &self.location, &mut self.steps) {
+                        self.gathered(now, ending);
+                    }
+                }
+                State::Ready
+                | State::Fetching { .. }
+                | State::Playing { .. }
+                | State::Dialling(_)
+                | State::Streaming { .. }
+                | State::Referring { .. }
+                | State::Over => {}
+            }
+        }
+        self.run(now);
+    }
+
+    /// Returns the next step, in order.
+    pub fn poll_output(&mut self) -> Option<Step> {
+        self.steps.pop()
+    }
+
+    /// Returns when [`handle_timeout`](Program::handle_timeout) has to be called at the latest.
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        match &self.state {
+            State::Pausing { until } => Some(*until),
+            State::Gathering(gathering) => gathering.deadline(),
+            State::Ready
+            | State::Fetching { .. }
+            | State::Playing { .. }
+            | State::Dialling(_)
+            | State::Streaming { .. }
+            | State::Referring { .. }
+            | State::Over => None,
+        }
+    }
+
+    /// Whether the program is over: no step follows those that wait.
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, State::Over)
+    }
+
+    /// Runs verbs until one has to be waited for.
+    fn run(&mut self, now: Duration) {
+        while matches!(self.state, State::Ready) {
+            match self.verbs.pop_front() {
+                Some(verb) => self.begin(now, verb),
+                None => self.end_of_document(),
+            }
+        }
+    }
+
+    fn end_of_document(&mut self) {
+        match self.settings.role {
+            Role::Caller => {
+                self.steps.trace(0, "Response", Note::Result("the document ends: the call is hung up".to_owned()));
+                self.hang_up();
+            }
+            Role::Called => {
+                self.steps.trace(0, "Response", Note::Result("the document ends: the party is connected".to_owned()));
+                self.steps.push(Step::Join);
+                self.state = State::Over;
+            }
+        }
+    }
+
+    /// Ends the call; one that is not answered yet is answered first, as Twilio does.
+    fn hang_up(&mut self) {
+        self.answer();
+        self.steps.push(Step::Hangup);
+        self.state = State::Over;
+    }
+
+    fn answer(&mut self) {
+        if !self.answered {
+            self.answered = true;
+            self.steps.push(Step::Answer);
+        }
+    }
+
+    // Documents.
+
+    /// Requests a document, unless the call has had too many.
+    fn fetch(&mut self, now: Duration, request: Request) {
+        let text = match (self.pace.allows(now), request.purpose) {
+            (true, _) => None,
+            // The way out of a loop is open once.
+            (false, Purpose::Fallback) if !self.overrun => {
+                self.overrun = true;
+                None
+            }
+            (false, _) => Some("documents follow one another too fast, or there were too many".to_owned()),
+        };
+        if let Some(text) = text {
+            return self.fail(now, code::TOO_MANY_DOCUMENTS, 0, "Response", text);
+        }
+        self.verbs.clear();
+        let id = self.steps.id();
+        self.state = State::Fetching { id, request: request.clone() };
+        self.steps.push(Step::Fetch { id, request });
+    }
+
+    fn fetched(&mut self, now: Duration, id: u32, url: Option<String>, content_type: Option<&str>, body: &[u8]) {
+        let Some(request) = self.take_fetch(id) else { return };
+        self.in_fallback = request.purpose == Purpose::Fallback;
+        self.location = match (request.location, url) {
+            (Location::Url(_), Some(url)) => Location::Url(url),
+            (location, _) => location,
+        };
+        let (mime, charset) = media_type(content_type.unwrap_or_default());
+        match mime.as_str() {
+            "text/xml" | "application/xml" | "text/html" => self.load(now, document::parse_body(body, charset)),
+            "text/plain" => match document::plain_text(body, charset) {
+                Ok(text) => self.load_text(&text),
+                Err(wrong) => self.load(now, Err(wrong)),
+            },
+            audio if audio.starts_with("audio/") => {
+                self.steps.trace(0, "Response", Note::Result(format!("{audio} is played, then the call ends")));
+                self.answer();
+                let id = self.steps.play_location(self.location.clone(), Loop::Times(1));
+                self.state = State::Playing { id, line: 0 };
+            }
+            other => {
+                let shown: String = other.chars().take(40).collect();
+                let text = format!("content type {shown:?} is neither XML nor audio nor text/plain");
+                self.fail(now, code::CONTENT_TYPE, 0, "Response", text);
+            }
+        }
+    }
+
+    /// A text that is no document is read out.
+    fn load_text(&mut self, text: &str) {
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let text: String = text.chars().take(crate::limits::SAY_CHARS).collect();
+        self.steps.trace(0, "Response", Note::Result("text/plain is said, then the call ends".to_owned()));
+        self.verbs.clear();
+        self.state = State::Ready;
+        if !text.is_empty() {
+            let say = Say { text, ssml: None, voice: None, language: None, repeat: Loop::Times(1) };
+            self.verbs.push_back(Verb { position: Position::START, kind: Kind::Say(say) });
+        }
+    }
+
+    /// Puts a parsed document in place of the current one.
+    fn load(&mut self, now: Duration, document: Result<Document, Error>) {
+        match document {
+            Ok(document) => {
+                for warning in document.warnings.list {
+                    let note = Note::Warning { code: warning.code, text: warning.message };
+                    self.steps.trace(warning.position.line, "Response", note);
+                }
+                if document.warnings.more > 0 {
+                    let text = format!("and {} more warnings", document.warnings.more);
+                    self.steps.trace(0, "Response", Note::Warning { code: code::SCHEMA, text });
+                }
+                self.verbs = document.verbs.into();
+                self.state = State::Ready;
+            }
+            Err(wrong) => {
+                let text = format!("column {}: {}", wrong.position.column, wrong.message);
+                self.fail(now, wrong.code, wrong.position.line, "Response", text);
+            }
+        }
+    }
+
+    fn fetch_failed(&mut self, now: Duration, id: u32, code: u16, text: &str) {
+        let Some(request) = self.take_fetch(id) else { return };
+        self.in_fallback = request.purpose == Purpose::Fallback;
+        self.location = request.location;
+        self.fail(now, code, 0, "Response", text.to_owned());
+    }
+
+    /// Ends a fetch; `None` if it is another one than the program waits for.
+    fn take_fetch(&mut self, fetched: u32) -> Option<Request> {
+        match &self.state {
+            State::Fetching { id, request } if *id == fetched => Some(request.clone()),
+            State::Fetching { .. }
+            | State::Ready
+            | State::Playing { .. }
+            | State::Pausing { .. }
+            | State::Gathering(_)
+            | State::Dialling(_)
+            | State::Streaming { .. }
+            | State::Referring { .. }
+            | State::Over => None,
+        }
+    }
+
+    /// Ends the current document with an error: the fallback follows, or the program is over.
+    fn fail(&mut self, now: Duration, code: u16, line: u32, verb: &str, text: String) {
+        self.steps.trace(line, verb, Note::Error { code, text });
+        self.verbs.clear();
+        // A loop through the fallback leads to `Failed` by the pace.
+        let stuck = self.in_fallback || (code == code::TOO_MANY_DOCUMENTS && self.overrun);
+        match self.settings.fallback.clone() {
+            Some((location, method)) if !stuck => {
+                let mut parameters = vec![Parameter::new("ErrorCode", code.to_string())];
+                if self.location != Location::Inline {
+                    parameters.push(Parameter::new("ErrorUrl", self.location.to_string()));
+                }
+                self.fetch(now, Request { location, method, purpose: Purpose::Fallback, parameters });
+            }
+            _ => {
+                self.steps.push(Step::Failed { code });
+                self.state = State::Over;
+            }
+        }
+    }
+
+    // Events of verbs that are waited for.
+
+    fn played(&mut self, now: Duration, played: u32) {
+        if let State::Gathering(gathering) = &mut self.state {
+            gathering.played(played, now, &self.location, &mut self.steps);
+        } else if let State::Playing { id, .. } = self.state
+            && id == played
+        {
+            self.state = State::Ready;
+        }
+    }
+
+    fn play_failed(&mut self, now: Duration, played: u32, note: Note) {
+        if let State::Gathering(gathering) = &mut self.state {
+            gathering.play_failed(played, note, now, &self.location, &mut self.steps);
+        } else if let State::Playing { id, line } = self.state
+            && id == played
+        {
+            self.steps.trace(line, "Play", note);
+            self.state = State::Ready;
+        }
+    }
+
+    fn digit(&mut self, now: Duration, digit: char) {
+        if !matches!(digit, '0'..='9' | '#' | '*' | 'A'..='D') {
+            return;
+        }
+        if let State::Gathering(gathering) = &mut self.state {
+            if let Some(ending) = gathering.digit(digit, now, &mut self.steps) {
+                self.gathered(now, ending);
+            }
+        } else if let State::Dialling(dialling) = &self.state
+            && digit == '*'
+            && dialling.hangup_on_star
+            && dialling.bridged
+        {
+            let (id, line) = (dialling.id, dialling.after.line);
+            self.steps.trace(line, "Dial", Note::Result("the caller pressed *".to_owned()));
+            self.steps.push(Step::EndDial { id });
+        }
+    }
+
+    fn gathered(&mut self, now: Duration, ending: Ending) {
+        let State::Gathering(gathering) = std::mem::replace(&mut self.state, State::Ready) else { return };
+        let count = ending.digits.reveal().chars().count();
+        let note = Note::Result(format!("{count} digits"));
+        self.steps.trace(gathering.line, "Gather", note);
+        if count == 0 && !gathering.action_on_empty_result {
+            return;
+        }
+        let parameters = vec![
+            Parameter::new("msg", "Gather End"),
+            Parameter::new("Digits", ending.digits.reveal()),
+            Parameter::new("FinishedOnKey", ending.key.map(String::from).unwrap_or_default()),
+        ];
+        let action = gathering.action.unwrap_or_default();
+        let after = After { line: gathering.line, action: Some(action), method: gathering.method };
+        self.finish(now, "Gather", after, Purpose::Gather, parameters);
+    }
+
+    /// Requests the action of a verb that is over, or goes on with the next verb.
+    fn finish(&mut self, now: Duration, verb: &str, after: After, purpose: Purpose, parameters: Vec<Parameter>) {
+        let Some(action) = after.action else {
+            self.state = State::Ready;
+            return;
+        };
+        match self.location.resolve(&action) {
+            Ok(location) => self.fetch(now, Request { location, method: after.method, purpose, parameters }),
+            Err(text) => self.fail(now, code::BAD_URL, after.line, verb, text),
+        }
+    }
+
+    /// Makes the request of a verb that is over although the caller is gone.
+    fn notify(&mut self, verb: &str, after: &After, purpose: Purpose, parameters: Vec<Parameter>) {
+        let Some(action) = &after.action else { return };
+        match self.location.resolve(action) {
+            Ok(location) => {
+                self.steps.push(Step::Notify(Request { location, method: after.method, purpose, parameters }));
+            }
+            Err(text) => self.steps.trace(after.line, verb, Note::Error { code: code::BAD_URL, text }),
+        }
+    }
+
+    fn dial_answered(&mut self, answered: u32) {
+        if let State::Dialling(dialling) = &mut self.state
+            && dialling.id == answered
+        {
+            dialling.bridged = true;
+            // With answerOnBridge the caller's call was answered with it.
+            self.answered = true;
+            self.steps.trace(dialling.after.line, "Dial", Note::Result("answered".to_owned()));
+        }
+    }
+
+    fn dial_ended(&mut self, now: Duration, ended: u32, result: DialResult) {
+        let State::Dialling(dialling) = &self.state else { return };
+        if dialling.id != ended {
+            return;
+        }
+        let dialling = dialling.clone();
+        if dialling.abandoned {
+            let parameters = verbs::dial_parameters(result);
+            self.state = State::Over;
+            self.notify("Dial", &dialling.after, Purpose::Dial, parameters);
+        } else {
+            self.dialled(now, dialling.after, result);
+        }
+    }
+
+    /// A Dial is over and the caller is there.
+    fn dialled(&mut self, now: Duration, after: After, result: DialResult) {
+        self.steps.trace(after.line, "Dial", Note::Result(result.status.name().to_owned()));
+        let parameters = verbs::dial_parameters(result);
+        self.finish(now, "Dial", after, Purpose::Dial, parameters);
+    }
+
+    fn stream_ended(&mut self, now: Duration, ended: u32, error: Option<u16>) {
+        let State::Streaming { id, after } = &self.state else { return };
+        if *id != ended {
+            return;
+        }
+        let after = after.clone();
+        let note = match error {
+            Some(code) => Note::Error { code, text: "the stream failed".to_owned() },
+            None => Note::Result("the stream ended".to_owned()),
+        };
+        self.steps.trace(after.line, "Connect", note);
+        self.finish(now, "Connect", after, Purpose::Connect, Vec::new());
+    }
+
+    fn refer_ended(&mut self, now: Duration, ended: u32, result: &ReferResult) {
+        let State::Referring { id, after } = &self.state else { return };
+        if *id != ended {
+            return;
+        }
+        let after = after.clone();
+        let status = result.status.unwrap_or("no result");
+        self.steps.trace(after.line, "Refer", Note::Result(status.to_owned()));
+        self.finish(now, "Refer", after, Purpose::Refer, verbs::refer_parameters(result));
+    }
+
+    fn hung_up(&mut self) {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Dialling(dialling) if dialling.abandoned => self.state = State::Dialling(dialling),
+            State::Dialling(dialling) => {
+                self.steps.push(Step::EndDial { id: dialling.id });
+                // The outcome is known once the parties' calls are over.
+                if dialling.after.action.is_some() {
+                    self.state = State::Dialling(Dialling { abandoned: true, ..dialling });
+                }
+            }
+            State::Streaming { after, .. } => self.notify("Connect", &after, Purpose::Connect, Vec::new()),
+            State::Ready
+            | State::Fetching { .. }
+            | State::Playing { .. }
+            | State::Pausing { .. }
+            | State::Gathering(_)
+            | State::Referring { .. }
+            | State::Over => {}
+        }
+    }
+}
+
+/// The type and charset of a Content-Type.
+fn media_type(value: &str) -> (String, Option<&str>) {
+    let mut parts = value.split(';');
+    let mime = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
+    let charset = parts.find_map(|part| {
+        let (name, value) = part.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"'))
+    });
+    (mime, charset)
+}

@@ -1,0 +1,284 @@
+//! What a program wants done.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::document::{CallbackEvents, Header, Loop, Method, Reject, Say, SipUri, Tracks};
+use crate::location::Location;
+use crate::secret::Secret;
+
+/// One thing to do. Steps with an `id` are reported back with it; a report with another id is stale and ignored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Step {
+    /// Fetch a document and report [`Input::Fetched`](super::Input::Fetched) or
+    /// [`Input::FetchFailed`](super::Input::FetchFailed).
+    Fetch {
+        /// Id of the report.
+        id: u32,
+        /// The request.
+        request: Request,
+    },
+    /// Make a request whose response is not run: the caller is gone.
+    Notify(Request),
+    /// Answer the caller's call, if that has not happened yet.
+    Answer,
+    /// Speak a text and report [`Input::Played`](super::Input::Played).
+    Say {
+        /// Id of the report.
+        id: u32,
+        /// Text, voice and repetitions.
+        say: Say,
+    },
+    /// Play a sound and report [`Input::Played`](super::Input::Played).
+    Play {
+        /// Id of the report.
+        id: u32,
+        /// Place of the sound.
+        location: Location,
+        /// Number of repetitions.
+        repeat: Loop,
+    },
+    /// Send DTMF digits to the caller and report [`Input::Played`](super::Input::Played).
+    PlayDigits {
+        /// Id of the report.
+        id: u32,
+        /// Digits, `w` for a pause of 0.5 s, `W` for 1 s.
+        digits: Secret,
+        /// Number of repetitions.
+        repeat: Loop,
+    },
+    /// Stop the sound with this id at once. It is not reported.
+    StopPlaying {
+        /// Id of its step.
+        id: u32,
+    },
+    /// Call other parties; report [`Input::DialAnswered`](super::Input::DialAnswered) once one is connected and
+    /// [`Input::DialEnded`](super::Input::DialEnded) at the end in any case.
+    Dial(DialStep),
+    /// End the parties' calls; [`Input::DialEnded`](super::Input::DialEnded) still follows.
+    EndDial {
+        /// Id of the dial.
+        id: u32,
+    },
+    /// Connect the caller with a stream and report [`Input::StreamEnded`](super::Input::StreamEnded).
+    ConnectStream(StreamStep),
+    /// Start a listener's stream; nothing is reported.
+    StartStream(StreamStep),
+    /// Stop a listener's stream.
+    StopStream {
+        /// Name of the stream.
+        name: String,
+    },
+    /// Transfer the caller by REFER and report [`Input::ReferEnded`](super::Input::ReferEnded).
+    Refer {
+        /// Id of the report.
+        id: u32,
+        /// SIP URI, with headers after `?`.
+        uri: String,
+    },
+    /// Refuse the caller's call. The program is over.
+    Reject(Reject),
+    /// End the caller's call. The program is over.
+    Hangup,
+    /// Connect the called party with the caller: its document is over.
+    Join,
+    /// Give the call to the next target of its route, or end it: the application failed and has no fallback.
+    Failed {
+        /// Twilio's code.
+        code: u16,
+    },
+    /// Note what happened in the call's trace.
+    Trace(Trace),
+}
+
+/// A request for a document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Place of the document; never [`Location::Inline`].
+    pub location: Location,
+    /// Method.
+    pub method: Method,
+    /// Purpose, for the trace.
+    pub purpose: Purpose,
+    /// Parameters beside those that every request has.
+    pub parameters: Vec<Parameter>,
+}
+
+/// Purpose of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Purpose {
+    /// The call began.
+    Start,
+    /// A Redirect.
+    Redirect,
+    /// The end of a Gather.
+    Gather,
+    /// The end of a Dial.
+    Dial,
+    /// The end of a Connect.
+    Connect,
+    /// The result of a Refer.
+    Refer,
+    /// An error.
+    Fallback,
+}
+
+impl Purpose {
+    /// Returns its name in traces.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Purpose::Start => "start",
+            Purpose::Redirect => "redirect",
+            Purpose::Gather => "gather",
+            Purpose::Dial => "dial",
+            Purpose::Connect => "connect",
+            Purpose::Refer => "refer",
+            Purpose::Fallback => "fallback",
+        }
+    }
+}
+
+/// A parameter of a request. `Debug` hides digits.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parameter {
+    /// Name as Twilio has it.
+    pub name: Cow<'static, str>,
+    /// Value.
+    pub value: String,
+}
+
+impl Parameter {
+    /// Makes a parameter.
+    pub fn new(name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
+        Parameter { name: name.into(), value: value.into() }
+    }
+
+    /// Whether the value is what the caller typed, which no trace or log shows.
+    pub fn is_secret(&self) -> bool {
+        matches!(&*self.name, "Digits" | "FinishedOnKey")
+    }
+}
+
+impl fmt::Debug for Parameter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_secret() {
+            write!(f, "{}=({} characters)", self.name, self.value.len())
+        } else {
+            write!(f, "{}={:?}", self.name, self.value)
+        }
+    }
+}
+
+/// Parties to call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DialStep {
+    /// Id of the reports.
+    pub id: u32,
+    /// Parties in order; at least one.
+    pub parties: Vec<Party>,
+    /// Longest ringing time; of each party where they are called in turn.
+    pub timeout: Duration,
+    /// Longest time together.
+    pub time_limit: Duration,
+    /// Caller ID; `None`: the caller's.
+    pub caller_id: Option<String>,
+    /// Whether the caller's call is answered with the party's; otherwise the caller hears ringing.
+    pub answer_on_bridge: bool,
+    /// Whether parties are called in turn.
+    pub sequential: bool,
+}
+
+/// A party to call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Party {
+    /// Number or SIP address.
+    pub address: Address,
+    /// Document to run for the party before it is connected: location and method of the request.
+    pub whisper: Option<(Location, Method)>,
+    /// Receiver of its call progress.
+    pub status: Option<StatusCallback>,
+}
+
+/// Address of a party.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Address {
+    /// A telephone number, as the application wrote it.
+    Number {
+        /// The number.
+        number: String,
+        /// Digits to send at the answer.
+        send_digits: Option<Secret>,
+    },
+    /// SIP addresses, lowest priority first.
+    Sip {
+        /// The addresses with their credentials.
+        uris: Vec<SipUri>,
+        /// Headers for the INVITE.
+        headers: Vec<Header>,
+    },
+}
+
+/// A receiver of progress.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusCallback {
+    /// Absolute URL.
+    pub url: String,
+    /// Method.
+    pub method: Method,
+    /// Events to report.
+    pub events: CallbackEvents,
+}
+
+/// A media stream to open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamStep {
+    /// Id of the report, for a connected stream.
+    pub id: u32,
+    /// Absolute ws or wss URL.
+    pub url: String,
+    /// Name to stop it by.
+    pub name: Option<String>,
+    /// Directions of audio.
+    pub tracks: Tracks,
+    /// Receiver of the stream's progress: URL and method.
+    pub status: Option<(String, Method)>,
+    /// Custom parameters of its start message.
+    pub parameters: Vec<(String, String)>,
+}
+
+/// A note for the call's trace. It holds neither digits nor passwords.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trace {
+    /// Line of the verb in its document; 0 where no verb is concerned.
+    pub line: u32,
+    /// Verb, or `Response` for the document as a whole.
+    pub verb: String,
+    /// Event.
+    pub note: Note,
+}
+
+/// Event of a trace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Note {
+    /// The verb began.
+    Began,
+    /// A result, or what follows.
+    Result(String),
+    /// Something was skipped or replaced.
+    Warning {
+        /// Twilio's code.
+        code: u16,
+        /// Description.
+        text: String,
+    },
+    /// The document cannot go on.
+    Error {
+        /// Twilio's code.
+        code: u16,
+        /// Purpose, for the trace.
+        text: String,
+    },
+}

@@ -1,0 +1,68 @@
+//! Steps that wait for the caller of the program, and the ids that they are reported by.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::step::{Note, Step, Trace};
+use crate::document::{Loop, Play, PlaySource, Say};
+use crate::location::Location;
+use crate::problem::code;
+
+/// A queue of steps.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Steps {
+    queue: VecDeque<Step>,
+    last_id: u32,
+}
+
+impl Steps {
+    pub(super) fn push(&mut self, step: Step) {
+        self.queue.push_back(step);
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Step> {
+        self.queue.pop_front()
+    }
+
+    pub(super) fn id(&mut self) -> u32 {
+        self.last_id = self.last_id.wrapping_add(1);
+        self.last_id
+    }
+
+    pub(super) fn trace(&mut self, line: u32, verb: &str, note: Note) {
+        self.push(Step::Trace(Trace { line, verb: verb.to_owned(), note }));
+    }
+
+    /// Speaks a text; returns the id.
+    pub(super) fn say(&mut self, say: Say) -> u32 {
+        let id = self.id();
+        self.push(Step::Say { id, say });
+        id
+    }
+
+    /// Plays a sound or digits; returns the id, or `None` where the document's reference leads nowhere.
+    pub(super) fn play(&mut self, play: Play, base: &Location, line: u32) -> Option<u32> {
+        match play.source {
+            PlaySource::Digits(digits) => {
+                let id = self.id();
+                self.push(Step::PlayDigits { id, digits, repeat: play.repeat });
+                Some(id)
+            }
+            PlaySource::File(reference) => match base.resolve(&reference) {
+                Ok(location) => Some(self.play_location(location, play.repeat)),
+                Err(text) => {
+                    let text = format!("skipped: {text}");
+                    self.trace(line, "Play", Note::Warning { code: code::BAD_URL, text });
+                    None
+                }
+            },
+        }
+    }
+
+    pub(super) fn play_location(&mut self, location: Location, repeat: Loop) -> u32 {
+        let id = self.id();
+        self.push(Step::Play { id, location, repeat });
+        id
+    }
+}

@@ -1,0 +1,196 @@
+//! How each verb begins.
+
+use std::time::Duration;
+
+use super::gathering::Gathering;
+use super::input::{DialResult, DialStatus, ReferResult};
+use super::step::{Address, DialStep, Note, Parameter, Party, Purpose, StatusCallback, Step, StreamStep};
+use super::{After, Dialling, Program, Role, State};
+use crate::document::{Callback, Connect, Dial, Kind, Play, PlaySource, Refer, Reject, Say, Stream, Target, Verb};
+use crate::problem::code;
+
+impl Program {
+    /// Begins a verb; the state is ready again if it has nothing to wait for.
+    pub(super) fn begin(&mut self, now: Duration, verb: Verb) {
+        let line = verb.position.line;
+        self.steps.trace(line, verb.kind.name(), Note::Began);
+        if self.settings.role == Role::Called
+            && matches!(verb.kind, Kind::Dial(_) | Kind::Connect(_) | Kind::Refer(_) | Kind::Reject(_))
+        {
+            let text = "not allowed in the document of a called party".to_owned();
+            return self.fail(now, code::NOT_IN_WHISPER, line, verb.kind.name(), text);
+        }
+        match verb.kind {
+            Kind::Say(say) => self.begin_say(say, line),
+            Kind::Play(play) => self.begin_play(play, line),
+            Kind::Pause(pause) => self.state = State::Pausing { until: now.saturating_add(pause.length) },
+            Kind::Gather(gather) => {
+                self.answer();
+                let gathering = Gathering::begin(*gather, line, now, &self.location, &mut self.steps);
+                self.state = State::Gathering(Box::new(gathering));
+            }
+            Kind::Dial(dial) => self.begin_dial(now, *dial, line),
+            Kind::Connect(connect) => self.begin_connect(now, *connect, line),
+            Kind::StartStream(stream) => {
+                if let Some(step) = self.stream(now, *stream, line, "Start") {
+                    self.steps.push(Step::StartStream(step));
+                }
+            }
+            Kind::StopStream { name } => self.steps.push(Step::StopStream { name }),
+            Kind::Redirect(redirect) => {
+                let after = After { line, action: Some(redirect.url), method: redirect.method };
+                self.finish(now, "Redirect", after, Purpose::Redirect, Vec::new());
+            }
+            Kind::Reject(reject) => self.begin_reject(reject, line),
+            Kind::Hangup => self.hang_up(),
+            Kind::Refer(refer) => self.begin_refer(*refer, line),
+            Kind::Refused(refused) => {
+                let text = format!("<{}> is refused: {}", refused.what, refused.reason);
+                self.fail(now, refused.code, line, &refused.what, text);
+            }
+        }
+    }
+
+    fn begin_say(&mut self, say: Say, line: u32) {
+        self.answer();
+        let id = self.steps.say(say);
+        self.state = State::Playing { id, line };
+    }
+
+    fn begin_play(&mut self, play: Play, line: u32) {
+        // What cannot be played does not answer the call either.
+        if let PlaySource::File(reference) = &play.source
+            && self.location.resolve(reference).is_ok()
+        {
+            self.answer();
+        } else if matches!(play.source, PlaySource::Digits(_)) {
+            self.answer();
+        }
+        if let Some(id) = self.steps.play(play, &self.location, line) {
+            self.state = State::Playing { id, line };
+        }
+    }
+
+    fn begin_reject(&mut self, reject: Reject, line: u32) {
+        if self.answered {
+            let text = "the call is answered already: it is hung up".to_owned();
+            self.steps.trace(line, "Reject", Note::Warning { code: code::SCHEMA, text });
+            return self.hang_up();
+        }
+        self.steps.push(Step::Reject(reject));
+        self.state = State::Over;
+    }
+
+    fn begin_refer(&mut self, refer: Refer, line: u32) {
+        self.answer();
+        let id = self.steps.id();
+        self.state = State::Referring { id, after: After { line, action: refer.action, method: refer.method } };
+        self.steps.push(Step::Refer { id, uri: refer.uri });
+    }
+
+    fn begin_connect(&mut self, now: Duration, connect: Connect, line: u32) {
+        let Some(step) = self.stream(now, connect.stream, line, "Connect") else { return };
+        self.answer();
+        let after = After { line, action: connect.action, method: connect.method };
+        self.state = State::Streaming { id: step.id, after };
+        self.steps.push(Step::ConnectStream(step));
+    }
+
+    /// Resolves a stream's URLs; a WebSocket address that leads nowhere is an error of the application.
+    fn stream(&mut self, now: Duration, stream: Stream, line: u32, verb: &str) -> Option<StreamStep> {
+        let url = match self.location.resolve_socket(&stream.url) {
+            Ok(url) => url,
+            Err(text) => {
+                self.fail(now, code::BAD_URL, line, verb, text);
+                return None;
+            }
+        };
+        let status = self.callback_url(stream.status.as_deref(), line, verb).map(|url| (url, stream.status_method));
+        let id = self.steps.id();
+        let Stream { name, tracks, parameters, .. } = stream;
+        Some(StreamStep { id, url, name, tracks, status, parameters })
+    }
+
+    fn begin_dial(&mut self, now: Duration, dial: Dial, line: u32) {
+        let after = After { line, action: dial.action, method: dial.method };
+        let mut parties = Vec::with_capacity(dial.targets.len());
+        for target in dial.targets {
+            let (address, callback) = match target {
+                Target::Number { number, send_digits, callback } => (Address::Number { number, send_digits }, callback),
+                Target::Sip { party, callback } => {
+                    (Address::Sip { uris: party.uris, headers: party.headers }, callback)
+                }
+            };
+            match self.party(address, callback, line) {
+                Ok(party) => parties.push(party),
+                // A party that was to be screened is not connected unscreened.
+                Err(text) => return self.fail(now, code::BAD_URL, line, "Dial", text),
+            }
+        }
+        if parties.is_empty() {
+            return self.dialled(now, after, DialResult::unanswered(DialStatus::Failed));
+        }
+        if !dial.answer_on_bridge {
+            self.answer();
+        }
+        let id = self.steps.id();
+        self.state = State::Dialling(Dialling {
+            id,
+            after,
+            hangup_on_star: dial.hangup_on_star,
+            bridged: false,
+            abandoned: false,
+        });
+        self.steps.push(Step::Dial(DialStep {
+            id,
+            parties,
+            timeout: dial.timeout,
+            time_limit: dial.time_limit,
+            caller_id: dial.caller_id,
+            answer_on_bridge: dial.answer_on_bridge,
+            sequential: dial.sequential,
+        }));
+    }
+
+    fn party(&mut self, address: Address, callback: Callback, line: u32) -> Result<Party, String> {
+        let whisper = match &callback.url {
+            Some(reference) => Some((self.location.resolve(reference)?, callback.method)),
+            None => None,
+        };
+        let url = self.callback_url(callback.status.as_deref(), line, "Dial");
+        let status = url.map(|url| StatusCallback { url, method: callback.status_method, events: callback.events });
+        Ok(Party { address, whisper, status })
+    }
+
+    /// Resolves a callback; one that leads nowhere is left out with a warning.
+    fn callback_url(&mut self, reference: Option<&str>, line: u32, verb: &str) -> Option<String> {
+        match self.location.resolve_url(reference?) {
+            Ok(url) => Some(url),
+            Err(text) => {
+                let text = format!("no status callback: {text}");
+                self.steps.trace(line, verb, Note::Warning { code: code::BAD_URL, text });
+                None
+            }
+        }
+    }
+}
+
+/// Parameters of the request after a Dial.
+pub(super) fn dial_parameters(result: DialResult) -> Vec<Parameter> {
+    let mut parameters = vec![Parameter::new("DialCallStatus", result.status.name())];
+    parameters.extend(result.sid.map(|sid| Parameter::new("DialCallSid", sid)));
+    let duration = result.duration.map(|duration| duration.as_secs().to_string());
+    parameters.extend(duration.map(|seconds| Parameter::new("DialCallDuration", seconds)));
+    parameters.push(Parameter::new("DialBridged", if result.bridged { "true" } else { "false" }));
+    parameters.extend(result.further);
+    parameters
+}
+
+/// Parameters of the request after a Refer.
+pub(super) fn refer_parameters(result: &ReferResult) -> Vec<Parameter> {
+    let mut parameters = Vec::new();
+    parameters.extend(result.status.map(|status| Parameter::new("ReferCallStatus", status)));
+    parameters.extend(result.refer.map(|code| Parameter::new("ReferSipResponseCode", code.to_string())));
+    parameters.extend(result.notify.map(|code| Parameter::new("NotifySipResponseCode", code.to_string())));
+    parameters
+}

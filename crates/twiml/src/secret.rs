@@ -1,0 +1,32 @@
+//! Text that neither a log line nor a panic message may show: digits, passwords.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A text whose `Debug` shows only its length.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Secret(text.into())
+    }
+
+    /// Returns the text itself, for where it has to go.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn push(&mut self, digit: char) {
+        self.0.push(digit);
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "({} characters)", self.0.chars().count())
+    }
+}

@@ -1,0 +1,51 @@
+//! Byte offsets to lines and columns.
+
+use crate::problem::Position;
+
+/// Finds positions in a text. Offsets that only grow are found in one pass over it.
+#[derive(Debug)]
+pub(super) struct Lines<'a> {
+    text: &'a str,
+    offset: usize,
+    position: Position,
+}
+
+impl<'a> Lines<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Lines { text, offset: 0, position: Position::START }
+    }
+
+    /// Returns the position of a byte; one beyond the end or inside a character is moved back to where one begins.
+    pub(super) fn at(&mut self, offset: usize) -> Position {
+        let mut offset = offset.min(self.text.len());
+        while !self.text.is_char_boundary(offset) {
+            offset -= 1;
+        }
+        if offset < self.offset {
+            *self = Lines::new(self.text);
+        }
+        for sign in self.text.get(self.offset..offset).unwrap_or_default().chars() {
+            if sign == '\n' {
+                self.position = Position { line: self.position.line + 1, column: 1 };
+            } else {
+                self.position.column += 1;
+            }
+        }
+        self.offset = offset;
+        self.position
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_count_characters_and_may_go_back() {
+        let mut lines = Lines::new("aé\nb");
+        assert_eq!(lines.at(3), Position { line: 1, column: 3 });
+        assert_eq!(lines.at(4), Position { line: 2, column: 1 });
+        assert_eq!(lines.at(2), Position { line: 1, column: 2 }, "inside é");
+        assert_eq!(lines.at(99), Position { line: 2, column: 2 });
+    }
+}

@@ -1,0 +1,239 @@
+//! Dial: other parties, and what follows.
+
+use std::time::Duration;
+
+use trunkgate_twiml::{
+    Address, CallbackEvents, DialResult, DialStatus, DialStep, Input, Location, Method, Parameter, Program, Settings,
+    Source, Step, Target, parse,
+};
+
+use super::support::Call;
+
+fn completed() -> DialResult {
+    DialResult {
+        status: DialStatus::Completed,
+        sid: Some("CA2".to_owned()),
+        duration: Some(Duration::from_millis(12_900)),
+        bridged: true,
+        further: vec![Parameter::new("DialSipResponseCode", "200")],
+    }
+}
+
+/// The Dial step of a document.
+fn step(body: &str) -> DialStep {
+    let mut program = Program::new(Settings::default());
+    let location = Location::url(super::support::PAGE).unwrap();
+    program.start(Duration::ZERO, Source::Fetch { location, method: Method::Post }, false);
+    let body = format!("<Response>{body}</Response>").into_bytes();
+    program
+        .handle_input(Duration::ZERO, Input::Fetched { id: 1, url: None, content_type: Some("text/xml".into()), body });
+    let steps = std::iter::from_fn(|| program.poll_output());
+    steps.into_iter().find_map(|step| if let Step::Dial(dial) = step { Some(dial) } else { None }).unwrap()
+}
+
+behaviours! {
+    ["Dial", "Dial@(text)", "rule:dial-defaults"]
+    fn a_number_as_text_is_called() {
+        let dial = step("<Dial> 415-123-4567 </Dial>");
+        assert_eq!(dial.parties.len(), 1);
+        assert!(matches!(&dial.parties[0].address, Address::Number { number, send_digits: None } if number == "415-123-4567"));
+        assert_eq!((dial.timeout.as_secs(), dial.time_limit.as_secs()), (30, 14_400));
+        assert_eq!((dial.caller_id, dial.answer_on_bridge, dial.sequential), (None, false, false));
+        assert!(dial.parties[0].whisper.is_none() && dial.parties[0].status.is_none());
+    }
+
+    ["Dial@timeout", "Dial@timeLimit", "Dial@callerId", "Dial@sequential", "rule:dial-parallel"]
+    fn attributes_reach_the_step() {
+        let dial = step(
+            "<Dial timeout='10' timeLimit='60' callerId='+15550100' sequential='true'>\
+             <Number>1</Number><Sip>sip:a@b.example</Sip></Dial>",
+        );
+        assert_eq!((dial.timeout.as_secs(), dial.time_limit.as_secs()), (10, 60));
+        assert_eq!((dial.caller_id.as_deref(), dial.sequential, dial.parties.len()), (Some("+15550100"), true, 2));
+        let dial = step("<Dial timeout='9999' timeLimit='999999'>1</Dial>");
+        assert_eq!((dial.timeout.as_secs(), dial.time_limit.as_secs()), (600, 86_400));
+        assert!(!step("<Dial><Number>1</Number><Number>2</Number></Dial>").sequential);
+    }
+
+    ["Dial/Number", "Dial/Number@(text)", "Dial/Number@sendDigits", "Dial/Number@url", "Dial/Number@method",
+     "Dial/Number@statusCallback", "Dial/Number@statusCallbackMethod", "Dial/Number@statusCallbackEvent"]
+    fn a_number_has_digits_a_whisper_and_callbacks() {
+        let dial = step(
+            "<Dial><Number sendDigits='wwww1928' url='/screen' method='GET' statusCallback='https://cb.example/x' \
+             statusCallbackMethod='GET' statusCallbackEvent='initiated answered'>+1415</Number></Dial>",
+        );
+        let party = &dial.parties[0];
+        let Address::Number { send_digits: Some(digits), .. } = &party.address else { panic!("{party:?}") };
+        assert_eq!(digits.reveal(), "wwww1928");
+        assert_eq!(party.whisper, Some((Location::url("https://app.example/screen").unwrap(), Method::Get)));
+        let status = party.status.as_ref().unwrap();
+        assert_eq!((status.url.as_str(), status.method), ("https://cb.example/x", Method::Get));
+        let events = CallbackEvents { initiated: true, ringing: false, answered: true, completed: false };
+        assert_eq!(status.events, events);
+        let plain = step("<Dial><Number statusCallback='/cb'>1</Number></Dial>");
+        assert_eq!(plain.parties[0].status.as_ref().unwrap().events, CallbackEvents::default());
+        assert!(CallbackEvents::default().completed);
+    }
+
+    ["Dial/Sip", "Dial/Sip@(text)", "Dial/Sip@username", "Dial/Sip@password", "Dial/Sip@url", "Dial/Sip@method",
+     "Dial/Sip@statusCallback", "Dial/Sip@statusCallbackMethod", "Dial/Sip@statusCallbackEvent"]
+    fn a_sip_address_has_credentials_a_whisper_and_callbacks() {
+        let dial = step(
+            "<Dial><Sip username='admin' password='hunter2' url='/screen' method='GET' statusCallback='/cb' \
+             statusCallbackMethod='GET' statusCallbackEvent='ringing completed'>
+               kate@example.com?x-a=1&amp;x-b=2
+             </Sip></Dial>",
+        );
+        let party = &dial.parties[0];
+        let Address::Sip { uris, headers } = &party.address else { panic!("{party:?}") };
+        assert_eq!((uris.len(), headers.len()), (1, 0));
+        assert_eq!(uris[0].uri, "sip:kate@example.com?x-a=1&x-b=2");
+        assert_eq!(uris[0].username.as_deref(), Some("admin"));
+        assert_eq!(uris[0].password.as_ref().unwrap().reveal(), "hunter2");
+        assert!(!format!("{dial:?}").contains("hunter2"), "a password is not shown");
+        assert_eq!(party.whisper.as_ref().unwrap().1, Method::Get);
+        let status = party.status.as_ref().unwrap();
+        assert_eq!((status.method, status.events.ringing, status.events.answered), (Method::Get, true, false));
+    }
+
+    ["Dial/Sip/Uri", "Dial/Sip/Uri@(text)", "Dial/Sip/Uri@priority", "Dial/Sip/Uri@weight", "Dial/Sip/Uri@username",
+     "Dial/Sip/Uri@password", "Dial/Sip/Headers", "Dial/Sip/Headers/Header", "Dial/Sip/Headers/Header@name",
+     "Dial/Sip/Headers/Header@value"]
+    fn a_sip_party_may_have_several_addresses_and_headers() {
+        let dial = step(
+            "<Dial><Sip><Uri priority='2' weight='5'>sip:b@x.example</Uri>\
+             <Uri priority='1' username='u' password='p'>sips:a@x.example</Uri>\
+             <Headers><Header name='X-A' value='1'/><Header name='X-B'/></Headers></Sip></Dial>",
+        );
+        let Address::Sip { uris, headers } = &dial.parties[0].address else { panic!() };
+        let order: Vec<(&str, u32, u32)> = uris.iter().map(|uri| (&*uri.uri, uri.priority, uri.weight)).collect();
+        assert_eq!(order, [("sips:a@x.example", 1, 0), ("sip:b@x.example", 2, 5)]);
+        assert_eq!((uris[0].username.as_deref(), uris[0].password.as_ref().unwrap().reveal()), (Some("u"), "p"));
+        assert_eq!(headers.len(), 1, "one without a value is skipped");
+        assert_eq!((headers[0].name.as_str(), headers[0].value.as_str()), ("X-A", "1"));
+    }
+
+    ["rule:dial-next-verb"]
+    fn without_an_action_the_next_verb_follows() {
+        for result in [completed(), DialResult::unanswered(DialStatus::NoAnswer), DialResult::unanswered(DialStatus::Busy)] {
+            let (mut call, steps) = Call::begin("<Dial>1</Dial><Say>Goodbye</Say>");
+            assert_eq!(steps, ["answer", "dial 1"]);
+            if result.bridged {
+                assert_eq!(call.dial_answered(), [""; 0]);
+            }
+            assert_eq!(call.dial_ended(result), ["say Goodbye"]);
+        }
+        let (mut call, _) = Call::begin("<Dial>1</Dial><Say>Goodbye</Say>");
+        assert_eq!(call.hung_up(), ["end dial"]);
+        assert!(call.is_over(), "a caller who is gone hears nothing");
+    }
+
+    ["Dial@action", "Dial@method", "rule:dial-action", "rule:dial-parameters"]
+    fn with_an_action_what_follows_is_never_run() {
+        let (mut call, _) = Call::begin("<Dial action='after' method='GET'>1</Dial><Say>Never</Say>");
+        call.dial_answered();
+        assert_eq!(call.dial_ended(completed()), [
+            "GET https://app.example/ivr/after dial DialCallStatus=completed DialCallSid=CA2 DialCallDuration=12 \
+             DialBridged=true DialSipResponseCode=200"
+        ]);
+        assert_eq!(call.document("<Say>After</Say>"), ["say After"]);
+        let (mut call, _) = Call::begin("<Dial action='after'>1</Dial>");
+        assert_eq!(call.not_reached(DialStatus::NoAnswer), [
+            "POST https://app.example/ivr/after dial DialCallStatus=no-answer DialBridged=false"
+        ]);
+    }
+
+    ["rule:dial-hung-up"]
+    fn a_caller_who_hangs_up_still_causes_the_action() {
+        let (mut call, _) = Call::begin("<Dial action='after'>1</Dial>");
+        call.dial_answered();
+        assert_eq!(call.hung_up(), ["end dial"]);
+        assert_eq!(call.hung_up(), [""; 0]);
+        assert!(!call.is_over(), "the outcome is still to come");
+        assert_eq!(call.dial_ended(completed()), [
+            "notify POST https://app.example/ivr/after dial DialCallStatus=completed DialCallSid=CA2 \
+             DialCallDuration=12 DialBridged=true DialSipResponseCode=200"
+        ]);
+        assert!(call.is_over());
+    }
+
+    ["Dial@answerOnBridge", "rule:dial-answers"]
+    fn answer_on_bridge_answers_with_the_party() {
+        let (mut call, steps) = Call::begin("<Dial answerOnBridge='true'>1</Dial><Say>Busy</Say>");
+        assert_eq!(steps, ["dial 1"]);
+        assert_eq!(call.not_reached(DialStatus::Busy), ["answer", "say Busy"]);
+        let (mut call, _) = Call::begin("<Dial answerOnBridge='true'>1</Dial><Say>Bye</Say>");
+        call.dial_answered();
+        assert_eq!(call.dial_ended(completed()), ["say Bye"], "answered with the party");
+    }
+
+    ["Dial@hangupOnStar"]
+    fn star_ends_the_partys_call_once_it_is_answered() {
+        let (mut call, _) = Call::begin("<Dial hangupOnStar='true'>1</Dial><Say>Bye</Say>");
+        assert_eq!(call.digits("*"), [""; 0], "while it rings");
+        call.dial_answered();
+        assert_eq!(call.digits("12*"), ["end dial"]);
+        assert_eq!(call.dial_ended(completed()), ["say Bye"]);
+        let (mut call, _) = Call::begin("<Dial>1</Dial>");
+        call.dial_answered();
+        assert_eq!(call.digits("*"), [""; 0]);
+    }
+
+    ["rule:whisper"]
+    fn a_called_partys_document_connects_or_declines() {
+        let whisper = |body: &str| {
+            let settings = Settings { role: trunkgate_twiml::Role::Called, ..Settings::default() };
+            let mut call = Call::with(settings);
+            let steps = call.start_text(&format!("<Response>{body}</Response>"), true);
+            (call, steps)
+        };
+        let (mut call, steps) = whisper("<Say>Press 1</Say>");
+        assert_eq!(steps, ["say Press 1"]);
+        assert_eq!(call.played(), ["join"]);
+        assert!(call.is_over());
+        let (mut call, _) = whisper("<Gather numDigits='1' action='https://a.example/x'/><Hangup/>");
+        assert_eq!(call.wait(5_000), ["hangup"]);
+        let (mut call, _) = whisper("<Gather numDigits='1' action='https://a.example/x'/><Hangup/>");
+        call.digits("1");
+        assert_eq!(call.document(""), ["join"]);
+        for body in ["<Dial>1</Dial>", "<Connect><Stream url='wss://a.example/'/></Connect>", "<Refer><Sip>sip:a@b</Sip></Refer>"] {
+            let (call, steps) = whisper(body);
+            assert_eq!(steps, ["failed 13201"], "{body}");
+            call.noted(13201, "called party");
+        }
+    }
+}
+
+#[test]
+fn a_dial_without_a_party_fails_like_one_that_cannot_be_made() {
+    let (mut call, steps) = Call::begin("<Dial action='after'><Number/><Sip>  </Sip></Dial>");
+    assert_eq!(steps, ["POST https://app.example/ivr/after dial DialCallStatus=failed DialBridged=false"]);
+    call.noted(13223, "no party");
+    assert_eq!(call.document("<Dial/><Say>next</Say>"), ["answer", "say next"]);
+}
+
+#[test]
+fn a_whisper_that_leads_nowhere_connects_no_party() {
+    let (call, steps) = Call::begin("<Dial><Number url='file:///x'>1</Number></Dial>");
+    assert_eq!(steps, ["failed 11100"]);
+    call.noted(11100, "file:///x");
+    let (call, steps) = Call::begin("<Dial><Number statusCallback='file:///x'>1</Number></Dial>");
+    assert_eq!(steps, ["answer", "dial 1"], "a callback alone is left out");
+    call.noted(11100, "no status callback");
+}
+
+#[test]
+fn at_most_ten_parties_are_called() {
+    let nouns = "<Number>1</Number>".repeat(12);
+    let document = parse(&format!("<Response><Dial>{nouns}</Dial></Response>")).unwrap();
+    let trunkgate_twiml::Kind::Dial(dial) = &document.verbs[0].kind else { panic!() };
+    assert_eq!(dial.targets.len(), 10);
+    assert!(matches!(dial.targets[0], Target::Number { .. }));
+    assert_eq!(document.warnings.list[0].code, 13250);
+}
+
+#[test]
+fn wrong_digits_of_a_noun_are_not_sent() {
+    let dial = step("<Dial><Number sendDigits='12;rm'>1</Number></Dial>");
+    assert!(matches!(&dial.parties[0].address, Address::Number { send_digits: None, .. }));
+}

@@ -1,0 +1,184 @@
+//! Any document and any order of events: no panic, an end that is reached, nothing lost by writing and restoring.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use trunkgate_twiml::{
+    DialResult, DialStatus, Input, Location, Method, Program, ReferResult, Role, Settings, Source, Step, parse,
+};
+
+const VERBS: [&str; 18] = [
+    "<Say loop='2'>Hello</Say>",
+    "<Play>a.wav</Play>",
+    "<Play digits='12w'/>",
+    "<Pause length='2'/>",
+    "<Gather numDigits='2'><Say>Press</Say><Pause/><Play>b.wav</Play></Gather>",
+    "<Gather action='next' actionOnEmptyResult='true' finishOnKey=''/>",
+    "<Gather input='speech'/>",
+    "<Dial action='after' hangupOnStar='true'>1</Dial>",
+    "<Dial answerOnBridge='true'><Sip>sip:a@b.example</Sip></Dial>",
+    "<Dial/>",
+    "<Connect action='x'><Stream url='wss://a.example/'/></Connect>",
+    "<Start><Stream url='/ws' name='n'/></Start><Stop><Stream name='n'/></Stop>",
+    "<Redirect>next</Redirect>",
+    "<Redirect>ftp://x/</Redirect>",
+    "<Reject/>",
+    "<Refer action='r'><Sip>sip:a@b.example</Sip></Refer>",
+    "<Record/>",
+    "<Hangup/>",
+];
+
+/// Something that may happen; ids are those of the last step of the program.
+#[derive(Debug, Clone)]
+enum Happens {
+    Document(Vec<usize>, &'static str),
+    Fails,
+    Played,
+    PlayFails,
+    Digit(char),
+    Answered,
+    DialEnds,
+    StreamEnds,
+    ReferEnds,
+    HangsUp,
+    Time(u64),
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    let verbs = proptest::collection::vec(0..VERBS.len(), 0..5);
+    let kinds = proptest::sample::select(&["text/xml", "text/xml", "text/xml", "text/plain", "audio/wav", "x/y"][..]);
+    prop_oneof![
+        4 => (verbs, kinds).prop_map(|(verbs, kind)| Happens::Document(verbs, kind)),
+        1 => Just(Happens::Fails),
+        4 => Just(Happens::Played),
+        1 => Just(Happens::PlayFails),
+        3 => proptest::sample::select(&['1', '#', '*', 'x'][..]).prop_map(Happens::Digit),
+        2 => Just(Happens::Answered),
+        2 => Just(Happens::DialEnds),
+        1 => Just(Happens::StreamEnds),
+        1 => Just(Happens::ReferEnds),
+        1 => Just(Happens::HangsUp),
+        3 => (0..8_000_u64).prop_map(Happens::Time),
+    ]
+}
+
+fn xml(verbs: &[usize]) -> String {
+    format!("<Response>{}</Response>", verbs.iter().map(|verb| VERBS[*verb]).collect::<String>())
+}
+
+fn input(happens: &Happens, id: u32) -> Option<Input> {
+    let text = String::new;
+    Some(match happens {
+        Happens::Document(verbs, kind) => {
+            Input::Fetched { id, url: None, content_type: Some((*kind).to_owned()), body: xml(verbs).into_bytes() }
+        }
+        Happens::Fails => Input::FetchFailed { id, code: 11200, text: text() },
+        Happens::Played => Input::Played { id },
+        Happens::PlayFails => Input::PlayFailed { id, code: 11200, text: text() },
+        Happens::Digit(digit) => Input::Digit(*digit),
+        Happens::Answered => Input::DialAnswered { id },
+        Happens::DialEnds => Input::DialEnded { id, result: DialResult::unanswered(DialStatus::Busy) },
+        Happens::StreamEnds => Input::StreamEnded { id, error: None },
+        Happens::ReferEnds => {
+            Input::ReferEnded { id, result: ReferResult { status: None, refer: Some(202), notify: None } }
+        }
+        Happens::HangsUp => Input::HungUp,
+        Happens::Time(_) => return None,
+    })
+}
+
+fn drain(program: &mut Program, id: &mut u32) -> Vec<Step> {
+    let steps: Vec<Step> = std::iter::from_fn(|| program.poll_output()).collect();
+    for step in &steps {
+        match step {
+            Step::Fetch { id: new, .. }
+            | Step::Say { id: new, .. }
+            | Step::Play { id: new, .. }
+            | Step::PlayDigits { id: new, .. }
+            | Step::Refer { id: new, .. } => *id = *new,
+            Step::Dial(dial) => *id = dial.id,
+            Step::ConnectStream(stream) => *id = stream.id,
+            _ => {}
+        }
+    }
+    steps
+}
+
+/// Steps that tell the party's call to end.
+fn ends(steps: &[Step]) -> usize {
+    let ends = |step: &&Step| matches!(step, Step::Hangup | Step::Reject(_) | Step::Failed { .. } | Step::Join);
+    steps.iter().filter(ends).count()
+}
+
+proptest! {
+    #[test]
+    fn any_events_in_any_order(
+        first in proptest::collection::vec(0..VERBS.len(), 0..5),
+        events in proptest::collection::vec(happens(), 0..40),
+        fallback in any::<bool>(),
+        called in any::<bool>(),
+        restored_at in 0..40_usize,
+        unread in any::<bool>(),
+    ) {
+        let settings = Settings {
+            fallback: fallback.then(|| (Location::url("https://f.example/").unwrap(), Method::Get)),
+            role: if called { Role::Called } else { Role::Caller },
+        };
+        let mut program = Program::new(settings);
+        let (mut now, mut id, mut all) = (Duration::ZERO, 0, Vec::new());
+        let location = Location::url("https://a.example/x").unwrap();
+        program.start(now, Source::Fetch { location, method: Method::Post }, called);
+        all.extend(drain(&mut program, &mut id));
+        let mut twin = None;
+        let opening = Happens::Document(first, "text/xml");
+        for (index, event) in std::iter::once(&opening).chain(&events).enumerate() {
+            let over = program.is_over();
+            match (event, input(event, id)) {
+                (Happens::Time(millis), _) => now += Duration::from_millis(*millis),
+                (_, Some(input)) => program.handle_input(now, input),
+                (_, None) => {}
+            }
+            program.handle_timeout(now);
+            // Steps that were not read are a part of what is written.
+            if index == restored_at && unread {
+                twin = Some(serde_json::to_string(&program).unwrap());
+            }
+            let mut steps = drain(&mut program, &mut id);
+            if let Some(written) = twin.take() {
+                let mut restored: Program = serde_json::from_str(&written).unwrap();
+                prop_assert_eq!(&drain(&mut restored, &mut id), &steps);
+                program = restored;
+            }
+            if index == restored_at && !unread {
+                let written = serde_json::to_string(&program).unwrap();
+                let restored: Program = serde_json::from_str(&written).unwrap();
+                prop_assert_eq!(restored.poll_timeout(), program.poll_timeout());
+                prop_assert_eq!(serde_json::to_string(&restored).unwrap(), written);
+                program = restored;
+            }
+            prop_assert!(!over || steps.is_empty(), "a program that is over does {:?}", steps);
+            all.append(&mut steps);
+        }
+        prop_assert!(ends(&all) <= 1, "{:?}", all);
+        prop_assert!(ends(&all) == 0 || program.is_over());
+        prop_assert!(all.iter().filter(|step| matches!(step, Step::Answer)).count() <= 1);
+        let answers = all.iter().any(|step| matches!(step, Step::Answer));
+        prop_assert!(!called || !answers, "a called party has answered");
+    }
+
+    #[test]
+    fn any_text_and_anything_like_a_document(
+        text in "\\PC{0,200}",
+        verbs in proptest::collection::vec(0..VERBS.len(), 0..6),
+        cut in any::<prop::sample::Index>(),
+        inserted in "[<>&;'\"=/ A-Za-z!\\[\\]?-]{0,6}",
+    ) {
+        let _ = parse(&text);
+        let xml = xml(&verbs);
+        let at = cut.index(xml.len() + 1);
+        let _ = parse(&xml[..at]);
+        if let Ok(document) = parse(&format!("{}{inserted}{}", &xml[..at], &xml[at..])) {
+            prop_assert!(document.warnings.list.len() <= 50);
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Connect, Start and Stop with streams.
+
+use std::time::Duration;
+
+use trunkgate_twiml::{Input, Method, Program, Settings, Source, Step, StreamStep, Tracks};
+
+use super::support::Call;
+
+/// The stream step of a document.
+fn step(body: &str) -> StreamStep {
+    let mut program = Program::new(Settings::default());
+    program.start(Duration::ZERO, Source::Text(format!("<Response>{body}</Response>")), false);
+    let mut steps = std::iter::from_fn(|| program.poll_output());
+    steps
+        .find_map(|step| match step {
+            Step::ConnectStream(stream) | Step::StartStream(stream) => Some(stream),
+            _ => None,
+        })
+        .unwrap()
+}
+
+const ATTRIBUTES: &str = "url='wss://a.example/ws' name='n' track='both_tracks' statusCallback='https://cb.example/' \
+                          statusCallbackMethod='GET'";
+const PARAMETERS: &str = "<Parameter name='a' value=' 1 '/><Parameter name='b'/><Parameter value='c'/>";
+
+#[track_caller]
+fn has_all(stream: &StreamStep, tracks: Tracks) {
+    assert_eq!((stream.url.as_str(), stream.name.as_deref()), ("wss://a.example/ws", Some("n")));
+    assert_eq!(stream.tracks, tracks);
+    assert_eq!(stream.status, Some(("https://cb.example/".to_owned(), Method::Get)));
+    assert_eq!(stream.parameters, [("a".to_owned(), " 1 ".to_owned()), ("b".to_owned(), String::new())]);
+}
+
+behaviours! {
+    ["Connect", "Connect/Stream", "rule:connect-next-verb"]
+    fn a_document_goes_on_when_the_stream_ends() {
+        let body = "<Connect><Stream url='wss://a.example/ws'/></Connect><Say>Bye</Say>";
+        for error in [None, Some(31920)] {
+            let (mut call, steps) = Call::begin(body);
+            assert_eq!(steps, ["answer", "connect wss://a.example/ws"]);
+            assert_eq!(call.digits("1"), [""; 0]);
+            assert_eq!(call.input(Input::StreamEnded { id: 0, error }), [""; 0], "another stream");
+            let ended = Input::StreamEnded { id: call.id(), error };
+            assert_eq!(call.input(ended), ["say Bye"]);
+        }
+    }
+
+    ["Connect@action", "Connect@method", "rule:connect-hung-up"]
+    fn the_action_is_requested_at_the_end() {
+        let body = "<Connect action='after' method='GET'><Stream url='wss://a.example/ws'/></Connect>";
+        let (mut call, _) = Call::begin(body);
+        let ended = Input::StreamEnded { id: call.id(), error: None };
+        assert_eq!(call.input(ended), ["GET https://app.example/ivr/after connect"]);
+        let (mut call, _) = Call::begin(body);
+        assert_eq!(call.hung_up(), ["notify GET https://app.example/ivr/after connect"]);
+        assert!(call.is_over());
+    }
+
+    ["Connect/Stream@url", "Connect/Stream@name", "Connect/Stream@track", "Connect/Stream@statusCallback",
+     "Connect/Stream@statusCallbackMethod", "Connect/Stream/Parameter", "Connect/Stream/Parameter@name",
+     "Connect/Stream/Parameter@value"]
+    fn a_connected_stream_has_all_attributes_and_hears_the_caller_only() {
+        has_all(&step(&format!("<Connect><Stream {ATTRIBUTES}>{PARAMETERS}</Stream></Connect>")), Tracks::Inbound);
+        let (_, steps) = Call::begin("<Connect><Stream url='/ws'/></Connect>");
+        assert_eq!(steps[1], "connect wss://app.example/ws");
+        let (_, steps) = Call::begin("<Connect><Stream url='ws://a.example/ws'/></Connect>");
+        assert_eq!(steps[1], "connect ws://a.example/ws");
+    }
+
+    ["Start", "Start/Stream", "Start/Stream@url", "Start/Stream@name", "Start/Stream@track",
+     "Start/Stream@statusCallback", "Start/Stream@statusCallbackMethod", "Start/Stream/Parameter",
+     "Start/Stream/Parameter@name", "Start/Stream/Parameter@value"]
+    fn a_started_stream_runs_beside_the_document() {
+        has_all(&step(&format!("<Start><Stream {ATTRIBUTES}>{PARAMETERS}</Stream></Start>")), Tracks::Both);
+        let (_, steps) = Call::begin("<Start><Stream url='wss://a.example/' name='n'/></Start><Say>Hi</Say>");
+        assert_eq!(steps, ["start n wss://a.example/", "answer", "say Hi"]);
+    }
+
+    ["Stop", "Stop/Stream", "Stop/Stream@name"]
+    fn a_stream_is_stopped_by_name() {
+        let (call, steps) = Call::begin("<Stop><Stream name='n'/><Stream/></Stop>");
+        assert_eq!(steps, ["stop stream n", "answer", "hangup"]);
+        call.noted(12200, "needs a name");
+    }
+}
+
+#[test]
+fn a_stream_without_a_usable_url_is_no_stream() {
+    let (call, steps) = Call::begin("<Connect><Stream/></Connect><Say>Hi</Say>");
+    assert_eq!(steps, ["answer", "say Hi"]);
+    call.noted(31923, "without a url");
+    for verb in ["Connect", "Start"] {
+        let (call, steps) = Call::begin(&format!("<{verb}><Stream url='https://a.example/'/></{verb}>"));
+        assert_eq!(steps, ["failed 11100"]);
+        call.noted(11100, "not a wss URL");
+    }
+}
+
+#[test]
+fn a_connect_takes_one_noun() {
+    let two = "<Connect><Stream url='wss://a.example/'/><Stream url='wss://b.example/'/></Connect><Connect/>";
+    let (call, steps) = Call::begin(two);
+    assert_eq!(steps, ["answer", "connect wss://a.example/"]);
+    call.noted(12200, "one noun");
+    call.noted(12200, "without a noun");
+}
+
+#[test]
+fn parameters_are_bounded() {
+    let long = "x".repeat(500);
+    let stream = step(&format!(
+        "<Connect><Stream url='wss://a.example/'><Parameter name='a' value='{long}'/></Stream></Connect>"
+    ));
+    assert!(stream.parameters.is_empty());
+}

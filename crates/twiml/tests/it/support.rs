@@ -1,0 +1,238 @@
+//! One call on virtual time. Before each event the program is written and restored, so that every test shows that no
+//! state is lost.
+
+use std::time::Duration;
+
+use trunkgate_twiml::{
+    Address, DialResult, DialStatus, Input, Location, Loop, Method, Note, Program, Purpose, Request, Settings, Source,
+    Step, Trace,
+};
+
+/// Defines tests with the rows that they show, and the list of both.
+macro_rules! behaviours {
+    ($([$($row:literal),+ $(,)?] fn $name:ident() $body:block)*) => {
+        $(#[test] fn $name() $body)*
+        pub(crate) const ROWS: &[(&str, &str)] = &[$($(($row, stringify!($name))),+),*];
+    };
+}
+
+pub(crate) const PAGE: &str = "https://app.example/ivr/menu";
+
+/// A call and its program.
+pub(crate) struct Call {
+    program: Program,
+    now: Duration,
+    /// Id of the last step that is reported back.
+    id: u32,
+    pub(crate) traces: Vec<Trace>,
+}
+
+impl Call {
+    pub(crate) fn with(settings: Settings) -> Self {
+        Call { program: Program::new(settings), now: Duration::from_secs(100), id: 0, traces: Vec::new() }
+    }
+
+    /// A call whose first document is that of [`PAGE`]; returns what follows from it.
+    pub(crate) fn begin(body: &str) -> (Self, Vec<String>) {
+        let mut call = Call::with(Settings::default());
+        assert_eq!(call.start_at(PAGE), [format!("POST {PAGE} start")]);
+        let steps = call.document(body);
+        (call, steps)
+    }
+
+    /// The same for a call that is answered already.
+    pub(crate) fn answered(body: &str) -> (Self, Vec<String>) {
+        let mut call = Call::with(Settings::default());
+        let location = Location::url(PAGE).unwrap();
+        call.program.start(call.now, Source::Fetch { location, method: Method::Get }, true);
+        assert_eq!(call.steps(), [format!("GET {PAGE} start")]);
+        let steps = call.document(body);
+        (call, steps)
+    }
+
+    pub(crate) fn start_at(&mut self, url: &str) -> Vec<String> {
+        self.start(Location::url(url).unwrap())
+    }
+
+    pub(crate) fn start(&mut self, location: Location) -> Vec<String> {
+        self.program.start(self.now, Source::Fetch { location, method: Method::Post }, false);
+        self.steps()
+    }
+
+    pub(crate) fn start_text(&mut self, text: &str, answered: bool) -> Vec<String> {
+        self.program.start(self.now, Source::Text(text.to_owned()), answered);
+        self.steps()
+    }
+
+    /// The document that was asked for arrives.
+    pub(crate) fn document(&mut self, body: &str) -> Vec<String> {
+        self.response(None, "text/xml", &format!("<Response>{body}</Response>"))
+    }
+
+    pub(crate) fn response(&mut self, url: Option<&str>, content_type: &str, body: &str) -> Vec<String> {
+        let content_type = Some(content_type.to_owned());
+        let url = url.map(str::to_owned);
+        self.input(Input::Fetched { id: self.id, url, content_type, body: body.as_bytes().to_vec() })
+    }
+
+    pub(crate) fn fetch_fails(&mut self, code: u16) -> Vec<String> {
+        self.input(Input::FetchFailed { id: self.id, code, text: "no answer".to_owned() })
+    }
+
+    /// The sound ends.
+    pub(crate) fn played(&mut self) -> Vec<String> {
+        self.input(Input::Played { id: self.id })
+    }
+
+    pub(crate) fn digits(&mut self, digits: &str) -> Vec<String> {
+        digits.chars().flat_map(|digit| self.input(Input::Digit(digit))).collect()
+    }
+
+    pub(crate) fn dial_answered(&mut self) -> Vec<String> {
+        self.input(Input::DialAnswered { id: self.id })
+    }
+
+    pub(crate) fn dial_ended(&mut self, result: DialResult) -> Vec<String> {
+        self.input(Input::DialEnded { id: self.id, result })
+    }
+
+    pub(crate) fn not_reached(&mut self, status: DialStatus) -> Vec<String> {
+        self.dial_ended(DialResult::unanswered(status))
+    }
+
+    pub(crate) fn hung_up(&mut self) -> Vec<String> {
+        self.input(Input::HungUp)
+    }
+
+    pub(crate) fn input(&mut self, input: Input) -> Vec<String> {
+        self.restore();
+        self.program.handle_input(self.now, input);
+        self.steps()
+    }
+
+    /// What a panic or log line could show of the program.
+    pub(crate) fn program_debug(&self) -> String {
+        format!("{:?}", self.program)
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Time passes, deadline by deadline.
+    pub(crate) fn wait(&mut self, millis: u64) -> Vec<String> {
+        let until = self.now + Duration::from_millis(millis);
+        let mut steps = Vec::new();
+        while let Some(due) = self.program.poll_timeout().filter(|due| *due <= until) {
+            self.now = self.now.max(due);
+            self.restore();
+            self.program.handle_timeout(self.now);
+            steps.extend(self.steps());
+        }
+        self.now = until;
+        self.program.handle_timeout(self.now);
+        steps.extend(self.steps());
+        steps
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.program.is_over()
+    }
+
+    /// Codes and texts of warnings and errors so far.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let shown = |trace: &Trace| match &trace.note {
+            Note::Warning { code, text } => Some(format!("warning {code} line {}: {text}", trace.line)),
+            Note::Error { code, text } => Some(format!("error {code} line {}: {text}", trace.line)),
+            Note::Began | Note::Result(_) => None,
+        };
+        self.traces.iter().filter_map(shown).collect()
+    }
+
+    #[track_caller]
+    pub(crate) fn noted(&self, code: u16, text: &str) {
+        let notes = self.notes();
+        let found = notes.iter().any(|note| note.contains(&format!(" {code} ")) && note.contains(text));
+        assert!(found, "no {code} with {text:?} in {notes:#?}");
+    }
+
+    fn restore(&mut self) {
+        let written = serde_json::to_string(&self.program).unwrap();
+        self.program = serde_json::from_str(&written).unwrap();
+    }
+
+    fn steps(&mut self) -> Vec<String> {
+        let mut steps = Vec::new();
+        while let Some(step) = self.program.poll_output() {
+            match &step {
+                Step::Trace(trace) => {
+                    self.traces.push(trace.clone());
+                    continue;
+                }
+                Step::Fetch { id, .. }
+                | Step::Say { id, .. }
+                | Step::Play { id, .. }
+                | Step::PlayDigits { id, .. }
+                | Step::Refer { id, .. } => self.id = *id,
+                Step::Dial(dial) => self.id = dial.id,
+                Step::ConnectStream(stream) => self.id = stream.id,
+                _ => {}
+            }
+            steps.push(shown(&step));
+        }
+        steps
+    }
+}
+
+fn times(repeat: Loop) -> String {
+    match repeat {
+        Loop::Times(1) => String::new(),
+        Loop::Times(times) => format!(" x{times}"),
+        Loop::Forever => " forever".to_owned(),
+    }
+}
+
+fn request(request: &Request) -> String {
+    let Request { location, method, purpose, parameters } = request;
+    let method = match method {
+        Method::Get => "GET",
+        Method::Post => "POST",
+    };
+    let file = if matches!(location, Location::File(_)) { "file:" } else { "" };
+    let parameters: String = parameters.iter().map(|one| format!(" {}={}", one.name, one.value)).collect();
+    format!("{method} {file}{location} {}{parameters}", Purpose::name(*purpose))
+}
+
+fn address(address: &Address) -> String {
+    match address {
+        Address::Number { number, .. } => number.clone(),
+        Address::Sip { uris, .. } => uris.iter().map(|uri| uri.uri.clone()).collect::<Vec<_>>().join("|"),
+    }
+}
+
+/// A step in a few words.
+pub(crate) fn shown(step: &Step) -> String {
+    match step {
+        Step::Fetch { request: one, .. } => request(one),
+        Step::Notify(one) => format!("notify {}", request(one)),
+        Step::Answer => "answer".to_owned(),
+        Step::Say { say, .. } => format!("say {}{}", say.text, times(say.repeat)),
+        Step::Play { location, repeat, .. } => format!("play {location}{}", times(*repeat)),
+        Step::PlayDigits { digits, repeat, .. } => format!("digits {}{}", digits.reveal(), times(*repeat)),
+        Step::StopPlaying { .. } => "stop".to_owned(),
+        Step::Dial(dial) => {
+            let parties: Vec<String> = dial.parties.iter().map(|party| address(&party.address)).collect();
+            format!("dial {}", parties.join(" "))
+        }
+        Step::EndDial { .. } => "end dial".to_owned(),
+        Step::ConnectStream(stream) => format!("connect {}", stream.url),
+        Step::StartStream(stream) => format!("start {} {}", stream.name.as_deref().unwrap_or("-"), stream.url),
+        Step::StopStream { name } => format!("stop stream {name}"),
+        Step::Refer { uri, .. } => format!("refer {uri}"),
+        Step::Reject(reason) => format!("reject {reason:?}"),
+        Step::Hangup => "hangup".to_owned(),
+        Step::Join => "join".to_owned(),
+        Step::Failed { code } => format!("failed {code}"),
+        Step::Trace(_) => "trace".to_owned(),
+    }
+}
