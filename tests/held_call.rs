@@ -151,7 +151,7 @@ impl Rig {
                 | Output::Counted(_)
                 | Output::Sms(_)
                 | Output::Changed(_) => {}
-                Output::Captured(_) | Output::Sampled(_) => panic!("nobody asked for that"),
+                Output::Captured(_) | Output::Sampled(_) | Output::App(_) => panic!("nobody asked for that"),
             }
         }
     }

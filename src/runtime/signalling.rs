@@ -10,7 +10,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver};
 use tokio::sync::watch;
 use trunkgate_call::intake::{DropReason, Next};
-use trunkgate_call::{Change, Gateway, Happening, Input, Intake, Output, QueryId};
+use trunkgate_call::{AppAnswer, Change, Gateway, Happening, Input, Intake, Output, QueryId};
 use trunkgate_media::{Event, MediaId, Unsent};
 use trunkgate_route::Table;
 use trunkgate_sip::{Flow, Transmit};
@@ -26,6 +26,9 @@ use crate::sinks::records::{self, ReportOrder};
 use crate::sinks::sms::held::{Desk, Untold};
 use crate::system::clock::Clock;
 use crate::system::log;
+
+/// Twilio's code of a document that could not be fetched.
+const APP_UNSERVED: u16 = 11_200;
 
 /// All that the loop owns.
 pub(crate) struct Signalling {
@@ -52,6 +55,8 @@ pub(crate) struct Signalling {
     pub(crate) failed: VecDeque<(Flow, Option<Unsent>)>,
     /// Questions about names that found no room: answered with nothing in the same turn.
     pub(crate) unasked: VecDeque<QueryId>,
+    /// Questions of applications that cannot be passed on.
+    pub(crate) unserved: VecDeque<QueryId>,
     /// Messages that leave at the end of the turn.
     pub(crate) leaving: VecDeque<Transmit>,
     /// What was read and waits for its turn.
@@ -315,7 +320,8 @@ impl Signalling {
             }
             let failed = self.failed.pop_front().map(|(flow, why)| Input::TransportFailed { flow, why });
             let unasked = || self.unasked.pop_front().map(|query| Input::Resolved { query, servers: Vec::new() });
-            let Some(input) = failed.or_else(unasked) else { return };
+            let unserved = || Some(app_unserved(self.unserved.pop_front()?));
+            let Some(input) = failed.or_else(unasked).or_else(unserved) else { return };
             self.guarded(now, |gateway| gateway.handle_input(now, input));
         }
     }
@@ -352,6 +358,7 @@ impl Signalling {
                     self.unasked.push_back(query);
                 }
             }
+            Output::App(question) => self.unserved.extend(question.query),
             Output::Began(call) => {
                 self.shared.events.tell(Change::began(&call));
                 records::hand_over_standing(&self.reports, call, 0);
@@ -390,4 +397,9 @@ async fn sleep_until(deadline: Option<tokio::time::Instant>) {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
+}
+/// The answer to a question of an application that nothing takes: the next target of the call's route follows.
+fn app_unserved(query: QueryId) -> Input {
+    let answer = AppAnswer::Failed { code: APP_UNSERVED, text: "the edge cannot ask applications now".to_owned() };
+    Input::AppAnswered { query, answer: Box::new(answer) }
 }

@@ -43,6 +43,10 @@ pub enum Timer {
     Referrer,
     /// An agent has had the caller for as long as it may (ours: `max_call`).
     MaxCall,
+    /// A program waits for no longer: a pause, or the digits of a Gather.
+    Program,
+    /// A party that a program dialled has been connected for as long as it may (ours: `timeLimit` of Dial).
+    DialLimit,
     /// The next key may be told by INFO (ours: `KEY_PAUSE`).
     Key,
     /// Early media to an address that is not proven ends (ours: `UNPROVEN_EARLY_MEDIA`).
@@ -70,6 +74,8 @@ impl Timer {
             Timer::Retry => "retry",
             Timer::Referrer => "referrer",
             Timer::MaxCall => "max_call",
+            Timer::Program => "program",
+            Timer::DialLimit => "dial_limit",
             Timer::Key => "key",
             Timer::Unproven => "unproven",
         }

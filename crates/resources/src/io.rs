@@ -16,6 +16,7 @@ use trunkgate_story::sampled::SampledCall;
 use trunkgate_story::sms::SmsNews;
 use trunkgate_story::view::CallView;
 
+use crate::app::{AppAnswer, AppQuestion};
 use crate::config::Settings;
 use crate::quotas::DayCount;
 
@@ -132,6 +133,13 @@ pub enum Input {
         /// Its servers, still without an order among those of one tier and priority.
         servers: Vec<Server>,
     },
+    /// The answer to [`Output::App`].
+    AppAnswered {
+        /// The question.
+        query: QueryId,
+        /// The answer.
+        answer: Box<AppAnswer>,
+    },
     /// New settings: a reload, new addresses of peers, or of this machine.
     Configure(Box<Settings>),
     /// Peers' names that were looked up and not found, all of them: until they are, their peers are down.
@@ -206,6 +214,8 @@ pub enum Output {
         /// The host, and what its URI says of port and transport.
         destination: Destination,
     },
+    /// A question of a call's application.
+    App(Box<AppQuestion>),
     /// A call has begun and is not refused at once: once per call, before its record.
     Began(Box<CallView>),
     /// A finished call's record, once per call.

@@ -16,6 +16,11 @@ impl Branch {
     pub const fn nth(number: u8) -> Branch {
         Branch(number)
     }
+
+    /// Returns its number.
+    pub fn place(self) -> usize {
+        usize::from(self.0)
+    }
 }
 
 /// A leg of a call, numbered in the order in which legs came to it; never used again within the call.

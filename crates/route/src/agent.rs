@@ -124,6 +124,10 @@ impl Template {
     pub fn parse(text: &str) -> Result<Template, String> {
         Template::read(text, |name| name.strip_prefix("header:").filter(|header| is_header(header)).map(header))
     }
+    /// Makes a template of a text that stands for itself.
+    pub fn literal(text: &str) -> Template {
+        Template { pieces: vec![Piece::Text(text.to_owned())] }
+    }
     /// The same for what is said of a call that has ended: it may hold `{outcome}` and `{reason}`, and no headers, which whoever
     /// calls writes as it likes.
     ///

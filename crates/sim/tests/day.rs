@@ -85,7 +85,8 @@ impl Day {
                     }
                     Output::Media { id, command } => self.edge.command(self.now, id, command),
                     Output::Report(record) => self.records.push(record.call.reason.unwrap_or_default()),
-                    Output::Registered(_)
+                    Output::App(_)
+                    | Output::Registered(_)
                     | Output::Resolve { .. }
                     | Output::Pong { .. }
                     | Output::Began(_)

@@ -424,6 +424,38 @@ reasons! {
         q850: 16,
         outcome: "failed",
     }
+    AppHungUp {
+        slug: "app_hung_up",
+        sentence: "the application ended the call",
+        cause: "The application's document ended, or its verb Hangup ended the call.",
+        fix: None,
+        q850: 16,
+        outcome: "failed",
+    }
+    AppRejected {
+        slug: "app_rejected",
+        sentence: "the application rejected the call",
+        cause: "The first verb of the application's document was Reject. The caller gets 486 (busy) or 603 (rejected).",
+        fix: None,
+        q850: 21,
+        outcome: "refused",
+    }
+    AppFailed {
+        slug: "app_failed",
+        sentence: "the application could not be run",
+        cause: "The application's document could not be fetched or run, and so could its `fallback_url` not, or there is none.",
+        fix: Some("`trunkgate trace SID` shows the request, its answer and the error code; add a target behind the application"),
+        q850: 38,
+        outcome: "failed",
+    }
+    Announced {
+        slug: "announced",
+        sentence: "the announcement was played",
+        cause: "The route's target `play:FILE` was played to its end, and no target follows it.",
+        fix: None,
+        q850: 16,
+        outcome: "failed",
+    }
     Transferred {
         slug: "transferred",
         sentence: "the call was transferred",

@@ -2,10 +2,11 @@
 //! controller; a result may also be a success, after which a controller may have further steps for the caller.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use trunkgate_resources::limits::LEGS_KEPT;
-use trunkgate_route::{Plan, Target, TargetSpec};
+use trunkgate_route::{App, Plan, Target, TargetSpec};
 use trunkgate_story::reason::{ReasonSlug, q850_of_code};
 
 use crate::call::search::answer::{Failure, FinalAnswer, best};
@@ -60,6 +61,8 @@ impl TargetResult {
 pub(crate) enum Step {
     /// Try this target.
     Connect(Target),
+    /// Give the call to an application.
+    Run(Arc<App>),
     /// Refuse the caller's INVITE.
     Answer(FinalAnswer),
     /// End the answered call.
@@ -89,7 +92,7 @@ pub(crate) struct Targets {
 impl Controller {
     /// These targets, after a restart.
     pub(crate) fn resume(left: Vec<Target>) -> Controller {
-        Controller::Plan(Targets { left: left.into(), ..Targets::default() })
+        Controller::plan_of(left)
     }
 
     /// What is left to be tried, as a route would write it.
@@ -127,6 +130,11 @@ impl Controller {
     pub(crate) fn legs_kept(&self) -> usize {
         let Controller::Plan(targets) = self else { return 0 };
         targets.left.iter().map(legs).sum::<usize>().min(LEGS_KEPT)
+    }
+
+    /// Makes one of these targets and nothing else.
+    pub(crate) fn plan_of(left: Vec<Target>) -> Controller {
+        Controller::Plan(Targets { left: left.into(), ..Targets::default() })
     }
 
     /// A route's targets.
@@ -202,6 +210,7 @@ impl Targets {
                 q850: q850_of_code(code),
                 ..FinalAnswer::new(code, ReasonSlug::RouteRejected)
             }),
+            Some(Target::App(app)) => Step::Run(app),
             Some(target) => Step::Connect(target),
             None => Step::Answer(best(std::mem::take(&mut self.failures))),
         }
@@ -219,7 +228,7 @@ mod tests {
     fn code(step: Step) -> u16 {
         match step {
             Step::Answer(answer) => answer.code,
-            Step::Connect(_) | Step::End(_) => 0,
+            Step::Connect(_) | Step::Run(_) | Step::End(_) => 0,
         }
     }
 

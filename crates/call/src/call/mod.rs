@@ -66,6 +66,7 @@ pub(crate) mod cx;
 pub(crate) mod legs;
 pub(crate) mod media;
 pub(crate) mod negotiation;
+pub(crate) mod program;
 pub(crate) mod proof;
 pub(crate) mod refused;
 pub(crate) mod search;
@@ -80,6 +81,7 @@ use std::time::{Instant, SystemTime};
 use bytes::Bytes;
 use trunkgate_media::agent::Loss;
 use trunkgate_media::{AgentWish, EndId, WireSpec};
+use trunkgate_resources::app::AppAnswer;
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::index::Purpose;
@@ -110,6 +112,7 @@ use crate::call::negotiation::offers::{EarlySession, Owed};
 use crate::call::negotiation::refresh::Asked;
 use crate::call::negotiation::reinvite::Renegotiation;
 use crate::call::negotiation::requests::{HoldCheck, Info};
+use crate::call::program::Run;
 use crate::call::search::agents::{Player, Retries};
 use crate::call::search::answer::FinalAnswer;
 use crate::call::search::attempt::Attempt;
@@ -267,6 +270,8 @@ pub(crate) enum CallEvent {
     Key { end: EndId, key: char, ms: u32 },
     /// A sound has been heard to its end.
     Played { end: EndId },
+    /// The shell has answered a question of the call's application.
+    AppAnswered { query: QueryId, answer: Box<AppAnswer> },
     /// An operator's wish.
     Hangup(ReasonSlug),
 }
@@ -287,6 +292,8 @@ pub(crate) struct Parts {
     pub(crate) bridge: Bridge,
     /// The search for a target, also that of a transfer or consultation.
     pub(crate) search: Search,
+    /// The application that has the call.
+    pub(crate) program: Option<Box<Run>>,
 }
 
 /// The bridge between the legs of a call: what they agree on, the media that flows, and how the sides change.
@@ -309,6 +316,12 @@ pub(crate) struct CallMedia {
     pub(crate) spoken: Option<Spoken>,
     /// What plays to the caller.
     pub(crate) player: Option<Player>,
+    /// The player of a called party that hears a document before it is connected.
+    pub(crate) called_player: Option<EndId>,
+    /// Whether a program is told of the caller's digits although they go to a party.
+    pub(crate) tells_digits: bool,
+    /// Whether the caller talks to a program: it hears the program's player, and its digits are the program's.
+    pub(crate) talks_to_caller: bool,
     /// The agent whose goodbye the caller hears when nobody is left.
     pub(crate) goodbye: Option<Arc<Agent>>,
     /// The agent whose hold audio the caller hears while nobody has it.
@@ -434,6 +447,10 @@ impl Parts {
             (Searching | Rerouting, E::EarlyBye { leg }) => self.left_while_ringing(cx, leg),
             (Answered | Leaving | Ended, E::EarlyBye { .. }) => {}
 
+            // Its party and the caller do not hear each other yet, and are not to.
+            (Answered, E::Reinvite { server, .. } | E::Update { server, sdp: Some(_), .. }) if self.is_whispering() => {
+                refuse_request(cx.now, cx.edge, server, 491);
+            }
             (Searching, E::Reinvite { server, .. }) => refuse_request(cx.now, cx.edge, server, 491),
             (Answered | Rerouting | Leaving, E::Reinvite { leg, server, sdp, session }) => {
                 self.bridge.reinvited(cx, &self.search, leg, server, (sdp, session), Purpose::Reinvite).act(self, cx);
@@ -445,6 +462,9 @@ impl Parts {
                 refuse_request(cx.now, cx.edge, server, 481)
             }
 
+            (Rerouting, E::Info { leg, server, info }) if self.is_info_for_program(cx, leg, &info) => {
+                self.info_for_program(cx, server, &info);
+            }
             (_, E::Info { leg, server, info }) => self.bridge.informed(cx, leg, server, *info),
             (_, E::InfoAnswered { client, code }) => {
                 self.bridge.negotiation.info_answered(cx, client, code).act(self, cx)
@@ -540,6 +560,7 @@ impl Parts {
             (Searching | Answered | Rerouting | Leaving, E::Latched { end, source }) => {
                 cx.latched(end, source);
             }
+            (Answered, E::Idle { end }) if self.is_end_of_side(cx, end) => self.side_fell_silent(cx),
             (Answered | Rerouting, E::Idle { end }) => cx.idle(end).act(self, cx),
             (Searching | Leaving, E::Idle { .. }) => {}
             (Answered, E::Unheard { end, stranger }) => self.bridge.media.unheard(cx, end, stranger),
@@ -558,7 +579,11 @@ impl Parts {
                 self.agent_wishes(cx, end, wish);
             }
             (_, E::AgentNote { end, text, logged }) => cx.call.legs.agent_note(cx.now, cx.edge, end, &text, logged),
+            (_, E::Key { end, key, .. }) if self.is_digit_for_program(cx, end) => self.digit_for_program(cx, key),
             (_, E::Key { end, key, ms }) => self.bridge.negotiation.key_pressed(cx, end, (key, ms)),
+            (_, E::AppAnswered { query, answer }) => self.app_answered(cx, query, *answer),
+            (_, E::Due(Timer::Program)) => self.program_due(cx),
+            (_, E::Due(Timer::DialLimit)) => self.dial_limit_over(cx),
             (_, E::Played { end }) => self.played(cx, end),
             (Ended, E::AgentOpen { .. } | E::AgentLost { .. } | E::AgentEnded { .. } | E::AgentWish { .. }) => {}
 
@@ -622,6 +647,11 @@ impl Parts {
                 }
                 None => cx.edge.decide(cx.now, cx.call.key, listener.left_out()),
             }
+        }
+        if self.program.is_some() {
+            self.resume_program(cx, targets);
+            self.bridge.media.play_to_held(cx);
+            return self.bridge.media.tap_caller(cx);
         }
         if cx.call.legs.callee.is_some() {
             self.bridge.media.play_to_held(cx);

@@ -72,6 +72,7 @@ impl Call {
             times: Times { began: now, started: edge.date(now), first_ring: None, answered: None, ended: None },
             deadlines: Few::default(),
             ending: None,
+            is_programmed: false,
             legs: Legs::of_caller(key, leg),
             session: None,
             story: Story::default(),

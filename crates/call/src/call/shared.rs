@@ -44,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) legs: Legs,
     /// The media session at a worker.
     pub(crate) session: Option<MediaId>,
+    /// Whether an application has the call.
+    pub(crate) is_programmed: bool,
     /// What records, verdicts and traces tell of the call beyond its legs.
     pub(crate) story: Story,
 }

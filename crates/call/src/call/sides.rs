@@ -60,7 +60,8 @@ impl Parts {
         }
         if cx.call.state == State::Rerouting {
             cx.call.enter(State::Answered);
-            return self.search.joined(cx, &mut self.bridge, leg);
+            self.search.joined(cx, &mut self.bridge, leg);
+            return self.side_joined(cx, leg, None);
         }
         cx.call.enter(State::Answered);
         match self.bridge.first_description(cx) {
@@ -68,6 +69,7 @@ impl Parts {
                 self.bridge.converse(cx, leg);
                 self.bridge.media.stop_player(cx);
                 self.bridge.answer_caller(cx, &mut self.search, leg, ours, Vec::new()).act(self, cx);
+                self.side_joined(cx, leg, None);
             }
             Err(failure) => {
                 cx.call.enter(State::Searching);
@@ -249,6 +251,7 @@ impl Parts {
         if cx.call.state == State::Ended {
             return;
         }
+        self.program_lost_caller(cx);
         self.search.drop_attempts(cx, &mut self.bridge, reason);
         cx.call.legs.end_legs_with(reason);
         cx.call.enter(State::Ended);
@@ -321,6 +324,9 @@ impl Parts {
         cx.disarm(Timer::HoldCheck);
         cx.call.legs.callee = None;
         cx.call.enter(State::Rerouting);
+        if self.program.is_some() {
+            return self.stream_lost(cx, &lost.unwrap_or(Failure::unreached(ReasonSlug::AgentHungUp)));
+        }
         let is_lost = lost.as_ref().is_some_and(|failure| failure.loss.is_some());
         if let Some(failure) = lost {
             self.bridge.negotiation.note_failure(cx, Some(leg), &name, &failure);
@@ -377,7 +383,9 @@ impl Parts {
 
     /// A sound has been heard to its end: after the goodbye the call is over.
     pub(crate) fn played(&mut self, cx: &mut Cx<'_>, end: EndId) {
-        if self.bridge.media.player.is_some_and(|player| player.end == end) {
+        if self.is_program_player(end) {
+            self.program_played(cx);
+        } else if self.bridge.media.player.is_some_and(|player| player.end == end) {
             self.goodbye_overdue(cx);
         }
     }

@@ -57,9 +57,19 @@ impl Invariants<'_> {
         let sid = call.shared.legs.sid();
         let deadlines = self.edge.deadlines.iter().filter(|(_, key, _)| *key == call.shared.key).count();
         hold(deadlines == call.shared.deadlines.len(), || format!("{sid}: a deadline that never comes"))?;
+        let program = call.parts.program.as_deref();
+        hold(program.is_some() == call.shared.is_programmed, || format!("{sid}: a program that is not noted"))?;
+        let is_served = program.is_some_and(|run| run.of_caller().side.is_none());
+        if let Some(run) = program.filter(|run| run.side.is_none() && call.shared.state != State::Ended) {
+            hold(run.is_waiting(), || format!("{sid}: a program that waits for nothing: {run:?}"))?;
+            let forgets = is_served && call.shared.legs.callee.is_some();
+            hold(!forgets, || format!("{sid}: a program that forgets a party"))?;
+        }
         match call.shared.state {
             State::Searching => {
-                hold(call.parts.search.attempts.first().is_some(), || format!("{sid}: searching without an attempt"))?;
+                hold(call.parts.search.attempts.first().is_some() != is_served, || {
+                    format!("{sid}: searching without an attempt")
+                })?;
                 hold(call.shared.legs[LegId::CALLER].sip.server.is_some(), || {
                     format!("{sid}: searching without an INVITE to answer")
                 })
@@ -74,7 +84,7 @@ impl Invariants<'_> {
                 hold(call.parts.search.attempts.first().is_none(), || format!("{sid}: answered and still searching"))
             }
             State::Rerouting => {
-                let waits = call.parts.bridge.waits_for_ack(&call.shared);
+                let waits = is_served || call.parts.bridge.waits_for_ack(&call.shared);
                 hold(call.parts.search.attempts.first().is_none() == waits, || {
                     format!("{sid}: rerouting without an attempt")
                 })?;
@@ -87,9 +97,8 @@ impl Invariants<'_> {
                 let is_silent = talks
                     || call.parts.bridge.negotiation.transfers.now.is_some()
                         && call.parts.bridge.media.spoken.is_none();
-                hold(call.parts.bridge.media.player.is_none() == (waits || is_silent), || {
-                    format!("{sid}: rerouting in silence")
-                })
+                let is_played_to = call.parts.bridge.media.player.is_some();
+                hold(is_served || is_played_to != (waits || is_silent), || format!("{sid}: rerouting in silence"))
             }
             State::Leaving => {
                 hold(call.parts.search.attempts.first().is_none(), || format!("{sid}: leaving and still searching"))?;

@@ -156,6 +156,11 @@ impl Gateway {
                     self.edge.registrar_resolved(now, query, &servers);
                 }
             }
+            Input::AppAnswered { query, answer } => {
+                if let Some(key) = self.edge.index.queries.get(&query).copied() {
+                    self.tell(now, key, CallEvent::AppAnswered { query, answer });
+                }
+            }
             Input::Configure(settings) => self.edge.configure(now, *settings),
             Input::Unresolved(names) => {
                 self.edge.health.unresolved = names;

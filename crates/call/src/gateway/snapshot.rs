@@ -36,10 +36,11 @@ use crate::call::legs::written::Written;
 use crate::call::media::local::Listener;
 use crate::call::negotiation::local::Spoken;
 use crate::call::negotiation::refresh::{SessionTimer, WrittenTimer};
+use crate::call::program::snapshot::RunSnapshot;
 use crate::call::proof::Proof;
 use crate::call::shared::{Facts, Times};
 use crate::call::story::verdict::Story;
-use crate::call::{Bridge, Call, CallMedia, Search, State};
+use crate::call::{Bridge, Call, CallMedia, State};
 
 /// An answered call.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -86,6 +87,9 @@ pub struct CallSnapshot {
     #[serde(default)]
     holder: Option<(String, u64)>,
     pub(crate) agents: AgentsSnapshot,
+    /// The application that has the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) program: Option<RunSnapshot>,
 }
 
 /// Agents that are connected again, by name.
@@ -180,7 +184,11 @@ impl Call {
         // The call's own: of one that its caller has transferred, the caller's leg is not kept.
         legs.first_mut()?.sid = self.shared.legs.sid().to_owned();
         let is_kept = |end: EndId| legs.iter().any(|leg| leg.ends.iter().any(|kept| kept.end == end));
+        // A called party that hears a document is connected after a restart.
+        let parted = self.parts.program.iter().flat_map(|run| &run.called).flat_map(|called| &called.parted.wires);
+        let parted = parted.map(|(from, to)| (*from, to));
         let wires = self.parts.bridge.media.wires.iter().filter(|(from, (to, _))| is_kept(*from) && is_kept(*to));
+        let wires = wires.chain(parted);
         let (ends, next_end) = edge.sessions.ends(self.shared.session?)?;
         Some(CallSnapshot {
             sid: self.shared.legs.sid().to_owned(),
@@ -217,8 +225,13 @@ impl Call {
                 let held = now.saturating_duration_since(holder.since);
                 (holder.agent.name.to_string(), millis(held))
             }),
+            program: self.parts.program.as_deref().map(|run| RunSnapshot::of(run.of_caller(), now)),
             agents: AgentsSnapshot {
-                targets: if callee.is_none() { self.parts.search.targets_left(&self.shared) } else { Vec::new() },
+                targets: match (&self.parts.program, callee) {
+                    (Some(run), _) => run.of_caller().behind.left().collect(),
+                    (None, None) => self.parts.search.targets_left(&self.shared),
+                    (None, Some(_)) => Vec::new(),
+                },
                 listeners: listeners(&self.shared.legs),
             },
             legs,
@@ -239,6 +252,7 @@ impl Call {
         if callee.is_none() {
             legs.extend(snapshot.former.map(|former| former.restore(now, edge)));
         }
+        let program = snapshot.program.and_then(|program| program.restore(now, edge));
         edge.begin_trace(now, key, &snapshot.sid);
         edge.index.sids.insert(snapshot.sid, key);
         edge.decide(now, key, "the edge was restarted");
@@ -264,6 +278,7 @@ impl Call {
             times,
             deadlines: Few::default(),
             ending: None,
+            is_programmed: program.is_some(),
             legs: Legs::restored(key, legs, callee, holds),
             session: Some(snapshot.media),
             story: Story { failovers: snapshot.failovers, ..Story::default() },
@@ -279,7 +294,7 @@ impl Call {
             },
             ..Bridge::default()
         };
-        Call { shared, parts: Parts { bridge, search: Search::default() } }
+        Call { shared, parts: Parts { bridge, program, ..Parts::default() } }
     }
 }
 

@@ -20,7 +20,7 @@ fn counted(bench: &Bench) -> Arc<LegTurns> {
         }
         _ => None,
     };
-    bench.media.iter().filter_map(|(_, command)| of(command)).last().unwrap()
+    bench.media.iter().filter_map(|(_, command)| of(command)).next_back().unwrap()
 }
 
 /// A call that the agent has, and where its turns are counted.

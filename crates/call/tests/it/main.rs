@@ -58,6 +58,7 @@ mod number_parameters;
 mod one_to_one_nat;
 mod one_way;
 mod pace;
+mod programs;
 mod quality_series;
 mod quotas;
 mod raw_trace;

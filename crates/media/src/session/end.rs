@@ -688,6 +688,10 @@ impl End {
         let payload = packet.get(rtp.payload.clone()).unwrap_or_default();
         Ok(self.events.take_timed(now, clock_hz, rtp, payload))
     }
+    /// Takes a packet of a telephone-event that passes as it is; returns the digit that begins with it.
+    pub(super) fn take_passed(&mut self, rtp: &Rtp, packet: &[u8]) -> Option<char> {
+        self.events.take(rtp, packet.get(rtp.payload.clone()).unwrap_or_default())
+    }
     /// Takes a packet of a source of which only digits are wanted; returns the digit that begins with it, as a
     /// telephone-event or as a tone.
     ///

@@ -12,7 +12,7 @@ use crate::agent_audio::TrackPacket;
 use crate::codec::Coding;
 use crate::counters::DropReason;
 use crate::rtp::{PacketBuf, Rtp};
-use crate::spec::EndId;
+use crate::spec::{EndId, Event};
 
 use super::cx::Cx;
 use super::end::{Arrival, End, Feeder, Received};
@@ -78,6 +78,13 @@ impl Ends {
             return self.convert(cx, at, &rtp, packet);
         }
         let Some(payload_type) = wire.payload(rtp.payload_type) else {
+            if let Some(passed) = wire.passed(rtp.payload_type) {
+                let feeder = Feeder { serial: end.serial(), clock_hz };
+                if let Some(key) = end.take_passed(&rtp, packet.data()) {
+                    cx.events.push_back(Event::Key { end: end.id(), key, ms: 0 });
+                }
+                return self.forward(cx, feeder, to, Rtp { payload_type: passed, ..rtp }, packet).map(Some);
+            }
             if wire.digits_only().is_some() {
                 return self.take_begun(cx, at, &rtp, packet.data()).map(|()| None);
             }

@@ -121,6 +121,11 @@ impl Wire {
             payload.fill(silence);
         }
     }
+    /// Returns the payload number that the sink expects of telephone-events that pass while signalling is told of them.
+    pub(super) fn passed(&self, number: u8) -> Option<u8> {
+        let (from, to) = self.spec.parted.as_ref().and_then(|parted| parted.passed)?;
+        (from == number).then_some(to)
+    }
     /// Returns number and codec of the audio of a source of which only digits are wanted.
     pub(super) fn digits_only(&self) -> Option<(u8, Coding)> {
         self.spec.parted.as_ref().and_then(|parted| parted.digits_only)
@@ -155,7 +160,10 @@ impl Wire {
     }
     /// Returns whether a payload number means something here.
     pub(super) fn knows(&self, number: u8) -> bool {
-        self.converts(number) || self.coding(number).is_some() || self.spec.keys == Some(number)
+        self.converts(number)
+            || self.coding(number).is_some()
+            || self.passed(number).is_some()
+            || self.spec.keys == Some(number)
     }
     /// Returns the payload number that the sink expects.
     pub(super) fn payload(&self, from: u8) -> Option<u8> {

@@ -8,7 +8,7 @@ use trunkgate_media::counters::DropReason;
 use trunkgate_media::rtp::Rtp;
 use trunkgate_media::{Coding, Command, EndId, Event, PartedSpec, Sound, WireSpec};
 
-use crate::support::{A, A_RTP, Bench, remote};
+use crate::support::{A, A_RTP, B, Bench, remote};
 
 const PLAYER: EndId = EndId(6);
 /// ITU-T Q.23: the digit 5.
@@ -139,4 +139,21 @@ fn sounds_follow_each_other_in_one_stream_and_each_is_reported_at_its_end() {
         assert_eq!((pair[1].ssrc, pair[1].sequence), (pair[0].ssrc, pair[0].sequence.wrapping_add(1)));
         assert_eq!(pair[1].timestamp, pair[0].timestamp.wrapping_add(160));
     }
+}
+
+#[test]
+fn digits_that_pass_are_told_at_their_beginning() {
+    let mut bench = Bench::connected();
+    let parted = PartedSpec { passed: Some((101, 96)), ..PartedSpec::default() };
+    let wire = WireSpec { payloads: vec![(0, 0)], parted: Some(Box::new(parted)), ..WireSpec::default() };
+    bench.command(Command::Wire { from: A, to: B, wire });
+    for n in 0..6_u16 {
+        let end = if n > 2 { 0x80 } else { 0 };
+        let (_, passed) = bench.feed(A, false, A_RTP, &packet(n, 101, 0, &[10, end | 10, 0, 160])).unwrap();
+        let rtp = Rtp::parse(&passed).unwrap();
+        assert_eq!((rtp.payload_type, &passed[12..]), (96, &[10, end | 10, 0, 160][..]));
+        assert_eq!(keys(&mut bench), if n == 0 { vec!['*'] } else { vec![] });
+    }
+    let (_, audio) = bench.feed(A, false, A_RTP, &two_tones(6, (0.0, 0.0))).unwrap();
+    assert_eq!(Rtp::parse(&audio).unwrap().payload_type, 0);
 }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use rand::RngExt as _;
-use trunkgate_route::{CallInfo, Destination, Plan, ReferMode, Table, Target, TargetSpec, TokenBucket};
+use trunkgate_route::{App, CallInfo, Destination, Plan, ReferMode, Table, Target, TargetSpec, TokenBucket};
 use trunkgate_sip::{
     Answer, Body, ClientId, DialogId, Endpoint, EndpointConfig, Extra, Flow, Identity, Invite, Method, Party, ServerId,
 };
@@ -26,6 +26,7 @@ use trunkgate_story::wall::{Step, Wall};
 use crate::addressing::Addressing;
 use crate::admission::Admission;
 use crate::agents::Agents;
+use crate::app::{AppQuestion, AppWanted, DocumentRequest};
 use crate::config::{GatewayConfig, Settings};
 use crate::deadlines::Deadlines;
 use crate::health::Healths;
@@ -411,6 +412,24 @@ impl Edge {
         let query = self.question(destination);
         self.index.queries.insert(query, key);
         query
+    }
+
+    /// Asks the shell for a document or sound of a call's application.
+    pub fn ask_for(&mut self, key: CallKey, call: &str, app: &Arc<App>, wanted: AppWanted) -> QueryId {
+        let query = self.index.query();
+        self.index.queries.insert(query, key);
+        self.app_question(Some(query), call, app, wanted);
+        query
+    }
+
+    /// Makes a request of a call's application whose answer is not run.
+    pub fn notify_app(&mut self, call: &str, app: &Arc<App>, request: DocumentRequest) {
+        self.app_question(None, call, app, AppWanted::Document(request));
+    }
+
+    fn app_question(&mut self, query: Option<QueryId>, call: &str, app: &Arc<App>, wanted: AppWanted) {
+        let question = AppQuestion { query, call: call.to_owned(), app: app.clone(), wanted };
+        self.turn.outputs.push_back(Output::App(Box::new(question)));
     }
 
     /// The same for whoever keeps the question's name itself.

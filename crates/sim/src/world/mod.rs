@@ -381,7 +381,9 @@ impl World {
                 }
                 Output::Resolve { query, destination } => self.look_up(query, &destination.host),
                 Output::Pong { flow } => self.log.line(self.now, format_args!("pong to {}", flow.remote)),
-                Output::Registered(_)
+                // No route of the simulator leads to an application.
+                Output::App(_)
+                | Output::Registered(_)
                 | Output::Sms(_)
                 | Output::Counted(_)
                 | Output::Changed(_)

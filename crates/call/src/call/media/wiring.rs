@@ -227,6 +227,7 @@ impl CallMedia {
     /// Connects two ends, unless they are so already.
     pub(crate) fn connect_ends(&mut self, cx: &mut Cx<'_>, from: EndId, to: EndId, wire: WireSpec) {
         let Some(media) = cx.call.session else { return };
+        let wire = if self.tells_digits { telling(cx.call, from, wire) } else { wire };
         if self.wires.get(from) == Some(&(to, wire.clone())) {
             return;
         }
@@ -415,4 +416,17 @@ pub(crate) fn refused_offer(leg: &Leg, response: &Message) -> Option<String> {
     let warning = response.headers(HeaderName::Warning).next();
     let said = warning.map(|warning| format!(", Warning: {}", words(warning, TRACE_TEXT_CHARS)));
     Some(format!("it was offered {} by {}{}", codec_names(section), section.proto, said.unwrap_or_default()))
+}
+
+/// A wire of the caller towards a party that a program has dialled: the program is told of the caller's digits, which pass.
+fn telling(call: &Shared, from: EndId, wire: WireSpec) -> WireSpec {
+    let near = call.legs.near;
+    let is_callers = call.legs.leg_of(from) == Some(near);
+    let keys = || call.legs.offer_of(near)?.1?.keys;
+    let Some(keys) = is_callers.then(keys).flatten() else { return wire };
+    let Some(passed) = wire.payloads.iter().copied().find(|(number, _)| *number == keys) else { return wire };
+    let mut wire = wire;
+    wire.payloads.retain(|known| *known != passed);
+    wire.parted.get_or_insert_default().passed = Some(passed);
+    wire
 }

@@ -76,6 +76,26 @@ impl Bridge {
         }
     }
 
+    /// Answers the caller before another side has it: nobody does yet.
+    ///
+    /// # Errors
+    /// Where its description cannot be answered.
+    pub(crate) fn answer_first(&mut self, cx: &mut Cx<'_>) -> Result<Next, Failure> {
+        // Silence counts from now on.
+        cx.call.enter(State::Answered);
+        let ours = match self.first_description(cx) {
+            Ok(ours) => ours,
+            Err(failure) => {
+                cx.call.enter(State::Searching);
+                return Err(failure);
+            }
+        };
+        cx.call.enter(State::Rerouting);
+        self.negotiation.late = self.negotiation.offer.is_none().then_some(LegId::CALLER);
+        self.negotiation.offer = self.media.standing_offer(cx.call);
+        Ok(self.negotiation.send_answer(cx, ours, Vec::new()))
+    }
+
     /// What the caller was told of its session with us, once it was.
     pub(crate) fn standing_description(&self, call: &Shared) -> Option<Description> {
         if self.negotiation.transfers.now.is_none() {

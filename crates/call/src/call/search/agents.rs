@@ -195,23 +195,11 @@ impl Search {
         bridge: &mut Bridge,
         agent: &Arc<Agent>,
     ) -> Result<ControlFlow<Next>, Failure> {
-        // Silence counts from now on.
-        cx.call.enter(State::Answered);
-        let ours = match bridge.first_description(cx) {
-            Ok(ours) => ours,
-            Err(failure) => {
-                cx.call.enter(State::Searching);
-                return Err(failure);
-            }
-        };
-        cx.call.enter(State::Rerouting);
         bridge.media.take_sounds(agent);
-        bridge.negotiation.late = bridge.negotiation.offer.is_none().then_some(LegId::CALLER);
-        bridge.negotiation.offer = bridge.media.standing_offer(cx.call);
+        let next = bridge.answer_first(cx)?;
         cx.edge.decide(cx.now, cx.call.key, format!("answered before {} is connected", agent.name));
         let sid = cx.call.legs.sid().to_owned();
         cx.edge.log(&sid, format!("answered immediately, for {}", cx.edge.shown_name(&agent.name)), None);
-        let next = bridge.negotiation.send_answer(cx, ours, Vec::new());
         if !matches!(next, Next::Stay) {
             return Ok(ControlFlow::Break(next));
         }
@@ -238,6 +226,9 @@ impl Search {
     pub(crate) fn ring_back(&self, cx: &mut Cx<'_>, bridge: &mut Bridge) {
         if !(cx.call.state == State::Rerouting || bridge.media.is_early(cx.call)) || self.is_consulting() {
             return;
+        }
+        if bridge.media.talks_to_caller {
+            return bridge.media.talk_to_caller(cx);
         }
         let (Some(media), Some((caller, spoken))) = (cx.call.session, bridge.media.spoken_end(cx.call)) else { return };
         if bridge.media.player.is_none() {

@@ -206,7 +206,10 @@ impl Search {
     pub(crate) fn settle(&mut self, call: &mut Shared, bridge: &mut Bridge) {
         bridge.negotiation.offer = None;
         self.forwarded = None;
-        if call.legs.iter().all(|leg| leg.agent.is_none()) {
+        if call.is_programmed {
+            // The program may dial further parties.
+            self.controller = Controller::Done;
+        } else if call.legs.iter().all(|leg| leg.agent.is_none()) {
             self.controller = Controller::Done;
             call.facts.identity.settle();
         }

@@ -16,8 +16,8 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use bytes::Bytes;
 use trunkgate_call::gateway::GatewaySnapshot;
 use trunkgate_call::{
-    Addressing, CallRecord, Control, DayCount, Gateway, GatewayConfig, Input, Interfaces, ListenerSpec, Output,
-    QueryId, Settings, SmsNews,
+    Addressing, AppQuestion, CallRecord, Control, DayCount, Gateway, GatewayConfig, Input, Interfaces, ListenerSpec,
+    Output, QueryId, Settings, SmsNews,
 };
 use trunkgate_media::{Command, EndId, Event, LatchMode, MediaId};
 use trunkgate_route::{Definition, Destination, Numbers, Pattern, Peer, Route, Server, Table, TargetSpec, Trunk};
@@ -178,6 +178,8 @@ pub struct Bench {
     pub sampled: Vec<trunkgate_call::SampledCall>,
     pub counts: Vec<DayCount>,
     pub resolves: Vec<(QueryId, String)>,
+    /// Questions of applications.
+    pub questions: VecDeque<AppQuestion>,
     /// Who got an answer to a keep-alive.
     pub pongs: Vec<SocketAddr>,
     /// Connections on which a phone has registered.
@@ -235,6 +237,7 @@ impl Bench {
             sampled: vec![],
             counts: vec![],
             resolves: vec![],
+            questions: VecDeque::new(),
             pongs: vec![],
             registered: vec![],
             worker: true,
@@ -291,6 +294,7 @@ impl Bench {
                     self.media.push((id, command));
                 }
                 Output::Resolve { query, destination } => self.resolves.push((query, destination.host)),
+                Output::App(question) => self.questions.push_back(*question),
                 Output::Registered(connection) => self.registered.push(connection),
                 Output::Pong { flow } => self.pongs.push(flow.remote),
                 Output::Began(call) => assert!(self.began.insert(call.sid), "told twice"),

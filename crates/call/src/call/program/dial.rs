@@ -1,0 +1,311 @@
+//! Parties that a program dials: where they are, and what becomes of them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use trunkgate_media::EndId;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::key::{Branch, LegId};
+use trunkgate_route::{Target, TargetSpec, Wanted};
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_twiml::{Address, DialResult, DialStatus, DialStep, Input, Party};
+
+use crate::call::controller::Controller;
+use crate::call::legs::leg_end::EndedBy;
+use crate::call::program::{Side, Whisper};
+use crate::call::search::answer::{Failure, FinalAnswer};
+use crate::call::search::candidates::trunk_of_uri;
+use crate::call::shared::Cx;
+use crate::call::{Parts, State};
+
+/// What Twilio's error code of a stream says that could not be opened.
+const STREAM_FAILED: u16 = 31_901;
+
+/// Returns the document of a party.
+fn whisper_for(cx: &Cx<'_>, party: &Party) -> Option<Whisper> {
+    let (location, method) = party.whisper.clone()?;
+    let to = match &party.address {
+        Address::Number { number, .. } => cx.edge.table.numbers().normalise_caller(number, None).text,
+        Address::Sip { uris, .. } => uris.first()?.uri.clone(),
+    };
+    Some(Whisper { location, method, to })
+}
+
+impl Parts {
+    /// Calls the parties of a Dial.
+    pub(crate) fn dial(&mut self, cx: &mut Cx<'_>, dial: DialStep) {
+        let id = dial.id;
+        let mut targets: Vec<(Target, Option<Whisper>)> = Vec::new();
+        for party in &dial.parties {
+            match self.party(cx, party) {
+                Ok(found) => targets.extend(found.into_iter().map(|target| (target, whisper_for(cx, party)))),
+                Err(why) => cx.edge.decide(cx.now, cx.call.key, format!("Dial: {why}")),
+            }
+        }
+        if targets.is_empty() {
+            let result = DialResult::unanswered(DialStatus::Failed);
+            return self.tell_program(cx, Input::DialEnded { id, result });
+        }
+        let further = if dial.sequential || targets.len() == 1 {
+            targets.into_iter().map(|(target, whisper)| (target, vec![whisper])).collect()
+        } else {
+            let (targets, whispers) = targets.into_iter().unzip();
+            VecDeque::from([(Target::RingAll(targets), whispers)])
+        };
+        let shown = dial.caller_id.as_deref().map(|number| cx.edge.table.numbers().normalise_caller(number, None));
+        if let Some(shown) = shown {
+            cx.call.facts.shown_as = Some(Arc::new(shown));
+        }
+        cx.call.facts.ring_timeout = Some(dial.timeout);
+        let limit = dial.time_limit;
+        let whispers = Vec::new();
+        let side = Side { id, is_stream: false, since: None, limit, sid: None, is_bridged: false, whispers, further };
+        if let Some(run) = &mut self.program {
+            run.side = Some(side);
+        }
+        if cx.call.state == State::Rerouting {
+            self.bridge.media.ring_to_caller(cx);
+        }
+        self.bridge.media.end_talk();
+        self.call_next_party(cx);
+    }
+
+    /// Calls the next of the parties that are called in turn. Returns whether there was one.
+    fn call_next_party(&mut self, cx: &mut Cx<'_>) -> bool {
+        let Some(side) = self.program.as_mut().and_then(|run| run.side.as_mut()) else { return false };
+        let Some((target, whispers)) = side.further.pop_front() else { return false };
+        side.whispers = whispers;
+        self.search.controller = Controller::plan_of(vec![target]);
+        if cx.call.state == State::Rerouting {
+            self.search_on(cx);
+        } else {
+            self.advance(cx, None);
+        }
+        true
+    }
+
+    /// Returns the targets of a party.
+    ///
+    /// # Errors
+    /// Why there are none, in words.
+    fn party(&self, cx: &mut Cx<'_>, party: &Party) -> Result<Vec<Target>, String> {
+        match &party.address {
+            Address::Number { number, .. } => self.number(cx, number),
+            Address::Sip { uris, .. } => {
+                let found = uris.iter().map(|uri| self.sip_address(cx, &uri.uri)).collect::<Result<Vec<_>, _>>()?;
+                // One after the other would need a turn of their own: the first is called.
+                Ok(found.into_iter().take(1).collect())
+            }
+        }
+    }
+
+    /// Where a number leads: to the targets for dialled numbers, else as the routes say of a call of the caller's trunk.
+    fn number(&self, cx: &mut Cx<'_>, text: &str) -> Result<Vec<Target>, String> {
+        let Ok(number) = cx.edge.table.numbers().normalise(text, None) else {
+            return Err("a number is not callable".to_owned());
+        };
+        let connect = self.program.as_ref().map(|run| run.app.connect.clone()).unwrap_or_default();
+        let numbered = |target: &TargetSpec| {
+            let mut target = target.clone();
+            if let TargetSpec::Trunk { number: wanted @ None, .. } = &mut target {
+                *wanted = Some(number.text.clone());
+            }
+            target
+        };
+        if !connect.is_empty() {
+            let found: Vec<Target> =
+                connect.iter().map(numbered).filter_map(|target| cx.edge.target(&target)).collect();
+            return Ok(found);
+        }
+        let near = cx.call.legs.near;
+        let Some(trunk) = cx.call.legs[near].trunk.clone() else { return Err("no trunk".to_owned()) };
+        cx.charge_named(&trunk, &number, near).map_err(|reason| reason.sentence().to_owned())?;
+        let plan = cx.plan_named(&trunk, &number, near).ok_or("no route matches the number")?;
+        let is_party = |target: &Target| matches!(target, Target::Trunk { .. } | Target::Uri { .. });
+        let found: Vec<Target> = plan.targets.into_iter().filter(is_party).collect();
+        if found.is_empty() { Err(format!("the route {} leads to no party", plan.route.name)) } else { Ok(found) }
+    }
+
+    /// A SIP address: one of a trunk, or one that the application may reach.
+    fn sip_address(&self, cx: &mut Cx<'_>, uri: &str) -> Result<Target, String> {
+        let target = self.search.transfer_target(cx, uri).map_err(|refused| format!("a SIP address: {refused}"))?;
+        let Target::Uri { uri, destination, .. } = &target else {
+            return Err("a SIP address is not one".to_owned());
+        };
+        let (trunk, number) = trunk_of_uri(uri, &cx.edge.table);
+        let user: Vec<String> = number.into_iter().map(|number| number.text).collect();
+        let wanted = match trunk {
+            Some(trunk) => Wanted::Trunk(&trunk.name, &user),
+            None => Wanted::Uri(uri, destination, &user),
+        };
+        match &self.program {
+            Some(run) if run.app.may_dial(wanted) => Ok(target),
+            Some(_) | None => Err("a SIP address is neither a trunk's nor in `sip_to`".to_owned()),
+        }
+    }
+
+    /// Ends what a Dial has under way.
+    pub(crate) fn end_dial(&mut self, cx: &mut Cx<'_>, id: u32) {
+        let is_current = self.program.as_ref().and_then(|run| run.side.as_ref()).is_some_and(|side| side.id == id);
+        if !is_current {
+            return;
+        }
+        match cx.call.legs.callee {
+            Some(leg) => {
+                cx.call.legs[leg].end_with(ReasonSlug::AppHungUp, EndedBy::Edge);
+                self.bridge.media.hang_up_leg(cx, leg, ReasonSlug::AppHungUp);
+                self.side_left(cx, ReasonSlug::AppHungUp);
+            }
+            None => {
+                self.search.drop_attempts(cx, &mut self.bridge, ReasonSlug::AppHungUp);
+                self.side_over(cx, DialStatus::Canceled, None);
+            }
+        }
+    }
+
+    /// The party has been connected for as long as it may.
+    pub(crate) fn dial_limit_over(&mut self, cx: &mut Cx<'_>) {
+        cx.call.deadlines.remove(Timer::DialLimit);
+        if let Some(leg) = cx.call.legs.callee.filter(|_| self.program.is_some()) {
+            cx.edge.decide(cx.now, cx.call.key, "Dial: timeLimit has passed");
+            cx.call.legs[leg].end_with(ReasonSlug::MaxCall, EndedBy::Edge);
+            self.bridge.media.hang_up_leg(cx, leg, ReasonSlug::MaxCall);
+            self.side_left(cx, ReasonSlug::MaxCall);
+        }
+    }
+
+    /// Returns the document of a party that is being called, and that is to be run once it answers.
+    pub(crate) fn whisper_of(&self, branch: Branch) -> Option<Whisper> {
+        self.program.as_ref()?.side.as_ref()?.whispers.get(branch.place())?.clone()
+    }
+
+    /// Returns whether an end is that of the party that a program has connected.
+    pub(crate) fn is_end_of_side(&self, cx: &Cx<'_>, end: EndId) -> bool {
+        let leg = cx.call.legs.leg_of(end);
+        self.program.is_some() && leg.is_some() && leg == cx.call.legs.callee
+    }
+
+    /// The connected party sends nothing any more: its call ends, the caller stays.
+    pub(crate) fn side_fell_silent(&mut self, cx: &mut Cx<'_>) {
+        let Some(leg) = cx.call.legs.callee else { return };
+        cx.edge.decide(cx.now, cx.call.key, format!("no media from {}", cx.call.legs.name_of(leg)));
+        cx.call.legs[leg].end_with(ReasonSlug::MediaTimeout, EndedBy::Edge);
+        self.bridge.media.hang_up_leg(cx, leg, ReasonSlug::MediaTimeout);
+        self.side_left(cx, ReasonSlug::MediaTimeout);
+    }
+
+    /// A party or stream that the program wanted is connected with the caller, or will be after its document.
+    pub(crate) fn side_joined(&mut self, cx: &mut Cx<'_>, leg: LegId, whisper: Option<Whisper>) {
+        let Some(run) = &mut self.program else { return };
+        let Some(side) = run.side.as_mut().filter(|side| side.since.is_none()) else { return };
+        side.since = Some(cx.now);
+        side.sid = Some(cx.call.legs[leg].sid.clone());
+        let (is_stream, limit) = (side.is_stream, side.limit);
+        if !limit.is_zero() {
+            cx.arm(Timer::DialLimit, limit);
+        }
+        match whisper.filter(|_| !is_stream) {
+            Some(whisper) => self.begin_whisper(cx, leg, whisper),
+            None => self.side_bridged(cx),
+        }
+    }
+
+    /// The caller and the party hear each other.
+    pub(crate) fn side_bridged(&mut self, cx: &mut Cx<'_>) {
+        let Some(side) = self.program.as_mut().and_then(|run| run.side.as_mut()) else { return };
+        side.is_bridged = true;
+        if !side.is_stream {
+            self.bridge.media.tell_digits(cx);
+        }
+        let Some(side) = self.program.as_ref().and_then(|run| run.side.as_ref()) else { return };
+        let (id, is_stream) = (side.id, side.is_stream);
+        if !is_stream {
+            self.tell_program(cx, Input::DialAnswered { id });
+        }
+    }
+
+    /// No party answered, or the stream could not be opened.
+    pub(crate) fn side_failed(&mut self, cx: &mut Cx<'_>, answer: &FinalAnswer) {
+        if self.call_next_party(cx) {
+            return;
+        }
+        let status = match (answer.reason, answer.code) {
+            (_, 486 | 600) => DialStatus::Busy,
+            (ReasonSlug::RingTimeout, _) | (_, 408 | 480 | 487) => DialStatus::NoAnswer,
+            _ => DialStatus::Failed,
+        };
+        self.side_over(cx, status, Some(answer));
+    }
+
+    /// The connected party or stream has left, and its caller is still there.
+    pub(crate) fn side_has_left(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
+        cx.disarm(Timer::DialLimit);
+        self.drop_whisper(cx);
+        self.bridge.media.tells_digits = false;
+        if let Some(leg) = cx.call.legs.callee
+            && !self.take_caller_back(cx, leg)
+        {
+            return self.end(cx, reason);
+        }
+        self.side_over(cx, DialStatus::Completed, None);
+    }
+
+    /// Has the caller talk to the edge again, after a party has left it. Returns whether that is possible.
+    fn take_caller_back(&mut self, cx: &mut Cx<'_>, leg: LegId) -> bool {
+        cx.disarm(Timer::HoldCheck);
+        if cx.call.legs[leg].agent.is_some() {
+            self.bridge.media.close_agent(cx, leg);
+            cx.call.legs.callee = None;
+            cx.call.enter(State::Rerouting);
+            return true;
+        }
+        let near = cx.call.legs.near;
+        self.bridge.close_open_reinvite(cx);
+        self.bridge.negotiation.refuse_infos(cx);
+        self.bridge.media.end_holds(cx);
+        self.bridge.negotiation.owed.clear();
+        cx.disarm(Timer::Glare);
+        cx.disarm(Timer::Update);
+        let Some((offer, spoken)) = cx.call.legs.offer_of(near) else { return false };
+        self.bridge.media.part(cx, [leg, near]);
+        self.bridge.media.drop_ends(cx, leg);
+        cx.call.legs.leave_trunk(cx.edge, leg);
+        cx.call.legs[leg].has_left = true;
+        cx.call.legs.callee = None;
+        self.bridge.media.spoken = spoken;
+        self.bridge.negotiation.offer = Some(offer);
+        cx.call.enter(State::Rerouting);
+        true
+    }
+
+    /// What the program wanted is over.
+    fn side_over(&mut self, cx: &mut Cx<'_>, status: DialStatus, answer: Option<&FinalAnswer>) {
+        let Some(run) = &mut self.program else { return };
+        let Some(mut side) = run.side.take() else { return };
+        cx.call.facts.shown_as.clone_from(&run.shown_as);
+        cx.call.facts.ring_timeout = run.ring_timeout;
+        self.search.controller = Controller::Done;
+        if cx.call.state == State::Rerouting {
+            self.bridge.media.stop_playing_to_caller(cx);
+        }
+        if side.sid.is_none() {
+            side.sid = cx.call.legs.iter().skip(1).rfind(|leg| leg.agent.is_none()).map(|leg| leg.sid.clone());
+        }
+        if side.is_stream {
+            let error = side.since.is_none().then_some(STREAM_FAILED);
+            return self.tell_program(cx, Input::StreamEnded { id: side.id, error });
+        }
+        let mut result = self.result_of(cx, status, &side);
+        let code = answer.map(|answer| answer.code).filter(|_| result.sid.is_some());
+        if let Some(code) = code {
+            result.further.push(trunkgate_twiml::Parameter::new("DialSipResponseCode", code.to_string()));
+        }
+        self.tell_program(cx, Input::DialEnded { id: side.id, result });
+    }
+
+    /// An agent's stream that the program connected is lost.
+    pub(crate) fn stream_lost(&mut self, cx: &mut Cx<'_>, failure: &Failure) {
+        cx.edge.decide(cx.now, cx.call.key, failure.told_of("stream"));
+        self.side_over(cx, DialStatus::Failed, None);
+    }
+}

@@ -1,0 +1,154 @@
+//! Applications: a caller who talks to documents.
+//!
+//! [`Run`] is a call's program (`trunkgate_twiml`) with what it waits for in the call. It is asked after each of its
+//! steps, and by every event that is its own: documents and sounds that arrive, digits, parties that answer and leave. A
+//! party that it dials is searched for as any other target is; the route's own targets wait behind the program.
+//!
+//! | the program runs | the call's state |
+//! | --- | --- |
+//! | its caller has no answer yet | searching |
+//! | its caller hears prompts, or the ringing of a dialled party | rerouting |
+//! | a dialled party or a stream is connected | answered |
+
+pub(crate) mod dial;
+pub(crate) mod parameters;
+pub(crate) mod prompt;
+pub(crate) mod run;
+pub(crate) mod snapshot;
+pub(crate) mod steps;
+pub(crate) mod whisper;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use trunkgate_media::{EndId, WireSpec};
+use trunkgate_resources::io::QueryId;
+use trunkgate_resources::key::LegId;
+use trunkgate_route::{App, AppDocument, Number, Target};
+use trunkgate_twiml::{Location, Loop, Method, Program, Secret, Step};
+
+use crate::call::controller::Controller;
+
+/// The program that runs in a call.
+#[derive(Debug)]
+pub(crate) struct Run {
+    /// Its application.
+    pub(crate) app: Arc<App>,
+    /// The interpreter.
+    pub(crate) program: Program,
+    /// The beginning of its time.
+    pub(crate) began: Instant,
+    /// Targets of the route behind it.
+    pub(crate) behind: Controller,
+    /// What it waits for of the shell or the worker.
+    pub(crate) waits: Waits,
+    /// The step that it waits for, which is carried out again after a restart.
+    pub(crate) under_way: Option<Box<Step>>,
+    /// A party that it dials, or a stream.
+    pub(crate) side: Option<Side>,
+    /// The called party whose document it runs; `None`: it is the caller's.
+    pub(crate) called: Option<Called>,
+    /// Streams that listen, by their names.
+    pub(crate) streams: Vec<(String, LegId)>,
+    /// The route's caller number, in the place of which a Dial may show another.
+    pub(crate) shown_as: Option<Arc<Number>>,
+    /// The ring time-out of the route.
+    pub(crate) ring_timeout: Option<Duration>,
+}
+
+/// What a program waits for, besides its own time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Waits {
+    /// Nothing.
+    Nothing,
+    /// The caller's ports, or its ACK with a media address, before anything else.
+    Caller,
+    /// A document.
+    Document { query: QueryId, id: u32 },
+    /// A sound that is fetched or made.
+    Sound { query: QueryId, id: u32, repeat: Loop },
+    /// The end of a sound.
+    Played { id: u32, sound: Arc<[u8]>, left: u32 },
+    /// The end of digits that are played: how many of them are, and how often all are to be played still.
+    Digits { id: u32, digits: Secret, played: usize, left: u32 },
+}
+
+/// A party or stream that has the caller, or is to have it.
+#[derive(Debug, Clone)]
+pub(crate) struct Side {
+    /// Id of the step.
+    pub(crate) id: u32,
+    /// Whether it is a stream.
+    pub(crate) is_stream: bool,
+    /// When it was connected with the caller.
+    pub(crate) since: Option<Instant>,
+    /// Longest time together; zero: no limit.
+    pub(crate) limit: Duration,
+    /// The sid of the connected party's call.
+    pub(crate) sid: Option<String>,
+    /// Whether the caller and the party hear each other.
+    pub(crate) is_bridged: bool,
+    /// Documents for the parties that are called now, by their branches, before they are connected.
+    pub(crate) whispers: Vec<Option<Whisper>>,
+    /// Targets that are called in turn after the one that is called now, each with its documents.
+    pub(crate) further: VecDeque<(Target, Vec<Option<Whisper>>)>,
+}
+
+/// The document of a called party.
+#[derive(Debug, Clone)]
+pub(crate) struct Whisper {
+    /// Where it is.
+    pub(crate) location: Location,
+    /// Method of its request.
+    pub(crate) method: Method,
+    /// The party, as the program named it.
+    pub(crate) to: String,
+}
+
+/// A called party that hears a document before it is connected.
+#[derive(Debug)]
+pub(crate) struct Called {
+    /// The party.
+    pub(crate) parted: Parted,
+    /// The caller's program.
+    pub(crate) outer: Box<Run>,
+}
+
+/// A party that has answered and is parted from the caller.
+#[derive(Debug)]
+pub(crate) struct Parted {
+    /// Its leg.
+    pub(crate) leg: LegId,
+    /// Its address, as the program named it.
+    pub(crate) to: String,
+    /// How it is to be connected with the caller.
+    pub(crate) wires: Vec<(EndId, (EndId, WireSpec))>,
+}
+
+impl Run {
+    /// Returns the time of the program.
+    pub(crate) fn time(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.began)
+    }
+    /// Returns whether something of it is under way.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.waits != Waits::Nothing || self.program.poll_timeout().is_some()
+    }
+    /// Returns the caller's program, which may be behind that of a called party.
+    pub(crate) fn of_caller(&self) -> &Run {
+        self.called.as_ref().map_or(self, |called| &called.outer)
+    }
+    /// Returns whether its end leads to the next target of the route.
+    pub(crate) fn is_announcement(&self) -> bool {
+        matches!(self.app.document, AppDocument::Sound(_))
+    }
+}
+
+/// Returns the place of an application's document.
+pub(crate) fn place(document: &AppDocument) -> Location {
+    match document {
+        AppDocument::Url { url, .. } => Location::Url(url.clone()),
+        AppDocument::File(path) | AppDocument::Sound(path) => Location::File(path.clone()),
+    }
+}

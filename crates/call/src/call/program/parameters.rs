@@ -1,0 +1,123 @@
+//! Parameters that every request of an application has, in Twilio's names.
+
+use trunkgate_resources::app::{AppPlace, DocumentRequest};
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::LegId;
+use trunkgate_route::{Identities, WebhookMethod};
+use trunkgate_twiml::{Location, Method, Request};
+
+use crate::call::State;
+use crate::call::program::Parted;
+use crate::call::shared::Shared;
+
+/// Version of Twilio's API that the parameters follow.
+const API_VERSION: &str = "2010-04-01";
+/// Most headers of the caller's INVITE that a request repeats.
+const HEADERS: usize = 32;
+
+/// Makes a document's request; `None` for one without a place, which no program makes. `called`: the party whose document it
+/// is, where it is not the caller's.
+pub(crate) fn request(
+    call: &Shared,
+    edge: &Edge,
+    called: Option<&Parted>,
+    request: Request,
+) -> Option<DocumentRequest> {
+    let place = place(&request.location)?;
+    let further = request.parameters.into_iter().map(|parameter| (parameter.name.into_owned(), parameter.value));
+    let of_call = match called {
+        Some(party) => of_called(call, edge, party),
+        None => of_caller(call, edge),
+    };
+    let parameters = of_call.into_iter().chain(further).collect();
+    Some(DocumentRequest { place, method: method(request.method), purpose: request.purpose.name(), parameters })
+}
+
+/// Returns the place of a document or sound; `None` where it has none of its own.
+pub(crate) fn place(location: &Location) -> Option<AppPlace> {
+    match location {
+        Location::Url(url) => Some(AppPlace::Url(url.clone())),
+        Location::File(path) => Some(AppPlace::File(path.clone())),
+        Location::Inline => None,
+    }
+}
+
+/// Returns a webhook's method as a program's.
+pub(crate) const fn method_of(method: WebhookMethod) -> Method {
+    match method {
+        WebhookMethod::Post => Method::Post,
+        WebhookMethod::Get => Method::Get,
+    }
+}
+
+const fn method(method: Method) -> WebhookMethod {
+    match method {
+        Method::Post => WebhookMethod::Post,
+        Method::Get => WebhookMethod::Get,
+    }
+}
+
+/// A call as each request describes it.
+struct Described<'a> {
+    sid: &'a str,
+    from: String,
+    to: String,
+    status: &'static str,
+    direction: &'static str,
+}
+
+/// Returns the parameters that each request has.
+fn base(edge: &Edge, call: Described<'_>) -> Vec<(String, String)> {
+    let named = [
+        ("CallSid", call.sid.to_owned()),
+        ("AccountSid", edge.config.account_sid.clone()),
+        ("From", call.from.clone()),
+        ("To", call.to.clone()),
+        ("Caller", call.from),
+        ("Called", call.to),
+        ("CallStatus", call.status.to_owned()),
+        ("ApiVersion", API_VERSION.to_owned()),
+        ("Direction", call.direction.to_owned()),
+    ];
+    named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Returns what requests say of a party that was called.
+fn of_called(call: &Shared, edge: &Edge, party: &Parted) -> Vec<(String, String)> {
+    let from = call.facts.shown_as.as_ref().map_or_else(|| call.facts.caller.shown(), |shown| shown.text.clone());
+    let called = Described {
+        sid: &call.legs[party.leg].sid,
+        from,
+        to: party.to.clone(),
+        status: "in-progress",
+        direction: "outbound-dial",
+    };
+    let mut all = base(edge, called);
+    all.push(("ParentCallSid".to_owned(), call.legs.sid().to_owned()));
+    all
+}
+
+/// Returns what requests say of the caller's call.
+fn of_caller(call: &Shared, edge: &Edge) -> Vec<(String, String)> {
+    let status = match call.state {
+        State::Searching => "ringing",
+        State::Answered | State::Rerouting | State::Leaving => "in-progress",
+        State::Ended => "completed",
+    };
+    let (from, to) = (call.facts.caller.shown(), call.facts.called.text.clone());
+    let mut all = base(edge, Described { sid: call.legs.sid(), from, to, status, direction: "inbound" });
+    let caller = &call.legs[LegId::CALLER];
+    let may_assert = caller.trunk.as_ref().is_some_and(|trunk| trunk.identity == Identities::Pass);
+    if may_assert && !call.facts.caller.display.is_empty() && !call.facts.caller.anonymous {
+        all.push(("CallerName".to_owned(), call.facts.caller.display.clone()));
+    }
+    all.push(("SipCallId".to_owned(), caller.sip.call_id.clone()));
+    let headers = call.facts.headers.iter().filter(|(name, _)| is_extension(name)).take(HEADERS);
+    all.extend(headers.map(|(name, value)| (format!("SipHeader_{name}"), value.trim().to_owned())));
+    all
+}
+
+/// Whether a header is one of those that Twilio repeats: `X-…`.
+fn is_extension(name: &str) -> bool {
+    name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"))
+}

@@ -1,0 +1,310 @@
+//! A program's beginning, its events, and its end.
+
+use std::sync::Arc;
+
+use trunkgate_media::EndId;
+use trunkgate_resources::app::{AppAnswer, AppWanted};
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::io::QueryId;
+use trunkgate_resources::key::LegId;
+use trunkgate_resources::limits::INFO_BYTES;
+use trunkgate_route::{App, AppDocument};
+use trunkgate_sip::{Answer, ServerId};
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_twiml::{DialResult, DialStatus, Input, Location, Method, Program, Settings, Source, Step};
+
+use crate::call::controller::TargetResult;
+use crate::call::media::dtmf::{Told, told};
+use crate::call::negotiation::requests::Info;
+use crate::call::program::{Run, Waits, parameters, place};
+use crate::call::search::answer::Failure;
+use crate::call::shared::Cx;
+use crate::call::{Parts, State};
+
+/// What the media type of an announcement is taken for: the file says what it is.
+const SOUND: &str = "audio/wav";
+
+impl Parts {
+    /// Gives the call to an application; the targets behind it wait.
+    pub(crate) fn begin_program(&mut self, cx: &mut Cx<'_>, app: Arc<App>) {
+        cx.edge.decide(cx.now, cx.call.key, format!("target {}", app.target()));
+        cx.disarm(Timer::Search);
+        let fallback = app.fallback_url.clone().map(|url| (Location::Url(url), Method::Post));
+        let mut program = Program::new(Settings { fallback, ..Settings::default() });
+        let method = match &app.document {
+            AppDocument::Url { method, .. } => parameters::method_of(*method),
+            AppDocument::File(_) | AppDocument::Sound(_) => Method::Get,
+        };
+        let source = Source::Fetch { location: place(&app.document), method };
+        let mut run = Run {
+            app,
+            began: cx.now,
+            behind: std::mem::take(&mut self.search.controller),
+            waits: Waits::Nothing,
+            under_way: None,
+            side: None,
+            called: None,
+            streams: Vec::new(),
+            shown_as: cx.call.facts.shown_as.clone(),
+            ring_timeout: cx.call.facts.ring_timeout,
+            program: Program::new(Settings::default()),
+        };
+        program.start(run.time(cx.now), source, cx.call.times.answered.is_some());
+        run.program = program;
+        cx.call.is_programmed = true;
+        self.program = Some(Box::new(run));
+        if cx.call.times.answered.is_some() {
+            self.bridge.media.talk_to_caller(cx);
+        } else {
+            self.search.let_ring(cx, &mut self.bridge);
+        }
+        self.run_program(cx);
+    }
+
+    /// Takes an event of the program's, and does what follows.
+    pub(crate) fn tell_program(&mut self, cx: &mut Cx<'_>, input: Input) {
+        let Some(run) = &mut self.program else { return };
+        let time = run.time(cx.now);
+        run.under_way = None;
+        run.program.handle_input(time, input);
+        self.run_program(cx);
+    }
+
+    /// The program has waited for long enough.
+    pub(crate) fn program_due(&mut self, cx: &mut Cx<'_>) {
+        cx.call.deadlines.remove(Timer::Program);
+        let Some(run) = &mut self.program else { return };
+        if matches!(run.waits, Waits::Digits { .. }) {
+            return self.play_next_digit(cx);
+        }
+        let time = run.time(cx.now);
+        run.program.handle_timeout(time);
+        self.run_program(cx);
+    }
+
+    /// Carries out the program's steps until it waits for something.
+    pub(crate) fn run_program(&mut self, cx: &mut Cx<'_>) {
+        while let Some(run) = &mut self.program {
+            if run.waits == Waits::Caller || cx.call.state == State::Ended {
+                break;
+            }
+            let Some(step) = run.program.poll_output() else { break };
+            self.carry_out(cx, step);
+        }
+        let Some(run) = &self.program else { return };
+        // While digits are played the timer is that of the next one.
+        if !matches!(run.waits, Waits::Digits { .. }) {
+            cx.disarm(Timer::Program);
+            if let Some(due) = run.program.poll_timeout() {
+                cx.arm(Timer::Program, due.saturating_sub(run.time(cx.now)));
+            }
+        }
+    }
+
+    /// What the program has waited for of its caller is there: ports, or a media address.
+    pub(crate) fn caller_is_ready(&mut self, cx: &mut Cx<'_>) {
+        let Some(run) = &mut self.program else { return };
+        if run.waits == Waits::Caller {
+            run.waits = Waits::Nothing;
+            match cx.call.state {
+                State::Searching => self.answer_now(cx),
+                State::Answered | State::Rerouting | State::Leaving | State::Ended => {
+                    self.bridge.media.talk_to_caller(cx);
+                }
+            }
+        }
+        self.run_program(cx);
+    }
+
+    /// The shell has answered a question of the program's.
+    pub(crate) fn app_answered(&mut self, cx: &mut Cx<'_>, query: QueryId, answer: AppAnswer) {
+        cx.edge.index.queries.remove(&query);
+        let Some(run) = &mut self.program else { return };
+        match (std::mem::replace(&mut run.waits, Waits::Nothing), answer) {
+            (Waits::Document { query: asked, id }, answer) if asked == query => {
+                let input = match answer {
+                    AppAnswer::Document { url, content_type, body, told } => {
+                        cx.edge.decide(cx.now, cx.call.key, told);
+                        Input::Fetched { id, url, content_type, body }
+                    }
+                    AppAnswer::Failed { code, text } => Input::FetchFailed { id, code, text },
+                    AppAnswer::Sound(_) => return,
+                };
+                self.tell_program(cx, input);
+            }
+            (Waits::Sound { query: asked, id, repeat }, answer) if asked == query => match answer {
+                AppAnswer::Sound(sound) => self.play_sound(cx, id, repeat, sound),
+                AppAnswer::Failed { code, text } => self.tell_program(cx, Input::PlayFailed { id, code, text }),
+                AppAnswer::Document { .. } => {}
+            },
+            // What is no longer wanted.
+            (waits, _) => run.waits = waits,
+        }
+    }
+
+    /// The caller has pressed a key, as a telephone-event, a tone or by INFO.
+    pub(crate) fn digit_for_program(&mut self, cx: &mut Cx<'_>, digit: char) {
+        let Some(run) = &mut self.program else { return };
+        let time = run.time(cx.now);
+        run.program.handle_input(time, Input::Digit(digit.to_ascii_uppercase()));
+        self.run_program(cx);
+    }
+
+    /// Returns whether an INFO of the caller holds a digit for the program.
+    pub(crate) fn is_info_for_program(&self, cx: &Cx<'_>, leg: LegId, info: &Info) -> bool {
+        let is_key = matches!(told(info.body.as_ref()), Told::Key(..));
+        self.program.is_some() && leg == cx.call.legs.near && is_key && info.bytes() <= INFO_BYTES
+    }
+
+    /// Takes that digit.
+    pub(crate) fn info_for_program(&mut self, cx: &mut Cx<'_>, server: ServerId, info: &Info) {
+        cx.edge.respond(cx.now, server, Answer { code: 200, ..Answer::default() });
+        if let Told::Key(key, _) = told(info.body.as_ref()) {
+            self.digit_for_program(cx, key);
+        }
+    }
+
+    /// Returns whether digits of an end are the program's.
+    pub(crate) fn is_digit_for_program(&self, cx: &Cx<'_>, end: EndId) -> bool {
+        let Some(run) = &self.program else { return false };
+        let leg = cx.call.legs.leg_of(end);
+        match &run.called {
+            Some(called) => leg == Some(called.parted.leg),
+            None => leg == Some(cx.call.legs.near) && (cx.call.legs.callee.is_none() || self.bridge.media.tells_digits),
+        }
+    }
+
+    /// Asks for a document.
+    pub(crate) fn fetch(&mut self, cx: &mut Cx<'_>, id: u32, request: trunkgate_twiml::Request) {
+        let Some(run) = &mut self.program else { return };
+        if run.is_announcement() {
+            let input = Input::Fetched { id, url: None, content_type: Some(SOUND.to_owned()), body: Vec::new() };
+            let time = run.time(cx.now);
+            return run.program.handle_input(time, input);
+        }
+        let called = run.called.as_ref().map(|called| &called.parted);
+        let Some(request) = parameters::request(cx.call, cx.edge, called, request) else { return };
+        let query = cx.edge.ask_for(cx.call.key, cx.call.legs.sid(), &run.app, AppWanted::Document(request));
+        self.drop_question(cx);
+        if let Some(run) = &mut self.program {
+            run.waits = Waits::Document { query, id };
+        }
+    }
+
+    /// Forgets what the program has asked the shell for.
+    pub(crate) fn drop_question(&mut self, cx: &mut Cx<'_>) {
+        let Some(run) = &mut self.program else { return };
+        if let Waits::Document { query, .. } | Waits::Sound { query, .. } = run.waits {
+            cx.edge.index.queries.remove(&query);
+            run.waits = Waits::Nothing;
+        }
+    }
+
+    /// The program is over and the caller is still there: the next target of its route, or the end of the call.
+    pub(crate) fn program_over(&mut self, cx: &mut Cx<'_>, code: Option<u16>) {
+        if self.program.as_ref().is_some_and(|run| run.called.is_some()) {
+            // A document that cannot be run is no reason to lose a party that has answered.
+            return self.end_whisper(cx, code.is_some());
+        }
+        let Some(run) = self.end_program(cx) else { return };
+        let is_announcement = run.is_announcement();
+        self.search.controller = run.behind;
+        let reason = match code {
+            Some(_) => ReasonSlug::AppFailed,
+            None if is_announcement => ReasonSlug::Announced,
+            None => return self.end_or_refuse(cx, ReasonSlug::AppHungUp),
+        };
+        if code.is_none() && !self.search.controller.has_more() {
+            return self.end_or_refuse(cx, reason);
+        }
+        self.bridge.media.stop_player(cx);
+        let detail = code.map(|code| format!("{}, error {code}", reason.sentence()));
+        let failure = Failure { detail, ..Failure::unreached(reason) };
+        self.bridge.negotiation.note_failure(cx, None, &run.app.target(), &failure);
+        if cx.call.state == State::Rerouting {
+            self.search.controller.failed(failure);
+            return self.search_on(cx);
+        }
+        cx.arm(Timer::Search, self.search.controller.search_timeout());
+        self.advance(cx, Some(TargetResult::Failed(failure)));
+    }
+
+    /// Ends the call: by BYE, or by a final answer where the caller has none.
+    fn end_or_refuse(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
+        if cx.call.state == State::Searching {
+            let answer = crate::call::search::answer::FinalAnswer::new(603, reason);
+            return self.refuse(cx, &answer);
+        }
+        self.end(cx, reason);
+    }
+
+    /// Takes the program out of the call, with what it has asked for.
+    fn end_program(&mut self, cx: &mut Cx<'_>) -> Option<Box<Run>> {
+        self.drop_question(cx);
+        cx.disarm(Timer::Program);
+        cx.disarm(Timer::DialLimit);
+        cx.call.is_programmed = false;
+        self.bridge.media.end_talk();
+        let run = self.program.take()?;
+        cx.call.facts.shown_as.clone_from(&run.shown_as);
+        cx.call.facts.ring_timeout = run.ring_timeout;
+        Some(run)
+    }
+
+    /// The call is over: the program hears of it, and makes its last request.
+    pub(crate) fn program_lost_caller(&mut self, cx: &mut Cx<'_>) {
+        self.drop_whisper(cx);
+        if let Some(run) = &mut self.program {
+            let time = run.time(cx.now);
+            let abandoned = run.side.clone();
+            run.program.handle_input(time, Input::HungUp);
+            if let Some(side) = abandoned.filter(|side| !side.is_stream) {
+                let status = if side.since.is_some() { DialStatus::Completed } else { DialStatus::Canceled };
+                let result = self.result_of(cx, status, &side);
+                if let Some(run) = &mut self.program {
+                    run.program.handle_input(time, Input::DialEnded { id: side.id, result });
+                }
+            }
+        }
+        while let Some(step) = self.program.as_mut().and_then(|run| run.program.poll_output()) {
+            self.last_step(cx, step);
+        }
+        self.end_program(cx);
+    }
+
+    /// Carries out a step of a program that has no caller any more.
+    fn last_step(&mut self, cx: &mut Cx<'_>, step: Step) {
+        match step {
+            Step::Notify(request) => {
+                let app = self.program.as_ref().map(|run| run.app.clone());
+                let request = parameters::request(cx.call, cx.edge, None, request);
+                if let Some((app, request)) = app.zip(request) {
+                    cx.edge.notify_app(cx.call.legs.sid(), &app, request);
+                }
+            }
+            Step::Trace(trace) => self.trace_step(cx, &trace),
+            Step::Fetch { .. }
+            | Step::Answer
+            | Step::Say { .. }
+            | Step::Play { .. }
+            | Step::PlayDigits { .. }
+            | Step::StopPlaying { .. }
+            | Step::Dial(_)
+            | Step::EndDial { .. }
+            | Step::ConnectStream(_)
+            | Step::StartStream(_)
+            | Step::StopStream { .. }
+            | Step::Refer { .. }
+            | Step::Reject(_)
+            | Step::Hangup
+            | Step::Join
+            | Step::Failed { .. } => {}
+        }
+    }
+
+    /// Returns the result of a Dial for its action.
+    pub(crate) fn result_of(&self, cx: &Cx<'_>, status: DialStatus, side: &crate::call::program::Side) -> DialResult {
+        let duration = side.since.map(|since| cx.now.saturating_duration_since(since));
+        DialResult { status, sid: side.sid.clone(), duration, bridged: side.is_bridged, further: Vec::new() }
+    }
+}

@@ -1,0 +1,124 @@
+//! A program in plain data, and back. What was under way begins again: a document is asked for again, a prompt is heard
+//! from its beginning, a party that had not answered is called again.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_route::{App, TargetSpec};
+use trunkgate_twiml::{Program, Step};
+
+use crate::call::Parts;
+use crate::call::controller::Controller;
+use crate::call::program::{Run, Side, Waits};
+use crate::call::shared::Cx;
+
+/// A program of an answered call.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct RunSnapshot {
+    target: TargetSpec,
+    program: Program,
+    ran_ms: u64,
+    under_way: Option<Box<Step>>,
+    side: Option<SideSnapshot>,
+    ring_timeout_ms: Option<u64>,
+}
+
+/// A party that is connected.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct SideSnapshot {
+    id: u32,
+    talked_ms: u64,
+    limit_ms: u64,
+    sid: Option<String>,
+}
+
+impl RunSnapshot {
+    /// Writes a program down.
+    pub(crate) fn of(run: &Run, now: Instant) -> RunSnapshot {
+        let connected = run.side.as_ref().filter(|side| !side.is_stream);
+        let side = connected.and_then(|side| {
+            let talked = now.saturating_duration_since(side.since?);
+            let (talked_ms, limit_ms) = (millis(talked), millis(side.limit));
+            Some(SideSnapshot { id: side.id, talked_ms, limit_ms, sid: side.sid.clone() })
+        });
+        RunSnapshot {
+            target: run.app.spec(),
+            program: run.program.clone(),
+            ran_ms: millis(run.time(now)),
+            under_way: run.under_way.clone().filter(|_| side.is_none()),
+            side,
+            ring_timeout_ms: run.ring_timeout.map(millis),
+        }
+    }
+
+    /// Returns the program again; `None` where the configuration has its application no longer.
+    pub(crate) fn restore(self, now: Instant, edge: &Edge) -> Option<Box<Run>> {
+        let app = match &self.target {
+            TargetSpec::App(name) => edge.table.app(name).cloned(),
+            TargetSpec::Play(file) => Some(Arc::new(App::playing(file))),
+            TargetSpec::Trunk { .. }
+            | TargetSpec::Uri { .. }
+            | TargetSpec::Agent(_)
+            | TargetSpec::Reject(_)
+            | TargetSpec::RingAll(_) => None,
+        };
+        let app = app?;
+        let ago = |ms| now.checked_sub(Duration::from_millis(ms)).unwrap_or(now);
+        let side = self.side.map(|side| Side {
+            id: side.id,
+            is_stream: false,
+            since: Some(ago(side.talked_ms)),
+            limit: Duration::from_millis(side.limit_ms),
+            sid: side.sid,
+            is_bridged: true,
+            whispers: Vec::new(),
+            further: VecDeque::new(),
+        });
+        let run = Run {
+            app,
+            program: self.program,
+            began: ago(self.ran_ms),
+            behind: Controller::Done,
+            waits: Waits::Nothing,
+            under_way: self.under_way,
+            side,
+            called: None,
+            streams: Vec::new(),
+            shown_as: None,
+            ring_timeout: self.ring_timeout_ms.map(Duration::from_millis),
+        };
+        Some(Box::new(run))
+    }
+}
+
+impl Parts {
+    /// Goes on with the program of a restored call; `behind`: the targets behind it.
+    pub(crate) fn resume_program(&mut self, cx: &mut Cx<'_>, behind: &[TargetSpec]) {
+        let behind = behind.iter().filter_map(|target| cx.edge.target(target)).collect();
+        let Some(run) = &mut self.program else { return };
+        run.behind = Controller::resume(behind);
+        run.shown_as.clone_from(&cx.call.facts.shown_as);
+        if let Some(side) = run.side.as_ref().filter(|side| !side.limit.is_zero()) {
+            let talked = side.since.map_or(Duration::ZERO, |since| cx.now.saturating_duration_since(since));
+            cx.arm(Timer::DialLimit, side.limit.saturating_sub(talked));
+        }
+        if cx.call.legs.callee.is_some() {
+            return self.bridge.media.tell_digits(cx);
+        }
+        let under_way = run.under_way.take();
+        self.bridge.media.talk_to_caller(cx);
+        if let Some(step) = under_way {
+            self.carry_out(cx, *step);
+        }
+        self.run_program(cx);
+    }
+}
+
+/// A duration as it is written down.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

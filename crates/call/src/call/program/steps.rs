@@ -1,0 +1,202 @@
+//! The steps of a program, carried out in its call.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use trunkgate_media::agent::TrackSet;
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::key::LegId;
+use trunkgate_resources::limits::PORTS_NEWS;
+use trunkgate_route::{Agent, Target, Template};
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_twiml::{Input, Note, ReferResult, Reject, Step, StreamStep, Trace, Tracks};
+
+use crate::call::agent::agent_leg::Role;
+use crate::call::controller::Controller;
+use crate::call::legs::leg::LegState;
+use crate::call::program::{Side, Waits};
+use crate::call::search::answer::FinalAnswer;
+use crate::call::shared::{Cx, Next};
+use crate::call::{Parts, State};
+
+/// Twilio's code of a transfer that failed.
+const REFER_FAILED: u16 = 32_218;
+
+impl Parts {
+    /// Carries out one step.
+    pub(crate) fn carry_out(&mut self, cx: &mut Cx<'_>, step: Step) {
+        if let Some(run) = self.program.as_mut().filter(|_| is_waited_for(&step)) {
+            run.under_way = Some(Box::new(step.clone()));
+        }
+        match step {
+            Step::Fetch { id, request } => self.fetch(cx, id, request),
+            Step::Notify(_) => {}
+            Step::Answer => self.answer_for_program(cx),
+            Step::Say { id, say } => self.say(cx, id, say),
+            Step::Play { id, location, repeat } => self.play_file(cx, id, &location, repeat),
+            Step::PlayDigits { id, digits, repeat } => self.play_digits(cx, id, digits, repeat),
+            Step::StopPlaying { .. } => self.stop_playing(cx),
+            Step::Dial(dial) => self.dial(cx, dial),
+            Step::EndDial { id } => self.end_dial(cx, id),
+            Step::ConnectStream(stream) => self.connect_stream(cx, &stream),
+            Step::StartStream(stream) => self.start_stream(cx, &stream),
+            Step::StopStream { name } => self.stop_stream(cx, &name),
+            Step::Refer { id, .. } => {
+                cx.edge.decide(cx.now, cx.call.key, "Refer: the caller is not referred");
+                let result = ReferResult { status: None, refer: Some(REFER_FAILED), notify: None };
+                self.tell_program(cx, Input::ReferEnded { id, result });
+            }
+            Step::Reject(reject) => self.reject_for_program(cx, reject),
+            Step::Hangup => self.program_over(cx, None),
+            Step::Join => self.end_whisper(cx, true),
+            Step::Failed { code } => self.program_over(cx, Some(code)),
+            Step::Trace(trace) => self.trace_step(cx, &trace),
+        }
+    }
+
+    /// Answers the caller, once its ports are known to be ours; then it hears the program.
+    pub(crate) fn answer_for_program(&mut self, cx: &mut Cx<'_>) {
+        if cx.call.state != State::Searching {
+            return self.bridge.media.talk_to_caller(cx);
+        }
+        if !cx.call.legs.is_bound() {
+            return self.wait_for_caller(cx);
+        }
+        self.answer_now(cx);
+    }
+
+    /// Answers the caller.
+    pub(crate) fn answer_now(&mut self, cx: &mut Cx<'_>) {
+        match self.bridge.answer_first(cx) {
+            Ok(Next::Stay) => {}
+            Ok(next) => return next.act(self, cx),
+            Err(failure) => return self.refuse(cx, &failure.answer()),
+        }
+        let sid = cx.call.legs.sid().to_owned();
+        cx.edge.log(&sid, "answered for an application".to_owned(), None);
+        if self.bridge.waits_for_ack(cx.call) {
+            cx.edge.decide(cx.now, cx.call.key, "waiting for the caller's ACK with its media address");
+            return self.wait_for_caller(cx);
+        }
+        self.bridge.media.talk_to_caller(cx);
+    }
+
+    fn wait_for_caller(&mut self, cx: &mut Cx<'_>) {
+        if cx.call.state == State::Searching {
+            cx.arm(Timer::Ports, PORTS_NEWS);
+        }
+        if let Some(run) = &mut self.program {
+            run.waits = Waits::Caller;
+        }
+    }
+
+    fn reject_for_program(&mut self, cx: &mut Cx<'_>, reject: Reject) {
+        if cx.call.state != State::Searching {
+            return self.program_over(cx, None);
+        }
+        let code = match reject {
+            Reject::Busy => 486,
+            Reject::Rejected => 603,
+        };
+        self.refuse(cx, &FinalAnswer::new(code, ReasonSlug::AppRejected));
+    }
+
+    /// Connects the caller with a media stream.
+    fn connect_stream(&mut self, cx: &mut Cx<'_>, stream: &StreamStep) {
+        let Some(run) = &mut self.program else { return };
+        run.side = Some(Side {
+            id: stream.id,
+            is_stream: true,
+            since: None,
+            limit: Duration::ZERO,
+            sid: None,
+            is_bridged: false,
+            whispers: Vec::new(),
+            further: VecDeque::new(),
+        });
+        let agent = Arc::new(agent_of(stream));
+        self.bridge.media.end_talk();
+        self.search.controller = Controller::plan_of(vec![Target::Agent(agent)]);
+        self.search_on(cx);
+    }
+
+    fn start_stream(&mut self, cx: &mut Cx<'_>, stream: &StreamStep) {
+        let tracks = match stream.tracks {
+            Tracks::Inbound => TrackSet::Inbound,
+            Tracks::Outbound => TrackSet::Outbound,
+            Tracks::Both => TrackSet::Both,
+        };
+        let agent = Arc::new(agent_of(stream));
+        if self.bridge.media.speaks_other_audio(cx.call) {
+            return cx.edge.decide(cx.now, cx.call.key, "Stream: the edge cannot decode the codec of the call");
+        }
+        let part = Role::Listen { tracks, parameters: stream.parameters.clone() };
+        match cx.add_agent(&agent, part) {
+            Some(leg) => {
+                if let (Some(run), Some(name)) = (&mut self.program, &stream.name) {
+                    run.streams.push((name.clone(), leg));
+                }
+                self.bridge.media.tap_caller(cx);
+            }
+            None => cx.edge.decide(cx.now, cx.call.key, "Stream: the call has too many listeners"),
+        }
+    }
+
+    fn stop_stream(&mut self, cx: &mut Cx<'_>, name: &str) {
+        let streams = self.program.as_ref().map(|run| &run.streams[..]).unwrap_or_default();
+        let is_live = |leg: LegId| cx.call.legs[leg].state != LegState::Ended;
+        let named = streams.iter().find(|(known, leg)| known == name && is_live(*leg));
+        match named.map(|(_, leg)| cx.call.legs[*leg].sid.clone()) {
+            Some(sid) => drop(self.bridge.media.end_fork(cx, &sid)),
+            None => cx.edge.decide(cx.now, cx.call.key, "Stop: no stream has that name"),
+        }
+    }
+
+    /// Notes in the call's trace what the program says of itself.
+    pub(crate) fn trace_step(&self, cx: &mut Cx<'_>, trace: &Trace) {
+        let Trace { line, verb, note } = trace;
+        let at = if *line == 0 { String::new() } else { format!(" (line {line})") };
+        let text = match note {
+            Note::Began => format!("{verb}{at}"),
+            Note::Result(text) => format!("{verb}{at}: {text}"),
+            Note::Warning { code, text } => format!("{verb}{at}: warning {code}: {text}"),
+            Note::Error { code, text } => format!("{verb}{at}: error {code}: {text}"),
+        };
+        if let Note::Error { .. } = note {
+            let sid = cx.call.legs.sid().to_owned();
+            cx.edge.warn(&sid, text.clone(), None);
+        }
+        cx.edge.decide(cx.now, cx.call.key, text);
+    }
+}
+
+/// Whether something comes of a step later.
+const fn is_waited_for(step: &Step) -> bool {
+    match step {
+        Step::Fetch { .. }
+        | Step::Say { .. }
+        | Step::Play { .. }
+        | Step::PlayDigits { .. }
+        | Step::Dial(_)
+        | Step::ConnectStream(_)
+        | Step::Refer { .. } => true,
+        Step::Notify(_)
+        | Step::Answer
+        | Step::StopPlaying { .. }
+        | Step::EndDial { .. }
+        | Step::StartStream(_)
+        | Step::StopStream { .. }
+        | Step::Reject(_)
+        | Step::Hangup
+        | Step::Join
+        | Step::Failed { .. }
+        | Step::Trace(_) => false,
+    }
+}
+
+/// The agent that a stream is.
+fn agent_of(stream: &StreamStep) -> Agent {
+    let parameters = stream.parameters.iter().map(|(name, value)| (name.clone(), Template::literal(value)));
+    Agent { parameters: parameters.collect(), ..Agent::at("", &stream.url) }
+}

@@ -1,0 +1,85 @@
+//! A party that a program has dialled hears a document before it is connected; its caller hears ringing meanwhile.
+
+use std::time::Duration;
+
+use trunkgate_resources::key::LegId;
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_twiml::{Program, Role, Settings, Source};
+
+use crate::call::Parts;
+use crate::call::controller::Controller;
+use crate::call::legs::leg_end::EndedBy;
+use crate::call::program::{Called, Parted, Run, Waits, Whisper};
+use crate::call::shared::Cx;
+
+impl Parts {
+    /// Parts a party that has answered from the caller, and has its document run.
+    pub(crate) fn begin_whisper(&mut self, cx: &mut Cx<'_>, leg: LegId, whisper: Whisper) {
+        let near = cx.call.legs.near;
+        let Some((_, spoken)) = cx.call.legs.offer_of(near) else { return self.side_bridged(cx) };
+        let is_theirs = |end| [near, leg].iter().any(|at| cx.call.legs[*at].ends.iter().any(|slot| slot.end == end));
+        let wires = self.bridge.media.wires.iter().filter(|(from, _)| is_theirs(*from));
+        let wires = wires.map(|(from, to)| (from, to.clone())).collect();
+        self.bridge.media.part(cx, [near, leg]);
+        if !self.bridge.media.talk_to_called(cx, leg) {
+            for (from, (to, wire)) in wires {
+                self.bridge.media.connect_ends(cx, from, to, wire);
+            }
+            return self.side_bridged(cx);
+        }
+        self.bridge.media.spoken = spoken;
+        self.bridge.media.ring_to_caller(cx);
+        let Some(outer) = self.program.take() else { return };
+        let mut program = Program::new(Settings { fallback: None, role: Role::Called });
+        program.start(Duration::ZERO, Source::Fetch { location: whisper.location, method: whisper.method }, true);
+        self.program = Some(Box::new(Run {
+            app: outer.app.clone(),
+            program,
+            began: cx.now,
+            behind: Controller::Done,
+            waits: Waits::Nothing,
+            under_way: None,
+            side: None,
+            called: Some(Called { parted: Parted { leg, to: whisper.to, wires }, outer }),
+            streams: Vec::new(),
+            shown_as: None,
+            ring_timeout: None,
+        }));
+        self.run_program(cx);
+    }
+
+    /// Returns whether a called party hears its document.
+    pub(crate) fn is_whispering(&self) -> bool {
+        self.program.as_ref().is_some_and(|run| run.called.is_some())
+    }
+
+    /// The document of a called party is over: the party is connected, or its call ends.
+    pub(crate) fn end_whisper(&mut self, cx: &mut Cx<'_>, joins: bool) {
+        let Some(Parted { leg, wires, .. }) = self.drop_whisper(cx) else { return };
+        if joins {
+            self.bridge.media.end_talk();
+            self.bridge.media.stop_player(cx);
+            for (from, (to, wire)) in wires {
+                self.bridge.media.connect_ends(cx, from, to, wire);
+            }
+            self.bridge.media.tap_caller(cx);
+            return self.side_bridged(cx);
+        }
+        cx.call.legs[leg].end_with(ReasonSlug::AppHungUp, EndedBy::Edge);
+        self.bridge.media.hang_up_leg(cx, leg, ReasonSlug::AppHungUp);
+        self.side_left(cx, ReasonSlug::AppHungUp);
+    }
+
+    /// Takes the program of a called party away; the caller's is in force again. Returns the party's leg and how it is to be
+    /// connected.
+    pub(crate) fn drop_whisper(&mut self, cx: &mut Cx<'_>) -> Option<Parted> {
+        if !self.is_whispering() {
+            return None;
+        }
+        self.drop_question(cx);
+        self.bridge.media.end_talk_to_called(cx);
+        let Called { parted, outer } = self.program.take()?.called?;
+        self.program = Some(outer);
+        Some(parted)
+    }
+}
