@@ -79,7 +79,7 @@ const COLUMNS = [
 
 /** Name of a bin of durations. */
 function binName({ from, to }) {
-  if (to === null) return `> ${duration(from)}`;
+  if (to === null) return `> ${from / 3600} h`;
   if (from < 60) return `${from}–${to} s`;
   return from < 3600 ? `${figure(from / 60, from % 60 ? 1 : 0)}–${figure(to / 60, to % 60 ? 1 : 0)} min` : duration(from);
 }
@@ -116,7 +116,7 @@ function filters(asked, go) {
     pick('state', 'State', STATES), pick('outcome', 'Outcome', OUTCOMES), pick('flag', 'Flag', FLAGS), trunk,
     select('reason', 'Reason'), select('code', 'SIP code'),
     select('within', 'Started', WITHIN.map(([value, text]) => h('option', { value, selected: value === asked.within }, text))),
-    type('longer', 'Duration from (s)', 5), type('shorter', 'below (s)', 5), type('search', 'Search', 16),
+    h('span', { class: 'pair' }, type('longer', 'Duration from (s)', 5), type('shorter', 'below (s)', 5)), type('search', 'Search', 16),
     h('button', { type: 'submit', class: 'quiet' }, 'Apply'),
     h('button', { type: 'button', class: 'quiet', on: { click: () => { location.hash = '#/calls?longer=30&shorter=34'; } }, title: 'Calls with a lost ACK end after this time' }, 'Ended at 30–34 s'),
     h('a', { href: '#/calls', class: 'button quiet' }, 'Clear'));
@@ -150,6 +150,7 @@ function save(asked) {
 export function callsPage(main, query) {
   const asked = Object.fromEntries(FIELDS.map((name) => [name, query.get(name) || '']));
   const find = (name) => COLUMNS.find((column) => column.sort && column.name === name);
+  const isFiltered = FIELDS.some((name) => asked[name]);
   let sorted = { by: find(query.get('by')) ? query.get('by') : 'Started', down: query.get('up') === null };
   let limit = PAGE;
   let summary = null;
@@ -175,16 +176,18 @@ export function callsPage(main, query) {
   function total() {
     const { total: all, live } = summary;
     const shown = calls.length < all ? ` The newest ${count(calls.length)} are shown${sorted.by === 'Started' && sorted.down ? '' : ' and sorted'}.` : '';
-    return h('div', { class: 'total' }, h('p', { role: 'status' }, h('strong', {}, many(all, 'call')), `${FIELDS.some((name) => asked[name]) ? ` ${all === 1 ? 'matches' : 'match'} the filter` : ''}, ${count(live)} live.${shown}`),
+    return h('div', { class: 'total' }, h('p', { role: 'status' }, h('strong', {}, many(all, 'call')), `${isFiltered ? ` ${all === 1 ? 'matches' : 'match'} the filter` : ''}, ${count(live)} live.${shown}`),
       h('button', { type: 'button', class: 'quiet', key: 'csv', title: 'All calls that match the filter, at most 10,000, as a table for a spreadsheet', on: { click: () => save(asked) } }, 'Download CSV'));
   }
 
   function draw() {
-    swap(parts.bars, histogram(summary, asked, go));
+    swap(parts.bars, summary.durations.some((bin) => bin.calls) ? histogram(summary, asked, go) : null);
     swap(parts.total, total());
+    choice.node.hidden = calls.length < 2;
     filter.show(summary);
     swap(parts.list, table(COLUMNS, {
-      caption: 'Calls', rows: ordered(calls, find(sorted.by), sorted.down), key: (call) => call.sid, sorted, compact: true, empty: 'No call matches the filter.',
+      caption: 'Calls', rows: ordered(calls, find(sorted.by), sorted.down), key: (call) => call.sid, sorted, compact: true,
+      empty: isFiltered ? ['No call matches the filter. ', h('a', { href: '#/calls' }, 'Show all calls')] : 'No calls since the edge was started. They appear here as they arrive.',
       mark: (call) => (call.flags.includes('one_way') ? 'marked' : null), onSort: order,
       open: (call) => { location.hash = `#/calls/${call.sid}`; },
     }));

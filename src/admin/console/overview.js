@@ -2,7 +2,7 @@
 
 import * as api from './api.js';
 import { chip, h, rich, section, swap, table } from './dom.js';
-import { ago, count, duration, figure, kind, many, number, time, words } from './format.js';
+import { ago, count, duration, figure, kind, many, masked, number, time, words } from './format.js';
 import { plot, resetZoom, timeAxis } from './plot.js';
 import { roundTrip } from './trunks.js';
 
@@ -47,7 +47,7 @@ function sentence(status, past) {
   if (problems.length === 0) {
     const up = status.trunks.filter((trunk) => trunk.state === 'up').length;
     const rest = status.trunks.length - up;
-    const trunks = `${up} ${up === 1 ? 'trunk' : 'trunks'} up${rest ? `, ${rest} not monitored` : ''}`;
+    const trunks = status.trunks.length ? `${many(up, 'trunk')} up${rest ? `, ${rest} not monitored` : ''}` : 'no trunks are configured';
     const calls = many(status.calls, 'call');
     return { kind: 'good', text: `No problems: ${calls}, ${trunks}.`, rest: [] };
   }
@@ -68,10 +68,11 @@ function strip(trunks) {
   const down = rest.filter((trunk) => trunk.state === 'down').length;
   return h('ul', { class: 'strip' }, shown.map((trunk) => {
     const rtt = roundTrip(trunk);
-    return h('li', { class: kind(trunk.state) }, h('a', { href: `#/trunks${api.query({ trunk: trunk.name })}`, key: `trunk ${trunk.name}` },
+    const why = trunk.state === 'down' ? trunk.last_problem : null;
+    return h('li', { class: `${kind(trunk.state)}${why ? ' wide' : ''}` }, h('a', { href: `#/trunks${api.query({ trunk: trunk.name })}`, key: `trunk ${trunk.name}` },
       h('strong', {}, trunk.name), chip(kind(trunk.state), trunk.state),
       h('span', { class: 'dim' }, `${trunk.max_calls ? `${count(trunk.calls)} / ${many(trunk.max_calls, 'call')}` : many(trunk.calls, 'call')}${rtt === null ? '' : `, ${figure(rtt, 1, ' ms')}`}`),
-      trunk.state === 'down' && trunk.last_problem ? h('span', { class: 'bad' }, trunk.last_problem) : null));
+      why ? h('span', { class: 'why', title: masked(why) }, masked(why)) : null));
   }), rest.length ? h('li', { class: down ? 'bad' : null }, h('a', { href: '#/trunks', key: 'all trunks' }, `${count(rest.length)} more${down ? `, ${down} down` : ''}: all trunks`)) : null);
 }
 

@@ -2,7 +2,7 @@
 // their crosshair and their zoom.
 
 import { h, s } from './dom.js';
-import { ago, many } from './format.js';
+import { ago, count, many } from './format.js';
 
 const COLOURS = 6;
 const EDGES = { left: 44, right: 8, top: 8, bottom: 20 };
@@ -297,6 +297,6 @@ export function bars(title, all, choose) {
       return h('button', {
         type: 'button', class: mark ? 'chosen' : null, key: `bar ${label}`, 'aria-pressed': mark ? 'true' : 'false',
         'aria-label': `${many(value, 'call')} of ${label}`, title: `${many(value, 'call')} of ${label}`, on: { click: () => choose(place) },
-      }, h('span', { class: 'many', 'aria-hidden': 'true' }, value || ''), bar, h('span', { class: 'label', 'aria-hidden': 'true' }, label));
+      }, h('span', { class: 'many', 'aria-hidden': 'true' }, value ? count(value) : ''), bar, h('span', { class: 'label', 'aria-hidden': 'true' }, label));
     })));
 }

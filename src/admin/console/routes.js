@@ -21,7 +21,7 @@ export function routesPage(main, query) {
   const from = h('select', { id: 'why-from', name: 'from' });
   const field = (name, label, hint) => h('label', {}, label, h('input', { name, id: `why-${name}`, size: 18, placeholder: hint, value: query.get(name) || '', autocomplete: 'off', spellcheck: 'false' }));
   const form = h('form', { class: 'filters', 'aria-label': 'Test a call' },
-    h('label', {}, 'From trunk', from), field('called', 'Called number', '+14155550100'), field('caller', 'Calling number', 'any'), field('at', 'Time', 'now, or 2026-11-20T09:00'));
+    h('label', {}, 'From trunk', from), field('called', 'Called number', '+14155550100'), field('caller', 'Calling number', 'any'), field('at', 'Time (empty: now)', '2026-11-20T09:00'));
   let timer = null;
   let last = 0;
   let explained = null;
@@ -29,7 +29,11 @@ export function routesPage(main, query) {
 
   async function ask() {
     const data = Object.fromEntries(new FormData(form));
-    if (!data.from || !data.called) {
+    if (!data.from) {
+      swap(answer, h('p', { class: 'empty' }, 'No trunks are configured: no call can arrive.'));
+      return;
+    }
+    if (!data.called) {
       swap(answer, h('p', { class: 'empty' }, 'Enter a called number to see which route matches, and why the others do not.'));
       return;
     }
@@ -50,7 +54,7 @@ export function routesPage(main, query) {
   form.addEventListener('submit', (event) => { event.preventDefault(); ask(); });
   form.addEventListener('input', () => { clearTimeout(timer); timer = setTimeout(ask, ASK_MS); });
   main.append(h('h1', {}, 'Routes'), section('Test a call', form, answer), section('Routes in order; the first match is used', routes));
-  let known = '';
+  let known = null;
   return {
     title: 'Routes',
     async refresh() {

@@ -20,8 +20,8 @@ export function securityPage(main) {
     async refresh() {
       const [seen, families] = await Promise.all([api.get('/v1/security'), api.metrics()]);
       swap(parts.head, seen.unknown
-        ? h('p', { class: 'verdict warn' }, `SIP from unknown sources: ${count(seen.unknown.messages)} messages since start, the latest ${seen.unknown.seconds_ago} s ago from ${seen.unknown.last}. They are dropped without a reply. To accept a source, add it to `, h('code', {}, 'peers'), ' or ', h('code', {}, 'accept_from'), ' of its trunk.')
-        : h('p', { class: 'verdict good' }, 'No SIP from unknown sources in the last minute.'));
+        ? h('p', { class: 'verdict warn' }, `SIP from unknown sources: ${count(seen.unknown.messages)} messages in the last hour, the latest ${seen.unknown.seconds_ago} s ago from ${seen.unknown.last}. They are dropped without a reply. To accept a source, add it to `, h('code', {}, 'peers'), ' or ', h('code', {}, 'accept_from'), ' of its trunk.')
+        : h('p', { class: 'verdict good' }, 'No SIP from unknown sources in the last hour.'));
       swap(parts.tls, seen.tls_failures
         ? h('p', { class: 'verdict warn' }, `TLS to listener ${seen.tls_failures.listener} fails: ${count(seen.tls_failures.handshakes)} in the last hour, the latest ${seen.tls_failures.seconds_ago} s ago from ${seen.tls_failures.last}: ${seen.tls_failures.why}.`)
         : null);

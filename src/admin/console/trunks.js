@@ -102,7 +102,7 @@ export function trunksPage(main, query) {
   const form = h('form', { class: 'filters', 'aria-label': 'Filters', on: { submit: (event) => event.preventDefault(), input: () => show() } }, h('label', {}, 'Filter', text), h('label', {}, 'State', state));
   const said = h('p', { class: 'dim', role: 'status' });
   const list = listing(columns(() => samples), {
-    page: 'trunks', query, first: 'Trunk', caption: 'Trunks', name: 'trunk', key: (trunk) => trunk.name, detail, empty: 'No trunks are configured.',
+    page: 'trunks', query, first: 'Trunk', caption: 'Trunks', name: 'trunk', key: (trunk) => trunk.name, detail, empty: ['No trunks are configured. A trunk is a carrier, a PBX or a group of phones: add a section ', h('code', {}, '[trunk.NAME]'), ' to the configuration, then reload.'],
     mark: (trunk) => (trunk.state === 'down' ? 'marked' : null),
   });
   main.append(h('h1', {}, 'Trunks'), form, said, list.node);

@@ -275,7 +275,7 @@ impl Gateway {
         let calls = line.into_iter().flat_map(|line| line.waiting()).filter_map(|key| self.calls.get(&key));
         calls.map(|call| call.shared.legs.sid()).collect()
     }
-    /// SIP from addresses of no trunk, where some came in the last minute.
+    /// Returns the SIP from addresses of no trunk, where some came in the last hour.
     pub fn unknown_sources(&self, now: Instant) -> Option<UnknownView> {
         self.edge.sources.unknown.lately(now).map(|(messages, last, ago)| UnknownView {
             messages,
