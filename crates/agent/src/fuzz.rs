@@ -34,7 +34,7 @@ pub fn agent_text(data: &[u8]) {
         stream.handle_timeout(due);
         drain(start, &mut stream, &mut playout);
     }
-    assert_eq!(last, Some(crate::outbox::Transmit::Close(1000)));
+    assert_eq!(last, Some(crate::outbox::Transmit::Close(crate::outbox::NORMAL_CLOSE)));
 }
 
 fn drain(now: Instant, stream: &mut Stream, playout: &mut Playout) {

@@ -27,7 +27,7 @@ pub use format::Format;
 pub use incoming::{Incoming, Received, decode_audio, parse};
 pub use loss::Loss;
 pub use message::{Media, Names, TrackName, TrackSet};
-pub use outbox::{Outbox, Transmit};
+pub use outbox::{NORMAL_CLOSE, Outbox, Transmit};
 pub use playout::{Cleared, Mark, Playout};
 pub use problem::Problem;
 pub use reordering::Reordering;

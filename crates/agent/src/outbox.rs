@@ -7,6 +7,9 @@ use bytes::Bytes;
 
 use crate::limits::{OUTBOX_CONTROL_MESSAGES, OUTBOX_CONTROL_PAUSE, OUTBOX_CONTROL_PAUSE_BYTES, OUTBOX_MEDIA_FRAMES};
 
+/// Close code of an end in good order, of either side (RFC 6455 §7.4.1).
+pub const NORMAL_CLOSE: u16 = 1000;
+
 /// The next thing to write to the socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transmit {

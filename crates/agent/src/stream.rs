@@ -21,11 +21,8 @@ use crate::incoming::{Incoming, Received, decode_audio, is_digit, parse};
 use crate::limits::{CLOSE_TIMEOUT, FRAME, PONG_TIMEOUT, SCRATCH_BYTES, STANDSTILL, STOP_TIMEOUT, TEXT_BUFFER_BYTES};
 use crate::loss::Loss;
 use crate::message::{Media, Names, TrackName, TrackSet};
-use crate::outbox::{Outbox, Transmit};
+use crate::outbox::{NORMAL_CLOSE, Outbox, Transmit};
 use crate::problem::{Problem, shown};
-
-/// The close code of an end in good order (RFC 6455 §7.4.1).
-const NORMAL: u16 = 1000;
 
 /// A ping behind no more messages than these, which may be of the same moment, leaves at once: its answer is timed.
 const PING_BEHIND: usize = 2;
@@ -282,7 +279,7 @@ impl Stream {
                 self.finish();
             }
             (State::Connecting | State::Open, Input::Closed(code)) => {
-                let ended = self.state == State::Open && code == Some(NORMAL);
+                let ended = self.state == State::Open && code == Some(NORMAL_CLOSE);
                 self.events.push_back(if ended { Output::Ended } else { Output::Lost(Loss::Closed(code)) });
                 self.finish();
             }
@@ -344,7 +341,7 @@ impl Stream {
             self.finish();
         } else if due(self.stop_by) {
             self.stop_by = None;
-            self.push_last(Transmit::Close(NORMAL));
+            self.push_last(Transmit::Close(NORMAL_CLOSE));
         } else if !self.was_put_off
             && [self.pong_by, self.speak_by].into_iter().flatten().any(|by| stood_still(by, now))
         {

@@ -6,8 +6,8 @@
 
 use std::time::{Duration, Instant};
 
-use trunkgate_media::agent::Loss;
 use trunkgate_media::agent::limits::CLOSE_TIMEOUT;
+use trunkgate_media::agent::{Loss, NORMAL_CLOSE};
 use trunkgate_media::{AgentInput, AgentSpec, Command, EndId, Event, MediaId};
 
 use super::agent_connect::Fault;
@@ -16,9 +16,6 @@ use super::connector::{Name, News, Reached, UnderWay};
 use super::port_set::Told;
 use super::sockets::Slot;
 use super::turn::Worker;
-
-/// Close code of an agent that ends its call (RFC 6455 §7.4.1).
-const NORMAL_CLOSE: u16 = 1000;
 
 /// Messages of agents heard per turn.
 const MESSAGES_PER_TURN: usize = 32;

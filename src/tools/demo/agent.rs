@@ -12,6 +12,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::{Message, WebSocket, accept_hdr};
+use trunkgate_media::agent::NORMAL_CLOSE;
 use trunkgate_phone::{Codec, Ear, Judge, Voice};
 
 use super::News;
@@ -165,7 +166,7 @@ impl<'a> Listener<'a> {
                 Ok(Message::Close(frame)) => {
                     // Reading on completes the closing handshake.
                     while socket.read().is_ok() {}
-                    return self.stopped && frame.is_some_and(|frame| u16::from(frame.code) == 1000);
+                    return self.stopped && frame.is_some_and(|frame| u16::from(frame.code) == NORMAL_CLOSE);
                 }
                 Ok(_) => continue,
                 Err(_) => return false,
