@@ -8,19 +8,15 @@ use ipnet::IpNet;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
-use trunkgate_call::{AgentProbe, Input};
-use trunkgate_media::SocketSpec;
+use trunkgate_call::{AgentProbe, Input, socket_spec};
 use trunkgate_media::agent::limits::STOP_TIMEOUT;
-use trunkgate_media::agent::{Loss, Transmit};
+use trunkgate_media::agent::{Loss, NORMAL_CLOSE, Transmit};
 use trunkgate_route::{Agent, Table};
 
 use crate::limits::{AGENT_PROBE_AGAIN, AGENT_PROBE_WAIT};
 use crate::runtime::handle::Handle;
 use crate::runtime::own_sockets::OwnSockets;
 use crate::runtime::worker::{Done, Failed, Visit};
-
-/// Close code of the edge's side (RFC 6455 §7.4.1).
-const NORMAL_CLOSE: u16 = 1000;
 
 /// What is known of one agent.
 #[derive(Debug)]
@@ -115,13 +111,7 @@ impl Entry {
 /// Opens an agent's socket as a call would, and closes it.
 async fn ask(agent: Arc<Agent>, networks: Vec<IpNet>, own: watch::Receiver<OwnSockets>) -> AgentProbe {
     let began = Instant::now();
-    let spec = SocketSpec {
-        url: agent.url.clone(),
-        auth_token: agent.auth_token.clone(),
-        ca: agent.ca.clone(),
-        plain_networks: networks,
-        traceparent: None,
-    };
+    let spec = socket_spec(&agent, &networks);
     let limit = [agent.probe, agent.connect_timeout, AGENT_PROBE_WAIT];
     let limit = limit.into_iter().filter(|limit| !limit.is_zero()).min().unwrap_or(AGENT_PROBE_WAIT);
     let opened = match timeout(limit, Visit::open(&spec, &own)).await {

@@ -3,6 +3,7 @@
 mod call;
 pub mod gateway;
 
+pub use call::agent::agent_leg::socket_spec;
 pub use call::media::local::{ForkRequest, Listener};
 pub use call::refused::Refused;
 pub use call::search::candidates::trunk_of_uri;

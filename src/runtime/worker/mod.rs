@@ -34,8 +34,9 @@ use ipnet::IpNet;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
+use trunkgate_call::socket_spec;
 use trunkgate_media::agent::Loss;
-use trunkgate_media::{Command, Counter, Event, MediaId, SocketSpec, WorkerCounters};
+use trunkgate_media::{Command, Counter, Event, MediaId, WorkerCounters};
 use trunkgate_route::Agent;
 
 use crate::limits;
@@ -170,13 +171,7 @@ impl Link {
 /// # Errors
 /// Why it cannot be opened, in words.
 pub(crate) async fn try_agent(agent: &Agent, local_networks: &[IpNet]) -> Result<(), (Loss, String)> {
-    let spec = SocketSpec {
-        url: agent.url.clone(),
-        auth_token: agent.auth_token.clone(),
-        ca: agent.ca.clone(),
-        plain_networks: local_networks.to_vec(),
-        traceparent: None,
-    };
+    let spec = socket_spec(agent, local_networks);
     let opened = async { Target::new(&spec)?.reach(&spec, &OwnSockets::none(), Arc::default()).await };
     match tokio::time::timeout(Duration::from_secs(limits::AGENT_TRIAL_SECONDS), opened).await {
         Ok(Ok(_)) => Ok(()),

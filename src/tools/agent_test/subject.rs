@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use trunkgate_call::socket_spec;
 use trunkgate_media::SocketSpec;
 use trunkgate_media::agent::{Format, Settings};
 use trunkgate_route::{Agent, Facts};
@@ -68,17 +69,10 @@ impl Subject {
             parameters.push((name.to_owned(), value.to_owned()));
         }
         let settings = Settings { format, parameters, extras: agent.extras, ping: agent.ping, ..Settings::default() };
-        let ca = match &verb.ca {
-            Some(path) => Some(certificates(path)?),
-            None => agent.ca,
-        };
-        let spec = SocketSpec {
-            url: agent.url,
-            auth_token,
-            ca,
-            plain_networks: config.edge.local_networks,
-            traceparent: None,
-        };
+        let mut spec = SocketSpec { auth_token, ..socket_spec(&agent, &config.edge.local_networks) };
+        if let Some(path) = &verb.ca {
+            spec.ca = Some(certificates(path)?);
+        }
         Ok(Subject { spec, settings })
     }
 }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use trunkgate_media::agent::{Format, Loss, Settings, TrackSet};
 use trunkgate_media::{AgentQueue, AgentSpec, Command, EndCounters, EndId, LegTurns, RawSpec, SocketSpec, TapSpec};
 use trunkgate_resources::breaker::is_failure;
@@ -110,6 +111,17 @@ impl Role {
     }
 }
 
+/// Returns what the shell needs to open an agent's socket; a `ws://` URL may lead to these networks.
+pub fn socket_spec(agent: &Agent, local_networks: &[IpNet]) -> SocketSpec {
+    SocketSpec {
+        url: agent.url.clone(),
+        auth_token: agent.auth_token.clone(),
+        ca: agent.ca.clone(),
+        plain_networks: local_networks.to_vec(),
+        traceparent: None,
+    }
+}
+
 impl Cx<'_> {
     /// Adds an agent's leg, and asks for its socket; `None` where the call has too many legs.
     pub(crate) fn add_agent(&mut self, agent: &Arc<Agent>, part: Role) -> Option<LegId> {
@@ -130,11 +142,8 @@ impl Cx<'_> {
         let spec = AgentSpec {
             settings,
             socket: SocketSpec {
-                url: agent.url.clone(),
-                auth_token: agent.auth_token.clone(),
-                ca: agent.ca.clone(),
-                plain_networks: self.edge.addressing.local_networks.clone(),
                 traceparent: self.edge.traceparent(self.call.key, self.call.legs.sid(), &sid),
+                ..socket_spec(agent, &self.edge.addressing.local_networks)
             },
             counters: counters.clone(),
             queue: queue.clone(),
