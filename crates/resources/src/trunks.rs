@@ -54,8 +54,8 @@ struct TrunkState {
     hearing: LastHour<2>,
     /// Why these were not, by cause, that of the last one at the end.
     unheard: Vec<Unheard>,
-    /// Sides in a row that were heard since.
-    heard: u32,
+    /// Sides that were heard, since the start.
+    heard: u64,
     /// By their kind.
     faults: [Faults; 2],
     /// Calls that it has decided about, and those of them that it rejected.
@@ -110,8 +110,8 @@ struct Faults {
     calls: LastHour<2>,
     /// The last one, and the call's sid.
     last: Option<(Diagnosis, String)>,
-    /// Sides in a row that were heard since.
-    heard: u32,
+    /// The trunk's `heard` at that time.
+    heard: u64,
 }
 
 /// Calls that were rejected with the same code and phrase.
@@ -141,6 +141,8 @@ struct Unheard {
     /// Of the last one, with its call's sid.
     found: Diagnosis,
     sid: String,
+    /// The trunk's `heard` at that time.
+    heard: u64,
 }
 
 /// A call that a trunk has let down.
@@ -262,7 +264,7 @@ impl TrunkState {
             let (cause, fix, last_sid) = (one.found.cause, one.found.fix.clone(), one.sid.clone());
             (calls > 0).then(|| KindView { kind: cause.slug(), told: cause.told(), calls, fix, last_sid })
         });
-        let still = self.heard < HEARD_AGAIN;
+        let still = self.heard - last.heard < HEARD_AGAIN;
         Some(FaultView { kinds: kinds.collect(), still, ..fault_view(calls, of, &last.found, &last.sid) })
     }
     fn note_unheard(&mut self, now: Instant, found: &Diagnosis, sid: &str) {
@@ -271,14 +273,14 @@ impl TrunkState {
         let mut calls = at.map(|at| self.unheard.remove(at).calls).unwrap_or_default();
         self.unheard.retain(|one| one.calls.sums(now) != [0]);
         calls.count(now, [true]);
-        self.unheard.push(Unheard { calls, found: found.clone(), sid: sid.to_owned() });
+        self.unheard.push(Unheard { calls, found: found.clone(), sid: sid.to_owned(), heard: self.heard });
     }
     fn fault(&self, now: Instant, kind: Kind) -> Option<FaultView> {
         let faults = &self.faults[kind as usize];
         let [calls, refused] = faults.calls.sums(now);
         let [answered, _] = self.hearing.sums(now);
         let (what, sid) = faults.last.as_ref().filter(|_| calls > 0)?;
-        let still = faults.heard < HEARD_AGAIN;
+        let still = self.heard - faults.heard < HEARD_AGAIN;
         Some(FaultView { still, ..fault_view(calls, (answered + refused).max(calls), what, sid) })
     }
     fn of(&mut self, direction: usize) -> impl Iterator<Item = &mut TokenBucket> {
@@ -453,24 +455,19 @@ impl Trunks {
         if let Some(state) = self.by_name.get_mut(name) {
             state.hearing.count(now, [true, unheard.is_some()]);
             match unheard {
-                Some(unheard) => {
-                    state.heard = 0;
-                    state.note_unheard(now, unheard, sid);
-                }
-                None => {
-                    state.heard = state.heard.saturating_add(1);
-                    state.faults.iter_mut().for_each(|faults| faults.heard = faults.heard.saturating_add(1));
-                }
+                Some(unheard) => state.note_unheard(now, unheard, sid),
+                None => state.heard += 1,
             }
         }
     }
 
     /// Notes a fault in a call; `refused`: it had to do without its target.
     pub fn at_fault(&mut self, now: Instant, name: &str, sid: &str, (kind, found): (Kind, &Diagnosis), refused: bool) {
-        if let Some(faults) = self.by_name.get_mut(name).and_then(|state| state.faults.get_mut(kind as usize)) {
+        let Some(state) = self.by_name.get_mut(name) else { return };
+        if let Some(faults) = state.faults.get_mut(kind as usize) {
             faults.calls.count(now, [true, refused]);
             faults.last = Some((found.clone(), sid.to_owned()));
-            faults.heard = 0;
+            faults.heard = state.heard;
         }
     }
 
