@@ -43,6 +43,7 @@ pub(super) struct Wanted {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Seen {
     pub(super) status: Value,
+    pub(super) trunks: Value,
     pub(super) calls: Value,
     pub(super) call: Option<CallSeen>,
 }
@@ -93,12 +94,13 @@ pub(super) async fn run(edge: Reached, mut wanted: watch::Receiver<Wanted>, news
 /// Why there is no answer, in words.
 pub(super) async fn see(edge: &Reached, wanted: &Wanted) -> Result<Seen, String> {
     let status = edge.json("/v1/status").await?;
+    let trunks = edge.json("/v1/trunks").await?;
     let calls = edge.json(&format!("/v1/calls?limit={CALLS}")).await?;
     let call = match &wanted.sid {
         Some(sid) => Some(see_call(edge, sid, wanted.columns).await),
         None => None,
     };
-    Ok(Seen { status, calls, call })
+    Ok(Seen { status, trunks, calls, call })
 }
 
 /// What is kept of a call may be gone: then that is what is shown of it.

@@ -110,8 +110,8 @@ fn head(state: &State, width: u16) -> Text<'static> {
     if let Some(what) = &state.lost {
         lines.push(Line::styled(format!("! {}; trying again", plain(what)), colour(state, Color::Red)));
     }
-    for (key, name) in [("trunks", "trunk"), ("agents", "agent")] {
-        let all = status[key].as_array().map(Vec::as_slice).unwrap_or_default();
+    for (key, name, said) in [("trunks", "trunk", &state.seen.trunks), ("agents", "agent", status)] {
+        let all = said[key].as_array().map(Vec::as_slice).unwrap_or_default();
         lines.extend(all.iter().take(PARTIES).map(|party| party_line(state, name, party)));
         if all.len() > PARTIES {
             lines.push(Line::raw(format!("  and {} more {key}: `trunkgate status`", all.len() - PARTIES)));
@@ -131,14 +131,14 @@ fn party_line(state: &State, kind: &str, party: &Value) -> Line<'static> {
     let style = colour(state, if up == "down" { Color::Red } else { Color::Green });
     let count = match kind {
         "trunk" => {
-            let [inbound, outbound] = ["inbound", "outbound"].map(|direction| legs(state, &party["name"], direction));
-            format!("in {inbound}   out {outbound}   cps {}", party["cps"])
+            let hour = &party["hour"];
+            format!("in {}   out {}   cps {}", hour["live_in"], hour["live_out"], party["cps"])
         }
         _ => format!("sessions {}   lost {}{}", party["sessions"], party["lost"], turns(&party["turn_ms"])),
     };
     let answered =
         party["answered_ratio"].as_f64().map(|ratio| format!("   ASR {:.0} %{}", ratio * 100.0, of(&party["tried"])));
-    let codes = codes(&party["rejected"]["answers"]);
+    let codes = codes(&party["hour"]["codes"]);
     let problem = party["last_problem"].as_str().map(|what| format!("   last: {}", plain(what)));
     Line::from(vec![
         Span::raw(format!("{kind} {:16} ", text(&party["name"]))),
@@ -153,22 +153,15 @@ fn turns(turn_ms: &Value) -> String {
     known.map(|(p50, p95)| format!("   turn {p50}/{p95} ms")).unwrap_or_default()
 }
 
-/// Returns how many live legs of listed calls a trunk has in this direction.
-fn legs(state: &State, trunk: &Value, direction: &str) -> usize {
-    let calls = state.seen.calls["calls"].as_array().into_iter().flatten().filter(|call| call["state"] != "ended");
-    let legs = calls.flat_map(|call| call["legs"].as_array().into_iter().flatten());
-    legs.filter(|leg| leg["trunk"] == *trunk && leg["direction"] == direction && leg["state"] != "ended").count()
-}
-
 /// ` of 120`, where a number is known.
 fn of(count: &Value) -> String {
     count.as_u64().map(|count| format!(" of {count}")).unwrap_or_default()
 }
 
-/// Returns the most frequent codes with which a trunk rejected calls in the last hour.
-fn codes(answers: &Value) -> String {
-    let answers = answers.as_array().into_iter().flatten().take(CODES);
-    let codes: Vec<String> = answers.map(|one| format!("{}× {}", one["calls"], one["code"])).collect();
+/// Returns the most frequent codes with which calls from and to a trunk were rejected in the last hour.
+fn codes(codes: &Value) -> String {
+    let codes = codes.as_array().into_iter().flatten().take(CODES);
+    let codes: Vec<String> = codes.map(|one| format!("{}× {}", one["calls"], one["code"])).collect();
     if codes.is_empty() { String::new() } else { format!("   rejected {}", codes.join(", ")) }
 }
 
@@ -262,17 +255,18 @@ mod tests {
     fn state() -> State {
         let status = json!({"edge": "edge-1", "version": "0.1.0", "state": "ready", "uptime_seconds": 3700, "calls": 1,
             "media": {"ports_in_use": 4, "ports": 16384},
-            "trunks": [{"name": "carrier", "state": "up", "calls": 1, "cps": 0, "answered_ratio": 0.5, "tried": 4,
-                "rejected": {"answers": [{"code": 403, "calls": 2}, {"code": 503, "calls": 1}]}},
-                {"name": "pbx", "state": "down", "calls": 1, "cps": 0, "last_problem": "no answer to OPTIONS"}],
             "agents": [{"name": "desk", "state": "up", "sessions": 2, "lost": 0, "turn_ms": {"turns": 3, "p50": 810, "p95": 1300}}],
             "problems": ["trunk pbx is down"]});
+        let trunks = json!({"trunks": [{"name": "carrier", "state": "up", "calls": 1, "cps": 0, "answered_ratio": 0.5, "tried": 4,
+                "hour": {"live_in": 1, "live_out": 0, "codes": [{"code": 403, "calls": 2}, {"code": 503, "calls": 1}]}},
+            {"name": "pbx", "state": "down", "calls": 1, "cps": 0, "last_problem": "no answer to OPTIONS",
+                "hour": {"live_in": 0, "live_out": 1, "codes": []}}]});
         let call = json!({"sid": "CA0123456789abcdef0123456789abcdef", "from": "+1415****101", "to": "+1415****199", "route": "in",
             "state": "answered", "sip_code": 200, "flags": ["one_way"], "legs": [{"trunk": "carrier", "direction": "inbound", "state": "answered"},
                 {"trunk": "pbx", "direction": "outbound", "state": "answered"}],
             "started_at": "2026-01-01T00:00:00Z", "answered_at": "2026-01-01T00:00:02Z", "ended_at": "2026-01-01T00:01:07Z"});
         let mut state = State::new(false);
-        state.take(Seen { status, calls: json!({"calls": [call]}), call: None });
+        state.take(Seen { status, trunks, calls: json!({"calls": [call]}), call: None });
         state
     }
 
