@@ -30,7 +30,6 @@ mod metrics;
 mod overview;
 mod parties;
 mod places;
-mod problem;
 mod process;
 mod quality;
 mod sms;

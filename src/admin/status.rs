@@ -1,6 +1,5 @@
 //! `/v1/status`: one glance at everything; `/v1/why`, `/v1/reload` and `/v1/drain`.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use axum::Json;
@@ -18,12 +17,12 @@ use trunkgate_call::view::{
 use super::ApiError;
 use super::agents::AgentReport;
 use super::asked::bad_query;
-use super::problem::{Harm, Problem};
 use crate::explain::why::Question;
 use crate::limits;
 use crate::runtime::handle::{Gone, Handle, Phase};
 use crate::runtime::reload::{ReloadError, Reloaded};
 use crate::runtime::transport::TlsFaultsView;
+use crate::system::problem::{Harm, Problem};
 use crate::system::text::number;
 
 /// Addresses of a trunk that is down, told with why.
@@ -171,25 +170,24 @@ impl StatusReport {
     fn problems_now(&self, handle: &Handle, silent: &[SilentView]) -> Vec<Problem> {
         let mut problems = Vec::new();
         match handle.phase() {
-            Phase::Draining => problems.push(Problem::of(Harm::Edge, "draining: new calls get 503")),
-            Phase::Starting => problems.push(Problem::of(Harm::Edge, "starting: no calls are accepted yet")),
+            Phase::Draining => problems.push(Problem::new(Harm::Edge, "draining").shown_by("new calls get 503")),
+            Phase::Starting => {
+                problems.push(Problem::new(Harm::Edge, "starting").shown_by("no calls are accepted yet"))
+            }
             Phase::Ready => {}
         }
         if self.overloaded {
-            problems.push(Problem::of(Harm::Edge, "overloaded: new calls that would wait too long get 503"));
+            problems
+                .push(Problem::new(Harm::Edge, "overloaded").shown_by("new calls that would wait too long get 503"));
         }
         let panics = crate::system::log::panics();
         if panics > 0 {
-            problems.push(Problem::of(Harm::Edge, &format!("{panics} panics: please report them with the log")));
+            let panicked = Problem::new(Harm::Edge, format!("{panics} panics"));
+            problems.push(panicked.shown_by("please report them with the log"));
         }
         problems.extend(self.trunks.iter().flat_map(|trunk| of_trunk(trunk, silent)));
         problems.extend(self.agents.iter().filter_map(|report| of_agent(&report.agent)));
-        problems.extend(
-            handle
-                .certificate_problems()
-                .into_iter()
-                .map(|(what, harms)| Problem::of(if harms { Harm::Calls } else { Harm::Configuration }, &what)),
-        );
+        problems.extend(handle.certificate_problems());
         if !self.config.last_reload_success {
             let rejected = Problem::new(Harm::Configuration, "last reload rejected");
             problems.push(rejected.shown_by("the file has errors").fixed_by("trunkgate check"));
@@ -205,40 +203,17 @@ impl StatusReport {
     /// What is written, and what does not get to where it belongs.
     fn of_sinks(&self, handle: &Handle) -> Vec<Problem> {
         let shared = &handle.shared;
-        let (hep, otel, file, data) = shared.running(|running| {
-            let config = &running.config;
-            let file = config.cdr.file.as_ref().map(|file| file.path.clone());
-            (config.hep.is_some(), config.otel.is_some(), file, config.data.directory.clone())
-        });
-        let records = shared.cdr.problems().into_iter().chain(shared.sms.problem_now(jiff::Timestamp::now()));
-        let mut problems: Vec<Problem> = records
-            .map(|what| {
-                let path = file.as_deref().filter(|_| what.starts_with("call records, file"));
-                of_disk(Problem::of(Harm::Records, &what), path.and_then(Path::parent).unwrap_or(&data))
-            })
-            .collect();
-        let telemetry = shared.hep_counters.problem().filter(|_| hep).into_iter();
-        let telemetry = telemetry.chain(shared.otel_counters.problem().filter(|_| otel));
-        problems.extend(telemetry.map(|what| Problem::of(Harm::Telemetry, &what)));
+        let (hep, otel) = shared.running(|running| (running.config.hep.is_some(), running.config.otel.is_some()));
+        let mut problems = shared.cdr.problems();
+        problems.extend(shared.sms.problem_now(jiff::Timestamp::now()));
+        problems.extend(shared.hep_counters.problem().filter(|_| hep));
+        problems.extend(shared.otel_counters.problem().filter(|_| otel));
         let lost = crate::system::log::lost();
         if lost > 0 {
             problems.push(Problem::new(Harm::Telemetry, format!("{lost} log lines lost")));
         }
         problems
     }
-}
-
-/// What the system and SQLite say of a disk without room.
-const DISK_FULL: [&str; 2] = ["No space left on device", "disk is full"];
-
-/// A problem with what is written to a directory: where the disk is full, with the way to see it.
-fn of_disk(problem: Problem, directory: &Path) -> Problem {
-    let evidence = problem.evidence.as_deref().unwrap_or_default();
-    if problem.fix.is_some() || !DISK_FULL.iter().any(|full| evidence.contains(full)) {
-        return problem;
-    }
-    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-    problem.fixed_by(format!("free space on this disk: `df -h {}`", directory.display()))
 }
 
 /// What is wrong with a trunk.

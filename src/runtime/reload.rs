@@ -26,6 +26,7 @@ use crate::sinks::hep;
 use crate::sinks::otel;
 use crate::sinks::records::ReportOrder;
 use crate::sinks::sms::SmsOrder;
+use crate::system::problem::{Harm, Problem};
 use crate::system::text::number;
 use crate::system::{interfaces, log};
 
@@ -273,33 +274,36 @@ impl Handle {
     }
 
     fn warn_of_expiry(&self) {
-        for (what, has_expired) in self.expiring() {
-            if has_expired { tracing::error!("{what}") } else { tracing::warn!("{what}") }
+        for (whose, what, has_expired) in self.expiring() {
+            if has_expired { tracing::error!("{whose}: {what}") } else { tracing::warn!("{whose}: {what}") }
         }
     }
 
-    /// A sentence for each certificate of ours that has expired or soon will; and whether it has.
-    fn expiring(&self) -> Vec<(String, bool)> {
+    /// Returns each certificate of ours that has expired or soon will: its name, that in words, and whether it has.
+    fn expiring(&self) -> Vec<(String, String, bool)> {
         let now = Timestamp::now();
         let told = |(kind, name, expires): (&str, String, Timestamp)| {
             let left = expires.duration_since(now);
             if left.is_negative() {
-                return Some((format!("{kind} {name}: its certificate has expired on {expires}"), true));
+                return Some((format!("{kind} {name}"), format!("its certificate has expired on {expires}"), true));
             }
             let days = left.as_hours() / 24;
             let is_soon = days < limits::CERTIFICATE_WARNING_DAYS;
             let days = if days == 1 { "1 day".to_owned() } else { format!("{days} days") };
-            is_soon.then(|| (format!("{kind} {name}: its certificate expires on {expires}, {days} left"), false))
+            let what = format!("its certificate expires on {expires}, {days} left");
+            is_soon.then(|| (format!("{kind} {name}"), what, false))
         };
         self.shared.tls.borrow().expiries().into_iter().filter_map(told).collect()
     }
 
-    /// What is wrong with our certificates, a sentence each, and whether calls fail by it now.
-    pub(crate) fn certificate_problems(&self) -> Vec<(String, bool)> {
+    /// Returns what is wrong with our certificates; calls fail by one that has expired.
+    pub(crate) fn certificate_problems(&self) -> Vec<Problem> {
         let faults = self.shared.running(|running| running.certificate_faults.clone());
-        let faults = faults.into_iter().map(|fault| (format!("the current certificate is kept: {fault}"), false));
-        let replace = |(what, has_expired)| {
-            (format!("{what}; try: replace the file; it is read again within a minute"), has_expired)
+        let kept = |fault: String| Problem::new(Harm::Configuration, "the current certificate is kept").shown_by(fault);
+        let faults = faults.into_iter().map(kept);
+        let replace = |(whose, what, has_expired): (String, String, bool)| {
+            let harm = if has_expired { Harm::Calls } else { Harm::Configuration };
+            Problem::new(harm, whose).shown_by(what).fixed_by("replace the file; it is read again within a minute")
         };
         faults.chain(self.expiring().into_iter().map(replace)).collect()
     }

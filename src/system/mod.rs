@@ -12,6 +12,7 @@ pub(crate) mod free_ports;
 pub mod interfaces;
 pub mod log;
 pub mod notify;
+pub mod problem;
 pub(crate) mod reach;
 pub(crate) mod terminal;
 pub(crate) mod text;

@@ -11,6 +11,7 @@ use trunkgate_media::counters::Counter;
 
 use crate::config::{Config, Hep};
 use crate::limits;
+use crate::system::problem::{Harm, Problem};
 
 mod packet;
 
@@ -56,11 +57,12 @@ impl HepCounters {
         *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), why));
     }
 
-    /// What is wrong now, in a sentence: what was refused lately, though others may have arrived; nobody answers.
-    pub(crate) fn problem(&self) -> Option<String> {
+    /// Returns what is wrong now: what was refused lately, though others may have arrived; nobody answers.
+    pub(crate) fn problem(&self) -> Option<Problem> {
         let last = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (_, why) = last.filter(|(at, _)| at.elapsed() < TOLD_FOR)?;
-        Some(format!("[hep]: {why}; {} packets not sent since the start", self.failed.get()))
+        let shown = format!("{why}; {} packets not sent since the start", self.failed.get());
+        Some(Problem::new(Harm::Telemetry, "[hep]").shown_by(shown))
     }
 
     /// Each result with its count.

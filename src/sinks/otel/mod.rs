@@ -10,6 +10,7 @@ use trunkgate_media::counters::Counter;
 
 use crate::config::{Config, Otel};
 use crate::limits;
+use crate::system::problem::{Harm, Problem};
 
 mod held;
 mod json;
@@ -56,11 +57,12 @@ impl OtelCounters {
         *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
     }
 
-    /// What is wrong now, in a sentence.
-    pub(crate) fn problem(&self) -> Option<String> {
+    /// Returns what is wrong now.
+    pub(crate) fn problem(&self) -> Option<Problem> {
         let why = self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
         let lost = self.dropped.get() + self.refused.get();
-        Some(format!("[otel]: traces are not delivered: {why}; {lost} spans lost since the start"))
+        let shown = format!("traces are not delivered: {why}; {lost} spans lost since the start");
+        Some(Problem::new(Harm::Telemetry, "[otel]").shown_by(shown))
     }
 
     /// Each result with its count.

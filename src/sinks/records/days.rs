@@ -15,6 +15,7 @@ use trunkgate_call::DayCount;
 use super::Figures;
 use crate::limits::RECORDS_PAUSE_MILLISECONDS;
 use crate::sinks::store::{Commit, Store};
+use crate::system::problem::Failure;
 
 /// How long nothing is tried after the store took nothing.
 const PAUSE: Duration = Duration::from_millis(RECORDS_PAUSE_MILLISECONDS);
@@ -113,7 +114,7 @@ impl DayCounts {
             Ok(()) if self.figures.days.took() => tracing::info!("day counts of limits are stored again"),
             Ok(()) => {}
             Err(error) => {
-                if self.figures.days.failed(&error.to_string()) {
+                if self.figures.days.failed(Failure::of(&error, self.store.directory())) {
                     tracing::error!(
                         "day counts of limits cannot be stored: {error}; after a restart they start at 0. Calls are not affected"
                     );
@@ -220,7 +221,11 @@ mod tests {
         settle(&mut first);
         let mut second = open(directory.path());
         assert!(second.read().is_empty());
-        assert!(second.figures.problems()[0].contains("another process uses it"), "{:?}", second.figures.problems());
+        assert!(
+            second.figures.problems()[0].to_string().contains("another process uses it"),
+            "{:?}",
+            second.figures.problems()
+        );
         second.note(count("all calls", today, 2));
         settle(&mut second);
         drop(first);

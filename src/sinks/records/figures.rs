@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use trunkgate_media::counters::Counter;
 
 use crate::sinks::store::Damage;
+use crate::system::problem::{Failure, Harm, Problem};
 
 /// Of each place that records go to.
 #[derive(Debug, Default)]
@@ -36,7 +37,7 @@ pub(crate) struct Sink {
     /// Records that wait for it.
     pub(crate) waiting: Counter,
     /// Why it does not take records, where it does not.
-    problem: Mutex<Option<String>>,
+    problem: Mutex<Option<Failure>>,
 }
 
 impl Figures {
@@ -53,25 +54,30 @@ impl Figures {
         }
     }
 
-    /// A sentence for each thing that is wrong.
-    pub(crate) fn problems(&self) -> Vec<String> {
-        let mut problems: Vec<String> =
-            self.store.problem().into_iter().map(|what| format!("call records, queue: {what}")).collect();
+    /// Returns each thing that is wrong.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        let of = |name: &str, failure: Failure, more: &str| {
+            Problem::new(Harm::Records, name).shown_by(format!("{failure}{more}")).caused_by(&failure)
+        };
+        let mut problems: Vec<Problem> =
+            self.store.problem().into_iter().map(|failure| of("call records, queue", failure, "")).collect();
         let days = self.days.problem();
-        problems.extend(days.map(|what| format!("calls_per_day: {what}; after a restart counting starts at 0")));
-        problems.extend(self.damage.told());
+        problems.extend(days.map(|failure| of("calls_per_day", failure, "; after a restart counting starts at 0")));
+        problems.extend(self.damage.told().map(|what| Problem::new(Harm::Records, what)));
         let damaged = self.damaged.get();
         if damaged > 0 {
-            problems.push(format!(
-                "call records, journal: {damaged} damaged lines at the start; the file is kept beside it as .damaged"
-            ));
+            problems.push(
+                Problem::new(Harm::Records, "call records, journal")
+                    .shown_by(format!("{damaged} damaged lines at the start; the file is kept beside it as .damaged")),
+            );
         }
         for (name, sink) in self.all() {
-            let waiting = sink.waiting.get();
-            problems.extend(sink.problem().map(|what| format!("call records, {name}: {what}; {waiting} wait")));
+            let (name, waiting) = (format!("call records, {name}"), sink.waiting.get());
+            problems.extend(sink.problem().map(|failure| of(&name, failure, &format!("; {waiting} wait"))));
             let lost = sink.lost.get();
             if lost > 0 {
-                problems.push(format!("call records, {name}: {lost} were lost since the start"));
+                let told = format!("{lost} were lost since the start");
+                problems.push(Problem::new(Harm::Records, name).shown_by(told));
             }
         }
         problems
@@ -79,14 +85,14 @@ impl Figures {
 }
 
 impl Sink {
-    fn problem(&self) -> Option<String> {
+    fn problem(&self) -> Option<Failure> {
         self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// It took no record; whether that is new.
-    pub(super) fn failed(&self, what: &str) -> bool {
+    pub(super) fn failed(&self, failure: Failure) -> bool {
         self.failures.add(1);
-        self.problem.lock().unwrap_or_else(PoisonError::into_inner).replace(what.to_owned()).is_none()
+        self.problem.lock().unwrap_or_else(PoisonError::into_inner).replace(failure).is_none()
     }
 
     /// It takes records; whether that is new.

@@ -68,6 +68,11 @@ struct Open {
 }
 
 impl RecordsFile {
+    /// Returns its directory.
+    pub(super) fn directory(&self) -> &Path {
+        self.settings.path.parent().unwrap_or(Path::new(""))
+    }
+
     /// Opens the file for appending.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ use crate::limits::{CDR_AT_ONCE, CDR_PAUSE_SECONDS, CDR_REFUSALS};
 use crate::sinks::store::disk::{Lines, named};
 use crate::sinks::store::{Commit, REFUSED, Record, Store};
 use crate::system::backoff::Backoff;
+use crate::system::problem::Failure;
 
 /// Pauses while the endpoint takes nothing, and of a record that it refuses.
 const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(CDR_PAUSE_SECONDS));
@@ -147,7 +148,7 @@ impl Outbox {
             }
             Err(error) => {
                 figures.url.failures.add(1);
-                if figures.store.failed(&error.to_string()) {
+                if figures.store.failed(Failure::of(&error, self.store.directory())) {
                     tracing::error!(reason = "cdr_failed", "call records cannot be queued for the URL: {error}");
                 }
                 None
@@ -233,11 +234,9 @@ impl Outbox {
 /// One record is lost: there is no room for it.
 fn full(figures: &Figures) {
     figures.url.lost.add(1);
-    if figures.store.failed("full: the oldest records are kept, new ones are not sent") {
-        tracing::error!(
-            reason = "cdr_failed",
-            "the queue of call records is full: the oldest records are kept, new ones are not sent"
-        );
+    let kept = "full: the oldest records are kept, new ones are not sent";
+    if figures.store.failed(kept.to_owned().into()) {
+        tracing::error!(reason = "cdr_failed", "the queue of call records is {kept}");
     }
 }
 
@@ -389,7 +388,7 @@ impl Sender {
     fn tell(&self, refusal: &Refusal) {
         let place = self.outbox.lock().way.as_ref().map(|(_, target)| target.place().to_owned()).unwrap_or_default();
         let problem = format!("{place}: {refusal}");
-        if self.figures.url.failed(&problem) {
+        if self.figures.url.failed(problem.clone().into()) {
             tracing::error!(
                 reason = "cdr_failed",
                 "call records are not delivered: {problem}; they are kept on disk and retried"
@@ -497,7 +496,10 @@ mod tests {
         assert!(sender.rests.is_some_and(|at| at >= now + Duration::from_secs(600)), "as it asks");
         let problems = sender.figures.problems();
         assert_eq!(problems.len(), 1);
-        assert!(problems[0].starts_with("call records, url: http://127.0.0.1:9/: it answered 503"), "{problems:?}");
+        assert!(
+            problems[0].to_string().starts_with("call records, url: http://127.0.0.1:9/: it answered 503"),
+            "{problems:?}"
+        );
         sender.rests = None;
         answer(&mut sender, now, Ok(()));
         assert_eq!((sender.failures, sender.figures.problems().len()), (0, 0));
@@ -512,7 +514,7 @@ mod tests {
         assert_eq!(sender.outbox.with_queue(|queue| queue.len()), Some(kept));
         assert!(kept > 0 && sender.figures.url.lost.get() == 10 - kept as u64);
         assert_eq!(sender.outbox.next(Instant::now()).ok().unwrap().ticket.sid, "CA0");
-        assert!(sender.figures.problems()[0].contains("queue: full"), "{:?}", sender.figures.problems());
+        assert!(sender.figures.problems()[0].to_string().contains("queue: full"), "{:?}", sender.figures.problems());
     }
 
     #[test]

@@ -27,6 +27,7 @@ use crate::limits::{
 };
 use crate::sinks::store::journal::{Journal, Left};
 use crate::sinks::store::{Commit, JOURNAL, Record, Store};
+use crate::system::problem::Failure;
 
 /// How long the file is left alone after it took no record.
 const PAUSE: Duration = Duration::from_millis(RECORDS_PAUSE_MILLISECONDS);
@@ -399,7 +400,7 @@ fn written(cdr: &Cdr, left: &[Left]) -> io::Result<Option<BTreeSet<String>>> {
 /// Whether the file takes a record; tells it where that changes.
 fn write(file: &mut RecordsFile, record: &Record, figures: &Figures) -> bool {
     let Err(error) = file.write(record, Timestamp::now()) else { return true };
-    if figures.file.failed(&format!("not written: {error}")) {
+    if figures.file.failed(Failure::of(&error, file.directory()).after("not written: ")) {
         tracing::error!(
             reason = "cdr_failed",
             "call records are not written: {error}; up to {RECORDS_KEPT} are kept and retried. Calls are not affected"
@@ -553,8 +554,11 @@ mod tests {
         for n in 1..=RECORDS_KEPT + 3 {
             writer.take(record(&format!("CA{n}")));
         }
-        let problems = figures.problems();
-        assert!(problems[0].starts_with("call records, file: not written: ") && problems[0].ends_with("10000 wait"));
+        let problems: Vec<String> = figures.problems().iter().map(ToString::to_string).collect();
+        assert!(
+            problems[0].starts_with("call records, file: not written: ")
+                && problems[0].contains("; 10000 wait; try: free space on this disk: `df -h ")
+        );
         assert_eq!(problems[1], "call records, file: 3 were lost since the start");
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 1);
         set_room(None);
@@ -706,7 +710,11 @@ mod tests {
         writer.take(record("CA1"));
         settle(&mut writer);
         assert_eq!((waiting(&writer), counts(directory.path()).len()), (Some(0), 1));
-        assert!(writer.figures.problems()[0].starts_with("call records, queue: "), "{:?}", writer.figures.problems());
+        assert!(
+            writer.figures.problems()[0].to_string().starts_with("call records, queue: "),
+            "{:?}",
+            writer.figures.problems()
+        );
         disk::tests::refuse_changes(false);
         writer.refused = (None, None);
         writer.flush();

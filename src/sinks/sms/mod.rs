@@ -32,6 +32,7 @@ use crate::config::Sms;
 use crate::limits;
 use crate::sinks::store::{Commit, Store};
 use crate::system::backoff::Backoff;
+use crate::system::problem::{Failure, Harm, Problem};
 use crate::system::web::{Answer, Fault, WebClient};
 
 /// What the thread is told.
@@ -69,7 +70,7 @@ pub(crate) struct SmsCounters {
     /// When the call of the oldest of them ended, in seconds since 1970.
     oldest: AtomicU64,
     /// What went wrong last, until a text is taken.
-    problem: Mutex<Option<String>>,
+    problem: Mutex<Option<Failure>>,
 }
 
 impl SmsCounters {
@@ -83,14 +84,16 @@ impl SmsCounters {
     pub(crate) fn queued(&self) -> u64 {
         self.queued.load(Ordering::Relaxed)
     }
-    /// What is wrong now, in a sentence.
-    pub(crate) fn problem_now(&self, now: Timestamp) -> Option<String> {
+    /// Returns what is wrong now.
+    pub(crate) fn problem_now(&self, now: Timestamp) -> Option<Problem> {
         let problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let seconds = u64::try_from(now.as_second()).unwrap_or(0);
         let waits = seconds.saturating_sub(self.oldest.load(Ordering::Relaxed));
-        let (texts, problem) = (self.queued(), problem.unwrap_or_else(|| "sending in progress".to_owned()));
-        (texts > 0 && waits >= limits::SMS_STUCK_SECONDS)
-            .then(|| format!("{texts} text messages are queued, the oldest for {} min: {problem}", waits / 60))
+        let (texts, failure) = (self.queued(), problem.unwrap_or_else(|| "sending in progress".to_owned().into()));
+        (texts > 0 && waits >= limits::SMS_STUCK_SECONDS).then(|| {
+            let queued = format!("{texts} text messages are queued, the oldest for {} min", waits / 60);
+            Problem::new(Harm::Records, queued).shown_by(failure.to_string()).caused_by(&failure)
+        })
     }
     fn count(&self, ended: Ended) {
         if let Some(at) = Ended::ALL.iter().position(|known| *known == ended)
@@ -99,7 +102,7 @@ impl SmsCounters {
             counter.add(1);
         }
     }
-    fn tell_problem(&self, problem: Option<String>) {
+    fn tell_problem(&self, problem: Option<Failure>) {
         *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
     }
 }
@@ -293,7 +296,7 @@ impl Sender {
         self.counters.unkept.add(texts);
         if self.refused.replace(Instant::now()).is_none() {
             tracing::error!(reason = "sms_not_kept", "text messages cannot be stored: {error}");
-            self.counters.tell_problem(Some(error.to_string()));
+            self.counters.tell_problem(Some(Failure::of(&error, self.store.directory())));
         }
         false
     }
@@ -394,7 +397,7 @@ impl Sender {
         let (call, failures) = (&job.call, job.tries + 1);
         let again = |least: Duration, why: &str, what: &str| {
             self.counters.retried.add(1);
-            self.counters.tell_problem(Some(why.to_owned()));
+            self.counters.tell_problem(Some(why.to_owned().into()));
             let pause = pause(failures).max(least);
             let text = format!("text to {to} {what}: {why}; {} s until the next attempt", pause.as_secs_f32());
             tracing::info!(call = %call, reason = "sms_retried", "{text}");
@@ -409,7 +412,7 @@ impl Sender {
             }
             Done::Posted(Posted::Refused { opted_out, why }) => {
                 let ended = if opted_out { Ended::OptedOut } else { Ended::Refused };
-                self.counters.tell_problem((!opted_out).then(|| why.clone()));
+                self.counters.tell_problem((!opted_out).then(|| why.clone().into()));
                 self.ended(call, ended, &format!(" to {to}: {why}"));
                 Step::End(ended, None)
             }
@@ -537,8 +540,8 @@ mod tests {
         assert_eq!(counters.problem_now(now), None);
         counters.queued.store(3, Ordering::Relaxed);
         counters.oldest.store(now.as_second().unsigned_abs() - 600, Ordering::Relaxed);
-        counters.tell_problem(Some("answered 500".into()));
-        let problem = counters.problem_now(now).unwrap();
+        counters.tell_problem(Some("answered 500".to_owned().into()));
+        let problem = counters.problem_now(now).unwrap().to_string();
         assert_eq!(problem, "3 text messages are queued, the oldest for 10 min: answered 500");
         counters.count(Ended::Sent);
         assert!(counters.results().any(|result| result == ("sent", 1)));

@@ -1,0 +1,143 @@
+//! A problem that exists now: what harms calls, by which evidence, and what to do.
+
+use std::path::{Path, PathBuf};
+use std::{fmt, io};
+
+use serde::Serialize;
+
+/// What a problem harms; the worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Harm {
+    /// The edge takes no calls, or not all.
+    Edge,
+    /// Calls to or from a trunk or agent fail.
+    Calls,
+    /// Calls are up without audio.
+    Media,
+    /// Records, counts or text messages are lost or late.
+    Records,
+    /// The configuration in force is not the file's, or soon causes harm.
+    Configuration,
+    /// Log lines, traces or captures are lost.
+    Telemetry,
+    /// Requests from unknown sources are refused.
+    Strangers,
+}
+
+/// A problem in parts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// What it harms.
+    pub harm: Harm,
+    /// The problem in a few words.
+    pub headline: String,
+    /// What shows it.
+    pub evidence: Option<String>,
+    /// What to do.
+    pub fix: Option<String>,
+    /// A command that shows more.
+    pub command: Option<String>,
+}
+
+impl Problem {
+    pub(crate) fn new(harm: Harm, headline: impl Into<String>) -> Problem {
+        Problem { harm, headline: headline.into(), evidence: None, fix: None, command: None }
+    }
+
+    pub(crate) fn shown_by(self, evidence: impl Into<String>) -> Problem {
+        Problem { evidence: Some(evidence.into()).filter(|text| !text.is_empty()), ..self }
+    }
+
+    pub(crate) fn fixed_by(self, fix: impl Into<String>) -> Problem {
+        Problem { fix: Some(fix.into()).filter(|text| !text.is_empty()), ..self }
+    }
+
+    pub(crate) fn traced_in(self, sid: &str) -> Problem {
+        Problem { command: Some(format!("trunkgate trace {sid}")), ..self }
+    }
+
+    /// Adds how to see a full disk, where the failure is one.
+    pub(crate) fn caused_by(self, failure: &Failure) -> Problem {
+        match &failure.full {
+            Some(directory) => self.fixed_by(format!("free space on this disk: `df -h {}`", directory.display())),
+            None => self,
+        }
+    }
+}
+
+/// Why something is not written or sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    what: String,
+    /// The directory on a disk without room.
+    full: Option<PathBuf>,
+}
+
+impl Failure {
+    /// Returns the failure of an error in a directory.
+    pub(crate) fn of(error: &io::Error, directory: &Path) -> Failure {
+        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        let full = (error.kind() == io::ErrorKind::StorageFull).then(|| directory.to_owned());
+        Failure { what: error.to_string(), full }
+    }
+
+    /// Returns the failure with these words before it.
+    pub(crate) fn after(self, words: &str) -> Failure {
+        Failure { what: format!("{words}{}", self.what), ..self }
+    }
+}
+
+impl From<String> for Failure {
+    fn from(what: String) -> Failure {
+        Failure { what, full: None }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+/// `headline: evidence; try: fix (command)`
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.headline)?;
+        if let Some(evidence) = &self.evidence {
+            write!(f, ": {evidence}")?;
+        }
+        if let Some(fix) = &self.fix {
+            write!(f, "; try: {fix}")?;
+        }
+        self.command.as_ref().map_or(Ok(()), |command| write!(f, " ({command})"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_full_disk_is_shown_with_its_directory() {
+        let problem = |kind, directory| {
+            let failure = Failure::of(&io::Error::new(kind, "no room"), Path::new(directory)).after("not written: ");
+            Problem::new(Harm::Records, "call records, file")
+                .shown_by(failure.to_string())
+                .caused_by(&failure)
+                .to_string()
+        };
+        let full = "call records, file: not written: no room; try: free space on this disk: `df -h /var/log`";
+        assert_eq!(problem(io::ErrorKind::StorageFull, "/var/log"), full);
+        assert!(problem(io::ErrorKind::StorageFull, "").ends_with("`df -h .`"));
+        assert_eq!(problem(io::ErrorKind::Other, "/var/log"), "call records, file: not written: no room");
+    }
+
+    #[test]
+    fn a_problem_is_one_line() {
+        let whole =
+            Problem::new(Harm::Media, "no media from pbx").shown_by("NAT").fixed_by("media_from").traced_in("CA1");
+        assert_eq!(whole.to_string(), "no media from pbx: NAT; try: media_from (trunkgate trace CA1)");
+        assert!(Harm::Edge < Harm::Calls && Harm::Configuration < Harm::Strangers);
+    }
+}
