@@ -222,8 +222,8 @@ pub const HISTORY_FINE_IN_COARSE: u32 = 30;
 pub const HISTORY_COARSE_SAMPLES: usize = 288;
 /// Trunks, and agents, of which a sample has the calls.
 pub const HISTORY_TRUNKS: usize = 64;
-/// Ended calls from which the last hour of trunks and agents is computed.
-pub const ACTIVITY_CALLS: usize = 2000;
+/// Live calls that the signalling loop describes before it goes on with calls: about 1 ms.
+pub const CALLS_PER_QUESTION: usize = 200;
 /// Minutes for which it is told what went wrong.
 pub const HISTORY_TROUBLE_MINUTES: usize = 60;
 /// Addresses that are banned, as far as they are listed.

@@ -1,5 +1,8 @@
 //! `/v1/calls`: live and recent calls, one call, hanging up.
 
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Path, Query, State};
@@ -149,7 +152,7 @@ fn mentions(call: &CallView, part: &str) -> bool {
 /// `{"calls":[…],"summary":{…}}`
 #[derive(Debug, Serialize)]
 pub(super) struct Calls {
-    calls: Vec<CallView>,
+    calls: Vec<Arc<CallView>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     summary: Option<Summary>,
 }
@@ -184,7 +187,7 @@ pub(super) async fn list(
         known("route", route.as_deref(), &routes)?;
     }
     if is_masked {
-        for call in &mut found.calls {
+        for call in found.calls.iter_mut().map(Arc::make_mut) {
             call.from = mask(&call.from);
             call.to = mask(&call.to);
         }
@@ -202,23 +205,20 @@ pub(super) async fn list(
 /// Returns the newest calls that match, with a summary of all that match if it is wanted.
 async fn found(handle: &Handle, filter: Filter) -> Result<Calls, ApiError> {
     let limit = filter.limit.unwrap_or(limits::CALLS_LISTED);
-    if !filter.summary {
-        let calls = handle.calls_where(limit, move |call| filter.judge(call) == Some(Failed::NONE)).await?;
-        return Ok(Calls { calls, summary: None });
-    }
-    let found = handle.ask(move |gateway, _| {
-        let (mut calls, mut summary) = (Vec::new(), Summary::new());
-        gateway.visit_calls(|call| {
-            if let Some(failed) = filter.judge(call) {
-                summary.count(call, failed);
-                if failed == Failed::NONE && calls.len() < limit {
-                    calls.push(call.clone());
-                }
+    let (mut calls, mut summary) = (Vec::new(), filter.summary.then(Summary::new));
+    let see = |call: Arc<CallView>| {
+        if let Some(failed) = filter.judge(&call) {
+            if let Some(summary) = &mut summary {
+                summary.count(&call, failed);
             }
-        });
-        Calls { calls, summary: Some(summary) }
-    });
-    Ok(found.await?)
+            if failed == Failed::NONE && calls.len() < limit {
+                calls.push(call);
+            }
+        }
+        if calls.len() == limit && !filter.summary { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    handle.visit_calls(see).await?;
+    Ok(Calls { calls, summary })
 }
 
 /// Brings a date into the form that calls have, so that texts can be compared.

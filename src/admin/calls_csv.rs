@@ -1,5 +1,7 @@
 //! Calls as a table for a spreadsheet (CSV, RFC 4180), one row a call.
 
+use std::sync::Arc;
+
 use trunkgate_call::CallView;
 
 use super::calls::answered_seconds;
@@ -10,7 +12,7 @@ const HEAD: &str = "sid,started_at,answered_at,ended_at,duration_s,from,to,route
                     target_sip_code,codec,mos,flags\r\n";
 
 /// Returns the table of these calls.
-pub(super) fn table(calls: &[CallView]) -> String {
+pub(super) fn table(calls: &[Arc<CallView>]) -> String {
     let mut out = HEAD.to_owned();
     for call in calls {
         out.push_str(&row(call));

@@ -1,6 +1,7 @@
 //! Calls and audio quality of each trunk and agent in the last hour; `/v1/trunks`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
@@ -10,7 +11,6 @@ use trunkgate_call::view::TrunkView;
 use trunkgate_call::{CallView, Gateway, LegView};
 
 use super::ApiError;
-use crate::limits;
 use crate::runtime::handle::{Gone, Handle};
 
 /// Codes of rejections shown of one trunk.
@@ -57,24 +57,20 @@ struct Counts {
 pub(super) struct Parties(BTreeMap<String, Activity>);
 
 impl Parties {
-    /// Asks the signalling loop; considers the newest [`limits::ACTIVITY_CALLS`] ended calls.
+    /// Asks the signalling loop for live legs and ended calls, which are counted here.
     pub(super) async fn of(handle: &Handle) -> Result<Parties, Gone> {
         let since = Timestamp::now().saturating_sub(SignedDuration::from_hours(1)).unwrap_or(Timestamp::MIN);
+        let (mut counts, ended) = handle.ask(|gateway, _| (live(gateway), gateway.ended_calls())).await?;
         let since = format!("{since:.3}");
-        handle.ask(move |gateway, _| Parties::collect(gateway, &since)).await
-    }
-
-    fn collect(gateway: &Gateway, since: &str) -> Parties {
-        let mut counts: BTreeMap<String, Counts> = BTreeMap::new();
-        for (name, is_from) in gateway.live_legs().filter(|(name, _)| !name.is_empty()) {
-            let activity = &mut counts.entry(name.to_owned()).or_default().activity;
-            *(if is_from { &mut activity.live_in } else { &mut activity.live_out }) += 1;
-        }
         // Dates of one form: their order is that of time.
-        let is_recent = |call: &&CallView| call.ended_at.as_deref().is_some_and(|at| at >= since);
-        for call in gateway.ended_calls().take(limits::ACTIVITY_CALLS).take_while(is_recent) {
+        let is_recent = |call: &&Arc<CallView>| call.ended_at.as_deref().is_some_and(|at| at >= since.as_str());
+        for call in ended.newest_first().take_while(is_recent) {
             count(&mut counts, call);
         }
+        Ok(Parties::new(counts))
+    }
+
+    fn new(counts: BTreeMap<String, Counts>) -> Parties {
         Parties(counts.into_iter().map(|(name, counts)| (name, counts.activity())).collect())
     }
 
@@ -98,10 +94,28 @@ pub(super) fn party(leg: &LegView) -> &str {
     if leg.trunk.is_empty() { &leg.agent } else { &leg.trunk }
 }
 
+/// Counts live legs by party.
+fn live(gateway: &Gateway) -> BTreeMap<String, Counts> {
+    let mut legs: BTreeMap<&str, [u64; 2]> = BTreeMap::new();
+    for (name, is_from) in gateway.live_legs().filter(|(name, _)| !name.is_empty()) {
+        let [live_out, live_in] = legs.entry(name).or_default();
+        *(if is_from { live_in } else { live_out }) += 1;
+    }
+    let counts = |(name, [live_out, live_in]): (&str, [u64; 2])| {
+        let activity = Activity { live_in, live_out, ..Activity::default() };
+        (name.to_owned(), Counts { activity, ..Counts::default() })
+    };
+    legs.into_iter().map(counts).collect()
+}
+
 /// Counts an ended call for each of its legs' parties.
 fn count(counts: &mut BTreeMap<String, Counts>, call: &CallView) {
     for leg in call.legs.iter().filter(|leg| !party(leg).is_empty()) {
-        let counts = counts.entry(party(leg).to_owned()).or_default();
+        let name = party(leg);
+        if !counts.contains_key(name) {
+            counts.insert(name.to_owned(), Counts::default());
+        }
+        let Some(counts) = counts.get_mut(name) else { continue };
         let code = if leg.direction == "inbound" {
             counts.activity.calls_in += 1;
             call.sip_code.filter(|code| *code >= 300)

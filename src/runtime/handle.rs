@@ -1,6 +1,8 @@
 //! What the rest of the process may ask of a running edge: questions to the signalling loop, answered in between two
 //! of its turns, and the facts that all threads share.
 
+use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +18,7 @@ use trunkgate_media::counters::Counter;
 use trunkgate_route::Table;
 
 use crate::config::Config;
+use crate::limits;
 use crate::runtime::history::{Counted, History};
 use crate::runtime::own_sockets::OwnSockets;
 use crate::runtime::settings::Found;
@@ -244,16 +247,38 @@ impl Handle {
         self.ask(|gateway, now| gateway.calls(now)).await
     }
 
-    /// The newest `limit` of those that are wanted.
+    /// Shows live calls, then recent ones, newest first, until `see` breaks off. The loop gives live ones in parts and recent ones
+    /// without copies: it is not held up by what `see` does.
     ///
     /// # Errors
     /// [`Gone`]
-    pub async fn calls_where(
+    pub(crate) async fn visit_calls(
         &self,
-        limit: usize,
-        wanted: impl Fn(&CallView) -> bool + Send + 'static,
-    ) -> Result<Vec<CallView>, Gone> {
-        self.ask(move |gateway, now| gateway.calls_where(now, limit, wanted)).await
+        mut see: impl FnMut(Arc<CallView>) -> ControlFlow<()> + Send,
+    ) -> Result<(), Gone> {
+        let (mut shown, mut before) = (HashSet::new(), None);
+        loop {
+            let part = move |gateway: &Gateway, _| gateway.live_views(before, limits::CALLS_PER_QUESTION);
+            let (live, next) = self.ask(part).await?;
+            for call in live {
+                shown.insert(call.sid.clone());
+                if see(Arc::new(call)).is_break() {
+                    return Ok(());
+                }
+            }
+            before = next;
+            if before.is_none() {
+                break;
+            }
+        }
+        let ended = self.ask(|gateway, _| gateway.ended_calls()).await?;
+        // One that has ended between two questions was shown as live.
+        for call in ended.newest_first().filter(|call| !shown.contains(&call.sid)) {
+            if see(Arc::clone(call)).is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// One call, live or recent.

@@ -1,6 +1,8 @@
 //! Calls that have ended, as they are still shown: a bounded ring of views, shorter ones of traces and of quality.
 
 use std::collections::{HashMap, VecDeque};
+use std::iter;
+use std::sync::Arc;
 use std::time::Instant;
 
 use trunkgate_story::redact;
@@ -38,6 +40,10 @@ impl<T> Ring<T> {
         self.entries.push_back((sid.to_owned(), entry));
         gone.map(|(_, entry)| entry)
     }
+    /// The oldest first.
+    fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
+        self.entries.iter().map(|(_, entry)| entry)
+    }
     fn find(&self, sid: &str) -> Option<&T> {
         let at = self.numbers.get(sid)?.checked_sub(self.first)?;
         self.entries.get(usize::try_from(at).ok()?).map(|(_, entry)| entry)
@@ -59,11 +65,11 @@ struct Ended {
 /// Ended calls.
 #[derive(Debug)]
 pub struct Recent {
-    calls: Ring<CallView>,
+    calls: Ring<Arc<CallView>>,
     traces: Ring<Ended>,
     series: Ring<Kept>,
     /// Calls that were turned down, and their traces: no flood of them pushes others out.
-    turned_down: Ring<CallView>,
+    turned_down: Ring<Arc<CallView>>,
     turned_down_traces: Ring<Ended>,
 }
 
@@ -83,7 +89,7 @@ impl Recent {
     /// Adds a call.
     pub fn push(&mut self, call: CallView, turned_down: bool) {
         let sid = call.sid.clone();
-        if turned_down { &mut self.turned_down } else { &mut self.calls }.push(&sid, call);
+        if turned_down { &mut self.turned_down } else { &mut self.calls }.push(&sid, Arc::new(call));
     }
     /// Adds a call's trace, and the head of its view; the oldest that there is no room for any more.
     pub fn push_trace(&mut self, head: TraceView, trace: Trace, turned_down: bool) -> Option<Trace> {
@@ -120,7 +126,7 @@ impl Recent {
     }
     /// One call.
     pub fn call(&self, sid: &str) -> Option<&CallView> {
-        self.calls.find(sid).or_else(|| self.turned_down.find(sid))
+        self.calls.find(sid).or_else(|| self.turned_down.find(sid)).map(|call| &**call)
     }
     /// One trace, and when its call began.
     pub fn trace(&self, sid: &str, raw: bool) -> Option<(Instant, TraceView)> {
@@ -128,21 +134,45 @@ impl Recent {
         ended.map(|ended| (ended.trace.began(), ended.trace.view(ended.head.clone(), raw)))
     }
     /// All calls, newest first.
-    pub fn newest_first(&self) -> impl Iterator<Item = &CallView> {
-        let (mut calls, mut others) = (self.calls.entries.len(), self.turned_down.entries.len());
-        std::iter::from_fn(move || {
-            let call = calls.checked_sub(1).and_then(|at| self.calls.entries.get(at)).map(|(_, call)| call);
-            let other = others.checked_sub(1).and_then(|at| self.turned_down.entries.get(at)).map(|(_, call)| call);
-            // Dates of one form: their order is that of time.
-            let is_other = other.is_some_and(|other| call.is_none_or(|call| other.ended_at > call.ended_at));
-            if is_other {
-                others -= 1;
-                return other;
-            }
-            calls = calls.saturating_sub(1);
-            call
-        })
+    pub fn newest_first(&self) -> impl Iterator<Item = &Arc<CallView>> {
+        newest_first(self.calls.iter().rev(), self.turned_down.iter().rev())
     }
+    /// Returns all calls without copies of them.
+    pub fn shared(&self) -> EndedCalls {
+        EndedCalls {
+            calls: self.calls.iter().cloned().collect(),
+            turned_down: self.turned_down.iter().cloned().collect(),
+        }
+    }
+}
+
+/// Calls that had ended at one moment, shared with the edge: they can be looked through on another thread.
+#[derive(Debug, Clone, Default)]
+pub struct EndedCalls {
+    /// The oldest first.
+    calls: Vec<Arc<CallView>>,
+    turned_down: Vec<Arc<CallView>>,
+}
+
+impl EndedCalls {
+    /// Returns them, the newest first.
+    pub fn newest_first(&self) -> impl Iterator<Item = &Arc<CallView>> {
+        newest_first(self.calls.iter().rev(), self.turned_down.iter().rev())
+    }
+}
+
+/// Merges calls and those that were turned down, both the newest first.
+fn newest_first<'a>(
+    calls: impl Iterator<Item = &'a Arc<CallView>>,
+    turned_down: impl Iterator<Item = &'a Arc<CallView>>,
+) -> impl Iterator<Item = &'a Arc<CallView>> {
+    let (mut calls, mut others) = (calls.peekable(), turned_down.peekable());
+    iter::from_fn(move || {
+        let (call, other) = (calls.peek(), others.peek());
+        // Dates of one form: their order is that of time.
+        let is_other = other.is_some_and(|other| call.is_none_or(|call| other.ended_at > call.ended_at));
+        if is_other { others.next() } else { calls.next() }
+    })
 }
 
 #[cfg(test)]

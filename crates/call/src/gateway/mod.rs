@@ -8,6 +8,7 @@ pub mod intake;
 pub(crate) mod invariants;
 pub mod snapshot;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -19,6 +20,7 @@ use trunkgate_resources::io::{Cause, Control, Input, Output};
 use trunkgate_resources::key::CallKey;
 use trunkgate_resources::limits::{SILENT_TOLD, TRACE_TEXT_CHARS};
 use trunkgate_resources::metrics::Metrics;
+use trunkgate_resources::recent::EndedCalls;
 use trunkgate_route::Table;
 use trunkgate_sip::{Flow, Message, Party};
 use trunkgate_story::numbers::plain;
@@ -224,31 +226,23 @@ impl Gateway {
         all.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
     /// Live and recent calls, newest first.
-    pub fn calls(&self, now: Instant) -> Vec<CallView> {
-        self.calls_where(now, usize::MAX, |_| true)
+    pub fn calls(&self, _now: Instant) -> Vec<CallView> {
+        let (live, _) = self.live_views(None, usize::MAX);
+        live.into_iter().chain(self.edge.recent.newest_first().map(|call| (**call).clone())).collect()
     }
-    /// The newest `limit` of those that are wanted: no others are copied.
-    pub fn calls_where(&self, _now: Instant, limit: usize, wanted: impl Fn(&CallView) -> bool) -> Vec<CallView> {
-        let wanted = |call: &CallView| wanted(call);
-        let live = self
-            .calls
-            .values()
-            .rev()
-            .filter(|call| call.shared.state != State::Ended)
-            .map(|call| call.view())
-            .filter(wanted);
-        let recent = self.edge.recent.newest_first().filter(|call| wanted(call)).cloned();
-        live.chain(recent).take(limit).collect()
+    /// Returns `most` live calls, newest first, and where more may follow: those before that key.
+    pub fn live_views(&self, before: Option<CallKey>, most: usize) -> (Vec<CallView>, Option<CallKey>) {
+        let end = before.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut last = None;
+        let all = self.calls.range((Bound::Unbounded, end)).rev();
+        let live = all.filter(|(_, call)| call.shared.state != State::Ended).take(most);
+        let views: Vec<CallView> = live.inspect(|(key, _)| last = Some(**key)).map(|(_, call)| call.view()).collect();
+        let next = last.filter(|_| views.len() == most);
+        (views, next)
     }
-    /// Shows each live call, then each recent one, newest first, without copies of recent ones.
-    pub fn visit_calls(&self, mut see: impl FnMut(&CallView)) {
-        let live = self.calls.values().rev().filter(|call| call.shared.state != State::Ended);
-        live.for_each(|call| see(&call.view()));
-        self.edge.recent.newest_first().for_each(see);
-    }
-    /// Ended calls, newest first.
-    pub fn ended_calls(&self) -> impl Iterator<Item = &CallView> {
-        self.edge.recent.newest_first()
+    /// Returns the calls that have ended, as they are now: a question to the loop that takes no longer with what is looked for in them.
+    pub fn ended_calls(&self) -> EndedCalls {
+        self.edge.recent.shared()
     }
     /// Live legs: the name of the trunk or agent, and whether the call came from it.
     pub fn live_legs(&self) -> impl Iterator<Item = (&str, bool)> {
