@@ -219,8 +219,11 @@ pub struct Stopped {
 impl Stopped {
     /// Returns the verdict's sentence about the remote party `name`.
     pub fn sentence(&self, name: &str) -> String {
-        let Diagnosis { text, fix, .. } = &self.found;
-        format!("No media from {name} {}: {text}. Try: {fix}.", when(self.at, self.until))
+        format!("{}. Try: {}.", self.finding(name), self.found.fix)
+    }
+    /// Returns the sentence without its fix.
+    pub fn finding(&self, name: &str) -> String {
+        format!("No media from {name} {}: {}", when(self.at, self.until), self.found.text)
     }
 }
 

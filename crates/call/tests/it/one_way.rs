@@ -93,6 +93,28 @@ fn the_caller_may_be_the_silent_one_and_so_may_both() {
 }
 
 #[test]
+fn a_side_that_stays_silent_for_one_cause_is_told_once() {
+    let mut bench = Bench::new();
+    bench.answered();
+    let both = ends(&bench);
+    both[0].1.rx_packets.set(250);
+    both[1].1.tx_packets.set(250);
+    both[1].1.symptoms.unreachable.add(250);
+    unheard(&mut bench, both[1].0, None);
+    // It is looked at again at the end of each interval.
+    for _ in 0..3 {
+        both[0].1.rx_packets.add(250);
+        both[1].1.tx_packets.add(250);
+        both[1].1.symptoms.unreachable.add(250);
+        bench.pass(Duration::from_secs(5));
+    }
+    let (told, ladder) = (verdict(&bench), traced(&bench));
+    assert_eq!(told.matches("returned as unreachable").count(), 1, "{told}");
+    assert_eq!(told.matches("Try: ").count(), 1, "{told}");
+    assert_eq!(ladder.matches("returned as unreachable").count(), 1, "{ladder}");
+}
+
+#[test]
 fn a_caller_that_an_agent_does_not_hear_is_told() {
     let mut bench = Bench::with_agents(vec![to_agent("desk")]);
     let (mut caller, own, _) = bench.talking();

@@ -24,7 +24,7 @@ use trunkgate_sip::{
     ClientId, DialogId, Extra, Flow, HeaderName, ListenerId, Message, Method, Party, ServerId, Transport,
 };
 use trunkgate_story::Said;
-use trunkgate_story::diagnosis::{Diagnosis, Look};
+use trunkgate_story::diagnosis::{Cause, Diagnosis, Look};
 use trunkgate_story::impairment::{Direction, Stopped};
 use trunkgate_story::numbers::plain;
 use trunkgate_story::quality::{Scored, add_counters, score_view};
@@ -152,6 +152,11 @@ impl LegQuality {
     /// Returns when and why its stream stopped in mid-call.
     pub(crate) fn stopped(&self) -> Option<&Stopped> {
         self.faults.as_ref()?.stopped.as_ref()
+    }
+    /// Whether a fault of this cause is told of it already.
+    pub(crate) fn tells(&self, cause: Cause) -> bool {
+        let stopped = self.stopped().map(|stopped| &stopped.found);
+        [self.flaw.as_deref(), self.unheard.as_deref(), stopped].into_iter().flatten().any(|told| told.cause == cause)
     }
 }
 

@@ -154,7 +154,7 @@ impl CallMedia {
             let found = self.flaw(cx.call, cx.edge, leg, Some(cx.now));
             cx.call.legs[leg].quality.looked = look(&cx.call.legs[leg]).map(|look| (look, cx.now));
             if let Some(found) = &found
-                && cx.call.legs[leg].quality.flaw.as_ref().is_none_or(|before| before.cause != found.cause)
+                && !cx.call.legs[leg].quality.tells(found.cause)
             {
                 let text = format!("{}; try: {}", found.text, found.fix);
                 cx.edge.trace(cx.now, cx.call.key, TraceItem::Media { leg: leg.index(), text });

@@ -274,25 +274,9 @@ fn failed(call: &Shared) -> String {
 
 /// Says so where a side was not heard, or not when it should have begun, or not to any use; each with what would help.
 fn hearing(call: &Shared) -> String {
-    let noted = |leg: LegId| {
-        let (side, name) = (&call.legs[leg], call.legs.name_of(leg));
-        let heard = side.view().rtp.rx_packets > 0;
-        let unheard = side.quality.unheard.as_ref().map(|found| {
-            let what = if heard { "No media at first from" } else { "No media from" };
-            format!(" {what} {name}: {}. Try: {}.", found.text, found.fix)
-        });
-        let stopped = side.quality.stopped().map(|stopped| format!(" {}", stopped.sentence(&name)));
-        // A stream that stopped says more than that nothing came lately.
-        let is_said = |found: &&Diagnosis| stopped.is_none() || found.cause != Cause::Ceased;
-        let told = |found: &Diagnosis| format!(" {}. Try: {}.", capital(&found.text), found.fix);
-        let flaw = side.quality.flaw.as_deref().filter(is_said).map(told);
-        let losses: String =
-            side.quality.faults.iter().flat_map(|faults| &faults.losses).map(|(_, found)| told(found)).collect();
-        [unheard, stopped, flaw, Some(losses).filter(|losses| !losses.is_empty())]
-    };
-    let noted: String = call.legs.ids().flat_map(noted).flatten().collect();
+    let noted: Vec<(String, &str)> = call.legs.ids().flat_map(|leg| findings(call, leg)).collect();
     if !noted.is_empty() {
-        return noted;
+        return with_fixes(&noted);
     }
     if let (true, Some(callee), Some(seconds)) = (call.story.both_silent, call.legs.callee, call.talked_seconds()) {
         let (caller, callee) = (call.legs.name_of(call.legs.near), call.legs.name_of(callee));
@@ -302,6 +286,37 @@ fn hearing(call: &Shared) -> String {
         );
     }
     call.legs.silent_leg().map(|leg| format!(" No media from {}.", call.legs.name_of(leg))).unwrap_or_default()
+}
+
+/// What was found of a side's media, each with what would help.
+fn findings(call: &Shared, leg: LegId) -> Vec<(String, &str)> {
+    let (side, name) = (&call.legs[leg], call.legs.name_of(leg));
+    let (unheard, stopped) = (side.quality.unheard.as_deref(), side.quality.stopped());
+    let what = if side.view().rtp.rx_packets > 0 { "No media at first from" } else { "No media from" };
+    let mut all: Vec<(String, &str)> = Vec::new();
+    all.extend(unheard.map(|found| (format!("{what} {name}: {}", found.text), found.fix.as_str())));
+    all.extend(stopped.map(|stopped| (stopped.finding(&name), stopped.found.fix.as_str())));
+    // A side that is not heard, or no longer, is looked at again: the same cause was said. That a stream stopped says more than that
+    // nothing came lately.
+    let said = [unheard.map(|found| found.cause), stopped.map(|stopped| stopped.found.cause)];
+    let is_new =
+        |found: &&Diagnosis| !said.contains(&Some(found.cause)) && (stopped.is_none() || found.cause != Cause::Ceased);
+    let flaw = side.quality.flaw.as_deref().filter(is_new).into_iter();
+    let losses = side.quality.faults.iter().flat_map(|faults| &faults.losses).map(|(_, found)| found);
+    all.extend(flaw.chain(losses).map(|found| (capital(&found.text), found.fix.as_str())));
+    all
+}
+
+/// Joins findings; a fix that helps against several stands behind the last of them.
+fn with_fixes(found: &[(String, &str)]) -> String {
+    let mut told = String::new();
+    for (at, (what, fix)) in found.iter().enumerate() {
+        told += &format!(" {what}.");
+        if !found.iter().skip(at + 1).any(|(_, later)| later == fix) {
+            told += &format!(" Try: {fix}.");
+        }
+    }
+    told
 }
 
 /// The beginning of a sentence. A name of the configuration stays as it is written there.
