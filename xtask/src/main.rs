@@ -1,7 +1,7 @@
 //! `cargo xtask`: drivers that need more than cargo. `interop` runs the real binary against peers that we did not
 //! write (SIPp, Kamailio) and prints one figure per case; `faults` has agents fail callers;
 //! `peers-suites` runs other projects' scenarios; `bench` measures whole systems side by side; `deb` makes the Debian package;
-//! `twiml` parses folders of TwiML documents.
+//! `twiml` parses folders of TwiML documents; `screenshots` takes the pictures of the console.
 
 mod bench;
 mod faults;
@@ -38,6 +38,8 @@ enum Task {
     Twiml(twiml::Options),
     /// Makes the Debian package.
     Deb,
+    /// Takes the pictures of the console in docs/images, with calls of its own.
+    Screenshots,
     /// The bare relay's own process.
     #[command(hide = true)]
     BareRelay {
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         Task::PeersSuites(options) => suites::run(&options),
         Task::Twiml(options) => twiml::run(&options),
         Task::Deb => package::deb(),
+        Task::Screenshots => interop::screenshots::run(),
         Task::FaultsAgent => faults::echo_for_all().map(|()| true),
         Task::BareRelay { converts } => bench::bare_relay(converts).map(|()| true),
     };

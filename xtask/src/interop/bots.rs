@@ -29,6 +29,11 @@ pub(crate) enum Manner {
         /// Messages read before that.
         after: u32,
     },
+    /// Says back each frame, and breaks the connection after so many.
+    Breaks {
+        /// Frames said back before that.
+        after: u32,
+    },
     /// Reads and never says anything.
     Mute,
     /// Reads and keeps what it hears.
@@ -90,7 +95,8 @@ fn serve(mut stream: TcpStream, manner: &Manner, heard: &Mutex<Tracks>) -> anyho
             stream.write_all(answer.as_bytes())?;
         }
         Manner::Nothing => std::thread::sleep(Duration::from_secs(600)),
-        Manner::Echo { leave_out } => echo(&mut tungstenite::accept(stream)?, *leave_out)?,
+        Manner::Echo { leave_out } => echo(&mut tungstenite::accept(stream)?, *leave_out, u32::MAX)?,
+        Manner::Breaks { after } => echo(&mut tungstenite::accept(stream)?, 0, *after)?,
         Manner::Mute => {
             let mut socket = tungstenite::accept(stream)?;
             while socket.read().is_ok() {}
@@ -121,7 +127,7 @@ fn serve(mut stream: TcpStream, manner: &Manner, heard: &Mutex<Tracks>) -> anyho
                     _ => message.clone(),
                 })?;
             }
-            echo(&mut socket, 0)?;
+            echo(&mut socket, 0, u32::MAX)?;
         }
         Manner::StopsReading { after } => {
             let mut socket = tungstenite::accept(stream)?;
@@ -134,9 +140,10 @@ fn serve(mut stream: TcpStream, manner: &Manner, heard: &Mutex<Tracks>) -> anyho
     Ok(())
 }
 
-fn echo(socket: &mut WebSocket<TcpStream>, leave_out: u32) -> anyhow::Result<()> {
+/// Says back so many frames at most.
+fn echo(socket: &mut WebSocket<TcpStream>, leave_out: u32, most: u32) -> anyhow::Result<()> {
     let mut frames = 0u32;
-    loop {
+    while frames < most {
         let Message::Text(text) = socket.read()? else { continue };
         let (Some(payload), Some(stream)) = (field(&text, "payload"), field(&text, "streamSid")) else { continue };
         frames += 1;
@@ -146,6 +153,7 @@ fn echo(socket: &mut WebSocket<TcpStream>, leave_out: u32) -> anyhow::Result<()>
         let answer = format!(r#"{{"event":"media","streamSid":"{stream}","media":{{"payload":"{payload}"}}}}"#);
         socket.send(Message::text(answer))?;
     }
+    Ok(())
 }
 
 /// The string of a field, wherever in the text it stands; enough for what an edge sends.

@@ -14,6 +14,7 @@ pub(crate) mod raw;
 pub(crate) mod recording;
 pub(crate) mod rtp;
 pub(crate) mod scenario;
+pub(crate) mod screenshots;
 pub(crate) mod sipp;
 pub(crate) mod sound;
 

@@ -208,7 +208,18 @@ impl Phone {
                     self.request(&call, "ACK", 1)?;
                     return Ok(call);
                 }
-                _ => bail!("{} instead of an answer", text.first()),
+                _ => {
+                    // In the transaction of the INVITE (RFC 3261 §17.1.1.3).
+                    let ack = format!(
+                        "ACK {target} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bKinv{}x{serial};rport\r\n\
+                         Max-Forwards: 70\r\nFrom: {us}\r\nTo: {}\r\nCall-ID: {call_id}\r\nCSeq: 1 ACK\r\n\
+                         Content-Length: 0\r\n\r\n",
+                        here.port(),
+                        text.header("To")
+                    );
+                    self.sip.send_to(ack.as_bytes(), edge)?;
+                    bail!("{} instead of an answer", text.first())
+                }
             }
         }
         bail!("no answer within 20 s")

@@ -1,5 +1,5 @@
-//! Tests the console in headless Chromium: every page with the demo's calls, the response times of an agent that takes turns, then
-//! sign-in with a token and hang-up of a SIPp call. Screenshots are kept in `target/interop-console`.
+//! Tests the console in headless Chromium: every page with the demo's calls and with 0 to 50 trunks, the response times of an agent that takes
+//! turns, then sign-in with a token and hang-up of a SIPp call. Screenshots are kept in `target/interop-console`.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};

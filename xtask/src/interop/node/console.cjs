@@ -1,6 +1,6 @@
 // Tests the console in headless Chromium. `--walk URL`: every page of an edge with the demo's calls. `--live URL --token TOKEN`:
 // sign-in, a live call, hang-up, drain. `--told URL --sid SID`: *Overview* and the page of that call contain each `--says TEXT` and
-// no `--not TEXT`; `--turns URL`: an edge whose only call had an agent that answered once; `--page overview|call --picture NAME` takes a picture. `--out FOLDER`: folder for screenshots. Any error of a
+// no `--not TEXT`; `--turns URL`: an edge whose only call had an agent that answered once; `--page overview|call --picture NAME` takes a picture. `--pictures URL`: those of docs/images. `--out FOLDER`: folder for screenshots. Any error of a
 // page fails the run.
 
 const { chromium } = require('playwright-core');
@@ -14,6 +14,8 @@ const OUT = flag('out');
 const PATIENCE = 30_000;
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 const WIDE = { width: 1280, height: 800 };
+/** Calls that the edge keeps. */
+const CALLS = 10_000;
 const NARROW = { width: 390, height: 844 };
 
 let checks = 0;
@@ -146,6 +148,137 @@ async function phone(page, name) {
   hold(`${name}: the open page is visible in the menu`, await inside('#nav a[aria-current]'));
   if (['calls', 'trunks', 'agents'].includes(name)) hold(`${name}: the order can be chosen`, await page.locator('.sort-by select').isVisible());
   if (name === 'call') hold('the remarks of the ladder are visible', await inside('svg.ladder .note'));
+}
+
+/** Has the pages show so many trunks, agents and routes, made of the edge's own; of 50 or more with 10,000 calls, of 0 with none. */
+async function scaled(page, most) {
+  const rewrite = (path, change) => page.route((at) => at.pathname === path, async (route) => {
+    const response = await route.fetch();
+    const body = await response.json();
+    change(body, new URL(route.request().url()).searchParams);
+    await route.fulfill({ response, json: body });
+  });
+  const many = (some, name, count = most) => Array.from({ length: count }, (_, at) => {
+    const one = structuredClone(some[at % some.length]);
+    one.name = at === 4 ? `${name}-with-a-name-that-is-as-long-as-names-may-get` : `${name}-${String(at).padStart(2, '0')}`;
+    return one;
+  });
+  const trunks = (some) => many(some, 'trunk').map((trunk, at) => ({
+    ...trunk, calls: (at * 37) % 1000, max_calls: at % 2 ? 1000 : 0,
+    ...(at % 7 === 3 ? { state: 'down', last_problem: 'no answer to OPTIONS from 192.0.2.17:5060 over UDP within 4 s (no_response)', last_problem_at: new Date(Date.now() - 5e5).toISOString() } : {}),
+    ...(trunk.hour ? { hour: { ...trunk.hour, codes: at % 5 === 1 ? [[503, 1234], [486, 210], [404, 87], [403, 3]].map(([code, calls]) => ({ code, calls })) : [] } } : {}),
+  }));
+  await rewrite('/v1/trunks', (body) => { body.trunks = trunks(body.trunks); });
+  await rewrite('/v1/agents', (body) => { body.agents = many(body.agents, 'agent'); });
+  await rewrite('/v1/routes', (body) => { body.routes = many(body.routes, 'route'); });
+  await rewrite('/v1/status', (body) => {
+    body.trunks = trunks(body.trunks);
+    body.problem_details = Array.from({ length: most ? most - 1 : 0 }, (_, at) => ({
+      harm: 'calls', headline: `trunk trunk-${at} rejected ${at + 5} of 60 calls in the last hour`, evidence: '8× 403 Forbidden "Call Rejected", 8× 503 Service Unavailable, …',
+      fix: 'check that your public address is on the carrier\u2019s allow list', command: `trunkgate trace CA${'0'.repeat(32)}`,
+    }));
+  });
+  await rewrite('/v1/history', (body) => {
+    if (most === 0) Object.assign(body, { samples: [], troubles: [] });
+  });
+  await rewrite('/v1/calls', (body, asked) => {
+    const some = body.calls;
+    const shown = Math.min(Number(asked.get('limit') || CALLS), most >= 50 ? CALLS : most);
+    body.calls = Array.from({ length: shown }, (_, at) => ({ ...some[at % some.length], sid: `CA${String(at).padStart(32, '0')}`, ...(at % 9 === 4 ? { outcome: 'failed', sip_code: 503, reason: 'trunk_congested', answered_at: null, flags: ['one_way', 'failed_over', 'agent', 'transcoded', 'srtp'] } : {}) }));
+    if (body.summary && most >= 50) Object.assign(body.summary, { total: CALLS, live: 1234, reasons: { caller_hung_up: 9000, trunk_congested: 1000 }, codes: { 200: 9000, 503: 1000 } });
+    if (body.summary && most === 0) Object.assign(body.summary, { total: 0, live: 0, reasons: {}, codes: {}, durations: body.summary.durations.map((bin) => ({ ...bin, calls: 0 })) });
+  });
+}
+
+/** Returns the texts that are less than 4.5 times as bright or dark as what is behind them (WCAG 2.2, 1.4.3), with the ratio. */
+function faint() {
+  const parts = (text) => { const [r, g, b, a = 1] = text.match(/[\d.]+/g).map(Number); return [r, g, b, a]; };
+  const over = ([r, g, b, a], under) => [r, g, b].map((one, at) => one * a + under[at] * (1 - a));
+  const light = (colour) => {
+    const [r, g, b] = colour.map((one) => (one / 255 <= 0.04045 ? one / 255 / 12.92 : ((one / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (node) => {
+    const all = [];
+    for (let one = node; one; one = one.parentElement) all.push(parts(getComputedStyle(one).backgroundColor));
+    return all.reverse().reduce((under, colour) => over(colour, under), [255, 255, 255]);
+  };
+  const found = [];
+  for (const node of document.querySelectorAll('body *')) {
+    if (!node.checkVisibility() || node.closest('.unseen') || ![...node.childNodes].some((one) => one.nodeType === Node.TEXT_NODE && one.data.trim())) continue;
+    const style = getComputedStyle(node);
+    const under = behind(node);
+    const [high, low] = [light(over(parts(node instanceof SVGElement ? style.fill : style.color), under)), light(under)].sort((a, b) => b - a);
+    const ratio = (high + 0.05) / (low + 0.05);
+    if (ratio < 4.5) found.push(`${ratio.toFixed(2)}: ${node.textContent.slice(0, 40)}`);
+  }
+  return found;
+}
+
+/** Returns what a screen reader could not name: controls without a name, regions and plots without a label. */
+function nameless() {
+  const named = (node) => node.getAttribute('aria-label') || node.getAttribute('aria-labelledby') || node.title || node.labels?.length || node.textContent.trim() || node.querySelector?.('[aria-label], title, img[alt]:not([alt=""])');
+  return [...document.querySelectorAll('button, a[href], input, select, [role=button], [role=region], [role=img], [tabindex="0"]')].filter((node) => node.checkVisibility() && !named(node)).map((node) => node.outerHTML.slice(0, 80));
+}
+
+/** Returns texts that are cut without a sign of it, and numbers that take two lines. */
+function torn() {
+  const all = [...document.querySelectorAll('main td.number .cell, main .chip, main th, main .strip strong')].filter((node) => node.checkVisibility());
+  const lines = (node) => { const range = document.createRange(); range.selectNodeContents(node); const bottoms = [...range.getClientRects()].filter((box) => box.width > 0).map((box) => box.bottom).sort((a, b) => a - b); return 1 + bottoms.filter((bottom, at) => at > 0 && bottom - bottoms[at - 1] > 8).length; };
+  const cut = (node) => node.scrollWidth > node.clientWidth + 1 && node.clientWidth > 0 && getComputedStyle(node).overflowX !== 'visible' && getComputedStyle(node).textOverflow !== 'ellipsis';
+  return [...all.filter((node) => lines(node) > 1), ...[...document.querySelectorAll('main p, main dd, main li, main .cell')].filter((node) => node.checkVisibility() && cut(node))].map((node) => node.textContent.slice(0, 60));
+}
+
+/** Every page with no, one and 50 trunks, and with 10,000 calls, wide and narrow, light and dark. */
+async function sizes(browser, url, faults) {
+  const says = { overview: 'no trunks are configured', calls: 'No calls since the edge was started', trunks: '[trunk.NAME]', routes: 'No trunks are configured' };
+  for (const most of [0, 1, 50]) {
+    for (const [kind, options] of [['wide', { viewport: { width: 1440, height: 900 } }], ['narrow', { viewport: NARROW }]]) {
+      const page = await opened(browser, url, options, faults);
+      await scaled(page, most);
+      for (const name of ['overview', 'calls', 'trunks', 'routes', 'agents', 'security', 'system']) {
+        await page.goto(`${url}/#/nowhere`);
+        await page.goto(`${url}/#/${name}`);
+        await page.locator(name === 'overview' ? '.health.good, .health.bad, .health.warn' : 'main h1').first().waitFor();
+        await page.locator('main table').first().waitFor();
+        const where = `${name}, ${kind}, ${most} trunks`;
+        hold(`${where}: the page does not scroll sideways`, await overflow(page) <= 0);
+        for (const theme of ['light', 'dark']) {
+          await page.emulateMedia({ colorScheme: theme });
+          const pale = await page.evaluate(faint);
+          hold(`${where}: ${theme} texts that are hard to read: ${pale.join('; ')}`, pale.length === 0);
+        }
+        const unnamed = await page.evaluate(nameless);
+        hold(`${where}: controls without a name: ${unnamed.join('; ')}`, unnamed.length === 0);
+        const broken = await page.evaluate(torn);
+        hold(`${where}: torn texts: ${broken.join('; ')}`, broken.length === 0);
+        if (kind === 'narrow' && most) await phone(page, most === 1 ? 'one' : name);
+        if (most === 0 && says[name]) hold(`${where}: says why it is empty`, (await page.locator('main').innerText()).includes(says[name]));
+        await picture(page, `${name}-${kind}-${most}`);
+      }
+      if (most === 50) {
+        await page.goto(`${url}/#/calls`);
+        await page.locator('.total', { hasText: /^10.000 calls, 1.234 live. The newest 100 are shown./ }).waitFor();
+        hold('100 calls are shown', await page.locator('tbody tr[data-row]').count() === 100);
+        await page.locator('button', { hasText: 'Show older calls' }).click();
+        await page.locator('.total', { hasText: 'The newest 400 are shown.' }).waitFor();
+        hold('400 calls are shown', await page.locator('tbody tr[data-row]').count() === 400);
+        await page.goto(`${url}/#/trunks`);
+        await page.locator('main [role=status]', { hasText: '50 trunks: ' }).waitFor();
+        await page.fill('[data-field=trunk]', 'trunk-1');
+        await page.locator('main [role=status]', { hasText: '10 shown.' }).waitFor();
+        hold('the filter of trunks holds', await page.locator('tbody tr[data-row]').count() === 10);
+      }
+      await page.context().close();
+    }
+  }
+  const page = await opened(browser, url, {}, faults);
+  await page.locator('.health').first().waitFor();
+  await page.keyboard.press('Tab');
+  hold('the first stop of Tab skips the menu', await page.evaluate(() => document.activeElement.className) === 'skip');
+  await page.keyboard.press('Enter');
+  hold('it leads to the page', await page.evaluate(() => document.activeElement.id) === 'main');
+  await page.context().close();
 }
 
 async function walk(browser, url, faults) {
@@ -352,13 +485,44 @@ async function turns(browser, url, faults) {
   hold('the call fits a phone', await overflow(page) <= 0);
 }
 
+/** Takes the pictures of docs/images; prints their names. */
+async function pictures(browser, url, faults) {
+  const page = await opened(browser, url, { colorScheme: 'light', viewport: { width: 1360, height: 900 } }, faults);
+  const newest = async (filter) => {
+    const { calls } = await (await fetch(`${url}/v1/calls?${filter}&limit=1`)).json();
+    hold(`there is a call with ${filter}`, calls.length === 1);
+    return calls[0].sid;
+  };
+  const all = [
+    ['console-overview', '/overview', '.plots svg', 1120],
+    ['console-call', `/calls/${await newest('search=%2B13125550170')}`, 'svg.ladder', 1000, '403 Caller Not Permitted from carrier-west'],
+    ['call-failover', `/calls/${await newest('search=%2B13125550120')}`, 'svg.ladder', 1220, '200 OK from pbx'],
+    ['console-trunks', '/trunks?trunk=branch', 'tr.detail .details', 640],
+    ['console-agents', '/agents?agent=booking', 'tr.detail .details', 500],
+  ];
+  for (const [name, hash, there, height, message] of all) {
+    await page.setViewportSize({ width: 1360, height });
+    await page.goto(`${url}/#${hash}`);
+    await page.locator(there).first().waitFor();
+    await page.locator('.link.good').waitFor();
+    if (hash.startsWith('/calls/')) await page.locator('section[aria-label="Routing"] tbody tr').first().waitFor();
+    if (message) await page.locator(`svg.ladder g[role=button][aria-label*="${message}"]`).first().click();
+    await picture(page, name);
+    console.log(`${name}.png`);
+  }
+}
+
 async function run() {
   const browser = await chromium.launch({ executablePath: flag('chromium') || '/usr/bin/chromium', headless: true, args: FLAGS });
   const faults = [];
   try {
-    if (flag('walk')) await walk(browser, flag('walk'), faults);
+    if (flag('walk')) {
+      await walk(browser, flag('walk'), faults);
+      await sizes(browser, flag('walk'), faults);
+    }
     if (flag('told')) await told(browser, flag('told'), flag('sid'), faults);
     if (flag('turns')) await turns(browser, flag('turns'), faults);
+    if (flag('pictures')) await pictures(browser, flag('pictures'), faults);
     if (flag('live')) await live(browser, flag('live'), flag('token'), faults);
   } finally {
     await browser.close();
