@@ -42,6 +42,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "trunkgate-media",
             "trunkgate-story",
             "trunkgate-resources",
+            "trunkgate-twiml",
         ],
     ),
     ("trunkgate-phone", &["trunkgate-sip", "trunkgate-sdp", "trunkgate-media"]),

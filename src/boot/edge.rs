@@ -168,7 +168,6 @@ impl Edge {
                 shared,
                 failed: VecDeque::new(),
                 unasked: VecDeque::new(),
-                unserved: VecDeque::new(),
                 leaving: VecDeque::new(),
                 intake: trunkgate_call::Intake::default(),
                 clock: Clock::new(epoch),

@@ -54,9 +54,7 @@ pub(crate) struct Signalling {
     /// Sends that failed while outputs were carried out: inputs of the same turn.
     pub(crate) failed: VecDeque<(Flow, Option<Unsent>)>,
     /// Questions about names that found no room: answered with nothing in the same turn.
-    pub(crate) unasked: VecDeque<QueryId>,
-    /// Questions of applications that cannot be passed on.
-    pub(crate) unserved: VecDeque<QueryId>,
+    pub(crate) unasked: VecDeque<Input>,
     /// Messages that leave at the end of the turn.
     pub(crate) leaving: VecDeque<Transmit>,
     /// What was read and waits for its turn.
@@ -319,9 +317,7 @@ impl Signalling {
                 None => self.send_leaving(),
             }
             let failed = self.failed.pop_front().map(|(flow, why)| Input::TransportFailed { flow, why });
-            let unasked = || self.unasked.pop_front().map(|query| Input::Resolved { query, servers: Vec::new() });
-            let unserved = || Some(app_unserved(self.unserved.pop_front()?));
-            let Some(input) = failed.or_else(unasked).or_else(unserved) else { return };
+            let Some(input) = failed.or_else(|| self.unasked.pop_front()) else { return };
             self.guarded(now, |gateway| gateway.handle_input(now, input));
         }
     }
@@ -355,10 +351,10 @@ impl Signalling {
             Output::Media { id, command } => self.workers.hand_over(id, command),
             Output::Resolve { query, destination } => {
                 if self.names.try_send((query, destination)).is_err() {
-                    self.unasked.push_back(query);
+                    self.unasked.push_back(Input::Resolved { query, servers: Vec::new() });
                 }
             }
-            Output::App(question) => self.unserved.extend(question.query),
+            Output::App(question) => self.unasked.extend(question.query.map(app_unserved)),
             Output::Began(call) => {
                 self.shared.events.tell(Change::began(&call));
                 records::hand_over_standing(&self.reports, call, 0);

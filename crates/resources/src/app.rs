@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use trunkgate_route::{App, WebhookMethod};
 
-use crate::io::QueryId;
+use crate::key::QueryId;
 
 /// A question of one call.
 #[derive(Debug)]

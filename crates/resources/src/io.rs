@@ -20,9 +20,7 @@ use crate::app::{AppAnswer, AppQuestion};
 use crate::config::Settings;
 use crate::quotas::DayCount;
 
-/// A question to the name service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct QueryId(pub u64);
+pub use crate::key::QueryId;
 
 /// What an operator asks for.
 #[derive(Debug, Clone)]

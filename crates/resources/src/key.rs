@@ -23,6 +23,10 @@ impl Branch {
     }
 }
 
+/// A question to the name service, or of a call's application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QueryId(pub u64);
+
 /// A leg of a call, numbered in the order in which legs came to it; never used again within the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LegId(u16);

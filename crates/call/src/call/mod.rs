@@ -112,7 +112,7 @@ use crate::call::negotiation::offers::{EarlySession, Owed};
 use crate::call::negotiation::refresh::Asked;
 use crate::call::negotiation::reinvite::Renegotiation;
 use crate::call::negotiation::requests::{HoldCheck, Info};
-use crate::call::program::Run;
+use crate::call::program::{Dialler, Run, Runner};
 use crate::call::search::agents::{Player, Retries};
 use crate::call::search::answer::FinalAnswer;
 use crate::call::search::attempt::Attempt;
@@ -462,8 +462,8 @@ impl Parts {
                 refuse_request(cx.now, cx.edge, server, 481)
             }
 
-            (Rerouting, E::Info { leg, server, info }) if self.is_info_for_program(cx, leg, &info) => {
-                self.info_for_program(cx, server, &info);
+            (Rerouting, E::Info { leg, server, info }) if self.takes_digits_of_info(cx, leg, &info) => {
+                Runner::of(self).info_for_program(cx, server, &info);
             }
             (_, E::Info { leg, server, info }) => self.bridge.informed(cx, leg, server, *info),
             (_, E::InfoAnswered { client, code }) => {
@@ -560,7 +560,7 @@ impl Parts {
             (Searching | Answered | Rerouting | Leaving, E::Latched { end, source }) => {
                 cx.latched(end, source);
             }
-            (Answered, E::Idle { end }) if self.is_end_of_side(cx, end) => self.side_fell_silent(cx),
+            (Answered, E::Idle { end }) if self.is_end_of_side(cx, end) => Dialler::of(self).side_fell_silent(cx),
             (Answered | Rerouting, E::Idle { end }) => cx.idle(end).act(self, cx),
             (Searching | Leaving, E::Idle { .. }) => {}
             (Answered, E::Unheard { end, stranger }) => self.bridge.media.unheard(cx, end, stranger),
@@ -579,11 +579,13 @@ impl Parts {
                 self.agent_wishes(cx, end, wish);
             }
             (_, E::AgentNote { end, text, logged }) => cx.call.legs.agent_note(cx.now, cx.edge, end, &text, logged),
-            (_, E::Key { end, key, .. }) if self.is_digit_for_program(cx, end) => self.digit_for_program(cx, key),
+            (_, E::Key { end, key, .. }) if self.takes_digits_of(cx, end) => {
+                Runner::of(self).digit_for_program(cx, key)
+            }
             (_, E::Key { end, key, ms }) => self.bridge.negotiation.key_pressed(cx, end, (key, ms)),
-            (_, E::AppAnswered { query, answer }) => self.app_answered(cx, query, *answer),
-            (_, E::Due(Timer::Program)) => self.program_due(cx),
-            (_, E::Due(Timer::DialLimit)) => self.dial_limit_over(cx),
+            (_, E::AppAnswered { query, answer }) => Runner::of(self).app_answered(cx, query, *answer),
+            (_, E::Due(Timer::Program)) => Runner::of(self).program_due(cx),
+            (_, E::Due(Timer::DialLimit)) => Dialler::of(self).dial_limit_over(cx),
             (_, E::Played { end }) => self.played(cx, end),
             (Ended, E::AgentOpen { .. } | E::AgentLost { .. } | E::AgentEnded { .. } | E::AgentWish { .. }) => {}
 
@@ -591,6 +593,27 @@ impl Parts {
             (Answered | Rerouting | Leaving, E::Hangup(reason)) => self.end(cx, reason),
             (Ended, E::Hangup(_)) => {}
         }
+    }
+
+    /// Whether a party that the program has called hears a document.
+    fn is_whispering(&self) -> bool {
+        self.program.as_ref().is_some_and(|run| run.is_whispering())
+    }
+
+    /// Whether digits of an end are the program's.
+    fn takes_digits_of(&self, cx: &Cx<'_>, end: EndId) -> bool {
+        self.program.as_ref().is_some_and(|run| run.takes_digits_of(cx.call, &self.bridge.media, end))
+    }
+
+    /// Whether an INFO of the caller holds a digit for the program.
+    fn takes_digits_of_info(&self, cx: &Cx<'_>, leg: LegId, info: &Info) -> bool {
+        self.program.is_some() && leg == cx.call.legs.near && info.is_digit()
+    }
+
+    /// Whether an end is that of the party that the program has connected.
+    fn is_end_of_side(&self, cx: &Cx<'_>, end: EndId) -> bool {
+        let leg = cx.call.legs.leg_of(end);
+        self.program.is_some() && leg.is_some() && leg == cx.call.legs.callee
     }
 
     /// As shown.
@@ -649,7 +672,7 @@ impl Parts {
             }
         }
         if self.program.is_some() {
-            self.resume_program(cx, targets);
+            Runner::of(self).resume_program(cx, targets);
             self.bridge.media.play_to_held(cx);
             return self.bridge.media.tap_caller(cx);
         }

@@ -25,6 +25,7 @@ use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::wiring::turned;
 use crate::call::negotiation::bridge::bad_media;
+use crate::call::program::{Dialler, Prompter, Runner};
 use crate::call::refused::Refused;
 use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::shared::{Cx, Ending};
@@ -61,7 +62,7 @@ impl Parts {
         if cx.call.state == State::Rerouting {
             cx.call.enter(State::Answered);
             self.search.joined(cx, &mut self.bridge, leg);
-            return self.side_joined(cx, leg, None);
+            return Dialler::of(self).side_joined(cx, leg, None);
         }
         cx.call.enter(State::Answered);
         match self.bridge.first_description(cx) {
@@ -69,7 +70,7 @@ impl Parts {
                 self.bridge.converse(cx, leg);
                 self.bridge.media.stop_player(cx);
                 self.bridge.answer_caller(cx, &mut self.search, leg, ours, Vec::new()).act(self, cx);
-                self.side_joined(cx, leg, None);
+                Dialler::of(self).side_joined(cx, leg, None);
             }
             Err(failure) => {
                 cx.call.enter(State::Searching);
@@ -251,7 +252,7 @@ impl Parts {
         if cx.call.state == State::Ended {
             return;
         }
-        self.program_lost_caller(cx);
+        Runner::of(self).program_lost_caller(cx);
         self.search.drop_attempts(cx, &mut self.bridge, reason);
         cx.call.legs.end_legs_with(reason);
         cx.call.enter(State::Ended);
@@ -325,7 +326,7 @@ impl Parts {
         cx.call.legs.callee = None;
         cx.call.enter(State::Rerouting);
         if self.program.is_some() {
-            return self.stream_lost(cx, &lost.unwrap_or(Failure::unreached(ReasonSlug::AgentHungUp)));
+            return Dialler::of(self).stream_lost(cx, &lost.unwrap_or(Failure::unreached(ReasonSlug::AgentHungUp)));
         }
         let is_lost = lost.as_ref().is_some_and(|failure| failure.loss.is_some());
         if let Some(failure) = lost {
@@ -383,8 +384,8 @@ impl Parts {
 
     /// A sound has been heard to its end: after the goodbye the call is over.
     pub(crate) fn played(&mut self, cx: &mut Cx<'_>, end: EndId) {
-        if self.is_program_player(end) {
-            self.program_played(cx);
+        if self.program.as_ref().is_some_and(|run| run.plays_by(&self.bridge.media, end)) {
+            Prompter::of(self).program_played(cx);
         } else if self.bridge.media.player.is_some_and(|player| player.end == end) {
             self.goodbye_overdue(cx);
         }

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use trunkgate_media::agent::TrackSet;
-use trunkgate_media::{Coding, Command, EndId, MediaId, PressSpec, Sound, TapSpec};
+use trunkgate_media::{Coding, Command, EndId, MediaId, PartedSpec, PressSpec, Sound, TapSpec, WireSpec};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::GOODBYE_NEWS_SECONDS;
-use trunkgate_route::{Agent, AnswerTime};
+use trunkgate_route::{Agent, AnswerTime, Dtmf};
 use trunkgate_sdp::{Audio, Description, Direction, Far, Media, answer_offer};
 use trunkgate_story::quality::retire;
 use trunkgate_story::reason::ReasonSlug;
@@ -31,6 +31,9 @@ use crate::call::search::agents::{Player, SAMPLES_PER_MS};
 use crate::call::search::answer::Failure;
 use crate::call::shared::{Cx, Shared};
 use crate::call::{CallMedia, State};
+
+/// Usual clock of telephone-events, in Hz.
+const EVENT_CLOCK_HZ: u32 = 8000;
 
 impl CallMedia {
     /// Ends an agent's stream: its end goes, and with it the socket.
@@ -320,12 +323,109 @@ impl CallMedia {
         cx.edge.remove_end(media, player.end);
     }
 
+    /// Connects the caller with the program's player, which is silent until it is given a sound; digits of the caller go to
+    /// the program. Nothing before the caller's media address is known.
+    pub(crate) fn talk_to_caller(&mut self, cx: &mut Cx<'_>) {
+        self.talks_to_caller = true;
+        let (Some(media), Some((caller, spoken))) = (cx.call.session, self.spoken_end(cx.call)) else { return };
+        let player = match self.player {
+            Some(player) => player,
+            None => {
+                let Some(end) = cx.edge.new_end(media) else { return };
+                cx.edge.media(media, Command::AddPlayer { end, sound: Sound::Silence });
+                *self.player.insert(Player { end, last: None })
+            }
+        };
+        self.connect_ends(cx, player.end, caller, talks(spoken));
+        let wire = digits_of(spoken, cx.call.legs.near_leg().dtmf());
+        self.connect_ends(cx, caller, player.end, wire);
+        self.tap_caller(cx);
+    }
+
+    /// The program speaks to the caller no longer.
+    pub(crate) fn end_talk(&mut self) {
+        self.talks_to_caller = false;
+    }
+
+    /// Connects a called party with a player of its own; its digits go to its program. Returns whether it can be spoken to.
+    pub(crate) fn talk_to_called(&mut self, cx: &mut Cx<'_>, leg: LegId) -> bool {
+        let Some((media, (_, Some(spoken)))) = cx.call.session.zip(cx.call.legs.offer_of(leg)) else { return false };
+        let Some(theirs) = cx.call.legs[leg].end(spoken.index).map(|end| end.end) else { return false };
+        let Some(end) = cx.edge.new_end(media) else { return false };
+        cx.edge.media(media, Command::AddPlayer { end, sound: Sound::Silence });
+        self.called_player = Some(end);
+        let wire = digits_of(spoken, cx.call.legs[leg].dtmf());
+        self.connect_ends(cx, end, theirs, talks(spoken));
+        self.connect_ends(cx, theirs, end, wire);
+        true
+    }
+
+    /// From now on a program is told of the caller's digits, which its party gets as well.
+    pub(crate) fn tell_digits(&mut self, cx: &mut Cx<'_>) {
+        self.tells_digits = true;
+        let ends: Vec<EndId> = cx.call.legs.near_leg().ends.iter().map(|end| end.end).collect();
+        for end in ends {
+            if let Some((to, wire)) = self.wires.get(end).cloned() {
+                self.connect_ends(cx, end, to, wire);
+            }
+        }
+    }
+
+    /// Takes the called party's player away.
+    pub(crate) fn end_talk_to_called(&mut self, cx: &mut Cx<'_>) {
+        let (Some(end), Some(media)) = (self.called_player.take(), cx.call.session) else { return };
+        self.wires.retain(|from, (to, _)| from != end && *to != end);
+        cx.edge.remove_end(media, end);
+    }
+
+    /// Plays a sound to the party whose program runs, instead of what it hears.
+    pub(crate) fn play_to_party(&mut self, cx: &mut Cx<'_>, sound: Sound) {
+        match (self.called_player, cx.call.session) {
+            (Some(end), Some(media)) => cx.edge.media(media, Command::Play { end, sound }),
+            _ => self.play_to_caller(cx, sound),
+        }
+    }
+
+    /// Plays a sound to the caller of a program instead of what it hears.
+    pub(crate) fn play_to_caller(&mut self, cx: &mut Cx<'_>, sound: Sound) {
+        self.talk_to_caller(cx);
+        if let (Some(media), Some(player)) = (cx.call.session, self.player) {
+            cx.edge.media(media, Command::Play { end: player.end, sound });
+        }
+    }
+
+    /// Stops what the caller of a program hears.
+    pub(crate) fn stop_playing_to_caller(&mut self, cx: &mut Cx<'_>) {
+        self.play_to_caller(cx, Sound::Silence);
+    }
+
+    /// Lets the caller of a program hear ringing, while a party is called.
+    pub(crate) fn ring_to_caller(&mut self, cx: &mut Cx<'_>) {
+        self.play_to_caller(cx, Sound::Ringback);
+    }
+
     /// The caller's end where it takes telephone-events, and how.
     pub(crate) fn takes_keys(&self, call: &Shared) -> Option<(MediaId, EndId, PressSpec)> {
         let (end, spoken) = self.spoken_end(call)?;
         let (payload, clock_hz) = spoken.presses?;
         Some((call.session?, end, PressSpec::Event { payload, clock_hz }))
     }
+}
+
+/// How digits of a party reach its program.
+fn digits_of(spoken: Spoken, dtmf: Dtmf) -> WireSpec {
+    let parted = PartedSpec {
+        events: spoken.keys.map(|number| (number, event_clock_hz(spoken))).into_iter().collect(),
+        tones: dtmf == Dtmf::Inband,
+        digits_only: Some((spoken.audio, spoken.coding)),
+        ..PartedSpec::default()
+    };
+    WireSpec { parted: Some(Box::new(parted)), ..WireSpec::default() }
+}
+
+/// The clock of the caller's telephone-events, in Hz: that which it wants of ours (RFC 4733 §2.1).
+fn event_clock_hz(spoken: Spoken) -> u32 {
+    spoken.presses.map_or(EVENT_CLOCK_HZ, |(_, clock_hz)| clock_hz)
 }
 
 /// Who is to listen.

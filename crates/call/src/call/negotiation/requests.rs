@@ -15,7 +15,7 @@ use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::index::Purpose;
 use trunkgate_resources::key::LegId;
-use trunkgate_resources::limits::{KEY_PAUSE, KEYS_TO_TELL, REFRESH_RETRY_SECONDS, UPDATE_WAIT};
+use trunkgate_resources::limits::{INFO_BYTES, KEY_PAUSE, KEYS_TO_TELL, REFRESH_RETRY_SECONDS, UPDATE_WAIT};
 use trunkgate_resources::sip::extra;
 use trunkgate_route::Dtmf;
 use trunkgate_sdp::keying::{only_keys_differ, unprotected};
@@ -27,7 +27,7 @@ use trunkgate_story::reason::ReasonSlug;
 use crate::call::legs::headers::Brought;
 use crate::call::legs::leg::LegState;
 use crate::call::legs::written::Written;
-use crate::call::media::dtmf::{KeysOut, LEAST_MS, RELAY, USUAL_MS};
+use crate::call::media::dtmf::{KeysOut, LEAST_MS, RELAY, Told, USUAL_MS, told};
 use crate::call::negotiation::reinvite::{Relay, Renegotiation, open_again};
 use crate::call::search::answer::{Failure, FinalAnswer, seen_code};
 use crate::call::setup::Incoming;
@@ -479,6 +479,10 @@ impl Info {
     pub(crate) fn bytes(&self) -> usize {
         let body = self.body.as_ref().map_or(0, |body| body.bytes.len() + body.content_type.len());
         body + self.disposition.as_ref().map_or(0, String::len)
+    }
+    /// Returns whether it holds a digit.
+    pub(crate) fn is_digit(&self) -> bool {
+        self.bytes() <= INFO_BYTES && matches!(told(self.body.as_ref()), Told::Key(..))
     }
 }
 

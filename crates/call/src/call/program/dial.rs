@@ -3,20 +3,19 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use trunkgate_media::EndId;
 use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::key::{Branch, LegId};
+use trunkgate_resources::key::LegId;
 use trunkgate_route::{Target, TargetSpec, Wanted};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_twiml::{Address, DialResult, DialStatus, DialStep, Input, Party};
 
+use crate::call::State;
 use crate::call::controller::Controller;
 use crate::call::legs::leg_end::EndedBy;
-use crate::call::program::{Side, Whisper};
+use crate::call::program::{Dialler, Runner, Side, Whisper};
 use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::search::candidates::trunk_of_uri;
 use crate::call::shared::Cx;
-use crate::call::{Parts, State};
 
 /// What Twilio's error code of a stream says that could not be opened.
 const STREAM_FAILED: u16 = 31_901;
@@ -31,7 +30,7 @@ fn whisper_for(cx: &Cx<'_>, party: &Party) -> Option<Whisper> {
     Some(Whisper { location, method, to })
 }
 
-impl Parts {
+impl Dialler<'_> {
     /// Calls the parties of a Dial.
     pub(crate) fn dial(&mut self, cx: &mut Cx<'_>, dial: DialStep) {
         let id = dial.id;
@@ -44,7 +43,7 @@ impl Parts {
         }
         if targets.is_empty() {
             let result = DialResult::unanswered(DialStatus::Failed);
-            return self.tell_program(cx, Input::DialEnded { id, result });
+            return Runner::of(self.parts).tell_program(cx, Input::DialEnded { id, result });
         }
         let further = if dial.sequential || targets.len() == 1 {
             targets.into_iter().map(|(target, whisper)| (target, vec![whisper])).collect()
@@ -60,26 +59,26 @@ impl Parts {
         let limit = dial.time_limit;
         let whispers = Vec::new();
         let side = Side { id, is_stream: false, since: None, limit, sid: None, is_bridged: false, whispers, further };
-        if let Some(run) = &mut self.program {
+        if let Some(run) = &mut self.parts.program {
             run.side = Some(side);
         }
         if cx.call.state == State::Rerouting {
-            self.bridge.media.ring_to_caller(cx);
+            self.parts.bridge.media.ring_to_caller(cx);
         }
-        self.bridge.media.end_talk();
+        self.parts.bridge.media.end_talk();
         self.call_next_party(cx);
     }
 
     /// Calls the next of the parties that are called in turn. Returns whether there was one.
     fn call_next_party(&mut self, cx: &mut Cx<'_>) -> bool {
-        let Some(side) = self.program.as_mut().and_then(|run| run.side.as_mut()) else { return false };
+        let Some(side) = self.parts.program.as_mut().and_then(|run| run.side.as_mut()) else { return false };
         let Some((target, whispers)) = side.further.pop_front() else { return false };
         side.whispers = whispers;
-        self.search.controller = Controller::plan_of(vec![target]);
+        self.parts.search.controller = Controller::plan_of(vec![target]);
         if cx.call.state == State::Rerouting {
-            self.search_on(cx);
+            self.parts.search_on(cx);
         } else {
-            self.advance(cx, None);
+            self.parts.advance(cx, None);
         }
         true
     }
@@ -104,7 +103,7 @@ impl Parts {
         let Ok(number) = cx.edge.table.numbers().normalise(text, None) else {
             return Err("a number is not callable".to_owned());
         };
-        let connect = self.program.as_ref().map(|run| run.app.connect.clone()).unwrap_or_default();
+        let connect = self.parts.program.as_ref().map(|run| run.app.connect.clone()).unwrap_or_default();
         let numbered = |target: &TargetSpec| {
             let mut target = target.clone();
             if let TargetSpec::Trunk { number: wanted @ None, .. } = &mut target {
@@ -128,7 +127,8 @@ impl Parts {
 
     /// A SIP address: one of a trunk, or one that the application may reach.
     fn sip_address(&self, cx: &mut Cx<'_>, uri: &str) -> Result<Target, String> {
-        let target = self.search.transfer_target(cx, uri).map_err(|refused| format!("a SIP address: {refused}"))?;
+        let target =
+            self.parts.search.transfer_target(cx, uri).map_err(|refused| format!("a SIP address: {refused}"))?;
         let Target::Uri { uri, destination, .. } = &target else {
             return Err("a SIP address is not one".to_owned());
         };
@@ -138,7 +138,7 @@ impl Parts {
             Some(trunk) => Wanted::Trunk(&trunk.name, &user),
             None => Wanted::Uri(uri, destination, &user),
         };
-        match &self.program {
+        match &self.parts.program {
             Some(run) if run.app.may_dial(wanted) => Ok(target),
             Some(_) | None => Err("a SIP address is neither a trunk's nor in `sip_to`".to_owned()),
         }
@@ -146,18 +146,19 @@ impl Parts {
 
     /// Ends what a Dial has under way.
     pub(crate) fn end_dial(&mut self, cx: &mut Cx<'_>, id: u32) {
-        let is_current = self.program.as_ref().and_then(|run| run.side.as_ref()).is_some_and(|side| side.id == id);
+        let is_current =
+            self.parts.program.as_ref().and_then(|run| run.side.as_ref()).is_some_and(|side| side.id == id);
         if !is_current {
             return;
         }
         match cx.call.legs.callee {
             Some(leg) => {
                 cx.call.legs[leg].end_with(ReasonSlug::AppHungUp, EndedBy::Edge);
-                self.bridge.media.hang_up_leg(cx, leg, ReasonSlug::AppHungUp);
-                self.side_left(cx, ReasonSlug::AppHungUp);
+                self.parts.bridge.media.hang_up_leg(cx, leg, ReasonSlug::AppHungUp);
+                self.parts.side_left(cx, ReasonSlug::AppHungUp);
             }
             None => {
-                self.search.drop_attempts(cx, &mut self.bridge, ReasonSlug::AppHungUp);
+                self.parts.search.drop_attempts(cx, &mut self.parts.bridge, ReasonSlug::AppHungUp);
                 self.side_over(cx, DialStatus::Canceled, None);
             }
         }
@@ -166,23 +167,12 @@ impl Parts {
     /// The party has been connected for as long as it may.
     pub(crate) fn dial_limit_over(&mut self, cx: &mut Cx<'_>) {
         cx.call.deadlines.remove(Timer::DialLimit);
-        if let Some(leg) = cx.call.legs.callee.filter(|_| self.program.is_some()) {
+        if let Some(leg) = cx.call.legs.callee.filter(|_| self.parts.program.is_some()) {
             cx.edge.decide(cx.now, cx.call.key, "Dial: timeLimit has passed");
             cx.call.legs[leg].end_with(ReasonSlug::MaxCall, EndedBy::Edge);
-            self.bridge.media.hang_up_leg(cx, leg, ReasonSlug::MaxCall);
-            self.side_left(cx, ReasonSlug::MaxCall);
+            self.parts.bridge.media.hang_up_leg(cx, leg, ReasonSlug::MaxCall);
+            self.parts.side_left(cx, ReasonSlug::MaxCall);
         }
-    }
-
-    /// Returns the document of a party that is being called, and that is to be run once it answers.
-    pub(crate) fn whisper_of(&self, branch: Branch) -> Option<Whisper> {
-        self.program.as_ref()?.side.as_ref()?.whispers.get(branch.place())?.clone()
-    }
-
-    /// Returns whether an end is that of the party that a program has connected.
-    pub(crate) fn is_end_of_side(&self, cx: &Cx<'_>, end: EndId) -> bool {
-        let leg = cx.call.legs.leg_of(end);
-        self.program.is_some() && leg.is_some() && leg == cx.call.legs.callee
     }
 
     /// The connected party sends nothing any more: its call ends, the caller stays.
@@ -190,13 +180,13 @@ impl Parts {
         let Some(leg) = cx.call.legs.callee else { return };
         cx.edge.decide(cx.now, cx.call.key, format!("no media from {}", cx.call.legs.name_of(leg)));
         cx.call.legs[leg].end_with(ReasonSlug::MediaTimeout, EndedBy::Edge);
-        self.bridge.media.hang_up_leg(cx, leg, ReasonSlug::MediaTimeout);
-        self.side_left(cx, ReasonSlug::MediaTimeout);
+        self.parts.bridge.media.hang_up_leg(cx, leg, ReasonSlug::MediaTimeout);
+        self.parts.side_left(cx, ReasonSlug::MediaTimeout);
     }
 
     /// A party or stream that the program wanted is connected with the caller, or will be after its document.
     pub(crate) fn side_joined(&mut self, cx: &mut Cx<'_>, leg: LegId, whisper: Option<Whisper>) {
-        let Some(run) = &mut self.program else { return };
+        let Some(run) = &mut self.parts.program else { return };
         let Some(side) = run.side.as_mut().filter(|side| side.since.is_none()) else { return };
         side.since = Some(cx.now);
         side.sid = Some(cx.call.legs[leg].sid.clone());
@@ -212,15 +202,15 @@ impl Parts {
 
     /// The caller and the party hear each other.
     pub(crate) fn side_bridged(&mut self, cx: &mut Cx<'_>) {
-        let Some(side) = self.program.as_mut().and_then(|run| run.side.as_mut()) else { return };
+        let Some(side) = self.parts.program.as_mut().and_then(|run| run.side.as_mut()) else { return };
         side.is_bridged = true;
         if !side.is_stream {
-            self.bridge.media.tell_digits(cx);
+            self.parts.bridge.media.tell_digits(cx);
         }
-        let Some(side) = self.program.as_ref().and_then(|run| run.side.as_ref()) else { return };
+        let Some(side) = self.parts.program.as_ref().and_then(|run| run.side.as_ref()) else { return };
         let (id, is_stream) = (side.id, side.is_stream);
         if !is_stream {
-            self.tell_program(cx, Input::DialAnswered { id });
+            Runner::of(self.parts).tell_program(cx, Input::DialAnswered { id });
         }
     }
 
@@ -241,11 +231,11 @@ impl Parts {
     pub(crate) fn side_has_left(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
         cx.disarm(Timer::DialLimit);
         self.drop_whisper(cx);
-        self.bridge.media.tells_digits = false;
+        self.parts.bridge.media.tells_digits = false;
         if let Some(leg) = cx.call.legs.callee
             && !self.take_caller_back(cx, leg)
         {
-            return self.end(cx, reason);
+            return self.parts.end(cx, reason);
         }
         self.side_over(cx, DialStatus::Completed, None);
     }
@@ -254,53 +244,53 @@ impl Parts {
     fn take_caller_back(&mut self, cx: &mut Cx<'_>, leg: LegId) -> bool {
         cx.disarm(Timer::HoldCheck);
         if cx.call.legs[leg].agent.is_some() {
-            self.bridge.media.close_agent(cx, leg);
+            self.parts.bridge.media.close_agent(cx, leg);
             cx.call.legs.callee = None;
             cx.call.enter(State::Rerouting);
             return true;
         }
         let near = cx.call.legs.near;
-        self.bridge.close_open_reinvite(cx);
-        self.bridge.negotiation.refuse_infos(cx);
-        self.bridge.media.end_holds(cx);
-        self.bridge.negotiation.owed.clear();
+        self.parts.bridge.close_open_reinvite(cx);
+        self.parts.bridge.negotiation.refuse_infos(cx);
+        self.parts.bridge.media.end_holds(cx);
+        self.parts.bridge.negotiation.owed.clear();
         cx.disarm(Timer::Glare);
         cx.disarm(Timer::Update);
         let Some((offer, spoken)) = cx.call.legs.offer_of(near) else { return false };
-        self.bridge.media.part(cx, [leg, near]);
-        self.bridge.media.drop_ends(cx, leg);
+        self.parts.bridge.media.part(cx, [leg, near]);
+        self.parts.bridge.media.drop_ends(cx, leg);
         cx.call.legs.leave_trunk(cx.edge, leg);
         cx.call.legs[leg].has_left = true;
         cx.call.legs.callee = None;
-        self.bridge.media.spoken = spoken;
-        self.bridge.negotiation.offer = Some(offer);
+        self.parts.bridge.media.spoken = spoken;
+        self.parts.bridge.negotiation.offer = Some(offer);
         cx.call.enter(State::Rerouting);
         true
     }
 
     /// What the program wanted is over.
     fn side_over(&mut self, cx: &mut Cx<'_>, status: DialStatus, answer: Option<&FinalAnswer>) {
-        let Some(run) = &mut self.program else { return };
+        let Some(run) = &mut self.parts.program else { return };
         let Some(mut side) = run.side.take() else { return };
         cx.call.facts.shown_as.clone_from(&run.shown_as);
         cx.call.facts.ring_timeout = run.ring_timeout;
-        self.search.controller = Controller::Done;
+        self.parts.search.controller = Controller::Done;
         if cx.call.state == State::Rerouting {
-            self.bridge.media.stop_playing_to_caller(cx);
+            self.parts.bridge.media.stop_playing_to_caller(cx);
         }
         if side.sid.is_none() {
             side.sid = cx.call.legs.iter().skip(1).rfind(|leg| leg.agent.is_none()).map(|leg| leg.sid.clone());
         }
         if side.is_stream {
             let error = side.since.is_none().then_some(STREAM_FAILED);
-            return self.tell_program(cx, Input::StreamEnded { id: side.id, error });
+            return Runner::of(self.parts).tell_program(cx, Input::StreamEnded { id: side.id, error });
         }
-        let mut result = self.result_of(cx, status, &side);
+        let mut result = Runner::of(self.parts).result_of(cx, status, &side);
         let code = answer.map(|answer| answer.code).filter(|_| result.sid.is_some());
         if let Some(code) = code {
             result.further.push(trunkgate_twiml::Parameter::new("DialSipResponseCode", code.to_string()));
         }
-        self.tell_program(cx, Input::DialEnded { id: side.id, result });
+        Runner::of(self.parts).tell_program(cx, Input::DialEnded { id: side.id, result });
     }
 
     /// An agent's stream that the program connected is lost.

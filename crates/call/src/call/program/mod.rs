@@ -24,11 +24,13 @@ use std::time::{Duration, Instant};
 
 use trunkgate_media::{EndId, WireSpec};
 use trunkgate_resources::io::QueryId;
-use trunkgate_resources::key::LegId;
+use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_route::{App, AppDocument, Number, Target};
 use trunkgate_twiml::{Location, Loop, Method, Program, Secret, Step};
 
 use crate::call::controller::Controller;
+use crate::call::shared::Shared;
+use crate::call::{CallMedia, Parts};
 
 /// The program that runs in a call.
 #[derive(Debug)]
@@ -55,6 +57,42 @@ pub(crate) struct Run {
     pub(crate) shown_as: Option<Arc<Number>>,
     /// The ring time-out of the route.
     pub(crate) ring_timeout: Option<Duration>,
+}
+
+/// Runs the program of a call: its steps and its events.
+pub(crate) struct Runner<'p> {
+    parts: &'p mut Parts,
+}
+
+/// Plays what a program says, to the caller or to the called party whose document it is.
+pub(crate) struct Prompter<'p> {
+    parts: &'p mut Parts,
+}
+
+/// Calls the parties of a program, and connects them with the caller.
+pub(crate) struct Dialler<'p> {
+    parts: &'p mut Parts,
+}
+
+impl<'p> Runner<'p> {
+    /// Acts on the program of a call.
+    pub(crate) fn of(parts: &'p mut Parts) -> Runner<'p> {
+        Runner { parts }
+    }
+}
+
+impl<'p> Prompter<'p> {
+    /// Acts on the program of a call.
+    pub(crate) fn of(parts: &'p mut Parts) -> Prompter<'p> {
+        Prompter { parts }
+    }
+}
+
+impl<'p> Dialler<'p> {
+    /// Acts on the program of a call.
+    pub(crate) fn of(parts: &'p mut Parts) -> Dialler<'p> {
+        Dialler { parts }
+    }
 }
 
 /// What a program waits for, besides its own time.
@@ -138,6 +176,29 @@ impl Run {
     /// Returns the caller's program, which may be behind that of a called party.
     pub(crate) fn of_caller(&self) -> &Run {
         self.called.as_ref().map_or(self, |called| &called.outer)
+    }
+    /// Returns whether digits of an end are its own.
+    pub(crate) fn takes_digits_of(&self, call: &Shared, media: &CallMedia, end: EndId) -> bool {
+        let leg = call.legs.leg_of(end);
+        match &self.called {
+            Some(called) => leg == Some(called.parted.leg),
+            None => leg == Some(call.legs.near) && (call.legs.callee.is_none() || media.tells_digits),
+        }
+    }
+    /// Returns whether an end is its player.
+    pub(crate) fn plays_by(&self, media: &CallMedia, end: EndId) -> bool {
+        match self.called {
+            Some(_) => media.called_player == Some(end),
+            None => media.player.is_some_and(|player| player.end == end),
+        }
+    }
+    /// Returns the document of a party that is being called, and that is to be run once it answers.
+    pub(crate) fn whisper_of(&self, branch: Branch) -> Option<Whisper> {
+        self.side.as_ref()?.whispers.get(branch.place())?.clone()
+    }
+    /// Returns whether a called party hears its document.
+    pub(crate) const fn is_whispering(&self) -> bool {
+        self.called.is_some()
     }
     /// Returns whether its end leads to the next target of the route.
     pub(crate) fn is_announcement(&self) -> bool {

@@ -2,29 +2,26 @@
 
 use std::sync::Arc;
 
-use trunkgate_media::EndId;
 use trunkgate_resources::app::{AppAnswer, AppWanted};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::io::QueryId;
-use trunkgate_resources::key::LegId;
-use trunkgate_resources::limits::INFO_BYTES;
 use trunkgate_route::{App, AppDocument};
 use trunkgate_sip::{Answer, ServerId};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_twiml::{DialResult, DialStatus, Input, Location, Method, Program, Settings, Source, Step};
 
+use crate::call::State;
 use crate::call::controller::TargetResult;
 use crate::call::media::dtmf::{Told, told};
 use crate::call::negotiation::requests::Info;
-use crate::call::program::{Run, Waits, parameters, place};
+use crate::call::program::{Dialler, Prompter, Run, Runner, Waits, parameters, place};
 use crate::call::search::answer::Failure;
 use crate::call::shared::Cx;
-use crate::call::{Parts, State};
 
 /// What the media type of an announcement is taken for: the file says what it is.
 const SOUND: &str = "audio/wav";
 
-impl Parts {
+impl Runner<'_> {
     /// Gives the call to an application; the targets behind it wait.
     pub(crate) fn begin_program(&mut self, cx: &mut Cx<'_>, app: Arc<App>) {
         cx.edge.decide(cx.now, cx.call.key, format!("target {}", app.target()));
@@ -39,7 +36,7 @@ impl Parts {
         let mut run = Run {
             app,
             began: cx.now,
-            behind: std::mem::take(&mut self.search.controller),
+            behind: std::mem::take(&mut self.parts.search.controller),
             waits: Waits::Nothing,
             under_way: None,
             side: None,
@@ -52,18 +49,18 @@ impl Parts {
         program.start(run.time(cx.now), source, cx.call.times.answered.is_some());
         run.program = program;
         cx.call.is_programmed = true;
-        self.program = Some(Box::new(run));
+        self.parts.program = Some(Box::new(run));
         if cx.call.times.answered.is_some() {
-            self.bridge.media.talk_to_caller(cx);
+            self.parts.bridge.media.talk_to_caller(cx);
         } else {
-            self.search.let_ring(cx, &mut self.bridge);
+            self.parts.search.let_ring(cx, &mut self.parts.bridge);
         }
         self.run_program(cx);
     }
 
     /// Takes an event of the program's, and does what follows.
     pub(crate) fn tell_program(&mut self, cx: &mut Cx<'_>, input: Input) {
-        let Some(run) = &mut self.program else { return };
+        let Some(run) = &mut self.parts.program else { return };
         let time = run.time(cx.now);
         run.under_way = None;
         run.program.handle_input(time, input);
@@ -73,9 +70,9 @@ impl Parts {
     /// The program has waited for long enough.
     pub(crate) fn program_due(&mut self, cx: &mut Cx<'_>) {
         cx.call.deadlines.remove(Timer::Program);
-        let Some(run) = &mut self.program else { return };
+        let Some(run) = &mut self.parts.program else { return };
         if matches!(run.waits, Waits::Digits { .. }) {
-            return self.play_next_digit(cx);
+            return Prompter::of(self.parts).play_next_digit(cx);
         }
         let time = run.time(cx.now);
         run.program.handle_timeout(time);
@@ -84,14 +81,14 @@ impl Parts {
 
     /// Carries out the program's steps until it waits for something.
     pub(crate) fn run_program(&mut self, cx: &mut Cx<'_>) {
-        while let Some(run) = &mut self.program {
+        while let Some(run) = &mut self.parts.program {
             if run.waits == Waits::Caller || cx.call.state == State::Ended {
                 break;
             }
             let Some(step) = run.program.poll_output() else { break };
             self.carry_out(cx, step);
         }
-        let Some(run) = &self.program else { return };
+        let Some(run) = &self.parts.program else { return };
         // While digits are played the timer is that of the next one.
         if !matches!(run.waits, Waits::Digits { .. }) {
             cx.disarm(Timer::Program);
@@ -103,13 +100,13 @@ impl Parts {
 
     /// What the program has waited for of its caller is there: ports, or a media address.
     pub(crate) fn caller_is_ready(&mut self, cx: &mut Cx<'_>) {
-        let Some(run) = &mut self.program else { return };
+        let Some(run) = &mut self.parts.program else { return };
         if run.waits == Waits::Caller {
             run.waits = Waits::Nothing;
             match cx.call.state {
                 State::Searching => self.answer_now(cx),
                 State::Answered | State::Rerouting | State::Leaving | State::Ended => {
-                    self.bridge.media.talk_to_caller(cx);
+                    self.parts.bridge.media.talk_to_caller(cx);
                 }
             }
         }
@@ -119,7 +116,7 @@ impl Parts {
     /// The shell has answered a question of the program's.
     pub(crate) fn app_answered(&mut self, cx: &mut Cx<'_>, query: QueryId, answer: AppAnswer) {
         cx.edge.index.queries.remove(&query);
-        let Some(run) = &mut self.program else { return };
+        let Some(run) = &mut self.parts.program else { return };
         match (std::mem::replace(&mut run.waits, Waits::Nothing), answer) {
             (Waits::Document { query: asked, id }, answer) if asked == query => {
                 let input = match answer {
@@ -133,7 +130,7 @@ impl Parts {
                 self.tell_program(cx, input);
             }
             (Waits::Sound { query: asked, id, repeat }, answer) if asked == query => match answer {
-                AppAnswer::Sound(sound) => self.play_sound(cx, id, repeat, sound),
+                AppAnswer::Sound(sound) => Prompter::of(self.parts).play_sound(cx, id, repeat, sound),
                 AppAnswer::Failed { code, text } => self.tell_program(cx, Input::PlayFailed { id, code, text }),
                 AppAnswer::Document { .. } => {}
             },
@@ -144,16 +141,10 @@ impl Parts {
 
     /// The caller has pressed a key, as a telephone-event, a tone or by INFO.
     pub(crate) fn digit_for_program(&mut self, cx: &mut Cx<'_>, digit: char) {
-        let Some(run) = &mut self.program else { return };
+        let Some(run) = &mut self.parts.program else { return };
         let time = run.time(cx.now);
         run.program.handle_input(time, Input::Digit(digit.to_ascii_uppercase()));
         self.run_program(cx);
-    }
-
-    /// Returns whether an INFO of the caller holds a digit for the program.
-    pub(crate) fn is_info_for_program(&self, cx: &Cx<'_>, leg: LegId, info: &Info) -> bool {
-        let is_key = matches!(told(info.body.as_ref()), Told::Key(..));
-        self.program.is_some() && leg == cx.call.legs.near && is_key && info.bytes() <= INFO_BYTES
     }
 
     /// Takes that digit.
@@ -164,19 +155,9 @@ impl Parts {
         }
     }
 
-    /// Returns whether digits of an end are the program's.
-    pub(crate) fn is_digit_for_program(&self, cx: &Cx<'_>, end: EndId) -> bool {
-        let Some(run) = &self.program else { return false };
-        let leg = cx.call.legs.leg_of(end);
-        match &run.called {
-            Some(called) => leg == Some(called.parted.leg),
-            None => leg == Some(cx.call.legs.near) && (cx.call.legs.callee.is_none() || self.bridge.media.tells_digits),
-        }
-    }
-
     /// Asks for a document.
     pub(crate) fn fetch(&mut self, cx: &mut Cx<'_>, id: u32, request: trunkgate_twiml::Request) {
-        let Some(run) = &mut self.program else { return };
+        let Some(run) = &mut self.parts.program else { return };
         if run.is_announcement() {
             let input = Input::Fetched { id, url: None, content_type: Some(SOUND.to_owned()), body: Vec::new() };
             let time = run.time(cx.now);
@@ -186,14 +167,14 @@ impl Parts {
         let Some(request) = parameters::request(cx.call, cx.edge, called, request) else { return };
         let query = cx.edge.ask_for(cx.call.key, cx.call.legs.sid(), &run.app, AppWanted::Document(request));
         self.drop_question(cx);
-        if let Some(run) = &mut self.program {
+        if let Some(run) = &mut self.parts.program {
             run.waits = Waits::Document { query, id };
         }
     }
 
     /// Forgets what the program has asked the shell for.
     pub(crate) fn drop_question(&mut self, cx: &mut Cx<'_>) {
-        let Some(run) = &mut self.program else { return };
+        let Some(run) = &mut self.parts.program else { return };
         if let Waits::Document { query, .. } | Waits::Sound { query, .. } = run.waits {
             cx.edge.index.queries.remove(&query);
             run.waits = Waits::Nothing;
@@ -202,40 +183,40 @@ impl Parts {
 
     /// The program is over and the caller is still there: the next target of its route, or the end of the call.
     pub(crate) fn program_over(&mut self, cx: &mut Cx<'_>, code: Option<u16>) {
-        if self.program.as_ref().is_some_and(|run| run.called.is_some()) {
+        if self.parts.program.as_ref().is_some_and(|run| run.called.is_some()) {
             // A document that cannot be run is no reason to lose a party that has answered.
-            return self.end_whisper(cx, code.is_some());
+            return Dialler::of(self.parts).end_whisper(cx, code.is_some());
         }
         let Some(run) = self.end_program(cx) else { return };
         let is_announcement = run.is_announcement();
-        self.search.controller = run.behind;
+        self.parts.search.controller = run.behind;
         let reason = match code {
             Some(_) => ReasonSlug::AppFailed,
             None if is_announcement => ReasonSlug::Announced,
             None => return self.end_or_refuse(cx, ReasonSlug::AppHungUp),
         };
-        if code.is_none() && !self.search.controller.has_more() {
+        if code.is_none() && !self.parts.search.controller.has_more() {
             return self.end_or_refuse(cx, reason);
         }
-        self.bridge.media.stop_player(cx);
+        self.parts.bridge.media.stop_player(cx);
         let detail = code.map(|code| format!("{}, error {code}", reason.sentence()));
         let failure = Failure { detail, ..Failure::unreached(reason) };
-        self.bridge.negotiation.note_failure(cx, None, &run.app.target(), &failure);
+        self.parts.bridge.negotiation.note_failure(cx, None, &run.app.target(), &failure);
         if cx.call.state == State::Rerouting {
-            self.search.controller.failed(failure);
-            return self.search_on(cx);
+            self.parts.search.controller.failed(failure);
+            return self.parts.search_on(cx);
         }
-        cx.arm(Timer::Search, self.search.controller.search_timeout());
-        self.advance(cx, Some(TargetResult::Failed(failure)));
+        cx.arm(Timer::Search, self.parts.search.controller.search_timeout());
+        self.parts.advance(cx, Some(TargetResult::Failed(failure)));
     }
 
     /// Ends the call: by BYE, or by a final answer where the caller has none.
     fn end_or_refuse(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
         if cx.call.state == State::Searching {
             let answer = crate::call::search::answer::FinalAnswer::new(603, reason);
-            return self.refuse(cx, &answer);
+            return self.parts.refuse(cx, &answer);
         }
-        self.end(cx, reason);
+        self.parts.end(cx, reason);
     }
 
     /// Takes the program out of the call, with what it has asked for.
@@ -244,8 +225,8 @@ impl Parts {
         cx.disarm(Timer::Program);
         cx.disarm(Timer::DialLimit);
         cx.call.is_programmed = false;
-        self.bridge.media.end_talk();
-        let run = self.program.take()?;
+        self.parts.bridge.media.end_talk();
+        let run = self.parts.program.take()?;
         cx.call.facts.shown_as.clone_from(&run.shown_as);
         cx.call.facts.ring_timeout = run.ring_timeout;
         Some(run)
@@ -253,20 +234,20 @@ impl Parts {
 
     /// The call is over: the program hears of it, and makes its last request.
     pub(crate) fn program_lost_caller(&mut self, cx: &mut Cx<'_>) {
-        self.drop_whisper(cx);
-        if let Some(run) = &mut self.program {
+        Dialler::of(self.parts).drop_whisper(cx);
+        if let Some(run) = &mut self.parts.program {
             let time = run.time(cx.now);
             let abandoned = run.side.clone();
             run.program.handle_input(time, Input::HungUp);
             if let Some(side) = abandoned.filter(|side| !side.is_stream) {
                 let status = if side.since.is_some() { DialStatus::Completed } else { DialStatus::Canceled };
                 let result = self.result_of(cx, status, &side);
-                if let Some(run) = &mut self.program {
+                if let Some(run) = &mut self.parts.program {
                     run.program.handle_input(time, Input::DialEnded { id: side.id, result });
                 }
             }
         }
-        while let Some(step) = self.program.as_mut().and_then(|run| run.program.poll_output()) {
+        while let Some(step) = self.parts.program.as_mut().and_then(|run| run.program.poll_output()) {
             self.last_step(cx, step);
         }
         self.end_program(cx);
@@ -276,7 +257,7 @@ impl Parts {
     fn last_step(&mut self, cx: &mut Cx<'_>, step: Step) {
         match step {
             Step::Notify(request) => {
-                let app = self.program.as_ref().map(|run| run.app.clone());
+                let app = self.parts.program.as_ref().map(|run| run.app.clone());
                 let request = parameters::request(cx.call, cx.edge, None, request);
                 if let Some((app, request)) = app.zip(request) {
                     cx.edge.notify_app(cx.call.legs.sid(), &app, request);

@@ -11,9 +11,8 @@ use trunkgate_resources::edge::Edge;
 use trunkgate_route::{App, TargetSpec};
 use trunkgate_twiml::{Program, Step};
 
-use crate::call::Parts;
 use crate::call::controller::Controller;
-use crate::call::program::{Run, Side, Waits};
+use crate::call::program::{Run, Runner, Side, Waits};
 use crate::call::shared::Cx;
 
 /// A program of an answered call.
@@ -95,11 +94,11 @@ impl RunSnapshot {
     }
 }
 
-impl Parts {
+impl Runner<'_> {
     /// Goes on with the program of a restored call; `behind`: the targets behind it.
     pub(crate) fn resume_program(&mut self, cx: &mut Cx<'_>, behind: &[TargetSpec]) {
         let behind = behind.iter().filter_map(|target| cx.edge.target(target)).collect();
-        let Some(run) = &mut self.program else { return };
+        let Some(run) = &mut self.parts.program else { return };
         run.behind = Controller::resume(behind);
         run.shown_as.clone_from(&cx.call.facts.shown_as);
         if let Some(side) = run.side.as_ref().filter(|side| !side.limit.is_zero()) {
@@ -107,10 +106,10 @@ impl Parts {
             cx.arm(Timer::DialLimit, side.limit.saturating_sub(talked));
         }
         if cx.call.legs.callee.is_some() {
-            return self.bridge.media.tell_digits(cx);
+            return self.parts.bridge.media.tell_digits(cx);
         }
         let under_way = run.under_way.take();
-        self.bridge.media.talk_to_caller(cx);
+        self.parts.bridge.media.talk_to_caller(cx);
         if let Some(step) = under_way {
             self.carry_out(cx, *step);
         }

@@ -12,33 +12,33 @@ use trunkgate_route::{Agent, Target, Template};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_twiml::{Input, Note, ReferResult, Reject, Step, StreamStep, Trace, Tracks};
 
+use crate::call::State;
 use crate::call::agent::agent_leg::Role;
 use crate::call::controller::Controller;
 use crate::call::legs::leg::LegState;
-use crate::call::program::{Side, Waits};
+use crate::call::program::{Dialler, Prompter, Runner, Side, Waits};
 use crate::call::search::answer::FinalAnswer;
 use crate::call::shared::{Cx, Next};
-use crate::call::{Parts, State};
 
 /// Twilio's code of a transfer that failed.
 const REFER_FAILED: u16 = 32_218;
 
-impl Parts {
+impl Runner<'_> {
     /// Carries out one step.
     pub(crate) fn carry_out(&mut self, cx: &mut Cx<'_>, step: Step) {
-        if let Some(run) = self.program.as_mut().filter(|_| is_waited_for(&step)) {
+        if let Some(run) = self.parts.program.as_mut().filter(|_| is_waited_for(&step)) {
             run.under_way = Some(Box::new(step.clone()));
         }
         match step {
             Step::Fetch { id, request } => self.fetch(cx, id, request),
             Step::Notify(_) => {}
             Step::Answer => self.answer_for_program(cx),
-            Step::Say { id, say } => self.say(cx, id, say),
-            Step::Play { id, location, repeat } => self.play_file(cx, id, &location, repeat),
-            Step::PlayDigits { id, digits, repeat } => self.play_digits(cx, id, digits, repeat),
-            Step::StopPlaying { .. } => self.stop_playing(cx),
-            Step::Dial(dial) => self.dial(cx, dial),
-            Step::EndDial { id } => self.end_dial(cx, id),
+            Step::Say { id, say } => Prompter::of(self.parts).say(cx, id, say),
+            Step::Play { id, location, repeat } => Prompter::of(self.parts).play_file(cx, id, &location, repeat),
+            Step::PlayDigits { id, digits, repeat } => Prompter::of(self.parts).play_digits(cx, id, digits, repeat),
+            Step::StopPlaying { .. } => Prompter::of(self.parts).stop_playing(cx),
+            Step::Dial(dial) => Dialler::of(self.parts).dial(cx, dial),
+            Step::EndDial { id } => Dialler::of(self.parts).end_dial(cx, id),
             Step::ConnectStream(stream) => self.connect_stream(cx, &stream),
             Step::StartStream(stream) => self.start_stream(cx, &stream),
             Step::StopStream { name } => self.stop_stream(cx, &name),
@@ -49,7 +49,7 @@ impl Parts {
             }
             Step::Reject(reject) => self.reject_for_program(cx, reject),
             Step::Hangup => self.program_over(cx, None),
-            Step::Join => self.end_whisper(cx, true),
+            Step::Join => Dialler::of(self.parts).end_whisper(cx, true),
             Step::Failed { code } => self.program_over(cx, Some(code)),
             Step::Trace(trace) => self.trace_step(cx, &trace),
         }
@@ -58,7 +58,7 @@ impl Parts {
     /// Answers the caller, once its ports are known to be ours; then it hears the program.
     pub(crate) fn answer_for_program(&mut self, cx: &mut Cx<'_>) {
         if cx.call.state != State::Searching {
-            return self.bridge.media.talk_to_caller(cx);
+            return self.parts.bridge.media.talk_to_caller(cx);
         }
         if !cx.call.legs.is_bound() {
             return self.wait_for_caller(cx);
@@ -68,25 +68,25 @@ impl Parts {
 
     /// Answers the caller.
     pub(crate) fn answer_now(&mut self, cx: &mut Cx<'_>) {
-        match self.bridge.answer_first(cx) {
+        match self.parts.bridge.answer_first(cx) {
             Ok(Next::Stay) => {}
-            Ok(next) => return next.act(self, cx),
-            Err(failure) => return self.refuse(cx, &failure.answer()),
+            Ok(next) => return next.act(self.parts, cx),
+            Err(failure) => return self.parts.refuse(cx, &failure.answer()),
         }
         let sid = cx.call.legs.sid().to_owned();
         cx.edge.log(&sid, "answered for an application".to_owned(), None);
-        if self.bridge.waits_for_ack(cx.call) {
+        if self.parts.bridge.waits_for_ack(cx.call) {
             cx.edge.decide(cx.now, cx.call.key, "waiting for the caller's ACK with its media address");
             return self.wait_for_caller(cx);
         }
-        self.bridge.media.talk_to_caller(cx);
+        self.parts.bridge.media.talk_to_caller(cx);
     }
 
     fn wait_for_caller(&mut self, cx: &mut Cx<'_>) {
         if cx.call.state == State::Searching {
             cx.arm(Timer::Ports, PORTS_NEWS);
         }
-        if let Some(run) = &mut self.program {
+        if let Some(run) = &mut self.parts.program {
             run.waits = Waits::Caller;
         }
     }
@@ -99,12 +99,12 @@ impl Parts {
             Reject::Busy => 486,
             Reject::Rejected => 603,
         };
-        self.refuse(cx, &FinalAnswer::new(code, ReasonSlug::AppRejected));
+        self.parts.refuse(cx, &FinalAnswer::new(code, ReasonSlug::AppRejected));
     }
 
     /// Connects the caller with a media stream.
     fn connect_stream(&mut self, cx: &mut Cx<'_>, stream: &StreamStep) {
-        let Some(run) = &mut self.program else { return };
+        let Some(run) = &mut self.parts.program else { return };
         run.side = Some(Side {
             id: stream.id,
             is_stream: true,
@@ -116,9 +116,9 @@ impl Parts {
             further: VecDeque::new(),
         });
         let agent = Arc::new(agent_of(stream));
-        self.bridge.media.end_talk();
-        self.search.controller = Controller::plan_of(vec![Target::Agent(agent)]);
-        self.search_on(cx);
+        self.parts.bridge.media.end_talk();
+        self.parts.search.controller = Controller::plan_of(vec![Target::Agent(agent)]);
+        self.parts.search_on(cx);
     }
 
     fn start_stream(&mut self, cx: &mut Cx<'_>, stream: &StreamStep) {
@@ -128,27 +128,27 @@ impl Parts {
             Tracks::Both => TrackSet::Both,
         };
         let agent = Arc::new(agent_of(stream));
-        if self.bridge.media.speaks_other_audio(cx.call) {
+        if self.parts.bridge.media.speaks_other_audio(cx.call) {
             return cx.edge.decide(cx.now, cx.call.key, "Stream: the edge cannot decode the codec of the call");
         }
         let part = Role::Listen { tracks, parameters: stream.parameters.clone() };
         match cx.add_agent(&agent, part) {
             Some(leg) => {
-                if let (Some(run), Some(name)) = (&mut self.program, &stream.name) {
+                if let (Some(run), Some(name)) = (&mut self.parts.program, &stream.name) {
                     run.streams.push((name.clone(), leg));
                 }
-                self.bridge.media.tap_caller(cx);
+                self.parts.bridge.media.tap_caller(cx);
             }
             None => cx.edge.decide(cx.now, cx.call.key, "Stream: the call has too many listeners"),
         }
     }
 
     fn stop_stream(&mut self, cx: &mut Cx<'_>, name: &str) {
-        let streams = self.program.as_ref().map(|run| &run.streams[..]).unwrap_or_default();
+        let streams = self.parts.program.as_ref().map(|run| &run.streams[..]).unwrap_or_default();
         let is_live = |leg: LegId| cx.call.legs[leg].state != LegState::Ended;
         let named = streams.iter().find(|(known, leg)| known == name && is_live(*leg));
         match named.map(|(_, leg)| cx.call.legs[*leg].sid.clone()) {
-            Some(sid) => drop(self.bridge.media.end_fork(cx, &sid)),
+            Some(sid) => drop(self.parts.bridge.media.end_fork(cx, &sid)),
             None => cx.edge.decide(cx.now, cx.call.key, "Stop: no stream has that name"),
         }
     }

@@ -6,33 +6,32 @@ use trunkgate_resources::key::LegId;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_twiml::{Program, Role, Settings, Source};
 
-use crate::call::Parts;
 use crate::call::controller::Controller;
 use crate::call::legs::leg_end::EndedBy;
-use crate::call::program::{Called, Parted, Run, Waits, Whisper};
+use crate::call::program::{Called, Dialler, Parted, Run, Runner, Waits, Whisper};
 use crate::call::shared::Cx;
 
-impl Parts {
+impl Dialler<'_> {
     /// Parts a party that has answered from the caller, and has its document run.
     pub(crate) fn begin_whisper(&mut self, cx: &mut Cx<'_>, leg: LegId, whisper: Whisper) {
         let near = cx.call.legs.near;
         let Some((_, spoken)) = cx.call.legs.offer_of(near) else { return self.side_bridged(cx) };
         let is_theirs = |end| [near, leg].iter().any(|at| cx.call.legs[*at].ends.iter().any(|slot| slot.end == end));
-        let wires = self.bridge.media.wires.iter().filter(|(from, _)| is_theirs(*from));
+        let wires = self.parts.bridge.media.wires.iter().filter(|(from, _)| is_theirs(*from));
         let wires = wires.map(|(from, to)| (from, to.clone())).collect();
-        self.bridge.media.part(cx, [near, leg]);
-        if !self.bridge.media.talk_to_called(cx, leg) {
+        self.parts.bridge.media.part(cx, [near, leg]);
+        if !self.parts.bridge.media.talk_to_called(cx, leg) {
             for (from, (to, wire)) in wires {
-                self.bridge.media.connect_ends(cx, from, to, wire);
+                self.parts.bridge.media.connect_ends(cx, from, to, wire);
             }
             return self.side_bridged(cx);
         }
-        self.bridge.media.spoken = spoken;
-        self.bridge.media.ring_to_caller(cx);
-        let Some(outer) = self.program.take() else { return };
+        self.parts.bridge.media.spoken = spoken;
+        self.parts.bridge.media.ring_to_caller(cx);
+        let Some(outer) = self.parts.program.take() else { return };
         let mut program = Program::new(Settings { fallback: None, role: Role::Called });
         program.start(Duration::ZERO, Source::Fetch { location: whisper.location, method: whisper.method }, true);
-        self.program = Some(Box::new(Run {
+        self.parts.program = Some(Box::new(Run {
             app: outer.app.clone(),
             program,
             began: cx.now,
@@ -45,41 +44,36 @@ impl Parts {
             shown_as: None,
             ring_timeout: None,
         }));
-        self.run_program(cx);
-    }
-
-    /// Returns whether a called party hears its document.
-    pub(crate) fn is_whispering(&self) -> bool {
-        self.program.as_ref().is_some_and(|run| run.called.is_some())
+        Runner::of(self.parts).run_program(cx);
     }
 
     /// The document of a called party is over: the party is connected, or its call ends.
     pub(crate) fn end_whisper(&mut self, cx: &mut Cx<'_>, joins: bool) {
         let Some(Parted { leg, wires, .. }) = self.drop_whisper(cx) else { return };
         if joins {
-            self.bridge.media.end_talk();
-            self.bridge.media.stop_player(cx);
+            self.parts.bridge.media.end_talk();
+            self.parts.bridge.media.stop_player(cx);
             for (from, (to, wire)) in wires {
-                self.bridge.media.connect_ends(cx, from, to, wire);
+                self.parts.bridge.media.connect_ends(cx, from, to, wire);
             }
-            self.bridge.media.tap_caller(cx);
+            self.parts.bridge.media.tap_caller(cx);
             return self.side_bridged(cx);
         }
         cx.call.legs[leg].end_with(ReasonSlug::AppHungUp, EndedBy::Edge);
-        self.bridge.media.hang_up_leg(cx, leg, ReasonSlug::AppHungUp);
-        self.side_left(cx, ReasonSlug::AppHungUp);
+        self.parts.bridge.media.hang_up_leg(cx, leg, ReasonSlug::AppHungUp);
+        self.parts.side_left(cx, ReasonSlug::AppHungUp);
     }
 
     /// Takes the program of a called party away; the caller's is in force again. Returns the party's leg and how it is to be
     /// connected.
     pub(crate) fn drop_whisper(&mut self, cx: &mut Cx<'_>) -> Option<Parted> {
-        if !self.is_whispering() {
+        if !self.parts.program.as_ref().is_some_and(|run| run.is_whispering()) {
             return None;
         }
-        self.drop_question(cx);
-        self.bridge.media.end_talk_to_called(cx);
-        let Called { parted, outer } = self.program.take()?.called?;
-        self.program = Some(outer);
+        Runner::of(self.parts).drop_question(cx);
+        self.parts.bridge.media.end_talk_to_called(cx);
+        let Called { parted, outer } = self.parts.program.take()?.called?;
+        self.parts.program = Some(outer);
         Some(parted)
     }
 }

@@ -23,6 +23,7 @@ use crate::call::legs::leg_end::EndedBy;
 use crate::call::legs::location::UNSUPPORTED_MEDIA_TYPE;
 use crate::call::legs::srtp::NOT_ACCEPTABLE_HERE;
 use crate::call::legs::written::Written;
+use crate::call::program::{Dialler, Runner};
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::{Attempt, Candidate, Judgement, Progress};
 use crate::call::search::branches::is_global;
@@ -103,7 +104,7 @@ impl Parts {
         }
         if self.program.is_some() {
             cx.disarm(Timer::Ports);
-            return self.caller_is_ready(cx);
+            return Runner::of(self).caller_is_ready(cx);
         }
         if self.search.alone().is_none_or(|attempt| attempt.progress != Progress::Binding) {
             return;
@@ -149,7 +150,7 @@ impl Parts {
 
     fn take_steps(&mut self, cx: &mut Cx<'_>, mut result: Option<StepResult>) {
         if result.is_none() && self.program.as_ref().is_some_and(|run| run.side.is_none()) {
-            return self.caller_is_ready(cx);
+            return Runner::of(self).caller_is_ready(cx);
         }
         loop {
             if let Some(StepResult::NotConnected(failed)) = result {
@@ -165,10 +166,10 @@ impl Parts {
                     Ok(next) => return next.act(self, cx),
                     Err(failed) => result = Some(StepResult::NotConnected(failed)),
                 },
-                Step::Run(app) => return self.begin_program(cx, app),
+                Step::Run(app) => return Runner::of(self).begin_program(cx, app),
                 // Of a party that a program has dialled: the program decides.
-                Step::Answer(answer) if self.program.is_some() => return self.side_failed(cx, &answer),
-                Step::End(reason) if self.program.is_some() => return self.side_has_left(cx, reason),
+                Step::Answer(answer) if self.program.is_some() => return Dialler::of(self).side_failed(cx, &answer),
+                Step::End(reason) if self.program.is_some() => return Dialler::of(self).side_has_left(cx, reason),
                 Step::Answer(answer) => return self.give_up(cx, &answer),
                 Step::End(reason) => return self.end(cx, reason),
             }
@@ -203,17 +204,17 @@ impl Parts {
         let sdp = sdp.as_deref().filter(|_| !is_changed).or(said.as_ref().map(Written::as_bytes));
         match self.bridge.agree(cx, leg, sdp) {
             Ok(_) if before == State::Rerouting => {
-                let whisper = self.whisper_of(branch);
+                let whisper = self.program.as_ref().and_then(|run| run.whisper_of(branch));
                 self.search.joined(cx, &mut self.bridge, leg);
-                self.side_joined(cx, leg, whisper);
+                Dialler::of(self).side_joined(cx, leg, whisper);
             }
             Ok(description) => {
                 self.bridge.negotiation.owe_turned(cx.call, leg);
                 let headers = cx.call.passing(cx.edge, headers, leg, LegId::CALLER);
                 self.bridge.media.stop_player(cx);
-                let whisper = self.whisper_of(branch);
+                let whisper = self.program.as_ref().and_then(|run| run.whisper_of(branch));
                 self.bridge.answer_caller(cx, &mut self.search, leg, description, headers).act(self, cx);
-                self.side_joined(cx, leg, whisper);
+                Dialler::of(self).side_joined(cx, leg, whisper);
             }
             Err(failure) => {
                 cx.call.enter(before);
