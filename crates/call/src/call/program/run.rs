@@ -1,17 +1,18 @@
 //! A program's beginning, its events, and its end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use trunkgate_resources::app::{AppAnswer, AppWanted};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::io::QueryId;
-use trunkgate_route::{App, AppDocument};
+use trunkgate_route::{App, AppDocument, TargetSpec};
 use trunkgate_sip::{Answer, ServerId};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_twiml::{DialResult, DialStatus, Input, Location, Method, Program, Settings, Source, Step};
 
 use crate::call::State;
-use crate::call::controller::TargetResult;
+use crate::call::controller::{Controller, TargetResult};
 use crate::call::media::dtmf::{Told, told};
 use crate::call::negotiation::requests::Info;
 use crate::call::program::{Dialler, Prompter, Run, Runner, Waits, parameters, place};
@@ -54,6 +55,27 @@ impl Runner<'_> {
             self.parts.bridge.media.talk_to_caller(cx);
         } else {
             self.parts.search.let_ring(cx, &mut self.parts.bridge);
+        }
+        self.run_program(cx);
+    }
+
+    /// Goes on with the program of a restored call; `behind`: the targets behind it.
+    pub(crate) fn resume_program(&mut self, cx: &mut Cx<'_>, behind: &[TargetSpec]) {
+        let behind = behind.iter().filter_map(|target| cx.edge.target(target)).collect();
+        let Some(run) = &mut self.parts.program else { return };
+        run.behind = Controller::resume(behind);
+        run.shown_as.clone_from(&cx.call.facts.shown_as);
+        if let Some(side) = run.side.as_ref().filter(|side| !side.limit.is_zero()) {
+            let talked = side.since.map_or(Duration::ZERO, |since| cx.now.saturating_duration_since(since));
+            cx.arm(Timer::DialLimit, side.limit.saturating_sub(talked));
+        }
+        if cx.call.legs.callee.is_some() {
+            return self.parts.bridge.media.tell_digits(cx);
+        }
+        let under_way = run.under_way.take();
+        self.parts.bridge.media.talk_to_caller(cx);
+        if let Some(step) = under_way {
+            self.carry_out(cx, *step);
         }
         self.run_program(cx);
     }

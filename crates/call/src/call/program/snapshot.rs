@@ -6,14 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_route::{App, TargetSpec};
 use trunkgate_twiml::{Program, Step};
 
 use crate::call::controller::Controller;
-use crate::call::program::{Run, Runner, Side, Waits};
-use crate::call::shared::Cx;
+use crate::call::program::{Run, Side, Waits};
 
 /// A program of an answered call.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -91,29 +89,6 @@ impl RunSnapshot {
             ring_timeout: self.ring_timeout_ms.map(Duration::from_millis),
         };
         Some(Box::new(run))
-    }
-}
-
-impl Runner<'_> {
-    /// Goes on with the program of a restored call; `behind`: the targets behind it.
-    pub(crate) fn resume_program(&mut self, cx: &mut Cx<'_>, behind: &[TargetSpec]) {
-        let behind = behind.iter().filter_map(|target| cx.edge.target(target)).collect();
-        let Some(run) = &mut self.parts.program else { return };
-        run.behind = Controller::resume(behind);
-        run.shown_as.clone_from(&cx.call.facts.shown_as);
-        if let Some(side) = run.side.as_ref().filter(|side| !side.limit.is_zero()) {
-            let talked = side.since.map_or(Duration::ZERO, |since| cx.now.saturating_duration_since(since));
-            cx.arm(Timer::DialLimit, side.limit.saturating_sub(talked));
-        }
-        if cx.call.legs.callee.is_some() {
-            return self.parts.bridge.media.tell_digits(cx);
-        }
-        let under_way = run.under_way.take();
-        self.parts.bridge.media.talk_to_caller(cx);
-        if let Some(step) = under_way {
-            self.carry_out(cx, *step);
-        }
-        self.run_program(cx);
     }
 }
 
