@@ -2,7 +2,7 @@
 //!
 //! *Rerouting*: the caller has its answer, and the agent that had it is lost or sends it on, or it was answered before anybody
 //! was there (`answer = "at_once"`): the search goes on while the caller hears hold audio; or the agent has it still, and stays
-//! until the target answers (`consult`). *Leaving*: no target is left, and the caller hears a goodbye.
+//! until the target answers (`consult`); or an application speaks to it (`program/`). *Leaving*: no target is left, and the caller hears a goodbye.
 //!
 //! | event | searching | answered | rerouting | leaving | ended |
 //! | --- | --- | --- | --- | --- | --- |
@@ -58,6 +58,10 @@
 //! | a side is not heard after the answer | – | noted | – | – | – |
 //! | no media | – | BYE on every leg | BYE | – | – |
 //! | media session lost | caller refused | BYE on every leg | BYE | BYE | – |
+//! | the shell answers an application's question | the program goes on | of a called party's document: it goes on | the program goes on | – | – |
+//! | the program's own time has come | the program goes on | the same | the program goes on | – | – |
+//! | a digit for the program | – | of a called party's document, or `hangupOnStar` | the program goes on | – | – |
+//! | a dialled party has been connected for as long as it may | – | BYE to it, the program goes on | – | – | – |
 //! | operator, drain | caller refused, attempts withdrawn | BYE on every leg | BYE, attempts withdrawn | BYE | – |
 
 pub(crate) mod agent;

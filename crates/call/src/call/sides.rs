@@ -442,6 +442,9 @@ impl Parts {
 
     /// The same, asked for from beside.
     pub(crate) fn transfer(&mut self, cx: &mut Cx<'_>, text: &str, consults: bool) -> Result<(), Refused> {
+        if cx.call.is_programmed {
+            return Err(Refused::NoAgent);
+        }
         if cx.call.state == State::Rerouting && !self.search.is_consulting() {
             return Err(Refused::Transferring);
         }

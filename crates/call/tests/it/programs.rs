@@ -635,3 +635,34 @@ fn a_party_that_falls_silent_is_left_and_the_caller_goes_on() {
     hang_up(&mut menu.bench, &mut menu.caller);
     menu.ends("caller_hung_up");
 }
+
+#[test]
+fn parties_of_a_program_cannot_be_transferred() {
+    let mut menu = Menu::answered("<Dial>+14155550111</Dial>");
+    let party = menu.joined();
+    let refer = party
+        .request("REFER", 1, "")
+        .replace("Content-Length", "Refer-To: <sip:+14155550122@example.com>\r\nContent-Length");
+    menu.bench.receive(PBX, refer);
+    let refused = menu.bench.expect(PBX, "SIP/2.0 403");
+    assert!(refused.header("Warning").contains("application"), "{}", refused.text);
+    hang_up(&mut menu.bench, &mut menu.caller);
+    let bye = menu.bench.expect(PBX, "BYE");
+    menu.bench.receive(PBX, party.respond(&bye, 200, ""));
+    menu.ends("caller_hung_up");
+}
+
+#[test]
+fn a_stream_that_keeps_failing_is_tried_all_the_same() {
+    let mut menu = Menu::answered("<Connect action='/again'><Stream url='wss://bot.example.com/media'/></Connect>");
+    for _ in 0..6 {
+        let (end, _) = menu.bench.asked().into_iter().next_back().unwrap();
+        menu.bench.media.clear();
+        menu.bench.lose(end, trunkgate_media::agent::Loss::Unreachable);
+        assert_eq!(menu.requested().purpose, "connect");
+        menu.bench.pass(Duration::from_secs(1));
+        menu.document("<Connect action='/again'><Stream url='wss://bot.example.com/media'/></Connect>");
+    }
+    hang_up(&mut menu.bench, &mut menu.caller);
+    menu.ends("caller_hung_up");
+}

@@ -95,7 +95,7 @@ impl<'p> Dialler<'p> {
     }
 }
 
-/// What a program waits for, besides its own time.
+/// What a program waits for, apart from its own time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Waits {
     /// Nothing.

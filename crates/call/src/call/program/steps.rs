@@ -163,9 +163,10 @@ impl Runner<'_> {
             Note::Warning { code, text } => format!("{verb}{at}: warning {code}: {text}"),
             Note::Error { code, text } => format!("{verb}{at}: error {code}: {text}"),
         };
-        if let Note::Error { .. } = note {
+        if let Note::Error { code, .. } = note {
+            // What an application answers may hold numbers and secrets: the trace has it, no log line.
             let sid = cx.call.legs.sid().to_owned();
-            cx.edge.warn(&sid, text.clone(), None);
+            cx.edge.warn(&sid, format!("application: {verb}: error {code}"), None);
         }
         cx.edge.decide(cx.now, cx.call.key, text);
     }

@@ -122,6 +122,10 @@ impl Search {
             self.attempts.remove(Branch::ALONE);
             return Err(Failure::unreached(ReasonSlug::Internal));
         };
+        // A stream that an application names by its URL says nothing of others.
+        if name.is_empty() {
+            return self.open_agent(cx, bridge);
+        }
         let why = match cx.edge.agents.ask(cx.now, &name, cx.call.key) {
             Leave::Try => None,
             Leave::Trial => {

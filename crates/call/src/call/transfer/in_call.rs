@@ -183,6 +183,13 @@ impl Transfers {
     }
 }
 
+/// The answer to a party of a program that wants to transfer the other one: where the caller goes the program decides.
+fn refused_to_program() -> Box<FinalAnswer> {
+    let text = "an application has the call, whose sides cannot be transferred".to_owned();
+    let warning = Some(Refusal { warn_code: 399, text });
+    Box::new(FinalAnswer { warning, ..FinalAnswer::new(403, ReasonSlug::Denied) })
+}
+
 impl Negotiation {
     /// Where the other side would be sent: as a call of the same number from the same trunk would.
     pub(crate) fn referable(
@@ -196,6 +203,9 @@ impl Negotiation {
         let Some(trunk) = cx.call.legs[leg].trunk.clone().filter(|trunk| trunk.refer != ReferMode::Refuse) else {
             return Err(refused(403, ReasonSlug::Denied));
         };
+        if cx.call.is_programmed {
+            return Err(refused_to_program());
+        }
         let is_untold = self.transfers.is_telling();
         if self.is_changing(cx.call) && self.transfers.waiting.is_none() && !is_untold {
             return Ok(ReferStep::Later);
@@ -296,6 +306,9 @@ impl Negotiation {
         let refused = |code, reason| Box::new(FinalAnswer::new(code, reason));
         if call.state != State::Answered || self.is_unsettled() {
             return Err(refused(491, ReasonSlug::Transferred));
+        }
+        if call.is_programmed {
+            return Err(refused_to_program());
         }
         let Some(other) = call.legs.other(leg) else { return Err(refused(603, ReasonSlug::Denied)) };
         if [leg, other].iter().any(|side| call.legs[*side].agent.is_some()) {
