@@ -677,9 +677,9 @@ mod tests {
             "{text}"
         );
         let ended = "CA1,2026-01-01T00:00:00Z,2026-01-01T00:00:02Z,2026-01-01T00:01:07Z,65.000,ended,answered,caller_hung_up,\
-                     \"a \"\"b\"\", c\",a,'=HYPERLINK(1),+2,,,,,,,one_way unsent,\"[{\"\"trunk\"\":\"\"a\"\"}]\"";
+                     \"a \"\"b\"\", c\",a,'=HYPERLINK(1),+2,,,,,,,one_way unsent,,,\"[{\"\"trunk\"\":\"\"a\"\"}]\"";
         assert_eq!(lines[1], ended);
-        assert_eq!(lines[2], "CA2,2026-01-01T00:00:00Z,,,,ringing,,,r,,+1,+2,,,,,,,,[]");
+        assert_eq!(lines[2], "CA2,2026-01-01T00:00:00Z,,,,ringing,,,r,,+1,+2,,,,,,,,,,[]");
         assert_eq!(calls_as_csv(&json!({ "calls": [] })), format!("{}\r\n", lines[0]));
     }
 
