@@ -73,7 +73,7 @@ export function explanation(why) {
 const HOPS = [
   ['network', 'Network to the agent', 'Round trip of a WebSocket ping'],
   ['agent', 'Agent', 'The rest: recognition, model and speech synthesis'],
-  ['edge', 'Edge', 'Time that the first audio of the answer waited at the edge, behind audio that the agent had sent before'],
+  ['edge', 'Edge', 'Time that the first audio of the answer waited at the edge: for the next packet, and behind audio that the agent had sent before'],
 ];
 
 /** Response times of the agents of a call, with what each hop adds; `null` where no agent has answered a caller yet. */

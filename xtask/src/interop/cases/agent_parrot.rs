@@ -53,7 +53,9 @@ fn tested(url: &str) -> anyhow::Result<String> {
 
 /// A call in which the caller speaks once and the agent answers: the edge, and what the caller heard.
 pub(super) fn conversation(url: &str) -> anyhow::Result<(Edge, Vec<Heard>)> {
-    let mut edge = Edge::start(&with_agent(&format!("url = \"{url}\""), "\"agent:bot\""))?;
+    // The agent answers two seconds after the beginning: the round trip to it is known by then.
+    let keys = format!("url = \"{url}\"\nping = \"500ms\"");
+    let mut edge = Edge::start(&with_agent(&keys, "\"agent:bot\""))?;
     let caller = Phone::new(CARRIER, 0, "caller")?;
     let call = caller.call(edge.udp, "+14155550100").with_context(|| edge.log_tail())?;
     let line = Line { socket: &caller.rtp, to: call.media };
