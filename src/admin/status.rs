@@ -194,7 +194,8 @@ impl StatusReport {
         }
         if !self.config.restart_needed.is_empty() {
             let keys = self.config.restart_needed.join(", ");
-            problems.push(Problem::new(Harm::Configuration, "restart needed for").shown_by(keys));
+            let needed = Problem::new(Harm::Configuration, "restart needed for").shown_by(keys);
+            problems.push(needed.fixed_by("restart the edge when no call is up (trunkgate drain)"));
         }
         problems.extend(self.of_sinks(handle));
         problems
@@ -223,7 +224,15 @@ fn of_trunk(trunk: &TrunkView, silent: &[SilentView]) -> Vec<Problem> {
     if trunk.state == "down" {
         let nobody = trunk.phones.as_ref().is_some_and(Vec::is_empty) && trunk.peers.is_empty();
         let why = if nobody { "no phone is registered".to_owned() } else { why_down(&trunk.peers) };
-        problems.push(Problem::new(Harm::Calls, format!("trunk {name} is down")).shown_by(why));
+        let down = Problem::new(Harm::Calls, format!("trunk {name} is down")).shown_by(why);
+        let fix = if nobody {
+            "check user, password and server in the phone".to_owned()
+        } else {
+            format!(
+                "check that the peer runs, that its address in [trunk.{name}] is right, and the firewall (trunkgate doctor)"
+            )
+        };
+        problems.push(down.fixed_by(fix));
     }
     problems.extend(rejecting(trunk));
     if let Some(registration) = trunk.registration.as_ref().filter(|registration| registration.state == "failed") {
@@ -231,7 +240,11 @@ fn of_trunk(trunk: &TrunkView, silent: &[SilentView]) -> Vec<Problem> {
         problems.push(Problem::new(Harm::Calls, format!("trunk {name} is not registered")).shown_by(why));
     }
     problems.extend(nothing_heard(trunk, silent));
-    let faults = [(trunk.unsent.as_ref(), "packets not sent"), (trunk.codec_mismatch.as_ref(), "codecs do not match")];
+    let faults = [
+        (trunk.unsent.as_ref(), "packets not sent"),
+        (trunk.codec_mismatch.as_ref(), "codecs do not match"),
+        (trunk.loss.as_ref(), "packets lost"),
+    ];
     problems.extend(faults.into_iter().filter_map(|(found, what)| fault(name, what, found?)));
     problems
 }

@@ -183,6 +183,7 @@ impl History {
             }
             Happening::MediaUnsent => self.trouble(*at, "unsent", change),
             Happening::MediaMismatch => self.trouble(*at, "codec_mismatch", change),
+            Happening::MediaLoss => self.trouble(*at, "loss", change),
             Happening::CallEnded => self.ended(*at, change),
             Happening::CallRinging
             | Happening::TrunkUp
@@ -305,6 +306,7 @@ fn sentence(kind: &str, reason: &str) -> &'static str {
         "one_way" => "a party of an answered call sent no media",
         "unsent" => "this machine could not send packets of an answered call",
         "codec_mismatch" => "a party of an answered call sent a codec that was not negotiated",
+        "loss" => "much of the audio of an answered call was lost",
         _ => ReasonSlug::ALL.iter().find(|slug| slug.as_str() == reason).map_or("", |slug| slug.sentence()),
     }
 }

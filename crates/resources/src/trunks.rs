@@ -57,19 +57,22 @@ struct TrunkState {
     /// Sides that were heard, since the start.
     heard: u64,
     /// By their kind.
-    faults: [Faults; 2],
+    faults: [Faults; 3],
     /// Calls that it has decided about, and those of them that it rejected.
     decided: LastHour<2>,
     /// With what, the newest last.
     rejections: Vec<Rejection>,
-    /// It has answered none since the last that it rejected, and to whom that was.
-    rejects: bool,
+    /// Calls that it has still to answer until what it rejected is past, and to whom the last of those was.
+    rejects: u8,
     last_rejected: Option<Box<str>>,
     /// The same since the start: decided, rejected.
     decisions: [u64; 2],
     /// When an INVITE that is too long for UDP was logged last.
     oversize_told: Option<Instant>,
 }
+
+/// Calls in a row that a trunk answers until its rejections are past.
+const ANSWERED_AGAIN: u8 = 3;
 
 /// Faults that are kept for their trunk, besides sides that are not heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +81,8 @@ pub enum Kind {
     Codecs,
     /// This machine does not let packets out.
     Unsent,
+    /// Much of the audio is lost on the way.
+    Loss,
 }
 
 impl Kind {
@@ -86,6 +91,7 @@ impl Kind {
         match cause {
             Cause::Codecs | Cause::Payload => Some(Kind::Codecs),
             Cause::Unsent => Some(Kind::Unsent),
+            Cause::Loss => Some(Kind::Loss),
             Cause::OnHold
             | Cause::Srtp
             | Cause::UnexpectedSource
@@ -97,8 +103,7 @@ impl Kind {
             | Cause::Nothing
             | Cause::Silence
             | Cause::Ceased
-            | Cause::Unread
-            | Cause::Loss => None,
+            | Cause::Unread => None,
         }
     }
 }
@@ -190,7 +195,7 @@ impl TrunkState {
             faults: Default::default(),
             decided: LastHour::default(),
             rejections: Vec::new(),
-            rejects: false,
+            rejects: 0,
             last_rejected: None,
             decisions: [0; 2],
             oversize_told: None,
@@ -207,7 +212,7 @@ impl TrunkState {
             return;
         }
         self.decisions[1] += 1;
-        self.rejects = true;
+        self.rejects = ANSWERED_AGAIN;
         let same = |one: &Rejection| (one.said.code, &one.said.phrase) == (said.code, &said.phrase);
         let at = self.rejections.iter().position(same);
         let mut calls = at.map(|at| self.rejections.remove(at).calls).unwrap_or_default();
@@ -230,7 +235,7 @@ impl TrunkState {
         let of_code = |code: u16| answers.iter().filter(|one| one.code == code).map(|one| one.calls).sum::<u64>();
         let most = answers.iter().map(|one| one.code).max_by_key(|code| of_code(*code));
         let fix = most.and_then(status).and_then(Status::advice).unwrap_or_default().to_owned();
-        Some(RejectedView { calls, of, still: self.rejects, answers, fix, last_sid: last.sid.clone() })
+        Some(RejectedView { calls, of, still: self.rejects > 0, answers, fix, last_sid: last.sid.clone() })
     }
     /// Counts a call in, or says which limit forbids it.
     fn begin(&mut self, now: Instant, direction: usize) -> Result<(), ReasonSlug> {
@@ -316,7 +321,7 @@ impl Trunks {
             state.unheard.clear();
             state.rejections.clear();
             state.faults = Default::default();
-            (state.rejects, state.last_rejected) = (false, None);
+            (state.rejects, state.last_rejected) = (0, None);
         }
     }
 
@@ -417,7 +422,7 @@ impl Trunks {
             state.answered += 1;
             state.decided.count(now, [true, false]);
             state.decisions[0] += 1;
-            state.rejects = false;
+            state.rejects = state.rejects.saturating_sub(1);
             state.standing.count(now, true);
         }
     }
@@ -554,6 +559,7 @@ impl Trunks {
             rejected: state.and_then(|state| state.rejected(now)),
             unheard: state.and_then(|state| state.unheard(now)),
             codec_mismatch: state.and_then(|state| state.fault(now, Kind::Codecs)),
+            loss: state.and_then(|state| state.fault(now, Kind::Loss)),
             unsent: state.and_then(|state| state.fault(now, Kind::Unsent)),
             peers,
             registration: None,

@@ -24,6 +24,8 @@ pub enum Happening {
     MediaUnsent,
     /// A side of an answered call sends another codec than was agreed on.
     MediaMismatch,
+    /// Much of the audio of a side is lost.
+    MediaLoss,
     /// A trunk can be reached.
     TrunkUp,
     /// None of a trunk's peers can be.
@@ -40,7 +42,7 @@ pub enum Happening {
 
 impl Happening {
     /// Every one, for documents and tests.
-    pub const ALL: [Happening; 14] = [
+    pub const ALL: [Happening; 15] = [
         Happening::CallTrying,
         Happening::CallRinging,
         Happening::CallAnswered,
@@ -49,6 +51,7 @@ impl Happening {
         Happening::MediaOneWay,
         Happening::MediaUnsent,
         Happening::MediaMismatch,
+        Happening::MediaLoss,
         Happening::TrunkUp,
         Happening::TrunkDown,
         Happening::AgentFailed,
@@ -68,6 +71,7 @@ impl Happening {
             Happening::MediaOneWay => "media.one_way",
             Happening::MediaUnsent => "media.unsent",
             Happening::MediaMismatch => "media.codec_mismatch",
+            Happening::MediaLoss => "media.loss",
             Happening::TrunkUp => "trunk.up",
             Happening::TrunkDown => "trunk.down",
             Happening::AgentFailed => "agent.failed",
@@ -108,8 +112,8 @@ pub struct Change {
 }
 
 /// What may set a call apart: what `flags` of a call holds.
-pub const FLAGS: [&str; 8] =
-    ["one_way", "codec_mismatch", "unsent", "failed_over", "agent", "listened", "transcoded", "srtp"];
+pub const FLAGS: [&str; 9] =
+    ["one_way", "codec_mismatch", "unsent", "loss", "failed_over", "agent", "listened", "transcoded", "srtp"];
 
 /// What is said of a call; the names are those of `/v1/calls`.
 #[derive(Debug, Clone, Serialize)]

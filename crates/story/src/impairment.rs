@@ -142,7 +142,9 @@ impl LegLoss {
             if is_reported {
                 let lost = far_lost.saturating_sub(upstream).min(sent);
                 all.sent.take((begin, time.1), Share { lost, of: sent }, codec);
-                (sent, upstream, since) = (0, 0, None);
+                // A report is older than the end of its interval: what the other leg has lost since is in the next one.
+                let unreported = upstream.saturating_sub(far_lost).min(missing);
+                (sent, upstream, since) = (0, unreported, None);
             }
         }
         all
@@ -314,6 +316,16 @@ mod tests {
         assert_eq!(says(0, [true; 3]), [behind]);
         assert_eq!(says(60, [true; 3]), [] as [&str; 0], "all of it was lost before the edge");
         assert_eq!(says(0, [false; 3]), [] as [&str; 0], "nothing is reported");
+        // Each report is of the time before a part of its interval.
+        let reported = [(60, 30), (60, 60), (60, 60), (0, 30)].into_iter().zip(0..);
+        let intervals = reported.map(|((upstream, far_lost), at)| Interval {
+            sent: (250, far_lost),
+            is_reported: true,
+            upstream,
+            ..interval(at, 0)
+        });
+        let ended = Path { ended: Some(Duration::from_secs(20)), ..PATH };
+        assert_eq!(LegLoss::of(intervals, PATH.codec).found(&ended).count(), 0, "all of it was lost before the edge");
         let late = "24 % packet loss from this machine to carrier since 10 s";
         assert!(says(0, [false, true, true]).iter().all(|text| !text.starts_with(late)));
     }

@@ -86,7 +86,7 @@ const STATUSES: &[Status] = statuses! {
     502: "", "The carrier's upstream gave an invalid response; the edge tries the next target.", "Ask the carrier with the Call-ID; add a second carrier to the route.";
     503: "No target could be reached, no agent connected, a limit is reached (limit_calls, limit_rate, limit_day, no_ports), or the edge is draining or overloaded (with Retry-After).",
         "The carrier is overloaded or down, or you exceed its call limits. The edge tries the next target and respects Retry-After.",
-        "`trunkgate trace last` shows the reason; `trunkgate status` shows limits. For a carrier's 503 compare `max_calls` and `calls_per_second` with your contract.";
+        "Add a second peer or target, and compare `max_calls` and `calls_per_second` with your contract; Retry-After in the trace is how long the carrier wants no calls. For a 503 of the edge the trace shows the reason, `trunkgate status` the limits.";
     504: "A reliable provisional response was not acknowledged, or an UPDATE was not answered by the other side.", "The carrier's upstream did not respond; the edge tries the next target.",
         "Ask the carrier with the Call-ID; add a second carrier to the route.";
     505: "A SIP version other than 2.0.", "The SIP version is not supported.", "Check the sender: this is usually not a SIP device.";

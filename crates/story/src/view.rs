@@ -415,6 +415,9 @@ pub struct TrunkView {
     /// Calls whose packets this machine does not let out to it, where there were some in the last hour.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unsent: Option<FaultView>,
+    /// Calls that lost much of its audio, or of ours on the way to it, where there were some in the last hour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss: Option<FaultView>,
     /// Peers in the order of the file.
     pub peers: Vec<PeerView>,
     /// Our registration with it, where it has one.

@@ -13,9 +13,9 @@ const PROBLEMS = 8;
 const STRIP_TRUNKS = 12;
 /** Problems of calls become the headline if they are newer than this. */
 const FRESH_MS = 10 * 60_000;
-const KINDS = { failed: 'call failed', ended: 'ended abnormally', failed_over: 'failed over', one_way: 'one-way audio', unsent: 'packets not sent', codec_mismatch: 'codec mismatch' };
+const KINDS = { failed: 'call failed', ended: 'ended abnormally', failed_over: 'failed over', one_way: 'one-way audio', unsent: 'packets not sent', codec_mismatch: 'codec mismatch', loss: 'packet loss' };
 /** The kinds that are also a flag of calls. */
-const FLAGS = ['failed_over', 'one_way', 'unsent', 'codec_mismatch'];
+const FLAGS = ['failed_over', 'one_way', 'unsent', 'codec_mismatch', 'loss'];
 
 /** Returns a problem of `status` with a link to its call. */
 function problem({ headline, evidence, fix, command }) {
@@ -132,7 +132,7 @@ function plots(past, span, status, axis) {
 
 function line([name, data]) {
   const party = data.sid ? h('a', { href: `#/calls/${data.sid}` }, `${number(data.from)} → ${number(data.to)}`) : data.trunk || data.agent || '';
-  const bad = ['media.one_way', 'media.unsent', 'media.codec_mismatch', 'trunk.down', 'agent.failed', 'config.refused'].includes(name);
+  const bad = ['media.one_way', 'media.unsent', 'media.codec_mismatch', 'media.loss', 'trunk.down', 'agent.failed', 'config.refused'].includes(name);
   return h('li', {}, h('time', { datetime: data.at, title: data.at }, `${time(data.at)} (${ago(data.at)})`), chip(bad ? 'bad' : name === 'call.failed_over' ? 'warn' : 'plain', name), party,
     h('span', { class: 'dim' }, [data.sid ? data.trunk : null, data.reason && words(data.reason), data.text].filter(Boolean).join(' · ')));
 }

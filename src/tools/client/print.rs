@@ -265,7 +265,8 @@ fn code(call: &Value) -> String {
 }
 
 /// Flags that are told beside a call's state, and their words.
-const MARKED: [(&str, &str); 3] = [("one_way", "silent"), ("codec_mismatch", "codecs"), ("unsent", "unsent")];
+const MARKED: [(&str, &str); 4] =
+    [("one_way", "silent"), ("codec_mismatch", "codecs"), ("unsent", "unsent"), ("loss", "loss")];
 
 /// What is wrong with a call, behind its state: ` !silent`, ` !codecs`.
 fn marks(call: &Value) -> String {

@@ -15,6 +15,11 @@ pub(super) fn codecs(trunks: &Value) -> Vec<Finding> {
     of_trunks(trunks, "codecs", "codec_mismatch", "no codec mismatches in the last hour")
 }
 
+/// One line for each trunk in whose calls of the last hour much audio was lost.
+pub(super) fn loss(trunks: &Value) -> Vec<Finding> {
+    of_trunks(trunks, "packet loss", "loss", "no call of the last hour lost much audio")
+}
+
 /// One line for each trunk to which packets did not leave this machine.
 pub(super) fn outbound(trunks: &Value) -> Vec<Finding> {
     of_trunks(trunks, "outbound udp", "unsent", "this machine sent all packets of the last hour")

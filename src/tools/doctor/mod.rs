@@ -34,7 +34,7 @@ mod peers;
 const CERTIFICATE_KEYS: [&str; 4] = ["`certificate`", "`private_key`", "`ca`", "`client_ca`"];
 
 /// Lines that need what the running edge says of its trunks.
-const NEED_TRUNKS: [&str; 5] = ["public address", "inbound udp", "outbound udp", "codecs", "options"];
+const NEED_TRUNKS: [&str; 6] = ["public address", "inbound udp", "outbound udp", "codecs", "packet loss", "options"];
 
 /// How the findings are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,6 +149,9 @@ async fn examine(config: &Arc<Config>, found: &[Diagnostic], report: &Arc<Report
     }
     if report.wants("codecs") {
         all.extend(report.take(trunks.as_ref().map(calls::codecs).unwrap_or_default()));
+    }
+    if report.wants("packet loss") {
+        all.extend(report.take(trunks.as_ref().map(calls::loss).unwrap_or_default()));
     }
     all.extend(report.take(path::sip_alg(told)));
     all.extend(peers);

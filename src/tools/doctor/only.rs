@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::tools::findings::Finding;
 
 /// The lines; of `options TRUNK`, `codecs TRUNK` and `agent NAME` the first word.
-const KINDS: [&str; 18] = [
+const KINDS: [&str; 19] = [
     "config",
     "ports",
     "media ports",
@@ -20,6 +20,7 @@ const KINDS: [&str; 18] = [
     "inbound udp",
     "outbound udp",
     "codecs",
+    "packet loss",
     "sip alg",
     "speech",
     "clock",
@@ -33,7 +34,16 @@ const GROUPS: [(&str, &[&str]); 4] = [
     ("machine", &["ports", "media ports", "ephemeral range", "open files", "udp buffers", "container", "clock"]),
     (
         "media",
-        &["media ports", "ephemeral range", "container", "public address", "inbound udp", "outbound udp", "codecs"],
+        &[
+            "media ports",
+            "ephemeral range",
+            "container",
+            "public address",
+            "inbound udp",
+            "outbound udp",
+            "codecs",
+            "packet loss",
+        ],
     ),
     ("peers", &["tls", "dns", "options", "sip alg", "public address"]),
     ("agents", &["agent"]),

@@ -29,6 +29,11 @@ const WORDS: &[(&str, &str, &str)] = &[
         "The firewall or routing of this machine blocks packets to a side: `nft list ruleset`, `iptables -S OUTPUT`, `ip route get ADDRESS`.",
     ),
     (
+        "loss",
+        "flag and mark of a call, cause of a fault",
+        "Much of the audio of a side was lost on the way, in one direction: the verdict says which, how much and since when. `mtr -u ADDRESS` shows where; `trunkgate calls --flag loss` lists such calls.",
+    ),
+    (
         "failed_over",
         "flag of a call",
         "A target failed and the next one was tried. `trunkgate trace SID` shows each target and why it failed.",

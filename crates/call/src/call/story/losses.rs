@@ -35,6 +35,9 @@ pub(crate) fn look(cx: &mut Cx<'_>, leg: LegId, ended: bool) {
                 losses.push((direction, found.clone()));
                 let line = format!("{}; try: {}", found.text, found.fix);
                 cx.edge.trace(cx.now, cx.call.key, TraceItem::Media { leg: leg.index(), text: line });
+                if let Some(trunk) = cx.call.legs[leg].trunk.as_ref().map(|trunk| trunk.name.clone()) {
+                    cx.tell_fault(&trunk, &found);
+                }
                 let sid = cx.call.legs.sid().to_owned();
                 cx.edge.warn(&sid, found.text, None);
             }

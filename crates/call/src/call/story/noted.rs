@@ -108,6 +108,7 @@ impl Cx<'_> {
         let what = match self.count_fault(trunk, found, false) {
             Some(Kind::Codecs) => Happening::MediaMismatch,
             Some(Kind::Unsent) => Happening::MediaUnsent,
+            Some(Kind::Loss) => Happening::MediaLoss,
             None => return,
         };
         let change = self.call.change_for(what, &found.text, None);
@@ -264,6 +265,7 @@ impl Shared {
             self.legs.iter().any(|leg| leg.quality.unheard.is_some() || leg.quality.stopped().is_some()),
             self.has_mismatch(),
             self.is_held_back(),
+            self.legs.iter().any(|leg| leg.quality.faults.as_ref().is_some_and(|faults| !faults.losses.is_empty())),
             self.story.failovers > 0,
             agents.clone().any(|side| !side.listens()),
             agents.any(|side| side.listens()),
