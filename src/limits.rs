@@ -402,6 +402,8 @@ pub const UNHEARD_ONE_IN: u64 = 10;
 pub const REJECTED_ONE_IN: u64 = 2;
 /// … where there were as many.
 pub const REJECTED_LEAST: u64 = 3;
+/// Calls of the last hour from which on a trunk's mean score is a problem.
+pub const POOR_LEAST: u64 = 3;
 /// Different rejections that are told there.
 pub const REJECTIONS_TOLD: usize = 3;
 /// Longest URL of a webhook, in bytes.

@@ -306,6 +306,7 @@ fn media(out: &mut Exposition, gateway: &Metrics, workers: &[Arc<WorkerCounters>
     }
     let lost = sum(&|worker| worker.lost.get());
     out.single("trunkgate_rtp_lost_total", Kind::Counter, "RTP packets lost in received streams.", lost);
+    of_trunks(out, gateway);
     let help = "Interarrival jitter of each party of an answered call, at its end.";
     out.histogram("trunkgate_rtp_jitter_seconds", help, &gateway.rtp_jitter_seconds);
     let help = "Round-trip time (RTCP) to each party of an answered call, at its end.";
@@ -353,6 +354,27 @@ fn media(out: &mut Exposition, gateway: &Metrics, workers: &[Arc<WorkerCounters>
     let help = "Time from an agent's clear to the first packet without the cleared audio.";
     let clears = workers.iter().map(|worker| &worker.agent_clears);
     times(out, "trunkgate_agent_clear_seconds", help, &CLEAR_BOUNDS_US, clears);
+}
+
+/// Packets of each trunk's parties.
+fn of_trunks(out: &mut Exposition, gateway: &Metrics) {
+    let all = &gateway.rtp_of_trunks;
+    let name = "trunkgate_trunk_rtp_packets_total";
+    out.family(name, Kind::Counter, "RTP packets of a trunk in answered calls.");
+    for (trunk, packets) in all {
+        out.sample(name, &[("trunk", trunk), ("direction", "in")], packets.received as f64);
+        out.sample(name, &[("trunk", trunk), ("direction", "out")], packets.sent as f64);
+    }
+    let name = "trunkgate_trunk_rtp_lost_total";
+    out.family(
+        name,
+        Kind::Counter,
+        "RTP packets of a trunk lost in answered calls; `out` as its parties report by RTCP.",
+    );
+    for (trunk, packets) in all {
+        out.sample(name, &[("trunk", trunk), ("direction", "in")], packets.lost as f64);
+        out.sample(name, &[("trunk", trunk), ("direction", "out")], packets.far_lost as f64);
+    }
 }
 
 /// A histogram of what each worker counts.

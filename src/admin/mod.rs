@@ -37,6 +37,7 @@ mod status;
 mod summary;
 mod traces;
 
+pub(crate) use status::OWN_LINES;
 pub use status::StatusReport;
 
 /// An answer that says what went wrong, always as JSON.

@@ -11,7 +11,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use trunkgate_call::UNSENT;
 use trunkgate_call::view::{
-    AgentView, FaultView, PeerView, RejectedView, RejectionView, SilentView, StrayView, TrunkView, UnknownView,
+    AgentView, FaultView, PeerView, RejectedView, RejectionView, SilentView, StrayView, TrunkQuality, TrunkView,
+    UnknownView,
 };
 
 use super::ApiError;
@@ -24,6 +25,9 @@ use crate::runtime::reload::{ReloadError, Reloaded};
 use crate::runtime::transport::TlsFaultsView;
 use crate::system::problem::{Harm, Problem};
 use crate::system::text::number;
+
+/// How problems begin that `doctor` has lines of its own for.
+pub(crate) const OWN_LINES: [&str; 3] = ["packets not sent", "codecs do not match", "packets lost"];
 
 /// Addresses of a trunk that is down, told with why.
 const DOWN_TOLD: usize = 3;
@@ -72,6 +76,8 @@ pub struct ConfigReport {
     pub warnings: usize,
     /// Whether the last reload was taken.
     pub last_reload_success: bool,
+    /// Why it was rejected; `null`: it was not.
+    pub last_reload_error: Option<String>,
     /// Keys that have changed since the start and wait for a restart.
     pub restart_needed: Vec<String>,
 }
@@ -110,6 +116,7 @@ impl StatusReport {
             loaded_at: running.loaded_at.to_string(),
             warnings: running.warnings,
             last_reload_success,
+            last_reload_error: running.last_rejected.clone(),
             restart_needed: running.restart_needed.clone(),
         });
         let expiries = shared.tls.borrow().expiries();
@@ -160,7 +167,7 @@ impl StatusReport {
         problems.extend(gateway.silent.iter().filter(|silent| !is_told(silent)).map(silent_now));
         problems.extend(gateway.stray.map(stray_now));
         problems.extend(gateway.unknown.map(unknown_now));
-        problems.extend(handle.shared.sockets.tls_faults.view(Instant::now()).map(tls_now));
+        problems.extend(handle.shared.sockets.tls_faults.theirs(Instant::now()).map(tls_now));
         problems.sort_by_key(|problem| problem.harm);
         report.problems = problems.iter().map(Problem::to_string).collect();
         report.problem_details = problems;
@@ -188,13 +195,10 @@ impl StatusReport {
         problems.extend(self.trunks.iter().flat_map(|trunk| of_trunk(trunk, silent)));
         problems.extend(self.agents.iter().filter_map(|report| of_agent(&report.agent)));
         problems.extend(handle.certificate_problems());
-        if !self.config.last_reload_success {
-            let rejected = Problem::new(Harm::Configuration, "last reload rejected");
-            problems.push(rejected.shown_by("the file has errors").fixed_by("trunkgate check"));
-        }
+        problems.extend(self.config.last_reload_error.as_deref().map(rejected_reload));
         if !self.config.restart_needed.is_empty() {
             let keys = self.config.restart_needed.join(", ");
-            let needed = Problem::new(Harm::Configuration, "restart needed for").shown_by(keys);
+            let needed = Problem::new(Harm::Configuration, "changed keys wait for a restart").shown_by(keys);
             problems.push(needed.fixed_by("restart the edge when no call is up (trunkgate drain)"));
         }
         problems.extend(self.of_sinks(handle));
@@ -215,6 +219,14 @@ impl StatusReport {
         }
         problems
     }
+}
+
+/// A file that is not taken: the edge runs on, and would not start by it.
+fn rejected_reload(why: &str) -> Problem {
+    let rejected = Problem::new(Harm::Restart, "the configuration file is rejected: a restart would fail");
+    let shown = format!("{why}; the configuration before it stays in force");
+    let fix = "correct the file until `trunkgate check` accepts it, then `trunkgate reload`; do not restart the edge before that";
+    rejected.shown_by(shown).fixed_by(fix)
 }
 
 /// What is wrong with a trunk.
@@ -240,12 +252,12 @@ fn of_trunk(trunk: &TrunkView, silent: &[SilentView]) -> Vec<Problem> {
         problems.push(Problem::new(Harm::Calls, format!("trunk {name} is not registered")).shown_by(why));
     }
     problems.extend(nothing_heard(trunk, silent));
-    let faults = [
-        (trunk.unsent.as_ref(), "packets not sent"),
-        (trunk.codec_mismatch.as_ref(), "codecs do not match"),
-        (trunk.loss.as_ref(), "packets lost"),
-    ];
-    problems.extend(faults.into_iter().filter_map(|(found, what)| fault(name, what, found?)));
+    let faults = [trunk.unsent.as_ref(), trunk.codec_mismatch.as_ref(), trunk.loss.as_ref()];
+    problems.extend(faults.into_iter().zip(OWN_LINES).filter_map(|(found, what)| fault(name, what, found?)));
+    // Lost packets explain a low score, and have a line already.
+    if trunk.loss.as_ref().is_none_or(|loss| !loss.still) {
+        problems.extend(trunk.quality.as_ref().and_then(|quality| poor_audio(name, quality)));
+    }
     problems
 }
 
@@ -274,7 +286,7 @@ fn stray_now(stray: StrayView) -> Problem {
 
 /// TLS handshakes of others that failed.
 fn tls_now(faults: TlsFaultsView) -> Problem {
-    let TlsFaultsView { handshakes, listener, last, why, seconds_ago } = faults;
+    let TlsFaultsView { handshakes, listener, last, why, seconds_ago, .. } = faults;
     let handshakes = number(usize::try_from(handshakes).unwrap_or(usize::MAX), "handshake");
     let text = format!("{handshakes} in the last hour, the latest from {last} {seconds_ago} s ago: {why}");
     let problem = Problem::new(Harm::Strangers, format!("TLS to listener {listener} fails")).shown_by(text);
@@ -353,6 +365,17 @@ fn rejecting(trunk: &TrunkView) -> Option<Problem> {
     })
 }
 
+/// Audio that is poor in the mean of the last hour, for other reasons than lost packets.
+fn poor_audio(trunk: &str, quality: &TrunkQuality) -> Option<Problem> {
+    let TrunkQuality { mos, calls, poor, is_poor, still, cause, fix, last_sid } = quality;
+    (*is_poor && *still && *calls >= limits::POOR_LEAST).then(|| {
+        let what = format!("poor audio from {trunk}: MOS {mos:.1} on average in {calls} calls of the last hour");
+        let cause = cause.as_deref().unwrap_or_default();
+        let problem = Problem::new(Harm::Media, what).shown_by(format!("{poor} below 3.1, the latest: {cause}"));
+        problem.fixed_by(fix.as_deref().unwrap_or_default()).traced_in(last_sid.as_deref().unwrap_or("last"))
+    })
+}
+
 /// Calls of the last hour that had a fault of which one is too many.
 fn fault(trunk: &str, what: &str, found: &FaultView) -> Option<Problem> {
     let FaultView { calls, of, cause, fix, last_sid, still, .. } = found;
@@ -422,6 +445,34 @@ mod tests {
     use trunkgate_sip::Transport;
 
     use super::*;
+
+    #[test]
+    fn poor_audio_is_a_problem_from_three_calls_on_until_it_is_better() {
+        let quality = TrunkQuality {
+            mos: 2.41,
+            calls: 12,
+            poor: 9,
+            is_poor: true,
+            still: true,
+            cause: Some("MOS 2.1, 0.0 % packet loss, jitter 60 ms, codec PCMU".to_owned()),
+            fix: Some("look for a full line".to_owned()),
+            last_sid: Some("CA1".to_owned()),
+        };
+        let problem = poor_audio("carrier", &quality).unwrap();
+        assert_eq!(problem.harm, Harm::Media);
+        assert_eq!(
+            problem.to_string(),
+            "poor audio from carrier: MOS 2.4 on average in 12 calls of the last hour: 9 below 3.1, the latest: MOS 2.1, 0.0 % packet \
+             loss, jitter 60 ms, codec PCMU; try: look for a full line (trunkgate trace CA1)"
+        );
+        for other in [
+            TrunkQuality { calls: limits::POOR_LEAST - 1, ..quality.clone() },
+            TrunkQuality { is_poor: false, ..quality.clone() },
+            TrunkQuality { still: false, ..quality.clone() },
+        ] {
+            assert_eq!(poor_audio("carrier", &other), None, "{other:?}");
+        }
+    }
 
     #[test]
     fn a_trunk_is_down_for_what_its_own_addresses_said() {

@@ -335,6 +335,7 @@ fn shared(
     let running = Running {
         boot: config.clone(),
         restart_needed: Vec::new(),
+        last_rejected: None,
         config,
         warnings: 0,
         loaded_at: now,

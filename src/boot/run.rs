@@ -168,7 +168,7 @@ async fn reload(handle: Handle, told: Arc<Told>) {
     told.notify.reloading();
     match handle.reload().await {
         Ok(_) => told.notify.ready(&told.status),
-        Err(_) => told.notify.ready("last reload rejected; configuration unchanged: see the log"),
+        Err(_) => told.notify.ready("last reload rejected, a restart would fail: see `trunkgate status`"),
     }
 }
 

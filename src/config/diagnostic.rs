@@ -73,11 +73,7 @@ impl Findings {
         self.push(code, true, None, message.into(), help.into());
     }
     pub(super) fn has_errors(&self) -> bool {
-        self.has_errors_but(&[])
-    }
-    /// Whether there are errors of other codes.
-    pub(super) fn has_errors_but(&self, excused: &[&str]) -> bool {
-        self.list.iter().any(|diagnostic| diagnostic.is_error && !excused.contains(&diagnostic.code))
+        self.list.iter().any(|diagnostic| diagnostic.is_error)
     }
     /// Forgets what is not to be kept.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&Diagnostic) -> bool) {

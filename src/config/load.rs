@@ -30,13 +30,25 @@ pub fn load(path: &Path) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
     parse(path, &not_empty(source(path)?)?)
 }
 
-/// The same for who only looks: secrets and files that cannot be read here, as those of a service's own, are among what was found
-/// and are left out.
+/// Reads what can be read of a file, for a verb that only looks, with everything that is wrong: parts with errors are left out,
+/// and so are secrets and files that cannot be read here.
 ///
 /// # Errors
-/// Every error and warning found, where anything else is wrong.
+/// What is wrong, where nothing can be read.
 pub fn load_to_look(path: &Path) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
-    read(path, &not_empty(source(path)?)?, u64::MAX, &[code::BAD_SECRET.id, code::BAD_FILE.id])
+    read(path, &not_empty(source(path)?)?, u64::MAX, Excused::All)
+}
+
+/// Whether an error is of a secret or file that may be readable for the service alone.
+pub fn is_of_service(found: &Diagnostic) -> bool {
+    [code::BAD_SECRET.id, code::BAD_FILE.id].contains(&found.code)
+}
+
+/// Errors that stop nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Excused {
+    None,
+    All,
 }
 
 /// `[http]` of a file, for who needs no more of it, with all that is wrong elsewhere: a running edge is asked by it, and
@@ -47,7 +59,7 @@ pub fn load_to_look(path: &Path) -> Result<(Config, Vec<Diagnostic>), Vec<Diagno
 /// Every error and warning found, where `[http]` is among what is wrong.
 pub fn load_http(path: &Path, has_token: bool) -> Result<(Http, Vec<Diagnostic>), Vec<Diagnostic>> {
     let source = source(path)?;
-    let found = match read(path, &source, QUICK_BYTES, &[]) {
+    let found = match read(path, &source, QUICK_BYTES, Excused::None) {
         Ok((config, _)) => return Ok((config.http, Vec::new())),
         Err(found) => found,
     };
@@ -108,15 +120,15 @@ fn header_over(source: &str, line: usize) -> Option<&str> {
 /// # Errors
 /// Every error and warning found.
 pub fn parse(path: &Path, source: &str) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
-    read(path, source, u64::MAX, &[])
+    read(path, source, u64::MAX, Excused::None)
 }
 
-/// The same without the routes of files of more than so many bytes; errors of the codes that are `excused` stop nothing.
+/// The same without the routes of files of more than so many bytes.
 fn read(
     path: &Path,
     source: &str,
     most_bytes: u64,
-    excused: &[&str],
+    excused: Excused,
 ) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut findings = Findings::default();
     let (document, syntax) = DeTable::parse_recoverable(source);
@@ -155,7 +167,7 @@ fn read(
     for (preset, places) in draft.trunks.iter().filter_map(|trunk| trunk.preset.as_ref()) {
         findings.come_from(preset, places);
     }
-    if findings.has_errors_but(excused) {
+    if findings.has_errors() && excused == Excused::None {
         return Err(findings.into_sorted());
     }
     let mut config = config(path, source, draft);

@@ -62,7 +62,7 @@ pub use diagnostic::{Diagnostic, Excerpt, brief, render, summary, to_json};
 pub use hep::Hep;
 pub use json_schema::json_schema;
 pub(crate) use load::text;
-pub use load::{find, load, load_http, load_to_look, parse};
+pub use load::{find, is_of_service, load, load_http, load_to_look, parse};
 pub use otel::Otel;
 pub use places::Places;
 pub use reference::markdown;

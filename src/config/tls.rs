@@ -150,7 +150,7 @@ fn judge_end(expires: Timestamp, span: Span, findings: &mut Findings) {
     let left = expires.duration_since(Timestamp::now());
     let date = expires.strftime("%Y-%m-%d");
     let message = if left.is_negative() {
-        format!("`certificate`: it has expired on {date}")
+        format!("`certificate`: it expired on {date}")
     } else if left < SignedDuration::from_hours(24 * CERTIFICATE_WARNING_DAYS) {
         format!("`certificate`: it expires on {date}")
     } else {

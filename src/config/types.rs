@@ -262,6 +262,16 @@ impl Config {
         let of_http = self.http.tls.iter().flat_map(|tls| [Some(&tls.own.0), Some(&tls.own.1)]);
         of_listeners.chain(of_trunks).chain(of_http).flatten().map(PathBuf::as_path).collect()
     }
+    /// The file of the certificate that a listener (`http`: the HTTP server) or trunk shows; `None`: it has none.
+    pub fn certificate_of(&self, kind: &str, name: &str) -> Option<PathBuf> {
+        let of_trunk = || Some(self.trunk_tls.get(name)?.own.as_ref()?.0.clone());
+        let of_listener = || {
+            let listen = self.listen.iter().find(|listen| listen.name == name)?;
+            Some(listen.tls.as_ref()?.own.as_ref()?.0.clone())
+        };
+        let of_http = || self.http.tls.as_ref().filter(|_| name == "http").map(|tls| tls.own.0.clone());
+        if kind == "trunk" { of_trunk() } else { of_listener().or_else(of_http) }
+    }
     /// Where peers are that a name service has to be asked for, each once.
     pub fn destinations(&self) -> Vec<Destination> {
         let mut all: Vec<Destination> = Vec::new();

@@ -103,6 +103,8 @@ pub(crate) struct Running {
     pub(crate) boot: Config,
     /// Keys of the file that was read last which wait for a restart.
     pub(crate) restart_needed: Vec<String>,
+    /// Why the last reload was rejected, in a line; `None`: it was not.
+    pub(crate) last_rejected: Option<String>,
     /// Warnings of the last reading.
     pub(crate) warnings: usize,
     /// When it was read.

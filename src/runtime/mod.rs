@@ -3,6 +3,7 @@
 pub mod handle;
 pub(crate) mod history;
 pub mod names;
+pub(crate) mod own_certificates;
 pub mod own_sockets;
 pub(crate) mod probes;
 pub(crate) mod pulse;

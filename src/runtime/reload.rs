@@ -19,9 +19,10 @@ use trunkgate_route::Table;
 use crate::config::{self, Config, Diagnostic, Difference};
 use crate::limits;
 use crate::runtime::handle::{Gone, Handle, Running};
+use crate::runtime::own_certificates::{Expiring, LISTENER, rejected_certificate};
 use crate::runtime::settings::{self, Found, stamps};
 use crate::runtime::speech;
-use crate::runtime::transport::Settings;
+use crate::runtime::transport::{Settings, TlsFaultsView};
 use crate::sinks::hep;
 use crate::sinks::otel;
 use crate::sinks::records::ReportOrder;
@@ -178,6 +179,8 @@ impl Handle {
         let counter = if outcome.is_ok() { &self.shared.reloads_ok } else { &self.shared.reloads_failed };
         counter.fetch_add(1, Ordering::Relaxed);
         self.shared.last_reload_ok.store(outcome.is_ok(), Ordering::Relaxed);
+        let rejected = outcome.as_ref().err().map(ReloadError::brief);
+        self.shared.running(|running| running.last_rejected = rejected);
         self.shared.events.tell(told(&outcome));
         let level = outcome.is_ok().then(|| self.shared.running(|running| running.config.log.level.clone()));
         log::change_level(level.as_deref(), || tell_log(&outcome));
@@ -274,38 +277,46 @@ impl Handle {
     }
 
     fn warn_of_expiry(&self) {
-        for (whose, what, has_expired) in self.expiring() {
-            if has_expired { tracing::error!("{whose}: {what}") } else { tracing::warn!("{whose}: {what}") }
+        for one in self.expiring() {
+            if one.has_expired() { tracing::error!("{}", one.headline()) } else { tracing::warn!("{}", one.headline()) }
         }
     }
 
-    /// Returns each certificate of ours that has expired or soon will: its name, that in words, and whether it has.
-    fn expiring(&self) -> Vec<(String, String, bool)> {
+    /// Returns the certificates of ours that have expired or soon will.
+    fn expiring(&self) -> Vec<Expiring> {
         let now = Timestamp::now();
-        let told = |(kind, name, expires): (&str, String, Timestamp)| {
-            let left = expires.duration_since(now);
-            if left.is_negative() {
-                return Some((format!("{kind} {name}"), format!("its certificate has expired on {expires}"), true));
-            }
-            let days = left.as_hours() / 24;
-            let is_soon = days < limits::CERTIFICATE_WARNING_DAYS;
-            let days = if days == 1 { "1 day".to_owned() } else { format!("{days} days") };
-            let what = format!("its certificate expires on {expires}, {days} left");
-            is_soon.then(|| (format!("{kind} {name}"), what, false))
-        };
-        self.shared.tls.borrow().expiries().into_iter().filter_map(told).collect()
+        let expiries = self.shared.tls.borrow().expiries();
+        let ending = expiries.into_iter().filter_map(|(kind, name, expires)| Expiring::of((kind, name), expires, now));
+        self.shared.running(|running| {
+            let with_file = |one: Expiring| {
+                let file = running.config.certificate_of(one.kind, &one.name);
+                one.in_file(file)
+            };
+            ending.map(with_file).collect()
+        })
     }
 
-    /// Returns what is wrong with our certificates; calls fail by one that has expired.
+    /// Returns what is wrong with our certificates: files that cannot be used, their ends, and that others reject them. Calls
+    /// fail by one that has expired.
     pub(crate) fn certificate_problems(&self) -> Vec<Problem> {
         let faults = self.shared.running(|running| running.certificate_faults.clone());
-        let kept = |fault: String| Problem::new(Harm::Configuration, "the current certificate is kept").shown_by(fault);
-        let faults = faults.into_iter().map(kept);
-        let replace = |(whose, what, has_expired): (String, String, bool)| {
-            let harm = if has_expired { Harm::Calls } else { Harm::Configuration };
-            Problem::new(harm, whose).shown_by(what).fixed_by("replace the file; it is read again within a minute")
+        let kept = |fault: String| {
+            let kept = Problem::new(Harm::Restart, "a certificate file cannot be used: a restart would fail");
+            kept.shown_by(format!("{fault}; what was read before stays in force"))
+                .fixed_by("replace the file, it is read again within a minute; do not restart the edge before that")
         };
-        faults.chain(self.expiring().into_iter().map(replace)).collect()
+        let mut problems: Vec<Problem> = faults.into_iter().map(kept).collect();
+        let tls = Arc::clone(&self.shared.tls.borrow());
+        let mut rejected = self.shared.sockets.tls_faults.ours(std::time::Instant::now(), |shown| tls.shows(shown));
+        for one in self.expiring() {
+            let at = rejected.iter().position(|seen| one.kind == LISTENER && seen.listener == one.name);
+            problems.push(one.problem(at.map(|at| rejected.swap_remove(at))));
+        }
+        let file = |seen: &TlsFaultsView| {
+            self.shared.running(|running| running.config.certificate_of(LISTENER, &seen.listener))
+        };
+        problems.extend(rejected.into_iter().map(|seen| rejected_certificate(file(&seen), &seen)));
+        problems
     }
 
     async fn refresh_interfaces(&self) -> Result<(), Gone> {

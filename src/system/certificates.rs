@@ -13,7 +13,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, Error, OtherError, RootCertStore};
+use rustls::{AlertDescription, CertificateError, Error, OtherError, RootCertStore};
 use webpki::{EndEntityCert, KeyUsage};
 
 use crate::limits::CERTIFICATE_FILE_BYTES;
@@ -21,6 +21,9 @@ use crate::system::files;
 
 /// What is said of a port where something answers, and not by TLS.
 pub(crate) const NOT_TLS: &str = "the server does not use TLS";
+
+/// What is said of a remote party that goes away without a word.
+pub(crate) const CLOSED: &str = "the connection was closed during the handshake";
 
 /// The cryptography of every TLS connection.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
@@ -166,6 +169,10 @@ pub(crate) fn is_tls(error: &io::Error) -> bool {
 /// Why TLS failed; what is wrong with a far end's certificate in words, where the library has only a name for it.
 pub(crate) fn words(error: &io::Error) -> String {
     let text = error.to_string();
+    if let Some(rejected) = Rejected::of(error) {
+        let alert = text.rsplit(' ').next().unwrap_or_default();
+        return format!("the remote party rejected our certificate: {} (alert {alert})", rejected.why());
+    }
     if text.contains("UnknownIssuer") {
         return "the certificate chain does not end in a trusted root: add its issuer, or itself, to `ca`".to_owned();
     }
@@ -176,8 +183,9 @@ pub(crate) fn words(error: &io::Error) -> String {
         return "its certificate has expired".to_owned();
     }
     if text.contains("handshake eof") {
-        return "the connection was closed during the handshake: no TLS on that port, or a client certificate is required (`certificate`, `private_key`)"
-            .to_owned();
+        return format!(
+            "{CLOSED}: no TLS on that port, or a client certificate is required (`certificate`, `private_key`)"
+        );
     }
     if text.contains("InvalidContentType") || text.contains("corrupt message") {
         return NOT_TLS.to_owned();
@@ -186,6 +194,61 @@ pub(crate) fn words(error: &io::Error) -> String {
         return "it presented no client certificate, required by `client_ca`".to_owned();
     }
     text
+}
+
+/// Whether a certificate names itself as its issuer.
+pub(crate) fn is_self_signed(certificate: &CertificateDer<'_>) -> bool {
+    EndEntityCert::try_from(certificate).is_ok_and(|one| one.issuer() == one.subject())
+}
+
+/// Why a remote party does not take our certificate, by its alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rejected {
+    /// It has expired.
+    Expired,
+    /// Its issuer is not known or not trusted.
+    Issuer,
+    /// Something else: its names, its key, what it may be used for.
+    Other,
+}
+
+impl Rejected {
+    /// Returns why our certificate was rejected; `None`: the handshake failed for another reason.
+    pub(crate) fn of(error: &io::Error) -> Option<Rejected> {
+        let Error::AlertReceived(alert) = error.get_ref()?.downcast_ref()? else { return None };
+        match alert {
+            AlertDescription::CertificateExpired => Some(Rejected::Expired),
+            AlertDescription::UnknownCA => Some(Rejected::Issuer),
+            AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateUnknown => Some(Rejected::Other),
+            _ => None,
+        }
+    }
+
+    const fn why(self) -> &'static str {
+        match self {
+            Rejected::Expired => "it has expired",
+            Rejected::Issuer => "its issuer is not trusted there",
+            Rejected::Other => "its names, issuer, key or use do not suit",
+        }
+    }
+
+    /// Returns what to do with our certificate.
+    pub(crate) const fn fix(self) -> &'static str {
+        match self {
+            Rejected::Expired => {
+                "replace it by a certificate that is valid now, and compare the clocks of both machines"
+            }
+            Rejected::Issuer => {
+                "use a certificate of a CA that the peer trusts, followed by its intermediates, or give the peer that CA"
+            }
+            Rejected::Other => {
+                "compare its subjectAltName with the name that the peer connects to, its dates and its intermediates"
+            }
+        }
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::system::certificates::{is_tls, words};
+use crate::system::certificates::{Rejected, is_tls, words};
 use crate::system::reach::{Barred, Reach};
 
 /// How a connection is opened.
@@ -41,12 +41,14 @@ pub(crate) struct TlsFault {
     pub(crate) is_disagreement: bool,
     /// The fault of the remote party's certificate, where it is one.
     pub(crate) certificate: Option<CertificateError>,
+    /// Why the remote party does not take our certificate, where that is the fault.
+    pub(crate) rejected: Option<Rejected>,
 }
 
 impl TlsFault {
     /// A fault that is there before anything is sent.
     pub(crate) fn new(what: impl ToString) -> TlsFault {
-        TlsFault { what: what.to_string(), is_disagreement: true, certificate: None }
+        TlsFault { what: what.to_string(), is_disagreement: true, certificate: None, rejected: None }
     }
 }
 
@@ -162,6 +164,7 @@ pub(crate) async fn within<T>(
             what: format!("handshake not finished within {} s", limit.as_secs_f32()),
             is_disagreement: false,
             certificate: None,
+            rejected: None,
         })?,
         None => handshake.await,
     };
@@ -169,6 +172,7 @@ pub(crate) async fn within<T>(
         what: words(&error),
         is_disagreement: is_tls(&error),
         certificate: certificate_fault(&error),
+        rejected: Rejected::of(&error),
     })
 }
 

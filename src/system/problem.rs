@@ -15,6 +15,8 @@ pub enum Harm {
     Calls,
     /// Calls are up without audio.
     Media,
+    /// The edge runs, and would not start again.
+    Restart,
     /// Records, counts or text messages are lost or late.
     Records,
     /// The configuration in force is not the file's, or soon causes harm.
@@ -81,11 +83,6 @@ impl Failure {
         let full = (error.kind() == io::ErrorKind::StorageFull).then(|| directory.to_owned());
         Failure { what: error.to_string(), full }
     }
-
-    /// Returns the failure with these words before it.
-    pub(crate) fn after(self, words: &str) -> Failure {
-        Failure { what: format!("{words}{}", self.what), ..self }
-    }
 }
 
 impl From<String> for Failure {
@@ -121,16 +118,16 @@ mod tests {
     #[test]
     fn only_a_full_disk_is_shown_with_its_directory() {
         let problem = |kind, directory| {
-            let failure = Failure::of(&io::Error::new(kind, "no room"), Path::new(directory)).after("not written: ");
-            Problem::new(Harm::Records, "call records, file")
+            let failure = Failure::of(&io::Error::new(kind, "no room"), Path::new(directory));
+            Problem::new(Harm::Records, "call records are not written")
                 .shown_by(failure.to_string())
                 .caused_by(&failure)
                 .to_string()
         };
-        let full = "call records, file: not written: no room; try: free space on this disk: `df -h /var/log`";
+        let full = "call records are not written: no room; try: free space on this disk: `df -h /var/log`";
         assert_eq!(problem(io::ErrorKind::StorageFull, "/var/log"), full);
         assert!(problem(io::ErrorKind::StorageFull, "").ends_with("`df -h .`"));
-        assert_eq!(problem(io::ErrorKind::Other, "/var/log"), "call records, file: not written: no room");
+        assert_eq!(problem(io::ErrorKind::Other, "/var/log"), "call records are not written: no room");
     }
 
     #[test]
@@ -139,5 +136,6 @@ mod tests {
             Problem::new(Harm::Media, "no media from pbx").shown_by("NAT").fixed_by("media_from").traced_in("CA1");
         assert_eq!(whole.to_string(), "no media from pbx: NAT; try: media_from (trunkgate trace CA1)");
         assert!(Harm::Edge < Harm::Calls && Harm::Configuration < Harm::Strangers);
+        assert!(Harm::Media < Harm::Restart && Harm::Restart < Harm::Configuration);
     }
 }

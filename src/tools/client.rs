@@ -348,6 +348,8 @@ fn talk(config: Option<&Path>, remote: &Remote, with: impl AsyncFnOnce(&Target) 
 struct Target {
     /// The beginning of its URLs.
     base: String,
+    /// Where that is written, and how to name another one; empty: the caller knows.
+    named: String,
     token: Option<String>,
     believed: Believed,
 }
@@ -424,7 +426,8 @@ fn target(config: Option<&Path>, remote: &Remote) -> Option<Target> {
         let (own_token, own_believed) = own.map_or((None, Believed::BySystem), |own| (own.token, own.believed));
         let token = remote.token.clone().or(own_token);
         let believed = remote.ca.as_ref().map_or(own_believed, by);
-        return Some(Target { base: url.trim_end_matches('/').to_owned(), token, believed });
+        let (base, named) = (url.trim_end_matches('/').to_owned(), " (of --url)".to_owned());
+        return Some(Target { base, named, token, believed });
     }
     let Some(http) = run::load_http(config, remote.token.is_some()) else {
         // Where there is no file at all that has been said.
@@ -437,6 +440,8 @@ fn target(config: Option<&Path>, remote: &Remote) -> Option<Target> {
         eprintln!("error: [http] address has port 0: use --url (`run` prints the address)");
         return None;
     };
+    let file = config::find(config).map(|file| file.display().to_string()).unwrap_or_default();
+    edge.named = format!(" (`[http] address` of {file}; --url names another)");
     edge.token = remote.token.clone().or(edge.token);
     edge.believed = remote.ca.as_ref().map_or(edge.believed, by);
     Some(edge)
@@ -469,7 +474,13 @@ fn own_of(config: Option<&Path>, url: &str) -> Option<Target> {
 /// The edge of this file; `None`: its port is known only once it runs.
 fn of_file(http: &Http) -> Option<Target> {
     let token = http.token.as_ref().map(|token| token.reveal().to_owned());
-    Some(Target { base: base(http)?, token, believed: http.tls.clone().map_or(Believed::BySystem, Believed::Own) })
+    let named = String::new();
+    Some(Target {
+        base: base(http)?,
+        named,
+        token,
+        believed: http.tls.clone().map_or(Believed::BySystem, Believed::Own),
+    })
 }
 
 /// Where an edge of this file is reached; `None`: its port is known only once it runs.
@@ -485,6 +496,16 @@ fn base(http: &Http) -> Option<String> {
 /// `/metrics` of the edge of this file, where one runs.
 pub(crate) async fn metrics(http: &Http) -> Option<String> {
     request(&of_file(http)?, Method::GET, "/metrics", None).await.ok()
+}
+
+/// `/v1/status` of the edge of this file.
+///
+/// # Errors
+/// Why there is none, in words.
+pub(crate) async fn status_of(http: &Http) -> Result<Value, String> {
+    let edge = of_file(http).ok_or("its port is known only once it runs")?;
+    let text = request(&edge, Method::GET, "/v1/status", None).await?;
+    serde_json::from_str(&text).map_err(|_| "the response is not from a Trunkgate edge".to_owned())
 }
 
 /// `/v1/trunks` of the edge of this file, where one runs.
@@ -517,7 +538,7 @@ async fn request(edge: &Target, method: Method, path: &str, body: Option<Value>)
 
 async fn request_bytes(edge: &Target, method: Method, path: &str, body: Option<Value>) -> Result<Vec<u8>, String> {
     let base = &edge.base;
-    let absent = |what: &str| format!("no edge at {base}: {what}");
+    let absent = |what: &str| format!("no edge at {base}{}: {what}", edge.named);
     let url = Url::parse(&format!("{base}{path}")).map_err(|error| absent(&error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(absent("a URL starts with http:// or https://"));

@@ -131,6 +131,17 @@ fn probes_show_an_agent_that_is_gone_before_a_caller_meets_it() {
     {
         assert!(log.contains(line), "{line}: {log}");
     }
+
+    // A reload without `probe`: what probes alone have said is past.
+    server.is_open.store(false, Ordering::Relaxed);
+    until("it is skipped again", || (agent()["state"] == "skipped").then_some(()));
+    let text = std::fs::read_to_string(&edge.file).unwrap();
+    std::fs::write(&edge.file, text.replace("probe = \"2s\"\n", "")).unwrap();
+    assert_eq!(edge.ask("POST", "/v1/reload", "").0, 200);
+    let after = agent();
+    assert_eq!((&after["state"], &after["last_problem"]), (&"unknown".into(), &serde_json::Value::Null), "{after:#}");
+    assert_eq!(edge.json("/v1/status")["problems"].as_array().unwrap().len(), 0);
+    assert_eq!(edge.metric("trunkgate_agent_skipped{agent=\"bot\"}"), 0.0);
 }
 
 #[test]

@@ -192,13 +192,34 @@ fn while_the_file_cannot_be_written_calls_go_on_and_their_records_come_later() {
     until("both wait", || (waiting() == 2.0).then_some(()));
     assert!(edge.metric("trunkgate_cdr_failures_total{sink=\"file\"}") >= 1.0);
     let problems = edge.json("/v1/status")["problems"].to_string();
-    assert!(problems.contains("call records, file: not written: ") && problems.contains("2 wait"), "{problems}");
+    assert!(
+        problems.contains("call records are not written to the file: ") && problems.contains("2 wait"),
+        "{problems}"
+    );
     assert_eq!(edge.log().matches("call records are not written").count(), 1, "{}", edge.log());
     std::fs::remove_dir(&file).unwrap();
     until("both are written", || (records(file.parent().unwrap(), "cdr").len() == 2).then_some(()));
     until("nothing waits", || (waiting() == 0.0).then_some(()));
     assert_eq!(edge.json("/v1/status")["problems"], Value::Array(vec![]));
     assert_eq!(edge.metric("trunkgate_cdr_lost_total{sink=\"file\"}"), 0.0);
+}
+
+#[test]
+fn records_that_wait_at_the_end_are_counted_in_the_log_and_written_by_the_next_start() {
+    let (caller, callee) = phones();
+    let edge = Process::start(&between(&caller, &callee, "file = \"cdr.jsonl\""));
+    let file = edge.file.with_file_name("cdr.jsonl");
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    refused(&edge, &caller, "first");
+    until("it waits", || (edge.metric("trunkgate_cdr_waiting{sink=\"file\"}") == 1.0).then_some(()));
+    // The journal has it: a restart loses nothing, and nothing says so.
+    let problems = edge.json("/v1/status")["problems"].to_string();
+    assert!(problems.contains("1 wait") && !problems.contains("do not restart"), "{problems}");
+    edge.signal(Signal::SIGTERM);
+    let (_, _, log) = edge.end();
+    let last = log.lines().find(|line| line.contains("not yet written at the end: 1 call record; "));
+    assert!(last.is_some_and(|line| line.contains("cdr.jsonl.live keeps them")), "{log}");
 }
 
 #[test]

@@ -106,7 +106,7 @@ fn what_is_not_taken_is_sent_again_and_redirections_lead_nowhere() {
     refused(&edge, &caller, "one");
     let problem = until("status tells", || {
         let problems = edge.json("/v1/status")["problems"].to_string();
-        problems.contains("call records, url: ").then_some(problems)
+        problems.contains("call records are not delivered to the URL: ").then_some(problems)
     });
     assert!(problem.contains("307") || problem.contains("HTTP"), "{problem}");
     until("it is posted three times", || (endpoint.posts().len() == 3).then_some(()));

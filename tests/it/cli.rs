@@ -405,7 +405,15 @@ fn an_edge_that_is_not_there_is_told() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let output = finish(&["status", "--url", &format!("http://{closed}")]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains(&format!("no edge at http://{closed}")), "{}", text(&output.stderr));
+    let told = text(&output.stderr);
+    assert!(told.contains(&format!("no edge at http://{closed} (of --url): ")), "{told}");
+    // Where the address comes from, and how another one is given.
+    let (_directory, file) = write(&format!("[http]\naddress = \"{closed}\"\n"));
+    let file = file.to_str().unwrap();
+    let output = finish(&["--config", file, "status"]);
+    let told = text(&output.stderr);
+    let place = format!("no edge at http://{closed} (`[http] address` of {file}; --url names another): ");
+    assert!(output.status.code() == Some(1) && told.contains(&place), "{told}");
 }
 
 #[test]

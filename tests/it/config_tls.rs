@@ -77,7 +77,7 @@ fn files_are_judged_where_they_are_named() {
         ("good.pem", "other.key", "", Some(("TG0114", 5, 15, "not the private key of the certificate"))),
         ("good.pem", "good.key", "client_ca = 'missing'\n", Some(("TG0114", 6, 13, "No such file"))),
         ("good.pem", "good.key", "client_ca = 'text'\n", Some(("TG0114", 6, 13, "no certificate in it"))),
-        ("old.pem", "old.key", "", Some(("wTG0115", 4, 15, "has expired on 2020-01-01"))),
+        ("old.pem", "old.key", "", Some(("wTG0115", 4, 15, "it expired on 2020-01-01"))),
         ("soon.pem", "soon.key", "", Some(("wTG0115", 4, 15, "expires on"))),
     ] {
         let text = listener(certificate, private_key, more);

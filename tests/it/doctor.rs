@@ -173,10 +173,19 @@ fn certificates_on_both_sides_are_judged() {
         level == "warn" && text.contains("until 2099-01-01") && text.contains("does not end in a trusted root"),
         "{text}"
     );
+    let itself = authority.issue("itself", &["127.0.0.1"]);
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(&itself.certificate, made.cert.pem()).unwrap();
+    std::fs::write(&itself.private_key, made.signing_key.serialize_pem()).unwrap();
+    let told = doctor(&secure(&itself, &closed, ""));
+    assert_eq!(
+        told.line("tls", "self-signed: only remote parties that have this certificate itself trust it").0,
+        "warn"
+    );
     let told = doctor(&secure(&ending, &closed, ""));
     assert_eq!(told.line("tls", "days left").0, "warn");
     let told = doctor(&secure(&over, &closed, ""));
-    assert_eq!((told.line("tls", "has expired").0, told.code), ("fail", Some(1)));
+    assert_eq!((told.line("tls", "expired on 2020").0, told.code), ("fail", Some(1)));
 
     let server = Server::new("127.0.0.1", &ending, None);
     let peer = server.address.to_string();
@@ -379,7 +388,48 @@ fn lines_are_chosen_and_each_is_printed_as_it_is_there() {
     assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
     let output = finish(&["--config", file.to_str().unwrap(), "doctor", "--only", "medium"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("unknown check; checks: `config`, `ports`"));
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("unknown check; checks: `config`, `running edge`, `ports`")
+    );
+}
+
+/// At night the file is broken, and the edge runs on by the one before.
+#[test]
+fn a_broken_file_ends_nothing_and_the_running_edge_is_asked_all_the_same() {
+    let callee = Phone::new("127.0.0.42");
+    let http = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let listen = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let text = config(&format!("{}[[route]]\nconnect = [\"trunk:b\"]\n", callee.trunk("b")))
+        .replace("[http]\naddress = \"127.0.0.1:0\"", &format!("[http]\naddress = \"{http}\""))
+        .replacen("address = \"127.0.0.1:0\"", &format!("address = \"{listen}\""), 1);
+    let edge = Process::start(&text);
+    let told = || Told::of(&finish(&["--config", edge.file.to_str().unwrap(), "doctor", "--json"]));
+    let well = told();
+    assert_eq!(well.line("running edge", "under-test runs and takes calls, 0 live calls").0, "ok");
+    std::fs::write(&edge.file, text + "[limits]\ncals = 1\n").unwrap();
+    assert_eq!(edge.ask("POST", "/v1/reload", "").0, 422);
+    let told = told();
+    let (level, line) = told.line("config", "A start or restart fails");
+    assert!(level == "fail" && line.contains("`cals`") && line.contains(".toml:"), "{line}");
+    let (level, line) = told.line("running edge", "the configuration file is rejected: a restart would fail");
+    assert!(level == "fail" && line.contains("`cals`"), "{line}");
+    assert_eq!(told.line("ports", "in use by a running edge").0, "ok");
+    assert!(told.lines.iter().any(|line| line["name"] == "options b"), "peers are asked: {:#?}", told.lines);
+    assert_eq!(told.code, Some(2));
+}
+
+#[test]
+fn a_file_that_is_no_toml_and_one_without_sense_are_looked_at_without_harm() {
+    for text in [
+        "[[[",
+        "[edge\nname = ",
+        "[media]\nports = 7\nthreads = \"x\"\n[[listen]]\ntransport = \"carrier pigeon\"\n[agent.b]\n[trunk.x]\npeers = 1\n",
+        "[[route]]\nconnect = [\"trunk:nowhere\", \"agent:nobody\", \"app:none\", \"play:gone.wav\"]\n[http]\naddress = \"x\"\n",
+    ] {
+        let told = doctor(text);
+        assert_eq!((told.line("config", "A start or restart fails").0, told.code), ("fail", Some(2)), "{text}");
+        assert!(told.lines.len() > 5, "{:#?}", told.lines);
+    }
 }
 
 #[test]

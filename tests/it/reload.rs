@@ -191,7 +191,7 @@ fn a_reload_says_what_has_changed_and_what_waits_for_a_restart() {
     let waits = || {
         let status = rig.edge.json("/v1/status");
         let told = crate::support::finish(&["status", "--url", &rig.edge.url()]);
-        let line = "! restart needed for: [edge] name, [media] idle_timeout\n";
+        let line = "! changed keys wait for a restart: [edge] name, [media] idle_timeout\n";
         let is_told = String::from_utf8(told.stdout).unwrap().contains(line);
         (changed(&status["config"], "restart_needed"), is_told)
     };
@@ -229,6 +229,15 @@ fn call_records_that_cannot_be_written_refuse_a_reload_and_go_on_where_they_went
     let (status, answer) = reload(&rig.edge.url());
     assert!(status == 422 && answer.contains("TG0202") && answer.contains("nowhere/new.jsonl"), "{status} {answer}");
     assert_eq!(rig.edge.metric("trunkgate_config_last_reload_success"), 0.0);
+    let status = rig.edge.json("/v1/status");
+    let (problem, error) = (&status["problem_details"][0], &status["config"]["last_reload_error"]);
+    let headline = "the configuration file is rejected: a restart would fail";
+    assert_eq!((&problem["harm"], &problem["headline"]), (&"restart".into(), &headline.into()), "{status:#}");
+    let (evidence, fix) = (problem["evidence"].as_str().unwrap(), problem["fix"].as_str().unwrap());
+    let place = format!(" at {}:", rig.edge.file.display());
+    assert!(evidence.starts_with("1 error: ") && evidence.contains(&place), "{evidence}");
+    assert!(evidence.contains("nowhere/new.jsonl") && evidence.starts_with(error.as_str().unwrap()), "{evidence}");
+    assert!(fix.contains("do not restart"), "{fix}");
     let told = crate::support::finish(&["--config", rig.edge.file.to_str().unwrap(), "check"]);
     let told = String::from_utf8_lossy(&told.stdout).into_owned() + &String::from_utf8_lossy(&told.stderr);
     assert!(told.contains("warning[TG0202]") && told.contains("does not exist"), "{told}");
@@ -236,5 +245,6 @@ fn call_records_that_cannot_be_written_refuse_a_reload_and_go_on_where_they_went
     std::fs::create_dir(rig.path("nowhere")).unwrap();
     let (status, answer) = reload(&rig.edge.url());
     assert!(status == 200 && answer.contains("[limits] calls") && answer.contains("[cdr] file"), "{status} {answer}");
+    assert!(rig.edge.json("/v1/status")["problems"].as_array().unwrap().is_empty(), "that is past");
     assert!(rig.path("nowhere/new.jsonl").exists() && !rig.path("old.jsonl.live").exists());
 }

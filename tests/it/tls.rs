@@ -431,7 +431,11 @@ fn a_new_certificate_is_taken_up_and_a_bad_one_is_not() {
     std::fs::write(&papers.edge.private_key, "text").unwrap();
     until("the log tells", || edge.log().contains("the current certificate is kept").then_some(()));
     let problems = || edge.json("/v1/status")["problems"].to_string();
-    assert!(problems().contains("the current certificate is kept: listener s"), "{}", problems());
+    assert!(
+        problems().contains("a certificate file cannot be used: a restart would fail: listener s"),
+        "{}",
+        problems()
+    );
     assert!(edge.json("/v1/status")["listeners"].to_string().contains("\"certificate_days\":2"), "of a far year");
     assert_eq!(shown_now(&papers, sip), old);
     papers.authority.issue_until("edge", &["localhost"], (2098, 1, 1));
@@ -444,6 +448,39 @@ fn a_new_certificate_is_taken_up_and_a_bad_one_is_not() {
     let log = edge.log();
     assert!(!log.contains("PRIVATE KEY"), "{log}");
     drop(papers.folder);
+}
+
+/// At night a certificate has expired: it is ours, and no fault of the trunk.
+#[test]
+fn a_rejected_certificate_of_ours_is_named_with_its_file_until_it_is_replaced() {
+    let papers = Papers::new();
+    papers.authority.issue_until("edge", &["localhost"], (2020, 1, 1));
+    let edge = Process::start(&papers.config("", ONE_TRUNK));
+    let sip = edge.address("tls");
+    let first = || edge.json("/v1/status")["problem_details"][0].clone();
+    let file = papers.edge.certificate.display().to_string();
+    assert!(papers.client("127.0.0.1", None).connect(sip).is_err(), "it has expired");
+    let problem = until("the handshake is counted", || {
+        let problem = first();
+        problem["evidence"].as_str().is_some_and(|text| text.contains("1 failed handshake")).then_some(problem)
+    });
+    let headline = format!("certificate of listener s expired on 2020-01-01 00:00 UTC ({file})");
+    assert_eq!((&problem["harm"], &problem["headline"]), (&"calls".into(), &headline.into()));
+    assert!(problem["evidence"].as_str().unwrap().contains("rejected our certificate: it has expired"), "{problem:#}");
+    assert!(problem["fix"].as_str().unwrap().contains(&file), "{problem:#}");
+    // Another one in its place: nothing is wrong any more.
+    papers.authority.issue_until("edge", &["localhost"], (2098, 1, 1));
+    until("the new one is shown", || papers.client("127.0.0.1", None).connect(sip).ok());
+    assert_eq!(first(), serde_json::Value::Null);
+    // One of an authority that the trunk does not trust.
+    let other = Client { trusts: &papers.other, ..papers.client("127.0.0.1", None) };
+    assert!(other.connect(sip).is_err());
+    let problem = until("that one is counted", || Some(first()).filter(|problem| !problem.is_null()));
+    let headline = format!("TLS to listener s fails: our certificate is rejected ({file})");
+    assert_eq!((&problem["harm"], &problem["headline"]), (&"calls".into(), &headline.into()));
+    assert!(problem["evidence"].as_str().unwrap().contains("its issuer is not trusted there"), "{problem:#}");
+    papers.authority.issue_until("edge", &["localhost"], (2099, 1, 1));
+    until("the problem is withdrawn", || first().is_null().then_some(()));
 }
 
 #[test]
@@ -466,13 +503,10 @@ fn a_reload_reads_other_files_and_refuses_bad_ones() {
     edge.signal(nix::sys::signal::Signal::SIGHUP);
     let (chain, _) = next.read();
     until("the other is shown", || (shown_now(&papers, sip) == chain[0].to_vec()).then_some(()));
-    until("its end is warned of", || edge.log().contains("listener s: its certificate expires on").then_some(()));
+    until("its end is warned of", || edge.log().contains("certificate of listener s expires on").then_some(()));
     let status = edge.json("/v1/status");
     let problems = status["problems"].to_string();
-    assert!(
-        problems.contains("listener s: its certificate expires on") && problems.contains("days left"),
-        "{problems}"
-    );
+    assert!(problems.contains("certificate of listener s expires on") && problems.contains("days left"), "{problems}");
     let days = status["listeners"]
         .as_array()
         .unwrap()

@@ -29,6 +29,8 @@ struct AgentState {
     missed_probes: u32,
     /// What went wrong last, and when.
     last_problem: Option<(String, Instant)>,
+    /// Whether a probe says so, and no call.
+    is_probes: bool,
     /// Where it is; one that has moved begins anew.
     url: String,
     breaker: Breaker,
@@ -42,6 +44,21 @@ impl AgentState {
     /// Whether a call has anything of it.
     fn is_used(&self) -> bool {
         self.sessions > 0 || !self.line.is_empty()
+    }
+
+    fn forget_problem(&mut self) {
+        (self.reached, self.last_problem, self.is_probes) = (None, None, false);
+    }
+
+    /// It is not probed any more: what probes alone have said of it is past.
+    fn end_probes(&mut self, now: Instant) {
+        (self.last_probe, self.missed_probes) = (None, 0);
+        if self.breaker.is_by_probes() {
+            self.breaker = Breaker::begin(now);
+        }
+        if self.is_probes {
+            self.forget_problem();
+        }
     }
 }
 
@@ -78,11 +95,12 @@ impl Agents {
         for agent in table.agents() {
             let state = self.by_name.entry(agent.name.clone()).or_default();
             if agent.probe.is_zero() {
-                (state.last_probe, state.missed_probes) = (None, 0);
+                state.end_probes(now);
             }
             if state.url != agent.url {
                 state.url.clone_from(&agent.url);
                 state.breaker = Breaker::begin(now);
+                state.forget_problem();
                 (state.last_probe, state.missed_probes) = (None, 0);
             }
             let size = agent.queue.map_or(0, |queue| queue.size);
@@ -195,7 +213,7 @@ impl Agents {
         if !was_open {
             state.reached = Some(false);
         }
-        state.last_problem = Some((problem, now));
+        (state.last_problem, state.is_probes) = (Some((problem, now)), false);
     }
     /// Notes that this was one that talks, asked for at `began` for that call; whether it is skipped from now on. `number`: see
     /// [`Breaker::failed`].
@@ -236,7 +254,7 @@ impl Agents {
         state.missed_probes = state.missed_probes.saturating_add(1);
         state.reached = Some(false);
         state.last_probe = Some((now, None));
-        state.last_problem = Some((problem, now));
+        (state.last_problem, state.is_probes) = (Some((problem, now)), true);
         if counts && state.missed_probes >= PROBE_FAILURES && state.breaker.missed(now, pause) {
             self.woken.extend(state.line.waiting());
             return Probed::Skipped;

@@ -66,6 +66,8 @@ struct Open {
     pause: Duration,
     next: Instant,
     trial: Option<CallKey>,
+    /// Probes alone say so: no call has failed.
+    by_probes: bool,
 }
 
 impl Breaker {
@@ -115,7 +117,7 @@ impl Breaker {
     pub fn failed(&mut self, now: Instant, began: Instant, key: CallKey, number: Option<&str>) -> bool {
         if let Some(open) = &mut self.open {
             if open.trial == Some(key) {
-                open.trial = None;
+                (open.trial, open.by_probes) = (None, false);
                 open.pause = longer(open.pause);
                 open.next = now + open.pause;
             }
@@ -136,7 +138,7 @@ impl Breaker {
         }
         let pause = self.on_probation.take().map_or(Duration::from_secs(BREAKER_FIRST_PAUSE_SECONDS), longer);
         self.failures.clear();
-        self.open = Some(Open { since: now, pause, next: now + pause, trial: None });
+        self.open = Some(Open { since: now, pause, next: now + pause, trial: None, by_probes: false });
         true
     }
 
@@ -145,7 +147,7 @@ impl Breaker {
     pub fn missed(&mut self, now: Instant, pause: Duration) -> bool {
         let is_new = self.open.is_none();
         let first = Duration::from_secs(BREAKER_FIRST_PAUSE_SECONDS);
-        let open = self.open.get_or_insert(Open { since: now, pause: first, next: now, trial: None });
+        let open = self.open.get_or_insert(Open { since: now, pause: first, next: now, trial: None, by_probes: true });
         open.next = open.next.max(now + pause);
         is_new
     }
@@ -165,6 +167,11 @@ impl Breaker {
     /// Whether the agent is skipped, but for one call at a time.
     pub const fn is_open(&self) -> bool {
         self.open.is_some()
+    }
+
+    /// Whether it is skipped for what probes alone have said.
+    pub fn is_by_probes(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.by_probes)
     }
 
     /// Whether a stream began before the agent was tried again.
@@ -188,6 +195,17 @@ mod tests {
     #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
 
     use super::*;
+
+    #[test]
+    fn a_call_that_fails_says_more_than_probes_do() {
+        let (mut breaker, start) = (Breaker::default(), Instant::now());
+        assert!(breaker.missed(start, ms(5_000)) && breaker.is_by_probes());
+        assert!(!breaker.missed(start + ms(2_000), ms(5_000)) && breaker.is_by_probes());
+        let later = start + ms(8_000);
+        assert_eq!(breaker.ask(later, CallKey(1)), Trial);
+        breaker.failed(later + ms(10), later, CallKey(1), None);
+        assert!(breaker.is_open() && !breaker.is_by_probes());
+    }
 
     /// What happens, and at what millisecond: streams are named by the one at which they began.
     enum Step {

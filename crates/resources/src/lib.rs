@@ -27,6 +27,7 @@ pub mod registrar;
 pub mod rewrite;
 pub mod sessions;
 pub mod sip;
+mod sound;
 pub mod strangers;
 pub mod strays;
 pub mod traced;

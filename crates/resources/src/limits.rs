@@ -174,6 +174,9 @@ pub const BREAKER_FIRST_PAUSE_SECONDS: u64 = 1;
 pub const BREAKER_LONGEST_PAUSE_SECONDS: u64 = 10;
 /// Calls in a row that are heard, after which a trunk that was not heard, or had a fault, has it no longer.
 pub const HEARD_AGAIN: u64 = 3;
+/// Mean opinion score below which a call counts as poor for its trunk: R = 60, below it "nearly all users dissatisfied"
+/// (ITU-T G.109).
+pub const POOR_TRUNK_MOS: f64 = 3.1;
 /// Probes in a row that an agent does not answer until calls with another target skip it.
 pub const PROBE_FAILURES: u32 = 2;
 /// A stream that was open for so long, in seconds, has gone well, and its agent's `retry` counts from the start again.

@@ -64,6 +64,19 @@ pub struct AgentMetrics {
     pub skipped: BTreeMap<Arc<str>, bool>,
 }
 
+/// RTP packets of a trunk's parties.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TrunkPackets {
+    /// Received.
+    pub received: u64,
+    /// Missing in what was received.
+    pub lost: u64,
+    /// Sent.
+    pub sent: u64,
+    /// Missing in what they received, as they report by RTCP.
+    pub far_lost: u64,
+}
+
 /// Everything that the gateway counts; names as in the contract's metrics.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -89,6 +102,8 @@ pub struct Metrics {
     pub call_mos: Histogram,
     /// (trunk, side): `caller`, `callee` or `both` sent no media within five seconds of the answer although they should.
     pub media_one_way: BTreeMap<(Arc<str>, &'static str), u64>,
+    /// Trunk: packets of its parties in answered calls.
+    pub rtp_of_trunks: BTreeMap<Arc<str>, TrunkPackets>,
     /// Gauge: ports taken from the pool, two to each end.
     pub media_ports_in_use: u64,
     /// Gauge: trunk; whether any peer of it answered when it was last tried.
@@ -139,6 +154,7 @@ impl Metrics {
             rtp_round_trip_seconds: Histogram::new(TRIP_BOUNDS),
             call_mos: Histogram::new(MOS_BOUNDS),
             media_one_way: BTreeMap::new(),
+            rtp_of_trunks: BTreeMap::new(),
             media_ports_in_use: 0,
             trunk_up: BTreeMap::new(),
             registration_ends: BTreeMap::new(),

@@ -10,6 +10,7 @@ use trunkgate_story::Said;
 use trunkgate_story::diagnosis::{Cause, Diagnosis};
 use trunkgate_story::last_hour::LastHour;
 use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::sounded::Sounded;
 use trunkgate_story::status::{Status, status};
 use trunkgate_story::view::{FaultView, KindView, PeerView, RejectedView, RejectionView, TrunkView};
 use trunkgate_story::wall::rfc3339;
@@ -21,6 +22,7 @@ use crate::limits::{
     HEARD_AGAIN, LET_DOWN_KEPT, LET_DOWN_SECONDS, LET_DOWN_TIMES, OVERSIZE_TOLD_EVERY, PACED_ADDRESSES, PROBE_SECONDS,
     REJECTIONS_KEPT,
 };
+use crate::sound::Sound;
 
 /// An attempt that waits, and its call.
 pub type Waiting = (CallKey, Branch);
@@ -56,6 +58,8 @@ struct TrunkState {
     unheard: Vec<Unheard>,
     /// Sides that were heard, since the start.
     heard: u64,
+    /// How its audio sounded.
+    sound: Sound,
     /// By their kind.
     faults: [Faults; 3],
     /// Calls that it has decided about, and those of them that it rejected.
@@ -192,6 +196,7 @@ impl TrunkState {
             hearing: LastHour::default(),
             unheard: Vec::new(),
             heard: 0,
+            sound: Sound::default(),
             faults: Default::default(),
             decided: LastHour::default(),
             rejections: Vec::new(),
@@ -321,6 +326,7 @@ impl Trunks {
             state.unheard.clear();
             state.rejections.clear();
             state.faults = Default::default();
+            state.sound = Sound::default();
             (state.rejects, state.last_rejected) = (0, None);
         }
     }
@@ -455,6 +461,13 @@ impl Trunks {
         }
     }
 
+    /// Notes how the audio of a trunk's party sounded in a call that has ended.
+    pub fn sounded(&mut self, now: Instant, name: &str, sid: &str, call: Sounded) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.sound.note(now, sid, call);
+        }
+    }
+
     /// Notes whether a side of a call is heard, once it should be.
     pub fn listened(&mut self, now: Instant, name: &str, sid: &str, unheard: Option<&Diagnosis>) {
         if let Some(state) = self.by_name.get_mut(name) {
@@ -561,6 +574,7 @@ impl Trunks {
             codec_mismatch: state.and_then(|state| state.fault(now, Kind::Codecs)),
             loss: state.and_then(|state| state.fault(now, Kind::Loss)),
             unsent: state.and_then(|state| state.fault(now, Kind::Unsent)),
+            quality: state.and_then(|state| state.sound.view(now)),
             peers,
             registration: None,
             phones: None,

@@ -197,12 +197,20 @@ impl Side<'_> {
                 elsewhere.map(|announced| format!("; it announced {announced}, but its SIP comes from {signalling}"));
             let text = format!("no packets arrived at {own}{}", elsewhere.unwrap_or_default());
             let fix = format!(
-                "open udp {first}-{last} for its media addresses in every firewall on the path. If `tcpdump -ni any udp port {}` \
-                 shows packets, this machine's own firewall drops them (`nft list ruleset`, `iptables -S INPUT`)",
-                self.told.port()
+                "open udp {first}-{last} for its media addresses in every firewall on the path. {}",
+                self.by_tcpdump()
             );
             self.proven(Cause::Nothing, &text, fix)
         })
+    }
+
+    /// How to find out whether its packets reach this machine, and what follows from that.
+    fn by_tcpdump(&self) -> String {
+        let (name, port) = (self.name, self.told.port());
+        format!(
+            "If `tcpdump -ni any udp port {port}` shows packets, this machine's own firewall drops them (`nft list ruleset`, \
+             `iptables -S INPUT`); if it shows none, and the path is open, {name} sends nothing: look at its settings, hold and mute"
+        )
     }
 
     /// What is wrong with what has come from it, or with what is sent to it.
@@ -222,11 +230,10 @@ impl Side<'_> {
         let found = self.unsent().or_else(srtp).or_else(strangers);
         let found = found.or_else(|| self.unreachable(ICMP_SHARE_OF_HEARD)).or_else(|| self.unread());
         let nothing = || {
-            let (name, port) = (self.name, self.told.port());
+            let (name, by_tcpdump) = (self.name, self.by_tcpdump());
             let fix = format!(
                 "check whether {name} is muted or on hold without saying so; otherwise a NAT or firewall closed the path, or {name} \
-                 changed its address. If `tcpdump -ni any udp port {port}` shows packets, this machine's firewall drops them \
-                 (`nft list ruleset`, `iptables -S INPUT`)"
+                 changed its address. {by_tcpdump}"
             );
             let text = format!("no packets arrived for {} s, after {heard}", silent.as_secs());
             Diagnosis { cause: Cause::Ceased, text: format!("{text} ({})", self.story()), fix }
@@ -424,9 +431,8 @@ impl Side<'_> {
         let name = self.name;
         let text = format!("no packets from {name} for {} s, after {}", ago.as_secs(), packets(heard, ""));
         let fix = format!(
-            "check whether {name} is muted and stops sending then; otherwise a NAT or firewall closed the path. If `tcpdump -ni any udp \
-             port {}` shows packets, this machine's firewall drops them (`nft list ruleset`, `iptables -S INPUT`)",
-            self.told.port()
+            "check whether {name} is muted and stops sending then; otherwise a NAT or firewall closed the path. {}",
+            self.by_tcpdump()
         );
         self.found(Cause::Ceased, text, fix)
     }
@@ -520,7 +526,9 @@ mod tests {
             change(&counters);
             side(&remote, &counters).why_unheard().unwrap()
         };
-        assert_eq!(why(&|_| {}).cause, Cause::Nothing);
+        let nothing = why(&|_| {});
+        assert_eq!(nothing.cause, Cause::Nothing);
+        assert!(nothing.fix.contains("if it shows none, and the path is open, pbx sends nothing"), "{}", nothing.fix);
         assert!(why(&|_| {}).fix.contains("udp 16384-32767"));
         let unreachable = why(&|counters| counters.symptoms.unreachable.set(3));
         assert_eq!((unreachable.cause, unreachable.text.contains("ICMP, 3 times")), (Cause::Unreachable, true));
@@ -624,7 +632,13 @@ mod tests {
         let found = flaw(true).unwrap();
         assert_eq!(found.cause, Cause::Ceased);
         assert_eq!(found.text, "no packets from pbx for 5 s, after 30000 packets");
-        assert!(found.fix.contains("tcpdump -ni any udp port 16402"), "{}", found.fix);
+        let by_tcpdump = "tcpdump -ni any udp port 16402";
+        assert!(
+            found.fix.contains(by_tcpdump)
+                && found.fix.ends_with("pbx sends nothing: look at its settings, hold and mute"),
+            "{}",
+            found.fix
+        );
         assert_eq!(flaw(false), None, "nobody wants to hear it");
         counters.rx_packets.set(30_250);
         assert_eq!(flaw(true), None);

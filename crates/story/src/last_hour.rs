@@ -29,6 +29,11 @@ impl<const N: usize> LastHour<N> {
 
     /// Adds one to each of `counts` that is true.
     pub fn count(&mut self, now: Instant, counts: [bool; N]) {
+        self.add(now, counts.map(u64::from));
+    }
+
+    /// Adds to each count.
+    pub fn add(&mut self, now: Instant, counts: [u64; N]) {
         self.begin.get_or_insert(now);
         let minute = self.minute(now);
         while self.minutes.front().is_some_and(|(at, _)| at + MINUTES < minute) {
@@ -38,7 +43,7 @@ impl<const N: usize> LastHour<N> {
             self.minutes.push_back((minute, [0; N]));
         }
         if let Some((_, sums)) = self.minutes.back_mut() {
-            sums.iter_mut().zip(counts).for_each(|(sum, counts)| *sum += u64::from(counts));
+            sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
         }
     }
 

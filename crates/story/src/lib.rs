@@ -20,6 +20,7 @@ pub mod sampled;
 pub mod sentence;
 pub mod series;
 pub mod sms;
+pub mod sounded;
 pub mod status;
 pub mod trace;
 pub mod turns;

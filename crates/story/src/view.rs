@@ -418,6 +418,9 @@ pub struct TrunkView {
     /// Calls that lost much of its audio, or of ours on the way to it, where there were some in the last hour.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss: Option<FaultView>,
+    /// How its audio sounded in calls that ended in the last hour; absent where no score is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quality: Option<TrunkQuality>,
     /// Peers in the order of the file.
     pub peers: Vec<PeerView>,
     /// Our registration with it, where it has one.
@@ -426,6 +429,27 @@ pub struct TrunkView {
     /// The phones that have registered here, the newest first; `None` where none may.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phones: Option<Vec<PhoneView>>,
+}
+
+/// The audio that a trunk's parties sent in answered calls that ended in the last hour.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TrunkQuality {
+    /// Mean of the calls' mean opinion scores.
+    pub mos: f64,
+    /// Calls with a score.
+    pub calls: u64,
+    /// Calls of these with a score below 3.1 (R = 60): "nearly all users dissatisfied" (ITU-T G.109).
+    pub poor: u64,
+    /// Whether the mean is below that, too.
+    pub is_poor: bool,
+    /// Whether calls are poor still: not three in a row were better since the last one.
+    pub still: bool,
+    /// Figures of the last poor call; `null` where none was.
+    pub cause: Option<String>,
+    /// What would help; `null` where none was.
+    pub fix: Option<String>,
+    /// The last poor call; `null` where none was.
+    pub last_sid: Option<String>,
 }
 
 /// Calls that a trunk rejected in the last hour, but for a busy or absent called party.

@@ -115,9 +115,9 @@ impl Guest {
         let Guest { id, name, remote, known, handshake } = self;
         let (stream, identity) = match workshop.tls.accept(stream, &name).await {
             Ok(accepted) => accepted,
-            Err(failed) => {
+            Err((failed, shown)) => {
                 workshop.counters.handshakes_failed.add(1);
-                workshop.counters.tls_faults.note(Instant::now(), &name, remote.ip(), &failed.what);
+                workshop.counters.tls_faults.note(Instant::now(), shown, (remote.ip(), known), &failed);
                 return complain(&workshop, known, &name, remote, &failed);
             }
         };

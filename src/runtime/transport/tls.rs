@@ -24,7 +24,8 @@ use webpki::KeyUsage;
 
 use crate::config::{Config, ListenTls, TrunkTls};
 use crate::limits;
-use crate::system::certificates::{Pair, PairFault, Trust, carries, make_pair, provider, read_pair};
+use crate::runtime::transport::tls_faults::Shown;
+use crate::system::certificates::{CLOSED, Pair, PairFault, Trust, carries, make_pair, provider, read_pair};
 use crate::system::connector::{Connector, TlsFault, within};
 use crate::system::verifier::{Clients, Servers};
 
@@ -46,6 +47,15 @@ struct Server {
     pair: Pair,
     /// Whom its clients must come from.
     clients: Option<Trust>,
+}
+
+impl Server {
+    /// Returns a number for its certificate: another one has another number.
+    fn shown(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.pair.key.cert.hash(&mut hasher);
+        hasher.finish()
+    }
 }
 
 /// Our side towards a trunk.
@@ -152,6 +162,11 @@ impl Settings {
         let mut all: Vec<_> = listeners.chain(trunks).chain(http).collect();
         all.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
         all
+    }
+
+    /// Whether a listener still shows this certificate.
+    pub(crate) fn shows(&self, shown: &Shown) -> bool {
+        self.listeners.get(&shown.listener).is_some_and(|server| server.shown() == shown.certificate)
     }
 
     /// The same with their ends.
@@ -279,15 +294,24 @@ impl Tls {
         connector.tls(Arc::clone(&client.config), &host, stream).await
     }
 
-    /// Their side, with who they are by their certificate.
+    /// Their side, with who they are by their certificate. A fault comes with the certificate that they were shown.
     pub(super) async fn accept(
         &self,
         stream: TcpStream,
         listener: &str,
-    ) -> Result<(server::TlsStream<TcpStream>, Option<Identity>), TlsFault> {
+    ) -> Result<(server::TlsStream<TcpStream>, Option<Identity>), (TlsFault, Shown)> {
         let settings = self.settings.borrow().clone();
-        let server = settings.listeners.get(listener).ok_or_else(|| TlsFault::new("no certificate configured"))?;
-        let stream = within(HANDSHAKE, TlsAcceptor::from(Arc::clone(&server.config)).accept(stream)).await?;
+        let shown = |certificate| Shown { listener: listener.to_owned(), certificate };
+        let server =
+            settings.listeners.get(listener).ok_or_else(|| (TlsFault::new("no certificate configured"), shown(0)))?;
+        let accepted = within(HANDSHAKE, TlsAcceptor::from(Arc::clone(&server.config)).accept(stream)).await;
+        let stream = accepted.map_err(|fault| match fault.what.starts_with(CLOSED) {
+            true => (
+                TlsFault { what: format!("{CLOSED}: it may not take our certificate"), ..fault },
+                shown(server.shown()),
+            ),
+            false => (fault, shown(server.shown())),
+        })?;
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let table = self.table.borrow().clone();
         let identity = settings.recognise(listener, &table, chain);

@@ -7,6 +7,7 @@ use trunkgate_media::counters::Counter;
 
 use crate::sinks::store::Damage;
 use crate::system::problem::{Failure, Harm, Problem};
+use crate::system::text::number;
 
 /// Of each place that records go to.
 #[derive(Debug, Default)]
@@ -23,6 +24,8 @@ pub(crate) struct Figures {
     pub(super) damage: Damage,
     /// Lines of the journal of live calls that could not be read.
     pub(crate) damaged: Counter,
+    /// Records that neither the file nor the journal has.
+    pub(super) only_in_memory: Counter,
 }
 
 /// A place that records go to.
@@ -56,35 +59,61 @@ impl Figures {
 
     /// Returns each thing that is wrong.
     pub(crate) fn problems(&self) -> Vec<Problem> {
-        let of = |name: &str, failure: Failure, more: &str| {
-            Problem::new(Harm::Records, name).shown_by(format!("{failure}{more}")).caused_by(&failure)
+        let of = |headline: &str, failure: Failure, more: &str| {
+            let problem = Problem::new(Harm::Records, headline).shown_by(format!("{failure}{more}"));
+            self.kept_up(problem.caused_by(&failure))
         };
-        let mut problems: Vec<Problem> =
-            self.store.problem().into_iter().map(|failure| of("call records, queue", failure, "")).collect();
+        let mut problems: Vec<Problem> = self.file.told(&of, "call records are not written to the file");
+        problems.extend(self.url.told(&of, "call records are not delivered to the URL"));
+        let store = self.store.problem();
+        problems.extend(store.map(|failure| of("call records cannot be queued for the URL", failure, "")));
         let days = self.days.problem();
-        problems.extend(days.map(|failure| of("calls_per_day", failure, "; after a restart counting starts at 0")));
+        let counted = "; after a restart counting starts at 0";
+        problems.extend(days.map(|failure| of("counts of `calls_per_day` are not stored", failure, counted)));
         problems.extend(self.damage.told().map(|what| Problem::new(Harm::Records, what)));
         let damaged = self.damaged.get();
         if damaged > 0 {
             problems.push(
-                Problem::new(Harm::Records, "call records, journal")
-                    .shown_by(format!("{damaged} damaged lines at the start; the file is kept beside it as .damaged")),
+                Problem::new(Harm::Records, "the journal of call records was damaged at the start")
+                    .shown_by(format!("{damaged} lines were unreadable; the file is kept beside it as .damaged")),
             );
         }
-        for (name, sink) in self.all() {
-            let (name, waiting) = (format!("call records, {name}"), sink.waiting.get());
-            problems.extend(sink.problem().map(|failure| of(&name, failure, &format!("; {waiting} wait"))));
+        for (sink, missing) in [(&self.file, "not in the file"), (&self.url, "not sent to the URL")] {
             let lost = sink.lost.get();
             if lost > 0 {
-                let told = format!("{lost} were lost since the start");
-                problems.push(Problem::new(Harm::Records, name).shown_by(told));
+                let what = format!(
+                    "{} lost since the start",
+                    number(usize::try_from(lost).unwrap_or(usize::MAX), "call record")
+                );
+                problems.push(Problem::new(Harm::Records, what).shown_by(missing));
             }
         }
         problems
     }
+
+    /// Adds that the edge must not be restarted, where records are nowhere but in its memory.
+    fn kept_up(&self, problem: Problem) -> Problem {
+        let records = self.only_in_memory.get();
+        if records == 0 {
+            return problem;
+        }
+        let records = match records {
+            1 => "1 record is in memory only and would be lost".to_owned(),
+            records => format!("{records} records are in memory only and would be lost"),
+        };
+        let fix = problem.fix.as_deref().unwrap_or("repair that");
+        let fix = format!("{fix}; do not restart the edge before it: {records}");
+        problem.fixed_by(fix)
+    }
 }
 
 impl Sink {
+    /// Returns why it does not take records, with how many wait for it.
+    fn told(&self, of: &impl Fn(&str, Failure, &str) -> Problem, headline: &str) -> Vec<Problem> {
+        let waiting = self.waiting.get();
+        self.problem().map(|failure| of(headline, failure, &format!("; {waiting} wait"))).into_iter().collect()
+    }
+
     fn problem(&self) -> Option<Failure> {
         self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

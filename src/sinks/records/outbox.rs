@@ -497,7 +497,9 @@ mod tests {
         let problems = sender.figures.problems();
         assert_eq!(problems.len(), 1);
         assert!(
-            problems[0].to_string().starts_with("call records, url: http://127.0.0.1:9/: it answered 503"),
+            problems[0]
+                .to_string()
+                .starts_with("call records are not delivered to the URL: http://127.0.0.1:9/: it answered 503"),
             "{problems:?}"
         );
         sender.rests = None;
@@ -514,7 +516,11 @@ mod tests {
         assert_eq!(sender.outbox.with_queue(|queue| queue.len()), Some(kept));
         assert!(kept > 0 && sender.figures.url.lost.get() == 10 - kept as u64);
         assert_eq!(sender.outbox.next(Instant::now()).ok().unwrap().ticket.sid, "CA0");
-        assert!(sender.figures.problems()[0].to_string().contains("queue: full"), "{:?}", sender.figures.problems());
+        assert!(
+            sender.figures.problems()[0].to_string().contains("for the URL: full"),
+            "{:?}",
+            sender.figures.problems()
+        );
     }
 
     #[test]

@@ -28,6 +28,10 @@ use crate::limits::{
 use crate::sinks::store::journal::{Journal, Left};
 use crate::sinks::store::{Commit, JOURNAL, Record, Store};
 use crate::system::problem::Failure;
+use crate::system::text::number;
+
+/// Lost records whose calls are logged.
+const LOST_TOLD: usize = 10;
 
 /// How long the file is left alone after it took no record.
 const PAUSE: Duration = Duration::from_millis(RECORDS_PAUSE_MILLISECONDS);
@@ -175,6 +179,7 @@ impl Writer {
         }
         let farewell = Duration::from_secs(CDR_FAREWELL_SECONDS);
         let _ = timeout(farewell, self.finish()).await;
+        self.account();
         self.outbox.end();
         // What is not sent is in the store.
         let _ = timeout(farewell, sender).await;
@@ -191,6 +196,36 @@ impl Writer {
         self.days.hurry();
         if self.days.is_behind() {
             self.days.settle().await;
+        }
+    }
+
+    /// Says what becomes of the records that are not where they belong.
+    fn account(&mut self) {
+        let left = self.waiting.len();
+        if left == 0 {
+            return;
+        }
+        let records = number(left, "call record");
+        let saved = match &mut self.journal {
+            Some(journal) => journal.save().map(|()| journal.path().display().to_string()),
+            None => Err(io::Error::other("there is no journal")),
+        };
+        match saved {
+            Ok(path) => tracing::warn!(
+                reason = "cdr_failed",
+                "not yet written at the end: {records}; {path} keeps them, and the next start writes them"
+            ),
+            Err(error) => {
+                self.figures.file.lost.add(self.waiting.iter().filter(|one| one.to_file).count() as u64);
+                self.figures.url.lost.add(self.waiting.iter().filter(|one| one.to_url).count() as u64);
+                let sids = self.waiting.iter().take(LOST_TOLD).map(|one| one.record.sid.as_str()).collect::<Vec<_>>();
+                let more = if left > sids.len() { ", …" } else { "" };
+                tracing::error!(
+                    reason = "cdr_failed",
+                    "lost at the end: {records}, neither the file nor the journal takes them: {error}; {}{more}",
+                    sids.join(", ")
+                );
+            }
         }
     }
 
@@ -261,6 +296,8 @@ impl Writer {
         }
         self.file_waits = self.waiting.iter().filter(|one| one.to_file).count();
         self.figures.file.waiting.set(self.file_waits as u64);
+        let is_safe = self.journal.as_ref().is_some_and(|journal| !journal.is_behind());
+        self.figures.only_in_memory.set(if is_safe { 0 } else { self.waiting.len() as u64 });
         if self.file_waits == 0 && self.figures.file.took() {
             tracing::info!("call records are written again; lost since the start: {}", self.figures.file.lost.get());
         }
@@ -400,7 +437,7 @@ fn written(cdr: &Cdr, left: &[Left]) -> io::Result<Option<BTreeSet<String>>> {
 /// Whether the file takes a record; tells it where that changes.
 fn write(file: &mut RecordsFile, record: &Record, figures: &Figures) -> bool {
     let Err(error) = file.write(record, Timestamp::now()) else { return true };
-    if figures.file.failed(Failure::of(&error, file.directory()).after("not written: ")) {
+    if figures.file.failed(Failure::of(&error, file.directory())) {
         tracing::error!(
             reason = "cdr_failed",
             "call records are not written: {error}; up to {RECORDS_KEPT} are kept and retried. Calls are not affected"
@@ -556,10 +593,13 @@ mod tests {
         }
         let problems: Vec<String> = figures.problems().iter().map(ToString::to_string).collect();
         assert!(
-            problems[0].starts_with("call records, file: not written: ")
-                && problems[0].contains("; 10000 wait; try: free space on this disk: `df -h ")
+            problems[0].starts_with("call records are not written to the file: ")
+                && problems[0].contains("; 10000 wait; try: free space on this disk: `df -h "),
+            "{problems:?}"
         );
-        assert_eq!(problems[1], "call records, file: 3 were lost since the start");
+        let no_restart = "; do not restart the edge before it: 10000 records are in memory only and would be lost";
+        assert!(problems[0].ends_with(no_restart), "{problems:?}");
+        assert_eq!(problems[1], "3 call records lost since the start: not in the file");
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 1);
         set_room(None);
         writer.refused = (None, None);
@@ -573,6 +613,30 @@ mod tests {
             .collect();
         let expected: Vec<String> = (0..=RECORDS_KEPT).map(|n| format!("CA{n}")).collect();
         assert_eq!(sids, expected);
+    }
+
+    #[test]
+    fn what_waits_at_the_end_is_lost_only_where_the_journal_takes_it_neither() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cdr.jsonl");
+        let cdr = Cdr { url: None, ..cdr(&path, CdrFormat::Jsonl) };
+        let mut writer = open(&cdr).unwrap();
+        let figures = writer.figures();
+        let full = |writer: &mut Writer| {
+            set_room(Some(40));
+            writer.take(record("CA1"));
+            writer.take(record("CA2"));
+            assert_eq!(figures.only_in_memory.get(), 2);
+        };
+        full(&mut writer);
+        writer.account();
+        assert_eq!(figures.file.lost.get(), 2);
+        set_room(None);
+        writer.account();
+        assert_eq!(figures.file.lost.get(), 2, "the journal took them");
+        drop(writer);
+        drop(open(&cdr).unwrap());
+        assert_eq!(counts(directory.path()), BTreeMap::from([("CA1".to_owned(), 1), ("CA2".to_owned(), 1)]));
     }
 
     #[test]
@@ -711,7 +775,7 @@ mod tests {
         settle(&mut writer);
         assert_eq!((waiting(&writer), counts(directory.path()).len()), (Some(0), 1));
         assert!(
-            writer.figures.problems()[0].to_string().starts_with("call records, queue: "),
+            writer.figures.problems()[0].to_string().starts_with("call records cannot be queued for the URL: "),
             "{:?}",
             writer.figures.problems()
         );

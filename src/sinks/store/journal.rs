@@ -198,6 +198,21 @@ impl Journal {
         written
     }
 
+    /// Whether the file lacks what is in memory.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.behind.is_some()
+    }
+
+    /// Writes what the file lacks, however lately that has failed.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn save(&mut self) -> io::Result<()> {
+        self.behind.map_or(Ok(()), |_| self.rewrite())?;
+        self.behind = None;
+        Ok(())
+    }
+
     /// Has no call any more: nobody wants their records.
     pub(crate) fn forget(mut self) -> io::Result<()> {
         self.lines.truncate(0)

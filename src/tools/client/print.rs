@@ -10,27 +10,25 @@ use trunkgate_call::turns::LegTurnView;
 use crate::explain::ladder::wrapped;
 use crate::sinks::records::csv;
 use crate::system::terminal;
+use crate::system::text::number;
 
 /// `status`; tables that do not fit into the terminal become sentences.
 pub(super) fn status(answer: &Value, width: Option<usize>) -> String {
     let answer = &terminal::harmless_json(answer);
     let text = |value: &Value| value.as_str().unwrap_or("–").to_owned();
     let config = &answer["config"];
-    let state = match answer["state"].as_str() {
-        Some("ready") => paint("taking calls", GREEN),
-        Some(other) => paint(other, RED),
-        None => "–".into(),
-    };
-    let head = format!(
-        "{}   {}   up {}   config loaded {} ago ({}, {})   {state}",
-        paint(&text(&answer["edge"]), BOLD),
+    let since_start = format!(
+        "{}   up {}   config loaded {} ago ({}, {})",
         text(&answer["version"]),
         span(answer["uptime_seconds"].as_u64().unwrap_or(0)),
         since(config["loaded_at"].as_str()).map_or_else(|| "–".into(), span),
         text(&config["path"]),
         count(&config["warnings"], "warning"),
     );
-    let mut out = wrapped(&head, 2, width) + &problems(answer, width);
+    let name = paint(&text(&answer["edge"]), BOLD);
+    let mut out = wrapped(&format!("{name}   {}", at_a_glance(answer)), 2, width);
+    out.push_str(&wrapped(&since_start, 2, width));
+    out.push_str(&problems(answer, width));
     let listeners = answer["listeners"].as_array().into_iter().flatten().map(|listener| {
         let (name, place) = (text(&listener["name"]), [text(&listener["transport"]), text(&listener["address"])]);
         // A listener without a name of its own is named after its place.
@@ -50,6 +48,26 @@ pub(super) fn status(answer: &Value, width: Option<usize>) -> String {
     registrations(answer).lines().for_each(|line| out.push_str(&wrapped(line, 4, width)));
     out.push_str(&agents(answer, width));
     out
+}
+
+/// Whether calls are taken, how many problems there are, and the one that harms calls most: what is read first at night.
+fn at_a_glance(answer: &Value) -> String {
+    let (state, colour) = match answer["state"].as_str() {
+        Some("ready") => ("taking calls", GREEN),
+        Some(other) => (other, RED),
+        None => ("–", RED),
+    };
+    let all = answer["problem_details"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut headlines = all.iter().filter_map(|problem| problem["headline"].as_str());
+    // That the edge drains, or starts, is the state.
+    let first = headlines.find(|headline| *headline != state);
+    match (all.len(), first) {
+        (0, _) => format!("{}, no problems", paint(state, colour)),
+        (problems, None) => paint(&format!("{state}, {}", number(problems, "problem")), RED),
+        (problems, Some(first)) => {
+            format!("{}, {}: {first}", paint(state, colour), paint(&number(problems, "problem"), RED))
+        }
+    }
 }
 
 /// The problems of `status`, each with its fix in a line of its own.
@@ -74,8 +92,9 @@ fn problems(answer: &Value, width: Option<usize>) -> String {
 /// The trunks of `status`, and each address of their peers.
 fn trunks(answer: &Value, width: Option<usize>) -> String {
     let text = |value: &Value| value.as_str().unwrap_or("–").to_owned();
-    let mut rows =
-        vec![["TRUNK", "STATE", "CALLS", "CPS", "ANSWERED", "LATELY", "LAST PROBLEM"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["TRUNK", "STATE", "CALLS", "CPS", "ANSWERED", "MOS", "LATELY", "LAST PROBLEM"].map(str::to_owned).to_vec(),
+    ];
     let mut peers = vec![["PEER", "TRUNK", "STATE", "ADDRESS", "LAST OPTIONS", "RTT"].map(str::to_owned).to_vec()];
     for trunk in answer["trunks"].as_array().into_iter().flatten() {
         let limit =
@@ -106,6 +125,7 @@ fn trunks(answer: &Value, width: Option<usize>) -> String {
             format!("{} / {limit}", trunk["calls"]),
             trunk["cps"].to_string(),
             answered,
+            mos(&trunk["quality"]),
             lately(&trunk["lately"]),
             problem(trunk),
         ]);
@@ -121,6 +141,12 @@ fn days_left(days: i64) -> String {
         10..100 => format!("{} years left", days / 365),
         100.. => "no expiry within 100 years".to_owned(),
     }
+}
+
+/// How a trunk's audio sounded in the last hour.
+fn mos(quality: &Value) -> String {
+    let Some(mos) = quality["mos"].as_f64() else { return "–".to_owned() };
+    format!("{mos:.1}{}", if quality["is_poor"] == true { " poor" } else { "" })
 }
 
 /// How a trunk has done lately, in words.
@@ -660,6 +686,41 @@ mod tests {
             "{words}"
         );
         assert!(status(&answer, None).contains("TRUNK     STATE   CALLS"));
+    }
+
+    #[test]
+    fn the_first_line_of_status_has_the_number_of_problems_and_the_first() {
+        let first = |state: &str, headlines: &[&str]| {
+            let problems: Vec<Value> = headlines.iter().map(|headline| json!({ "headline": headline })).collect();
+            let answer = json!({"edge": "edge-1", "state": state, "problem_details": problems});
+            status(&answer, None).lines().next().unwrap().to_owned()
+        };
+        assert_eq!(first("ready", &[]), "edge-1   taking calls, no problems");
+        let two = first(
+            "ready",
+            &["trunk carrier rejected 16 of 16 calls in the last hour", "changed keys wait for a restart"],
+        );
+        assert_eq!(two, "edge-1   taking calls, 2 problems: trunk carrier rejected 16 of 16 calls in the last hour");
+        assert_eq!(first("draining", &["draining"]), "edge-1   draining, 1 problem");
+        assert_eq!(
+            first("draining", &["draining", "trunk pbx is down"]),
+            "edge-1   draining, 2 problems: trunk pbx is down"
+        );
+    }
+
+    #[test]
+    fn a_trunk_with_poor_audio_is_marked_in_its_row() {
+        let row = |quality: Value| {
+            let trunk = json!({"name": "carrier", "state": "up", "quality": quality});
+            status(&json!({"trunks": [trunk]}), None)
+                .lines()
+                .find(|line| line.starts_with("carrier"))
+                .unwrap()
+                .to_owned()
+        };
+        assert!(row(json!({"mos": 2.44, "is_poor": true})).contains("   2.4 poor   "));
+        assert!(row(json!({"mos": 4.31, "is_poor": false})).contains("   4.3   "));
+        assert!(!row(Value::Null).contains("poor"));
     }
 
     #[test]

@@ -11,9 +11,7 @@ use serde_json::Value;
 use self::clock::Theirs;
 use self::only::Only;
 use crate::boot::run;
-#[cfg(test)]
-use crate::config;
-use crate::config::{Config, Diagnostic};
+use crate::config::{self, Config, Diagnostic};
 use crate::runtime::speech;
 use crate::runtime::transport::Settings;
 use crate::system::text::number;
@@ -25,6 +23,7 @@ mod answer;
 mod calls;
 mod clock;
 mod container;
+mod edge;
 mod machine;
 mod only;
 mod path;
@@ -70,8 +69,8 @@ impl Report {
     }
 }
 
-/// Looks at everything, or at the lines that are named; exit 1 where one is FAIL, 2 for a file with mistakes. What cannot be
-/// read is a line, and the rest goes on.
+/// Looks at everything, or at the lines that are named; exit 1 where one is FAIL, 2 for a file with mistakes. What is wrong, or
+/// cannot be read, is a line, and the rest goes on.
 pub fn run(given: Option<&Path>, only: &[String], form: Form) -> ExitCode {
     let Some((config, found)) = run::load_to_look(given) else { return ExitCode::from(run::USAGE) };
     let only = match Only::new(only, &config) {
@@ -100,14 +99,19 @@ pub fn run(given: Option<&Path>, only: &[String], form: Form) -> ExitCode {
         Form::JsonLines => {}
     }
     let failed = findings.iter().any(|finding| finding.level == Level::Fail);
-    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    match (found.iter().any(is_mistake), failed) {
+        (true, _) => ExitCode::from(run::USAGE),
+        (false, true) => ExitCode::FAILURE,
+        (false, false) => ExitCode::SUCCESS,
+    }
 }
 
 /// What is known at once is looked at first; the page has the peers' lines last, whatever took how long.
 async fn examine(config: &Arc<Config>, found: &[Diagnostic], report: &Arc<Report>) -> Vec<Finding> {
-    let (unread, warnings): (Vec<&Diagnostic>, Vec<_>) = found.iter().partition(|one| one.is_error);
-    let mut all = report.take(vec![of_file(config, warnings.len())]);
-    all.extend(report.take(unread.into_iter().map(of_unread).collect()));
+    let mut all = report.take(of_file(config, found));
+    if report.wants(edge::LINE) {
+        all.extend(report.take(edge::problems(config).await));
+    }
     all.extend(machine::examine(config, report).await);
     if report.wants("speech") && !config.announcements.is_empty() {
         all.extend(report.take(vec![of_speech(config).await]));
@@ -164,14 +168,36 @@ async fn examine(config: &Arc<Config>, found: &[Diagnostic], report: &Arc<Report
     all
 }
 
-fn of_file(config: &Config, warnings: usize) -> Finding {
+/// Whether it is a mistake in the file, and not what the service alone may read.
+fn is_mistake(found: &Diagnostic) -> bool {
+    found.is_error && !config::is_of_service(found)
+}
+
+/// The file: how many trunks and routes it has, its first mistake, and what cannot be read here.
+fn of_file(config: &Config, found: &[Diagnostic]) -> Vec<Finding> {
     let file = config.path.display();
     let (trunks, routes) = (number(config.trunks.len(), "trunk"), number(config.routes.len(), "route"));
     let text = format!("{file}, {trunks}, {routes}");
-    match warnings {
+    let mistakes: Vec<Diagnostic> = found.iter().filter(|one| is_mistake(one)).cloned().collect();
+    let warnings = found.iter().filter(|one| !one.is_error).count();
+    let first = match warnings {
+        _ if !mistakes.is_empty() => {
+            let source = config::text(&config.path).unwrap_or_default();
+            let text = format!(
+                "{}. A start or restart fails. The other lines are about what can be read: {trunks}, {routes}",
+                config::summary(&config.path, &source, &mistakes)
+            );
+            Finding::fail(
+                "config",
+                text,
+                "trunkgate check; do not restart an edge that runs before it accepts the file",
+            )
+        }
         0 => Finding::ok("config", text),
         _ => Finding::warn("config", format!("{text}, {}", number(warnings, "warning")), "trunkgate check"),
-    }
+    };
+    let unread = found.iter().filter(|one| one.is_error && !is_mistake(one)).map(of_unread);
+    std::iter::once(first).chain(unread).collect()
 }
 
 /// A secret, or a file, that cannot be read here. The service may: systemd gives it credentials that nobody else sees.

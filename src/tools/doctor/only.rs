@@ -4,8 +4,9 @@ use crate::config::Config;
 use crate::tools::findings::Finding;
 
 /// The lines; of `options TRUNK`, `codecs TRUNK` and `agent NAME` the first word.
-const KINDS: [&str; 19] = [
+const KINDS: [&str; 20] = [
     "config",
+    "running edge",
     "ports",
     "media ports",
     "ephemeral range",

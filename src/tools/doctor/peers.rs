@@ -27,7 +27,7 @@ use crate::runtime::settings::{self, Listener};
 use crate::runtime::transport;
 use crate::runtime::transport::Settings;
 use crate::runtime::worker;
-use crate::system::certificates::{Pair, Trust, not_after};
+use crate::system::certificates::{Pair, Trust, is_self_signed, not_after};
 use crate::system::dns::{Resolver, means};
 use crate::system::interfaces;
 use crate::tools::agent_test::remedy::remedy;
@@ -72,7 +72,13 @@ fn judge_own(whose: &str, pair: &Pair, system: &Trust, is_server: bool) -> Findi
     if is_complete {
         return Finding::ok("tls", format!("{}, chain complete", end.text));
     }
-    let text = format!("{}; the certificate chain does not end in a trusted root", end.text);
+    if chain.is_some_and(|(own, _)| is_self_signed(own)) {
+        let text = format!("{}; self-signed: only remote parties that have this certificate itself trust it", end.text);
+        let fix =
+            "nothing, if each remote party has it as trusted; otherwise use a certificate of a CA that they trust";
+        return Finding::warn("tls", text, fix);
+    }
+    let text = format!("{}; the certificate chain does not end in a trusted root of this machine", end.text);
     Finding::warn(
         "tls",
         text,
@@ -83,7 +89,10 @@ fn judge_own(whose: &str, pair: &Pair, system: &Trust, is_server: bool) -> Findi
 fn judge_end(whose: &str, expires: Timestamp) -> Finding {
     let text = format!("certificate of {whose}: {}", left(expires));
     match expires.duration_since(Timestamp::now()) {
-        left if left.is_negative() => Finding::fail("tls", format!("certificate of {whose} has expired"), "replace it"),
+        left if left.is_negative() => {
+            let text = format!("certificate of {whose} expired on {}", expires.strftime("%Y-%m-%d %H:%M UTC"));
+            Finding::fail("tls", text, "replace the file: it is reloaded without a restart")
+        }
         left if left < SignedDuration::from_hours(24 * CERTIFICATE_WARNING_DAYS) => {
             Finding::warn("tls", text, "replace the file: it is reloaded without a restart")
         }

@@ -39,6 +39,7 @@ use crate::call::negotiation::refresh::{SessionTimer, WrittenTimer};
 use crate::call::program::snapshot::RunSnapshot;
 use crate::call::proof::Proof;
 use crate::call::shared::{Facts, Times};
+use crate::call::story::noted::earlier_totals;
 use crate::call::story::verdict::Story;
 use crate::call::{Bridge, Call, CallMedia, State};
 
@@ -451,7 +452,13 @@ impl Leg {
             codec: snapshot.codec,
             latched: snapshot.latched,
             proof: snapshot.proof.restored(),
-            quality: LegQuality { earlier: snapshot.figures, scores: snapshot.scores, ..LegQuality::default() },
+            quality: LegQuality {
+                // Counters begin with the process.
+                counted: earlier_totals(&snapshot.figures),
+                earlier: snapshot.figures,
+                scores: snapshot.scores,
+                ..LegQuality::default()
+            },
             timer: SessionTimer::restore(now, edge, snapshot.timer),
             ..Leg::new(snapshot.sid, party, flow, snapshot.media_ip, snapshot.session_id)
         };

@@ -169,7 +169,17 @@ fn packet_loss_is_in_the_verdict_with_its_figures() {
     let told =
         "25 % packet loss from carrier to this machine since the answer: 50 of 200 packets, MOS 2.3. Try: run `mtr -u ";
     assert!(verdict(&bench).contains(told), "{}", verdict(&bench));
-    assert_eq!(bench.reports[0].call.flags, [] as [&str; 0]);
+    assert_eq!(bench.reports[0].call.flags, ["loss"]);
+    // Of the caller's trunk, once, in its metrics and at a glance.
+    let packets = &bench.gateway.metrics().rtp_of_trunks;
+    let of = |trunk: &str| packets.get(trunk).map(|one| (one.received, one.lost));
+    assert_eq!((of("carrier"), of("pbx")), (Some((150, 50)), Some((200, 0))));
+    let status = bench.gateway.status(bench.now);
+    let quality =
+        |name: &str| status.trunks.iter().find(|trunk| trunk.name == name).and_then(|trunk| trunk.quality.clone());
+    let (carrier, pbx) = (quality("carrier").unwrap(), quality("pbx"));
+    assert_eq!((carrier.mos, carrier.calls, carrier.poor, carrier.is_poor), (2.32, 1, 1, true));
+    assert!(pbx.is_none_or(|pbx| !pbx.is_poor));
     bench.finish();
 }
 

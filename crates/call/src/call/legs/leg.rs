@@ -29,6 +29,7 @@ use trunkgate_story::impairment::{Direction, Stopped};
 use trunkgate_story::numbers::plain;
 use trunkgate_story::quality::{Scored, add_counters, score_view};
 use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::series::Totals;
 use trunkgate_story::view::{ForkView, LegView, MediaView, RtpView, SourcesView};
 
 use crate::call::agent::agent_leg::{AgentSide, Role};
@@ -175,6 +176,8 @@ pub(crate) struct LegQuality {
     pub(crate) faults: Option<Box<LegFaults>>,
     /// Whether its trunk knows whether it was heard.
     pub(crate) is_judged: bool,
+    /// Packets that are counted with its trunk already.
+    pub(crate) counted: Totals,
     /// What its media had come to at the last look.
     pub(crate) looked: Option<(Look, Instant)>,
 }

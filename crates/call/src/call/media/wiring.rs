@@ -288,6 +288,7 @@ impl CallMedia {
                 flaw: side.quality.flaw.take(),
                 faults: side.quality.faults.take(),
                 is_judged: side.quality.is_judged,
+                counted: std::mem::take(&mut side.quality.counted),
                 looked: None,
             },
             ..Leg::new(

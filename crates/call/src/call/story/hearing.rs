@@ -167,6 +167,7 @@ impl CallMedia {
             cx.set_flaw(leg, found);
             self.look_for_resumption(cx, leg);
             losses::look(cx, leg, false);
+            cx.count_packets(leg);
         }
     }
 
@@ -213,6 +214,7 @@ impl CallMedia {
             }
             cx.judge(leg, false);
             losses::look(cx, leg, true);
+            cx.count_packets(leg);
         }
     }
 }

@@ -24,6 +24,7 @@ use trunkgate_story::report::CallRecord;
 use trunkgate_story::sampled::LegTimes;
 use trunkgate_story::series::{Kept, Label, Reading, Totals, Way};
 use trunkgate_story::sms::{Sms, SmsNews};
+use trunkgate_story::sounded::Sounded;
 use trunkgate_story::unsent::{fix, text};
 use trunkgate_story::view::RtpView;
 
@@ -130,8 +131,25 @@ impl Cx<'_> {
                 if Some(leg) == self.call.legs.callee {
                     self.edge.trunks.scored(self.now, self.call.legs[leg].trunk_name(), mean);
                 }
+                let (sid, side) = (self.call.legs.sid(), &self.call.legs[leg]);
+                let (received, codec) = (heard.rx_packets, side.codec.clone());
+                let (lost, jitter_ms, rtt_ms) = (heard.lost, heard.jitter_ms, heard.rtt_ms);
+                let call = Sounded { mos: mean, lost, received, jitter_ms, rtt_ms, codec };
+                self.edge.trunks.sounded(self.now, side.trunk_name(), sid, call);
             }
         }
+    }
+
+    /// Counts what has come from a leg's trunk, gone to it and got lost since this was done last.
+    pub(crate) fn count_packets(&mut self, leg: LegId) {
+        let Some(trunk) = self.call.legs[leg].trunk.as_ref().map(|trunk| trunk.name.clone()) else { return };
+        let all = totals(&self.call.legs[leg]);
+        let before = std::mem::replace(&mut self.call.legs[leg].quality.counted, all);
+        let counts = self.edge.metrics.rtp_of_trunks.entry(trunk).or_default();
+        counts.received += all.received.saturating_sub(before.received);
+        counts.lost += all.lost.saturating_sub(before.lost);
+        counts.sent += all.sent.saturating_sub(before.sent);
+        counts.far_lost += all.far_lost.saturating_sub(before.far_lost);
     }
 
     /// Notes what has happened to its legs by now.
@@ -390,11 +408,15 @@ pub(crate) fn queue(leg: &Leg) -> Option<&AgentQueue> {
     leg.agent.as_ref()?.queue.as_deref()
 }
 
-pub(crate) fn totals(leg: &Leg) -> Totals {
-    let earlier = &leg.quality.earlier;
+/// Returns the totals of ends that are gone, or of a process before this one.
+pub(crate) fn earlier_totals(earlier: &RtpView) -> Totals {
     let far_lost = earlier.far.as_ref().map_or(0, |far| far.lost);
     let (received, lost, sent) = (earlier.rx_packets, earlier.lost, earlier.tx_packets);
-    let mut all = Totals { received, lost, sent, far_lost, far_reports: 0 };
+    Totals { received, lost, sent, far_lost, far_reports: 0 }
+}
+
+pub(crate) fn totals(leg: &Leg) -> Totals {
+    let mut all = earlier_totals(&leg.quality.earlier);
     for counters in counters(leg) {
         all.received += counters.rx_packets.get();
         all.lost += counters.lost.get();

@@ -1,0 +1,100 @@
+//! The edge that runs by this file: its problems, as `status` has them.
+
+use serde_json::Value;
+
+use crate::admin::OWN_LINES;
+use crate::config::Config;
+use crate::system::text::number;
+use crate::tools::client;
+use crate::tools::findings::{Finding, Level};
+
+/// The line of the running edge.
+pub(super) const LINE: &str = "running edge";
+/// Harms of which one line is a failure.
+const FAILURES: [&str; 5] = ["edge", "calls", "media", "restart", "records"];
+/// What is said without an answer of its own.
+const NO_FIX: &str = "`trunkgate status` shows more";
+
+/// One line for each problem of the edge that runs by this file; none where none runs.
+pub(super) async fn problems(config: &Config) -> Vec<Finding> {
+    match client::status_of(&config.http).await {
+        Ok(status) => of_status(&status),
+        Err(_) if !client::is_edge(&config.http).await => Vec::new(),
+        Err(why) => {
+            let fix = "let doctor read `[http] token`: run it as the service's user, or within its unit";
+            vec![Finding::warn(LINE, format!("its problems are unknown: {why}"), fix)]
+        }
+    }
+}
+
+/// Without the problems that have lines of their own further down.
+fn of_status(status: &Value) -> Vec<Finding> {
+    let all = status["problem_details"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let headline = |problem: &&Value| problem["headline"].as_str().unwrap_or_default().to_owned();
+    let shown = all.iter().filter(|problem| !OWN_LINES.iter().any(|line| headline(problem).starts_with(line)));
+    let findings: Vec<Finding> = shown.map(of_problem).collect();
+    if findings.is_empty() {
+        let calls = status["calls"].as_u64().and_then(|calls| usize::try_from(calls).ok()).unwrap_or_default();
+        let text = format!(
+            "{} runs {}, {}",
+            status["edge"].as_str().unwrap_or("it"),
+            ready(status),
+            number(calls, "live call")
+        );
+        return vec![Finding::ok(LINE, text)];
+    }
+    findings
+}
+
+fn ready(status: &Value) -> &str {
+    match status["state"].as_str() {
+        Some("ready") => "and takes calls",
+        Some(other) => other,
+        None => "",
+    }
+}
+
+fn of_problem(problem: &Value) -> Finding {
+    let [headline, evidence, fix, command] =
+        ["headline", "evidence", "fix", "command"].map(|key| problem[key].as_str());
+    let evidence = evidence.map(|evidence| format!(": {evidence}")).unwrap_or_default();
+    let text = format!("{}{evidence}", headline.unwrap_or("–"));
+    let fix = match (fix, command) {
+        (Some(fix), Some(command)) => format!("{fix} ({command})"),
+        (Some(one), None) | (None, Some(one)) => one.to_owned(),
+        (None, None) => NO_FIX.to_owned(),
+    };
+    let finding = Finding::warn(LINE, text, fix);
+    let harms = problem["harm"].as_str().is_some_and(|harm| FAILURES.contains(&harm));
+    if harms { Finding { level: Level::Fail, ..finding } } else { finding }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn problems_of_the_running_edge_are_lines_and_fail_by_their_harm() {
+        let problem = |harm: &str, headline: &str| json!({"harm": harm, "headline": headline, "evidence": "shown", "fix": "do", "command": "trunkgate trace CA1"});
+        let all = [
+            problem("calls", "trunk carrier rejected 16 of 16 calls in the last hour"),
+            problem("media", "packets lost in 3 of 4 calls of the last hour with carrier"),
+            problem("strangers", "SIP from unknown sources is dropped"),
+        ];
+        let found = of_status(&json!({"edge": "edge-1", "state": "ready", "problem_details": all}));
+        let seen: Vec<_> = found.iter().map(|one| (one.level, one.text.as_str())).collect();
+        assert_eq!(
+            seen,
+            [
+                (Level::Fail, "trunk carrier rejected 16 of 16 calls in the last hour: shown"),
+                (Level::Warn, "SIP from unknown sources is dropped: shown"),
+            ],
+            "packet loss has its own line"
+        );
+        assert_eq!(found[0].fix, "do (trunkgate trace CA1)");
+        let well = of_status(&json!({"edge": "edge-1", "state": "ready", "calls": 2, "problem_details": []}));
+        assert_eq!(well, [Finding::ok(LINE, "edge-1 runs and takes calls, 2 live calls")]);
+    }
+}
