@@ -37,6 +37,7 @@ fn render(counted: &Counted, handle: &Handle) -> String {
     agents(&mut out, gateway, &counted.agents);
     keepalive(&mut out, gateway);
     media(&mut out, gateway, handle.workers());
+    of_trunks(&mut out, gateway);
     besides_media(&mut out, handle.workers());
     capacity(&mut out, counted, handle);
     certificates(&mut out, handle);
@@ -306,7 +307,6 @@ fn media(out: &mut Exposition, gateway: &Metrics, workers: &[Arc<WorkerCounters>
     }
     let lost = sum(&|worker| worker.lost.get());
     out.single("trunkgate_rtp_lost_total", Kind::Counter, "RTP packets lost in received streams.", lost);
-    of_trunks(out, gateway);
     let help = "Interarrival jitter of each party of an answered call, at its end.";
     out.histogram("trunkgate_rtp_jitter_seconds", help, &gateway.rtp_jitter_seconds);
     let help = "Round-trip time (RTCP) to each party of an answered call, at its end.";

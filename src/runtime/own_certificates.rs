@@ -55,6 +55,7 @@ impl Expiring {
     pub(crate) fn problem(&self, rejected: Option<TlsFaultsView>) -> Problem {
         let left = match self.days {
             ..0 => "remote parties that verify it refuse TLS".to_owned(),
+            0 => "less than a day left".to_owned(),
             days => format!("{} left", number(usize::try_from(days).unwrap_or_default(), "day")),
         };
         let shown = match rejected {
@@ -130,6 +131,8 @@ mod tests {
         let soon = ending("2026-03-03T13:00:00Z").unwrap().problem(None);
         assert_eq!((soon.harm, soon.evidence.as_deref()), (Harm::Configuration, Some("1 day left")));
         assert!(soon.headline.starts_with("certificate of listener secure expires on "), "{soon:?}");
+        let today = ending("2026-03-02T20:00:00Z").unwrap().problem(None);
+        assert_eq!(today.evidence.as_deref(), Some("less than a day left"));
         assert_eq!(ending("2027-03-03T13:00:00Z"), None);
     }
 

@@ -309,7 +309,10 @@ impl Handle {
         let tls = Arc::clone(&self.shared.tls.borrow());
         let mut rejected = self.shared.sockets.tls_faults.ours(std::time::Instant::now(), |shown| tls.shows(shown));
         for one in self.expiring() {
-            let at = rejected.iter().position(|seen| one.kind == LISTENER && seen.listener == one.name);
+            // While it is valid it is rejected for something else.
+            let explains =
+                |seen: &TlsFaultsView| one.has_expired() && one.kind == LISTENER && seen.listener == one.name;
+            let at = rejected.iter().position(explains);
             problems.push(one.problem(at.map(|at| rejected.swap_remove(at))));
         }
         let file = |seen: &TlsFaultsView| {

@@ -212,19 +212,21 @@ pub(crate) enum Rejected {
     Other,
 }
 
+/// Alerts of a remote party that does not take our certificate (RFC 8446 §6.2).
+const REJECTIONS: [(AlertDescription, Rejected); 6] = [
+    (AlertDescription::CertificateExpired, Rejected::Expired),
+    (AlertDescription::UnknownCA, Rejected::Issuer),
+    (AlertDescription::BadCertificate, Rejected::Other),
+    (AlertDescription::UnsupportedCertificate, Rejected::Other),
+    (AlertDescription::CertificateRevoked, Rejected::Other),
+    (AlertDescription::CertificateUnknown, Rejected::Other),
+];
+
 impl Rejected {
     /// Returns why our certificate was rejected; `None`: the handshake failed for another reason.
     pub(crate) fn of(error: &io::Error) -> Option<Rejected> {
         let Error::AlertReceived(alert) = error.get_ref()?.downcast_ref()? else { return None };
-        match alert {
-            AlertDescription::CertificateExpired => Some(Rejected::Expired),
-            AlertDescription::UnknownCA => Some(Rejected::Issuer),
-            AlertDescription::BadCertificate
-            | AlertDescription::UnsupportedCertificate
-            | AlertDescription::CertificateRevoked
-            | AlertDescription::CertificateUnknown => Some(Rejected::Other),
-            _ => None,
-        }
+        REJECTIONS.iter().find(|(known, _)| known == alert).map(|(_, rejected)| *rejected)
     }
 
     const fn why(self) -> &'static str {

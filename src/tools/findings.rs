@@ -51,8 +51,8 @@ const COLUMNS: usize = 80;
 /// Where a remedy begins that is too long to stand under its line.
 const REMEDY_COLUMN: usize = 8;
 
-/// All lines, and how many are not well.
-pub(crate) fn text(findings: &[Finding]) -> String {
+/// All lines, how many are not well, and the exit code, where it is not 0.
+pub(crate) fn text(findings: &[Finding], code: u8) -> String {
     let width = findings.iter().map(|finding| finding.name.chars().count()).max().unwrap_or(0);
     let behind = " ".repeat(width + 10);
     let mut out = String::new();
@@ -72,7 +72,7 @@ pub(crate) fn text(findings: &[Finding]) -> String {
     }
     let count = |level| findings.iter().filter(|finding| finding.level == level).count();
     let (failures, warnings) = (number(count(Level::Fail), "failure"), number(count(Level::Warn), "warning"));
-    let exit = if count(Level::Fail) > 0 { " (exit 1)" } else { "" };
+    let exit = if code > 0 { format!(" (exit {code})") } else { String::new() };
     out.push_str(&format!("{failures}, {warnings}{exit}\n"));
     out
 }
@@ -123,7 +123,7 @@ mod tests {
                         fix: sysctl -w net.core.rmem_max=4194304\n  \
                         FAIL  dns          no address\n                     fix: the name\n\
                         1 failure, 1 warning (exit 1)\n";
-        assert_eq!(text(&findings), expected);
+        assert_eq!(text(&findings, 1), expected);
         let json: Value = findings.iter().map(json).collect();
         assert_eq!((json[2]["level"].as_str(), json[0]["fix"].is_null()), (Some("fail"), true));
     }
@@ -132,10 +132,13 @@ mod tests {
     fn no_line_is_longer_than_eighty_columns_and_a_command_stays_whole() {
         let long = "it is so ".repeat(30);
         let command = "sysctl -w net.ipv4.ip_local_port_range=\"32768 60999\"";
-        let page = text(&[
-            Finding::warn("ephemeral range", long.trim(), command),
-            Finding::fail("options carrier", format!("a {} b", "x".repeat(90)), long.trim()),
-        ]);
+        let page = text(
+            &[
+                Finding::warn("ephemeral range", long.trim(), command),
+                Finding::fail("options carrier", format!("a {} b", "x".repeat(90)), long.trim()),
+            ],
+            1,
+        );
         let words = |line: &str| line.split_whitespace().count();
         assert!(page.lines().all(|line| line.chars().count() <= COLUMNS || words(line) == 1), "{page}");
         assert!(page.contains(&format!("\n        fix: {command}\n")), "{page}");

@@ -262,7 +262,11 @@ fn a_carrier_that_rejects_every_call_is_the_first_problem_with_its_codes_and_wor
     assert!(!edge.log().contains("+14155550100"), "{}", edge.log());
     let records = until("all are recorded", || Some(records(&edge)).filter(|records| records.len() == 4));
     assert!(records.iter().all(|record| record["legs"][1]["sip_code"].is_u64()), "{records:?}");
-    let call = Call::set_up(&edge, "answered", &caller, &callee);
+    for n in 0..3 {
+        let problems = edge.json("/v1/status")["problems"].as_array().unwrap().len();
+        assert_eq!(problems, 1, "one good call may be chance, {n} were");
+        let call = Call::set_up(&edge, &format!("answered-{n}"), &caller, &callee);
+        call.hang_up(2, &caller, &callee);
+    }
     assert_eq!(edge.json("/v1/status")["problems"], json!([]), "it is good again");
-    call.hang_up(2, &caller, &callee);
 }

@@ -66,9 +66,8 @@ struct TrunkState {
     decided: LastHour<2>,
     /// With what, the newest last.
     rejections: Vec<Rejection>,
-    /// Calls that it has still to answer until what it rejected is past, and to whom the last of those was.
-    rejects: u8,
-    last_rejected: Option<Box<str>>,
+    /// The last call that it rejected.
+    last_rejected: LastRejected,
     /// The same since the start: decided, rejected.
     decisions: [u64; 2],
     /// When an INVITE that is too long for UDP was logged last.
@@ -121,6 +120,15 @@ struct Faults {
     last: Option<(Diagnosis, String)>,
     /// The trunk's `heard` at that time.
     heard: u64,
+}
+
+/// The last call that a trunk rejected.
+#[derive(Debug, Default)]
+struct LastRejected {
+    /// To whom it was.
+    called: Option<Box<str>>,
+    /// Calls that are still to be answered until that is past.
+    left: u8,
 }
 
 /// Calls that were rejected with the same code and phrase.
@@ -200,24 +208,23 @@ impl TrunkState {
             faults: Default::default(),
             decided: LastHour::default(),
             rejections: Vec::new(),
-            rejects: 0,
-            last_rejected: None,
+            last_rejected: LastRejected::default(),
             decisions: [0; 2],
             oversize_told: None,
         }
     }
     /// Notes with what it rejected a call to this number.
     fn note_rejection(&mut self, now: Instant, (sid, called): (&str, &str), (how, said): (Rejected, &Said)) {
-        let is_same = self.last_rejected.as_deref() == Some(called);
+        let is_same = self.last_rejected.called.as_deref() == Some(called);
         let is_its = how == Rejected::Always || how == Rejected::OfNumber && !is_same;
         self.decided.count(now, [true, is_its]);
         self.decisions[0] += 1;
-        self.last_rejected = Some(called.into());
+        self.last_rejected.called = Some(called.into());
         if !is_its {
             return;
         }
         self.decisions[1] += 1;
-        self.rejects = ANSWERED_AGAIN;
+        self.last_rejected.left = ANSWERED_AGAIN;
         let same = |one: &Rejection| (one.said.code, &one.said.phrase) == (said.code, &said.phrase);
         let at = self.rejections.iter().position(same);
         let mut calls = at.map(|at| self.rejections.remove(at).calls).unwrap_or_default();
@@ -240,7 +247,7 @@ impl TrunkState {
         let of_code = |code: u16| answers.iter().filter(|one| one.code == code).map(|one| one.calls).sum::<u64>();
         let most = answers.iter().map(|one| one.code).max_by_key(|code| of_code(*code));
         let fix = most.and_then(status).and_then(Status::advice).unwrap_or_default().to_owned();
-        Some(RejectedView { calls, of, still: self.rejects > 0, answers, fix, last_sid: last.sid.clone() })
+        Some(RejectedView { calls, of, still: self.last_rejected.left > 0, answers, fix, last_sid: last.sid.clone() })
     }
     /// Counts a call in, or says which limit forbids it.
     fn begin(&mut self, now: Instant, direction: usize) -> Result<(), ReasonSlug> {
@@ -327,7 +334,7 @@ impl Trunks {
             state.rejections.clear();
             state.faults = Default::default();
             state.sound = Sound::default();
-            (state.rejects, state.last_rejected) = (0, None);
+            state.last_rejected = LastRejected::default();
         }
     }
 
@@ -428,7 +435,8 @@ impl Trunks {
             state.answered += 1;
             state.decided.count(now, [true, false]);
             state.decisions[0] += 1;
-            state.rejects = state.rejects.saturating_sub(1);
+            let left = &mut state.last_rejected.left;
+            *left = left.saturating_sub(1);
             state.standing.count(now, true);
         }
     }

@@ -102,7 +102,7 @@ impl Figures {
             records => format!("{records} records are in memory only and would be lost"),
         };
         let fix = problem.fix.as_deref().unwrap_or("repair that");
-        let fix = format!("{fix}; do not restart the edge before it: {records}");
+        let fix = format!("{fix}; do not restart the edge before that: {records}");
         problem.fixed_by(fix)
     }
 }

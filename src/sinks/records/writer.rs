@@ -201,31 +201,34 @@ impl Writer {
 
     /// Says what becomes of the records that are not where they belong.
     fn account(&mut self) {
-        let left = self.waiting.len();
-        if left == 0 {
+        if self.waiting.is_empty() {
             return;
         }
-        let records = number(left, "call record");
         let saved = match &mut self.journal {
-            Some(journal) => journal.save().map(|()| journal.path().display().to_string()),
+            Some(journal) => journal.save(),
             None => Err(io::Error::other("there is no journal")),
         };
-        match saved {
-            Ok(path) => tracing::warn!(
+        let unsaved = |sid: &String| self.journal.as_ref().is_none_or(|journal| journal.unsaved().contains(sid));
+        let (lost, kept): (Vec<&Waiting>, Vec<_>) = self.waiting.iter().partition(|one| unsaved(&one.record.sid));
+        if let Some(journal) = self.journal.as_ref().filter(|_| !kept.is_empty()) {
+            tracing::warn!(
                 reason = "cdr_failed",
-                "not yet written at the end: {records}; {path} keeps them, and the next start writes them"
-            ),
-            Err(error) => {
-                self.figures.file.lost.add(self.waiting.iter().filter(|one| one.to_file).count() as u64);
-                self.figures.url.lost.add(self.waiting.iter().filter(|one| one.to_url).count() as u64);
-                let sids = self.waiting.iter().take(LOST_TOLD).map(|one| one.record.sid.as_str()).collect::<Vec<_>>();
-                let more = if left > sids.len() { ", …" } else { "" };
-                tracing::error!(
-                    reason = "cdr_failed",
-                    "lost at the end: {records}, neither the file nor the journal takes them: {error}; {}{more}",
-                    sids.join(", ")
-                );
-            }
+                "not yet written at the end: {}; {} keeps them, and the next start writes them",
+                number(kept.len(), "call record"),
+                journal.path().display()
+            );
+        }
+        if let Err(error) = saved {
+            self.figures.file.lost.add(lost.iter().filter(|one| one.to_file).count() as u64);
+            self.figures.url.lost.add(lost.iter().filter(|one| one.to_url).count() as u64);
+            let sids: Vec<&str> = lost.iter().take(LOST_TOLD).map(|one| one.record.sid.as_str()).collect();
+            tracing::error!(
+                reason = "cdr_failed",
+                "lost at the end: {}, neither the file nor the journal takes them: {error}; {}{}",
+                number(lost.len(), "call record"),
+                sids.join(", "),
+                if lost.len() > sids.len() { ", …" } else { "" }
+            );
         }
     }
 
@@ -296,8 +299,9 @@ impl Writer {
         }
         self.file_waits = self.waiting.iter().filter(|one| one.to_file).count();
         self.figures.file.waiting.set(self.file_waits as u64);
-        let is_safe = self.journal.as_ref().is_some_and(|journal| !journal.is_behind());
-        self.figures.only_in_memory.set(if is_safe { 0 } else { self.waiting.len() as u64 });
+        let waiting = self.waiting.len();
+        let unsaved = self.journal.as_ref().map_or(waiting, |journal| journal.unsaved().len());
+        self.figures.only_in_memory.set(unsaved.min(waiting) as u64);
         if self.file_waits == 0 && self.figures.file.took() {
             tracing::info!("call records are written again; lost since the start: {}", self.figures.file.lost.get());
         }
@@ -597,7 +601,7 @@ mod tests {
                 && problems[0].contains("; 10000 wait; try: free space on this disk: `df -h "),
             "{problems:?}"
         );
-        let no_restart = "; do not restart the edge before it: 10000 records are in memory only and would be lost";
+        let no_restart = "; do not restart the edge before that: 10000 records are in memory only and would be lost";
         assert!(problems[0].ends_with(no_restart), "{problems:?}");
         assert_eq!(problems[1], "3 call records lost since the start: not in the file");
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 1);
@@ -622,21 +626,24 @@ mod tests {
         let cdr = Cdr { url: None, ..cdr(&path, CdrFormat::Jsonl) };
         let mut writer = open(&cdr).unwrap();
         let figures = writer.figures();
-        let full = |writer: &mut Writer| {
-            set_room(Some(40));
-            writer.take(record("CA1"));
-            writer.take(record("CA2"));
-            assert_eq!(figures.only_in_memory.get(), 2);
-        };
-        full(&mut writer);
+        // A folder is in the place of the file: the journal has the first one; then the disk is full.
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        writer.take(record("CA0"));
+        assert_eq!(figures.only_in_memory.get(), 0);
+        set_room(Some(40));
+        writer.take(record("CA1"));
+        writer.take(record("CA2"));
+        assert_eq!((figures.only_in_memory.get(), figures.file.waiting.get()), (2, 3));
         writer.account();
         assert_eq!(figures.file.lost.get(), 2);
         set_room(None);
         writer.account();
         assert_eq!(figures.file.lost.get(), 2, "the journal took them");
         drop(writer);
+        std::fs::remove_dir(&path).unwrap();
         drop(open(&cdr).unwrap());
-        assert_eq!(counts(directory.path()), BTreeMap::from([("CA1".to_owned(), 1), ("CA2".to_owned(), 1)]));
+        assert_eq!(counts(directory.path()), ["CA0", "CA1", "CA2"].map(|sid| (sid.to_owned(), 1)).into());
     }
 
     #[test]

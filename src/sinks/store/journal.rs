@@ -27,6 +27,8 @@ pub(crate) struct Journal {
     count: usize,
     /// The file lacks what is in memory: since then, it could not be written.
     behind: Option<Instant>,
+    /// The calls whose last lines it lacks.
+    unsaved: BTreeSet<String>,
     /// When it was last seen where it belongs.
     seen: Option<Instant>,
     /// When its time was last set.
@@ -69,6 +71,7 @@ impl Journal {
             live: BTreeMap::new(),
             count: 0,
             behind: None,
+            unsaved: BTreeSet::new(),
             seen: None,
             touched: None,
             damaged,
@@ -127,11 +130,15 @@ impl Journal {
     /// Has a call's lines in memory, and those from an octet on in the file as well.
     fn note(&mut self, sid: String, lines: Box<[u8]>, from: usize) -> io::Result<()> {
         let is_behind = self.behind.is_some() || !self.is_there();
-        let kept = self.live.entry(sid).insert_entry(lines).into_mut();
+        self.unsaved.insert(sid.clone());
+        let kept = self.live.entry(sid.clone()).insert_entry(lines).into_mut();
         if is_behind {
             return self.catch_up();
         }
         let written = self.lines.append(kept.get(from..).unwrap_or_default());
+        if written.is_ok() {
+            self.unsaved.remove(&sid);
+        }
         self.wrote(written)
     }
 
@@ -160,6 +167,7 @@ impl Journal {
 
     /// Notes that a call's record is written.
     pub(crate) fn end(&mut self, sid: &str) -> io::Result<()> {
+        self.unsaved.remove(sid);
         if self.live.remove(sid).is_none() {
             return Ok(());
         }
@@ -198,9 +206,9 @@ impl Journal {
         written
     }
 
-    /// Whether the file lacks what is in memory.
-    pub(crate) fn is_behind(&self) -> bool {
-        self.behind.is_some()
+    /// Returns the calls whose last lines the file lacks.
+    pub(crate) fn unsaved(&self) -> &BTreeSet<String> {
+        &self.unsaved
     }
 
     /// Writes what the file lacks, however lately that has failed.
@@ -237,6 +245,7 @@ impl Journal {
         let text: Vec<u8> = self.live.values().flatten().copied().collect();
         self.lines = disk::rewritten(&self.path, &text)?;
         (self.count, self.is_kept) = (self.live.len(), false);
+        self.unsaved.clear();
         Ok(())
     }
 }

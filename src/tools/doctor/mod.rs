@@ -93,17 +93,14 @@ pub fn run(given: Option<&Path>, only: &[String], form: Form) -> ExitCode {
             return ExitCode::from(run::USAGE);
         }
     };
+    let failed = findings.iter().any(|finding| finding.level == Level::Fail);
+    let code = if found.iter().any(is_mistake) { run::USAGE } else { u8::from(failed) };
     match form {
-        Form::Text => client::say(&findings::text(&findings)),
+        Form::Text => client::say(&findings::text(&findings, code)),
         Form::Json => client::say(&terminal::json(&findings.iter().map(findings::json).collect())),
         Form::JsonLines => {}
     }
-    let failed = findings.iter().any(|finding| finding.level == Level::Fail);
-    match (found.iter().any(is_mistake), failed) {
-        (true, _) => ExitCode::from(run::USAGE),
-        (false, true) => ExitCode::FAILURE,
-        (false, false) => ExitCode::SUCCESS,
-    }
+    ExitCode::from(code)
 }
 
 /// What is known at once is looked at first; the page has the peers' lines last, whatever took how long.
