@@ -27,16 +27,27 @@ pub(super) struct Activity {
     calls_in: u64,
     /// Calls to it that ended in the last hour.
     calls_out: u64,
-    /// Codes of 300 and above that ended those calls, the most frequent first: sent to it in calls from it, received from it
-    /// in calls to it.
+    /// Codes of 300 and above that ended those calls, the most frequent first, each with its direction.
     codes: Vec<CodeCount>,
     /// Mean score of the audio received from it; `null` where none is known.
     mos: Option<f64>,
 }
 
-/// Calls that ended with the same code.
+/// Who sent a code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Direction {
+    /// The trunk or agent, to the edge, in a call to it.
+    Received,
+    /// The edge, to the trunk, in a call from it.
+    Sent,
+}
+
+/// Calls that ended with the same code from the same side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct CodeCount {
+    /// Who sent it.
+    direction: Direction,
     /// The SIP code.
     code: u16,
     /// How many.
@@ -47,7 +58,7 @@ pub(super) struct CodeCount {
 #[derive(Debug, Default)]
 struct Counts {
     activity: Activity,
-    codes: BTreeMap<u16, u64>,
+    codes: BTreeMap<(u16, Direction), u64>,
     mos_sum: f64,
     scored: u64,
 }
@@ -82,7 +93,8 @@ impl Parties {
 
 impl Counts {
     fn activity(self) -> Activity {
-        let mut codes: Vec<CodeCount> = self.codes.into_iter().map(|(code, calls)| CodeCount { code, calls }).collect();
+        let one = |((code, direction), calls)| CodeCount { direction, code, calls };
+        let mut codes: Vec<CodeCount> = self.codes.into_iter().map(one).collect();
         codes.sort_by_key(|one| std::cmp::Reverse(one.calls));
         codes.truncate(CODES_SHOWN);
         Activity { codes, mos: (self.scored > 0).then(|| self.mos_sum / self.scored as f64), ..self.activity }
@@ -118,10 +130,10 @@ fn count(counts: &mut BTreeMap<String, Counts>, call: &CallView) {
         let Some(counts) = counts.get_mut(name) else { continue };
         let code = if leg.direction == "inbound" {
             counts.activity.calls_in += 1;
-            call.sip_code.filter(|code| *code >= 300)
+            call.sip_code.filter(|code| *code >= 300).map(|code| (code, Direction::Sent))
         } else {
             counts.activity.calls_out += 1;
-            leg.sip_code
+            leg.sip_code.map(|code| (code, Direction::Received))
         };
         if let Some(code) = code {
             *counts.codes.entry(code).or_default() += 1;

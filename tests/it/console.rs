@@ -362,7 +362,9 @@ fn totals_are_of_all_calls_that_match() {
     let (carrier, pbx) = (&trunks[0]["hour"], &trunks[1]["hour"]);
     assert_eq!((&carrier["calls_in"], &carrier["calls_out"], &carrier["live_in"]), (&3.into(), &0.into(), &0.into()));
     assert_eq!((&pbx["calls_in"], &pbx["calls_out"]), (&0.into(), &3.into()));
-    assert_eq!(pbx["codes"], serde_json::json!([{ "code": 403, "calls": 2 }]));
+    // The trunk rejected two calls to it, and the edge two calls of the caller.
+    let codes = |direction: &str| serde_json::json!([{ "direction": direction, "code": 403, "calls": 2 }]);
+    assert_eq!((&pbx["codes"], &carrier["codes"]), (&codes("received"), &codes("sent")));
 }
 
 #[test]

@@ -27,11 +27,20 @@ export function lastProblem(one) {
   return [h('span', { class: 'short', title: masked(one.last_problem) }, masked(one.last_problem)), ' ', h('span', { class: 'dim nowrap', title: one.last_problem_at }, ago(one.last_problem_at))];
 }
 
+/** Directions of codes, with the word and the explanation that the page has for each. */
+const DIRECTIONS = [
+  ['received', 'got', (trunk) => `sent by ${trunk} to the edge`],
+  ['sent', 'sent', (trunk) => `sent by the edge to ${trunk}`],
+];
+
+/** The most frequent codes: those that the trunk sent to the edge, then those that the edge sent to it. */
 function codes(trunk, most) {
-  const all = trunk.hour.codes;
-  if (!all.length) return '–';
-  const shown = all.slice(0, most).map(({ code, calls }) => [h('a', { href: `#/calls${api.query({ trunk: trunk.name, code })}`, title: `${many(calls, 'call')} with ${code}` }, code), `\u00a0×${count(calls)} `]);
-  return h('span', {}, shown, all.length > most ? '…' : '');
+  const one = (by) => ({ code, calls }) => [h('a', { href: `#/calls${api.query({ trunk: trunk.name, code })}`, title: `${many(calls, 'call')} with ${code}, ${by}` }, code), `\u00a0×${count(calls)} `];
+  const shown = DIRECTIONS.map(([direction, word, by]) => {
+    const all = trunk.hour.codes.filter((each) => each.direction === direction);
+    return all.length ? h('span', { class: 'codes' }, h('span', { class: 'dim', title: by(trunk.name) }, `${word} `), all.slice(0, most).map(one(by(trunk.name))), all.length > most ? '…' : '') : null;
+  });
+  return shown.some(Boolean) ? shown : '–';
 }
 
 function columns(samples) {
@@ -42,7 +51,7 @@ function columns(samples) {
     { name: 'In, 1 h', title: 'Calls from the trunk that ended in the last hour', cell: (trunk) => count(trunk.hour.calls_in), sort: (trunk) => trunk.hour.calls_in, down: true, class: 'number' },
     { name: 'Out, 1 h', title: 'Calls to the trunk that ended in the last hour', cell: (trunk) => count(trunk.hour.calls_out), sort: (trunk) => trunk.hour.calls_out, down: true, class: 'number' },
     { name: 'ASR', title: 'Answered calls of those tried to the trunk, since the start', cell: (trunk) => (trunk.answered_ratio === null ? '–' : h('span', { title: `of ${many(trunk.tried, 'call')}` }, `${figure(trunk.answered_ratio * 100, 0)} %`)), sort: (trunk) => trunk.answered_ratio, class: 'number' },
-    { name: 'Codes, 1 h', title: 'Codes of rejected calls in the last hour', cell: (trunk) => codes(trunk, CODES), sort: (trunk) => trunk.hour.codes.reduce((sum, { calls }) => sum + calls, 0), down: true, wide: true },
+    { name: 'Codes, 1 h', title: 'Codes of the last hour: got (from the trunk, rejecting calls to it) and sent (by the edge, rejecting calls from the trunk)', cell: (trunk) => codes(trunk, CODES), sort: (trunk) => trunk.hour.codes.reduce((sum, { calls, direction }) => sum + (direction === 'received' ? calls : 0), 0), down: true, wide: true },
     { name: 'RTT', title: 'Response time to OPTIONS', cell: (trunk) => figure(roundTrip(trunk), 1, ' ms'), sort: roundTrip, down: true, class: 'number nowrap' },
     { name: 'MOS, 1 h', title: 'Mean score of the audio received from the trunk', cell: (trunk) => score(trunk.hour.mos), sort: (trunk) => trunk.hour.mos, class: 'number' },
     { name: 'Last hour', cell: (trunk) => spark(samples(), (sample) => sample.trunks[trunk.name] || 0, 'Sessions'), wide: true },

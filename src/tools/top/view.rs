@@ -16,7 +16,7 @@ use crate::tools::client::span;
 const HEADS: [&str; 10] = ["SID", "STARTED", "FROM", "TO", "ROUTE", "LEGS", "STATE", "CODE", "TIME", "REASON"];
 /// And how wide they are, in characters; a SID is told by its beginning.
 const WIDTHS: [u16; 10] = [10, 14, 16, 16, 10, 18, 16, 4, 10, 18];
-/// Codes of rejected calls that a trunk's line has.
+/// Codes of each direction that a trunk's line has.
 const CODES: usize = 3;
 /// Columns that a problem has at least.
 const NARROWEST: usize = 20;
@@ -158,11 +158,14 @@ fn of(count: &Value) -> String {
     count.as_u64().map(|count| format!(" of {count}")).unwrap_or_default()
 }
 
-/// Returns the most frequent codes with which calls from and to a trunk were rejected in the last hour.
+/// Returns the most frequent codes of the last hour: those that the trunk sent to the edge, and those that the edge sent to it.
 fn codes(codes: &Value) -> String {
-    let codes = codes.as_array().into_iter().flatten().take(CODES);
-    let codes: Vec<String> = codes.map(|one| format!("{}× {}", one["calls"], one["code"])).collect();
-    if codes.is_empty() { String::new() } else { format!("   rejected {}", codes.join(", ")) }
+    let of = |direction: &str, word: &str| {
+        let all = codes.as_array().into_iter().flatten().filter(|one| one["direction"] == direction).take(CODES);
+        let all: Vec<String> = all.map(|one| format!("{}× {}", one["calls"], one["code"])).collect();
+        if all.is_empty() { String::new() } else { format!("   {word} {}", all.join(", ")) }
+    };
+    of("received", "got") + &of("sent", "sent")
 }
 
 fn list(frame: &mut Frame, area: Rect, state: &State) {
@@ -258,7 +261,8 @@ mod tests {
             "agents": [{"name": "desk", "state": "up", "sessions": 2, "lost": 0, "turn_ms": {"turns": 3, "p50": 810, "p95": 1300}}],
             "problems": ["trunk pbx is down"]});
         let trunks = json!({"trunks": [{"name": "carrier", "state": "up", "calls": 1, "cps": 0, "answered_ratio": 0.5, "tried": 4,
-                "hour": {"live_in": 1, "live_out": 0, "codes": [{"code": 403, "calls": 2}, {"code": 503, "calls": 1}]}},
+                "hour": {"live_in": 1, "live_out": 0, "codes": [{"code": 403, "calls": 2, "direction": "received"}, {"code": 480, "calls": 2, "direction": "sent"},
+                    {"code": 503, "calls": 1, "direction": "received"}]}},
             {"name": "pbx", "state": "down", "calls": 1, "cps": 0, "last_problem": "no answer to OPTIONS",
                 "hour": {"live_in": 0, "live_out": 1, "codes": []}}]});
         let call = json!({"sid": "CA0123456789abcdef0123456789abcdef", "from": "+1415****101", "to": "+1415****199", "route": "in",
@@ -274,7 +278,7 @@ mod tests {
     fn the_list_is_this_page() {
         let page = "\
 edge-1   0.1.0   up 1 h 1 min   taking calls   calls 1   media ports 4 of 16384
-trunk carrier          up      in 1   out 0   cps 0   ASR 50 % of 4   rejected 2× 403, 1× 503
+trunk carrier          up      in 1   out 0   cps 0   ASR 50 % of 4   got 2× 403, 1× 503   sent 2× 480
 trunk pbx              down    in 0   out 1   cps 0   last: no answer to OPTIONS
 agent desk             up      sessions 2   lost 0   turn 810/1300 ms
 ! trunk pbx is down

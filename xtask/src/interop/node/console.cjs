@@ -166,7 +166,7 @@ async function scaled(page, most) {
   const trunks = (some) => many(some, 'trunk').map((trunk, at) => ({
     ...trunk, calls: (at * 37) % 1000, max_calls: at % 2 ? 1000 : 0,
     ...(at % 7 === 3 ? { state: 'down', last_problem: 'no answer to OPTIONS from 192.0.2.17:5060 over UDP within 4 s (no_response)', last_problem_at: new Date(Date.now() - 5e5).toISOString() } : {}),
-    ...(trunk.hour ? { hour: { ...trunk.hour, codes: at % 5 === 1 ? [[503, 1234], [486, 210], [404, 87], [403, 3]].map(([code, calls]) => ({ code, calls })) : [] } } : {}),
+    ...(trunk.hour ? { hour: { ...trunk.hour, codes: at % 5 === 1 ? [[503, 1234, 'received'], [486, 210, 'sent'], [404, 87, 'received'], [403, 3, 'received']].map(([code, calls, direction]) => ({ direction, code, calls })) : [] } } : {}),
   }));
   await rewrite('/v1/trunks', (body) => { body.trunks = trunks(body.trunks); });
   await rewrite('/v1/agents', (body) => { body.agents = many(body.agents, 'agent'); });
