@@ -302,6 +302,7 @@ impl Parts {
         }
         let turns = view.legs.iter().filter_map(|leg| leg.turn_ms.as_deref()).max_by_key(|turns| turns.all.turns);
         let (turn_p50_ms, turn_p95_ms) = (turns.map(|turns| turns.all.p50), turns.map(|turns| turns.all.p95));
+        let (proof, fix) = cx.call.end_in_words(reason);
         let record = CallRecord {
             call: view,
             sip_code: code,
@@ -312,8 +313,8 @@ impl Parts {
             mos_avg: scores.mean(),
             turn_p50_ms,
             turn_p95_ms,
-            proof: cx.call.proof(reason).map(str::to_owned),
-            fix: cx.call.own_fix(reason),
+            proof,
+            fix,
         };
         cx.report(record);
     }

@@ -52,7 +52,8 @@ fn an_agent_that_was_lost_says_so_in_the_record() {
     let callee = taken(&mut bench);
     assert_eq!(
         verdict(&bench),
-        "Answered by desk, then pbx. 1 target failed: desk (the connection to an agent was reset)."
+        "Answered by desk, then pbx. 1 target failed: desk (the connection to an agent was reset). Try: see the agent's log: its \
+         process or its server ended the connection."
     );
     hang_up(&mut bench, &mut caller);
     let bye = bench.expect(PBX, "BYE");

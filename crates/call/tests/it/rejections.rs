@@ -50,7 +50,10 @@ fn its_code_and_words_stand_in_leg_record_and_verdict_with_what_helps() {
     let recorded = &bench.reports[0].call.legs[1];
     assert_eq!((recorded.sip_code, &recorded.sip_text), (leg.sip_code, &leg.sip_text));
     let verdict = verdict(&bench);
-    assert!(verdict.contains("pbx answered 403 Whatever \"Call Rejected\""), "{verdict}");
+    // The most frequent cause of a 403 is seen without a look at the messages.
+    let told =
+        "pbx answered 403 Whatever \"Call Rejected\" (caller ID sent: From +1415****234, no P-Asserted-Identity).";
+    assert!(verdict.contains(told), "{verdict}");
     assert!(verdict.contains("Try: Check the allow list for your public address"), "{verdict}");
     // What is ours alone between the target and us is told as its own.
     rejected(&mut bench, (503, "Retry-After: 0\r\n"), 500);
@@ -70,7 +73,23 @@ fn of_several_targets_each_has_its_own_words() {
     }
     bench.expect(CARRIER, "SIP/2.0 403");
     let verdict = verdict(&bench);
-    assert!(verdict.contains("pbx (503 Whatever)") && verdict.contains("backup (403 Whatever)"), "{verdict}");
+    let told = "pbx (503 Whatever), backup (403 Whatever; caller ID sent: From +1415****234, no P-Asserted-Identity). Try: Check";
+    assert!(verdict.contains(told), "{verdict}");
+}
+
+#[test]
+fn a_call_that_failed_over_says_what_would_help_with_the_target_that_failed() {
+    let mut bench = bench(vec![to_trunk("pbx"), to_trunk("backup")]);
+    bench.invite(CARRIER, "+14155550100", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let first = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    bench.receive(PBX, first.answer(503, ""));
+    bench.expect(PBX, "ACK");
+    let second = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE"));
+    bench.receive(BACKUP, second.answer(200, &answer()));
+    let verdict = verdict(&bench);
+    let told = "Answered by backup. 1 target failed: pbx (503 Whatever). Try: Add a second peer or target";
+    assert!(verdict.starts_with(told), "{verdict}");
 }
 
 #[test]

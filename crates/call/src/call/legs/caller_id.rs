@@ -16,7 +16,7 @@ use trunkgate_resources::sip::extra;
 use trunkgate_route::number::Incomplete;
 use trunkgate_route::{CallerIdRule, Number, SendNumbers, Shown, Trunk};
 use trunkgate_sip::{Extra, Message};
-use trunkgate_story::numbers::Caller;
+use trunkgate_story::numbers::{Caller, mask};
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::headers::{Hiding, Side, are_trusted, connected_line, passing};
@@ -25,6 +25,25 @@ use crate::call::search::answer::FinalAnswer;
 use crate::call::search::attempt::Attempt;
 use crate::call::search::candidates::number_of_uri;
 use crate::call::shared::Shared;
+
+/// Codes with which a far end rejects a call for its caller ID: not allowed, anonymous, declined or blocked by an analytics service.
+pub(crate) const OF_CALLER_ID: [u16; 5] = [403, 433, 603, 607, 608];
+
+/// Returns the caller ID of an INVITE to a target for people: From, and P-Asserted-Identity or that there is none; numbers are masked.
+pub(crate) fn sent(from: &str, headers: &[Extra]) -> Box<str> {
+    let user = |value: &str| {
+        let uri = value.rsplit_once('<').map_or(value, |(_, uri)| uri);
+        let user = uri.split_once(':').map_or(uri, |(_, rest)| rest);
+        mask(user.split(['@', '>', ';']).next().unwrap_or_default())
+    };
+    let asserted = headers.iter().filter(|one| one.name.eq_ignore_ascii_case("P-Asserted-Identity"));
+    let asserted: Vec<String> = asserted.map(|one| user(&one.value)).collect();
+    let asserted = match asserted.is_empty() {
+        true => "no P-Asserted-Identity".to_owned(),
+        false => format!("P-Asserted-Identity {}", asserted.join(" and ")),
+    };
+    format!("From {}, {asserted}", user(from)).into()
+}
 
 /// Whom a target is asked for, and by whose rules.
 #[derive(Debug, Clone)]
@@ -224,4 +243,25 @@ impl Hops {
 fn word_of(text: &str) -> Option<u64> {
     let is_one = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     if is_one { u64::from_str_radix(text, 16).ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_caller_id_sent_is_masked_and_has_the_form_in_which_it_left() {
+        let asserted = extra("P-Asserted-Identity", "\"Al <i>\" <sip:14155550100@192.0.2.1;user=phone>");
+        for (from, headers, shown) in [
+            ("\"A: b\" <sip:+14155551234@192.0.2.1>", vec![], "From +1415****234, no P-Asserted-Identity"),
+            ("<sip:anonymous@anonymous.invalid>", vec![asserted], "From anonymous, P-Asserted-Identity 14155****100"),
+            (
+                "<sip:100@h>",
+                vec![extra("P-Asserted-Identity", "<tel:+14155550100>")],
+                "From 100, P-Asserted-Identity +1415****100",
+            ),
+        ] {
+            assert_eq!(&*sent(from, &headers), shown);
+        }
+    }
 }

@@ -33,7 +33,8 @@ use trunkgate_story::series::Totals;
 use trunkgate_story::view::{ForkView, LegView, MediaView, RtpView, SourcesView};
 
 use crate::call::agent::agent_leg::{AgentSide, Role};
-use crate::call::legs::leg_end::{EndedBy, LegEnd};
+use crate::call::legs::caller_id::OF_CALLER_ID;
+use crate::call::legs::leg_end::{EndedBy, LegEnd, Rejection};
 use crate::call::legs::written::Written;
 use crate::call::media::dtmf::parted;
 use crate::call::media::wiring::{agent_coding, name, transcode};
@@ -211,8 +212,8 @@ pub(crate) struct Leg {
     pub(crate) state: LegState,
     /// Why it has ended, or is about to.
     pub(crate) end: Option<LegEnd>,
-    /// What its far end said as it rejected the call.
-    pub(crate) said: Option<Box<Said>>,
+    /// How its far end rejected the call.
+    pub(crate) rejection: Option<Box<Rejection>>,
     /// Its session timer.
     pub(crate) timer: SessionTimer,
     /// Its media ends, one for each anchored m-line.
@@ -244,6 +245,17 @@ impl Leg {
         std::mem::replace(&mut self.state, state)
     }
 
+    /// Returns the caller ID that it was sent, where its far end rejected the call with a code that may be for that.
+    pub(crate) fn caller_id_rejected(&self) -> Option<&str> {
+        let rejection = self.rejection.as_ref()?;
+        rejection.caller_id.as_deref().filter(|_| OF_CALLER_ID.contains(&rejection.said.code))
+    }
+
+    /// Returns what its far end said as it rejected the call.
+    pub(crate) fn said(&self) -> Option<&Said> {
+        self.rejection.as_ref().map(|rejection| &rejection.said)
+    }
+
     /// A leg that nothing has happened to.
     pub(crate) fn new(sid: String, party: Party, flow: Flow, media_ip: IpAddr, session_id: u64) -> Leg {
         Leg {
@@ -260,7 +272,7 @@ impl Leg {
             agent: None,
             state: LegState::Trying,
             end: None,
-            said: None,
+            rejection: None,
             timer: SessionTimer::default(),
             ends: Vec::new(),
             codec: String::new(),
@@ -484,8 +496,8 @@ impl Leg {
             converted_to: self.converted_to,
             srtp: self.srtp.map(Suite::as_str),
             state: self.state.as_str(),
-            sip_code: self.said.as_ref().map(|said| said.code),
-            sip_text: self.said.as_ref().and_then(|said| said.words()),
+            sip_code: self.said().map(|said| said.code),
+            sip_text: self.said().and_then(Said::words),
             reason: self.shown_end().map(|end| end.reason.as_str()),
             ended_by: self.shown_end().map(|end| end.by.as_str()),
             ssrc: self

@@ -1,6 +1,7 @@
 //! Why each leg ended, and whether its own far end ended it: for the call's view and its record.
 
 use serde::{Deserialize, Serialize};
+use trunkgate_story::Said;
 use trunkgate_story::reason::ReasonSlug;
 
 /// Who ended a leg.
@@ -42,6 +43,15 @@ impl EndedBy {
         );
         if far_end { EndedBy::FarEnd } else { EndedBy::Edge }
     }
+}
+
+/// How a far end rejected the call.
+#[derive(Debug, Clone)]
+pub(crate) struct Rejection {
+    /// What it said.
+    pub(crate) said: Said,
+    /// The caller ID as its INVITE had it, numbers masked.
+    pub(crate) caller_id: Option<Box<str>>,
 }
 
 /// How a leg ended.

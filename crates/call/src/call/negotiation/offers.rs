@@ -22,6 +22,7 @@ use trunkgate_sdp::{
 use trunkgate_sip::{Answer, Body, Extra, Message, ServerId};
 use trunkgate_story::change::{Change, Happening};
 use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::status::status;
 
 use crate::call::controller::TargetResult;
 use crate::call::legs::leg::{Leg, LegState, StreamEnd, policy};
@@ -63,7 +64,9 @@ impl Negotiation {
         let sid = cx.call.legs.sid().to_owned();
         let change = cx.call.change_for(Happening::CallFailedOver, &line, Some(failure.reason));
         let trunk = leg.map(|leg| cx.call.legs[leg].trunk_name().to_owned()).filter(|name| !name.is_empty());
-        let fix = cx.call.own_fix(failure.reason);
+        let advice = failure.answered().filter(|_| failure.reason == ReasonSlug::TargetRejected);
+        let advice = advice.and_then(|code| status(code)?.advice()).map(str::to_owned);
+        let fix = cx.call.own_fix(failure.reason).or(advice);
         cx.call.story.failed_over = Some(Box::new((failure.reason, Change { trunk, fix, ..change })));
         cx.edge.log(&sid, line, Some(failure.reason));
     }

@@ -137,6 +137,8 @@ pub(crate) struct Attempt {
     pub(crate) governs: Option<Arc<Trunk>>,
     /// Whether its URI was named by an agent or an operator in mid-call.
     pub(crate) in_call: bool,
+    /// The caller ID as its last INVITE had it, numbers masked.
+    pub(crate) caller_id: Option<Box<str>>,
     /// The number to call instead of the called one.
     pub(crate) number: Option<String>,
     /// The Request-URI: of a bare URI as written, or that of a redirection.
@@ -201,6 +203,7 @@ impl Attempt {
             Target::App(_) | Target::Reject(_) | Target::RingAll(_) => return None,
         };
         Some(Attempt {
+            caller_id: None,
             spec,
             agent: called,
             trunk,
@@ -224,11 +227,12 @@ impl Attempt {
         })
     }
 
-    /// An INVITE to `asked` is out on a leg.
-    pub(crate) fn calls(&mut self, now: Instant, leg: LegId, asked: String) {
+    /// An INVITE to `asked` is out on a leg, with this caller ID.
+    pub(crate) fn calls(&mut self, now: Instant, leg: LegId, asked: String, caller_id: Box<str>) {
         self.progress = Progress::Calling(leg);
         self.called_at.get_or_insert(now);
         self.asked = asked;
+        self.caller_id = Some(caller_id);
         self.early = EarlyMedia::default();
     }
 

@@ -25,7 +25,7 @@ use trunkgate_story::numbers::called;
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::controller::{Controller, TargetResult};
-use crate::call::legs::caller_id::Addressed;
+use crate::call::legs::caller_id::{self, Addressed};
 use crate::call::legs::headers::Side;
 use crate::call::legs::leg::Leg;
 use crate::call::negotiation::early::EarlyMedia;
@@ -197,6 +197,7 @@ impl Search {
         let rule = governs.as_ref().and_then(|trunk| trunk.caller_id.as_ref());
         let (caller, mut headers) = bridge.negotiation.transfers.introduction(cx.call, cx.edge, from_trunk, &to, rule);
         let from = rewrite::from(&caller, form, numbers, local.ip);
+        let caller_id = caller_id::sent(&from, &headers);
         headers.extend(leg.session_headers().into_iter().chain([cx.call.hops_onward(cx.edge)]));
         let contact_user = rewrite::escape_user(&numbers.format(&caller.number, form));
         let body = cx.located(body, &mut headers, way);
@@ -228,7 +229,7 @@ impl Search {
         cx.count_failover();
         cx.call.legs.push(leg);
         if let Some(attempt) = self.attempt_mut(branch) {
-            attempt.calls(cx.now, at.leg, asked);
+            attempt.calls(cx.now, at.leg, asked, caller_id);
         }
         let silence = if is_oversize { silence(no_response_timeout) } else { no_response_timeout };
         cx.arm(Timer::NoResponse(branch), silence);

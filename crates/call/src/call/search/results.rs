@@ -19,7 +19,7 @@ use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::controller::{Step, StepResult, TargetResult};
 use crate::call::legs::leg::LegState;
-use crate::call::legs::leg_end::EndedBy;
+use crate::call::legs::leg_end::{EndedBy, Rejection};
 use crate::call::legs::location::UNSUPPORTED_MEDIA_TYPE;
 use crate::call::legs::srtp::NOT_ACCEPTABLE_HERE;
 use crate::call::legs::written::Written;
@@ -239,7 +239,8 @@ impl Parts {
         let code = said.code;
         // What is known of why says more than a phrase.
         let words = if detail.is_some() { code.to_string() } else { said.to_string() };
-        cx.call.legs[leg].said = Some(Box::new(said.clone()));
+        let caller_id = self.search.attempt(branch).and_then(|attempt| attempt.caller_id.clone());
+        cx.call.legs[leg].rejection = Some(Box::new(Rejection { said: said.clone(), caller_id }));
         if self.asked_again_without_srtp(cx, branch, leg, code)
             || self.asked_again_without_location(cx, branch, leg, code)
         {

@@ -30,7 +30,7 @@ use trunkgate_story::view::RtpView;
 
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::shared::{Cx, Ending, Shared};
-use crate::call::story::verdict::fault_of;
+use crate::call::story::verdict::{fault_of, rejection_in_words};
 
 impl Cx<'_> {
     /// Tells the capture agent what each side hears.
@@ -374,6 +374,16 @@ impl Shared {
     /// What would help with just that, where more is known than the reason tells.
     pub(crate) fn own_fix(&self, reason: ReasonSlug) -> Option<String> {
         fault_of(self, reason).map(|found| found.fix.clone())
+    }
+
+    /// What shows why it ended, and what would help with just that, for those who watch the edge: of a rejection what the target
+    /// answered, and the advice for its code.
+    pub(crate) fn end_in_words(&self, reason: ReasonSlug) -> (Option<String>, Option<String>) {
+        let (proof, fix) = (self.proof(reason).map(str::to_owned), self.own_fix(reason));
+        match rejection_in_words(self, reason).filter(|_| proof.is_none()) {
+            Some((text, advice)) => (Some(text), fix.or(advice.map(str::to_owned))),
+            None => (proof, fix),
+        }
     }
 }
 

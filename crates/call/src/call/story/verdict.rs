@@ -108,24 +108,31 @@ pub(crate) fn verdict(call: &Shared, search: &Search) -> String {
 }
 
 /// The leg whose rejection the caller was told, where a call ended for one.
-fn rejected(call: &Shared, reason: ReasonSlug) -> Option<(String, &Said)> {
+fn rejected(call: &Shared, reason: ReasonSlug) -> Option<(LegId, &Said)> {
     if !matches!(reason, ReasonSlug::TargetRejected | ReasonSlug::TrunkCongested) {
         return None;
     }
     let code = call.ending?.code;
     let ended_so = |at: &LegId| {
         let (leg, end) = (&call.legs[*at], call.legs[*at].shown_end());
-        let is_seen = leg.said.as_ref().is_some_and(|said| seen_code(said.code) == code);
+        let is_seen = leg.said().is_some_and(|said| seen_code(said.code) == code);
         is_seen && end.is_some_and(|end| end.reason == reason)
     };
     let last = call.legs.ids().skip(1).filter(ended_so).last()?;
-    Some((call.legs.name_of(last), call.legs[last].said.as_deref()?))
+    Some((last, call.legs[last].said()?))
+}
+
+/// What the target answered for which a call ended, and the advice for its code.
+pub(crate) fn rejection_in_words(call: &Shared, reason: ReasonSlug) -> Option<(String, Option<&'static str>)> {
+    let (_, said) = rejected(call, reason)?;
+    Some((why(call, reason), status(said.code).and_then(|status| status.advice())))
 }
 
 /// Why a call ended, and what shows it.
 fn why(call: &Shared, reason: ReasonSlug) -> String {
-    if let (None, Some((name, said))) = (call.proof(reason), rejected(call, reason)) {
-        return format!("{name} answered {said}");
+    if let (None, Some((leg, said))) = (call.proof(reason), rejected(call, reason)) {
+        let sent = call.legs[leg].caller_id_rejected().map(|sent| format!(" (caller ID sent: {sent})"));
+        return format!("{} answered {said}{}", call.legs.name_of(leg), sent.unwrap_or_default());
     }
     let proof = call.proof(reason).map(|proof| format!(": {proof}")).unwrap_or_default();
     format!("{}{proof}", reason.sentence())
@@ -172,17 +179,35 @@ struct Outcome {
     why: Option<ReasonSlug>,
     /// What it said, where it rejected the call.
     said: Option<Said>,
+    /// The caller ID that it was sent, where it may have rejected the call for that.
+    sent: Option<String>,
     /// One after the other, each with the same end.
     times: usize,
+}
+
+impl Outcome {
+    /// Returns what would help: by its code where it rejected the call, else by the reason.
+    fn fix(&self) -> Option<&'static str> {
+        let said = self.said.as_ref().filter(|_| is_rejection(self.why));
+        said.and_then(|said| status(said.code)?.advice()).or_else(|| self.why?.fix())
+    }
+}
+
+/// Whether a target's own words say why it failed.
+fn is_rejection(why: Option<ReasonSlug>) -> bool {
+    matches!(why, Some(ReasonSlug::TargetRejected | ReasonSlug::TrunkCongested))
 }
 
 impl std::fmt::Display for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.name)?;
         let often = if self.times > 1 { format!("{} times", self.times) } else { String::new() };
-        let why = match (self.why, &self.said) {
-            (Some(ReasonSlug::TargetRejected | ReasonSlug::TrunkCongested), Some(said)) => Some(said.to_string()),
-            (why, _) => why.map(|why| why.sentence().to_owned()),
+        let why = match self.said.as_ref().filter(|_| is_rejection(self.why)) {
+            Some(said) => {
+                let sent = self.sent.as_ref().map(|sent| format!("; caller ID sent: {sent}")).unwrap_or_default();
+                Some(format!("{said}{sent}"))
+            }
+            None => self.why.map(|why| why.sentence().to_owned()),
         };
         match (why, often.is_empty()) {
             (Some(why), true) => write!(f, " ({why})"),
@@ -196,18 +221,21 @@ impl std::fmt::Display for Outcome {
 /// Those who were called, in their order.
 fn outcomes(call: &Shared) -> Vec<Outcome> {
     let mut all: Vec<Outcome> = Vec::new();
-    let mut add = |name: String, why: Option<ReasonSlug>, said: Option<&Said>| match all.last_mut() {
+    let mut add = |name: String, why: Option<ReasonSlug>, said: Option<&Said>, sent: Option<&str>| match all.last_mut()
+    {
         Some(last) if last.name == name && last.why == why && last.said.as_ref() == said => last.times += 1,
-        Some(_) | None => all.push(Outcome { name, why, said: said.cloned(), times: 1 }),
+        Some(_) | None => {
+            all.push(Outcome { name, why, said: said.cloned(), sent: sent.map(str::to_owned), times: 1 });
+        }
     };
     let mut passed_over = call.story.passed_over.iter().peekable();
     for at in call.legs.ids().chain([call.legs.next_id()]).skip(1) {
         while let Some((name, why, _)) = passed_over.next_if(|(_, _, legs)| *legs <= at.index()) {
-            add(name.to_string(), Some(*why), None);
+            add(name.to_string(), Some(*why), None, None);
         }
         let Some(leg) = call.legs.get(at).filter(|leg| !leg.listens()) else { continue };
         let why = leg.shown_end().filter(|end| end.failed).map(|end| end.reason);
-        add(call.legs.name_of(at), why, leg.said.as_deref());
+        add(call.legs.name_of(at), why, leg.said(), leg.caller_id_rejected());
     }
     all
 }
@@ -269,7 +297,27 @@ fn failed(call: &Shared) -> String {
         n => format!(" {n} targets failed"),
     };
     let told: Vec<String> = failed.iter().take(FAILURES_TOLD).map(Outcome::to_string).collect();
-    if told.is_empty() { format!("{count}.") } else { format!("{count}: {}.", told.join(", ")) }
+    if told.is_empty() {
+        return format!("{count}.");
+    }
+    // What was wrong with a target for a fault of its own kind has its fix behind it.
+    let fault = call.story.fault.as_ref().map(|(of, _)| *of);
+    let advised = failed.iter().take(FAILURES_TOLD).filter(|one| fault.is_none() || one.why != fault);
+    format!("{count}: {}.{}", told.join(", "), advice(advised))
+}
+
+/// Returns what would help with targets that failed: one fix for all, or one for each.
+fn advice<'a>(failed: impl Iterator<Item = &'a Outcome>) -> String {
+    let mut fixes: Vec<(&str, &str)> = Vec::new();
+    for (name, fix) in failed.filter_map(|one| Some((one.name.as_str(), one.fix()?))) {
+        if fixes.iter().all(|(_, known)| *known != fix) {
+            fixes.push((name, fix));
+        }
+    }
+    match fixes.as_slice() {
+        [(_, fix)] => format!(" Try: {fix}."),
+        several => several.iter().map(|(name, fix)| format!(" Try for {name}: {fix}.")).collect(),
+    }
 }
 
 /// Says so where a side was not heard, or not when it should have begun, or not to any use; each with what would help.
