@@ -396,8 +396,10 @@ pub(super) async fn why(
     let bad = |message: String| ApiError::new(StatusCode::BAD_REQUEST, "bad_request", message);
     let Query(question) = question.map_err(|error| bad_query(&error))?;
     let config = handle.shared.running(|running| running.config.clone());
-    let lately = crate::explain::why::order::lately(&handle.status().await?.trunks);
-    crate::explain::why::explain(&handle.table(), &config, &question, Some(&lately)).map(Json).map_err(bad)
+    let gateway = handle.status().await?;
+    let agents = AgentReport::all(&handle, gateway.agents);
+    let now = json!({ "edge": gateway.edge, "trunks": gateway.trunks, "agents": agents });
+    crate::explain::why::explain(&handle.table(), &config, &question, Some(&now)).map(Json).map_err(bad)
 }
 
 pub(super) async fn reload(State(handle): State<Handle>) -> Result<Json<Reloaded>, ApiError> {
@@ -480,6 +482,7 @@ mod tests {
             transport: Transport::Udp,
             address: ([192, 0, 2, n], 5060).into(),
             state,
+            down_since: None,
             last_options: None,
             rtt_ms: None,
             failures: 3,

@@ -4,7 +4,8 @@ mod answer;
 mod caller;
 mod limits;
 mod media;
-pub(crate) mod order;
+mod order;
+mod present;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 use trunkgate_call::trunk_of_uri;
 use trunkgate_route::{
     CallInfo, DeniedBy, HoldMode, Matched, Number, Numbers, Peer, Plan, Route, SendNumbers, Table, Target, Trunk,
+    nearest,
 };
 
 use crate::config::Config;
@@ -62,7 +64,9 @@ impl Question {
     }
 }
 
-/// `{called, caller, from, source, media, limits, at, route, answer, search_timeout, order, targets:[…], attempts:[…], routes:[{name, matched, failed, because, place}]}`
+/// `{called, caller, from, source, media, limits, at, route, answer, search_timeout, order, edge, targets:[…], attempts:[…], routes:[{name, matched, failed, because, place}]}`
+///
+/// `status` is that of a running edge, where one is asked: `{edge, trunks, agents}` of `/v1/status`.
 ///
 /// # Errors
 /// In words, where no trunk is meant or the number is none.
@@ -70,7 +74,7 @@ pub(crate) fn explain(
     table: &Table,
     config: &Config,
     question: &Question,
-    lately: Option<&order::Lately>,
+    status: Option<&Value>,
 ) -> Result<Value, String> {
     let zone = &config.edge.calendar.zone;
     let at = question.moment(zone)?;
@@ -95,12 +99,14 @@ pub(crate) fn explain(
     };
     // Weights decide among equals by chance; here always the first.
     let mut plan = table.plan(&call, &mut |_| 0).filter(|_| !refused);
-    let order = plan.as_mut().map(|plan| order::sorted(plan, lately));
+    let lately = status.map(order::lately);
+    let order = plan.as_mut().map(|plan| order::sorted(plan, lately.as_ref()));
     let routes = routes(table, config, &call, plan.as_ref());
     let own = plan.as_ref().and_then(|plan| plan.route.caller_id.as_deref());
     let asked = Asked { called: &called, caller: &calling, own, from: table.trunk(&from).map(|trunk| &**trunk) };
-    let attempts: Vec<Value> =
+    let mut attempts: Vec<Value> =
         plan.iter().flat_map(|plan| &plan.targets).map(|target| attempt(table, &asked, target)).collect();
+    attempts.iter_mut().for_each(|attempt| present::add(attempt, status));
     let code = if plan.is_some() { answer::of(&attempts) } else { Some(if refused { 403 } else { 404 }) };
     let timeout = plan.as_ref().and_then(|plan| plan.search_timeout()).filter(|_| answer::has_search(&attempts));
     Ok(json!({
@@ -119,6 +125,7 @@ pub(crate) fn explain(
         "answer": code,
         "search_timeout": timeout.map(|timeout| timeout.as_secs_f64()),
         "order": order,
+        "edge": status.map(|status| &status["edge"]),
         "targets": plan.as_ref().map(targets).unwrap_or_default(),
         "attempts": attempts,
         "routes": routes,
@@ -168,12 +175,30 @@ fn origin(table: &Table, config: &Config, from: &str) -> Result<(String, Value),
         let ip: IpAddr = from.trim_matches(['[', ']']).parse().ok()?;
         Some(SocketAddr::new(ip, 5060))
     });
-    let address = address.ok_or_else(|| format!("`{from}` is neither a trunk nor an address"))?;
+    let address = address.ok_or_else(|| {
+        let names = table.trunks().iter().map(|trunk| &*trunk.name);
+        let meant = match nearest(from, names.clone()) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => format!("the trunks are {}", some_of(names)),
+        };
+        format!("`{from}` is neither a trunk nor an address: {meant}")
+    })?;
     let nobody = || format!("{from} belongs to no trunk: SIP from there is dropped without a reply");
     let (trunk, by) = table.known(address).ok_or_else(nobody)?;
     let (key, written, line) = config.places.source(trunk, address, by);
     let source = json!({ "address": from, "by": format!("{key} {written}"), "place": place(config, line) });
     Ok((trunk.name.to_string(), source))
+}
+
+/// Lists names, at most ten.
+fn some_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    const MOST: usize = 10;
+    let mut all: Vec<&str> = names.take(MOST + 1).collect();
+    if all.len() > MOST {
+        all.truncate(MOST);
+        all.push("…");
+    }
+    all.join(", ")
 }
 
 fn targets(plan: &Plan) -> Vec<String> {
@@ -348,6 +373,7 @@ pub(crate) fn text(answer: &Value) -> String {
         true => out.push_str("→ 404: no route\n"),
         false => attempts.iter().for_each(|attempt| out.push_str(&line_of(attempt))),
     }
+    out.push_str(present::note(answer));
     // What rejects has said so itself.
     let own = |code: &u64| !attempts.is_empty() && attempts.iter().all(|attempt| attempt["code"] != *code);
     if let Some(code) = answer["answer"].as_u64().filter(own) {
@@ -411,7 +437,8 @@ fn line_of(attempt: &Value) -> String {
     parts.extend([&attempt["url"], &attempt["format"]].into_iter().filter_map(Value::as_str).map(str::to_owned));
     let media = attempt["media"].is_object().then(|| format!("; {}", media::told(&attempt["media"])));
     let target = target.strip_prefix("trunk:").and_then(|name| name.split('/').next()).unwrap_or(&target);
-    format!("→ {}{}\n", format!("{target} {}", parts.join(", ")).trim_end(), media.unwrap_or_default())
+    let line = format!("→ {}{}\n", format!("{target} {}", parts.join(", ")).trim_end(), media.unwrap_or_default());
+    line + &present::text(attempt)
 }
 
 #[cfg(test)]
@@ -444,7 +471,8 @@ mod tests {
                         2 in             yes  from carrier, to +1* (t.toml:12)\n\
                         → pbx 10.0.0.5:5060 udp, sip:pbx.example;transport=tls, number +14155550123, \
                         codecs PCMU PCMA opus, srtp off, dtmf rfc4733, hold relay; audio relayed if both sides support one of \
-                        PCMU PCMA opus, otherwise transcoded; keys relayed\n";
+                        PCMU PCMA opus, otherwise transcoded; keys relayed\n  \
+                        states of the targets are unknown: no running edge was asked\n";
         assert_eq!(text(&answer), expected);
     }
 
@@ -521,6 +549,7 @@ mod tests {
             "  → pbx 10.0.0.5:5060 udp",
             "  → carrier 198.51.100.7:5060",
             "→ reject:480",
+            "  states of the targets are unknown",
             "  the last target is tried after at most 120 s",
         ];
         assert_eq!(targets.lines().count(), starts.len(), "{page}");

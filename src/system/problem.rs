@@ -97,7 +97,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// `headline: evidence; try: fix (command)`
+/// `headline: evidence; try: fix; see: command`
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.headline)?;
@@ -107,7 +107,7 @@ impl fmt::Display for Problem {
         if let Some(fix) = &self.fix {
             write!(f, "; try: {fix}")?;
         }
-        self.command.as_ref().map_or(Ok(()), |command| write!(f, " ({command})"))
+        self.command.as_ref().map_or(Ok(()), |command| write!(f, "; see: {command}"))
     }
 }
 
@@ -134,7 +134,7 @@ mod tests {
     fn a_problem_is_one_line() {
         let whole =
             Problem::new(Harm::Media, "no media from pbx").shown_by("NAT").fixed_by("media_from").traced_in("CA1");
-        assert_eq!(whole.to_string(), "no media from pbx: NAT; try: media_from (trunkgate trace CA1)");
+        assert_eq!(whole.to_string(), "no media from pbx: NAT; try: media_from; see: trunkgate trace CA1");
         assert!(Harm::Edge < Harm::Calls && Harm::Configuration < Harm::Strangers);
         assert!(Harm::Media < Harm::Restart && Harm::Restart < Harm::Configuration);
     }

@@ -541,7 +541,8 @@ pub struct Why {
     /// Header of the INVITE; repeatable
     #[arg(long, value_name = "NAME: VALUE")]
     pub header: Vec<String>,
-    /// The edge to ask; without --url the configuration is read.
+    /// The edge to ask; without --url the configuration is read, and its
+    /// own edge is asked for the states of the targets.
     #[command(flatten)]
     pub remote: Remote,
     /// Print JSON

@@ -28,7 +28,9 @@ use crate::tools::cli::{Calls, Listing, Remote};
 mod print;
 pub(crate) mod watch;
 
-pub(crate) use print::{call_row, span};
+pub(crate) use print::{CALL_HEADS, SHORT_SID, call_row};
+#[cfg(test)]
+pub(crate) use print::{HEADS, MARKED};
 
 /// Calls that a terminal is shown where no number is asked for.
 const CALLS_SHOWN: usize = 100;
@@ -46,6 +48,8 @@ const LAST: &str = "last";
 const ANSWER_BYTES: u64 = 256 << 20;
 /// What is said of an edge that takes longer.
 const SILENT: &str = "it does not answer";
+/// Longest wait for an answer that a verb can do without.
+const SOON: Duration = Duration::from_secs(2);
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -506,6 +510,12 @@ pub(crate) async fn status_of(http: &Http) -> Result<Value, String> {
     let edge = of_file(http).ok_or("its port is known only once it runs")?;
     let text = request(&edge, Method::GET, "/v1/status", None).await?;
     serde_json::from_str(&text).map_err(|_| "the response is not from a Trunkgate edge".to_owned())
+}
+
+/// `/v1/status` of the edge of this file, where one runs and answers soon.
+pub(crate) fn states_of(http: &Http) -> Option<Value> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+    runtime.block_on(async { timeout(SOON, answer_of(http, "/v1/status")).await.ok().flatten() })
 }
 
 /// `/v1/trunks` of the edge of this file, where one runs.

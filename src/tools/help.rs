@@ -8,6 +8,8 @@ use crate::config::{code, nearest};
 use crate::explain::ladder;
 use crate::tools::client;
 
+mod drops;
+mod pages;
 mod reasons;
 mod sip;
 mod words;
@@ -32,6 +34,7 @@ pub fn explain(topic: &str) -> Option<String> {
         return Some(format!("{}: {}\n\n{}\n", code.id, code.title, code.text));
     }
     let found = sip::explain(topic).or_else(|| reasons::explain(topic)).or_else(|| words::explain(topic));
+    let found = found.or_else(|| pages::explain(topic));
     found.map(|text| wrapped(&text))
 }
 
@@ -50,7 +53,7 @@ fn unknown(topic: &str, verbs: &[&str]) -> String {
     let hint = near.map(|near| format!("Did you mean `trunkgate help {near}`?\n")).unwrap_or_default();
     format!(
         "error: unknown help topic: {topic}\n{hint}Topics are verbs (calls), error codes (TG0104), SIP status codes (503), reasons \
-         (no_route), and flags, outcomes, causes and figures of calls (one_way, busy, MOS).\n`trunkgate --help` lists the verbs, docs/codes.md the error codes, docs/reasons.md the reasons.\n"
+         (no_route), flags, outcomes, causes and figures of calls (one_way, busy, MOS), columns (CPS), lines of doctor (sip_alg), metrics and their labels (trunkgate_call_mos, udp_unread).\n`trunkgate --help` lists the verbs, docs/codes.md the error codes, docs/reasons.md the reasons.\n"
     )
 }
 

@@ -14,8 +14,8 @@ use crate::system::terminal;
 use crate::tools::cli::Why;
 use crate::tools::client;
 
-/// Explains a call: by the file, as `check` reads it (host names of peers are not looked up), or with `--url` by the
-/// configuration that an edge has in force.
+/// Explains a call: by the file, as `check` reads it (host names of peers are not looked up), with the states of its targets
+/// where the edge of the file runs, or with `--url` by the configuration that an edge has in force.
 pub fn run(config: Option<&Path>, verb: &Why) -> ExitCode {
     let (from, called, caller) = (verb.from.clone(), verb.called.clone(), verb.caller.clone());
     let header = (!verb.header.is_empty()).then(|| verb.header.join("\n"));
@@ -29,7 +29,8 @@ pub fn run(config: Option<&Path>, verb: &Why) -> ExitCode {
         return client::why(config, &verb.remote, &question, show);
     }
     let Some((config, _)) = run::load(config, false) else { return ExitCode::from(run::USAGE) };
-    match explain(&Table::new(config.definition(&Found::new())), &config, &question, None) {
+    let status = client::states_of(&config.http);
+    match explain(&Table::new(config.definition(&Found::new())), &config, &question, status.as_ref()) {
         Ok(answer) => {
             client::say(&show(&answer));
             ExitCode::SUCCESS

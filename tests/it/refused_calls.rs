@@ -260,6 +260,28 @@ fn a_carrier_that_rejects_every_call_is_the_first_problem_with_its_codes_and_wor
     let shown = String::from_utf8(finish(&["calls", "show", "last", "--url", &edge.url()]).stdout).unwrap();
     assert!(shown.contains("rejected     pbx answered 404 Not Found\n"), "{shown}");
     assert!(!edge.log().contains("+14155550100"), "{}", edge.log());
+    // Beside the route: by the edge that is asked, and by the file whose edge runs.
+    let question = ["--from", "carrier", "--called", NUMBER];
+    let by_edge = finish(&[&["why", "--url", &edge.url()][..], &question].concat()).stdout;
+    let file = std::fs::read_to_string(&edge.file).unwrap();
+    let (known, unknown) = (tempfile::tempdir().unwrap(), edge.file.to_str().unwrap());
+    let known = known.path().join("known.toml");
+    let http = format!("[http]\naddress = \"{}\"", edge.address("http"));
+    std::fs::write(&known, file.replace("[http]\naddress = \"127.0.0.1:0\"", &http)).unwrap();
+    let by_file = |file: &str, from: &str| finish(&["--config", file, "why", "--from", from, "--called", NUMBER]);
+    let told =
+        "\n    now up; rejected 3 of 4 calls in the last hour (3× 403 Forbidden \"Call Rejected +1415****100\")\n";
+    for page in [by_edge, by_file(known.to_str().unwrap(), "carrier").stdout] {
+        let page = String::from_utf8(page).unwrap();
+        assert!(page.contains(told), "{page}");
+    }
+    // No edge is known by this file: its port is free to choose.
+    let page = String::from_utf8(by_file(unknown, "carrier").stdout).unwrap();
+    assert!(page.ends_with("  states of the targets are unknown: no running edge was asked\n"), "{page}");
+    let mistyped = by_file(unknown, "carier");
+    let error = String::from_utf8(mistyped.stderr).unwrap();
+    assert!(error.ends_with("`carier` is neither a trunk nor an address: did you mean \"carrier\"?\n"), "{error}");
+    assert_eq!(mistyped.status.code(), Some(2));
     let records = until("all are recorded", || Some(records(&edge)).filter(|records| records.len() == 4));
     assert!(records.iter().all(|record| record["legs"][1]["sip_code"].is_u64()), "{records:?}");
     for n in 0..3 {

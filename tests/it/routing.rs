@@ -99,7 +99,14 @@ fn why_tells_the_hour_the_header_and_the_share() {
         let asked = |place: &[&str]| -> Value {
             let all = ["--config", &path, "why", "--from", "carrier", "--called", "+442079460018", "--json"];
             let all: Vec<&str> = all.iter().chain(place).chain(more).copied().collect();
-            serde_json::from_slice(&finish(&all).stdout).unwrap()
+            let mut answer: Value = serde_json::from_slice(&finish(&all).stdout).unwrap();
+            // Only the running edge knows states.
+            answer["edge"].take();
+            for attempt in answer["attempts"].as_array_mut().into_iter().flatten() {
+                attempt["state"].take();
+                attempt["now"].take();
+            }
+            answer
         };
         let (by_file, by_edge) = (asked(&[]), asked(&["--url", &url]));
         assert_eq!(by_file, by_edge);

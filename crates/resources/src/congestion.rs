@@ -38,6 +38,12 @@ impl Congestion {
     pub(crate) fn is_on(&self, now: Instant) -> bool {
         self.until.is_some_and(|until| now < until)
     }
+
+    /// Returns for how many seconds they still do, rounded up; `None`: they do not.
+    pub(crate) fn seconds_left(&self, now: Instant) -> Option<u64> {
+        let left = self.until?.checked_duration_since(now).filter(|left| !left.is_zero())?;
+        Some(left.as_millis().div_ceil(1_000) as u64)
+    }
 }
 
 #[cfg(test)]
@@ -54,9 +60,10 @@ mod tests {
             let pause = Duration::from_secs(seconds);
             assert_eq!(congestion.refused(now, None), Some(pause));
             assert!(congestion.is_on(now));
+            assert_eq!(congestion.seconds_left(now), Some(seconds));
             assert_eq!(congestion.refused(now, Some(100)), None, "one of the same moment");
             now += pause;
-            assert!(!congestion.is_on(now));
+            assert!(!congestion.is_on(now) && congestion.seconds_left(now).is_none());
         }
         now += CONGESTED_FORGOTTEN;
         assert_eq!(congestion.refused(now, None), Some(CONGESTED_FIRST));

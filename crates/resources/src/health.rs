@@ -60,6 +60,8 @@ pub struct Health {
     pub failures: u32,
     /// `None`: nothing has been heard or missed yet.
     pub is_up: Option<bool>,
+    /// Since when it is down.
+    pub down_since: Option<Instant>,
     /// The end of its back-off (Retry-After).
     pub rests_until: Option<Instant>,
     /// The OPTIONS under way and when it was sent.
@@ -201,17 +203,22 @@ impl Healths {
         let health = self.by_spot.get_mut(spot)?;
         health.failures = 0;
         health.rtt = rtt.or(health.rtt);
+        health.down_since = None;
         Some(health.is_up.replace(true))
     }
 
     /// Notes that it did not answer; whether it is down from now on.
-    pub fn missed(&mut self, spot: &Spot, problem: String) -> bool {
+    pub fn missed(&mut self, now: Instant, spot: &Spot, problem: String) -> bool {
         let Some(health) = self.by_spot.get_mut(spot) else { return false };
         health.failures = health.failures.saturating_add(1);
         health.last_problem = Some(problem);
         // One that has never answered is down at once; one that is never asked has its next call to show that it is back.
         let allowed = if health.interval.is_zero() || health.is_up.is_none() { 1 } else { HEALTH_FAILURES };
-        health.failures >= allowed && health.is_up.replace(false) != Some(false)
+        let is_down_now = health.failures >= allowed && health.is_up.replace(false) != Some(false);
+        if is_down_now {
+            health.down_since = Some(now);
+        }
+        is_down_now
     }
 
     /// Notes what went wrong although it answers.
@@ -289,6 +296,7 @@ impl Health {
             wait: Duration::ZERO,
             failures: 0,
             is_up: None,
+            down_since: None,
             rests_until: None,
             asked: None,
             due: None,

@@ -577,6 +577,7 @@ impl Trunks {
             failures: state.map_or(0, |s| s.failed),
             last_problem_at: problem.as_ref().map(|(_, at)| rfc3339(date(*at))),
             last_problem: problem.map(|(text, _)| text),
+            congested_seconds: state.and_then(|state| state.congestion.seconds_left(now)),
             rejected: state.and_then(|state| state.rejected(now)),
             unheard: state.and_then(|state| state.unheard(now)),
             codec_mismatch: state.and_then(|state| state.fault(now, Kind::Codecs)),

@@ -65,6 +65,25 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Every cause, for documents and tests; of [`Cause::OurAddress`] with some address.
+    pub const ALL: [Cause; 16] = [
+        Cause::OnHold,
+        Cause::Srtp,
+        Cause::UnexpectedSource,
+        Cause::NotRtp,
+        Cause::Unreachable,
+        Cause::Unsent,
+        Cause::NoPhone,
+        Cause::PrivateAddress,
+        Cause::OurAddress(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)),
+        Cause::Nothing,
+        Cause::Codecs,
+        Cause::Payload,
+        Cause::Silence,
+        Cause::Ceased,
+        Cause::Unread,
+        Cause::Loss,
+    ];
     /// Its word in JSON: never another one (`docs/json.md`).
     pub const fn slug(self) -> &'static str {
         match self {

@@ -403,6 +403,9 @@ pub struct TrunkView {
     pub last_problem: Option<String>,
     /// When that was, RFC 3339.
     pub last_problem_at: Option<String>,
+    /// Seconds for which calls prefer other targets, because it has refused one for having too many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub congested_seconds: Option<u64>,
     /// Calls to it that it rejected, where there were some in the last hour.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rejected: Option<RejectedView>,
@@ -538,6 +541,8 @@ pub struct AddressView {
     pub address: SocketAddr,
     /// `up`, `down`, or `unknown` before anything was heard or missed.
     pub state: &'static str,
+    /// Since when it is down, RFC 3339; `null` where it is not.
+    pub down_since: Option<String>,
     /// When it was last asked by OPTIONS, RFC 3339.
     pub last_options: Option<String>,
     /// How long its last answer to OPTIONS took.

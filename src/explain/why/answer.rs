@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// A refusal before anybody is called: of the number, of who calls, or by the agent.
-fn is_refused(attempt: &Value) -> bool {
+pub(super) fn is_refused(attempt: &Value) -> bool {
     match attempt["ring_all"].as_array() {
         Some(members) => members.iter().all(is_refused),
         None => attempt["denied"].is_object() || attempt["shown"].is_u64() || attempt["refused"].is_u64(),

@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use trunkgate_call::view::TrunkView;
 use trunkgate_route::{Figures, Plan, Target};
 
 /// How each trunk of a running edge has done lately, and whether it is down.
-pub(crate) type Lately = BTreeMap<String, (Figures, bool)>;
+pub(super) type Lately = BTreeMap<String, (Figures, bool)>;
 
-/// The same out of its status.
-pub(crate) fn lately(trunks: &[TrunkView]) -> Lately {
-    trunks.iter().map(|trunk| (trunk.name.clone(), (trunk.lately, trunk.state == "down"))).collect()
+/// Reads the same out of the status of an edge.
+pub(super) fn lately(status: &Value) -> Lately {
+    let of = |trunk: &Value| {
+        let figures = serde_json::from_value(trunk["lately"].clone()).ok()?;
+        Some((trunk["name"].as_str()?.to_owned(), (figures, trunk["state"] == "down")))
+    };
+    status["trunks"].as_array().into_iter().flatten().filter_map(of).collect()
 }
 
 /// Puts the targets in the order in which the edge would try them now, and says why; `null` where no trunk goes by that.
@@ -48,7 +51,7 @@ pub(super) fn text(order: &Value) -> String {
     let line = |run: &Value| {
         let all: Vec<String> = run.as_array().into_iter().flatten().map(one).collect();
         let open = run[0]["why"].is_null();
-        let note = if open { ": as listed; only a running edge has statistics (--url)" } else { "" };
+        let note = if open { ": as listed; only a running edge has statistics" } else { "" };
         format!("  order asr: {}{note}\n", all.join(", "))
     };
     order.as_array().into_iter().flatten().map(line).collect()
@@ -71,7 +74,7 @@ mod tests {
         let table = Table::new(Definition { numbers, trunks, agents, routes: vec![route] });
         let mut plan = table.plan(&CallInfo::default(), &mut |_| 0).unwrap();
         let open = text(&sorted(&mut plan, None));
-        assert_eq!(open, "  order asr: a, b, c: as listed; only a running edge has statistics (--url)\n");
+        assert_eq!(open, "  order asr: a, b, c: as listed; only a running edge has statistics\n");
         let of = |name: &str, is_down, answers: &[bool]| {
             let mut standing = Standing::default();
             answers.iter().for_each(|answered| standing.count(now, *answered));

@@ -10,7 +10,23 @@ use trunkgate_call::turns::LegTurnView;
 use crate::explain::ladder::wrapped;
 use crate::sinks::records::csv;
 use crate::system::terminal;
-use crate::system::text::number;
+use crate::system::text::{number, span};
+
+/// Heads of the tables: trunks, peers, agents, calls, and legs of a call. `help` explains each.
+const TRUNK_HEADS: [&str; 8] = ["TRUNK", "STATE", "CALLS", "CPS", "ANSWERED", "MOS", "LATELY", "LAST PROBLEM"];
+const PEER_HEADS: [&str; 6] = ["PEER", "TRUNK", "STATE", "ADDRESS", "LAST OPTIONS", "RTT"];
+const AGENT_HEADS: [&str; 8] =
+    ["AGENT", "STATE", "SESSIONS", "LOST", "PROBE MS", "TURN P50/P95", "LAST PROBLEM", "URL"];
+/// Heads of the columns of calls, in `calls` and `top`.
+pub(crate) const CALL_HEADS: [&str; 11] =
+    ["SID", "STARTED", "FROM", "TO", "ROUTE", "LEGS", "STATE", "CODE", "TIME", "MOS", "REASON"];
+const LEG_HEADS: [&str; 13] =
+    ["LEG", "PARTY", "STATE", "REMOTE", "CODEC", "SRTP", "RX", "LOST", "JITTER", "MOS", "TX", "FAR MOS", "RTT"];
+/// All of them, for tests.
+#[cfg(test)]
+pub(crate) const HEADS: [&[&str]; 5] = [&TRUNK_HEADS, &PEER_HEADS, &AGENT_HEADS, &CALL_HEADS, &LEG_HEADS];
+/// Characters of a SID where there is no room for all of it: enough to name the call.
+pub(crate) const SHORT_SID: usize = 10;
 
 /// `status`; tables that do not fit into the terminal become sentences.
 pub(super) fn status(answer: &Value, width: Option<usize>) -> String {
@@ -70,7 +86,7 @@ fn at_a_glance(answer: &Value) -> String {
     }
 }
 
-/// The problems of `status`, each with its fix in a line of its own.
+/// The problems of `status`, each with its fix and the command that shows more in lines of their own.
 fn problems(answer: &Value, width: Option<usize>) -> String {
     let mut out = String::new();
     for problem in answer["problem_details"].as_array().into_iter().flatten() {
@@ -79,12 +95,9 @@ fn problems(answer: &Value, width: Option<usize>) -> String {
         let evidence = evidence.map(|evidence| format!(": {evidence}")).unwrap_or_default();
         let what = format!("{} {}{evidence}", paint("!", RED), headline.unwrap_or("–"));
         out.push_str(&wrapped(&what, 2, width));
-        let next = match (fix, command) {
-            (Some(fix), Some(command)) => format!("  try: {fix} ({command})"),
-            (Some(next), None) | (None, Some(next)) => format!("  try: {next}"),
-            (None, None) => continue,
-        };
-        out.push_str(&wrapped(&next, 7, width));
+        for (word, next) in [("try", fix), ("see", command)] {
+            out.push_str(&next.map(|next| wrapped(&format!("  {word}: {next}"), 7, width)).unwrap_or_default());
+        }
     }
     out
 }
@@ -92,10 +105,8 @@ fn problems(answer: &Value, width: Option<usize>) -> String {
 /// The trunks of `status`, and each address of their peers.
 fn trunks(answer: &Value, width: Option<usize>) -> String {
     let text = |value: &Value| value.as_str().unwrap_or("–").to_owned();
-    let mut rows = vec![
-        ["TRUNK", "STATE", "CALLS", "CPS", "ANSWERED", "MOS", "LATELY", "LAST PROBLEM"].map(str::to_owned).to_vec(),
-    ];
-    let mut peers = vec![["PEER", "TRUNK", "STATE", "ADDRESS", "LAST OPTIONS", "RTT"].map(str::to_owned).to_vec()];
+    let mut rows = vec![TRUNK_HEADS.map(str::to_owned).to_vec()];
+    let mut peers = vec![PEER_HEADS.map(str::to_owned).to_vec()];
     for trunk in answer["trunks"].as_array().into_iter().flatten() {
         let limit =
             trunk["max_calls"].as_u64().filter(|limit| *limit > 0).map_or("–".into(), |limit| limit.to_string());
@@ -194,11 +205,7 @@ fn registrations(answer: &Value) -> String {
 
 /// The agents of `status`; nothing where there are none.
 fn agents(answer: &Value, width: Option<usize>) -> String {
-    let mut rows = vec![
-        ["AGENT", "STATE", "SESSIONS", "LOST", "PROBE MS", "TURN P50/P95", "LAST PROBLEM", "URL"]
-            .map(str::to_owned)
-            .to_vec(),
-    ];
+    let mut rows = vec![AGENT_HEADS.map(str::to_owned).to_vec()];
     for agent in answer["agents"].as_array().into_iter().flatten() {
         let [name, state, lost, probe, url] =
             ["name", "state", "lost", "probe_ms", "url"].map(|key| shown(&agent[key]));
@@ -232,14 +239,10 @@ pub(super) fn calls_as_csv(answer: &Value) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// `calls ls`; where the table does not fit into the terminal, two lines a call.
+/// `calls ls`; where the table does not fit into the terminal, two lines a call, with the beginning of its SID.
 pub(super) fn calls(answer: &Value, width: Option<usize>) -> String {
     let answer = &terminal::harmless_json(answer);
-    let mut rows = vec![
-        ["SID", "STARTED", "FROM", "TO", "ROUTE", "LEGS", "STATE", "CODE", "TIME", "REASON"]
-            .map(str::to_owned)
-            .to_vec(),
-    ];
+    let mut rows = vec![CALL_HEADS.map(str::to_owned).to_vec()];
     for call in answer["calls"].as_array().into_iter().flatten() {
         rows.push(call_row(call).to_vec());
     }
@@ -251,9 +254,11 @@ pub(super) fn calls(answer: &Value, width: Option<usize>) -> String {
         return all;
     }
     let two_lines = rows.iter().skip(1).filter_map(|row| {
-        let [sid, started, from, to, route, legs, state, code, time, reason] = row.as_slice() else { return None };
+        let [sid, started, from, to, route, legs, state, code, time, mos, reason] = row.as_slice() else { return None };
+        let sid: String = sid.chars().take(SHORT_SID).collect();
+        let mos = if mos == UNKNOWN { String::new() } else { format!("MOS {mos}  ") };
         let (head, rest) = (
-            format!("{sid}  {started}  {state} {code}  {time}  {reason}"),
+            format!("{sid}  {started}  {state} {code}  {time}  {mos}{reason}"),
             format!("  {from} → {to}  {route}  {legs}"),
         );
         Some(wrapped(&head, 2, width) + &wrapped(&rest, 4, width))
@@ -261,8 +266,11 @@ pub(super) fn calls(answer: &Value, width: Option<usize>) -> String {
     two_lines.collect()
 }
 
-/// Returns a call's cells: SID, start, from, to, route, legs, state or outcome, SIP code, time, reason.
-pub(crate) fn call_row(call: &Value) -> [String; 10] {
+/// What is not known, or does not apply.
+const UNKNOWN: &str = "–";
+
+/// Returns a call's cells, in the order of [`CALL_HEADS`].
+pub(crate) fn call_row(call: &Value) -> [String; 11] {
     let is_over = !call["outcome"].is_null() && call["state"] == "ended";
     [
         shown(&call["sid"]),
@@ -274,8 +282,16 @@ pub(crate) fn call_row(call: &Value) -> [String; 10] {
         shown(if is_over { &call["outcome"] } else { &call["state"] }) + &marks(call),
         code(call),
         duration(call),
+        worst_mos(call),
         shown(&call["reason"]),
     ]
+}
+
+/// Returns the lowest score of a call: of what each of its parties was heard with, or by RTCP heard.
+fn worst_mos(call: &Value) -> String {
+    let legs = call["legs"].as_array().into_iter().flatten();
+    let scores = legs.flat_map(|leg| [leg["rtp"]["mos"].as_f64(), leg["rtp"]["far"]["mos"].as_f64()]).flatten();
+    scores.reduce(f64::min).map_or_else(|| UNKNOWN.to_owned(), |mos| format!("{mos:.1}"))
 }
 
 /// The code that its caller got, behind that of the last target where it is another.
@@ -291,7 +307,7 @@ fn code(call: &Value) -> String {
 }
 
 /// Flags that are told beside a call's state, and their words.
-const MARKED: [(&str, &str); 4] =
+pub(crate) const MARKED: [(&str, &str); 4] =
     [("one_way", "silent"), ("codec_mismatch", "codecs"), ("unsent", "unsent"), ("loss", "loss")];
 
 /// What is wrong with a call, behind its state: ` !silent`, ` !codecs`.
@@ -339,11 +355,7 @@ pub(super) fn call(call: &Value, width: Option<usize>) -> String {
     if let Some(verdict) = call["verdict"].as_str().filter(|verdict| !verdict.is_empty()) {
         out.push_str(&wrapped(&format!("{:<12} {verdict}", "verdict"), 13, width));
     }
-    let mut rows = vec![
-        ["LEG", "PARTY", "STATE", "REMOTE", "CODEC", "SRTP", "RX", "LOST", "JITTER", "MOS", "TX", "FAR MOS", "RTT"]
-            .map(str::to_owned)
-            .to_vec(),
-    ];
+    let mut rows = vec![LEG_HEADS.map(str::to_owned).to_vec()];
     let answers: Vec<String> = call["legs"].as_array().into_iter().flatten().filter_map(rejected).collect();
     answers.iter().for_each(|answer| out.push_str(&format!("{:<12} {answer}\n", "rejected")));
     out.push_str(&answered(call, width));
@@ -544,17 +556,6 @@ fn since(when: Option<&str>) -> Option<u64> {
     u64::try_from(Timestamp::now().as_second() - when.as_second()).ok()
 }
 
-/// The two largest units.
-pub(crate) fn span(seconds: u64) -> String {
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, _) => format!("{minutes} min {} s", seconds % 60),
-        (0, _, _) => format!("{hours} h {minutes} min"),
-        _ => format!("{days} d {hours} h"),
-    }
-}
-
 const BOLD: &str = "1";
 const RED: &str = "31";
 const GREEN: &str = "32";
@@ -612,12 +613,8 @@ mod tests {
     }
 
     #[test]
-    fn spans_have_two_units() {
+    fn one_of_a_thing_has_no_plural() {
         assert_eq!((count(&json!(1), "route"), count(&json!(0), "route")), ("1 route".into(), "0 routes".into()));
-        assert_eq!(span(5), "5 s");
-        assert_eq!(span(65), "1 min 5 s");
-        assert_eq!(span(3 * 3600 + 60), "3 h 1 min");
-        assert_eq!(span(12 * 86_400 + 4 * 3600), "12 d 4 h");
     }
 
     #[test]
@@ -754,6 +751,27 @@ mod tests {
     }
 
     #[test]
+    fn a_call_with_faults_has_its_worst_score_and_fits_a_terminal_of_80_columns() {
+        let leg = |trunk: &str, mos: f64, far: f64| json!({"trunk": trunk, "rtp": {"mos": mos, "far": {"mos": far}}});
+        let mut call = json!({"sid": "CAf15dff013a24b89345a0940165982d8b", "from": "+14155550102", "to": "+14155550123",
+            "route": "reception", "state": "ended", "outcome": "answered", "reason": "caller_hung_up", "sip_code": 200, "flags": ["loss"],
+            "legs": [leg("carrier", 4.4, 4.1), leg("pbx", 4.3, 2.26)],
+            "started_at": "2026-01-01T14:08:12Z", "answered_at": "2026-01-01T14:08:14Z", "ended_at": "2026-01-01T14:09:17Z"});
+        call["started_at"] = json!(Timestamp::now().strftime("%FT00:00:00Z").to_string());
+        let narrow = calls(&json!({ "calls": [call] }), Some(80));
+        assert_eq!(
+            narrow.lines().nth(1),
+            Some("  +14155550102 → +14155550123  reception  carrier → pbx"),
+            "each call has two lines: {narrow}"
+        );
+        assert!(
+            narrow.starts_with("CAf15dff01  00:00:00  answered !loss 200  1 min 3 s  MOS 2.3  caller_hung_up\n"),
+            "{narrow}"
+        );
+        assert_eq!(worst_mos(&json!({"legs": [{"rtp": {"mos": null, "far": null}}, {}]})), "–");
+    }
+
+    #[test]
     fn a_call_is_one_row() {
         let call = json!({"sid": "CA1", "from": "+1", "to": "+2", "route": "r", "state": "ended", "outcome": "answered",
             "reason": "caller_hung_up", "sip_code": 200, "legs": [{"trunk": "a"}, {"trunk": "b"}],
@@ -764,7 +782,7 @@ mod tests {
             text.lines().nth(1).unwrap().split("   ").map(str::trim).filter(|c| !c.is_empty()).collect();
         assert_eq!(
             row,
-            ["CA1", "01-01 00:00:00", "+1", "+2", "r", "a → b", "answered", "200", "1 min 5 s", "caller_hung_up"]
+            ["CA1", "01-01 00:00:00", "+1", "+2", "r", "a → b", "answered", "200", "1 min 5 s", "–", "caller_hung_up"]
         );
         assert_eq!(calls(&json!({ "calls": [] }), None), "no calls\n");
         let narrow = calls(&json!({ "calls": [call] }), Some(60));

@@ -61,7 +61,7 @@ pub(super) fn by_our_address(config: &Config, trunks: &Value) -> Option<Finding>
     let (_, ip, trunk, fix, sid) = all.iter().max_by_key(|(calls, ..)| *calls)?;
     let calls = usize::try_from(all.iter().map(|(calls, ..)| calls).sum::<u64>()).unwrap_or(usize::MAX);
     let text = format!(
-        "{ip} is configured, but {} sent no media in the last hour, most of them on trunk {trunk} (trunkgate trace {sid})",
+        "{ip} is configured, but {} sent no media in the last hour, most of them on trunk {trunk}; see: trunkgate trace {sid}",
         if calls == 1 { "1 party".to_owned() } else { format!("{calls} parties") }
     );
     Some(Finding::warn("public address", text, fix.as_str()))
@@ -79,7 +79,7 @@ fn of_trunk(trunk: &Value, name: &str, key: &str) -> Option<Finding> {
     let (calls, of) = (found["calls"].as_u64()?, found["of"].as_u64()?);
     let text = |key: &str| found[key].as_str();
     let (of_trunk, cause, fix, sid) = (trunk["name"].as_str()?, text("cause")?, text("fix")?, text("last_sid")?);
-    let text = format!("in {calls} of {of} calls of the last hour: {cause} (trunkgate trace {sid})");
+    let text = format!("in {calls} of {of} calls of the last hour: {cause}; see: trunkgate trace {sid}");
     let finding = Finding::warn(format!("{name} {of_trunk}"), text, fix);
     Some(if calls * 2 >= of { Finding { level: Level::Fail, ..finding } } else { finding })
 }
@@ -108,7 +108,7 @@ mod tests {
             found.text.starts_with("203.0.113.9 is configured, but 3 parties sent no media in the last hour"),
             "{found:?}"
         );
-        assert!(found.text.ends_with("most of them on trunk carrier (trunkgate trace CA1)"), "{found:?}");
+        assert!(found.text.ends_with("most of them on trunk carrier; see: trunkgate trace CA1"), "{found:?}");
         assert!(by_our_address(&config, &with("203.0.113.9", 1)).unwrap().text.contains("but 1 party sent no media"));
         // Another that was written before, or begins alike, says nothing of this one.
         assert_eq!(by_our_address(&config, &with("203.0.113.99", 3)), None);

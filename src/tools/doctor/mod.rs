@@ -9,6 +9,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use self::clock::Theirs;
+#[cfg(test)]
+pub(crate) use self::only::KINDS;
 use self::only::Only;
 use crate::boot::run;
 use crate::config::{self, Config, Diagnostic};

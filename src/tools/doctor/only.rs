@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::tools::findings::Finding;
 
 /// The lines; of `options TRUNK`, `codecs TRUNK` and `agent NAME` the first word.
-const KINDS: [&str; 20] = [
+pub(crate) const KINDS: [&str; 20] = [
     "config",
     "running edge",
     "ports",

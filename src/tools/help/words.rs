@@ -1,5 +1,7 @@
-//! Words that the command line shows of calls, besides reasons: flags and their marks, outcomes, causes of faults, figures,
-//! and lines of `trunkgate call`.
+//! Words that the command line shows besides reasons: flags and marks of calls, outcomes, states, causes of faults, figures, what
+//! problems harm, and lines of `doctor` and `call`.
+
+use super::drops::DROPS;
 
 /// Word, kind, and explanation.
 const WORDS: &[(&str, &str, &str)] = &[
@@ -48,8 +50,8 @@ const WORDS: &[(&str, &str, &str)] = &[
     ),
     (
         "answered",
-        "outcome of a call; column ANSWERED of status",
-        "The caller was answered. The column has the answer-seizure ratio (ASR): the share of calls to the trunk that were answered.",
+        "outcome of a call, state of a leg; column ANSWERED of status",
+        "The caller was answered, or the leg. The column has the answer-seizure ratio (ASR): the share of calls to the trunk that were answered.",
     ),
     (
         "asr",
@@ -66,8 +68,83 @@ const WORDS: &[(&str, &str, &str)] = &[
     ),
     (
         "failed",
-        "outcome of a call",
-        "No target could be reached or used. `trunkgate trace SID` shows each target and why it failed.",
+        "outcome of a call, state of a registration",
+        "Of a call: no target could be reached or used; `trunkgate trace SID` shows each target and why it failed. Of a registration: the carrier rejected it or did not answer, and `trunkgate status` has its words.",
+    ),
+    ("trying", "state of a call or a registration", "A request was sent, and nothing has been answered yet."),
+    ("ringing", "state of a call", "The target rings."),
+    ("early", "state of a call", "The caller hears audio of the target before the answer (early media)."),
+    ("held", "state of a call", "Answered, and on hold by one of its sides."),
+    ("transferring", "state of a call", "Answered, and the next target is being called."),
+    ("ended", "state of a call", "The call is over: column REASON says why, `trunkgate help REASON` what that means."),
+    (
+        "up",
+        "state of a trunk, peer or agent",
+        "Of a trunk: an address of it answers, or a phone is registered. Of an agent: its last socket or probe opened, or one is open.",
+    ),
+    (
+        "down",
+        "state of a trunk, peer or agent",
+        "Of a trunk: none of its addresses answers OPTIONS or calls, or no phone is registered. Of an agent: its last socket could not be opened. `trunkgate status` has the cause, `trunkgate doctor` tests the path.",
+    ),
+    (
+        "unknown",
+        "state of a trunk, peer or agent",
+        "Nothing was sent or received yet; with `options_interval = \"0s\"` a trunk stays so until its first call.",
+    ),
+    (
+        "skipped",
+        "state of an agent, of an address in a trace",
+        "Of an agent: it keeps failing, and one call at a time tries it. Of an address: it does not answer OPTIONS, or it asked for no calls (Retry-After).",
+    ),
+    ("registered", "state of a registration", "The carrier has accepted the edge's REGISTER."),
+    ("starting", "state of the edge", "Calls are not accepted yet."),
+    ("ready", "state of the edge", "Calls are accepted; `status` prints `taking calls`."),
+    ("far_end", "who ended a call or leg (ended_by)", "The remote party hung up, closed, rejected or broke off."),
+    (
+        "got",
+        "codes in a trunk's line of `top` and on the console's Trunks",
+        "SIP codes that the trunk sent to the edge in the last hour: it rejected calls to it. `trunkgate help CODE` explains each.",
+    ),
+    (
+        "sent",
+        "codes in a trunk's line of `top` and on the console's Trunks",
+        "SIP codes that the edge sent to the trunk in the last hour: calls from the trunk were rejected, by the edge or by what is behind it.",
+    ),
+    (
+        "edge",
+        "what a problem harms (harm); who ended a call or leg (ended_by)",
+        "As harm: the edge takes no calls, or not all. As ended_by: the edge ended the leg, as the call was over, it was asked to, or the remote party did not answer in time.",
+    ),
+    ("calls", "what a problem harms (harm)", "Calls to or from a trunk or agent fail."),
+    ("media", "what a problem harms (harm)", "Calls are up without audio, or with much of it lost."),
+    ("records", "what a problem harms (harm)", "Call records, counts or text messages are lost or late."),
+    (
+        "configuration",
+        "what a problem harms (harm)",
+        "The configuration in force is not that of the file, or soon causes harm.",
+    ),
+    ("telemetry", "what a problem harms (harm)", "Log lines, traces or captures are lost."),
+    ("strangers", "what a problem harms (harm)", "Requests from unknown sources are refused."),
+    (
+        "ceased",
+        "cause of a fault",
+        "Packets arrived from a side and then stopped, and nothing shows why: mute, hold without saying so, a NAT or firewall that closed the path.",
+    ),
+    (
+        "silence",
+        "cause of a fault",
+        "The packets of a side contain nothing but digital silence: a muted microphone, or a PBX without an audio source.",
+    ),
+    (
+        "unread",
+        "cause of a fault",
+        "The system of this machine dropped packets of a side, as the edge did not read its socket in time: the CPU is overloaded, or net.core.rmem_max is too low.",
+    ),
+    (
+        "no_phone",
+        "cause of a fault",
+        "No phone is registered at the trunk: check user, password and server in the phone.",
     ),
     ("on_hold", "cause of a fault", "The session description of a side says that it sends nothing, or wants nothing."),
     (
@@ -108,8 +185,8 @@ const WORDS: &[(&str, &str, &str)] = &[
     ),
     (
         "mos",
-        "figure of a leg",
-        "Mean opinion score of the received audio, 1 to 4.41 (ITU-T G.107): from 4.03 on users are satisfied, below 3.6 many are not. FAR MOS: what the remote party receives, by its RTCP reports.",
+        "figure of a leg, column of calls",
+        "Mean opinion score of the received audio, 1 to 4.41 (ITU-T G.107): from 4.03 on users are satisfied, below 3.6 many are not. In `calls` and `top`: that of the call's worst leg, of what the edge receives or, by RTCP, of what the remote party does; `–`: unknown. FAR MOS: what the remote party receives, by its RTCP reports.",
     ),
     ("jitter", "figure of a leg", "Interarrival jitter of the received RTP (RFC 3550, A.8), in milliseconds."),
     (
@@ -118,25 +195,77 @@ const WORDS: &[(&str, &str, &str)] = &[
         "Packets missing in the received RTP, by sequence number. Of an agent: sockets refused or lost since the start.",
     ),
     ("rtt", "figure of a leg or peer", "Round-trip time: of a leg by RTCP, of a peer by OPTIONS."),
+    ("trunk", "column of `status`", "A section [trunk.NAME]: a carrier, a PBX, or a group of phones."),
+    ("peer", "column of `status`", "A peer of a trunk, as `peers` has it; one row for each of its addresses."),
+    ("url", "column of `status`", "Where the agent is, without what follows a `?`."),
+    ("config", "line of `doctor`", "What `trunkgate check` finds in the configuration."),
+    (
+        "ports",
+        "line of `doctor`",
+        "Whether the addresses of [[listen]] and [http] can be bound, or are in use by the edge.",
+    ),
+    ("media_ports", "line of `doctor`", "Whether the ports of `[media] ports` are free."),
+    (
+        "ephemeral_range",
+        "line of `doctor`",
+        "Whether the system hands out ports of the media range to other programs (net.ipv4.ip_local_port_range).",
+    ),
+    ("open_files", "line of `doctor`", "Whether the limit of open files is enough for the calls that [limits] allows."),
+    ("udp_buffers", "line of `doctor`", "Whether net.core.rmem_max is enough for a burst of SIP."),
+    (
+        "container",
+        "line of `doctor`",
+        "Whether the edge is in a container behind a bridge, whose media ports must be published.",
+    ),
+    ("tls", "line of `doctor`", "Certificates of listeners and peers: name, chain, expiry."),
+    ("dns", "line of `doctor`", "Whether the names of peers lead to addresses."),
+    ("options", "line of `doctor`", "Whether each peer answers OPTIONS, and how fast."),
+    (
+        "public_address",
+        "line of `doctor`",
+        "Whether the address in our SIP and SDP is the one at which peers see this machine.",
+    ),
+    (
+        "inbound_udp",
+        "line of `doctor`",
+        "Whether audio arrived in calls of the last hour: firewall and NAT on the path to this machine.",
+    ),
+    ("outbound_udp", "line of `doctor`", "Whether this machine let the packets of calls out."),
+    (
+        "packet_loss",
+        "line of `doctor`",
+        "Whether calls of the last hour lost much of their audio: `trunkgate help loss`.",
+    ),
+    ("sip_alg", "line of `doctor`", "Whether a router on the path changes our SIP."),
+    ("speech", "line of `doctor`", "Whether `[speech]` makes audio of a sentence."),
+    ("clock", "line of `doctor`", "Whether the clock of this machine is synchronised."),
 ];
 
-/// Returns the explanation of a word, in either case, with `-` for `_` and with the `!` of a mark.
+/// Returns the explanation of a word, in either case, with `-` or a space for `_` and with the `!` of a mark.
 pub(super) fn explain(topic: &str) -> Option<String> {
-    let topic = topic.trim_start_matches('!').to_lowercase().replace('-', "_");
-    let (word, kind, text) = WORDS.iter().find(|(word, ..)| *word == topic)?;
+    let topic = topic.trim_start_matches('!').to_lowercase().replace(['-', ' '], "_");
+    let (word, kind, text) = WORDS.iter().chain(DROPS).find(|(word, ..)| *word == topic)?;
     Some(format!("{word}: {kind}\n\n{text}\n"))
 }
 
 /// Lists the words.
 pub(super) fn all() -> impl Iterator<Item = &'static str> + Clone {
-    WORDS.iter().map(|(word, ..)| *word)
+    WORDS.iter().chain(DROPS).map(|(word, ..)| *word)
 }
 
 #[cfg(test)]
 mod tests {
-    use trunkgate_call::change::FLAGS;
+    use std::collections::BTreeSet;
+    use std::path::Path;
 
-    use crate::tools::help;
+    use trunkgate_call::ReasonSlug;
+    use trunkgate_call::change::FLAGS;
+    use trunkgate_call::diagnosis::Cause;
+    use trunkgate_media::DropReason;
+
+    use crate::system::problem::Harm;
+    use crate::tools::doctor::KINDS;
+    use crate::tools::{client, help};
 
     #[test]
     fn every_flag_outcome_and_cause_in_the_documents_is_explained() {
@@ -149,9 +278,83 @@ mod tests {
         for topic in topics {
             assert!(help::explain(topic).is_some(), "{topic}");
         }
-        for topic in ["ONE-WAY", "!silent", "heard", "MOS"] {
+        for topic in ["ONE-WAY", "!silent", "heard", "MOS", "media ports"] {
             assert!(help::explain(topic).is_some(), "{topic}");
         }
+    }
+
+    /// The text of a source file of the program.
+    fn source(path: &str) -> String {
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+    }
+
+    /// The words in a text that stand between these two parts.
+    fn between(text: &str, before: &str, after: &str) -> Vec<String> {
+        let words = text.split(before).skip(1).filter_map(|rest| Some(rest.split_once(after)?.0));
+        words
+            .filter(|word| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// All Rust sources of a folder.
+    fn sources(folder: &Path, all: &mut String) {
+        for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            match entry.extension() {
+                Some(end) if end == "rs" => all.push_str(&std::fs::read_to_string(&entry).unwrap()),
+                _ if entry.is_dir() => sources(&entry, all),
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn every_word_that_is_printed_is_explained() {
+        let mut shell = String::new();
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut shell);
+        let metrics = source("src/admin/metrics.rs");
+        let gateway = source("crates/call/src/gateway/arrival.rs") + &source("crates/call/src/gateway/dispatch.rs");
+        let strangers = source("crates/resources/src/strangers.rs");
+        let texts = [
+            between(&shell, "reason = \"", "\""),
+            between(&metrics, "&[(\"reason\", \"", "\")]"),
+            between(&metrics, "        (\"", "\", &sockets."),
+            between(&gateway, "dropped(\"", "\")"),
+            between(&source("crates/call/src/gateway/dispatch.rs"), "=> \"", "\","),
+            between(&strangers, "Err(\"", "\")"),
+            between(&source("src/runtime/history.rs"), "self.trouble(*at, \"", "\","),
+            between(&source("src/runtime/history.rs"), "self.trouble(at, \"", "\","),
+            between(&source("crates/call/src/call/shared.rs"), "=> \"", "\","),
+            between(&source("crates/resources/src/trunks.rs"), ") => \"", "\","),
+        ];
+        assert!(texts.iter().all(|words| !words.is_empty()), "{texts:?}");
+        let harms = [
+            Harm::Edge,
+            Harm::Calls,
+            Harm::Media,
+            Harm::Records,
+            Harm::Configuration,
+            Harm::Telemetry,
+            Harm::Strangers,
+        ];
+        let harms = harms.map(|harm| serde_json::to_value(harm).unwrap().as_str().unwrap().to_owned());
+        let tables: [Vec<&str>; 8] = [
+            FLAGS.to_vec(),
+            client::MARKED.map(|(_, mark)| mark).to_vec(),
+            ReasonSlug::ALL.iter().map(|reason| reason.as_str()).collect(),
+            ReasonSlug::ALL.iter().map(|reason| reason.outcome()).collect(),
+            Cause::ALL.iter().map(|cause| cause.slug()).collect(),
+            DropReason::ALL.iter().map(|reason| reason.as_str()).collect(),
+            DropReason::SRTP.iter().map(|(_, label)| *label).collect(),
+            KINDS.to_vec(),
+        ];
+        let heads = client::HEADS.iter().flat_map(|heads| heads.iter().copied());
+        let families = include_str!("../../../docs/metrics.md").lines();
+        let families = families.filter_map(|line| line.strip_prefix("| `")?.split_once('`')).map(|(name, _)| name);
+        let words = tables.iter().flatten().copied().chain(heads).chain(families);
+        let words = words.chain(harms.iter().map(String::as_str)).chain(texts.iter().flatten().map(String::as_str));
+        let unknown: BTreeSet<&str> = words.filter(|word| help::explain(word).is_none()).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
     }
 
     #[test]

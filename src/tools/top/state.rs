@@ -70,7 +70,7 @@ impl State {
     }
 
     /// The calls that are shown: SID and cells.
-    pub(super) fn rows(&self) -> Vec<(&str, [String; 10])> {
+    pub(super) fn rows(&self) -> Vec<(&str, [String; 11])> {
         let all = self.seen.calls["calls"].as_array().into_iter().flatten();
         let shown = all.filter_map(|call| {
             let sid = call["sid"].as_str().filter(|sid| !self.cleared.contains(*sid))?;

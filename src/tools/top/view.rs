@@ -10,12 +10,13 @@ use serde_json::Value;
 use super::feed::{Page, plain};
 use super::state::State;
 use crate::explain::ladder::wrapped;
-use crate::tools::client::span;
+use crate::system::text::span;
+use crate::tools::client::{CALL_HEADS, SHORT_SID};
 
-/// Heads of the columns of calls.
-const HEADS: [&str; 10] = ["SID", "STARTED", "FROM", "TO", "ROUTE", "LEGS", "STATE", "CODE", "TIME", "REASON"];
-/// And how wide they are, in characters; a SID is told by its beginning.
-const WIDTHS: [u16; 10] = [10, 14, 16, 16, 10, 18, 16, 4, 10, 18];
+/// Widths that the columns of calls have at most, in characters.
+const WIDTHS: [usize; 11] = [SHORT_SID, 14, 16, 16, 10, 18, 24, 7, 10, 4, 18];
+/// Columns that a narrow terminal does without, the first one first: route, start, reason, code, time, caller.
+const DISPENSABLE: [usize; 6] = [4, 1, 10, 7, 8, 2];
 /// Codes of each direction that a trunk's line has.
 const CODES: usize = 3;
 /// Columns that a problem has at least.
@@ -168,6 +169,23 @@ fn codes(codes: &Value) -> String {
     of("received", "got") + &of("sent", "sent")
 }
 
+/// Returns the columns of calls that fit, each with its width: that of its widest cell, where that is not too wide.
+fn columns(rows: &[(&str, [String; 11])], width: usize) -> Vec<(usize, usize)> {
+    let widest = |column: usize| {
+        let cells = rows.iter().filter_map(|(_, cells)| cells.get(column)).map(|cell| cell.chars().count());
+        cells.chain(CALL_HEADS.get(column).map(|head| head.chars().count())).max().unwrap_or(0)
+    };
+    let mut columns: Vec<(usize, usize)> =
+        WIDTHS.iter().enumerate().map(|(column, most)| (column, widest(column).min(*most))).collect();
+    for column in DISPENSABLE {
+        if columns.iter().map(|(_, width)| width + 1).sum::<usize>() <= width + 1 {
+            break;
+        }
+        columns.retain(|(kept, _)| *kept != column);
+    }
+    columns
+}
+
 fn list(frame: &mut Frame, area: Rect, state: &State) {
     let style = |cell: &str| match cell.split(' ').next().unwrap_or_default() {
         _ if cell.contains('!') => colour(state, Color::Red),
@@ -177,14 +195,17 @@ fn list(frame: &mut Frame, area: Rect, state: &State) {
         _ => Style::new(),
     };
     let shown = state.rows();
+    let columns = columns(&shown, area.width.into());
     let rows = shown.iter().map(|(_, cells)| {
         let state = cells.get(6).map_or("", String::as_str);
-        Row::new(cells.iter().map(|cell| plain(cell))).style(style(state))
+        Row::new(columns.iter().filter_map(|(column, _)| cells.get(*column)).map(|cell| plain(cell)))
+            .style(style(state))
     });
-    let head = Row::new(HEADS).style(Style::new().add_modifier(Modifier::BOLD));
-    let table = Table::new(rows, WIDTHS.map(Constraint::Max))
-        .header(head)
-        .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
+    let heads = columns.iter().filter_map(|(column, _)| CALL_HEADS.get(*column).copied());
+    let head = Row::new(heads).style(Style::new().add_modifier(Modifier::BOLD));
+    let widths = columns.iter().map(|(_, width)| Constraint::Length(u16::try_from(*width).unwrap_or(u16::MAX)));
+    let table =
+        Table::new(rows, widths).header(head).row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
     let chosen = (!shown.is_empty()).then(|| state.position());
     frame.render_stateful_widget(table, area, &mut TableState::new().with_selected(chosen));
     if shown.is_empty() {
@@ -282,13 +303,25 @@ trunk carrier          up      in 1   out 0   cps 0   ASR 50 % of 4   got 2× 40
 trunk pbx              down    in 0   out 1   cps 0   last: no answer to OPTIONS
 agent desk             up      sessions 2   lost 0   turn 810/1300 ms
 ! trunk pbx is down
-SID        STARTED        FROM             TO               ROUTE      LEGS               STATE            CODE TIME       REASON
-CA01234567 01-01 00:00:00 +1415****101     +1415****199     in         carrier → pbx      answered !silent 200  1 min 5 s  –
+SID        STARTED        FROM         TO           ROUTE LEGS          STATE            CODE TIME      MOS REASON
+CA01234567 01-01 00:00:00 +1415****101 +1415****199 in    carrier → pbx answered !silent 200  1 min 5 s –   –
 
 
 Enter ladder  r raw  / filter  F5 clear ended  Del hang up  p pause  F8 colours  F1 help  q quit
 ";
         assert_eq!(shown(&state(), (150, 10)), page);
+    }
+
+    #[test]
+    fn a_narrow_terminal_shows_marks_and_score_to_their_end() {
+        let mut state = state();
+        let call = &mut state.seen.calls["calls"][0];
+        call["flags"] = json!(["one_way", "loss"]);
+        call["legs"][0]["rtp"] = json!({"mos": 2.26});
+        let page = shown(&state, (80, 10));
+        let call = "\nSID        FROM         TO           LEGS          STATE                  MOS\n\
+                    CA01234567 +1415****101 +1415****199 carrier → pbx answered !silent !loss 2.3\n";
+        assert!(page.contains(call), "{page}");
     }
 
     #[test]

@@ -143,7 +143,7 @@ impl Edge {
 
     /// An address did not answer.
     pub fn peer_missed(&mut self, now: Instant, spot: &Spot, problem: String) {
-        let is_down_now = self.health.missed(spot, problem.clone());
+        let is_down_now = self.health.missed(now, spot, problem.clone());
         if let Some(peer) = self.shown_spot(spot).filter(|_| is_down_now) {
             self.warn("", format!("trunk {}: {peer} is down: {problem}", spot.trunk), None);
             self.show_spot(spot);
@@ -252,6 +252,7 @@ impl Edge {
             transport: spot.transport,
             address: spot.address,
             state: state_word(health.is_up),
+            down_since: health.down_since.map(|at| trunkgate_story::wall::rfc3339(self.date(at))),
             last_options: health.last_options.map(|at| trunkgate_story::wall::rfc3339(self.date(at))),
             rtt_ms: health.rtt.map(|rtt| (rtt.as_secs_f64() * 1e5).round() / 100.0),
             failures: health.failures,

@@ -323,7 +323,10 @@ fn asked(edge: &Edge, fault: &Fault, sid: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     // The call that shows it, and the level.
-    ensure!(squeezed(&status).contains(&squeezed(&format!("(trunkgate trace {sid})"))), "no call in status:\n{status}");
+    ensure!(
+        squeezed(&status).contains(&squeezed(&format!("see: trunkgate trace {sid}"))),
+        "no call in status:\n{status}"
+    );
     let line = squeezed(&format!("FAIL {}", fault.line));
     ensure!(squeezed(&doctor).contains(&line), "no FAIL in doctor:\n{doctor}");
     Ok(())

@@ -1,0 +1,243 @@
+//! What a running edge knows of each target now: whether it is up, down and since when, what leaves it out, its probe, and the
+//! calls that it rejected.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::answer::is_refused;
+use crate::system::text::span;
+
+/// The line below targets whose states nothing is known of.
+const UNKNOWN: &str = "  states of the targets are unknown: no running edge was asked\n";
+/// Addresses whose problem is shown.
+const SHOWN: usize = 3;
+
+/// Adds `state` and `now` to what becomes of a target: `null` and nothing without the status of a running edge.
+pub(super) fn add(attempt: &mut Value, status: Option<&Value>) {
+    if let Some(targets) = attempt.get_mut("ring_all").and_then(Value::as_array_mut) {
+        targets.iter_mut().for_each(|target| add(target, status));
+        return;
+    }
+    if !has_state(attempt) {
+        return;
+    }
+    let known = match (attempt["trunk"].as_str(), status) {
+        (_, None) => None,
+        (Some(trunk), Some(status)) => find(status, "trunks", trunk).map(|trunk| (trunk, of_trunk(trunk))),
+        (None, Some(status)) => {
+            let name = attempt["target"].as_str().and_then(|target| target.strip_prefix("agent:"));
+            name.and_then(|name| find(status, "agents", name)).map(|agent| (agent, of_agent(agent)))
+        }
+    };
+    let (state, now) = match known {
+        Some((of, now)) => (of["state"].clone(), now),
+        None if status.is_some() => (Value::Null, vec!["not in the configuration of the running edge".to_owned()]),
+        None => (Value::Null, Vec::new()),
+    };
+    attempt["state"] = state;
+    attempt["now"] = json!(now);
+}
+
+/// Returns whether a target has a state: a trunk, an agent, or one of several that has.
+fn has_state(attempt: &Value) -> bool {
+    match attempt["ring_all"].as_array() {
+        Some(targets) => targets.iter().any(has_state),
+        None => attempt["trunk"].is_string() || attempt["url"].is_string(),
+    }
+}
+
+/// Returns the line below a target; empty where nothing was asked.
+pub(super) fn text(attempt: &Value) -> String {
+    let phrases = attempt["now"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let all: Vec<&str> = attempt["state"].as_str().into_iter().chain(phrases).collect();
+    if all.is_empty() { String::new() } else { format!("    now {}\n", all.join("; ")) }
+}
+
+/// Returns the line that says so where no state is known of targets that would be called; else nothing.
+pub(super) fn note(answer: &Value) -> &'static str {
+    let mut targets = answer["attempts"].as_array().into_iter().flatten();
+    let is_unknown = answer["edge"].is_null() && targets.any(|one| has_state(one) && !is_refused(one));
+    if is_unknown { UNKNOWN } else { "" }
+}
+
+fn find<'a>(status: &'a Value, list: &str, name: &str) -> Option<&'a Value> {
+    status[list].as_array()?.iter().find(|one| one["name"] == name)
+}
+
+/// Returns what is known of a trunk, in phrases.
+fn of_trunk(trunk: &Value) -> Vec<String> {
+    let addresses: Vec<&Value> = trunk["peers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|peer| peer["addresses"].as_array())
+        .flatten()
+        .collect();
+    let down: Vec<&Value> = addresses.iter().copied().filter(|address| address["state"] == "down").collect();
+    let mut now = Vec::new();
+    if trunk["state"] == "down" {
+        let since = down.iter().filter_map(|address| address["down_since"].as_str()).max();
+        now.extend(since.map(|since| format!("since {since}{}", ago(since))));
+        now.extend(problems(&down));
+        let has_no_phone = trunk["phones"].as_array().is_some_and(Vec::is_empty);
+        now.push(match (addresses.is_empty(), has_no_phone) {
+            (true, true) => "no phone is registered".to_owned(),
+            (true, false) => "no address: the name of its peer was not found in DNS".to_owned(),
+            (false, _) => "calls still try it, as none of its addresses is up".to_owned(),
+        });
+    } else {
+        let rtt = addresses.iter().filter_map(|address| address["rtt_ms"].as_f64()).reduce(f64::min);
+        now.extend(rtt.map(|ms| format!("OPTIONS answered in {ms:.1} ms")));
+        if !down.is_empty() {
+            let skipped = format!("{} of {} addresses skipped", down.len(), addresses.len());
+            now.push(format!("{skipped}: {}", problems(&down).unwrap_or_default()));
+        }
+    }
+    let rests = addresses.iter().filter(|address| address["rests_seconds"].is_u64());
+    now.extend(rests.take(SHOWN).map(|address| {
+        format!("{} skipped for {} s: it sent Retry-After", shown(&address["address"]), address["rests_seconds"])
+    }));
+    now.extend(trunk["congested_seconds"].as_u64().map(|seconds| {
+        format!("skipped for {seconds} s if the route has another target: it has too many calls (congested_on)")
+    }));
+    if let (Some(calls), Some(most @ 1..)) = (trunk["calls"].as_u64(), trunk["max_calls"].as_u64())
+        && calls >= most
+    {
+        now.push(format!("full: {calls} of {most} calls (max_calls)"));
+    }
+    let registration = &trunk["registration"];
+    if registration["state"] == "failed" {
+        now.push(format!("not registered: {}", registration["last_problem"].as_str().unwrap_or("no answer")));
+    }
+    now.extend(rejected(&trunk["rejected"]));
+    now
+}
+
+/// Returns the calls that a trunk rejected in the last hour, with their codes.
+fn rejected(rejected: &Value) -> Option<String> {
+    let (calls, of) = (rejected["calls"].as_u64()?, rejected["of"].as_u64()?);
+    let answers = rejected["answers"].as_array().into_iter().flatten().take(SHOWN);
+    let answer = |one: &Value| {
+        let text = one["text"].as_str().map(|text| format!(" {text}")).unwrap_or_default();
+        format!("{}× {}{text}", one["calls"], one["code"])
+    };
+    let answers: Vec<String> = answers.map(answer).collect();
+    let since = if rejected["still"] == true { "" } else { ", but has answered calls since" };
+    Some(format!("rejected {calls} of {of} calls in the last hour ({}){since}", answers.join(", ")))
+}
+
+/// Returns what is known of an agent, in phrases.
+fn of_agent(agent: &Value) -> Vec<String> {
+    let mut now = Vec::new();
+    let problem = || agent["last_problem"].as_str().unwrap_or("no answer");
+    let when = || agent["last_problem_at"].as_str().map(ago).unwrap_or_default();
+    match agent["state"].as_str() {
+        Some("down") => now.push(format!("{}{}", problem(), when())),
+        Some("skipped") => {
+            let next = agent["next_try_ms"].as_u64().map(|ms| format!(", next try in {} s", ms.div_ceil(1_000)));
+            now.push(format!("it keeps failing{}: {}{}", next.unwrap_or_default(), problem(), when()));
+        }
+        _ => {}
+    }
+    if let Some(at) = agent["last_probe"].as_str() {
+        now.push(match agent["probe_ms"].as_f64() {
+            Some(ms) => format!("probe answered in {ms:.1} ms{}", ago(at)),
+            None => format!("probe failed{}", ago(at)),
+        });
+    }
+    if let (Some(talking), Some(most @ 1..)) = (agent["talking"].as_u64(), agent["max_sessions"].as_u64())
+        && talking >= most
+    {
+        now.push(format!("full: {talking} of {most} sessions, {} waiting (max_sessions)", agent["waiting"]));
+    }
+    now
+}
+
+/// Returns the last problems of addresses that are down.
+fn problems(down: &[&Value]) -> Option<String> {
+    let one = |address: &&Value| {
+        format!("{}: {}", shown(&address["address"]), address["last_problem"].as_str().unwrap_or("no answer"))
+    };
+    let told: Vec<String> = down.iter().take(SHOWN).map(one).collect();
+    let more = if down.len() > SHOWN { format!(", and {} more", down.len() - SHOWN) } else { String::new() };
+    (!told.is_empty()).then(|| format!("{}{more}", told.join(", ")))
+}
+
+/// ` (2 min 3 s ago)`, of a time in RFC 3339.
+fn ago(at: &str) -> String {
+    let seconds = at.parse::<Timestamp>().ok().map(|at| Timestamp::now().as_second() - at.as_second());
+    let seconds = seconds.and_then(|seconds| u64::try_from(seconds).ok());
+    seconds.map(|seconds| format!(" ({} ago)", span(seconds))).unwrap_or_default()
+}
+
+fn shown(value: &Value) -> &str {
+    value.as_str().unwrap_or("–")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status() -> Value {
+        let address = |at: &str, state: &str, problem: Value| {
+            json!({"address": at, "state": state, "last_problem": problem,
+            "down_since": if state == "down" { json!("2099-01-01T00:00:00Z") } else { Value::Null }, "rtt_ms": 0.25})
+        };
+        let up = address("192.0.2.1:5060", "up", Value::Null);
+        let down = address("192.0.2.2:5060", "down", json!("no answer to OPTIONS"));
+        json!({"edge": "edge-1", "trunks": [
+            {"name": "up", "state": "up", "calls": 2, "max_calls": 2, "congested_seconds": 4, "peers": [{"addresses": [up, down]}],
+             "rejected": {"calls": 5, "of": 6, "still": true, "answers": [{"code": 403, "text": "Forbidden", "calls": 5}]}},
+            {"name": "down", "state": "down", "peers": [{"addresses": [down]}]},
+            {"name": "phones", "state": "down", "peers": [], "phones": []},
+        ], "agents": [
+            {"name": "skipped", "state": "skipped", "next_try_ms": 11_200, "last_problem": "connection refused"},
+            {"name": "full", "state": "up", "talking": 2, "max_sessions": 2, "waiting": 1, "last_probe": "2099-01-01T00:00:00Z", "probe_ms": null},
+        ]})
+    }
+
+    /// What is shown of a target.
+    fn line(mut attempt: Value, status: Option<&Value>) -> String {
+        add(&mut attempt, status);
+        text(&attempt)
+    }
+
+    #[test]
+    fn each_target_has_what_the_edge_knows_of_it_now() {
+        let (status, trunk) = (status(), |name: &str| json!({"target": format!("trunk:{name}"), "trunk": name}));
+        assert_eq!(
+            line(trunk("up"), Some(&status)),
+            "    now up; OPTIONS answered in 0.2 ms; 1 of 2 addresses skipped: 192.0.2.2:5060: no answer to OPTIONS; skipped for 4 s \
+             if the route has another target: it has too many calls (congested_on); full: 2 of 2 calls (max_calls); rejected 5 of 6 \
+             calls in the last hour (5× 403 Forbidden)\n"
+        );
+        assert_eq!(
+            line(trunk("down"), Some(&status)),
+            "    now down; since 2099-01-01T00:00:00Z; 192.0.2.2:5060: no answer to OPTIONS; calls still try it, as none of its \
+             addresses is up\n"
+        );
+        assert_eq!(line(trunk("phones"), Some(&status)), "    now down; no phone is registered\n");
+        assert_eq!(line(trunk("else"), Some(&status)), "    now not in the configuration of the running edge\n");
+        let agent = |name: &str| json!({"target": format!("agent:{name}"), "url": "ws://192.0.2.1/"});
+        assert_eq!(
+            line(agent("skipped"), Some(&status)),
+            "    now skipped; it keeps failing, next try in 12 s: connection refused\n"
+        );
+        assert_eq!(
+            line(agent("full"), Some(&status)),
+            "    now up; probe failed; full: 2 of 2 sessions, 1 waiting (max_sessions)\n"
+        );
+    }
+
+    #[test]
+    fn without_an_edge_no_state_is_claimed() {
+        let mut all = json!({"ring_all": [{"target": "trunk:up", "trunk": "up"}]});
+        add(&mut all, None);
+        let one = &all["ring_all"][0];
+        assert!(has_state(&all) && one["state"].is_null() && one["now"] == json!([]) && text(one).is_empty(), "{all}");
+        add(&mut all, Some(&status()));
+        assert_eq!(all["ring_all"][0]["state"], "up");
+        let reject = json!({"target": "reject:603", "code": 603});
+        assert!(!has_state(&reject) && line(reject, Some(&status())).is_empty());
+    }
+}
