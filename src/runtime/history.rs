@@ -60,6 +60,8 @@ pub(crate) struct Tally {
     pub(crate) failed_over: u64,
     /// Calls in which a side sent no media.
     pub(crate) one_way: u64,
+    /// Calls that lost much of the audio of a side.
+    pub(crate) loss: u64,
     /// Mean score of those that ended, where one is known.
     pub(crate) mos: Option<f64>,
     /// The lowest of them.
@@ -87,6 +89,7 @@ impl Tally {
         self.failed += other.failed;
         self.failed_over += other.failed_over;
         self.one_way += other.one_way;
+        self.loss += other.loss;
         if let Some(mos) = other.mos {
             self.score(mos, other.scored);
         }
@@ -183,7 +186,10 @@ impl History {
             }
             Happening::MediaUnsent => self.trouble(*at, "unsent", change),
             Happening::MediaMismatch => self.trouble(*at, "codec_mismatch", change),
-            Happening::MediaLoss => self.trouble(*at, "loss", change),
+            Happening::MediaLoss => {
+                self.tally.loss += 1;
+                self.trouble(*at, "loss", change);
+            }
             Happening::CallEnded => self.ended(*at, change),
             Happening::CallRinging
             | Happening::TrunkUp

@@ -27,6 +27,12 @@ function head(call, trace, act) {
   ];
 }
 
+/** Lost packets of those that should have arrived, in percent; of what was sent, `packets` has them all. */
+function lossShare({ lost, packets }, direction) {
+  const all = direction === 'received' ? lost + packets : packets;
+  return lost === null ? null : all > 0 ? Math.min(100, (100 * lost) / all) : 0;
+}
+
 /** Plots of one call; all share the time axis of the call. */
 function quality(call, series, axis) {
   const from = Date.parse(call.started_at);
@@ -37,12 +43,12 @@ function quality(call, series, axis) {
   const at = (sample, share) => Date.parse(sample.at) + sample.seconds * 1000 * share;
   const drawn = (points, more = ['', '']) => all.map((one) => ({
     name: one.direction === 'received' ? `received from ${one.party}${more[0]}` : `sent to ${one.party}${more[1]}`, dashed: one.direction !== 'received',
-    points: one.samples.flatMap(points),
+    points: one.samples.flatMap((sample) => points(sample, one.direction)),
   })).filter(({ points: known }) => known.some(([, value]) => value !== null));
-  const lines = (value) => drawn((sample) => [[at(sample, 0.5), value(sample)]]);
+  const lines = (value) => drawn((sample, direction) => [[at(sample, 0.5), value(sample, direction)]]);
   const plots = [
+    plot({ title: 'Packet loss', unit: ' %', digits: 1, most: 5, marks: true, axis, from, to, series: lines(lossShare) }),
     plot({ title: 'Jitter', unit: ' ms', digits: 1, most: 5, axis, from, to, series: lines((sample) => sample.jitter_ms) }),
-    plot({ title: 'Packets lost per interval', most: 2, marks: true, axis, from, to, series: lines((sample) => sample.lost) }),
     plot({ title: 'MOS', digits: 2, floor: 1, ceiling: 4.5, axis, from, to, series: lines((sample) => sample.mos) }),
     plot({ title: 'Packets/s', digits: 0, axis, from, to, series: lines((sample) => (sample.seconds > 0 ? sample.packets / sample.seconds : null)) }),
   ];

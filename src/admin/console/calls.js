@@ -18,6 +18,12 @@ const PAGE = 100;
 /** The totals of an edge with many calls take longer: they are computed for one part in so many of the time. */
 const SUMMARY_SHARE = 20;
 
+/** The lowest score of a call: of what the edge received from its parties or, by RTCP, of what they received; `null` if none is known. */
+function worst(call) {
+  const all = call.legs.flatMap(({ rtp }) => [rtp.mos, rtp.far && rtp.far.mos]).filter((mos) => isFinite(mos ?? NaN));
+  return all.length ? Math.min(...all) : null;
+}
+
 function score(call) {
   const legs = call.legs.filter((leg) => leg.rtp.mos !== null);
   if (legs.length === 0) return '–';
@@ -26,7 +32,7 @@ function score(call) {
     const bar = h('span', { class: mos < 3.1 ? 'bad' : mos < 3.6 ? 'warn' : 'good' });
     bar.style.width = `${Math.round(((mos - 1) / 3.5) * 100)}%`;
     return h('span', { class: 'score', title: `${leg.trunk || leg.agent}: MOS ${figure(mos, 2)}` }, h('span', { class: 'unseen' }, `${leg.trunk || leg.agent} ${figure(mos, 2)} `), bar);
-  }), h('span', { 'aria-hidden': 'true' }, figure(Math.min(...legs.map((leg) => leg.rtp.mos)), 1)));
+  }), h('span', { 'aria-hidden': 'true' }, figure(worst(call), 1)));
 }
 
 function parties(call) {
@@ -72,7 +78,7 @@ const COLUMNS = [
   { name: 'SIP code', cell: (call) => h('span', { title: said(call) }, code(call)), sort: (call) => call.sip_code, class: 'nowrap', down: true },
   { name: 'Duration', cell: (call) => duration(talked(call)), sort: talked, class: 'number nowrap', down: true },
   { name: 'Codec', cell: codecs, sort: codecs },
-  { name: 'MOS', cell: score, wide: true, sort: (call) => { const all = call.legs.map((leg) => leg.rtp.mos).filter((mos) => mos !== null); return all.length ? Math.min(...all) : null; } },
+  { name: 'MOS', cell: score, wide: true, title: 'Score of each party; the number is that of the worst', sort: worst },
   { name: 'Flags', cell: (call) => h('span', { class: 'tags' }, flags(call)), wide: true },
   { name: 'Reason', cell: (call) => (call.reason ? h('code', {}, call.reason.split('_').map((word, place) => (place ? ['_', h('wbr', {}), word] : word))) : '–'), sort: (call) => call.reason, wide: true },
 ];
@@ -188,7 +194,7 @@ export function callsPage(main, query) {
     swap(parts.list, table(COLUMNS, {
       caption: 'Calls', rows: ordered(calls, find(sorted.by), sorted.down), key: (call) => call.sid, sorted, compact: true,
       empty: isFiltered ? ['No call matches the filter. ', h('a', { href: '#/calls' }, 'Show all calls')] : 'No calls since the edge was started. They appear here as they arrive.',
-      mark: (call) => (call.flags.includes('one_way') ? 'marked' : null), onSort: order,
+      mark: (call) => (call.flags.some((flag) => BAD_FLAGS.includes(flag)) ? 'marked' : null), onSort: order,
       open: (call) => { location.hash = `#/calls/${call.sid}`; },
     }));
     swap(parts.more, calls.length < summary.total && calls.length === limit

@@ -49,11 +49,11 @@ export function swap(node, ...children) {
   }
 }
 
-/** Formats a text of the edge: backticks as code, `Try:` in bold. */
+/** Formats a text of the edge: backticks as code, `Try:` and `Try for NAME:` in bold. */
 export function rich(text) {
   return String(text || '').split('`').map((part, place) => (place % 2
     ? h('code', {}, part)
-    : part.split(/(Try:)/).map((word) => (word === 'Try:' ? h('strong', {}, word) : word))));
+    : part.split(/(Try(?: for [^:]+)?:)/).map((word, at) => (at % 2 ? h('strong', {}, word) : word))));
 }
 
 /** A coloured label; its text has the meaning without the colour. */

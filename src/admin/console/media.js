@@ -11,9 +11,10 @@ function isLive(call, leg) {
   return leg.rtp.rx_packets > 0 || leg.rtp.tx_packets > 0 || leg.media || (call.answered_at && leg.codec !== '' && leg.kind !== 'agent');
 }
 
-function way(kind, title, packets, facts) {
-  return h('div', { class: `way ${kind}` },
-    h('div', { class: 'title' }, h('span', {}, title), h('strong', {}, `${count(packets)} packets`), kind === 'bad' ? chip('bad', '✗ silent') : null),
+/** One direction; `fault`: what is wrong with it, in a word. */
+function way(kind, title, packets, facts, fault) {
+  return h('div', { class: `way ${fault ? 'bad' : kind}` },
+    h('div', { class: 'title' }, h('span', {}, title), h('strong', {}, `${count(packets)} packets`), fault ? chip('bad', `✗ ${fault}`) : null),
     h('div', { class: 'facts' }, facts.filter(Boolean).join(' · ')));
 }
 
@@ -36,18 +37,24 @@ function card(call, leg) {
       leg.srtp ? chip('good', `SRTP ${leg.srtp}`) : isAgent ? null : chip('plain', 'plain RTP'),
       leg.reason ? chip('plain', words(leg.reason)) : chip('plain', leg.state)),
     // A listener sends no audio.
-    isAgent && rtp.rx_packets === 0 && call.flags.includes('listened') ? null : way(isSilent(rtp.rx_packets) ? 'bad' : 'in', 'received', rtp.rx_packets, [
+    isAgent && rtp.rx_packets === 0 && call.flags.includes('listened') ? null : way('in', 'received', rtp.rx_packets, [
       `lost ${count(rtp.lost)}`, losses(rtp), isAgent ? null : `jitter ${figure(rtp.jitter_ms, 1, ' ms')}`, rtp.mos ? `MOS ${figure(rtp.mos, 2)}` : null,
-      rtp.rtt_ms ? `round trip ${figure(rtp.rtt_ms, 0, ' ms')}` : null]),
+      rtp.rtt_ms ? `round trip ${figure(rtp.rtt_ms, 0, ' ms')}` : null], isSilent(rtp.rx_packets) ? 'silent' : lossy(rtp.lost, rtp.lost + rtp.rx_packets, rtp.mos)),
     // The silent party is the other one and is marked there.
     way('out', 'sent', rtp.tx_packets, [
       rtp.tx_refused ? `${count(rtp.tx_refused)} not sent (refused by this machine)` : isSilent(rtp.tx_packets) ? 'no audio from the other party' : null,
       rtp.far ? `lost ${count(rtp.far.lost)}` : null, rtp.far ? `jitter ${figure(rtp.far.jitter_ms, 1, ' ms')}` : null,
       rtp.far && rtp.far.mos ? `MOS ${figure(rtp.far.mos, 2)}` : null,
-      rtp.far ? 'reported by RTCP' : isAgent ? null : 'no RTCP received']),
+      rtp.far ? 'reported by RTCP' : isAgent ? null : 'no RTCP received'], rtp.far ? lossy(rtp.far.lost, rtp.tx_packets, rtp.far.mos) : null),
     isAgent ? null : h('dl', { class: 'addresses' },
       place('SDP address', media.announced), place('RTP source', rtp.latched || 'no packets', elsewhere ? 'warn' : rtp.latched ? null : 'bad'),
       place('sending to', media.used), place('local address', media.ours)));
+}
+
+/** The share that was lost, if users hear it: a MOS below 3.6, or without a score a tenth. */
+function lossy(lost, all, mos) {
+  const isBad = lost > 0 && (isFinite(mos ?? NaN) ? mos < 3.6 : lost * 10 >= all);
+  return isBad ? `${figure((100 * lost) / all, 0)} % lost` : null;
 }
 
 /** Lengths of loss bursts, each with its count. */

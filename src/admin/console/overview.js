@@ -4,7 +4,7 @@ import * as api from './api.js';
 import { chip, h, rich, section, swap, table } from './dom.js';
 import { ago, count, duration, figure, kind, many, masked, number, time, words } from './format.js';
 import { plot, resetZoom, timeAxis } from './plot.js';
-import { roundTrip } from './trunks.js';
+import { faults, roundTrip } from './trunks.js';
 
 const KEPT_EVENTS = 12;
 /** Further problems shown at once; the rest is one click away. */
@@ -54,10 +54,10 @@ function sentence(status, past) {
   return { ...problems[0], rest: problems.slice(1) };
 }
 
-/** Trunks that the strip shows: all if they are few, else those that are not up, then the busiest, in the order of the file. */
+/** Trunks that the strip shows: all if they are few, else those that are down or have failing calls, then the busiest, in the order of the file. */
 function important(trunks) {
   if (trunks.length <= STRIP_TRUNKS) return trunks;
-  const worth = (trunk) => (trunk.state === 'down' ? 1e9 : 0) + trunk.calls;
+  const worth = (trunk) => (trunk.state === 'down' ? 1e9 : faults(trunk).length ? 1e8 : 0) + trunk.calls;
   const best = [...trunks].sort((a, b) => worth(b) - worth(a)).slice(0, STRIP_TRUNKS - 1);
   return trunks.filter((trunk) => best.includes(trunk));
 }
@@ -68,8 +68,10 @@ function strip(trunks) {
   const down = rest.filter((trunk) => trunk.state === 'down').length;
   return h('ul', { class: 'strip' }, shown.map((trunk) => {
     const rtt = roundTrip(trunk);
-    const why = trunk.state === 'down' ? trunk.last_problem : null;
-    return h('li', { class: `${kind(trunk.state)}${why ? ' wide' : ''}` }, h('a', { href: `#/trunks${api.query({ trunk: trunk.name })}`, key: `trunk ${trunk.name}` },
+    const wrong = faults(trunk);
+    const why = trunk.state === 'down' ? trunk.last_problem : wrong.map((fault) => fault.text).join(', ') || null;
+    const colour = wrong.length ? 'bad' : kind(trunk.state);
+    return h('li', { class: `${colour}${why ? ' wide' : ''}` }, h('a', { href: `#/trunks${api.query({ trunk: trunk.name })}`, key: `trunk ${trunk.name}` },
       h('strong', {}, trunk.name), chip(kind(trunk.state), trunk.state),
       h('span', { class: 'dim' }, `${trunk.max_calls ? `${count(trunk.calls)} / ${many(trunk.max_calls, 'call')}` : many(trunk.calls, 'call')}${rtt === null ? '' : `, ${figure(rtt, 1, ' ms')}`}`),
       why ? h('span', { class: 'why', title: masked(why) }, masked(why)) : null));
@@ -124,7 +126,7 @@ function plots(past, span, status, axis) {
     }),
     plot({
       title: 'Problems', marks: true, most: 1, ...ends,
-      series: [{ name: 'one-way audio', colour: 'bad', points: points(({ one_way: silent }) => silent) }, { name: 'failed', points: points(({ failed }) => failed), colour: 'other' }, { name: 'failed over', colour: 'warn', points: points(({ failed_over: on }) => on) }],
+      series: [{ name: 'one-way audio', colour: 'bad', points: points(({ one_way: silent }) => silent) }, { name: 'packet loss', colour: 'bad', dashed: true, points: points(({ loss }) => loss) }, { name: 'failed', points: points(({ failed }) => failed), colour: 'other' }, { name: 'failed over', colour: 'warn', points: points(({ failed_over: on }) => on) }],
     }),
     plot({ title: `Media ports in use, of ${count(status.media.ports)}`, series: [{ name: 'ports', points: points(({ ports_in_use: ports }) => ports) }], most: 4, ...ends }),
   ]);

@@ -16,6 +16,25 @@ export function roundTrip(trunk) {
   return all.length ? Math.min(...all) : null;
 }
 
+/** A trunk is a problem for rejections from so many of them on, and if they are one in so many calls: as `status` has it. */
+const REJECTED = { least: 3, oneIn: 2 };
+
+/** What is wrong with the calls of a trunk now, the worst first: {text, title, link}; empty for one without faults. */
+export function faults(trunk) {
+  const { rejected } = trunk;
+  const all = [];
+  const calls = (more) => `#/calls${api.query({ trunk: trunk.name, ...more })}`;
+  if (rejected && rejected.still && rejected.calls >= REJECTED.least && rejected.calls * REJECTED.oneIn >= rejected.of) {
+    all.push({ text: `rejects ${count(rejected.calls)} of ${count(rejected.of)}`, title: `${rejected.answers.map((one) => `${one.calls}× ${one.code} ${one.text || ''}`).join(', ')}. Try: ${rejected.fix}`, link: calls({ code: rejected.answers[0].code }) });
+  }
+  for (const [key, word, flag] of [['unheard', 'no audio', 'one_way'], ['unsent', 'packets not sent', 'unsent'], ['codec_mismatch', 'codecs', 'codec_mismatch'], ['loss', 'packet loss', 'loss']]) {
+    const fault = trunk[key];
+    if (fault && fault.still) all.push({ text: `${word} in ${count(fault.calls)} of ${count(fault.of)}`, title: `${fault.cause}. Try: ${fault.fix}`, link: calls({ flag }) });
+  }
+  if (trunk.registration && trunk.registration.state === 'failed') all.push({ text: 'not registered', title: trunk.registration.last_problem || 'no answer', link: `#/trunks${api.query({ trunk: trunk.name })}` });
+  return all;
+}
+
 /** A score with its colour. */
 export function score(mos) {
   return isFinite(mos ?? NaN) ? h('span', { class: mos < 3.1 ? 'bad' : mos < 3.6 ? 'warn' : 'good' }, figure(mos, 2)) : '–';
@@ -46,7 +65,8 @@ function codes(trunk, most) {
 function columns(samples) {
   return [
     { name: 'Trunk', cell: (trunk) => h('strong', {}, trunk.name), sort: (trunk) => trunk.name },
-    { name: 'State', cell: (trunk) => [chip(kind(trunk.state), trunk.state), trunk.registration && trunk.registration.state !== 'registered' ? [' ', chip(kind(trunk.registration.state), `not registered`)] : null], sort: (trunk) => ({ down: 0, unknown: 1, up: 2 })[trunk.state] ?? 3 },
+    { name: 'State', cell: (trunk) => [chip(kind(trunk.state), trunk.state), trunk.registration && trunk.registration.state === 'trying' ? [' ', chip('plain', 'registering')] : null,
+      faults(trunk).map((fault) => [' ', h('a', { href: fault.link, title: masked(fault.title), class: 'chip bad' }, fault.text)])], sort: (trunk) => (trunk.state === 'down' ? 0 : faults(trunk).length ? 1 : { unknown: 2, up: 3 }[trunk.state] ?? 4), wide: true },
     { name: 'Sessions', title: 'Live calls, of the limit', cell: (trunk) => h('span', { title: `${trunk.hour.live_in} from the trunk, ${trunk.hour.live_out} to it` }, `${count(trunk.calls)}${trunk.max_calls ? ` / ${count(trunk.max_calls)}` : ''}`), sort: (trunk) => trunk.calls, down: true, class: 'number' },
     { name: 'In, 1 h', title: 'Calls from the trunk that ended in the last hour', cell: (trunk) => count(trunk.hour.calls_in), sort: (trunk) => trunk.hour.calls_in, down: true, class: 'number' },
     { name: 'Out, 1 h', title: 'Calls to the trunk that ended in the last hour', cell: (trunk) => count(trunk.hour.calls_out), sort: (trunk) => trunk.hour.calls_out, down: true, class: 'number' },
@@ -67,7 +87,7 @@ function addresses(trunk) {
     { name: 'State', cell: (row) => chip(kind(row.state), row.state) },
     { name: 'Round trip', cell: (row) => figure(row.rtt_ms, 1, ' ms'), class: 'number' },
     { name: 'Last OPTIONS', cell: (row) => (row.last_options ? h('span', { title: row.last_options }, ago(row.last_options)) : '–') },
-    { name: 'Consecutive failures', cell: (row) => count(row.failures), class: 'number' },
+    { name: 'Failures', title: 'OPTIONS and calls without an answer, in a row', cell: (row) => count(row.failures), class: 'number' },
     { name: 'Last problem', cell: (row) => [row.last_problem || '–', row.rests_seconds ? `, Retry-After ${row.rests_seconds} s` : ''] },
   ], { caption: `Peers of ${trunk.name}`, rows, empty: trunk.phones ? 'None configured: phones register here.' : 'None.' });
 }
@@ -92,14 +112,15 @@ function detail(trunk) {
       registration.expires_at ? [' until ', moment(registration.expires_at)] : '', registration.last_problem ? `: ${registration.last_problem}` : '') : null,
     addresses(trunk),
     trunk.phones ? phones(trunk) : null,
-    h('p', {}, calls('All calls', {}), ' · ', calls('failed calls', { outcome: 'failed' }), ' · ', calls('calls with one-way audio', { flag: 'one_way' })));
+    h('p', {}, calls('All calls', {}), ' · ', calls('failed calls', { outcome: 'failed' }), ' · ', calls('calls with one-way audio', { flag: 'one_way' }), ' · ', calls('calls with packet loss', { flag: 'loss' })));
 }
 
 /** The trunks in one sentence. */
 function sentence(trunks) {
   const number = (state) => trunks.filter((trunk) => trunk.state === state).length;
   const states = [['up', 'up'], ['down', 'down'], ['unknown', 'not monitored']].filter(([state]) => number(state)).map(([state, word]) => `${number(state)} ${word}`);
-  return `${many(trunks.length, 'trunk')}: ${states.join(', ')}.`;
+  const bad = trunks.filter((trunk) => trunk.state !== 'down' && faults(trunk).length).length;
+  return `${many(trunks.length, 'trunk')}: ${states.join(', ')}${bad ? `; ${count(bad)} with failing calls` : ''}.`;
 }
 
 export function trunksPage(main, query) {
@@ -112,7 +133,7 @@ export function trunksPage(main, query) {
   const said = h('p', { class: 'dim', role: 'status' });
   const list = listing(columns(() => samples), {
     page: 'trunks', query, first: 'Trunk', caption: 'Trunks', name: 'trunk', key: (trunk) => trunk.name, detail, empty: ['No trunks are configured. A trunk is a carrier, a PBX or a group of phones: add a section ', h('code', {}, '[trunk.NAME]'), ' to the configuration, then reload.'],
-    mark: (trunk) => (trunk.state === 'down' ? 'marked' : null),
+    mark: (trunk) => (trunk.state === 'down' || faults(trunk).length ? 'marked' : null),
   });
   main.append(h('h1', {}, 'Trunks'), form, said, list.node);
 
