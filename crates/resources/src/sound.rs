@@ -23,7 +23,7 @@ impl Sound {
     /// Notes how a call sounded.
     pub(crate) fn note(&mut self, now: Instant, sid: &str, call: Sounded) {
         let is_poor = call.mos < POOR_TRUNK_MOS;
-        self.scores.add(now, [1, (call.mos * 100.0) as u64, u64::from(is_poor)]);
+        self.scores.add(now, [1, (call.mos * 100.0).round() as u64, u64::from(is_poor)]);
         if is_poor {
             (self.poor, self.good) = (Some((call, sid.to_owned())), 0);
         } else {
