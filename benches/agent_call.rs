@@ -38,6 +38,7 @@ fn call(now: Instant, format: Format, caller: SocketAddr) -> Session {
     session.handle_input(now, Command::SetRemote { end: CALLER, remote });
     let settings = Settings { format, ping: Duration::ZERO, ..Settings::default() };
     let socket = SocketSpec {
+        origin: trunkgate_media::UrlOrigin::Configuration,
         url: "wss://agent.example/".into(),
         auth_token: None,
         ca: None,

@@ -14,5 +14,4 @@ pub mod runtime;
 mod sinks;
 pub mod system;
 pub mod tools;
-#[cfg_attr(not(test), expect(dead_code, reason = "calls ask through it once `[app]` is wired"))]
 mod webhooks;

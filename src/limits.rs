@@ -428,9 +428,25 @@ pub const WEBHOOK_ADDRESSES: usize = 4;
 pub const WEBHOOK_LOOK_UPS: usize = 32;
 /// Webhooks under way at once; further ones wait as long as they may take.
 pub const WEBHOOKS_AT_ONCE: usize = 1024;
+/// Questions of applications that wait for the thread that answers them; beyond that they fail at once.
+pub const APP_QUESTIONS: usize = 1024;
+/// Questions of applications that are answered at once.
+pub const APP_QUESTIONS_AT_ONCE: usize = 4096;
+/// Time that notifications of applications have at the end of the process, in seconds.
+pub const APP_LAST_SECONDS: u64 = 3;
+/// Beginning of a webhook's answer that a trace shows, in characters.
+pub const APP_BODY_SHOWN_CHARS: usize = 512;
+/// Longest sound that an application may have played, in seconds.
+pub const PLAY_SECONDS: usize = 1800;
+/// Time for the speech of one text of an application, in seconds.
+pub const SAY_SECONDS: u64 = 10;
+/// Audio files of applications decoded at once.
+pub const APP_DECODED_AT_ONCE: usize = 2;
+/// Decoded sounds and speech of applications that are kept for further calls, in bytes.
+pub const APP_SOUNDS_BYTES: usize = 64 << 20;
 /// Head of an answer to a webhook, in bytes.
 pub const WEBHOOK_HEAD_BYTES: usize = 64 << 10;
-/// Largest document that a webhook may answer with, in bytes (Twilio's 64 KB).
+/// Largest document that a webhook may answer with or a file may have, in bytes (Twilio's 64 KB).
 pub const WEBHOOK_DOCUMENT_BYTES: u64 = 64 << 10;
 /// Idle connections that are kept for further webhooks, in all.
 pub const WEBHOOK_IDLE_CONNECTIONS: usize = 128;

@@ -21,7 +21,14 @@ use trunkgate_media::{
 struct Counting;
 
 fn socket(url: &str) -> SocketSpec {
-    SocketSpec { url: url.to_owned(), auth_token: None, ca: None, plain_networks: vec![], traceparent: None }
+    SocketSpec {
+        url: url.to_owned(),
+        origin: trunkgate_media::UrlOrigin::Configuration,
+        auth_token: None,
+        ca: None,
+        plain_networks: vec![],
+        traceparent: None,
+    }
 }
 
 thread_local! {

@@ -52,7 +52,15 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ),
     (
         "trunkgate",
-        &["trunkgate-sip", "trunkgate-sdp", "trunkgate-route", "trunkgate-media", "trunkgate-call", "trunkgate-phone"],
+        &[
+            "trunkgate-sip",
+            "trunkgate-sdp",
+            "trunkgate-route",
+            "trunkgate-media",
+            "trunkgate-call",
+            "trunkgate-phone",
+            "trunkgate-twiml",
+        ],
     ),
     // Its bench encrypts as a far side would, and it parses folders of TwiML; the peers of interop share no line with the
     // edge.

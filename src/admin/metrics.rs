@@ -43,6 +43,7 @@ fn render(counted: &Counted, handle: &Handle) -> String {
     certificates(&mut out, handle);
     edge(&mut out, gateway, handle);
     texts(&mut out, handle);
+    webhooks(&mut out, handle);
     captured(&mut out, handle);
     traced(&mut out, handle);
     process::render(&mut out, handle.shared.started_at);
@@ -135,6 +136,20 @@ fn texts(out: &mut Exposition, handle: &Handle) {
     }
     let name = "trunkgate_sms_queued";
     out.single(name, Kind::Gauge, "Text messages queued.", handle.shared.sms.queued() as f64);
+}
+
+fn webhooks(out: &mut Exposition, handle: &Handle) {
+    let counts = handle.shared.webhooks.counts();
+    let name = "trunkgate_webhook_seconds";
+    out.family(name, Kind::Histogram, "Time for a webhook with its redirects and further tries, by application.");
+    for (app, took) in &counts.seconds {
+        out.labelled_buckets(name, &[("app", app)], (took.bounds, &took.counts), took.sum);
+    }
+    let name = "trunkgate_webhook_errors_total";
+    out.family(name, Kind::Counter, "Webhooks without an answer of use, by Twilio's error code.");
+    for (code, count) in &counts.errors {
+        out.sample(name, &[("code", &code.to_string())], *count as f64);
+    }
 }
 
 fn certificates(out: &mut Exposition, handle: &Handle) {

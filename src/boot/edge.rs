@@ -1,6 +1,6 @@
 //! A whole edge in one value: everything is bound first, then the loops start, each on its own thread:
-//! signalling (with one more for TLS, where that is spoken), the media workers, one for call records, one for text messages, and
-//! one auxiliary thread for HTTP, names and addresses.
+//! signalling (with one more for TLS, where that is spoken), the media workers, one for call records, one for text messages, one for
+//! applications, and one auxiliary thread for HTTP, names and addresses.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,10 +16,11 @@ use jiff::Timestamp;
 use rand::TryRng;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
-use trunkgate_call::{Addressing, Gateway, GatewayConfig, Input, Interfaces};
+use trunkgate_call::{Addressing, AppQuestion, Gateway, GatewayConfig, Input, Interfaces};
 use trunkgate_route::Table;
 
 use crate::config::{CDR_HELP, Config};
+use crate::runtime::apps::Apps;
 use crate::runtime::handle::{Handle, Load, Order, Phase, Running, Shared};
 use crate::runtime::history::History;
 use crate::runtime::names::{NameQuestion, Names};
@@ -40,6 +41,7 @@ use crate::sinks::store::Store;
 use crate::system::clock::Clock;
 use crate::system::dns::{Resolver, means};
 use crate::system::{interfaces, log};
+use crate::webhooks::figures::WebhookFigures;
 use crate::{admin, limits};
 
 /// Why an edge cannot start.
@@ -94,6 +96,7 @@ pub struct Edge {
     texting: Option<JoinHandle<()>>,
     auxiliary: Option<JoinHandle<()>>,
     records: Option<JoinHandle<()>>,
+    apps: Option<JoinHandle<()>>,
     stop: Arc<Notify>,
 }
 
@@ -128,17 +131,14 @@ impl Edge {
         let own = watch::Sender::new(OwnSockets::new(&listeners, http_address, &config));
         let (workers, media) =
             Workers::start(config.media.threads, own.subscribe()).map_err(system("a media worker"))?;
-
-        let resolver = Resolver::new(means(listeners.iter().map(|one| (one.transport, one.address))))
-            .map_err(system("the DNS resolver"))?;
+        let resolver = resolver(&listeners)?;
         let interfaces = interfaces::read();
         let addressing = addressing(&config, &listeners, &interfaces);
-        let table = Arc::new(Table::new(config.definition(&Found::new())));
+        let table = Arc::new(config.table(&Found::new()));
         let gateway_config = gateway_config(&config).map_err(system("the random generator"))?;
         let (message_bytes, epoch) = (config.limits.sip_message_bytes, gateway_config.epoch);
         let first = first_inputs(&config, &records, (&table, &addressing));
         let shared = shared(config, (listeners.clone(), own), (interfaces, &table), settings, (&workers, &records));
-
         let (orders, orders_in) = mpsc::channel(limits::ORDERS);
         let (reports, reports_in) = mpsc::channel(limits::REPORTS);
         let (sms, texts, sms_in) = sms::desk();
@@ -148,6 +148,7 @@ impl Edge {
         let (table_in, table_seen) = watch::channel(Arc::clone(&table));
         let handle = Handle { orders, load, table: table_seen, reports, sms, shared: Arc::clone(&shared) };
         let (texting, own) = (start_texts(sms_in, store, &handle).map_err(StartError::Store)?, handle.clone());
+        let (questions, apps) = start_apps(&handle).map_err(system("the client of webhooks"))?;
         let begin = move || -> io::Result<Signalling> {
             let mut gateway = Gateway::new(gateway_config, table, addressing);
             first.into_iter().for_each(|input| gateway.handle_input(Instant::now(), input));
@@ -159,6 +160,7 @@ impl Edge {
                 media,
                 orders: orders_in,
                 names: names_in,
+                questions,
                 reports: own.reports,
                 texts,
                 hep,
@@ -181,6 +183,7 @@ impl Edge {
             signalling: Some(signalling),
             texting: Some(texting),
             auxiliary: None,
+            apps: Some(apps),
             records: Some(start_records(records, reports_in).map_err(system("the call record writer"))?),
             stop: Arc::default(),
         };
@@ -251,6 +254,10 @@ impl Edge {
             }
             let _ = thread.join();
         }
+        if let Some(thread) = self.apps.take() {
+            // The signalling loop, which has ended, was the only one to ask.
+            let _ = thread.join();
+        }
         if let Some(thread) = self.auxiliary.take() {
             self.stop.notify_one();
             let _ = thread.join();
@@ -292,6 +299,23 @@ fn start_texts(texts: SmsThread, store: Store, handle: &Handle) -> io::Result<Jo
         let _ = orders.try_send(Order::Act(Box::new(move |gateway: &mut Gateway, now| gateway.note(now, &sid, &text))));
     });
     texts.start(store, settings.0, settings.1, Arc::clone(&handle.shared.sms), note)
+}
+
+/// Starts the thread that asks applications: what takes time there keeps nothing else waiting.
+fn start_apps(handle: &Handle) -> io::Result<(mpsc::Sender<AppQuestion>, JoinHandle<()>)> {
+    let (questions, questions_in) = mpsc::channel(limits::APP_QUESTIONS);
+    let apps = Apps::new(handle.clone(), questions_in).map_err(io::Error::other)?;
+    let (builder, runtime) = runtime("apps")?;
+    let thread = builder.spawn(move || {
+        runtime.block_on(apps.keep());
+        runtime.shutdown_background();
+    })?;
+    Ok((questions, thread))
+}
+
+fn resolver(listeners: &[Listener]) -> Result<Resolver, StartError> {
+    let means = means(listeners.iter().map(|one| (one.transport, one.address)));
+    Resolver::new(means).map_err(system("the DNS resolver"))
 }
 
 fn listener(bound: &Bound) -> Listener {
@@ -363,6 +387,7 @@ fn shared(
         http: Arc::default(),
         workers: workers.counters().to_vec(),
         cdr: records.figures(),
+        webhooks: WebhookFigures::default(),
         sms: Arc::default(),
         hep: watch::Sender::new(to_hep),
         hep_counters: Arc::default(),

@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::Path;
 
 use toml::de::DeTable;
+use trunkgate_call::numbers::mask;
 
 use super::keys::{Key, Kind};
 use super::raw::{Contents, contents};
@@ -67,7 +68,7 @@ impl Difference {
     /// `[media] ports`, `[trunk.a] peers`, `[[listen]]`: what it is, without what has become of it.
     pub fn place(&self) -> String {
         let title = match (self.table, &self.name) {
-            ("listen" | "route", _) => format!("[[{}]]", self.table),
+            ("listen" | "route" | "number", _) => format!("[[{}]]", self.table),
             (table, None) => format!("[{table}]"),
             (table, Some(name)) => format!("[{table}.{name}]"),
         };
@@ -135,6 +136,9 @@ fn name_of(block: &Block) -> Option<String> {
     if !block.is_row {
         return block.name.clone();
     }
+    if block.table == "number" {
+        return text("number").map(|number| mask(&number));
+    }
     let address = || format!("{} {}", text("transport").unwrap_or_default(), text("address").unwrap_or_default());
     text("name").or_else(|| (block.table == "listen").then(address))
 }
@@ -163,7 +167,12 @@ fn pairs<'a>(old: &[&'a Named], new: &[&'a Named]) -> Vec<Pair<'a>> {
     let is_numbered = |one: &Named| {
         one.1.table == "route" && one.1.lines.iter().any(|line| line.key == "name" && line.origin == Origin::Default)
     };
-    let name = |one: &Named| Some(one.0.clone().unwrap_or_default());
+    // Of numbers the name that is shown is only a part.
+    let number = |one: &Named| {
+        let line = one.1.lines.iter().find(|line| one.1.table == "number" && line.key == "number");
+        line.map(|line| line.node.to_toml())
+    };
+    let name = |one: &Named| Some(number(one).or_else(|| one.0.clone()).unwrap_or_default());
     match_by(&|one| if is_numbered(one) { None } else { name(one) });
     match_by(&|one| is_numbered(one).then(|| said(&one.1)));
     match_by(&|one| if is_numbered(one) { name(one) } else { None });

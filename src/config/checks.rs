@@ -14,7 +14,7 @@ use super::number_form::{national_beginning, number_form};
 use super::parts::parts;
 use super::pieces::pieces;
 use super::schema::{PORTS_PER_CALL, calls_that_fit};
-use super::{emergency, hold, own, sms};
+use super::{apps, emergency, hold, numbers, own, sms};
 
 /// Judges what was read; `ephemeral` is the kernel's range of ports for sockets without one.
 pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut Findings) {
@@ -49,6 +49,13 @@ pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut
     hold::judge(draft, findings);
     sms::judge(draft, findings);
     own::agents(draft, findings);
+    apps::judge(draft, findings);
+    numbers::judge(draft, findings);
+    route_names(&draft.api.route(), draft, findings);
+    // Those with an app are routes.
+    for placed in draft.numbers.iter().filter(|placed| placed.number.app.is_none()) {
+        route_names(&placed.route(), draft, findings);
+    }
     transfers(draft, findings);
     own::public_address(draft, findings);
     if draft.trunks.is_empty() {
@@ -330,51 +337,15 @@ fn trunk_among(placed: &PlacedTrunk, before: &[PlacedTrunk], findings: &mut Find
 
 /// Names in a route that lead nowhere.
 pub(super) fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
-    let find = |name: &str| draft.trunks.iter().find(|placed| *placed.trunk.name == *name);
-    let agents = |name: &str| draft.agents.iter().any(|placed| *placed.agent.name == *name);
-    let help = |name: &str| suggestion(name, draft.trunks.iter().map(|placed| placed.trunk.name.as_ref()), "trunks");
     for (name, span) in placed.route.from.iter().zip(&placed.from) {
-        if find(name).is_none() {
-            findings.error(code::NO_SUCH_TRUNK, span.clone(), format!("unknown trunk: {name}"), help(name));
+        if draft.trunk(name).is_none() {
+            let known = draft.trunks.iter().map(|placed| placed.trunk.name.as_ref());
+            let help = suggestion(name, known, "trunks");
+            findings.error(code::NO_SUCH_TRUNK, span.clone(), format!("unknown trunk: {name}"), help);
         }
     }
     for (target, span) in placed.targets() {
-        match target {
-            TargetSpec::Trunk { name, .. } => match find(name) {
-                None => {
-                    let help = if agents(name) { format!("did you mean \"agent:{name}\"?") } else { help(name) };
-                    findings.error(code::NO_SUCH_TRUNK, span.clone(), format!("unknown trunk: {name}"), help);
-                }
-                Some(found) if found.trunk.peers.is_empty() && !found.is_partial => {
-                    let message = format!("trunk {name} has no `peers` to call");
-                    findings.error(code::NO_PEERS, span.clone(), message, format!("add peers to [trunk.{name}]"));
-                }
-                Some(_) => {}
-            },
-            TargetSpec::Uri { uri, destination, .. } => {
-                let transport = &destination.transport;
-                if !draft.listen_is_partial && !draft.listen.iter().any(|placed| placed.listen.transport == *transport)
-                {
-                    let message = format!("no listener supports {}, required by {uri}", transport.as_str());
-                    let help = format!("add a [[listen]] with transport = \"{}\"", transport.as_str());
-                    findings.error(code::NO_SUCH_LISTENER, span.clone(), message, help);
-                }
-            }
-            TargetSpec::Agent(name) => {
-                let instead = find(name).map(|_| format!("did you mean \"trunk:{name}\"?"));
-                agent_named(name, instead, span, draft, findings);
-                if draft.agents.iter().any(|placed| *placed.agent.name == **name && placed.agent.is_raw()) {
-                    let message = format!("agent {name} receives plain RTP and cannot send audio");
-                    findings.error(
-                        code::BAD_TARGET,
-                        span.clone(),
-                        message,
-                        "use it as a listener: `fork` of the route",
-                    );
-                }
-            }
-            TargetSpec::App(_) | TargetSpec::Play(_) | TargetSpec::Reject(_) | TargetSpec::RingAll(_) => {}
-        }
+        target_names(target, span, draft, findings);
     }
     for (name, span) in placed.route.fork.iter().zip(&placed.fork) {
         agent_named(name, None, span, draft, findings);
@@ -390,6 +361,48 @@ pub(super) fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Fi
             "targets after reject: are never tried",
             "move reject: to the end",
         );
+    }
+}
+
+/// A name in a target that leads nowhere, or to what cannot be called.
+fn target_names(target: &TargetSpec, span: &Span, draft: &Draft, findings: &mut Findings) {
+    match target {
+        TargetSpec::Trunk { name, .. } => match draft.trunk(name) {
+            None => {
+                let known = draft.trunks.iter().map(|placed| placed.trunk.name.as_ref());
+                let help = draft.meant(name).unwrap_or_else(|| suggestion(name, known, "trunks"));
+                findings.error(code::NO_SUCH_TRUNK, span.clone(), format!("unknown trunk: {name}"), help);
+            }
+            Some(found) if found.trunk.peers.is_empty() && !found.is_partial => {
+                let message = format!("trunk {name} has no `peers` to call");
+                findings.error(code::NO_PEERS, span.clone(), message, format!("add peers to [trunk.{name}]"));
+            }
+            Some(_) => {}
+        },
+        TargetSpec::Uri { uri, destination, .. } => {
+            let transport = &destination.transport;
+            if !draft.listen_is_partial && !draft.listen.iter().any(|placed| placed.listen.transport == *transport) {
+                let message = format!("no listener supports {}, required by {uri}", transport.as_str());
+                let help = format!("add a [[listen]] with transport = \"{}\"", transport.as_str());
+                findings.error(code::NO_SUCH_LISTENER, span.clone(), message, help);
+            }
+        }
+        TargetSpec::Agent(name) => {
+            agent_named(name, draft.meant(name), span, draft, findings);
+            if draft.agents.iter().any(|placed| *placed.agent.name == **name && placed.agent.is_raw()) {
+                let message = format!("agent {name} receives plain RTP and cannot send audio");
+                let help = "use it as a listener: `fork` of the route";
+                findings.error(code::BAD_TARGET, span.clone(), message, help);
+            }
+        }
+        TargetSpec::App(name) => {
+            let known = draft.apps.iter().map(|placed| placed.app.name.as_ref());
+            if known.clone().all(|app| app != name) {
+                let help = draft.meant(name).unwrap_or_else(|| suggestion(name, known, "apps"));
+                findings.error(code::NO_SUCH_APP, span.clone(), format!("unknown app: {name}"), help);
+            }
+        }
+        TargetSpec::Play(_) | TargetSpec::Reject(_) | TargetSpec::RingAll(_) => {}
     }
 }
 

@@ -39,7 +39,7 @@ codes! {
         "The table requires this key: a route needs `connect`, a listener `address`, a peer `uri`.";
     DUPLICATE = "TG0107", "duplicate name",
         "A key, table, listener or route occurs twice. Names of listeners and routes appear in metrics, logs and other parts\n\
-         of the file and must be unique.";
+         of the file and must be unique. A number may occur in several [[number]] tables if each has other trunks in `from`.";
     BAD_ADDRESS = "TG0108", "invalid address, network or URI",
         "Listeners need an IP address and port (\"0.0.0.0:5060\", \"[::]:5060\"), networks a prefix length (\"10.0.0.0/8\"), peers\n\
          a SIP URI without a user part (\"sip:198.51.100.7:5060;transport=tcp\").";
@@ -53,9 +53,10 @@ codes! {
          expressions between slashes ('/^\\+44(\\d+)$/'), all compared after normalization to E.164. Spreadsheets convert\n\
          numbers to 1.41556E+10 and lose the last digits: format the column as text before entering numbers.";
     BAD_TARGET = "TG0112", "invalid target",
-        "`connect` contains trunk:NAME, trunk:NAME/NUMBER, trunk:NAME/NUMBER@WEIGHT, agent:NAME, group:NAME, sip:URI and\n\
-         reject:CODE (300 to 699), with {called}, {caller} or named groups of patterns, and tables { ring_all = [...] } of\n\
-         trunks and URIs that ring simultaneously, each listed once. `fork` contains agent:NAME.";
+        "`connect` contains trunk:NAME, trunk:NAME/NUMBER, trunk:NAME/NUMBER@WEIGHT, agent:NAME, app:NAME, play:FILE,\n\
+         group:NAME, sip:URI and reject:CODE (300 to 699), with {called}, {caller} or named groups of patterns, and tables\n\
+         { ring_all = [...] } of trunks and URIs that ring simultaneously, each listed once. FILE is relative to the\n\
+         directory of the configuration and below it. `fork` contains agent:NAME; `connect` of [api] contains trunk:NAME.";
     BAD_URL = "TG0113", "invalid agent URL",
         "`url` of an agent is a WebSocket URL: wss://HOST[:PORT]/PATH. ws:// is allowed for loopback and [edge]\n\
          local_networks only, because audio would otherwise cross the network unencrypted. A host name with ws:// passes\n\
@@ -66,7 +67,9 @@ codes! {
          header line that contains the column `to`, maximum 1 GiB. `ca`, `client_ca`, `certificate`: PEM certificates;\n\
          `private_key`: the PEM key of `certificate`. `goodbye`, `audio`, `music`: WAV (PCM, μ-law, A-law), MP3, Ogg Vorbis\n\
          or Ogg Opus, 8000 to 192000 Hz, maximum 64 MiB and 60 s, 5 minutes or 30 minutes. To convert other formats:\n\
-         ffmpeg -i any.flac -ac 1 -ar 8000 -c:a pcm_s16le goodbye.wav";
+         ffmpeg -i any.flac -ac 1 -ar 8000 -c:a pcm_s16le goodbye.wav. `play:FILE` of `connect`: the same formats, 5\n\
+         minutes. `file` of an app: TwiML of at most 64 KiB. These two are below the directory of the configuration, also\n\
+         after symbolic links.";
     EXPIRY = "TG0115", "certificate expires soon",
         "A certificate in the file has expired or expires within 14 days. It is used nevertheless; peers that verify it will\n\
          reject it. Replace the files: the new certificate is loaded within seconds, without a reload.";
@@ -160,6 +163,22 @@ codes! {
         "The HTTP API listens on an address that may be reached from the internet, without TLS: who can read the traffic\n\
          gets the token, and with it the API and the console. Add `tls` to [http], or listen on loopback or a private\n\
          address. Behind a reverse proxy with TLS, set `public_url` to its https:// URL.";
+    NO_SUCH_APP = "TG0153", "unknown app",
+        "`connect` of a route, or `app` of a [[number]], names an app without an [app.NAME] in the file.";
+    BAD_WEBHOOK = "TG0154", "invalid webhook URL",
+        "URLs of an [app.NAME] are http:// or https:// URLs. A user name and password are sent as HTTP Basic credentials. The\n\
+         fragment (after `#`) is not sent; it may set Twilio's connection overrides: ct, rt, tt (milliseconds), rc (further\n\
+         tries), rp (ct, rt, 4xx, 5xx, all). Private, loopback and link-local addresses are reached only with\n\
+         allow_private = true of the app; cloud metadata addresses and the listeners of the edge itself never. Host names are\n\
+         looked up, and their addresses judged in the same way, when the URL is used.";
+    BAD_DOCUMENT = "TG0155", "invalid TwiML document",
+        "A file of an [app.NAME] is not a TwiML document in UTF-8 (error), or has verbs or attributes that are skipped when\n\
+         it runs (warning). The message shows line and column in that file and Twilio's code. docs/twilio-compat.md lists\n\
+         what is supported.";
+    WEAK_TOKEN = "TG0156", "short auth token",
+        "`auth_token` of [api] signs webhooks with HMAC-SHA1. An attacker who sees one signed request can try short or\n\
+         guessable tokens until the signature fits, and then forge requests to your application. Use 32 random characters or\n\
+         more: openssl rand -hex 32.";
     NOT_IN_THIS_VERSION = "TG0190", "not in this version",
         "The key, value or flag belongs to a feature that this version does not have. It is rejected instead of accepted\n\
          without effect. Remove it, or wait for a version that has the feature.";

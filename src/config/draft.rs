@@ -2,13 +2,16 @@
 
 use std::ops::Range;
 
-use trunkgate_route::{Agent, Route, TargetSpec, Trunk};
+use trunkgate_route::{Agent, App, Route, TargetSpec, Trunk};
 
+use super::apps::AppSettings;
 use super::cdr::Cdr;
 use super::data::DataDirectory;
 use super::hep::Hep;
+use super::numbers::PhoneNumber;
 use super::otel::Otel;
 use super::sms::Sms;
+use super::sounds::Sounds;
 use super::targets::Groups;
 use super::types::{Announcement, Api, Edge, Http, Limits, Listen, Media, Speech, TrunkTls};
 use crate::system::log::Log;
@@ -38,13 +41,19 @@ pub(super) struct Draft {
     pub(super) has_token: bool,
     pub(super) trunks: Vec<PlacedTrunk>,
     pub(super) agents: Vec<PlacedAgent>,
+    pub(super) apps: Vec<PlacedApp>,
+    pub(super) numbers: Vec<PlacedNumber>,
+    /// Those of numbers come first.
     pub(super) routes: Vec<PlacedRoute>,
     pub(super) groups: Groups,
-    pub(super) api: Api,
+    pub(super) sounds: Sounds,
+    pub(super) api: PlacedApi,
     pub(super) log: Log,
     pub(super) speech: Option<Speech>,
     /// `[speech]`, be it usable or not.
     pub(super) speech_span: Option<Span>,
+    /// `voices` in it, where written.
+    pub(super) voices_span: Option<Span>,
     pub(super) cdr: Cdr,
     pub(super) data: DataDirectory,
     pub(super) hep: Option<Hep>,
@@ -54,6 +63,23 @@ pub(super) struct Draft {
     pub(super) twilio_span: Option<Span>,
     /// `[sms]`
     pub(super) sms_span: Option<Span>,
+}
+
+impl Draft {
+    /// Returns the trunk of this name.
+    pub(super) fn trunk(&self, name: &str) -> Option<&PlacedTrunk> {
+        self.trunks.iter().find(|placed| *placed.trunk.name == *name)
+    }
+    /// Returns what a name that is none of its kind may have been meant as: a thing of that name of another kind.
+    pub(super) fn meant(&self, name: &str) -> Option<String> {
+        let kind = match name {
+            _ if self.trunk(name).is_some() => "trunk",
+            _ if self.agents.iter().any(|placed| *placed.agent.name == *name) => "agent",
+            _ if self.apps.iter().any(|placed| *placed.app.name == *name) => "app",
+            _ => return None,
+        };
+        Some(format!("did you mean \"{kind}:{name}\"?"))
+    }
 }
 
 /// A listener with the places of its address and of its name; none for those that stand where none is written.
@@ -108,6 +134,43 @@ pub(super) struct PlacedAgent {
     pub(super) said: Option<Announcement>,
     /// Each entry of `transfer_to`.
     pub(super) transfer_to: Vec<Span>,
+}
+
+/// An application with its places.
+#[derive(Debug)]
+pub(super) struct PlacedApp {
+    pub(super) app: App,
+    pub(super) settings: AppSettings,
+    /// Its name in the header.
+    pub(super) name: Span,
+    /// Each of its URLs: the key, the URL, its place.
+    pub(super) webhooks: Vec<(&'static str, String, Span)>,
+}
+
+/// `[api]` with its places.
+#[derive(Debug)]
+pub(super) struct PlacedApi {
+    pub(super) api: Api,
+    /// Each target of `connect`.
+    pub(super) connect: Vec<TargetPlace>,
+    /// `auth_token` stands there, be it usable or not.
+    pub(super) has_auth_token: bool,
+}
+
+/// A `[[number]]` with its places.
+#[derive(Debug)]
+pub(super) struct PlacedNumber {
+    pub(super) number: PhoneNumber,
+    /// `number`
+    pub(super) span: Span,
+    /// `app`, where written.
+    pub(super) app: Option<Span>,
+    /// Each name of `from`, where written.
+    pub(super) from: Vec<Span>,
+    /// `from` is not written.
+    pub(super) is_default: bool,
+    /// `app` or `from` could not be read.
+    pub(super) is_partial: bool,
 }
 
 /// Where a target stands.

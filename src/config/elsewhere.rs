@@ -1,6 +1,6 @@
 //! What other programs call our keys, so that who writes from memory is told the word that is right here.
 
-use super::keys::{AGENT, HOLD, Key, ROUTE, SPEECH, TRUNK};
+use super::keys::{AGENT, API, APP, HOLD, Key, NUMBERS, ROUTE, SPEECH, TRUNK};
 
 /// Names that other programs have for keys of ours; of several the one that the table in question has.
 pub(super) const ELSEWHERE: &[(&str, &str)] = &[
@@ -85,8 +85,16 @@ pub(super) const ELSEWHERE: &[(&str, &str)] = &[
 type Words = &'static [(&'static [&'static str], &'static str)];
 
 /// Those that mean something else in another table.
-pub(super) const OF_TABLES: &[(&[Key], Words)] =
-    &[(TRUNK, OF_TRUNKS), (AGENT, OF_AGENTS), (HOLD, OF_HOLD), (SPEECH, OF_SPEECH), (ROUTE, OF_ROUTES)];
+pub(super) const OF_TABLES: &[(&[Key], Words)] = &[
+    (TRUNK, OF_TRUNKS),
+    (AGENT, OF_AGENTS),
+    (HOLD, OF_HOLD),
+    (SPEECH, OF_SPEECH),
+    (ROUTE, OF_ROUTES),
+    (APP, OF_APPS),
+    (NUMBERS, OF_NUMBERS),
+    (API, OF_API),
+];
 
 /// What a trunk of other programs has in a line of its own, and where that stands here.
 const OF_TRUNKS: Words = &[
@@ -157,3 +165,28 @@ const OF_ROUTES: Words = &[
         "share = 10 (percent of the calls), or a weight of a target: \"trunk:a@70\"",
     ),
 ];
+
+/// `[app.NAME]`.
+const OF_APPS: Words = &[
+    (&["voice_url", "webhook", "webhook_url", "answer_url", "uri", "endpoint", "VoiceUrl"], "`url`"),
+    (&["voice_method", "http_method", "VoiceMethod"], "`method`"),
+    (&["voice_fallback_url", "fallback", "VoiceFallbackUrl"], "`fallback_url`"),
+    (&["status_callback_url", "callback", "StatusCallback"], "`status_callback`"),
+    (&["status_callback_event", "events", "StatusCallbackEvent"], "`status_callback_events`"),
+    (&["twiml", "xml", "document", "path"], "file = \"menu.xml\""),
+    (&["auth_token", "token", "secret"], "`auth_token` of [api] signs the webhooks of all apps"),
+    (&["connect", "trunk"], "`connect` of [api] names the trunks of calls that apps dial"),
+];
+
+/// `[[number]]`.
+const OF_NUMBERS: Words = &[
+    (&["phone_number", "did", "to", "PhoneNumber"], "`number`"),
+    (&["friendly_name", "label", "FriendlyName"], "`name`"),
+    (&["application", "connect", "route", "voice_application_sid"], "app = \"NAME\", with [app.NAME]"),
+    (&["url", "voice_url", "VoiceUrl"], "app = \"NAME\", with url in [app.NAME]"),
+    (&["trunk", "trunks", "trunk_sid"], "`from`"),
+];
+
+/// `[api]`.
+const OF_API: Words =
+    &[(&["token", "secret", "password"], "`auth_token`"), (&["sid", "account", "AccountSid"], "`account_sid`")];

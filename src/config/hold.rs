@@ -139,23 +139,42 @@ fn words(key: &str, value: &Value<'_>, help: &str, findings: &mut Findings) -> O
     None
 }
 
+/// Whether a program is given the name of a voice.
+fn has_voice(words: &[String]) -> bool {
+    words.iter().any(|word| word.contains("{voice}"))
+}
+
 /// Warns of voices that are not asked for, and of a `[speech]` that nobody asks.
 fn judge_speech(draft: &Draft, findings: &mut Findings) {
     let says = |placed: &&PlacedAgent| placed.said.is_some();
     if let Some(Speech { by: Speaker::Command(words), .. }) = &draft.speech
-        && !words.iter().any(|word| word.contains("{voice}"))
+        && !has_voice(words)
     {
         for span in draft.agents.iter().filter(says).filter_map(|placed| placed.voice.clone()) {
             let message = "`voice` has no effect: `command` of [speech] has no {voice}";
             findings.warning(code::BAD_VALUE, Some(span), message, "add \"{voice}\" to it, or remove `voice`");
         }
     }
-    // A `text` that is wrong has its own error.
+    if let Some(span) = draft.voices_span.clone() {
+        let says_by_command = |speech: &Speech| matches!(&speech.by, Speaker::Command(words) if !has_voice(words));
+        let wrong = match &draft.speech {
+            _ if draft.apps.is_empty() => Some(("the file has no app", "add [app.NAME]")),
+            Some(speech) if says_by_command(speech) => Some(("`command` has no {voice}", "add \"{voice}\" to it")),
+            _ => None,
+        };
+        if let Some((why, help)) = wrong {
+            let help = format!("{help}, or remove `voices`");
+            findings.warning(code::BAD_VALUE, Some(span), format!("`voices` has no effect: {why}"), help);
+        }
+    }
+    // A `text` that is wrong has its own error; an app may say what it likes.
     if let Some(span) = draft.speech_span.clone()
         && !draft.agents.iter().any(|placed| placed.said.is_some())
+        && draft.apps.is_empty()
         && !findings.has_errors()
     {
-        let help = "hold = { strategy = \"text\", text = \"One moment, please.\" } of an agent uses it";
+        let help =
+            "hold = { strategy = \"text\", text = \"One moment, please.\" } of an agent uses it, and <Say> of an app";
         findings.warning(code::UNHEARD, Some(span), "[speech] is not used", help);
     }
 }
@@ -207,17 +226,30 @@ pub(super) fn file(
     findings: &mut Findings,
 ) -> Option<Arc<[u8]>> {
     let path = values::relative_to(folder, &values::string(key, value, findings)?);
-    let what = match audio::mulaw(&path, Most { bytes: AUDIO_FILE_BYTES, seconds }, how) {
-        Ok(codes) => return Some(codes),
+    match sound(&path, seconds, how) {
+        Ok(codes) => Some(codes),
+        Err((what, help)) => {
+            findings.error(code::BAD_FILE, value.span(), format!("`{key}`: {}: {what}", path.display()), help);
+            None
+        }
+    }
+}
+
+/// Decodes an audio file.
+///
+/// # Errors
+/// What is wrong with it, and what helps.
+pub(super) fn sound(path: &Path, seconds: usize, how: Use) -> Result<Arc<[u8]>, (String, String)> {
+    let what = match audio::mulaw(path, Most { bytes: AUDIO_FILE_BYTES, seconds }, how) {
+        Ok(codes) => return Ok(codes),
         Err(what) => what,
     };
-    let is_large = std::fs::metadata(&path).is_ok_and(|about| about.len() > AUDIO_FILE_BYTES);
-    let help = match audio::read(&path, AUDIO_FILE_BYTES) {
+    let is_large = std::fs::metadata(path).is_ok_and(|about| about.len() > AUDIO_FILE_BYTES);
+    let help = match audio::read(path, AUDIO_FILE_BYTES) {
         Ok(_) if what == audio::too_long(seconds) => format!("{seconds} s of it: ffmpeg -i FILE -t {seconds} out.wav"),
         Ok(_) => HELP.to_owned(),
         Err(_) if is_large => HELP.to_owned(),
         Err(_) => NO_FILE.to_owned(),
     };
-    findings.error(code::BAD_FILE, value.span(), format!("`{key}`: {}: {what}", path.display()), help);
-    None
+    Err((what, help))
 }

@@ -6,16 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use toml::de::DeTable;
+use trunkgate_route::App;
 
 use super::changes::Written;
 use super::checks;
 use super::code;
 use super::diagnostic::{Diagnostic, Findings, line_and_column};
-use super::draft::Draft;
+use super::draft::{Draft, PlacedApp};
 use super::places::Places;
 use super::route_files;
 use super::schema::{self, File};
-use super::types::{Config, Http};
+use super::types::{Api, Config, Http};
 use crate::limits::CONFIG_FILE_BYTES;
 use crate::system::files;
 
@@ -219,7 +220,11 @@ fn config(path: &Path, source: &str, draft: Draft) -> Config {
         announcements: draft.agents.iter().filter_map(|placed| placed.said.clone()).collect(),
         speech: draft.speech,
         agents: draft.agents.into_iter().map(|placed| placed.agent).collect(),
-        api: draft.api,
+        app_settings: draft.apps.iter().map(|one| (one.app.name.clone(), one.settings.clone())).collect(),
+        apps: apps(draft.apps, &draft.api.api),
+        sounds: draft.sounds.into_audio(),
+        numbers: draft.numbers.into_iter().map(|placed| placed.number).collect(),
+        api: draft.api.api,
         routes: draft.routes.into_iter().map(|placed| placed.route).collect::<Vec<_>>().into(),
         log: draft.log,
         cdr: draft.cdr,
@@ -228,6 +233,13 @@ fn config(path: &Path, source: &str, draft: Draft) -> Config {
         otel: draft.otel,
         sms: draft.sms.map(Arc::new),
     }
+}
+
+/// Applications; numbers that they dial leave as `[api]` says, and its token signs their streams.
+fn apps(placed: Vec<PlacedApp>, api: &Api) -> Vec<App> {
+    let auth_token = api.auth_token.as_ref().map(|token| token.reveal().to_owned());
+    let with = |app| App { connect: api.connect.clone(), auth_token: auth_token.clone(), ..app };
+    placed.into_iter().map(|placed| with(placed.app)).collect()
 }
 
 /// The ports that the kernel hands out by itself.

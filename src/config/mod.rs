@@ -1,10 +1,12 @@
 //! The configuration file turned once into typed values, with every error found at once and its place.
 //!
 //! Nothing outside this folder reads TOML; later errors can still point at a line because spans are kept. A file goes
-//! through `load` (bytes to a TOML tree), `schema`, `trunks` (which has `preset` fill in what a trunk leaves out), `agents` and `routes`
+//! through `load` (bytes to a TOML tree), `schema`, `trunks` (which has `preset` fill in what a trunk leaves out), `agents`, `apps`, `numbers` and `routes`
 //! (the tree to values, each error at its place) and `checks` (what only shows when values are seen together).
 
 mod agents;
+mod api;
+mod apps;
 mod caller_id;
 mod cdr;
 mod changes;
@@ -15,6 +17,7 @@ mod credentials;
 mod csv_text;
 mod data;
 mod diagnostic;
+mod documents;
 mod draft;
 mod elsewhere;
 mod emergency;
@@ -27,6 +30,7 @@ mod json_schema;
 mod keys;
 mod load;
 mod number_form;
+mod numbers;
 mod otel;
 mod own;
 mod parts;
@@ -46,6 +50,7 @@ mod section;
 mod show;
 pub(crate) mod signature;
 mod sms;
+mod sounds;
 mod speech;
 mod spreadsheet;
 mod targets;
@@ -53,7 +58,9 @@ mod tls;
 mod trunks;
 mod types;
 mod values;
+mod webhook_url;
 
+pub use apps::AppSettings;
 pub(crate) use cdr::CDR_HELP;
 pub use cdr::{Cdr, CdrFile, CdrFormat, CdrUrl, Keep};
 pub use changes::{Difference, differences};
@@ -63,6 +70,7 @@ pub use hep::Hep;
 pub use json_schema::json_schema;
 pub(crate) use load::text;
 pub use load::{find, is_of_service, load, load_http, load_to_look, parse};
+pub use numbers::PhoneNumber;
 pub use otel::Otel;
 pub use places::Places;
 pub use reference::markdown;

@@ -25,6 +25,18 @@ pub(super) fn agents(draft: &Draft, findings: &mut Findings) {
     }
 }
 
+/// The same for webhooks of applications, which no key lets reach a listener of the edge.
+pub(super) fn apps(draft: &Draft, findings: &mut Findings) {
+    for (key, url, span) in draft.apps.iter().flat_map(|placed| &placed.webhooks) {
+        let Some(to) = Url::parse(url).ok().and_then(|url| target(&url)) else { continue };
+        if let Some(whose) = bound(draft, to, false) {
+            let message = format!("`{key}` can never be reached: {to} is {whose}, the edge itself");
+            let help = "use the port of your application, or move the edge to another port";
+            findings.error(code::BAD_WEBHOOK, span.clone(), message, help);
+        }
+    }
+}
+
 /// Where `local_networks` holds every trunk, also one outside: that `public_address` is then moot cannot be meant. Trunks whose
 /// addresses are not known before they are looked up, or before a phone registers, may be elsewhere.
 pub(super) fn public_address(draft: &Draft, findings: &mut Findings) {

@@ -64,6 +64,9 @@ fn hash(value: &Value<'_>, hasher: &mut DefaultHasher) {
 fn name_files(kind: Kind, value: &Value<'_>, files: &mut Vec<String>) {
     match (kind, value.get_ref()) {
         (kind, DeValue::String(text)) if kind == FILE => files.push(text.to_string()),
+        (Kind::Text("target"), DeValue::String(text)) => {
+            files.extend(text.strip_prefix("play:").map(str::to_owned));
+        }
         (Kind::Secret, DeValue::Table(table)) => {
             files.extend(table.get("file").and_then(|file| file.get_ref().as_str()).map(str::to_owned));
         }

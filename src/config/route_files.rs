@@ -22,6 +22,7 @@ use super::number_form::number_form;
 use super::parts::parts;
 use super::pieces::pieces;
 use super::section::Value;
+use super::targets::Means;
 use super::{hours, routes, spreadsheet, targets, values};
 
 /// What a column says of each line: the key of `[[route]]` of that name.
@@ -329,14 +330,15 @@ impl Reader<'_> {
         if let Some(known) = self.connects.get(text) {
             return known.map_err(|known| self.notes.again(known, line, Some(at))).ok();
         }
-        let (numbers, groups) = (&self.draft.edge.numbers, Some(&self.draft.groups));
+        let Draft { edge, groups, sounds, .. } = self.draft;
+        let means = Means { numbers: &edge.numbers, sounds, groups: Some(groups) };
         let errors = self.notes.errors();
         let mut found = Some(Vec::new());
         let mut places = Vec::new();
         for (position, word) in text.split_whitespace().enumerate() {
             let read = |value: &Value<'_>, findings: &mut Findings| {
                 let before = findings.has_errors();
-                let read = targets::connect(value, numbers, groups, findings);
+                let read = targets::connect(value, means, findings);
                 (before == findings.has_errors()).then_some(read)
             };
             let read = cell(word, (line, at), &mut self.notes, read);

@@ -12,7 +12,7 @@ use super::diagnostic::Findings;
 use super::draft::{PlacedRoute, Span, TargetPlace};
 use super::keys;
 use super::section::{Section, Value};
-use super::targets::Groups;
+use super::targets::Means;
 use super::types::Edge;
 use super::{caller_id, headers, hours, sms, targets, values};
 
@@ -20,7 +20,7 @@ use super::{caller_id, headers, hours, sms, targets, values};
 pub(super) fn read<'a>(
     value: &'a Value<'a>,
     edge: &Edge,
-    groups: &Groups,
+    means: Means<'_>,
     texts_to: &[String],
     findings: &mut Findings,
 ) -> Vec<PlacedRoute> {
@@ -28,7 +28,7 @@ pub(super) fn read<'a>(
         values::wrong_type("route", value, "tables with double brackets: [[route]]", findings);
         return Vec::new();
     };
-    let read = |(at, value): (usize, &'a Value<'a>)| read_one(at + 1, value, edge, (groups, texts_to), findings);
+    let read = |(at, value): (usize, &'a Value<'a>)| read_one(at + 1, value, edge, (means, texts_to), findings);
     array.iter().enumerate().filter_map(read).collect()
 }
 
@@ -36,7 +36,7 @@ fn read_one<'a>(
     position: usize,
     value: &'a Value<'a>,
     edge: &Edge,
-    (groups, texts_to): (&Groups, &[String]),
+    (means, texts_to): (Means<'_>, &[String]),
     findings: &mut Findings,
 ) -> Option<PlacedRoute> {
     let section = Section::open("[[route]]", value, keys::ROUTE, findings)?;
@@ -52,7 +52,7 @@ fn read_one<'a>(
     is_partial |= share.is_none() && section.get("share").is_some();
     let file = section.read("routes_file", findings, file_name);
     is_partial |= file.is_none() && section.get("routes_file").is_some();
-    let connect = connect(&section, (&name, file.is_some()), edge, groups, findings);
+    let connect = connect(&section, (&name, file.is_some()), means, findings);
     let order = section.read("order", findings, targets::order).unwrap_or_default();
     if let Some(value) = section.get("order").filter(|_| order == Order::AnswerRatio && file.is_none()) {
         targets::order_decides(connect.iter().map(|(target, _)| target), value.span(), findings);
@@ -107,12 +107,11 @@ fn read_one<'a>(
 fn connect<'a>(
     section: &Section<'a>,
     (name, has_file): (&str, bool),
-    edge: &Edge,
-    groups: &Groups,
+    means: Means<'_>,
     findings: &mut Findings,
 ) -> Vec<targets::Placed> {
     match section.get("connect") {
-        Some(value) => targets::connect(value, &edge.numbers, Some(groups), findings),
+        Some(value) => targets::connect(value, means, findings),
         None if has_file => Vec::new(),
         None => {
             let message = format!("route {name} has no `connect`");

@@ -17,14 +17,17 @@ use super::code;
 use super::cover::told;
 use super::data::DataDirectory;
 use super::diagnostic::{Findings, place};
-use super::draft::{Draft, PlacedListen, PlacedTrunk, Span};
+use super::draft::{Draft, PlacedApi, PlacedApp, PlacedListen, PlacedNumber, PlacedRoute, PlacedTrunk, Span};
 use super::emergency;
 use super::keys::{self, Around};
 use super::nearest;
 use super::section::{Section, Value};
-use super::targets::Groups;
-use super::types::{Api, Edge, Http, Limits, Listen, ListenTls, Media};
-use super::{agents, cdr, data, hep, hours, otel, routes, sms, speech as speaking, tls, trunks, values};
+use super::sounds::Sounds;
+use super::targets::{Groups, Means};
+use super::types::{Edge, Http, Limits, Listen, ListenTls, Media};
+use super::{
+    agents, api, apps, cdr, data, hep, hours, numbers, otel, routes, sms, speech as speaking, tls, trunks, values,
+};
 use crate::system::log::Log;
 
 /// Peers in these networks are shown our local address.
@@ -84,11 +87,9 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         speech.as_ref().and_then(|section| speaking::read(section, &edge.local_networks, file.folder(), findings));
     let trunks = root.get("trunk").map(|value| trunks::read(value, around, &edge, findings)).unwrap_or_default();
     let agents = root.get("agent").map(|value| agents::read(value, around, findings)).unwrap_or_default();
-    let api = read_api(api.as_ref(), &edge.name, around, findings);
-    let groups = root.get("group").map(|value| Groups::read(value, &edge.numbers, findings)).unwrap_or_default();
     let texts_to = sms::allowed(texts.as_ref(), findings);
-    let routes =
-        root.get("route").map(|value| routes::read(value, &edge, &groups, &texts_to, findings)).unwrap_or_default();
+    let Calls { apps, sounds, api, groups, numbers, routes } =
+        read_calls(&root, (&edge, around), (api.as_ref(), &trunks, &texts_to), findings);
     let (cdr, data) = read_kept([written.as_ref(), cdr.as_ref(), texts.as_ref()], around, findings);
     let sms = sms::read(twilio.as_ref(), texts.as_ref(), around, findings);
     let listeners = root.get("listen").map_or(2, |value| value.get_ref().as_array().map_or(1, |list| list.len()));
@@ -113,10 +114,14 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         has_token,
         trunks,
         agents,
+        apps,
+        numbers,
         routes,
         groups,
+        sounds,
         api,
         speech: said_by,
+        voices_span: speech.as_ref().and_then(|speech| speech.get("voices")).map(Spanned::span),
         speech_span: speech.map(|speech| speech.span),
         cdr,
         data,
@@ -124,6 +129,37 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         twilio_span: twilio.map(|section| section.span),
         sms_span: texts.map(|section| section.span),
     }
+}
+
+/// What decides where calls go.
+struct Calls {
+    apps: Vec<PlacedApp>,
+    sounds: Sounds,
+    api: PlacedApi,
+    groups: Groups,
+    numbers: Vec<PlacedNumber>,
+    routes: Vec<PlacedRoute>,
+}
+
+/// Reads what decides where calls go: applications, numbers, groups, routes, and the sounds that they name.
+fn read_calls<'a>(
+    root: &Section<'a>,
+    (edge, around): (&Edge, Around<'_>),
+    (api, trunks, texts_to): (Option<&Section<'a>>, &[PlacedTrunk], &[String]),
+    findings: &mut Findings,
+) -> Calls {
+    let apps = root.get("app").map(|value| apps::read(value, around, findings)).unwrap_or_default();
+    let sounds = Sounds::below(around.folder);
+    let means = Means { numbers: around.numbers, sounds: &sounds, groups: None };
+    let api = api::read(api, &edge.name, means, around, findings);
+    let groups = root.get("group").map(|value| Groups::read(value, means, findings)).unwrap_or_default();
+    let means = Means { groups: Some(&groups), ..means };
+    let numbers = root.get("number").map(|value| numbers::read(value, around.numbers, trunks, findings));
+    let numbers = numbers.unwrap_or_default();
+    let mut routes = numbers::routes(&numbers, trunks, findings);
+    let own = root.get("route").map(|value| routes::read(value, edge, means, texts_to, findings));
+    routes.extend(own.unwrap_or_default());
+    Calls { apps, sounds, api, groups, numbers, routes }
 }
 
 /// `[cdr]`, and where what has to survive the process is kept, which stands in `[edge]` and stood in `[cdr]` and `[sms]`.
@@ -401,30 +437,6 @@ pub(super) fn web_url(key: &str, value: &Value<'_>, findings: &mut Findings) -> 
     usable.then_some(text)
 }
 
-fn read_api(section: Option<&Section<'_>>, edge: &str, around: Around<'_>, findings: &mut Findings) -> Api {
-    let mut api = Api { account_sid: format!("AC{:032x}", fnv1a(edge.as_bytes())) };
-    keys::fill((keys::API, keys::PUT_API), section, &mut api, around, findings);
-    api
-}
-
-/// `AC` and 32 lower-case hex digits.
-pub(super) fn account_sid(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
-    let text = values::string(key, value, findings)?;
-    let is_hex = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    let fits = text.len() == 34 && text.strip_prefix("AC").is_some_and(is_hex);
-    if !fits {
-        let help = "use AC and 32 hexadecimal digits";
-        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be \"{text}\""), help);
-    }
-    fits.then_some(text)
-}
-
-/// FNV-1a over 128 bits: the same name for the same edge; not for secrets.
-fn fnv1a(bytes: &[u8]) -> u128 {
-    let step = |hash: u128, byte: &u8| (hash ^ u128::from(*byte)).wrapping_mul(0x0100_0000_0000_0000_0000_013b);
-    bytes.iter().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, step)
-}
-
 fn read_log(section: Option<&Section<'_>>, around: Around<'_>, findings: &mut Findings) -> Log {
     let mut log = Log { format: String::new(), level: String::new(), full_numbers: false };
     keys::fill((keys::LOG, keys::PUT_LOG), section, &mut log, around, findings);
@@ -470,12 +482,6 @@ mod tests {
         ] {
             assert_eq!(calls_that_fit(range), calls, "{range:?}");
         }
-    }
-
-    #[test]
-    fn fnv1a_known_values() {
-        assert_eq!(fnv1a(b""), 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d);
-        assert_eq!(fnv1a(b"a"), 0xd228_cb69_6f1a_8caf_7891_2b70_4e4a_8964);
     }
 
     #[test]

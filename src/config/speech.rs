@@ -1,5 +1,6 @@
-//! `[speech]`: who says the `text` of `hold`, and where it is kept.
+//! `[speech]`: who says the `text` of `hold` and of applications, and where it is kept.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -36,6 +37,8 @@ const OURS: UrlWords = UrlWords {
     help: "use \"https://api.openai.com/v1/audio/speech\"",
     names_may_be_near: false,
 };
+/// Longest name of a voice, in bytes.
+const VOICE_BYTES: usize = 256;
 /// Keys of an endpoint.
 const OF_ENDPOINT: [&str; 3] = ["token", "model", "format"];
 
@@ -53,6 +56,7 @@ pub(super) fn read(
     let model = section.read("model", findings, values::string);
     let format = section.read("format", findings, |key, value, f| values::one_of(key, value, f, &FORMATS));
     let cache = section.read("cache", findings, values::string).map(|path| values::relative_to(folder, &path));
+    let voices = section.read("voices", findings, voices).unwrap_or_default();
     match (section.get("command"), section.get("url")) {
         (Some(_), Some(url)) => {
             let message = "both `url` and `command` are set";
@@ -80,7 +84,29 @@ pub(super) fn read(
         format: format.unwrap_or("wav"),
     };
     let by = words.map(Speaker::Command).or_else(|| url.map(endpoint).map(Speaker::Endpoint))?;
-    Some(Speech { by, cache })
+    Some(Speech { by, cache, voices })
+}
+
+/// `voices`: what the program or service calls a voice, by the name that applications use.
+fn voices(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<BTreeMap<String, String>> {
+    let Some(table) = value.get_ref().as_table() else {
+        values::wrong_type(key, value, "a table: { \"Polly.Joanna\" = \"en-us+f3\" }", findings);
+        return None;
+    };
+    let is_name =
+        |text: &str| !text.trim().is_empty() && text.len() <= VOICE_BYTES && !text.chars().any(char::is_control);
+    let mut voices = BTreeMap::new();
+    for (name, value) in table {
+        let Some(voice) = values::string(key, value, findings) else { continue };
+        for (text, span) in [(name.get_ref().as_ref(), name.span()), (voice.as_str(), value.span())] {
+            if !is_name(text) {
+                let help = format!("1 to {VOICE_BYTES} bytes, in one line");
+                findings.error(code::BAD_VALUE, span, format!("`{key}`: this cannot be the name of a voice"), help);
+            }
+        }
+        voices.insert(name.get_ref().to_string(), voice);
+    }
+    Some(voices)
 }
 
 fn command(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<String>> {
@@ -89,7 +115,9 @@ fn command(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<
     let wrong = match words.split_first() {
         None => "is not a program",
         Some((program, _)) if program.is_empty() => "is not a program",
-        Some((_, rest)) if !rest.iter().any(|word| word.contains("{text}")) => "does not contain {text}",
+        Some((_, rest)) if !rest.iter().any(|word| word.contains("{text}") || word.contains("{ssml}")) => {
+            "contains neither {text} nor {ssml}"
+        }
         Some(_) if words.iter().any(|word| word.contains('\0')) => "holds a NUL",
         Some((program, _)) => {
             if !is_there(program) {

@@ -12,16 +12,25 @@ use super::diagnostic::Findings;
 use super::draft::{Span, TargetPlace};
 use super::keys;
 use super::nearest;
-use super::schema::not_yet;
 use super::section::{Section, Value};
+use super::sounds::Sounds;
 use super::trunks::{SipAddress, sip_uri};
 use super::values;
 
-/// Kinds of targets that are still to come.
-const LATER_TARGETS: [(&str, &str); 2] = [("app", "webhook applications"), ("play", "file playback")];
+/// Kinds of targets, as they are written.
+const KINDS: [&str; 7] = ["trunk", "agent", "app", "play", "group", "sip", "reject"];
 
 /// A target with its place.
 pub(super) type Placed = (TargetSpec, TargetPlace);
+
+/// What targets are read by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Means<'a> {
+    pub(super) numbers: &'a Numbers,
+    pub(super) sounds: &'a Sounds,
+    /// `None`: in a group, where there is none.
+    pub(super) groups: Option<&'a Groups>,
+}
 
 /// `[group.NAME]`, each with its targets.
 #[derive(Debug, Default)]
@@ -41,7 +50,7 @@ struct Group {
 
 impl Groups {
     /// Reads `[group]`.
-    pub(super) fn read<'a>(value: &'a Value<'a>, numbers: &Numbers, findings: &mut Findings) -> Groups {
+    pub(super) fn read<'a>(value: &'a Value<'a>, means: Means<'_>, findings: &mut Findings) -> Groups {
         let Some(table) = value.get_ref().as_table() else {
             values::wrong_type("group", value, "tables: [group.NAME]", findings);
             return Groups::default();
@@ -56,7 +65,7 @@ impl Groups {
                 continue;
             };
             let targets = match section.get("connect") {
-                Some(value) => connect(value, numbers, None, findings),
+                Some(value) => connect(value, means, findings),
                 None => {
                     let message = format!("group {text} has no `connect`");
                     findings.error(code::MISSING, name.span(), message, "add connect = [\"trunk:NAME\"]");
@@ -79,6 +88,11 @@ impl Groups {
             let help = format!("add \"group:{}\" to `connect` of a route", group.name);
             findings.warning(code::IDLE_PART, Some(group.span.clone()), message, help);
         }
+    }
+
+    /// Returns whether one that a route names has such a target.
+    pub(super) fn has(&self, is_it: impl Fn(&TargetSpec) -> bool) -> bool {
+        self.all.iter().filter(|group| group.used.get()).any(|group| group.targets.iter().any(|(one, _)| is_it(one)))
     }
 
     fn targets(&self, name: &str, span: Span, findings: &mut Findings) -> Vec<Placed> {
@@ -114,13 +128,8 @@ pub(super) fn order_decides<'a>(targets: impl Iterator<Item = &'a TargetSpec>, s
     }
 }
 
-/// `connect`: a group is there with all of its targets. `None`: in a group, where there is none.
-pub(super) fn connect<'a>(
-    value: &'a Value<'a>,
-    numbers: &Numbers,
-    groups: Option<&Groups>,
-    findings: &mut Findings,
-) -> Vec<Placed> {
+/// `connect`: a group is there with all of its targets.
+pub(super) fn connect<'a>(value: &'a Value<'a>, means: Means<'_>, findings: &mut Findings) -> Vec<Placed> {
     if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
         let help = "add a target: \"trunk:NAME\"";
         findings.error(code::MISSING, value.span(), "`connect` is empty", help);
@@ -128,11 +137,11 @@ pub(super) fn connect<'a>(
     let read = |key: &str, value: &'a Value<'a>, findings: &mut Findings| {
         let span = value.span();
         if value.get_ref().is_table() {
-            let (target, members) = ring_all(value, numbers, findings)?;
+            let (target, members) = ring_all(value, means, findings)?;
             return Some(vec![(target, TargetPlace { span, members, by_ratio: None })]);
         }
         let text = values::string(key, value, findings)?;
-        match (text.strip_prefix("group:"), groups) {
+        match (text.strip_prefix("group:"), means.groups) {
             (Some(name), Some(groups)) => return Some(groups.targets(name, span, findings)),
             (Some(_), None) => {
                 let message = format!("\"{text}\": groups cannot be nested");
@@ -142,16 +151,16 @@ pub(super) fn connect<'a>(
             (None, _) => {}
         }
         let place = TargetPlace { span: span.clone(), members: Vec::new(), by_ratio: None };
-        Some(vec![(target(&text, span, numbers, findings)?, place)])
+        Some(vec![(target(&text, span, means, findings)?, place)])
     };
     let all = values::one_or_list("connect", value, findings, read).unwrap_or_default();
     all.into_iter().flat_map(|(targets, _)| targets).collect()
 }
 
-fn target(text: &str, span: Span, numbers: &Numbers, findings: &mut Findings) -> Option<TargetSpec> {
+fn target(text: &str, span: Span, means: Means<'_>, findings: &mut Findings) -> Option<TargetSpec> {
     let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
     match kind {
-        "trunk" => trunk_target(text, rest, span, numbers, findings),
+        "trunk" => trunk_target(text, rest, span, means.numbers, findings),
         "sip" | "sips" => {
             // Pieces may stand in the user part only: where a call goes is not a caller's to say.
             let (user, host) = text.split_once('@').unwrap_or(("", text));
@@ -165,6 +174,16 @@ fn target(text: &str, span: Span, numbers: &Numbers, findings: &mut Findings) ->
             None
         }
         "agent" => Some(TargetSpec::Agent(rest.to_owned())),
+        "app" if rest.is_empty() => {
+            findings.error(code::BAD_TARGET, span, format!("\"{text}\" is not an app"), "app:NAME");
+            None
+        }
+        "app" => Some(TargetSpec::App(rest.to_owned())),
+        // One that cannot be played keeps its place.
+        "play" => {
+            means.sounds.judge(rest, span, findings);
+            Some(TargetSpec::Play(rest.to_owned()))
+        }
         "reject" => {
             let code = rest.parse::<u16>().ok().filter(|code| (300..=699).contains(code));
             if code.is_none() {
@@ -174,29 +193,29 @@ fn target(text: &str, span: Span, numbers: &Numbers, findings: &mut Findings) ->
             code.map(TargetSpec::Reject)
         }
         _ => {
-            if let Some((_, feature)) = LATER_TARGETS.iter().find(|(later, _)| *later == kind) {
-                not_yet(span, &format!("the target {kind}:"), feature, findings);
-                return None;
-            }
-            let kinds = ["trunk", "agent", "group", "sip", "reject"].into_iter();
-            let help = match nearest(kind, kinds.chain(LATER_TARGETS.iter().map(|(later, _)| *later))) {
-                Some(known) if !rest.is_empty() => told(&format!("did you mean \"{known}:{rest}\"?")),
-                // The commonest slip is a name alone.
-                _ if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) => {
-                    format!("did you mean \"trunk:{text}\" or \"agent:{text}\"?")
-                }
-                _ => {
-                    "trunk:NAME, trunk:NAME/NUMBER, agent:NAME, group:NAME, sip:URI, reject:CODE or { ring_all = [...] }".to_owned()
-                }
-            };
-            findings.error(code::BAD_TARGET, span, format!("\"{}\" is not a target", told(text)), help);
+            let message = format!("\"{}\" is not a target", told(text));
+            findings.error(code::BAD_TARGET, span, message, meant(text, kind, rest));
             None
         }
     }
 }
 
+/// What a text that is no target may have been meant as.
+fn meant(text: &str, kind: &str, rest: &str) -> String {
+    match nearest(kind, KINDS.into_iter()) {
+        Some(known) if !rest.is_empty() => told(&format!("did you mean \"{known}:{rest}\"?")),
+        // The commonest slip is a name alone.
+        _ if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) => {
+            format!("did you mean \"trunk:{text}\" or \"agent:{text}\"?")
+        }
+        _ => "trunk:NAME, trunk:NAME/NUMBER, agent:NAME, app:NAME, play:FILE, group:NAME, sip:URI, reject:CODE or \
+              { ring_all = [...] }"
+            .to_owned(),
+    }
+}
+
 /// `{ ring_all = [...] }`, with the place of each.
-fn ring_all<'a>(value: &'a Value<'a>, numbers: &Numbers, findings: &mut Findings) -> Option<(TargetSpec, Vec<Span>)> {
+fn ring_all<'a>(value: &'a Value<'a>, means: Means<'_>, findings: &mut Findings) -> Option<(TargetSpec, Vec<Span>)> {
     let section = Section::open("a target", value, keys::RING_ALL, findings)?;
     let Some(list) = section.get("ring_all") else {
         let help = "{ ring_all = [\"trunk:a\", \"trunk:b\"] }";
@@ -221,7 +240,7 @@ fn ring_all<'a>(value: &'a Value<'a>, numbers: &Numbers, findings: &mut Findings
     }
     let (mut targets, mut spans) = (Vec::new(), Vec::new());
     for value in written {
-        let Some(target) = rings(value, numbers, findings) else { continue };
+        let Some(target) = rings(value, means, findings) else { continue };
         if targets.contains(&target) {
             let message = "`ring_all` contains a duplicate target";
             findings.error(code::BAD_TARGET, value.span(), message, "list each target once");
@@ -234,17 +253,18 @@ fn ring_all<'a>(value: &'a Value<'a>, numbers: &Numbers, findings: &mut Findings
 }
 
 /// One of those that ring at once.
-fn rings(value: &Value<'_>, numbers: &Numbers, findings: &mut Findings) -> Option<TargetSpec> {
+fn rings(value: &Value<'_>, means: Means<'_>, findings: &mut Findings) -> Option<TargetSpec> {
     if value.get_ref().is_table() || value.get_ref().is_array() {
         let message = "`ring_all` cannot be nested";
         findings.error(code::BAD_TARGET, value.span(), message, "use one list of all targets that ring simultaneously");
         return None;
     }
     let text = values::string("ring_all", value, findings)?;
-    let help = match target(&text, value.span(), numbers, findings)? {
+    let help = match target(&text, value.span(), means, findings)? {
         TargetSpec::Trunk { weight: Some(_), .. } => "weights have no effect in `ring_all`: remove it",
         TargetSpec::Agent(_) => "an agent answers immediately: list it before or after the table",
-        TargetSpec::App(_) | TargetSpec::Play(_) | TargetSpec::Reject(_) => "list it after the table",
+        TargetSpec::App(_) => "an app answers immediately: list it before or after the table",
+        TargetSpec::Play(_) | TargetSpec::Reject(_) => "list it after the table",
         rings @ (TargetSpec::Trunk { .. } | TargetSpec::Uri { .. } | TargetSpec::RingAll(_)) => return Some(rings),
     };
     findings.error(code::BAD_TARGET, value.span(), format!("`ring_all`: \"{}\" is not allowed", told(&text)), help);

@@ -9,12 +9,16 @@ use std::time::Duration;
 use ipnet::IpNet;
 use trunkgate_call::{Sampling, StrangerLimits};
 use trunkgate_media::LatchMode;
-use trunkgate_route::{Agent, Calendar, Definition, Destination, Numbers, Routes, Server, Transport, Trunk};
+use trunkgate_route::{
+    Agent, App, Calendar, Definition, Destination, Numbers, Routes, Server, Table, TargetSpec, Transport, Trunk,
+};
 
+use super::apps::AppSettings;
 use super::cdr::Cdr;
 use super::changes::Written;
 use super::data::DataDirectory;
 use super::hep::Hep;
+use super::numbers::PhoneNumber;
 use super::otel::Otel;
 use super::places::Places;
 use super::sms::Sms;
@@ -45,9 +49,17 @@ pub struct Config {
     pub trunk_tls: BTreeMap<Arc<str>, TrunkTls>,
     /// `[agent.NAME]` in the order of the file.
     pub agents: Vec<Agent>,
+    /// `[app.NAME]` in the order of the file.
+    pub apps: Vec<App>,
+    /// What of each application is no matter of the call core.
+    pub app_settings: BTreeMap<Arc<str>, AppSettings>,
+    /// Sounds of `play:FILE` by name: μ-law at 8 kHz.
+    pub sounds: BTreeMap<String, Arc<[u8]>>,
+    /// `[[number]]` in the order of the file.
+    pub numbers: Vec<PhoneNumber>,
     /// `[api]`
     pub api: Api,
-    /// `[[route]]` in the order of the file.
+    /// A route for each `[[number]]` with an app, then `[[route]]` in the order of the file.
     pub routes: Routes,
     /// `[log]`
     pub log: Log,
@@ -74,6 +86,8 @@ pub struct Speech {
     pub by: Speaker,
     /// Where they are kept.
     pub cache: Option<PathBuf>,
+    /// Voices by the names that applications use.
+    pub voices: BTreeMap<String, String>,
 }
 
 /// Who says texts.
@@ -238,8 +252,12 @@ pub struct HttpTls {
 /// `[api]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Api {
-    /// What agents are told as `accountSid`: `AC` + 32 hex digits.
+    /// What agents and webhooks get as `accountSid`: `AC` + 32 hex digits.
     pub account_sid: String,
+    /// Signs webhooks.
+    pub auth_token: Option<Secret>,
+    /// Trunks by which calls leave that applications dial, without numbers; empty: the routes decide.
+    pub connect: Vec<TargetSpec>,
 }
 
 impl Config {
@@ -297,5 +315,9 @@ impl Config {
             agents: self.agents.clone(),
             routes: self.routes.clone(),
         }
+    }
+    /// The routing table; `found` has the servers of [`Config::destinations`] as far as known.
+    pub fn table(&self, found: &HashMap<Destination, Vec<Server>>) -> Table {
+        Table::new(self.definition(found)).with_apps(self.apps.clone())
     }
 }

@@ -435,6 +435,8 @@ fn line_of(attempt: &Value) -> String {
         parts.push(format!("{}, hold {}", media::side(attempt), shown(&attempt["hold"])));
     }
     parts.extend([&attempt["url"], &attempt["format"]].into_iter().filter_map(Value::as_str).map(str::to_owned));
+    // Of a sound it is the target itself.
+    parts.extend(attempt["document"].as_str().filter(|_| target.starts_with("app:")).map(str::to_owned));
     let media = attempt["media"].is_object().then(|| format!("; {}", media::told(&attempt["media"])));
     let target = target.strip_prefix("trunk:").and_then(|name| name.split('/').next()).unwrap_or(&target);
     let line = format!("→ {}{}\n", format!("{target} {}", parts.join(", ")).trim_end(), media.unwrap_or_default());
@@ -453,7 +455,7 @@ mod tests {
         let (config, _) = config::parse(Path::new("t.toml"), text).unwrap();
         let question =
             Question { from: from.into(), called: called.into(), caller: String::new(), at: None, header: None };
-        explain(&Table::new(config.definition(&Found::new())), &config, &question, None).unwrap()
+        explain(&config.table(&Found::new()), &config, &question, None).unwrap()
     }
 
     const FILE: &str = "[trunk.carrier]\npeers = ['sip:198.51.100.7']\naccept_from = ['198.51.100.0/24']\n\
@@ -563,7 +565,7 @@ mod tests {
         let file = "[trunk.carrier]\npeers = ['sip:198.51.100.7']\n[agent.bot]\nurl = 'ws://127.0.0.1/'\n\
                     allow_callers = ['+14155551234']\n[[route]]\nconnect = ['agent:bot', 'trunk:carrier']\n";
         let (config, _) = config::parse(Path::new("t.toml"), file).unwrap();
-        let table = Table::new(config.definition(&Found::new()));
+        let table = config.table(&Found::new());
         let ask = |caller: &str| {
             let question = Question {
                 from: "carrier".into(),

@@ -30,6 +30,7 @@ use crate::sinks::hep;
 use crate::sinks::otel;
 use crate::sinks::records::{Figures, ReportOrder};
 use crate::sinks::sms::{SmsCounters, SmsOrder};
+use crate::webhooks::figures::WebhookFigures;
 
 /// A question for the loop: it reads, and answers by itself.
 pub(crate) type Question = Box<dyn FnOnce(&Gateway, Instant) + Send>;
@@ -156,6 +157,7 @@ pub(crate) struct Shared {
     /// Of call records.
     pub(crate) cdr: Arc<Figures>,
     pub(crate) sms: Arc<SmsCounters>,
+    pub(crate) webhooks: WebhookFigures,
     /// Where messages and reports go, and what became of them.
     pub(crate) hep: watch::Sender<Option<hep::Target>>,
     pub(crate) hep_counters: Arc<hep::HepCounters>,

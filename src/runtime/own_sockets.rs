@@ -4,11 +4,13 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use tokio::sync::watch;
+use trunkgate_call::Interfaces;
 use trunkgate_route::Transport;
 
 use crate::config::Config;
 use crate::runtime::settings::Listener;
 use crate::system::interfaces;
+use crate::system::reach::Reach;
 
 /// What the edge has bound, or may bind for any call.
 #[derive(Debug, Clone, Default)]
@@ -66,6 +68,13 @@ impl OwnSockets {
         is_own.then_some("the edge's own, for SIP or HTTP")
     }
 
+    /// Returns the rules for URLs of an application on a machine with these interfaces.
+    pub(crate) fn reach(&self, allow_private: bool, interfaces: &Interfaces) -> Reach {
+        let here = interfaces.networks.iter().map(|(_, address)| *address);
+        let own = here.chain(self.public.iter().copied()).collect();
+        Reach { allow_private, own, closed: self.connections.clone().into() }
+    }
+
     /// Whether one of the addresses that something is bound to is reached at `ip`.
     fn is_bound(&self, ip: IpAddr, mut bound: impl Iterator<Item = IpAddr>) -> bool {
         let ip = match ip.to_canonical() {
@@ -110,6 +119,27 @@ mod tests {
         }
         let elsewhere = |port: u16| SocketAddr::from(([192, 0, 2, 77], port));
         assert_eq!((own.takes_rtp(elsewhere(20_000)), own.takes_connection(elsewhere(5061))), (None, None));
+    }
+
+    #[test]
+    fn an_application_reaches_neither_this_machine_nor_a_listener() {
+        let own = own("0.0.0.0:5060", "0.0.0.0:8080", "0.0.0.0");
+        let address: IpAddr = "198.51.100.7".parse().unwrap();
+        let interfaces =
+            Interfaces { networks: vec![("198.51.100.0/24".parse().unwrap(), address)], ..Interfaces::default() };
+        let judged =
+            |allow_private: bool, to: &str| own.reach(allow_private, &interfaces).judge(to.parse().unwrap()).is_ok();
+        for (to, public, private) in [
+            ("93.184.215.14:443", true, true),
+            ("198.51.100.7:443", false, true),
+            ("198.51.100.7:8080", false, false),
+            ("203.0.113.10:443", false, true),
+            ("127.0.0.1:3000", false, true),
+            ("127.0.0.1:8080", false, false),
+            ("169.254.169.254:80", false, false),
+        ] {
+            assert_eq!((judged(false, to), judged(true, to)), (public, private), "{to}");
+        }
     }
 
     #[test]

@@ -14,7 +14,6 @@ use serde::Serialize;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::{Instant, interval, interval_at, timeout};
 use trunkgate_call::{Change, Concerned, Happening, Input, Settings as GatewaySettings};
-use trunkgate_route::Table;
 
 use crate::config::{self, Config, Diagnostic, Difference};
 use crate::limits;
@@ -205,7 +204,7 @@ impl Handle {
 
     async fn swap(&self, config: Config, done: &Reloaded) -> Result<(), Gone> {
         let settings = self.shared.running(|running| {
-            running.table = Arc::new(Table::new(config.definition(&running.names)));
+            running.table = Arc::new(config.table(&running.names));
             self.shared.own.send_modify(|own| own.follow(&running.boot, &config));
             running.config = config.clone();
             running.warnings = done.warnings;
@@ -240,7 +239,7 @@ impl Handle {
                 return None;
             }
             running.names = found;
-            running.table = Arc::new(Table::new(running.config.definition(&running.names)));
+            running.table = Arc::new(running.config.table(&running.names));
             Some(self.settings(running))
         });
         match settings {
@@ -429,7 +428,7 @@ fn needs_restart(boot: &Config, new: &Config) -> Vec<String> {
     let differences = config::differences(boot, new);
     let mut kept: BTreeSet<String> = differences.iter().filter(|one| is_kept(one)).map(Difference::place).collect();
     let is_written = |one: &&Difference| one.table == "api" && one.key == Some("account_sid");
-    if boot.api != new.api {
+    if boot.api.account_sid != new.api.account_sid {
         kept.extend(differences.iter().find(is_written).map(Difference::place));
     }
     kept.into_iter().collect()
@@ -449,7 +448,7 @@ fn told_changes(differences: &[Difference]) -> Vec<String> {
 fn concerned(differences: &[Difference]) -> Option<Concerned> {
     let of_all = |one: &Difference| match one.table {
         "trunk" => one.name.is_none(),
-        table => matches!(table, "edge" | "listen" | "media" | "route"),
+        table => matches!(table, "edge" | "listen" | "media" | "route" | "number" | "app"),
     };
     if differences.iter().any(of_all) {
         return Some(Concerned::All);

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver};
 use tokio::sync::watch;
 use trunkgate_call::intake::{DropReason, Next};
-use trunkgate_call::{AppAnswer, Change, Gateway, Happening, Input, Intake, Output, QueryId};
+use trunkgate_call::{AppAnswer, AppQuestion, Change, Gateway, Happening, Input, Intake, Output, QueryId};
 use trunkgate_media::{Event, MediaId, Unsent};
 use trunkgate_route::Table;
 use trunkgate_sip::{Flow, Transmit};
@@ -39,6 +39,8 @@ pub(crate) struct Signalling {
     pub(crate) orders: Receiver<Order>,
     /// To whoever keeps the names.
     pub(crate) names: Sender<NameQuestion>,
+    /// To the thread that asks applications.
+    pub(crate) questions: Sender<AppQuestion>,
     pub(crate) reports: Sender<ReportOrder>,
     /// The way to whoever sends texts, and messages that wait for one to be kept.
     pub(crate) texts: Desk,
@@ -354,7 +356,12 @@ impl Signalling {
                     self.unasked.push_back(Input::Resolved { query, servers: Vec::new() });
                 }
             }
-            Output::App(question) => self.unasked.extend(question.query.map(app_unserved)),
+            Output::App(question) => {
+                let query = question.query;
+                if self.questions.try_send(*question).is_err() {
+                    self.unasked.extend(query.map(app_unserved));
+                }
+            }
             Output::Began(call) => {
                 self.shared.events.tell(Change::began(&call));
                 records::hand_over_standing(&self.reports, call, 0);

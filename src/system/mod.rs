@@ -3,6 +3,7 @@
 
 pub(crate) mod agent_url;
 pub mod backoff;
+pub(crate) mod below;
 pub(crate) mod certificates;
 pub(crate) mod clock;
 pub(crate) mod connector;

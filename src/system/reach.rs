@@ -98,8 +98,8 @@ impl Reach {
             }
             match (self.allow_private, is_own, kind) {
                 (true, ..) | (false, false, Public) => {}
-                (false, true, _) => return barred(Why::Own),
-                (false, false, _) => return barred(Why::Kind(kind)),
+                (false, true, Public) => return barred(Why::Own),
+                (false, ..) => return barred(Why::Kind(kind)),
             }
         }
         Ok(())
@@ -122,7 +122,6 @@ impl Reach {
     ///
     /// # Errors
     /// The reason why it may not be reached.
-    #[cfg_attr(not(test), expect(dead_code, reason = "`check` asks it once `[app]` is read"))]
     pub(crate) fn judge_url(&self, url: &Url) -> Result<(), Barred> {
         let port = url.port_or_known_default().unwrap_or_default();
         match url.host() {

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use jiff::tz::TimeZone;
 use serde_json::Value;
-use trunkgate_route::Table;
 
 use crate::boot::run;
 use crate::explain::why::{Question, explain, text};
@@ -30,7 +29,7 @@ pub fn run(config: Option<&Path>, verb: &Why) -> ExitCode {
     }
     let Some((config, _)) = run::load(config, false) else { return ExitCode::from(run::USAGE) };
     let status = client::states_of(&config.http);
-    match explain(&Table::new(config.definition(&Found::new())), &config, &question, status.as_ref()) {
+    match explain(&config.table(&Found::new()), &config, &question, status.as_ref()) {
         Ok(answer) => {
             client::say(&show(&answer));
             ExitCode::SUCCESS

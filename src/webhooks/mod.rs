@@ -6,6 +6,7 @@
 
 pub(crate) mod client;
 mod connection;
+pub(crate) mod figures;
 pub(crate) mod media;
 pub(crate) mod outcome;
 mod overrides;

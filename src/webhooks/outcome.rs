@@ -12,9 +12,6 @@ use super::request::Purpose;
 use super::target::BadUrl;
 use crate::system::connector::{NoAddress, TlsFault};
 
-/// The status that a failure is reported with where the application gave none, as Twilio does.
-const BAD_GATEWAY: u16 = 502;
-
 /// An answer with a status of success.
 #[derive(Debug)]
 pub(crate) struct Reply {
@@ -60,8 +57,6 @@ pub(crate) struct Attempt {
 pub(crate) struct Failure {
     /// Twilio's error code.
     pub(crate) code: u32,
-    /// The application's status, or 502.
-    pub(crate) http_response: u16,
     /// The reason, as a clause.
     pub(crate) what: String,
     /// The answer, where there was one.
@@ -144,8 +139,7 @@ impl Fault {
     }
 
     pub(super) fn into_failure(self, purpose: Purpose, attempts: Vec<Attempt>) -> Failure {
-        let http_response = self.answer.as_ref().map_or(BAD_GATEWAY, |answer| answer.status);
-        Failure { code: self.kind.code(purpose), http_response, what: self.what, answer: self.answer, attempts }
+        Failure { code: self.kind.code(purpose), what: self.what, answer: self.answer, attempts }
     }
 }
 

@@ -32,11 +32,6 @@ pub(crate) enum Method {
 }
 
 impl Method {
-    /// Reads TwiML's and the configuration's name of a method.
-    pub(crate) fn parse(text: &str) -> Option<Method> {
-        [Method::Get, Method::Post].into_iter().find(|method| text.eq_ignore_ascii_case(method.name()))
-    }
-
     pub(crate) fn name(self) -> &'static str {
         match self {
             Method::Get => "GET",
@@ -51,6 +46,7 @@ pub(crate) enum Content {
     /// Parameters: a form that is posted, or the end of the query.
     Form(Vec<(String, String)>),
     /// A JSON text, which is always posted.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no event of a call is JSON in Twilio's API yet"))]
     Json(Vec<u8>),
 }
 
@@ -234,7 +230,7 @@ mod tests {
             None => Content::Form(signed.params.clone()),
         };
         let mut request = Request::new(&signed.configured, content, Purpose::Document, Reach::default());
-        request.method = Method::parse(&signed.method).unwrap();
+        request.method = if signed.method == "GET" { Method::Get } else { Method::Post };
         request.auth_token = Some(Secret::new(signed.auth_token.clone()));
         let hop = request.first_hop(Target::parse(&signed.configured).unwrap());
         (hop.request(&request).unwrap(), hop)

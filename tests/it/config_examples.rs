@@ -50,7 +50,7 @@ fn the_whole_file_is_accepted_and_bound_to_loopback() {
         config.trunks.iter().flat_map(|trunk| &trunk.peers).all(|peer| peer.addresses().all(|ip| ip.is_loopback()))
     );
     assert!(config.destinations().is_empty());
-    let table = Table::new(config.definition(&HashMap::new()));
+    let table = config.table(&HashMap::new());
     let route = |from, called| {
         let plan = table.plan(&CallInfo { from, called, caller: "+14155550000", ..CallInfo::default() }, &mut |_| 0)?;
         Some(plan.route.name.to_string())
@@ -107,8 +107,8 @@ fn every_example_is_accepted() {
     let mut seen = 0;
     for entry in std::fs::read_dir(folder().join("examples")).unwrap() {
         let path = entry.unwrap().path();
-        // What one of them names.
-        if path.ends_with("numbers.csv") {
+        // What some of them name.
+        if ["numbers.csv", "on-call.xml"].iter().any(|name| path.ends_with(name)) {
             continue;
         }
         assert_eq!(path.extension().and_then(|extension| extension.to_str()), Some("toml"), "{}", path.display());
@@ -122,7 +122,7 @@ fn every_example_is_accepted() {
 fn the_example_of_texts_sends_what_it_says() {
     let config = accepted(&folder().join("examples/missed-call-text.toml"));
     assert_eq!(config.data.directory, folder().join("examples"), "beside the configuration");
-    let table = Table::new(config.definition(&HashMap::new()));
+    let table = config.table(&HashMap::new());
     let call = CallInfo { from: "carrier", called: "+14155551234", caller: "+14155550100", ..CallInfo::default() };
     let plan = table.plan(&call, &mut |_| 0).unwrap();
     let number = |text: &str| table.numbers().normalise_caller(text, None);
@@ -150,7 +150,7 @@ fn peers_get_their_addresses_from_the_name_service() {
     let addresses = vec!["192.0.2.1".parse().unwrap()];
     let server = Server { transport, port: 5070, tier: 0, priority: 0, weight: 0, addresses };
     let found = HashMap::from([(destinations[0].clone(), vec![server])]);
-    let table = Table::new(config.definition(&found));
+    let table = config.table(&found);
     assert_eq!(table.trunk_of("192.0.2.1:5060".parse().unwrap()).unwrap().name.as_ref(), "cheap");
     let call = CallInfo { from: "pbx", called: "+12125550100", ..CallInfo::default() };
     let plan = table.plan(&call, &mut |_| 0).unwrap();
@@ -158,25 +158,30 @@ fn peers_get_their_addresses_from_the_name_service() {
     assert_eq!(peers.last().unwrap().destination.host, "backup.cheap.example");
 }
 
+fn table(file: &str) -> Table {
+    accepted(&folder().join("examples").join(file)).table(&HashMap::new())
+}
+
+/// The route and the targets of a call.
+fn way(table: &Table, from: &str, called: &str, at: &str, draw: u32) -> (String, String) {
+    let at = at.parse().unwrap();
+    let call = CallInfo { from, called, caller: "+14155550000", at, headers: &[], draw: Some(draw) };
+    let plan = table.plan(&call, &mut |_| 0).unwrap();
+    let target = |target: &Target| match target {
+        Target::Trunk { trunk, number: Some(number), .. } => {
+            let number = table.numbers().normalise_caller(number, None);
+            format!("{}/{}", trunk.name, table.numbers().format(&number, trunk.send_numbers))
+        }
+        Target::Trunk { trunk, .. } => trunk.name.to_string(),
+        Target::Agent(agent) => agent.name.to_string(),
+        Target::App(app) => app.name.to_string(),
+        Target::Uri { .. } | Target::Reject(_) | Target::RingAll(_) => panic!("{target:?}"),
+    };
+    (plan.route.name.to_string(), plan.targets.iter().map(target).collect::<Vec<_>>().join(" "))
+}
+
 #[test]
 fn the_examples_send_their_calls_where_they_say() {
-    let table = |file: &str| Table::new(accepted(&folder().join("examples").join(file)).definition(&HashMap::new()));
-    let way = |table: &Table, from: &str, called: &str, at: &str, draw: u32| {
-        let at = at.parse().unwrap();
-        let call = CallInfo { from, called, caller: "+14155550000", at, headers: &[], draw: Some(draw) };
-        let plan = table.plan(&call, &mut |_| 0).unwrap();
-        let target = |target: &Target| match target {
-            Target::Trunk { trunk, number: Some(number), .. } => {
-                let number = table.numbers().normalise_caller(number, None);
-                format!("{}/{}", trunk.name, table.numbers().format(&number, trunk.send_numbers))
-            }
-            Target::Trunk { trunk, .. } => trunk.name.to_string(),
-            Target::Agent(agent) => agent.name.to_string(),
-            Target::App(app) => app.name.to_string(),
-            Target::Uri { .. } | Target::Reject(_) | Target::RingAll(_) => panic!("{target:?}"),
-        };
-        (plan.route.name.to_string(), plan.targets.iter().map(target).collect::<Vec<_>>().join(" "))
-    };
     let noon = "2026-11-20T11:00:00Z";
     for (file, from, called, at, route, targets) in [
         ("twilio-to-pbx.toml", "twilio", "+14155551234", noon, "inbound", "pbx"),
@@ -213,6 +218,11 @@ fn the_examples_send_their_calls_where_they_say() {
         ("numbers-from-a-file.toml", "carrier", "+14155559999", noon, "numbers", "pbx/+14155559999"),
         ("numbers-from-a-file.toml", "carrier", "+12125550100", noon, "unknown", "receptionist"),
         ("numbers-from-a-file.toml", "pbx", "911", noon, "emergency", "carrier"),
+        ("apps.toml", "carrier", "+14155550100", noon, "number +14155550100", "ivr"),
+        ("apps.toml", "carrier", "+14155550101", noon, "number +14155550101", "on-call"),
+        ("apps.toml", "carrier", "+14155550102", noon, "inbound", "pbx ivr"),
+        ("apps.toml", "pbx", "+14155550100", noon, "number +14155550100", "ivr"),
+        ("apps.toml", "pbx", "+14155550101", noon, "outbound", "carrier"),
         ("disaster-recovery.toml", "new", "+14155551234", noon, "outbound", "carrier twilio"),
     ] {
         let expected = (route.to_owned(), targets.to_owned());

@@ -45,3 +45,4 @@ pub use spec::{
 };
 pub use srtp::{SrtpKey, SrtpSpec, Suite};
 pub use transcode::{EventsSpec, TranscodeSpec};
+pub use trunkgate_terms::UrlOrigin;

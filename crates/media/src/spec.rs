@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use trunkgate_agent::{Loss, Settings};
+use trunkgate_terms::UrlOrigin;
 
 use crate::codec::Coding;
 use crate::counters::{AgentQueue, EndCounters, LegTurns};
@@ -173,6 +174,8 @@ pub struct HoldSound {
 pub struct SocketSpec {
     /// `ws://` or `wss://`.
     pub url: String,
+    /// Its origin.
+    pub origin: UrlOrigin,
     /// Signs the handshake (X-Twilio-Signature).
     pub auth_token: Option<String>,
     /// PEM certificates trusted instead of the system's.

@@ -93,8 +93,13 @@ pub enum AppAnswer {
         /// What happened, for the trace: status, bytes, milliseconds.
         told: String,
     },
-    /// A sound, μ-law at 8 kHz.
-    Sound(Arc<[u8]>),
+    /// A sound.
+    Sound {
+        /// μ-law at 8 kHz.
+        sound: Arc<[u8]>,
+        /// Its origin, for the trace; empty: nothing is shown.
+        told: String,
+    },
     /// Neither.
     Failed {
         /// Twilio's error code.

@@ -11,6 +11,8 @@ pub use trunkgate_story::limits::*;
 pub const ATTEMPTS_PER_CALL: usize = 32;
 /// Targets that ring at once.
 pub const RING_ALL_TARGETS: usize = 8;
+/// Parties that an application has ring at once; Twilio's limit is the same.
+pub const PARTIES_AT_ONCE: usize = 10;
 /// Edges that a call may have been through before it comes here (RFC 3261 §16.3 step 3 counts all hops, up to 70).
 pub const EDGES_PER_CALL: usize = 10;
 /// Places that a target's 3xx answers send us to, at most.

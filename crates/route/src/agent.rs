@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use trunkgate_terms::UrlOrigin;
+
 use crate::number::Number;
 use crate::transfer_to::{TransferRule, Wanted};
 
@@ -208,6 +210,8 @@ pub struct Agent {
     pub name: Arc<str>,
     /// `ws://`, `wss://` or, for a listener that takes plain RTP, `rtp://`.
     pub url: String,
+    /// Origin of the URL.
+    pub origin: UrlOrigin,
     /// PEM certificates trusted instead of the system's.
     pub ca: Option<Arc<[u8]>>,
     /// Signs the handshake.
@@ -261,6 +265,7 @@ impl Agent {
         Agent {
             name: Arc::from(name),
             url: url.to_owned(),
+            origin: UrlOrigin::Configuration,
             ca: None,
             auth_token: None,
             parameters: Vec::new(),

@@ -34,6 +34,28 @@ pub enum AppDocument {
     Sound(String),
 }
 
+/// Receiver of reports about the calls that an application has.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StatusCallback {
+    /// The URL, as configured.
+    pub url: String,
+    /// Whether it is notified that the call has begun.
+    pub initiated: bool,
+    /// Whether it is notified that the caller hears ringing.
+    pub ringing: bool,
+    /// Whether it is notified of the answer.
+    pub answered: bool,
+    /// Whether it is notified of the end.
+    pub completed: bool,
+}
+
+/// Without the URL, whose query may hold secrets.
+impl fmt::Debug for StatusCallback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StatusCallback").finish_non_exhaustive()
+    }
+}
+
 /// An application.
 #[derive(Clone)]
 pub struct App {
@@ -43,8 +65,12 @@ pub struct App {
     pub document: AppDocument,
     /// URL that is asked where a document cannot be had or run.
     pub fallback_url: Option<String>,
+    /// Receiver of reports about its calls.
+    pub status_callback: Option<StatusCallback>,
     /// Whether its URLs may lead to private and loopback addresses.
     pub allow_private: bool,
+    /// Signs the handshakes of its media streams.
+    pub auth_token: Option<String>,
     /// Targets of numbers that it dials, in order; empty: the routes decide, as for a call of the caller's trunk.
     pub connect: Vec<TargetSpec>,
     /// SIP addresses that it may dial and refer to, beside those of trunks.
@@ -58,7 +84,9 @@ impl App {
             name: name.into(),
             document,
             fallback_url: None,
+            status_callback: None,
             allow_private: false,
+            auth_token: None,
             connect: Vec::new(),
             sip_to: Vec::new(),
         }

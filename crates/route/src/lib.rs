@@ -20,7 +20,7 @@ pub mod rate;
 pub mod route;
 pub mod schedule;
 pub mod screen;
-mod share;
+pub mod share;
 pub mod sms;
 pub mod standing;
 pub mod table;
@@ -30,7 +30,7 @@ pub mod trunk;
 
 pub use acl::{KnownBy, household};
 pub use agent::{Agent, AnswerTime, Facts, Hold, OnClose, Piece, Queue, Template, url_place};
-pub use app::{App, AppDocument, WebhookMethod};
+pub use app::{App, AppDocument, StatusCallback, WebhookMethod};
 pub use caller_id::{CallerIdRule, Shown};
 pub use expression::Expression;
 pub use headers::{HeaderPattern, HeaderRules, Identities};
@@ -54,4 +54,4 @@ pub use transfer_to::{TransferRule, Wanted};
 pub use trunk::{
     DEFAULT_CODECS, Dtmf, HoldMode, NUMBER_PARAMETERS, Peer, RedirectMode, ReferMode, ReferTo, Register, Trunk,
 };
-pub use trunkgate_terms::{Credentials, DigestHash, Srtp, Suite, Transport};
+pub use trunkgate_terms::{Credentials, DigestHash, Srtp, Suite, Transport, UrlOrigin};

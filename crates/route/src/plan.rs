@@ -51,8 +51,10 @@ pub enum Target {
         uri: String,
         /// Where it leads.
         destination: Destination,
-        /// Whether an agent or an operator named it in mid-call.
+        /// Whether an agent, an operator or an application named it in mid-call.
         in_call: bool,
+        /// Further headers of its INVITE, which an application has asked for.
+        headers: Vec<(String, String)>,
     },
     /// An agent that talks with the caller.
     Agent(Arc<Agent>),
@@ -78,7 +80,7 @@ impl Target {
             Target::Trunk { trunk, number, .. } => {
                 TargetSpec::Trunk { name: trunk.name.to_string(), number: number.clone(), weight: None }
             }
-            Target::Uri { uri, destination, in_call } => {
+            Target::Uri { uri, destination, in_call, .. } => {
                 TargetSpec::Uri { uri: uri.clone(), destination: destination.clone(), in_call: *in_call }
             }
             Target::Agent(agent) => TargetSpec::Agent(agent.name.to_string()),

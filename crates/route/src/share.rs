@@ -2,7 +2,7 @@
 
 /// Takes `items` into the order to try them: the lowest `rank` first, among equals a weighted choice. `pick(total)`
 /// returns a random number below `total`.
-pub(crate) fn ordered<T, R: Ord + Copy>(
+pub fn ordered<T, R: Ord + Copy>(
     mut items: Vec<T>,
     rank: impl Fn(&T) -> R,
     weight: impl Fn(&T) -> u16,

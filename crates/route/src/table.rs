@@ -225,7 +225,8 @@ impl Table {
                 Target::Trunk { trunk: trunk.clone(), number: number.clone(), peers: trunk.ordered_peers(pick) }
             }
             TargetSpec::Uri { uri, destination, in_call } => {
-                Target::Uri { uri: uri.clone(), destination: destination.clone(), in_call: *in_call }
+                let (uri, destination) = (uri.clone(), destination.clone());
+                Target::Uri { uri, destination, in_call: *in_call, headers: Vec::new() }
             }
             TargetSpec::Agent(name) => Target::Agent(self.agent(name)?.clone()),
             TargetSpec::App(name) => Target::App(self.app(name)?.clone()),

@@ -103,6 +103,20 @@ pub fn rfc3339(time: SystemTime) -> String {
     text
 }
 
+/// RFC 2822 in UTC, as Twilio writes dates: `Mon, 23 Nov 2026 16:40:18 +0000`.
+pub fn rfc2822(time: SystemTime) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let seconds = unix_ms(time) / 1000;
+    let (days, in_day) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = civil(days);
+    let (hour, minute, second) = (in_day / 3600, in_day / 60 % 60, in_day % 60);
+    let named = |names: &[&'static str], at: u64| usize::try_from(at).ok().and_then(|at| names.get(at).copied());
+    let weekday = named(&DAYS, days % 7).unwrap_or_default();
+    let month = named(&MONTHS, month - 1).unwrap_or_default();
+    format!("{weekday}, {day:02} {month} {year} {hour:02}:{minute:02}:{second:02} +0000")
+}
+
 /// Year, month and day of a day counted from 1970-01-01: eras of 400 years that begin on 1 March, so that the leap
 /// day is the last of its year.
 fn civil(days: u64) -> (u64, u64, u64) {
@@ -134,5 +148,16 @@ mod tests {
             assert_eq!(rfc3339(UNIX_EPOCH + Duration::from_secs(seconds)), text);
         }
         assert_eq!(rfc3339(UNIX_EPOCH + Duration::from_millis(1_234)), "1970-01-01T00:00:01.234Z");
+    }
+
+    #[test]
+    fn rfc2822_dates_name_day_and_month() {
+        for (seconds, text) in [
+            (0, "Thu, 01 Jan 1970 00:00:00 +0000"),
+            (951_782_400, "Tue, 29 Feb 2000 00:00:00 +0000"),
+            (1_795_365_618, "Sun, 22 Nov 2026 16:40:18 +0000"),
+        ] {
+            assert_eq!(rfc2822(UNIX_EPOCH + Duration::from_secs(seconds)), text);
+        }
     }
 }

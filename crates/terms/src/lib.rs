@@ -6,7 +6,9 @@
 mod credentials;
 mod srtp;
 mod transport;
+mod url_origin;
 
 pub use credentials::{Credentials, DigestHash};
 pub use srtp::{Srtp, Suite};
 pub use transport::Transport;
+pub use url_origin::UrlOrigin;

@@ -18,6 +18,8 @@ pub const SAY_CHARS: usize = 4_096;
 pub const NOUNS: usize = 10;
 /// Most digits that one `<Gather>` keeps.
 pub const DIGITS: usize = 256;
+/// Longest headers, names and values together, that an application sets for one SIP address.
+pub const SIP_HEADER_BYTES: usize = 1_024;
 /// Most characters of a stream's `<Parameter>`, name and value together.
 pub const PARAMETER_CHARS: usize = 500;
 /// Most replies in one messaging document.

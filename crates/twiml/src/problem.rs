@@ -32,6 +32,8 @@ pub mod code {
     pub const DIAL_NOUNS: u16 = 13250;
     /// `<Sip>` has no SIP URI.
     pub const SIP_URI: u16 = 13243;
+    /// A SIP header of `<Sip>` is incomplete, or may not be set.
+    pub const SIP_HEADER: u16 = 13252;
     /// `<Gather>` has a nested verb that it cannot have.
     pub const GATHER_NESTED: u16 = 13320;
     /// `<Gather>` asks for an input that is not available here.

@@ -73,4 +73,5 @@ pub(in crate::config) const SPEECH: &[Key] = keys! {
     "model": TEXT, is(r#""tts-1""#).beside("url"), "model requested from the endpoint";
     "format": Kind::Word(&["wav", "mp3", "opus", "pcm"]), is(r#""wav""#).beside("url"), "audio format of the response";
     "cache": FOLDER, NONE, "directory in which generated audio is cached";
+    "voices": Kind::Map(&TEXT), is("{}"), "voices of the program or endpoint, by the names and languages that apps use";
 };

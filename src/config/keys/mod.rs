@@ -3,6 +3,7 @@
 //! `config schema`, `config show` and docs/keys.md are made of them.
 
 mod agent;
+mod app;
 mod edge;
 mod put;
 mod reports;
@@ -10,13 +11,13 @@ mod route;
 mod trunk;
 
 pub(super) use agent::{AGENT, HOLD, PUT_AGENT, QUEUE, SPEECH};
+pub(super) use app::{API, APP, NUMBERS, PUT_API, PUT_APP};
 pub(super) use edge::{
     BAN, EDGE, HTTP, HTTP_TLS, LIMITS, LISTEN, LOG, MEDIA, PUT_BAN, PUT_HTTP, PUT_LIMITS, PUT_LOG, PUT_MEDIA,
 };
 pub(super) use put::{Around, Put, fill};
 pub(super) use reports::{
-    API, CDR, HEP, OTEL, PUT_API, PUT_CDR, PUT_HEP, PUT_OTEL, PUT_REPLIES, PUT_SMS, PUT_TWILIO, REPLIES, SMS,
-    SMS_ON_FAILURE, TWILIO,
+    CDR, HEP, OTEL, PUT_CDR, PUT_HEP, PUT_OTEL, PUT_REPLIES, PUT_SMS, PUT_TWILIO, REPLIES, SMS, SMS_ON_FAILURE, TWILIO,
 };
 pub(super) use route::{GROUP, RING_ALL, ROUTE};
 pub(super) use trunk::{
@@ -211,10 +212,11 @@ pub(super) const ROOT: &[Key] = keys! {
     "cdr": Kind::Table(CDR), NONE, "call records";
     "agent": Kind::Named(AGENT), NONE, "voice agents";
     "api": Kind::Table(API), is("{}"), "identity sent to agents and webhooks";
-    "app": Kind::Later("webhook applications"), NONE, "webhook applications";
+    "app": Kind::Named(APP), NONE, "applications that answer with TwiML";
+    "number": Kind::Rows(NUMBERS), NONE, "phone numbers of this edge";
     "twilio": Kind::Table(TWILIO), NONE, "Twilio account";
     "sms": Kind::Table(SMS), NONE, "text messages after unanswered calls";
-    "speech": Kind::Table(SPEECH), NONE, "text-to-speech for `hold`";
+    "speech": Kind::Table(SPEECH), NONE, "text-to-speech for `hold` and apps";
     "recording": Kind::Later("recording"), NONE, "recording";
     "hep": Kind::Table(HEP), NONE, "copies of SIP messages for Homer (HEP)";
     "otel": Kind::Table(OTEL), NONE, "call traces for OpenTelemetry";
@@ -235,6 +237,8 @@ pub(super) const TABLES: &[(&str, &[Key])] = &[
     ("[http]", HTTP),
     ("[trunk.NAME]", TRUNK),
     ("[agent.NAME]", AGENT),
+    ("[app.NAME]", APP),
+    ("[[number]]", NUMBERS),
     ("[[route]]", ROUTE),
     ("[group.NAME]", GROUP),
     ("[api]", API),

@@ -1,4 +1,4 @@
-//! Keys of what the edge tells, and of the services that it uses: `[cdr]`, `[hep]`, `[otel]`, `[api]`, `[twilio]`, `[sms]`.
+//! Keys of what the edge tells, and of the services that it uses: `[cdr]`, `[hep]`, `[otel]`, `[twilio]`, `[sms]`.
 
 use trunkgate_call::Sampling;
 
@@ -7,10 +7,7 @@ use crate::config::cdr::{self, Both, CdrFormat};
 use crate::config::hep::{self, Hep};
 use crate::config::otel::{self, Otel};
 use crate::config::sms::{self, Replies, Sms};
-use crate::config::types::Api;
-use crate::config::{agents, schema};
-
-const TWILIO_API: Kind = Kind::Later("the Twilio-compatible API");
+use crate::config::{agents, api, schema};
 
 keyed! {
     /// `[cdr]`
@@ -67,19 +64,10 @@ keyed! {
 }
 
 keyed! {
-    /// `[api]`
-    API, PUT_API: Api;
-    "account_sid": TEXT
-        => read!(schema::account_sid, |api, sid| api.account_sid = sid), told("`AC` and a hash of `[edge] name`"), "`accountSid` sent to agents";
-    "auth_token": TWILIO_API, NONE, "secret of the Twilio-compatible API";
-    "connect": TWILIO_API, NONE, "targets of calls placed through the API";
-}
-
-keyed! {
     /// `[twilio]`
     TWILIO, PUT_TWILIO: Sms;
     "account_sid": TEXT
-        => read!(schema::account_sid, |sms, sid| sms.account_sid = sid), MUST, "account SID: `AC` and 32 hexadecimal digits";
+        => read!(api::account_sid, |sms, sid| sms.account_sid = sid), MUST, "account SID: `AC` and 32 hexadecimal digits";
     "auth_token": Kind::Secret
         => Put::Secret(|sms, secret| sms.auth_token = secret), MUST, "auth token of the account; also verifies requests to `/sms/inbound`";
     "base_url": Kind::Url

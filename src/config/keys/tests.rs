@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use trunkgate_route::App;
+
 use super::super::reference::{inner, markdown};
 use super::super::{Config, Diagnostic, parse};
 use super::*;
@@ -22,6 +24,8 @@ const PLACES: &[(&str, &[Key])] = &[
     ("[hep]\naddress = '127.0.0.1:9060'\nKEYS", HEP),
     ("[otel]\nendpoint = 'http://127.0.0.1:4318'\nKEYS", OTEL),
     ("[api]\nKEYS", API),
+    ("[api]\nauth_token = 't'\n[app.x]\nurl = 'https://h/'\nstatus_callback = 'https://h/'\nKEYS", APP),
+    ("[[number]]\nnumber = '+14155550100'\nKEYS", NUMBERS),
     ("[trunk.x]\npeers = ['sip:192.0.2.9']\nKEYS", TRUNK),
     ("[trunk.x]\npeers = ['sip:192.0.2.9;transport=tls']\ntls = { KEYS }", TRUNK_TLS),
     ("[trunk.x]\npeers = ['sip:192.0.2.9']\nauth = { username = 'u', password = 'p',KEYS }", AUTH),
@@ -35,7 +39,7 @@ const PLACES: &[(&str, &[Key])] = &[
     ("[agent.x]\nurl = 'ws://127.0.0.1:1/'\nKEYS", AGENT),
     ("[agent.x]\nurl = 'ws://127.0.0.1:1/'\nmax_sessions = 1\nqueue = { KEYS }", QUEUE),
     ("[agent.x]\nurl = 'ws://127.0.0.1:1/'\nhold = { strategy = 'none',KEYS }", HOLD),
-    ("[speech]\nurl = 'https://h/'\nKEYS", SPEECH),
+    ("[api]\nauth_token = 't'\n[app.x]\nurl = 'https://h/'\n[speech]\nurl = 'https://h/'\nKEYS", SPEECH),
     ("[[route]]\nconnect = ['reject:404']\nKEYS", ROUTE),
     ("[[route]]\nconnect = [{ KEYS }]", RING_ALL),
     ("[group.x]\nconnect = ['reject:404']\nKEYS", GROUP),
@@ -64,7 +68,17 @@ fn values(config: &Config) -> String {
     let http = (config.http.address, &config.http.token, &config.http.public_url);
     let calls = (&config.trunks, &config.trunk_tls, &config.agents, &config.routes);
     let told = (&config.log, &config.cdr, &config.api, &config.sms, &config.speech, &config.otel);
-    format!("{:?}", (&config.edge, &config.media, &config.limits, listen, http, calls, told))
+    // Nothing of an app's URLs is printed.
+    let app = |app: &App| {
+        let document = config.app_settings.get(&app.name).map(|one| one.document.clone());
+        let callback =
+            app.status_callback.clone().map(|one| (one.url, one.initiated, one.ringing, one.answered, one.completed));
+        let callback = (callback, document);
+        let rest = (app.allow_private, app.connect.clone(), app.sip_to.clone(), callback);
+        (app.name.clone(), app.document.clone(), app.fallback_url.clone(), rest)
+    };
+    let apps: Vec<_> = config.apps.iter().map(app).collect();
+    format!("{:?}", (&config.edge, &config.media, &config.limits, listen, http, calls, told, apps, &config.numbers))
 }
 
 /// The keys of each place that the place does not have itself.

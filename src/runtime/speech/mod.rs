@@ -1,5 +1,5 @@
-//! Text to audio (`[speech]`), when the configuration is loaded: no call ever waits for it. What was said once is not said
-//! again while somebody uses it, nor while the cache has it.
+//! Text to audio (`[speech]`): announcements when the configuration is loaded, so that no call waits for them, and what applications
+//! say. A text that was spoken once is not spoken again while its sound is in use, nor while the cache has it.
 
 mod cache;
 mod cover;
@@ -95,7 +95,9 @@ fn say_all(speech: &Speech, announcements: &[Announcement], cache: Option<&Cache
             if first_like(announcement) != Some(at) {
                 continue;
             }
-            let one = say(&speech.by, announcement, cache, until);
+            let wording = Wording { text: &announcement.text, ssml: None, voice: announcement.voice.as_deref() };
+            let late = format!("timeout: all texts together may take {SPEECH_SECONDS} s");
+            let one = say_by(&speech.by, &wording, cache, (until, &late));
             if let Some(place) = said.lock().unwrap_or_else(PoisonError::into_inner).get_mut(at) {
                 *place = one;
             }
@@ -111,9 +113,55 @@ fn say_all(speech: &Speech, announcements: &[Announcement], cache: Option<&Cache
     announcements.iter().filter_map(of).collect()
 }
 
-/// One announcement, μ-law at 8 kHz.
-fn say(by: &Speaker, announcement: &Announcement, cache: Option<&Cache>, until: Instant) -> Said {
-    let order = Order::new(by, announcement);
+/// A text to be spoken.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wording<'a> {
+    /// Without tags.
+    pub(crate) text: &'a str,
+    /// With SSML tags, without a `<speak>` around it.
+    pub(crate) ssml: Option<&'a str>,
+    /// As the program or the service names it; `None`: its usual one.
+    pub(crate) voice: Option<&'a str>,
+}
+
+/// Returns the voice of a program or service for the voice and the language that an application names: the one that `voices` has for
+/// the voice, else for the language, else for the language without its region. A program is given the language itself where `voices`
+/// has none of them: that is how espeak-ng names its voices.
+pub(crate) fn voice(speech: &Speech, voice: Option<&str>, language: Option<&str>) -> Option<String> {
+    let short = language.and_then(|language| language.split_once('-')).map(|(short, _)| short);
+    let known = |name: &str| {
+        let mut voices = speech.voices.iter();
+        voices.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, voice)| voice.clone())
+    };
+    let mapped = [voice, language, short].into_iter().flatten().find_map(known);
+    mapped.or_else(|| match speech.by {
+        Speaker::Command(_) => language.filter(|language| is_language(language)).map(str::to_ascii_lowercase),
+        Speaker::Endpoint(_) => None,
+    })
+}
+
+/// Whether a text has the form of a language tag (RFC 5646 §2.1): it may become an argument of a program.
+fn is_language(text: &str) -> bool {
+    let is_subtag = |part: &str| (1..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    text.len() <= 35 && text.split('-').all(is_subtag)
+}
+
+/// Speaks a text of an application. Blocks until it is done, or until then.
+///
+/// # Errors
+/// Why there is no sound.
+pub(crate) fn say(speech: &Speech, wording: &Wording<'_>, until: Instant) -> Said {
+    let cache = speech.cache.clone().map(Cache::at);
+    let said = say_by(&speech.by, wording, cache.as_ref(), (until, "timeout"));
+    if let Some(Err(what)) = cache.map(Cache::close) {
+        tracing::warn!("[speech] cache: {what}");
+    }
+    said
+}
+
+/// Speaks one text, μ-law at 8 kHz; `late` is the error where the time is over before it begins.
+fn say_by(by: &Speaker, wording: &Wording<'_>, cache: Option<&Cache>, (until, late): (Instant, &str)) -> Said {
+    let order = Order::new(by, wording);
     let key = order.key();
     let spoken = || SPOKEN.lock().unwrap_or_else(PoisonError::into_inner);
     let known = spoken().get(&key).and_then(Weak::upgrade);
@@ -122,7 +170,7 @@ fn say(by: &Speaker, announcement: &Announcement, cache: Option<&Cache>, until: 
         return Ok(known);
     }
     if !in_time(until) {
-        return Err(format!("timeout: all texts together may take {SPEECH_SECONDS} s"));
+        return Err(late.to_owned());
     }
     let file = order.fulfil(until)?;
     let most = Most { bytes: SPEECH_BYTES, seconds: ANNOUNCEMENT_SECONDS };
@@ -144,12 +192,14 @@ enum Order<'a> {
 }
 
 impl<'a> Order<'a> {
-    fn new(by: &'a Speaker, announcement: &'a Announcement) -> Order<'a> {
-        let (voice, text) = (announcement.voice.as_deref(), announcement.text.as_str());
+    fn new(by: &'a Speaker, wording: &Wording<'a>) -> Order<'a> {
+        let Wording { text, ssml, voice } = *wording;
         match by {
             Speaker::Command(words) => {
                 let voice = voice.unwrap_or(VOICE);
-                Order::Program(words.iter().map(|word| program::fill(word, voice, text)).collect())
+                let ssml = ssml.map_or_else(|| escaped(text), str::to_owned);
+                let filling = program::Filling { voice, text, ssml: &format!("<speak>{ssml}</speak>") };
+                Order::Program(words.iter().map(|word| filling.fill(word)).collect())
             }
             Speaker::Endpoint(endpoint) => Order::Endpoint { endpoint, voice: voice.unwrap_or(ENDPOINT_VOICE), text },
         }
@@ -191,6 +241,11 @@ impl<'a> Order<'a> {
     }
 }
 
+/// A text as the content of an XML element.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicI16, Ordering};
@@ -206,18 +261,65 @@ mod tests {
     }
 
     fn say(by: &Speaker, text: &str, cache: Option<&Cache>) -> Said {
-        super::say(by, &announcement(text), cache, Instant::now() + Duration::from_secs(60))
+        let wording = Wording { text, ssml: None, voice: None };
+        say_by(by, &wording, cache, (Instant::now() + Duration::from_secs(60), "late"))
+    }
+
+    #[test]
+    fn a_voice_is_found_by_its_name_or_its_language() {
+        let voices = [("Polly.Vicki", "de+f3"), ("fr-CA", "fr-ca"), ("es", "es-419")];
+        let voices = voices.map(|(name, voice)| (name.to_owned(), voice.to_owned())).into();
+        let mut speech = Speech { by: command(&["espeak-ng", "{text}"]), cache: None, voices };
+        for (name, language, expected) in [
+            (Some("polly.vicki"), Some("fr-CA"), Some("de+f3")),
+            (Some("alice"), Some("fr-CA"), Some("fr-ca")),
+            (None, Some("es-MX"), Some("es-419")),
+            (Some("alice"), Some("de-DE"), Some("de-de")),
+            (Some("alice"), None, None),
+            (Some("alice"), Some("-f/etc/passwd"), None),
+        ] {
+            assert_eq!(voice(&speech, name, language).as_deref(), expected, "{name:?} {language:?}");
+        }
+        speech.by = Speaker::Endpoint(crate::config::Endpoint {
+            url: "http://127.0.0.1/".to_owned(),
+            token: None,
+            model: "tts-1".to_owned(),
+            format: "wav",
+        });
+        assert_eq!(voice(&speech, None, Some("de-DE")), None, "a service has no voices by language");
+    }
+
+    #[test]
+    fn a_program_that_takes_ssml_gets_it() {
+        let by = command(&["say", "{ssml}"]);
+        let words = |text, ssml| match Order::new(&by, &Wording { text, ssml, voice: None }) {
+            Order::Program(words) => words.get(1).cloned(),
+            Order::Endpoint { .. } => None,
+        };
+        let tagged = Some("Hello <break time=\"1s\"/>");
+        assert_eq!(words("Hello", tagged).as_deref(), Some("<speak>Hello <break time=\"1s\"/></speak>"));
+        assert_eq!(words("Q & <A>", None).as_deref(), Some("<speak>Q &amp; &lt;A&gt;</speak>"));
     }
 
     #[test]
     fn texts_share_one_time_and_are_said_side_by_side() {
         let texts: Vec<_> = ["1000", "0", "1000", "0", "0", "0"].into_iter().map(announcement).collect();
         let by = command(&["sh", "-c", "sleep $0; echo no audio", "{text}"]);
-        let said = say_all(&Speech { by, cache: None }, &texts, None, Instant::now() + Duration::from_secs(5));
+        let said = say_all(
+            &Speech { by, cache: None, voices: Default::default() },
+            &texts,
+            None,
+            Instant::now() + Duration::from_secs(5),
+        );
         let late = |said: &Said| said.as_ref().unwrap_err().contains("did not finish within");
         assert_eq!(said.iter().map(late).collect::<Vec<_>>(), [true, false, true, false, false, false], "{said:?}");
         assert!(said[1].as_ref().unwrap_err().contains("sh gave no audio"), "{said:?}");
-        let late = say_all(&Speech { by: command(&["echo"]), cache: None }, &texts, None, Instant::now());
+        let late = say_all(
+            &Speech { by: command(&["echo"]), cache: None, voices: Default::default() },
+            &texts,
+            None,
+            Instant::now(),
+        );
         assert!(late.iter().all(|said| said.as_ref().unwrap_err().contains("timeout")), "{late:?}");
     }
 
@@ -241,7 +343,12 @@ mod tests {
         assert!(Arc::ptr_eq(&one, &again) && one.len() == 800);
         assert_eq!(runs(folder.path()), 1);
         let alike: Vec<_> = ["two", "two", "one", "two"].into_iter().map(announcement).collect();
-        let said = say_all(&Speech { by, cache: None }, &alike, None, Instant::now() + Duration::from_secs(60));
+        let said = say_all(
+            &Speech { by, cache: None, voices: Default::default() },
+            &alike,
+            None,
+            Instant::now() + Duration::from_secs(60),
+        );
         assert!(said.iter().all(Result::is_ok) && said.len() == 4, "{said:?}");
         assert_eq!(runs(folder.path()), 2);
     }

@@ -13,29 +13,35 @@ use trunkgate_call::numbers::plain;
 use super::{LOOK, in_time};
 use crate::limits::{SPEECH_BYTES, SPEECH_COMPLAINT_BYTES, SPEECH_COMPLAINT_CHARACTERS};
 
-/// Puts voice and text where they belong; what they hold is not looked at again.
-pub(super) fn fill(word: &str, voice: &str, text: &str) -> String {
-    // Where the text is a word by itself, none of its own may make an option of it.
-    if word == "{text}" && text.starts_with('-') {
-        return format!(" {text}");
+/// The values of the placeholders in a program's words.
+pub(super) struct Filling<'a> {
+    pub(super) voice: &'a str,
+    pub(super) text: &'a str,
+    /// A document of SSML.
+    pub(super) ssml: &'a str,
+}
+
+impl Filling<'_> {
+    /// Puts the values in their places; placeholders inside a value stand for themselves.
+    pub(super) fn fill(&self, word: &str) -> String {
+        // Where a value is a word by itself, it must not be taken for an option.
+        let alone = [("{text}", self.text), ("{voice}", self.voice)];
+        if let Some((_, value)) = alone.iter().find(|(name, value)| *name == word && value.starts_with('-')) {
+            return format!(" {value}");
+        }
+        let mut filled = String::new();
+        let mut rest = word;
+        while let Some(at) = rest.find('{') {
+            let (before, from) = rest.split_at(at);
+            filled.push_str(before);
+            let values = [("{voice}", self.voice), ("{text}", self.text), ("{ssml}", self.ssml)];
+            let found = values.iter().find_map(|(name, value)| Some((from.strip_prefix(name)?, *value)));
+            let (behind, value) = found.unwrap_or((from.get(1..).unwrap_or_default(), "{"));
+            filled.push_str(value);
+            rest = behind;
+        }
+        filled + rest
     }
-    let mut filled = String::new();
-    let mut rest = word;
-    while let Some(at) = rest.find('{') {
-        let (before, from) = rest.split_at(at);
-        filled.push_str(before);
-        rest = if let Some(behind) = from.strip_prefix("{voice}") {
-            filled.push_str(voice);
-            behind
-        } else if let Some(behind) = from.strip_prefix("{text}") {
-            filled.push_str(text);
-            behind
-        } else {
-            filled.push('{');
-            from.get(1..).unwrap_or_default()
-        };
-    }
-    filled + rest
 }
 
 /// What a program writes to its output. It and all that it has started are ended when their time is over.
@@ -129,7 +135,8 @@ mod tests {
 
     #[test]
     fn placeholders_are_filled_once() {
-        let fill = |word: &str, text: &str| fill(word, "de", text);
+        let fill = |word: &str, text: &str| Filling { voice: "de", text, ssml: "<speak>x</speak>" }.fill(word);
+        assert_eq!(fill("{ssml}{text}", "{ssml}"), "<speak>x</speak>{ssml}");
         assert_eq!(fill("{text}", "say {voice} and {text}"), "say {voice} and {text}");
         assert_eq!(fill("-v{voice}", "x"), "-vde");
         assert_eq!(fill("{voice}: {text}!", "{{x}"), "de: {{x}!");

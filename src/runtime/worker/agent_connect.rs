@@ -22,7 +22,7 @@ use tokio_tungstenite::tungstenite::http::header::{LOCATION, SEC_WEBSOCKET_EXTEN
 use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri};
 use tokio_tungstenite::tungstenite::protocol::{WebSocket, WebSocketConfig};
 use trunkgate_media::agent::{Loss, SIGNATURE_HEADER, sign};
-use trunkgate_media::{Counter, SocketSpec};
+use trunkgate_media::{Counter, SocketSpec, UrlOrigin};
 use trunkgate_route::url_place;
 
 use super::agent_intake::Intake;
@@ -36,6 +36,7 @@ use crate::runtime::own_sockets::OwnSockets;
 use crate::system::agent_url::is_of_no_one;
 use crate::system::certificates::{Trust, provider, system_roots};
 use crate::system::connector::Connector;
+use crate::system::interfaces;
 use crate::system::verifier::Servers;
 
 /// How an agent is reached: its `connect_timeout` bounds the whole way.
@@ -199,8 +200,15 @@ impl Target {
     ) -> Result<TcpStream, Fault> {
         let plain = (!self.secure).then_some((spec, "it does not resolve to local_networks: use wss://"));
         let mut last = Fault::unreachable("its name does not resolve");
-        let is_own = |address| own.borrow().takes_connection(address);
-        for address in allowed(found, plain, is_own)?.into_iter().take(AGENT_ADDRESSES) {
+        let rules = match spec.origin {
+            UrlOrigin::Configuration => None,
+            UrlOrigin::Application { allow_private } => Some(own.borrow().reach(allow_private, &interfaces::read())),
+        };
+        let refusal = |address: SocketAddr| {
+            let ours = own.borrow().takes_connection(address).map(|what| format!("{address} is {what}"));
+            ours.or_else(|| rules.as_ref()?.judge(address).err().map(|barred| barred.to_string()))
+        };
+        for address in allowed(found, plain, refusal)?.into_iter().take(AGENT_ADDRESSES) {
             match CONNECTOR.tcp(address).await {
                 Ok(stream) => return Ok(stream),
                 Err(error) => last = Fault::unreachable(error),
@@ -263,7 +271,8 @@ pub(super) async fn find(spec: &SocketSpec, own: &watch::Receiver<OwnSockets>) -
     let found = look_up(host, port).await.map_err(Fault::unreachable)?;
     let plain = Some((spec, "it does not resolve to local_networks: plain RTP is allowed there only"));
     let mut last = Fault::unreachable("its name does not resolve");
-    for address in allowed(&found, plain, |address| own.borrow().takes_rtp(address))? {
+    let refusal = |address| own.borrow().takes_rtp(address).map(|what| format!("{address} is {what}"));
+    for address in allowed(&found, plain, refusal)? {
         match try_to_send(address) {
             Ok(()) => return Ok(address),
             Err(error) => last = Fault::unreachable(error),
@@ -277,12 +286,12 @@ pub(super) async fn find(spec: &SocketSpec, own: &watch::Receiver<OwnSockets>) -
 fn allowed(
     found: &[SocketAddr],
     plain: Option<(&SocketSpec, &str)>,
-    is_own: impl Fn(SocketAddr) -> Option<&'static str>,
+    refusal: impl Fn(SocketAddr) -> Option<String>,
 ) -> Result<Vec<SocketAddr>, Fault> {
     let mut why = None;
     let mut may_be_there = |address: &SocketAddr| {
-        let refusal = match (is_own(*address), plain) {
-            (Some(what), _) => format!("{address} is {what}"),
+        let refusal = match (refusal(*address), plain) {
+            (Some(refusal), _) => refusal,
             (None, _) if is_of_no_one(address.ip()) => format!("{} is not a host address", address.ip()),
             (None, Some((spec, far))) if !may_be_plain(address.ip(), spec) => far.to_owned(),
             (None, _) => return true,
@@ -350,7 +359,15 @@ mod tests {
     use crate::system::certificates::words;
 
     fn spec(url: &str) -> SocketSpec {
-        SocketSpec { url: url.to_owned(), auth_token: None, ca: None, plain_networks: vec![], traceparent: None }
+        let origin = UrlOrigin::Configuration;
+        SocketSpec {
+            url: url.to_owned(),
+            origin,
+            auth_token: None,
+            ca: None,
+            plain_networks: vec![],
+            traceparent: None,
+        }
     }
 
     #[test]
@@ -411,7 +428,8 @@ mod tests {
         let allowed = |found: &[&str]| {
             let found: Vec<SocketAddr> = found.iter().map(|address| address.parse().unwrap()).collect();
             let plain = Some((&spec, "far"));
-            allowed(&found, plain, |address| (address == own).then_some("ours")).map_err(|fault| fault.detail)
+            allowed(&found, plain, |address| (address == own).then(|| format!("{address} is ours")))
+                .map_err(|fault| fault.detail)
         };
         assert_eq!(allowed(&["127.0.0.1:5060", "127.0.0.1:5061"]), Ok(vec!["127.0.0.1:5061".parse().unwrap()]));
         assert_eq!(allowed(&["127.0.0.1:5060"]), Err("127.0.0.1:5060 is ours".to_owned()));

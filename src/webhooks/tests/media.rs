@@ -71,14 +71,14 @@ async fn audio_outlives_an_outage_of_its_server() {
     for _ in 0..2 {
         assert_eq!(got(&cache, &server, "/").await, (Source::Stale, "tone".into()));
     }
-    assert_eq!(cache.get(&server.url("/"), &lax(), None).await.unwrap_err().http_response, 404);
+    assert_eq!(cache.get(&server.url("/"), &lax(), None).await.unwrap_err().answer.as_ref().unwrap().status, 404);
     let server = Server::start(|number, _| match number {
         0 => audio("ETag: \"v1\"\r\nCache-Control: must-revalidate\r\n", "tone"),
         _ => Act::Send(answer("503 Busy", "", "")),
     })
     .await;
     assert_eq!(got(&cache, &server, "/").await.0, Source::Fetched);
-    assert_eq!(cache.get(&server.url("/"), &lax(), None).await.unwrap_err().http_response, 503);
+    assert_eq!(cache.get(&server.url("/"), &lax(), None).await.unwrap_err().answer.as_ref().unwrap().status, 503);
 }
 
 #[tokio::test]

@@ -51,10 +51,10 @@ async fn fetch(request: Request) -> Result<Reply, Failure> {
     client().fetch(&request).await
 }
 
-/// Twilio's code, the status that is reported, and how many tries there were.
+/// Twilio's code, the status of the answer (502: there is none), and the number of tries.
 async fn failed(request: Request) -> (u32, u16, usize) {
     let failure = fetch(request).await.unwrap_err();
-    (failure.code, failure.http_response, failure.attempts.len())
+    (failure.code, failure.answer.as_ref().map_or(502, |answer| answer.status), failure.attempts.len())
 }
 
 /// Keeps no connection.

@@ -31,6 +31,14 @@ impl Endpoint {
         listener: TcpListener,
         answer: impl Fn(usize, &mut TcpStream) -> bool + Send + Sync + 'static,
     ) -> Endpoint {
+        Endpoint::reading(listener, move |number, _, stream| answer(number, stream))
+    }
+
+    /// The same with the request.
+    pub(crate) fn reading(
+        listener: TcpListener,
+        answer: impl Fn(usize, &Post, &mut TcpStream) -> bool + Send + Sync + 'static,
+    ) -> Endpoint {
         let address = listener.local_addr().unwrap();
         let posts = Arc::new(Mutex::new(Vec::new()));
         let (kept, answer) = (Arc::clone(&posts), Arc::new(answer));
@@ -63,7 +71,7 @@ pub(crate) fn say(stream: &mut TcpStream, status: &str, headers: &str) -> bool {
     stream.write_all(format!("HTTP/1.1 {status}\r\n{headers}Content-Length: 0\r\n\r\n").as_bytes()).is_ok()
 }
 
-fn serve(mut stream: TcpStream, posts: &Mutex<Vec<Post>>, answer: &impl Fn(usize, &mut TcpStream) -> bool) {
+fn serve(mut stream: TcpStream, posts: &Mutex<Vec<Post>>, answer: &impl Fn(usize, &Post, &mut TcpStream) -> bool) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     loop {
         let (mut line, mut headers) = (String::new(), HashMap::new());
@@ -83,12 +91,13 @@ fn serve(mut stream: TcpStream, posts: &Mutex<Vec<Post>>, answer: &impl Fn(usize
         if reader.read_exact(&mut body).is_err() {
             return;
         }
+        let post = Post { line: line.trim_end().to_owned(), headers, body: String::from_utf8(body).unwrap() };
         let number = {
             let mut posts = posts.lock().unwrap();
-            posts.push(Post { line: line.trim_end().to_owned(), headers, body: String::from_utf8(body).unwrap() });
+            posts.push(post.clone());
             posts.len() - 1
         };
-        if !answer(number, &mut stream) {
+        if !answer(number, &post, &mut stream) {
             return;
         }
     }

@@ -91,6 +91,17 @@ impl Process {
         Process::spawn(command, directory, file)
     }
 
+    /// The same with these files beside the configuration, in which FOLDER stands for their directory.
+    pub(crate) fn start_with_documents(config: &str, files: &[(&str, &[u8])]) -> Process {
+        let (directory, file) = write("");
+        std::fs::write(&file, config.replace("FOLDER", directory.path().to_str().unwrap())).unwrap();
+        for (name, bytes) in files {
+            std::fs::write(directory.path().join(name), bytes).unwrap();
+        }
+        let command = trunkgate(&["--config", file.to_str().unwrap(), "run", "--drain", "60s"]);
+        Process::spawn(command, directory, file)
+    }
+
     /// The same where the configuration is named without its directory.
     pub(crate) fn start_beside_it(config: &str) -> Process {
         let (directory, file) = write(config);

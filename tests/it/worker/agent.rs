@@ -15,7 +15,9 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::{Message, WebSocket, accept_hdr};
 use trunkgate_media::agent::Settings;
-use trunkgate_media::{AgentSpec, Coding, Command, EndCounters, EndId, Event, MediaId, SocketSpec, WireSpec};
+use trunkgate_media::{
+    AgentSpec, Coding, Command, EndCounters, EndId, Event, MediaId, SocketSpec, UrlOrigin, WireSpec,
+};
 
 use super::rig::{A, PATIENCE, Rig};
 
@@ -141,7 +143,14 @@ pub(crate) fn settings() -> Settings {
 }
 
 pub(crate) fn socket_spec(url: String) -> SocketSpec {
-    SocketSpec { url, auth_token: None, ca: None, plain_networks: vec![], traceparent: None }
+    SocketSpec {
+        url,
+        origin: UrlOrigin::Configuration,
+        auth_token: None,
+        ca: None,
+        plain_networks: vec![],
+        traceparent: None,
+    }
 }
 
 pub(crate) fn wire() -> WireSpec {

@@ -65,6 +65,7 @@
 //! | operator, drain | caller refused, attempts withdrawn | BYE on every leg | BYE, attempts withdrawn | BYE | – |
 
 pub(crate) mod agent;
+pub(crate) mod callback;
 pub(crate) mod controller;
 pub(crate) mod cx;
 pub(crate) mod legs;
@@ -93,8 +94,7 @@ use trunkgate_resources::io::{Output, QueryId};
 use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_resources::limits::NUMBER_CHARS;
 use trunkgate_resources::traced::Gathered;
-use trunkgate_route::TargetSpec;
-use trunkgate_route::{Agent, Server};
+use trunkgate_route::{Agent, Server, Target, TargetSpec};
 use trunkgate_sdp::Description;
 use trunkgate_sip::header::SessionExpires;
 use trunkgate_sip::{Answer, ClientId, DialogId, ServerId};
@@ -116,7 +116,7 @@ use crate::call::negotiation::offers::{EarlySession, Owed};
 use crate::call::negotiation::refresh::Asked;
 use crate::call::negotiation::reinvite::Renegotiation;
 use crate::call::negotiation::requests::{HoldCheck, Info};
-use crate::call::program::{Dialler, Run, Runner};
+use crate::call::program::{Dialler, Run, Runner, callback as progress_callback};
 use crate::call::search::agents::{Player, Retries};
 use crate::call::search::answer::FinalAnswer;
 use crate::call::search::attempt::Attempt;
@@ -373,6 +373,8 @@ pub(crate) struct Search {
     pub(crate) retries: Retries,
     /// Targets that are tried while an agent has the caller.
     pub(crate) consults: Consults,
+    /// Further targets of parties that a program has ring at once, by their branches, until they ring.
+    pub(crate) alternatives: Vec<Vec<Target>>,
 }
 
 impl Call {
@@ -410,11 +412,16 @@ impl Call {
 }
 
 impl Parts {
-    /// Does what has been waiting for a change: the way back from an early change, a REFER, and legs that are to be asked.
+    /// Does what has been waiting for a change: the way back from an early change, a REFER, legs that are to be asked, and reports
+    /// of parties that a program has dialled.
     fn poll(&mut self, cx: &mut Cx<'_>) {
         self.bridge.negotiation.end_early_change(cx, &self.search);
         self.serve_waiting_refer(cx);
         self.bridge.negotiation.ask_the_owed(cx, &self.search);
+        if self.program.is_some() {
+            Dialler::of(self).report_progress(cx);
+        }
+        progress_callback::follow(cx);
     }
 
     /// Takes an event. One flat match over (state, event): see the table above.

@@ -73,6 +73,7 @@ impl Call {
             deadlines: Few::default(),
             ending: None,
             is_programmed: false,
+            callback: None,
             legs: Legs::of_caller(key, leg),
             session: None,
             story: Story::default(),

@@ -16,6 +16,7 @@ use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::wall::Step;
 
 use crate::call::State;
+use crate::call::callback::Callback;
 use crate::call::legs::caller_id::Hops;
 use crate::call::legs::headers::{Brought, CallerIdentity};
 use crate::call::legs::leg::LegState;
@@ -46,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) session: Option<MediaId>,
     /// Whether an application has the call.
     pub(crate) is_programmed: bool,
+    /// The application that is notified of the call's progress.
+    pub(crate) callback: Option<Box<Callback>>,
     /// What records, verdicts and traces tell of the call beyond its legs.
     pub(crate) story: Story,
 }

@@ -25,7 +25,7 @@ use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::wiring::turned;
 use crate::call::negotiation::bridge::bad_media;
-use crate::call::program::{Dialler, Prompter, Runner};
+use crate::call::program::{Dialler, Prompter, Runner, callback};
 use crate::call::refused::Refused;
 use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::shared::{Cx, Ending};
@@ -316,6 +316,7 @@ impl Parts {
             proof,
             fix,
         };
+        callback::end(cx);
         cx.report(record);
     }
 

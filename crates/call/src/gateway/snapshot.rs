@@ -3,6 +3,7 @@
 //! re-INVITE without its last word) is forgotten: the session is as before, and what still comes of it is refused.
 
 use crate::call::Parts;
+use crate::call::callback::Callback;
 use crate::call::shared::Shared;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -91,6 +92,9 @@ pub struct CallSnapshot {
     /// The application that has the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) program: Option<RunSnapshot>,
+    /// The application that is notified of the call, and the reports that it has.
+    #[serde(default)]
+    pub(crate) callback: Option<(String, u32)>,
 }
 
 /// Agents that are connected again, by name.
@@ -227,6 +231,7 @@ impl Call {
                 (holder.agent.name.to_string(), millis(held))
             }),
             program: self.parts.program.as_deref().map(|run| RunSnapshot::of(run.of_caller(), now)),
+            callback: self.shared.callback.as_ref().map(|known| (known.app.name.to_string(), known.reports)),
             agents: AgentsSnapshot {
                 targets: match (&self.parts.program, callee) {
                     (Some(run), _) => run.of_caller().behind.left().collect(),
@@ -254,6 +259,7 @@ impl Call {
             legs.extend(snapshot.former.map(|former| former.restore(now, edge)));
         }
         let program = snapshot.program.and_then(|program| program.restore(now, edge));
+        let callback = snapshot.callback.and_then(|(app, reports)| Callback::of(edge.table.app(&app)?, reports, true));
         edge.begin_trace(now, key, &snapshot.sid);
         edge.index.sids.insert(snapshot.sid, key);
         edge.decide(now, key, "the edge was restarted");
@@ -280,6 +286,7 @@ impl Call {
             deadlines: Few::default(),
             ending: None,
             is_programmed: program.is_some(),
+            callback,
             legs: Legs::restored(key, legs, callee, holds),
             session: Some(snapshot.media),
             story: Story { failovers: snapshot.failovers, ..Story::default() },

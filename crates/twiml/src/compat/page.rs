@@ -8,8 +8,7 @@ const HEAD: &str = "\
 Which verbs and attributes of TwiML the interpreter carries out, and where it differs from Twilio. The page is generated from the table
 that the interpreter's tests walk (`crates/twiml/src/compat`): `cargo run -p xtask -- twiml --page`.
 
-**No call runs a TwiML document in this version yet**: `[app]` and targets `app:NAME` are refused ([not yet](not-yet.md)). The page describes
-the interpreter that they will use. Bounds: 64 KiB and 1,000 elements a document, 16 levels deep.
+[applications.md](applications.md) has how applications are configured. Bounds: 64 KiB and 1,000 elements a document, 16 levels deep.
 
 A verb or noun that is not supported is an application error that names it, so that no application waits for something that never
 happens; an attribute that is not supported is skipped with a warning, and so is everything that the table does not name.

@@ -51,7 +51,22 @@ pub static SEMANTICS: &[Semantic] = &[
         "dial-answers",
         "Dial answers the caller at once, who hears ringing; with `answerOnBridge` the caller's call is answered when the party's is.",
     ),
+    rule(
+        "dial-progress",
+        "A noun's `statusCallback` gets one request for each of its events, in the order of `SequenceNumber` (from 0) and with `ParentCallSid`; a party's call has one `CallSid`, whichever trunk it is tried by.",
+    ),
+    rule(
+        "dial-digits",
+        "`sendDigits` are sent after the party's answer, before its document and before it is connected.",
+    ),
     rule("dial-parameters", "A Dial's request has `DialCallStatus`, `DialCallSid`, `DialCallDuration`, `DialBridged`."),
+    Semantic {
+        name: "dial-attempts",
+        text: "A Dial calls at most 10 parties.",
+        state: State::Differs(
+            "a call makes at most 32 attempts to reach parties, agents and streams; after that a Dial fails",
+        ),
+    },
     rule("pause-default", "Pause lasts 1 s."),
     rule("loop-forever", "Say and Play with `loop=\"0\"` repeat until the caller hangs up."),
     rule("say-limit", "Say speaks at most 4,096 characters."),
@@ -93,10 +108,13 @@ pub static SEMANTICS: &[Semantic] = &[
         "refused-by-name",
         "A known verb that is not supported is an application error that names it; an attribute is skipped with a warning.",
     ),
-    rule(
-        "whisper",
-        "The document of a noun's `url` runs on the called party's side; its end connects the parties, Hangup or an error declines. Dial, Connect, Refer and Reject are refused there (13201).",
-    ),
+    Semantic {
+        name: "whisper",
+        text: "The document of a noun's `url` runs on the called party's side; its end connects the parties, Hangup declines. Dial, Connect, Refer and Reject are errors there (13201).",
+        state: State::Differs(
+            "a document that cannot be fetched or run declines too, so that no party is connected unscreened; Twilio does not document that case",
+        ),
+    },
     not_yet(
         "record-defaults",
         "Record answers, ends after 5 s of silence or 3,600 s, and asks the current document's URL without `action`.",

@@ -14,6 +14,8 @@ const NO_SIPREC: super::State = NotSupported("SIPREC is not in this version");
 const NO_TRANSCRIPTION: super::State = NotSupported("transcription is not in this version");
 const NO_PRODUCT: super::State = NotSupported("this product of Twilio's is not supported");
 const NO_RECEIVER: super::State = Differs("has no effect, with a warning");
+const NO_CREDENTIALS: super::State =
+    NotSupported("a challenge is answered with the credentials of the trunk that the address belongs to");
 const NO_ACTION: super::State = NotSupported("Twilio does not document an effect");
 
 const fn element(path: &'static str, attributes: &'static [(&'static str, super::State)]) -> Entry {
@@ -119,14 +121,19 @@ pub static VOICE: &[Entry] = &[
     element(
         "Dial/Sip",
         &[
-            ("username", Supported),
-            ("password", Supported),
+            ("username", NO_CREDENTIALS),
+            ("password", NO_CREDENTIALS),
             ("url", Supported),
             ("method", Supported),
             ("statusCallback", Supported),
             ("statusCallbackMethod", Supported),
             ("statusCallbackEvent", Supported),
-            ("(text)", Differs("an address without `sip:` is taken as a SIP URI")),
+            (
+                "(text)",
+                Differs(
+                    "an address without `sip:` is taken as a SIP URI; it is a trunk's or listed in the application's `sip_to`; of its headers `X-…` and `User-to-User` are sent, the others skipped with warning 13252",
+                ),
+            ),
             ("machineDetection", NO_DETECTION),
             ("machineDetectionTimeout", NO_DETECTION),
             ("machineDetectionSpeechThreshold", NO_DETECTION),
@@ -141,13 +148,19 @@ pub static VOICE: &[Entry] = &[
         &[
             ("priority", Supported),
             ("weight", Supported),
-            ("username", Supported),
-            ("password", Supported),
+            ("username", NO_CREDENTIALS),
+            ("password", NO_CREDENTIALS),
             ("(text)", Supported),
         ],
     ),
     element("Dial/Sip/Headers", &[]),
-    element("Dial/Sip/Headers/Header", &[("name", Supported), ("value", Supported)]),
+    element(
+        "Dial/Sip/Headers/Header",
+        &[
+            ("name", Differs("`X-…` and `User-to-User` only; others are skipped with warning 13252")),
+            ("value", Supported),
+        ],
+    ),
     refused(
         "Dial/Conference",
         NO_CONFERENCE,

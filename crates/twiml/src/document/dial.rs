@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::audio::is_digits;
 use super::fields::{Fields, Method};
-use super::unknown;
 use super::verb::{Kind, Refused};
+use super::{Warnings, unknown};
 use crate::compat::{self, State, VOICE};
-use crate::limits::{NOUNS, RING_SECONDS, SECONDS};
+use crate::limits::{NOUNS, RING_SECONDS, SECONDS, SIP_HEADER_BYTES};
 use crate::problem::code;
 use crate::secret::Secret;
 use crate::xml::Element;
@@ -101,19 +101,17 @@ pub struct SipParty {
     pub headers: Vec<Header>,
 }
 
-/// A SIP address with its credentials.
+/// A SIP address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SipUri {
-    /// URI as written, with its headers after `?`; `sip:` is put before an address without a scheme.
+    /// URI without headers; `sip:` is put before an address without a scheme.
     pub uri: String,
+    /// Headers that stood behind its `?`, in order.
+    pub headers: Vec<Header>,
     /// Lower ones are tried first.
-    pub priority: u32,
+    pub priority: u16,
     /// Share among those of one priority.
-    pub weight: u32,
-    /// User name for digest authentication.
-    pub username: Option<String>,
-    /// Password for it.
-    pub password: Option<Secret>,
+    pub weight: u16,
 }
 
 /// A SIP header.
@@ -187,12 +185,11 @@ fn number_noun(mut fields: Fields<'_>) -> Option<Target> {
 
 fn sip_noun(mut fields: Fields<'_>) -> Option<Target> {
     let callback = callback(&mut fields, 13241);
-    let username = fields.text("username");
-    let password = fields.text("password").map(Secret::new);
     let (element, path, warnings) = (fields.element, fields.path(), fields.warnings);
     let mut party = SipParty { uris: Vec::new(), headers: Vec::new() };
     if let Some(uri) = sip_uri(element) {
-        party.uris.push(SipUri { uri, priority: 0, weight: 0, username, password });
+        let (uri, headers) = headers_of_uri(&uri, element, warnings);
+        party.uris.push(SipUri { uri, headers, priority: 0, weight: 0 });
     }
     for child in element.elements() {
         let Some(entry) = compat::entry(VOICE, path, &child.name) else {
@@ -201,12 +198,12 @@ fn sip_noun(mut fields: Fields<'_>) -> Option<Target> {
         };
         let mut inner = Fields::open(entry, child, warnings);
         if entry.path == "Dial/Sip/Uri" {
-            let priority = inner.number("priority", code::SIP_URI, 65_535).unwrap_or(0);
-            let weight = inner.number("weight", code::SIP_URI, 65_535).unwrap_or(0);
-            let username = inner.text("username");
-            let password = inner.text("password").map(Secret::new);
-            let uri = sip_uri(child);
-            party.uris.extend(uri.map(|uri| SipUri { uri, priority, weight, username, password }));
+            let mut number = |name| inner.number(name, code::SIP_URI, u32::from(u16::MAX)).unwrap_or(0);
+            let [priority, weight] = ["priority", "weight"].map(|name| u16::try_from(number(name)).unwrap_or(u16::MAX));
+            if let Some(uri) = sip_uri(child) {
+                let (uri, headers) = headers_of_uri(&uri, child, inner.warnings);
+                party.uris.push(SipUri { uri, headers, priority, weight });
+            }
         } else {
             headers(inner, &mut party.headers);
         }
@@ -229,12 +226,50 @@ fn headers(fields: Fields<'_>, headers: &mut Vec<Header>) {
         };
         let header = Fields::open(entry, child, fields.warnings);
         match (header.text("name"), header.raw("value")) {
-            (Some(name), Some(value)) => headers.push(Header { name, value: value.trim().to_owned() }),
+            (Some(name), Some(value)) => {
+                add_header(headers, Header { name, value: value.trim().to_owned() }, child, header.warnings);
+            }
             _ => {
-                header.warnings.add(13252, child.position, "<Header> needs a name and a value; it is skipped");
+                header.warnings.add(
+                    code::SIP_HEADER,
+                    child.position,
+                    "<Header> needs a name and a value; it is skipped",
+                );
             }
         }
     }
+}
+
+/// Takes the headers of a URI off.
+fn headers_of_uri(uri: &str, element: &Element, warnings: &mut Warnings) -> (String, Vec<Header>) {
+    let (uri, written) = uri.split_once('?').unwrap_or((uri, ""));
+    let mut headers = Vec::new();
+    // The escapes of a form, but that `+` stands for itself.
+    for (name, value) in url::form_urlencoded::parse(written.replace('+', "%2B").as_bytes()) {
+        let header = Header { name: name.trim().to_owned(), value: value.trim().to_owned() };
+        add_header(&mut headers, header, element, warnings);
+    }
+    (uri.to_owned(), headers)
+}
+
+/// Adds a header that an application may set: `X-…` and `User-to-User`. Others are skipped with a warning.
+fn add_header(headers: &mut Vec<Header>, header: Header, element: &Element, warnings: &mut Warnings) {
+    let name = header.name.to_ascii_lowercase();
+    let is_token = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._!%*+`'~".contains(&byte));
+    let may_be_set = is_token && (name == "user-to-user" || (name.starts_with("x-") && name.len() > 2));
+    let bytes: usize = headers.iter().chain([&header]).map(|one| one.name.len() + one.value.len()).sum();
+    let why = if !may_be_set {
+        "only X-… and User-to-User may be set"
+    } else if header.value.is_empty() || header.value.chars().any(char::is_control) {
+        "its value is empty or holds control characters"
+    } else if bytes > SIP_HEADER_BYTES {
+        "the headers are too long together"
+    } else {
+        return headers.push(header);
+    };
+    let shown: String = header.name.chars().take(40).collect();
+    let message = format!("SIP header {shown:?} of <{}> is skipped: {why}", element.name);
+    warnings.add(code::SIP_HEADER, element.position, message);
 }
 
 /// The text of an element as a SIP URI; `None` if there is none.

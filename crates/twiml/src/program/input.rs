@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::document::Method;
 use crate::location::Location;
+use crate::secret::Secret;
 
 use super::step::Parameter;
 
@@ -19,6 +20,8 @@ pub enum Source {
     },
     /// Here.
     Text(String),
+    /// None: these digits are sent, and then it is over.
+    Digits(Secret),
 }
 
 /// An event of the call.

@@ -20,7 +20,7 @@ use gathering::{Ending, Gathering};
 use pace::Pace;
 use steps::Steps;
 
-use crate::document::{self, Document, Kind, Loop, Method, Say, Verb};
+use crate::document::{self, Document, Kind, Loop, Method, Play, PlaySource, Say, Verb};
 use crate::location::Location;
 use crate::problem::{Error, Position, code};
 
@@ -152,6 +152,11 @@ impl Program {
             Source::Text(text) => {
                 self.location = Location::Inline;
                 self.load(now, document::parse(&text));
+            }
+            Source::Digits(digits) => {
+                let play = Play { source: PlaySource::Digits(digits), repeat: Loop::Times(1) };
+                self.verbs = VecDeque::from([Verb { position: Position::START, kind: Kind::Play(play) }]);
+                self.state = State::Ready;
             }
         }
         self.run(now);

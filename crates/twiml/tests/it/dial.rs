@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use trunkgate_twiml::{
-    Address, CallbackEvents, DialResult, DialStatus, DialStep, Input, Location, Method, Parameter, Program, Settings,
-    Source, Step, Target, parse,
+    Address, CallbackEvents, DialResult, DialStatus, DialStep, Header, Input, Location, Method, Parameter, Program,
+    Secret, Settings, Source, Step, Target, parse,
 };
 
 use super::support::Call;
@@ -17,6 +17,10 @@ fn completed() -> DialResult {
         bridged: true,
         further: vec![Parameter::new("DialSipResponseCode", "200")],
     }
+}
+
+fn headers_of(headers: &[Header]) -> Vec<(&str, &str)> {
+    headers.iter().map(|header| (header.name.as_str(), header.value.as_str())).collect()
 }
 
 /// The Dial step of a document.
@@ -56,7 +60,8 @@ behaviours! {
     }
 
     ["Dial/Number", "Dial/Number@(text)", "Dial/Number@sendDigits", "Dial/Number@url", "Dial/Number@method",
-     "Dial/Number@statusCallback", "Dial/Number@statusCallbackMethod", "Dial/Number@statusCallbackEvent"]
+     "Dial/Number@statusCallback", "Dial/Number@statusCallbackMethod", "Dial/Number@statusCallbackEvent",
+     "rule:dial-progress"]
     fn a_number_has_digits_a_whisper_and_callbacks() {
         let dial = step(
             "<Dial><Number sendDigits='wwww1928' url='/screen' method='GET' statusCallback='https://cb.example/x' \
@@ -75,9 +80,9 @@ behaviours! {
         assert!(CallbackEvents::default().completed);
     }
 
-    ["Dial/Sip", "Dial/Sip@(text)", "Dial/Sip@username", "Dial/Sip@password", "Dial/Sip@url", "Dial/Sip@method",
+    ["Dial/Sip", "Dial/Sip@(text)", "Dial/Sip@url", "Dial/Sip@method",
      "Dial/Sip@statusCallback", "Dial/Sip@statusCallbackMethod", "Dial/Sip@statusCallbackEvent"]
-    fn a_sip_address_has_credentials_a_whisper_and_callbacks() {
+    fn a_sip_address_has_headers_a_whisper_and_callbacks() {
         let dial = step(
             "<Dial><Sip username='admin' password='hunter2' url='/screen' method='GET' statusCallback='/cb' \
              statusCallbackMethod='GET' statusCallbackEvent='ringing completed'>
@@ -87,17 +92,15 @@ behaviours! {
         let party = &dial.parties[0];
         let Address::Sip { uris, headers } = &party.address else { panic!("{party:?}") };
         assert_eq!((uris.len(), headers.len()), (1, 0));
-        assert_eq!(uris[0].uri, "sip:kate@example.com?x-a=1&x-b=2");
-        assert_eq!(uris[0].username.as_deref(), Some("admin"));
-        assert_eq!(uris[0].password.as_ref().unwrap().reveal(), "hunter2");
-        assert!(!format!("{dial:?}").contains("hunter2"), "a password is not shown");
+        assert_eq!(uris[0].uri, "sip:kate@example.com");
+        assert_eq!(headers_of(&uris[0].headers), [("x-a", "1"), ("x-b", "2")]);
+        assert!(!format!("{dial:?}").contains("hunter2"), "credentials are the trunk's");
         assert_eq!(party.whisper.as_ref().unwrap().1, Method::Get);
         let status = party.status.as_ref().unwrap();
         assert_eq!((status.method, status.events.ringing, status.events.answered), (Method::Get, true, false));
     }
 
-    ["Dial/Sip/Uri", "Dial/Sip/Uri@(text)", "Dial/Sip/Uri@priority", "Dial/Sip/Uri@weight", "Dial/Sip/Uri@username",
-     "Dial/Sip/Uri@password", "Dial/Sip/Headers", "Dial/Sip/Headers/Header", "Dial/Sip/Headers/Header@name",
+    ["Dial/Sip/Uri", "Dial/Sip/Uri@(text)", "Dial/Sip/Uri@priority", "Dial/Sip/Uri@weight", "Dial/Sip/Headers", "Dial/Sip/Headers/Header", "Dial/Sip/Headers/Header@name",
      "Dial/Sip/Headers/Header@value"]
     fn a_sip_party_may_have_several_addresses_and_headers() {
         let dial = step(
@@ -106,11 +109,26 @@ behaviours! {
              <Headers><Header name='X-A' value='1'/><Header name='X-B'/></Headers></Sip></Dial>",
         );
         let Address::Sip { uris, headers } = &dial.parties[0].address else { panic!() };
-        let order: Vec<(&str, u32, u32)> = uris.iter().map(|uri| (&*uri.uri, uri.priority, uri.weight)).collect();
+        let order: Vec<(&str, u16, u16)> = uris.iter().map(|uri| (&*uri.uri, uri.priority, uri.weight)).collect();
         assert_eq!(order, [("sips:a@x.example", 1, 0), ("sip:b@x.example", 2, 5)]);
-        assert_eq!((uris[0].username.as_deref(), uris[0].password.as_ref().unwrap().reveal()), (Some("u"), "p"));
-        assert_eq!(headers.len(), 1, "one without a value is skipped");
-        assert_eq!((headers[0].name.as_str(), headers[0].value.as_str()), ("X-A", "1"));
+        assert_eq!(headers_of(headers), [("X-A", "1")], "one without a value is skipped");
+    }
+
+    ["rule:dial-attempts"]
+    fn at_most_ten_parties_are_called() {
+        let nouns = "<Number>1</Number>".repeat(12);
+        let document = parse(&format!("<Response><Dial>{nouns}</Dial></Response>")).unwrap();
+        let trunkgate_twiml::Kind::Dial(dial) = &document.verbs[0].kind else { panic!() };
+        assert_eq!(dial.targets.len(), 10);
+        assert!(matches!(dial.targets[0], Target::Number { .. }));
+        assert_eq!(document.warnings.list[0].code, 13250);
+    }
+
+    ["rule:dial-digits"]
+    fn digits_alone_are_a_program() {
+        let mut call = Call::with(Settings { role: trunkgate_twiml::Role::Called, ..Settings::default() });
+        assert_eq!(call.start_with(Source::Digits(Secret::new("1w2")), true), ["digits 1w2"]);
+        assert_eq!(call.played(), ["join"]);
     }
 
     ["rule:dial-next-verb"]
@@ -223,13 +241,23 @@ fn a_whisper_that_leads_nowhere_connects_no_party() {
 }
 
 #[test]
-fn at_most_ten_parties_are_called() {
-    let nouns = "<Number>1</Number>".repeat(12);
-    let document = parse(&format!("<Response><Dial>{nouns}</Dial></Response>")).unwrap();
+fn sip_headers_that_an_application_may_not_set_are_skipped_with_a_warning() {
+    let long = "a".repeat(1_100);
+    let uri = format!(
+        "sip:kate@example.com;transport=tcp?X-Room=a%20b+c&amp;User-to-User=6a%3Bencoding%3Dhex&amp;Route=x&amp;X-=1&amp;X-Empty=\
+         &amp;X-Bad=a%0D%0AVia:%20x&amp;X%20Y=1&amp;X-Long={long}&amp;From=x"
+    );
+    let document =
+        format!("<Response><Dial><Sip>{uri}<Headers><Header name='Via' value='x'/></Headers></Sip></Dial></Response>");
+    let document = parse(&document).unwrap();
     let trunkgate_twiml::Kind::Dial(dial) = &document.verbs[0].kind else { panic!() };
-    assert_eq!(dial.targets.len(), 10);
-    assert!(matches!(dial.targets[0], Target::Number { .. }));
-    assert_eq!(document.warnings.list[0].code, 13250);
+    let Target::Sip { party, .. } = &dial.targets[0] else { panic!() };
+    assert_eq!(party.uris[0].uri, "sip:kate@example.com;transport=tcp");
+    assert_eq!(headers_of(&party.uris[0].headers), [("X-Room", "a b+c"), ("User-to-User", "6a;encoding=hex")]);
+    assert!(party.headers.is_empty());
+    let skipped: Vec<&str> = document.warnings.list.iter().map(|warning| warning.message.as_str()).collect();
+    assert!(document.warnings.list.iter().all(|warning| warning.code == 13252), "{skipped:?}");
+    assert_eq!(skipped.len(), 8, "{skipped:#?}");
 }
 
 #[test]

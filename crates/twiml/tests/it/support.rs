@@ -60,7 +60,11 @@ impl Call {
     }
 
     pub(crate) fn start_text(&mut self, text: &str, answered: bool) -> Vec<String> {
-        self.program.start(self.now, Source::Text(text.to_owned()), answered);
+        self.start_with(Source::Text(text.to_owned()), answered)
+    }
+
+    pub(crate) fn start_with(&mut self, source: Source, answered: bool) -> Vec<String> {
+        self.program.start(self.now, source, answered);
         self.steps()
     }
 

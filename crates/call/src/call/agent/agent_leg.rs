@@ -115,6 +115,7 @@ impl Role {
 pub fn socket_spec(agent: &Agent, local_networks: &[IpNet]) -> SocketSpec {
     SocketSpec {
         url: agent.url.clone(),
+        origin: agent.origin,
         auth_token: agent.auth_token.clone(),
         ca: agent.ca.clone(),
         plain_networks: local_networks.to_vec(),

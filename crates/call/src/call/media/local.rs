@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use trunkgate_media::agent::TrackSet;
-use trunkgate_media::{Coding, Command, EndId, MediaId, PartedSpec, PressSpec, Sound, TapSpec, WireSpec};
+use trunkgate_media::{Coding, Command, EndId, PartedSpec, Sound, TapSpec, WireSpec};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;
@@ -402,13 +402,6 @@ impl CallMedia {
     /// Lets the caller of a program hear ringing, while a party is called.
     pub(crate) fn ring_to_caller(&mut self, cx: &mut Cx<'_>) {
         self.play_to_caller(cx, Sound::Ringback);
-    }
-
-    /// The caller's end where it takes telephone-events, and how.
-    pub(crate) fn takes_keys(&self, call: &Shared) -> Option<(MediaId, EndId, PressSpec)> {
-        let (end, spoken) = self.spoken_end(call)?;
-        let (payload, clock_hz) = spoken.presses?;
-        Some((call.session?, end, PressSpec::Event { payload, clock_hz }))
     }
 }
 

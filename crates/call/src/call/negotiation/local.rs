@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use trunkgate_media::mos::Codec;
 use trunkgate_media::rtp::DEFAULT_CLOCK_HZ;
-use trunkgate_media::{AgentQueue, Coding, Command, PartedSpec, PressSpec, WireSpec};
+use trunkgate_media::{AgentQueue, Coding, Command, EndId, PartedSpec, PressSpec, WireSpec};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::not_served;
 use trunkgate_resources::index::Purpose;
@@ -240,26 +240,35 @@ impl Bridge {
 
     /// Presses keys towards the caller of an agent, in its own way; whether it takes any.
     pub(crate) fn press_for_caller(&mut self, cx: &mut Cx<'_>, digits: &str) -> bool {
-        match cx.call.legs.near_leg().dtmf() {
-            Dtmf::Rfc4733 => {
-                let Some((media, end, press)) = self.media.takes_keys(cx.call) else { return false };
-                cx.edge.media(media, Command::Press { end, press, digits: digits.to_owned(), ms: USUAL_MS });
-                true
+        let spoken = self.media.spoken_end(cx.call);
+        self.press_towards(cx, cx.call.legs.near, spoken, digits)
+    }
+
+    /// Presses keys towards a party that a program has called and that is not connected yet; whether it takes any.
+    pub(crate) fn press_for_called(&mut self, cx: &mut Cx<'_>, leg: LegId, digits: &str) -> bool {
+        let spoken = cx.call.legs.offer_of(leg).and_then(|(_, spoken)| spoken);
+        let spoken = spoken.and_then(|spoken| Some((cx.call.legs[leg].end(spoken.index)?.end, spoken)));
+        self.press_towards(cx, leg, spoken, digits)
+    }
+
+    fn press_towards(&mut self, cx: &mut Cx<'_>, leg: LegId, spoken: Option<(EndId, Spoken)>, digits: &str) -> bool {
+        let press = match cx.call.legs[leg].dtmf() {
+            Dtmf::Rfc4733 => spoken.and_then(|(end, spoken)| {
+                let (payload, clock_hz) = spoken.presses?;
+                Some((end, PressSpec::Event { payload, clock_hz }))
+            }),
+            Dtmf::Inband => {
+                spoken.map(|(end, spoken)| (end, PressSpec::Tone { payload: spoken.audio, coding: spoken.coding }))
             }
             Dtmf::Info => {
                 let keys = digits.chars().map(|key| (key.to_ascii_uppercase(), u32::from(USUAL_MS)));
-                self.negotiation.tell_keys(cx, cx.call.legs.near, keys);
-                true
+                self.negotiation.tell_keys(cx, leg, keys);
+                return true;
             }
-            Dtmf::Inband => {
-                let Some((media, (end, spoken))) = cx.call.session.zip(self.media.spoken_end(cx.call)) else {
-                    return false;
-                };
-                let press = PressSpec::Tone { payload: spoken.audio, coding: spoken.coding };
-                cx.edge.media(media, Command::Press { end, press, digits: digits.to_owned(), ms: USUAL_MS });
-                true
-            }
-        }
+        };
+        let Some((media, (end, press))) = cx.call.session.zip(press) else { return false };
+        cx.edge.media(media, Command::Press { end, press, digits: digits.to_owned(), ms: USUAL_MS });
+        true
     }
 
     /// A far end says something to the other one.

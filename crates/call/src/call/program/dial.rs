@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::key::LegId;
-use trunkgate_route::{Target, TargetSpec, Wanted};
+use trunkgate_route::{Target, TargetSpec, Wanted, share};
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_twiml::{Address, DialResult, DialStatus, DialStep, Input, Party};
+use trunkgate_twiml::{Address, DialResult, DialStatus, DialStep, Header, Input, Party, SipUri};
 
 use crate::call::State;
 use crate::call::controller::Controller;
 use crate::call::legs::leg_end::EndedBy;
-use crate::call::program::{Dialler, Runner, Side, Whisper};
+use crate::call::program::progress::PartyCall;
+use crate::call::program::{Dialled, Dialler, Runner, Side, Whisper};
 use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::search::candidates::trunk_of_uri;
 use crate::call::shared::Cx;
@@ -20,61 +21,56 @@ use crate::call::shared::Cx;
 /// What Twilio's error code of a stream says that could not be opened.
 const STREAM_FAILED: u16 = 31_901;
 
-/// Returns the document of a party.
-fn whisper_for(cx: &Cx<'_>, party: &Party) -> Option<Whisper> {
-    let (location, method) = party.whisper.clone()?;
-    let to = match &party.address {
-        Address::Number { number, .. } => cx.edge.table.numbers().normalise_caller(number, None).text,
-        Address::Sip { uris, .. } => uris.first()?.uri.clone(),
-    };
-    Some(Whisper { location, method, to })
-}
-
 impl Dialler<'_> {
     /// Calls the parties of a Dial.
     pub(crate) fn dial(&mut self, cx: &mut Cx<'_>, dial: DialStep) {
         let id = dial.id;
-        let mut targets: Vec<(Target, Option<Whisper>)> = Vec::new();
-        for party in &dial.parties {
+        let mut parties: Vec<Dialled> = Vec::new();
+        for party in dial.parties {
             match self.party(cx, party) {
-                Ok(found) => targets.extend(found.into_iter().map(|target| (target, whisper_for(cx, party)))),
+                Ok(party) => parties.push(party),
                 Err(why) => cx.edge.decide(cx.now, cx.call.key, format!("Dial: {why}")),
             }
         }
-        if targets.is_empty() {
+        if parties.is_empty() {
             let result = DialResult::unanswered(DialStatus::Failed);
             return Runner::of(self.parts).tell_program(cx, Input::DialEnded { id, result });
         }
-        let further = if dial.sequential || targets.len() == 1 {
-            targets.into_iter().map(|(target, whisper)| (target, vec![whisper])).collect()
-        } else {
-            let (targets, whispers) = targets.into_iter().unzip();
-            VecDeque::from([(Target::RingAll(targets), whispers)])
+        let further = match dial.sequential {
+            true => parties.into_iter().map(|party| vec![party]).collect(),
+            false => VecDeque::from([parties]),
         };
         let shown = dial.caller_id.as_deref().map(|number| cx.edge.table.numbers().normalise_caller(number, None));
         if let Some(shown) = shown {
             cx.call.facts.shown_as = Some(Arc::new(shown));
         }
         cx.call.facts.ring_timeout = Some(dial.timeout);
-        let limit = dial.time_limit;
-        let whispers = Vec::new();
-        let side = Side { id, is_stream: false, since: None, limit, sid: None, is_bridged: false, whispers, further };
         if let Some(run) = &mut self.parts.program {
-            run.side = Some(side);
+            run.side = Some(Side { limit: dial.time_limit, further, ..Side::new(id, false) });
         }
         if cx.call.state == State::Rerouting {
             self.parts.bridge.media.ring_to_caller(cx);
         }
         self.parts.bridge.media.end_talk();
-        self.call_next_party(cx);
+        self.call_next_parties(cx);
     }
 
     /// Calls the next of the parties that are called in turn. Returns whether there was one.
-    fn call_next_party(&mut self, cx: &mut Cx<'_>) -> bool {
+    fn call_next_parties(&mut self, cx: &mut Cx<'_>) -> bool {
+        self.complete_parties(cx, None);
         let Some(side) = self.parts.program.as_mut().and_then(|run| run.side.as_mut()) else { return false };
-        let Some((target, whispers)) = side.further.pop_front() else { return false };
-        side.whispers = whispers;
-        self.parts.search.controller = Controller::plan_of(vec![target]);
+        let Some(mut parties) = side.further.pop_front() else { return false };
+        let mut targets: Vec<_> = parties.iter_mut().map(|party| std::mem::take(&mut party.targets)).collect();
+        side.parties = parties;
+        if targets.len() == 1 {
+            let targets = targets.pop().unwrap_or_default();
+            self.parts.search.controller = Controller::plan_of(targets);
+        } else {
+            let first =
+                targets.iter_mut().filter(|targets| !targets.is_empty()).map(|targets| targets.remove(0)).collect();
+            self.parts.search.controller = Controller::plan_of(vec![Target::RingAll(first)]);
+            self.parts.search.alternatives = targets;
+        }
         if cx.call.state == State::Rerouting {
             self.parts.search_on(cx);
         } else {
@@ -83,19 +79,28 @@ impl Dialler<'_> {
         true
     }
 
-    /// Returns the targets of a party.
+    /// Returns a party with its targets.
     ///
     /// # Errors
     /// Why there are none, in words.
-    fn party(&self, cx: &mut Cx<'_>, party: &Party) -> Result<Vec<Target>, String> {
-        match &party.address {
-            Address::Number { number, .. } => self.number(cx, number),
-            Address::Sip { uris, .. } => {
-                let found = uris.iter().map(|uri| self.sip_address(cx, &uri.uri)).collect::<Result<Vec<_>, _>>()?;
-                // One after the other would need a turn of their own: the first is called.
-                Ok(found.into_iter().take(1).collect())
+    fn party(&self, cx: &mut Cx<'_>, party: Party) -> Result<Dialled, String> {
+        let Party { address, whisper, status } = party;
+        let (targets, to, digits) = match address {
+            Address::Number { number, send_digits } => {
+                let to = cx.edge.table.numbers().normalise_caller(&number, None).text;
+                (self.number(cx, &number)?, to, send_digits)
             }
-        }
+            Address::Sip { uris, headers } => {
+                let to = uris.first().map(|uri| uri.uri.clone()).unwrap_or_default();
+                let mut below = |total| cx.edge.random.below(total);
+                let uris = share::ordered(uris, |uri| uri.priority, |uri| uri.weight, &mut below);
+                let found = uris.iter().map(|uri| self.sip_address(cx, uri, &headers)).collect::<Result<_, _>>()?;
+                (found, to, None)
+            }
+        };
+        let hears = digits.is_some() || whisper.is_some();
+        let call = PartyCall::new(to.clone(), status);
+        Ok(Dialled { targets, whisper: hears.then_some(Whisper { digits, document: whisper, to }), call })
     }
 
     /// Where a number leads: to the targets for dialled numbers, else as the routes say of a call of the caller's trunk.
@@ -114,7 +119,7 @@ impl Dialler<'_> {
         if !connect.is_empty() {
             let found: Vec<Target> =
                 connect.iter().map(numbered).filter_map(|target| cx.edge.target(&target)).collect();
-            return Ok(found);
+            return if found.is_empty() { Err("`connect` leads to no party".to_owned()) } else { Ok(found) };
         }
         let near = cx.call.legs.near;
         let Some(trunk) = cx.call.legs[near].trunk.clone() else { return Err("no trunk".to_owned()) };
@@ -126,12 +131,14 @@ impl Dialler<'_> {
     }
 
     /// A SIP address: one of a trunk, or one that the application may reach.
-    fn sip_address(&self, cx: &mut Cx<'_>, uri: &str) -> Result<Target, String> {
-        let target =
-            self.parts.search.transfer_target(cx, uri).map_err(|refused| format!("a SIP address: {refused}"))?;
-        let Target::Uri { uri, destination, .. } = &target else {
+    fn sip_address(&self, cx: &mut Cx<'_>, uri: &SipUri, common: &[Header]) -> Result<Target, String> {
+        let target = self.parts.search.transfer_target(cx, &uri.uri);
+        let mut target = target.map_err(|refused| format!("a SIP address: {refused}"))?;
+        let Target::Uri { uri: address, destination, headers, .. } = &mut target else {
             return Err("a SIP address is not one".to_owned());
         };
+        *headers = common.iter().chain(&uri.headers).map(|one| (one.name.clone(), one.value.clone())).collect();
+        let uri = &*address;
         let (trunk, number) = trunk_of_uri(uri, &cx.edge.table);
         let user: Vec<String> = number.into_iter().map(|number| number.text).collect();
         let wanted = match trunk {
@@ -216,7 +223,7 @@ impl Dialler<'_> {
 
     /// No party answered, or the stream could not be opened.
     pub(crate) fn side_failed(&mut self, cx: &mut Cx<'_>, answer: &FinalAnswer) {
-        if self.call_next_party(cx) {
+        if self.call_next_parties(cx) {
             return;
         }
         let status = match (answer.reason, answer.code) {
@@ -270,6 +277,7 @@ impl Dialler<'_> {
 
     /// What the program wanted is over.
     fn side_over(&mut self, cx: &mut Cx<'_>, status: DialStatus, answer: Option<&FinalAnswer>) {
+        self.complete_parties(cx, None);
         let Some(run) = &mut self.parts.program else { return };
         let Some(mut side) = run.side.take() else { return };
         cx.call.facts.shown_as.clone_from(&run.shown_as);
@@ -279,7 +287,8 @@ impl Dialler<'_> {
             self.parts.bridge.media.stop_playing_to_caller(cx);
         }
         if side.sid.is_none() {
-            side.sid = cx.call.legs.iter().skip(1).rfind(|leg| leg.agent.is_none()).map(|leg| leg.sid.clone());
+            let called = side.parties.iter().rev().find_map(|party| party.call.leg());
+            side.sid = called.map(|leg| cx.call.legs[leg].sid.clone());
         }
         if side.is_stream {
             let error = side.since.is_none().then_some(STREAM_FAILED);

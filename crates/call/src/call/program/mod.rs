@@ -10,8 +10,10 @@
 //! | its caller hears prompts, or the ringing of a dialled party | rerouting |
 //! | a dialled party or a stream is connected | answered |
 
+pub(crate) mod callback;
 pub(crate) mod dial;
 pub(crate) mod parameters;
+pub(crate) mod progress;
 pub(crate) mod prompt;
 pub(crate) mod run;
 pub(crate) mod snapshot;
@@ -29,6 +31,7 @@ use trunkgate_route::{App, AppDocument, Number, Target};
 use trunkgate_twiml::{Location, Loop, Method, Program, Secret, Step};
 
 use crate::call::controller::Controller;
+use crate::call::program::progress::PartyCall;
 use crate::call::shared::Shared;
 use crate::call::{CallMedia, Parts};
 
@@ -127,21 +130,48 @@ pub(crate) struct Side {
     pub(crate) sid: Option<String>,
     /// Whether the caller and the party hear each other.
     pub(crate) is_bridged: bool,
-    /// Documents for the parties that are called now, by their branches, before they are connected.
-    pub(crate) whispers: Vec<Option<Whisper>>,
-    /// Targets that are called in turn after the one that is called now, each with its documents.
-    pub(crate) further: VecDeque<(Target, Vec<Option<Whisper>>)>,
+    /// The parties that are called now, by their branches.
+    pub(crate) parties: Vec<Dialled>,
+    /// Parties that are called after them: in turn, those of one turn at once.
+    pub(crate) further: VecDeque<Vec<Dialled>>,
 }
 
-/// The document of a called party.
+/// A party of a Dial.
+#[derive(Debug, Clone)]
+pub(crate) struct Dialled {
+    /// Its targets in order: the next one is called where one cannot be had.
+    pub(crate) targets: Vec<Target>,
+    /// What it hears before it is connected.
+    pub(crate) whisper: Option<Whisper>,
+    /// Its call.
+    pub(crate) call: PartyCall,
+}
+
+/// What a called party hears before it is connected: digits, then a document.
 #[derive(Debug, Clone)]
 pub(crate) struct Whisper {
-    /// Where it is.
-    pub(crate) location: Location,
-    /// Method of its request.
-    pub(crate) method: Method,
+    /// The digits.
+    pub(crate) digits: Option<Secret>,
+    /// Place of the document, and the method of its request.
+    pub(crate) document: Option<(Location, Method)>,
     /// The party, as the program named it.
     pub(crate) to: String,
+}
+
+impl Side {
+    /// A party or stream that is not connected yet.
+    pub(crate) fn new(id: u32, is_stream: bool) -> Side {
+        Side {
+            id,
+            is_stream,
+            since: None,
+            limit: Duration::ZERO,
+            sid: None,
+            is_bridged: false,
+            parties: Vec::new(),
+            further: VecDeque::new(),
+        }
+    }
 }
 
 /// A called party that hears a document before it is connected.
@@ -149,6 +179,8 @@ pub(crate) struct Whisper {
 pub(crate) struct Called {
     /// The party.
     pub(crate) parted: Parted,
+    /// The document that follows.
+    pub(crate) then: Option<(Location, Method)>,
     /// The caller's program.
     pub(crate) outer: Box<Run>,
 }
@@ -177,6 +209,13 @@ impl Run {
     pub(crate) fn of_caller(&self) -> &Run {
         self.called.as_ref().map_or(self, |called| &called.outer)
     }
+    /// Returns the same, to be changed.
+    pub(crate) fn of_caller_mut(&mut self) -> &mut Run {
+        match self.called {
+            Some(ref mut called) => &mut called.outer,
+            None => self,
+        }
+    }
     /// Returns whether digits of an end are its own.
     pub(crate) fn takes_digits_of(&self, call: &Shared, media: &CallMedia, end: EndId) -> bool {
         let leg = call.legs.leg_of(end);
@@ -192,9 +231,9 @@ impl Run {
             None => media.player.is_some_and(|player| player.end == end),
         }
     }
-    /// Returns the document of a party that is being called, and that is to be run once it answers.
+    /// Returns what a party that is being called is to hear once it answers.
     pub(crate) fn whisper_of(&self, branch: Branch) -> Option<Whisper> {
-        self.side.as_ref()?.whispers.get(branch.place())?.clone()
+        self.side.as_ref()?.parties.get(branch.place())?.whisper.clone()
     }
     /// Returns whether a called party hears its document.
     pub(crate) const fn is_whispering(&self) -> bool {

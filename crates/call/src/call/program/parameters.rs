@@ -26,8 +26,8 @@ pub(crate) fn request(
     let place = place(&request.location)?;
     let further = request.parameters.into_iter().map(|parameter| (parameter.name.into_owned(), parameter.value));
     let of_call = match called {
-        Some(party) => of_called(call, edge, party),
-        None => of_caller(call, edge),
+        Some(party) => of_party(call, edge, party.leg, &party.to, "in-progress"),
+        None => of_caller(call, edge, status_of(call)),
     };
     let parameters = of_call.into_iter().chain(further).collect();
     Some(DocumentRequest { place, method: method(request.method), purpose: request.purpose.name(), parameters })
@@ -50,7 +50,8 @@ pub(crate) const fn method_of(method: WebhookMethod) -> Method {
     }
 }
 
-const fn method(method: Method) -> WebhookMethod {
+/// Returns a program's method as a webhook's.
+pub(crate) const fn method(method: Method) -> WebhookMethod {
     match method {
         Method::Post => WebhookMethod::Post,
         Method::Get => WebhookMethod::Get,
@@ -82,28 +83,38 @@ fn base(edge: &Edge, call: Described<'_>) -> Vec<(String, String)> {
     named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// Returns what requests say of a party that was called.
-fn of_called(call: &Shared, edge: &Edge, party: &Parted) -> Vec<(String, String)> {
+/// Returns what requests say of the call of a party that a program dialled.
+pub(crate) fn of_party(
+    call: &Shared,
+    edge: &Edge,
+    leg: LegId,
+    to: &str,
+    status: &'static str,
+) -> Vec<(String, String)> {
     let from = call.facts.shown_as.as_ref().map_or_else(|| call.facts.caller.shown(), |shown| shown.text.clone());
-    let called = Described {
-        sid: &call.legs[party.leg].sid,
-        from,
-        to: party.to.clone(),
-        status: "in-progress",
-        direction: "outbound-dial",
-    };
-    let mut all = base(edge, called);
+    let (sid, to) = (&*call.legs[leg].sid, to.to_owned());
+    let mut all = base(edge, Described { sid, from, to, status, direction: "outbound-dial" });
     all.push(("ParentCallSid".to_owned(), call.legs.sid().to_owned()));
     all
 }
 
-/// Returns what requests say of the caller's call.
-fn of_caller(call: &Shared, edge: &Edge) -> Vec<(String, String)> {
-    let status = match call.state {
+/// Returns the status of the caller's call, in Twilio's word.
+pub(crate) fn status_of(call: &Shared) -> &'static str {
+    match call.state {
         State::Searching => "ringing",
         State::Answered | State::Rerouting | State::Leaving => "in-progress",
-        State::Ended => "completed",
-    };
+        State::Ended if call.times.answered.is_some() => "completed",
+        State::Ended => match call.ending.map(|ending| (ending.outcome, ending.code)) {
+            Some((_, 486 | 600) | ("busy", _)) => "busy",
+            Some(("canceled", _)) => "canceled",
+            Some(("no_answer", _)) => "no-answer",
+            _ => "failed",
+        },
+    }
+}
+
+/// Returns what requests say of the caller's call.
+pub(crate) fn of_caller(call: &Shared, edge: &Edge, status: &'static str) -> Vec<(String, String)> {
     let (from, to) = (call.facts.caller.shown(), call.facts.called.text.clone());
     let mut all = base(edge, Described { sid: call.legs.sid(), from, to, status, direction: "inbound" });
     let caller = &call.legs[LegId::CALLER];

@@ -73,7 +73,7 @@ impl Prompter<'_> {
         self.parts.bridge.media.play_to_party(cx, Sound::Silence);
     }
 
-    /// Sends digits to the caller, in the caller's own form.
+    /// Sends digits to the party whose program it is, in that party's own form.
     pub(crate) fn play_digits(&mut self, cx: &mut Cx<'_>, id: u32, digits: Secret, repeat: Loop) {
         let left = match repeat {
             Loop::Times(times) => times.saturating_sub(1),
@@ -105,8 +105,13 @@ impl Prompter<'_> {
             'w' => SHORT_PAUSE,
             'W' => LONG_PAUSE,
             digit => {
-                if !self.parts.bridge.press_for_caller(cx, &digit.to_string()) {
-                    cx.edge.decide(cx.now, cx.call.key, "the caller's side takes no digits");
+                let digit = digit.to_string();
+                let is_taken = match self.parts.program.as_ref().and_then(|run| run.called.as_ref()) {
+                    Some(called) => self.parts.bridge.press_for_called(cx, called.parted.leg, &digit),
+                    None => self.parts.bridge.press_for_caller(cx, &digit),
+                };
+                if !is_taken {
+                    cx.edge.decide(cx.now, cx.call.key, "a digit is not sent: that side takes none");
                 }
                 DIGIT
             }

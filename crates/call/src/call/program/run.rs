@@ -15,7 +15,7 @@ use crate::call::State;
 use crate::call::controller::{Controller, TargetResult};
 use crate::call::media::dtmf::{Told, told};
 use crate::call::negotiation::requests::Info;
-use crate::call::program::{Dialler, Prompter, Run, Runner, Waits, parameters, place};
+use crate::call::program::{Dialler, Prompter, Run, Runner, Waits, callback, parameters, place};
 use crate::call::search::answer::Failure;
 use crate::call::shared::Cx;
 
@@ -28,14 +28,16 @@ impl Runner<'_> {
         cx.edge.decide(cx.now, cx.call.key, format!("target {}", app.target()));
         cx.disarm(Timer::Search);
         let fallback = app.fallback_url.clone().map(|url| (Location::Url(url), Method::Post));
-        let mut program = Program::new(Settings { fallback, ..Settings::default() });
         let method = match &app.document {
             AppDocument::Url { method, .. } => parameters::method_of(*method),
             AppDocument::File(_) | AppDocument::Sound(_) => Method::Get,
         };
         let source = Source::Fetch { location: place(&app.document), method };
-        let mut run = Run {
+        let mut program = Program::new(Settings { fallback, ..Settings::default() });
+        program.start(Duration::ZERO, source, cx.call.times.answered.is_some());
+        let run = Run {
             app,
+            program,
             began: cx.now,
             behind: std::mem::take(&mut self.parts.search.controller),
             waits: Waits::Nothing,
@@ -45,11 +47,9 @@ impl Runner<'_> {
             streams: Vec::new(),
             shown_as: cx.call.facts.shown_as.clone(),
             ring_timeout: cx.call.facts.ring_timeout,
-            program: Program::new(Settings::default()),
         };
-        program.start(run.time(cx.now), source, cx.call.times.answered.is_some());
-        run.program = program;
         cx.call.is_programmed = true;
+        callback::begin(cx, &run.app);
         self.parts.program = Some(Box::new(run));
         if cx.call.times.answered.is_some() {
             self.parts.bridge.media.talk_to_caller(cx);
@@ -69,7 +69,10 @@ impl Runner<'_> {
             let talked = side.since.map_or(Duration::ZERO, |since| cx.now.saturating_duration_since(since));
             cx.arm(Timer::DialLimit, side.limit.saturating_sub(talked));
         }
-        if cx.call.legs.callee.is_some() {
+        if let Some(leg) = cx.call.legs.callee {
+            for party in run.side.iter_mut().flat_map(|side| &mut side.parties) {
+                party.call.resume(leg);
+            }
             return self.parts.bridge.media.tell_digits(cx);
         }
         let under_way = run.under_way.take();
@@ -147,12 +150,17 @@ impl Runner<'_> {
                         Input::Fetched { id, url, content_type, body }
                     }
                     AppAnswer::Failed { code, text } => Input::FetchFailed { id, code, text },
-                    AppAnswer::Sound(_) => return,
+                    AppAnswer::Sound { .. } => return,
                 };
                 self.tell_program(cx, input);
             }
             (Waits::Sound { query: asked, id, repeat }, answer) if asked == query => match answer {
-                AppAnswer::Sound(sound) => Prompter::of(self.parts).play_sound(cx, id, repeat, sound),
+                AppAnswer::Sound { sound, told } => {
+                    if !told.is_empty() {
+                        cx.edge.decide(cx.now, cx.call.key, told);
+                    }
+                    Prompter::of(self.parts).play_sound(cx, id, repeat, sound);
+                }
                 AppAnswer::Failed { code, text } => self.tell_program(cx, Input::PlayFailed { id, code, text }),
                 AppAnswer::Document { .. } => {}
             },
@@ -206,8 +214,8 @@ impl Runner<'_> {
     /// The program is over and the caller is still there: the next target of its route, or the end of the call.
     pub(crate) fn program_over(&mut self, cx: &mut Cx<'_>, code: Option<u16>) {
         if self.parts.program.as_ref().is_some_and(|run| run.called.is_some()) {
-            // A document that cannot be run is no reason to lose a party that has answered.
-            return Dialler::of(self.parts).end_whisper(cx, code.is_some());
+            // A party that was to be screened is not connected unscreened.
+            return Dialler::of(self.parts).end_whisper(cx, false);
         }
         let Some(run) = self.end_program(cx) else { return };
         let is_announcement = run.is_announcement();
@@ -257,6 +265,7 @@ impl Runner<'_> {
     /// The call is over: the program hears of it, and makes its last request.
     pub(crate) fn program_lost_caller(&mut self, cx: &mut Cx<'_>) {
         Dialler::of(self.parts).drop_whisper(cx);
+        Dialler::of(self.parts).complete_parties(cx, Some(DialStatus::Canceled));
         if let Some(run) = &mut self.parts.program {
             let time = run.time(cx.now);
             let abandoned = run.side.clone();

@@ -1,7 +1,6 @@
 //! A program in plain data, and back. What was under way begins again: a document is asked for again, a prompt is heard
 //! from its beginning, a party that had not answered is called again.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,8 @@ use trunkgate_route::{App, TargetSpec};
 use trunkgate_twiml::{Program, Step};
 
 use crate::call::controller::Controller;
-use crate::call::program::{Run, Side, Waits};
+use crate::call::program::progress::PartyCallSnapshot;
+use crate::call::program::{Dialled, Run, Side, Waits};
 
 /// A program of an answered call.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -31,6 +31,7 @@ struct SideSnapshot {
     talked_ms: u64,
     limit_ms: u64,
     sid: Option<String>,
+    call: Option<PartyCallSnapshot>,
 }
 
 impl RunSnapshot {
@@ -40,7 +41,8 @@ impl RunSnapshot {
         let side = connected.and_then(|side| {
             let talked = now.saturating_duration_since(side.since?);
             let (talked_ms, limit_ms) = (millis(talked), millis(side.limit));
-            Some(SideSnapshot { id: side.id, talked_ms, limit_ms, sid: side.sid.clone() })
+            let call = side.parties.iter().find_map(|party| party.call.snapshot(now));
+            Some(SideSnapshot { id: side.id, talked_ms, limit_ms, sid: side.sid.clone(), call })
         });
         RunSnapshot {
             target: run.app.spec(),
@@ -65,15 +67,14 @@ impl RunSnapshot {
         };
         let app = app?;
         let ago = |ms| now.checked_sub(Duration::from_millis(ms)).unwrap_or(now);
+        let party = |call: PartyCallSnapshot| Dialled { targets: Vec::new(), whisper: None, call: call.restore(now) };
         let side = self.side.map(|side| Side {
-            id: side.id,
-            is_stream: false,
             since: Some(ago(side.talked_ms)),
             limit: Duration::from_millis(side.limit_ms),
             sid: side.sid,
             is_bridged: true,
-            whispers: Vec::new(),
-            further: VecDeque::new(),
+            parties: side.call.into_iter().map(party).collect(),
+            ..Side::new(side.id, false)
         });
         let run = Run {
             app,

@@ -1,14 +1,12 @@
 //! The steps of a program, carried out in its call.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use trunkgate_media::agent::TrackSet;
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::PORTS_NEWS;
-use trunkgate_route::{Agent, Target, Template};
+use trunkgate_route::{Agent, App, Target, Template, UrlOrigin};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_twiml::{Input, Note, ReferResult, Reject, Step, StreamStep, Trace, Tracks};
 
@@ -105,17 +103,8 @@ impl Runner<'_> {
     /// Connects the caller with a media stream.
     fn connect_stream(&mut self, cx: &mut Cx<'_>, stream: &StreamStep) {
         let Some(run) = &mut self.parts.program else { return };
-        run.side = Some(Side {
-            id: stream.id,
-            is_stream: true,
-            since: None,
-            limit: Duration::ZERO,
-            sid: None,
-            is_bridged: false,
-            whispers: Vec::new(),
-            further: VecDeque::new(),
-        });
-        let agent = Arc::new(agent_of(stream));
+        run.side = Some(Side::new(stream.id, true));
+        let agent = Arc::new(agent_of(&run.app, stream));
         self.parts.bridge.media.end_talk();
         self.parts.search.controller = Controller::plan_of(vec![Target::Agent(agent)]);
         self.parts.search_on(cx);
@@ -127,7 +116,8 @@ impl Runner<'_> {
             Tracks::Outbound => TrackSet::Outbound,
             Tracks::Both => TrackSet::Both,
         };
-        let agent = Arc::new(agent_of(stream));
+        let Some(run) = &self.parts.program else { return };
+        let agent = Arc::new(agent_of(&run.app, stream));
         if self.parts.bridge.media.speaks_other_audio(cx.call) {
             return cx.edge.decide(cx.now, cx.call.key, "Stream: the edge cannot decode the codec of the call");
         }
@@ -196,8 +186,13 @@ const fn is_waited_for(step: &Step) -> bool {
     }
 }
 
-/// The agent that a stream is.
-fn agent_of(stream: &StreamStep) -> Agent {
+/// The agent that a stream of an application is.
+fn agent_of(app: &App, stream: &StreamStep) -> Agent {
     let parameters = stream.parameters.iter().map(|(name, value)| (name.clone(), Template::literal(value)));
-    Agent { parameters: parameters.collect(), ..Agent::at("", &stream.url) }
+    Agent {
+        parameters: parameters.collect(),
+        origin: UrlOrigin::Application { allow_private: app.allow_private },
+        auth_token: app.auth_token.clone(),
+        ..Agent::at("", &stream.url)
+    }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use trunkgate_resources::key::LegId;
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_twiml::{Program, Role, Settings, Source};
+use trunkgate_twiml::{Program, Role, Secret, Settings, Source};
 
 use crate::call::controller::Controller;
 use crate::call::legs::leg_end::EndedBy;
@@ -15,22 +15,25 @@ impl Dialler<'_> {
     /// Parts a party that has answered from the caller, and has its document run.
     pub(crate) fn begin_whisper(&mut self, cx: &mut Cx<'_>, leg: LegId, whisper: Whisper) {
         let near = cx.call.legs.near;
-        let Some((_, spoken)) = cx.call.legs.offer_of(near) else { return self.side_bridged(cx) };
+        let Some((_, spoken)) = cx.call.legs.offer_of(near) else { return self.decline(cx, leg) };
         let is_theirs = |end| [near, leg].iter().any(|at| cx.call.legs[*at].ends.iter().any(|slot| slot.end == end));
         let wires = self.parts.bridge.media.wires.iter().filter(|(from, _)| is_theirs(*from));
         let wires = wires.map(|(from, to)| (from, to.clone())).collect();
         self.parts.bridge.media.part(cx, [near, leg]);
         if !self.parts.bridge.media.talk_to_called(cx, leg) {
-            for (from, (to, wire)) in wires {
-                self.parts.bridge.media.connect_ends(cx, from, to, wire);
-            }
-            return self.side_bridged(cx);
+            cx.edge.decide(cx.now, cx.call.key, "Dial: the edge cannot speak to the party: it is not connected");
+            return self.decline(cx, leg);
         }
         self.parts.bridge.media.spoken = spoken;
         self.parts.bridge.media.ring_to_caller(cx);
         let Some(outer) = self.parts.program.take() else { return };
-        let mut program = Program::new(Settings { fallback: None, role: Role::Called });
-        program.start(Duration::ZERO, Source::Fetch { location: whisper.location, method: whisper.method }, true);
+        let Whisper { digits, document, to } = whisper;
+        let (first, then) = match (digits, document) {
+            (Some(digits), document) => (Source::Digits(digits), document),
+            (None, Some((location, method))) => (Source::Fetch { location, method }, None),
+            (None, None) => (Source::Digits(Secret::default()), None),
+        };
+        let program = program_of_called(Duration::ZERO, first);
         self.parts.program = Some(Box::new(Run {
             app: outer.app.clone(),
             program,
@@ -39,7 +42,7 @@ impl Dialler<'_> {
             waits: Waits::Nothing,
             under_way: None,
             side: None,
-            called: Some(Called { parted: Parted { leg, to: whisper.to, wires }, outer }),
+            called: Some(Called { parted: Parted { leg, to, wires }, then, outer }),
             streams: Vec::new(),
             shown_as: None,
             ring_timeout: None,
@@ -47,8 +50,14 @@ impl Dialler<'_> {
         Runner::of(self.parts).run_program(cx);
     }
 
-    /// The document of a called party is over: the party is connected, or its call ends.
+    /// What a called party was to hear is over: its document follows, it is connected, or its call ends.
     pub(crate) fn end_whisper(&mut self, cx: &mut Cx<'_>, joins: bool) {
+        if let Some(run) = self.parts.program.as_mut().filter(|_| joins)
+            && let Some((location, method)) = run.called.as_mut().and_then(|called| called.then.take())
+        {
+            run.program = program_of_called(run.time(cx.now), Source::Fetch { location, method });
+            return;
+        }
         let Some(Parted { leg, wires, .. }) = self.drop_whisper(cx) else { return };
         if joins {
             self.parts.bridge.media.end_talk();
@@ -59,6 +68,11 @@ impl Dialler<'_> {
             self.parts.bridge.media.tap_caller(cx);
             return self.side_bridged(cx);
         }
+        self.decline(cx, leg);
+    }
+
+    /// Ends the call of a party that is not connected: its document says so, or could not be run.
+    fn decline(&mut self, cx: &mut Cx<'_>, leg: LegId) {
         cx.call.legs[leg].end_with(ReasonSlug::AppHungUp, EndedBy::Edge);
         self.parts.bridge.media.hang_up_leg(cx, leg, ReasonSlug::AppHungUp);
         self.parts.side_left(cx, ReasonSlug::AppHungUp);
@@ -72,8 +86,15 @@ impl Dialler<'_> {
         }
         Runner::of(self.parts).drop_question(cx);
         self.parts.bridge.media.end_talk_to_called(cx);
-        let Called { parted, outer } = self.parts.program.take()?.called?;
+        let Called { parted, outer, .. } = self.parts.program.take()?.called?;
         self.parts.program = Some(outer);
         Some(parted)
     }
+}
+
+/// Makes the program of a called party.
+fn program_of_called(now: Duration, source: Source) -> Program {
+    let mut program = Program::new(Settings { fallback: None, role: Role::Called });
+    program.start(now, source, true);
+    program
 }

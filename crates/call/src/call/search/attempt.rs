@@ -139,6 +139,8 @@ pub(crate) struct Attempt {
     pub(crate) in_call: bool,
     /// The caller ID as its last INVITE had it, numbers masked.
     pub(crate) caller_id: Option<Box<str>>,
+    /// Further headers of its INVITE, which an application has asked for.
+    pub(crate) headers: Vec<(String, String)>,
     /// The number to call instead of the called one.
     pub(crate) number: Option<String>,
     /// The Request-URI: of a bare URI as written, or that of a redirection.
@@ -177,7 +179,7 @@ impl Attempt {
             Duration::ZERO => longest,
             timeout => timeout.min(longest),
         };
-        let (spec, mut called) = (target.spec(), None);
+        let (spec, mut called, mut further) = (target.spec(), None, Vec::new());
         let in_call = matches!(target, Target::Uri { in_call: true, .. });
         let (trunk, number, uri, ring_timeout, no_response_timeout, left) = match target {
             Target::Trunk { trunk, number, peers } => {
@@ -185,7 +187,8 @@ impl Attempt {
                 let times = (ring(trunk.ring_timeout), trunk.no_response_timeout);
                 (Some(trunk), number, None, times.0, times.1, peers.into_iter().flat_map(ways).collect())
             }
-            Target::Uri { uri, destination, .. } => {
+            Target::Uri { uri, destination, headers, .. } => {
+                further = headers;
                 let servers: Vec<Server> = destination.literal().into_iter().collect();
                 let ways = VecDeque::from(Candidate::all(uri.clone(), destination, &servers));
                 let ring = ring(Duration::from_secs(URI_RING_SECONDS));
@@ -209,6 +212,7 @@ impl Attempt {
             trunk,
             governs: None,
             in_call,
+            headers: further,
             number,
             uri,
             ring_timeout,

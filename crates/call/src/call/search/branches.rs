@@ -8,7 +8,7 @@ use bytes::Bytes;
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::health::Unfit;
 use trunkgate_resources::key::{Branch, LegId};
-use trunkgate_resources::limits::{ATTEMPTS_PER_CALL, RING_ALL_TARGETS, SILENT_SECONDS};
+use trunkgate_resources::limits::{ATTEMPTS_PER_CALL, PARTIES_AT_ONCE, SILENT_SECONDS};
 use trunkgate_resources::trunks::Rejected;
 use trunkgate_route::{Target, TargetSpec};
 use trunkgate_sdp::Description;
@@ -25,7 +25,7 @@ use crate::call::negotiation::early::EARLY_DIALOG_TERMINATED;
 use crate::call::refused::Refused;
 use crate::call::search::answer::{Failure, rank};
 use crate::call::search::attempt::{Attempt, Progress};
-use crate::call::search::redirect::Redirects;
+use crate::call::search::redirect::{Followed, Onward, Redirects};
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::transfer::wish;
 use crate::call::{Bridge, Search, State};
@@ -133,11 +133,20 @@ impl Search {
     ) -> Result<Next, TargetResult> {
         let names: Vec<String> = targets.iter().map(name).collect();
         cx.edge.decide(cx.now, cx.call.key, format!("rings simultaneously: {}", names.join(", ")));
-        for (branch, target) in (0..).map(Branch::nth).zip(targets.into_iter().take(RING_ALL_TARGETS)) {
-            match self.try_target(cx, bridge, branch, target) {
-                Ok(Next::Stay) => {}
-                Ok(next) => return Ok(next),
-                Err(failed) => self.tried().over.push(failed),
+        let mut alternatives = std::mem::take(&mut self.alternatives).into_iter();
+        for (branch, target) in (0..).map(Branch::nth).zip(targets.into_iter().take(PARTIES_AT_ONCE)) {
+            if let Some(further) = alternatives.next().filter(|further| !further.is_empty()) {
+                let left = further.into_iter().map(|target| Onward::Target(Box::new(target))).collect();
+                self.tried().redirects.insert(branch, Redirects { left, ..Redirects::default() });
+            }
+            let begun = match self.try_target(cx, bridge, branch, target) {
+                Ok(next) => Followed::Under(next),
+                Err(failed) => self.follow(cx, bridge, branch, failed),
+            };
+            match begun {
+                Followed::Under(Next::Stay) | Followed::Planned => {}
+                Followed::Under(next) => return Ok(next),
+                Followed::Over(failed) => self.tried().over.push(failed),
             }
         }
         if self.attempts.first().is_some() {

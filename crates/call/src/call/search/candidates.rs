@@ -20,7 +20,7 @@ use trunkgate_resources::quotas::Numbered;
 use trunkgate_resources::rewrite;
 use trunkgate_route::{CallInfo, Number, Numbers, Plan, RedirectMode, SendNumbers, Table, Target, Trunk};
 use trunkgate_sip::uri::unescape;
-use trunkgate_sip::{Flow, Invite, Local, Party, Transport, Uri};
+use trunkgate_sip::{Extra, Flow, Invite, Local, Party, Transport, Uri};
 use trunkgate_story::numbers::called;
 use trunkgate_story::reason::ReasonSlug;
 
@@ -176,7 +176,7 @@ impl Search {
             return Err(unreachable());
         }
         let attempt = self.attempt(branch).ok_or_else(unreachable)?;
-        let (trunk, uri) = (attempt.trunk.clone(), attempt.uri.clone());
+        let (trunk, uri, further) = (attempt.trunk.clone(), attempt.uri.clone(), attempt.headers.clone());
         let (ring_timeout, no_response_timeout) = (attempt.ring_timeout, attempt.no_response_timeout);
         let Addressed { trunk: governs, number: asked_for, .. } = cx.call.addressed(cx.edge, attempt);
         let is_emergency = cx.edge.table.numbers().is_emergency(&asked_for);
@@ -198,6 +198,7 @@ impl Search {
         let (caller, mut headers) = bridge.negotiation.transfers.introduction(cx.call, cx.edge, from_trunk, &to, rule);
         let from = rewrite::from(&caller, form, numbers, local.ip);
         let caller_id = caller_id::sent(&from, &headers);
+        set_headers(&mut headers, further);
         headers.extend(leg.session_headers().into_iter().chain([cx.call.hops_onward(cx.edge)]));
         let contact_user = rewrite::escape_user(&numbers.format(&caller.number, form));
         let body = cx.located(body, &mut headers, way);
@@ -693,6 +694,12 @@ impl Search {
 /// How long TCP may be silent where UDP may for so long; zero: for ever.
 pub(crate) fn silence(no_response_timeout: Duration) -> Duration {
     if no_response_timeout.is_zero() { OVERSIZE_SILENCE } else { OVERSIZE_SILENCE.min(no_response_timeout) }
+}
+
+/// Sets headers in the place of those of the same name.
+fn set_headers(headers: &mut Vec<Extra>, further: Vec<(String, String)>) {
+    headers.retain(|known| !further.iter().any(|(name, _)| known.name.eq_ignore_ascii_case(name)));
+    headers.extend(further.into_iter().map(|(name, value)| Extra { name, value }));
 }
 
 /// The key of a trunk that a reason is about, with its value; `of_direction`: its rate of calls that go this way.

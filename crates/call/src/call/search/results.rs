@@ -154,8 +154,10 @@ impl Parts {
         }
         loop {
             if let Some(StepResult::NotConnected(failed)) = result {
-                // A caller that has its answer is not lost for one target's word: every failure leads on.
-                let failed = if cx.call.state == State::Rerouting { failed.into_failed() } else { failed };
+                // A caller that has its answer is not lost for one target's word: every failure leads on. Of a party that a
+                // program has dialled the program decides.
+                let leads_on = cx.call.state == State::Rerouting && self.program.is_none();
+                let failed = if leads_on { failed.into_failed() } else { failed };
                 if self.search.stays(cx, &mut self.bridge, failed.failure()) {
                     return;
                 }
@@ -324,7 +326,12 @@ impl Parts {
         let Some(progress) = self.search.attempt(branch).map(|attempt| attempt.progress) else { return };
         let failure = if let Some(leg) = progress.calling() {
             cx.withdraw(leg);
-            Failure::with_code(480, ReasonSlug::RingTimeout)
+            let failure = Failure::with_code(480, ReasonSlug::RingTimeout);
+            if cx.call.is_programmed {
+                // The time of a Dial is that of the party, not of each way to it.
+                return self.fail_target(cx, branch, TargetResult::Refused(failure));
+            }
+            failure
         } else if let Some(leg) = progress.opening() {
             cx.agent_failed(leg, Loss::ConnectTimeout);
             Failure::unreached(ReasonSlug::AgentConnectTimeout)

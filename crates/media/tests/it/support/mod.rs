@@ -11,7 +11,7 @@ use trunkgate_media::agent::{Settings, Transmit as AgentTransmit};
 use trunkgate_media::rtp::Rtp;
 use trunkgate_media::{
     AgentInput, AgentQueue, AgentSpec, Coding, Command, DropReason, EndCounters, EndId, EndSpec, Event, LegTurns,
-    MediaId, PacketBuf, RemoteSpec, Session, SocketSpec, Transmit, WireSpec, WorkerCounters,
+    MediaId, PacketBuf, RemoteSpec, Session, SocketSpec, Transmit, UrlOrigin, WireSpec, WorkerCounters,
 };
 
 pub(crate) const A: EndId = EndId(0);
@@ -165,6 +165,7 @@ impl Bench {
     ) -> Arc<EndCounters> {
         let counters = Arc::new(EndCounters::default());
         let socket = SocketSpec {
+            origin: UrlOrigin::Configuration,
             url: "wss://agent.example/media".into(),
             auth_token: None,
             ca: None,

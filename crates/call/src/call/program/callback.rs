@@ -1,0 +1,69 @@
+//! Reports of a caller's own call to its application (`status_callback` of the configuration).
+
+use std::sync::Arc;
+
+use trunkgate_resources::app::{AppPlace, DocumentRequest};
+use trunkgate_route::{App, WebhookMethod};
+use trunkgate_story::wall::rfc2822;
+
+use crate::call::callback::Callback;
+use crate::call::program::{parameters, progress};
+use crate::call::shared::Cx;
+
+/// Has an application notified of the call from now on, unless another one is.
+pub(crate) fn begin(cx: &mut Cx<'_>, app: &Arc<App>) {
+    if cx.call.callback.is_some() {
+        return;
+    }
+    let is_answered = cx.call.times.answered.is_some();
+    cx.call.callback = Callback::of(app, 0, is_answered);
+    let Some(wanted) = app.status_callback.as_ref().filter(|_| !is_answered) else { return };
+    if wanted.initiated {
+        report(cx, "initiated", Vec::new());
+    }
+    if wanted.ringing {
+        report(cx, "ringing", Vec::new());
+    }
+}
+
+/// Notifies of the answer once there is one.
+pub(crate) fn follow(cx: &mut Cx<'_>) {
+    let is_answered = cx.call.times.answered.is_some();
+    let Some(callback) = cx.call.callback.as_mut().filter(|known| is_answered && !known.is_answered) else {
+        return;
+    };
+    callback.is_answered = true;
+    if callback.app.status_callback.as_ref().is_some_and(|wanted| wanted.answered) {
+        report(cx, "in-progress", Vec::new());
+    }
+}
+
+/// Notifies of the end of the call.
+pub(crate) fn end(cx: &mut Cx<'_>) {
+    follow(cx);
+    let wants = |callback: &Callback| callback.app.status_callback.as_ref().is_some_and(|wanted| wanted.completed);
+    if !cx.call.callback.as_deref().is_some_and(wants) {
+        return;
+    }
+    let talked = cx.call.talked_seconds().unwrap_or_default().round();
+    let mut further = vec![("CallDuration".to_owned(), talked.to_string())];
+    let code = if cx.call.times.answered.is_some() { Some(200) } else { cx.call.ending.map(|ending| ending.code) };
+    further.extend(code.map(|code| ("SipResponseCode".to_owned(), code.to_string())));
+    let status = parameters::status_of(cx.call);
+    report(cx, status, further);
+    cx.call.callback = None;
+}
+
+fn report(cx: &mut Cx<'_>, status: &'static str, further: Vec<(String, String)>) {
+    let Some(callback) = &mut cx.call.callback else { return };
+    let (app, number) = (callback.app.clone(), callback.reports);
+    callback.reports += 1;
+    let Some(receiver) = &app.status_callback else { return };
+    let mut parameters = parameters::of_caller(cx.call, cx.edge, status);
+    let timestamp = rfc2822(cx.edge.date(cx.now));
+    parameters.extend(progress::of_report(timestamp, number));
+    parameters.extend(further);
+    let (place, method) = (AppPlace::Url(receiver.url.clone()), WebhookMethod::Post);
+    let sid = cx.call.legs.sid();
+    cx.edge.notify_app(sid, &app, DocumentRequest { place, method, purpose: "status", parameters });
+}

@@ -1,0 +1,206 @@
+//! The calls of parties that a program dials: how far they are, and the requests that report it (`statusCallback`).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use trunkgate_resources::app::{AppPlace, DocumentRequest};
+use trunkgate_resources::key::{Branch, LegId};
+use trunkgate_route::App;
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::wall::rfc2822;
+use trunkgate_twiml::{DialStatus, StatusCallback};
+
+use crate::call::legs::leg::{Leg, LegState};
+use crate::call::program::{Dialler, parameters};
+use crate::call::search::attempt::Attempt;
+use crate::call::shared::Cx;
+
+/// Source of every report, in Twilio's word.
+const SOURCE: &str = "call-progress-events";
+
+/// Stage of a party's call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// No INVITE has left yet.
+    Planned,
+    /// The first INVITE has left.
+    Initiated,
+    /// It rings.
+    Ringing,
+    /// It is answered.
+    Answered,
+    /// It is over.
+    Completed,
+}
+
+/// The call of one party, whichever of its ways it takes, and the receiver of its progress.
+#[derive(Debug, Clone)]
+pub(crate) struct PartyCall {
+    /// The party, as the program named it.
+    to: String,
+    receiver: Option<StatusCallback>,
+    stage: Stage,
+    /// The leg of its last INVITE.
+    leg: Option<LegId>,
+    /// Reports that were made.
+    reports: u32,
+    answered: Option<Instant>,
+}
+
+/// The same of an answered call in plain data.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct PartyCallSnapshot {
+    to: String,
+    receiver: Option<StatusCallback>,
+    reports: u32,
+    answered_ms: u64,
+}
+
+impl PartyCall {
+    /// Makes the call of a party before its first INVITE.
+    pub(crate) fn new(to: String, receiver: Option<StatusCallback>) -> PartyCall {
+        PartyCall { to, receiver, stage: Stage::Planned, leg: None, reports: 0, answered: None }
+    }
+
+    /// Writes an answered call down; `None` for any other.
+    pub(crate) fn snapshot(&self, now: Instant) -> Option<PartyCallSnapshot> {
+        let answered = self.answered.filter(|_| self.stage == Stage::Answered)?;
+        let answered_ms = u64::try_from(now.saturating_duration_since(answered).as_millis()).unwrap_or(u64::MAX);
+        let (to, receiver) = (self.to.clone(), self.receiver.clone());
+        Some(PartyCallSnapshot { to, receiver, reports: self.reports, answered_ms })
+    }
+
+    /// Returns the leg of the last INVITE.
+    pub(crate) fn leg(&self) -> Option<LegId> {
+        self.leg
+    }
+
+    /// Takes the leg of an answered call after a restart.
+    pub(crate) fn resume(&mut self, leg: LegId) {
+        self.leg = Some(leg);
+    }
+
+    /// Takes what has come of the call; `attempt`: the search for the party, while it goes on.
+    fn follow(&mut self, cx: &mut Cx<'_>, app: &Arc<App>, attempt: Option<&Attempt>) {
+        if let Some(leg) = attempt.and_then(Attempt::leg) {
+            self.take_leg(cx, leg);
+        }
+        let Some(leg) = self.leg else { return };
+        self.reach(cx, app, Stage::Initiated);
+        match cx.call.legs[leg].state {
+            LegState::Trying => {}
+            LegState::Ringing | LegState::Early => self.reach(cx, app, Stage::Ringing),
+            LegState::Answered => self.reach(cx, app, Stage::Answered),
+            LegState::Canceling | LegState::Closing | LegState::Ended if attempt.is_none() => {
+                self.complete(cx, app, None)
+            }
+            LegState::Canceling | LegState::Closing | LegState::Ended => {}
+        }
+    }
+
+    /// Takes the next way to the party: its call keeps its sid.
+    fn take_leg(&mut self, cx: &mut Cx<'_>, leg: LegId) {
+        let Some(before) = self.leg.replace(leg).filter(|before| *before != leg) else { return };
+        let sid = cx.call.legs[before].sid.clone();
+        let other = std::mem::replace(&mut cx.call.legs[leg].sid, sid);
+        cx.call.legs[before].sid = other;
+    }
+
+    fn reach(&mut self, cx: &mut Cx<'_>, app: &Arc<App>, stage: Stage) {
+        if self.stage >= stage {
+            return;
+        }
+        self.stage = stage;
+        let events = self.receiver.as_ref().map(|receiver| receiver.events);
+        let (wanted, status) = match stage {
+            Stage::Planned | Stage::Completed => return,
+            Stage::Initiated => (events.map(|events| events.initiated), "initiated"),
+            Stage::Ringing => (events.map(|events| events.ringing), "ringing"),
+            Stage::Answered => {
+                self.answered = Some(cx.now);
+                (events.map(|events| events.answered), "in-progress")
+            }
+        };
+        if wanted == Some(true) {
+            self.report(cx, app, status, Vec::new());
+        }
+    }
+
+    /// The call is over. `status`: that of a call without an answer, where its leg does not show it yet.
+    pub(crate) fn complete(&mut self, cx: &mut Cx<'_>, app: &Arc<App>, status: Option<DialStatus>) {
+        let Some(leg) = self.leg.filter(|_| self.stage < Stage::Completed) else { return };
+        self.stage = Stage::Completed;
+        if !self.receiver.as_ref().is_some_and(|receiver| receiver.events.completed) {
+            return;
+        }
+        let talked = self.answered.map(|answered| cx.now.saturating_duration_since(answered));
+        let said = cx.call.legs[leg].said().map(|said| said.code);
+        let (status, code) = match talked {
+            Some(_) => (DialStatus::Completed, Some(200)),
+            None => (status.unwrap_or_else(|| unanswered(&cx.call.legs[leg])), said),
+        };
+        let seconds = talked.unwrap_or(Duration::ZERO).as_secs();
+        let mut further = vec![("CallDuration".to_owned(), seconds.to_string())];
+        further.extend(code.map(|code| ("SipResponseCode".to_owned(), code.to_string())));
+        self.report(cx, app, status.name(), further);
+    }
+
+    fn report(&mut self, cx: &mut Cx<'_>, app: &Arc<App>, status: &'static str, further: Vec<(String, String)>) {
+        let (Some(receiver), Some(leg)) = (&self.receiver, self.leg) else { return };
+        let mut parameters = parameters::of_party(cx.call, cx.edge, leg, &self.to, status);
+        parameters.extend(of_report(rfc2822(cx.edge.date(cx.now)), self.reports));
+        parameters.extend(further);
+        let method = parameters::method(receiver.method);
+        let place = AppPlace::Url(receiver.url.clone());
+        self.reports += 1;
+        cx.edge.notify_app(cx.call.legs.sid(), app, DocumentRequest { place, method, purpose: "status", parameters });
+    }
+}
+
+impl PartyCallSnapshot {
+    /// Returns the call again, without its leg.
+    pub(crate) fn restore(self, now: Instant) -> PartyCall {
+        let answered = now.checked_sub(Duration::from_millis(self.answered_ms)).unwrap_or(now);
+        let (stage, answered) = (Stage::Answered, Some(answered));
+        PartyCall { to: self.to, receiver: self.receiver, stage, leg: None, reports: self.reports, answered }
+    }
+}
+
+/// Returns the parameters that each report has; `number`: that of the report in its call, from 0.
+pub(crate) fn of_report(timestamp: String, number: u32) -> impl Iterator<Item = (String, String)> {
+    let named =
+        [("Timestamp", timestamp), ("CallbackSource", SOURCE.to_owned()), ("SequenceNumber", number.to_string())];
+    named.into_iter().map(|(name, value)| (name.to_owned(), value))
+}
+
+/// Returns how a call ended that was never answered.
+fn unanswered(leg: &Leg) -> DialStatus {
+    match (leg.said().map(|said| said.code), leg.end.map(|end| end.reason)) {
+        (Some(486 | 600), _) => DialStatus::Busy,
+        (Some(408 | 480 | 487), _) | (None, Some(ReasonSlug::RingTimeout)) => DialStatus::NoAnswer,
+        (None, Some(ReasonSlug::AnsweredElsewhere | ReasonSlug::AppHungUp)) => DialStatus::Canceled,
+        _ => DialStatus::Failed,
+    }
+}
+
+impl Dialler<'_> {
+    /// Reports what is new of the parties that are called or connected.
+    pub(crate) fn report_progress(&mut self, cx: &mut Cx<'_>) {
+        let Some(run) = self.parts.program.as_mut().map(|run| run.of_caller_mut()) else { return };
+        let Some(side) = &mut run.side else { return };
+        for (branch, party) in (0..).map(Branch::nth).zip(&mut side.parties) {
+            party.call.follow(cx, &run.app, self.parts.search.attempt(branch));
+        }
+    }
+
+    /// Reports that the calls of all parties of a Dial are over. `status`: that of those without an answer, where their legs
+    /// do not show it yet.
+    pub(crate) fn complete_parties(&mut self, cx: &mut Cx<'_>, status: Option<DialStatus>) {
+        self.report_progress(cx);
+        let Some(run) = self.parts.program.as_mut().map(|run| run.of_caller_mut()) else { return };
+        for party in run.side.iter_mut().flat_map(|side| &mut side.parties) {
+            party.call.complete(cx, &run.app, status);
+        }
+    }
+}

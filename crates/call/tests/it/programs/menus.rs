@@ -1,0 +1,323 @@
+//! Prompts, digits, streams and documents, and what follows when an application fails.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use trunkgate_call::{AppAnswer, AppPlace, AppWanted};
+use trunkgate_media::{Command, Event, Sound};
+use trunkgate_route::{Definition, Numbers, Table, TargetSpec, WebhookMethod};
+
+use super::*;
+use crate::bench::agents::{Told, hang_up};
+use crate::bench::{BACKUP, Bench, CARRIER, Dialed, PBX, answer, route, to_trunk, usual_trunks};
+
+#[test]
+fn the_first_request_says_who_calls_and_the_caller_is_not_answered_before_a_verb_wants_it() {
+    let mut menu = Menu::of(vec![TargetSpec::App("ivr".into())]);
+    let request = menu.requested();
+    assert_eq!((request.method, request.place.clone()), (WebhookMethod::Post, AppPlace::Url(URL.into())));
+    let sid = menu.bench.gateway.calls(menu.bench.now)[0].sid.clone();
+    for (name, value) in [
+        ("CallSid", sid.as_str()),
+        ("AccountSid", "AC00000000000000000000000000000000"),
+        ("From", "+14155551234"),
+        ("To", "+14155550100"),
+        ("Caller", "+14155551234"),
+        ("Called", "+14155550100"),
+        ("CallStatus", "ringing"),
+        ("Direction", "inbound"),
+        ("ApiVersion", "2010-04-01"),
+        ("CallerName", "Alice"),
+    ] {
+        assert_eq!(parameter(&request, name), Some(value), "{name}");
+    }
+    menu.document("<Pause length='3'/><Say>hello</Say>");
+    menu.bench.pass(Duration::from_millis(2_900));
+    menu.bench.nothing();
+    assert!(menu.bench.questions.is_empty());
+    menu.bench.pass(Duration::from_millis(100));
+    menu.is_answered();
+    assert_eq!(menu.spoken(5), "hello");
+    let told = menu.bench.told();
+    assert!(told.contains(&Told::Silence(PLAYER)), "{told:?}");
+    let played = told.iter().any(|told| matches!(told, Told::Play(PLAYER, Sound::Once(sound)) if sound.len() == 800));
+    assert!(played, "{told:?}");
+    menu.played();
+    let bye = menu.bench.expect(CARRIER, "BYE");
+    assert!(bye.header("Reason").contains("cause=16"));
+    menu.bench.receive(CARRIER, menu.caller.respond(&bye, 200, ""));
+    menu.ends("app_hung_up");
+}
+
+#[test]
+fn reject_is_the_callers_answer() {
+    for (document, code) in [("<Reject/>", 603), ("<Reject reason='busy'/>", 486)] {
+        let mut menu = Menu::with(document);
+        let refused = menu.bench.expect(CARRIER, &format!("SIP/2.0 {code}"));
+        menu.bench.receive(CARRIER, menu.caller.request("ACK", "", ""));
+        assert!(refused.header("To").contains(";tag="));
+        menu.ends("app_rejected");
+    }
+}
+
+#[test]
+fn a_menu_takes_digits_during_the_prompt_and_cuts_it_off_at_once() {
+    let mut menu = Menu::answered(
+        "<Gather numDigits='2' action='/chosen'><Say loop='3'>press a key</Say></Gather><Say>nothing</Say>",
+    );
+    menu.spoken(50);
+    menu.played();
+    menu.bench.told();
+    menu.press("4");
+    assert!(menu.bench.told().contains(&Told::Play(PLAYER, Sound::Silence)), "with the first digit");
+    menu.press("2");
+    let request = menu.requested();
+    assert_eq!(request.place, AppPlace::Url("https://app.example.com/chosen".into()));
+    assert_eq!((parameter(&request, "Digits"), parameter(&request, "CallStatus")), (Some("42"), Some("in-progress")));
+    assert!(!menu.bench.story().contains("42"), "{}", menu.bench.story());
+    menu.document("<Hangup/>");
+    let bye = menu.bench.expect(CARRIER, "BYE");
+    menu.bench.receive(CARRIER, menu.caller.respond(&bye, 200, ""));
+    menu.ends("app_hung_up");
+}
+
+#[test]
+fn digits_come_by_info_too_and_no_input_leads_on() {
+    let mut menu = Menu::answered("<Gather timeout='4' action='/chosen'/><Say>nothing</Say>");
+    menu.caller.cseq += 1;
+    let info = menu.caller.request("INFO", "", "Content-Type: application/dtmf-relay\r\n");
+    let info = info.replace("Content-Length: 0\r\n\r\n", "Content-Length: 10\r\n\r\nSignal=7\r\n");
+    menu.bench.receive(CARRIER, info);
+    menu.bench.expect(CARRIER, "SIP/2.0 200");
+    menu.bench.pass(Duration::from_secs(4));
+    assert_eq!(parameter(&menu.requested(), "Digits"), Some("7"));
+    menu.document("<Gather timeout='4'/><Say>nothing</Say>");
+    menu.bench.pass(Duration::from_secs(4));
+    assert_eq!(menu.spoken(5), "nothing");
+    hang_up(&mut menu.bench, &mut menu.caller);
+    menu.ends("caller_hung_up");
+}
+
+#[test]
+fn an_application_that_fails_leads_to_the_next_target_before_and_after_the_answer() {
+    let connect = || vec![TargetSpec::App("ivr".into()), to_trunk("backup")];
+    let failed = || AppAnswer::Failed { code: 11_200, text: "503".to_owned() };
+    let mut menu = Menu::of(connect());
+    menu.answer(failed());
+    let party = Dialed::new(BACKUP, menu.bench.expect(BACKUP, "INVITE"));
+    menu.bench.receive(BACKUP, party.answer(200, &answer()));
+    menu.bench.expect(BACKUP, "ACK");
+    menu.is_answered();
+    hang_up(&mut menu.bench, &mut menu.caller);
+    let bye = menu.bench.expect(BACKUP, "BYE");
+    menu.bench.receive(BACKUP, party.respond(&bye, 200, ""));
+    menu.ends("caller_hung_up");
+
+    let mut menu = Menu::of(connect());
+    menu.document("<Say>welcome</Say><Redirect>/next</Redirect>");
+    menu.is_answered();
+    menu.spoken(3);
+    menu.played();
+    assert_eq!(menu.requested().purpose, "redirect");
+    menu.bench.told();
+    menu.answer(failed());
+    let party = Dialed::new(BACKUP, menu.bench.expect(BACKUP, "INVITE"));
+    assert!(menu.bench.told().iter().any(|told| matches!(told, Told::Ringback(_))), "it hears ringing");
+    menu.bench.receive(BACKUP, party.answer(200, &answer()));
+    menu.bench.expect(BACKUP, "ACK");
+    assert_eq!(menu.bench.state(), "answered");
+    menu.bench.receive(BACKUP, party.request("BYE", 1, ""));
+    menu.bench.expect(BACKUP, "SIP/2.0 200");
+    let bye = menu.bench.expect(CARRIER, "BYE");
+    menu.bench.receive(CARRIER, menu.caller.respond(&bye, 200, ""));
+    menu.ends("callee_hung_up");
+}
+
+#[test]
+fn an_application_that_fails_with_nothing_behind_it_is_503() {
+    let mut menu = Menu::of(vec![TargetSpec::App("ivr".into())]);
+    menu.answer(AppAnswer::Failed { code: 11_200, text: "connection refused".to_owned() });
+    menu.bench.expect(CARRIER, "SIP/2.0 503");
+    menu.bench.receive(CARRIER, menu.caller.request("ACK", "", ""));
+    menu.ends("app_failed");
+}
+
+#[test]
+fn an_announcement_is_played_before_the_next_target() {
+    let mut menu = Menu::of(vec![TargetSpec::Play("closed.wav".into()), to_trunk("backup")]);
+    menu.is_answered();
+    let AppWanted::Sound(AppPlace::File(file)) = &menu.bench.questions[0].wanted else { panic!() };
+    assert_eq!(file, "closed.wav");
+    menu.answer(AppAnswer::Sound { sound: vec![0x80; 160].into(), told: String::new() });
+    menu.bench.nothing();
+    menu.played();
+    let party = Dialed::new(BACKUP, menu.bench.expect(BACKUP, "INVITE"));
+    menu.bench.receive(BACKUP, party.answer(486, ""));
+    menu.bench.expect(BACKUP, "ACK");
+    let bye = menu.bench.expect(CARRIER, "BYE");
+    menu.bench.receive(CARRIER, menu.caller.respond(&bye, 200, ""));
+    menu.ends("target_busy");
+
+    let mut menu = Menu::of(vec![TargetSpec::Play("closed.wav".into())]);
+    menu.is_answered();
+    menu.answer(AppAnswer::Sound { sound: vec![0x80; 160].into(), told: String::new() });
+    menu.played();
+    let bye = menu.bench.expect(CARRIER, "BYE");
+    menu.bench.receive(CARRIER, menu.caller.respond(&bye, 200, ""));
+    menu.ends("announced");
+}
+
+#[test]
+fn a_caller_that_leaves_before_the_document_comes_leaves_nothing_behind() {
+    let mut menu = Menu::of(vec![TargetSpec::App("ivr".into())]);
+    menu.bench.receive(CARRIER, menu.caller.request("CANCEL", "", ""));
+    menu.bench.expect(CARRIER, "SIP/2.0 200");
+    menu.bench.expect(CARRIER, "SIP/2.0 487");
+    menu.bench.receive(CARRIER, menu.caller.request("ACK", "", ""));
+    menu.document("<Say>too late</Say>");
+    menu.bench.nothing();
+    assert!(menu.bench.questions.is_empty());
+    menu.ends("caller_canceled");
+}
+
+#[test]
+fn digits_that_are_played_reach_the_caller_in_its_form() {
+    let mut menu = Menu::answered("<Play digits='1w2'/><Hangup/>");
+    let pressed = |bench: &mut Bench| {
+        let all = bench.take_media();
+        let digit = |command: Command| match command {
+            Command::Press { digits, .. } => Some(digits),
+            _ => None,
+        };
+        all.into_iter().filter_map(digit).collect::<String>()
+    };
+    assert_eq!(pressed(&mut menu.bench), "1");
+    menu.bench.pass(Duration::from_millis(699));
+    assert_eq!(pressed(&mut menu.bench), "");
+    menu.bench.pass(Duration::from_millis(1));
+    assert_eq!(pressed(&mut menu.bench), "2");
+    menu.bench.nothing();
+    menu.bench.pass(Duration::from_millis(200));
+    let bye = menu.bench.expect(CARRIER, "BYE");
+    menu.bench.receive(CARRIER, menu.caller.respond(&bye, 200, ""));
+    menu.ends("app_hung_up");
+}
+
+#[test]
+fn a_stream_has_the_caller_until_it_ends_and_the_next_verb_follows() {
+    let mut menu = Menu::answered(
+        "<Connect><Stream url='wss://bot.example.com/media'><Parameter name='room' value='{7}'/></Stream></Connect><Say>and now</Say>",
+    );
+    let (end, settings) = menu.bench.asked().into_iter().next_back().unwrap();
+    assert!(settings.talks);
+    assert_eq!(settings.parameters, [("room".to_owned(), "{7}".to_owned())]);
+    menu.bench.open(end);
+    menu.bench.nothing();
+    menu.bench.news(Event::AgentEnded { end });
+    assert_eq!(menu.spoken(3), "and now");
+    hang_up(&mut menu.bench, &mut menu.caller);
+    menu.ends("caller_hung_up");
+}
+
+#[test]
+fn a_stream_that_cannot_be_opened_leads_on() {
+    let mut menu = Menu::answered(
+        "<Connect action='/after'><Stream url='wss://bot.example.com/media'/></Connect><Say>never</Say>",
+    );
+    let (end, _) = menu.bench.asked().into_iter().next_back().unwrap();
+    menu.bench.lose(end, trunkgate_media::agent::Loss::Unreachable);
+    assert_eq!(menu.requested().purpose, "connect");
+    hang_up(&mut menu.bench, &mut menu.caller);
+    menu.ends("caller_hung_up");
+}
+
+#[test]
+fn a_routes_own_name_and_targets_stand_in_the_record() {
+    let mut menu = Menu::answered("<Dial>+14155550111</Dial>");
+    let party = menu.joined();
+    hang_up(&mut menu.bench, &mut menu.caller);
+    let bye = menu.bench.expect(PBX, "BYE");
+    menu.bench.receive(PBX, party.respond(&bye, 200, ""));
+    let record = &menu.bench.reports.last().unwrap().call;
+    assert_eq!((record.route.as_str(), record.legs.len()), ("main", 2));
+    menu.ends("caller_hung_up");
+}
+
+#[test]
+fn a_restart_begins_again_what_was_under_way() {
+    let app = || table(vec![TargetSpec::App("ivr".into())]);
+    // A document.
+    let mut menu = Menu::answered("<Say>one</Say><Redirect>/next</Redirect>");
+    menu.spoken(3);
+    menu.played();
+    let before = menu.requested();
+    menu.bench.questions.clear();
+    menu.bench.restart(app());
+    assert_eq!(menu.requested(), before);
+    // A prompt, and the digits that were pressed before.
+    menu.document("<Gather numDigits='3' action='/chosen'><Say>two</Say></Gather>");
+    menu.spoken(3);
+    menu.press("12");
+    menu.bench.restart(app());
+    assert!(menu.bench.questions.is_empty(), "a prompt that was cut off is not heard again");
+    menu.press("3");
+    assert_eq!(parameter(&menu.requested(), "Digits"), Some("123"));
+    menu.document("<Say>three</Say><Dial action='/after' timeLimit='90'>+14155550111</Dial>");
+    menu.bench.questions.pop_front();
+    menu.bench.restart(app());
+    assert_eq!(menu.spoken(3), "three");
+    let player =
+        menu.bench.told().iter().find_map(|told| if let Told::Silence(end) = told { Some(*end) } else { None });
+    menu.bench.news(Event::Played { end: player.unwrap() });
+    // A party that had not answered, and one that had.
+    let _ = menu.party();
+    menu.bench.restart(app());
+    let party = menu.joined();
+    menu.bench.pass(Duration::from_secs(30));
+    menu.bench.restart(app());
+    assert_eq!(menu.bench.state(), "answered");
+    menu.bench.pass(Duration::from_secs(60));
+    let bye = menu.bench.expect(PBX, "BYE");
+    menu.bench.receive(PBX, party.respond(&bye, 200, ""));
+    let request = menu.requested();
+    assert_eq!(parameter(&request, "DialCallStatus"), Some("completed"));
+    assert_eq!(parameter(&request, "DialCallDuration"), Some("90"));
+    hang_up(&mut menu.bench, &mut menu.caller);
+    menu.ends("caller_hung_up");
+}
+
+#[test]
+fn an_application_that_a_restart_does_not_know_any_more_is_followed_by_the_next_target() {
+    let mut menu = Menu::of(vec![TargetSpec::App("ivr".into()), to_trunk("backup")]);
+    menu.document("<Say>welcome</Say>");
+    menu.is_answered();
+    let definition = Definition {
+        numbers: Numbers::new("US").unwrap(),
+        trunks: usual_trunks(),
+        agents: vec![],
+        routes: vec![route(vec![to_trunk("backup")])],
+    };
+    menu.bench.restart(Arc::new(Table::new(definition)));
+    let party = Dialed::new(BACKUP, menu.bench.expect(BACKUP, "INVITE"));
+    menu.bench.receive(BACKUP, party.answer(200, &answer()));
+    menu.bench.expect(BACKUP, "ACK");
+    hang_up(&mut menu.bench, &mut menu.caller);
+    let bye = menu.bench.expect(BACKUP, "BYE");
+    menu.bench.receive(BACKUP, party.respond(&bye, 200, ""));
+    menu.ends("caller_hung_up");
+}
+
+#[test]
+fn a_stream_that_keeps_failing_is_tried_all_the_same() {
+    let mut menu = Menu::answered("<Connect action='/again'><Stream url='wss://bot.example.com/media'/></Connect>");
+    for _ in 0..6 {
+        let (end, _) = menu.bench.asked().into_iter().next_back().unwrap();
+        menu.bench.media.clear();
+        menu.bench.lose(end, trunkgate_media::agent::Loss::Unreachable);
+        assert_eq!(menu.requested().purpose, "connect");
+        menu.bench.pass(Duration::from_secs(1));
+        menu.document("<Connect action='/again'><Stream url='wss://bot.example.com/media'/></Connect>");
+    }
+    hang_up(&mut menu.bench, &mut menu.caller);
+    menu.ends("caller_hung_up");
+}

@@ -1,0 +1,177 @@
+//! A caller who talks to an application.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
+
+mod callbacks;
+mod dialled;
+mod menus;
+
+use std::sync::Arc;
+
+use trunkgate_call::{AppAnswer, AppWanted, DocumentRequest, Input};
+use trunkgate_media::{EndId, Event};
+use trunkgate_route::{App, AppDocument, Definition, Numbers, Table, TargetSpec, WebhookMethod};
+
+use crate::bench::agents::agent;
+use crate::bench::{Bench, CARRIER, Dialed, Dialing, PBX, answer, offer, route, to_trunk, usual_trunks};
+
+pub(crate) const URL: &str = "https://app.example.com/voice?x=1";
+pub(crate) const CALLER: EndId = EndId(0);
+pub(crate) const PLAYER: EndId = EndId(1);
+
+pub(crate) fn app() -> App {
+    let document = AppDocument::Url { url: URL.to_owned(), method: WebhookMethod::Post };
+    App { connect: vec![to_trunk("pbx")], ..App::new("ivr", document) }
+}
+
+pub(crate) fn table(connect: Vec<TargetSpec>) -> Arc<Table> {
+    table_with(app(), connect)
+}
+
+pub(crate) fn table_with(app: App, connect: Vec<TargetSpec>) -> Arc<Table> {
+    let definition = Definition {
+        numbers: Numbers::new("US").unwrap(),
+        trunks: usual_trunks(),
+        agents: vec![agent("desk")],
+        routes: vec![route(connect)],
+    };
+    Arc::new(Table::new(definition).with_apps(vec![app]))
+}
+
+/// A call to the application, with what it asks for first.
+pub(crate) struct Menu {
+    pub(crate) bench: Bench,
+    pub(crate) caller: Dialing,
+}
+
+impl Menu {
+    pub(crate) fn of(connect: Vec<TargetSpec>) -> Menu {
+        Menu::at(table(connect))
+    }
+    pub(crate) fn at(table: Arc<Table>) -> Menu {
+        let mut bench = Bench::with(table);
+        let caller = bench.invite(CARRIER, "+14155550100", &offer());
+        bench.expect(CARRIER, "SIP/2.0 100");
+        bench.expect(CARRIER, "SIP/2.0 180");
+        Menu { bench, caller }
+    }
+    /// The application alone, whose first document is this.
+    pub(crate) fn with(document: &str) -> Menu {
+        let mut menu = Menu::of(vec![TargetSpec::App("ivr".into())]);
+        assert_eq!(menu.requested().purpose, "start");
+        menu.document(document);
+        menu
+    }
+    /// The same of a caller that has been answered.
+    pub(crate) fn answered(document: &str) -> Menu {
+        let mut menu = Menu::with(document);
+        menu.is_answered();
+        menu
+    }
+    pub(crate) fn is_answered(&mut self) {
+        let ok = self.bench.expect(CARRIER, "SIP/2.0 200");
+        self.caller.to_tag = ok.tag("To");
+        self.bench.receive(CARRIER, self.caller.request("ACK", "", ""));
+        assert_eq!(self.bench.state(), "answered");
+    }
+    /// What the application is asked for; nothing else waits.
+    pub(crate) fn requested(&self) -> DocumentRequest {
+        let all: Vec<_> = self.bench.questions.iter().collect();
+        let [question] = &all[..] else { panic!("{all:?}") };
+        let AppWanted::Document(request) = &question.wanted else { panic!("{question:?}") };
+        request.clone()
+    }
+    pub(crate) fn answer(&mut self, answer: AppAnswer) {
+        let question = self.bench.questions.pop_front().unwrap();
+        self.bench.input(Input::AppAnswered { query: question.query.unwrap(), answer: Box::new(answer) });
+    }
+    pub(crate) fn document(&mut self, text: &str) {
+        let body = format!("<Response>{text}</Response>").into_bytes();
+        let content_type = Some("text/xml".to_owned());
+        self.answer(AppAnswer::Document { url: None, content_type, body, told: "200".to_owned() });
+    }
+    /// The text that is to be spoken, which becomes so many packets.
+    pub(crate) fn spoken(&mut self, packets: usize) -> String {
+        let AppWanted::Speech { text, .. } = &self.bench.questions[0].wanted else { panic!() };
+        let text = text.clone();
+        self.answer(AppAnswer::Sound { sound: vec![0x80; packets * 160].into(), told: String::new() });
+        text
+    }
+    pub(crate) fn played(&mut self) {
+        self.bench.news(Event::Played { end: PLAYER });
+    }
+    pub(crate) fn press(&mut self, digits: &str) {
+        for key in digits.chars() {
+            self.bench.news(Event::Key { end: CALLER, key, ms: 0 });
+        }
+    }
+    /// The party that was called at the PBX.
+    pub(crate) fn party(&mut self) -> Dialed {
+        Dialed::new(PBX, self.bench.expect(PBX, "INVITE"))
+    }
+    pub(crate) fn joined(&mut self) -> Dialed {
+        let party = self.party();
+        self.bench.receive(PBX, party.answer(200, &answer()));
+        self.bench.expect(PBX, "ACK");
+        party
+    }
+    pub(crate) fn ends(mut self, reason: &str) {
+        self.bench.finish();
+        assert_eq!(self.bench.reports.last().unwrap().call.reason, Some(reason));
+    }
+}
+
+impl Menu {
+    /// What the application is told without being asked for a document.
+    pub(crate) fn reports(&mut self) -> Vec<DocumentRequest> {
+        let (told, asked): (Vec<_>, Vec<_>) =
+            self.bench.questions.drain(..).partition(|question| question.query.is_none());
+        self.bench.questions.extend(asked);
+        let request = |question: trunkgate_call::AppQuestion| match question.wanted {
+            AppWanted::Document(request) => request,
+            other => panic!("{other:?}"),
+        };
+        told.into_iter().map(request).collect()
+    }
+    /// The same, as status and sequence number.
+    pub(crate) fn told(&mut self) -> Vec<(String, String)> {
+        let value = |report: &DocumentRequest, name| parameter(report, name).unwrap().to_owned();
+        let reports = self.reports();
+        reports.iter().map(|report| (value(report, "CallStatus"), value(report, "SequenceNumber"))).collect()
+    }
+    pub(crate) fn is_told(&mut self, expected: &[(&str, &str)]) {
+        let told = self.told();
+        let told: Vec<(&str, &str)> = told.iter().map(|(status, number)| (status.as_str(), number.as_str())).collect();
+        assert_eq!(told, expected);
+    }
+}
+
+pub(crate) fn parameter<'r>(request: &'r DocumentRequest, name: &str) -> Option<&'r str> {
+    request.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+}
+
+/// An application whose dialled numbers go to the PBX, and to the backup where that cannot be had.
+pub(crate) fn with_backup(document: &str) -> Menu {
+    let mut app = App::new("ivr", AppDocument::Url { url: URL.to_owned(), method: WebhookMethod::Post });
+    app.connect = vec![to_trunk("pbx"), to_trunk("backup")];
+    let definition = Definition {
+        numbers: Numbers::new("US").unwrap(),
+        trunks: usual_trunks(),
+        agents: vec![],
+        routes: vec![route(vec![TargetSpec::App("ivr".into())])],
+    };
+    let mut bench = Bench::with(Arc::new(Table::new(definition).with_apps(vec![app])));
+    let caller = bench.invite(CARRIER, "+14155550100", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    bench.expect(CARRIER, "SIP/2.0 180");
+    let mut menu = Menu { bench, caller };
+    menu.document(document);
+    menu.is_answered();
+    menu
+}
+
+/// A party that hears its document: its end and its player.
+pub(crate) const PARTY: EndId = EndId(2);
+pub(crate) const WHISPER: EndId = EndId(3);
+
+pub(crate) const ALL_EVENTS: &str =
+    "statusCallback='/progress?a=1' statusCallbackEvent='initiated ringing answered completed'";

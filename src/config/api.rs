@@ -1,0 +1,92 @@
+//! `[api]`: the Twilio-compatible side.
+
+use sha2::{Digest as _, Sha256};
+use trunkgate_route::TargetSpec;
+
+use super::code;
+use super::diagnostic::Findings;
+use super::draft::{PlacedApi, PlacedRoute, TargetPlace};
+use super::keys::{self, Around};
+use super::section::{Section, Value};
+use super::targets::{self, Means};
+use super::types::Api;
+use super::values;
+
+/// Shorter tokens are warned of, in bytes: Twilio's have as many.
+const TOKEN_BYTES: usize = 32;
+
+/// Reads the section; `edge` is the name of the edge.
+pub(super) fn read<'a>(
+    section: Option<&Section<'a>>,
+    edge: &str,
+    means: Means<'_>,
+    around: Around<'_>,
+    findings: &mut Findings,
+) -> PlacedApi {
+    let mut api = Api { account_sid: default_sid(edge), auth_token: None, connect: Vec::new() };
+    keys::fill((keys::API, keys::PUT_API), section, &mut api, around, findings);
+    let token = section.and_then(|section| section.get("auth_token"));
+    if let (Some(value), Some(secret)) = (token, &api.auth_token)
+        && secret.reveal().len() < TOKEN_BYTES
+    {
+        let message = "`auth_token` has less than 32 characters: signatures made with it can be forged by trying";
+        findings.warning(code::WEAK_TOKEN, Some(value.span()), message, "make one: openssl rand -hex 32");
+    }
+    let (connect, places) = section.map(|section| connect(section, means, findings)).unwrap_or_default();
+    api.connect = connect;
+    PlacedApi { api, connect: places, has_auth_token: token.is_some() }
+}
+
+/// `AC` and the first half of the SHA-256 of `trunkgate` and the edge's name, in hex.
+fn default_sid(edge: &str) -> String {
+    let digest = Sha256::new().chain_update("trunkgate").chain_update(edge).finalize();
+    let digits: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("AC{digits}")
+}
+
+/// Trunks through which calls leave, in order; the called number is the call's own.
+fn connect(section: &Section<'_>, means: Means<'_>, findings: &mut Findings) -> (Vec<TargetSpec>, Vec<TargetPlace>) {
+    let Some(value) = section.get("connect") else { return Default::default() };
+    let read = targets::connect(value, Means { groups: None, ..means }, findings);
+    let is_plain = |(target, place): &targets::Placed| {
+        let is_it = matches!(target, TargetSpec::Trunk { number: None, weight: None, .. });
+        if !is_it {
+            let message = "`connect` of [api] lists trunks, each without number and weight";
+            findings.error(code::BAD_TARGET, place.span.clone(), message, "use trunk:NAME");
+        }
+        is_it
+    };
+    read.into_iter().filter(is_plain).unzip()
+}
+
+/// `AC` and 32 lower-case hex digits.
+pub(super) fn account_sid(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+    let text = values::string(key, value, findings)?;
+    let is_hex = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let fits = text.len() == 34 && text.strip_prefix("AC").is_some_and(is_hex);
+    if !fits {
+        let help = "use AC and 32 hexadecimal digits";
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be \"{text}\""), help);
+    }
+    fits.then_some(text)
+}
+
+impl PlacedApi {
+    /// Returns `connect` as a route, to be judged like one.
+    pub(super) fn route(&self) -> PlacedRoute {
+        let route = trunkgate_route::Route::named("api", self.api.connect.clone());
+        PlacedRoute { connect: self.connect.clone(), ..PlacedRoute::at(route, 0..0) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `printf trunkgateedge-1 | sha256sum`
+    #[test]
+    fn an_edge_keeps_the_account_of_its_name() {
+        assert_eq!(default_sid("edge-1"), "AC6c8032919dfd8c347e0edfc8ea2deb14");
+        assert_ne!(default_sid("edge-1"), default_sid("edge-2"));
+    }
+}

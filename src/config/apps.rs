@@ -1,0 +1,203 @@
+//! `[app.NAME]`: applications whose documents decide what happens to a call.
+
+use std::sync::Arc;
+
+use toml::Spanned;
+use trunkgate_route::{App, AppDocument, StatusCallback, TargetSpec, TransferRule, WebhookMethod};
+
+use super::code;
+use super::cover::told;
+use super::diagnostic::Findings;
+use super::documents::Document;
+use super::draft::{Draft, PlacedApp};
+use super::keys::{self, Around};
+use super::section::{Section, Value};
+use super::{own, values, webhook_url};
+
+/// A stage of a call that `status_callback` is told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum StatusEvent {
+    /// The call has begun.
+    Initiated,
+    /// A called party rings.
+    Ringing,
+    /// The call is answered.
+    Answered,
+    /// The call has ended.
+    Completed,
+}
+
+impl StatusEvent {
+    /// Every event with its name in the configuration and in Twilio's parameters.
+    const ALL: [(&str, StatusEvent); 4] = [
+        ("initiated", StatusEvent::Initiated),
+        ("ringing", StatusEvent::Ringing),
+        ("answered", StatusEvent::Answered),
+        ("completed", StatusEvent::Completed),
+    ];
+}
+
+/// What of an `[app.NAME]` is no matter of the call core.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppSettings {
+    /// What is in `file`.
+    pub document: Option<Arc<str>>,
+}
+
+/// The keys of an application as they are read.
+#[derive(Debug)]
+pub(super) struct Keys {
+    pub(super) url: Option<String>,
+    pub(super) file: Option<Document>,
+    pub(super) method: WebhookMethod,
+    pub(super) fallback_url: Option<String>,
+    pub(super) status_callback: Option<String>,
+    pub(super) events: Vec<StatusEvent>,
+    pub(super) allow_private: bool,
+    pub(super) sip_to: Vec<TransferRule>,
+}
+
+/// Keys that hold URLs.
+const URLS: [&str; 3] = ["url", "fallback_url", "status_callback"];
+
+/// All applications in the order of the file.
+pub(super) fn read<'a>(value: &'a Value<'a>, around: Around<'_>, findings: &mut Findings) -> Vec<PlacedApp> {
+    let Some(table) = value.get_ref().as_table() else {
+        values::wrong_type("app", value, "tables with names: [app.NAME]", findings);
+        return Vec::new();
+    };
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(name, _)| name.span().start);
+    let read = |(name, value): (&'a Spanned<_>, &'a Value<'a>)| read_one(name, value, around, findings);
+    entries.into_iter().filter_map(read).collect()
+}
+
+fn read_one<'a>(
+    name: &'a Spanned<std::borrow::Cow<'a, str>>,
+    value: &'a Value<'a>,
+    around: Around<'_>,
+    findings: &mut Findings,
+) -> Option<PlacedApp> {
+    let (text, span) = (name.get_ref().as_ref(), name.span());
+    let section = Section::open(&format!("[app.{text}]"), value, keys::APP, findings)?;
+    values::name_text("app", text, span.clone(), findings);
+    let mut read = Keys {
+        url: None,
+        file: None,
+        method: WebhookMethod::default(),
+        fallback_url: None,
+        status_callback: None,
+        events: Vec::new(),
+        allow_private: false,
+        sip_to: Vec::new(),
+    };
+    keys::fill((keys::APP, keys::PUT_APP), Some(&section), &mut read, around, findings);
+    judge_keys(text, &section, findings);
+    let urls = URLS.into_iter().filter_map(|key| Some((key, section.get(key)?)));
+    let webhooks: Vec<_> =
+        urls.map(|(key, value)| (key, value.get_ref().as_str().unwrap_or_default().to_owned(), value.span())).collect();
+    for (key, url, span) in &webhooks {
+        webhook_url::judge_reach(key, url, read.allow_private, span.clone(), findings);
+    }
+    let document = match (read.url, &read.file) {
+        (Some(url), _) => AppDocument::Url { url, method: read.method },
+        (None, Some(file)) => AppDocument::File(file.name.clone()),
+        // The error is known.
+        (None, None) => AppDocument::Url { url: String::new(), method: read.method },
+    };
+    let wants = |event| read.events.contains(&event);
+    let status_callback = read.status_callback.map(|url| StatusCallback {
+        url,
+        initiated: wants(StatusEvent::Initiated),
+        ringing: wants(StatusEvent::Ringing),
+        answered: wants(StatusEvent::Answered),
+        completed: wants(StatusEvent::Completed),
+    });
+    let app = App {
+        status_callback,
+        fallback_url: read.fallback_url,
+        allow_private: read.allow_private,
+        sip_to: read.sip_to,
+        ..App::new(text, document)
+    };
+    let settings = AppSettings { document: read.file.and_then(|file| file.text) };
+    Some(PlacedApp { app, settings, name: span, webhooks })
+}
+
+/// Judges keys that need each other, or exclude each other.
+fn judge_keys(name: &str, section: &Section<'_>, findings: &mut Findings) {
+    match (section.get("url"), section.get("file")) {
+        (Some(_), Some(file)) => {
+            findings.error(code::BAD_VALUE, file.span(), "both `url` and `file` are set", "keep one of them");
+        }
+        (None, None) => {
+            let message = format!("the app {name} has neither `url` nor `file`");
+            let help = "add url = \"https://app.example.com/voice\", or file = \"menu.xml\" with TwiML";
+            findings.error(code::MISSING, section.span.clone(), message, help);
+        }
+        (Some(_), None) | (None, Some(_)) => {}
+    }
+    for (key, needed) in [("method", "url"), ("status_callback_events", "status_callback")] {
+        if let Some(value) = section.get(key).filter(|_| section.get(needed).is_none()) {
+            let message = format!("`{key}` has no effect without `{needed}`");
+            findings.warning(code::BAD_VALUE, Some(value.span()), message, format!("remove it, or add `{needed}`"));
+        }
+    }
+}
+
+/// `status_callback_events`, each once, in the order of a call.
+pub(super) fn events(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<StatusEvent>> {
+    let event = |key: &str, value: &Value<'_>, f: &mut Findings| values::one_of(key, value, f, &StatusEvent::ALL);
+    let read = values::one_or_list(key, value, findings, event)?;
+    if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
+        let help = "remove it for [\"completed\"], or remove `status_callback`";
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is empty"), help);
+    }
+    let mut events: Vec<StatusEvent> = read.into_iter().map(|(event, _)| event).collect();
+    events.sort_unstable();
+    events.dedup();
+    Some(events)
+}
+
+/// `sip_to`: SIP addresses, as in `transfer_to` of an agent.
+pub(super) fn sip_to(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<TransferRule>> {
+    let rules = values::one_or_list(key, value, findings, |key, value, findings| {
+        let text = values::string(key, value, findings)?;
+        let is_uri = ["sip:", "sips:"].iter().any(|scheme| text.starts_with(scheme));
+        let rule = if is_uri { TransferRule::parse(&text) } else { Err("it is no SIP address".to_owned()) };
+        rule.map_err(|what| {
+            let help = "sip:*@HOST, sips:*@HOST; *.DOMAIN for hosts of a domain. Trunks need no entry";
+            findings.error(code::BAD_TARGET, value.span(), format!("`{key}`: \"{}\": {what}", told(&text)), help);
+        })
+        .ok()
+    })?;
+    Some(rules.into_iter().map(|(rule, _)| rule).collect())
+}
+
+/// Judges what only shows when the tables are seen together.
+pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
+    let unsigned = draft.apps.iter().find_map(|placed| Some((placed, placed.webhooks.first()?)));
+    if let Some((placed, (key, _, span))) = unsigned.filter(|_| !draft.api.has_auth_token) {
+        let message =
+            format!("`{key}` of the app {} needs `auth_token` of [api], which signs webhooks", placed.app.name);
+        let help = "add [api] with auth_token = { env = \"TRUNKGATE_AUTH_TOKEN\" }, 32 characters or more";
+        findings.error(code::MISSING, span.clone(), message, help);
+    }
+    own::apps(draft, findings);
+    for placed in &draft.apps {
+        let is_it = |target: &TargetSpec| matches!(target, TargetSpec::App(name) if **name == *placed.app.name);
+        let by_route = draft.routes.iter().any(|placed| {
+            let file = placed.route.file.as_ref();
+            placed.route.connect.iter().any(is_it)
+                || placed.file.is_some() && file.is_none()
+                || file.is_some_and(|file| file.targets().any(|connect| connect.iter().any(is_it)))
+        });
+        // A number that could not be read may have been its.
+        if !by_route && !draft.groups.has(is_it) && draft.numbers.iter().all(|number| !number.is_partial) {
+            let name = &placed.app.name;
+            let message = format!("no route and no [[number]] uses the app {name}");
+            let help = format!("add \"app:{name}\" to `connect` of a route, or app = \"{name}\" to a [[number]]");
+            findings.warning(code::IDLE_PART, Some(placed.name.clone()), message, help);
+        }
+    }
+}

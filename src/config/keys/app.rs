@@ -1,0 +1,52 @@
+//! Keys of applications and of the Twilio-compatible side: `[app.NAME]`, `[[number]]`, `[api]`.
+
+use trunkgate_route::WebhookMethod;
+
+use super::{FILE, Key, Kind, MUST, NONE, NUMBER, Put, TEXT, is, keyed, keys, read, told};
+use crate::config::apps::{self, Keys};
+use crate::config::types::Api;
+use crate::config::{api, documents, webhook_url};
+
+const TWILIO_API: Kind = Kind::Later("the Twilio-compatible API");
+
+keyed! {
+    /// `[app.NAME]`
+    APP, PUT_APP: Keys;
+    "url": Kind::Url
+        => read!(webhook_url::read, |app, url| app.url = Some(url)), NONE, "URL of the webhook that answers with TwiML; either `url` or `file` is required";
+    "file": FILE
+        => read!(in documents::file, |app, file| app.file = Some(file)), NONE, "TwiML file below the directory of this file, instead of a webhook";
+    "method": Kind::Word(&["POST", "GET"])
+        => Put::Word(|app, word| app.method = if word == "GET" { WebhookMethod::Get } else { WebhookMethod::Post }), is(r#""POST""#).beside("url"), "HTTP method of `url`";
+    "fallback_url": Kind::Url
+        => read!(webhook_url::read, |app, url| app.fallback_url = Some(url)), NONE, "URL requested when a document cannot be retrieved or run";
+    "status_callback": Kind::Url
+        => read!(webhook_url::read, |app, url| app.status_callback = Some(url)), NONE, "URL notified of the progress of each call";
+    "status_callback_events": Kind::Many(&Kind::Word(&["initiated", "ringing", "answered", "completed"]))
+        => read!(apps::events, |app, events| app.events = events), is(r#"["completed"]"#).beside("status_callback"), "events sent to `status_callback`";
+    "allow_private": Kind::Boolean
+        => Put::Boolean(|app, is_so| app.allow_private = is_so), is("false"), "lets webhooks, callbacks, Play and Stream of the app reach private and loopback addresses";
+    "sip_to": Kind::Many(&TEXT)
+        => read!(apps::sip_to, |app, rules| app.sip_to = rules), is("[]"), "SIP addresses that Dial and Refer may reach in addition to trunks, such as sip:*@HOST";
+}
+
+/// `[[number]]`
+pub(in crate::config) const NUMBERS: &[Key] = keys! {
+    "number": NUMBER, MUST, "phone number";
+    "name": TEXT, NONE, "name of the number, for people";
+    "app": Kind::Name, told("none: routes decide"), "app that takes calls to the number, ahead of all routes";
+    "from": Kind::Many(&TEXT), told("all trunks without `accept_register`"), "source trunks";
+};
+
+keyed! {
+    /// `[api]`
+    API, PUT_API: Api;
+    "account_sid": TEXT
+        => read!(api::account_sid, |api, sid| api.account_sid = sid), told("`AC` and a hash of `[edge] name`"), "account SID sent to agents and webhooks";
+    "auth_token": Kind::Secret
+        => Put::Secret(|api, secret| api.auth_token = Some(secret)), NONE, "secret that signs webhooks (`X-Twilio-Signature`); required if an app has a URL";
+    "connect": Kind::Many(&Kind::Text("target")), told("the routes, as for a call from the caller's trunk"), "trunks through which calls dialled by an app leave, tried in order";
+    "allow_private": TWILIO_API, is("false"), "lets calls placed through the API use private and loopback addresses";
+    "requests_per_second": TWILIO_API, is("100"), "maximum number of API requests per second";
+    "proxy": TWILIO_API, is("false"), "HTTP proxy for applications that use api.twilio.com";
+}

@@ -1,0 +1,173 @@
+//! `[[number]]`: phone numbers of the edge's own. Calls to one with an app go there before the routes are looked at.
+
+use std::collections::{BTreeSet, HashMap};
+
+use toml::Spanned;
+use toml::de::DeValue;
+use trunkgate_route::{Numbers, Pattern, Route, TargetSpec};
+
+use super::code;
+use super::diagnostic::Findings;
+use super::draft::{Draft, PlacedNumber, PlacedRoute, PlacedTrunk, Span, TargetPlace};
+use super::keys;
+use super::section::{Section, Value};
+use super::values;
+
+/// Longest `name`, in characters: Twilio's FriendlyName.
+const NAME_CHARS: usize = 64;
+
+/// A number of the edge's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PhoneNumber {
+    /// E.164.
+    pub number: String,
+    /// A name for people.
+    pub name: Option<String>,
+    /// The application that takes calls to it; none: the routes decide.
+    pub app: Option<String>,
+    /// Trunks whose calls to it are meant.
+    pub from: Vec<String>,
+}
+
+/// All numbers in the order of the file.
+pub(super) fn read<'a>(
+    value: &'a Value<'a>,
+    numbers: &Numbers,
+    trunks: &[PlacedTrunk],
+    findings: &mut Findings,
+) -> Vec<PlacedNumber> {
+    let DeValue::Array(array) = value.get_ref() else {
+        values::wrong_type("number", value, "tables with double brackets: [[number]]", findings);
+        return Vec::new();
+    };
+    let carriers: Vec<String> = carriers(trunks).map(|placed| placed.trunk.name.to_string()).collect();
+    array.iter().filter_map(|value| read_one(value, numbers, &carriers, findings)).collect()
+}
+
+/// Trunks that are no phones.
+fn carriers(trunks: &[PlacedTrunk]) -> impl Iterator<Item = &PlacedTrunk> {
+    trunks.iter().filter(|placed| !placed.trunk.accept_register)
+}
+
+fn read_one<'a>(
+    value: &'a Value<'a>,
+    numbers: &Numbers,
+    carriers: &[String],
+    findings: &mut Findings,
+) -> Option<PlacedNumber> {
+    let section = Section::open("[[number]]", value, keys::NUMBERS, findings)?;
+    let name = section.read("name", findings, name);
+    let app = section.read("app", findings, values::name);
+    let from = section.read("from", findings, |key, value, findings| {
+        if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
+            let help = "remove it for all trunks but those of phones";
+            findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is empty"), help);
+        }
+        values::one_or_list(key, value, findings, values::string)
+    });
+    let Some(written) = section.get("number") else {
+        let help = "add number = \"+14155550100\"";
+        findings.error(code::MISSING, section.span.clone(), "a [[number]] without `number`", help);
+        return None;
+    };
+    let number = number("number", written, numbers, findings)?;
+    let is_partial = (section.get("app").is_some() && app.is_none())
+        || section.get("from").is_some() && from.as_ref().is_none_or(Vec::is_empty);
+    let (from, spans) = match from {
+        Some(from) => from.into_iter().unzip(),
+        None => (carriers.to_vec(), Vec::new()),
+    };
+    Some(PlacedNumber {
+        number: PhoneNumber { number, name, app, from },
+        span: written.span(),
+        app: section.get("app").map(Spanned::span),
+        is_default: section.get("from").is_none(),
+        from: spans,
+        is_partial,
+    })
+}
+
+fn name(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+    let text = values::string(key, value, findings)?;
+    let fits = !text.trim().is_empty() && text.chars().count() <= NAME_CHARS && !text.chars().any(char::is_control);
+    if !fits {
+        let help = format!("1 to {NAME_CHARS} characters, in one line");
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be used as a name"), help);
+    }
+    fits.then_some(text)
+}
+
+fn number(key: &str, value: &Value<'_>, numbers: &Numbers, findings: &mut Findings) -> Option<String> {
+    let text = values::string(key, value, findings)?;
+    let number = numbers.normalise(text.trim(), None).ok().filter(|number| number.is_e164);
+    if number.is_none() {
+        let message = format!("`{key}`: \"{text}\" is not a phone number in {}", numbers.country());
+        findings.error(code::BAD_VALUE, value.span(), message, "use complete numbers: \"+14155550100\"");
+    }
+    number.map(|number| number.text)
+}
+
+/// Returns the routes of those with an app, to stand in front of all others.
+pub(super) fn routes(all: &[PlacedNumber], trunks: &[PlacedTrunk], findings: &mut Findings) -> Vec<PlacedRoute> {
+    let mut listed: HashMap<&str, usize> = HashMap::new();
+    for placed in all {
+        *listed.entry(&placed.number.number).or_default() += 1;
+    }
+    let has_phones = trunks.iter().any(|placed| placed.trunk.accept_register);
+    let mut routes = Vec::new();
+    for placed in all.iter().filter(|placed| placed.number.app.is_some()) {
+        let PhoneNumber { number, from, .. } = &placed.number;
+        if from.is_empty() && has_phones && !placed.is_partial {
+            let message = format!("{number} takes no calls: every trunk is one of phones (`accept_register`)");
+            findings.warning(code::NO_CALLS, Some(placed.span.clone()), message, "add from = [\"NAME\"]");
+            continue;
+        }
+        let is_only = listed.get(number.as_str()) == Some(&1);
+        let name =
+            if is_only { format!("number {number}") } else { format!("number {number} from {}", from.join(", ")) };
+        let mut route = placed.route();
+        route.route.name = name.into();
+        // Without phones the default is every trunk.
+        if placed.is_default && !has_phones {
+            (route.route.from, route.from) = (Vec::new(), Vec::new());
+        }
+        routes.push(route);
+    }
+    routes
+}
+
+impl PlacedNumber {
+    /// Returns the route of calls to it, without a name.
+    pub(super) fn route(&self) -> PlacedRoute {
+        let app = self.number.app.iter().zip(&self.app);
+        let place = |span: &Span| TargetPlace { span: span.clone(), members: Vec::new(), by_ratio: None };
+        let (targets, places) = app.map(|(app, span)| (TargetSpec::App(app.clone()), place(span))).unzip();
+        let route = Route {
+            from: self.number.from.clone(),
+            to: vec![Pattern::Exact(self.number.number.clone())],
+            ..Route::named("", targets)
+        };
+        let from = if self.is_default { vec![self.span.clone(); route.from.len()] } else { self.from.clone() };
+        let is_partial = self.is_partial;
+        PlacedRoute { from, connect: places, is_partial, ..PlacedRoute::at(route, self.span.clone()) }
+    }
+}
+
+/// Refuses a number that is listed twice for the same calls.
+pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
+    let mut listed: HashMap<&str, Vec<&PlacedNumber>> = HashMap::new();
+    for placed in &draft.numbers {
+        let PhoneNumber { number, from, .. } = &placed.number;
+        let before = listed.entry(number).or_default();
+        let from: BTreeSet<&String> = from.iter().collect();
+        let shares = |other: &&PlacedNumber| {
+            other.is_default && placed.is_default || other.number.from.iter().any(|name| from.contains(name))
+        };
+        if before.iter().any(shares) {
+            let help = "remove one of them, or give each trunks of its own with `from`";
+            let message = format!("{number} is listed twice for calls from the same trunk");
+            findings.error(code::DUPLICATE, placed.span.clone(), message, help);
+        }
+        before.push(placed);
+    }
+}

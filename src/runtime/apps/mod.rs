@@ -1,0 +1,216 @@
+//! Questions of applications that calls wait for: documents, speech and sounds. Each is answered beside signalling, within bounds of
+//! time and size; what goes wrong is an answer too, with Twilio's error code.
+
+mod answers;
+mod sounds;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use trunkgate_call::{AppAnswer, AppPlace, AppQuestion, AppWanted, DocumentRequest, Gateway, Input};
+use trunkgate_route::{App, AppDocument, WebhookMethod};
+
+use crate::config::Config;
+use crate::limits::{APP_LAST_SECONDS, APP_QUESTIONS_AT_ONCE, WEBHOOK_DOCUMENT_BYTES};
+use crate::runtime::handle::{Handle, Order};
+use crate::system::below::below;
+use crate::system::certificates::Trust;
+use crate::system::files;
+use crate::webhooks::client::Client;
+use crate::webhooks::request::{Content, Method, Purpose, Request};
+use answers::{NOT_FETCHED, Settings, failed, refused, taken};
+use sounds::AppSounds;
+
+/// Media type of a static document.
+const XML: &str = "text/xml";
+
+/// Answers the questions of all calls.
+pub(crate) struct Apps {
+    questions: mpsc::Receiver<AppQuestion>,
+    means: Arc<Means>,
+}
+
+/// Means of every answer.
+struct Means {
+    handle: Handle,
+    client: Arc<Client>,
+    sounds: AppSounds,
+}
+
+impl Apps {
+    /// Takes the questions that come by `questions`.
+    ///
+    /// # Errors
+    /// The cryptography refuses the system's certificates.
+    pub(crate) fn new(handle: Handle, questions: mpsc::Receiver<AppQuestion>) -> Result<Apps, String> {
+        let client = Arc::new(Client::new(Trust::of_system())?);
+        let sounds = AppSounds::new(client.clone());
+        Ok(Apps { questions, means: Arc::new(Means { handle, client, sounds }) })
+    }
+
+    /// Answers until the signalling loop has ended; what applications are still to be notified of has a few seconds then.
+    pub(crate) async fn keep(mut self) {
+        let mut answering = JoinSet::new();
+        loop {
+            let has_room = answering.len() < APP_QUESTIONS_AT_ONCE;
+            tokio::select! {
+                question = self.questions.recv(), if has_room => {
+                    let Some(question) = question else { break };
+                    answering.spawn(answer(self.means.clone(), question));
+                }
+                Some(_) = answering.join_next() => {}
+            }
+        }
+        let last = async { while answering.join_next().await.is_some() {} };
+        let _ = timeout(Duration::from_secs(APP_LAST_SECONDS), last).await;
+    }
+}
+
+async fn answer(means: Arc<Means>, question: AppQuestion) {
+    let AppQuestion { query, call, app, wanted } = question;
+    let settings = means.settings(&app);
+    let answer = match wanted {
+        AppWanted::Document(request) => means.document(&app, settings, request, query.is_some()).await,
+        AppWanted::Sound(place) => means.sounds.play(settings, place).await,
+        AppWanted::Speech { text, ssml, voice, language } => {
+            means.sounds.say(settings, text, ssml, (voice, language)).await
+        }
+    };
+    match (query, answer) {
+        (Some(query), answer) => {
+            let _ = means.handle.input(Input::AppAnswered { query, answer: Box::new(answer) }).await;
+        }
+        (None, AppAnswer::Document { told, .. }) => means.note(call, told).await,
+        (None, AppAnswer::Failed { code, text }) => means.note(call, format!("warning {code}: {text}")).await,
+        (None, AppAnswer::Sound { .. }) => {}
+    }
+}
+
+impl Means {
+    fn settings(&self, app: &App) -> Settings {
+        let shared = &self.handle.shared;
+        shared.running(|running| Settings {
+            auth_token: running.config.api.auth_token.clone(),
+            speech: running.config.speech.clone(),
+            folder: running.config.path.parent().map(Path::to_path_buf).unwrap_or_default(),
+            sound: match &app.document {
+                AppDocument::Sound(name) => running.config.sounds.get(name).cloned(),
+                AppDocument::Url { .. } | AppDocument::File(_) => None,
+            },
+            reach: shared.own.borrow().reach(app.allow_private, &running.interfaces),
+        })
+    }
+
+    /// Notes in the trace of a call what came of a notification.
+    async fn note(&self, call: String, text: String) {
+        let note = move |gateway: &mut Gateway, now| gateway.note(now, &call, &text);
+        let _ = self.handle.orders.send(Order::Act(Box::new(note))).await;
+    }
+
+    async fn document(&self, app: &App, settings: Settings, request: DocumentRequest, is_wanted: bool) -> AppAnswer {
+        let url = match &request.place {
+            AppPlace::Url(url) => url,
+            AppPlace::File(name) => return self.file(&settings.folder, name, &request.parameters),
+        };
+        let purpose = if is_wanted { Purpose::Document } else { Purpose::Callback };
+        let mut asked = Request::new(url, Content::Form(request.parameters), purpose, settings.reach);
+        asked.auth_token = settings.auth_token;
+        asked.method = match request.method {
+            WebhookMethod::Post => Method::Post,
+            WebhookMethod::Get => Method::Get,
+        };
+        let result = self.client.fetch(&asked).await;
+        let (attempts, code) = match &result {
+            Ok(reply) => (&reply.attempts, None),
+            Err(failure) => (&failure.attempts, Some(failure.code)),
+        };
+        self.handle.shared.webhooks.count(&app.name, attempts.iter().map(|attempt| attempt.duration).sum(), code);
+        match result {
+            Ok(reply) => taken(&format!("{} {}", request.purpose, asked.method.name()), reply),
+            Err(failure) => refused(&format!("{} {}", request.purpose, asked.method.name()), &failure),
+        }
+    }
+
+    /// A document of the configuration's folder: of an application as it was when the configuration was loaded. Parameters of the request
+    /// stand in its name as `{{NAME}}`; where that leads to no file, the name without them is tried.
+    fn file(&self, folder: &Path, named: &str, parameters: &[(String, String)]) -> AppAnswer {
+        let (mut name, general) = (filled(named, parameters), filled(named, &[]));
+        if name != general && below(folder, &name).is_err() && below(folder, &general).is_ok() {
+            name = general;
+        }
+        let loaded = self.handle.shared.running(|running| loaded(&running.config, &name));
+        let read = match loaded {
+            Some(text) => Ok(text.as_bytes().to_vec()),
+            None => read(folder, &name),
+        };
+        match read {
+            Ok(body) => {
+                let told = format!("{name}: {} bytes", body.len());
+                AppAnswer::Document { url: None, content_type: Some(XML.to_owned()), body, told }
+            }
+            Err(what) => failed(NOT_FETCHED, format!("{name}: {what}")),
+        }
+    }
+}
+
+/// A document of a folder.
+///
+/// # Errors
+/// Why there is none.
+fn read(folder: &Path, name: &str) -> Result<Vec<u8>, String> {
+    let path = below(folder, name).map_err(|error| error.to_string())?;
+    let body = files::read(&path, WEBHOOK_DOCUMENT_BYTES).map_err(|error| error.to_string())?;
+    let is_short = body.len() as u64 <= WEBHOOK_DOCUMENT_BYTES;
+    is_short.then_some(body).ok_or_else(|| format!("more than {} KiB", WEBHOOK_DOCUMENT_BYTES >> 10))
+}
+
+/// Replaces `{{NAME}}` in the name of a file by that parameter; by nothing where there is none, or where its value could not be a part
+/// of a file's name.
+fn filled(name: &str, parameters: &[(String, String)]) -> String {
+    let is_plain = |value: &str| value.chars().all(|c| c.is_ascii_alphanumeric() || "+-_*#".contains(c));
+    let mut parts = name.split("{{");
+    let mut filled = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let Some((wanted, rest)) = part.split_once("}}") else {
+            filled.push_str("{{");
+            filled.push_str(part);
+            continue;
+        };
+        let value = parameters.iter().find(|(known, _)| known == wanted).map(|(_, value)| value.as_str());
+        filled.push_str(value.filter(|value| is_plain(value)).unwrap_or_default());
+        filled.push_str(rest);
+    }
+    filled
+}
+
+/// The text of a file that an application names, as it was loaded.
+fn loaded(config: &Config, name: &str) -> Option<Arc<str>> {
+    let is_it = |app: &&App| matches!(&app.document, AppDocument::File(file) if file == name);
+    let app = config.apps.iter().find(is_it)?;
+    config.app_settings.get(&app.name)?.document.clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_stand_in_the_name_of_a_file() {
+        let parameters = [("Digits", "1#"), ("To", "../x"), ("DialCallStatus", "no-answer")];
+        let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        for (name, expected) in [
+            ("menu.xml", "menu.xml"),
+            ("choice-{{Digits}}.xml", "choice-1#.xml"),
+            ("{{DialCallStatus}}/{{Digits}}.xml", "no-answer/1#.xml"),
+            ("choice-{{To}}{{Other}}.xml", "choice-.xml"),
+            ("{{Digits", "{{Digits"),
+            ("a{{}}b}}{{", "ab}}{{"),
+        ] {
+            assert_eq!(filled(name, &parameters), expected, "{name}");
+        }
+    }
+}

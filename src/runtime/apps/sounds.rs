@@ -1,0 +1,189 @@
+//! Sounds that callers of applications hear: speech and audio files, decoded once for many calls.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout_at};
+use trunkgate_call::{AppAnswer, AppPlace};
+
+use super::answers::{Settings, failed, refused, told_of};
+use crate::audio::{self, Most, Use};
+use crate::limits::{
+    APP_DECODED_AT_ONCE, APP_SOUNDS_BYTES, AUDIO_FILE_BYTES, PLAY_SECONDS, SAY_SECONDS, SPEECH_AT_ONCE,
+};
+use crate::runtime::speech::{self, Wording};
+use crate::system::below::below;
+use crate::webhooks::client::Client;
+use crate::webhooks::media::{Media, MediaCache, Room, Source};
+
+/// Twilio's code of a sound that is no audio that can be played.
+const NOT_PLAYABLE: u16 = 12_300;
+/// Twilio's code of a text that could not be spoken.
+const NOT_SPOKEN: u16 = 13_520;
+
+/// μ-law at 8 kHz, or what is wrong with it.
+type Decoded = Result<Arc<[u8]>, String>;
+/// SHA-256 of a sound file.
+type Key = [u8; 32];
+
+/// Makes sounds, and keeps those that were used last.
+pub(super) struct AppSounds {
+    media: Arc<MediaCache>,
+    speaking: Semaphore,
+    decoding: Arc<Semaphore>,
+    recent: Arc<Mutex<Recent>>,
+}
+
+impl AppSounds {
+    /// Sounds of URLs are fetched by `client`.
+    pub(super) fn new(client: Arc<Client>) -> AppSounds {
+        AppSounds {
+            media: Arc::new(MediaCache::new(client, Room::default())),
+            speaking: Semaphore::new(SPEECH_AT_ONCE),
+            decoding: Arc::new(Semaphore::new(APP_DECODED_AT_ONCE)),
+            recent: Arc::default(),
+        }
+    }
+
+    /// Gets an audio file.
+    pub(super) async fn play(&self, settings: Settings, place: AppPlace) -> AppAnswer {
+        let (bytes, told) = match place {
+            AppPlace::File(name) => {
+                if let Some(sound) = settings.sound {
+                    return AppAnswer::Sound { sound, told: format!("play {name}") };
+                }
+                let folder = settings.folder;
+                let told = format!("play {name}");
+                let read = spawn_blocking(move || {
+                    let path = below(&folder, &name).map_err(|error| format!("{name}: {error}"))?;
+                    audio::read(&path, AUDIO_FILE_BYTES).map_err(|what| format!("{name}: {what}"))
+                });
+                match read.await {
+                    Ok(Ok(bytes)) => (Arc::from(bytes), told),
+                    Ok(Err(what)) => return failed(NOT_PLAYABLE, what),
+                    Err(_) => return failed(NOT_PLAYABLE, "the file cannot be read".to_owned()),
+                }
+            }
+            AppPlace::Url(url) => match self.media.get(&url, &settings.reach, settings.auth_token.as_ref()).await {
+                Ok(media) => {
+                    let told = told_of_media(&media);
+                    (media.bytes, told)
+                }
+                Err(failure) => return refused("play", &failure),
+            },
+        };
+        match self.decoded(bytes).await {
+            Ok(sound) => AppAnswer::Sound { sound, told },
+            Err(what) => failed(NOT_PLAYABLE, format!("{told}: the sound cannot be played: {what}")),
+        }
+    }
+
+    /// Decodes a file, unless that was done lately.
+    async fn decoded(&self, bytes: Arc<[u8]>) -> Decoded {
+        let (at_once, recent) = (self.decoding.clone(), self.recent.clone());
+        let _place = at_once.acquire().await.map_err(|error| error.to_string())?;
+        let decode = move || {
+            let key: Key = Sha256::digest(&bytes).into();
+            let lock = || recent.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(known) = lock().find(&key) {
+                return Ok(known);
+            }
+            let most = Most { bytes: AUDIO_FILE_BYTES, seconds: PLAY_SECONDS };
+            let sound = audio::mulaw_of(&bytes, most, Use::Once)?;
+            lock().keep(key, sound.clone());
+            Ok(sound)
+        };
+        spawn_blocking(decode).await.map_err(|error| error.to_string())?
+    }
+
+    /// Has a text spoken, in the voice and language that an application names.
+    pub(super) async fn say(
+        &self,
+        settings: Settings,
+        text: String,
+        ssml: Option<String>,
+        (voice, language): (Option<String>, Option<String>),
+    ) -> AppAnswer {
+        let Some(speech) = settings.speech else {
+            return failed(NOT_SPOKEN, "no [speech] is configured that could speak it".to_owned());
+        };
+        let until = Instant::now() + Duration::from_secs(SAY_SECONDS);
+        let Ok(Ok(_place)) = timeout_at(until, self.speaking.acquire()).await else {
+            return failed(NOT_SPOKEN, format!("[speech] was busy with other texts for {SAY_SECONDS} s"));
+        };
+        let said = spawn_blocking(move || {
+            let voice = speech::voice(&speech, voice.as_deref(), language.as_deref());
+            let wording = Wording { text: &text, ssml: ssml.as_deref(), voice: voice.as_deref() };
+            speech::say(&speech, &wording, until.into_std())
+        });
+        match said.await {
+            Ok(Ok(sound)) => {
+                let key: Key = Sha256::digest(&sound).into();
+                self.recent.lock().unwrap_or_else(PoisonError::into_inner).keep(key, sound.clone());
+                AppAnswer::Sound { sound, told: String::new() }
+            }
+            Ok(Err(what)) => failed(NOT_SPOKEN, format!("the text cannot be spoken: {what}")),
+            Err(_) => failed(NOT_SPOKEN, "the text cannot be spoken".to_owned()),
+        }
+    }
+}
+
+/// The origin of a file that was fetched, as a trace shows it.
+fn told_of_media(media: &Media) -> String {
+    let how = match media.source {
+        Source::Kept => "kept from an earlier request".to_owned(),
+        Source::Revalidated => format!("unchanged; {}", told_of(&media.attempts)),
+        Source::Fetched => told_of(&media.attempts),
+        Source::Stale => format!("kept from an earlier request; {}", told_of(&media.attempts)),
+    };
+    format!("play ({}, {} bytes): {how}", media.media_type, media.bytes.len())
+}
+
+/// The sounds that were used last, within [`APP_SOUNDS_BYTES`].
+#[derive(Default)]
+struct Recent {
+    /// In the order of their last use.
+    sounds: Vec<(Key, Arc<[u8]>)>,
+    bytes: usize,
+}
+
+impl Recent {
+    fn find(&mut self, key: &Key) -> Option<Arc<[u8]>> {
+        let at = self.sounds.iter().position(|(known, _)| known == key)?;
+        let found = self.sounds.remove(at);
+        let sound = found.1.clone();
+        self.sounds.push(found);
+        Some(sound)
+    }
+
+    fn keep(&mut self, key: Key, sound: Arc<[u8]>) {
+        if self.find(&key).is_some() {
+            return;
+        }
+        self.bytes += sound.len();
+        self.sounds.push((key, sound));
+        while self.bytes > APP_SOUNDS_BYTES && !self.sounds.is_empty() {
+            self.bytes -= self.sounds.remove(0).1.len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sounds_used_last_are_kept() {
+        let mut recent = Recent::default();
+        let quarter: Arc<[u8]> = vec![0; APP_SOUNDS_BYTES / 4].into();
+        (1..=4).for_each(|key| recent.keep([key; 32], quarter.clone()));
+        assert!(recent.find(&[1; 32]).is_some());
+        recent.keep([5; 32], quarter.clone());
+        assert_eq!([1, 2, 3, 4, 5].map(|key| recent.find(&[key; 32]).is_some()), [true, false, true, true, true]);
+        recent.keep([6; 32], vec![0; APP_SOUNDS_BYTES + 1].into());
+        assert_eq!((recent.sounds.len(), recent.bytes), (0, 0), "one that is larger than all is not kept");
+    }
+}

@@ -1,0 +1,339 @@
+//! Applications that decide about calls, through the real binary: documents over HTTP and from files, with SIP and RTP on bare sockets.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+use std::io::Write as _;
+use std::net::TcpListener;
+
+use crate::support::calls::{NUMBER, Phone, media_of, received};
+use crate::support::endpoint::{Endpoint, Post};
+use crate::support::sip::{field, to_tag};
+use crate::support::{Process, config, until};
+use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+use tokio_tungstenite::tungstenite::{Message, accept_hdr};
+use trunkgate_media::agent::{sign, sign_form};
+use trunkgate_media::codec::g711::decode_ulaw;
+use trunkgate_media::rtp::Rtp;
+
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+/// Number that documents dial.
+const DESK: &str = "+14155550199";
+/// Level of the recorded prompt.
+const LEVEL: i16 = 8000;
+
+/// WAV of one level, 8 kHz.
+fn wav(milliseconds: usize) -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let spec =
+        hound::WavSpec { channels: 1, sample_rate: 8000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
+    let mut wav = hound::WavWriter::new(&mut bytes, spec).unwrap();
+    (0..milliseconds * 8).for_each(|_| wav.write_sample(LEVEL).unwrap());
+    wav.finalize().unwrap();
+    bytes.into_inner()
+}
+
+/// A web application: documents by their path; `/menu.wav` is a prompt of 200 ms, and what has no document fails with 500.
+fn application(documents: &'static [(&'static str, &'static str)]) -> Endpoint {
+    Endpoint::reading(TcpListener::bind("127.0.0.1:0").unwrap(), move |_, post, stream| {
+        let found = documents.iter().find(|(known, _)| *known == path(post));
+        let (status, kind, body) = match found {
+            _ if path(post) == "/menu.wav" => ("200 OK", "audio/wav", wav(200)),
+            Some((_, document)) => ("200 OK", "text/xml", format!("<Response>{document}</Response>").into_bytes()),
+            None => ("500 Internal Server Error", "text/plain", b"it is broken".to_vec()),
+        };
+        let head = format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body)).is_ok()
+    })
+}
+
+/// Path of a request, with its query.
+fn path(post: &Post) -> &str {
+    post.line.split(' ').nth(1).unwrap()
+}
+
+/// Parameters of a posted form, in order.
+fn form(post: &Post) -> Vec<(String, String)> {
+    form_urlencoded::parse(post.body.as_bytes()).into_owned().collect()
+}
+
+fn parameter(post: &Post, name: &str) -> String {
+    form(post).into_iter().find(|(known, _)| known == name).unwrap_or_else(|| panic!("no {name} in {post:?}")).1
+}
+
+/// An edge between a carrier and a PBX, and a call of the carrier's.
+struct Rig {
+    edge: Process,
+    caller: Phone,
+    pbx: Phone,
+}
+
+impl Rig {
+    /// With these tables and targets of the one route; `files` are in the folder of the configuration.
+    fn new(tables: &str, connect: &str, files: &[(&str, &[u8])]) -> Rig {
+        let (caller, pbx) = (Phone::new("127.0.0.2"), Phone::new("127.0.0.3"));
+        let trunks = caller.trunk("carrier") + &pbx.trunk("pbx");
+        let route = format!("[[route]]\nfrom = [\"carrier\"]\nconnect = [{connect}]\n");
+        let api = format!("[api]\nauth_token = \"{TOKEN}\"\nconnect = [\"trunk:pbx\"]\n");
+        let edge = Process::start_with_documents(&config(&format!("{trunks}{api}{tables}{route}")), files);
+        Rig { edge, caller, pbx }
+    }
+
+    /// With a web application that is asked first.
+    fn asking(application: &Endpoint, keys: &str, connect: &str) -> Rig {
+        let url = format!("http://{}/voice", application.address);
+        Rig::new(&format!("[app.ivr]\nurl = \"{url}\"\nallow_private = true\n{keys}"), connect, &[])
+    }
+
+    /// The caller's INVITE with PCMU and telephone-events.
+    fn invite(&self) {
+        let (sip, port) = (self.edge.address("udp"), self.caller.rtp_address().port());
+        let media = format!("m=audio {port} RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\n");
+        let offer = self.caller.described(1, &media);
+        self.caller.sip.send(sip, &self.caller.sip.request_with("INVITE", NUMBER, sip, "app", (1, ""), &offer));
+    }
+
+    /// The caller is answered, and acknowledges that: the 200.
+    fn answered(&self) -> String {
+        let sip = self.edge.address("udp");
+        let (ok, _) = self.caller.sip.receive("SIP/2.0 200");
+        self.caller.sip.send(sip, &self.caller.sip.request_with("ACK", NUMBER, sip, "app", (1, to_tag(&ok)), ""));
+        ok
+    }
+
+    /// The caller hears the prompt.
+    fn hears_the_prompt(&self) {
+        let is_prompt = |packet: &[u8]| {
+            let rtp = Rtp::parse(packet).unwrap();
+            let loudness = packet[rtp.payload].iter().map(|code| i32::from(decode_ulaw(*code)));
+            rtp.payload_type == 0 && loudness.clone().all(|level| (level - i32::from(LEVEL)).abs() < 400)
+        };
+        until("the prompt is heard", || is_prompt(&received(&self.caller.rtp).0).then_some(()));
+    }
+
+    /// The caller presses a key; its packets are numbered from `first`.
+    fn press(&self, ok: &str, key: u8, first: u16) {
+        for (n, flags, length) in [(0, 0x0a, 160_u16), (1, 0x8a, 800), (2, 0x8a, 800), (3, 0x8a, 800)] {
+            let (sequence, timestamp) = (first + n, u32::from(first) * 160);
+            let mut packet = Vec::new();
+            let [high, low] = length.to_be_bytes();
+            let rtp = Rtp { marker: n == 0, payload_type: 101, sequence, timestamp, ssrc: 9, payload: 0..0 };
+            rtp.build(&[key, flags, high, low], &mut packet);
+            self.caller.rtp.send_to(&packet, media_of(ok)).unwrap();
+        }
+    }
+
+    /// The PBX answers the call that comes to it.
+    fn pbx_answers(&self) -> (String, std::net::SocketAddr) {
+        let (invite, from) = self.pbx.sip.receive("INVITE ");
+        let answer = self.pbx.description(1, "");
+        self.pbx.sip.send(from, &self.pbx.sip.answer_with(&invite, "200 OK", &answer));
+        self.pbx.sip.receive("ACK ");
+        (invite, from)
+    }
+
+    fn pbx_hangs_up(&self, (invite, from): &(String, std::net::SocketAddr)) {
+        let me = self.pbx.sip.address;
+        let contact = field(invite, "Contact").trim_matches(['<', '>']).to_owned();
+        let (us, them, id) = (field(invite, "To"), field(invite, "From"), field(invite, "Call-ID"));
+        let bye = format!(
+            "BYE {contact} SIP/2.0\r\nVia: SIP/2.0/UDP {me};branch=z9hG4bKbye;rport\r\nMax-Forwards: 70\r\n\
+             From: {us};tag=callee\r\nTo: {them}\r\nCall-ID: {id}\r\nCSeq: 2 BYE\r\nContent-Length: 0\r\n\r\n"
+        );
+        self.pbx.sip.send(*from, &bye);
+        self.pbx.sip.receive("SIP/2.0 200");
+    }
+
+    /// The edge hangs up.
+    fn hung_up(&self) {
+        let (bye, from) = self.caller.sip.receive("BYE ");
+        self.caller.sip.send(from, &self.caller.sip.answer_with(&bye, "200 OK", ""));
+    }
+
+    fn trace(&self) -> String {
+        self.edge.get(&format!("/v1/calls/{}/trace.txt", self.edge.sid())).1
+    }
+}
+
+#[test]
+fn a_web_application_plays_a_menu_takes_a_digit_and_dials() {
+    let application = application(&[
+        ("/voice?tenant=7", r#"<Gather numDigits="1" action="/menu"><Play>/menu.wav</Play></Gather>"#),
+        ("/menu", r#"<Dial action="/after">+14155550199</Dial>"#),
+        ("/after", "<Hangup/>"),
+        ("/status", ""),
+    ]);
+    let url = format!("http://{}/voice?tenant=7", application.address);
+    let keys = format!("status_callback = \"http://{}/status\"\n", application.address);
+    let rig = Rig::new(&format!("[app.ivr]\nurl = \"{url}\"\nallow_private = true\n{keys}"), r#""app:ivr""#, &[]);
+    rig.invite();
+    let ok = rig.answered();
+    rig.hears_the_prompt();
+    rig.press(&ok, 5, 1);
+    let called = rig.pbx_answers();
+    assert!(called.0.starts_with(&format!("INVITE sip:{DESK}@")), "{}", called.0);
+    rig.pbx_hangs_up(&called);
+    rig.hung_up();
+    let posts = until("the end is reported", || {
+        let posts = application.posts();
+        posts.iter().any(|post| path(post) == "/status").then_some(posts)
+    });
+    let of = |wanted: &str| posts.iter().find(|post| path(post) == wanted).unwrap();
+    let (voice, menu, after) = (of("/voice?tenant=7"), of("/menu"), of("/after"));
+    assert_eq!((parameter(voice, "To").as_str(), parameter(voice, "CallStatus").as_str()), (NUMBER, "ringing"));
+    assert_eq!(voice.headers["x-twilio-signature"], sign_form(TOKEN, &url, &form(voice)));
+    assert_eq!((parameter(menu, "Digits").as_str(), parameter(menu, "CallSid")), ("5", rig.edge.sid()));
+    assert_eq!(parameter(after, "DialCallStatus"), "completed");
+    assert_eq!(parameter(of("/status"), "CallStatus"), "completed");
+    let trace = rig.trace();
+    for line in ["Gather", "Play", "Dial", "/menu", "200 after", "play (audio/wav"] {
+        assert!(trace.contains(line), "no {line} in {trace}");
+    }
+    assert!(!trace.contains("tenant=7") && !trace.contains("Digits=5"), "{trace}");
+    assert_eq!(rig.edge.metric("trunkgate_webhook_seconds_count{app=\"ivr\"}"), 4.0);
+}
+
+#[test]
+fn a_document_in_a_file_speaks_and_leads_to_another_file() {
+    let menu = r#"<Response><Say language="de-DE">Guten &amp; Tag</Say><Redirect>later.xml</Redirect></Response>"#;
+    let later = "<Response><Play>menu.wav</Play></Response>";
+    // The words and the voice that the program is given end in a file.
+    let speech = "[speech]\ncommand = [\"sh\", \"-c\", \"echo $0 $1 >> FOLDER/said; cat FOLDER/menu.wav\", \"{voice}\", \"{ssml}\"]\n\
+                  [app.menu]\nfile = \"menu.xml\"\n";
+    let files: [(&str, &[u8]); 3] =
+        [("menu.xml", menu.as_bytes()), ("later.xml", later.as_bytes()), ("menu.wav", &wav(200))];
+    let rig = Rig::new(speech, r#""app:menu""#, &files);
+    rig.invite();
+    rig.answered();
+    rig.hears_the_prompt();
+    rig.hung_up();
+    let said = std::fs::read_to_string(rig.edge.directory.path().join("said")).unwrap();
+    assert_eq!(said, "de-de <speak>Guten &amp; Tag</speak>\n");
+    let trace = rig.trace();
+    assert!(trace.contains("later.xml: ") && trace.contains("play menu.wav"), "{trace}");
+}
+
+#[test]
+fn a_digit_selects_a_file_and_any_other_digit_the_one_without_a_name() {
+    let menu =
+        r#"<Response><Gather numDigits="1" action="choice-{{Digits}}.xml"><Play>menu.wav</Play></Gather></Response>"#;
+    let files: [(&str, &[u8]); 4] = [
+        ("menu.xml", menu.as_bytes()),
+        ("choice-5.xml", b"<Response><Dial>+14155550199</Dial></Response>"),
+        ("choice-.xml", b"<Response><Redirect>menu.xml</Redirect></Response>"),
+        ("menu.wav", &wav(200)),
+    ];
+    let rig = Rig::new("[app.menu]\nfile = \"menu.xml\"\n", r#""app:menu""#, &files);
+    rig.invite();
+    let ok = rig.answered();
+    rig.hears_the_prompt();
+    rig.press(&ok, 7, 1);
+    until("the menu is read again", || (rig.trace().matches("menu.xml: ").count() == 2).then_some(()));
+    rig.press(&ok, 5, 11);
+    let (invite, _) = rig.pbx_answers();
+    assert!(invite.starts_with(&format!("INVITE sip:{DESK}@")), "{invite}");
+    let trace = rig.trace();
+    assert!(trace.contains("choice-.xml: ") && trace.contains("choice-5.xml: "), "{trace}");
+}
+
+#[test]
+fn a_broken_application_is_replaced_by_its_fallback_and_then_by_the_next_target() {
+    let application = application(&[("/else", "<Redirect>/broken</Redirect>")]);
+    let fallback = format!("fallback_url = \"http://{}/else\"\n", application.address);
+    let rig = Rig::asking(&application, &fallback, r#""app:ivr", "trunk:pbx""#);
+    rig.invite();
+    rig.pbx_answers();
+    rig.answered();
+    let posts = application.posts();
+    assert_eq!(posts.iter().map(path).collect::<Vec<_>>()[..3], ["/voice", "/else", "/broken"]);
+    assert_eq!(parameter(&posts[1], "ErrorCode"), "11200");
+    assert_eq!(parameter(&posts[1], "ErrorUrl"), format!("http://{}/voice", application.address));
+    let trace = rig.trace();
+    assert!(trace.contains("it is broken") && trace.contains("11200"), "{trace}");
+    assert!(rig.edge.metric("trunkgate_webhook_errors_total{code=\"11200\"}") >= 2.0);
+}
+
+#[test]
+fn a_document_leads_to_no_private_address_unless_the_application_may() {
+    let inner = application(&[("/secret", "<Hangup/>")]);
+    let document = format!("<Response><Redirect>http://{}/secret</Redirect></Response>", inner.address);
+    let tables = "[app.menu]\nfile = \"menu.xml\"\n";
+    let rig = Rig::new(tables, r#""app:menu", "reject:480""#, &[("menu.xml", document.as_bytes())]);
+    rig.invite();
+    rig.caller.sip.receive("SIP/2.0 480");
+    let trace = rig.trace();
+    assert!(trace.contains("11205") && trace.contains("127.0.0.1 is a loopback address"), "{trace}");
+    assert!(inner.posts().is_empty());
+}
+
+#[test]
+fn a_sound_is_a_target_and_the_next_one_follows() {
+    let rig = Rig::new("", r#""play:closed.wav", "trunk:pbx""#, &[("closed.wav", &wav(200))]);
+    rig.invite();
+    rig.answered();
+    rig.hears_the_prompt();
+    rig.pbx_answers();
+}
+
+/// A media stream that a document names: `true` where it was accepted.
+fn stream(allow_private: bool) {
+    let door = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/media", door.local_addr().unwrap());
+    let document = format!(
+        "<Response><Connect action=\"closed.xml\"><Stream url=\"{url}\"><Parameter name=\"tenant\" value=\"7\"/></Stream></Connect></Response>"
+    );
+    let tables = format!("[app.menu]\nfile = \"menu.xml\"\nallow_private = {allow_private}\n");
+    let files: [(&str, &[u8]); 2] =
+        [("menu.xml", document.as_bytes()), ("closed.xml", b"<Response><Hangup/></Response>")];
+    let rig = Rig::new(&tables, r#""app:menu""#, &files);
+    rig.invite();
+    if allow_private {
+        let mut signature = String::new();
+        #[expect(clippy::result_large_err, reason = "the library's type")]
+        let look = |request: &Request, response: Response| {
+            signature = request.headers()["x-twilio-signature"].to_str().unwrap().to_owned();
+            Ok(response)
+        };
+        let mut socket = accept_hdr(door.accept().unwrap().0, look).unwrap();
+        assert_eq!(signature, sign(TOKEN, &url));
+        rig.answered();
+        let start = loop {
+            if let Message::Text(text) = socket.read().unwrap()
+                && text.contains("\"start\"")
+            {
+                break text;
+            }
+        };
+        let start: serde_json::Value = serde_json::from_str(&start).unwrap();
+        assert_eq!(start["start"]["customParameters"]["tenant"], "7");
+        socket.close(None).unwrap();
+    } else {
+        rig.answered();
+    }
+    rig.hung_up();
+    let trace = rig.trace();
+    assert_eq!(trace.contains("127.0.0.1 is a loopback address"), !allow_private, "{trace}");
+}
+
+#[test]
+fn a_stream_of_a_document_is_signed_and_has_its_parameters() {
+    stream(true);
+}
+
+#[test]
+fn a_stream_of_a_document_leads_to_no_private_address() {
+    stream(false);
+}
+
+#[test]
+fn files_beside_the_configuration_are_below_it() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("outside.wav"), wav(20)).unwrap();
+    let outside = folder.path().join("outside.wav");
+    let document = format!("<Response><Play>{}</Play></Response>", outside.display());
+    let rig = Rig::new("[app.menu]\nfile = \"menu.xml\"\n", r#""app:menu""#, &[("menu.xml", document.as_bytes())]);
+    rig.invite();
+    rig.answered();
+    rig.hung_up();
+    let trace = rig.trace();
+    assert!(trace.contains("outside.wav\" is not a path relative to the document's folder"), "{trace}");
+}
