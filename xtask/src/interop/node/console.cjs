@@ -495,8 +495,8 @@ async function pictures(browser, url, faults) {
   };
   const all = [
     ['console-overview', '/overview', '.plots svg', 1120],
-    ['console-call', `/calls/${await newest('search=%2B13125550170')}`, 'svg.ladder', 1000, '403 Caller Not Permitted from carrier-west'],
-    ['call-failover', `/calls/${await newest('search=%2B13125550120')}`, 'svg.ladder', 1220, '200 OK from pbx'],
+    ['console-call', `/calls/${await newest('search=%2B13125550170')}`, 'svg.ladder', 920, '403 Caller Not Permitted from carrier-west'],
+    ['call-failover', `/calls/${await newest('search=%2B13125550120')}`, 'svg.ladder', 920, '200 OK from pbx'],
     ['console-trunks', '/trunks?trunk=branch', 'tr.detail .details', 640],
     ['console-agents', '/agents?agent=booking', 'tr.detail .details', 500],
   ];
