@@ -465,7 +465,7 @@ mod tests {
         assert_eq!(
             problem.to_string(),
             "poor audio from carrier: MOS 2.4 on average in 12 calls of the last hour: 9 below 3.1, the latest: MOS 2.1, 0.0 % packet \
-             loss, jitter 60 ms, codec PCMU; try: look for a full line (trunkgate trace CA1)"
+             loss, jitter 60 ms, codec PCMU; try: look for a full line; see: trunkgate trace CA1"
         );
         for other in [
             TrunkQuality { calls: limits::POOR_LEAST - 1, ..quality.clone() },

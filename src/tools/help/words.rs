@@ -118,6 +118,11 @@ const WORDS: &[(&str, &str, &str)] = &[
     ),
     ("calls", "what a problem harms (harm)", "Calls to or from a trunk or agent fail."),
     ("media", "what a problem harms (harm)", "Calls are up without audio, or with much of it lost."),
+    (
+        "restart",
+        "what a problem harms (harm)",
+        "The edge runs and would not start again: its configuration file or a certificate cannot be used.",
+    ),
     ("records", "what a problem harms (harm)", "Call records, counts or text messages are lost or late."),
     (
         "configuration",
@@ -185,8 +190,8 @@ const WORDS: &[(&str, &str, &str)] = &[
     ),
     (
         "mos",
-        "figure of a leg, column of calls",
-        "Mean opinion score of the received audio, 1 to 4.41 (ITU-T G.107): from 4.03 on users are satisfied, below 3.6 many are not. In `calls` and `top`: that of the call's worst leg, of what the edge receives or, by RTCP, of what the remote party does; `–`: unknown. FAR MOS: what the remote party receives, by its RTCP reports.",
+        "figure of a leg, column of calls and trunks",
+        "Mean opinion score of the received audio, 1 to 4.41 (ITU-T G.107): from 4.03 on users are satisfied, below 3.6 many are not. In `calls` and `top`: that of the call's worst leg, of what the edge receives or, by RTCP, of what the remote party does; `–`: unknown. Of a trunk in `status`: the mean of its audio in the last hour. FAR MOS: what the remote party receives, by its RTCP reports.",
     ),
     ("jitter", "figure of a leg", "Interarrival jitter of the received RTP (RFC 3550, A.8), in milliseconds."),
     (
@@ -236,6 +241,11 @@ const WORDS: &[(&str, &str, &str)] = &[
         "line of `doctor`",
         "Whether calls of the last hour lost much of their audio: `trunkgate help loss`.",
     ),
+    (
+        "running_edge",
+        "line of `doctor`",
+        "Problems of the edge that runs with this configuration, as `status` has them.",
+    ),
     ("sip_alg", "line of `doctor`", "Whether a router on the path changes our SIP."),
     ("speech", "line of `doctor`", "Whether `[speech]` makes audio of a sentence."),
     ("clock", "line of `doctor`", "Whether the clock of this machine is synchronised."),
@@ -263,7 +273,6 @@ mod tests {
     use trunkgate_call::diagnosis::Cause;
     use trunkgate_media::DropReason;
 
-    use crate::system::problem::Harm;
     use crate::tools::doctor::KINDS;
     use crate::tools::{client, help};
 
@@ -328,16 +337,11 @@ mod tests {
             between(&source("crates/resources/src/trunks.rs"), ") => \"", "\","),
         ];
         assert!(texts.iter().all(|words| !words.is_empty()), "{texts:?}");
-        let harms = [
-            Harm::Edge,
-            Harm::Calls,
-            Harm::Media,
-            Harm::Records,
-            Harm::Configuration,
-            Harm::Telemetry,
-            Harm::Strangers,
-        ];
-        let harms = harms.map(|harm| serde_json::to_value(harm).unwrap().as_str().unwrap().to_owned());
+        let harms = source("src/system/problem.rs");
+        let (_, harms) = harms.split_once("pub enum Harm {").unwrap();
+        let harms = harms.split_once("\n}").unwrap().0.lines().filter(|line| line.ends_with(','));
+        let harms: Vec<String> = harms.map(|line| line.trim().trim_end_matches(',').to_lowercase()).collect();
+        assert!(harms.len() >= 8 && harms.iter().any(|harm| harm == "restart"), "{harms:?}");
         let tables: [Vec<&str>; 8] = [
             FLAGS.to_vec(),
             client::MARKED.map(|(_, mark)| mark).to_vec(),
