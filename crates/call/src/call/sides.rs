@@ -297,9 +297,7 @@ impl Parts {
         }
         cx.edge.decide(cx.now, cx.call.key, cx.call.last_line());
         cx.edge.recent.push(view.clone(), cx.call.story.is_turned_down);
-        if let Some(series) = series {
-            cx.edge.recent.push_series(series);
-        }
+        series.into_iter().for_each(|series| cx.edge.recent.push_series(series));
         let turns = view.legs.iter().filter_map(|leg| leg.turn_ms.as_deref()).max_by_key(|turns| turns.all.turns);
         let (turn_p50_ms, turn_p95_ms) = (turns.map(|turns| turns.all.p50), turns.map(|turns| turns.all.p95));
         let (proof, fix) = cx.call.end_in_words(reason);
