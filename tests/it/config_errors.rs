@@ -137,7 +137,7 @@ error[TG0104]: unknown key `codec` in [trunk.carrier]
   | ^^^^^ did you mean `codecs`?
 ";
     assert!(rendered.contains(expected), "{rendered}");
-    assert!(rendered.ends_with("\n15 errors\n"), "{rendered}");
+    assert!(rendered.ends_with("\n15 errors, 1 warning\n"), "{rendered}");
 }
 
 #[test]

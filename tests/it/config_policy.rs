@@ -121,7 +121,7 @@ fn words_of_other_programs_lead_to_ours() {
         ("context = 'from-trunk'", "[[route]]"),
         ("headers = { allow = ['X-A'] }", "the keys here are `add`, `pass`, `remove`"),
         ("calls_per_second = { inbound = 1 }", "the keys here are `in`, `out`"),
-        ("auth = { username = 'x', password = 'y', method = 'md5' }", "the keys here are `username`, `password`"),
+        ("auth = { username = 'x', password = 'y', mechanism = 'md5' }", "the keys here are `username`, `password`"),
     ] {
         let found = wrong(line);
         assert_eq!((found.len(), found[0].0.as_str()), (1, "TG0104"), "{line}: {found:?}");

@@ -116,7 +116,7 @@ use crate::call::negotiation::offers::{EarlySession, Owed};
 use crate::call::negotiation::refresh::Asked;
 use crate::call::negotiation::reinvite::Renegotiation;
 use crate::call::negotiation::requests::{HoldCheck, Info};
-use crate::call::program::{Dialler, Run, Runner, callback as progress_callback};
+use crate::call::program::{Dialler, Run, Runner, callback as progress_callback, progress};
 use crate::call::search::agents::{Player, Retries};
 use crate::call::search::answer::FinalAnswer;
 use crate::call::search::attempt::Attempt;
@@ -419,7 +419,7 @@ impl Parts {
         self.serve_waiting_refer(cx);
         self.bridge.negotiation.ask_the_owed(cx, &self.search);
         if self.program.is_some() {
-            Dialler::of(self).report_progress(cx);
+            progress::report_progress(self, cx);
         }
         progress_callback::follow(cx);
     }

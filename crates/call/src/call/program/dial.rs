@@ -13,7 +13,7 @@ use crate::call::State;
 use crate::call::controller::Controller;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::program::progress::PartyCall;
-use crate::call::program::{Dialled, Dialler, Runner, Side, Whisper};
+use crate::call::program::{Dialled, Dialler, Runner, Side, Whisper, progress};
 use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::search::candidates::trunk_of_uri;
 use crate::call::shared::Cx;
@@ -57,7 +57,7 @@ impl Dialler<'_> {
 
     /// Calls the next of the parties that are called in turn. Returns whether there was one.
     fn call_next_parties(&mut self, cx: &mut Cx<'_>) -> bool {
-        self.complete_parties(cx, None);
+        progress::complete_parties(self.parts, cx, None);
         let Some(side) = self.parts.program.as_mut().and_then(|run| run.side.as_mut()) else { return false };
         let Some(mut parties) = side.further.pop_front() else { return false };
         let mut targets: Vec<_> = parties.iter_mut().map(|party| std::mem::take(&mut party.targets)).collect();
@@ -277,7 +277,7 @@ impl Dialler<'_> {
 
     /// What the program wanted is over.
     fn side_over(&mut self, cx: &mut Cx<'_>, status: DialStatus, answer: Option<&FinalAnswer>) {
-        self.complete_parties(cx, None);
+        progress::complete_parties(self.parts, cx, None);
         let Some(run) = &mut self.parts.program else { return };
         let Some(mut side) = run.side.take() else { return };
         cx.call.facts.shown_as.clone_from(&run.shown_as);

@@ -11,8 +11,9 @@ use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::wall::rfc2822;
 use trunkgate_twiml::{DialStatus, StatusCallback};
 
+use crate::call::Parts;
 use crate::call::legs::leg::{Leg, LegState};
-use crate::call::program::{Dialler, parameters};
+use crate::call::program::parameters;
 use crate::call::search::attempt::Attempt;
 use crate::call::shared::Cx;
 
@@ -184,23 +185,21 @@ fn unanswered(leg: &Leg) -> DialStatus {
     }
 }
 
-impl Dialler<'_> {
-    /// Reports what is new of the parties that are called or connected.
-    pub(crate) fn report_progress(&mut self, cx: &mut Cx<'_>) {
-        let Some(run) = self.parts.program.as_mut().map(|run| run.of_caller_mut()) else { return };
-        let Some(side) = &mut run.side else { return };
-        for (branch, party) in (0..).map(Branch::nth).zip(&mut side.parties) {
-            party.call.follow(cx, &run.app, self.parts.search.attempt(branch));
-        }
+/// Reports what is new of the parties that are called or connected.
+pub(crate) fn report_progress(parts: &mut Parts, cx: &mut Cx<'_>) {
+    let Some(run) = parts.program.as_mut().map(|run| run.of_caller_mut()) else { return };
+    let Some(side) = &mut run.side else { return };
+    for (branch, party) in (0..).map(Branch::nth).zip(&mut side.parties) {
+        party.call.follow(cx, &run.app, parts.search.attempt(branch));
     }
+}
 
-    /// Reports that the calls of all parties of a Dial are over. `status`: that of those without an answer, where their legs
-    /// do not show it yet.
-    pub(crate) fn complete_parties(&mut self, cx: &mut Cx<'_>, status: Option<DialStatus>) {
-        self.report_progress(cx);
-        let Some(run) = self.parts.program.as_mut().map(|run| run.of_caller_mut()) else { return };
-        for party in run.side.iter_mut().flat_map(|side| &mut side.parties) {
-            party.call.complete(cx, &run.app, status);
-        }
+/// Reports that the calls of all parties of a Dial are over. `status`: that of those without an answer, where their legs
+/// do not show it yet.
+pub(crate) fn complete_parties(parts: &mut Parts, cx: &mut Cx<'_>, status: Option<DialStatus>) {
+    report_progress(parts, cx);
+    let Some(run) = parts.program.as_mut().map(|run| run.of_caller_mut()) else { return };
+    for party in run.side.iter_mut().flat_map(|side| &mut side.parties) {
+        party.call.complete(cx, &run.app, status);
     }
 }

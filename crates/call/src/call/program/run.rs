@@ -15,7 +15,7 @@ use crate::call::State;
 use crate::call::controller::{Controller, TargetResult};
 use crate::call::media::dtmf::{Told, told};
 use crate::call::negotiation::requests::Info;
-use crate::call::program::{Dialler, Prompter, Run, Runner, Waits, callback, parameters, place};
+use crate::call::program::{Dialler, Prompter, Run, Runner, Waits, callback, parameters, place, progress};
 use crate::call::search::answer::Failure;
 use crate::call::shared::Cx;
 
@@ -265,7 +265,7 @@ impl Runner<'_> {
     /// The call is over: the program hears of it, and makes its last request.
     pub(crate) fn program_lost_caller(&mut self, cx: &mut Cx<'_>) {
         Dialler::of(self.parts).drop_whisper(cx);
-        Dialler::of(self.parts).complete_parties(cx, Some(DialStatus::Canceled));
+        progress::complete_parties(self.parts, cx, Some(DialStatus::Canceled));
         if let Some(run) = &mut self.parts.program {
             let time = run.time(cx.now);
             let abandoned = run.side.clone();
