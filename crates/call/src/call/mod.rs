@@ -19,7 +19,7 @@
 //! | INFO answered | – | the same answer on the other leg; BYE where it is gone | the same answer | the same answer | – |
 //! | REFER | 491 | the other side waits, the search begins (transfer); after a change that is under way; refused where it may not | 491 | 491 | 481 |
 //! | the call whose leg this one waits for is over | – | as it was, with a NOTIFY to the party that asked | – | – | – |
-//! | NOTIFY of a REFER that went on | 481 | goes on to the party that transfers | 481 | 481 | 481 |
+//! | NOTIFY of a REFER that went on | 481 | goes on to the party that transfers | 481; of the program's own REFER the program is told | 481 | 481 |
 //! | a REFER or NOTIFY that went on is answered | – | the same answer on the other leg | the same answer | – | – |
 //! | our NOTIFY is answered | the next one | the next one | the next one | the next one | the next one |
 //! | the party that transferred the call has not hung up | – | BYE | BYE | BYE | BYE |
@@ -420,6 +420,7 @@ impl Parts {
         self.bridge.negotiation.ask_the_owed(cx, &self.search);
         if self.program.is_some() {
             progress::report_progress(self, cx);
+            Runner::of(self).report_streams(cx, false);
         }
         progress_callback::follow(cx);
     }
@@ -482,6 +483,12 @@ impl Parts {
             }
             (Ended, E::Refer { server, .. }) => refuse_request(cx.now, cx.edge, server, 481),
             (_, E::Refer { leg, server, refer }) => self.referred(cx, leg, server, *refer),
+            (_, E::Told { leg, server, told }) if self.has_referred(cx, leg) => {
+                Runner::of(self).refer_told(cx, server, &told);
+            }
+            (_, E::PassedAnswered { client, code }) if Runner::of(self).refers_by(client) => {
+                Runner::of(self).refer_answered(cx, code);
+            }
             (_, E::Told { leg, server, told }) => self.bridge.negotiation.transfers.told(cx, leg, server, &told),
             (_, E::Unjoined { client, reason }) => self.unjoined(cx, client, reason),
             (_, E::PassedAnswered { client, code }) => {
@@ -614,6 +621,11 @@ impl Parts {
     /// Whether digits of an end are the program's.
     fn takes_digits_of(&self, cx: &Cx<'_>, end: EndId) -> bool {
         self.program.as_ref().is_some_and(|run| run.takes_digits_of(cx.call, &self.bridge.media, end))
+    }
+
+    /// Whether the program has sent a REFER to a leg whose result it waits for.
+    fn has_referred(&self, cx: &Cx<'_>, leg: LegId) -> bool {
+        leg == cx.call.legs.near && self.program.as_ref().is_some_and(|run| run.referral.is_some())
     }
 
     /// Whether an INFO of the caller holds a digit for the program.

@@ -2,10 +2,12 @@
 //! The parser looks names up here, docs/twilio-compat.md is made from it, and the tests walk it.
 
 mod page;
+mod parameters;
 mod semantics;
 mod tables;
 
 pub use page::markdown;
+pub use parameters::{PARAMETERS, ParameterEntry};
 pub use semantics::{SEMANTICS, Semantic};
 pub use tables::{MESSAGING, VOICE};
 

@@ -1,6 +1,6 @@
 //! docs/twilio-compat.md.
 
-use super::{Entry, MESSAGING, SEMANTICS, State, VOICE};
+use super::{Entry, MESSAGING, PARAMETERS, SEMANTICS, State, VOICE};
 
 const HEAD: &str = "\
 # Twilio compatibility
@@ -30,6 +30,10 @@ pub fn markdown() -> String {
     }
     page.push_str("\n## Verbs of calls\n");
     table(&mut page, VOICE);
+    page.push_str("\n## Parameters of requests\n\n| parameter | requests | state |\n| --- | --- | --- |\n");
+    for entry in PARAMETERS {
+        page.push_str(&format!("| `{}` | {} | {} |\n", entry.name, entry.requests, shown(entry.state)));
+    }
     page.push_str("\n## Verbs of messages\n");
     table(&mut page, MESSAGING);
     page

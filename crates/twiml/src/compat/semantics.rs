@@ -67,6 +67,11 @@ pub static SEMANTICS: &[Semantic] = &[
             "a call makes at most 32 attempts to reach parties, agents and streams; after that a Dial fails",
         ),
     },
+    Semantic {
+        name: "refer-result",
+        text: "Refer sends REFER to the caller and waits for its NOTIFY requests; `ReferCallStatus` (`ringing`, `in-progress`, `busy`, `no-answer`, `failed`) is absent where REFER is refused or no NOTIFY comes. A caller who hangs up meanwhile still causes the request of `action`.",
+        state: State::Differs("without a final NOTIFY the verb ends after 60 s"),
+    },
     rule("pause-default", "Pause lasts 1 s."),
     rule("loop-forever", "Say and Play with `loop=\"0\"` repeat until the caller hangs up."),
     rule("say-limit", "Say speaks at most 4,096 characters."),

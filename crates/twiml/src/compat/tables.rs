@@ -14,6 +14,8 @@ const NO_SIPREC: super::State = NotSupported("SIPREC is not in this version");
 const NO_TRANSCRIPTION: super::State = NotSupported("transcription is not in this version");
 const NO_PRODUCT: super::State = NotSupported("this product of Twilio's is not supported");
 const NO_RECEIVER: super::State = Differs("has no effect, with a warning");
+const NO_TRANSFER: super::State =
+    NotSupported("a REFER of the caller or of a dialled party is refused with 403 while an application has the call");
 const NO_CREDENTIALS: super::State =
     NotSupported("a challenge is answered with the credentials of the trunk that the address belongs to");
 const NO_ACTION: super::State = NotSupported("Twilio does not document an effect");
@@ -91,8 +93,8 @@ pub static VOICE: &[Entry] = &[
             ("recordingStatusCallbackEvent", NO_RECORDING),
             ("recordingConfigurationId", NO_RECORDING),
             ("ringTone", NotSupported("the caller hears the edge's ringing")),
-            ("referUrl", NotSupported("a transfer by the called party is carried out without a document")),
-            ("referMethod", NotSupported("a transfer by the called party is carried out without a document")),
+            ("referUrl", NO_TRANSFER),
+            ("referMethod", NO_TRANSFER),
             ("callReason", NotSupported("the reason is not passed on")),
             ("events", NO_ACTION),
             ("passports", NotSupported("calls are not signed")),
@@ -270,7 +272,15 @@ pub static VOICE: &[Entry] = &[
         attributes: &[("name", NO_RECEIVER), ("value", NO_RECEIVER)],
     },
     element("Refer", &[("action", Supported), ("method", Supported)]),
-    element("Refer/Sip", &[("(text)", Supported)]),
+    element(
+        "Refer/Sip",
+        &[(
+            "(text)",
+            Differs(
+                "the address is a trunk's or listed in the application's `sip_to`; of its headers `X-…` and `User-to-User` are in Refer-To",
+            ),
+        )],
+    ),
     refused(
         "Record",
         NO_RECORDING,

@@ -241,7 +241,7 @@ fn headers(fields: Fields<'_>, headers: &mut Vec<Header>) {
 }
 
 /// Takes the headers of a URI off.
-fn headers_of_uri(uri: &str, element: &Element, warnings: &mut Warnings) -> (String, Vec<Header>) {
+pub(super) fn headers_of_uri(uri: &str, element: &Element, warnings: &mut Warnings) -> (String, Vec<Header>) {
     let (uri, written) = uri.split_once('?').unwrap_or((uri, ""));
     let mut headers = Vec::new();
     // The escapes of a form, but that `+` stands for itself.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::dial::sip_uri;
+use super::dial::{Header, headers_of_uri, sip_uri};
 use super::fields::{Fields, Method};
 use super::unknown;
 use crate::compat::{self, VOICE};
@@ -33,8 +33,10 @@ pub struct Refer {
     pub action: Option<String>,
     /// Method of that request.
     pub method: Method,
-    /// SIP URI to call.
+    /// SIP URI to call, without headers.
     pub uri: String,
+    /// Headers that stood behind its `?`, in order.
+    pub headers: Vec<Header>,
 }
 
 /// Reads a Redirect.
@@ -52,18 +54,19 @@ pub(super) fn reject(mut fields: Fields<'_>) -> Reject {
 pub(super) fn refer(mut fields: Fields<'_>) -> Option<Refer> {
     let action = fields.text("action");
     let method = fields.method("method", code::SCHEMA);
-    let mut uri = None;
+    let mut target = None;
     for child in fields.element.elements() {
         match compat::entry(VOICE, fields.path(), &child.name) {
             None => unknown(child, fields.path(), fields.warnings),
             Some(entry) => {
                 let noun = Fields::open(entry, child, fields.warnings);
-                uri = uri.or_else(|| sip_uri(noun.element));
+                let uri = sip_uri(noun.element).filter(|_| target.is_none());
+                target = uri.map(|uri| headers_of_uri(&uri, noun.element, noun.warnings)).or(target);
             }
         }
     }
-    match uri {
-        Some(uri) => Some(Refer { action, method, uri }),
+    match target {
+        Some((uri, headers)) => Some(Refer { action, method, uri, headers }),
         None => {
             fields.warnings.add(code::SIP_URI, fields.element.position, "<Refer> without a SIP URI is skipped");
             None

@@ -98,8 +98,8 @@ enum State {
     Dialling(Dialling),
     /// A connected stream.
     Streaming { id: u32, after: After },
-    /// A transfer.
-    Referring { id: u32, after: After },
+    /// A transfer. `abandoned`: the caller is gone and only the action is left to request.
+    Referring { id: u32, after: After, abandoned: bool },
     /// Nothing more: the program is over.
     Over,
 }
@@ -526,11 +526,15 @@ impl Program {
     }
 
     fn refer_ended(&mut self, now: Duration, ended: u32, result: &ReferResult) {
-        let State::Referring { id, after } = &self.state else { return };
+        let State::Referring { id, after, abandoned } = &self.state else { return };
         if *id != ended {
             return;
         }
-        let after = after.clone();
+        let (after, abandoned) = (after.clone(), *abandoned);
+        if abandoned {
+            self.state = State::Over;
+            return self.notify("Refer", &after, Purpose::Refer, verbs::refer_parameters(result));
+        }
         let status = result.status.unwrap_or("no result");
         self.steps.trace(after.line, "Refer", Note::Result(status.to_owned()));
         self.finish(now, "Refer", after, Purpose::Refer, verbs::refer_parameters(result));
@@ -547,6 +551,10 @@ impl Program {
                 }
             }
             State::Streaming { after, .. } => self.notify("Connect", &after, Purpose::Connect, Vec::new()),
+            // How far the transfer has come is reported once more.
+            State::Referring { id, after, .. } if after.action.is_some() => {
+                self.state = State::Referring { id, after, abandoned: true };
+            }
             State::Ready
             | State::Fetching { .. }
             | State::Playing { .. }

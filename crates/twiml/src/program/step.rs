@@ -76,8 +76,10 @@ pub enum Step {
     Refer {
         /// Id of the report.
         id: u32,
-        /// SIP URI, with headers after `?`.
+        /// SIP URI without headers.
         uri: String,
+        /// Headers for the new call's INVITE.
+        headers: Vec<Header>,
     },
     /// Refuse the caller's call. The program is over.
     Reject(Reject),

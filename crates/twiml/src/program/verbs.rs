@@ -84,8 +84,9 @@ impl Program {
     fn begin_refer(&mut self, refer: Refer, line: u32) {
         self.answer();
         let id = self.steps.id();
-        self.state = State::Referring { id, after: After { line, action: refer.action, method: refer.method } };
-        self.steps.push(Step::Refer { id, uri: refer.uri });
+        let after = After { line, action: refer.action, method: refer.method };
+        self.state = State::Referring { id, after, abandoned: false };
+        self.steps.push(Step::Refer { id, uri: refer.uri, headers: refer.headers });
     }
 
     fn begin_connect(&mut self, now: Duration, connect: Connect, line: u32) {

@@ -232,7 +232,10 @@ pub(crate) fn shown(step: &Step) -> String {
         Step::ConnectStream(stream) => format!("connect {}", stream.url),
         Step::StartStream(stream) => format!("start {} {}", stream.name.as_deref().unwrap_or("-"), stream.url),
         Step::StopStream { name } => format!("stop stream {name}"),
-        Step::Refer { uri, .. } => format!("refer {uri}"),
+        Step::Refer { uri, headers, .. } => {
+            let headers: String = headers.iter().map(|one| format!(" {}={}", one.name, one.value)).collect();
+            format!("refer {uri}{headers}")
+        }
         Step::Reject(reason) => format!("reject {reason:?}"),
         Step::Hangup => "hangup".to_owned(),
         Step::Join => "join".to_owned(),

@@ -15,11 +15,11 @@ behaviours! {
         call.noted(13710, "the default is used");
     }
 
-    ["Refer", "Refer@action", "Refer@method", "Refer/Sip", "Refer/Sip@(text)"]
+    ["Refer", "Refer@action", "Refer@method", "Refer/Sip", "Refer/Sip@(text)", "rule:refer-result"]
     fn refer_reports_its_result() {
-        let refer = "<Refer action='after' method='GET'><Sip>sip:alice@example.com?X-A=1</Sip></Refer>";
+        let refer = "<Refer action='after' method='GET'><Sip>sip:alice@example.com?X-A=1&amp;Route=x</Sip></Refer>";
         let (mut call, steps) = Call::begin(refer);
-        assert_eq!(steps, ["answer", "refer sip:alice@example.com?X-A=1"]);
+        assert_eq!(steps, ["answer", "refer sip:alice@example.com X-A=1"]);
         let result = ReferResult { status: Some("in-progress"), refer: Some(202), notify: Some(200) };
         let ended = Input::ReferEnded { id: call.id(), result };
         assert_eq!(call.input(ended), [
@@ -30,6 +30,13 @@ behaviours! {
         let result = ReferResult { status: None, refer: Some(405), notify: None };
         let ended = Input::ReferEnded { id: call.id(), result };
         assert_eq!(call.input(ended), ["say Sorry"]);
+        // The result is reported although the caller has left for its new call.
+        let (mut call, _) = Call::begin("<Refer action='after'><Sip>sip:alice@example.com</Sip></Refer><Say>never</Say>");
+        assert_eq!(call.hung_up(), [""; 0]);
+        let result = ReferResult { status: None, refer: Some(202), notify: None };
+        let ended = Input::ReferEnded { id: call.id(), result };
+        assert_eq!(call.input(ended), ["notify POST https://app.example/ivr/after refer ReferSipResponseCode=202"]);
+        assert!(call.is_over());
         let (call, steps) = Call::begin("<Refer/>");
         assert_eq!(steps, ["answer", "hangup"]);
         call.noted(13243, "skipped");

@@ -61,6 +61,9 @@ pub(crate) struct CallerIdentity {
     privacy: Vec<String>,
     /// Identity: signed statements of the number (RFC 8224).
     passports: Vec<String>,
+    /// What the trunk found as it checked them: `TN-Validation-Passed-A` and the like (3GPP TS 24.229 §7.2A.20).
+    #[serde(default)]
+    verstat: Option<Box<str>>,
 }
 
 /// Values of Privacy (RFC 3323 §4.2, RFC 3325 §9.3, RFC 7044 §10.1).
@@ -82,6 +85,17 @@ fn privacy_of(message: &Message) -> Vec<String> {
     privacy
 }
 
+/// The parameter `verstat` of who calls, or Twilio's header of its own.
+fn verstat_of(request: &Message) -> Option<Box<str>> {
+    let addresses = [HeaderName::PAssertedIdentity, HeaderName::From].map(|name| request.addresses(name));
+    let written = addresses.iter().flatten().find_map(|address| address.parsed_uri()?.user_param("verstat"));
+    let header = || std::str::from_utf8(request.header_named("X-Twilio-VerStat")?).ok();
+    let verstat = written.or_else(header)?.trim();
+    let is_known = verstat == "No-TN-Validation" || verstat.starts_with("TN-Validation-");
+    let is_token = verstat.len() <= 40 && verstat.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    (is_known && is_token).then(|| verstat.into())
+}
+
 impl CallerIdentity {
     /// Of an INVITE; `trust`: what the caller's trunk is.
     pub(crate) fn of(request: &Message, trust: Identities, numbers: &Numbers) -> CallerIdentity {
@@ -92,7 +106,13 @@ impl CallerIdentity {
         let addresses = request.addresses(HeaderName::PAssertedIdentity);
         let asserted = addresses.iter().filter_map(|address| asserted(address, numbers)).take(ASSERTED_IDENTITIES);
         let passports = request.headers(HeaderName::Identity).filter_map(value_of).take(ASSERTED_IDENTITIES);
-        CallerIdentity { asserted: asserted.collect(), privacy, passports: passports.collect() }
+        let (asserted, passports) = (asserted.collect(), passports.collect());
+        CallerIdentity { asserted, privacy, passports, verstat: verstat_of(request) }
+    }
+
+    /// Returns what the caller's trunk found as it checked the signatures of the number.
+    pub(crate) fn verstat(&self) -> Option<&str> {
+        self.verstat.as_deref()
     }
 
     /// Lets go of what only the first target is told; what the caller wants hidden stays so for the next party.
@@ -114,6 +134,7 @@ impl CallerIdentity {
     /// Forgets the signatures: another number is shown than the one that they are for.
     pub(crate) fn unsign(&mut self) {
         self.passports.clear();
+        self.verstat = None;
     }
 
     /// As headers for a target that is trusted with them; `are_both`: the caller's trunk is, too.
@@ -168,9 +189,18 @@ fn address(user: &str, ours: IpAddr) -> String {
     format!("<sip:{}@{}>", escape_user(user), host_port(&ours.to_string(), None))
 }
 
+/// Whether applications are told of a header.
+fn is_for_apps(name: &str) -> bool {
+    let is_extension = name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"));
+    is_extension || ["User-to-User", "Diversion", "History-Info"].iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
 /// What a message brings of headers that may go on somewhere, or that agents ask for.
 pub(crate) fn brought(message: &Message, from: &HeaderRules, table: &Table) -> Brought {
-    let asked = |name: &str| table.headers().iter().any(|asked| asked.eq_ignore_ascii_case(name));
+    let has_apps = !table.apps().is_empty();
+    let asked = |name: &str| {
+        table.headers().iter().any(|asked| asked.eq_ignore_ascii_case(name)) || (has_apps && is_for_apps(name))
+    };
     let wanted = |name: &str| from.brings(name) && (asked(name) || from.lists(name) || table.passes(name));
     let mut all = Brought::new();
     // Counted apart: what routes and agents ask for is not to be crowded out by what only goes on.

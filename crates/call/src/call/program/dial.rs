@@ -131,7 +131,7 @@ impl Dialler<'_> {
     }
 
     /// A SIP address: one of a trunk, or one that the application may reach.
-    fn sip_address(&self, cx: &mut Cx<'_>, uri: &SipUri, common: &[Header]) -> Result<Target, String> {
+    pub(crate) fn sip_address(&self, cx: &mut Cx<'_>, uri: &SipUri, common: &[Header]) -> Result<Target, String> {
         let target = self.parts.search.transfer_target(cx, &uri.uri);
         let mut target = target.map_err(|refused| format!("a SIP address: {refused}"))?;
         let Target::Uri { uri: address, destination, headers, .. } = &mut target else {
@@ -295,7 +295,8 @@ impl Dialler<'_> {
             return Runner::of(self.parts).tell_program(cx, Input::StreamEnded { id: side.id, error });
         }
         let mut result = Runner::of(self.parts).result_of(cx, status, &side);
-        let code = answer.map(|answer| answer.code).filter(|_| result.sid.is_some());
+        let code = if side.since.is_some() { Some(200) } else { answer.map(|answer| answer.code) };
+        let code = code.filter(|_| result.sid.is_some());
         if let Some(code) = code {
             result.further.push(trunkgate_twiml::Parameter::new("DialSipResponseCode", code.to_string()));
         }

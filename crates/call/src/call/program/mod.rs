@@ -15,9 +15,11 @@ pub(crate) mod dial;
 pub(crate) mod parameters;
 pub(crate) mod progress;
 pub(crate) mod prompt;
+pub(crate) mod refer;
 pub(crate) mod run;
 pub(crate) mod snapshot;
 pub(crate) mod steps;
+pub(crate) mod streams;
 pub(crate) mod whisper;
 
 use std::collections::VecDeque;
@@ -32,6 +34,8 @@ use trunkgate_twiml::{Location, Loop, Method, Program, Secret, Step};
 
 use crate::call::controller::Controller;
 use crate::call::program::progress::PartyCall;
+use crate::call::program::refer::Referral;
+use crate::call::program::streams::ProgramStream;
 use crate::call::shared::Shared;
 use crate::call::{CallMedia, Parts};
 
@@ -54,8 +58,10 @@ pub(crate) struct Run {
     pub(crate) side: Option<Side>,
     /// The called party whose document it runs; `None`: it is the caller's.
     pub(crate) called: Option<Called>,
-    /// Streams that listen, by their names.
-    pub(crate) streams: Vec<(String, LegId)>,
+    /// Streams that it has opened.
+    pub(crate) streams: Vec<ProgramStream>,
+    /// A REFER that it waits for.
+    pub(crate) referral: Option<Referral>,
     /// The route's caller number, in the place of which a Dial may show another.
     pub(crate) shown_as: Option<Arc<Number>>,
     /// The ring time-out of the route.
@@ -203,7 +209,7 @@ impl Run {
     }
     /// Returns whether something of it is under way.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.waits != Waits::Nothing || self.program.poll_timeout().is_some()
+        self.waits != Waits::Nothing || self.referral.is_some() || self.program.poll_timeout().is_some()
     }
     /// Returns the caller's program, which may be behind that of a called party.
     pub(crate) fn of_caller(&self) -> &Run {

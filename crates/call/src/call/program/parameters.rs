@@ -3,7 +3,10 @@
 use trunkgate_resources::app::{AppPlace, DocumentRequest};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;
-use trunkgate_route::{Identities, WebhookMethod};
+use trunkgate_resources::limits::NUMBER_CHARS;
+use trunkgate_route::{Identities, Numbers, WebhookMethod};
+use trunkgate_sip::header::NameAddr;
+use trunkgate_story::numbers::plain;
 use trunkgate_twiml::{Location, Method, Request};
 
 use crate::call::State;
@@ -74,13 +77,22 @@ fn base(edge: &Edge, call: Described<'_>) -> Vec<(String, String)> {
         ("AccountSid", edge.config.account_sid.clone()),
         ("From", call.from.clone()),
         ("To", call.to.clone()),
-        ("Caller", call.from),
-        ("Called", call.to),
+        ("Caller", call.from.clone()),
+        ("Called", call.to.clone()),
         ("CallStatus", call.status.to_owned()),
         ("ApiVersion", API_VERSION.to_owned()),
         ("Direction", call.direction.to_owned()),
     ];
-    named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    let mut countries = Vec::new();
+    for (sides, number) in [(["From", "Caller"], &call.from), (["To", "Called"], &call.to)] {
+        let country =
+            Some(number).filter(|number| number.starts_with('+')).and_then(|number| Numbers::country_of(number));
+        if let Some(country) = country.filter(|country| country.len() == 2) {
+            countries.extend(sides.map(|side| (format!("{side}Country"), country.clone())));
+        }
+    }
+    let named = named.into_iter().map(|(name, value)| (name.to_owned(), value));
+    named.chain(countries).collect()
 }
 
 /// Returns what requests say of the call of a party that a program dialled.
@@ -122,13 +134,33 @@ pub(crate) fn of_caller(call: &Shared, edge: &Edge, status: &'static str) -> Vec
     if may_assert && !call.facts.caller.display.is_empty() && !call.facts.caller.anonymous {
         all.push(("CallerName".to_owned(), call.facts.caller.display.clone()));
     }
+    if may_assert {
+        let forwarded = forwarded_from(call).map(|number| ("ForwardedFrom".to_owned(), number));
+        let verstat = call.facts.identity.verstat().map(|verstat| ("StirVerstat".to_owned(), verstat.to_owned()));
+        all.extend(forwarded.into_iter().chain(verstat));
+    }
     all.push(("SipCallId".to_owned(), caller.sip.call_id.clone()));
     let headers = call.facts.headers.iter().filter(|(name, _)| is_extension(name)).take(HEADERS);
     all.extend(headers.map(|(name, value)| (format!("SipHeader_{name}"), value.trim().to_owned())));
     all
 }
 
-/// Whether a header is one of those that Twilio repeats: `X-…`.
+/// Returns the number that has forwarded the call here last: of Diversion (RFC 5806 §4.1) the first entry, of History-Info
+/// (RFC 7044 §10) the last but one. A carrier may name the called number itself, which says nothing.
+fn forwarded_from(call: &Shared) -> Option<String> {
+    let values = |wanted: &'static str| {
+        let named = call.facts.headers.iter().filter(move |(name, _)| name.eq_ignore_ascii_case(wanted));
+        named.flat_map(|(_, value)| NameAddr::list(value.as_bytes()))
+    };
+    let history: Vec<NameAddr<'_>> = values("History-Info").collect();
+    let before_last = history.len().checked_sub(2).and_then(|at| history.get(at));
+    let by = values("Diversion").next().or_else(|| before_last.cloned())?;
+    let number = by.parsed_uri()?.user_unescaped();
+    (!number.is_empty() && number != call.facts.called.text && number != call.facts.called.received)
+        .then(|| plain(&number, NUMBER_CHARS))
+}
+
+/// Whether a header is one of those that Twilio repeats: `X-…` and User-to-User.
 fn is_extension(name: &str) -> bool {
-    name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"))
+    name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-")) || name.eq_ignore_ascii_case("User-to-User")
 }

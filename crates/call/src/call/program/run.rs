@@ -45,6 +45,7 @@ impl Runner<'_> {
             side: None,
             called: None,
             streams: Vec::new(),
+            referral: None,
             shown_as: cx.call.facts.shown_as.clone(),
             ring_timeout: cx.call.facts.ring_timeout,
         };
@@ -99,6 +100,9 @@ impl Runner<'_> {
         if matches!(run.waits, Waits::Digits { .. }) {
             return Prompter::of(self.parts).play_next_digit(cx);
         }
+        if run.referral.is_some() {
+            return self.refer_over(cx);
+        }
         let time = run.time(cx.now);
         run.program.handle_timeout(time);
         self.run_program(cx);
@@ -114,8 +118,8 @@ impl Runner<'_> {
             self.carry_out(cx, step);
         }
         let Some(run) = &self.parts.program else { return };
-        // While digits are played the timer is that of the next one.
-        if !matches!(run.waits, Waits::Digits { .. }) {
+        // While digits are played the timer is that of the next one, and of a REFER that of its news.
+        if !matches!(run.waits, Waits::Digits { .. }) && run.referral.is_none() {
             cx.disarm(Timer::Program);
             if let Some(due) = run.program.poll_timeout() {
                 cx.arm(Timer::Program, due.saturating_sub(run.time(cx.now)));
@@ -266,10 +270,15 @@ impl Runner<'_> {
     pub(crate) fn program_lost_caller(&mut self, cx: &mut Cx<'_>) {
         Dialler::of(self.parts).drop_whisper(cx);
         progress::complete_parties(self.parts, cx, Some(DialStatus::Canceled));
+        self.report_streams(cx, true);
+        let transfer = self.refer_abandoned();
         if let Some(run) = &mut self.parts.program {
             let time = run.time(cx.now);
             let abandoned = run.side.clone();
             run.program.handle_input(time, Input::HungUp);
+            if let Some(transfer) = transfer {
+                run.program.handle_input(time, transfer);
+            }
             if let Some(side) = abandoned.filter(|side| !side.is_stream) {
                 let status = if side.since.is_some() { DialStatus::Completed } else { DialStatus::Canceled };
                 let result = self.result_of(cx, status, &side);

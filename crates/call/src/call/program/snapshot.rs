@@ -86,6 +86,7 @@ impl RunSnapshot {
             side,
             called: None,
             streams: Vec::new(),
+            referral: None,
             shown_as: None,
             ring_timeout: self.ring_timeout_ms.map(Duration::from_millis),
         };

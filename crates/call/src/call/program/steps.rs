@@ -8,18 +8,16 @@ use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::PORTS_NEWS;
 use trunkgate_route::{Agent, App, Target, Template, UrlOrigin};
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_twiml::{Input, Note, ReferResult, Reject, Step, StreamStep, Trace, Tracks};
+use trunkgate_twiml::{Note, Reject, Step, StreamStep, Trace, Tracks};
 
 use crate::call::State;
 use crate::call::agent::agent_leg::Role;
 use crate::call::controller::Controller;
 use crate::call::legs::leg::LegState;
+use crate::call::program::streams::ProgramStream;
 use crate::call::program::{Dialler, Prompter, Runner, Side, Waits};
 use crate::call::search::answer::FinalAnswer;
 use crate::call::shared::{Cx, Next};
-
-/// Twilio's code of a transfer that failed.
-const REFER_FAILED: u16 = 32_218;
 
 impl Runner<'_> {
     /// Carries out one step.
@@ -40,11 +38,7 @@ impl Runner<'_> {
             Step::ConnectStream(stream) => self.connect_stream(cx, &stream),
             Step::StartStream(stream) => self.start_stream(cx, &stream),
             Step::StopStream { name } => self.stop_stream(cx, &name),
-            Step::Refer { id, .. } => {
-                cx.edge.decide(cx.now, cx.call.key, "Refer: the caller is not referred");
-                let result = ReferResult { status: None, refer: Some(REFER_FAILED), notify: None };
-                self.tell_program(cx, Input::ReferEnded { id, result });
-            }
+            Step::Refer { id, uri, headers } => self.refer(cx, id, uri, &headers),
             Step::Reject(reject) => self.reject_for_program(cx, reject),
             Step::Hangup => self.program_over(cx, None),
             Step::Join => Dialler::of(self.parts).end_whisper(cx, true),
@@ -104,6 +98,7 @@ impl Runner<'_> {
     fn connect_stream(&mut self, cx: &mut Cx<'_>, stream: &StreamStep) {
         let Some(run) = &mut self.parts.program else { return };
         run.side = Some(Side::new(stream.id, true));
+        run.streams.push(ProgramStream::connected(stream));
         let agent = Arc::new(agent_of(&run.app, stream));
         self.parts.bridge.media.end_talk();
         self.parts.search.controller = Controller::plan_of(vec![Target::Agent(agent)]);
@@ -124,8 +119,8 @@ impl Runner<'_> {
         let part = Role::Listen { tracks, parameters: stream.parameters.clone() };
         match cx.add_agent(&agent, part) {
             Some(leg) => {
-                if let (Some(run), Some(name)) = (&mut self.parts.program, &stream.name) {
-                    run.streams.push((name.clone(), leg));
+                if let Some(run) = &mut self.parts.program {
+                    run.streams.push(ProgramStream::listening(stream, leg));
                 }
                 self.parts.bridge.media.tap_caller(cx);
             }
@@ -135,9 +130,9 @@ impl Runner<'_> {
 
     fn stop_stream(&mut self, cx: &mut Cx<'_>, name: &str) {
         let streams = self.parts.program.as_ref().map(|run| &run.streams[..]).unwrap_or_default();
-        let is_live = |leg: LegId| cx.call.legs[leg].state != LegState::Ended;
-        let named = streams.iter().find(|(known, leg)| known == name && is_live(*leg));
-        match named.map(|(_, leg)| cx.call.legs[*leg].sid.clone()) {
+        let is_live = |leg: LegId| cx.call.legs[leg].state != LegState::Ended && cx.call.legs[leg].listens();
+        let mut named = streams.iter().filter(|stream| stream.name.as_deref() == Some(name));
+        match named.find_map(|stream| stream.leg.filter(|leg| is_live(*leg))).map(|leg| cx.call.legs[leg].sid.clone()) {
             Some(sid) => drop(self.parts.bridge.media.end_fork(cx, &sid)),
             None => cx.edge.decide(cx.now, cx.call.key, "Stop: no stream has that name"),
         }

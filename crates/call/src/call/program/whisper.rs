@@ -44,6 +44,7 @@ impl Dialler<'_> {
             side: None,
             called: Some(Called { parted: Parted { leg, to, wires }, then, outer }),
             streams: Vec::new(),
+            referral: None,
             shown_as: None,
             ring_timeout: None,
         }));

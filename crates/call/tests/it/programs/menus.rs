@@ -321,3 +321,82 @@ fn a_stream_that_keeps_failing_is_tried_all_the_same() {
     hang_up(&mut menu.bench, &mut menu.caller);
     menu.ends("caller_hung_up");
 }
+
+#[test]
+fn who_forwards_the_call_and_what_its_network_found_is_told() {
+    let with = |lines: &str| {
+        let mut bench = Bench::with(table(vec![TargetSpec::App("ivr".into())]));
+        let caller = Dialing { call: 1, ..bench.invite(CARRIER, "+14155550100", &offer()) };
+        bench.questions.clear();
+        bench.receive(CARRIER, Dialing { call: 77, ..caller }.request("INVITE", &offer(), lines));
+        let AppWanted::Document(request) = &bench.questions.pop_front().unwrap().wanted else { panic!() };
+        request.clone()
+    };
+    let forwarded = |lines: &str| parameter(&with(lines), "ForwardedFrom").map(str::to_owned);
+    assert_eq!(forwarded(""), None);
+    let last =
+        "Diversion: <sip:+14155550177@x.example>;reason=no-answer\r\nDiversion: <sip:+14155550178@x.example>\r\n";
+    assert_eq!(forwarded(last).as_deref(), Some("+14155550177"));
+    assert_eq!(forwarded("Diversion: <sip:+14155550100@twilio.com>\r\n"), None, "the called number");
+    let history = "History-Info: <sip:+14155550177@x.example>;index=1, <sip:+14155550100@x.example>;index=1.1\r\n";
+    assert_eq!(forwarded(history).as_deref(), Some("+14155550177"));
+    let request = with(
+        "P-Asserted-Identity: <sip:+14155551234;verstat=TN-Validation-Passed-A@x.example>\r\nX-Room: blue\r\nUser-to-User: 6a;encoding=hex\r\n",
+    );
+    for (name, value) in [
+        ("StirVerstat", "TN-Validation-Passed-A"),
+        ("FromCountry", "US"),
+        ("CalledCountry", "US"),
+        ("SipHeader_X-Room", "blue"),
+        ("SipHeader_User-to-User", "6a;encoding=hex"),
+    ] {
+        assert_eq!(parameter(&request, name), Some(value), "{name}");
+    }
+    let verstat = |value: &str| {
+        let request = with(&format!("X-Twilio-VerStat: {value}\r\n"));
+        parameter(&request, "StirVerstat").map(str::to_owned)
+    };
+    assert_eq!(verstat("TN-Validation-Failed").as_deref(), Some("TN-Validation-Failed"));
+    assert_eq!(verstat("<script>"), None);
+}
+
+#[test]
+fn streams_are_reported_from_beginning_to_end() {
+    let events = |menu: &mut Menu| {
+        let reports = menu.reports();
+        let streams = reports.iter().filter(|report| report.purpose == "stream");
+        streams.map(|report| parameter(report, "StreamEvent").unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let stream = "<Stream url='wss://bot.example.com/media' name='one' statusCallback='/stream'/>";
+    let mut menu = Menu::answered(&format!("<Connect>{stream}</Connect><Say>and now</Say>"));
+    let (end, _) = menu.bench.asked().into_iter().next_back().unwrap();
+    assert!(events(&mut menu).is_empty());
+    menu.bench.open(end);
+    let reports = menu.reports();
+    let [report] = &reports[..] else { panic!("{reports:?}") };
+    assert_eq!(report.place, AppPlace::Url("https://app.example.com/stream".into()));
+    assert_eq!(
+        (parameter(report, "StreamEvent"), parameter(report, "StreamName")),
+        (Some("stream-started"), Some("one"))
+    );
+    assert!(parameter(report, "StreamSid").unwrap().starts_with("MZ"));
+    menu.bench.news(Event::AgentEnded { end });
+    assert_eq!(events(&mut menu), ["stream-stopped"]);
+    assert_eq!(menu.spoken(3), "and now");
+    hang_up(&mut menu.bench, &mut menu.caller);
+    assert!(events(&mut menu).is_empty());
+    menu.ends("caller_hung_up");
+
+    // One that cannot be opened, and one that listens until the caller leaves.
+    let mut menu = Menu::answered(&format!("<Connect>{stream}</Connect><Start>{stream}</Start><Pause length='60'/>"));
+    let (end, _) = menu.bench.asked().into_iter().next_back().unwrap();
+    menu.bench.media.clear();
+    menu.bench.lose(end, trunkgate_media::agent::Loss::Unreachable);
+    assert_eq!(events(&mut menu), ["stream-error"]);
+    let (end, _) = menu.bench.asked().into_iter().next_back().unwrap();
+    menu.bench.open(end);
+    assert_eq!(events(&mut menu), ["stream-started"]);
+    hang_up(&mut menu.bench, &mut menu.caller);
+    assert_eq!(events(&mut menu), ["stream-stopped"]);
+    menu.ends("caller_hung_up");
+}

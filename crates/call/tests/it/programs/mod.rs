@@ -4,12 +4,15 @@
 mod callbacks;
 mod dialled;
 mod menus;
+mod referred;
 
 use std::sync::Arc;
 
 use trunkgate_call::{AppAnswer, AppWanted, DocumentRequest, Input};
 use trunkgate_media::{EndId, Event};
 use trunkgate_route::{App, AppDocument, Definition, Numbers, Table, TargetSpec, WebhookMethod};
+
+use trunkgate_twiml::compat::{PARAMETERS, State};
 
 use crate::bench::agents::agent;
 use crate::bench::{Bench, CARRIER, Dialed, Dialing, PBX, answer, offer, route, to_trunk, usual_trunks};
@@ -78,6 +81,7 @@ impl Menu {
         let all: Vec<_> = self.bench.questions.iter().collect();
         let [question] = &all[..] else { panic!("{all:?}") };
         let AppWanted::Document(request) = &question.wanted else { panic!("{question:?}") };
+        is_on_the_page(request);
         request.clone()
     }
     pub(crate) fn answer(&mut self, answer: AppAnswer) {
@@ -127,7 +131,10 @@ impl Menu {
             self.bench.questions.drain(..).partition(|question| question.query.is_none());
         self.bench.questions.extend(asked);
         let request = |question: trunkgate_call::AppQuestion| match question.wanted {
-            AppWanted::Document(request) => request,
+            AppWanted::Document(request) => {
+                is_on_the_page(&request);
+                request
+            }
             other => panic!("{other:?}"),
         };
         told.into_iter().map(request).collect()
@@ -142,6 +149,18 @@ impl Menu {
         let told = self.told();
         let told: Vec<(&str, &str)> = told.iter().map(|(status, number)| (status.as_str(), number.as_str())).collect();
         assert_eq!(told, expected);
+    }
+}
+
+/// Every parameter stands on the page of what is supported.
+fn is_on_the_page(request: &DocumentRequest) {
+    for (name, _) in &request.parameters {
+        let is_known = PARAMETERS.iter().any(|entry| match (entry.name.strip_suffix('…'), entry.state) {
+            (_, State::NotSupported(_)) => false,
+            (Some(start), _) => name.starts_with(start),
+            (None, _) => entry.name == name,
+        });
+        assert!(is_known, "{name}");
     }
 }
 

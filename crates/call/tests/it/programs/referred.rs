@@ -1,0 +1,101 @@
+//! Callers that an application sends elsewhere by REFER.
+
+use std::time::Duration;
+
+use super::*;
+use crate::bench::Sent;
+use crate::bench::agents::hang_up;
+
+/// A caller that is sent to the PBX; its REFER.
+fn referred() -> (Menu, Sent) {
+    let mut menu = Menu::answered(
+        "<Refer action='/after'><Sip>sip:bob@10.0.0.20?X-Room=blue%20sky&amp;Route=x</Sip></Refer><Say>never</Say>",
+    );
+    let refer = menu.bench.expect(CARRIER, "REFER");
+    assert_eq!(refer.header("Refer-To"), "<sip:bob@10.0.0.20?X-Room=blue%20sky>");
+    (menu, refer)
+}
+
+impl Menu {
+    /// The caller's side reports how far its new call is.
+    fn notifies(&mut self, state: &str, line: &str) {
+        self.caller.cseq += 1;
+        let headers = format!("Event: refer\r\nSubscription-State: {state}\r\nContent-Type: message/sipfrag\r\n");
+        let notify = self.caller.request("NOTIFY", "", &headers);
+        let body = format!("Content-Length: {}\r\n\r\n{line}\r\n", line.len() + 2);
+        self.bench.receive(CARRIER, notify.replace("Content-Length: 0\r\n\r\n", &body));
+        self.bench.expect(CARRIER, "SIP/2.0 200");
+    }
+}
+
+#[test]
+fn a_caller_is_referred_and_the_result_is_reported() {
+    let (mut menu, refer) = referred();
+    menu.bench.receive(CARRIER, menu.caller.respond(&refer, 202, ""));
+    menu.notifies("active;expires=60", "SIP/2.0 100 Trying");
+    menu.notifies("active;expires=60", "SIP/2.0 180 Ringing");
+    assert!(menu.bench.questions.is_empty());
+    menu.notifies("terminated;reason=noresource", "SIP/2.0 200 OK");
+    let request = menu.requested();
+    assert_eq!(request.purpose, "refer");
+    for (name, value) in
+        [("ReferCallStatus", "in-progress"), ("ReferSipResponseCode", "202"), ("NotifySipResponseCode", "200")]
+    {
+        assert_eq!(parameter(&request, name), Some(value), "{name}");
+    }
+    menu.document("<Hangup/>");
+    let bye = menu.bench.expect(CARRIER, "BYE");
+    menu.bench.receive(CARRIER, menu.caller.respond(&bye, 200, ""));
+    menu.ends("app_hung_up");
+}
+
+#[test]
+fn a_transfer_that_fails_is_a_result_and_the_caller_stays() {
+    let (mut menu, refer) = referred();
+    menu.bench.receive(CARRIER, menu.caller.respond(&refer, 405, ""));
+    let request = menu.requested();
+    assert_eq!(parameter(&request, "ReferSipResponseCode"), Some("405"));
+    assert_eq!(parameter(&request, "ReferCallStatus"), None);
+    hang_up(&mut menu.bench, &mut menu.caller);
+    menu.ends("caller_hung_up");
+
+    // Its news overtake the answer.
+    let (mut menu, refer) = referred();
+    menu.notifies("terminated;reason=noresource", "SIP/2.0 486 Busy Here");
+    menu.bench.receive(CARRIER, menu.caller.respond(&refer, 202, ""));
+    assert_eq!(parameter(&menu.requested(), "ReferCallStatus"), Some("busy"));
+    hang_up(&mut menu.bench, &mut menu.caller);
+    menu.ends("caller_hung_up");
+
+    // No news at all, for a minute.
+    let (mut menu, refer) = referred();
+    menu.bench.receive(CARRIER, menu.caller.respond(&refer, 202, ""));
+    menu.bench.pass(Duration::from_secs(60));
+    let request = menu.requested();
+    assert_eq!(parameter(&request, "ReferCallStatus"), None);
+    assert_eq!(parameter(&request, "ReferSipResponseCode"), Some("202"));
+    menu.document("<Say>still there</Say>");
+    assert_eq!(menu.spoken(3), "still there");
+    hang_up(&mut menu.bench, &mut menu.caller);
+    menu.ends("caller_hung_up");
+}
+
+#[test]
+fn a_caller_that_leaves_for_its_new_call_is_reported() {
+    let (mut menu, refer) = referred();
+    menu.bench.receive(CARRIER, menu.caller.respond(&refer, 202, ""));
+    hang_up(&mut menu.bench, &mut menu.caller);
+    let reports = menu.reports();
+    let [report] = &reports[..] else { panic!("{reports:?}") };
+    assert_eq!((report.purpose, parameter(report, "ReferSipResponseCode")), ("refer", Some("202")));
+    menu.ends("caller_hung_up");
+}
+
+#[test]
+fn a_caller_is_not_referred_to_an_address_that_the_application_may_not_dial() {
+    let mut menu = Menu::answered("<Refer><Sip>sip:bob@192.0.2.77</Sip></Refer><Say>sorry</Say>");
+    assert_eq!(menu.spoken(3), "sorry");
+    assert!(menu.bench.story().contains("`sip_to`"), "{}", menu.bench.story());
+    hang_up(&mut menu.bench, &mut menu.caller);
+    menu.ends("caller_hung_up");
+}
