@@ -34,6 +34,8 @@ pub const FAR_HOST: &str = "far.example";
 pub const ELSEWHERE: &str = "+1999";
 /// Numbers that lead to an agent first.
 pub const AGENTS: &str = "+1777";
+/// Numbers that lead to an application first.
+pub const APPS: &str = "+1444";
 /// Numbers of calls that an agent listens to.
 pub const FORKED: &str = "+12125551";
 /// The agent that has few.

@@ -63,6 +63,10 @@ pub struct Summary {
     pub both_hung_up: u64,
     /// Messages to an address at which nobody is.
     pub to_nobody: u64,
+    /// Documents that an application was asked for.
+    pub documents: u64,
+    /// Reports that it got.
+    pub reports: u64,
 }
 
 impl AddAssign for Summary {
@@ -97,5 +101,7 @@ impl AddAssign for Summary {
         self.said += other.said;
         self.both_hung_up += other.both_hung_up;
         self.to_nobody += other.to_nobody;
+        self.documents += other.documents;
+        self.reports += other.reports;
     }
 }

@@ -217,6 +217,10 @@ impl Parts {
             self.end(cx, ReasonSlug::CallerHungUp);
         } else {
             cx.call.legs[leg].end_with(ReasonSlug::CalleeHungUp, EndedBy::FarEnd);
+            // A party that a transfer has brought to an application is the one that this is for.
+            if cx.call.is_programmed && leg == cx.call.legs.near {
+                return self.end(cx, ReasonSlug::CalleeHungUp);
+            }
             self.side_left(cx, ReasonSlug::CalleeHungUp);
         }
     }

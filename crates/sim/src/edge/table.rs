@@ -7,15 +7,15 @@ use std::time::Duration;
 use ipnet::IpNet;
 use trunkgate_call::{Addressing, Interfaces, ListenerSpec};
 use trunkgate_route::{
-    Agent, Definition, Destination, Hold, HoldMode, Numbers, OnClose, Pattern, Peer, ReferMode, Register, Route,
-    Server, Srtp, Table, TargetSpec, Trunk,
+    Agent, App, AppDocument, Definition, Destination, Hold, HoldMode, Numbers, OnClose, Pattern, Peer, ReferMode,
+    Register, Route, Server, Srtp, Table, TargetSpec, Trunk, WebhookMethod,
 };
 use trunkgate_sip::{ListenerId, Transport};
 
 use crate::credentials;
 use crate::options::{Options, Oversize, Sabotage};
 use crate::places::{
-    AGENTS, CARRIER, DEAD, DESK, EDGE, ELSEWHERE, FAR_HOST, FORKED, MOBILE, REGISTERED, REGISTRAR_HOST, TOGETHER,
+    AGENTS, APPS, CARRIER, DEAD, DESK, EDGE, ELSEWHERE, FAR_HOST, FORKED, MOBILE, REGISTERED, REGISTRAR_HOST, TOGETHER,
     TRUNK_A, TRUNK_B, TRUNK_B2,
 };
 
@@ -152,6 +152,14 @@ fn agents(options: &Options, version: u32) -> Vec<Agent> {
     options.few.is_there(version).then_some(desk).into_iter().chain(others).collect()
 }
 
+/// The application, whose numbers go to both trunks in turn.
+fn application() -> App {
+    let document = AppDocument::Url { url: "http://10.0.0.9/voice".into(), method: WebhookMethod::Post };
+    let mut app = App::new("ivr", document);
+    app.connect = vec![to_trunk("a"), to_trunk("b")];
+    app
+}
+
 /// The configuration; an odd `version` has the second trunk only, a `quiet` one has nothing that goes on by itself.
 pub fn table(options: &Options, version: u32, quiet: bool) -> Arc<Table> {
     let over = |trunk: u8| if options.tcp_trunk == trunk { Transport::Tcp } else { Transport::Udp };
@@ -203,6 +211,12 @@ pub fn table(options: &Options, version: u32, quiet: bool) -> Arc<Table> {
     if quiet {
         trunks.iter_mut().for_each(|trunk| trunk.options_interval = Duration::ZERO);
     }
+    if options.apps {
+        let app = TargetSpec::App("ivr".into());
+        routes.insert(0, route("apps", &[], APPS, vec![app, to_trunk("b")]));
+    }
     let numbers = Numbers::new("US").unwrap_or_else(|| unreachable!("US is a country"));
-    Arc::new(Table::new(Definition { numbers, trunks, agents: agents(options, version), routes }))
+    let definition = Definition { numbers, trunks, agents: agents(options, version), routes };
+    let apps = if options.apps { vec![application()] } else { Vec::new() };
+    Arc::new(Table::new(definition).with_apps(apps))
 }

@@ -165,6 +165,8 @@ pub struct Options {
     pub forks: bool,
     /// Whether phones send calls elsewhere, to each other and to nobody.
     pub redirects: bool,
+    /// Whether there is an application.
+    pub apps: bool,
     /// A fault put in on purpose.
     pub sabotage: Sabotage,
 }
@@ -219,6 +221,7 @@ impl Options {
             transfers: Transfers::draw(&mut rng),
             forks: rng.random_bool(0.3),
             redirects: rng.random_bool(0.3),
+            apps: ChaCha12Rng::seed_from_u64(seed ^ 0x6170_7073_2121).random_bool(0.4),
             sabotage: Sabotage::Nothing,
         }
     }
@@ -231,7 +234,7 @@ impl fmt::Display for Options {
             f,
             "calls={} busy={}s disturbances={} loss={} duplicate={} reorder={} delay={}+{}us tcp_trunk={} deaths={} \
              restarts={} idle={}s port_pairs={} srtp={:?} {:?} {:?} holds_end_here={:?} {:?} {:?} {:?} \
-             forks={} redirects={}",
+             forks={} redirects={} apps={}",
             self.calls,
             self.busy.as_secs(),
             self.disturbances,
@@ -253,7 +256,8 @@ impl fmt::Display for Options {
             self.sessions,
             self.transfers,
             self.forks,
-            self.redirects
+            self.redirects,
+            self.apps
         )?;
         if self.sabotage != Sabotage::Nothing {
             write!(f, " sabotage={:?}", self.sabotage)?;

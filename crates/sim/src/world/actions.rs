@@ -18,8 +18,8 @@ use crate::edge;
 use crate::net::Weather;
 use crate::options::Sabotage;
 use crate::places::{
-    AGENTS, CARRIER, CARRIER_SEAT, DEAD, EDGE, ELSEWHERE, FORKED, MOBILE_SEAT, OUT, REGISTERED, STRANGER, TOGETHER,
-    TRUNK_A, TRUNK_A_SEAT, TRUNK_B, TRUNK_B_SEAT, TRUNK_B2,
+    AGENTS, APPS, CARRIER, CARRIER_SEAT, DEAD, EDGE, ELSEWHERE, FORKED, MOBILE_SEAT, OUT, REGISTERED, STRANGER,
+    TOGETHER, TRUNK_A, TRUNK_A_SEAT, TRUNK_B, TRUNK_B_SEAT, TRUNK_B2,
 };
 
 /// Something that happens to the world from outside.
@@ -134,7 +134,13 @@ pub(crate) fn plan(world: &mut World) {
     }
     for call in 0..world.options.calls {
         let at = random_moment(world, busy.mul_f64(0.7));
-        let action = random_dial(world, call);
+        let mut action = random_dial(world, call);
+        if let Action::Dial(_, dial) = &mut action
+            && world.options.apps
+            && world.apps.takes_call()
+        {
+            dial.uri = format!("sip:{APPS}555{call:04}@{EDGE}");
+        }
         world.at(at, Happening::Act(action));
     }
     for _ in 0..world.options.disturbances {

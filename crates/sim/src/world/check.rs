@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use trunkgate_phone::{Ending, Manner, PhoneCall, State};
 
+use super::apps::Apps;
 use super::transfers::{self, transferred};
 use super::{World, registrations, sessions};
 use crate::options::Options;
-use crate::places::{AGENTS, ELSEWHERE};
+use crate::places::{AGENTS, APPS, ELSEWHERE};
 
 /// An invariant that did not hold: all that is needed to see it again.
 #[derive(Debug, Clone)]
@@ -99,6 +100,7 @@ pub(super) fn end(world: &World, end: Instant) -> Result<(), String> {
     sessions::check(world)?;
     transfers::news(world)?;
     records(world)?;
+    Apps::check(world)?;
     voices(world)?;
     registrations::bindings(world)?;
     registrations::reached(world)?;
@@ -217,8 +219,8 @@ fn heard(world: &World) -> Result<(), String> {
     let stays = |call: &&PhoneCall| !transferred.contains(call.called()) && !world.proxy.has_forked(call.call_id());
     let calls = || world.seats.iter().flat_map(|seat| seat.phone.calls()).filter(talked).filter(stays);
     for (from, to) in calls().flat_map(|from| calls().map(move |to| (from, to))) {
-        // What an agent's call says to a phone is not taken there.
-        if from.called().starts_with(AGENTS) {
+        // What an agent's call says to a phone is not taken there, nor what is said to an application.
+        if from.called().starts_with(AGENTS) || from.called().starts_with(APPS) {
             continue;
         }
         // Who is on hold by the edge alone has not been told, and talks on: before the answer, where it cannot be asked, too; so

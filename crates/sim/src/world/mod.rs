@@ -1,11 +1,12 @@
 //! All that there is: the edge, the phones, the network, the clock.
 //!
 //! This room holds what happens to the world and what must hold in it: actions of the seed (`actions`, `asked`, `within`,
-//! `agents`, `sessions`, `transfers`) and the invariants (`check`, `line`, `registrations`). The parts of the world have
+//! `agents`, `apps`, `sessions`, `transfers`) and the invariants (`check`, `line`, `registrations`). The parts of the world have
 //! rooms and files of their own, which know nothing of it.
 
 mod actions;
 mod agents;
+mod apps;
 mod asked;
 mod check;
 mod line;
@@ -21,7 +22,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
-use trunkgate_call::{Input, Output, QueryId};
+use trunkgate_call::{AppAnswer, Input, Output, QueryId};
 use trunkgate_phone::{Manner, Phone, PhoneConfig, Srtp};
 use trunkgate_route::Server;
 use trunkgate_sip::{ConnectionId, Flow, ListenerId, Transport};
@@ -72,6 +73,8 @@ pub(crate) enum Happening {
     Told,
     /// A name was looked up.
     Resolved(QueryId, Vec<Server>),
+    /// The application answers a question.
+    Answered(QueryId, Box<AppAnswer>),
     /// A SIP message that arrives at the registrar.
     ToRegistrar(Bytes),
     /// Something the seed planned.
@@ -130,6 +133,7 @@ pub struct World {
     pub(crate) proxy: Proxy,
     pub(crate) registrar: Registrar,
     pub(crate) before: line::Before,
+    pub(crate) apps: apps::Apps,
     steps_at_once: u32,
 }
 
@@ -178,6 +182,7 @@ impl World {
             proxy: Proxy::new(&options),
             registrar: Registrar::new(credentials::of_registrar(&options)),
             before: line::Before::default(),
+            apps: apps::Apps::new(options.seed),
             steps_at_once: 0,
             options,
         };
@@ -317,6 +322,7 @@ impl World {
             Happening::Resolved(query, servers) => {
                 self.edge.gateway.handle_input(self.now, Input::Resolved { query, servers });
             }
+            Happening::Answered(query, answer) => apps::answer(self, query, answer),
             Happening::ToRegistrar(bytes) => self.registers(bytes),
             Happening::Act(action) => {
                 self.log.line(self.now, format_args!("action  {action}"));
@@ -381,9 +387,8 @@ impl World {
                 }
                 Output::Resolve { query, destination } => self.look_up(query, &destination.host),
                 Output::Pong { flow } => self.log.line(self.now, format_args!("pong to {}", flow.remote)),
-                // No route of the simulator leads to an application.
-                Output::App(_)
-                | Output::Registered(_)
+                Output::App(question) => apps::asked(self, *question),
+                Output::Registered(_)
                 | Output::Sms(_)
                 | Output::Counted(_)
                 | Output::Changed(_)

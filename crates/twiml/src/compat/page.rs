@@ -21,11 +21,13 @@ from their own machines.
 /// Returns docs/twilio-compat.md.
 pub fn markdown() -> String {
     let mut page = String::from(HEAD);
-    page.push_str("\n## Rules\n\n");
+    page.push_str("\n## Rules\n\nThe name of each rule is that of its test in `crates/twiml/tests` (`rule:NAME`).\n\n");
     for rule in SEMANTICS {
         page.push_str(&match rule.state {
-            State::Supported => format!("- {}\n", rule.text),
-            State::Differs(_) | State::NotSupported(_) => format!("- {} **{}**\n", rule.text, shown(rule.state)),
+            State::Supported => format!("- `{}`: {}\n", rule.name, rule.text),
+            State::Differs(_) | State::NotSupported(_) => {
+                format!("- `{}`: {} **{}**\n", rule.name, rule.text, shown(rule.state))
+            }
         });
     }
     page.push_str("\n## Verbs of calls\n");

@@ -72,6 +72,10 @@ pub static SEMANTICS: &[Semantic] = &[
         text: "Refer sends REFER to the caller and waits for its NOTIFY requests; `ReferCallStatus` (`ringing`, `in-progress`, `busy`, `no-answer`, `failed`) is absent where REFER is refused or no NOTIFY comes. A caller who hangs up meanwhile still causes the request of `action`.",
         state: State::Differs("without a final NOTIFY the verb ends after 60 s"),
     },
+    rule(
+        "dial-sip",
+        "Several `Uri` of one `Sip` are tried in the order of `priority` and by chance as `weight` says; they and a number's trunks share the Dial's `timeout`.",
+    ),
     rule("pause-default", "Pause lasts 1 s."),
     rule("loop-forever", "Say and Play with `loop=\"0\"` repeat until the caller hangs up."),
     rule("say-limit", "Say speaks at most 4,096 characters."),

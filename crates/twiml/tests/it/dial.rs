@@ -101,7 +101,8 @@ behaviours! {
     }
 
     ["Dial/Sip/Uri", "Dial/Sip/Uri@(text)", "Dial/Sip/Uri@priority", "Dial/Sip/Uri@weight", "Dial/Sip/Headers", "Dial/Sip/Headers/Header", "Dial/Sip/Headers/Header@name",
-     "Dial/Sip/Headers/Header@value"]
+     "Dial/Sip/Headers/Header@value",
+     "rule:dial-sip"]
     fn a_sip_party_may_have_several_addresses_and_headers() {
         let dial = step(
             "<Dial><Sip><Uri priority='2' weight='5'>sip:b@x.example</Uri>\

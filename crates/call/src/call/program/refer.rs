@@ -98,12 +98,16 @@ impl Runner<'_> {
     pub(crate) fn refer_over(&mut self, cx: &mut Cx<'_>) {
         let Some(referral) = self.parts.program.as_mut().and_then(|run| run.referral.take()) else { return };
         cx.disarm(Timer::Program);
+        if referral.answered.is_none() {
+            cx.edge.index.clients.remove(&referral.client);
+        }
         self.tell_program(cx, Input::ReferEnded { id: referral.id, result: referral.result() });
     }
 
     /// The caller is gone: the program hears how far its transfer has come.
-    pub(crate) fn refer_abandoned(&mut self) -> Option<Input> {
+    pub(crate) fn refer_abandoned(&mut self, cx: &mut Cx<'_>) -> Option<Input> {
         let referral = self.parts.program.as_mut()?.referral.take()?;
+        cx.edge.index.clients.remove(&referral.client);
         Some(Input::ReferEnded { id: referral.id, result: referral.result() })
     }
 

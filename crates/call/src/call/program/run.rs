@@ -271,7 +271,7 @@ impl Runner<'_> {
         Dialler::of(self.parts).drop_whisper(cx);
         progress::complete_parties(self.parts, cx, Some(DialStatus::Canceled));
         self.report_streams(cx, true);
-        let transfer = self.refer_abandoned();
+        let transfer = self.refer_abandoned(cx);
         if let Some(run) = &mut self.parts.program {
             let time = run.time(cx.now);
             let abandoned = run.side.clone();

@@ -99,3 +99,47 @@ fn a_caller_is_not_referred_to_an_address_that_the_application_may_not_dial() {
     hang_up(&mut menu.bench, &mut menu.caller);
     menu.ends("caller_hung_up");
 }
+
+#[test]
+fn a_party_that_is_transferred_to_an_application_is_the_one_that_it_talks_to() {
+    use crate::bench::{Bench, Dialed, PBX, route, to_trunk, usual_trunks};
+    use trunkgate_route::{Pattern, Route};
+    let mut trunks = usual_trunks();
+    trunks.iter_mut().for_each(|trunk| trunk.refer = trunkgate_route::ReferMode::Local);
+    let app = App::new("ivr", AppDocument::Url { url: URL.to_owned(), method: WebhookMethod::Post });
+    let to_app = Route {
+        to: vec![Pattern::Prefix("+14155550155".into())],
+        ..Route::named("menu", vec![TargetSpec::App("ivr".into())])
+    };
+    let definition = Definition {
+        numbers: Numbers::new("US").unwrap(),
+        trunks,
+        agents: vec![],
+        routes: vec![to_app, route(vec![to_trunk("pbx")])],
+    };
+    let mut bench = Bench::with(Arc::new(Table::new(definition).with_apps(vec![app])));
+    let (mut caller, callee): (Dialing, Dialed) = bench.answered();
+    caller.cseq += 1;
+    let refer = caller.request("REFER", "", "Refer-To: <sip:+14155550155@example.com>\r\n");
+    bench.receive(CARRIER, refer);
+    bench.expect(CARRIER, "SIP/2.0 202");
+    let notify = bench.expect(CARRIER, "NOTIFY");
+    bench.receive(CARRIER, caller.respond(&notify, 200, ""));
+    let mut menu = Menu { bench, caller };
+    menu.document("<Dial action='/after'>+14155550111</Dial><Say>never</Say>");
+    let party = menu.party();
+    menu.bench.receive(PBX, party.answer(180, ""));
+    // It leaves while another one rings.
+    menu.bench.receive(PBX, callee.request("BYE", 1, ""));
+    menu.bench.expect(PBX, "SIP/2.0 200");
+    let cancel = menu.bench.expect(PBX, "CANCEL");
+    menu.bench.receive(PBX, party.respond(&cancel, 200, ""));
+    menu.bench.receive(PBX, party.answer(487, ""));
+    menu.bench.expect(PBX, "ACK");
+    let reports = menu.reports();
+    assert_eq!(parameter(&reports[0], "DialCallStatus"), Some("canceled"));
+    while let Some(sent) = menu.bench.sent.pop_front() {
+        menu.bench.receive(CARRIER, menu.caller.respond(&sent, 200, ""));
+    }
+    menu.ends("callee_hung_up");
+}

@@ -1,0 +1,192 @@
+//! An application that talks to callers: its documents and sounds, which come late or not at all, and the reports that it gets.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha12Rng;
+use trunkgate_call::{AppAnswer, AppQuestion, AppWanted, DocumentRequest, Input, QueryId};
+
+use super::{Happening, World};
+use crate::places::TRUNK_B;
+
+/// What the application knows.
+#[derive(Debug)]
+pub(crate) struct Apps {
+    rng: ChaCha12Rng,
+    /// Reports by the sid of their call: how many came, and whether its end was one of them.
+    reports: BTreeMap<String, (u64, bool)>,
+    /// Questions that have no answer yet.
+    open: BTreeSet<QueryId>,
+}
+
+impl Apps {
+    /// The application of a seed.
+    pub(crate) fn new(seed: u64) -> Apps {
+        let rng = ChaCha12Rng::seed_from_u64(seed ^ 0x7477_696d_6c21);
+        Apps { rng, reports: BTreeMap::new(), open: BTreeSet::new() }
+    }
+
+    /// Whether a call goes to the application instead.
+    pub(crate) fn takes_call(&mut self) -> bool {
+        self.rng.random_bool(0.6)
+    }
+
+    /// Takes a report of a dialled party.
+    ///
+    /// # Errors
+    /// It is out of turn, or comes after the end.
+    fn report(&mut self, request: &DocumentRequest) -> Result<(), String> {
+        let value = |name| parameter(request, name).unwrap_or_default();
+        let (sid, number, status) = (value("CallSid"), value("SequenceNumber"), value("CallStatus"));
+        let (count, is_over) = self.reports.entry(sid.to_owned()).or_default();
+        if *is_over || number != count.to_string() {
+            return Err(format!(
+                "report {number} ({status}) of {sid} comes after {count} others, the end told: {is_over}"
+            ));
+        }
+        *count += 1;
+        *is_over = !matches!(status, "initiated" | "ringing" | "in-progress");
+        Ok(())
+    }
+
+    /// Checks that the end of each party's call was reported.
+    pub(super) fn check(world: &World) -> Result<(), String> {
+        // A restart forgets parties that ring.
+        let left = world.apps.reports.iter().find(|(_, (_, is_over))| world.summary.restarts == 0 && !is_over);
+        left.map_or(Ok(()), |(sid, (count, _))| Err(format!("the end of {sid} was not reported, {count} reports were")))
+    }
+}
+
+/// Takes what the edge asks of the application, or tells it.
+pub(crate) fn asked(world: &mut World, question: AppQuestion) {
+    let AppQuestion { query, wanted, .. } = question;
+    let Some(query) = query else {
+        if let AppWanted::Document(request) = &wanted {
+            world.summary.reports += 1;
+            world
+                .log
+                .line(world.now, format_args!("app     ← {} {:?}", request.purpose, parameter(request, "CallStatus")));
+            if request.purpose == "status"
+                && let Err(what) = world.apps.report(request)
+            {
+                world.fail(what);
+            }
+        }
+        return;
+    };
+    let answer = match wanted {
+        AppWanted::Document(request) => {
+            world.summary.documents += 1;
+            document(world, &request)
+        }
+        AppWanted::Speech { .. } | AppWanted::Sound(_) => match world.apps.rng.random_range(0..10) {
+            0 => failed(12_400),
+            _ => AppAnswer::Sound(vec![0xff; 160 * world.apps.rng.random_range(0..100usize)].into()),
+        },
+    };
+    world.log.line(world.now, format_args!("app     ? {query:?} {answer:?}"));
+    let rng = &mut world.apps.rng;
+    let late = if rng.random_bool(0.1) { 15_000 } else { 800 };
+    let after = Duration::from_millis(rng.random_range(1..late));
+    world.apps.open.insert(query);
+    world.at(world.now + after, Happening::Answered(query, Box::new(answer)));
+}
+
+/// Gives the edge an answer, once.
+pub(crate) fn answer(world: &mut World, query: QueryId, answer: Box<AppAnswer>) {
+    if world.apps.open.remove(&query) {
+        world.log.line(world.now, format_args!("app     → {query:?}"));
+        world.edge.gateway.handle_input(world.now, Input::AppAnswered { query, answer });
+    }
+}
+
+fn failed(code: u16) -> AppAnswer {
+    AppAnswer::Failed { code, text: "no answer".to_owned() }
+}
+
+fn parameter<'r>(request: &'r DocumentRequest, name: &str) -> Option<&'r str> {
+    request.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+}
+
+/// What is answered to a request for a document.
+fn document(world: &mut World, request: &DocumentRequest) -> AppAnswer {
+    let is_whisper = parameter(request, "Direction") == Some("outbound-dial");
+    let to = parameter(request, "To").unwrap_or_default().to_owned();
+    let is_healed = world.healed;
+    let rng = &mut world.apps.rng;
+    let (content_type, body) = match rng.random_range(0..100) {
+        0..6 => return failed(11_200),
+        6..8 => ("text/xml", "<Response><Say>".to_owned()),
+        8..10 => ("application/json", "{}".to_owned()),
+        10..13 => ("text/plain", "goodbye".to_owned()),
+        13..16 => ("audio/wav", String::new()),
+        // At last every document ends.
+        _ if is_healed => ("text/xml", "<Response/>".to_owned()),
+        _ if is_whisper => ("text/xml", format!("<Response>{}</Response>", whisper(rng))),
+        _ => {
+            let verbs: String = (0..rng.random_range(0..4)).map(|_| verb(rng, &to)).collect();
+            ("text/xml", format!("<Response>{verbs}</Response>"))
+        }
+    };
+    let content_type = Some(content_type.to_owned());
+    AppAnswer::Document { url: None, content_type, body: body.into_bytes(), told: "200".to_owned() }
+}
+
+/// The document of a called party.
+fn whisper(rng: &mut ChaCha12Rng) -> &'static str {
+    [
+        "",
+        "<Say>a call</Say>",
+        "<Gather numDigits='1' timeout='3'><Say>press 1</Say></Gather><Hangup/>",
+        "<Pause length='2'/><Play digits='12'/>",
+        "<Hangup/>",
+        "<Reject/>",
+        "<Redirect>/again</Redirect>",
+    ][rng.random_range(0..7usize)]
+}
+
+/// One verb of a caller's document; parties are called by the number that the caller called.
+fn verb(rng: &mut ChaCha12Rng, to: &str) -> String {
+    let action = ["", " action='/after'"][rng.random_range(0..2usize)];
+    match rng.random_range(0..100) {
+        0..10 => "<Say loop='2'>hello</Say>".to_owned(),
+        10..16 => "<Play>/music.wav</Play>".to_owned(),
+        16..20 => "<Play digits='1w2'/>".to_owned(),
+        20..27 => format!("<Pause length='{}'/>", rng.random_range(1..4)),
+        27..37 => "<Gather numDigits='1' timeout='3'><Say>press a key</Say></Gather>".to_owned(),
+        37..70 => dial(rng, action, to),
+        70..76 => "<Redirect>/next</Redirect>".to_owned(),
+        76..79 => "<Reject reason='busy'/>".to_owned(),
+        79..82 => "<Hangup/>".to_owned(),
+        82..90 => format!("<Connect{action}><Stream url='ws://10.0.0.9/stream' statusCallback='/stream'/></Connect>"),
+        90..95 => "<Start><Stream url='ws://10.0.0.9/fork' name='fork'/></Start>".to_owned(),
+        95..97 => "<Stop><Stream name='fork'/></Stop>".to_owned(),
+        _ => format!("<Refer{action}><Sip>sip:{to}@{TRUNK_B}</Sip></Refer>"),
+    }
+}
+
+fn dial(rng: &mut ChaCha12Rng, action: &str, to: &str) -> String {
+    let mut attributes = format!("{action} timeout='{}' timeLimit='40'", rng.random_range(5..30));
+    for (share, attribute) in
+        [(0.3, " answerOnBridge='true'"), (0.3, " hangupOnStar='true'"), (0.3, " sequential='true'")]
+    {
+        if rng.random_bool(share) {
+            attributes.push_str(attribute);
+        }
+    }
+    let party = |rng: &mut ChaCha12Rng| {
+        let mut of_party =
+            " statusCallback='/status' statusCallbackEvent='initiated ringing answered completed'".to_owned();
+        if rng.random_bool(0.3) {
+            of_party.push_str(" url='/screen'");
+        }
+        if rng.random_bool(0.3) {
+            return format!("<Sip{of_party}>sip:{to}@{TRUNK_B}?X-Room=1</Sip>");
+        }
+        let digits = if rng.random_bool(0.2) { " sendDigits='1w'" } else { "" };
+        format!("<Number{of_party}{digits}>{to}</Number>")
+    };
+    let parties: String = (0..rng.random_range(1..4)).map(|_| party(rng)).collect();
+    format!("<Dial{attributes}>{parties}</Dial>")
+}
