@@ -82,7 +82,10 @@ pub(crate) fn asked(world: &mut World, question: AppQuestion) {
         }
         AppWanted::Speech { .. } | AppWanted::Sound(_) => match world.apps.rng.random_range(0..10) {
             0 => failed(12_400),
-            _ => AppAnswer::Sound(vec![0xff; 160 * world.apps.rng.random_range(0..100usize)].into()),
+            _ => {
+                let sound = vec![0xff; 160 * world.apps.rng.random_range(0..100usize)].into();
+                AppAnswer::Sound { sound, told: String::new() }
+            }
         },
     };
     world.log.line(world.now, format_args!("app     ? {query:?} {answer:?}"));
