@@ -116,7 +116,7 @@ use crate::call::negotiation::offers::{EarlySession, Owed};
 use crate::call::negotiation::refresh::Asked;
 use crate::call::negotiation::reinvite::Renegotiation;
 use crate::call::negotiation::requests::{HoldCheck, Info};
-use crate::call::program::{Dialler, Run, Runner, callback as progress_callback, progress};
+use crate::call::program::{Dialler, Referrer, Run, Runner, callback as progress_callback, progress, streams};
 use crate::call::search::agents::{Player, Retries};
 use crate::call::search::answer::FinalAnswer;
 use crate::call::search::attempt::Attempt;
@@ -420,7 +420,7 @@ impl Parts {
         self.bridge.negotiation.ask_the_owed(cx, &self.search);
         if self.program.is_some() {
             progress::report_progress(self, cx);
-            Runner::of(self).report_streams(cx, false);
+            streams::report_streams(self, cx, false);
         }
         progress_callback::follow(cx);
     }
@@ -484,10 +484,10 @@ impl Parts {
             (Ended, E::Refer { server, .. }) => refuse_request(cx.now, cx.edge, server, 481),
             (_, E::Refer { leg, server, refer }) => self.referred(cx, leg, server, *refer),
             (_, E::Told { leg, server, told }) if self.has_referred(cx, leg) => {
-                Runner::of(self).refer_told(cx, server, &told);
+                Referrer::of(self).refer_told(cx, server, &told);
             }
-            (_, E::PassedAnswered { client, code }) if Runner::of(self).refers_by(client) => {
-                Runner::of(self).refer_answered(cx, code);
+            (_, E::PassedAnswered { client, code }) if Referrer::of(self).refers_by(client) => {
+                Referrer::of(self).refer_answered(cx, code);
             }
             (_, E::Told { leg, server, told }) => self.bridge.negotiation.transfers.told(cx, leg, server, &told),
             (_, E::Unjoined { client, reason }) => self.unjoined(cx, client, reason),

@@ -78,6 +78,11 @@ pub(crate) struct Prompter<'p> {
     parts: &'p mut Parts,
 }
 
+/// Sends the caller of a program elsewhere.
+pub(crate) struct Referrer<'p> {
+    parts: &'p mut Parts,
+}
+
 /// Calls the parties of a program, and connects them with the caller.
 pub(crate) struct Dialler<'p> {
     parts: &'p mut Parts,
@@ -94,6 +99,13 @@ impl<'p> Prompter<'p> {
     /// Acts on the program of a call.
     pub(crate) fn of(parts: &'p mut Parts) -> Prompter<'p> {
         Prompter { parts }
+    }
+}
+
+impl<'p> Referrer<'p> {
+    /// Acts on the program of a call.
+    pub(crate) fn of(parts: &'p mut Parts) -> Referrer<'p> {
+        Referrer { parts }
     }
 }
 

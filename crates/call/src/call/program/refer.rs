@@ -9,7 +9,7 @@ use trunkgate_resources::sip::extra;
 use trunkgate_sip::{Answer, ClientId, ServerId};
 use trunkgate_twiml::{Header, Input, ReferResult, SipUri};
 
-use crate::call::program::{Dialler, Runner};
+use crate::call::program::{Dialler, Referrer, Runner};
 use crate::call::shared::Cx;
 use crate::call::transfer::refer_on::Told;
 
@@ -46,7 +46,7 @@ impl Referral {
     }
 }
 
-impl Runner<'_> {
+impl Referrer<'_> {
     /// Sends the caller to another address.
     pub(crate) fn refer(&mut self, cx: &mut Cx<'_>, id: u32, uri: String, headers: &[Header]) {
         let wanted = SipUri { uri, headers: Vec::new(), priority: 0, weight: 0 };
@@ -68,7 +68,7 @@ impl Runner<'_> {
             Err(why) => {
                 cx.edge.decide(cx.now, cx.call.key, format!("Refer: {why}"));
                 let result = ReferResult { status: None, refer: None, notify: None };
-                self.tell_program(cx, Input::ReferEnded { id, result });
+                Runner::of(self.parts).tell_program(cx, Input::ReferEnded { id, result });
             }
         }
     }
@@ -101,7 +101,7 @@ impl Runner<'_> {
         if referral.answered.is_none() {
             cx.edge.index.clients.remove(&referral.client);
         }
-        self.tell_program(cx, Input::ReferEnded { id: referral.id, result: referral.result() });
+        Runner::of(self.parts).tell_program(cx, Input::ReferEnded { id: referral.id, result: referral.result() });
     }
 
     /// The caller is gone: the program hears how far its transfer has come.

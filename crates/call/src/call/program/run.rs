@@ -15,7 +15,9 @@ use crate::call::State;
 use crate::call::controller::{Controller, TargetResult};
 use crate::call::media::dtmf::{Told, told};
 use crate::call::negotiation::requests::Info;
-use crate::call::program::{Dialler, Prompter, Run, Runner, Waits, callback, parameters, place, progress};
+use crate::call::program::{
+    Dialler, Prompter, Referrer, Run, Runner, Waits, callback, parameters, place, progress, streams,
+};
 use crate::call::search::answer::Failure;
 use crate::call::shared::Cx;
 
@@ -101,7 +103,7 @@ impl Runner<'_> {
             return Prompter::of(self.parts).play_next_digit(cx);
         }
         if run.referral.is_some() {
-            return self.refer_over(cx);
+            return Referrer::of(self.parts).refer_over(cx);
         }
         let time = run.time(cx.now);
         run.program.handle_timeout(time);
@@ -270,8 +272,8 @@ impl Runner<'_> {
     pub(crate) fn program_lost_caller(&mut self, cx: &mut Cx<'_>) {
         Dialler::of(self.parts).drop_whisper(cx);
         progress::complete_parties(self.parts, cx, Some(DialStatus::Canceled));
-        self.report_streams(cx, true);
-        let transfer = self.refer_abandoned(cx);
+        streams::report_streams(self.parts, cx, true);
+        let transfer = Referrer::of(self.parts).refer_abandoned(cx);
         if let Some(run) = &mut self.parts.program {
             let time = run.time(cx.now);
             let abandoned = run.side.clone();

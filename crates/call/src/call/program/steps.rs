@@ -15,7 +15,7 @@ use crate::call::agent::agent_leg::Role;
 use crate::call::controller::Controller;
 use crate::call::legs::leg::LegState;
 use crate::call::program::streams::ProgramStream;
-use crate::call::program::{Dialler, Prompter, Runner, Side, Waits};
+use crate::call::program::{Dialler, Prompter, Referrer, Runner, Side, Waits};
 use crate::call::search::answer::FinalAnswer;
 use crate::call::shared::{Cx, Next};
 
@@ -38,7 +38,7 @@ impl Runner<'_> {
             Step::ConnectStream(stream) => self.connect_stream(cx, &stream),
             Step::StartStream(stream) => self.start_stream(cx, &stream),
             Step::StopStream { name } => self.stop_stream(cx, &name),
-            Step::Refer { id, uri, headers } => self.refer(cx, id, uri, &headers),
+            Step::Refer { id, uri, headers } => Referrer::of(self.parts).refer(cx, id, uri, &headers),
             Step::Reject(reject) => self.reject_for_program(cx, reject),
             Step::Hangup => self.program_over(cx, None),
             Step::Join => Dialler::of(self.parts).end_whisper(cx, true),

@@ -5,8 +5,9 @@ use trunkgate_resources::key::LegId;
 use trunkgate_story::wall::rfc3339;
 use trunkgate_twiml::{Method, StreamStep};
 
+use crate::call::Parts;
 use crate::call::legs::leg::LegState;
-use crate::call::program::{Run, Runner, parameters};
+use crate::call::program::{Run, parameters};
 use crate::call::search::attempt::Attempt;
 use crate::call::shared::Cx;
 
@@ -62,25 +63,23 @@ impl ProgramStream {
     }
 }
 
-impl Runner<'_> {
-    /// Reports what is new of the program's streams. `ends`: the call is over.
-    pub(crate) fn report_streams(&mut self, cx: &mut Cx<'_>, ends: bool) {
-        let attempt = self.parts.search.alone().and_then(Attempt::leg);
-        let Some(run) = self.parts.program.as_mut().map(|run| run.of_caller_mut()) else { return };
-        let connecting = run.side.as_ref().filter(|side| side.is_stream).map(|side| side.id);
-        let mut told = Vec::new();
-        for stream in &mut run.streams {
-            if stream.id.is_some() && stream.id == connecting && attempt.is_some() {
-                stream.leg = attempt;
-            }
-            let events = stream.follow(cx, ends);
-            told.extend(events.into_iter().map(|event| (stream.clone(), event)));
+/// Reports what is new of the program's streams. `ends`: the call is over.
+pub(crate) fn report_streams(parts: &mut Parts, cx: &mut Cx<'_>, ends: bool) {
+    let attempt = parts.search.alone().and_then(Attempt::leg);
+    let Some(run) = parts.program.as_mut().map(|run| run.of_caller_mut()) else { return };
+    let connecting = run.side.as_ref().filter(|side| side.is_stream).map(|side| side.id);
+    let mut told = Vec::new();
+    for stream in &mut run.streams {
+        if stream.id.is_some() && stream.id == connecting && attempt.is_some() {
+            stream.leg = attempt;
         }
-        for (stream, event) in told {
-            report(cx, run, &stream, event);
-        }
-        run.streams.retain(|stream| !stream.is_over);
+        let events = stream.follow(cx, ends);
+        told.extend(events.into_iter().map(|event| (stream.clone(), event)));
     }
+    for (stream, event) in told {
+        report(cx, run, &stream, event);
+    }
+    run.streams.retain(|stream| !stream.is_over);
 }
 
 /// Makes one report.
