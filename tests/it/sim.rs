@@ -86,13 +86,13 @@ fn sabotaged(sabotage: Sabotage) -> String {
 
 /// The same in worlds that are changed so that there is more of what it harms.
 fn sabotaged_where(sabotage: Sabotage, change: impl Fn(&mut Options)) -> String {
-    (0..100)
+    (0..400)
         .find_map(|seed| {
             let mut options = Options { sabotage, ..Options::of_seed(seed) };
             change(&mut options);
             run(Instant::now(), options).err().map(|failure| failure.to_string())
         })
-        .unwrap_or_else(|| panic!("{sabotage:?} is not noticed in 100 seeds"))
+        .unwrap_or_else(|| panic!("{sabotage:?} is not noticed in 400 seeds"))
 }
 
 /// Nothing else goes wrong.
@@ -103,7 +103,7 @@ fn calm(options: &mut Options) {
 #[test]
 fn phones_that_never_end_are_noticed() {
     let said = sabotaged(Sabotage::PhonesNeverEnd);
-    assert!(said.contains("is stuck in"), "{said}");
+    assert!(said.contains("is stuck in") || said.contains("is over: Talking"), "{said}");
 }
 
 #[test]
