@@ -16,6 +16,12 @@ pub(crate) fn span(seconds: u64) -> String {
     }
 }
 
+/// Returns a text with a capital letter at its beginning.
+pub(crate) fn capital(text: &str) -> String {
+    let mut rest = text.chars();
+    rest.next().map(|first| first.to_uppercase().chain(rest).collect()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -515,7 +515,7 @@ pub(crate) async fn status_of(http: &Http) -> Result<Value, String> {
 /// `/v1/status` of the edge of this file, where one runs and answers soon.
 pub(crate) fn states_of(http: &Http) -> Option<Value> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-    runtime.block_on(async { timeout(SOON, answer_of(http, "/v1/status")).await.ok().flatten() })
+    runtime.block_on(async { timeout(SOON, status_of(http)).await.ok()?.ok() })
 }
 
 /// `/v1/trunks` of the edge of this file, where one runs.

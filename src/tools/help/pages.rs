@@ -1,5 +1,7 @@
 //! Columns and metrics, explained as the documents do it: the rows of their tables are the only place where that is written.
 
+use crate::system::text::capital;
+
 /// What its tables explain, the name of the page, and its text.
 const PAGES: [(&str, &str, &str); 3] = [
     ("column of `status`, `calls` or `top`", "command-line.md", include_str!("../../../docs/command-line.md")),
@@ -39,11 +41,6 @@ fn plain(text: &str) -> String {
         rest = behind;
     }
     (out + rest).replace("**", "")
-}
-
-fn capital(text: &str) -> String {
-    let mut rest = text.chars();
-    rest.next().map(|first| first.to_uppercase().chain(rest).collect()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use trunkgate_call::ReasonSlug;
 
+use crate::system::text::capital;
+
 /// The explanation of a reason, by its slug.
 pub(super) fn explain(slug: &str) -> Option<String> {
     let slug = slug.to_lowercase();
@@ -35,11 +37,6 @@ pub(super) fn markdown() -> String {
         page.push('\n');
     }
     page
-}
-
-fn capital(text: &str) -> String {
-    let mut rest = text.chars();
-    rest.next().map(|first| first.to_uppercase().chain(rest).collect()).unwrap_or_default()
 }
 
 #[cfg(test)]
