@@ -344,13 +344,23 @@ fn nothing_heard(trunk: &TrunkView, silent: &[SilentView]) -> Option<Problem> {
     let is_told = calls == 1 && silent.iter().any(is_up) || is_unsent(trunk, calls, unheard.kind);
     (calls * limits::UNHEARD_ONE_IN >= of && !is_told).then(|| {
         let what = format!("no media from {} in {calls} of {of} calls of the last hour", trunk.name);
-        Problem::new(Harm::Media, what).shown_by(&unheard.cause).fixed_by(&unheard.fix).traced_in(&unheard.last_sid)
+        let problem = lately(Harm::Media, unheard.good_since, "heard", what);
+        problem.shown_by(&unheard.cause).fixed_by(&unheard.fix).traced_in(&unheard.last_sid)
     })
 }
 
-/// A trunk that rejects most calls, and has answered none since.
+/// A problem of a trunk's calls: where the latest calls had none, it stands behind what harms calls now.
+fn lately(harm: Harm, good_since: u64, how: &str, what: String) -> Problem {
+    match good_since {
+        0 => Problem::new(harm, what),
+        1 => Problem::new(Harm::Past, format!("{what}; the latest was {how}")),
+        several => Problem::new(Harm::Past, format!("{what}; the latest {several} were {how}")),
+    }
+}
+
+/// A trunk that rejects most calls, and has not answered enough of them since.
 fn rejecting(trunk: &TrunkView) -> Option<Problem> {
-    let RejectedView { calls, of, still, answers, fix, last_sid } = trunk.rejected.as_ref()?;
+    let RejectedView { calls, of, still, good_since, answers, fix, last_sid } = trunk.rejected.as_ref()?;
     let is_many = *calls >= limits::REJECTED_LEAST && calls * limits::REJECTED_ONE_IN >= *of;
     let said = |one: &RejectionView| {
         let text = one.text.as_ref().map(|text| format!(" {text}")).unwrap_or_default();
@@ -361,27 +371,28 @@ fn rejecting(trunk: &TrunkView) -> Option<Problem> {
     (is_many && *still).then(|| {
         let what = format!("trunk {} rejected {calls} of {of} calls in the last hour", trunk.name);
         let shown = format!("{}{more}", told.join(", "));
-        Problem::new(Harm::Calls, what).shown_by(shown).fixed_by(fix).traced_in(last_sid)
+        lately(Harm::Calls, *good_since, "answered", what).shown_by(shown).fixed_by(fix).traced_in(last_sid)
     })
 }
 
 /// Audio that is poor in the mean of the last hour, for other reasons than lost packets.
 fn poor_audio(trunk: &str, quality: &TrunkQuality) -> Option<Problem> {
-    let TrunkQuality { mos, calls, poor, is_poor, still, cause, fix, last_sid } = quality;
+    let TrunkQuality { mos, calls, poor, is_poor, still, good_since, cause, fix, last_sid } = quality;
     (*is_poor && *still && *calls >= limits::POOR_LEAST).then(|| {
         let what = format!("poor audio from {trunk}: MOS {mos:.1} on average in {calls} calls of the last hour");
         let cause = cause.as_deref().unwrap_or_default();
-        let problem = Problem::new(Harm::Media, what).shown_by(format!("{poor} below 3.1, the latest: {cause}"));
+        let problem =
+            lately(Harm::Media, *good_since, "better", what).shown_by(format!("{poor} below 3.1, the latest: {cause}"));
         problem.fixed_by(fix.as_deref().unwrap_or_default()).traced_in(last_sid.as_deref().unwrap_or("last"))
     })
 }
 
 /// Calls of the last hour that had a fault of which one is too many.
 fn fault(trunk: &str, what: &str, found: &FaultView) -> Option<Problem> {
-    let FaultView { calls, of, cause, fix, last_sid, still, .. } = found;
+    let FaultView { calls, of, cause, fix, last_sid, still, good_since, .. } = found;
     still.then(|| {
         let what = format!("{what} in {calls} of {of} calls of the last hour with {trunk}");
-        Problem::new(Harm::Media, what).shown_by(cause).fixed_by(fix).traced_in(last_sid)
+        lately(Harm::Media, *good_since, "good", what).shown_by(cause).fixed_by(fix).traced_in(last_sid)
     })
 }
 
@@ -456,6 +467,7 @@ mod tests {
             poor: 9,
             is_poor: true,
             still: true,
+            good_since: 0,
             cause: Some("MOS 2.1, 0.0 % packet loss, jitter 60 ms, codec PCMU".to_owned()),
             fix: Some("look for a full line".to_owned()),
             last_sid: Some("CA1".to_owned()),

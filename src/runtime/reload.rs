@@ -14,6 +14,7 @@ use serde::Serialize;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::{Instant, interval, interval_at, timeout};
 use trunkgate_call::{Change, Concerned, Happening, Input, Settings as GatewaySettings};
+use trunkgate_route::TargetSpec;
 
 use crate::config::{self, Config, Diagnostic, Difference};
 use crate::limits;
@@ -45,9 +46,9 @@ pub struct Reloaded {
     /// How many there are.
     #[serde(skip)]
     pub changes: usize,
-    /// Which trunks' calls it may change; `None`: of no trunk.
+    /// Which trunks' calls it may have mended.
     #[serde(skip)]
-    pub concerned: Option<Concerned>,
+    pub concerned: Concerned,
     /// Keys that differ from what runs and take effect only when the edge is started again.
     pub needs_restart: Vec<String>,
 }
@@ -157,7 +158,7 @@ impl Handle {
                     warnings: warnings.len(),
                     changed: told_changes(&differences),
                     changes: differences.len(),
-                    concerned: concerned(&differences),
+                    concerned: concerned((&before, &config), &differences),
                     needs_restart: needs_restart(&boot, &config),
                 };
                 (config, done)
@@ -215,9 +216,7 @@ impl Handle {
         // Before the table: a trunk's first connection finds its certificate.
         self.read_certificates();
         self.input(Input::Configure(Box::new(settings))).await?;
-        if let Some(concerned) = &done.concerned {
-            self.input(Input::Reconfigured(concerned.clone())).await?;
-        }
+        self.input(Input::Reconfigured(done.concerned.clone())).await?;
         let _ = self.sms.send(SmsOrder::Settings(config.sms.clone())).await;
         set(&self.shared.hep, hep::Target::of(&config));
         set(&self.shared.otel, otel::Target::of(&config));
@@ -444,18 +443,38 @@ fn told_changes(differences: &[Difference]) -> Vec<String> {
     told
 }
 
-/// Which trunks' calls a change of keys may change.
-fn concerned(differences: &[Difference]) -> Option<Concerned> {
-    let of_all = |one: &Difference| match one.table {
-        "trunk" => one.name.is_none(),
-        table => matches!(table, "edge" | "listen" | "media" | "route" | "number" | "app"),
-    };
-    if differences.iter().any(of_all) {
-        return Some(Concerned::All);
+/// Which trunks' calls a change of keys may have mended.
+fn concerned((old, new): (&Config, &Config), differences: &[Difference]) -> Concerned {
+    let mut concerned = Concerned::default();
+    for one in differences {
+        match (one.table, one.name.as_deref(), one.key) {
+            ("trunk", Some(name), _) => drop(concerned.trunks.insert(name.into())),
+            ("route", Some(name), _) => concerned.trunks.extend(led_to(old, name).chain(led_to(new, name))),
+            ("media", ..) | ("edge" | "listen", _, Some("public_address" | "local_networks")) => {
+                concerned.all_media = true
+            }
+            _ => {}
+        }
     }
-    let named = differences.iter().filter(|one| one.table == "trunk").filter_map(|one| one.name.as_deref());
-    let named: BTreeSet<Arc<str>> = named.map(Arc::from).collect();
-    (!named.is_empty()).then_some(Concerned::Trunks(named))
+    concerned
+}
+
+/// Trunks that a route leads to.
+fn led_to<'a>(config: &'a Config, route: &'a str) -> impl Iterator<Item = Arc<str>> + 'a {
+    let targets = config.routes.iter().filter(move |one| *one.name == *route).flat_map(|one| &one.connect);
+    let alone = targets.flat_map(|target| match target {
+        TargetSpec::RingAll(all) => all.as_slice(),
+        one => std::slice::from_ref(one),
+    });
+    alone.filter_map(|target| match target {
+        TargetSpec::Trunk { name, .. } => Some(Arc::from(name.as_str())),
+        TargetSpec::Uri { .. }
+        | TargetSpec::Agent(_)
+        | TargetSpec::App(_)
+        | TargetSpec::Play(_)
+        | TargetSpec::Reject(_)
+        | TargetSpec::RingAll(_) => None,
+    })
 }
 
 impl Reloaded {
@@ -492,8 +511,16 @@ mod tests {
             let differences = config::differences(&file(1), &file(1 + changes));
             assert_eq!(differences.len(), changes);
             let changed = told_changes(&differences);
-            Reloaded { trunks: 1, routes: 1, warnings: 0, changed, changes, concerned: None, needs_restart: Vec::new() }
-                .brief()
+            Reloaded {
+                trunks: 1,
+                routes: 1,
+                warnings: 0,
+                changed,
+                changes,
+                concerned: Concerned::default(),
+                needs_restart: Vec::new(),
+            }
+            .brief()
         };
         assert_eq!(brief(0), "nothing changed");
         let most = limits::CHANGES_IN_A_LINE;

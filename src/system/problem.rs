@@ -21,6 +21,8 @@ pub enum Harm {
     Records,
     /// The configuration in force is not the file's, or soon causes harm.
     Configuration,
+    /// Calls failed or were without audio, and the latest were not.
+    Past,
     /// Log lines, traces or captures are lost.
     Telemetry,
     /// Requests from unknown sources are refused.

@@ -144,7 +144,7 @@ pub enum Input {
     Unresolved(HashSet<Destination>),
     /// What [`Output::Counted`] has said before a restart: the limits by the day go on from there. Before the first call.
     DayCounts(Vec<DayCount>),
-    /// An operator has changed keys: what was wrong with calls of these trunks says nothing any more.
+    /// An operator has changed keys: what was wrong with calls of these trunks may be mended, until a call shows otherwise.
     Reconfigured(Concerned),
     /// How an agent has answered a probe.
     AgentProbed(Box<AgentProbe>),
@@ -155,13 +155,13 @@ pub enum Input {
     Control(Control),
 }
 
-/// Trunks whose calls a change of the configuration may change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Concerned {
-    /// All of them.
-    All,
-    /// These.
-    Trunks(BTreeSet<Arc<str>>),
+/// Trunks whose calls a change of the configuration may have mended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Concerned {
+    /// Whether keys of media, or of the machine's addresses, were changed: the audio of each trunk may be mended.
+    pub all_media: bool,
+    /// Trunks with changed keys, or with a changed route that leads to them.
+    pub trunks: BTreeSet<Arc<str>>,
 }
 
 /// A probe of an agent: a handshake that was closed at once.

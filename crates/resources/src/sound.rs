@@ -31,6 +31,11 @@ impl Sound {
         }
     }
 
+    /// Takes poor calls as mended, until the next one.
+    pub(crate) fn withdraw(&mut self) {
+        self.good = self.good.saturating_add(HEARD_AGAIN);
+    }
+
     /// Returns the last hour; `None`: no call had a score.
     pub(crate) fn view(&self, now: Instant) -> Option<TrunkQuality> {
         let [calls, sum, poor] = self.scores.sums(now);
@@ -42,6 +47,7 @@ impl Sound {
             poor,
             is_poor: mos < POOR_TRUNK_MOS,
             still: poor > 0 && self.good < HEARD_AGAIN,
+            good_since: self.good,
             cause: last.map(|(call, _)| call.figures()),
             fix: last.map(|(call, _)| call.fix()),
             last_sid: last.map(|(_, sid)| sid.clone()),

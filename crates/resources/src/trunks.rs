@@ -56,7 +56,7 @@ struct TrunkState {
     hearing: LastHour<2>,
     /// Why these were not, by cause, that of the last one at the end.
     unheard: Vec<Unheard>,
-    /// Sides that were heard, since the start.
+    /// Sides that were heard since the start; a change of keys counts as enough of them.
     heard: u64,
     /// How its audio sounded.
     sound: Sound,
@@ -76,6 +76,8 @@ struct TrunkState {
 
 /// Calls in a row that a trunk answers until its rejections are past.
 const ANSWERED_AGAIN: u8 = 3;
+/// Rejections with an answered call since are past after this time, too.
+const REJECTED_WHILE: Duration = Duration::from_secs(300);
 
 /// Faults that are kept for their trunk, besides sides that are not heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,6 +131,16 @@ struct LastRejected {
     called: Option<Box<str>>,
     /// Calls that are still to be answered until that is past.
     left: u8,
+    /// When it was.
+    at: Option<Instant>,
+}
+
+impl LastRejected {
+    /// Whether the trunk may still reject calls: too few were answered since, and one alone tells it only after a while.
+    fn is_still(&self, now: Instant) -> bool {
+        let is_recent = self.at.is_some_and(|at| now.saturating_duration_since(at) < REJECTED_WHILE);
+        self.left == ANSWERED_AGAIN || self.left > 0 && is_recent
+    }
 }
 
 /// Calls that were rejected with the same code and phrase.
@@ -224,7 +236,7 @@ impl TrunkState {
             return;
         }
         self.decisions[1] += 1;
-        self.last_rejected.left = ANSWERED_AGAIN;
+        (self.last_rejected.left, self.last_rejected.at) = (ANSWERED_AGAIN, Some(now));
         let same = |one: &Rejection| (one.said.code, &one.said.phrase) == (said.code, &said.phrase);
         let at = self.rejections.iter().position(same);
         let mut calls = at.map(|at| self.rejections.remove(at).calls).unwrap_or_default();
@@ -244,10 +256,10 @@ impl TrunkState {
         };
         let mut answers: Vec<RejectionView> = self.rejections.iter().filter_map(answer).collect();
         answers.sort_by_key(|one| std::cmp::Reverse(one.calls));
-        let of_code = |code: u16| answers.iter().filter(|one| one.code == code).map(|one| one.calls).sum::<u64>();
-        let most = answers.iter().map(|one| one.code).max_by_key(|code| of_code(*code));
-        let fix = most.and_then(status).and_then(Status::advice).unwrap_or_default().to_owned();
-        Some(RejectedView { calls, of, still: self.last_rejected.left > 0, answers, fix, last_sid: last.sid.clone() })
+        let (fix, last_sid) = (rejection_fix(&answers), last.sid.clone());
+        let still = self.last_rejected.is_still(now);
+        let good_since = u64::from(ANSWERED_AGAIN - self.last_rejected.left);
+        Some(RejectedView { calls, of, still, good_since, answers, fix, last_sid })
     }
     /// Counts a call in, or says which limit forbids it.
     fn begin(&mut self, now: Instant, direction: usize) -> Result<(), ReasonSlug> {
@@ -281,8 +293,8 @@ impl TrunkState {
             let (cause, fix, last_sid) = (one.found.cause, one.found.fix.clone(), one.sid.clone());
             (calls > 0).then(|| KindView { kind: cause.slug(), told: cause.told(), calls, fix, last_sid })
         });
-        let still = self.heard - last.heard < HEARD_AGAIN;
-        Some(FaultView { kinds: kinds.collect(), still, ..fault_view(calls, of, &last.found, &last.sid) })
+        let fault = fault_view((calls, of, self.heard - last.heard), &last.found, &last.sid);
+        Some(FaultView { kinds: kinds.collect(), ..fault })
     }
     fn note_unheard(&mut self, now: Instant, found: &Diagnosis, sid: &str) {
         // Causes that have not been for an hour go: as many are kept as there are kinds, and addresses of ours that were told.
@@ -297,8 +309,8 @@ impl TrunkState {
         let [calls, refused] = faults.calls.sums(now);
         let [answered, _] = self.hearing.sums(now);
         let (what, sid) = faults.last.as_ref().filter(|_| calls > 0)?;
-        let still = self.heard - faults.heard < HEARD_AGAIN;
-        Some(FaultView { still, ..fault_view(calls, (answered + refused).max(calls), what, sid) })
+        let of = (answered + refused).max(calls);
+        Some(fault_view((calls, of, self.heard - faults.heard), what, sid))
     }
     fn of(&mut self, direction: usize) -> impl Iterator<Item = &mut TokenBucket> {
         self.buckets.iter_mut().enumerate().filter(move |(at, _)| [BOTH, direction].contains(at)).map(|(_, one)| one)
@@ -322,19 +334,18 @@ impl Trunks {
         self.by_name.retain(|name, state| state.calls > 0 || table.trunk(name).is_some());
     }
 
-    /// Forgets what was wrong with calls of trunks whose keys were changed. Figures since the start stay.
+    /// Withdraws what was wrong with calls that changed keys may have mended; all counts stay, and the next call with the same
+    /// fault brings it back.
     pub fn reconfigured(&mut self, concerned: &Concerned) {
-        let is_concerned = |name: &Arc<str>| match concerned {
-            Concerned::All => true,
-            Concerned::Trunks(names) => names.contains(name),
-        };
-        for (_, state) in self.by_name.iter_mut().filter(|(name, _)| is_concerned(name)) {
-            (state.hearing, state.decided) = (LastHour::default(), LastHour::default());
-            state.unheard.clear();
-            state.rejections.clear();
-            state.faults = Default::default();
-            state.sound = Sound::default();
-            state.last_rejected = LastRejected::default();
+        for (name, state) in &mut self.by_name {
+            let is_its = concerned.trunks.contains(name);
+            if is_its || concerned.all_media {
+                state.heard += HEARD_AGAIN;
+                state.sound.withdraw();
+            }
+            if is_its {
+                state.last_rejected.left = 0;
+            }
         }
     }
 
@@ -591,7 +602,24 @@ impl Trunks {
     }
 }
 
-fn fault_view(calls: u64, of: u64, found: &Diagnosis, sid: &str) -> FaultView {
+/// Returns what would help with the most frequent codes: those of at least a quarter of the calls.
+fn rejection_fix(answers: &[RejectionView]) -> String {
+    let mut by_code: BTreeMap<u16, u64> = BTreeMap::new();
+    for one in answers {
+        *by_code.entry(one.code).or_default() += one.calls;
+    }
+    let all: u64 = by_code.values().sum();
+    let mut frequent: Vec<(u16, u64)> = by_code.into_iter().filter(|(_, calls)| calls * 4 >= all).collect();
+    frequent.sort_by_key(|(_, calls)| std::cmp::Reverse(*calls));
+    let advice = |(code, _): &(u16, u64)| Some((*code, status(*code).and_then(Status::advice)?));
+    let advice: Vec<(u16, &str)> = frequent.iter().filter_map(advice).collect();
+    match advice.as_slice() {
+        [(_, one)] => (*one).to_owned(),
+        several => several.iter().map(|(code, fix)| format!("{code}: {fix}")).collect::<Vec<_>>().join(". "),
+    }
+}
+
+fn fault_view((calls, of, good_since): (u64, u64, u64), found: &Diagnosis, sid: &str) -> FaultView {
     let (cause, fix) = (found.text.clone(), found.fix.clone());
     FaultView {
         calls,
@@ -600,7 +628,8 @@ fn fault_view(calls: u64, of: u64, found: &Diagnosis, sid: &str) -> FaultView {
         cause,
         fix,
         last_sid: sid.to_owned(),
-        still: true,
+        still: good_since < HEARD_AGAIN,
+        good_since,
         kinds: Vec::new(),
     }
 }
@@ -702,13 +731,46 @@ mod tests {
         assert_eq!(still(&trunks), [Some(false); 2]);
         bad(&mut trunks);
         assert_eq!(still(&trunks), [Some(true); 2]);
-        trunks.reconfigured(&Concerned::Trunks(["carrier".into()].into()));
+        let of = |name: &str| Concerned { all_media: false, trunks: [name.into()].into() };
+        trunks.reconfigured(&of("carrier"));
         assert_eq!(still(&trunks), [Some(true); 2]);
-        trunks.reconfigured(&Concerned::Trunks(["pbx".into()].into()));
-        assert_eq!(still(&trunks), [None; 2]);
+        trunks.reconfigured(&of("pbx"));
+        assert_eq!(still(&trunks), [Some(false); 2]);
         bad(&mut trunks);
-        trunks.reconfigured(&Concerned::All);
-        assert_eq!(still(&trunks), [None; 2]);
+        assert_eq!(still(&trunks), [Some(true); 2], "the change did not help");
+        assert_eq!(trunks.by_name["pbx"].unheard(now).unwrap().calls, 3, "counts go on");
+        trunks.reconfigured(&Concerned { all_media: true, ..Concerned::default() });
+        assert_eq!(still(&trunks), [Some(false); 2]);
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn rejections_are_past_after_three_answers_one_and_a_while_or_other_keys_of_that_trunk() {
+        let (start, name) = (Instant::now(), Arc::from("carrier"));
+        let mut trunks = Trunks::default();
+        trunks.state(&name);
+        let reject = |trunks: &mut Trunks, code| {
+            let said = Said { code, ..Said::default() };
+            trunks.rejected(start, "carrier", ("CA1", "+14155550100"), (Rejected::Always, &said));
+        };
+        let still = |trunks: &Trunks, seconds| {
+            let now = start + Duration::from_secs(seconds);
+            trunks.by_name["carrier"].rejected(now).map(|view| (view.still, view.good_since))
+        };
+        reject(&mut trunks, 403);
+        reject(&mut trunks, 503);
+        assert_eq!(still(&trunks, 3_000), Some((true, 0)), "nothing was answered since");
+        trunks.answered(start, "carrier");
+        assert_eq!((still(&trunks, 10), still(&trunks, 301)), (Some((true, 1)), Some((false, 1))));
+        (0..2).for_each(|_| trunks.answered(start, "carrier"));
+        assert_eq!(still(&trunks, 10), Some((false, 3)));
+        reject(&mut trunks, 403);
+        let view = trunks.by_name["carrier"].rejected(start).unwrap();
+        assert!(view.fix.starts_with("403: Check the allow list") && view.fix.contains(". 503: "), "{}", view.fix);
+        trunks.reconfigured(&Concerned { all_media: true, trunks: ["pbx".into()].into() });
+        assert_eq!(still(&trunks, 1), Some((true, 0)), "nothing of that carrier was changed");
+        trunks.reconfigured(&Concerned { all_media: false, trunks: ["carrier".into()].into() });
+        assert!(!still(&trunks, 1).unwrap().0);
     }
 
     #[test]

@@ -40,7 +40,7 @@ const STATUSES: &[Status] = statuses! {
     402: "", "The account has no credit.", "Check the balance of the carrier account.";
     403: "The called number or the caller ID is not allowed (denied, high_risk, caller_id_refused), or REFER is refused.",
         "The source address is not on the carrier's allow list, the caller ID is not yours, or the destination is not permitted.",
-        "Check the allow list for your public address (`trunkgate doctor`), the caller ID, and permissions for that country.";
+        "Check the allow list for your public address (`trunkgate doctor` shows it), the caller ID (`caller_id` of the route, `send_numbers` of the trunk), and the account's permissions for that country.";
     404: "No route matches the call (no_route).", "The number does not exist at the carrier, or has the wrong format.",
         "`trunkgate why --from TRUNK --called NUMBER`; for a carrier's 404 check `send_numbers`.";
     405: "A method that is not supported; REGISTER to a trunk without `accept_register`.", "The method is not supported. An OPTIONS answered so still proves that the peer is up.",

@@ -447,6 +447,8 @@ pub struct TrunkQuality {
     pub is_poor: bool,
     /// Whether calls are poor still: not three in a row were better since the last one.
     pub still: bool,
+    /// How many in a row were better since the last one.
+    pub good_since: u64,
     /// Figures of the last poor call; `null` where none was.
     pub cause: Option<String>,
     /// What would help; `null` where none was.
@@ -462,11 +464,13 @@ pub struct RejectedView {
     pub calls: u64,
     /// … of so many that it answered or rejected.
     pub of: u64,
-    /// Whether it has answered none since.
+    /// Whether it may reject calls still: it has not answered three in a row since, nor one and rejected none for five minutes.
     pub still: bool,
+    /// How many in a row it has answered since, at most three.
+    pub good_since: u64,
     /// With what, the most frequent first.
     pub answers: Vec<RejectionView>,
-    /// What would help with the most frequent one.
+    /// What would help with the most frequent codes.
     pub fix: String,
     /// The last of these calls.
     pub last_sid: String,
@@ -500,6 +504,8 @@ pub struct FaultView {
     pub last_sid: String,
     /// Whether that is so still: not three calls in a row were good since.
     pub still: bool,
+    /// How many were good since.
+    pub good_since: u64,
     /// Of sides that were not heard: what was wrong with how many of them, the newest last.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub kinds: Vec<KindView>,

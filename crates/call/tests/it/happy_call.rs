@@ -252,20 +252,24 @@ fn counters(bench: &mut Bench) -> Vec<std::sync::Arc<trunkgate_media::EndCounter
 
 #[test]
 fn what_was_heard_of_each_side_is_counted_at_the_end() {
-    for (heard, verdict) in [([50, 50], None), ([50, 0], Some("pbx")), ([0, 50], Some("carrier"))] {
+    let silent = [([50, 50], None), ([50, 0], Some("pbx")), ([0, 50], Some("carrier"))];
+    for ((heard, verdict), seconds) in silent.into_iter().flat_map(|one| [(one, 0), (one, 4)]) {
         let mut bench = Bench::new();
         let (mut caller, callee) = bench.answered();
         for (end, packets) in counters(&mut bench).iter().zip(heard) {
             end.rx_packets.set(packets);
             end.jitter_us.set(4_000);
         }
+        bench.pass(Duration::from_secs(seconds));
         bench.bye(&mut caller, &callee);
         let metrics = bench.gateway.metrics();
         let jitter = &metrics.rtp_jitter_seconds;
         let sides = heard.iter().filter(|packets| **packets > 0).count();
         assert_eq!(jitter.counts.iter().sum::<u64>(), sides as u64);
         assert!((jitter.sum - 0.004 * sides as f64).abs() < 1e-9);
-        assert_eq!(metrics.media_one_way.len(), 0, "too short for that");
+        let one_way: Vec<&str> = metrics.media_one_way.keys().map(|(trunk, _)| &**trunk).collect();
+        let expected: Vec<&str> = verdict.filter(|_| seconds > 0).into_iter().collect();
+        assert_eq!(one_way, expected, "a shorter call is too short for that");
         let sid = bench.reports[0].call.sid.clone();
         let story = bench.gateway.trace(&sid).unwrap().verdict;
         assert_eq!(story.contains("No media from"), verdict.is_some(), "{story}");

@@ -16,6 +16,10 @@ use trunkgate_story::trace::TraceItem;
 use crate::call::legs::leg::{Leg, StreamEnd};
 use crate::call::story::losses;
 
+/// From this duration on a call counts as one-way audio where its end came before the worker's word, which is due after
+/// [`UNHEARD_AFTER`](trunkgate_media::limits::UNHEARD_AFTER).
+const ONE_WAY_LEAST: Duration = Duration::from_secs(4);
+
 /// What a side's media is judged by.
 fn look(leg: &Leg) -> Option<Look> {
     leg.ends.iter().find(|slot| slot.remote.is_some()).map(|slot| Look::at(&slot.counters))
@@ -180,6 +184,14 @@ impl CallMedia {
         Side { before, ..side }.flaw().map(Box::new)
     }
 
+    /// A side that was not heard until the call's end, which came before the worker's word.
+    fn count_unheard(&self, cx: &mut Cx<'_>, leg: LegId) {
+        let Some(found) = cx.call.legs[leg].quality.unheard.clone() else { return };
+        let name = cx.edge.shown_name(&cx.call.legs.name_of(leg));
+        let line = format!("no media from {name} until the end of the call: {}", found.text);
+        cx.count_one_way(leg, false, line, found.fix);
+    }
+
     /// The last look at each side's media, before its ends are closed. In a call too short for the worker's word a side is
     /// unheard where the other one was heard.
     pub(crate) fn settle_hearing(&self, cx: &mut Cx<'_>) {
@@ -192,6 +204,7 @@ impl CallMedia {
             let is_heard = cx.call.legs[leg].view().rtp.rx_packets > 0;
             if !is_heard && (cx.call.legs[leg].quality.unheard.is_some() || silent == Some(leg)) {
                 let told = cx.call.legs[leg].quality.unheard.take();
+                let is_told = told.is_some();
                 let found = self.why_unheard(cx.call, cx.edge, leg, None);
                 // The last word counts, but for one that has forgotten who sent instead.
                 let keeps = |told: &Diagnosis, found: &Diagnosis| {
@@ -202,6 +215,9 @@ impl CallMedia {
                     (told, found) => found.or(told),
                 };
                 cx.call.legs[leg].quality.flaw = None;
+                if !is_told && cx.since_answer() >= ONE_WAY_LEAST {
+                    self.count_unheard(cx, leg);
+                }
             } else {
                 // What was so at the last look has hardly ended just before the call, unless something has come since.
                 let is_silent = look(&cx.call.legs[leg]).map(Look::heard)
