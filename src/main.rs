@@ -60,8 +60,12 @@ fn main() -> ExitCode {
         Verb::Drain { remote, undo, json } => client::drain(config, &remote, undo, json),
         Verb::Completions { shell } => shell::completions(shell),
         Verb::Man { folder } => shell::manual(folder.as_deref()),
-        Verb::Help { markdown: true, topic } => help::page(topic.as_deref()),
-        Verb::Help { topic: Some(topic), .. } => {
+        Verb::Help { markdown: true, topic } => {
+            help::page(Some(topic.join(" ").as_str()).filter(|topic| !topic.is_empty()))
+        }
+        Verb::Help { topic, .. } if topic.is_empty() => help_of(&mut Cli::command()),
+        Verb::Help { topic, .. } => {
+            let topic = topic.join(" ");
             let mut program = Cli::command();
             match program.find_subcommand_mut(&topic).filter(|v| !v.is_hide_set()) {
                 Some(verb) => help_of(&mut verb.clone().bin_name(format!("trunkgate {topic}"))),
@@ -71,7 +75,6 @@ fn main() -> ExitCode {
                 }
             }
         }
-        Verb::Help { topic: None, .. } => help_of(&mut Cli::command()),
     }
 }
 

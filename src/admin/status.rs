@@ -11,8 +11,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use trunkgate_call::UNSENT;
 use trunkgate_call::view::{
-    AgentView, FaultView, PeerView, RejectedView, RejectionView, SilentView, StrayView, TrunkQuality, TrunkView,
-    UnknownView,
+    AgentView, AppView, FaultView, PeerView, RejectedView, RejectionView, SilentView, StrayView, TrunkQuality,
+    TrunkView, UnknownView,
 };
 
 use super::ApiError;
@@ -25,6 +25,7 @@ use crate::runtime::reload::{ReloadError, Reloaded};
 use crate::runtime::transport::TlsFaultsView;
 use crate::system::problem::{Harm, Problem};
 use crate::system::text::number;
+use crate::webhooks::codes;
 
 /// How problems begin that `doctor` has lines of its own for.
 pub(crate) const OWN_LINES: [&str; 3] = ["packets not sent", "codecs do not match", "packets lost"];
@@ -165,6 +166,7 @@ impl StatusReport {
                 || report.trunks.iter().find(its).is_some_and(|trunk| is_unsent(trunk, silent.calls, silent.kind))
         };
         problems.extend(gateway.silent.iter().filter(|silent| !is_told(silent)).map(silent_now));
+        problems.extend(gateway.failing_apps.iter().filter_map(of_app));
         problems.extend(gateway.stray.map(stray_now));
         problems.extend(gateway.unknown.map(unknown_now));
         problems.extend(handle.shared.sockets.tls_faults.theirs(Instant::now()).map(tls_now));
@@ -225,7 +227,7 @@ impl StatusReport {
 fn rejected_reload(why: &str) -> Problem {
     let rejected = Problem::new(Harm::Restart, "the configuration file is rejected: a restart would fail");
     let shown = format!("{why}; the configuration before it stays in force");
-    let fix = "correct the file until `trunkgate check` accepts it, then `trunkgate reload`; do not restart the edge before that";
+    let fix = "correct the file until `trunkgate reload` accepts it; do not restart the edge before that";
     rejected.shown_by(shown).fixed_by(fix)
 }
 
@@ -271,6 +273,17 @@ fn of_agent(agent: &AgentView) -> Option<Problem> {
     let why = agent.last_problem.as_deref().unwrap_or("no answer");
     let problem = Problem::new(Harm::Calls, format!("agent {} {what}", agent.name)).shown_by(why);
     Some(problem.fixed_by(format!("trunkgate agent test {}", agent.name)))
+}
+
+/// An application that fails.
+fn of_app(app: &AppView) -> Option<Problem> {
+    let AppView { name, calls, of, still, good_since, code, cause, last_sid } = app;
+    let (meaning, fix) = codes::explain(*code).unwrap_or(("its documents could not be run", ""));
+    let shown = if cause.is_empty() { format!("error {code}: {meaning}") } else { format!("error {code}: {cause}") };
+    still.then(|| {
+        let what = format!("app {name} failed in {calls} of {of} calls of the last hour");
+        lately(Harm::Calls, *good_since, "not", what).shown_by(shown).fixed_by(fix).traced_in(last_sid)
+    })
 }
 
 /// A phone that wants to register as nobody that there is.

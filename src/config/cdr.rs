@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::ops::RangeInclusive;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -140,6 +141,11 @@ pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Fin
     keys::fill((keys::CDR, keys::PUT_CDR), Some(section), &mut both, around, findings);
     let (file, url) = (Some(both.file), Some(both.url));
     judge(section, file.as_ref().and_then(|file| missing_folder(&file.path)), findings);
+    if let Some(what) = file.as_ref().and_then(|file| special_file(&file.path)) {
+        let message = format!("`file` is {what}, not a regular file: start and reload may fail");
+        let help = "name a regular file; the edge creates it";
+        findings.warning(code::NO_CALL_RECORDS, section.get("file").map(Spanned::span), message, help);
+    }
     Cdr { file: file.filter(|file| file.path != Path::new("")), url: url.filter(|url| !url.url.is_empty()) }
 }
 
@@ -176,6 +182,18 @@ impl Config {
             None => findings.error_of_file(code::NO_CALL_RECORDS, message, CDR_HELP),
         }
         findings.into_sorted()
+    }
+}
+
+/// What stands at a path where there is something else than a regular file; pipes and /dev/null take records, too.
+fn special_file(path: &Path) -> Option<&'static str> {
+    let kind = std::fs::metadata(path).ok()?.file_type();
+    if kind.is_dir() {
+        Some("a directory")
+    } else if path != Path::new("/dev/null") && (kind.is_char_device() || kind.is_block_device()) {
+        Some("a device")
+    } else {
+        None
     }
 }
 

@@ -462,9 +462,8 @@ fn concerned((old, new): (&Config, &Config), differences: &[Difference]) -> Conc
 /// Trunks that a route leads to.
 fn led_to<'a>(config: &'a Config, route: &'a str) -> impl Iterator<Item = Arc<str>> + 'a {
     let targets = config.routes.iter().filter(move |one| *one.name == *route).flat_map(|one| &one.connect);
-    let alone = targets.flat_map(|target| match target {
-        TargetSpec::RingAll(all) => all.as_slice(),
-        one => std::slice::from_ref(one),
+    let alone = targets.flat_map(|target| {
+        if let TargetSpec::RingAll(all) = target { all.as_slice() } else { std::slice::from_ref(target) }
     });
     alone.filter_map(|target| match target {
         TargetSpec::Trunk { name, .. } => Some(Arc::from(name.as_str())),

@@ -222,7 +222,7 @@ pub enum Verb {
     #[command(after_help = examples::HELP)]
     Help {
         /// Verb, error code, reason slug or SIP status code [default: list of verbs]
-        topic: Option<String>,
+        topic: Vec<String>,
         /// Print all error codes as Markdown; with topic `reasons`: all reasons
         #[arg(long)]
         markdown: bool,

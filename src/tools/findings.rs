@@ -62,11 +62,11 @@ pub(crate) fn text(findings: &[Finding], code: u8) -> String {
         if fix.is_empty() {
             continue;
         }
-        let fix = format!("fix: {fix}");
+        let fix = format!("try: {fix}");
         let length = fix.chars().count();
         // What is to be copied into a shell stays in one piece where it can.
         let is_too_long = behind.len() + length > COLUMNS && REMEDY_COLUMN + length <= COLUMNS;
-        let is_whole_there = is_too_long && fix.starts_with("fix: sysctl ");
+        let is_whole_there = is_too_long && fix.starts_with("try: sysctl ");
         let column = if is_whole_there { " ".repeat(REMEDY_COLUMN) } else { behind.clone() };
         out.push_str(&wrapped(&column, &column, &fix));
     }
@@ -120,8 +120,8 @@ mod tests {
         ];
         let expected = "  ok    config       f.toml, 2 trunks, 1 routes\n  \
                         warn  udp buffers  rmem_max 212992 bytes\n                     \
-                        fix: sysctl -w net.core.rmem_max=4194304\n  \
-                        FAIL  dns          no address\n                     fix: the name\n\
+                        try: sysctl -w net.core.rmem_max=4194304\n  \
+                        FAIL  dns          no address\n                     try: the name\n\
                         1 failure, 1 warning (exit 1)\n";
         assert_eq!(text(&findings, 1), expected);
         let json: Value = findings.iter().map(json).collect();
@@ -141,7 +141,7 @@ mod tests {
         );
         let words = |line: &str| line.split_whitespace().count();
         assert!(page.lines().all(|line| line.chars().count() <= COLUMNS || words(line) == 1), "{page}");
-        assert!(page.contains(&format!("\n        fix: {command}\n")), "{page}");
+        assert!(page.contains(&format!("\n        try: {command}\n")), "{page}");
         let again: Vec<&str> = page.split_whitespace().collect();
         assert_eq!(again.iter().filter(|word| **word == "so").count(), 60, "nothing is lost");
     }

@@ -12,6 +12,7 @@ mod drops;
 mod pages;
 mod reasons;
 mod sip;
+mod twilio;
 mod words;
 
 /// Columns of an explanation.
@@ -34,7 +35,7 @@ pub fn explain(topic: &str) -> Option<String> {
         return Some(format!("{}: {}\n\n{}\n", code.id, code.title, code.text));
     }
     let found = sip::explain(topic).or_else(|| reasons::explain(topic)).or_else(|| words::explain(topic));
-    let found = found.or_else(|| pages::explain(topic));
+    let found = found.or_else(|| pages::explain(topic)).or_else(|| twilio::explain(topic));
     found.map(|text| wrapped(&text))
 }
 
@@ -52,7 +53,7 @@ fn unknown(topic: &str, verbs: &[&str]) -> String {
     let near = near.or_else(|| nearest(&lower, verbs.iter().copied())).or_else(|| sip::nearest(topic));
     let hint = near.map(|near| format!("Did you mean `trunkgate help {near}`?\n")).unwrap_or_default();
     format!(
-        "error: unknown help topic: {topic}\n{hint}Topics are verbs (calls), error codes (TG0104), SIP status codes (503), reasons \
+        "error: unknown help topic: {topic}\n{hint}Topics are verbs (calls), error codes (TG0104), SIP status codes (503), Twilio's error codes (11200), reasons \
          (no_route), flags, outcomes, causes and figures of calls (one_way, busy, MOS), columns (CPS), lines of doctor (sip_alg), metrics and their labels (trunkgate_call_mos, udp_unread).\n`trunkgate --help` lists the verbs, docs/codes.md the error codes, docs/reasons.md the reasons.\n"
     )
 }

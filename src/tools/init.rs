@@ -50,7 +50,19 @@ pub fn run(path: &Path, options: &InitOptions) -> ExitCode {
         return refuse(&format!("cannot write {}: {error}", path.display()));
     }
     println!("wrote {}", path.display());
+    for line in placeholders(&text) {
+        println!("to edit: {line}");
+    }
     check::run(path, false, false)
+}
+
+/// The addresses that no flag or answer has named, each with its line.
+fn placeholders(text: &str) -> impl Iterator<Item = String> {
+    let lines = text.lines().enumerate().filter(|(_, line)| line.contains("# placeholder: "));
+    lines.map(|(at, line)| {
+        let (value, what) = line.split_once("# placeholder: ").unwrap_or((line, ""));
+        format!("line {}, {} is a placeholder for the {what}", at + 1, value.trim_end())
+    })
 }
 
 fn refuse(message: &str) -> ExitCode {
@@ -186,7 +198,8 @@ fn compose(options: &InitOptions) -> Result<String, String> {
     if let Some((pbx_kind, pbx)) = pbx {
         connect.push(quoted("trunk:pbx"));
         let peer = quoted(&peer(pbx));
-        pbx_trunk = format!("[trunk.pbx]\n{}peers = [{peer}]\n{SRTP}\n", with_preset(pbx_kind));
+        let stand_in = if options.pbx.is_none() { "    # placeholder: address of the PBX" } else { "" };
+        pbx_trunk = format!("[trunk.pbx]\n{}peers = [{peer}]{stand_in}\n{SRTP}\n", with_preset(pbx_kind));
         outbound = format!("[[route]]\nname = \"outbound\"\nfrom = [\"pbx\"]\nconnect = [\"trunk:{kind}\"]\n\n");
     }
     let way = match (&options.agent, pbx) {
@@ -326,6 +339,16 @@ mod tests {
         let (twilio, _) = config::parse(Path::new("trunkgate.toml"), &twilio).unwrap();
         assert_eq!(twilio.trunks[0].peers[0].uri, "sip:acme.pstn.twilio.com");
         assert_eq!(twilio.trunks[0].media_from[0].to_string(), "168.86.128.0/18");
+    }
+
+    #[test]
+    fn addresses_that_nobody_gave_are_named_as_such() {
+        let told = |trunk, pbx| placeholders(&compose(&options(trunk, pbx)).unwrap()).collect::<Vec<String>>();
+        let [carrier, pbx] = &told(None, None)[..] else { panic!("two") };
+        assert!(carrier.contains("placeholder for the address of the carrier"), "{carrier}");
+        assert!(pbx.contains("peers = [\"sip:127.0.0.1:5080\"] is a placeholder for the address of the PBX"), "{pbx}");
+        assert_eq!(told(Some("twilio:acme"), None).len(), 1);
+        assert!(told(Some("twilio:acme"), Some("10.0.0.5")).is_empty());
     }
 
     #[test]

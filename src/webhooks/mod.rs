@@ -5,6 +5,7 @@
 //! documents, so each is judged by a [`Reach`](crate::system::reach::Reach).
 
 pub(crate) mod client;
+pub(crate) mod codes;
 mod connection;
 pub(crate) mod figures;
 pub(crate) mod media;

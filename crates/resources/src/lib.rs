@@ -5,6 +5,7 @@ pub mod addressing;
 pub mod admission;
 pub mod agents;
 pub mod app;
+pub mod apps;
 pub mod breaker;
 pub mod challenge;
 pub mod config;

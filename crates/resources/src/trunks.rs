@@ -188,6 +188,8 @@ pub struct Trunks {
     by_name: BTreeMap<Arc<str>, TrunkState>,
     /// Attempts for which there may be a place now.
     woken: Vec<Waiting>,
+    /// When each alarm was logged last: trunk and reason.
+    alarms: BTreeMap<(Arc<str>, &'static str), Instant>,
 }
 
 /// Where the bucket of a direction stands.
@@ -518,6 +520,16 @@ impl Trunks {
         due
     }
 
+    /// Whether an alarm of a trunk, with this reason, is to be logged now: not `again` after the last one.
+    pub fn may_alarm(&mut self, now: Instant, alarm: (Arc<str>, &'static str), again: Duration) -> bool {
+        let told = self.alarms.get(&alarm);
+        let is_due = told.is_none_or(|at| now.saturating_duration_since(*at) >= again);
+        if is_due {
+            self.alarms.insert(alarm, now);
+        }
+        is_due
+    }
+
     /// How a trunk has done lately.
     pub fn figures(&self, now: Instant, name: &str) -> Figures {
         self.by_name.get(name).map_or_else(|| Standing::default().figures(now), |state| state.standing.figures(now))
@@ -552,6 +564,13 @@ impl Trunks {
     pub fn problem(&mut self, now: Instant, name: &str, text: String) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.last_problem = Some((text, now));
+        }
+    }
+
+    /// Forgets what went wrong last where it was that this address did not answer.
+    pub fn answers_again(&mut self, name: &str, address: &str) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.last_problem.take_if(|(text, _)| text.starts_with(address));
         }
     }
 

@@ -287,7 +287,7 @@ reasons! {
         sentence: "a target rejected the call",
         cause: "The target answered with a 4xx, 5xx or 6xx status; the trace and the call record contain it. Outcome: 486 and 600 \
              busy; 408 and 480 no_answer; other 4xx and 6xx refused; 5xx failed. `trunkgate help CODE` explains the status.",
-        fix: Some("check the log of the target: it knows why it rejected the call"),
+        fix: Some("`trunkgate trace SID` has the target's code and words, `trunkgate help CODE` what to do for that code; its own log knows more"),
         q850: 21,
         outcome: "failed",
     }

@@ -259,12 +259,35 @@ pub struct StatusView {
     pub trunks: Vec<TrunkView>,
     /// Agents.
     pub agents: Vec<AgentView>,
+    /// Applications that failed in calls of the last hour.
+    pub failing_apps: Vec<AppView>,
     /// SIP from addresses of no trunk, where some came in the last hour.
     pub unknown: Option<UnknownView>,
     /// Phones that want to register as nobody that there is, where some did in the last hour.
     pub stray: Option<StrayView>,
     /// Who is not heard in live calls.
     pub silent: Vec<SilentView>,
+}
+
+/// An application that failed in calls of the last hour.
+#[derive(Debug, Clone, Serialize)]
+pub struct AppView {
+    /// Its name.
+    pub name: String,
+    /// In how many calls …
+    pub calls: u64,
+    /// … of so many.
+    pub of: u64,
+    /// Whether it may fail still: not three calls in a row went well since.
+    pub still: bool,
+    /// How many in a row went well since.
+    pub good_since: u64,
+    /// Twilio's error code of the last failure.
+    pub code: u32,
+    /// What the edge's own request said; empty where the code is about the application's answer.
+    pub cause: String,
+    /// The last of these calls.
+    pub last_sid: String,
 }
 
 /// A side that is not heard in calls that are up.

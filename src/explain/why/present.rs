@@ -139,11 +139,14 @@ fn of_agent(agent: &Value) -> Vec<String> {
         }
         _ => {}
     }
+    // Of an agent that is down the failed probe is what went wrong last.
+    let is_told = agent["state"] == "down" && problem().starts_with("probe");
     if let Some(at) = agent["last_probe"].as_str() {
-        now.push(match agent["probe_ms"].as_f64() {
-            Some(ms) => format!("probe answered in {ms:.1} ms{}", ago(at)),
-            None => format!("probe failed{}", ago(at)),
-        });
+        match agent["probe_ms"].as_f64() {
+            Some(ms) => now.push(format!("probe answered in {ms:.1} ms{}", ago(at))),
+            None if is_told => {}
+            None => now.push(format!("probe failed{}", ago(at))),
+        }
     }
     if let (Some(talking), Some(most @ 1..)) = (agent["talking"].as_u64(), agent["max_sessions"].as_u64())
         && talking >= most

@@ -13,7 +13,9 @@ use crate::system::terminal;
 use crate::system::text::{number, span};
 
 /// Heads of the tables: trunks, peers, agents, calls, and legs of a call. `help` explains each.
-const TRUNK_HEADS: [&str; 8] = ["TRUNK", "STATE", "CALLS", "CPS", "ANSWERED", "MOS", "LATELY", "LAST PROBLEM"];
+const TRUNK_HEADS: [&str; 8] = ["TRUNK", "STATE", "CALLS", "CPS", "EVER ANSWERED", "MOS", "LATELY", "LAST PROBLEM"];
+/// Characters of a problem's evidence in the first line.
+const EVIDENCE_CHARS: usize = 80;
 const PEER_HEADS: [&str; 6] = ["PEER", "TRUNK", "STATE", "ADDRESS", "LAST OPTIONS", "RTT"];
 const AGENT_HEADS: [&str; 8] =
     ["AGENT", "STATE", "SESSIONS", "LOST", "PROBE MS", "TURN P50/P95", "LAST PROBLEM", "URL"];
@@ -74,9 +76,9 @@ fn at_a_glance(answer: &Value) -> String {
         None => ("–", RED),
     };
     let all = answer["problem_details"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let mut headlines = all.iter().filter_map(|problem| problem["headline"].as_str());
     // That the edge drains, or starts, is the state.
-    let first = headlines.find(|headline| *headline != state);
+    let first = all.iter().find(|problem| problem["headline"].as_str().is_some_and(|headline| headline != state));
+    let first = first.map(in_brief);
     match (all.len(), first) {
         (0, _) => format!("{}, no problems", paint(state, colour)),
         (problems, None) => paint(&format!("{state}, {}", number(problems, "problem")), RED),
@@ -84,6 +86,17 @@ fn at_a_glance(answer: &Value) -> String {
             format!("{}, {}: {first}", paint(state, colour), paint(&number(problems, "problem"), RED))
         }
     }
+}
+
+/// The headline of a problem and the beginning of what shows it.
+fn in_brief(problem: &Value) -> String {
+    let headline = problem["headline"].as_str().unwrap_or("–");
+    let Some(evidence) = problem["evidence"].as_str() else { return headline.to_owned() };
+    let mut brief: String = evidence.chars().take(EVIDENCE_CHARS).collect();
+    if brief.len() < evidence.len() {
+        brief.push('…');
+    }
+    format!("{headline}: {brief}")
 }
 
 /// The problems of `status`, each with its fix and the command that shows more in lines of their own.
@@ -676,7 +689,7 @@ mod tests {
         let narrow = status(&answer, Some(80));
         assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
         let words = narrow.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(words.contains("carrier up, calls 3 / –, cps 0, answered 50 % of 8, last problem"), "{words}");
+        assert!(words.contains("carrier up, calls 3 / –, cps 0, ever answered 50 % of 8, last problem"), "{words}");
         assert!(
             words.contains("desk down, sessions 2, lost 1, turn p50/p95 812/1320 ms, last problem 503")
                 && words.contains("url wss://"),

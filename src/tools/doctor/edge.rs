@@ -59,7 +59,9 @@ fn of_problem(problem: &Value) -> Finding {
         ["headline", "evidence", "fix", "command"].map(|key| problem[key].as_str());
     let evidence = evidence.map(|evidence| format!(": {evidence}")).unwrap_or_default();
     let text = format!("{}{evidence}", headline.unwrap_or("–"));
-    let fix = match (fix, command) {
+    // Who reads this has run doctor.
+    let fix = fix.map(|fix| fix.replace(" (trunkgate doctor)", "").replace(" (`trunkgate doctor`)", ""));
+    let fix = match (fix.as_deref(), command) {
         (Some(fix), Some(command)) => format!("{fix} ({command})"),
         (Some(one), None) | (None, Some(one)) => one.to_owned(),
         (None, None) => NO_FIX.to_owned(),

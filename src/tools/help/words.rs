@@ -50,13 +50,13 @@ const WORDS: &[(&str, &str, &str)] = &[
     ),
     (
         "answered",
-        "outcome of a call, state of a leg; column ANSWERED of status",
+        "outcome of a call, state of a leg; column EVER ANSWERED of status",
         "The caller was answered, or the leg. The column has the answer-seizure ratio (ASR): the share of calls to the trunk that were answered.",
     ),
     (
         "asr",
         "figure of a trunk",
-        "Answer-seizure ratio: the share of calls to the trunk that were answered. Column ANSWERED of `status` and `top`.",
+        "Answer-seizure ratio: the share of calls to the trunk that were answered. Column EVER ANSWERED of `status`, ASR of `top`.",
     ),
     ("busy", "outcome of a call", "The target was busy or declined the call."),
     ("no_answer", "outcome of a call", "The target rang and did not answer within `ring_timeout`."),
@@ -129,6 +129,7 @@ const WORDS: &[(&str, &str, &str)] = &[
         "what a problem harms (harm)",
         "The configuration in force is not that of the file, or soon causes harm.",
     ),
+    ("past", "what a problem harms (harm)", "Calls of the last hour; the latest went well."),
     ("telemetry", "what a problem harms (harm)", "Log lines, traces or captures are lost."),
     ("strangers", "what a problem harms (harm)", "Requests from unknown sources are refused."),
     (
@@ -239,7 +240,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     (
         "packet_loss",
         "line of `doctor`",
-        "Whether calls of the last hour lost much of their audio: `trunkgate help loss`.",
+        "Whether calls of the last hour lost much of their audio on the way: share and direction by trunk. `mtr -u ADDRESS` shows where on the path; `trunkgate calls --flag loss` lists the calls, `trunkgate trace SID` has when and how much.",
     ),
     (
         "running_edge",

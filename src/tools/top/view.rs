@@ -23,6 +23,9 @@ const CODES: usize = 3;
 const NARROWEST: usize = 20;
 /// Trunks and agents that have a line; further ones are counted.
 const PARTIES: usize = 6;
+/// Problems that are shown, and the lines of each: the rest of the terminal is for calls.
+const PROBLEMS: usize = 3;
+const PROBLEM_LINES: usize = 2;
 /// The keys of the list, of a call, and while something is asked.
 const LIST_KEYS: &str =
     "Enter ladder  r raw  / filter  F5 clear ended  Del hang up  p pause  F8 colours  F1 help  q quit";
@@ -113,21 +116,29 @@ fn head(state: &State, width: u16) -> Text<'static> {
     }
     for (key, name, said) in [("trunks", "trunk", &state.seen.trunks), ("agents", "agent", status)] {
         let all = said[key].as_array().map(Vec::as_slice).unwrap_or_default();
-        lines.extend(all.iter().take(PARTIES).map(|party| party_line(state, name, party)));
+        lines.extend(all.iter().take(PARTIES).flat_map(|party| party_lines(state, (name, party), width)));
         if all.len() > PARTIES {
             lines.push(Line::raw(format!("  and {} more {key}: `trunkgate status`", all.len() - PARTIES)));
         }
     }
-    for problem in problems {
-        // What is wrong is told to its end.
+    for problem in problems.iter().take(PROBLEMS) {
         let all = wrapped(&format!("! {}", text(problem)), 2, Some(usize::from(width).max(NARROWEST)));
-        lines.extend(all.lines().map(|line| Line::styled(line.to_owned(), colour(state, Color::Red))));
+        lines.extend(
+            all.lines().take(PROBLEM_LINES).map(|line| Line::styled(line.to_owned(), colour(state, Color::Red))),
+        );
+        if all.lines().count() > PROBLEM_LINES {
+            lines.push(Line::styled("  … `trunkgate status` has the rest", colour(state, Color::Red)));
+        }
+    }
+    if problems.len() > PROBLEMS {
+        let more = format!("! and {} more: `trunkgate status`", problems.len() - PROBLEMS);
+        lines.push(Line::styled(more, colour(state, Color::Red)));
     }
     Text::from(lines)
 }
 
-/// One trunk or agent.
-fn party_line(state: &State, kind: &str, party: &Value) -> Line<'static> {
+/// One trunk or agent; codes and its last problem have a line of their own where they would be cut.
+fn party_lines(state: &State, (kind, party): (&str, &Value), width: u16) -> Vec<Line<'static>> {
     let up = party["state"].as_str().unwrap_or("–");
     let style = colour(state, if up == "down" { Color::Red } else { Color::Green });
     let count = match kind {
@@ -141,11 +152,17 @@ fn party_line(state: &State, kind: &str, party: &Value) -> Line<'static> {
         party["answered_ratio"].as_f64().map(|ratio| format!("   ASR {:.0} %{}", ratio * 100.0, of(&party["tried"])));
     let codes = codes(&party["hour"]["codes"]);
     let problem = party["last_problem"].as_str().map(|what| format!("   last: {}", plain(what)));
-    Line::from(vec![
+    let rest = codes + &problem.unwrap_or_default();
+    let mut line = Line::from(vec![
         Span::raw(format!("{kind} {:16} ", text(&party["name"]))),
         Span::styled(format!("{:8}", plain(up)), style),
-        Span::raw(format!("{count}{}{codes}{}", answered.unwrap_or_default(), problem.unwrap_or_default())),
-    ])
+        Span::raw(format!("{count}{}", answered.unwrap_or_default())),
+    ]);
+    if line.width() + rest.chars().count() <= usize::from(width) {
+        line.push_span(Span::raw(rest));
+        return vec![line];
+    }
+    vec![line, Line::raw(format!("   {rest}"))]
 }
 
 /// Returns half and nearly all of an agent's turns, where there were some.
@@ -349,12 +366,16 @@ Enter ladder  r raw  / filter  F5 clear ended  Del hang up  p pause  F8 colours 
     }
 
     #[test]
-    fn a_problem_is_told_to_its_end() {
+    fn a_long_problem_leaves_room_for_calls_and_says_where_its_end_is() {
         let mut state = state();
         let long = format!("trunk pbx is down: {}the end", "no answer to OPTIONS, ".repeat(8));
         state.seen.status["problems"] = json!([long]);
         let page = shown(&state, (80, 30));
-        assert!(page.contains("the end") && page.contains("! trunk pbx is down"), "{page}");
+        assert!(page.contains("… `trunkgate status` has the rest") && page.contains("! trunk pbx is down"), "{page}");
+        assert!(!page.contains("the end"), "{page}");
+        state.seen.status["problems"] = json!(["one", "two", "three", "four", "five"]);
+        let page = shown(&state, (80, 30));
+        assert!(page.contains("! three") && page.contains("! and 2 more: `trunkgate status`"), "{page}");
     }
 
     #[test]

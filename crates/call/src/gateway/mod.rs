@@ -320,6 +320,7 @@ impl Gateway {
             ports: self.media_ports(),
             trunks: edge.table.trunks().iter().map(|trunk| edge.trunk_view(now, trunk)).collect(),
             agents: self.agents(now),
+            failing_apps: edge.table.apps().iter().filter_map(|app| edge.apps.view(now, &app.name)).collect(),
             unknown: self.unknown_sources(now),
             stray: self.edge.sources.strays.lately(now),
             silent: self.silent_now(),

@@ -27,6 +27,7 @@ use crate::addressing::Addressing;
 use crate::admission::Admission;
 use crate::agents::Agents;
 use crate::app::{AppQuestion, AppWanted, DocumentRequest};
+use crate::apps::Apps;
 use crate::config::{GatewayConfig, Settings};
 use crate::deadlines::Deadlines;
 use crate::health::Healths;
@@ -150,8 +151,6 @@ pub struct Edge {
     pub quotas: Quotas,
     /// Calls whose early media goes to an address that is not proven.
     pub unproven_early: UnprovenEarly,
-    /// When each alarm was last told: trunk and reason.
-    pub alarms: BTreeMap<(Arc<str>, &'static str), Instant>,
     /// Health of each address.
     pub health: Healths,
     /// Registrations of this edge with trunks.
@@ -160,6 +159,8 @@ pub struct Edge {
     pub registrar: Registrar,
     /// State of each agent.
     pub agents: Agents,
+    /// How calls of each application went.
+    pub apps: Apps,
     /// Limits of the edge, and fair shares of them.
     pub admission: Admission,
     /// Emergency calls that go before others.
@@ -213,11 +214,11 @@ impl Edge {
             trunks: Trunks::default(),
             quotas: Quotas::default(),
             unproven_early: UnprovenEarly::default(),
-            alarms: BTreeMap::new(),
             health: Healths::default(),
             registrations: Registrations::default(),
             registrar: Registrar::default(),
             agents: Agents::default(),
+            apps: Apps::default(),
             metrics: Metrics::new(),
             recent: Recent::default(),
             wall,
@@ -272,6 +273,7 @@ impl Edge {
             self.configure_registrations(now);
             self.configure_registrar();
             self.agents.configure(now, &self.table);
+            self.apps.configure(&self.table);
             self.note_skipped();
             self.note_waiting();
         }

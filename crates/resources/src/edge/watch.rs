@@ -137,6 +137,7 @@ impl Edge {
         let Some(before) = self.health.heard(spot, rtt).filter(|before| *before != Some(true)) else { return };
         if let Some(peer) = self.shown_spot(spot).filter(|_| before == Some(false)) {
             self.log("", format!("trunk {}: {peer} answers again", spot.trunk), None);
+            self.trunks.answers_again(&spot.trunk, &spot.address.to_string());
         }
         self.show_spot(spot);
     }
@@ -528,11 +529,10 @@ impl Edge {
         let key = (trunk.clone(), reason.as_str());
         *self.metrics.limits_reached.entry(key.clone()).or_default() += 1;
         let again = Duration::from_secs(ALARM_SECONDS);
-        let is_fresh = self.alarms.get(&key).is_some_and(|told| now.saturating_duration_since(*told) < again);
+        let is_due = self.trunks.may_alarm(now, key, again);
         let text = format!("trunk {trunk}: {} ({what})", reason.sentence());
         self.trunks.problem(now, trunk, text.clone());
-        if !is_fresh {
-            self.alarms.insert(key, now);
+        if is_due {
             self.warn(call, format!("alarm: {text}"), Some(reason));
         }
     }

@@ -225,6 +225,7 @@ impl Runner<'_> {
         }
         let Some(run) = self.end_program(cx) else { return };
         let is_announcement = run.is_announcement();
+        cx.edge.apps.over(cx.now, &run.app.name, code.is_some());
         self.parts.search.controller = run.behind;
         let reason = match code {
             Some(_) => ReasonSlug::AppFailed,
@@ -235,7 +236,10 @@ impl Runner<'_> {
             return self.end_or_refuse(cx, reason);
         }
         self.parts.bridge.media.stop_player(cx);
-        let detail = code.map(|code| format!("{}, error {code}", reason.sentence()));
+        let detail = code.map(|code| {
+            let told = cx.edge.apps.told(&run.app.name, cx.call.legs.sid());
+            format!("{}, {}", reason.sentence(), told.unwrap_or_else(|| format!("error {code}")))
+        });
         let failure = Failure { detail, ..Failure::unreached(reason) };
         self.parts.bridge.negotiation.note_failure(cx, None, &run.app.target(), &failure);
         if cx.call.state == State::Rerouting {
@@ -292,7 +296,9 @@ impl Runner<'_> {
         while let Some(step) = self.parts.program.as_mut().and_then(|run| run.program.poll_output()) {
             self.last_step(cx, step);
         }
-        self.end_program(cx);
+        if let Some(run) = self.end_program(cx) {
+            cx.edge.apps.over(cx.now, &run.app.name, false);
+        }
     }
 
     /// Carries out a step of a program that has no caller any more.

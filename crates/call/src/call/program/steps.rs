@@ -148,7 +148,12 @@ impl Runner<'_> {
             Note::Warning { code, text } => format!("{verb}{at}: warning {code}: {text}"),
             Note::Error { code, text } => format!("{verb}{at}: error {code}: {text}"),
         };
-        if let Note::Error { code, .. } = note {
+        if let Note::Error { code, text } = note {
+            if let Some(run) = &self.parts.program {
+                // 112xx are about our request; what the application answered is in the trace alone.
+                let own = if (11_200..11_300).contains(&u32::from(*code)) { text.as_str() } else { "" };
+                cx.edge.apps.error(&run.app.name, cx.call.legs.sid(), u32::from(*code), own);
+            }
             // What an application answers may hold numbers and secrets: the trace has it, no log line.
             let sid = cx.call.legs.sid().to_owned();
             cx.edge.warn(&sid, format!("application: {verb}: error {code}"), None);

@@ -1,0 +1,119 @@
+//! How calls of each application went in the last hour: whether its documents could be run to their end.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use trunkgate_route::Table;
+use trunkgate_story::last_hour::LastHour;
+use trunkgate_story::view::AppView;
+
+use crate::limits::HEARD_AGAIN;
+
+/// Applications by name.
+#[derive(Debug, Default)]
+pub struct Apps {
+    by_name: BTreeMap<Arc<str>, AppState>,
+}
+
+/// One application's calls.
+#[derive(Debug, Default)]
+struct AppState {
+    /// Calls, and those of them in which it failed.
+    calls: LastHour<2>,
+    /// The last error in any of its calls.
+    error: AppError,
+    /// The error of the last call in which it failed.
+    failed: AppError,
+    /// Calls in a row since then in which it did not fail.
+    good: u64,
+}
+
+/// An error of an application in one call.
+#[derive(Debug, Clone, Default)]
+struct AppError {
+    code: u32,
+    /// What our own request said; nothing of what the application answered.
+    text: String,
+    sid: String,
+}
+
+impl Apps {
+    /// Forgets applications that are no longer in the table.
+    pub fn configure(&mut self, table: &Table) {
+        self.by_name.retain(|name, _| table.app(name).is_some());
+    }
+
+    /// Notes an error in a call, which need not be the end of the application's part in it.
+    pub fn error(&mut self, name: &Arc<str>, sid: &str, code: u32, text: &str) {
+        self.state(name).error = AppError { code, text: text.to_owned(), sid: sid.to_owned() };
+    }
+
+    /// Returns the last error of an application, where it was in this call: what our request said, else the code alone.
+    pub fn told(&self, name: &str, sid: &str) -> Option<String> {
+        let AppError { code, text, .. } =
+            self.by_name.get(name).map(|state| &state.error).filter(|one| one.sid == sid)?;
+        Some(if text.is_empty() { format!("error {code}") } else { format!("error {code}: {text}") })
+    }
+
+    /// Notes that an application's part in a call is over; `failed`: its documents could not be run.
+    pub fn over(&mut self, now: Instant, name: &Arc<str>, failed: bool) {
+        let state = self.state(name);
+        state.calls.count(now, [true, failed]);
+        if failed {
+            (state.failed, state.good) = (state.error.clone(), 0);
+        } else {
+            state.good = state.good.saturating_add(1);
+        }
+    }
+
+    /// Returns the application's last hour; `None`: it failed in no call.
+    pub fn view(&self, now: Instant, name: &str) -> Option<AppView> {
+        let state = self.by_name.get(name)?;
+        let [of, calls] = state.calls.sums(now);
+        let AppError { code, text, sid } = state.failed.clone();
+        (calls > 0).then(|| AppView {
+            name: name.to_owned(),
+            calls,
+            of,
+            still: state.good < HEARD_AGAIN,
+            good_since: state.good,
+            code,
+            cause: text,
+            last_sid: sid,
+        })
+    }
+
+    fn state(&mut self, name: &Arc<str>) -> &mut AppState {
+        self.by_name.entry(name.clone()).or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn an_application_fails_until_three_calls_went_well() {
+        let (now, name) = (Instant::now(), Arc::from("ivr"));
+        let mut apps = Apps::default();
+        apps.over(now, &name, false);
+        assert!(apps.view(now, "ivr").is_none() && apps.view(now, "other").is_none());
+        apps.error(&name, "CA1", 11_205, "connection refused");
+        apps.over(now, &name, true);
+        // An error that its fallback makes good.
+        apps.error(&name, "CA2", 11_200, "500");
+        apps.over(now, &name, false);
+        assert_eq!(apps.told("ivr", "CA2").as_deref(), Some("error 11200: 500"));
+        assert_eq!(apps.told("ivr", "CA1"), None, "that was another call's");
+        let view = apps.view(now, "ivr").unwrap();
+        assert_eq!((view.calls, view.of, view.still, view.good_since), (1, 3, true, 1));
+        assert_eq!((view.code, view.cause.as_str(), view.last_sid.as_str()), (11_205, "connection refused", "CA1"));
+        (0..2).for_each(|_| apps.over(now, &name, false));
+        assert!(!apps.view(now, "ivr").unwrap().still);
+        assert!(apps.view(now + Duration::from_secs(7_200), "ivr").is_none());
+    }
+}

@@ -1,0 +1,88 @@
+//! Twilio's error codes of applications: what each means here, and what to do.
+
+/// Code, meaning, what to do.
+const CODES: &[(u32, &str, &str)] = &[
+    (
+        11_100,
+        "A URL in the document is malformed or not allowed there",
+        "correct the URL; a document that came over HTTP names no files",
+    ),
+    (
+        11_200,
+        "A document or sound could not be fetched: no answer in time, an HTTP status of 400 or more, or a missing file",
+        "check the application's own log for this request; `trunkgate trace SID` shows the URL, status and body",
+    ),
+    (
+        11_205,
+        "No TCP connection to the application, or its address is not allowed",
+        "check that the application runs and its port; an application in a private network needs `allow_private = true` in [app.NAME]",
+    ),
+    (11_206, "The answer is not HTTP", "check scheme and port of the URL"),
+    (11_210, "The host of the URL is not found in DNS", "check the host name; `trunkgate doctor` tests the resolver"),
+    (
+        11_215,
+        "Too many redirects, or documents that lead to each other without end",
+        "check Location headers and <Redirect>",
+    ),
+    (11_216, "A redirect without a usable Location", "check the Location header of the answer"),
+    (11_220, "The TLS handshake failed", "check that the port speaks TLS: `openssl s_client -connect HOST:PORT`"),
+    (11_235, "The certificate is for another host", "use the name of the certificate in the URL"),
+    (11_236, "The certificate has expired or is not valid yet", "renew the application's certificate; check the clock"),
+    (
+        11_237,
+        "The certificate is not from a known authority",
+        "use a certificate of a public authority, with its chain",
+    ),
+    (11_243, "The connection policy in the URL's fragment is malformed", "check #rc, #rp, #ct, #rt and #tt of the URL"),
+    (11_750, "The document exceeds 64 KiB or another limit", "shorten the document"),
+    (
+        12_100,
+        "The document is not well-formed XML",
+        "`trunkgate trace SID` shows line and column; check what the application answers on errors",
+    ),
+    (12_102, "The root element is not <Response>", "answer <Response>…</Response>"),
+    (12_200, "An element or attribute is unknown, misplaced or not available here", "see docs/twilio-compat.md"),
+    (12_300, "The answer's Content-Type cannot be used", "answer text/xml (or audio for <Play>)"),
+    (
+        13_201,
+        "A verb that may not be used for the called party's document",
+        "use Say, Play, Pause, Gather, Hangup or Redirect there",
+    ),
+    (13_215, "A noun of <Dial> that is not available here", "see docs/twilio-compat.md"),
+    (13_223, "<Dial> has no party to call", "give a number, <Number> or <Sip>"),
+    (13_243, "<Sip> has no SIP URI", "give sip:USER@HOST"),
+    (13_250, "<Dial> has too many nouns", "call at most ten parties at once"),
+    (13_252, "A SIP header of <Sip> is incomplete or may not be set", "use X- headers"),
+    (13_320, "<Gather> has a nested verb that it cannot have", "use Say, Play or Pause there"),
+    (13_326, "<Gather> asks for an input that is not available here", "use input=\"dtmf\""),
+    (13_430, "`digits` of <Play> is not a string of digits", "use 0-9, *, #, A-D and w"),
+    (13_520, "<Say> has no text", "give a text"),
+    (13_521, "<Say> has too much text", "use several <Say>"),
+    (14_103, "<Message> has neither text nor media", "give a text"),
+    (14_109, "A messaging document has too many replies", "answer fewer <Message>"),
+    (14_110, "A messaging document has a verb that only calls have, or an unknown one", "use <Message> and <Redirect>"),
+];
+
+/// Returns what a code means and what to do.
+pub(crate) fn explain(code: u32) -> Option<(&'static str, &'static str)> {
+    CODES.iter().find(|(known, ..)| *known == code).map(|(_, meaning, fix)| (*meaning, *fix))
+}
+
+/// Returns all codes.
+#[cfg(test)]
+pub(crate) fn all() -> impl Iterator<Item = u32> {
+    CODES.iter().map(|(code, ..)| *code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_stand_in_order_and_those_of_our_requests_are_explained() {
+        assert!(all().is_sorted());
+        for code in [11_200, 11_205, 11_750, 12_100, 12_300] {
+            assert!(explain(code).is_some(), "{code}");
+        }
+    }
+}
