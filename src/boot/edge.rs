@@ -304,7 +304,7 @@ fn start_texts(texts: SmsThread, store: Store, handle: &Handle) -> io::Result<Jo
 /// Starts the thread that asks applications: what takes time there keeps nothing else waiting.
 fn start_apps(handle: &Handle) -> io::Result<(mpsc::Sender<AppQuestion>, JoinHandle<()>)> {
     let (questions, questions_in) = mpsc::channel(limits::APP_QUESTIONS);
-    let apps = Apps::new(handle.clone(), questions_in).map_err(io::Error::other)?;
+    let apps = Apps::new(handle.clone(), questions_in);
     let (builder, runtime) = runtime("apps")?;
     let thread = builder.spawn(move || {
         runtime.block_on(apps.keep());

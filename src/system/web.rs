@@ -16,6 +16,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::OnceCell;
 use url::Url;
 
 use crate::limits::WEB_HEAD_BYTES;
@@ -100,6 +101,20 @@ impl<S: Stream> AsyncWrite for Bounded<S> {
 /// What the cryptography cannot do.
 pub(crate) fn trusting(trust: Trust) -> Result<Arc<ClientConfig>, String> {
     believing(Servers::new(Some(trust), Vec::new()))
+}
+
+/// TLS towards services whose certificates the system's roots must have issued. The roots are read at the first use: some hundred
+/// files, on a thread that nothing else waits for.
+///
+/// # Errors
+/// What the cryptography cannot do.
+pub(crate) async fn trusting_system() -> Result<Arc<ClientConfig>, String> {
+    static MADE: OnceCell<Arc<ClientConfig>> = OnceCell::const_new();
+    let read = || async {
+        let made = tokio::task::spawn_blocking(|| trusting(Trust::of_system())).await;
+        made.map_err(|error| error.to_string())?
+    };
+    MADE.get_or_try_init(read).await.cloned()
 }
 
 /// The same by a judge of its own.
@@ -195,28 +210,22 @@ pub(crate) struct Answer {
     pub(crate) is_whole: bool,
 }
 
-/// Asks, and trusts whom the system trusts.
-#[derive(Clone)]
-pub(crate) struct WebClient {
-    tls: Arc<ClientConfig>,
-}
-
-impl WebClient {
-    /// Reads the system's certificates.
-    pub(crate) fn new() -> Result<WebClient, String> {
-        Ok(WebClient { tls: trusting(Trust::of_system())? })
-    }
-
-    /// Sends a request, whose target and Host are those of `url`; of the answer's body `most` bytes are read.
-    pub(crate) async fn ask(
-        &self,
-        url: &Url,
-        request: Request<Full<Bytes>>,
-        most: impl Fn(StatusCode) -> u64,
-    ) -> Result<Answer, Fault> {
-        let stream = connect(url, || Ok(Arc::clone(&self.tls)), most(StatusCode::OK)).await.map_err(Fault::NotSent)?;
-        exchange(stream, request, most).await
-    }
+/// Sends a request, whose target and Host are those of `url`, over a connection of its own, and trusts whom the system trusts; of
+/// the answer's body `most` bytes are read.
+///
+/// # Errors
+/// Why there is no answer.
+pub(crate) async fn ask(
+    url: &Url,
+    request: Request<Full<Bytes>>,
+    most: impl Fn(StatusCode) -> u64,
+) -> Result<Answer, Fault> {
+    let tls = match url.scheme() {
+        "https" => trusting_system().await,
+        _ => Err("no TLS".to_owned()),
+    };
+    let stream = connect(url, || tls, most(StatusCode::OK)).await.map_err(Fault::NotSent)?;
+    exchange(stream, request, most).await
 }
 
 /// Sends a request over a connection; of the answer's body `most` bytes are read.
@@ -303,7 +312,7 @@ mod tests {
             drop(stream.read_buf(&mut request).await);
         });
         let request = post(&url).body(Full::new(Bytes::new())).unwrap();
-        WebClient::new().unwrap().ask(&url, request, |_| 1 << 20).await
+        ask(&url, request, |_| 1 << 20).await
     }
 
     #[tokio::test]

@@ -18,36 +18,33 @@ use super::target::{BadUrl, Target};
 use crate::limits::{
     WEBHOOK_ADDRESSES, WEBHOOK_LOOK_UPS, WEBHOOK_REDIRECTS, WEBHOOK_RETRY_PAUSE_MILLISECONDS, WEBHOOKS_AT_ONCE,
 };
-use crate::system::certificates::Trust;
 use crate::system::connector::{Connector, look_up_within};
 use crate::system::reach::Reach;
 use crate::system::web;
 
 /// Asks applications. One serves all calls; its connections are kept between requests.
 pub(crate) struct Client {
-    tls: Arc<ClientConfig>,
+    /// Its own; without it, one that trusts what the system trusts.
+    tls: Option<Arc<ClientConfig>>,
     pool: Arc<Pool>,
     at_once: Semaphore,
     look_ups: Arc<Semaphore>,
 }
 
 impl Client {
-    /// A client that trusts these certificates.
-    ///
-    /// # Errors
-    /// The cryptography refuses the certificates.
-    pub(crate) fn new(trust: Trust) -> Result<Client, String> {
-        Client::keeping(trust, Keeping::default())
+    /// Makes a client that trusts the certificates of the system, which are read at its first request by https.
+    pub(crate) fn new() -> Client {
+        Client::with(None, Keeping::default())
     }
 
-    /// Makes a client with other life times of idle connections.
-    pub(super) fn keeping(trust: Trust, keeping: Keeping) -> Result<Client, String> {
-        Ok(Client {
-            tls: web::trusting(trust)?,
+    /// Makes a client with other trust and other life times of idle connections.
+    pub(super) fn with(tls: Option<Arc<ClientConfig>>, keeping: Keeping) -> Client {
+        Client {
+            tls,
             pool: Arc::new(Pool::new(keeping)),
             at_once: Semaphore::new(WEBHOOKS_AT_ONCE),
             look_ups: Arc::new(Semaphore::new(WEBHOOK_LOOK_UPS)),
-        })
+        }
     }
 
     /// Asks an application: follows at most [`WEBHOOK_REDIRECTS`] redirects, each to an address that the request's rules let pass, and
@@ -165,7 +162,11 @@ impl Client {
         if !origin.is_https {
             return Connection::over(stream, origin, at).await;
         }
-        let stream = connector.tls(Arc::clone(&self.tls), &origin.host, stream).await?;
+        let tls = match &self.tls {
+            Some(tls) => Arc::clone(tls),
+            None => web::trusting_system().await.map_err(|what| Fault::new(Kind::Tls, what))?,
+        };
+        let stream = connector.tls(tls, &origin.host, stream).await?;
         Connection::over(stream, origin, at).await
     }
 

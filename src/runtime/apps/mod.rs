@@ -18,8 +18,8 @@ use crate::config::Config;
 use crate::limits::{APP_LAST_SECONDS, APP_QUESTIONS_AT_ONCE, WEBHOOK_DOCUMENT_BYTES};
 use crate::runtime::handle::{Handle, Order};
 use crate::system::below::below;
-use crate::system::certificates::Trust;
 use crate::system::files;
+use crate::system::web;
 use crate::webhooks::client::Client;
 use crate::webhooks::request::{Content, Method, Purpose, Request};
 use answers::{NOT_FETCHED, Settings, failed, refused, taken};
@@ -43,17 +43,18 @@ struct Means {
 
 impl Apps {
     /// Takes the questions that come by `questions`.
-    ///
-    /// # Errors
-    /// The cryptography refuses the system's certificates.
-    pub(crate) fn new(handle: Handle, questions: mpsc::Receiver<AppQuestion>) -> Result<Apps, String> {
-        let client = Arc::new(Client::new(Trust::of_system())?);
+    pub(crate) fn new(handle: Handle, questions: mpsc::Receiver<AppQuestion>) -> Apps {
+        let client = Arc::new(Client::new());
         let sounds = AppSounds::new(client.clone());
-        Ok(Apps { questions, means: Arc::new(Means { handle, client, sounds }) })
+        Apps { questions, means: Arc::new(Means { handle, client, sounds }) }
     }
 
     /// Answers until the signalling loop has ended; what applications are still to be notified of has a few seconds then.
     pub(crate) async fn keep(mut self) {
+        if self.means.handle.shared.running(|running| asks_by_https(&running.config)) {
+            // The first question does not wait for it; where it fails, that question says so.
+            tokio::spawn(web::trusting_system());
+        }
         let mut answering = JoinSet::new();
         loop {
             let has_room = answering.len() < APP_QUESTIONS_AT_ONCE;
@@ -155,6 +156,19 @@ impl Means {
             Err(what) => failed(NOT_FETCHED, format!("{name}: {what}")),
         }
     }
+}
+
+/// Whether a URL of an application leads to a server by TLS.
+fn asks_by_https(config: &Config) -> bool {
+    let asks = |app: &App| {
+        let first = match &app.document {
+            AppDocument::Url { url, .. } => Some(url),
+            AppDocument::File(_) | AppDocument::Sound(_) => None,
+        };
+        let callback = app.status_callback.as_ref().map(|callback| &callback.url);
+        [first, app.fallback_url.as_ref(), callback].into_iter().flatten().any(|url| url.starts_with("https:"))
+    };
+    config.apps.iter().any(asks)
 }
 
 /// A document of a folder.

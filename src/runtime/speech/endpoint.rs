@@ -16,7 +16,7 @@ use super::cover::covered;
 use super::{LOOK, in_time};
 use crate::config::Endpoint;
 use crate::limits::{SPEECH_BYTES, SPEECH_COMPLAINT_BYTES, SPEECH_COMPLAINT_CHARACTERS};
-use crate::system::web::{self, WebClient};
+use crate::system::web;
 
 /// Samples a second of `pcm`, which says nothing of itself.
 const PCM_HZ: u32 = 24_000;
@@ -49,7 +49,7 @@ async fn fetch(endpoint: &Endpoint, voice: &str, text: &str) -> Result<Vec<u8>, 
     let url = Url::parse(&endpoint.url).map_err(|error| error.to_string())?;
     let request = request(endpoint, &url, voice, text)?;
     let most = |status: StatusCode| if status.is_success() { SPEECH_BYTES } else { SPEECH_COMPLAINT_BYTES };
-    let answer = WebClient::new()?.ask(&url, request, most).await.map_err(|fault| fault.what().to_owned())?;
+    let answer = web::ask(&url, request, most).await.map_err(|fault| fault.what().to_owned())?;
     if !answer.status.is_success() {
         let reason = reason_of(&answer.body);
         return Err(format!("answered {}{}{reason}", answer.status, if reason.is_empty() { "" } else { ": " }));

@@ -105,12 +105,10 @@ impl Way {
     async fn trusted(&self) -> Result<Arc<ClientConfig>, String> {
         let ca = self.target.otel.ca.clone();
         let read = || async {
-            let trust = match ca {
-                Some(pem) => Trust::of_pem(&pem)?,
-                // Some hundred files: not on a thread that others wait for.
-                None => tokio::task::spawn_blocking(Trust::of_system).await.map_err(|error| error.to_string())?,
-            };
-            web::trusting(trust)
+            match ca {
+                Some(pem) => web::trusting(Trust::of_pem(&pem)?),
+                None => web::trusting_system().await,
+            }
         };
         self.tls.get_or_try_init(read).await.cloned()
     }

@@ -33,7 +33,7 @@ use crate::limits;
 use crate::sinks::store::{Commit, Store};
 use crate::system::backoff::Backoff;
 use crate::system::problem::{Failure, Harm, Problem};
-use crate::system::web::{Answer, Fault, WebClient};
+use crate::system::web::{self, Answer, Fault};
 
 /// What the thread is told.
 #[derive(Debug)]
@@ -141,7 +141,6 @@ impl SmsThread {
         // A full disk keeps no call waiting: it is tried again.
         let taken_up = settings.is_some().then(|| store.run_now(|store| texts::take_up(store, Timestamp::now())));
         let is_open = matches!(taken_up, Some(Ok(())));
-        let client = WebClient::new().map_err(io::Error::other)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let SmsThread { orders, kept } = self;
         let sender = Sender {
@@ -151,7 +150,6 @@ impl SmsThread {
             unheard: Vec::new(),
             unsettled: Vec::new(),
             settings,
-            client,
             note,
             kept,
             counters,
@@ -184,7 +182,6 @@ struct Sender {
     unheard: Vec<SmsNews>,
     /// What has become of texts, which the store does not know yet.
     unsettled: Vec<(String, Step)>,
-    client: WebClient,
     note: Note,
     kept: watch::Sender<u64>,
     counters: Arc<SmsCounters>,
@@ -356,7 +353,7 @@ impl Sender {
         }
         for job in jobs {
             self.under_way.insert(job.call.clone());
-            self.requests.spawn(ask(self.client.clone(), Arc::clone(&settings), job));
+            self.requests.spawn(ask(Arc::clone(&settings), job));
         }
         let under_way = self.under_way.clone();
         let next = self.store.run(Commit::Now, move |store| texts::next_due(store, &under_way)).await.ok().flatten()?;
@@ -485,13 +482,13 @@ async fn sleep(pause: Option<Duration>) {
 }
 
 /// Makes the request that a text needs next.
-async fn ask(client: WebClient, settings: Arc<Sms>, job: Job) -> (Job, Done) {
+async fn ask(settings: Arc<Sms>, job: Job) -> (Job, Done) {
     let request = match job.look {
         Some(_) => message::look(&settings, &job.message),
         None => message::post(&settings, &job.message),
     };
     let answer = match request {
-        Ok((url, request)) => in_time(&client, &settings, &url, request).await,
+        Ok((url, request)) => in_time(&settings, &url, request).await,
         Err(what) => Err(Fault::NotSent(what)),
     };
     let done = match job.look {
@@ -502,12 +499,11 @@ async fn ask(client: WebClient, settings: Arc<Sms>, job: Job) -> (Job, Done) {
 }
 
 async fn in_time(
-    client: &WebClient,
     settings: &Sms,
     url: &Url,
     request: hyper::Request<http_body_util::Full<hyper::body::Bytes>>,
 ) -> Result<Answer, Fault> {
-    let asked = client.ask(url, request, |_| limits::SMS_ANSWER_BYTES);
+    let asked = web::ask(url, request, |_| limits::SMS_ANSWER_BYTES);
     match tokio::time::timeout(settings.timeout, asked).await {
         Ok(answer) => answer,
         Err(_) => Err(Fault::Unanswered(format!("no answer within {} s", settings.timeout.as_secs_f32()))),

@@ -18,6 +18,7 @@ use super::request::{Content, Method, Purpose, Request};
 use crate::config::Secret;
 use crate::system::certificates::Trust;
 use crate::system::reach::Reach;
+use crate::system::web;
 
 /// Private addresses too: loopback is where the servers are.
 fn lax() -> Reach {
@@ -40,11 +41,11 @@ fn get(url: &str) -> Request {
 /// A client that trusts one certificate, which no server has.
 fn client() -> Client {
     let unused = rcgen::generate_simple_self_signed(["unused.example".to_owned()]).unwrap().cert.pem();
-    Client::new(Trust::of_pem(unused.as_bytes()).unwrap()).unwrap()
+    trusting(&unused, Keeping::default())
 }
 
 fn trusting(pem: &str, keeping: Keeping) -> Client {
-    Client::keeping(Trust::of_pem(pem.as_bytes()).unwrap(), keeping).unwrap()
+    Client::with(Some(web::trusting(Trust::of_pem(pem.as_bytes()).unwrap()).unwrap()), keeping)
 }
 
 async fn fetch(request: Request) -> Result<Reply, Failure> {
