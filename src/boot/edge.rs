@@ -135,6 +135,7 @@ impl Edge {
         let interfaces = interfaces::read();
         let addressing = addressing(&config, &listeners, &interfaces);
         let table = Arc::new(config.table(&Found::new()));
+        warm_up(&table).map_err(system("a thread"))?;
         let gateway_config = gateway_config(&config).map_err(system("the random generator"))?;
         let (message_bytes, epoch) = (config.limits.sip_message_bytes, gateway_config.epoch);
         let first = first_inputs(&config, &records, (&table, &addressing));
@@ -299,6 +300,12 @@ fn start_texts(texts: SmsThread, store: Store, handle: &Handle) -> io::Result<Jo
         let _ = orders.try_send(Order::Act(Box::new(move |gateway: &mut Gateway, now| gateway.note(now, &sid, &text))));
     });
     texts.start(store, settings.0, settings.1, Arc::clone(&handle.shared.sms), note)
+}
+
+/// Loads numbering plans beside the start: 12 ms that the first call would have to wait for.
+fn warm_up(table: &Arc<Table>) -> io::Result<()> {
+    let table = Arc::clone(table);
+    std::thread::Builder::new().name("numbers".to_owned()).spawn(move || table.numbers().warm_up()).map(drop)
 }
 
 /// Starts the thread that asks applications: what takes time there keeps nothing else waiting.

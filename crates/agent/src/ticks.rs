@@ -41,6 +41,12 @@ impl Ticks {
         self.next = index.saturating_add(1);
         Some(Tick { index, skipped })
     }
+    /// Has the first tick due at `now`, where none was taken and it is due later.
+    pub fn begin_by(&mut self, now: Instant) {
+        if self.next == 0 {
+            self.start = self.start.min(now);
+        }
+    }
     /// The next tick before it is due.
     pub fn take_early(&mut self) -> Tick {
         let index = self.next;
@@ -72,6 +78,18 @@ mod tests {
             assert_eq!(ticks.take(now), Some(Tick { index, skipped: 0 }));
             assert_eq!(ticks.take(due), None);
         }
+    }
+
+    #[test]
+    fn the_first_tick_is_brought_forward_and_no_other() {
+        let now = Instant::now();
+        let mut ticks = Ticks::new(now + MS * 20);
+        ticks.begin_by(now + MS * 30);
+        assert_eq!(ticks.next_due(), now + MS * 20);
+        ticks.begin_by(now + MS * 3);
+        assert_eq!(ticks.take(now + MS * 3), Some(Tick { index: 0, skipped: 0 }));
+        ticks.begin_by(now + MS * 4);
+        assert_eq!(ticks.next_due(), now + MS * 23);
     }
 
     #[test]

@@ -85,6 +85,18 @@ impl Dialer {
         Ok(self.dial_all(edge, pairs, suite)?.into_iter().map(|dialed| dialed.paths).collect())
     }
 
+    /// The same after so many calls.
+    pub(crate) fn dial_from(
+        &self,
+        edge: SocketAddr,
+        first: usize,
+        pairs: &[Pair],
+        suite: Option<Suite>,
+    ) -> anyhow::Result<()> {
+        let mut pairs = pairs.iter().enumerate();
+        pairs.try_for_each(|(n, pair)| self.call(edge, first + n, pair, suite).map(drop)).context("setting up calls")
+    }
+
     /// The same with all that is needed to end them.
     pub(crate) fn dial_all(
         &self,

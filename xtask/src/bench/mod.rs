@@ -3,6 +3,7 @@
 //! times differ from machine to machine.
 
 mod agents;
+mod app;
 mod bare;
 pub(crate) mod dialer;
 mod echo;
@@ -35,6 +36,8 @@ pub(crate) enum Bench {
     Sip(sip::Options),
     /// Calls that an echo agent has, on the same cores.
     Agents(agents::Options),
+    /// Calls that an application has.
+    App(app::Options),
     /// Calls on hold beside calls that are relayed.
     Hold(hold::Options),
     /// Twice the calls that the edge can carry, and a flood.
@@ -47,6 +50,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<bool> {
         Bench::Rtp(options) => rtp::run(options),
         Bench::Sip(options) => sip::run(options),
         Bench::Agents(options) => agents::run(options),
+        Bench::App(options) => app::run(options),
         Bench::Hold(options) => hold::run(options),
         Bench::Overload(options) => overload::run(options),
     }

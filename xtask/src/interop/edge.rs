@@ -91,9 +91,21 @@ impl Edge {
         Edge::start_as(command, &format!("{LISTENERS}{rest}"))
     }
 
+    /// The same with files beside the configuration.
+    pub(crate) fn start_beside(rest: &str, files: &[(&str, &[u8])]) -> anyhow::Result<Edge> {
+        Edge::start_in(Command::new(binary()), &format!("{LISTENERS}{rest}"), files)
+    }
+
     /// The same with all of the configuration, in which [`LISTENERS`] may differ.
-    pub(crate) fn start_as(mut command: Command, configuration: &str) -> anyhow::Result<Edge> {
+    pub(crate) fn start_as(command: Command, configuration: &str) -> anyhow::Result<Edge> {
+        Edge::start_in(command, configuration, &[])
+    }
+
+    fn start_in(mut command: Command, configuration: &str, files: &[(&str, &[u8])]) -> anyhow::Result<Edge> {
         let folder = tempfile::tempdir()?;
+        for (name, bytes) in files {
+            std::fs::write(folder.path().join(name), bytes)?;
+        }
         let file = folder.path().join("trunkgate.toml");
         std::fs::write(&file, configuration)?;
         let log = std::fs::File::create(folder.path().join("edge.log"))?;

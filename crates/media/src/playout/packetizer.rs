@@ -50,12 +50,12 @@ pub(crate) struct Packetizer {
 }
 
 impl Packetizer {
-    /// Creates a stream that begins now.
-    pub(crate) fn new(now: Instant, start: StreamStart, feed: Feed) -> Packetizer {
+    /// Creates a stream that begins then.
+    pub(crate) fn new(begins: Instant, start: StreamStart, feed: Feed) -> Packetizer {
         let StreamStart { serial, ssrc, sequence, timestamp } = start;
         Packetizer {
             serial,
-            ticks: Ticks::new(now),
+            ticks: Ticks::new(begins),
             feed,
             encoder: FrameEncoder::new(feed.coding, feed.wide).map(Box::new),
             feeder: None,
@@ -69,6 +69,10 @@ impl Packetizer {
             tail: None,
             hurried: None,
         }
+    }
+    /// Begins at `now`, where it would begin later.
+    pub(crate) fn begin_by(&mut self, now: Instant) {
+        self.ticks.begin_by(now);
     }
     /// Returns its name among the feeders of its end.
     pub(crate) fn serial(&self) -> u32 {

@@ -38,6 +38,10 @@ impl Players {
             player.play_instead(sound);
         }
     }
+    /// Returns whether a player has nothing to play.
+    pub(crate) fn is_silent(&self, id: EndId) -> bool {
+        self.all.iter().any(|player| player.id == id && player.is_silent())
+    }
     /// Returns whether there is a player of that name.
     pub(crate) fn has(&self, id: EndId) -> bool {
         self.all.iter().any(|player| player.id == id)
@@ -45,6 +49,10 @@ impl Players {
     /// Lists their names.
     pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
         self.all.iter().map(|player| player.id)
+    }
+    /// Returns whether a player feeds an end.
+    pub(crate) fn feeds(&self, id: EndId, to: EndId) -> bool {
+        self.all.iter().any(|player| player.id == id && player.wire.is_some_and(|feed| feed.to == to))
     }
     /// Wires a player to an end; returns whether there is such a player.
     pub(crate) fn connect(&mut self, id: EndId, feed: Feed) -> bool {

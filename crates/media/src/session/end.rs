@@ -631,9 +631,11 @@ impl End {
         Some(Transmit { via: self.id, rtcp: !remote.rtcp_mux, to, locked })
     }
 
-    /// Feeds it by an agent or a player: its own stream begins, or goes on with another feeder.
-    pub(super) fn feed(&mut self, now: Instant, start: StreamStart, feed: Feed) {
-        self.playout.get_or_insert_with(|| Packetizer::new(now, start, feed)).set_feed(feed);
+    /// Feeds it by an agent or a player: its own stream begins then, or goes on with another feeder.
+    pub(super) fn feed(&mut self, begins: Instant, start: StreamStart, feed: Feed) {
+        let playout = self.playout.get_or_insert_with(|| Packetizer::new(begins, start, feed));
+        playout.begin_by(begins);
+        playout.set_feed(feed);
         self.injector = None;
     }
     /// Returns the stream that the edge makes for it.

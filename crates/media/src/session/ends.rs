@@ -183,9 +183,9 @@ impl Ends {
         }
     }
     /// Feeds an end by an agent or a player.
-    pub(super) fn feed(&mut self, now: Instant, start: StreamStart, feed: Feed) {
+    pub(super) fn feed(&mut self, begins: Instant, start: StreamStart, feed: Feed) {
         if let Some(end) = self.named_mut(feed.to) {
-            end.feed(now, start, feed);
+            end.feed(begins, start, feed);
         }
     }
     /// Lets an end's own stream go on from the encoder of a remote party that fed it before.

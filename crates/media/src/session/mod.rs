@@ -37,6 +37,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use trunkgate_agent::limits::FRAME;
 use trunkgate_agent::{Loss, Stream, Transmit as AgentTransmit};
 
 use crate::agent_audio::{Agents, Listener, TransferFailure};
@@ -159,6 +160,10 @@ impl Session {
             Command::Play { end, sound } => {
                 self.cut_off(|from, _| from == end);
                 self.players.play(end, sound);
+                let fed = self.ends.iter_mut().find(|to| self.players.feeds(end, to.id()));
+                if let Some(playout) = fed.and_then(End::playout_mut) {
+                    playout.begin_by(now);
+                }
             }
             Command::Tap { of, listener, audio } => self.listen(of, listener, audio),
             Command::Press { end, press, digits, ms } => {
@@ -394,13 +399,15 @@ impl Session {
         }
     }
 
-    /// Wires an agent or a player to an RTP end: the end's clock begins, or goes on with another feeder.
+    /// Wires an agent or a player to an RTP end: the end's clock begins, or goes on with another feeder. With a player that has nothing
+    /// to play yet it begins a frame later, so that a sound that follows at once is not kept waiting by a packet of silence.
     fn feed(&mut self, now: Instant, from: EndId, to: EndId, spec: &WireSpec) {
         let wide = self.agents.get(from).is_some_and(|agent| agent.is_wide());
         let Some(feed) = Feed::new(to, spec, wide).filter(|_| self.ends.named(to).is_some()) else { return };
         if self.agents.connect(from, feed) || self.players.connect(from, feed) {
             let start = self.ends.new_start(to);
-            self.ends.feed(now, start, feed);
+            let begins = if self.players.is_silent(from) { now + FRAME } else { now };
+            self.ends.feed(begins, start, feed);
         }
     }
 

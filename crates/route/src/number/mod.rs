@@ -75,10 +75,17 @@ impl Numbers {
             return None;
         }
         let region = Region::from_code(&country).ok()?;
-        // Also loads the numbering plans now rather than with the first call.
         PHONE_NUMBER_UTIL.get_country_code_for_region(region)?;
         let emergency = emergency::of_country(&country);
         Some(Numbers { country, region, emergency })
+    }
+    /// Loads what the first number of the country would otherwise load: the numbering plans and their expressions, some 60 million
+    /// instructions. What is loaded is shared by all.
+    pub fn warm_up(&self) {
+        if let Ok(example) = PHONE_NUMBER_UTIL.get_example_number(self.region) {
+            let text = PHONE_NUMBER_UTIL.format(&example, PhoneNumberFormat::E164);
+            let _ = (self.dialled(&text), self.is_premium(&text), Numbers::country_of(&text));
+        }
     }
     /// The same with these emergency numbers.
     pub fn with_emergency(self, numbers: Vec<String>) -> Numbers {

@@ -1,0 +1,222 @@
+//! `cargo xtask bench app`: calls that an application has. Time that the edge adds from INVITE to the effect of the first verb, memory of a
+//! call that waits in Gather, and calls a second.
+
+mod crowd;
+mod service;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+use super::dialer::Dialer;
+use super::generator;
+use super::process;
+use super::rtp::start_relay;
+use super::table::spread;
+use crate::interop::edge::{self, Edge};
+use crate::interop::raw::Phone;
+use crate::interop::rtp;
+use crate::interop::sipp::CARRIER;
+use service::Service;
+
+/// Number that leads to the application.
+const NUMBER: &str = "+14155550100";
+/// Calls one after the other before those that are measured.
+const WARM_UP: usize = 20;
+/// Longest wait for a prompt.
+const PROMPT: Duration = Duration::from_secs(2);
+/// Time until what a call has sent is taken, and its buffers are free.
+const SETTLE: Duration = Duration::from_secs(2);
+/// Time of a fresh process before its first call.
+const FRESH: Duration = Duration::from_millis(200);
+/// Seconds in which the CPU time of waiting calls is read.
+const WATCHED: u32 = 5;
+
+/// Flags of `cargo xtask bench app`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Calls of each kind, one after the other, for the time to the first effect.
+    #[arg(long, default_value_t = 200)]
+    calls: usize,
+    /// Fresh processes, whose first calls are listed.
+    #[arg(long, default_value_t = 5)]
+    fresh: usize,
+    /// Calls that wait at once, for the memory of one.
+    #[arg(long, default_value_t = 1000)]
+    waiting: usize,
+    /// Calls a second, one run for each.
+    #[arg(long, value_delimiter = ',', default_values_t = [50, 100, 200])]
+    rates: Vec<u32>,
+    /// Seconds of calls in such a run.
+    #[arg(long, default_value_t = 10)]
+    seconds: u32,
+}
+
+/// First effect of a call for its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    /// 200 OK.
+    Answer,
+    /// First packet with the prompt.
+    Prompt,
+}
+
+/// A kind of calls.
+#[derive(Debug)]
+struct Kind {
+    name: &'static str,
+    /// Path of its document; `None`: a file beside the configuration.
+    path: Option<&'static str>,
+    effect: Effect,
+}
+
+const KINDS: [Kind; 3] = [
+    Kind { name: "webhook, Gather: 200 OK", path: Some("/gather"), effect: Effect::Answer },
+    Kind { name: "webhook, Play: prompt heard", path: Some("/play"), effect: Effect::Prompt },
+    Kind { name: "file, Play: prompt heard", path: None, effect: Effect::Prompt },
+];
+
+/// Measures everything and prints the tables.
+pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
+    edge::build()?;
+    process::raise_descriptor_limit()?;
+    let service = Service::start()?;
+    println!("Machine: {}; edge, callers and application together on it.\n", process::machine());
+    println!(
+        "| INVITE to the first effect, without the application's own time | p50 | p95 | worst | first calls of fresh processes | application p50 |\n\
+         | --- | --- | --- | --- | --- | --- |"
+    );
+    for kind in &KINDS {
+        println!("{}", times(options, kind, &service).context(kind.name)?);
+    }
+    println!(
+        "\n| {} calls at once | memory of a call | CPU of a call |\n| --- | --- | --- |\n{}",
+        options.waiting,
+        waiting(options, &service)?
+    );
+    println!(
+        "\n| calls a second | served | failed | INVITE to 200 OK p50 | p95 | edge's CPU for a call |\n\
+         | --- | --- | --- | --- | --- | --- |"
+    );
+    for rate in &options.rates {
+        let edge = start(Some("/hang-up"), &service)?;
+        let seen = crowd::drive(edge.udp, *rate, options.seconds, &|| process::cpu(edge.pid()))?;
+        println!("| {rate} | {seen}");
+    }
+    Ok(true)
+}
+
+/// An edge whose calls go to a document.
+fn start(path: Option<&str>, service: &Service) -> anyhow::Result<Edge> {
+    let app = match path {
+        Some(path) => format!("url = \"http://{}{path}\"\nallow_private = true\n", service.address),
+        None => "file = \"menu.xml\"\n".to_owned(),
+    };
+    let rest = format!(
+        "[limits]\ncalls_per_second = 0\n[api]\nauth_token = \"0123456789abcdef0123456789abcdef\"\n[app.bench]\n{app}\
+         [trunk.near]\naccept_from = [\"{CARRIER}/32\"]\n[[route]]\nfrom = [\"near\"]\nconnect = [\"app:bench\"]\n"
+    );
+    let files = [("menu.xml", service::FILE.as_bytes()), ("prompt.wav", service.prompt())];
+    Edge::start_beside(&rest, &files)
+}
+
+/// Row of a kind.
+fn times(options: &Options, kind: &Kind, service: &Service) -> anyhow::Result<String> {
+    let mut first = Vec::new();
+    let mut edge = start(kind.path, service)?;
+    for fresh in 0..options.fresh {
+        if fresh > 0 {
+            edge = start(kind.path, service)?;
+        }
+        std::thread::sleep(FRESH);
+        first.push(call(&edge, kind, service)?.0);
+    }
+    let (mut added, mut own) = (Vec::new(), Vec::new());
+    for n in 0..WARM_UP + options.calls {
+        let (edge_took, app_took) = call(&edge, kind, service).with_context(|| edge.log_tail())?;
+        if n >= WARM_UP {
+            added.push(edge_took);
+            own.push(app_took);
+        }
+    }
+    added.sort_unstable();
+    let ms = |time: Duration| format!("{:.1}", time.as_secs_f64() * 1e3);
+    let share = |per_cent: usize| added.get((added.len() * per_cent / 100).min(added.len() - 1)).copied();
+    let of = |per_cent| share(per_cent).map(ms).unwrap_or_default();
+    Ok(format!(
+        "| {} | {} ms | {} ms | {} ms | {} ms | {:.2} ms |",
+        kind.name,
+        of(50),
+        of(95),
+        of(100),
+        first.into_iter().map(ms).collect::<Vec<_>>().join(", "),
+        spread(own.iter().map(|time| time.as_secs_f64() * 1e3)).0
+    ))
+}
+
+/// One call: the time to its effect without the application's own, and that.
+fn call(edge: &Edge, kind: &Kind, service: &Service) -> anyhow::Result<(Duration, Duration)> {
+    let phone = Phone::new(CARRIER, 0, "caller")?;
+    service.forget();
+    let began = Instant::now();
+    let call = phone.call(edge.udp, NUMBER)?;
+    if kind.effect == Effect::Prompt {
+        hear(&phone, began)?;
+    }
+    let took = began.elapsed();
+    let own = service.took();
+    phone.bye(&call)?;
+    Ok((took.saturating_sub(own), own))
+}
+
+/// Waits for the first packet of the prompt.
+fn hear(phone: &Phone, began: Instant) -> anyhow::Result<()> {
+    let mut buffer = [0; 2048];
+    while began.elapsed() < PROMPT {
+        if let Ok(len) = phone.rtp.recv(&mut buffer)
+            && let Some((_, payload)) = rtp::read(buffer.get(..len).unwrap_or_default())
+            && rtp::is_heard(payload)
+        {
+            return Ok(());
+        }
+    }
+    bail!("the prompt was not heard within {PROMPT:?}")
+}
+
+/// Rows of calls that wait in Gather, before and after a prompt, and of ordinary calls.
+fn waiting(options: &Options, service: &Service) -> anyhow::Result<String> {
+    let mut rows = Vec::new();
+    for (name, path) in [("Gather", "/gather"), ("Gather with a prompt that has ended", "/menu")] {
+        let edge = start(Some(path), service)?;
+        let phones =
+            |calls: usize| (0..calls).map(|_| Phone::new(CARRIER, 0, "caller")).collect::<anyhow::Result<Vec<_>>>();
+        let dial = |phones: &[Phone]| {
+            phones.iter().try_for_each(|phone| phone.call(edge.udp, NUMBER).map(drop)).with_context(|| edge.log_tail())
+        };
+        let (first, others) = (phones(WARM_UP)?, phones(options.waiting)?);
+        dial(&first)?;
+        std::thread::sleep(SETTLE);
+        let before = process::private_bytes(edge.pid())?;
+        dial(&others)?;
+        rows.push(row(name, &edge, before, options.waiting)?);
+    }
+    let (dialer, pairs) = (Dialer::new()?, generator::pairs(WARM_UP + options.waiting)?);
+    let edge = start_relay(&dialer)?;
+    let (first, others) = pairs.split_at(WARM_UP);
+    dialer.dial(edge.udp, first, None).with_context(|| edge.log_tail())?;
+    std::thread::sleep(SETTLE);
+    let before = process::private_bytes(edge.pid())?;
+    dialer.dial_from(edge.udp, WARM_UP, others, None).with_context(|| edge.log_tail())?;
+    rows.push(row("two trunks, no audio", &edge, before, options.waiting)?);
+    Ok(rows.join("\n"))
+}
+
+/// Row of the calls that an edge has now.
+fn row(name: &str, edge: &Edge, before: u64, calls: usize) -> anyhow::Result<String> {
+    std::thread::sleep(SETTLE);
+    let cpu = process::cpu(edge.pid())?;
+    std::thread::sleep(Duration::from_secs(u64::from(WATCHED)));
+    let cpu = process::cpu(edge.pid())?.saturating_sub(cpu).as_secs_f64() / f64::from(WATCHED);
+    let bytes = process::private_bytes(edge.pid())?.saturating_sub(before);
+    Ok(format!("| {name} | {:.1} KiB | {:.4} % |", bytes as f64 / 1024.0 / calls as f64, cpu * 100.0 / calls as f64))
+}
