@@ -148,7 +148,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     }
     let setting = Setting { quick: options.quick, sabotage: options.sabotage.is_some() };
     let beside = if options.parallel { Namespace::new("beside").map(Some) } else { Ok(None) };
-    let failed = match beside {
+    let Tally { failed, skipped } = match beside {
         Ok(Some(namespace)) => two_at_a_time(&chosen, setting, &namespace)?,
         Ok(None) => one_by_one(&chosen, setting),
         Err(error) => {
@@ -160,51 +160,69 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
         println!("sabotage of {name}: {}", if failed == 1 { "noticed" } else { "NOT NOTICED" });
         return Ok(failed == 1);
     }
-    println!("interop: {} passed, {failed} failed", chosen.len() - failed);
+    println!("interop: {} passed, {failed} failed, {skipped} skipped", chosen.len() - failed - skipped);
     Ok(failed == 0)
 }
 
-/// Runs the cases in their order; how many failed.
-fn one_by_one(chosen: &[&Case], setting: Setting) -> usize {
-    let numbered = chosen.iter().enumerate();
-    numbered.filter(|(at, case)| !held(case, &format!("{}/{}", at + 1, chosen.len()), setting)).count()
+/// Beginning of the figure of a case that could not run here.
+pub(crate) const SKIPPED: &str = "SKIPPED: ";
+
+/// Cases that did not pass.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tally {
+    failed: usize,
+    skipped: usize,
 }
 
-/// Runs first what must be alone, then the cases that fetch packages here, and at the same time the others in a network of their own; how many failed. This thread helps
+impl std::iter::Sum for Tally {
+    fn sum<I: Iterator<Item = Tally>>(tallies: I) -> Tally {
+        tallies.fold(Tally::default(), |sum, one| Tally {
+            failed: sum.failed + one.failed,
+            skipped: sum.skipped + one.skipped,
+        })
+    }
+}
+
+/// Runs the cases in their order.
+fn one_by_one(chosen: &[&Case], setting: Setting) -> Tally {
+    let numbered = chosen.iter().enumerate();
+    numbered.map(|(at, case)| judged(case, &format!("{}/{}", at + 1, chosen.len()), setting)).sum()
+}
+
+/// Runs first what must be alone, then the cases that fetch packages here, and at the same time the others in a network of their own. This thread helps
 /// with the others in the end.
-fn two_at_a_time(chosen: &[&Case], setting: Setting, namespace: &Namespace) -> anyhow::Result<usize> {
+fn two_at_a_time(chosen: &[&Case], setting: Setting, namespace: &Namespace) -> anyhow::Result<Tally> {
     let (contained, fetching): (VecDeque<_>, VecDeque<_>) = (1..)
         .zip(chosen)
         .map(|(at, case)| (format!("{at}/{}", chosen.len()), *case))
         .partition(|(_, case)| SELF_CONTAINED.contains(&case.name));
     let (alone, fetching): (VecDeque<_>, VecDeque<_>) =
         fetching.into_iter().partition(|(_, case)| ALONE.contains(&case.name));
-    let alone = alone.iter().filter(|(number, case)| !held(case, number, setting)).count();
+    let alone: Tally = alone.iter().map(|(number, case)| judged(case, number, setting)).sum();
     let (contained, fetching) = (Mutex::new(contained), Mutex::new(fetching));
     let run = |queues: &[&Mutex<VecDeque<(String, &Case)>>]| {
-        let mut failed = 0;
-        while let Some((number, case)) = queues.iter().find_map(|queue| queue.lock().ok()?.pop_front()) {
-            failed += usize::from(!held(case, &number, setting));
-        }
-        failed
+        let next = || queues.iter().find_map(|queue| queue.lock().ok()?.pop_front());
+        std::iter::from_fn(next).map(|(number, case)| judged(case, &number, setting)).sum::<Tally>()
     };
     std::thread::scope(|scope| {
         let beside = scope.spawn(|| namespace.enter(|| Ok(run(&[&contained]))));
         let here = run(&[&fetching, &contained]);
         let beside = beside.join().map_err(|_| anyhow::anyhow!("a case panicked"))??;
-        Ok(alone + here + beside)
+        Ok([alone, here, beside].into_iter().sum())
     })
 }
 
-/// Runs a case, and says what came of it; `false` when it failed.
-fn held(case: &Case, number: &str, setting: Setting) -> bool {
+/// Runs a case and prints its result.
+fn judged(case: &Case, number: &str, setting: Setting) -> Tally {
     println!("[{number}] {}: {}", case.name, case.proves);
     let began = Instant::now();
     let result = (case.run)(&setting).with_context(|| format!("case {}", case.name));
     let took = began.elapsed().as_secs_f64();
     match &result {
+        Ok(figure) if figure.starts_with(SKIPPED) => println!("      skip  {}: {figure}", case.name),
         Ok(figure) => println!("      ok    {}: {figure} ({took:.1} s)", case.name),
         Err(error) => println!("      FAIL  {error:#} ({took:.1} s)"),
     }
-    result.is_ok()
+    let skipped = result.as_ref().is_ok_and(|figure| figure.starts_with(SKIPPED));
+    Tally { failed: usize::from(result.is_err()), skipped: usize::from(skipped) }
 }

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, anyhow, ensure};
 use nix::sched::{CloneFlags, setns};
 
-use super::install;
+use super::{SKIPPED, install};
 
 /// Where `ip netns` keeps them.
 const FOLDER: &str = "/run/netns";
@@ -26,7 +26,7 @@ pub(crate) fn missing() -> Option<String> {
         probe.rules("table inet probe { chain out { type filter hook output priority 0; accept; }; }")?;
         probe.enter(|| Ok(()))
     });
-    tried.err().map(|error| format!("SKIPPED: no network of its own can be had here: {error:#}"))
+    tried.err().map(|error| format!("{SKIPPED}no network of its own can be had here: {error:#}"))
 }
 
 impl Namespace {

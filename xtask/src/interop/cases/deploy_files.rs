@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail, ensure};
 
-use crate::interop::{Setting, install, python};
+use crate::interop::{SKIPPED, Setting, install, python};
 
 /// The top of the tree.
 pub(super) fn root() -> PathBuf {
@@ -23,7 +23,7 @@ pub(super) fn deploy(name: &str) -> PathBuf {
 pub(super) fn needs(wanted: &[(&str, &str)]) -> Option<String> {
     let missing = install::packages(wanted).err()?;
     let reason = format!("{missing:#}").lines().next().unwrap_or_default().to_owned();
-    Some(format!("SKIPPED: {} cannot be had here: {reason}", wanted.first()?.0))
+    Some(format!("{SKIPPED}{} cannot be had here: {reason}", wanted.first()?.0))
 }
 
 /// What a program prints to stdout; an error with all that it printed where it fails.
@@ -83,7 +83,7 @@ pub(crate) fn compose(setting: &Setting) -> anyhow::Result<String> {
 pub(crate) fn dockerfile(setting: &Setting) -> anyhow::Result<String> {
     let hadolint = match python::hadolint() {
         Ok(program) => program,
-        Err(error) => return Ok(format!("SKIPPED: hadolint cannot be had here: {error:#}")),
+        Err(error) => return Ok(format!("{SKIPPED}hadolint cannot be had here: {error:#}")),
     };
     let mut text = std::fs::read_to_string(root().join("Dockerfile"))?;
     if setting.sabotage {

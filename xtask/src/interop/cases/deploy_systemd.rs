@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, bail, ensure};
 
 use super::deploy_files::{deploy, needs, output, said};
-use crate::interop::Setting;
 use crate::interop::edge::binary;
+use crate::interop::{SKIPPED, Setting};
 
 /// Most exposure that `systemd-analyze security` may find, of 10.
 const EXPOSURE: f64 = 2.0;
@@ -82,7 +82,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
 /// Why no container can be started here.
 fn no_container() -> Option<String> {
     let tried = output(container(Path::new("/")).args(["--pipe", "/bin/true"]).stdin(Stdio::null()));
-    tried.err().map(|error| format!("SKIPPED: no container can be started here: {error:#}"))
+    tried.err().map(|error| format!("{SKIPPED}no container can be started here: {error:#}"))
 }
 
 /// With this machine's programs, and nothing else of it.
