@@ -1,12 +1,13 @@
 //! `cargo xtask`: drivers that need more than cargo. `interop` runs the real binary against peers that we did not
 //! write (SIPp, Kamailio) and prints one figure per case; `faults` has agents fail callers;
 //! `peers-suites` runs other projects' scenarios; `bench` measures whole systems side by side; `deb` makes the Debian package;
-//! `twiml` parses folders of TwiML documents; `screenshots` takes the pictures of the console.
+//! `twiml` runs folders of TwiML documents; `seeds` runs web applications for Twilio behind the edge; `screenshots` takes the pictures of the console.
 
 mod bench;
 mod faults;
 mod interop;
 mod package;
+mod seeds;
 mod suites;
 mod twiml;
 
@@ -34,8 +35,10 @@ enum Task {
     /// Measures the edge beside others, in one run.
     #[command(subcommand)]
     Bench(bench::Bench),
-    /// Parses every TwiML document of a folder; lists what is not supported.
+    /// Runs every TwiML document of a folder in the interpreter; lists what is not supported.
     Twiml(twiml::Options),
+    /// Runs a page's web applications behind the release binary; judges each step by calls.
+    Seeds(seeds::Options),
     /// Makes the Debian package.
     Deb,
     /// Takes the pictures of the console in docs/images, with calls of its own.
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Task::Faults(options) => faults::run(&options),
         Task::PeersSuites(options) => suites::run(&options),
         Task::Twiml(options) => twiml::run(&options),
+        Task::Seeds(options) => seeds::run(&options),
         Task::Deb => package::deb(),
         Task::Screenshots => interop::screenshots::run(),
         Task::FaultsAgent => faults::echo_for_all().map(|()| true),

@@ -275,6 +275,13 @@ impl Edge {
         self.get(&format!("/v1/calls/{sid}/trace.txt"))
     }
 
+    /// The ladder of its newest call.
+    pub(crate) fn newest_trace(&self) -> anyhow::Result<String> {
+        let calls: serde_json::Value = serde_json::from_str(&self.get("/v1/calls?limit=1")?)?;
+        let sid = calls["calls"][0]["sid"].as_str().context("no call")?;
+        self.get(&format!("/v1/calls/{sid}/trace.txt"))
+    }
+
     /// The end of the edge's log, for a failure's message.
     pub(crate) fn log_tail(&self) -> String {
         let text = std::fs::read_to_string(self.folder.path().join("edge.log")).unwrap_or_default();

@@ -1,15 +1,18 @@
 //! The interop suite: named cases, each with a figure. `--sabotage NAME` breaks the named case's feature from outside
 //! (a configuration or a peer that misbehaves) and must turn it red: a case that cannot fail proves nothing.
 
+pub(crate) mod applications;
 pub(crate) mod baresip;
 pub(crate) mod bots;
+pub(crate) mod caller;
 pub(crate) mod cases;
 pub(crate) mod edge;
+pub(crate) mod front;
 pub(crate) mod install;
 mod nat;
 mod netns;
-mod node;
-mod python;
+pub(crate) mod node;
+pub(crate) mod python;
 pub(crate) mod raw;
 pub(crate) mod recording;
 pub(crate) mod rtp;
@@ -17,6 +20,7 @@ pub(crate) mod scenario;
 pub(crate) mod screenshots;
 pub(crate) mod sipp;
 pub(crate) mod sound;
+pub(crate) mod speech;
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -48,8 +52,17 @@ pub(crate) struct Options {
 
 /// Cases that --quick leaves out unless they are asked for by name: one measures time on a machine that must have nothing
 /// else to do, one waits for intervals of real time, the others install large packages.
-const FULL_ONLY: [&str; 8] =
-    ["sipp-timers", "agent-100", "agent-pipecat", "agent-openai", "opus-libopus", "console", "asterisk", "faults"];
+const FULL_ONLY: [&str; 9] = [
+    "sipp-timers",
+    "agent-100",
+    "agent-pipecat",
+    "agent-openai",
+    "opus-libopus",
+    "console",
+    "asterisk",
+    "faults",
+    "seeds",
+];
 
 /// Cases that need nothing from outside this machine, so that they can run in a network of their own. The others fetch
 /// packages.

@@ -18,6 +18,8 @@ pub(crate) enum Packages {
     Browser,
     /// Twilio's library.
     Twilio,
+    /// That, Express and what applications log by.
+    Express,
 }
 
 impl Packages {
@@ -26,6 +28,7 @@ impl Packages {
             Packages::Base => ("base", &["ws@8.23.0"]),
             Packages::Browser => ("browser", &["playwright-core@1.65.1"]),
             Packages::Twilio => ("twilio", &["twilio@6.2.0"]),
+            Packages::Express => ("express", &["twilio@6.2.0", "express@5.3.0", "body-parser@2.4.0", "pino@10.4.0"]),
             Packages::OpenAi => {
                 ("openai", &["ws@8.23.0", "zod@4.6.7", "@openai/agents@0.18.0", "@openai/agents-extensions@0.18.0"])
             }
@@ -56,7 +59,7 @@ pub(crate) fn output(packages: Packages, script: &Path, flags: &[&str]) -> anyho
 }
 
 /// Where the packages are; installed unless a file says that exactly these have been.
-fn modules(packages: Packages) -> anyhow::Result<PathBuf> {
+pub(crate) fn modules(packages: Packages) -> anyhow::Result<PathBuf> {
     super::install::packages(&[("node", "nodejs"), ("npm", "npm")])?;
     let (name, packages) = packages.list();
     let folder = super::edge::target().join("interop-node").join(name);

@@ -39,6 +39,8 @@ const PIPECAT_NEEDS: &[&str] = &[
 
 /// What a bot of FastAPI's is served by.
 const FASTAPI: &[&str] = &["fastapi==0.165.0", "uvicorn[standard]==0.54.0"];
+/// Reads the forms of requests for FastAPI.
+const FORMS: &[&str] = &["python-multipart==0.0.34"];
 
 /// Which packages are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +49,8 @@ pub(crate) enum Packages {
     Base,
     /// Those, FastAPI and uvicorn.
     FastApi,
+    /// Those and what reads forms.
+    Forms,
     /// Those of [`Packages::Base`] and pipecat.
     Pipecat,
 }
@@ -59,8 +63,11 @@ pub(crate) fn interpreter(packages: Packages) -> anyhow::Result<PathBuf> {
         run(Command::new("python3").args(["-m", "venv"]).arg(&folder)).context("python3 -m venv")?;
     }
     install(&folder, "base", &[], BASE)?;
-    if packages == Packages::FastApi {
+    if matches!(packages, Packages::FastApi | Packages::Forms) {
         install(&folder, "fastapi", &[], FASTAPI)?;
+    }
+    if packages == Packages::Forms {
+        install(&folder, "forms", &[], FORMS)?;
     }
     if packages == Packages::Pipecat {
         install(&folder, "pipecat", &["--no-deps"], &[PIPECAT])?;

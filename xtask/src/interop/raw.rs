@@ -22,6 +22,8 @@ pub(crate) struct Phone {
     label: &'static str,
     /// What it says in Contact where that is not its own address: nobody but its proxy knows the way there.
     pub(crate) contact: Option<String>,
+    /// Whether it offers telephone-events (RFC 4733), as payload type 101.
+    pub(crate) telephone_events: bool,
 }
 
 /// What a call needs to be ended, and where its media goes.
@@ -129,7 +131,7 @@ impl Phone {
         sip.set_read_timeout(Some(Duration::from_millis(100)))?;
         let (rtp, rtcp) = media_pair(address)?;
         rtp.set_read_timeout(Some(Duration::from_millis(5)))?;
-        Ok(Phone { sip, rtp, _rtcp: rtcp, label, contact: None })
+        Ok(Phone { sip, rtp, _rtcp: rtcp, label, contact: None, telephone_events: false })
     }
 
     /// Its offer or answer: PCMU, both ways.
@@ -139,9 +141,13 @@ impl Phone {
 
     fn sdp_of(&self, version: u32, direction: &str) -> anyhow::Result<String> {
         let rtp = self.rtp.local_addr()?;
+        let (format, events) = match self.telephone_events {
+            true => (" 101", "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n"),
+            false => ("", ""),
+        };
         Ok(format!(
-            "v=0\r\no=- 1 {version} IN IP4 {0}\r\ns=-\r\nc=IN IP4 {0}\r\nt=0 0\r\nm=audio {1} RTP/AVP 0\r\n\
-             a=rtpmap:0 PCMU/8000\r\na={direction}\r\n",
+            "v=0\r\no=- 1 {version} IN IP4 {0}\r\ns=-\r\nc=IN IP4 {0}\r\nt=0 0\r\nm=audio {1} RTP/AVP 0{format}\r\n\
+             a=rtpmap:0 PCMU/8000\r\n{events}a={direction}\r\n",
             rtp.ip(),
             rtp.port()
         ))
@@ -240,16 +246,32 @@ impl Phone {
 
     /// The same by what somebody makes of the offer.
     pub(crate) fn answer_by(&self, describe: impl FnOnce(&str) -> anyhow::Result<String>) -> anyhow::Result<Call> {
+        let (invite, edge) = self.called()?;
+        self.accept(&invite, edge, describe)
+    }
+
+    /// Waits for a call: its INVITE, and where an answer goes.
+    pub(crate) fn called(&self) -> anyhow::Result<(Text, SocketAddr)> {
         let (invite, edge) = self.receive(Duration::from_secs(20))?.context("no INVITE within 20 s")?;
         if !invite.first().starts_with("INVITE ") {
             bail!("{} instead of an INVITE", invite.first());
         }
+        Ok((invite, edge))
+    }
+
+    /// Answers a call: 180, then 200 until the ACK comes.
+    pub(crate) fn accept(
+        &self,
+        invite: &Text,
+        edge: SocketAddr,
+        describe: impl FnOnce(&str) -> anyhow::Result<String>,
+    ) -> anyhow::Result<Call> {
         let media = invite.media().context("no media in the INVITE")?;
-        self.reply(&invite, edge, "180 Ringing", "")?;
+        self.reply(invite, edge, "180 Ringing", "")?;
         let body = describe(invite.0.split_once("\r\n\r\n").map_or("", |(_, body)| body))?;
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(20) {
-            self.reply(&invite, edge, "200 OK", &body)?;
+            self.reply(invite, edge, "200 OK", &body)?;
             if let Some((text, _)) = self.receive(Duration::from_millis(500))?
                 && text.first().starts_with("ACK ")
             {
@@ -377,8 +399,13 @@ impl Phone {
         self.reply(&text, from, "200 OK", "")
     }
 
+    /// Waits for the ACK of a final response.
+    pub(crate) fn expect_ack(&self) -> anyhow::Result<()> {
+        self.expect("ACK ").map(drop)
+    }
+
     /// The next request that begins so.
-    fn expect(&self, beginning: &str) -> anyhow::Result<(Text, SocketAddr)> {
+    pub(crate) fn expect(&self, beginning: &str) -> anyhow::Result<(Text, SocketAddr)> {
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(20) {
             if let Some((text, from)) = self.receive(Duration::from_millis(500))?

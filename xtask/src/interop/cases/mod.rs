@@ -51,6 +51,7 @@ mod tls_kamailio;
 mod toll_fraud;
 mod tone;
 mod torture;
+mod webhook_requests;
 mod webhook_signature;
 
 use super::Case;
@@ -332,6 +333,16 @@ fn records() -> Vec<Case> {
             name: "webhook-signature",
             proves: "signed requests to applications, in every form of URL and parameter: accepted by twilio-python and twilio-node, no forged one is",
             run: webhook_signature::run,
+        },
+        Case {
+            name: "webhook-requests",
+            proves: "every request of calls with Gather, Dial, whisper, callbacks and fallback, judged in servers of both of Twilio's libraries",
+            run: webhook_requests::run,
+        },
+        Case {
+            name: "seeds",
+            proves: "a page's web applications for Node and Python, unchanged: each step by what is heard, dialled and requested",
+            run: crate::seeds::case,
         },
         Case {
             name: "asterisk",

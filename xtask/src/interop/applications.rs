@@ -1,0 +1,210 @@
+//! An edge with web applications behind it, the party that they dial, and what their callers hear.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+
+use super::caller::Caller;
+use super::edge::{self, Edge};
+use super::front::Front;
+use super::python::Script;
+use super::raw::{Call, Phone, Text, tone_frame};
+use super::rtp;
+use super::sipp::PBX;
+use super::speech::Speech;
+
+/// Secret of the requests' signatures.
+pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+/// Voices that applications name, and those of the program that speaks.
+const VOICES: [(&str, &str); 2] = [("Polly.Joanna", "joanna"), ("Polly.Matthew", "matthew")];
+/// The trunks: callers' and the called parties'.
+const TRUNKS: &str = r#"
+[trunk.carrier]
+options_interval = "0s"
+accept_from = ["127.0.0.2/32"]
+[trunk.pbx]
+options_interval = "0s"
+peers = ["sip:127.0.0.3:5060"]
+accept_from = ["127.0.0.3/32"]
+[[route]]
+from = ["carrier"]
+connect = ["reject:404"]
+"#;
+
+/// An application for a number.
+#[derive(Debug, Clone)]
+pub(crate) struct Application {
+    /// The number.
+    pub(crate) number: String,
+    /// `url = "…"` or `file = "…"`, and further keys.
+    pub(crate) keys: String,
+}
+
+/// The edge and all around it but the application's server.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    /// The edge.
+    pub(crate) edge: Edge,
+    /// The program that speaks.
+    pub(crate) speech: Speech,
+    party: Phone,
+}
+
+impl Bench {
+    /// Starts an edge with these applications; it trusts the certificate of `front`.
+    pub(crate) fn start(token: &str, applications: &[Application], front: Option<&Front>) -> anyhow::Result<Bench> {
+        let speech = Speech::new()?;
+        let tables = speech.table(&VOICES) + &tables(token, applications);
+        let edge = Edge::start_by(trusting(front), &tables)?;
+        Ok(Bench { edge, speech, party: Phone::new(PBX, 5060, "party")? })
+    }
+
+    /// Starts an edge whose one application is a file.
+    pub(crate) fn with_file(token: &str, application: &Application, file: (&str, &str)) -> anyhow::Result<Bench> {
+        let speech = Speech::new()?;
+        let tables = speech.table(&VOICES) + &tables(token, std::slice::from_ref(application));
+        let edge = Edge::start_with(&tables, &[file])?;
+        Ok(Bench { edge, speech, party: Phone::new(PBX, 5060, "party")? })
+    }
+
+    /// Starts an edge without speech and party.
+    pub(crate) fn start_alone(token: &str, applications: &[Application], front: &Front) -> anyhow::Result<Edge> {
+        Edge::start_by(trusting(Some(front)), &tables(token, applications))
+    }
+
+    /// Calls a number.
+    pub(crate) fn call(&self, number: &str) -> anyhow::Result<Caller> {
+        Caller::call(self.edge.udp, number).with_context(|| self.edge.log_tail())
+    }
+
+    /// Waits until the caller hears a text with these words, in this voice.
+    pub(crate) fn hears(&self, caller: &Caller, words: &str, voice: &str, since: usize) -> anyhow::Result<String> {
+        let spoken = self.speech.spoken(words)?;
+        caller.hears(spoken.hz, since).with_context(|| format!("the caller does not hear {:?}", spoken.text))?;
+        ensure!(spoken.voice == voice, "{:?} is spoken by {} instead of {voice}", spoken.text, spoken.voice);
+        Ok(spoken.text)
+    }
+
+    /// The call that comes to the party, which is for this number, and from this one where that is given.
+    pub(crate) fn dialled(&self, number: &str, caller_id: Option<&str>) -> anyhow::Result<(Text, SocketAddr)> {
+        let (invite, from) = self.party.called().with_context(|| format!("{number} is not dialled"))?;
+        let called = invite.first().starts_with(&format!("INVITE sip:{number}@"));
+        ensure!(called, "{} instead of {number}", invite.first());
+        if let Some(caller_id) = caller_id {
+            let calling = invite.header("From").contains(&format!("sip:{caller_id}@"));
+            ensure!(calling, "From is {} instead of {caller_id}", invite.header("From"));
+        }
+        Ok((invite, from))
+    }
+
+    /// The party answers, and each side hears the other's tone.
+    pub(crate) fn connected(&self, caller: &Caller, invite: &Text, from: SocketAddr) -> anyhow::Result<Call> {
+        let call = self.party.accept(invite, from, |_| self.party.sdp())?;
+        let since = caller.mark();
+        let (mut heard, mut buffer) = (Vec::new(), [0; 2_048]);
+        let began = Instant::now();
+        for number in 0..100 {
+            let due = began + Duration::from_millis(20) * number;
+            while Instant::now() < due {
+                if let Ok(length) = self.party.rtp.recv(&mut buffer)
+                    && let Some((_, payload)) = rtp::read(buffer.get(..length).unwrap_or_default())
+                {
+                    heard.extend_from_slice(payload);
+                }
+            }
+            let sequence = u16::try_from(number)?;
+            let packet = rtp::packet(sequence, number * 160, 0x7261_7702, &tone_frame(number));
+            self.party.rtp.send_to(&packet, call.media)?;
+            caller.says(number)?;
+        }
+        ensure!(caller.has_heard(440, since), "the caller does not hear the party");
+        let tone = heard.windows(1_600).step_by(400).any(|piece| rtp::tone_snr_db(piece) > 20.0);
+        ensure!(tone, "the party does not hear the caller");
+        Ok(call)
+    }
+
+    /// The party hangs up.
+    pub(crate) fn hangs_up(&self, call: &Call) -> anyhow::Result<()> {
+        self.party.bye(call)
+    }
+
+    /// The edge ends the party's call.
+    pub(crate) fn is_hung_up_on(&self) -> anyhow::Result<()> {
+        self.party.expect_bye()
+    }
+
+    /// The party is busy.
+    pub(crate) fn is_busy(&self, invite: &Text, from: SocketAddr) -> anyhow::Result<()> {
+        self.party.reply(invite, from, "486 Busy Here", "")?;
+        self.party.expect_ack()
+    }
+
+    /// The party rings, and its call is withdrawn once `meanwhile` has happened.
+    pub(crate) fn is_cancelled(
+        &self,
+        invite: &Text,
+        from: SocketAddr,
+        meanwhile: impl FnOnce() -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        self.party.reply(invite, from, "180 Ringing", "")?;
+        meanwhile()?;
+        let (cancel, from) = self.party.expect("CANCEL ")?;
+        self.party.reply(&cancel, from, "200 OK", "")?;
+        self.party.reply(invite, from, "487 Request Terminated", "")?;
+        self.party.expect_ack()
+    }
+
+    /// Waits until the newest call's trace contains these words.
+    pub(crate) fn trace_has(&self, words: &str) -> anyhow::Result<()> {
+        let began = Instant::now();
+        loop {
+            let trace = self.edge.newest_trace()?;
+            if trace.contains(words) {
+                return Ok(());
+            }
+            if began.elapsed() > Duration::from_secs(5) {
+                bail!("the trace has no {words:?}:\n{trace}");
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+fn tables(token: &str, applications: &[Application]) -> String {
+    let mut tables = format!("[api]\nauth_token = \"{token}\"\nconnect = [\"trunk:pbx\"]\n");
+    for (n, Application { number, keys }) in applications.iter().enumerate() {
+        _ = write!(tables, "[app.a{n}]\n{keys}\n[[number]]\nnumber = \"{number}\"\napp = \"a{n}\"\n");
+    }
+    tables + TRUNKS
+}
+
+/// The binary, with the certificate of `front` as its only root.
+fn trusting(front: Option<&Front>) -> Command {
+    let mut command = Command::new(edge::binary());
+    if let Some(front) = front {
+        command.env("SSL_CERT_FILE", front.authority());
+    }
+    command
+}
+
+/// Waits for a request that a judging application accepted: its line, not among the first `since`, contains all of these words.
+pub(crate) fn accepted(judge: &Script, since: usize, words: &[&str]) -> anyhow::Result<()> {
+    let began = Instant::now();
+    loop {
+        let lines = judge.lines();
+        if let Some(refused) = lines.iter().find(|line| line.starts_with("refused ")) {
+            bail!("the validator says: {refused}");
+        }
+        let mut accepted = lines.iter().skip(since).filter(|line| line.starts_with("accepted "));
+        if accepted.any(|line| words.iter().all(|word| line.contains(word))) {
+            return Ok(());
+        }
+        if began.elapsed() > Duration::from_secs(5) {
+            bail!("no accepted request with {}: {}", words.join(" and "), lines.join("\n"));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

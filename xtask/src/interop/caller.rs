@@ -1,0 +1,127 @@
+//! A caller of applications: presses keys as telephone-events and keeps the audio that it hears.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+use super::raw::{Call, Phone, tone_frame};
+use super::rtp;
+use super::sipp::CARRIER;
+
+/// Samples of a piece that is judged: 200 ms.
+const PIECE: usize = 1_600;
+/// A tone is heard that is this far above everything else.
+const SNR_DB: f64 = 20.0;
+/// Payload type of telephone-events in the phone's offer.
+const EVENTS: u8 = 101;
+/// Longest wait for a tone.
+const PATIENCE: Duration = Duration::from_secs(12);
+
+/// A caller in a call.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    phone: Phone,
+    call: Call,
+    heard: Arc<Mutex<Vec<f64>>>,
+    over: Arc<AtomicBool>,
+    sequence: AtomicU16,
+}
+
+impl Caller {
+    /// Calls a number and waits for the answer.
+    pub(crate) fn call(edge: SocketAddr, number: &str) -> anyhow::Result<Caller> {
+        let mut phone = Phone::new(CARRIER, 0, "caller")?;
+        phone.telephone_events = true;
+        let (heard, over) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let socket = phone.rtp.try_clone()?;
+        let (kept, ends) = (Arc::clone(&heard), Arc::clone(&over));
+        std::thread::spawn(move || listen(&socket, &kept, &ends));
+        let call = phone.call(edge, number).inspect_err(|_| over.store(true, Ordering::Relaxed))?;
+        Ok(Caller { phone, call, heard, over, sequence: AtomicU16::new(0) })
+    }
+
+    /// Presses a key: 100 ms, its end three times.
+    pub(crate) fn press(&self, key: char) -> anyhow::Result<()> {
+        let code = "0123456789*#ABCD".find(key).with_context(|| format!("{key} is no key"))?;
+        let timestamp = u32::from(self.sequence.load(Ordering::Relaxed)) * 160;
+        for (end, length) in [(0, 160_u16), (0, 320), (0, 480), (0x80, 800), (0x80, 800), (0x80, 800)] {
+            let [high, low] = length.to_be_bytes();
+            let event = [u8::try_from(code)?, end | 10, high, low];
+            let mut packet = rtp::packet(self.next(), timestamp, 0x7261_7701, &event);
+            if let Some(kind) = packet.get_mut(1) {
+                *kind = EVENTS | if length == 160 { 0x80 } else { 0 };
+            }
+            self.phone.rtp.send_to(&packet, self.call.media)?;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    fn next(&self) -> u16 {
+        self.sequence.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Sends one packet of a tone of 440 Hz.
+    pub(crate) fn says(&self, number: u32) -> anyhow::Result<()> {
+        let sequence = self.next();
+        let packet = rtp::packet(sequence, u32::from(sequence) * 160, 0x7261_7701, &tone_frame(number));
+        self.phone.rtp.send_to(&packet, self.call.media)?;
+        Ok(())
+    }
+
+    /// The number of samples heard so far.
+    pub(crate) fn mark(&self) -> usize {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether a tone was heard after a mark.
+    pub(crate) fn has_heard(&self, hz: u32, since: usize) -> bool {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let tones = heard.get(since..).unwrap_or_default().windows(PIECE).step_by(PIECE / 4);
+        tones.map(|piece| rtp::fit(piece, hz, rtp::SAMPLE_RATE)).any(|(level, snr)| level > 2_000.0 && snr > SNR_DB)
+    }
+
+    /// Waits until a tone is heard after a mark.
+    pub(crate) fn hears(&self, hz: u32, since: usize) -> anyhow::Result<()> {
+        let began = Instant::now();
+        while !self.has_heard(hz, since) {
+            if began.elapsed() > PATIENCE {
+                bail!("{hz} Hz is not heard; {} ms of audio came", (self.mark() - since) / 8);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Waits until the edge hangs up.
+    pub(crate) fn is_hung_up_on(&self) -> anyhow::Result<()> {
+        self.phone.expect_bye()
+    }
+
+    /// Hangs up.
+    pub(crate) fn hang_up(&self) -> anyhow::Result<()> {
+        self.phone.bye(&self.call)
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+}
+
+fn listen(socket: &UdpSocket, heard: &Mutex<Vec<f64>>, over: &AtomicBool) {
+    let mut buffer = [0; 2_048];
+    while !over.load(Ordering::Relaxed) {
+        let Ok(length) = socket.recv(&mut buffer) else { continue };
+        let packet = buffer.get(..length).unwrap_or_default();
+        if packet.get(1).is_some_and(|kind| kind & 0x7f == 0)
+            && let Some((_, payload)) = rtp::read(packet)
+        {
+            heard.lock().unwrap_or_else(PoisonError::into_inner).extend(payload.iter().copied().map(rtp::linear));
+        }
+    }
+}

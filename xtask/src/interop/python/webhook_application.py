@@ -1,0 +1,78 @@
+"""A web application in FastAPI whose every request is judged by twilio-python's RequestValidator, by the URL as the application sees it.
+Its menu leads through a Gather, a Dial with a whisper and call progress, and a Redirect, by POST and GET, with query strings and credentials."""
+import argparse
+import asyncio
+import base64
+import json
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from twilio.request_validator import RequestValidator
+from twilio.twiml.voice_response import Dial, Gather, VoiceResponse
+
+flags = argparse.ArgumentParser()
+flags.add_argument("--port", type=int, default=0)
+flags.add_argument("--token", required=True)
+flags = flags.parse_args()
+app = FastAPI()
+validator = RequestValidator(flags.token)
+CREDENTIALS = "Basic " + base64.b64encode(b"ann:s3 cret").decode()
+
+
+def document(path, public, method):
+    response = VoiceResponse()
+    if path == "/voice":
+        gather = Gather(num_digits=1, timeout=8, action=f"/gather?step=1&name=J%C3%B6rg+K&by={method}", method=method)
+        gather.say("Press any key.")
+        response.append(gather)
+    elif path == "/gather":
+        action = public.replace("://", "://ann:s3%20cret@") + f"/dialled?after=gather&by={method}"
+        dial = Dial(action=action, method=method, timeout=15)
+        dial.number(
+            "+14155550199",
+            url="/whisper?for=party",
+            method=method,
+            status_callback="/progress?n=1&m=a%20b",
+            status_callback_method=method,
+            status_callback_event="initiated ringing answered completed",
+        )
+        response.append(dial)
+    elif path == "/dialled":
+        response.redirect("/again?a=b&a=c", method="GET" if method == "POST" else "POST")
+    elif path == "/again":
+        response.hangup()
+    elif path == "/fallback":
+        response.reject(reason="busy")
+    return str(response)
+
+
+@app.api_route("/{rest:path}", methods=["GET", "POST"])
+async def hook(request: Request):
+    form = await request.form()
+    path, query = request.scope["raw_path"].decode(), request.scope["query_string"].decode()
+    public = request.headers.get("x-forwarded-proto", "http") + "://" + request.headers["host"]
+    url = public + path + ("?" + query if query else "")
+    good = validator.validate(url, form, request.headers.get("x-twilio-signature", ""))
+    if path == "/dialled" or path == "/voice":
+        good = good and request.headers.get("authorization") == CREDENTIALS
+    values = {**request.query_params, **form}
+    word = "accepted" if good else "refused"
+    print(f"{word} {request.method} {path} {url} {json.dumps(values, separators=(',', ':'))}", flush=True)
+    if not good:
+        return Response("Invalid Twilio signature", status_code=403)
+    if path == "/broken":
+        return Response("it is broken", status_code=500)
+    return Response(document(path, public, values.get("by", "POST")), media_type="text/xml")
+
+
+async def main():
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=flags.port, log_level="warning", proxy_headers=False))
+    task = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.02)
+    address = server.servers[0].sockets[0].getsockname()
+    print(f"listening on {address[0]}:{address[1]}", flush=True)
+    await task
+
+
+asyncio.run(main())

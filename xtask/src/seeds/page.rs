@@ -1,0 +1,149 @@
+//! A page of Twilio applications as text: its code blocks, taken at run time. Nothing of a page is in this repository.
+//!
+//! The pages are texts without markup: a block is found by the line before it and the line behind it, and leading white
+//! space is lost. JavaScript and XML need none. For Python it is put back by the rules of [`indented`], which change no other
+//! character.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+
+/// Name of the page in a folder of pages.
+const PREFIX: &str = "001_";
+
+/// A page.
+#[derive(Debug)]
+pub(crate) struct Page {
+    text: String,
+}
+
+impl Page {
+    /// Reads a page, or the one of a folder whose name begins with `001_`.
+    pub(crate) fn read(place: &Path) -> anyhow::Result<Page> {
+        let file = if place.is_dir() { in_folder(place)? } else { place.to_owned() };
+        let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        Ok(Page { text })
+    }
+
+    /// The lines between two.
+    fn between(&self, before: &str, behind: &str) -> anyhow::Result<Vec<&str>> {
+        let block = self.text.lines().skip_while(|line| line.trim() != before).skip(1);
+        let block: Vec<&str> = block.take_while(|line| line.trim() != behind).collect();
+        if block.is_empty() || !self.text.lines().any(|line| line.trim() == behind) {
+            bail!("the page has no block between {before:?} and {behind:?}");
+        }
+        Ok(block)
+    }
+
+    /// The server for Node.
+    pub(crate) fn node_server(&self) -> anyhow::Result<String> {
+        Ok(self.between("Create server.js:", "Run locally:")?.join("\n"))
+    }
+
+    /// The server for Python.
+    pub(crate) fn python_server(&self) -> anyhow::Result<String> {
+        Ok(indented(&self.between("app.py:", "Run:")?))
+    }
+
+    /// The handler's body in its first example of use.
+    pub(crate) fn node_example(&self) -> anyhow::Result<String> {
+        Ok(self.between("Node TwiML snippet:", "Operational notes:")?.join("\n"))
+    }
+
+    /// The value of `export NAME="VALUE"`.
+    pub(crate) fn export(&self, name: &str) -> anyhow::Result<&str> {
+        let line = format!("export {name}=\"");
+        let value = self.text.lines().find_map(|text| text.trim().strip_prefix(&line)?.strip_suffix('"'));
+        value.with_context(|| format!("the page does not export {name}"))
+    }
+
+    /// Its documents, in order.
+    pub(crate) fn documents(&self) -> Vec<String> {
+        let mut documents: Vec<Vec<&str>> = Vec::new();
+        let mut open = false;
+        for line in self.text.lines() {
+            if line.trim().starts_with("<?xml ") {
+                documents.push(Vec::new());
+                open = true;
+            }
+            if let Some(document) = documents.last_mut().filter(|_| open) {
+                document.push(line);
+                open = line.trim() != "</Response>";
+            }
+        }
+        documents.iter().map(|lines| lines.join("\n")).collect()
+    }
+}
+
+fn in_folder(folder: &Path) -> anyhow::Result<PathBuf> {
+    let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    let mut names = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let named = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX));
+    names.find(named).with_context(|| format!("no page {PREFIX}… in {}", folder.display()))
+}
+
+/// Python with its indentation: the body of a function is indented by one step up to the `return` that ends it (or the next
+/// decorator), the line behind `if`, `elif` or `else` and what follows it by another, up to the next of them or that `return`.
+/// One line of a body without `else` follows an `if`. That is all that the pages' servers use.
+fn indented(lines: &[&str]) -> String {
+    let mut text = String::new();
+    let (mut in_function, mut branch, mut chain) = (false, 0, false);
+    for (at, line) in lines.iter().map(|line| line.trim()).enumerate() {
+        let last = lines.get(at + 1).is_none_or(|next| next.trim().is_empty() || next.trim().starts_with('@'));
+        let opens = line.ends_with(':');
+        if line.starts_with('@') || line.starts_with("def ") || line.starts_with("async def ") {
+            (in_function, branch, chain) = (opens, 0, false);
+            _ = writeln!(text, "{line}");
+            continue;
+        }
+        let heads = ["if ", "elif ", "else:"].iter().any(|word| line.starts_with(word)) && opens;
+        if heads {
+            chain = chain || lines.iter().skip(at + 1).take(2).any(|next| next.trim().starts_with("el"));
+            branch = 0;
+        } else if line.starts_with("return ") && last {
+            branch = 0;
+        }
+        let steps = usize::from(in_function) + usize::from(branch > 0);
+        _ = writeln!(text, "{}{line}", "    ".repeat(steps));
+        branch = match (heads, chain) {
+            (true, true) => usize::MAX,
+            (true, false) => 1,
+            (false, _) => branch.saturating_sub(1),
+        };
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CODE: &str = "import os\napp = App()\ndef judge(form: dict) -> None:\nwhole = good(form)\nif not whole:\n\
+        raise PermissionError(\"no\")\n@app.post(\"/a\")\nasync def a(request):\nform = {}\njudge(form)\nif form:\nb = 1\n\
+        elif b:\nb = 2\nelse:\nb = 3\nc = 4\nreturn b\n@app.post(\"/b\")\ndef b():\nif x:\ny = 1\nz = 2\nreturn z";
+
+    #[test]
+    fn python_gets_its_indentation_back() {
+        let expected = "import os\napp = App()\ndef judge(form: dict) -> None:\n    whole = good(form)\n    if not whole:\n        \
+            raise PermissionError(\"no\")\n@app.post(\"/a\")\nasync def a(request):\n    form = {}\n    judge(form)\n    if form:\n        b = 1\n    \
+            elif b:\n        b = 2\n    else:\n        b = 3\n        c = 4\n    return b\n@app.post(\"/b\")\ndef b():\n    if x:\n        y = 1\n    z = 2\n    return z\n";
+        let made = indented(&CODE.lines().collect::<Vec<_>>());
+        assert_eq!(made, expected);
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(words(&made), words(CODE), "only white space is put in");
+    }
+
+    #[test]
+    fn blocks_stand_between_their_lines() {
+        let text = "intro\napp.py:\nx = 1\nRun:\nexport TOKEN=\"a b\"\n<?xml version=\"1.0\"?>\n<Response>\n</Response>\nend\n\
+                    <?xml version=\"1.0\"?>\n<Response>\n<Say>a</Say>\n</Response>";
+        let page = Page { text: text.to_owned() };
+        assert_eq!(page.python_server().unwrap(), "x = 1\n");
+        assert_eq!(page.export("TOKEN").unwrap(), "a b");
+        assert!(page.node_server().is_err() && page.export("OTHER").is_err());
+        let documents = page.documents();
+        assert_eq!(documents.len(), 2);
+        assert!(documents[0].ends_with("</Response>") && documents[1].contains("<Say>"));
+    }
+}

@@ -1,0 +1,111 @@
+//! The page's servers, each in a folder of its own with its code as the page has it.
+
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+use crate::interop::{node, python};
+
+/// Longest time until a server listens: the first import of a fresh installation takes long.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Puts an example's handler into a server; `HANDLER` is the example.
+const NODE_HOST: &str = "const express = require(\"express\");\nconst twilio = require(\"twilio\");\nconst app = express();\n\
+                         app.post(\"/voice\", (req, res) => {\nHANDLER\n});\napp.listen(Number(process.env.PORT));\n";
+
+/// A server, killed when dropped.
+#[derive(Debug)]
+pub(super) struct Server {
+    child: Child,
+    folder: tempfile::TempDir,
+}
+
+/// Environment that the page has for its servers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Environment<'a> {
+    /// `TWILIO_AUTH_TOKEN`.
+    pub(super) token: &'a str,
+    /// `PUBLIC_BASE_URL`.
+    pub(super) url: &'a str,
+    /// `TWILIO_CALLER_ID`.
+    pub(super) caller_id: &'a str,
+}
+
+/// A free port of loopback.
+pub(super) fn free() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+impl Server {
+    /// Starts a server for Node.
+    pub(super) fn node(code: &str, address: SocketAddr, environment: Environment<'_>) -> anyhow::Result<Server> {
+        let mut command = Command::new("node");
+        command.arg("server.js").env("NODE_PATH", node::modules(node::Packages::Express)?);
+        Server::start(command, ("server.js", code), address, environment)
+    }
+
+    /// Starts a server for Node whose one handler is an example.
+    pub(super) fn example(code: &str, address: SocketAddr, environment: Environment<'_>) -> anyhow::Result<Server> {
+        Server::node(&NODE_HOST.replace("HANDLER", code), address, environment)
+    }
+
+    /// Starts a server for Python, by uvicorn as the page does.
+    pub(super) fn python(code: &str, address: SocketAddr, environment: Environment<'_>) -> anyhow::Result<Server> {
+        let mut command = Command::new(absolute(&python::interpreter(python::Packages::Forms)?)?);
+        command.args(["-m", "uvicorn", "app:app", "--host", "127.0.0.1", "--port", &address.port().to_string()]);
+        Server::start(command, ("app.py", code), address, environment)
+    }
+
+    fn start(
+        mut command: Command,
+        (file, code): (&str, &str),
+        address: SocketAddr,
+        environment: Environment<'_>,
+    ) -> anyhow::Result<Server> {
+        let folder = tempfile::tempdir()?;
+        std::fs::write(folder.path().join(file), code)?;
+        let log = File::create(folder.path().join("log"))?;
+        let child = command
+            .current_dir(folder.path())
+            .env("PORT", address.port().to_string())
+            .env("TWILIO_AUTH_TOKEN", environment.token)
+            .env("PUBLIC_BASE_URL", environment.url)
+            .env("TWILIO_CALLER_ID", environment.caller_id)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| file.to_owned())?;
+        let mut server = Server { child, folder };
+        let began = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            if server.child.try_wait()?.is_some() || began.elapsed() > PATIENCE {
+                bail!("{file} does not listen: {}", server.log());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(server)
+    }
+
+    /// All that it printed.
+    pub(super) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A program with its folder made absolute and its own link kept, by which an environment of Python is found.
+fn absolute(program: &Path) -> anyhow::Result<PathBuf> {
+    let folder = program.parent().context("a folder")?.canonicalize()?;
+    Ok(folder.join(program.file_name().context("a name")?))
+}
