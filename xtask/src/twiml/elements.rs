@@ -1,0 +1,139 @@
+//! Elements and attributes of a document, read apart from the edge's own parser, with their rows of the table of support.
+
+use std::collections::BTreeSet;
+
+use trunkgate_twiml::compat::{Entry, State, VOICE};
+
+/// An element or attribute of a document.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Used {
+    /// `Dial/Number` or `Dial/Number@url`.
+    pub(super) name: String,
+    /// Its row of the table.
+    pub(super) row: Row,
+}
+
+/// Extent of support, by the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Row {
+    /// As Twilio does it.
+    Supported,
+    /// With a difference.
+    Differs(&'static str),
+    /// Not at all.
+    NotSupported(&'static str),
+    /// No row.
+    Missing,
+}
+
+impl Row {
+    fn of(state: Option<State>) -> Row {
+        match state {
+            Some(State::Supported) => Row::Supported,
+            Some(State::Differs(text)) => Row::Differs(text),
+            Some(State::NotSupported(text)) => Row::NotSupported(text),
+            None => Row::Missing,
+        }
+    }
+}
+
+/// Returns what a document uses. Below Say are tags of SSML, which its row covers; what is in an element that is not supported
+/// follows from that element.
+pub(super) fn used(document: &str) -> BTreeSet<Used> {
+    let (mut used, mut path): (BTreeSet<Used>, Vec<String>) = (BTreeSet::new(), Vec::new());
+    let mut rest = document;
+    while let Some((_, from)) = rest.split_once('<') {
+        let (end, behind) = match from.strip_prefix("!--") {
+            Some(comment) => ("", comment.split_once("-->").map_or("", |(_, behind)| behind)),
+            None => split_tag(from),
+        };
+        rest = behind;
+        if end.is_empty() || end.starts_with(['!', '?']) {
+            continue;
+        }
+        if end.starts_with('/') {
+            path.pop();
+            continue;
+        }
+        let (name, attributes) = end.split_at(end.find(|c: char| c.is_whitespace() || c == '/').unwrap_or(end.len()));
+        path.push(name.to_owned());
+        note(&path, attributes, &mut used);
+        if end.ends_with('/') {
+            path.pop();
+        }
+    }
+    used
+}
+
+/// The inside of a tag, and all behind it; `>` in a quoted value does not end it.
+fn split_tag(from: &str) -> (&str, &str) {
+    let mut quote = None;
+    for (at, c) in from.char_indices() {
+        match (quote, c) {
+            (None, '>') => return (from.get(..at).unwrap_or_default(), from.get(at + 1..).unwrap_or_default()),
+            (None, '"' | '\'') => quote = Some(c),
+            (Some(open), c) if open == c => quote = None,
+            _ => {}
+        }
+    }
+    ("", "")
+}
+
+fn note(path: &[String], attributes: &str, used: &mut BTreeSet<Used>) {
+    let Some(inner) = path.get(1..).filter(|inner| !inner.is_empty()) else { return };
+    let is_nested = |around: &str| inner.first().is_some_and(|first| first == around) && inner.len() > 1;
+    if is_nested("Say") || is_nested("Gather") && inner.get(1).is_some_and(|verb| verb == "Say") && inner.len() > 2 {
+        return;
+    }
+    // A prompt of a Gather is the verb itself.
+    let inner = if is_nested("Gather") { inner.get(1..).unwrap_or_default() } else { inner };
+    let around = (1..inner.len()).filter_map(|length| entry(&inner.get(..length)?.join("/")));
+    if around.into_iter().any(|entry| !entry.is_supported()) {
+        return;
+    }
+    let name = inner.join("/");
+    let entry = entry(&name);
+    used.insert(Used { row: Row::of(entry.map(|entry| entry.state)), name: name.clone() });
+    let Some(entry) = entry.filter(|entry| entry.is_supported()) else { return };
+    for attribute in names(attributes) {
+        let row = Row::of(entry.attribute(&attribute));
+        used.insert(Used { name: format!("{name}@{attribute}"), row });
+    }
+}
+
+fn entry(path: &str) -> Option<&'static Entry> {
+    VOICE.iter().find(|entry| entry.path == path)
+}
+
+/// Names of attributes.
+fn names(attributes: &str) -> Vec<String> {
+    let (mut names, mut rest) = (Vec::new(), attributes);
+    while let Some((name, value)) = rest.split_once('=') {
+        names.push(name.trim().to_owned());
+        let value = value.trim_start();
+        let quote = value.chars().next().unwrap_or('"');
+        rest = value.get(1..).and_then(|value| value.split_once(quote)).map_or("", |(_, behind)| behind);
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_and_attributes_are_found_with_their_rows() {
+        let text = "<?xml version='1.0'?><!-- <Play> --><Response><Gather action='/a?b=c>d' numDigits=\"1\"><Say voice='a'>\
+                    <break time='1s'/></Say></Gather><Dial record='true'><Conference beep='false'>x</Conference></Dial><New/></Response>";
+        let found = used(text);
+        let names: Vec<&str> = found.iter().map(|one| one.name.as_str()).collect();
+        let expected = ["Dial", "Dial/Conference", "Dial@record", "Gather", "Gather@action", "Gather@numDigits"];
+        assert_eq!(names, [&expected[..], &["New", "Say", "Say@voice"]].concat());
+        let row = |name: &str| found.iter().find(|one| one.name == name).unwrap().row;
+        assert_eq!((row("Gather@action"), row("New")), (Row::Supported, Row::Missing));
+        assert!(
+            matches!(row("Dial/Conference"), Row::NotSupported(_))
+                && matches!(row("Dial@record"), Row::NotSupported(_))
+        );
+    }
+}

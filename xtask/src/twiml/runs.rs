@@ -1,0 +1,171 @@
+//! A document in the interpreter, without a call: each step that waits for an event gets one at once.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use trunkgate_twiml::{
+    DialResult, DialStatus, Input, Location, Loop, Method, Note, Program, ReferResult, Settings, Source, Step,
+};
+
+/// Steps and events of one run at most.
+const BOUND: usize = 10_000;
+/// Code of a stream that fails in the manner `Absent`.
+pub(super) const STREAM_FAILED: u16 = 31_920;
+/// Any other document that is asked for.
+const NEXT: &str = "<Response><Hangup/></Response>";
+
+/// How caller and parties behave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// Keys are pressed, calls are answered, transfers succeed.
+    Present,
+    /// No key is pressed, no call is answered, streams and transfers fail.
+    Absent,
+}
+
+/// A run that came to its end.
+#[derive(Debug, Default)]
+pub(super) struct Run {
+    /// Lines of verbs that began.
+    pub(super) begun: BTreeSet<u32>,
+    /// Errors and warnings: code and text.
+    pub(super) notes: Vec<(u16, String)>,
+    /// Whether the program ended by an error.
+    pub(super) failed: bool,
+}
+
+/// Runs a document; an error if it does not end.
+pub(super) fn run(body: &[u8], manner: Manner) -> anyhow::Result<Run> {
+    let mut driver = Driver {
+        program: Program::new(Settings::default()),
+        manner,
+        now: Duration::ZERO,
+        first: Some(body.to_vec()),
+        run: Run::default(),
+    };
+    let location = Location::url("https://app.example/voice").map_err(anyhow::Error::msg)?;
+    driver.program.start(driver.now, Source::Fetch { location, method: Method::Post }, false);
+    driver.drive()?;
+    Ok(driver.run)
+}
+
+struct Driver {
+    program: Program,
+    manner: Manner,
+    now: Duration,
+    /// The document, until it was asked for.
+    first: Option<Vec<u8>>,
+    run: Run,
+}
+
+impl Driver {
+    fn drive(&mut self) -> anyhow::Result<()> {
+        let mut waiting: VecDeque<Input> = VecDeque::new();
+        for _ in 0..BOUND {
+            while let Some(step) = self.program.poll_output() {
+                waiting.extend(self.events(step)?);
+            }
+            if self.program.is_over() {
+                return Ok(());
+            }
+            match (waiting.pop_front(), self.program.poll_timeout()) {
+                (Some(input), _) => self.program.handle_input(self.now, input),
+                (None, Some(due)) if self.manner == Manner::Present => {
+                    // A Gather ends by its key, anything else by its time.
+                    for key in ['1', '#'] {
+                        self.program.handle_input(self.now, Input::Digit(key));
+                    }
+                    self.now = self.now.max(due);
+                    self.program.handle_timeout(self.now);
+                }
+                (None, Some(due)) => {
+                    self.now = self.now.max(due);
+                    self.program.handle_timeout(self.now);
+                }
+                (None, None) => self.program.handle_input(self.now, Input::HungUp),
+            }
+        }
+        bail!("no end after {BOUND} events")
+    }
+
+    /// What follows a step.
+    fn events(&mut self, step: Step) -> anyhow::Result<Vec<Input>> {
+        let present = self.manner == Manner::Present;
+        Ok(match step {
+            Step::Fetch { id, .. } => {
+                let body = self.first.take().unwrap_or_else(|| NEXT.as_bytes().to_vec());
+                vec![Input::Fetched { id, url: None, content_type: Some("text/xml".to_owned()), body }]
+            }
+            Step::Say { id, say } => vec![Driver::sounded(id, say.repeat)],
+            Step::Play { id, repeat, .. } | Step::PlayDigits { id, repeat, .. } => vec![Driver::sounded(id, repeat)],
+            Step::Dial(dial) if present => {
+                dial.parties.first().context("a Dial without a party")?;
+                let result = DialResult {
+                    status: DialStatus::Completed,
+                    sid: Some("CA00000000000000000000000000000001".to_owned()),
+                    duration: Some(Duration::from_secs(9)),
+                    bridged: true,
+                    further: Vec::new(),
+                };
+                vec![Input::DialAnswered { id: dial.id }, Input::DialEnded { id: dial.id, result }]
+            }
+            Step::Dial(dial) => {
+                vec![Input::DialEnded { id: dial.id, result: DialResult::unanswered(DialStatus::NoAnswer) }]
+            }
+            Step::ConnectStream(stream) => {
+                vec![Input::StreamEnded { id: stream.id, error: (!present).then_some(STREAM_FAILED) }]
+            }
+            Step::Refer { id, .. } => {
+                let status = if present { "completed" } else { "failed" };
+                let result = ReferResult { status: Some(status), refer: Some(202), notify: Some(200) };
+                vec![Input::ReferEnded { id, result }]
+            }
+            Step::Failed { .. } => {
+                self.run.failed = true;
+                Vec::new()
+            }
+            Step::Trace(trace) => {
+                match trace.note {
+                    Note::Began => _ = self.run.begun.insert(trace.line),
+                    Note::Warning { code, text } | Note::Error { code, text } => self.run.notes.push((code, text)),
+                    Note::Result(_) => {}
+                }
+                Vec::new()
+            }
+            Step::Notify(_)
+            | Step::Answer
+            | Step::StopPlaying { .. }
+            | Step::EndDial { .. }
+            | Step::StartStream(_)
+            | Step::StopStream { .. }
+            | Step::Reject(_)
+            | Step::Hangup
+            | Step::Join => Vec::new(),
+        })
+    }
+
+    /// A sound without an end is heard until the caller hangs up.
+    fn sounded(id: u32, repeat: Loop) -> Input {
+        match repeat {
+            Loop::Times(_) => Input::Played { id },
+            Loop::Forever => Input::HungUp,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_manners_come_drive_and_together_to_each_verb() {
+        let text = "<Response>\n<Gather action='a'><Say>One</Say></Gather>\n<Dial>5551234</Dial>\n<Say loop='0'>Two</Say>\n</Response>";
+        let runs = [Manner::Present, Manner::Absent].map(|manner| run(text.as_bytes(), manner).unwrap());
+        assert!(runs.iter().all(|run| !run.failed && run.notes.is_empty()));
+        assert!(runs[0].begun.contains(&2) && !runs[0].begun.contains(&3), "the key leads elsewhere");
+        assert!([2, 3, 4].iter().all(|line| runs[1].begun.contains(line)));
+        let refused = run(b"<Response><Enqueue>a</Enqueue></Response>", Manner::Present).unwrap();
+        assert!(refused.failed && refused.notes.len() == 1);
+    }
+}
