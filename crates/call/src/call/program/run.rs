@@ -223,6 +223,8 @@ impl Runner<'_> {
             // A party that was to be screened is not connected unscreened.
             return Dialler::of(self.parts).end_whisper(cx, false);
         }
+        // What the last step has ended is reported while there is a program to report it to.
+        streams::report_streams(self.parts, cx, code.is_none());
         let Some(run) = self.end_program(cx) else { return };
         let is_announcement = run.is_announcement();
         cx.edge.apps.over(cx.now, &run.app.name, code.is_some());

@@ -361,6 +361,44 @@ fn who_forwards_the_call_and_what_its_network_found_is_told() {
 }
 
 #[test]
+fn a_stream_after_which_the_document_ends_is_reported_to_its_end() {
+    let stream = "<Stream url='wss://bot.example.com/media' statusCallback='/stream'/>";
+    let reported = |menu: &mut Menu| {
+        let reports = menu.reports();
+        reports.iter().map(|report| parameter(report, "StreamEvent").unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let connected = format!("<Connect>{stream}</Connect>");
+    for (is_open, events) in [(true, &["stream-started", "stream-stopped"][..]), (false, &["stream-error"])] {
+        let mut menu = Menu::answered(&connected);
+        let (end, _) = menu.bench.asked().into_iter().next_back().unwrap();
+        if is_open {
+            menu.bench.open(end);
+            menu.bench.news(Event::AgentEnded { end });
+        } else {
+            menu.bench.lose(end, trunkgate_media::agent::Loss::Unreachable);
+        }
+        let bye = menu.bench.expect(CARRIER, "BYE");
+        menu.bench.receive(CARRIER, menu.caller.respond(&bye, 200, ""));
+        assert_eq!(reported(&mut menu), events);
+        menu.ends("app_hung_up");
+    }
+    // One that listens ends with the call too.
+    let mut menu = Menu::answered(&format!("<Start>{stream}</Start><Say>Hello</Say>"));
+    let (end, _) = menu.bench.asked().into_iter().next_back().unwrap();
+    menu.bench.open(end);
+    menu.spoken(3);
+    let player = menu.bench.told().into_iter().find_map(|told| match told {
+        Told::Play(end, _) => Some(end),
+        _ => None,
+    });
+    menu.bench.news(Event::Played { end: player.unwrap() });
+    let bye = menu.bench.expect(CARRIER, "BYE");
+    menu.bench.receive(CARRIER, menu.caller.respond(&bye, 200, ""));
+    assert_eq!(reported(&mut menu), ["stream-started", "stream-stopped"]);
+    menu.ends("app_hung_up");
+}
+
+#[test]
 fn streams_are_reported_from_beginning_to_end() {
     let events = |menu: &mut Menu| {
         let reports = menu.reports();
