@@ -4,6 +4,7 @@
 mod callbacks;
 mod dialled;
 mod menus;
+mod parameters;
 mod referred;
 
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use crate::bench::Sent;
 use crate::bench::agents::hang_up;
 
 /// A caller that is sent to the PBX; its REFER.
-fn referred() -> (Menu, Sent) {
+pub(crate) fn referred() -> (Menu, Sent) {
     let mut menu = Menu::answered(
         "<Refer action='/after'><Sip>sip:bob@10.0.0.20?X-Room=blue%20sky&amp;Route=x</Sip></Refer><Say>never</Say>",
     );
@@ -18,7 +18,7 @@ fn referred() -> (Menu, Sent) {
 
 impl Menu {
     /// The caller's side reports how far its new call is.
-    fn notifies(&mut self, state: &str, line: &str) {
+    pub(crate) fn notifies(&mut self, state: &str, line: &str) {
         self.caller.cseq += 1;
         let headers = format!("Event: refer\r\nSubscription-State: {state}\r\nContent-Type: message/sipfrag\r\n");
         let notify = self.caller.request("NOTIFY", "", &headers);
