@@ -66,7 +66,7 @@ impl Bench {
     pub(crate) fn with_file(token: &str, application: &Application, file: (&str, &str)) -> anyhow::Result<Bench> {
         let speech = Speech::new()?;
         let tables = speech.table(&VOICES) + &tables(token, std::slice::from_ref(application));
-        let edge = Edge::start_with(&tables, &[file])?;
+        let edge = Edge::start_beside(&tables, &[(file.0, file.1.as_bytes())])?;
         Ok(Bench { edge, speech, party: Phone::new(PBX, 5060, "party")? })
     }
 
