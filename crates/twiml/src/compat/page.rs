@@ -32,7 +32,8 @@ pub fn markdown() -> String {
     }
     page.push_str("\n## Verbs of calls\n");
     table(&mut page, VOICE);
-    page.push_str("\n## Parameters of requests\n\n| parameter | requests | state |\n| --- | --- | --- |\n");
+    page.push_str("\n## Parameters of requests\n\nA test sends each of them in a call (`crates/call/tests/it/programs/parameters.rs`).\n\n");
+    page.push_str("| parameter | requests | state |\n| --- | --- | --- |\n");
     for entry in PARAMETERS {
         page.push_str(&format!("| `{}` | {} | {} |\n", entry.name, entry.requests, shown(entry.state)));
     }

@@ -79,7 +79,10 @@ pub static SEMANTICS: &[Semantic] = &[
     rule("pause-default", "Pause lasts 1 s."),
     rule("loop-forever", "Say and Play with `loop=\"0\"` repeat until the caller hangs up."),
     rule("say-limit", "Say speaks at most 4,096 characters."),
-    rule("reject-first", "Reject ends the call only before the answer; after it the call is hung up, with a warning."),
+    rule(
+        "reject-first",
+        "Reject ends the call only before the answer, with 486 (`busy`) or 603 (`rejected`); after it the call is hung up, with a warning.",
+    ),
     rule("answering", "Say, Play, Gather and Dial answer the call; Pause, Redirect and Reject do not."),
     rule(
         "hangup-answers",
@@ -146,7 +149,7 @@ pub static SEMANTICS: &[Semantic] = &[
     ),
     not_yet(
         "rest-dates",
-        "`StartTime` filters are inclusive UTC days; dates in answers are RFC 2822 in +0000.",
+        "`StartTime` filters are inclusive UTC days; dates in answers are RFC 2822 in +0000 with every `time_zone`.",
         "the Calls API is not in this version",
     ),
 ];
