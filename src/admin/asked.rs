@@ -60,6 +60,10 @@ impl From<Refused> for ApiError {
             | Refused::OtherAudio
             | Refused::ForkEnded
             | Refused::NoAgent
+            | Refused::HasAgent
+            | Refused::InApplication
+            | Refused::NotHeld
+            | Refused::Changing
             | Refused::Transferring
             | Refused::TooManyTargets
             | Refused::NoTelephoneEvent => StatusCode::CONFLICT,

@@ -1,16 +1,64 @@
-//! What a call is told to do: sent on, keys pressed. What this version cannot do is said, never passed over.
+//! What a call is told to do: sent on, held, played to, digits sent. What this version cannot do is said, never passed over.
+
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use trunkgate_call::{Gateway, Refused};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use trunkgate_call::{CallParty, Gateway, Refused};
 
 use super::ApiError;
 use super::asked::{Body, read, unknown};
 use super::calls::{Sid, find};
+use crate::audio::{self, Most, Use};
+use crate::limits::{APP_DECODED_AT_ONCE, AUDIO_FILE_BYTES, PLAY_SECONDS};
 use crate::runtime::handle::Handle;
+use crate::system::below::below;
+
+/// Sound files that are decoded for requests at once.
+static DECODING: Semaphore = Semaphore::const_new(APP_DECODED_AT_ONCE);
+
+/// One party of a call.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum One {
+    #[default]
+    Caller,
+    Callee,
+}
+
+impl One {
+    const fn party(self) -> CallParty {
+        match self {
+            One::Caller => CallParty::Caller,
+            One::Callee => CallParty::Callee,
+        }
+    }
+}
+
+/// One party of a call, or both.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Parties {
+    Caller,
+    Callee,
+    Both,
+}
+
+impl Parties {
+    const fn list(self) -> &'static [CallParty] {
+        match self {
+            Parties::Caller => &[CallParty::Caller],
+            Parties::Callee => &[CallParty::Callee],
+            Parties::Both => &CallParty::ALL,
+        }
+    }
+}
 
 /// Where a caller is to go.
 #[derive(Debug, Deserialize)]
@@ -20,6 +68,8 @@ struct Transfer {
     /// Whether the agent stays until somebody answers there.
     #[serde(default)]
     consult: bool,
+    #[serde(default)]
+    party: One,
 }
 
 /// Keys to press towards a caller.
@@ -27,6 +77,23 @@ struct Transfer {
 #[serde(deny_unknown_fields)]
 struct Dtmf {
     digits: String,
+    #[serde(default)]
+    party: One,
+}
+
+/// Parties of a hold, or of its end.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Hold {
+    party: Option<Parties>,
+}
+
+/// A sound for parties.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Play {
+    file: String,
+    party: Option<Parties>,
 }
 
 /// 202: the target is being called; the agent has the caller no longer, or only until that answers.
@@ -35,13 +102,14 @@ pub(super) async fn transfer(
     Sid(sid): Sid,
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    let Transfer { target, consult } =
-        read(body, r#"{"target":"trunk:NAME/+14155550123"}, with "consult":true as wanted"#)?;
+    let shape = r#"{"target":"trunk:NAME/+14155550123"}, with "consult":true or "party":"callee" as wanted"#;
+    let Transfer { target, consult, party } = read(body, shape)?;
     let answer = json!({ "sid": sid, "target": target, "consult": consult });
     let asked = target.clone();
-    let act = move |gateway: &mut Gateway, now| match consult {
-        true => gateway.consult(now, &sid, &asked),
-        false => gateway.transfer(now, &sid, &asked),
+    let act = move |gateway: &mut Gateway, now| match (consult, party) {
+        (true, One::Caller) => gateway.consult(now, &sid, &asked),
+        (true, One::Callee) => Err(Refused::NoAgent),
+        (false, party) => gateway.transfer(now, &sid, party.party(), &asked),
     };
     let done = handle.act(act).await?;
     match done {
@@ -62,16 +130,78 @@ pub(super) async fn dtmf(
     Sid(sid): Sid,
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    let Dtmf { digits } = read(body, r#"{"digits":"123#"}"#)?;
+    let Dtmf { digits, party } = read(body, r#"{"digits":"123#"}, with "party":"callee" as wanted"#)?;
     let answer = json!({ "sid": sid, "keys": digits.chars().count() });
-    handle.act(move |gateway, now| gateway.press(now, &sid, &digits)).await??;
+    handle.act(move |gateway, now| gateway.press(now, &sid, party.party(), &digits)).await??;
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 
-/// Calls cannot be held, played to or recorded over HTTP in this version.
+/// 200: the party hears music.
+pub(super) async fn hold(State(handle): State<Handle>, Sid(sid): Sid, body: Body) -> Result<Json<Value>, ApiError> {
+    let parties = read_parties(body)?.unwrap_or(Parties::Caller).list();
+    let answer = json!({ "sid": sid, "parties": names(parties) });
+    handle.act(move |gateway, now| gateway.hold(now, &sid, parties)).await??;
+    Ok(Json(answer))
+}
+
+/// 200: the two hear each other again.
+pub(super) async fn resume(State(handle): State<Handle>, Sid(sid): Sid, body: Body) -> Result<Json<Value>, ApiError> {
+    let parties = read_parties(body)?.unwrap_or(Parties::Both).list();
+    let answer = json!({ "sid": sid, "parties": names(parties) });
+    handle.act(move |gateway, now| gateway.resume(now, &sid, parties)).await??;
+    Ok(Json(answer))
+}
+
+/// 202: the party begins to hear the sound.
+pub(super) async fn play(
+    State(handle): State<Handle>,
+    Sid(sid): Sid,
+    body: Body,
+) -> Result<(StatusCode, Json<Value>), ApiError> {
+    let shape = r#"{"file":"sounds/closed.wav"}, with "party":"callee" or "both" as wanted"#;
+    let Play { file, party } = read(body, shape)?;
+    find(&handle, &sid).await?;
+    let sound = decoded(&handle, &file).await?;
+    let parties = party.unwrap_or(Parties::Caller).list();
+    let answer = json!({ "sid": sid, "file": file, "parties": names(parties), "ms": sound.len() / 8 });
+    handle.act(move |gateway, now| gateway.play(now, &sid, parties, (&file, &sound))).await??;
+    Ok((StatusCode::ACCEPTED, Json(answer)))
+}
+
+/// A sound file below the folder of the configuration, as μ-law at 8 kHz.
+async fn decoded(handle: &Handle, file: &str) -> Result<Arc<[u8]>, ApiError> {
+    let bad = |what: String| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_file", what);
+    let path = handle.shared.running(|running| running.config.path.clone());
+    let folder = path.parent().map_or_else(PathBuf::new, PathBuf::from);
+    let name = file.to_owned();
+    let _place = DECODING.acquire().await.map_err(|error| bad(error.to_string()))?;
+    let decode = move || {
+        let path = below(&folder, &name).map_err(|error| format!("{name}: {error}"))?;
+        let bytes = audio::read(&path, AUDIO_FILE_BYTES).map_err(|what| format!("{name}: {what}"))?;
+        let most = Most { bytes: AUDIO_FILE_BYTES, seconds: PLAY_SECONDS };
+        audio::mulaw_of(&bytes, most, Use::Once).map_err(|what| format!("{name}: {what}"))
+    };
+    let decoded = spawn_blocking(decode).await.map_err(|error| bad(error.to_string()))?;
+    decoded.map_err(bad)
+}
+
+/// The parties of a body that may be empty.
+fn read_parties(body: Body) -> Result<Option<Parties>, ApiError> {
+    if matches!(&body, Ok(bytes) if bytes.trim_ascii().is_empty()) {
+        return Ok(None);
+    }
+    let Hold { party } = read(body, r#"{"party":"caller"}, "callee" or "both""#)?;
+    Ok(party)
+}
+
+fn names(parties: &[CallParty]) -> Vec<&'static str> {
+    parties.iter().map(|party| party.name()).collect()
+}
+
+/// Calls cannot be recorded over HTTP in this version.
 pub(super) async fn not_in_this_version(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Json<Value>, ApiError> {
     find(&handle, &sid).await?;
-    Err(later("not in this version; forks, transfer and dtmf are"))
+    Err(later("not in this version; forks, transfer, dtmf, hold, resume and play are"))
 }
 
 /// Calls cannot be placed over HTTP in this version.
@@ -82,7 +212,7 @@ pub(super) async fn no_calls_by_http() -> ApiError {
 /// The API that Twilio's own clients speak.
 pub(super) async fn no_twilio_api() -> (StatusCode, Json<Value>) {
     let status = StatusCode::NOT_IMPLEMENTED;
-    let message = "the Twilio-compatible API: not in this version; /v1/calls has forks, transfer and dtmf";
+    let message = "the Twilio-compatible API: not in this version; /v1/calls has forks, transfer, dtmf, hold and play";
     let (code, more_info) = (status.as_u16(), "https://www.rfc-editor.org/rfc/rfc9110#section-15.6.2");
     (status, Json(json!({ "code": code, "message": message, "more_info": more_info, "status": code })))
 }

@@ -115,6 +115,9 @@ fn what_a_page_of_another_site_asks_for_is_refused_without_an_origin_too() {
         ("POST", "/v1/reload"),
         ("POST", "/v1/drain"),
         ("POST", "/v1/calls/x/dtmf"),
+        ("POST", "/v1/calls/x/hold"),
+        ("POST", "/v1/calls/x/resume"),
+        ("POST", "/v1/calls/x/play"),
         ("DELETE", "/v1/calls/x"),
         ("GET", "/v1/events"),
     ] {

@@ -51,6 +51,7 @@ mod loadtest;
 mod media_attacks;
 mod media_relay;
 mod metrics;
+mod operator;
 mod otel;
 mod overload;
 mod playout;

@@ -5,6 +5,7 @@ pub mod gateway;
 
 pub use call::agent::agent_leg::socket_spec;
 pub use call::media::local::{ForkRequest, Listener};
+pub use call::operator::CallParty;
 pub use call::refused::Refused;
 pub use call::search::candidates::trunk_of_uri;
 pub use gateway::intake::Intake;

@@ -71,6 +71,7 @@ pub(crate) mod cx;
 pub(crate) mod legs;
 pub(crate) mod media;
 pub(crate) mod negotiation;
+pub(crate) mod operator;
 pub(crate) mod program;
 pub(crate) mod proof;
 pub(crate) mod refused;
@@ -116,6 +117,7 @@ use crate::call::negotiation::offers::{EarlySession, Owed};
 use crate::call::negotiation::refresh::Asked;
 use crate::call::negotiation::reinvite::Renegotiation;
 use crate::call::negotiation::requests::{HoldCheck, Info};
+use crate::call::operator::Operator;
 use crate::call::program::{Dialler, Referrer, Run, Runner, callback as progress_callback, progress, streams};
 use crate::call::search::agents::{Player, Retries};
 use crate::call::search::answer::FinalAnswer;
@@ -697,10 +699,12 @@ impl Parts {
         if self.program.is_some() {
             Runner::of(self).resume_program(cx, targets);
             self.bridge.media.play_to_held(cx);
+            Operator::of(self).end_lost_sounds(cx);
             return self.bridge.media.tap_caller(cx);
         }
         if cx.call.legs.callee.is_some() {
             self.bridge.media.play_to_held(cx);
+            Operator::of(self).end_lost_sounds(cx);
             return self.bridge.media.tap_caller(cx);
         }
         let targets = targets.iter().filter_map(|target| cx.edge.target(target)).collect();

@@ -24,8 +24,16 @@ pub enum Refused {
     UnknownFork,
     /// That fork is over.
     ForkEnded,
-    /// No agent has the call, and this version does it for no other.
+    /// No agent has the call, and this is done for no other.
     NoAgent,
+    /// An agent has the call, and this is done for two remote parties only.
+    HasAgent,
+    /// An application decides what the call does.
+    InApplication,
+    /// Nobody was put on hold by a request.
+    NotHeld,
+    /// The session is being changed.
+    Changing,
     /// It is on its way to another target already.
     Transferring,
     /// It has been sent on as often as a call may be.
@@ -61,6 +69,10 @@ impl Refused {
             Refused::UnknownFork => "unknown_fork",
             Refused::ForkEnded => "fork_ended",
             Refused::NoAgent => "no_agent",
+            Refused::HasAgent => "has_agent",
+            Refused::InApplication => "in_application",
+            Refused::NotHeld => "not_held",
+            Refused::Changing => "changing",
             Refused::Transferring => "transferring",
             Refused::TooManyTargets => "too_many_targets",
             Refused::BadTarget => "bad_target",
@@ -88,12 +100,16 @@ impl fmt::Display for Refused {
                     "at most {LISTENERS_PER_CALL} concurrent listeners and {FORKS_PER_CALL} forks per call"
                 );
             }
-            Refused::OtherAudio => "the edge cannot decode the codec of the call; use an rtp:// listener",
+            Refused::OtherAudio => {
+                "the edge does not support the codec of the call (a fork to an rtp:// listener needs none)"
+            }
             Refused::UnknownFork => "unknown fork",
             Refused::ForkEnded => "the fork has ended",
-            Refused::NoAgent => {
-                "the call is not connected to an agent; this version supports the request only for such calls"
-            }
+            Refused::NoAgent => "the call is not connected to an agent; the request is only for such calls",
+            Refused::HasAgent => "the call is connected to an agent; the request is only for calls between two parties",
+            Refused::InApplication => "an application decides what the call does",
+            Refused::NotHeld => "no party was put on hold by a request",
+            Refused::Changing => "the session of the call is being changed; try again",
             Refused::Transferring => "the caller is being connected to another target",
             Refused::TooManyTargets => return write!(f, "a call has at most {ATTEMPTS_PER_CALL} targets"),
             Refused::BadTarget => "a target is trunk:NAME[/NUMBER], agent:NAME, sip:URI or sips:URI",

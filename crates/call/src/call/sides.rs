@@ -25,6 +25,7 @@ use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::wiring::turned;
 use crate::call::negotiation::bridge::bad_media;
+use crate::call::operator::{Hold, Operator};
 use crate::call::program::{Dialler, Prompter, Runner, callback};
 use crate::call::refused::Refused;
 use crate::call::search::answer::{Failure, FinalAnswer};
@@ -388,6 +389,9 @@ impl Parts {
 
     /// A sound has been heard to its end: after the goodbye the call is over.
     pub(crate) fn played(&mut self, cx: &mut Cx<'_>, end: EndId) {
+        if Operator::of(self).played(cx, end) {
+            return;
+        }
         if self.program.as_ref().is_some_and(|run| run.plays_by(&self.bridge.media, end)) {
             Prompter::of(self).program_played(cx);
         } else if self.bridge.media.player.is_some_and(|player| player.end == end) {
@@ -442,6 +446,11 @@ impl Parts {
                 }
             }
         }
+    }
+
+    /// Whether an agent has the caller.
+    pub(crate) fn has_agent(&self, cx: &Cx<'_>) -> bool {
+        cx.call.legs.callee.is_some_and(|leg| cx.call.legs[leg].agent.is_some())
     }
 
     /// The same, asked for from beside.
@@ -518,9 +527,9 @@ impl Parts {
     }
 
     /// Searches for a party in the place of `by`; the other side waits.
-    fn begin_transfer(&mut self, cx: &mut Cx<'_>, by: LegId, controller: Controller, refer: Refer) {
+    pub(crate) fn begin_transfer(&mut self, cx: &mut Cx<'_>, by: LegId, controller: Controller, refer: Refer) {
         let Some(waits) = cx.call.legs.other(by) else { return };
-        let held = cx.call.legs.holds.contains(by);
+        let held = cx.call.legs.holds.iter().map(|(leg, hold)| (leg, hold.kind)).collect();
         self.bridge.media.end_holds(cx);
         self.bridge.negotiation.owed.clear();
         cx.disarm(Timer::Glare);
@@ -537,6 +546,7 @@ impl Parts {
             controller: std::mem::replace(&mut self.search.controller, controller),
             spoken: std::mem::replace(&mut self.bridge.media.spoken, spoken),
             held,
+            is_requested: false,
             is_stale: cx.call.legs.is_stale(waits),
             wires,
             remotes,
@@ -579,10 +589,15 @@ impl Parts {
         for (from, (to, wire)) in wires {
             self.bridge.media.connect_ends(cx, from, to, wire);
         }
-        if held {
-            self.bridge.media.part(cx, [cx.call.legs.near, by]);
-            cx.call.legs.holds.insert(by, None);
+        if !held.is_empty() {
+            if let Some(callee) = cx.call.legs.callee {
+                self.bridge.media.part(cx, [cx.call.legs.near, callee]);
+            }
+            for (leg, kind) in held {
+                cx.call.legs.holds.insert(leg, Hold::of(kind));
+            }
             self.bridge.media.play_to_held(cx);
+            Operator::of(self).end_lost_sounds(cx);
         }
         self.bridge.media.tap_caller(cx);
         true

@@ -31,6 +31,7 @@ use trunkgate_story::view::{AgentView, BanView, CallView, ForkView, QualityView,
 
 use crate::call::legs::leg::LegState;
 use crate::call::media::local::ForkRequest;
+use crate::call::operator::{CallParty, Operator};
 use crate::call::refused::Refused;
 use crate::call::shared::Cx;
 use crate::call::story::hearing::heard;
@@ -490,12 +491,46 @@ impl Gateway {
             .ok_or_else(|| self.missing(sid))
     }
 
-    /// Sends the caller of an agent to another target, as its agent may.
+    /// Sends the caller of an agent to another target, as its agent may; of a call between two parties, connects one of them with a
+    /// target in place of the other.
     ///
     /// # Errors
     /// Why it stays.
-    pub fn transfer(&mut self, now: Instant, sid: &str, target: &str) -> Result<(), Refused> {
-        self.ask(now, sid, |parts, cx| parts.transfer(cx, target, false))
+    pub fn transfer(&mut self, now: Instant, sid: &str, party: CallParty, target: &str) -> Result<(), Refused> {
+        self.ask(now, sid, |parts, cx| match party {
+            CallParty::Caller if parts.has_agent(cx) => parts.transfer(cx, target, false),
+            CallParty::Caller | CallParty::Callee => Operator::of(parts).transfer(cx, party, target),
+        })
+    }
+
+    /// Puts parties of a call on hold.
+    ///
+    /// # Errors
+    /// Why none is.
+    pub fn hold(&mut self, now: Instant, sid: &str, parties: &[CallParty]) -> Result<(), Refused> {
+        self.ask(now, sid, |parts, cx| Operator::of(parts).hold(cx, parties))
+    }
+
+    /// Takes parties of a call off hold that were put on hold by a request.
+    ///
+    /// # Errors
+    /// Why none is.
+    pub fn resume(&mut self, now: Instant, sid: &str, parties: &[CallParty]) -> Result<(), Refused> {
+        self.ask(now, sid, |parts, cx| Operator::of(parts).resume(cx, parties))
+    }
+
+    /// Plays a sound, μ-law at 8 kHz, to parties of a call; `sound`: its name and its samples.
+    ///
+    /// # Errors
+    /// Why none hears it.
+    pub fn play(
+        &mut self,
+        now: Instant,
+        sid: &str,
+        parties: &[CallParty],
+        sound: (&str, &Arc<[u8]>),
+    ) -> Result<(), Refused> {
+        self.ask(now, sid, |parts, cx| Operator::of(parts).play(cx, parties, sound))
     }
 
     /// Sends the caller of an agent to another target once that answers; until then the caller stays with its agent.
@@ -506,12 +541,12 @@ impl Gateway {
         self.ask(now, sid, |parts, cx| parts.transfer(cx, target, true))
     }
 
-    /// Presses keys towards the caller of an agent, as its agent may.
+    /// Sends digits to a party, to the caller of an agent as its agent may.
     ///
     /// # Errors
-    /// Why none is pressed.
-    pub fn press(&mut self, now: Instant, sid: &str, digits: &str) -> Result<(), Refused> {
-        self.ask(now, sid, |parts, cx| parts.bridge.press_keys(cx, digits))
+    /// Why none is sent.
+    pub fn press(&mut self, now: Instant, sid: &str, party: CallParty, digits: &str) -> Result<(), Refused> {
+        self.ask(now, sid, |parts, cx| Operator::of(parts).press(cx, party, digits))
     }
 
     fn ask<T>(

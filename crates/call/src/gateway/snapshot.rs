@@ -37,6 +37,7 @@ use crate::call::legs::written::Written;
 use crate::call::media::local::Listener;
 use crate::call::negotiation::local::Spoken;
 use crate::call::negotiation::refresh::{SessionTimer, WrittenTimer};
+use crate::call::operator::{Hold, HoldKind};
 use crate::call::program::snapshot::RunSnapshot;
 use crate::call::proof::Proof;
 use crate::call::shared::{Facts, Times};
@@ -78,6 +79,9 @@ pub struct CallSnapshot {
     /// Legs that hold the other one here.
     #[serde(default)]
     holds: Vec<usize>,
+    /// Of those, the ones that were requested over HTTP, each with whether it is for a sound.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    requested_holds: Vec<(usize, bool)>,
     /// The agent that had the caller.
     former: Option<FormerAgent>,
     /// The agent whose goodbye the caller would hear.
@@ -218,6 +222,7 @@ impl Call {
             wires: wires.map(|(from, (to, wire))| (from, *to, wire.clone())).collect(),
             spoken: self.parts.bridge.media.spoken,
             holds: self.shared.legs.holds.iter().map(|(leg, _)| usize::from(leg != self.shared.legs.near)).collect(),
+            requested_holds: requested_holds(&self.shared.legs),
             former: self
                 .shared
                 .legs
@@ -253,7 +258,7 @@ impl Call {
         let restored = |(at, leg)| Leg::restore(now, edge, Place { key, leg: LegId::nth(at) }, snapshot.media, leg);
         let mut legs: Vec<Leg> = snapshot.legs.into_iter().enumerate().map(restored).collect();
         snapshot.ends_left.into_iter().for_each(|end| edge.remove_end(snapshot.media, end));
-        let holds = restored_holds(snapshot.holds, legs.len());
+        let holds = restored_holds(&snapshot.holds, &snapshot.requested_holds, legs.len());
         let wires = restored_wires(edge, snapshot.media, snapshot.wires);
         if callee.is_none() {
             legs.extend(snapshot.former.map(|former| former.restore(now, edge)));
@@ -481,12 +486,23 @@ fn listeners(legs: &Legs) -> Vec<ListenerSnapshot> {
 }
 
 /// Legs that hold the other one here; what plays to that is made again.
-fn restored_holds(holds: Vec<usize>, legs: usize) -> Few<LegId, Option<EndId>> {
+fn restored_holds(holds: &[usize], requested: &[(usize, bool)], legs: usize) -> Few<LegId, Hold> {
     let mut restored = Few::default();
-    for leg in holds.into_iter().filter(|leg| *leg < legs) {
-        restored.insert(LegId::nth(leg), None);
+    for leg in holds.iter().copied().filter(|leg| *leg < legs) {
+        let kind = match requested.iter().find(|(of, _)| *of == leg) {
+            Some((_, true)) => HoldKind::Sound,
+            Some((_, false)) => HoldKind::Requested,
+            None => HoldKind::Party,
+        };
+        restored.insert(LegId::nth(leg), Hold::of(kind));
     }
     restored
+}
+
+/// Holds that were requested over HTTP: the place of the leg in the snapshot, and whether it is for a sound.
+fn requested_holds(legs: &Legs) -> Vec<(usize, bool)> {
+    let requested = legs.holds.iter().filter(|(_, hold)| hold.kind != HoldKind::Party);
+    requested.map(|(leg, hold)| (usize::from(leg != legs.near), hold.kind == HoldKind::Sound)).collect()
 }
 
 /// Tells the worker once more who hears whom.

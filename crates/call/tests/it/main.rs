@@ -57,6 +57,7 @@ mod messages;
 mod number_parameters;
 mod one_to_one_nat;
 mod one_way;
+mod operator;
 mod pace;
 mod programs;
 mod quality_series;

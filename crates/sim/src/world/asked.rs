@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use rand::RngExt as _;
-use trunkgate_call::{ForkRequest, Listener, Refused};
+use trunkgate_call::{CallParty, ForkRequest, Listener, Refused};
 use trunkgate_media::agent::TrackSet;
 
 use super::actions::Action;
@@ -70,8 +70,8 @@ pub(crate) fn ask(world: &mut World, asked: Asked) {
             gateway.end_fork(now, &call, id).map(drop)
         }
         Asked::Transfer(target) if named => gateway.consult(now, &call, target),
-        Asked::Transfer(target) => gateway.transfer(now, &call, target),
-        Asked::Press => gateway.press(now, &call, "12#"),
+        Asked::Transfer(target) => gateway.transfer(now, &call, CallParty::Caller, target),
+        Asked::Press => gateway.press(now, &call, CallParty::Caller, "12#"),
     };
     if done == Err(Refused::Internal) {
         world.fail(format!("{asked:?} of {call}: a fault of the edge's own"));

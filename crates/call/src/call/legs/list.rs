@@ -2,6 +2,7 @@
 
 use std::ops::{Index, IndexMut};
 use std::slice::{Iter, IterMut};
+use std::sync::Arc;
 use std::time::Instant;
 
 use trunkgate_media::EndId;
@@ -15,6 +16,7 @@ use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::leg_end::EndedBy;
+use crate::call::operator::Hold;
 use crate::call::refuse_request;
 use crate::call::search::answer::FinalAnswer;
 
@@ -30,8 +32,8 @@ pub(crate) struct Legs {
     pub(crate) callee: Option<LegId>,
     /// The leg that answered first.
     pub(crate) answered_by: Option<LegId>,
-    /// Legs that hold the other one here, with the end that plays to that.
-    pub(crate) holds: Few<LegId, Option<EndId>>,
+    /// Holds that end here, by the legs that hold the other one.
+    pub(crate) holds: Few<LegId, Hold>,
 }
 
 impl Legs {
@@ -43,12 +45,7 @@ impl Legs {
     }
 
     /// Returns the legs of a call that is restored.
-    pub(crate) fn restored(
-        key: CallKey,
-        list: Vec<Leg>,
-        callee: Option<LegId>,
-        holds: Few<LegId, Option<EndId>>,
-    ) -> Legs {
+    pub(crate) fn restored(key: CallKey, list: Vec<Leg>, callee: Option<LegId>, holds: Few<LegId, Hold>) -> Legs {
         let answered_by = (list.len() > 1).then(|| LegId::nth(1));
         Legs { key, list, near: LegId::CALLER, callee, answered_by, holds }
     }
@@ -67,6 +64,11 @@ impl Legs {
     /// Returns the number of legs, those included that are over.
     pub(crate) fn len(&self) -> usize {
         self.list.len()
+    }
+
+    /// Returns the music that a leg's trunk has for a side that it holds.
+    pub(crate) fn music_of(&self, holder: LegId) -> Option<Arc<[u8]>> {
+        self[holder].trunk.as_ref().and_then(|trunk| trunk.hold_music.clone())
     }
 
     /// Whether it has a leg of this id.

@@ -5,7 +5,7 @@
 
 use trunkgate_media::agent::Format;
 use trunkgate_media::codec::opus::Wanted;
-use trunkgate_media::{Coding, Command, EndId, EventsSpec, HoldSound, Sound, TranscodeSpec, WireSpec, melody};
+use trunkgate_media::{Coding, Command, EndId, EventsSpec, TranscodeSpec, WireSpec};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::{BIND_TRIES, PACKET_MS, TRACE_TEXT_CHARS};
@@ -18,6 +18,7 @@ use crate::call::CallMedia;
 use crate::call::legs::leg::{Leg, LegQuality, LegSip, LegState, StreamEnd, wires};
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::negotiation::reinvite::Renegotiation;
+use crate::call::operator::{Hold, HoldKind};
 use crate::call::search::answer::FinalAnswer;
 use crate::call::search::rejection::words;
 use crate::call::shared::{Cx, Next, Shared};
@@ -58,10 +59,13 @@ impl CallMedia {
                 cx.call.key,
                 format!("{name} put the call on hold: answered by the edge, the other side hears music"),
             );
-            cx.call.legs.holds.insert(leg, None);
-        } else if !holds && let Some(player) = cx.call.legs.holds.remove(leg) {
+            cx.call.legs.holds.insert(leg, Hold::of(HoldKind::Party));
+        } else if !holds
+            && cx.call.legs.holds.get(leg).is_some_and(|hold| hold.kind == HoldKind::Party)
+            && let Some(hold) = cx.call.legs.holds.remove(leg)
+        {
             cx.edge.decide(cx.now, cx.call.key, format!("{name} took the call off hold"));
-            self.stop_music(cx, player);
+            self.stop_music(cx, hold.player);
         }
         if !cx.call.is_held_here() {
             let (of_leg, of_other) = ((leg, relatch), (other, false));
@@ -92,32 +96,36 @@ impl CallMedia {
     /// Plays music to the side that is held here.
     pub(crate) fn play_to_held(&mut self, cx: &mut Cx<'_>) {
         let Some(media) = cx.call.session else { return };
-        let holders: Vec<(LegId, Option<EndId>)> =
-            cx.call.legs.holds.iter().map(|(leg, player)| (leg, *player)).collect();
-        for (holder, player) in holders {
+        let holders: Vec<LegId> = cx.call.legs.holds.iter().map(|(leg, _)| leg).collect();
+        for holder in holders {
             let Some((held, wire)) = cx.call.legs.other(holder).and_then(|other| cx.call.legs.ear_of(other)) else {
                 continue;
             };
-            let Some(player) = player.or_else(|| cx.edge.new_end(media)) else { continue };
-            if cx.call.legs.holds.insert(holder, Some(player)).flatten().is_none() {
-                let music = cx.call.legs[holder].trunk.as_ref().and_then(|trunk| trunk.hold_music.clone());
-                let sound = HoldSound { first: None, music: Some(music.unwrap_or_else(melody)) };
-                cx.edge.media(media, Command::AddPlayer { end: player, sound: Sound::Hold(sound) });
-            }
+            let music = cx.call.legs.music_of(holder);
+            let Some(hold) = cx.call.legs.holds.get_mut(holder) else { continue };
+            let player = match hold.player {
+                Some(player) => player,
+                None => {
+                    let Some(end) = cx.edge.new_end(media) else { continue };
+                    cx.edge.media(media, Command::AddPlayer { end, sound: hold.heard(music) });
+                    *hold.player.insert(end)
+                }
+            };
             self.connect_ends(cx, player, held, wire);
         }
     }
 
     /// Nobody is held here any more: what both sides agree on counts.
     pub(crate) fn end_holds(&mut self, cx: &mut Cx<'_>) {
-        let players: Vec<Option<EndId>> = cx.call.legs.holds.values().copied().collect();
+        let players: Vec<Option<EndId>> = cx.call.legs.holds.values().map(|hold| hold.player).collect();
         cx.call.legs.holds.clear();
         for player in players {
             self.stop_music(cx, player);
         }
     }
 
-    fn stop_music(&mut self, cx: &mut Cx<'_>, player: Option<EndId>) {
+    /// Takes the player of a hold away.
+    pub(crate) fn stop_music(&mut self, cx: &mut Cx<'_>, player: Option<EndId>) {
         if let (Some(player), Some(media)) = (player, cx.call.session) {
             self.wires.remove(player);
             cx.edge.remove_end(media, player);

@@ -248,7 +248,8 @@ impl Bridge {
     /// Answers an offer by what the other side has said.
     fn answer_early(&mut self, cx: &mut Cx<'_>, search: &mut Search, request: Offered<'_>) {
         let Offered { leg, other, server, offer } = request;
-        let Some((answer, streams)) = self.negotiation.as_agreed(cx.call, request) else {
+        let Some((answer, streams)) = self.negotiation.as_agreed(cx.call, (request.leg, request.other), request.offer)
+        else {
             let answer = FinalAnswer::new(488, ReasonSlug::CodecMismatch);
             cx.edge.respond(cx.now, server, answer.to_sip());
             return;

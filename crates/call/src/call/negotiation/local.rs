@@ -358,9 +358,13 @@ impl Bridge {
         if transfer.is_gone {
             return;
         }
-        cx.call.legs[transfer.by].end_with(ReasonSlug::Transferred, EndedBy::FarEnd);
+        let by = if transfer.is_requested { EndedBy::Edge } else { EndedBy::FarEnd };
+        cx.call.legs[transfer.by].end_with(ReasonSlug::Transferred, by);
         self.media.drop_ends(cx, transfer.by);
         cx.call.legs.leave_trunk(cx.edge, transfer.by);
+        if transfer.is_requested {
+            return self.media.hang_up_leg(cx, transfer.by, ReasonSlug::Transferred);
+        }
         cx.arm(Timer::Referrer, Duration::from_secs(REFERRER_SECONDS));
     }
 

@@ -296,7 +296,10 @@ impl Bridge {
 
     /// An offer that holds or resumes, or a refresh while a side is held here: answered on its own side. Whether it was.
     fn held_here(&mut self, cx: &mut Cx<'_>, request: Offered<'_>) -> bool {
-        let Some((answer, streams)) = self.negotiation.as_agreed(cx.call, request) else { return false };
+        let Some((answer, streams)) = self.negotiation.as_agreed(cx.call, (request.leg, request.other), request.offer)
+        else {
+            return false;
+        };
         let Offered { leg, other, server, offer } = request;
         let Some(holds) = cx.call.wish(leg, other, offer, &streams) else { return false };
         let (answer, relatch) = cx.call.legs[leg].answer_again(cx.edge, offer, answer);

@@ -66,7 +66,7 @@ impl Negotiation {
         if !before.is_some_and(|before| only_keys_differ(&before, request.offer)) {
             return false;
         }
-        let Some(agreed) = self.as_agreed(cx.call, request) else { return false };
+        let Some(agreed) = self.as_agreed(cx.call, (request.leg, request.other), request.offer) else { return false };
         answer_alone(cx, request, agreed);
         cx.edge.decide(cx.now, cx.call.key, format!("{} changed its keys", cx.call.legs.name_of(request.leg)));
         true
@@ -82,7 +82,7 @@ impl Negotiation {
             let codecs = [first.codec.as_str(), first.codec_of_answerer()];
             codecs == [leg, other].map(|at| cx.call.legs[at].codec.as_str())
         };
-        let agreed = self.as_agreed(cx.call, request);
+        let agreed = self.as_agreed(cx.call, (request.leg, request.other), request.offer);
         let Some(agreed) = agreed.filter(|(_, streams)| streams.first().is_some_and(as_before)) else { return false };
         answer_alone(cx, request, agreed);
         true
@@ -92,7 +92,8 @@ impl Negotiation {
     pub(crate) fn as_agreed(
         &self,
         call: &Shared,
-        Offered { leg, other, offer, .. }: Offered<'_>,
+        (leg, other): (LegId, LegId),
+        offer: &Description,
     ) -> Option<(Description, Vec<AgreedStream>)> {
         // Before the answer a caller has said what it offers, and of that what it was told.
         let offered = if other == LegId::CALLER { self.offer_as_told(call) } else { None };

@@ -26,6 +26,7 @@ use crate::call::legs::headers::{CallerIdentity, Side, of_invite, own_addresses}
 use crate::call::legs::leg::{Leg, StreamEnd};
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::negotiation::local::Spoken;
+use crate::call::operator::HoldKind;
 use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::shared::{Cx, Shared};
 use crate::call::transfer::notify::News;
@@ -77,8 +78,10 @@ pub(crate) struct Transfer {
     pub(crate) controller: Controller,
     /// What the other side and the edge had agreed on.
     pub(crate) spoken: Option<Spoken>,
-    /// Whether the leg that asked held the other one here.
-    pub(crate) held: bool,
+    /// Holds that ended here.
+    pub(crate) held: Vec<(LegId, HoldKind)>,
+    /// Whether it was requested over HTTP: the leg knows nothing of it.
+    pub(crate) is_requested: bool,
     /// Whether the other side must be asked again once it is connected: it was on hold, or had further streams.
     pub(crate) is_stale: bool,
     /// How the two were connected.
