@@ -134,8 +134,7 @@ impl Edge {
         let resolver = resolver(&listeners)?;
         let interfaces = interfaces::read();
         let addressing = addressing(&config, &listeners, &interfaces);
-        let table = Arc::new(config.table(&Found::new()));
-        warm_up(&table).map_err(system("a thread"))?;
+        let table = first_table(&config).map_err(system("a thread"))?;
         let gateway_config = gateway_config(&config).map_err(system("the random generator"))?;
         let (message_bytes, epoch) = (config.limits.sip_message_bytes, gateway_config.epoch);
         let first = first_inputs(&config, &records, (&table, &addressing));
@@ -300,6 +299,13 @@ fn start_texts(texts: SmsThread, store: Store, handle: &Handle) -> io::Result<Jo
         let _ = orders.try_send(Order::Act(Box::new(move |gateway: &mut Gateway, now| gateway.note(now, &sid, &text))));
     });
     texts.start(store, settings.0, settings.1, Arc::clone(&handle.shared.sms), note)
+}
+
+/// Returns the table of the file, before any name is looked up; what its calls need is made ready beside the start.
+fn first_table(config: &Config) -> io::Result<Arc<Table>> {
+    let table = Arc::new(config.table(&Found::new()));
+    warm_up(&table)?;
+    Ok(table)
 }
 
 /// Loads numbering plans beside the start: 12 ms that the first call would have to wait for.

@@ -1,8 +1,8 @@
 //! `cargo xtask bench app`: calls that an application has. Time that the edge adds from INVITE to the effect of the first verb, memory of a
 //! call that waits in Gather, and calls a second.
 
+mod application;
 mod crowd;
-mod service;
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use crate::interop::edge::{self, Edge};
 use crate::interop::raw::Phone;
 use crate::interop::rtp;
 use crate::interop::sipp::CARRIER;
-use service::Service;
+use application::Application;
 
 /// Number that leads to the application.
 const NUMBER: &str = "+14155550100";
@@ -80,26 +80,26 @@ const KINDS: [Kind; 3] = [
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     edge::build()?;
     process::raise_descriptor_limit()?;
-    let service = Service::start()?;
+    let application = Application::start()?;
     println!("Machine: {}; edge, callers and application together on it.\n", process::machine());
     println!(
         "| INVITE to the first effect, without the application's own time | p50 | p95 | worst | first calls of fresh processes | application p50 |\n\
          | --- | --- | --- | --- | --- | --- |"
     );
     for kind in &KINDS {
-        println!("{}", times(options, kind, &service).context(kind.name)?);
+        println!("{}", times(options, kind, &application).context(kind.name)?);
     }
     println!(
         "\n| {} calls at once | memory of a call | CPU of a call |\n| --- | --- | --- |\n{}",
         options.waiting,
-        waiting(options, &service)?
+        waiting(options, &application)?
     );
     println!(
         "\n| calls a second | served | failed | INVITE to 200 OK p50 | p95 | edge's CPU for a call |\n\
          | --- | --- | --- | --- | --- | --- |"
     );
     for rate in &options.rates {
-        let edge = start(Some("/hang-up"), &service)?;
+        let edge = start(Some("/hang-up"), &application)?;
         let seen = crowd::drive(edge.udp, *rate, options.seconds, &|| process::cpu(edge.pid()))?;
         println!("| {rate} | {seen}");
     }
@@ -107,33 +107,33 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
 }
 
 /// An edge whose calls go to a document.
-fn start(path: Option<&str>, service: &Service) -> anyhow::Result<Edge> {
+fn start(path: Option<&str>, application: &Application) -> anyhow::Result<Edge> {
     let app = match path {
-        Some(path) => format!("url = \"http://{}{path}\"\nallow_private = true\n", service.address),
+        Some(path) => format!("url = \"http://{}{path}\"\nallow_private = true\n", application.address),
         None => "file = \"menu.xml\"\n".to_owned(),
     };
     let rest = format!(
         "[limits]\ncalls_per_second = 0\n[api]\nauth_token = \"0123456789abcdef0123456789abcdef\"\n[app.bench]\n{app}\
          [trunk.near]\naccept_from = [\"{CARRIER}/32\"]\n[[route]]\nfrom = [\"near\"]\nconnect = [\"app:bench\"]\n"
     );
-    let files = [("menu.xml", service::FILE.as_bytes()), ("prompt.wav", service.prompt())];
+    let files = [("menu.xml", application::FILE.as_bytes()), ("prompt.wav", application.prompt())];
     Edge::start_beside(&rest, &files)
 }
 
 /// Row of a kind.
-fn times(options: &Options, kind: &Kind, service: &Service) -> anyhow::Result<String> {
+fn times(options: &Options, kind: &Kind, application: &Application) -> anyhow::Result<String> {
     let mut first = Vec::new();
-    let mut edge = start(kind.path, service)?;
+    let mut edge = start(kind.path, application)?;
     for fresh in 0..options.fresh {
         if fresh > 0 {
-            edge = start(kind.path, service)?;
+            edge = start(kind.path, application)?;
         }
         std::thread::sleep(FRESH);
-        first.push(call(&edge, kind, service)?.0);
+        first.push(call(&edge, kind, application)?.0);
     }
     let (mut added, mut own) = (Vec::new(), Vec::new());
     for n in 0..WARM_UP + options.calls {
-        let (edge_took, app_took) = call(&edge, kind, service).with_context(|| edge.log_tail())?;
+        let (edge_took, app_took) = call(&edge, kind, application).with_context(|| edge.log_tail())?;
         if n >= WARM_UP {
             added.push(edge_took);
             own.push(app_took);
@@ -155,16 +155,16 @@ fn times(options: &Options, kind: &Kind, service: &Service) -> anyhow::Result<St
 }
 
 /// One call: the time to its effect without the application's own, and that.
-fn call(edge: &Edge, kind: &Kind, service: &Service) -> anyhow::Result<(Duration, Duration)> {
+fn call(edge: &Edge, kind: &Kind, application: &Application) -> anyhow::Result<(Duration, Duration)> {
     let phone = Phone::new(CARRIER, 0, "caller")?;
-    service.forget();
+    application.forget();
     let began = Instant::now();
     let call = phone.call(edge.udp, NUMBER)?;
     if kind.effect == Effect::Prompt {
         hear(&phone, began)?;
     }
     let took = began.elapsed();
-    let own = service.took();
+    let own = application.took();
     phone.bye(&call)?;
     Ok((took.saturating_sub(own), own))
 }
@@ -184,10 +184,10 @@ fn hear(phone: &Phone, began: Instant) -> anyhow::Result<()> {
 }
 
 /// Rows of calls that wait in Gather, before and after a prompt, and of ordinary calls.
-fn waiting(options: &Options, service: &Service) -> anyhow::Result<String> {
+fn waiting(options: &Options, application: &Application) -> anyhow::Result<String> {
     let mut rows = Vec::new();
     for (name, path) in [("Gather", "/gather"), ("Gather with a prompt that has ended", "/menu")] {
-        let edge = start(Some(path), service)?;
+        let edge = start(Some(path), application)?;
         let phones =
             |calls: usize| (0..calls).map(|_| Phone::new(CARRIER, 0, "caller")).collect::<anyhow::Result<Vec<_>>>();
         let dial = |phones: &[Phone]| {

@@ -25,16 +25,16 @@ const PROMPT_SECONDS: u32 = 1;
 
 /// A running application; its threads end with the process.
 #[derive(Debug)]
-pub(super) struct Service {
+pub(super) struct Application {
     /// Where it listens.
     pub(super) address: SocketAddr,
     took_ns: Arc<AtomicU64>,
     prompt: Arc<[u8]>,
 }
 
-impl Service {
+impl Application {
     /// Listens on a free port of loopback.
-    pub(super) fn start() -> anyhow::Result<Service> {
+    pub(super) fn start() -> anyhow::Result<Application> {
         let socket = TcpListener::bind("127.0.0.1:0")?;
         let address = socket.local_addr()?;
         let took_ns = Arc::new(AtomicU64::new(0));
@@ -46,7 +46,7 @@ impl Service {
                 std::thread::spawn(move || drop(serve(&stream, &took_ns, &prompt)));
             }
         });
-        Ok(Service { address, took_ns, prompt })
+        Ok(Application { address, took_ns, prompt })
     }
 
     /// The prompt as a WAV file.
