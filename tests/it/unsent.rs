@@ -31,7 +31,7 @@ fn is_told(edge: &Process, count: &str, cause: &str) {
     assert!(status.contains(&line) && status.contains(" try: run `ip route get 192.0.2.77"), "{status}");
     let doctor = told(&["--config", edge.file.to_str().unwrap(), "doctor", "--only", "outbound udp"]);
     assert!(
-        doctor.contains("FAIL outbound udp pbx") && doctor.contains("fix: run `ip route get 192.0.2.77"),
+        doctor.contains("FAIL outbound udp pbx") && doctor.contains("try: run `ip route get 192.0.2.77"),
         "{doctor}"
     );
 }

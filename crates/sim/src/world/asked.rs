@@ -50,7 +50,10 @@ pub(crate) fn ask(world: &mut World, asked: Asked) {
         calls.retain(|call| heard(call.state));
     }
     let at = world.rng.random_range(0..calls.len().max(1));
-    let Some(call) = calls.get(at).map(|call| call.sid.clone()) else { return };
+    let Some(call) = calls.get(at) else { return };
+    // Between two phones digits stand in the audio, which their judges follow frame by frame.
+    let may_press = call.legs.iter().any(|leg| leg.kind == "agent");
+    let call = call.sid.clone();
     let named = world.rng.random_bool(0.5);
     let gateway = &mut world.edge.gateway;
     let done = match asked {
@@ -71,6 +74,7 @@ pub(crate) fn ask(world: &mut World, asked: Asked) {
         }
         Asked::Transfer(target) if named => gateway.consult(now, &call, target),
         Asked::Transfer(target) => gateway.transfer(now, &call, CallParty::Caller, target),
+        Asked::Press if !may_press => return,
         Asked::Press => gateway.press(now, &call, CallParty::Caller, "12#"),
     };
     if done == Err(Refused::Internal) {
