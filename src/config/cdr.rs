@@ -20,8 +20,7 @@ use super::values;
 use crate::config::signature;
 
 /// What is right where nothing can be opened.
-pub(crate) const CDR_HELP: &str =
-    "the directories of `file` and of [edge] data_directory must exist and be writable; each edge needs its own";
+pub(crate) const CDR_HELP: &str = "`file` must be a regular file, or new; its directory and [edge] data_directory must exist and be writable; each edge needs its own";
 /// Smallest `rotate` in bytes: some records.
 const ROTATE_LEAST_BYTES: u64 = 64 << 10;
 /// Shortest `rotate` and `keep`.

@@ -449,6 +449,7 @@ fn concerned((old, new): (&Config, &Config), differences: &[Difference]) -> Conc
     for one in differences {
         match (one.table, one.name.as_deref(), one.key) {
             ("trunk", Some(name), _) => drop(concerned.trunks.insert(name.into())),
+            ("app", Some(name), _) => drop(concerned.apps.insert(name.into())),
             ("route", Some(name), _) => concerned.trunks.extend(led_to(old, name).chain(led_to(new, name))),
             ("media", ..) | ("edge" | "listen", _, Some("public_address" | "local_networks")) => {
                 concerned.all_media = true

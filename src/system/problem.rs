@@ -49,8 +49,10 @@ impl Problem {
         Problem { harm, headline: headline.into(), evidence: None, fix: None, command: None }
     }
 
+    /// Adds what shows it: in one line, as remote parties may have written parts of it.
     pub(crate) fn shown_by(self, evidence: impl Into<String>) -> Problem {
-        Problem { evidence: Some(evidence.into()).filter(|text| !text.is_empty()), ..self }
+        let line = evidence.into().replace(char::is_control, " ");
+        Problem { evidence: Some(line).filter(|text| !text.is_empty()), ..self }
     }
 
     pub(crate) fn fixed_by(self, fix: impl Into<String>) -> Problem {
@@ -137,6 +139,9 @@ mod tests {
         let whole =
             Problem::new(Harm::Media, "no media from pbx").shown_by("NAT").fixed_by("media_from").traced_in("CA1");
         assert_eq!(whole.to_string(), "no media from pbx: NAT; try: media_from; see: trunkgate trace CA1");
+        let forged =
+            Problem::new(Harm::Calls, "app menu failed").shown_by("500\n! trunk carrier is down\r\n\u{1b}[31m");
+        assert_eq!(forged.to_string(), "app menu failed: 500 ! trunk carrier is down   [31m");
         assert!(Harm::Edge < Harm::Calls && Harm::Configuration < Harm::Strangers);
         assert!(Harm::Media < Harm::Restart && Harm::Restart < Harm::Configuration);
     }

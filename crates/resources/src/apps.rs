@@ -8,6 +8,7 @@ use trunkgate_route::Table;
 use trunkgate_story::last_hour::LastHour;
 use trunkgate_story::view::AppView;
 
+use crate::io::Concerned;
 use crate::limits::HEARD_AGAIN;
 
 /// Applications by name.
@@ -44,9 +45,18 @@ impl Apps {
         self.by_name.retain(|name, _| table.app(name).is_some());
     }
 
+    /// Withdraws what was wrong with applications whose keys were changed, until the next failure; counts stay.
+    pub fn reconfigured(&mut self, concerned: &Concerned) {
+        for (_, state) in self.by_name.iter_mut().filter(|(name, _)| concerned.apps.contains(*name)) {
+            state.good = state.good.saturating_add(HEARD_AGAIN);
+        }
+    }
+
     /// Notes an error in a call, which need not be the end of the application's part in it.
     pub fn error(&mut self, name: &Arc<str>, sid: &str, code: u32, text: &str) {
-        self.state(name).error = AppError { code, text: text.to_owned(), sid: sid.to_owned() };
+        // What follows the first line is of the application's answer.
+        let text = text.lines().next().unwrap_or_default().to_owned();
+        self.state(name).error = AppError { code, text, sid: sid.to_owned() };
     }
 
     /// Returns the last error of an application, where it was in this call: what our request said, else the code alone.
@@ -113,6 +123,12 @@ mod tests {
         assert_eq!((view.calls, view.of, view.still, view.good_since), (1, 3, true, 1));
         assert_eq!((view.code, view.cause.as_str(), view.last_sid.as_str()), (11_205, "connection refused", "CA1"));
         (0..2).for_each(|_| apps.over(now, &name, false));
+        assert!(!apps.view(now, "ivr").unwrap().still);
+        apps.error(&name, "CA3", 11_200, "500 after 1 ms)\n! trunk carrier is down");
+        apps.over(now, &name, true);
+        let view = apps.view(now, "ivr").unwrap();
+        assert_eq!((view.still, view.cause.as_str()), (true, "500 after 1 ms)"));
+        apps.reconfigured(&Concerned { apps: ["ivr".into()].into(), ..Concerned::default() });
         assert!(!apps.view(now, "ivr").unwrap().still);
         assert!(apps.view(now + Duration::from_secs(7_200), "ivr").is_none());
     }

@@ -162,6 +162,8 @@ pub struct Concerned {
     pub all_media: bool,
     /// Trunks with changed keys, or with a changed route that leads to them.
     pub trunks: BTreeSet<Arc<str>>,
+    /// Applications with changed keys.
+    pub apps: BTreeSet<Arc<str>>,
 }
 
 /// A probe of an agent: a handshake that was closed at once.

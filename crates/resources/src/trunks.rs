@@ -133,6 +133,8 @@ struct LastRejected {
     left: u8,
     /// When it was.
     at: Option<Instant>,
+    /// How many there were in a row.
+    in_row: u64,
 }
 
 impl LastRejected {
@@ -239,6 +241,7 @@ impl TrunkState {
         }
         self.decisions[1] += 1;
         (self.last_rejected.left, self.last_rejected.at) = (ANSWERED_AGAIN, Some(now));
+        self.last_rejected.in_row += 1;
         let same = |one: &Rejection| (one.said.code, &one.said.phrase) == (said.code, &said.phrase);
         let at = self.rejections.iter().position(same);
         let mut calls = at.map(|at| self.rejections.remove(at).calls).unwrap_or_default();
@@ -261,7 +264,8 @@ impl TrunkState {
         let (fix, last_sid) = (rejection_fix(&answers), last.sid.clone());
         let still = self.last_rejected.is_still(now);
         let good_since = u64::from(ANSWERED_AGAIN - self.last_rejected.left);
-        Some(RejectedView { calls, of, still, good_since, answers, fix, last_sid })
+        let in_row = self.last_rejected.in_row.min(calls);
+        Some(RejectedView { calls, of, in_row, still, good_since, answers, fix, last_sid })
     }
     /// Counts a call in, or says which limit forbids it.
     fn begin(&mut self, now: Instant, direction: usize) -> Result<(), ReasonSlug> {
@@ -346,7 +350,7 @@ impl Trunks {
                 state.sound.withdraw();
             }
             if is_its {
-                state.last_rejected.left = 0;
+                (state.last_rejected.left, state.last_rejected.in_row) = (0, 0);
             }
         }
     }
@@ -450,6 +454,7 @@ impl Trunks {
             state.decisions[0] += 1;
             let left = &mut state.last_rejected.left;
             *left = left.saturating_sub(1);
+            state.last_rejected.in_row = 0;
             state.standing.count(now, true);
         }
     }
@@ -750,7 +755,7 @@ mod tests {
         assert_eq!(still(&trunks), [Some(false); 2]);
         bad(&mut trunks);
         assert_eq!(still(&trunks), [Some(true); 2]);
-        let of = |name: &str| Concerned { all_media: false, trunks: [name.into()].into() };
+        let of = |name: &str| Concerned { trunks: [name.into()].into(), ..Concerned::default() };
         trunks.reconfigured(&of("carrier"));
         assert_eq!(still(&trunks), [Some(true); 2]);
         trunks.reconfigured(&of("pbx"));
@@ -785,10 +790,11 @@ mod tests {
         assert_eq!(still(&trunks, 10), Some((false, 3)));
         reject(&mut trunks, 403);
         let view = trunks.by_name["carrier"].rejected(start).unwrap();
+        assert_eq!((view.calls, view.in_row), (3, 1), "one since the last answer");
         assert!(view.fix.starts_with("403: Check the allow list") && view.fix.contains(". 503: "), "{}", view.fix);
-        trunks.reconfigured(&Concerned { all_media: true, trunks: ["pbx".into()].into() });
+        trunks.reconfigured(&Concerned { all_media: true, trunks: ["pbx".into()].into(), ..Concerned::default() });
         assert_eq!(still(&trunks, 1), Some((true, 0)), "nothing of that carrier was changed");
-        trunks.reconfigured(&Concerned { all_media: false, trunks: ["carrier".into()].into() });
+        trunks.reconfigured(&Concerned { trunks: ["carrier".into()].into(), ..Concerned::default() });
         assert!(!still(&trunks, 1).unwrap().0);
     }
 

@@ -487,6 +487,8 @@ pub struct RejectedView {
     pub calls: u64,
     /// … of so many that it answered or rejected.
     pub of: u64,
+    /// How many of them in a row are the latest ones that it answered or rejected.
+    pub in_row: u64,
     /// Whether it may reject calls still: it has not answered three in a row since, nor one and rejected none for five minutes.
     pub still: bool,
     /// How many in a row it has answered since, at most three.

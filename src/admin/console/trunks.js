@@ -24,7 +24,8 @@ export function faults(trunk) {
   const { rejected } = trunk;
   const all = [];
   const calls = (more) => `#/calls${api.query({ trunk: trunk.name, ...more })}`;
-  if (rejected && rejected.still && rejected.calls >= REJECTED.least && rejected.calls * REJECTED.oneIn >= rejected.of) {
+  const isMany = rejected && rejected.calls >= REJECTED.least && rejected.calls * REJECTED.oneIn >= rejected.of;
+  if (rejected && rejected.still && (isMany || rejected.in_row >= REJECTED.least)) {
     all.push({ text: `rejects ${count(rejected.calls)} of ${count(rejected.of)}`, title: `${rejected.answers.map((one) => `${one.calls}× ${one.code} ${one.text || ''}`).join(', ')}. Try: ${rejected.fix}`, link: calls({ code: rejected.answers[0].code }) });
   }
   for (const [key, word, flag] of [['unheard', 'no audio', 'one_way'], ['unsent', 'packets not sent', 'unsent'], ['codec_mismatch', 'codecs', 'codec_mismatch'], ['loss', 'packet loss', 'loss']]) {

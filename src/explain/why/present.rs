@@ -18,12 +18,16 @@ pub(super) fn add(attempt: &mut Value, status: Option<&Value>) {
         targets.iter_mut().for_each(|target| add(target, status));
         return;
     }
-    if !has_state(attempt) {
+    if !has_state(attempt) && !is_app(attempt) {
         return;
     }
     let known = match (attempt["trunk"].as_str(), status) {
         (_, None) => None,
         (Some(trunk), Some(status)) => find(status, "trunks", trunk).map(|trunk| (trunk, of_trunk(trunk))),
+        (None, Some(status)) if is_app(attempt) => {
+            attempt["now"] = json!(of_app(attempt, status));
+            return;
+        }
         (None, Some(status)) => {
             let name = attempt["target"].as_str().and_then(|target| target.strip_prefix("agent:"));
             name.and_then(|name| find(status, "agents", name)).map(|agent| (agent, of_agent(agent)))
@@ -36,6 +40,20 @@ pub(super) fn add(attempt: &mut Value, status: Option<&Value>) {
     };
     attempt["state"] = state;
     attempt["now"] = json!(now);
+}
+
+fn is_app(attempt: &Value) -> bool {
+    attempt["target"].as_str().is_some_and(|target| target.starts_with("app:"))
+}
+
+/// Returns how an application failed in the last hour; nothing where it did not.
+fn of_app(attempt: &Value, status: &Value) -> Vec<String> {
+    let name = attempt["target"].as_str().and_then(|target| target.strip_prefix("app:")).unwrap_or_default();
+    let Some(app) = find(status, "failing_apps", name) else { return Vec::new() };
+    let since = if app["still"] == true { "" } else { ", but not in the latest calls" };
+    let error = app["cause"].as_str().filter(|cause| !cause.is_empty()).map(|cause| format!(": {cause}"));
+    let error = format!("error {}{}", app["code"], error.unwrap_or_default());
+    vec![format!("failed in {} of {} calls in the last hour ({error}){since}", app["calls"], app["of"])]
 }
 
 /// Returns whether a target has a state: a trunk, an agent, or one of several that has.
@@ -193,6 +211,8 @@ mod tests {
              "rejected": {"calls": 5, "of": 6, "still": true, "answers": [{"code": 403, "text": "Forbidden", "calls": 5}]}},
             {"name": "down", "state": "down", "peers": [{"addresses": [down]}]},
             {"name": "phones", "state": "down", "peers": [], "phones": []},
+        ], "failing_apps": [
+            {"name": "ivr", "calls": 2, "of": 3, "still": true, "code": 11_205, "cause": "connection refused"},
         ], "agents": [
             {"name": "skipped", "state": "skipped", "next_try_ms": 11_200, "last_problem": "connection refused"},
             {"name": "full", "state": "up", "talking": 2, "max_sessions": 2, "waiting": 1, "last_probe": "2099-01-01T00:00:00Z", "probe_ms": null},
@@ -226,6 +246,13 @@ mod tests {
             line(agent("skipped"), Some(&status)),
             "    now skipped; it keeps failing, next try in 12 s: connection refused\n"
         );
+        let app = json!({"target": "app:ivr"});
+        assert_eq!(
+            line(app.clone(), Some(&status)),
+            "    now failed in 2 of 3 calls in the last hour (error 11205: connection refused)\n"
+        );
+        assert_eq!(line(json!({"target": "app:other"}), Some(&status)), "");
+        assert_eq!(line(app, None), "");
         assert_eq!(
             line(agent("full"), Some(&status)),
             "    now up; probe failed; full: 2 of 2 sessions, 1 waiting (max_sessions)\n"

@@ -173,7 +173,10 @@ impl Gateway {
                 let at = self.edge.timestamp(now);
                 self.edge.quotas.resume(at, &counts);
             }
-            Input::Reconfigured(concerned) => self.edge.trunks.reconfigured(&concerned),
+            Input::Reconfigured(concerned) => {
+                self.edge.trunks.reconfigured(&concerned);
+                self.edge.apps.reconfigured(&concerned);
+            }
             Input::AgentProbed(probe) => self.edge.agent_probed(now, *probe),
             Input::Clock(date) => {
                 let step = self.edge.set_clock(now, date);

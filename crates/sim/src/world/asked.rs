@@ -52,7 +52,7 @@ pub(crate) fn ask(world: &mut World, asked: Asked) {
     let at = world.rng.random_range(0..calls.len().max(1));
     let Some(call) = calls.get(at) else { return };
     // Between two phones digits stand in the audio, which their judges follow frame by frame.
-    let may_press = call.legs.iter().any(|leg| leg.kind == "agent");
+    let may_press = call.legs.iter().filter(|leg| leg.kind == "sip" && leg.state == "answered").count() < 2;
     let call = call.sid.clone();
     let named = world.rng.random_bool(0.5);
     let gateway = &mut world.edge.gateway;
