@@ -25,6 +25,8 @@ const TRUNKS: &str = r#"
 [trunk.carrier]
 options_interval = "0s"
 accept_from = ["127.0.0.2/32"]
+# baresip sends its media from the first address of the machine.
+media_from = ["127.0.0.1/32", "127.0.0.2/32"]
 [trunk.pbx]
 options_interval = "0s"
 peers = ["sip:127.0.0.3:5060"]
@@ -124,6 +126,11 @@ impl Bench {
         let tone = heard.windows(1_600).step_by(400).any(|piece| rtp::tone_snr_db(piece) > 20.0);
         ensure!(tone, "the party does not hear the caller");
         Ok(call)
+    }
+
+    /// The party that applications dial.
+    pub(crate) fn party(&self) -> &Phone {
+        &self.party
     }
 
     /// The party hangs up.

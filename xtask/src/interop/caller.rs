@@ -25,8 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(12);
 pub(crate) struct Caller {
     phone: Phone,
     call: Call,
-    heard: Arc<Mutex<Vec<f64>>>,
-    over: Arc<AtomicBool>,
+    listener: Listener,
     sequence: AtomicU16,
 }
 
@@ -35,12 +34,9 @@ impl Caller {
     pub(crate) fn call(edge: SocketAddr, number: &str) -> anyhow::Result<Caller> {
         let mut phone = Phone::new(CARRIER, 0, "caller")?;
         phone.telephone_events = true;
-        let (heard, over) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
-        let socket = phone.rtp.try_clone()?;
-        let (kept, ends) = (Arc::clone(&heard), Arc::clone(&over));
-        std::thread::spawn(move || listen(&socket, &kept, &ends));
-        let call = phone.call(edge, number).inspect_err(|_| over.store(true, Ordering::Relaxed))?;
-        Ok(Caller { phone, call, heard, over, sequence: AtomicU16::new(0) })
+        let listener = Listener::start(&phone.rtp)?;
+        let call = phone.call(edge, number)?;
+        Ok(Caller { phone, call, listener, sequence: AtomicU16::new(0) })
     }
 
     /// Presses a key: 100 ms, its end three times.
@@ -74,14 +70,12 @@ impl Caller {
 
     /// The number of samples heard so far.
     pub(crate) fn mark(&self) -> usize {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.listener.mark()
     }
 
     /// Whether a tone was heard after a mark.
     pub(crate) fn has_heard(&self, hz: u32, since: usize) -> bool {
-        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        let tones = heard.get(since..).unwrap_or_default().windows(PIECE).step_by(PIECE / 4);
-        tones.map(|piece| rtp::fit(piece, hz, rtp::SAMPLE_RATE)).any(|(level, snr)| level > 2_000.0 && snr > SNR_DB)
+        self.listener.has_heard(hz, since)
     }
 
     /// Waits until a tone is heard after a mark.
@@ -107,7 +101,41 @@ impl Caller {
     }
 }
 
-impl Drop for Caller {
+/// Keeps the audio of PCMU that comes to a socket, from its start until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    heard: Arc<Mutex<Vec<f64>>>,
+    over: Arc<AtomicBool>,
+}
+
+impl Listener {
+    /// Begins to listen to a socket that has a read timeout.
+    pub(crate) fn start(socket: &UdpSocket) -> anyhow::Result<Listener> {
+        let (heard, over) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let (socket, kept, ends) = (socket.try_clone()?, Arc::clone(&heard), Arc::clone(&over));
+        std::thread::spawn(move || listen(&socket, &kept, &ends));
+        Ok(Listener { heard, over })
+    }
+
+    /// The samples heard so far.
+    pub(crate) fn samples(&self) -> Vec<f64> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The number of samples heard so far.
+    fn mark(&self) -> usize {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether a tone was heard after a mark.
+    fn has_heard(&self, hz: u32, since: usize) -> bool {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let tones = heard.get(since..).unwrap_or_default().windows(PIECE).step_by(PIECE / 4);
+        tones.map(|piece| rtp::fit(piece, hz, rtp::SAMPLE_RATE)).any(|(level, snr)| level > 2_000.0 && snr > SNR_DB)
+    }
+}
+
+impl Drop for Listener {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
     }

@@ -120,7 +120,7 @@ fn pass_on(
 }
 
 /// Reads a request: its head without the empty line, and its body.
-fn read_request(client: &mut impl Read) -> anyhow::Result<(String, Vec<u8>)> {
+pub(crate) fn read_request(client: &mut impl Read) -> anyhow::Result<(String, Vec<u8>)> {
     let (mut bytes, mut buffer) = (Vec::new(), [0; 4_096]);
     loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -145,10 +145,15 @@ fn read_request(client: &mut impl Read) -> anyhow::Result<(String, Vec<u8>)> {
 fn exchange(head: &str, body: &[u8], response: &[u8]) -> anyhow::Result<Exchange> {
     let line = head.lines().next().context("no request line")?;
     let request = line.rsplit_once(' ').map_or(line, |(request, _)| request).to_owned();
-    let form = reqwest::Url::parse(&format!("http://form/?{}", String::from_utf8_lossy(body)))?;
     let response = String::from_utf8_lossy(response);
     let status = response.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
-    Ok(Exchange { request, form: form.query_pairs().into_owned().collect(), status })
+    Ok(Exchange { request, form: form(body)?, status })
+}
+
+/// Parameters of a posted form.
+pub(crate) fn form(body: &[u8]) -> anyhow::Result<Vec<(String, String)>> {
+    let form = reqwest::Url::parse(&format!("http://form/?{}", String::from_utf8_lossy(body)))?;
+    Ok(form.query_pairs().into_owned().collect())
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ const FULL_ONLY: [&str; 9] = [
 
 /// Cases that need nothing from outside this machine, so that they can run in a network of their own. The others fetch
 /// packages.
-const SELF_CONTAINED: [&str; 31] = [
+const SELF_CONTAINED: [&str; 32] = [
     "sipp-rtp",
     "sipp-tcp",
     "sipp-dialog",
@@ -98,6 +98,7 @@ const SELF_CONTAINED: [&str; 31] = [
     "srtp-baresip",
     "codecs-baresip",
     "reload-live",
+    "ivr",
 ];
 
 /// Cases that use or measure the whole machine: none runs beside them.

@@ -59,6 +59,30 @@ pub(crate) fn fit(samples: &[f64], hz: u32, rate_hz: u32) -> (f64, f64) {
     (a.hypot(b), 10.0 * (signal / (xx - signal).max(f64::MIN_POSITIVE)).log10())
 }
 
+/// The tones of a recording in their order, each with its length in milliseconds. A tone that pauses for less than 300 ms is one.
+pub(crate) fn tones(samples: &[f64], known: &[u32]) -> Vec<(u32, u32)> {
+    const PIECE: usize = 400;
+    let mut found: Vec<(u32, u32)> = Vec::new();
+    let mut silent = 0;
+    for piece in samples.chunks_exact(PIECE) {
+        let is_heard = |hz: &&u32| {
+            let (level, snr) = fit(piece, **hz, SAMPLE_RATE);
+            level > 2_000.0 && snr > 10.0
+        };
+        match (known.iter().find(is_heard), found.last_mut()) {
+            (None, _) => silent += 1,
+            (Some(hz), Some((last, length))) if last == hz && silent < 6 => (*length, silent) = (*length + 50, 0),
+            (Some(hz), _) => {
+                found.push((*hz, 50));
+                silent = 0;
+            }
+        }
+    }
+    // What is shorter is the edge of a tone.
+    found.retain(|(_, length)| *length >= 100);
+    found
+}
+
 /// Whether anything is to be heard in μ-law.
 pub(crate) fn is_heard(bytes: &[u8]) -> bool {
     bytes.iter().any(|byte| linear(*byte).abs() > 500.0)
@@ -84,6 +108,17 @@ pub(crate) fn read(bytes: &[u8]) -> Option<(u16, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_tones_of_a_recording_are_found_in_their_order() {
+        let mut samples: Vec<f64> = Vec::new();
+        for (hz, pieces) in [(630, 20), (0, 2), (630, 10), (0, 20), (630, 4), (760, 20), (890, 1), (440, 10)] {
+            let tone = (0..pieces * 400).map(|n| 8_000.0 * (TAU * f64::from(hz) * f64::from(n) / 8_000.0).sin());
+            samples.extend(tone);
+        }
+        assert_eq!(tones(&samples, &[440, 630, 760, 890]), [(630, 1_500), (630, 200), (760, 1_000), (440, 500)]);
+        assert_eq!(tones(&samples, &[350]), []);
+    }
 
     #[test]
     fn a_tone_is_told_from_a_broken_one() {

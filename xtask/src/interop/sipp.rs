@@ -124,6 +124,8 @@ pub(crate) struct Calls {
     pub(crate) scenario: Option<Cow<'static, str>>,
     /// The port that it calls from.
     pub(crate) port: u16,
+    /// The port of its media [default: of SIPp's choice].
+    pub(crate) media_port: Option<u16>,
     /// The user that is called.
     pub(crate) number: &'static str,
     /// What it shows where it is asked, if the scenario does: user and password.
@@ -152,6 +154,7 @@ impl Calls {
             transport: "u1",
             scenario: None,
             port: 5070,
+            media_port: None,
             number: "service",
             credentials: None,
         }
@@ -195,6 +198,9 @@ impl Calls {
         if let Some((user, password)) = self.credentials {
             // A call that is refused is over: nothing is sent after it.
             command.args(["-au", user, "-ap", password, "-nd"]);
+        }
+        if let Some(port) = self.media_port {
+            command.args(["-mp", &port.to_string()]);
         }
         let out = File::create(at.join("out.log"))?;
         let seconds = f64::from(self.calls) / f64::from(self.per_second) + self.length.as_secs_f64();

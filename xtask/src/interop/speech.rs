@@ -58,19 +58,28 @@ impl Speech {
         table
     }
 
+    /// The texts that were spoken so far.
+    pub(crate) fn all(&self) -> anyhow::Result<Vec<Spoken>> {
+        let said = std::fs::read_to_string(self.folder.path().join("said")).context("texts")?;
+        let lines = (1..).zip(said.lines()).filter_map(|(number, line)| Some((number, line.split_once('\t')?)));
+        let spoken = |(number, (voice, text)): (u32, (&str, &str))| Spoken {
+            voice: voice.to_owned(),
+            text: text.to_owned(),
+            hz: hz(number),
+        };
+        Ok(lines.map(spoken).collect())
+    }
+
     /// Waits until a text was spoken that contains these words.
     pub(crate) fn spoken(&self, words: &str) -> anyhow::Result<Spoken> {
         let began = Instant::now();
         loop {
-            let said = std::fs::read_to_string(self.folder.path().join("said")).context("texts")?;
-            let found = (1..).zip(said.lines()).find(|(_, line)| line.contains(words));
-            if let Some((number, (voice, text))) =
-                found.and_then(|(number, line)| Some((number, line.split_once('\t')?)))
-            {
-                return Ok(Spoken { voice: voice.to_owned(), text: text.to_owned(), hz: hz(number) });
+            let all = self.all()?;
+            if let Some(at) = all.iter().position(|spoken| spoken.text.contains(words)) {
+                return all.into_iter().nth(at).context("a text");
             }
             if began.elapsed() > PATIENCE {
-                bail!("no text with {words:?} was spoken, but: {said}");
+                bail!("no text with {words:?} was spoken, but: {all:?}");
             }
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -26,6 +26,7 @@ mod failover;
 mod failover_times;
 mod faults;
 mod floods;
+mod ivr;
 pub(crate) mod kamailio;
 mod kamailio_digest;
 mod kamailio_register;
@@ -338,6 +339,11 @@ fn records() -> Vec<Case> {
             name: "webhook-requests",
             proves: "every request of calls with Gather, Dial, whisper, callbacks and fallback, judged in servers of both of Twilio's libraries",
             run: webhook_requests::run,
+        },
+        Case {
+            name: "ivr",
+            proves: "a menu with three tries, keys during prompts, a transfer with whisper and its way back: SIPp and baresip by what they hear",
+            run: ivr::run,
         },
         Case {
             name: "seeds",

@@ -1,0 +1,206 @@
+//! A menu of a web application, called by SIPp and by baresip: a silent caller has three tries, a key cuts a prompt short, a
+//! choice leads to a trunk with a whisper, and back to the menu where that is not answered. Prompts are judged by the audio
+//! that callers and party receive, keys by what the application receives.
+
+mod service;
+
+use std::net::UdpSocket;
+use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+
+use crate::interop::Setting;
+use crate::interop::applications::{Application, Bench, TOKEN};
+use crate::interop::baresip::{Baresip, Setup, wav};
+use crate::interop::caller::Listener;
+use crate::interop::raw::tone_frame;
+use crate::interop::rtp;
+use crate::interop::sipp::{CARRIER, Calls};
+use service::{DESK, PROMPTS, Service};
+
+const CALLER: &str = include_str!("../../scenarios/uac_menu.xml");
+const NUMBER: &str = "+14155550100";
+/// The tone of the party, in Hz, and that of the phone that calls.
+const PARTY_HZ: u32 = 440;
+const PHONE_HZ: u32 = 350;
+/// Ports from SIPp's own media port to the one that it offers, where its audio is received.
+const OFFSET: u16 = 100;
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a prompt is heard, in milliseconds: whole, whole five times, and cut short by a key.
+const WHOLE: RangeInclusive<u32> = 800..=1_100;
+const FIVE_TIMES: RangeInclusive<u32> = 4_500..=5_200;
+const CUT: RangeInclusive<u32> = 300..=3_500;
+/// The same for the rest of the 3 s in which the party talks.
+const TALK: RangeInclusive<u32> = 1_500..=2_800;
+
+/// A sound: the first words of a prompt, or a tone in Hz.
+#[derive(Debug, Clone, Copy)]
+enum Sound {
+    Prompt(&'static str),
+    Tone(u32),
+}
+
+use Sound::{Prompt, Tone};
+
+struct Ivr {
+    bench: Bench,
+    service: Service,
+}
+
+/// Calls the menu in each way.
+pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
+    // Broken: the menu is spoken before keys are taken, so that none cuts it short.
+    let service = Service::start(setting.sabotage)?;
+    let url = format!("url = \"http://{}/voice\"\nallow_private = true", service.address);
+    let application = Application { number: NUMBER.to_owned(), keys: url };
+    let bench = Bench::start(TOKEN, &[application], None)?;
+    let ivr = Ivr { bench, service };
+    std::thread::scope(|scope| {
+        let silent = scope.spawn(|| ivr.silent());
+        let figures = [ivr.sipp().context("SIPp")?, ivr.baresip().context("baresip")?];
+        let silent = silent.join().map_err(|_| anyhow::anyhow!("a caller panicked"))?.context("silent SIPp")?;
+        Ok(format!("{silent}; {}", figures.join("; ")))
+    })
+}
+
+impl Ivr {
+    /// SIPp presses nothing: three prompts, then the end.
+    fn silent(&self) -> anyhow::Result<String> {
+        let heard = self.sipp_calls("silent", 5071, "")?;
+        let [menu, second, third, goodbye, ..] = PROMPTS;
+        self.is_heard(
+            &heard,
+            &[(Prompt(menu), FIVE_TIMES), (Prompt(second), WHOLE), (Prompt(third), WHOLE), (Prompt(goodbye), WHOLE)],
+        )?;
+        self.is_asked("silent", &["/voice", "/silence", "/silence", "/silence"])?;
+        Ok("no key: three prompts, then a farewell and BYE".to_owned())
+    }
+
+    /// SIPp presses a wrong key in the menu, then 1: the party answers, hears the whisper and is heard.
+    fn sipp(&self) -> anyhow::Result<String> {
+        let keys = [press(1_500, '9'), press(3_500, '1')].concat();
+        let (heard, party) = std::thread::scope(|scope| {
+            let caller = scope.spawn(|| self.sipp_calls("sipp", 5072, &keys));
+            let party = self.answered();
+            let heard = caller.join().map_err(|_| anyhow::anyhow!("SIPp's caller panicked"))?;
+            anyhow::Ok((heard?, party?))
+        })?;
+        let [menu, _, _, goodbye, invalid, whisper, _] = PROMPTS;
+        let tone = (Tone(PARTY_HZ), TALK);
+        self.is_heard(
+            &heard,
+            &[(Prompt(menu), CUT), (Prompt(invalid), WHOLE), (Prompt(menu), CUT), tone, (Prompt(goodbye), WHOLE)],
+        )?;
+        self.is_heard(&party, &[(Prompt(whisper), WHOLE)]).context("the party")?;
+        let steps = ["/voice", "/key 9", "/voice", "/key 1", "/whisper", "/dialled completed"];
+        self.is_asked("sipp", &steps)?;
+        Ok("SIPp: 9 and 1 cut the menu short, whisper, the party heard".to_owned())
+    }
+
+    /// baresip presses 1 twice: the party does not answer, then it does.
+    fn baresip(&self) -> anyhow::Result<String> {
+        let called = format!("sip:{NUMBER}@{}", self.bench.edge.udp);
+        let mut phone = Baresip::start(&Setup {
+            ip: CARRIER,
+            port: 5060,
+            account: &format!("<sip:alice@{CARRIER};transport=udp>;regint=0;audio_codecs=PCMU"),
+            says: wav(PHONE_HZ),
+            ca: None,
+            dial: Some(&called),
+            lasts: None,
+        })?;
+        let party = self.called_by_baresip(&phone).with_context(|| phone.log())?;
+        phone.wait_for("terminated", PATIENCE)?;
+        phone.end(PATIENCE)?;
+        let heard = phone.heard()?;
+        let [menu, _, _, goodbye, _, whisper, unanswered] = PROMPTS;
+        let (back, tone) = ((Prompt(unanswered), WHOLE), (Tone(PARTY_HZ), TALK));
+        self.is_heard(&heard, &[(Prompt(menu), CUT), back, (Prompt(menu), CUT), tone, (Prompt(goodbye), WHOLE)])?;
+        self.is_heard(&party, &[(Prompt(whisper), WHOLE), (Tone(PHONE_HZ), TALK)]).context("the party")?;
+        let steps = ["/voice", "/key 1", "/dialled no-answer", "/voice", "/key 1", "/whisper", "/dialled completed"];
+        self.is_asked("alice", &steps)?;
+        Ok("baresip: no answer leads back to the menu, then whisper, both heard".to_owned())
+    }
+
+    fn called_by_baresip(&self, phone: &Baresip) -> anyhow::Result<Vec<f64>> {
+        self.service.has("alice", 1)?;
+        std::thread::sleep(Duration::from_millis(1_500));
+        phone.command("sndcode", "1")?;
+        let (invite, from) = self.bench.dialled(DESK, None)?;
+        self.bench.is_cancelled(&invite, from, || Ok(()))?;
+        self.service.has("alice", 4)?;
+        std::thread::sleep(Duration::from_millis(1_500));
+        phone.command("sndcode", "1")?;
+        self.answered()
+    }
+
+    /// Calls the menu by SIPp with these keys, and returns the audio that the caller receives.
+    fn sipp_calls(&self, user: &str, port: u16, keys: &str) -> anyhow::Result<Vec<f64>> {
+        let socket = UdpSocket::bind((CARRIER, 0))?;
+        socket.set_read_timeout(Some(Duration::from_millis(5)))?;
+        let listener = Listener::start(&socket)?;
+        let media = socket.local_addr()?.port() - OFFSET;
+        let scenario = CALLER.replace("USER", user).replace("OFFSET", &OFFSET.to_string()).replace("KEYS", keys);
+        let mut calls = Calls::new(1, 1, PATIENCE);
+        (calls.port, calls.number, calls.media_port) = (port, NUMBER, Some(media));
+        calls.scenario = Some(scenario.into());
+        let counted = calls.run(self.bench.edge.udp)?;
+        calls.all(&counted, || self.bench.edge.log_tail())?;
+        Ok(listener.samples())
+    }
+
+    /// The party answers, talks for 3 s, of which the whisper takes one, and hangs up: the audio that it receives.
+    fn answered(&self) -> anyhow::Result<Vec<f64>> {
+        let party = self.bench.party();
+        let (invite, from) = self.bench.dialled(DESK, None)?;
+        let listener = Listener::start(&party.rtp)?;
+        let call = party.accept(&invite, from, |_| party.sdp())?;
+        let began = Instant::now();
+        for number in 0..150 {
+            let due = began + Duration::from_millis(20) * number;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            let packet = rtp::packet(u16::try_from(number)?, number * 160, 0x7261_7703, &tone_frame(number));
+            party.rtp.send_to(&packet, call.media)?;
+        }
+        self.bench.hangs_up(&call)?;
+        Ok(listener.samples())
+    }
+
+    /// Whether the audio has these sounds, in this order and no others.
+    fn is_heard(&self, samples: &[f64], expected: &[(Sound, RangeInclusive<u32>)]) -> anyhow::Result<()> {
+        let mut known = vec![(PARTY_HZ, PARTY_HZ.to_string()), (PHONE_HZ, PHONE_HZ.to_string())];
+        known.extend(self.bench.speech.all()?.into_iter().map(|spoken| (spoken.hz, spoken.text)));
+        let frequencies: Vec<u32> = known.iter().map(|(hz, _)| *hz).collect();
+        let heard = rtp::tones(samples, &frequencies);
+        let name = |hz: u32| known.iter().find(|(known, _)| *known == hz).map_or("", |(_, name)| name);
+        let list = || heard.iter().map(|(hz, ms)| format!("{} {ms} ms", name(*hz))).collect::<Vec<_>>().join(", ");
+        let is_it = |(hz, length): &(u32, u32), (sound, lengths): &(Sound, RangeInclusive<u32>)| {
+            let is_same = match sound {
+                Prompt(words) => name(*hz).starts_with(words),
+                Tone(tone) => hz == tone,
+            };
+            is_same && lengths.contains(length)
+        };
+        ensure!(
+            heard.len() == expected.len() && heard.iter().zip(expected).all(|(heard, expected)| is_it(heard, expected)),
+            "heard: {}; expected: {expected:?}",
+            list()
+        );
+        Ok(())
+    }
+
+    /// Whether the application was asked for these documents, with these keys and results.
+    fn is_asked(&self, caller: &str, expected: &[&str]) -> anyhow::Result<()> {
+        let asked = self.service.steps(caller);
+        if asked != expected {
+            bail!("the application was asked for {}", asked.join(", "));
+        }
+        Ok(())
+    }
+}
+
+/// Presses a key after a pause of so many milliseconds.
+fn press(milliseconds: u32, key: char) -> String {
+    format!("<pause milliseconds=\"{milliseconds}\"/><nop><action><exec play_dtmf=\"{key}\"/></action></nop>")
+}

@@ -1,0 +1,140 @@
+//! The menu as a web application: it counts each call's tries and keeps every request.
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+
+use crate::interop::front::{form, read_request};
+
+/// The number that choice 1 leads to.
+pub(super) const DESK: &str = "+14155550123";
+/// The first words of each prompt, in the order of [`Prompt`].
+pub(super) const PROMPTS: [&str; 7] =
+    ["Main menu", "Second try", "Third try", "Goodbye", "Invalid choice", "A call for you", "No answer there"];
+/// Longest wait for a request.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A request.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    path: String,
+    form: Vec<(String, String)>,
+}
+
+impl Asked {
+    fn parameter(&self, name: &str) -> &str {
+        self.form.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+    }
+}
+
+/// The running application. Its thread lives as long as the process.
+#[derive(Debug)]
+pub(super) struct Service {
+    /// Its address.
+    pub(super) address: SocketAddr,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    asked: Vec<Asked>,
+    /// How often each call was without a key, by its sid.
+    silences: HashMap<String, u32>,
+    /// Whether the menu is spoken before keys are taken.
+    before: bool,
+}
+
+impl Service {
+    /// Starts it. With `before`, the menu is spoken before keys are taken, so that none cuts it short.
+    pub(super) fn start(before: bool) -> anyhow::Result<Service> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        let state = Arc::new(Mutex::new(State { before, ..State::default() }));
+        let shared = Arc::clone(&state);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let shared = Arc::clone(&shared);
+                std::thread::spawn(move || drop(serve(stream, &shared)));
+            }
+        });
+        Ok(Service { address, state })
+    }
+
+    /// Requests of the calls from this caller: path, and what the application was given there.
+    pub(super) fn steps(&self, caller: &str) -> Vec<String> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_caller = state.asked.iter().filter(|asked| asked.parameter("From").contains(caller));
+        let step = |asked: &Asked| {
+            let given = ["Digits", "DialCallStatus"].map(|name| asked.parameter(name)).join("");
+            format!("{} {given}", asked.path).trim_end().to_owned()
+        };
+        of_caller.map(step).collect()
+    }
+
+    /// Waits until the calls from this caller have made so many requests.
+    pub(super) fn has(&self, caller: &str, requests: usize) -> anyhow::Result<()> {
+        let began = Instant::now();
+        while self.steps(caller).len() < requests {
+            if began.elapsed() > PATIENCE {
+                bail!("{} instead of {requests} requests for {caller}", self.steps(caller).join(", "));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+}
+
+fn serve(mut stream: TcpStream, state: &Mutex<State>) -> anyhow::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let (head, body) = read_request(&mut stream)?;
+    let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+    let document = {
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = Asked { path, form: form(&body)? };
+        let document = state.document(&asked);
+        state.asked.push(asked);
+        document
+    };
+    let text = format!("<Response>{document}</Response>");
+    let head = format!("Content-Type: text/xml\r\nContent-Length: {}\r\nConnection: close", text.len());
+    Ok(stream.write_all(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{text}").as_bytes())?)
+}
+
+impl State {
+    fn document(&mut self, asked: &Asked) -> String {
+        let [menu, second, third, goodbye, invalid, whisper, unanswered] = PROMPTS;
+        let hang_up = format!("<Say>{goodbye}</Say><Hangup/>");
+        match (asked.path.as_str(), asked.parameter("Digits"), asked.parameter("DialCallStatus")) {
+            ("/voice", ..) => self.gather(&format!("<Say loop=\"5\">{menu}</Say>")),
+            ("/silence", ..) => {
+                let silences = self.silences.entry(asked.parameter("CallSid").to_owned()).or_default();
+                *silences += 1;
+                match silences {
+                    1 => self.gather(&format!("<Say>{second}</Say>")),
+                    2 => self.gather(&format!("<Say>{third}</Say>")),
+                    _ => hang_up,
+                }
+            }
+            ("/key", "1", _) => {
+                format!("<Dial timeout=\"3\" action=\"/dialled\"><Number url=\"/whisper\">{DESK}</Number></Dial>")
+            }
+            ("/key", ..) => format!("<Say>{invalid}</Say><Redirect>/voice</Redirect>"),
+            ("/whisper", ..) => format!("<Say>{whisper}</Say>"),
+            ("/dialled", _, "completed") => hang_up,
+            ("/dialled", ..) => format!("<Say>{unanswered}</Say><Redirect>/voice</Redirect>"),
+            _ => "<Reject/>".to_owned(),
+        }
+    }
+
+    fn gather(&self, prompt: &str) -> String {
+        let (before, inside) = if self.before { (prompt, "") } else { ("", prompt) };
+        format!(
+            "{before}<Gather numDigits=\"1\" timeout=\"1\" action=\"/key\">{inside}</Gather>\
+             <Redirect>/silence</Redirect>"
+        )
+    }
+}
