@@ -146,9 +146,9 @@ fn webhooks(out: &mut Exposition, handle: &Handle) {
         out.labelled_buckets(name, &[("app", app)], (took.bounds, &took.counts), took.sum);
     }
     let name = "trunkgate_webhook_errors_total";
-    out.family(name, Kind::Counter, "Webhooks without an answer of use, by Twilio's error code.");
-    for (code, count) in &counts.errors {
-        out.sample(name, &[("code", &code.to_string())], *count as f64);
+    out.family(name, Kind::Counter, "Webhooks without an answer of use, by application and Twilio's error code.");
+    for ((app, code), count) in &counts.errors {
+        out.sample(name, &[("app", app), ("code", &code.to_string())], *count as f64);
     }
 }
 

@@ -375,8 +375,8 @@ fn lately(harm: Harm, good_since: u64, how: &str, what: String) -> Problem {
 fn rejecting(trunk: &TrunkView) -> Option<Problem> {
     let RejectedView { calls, of, in_row, still, good_since, answers, fix, last_sid } = trunk.rejected.as_ref()?;
     // Of a trunk that went well for most of the hour the latest calls tell.
-    let is_many = *calls >= limits::REJECTED_LEAST && calls * limits::REJECTED_ONE_IN >= *of;
-    let is_many = is_many || *in_row >= limits::REJECTED_LEAST;
+    let is_large_share = *calls >= limits::REJECTED_LEAST && calls * limits::REJECTED_ONE_IN >= *of;
+    let is_many = is_large_share || *in_row >= limits::REJECTED_LEAST;
     let said = |one: &RejectionView| {
         let text = one.text.as_ref().map(|text| format!(" {text}")).unwrap_or_default();
         format!("{}× {}{text}", one.calls, one.code)
@@ -384,8 +384,7 @@ fn rejecting(trunk: &TrunkView) -> Option<Problem> {
     let told: Vec<String> = answers.iter().take(limits::REJECTIONS_TOLD).map(said).collect();
     let more = if answers.len() > told.len() { ", …" } else { "" };
     (is_many && *still).then(|| {
-        let row =
-            if *in_row > 1 && in_row < of { format!(", the latest {in_row} of them in a row") } else { String::new() };
+        let row = if is_large_share { String::new() } else { format!(", the latest {in_row} in a row") };
         let what = format!("trunk {} rejected {calls} of {of} calls in the last hour{row}", trunk.name);
         let shown = format!("{}{more}", told.join(", "));
         lately(Harm::Calls, *good_since, "answered", what).shown_by(shown).fixed_by(fix).traced_in(last_sid)

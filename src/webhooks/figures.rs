@@ -1,4 +1,4 @@
-//! Figures of webhooks: durations by application, and failures by Twilio's error code.
+//! Figures of webhooks: durations by application, and failures by application and Twilio's error code.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,8 +18,8 @@ pub(crate) struct WebhookFigures(Mutex<Counts>);
 pub(crate) struct Counts {
     /// Durations with all redirects and further tries, by the name of the application.
     pub(crate) seconds: BTreeMap<Arc<str>, Histogram>,
-    /// Failures by Twilio's error code.
-    pub(crate) errors: BTreeMap<u32, u64>,
+    /// Failures by application and Twilio's error code.
+    pub(crate) errors: BTreeMap<(Arc<str>, u32), u64>,
 }
 
 impl WebhookFigures {
@@ -28,7 +28,7 @@ impl WebhookFigures {
         let mut counts = self.lock();
         counts.seconds.entry(app.clone()).or_insert_with(|| Histogram::new(&SECONDS)).observe(took.as_secs_f64());
         if let Some(code) = error {
-            *counts.errors.entry(code).or_default() += 1;
+            *counts.errors.entry((app.clone(), code)).or_default() += 1;
         }
     }
 

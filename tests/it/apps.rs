@@ -250,7 +250,7 @@ fn a_broken_application_is_replaced_by_its_fallback_and_then_by_the_next_target(
     assert_eq!(parameter(&posts[1], "ErrorUrl"), format!("http://{}/voice", application.address));
     let trace = rig.trace();
     assert!(trace.contains("it is broken") && trace.contains("11200"), "{trace}");
-    assert!(rig.edge.metric("trunkgate_webhook_errors_total{code=\"11200\"}") >= 2.0);
+    assert!(rig.edge.metric("trunkgate_webhook_errors_total{app=\"ivr\",code=\"11200\"}") >= 2.0);
 }
 
 #[test]

@@ -237,6 +237,10 @@ impl TrunkState {
         self.decisions[0] += 1;
         self.last_rejected.called = Some(called.into());
         if !is_its {
+            // A busy party was reached.
+            if how == Rejected::OfParty {
+                self.last_rejected.in_row = 0;
+            }
             return;
         }
         self.decisions[1] += 1;

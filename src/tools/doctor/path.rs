@@ -186,7 +186,8 @@ impl Carried {
         let cause = |trunk: &Value| {
             let [name, cause, fix] =
                 [&trunk["name"], &trunk["unheard"]["cause"], &trunk["unheard"]["fix"]].map(Value::as_str);
-            Some((name?.to_owned(), cause?.to_owned(), fix?.to_owned()))
+            let past = if trunk["unheard"]["still"] == false { " (not in the latest calls)" } else { "" };
+            Some((name?.to_owned(), format!("{}{past}", cause?), fix?.to_owned()))
         };
         self.causes = trunks.filter_map(cause).collect();
     }

@@ -9,6 +9,8 @@ const PAGES: [(&str, &str, &str); 3] = [
     ("metric", "metrics.md", include_str!("../../../docs/metrics.md")),
 ];
 
+const RUNBOOK: &str = include_str!("../../../docs/runbook.md");
+
 /// Returns the explanation of a word by a table's row that begins with it, in either case and with a space for `_`.
 pub(super) fn explain(topic: &str) -> Option<String> {
     let topic = topic.to_lowercase().replace('_', " ");
@@ -21,6 +23,16 @@ pub(super) fn explain(topic: &str) -> Option<String> {
     let meaning = plain(cells.last()?);
     let name = names(row).find(|name| name.to_lowercase().replace('_', " ") == topic)?;
     Some(format!("{name}: {kind}\n\n{}. See docs/{page}.\n", capital(meaning.trim_end_matches('.'))))
+}
+
+/// Returns the section of the runbook on an alert.
+pub(super) fn alert(topic: &str) -> Option<String> {
+    let section = RUNBOOK.split("\n## ").skip(1).find_map(|section| {
+        let (name, text) = section.split_once('\n')?;
+        name.eq_ignore_ascii_case(topic).then_some((name, text))
+    });
+    let (name, text) = section?;
+    Some(format!("{name}: alert\n\n{}\n\nSee docs/runbook.md.\n", plain(text.trim())))
 }
 
 /// Returns the words in backticks of the first cell of a row of a table.
@@ -54,6 +66,9 @@ mod tests {
         let metric = explain("trunkgate_call_mos").unwrap();
         assert!(metric.contains("\n\nMean opinion score of the audio") && metric.contains("(quality.md)"), "{metric}");
         assert!(explain("last_options").is_some() && explain("meaning").is_none() && explain("").is_none());
+        let alert = alert("trunkgateappfails").unwrap();
+        assert!(alert.starts_with("TrunkgateAppFails: alert\n\nMeans Webhooks of an application"), "{alert}");
+        assert!(alert.contains("\n\nDo Correct the application") && super::alert("Runbook").is_none());
         assert_eq!(plain("a [b c](d.md#e) and `f` [g"), "a b c and `f` [g");
     }
 }

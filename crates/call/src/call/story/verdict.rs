@@ -145,7 +145,9 @@ fn fix(call: &Shared, reason: ReasonSlug) -> String {
         status(said.code)?.advice()
     };
     let fix = fault_of(call, reason).map(|found| found.fix.as_str()).or_else(of_code).or(reason.fix());
-    fix.map(|fix| format!(" Try: {fix}.")).unwrap_or_default()
+    // Advice of a reason names no call.
+    let named = |fix: &str| fix.replace("trace SID", &format!("trace {}", call.legs.sid()));
+    fix.map(|fix| format!(" Try: {}.", named(fix))).unwrap_or_default()
 }
 
 /// What was wrong with the last target that failed for a fault of its own kind, where the call ended for that.
