@@ -2,7 +2,7 @@
 //! choice leads to a trunk with a whisper, and back to the menu where that is not answered. Prompts are judged by the audio
 //! that callers and party receive, keys by what the application receives.
 
-mod service;
+mod menu;
 
 use std::net::UdpSocket;
 use std::ops::RangeInclusive;
@@ -17,7 +17,7 @@ use crate::interop::caller::Listener;
 use crate::interop::raw::tone_frame;
 use crate::interop::rtp;
 use crate::interop::sipp::{CARRIER, Calls};
-use service::{DESK, PROMPTS, Service};
+use menu::{DESK, Menu, PROMPTS};
 
 const CALLER: &str = include_str!("../../scenarios/uac_menu.xml");
 const NUMBER: &str = "+14155550100";
@@ -45,17 +45,17 @@ use Sound::{Prompt, Tone};
 
 struct Ivr {
     bench: Bench,
-    service: Service,
+    application: Menu,
 }
 
 /// Calls the menu in each way.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     // Broken: the menu is spoken before keys are taken, so that none cuts it short.
-    let service = Service::start(setting.sabotage)?;
-    let url = format!("url = \"http://{}/voice\"\nallow_private = true", service.address);
+    let menu = Menu::start(setting.sabotage)?;
+    let url = format!("url = \"http://{}/voice\"\nallow_private = true", menu.address);
     let application = Application { number: NUMBER.to_owned(), keys: url };
     let bench = Bench::start(TOKEN, &[application], None)?;
-    let ivr = Ivr { bench, service };
+    let ivr = Ivr { bench, application: menu };
     std::thread::scope(|scope| {
         let silent = scope.spawn(|| ivr.silent());
         let figures = [ivr.sipp().context("SIPp")?, ivr.baresip().context("baresip")?];
@@ -124,12 +124,12 @@ impl Ivr {
     }
 
     fn called_by_baresip(&self, phone: &Baresip) -> anyhow::Result<Vec<f64>> {
-        self.service.has("alice", 1)?;
+        self.application.has("alice", 1)?;
         std::thread::sleep(Duration::from_millis(1_500));
         phone.command("sndcode", "1")?;
         let (invite, from) = self.bench.dialled(DESK, None)?;
         self.bench.is_cancelled(&invite, from, || Ok(()))?;
-        self.service.has("alice", 4)?;
+        self.application.has("alice", 4)?;
         std::thread::sleep(Duration::from_millis(1_500));
         phone.command("sndcode", "1")?;
         self.answered()
@@ -192,7 +192,7 @@ impl Ivr {
 
     /// Whether the application was asked for these documents, with these keys and results.
     fn is_asked(&self, caller: &str, expected: &[&str]) -> anyhow::Result<()> {
-        let asked = self.service.steps(caller);
+        let asked = self.application.steps(caller);
         if asked != expected {
             bail!("the application was asked for {}", asked.join(", "));
         }

@@ -33,7 +33,7 @@ impl Asked {
 
 /// The running application. Its thread lives as long as the process.
 #[derive(Debug)]
-pub(super) struct Service {
+pub(super) struct Menu {
     /// Its address.
     pub(super) address: SocketAddr,
     state: Arc<Mutex<State>>,
@@ -48,9 +48,9 @@ struct State {
     before: bool,
 }
 
-impl Service {
+impl Menu {
     /// Starts it. With `before`, the menu is spoken before keys are taken, so that none cuts it short.
-    pub(super) fn start(before: bool) -> anyhow::Result<Service> {
+    pub(super) fn start(before: bool) -> anyhow::Result<Menu> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         let state = Arc::new(Mutex::new(State { before, ..State::default() }));
@@ -61,7 +61,7 @@ impl Service {
                 std::thread::spawn(move || drop(serve(stream, &shared)));
             }
         });
-        Ok(Service { address, state })
+        Ok(Menu { address, state })
     }
 
     /// Requests of the calls from this caller: path, and what the application was given there.
