@@ -1,5 +1,6 @@
 //! A tone both ways between two bare phones.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -41,7 +42,15 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     })?;
     let (whole_there, whole_back) = (identical(&sent, &there), identical(&sent, &back));
     if whole_there != sent.len() || whole_back != sent.len() {
-        bail!("{whole_there} and {whole_back} of {PACKETS} packets came bit-identical\n{}", edge.log_tail());
+        let lost = |heard: &BTreeMap<u16, Vec<u8>>| -> Vec<usize> {
+            (0..sent.len()).filter(|at| u16::try_from(*at).is_ok_and(|at| !heard.contains_key(&at))).collect()
+        };
+        bail!(
+            "{whole_there} and {whole_back} of {PACKETS} packets came bit-identical; not heard: {:?} there, {:?} back\n{}",
+            lost(&there),
+            lost(&back),
+            edge.log_tail()
+        );
     }
     edge.wait_until("the call has its record", PATIENCE, |edge| Ok(!edge.records()?.is_empty()))?;
     let records = edge.records()?;
