@@ -12,7 +12,7 @@ use crate::interop::front::{form, read_request};
 
 /// The number that choice 1 leads to.
 pub(super) const DESK: &str = "+14155550123";
-/// The first words of each prompt, in the order of [`Prompt`].
+/// The first words of each prompt, in the order of `Prompt` in the case.
 pub(super) const PROMPTS: [&str; 7] =
     ["Main menu", "Second try", "Third try", "Goodbye", "Invalid choice", "A call for you", "No answer there"];
 /// Longest wait for a request.
