@@ -1,33 +1,34 @@
-//! What signalling's commands do to a worker: sessions begin and end, sockets are bound before the session hears of an
+//! What signalling's commands do to a worker: sessions begin and end, sockets are taken in before the session hears of an
 //! end and closed before it forgets it.
 
+use std::io;
 use std::time::{Instant, SystemTime};
 
 use trunkgate_media::{Command, EndId, EndSpec, Epoch, Event, MediaId, Session};
 
 use super::agents::Way;
 use super::deadlines::Due;
-use super::port_set::Pair;
+use super::port_set::{EndSockets, Pair};
 use super::turn::{Live, Worker};
 
 impl Worker {
     /// Does what signalling asks. A command for a session that is gone does nothing, except that a new end of it is
-    /// told as not bound.
+    /// told as not bound. [`super::Workers::hand_over`] binds the sockets of an end itself, see [`Worker::add_end`].
     pub(super) fn obey(&mut self, now: Instant, id: MediaId, command: Command) {
         let known = self.by_id.get(&id).copied();
         let at = match (known, &command) {
             (Some(at), _) => at,
             (None, Command::Open { .. }) => self.begin(id),
-            (None, Command::AddEnd { end, .. }) => {
-                let error = "no such media session".to_owned();
-                return self.tell(id, Event::BindFailed { end: *end, error });
-            }
+            (None, Command::AddEnd { end, .. }) => return self.refuse_end(id, *end),
             (None, Command::AddAgent { end, .. }) => return self.refuse_agent(id, *end),
             (None, _) => return tracing::debug!(session = id.0, "command for a media session that is gone"),
         };
         self.at_work = Some(at);
         match command {
-            Command::AddEnd { end, spec } => self.add_end(now, at, end, spec),
+            Command::AddEnd { end, spec } => {
+                let sockets = EndSockets::bind(spec.bind);
+                self.add_end(now, id, (end, spec), sockets);
+            }
             Command::AddAgent { end, spec } => self.add_agent(now, at, end, spec),
             Command::RemoveEnd { end } => {
                 self.say_goodbye(now, at, Some(end));
@@ -116,13 +117,21 @@ impl Worker {
         Some(live)
     }
 
-    fn add_end(&mut self, now: Instant, at: usize, end: EndId, spec: EndSpec) {
+    /// Adds an end whose sockets were bound, or could not be, before its ports were written into any message.
+    pub(super) fn add_end(
+        &mut self,
+        now: Instant,
+        id: MediaId,
+        (end, spec): (EndId, EndSpec),
+        sockets: io::Result<EndSockets>,
+    ) {
+        let Some(at) = self.by_id.get(&id).copied() else { return self.refuse_end(id, end) };
+        self.at_work = Some(at);
         let Some(live) = self.sessions.get_mut(at) else { return };
-        let id = live.id;
         let port = spec.bind.port();
         let opened = match live.session.refuses(end) {
             Some(reason) => Err(reason.to_owned()),
-            None => self.ports.open(at, end, spec.bind).map_err(|error| error.to_string()),
+            None => sockets.and_then(|sockets| self.ports.open(at, end, sockets)).map_err(|error| error.to_string()),
         };
         match opened {
             Ok(pair) => {
@@ -133,6 +142,11 @@ impl Worker {
             }
             Err(error) => self.tell(id, Event::BindFailed { end, error }),
         }
+        self.at_work = None;
+    }
+
+    fn refuse_end(&self, id: MediaId, end: EndId) {
+        self.tell(id, Event::BindFailed { end, error: "no such media session".to_owned() });
     }
 
     fn hand_on(&mut self, now: Instant, at: usize, command: Command) {

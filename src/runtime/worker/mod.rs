@@ -44,7 +44,7 @@ use crate::runtime::own_sockets::OwnSockets;
 
 pub(crate) use agent_names::keep as keep_agent_names;
 use connector::Connector;
-use port_set::{Bell, PortSet};
+use port_set::{Bell, EndSockets, PortSet};
 use turn::{Order, Worker};
 pub(crate) use visit::{Done, Failed, Visit};
 
@@ -99,10 +99,19 @@ impl Workers {
         self.wake();
     }
     /// Hands a command to the session's worker, which need not look at it before [`Workers::wake`]; never waits.
+    ///
+    /// The sockets of a new end are bound here: the message that names its port may leave, and a packet come back, before
+    /// the worker has a turn.
     pub fn hand_over(&self, id: MediaId, command: Command) {
+        let order = if let Command::AddEnd { end, spec } = command {
+            let sockets = EndSockets::bind(spec.bind);
+            Order::AddEnd(id, end, spec, sockets)
+        } else {
+            Order::Session(id, command)
+        };
         let workers = self.links.len().max(1) as u64;
         let link = usize::try_from(id.0 % workers).ok().and_then(|n| self.links.get(n));
-        if !link.is_some_and(|link| link.tell(Order::Session(id, command))) {
+        if !link.is_some_and(|link| link.tell(order)) {
             tracing::error!(session = id.0, "the media worker of this session is gone");
         }
     }
@@ -195,6 +204,8 @@ mod tests {
     use std::net::{SocketAddr, UdpSocket};
     use std::sync::atomic::{AtomicU32, Ordering};
 
+    use trunkgate_media::{EndId, EndSpec, RemoteSpec, WireSpec};
+
     use super::*;
 
     /// An even port that nobody has, nor its successor: below the ephemeral range, in another order in each process.
@@ -214,6 +225,37 @@ mod tests {
         raise_open_files();
         let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         assert_eq!(soft, hard);
+    }
+
+    #[test]
+    fn a_packet_that_comes_before_the_worker_has_a_turn_is_relayed() {
+        let (workers, _events) = Workers::start(1, OwnSockets::none()).unwrap();
+        let (id, far) = (MediaId(0), UdpSocket::bind("127.0.0.1:0").unwrap());
+        far.set_read_timeout(Some(Duration::from_secs(9))).unwrap();
+        let ports: Vec<SocketAddr> = [EndId(0), EndId(1)].map(|_| free_pair()).into();
+        workers.hand_over(id, Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
+        for (end, bind) in [EndId(0), EndId(1)].into_iter().zip(ports.iter().copied()) {
+            workers.hand_over(id, Command::AddEnd { end, spec: EndSpec { bind, counters: Arc::default() } });
+        }
+        // An INVITE that names the port may have been answered by now; the worker has not been woken for any of it.
+        let packet = [0x80, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1];
+        far.send_to(&packet, ports[0]).unwrap();
+        let remote = RemoteSpec {
+            rtp: Some(far.local_addr().unwrap()),
+            expected: vec![far.local_addr().unwrap().ip()],
+            may_send: true,
+            may_receive: true,
+            ..RemoteSpec::default()
+        };
+        for end in [EndId(0), EndId(1)] {
+            workers.hand_over(id, Command::SetRemote { end, remote: remote.clone() });
+        }
+        let wire = WireSpec { payloads: vec![(0, 0)], ..WireSpec::default() };
+        workers.send(id, Command::Wire { from: EndId(0), to: EndId(1), wire });
+        let mut relayed = [0; 64];
+        let (len, from) = far.recv_from(&mut relayed).unwrap();
+        assert_eq!((len, from), (packet.len(), ports[1]));
+        workers.stop();
     }
 
     #[test]

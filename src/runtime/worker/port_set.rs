@@ -51,6 +51,26 @@ pub(super) struct Pair {
     pub(super) rtcp: Port,
 }
 
+/// An end's two sockets before a worker has them. Packets wait in them.
+#[derive(Debug)]
+pub(super) struct EndSockets {
+    rtp: UdpSocket,
+    rtcp: UdpSocket,
+}
+
+impl EndSockets {
+    /// Binds both: RTP as given, RTCP on the next port.
+    ///
+    /// # Errors
+    /// The system's, with the address it is about.
+    pub(super) fn bind(rtp: SocketAddr) -> io::Result<EndSockets> {
+        let port = rtp.port().checked_add(1).ok_or_else(|| io::Error::other("no port above it for RTCP"))?;
+        let mut rtcp = rtp;
+        rtcp.set_port(port);
+        Ok(EndSockets { rtp: bind_media(rtp)?, rtcp: bind_media(rtcp)? })
+    }
+}
+
 /// Whose a socket is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Owner {
@@ -223,14 +243,10 @@ impl PortSet {
         })
     }
 
-    /// Binds an end's two sockets: RTP as given, RTCP on the next port.
-    pub(super) fn open(&mut self, session: usize, end: EndId, bind: SocketAddr) -> io::Result<Pair> {
-        let mut next = bind;
-        let port = bind.port().checked_add(1).ok_or_else(|| io::Error::other("no port above it for RTCP"))?;
-        next.set_port(port);
-        let (rtp, rtcp) = (bind_media(bind)?, bind_media(next)?);
-        let rtp = self.add(rtp, Owner { session, end, rtcp: false })?;
-        match self.add(rtcp, Owner { session, end, rtcp: true }) {
+    /// Takes an end's sockets in; what waits in them already is told of.
+    pub(super) fn open(&mut self, session: usize, end: EndId, sockets: EndSockets) -> io::Result<Pair> {
+        let rtp = self.add(sockets.rtp, Owner { session, end, rtcp: false })?;
+        match self.add(sockets.rtcp, Owner { session, end, rtcp: true }) {
             Ok(rtcp) => Ok(Pair { rtp, rtcp }),
             Err(error) => {
                 self.close_one(rtp);
@@ -432,11 +448,15 @@ mod tests {
     use super::super::tests::free_pair;
     use super::*;
 
+    fn open(ports: &mut PortSet, session: usize, end: EndId, at: SocketAddr) -> io::Result<Pair> {
+        ports.open(session, end, EndSockets::bind(at)?)
+    }
+
     #[test]
     fn two_packets_in_one_socket_are_two_events() {
         let mut ports = PortSet::new().unwrap();
         let at = free_pair();
-        let pair = ports.open(3, EndId(7), at).unwrap();
+        let pair = open(&mut ports, 3, EndId(7), at).unwrap();
         let phone = UdpSocket::bind("127.0.0.1:0").unwrap();
         phone.send_to(b"one", at).unwrap();
         phone.send_to(b"two", at).unwrap();
@@ -461,12 +481,12 @@ mod tests {
     fn an_event_of_a_closed_socket_is_nobodys() {
         let mut ports = PortSet::new().unwrap();
         let at = free_pair();
-        let pair = ports.open(0, EndId(0), at).unwrap();
+        let pair = open(&mut ports, 0, EndId(0), at).unwrap();
         UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", at).unwrap();
         assert_eq!(ports.block(Duration::ZERO, Duration::from_secs(9)).unwrap(), 1);
         ports.close(pair);
         assert_eq!(ports.len(), 0);
-        ports.open(1, EndId(1), at).unwrap();
+        open(&mut ports, 1, EndId(1), at).unwrap();
         assert!(ports.event(0).is_none());
     }
 
@@ -476,13 +496,13 @@ mod tests {
         let at = free_pair();
         let rtcp = SocketAddr::new(at.ip(), at.port() + 1);
         let other = UdpSocket::bind(rtcp).unwrap();
-        let error = ports.open(0, EndId(0), at).unwrap_err();
+        let error = open(&mut ports, 0, EndId(0), at).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         assert!(error.to_string().starts_with(&format!("{rtcp}: Address already in use")), "{error}");
         assert_eq!(ports.len(), 0);
         drop(other);
-        assert!(ports.open(0, EndId(0), at).is_ok());
-        assert!(ports.open(0, EndId(1), "127.0.0.1:65535".parse().unwrap()).is_err());
+        assert!(open(&mut ports, 0, EndId(0), at).is_ok());
+        assert!(open(&mut ports, 0, EndId(1), "127.0.0.1:65535".parse().unwrap()).is_err());
         assert_eq!(ports.len(), 2);
     }
 
@@ -539,7 +559,7 @@ mod tests {
             let mut ports = PortSet::new().unwrap();
             let at = free_pair();
             let bound = if wild { SocketAddr::from(([0, 0, 0, 0], at.port())) } else { at };
-            let pair = ports.open(0, EndId(0), bound).unwrap();
+            let pair = open(&mut ports, 0, EndId(0), bound).unwrap();
             let [far, stranger] = ["127.0.0.1:0", "127.0.0.2:0"].map(|ip| UdpSocket::bind(ip).unwrap());
             let [to, strange] = [&far, &stranger].map(|socket| socket.local_addr().unwrap());
             // Somebody's packet that waits when the socket is tied is still told as his.
@@ -569,7 +589,7 @@ mod tests {
         for (shown, heard) in [("127.0.0.3", true), ("127.0.0.1", false), ("203.0.113.9", false)] {
             let mut ports = PortSet::new().unwrap();
             let port = free_pair().port();
-            let pair = ports.open(0, EndId(0), SocketAddr::from(([0, 0, 0, 0], port))).unwrap();
+            let pair = open(&mut ports, 0, EndId(0), SocketAddr::from(([0, 0, 0, 0], port))).unwrap();
             ports.untie(pair, shown.parse().ok());
             let far = UdpSocket::bind("127.0.0.1:0").unwrap();
             ports.send(pair.rtp, far.local_addr().unwrap(), true, &packet(b"out")).unwrap();
@@ -582,7 +602,7 @@ mod tests {
     #[test]
     fn a_far_side_that_was_gone_for_a_while_gets_the_next_packet() {
         let mut ports = PortSet::new().unwrap();
-        let pair = ports.open(0, EndId(0), free_pair()).unwrap();
+        let pair = open(&mut ports, 0, EndId(0), free_pair()).unwrap();
         let far = UdpSocket::bind("127.0.0.1:0").unwrap();
         let to = far.local_addr().unwrap();
         drop(far);

@@ -2,6 +2,7 @@
 //! turn.
 
 use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use trunkgate_media::counters::RELAY_BOUNDS_US;
 use trunkgate_media::limits::WORKER_PACKET_BUFFERS;
 use trunkgate_media::{
-    Command, Counter, DropReason, EndId, Event, MediaId, PacketBuf, PacketPool, Session, Transmit, WorkerCounters,
+    Command, Counter, DropReason, EndId, EndSpec, Event, MediaId, PacketBuf, PacketPool, Session, Transmit,
+    WorkerCounters,
 };
 
 use super::agents::Door;
@@ -21,7 +23,7 @@ use super::connector::{News, WayIn};
 use super::copies::Copies;
 use super::deadlines::{Deadlines, Due};
 use super::gathering::Gathering;
-use super::port_set::{Owner, Pair, Port, PortSet, Told};
+use super::port_set::{EndSockets, Owner, Pair, Port, PortSet, Told};
 use super::sockets::Sockets;
 use crate::runtime::transport::unsent;
 
@@ -40,10 +42,11 @@ const PACKETS_PER_SAMPLE: u32 = 64;
 
 /// What a worker is told.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "all but the last order are commands: a box each would gain nothing")]
 pub(super) enum Order {
     /// A command for one of its sessions.
     Session(MediaId, Command),
+    /// A new end of one of its sessions, with its sockets or why there are none.
+    AddEnd(MediaId, EndId, EndSpec, io::Result<EndSockets>),
     /// The end.
     Stop,
 }
@@ -206,6 +209,9 @@ impl Worker {
         for taken in 1.. {
             match next {
                 Some(Order::Session(id, command)) => self.guarded(|worker, now| worker.obey(now, id, command)),
+                Some(Order::AddEnd(id, end, spec, sockets)) => {
+                    self.guarded(|worker, now| worker.add_end(now, id, (end, spec), sockets));
+                }
                 Some(Order::Stop) | None => return true,
             }
             if taken == COMMANDS_PER_TURN {
@@ -405,7 +411,7 @@ impl Worker {
 mod tests {
     use std::net::UdpSocket;
 
-    use trunkgate_media::{EndCounters, EndSpec, RemoteSpec, WireSpec};
+    use trunkgate_media::{EndCounters, RemoteSpec, WireSpec};
 
     use tokio::sync::mpsc::unbounded_channel;
 

@@ -46,9 +46,11 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
             (0..sent.len()).filter(|at| u16::try_from(*at).is_ok_and(|at| !heard.contains_key(&at))).collect()
         };
         bail!(
-            "{whole_there} and {whole_back} of {PACKETS} packets came bit-identical; not heard: {:?} there, {:?} back\n{}",
+            "{whole_there} and {whole_back} of {PACKETS} packets came bit-identical; not heard: {:?} there, {:?} back; \
+             dropped: {}\n{}",
             lost(&there),
             lost(&back),
+            edge.drops()?,
             edge.log_tail()
         );
     }
