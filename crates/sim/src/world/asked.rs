@@ -53,7 +53,7 @@ pub(crate) fn ask(world: &mut World, asked: Asked) {
     let Some(call) = calls.get(at) else { return };
     // Between two phones digits stand in the audio, which their judges follow frame by frame.
     let may_press = call.legs.iter().filter(|leg| leg.kind == "sip" && leg.state == "answered").count() < 2;
-    let call = call.sid.clone();
+    let (call, number) = (call.sid.clone(), call.to.clone());
     let named = world.rng.random_bool(0.5);
     let gateway = &mut world.edge.gateway;
     let done = match asked {
@@ -77,6 +77,9 @@ pub(crate) fn ask(world: &mut World, asked: Asked) {
         Asked::Press if !may_press => return,
         Asked::Press => gateway.press(now, &call, CallParty::Caller, "12#"),
     };
+    if matches!(asked, Asked::Transfer(_)) && done.is_ok() {
+        world.sent_elsewhere.insert(number);
+    }
     if done == Err(Refused::Internal) {
         world.fail(format!("{asked:?} of {call}: a fault of the edge's own"));
     }

@@ -128,6 +128,8 @@ pub struct World {
     pub(crate) unreached: Vec<(String, &'static str)>,
     /// Calls that ended because their session was over.
     pub(crate) expired: Vec<String>,
+    /// Numbers of calls that an operator has sent elsewhere.
+    pub(crate) sent_elsewhere: BTreeSet<String>,
     /// Provisional answers that were sent reliably.
     pub(crate) provisionals: BTreeSet<String>,
     pub(crate) proxy: Proxy,
@@ -178,6 +180,7 @@ impl World {
             healed: false,
             unreached: Vec::new(),
             expired: Vec::new(),
+            sent_elsewhere: BTreeSet::new(),
             provisionals: BTreeSet::new(),
             proxy: Proxy::new(&options),
             registrar: Registrar::new(credentials::of_registrar(&options)),

@@ -1,4 +1,4 @@
-//! Transfers by REFER (RFC 3515): when phones ask for one, and that each hears once how it ended.
+//! Transfers by REFER (RFC 3515) and by operators: when phones ask for one, and that each hears once how it ended.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -29,10 +29,11 @@ pub(crate) fn plan(world: &mut World, within: Duration) {
     }
 }
 
-/// Numbers of calls in which somebody has asked for a transfer.
+/// Numbers of calls in which a phone or an operator has asked for a transfer.
 pub(crate) fn transferred(world: &World) -> BTreeSet<&str> {
     let calls = world.seats.iter().flat_map(|seat| seat.phone.calls());
-    calls.filter(|call| call.has_referred()).map(|call| call.called()).collect()
+    let by_phones = calls.filter(|call| call.has_referred()).map(|call| call.called());
+    by_phones.chain(world.sent_elsewhere.iter().map(String::as_str)).collect()
 }
 
 /// What the edge does with a REFER of a seat's phone.
