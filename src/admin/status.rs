@@ -14,6 +14,7 @@ use trunkgate_call::view::{
     AgentView, AppView, FaultView, PeerView, RejectedView, RejectionView, SilentView, StrayView, TrunkQuality,
     TrunkView, UnknownView,
 };
+use trunkgate_route::{Table, TargetSpec};
 
 use super::ApiError;
 use super::agents::AgentReport;
@@ -152,7 +153,8 @@ impl StatusReport {
             problems: Vec::new(),
             problem_details: Vec::new(),
         };
-        let mut problems = report.problems_now(handle, &gateway.silent);
+        let way = Way { table: &handle.table(), report: &report, apps: &gateway.failing_apps };
+        let mut problems = report.problems_now(handle, &gateway.silent, &way);
         // Where it is so in many calls of the hour, that is told already.
         let told: Vec<&str> = report
             .trunks
@@ -176,7 +178,7 @@ impl StatusReport {
         Ok(report)
     }
 
-    fn problems_now(&self, handle: &Handle, silent: &[SilentView]) -> Vec<Problem> {
+    fn problems_now(&self, handle: &Handle, silent: &[SilentView], way: &Way<'_>) -> Vec<Problem> {
         let mut problems = Vec::new();
         match handle.phase() {
             Phase::Draining => problems.push(Problem::new(Harm::Edge, "draining").shown_by("new calls get 503")),
@@ -194,8 +196,8 @@ impl StatusReport {
             let panicked = Problem::new(Harm::Edge, format!("{panics} panics"));
             problems.push(panicked.shown_by("please report them with the log"));
         }
-        problems.extend(self.trunks.iter().flat_map(|trunk| of_trunk(trunk, silent)));
-        problems.extend(self.agents.iter().filter_map(|report| of_agent(&report.agent)));
+        problems.extend(self.trunks.iter().flat_map(|trunk| of_trunk(trunk, silent, way)));
+        problems.extend(self.agents.iter().filter_map(|report| of_agent(&report.agent, way)));
         problems.extend(handle.certificate_problems());
         problems.extend(self.config.last_reload_error.as_deref().map(rejected_reload));
         if !self.config.restart_needed.is_empty() {
@@ -232,13 +234,14 @@ fn rejected_reload(why: &str) -> Problem {
 }
 
 /// What is wrong with a trunk.
-fn of_trunk(trunk: &TrunkView, silent: &[SilentView]) -> Vec<Problem> {
+fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) -> Vec<Problem> {
     let name = &trunk.name;
     let mut problems = Vec::new();
     if trunk.state == "down" {
         let nobody = trunk.phones.as_ref().is_some_and(Vec::is_empty) && trunk.peers.is_empty();
         let why = if nobody { "no phone is registered".to_owned() } else { why_down(&trunk.peers) };
-        let down = Problem::new(Harm::Calls, format!("trunk {name} is down")).shown_by(why);
+        let (harm, instead) = way.without_trunk(name);
+        let down = Problem::new(harm, format!("trunk {name} is down{instead}")).shown_by(why);
         let fix = if nobody {
             "check user, password and server in the phone".to_owned()
         } else {
@@ -248,7 +251,7 @@ fn of_trunk(trunk: &TrunkView, silent: &[SilentView]) -> Vec<Problem> {
         };
         problems.push(down.fixed_by(fix));
     }
-    problems.extend(rejecting(trunk));
+    problems.extend(rejecting(trunk, way));
     if let Some(registration) = trunk.registration.as_ref().filter(|registration| registration.state == "failed") {
         let why = registration.last_problem.as_deref().unwrap_or("no answer");
         problems.push(Problem::new(Harm::Calls, format!("trunk {name} is not registered")).shown_by(why));
@@ -264,14 +267,15 @@ fn of_trunk(trunk: &TrunkView, silent: &[SilentView]) -> Vec<Problem> {
 }
 
 /// What is wrong with an agent.
-fn of_agent(agent: &AgentView) -> Option<Problem> {
+fn of_agent(agent: &AgentView, way: &Way<'_>) -> Option<Problem> {
     let what = match agent.state {
         "down" => "is down",
         "skipped" => "keeps failing and is skipped",
         _ => return None,
     };
     let why = agent.last_problem.as_deref().unwrap_or("no answer");
-    let problem = Problem::new(Harm::Calls, format!("agent {} {what}", agent.name)).shown_by(why);
+    let (harm, instead) = way.without(|target| matches!(target, TargetSpec::Agent(name) if *name == agent.name));
+    let problem = Problem::new(harm, format!("agent {} {what}{instead}", agent.name)).shown_by(why);
     Some(problem.fixed_by(format!("trunkgate agent test {}", agent.name)))
 }
 
@@ -372,23 +376,70 @@ fn lately(harm: Harm, good_since: u64, how: &str, what: String) -> Problem {
 }
 
 /// A trunk that rejects most calls, and has not answered enough of them since.
-fn rejecting(trunk: &TrunkView) -> Option<Problem> {
-    let RejectedView { calls, of, in_row, still, good_since, answers, fix, last_sid } = trunk.rejected.as_ref()?;
-    // Of a trunk that went well for most of the hour the latest calls tell.
-    let is_large_share = *calls >= limits::REJECTED_LEAST && calls * limits::REJECTED_ONE_IN >= *of;
-    let is_many = is_large_share || *in_row >= limits::REJECTED_LEAST;
+fn rejecting(trunk: &TrunkView, way: &Way<'_>) -> Option<Problem> {
+    let rejected = trunk.rejected.as_ref().filter(|rejected| rejects_many(rejected))?;
+    let RejectedView { calls, of, in_row, good_since, answers, fix, last_sid, .. } = rejected;
     let said = |one: &RejectionView| {
         let text = one.text.as_ref().map(|text| format!(" {text}")).unwrap_or_default();
         format!("{}× {}{text}", one.calls, one.code)
     };
     let told: Vec<String> = answers.iter().take(limits::REJECTIONS_TOLD).map(said).collect();
     let more = if answers.len() > told.len() { ", …" } else { "" };
-    (is_many && *still).then(|| {
-        let row = if is_large_share { String::new() } else { format!(", the latest {in_row} in a row") };
-        let what = format!("trunk {} rejected {calls} of {of} calls in the last hour{row}", trunk.name);
-        let shown = format!("{}{more}", told.join(", "));
-        lately(Harm::Calls, *good_since, "answered", what).shown_by(shown).fixed_by(fix).traced_in(last_sid)
-    })
+    let row = if is_large_share(rejected) { String::new() } else { format!(", the latest {in_row} in a row") };
+    let (harm, instead) = way.without_trunk(&trunk.name);
+    let what = format!("trunk {} rejected {calls} of {of} calls in the last hour{row}{instead}", trunk.name);
+    let shown = format!("{}{more}", told.join(", "));
+    Some(lately(harm, *good_since, "answered", what).shown_by(shown).fixed_by(fix).traced_in(last_sid))
+}
+
+/// Whether so many rejections are a problem now: of a trunk that went well for most of the hour the latest calls tell.
+fn rejects_many(rejected: &RejectedView) -> bool {
+    rejected.still && (is_large_share(rejected) || rejected.in_row >= limits::REJECTED_LEAST)
+}
+
+fn is_large_share(rejected: &RejectedView) -> bool {
+    rejected.calls >= limits::REJECTED_LEAST && rejected.calls * limits::REJECTED_ONE_IN >= rejected.of
+}
+
+/// What is known of all targets: whether calls go on without one of them.
+struct Way<'a> {
+    table: &'a Table,
+    report: &'a StatusReport,
+    apps: &'a [AppView],
+}
+
+impl Way<'_> {
+    fn without_trunk(&self, trunk: &str) -> (Harm, &'static str) {
+        self.without(|target| matches!(target, TargetSpec::Trunk { name, .. } if name == trunk))
+    }
+
+    /// The harm where some targets fail, and what becomes of calls.
+    fn without(&self, missing: impl Fn(&TargetSpec) -> bool) -> (Harm, &'static str) {
+        match self.table.goes_on_without(missing, |target| self.serves(target)) {
+            true => (Harm::Detour, ", calls go to their next target"),
+            false => (Harm::Calls, ""),
+        }
+    }
+
+    fn serves(&self, target: &TargetSpec) -> bool {
+        match target {
+            TargetSpec::Trunk { name, .. } => {
+                let its = |trunk: &&TrunkView| trunk.name == *name;
+                self.report.trunks.iter().find(its).is_some_and(|trunk| {
+                    let registers = trunk.registration.as_ref().is_none_or(|one| one.state != "failed");
+                    trunk.state != "down" && registers && !trunk.rejected.as_ref().is_some_and(rejects_many)
+                })
+            }
+            TargetSpec::Agent(name) => {
+                let its = |report: &&AgentReport| report.agent.name == *name;
+                let agent = self.report.agents.iter().find(its);
+                agent.is_some_and(|report| !matches!(report.agent.state, "down" | "skipped"))
+            }
+            TargetSpec::App(name) => !self.apps.iter().any(|app| app.name == *name && app.still),
+            TargetSpec::Uri { .. } | TargetSpec::Play(_) => true,
+            TargetSpec::Reject(_) | TargetSpec::RingAll(_) => false,
+        }
+    }
 }
 
 /// Audio that is poor in the mean of the last hour, for other reasons than lost packets.

@@ -443,14 +443,56 @@ fn told_changes(differences: &[Difference]) -> Vec<String> {
     told
 }
 
+/// Keys of a trunk that decide on the audio of its calls.
+const MEDIA_KEYS: [&str; 14] = [
+    "accept_from",
+    "codecs",
+    "domain",
+    "dtmf",
+    "edges",
+    "listen",
+    "media_from",
+    "peers",
+    "preset",
+    "ptime",
+    "secure",
+    "srtp",
+    "srtp_suites",
+    "unproven_early_media",
+];
+/// Keys of a trunk for which it rejects no call.
+const NOT_REJECTED_FOR: [&str; 10] = [
+    "accept_from",
+    "accept_register",
+    "hold",
+    "hold_music",
+    "media_from",
+    "options_interval",
+    "refer",
+    "refer_to",
+    "require_auth",
+    "unproven_early_media",
+];
+
 /// Which trunks' calls a change of keys may have mended.
 fn concerned((old, new): (&Config, &Config), differences: &[Difference]) -> Concerned {
     let mut concerned = Concerned::default();
     for one in differences {
         match (one.table, one.name.as_deref(), one.key) {
-            ("trunk", Some(name), _) => drop(concerned.trunks.insert(name.into())),
+            ("trunk", Some(name), key) => {
+                if key.is_none_or(|key| MEDIA_KEYS.contains(&key)) {
+                    concerned.media.insert(name.into());
+                }
+                if key.is_none_or(|key| !NOT_REJECTED_FOR.contains(&key)) {
+                    concerned.calls.insert(name.into());
+                }
+            }
             ("app", Some(name), _) => drop(concerned.apps.insert(name.into())),
-            ("route", Some(name), _) => concerned.trunks.extend(led_to(old, name).chain(led_to(new, name))),
+            ("route", Some(name), _) => {
+                let trunks: BTreeSet<Arc<str>> = led_to(old, name).chain(led_to(new, name)).collect();
+                concerned.media.extend(trunks.iter().cloned());
+                concerned.calls.extend(trunks);
+            }
             ("media", ..) | ("edge" | "listen", _, Some("public_address" | "local_networks")) => {
                 concerned.all_media = true
             }
@@ -463,10 +505,7 @@ fn concerned((old, new): (&Config, &Config), differences: &[Difference]) -> Conc
 /// Trunks that a route leads to.
 fn led_to<'a>(config: &'a Config, route: &'a str) -> impl Iterator<Item = Arc<str>> + 'a {
     let targets = config.routes.iter().filter(move |one| *one.name == *route).flat_map(|one| &one.connect);
-    let alone = targets.flat_map(|target| {
-        if let TargetSpec::RingAll(all) = target { all.as_slice() } else { std::slice::from_ref(target) }
-    });
-    alone.filter_map(|target| match target {
+    targets.flat_map(TargetSpec::singles).filter_map(|target| match target {
         TargetSpec::Trunk { name, .. } => Some(Arc::from(name.as_str())),
         TargetSpec::Uri { .. }
         | TargetSpec::Agent(_)
@@ -497,6 +536,30 @@ mod tests {
 
     use super::*;
     use std::path::Path;
+
+    #[test]
+    fn a_changed_key_withdraws_what_it_may_mend() {
+        let file = |key: &str| -> Config {
+            let text = format!(
+                "[edge]\nname = 'e'\n[http]\naddress = '127.0.0.1:0'\n[trunk.t]\npeers = ['sip:192.0.2.1']\n{key}\n\
+                 [[route]]\nname = 'r'\nfrom = ['t']\nconnect = ['trunk:t']\n"
+            );
+            config::parse(Path::new("f.toml"), &text).unwrap().0
+        };
+        let of = |key: &str| {
+            let (old, new) = (file(""), file(key));
+            let concerned = concerned((&old, &new), &config::differences(&old, &new));
+            (!concerned.media.is_empty(), !concerned.calls.is_empty())
+        };
+        assert_eq!(of("options_interval = '10s'"), (false, false));
+        assert_eq!(of("codecs = ['PCMA']"), (true, true));
+        assert_eq!(of("media_from = ['192.0.2.0/24']"), (true, false));
+        assert_eq!(of("send_numbers = 'national'"), (false, true));
+        let keys = include_str!("../../docs/keys.md");
+        for key in MEDIA_KEYS.iter().chain(&NOT_REJECTED_FOR) {
+            assert!(keys.contains(&format!("| `{key}` |")), "{key} is no key");
+        }
+    }
 
     #[test]
     fn a_line_counts_all_changes_not_only_those_that_are_told() {

@@ -15,6 +15,8 @@ pub enum Harm {
     Calls,
     /// Calls are up without audio.
     Media,
+    /// Calls go to their next target.
+    Detour,
     /// The edge runs, and would not start again.
     Restart,
     /// Records, counts or text messages are lost or late.
@@ -143,6 +145,6 @@ mod tests {
             Problem::new(Harm::Calls, "app menu failed").shown_by("500\n! trunk carrier is down\r\n\u{1b}[31m");
         assert_eq!(forged.to_string(), "app menu failed: 500 ! trunk carrier is down   [31m");
         assert!(Harm::Edge < Harm::Calls && Harm::Configuration < Harm::Strangers);
-        assert!(Harm::Media < Harm::Restart && Harm::Restart < Harm::Configuration);
+        assert!(Harm::Media < Harm::Detour && Harm::Detour < Harm::Restart && Harm::Restart < Harm::Configuration);
     }
 }

@@ -348,12 +348,11 @@ impl Trunks {
     /// fault brings it back.
     pub fn reconfigured(&mut self, concerned: &Concerned) {
         for (name, state) in &mut self.by_name {
-            let is_its = concerned.trunks.contains(name);
-            if is_its || concerned.all_media {
+            if concerned.all_media || concerned.media.contains(name) {
                 state.heard += HEARD_AGAIN;
                 state.sound.withdraw();
             }
-            if is_its {
+            if concerned.calls.contains(name) {
                 (state.last_rejected.left, state.last_rejected.in_row) = (0, 0);
             }
         }
@@ -759,7 +758,7 @@ mod tests {
         assert_eq!(still(&trunks), [Some(false); 2]);
         bad(&mut trunks);
         assert_eq!(still(&trunks), [Some(true); 2]);
-        let of = |name: &str| Concerned { trunks: [name.into()].into(), ..Concerned::default() };
+        let of = |name: &str| Concerned { media: [name.into()].into(), ..Concerned::default() };
         trunks.reconfigured(&of("carrier"));
         assert_eq!(still(&trunks), [Some(true); 2]);
         trunks.reconfigured(&of("pbx"));
@@ -796,9 +795,10 @@ mod tests {
         let view = trunks.by_name["carrier"].rejected(start).unwrap();
         assert_eq!((view.calls, view.in_row), (3, 1), "one since the last answer");
         assert!(view.fix.starts_with("403: Check the allow list") && view.fix.contains(". 503: "), "{}", view.fix);
-        trunks.reconfigured(&Concerned { all_media: true, trunks: ["pbx".into()].into(), ..Concerned::default() });
-        assert_eq!(still(&trunks, 1), Some((true, 0)), "nothing of that carrier was changed");
-        trunks.reconfigured(&Concerned { trunks: ["carrier".into()].into(), ..Concerned::default() });
+        let (media, calls) = (["carrier".into()].into(), ["pbx".into()].into());
+        trunks.reconfigured(&Concerned { all_media: true, media, calls, ..Concerned::default() });
+        assert_eq!(still(&trunks, 1), Some((true, 0)), "nothing was changed for which that carrier rejects calls");
+        trunks.reconfigured(&Concerned { calls: ["carrier".into()].into(), ..Concerned::default() });
         assert!(!still(&trunks, 1).unwrap().0);
     }
 

@@ -1,5 +1,6 @@
 //! The routing table: one immutable snapshot of the configuration's trunks and routes.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -238,6 +239,24 @@ impl Table {
             }
         })
     }
+    /// Whether calls go on without some of their targets: routes name one of `missing`, and each that does has a target beside
+    /// them that `serves`.
+    pub fn goes_on_without(&self, missing: impl Fn(&TargetSpec) -> bool, serves: impl Fn(&TargetSpec) -> bool) -> bool {
+        let lists = self.routes.iter().flat_map(|route| {
+            let lines = route.file.iter().flat_map(|file| file.targets());
+            lines.map(Cow::Owned).chain([Cow::Borrowed(&route.connect)])
+        });
+        let mut is_named = false;
+        for list in lists {
+            let each = || list.iter().flat_map(TargetSpec::singles);
+            let names_it = each().any(&missing);
+            if names_it && !each().any(|target| !missing(target) && serves(target)) {
+                return false;
+            }
+            is_named |= names_it;
+        }
+        is_named
+    }
     /// Each route in order with the first condition that failed, up to the match: for `why` and for the trace.
     pub fn explain(&self, call: &CallInfo<'_>) -> Vec<RouteVerdict> {
         let mut taken = false;
@@ -467,5 +486,27 @@ mod tests {
             assert_eq!(order[2..], [&connect[2], &connect[3]]);
         }
         assert!((6_700..7_300).contains(&first), "{first}");
+    }
+
+    #[test]
+    fn calls_go_on_without_a_target_where_each_route_has_another_that_serves() {
+        let agent = |name: &str| TargetSpec::Agent(name.to_owned());
+        let trunk = |name: &str| TargetSpec::Trunk { name: name.to_owned(), number: None, weight: None };
+        let table = |lists: Vec<Vec<TargetSpec>>| {
+            let routes: Vec<Route> = lists.into_iter().map(|connect| Route::named("r", connect)).collect();
+            Table::new(Definition { numbers: Numbers::default(), trunks: vec![], agents: vec![], routes })
+        };
+        let bot = |target: &TargetSpec| *target == agent("bot");
+        let serves = |target: &TargetSpec| *target == trunk("pbx");
+        for (lists, expected) in [
+            (vec![vec![agent("bot"), trunk("pbx")]], true),
+            (vec![vec![agent("bot"), TargetSpec::RingAll(vec![trunk("pstn"), trunk("pbx")])]], true),
+            (vec![vec![agent("bot"), trunk("pstn")]], false),
+            (vec![vec![agent("bot"), TargetSpec::Reject(503)]], false),
+            (vec![vec![agent("bot"), trunk("pbx")], vec![agent("bot")]], false),
+            (vec![vec![trunk("pbx")]], false),
+        ] {
+            assert_eq!(table(lists.clone()).goes_on_without(bot, serves), expected, "{lists:?}");
+        }
     }
 }

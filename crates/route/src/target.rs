@@ -37,3 +37,10 @@ pub enum TargetSpec {
     /// `{ ring_all = [...] }`: trunks and URIs that ring at once.
     RingAll(Vec<TargetSpec>),
 }
+
+impl TargetSpec {
+    /// The targets that stand for it: itself, or all that ring at once.
+    pub fn singles(&self) -> &[TargetSpec] {
+        if let TargetSpec::RingAll(all) = self { all } else { std::slice::from_ref(self) }
+    }
+}
