@@ -567,7 +567,7 @@ reasons! {
         slug: "agent_skipped",
         sentence: "an agent that keeps failing is skipped temporarily",
         cause: "Five calls failed at this agent within 30 s, or two probes in a row, so it is skipped temporarily; one call at a time, or the next probe, tests it again.",
-        fix: Some("find the cause of its failures: `trunkgate status`"),
+        fix: Some("find the cause of its failures: `trunkgate agent test NAME`; `trunkgate doctor` has its last failure"),
         q850: 38,
         outcome: "failed",
     }

@@ -243,6 +243,9 @@ impl Outcome {
             486 | 600 => ": busy",
             488 | 606 => ": no common codec or SRTP setting (--srtp)",
             300..=399 => ": redirected; a test call does not follow redirections",
+            500..=599 => {
+                ": the far end, or a target behind it, failed; where it is an edge of yours, `trunkgate trace last` says which and why"
+            }
             _ => "",
         };
         let why = last.why.as_ref().map(|text| format!(" ({text})")).unwrap_or_default();

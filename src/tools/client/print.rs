@@ -300,8 +300,12 @@ pub(crate) fn call_row(call: &Value) -> [String; 11] {
     ]
 }
 
-/// Returns the lowest score of a call: of what each of its parties was heard with, or by RTCP heard.
+/// Returns the lowest score of a call: of what each of its parties was heard with, or by RTCP heard; none where a party was not
+/// heard at all, which no other party's score makes good.
 fn worst_mos(call: &Value) -> String {
+    if call["flags"].as_array().is_some_and(|flags| flags.iter().any(|flag| flag == "one_way")) {
+        return UNKNOWN.to_owned();
+    }
     let legs = call["legs"].as_array().into_iter().flatten();
     let scores = legs.flat_map(|leg| [leg["rtp"]["mos"].as_f64(), leg["rtp"]["far"]["mos"].as_f64()]).flatten();
     scores.reduce(f64::min).map_or_else(|| UNKNOWN.to_owned(), |mos| format!("{mos:.1}"))
@@ -781,6 +785,8 @@ mod tests {
             narrow.starts_with("CAf15dff01  00:00:00  answered !loss 200  1 min 3 s  MOS 2.3  caller_hung_up\n"),
             "{narrow}"
         );
+        let silent = json!({"flags": ["one_way"], "legs": [{"rtp": {"mos": 4.4}}, {"rtp": {"mos": null}}]});
+        assert_eq!(worst_mos(&silent), "–", "a party was not heard at all");
         assert_eq!(worst_mos(&json!({"legs": [{"rtp": {"mos": null, "far": null}}, {}]})), "–");
     }
 

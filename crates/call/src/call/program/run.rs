@@ -240,7 +240,9 @@ impl Runner<'_> {
         self.parts.bridge.media.stop_player(cx);
         let detail = code.map(|code| {
             let told = cx.edge.apps.told(&run.app.name, cx.call.legs.sid());
-            format!("{}, {}", reason.sentence(), told.unwrap_or_else(|| format!("error {code}")))
+            let told = told.unwrap_or_else(|| format!("error {code}"));
+            cx.call.story.proof = Some((reason, told.as_str().into()));
+            format!("{}, {told}", reason.sentence())
         });
         let failure = Failure { detail, ..Failure::unreached(reason) };
         self.parts.bridge.negotiation.note_failure(cx, None, &run.app.target(), &failure);

@@ -183,6 +183,8 @@ struct Outcome {
     said: Option<Said>,
     /// The caller ID that it was sent, where it may have rejected the call for that.
     sent: Option<String>,
+    /// Of an application: its error.
+    error: Option<String>,
     /// One after the other, each with the same end.
     times: usize,
 }
@@ -209,7 +211,10 @@ impl std::fmt::Display for Outcome {
                 let sent = self.sent.as_ref().map(|sent| format!("; caller ID sent: {sent}")).unwrap_or_default();
                 Some(format!("{said}{sent}"))
             }
-            None => self.why.map(|why| why.sentence().to_owned()),
+            None => self.why.map(|why| {
+                let error = self.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+                format!("{}{error}", why.sentence())
+            }),
         };
         match (why, often.is_empty()) {
             (Some(why), true) => write!(f, " ({why})"),
@@ -227,7 +232,9 @@ fn outcomes(call: &Shared) -> Vec<Outcome> {
     {
         Some(last) if last.name == name && last.why == why && last.said.as_ref() == said => last.times += 1,
         Some(_) | None => {
-            all.push(Outcome { name, why, said: said.cloned(), sent: sent.map(str::to_owned), times: 1 });
+            let error = why.filter(|why| *why == ReasonSlug::AppFailed).and_then(|why| call.proof(why));
+            let (sent, error) = (sent.map(str::to_owned), error.map(str::to_owned));
+            all.push(Outcome { name, why, said: said.cloned(), sent, error, times: 1 });
         }
     };
     let mut passed_over = call.story.passed_over.iter().peekable();

@@ -139,6 +139,9 @@ fn an_application_that_fails_with_nothing_behind_it_is_503() {
     menu.answer(AppAnswer::Failed { code: 11_200, text: "connection refused".to_owned() });
     menu.bench.expect(CARRIER, "SIP/2.0 503");
     menu.bench.receive(CARRIER, menu.caller.request("ACK", "", ""));
+    let sid = menu.bench.gateway.calls(menu.bench.now)[0].sid.clone();
+    let verdict = menu.bench.gateway.trace(&sid).unwrap().verdict;
+    assert!(verdict.contains("the application could not be run: error 11200: connection refused"), "{verdict}");
     menu.ends("app_failed");
 }
 
