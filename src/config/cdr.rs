@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::ops::RangeInclusive;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +18,7 @@ use super::speech::{UrlWords, web_address};
 use super::types::{Config, Secret};
 use super::values;
 use crate::config::signature;
+use crate::system::files;
 
 /// What is right where nothing can be opened.
 pub(crate) const CDR_HELP: &str = "`file` must be a regular file, or new; its directory and [edge] data_directory must exist and be writable; each edge needs its own";
@@ -140,10 +141,11 @@ pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Fin
     keys::fill((keys::CDR, keys::PUT_CDR), Some(section), &mut both, around, findings);
     let (file, url) = (Some(both.file), Some(both.url));
     judge(section, file.as_ref().and_then(|file| missing_folder(&file.path)), findings);
-    if let Some(what) = file.as_ref().and_then(|file| special_file(&file.path)) {
-        let message = format!("`file` is {what}, not a regular file: start and reload may fail");
-        let help = "name a regular file; the edge creates it";
-        findings.warning(code::NO_CALL_RECORDS, section.get("file").map(Spanned::span), message, help);
+    if let (Some(what), Some(value)) =
+        (file.as_ref().and_then(|file| cannot_be_opened(&file.path)), section.get("file"))
+    {
+        let message = format!("`file` cannot be opened: {what}");
+        findings.error(code::NO_CALL_RECORDS, value.span(), message, "name a regular file; the edge creates it");
     }
     Cdr { file: file.filter(|file| file.path != Path::new("")), url: url.filter(|url| !url.url.is_empty()) }
 }
@@ -184,26 +186,29 @@ impl Config {
     }
 }
 
-/// What stands at a path where there is something else than a regular file; pipes and /dev/null take records, too.
-fn special_file(path: &Path) -> Option<&'static str> {
-    let kind = std::fs::metadata(path).ok()?.file_type();
-    if kind.is_dir() {
-        Some("a directory")
-    } else if path != Path::new("/dev/null") && (kind.is_char_device() || kind.is_block_device()) {
-        Some("a device")
-    } else {
-        None
+/// Returns what stands at a path, or above it, where no start could open a file for records. A descriptor of the process
+/// (`/dev/stdout`, `/dev/fd/N`) is another one in the edge, so it is not judged.
+fn cannot_be_opened(path: &Path) -> Option<String> {
+    let is_descriptor =
+        ["/dev/std", "/dev/fd/", "/proc/"].iter().any(|of| path.as_os_str().as_bytes().starts_with(of.as_bytes()));
+    if is_descriptor {
+        return None;
+    }
+    match std::fs::metadata(path) {
+        Ok(about) => files::other_than_regular(about.file_type()),
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            let above =
+                path.ancestors().skip(1).find(|above| std::fs::metadata(above).is_ok_and(|about| !about.is_dir()))?;
+            Some(format!("{} is not a directory", above.display()))
+        }
+        Err(_) => None,
     }
 }
 
 /// The folder of a file, where there is none. One that may not be looked at is no fault: the edge may.
 fn missing_folder(path: &Path) -> Option<&Path> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty())?;
-    let missing = match std::fs::metadata(folder) {
-        Ok(about) => !about.is_dir(),
-        Err(error) => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
-    };
-    missing.then_some(folder)
+    std::fs::metadata(folder).is_err_and(|error| error.kind() == ErrorKind::NotFound).then_some(folder)
 }
 
 /// Where records are posted.

@@ -189,8 +189,9 @@ codes! {
     NO_CALL_RECORDS = "TG0202", "call record file cannot be opened",
         "[cdr] file is opened for appending at the start, and before a reload that changes it takes effect, so that no\n\
          record is lost later. Its directory must exist and be writable for the user of the edge; `check` warns about a\n\
-         missing one. A file with other content than call records is not touched. With a `url` or `[sms]` the same applies to\n\
-         the store, trunkgate.db in [edge] data_directory, which must not be in use by another edge.";
+         missing one, and rejects a directory, a device or a FIFO in the place of `file`. A file with other content than\n\
+         call records is not touched. With a `url` or `[sms]` the same applies to the store, trunkgate.db in [edge]\n\
+         data_directory, which must not be in use by another edge.";
     NO_START = "TG0203", "edge cannot start",
         "The system refused a thread, an epoll descriptor, or random numbers: a limit of the process (open files, tasks) is\n\
          reached, or a sandbox forbids it. The message contains the system's error.";

@@ -74,6 +74,12 @@ pub(super) fn read(
         let span = edge.and_then(|edge| edge.get("data_directory")).map(Spanned::span);
         findings.warning(code::NO_CALL_RECORDS, span, message, help);
     }
+    if let Some(value) = edge.and_then(|edge| edge.get("data_directory"))
+        && directory.as_deref().is_some_and(|path| std::fs::metadata(path).is_ok_and(|about| !about.is_dir()))
+    {
+        let help = "name a directory, or a new name: the edge creates it";
+        findings.error(code::NO_CALL_RECORDS, value.span(), "`data_directory` is not a directory", help);
+    }
     for (section, key) in [(cdr, "spool"), (sms, "store")] {
         if let Some(value) = section.and_then(|section| section.get(key)) {
             let message = format!("`{key}` is where an earlier version kept what is in [edge] data_directory now");

@@ -158,7 +158,16 @@ fn given_or_regular(file: File) -> io::Result<File> {
 }
 
 fn other_kind(kind: FileType) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, format!("it is {}, not a regular file", name_of(kind)))
+    io::Error::new(io::ErrorKind::InvalidInput, other_kind_words(kind))
+}
+
+fn other_kind_words(kind: FileType) -> String {
+    format!("it is {}, not a regular file", name_of(kind))
+}
+
+/// Returns why a file of this kind is not opened; `None`: it is a regular one.
+pub(crate) fn other_than_regular(kind: FileType) -> Option<String> {
+    (!kind.is_file()).then(|| other_kind_words(kind))
 }
 
 fn name_of(kind: FileType) -> &'static str {

@@ -652,3 +652,28 @@ fn oversize_says_when_tcp_is_gone_by() {
     assert_eq!(read("udp_mtu = 1400").unwrap(), ((1400, false), 0), "what is longer is told");
     assert!(read("oversize = 'sctp'").is_err() && read("oversize = 'tcp'\nudp_mtu = 100").is_err());
 }
+
+#[test]
+fn a_place_for_records_that_no_start_can_open_is_an_error_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::create_dir(path("folder")).unwrap();
+    std::fs::write(path("file"), "").unwrap();
+    nix::unistd::mkfifo(Path::new(&path("fifo")), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for (file, expected) in [
+        ("/dev/full".to_owned(), &[("TG0202", 8)][..]),
+        ("/dev/null".to_owned(), &[("TG0202", 8)]),
+        (path("folder"), &[("TG0202", 8)]),
+        (path("fifo"), &[("TG0202", 8)]),
+        (path("file/cdr.jsonl"), &[("TG0202", 8)]),
+        (path("nowhere/cdr.jsonl"), &[("wTG0202", 8)]),
+        (path("new"), &[]),
+        (path("file"), &[]),
+        // What the descriptor is in the edge depends on how it is started.
+        ("/dev/stdout".to_owned(), &[]),
+    ] {
+        check_line("[cdr]", &format!("file = '{file}'"), expected);
+    }
+    check_line("[edge]", &format!("data_directory = '{}'", path("file")), &[("TG0202", 18)]);
+    check_line("[edge]", &format!("data_directory = '{}'", path("folder")), &[]);
+}
