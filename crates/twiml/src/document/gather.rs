@@ -34,13 +34,33 @@ pub struct Gather {
 
 /// A verb inside a Gather.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Prompt {
+pub struct Prompt {
+    /// Place of its element.
+    pub position: Position,
+    /// Effect.
+    pub kind: PromptKind,
+}
+
+/// Effect of a verb inside a Gather.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PromptKind {
     /// A text.
     Say(Say),
     /// A sound file or digits.
     Play(Play),
     /// Silence.
     Pause(Pause),
+}
+
+impl PromptKind {
+    /// Returns the element's name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            PromptKind::Say(_) => "Say",
+            PromptKind::Play(_) => "Play",
+            PromptKind::Pause(_) => "Pause",
+        }
+    }
 }
 
 /// Kinds of input that `input` asks for.
@@ -121,16 +141,16 @@ fn prompts(element: &Element, path: &'static str, warnings: &mut Warnings) -> Ve
     for child in element.elements() {
         // Prompts are the verbs of the same name.
         let entry = compat::entry(VOICE, "", &child.name);
-        let prompt = match entry.map(|entry| (entry, entry.path)) {
-            Some((entry, "Say")) => say(Fields::open(entry, child, warnings)).map(Prompt::Say),
-            Some((entry, "Play")) => play(Fields::open(entry, child, warnings)).map(Prompt::Play),
-            Some((entry, "Pause")) => Some(Prompt::Pause(pause(Fields::open(entry, child, warnings)))),
+        let kind = match entry.map(|entry| (entry, entry.path)) {
+            Some((entry, "Say")) => say(Fields::open(entry, child, warnings)).map(PromptKind::Say),
+            Some((entry, "Play")) => play(Fields::open(entry, child, warnings)).map(PromptKind::Play),
+            Some((entry, "Pause")) => Some(PromptKind::Pause(pause(Fields::open(entry, child, warnings)))),
             Some(_) | None => {
                 not_nested(child, path, child.position, warnings);
                 None
             }
         };
-        prompts.extend(prompt);
+        prompts.extend(kind.map(|kind| Prompt { position: child.position, kind }));
     }
     if !element.text().is_empty() {
         warnings.add(code::SCHEMA, element.position, "text directly in <Gather> is skipped; put it in <Say>");

@@ -21,7 +21,7 @@ use crate::xml::{self, Element, Node};
 pub use audio::{Loop, Pause, Play, PlaySource, Say};
 pub use dial::{Callback, CallbackEvents, Dial, Header, SipParty, SipUri, Target};
 pub use fields::Method;
-pub use gather::{Gather, Prompt};
+pub use gather::{Gather, Prompt, PromptKind};
 pub use messaging::{MessagingDocument, Reply, ReplyKind, parse_messaging};
 pub use stream::{Connect, Stream, Tracks};
 pub use transfer::{Redirect, Refer, Reject};

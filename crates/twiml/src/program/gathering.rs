@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::step::{Note, Step};
-use super::steps::Steps;
-use crate::document::{Gather, Method, Prompt};
+use super::steps::{Sound, Steps};
+use crate::document::{Gather, Method, Prompt, PromptKind};
 use crate::limits::DIGITS;
 use crate::location::Location;
 use crate::secret::Secret;
@@ -24,8 +24,8 @@ pub(super) struct Gathering {
     most: usize,
     /// Prompts that are still to come.
     prompts: VecDeque<Prompt>,
-    /// Id of the sound that the caller hears.
-    playing: Option<u32>,
+    /// Prompt that the caller hears.
+    playing: Option<Sound>,
     wait: Wait,
     digits: Secret,
     count: usize,
@@ -82,10 +82,12 @@ impl Gathering {
     fn next(&mut self, now: Duration, base: &Location, steps: &mut Steps) {
         self.playing = None;
         while let Some(prompt) = self.prompts.pop_front() {
-            match prompt {
-                Prompt::Say(say) => self.playing = Some(steps.say(say)),
-                Prompt::Play(play) => self.playing = steps.play(play, base, self.line),
-                Prompt::Pause(pause) => {
+            let line = prompt.position.line;
+            steps.trace(line, prompt.kind.name(), Note::Began);
+            match prompt.kind {
+                PromptKind::Say(say) => self.playing = Some(steps.say(say, line)),
+                PromptKind::Play(play) => self.playing = steps.play(play, base, line),
+                PromptKind::Pause(pause) => {
                     self.wait = Wait::Pause(now.saturating_add(pause.length));
                     return;
                 }
@@ -100,15 +102,15 @@ impl Gathering {
 
     /// A sound ended.
     pub(super) fn played(&mut self, id: u32, now: Duration, base: &Location, steps: &mut Steps) {
-        if self.playing == Some(id) {
+        if self.playing.is_some_and(|sound| sound.id == id) {
             self.next(now, base, steps);
         }
     }
 
     /// A sound cannot be played: the next prompt follows.
     pub(super) fn play_failed(&mut self, id: u32, note: Note, now: Duration, base: &Location, steps: &mut Steps) {
-        if self.playing == Some(id) {
-            steps.trace(self.line, "Play", note);
+        if let Some(sound) = self.playing.filter(|sound| sound.id == id) {
+            steps.sound_failed(sound, note);
             self.next(now, base, steps);
         }
     }
@@ -147,8 +149,8 @@ impl Gathering {
     /// Silences all prompts.
     fn stop(&mut self, steps: &mut Steps) {
         self.prompts.clear();
-        if let Some(id) = self.playing.take() {
-            steps.push(Step::StopPlaying { id });
+        if let Some(sound) = self.playing.take() {
+            steps.push(Step::StopPlaying { id: sound.id });
         }
     }
 

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use gathering::{Ending, Gathering};
 use pace::Pace;
-use steps::Steps;
+use steps::{Sound, Steps};
 
 use crate::document::{self, Document, Kind, Loop, Method, Play, PlaySource, Say, Verb};
 use crate::location::Location;
@@ -89,7 +89,7 @@ enum State {
     /// A document.
     Fetching { id: u32, request: Request },
     /// A sound of a Say or Play.
-    Playing { id: u32, line: u32 },
+    Playing(Sound),
     /// The end of a Pause.
     Pausing { until: Duration },
     /// Digits.
@@ -193,7 +193,7 @@ impl Program {
                 }
                 State::Ready
                 | State::Fetching { .. }
-                | State::Playing { .. }
+                | State::Playing(_)
                 | State::Dialling(_)
                 | State::Streaming { .. }
                 | State::Referring { .. }
@@ -215,7 +215,7 @@ impl Program {
             State::Gathering(gathering) => gathering.deadline(),
             State::Ready
             | State::Fetching { .. }
-            | State::Playing { .. }
+            | State::Playing(_)
             | State::Dialling(_)
             | State::Streaming { .. }
             | State::Referring { .. }
@@ -305,8 +305,7 @@ impl Program {
             audio if audio.starts_with("audio/") => {
                 self.steps.trace(0, "Response", Note::Result(format!("{audio} is played, then the call ends")));
                 self.answer();
-                let id = self.steps.play_location(self.location.clone(), Loop::Times(1));
-                self.state = State::Playing { id, line: 0 };
+                self.state = State::Playing(self.steps.play_location(self.location.clone(), Loop::Times(1), 0));
             }
             other => {
                 let shown: String = other.chars().take(40).collect();
@@ -364,7 +363,7 @@ impl Program {
             State::Fetching { id, request } if *id == fetched => Some(request.clone()),
             State::Fetching { .. }
             | State::Ready
-            | State::Playing { .. }
+            | State::Playing(_)
             | State::Pausing { .. }
             | State::Gathering(_)
             | State::Dialling(_)
@@ -400,8 +399,8 @@ impl Program {
     fn played(&mut self, now: Duration, played: u32) {
         if let State::Gathering(gathering) = &mut self.state {
             gathering.played(played, now, &self.location, &mut self.steps);
-        } else if let State::Playing { id, .. } = self.state
-            && id == played
+        } else if let State::Playing(sound) = self.state
+            && sound.id == played
         {
             self.state = State::Ready;
         }
@@ -410,10 +409,10 @@ impl Program {
     fn play_failed(&mut self, now: Duration, played: u32, note: Note) {
         if let State::Gathering(gathering) = &mut self.state {
             gathering.play_failed(played, note, now, &self.location, &mut self.steps);
-        } else if let State::Playing { id, line } = self.state
-            && id == played
+        } else if let State::Playing(sound) = self.state
+            && sound.id == played
         {
-            self.steps.trace(line, "Play", note);
+            self.steps.sound_failed(sound, note);
             self.state = State::Ready;
         }
     }
@@ -440,7 +439,7 @@ impl Program {
     fn gathered(&mut self, now: Duration, ending: Ending) {
         let State::Gathering(gathering) = std::mem::replace(&mut self.state, State::Ready) else { return };
         let count = ending.digits.reveal().chars().count();
-        let note = Note::Result(format!("{count} digits"));
+        let note = Note::Result(if count == 1 { "1 digit".to_owned() } else { format!("{count} digits") });
         self.steps.trace(gathering.line, "Gather", note);
         if count == 0 && !gathering.action_on_empty_result {
             return;
@@ -557,7 +556,7 @@ impl Program {
             }
             State::Ready
             | State::Fetching { .. }
-            | State::Playing { .. }
+            | State::Playing(_)
             | State::Pausing { .. }
             | State::Gathering(_)
             | State::Referring { .. }

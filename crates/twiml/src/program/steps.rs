@@ -9,6 +9,17 @@ use crate::document::{Loop, Play, PlaySource, Say};
 use crate::location::Location;
 use crate::problem::code;
 
+/// A sound that the caller hears.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Sound {
+    /// Id that its end is reported by.
+    pub(super) id: u32,
+    /// Line of its verb.
+    line: u32,
+    /// Whether the verb is a Say.
+    is_speech: bool,
+}
+
 /// A queue of steps.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Steps {
@@ -34,23 +45,23 @@ impl Steps {
         self.push(Step::Trace(Trace { line, verb: verb.to_owned(), note }));
     }
 
-    /// Speaks a text; returns the id.
-    pub(super) fn say(&mut self, say: Say) -> u32 {
+    /// Speaks a text.
+    pub(super) fn say(&mut self, say: Say, line: u32) -> Sound {
         let id = self.id();
         self.push(Step::Say { id, say });
-        id
+        Sound { id, line, is_speech: true }
     }
 
-    /// Plays a sound or digits; returns the id, or `None` where the document's reference leads nowhere.
-    pub(super) fn play(&mut self, play: Play, base: &Location, line: u32) -> Option<u32> {
+    /// Plays a sound or digits; `None` where the document's reference leads nowhere.
+    pub(super) fn play(&mut self, play: Play, base: &Location, line: u32) -> Option<Sound> {
         match play.source {
             PlaySource::Digits(digits) => {
                 let id = self.id();
                 self.push(Step::PlayDigits { id, digits, repeat: play.repeat });
-                Some(id)
+                Some(Sound { id, line, is_speech: false })
             }
             PlaySource::File(reference) => match base.resolve(&reference) {
-                Ok(location) => Some(self.play_location(location, play.repeat)),
+                Ok(location) => Some(self.play_location(location, play.repeat, line)),
                 Err(text) => {
                     let text = format!("skipped: {text}");
                     self.trace(line, "Play", Note::Warning { code: code::BAD_URL, text });
@@ -60,9 +71,14 @@ impl Steps {
         }
     }
 
-    pub(super) fn play_location(&mut self, location: Location, repeat: Loop) -> u32 {
+    pub(super) fn play_location(&mut self, location: Location, repeat: Loop, line: u32) -> Sound {
         let id = self.id();
         self.push(Step::Play { id, location, repeat });
-        id
+        Sound { id, line, is_speech: false }
+    }
+
+    /// Notes that a sound cannot be played.
+    pub(super) fn sound_failed(&mut self, sound: Sound, note: Note) {
+        self.trace(sound.line, if sound.is_speech { "Say" } else { "Play" }, note);
     }
 }

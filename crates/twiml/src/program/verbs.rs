@@ -53,8 +53,7 @@ impl Program {
 
     fn begin_say(&mut self, say: Say, line: u32) {
         self.answer();
-        let id = self.steps.say(say);
-        self.state = State::Playing { id, line };
+        self.state = State::Playing(self.steps.say(say, line));
     }
 
     fn begin_play(&mut self, play: Play, line: u32) {
@@ -66,8 +65,8 @@ impl Program {
         } else if matches!(play.source, PlaySource::Digits(_)) {
             self.answer();
         }
-        if let Some(id) = self.steps.play(play, &self.location, line) {
-            self.state = State::Playing { id, line };
+        if let Some(sound) = self.steps.play(play, &self.location, line) {
+            self.state = State::Playing(sound);
         }
     }
 

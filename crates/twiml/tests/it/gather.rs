@@ -125,6 +125,29 @@ fn a_prompt_that_cannot_be_played_is_passed_over() {
 }
 
 #[test]
+fn a_trace_names_each_prompt_with_its_line() {
+    let (mut call, _) = Call::begin("<Gather numDigits='1'>\n<Say>One</Say>\n<Pause/>\n<Play>b.wav</Play>\n</Gather>");
+    let failed = Input::PlayFailed { id: call.id(), code: 13520, text: "no voice".to_owned() };
+    assert_eq!(call.input(failed), [""; 0]);
+    assert_eq!(call.wait(1_000), ["play https://app.example/ivr/b.wav"]);
+    call.digits("1");
+    let traces: Vec<(u32, &str, &Note)> = call.traces.iter().map(|one| (one.line, &*one.verb, &one.note)).collect();
+    let unspoken = Note::Error { code: 13520, text: "no voice".to_owned() };
+    let first = traces[0].0;
+    assert_eq!(
+        traces,
+        [
+            (first, "Gather", &Note::Began),
+            (first + 1, "Say", &Note::Began),
+            (first + 1, "Say", &unspoken),
+            (first + 2, "Pause", &Note::Began),
+            (first + 3, "Play", &Note::Began),
+            (first, "Gather", &Note::Result("1 digit".to_owned())),
+        ]
+    );
+}
+
+#[test]
 fn only_keys_of_a_telephone_are_digits() {
     let (mut call, _) = Call::begin("<Gather numDigits='2'/>");
     assert_eq!(call.digits("x é1A"), [format!("{POST} Digits=1A FinishedOnKey=")]);
