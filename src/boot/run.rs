@@ -75,9 +75,9 @@ fn load_by(load: fn(&Path) -> Loaded, given: Option<&Path>, warn: bool) -> Optio
     }
 }
 
-/// Reads `[http]` of the configuration that is meant; an error elsewhere is a warning in one line, and so is a token that
-/// cannot be read where another one is there.
-pub(crate) fn load_http(given: Option<&Path>, has_token: bool) -> Option<Http> {
+/// Reads `[http]` of the configuration that is meant. With it comes a warning in one line where there is an error elsewhere, or
+/// a token that cannot be read and another one is there.
+pub(crate) fn load_http(given: Option<&Path>, has_token: bool) -> Option<(Http, Option<String>)> {
     let Some(path) = config::find(given) else {
         no_config();
         return None;
@@ -85,11 +85,9 @@ pub(crate) fn load_http(given: Option<&Path>, has_token: bool) -> Option<Http> {
     let source = || config::text(&path).unwrap_or_default();
     match config::load_http(&path, has_token) {
         Ok((http, wrong)) => {
-            if !wrong.is_empty() {
-                let brief = config::brief(&path, &source(), &wrong);
-                eprintln!("warning{brief}; [http] is used nevertheless (trunkgate check)");
-            }
-            Some(http)
+            let brief = (!wrong.is_empty()).then(|| config::brief(&path, &source(), &wrong));
+            let warning = brief.map(|brief| format!("warning{brief}; [http] is used nevertheless (trunkgate check)"));
+            Some((http, warning))
         }
         Err(wrong) => {
             eprint!("{}", config::render(&path, &source(), &wrong));

@@ -131,11 +131,12 @@ pub(super) fn place(path: &Path, source: &str, offset: usize) -> String {
     format!("{}:{line}:{column}", path.display())
 }
 
-/// Diagnostics as text for a person, with the line and a caret (the contract's Errors).
+/// Renders diagnostics as text for a person, errors before warnings, each with the line and a caret (the contract's Errors).
 pub fn render(path: &Path, source: &str, diagnostics: &[Diagnostic]) -> String {
     let mut out = String::new();
     let shown = cover::covered(source);
-    for diagnostic in diagnostics {
+    let (wrong, doubtful): (Vec<&Diagnostic>, Vec<&Diagnostic>) = diagnostics.iter().partition(|one| one.is_error);
+    for diagnostic in wrong.into_iter().chain(doubtful) {
         render_one(&mut out, path, (source, &shown), diagnostic);
         out.push('\n');
     }
@@ -162,7 +163,7 @@ pub fn summary(path: &Path, source: &str, diagnostics: &[Diagnostic]) -> String 
     let place = place_of(path, source, first);
     match errors.count() {
         0 => format!("1 error: {} at {place}", first.message),
-        more => format!("{} errors, first: {} at {place}", more + 1, first.message),
+        more => format!("{} errors: {} at {place} (and {more} more: trunkgate check)", more + 1, first.message),
     }
 }
 

@@ -105,10 +105,7 @@ impl fmt::Display for ReloadError {
         match self {
             ReloadError::File { path, diagnostics } => {
                 let source = config::text(path).unwrap_or_default();
-                // What stopped it comes first.
-                let mut diagnostics = diagnostics.clone();
-                diagnostics.sort_by_key(|diagnostic| !diagnostic.is_error);
-                f.write_str(config::render(path, &source, &diagnostics).trim_end())
+                f.write_str(config::render(path, &source, diagnostics).trim_end())
             }
             ReloadError::Busy => f.write_str("reloads are already queued; the last one reads the current file"),
             ReloadError::Late => {

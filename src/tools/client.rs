@@ -335,13 +335,18 @@ fn talk(config: Option<&Path>, remote: &Remote, with: impl AsyncFnOnce(&Target) 
     match answer {
         Ok(text) => {
             say(&text);
+            edge.warn();
             ExitCode::SUCCESS
         }
         Err(error) => {
             let error = terminal::harmless(&error);
-            // What a reload found in a file says itself what it is.
-            let is_named = error.starts_with("error[");
-            eprintln!("{}{error}", if is_named { "" } else { "error: " });
+            // What a reload found in a file says itself what it is, and has all that could be warned of.
+            if error.starts_with("error[") {
+                eprintln!("{error}");
+            } else {
+                eprintln!("error: {error}");
+                edge.warn();
+            }
             ExitCode::FAILURE
         }
     }
@@ -356,6 +361,15 @@ struct Target {
     named: String,
     token: Option<String>,
     believed: Believed,
+    /// What is wrong with the file that names it, for a line after the answer.
+    warning: Option<String>,
+}
+
+impl Target {
+    /// Prints the warning about the file, where there is one.
+    fn warn(&self) {
+        self.warning.iter().for_each(|warning| eprintln!("{}", terminal::harmless(warning)));
+    }
 }
 
 /// What its certificate must be, where it has one.
@@ -392,7 +406,7 @@ pub(crate) struct Reached(Arc<Target>);
 impl Reached {
     /// The one that is meant; `None` where none is, which has been told.
     pub(crate) fn new(config: Option<&Path>, remote: &Remote) -> Option<Reached> {
-        target(config, remote).map(|edge| Reached(Arc::new(edge)))
+        target(config, remote).inspect(Target::warn).map(|edge| Reached(Arc::new(edge)))
     }
     /// Its answer as text.
     ///
@@ -431,9 +445,9 @@ fn target(config: Option<&Path>, remote: &Remote) -> Option<Target> {
         let token = remote.token.clone().or(own_token);
         let believed = remote.ca.as_ref().map_or(own_believed, by);
         let (base, named) = (url.trim_end_matches('/').to_owned(), " (of --url)".to_owned());
-        return Some(Target { base, named, token, believed });
+        return Some(Target { base, named, token, believed, warning: None });
     }
-    let Some(http) = run::load_http(config, remote.token.is_some()) else {
+    let Some((http, warning)) = run::load_http(config, remote.token.is_some()) else {
         // Where there is no file at all that has been said.
         if config::find(config).is_some() {
             eprintln!("note: a running edge can be reached without the file: --url http://ADDRESS (and --token)");
@@ -447,6 +461,7 @@ fn target(config: Option<&Path>, remote: &Remote) -> Option<Target> {
     let file = config::find(config).map(|file| file.display().to_string()).unwrap_or_default();
     edge.named = format!(" (`[http] address` of {file}; --url names another)");
     edge.token = remote.token.clone().or(edge.token);
+    edge.warning = warning;
     edge.believed = remote.ca.as_ref().map_or(edge.believed, by);
     Some(edge)
 }
@@ -481,6 +496,7 @@ fn of_file(http: &Http) -> Option<Target> {
     let named = String::new();
     Some(Target {
         base: base(http)?,
+        warning: None,
         named,
         token,
         believed: http.tls.clone().map_or(Believed::BySystem, Believed::Own),

@@ -465,6 +465,26 @@ fn why_names_the_first_condition_that_failed() {
     assert!(text(&stranger.stderr).contains("belongs to no trunk"));
 }
 
+#[test]
+fn a_rejected_reload_prints_errors_before_warnings_and_status_counts_the_errors() {
+    let edge = Process::start(&config(""));
+    let http = format!("[http]\naddress = \"{}\"\n", edge.address("http"));
+    std::fs::write(&edge.file, format!("{http}[cdr]\nkeep = 3\n[limits]\ncals = 1\n[edges]\n")).unwrap();
+    let path = edge.file.to_str().unwrap();
+    let ask = |verb: &str| finish(&["--config", path, verb]);
+    for verb in ["reload", "check", "doctor"] {
+        let told = text(&ask(verb).stderr);
+        let severities: Vec<&str> =
+            told.lines().filter_map(|line| line.split_once("[TG")).map(|(word, _)| word).collect();
+        let warnings = severities.len().saturating_sub(2);
+        let expected = [vec!["error"; 2], vec!["warning"; warnings]].concat();
+        assert!(severities == expected && warnings > 0, "{verb}: {told}");
+        assert!(!told.contains("used nevertheless"), "{verb}: {told}");
+    }
+    let told = text(&ask("status").stdout);
+    assert!(told.contains("2 errors: ") && told.contains("(and 1 more: trunkgate check)"), "{told}");
+}
+
 /// The running edge is asked and drained while its file is being changed: only `[http]` has to hold.
 #[test]
 fn a_running_edge_is_asked_whatever_else_is_wrong_with_the_file() {
@@ -487,7 +507,7 @@ fn a_running_edge_is_asked_whatever_else_is_wrong_with_the_file() {
         assert!(code == Some(0) && out.contains(part) && told.lines().count() == 1, "{verb:?} {out} {told}");
     }
     let (code, _, told) = ask(&csv, &["trace", "last"]);
-    assert!(code == Some(1) && told.ends_with("error: no calls yet\n"), "{told}");
+    assert!(code == Some(1) && told.starts_with("error: no calls yet\nwarning[TG0120]: "), "{told}");
     for (rest, wrong) in [
         ("[edge]\ncountri = \"US\"\n", "warning[TG0104]: "),
         ("[trunk.pbx]\npeers = [\"sip:127.0.0.1:9\"\n", "warning[TG0102]: "),
