@@ -17,10 +17,7 @@ use rustls::{AlertDescription, CertificateError, Error, OtherError, RootCertStor
 use webpki::{EndEntityCert, KeyUsage};
 
 use crate::limits::CERTIFICATE_FILE_BYTES;
-use crate::system::files;
-
-/// What is said of a port where something answers, and not by TLS.
-pub(crate) const NOT_TLS: &str = "the server does not use TLS";
+use crate::system::{files, tls_words};
 
 /// What is said of a remote party that goes away without a word.
 pub(crate) const CLOSED: &str = "the connection was closed during the handshake";
@@ -90,9 +87,9 @@ pub(crate) fn read_pair(certificate: &Path, private_key: &Path) -> Result<Pair, 
         }
         let of_certificate = matches!(error, Error::InvalidCertificate(_));
         if of_certificate {
-            PairFault::Certificate(error.to_string())
+            PairFault::Certificate(own_words("the certificate", &error))
         } else {
-            PairFault::PrivateKey(error.to_string())
+            PairFault::PrivateKey(own_words("the certificate", &error))
         }
     })?;
     Ok(Pair { key: Arc::new(key), expires })
@@ -103,7 +100,8 @@ pub(crate) fn make_pair() -> Result<Pair, String> {
     let made = rcgen::generate_simple_self_signed(["trunkgate.invalid".to_owned()]).map_err(|e| e.to_string())?;
     let expires = not_after(made.cert.der()).ok_or("a truncated certificate")?;
     let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
-    let key = CertifiedKey::from_der(vec![made.cert.der().clone()], key, &provider()).map_err(|e| e.to_string())?;
+    let key = CertifiedKey::from_der(vec![made.cert.der().clone()], key, &provider());
+    let key = key.map_err(|error| own_words("the certificate", &error))?;
     Ok(Pair { key: Arc::new(key), expires })
 }
 
@@ -166,34 +164,31 @@ pub(crate) fn is_tls(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<Error>())
 }
 
-/// Why TLS failed; what is wrong with a far end's certificate in words, where the library has only a name for it.
+/// Returns why TLS failed, in words.
 pub(crate) fn words(error: &io::Error) -> String {
-    let text = error.to_string();
-    if let Some(rejected) = Rejected::of(error) {
-        let alert = text.rsplit(' ').next().unwrap_or_default();
+    let Some(fault) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
+        let text = error.to_string();
+        if text.contains("handshake eof") {
+            return format!(
+                "{CLOSED}: no TLS on that port, or a client certificate is required (`certificate`, `private_key`)"
+            );
+        }
+        return text;
+    };
+    if let (Some(rejected), Error::AlertReceived(alert)) = (Rejected::of(error), fault) {
+        let alert = tls_words::alert_name(*alert);
         return format!("the remote party rejected our certificate: {} (alert {alert})", rejected.why());
     }
-    if text.contains("UnknownIssuer") {
-        return "the certificate chain does not end in a trusted root: add its issuer, or itself, to `ca`".to_owned();
+    tls_words::of(fault)
+}
+
+/// Returns what is wrong with a certificate of ours, or a file's, as the library has found it.
+fn own_words(subject: &str, error: &Error) -> String {
+    if let Error::InvalidCertificate(fault) = error {
+        tls_words::of_certificate(subject, fault)
+    } else {
+        tls_words::of(error)
     }
-    if text.contains("CaUsedAsEndEntity") {
-        return "its certificate is a CA certificate (CA:TRUE): add exactly this certificate to `ca`".to_owned();
-    }
-    if text.contains("certificate: Expired") || text.contains("certificate expired") {
-        return "its certificate has expired".to_owned();
-    }
-    if text.contains("handshake eof") {
-        return format!(
-            "{CLOSED}: no TLS on that port, or a client certificate is required (`certificate`, `private_key`)"
-        );
-    }
-    if text.contains("InvalidContentType") || text.contains("corrupt message") {
-        return NOT_TLS.to_owned();
-    }
-    if text.contains("peer sent no certificates") {
-        return "it presented no client certificate, required by `client_ca`".to_owned();
-    }
-    text
 }
 
 /// Whether a certificate names itself as its issuer.
@@ -288,7 +283,7 @@ impl Trust {
         let mut roots = RootCertStore::empty();
         let all = chain_of(pem)?;
         for (at, certificate) in all.iter().enumerate() {
-            let wrong = |error: Error| format!("certificate {} cannot be used: {error}", at + 1);
+            let wrong = |error: Error| own_words(&format!("certificate {} of the file", at + 1), &error);
             roots.add(certificate.clone()).map_err(wrong)?;
         }
         Ok(Trust { roots: Arc::new(roots), themselves: all.into() })
@@ -503,7 +498,7 @@ mod tests {
             ("text".to_owned(), "no certificate"),
             (one.replace("CERTIFICATE", "PRIVATE KEY"), "no certificate"),
             (one.split_at(one.len() / 2).0.to_owned(), "not PEM"),
-            (garbage.to_owned(), "certificate 1"),
+            (garbage.to_owned(), "certificate 1 of the file cannot be read"),
             (format!("{one}{garbage}"), "certificate 2"),
         ] {
             let error = Trust::of_pem(pem.as_bytes()).unwrap_err();

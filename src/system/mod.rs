@@ -17,5 +17,6 @@ pub mod problem;
 pub(crate) mod reach;
 pub(crate) mod terminal;
 pub(crate) mod text;
+pub(crate) mod tls_words;
 pub(crate) mod verifier;
 pub(crate) mod web;

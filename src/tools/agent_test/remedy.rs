@@ -2,7 +2,7 @@
 
 use trunkgate_media::agent::Loss;
 
-use crate::system::certificates::NOT_TLS;
+use crate::system::tls_words::NOT_TLS;
 
 /// Returns the fix for a loss, as in the table "When it does not work" of docs/agents.md. `words` is the message of the loss,
 /// `signed` whether the handshake was signed (`auth_token`).
