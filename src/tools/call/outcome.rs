@@ -243,7 +243,7 @@ impl Outcome {
             486 | 600 => ": busy",
             488 | 606 => ": no common codec or SRTP setting (--srtp)",
             300..=399 => ": redirected; a test call does not follow redirections",
-            500..=599 => {
+            500..=599 if last.why.is_none() => {
                 ": the far end, or a target behind it, failed; where it is an edge of yours, `trunkgate trace last` says which and why"
             }
             _ => "",

@@ -119,6 +119,11 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("calls", "what a problem harms (harm)", "Calls to or from a trunk or agent fail."),
     ("media", "what a problem harms (harm)", "Calls are up without audio, or with much of it lost."),
     (
+        "detour",
+        "what a problem harms (harm)",
+        "A target fails, and every route to it has another target that serves: calls go there.",
+    ),
+    (
         "restart",
         "what a problem harms (harm)",
         "The edge runs and would not start again: its configuration file or a certificate cannot be used.",

@@ -333,11 +333,11 @@ Enter ladder  r raw  / filter  F5 clear ended  Del hang up  p pause  F8 colours 
     fn a_narrow_terminal_shows_marks_and_score_to_their_end() {
         let mut state = state();
         let call = &mut state.seen.calls["calls"][0];
-        call["flags"] = json!(["one_way", "loss"]);
+        call["flags"] = json!(["codec_mismatch", "loss"]);
         call["legs"][0]["rtp"] = json!({"mos": 2.26});
         let page = shown(&state, (80, 10));
         let call = "\nSID        FROM         TO           LEGS          STATE                  MOS\n\
-                    CA01234567 +1415****101 +1415****199 carrier → pbx answered !silent !loss 2.3\n";
+                    CA01234567 +1415****101 +1415****199 carrier → pbx answered !codecs !loss 2.3\n";
         assert!(page.contains(call), "{page}");
     }
 
