@@ -19,14 +19,14 @@ fn main() -> ExitCode {
         Verb::Run { drain } => run::run(config, drain),
         Verb::Demo { serve, json } => demo::run(json, serve),
         Verb::Init(flags) => {
-            let options = InitOptions { trunk: flags.trunk, pbx: flags.pbx, agent: flags.agent, yes: flags.yes };
+            let options = InitOptions { trunks: flags.trunk, pbx: flags.pbx, agent: flags.agent, yes: flags.yes };
             init::run(config.unwrap_or("trunkgate.toml".as_ref()), &options)
         }
         Verb::Check { strict, json } => match trunkgate::config::find(config) {
             Some(path) => check::run(&path, strict, json),
             None => run::no_config(),
         },
-        Verb::Status { remote, json, watch } => client::status(config, &remote, json, watch),
+        Verb::Status { remote, json, watch, check } => client::status(config, &remote, json, watch, check),
         Verb::Calls { listing, what: Some(_), .. } if listing != Listing::default() => {
             eprintln!("error: --state, --trunk, --limit and --csv are flags of `calls ls`: write them after `ls`");
             ExitCode::from(run::USAGE)

@@ -72,6 +72,9 @@ pub enum Verb {
         /// Refresh continuously [default: 2]; with --json, one line per refresh
         #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = WATCH_EVERY, value_parser = seconds)]
         watch: Option<Duration>,
+        /// Exit with code 1 if it has problems or takes no calls, for scripts
+        #[arg(long, conflicts_with = "watch")]
+        check: bool,
     },
     /// List, show or end calls of a running edge
     #[command(after_help = examples::CALLS)]
@@ -148,7 +151,7 @@ pub enum Verb {
     #[command(after_help = examples::DOCTOR)]
     Doctor {
         /// Run only this check (config, "options TRUNK", sip-alg …)
-        /// or group (machine, media, peers, agents); repeatable
+        /// or group (machine, media, peers, agents, apps); repeatable
         #[arg(long, value_name = "NAME", verbatim_doc_comment)]
         only: Vec<String>,
         /// Print JSON
@@ -232,9 +235,9 @@ pub enum Verb {
 /// `init`
 #[derive(Debug, Args)]
 pub struct Init {
-    /// Provider trunk, e.g. twilio:acme.pstn.twilio.com or carrier:198.51.100.7
+    /// Provider trunk, e.g. twilio:acme.pstn.twilio.com or carrier:198.51.100.7; repeatable, the order is that of failover
     #[arg(long, value_name = "KIND:VALUE")]
-    pub trunk: Option<String>,
+    pub trunk: Vec<String>,
     /// PBX, e.g. freepbx:10.0.0.5
     #[arg(long, value_name = "KIND:VALUE")]
     pub pbx: Option<String>,

@@ -54,12 +54,24 @@ const SOON: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// `status`
-pub fn status(config: Option<&Path>, remote: &Remote, json: bool, every: Option<Duration>) -> ExitCode {
+pub fn status(
+    config: Option<&Path>,
+    remote: &Remote,
+    json: bool,
+    every: Option<Duration>,
+    fails_on_problems: bool,
+) -> ExitCode {
     let show = |answer: &Value| if json { raw(answer) } else { print::status(answer, terminal::width()) };
-    match every {
-        Some(every) => watch::watch(config, remote, every, "/v1/status", json, show),
-        None => ask(config, remote, Method::GET, "/v1/status", None, show),
+    if let Some(every) = every {
+        return watch::watch(config, remote, every, "/v1/status", json, show);
     }
+    let mut has_problems = false;
+    let code = ask(config, remote, Method::GET, "/v1/status", None, |answer| {
+        let is_well = answer["state"] == "ready" && answer["problems"].as_array().is_some_and(Vec::is_empty);
+        has_problems = !is_well;
+        show(answer)
+    });
+    if fails_on_problems && has_problems { ExitCode::FAILURE } else { code }
 }
 
 /// `calls [ls]`, `calls show SID`, `calls hangup SID`

@@ -15,8 +15,9 @@ const AGENT: &str = "receptionist";
 /// What the verb's flags say.
 #[derive(Debug, Clone, Default)]
 pub struct InitOptions {
-    /// `--trunk KIND:VALUE`, e.g. `twilio:acme.pstn.twilio.com` or `carrier:198.51.100.7`.
-    pub trunk: Option<String>,
+    /// `--trunk KIND:VALUE`, e.g. `twilio:acme.pstn.twilio.com` or `carrier:198.51.100.7`; several in the order in which calls from the
+    /// PBX try them.
+    pub trunks: Vec<String>,
     /// `--pbx KIND:VALUE`, e.g. `freepbx:10.0.0.5`.
     pub pbx: Option<String>,
     /// `--agent URL`
@@ -30,7 +31,7 @@ pub fn run(path: &Path, options: &InitOptions) -> ExitCode {
     if path.exists() {
         return refuse(&format!("{} already exists; it is never overwritten", path.display()));
     }
-    let asks = !options.yes && std::io::stdin().is_terminal() && options.trunk.is_none() && options.pbx.is_none();
+    let asks = !options.yes && std::io::stdin().is_terminal() && options.trunks.is_empty() && options.pbx.is_none();
     let options = if asks { ask(options, &mut std::io::stdin().lock()) } else { options.clone() };
     let text = match compose(&options) {
         Ok(text) => text,
@@ -99,7 +100,7 @@ fn ask(options: &InitOptions, input: &mut impl BufRead) -> InitOptions {
     };
     let text = format!("{target}: freepbx:ADDRESS or pbx:ADDRESS (default: {default})");
     let pbx = question(&text, &|answer| PBX.read(answer).map(drop));
-    InitOptions { trunk, agent, pbx, ..options.clone() }
+    InitOptions { trunks: trunk.into_iter().collect(), agent, pbx, ..options.clone() }
 }
 
 /// One side of the edge as flags and answers name it.
@@ -164,26 +165,7 @@ fn place(kind: &str) -> &'static str {
 /// # Errors
 /// What is wrong with a flag, in words.
 fn compose(options: &InitOptions) -> Result<String, String> {
-    let (kind, carrier) = TRUNK.read(options.trunk.as_deref().unwrap_or(TRUNK.default))?;
-    let stand_in = if options.trunk.is_none() { "    # placeholder: address of the carrier" } else { "" };
-    let carrier_trunk = match kind {
-        "twilio" => {
-            let domain = if carrier.contains('.') { carrier.to_owned() } else { format!("{carrier}.pstn.twilio.com") };
-            format!(
-                "preset = \"twilio\"                   # `trunkgate preset show twilio`\n\
-                 domain = {}\n\
-                 secure = false                      # with Secure Trunking: remove this line, enable the TLS [[listen]]\n\
-                 {AUTH}",
-                quoted(&domain)
-            )
-        }
-        _ => format!(
-            "{}peers = [{}]{stand_in}\nmedia_from = []                     # networks of its media gateways, if they differ from peers\n\
-             {AUTH}{SRTP}",
-            with_preset(kind),
-            quoted(&peer(carrier))
-        ),
-    };
+    let carriers = carriers(&options.trunks)?;
     let pbx = match (&options.pbx, &options.agent) {
         (None, Some(_)) => None,
         (given, _) => Some(PBX.read(given.as_deref().unwrap_or(PBX.default))?),
@@ -200,14 +182,18 @@ fn compose(options: &InitOptions) -> Result<String, String> {
         let peer = quoted(&peer(pbx));
         let stand_in = if options.pbx.is_none() { "    # placeholder: address of the PBX" } else { "" };
         pbx_trunk = format!("[trunk.pbx]\n{}peers = [{peer}]{stand_in}\n{SRTP}\n", with_preset(pbx_kind));
-        outbound = format!("[[route]]\nname = \"outbound\"\nfrom = [\"pbx\"]\nconnect = [\"trunk:{kind}\"]\n\n");
+        let targets = carriers.iter().map(|one| quoted(&format!("trunk:{}", one.name))).collect::<Vec<_>>().join(", ");
+        outbound = format!("[[route]]\nname = \"outbound\"\nfrom = [\"pbx\"]\nconnect = [{targets}]\n\n");
     }
+    let names: Vec<&str> = carriers.iter().map(|one| one.name.as_str()).collect();
+    let (from, back) = (names.join(" and "), names.join(", then to "));
     let way = match (&options.agent, pbx) {
         (Some(_), None) => "go to the agent".to_owned(),
-        (Some(_), Some(_)) => format!("go to the agent, and to pbx if it fails; calls from pbx go to {kind}"),
-        (None, _) => format!("go to pbx; calls from pbx go to {kind}"),
+        (Some(_), Some(_)) => format!("go to the agent, and to pbx if it fails; calls from pbx go to {back}"),
+        (None, _) => format!("go to pbx; calls from pbx go to {back}"),
     };
-    let addresses = listeners(options, carrier, pbx.map(|(_, address)| address));
+    let far: Vec<&str> = carriers.iter().map(|one| one.address).chain(pbx.map(|(_, address)| address)).collect();
+    let addresses = listeners(options, &far);
     let listen: String = addresses
         .iter()
         .flat_map(|address| ["udp", "tcp"].map(|transport| (address, transport)))
@@ -215,22 +201,75 @@ fn compose(options: &InitOptions) -> Result<String, String> {
         .collect();
     let tls = addresses.first().map_or_else(String::new, |address| tls_stub(address));
     let connect = connect.join(", ");
+    let trunks: String = carriers.iter().map(|one| format!("[trunk.{}]\n{}\n", one.name, one.keys)).collect();
+    let sources = names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
     // Many a bot listens on 8080.
     let taken = options.agent.as_ref().and_then(|url| url::Url::parse(url).ok()).and_then(|url| url.port());
     let http = if taken == Some(8080) { 8088 } else { 8080 };
     Ok(format!(
-        "# Trunkgate: calls from {kind} {way}.\n\
+        "# Trunkgate: calls from {from} {way}.\n\
          # `trunkgate check` reports errors in this file, `trunkgate run` starts the edge.\n\
          {listen}{tls}\
          [edge]\n\
          # public_address = \"203.0.113.10\"   # behind NAT: public address, announced outside local networks\n\
          country = \"US\"                      # country of numbers without a country code\n\n\
          [http]                              # console, metrics, status\naddress = \"127.0.0.1:{http}\"\n\n\
-         [trunk.{kind}]\n{carrier_trunk}\n{pbx_trunk}{agent}\
+         {trunks}{pbx_trunk}{agent}\
          [[route]]                           # the first matching route takes the call\n\
-         name = \"inbound\"\nfrom = [\"{kind}\"]\nconnect = [{connect}]\n\n{outbound}\
+         name = \"inbound\"\nfrom = [{sources}]\nconnect = [{connect}]\n\n{outbound}\
          [cdr]\nfile = \"cdr.jsonl\"                  # one line per call\n",
     ))
+}
+
+/// A trunk of `--trunk`.
+struct Carrier<'a> {
+    /// Its name in the file: the kind, with a number from the second of a kind on.
+    name: String,
+    /// What stands behind the kind.
+    address: &'a str,
+    /// The lines under its heading.
+    keys: String,
+}
+
+/// The trunks to carriers, at least one.
+///
+/// # Errors
+/// What is wrong with a flag, in words.
+fn carriers(given: &[String]) -> Result<Vec<Carrier<'_>>, String> {
+    let stand_in = if given.is_empty() { "    # placeholder: address of the carrier" } else { "" };
+    let mut carriers: Vec<Carrier<'_>> = Vec::new();
+    let written: Vec<&str> = given.iter().map(String::as_str).collect();
+    for (at, text) in (if written.is_empty() { vec![TRUNK.default] } else { written }).into_iter().enumerate() {
+        let (kind, address) = TRUNK.read(text)?;
+        if let Some(same) = carriers.iter().find(|one| one.address == address) {
+            return Err(format!("{} {text}: the same as the trunk {}", TRUNK.flag, same.name));
+        }
+        let of_kind = carriers.iter().filter(|one| one.name.starts_with(kind)).count();
+        let name = if of_kind == 0 { kind.to_owned() } else { format!("{kind}-{}", of_kind + 1) };
+        // A commented key may be uncommented in each: one secret of its own.
+        let auth = if at == 0 { AUTH.to_owned() } else { AUTH.replace("TRUNK_", &format!("TRUNK{}_", at + 1)) };
+        let keys = match kind {
+            "twilio" => {
+                let domain =
+                    if address.contains('.') { address.to_owned() } else { format!("{address}.pstn.twilio.com") };
+                format!(
+                    "preset = \"twilio\"                   # `trunkgate preset show twilio`\n\
+                     domain = {}\n\
+                     secure = false                      # with Secure Trunking: remove this line, enable the TLS [[listen]]\n\
+                     {auth}",
+                    quoted(&domain)
+                )
+            }
+            _ => format!(
+                "{}peers = [{}]{stand_in}\nmedia_from = []                     # networks of its media gateways, if they differ from peers\n\
+                 {auth}{SRTP}",
+                with_preset(kind),
+                quoted(&peer(address))
+            ),
+        };
+        carriers.push(Carrier { name, address, keys });
+    }
+    Ok(carriers)
 }
 
 /// What a trunk may need besides, to be uncommented.
@@ -248,16 +287,16 @@ fn tls_stub(address: &str) -> String {
     )
 }
 
-/// Where to listen: on this machine alone only where all that is asked for is a try of it. A listener is of one family.
-fn listeners(options: &InitOptions, carrier: &str, pbx: Option<&str>) -> &'static [&'static str] {
-    if options.trunk.is_none() && options.pbx.is_none() && options.agent.is_none() {
+/// Where to listen for those at `far`: on this machine alone only where all that is asked for is a try of it. A listener is of one family.
+fn listeners(options: &InitOptions, far: &[&str]) -> &'static [&'static str] {
+    if options.trunks.is_empty() && options.pbx.is_none() && options.agent.is_none() {
         return &["127.0.0.1:5060"];
     }
-    let is_v6 = |value: &str| value.contains("::") || value.contains('[');
-    match (is_v6(carrier), is_v6(pbx.unwrap_or(carrier))) {
-        (false, false) => &["0.0.0.0:5060"],
+    let is_v6 = |value: &&str| value.contains("::") || value.contains('[');
+    match (far.iter().any(is_v6), far.iter().all(is_v6)) {
+        (false, _) => &["0.0.0.0:5060"],
         (true, true) => &["[::]:5060"],
-        (false, true) | (true, false) => &["0.0.0.0:5060", "[::]:5060"],
+        (true, false) => &["0.0.0.0:5060", "[::]:5060"],
     }
 }
 
@@ -289,7 +328,12 @@ mod tests {
     use super::*;
 
     fn options(trunk: Option<&str>, pbx: Option<&str>) -> InitOptions {
-        InitOptions { trunk: trunk.map(str::to_owned), pbx: pbx.map(str::to_owned), agent: None, yes: true }
+        InitOptions {
+            trunks: trunk.map(str::to_owned).into_iter().collect(),
+            pbx: pbx.map(str::to_owned),
+            agent: None,
+            yes: true,
+        }
     }
 
     /// The file is accepted with each stub in it uncommented, but for the files that it names.
@@ -308,7 +352,7 @@ mod tests {
             .any(|start| line.starts_with(start))
         };
         let lines = text.lines().map(|line| if is_stub(&line) { &line[2..] } else { line });
-        let text = lines.collect::<Vec<_>>().join("\n").replace("{ env = \"TRUNK_PASSWORD\" }", "\"secret\"");
+        let text = lines.collect::<Vec<_>>().join("\n").replace("{ env = ", "").replace("_PASSWORD\" }", "\"");
         let Err(found) = config::parse(Path::new("trunkgate.toml"), &text) else { panic!("no such certificate") };
         let rendered = config::render(Path::new("trunkgate.toml"), &text, &found);
         let errors = rendered.lines().filter(|line| line.starts_with("error")).collect::<Vec<_>>();
@@ -339,6 +383,29 @@ mod tests {
         let (twilio, _) = config::parse(Path::new("trunkgate.toml"), &twilio).unwrap();
         assert_eq!(twilio.trunks[0].peers[0].uri, "sip:acme.pstn.twilio.com");
         assert_eq!(twilio.trunks[0].media_from[0].to_string(), "168.86.128.0/18");
+    }
+
+    #[test]
+    fn several_trunks_are_tried_in_their_order() {
+        let given = ["carrier:198.51.100.7", "twilio:acme", "carrier:[2001:db8::1]:5070"];
+        let options = |given: &[&str]| InitOptions {
+            trunks: given.iter().map(|one| (*one).to_owned()).collect(),
+            pbx: Some("10.0.0.5".to_owned()),
+            ..InitOptions::default()
+        };
+        let text = compose(&options(&given)).unwrap();
+        uncommented(&text);
+        assert!(text.starts_with(
+            "# Trunkgate: calls from carrier and twilio and carrier-2 go to pbx; calls from pbx go to carrier, then to twilio, then to carrier-2.\n"
+        ));
+        let (config, _) = config::parse(Path::new("trunkgate.toml"), &text).unwrap();
+        let names: Vec<&str> = config.trunks.iter().map(|trunk| trunk.name.as_ref()).collect();
+        assert_eq!(names, ["carrier", "twilio", "carrier-2", "pbx"]);
+        let [inbound, outbound] = &config.routes[..] else { panic!("two routes") };
+        assert_eq!((inbound.connect.len(), outbound.connect.len()), (1, 3));
+        assert!(text.contains("\"0.0.0.0:5060\"") && text.contains("\"[::]:5060\""), "{text}");
+        let same = compose(&options(&["198.51.100.7", "carrier:198.51.100.7"])).unwrap_err();
+        assert_eq!(same, "--trunk carrier:198.51.100.7: the same as the trunk carrier");
     }
 
     #[test]
@@ -396,10 +463,10 @@ mod tests {
     #[test]
     fn an_answer_that_cannot_be_used_is_asked_for_again() {
         let asked = ask(&InitOptions::default(), &mut &b"foo\ntwilio:acme\nbot\nws://10.0.0.7/\n10.0.0.5\n"[..]);
-        assert_eq!((asked.trunk.as_deref(), asked.pbx.as_deref()), (Some("twilio:acme"), Some("10.0.0.5")));
+        assert_eq!((asked.trunks, asked.pbx.as_deref()), (vec!["twilio:acme".to_owned()], Some("10.0.0.5")));
         assert_eq!(asked.agent.as_deref(), Some("ws://10.0.0.7/"));
         let asked = ask(&InitOptions::default(), &mut &b"\nfoo\n"[..]);
-        assert_eq!((asked.trunk, asked.pbx, asked.agent), (None, None, None));
+        assert_eq!((asked.trunks, asked.pbx, asked.agent), (Vec::new(), None, None));
     }
 
     #[test]

@@ -60,6 +60,20 @@ impl Client {
         }
     }
 
+    /// Connects to the server of a URL, with its TLS handshake, and closes the connection without a request. Returns the server as
+    /// `https://HOST:PORT` and the address that was connected to.
+    ///
+    /// # Errors
+    /// What a request would have failed with before it was sent.
+    pub(crate) async fn reach(&self, url: &str, reach: &Reach) -> Result<(String, SocketAddr), Failure> {
+        let connect = async {
+            let target = Target::parse(url)?;
+            let connection = self.connect(&target, reach, &mut None).await?;
+            Ok((target.url().origin().ascii_serialization(), connection.remote))
+        };
+        connect.await.map_err(|fault: Fault| fault.into_failure(Purpose::Document, Vec::new()))
+    }
+
     async fn follow(&self, request: &Request, attempts: &mut Vec<Attempt>) -> Result<(Answer, String, u32), Fault> {
         let target = Target::parse(&request.url)?;
         let Overrides { total, mut retries, policy, .. } = target.overrides;

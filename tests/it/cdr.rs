@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::support::calls::{Call, NUMBER, Phone};
 use crate::support::sip::to_tag;
-use crate::support::{Process, config, finish, until};
+use crate::support::{Process, config, finish, until, whole_lines};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -38,7 +38,7 @@ fn records(folder: &Path, beginning: &str) -> Vec<Value> {
         let name = path.file_name().unwrap().to_str().unwrap();
         if name.starts_with(beginning) && !name.contains(".live") && path.is_file() {
             let text = std::fs::read_to_string(&path).unwrap();
-            records.extend(text.lines().map(|line| serde_json::from_str::<Value>(line).expect(line)));
+            records.extend(whole_lines(&text).map(|line| serde_json::from_str::<Value>(line).expect(line)));
         }
     }
     records

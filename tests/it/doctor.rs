@@ -9,7 +9,7 @@ use crate::support::calls::{Call, Phone, received, rtp};
 use crate::support::dns::{Mood, NameServer};
 use crate::support::sip::Party;
 use crate::support::tls::{Authority, Server};
-use crate::support::{Process, config, finish, trunkgate, until, write};
+use crate::support::{Process, config, finish, media_ports, trunkgate, until, write};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
@@ -242,7 +242,7 @@ fn ports_that_are_taken_are_told() {
     // Four ports, the first of them taken.
     let media = (20_000..30_000).step_by(4).find_map(|port| UdpSocket::bind(("127.0.0.1", port)).ok()).unwrap();
     let first = media.local_addr().unwrap().port();
-    let few = text.replacen("threads = 1", &format!("threads = 1\nports = \"{first}-{}\"", first + 3), 1);
+    let few = media_ports::replaced(&text, first, first + 3);
     let told = doctor(&few);
     assert_eq!((told.line("media ports", &first.to_string()).0, told.code), ("warn", Some(0)));
 }
@@ -254,7 +254,7 @@ fn what_the_machine_allows_is_told() {
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
     let low: u32 = range.split_whitespace().next().unwrap().parse().unwrap();
     let first = low.next_multiple_of(4);
-    let within = text.replacen("threads = 1", &format!("threads = 1\nports = \"{first}-{}\"", first + 3), 1);
+    let within = media_ports::replaced(&text, u16::try_from(first).unwrap(), u16::try_from(first).unwrap() + 3);
     let told = doctor(&within);
     assert_eq!((told.level("ephemeral range"), told.level("config"), told.code), ("warn", "warn", Some(0)));
     // Calls from outside, and nothing but an address of the inside to show them.
@@ -389,7 +389,8 @@ fn lines_are_chosen_and_each_is_printed_as_it_is_there() {
     let output = finish(&["--config", file.to_str().unwrap(), "doctor", "--only", "medium"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(
-        String::from_utf8_lossy(&output.stderr).contains("unknown check; checks: `config`, `running edge`, `ports`")
+        String::from_utf8_lossy(&output.stderr)
+            .contains("unknown check, did you mean `media`?\n  checks: `config`, `running edge`, `ports`")
     );
 }
 

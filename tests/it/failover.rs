@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 
 use crate::support::calls::{Call, NUMBER, Phone};
 use crate::support::sip::{field, to_tag};
-use crate::support::{PATIENCE, Process, config, finish, until};
+use crate::support::{PATIENCE, Process, config, finish, until, whole_lines};
 use serde_json::Value;
 
 /// A caller, an edge that calls `primary` and then `backup`, and who is behind these.
@@ -80,7 +80,7 @@ impl Rig {
         let path = self.edge.file.with_file_name("cdr.jsonl");
         let of_call = || -> Option<Vec<Value>> {
             let text = std::fs::read_to_string(&path).ok()?;
-            let records = text.lines().map(|line| serde_json::from_str(line).unwrap());
+            let records = whole_lines(&text).map(|line| serde_json::from_str(line).unwrap());
             Some(records.filter(|record: &Value| record["sid"] == sid).collect())
         };
         let records = until("the record is written", || of_call().filter(|records| !records.is_empty()));
@@ -114,6 +114,21 @@ fn codes_that_lead_on_end_at_the_backup() {
         let call = rig.backup_answers(&id);
         rig.ends_at_the_backup(&call, &["target primary", &format!("answered {code}"), "target backup"]);
     }
+    let status = rig.edge.json("/v1/status");
+    let problem = &status["problem_details"][0];
+    let headline = "trunk primary rejected 5 of 7 calls in the last hour, calls go to their next target";
+    assert_eq!((&problem["harm"], &problem["headline"]), (&"detour".into(), &headline.into()), "{status}");
+    let code = |flag: &[&str]| finish(&[&["status", "--url", &rig.edge.url()], flag].concat()).status.code();
+    assert_eq!((code(&[]), code(&["--check"]), code(&["--check", "--json"])), (Some(0), Some(1), Some(1)));
+}
+
+#[test]
+fn the_status_of_an_edge_without_problems_passes_the_check() {
+    let rig = Rig::new(None, SILENT);
+    let check = || finish(&["status", "--check", "--url", &rig.edge.url()]).status.code();
+    assert_eq!(check(), Some(0));
+    assert_eq!(rig.edge.post("/v1/drain", &serde_json::json!({"on": true})).0, 202);
+    until("it takes no calls", || (check() == Some(1)).then_some(()));
 }
 
 /// Those on which Twilio, too, tries no other address of ours: it sees them, and nothing else of ours is asked.

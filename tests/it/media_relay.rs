@@ -11,7 +11,7 @@ use crate::support::calls::{
     Call, NUMBER, Phone, is_silent, media_of, next_port, received, report, rtp, wait_until_bound,
 };
 use crate::support::sip::field;
-use crate::support::{Process, config, until};
+use crate::support::{Process, config, media_ports, until};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
 
 const FAX: &str = "a=T38FaxVersion:0\r\na=T38FaxRateManagement:transferredTCF\r\na=T38FaxUdpEC:t38UDPRedundancy\r\n";
@@ -160,8 +160,7 @@ fn a_phone_that_moves_is_heard_again_once_it_was_silent() {
 fn ports_that_somebody_else_has_are_passed_over() {
     let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.3"));
     let (taken, first) = squatted();
-    let config = config(&routes(&caller, &callee))
-        .replace("[media]\n", &format!("[media]\nports = \"{first}-{}\"\n", first + PAIRS * 2 - 1))
+    let config = media_ports::replaced(&config(&routes(&caller, &callee)), first, first + PAIRS * 2 - 1)
         .replace("[http]\n", "[limits]\ncalls = 4\n[http]\n");
     let edge = Process::start(&config);
     let sip = edge.address("udp");

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, UdpSocket};
 
 use crate::support::calls::{Call, NUMBER, Phone};
 use crate::support::sip::{field, to_tag};
-use crate::support::{Process, config, finish, until};
+use crate::support::{Process, config, finish, media_ports, until, whole_lines};
 use serde_json::{Value, json};
 
 const ROUTE: &str = "[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n[cdr]\nfile = \"cdr.jsonl\"\n";
@@ -51,7 +51,7 @@ fn ended(edge: &Process) -> String {
 
 fn records(edge: &Process) -> Vec<Value> {
     let text = std::fs::read_to_string(edge.file.with_file_name("cdr.jsonl")).unwrap_or_default();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    whole_lines(&text).map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 fn trace(edge: &Process) -> (String, String) {
@@ -212,7 +212,7 @@ fn a_refused_reload_says_first_what_is_wrong() {
     let edge = edge((&caller, ""), (&callee, ""));
     let good = std::fs::read_to_string(&edge.file).unwrap();
     // A warning (a port range that begins with an odd one) stands before the error.
-    let warned = good.replacen("threads = 1\n", "threads = 1\nports = \"20001-24096\"\n", 1);
+    let warned = media_ports::replaced(&good, 20_001, 24_096);
     std::fs::write(&edge.file, warned + "[trunk.other]\npears = 1\n").unwrap();
     let (status, answer) = edge.post("/v1/reload", &json!({}));
     let text = answer["error"]["message"].as_str().unwrap();

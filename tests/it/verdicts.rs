@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::support::calls::{Call, NUMBER, Phone, Speaking, media_of, rtp};
 use crate::support::secure::{Media, described, offered};
 use crate::support::sip::to_tag;
-use crate::support::{Process, config, finish, until};
+use crate::support::{Process, config, finish, media_ports, until};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -225,7 +225,7 @@ fn a_far_side_that_has_the_call_on_hold() {
 /// An edge with so few media ports, and no more calls than fit.
 fn with_ports(caller: &Phone, callee: &Phone, first: u16, last: u16) -> Process {
     let text = config(&(caller.trunk("carrier") + &callee.trunk("pbx") + "[limits]\ncalls = 1\n" + ROUTE));
-    Process::start(&text.replacen("threads = 1\n", &format!("threads = 1\nports = \"{first}-{last}\"\n"), 1))
+    Process::start(&media_ports::replaced(&text, first, last))
 }
 
 /// The first of four free ports from `begin` on: below the media ports and the system's own, which are given by chance.

@@ -97,9 +97,13 @@ impl Figures {
         if records == 0 {
             return problem;
         }
+        let saved = match self.file.waiting.get().saturating_sub(records) {
+            0 => String::new(),
+            saved => format!(" (the journal has the other {saved})"),
+        };
         let records = match records {
-            1 => "1 record is in memory only and would be lost".to_owned(),
-            records => format!("{records} records are in memory only and would be lost"),
+            1 => format!("1 record is in memory only and would be lost{saved}"),
+            records => format!("{records} records are in memory only and would be lost{saved}"),
         };
         let fix = problem.fix.as_deref().unwrap_or("repair that");
         let fix = format!("{fix}; do not restart the edge before that: {records}");

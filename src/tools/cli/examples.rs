@@ -29,6 +29,7 @@ pub(super) const CHECK: &str = "EXAMPLES:
 pub(super) const STATUS: &str = "EXAMPLES:
   trunkgate status
   trunkgate status --watch 5
+  trunkgate status --check
   trunkgate status --url https://edge1.example.com:8080 --ca ca.pem --json";
 
 pub(super) const CALLS: &str = "EXAMPLES:

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use serde_json::Value;
+use tokio::task::JoinHandle;
 
 use self::clock::Theirs;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use crate::tools::client;
 use crate::tools::findings::{self, Finding, Level};
 
 mod answer;
+mod apps;
 mod calls;
 mod clock;
 mod container;
@@ -120,8 +122,11 @@ async fn examine(config: &Arc<Config>, found: &[Diagnostic], report: &Arc<Report
         all.extend(report.take(peers::certificates(config, &settings, faults)));
     }
     let settings = Arc::new(settings);
-    let ((peers, heard), agents) =
-        tokio::join!(peers::examine(config, &settings, report), peers::agents(config, report));
+    let ((peers, heard), agents, apps) = tokio::join!(
+        peers::examine(config, &settings, report),
+        peers::agents(config, report),
+        apps::apps(config, report)
+    );
     let told = &heard.told;
     let addresses = path::public_address(told, config.media.ports);
     // What no answer tells, the file and this machine's own address do.
@@ -159,12 +164,21 @@ async fn examine(config: &Arc<Config>, found: &[Diagnostic], report: &Arc<Report
     all.extend(report.take(path::sip_alg(told)));
     all.extend(peers);
     all.extend(report.take(trunks.as_ref().map(|trunks| calls::phones(config, trunks)).unwrap_or_default()));
-    all.extend(agents);
+    all.extend(agents.into_iter().chain(apps));
     if report.wants("clock") {
         let theirs = told.iter().filter_map(|one| Some(Theirs { trunk: one.trunk.clone(), ahead_ms: one.ahead_ms? }));
         all.extend(report.take(vec![clock::judge(clock::kept().await, &theirs.collect::<Vec<_>>())]));
     }
     all
+}
+
+/// What tasks came to, in their order.
+async fn all<T>(tasks: Vec<JoinHandle<T>>) -> Vec<T> {
+    let mut results = Vec::new();
+    for task in tasks {
+        results.extend(task.await);
+    }
+    results
 }
 
 /// Whether it is a mistake in the file, and not what the service alone may read.

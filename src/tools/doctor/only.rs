@@ -1,10 +1,12 @@
 //! `--only`: which lines are wanted, by their names, the first word of these, or a group's.
 
+use trunkgate_route::nearest;
+
 use crate::config::Config;
 use crate::tools::findings::Finding;
 
-/// The lines; of `options TRUNK`, `codecs TRUNK` and `agent NAME` the first word.
-pub(crate) const KINDS: [&str; 20] = [
+/// The lines; of `options TRUNK`, `codecs TRUNK`, `agent NAME` and `app NAME` the first word.
+pub(crate) const KINDS: [&str; 21] = [
     "config",
     "running edge",
     "ports",
@@ -17,6 +19,7 @@ pub(crate) const KINDS: [&str; 20] = [
     "dns",
     "options",
     "agent",
+    "app",
     "public address",
     "inbound udp",
     "outbound udp",
@@ -31,7 +34,7 @@ pub(crate) const KINDS: [&str; 20] = [
 const OUTBOUND: &str = "outbound udp";
 
 /// Names for several lines.
-const GROUPS: [(&str, &[&str]); 4] = [
+const GROUPS: [(&str, &[&str]); 5] = [
     ("machine", &["ports", "media ports", "ephemeral range", "open files", "udp buffers", "container", "clock"]),
     (
         "media",
@@ -48,6 +51,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
     ),
     ("peers", &["tls", "dns", "options", "sip alg", "public address"]),
     ("agents", &["agent"]),
+    ("apps", &["app"]),
 ];
 
 /// The lines that are wanted; none named: all.
@@ -64,11 +68,7 @@ impl Only {
         for name in names.iter().flat_map(|names| names.split(',')).map(str::trim) {
             // `sip-alg` for who will not quote.
             let known = [name.to_owned(), name.replacen('-', " ", 1)].into_iter().find(|name| is_line(name, config));
-            let all = KINDS.map(|kind| format!("`{kind}`")).join(", ");
-            let groups = GROUPS.map(|(group, _)| format!("`{group}`")).join(", ");
-            wanted.push(known.ok_or_else(|| {
-                format!("--only {name}: unknown check; checks: {all}, `options TRUNK`, `agent NAME`; groups: {groups}")
-            })?);
+            wanted.push(known.ok_or_else(|| unknown(name, config))?);
         }
         Ok(Only { wanted })
     }
@@ -90,10 +90,28 @@ impl Only {
     }
 }
 
+/// Returns what can be named instead of `name`, the nearest first.
+fn unknown(name: &str, config: &Config) -> String {
+    let trunks = config.trunks.iter().map(|trunk| format!("options {}", trunk.name));
+    let agents = config.agents.iter().map(|agent| format!("agent {}", agent.name));
+    let apps = config.apps.iter().map(|app| format!("app {}", app.name));
+    let named: Vec<String> = trunks.chain(agents).chain(apps).collect();
+    let groups = GROUPS.map(|(group, _)| group);
+    let known = KINDS.into_iter().chain(groups).chain(named.iter().map(String::as_str));
+    let meant = nearest(name, known).map(|meant| format!(", did you mean `{meant}`?")).unwrap_or_default();
+    let quoted = |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    format!(
+        "--only {name}: unknown check{meant}\n  checks: {}; one trunk, agent or app: `options TRUNK`, `agent NAME`, `app NAME`\n  \
+         groups: {}",
+        quoted(&KINDS),
+        quoted(&groups)
+    )
+}
+
 /// What a line is about.
 fn kind(name: &str) -> &str {
     match name.split_once(' ') {
-        Some((kind @ ("options" | "agent" | "codecs"), _)) => kind,
+        Some((kind @ ("options" | "agent" | "app" | "codecs"), _)) => kind,
         Some(("outbound", _)) => OUTBOUND,
         _ => name,
     }
@@ -110,6 +128,7 @@ fn is_line(name: &str, config: &Config) -> bool {
     match name.split_once(' ') {
         Some(("options" | "codecs", of)) => is_trunk(of),
         Some(("agent", of)) => is_agent(of),
+        Some(("app", of)) => config.apps.iter().any(|app| *app.name == *of),
         Some(("outbound", rest)) if rest.starts_with("udp ") => is_trunk(rest.trim_start_matches("udp ")),
         _ => is_known,
     }

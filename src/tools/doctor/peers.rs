@@ -17,10 +17,10 @@ use trunkgate_route::{Peer, Transport};
 use trunkgate_sip::{Framed, Framer};
 use webpki::KeyUsage;
 
-use super::Report;
 use super::answer::{Answer, Question, Seen};
 use super::machine::is_local;
 use super::path::Told;
+use super::{Report, all};
 use crate::config::Config;
 use crate::limits::CERTIFICATE_WARNING_DAYS;
 use crate::runtime::settings::{self, Listener};
@@ -175,15 +175,6 @@ pub(super) async fn examine(
         heard.told.extend(of_peer.told);
     }
     (findings, heard)
-}
-
-/// What tasks came to, in their order.
-async fn all<T>(tasks: Vec<JoinHandle<T>>) -> Vec<T> {
-    let mut results = Vec::new();
-    for task in tasks {
-        results.extend(task.await);
-    }
-    results
 }
 
 impl Asker {

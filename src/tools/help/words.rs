@@ -253,6 +253,7 @@ const WORDS: &[(&str, &str, &str)] = &[
         "Problems of the edge that runs with this configuration, as `status` has them.",
     ),
     ("sip_alg", "line of `doctor`", "Whether a router on the path changes our SIP."),
+    ("app", "line of `doctor`", "Whether the servers of each application's URLs can be reached; no request is sent."),
     ("speech", "line of `doctor`", "Whether `[speech]` makes audio of a sentence."),
     ("clock", "line of `doctor`", "Whether the clock of this machine is synchronised."),
 ];

@@ -7,6 +7,7 @@ pub(crate) mod codecs;
 pub(crate) mod dns;
 pub(crate) mod endpoint;
 pub(crate) mod listener;
+pub(crate) mod media_ports;
 pub(crate) mod secure;
 pub(crate) mod sip;
 pub(crate) mod talk;
@@ -67,14 +68,20 @@ pub(crate) fn finish(arguments: &[&str]) -> Output {
     trunkgate(arguments).output().unwrap()
 }
 
+/// The lines of a file that is being written: of the last, a part may have been read.
+pub(crate) fn whole_lines(text: &str) -> impl Iterator<Item = &str> {
+    text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'))
+}
+
 /// A configuration with a UDP and a TCP listener, HTTP and whatever follows, all on free ports of loopback.
 pub(crate) fn config(rest: &str) -> String {
     format!(
         "[edge]\nname = \"under-test\"\n\
          [[listen]]\nname = \"u\"\ntransport = \"udp\"\naddress = \"127.0.0.1:0\"\n\
          [[listen]]\nname = \"t\"\ntransport = \"tcp\"\naddress = \"127.0.0.1:0\"\n\
-         [media]\naddress = [\"127.0.0.1\"]\nthreads = 1\n\
-         [http]\naddress = \"127.0.0.1:0\"\n{rest}"
+         [media]\naddress = [\"127.0.0.1\"]\nthreads = 1\n{}\
+         [http]\naddress = \"127.0.0.1:0\"\n{rest}",
+        media_ports::line()
     )
 }
 
