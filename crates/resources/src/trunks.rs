@@ -629,15 +629,21 @@ impl Trunks {
     }
 }
 
-/// Returns what would help with the most frequent codes: those of at least a quarter of the calls.
+/// Codes of one trunk that advice is given for.
+const CODES_ADVISED: usize = 4;
+
+/// Returns what would help with the most frequent codes: those of at least a quarter of the calls, else the one of the most.
 fn rejection_fix(answers: &[RejectionView]) -> String {
     let mut by_code: BTreeMap<u16, u64> = BTreeMap::new();
     for one in answers {
         *by_code.entry(one.code).or_default() += one.calls;
     }
     let all: u64 = by_code.values().sum();
-    let mut frequent: Vec<(u16, u64)> = by_code.into_iter().filter(|(_, calls)| calls * 4 >= all).collect();
+    let most = by_code.values().max().copied().unwrap_or_default();
+    let mut frequent: Vec<(u16, u64)> =
+        by_code.into_iter().filter(|(_, calls)| calls * 4 >= all.min(most * 4)).collect();
     frequent.sort_by_key(|(_, calls)| std::cmp::Reverse(*calls));
+    frequent.truncate(CODES_ADVISED);
     let advice = |(code, _): &(u16, u64)| Some((*code, status(*code).and_then(Status::advice)?));
     let advice: Vec<(u16, &str)> = frequent.iter().filter_map(advice).collect();
     match advice.as_slice() {
@@ -795,6 +801,9 @@ mod tests {
         let view = trunks.by_name["carrier"].rejected(start).unwrap();
         assert_eq!((view.calls, view.in_row), (3, 1), "one since the last answer");
         assert!(view.fix.starts_with("403: Check the allow list") && view.fix.contains(". 503: "), "{}", view.fix);
+        let one = |code| RejectionView { code, text: None, calls: 1 };
+        let fix = rejection_fix(&[500, 502, 503, 504, 429].map(one));
+        assert!(fix.starts_with("429: ") && fix.contains(". 502: ") && !fix.contains("504: "), "{fix}");
         let (media, calls) = (["carrier".into()].into(), ["pbx".into()].into());
         trunks.reconfigured(&Concerned { all_media: true, media, calls, ..Concerned::default() });
         assert_eq!(still(&trunks, 1), Some((true, 0)), "nothing was changed for which that carrier rejects calls");
