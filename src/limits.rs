@@ -206,6 +206,10 @@ pub const HTTP_ARRIVAL_SECONDS: u64 = 15;
 pub const HTTP_REQUEST_SECONDS: u64 = 10;
 /// Largest body of an HTTP request, in bytes.
 pub const HTTP_BODY_BYTES: usize = 64 << 10;
+/// Failed authentications of one source (in IPv6 of one /64) to the Twilio-compatible API in a minute; then it is refused.
+pub const API_FAILURES_PER_MINUTE: u32 = 10;
+/// Sources whose failures are counted at once.
+pub const API_SOURCES: usize = 4096;
 /// Whoever follows `/v1/events` at once; each has a connection of those.
 pub const EVENT_LISTENERS: usize = 32;
 /// Events that a listener may be behind before it misses some.

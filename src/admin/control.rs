@@ -209,14 +209,6 @@ pub(super) async fn no_calls_by_http() -> ApiError {
     later("calls over HTTP: not in this version; `trunkgate call` places one")
 }
 
-/// The API that Twilio's own clients speak.
-pub(super) async fn no_twilio_api() -> (StatusCode, Json<Value>) {
-    let status = StatusCode::NOT_IMPLEMENTED;
-    let message = "the Twilio-compatible API: not in this version; /v1/calls has forks, transfer, dtmf, hold and play";
-    let (code, more_info) = (status.as_u16(), "https://www.rfc-editor.org/rfc/rfc9110#section-15.6.2");
-    (status, Json(json!({ "code": code, "message": message, "more_info": more_info, "status": code })))
-}
-
 fn later(message: &str) -> ApiError {
     ApiError::new(StatusCode::NOT_IMPLEMENTED, "not_in_this_version", message)
 }

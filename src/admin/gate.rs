@@ -1,7 +1,7 @@
 //! Who may use the HTTP face: whoever has the token; without one, only a client on this machine that means this edge
 //! (a browser led here by a foreign page, or by a name that was bound anew to loopback, does not).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
@@ -9,19 +9,28 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::places::Occupant;
-use super::{ApiError, console};
+use super::{ApiError, console, twilio};
 use crate::limits;
 use crate::runtime::handle::Handle;
 
+/// State of the gate.
+#[derive(Clone)]
+pub(super) struct Gate {
+    pub(super) handle: Handle,
+    /// Of the Twilio-compatible API.
+    pub(super) access: twilio::Access,
+}
+
 /// Lets a request in, or answers it. `/healthz` and `/readyz` are open: probes have no token, and they tell nothing; what comes
 /// to `/sms/inbound` is signed.
-pub(super) async fn check(State(handle): State<Handle>, request: Request, next: Next) -> Response {
+pub(super) async fn check(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+    let handle = &gate.handle;
     let headers = request.headers();
     let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if size > limits::HTTP_HEADER_BYTES {
         let message = format!("the header fields exceed {} bytes", limits::HTTP_HEADER_BYTES);
-        return ApiError::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", message)
-            .into_response();
+        let error = ApiError::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", message);
+        return twilio::shaped(request.uri().path(), error);
     }
     let occupant = request.extensions().get::<ConnectInfo<Occupant>>().map(|ConnectInfo(occupant)| occupant.clone());
     let path = request.uri().path();
@@ -30,12 +39,19 @@ pub(super) async fn check(State(handle): State<Handle>, request: Request, next: 
         let message =
             format!("{} connections are serving requests; the others are for probes", limits::HTTP_CONNECTIONS);
         let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_connections", message);
-        return ([(header::CONNECTION, "close")], error).into_response();
+        return ([(header::CONNECTION, "close")], twilio::shaped(path, error)).into_response();
     }
     // A body from anybody is still to be read: until it has come its connection may be evicted.
     let may_serve = path != "/sms/inbound";
     let verdict = match path {
         "/healthz" | "/readyz" | "/sms/inbound" => Ok(()),
+        path if twilio::is_path(path) => {
+            let source = occupant.as_ref().map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), Occupant::source);
+            match twilio::judge(handle, &gate.access, source, headers) {
+                Ok(()) => Ok(()),
+                Err(refused) => return refused.into_response(),
+            }
+        }
         path => handle.shared.running(|running| {
             let http = &running.config.http;
             match &http.token {
@@ -55,7 +71,7 @@ pub(super) async fn check(State(handle): State<Handle>, request: Request, next: 
                 None => response,
             }
         }
-        Err(error) => error.into_response(),
+        Err(error) => twilio::shaped(path, error),
     }
 }
 

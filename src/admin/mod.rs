@@ -36,6 +36,7 @@ mod sms;
 mod status;
 mod summary;
 mod traces;
+mod twilio;
 
 pub(crate) use status::OWN_LINES;
 pub use status::StatusReport;
@@ -91,6 +92,7 @@ pub(crate) async fn serve(socket: std::net::TcpListener, handle: Handle) {
 
 /// Every path.
 fn router(handle: Handle) -> Router {
+    let gate = gate::Gate { handle: handle.clone(), access: twilio::Access::default() };
     let console = console::paths().fold(Router::new(), |router, path| router.route(path, get(console::serve)));
     console
         .route("/healthz", get(health::healthz))
@@ -115,8 +117,8 @@ fn router(handle: Handle) -> Router {
         .route("/v1/calls/{sid}/resume", post(control::resume))
         .route("/v1/calls/{sid}/play", post(control::play))
         .route("/v1/calls/{sid}/recording", post(control::not_in_this_version))
-        .route("/2010-04-01", any(control::no_twilio_api))
-        .route("/2010-04-01/{*path}", any(control::no_twilio_api))
+        .route("/2010-04-01", any(twilio::serve))
+        .route("/2010-04-01/{*path}", any(twilio::serve))
         .route("/sms/inbound", post(sms::inbound))
         .route("/v1/events", get(events::follow))
         .route("/v1/history", get(overview::history))
@@ -127,7 +129,7 @@ fn router(handle: Handle) -> Router {
         .route("/v1/drain", post(status::drain))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn_with_state(handle.clone(), gate::check))
+        .layer(middleware::from_fn_with_state(gate, gate::check))
         .layer(middleware::from_fn(in_time))
         .layer(DefaultBodyLimit::max(limits::HTTP_BODY_BYTES))
         .with_state(handle)
@@ -145,11 +147,12 @@ async fn wrong_method(State(_): State<Handle>, request: Request) -> ApiError {
 /// A request that takes too long is answered, not kept.
 async fn in_time(request: Request, next: Next) -> Response {
     let limit = Duration::from_secs(limits::HTTP_REQUEST_SECONDS);
+    let path = request.uri().path().to_owned();
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
             let message = format!("no answer within {} s", limits::HTTP_REQUEST_SECONDS);
-            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message).into_response()
+            twilio::shaped(&path, ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message))
         }
     }
 }

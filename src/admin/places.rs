@@ -72,6 +72,8 @@ pub(super) struct Place {
 pub(super) struct Occupant {
     shared: Arc<Shared>,
     number: u64,
+    /// Address, in IPv6 its /64.
+    source: IpAddr,
 }
 
 /// A request that is served; its connection is not evicted until this is dropped.
@@ -125,7 +127,7 @@ impl Places {
         let entry = Entry { source, is_loopback, is_reserved, serving: 0, since: number, _evict: evict };
         taken.entries.insert(number, entry);
         drop(taken);
-        Some(Place { occupant: Occupant { shared: Arc::clone(&self.0), number }, evicted: Some(evicted) })
+        Some(Place { occupant: Occupant { shared: Arc::clone(&self.0), number, source }, evicted: Some(evicted) })
     }
 
     #[cfg(test)]
@@ -189,13 +191,18 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let Occupant { shared, number } = &self.occupant;
+        let Occupant { shared, number, .. } = &self.occupant;
         shared.lock().remove(*number);
         shared.freed.notify_one();
     }
 }
 
 impl Occupant {
+    /// Returns the address that the connection comes from, in IPv6 its /64.
+    pub(super) fn source(&self) -> IpAddr {
+        self.source
+    }
+
     /// Whether the connection has one of the places that are kept for loopback and probes without being of loopback.
     pub(super) fn is_for_probes(&self) -> bool {
         self.shared.lock().entries.get(&self.number).is_some_and(|entry| entry.is_reserved && !entry.is_loopback)
@@ -219,7 +226,7 @@ impl Serving {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        let Occupant { shared, number } = &self.0;
+        let Occupant { shared, number, .. } = &self.0;
         let mut taken = shared.lock();
         let since = taken.tick();
         if let Some(entry) = taken.entries.get_mut(number) {

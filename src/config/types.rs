@@ -258,6 +258,8 @@ pub struct Api {
     pub auth_token: Option<Secret>,
     /// Trunks by which calls leave that applications dial, without numbers; empty: the routes decide.
     pub connect: Vec<TargetSpec>,
+    /// Most requests of the account a second; 0: any number.
+    pub requests_per_second: u32,
 }
 
 impl Config {

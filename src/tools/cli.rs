@@ -235,7 +235,7 @@ pub enum Verb {
 /// `init`
 #[derive(Debug, Args)]
 pub struct Init {
-    /// Provider trunk, e.g. twilio:acme.pstn.twilio.com or carrier:198.51.100.7; repeatable, the order is that of failover
+    /// Provider trunk, e.g. twilio:acme or carrier:198.51.100.7; repeatable
     #[arg(long, value_name = "KIND:VALUE")]
     pub trunk: Vec<String>,
     /// PBX, e.g. freepbx:10.0.0.5

@@ -259,12 +259,15 @@ fn the_api_has_an_account_and_trunks() {
         ),
         ("connect = ['agent:a', 'group:g']", &[("TG0112", "'agent:a'"), ("TG0112", "'group:g'")]),
         ("allow_private = true", &[("TG0190", "allow_private")]),
-        ("requests_per_second = 5", &[("TG0190", "requests_per_second")]),
+        ("requests_per_second = 5", &[]),
         ("proxy = true", &[("TG0190", "proxy")]),
         ("token = 'x'", &[("TG0104", "token")]),
     ] {
         check(&api(lines), expected);
     }
+    let alone =
+        "[api]\nrequests_per_second = 5\n[trunk.pbx]\npeers = ['sip:10.0.0.5']\n[[route]]\nconnect = 'trunk:pbx'\n";
+    check(alone, &[("wTG0105", "5")]);
     let named = |name: &str| accepted(&format!("[edge]\nname = '{name}'\n{}", api(""))).api.account_sid;
     assert_eq!(named("edge-1"), "AC6c8032919dfd8c347e0edfc8ea2deb14");
     assert_ne!(named("edge-2"), named("edge-1"));

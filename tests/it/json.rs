@@ -273,13 +273,4 @@ fn what_is_not_built_is_said_to_be_so() {
     };
     let (status, answer) = ask("POST", "/v1/calls");
     assert_eq!((status, &answer["error"]["code"]), (501, &Value::from("not_in_this_version")));
-    // Twilio's own clients read its shape of an error.
-    for (method, path) in [("GET", "/2010-04-01/Accounts/AC1/Calls.json"), ("POST", "/2010-04-01")] {
-        let (status, answer) = ask(method, path);
-        assert_eq!((status, &answer["status"], &answer["code"]), (501, &501.into(), &501.into()), "{path}");
-        assert!(
-            answer["message"].is_string() && answer["more_info"].is_string() && answer["error"].is_null(),
-            "{answer}"
-        );
-    }
 }

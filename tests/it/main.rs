@@ -81,6 +81,7 @@ mod transcoding;
 mod transfer;
 mod transports;
 mod trunk_hold;
+mod twilio_api;
 mod unsent;
 mod verdicts;
 mod watch;

@@ -17,6 +17,16 @@ pub enum WebhookMethod {
     Get,
 }
 
+impl WebhookMethod {
+    /// `POST`, `GET`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            WebhookMethod::Post => "POST",
+            WebhookMethod::Get => "GET",
+        }
+    }
+}
+
 /// Where an application's first document is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AppDocument {

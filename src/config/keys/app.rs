@@ -2,7 +2,7 @@
 
 use trunkgate_route::WebhookMethod;
 
-use super::{FILE, Key, Kind, MUST, NONE, NUMBER, Put, TEXT, is, keyed, keys, read, told};
+use super::{COUNT, FILE, Key, Kind, MUST, NONE, NUMBER, Put, TEXT, is, keyed, keys, read, told};
 use crate::config::apps::{self, Keys};
 use crate::config::types::Api;
 use crate::config::{api, documents, webhook_url};
@@ -44,9 +44,10 @@ keyed! {
     "account_sid": TEXT
         => read!(api::account_sid, |api, sid| api.account_sid = sid), told("`AC` and a hash of `[edge] name`"), "account SID sent to agents and webhooks";
     "auth_token": Kind::Secret
-        => Put::Secret(|api, secret| api.auth_token = Some(secret)), NONE, "secret that signs webhooks (`X-Twilio-Signature`); required if an app has a URL";
+        => Put::Secret(|api, secret| api.auth_token = Some(secret)), NONE, "secret that signs webhooks (`X-Twilio-Signature`) and opens the Twilio-compatible API; required if an app has a URL";
     "connect": Kind::Many(&Kind::Text("target")), told("the routes, as for a call from the caller's trunk"), "trunks through which calls dialled by an app leave, tried in order";
     "allow_private": TWILIO_API, is("false"), "lets calls placed through the API use private and loopback addresses";
-    "requests_per_second": TWILIO_API, is("100"), "maximum number of API requests per second";
+    "requests_per_second": COUNT
+        => Put::Integer(|api, most| api.requests_per_second = most), is("100").beside("auth_token"), "maximum number of requests to the Twilio-compatible API per second; further requests get 429; 0: unlimited";
     "proxy": TWILIO_API, is("false"), "HTTP proxy for applications that use api.twilio.com";
 }

@@ -1,0 +1,180 @@
+//! Access to the Twilio-compatible API: HTTP Basic with the account's SID and token, and how often.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::http::{HeaderMap, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::error::Error;
+use crate::admin::gate::same;
+use crate::config::Api;
+use crate::limits::{API_FAILURES_PER_MINUTE, API_SOURCES};
+
+/// Interval in which failures of a source are counted.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Who has failed to authenticate lately, and how many requests the account may still make.
+#[derive(Debug, Clone, Default)]
+pub(in crate::admin) struct Access(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Begin of a minute, and the failures since.
+    failures: HashMap<IpAddr, (Instant, u32)>,
+    /// When the account's allowance was last computed, and what was left of it then.
+    allowance: Option<(Instant, f64)>,
+}
+
+impl Access {
+    /// Judges a request that came from `source`, an address, in IPv6 its /64.
+    ///
+    /// # Errors
+    /// It has no credentials, wrong ones, or there are too many requests.
+    pub(super) fn judge(&self, now: Instant, source: IpAddr, headers: &HeaderMap, api: &Api) -> Result<(), Error> {
+        let Some(token) = &api.auth_token else {
+            return Err(Error::unauthorized("the API is closed; [api] auth_token opens it"));
+        };
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.has_failed(now, source) {
+            return Err(Error::too_many("Too many failed authentications: try again in a minute"));
+        }
+        let Some((user, password)) = credentials(headers) else {
+            return Err(Error::unauthorized("HTTP Basic with account SID and auth token is needed"));
+        };
+        // Both are compared whatever comes of the first.
+        let is_account = same(user.as_bytes(), api.account_sid.as_bytes());
+        let is_token = same(password.as_bytes(), token.reveal().as_bytes());
+        if !(is_account & is_token) {
+            state.fail(now, source);
+            return Err(Error::unauthorized("account SID or auth token is wrong"));
+        }
+        if api.requests_per_second > 0 && !state.take(now, f64::from(api.requests_per_second)) {
+            let message = format!("Too many requests: [api] requests_per_second is {}", api.requests_per_second);
+            return Err(Error::too_many(message));
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn has_failed(&self, now: Instant, source: IpAddr) -> bool {
+        let failures = self.failures.get(&source).filter(|(since, _)| now.duration_since(*since) < MINUTE);
+        failures.is_some_and(|(_, times)| *times >= API_FAILURES_PER_MINUTE)
+    }
+
+    fn fail(&mut self, now: Instant, source: IpAddr) {
+        if self.failures.len() >= API_SOURCES {
+            self.failures.retain(|_, (since, _)| now.duration_since(*since) < MINUTE);
+        }
+        // Where even so there is no room, those of most sources are known.
+        if self.failures.len() < API_SOURCES || self.failures.contains_key(&source) {
+            let (since, times) = self.failures.entry(source).or_insert((now, 0));
+            if now.duration_since(*since) >= MINUTE {
+                (*since, *times) = (now, 0);
+            }
+            *times += 1;
+        }
+    }
+
+    /// Takes one request of those that a second brings; as many may come at once.
+    fn take(&mut self, now: Instant, per_second: f64) -> bool {
+        let left = match self.allowance {
+            Some((at, left)) => (left + now.duration_since(at).as_secs_f64() * per_second).min(per_second),
+            None => per_second,
+        };
+        let is_allowed = left >= 1.0;
+        self.allowance = Some((now, if is_allowed { left - 1.0 } else { left }));
+        is_allowed
+    }
+}
+
+/// The user and password of HTTP Basic (RFC 7617).
+fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
+    let given = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let (scheme, encoded) = given.split_at_checked(6)?;
+    let decoded = STANDARD.decode(encoded.trim_ascii()).ok().filter(|_| scheme.eq_ignore_ascii_case(b"basic "))?;
+    let text = String::from_utf8(decoded).ok()?;
+    let (user, password) = text.split_once(':')?;
+    Some((user.to_owned(), password.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Secret;
+
+    const SID: &str = "AC0123456789abcdef0123456789abcdef";
+
+    fn api(per_second: u32) -> Api {
+        let auth_token = Some(Secret::new("secret".to_owned()));
+        Api { account_sid: SID.to_owned(), auth_token, connect: Vec::new(), requests_per_second: per_second }
+    }
+
+    fn with(user: &str, password: &str) -> HeaderMap {
+        let value = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+        HeaderMap::from_iter([(header::AUTHORIZATION, value.parse().unwrap())])
+    }
+
+    fn code(result: Result<(), Error>) -> Option<u32> {
+        result.err().map(|error| error.code)
+    }
+
+    #[test]
+    fn the_account_and_its_token_open_the_api_and_nothing_else_does() {
+        let (access, now, source) = (Access::default(), Instant::now(), IpAddr::from([192, 0, 2, 1]));
+        let judge = |headers: &HeaderMap| code(access.judge(now, source, headers, &api(100)));
+        assert_eq!(judge(&with(SID, "secret")), None);
+        for (user, password) in [(SID, "secre"), (SID, ""), ("AC", "secret"), ("", ""), (SID, "secretsecret")] {
+            assert_eq!(judge(&with(user, password)), Some(20_003), "{user} {password}");
+        }
+        for wrong in ["", "Basic", "Basic !", "Bearer c2VjcmV0", "Basic c2VjcmV0"] {
+            let headers = HeaderMap::from_iter([(header::AUTHORIZATION, wrong.parse().unwrap())]);
+            assert_eq!(judge(&headers), Some(20_003), "{wrong}");
+        }
+        let closed = Api { auth_token: None, ..api(100) };
+        assert_eq!(code(access.judge(now, source, &with(SID, "secret"), &closed)), Some(20_003));
+    }
+
+    #[test]
+    fn a_source_may_fail_ten_times_a_minute() {
+        let (access, now) = (Access::default(), Instant::now());
+        let judge = |at: u64, source: &str, password: &str| {
+            let now = now + Duration::from_secs(at);
+            code(access.judge(now, source.parse().unwrap(), &with(SID, password), &api(100)))
+        };
+        for n in 0..10 {
+            assert_eq!(judge(n, "2001:db8::", "wrong"), Some(20_003));
+        }
+        assert_eq!(judge(10, "2001:db8::", "secret"), Some(20_429), "also with the right one");
+        assert_eq!(judge(10, "2001:db8:0:1::", "secret"), None);
+        assert_eq!(judge(60, "2001:db8::", "secret"), None);
+    }
+
+    #[test]
+    fn sources_that_are_remembered_are_bounded() {
+        let (access, now) = (Access::default(), Instant::now());
+        for n in 0..u32::try_from(API_SOURCES).unwrap() + 10 {
+            let source = IpAddr::V4(n.into());
+            assert_eq!(code(access.judge(now, source, &with(SID, "wrong"), &api(100))), Some(20_003));
+        }
+        assert_eq!(access.0.lock().unwrap().failures.len(), API_SOURCES);
+        let later = now + MINUTE;
+        access.judge(later, IpAddr::from([203, 0, 113, 1]), &with(SID, "wrong"), &api(100)).unwrap_err();
+        assert_eq!(access.0.lock().unwrap().failures.len(), 1);
+    }
+
+    #[test]
+    fn requests_come_at_the_configured_rate() {
+        let (access, now, source) = (Access::default(), Instant::now(), IpAddr::from([192, 0, 2, 1]));
+        let judge = |ms: u64| {
+            let now = now + Duration::from_millis(ms);
+            code(access.judge(now, source, &with(SID, "secret"), &api(2)))
+        };
+        assert_eq!([judge(0), judge(0), judge(0)], [None, None, Some(20_429)]);
+        assert_eq!([judge(500), judge(500)], [None, Some(20_429)]);
+    }
+}

@@ -1,0 +1,257 @@
+//! Calls as resources of Twilio's API: the call of a caller, and below it that of each party that was called.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use trunkgate_call::CallView;
+use trunkgate_call::view::LegView;
+
+use super::Asked;
+use super::error::{Error, shown};
+use super::page::Page;
+use super::parameters::{Parameters, Span};
+use super::text::{date, formatted, subresources};
+
+/// Status words.
+const STATUSES: [&str; 8] =
+    ["queued", "ringing", "in-progress", "canceled", "completed", "failed", "busy", "no-answer"];
+/// Parameters of an update that this version cannot carry out.
+const LATER: [&str; 8] =
+    ["Url", "Twiml", "Method", "FallbackUrl", "FallbackMethod", "StatusCallback", "StatusCallbackMethod", "TimeLimit"];
+/// Lists below a call.
+const BELOW: [&str; 9] = [
+    "events",
+    "notifications",
+    "payments",
+    "recordings",
+    "siprec",
+    "streams",
+    "transcriptions",
+    "user_defined_message_subscriptions",
+    "user_defined_messages",
+];
+
+/// A call: that of the caller, or of the party at a leg.
+struct Resource {
+    call: Arc<CallView>,
+    /// Index of the party's leg; `None` for the caller.
+    leg: Option<usize>,
+}
+
+/// Conditions of a list.
+struct Filter {
+    to: Option<String>,
+    from: Option<String>,
+    parent: Option<String>,
+    status: Option<String>,
+    started: Span,
+    ended: Span,
+}
+
+/// `GET …/Calls.json`
+pub(super) async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
+    let page = Page::take(&cx.uri("Calls"), cx.query, &mut parameters)?;
+    let number = |text: Option<String>| text.map(|text| cx.number(&text));
+    let filter = Filter {
+        to: number(parameters.take("To")),
+        from: number(parameters.take("From")),
+        parent: parameters.take("ParentCallSid"),
+        status: parameters.take("Status"),
+        started: parameters.take_span("StartTime")?,
+        ended: parameters.take_span("EndTime")?,
+    };
+    parameters.finish()?;
+    if let Some(status) = filter.status.as_deref().filter(|status| !STATUSES.contains(status)) {
+        return Err(Error::bad_request(format!("Status: \"{}\"; known: {}", shown(status), STATUSES.join(", "))));
+    }
+    let mut found = Vec::new();
+    cx.handle
+        .visit_calls(|call| {
+            if filter.may_have(&call) {
+                let behind = page.behind.as_deref();
+                let fits = |one: &Resource| filter.has(one) && behind.is_none_or(|key| one.key().as_str() < key);
+                found.extend(Resource::all(&call).filter(fits));
+            }
+            ControlFlow::Continue(())
+        })
+        .await?;
+    found.sort_by_cached_key(|one| std::cmp::Reverse(one.key()));
+    found.truncate(page.size + 1);
+    Ok(page.json("calls", found, Resource::key, |one| one.json(cx)))
+}
+
+/// `GET …/Calls/{sid}.json`
+pub(super) async fn fetch(cx: &Asked<'_>, sid: &str, parameters: Parameters) -> Result<Value, Error> {
+    parameters.finish()?;
+    Ok(find(cx, sid).await?.json(cx))
+}
+
+/// `POST …/Calls/{sid}.json`: ends the call.
+pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters) -> Result<Value, Error> {
+    parameters.refuse(&LATER)?;
+    let status = parameters.take("Status");
+    parameters.finish()?;
+    let found = find(cx, sid).await?;
+    let Some(status) = status else { return Ok(found.json(cx)) };
+    let ends = match status.as_str() {
+        "completed" => true,
+        // Of a call that is answered it changes nothing.
+        "canceled" => found.status() != "in-progress",
+        other => {
+            return Err(Error::bad_request(format!("Status: \"{}\"; known: completed, canceled", shown(other))));
+        }
+    };
+    if found.call.state == "ended" || found.leg_view().is_some_and(|leg| leg.state == "ended") {
+        return Err(Error::call_ended());
+    }
+    if found.leg.is_some() {
+        return Err(Error::later("Status of a call that another one has made"));
+    }
+    if ends {
+        cx.handle.hangup(sid).await?;
+    }
+    Ok(find(cx, sid).await?.json(cx))
+}
+
+/// Finds a call; a party's by a look at all of them.
+async fn find(cx: &Asked<'_>, sid: &str) -> Result<Resource, Error> {
+    if let Some(call) = cx.handle.call(sid).await? {
+        return Ok(Resource { call: Arc::new(call), leg: None });
+    }
+    let mut found = None;
+    cx.handle
+        .visit_calls(|call| {
+            found = Resource::all(&call).find(|one| one.sid() == sid);
+            if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .await?;
+    found.ok_or_else(|| Error::not_found(cx.path))
+}
+
+impl Filter {
+    /// Whether one of the resources of a call may match: what is the same for all of them does.
+    fn may_have(&self, call: &CallView) -> bool {
+        let within = |span: Span, text: Option<&str>| {
+            span.is_unbounded() || text.and_then(|text| text.parse().ok()).is_some_and(|at: Timestamp| span.has(at))
+        };
+        within(self.started, Some(&call.started_at)) && within(self.ended, call.ended_at.as_deref())
+    }
+
+    fn has(&self, one: &Resource) -> bool {
+        let same = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
+        let parent = one.leg.map_or("", |_| one.call.sid.as_str());
+        same(&self.to, one.to())
+            && same(&self.from, &one.call.from)
+            && same(&self.parent, parent)
+            && same(&self.status, one.status())
+    }
+}
+
+impl Resource {
+    /// The calls of a call: the caller's, and those of parties with a telephone.
+    fn all(call: &Arc<CallView>) -> impl Iterator<Item = Resource> {
+        let legs = call.legs.iter().enumerate().skip(1);
+        let parties = legs.filter(|(_, leg)| leg.kind == "sip" && leg.direction == "outbound").map(|(at, _)| Some(at));
+        std::iter::once(None).chain(parties).map(|leg| Resource { call: Arc::clone(call), leg })
+    }
+
+    fn leg_view(&self) -> Option<&LegView> {
+        self.leg.and_then(|at| self.call.legs.get(at))
+    }
+
+    fn sid(&self) -> &str {
+        self.leg_view().map_or(&self.call.sid, |leg| &leg.sid)
+    }
+
+    /// What the order of lists goes by: the newest is the greatest.
+    fn key(&self) -> String {
+        format!("{}{}", self.call.started_at, self.sid())
+    }
+
+    fn to(&self) -> &str {
+        &self.call.to
+    }
+
+    /// Twilio's word.
+    fn status(&self) -> &'static str {
+        match self.leg_view() {
+            Some(leg) => status_of_party(&self.call, leg),
+            None => status_of_caller(&self.call),
+        }
+    }
+
+    fn json(&self, cx: &Asked<'_>) -> Value {
+        let (call, sid, status) = (&*self.call, self.sid(), self.status());
+        let uri = cx.uri(&format!("Calls/{sid}"));
+        // When a party's call began and ended is not kept.
+        let own = self.leg.is_none();
+        let seconds = super::super::calls::answered_seconds(call).filter(|_| own);
+        let duration = seconds.map(|seconds| format!("{:.0}", seconds.ceil()));
+        let duration = duration.or_else(|| (own && call.state == "ended").then(|| "0".to_owned()));
+        let started = date(&call.started_at);
+        let ended = call.ended_at.as_deref().and_then(date);
+        json!({
+            "account_sid": cx.account,
+            "annotation": null,
+            "answered_by": null,
+            "api_version": super::VERSION,
+            "caller_name": null,
+            "date_created": started,
+            "date_updated": ended.as_ref().or(started.as_ref()),
+            "direction": if own { "inbound" } else { "outbound-dial" },
+            "duration": duration,
+            "end_time": ended.as_ref().filter(|_| own),
+            "forwarded_from": null,
+            "from": call.from,
+            "from_formatted": formatted(&call.from),
+            "group_sid": null,
+            "parent_call_sid": self.leg.map(|_| &call.sid),
+            "phone_number_sid": cx.number_sid(&call.to).filter(|_| own),
+            "price": null,
+            "price_unit": null,
+            "queue_time": null,
+            "sid": sid,
+            "start_time": started.as_ref().filter(|_| own),
+            "status": status,
+            "subresource_uris": subresources(&uri, &BELOW),
+            "to": self.to(),
+            "to_formatted": formatted(self.to()),
+            "trunk_sid": null,
+            "uri": format!("{uri}.json"),
+        })
+    }
+}
+
+fn status_of_caller(call: &CallView) -> &'static str {
+    match (call.state, &call.answered_at) {
+        ("ended", Some(_)) => "completed",
+        ("ended", None) => match (call.outcome, call.sip_code) {
+            (_, Some(486 | 600)) | (Some("busy"), _) => "busy",
+            (Some("canceled"), _) => "canceled",
+            (Some("no_answer"), _) => "no-answer",
+            _ => "failed",
+        },
+        (_, Some(_)) => "in-progress",
+        (_, None) => "ringing",
+    }
+}
+
+fn status_of_party(call: &CallView, leg: &LegView) -> &'static str {
+    match (leg.state, leg.sip_code) {
+        ("trying", _) => "queued",
+        ("ringing" | "early", _) => "ringing",
+        ("answered", _) => "in-progress",
+        (_, Some(486 | 600 | 603)) => "busy",
+        (_, Some(408 | 480 | 487)) => "no-answer",
+        (_, Some(_)) => "failed",
+        // Audio was agreed on with it, so it had answered, or it sang before.
+        (_, None) if !leg.codec.is_empty() && call.answered_at.is_some() => "completed",
+        (_, None) => match leg.reason {
+            Some("ring_timeout") => "no-answer",
+            Some("caller_canceled" | "answered_elsewhere") => "canceled",
+            _ => "failed",
+        },
+    }
+}

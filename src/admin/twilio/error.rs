@@ -1,0 +1,100 @@
+//! Errors of the Twilio-compatible API, in Twilio's shape: `{"code","message","more_info","status"}`.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use trunkgate_call::numbers::plain;
+
+use crate::runtime::handle::Gone;
+
+/// Characters of a request that an error repeats.
+const SHOWN_CHARS: usize = 100;
+
+/// An error with Twilio's code.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Error {
+    pub(super) status: StatusCode,
+    pub(super) code: u32,
+    message: String,
+}
+
+impl Error {
+    fn new(status: StatusCode, code: u32, message: impl Into<String>) -> Error {
+        Error { status, code, message: message.into() }
+    }
+
+    /// What HTTP itself refuses: 20000 and the status.
+    pub(super) fn of(status: StatusCode, message: impl Into<String>) -> Error {
+        Error::new(status, 20_000 + u32::from(status.as_u16()), message)
+    }
+
+    /// The request cannot be understood, or has a parameter with a value that cannot be used (20001).
+    pub(super) fn bad_request(message: impl Into<String>) -> Error {
+        Error::new(StatusCode::BAD_REQUEST, 20_001, message)
+    }
+
+    /// The account or its token is wrong (20003).
+    pub(super) fn unauthorized(message: &str) -> Error {
+        Error::new(StatusCode::UNAUTHORIZED, 20_003, format!("Authenticate: {message}"))
+    }
+
+    /// The resource has no such method (20004).
+    pub(super) fn method(method: &str, path: &str) -> Error {
+        let message = format!("Method not allowed: {} does not take {}", shown(path), shown(method));
+        Error::new(StatusCode::METHOD_NOT_ALLOWED, 20_004, message)
+    }
+
+    /// There is no such resource (20404).
+    pub(super) fn not_found(path: &str) -> Error {
+        let message = format!("The requested resource {} was not found", shown(path));
+        Error::new(StatusCode::NOT_FOUND, 20_404, message)
+    }
+
+    /// The body is larger than may be (20413).
+    pub(super) fn too_large(most: usize) -> Error {
+        Error::new(StatusCode::PAYLOAD_TOO_LARGE, 20_413, format!("The body exceeds {most} bytes"))
+    }
+
+    /// More requests than may be (20429).
+    pub(super) fn too_many(message: impl Into<String>) -> Error {
+        Error::new(StatusCode::TOO_MANY_REQUESTS, 20_429, message)
+    }
+
+    /// The call has ended (21220).
+    pub(super) fn call_ended() -> Error {
+        let message = "Call is not in-progress. Cannot redirect or end it: the call has ended";
+        Error::new(StatusCode::BAD_REQUEST, 21_220, message)
+    }
+
+    /// What is asked for is part of Twilio's API and not in this version (20501).
+    pub(super) fn later(what: &str) -> Error {
+        Error::new(StatusCode::NOT_IMPLEMENTED, 20_501, format!("{}: not in this version", shown(what)))
+    }
+}
+
+/// As much of a text of the request as is repeated.
+pub(super) fn shown(text: &str) -> String {
+    plain(text, SHOWN_CHARS)
+}
+
+impl From<Gone> for Error {
+    fn from(gone: Gone) -> Error {
+        Error::new(StatusCode::SERVICE_UNAVAILABLE, 20_503, gone.to_string())
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let more_info = format!("https://www.twilio.com/docs/errors/{}", self.code);
+        let body = json!({
+            "code": self.code, "message": self.message, "more_info": more_info, "status": self.status.as_u16(),
+        });
+        let mut response = (self.status, Json(body)).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            let value = HeaderValue::from_static("Basic realm=\"Twilio-compatible API\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+        }
+        response
+    }
+}

@@ -1,0 +1,180 @@
+//! `/2010-04-01`: the API that Twilio's own clients speak. Names, paging and errors are Twilio's; what an edge cannot know is null.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use axum::Json;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method};
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+
+use self::error::Error;
+use self::parameters::Parameters;
+use super::ApiError;
+use crate::config::{Api, Config};
+use crate::limits::HTTP_BODY_BYTES;
+use crate::runtime::handle::Handle;
+
+pub(super) use self::access::Access;
+
+mod access;
+mod account;
+mod calls;
+mod error;
+mod numbers;
+mod page;
+mod parameters;
+mod text;
+
+/// Version of the API, and the first part of its paths.
+pub(super) const VERSION: &str = "2010-04-01";
+
+/// Lists of an account, or of a call, that are not in this version.
+const LATER: [&str; 14] = [
+    "Conferences",
+    "Events",
+    "Keys",
+    "Messages",
+    "Notifications",
+    "Payments",
+    "Queues",
+    "Recordings",
+    "Siprec",
+    "SMS",
+    "Streams",
+    "Transcriptions",
+    "UserDefinedMessages",
+    "UserDefinedMessageSubscriptions",
+];
+
+/// What a request is about.
+struct Asked<'a> {
+    handle: &'a Handle,
+    /// SID of the account.
+    account: String,
+    /// Name of the edge.
+    edge: String,
+    path: &'a str,
+    query: &'a str,
+}
+
+impl Asked<'_> {
+    /// Returns the path of something of the account.
+    fn uri(&self, of: &str) -> String {
+        format!("/{VERSION}/Accounts/{}/{of}", self.account)
+    }
+
+    /// Looks at the configuration in force.
+    fn config<T>(&self, look: impl FnOnce(&Config) -> T) -> T {
+        self.handle.shared.running(|running| look(&running.config))
+    }
+
+    /// Returns a number in E.164 where it is one, in whatever form people write it; else the text.
+    fn number(&self, text: &str) -> String {
+        let numbers = self.config(|config| config.edge.numbers.clone());
+        let number = numbers.normalise(text.trim(), None).ok();
+        number.map_or_else(|| text.to_owned(), |number| number.text)
+    }
+
+    /// Returns the SID of a number of the edge's own.
+    fn number_sid(&self, number: &str) -> Option<String> {
+        self.config(|config| config.numbers.iter().find(|one| one.number == number).map(numbers::sid))
+    }
+}
+
+/// Whether a path belongs to this API.
+pub(super) fn is_path(path: &str) -> bool {
+    path.strip_prefix('/')
+        .and_then(|path| path.strip_prefix(VERSION))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Returns an error in the shape that clients of this path know.
+pub(super) fn shaped(path: &str, error: ApiError) -> Response {
+    if is_path(path) { Error::of(error.status, error.message).into_response() } else { error.into_response() }
+}
+
+/// Judges who asks, before anything of the request but its head is read.
+pub(super) fn judge(
+    handle: &Handle,
+    access: &Access,
+    source: IpAddr,
+    headers: &HeaderMap,
+) -> Result<(), impl IntoResponse + use<>> {
+    handle.shared.running(|running| {
+        // The account's SID waits for a restart, as agents and applications have it.
+        let api = Api { account_sid: running.boot.api.account_sid.clone(), ..running.config.api.clone() };
+        access.judge(Instant::now(), source, headers, &api)
+    })
+}
+
+/// Answers a request of whoever has the account's token.
+pub(super) async fn serve(State(handle): State<Handle>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let (account, edge) =
+        handle.shared.running(|running| (running.boot.api.account_sid.clone(), running.boot.edge.name.to_string()));
+    let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
+    let cx = Asked { handle: &handle, account, edge, path, query };
+    let answered = async {
+        let body = read(body).await?;
+        answer(&cx, &parts.method, Parameters::read(&parts, &body)?).await
+    };
+    answered.await.map_or_else(IntoResponse::into_response, |json: Value| Json(json).into_response())
+}
+
+async fn read(body: Body) -> Result<Vec<u8>, Error> {
+    let bytes = to_bytes(body, HTTP_BODY_BYTES).await;
+    bytes.map(Vec::from).map_err(|_| Error::too_large(HTTP_BODY_BYTES))
+}
+
+async fn answer(cx: &Asked<'_>, method: &Method, parameters: Parameters) -> Result<Value, Error> {
+    let path = cx.path.strip_suffix(".json").unwrap_or(cx.path);
+    let mut parts = path.split('/').filter(|part| !part.is_empty()).skip(1);
+    let parts: [Option<&str>; 6] = std::array::from_fn(|_| parts.next());
+    let wrong_method = || Err(Error::method(method.as_str(), cx.path));
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    let posts = *method == Method::POST;
+    match parts {
+        [Some("Accounts"), Some(sid), ..] if sid != cx.account => Err(Error::not_found(cx.path)),
+        [Some("Accounts"), None, ..] => {
+            if reads {
+                account::list(cx, parameters)
+            } else {
+                wrong_method()
+            }
+        }
+        [Some("Accounts"), Some(_), None, ..] => {
+            if reads {
+                account::fetch(cx, parameters)
+            } else {
+                wrong_method()
+            }
+        }
+        [Some("Accounts"), Some(_), Some("Calls"), None, ..] if reads => calls::list(cx, parameters).await,
+        [Some("Accounts"), Some(_), Some("Calls"), None, ..] if posts => Err(Error::later("Calls (create)")),
+        [Some("Accounts"), Some(_), Some("Calls"), Some(sid), None, _] if reads => {
+            calls::fetch(cx, sid, parameters).await
+        }
+        [Some("Accounts"), Some(_), Some("Calls"), Some(sid), None, _] if posts => {
+            calls::update(cx, sid, parameters).await
+        }
+        [Some("Accounts"), Some(_), Some("Calls"), Some(_), None, _] if *method == Method::DELETE => {
+            Err(Error::later("Calls (delete)"))
+        }
+        [Some("Accounts"), Some(_), Some("Calls"), None | Some(_), None, _] => wrong_method(),
+        [Some("Accounts"), Some(_), Some("Calls"), Some(_), Some(list), _] if LATER.contains(&list) => {
+            Err(Error::later(&format!("Calls/{{sid}}/{list}")))
+        }
+        [Some("Accounts"), Some(_), Some("IncomingPhoneNumbers"), None, ..] if reads => numbers::list(cx, parameters),
+        [Some("Accounts"), Some(_), Some("IncomingPhoneNumbers"), Some(sid), None, _] if reads => {
+            numbers::fetch(cx, sid, parameters)
+        }
+        [Some("Accounts"), Some(_), Some("IncomingPhoneNumbers"), None | Some(_), None, _] => {
+            Err(Error::later(&format!("IncomingPhoneNumbers ({method})")))
+        }
+        [Some("Accounts"), Some(_), Some(list), ..] if LATER.contains(&list) => Err(Error::later(list)),
+        _ => Err(Error::not_found(cx.path)),
+    }
+}

@@ -1,0 +1,124 @@
+//! Pages of a list, as Twilio has them: the next page begins behind the last entry of this one, whatever has come since.
+
+use serde_json::{Map, Value, json};
+
+use super::error::Error;
+use super::parameters::Parameters;
+
+/// Entries of a page where nothing else is asked for.
+const SIZE: usize = 50;
+/// Most entries of a page.
+const MOST: usize = 1000;
+/// Longest text that tells where a page begins.
+const TOKEN_CHARS: usize = 128;
+
+/// A page that is asked for.
+#[derive(Debug)]
+pub(super) struct Page {
+    /// Path of the list, with `.json`.
+    path: String,
+    /// The query without what is about pages.
+    filters: String,
+    number: usize,
+    pub(super) size: usize,
+    /// Key of the entry that it begins behind.
+    pub(super) behind: Option<String>,
+}
+
+impl Page {
+    /// Reads what a request says of pages; `path` is the list's, without `.json`.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub(super) fn take(path: &str, query: &str, parameters: &mut Parameters) -> Result<Page, Error> {
+        let size = parameters.take_number("PageSize")?.unwrap_or(SIZE);
+        if !(1..=MOST).contains(&size) {
+            return Err(Error::bad_request(format!("PageSize: 1 to {MOST}")));
+        }
+        let number = parameters.take_number("Page")?.unwrap_or(0);
+        let behind = parameters.take("PageToken");
+        let behind = match behind
+            .as_deref()
+            .map(|token| token.strip_prefix("PA").filter(|key| key.len() <= TOKEN_CHARS))
+        {
+            Some(None) => return Err(Error::bad_request("PageToken: not one of this API")),
+            Some(Some(key)) => Some(key.to_owned()),
+            None if number > 0 => return Err(Error::bad_request("Page: follow next_page_uri, which has a PageToken")),
+            None => None,
+        };
+        let mut filters = form_urlencoded::Serializer::new(String::new());
+        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+            if !matches!(&*key, "Page" | "PageSize" | "PageToken") {
+                filters.append_pair(&key, &value);
+            }
+        }
+        Ok(Page { path: format!("{path}.json"), filters: filters.finish(), number, size, behind })
+    }
+
+    /// Returns the page as JSON: `entries` under `name`, of which there may be one more than the page has; `key` names an entry.
+    pub(super) fn json<T>(
+        &self,
+        name: &str,
+        mut entries: Vec<T>,
+        key: impl Fn(&T) -> String,
+        show: impl Fn(&T) -> Value,
+    ) -> Value {
+        let has_more = entries.len() > self.size;
+        entries.truncate(self.size);
+        let next = entries.last().filter(|_| has_more).map(|last| self.uri(self.number + 1, Some(&key(last))));
+        let start = self.number * self.size;
+        let mut page = Map::new();
+        page.insert("first_page_uri".into(), self.uri(0, None).into());
+        page.insert("end".into(), (start + entries.len()).saturating_sub(1).max(start).into());
+        page.insert("next_page_uri".into(), next.map_or(Value::Null, Value::String));
+        // A list that grows at its beginning is read forwards.
+        page.insert("previous_page_uri".into(), Value::Null);
+        page.insert("page".into(), self.number.into());
+        page.insert("page_size".into(), self.size.into());
+        page.insert("start".into(), start.into());
+        page.insert("uri".into(), self.uri(self.number, self.behind.as_deref()).into());
+        page.insert(name.into(), json!(entries.iter().map(show).collect::<Vec<_>>()));
+        Value::Object(page)
+    }
+
+    fn uri(&self, number: usize, behind: Option<&str>) -> String {
+        let separator = if self.filters.is_empty() { "" } else { "&" };
+        let Page { path, filters, size, .. } = self;
+        let token = behind.map(|key| format!("&PageToken=PA{key}")).unwrap_or_default();
+        format!("{path}?{filters}{separator}PageSize={size}&Page={number}{token}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Request;
+
+    use super::*;
+
+    fn page(query: &str) -> Result<Page, Error> {
+        let request = Request::builder().uri(format!("/list.json?{query}")).body(()).unwrap();
+        let mut parameters = Parameters::read(&request.into_parts().0, b"").unwrap();
+        Page::take("/list", query, &mut parameters)
+    }
+
+    #[test]
+    fn pages_lead_to_the_next_one_until_there_is_none() {
+        let first = page("To=%2B1415&PageSize=2").unwrap();
+        let json = first.json("calls", vec!["a", "b", "c"], |key| (*key).to_owned(), |key| json!({ "sid": key }));
+        assert_eq!(json["calls"], json!([{"sid": "a"}, {"sid": "b"}]));
+        assert_eq!(json["next_page_uri"], "/list.json?To=%2B1415&PageSize=2&Page=1&PageToken=PAb");
+        assert_eq!((&json["start"], &json["end"], &json["page"]), (&json!(0), &json!(1), &json!(0)));
+        let last = page("To=%2B1415&PageSize=2&Page=1&PageToken=PAb").unwrap();
+        assert_eq!(last.behind.as_deref(), Some("b"));
+        let json = last.json("calls", vec!["c"], |key| (*key).to_owned(), |key| json!({ "sid": key }));
+        assert_eq!((&json["next_page_uri"], &json["start"], &json["end"]), (&Value::Null, &json!(2), &json!(2)));
+        assert_eq!(json["first_page_uri"], "/list.json?To=%2B1415&PageSize=2&Page=0");
+    }
+
+    #[test]
+    fn what_is_no_page_is_refused() {
+        for bad in ["PageSize=0", "PageSize=1001", "PageSize=x", "Page=1", "PageToken=x"] {
+            assert_eq!(page(bad).unwrap_err().code, 20_001, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Parameters of a request: those of the query and of a form, each taken once; what nothing takes is refused.
+
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use super::error::{Error, shown};
+
+/// Parameters in their order.
+#[derive(Debug)]
+pub(super) struct Parameters(Vec<(String, String)>);
+
+/// A span of time, both ends belong to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) from: Timestamp,
+    pub(super) to: Timestamp,
+}
+
+impl Parameters {
+    /// Reads the query and a body.
+    ///
+    /// # Errors
+    /// The body is no form.
+    pub(super) fn read(parts: &Parts, body: &[u8]) -> Result<Parameters, Error> {
+        let of_query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned();
+        let mut all: Vec<(String, String)> = of_query.collect();
+        if !body.trim_ascii().is_empty() {
+            let kind = parts.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+            let kind = kind.split(';').next().unwrap_or_default().trim();
+            if !kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+                let message = format!("Content-Type \"{}\": expected application/x-www-form-urlencoded", shown(kind));
+                return Err(Error::bad_request(message));
+            }
+            all.extend(form_urlencoded::parse(body).into_owned());
+        }
+        Ok(Parameters(all))
+    }
+
+    /// Takes a parameter; of several with its name the last. One without a value is none, as SDKs write it.
+    pub(super) fn take(&mut self, name: &str) -> Option<String> {
+        let mut found = None;
+        self.0.retain_mut(|(key, value)| {
+            let is_it = key == name;
+            if is_it {
+                found = Some(std::mem::take(value));
+            }
+            !is_it
+        });
+        found.filter(|value| !value.is_empty())
+    }
+
+    /// Takes a number.
+    ///
+    /// # Errors
+    /// It is none.
+    pub(super) fn take_number(&mut self, name: &str) -> Result<Option<usize>, Error> {
+        let Some(text) = self.take(name) else { return Ok(None) };
+        let number = text.parse().map_err(|_| Error::bad_request(format!("{name}: \"{}\" is no number", shown(&text))));
+        number.map(Some)
+    }
+
+    /// Takes the conditions `NAME`, `NAME>` and `NAME<` of a time; each bound belongs to the span, and a date is a day in UTC.
+    ///
+    /// # Errors
+    /// One is no time.
+    pub(super) fn take_span(&mut self, name: &str) -> Result<Span, Error> {
+        let mut span = Span { from: Timestamp::MIN, to: Timestamp::MAX };
+        for sign in ["", ">", "<"] {
+            let key = format!("{name}{sign}");
+            let Some(text) = self.take(&key) else { continue };
+            let Some(given) = Span::parse(&text) else {
+                let message = format!("{key}: \"{}\" is no time: 2026-11-20 or 2026-11-20T09:00:00Z", shown(&text));
+                return Err(Error::bad_request(message));
+            };
+            if sign != "<" {
+                span.from = span.from.max(given.from);
+            }
+            if sign != ">" {
+                span.to = span.to.min(given.to);
+            }
+        }
+        Ok(span)
+    }
+
+    /// Refuses parameters of Twilio's that this version cannot carry out.
+    ///
+    /// # Errors
+    /// One of them is there.
+    pub(super) fn refuse(&self, names: &[&str]) -> Result<(), Error> {
+        match self.0.iter().find(|(key, _)| names.contains(&key.as_str())) {
+            Some((key, _)) => Err(Error::later(key)),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses what was not taken.
+    ///
+    /// # Errors
+    /// There is such a parameter.
+    pub(super) fn finish(self) -> Result<(), Error> {
+        match self.0.into_iter().next() {
+            Some((key, _)) => Err(Error::bad_request(format!("Unknown parameter {}", shown(&key)))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Span {
+    /// Reads a moment, or a date as its whole day.
+    fn parse(text: &str) -> Option<Span> {
+        // A `+` of an offset that was not encoded is a space.
+        let text = text.trim().replace(' ', "+");
+        if let Ok(at) = text.parse::<Timestamp>() {
+            return Some(Span { from: at, to: at });
+        }
+        let day: Date = text.parse().ok().filter(|_| text.len() == 10)?;
+        let from = day.to_zoned(TimeZone::UTC).ok()?.timestamp();
+        let to = from.checked_add(SignedDuration::from_hours(24)).ok()?;
+        Some(Span { from, to: to.checked_sub(SignedDuration::from_nanos(1)).ok()? })
+    }
+
+    /// Whether a moment is in it.
+    pub(super) fn has(&self, at: Timestamp) -> bool {
+        (self.from..=self.to).contains(&at)
+    }
+
+    /// Whether every moment is in it.
+    pub(super) fn is_unbounded(&self) -> bool {
+        (self.from, self.to) == (Timestamp::MIN, Timestamp::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Request;
+
+    use super::*;
+
+    fn read(query: &str, kind: &str, body: &str) -> Result<Parameters, Error> {
+        let request = Request::builder().uri(format!("/x?{query}")).header(CONTENT_TYPE, kind).body(()).unwrap();
+        Parameters::read(&request.into_parts().0, body.as_bytes())
+    }
+
+    #[test]
+    fn parameters_are_taken_once_and_no_other_is_accepted() {
+        let form = "application/x-www-form-urlencoded; charset=utf-8";
+        let mut all = read("A=1&C=", form, "B=x+y%2B&B=last&D=4").unwrap();
+        assert_eq!((all.take("A"), all.take("A"), all.take("B")), (Some("1".into()), None, Some("last".into())));
+        assert_eq!((all.take("C"), all.take_number("D")), (None, Ok(Some(4))));
+        all.finish().unwrap();
+        assert_eq!(read("A=1", form, "").unwrap().finish().unwrap_err().code, 20_001);
+        assert_eq!(read("A=x", form, "").unwrap().take_number("A").unwrap_err().code, 20_001);
+        assert_eq!(read("", "application/json", "{}").unwrap_err().code, 20_001);
+        assert_eq!(read("Record=true", form, "").unwrap().refuse(&["Record"]).unwrap_err().code, 20_501);
+    }
+
+    #[test]
+    fn bounds_of_times_belong_to_the_span_and_a_date_is_a_day() {
+        let span = |query: &str| read(query, "", "").unwrap().take_span("StartTime");
+        let has = |query: &str, at: &str| span(query).unwrap().has(at.parse().unwrap());
+        assert!(span("").unwrap().is_unbounded());
+        for (query, within, without) in [
+            ("StartTime=2026-11-20", "2026-11-20T23:59:59.999Z", "2026-11-21T00:00:00Z"),
+            ("StartTime%3E=2026-11-20", "2026-11-20T00:00:00Z", "2026-11-19T23:59:59.999Z"),
+            ("StartTime%3C=2026-11-20", "2026-11-20T23:59:59.999Z", "2026-11-21T00:00:00Z"),
+            ("StartTime%3C=2026-11-20T09:00:00Z", "2026-11-20T09:00:00Z", "2026-11-20T09:00:00.001Z"),
+            ("StartTime%3E=2026-11-20T09:00:00+01:00", "2026-11-20T08:00:00Z", "2026-11-20T07:59:59Z"),
+            ("StartTime%3E=2026-11-20&StartTime%3C=2026-11-21", "2026-11-21T12:00:00Z", "2026-11-22T00:00:00Z"),
+        ] {
+            assert!(has(query, within) && !has(query, without), "{query}");
+        }
+        for bad in ["StartTime=yesterday", "StartTime=2026-13-01", "StartTime=2026-11-20T09"] {
+            assert_eq!(span(bad).unwrap_err().code, 20_001, "{bad}");
+        }
+    }
+}

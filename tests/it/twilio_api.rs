@@ -1,0 +1,226 @@
+//! The Twilio-compatible API over real sockets: who is let in, what calls and numbers look like, how a call is ended.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::support::calls::{Call, NUMBER, Phone};
+use crate::support::{Process, config, http, http_with_headers, until};
+
+const SID: &str = "AC0123456789abcdef0123456789abcdef";
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+/// An edge with a carrier and a PBX, and its API.
+struct Rig {
+    caller: Phone,
+    callee: Phone,
+    edge: Process,
+}
+
+impl Rig {
+    fn new(rest: &str) -> Rig {
+        let [caller, callee] = [(); 2].map(|()| Phone::new("127.0.0.1"));
+        let trunks = caller.trunk("carrier") + &callee.trunk("pbx");
+        let edge = Process::start(&config(&format!(
+            "{trunks}[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n\
+             [api]\naccount_sid = \"{SID}\"\nauth_token = \"{TOKEN}\"\n{rest}"
+        )));
+        Rig { caller, callee, edge }
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/2010-04-01/Accounts/{SID}/{path}") };
+        let headers = [authorization(SID, TOKEN), ("content-type", "application/x-www-form-urlencoded".to_owned())];
+        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let (status, answer) = http(method, &format!("{}{path}", self.edge.url()), &headers, body);
+        (status, serde_json::from_str(&answer).unwrap_or_else(|_| panic!("{method} {path}: {answer}")))
+    }
+
+    fn get(&self, path: &str) -> Value {
+        let (status, answer) = self.ask("GET", path, "");
+        assert_eq!(status, 200, "{path}: {answer}");
+        answer
+    }
+
+    /// Status and code of an error, which has Twilio's shape.
+    fn refused(&self, method: &str, path: &str, body: &str) -> (u16, u64) {
+        let (status, answer) = self.ask(method, path, body);
+        assert_shape(status, &answer);
+        (status, answer["code"].as_u64().unwrap())
+    }
+}
+
+fn authorization(user: &str, password: &str) -> (&'static str, String) {
+    ("authorization", format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))
+}
+
+fn assert_shape(status: u16, answer: &Value) {
+    let code = answer["code"].as_u64().unwrap();
+    assert_eq!(answer["status"], status, "{answer}");
+    assert_eq!(answer["more_info"], format!("https://www.twilio.com/docs/errors/{code}"), "{answer}");
+    assert!(answer["message"].as_str().is_some_and(|message| !message.is_empty()), "{answer}");
+    assert_eq!(answer.as_object().unwrap().len(), 4, "{answer}");
+}
+
+#[test]
+fn only_the_account_with_its_token_is_let_in() {
+    let rig = Rig::new("");
+    let path = format!("/2010-04-01/Accounts/{SID}.json");
+    let account = rig.get(&path);
+    assert_eq!(
+        (&account["sid"], &account["status"], &account["type"]),
+        (&json!(SID), &json!("active"), &json!("Full"))
+    );
+    assert_eq!((&account["friendly_name"], &account["auth_token"]), (&json!("under-test"), &Value::Null));
+    assert_eq!(rig.get("/2010-04-01/Accounts.json")["accounts"], json!([account]));
+    let url = format!("{}{path}", rig.edge.url());
+    let (status, headers, answer) = http_with_headers("GET", &url, &[], "");
+    assert_eq!((status, headers["www-authenticate"].to_str().unwrap()), (401, "Basic realm=\"Twilio-compatible API\""));
+    assert_shape(status, &serde_json::from_str(&answer).unwrap());
+    let (name, wrong) = authorization(SID, "wrong");
+    let codes: Vec<u16> = (0..12).map(|_| http("GET", &url, &[(name, wrong.as_str())], "").0).collect();
+    assert_eq!(codes, [[401; 10].as_slice(), &[429; 2]].concat(), "ten failures a minute");
+    let (status, answer) = rig.ask("GET", &path, "");
+    assert_shape(status, &answer);
+    assert_eq!((status, &answer["code"]), (429, &json!(20_429)), "also with the right one, from there");
+    assert!(!rig.edge.log().contains(TOKEN), "{}", rig.edge.log());
+}
+
+#[test]
+fn a_page_of_another_site_and_a_closed_api_are_refused_in_the_same_shape() {
+    let rig = Rig::new("");
+    let (name, right) = authorization(SID, TOKEN);
+    let headers = [(name, right.as_str()), ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "cors")];
+    let url = format!("{}/2010-04-01/Accounts/{SID}/Calls.json", rig.edge.url());
+    let (status, answer) = http("GET", &url, &headers, "");
+    assert_eq!(status, 403);
+    assert_shape(status, &serde_json::from_str(&answer).unwrap());
+    let closed =
+        Process::start(&config("[trunk.a]\npeers = [\"sip:127.0.0.1:9\"]\n[[route]]\nconnect = [\"trunk:a\"]\n"));
+    let (status, answer) = http("GET", &format!("{}/2010-04-01/Accounts.json", closed.url()), &[(name, &right)], "");
+    assert!(status == 401 && answer.contains("[api] auth_token opens it"), "{answer}");
+}
+
+#[test]
+fn a_call_is_shown_listed_and_ended() {
+    let rig = Rig::new(&format!("[[number]]\nnumber = \"{NUMBER}\"\nname = \"Front desk\"\n"));
+    let call = Call::set_up(&rig.edge, "first", &rig.caller, &rig.callee);
+    let sid = rig.edge.sid();
+    let shown = rig.get(&format!("Calls/{sid}.json"));
+    for (field, value) in [
+        ("sid", json!(sid)),
+        ("account_sid", json!(SID)),
+        ("status", json!("in-progress")),
+        ("direction", json!("inbound")),
+        ("to", json!(NUMBER)),
+        ("api_version", json!("2010-04-01")),
+        ("duration", Value::Null),
+        ("end_time", Value::Null),
+        ("price", Value::Null),
+        ("parent_call_sid", Value::Null),
+        ("uri", json!(format!("/2010-04-01/Accounts/{SID}/Calls/{sid}.json"))),
+    ] {
+        assert_eq!(shown[field], value, "{field}: {shown}");
+    }
+    assert!(shown["start_time"].as_str().unwrap().ends_with(" +0000"), "{shown}");
+    let numbers = rig.get("IncomingPhoneNumbers.json?PhoneNumber=%2B1415");
+    let number = &numbers["incoming_phone_numbers"][0];
+    assert_eq!((&number["phone_number"], &number["friendly_name"]), (&json!(NUMBER), &json!("Front desk")));
+    assert_eq!(shown["phone_number_sid"], number["sid"]);
+    assert_eq!(rig.get(&format!("IncomingPhoneNumbers/{}.json", number["sid"].as_str().unwrap())), *number);
+    // The party that was called.
+    let listed = rig.get("Calls.json");
+    let calls = listed["calls"].as_array().unwrap();
+    assert_eq!((calls.len(), &listed["next_page_uri"]), (2, &Value::Null));
+    let party = calls.iter().find(|one| one["sid"] != json!(sid)).unwrap();
+    assert_eq!((&party["parent_call_sid"], &party["direction"]), (&json!(sid), &json!("outbound-dial")));
+    assert_eq!(rig.get(&format!("Calls/{}.json", party["sid"].as_str().unwrap())), *party);
+    // Nothing happens to a call that is up, then it is ended.
+    let (status, same) = rig.ask("POST", &format!("Calls/{sid}.json"), "Status=canceled");
+    assert_eq!((status, &same["status"]), (200, &json!("in-progress")));
+    let (status, ended) = rig.ask("POST", &format!("Calls/{sid}.json"), "Status=completed");
+    assert_eq!((status, &ended["sid"]), (200, &json!(sid)));
+    for phone in [&rig.caller, &rig.callee] {
+        let (bye, from) = phone.sip.receive("BYE ");
+        phone.sip.send(from, &phone.sip.answer(&bye, "200 OK", false));
+    }
+    let shown = until("it has ended", || {
+        Some(rig.get(&format!("Calls/{sid}.json"))).filter(|call| call["status"] == "completed")
+    });
+    assert!(shown["end_time"].is_string() && shown["duration"].as_str().unwrap().parse::<u32>().is_ok(), "{shown}");
+    assert_eq!(rig.refused("POST", &format!("Calls/{sid}.json"), "Status=completed"), (400, 21_220));
+    drop(call);
+}
+
+#[test]
+fn calls_are_filtered_and_come_in_pages() {
+    let rig = Rig::new("");
+    for n in 0..3 {
+        let call = Call::set_up(&rig.edge, &format!("call-{n}"), &rig.caller, &rig.callee);
+        call.hang_up(2, &rig.caller, &rig.callee);
+    }
+    let sids = |query: &str| -> Vec<String> {
+        let (mut sids, mut next) = (Vec::new(), Some(format!("Calls.json?{query}")));
+        while let Some(path) = next {
+            let page = rig.get(&path);
+            let calls = page["calls"].as_array().unwrap();
+            assert!(calls.len() <= page["page_size"].as_u64().unwrap() as usize);
+            sids.extend(calls.iter().map(|call| call["sid"].as_str().unwrap().to_owned()));
+            next = page["next_page_uri"].as_str().map(str::to_owned);
+        }
+        sids
+    };
+    let all = sids("");
+    assert_eq!(all.len(), 6, "three callers, three parties");
+    assert_eq!(sids("PageSize=4"), all);
+    assert_eq!(sids("PageSize=1"), all);
+    assert_eq!(sids("Status=completed"), all);
+    let number = NUMBER.trim_start_matches('+');
+    assert_eq!(sids(&format!("To=%28{}%29+{}-{}", &number[1..4], &number[4..7], &number[7..])), all);
+    let today = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
+    let parent = &rig.edge.json("/v1/calls")["calls"][0]["sid"];
+    assert_eq!(sids(&format!("ParentCallSid={}", parent.as_str().unwrap())).len(), 1);
+    for (query, found) in [
+        (format!("StartTime%3E={today}"), 6),
+        ("StartTime%3C=2026-01-01".to_owned(), 0),
+        ("StartTime%3E=2126-01-01T00:00:00Z".to_owned(), 0),
+        ("Status=busy".to_owned(), 0),
+        ("From=%2B19995550100".to_owned(), 0),
+    ] {
+        assert_eq!(sids(&query).len(), found, "{query}");
+    }
+}
+
+#[test]
+fn what_cannot_be_answered_has_a_code() {
+    let rig = Rig::new("");
+    let unknown = format!("Calls/CA{}.json", "0".repeat(32));
+    let other = format!("/2010-04-01/Accounts/AC{}/Calls.json", "0".repeat(32));
+    for (method, path, body, expected) in [
+        ("GET", unknown.as_str(), "", (404, 20_404)),
+        ("POST", unknown.as_str(), "Status=completed", (404, 20_404)),
+        ("GET", other.as_str(), "", (404, 20_404)),
+        ("GET", "Nothing.json", "", (404, 20_404)),
+        ("GET", "/2010-04-01", "", (404, 20_404)),
+        ("PUT", "Calls.json", "", (405, 20_004)),
+        ("POST", "/2010-04-01/Accounts.json", "", (405, 20_004)),
+        ("GET", "Calls.json?Colour=red", "", (400, 20_001)),
+        ("GET", "Calls.json?Status=sleeping", "", (400, 20_001)),
+        ("GET", "Calls.json?PageSize=0", "", (400, 20_001)),
+        ("GET", "Calls.json?StartTime%3E=now", "", (400, 20_001)),
+        ("POST", unknown.as_str(), "Url=https%3A%2F%2Fa.example%2F", (501, 20_501)),
+        ("POST", "Calls.json", "To=1", (501, 20_501)),
+        ("GET", "Recordings.json", "", (501, 20_501)),
+        ("GET", "IncomingPhoneNumbers/PN0.json", "", (404, 20_404)),
+        ("POST", unknown.as_str(), &"x".repeat(70_000), (413, 20_413)),
+    ] {
+        assert_eq!(rig.refused(method, path, body), expected, "{method} {path}");
+    }
+}
+
+#[test]
+fn requests_come_at_the_configured_rate() {
+    let rig = Rig::new("requests_per_second = 1\n");
+    let codes: Vec<u16> = (0..5).map(|_| rig.ask("GET", "Calls.json", "").0).collect();
+    assert!(codes[0] == 200 && codes[1..].contains(&429), "{codes:?}");
+}
