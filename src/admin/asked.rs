@@ -62,6 +62,7 @@ impl From<Refused> for ApiError {
             | Refused::NoAgent
             | Refused::HasAgent
             | Refused::InApplication
+            | Refused::NoApplication
             | Refused::NotHeld
             | Refused::Changing
             | Refused::Transferring
@@ -69,6 +70,7 @@ impl From<Refused> for ApiError {
             | Refused::NoTelephoneEvent => StatusCode::CONFLICT,
             Refused::UnknownAgent
             | Refused::BadTarget
+            | Refused::BadDocument
             | Refused::NotAllowed
             | Refused::ForbiddenAddress
             | Refused::UnknownTarget

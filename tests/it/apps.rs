@@ -8,7 +8,9 @@ use std::net::TcpListener;
 use crate::support::calls::{NUMBER, Phone, media_of, received};
 use crate::support::endpoint::{Endpoint, Post};
 use crate::support::sip::{field, to_tag};
-use crate::support::{Process, config, until};
+use crate::support::{Process, config, http, until};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::{Message, accept_hdr};
 use trunkgate_media::agent::{sign, sign_form};
@@ -16,6 +18,8 @@ use trunkgate_media::codec::g711::decode_ulaw;
 use trunkgate_media::rtp::Rtp;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+/// The account that applications and programs know.
+const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 /// Number that documents dial.
 const DESK: &str = "+14155550199";
 /// Level of the recorded prompt.
@@ -73,7 +77,7 @@ impl Rig {
         let (caller, pbx) = (Phone::new("127.0.0.2"), Phone::new("127.0.0.3"));
         let trunks = caller.trunk("carrier") + &pbx.trunk("pbx");
         let route = format!("[[route]]\nfrom = [\"carrier\"]\nconnect = [{connect}]\n");
-        let api = format!("[api]\nauth_token = \"{TOKEN}\"\nconnect = [\"trunk:pbx\"]\n");
+        let api = format!("[api]\naccount_sid = \"{ACCOUNT}\"\nauth_token = \"{TOKEN}\"\nconnect = [\"trunk:pbx\"]\n");
         let edge = Process::start_with_documents(&config(&format!("{trunks}{api}{tables}{route}")), files);
         Rig { edge, caller, pbx }
     }
@@ -149,6 +153,20 @@ impl Rig {
         self.caller.sip.send(from, &self.caller.sip.answer_with(&bye, "200 OK", ""));
     }
 
+    /// Updates the call by the Twilio-compatible API: the status, and the code of an error or the call's status.
+    fn update(&self, parameters: &[(&str, &str)]) -> (u16, String) {
+        let path = format!("/2010-04-01/Accounts/{ACCOUNT}/Calls/{}.json", self.edge.sid());
+        let basic = STANDARD.encode(format!("{ACCOUNT}:{TOKEN}"));
+        let headers =
+            [("authorization", &*format!("Basic {basic}")), ("content-type", "application/x-www-form-urlencoded")];
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+        let (status, answer) = http("POST", &format!("{}{path}", self.edge.url()), &headers, &body);
+        let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        let shown =
+            if status == 200 { answer["status"].as_str().unwrap().to_owned() } else { answer["code"].to_string() };
+        (status, shown)
+    }
+
     fn trace(&self) -> String {
         self.edge.get(&format!("/v1/calls/{}/trace.txt", self.edge.sid())).1
     }
@@ -191,6 +209,44 @@ fn a_web_application_plays_a_menu_takes_a_digit_and_dials() {
     assert!(!trace.contains("tenant=7") && !trace.contains("Digits=5"), "{trace}");
     let counted = || rig.edge.metric("trunkgate_webhook_seconds_count{app=\"ivr\"}") == 4.0;
     until("all are counted", || counted().then_some(()));
+}
+
+/// What Twilio's libraries call `client.calls(sid).update(url=…)` and `update(twiml=…)`.
+#[test]
+fn a_program_gives_the_call_another_document_and_then_ends_it() {
+    let application = application(&[
+        ("/voice", "<Dial action=\"/never\">+14155550199</Dial>"),
+        ("/other?secret=1", r#"<Play>/menu.wav</Play><Pause length="60"/>"#),
+    ]);
+    let rig = Rig::asking(&application, "", r#""app:ivr""#);
+    rig.invite();
+    rig.answered();
+    rig.pbx_answers();
+    let url = format!("http://{}/other?secret=1", application.address);
+    assert_eq!(rig.update(&[("Url", &url)]), (200, "in-progress".to_owned()));
+    let (bye, from) = rig.pbx.sip.receive("BYE ");
+    rig.pbx.sip.send(from, &rig.pbx.sip.answer_with(&bye, "200 OK", ""));
+    rig.hears_the_prompt();
+    let posts = application.posts();
+    let asked = posts.iter().find(|post| path(post) == "/other?secret=1").unwrap();
+    assert_eq!((parameter(asked, "CallSid"), &*parameter(asked, "CallStatus")), (rig.edge.sid(), "in-progress"));
+    assert_eq!(asked.headers["x-twilio-signature"], sign_form(TOKEN, &url, &form(asked)));
+    assert!(posts.iter().all(|post| path(post) != "/never"), "{posts:?}");
+    for (parameters, expected) in [
+        (&[("Twiml", "<Response><Say></Response>")][..], (400, "12100")),
+        (&[("Twiml", "<Response/>"), ("Url", &url)][..], (400, "20001")),
+        (&[("Twiml", "<Response/>"), ("Status", "completed")][..], (400, "20001")),
+        (&[("Url", "ftp://a.example/")][..], (400, "21205")),
+        (&[("Url", url.as_str()), ("Method", "PUT")][..], (400, "20001")),
+        (&[("TimeLimit", "5")][..], (501, "20501")),
+    ] {
+        assert_eq!(rig.update(parameters), (expected.0, expected.1.to_owned()), "{parameters:?}");
+    }
+    assert_eq!(rig.update(&[("Twiml", "<Response><Hangup/></Response>")]).0, 200);
+    rig.hung_up();
+    until("it has ended", || (rig.update(&[("Twiml", "<Response/>")]) == (400, "21220".to_owned())).then_some(()));
+    let trace = rig.trace();
+    assert!(trace.contains("another document was requested") && !trace.contains("secret=1"), "{trace}");
 }
 
 #[test]

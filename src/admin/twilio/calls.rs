@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use trunkgate_call::CallView;
 use trunkgate_call::view::LegView;
+use trunkgate_twiml::{Location, Method, Source};
 
 use super::Asked;
 use super::error::{Error, shown};
@@ -18,8 +19,7 @@ use super::text::{date, formatted, subresources};
 const STATUSES: [&str; 8] =
     ["queued", "ringing", "in-progress", "canceled", "completed", "failed", "busy", "no-answer"];
 /// Parameters of an update that this version cannot carry out.
-const LATER: [&str; 8] =
-    ["Url", "Twiml", "Method", "FallbackUrl", "FallbackMethod", "StatusCallback", "StatusCallbackMethod", "TimeLimit"];
+const LATER: [&str; 5] = ["FallbackUrl", "FallbackMethod", "StatusCallback", "StatusCallbackMethod", "TimeLimit"];
 /// Lists below a call.
 const BELOW: [&str; 9] = [
     "events",
@@ -88,18 +88,20 @@ pub(super) async fn fetch(cx: &Asked<'_>, sid: &str, parameters: Parameters) -> 
     Ok(find(cx, sid).await?.json(cx))
 }
 
-/// `POST …/Calls/{sid}.json`: ends the call.
+/// `POST …/Calls/{sid}.json`: ends the call, or gives its application another document.
 pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters) -> Result<Value, Error> {
     parameters.refuse(&LATER)?;
-    let status = parameters.take("Status");
+    let (status, source) = (parameters.take("Status"), take_source(&mut parameters)?);
     parameters.finish()?;
     let found = find(cx, sid).await?;
-    let Some(status) = status else { return Ok(found.json(cx)) };
-    let ends = match status.as_str() {
-        "completed" => true,
+    let ends = match (status.as_deref(), &source) {
+        (None, None) => return Ok(found.json(cx)),
+        (None, Some(_)) => false,
+        (Some(_), Some(_)) => return Err(Error::bad_request("Status: not together with Url or Twiml")),
+        (Some("completed"), None) => true,
         // Of a call that is answered it changes nothing.
-        "canceled" => found.status() != "in-progress",
-        other => {
+        (Some("canceled"), None) => found.status() != "in-progress",
+        (Some(other), None) => {
             return Err(Error::bad_request(format!("Status: \"{}\"; known: completed, canceled", shown(other))));
         }
     };
@@ -107,12 +109,39 @@ pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters
         return Err(Error::call_ended());
     }
     if found.leg.is_some() {
-        return Err(Error::later("Status of a call that another one has made"));
+        return Err(Error::later("Update of a call that another one has made"));
     }
     if ends {
         cx.handle.hangup(sid).await?;
     }
+    if let Some(source) = source {
+        let of_call = sid.to_owned();
+        let done = cx.handle.act(move |gateway, now| gateway.redirect(now, &of_call, source)).await?;
+        done.map_err(Error::of_redirect)?;
+    }
     Ok(find(cx, sid).await?.json(cx))
+}
+
+/// Takes the document that a call is to go on with.
+fn take_source(parameters: &mut Parameters) -> Result<Option<Source>, Error> {
+    let (url, twiml, method) = (parameters.take("Url"), parameters.take("Twiml"), parameters.take("Method"));
+    let method = match method.as_deref() {
+        None | Some("POST") => Method::Post,
+        Some("GET") => Method::Get,
+        Some(other) => return Err(Error::bad_request(format!("Method: \"{}\"; known: GET, POST", shown(other)))),
+    };
+    match (url, twiml) {
+        (Some(_), Some(_)) => Err(Error::bad_request("Url: not together with Twiml")),
+        (None, None) => Ok(None),
+        (None, Some(text)) => match trunkgate_twiml::parse(&text) {
+            Ok(_) => Ok(Some(Source::Text(text))),
+            Err(error) => Err(Error::document(&error)),
+        },
+        (Some(url), None) => {
+            let location = Location::url(&url).map_err(|what| Error::bad_url("Url", &what))?;
+            Ok(Some(Source::Fetch { location, method }))
+        }
+    }
 }
 
 /// Finds a call; a party's by a look at all of them.

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
+use trunkgate_call::Refused;
 use trunkgate_call::numbers::plain;
 
 use crate::runtime::handle::Gone;
@@ -65,6 +66,26 @@ impl Error {
     pub(super) fn call_ended() -> Error {
         let message = "Call is not in-progress. Cannot redirect or end it: the call has ended";
         Error::new(StatusCode::BAD_REQUEST, 21_220, message)
+    }
+
+    /// A URL cannot be used (21205).
+    pub(super) fn bad_url(name: &str, what: &str) -> Error {
+        Error::new(StatusCode::BAD_REQUEST, 21_205, format!("{name}: {}", shown(what)))
+    }
+
+    /// A document cannot be run; the code is that of the same document from an application.
+    pub(super) fn document(error: &trunkgate_twiml::Error) -> Error {
+        let (line, column) = (error.position.line, error.position.column);
+        let message = format!("Twiml: line {line}, column {column}: {}", shown(&error.message));
+        Error::new(StatusCode::BAD_REQUEST, u32::from(error.code), message)
+    }
+
+    /// A call does not go on with another document.
+    pub(super) fn of_redirect(refused: Refused) -> Error {
+        match refused {
+            Refused::CallEnded | Refused::UnknownCall => Error::call_ended(),
+            other => Error::new(StatusCode::BAD_REQUEST, 21_220, format!("Call cannot be redirected: {other}")),
+        }
     }
 
     /// What is asked for is part of Twilio's API and not in this version (20501).

@@ -28,12 +28,14 @@ use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::series::Kept;
 use trunkgate_story::trace::TraceView;
 use trunkgate_story::view::{AgentView, BanView, CallView, ForkView, QualityView, SilentView, StatusView, UnknownView};
+use trunkgate_twiml::Source;
 
 use crate::call::legs::leg::LegState;
 use crate::call::media::local::ForkRequest;
 use crate::call::operator::{CallParty, Operator};
+use crate::call::program::Runner;
 use crate::call::refused::Refused;
-use crate::call::shared::Cx;
+use crate::call::shared::{Cx, Shared};
 use crate::call::story::hearing::heard;
 use crate::call::{Call, CallEvent, Parts, State};
 use crate::gateway::arrival::Arrivals;
@@ -506,6 +508,15 @@ impl Gateway {
         })
     }
 
+    /// Gives the application that has a call another document, whatever it does now: parties that it has called leave.
+    ///
+    /// # Errors
+    /// Why it goes on as it was.
+    pub fn redirect(&mut self, now: Instant, sid: &str, source: Source) -> Result<(), Refused> {
+        let is_ripe = |call: &Shared| call.is_programmed;
+        self.ask_where(now, sid, is_ripe, |parts, cx| Runner::of(parts).redirect(cx, source))
+    }
+
     /// Puts parties of a call on hold.
     ///
     /// # Errors
@@ -552,18 +563,30 @@ impl Gateway {
         self.ask(now, sid, |parts, cx| Operator::of(parts).press(cx, party, digits))
     }
 
+    /// Asks an answered call.
     fn ask<T>(
         &mut self,
         now: Instant,
         sid: &str,
         act: impl FnOnce(&mut Parts, &mut Cx<'_>) -> Result<T, Refused>,
     ) -> Result<T, Refused> {
+        self.ask_where(now, sid, |_| false, act)
+    }
+
+    /// Asks a call that is answered, or that may be asked before.
+    fn ask_where<T>(
+        &mut self,
+        now: Instant,
+        sid: &str,
+        is_ripe: impl FnOnce(&Shared) -> bool,
+        act: impl FnOnce(&mut Parts, &mut Cx<'_>) -> Result<T, Refused>,
+    ) -> Result<T, Refused> {
         let key = self.edge.index.sids.get(sid).copied().ok_or_else(|| self.missing(sid))?;
         let call = self.calls.get_mut(&key).ok_or(Refused::UnknownCall)?;
         match call.shared.state {
-            State::Searching => return Err(Refused::NotAnswered),
+            State::Searching if !is_ripe(&call.shared) => return Err(Refused::NotAnswered),
             State::Ended => return Err(Refused::CallEnded),
-            State::Answered | State::Rerouting | State::Leaving => {}
+            State::Searching | State::Answered | State::Rerouting | State::Leaving => {}
         }
         self.at_work = Some(key);
         let (parts, mut cx) = call.act(now, &mut self.edge);

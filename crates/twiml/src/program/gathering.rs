@@ -147,7 +147,7 @@ impl Gathering {
     }
 
     /// Silences all prompts.
-    fn stop(&mut self, steps: &mut Steps) {
+    pub(super) fn stop(&mut self, steps: &mut Steps) {
         self.prompts.clear();
         if let Some(sound) = self.playing.take() {
             steps.push(Step::StopPlaying { id: sound.id });

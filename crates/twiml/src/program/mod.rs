@@ -7,6 +7,7 @@
 mod gathering;
 mod input;
 mod pace;
+mod redirect;
 mod step;
 mod steps;
 mod verbs;
@@ -20,7 +21,7 @@ use gathering::{Ending, Gathering};
 use pace::Pace;
 use steps::{Sound, Steps};
 
-use crate::document::{self, Document, Kind, Loop, Method, Play, PlaySource, Say, Verb};
+use crate::document::{self, Document, Kind, Loop, Method, Play, PlaySource, Say, Verb, Warnings};
 use crate::location::Location;
 use crate::problem::{Error, Position, code};
 
@@ -332,14 +333,7 @@ impl Program {
     fn load(&mut self, now: Duration, document: Result<Document, Error>) {
         match document {
             Ok(document) => {
-                for warning in document.warnings.list {
-                    let note = Note::Warning { code: warning.code, text: warning.message };
-                    self.steps.trace(warning.position.line, "Response", note);
-                }
-                if document.warnings.more > 0 {
-                    let text = format!("and {} more warnings", document.warnings.more);
-                    self.steps.trace(0, "Response", Note::Warning { code: code::SCHEMA, text });
-                }
+                self.warn(document.warnings);
                 self.verbs = document.verbs.into();
                 self.state = State::Ready;
             }
@@ -347,6 +341,18 @@ impl Program {
                 let text = format!("column {}: {}", wrong.position.column, wrong.message);
                 self.fail(now, wrong.code, wrong.position.line, "Response", text);
             }
+        }
+    }
+
+    /// Traces what is skipped in a document.
+    fn warn(&mut self, warnings: Warnings) {
+        for warning in warnings.list {
+            let note = Note::Warning { code: warning.code, text: warning.message };
+            self.steps.trace(warning.position.line, "Response", note);
+        }
+        if warnings.more > 0 {
+            let text = format!("and {} more warnings", warnings.more);
+            self.steps.trace(0, "Response", Note::Warning { code: code::SCHEMA, text });
         }
     }
 

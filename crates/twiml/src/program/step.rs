@@ -63,6 +63,11 @@ pub enum Step {
         /// Id of the dial.
         id: u32,
     },
+    /// End a connected stream; [`Input::StreamEnded`](super::Input::StreamEnded) still follows.
+    EndStream {
+        /// Id of the stream.
+        id: u32,
+    },
     /// Connect the caller with a stream and report [`Input::StreamEnded`](super::Input::StreamEnded).
     ConnectStream(StreamStep),
     /// Start a listener's stream; nothing is reported.

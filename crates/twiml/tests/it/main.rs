@@ -14,5 +14,6 @@ mod failures;
 mod gather;
 mod messaging;
 mod properties;
+mod redirects;
 mod streams;
 mod transfers;

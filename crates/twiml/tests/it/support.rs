@@ -108,6 +108,17 @@ impl Call {
         self.input(Input::HungUp)
     }
 
+    /// Another document is requested from outside.
+    pub(crate) fn redirect(&mut self, source: Source) -> Vec<String> {
+        assert_eq!(self.try_redirect(source), Ok(true));
+        self.steps()
+    }
+
+    pub(crate) fn try_redirect(&mut self, source: Source) -> Result<bool, trunkgate_twiml::Error> {
+        self.restore();
+        self.program.redirect(self.now, source)
+    }
+
     pub(crate) fn input(&mut self, input: Input) -> Vec<String> {
         self.restore();
         self.program.handle_input(self.now, input);
@@ -229,6 +240,7 @@ pub(crate) fn shown(step: &Step) -> String {
             format!("dial {}", parties.join(" "))
         }
         Step::EndDial { .. } => "end dial".to_owned(),
+        Step::EndStream { .. } => "end stream".to_owned(),
         Step::ConnectStream(stream) => format!("connect {}", stream.url),
         Step::StartStream(stream) => format!("start {} {}", stream.name.as_deref().unwrap_or("-"), stream.url),
         Step::StopStream { name } => format!("stop stream {name}"),

@@ -152,7 +152,7 @@ impl Dialler<'_> {
     }
 
     /// Ends what a Dial has under way.
-    pub(crate) fn end_dial(&mut self, cx: &mut Cx<'_>, id: u32) {
+    pub(crate) fn end_side(&mut self, cx: &mut Cx<'_>, id: u32) {
         let is_current =
             self.parts.program.as_ref().and_then(|run| run.side.as_ref()).is_some_and(|side| side.id == id);
         if !is_current {

@@ -324,6 +324,7 @@ impl Runner<'_> {
             | Step::StopPlaying { .. }
             | Step::Dial(_)
             | Step::EndDial { .. }
+            | Step::EndStream { .. }
             | Step::ConnectStream(_)
             | Step::StartStream(_)
             | Step::StopStream { .. }

@@ -34,7 +34,7 @@ impl Runner<'_> {
             Step::PlayDigits { id, digits, repeat } => Prompter::of(self.parts).play_digits(cx, id, digits, repeat),
             Step::StopPlaying { .. } => Prompter::of(self.parts).stop_playing(cx),
             Step::Dial(dial) => Dialler::of(self.parts).dial(cx, dial),
-            Step::EndDial { id } => Dialler::of(self.parts).end_dial(cx, id),
+            Step::EndDial { id } | Step::EndStream { id } => Dialler::of(self.parts).end_side(cx, id),
             Step::ConnectStream(stream) => self.connect_stream(cx, &stream),
             Step::StartStream(stream) => self.start_stream(cx, &stream),
             Step::StopStream { name } => self.stop_stream(cx, &name),
@@ -176,6 +176,7 @@ const fn is_waited_for(step: &Step) -> bool {
         | Step::Answer
         | Step::StopPlaying { .. }
         | Step::EndDial { .. }
+        | Step::EndStream { .. }
         | Step::StartStream(_)
         | Step::StopStream { .. }
         | Step::Reject(_)

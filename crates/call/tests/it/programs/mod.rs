@@ -5,6 +5,7 @@ mod callbacks;
 mod dialled;
 mod menus;
 mod parameters;
+mod redirected;
 mod referred;
 
 use std::sync::Arc;

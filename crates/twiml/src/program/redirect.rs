@@ -1,0 +1,78 @@
+//! A request from outside puts another document in place of the one that runs.
+
+use std::time::Duration;
+
+use super::step::{Note, Step};
+use super::{After, Dialling, Program, Role, Source, State};
+use crate::document::{self, Document, Kind, Loop, Play, PlaySource, Redirect, Verb, Warnings};
+use crate::location::Location;
+use crate::problem::{Error, Position};
+
+impl Program {
+    /// Ends what the program does for its caller, and goes on with another document. Returns false where the program is over or serves
+    /// a called party: nothing changes then.
+    ///
+    /// A party or stream that is connected leaves first; a transfer under way is waited for. Neither has an action any more.
+    ///
+    /// # Errors
+    /// The text is no document: nothing changes.
+    pub fn redirect(&mut self, now: Duration, source: Source) -> Result<bool, Error> {
+        let is_over = match &self.state {
+            State::Over => true,
+            State::Dialling(Dialling { abandoned, .. }) | State::Referring { abandoned, .. } => *abandoned,
+            State::Ready
+            | State::Fetching { .. }
+            | State::Playing(_)
+            | State::Pausing { .. }
+            | State::Gathering(_)
+            | State::Streaming { .. } => false,
+        };
+        if is_over || self.settings.role == Role::Called {
+            return Ok(false);
+        }
+        let document = match &source {
+            Source::Text(text) => document::parse(text)?,
+            Source::Fetch { location, method } => {
+                let redirect = Redirect { url: location.to_string(), method: *method };
+                document_of(Kind::Redirect(redirect))
+            }
+            Source::Digits(digits) => {
+                let play = Play { source: PlaySource::Digits(digits.clone()), repeat: Loop::Times(1) };
+                document_of(Kind::Play(play))
+            }
+        };
+        self.steps.trace(0, "Response", Note::Result("another document was requested".to_owned()));
+        let none = |after: After| After { action: None, ..after };
+        self.state = match std::mem::replace(&mut self.state, State::Ready) {
+            State::Over => State::Over,
+            State::Ready | State::Fetching { .. } | State::Pausing { .. } => State::Ready,
+            State::Playing(sound) => {
+                self.steps.push(Step::StopPlaying { id: sound.id });
+                State::Ready
+            }
+            State::Gathering(mut gathering) => {
+                gathering.stop(&mut self.steps);
+                State::Ready
+            }
+            State::Dialling(dialling) => {
+                self.steps.push(Step::EndDial { id: dialling.id });
+                State::Dialling(Dialling { after: none(dialling.after), ..dialling })
+            }
+            State::Streaming { id, after } => {
+                self.steps.push(Step::EndStream { id });
+                State::Streaming { id, after: none(after) }
+            }
+            State::Referring { id, after, abandoned } => State::Referring { id, after: none(after), abandoned },
+        };
+        (self.location, self.in_fallback) = (Location::Inline, false);
+        self.warn(document.warnings);
+        self.verbs = document.verbs.into();
+        self.run(now);
+        Ok(true)
+    }
+}
+
+/// A document of one verb.
+fn document_of(kind: Kind) -> Document {
+    Document { verbs: vec![Verb { position: Position::START, kind }], warnings: Warnings::default() }
+}
