@@ -25,6 +25,8 @@ pub struct Summary {
     pub spoken: u64,
     /// Listeners that came in mid-call.
     pub forks: u64,
+    /// Calls that were given another document.
+    pub redirects: u64,
     /// Times that a call went on without the agent or target that it had.
     pub failovers: u64,
     /// Requests that were asked for credentials, either way.
@@ -82,6 +84,7 @@ impl AddAssign for Summary {
         self.restarts += other.restarts;
         self.spoken += other.spoken;
         self.forks += other.forks;
+        self.redirects += other.redirects;
         self.failovers += other.failovers;
         self.challenged += other.challenged;
         self.registered += other.registered;

@@ -82,10 +82,10 @@ impl Error {
 
     /// A call does not go on with another document.
     pub(super) fn of_redirect(refused: Refused) -> Error {
-        match refused {
-            Refused::CallEnded | Refused::UnknownCall => Error::call_ended(),
-            other => Error::new(StatusCode::BAD_REQUEST, 21_220, format!("Call cannot be redirected: {other}")),
+        if matches!(refused, Refused::CallEnded | Refused::UnknownCall) {
+            return Error::call_ended();
         }
+        Error::new(StatusCode::BAD_REQUEST, 21_220, format!("Call cannot be redirected: {refused}"))
     }
 
     /// What is asked for is part of Twilio's API and not in this version (20501).

@@ -4,11 +4,17 @@
 use std::time::Duration;
 
 use rand::RngExt as _;
+use trunkgate_call::twiml::{Location, Method, Source};
 use trunkgate_call::{CallParty, ForkRequest, Listener, Refused};
 use trunkgate_media::agent::TrackSet;
 
 use super::actions::Action;
 use super::{Happening, World};
+
+/// A document that a call is to go on with.
+const DOCUMENT: &str = "<Response><Say>moved</Say><Gather timeout='3'/><Dial>+14155550100</Dial></Response>";
+/// The place of another one.
+const PLACE: &str = "https://app.example/moved";
 
 /// Something that is asked of a call.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +25,8 @@ pub(crate) enum Asked {
     Unfork,
     /// The caller is to go elsewhere, at once or once somebody answers there.
     Transfer(&'static str),
+    /// The application that has the call is to go on with another document.
+    Redirect,
     /// Keys are to be pressed.
     Press,
 }
@@ -30,7 +38,8 @@ pub(crate) fn plan(world: &mut World, within: Duration) {
             0..2 => Asked::Fork(TrackSet::Both),
             2 => Asked::Fork(TrackSet::Inbound),
             3 => Asked::Fork(TrackSet::Outbound),
-            4..7 => Asked::Unfork,
+            4..6 => Asked::Unfork,
+            6 => Asked::Redirect,
             7 => Asked::Transfer("trunk:a"),
             8 => Asked::Transfer("agent:night"),
             _ => Asked::Press,
@@ -74,10 +83,19 @@ pub(crate) fn ask(world: &mut World, asked: Asked) {
         }
         Asked::Transfer(target) if named => gateway.consult(now, &call, target),
         Asked::Transfer(target) => gateway.transfer(now, &call, CallParty::Caller, target),
+        Asked::Redirect => {
+            let source = match named {
+                true => Source::Text(DOCUMENT.to_owned()),
+                false => Source::Fetch { location: Location::Url(PLACE.to_owned()), method: Method::Post },
+            };
+            let done = gateway.redirect(now, &call, source);
+            world.summary.redirects += u64::from(done.is_ok());
+            done
+        }
         Asked::Press if !may_press => return,
         Asked::Press => gateway.press(now, &call, CallParty::Caller, "12#"),
     };
-    if matches!(asked, Asked::Transfer(_)) && done.is_ok() {
+    if matches!(asked, Asked::Transfer(_) | Asked::Redirect) && done.is_ok() {
         world.sent_elsewhere.insert(number);
     }
     if done == Err(Refused::Internal) {
