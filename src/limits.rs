@@ -450,6 +450,8 @@ pub const APP_DECODED_AT_ONCE: usize = 2;
 pub const APP_SOUNDS_BYTES: usize = 64 << 20;
 /// Head of an answer to a webhook, in bytes.
 pub const WEBHOOK_HEAD_BYTES: usize = 64 << 10;
+/// Documents and sounds of one application that are looked at when the configuration is checked.
+pub const APP_FILES_CHECKED: usize = 500;
 /// Largest document that a webhook may answer with or a file may have, in bytes (Twilio's 64 KB).
 pub const WEBHOOK_DOCUMENT_BYTES: u64 = 64 << 10;
 /// Idle connections that are kept for further webhooks, in all.

@@ -7,7 +7,7 @@ use trunkgate_route::{App, AppDocument, StatusCallback, TargetSpec, TransferRule
 
 use super::code;
 use super::cover::told;
-use super::diagnostic::Findings;
+use super::diagnostic::{Diagnostic, Findings};
 use super::documents::Document;
 use super::draft::{Draft, PlacedApp};
 use super::keys::{self, Around};
@@ -120,8 +120,8 @@ fn read_one<'a>(
         sip_to: read.sip_to,
         ..App::new(text, document)
     };
-    let settings = AppSettings { document: read.file.and_then(|file| file.text) };
-    Some(PlacedApp { app, settings, name: span, webhooks })
+    let (document, speech) = read.file.map(|file| (file.text, file.speech)).unwrap_or_default();
+    Some(PlacedApp { app, settings: AppSettings { document }, name: span, webhooks, speech })
 }
 
 /// Judges keys that need each other, or exclude each other.
@@ -185,6 +185,16 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     }
     own::apps(draft, findings);
     for placed in &draft.apps {
+        if let Some(place) = placed.speech.as_ref().filter(|_| draft.speech_span.is_none()) {
+            findings.add(Diagnostic {
+                code: code::BAD_DOCUMENT.id,
+                is_error: false,
+                message: "<Say> without a [speech]: the text cannot be spoken".to_owned(),
+                span: Some(placed.name.clone()),
+                help: "add [speech] with a program such as espeak-ng, or use <Play>".to_owned(),
+                elsewhere: Some(place.clone()),
+            });
+        }
         let is_it = |target: &TargetSpec| matches!(target, TargetSpec::App(name) if **name == *placed.app.name);
         let by_route = draft.routes.iter().any(|placed| {
             let file = placed.route.file.as_ref();

@@ -1,17 +1,20 @@
-//! Files of TwiML that the configuration names: read when it is loaded, so that a mistake is found by `check` and not by a caller.
+//! Files of TwiML that the configuration names, and those that they name: read when it is loaded, so that a mistake is found by `check`
+//! and not by a caller. A mistake of a file that the configuration names is an error, one further on a warning: it may come later.
 
+use std::collections::{HashSet, VecDeque};
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use trunkgate_twiml::Position;
+use trunkgate_twiml::{Location, Position, Reference, ReferenceKind, references};
 
-use super::code;
+use super::code::{self, Code};
 use super::diagnostic::{Diagnostic, Excerpt, Findings, line_and_column};
 use super::keys::Around;
 use super::section::Value;
 use super::values;
-use crate::limits::WEBHOOK_DOCUMENT_BYTES;
-use crate::system::below::{NotBelow, below};
+use crate::limits::{APP_FILES_CHECKED, AUDIO_FILE_BYTES, WEBHOOK_DOCUMENT_BYTES};
+use crate::system::below::{self, NotBelow, below};
 use crate::system::files;
 
 /// Characters of a line that are shown; more where the mistake is further on.
@@ -21,10 +24,12 @@ const NO_FILE: &str = "use a file below the directory of this configuration: fil
 /// A file of TwiML.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Document {
-    /// Its name, as written.
+    /// Its name in its normal form.
     pub(super) name: String,
     /// What is in it, where it can be used.
     pub(super) text: Option<Arc<str>>,
+    /// The first text that it, or a document that it leads to, has spoken.
+    pub(super) speech: Option<Excerpt>,
 }
 
 /// What is wrong with a document, at its place there; both figures begin at 1.
@@ -37,12 +42,17 @@ struct Fault {
     is_warning: bool,
 }
 
+/// Line and column of a place in a document.
+fn place(at: Position) -> (usize, usize) {
+    let figure = |figure: u32| usize::try_from(figure).unwrap_or(1).max(1);
+    (figure(at.line), figure(at.column))
+}
+
 /// Judges the text of a document. The one place in the configuration that knows what a document may be.
 fn judge_text(text: &str) -> Vec<Fault> {
     let fault = |code: u16, at: Position, what: String, is_warning| {
-        let place = |figure: u32| usize::try_from(figure).unwrap_or(1).max(1);
-        let help = format!("Twilio error {code}");
-        Fault { line: place(at.line), column: place(at.column), what, help, is_warning }
+        let (line, column) = place(at);
+        Fault { line, column, what, help: format!("Twilio error {code}"), is_warning }
     };
     match trunkgate_twiml::parse(text) {
         Err(error) => vec![fault(error.code, error.position, error.message, false)],
@@ -53,34 +63,44 @@ fn judge_text(text: &str) -> Vec<Fault> {
     }
 }
 
-/// Reads a file of TwiML.
+/// Reads a file of TwiML, and looks at those that it leads to.
 pub(super) fn file(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Document> {
-    let name = values::string(key, value, findings)?;
-    let text = read(key, &name, value, around.folder, findings);
-    Some(Document { name, text })
+    let written = values::string(key, value, findings)?;
+    // What has no normal form is an error.
+    let name = below::normal(&written).unwrap_or(written);
+    let (text, faults) = match read(around.folder, &name) {
+        Ok(read) => read,
+        Err((code, what)) => {
+            findings.error(code, value.span(), format!("`{key}`: \"{name}\": {what}"), NO_FILE);
+            return Some(Document { name, text: None, speech: None });
+        }
+    };
+    let is_usable = faults.iter().all(|fault| fault.is_warning);
+    for fault in faults {
+        let place = excerpt(around.folder, &name, &text, (fault.line, fault.column));
+        findings.add(found(key, value, fault, place));
+    }
+    if !is_usable {
+        return Some(Document { name, text: None, speech: None });
+    }
+    let usable = Arc::from(text.as_str());
+    let mut walk = Walk { key, value, folder: around.folder, findings, seen: HashSet::new(), speech: None };
+    walk.documents(Named { name: name.clone(), text });
+    let speech = walk.speech;
+    Some(Document { name, text: Some(usable), speech })
 }
 
-fn read(key: &str, name: &str, value: &Value<'_>, folder: &Path, findings: &mut Findings) -> Option<Arc<str>> {
-    let path = match below(folder, name) {
-        Ok(path) => path,
-        Err(error) => {
-            let code = if matches!(error, NotBelow::System(_)) { code::BAD_FILE } else { code::BAD_VALUE };
-            findings.error(code, value.span(), format!("`{key}`: \"{name}\": {error}"), NO_FILE);
-            return None;
-        }
-    };
-    let bytes = match files::read(&path, WEBHOOK_DOCUMENT_BYTES) {
-        Ok(bytes) if bytes.len() as u64 <= WEBHOOK_DOCUMENT_BYTES => bytes,
-        other => {
-            let what = match other {
-                Ok(_) => format!("more than {} KiB", WEBHOOK_DOCUMENT_BYTES >> 10),
-                Err(error) => error.to_string(),
-            };
-            findings.error(code::BAD_FILE, value.span(), format!("`{key}`: \"{name}\": {what}"), NO_FILE);
-            return None;
-        }
-    };
-    let (text, faults) = match String::from_utf8(bytes) {
+/// Reads a document with what is wrong in it.
+fn read(folder: &Path, name: &str) -> Result<(String, Vec<Fault>), (Code, String)> {
+    let path = below(folder, name).map_err(|error| {
+        let code = if matches!(error, NotBelow::System(_)) { code::BAD_FILE } else { code::BAD_VALUE };
+        (code, error.to_string())
+    })?;
+    let bytes = files::read(&path, WEBHOOK_DOCUMENT_BYTES).map_err(|error| (code::BAD_FILE, error.to_string()))?;
+    if bytes.len() as u64 > WEBHOOK_DOCUMENT_BYTES {
+        return Err((code::BAD_FILE, format!("more than {} KiB", WEBHOOK_DOCUMENT_BYTES >> 10)));
+    }
+    Ok(match String::from_utf8(bytes) {
         Ok(text) => {
             let faults = judge_text(&text);
             (text, faults)
@@ -92,25 +112,115 @@ fn read(key: &str, name: &str, value: &Value<'_>, folder: &Path, findings: &mut 
             let (what, help) = ("the document is not UTF-8".to_owned(), "save the file as UTF-8".to_owned());
             (text, vec![Fault { line, column, what, help, is_warning: false }])
         }
-    };
-    let is_usable = faults.iter().all(|fault| fault.is_warning);
-    for fault in faults {
-        let shown = text.lines().nth(fault.line.saturating_sub(1)).unwrap_or_default();
-        let excerpt = Excerpt {
-            path: folder.join(name),
-            line: fault.line,
-            column: fault.column,
-            width: 1,
-            text: shown.chars().take(SHOWN_CHARS.max(fault.column)).collect(),
-        };
-        findings.add(Diagnostic {
-            code: code::BAD_DOCUMENT.id,
-            is_error: !fault.is_warning,
-            message: format!("`{key}`: {}", fault.what),
-            span: Some(value.span()),
-            help: fault.help,
-            elsewhere: Some(excerpt),
-        });
+    })
+}
+
+/// A place in a document.
+fn excerpt(folder: &Path, name: &str, text: &str, (line, column): (usize, usize)) -> Excerpt {
+    let shown = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+    let text = shown.chars().take(SHOWN_CHARS.max(column)).collect();
+    Excerpt { path: folder.join(name), line, column, width: 1, text }
+}
+
+fn found(key: &str, value: &Value<'_>, fault: Fault, place: Excerpt) -> Diagnostic {
+    Diagnostic {
+        code: code::BAD_DOCUMENT.id,
+        is_error: !fault.is_warning,
+        message: format!("`{key}`: {}", fault.what),
+        span: Some(value.span()),
+        help: fault.help,
+        elsewhere: Some(place),
     }
-    is_usable.then(|| text.into())
+}
+
+/// Follows the names of files in a document, and in those that they lead to: each document and sound once. A name with a parameter in it
+/// (`choice-{{Digits}}.xml`) leads to a file that only a call knows.
+struct Walk<'a, 'v> {
+    key: &'a str,
+    value: &'a Value<'v>,
+    folder: &'a Path,
+    findings: &'a mut Findings,
+    /// What was looked at, by the names of the files.
+    seen: HashSet<ReferenceKind>,
+    speech: Option<Excerpt>,
+}
+
+/// A document, and its name.
+struct Named {
+    name: String,
+    text: String,
+}
+
+impl Walk<'_, '_> {
+    fn documents(&mut self, first: Named) {
+        self.seen.insert(ReferenceKind::Document(first.name.clone()));
+        let mut waiting = VecDeque::from([first]);
+        while let Some(document) = waiting.pop_front() {
+            for Reference { position, kind } in references(&document.text) {
+                if self.speech.is_none() && kind == ReferenceKind::Speech {
+                    self.speech = Some(self.excerpt(&document, position));
+                }
+                waiting.extend(self.look(&document, position, kind));
+            }
+        }
+    }
+
+    /// Looks at what a reference names, once. Returns a document that can be followed.
+    fn look(&mut self, from: &Named, at: Position, kind: ReferenceKind) -> Option<Named> {
+        let (written, as_kind): (_, fn(String) -> ReferenceKind) = match kind {
+            ReferenceKind::Document(written) if written.contains("{{") => return None,
+            ReferenceKind::Document(written) => (written, ReferenceKind::Document),
+            ReferenceKind::Sound(written) => (written, ReferenceKind::Sound),
+            ReferenceKind::Speech => return None,
+        };
+        let found = match Location::File(from.name.clone()).resolve(&written) {
+            Ok(Location::File(name)) => Ok(name),
+            Ok(Location::Url(_) | Location::Inline) => return None,
+            Err(what) => Err(what),
+        };
+        let seen = as_kind(found.clone().unwrap_or(written));
+        if self.seen.len() >= APP_FILES_CHECKED || !self.seen.insert(seen.clone()) {
+            return None;
+        }
+        let looked = match (found, seen) {
+            (Err(what), _) => Err((what, "use a URL, or a file below the directory of the configuration")),
+            (Ok(name), ReferenceKind::Document(_)) => self.document(name).map(Some),
+            (Ok(name), ReferenceKind::Sound(_) | ReferenceKind::Speech) => self.sound(&name).map(|()| None),
+        };
+        looked.unwrap_or_else(|(what, help)| {
+            let place = self.excerpt(from, at);
+            self.warn(place, what, help.to_owned());
+            None
+        })
+    }
+
+    /// Reads a document, and warns of what is wrong in it.
+    fn document(&mut self, name: String) -> Result<Named, (String, &'static str)> {
+        let wrong = |(_, what)| (format!("the document \"{name}\": {what}"), "write that file, or correct its name");
+        let (text, faults) = read(self.folder, &name).map_err(wrong)?;
+        for fault in faults {
+            self.warn(excerpt(self.folder, &name, &text, (fault.line, fault.column)), fault.what, fault.help);
+        }
+        Ok(Named { name, text })
+    }
+
+    fn sound(&self, name: &str) -> Result<(), (String, &'static str)> {
+        let help = "callers hear nothing there: record that file, or correct its name";
+        let wrong = |what: &dyn fmt::Display| (format!("the sound \"{name}\": {what}"), help);
+        let path = below(self.folder, name).map_err(|error| wrong(&error))?;
+        let about = files::open(&path).and_then(|file| file.metadata()).map_err(|error| wrong(&error))?;
+        match about.len() > AUDIO_FILE_BYTES {
+            true => Err(wrong(&format!("more than {} MiB", AUDIO_FILE_BYTES >> 20))),
+            false => Ok(()),
+        }
+    }
+
+    fn excerpt(&self, document: &Named, at: Position) -> Excerpt {
+        excerpt(self.folder, &document.name, &document.text, place(at))
+    }
+
+    fn warn(&mut self, place: Excerpt, what: String, help: String) {
+        let fault = Fault { line: place.line, column: place.column, what, help, is_warning: true };
+        self.findings.add(found(self.key, self.value, fault, place));
+    }
 }

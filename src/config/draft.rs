@@ -7,6 +7,7 @@ use trunkgate_route::{Agent, App, Route, TargetSpec, Trunk};
 use super::apps::AppSettings;
 use super::cdr::Cdr;
 use super::data::DataDirectory;
+use super::diagnostic::Excerpt;
 use super::hep::Hep;
 use super::numbers::PhoneNumber;
 use super::otel::Otel;
@@ -145,6 +146,8 @@ pub(super) struct PlacedApp {
     pub(super) name: Span,
     /// Each of its URLs: the key, the URL, its place.
     pub(super) webhooks: Vec<(&'static str, String, Span)>,
+    /// The first text that its documents have spoken.
+    pub(super) speech: Option<Excerpt>,
 }
 
 /// `[api]` with its places.

@@ -33,9 +33,27 @@ impl fmt::Display for NotBelow {
             NotBelow::Absolute => f.write_str("an absolute path"),
             NotBelow::Upwards => f.write_str("`..` leads out of the directory of the configuration"),
             NotBelow::Link => f.write_str("a symbolic link leads out of the directory of the configuration"),
+            NotBelow::System(error) if error.kind() == io::ErrorKind::NotFound => f.write_str("no such file"),
             NotBelow::System(error) => error.fmt(f),
         }
     }
+}
+
+/// Returns the normal form of a relative name: its parts without `.` and empty ones, so that equal files have equal names.
+///
+/// # Errors
+/// The name leads out of the folder, or says nothing.
+pub(crate) fn normal(name: &str) -> Result<String, NotBelow> {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in Path::new(name).components() {
+        match part {
+            Component::ParentDir => return Err(NotBelow::Upwards),
+            Component::RootDir | Component::Prefix(_) => return Err(NotBelow::Absolute),
+            Component::Normal(part) => parts.extend(part.to_str()),
+            Component::CurDir => {}
+        }
+    }
+    if parts.is_empty() { Err(NotBelow::Empty) } else { Ok(parts.join("/")) }
 }
 
 /// Returns the file that a relative name leads to, with every symbolic link followed.
@@ -43,18 +61,7 @@ impl fmt::Display for NotBelow {
 /// # Errors
 /// The name leads elsewhere, or to nothing.
 pub(crate) fn below(folder: &Path, name: &str) -> Result<PathBuf, NotBelow> {
-    let mut is_empty = true;
-    for part in Path::new(name).components() {
-        match part {
-            Component::ParentDir => return Err(NotBelow::Upwards),
-            Component::RootDir | Component::Prefix(_) => return Err(NotBelow::Absolute),
-            Component::Normal(_) => is_empty = false,
-            Component::CurDir => {}
-        }
-    }
-    if is_empty {
-        return Err(NotBelow::Empty);
-    }
+    let name = normal(name)?;
     // A configuration that is named without a directory.
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let folder = folder.canonicalize().map_err(NotBelow::System)?;
@@ -67,6 +74,15 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+
+    #[test]
+    fn equal_files_have_equal_names() {
+        for (name, expected) in [("a.wav", "a.wav"), ("./a.wav", "a.wav"), ("b//./a.wav", "b/a.wav"), ("./b/c/", "b/c")]
+        {
+            assert_eq!(normal(name).unwrap(), expected, "{name}");
+        }
+        assert!(normal("./..").is_err() && normal("./.").is_err() && normal("/a.wav").is_err());
+    }
 
     #[test]
     fn a_name_stays_below_its_folder() {
@@ -100,7 +116,7 @@ mod tests {
             ("sounds/../a.wav", "`..` leads out of the directory of the configuration"),
             ("out.wav", "a symbolic link leads out of the directory of the configuration"),
             ("up/secret", "a symbolic link leads out of the directory of the configuration"),
-            ("none.wav", "No such file or directory (os error 2)"),
+            ("none.wav", "no such file"),
         ] {
             assert_eq!(found(name).unwrap_err().to_string(), expected, "{name}");
         }

@@ -6,6 +6,7 @@ mod dial;
 mod fields;
 mod gather;
 mod messaging;
+mod references;
 mod ssml;
 mod stream;
 mod transfer;
@@ -23,6 +24,7 @@ pub use dial::{Callback, CallbackEvents, Dial, Header, SipParty, SipUri, Target}
 pub use fields::Method;
 pub use gather::{Gather, Prompt, PromptKind};
 pub use messaging::{MessagingDocument, Reply, ReplyKind, parse_messaging};
+pub use references::{Reference, ReferenceKind, references};
 pub use stream::{Connect, Stream, Tracks};
 pub use transfer::{Redirect, Refer, Reject};
 pub use verb::{Kind, Refused, Verb};

@@ -1,0 +1,76 @@
+//! What a document of a call refers to: further documents, sounds and speech. For tools that look before a call does.
+
+use super::root;
+use crate::problem::Position;
+use crate::xml::Element;
+
+/// A reference of a document, where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// Place of the element.
+    pub position: Position,
+    /// Meaning.
+    pub kind: ReferenceKind,
+}
+
+/// Meaning of a reference.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ReferenceKind {
+    /// A further document, as written.
+    Document(String),
+    /// A sound file, as written.
+    Sound(String),
+    /// A text that is spoken.
+    Speech,
+}
+
+/// Returns the references of a document in their order; none of one that [`parse`](crate::parse) refuses.
+///
+/// ```
+/// use trunkgate_twiml::{ReferenceKind, references};
+///
+/// let found = references("<Response><Play>a.wav</Play>\n<Redirect>b.xml</Redirect></Response>");
+/// assert_eq!(found[0].kind, ReferenceKind::Sound("a.wav".to_owned()));
+/// assert_eq!((&found[1].kind, found[1].position.line), (&ReferenceKind::Document("b.xml".to_owned()), 2));
+/// ```
+pub fn references(text: &str) -> Vec<Reference> {
+    let mut found = Vec::new();
+    if let Ok(root) = root(text) {
+        root.elements().for_each(|verb| of_verb(verb, &mut found));
+    }
+    found
+}
+
+fn of_verb(verb: &Element, found: &mut Vec<Reference>) {
+    match verb.name.as_str() {
+        "Say" | "Play" => of_prompt(verb, found),
+        "Redirect" => document(verb, Some(&verb.text()), found),
+        "Gather" => {
+            verb.elements().for_each(|prompt| of_prompt(prompt, found));
+            document(verb, verb.attribute("action"), found);
+        }
+        "Dial" => {
+            let parties = verb.elements().filter(|noun| matches!(noun.name.as_str(), "Number" | "Sip"));
+            parties.for_each(|party| document(party, party.attribute("url"), found));
+            document(verb, verb.attribute("action"), found);
+        }
+        "Connect" | "Refer" => document(verb, verb.attribute("action"), found),
+        _ => {}
+    }
+}
+
+fn of_prompt(verb: &Element, found: &mut Vec<Reference>) {
+    let kind = match verb.name.as_str() {
+        "Say" => ReferenceKind::Speech,
+        "Play" if verb.attribute("digits").is_none() && !verb.text().is_empty() => ReferenceKind::Sound(verb.text()),
+        _ => return,
+    };
+    found.push(Reference { position: verb.position, kind });
+}
+
+/// Notes a further document; an empty reference is the document itself.
+fn document(element: &Element, reference: Option<&str>, found: &mut Vec<Reference>) {
+    if let Some(reference) = reference.map(str::trim).filter(|reference| !reference.is_empty()) {
+        found.push(Reference { position: element.position, kind: ReferenceKind::Document(reference.to_owned()) });
+    }
+}
