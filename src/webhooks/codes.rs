@@ -9,8 +9,10 @@ const CODES: &[(u32, &str, &str)] = &[
     ),
     (
         11_200,
-        "A document or sound could not be fetched: no answer in time, an HTTP status of 400 or more, or a missing file",
-        "check the application's own log for this request; `trunkgate trace SID` shows the URL, status and body",
+        "A document or sound could not be fetched. From a URL: no answer in time, a status other than 2xx, or an answer that is too \
+         large. From a file: it is missing, cannot be opened, lies outside the directory of the configuration, or is too large",
+        "read the error in `trunkgate trace SID`. Of a URL it has the status and the body: check the application's own log. A file's \
+         name is relative to the document that names it: record or correct it; `trunkgate check` lists files that are missing",
     ),
     (
         11_205,
@@ -42,7 +44,11 @@ const CODES: &[(u32, &str, &str)] = &[
     ),
     (12_102, "The root element is not <Response>", "answer <Response>…</Response>"),
     (12_200, "An element or attribute is unknown, misplaced or not available here", "see docs/twilio-compat.md"),
-    (12_300, "The answer's Content-Type cannot be used", "answer text/xml (or audio for <Play>)"),
+    (
+        12_300,
+        "The Content-Type of a document is neither TwiML nor audio nor text/plain",
+        "answer with Content-Type: text/xml; an error page or JSON in the document's place has another one",
+    ),
     (
         13_201,
         "A verb that may not be used for the called party's document",
@@ -55,12 +61,28 @@ const CODES: &[(u32, &str, &str)] = &[
     (13_252, "A SIP header of <Sip> is incomplete or may not be set", "use X- headers"),
     (13_320, "<Gather> has a nested verb that it cannot have", "use Say, Play or Pause there"),
     (13_326, "<Gather> asks for an input that is not available here", "use input=\"dtmf\""),
+    (
+        13_420,
+        "The file of a <Play> was found and is no sound that can be played: not WAV, MP3, Ogg Vorbis or Ogg Opus, damaged, or longer \
+         than 30 minutes",
+        "convert it (`sox IN -r 8000 -c 1 -b 16 OUT.wav`), or cut it; a URL must lead to the audio itself, not to a page",
+    ),
     (13_430, "`digits` of <Play> is not a string of digits", "use 0-9, *, #, A-D and w"),
-    (13_520, "<Say> has no text", "give a text"),
+    (
+        13_520,
+        "A text of <Say> was not spoken: there is no [speech], its program or service failed or took longer than 10 s, or the text \
+         is empty",
+        "read the error in `trunkgate trace SID`; configure [speech], or play a recording with <Play>",
+    ),
     (13_521, "<Say> has too much text", "use several <Say>"),
     (14_103, "<Message> has neither text nor media", "give a text"),
     (14_109, "A messaging document has too many replies", "answer fewer <Message>"),
     (14_110, "A messaging document has a verb that only calls have, or an unknown one", "use <Message> and <Redirect>"),
+    (
+        31_901,
+        "The media stream of a <Connect> could not be opened",
+        "check that the WebSocket server of its `url` runs and answers in time; `trunkgate trace SID` shows what it answered",
+    ),
 ];
 
 /// Returns what a code means and what to do.
@@ -81,7 +103,7 @@ mod tests {
     #[test]
     fn codes_stand_in_order_and_those_of_our_requests_are_explained() {
         assert!(all().is_sorted());
-        for code in [11_200, 11_205, 11_750, 12_100, 12_300] {
+        for code in [11_200, 11_205, 11_750, 12_100, 12_300, 13_420, 13_520, 31_901] {
             assert!(explain(code).is_some(), "{code}");
         }
     }

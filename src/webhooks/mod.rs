@@ -16,3 +16,5 @@ pub(crate) mod request;
 mod target;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use target::shown as shown_url;

@@ -154,6 +154,11 @@ impl Target {
     }
 }
 
+/// Returns a URL as it may stand in traces and logs.
+pub(crate) fn shown(url: &str) -> String {
+    Target::parse(url).map_or_else(|_| "a malformed URL".to_owned(), |target| target.shown())
+}
+
 /// A URL's text without white space around it. What the parser would leave out inside could mean something else to a reader.
 fn checked(text: &str) -> Result<&str, BadUrl> {
     let text = text.trim();

@@ -167,6 +167,15 @@ impl Rig {
         (status, shown)
     }
 
+    /// The verdict of the call, in the trace and over HTTP.
+    fn verdict(&self) -> String {
+        let trace = self.edge.get(&format!("/v1/calls/{}/trace", self.edge.sid())).1;
+        let trace: serde_json::Value = serde_json::from_str(&trace).unwrap();
+        let verdict = trace["verdict"].as_str().unwrap().to_owned();
+        assert!(self.trace().contains(&verdict), "{verdict}");
+        verdict
+    }
+
     fn trace(&self) -> String {
         self.edge.get(&format!("/v1/calls/{}/trace.txt", self.edge.sid())).1
     }
@@ -307,6 +316,45 @@ fn a_broken_application_is_replaced_by_its_fallback_and_then_by_the_next_target(
     let trace = rig.trace();
     assert!(trace.contains("it is broken") && trace.contains("11200"), "{trace}");
     assert!(rig.edge.metric("trunkgate_webhook_errors_total{app=\"ivr\",code=\"11200\"}") >= 2.0);
+}
+
+#[test]
+fn the_verdict_names_what_the_caller_did_not_hear_and_the_call_goes_on() {
+    let menu = "<Response><Play>sounds/none.wav</Play>\n<Play>page.wav</Play>\n<Say>Hello</Say>\n\
+                <Play>menu.wav</Play><Play>./sounds/none.wav</Play></Response>";
+    let files: [(&str, &[u8]); 3] =
+        [("menu.xml", menu.as_bytes()), ("page.wav", b"<html>Not found</html>"), ("menu.wav", &wav(200))];
+    let rig = Rig::new("[app.menu]\nfile = \"menu.xml\"\n", r#""app:menu""#, &files);
+    rig.invite();
+    rig.answered();
+    rig.hears_the_prompt();
+    rig.hung_up();
+    let verdict = rig.verdict();
+    assert!(verdict.starts_with("Answered by app:menu, ended after "), "{verdict}");
+    let expected = "the application ended the call. The caller did not hear sounds/none.wav: no such file (Play in line 1, error 11200). \
+                    The caller did not hear page.wav: not a WAV, MP3, Ogg Vorbis or Ogg Opus file (Play in line 2, error 13420). \
+                    The caller did not hear a text: no [speech] is configured that could speak it (Say in line 3, error 13520). \
+                    The trace has further errors of the application. Try: `trunkgate help 11200`, `trunkgate help 13420`, `trunkgate help 13520`.";
+    assert!(verdict.ends_with(expected), "{verdict}");
+}
+
+#[test]
+fn the_verdict_names_a_sound_of_a_url_and_the_error_that_the_fallback_made_good() {
+    let application = application(&[("/else", "<Play>/gone.wav?token=secret</Play><Play>/menu.wav</Play>")]);
+    let fallback = format!("fallback_url = \"http://{}/else\"\n", application.address);
+    let rig = Rig::asking(&application, &fallback, r#""app:ivr""#);
+    rig.invite();
+    rig.answered();
+    rig.hears_the_prompt();
+    rig.hung_up();
+    let (verdict, at) = (rig.verdict(), application.address);
+    let error = format!(" Error of the application: start POST: the application answered 500 (http://{at}/voice (");
+    let sound = format!(
+        " (error 11200). The caller did not hear http://{at}/gone.wav?token=***: the application answered 500 (Play in line 1, error 11200). \
+         Try: `trunkgate help 11200`."
+    );
+    assert!(verdict.contains(&error) && verdict.ends_with(&sound), "{verdict}");
+    assert!(rig.trace().contains("it is broken"), "{}", rig.trace());
 }
 
 #[test]

@@ -52,6 +52,15 @@ pub(super) fn refused(purpose: &str, failure: &Failure) -> AppAnswer {
     failed(code, format!("{purpose}: {what}{body}"))
 }
 
+/// A sound that could not be fetched from a URL, which `name` shows.
+pub(super) fn unheard(name: &str, failure: &Failure) -> AppAnswer {
+    let code = u16::try_from(failure.code).unwrap_or(NOT_FETCHED);
+    let body = failure.answer.as_ref().map(|answer| shown(&answer.body)).unwrap_or_default();
+    let further = [told_of(&failure.attempts), body].into_iter().filter(|line| !line.is_empty());
+    let lines: Vec<String> = [format!("{name}: {}", failure.what)].into_iter().chain(further).collect();
+    failed(code, lines.join("\n"))
+}
+
 /// The requests that were made, one try after the other.
 pub(super) fn told_of(attempts: &[Attempt]) -> String {
     let one = |attempt: &Attempt| {

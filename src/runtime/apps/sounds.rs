@@ -1,5 +1,6 @@
 //! Sounds that callers of applications hear: speech and audio files, decoded once for many calls.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 use trunkgate_call::{AppAnswer, AppPlace};
 
-use super::answers::{Settings, failed, refused, told_of};
+use super::answers::{NOT_FETCHED, Settings, failed, told_of, unheard};
 use crate::audio::{self, Most, Use};
 use crate::limits::{
     APP_DECODED_AT_ONCE, APP_SOUNDS_BYTES, AUDIO_FILE_BYTES, PLAY_SECONDS, SAY_SECONDS, SPEECH_AT_ONCE,
@@ -18,9 +19,10 @@ use crate::runtime::speech::{self, Wording};
 use crate::system::below::below;
 use crate::webhooks::client::Client;
 use crate::webhooks::media::{Media, MediaCache, Room, Source};
+use crate::webhooks::shown_url;
 
-/// Twilio's code of a sound that is no audio that can be played.
-const NOT_PLAYABLE: u16 = 12_300;
+/// Twilio's code of a file of Play that is no audio.
+const NOT_PLAYABLE: u16 = 13_420;
 /// Twilio's code of a text that could not be spoken.
 const NOT_SPOKEN: u16 = 13_520;
 
@@ -50,34 +52,28 @@ impl AppSounds {
 
     /// Gets an audio file.
     pub(super) async fn play(&self, settings: Settings, place: AppPlace) -> AppAnswer {
-        let (bytes, told) = match place {
+        let (name, bytes, told) = match place {
             AppPlace::File(name) => {
-                if let Some(sound) = settings.sound {
-                    return AppAnswer::Sound { sound, told: format!("play {name}") };
-                }
-                let folder = settings.folder;
                 let told = format!("play {name}");
-                let read = spawn_blocking(move || {
-                    let path = below(&folder, &name).map_err(|error| format!("{name}: {error}"))?;
-                    audio::read(&path, AUDIO_FILE_BYTES).map_err(|what| format!("{name}: {what}"))
-                });
-                match read.await {
-                    Ok(Ok(bytes)) => (Arc::from(bytes), told),
-                    Ok(Err(what)) => return failed(NOT_PLAYABLE, what),
-                    Err(_) => return failed(NOT_PLAYABLE, "the file cannot be read".to_owned()),
+                if let Some(sound) = settings.sound {
+                    return AppAnswer::Sound { sound, told };
+                }
+                match read(settings.folder, name.clone()).await {
+                    Ok(bytes) => (name, bytes, told),
+                    Err(what) => return failed(NOT_FETCHED, format!("{name}: {what}")),
                 }
             }
-            AppPlace::Url(url) => match self.media.get(&url, &settings.reach, settings.auth_token.as_ref()).await {
-                Ok(media) => {
-                    let told = told_of_media(&media);
-                    (media.bytes, told)
+            AppPlace::Url(url) => {
+                let name = shown_url(&url);
+                match self.media.get(&url, &settings.reach, settings.auth_token.as_ref()).await {
+                    Ok(media) => (name, media.bytes.clone(), told_of_media(&media)),
+                    Err(failure) => return unheard(&name, &failure),
                 }
-                Err(failure) => return refused("play", &failure),
-            },
+            }
         };
         match self.decoded(bytes).await {
             Ok(sound) => AppAnswer::Sound { sound, told },
-            Err(what) => failed(NOT_PLAYABLE, format!("{told}: the sound cannot be played: {what}")),
+            Err(what) => failed(NOT_PLAYABLE, format!("{name}: {what}\n{told}")),
         }
     }
 
@@ -129,6 +125,15 @@ impl AppSounds {
             Err(_) => failed(NOT_SPOKEN, "the text cannot be spoken".to_owned()),
         }
     }
+}
+
+/// Reads a sound file below a folder.
+async fn read(folder: PathBuf, name: String) -> Result<Arc<[u8]>, String> {
+    let read = spawn_blocking(move || {
+        let path = below(&folder, &name).map_err(|error| error.to_string())?;
+        audio::read(&path, AUDIO_FILE_BYTES)
+    });
+    read.await.map_err(|_| "the file cannot be read".to_owned())?.map(Arc::from)
 }
 
 /// The origin of a file that was fetched, as a trace shows it.

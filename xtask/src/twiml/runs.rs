@@ -128,7 +128,9 @@ impl Driver {
             Step::Trace(trace) => {
                 match trace.note {
                     Note::Began => _ = self.run.begun.insert(trace.line),
-                    Note::Warning { code, text } | Note::Error { code, text } => self.run.notes.push((code, text)),
+                    Note::Warning { code, text } | Note::Unheard { code, text } | Note::Error { code, text } => {
+                        self.run.notes.push((code, text));
+                    }
                     Note::Result(_) => {}
                 }
                 Vec::new()

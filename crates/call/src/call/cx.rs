@@ -79,8 +79,8 @@ impl Cx<'_> {
             return;
         }
         let at = self.call.legs.place(leg);
-        let farewell =
-            self.call.story.farewell.as_ref().map(|(from, headers)| self.call.passing(self.edge, headers, *from, leg));
+        let farewell = self.call.story.farewell.as_deref();
+        let farewell = farewell.map(|(from, headers)| self.call.passing(self.edge, headers, *from, leg));
         let leg = &mut self.call.legs[leg];
         leg.enter(LegState::Closing);
         // Only trunks are told why: a bare URI is nobody that we know.

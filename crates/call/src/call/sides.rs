@@ -213,7 +213,7 @@ impl Parts {
         if !cx.call.legs.is_side(leg) {
             return self.bridge.referrer_left(cx, leg);
         }
-        cx.call.story.farewell = Some((leg, headers));
+        cx.call.story.farewell = Some(Box::new((leg, headers)));
         if leg == LegId::CALLER {
             self.end(cx, ReasonSlug::CallerHungUp);
         } else {

@@ -171,7 +171,7 @@ impl Program {
             }
             Input::FetchFailed { id, code, text } => self.fetch_failed(now, id, code, &text),
             Input::Played { id } => self.played(now, id),
-            Input::PlayFailed { id, code, text } => self.play_failed(now, id, Note::Error { code, text }),
+            Input::PlayFailed { id, code, text } => self.play_failed(now, id, Note::Unheard { code, text }),
             Input::Digit(digit) => self.digit(now, digit),
             Input::DialAnswered { id } => self.dial_answered(id),
             Input::DialEnded { id, result } => self.dial_ended(now, id, result),

@@ -281,11 +281,18 @@ pub enum Note {
         /// Description.
         text: String,
     },
+    /// A sound or text cannot be played: what follows it is run.
+    Unheard {
+        /// Twilio's code.
+        code: u16,
+        /// Name of the sound, and what is wrong with it.
+        text: String,
+    },
     /// The document cannot go on.
     Error {
         /// Twilio's code.
         code: u16,
-        /// Purpose, for the trace.
+        /// Description.
         text: String,
     },
 }

@@ -69,7 +69,7 @@ behaviours! {
         assert_eq!(call.played(), ["hangup"]);
         let (call, steps) = Call::begin("<Play>file:///etc/passwd</Play>");
         assert_eq!(steps, ["answer", "hangup"]);
-        call.noted(11100, "skipped");
+        call.noted(11100, "is not an http or https URL");
     }
 
     ["Play@digits"]

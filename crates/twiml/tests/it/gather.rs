@@ -121,7 +121,7 @@ fn a_prompt_that_cannot_be_played_is_passed_over() {
     let failed = Input::PlayFailed { id: call.id(), code: 11200, text: "404".to_owned() };
     assert_eq!(call.input(failed), ["say One"]);
     call.noted(11200, "404");
-    call.noted(11100, "skipped");
+    call.noted(11100, "file:///x: \"file:///x\" is not an http or https URL");
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_trace_names_each_prompt_with_its_line() {
     assert_eq!(call.wait(1_000), ["play https://app.example/ivr/b.wav"]);
     call.digits("1");
     let traces: Vec<(u32, &str, &Note)> = call.traces.iter().map(|one| (one.line, &*one.verb, &one.note)).collect();
-    let unspoken = Note::Error { code: 13520, text: "no voice".to_owned() };
+    let unspoken = Note::Unheard { code: 13520, text: "no voice".to_owned() };
     let first = traces[0].0;
     assert_eq!(
         traces,

@@ -158,7 +158,9 @@ impl Call {
     pub(crate) fn notes(&self) -> Vec<String> {
         let shown = |trace: &Trace| match &trace.note {
             Note::Warning { code, text } => Some(format!("warning {code} line {}: {text}", trace.line)),
-            Note::Error { code, text } => Some(format!("error {code} line {}: {text}", trace.line)),
+            Note::Unheard { code, text } | Note::Error { code, text } => {
+                Some(format!("error {code} line {}: {text}", trace.line))
+            }
             Note::Began | Note::Result(_) => None,
         };
         self.traces.iter().filter_map(shown).collect()

@@ -241,6 +241,7 @@ impl Runner<'_> {
         let detail = code.map(|code| {
             let told = cx.edge.apps.told(&run.app.name, cx.call.legs.sid());
             let told = told.unwrap_or_else(|| format!("error {code}"));
+            cx.call.story.app.get_or_insert_default().flaws.last_is_the_reason();
             cx.call.story.proof = Some((reason, told.as_str().into()));
             format!("{}, {told}", reason.sentence())
         });

@@ -67,6 +67,8 @@ impl Runner<'_> {
         }
         let sid = cx.call.legs.sid().to_owned();
         cx.edge.log(&sid, "answered for an application".to_owned(), None);
+        let app = self.parts.program.as_ref().map(|run| run.app.target().into());
+        cx.call.story.app.get_or_insert_default().answered = app;
         if self.parts.bridge.waits_for_ack(cx.call) {
             cx.edge.decide(cx.now, cx.call.key, "waiting for the caller's ACK with its media address");
             return self.wait_for_caller(cx);
@@ -146,9 +148,11 @@ impl Runner<'_> {
             Note::Began => format!("{verb}{at}"),
             Note::Result(text) => format!("{verb}{at}: {text}"),
             Note::Warning { code, text } => format!("{verb}{at}: warning {code}: {text}"),
-            Note::Error { code, text } => format!("{verb}{at}: error {code}: {text}"),
+            Note::Unheard { code, text } | Note::Error { code, text } => format!("{verb}{at}: error {code}: {text}"),
         };
-        if let Note::Error { code, text } = note {
+        if let Note::Unheard { code, text } | Note::Error { code, text } = note {
+            let is_called = self.parts.program.as_ref().is_some_and(|run| run.is_whispering());
+            cx.call.story.app.get_or_insert_default().flaws.note(trace, is_called);
             if let Some(run) = &self.parts.program {
                 // 112xx are about our request; what the application answered is in the trace alone.
                 let own = if (11_200..11_300).contains(&u32::from(*code)) { text.as_str() } else { "" };

@@ -17,6 +17,7 @@ use trunkgate_story::trace::TraceView;
 use crate::call::legs::headers::Brought;
 use crate::call::search::answer::seen_code;
 use crate::call::shared::Ending;
+use crate::call::story::flaws::Flaws;
 use crate::call::{Call, Search, State};
 
 /// Targets that failed, told with why.
@@ -35,6 +36,8 @@ pub(crate) fn head(Call { shared: call, parts }: &Call) -> TraceView {
 pub(crate) struct Story {
     /// What shows why it ended, or may end, for a reason that does not say all.
     pub(crate) proof: Option<(ReasonSlug, Box<str>)>,
+    /// What its applications did in it.
+    pub(crate) app: Option<Box<AppStory>>,
     /// Whether it was refused before anything was tried, and is kept apart from others.
     pub(crate) is_turned_down: bool,
     /// Targets that failed before they had a leg: their name, why, and how many legs there were by then.
@@ -48,7 +51,7 @@ pub(crate) struct Story {
     /// What it sounds like over time, from the answer on.
     pub(crate) series: Series,
     /// Who hung up, and the headers of that BYE.
-    pub(crate) farewell: Option<(LegId, Brought)>,
+    pub(crate) farewell: Option<Box<(LegId, Brought)>>,
     /// Whether neither side of a call that has ended was heard, in a call too short for the worker's word.
     pub(crate) both_silent: bool,
     /// Whether it is followed by a text message where nobody answers.
@@ -59,8 +62,23 @@ pub(crate) struct Story {
     pub(crate) failed_over: Option<Box<(ReasonSlug, Change)>>,
 }
 
+/// What the applications of a call did in it.
+#[derive(Debug, Default)]
+pub(crate) struct AppStory {
+    /// The one that answered the call.
+    pub(crate) answered: Option<Box<str>>,
+    /// Errors that did not end its part in the call.
+    pub(crate) flaws: Flaws,
+}
+
 /// The verdict.
 pub(crate) fn verdict(call: &Shared, search: &Search) -> String {
+    let flaws = call.story.app.as_ref().map(|app| app.flaws.sentences());
+    format!("{}{}", of_legs(call, search), flaws.unwrap_or_default())
+}
+
+/// What became of the call.
+fn of_legs(call: &Shared, search: &Search) -> String {
     let tried = call.legs.ids().skip(1).filter(|at| !call.legs[*at].listens());
     let tried: Vec<String> = tried.map(|at| call.legs.name_of(at)).collect();
     let failovers = failed(call);
@@ -77,6 +95,9 @@ pub(crate) fn verdict(call: &Shared, search: &Search) -> String {
         }
         (State::Rerouting, Some(by), _) if search.is_consulting() => {
             format!("Answered by {by}, connected until {} answers.{failovers}", waited_for(call, search, &tried))
+        }
+        (State::Rerouting, _, _) if call.is_programmed && search.attempts.is_empty() => {
+            format!("Answered by {}.{failovers}", answered_for(call).unwrap_or("an application"))
         }
         (State::Rerouting, _, _) => {
             format!("The caller is waiting for {}.{failovers}", waited_for(call, search, &tried))
@@ -97,14 +118,18 @@ pub(crate) fn verdict(call: &Shared, search: &Search) -> String {
         (State::Ended, _, Some(ending)) if call.times.answered.is_some() => {
             let seconds = call.talked_seconds().unwrap_or_default();
             let (why, fix) = (why(call, ending.reason), fix(call, ending.reason));
-            format!(
-                "Answered before a target was connected, ended after {seconds:.1} s: {why}.{}{fix}",
-                all_of(&outcomes(call))
-            )
+            let by = answered_for(call).map(|app| format!("by {app}"));
+            let by = by.as_deref().unwrap_or("before a target was connected");
+            format!("Answered {by}, ended after {seconds:.1} s: {why}.{}{fix}", all_of(&outcomes(call)))
         }
         (State::Ended, _, Some(ending)) => not_answered(call, ending),
         (State::Ended, _, None) => String::new(),
     }
+}
+
+/// The application that answered the call.
+fn answered_for(call: &Shared) -> Option<&str> {
+    call.story.app.as_ref()?.answered.as_deref()
 }
 
 /// The leg whose rejection the caller was told, where a call ended for one.

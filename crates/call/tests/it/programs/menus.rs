@@ -146,6 +146,32 @@ fn an_application_that_fails_with_nothing_behind_it_is_503() {
 }
 
 #[test]
+fn the_verdict_names_what_was_not_heard_while_the_call_lives_and_after_its_end() {
+    let mut menu = Menu::answered(
+        "<Play>none.wav</Play>\n<Say>wait</Say><Dial>\n<Number url='/whisper'>+14155550199</Number></Dial>",
+    );
+    let sid = menu.bench.gateway.calls(menu.bench.now)[0].sid.clone();
+    let verdict = |menu: &Menu| menu.bench.gateway.trace(&sid).unwrap().verdict;
+    let text = "https://app.example.com/none.wav: the application answered 404\n404 after 3 ms\nits body".to_owned();
+    menu.answer(AppAnswer::Failed { code: 11_200, text });
+    let unheard = " The caller did not hear https://app.example.com/none.wav: the application answered 404 (Play in line 1, error 11200).";
+    assert_eq!(verdict(&menu), format!("Answered by app:ivr.{unheard} Try: `trunkgate help 11200`."));
+    menu.spoken(1);
+    menu.played();
+    let party = menu.joined();
+    menu.document("<Play>gone.wav</Play><Say>call</Say>");
+    menu.answer(AppAnswer::Failed { code: 13_420, text: "https://app.example.com/gone.wav: no audio".to_owned() });
+    let called =
+        " The called party did not hear https://app.example.com/gone.wav: no audio (Play in line 1, error 13420).";
+    assert!(verdict(&menu).contains(&format!("{unheard}{called}")), "{}", verdict(&menu));
+    hang_up(&mut menu.bench, &mut menu.caller);
+    let bye = menu.bench.expect(PBX, "BYE");
+    menu.bench.receive(PBX, party.respond(&bye, 200, ""));
+    assert!(verdict(&menu).contains(&format!("{unheard}{called}")), "{}", verdict(&menu));
+    menu.ends("caller_hung_up");
+}
+
+#[test]
 fn an_announcement_is_played_before_the_next_target() {
     let mut menu = Menu::of(vec![TargetSpec::Play("closed.wav".into()), to_trunk("backup")]);
     menu.is_answered();

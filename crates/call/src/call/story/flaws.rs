@@ -1,0 +1,112 @@
+//! Errors of a call's application that do not end its part in the call: what a party did not hear, and documents that another one
+//! replaced.
+
+use trunkgate_twiml::{Note, Trace};
+
+/// Errors that the verdict names; it says where further ones are.
+const NAMED: usize = 3;
+
+/// Errors of an application in one call.
+#[derive(Debug, Default)]
+pub(crate) struct Flaws {
+    /// The first ones, each with its code.
+    named: Vec<(Box<str>, u16)>,
+    /// Whether there are others.
+    has_more: bool,
+    /// Whether the last error is the last of `named`.
+    is_last_named: bool,
+}
+
+impl Flaws {
+    /// Notes an error; `is_called`: in the document of a called party. One that is repeated counts once.
+    pub(crate) fn note(&mut self, trace: &Trace, is_called: bool) {
+        let Trace { line, verb, note } = trace;
+        let party = if is_called { "called party" } else { "caller" };
+        let at = if *line == 0 { String::new() } else { format!("{verb} in line {line}, ") };
+        // Further lines are of an answer to a request.
+        let first = |text: &str| text.lines().next().unwrap_or_default().to_owned();
+        let (text, code) = match note {
+            Note::Unheard { code, text } if verb == "Say" => {
+                (format!("The {party} did not hear a text: {} ({at}error {code}).", first(text)), *code)
+            }
+            Note::Unheard { code, text } => {
+                (format!("The {party} did not hear {} ({at}error {code}).", first(text)), *code)
+            }
+            Note::Error { code, text } => {
+                (format!("Error of the application: {} ({at}error {code}).", first(text)), *code)
+            }
+            Note::Began | Note::Result(_) | Note::Warning { .. } => return,
+        };
+        self.is_last_named = false;
+        if self.named.iter().any(|(known, _)| **known == *text) {
+            return;
+        }
+        if self.named.len() < NAMED {
+            self.named.push((text.into(), code));
+            self.is_last_named = true;
+        } else {
+            self.has_more = true;
+        }
+    }
+
+    /// The last error ended the application's part in the call: it is the reason, and not told twice.
+    pub(crate) fn last_is_the_reason(&mut self) {
+        if std::mem::take(&mut self.is_last_named) {
+            self.named.pop();
+        }
+    }
+
+    /// Returns what the verdict says of them, and where they are explained.
+    pub(crate) fn sentences(&self) -> String {
+        let mut told: String = self.named.iter().map(|(text, _)| format!(" {text}")).collect();
+        if self.has_more {
+            told += " The trace has further errors of the application.";
+        }
+        let mut codes: Vec<u16> = self.named.iter().map(|(_, code)| *code).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        let help: Vec<String> = codes.iter().map(|code| format!("`trunkgate help {code}`")).collect();
+        if !help.is_empty() {
+            told += &format!(" Try: {}.", help.join(", "));
+        }
+        told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unheard(name: &str) -> Trace {
+        Trace {
+            line: 2,
+            verb: "Play".to_owned(),
+            note: Note::Unheard { code: 11_200, text: format!("{name}: no such file\nbody") },
+        }
+    }
+
+    #[test]
+    fn each_error_is_named_once_and_only_the_first_ones() {
+        let mut flaws = Flaws::default();
+        assert_eq!(flaws.sentences(), "");
+        flaws.note(&unheard("a.wav"), false);
+        flaws.note(&unheard("a.wav"), false);
+        let first = " The caller did not hear a.wav: no such file (Play in line 2, error 11200).";
+        assert_eq!(flaws.sentences(), format!("{first} Try: `trunkgate help 11200`."));
+        flaws.note(
+            &Trace { line: 0, verb: "Response".to_owned(), note: Note::Error { code: 12_300, text: "x".to_owned() } },
+            true,
+        );
+        let second = " Error of the application: x (error 12300).";
+        assert_eq!(flaws.sentences(), format!("{first}{second} Try: `trunkgate help 11200`, `trunkgate help 12300`."));
+        flaws.last_is_the_reason();
+        assert_eq!(flaws.sentences(), format!("{first} Try: `trunkgate help 11200`."));
+        for name in ["b", "c", "d", "e"] {
+            flaws.note(&unheard(name), true);
+        }
+        assert!(
+            flaws.sentences().contains("The called party did not hear c: ") && !flaws.sentences().contains("hear d")
+        );
+        assert!(flaws.sentences().contains(" The trace has further errors of the application. Try: "));
+    }
+}
