@@ -12,7 +12,7 @@ use crate::support::{Process, config, http, until};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
-use tokio_tungstenite::tungstenite::{Message, accept_hdr};
+use tokio_tungstenite::tungstenite::{Message, accept, accept_hdr};
 use trunkgate_media::agent::{sign, sign_form};
 use trunkgate_media::codec::g711::decode_ulaw;
 use trunkgate_media::rtp::Rtp;
@@ -417,6 +417,31 @@ fn stream(allow_private: bool) {
     rig.hung_up();
     let trace = rig.trace();
     assert_eq!(trace.contains("127.0.0.1 is a loopback address"), !allow_private, "{trace}");
+}
+
+#[test]
+fn a_stream_that_outlives_its_application_is_reported_to_its_end() {
+    let application = application(&[("/stream", "")]);
+    let door = TcpListener::bind("127.0.0.1:0").unwrap();
+    let document = format!(
+        "<Response><Play>menu.wav</Play><Start><Stream url=\"ws://{}/media\" statusCallback=\"http://{}/stream\"/></Start>\
+         <Redirect>none.xml</Redirect></Response>",
+        door.local_addr().unwrap(),
+        application.address
+    );
+    let files: [(&str, &[u8]); 2] = [("menu.xml", document.as_bytes()), ("menu.wav", &wav(200))];
+    let tables = "[app.menu]\nfile = \"menu.xml\"\nallow_private = true\n";
+    let rig = Rig::new(tables, r#""app:menu", "trunk:pbx""#, &files);
+    rig.invite();
+    rig.answered();
+    let _socket = accept(door.accept().unwrap().0).unwrap();
+    let called = rig.pbx_answers();
+    let events = || application.posts().iter().map(|post| parameter(post, "StreamEvent")).collect::<Vec<_>>();
+    until("the stream is reported", || (events() == ["stream-started"]).then_some(()));
+    rig.pbx_hangs_up(&called);
+    rig.hung_up();
+    until("its end is reported", || (events() == ["stream-started", "stream-stopped"]).then_some(()));
+    assert!(rig.verdict().contains("none.xml: no such file"), "{}", rig.verdict());
 }
 
 #[test]

@@ -118,6 +118,7 @@ use crate::call::negotiation::refresh::Asked;
 use crate::call::negotiation::reinvite::Renegotiation;
 use crate::call::negotiation::requests::{HoldCheck, Info};
 use crate::call::operator::Operator;
+use crate::call::program::streams::Streams;
 use crate::call::program::{Dialler, Referrer, Run, Runner, callback as progress_callback, progress, streams};
 use crate::call::search::agents::{Player, Retries};
 use crate::call::search::answer::FinalAnswer;
@@ -300,6 +301,8 @@ pub(crate) struct Parts {
     pub(crate) search: Search,
     /// The application that has the call.
     pub(crate) program: Option<Box<Run>>,
+    /// Streams of applications, also of those that the call has left.
+    pub(crate) streams: Option<Box<Streams>>,
 }
 
 /// The bridge between the legs of a call: what they agree on, the media that flows, and how the sides change.
@@ -422,8 +425,8 @@ impl Parts {
         self.bridge.negotiation.ask_the_owed(cx, &self.search);
         if self.program.is_some() {
             progress::report_progress(self, cx);
-            streams::report_streams(self, cx, false);
         }
+        streams::report_streams(self, cx, false);
         progress_callback::follow(cx);
     }
 

@@ -36,7 +36,6 @@ use trunkgate_twiml::{Location, Loop, Method, Program, Secret, Step};
 use crate::call::controller::Controller;
 use crate::call::program::progress::PartyCall;
 use crate::call::program::refer::Referral;
-use crate::call::program::streams::ProgramStream;
 use crate::call::shared::Shared;
 use crate::call::{CallMedia, Parts};
 
@@ -59,8 +58,6 @@ pub(crate) struct Run {
     pub(crate) side: Option<Side>,
     /// The called party whose document it runs; `None`: it is the caller's.
     pub(crate) called: Option<Called>,
-    /// Streams that it has opened.
-    pub(crate) streams: Vec<ProgramStream>,
     /// A REFER that it waits for.
     pub(crate) referral: Option<Referral>,
     /// The route's caller number, in the place of which a Dial may show another.

@@ -46,7 +46,6 @@ impl Runner<'_> {
             under_way: None,
             side: None,
             called: None,
-            streams: Vec::new(),
             referral: None,
             shown_as: cx.call.facts.shown_as.clone(),
             ring_timeout: cx.call.facts.ring_timeout,
@@ -223,8 +222,8 @@ impl Runner<'_> {
             // A party that was to be screened is not connected unscreened.
             return Dialler::of(self.parts).end_whisper(cx, false);
         }
-        // What the last step has ended is reported while there is a program to report it to.
-        streams::report_streams(self.parts, cx, code.is_none());
+        // What the last step has ended is reported before another program may have a step of its id.
+        streams::report_streams(self.parts, cx, false);
         let Some(run) = self.end_program(cx) else { return };
         let is_announcement = run.is_announcement();
         cx.edge.apps.over(cx.now, &run.app.name, code.is_some());
@@ -271,6 +270,9 @@ impl Runner<'_> {
         cx.disarm(Timer::DialLimit);
         cx.call.is_programmed = false;
         self.parts.bridge.media.end_talk();
+        if let Some(streams) = &mut self.parts.streams {
+            streams.program_over();
+        }
         let run = self.parts.program.take()?;
         cx.call.facts.shown_as.clone_from(&run.shown_as);
         cx.call.facts.ring_timeout = run.ring_timeout;

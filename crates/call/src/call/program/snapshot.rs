@@ -85,7 +85,6 @@ impl RunSnapshot {
             under_way: self.under_way,
             side,
             called: None,
-            streams: Vec::new(),
             referral: None,
             shown_as: None,
             ring_timeout: self.ring_timeout_ms.map(Duration::from_millis),

@@ -14,7 +14,6 @@ use crate::call::State;
 use crate::call::agent::agent_leg::Role;
 use crate::call::controller::Controller;
 use crate::call::legs::leg::LegState;
-use crate::call::program::streams::ProgramStream;
 use crate::call::program::{Dialler, Prompter, Referrer, Runner, Side, Waits};
 use crate::call::search::answer::FinalAnswer;
 use crate::call::shared::{Cx, Next};
@@ -100,8 +99,8 @@ impl Runner<'_> {
     fn connect_stream(&mut self, cx: &mut Cx<'_>, stream: &StreamStep) {
         let Some(run) = &mut self.parts.program else { return };
         run.side = Some(Side::new(stream.id, true));
-        run.streams.push(ProgramStream::connected(stream));
         let agent = Arc::new(agent_of(&run.app, stream));
+        self.parts.streams.get_or_insert_default().add_connected(&run.app, stream);
         self.parts.bridge.media.end_talk();
         self.parts.search.controller = Controller::plan_of(vec![Target::Agent(agent)]);
         self.parts.search_on(cx);
@@ -113,17 +112,15 @@ impl Runner<'_> {
             Tracks::Outbound => TrackSet::Outbound,
             Tracks::Both => TrackSet::Both,
         };
-        let Some(run) = &self.parts.program else { return };
-        let agent = Arc::new(agent_of(&run.app, stream));
+        let Some(app) = self.parts.program.as_ref().map(|run| run.app.clone()) else { return };
+        let agent = Arc::new(agent_of(&app, stream));
         if self.parts.bridge.media.speaks_other_audio(cx.call) {
             return cx.edge.decide(cx.now, cx.call.key, "Stream: the edge cannot decode the codec of the call");
         }
         let part = Role::Listen { tracks, parameters: stream.parameters.clone() };
         match cx.add_agent(&agent, part) {
             Some(leg) => {
-                if let Some(run) = &mut self.parts.program {
-                    run.streams.push(ProgramStream::listening(stream, leg));
-                }
+                self.parts.streams.get_or_insert_default().add_listening(&app, stream, leg);
                 self.parts.bridge.media.tap_caller(cx);
             }
             None => cx.edge.decide(cx.now, cx.call.key, "Stream: the call has too many listeners"),
@@ -131,10 +128,10 @@ impl Runner<'_> {
     }
 
     fn stop_stream(&mut self, cx: &mut Cx<'_>, name: &str) {
-        let streams = self.parts.program.as_ref().map(|run| &run.streams[..]).unwrap_or_default();
         let is_live = |leg: LegId| cx.call.legs[leg].state != LegState::Ended && cx.call.legs[leg].listens();
-        let mut named = streams.iter().filter(|stream| stream.name.as_deref() == Some(name));
-        match named.find_map(|stream| stream.leg.filter(|leg| is_live(*leg))).map(|leg| cx.call.legs[leg].sid.clone()) {
+        let mut named = self.parts.streams.iter().flat_map(|streams| streams.named(name));
+        let live = named.find(|leg| is_live(*leg));
+        match live.map(|leg| cx.call.legs[leg].sid.clone()) {
             Some(sid) => drop(self.parts.bridge.media.end_fork(cx, &sid)),
             None => cx.edge.decide(cx.now, cx.call.key, "Stop: no stream has that name"),
         }

@@ -1,23 +1,35 @@
-//! Streams of a program's caller, and the requests that report them (`statusCallback` of Stream).
+//! Streams that programs of a call have opened, and the requests that report them (`statusCallback` of Stream). One that listens outlives
+//! its program: the application may fail and another target take the call.
+
+use std::sync::Arc;
 
 use trunkgate_resources::app::{AppPlace, DocumentRequest};
 use trunkgate_resources::key::LegId;
+use trunkgate_route::App;
 use trunkgate_story::wall::rfc3339;
 use trunkgate_twiml::{Method, StreamStep};
 
 use crate::call::Parts;
 use crate::call::legs::leg::LegState;
-use crate::call::program::{Run, parameters};
+use crate::call::program::parameters;
 use crate::call::search::attempt::Attempt;
 use crate::call::shared::Cx;
 
-/// A stream that the program has opened.
+/// The streams of a call that are not over.
+#[derive(Debug, Default)]
+pub(crate) struct Streams {
+    list: Vec<Stream>,
+}
+
+/// A stream.
 #[derive(Debug, Clone)]
-pub(crate) struct ProgramStream {
+struct Stream {
+    /// The application that has opened it.
+    app: Arc<App>,
     /// Name to stop it by.
-    pub(crate) name: Option<String>,
+    name: Option<String>,
     /// Its leg; `None` of a connected stream before its socket is asked for.
-    pub(crate) leg: Option<LegId>,
+    leg: Option<LegId>,
     /// Id of the step that waits for it; `None` of one that listens.
     id: Option<u32>,
     receiver: Option<(String, Method)>,
@@ -25,15 +37,47 @@ pub(crate) struct ProgramStream {
     is_over: bool,
 }
 
-impl ProgramStream {
-    /// Makes a stream that listens.
-    pub(crate) fn listening(step: &StreamStep, leg: LegId) -> ProgramStream {
-        ProgramStream { leg: Some(leg), id: None, ..ProgramStream::connected(step) }
+impl Streams {
+    /// Adds a stream that listens.
+    pub(crate) fn add_listening(&mut self, app: &Arc<App>, step: &StreamStep, leg: LegId) {
+        self.list.push(Stream { leg: Some(leg), id: None, ..Stream::connected(app, step) });
     }
 
-    /// Makes a stream that has the caller once it is open.
-    pub(crate) fn connected(step: &StreamStep) -> ProgramStream {
-        ProgramStream {
+    /// Adds a stream that has the caller once it is open.
+    pub(crate) fn add_connected(&mut self, app: &Arc<App>, step: &StreamStep) {
+        self.list.push(Stream::connected(app, step));
+    }
+
+    /// Returns the legs of the streams of a name.
+    pub(crate) fn named(&self, name: &str) -> impl Iterator<Item = LegId> {
+        self.list.iter().filter(move |stream| stream.name.as_deref() == Some(name)).filter_map(|stream| stream.leg)
+    }
+
+    /// A program is over: what it has not begun to open, another program's step of the same id is not.
+    pub(crate) fn program_over(&mut self) {
+        self.list.retain(|stream| stream.leg.is_some());
+    }
+
+    /// Reports what is new of them. `connecting`: the step and the leg of one that is being connected; `ends`: the call is over.
+    fn report(&mut self, cx: &mut Cx<'_>, connecting: Option<(u32, LegId)>, ends: bool) {
+        for stream in &mut self.list {
+            if let Some((id, leg)) = connecting
+                && stream.id == Some(id)
+            {
+                stream.leg = Some(leg);
+            }
+            for event in stream.follow(cx, ends) {
+                report(cx, stream, event);
+            }
+        }
+        self.list.retain(|stream| !stream.is_over);
+    }
+}
+
+impl Stream {
+    fn connected(app: &Arc<App>, step: &StreamStep) -> Stream {
+        Stream {
+            app: app.clone(),
             name: step.name.clone(),
             leg: None,
             id: Some(step.id),
@@ -63,27 +107,17 @@ impl ProgramStream {
     }
 }
 
-/// Reports what is new of the program's streams. `ends`: the call is over.
+/// Reports what is new of a call's streams. `ends`: the call is over.
 pub(crate) fn report_streams(parts: &mut Parts, cx: &mut Cx<'_>, ends: bool) {
+    let Some(streams) = &mut parts.streams else { return };
+    let side = parts.program.as_ref().and_then(|run| run.of_caller().side.as_ref());
+    let connecting = side.filter(|side| side.is_stream).map(|side| side.id);
     let attempt = parts.search.alone().and_then(Attempt::leg);
-    let Some(run) = parts.program.as_mut().map(|run| run.of_caller_mut()) else { return };
-    let connecting = run.side.as_ref().filter(|side| side.is_stream).map(|side| side.id);
-    let mut told = Vec::new();
-    for stream in &mut run.streams {
-        if stream.id.is_some() && stream.id == connecting && attempt.is_some() {
-            stream.leg = attempt;
-        }
-        let events = stream.follow(cx, ends);
-        told.extend(events.into_iter().map(|event| (stream.clone(), event)));
-    }
-    for (stream, event) in told {
-        report(cx, run, &stream, event);
-    }
-    run.streams.retain(|stream| !stream.is_over);
+    streams.report(cx, connecting.zip(attempt), ends);
 }
 
 /// Makes one report.
-fn report(cx: &mut Cx<'_>, run: &Run, stream: &ProgramStream, event: &'static str) {
+fn report(cx: &mut Cx<'_>, stream: &Stream, event: &'static str) {
     let (Some((url, method)), Some(leg)) = (&stream.receiver, stream.leg) else { return };
     let sid = cx.call.legs[leg].agent.as_ref().map(|side| side.stream_sid.clone()).unwrap_or_default();
     let mut named = vec![
@@ -99,5 +133,5 @@ fn report(cx: &mut Cx<'_>, run: &Run, stream: &ProgramStream, event: &'static st
     let parameters = named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let place = AppPlace::Url(url.clone());
     let request = DocumentRequest { place, method: parameters::method(*method), purpose: "stream", parameters };
-    cx.edge.notify_app(cx.call.legs.sid(), &run.app, request);
+    cx.edge.notify_app(cx.call.legs.sid(), &stream.app, request);
 }

@@ -43,7 +43,6 @@ impl Dialler<'_> {
             under_way: None,
             side: None,
             called: Some(Called { parted: Parted { leg, to, wires }, then, outer }),
-            streams: Vec::new(),
             referral: None,
             shown_as: None,
             ring_timeout: None,

@@ -427,6 +427,69 @@ fn a_stream_after_which_the_document_ends_is_reported_to_its_end() {
     menu.ends("app_hung_up");
 }
 
+/// How a stream that outlives its application ends.
+#[derive(Clone, Copy, PartialEq)]
+enum StreamEnds {
+    WithTheCall,
+    ByItself,
+    Lost,
+}
+
+#[test]
+fn a_stream_that_outlives_its_application_is_reported_to_its_end() {
+    let document =
+        "<Start><Stream url='wss://bot.example.com/media' statusCallback='/stream'/></Start><Redirect>/next</Redirect>";
+    let events = |menu: &mut Menu| {
+        let reports = menu.reports();
+        let event = |report: &DocumentRequest| parameter(report, "StreamEvent").unwrap().to_owned();
+        reports.iter().map(event).collect::<Vec<_>>()
+    };
+    for ends in [StreamEnds::WithTheCall, StreamEnds::ByItself, StreamEnds::Lost] {
+        let mut menu = Menu::of(vec![TargetSpec::App("ivr".into()), to_trunk("backup")]);
+        menu.document(&format!("<Say>hello</Say>{document}"));
+        menu.is_answered();
+        menu.spoken(1);
+        menu.played();
+        let (end, _) = menu.bench.asked().into_iter().next_back().unwrap();
+        menu.bench.open(end);
+        assert_eq!(events(&mut menu), ["stream-started"]);
+        menu.answer(AppAnswer::Failed { code: 11_200, text: "503".to_owned() });
+        let party = Dialed::new(BACKUP, menu.bench.expect(BACKUP, "INVITE"));
+        menu.bench.receive(BACKUP, party.answer(200, &answer()));
+        menu.bench.expect(BACKUP, "ACK");
+        assert!(events(&mut menu).is_empty(), "it goes on with the next target");
+        match ends {
+            StreamEnds::WithTheCall => {}
+            StreamEnds::ByItself => menu.bench.news(Event::AgentEnded { end }),
+            StreamEnds::Lost => menu.bench.lose(end, trunkgate_media::agent::Loss::Reset),
+        }
+        let expected: &[&str] = match ends {
+            StreamEnds::WithTheCall => &[],
+            StreamEnds::ByItself => &["stream-stopped"],
+            StreamEnds::Lost => &["stream-error"],
+        };
+        assert_eq!(events(&mut menu), expected);
+        menu.bench.receive(BACKUP, party.request("BYE", 1, ""));
+        menu.bench.expect(BACKUP, "SIP/2.0 200");
+        let bye = menu.bench.expect(CARRIER, "BYE");
+        menu.bench.receive(CARRIER, menu.caller.respond(&bye, 200, ""));
+        let at_the_end: &[&str] = if ends == StreamEnds::WithTheCall { &["stream-stopped"] } else { &[] };
+        assert_eq!(events(&mut menu), at_the_end);
+        menu.ends("callee_hung_up");
+    }
+    // The call ends with the application.
+    let mut menu = Menu::answered(&format!("<Say>hello</Say>{document}"));
+    menu.spoken(1);
+    menu.played();
+    let (end, _) = menu.bench.asked().into_iter().next_back().unwrap();
+    menu.bench.open(end);
+    menu.answer(AppAnswer::Failed { code: 11_200, text: "503".to_owned() });
+    let bye = menu.bench.expect(CARRIER, "BYE");
+    menu.bench.receive(CARRIER, menu.caller.respond(&bye, 200, ""));
+    assert_eq!(events(&mut menu), ["stream-started", "stream-stopped"]);
+    menu.ends("app_failed");
+}
+
 #[test]
 fn streams_are_reported_from_beginning_to_end() {
     let events = |menu: &mut Menu| {
