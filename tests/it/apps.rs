@@ -259,6 +259,33 @@ fn a_program_gives_the_call_another_document_and_then_ends_it() {
 }
 
 #[test]
+fn the_action_of_a_dialled_sip_party_has_what_its_final_answer_says() {
+    let application = application(&[("/after", "<Hangup/>")]);
+    let menu = b"<Response><Redirect>dial.xml</Redirect></Response>";
+    let tables = "[app.menu]\nfile = \"menu.xml\"\nallow_private = true\n";
+    let rig = Rig::new(tables, r#""app:menu""#, &[("menu.xml", menu)]);
+    let (pbx, action) = (rig.pbx.sip.address, application.address);
+    let dial = format!("<Response><Dial action=\"http://{action}/after\"><Sip>sip:desk@{pbx}</Sip></Dial></Response>");
+    std::fs::write(rig.edge.directory.path().join("dial.xml"), dial).unwrap();
+    rig.invite();
+    rig.answered();
+    let (invite, from) = rig.pbx.sip.receive("INVITE ");
+    let busy = rig.pbx.sip.answer_with(&invite, "486 Busy Here", "");
+    let busy = busy.replace("Contact:", "X-Back-At: 14:30\r\nSubject: secret\r\nContact:");
+    rig.pbx.sip.send(from, &busy);
+    rig.pbx.sip.receive("ACK ");
+    rig.hung_up();
+    let posts = application.posts();
+    let sip = form(&posts[0]).into_iter().filter(|(name, _)| name.starts_with("DialSip"));
+    let expected = [
+        ("DialSipCallId", field(&invite, "Call-ID")),
+        ("DialSipResponseCode", "486"),
+        ("DialSipHeader_X-Back-At", "14:30"),
+    ];
+    assert_eq!(sip.collect::<Vec<_>>(), expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+}
+
+#[test]
 fn a_document_in_a_file_speaks_and_leads_to_another_file() {
     let menu = r#"<Response><Say language="de-DE">Guten &amp; Tag</Say><Redirect>later.xml</Redirect></Response>"#;
     let later = "<Response><Play>menu.wav</Play></Response>";

@@ -19,6 +19,8 @@ const fn parameter(name: &'static str, requests: &'static str, state: State) -> 
 
 const COUNTRY: State = Differs("from the number alone; absent where it is no country's");
 
+const ALSO_OF_NUMBERS: State = Differs("also of numbers: every party is called by SIP");
+
 /// Every parameter, in the page's order.
 pub static PARAMETERS: &[ParameterEntry] = &[
     parameter("CallSid", "all", Supported),
@@ -80,11 +82,20 @@ pub static PARAMETERS: &[ParameterEntry] = &[
     parameter("DialCallSid", "after Dial", Supported),
     parameter("DialCallDuration", "after Dial", Supported),
     parameter("DialBridged", "after Dial", Supported),
-    parameter("DialSipResponseCode", "after Dial", Differs("also of numbers")),
     parameter(
-        "DialSipCallId",
+        "DialSipResponseCode",
         "after Dial",
-        NotSupported("the Call-ID of the other leg is not shown; the same holds for DialSipHeader_…"),
+        Differs(
+            "also of numbers; of a party without a final response, the code of the failure: 480 after the ring time-out",
+        ),
+    ),
+    parameter("DialSipCallId", "after Dial", ALSO_OF_NUMBERS),
+    parameter(
+        "DialSipHeader_…",
+        "after Dial",
+        Differs(
+            "`X-…` and `User-to-User` of the final response, unless the trunk's header rules remove them; 32 at most; also of numbers",
+        ),
     ),
     parameter("RecordingUrl", "after Dial", NotSupported("recording is not in this version")),
     parameter("ReferCallStatus", "after Refer", Supported),

@@ -115,7 +115,10 @@ pub static SEMANTICS: &[Semantic] = &[
         "static-files",
         "A static document's URLs may name files of its folder; a document from HTTP never names a file.",
     ),
-    rule("play-failed", "A Play that cannot be fetched or decoded is skipped, with the error in the trace."),
+    rule(
+        "play-failed",
+        "A Play that cannot be fetched or decoded is skipped, with the error in the trace and the verdict.",
+    ),
     rule(
         "refused-by-name",
         "A known verb that is not supported is an application error that names it; an attribute is skipped with a warning.",

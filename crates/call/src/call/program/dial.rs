@@ -279,27 +279,18 @@ impl Dialler<'_> {
     fn side_over(&mut self, cx: &mut Cx<'_>, status: DialStatus, answer: Option<&FinalAnswer>) {
         progress::complete_parties(self.parts, cx, None);
         let Some(run) = &mut self.parts.program else { return };
-        let Some(mut side) = run.side.take() else { return };
+        let Some(side) = run.side.take() else { return };
         cx.call.facts.shown_as.clone_from(&run.shown_as);
         cx.call.facts.ring_timeout = run.ring_timeout;
         self.parts.search.controller = Controller::Done;
         if cx.call.state == State::Rerouting {
             self.parts.bridge.media.stop_playing_to_caller(cx);
         }
-        if side.sid.is_none() {
-            let called = side.parties.iter().rev().find_map(|party| party.call.leg());
-            side.sid = called.map(|leg| cx.call.legs[leg].sid.clone());
-        }
         if side.is_stream {
             let error = side.since.is_none().then_some(STREAM_FAILED);
             return Runner::of(self.parts).tell_program(cx, Input::StreamEnded { id: side.id, error });
         }
-        let mut result = Runner::of(self.parts).result_of(cx, status, &side);
-        let code = if side.since.is_some() { Some(200) } else { answer.map(|answer| answer.code) };
-        let code = code.filter(|_| result.sid.is_some());
-        if let Some(code) = code {
-            result.further.push(trunkgate_twiml::Parameter::new("DialSipResponseCode", code.to_string()));
-        }
+        let result = Runner::of(self.parts).result_of(cx, status, &side, answer.map(|answer| answer.code));
         Runner::of(self.parts).tell_program(cx, Input::DialEnded { id: side.id, result });
     }
 

@@ -7,15 +7,16 @@ use trunkgate_resources::limits::NUMBER_CHARS;
 use trunkgate_route::{Identities, Numbers, WebhookMethod};
 use trunkgate_sip::header::NameAddr;
 use trunkgate_story::numbers::plain;
-use trunkgate_twiml::{Location, Method, Request};
+use trunkgate_twiml::{Location, Method, Parameter, Request};
 
 use crate::call::State;
+use crate::call::legs::leg::Leg;
 use crate::call::program::Parted;
 use crate::call::shared::Shared;
 
 /// Version of Twilio's API that the parameters follow.
 const API_VERSION: &str = "2010-04-01";
-/// Most headers of the caller's INVITE that a request repeats.
+/// Most headers of a message that a request repeats.
 const HEADERS: usize = 32;
 
 /// Makes a document's request; `None` for one without a place, which no program makes. `called`: the party whose document it
@@ -140,9 +141,26 @@ pub(crate) fn of_caller(call: &Shared, edge: &Edge, status: &'static str) -> Vec
         all.extend(forwarded.into_iter().chain(verstat));
     }
     all.push(("SipCallId".to_owned(), caller.sip.call_id.clone()));
-    let headers = call.facts.headers.iter().filter(|(name, _)| is_extension(name)).take(HEADERS);
-    all.extend(headers.map(|(name, value)| (format!("SipHeader_{name}"), value.trim().to_owned())));
+    all.extend(extensions(&call.facts.headers).map(|(name, value)| (format!("SipHeader_{name}"), value)));
     all
+}
+
+/// Returns what the action of a Dial is told of the SIP call of its party: the code of its final answer, and headers of that.
+pub(crate) fn of_dialled(leg: &Leg, code: Option<u16>, extensions: &[(String, String)]) -> Vec<Parameter> {
+    let mut all = Vec::new();
+    if leg.agent.is_some() {
+        return all;
+    }
+    all.push(Parameter::new("DialSipCallId", leg.sip.call_id.clone()));
+    all.extend(code.map(|code| Parameter::new("DialSipResponseCode", code.to_string())));
+    all.extend(extensions.iter().map(|(name, value)| Parameter::new(format!("DialSipHeader_{name}"), value.clone())));
+    all
+}
+
+/// Returns those headers that applications get, [`HEADERS`] at most.
+pub(crate) fn extensions(headers: &[(String, String)]) -> impl Iterator<Item = (String, String)> {
+    let own = headers.iter().filter(|(name, _)| is_extension(name)).take(HEADERS);
+    own.map(|(name, value)| (name.clone(), value.trim().to_owned()))
 }
 
 /// Returns the number that has forwarded the call here last: of Diversion (RFC 5806 §4.1) the first entry, of History-Info

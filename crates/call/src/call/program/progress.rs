@@ -12,6 +12,7 @@ use trunkgate_story::wall::rfc2822;
 use trunkgate_twiml::{DialStatus, StatusCallback};
 
 use crate::call::Parts;
+use crate::call::legs::headers::Brought;
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::program::parameters;
 use crate::call::search::attempt::Attempt;
@@ -47,6 +48,8 @@ pub(crate) struct PartyCall {
     /// Reports that were made.
     reports: u32,
     answered: Option<Instant>,
+    /// Headers of its final answer that the application gets.
+    extensions: Brought,
 }
 
 /// The same of an answered call in plain data.
@@ -56,25 +59,38 @@ pub(crate) struct PartyCallSnapshot {
     receiver: Option<StatusCallback>,
     reports: u32,
     answered_ms: u64,
+    #[serde(default)]
+    extensions: Brought,
 }
 
 impl PartyCall {
     /// Makes the call of a party before its first INVITE.
     pub(crate) fn new(to: String, receiver: Option<StatusCallback>) -> PartyCall {
-        PartyCall { to, receiver, stage: Stage::Planned, leg: None, reports: 0, answered: None }
+        let (stage, extensions) = (Stage::Planned, Brought::new());
+        PartyCall { to, receiver, stage, leg: None, reports: 0, answered: None, extensions }
     }
 
     /// Writes an answered call down; `None` for any other.
     pub(crate) fn snapshot(&self, now: Instant) -> Option<PartyCallSnapshot> {
         let answered = self.answered.filter(|_| self.stage == Stage::Answered)?;
         let answered_ms = u64::try_from(now.saturating_duration_since(answered).as_millis()).unwrap_or(u64::MAX);
-        let (to, receiver) = (self.to.clone(), self.receiver.clone());
-        Some(PartyCallSnapshot { to, receiver, reports: self.reports, answered_ms })
+        let (to, receiver, extensions) = (self.to.clone(), self.receiver.clone(), self.extensions.clone());
+        Some(PartyCallSnapshot { to, receiver, reports: self.reports, answered_ms, extensions })
     }
 
     /// Returns the leg of the last INVITE.
     pub(crate) fn leg(&self) -> Option<LegId> {
         self.leg
+    }
+
+    /// Takes the headers of its final answer.
+    pub(crate) fn take_headers(&mut self, headers: &[(String, String)]) {
+        self.extensions = parameters::extensions(headers).collect();
+    }
+
+    /// Returns those of them that the application gets.
+    pub(crate) fn extensions(&self) -> &[(String, String)] {
+        &self.extensions
     }
 
     /// Takes the leg of an answered call after a restart.
@@ -103,6 +119,7 @@ impl PartyCall {
     /// Takes the next way to the party: its call keeps its sid.
     fn take_leg(&mut self, cx: &mut Cx<'_>, leg: LegId) {
         let Some(before) = self.leg.replace(leg).filter(|before| *before != leg) else { return };
+        self.extensions.clear();
         let sid = cx.call.legs[before].sid.clone();
         let other = std::mem::replace(&mut cx.call.legs[leg].sid, sid);
         cx.call.legs[before].sid = other;
@@ -164,7 +181,8 @@ impl PartyCallSnapshot {
     pub(crate) fn restore(self, now: Instant) -> PartyCall {
         let answered = now.checked_sub(Duration::from_millis(self.answered_ms)).unwrap_or(now);
         let (stage, answered) = (Stage::Answered, Some(answered));
-        PartyCall { to: self.to, receiver: self.receiver, stage, leg: None, reports: self.reports, answered }
+        let PartyCallSnapshot { to, receiver, reports, extensions, .. } = self;
+        PartyCall { to, receiver, stage, leg: None, reports, answered, extensions }
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use trunkgate_resources::app::{AppAnswer, AppWanted};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::io::QueryId;
+use trunkgate_resources::key::LegId;
 use trunkgate_route::{App, AppDocument, TargetSpec};
 use trunkgate_sip::{Answer, ServerId};
 use trunkgate_story::reason::ReasonSlug;
@@ -15,8 +16,9 @@ use crate::call::State;
 use crate::call::controller::{Controller, TargetResult};
 use crate::call::media::dtmf::{Told, told};
 use crate::call::negotiation::requests::Info;
+use crate::call::program::progress::PartyCall;
 use crate::call::program::{
-    Dialler, Prompter, Referrer, Run, Runner, Waits, callback, parameters, place, progress, streams,
+    Dialler, Prompter, Referrer, Run, Runner, Side, Waits, callback, parameters, place, progress, streams,
 };
 use crate::call::search::answer::Failure;
 use crate::call::shared::Cx;
@@ -294,7 +296,7 @@ impl Runner<'_> {
             }
             if let Some(side) = abandoned.filter(|side| !side.is_stream) {
                 let status = if side.since.is_some() { DialStatus::Completed } else { DialStatus::Canceled };
-                let result = self.result_of(cx, status, &side);
+                let result = self.result_of(cx, status, &side, None);
                 if let Some(run) = &mut self.parts.program {
                     run.program.handle_input(time, Input::DialEnded { id: side.id, result });
                 }
@@ -339,9 +341,20 @@ impl Runner<'_> {
         }
     }
 
-    /// Returns the result of a Dial for its action.
-    pub(crate) fn result_of(&self, cx: &Cx<'_>, status: DialStatus, side: &crate::call::program::Side) -> DialResult {
+    /// Returns the result of a Dial for its action. `code`: where the party gave no final answer, that of its failure.
+    pub(crate) fn result_of(&self, cx: &Cx<'_>, status: DialStatus, side: &Side, code: Option<u16>) -> DialResult {
         let duration = side.since.map(|since| cx.now.saturating_duration_since(since));
-        DialResult { status, sid: side.sid.clone(), duration, bridged: side.is_bridged, further: Vec::new() }
+        let sid_of = |leg: LegId| cx.call.legs[leg].sid.as_str();
+        let mut called = side.parties.iter().rev().filter_map(|party| Some((party.call.leg()?, &party.call)));
+        // Without a connected party, the one that was called last.
+        let party = called.find(|(leg, _)| side.sid.as_deref().is_none_or(|sid| sid == sid_of(*leg)));
+        let sid = side.sid.clone().or_else(|| party.map(|(leg, _)| sid_of(leg).to_owned()));
+        let of_party = |(leg, call): (LegId, &PartyCall)| {
+            let said = cx.call.legs[leg].said().map(|said| said.code).or(code);
+            let code = side.since.map(|_| 200).or(said);
+            parameters::of_dialled(&cx.call.legs[leg], code, call.extensions())
+        };
+        let further = party.map(of_party).unwrap_or_default();
+        DialResult { status, sid, duration, bridged: side.is_bridged, further }
     }
 }

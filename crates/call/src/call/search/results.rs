@@ -198,6 +198,7 @@ impl Parts {
         cx.edge.ack(cx.now, dialog);
         cx.call.legs.own_dialog(cx.edge, leg, dialog);
         cx.call.legs[leg].enter(LegState::Answered);
+        self.keep_headers(branch, headers);
         let before = cx.call.enter(State::Answered);
         // A 2xx may leave out what a 18x of its own has said (many do, though RFC 3261 §13.2.1 asks for it).
         let early = self.search.attempt(branch).map(|attempt| &attempt.early);
@@ -243,6 +244,7 @@ impl Parts {
         let words = if detail.is_some() { code.to_string() } else { said.to_string() };
         let caller_id = self.search.attempt(branch).and_then(|attempt| attempt.caller_id.clone());
         cx.call.legs[leg].rejection = Some(Box::new(Rejection { said: said.clone(), caller_id }));
+        self.keep_headers(branch, headers);
         if self.asked_again_without_srtp(cx, branch, leg, code)
             || self.asked_again_without_location(cx, branch, leg, code)
         {
@@ -264,6 +266,14 @@ impl Parts {
         match judgement {
             Judgement::Peer(failure) => self.fail_candidate(cx, branch, with_words(failure)),
             Judgement::Target(result) => self.fail_target(cx, branch, result.map(with_words)),
+        }
+    }
+
+    /// Keeps what a party of a program has sent with its final answer, for the program's application.
+    fn keep_headers(&mut self, branch: Branch, headers: &[(String, String)]) {
+        let side = self.program.as_mut().and_then(|run| run.of_caller_mut().side.as_mut());
+        if let Some(party) = side.and_then(|side| side.parties.get_mut(branch.place())) {
+            party.call.take_headers(headers);
         }
     }
 

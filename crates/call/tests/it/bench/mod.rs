@@ -539,6 +539,10 @@ impl Dialed {
     pub fn answer_with(&self, code: u16, extra: &str) -> String {
         response(&self.peer, &self.invite, code, &self.tag, "", extra)
     }
+    /// An answer with a body and further headers.
+    pub fn answer_as(&self, code: u16, body: &str, extra: &str) -> String {
+        response(&self.peer, &self.invite, code, &self.tag, body, extra)
+    }
     /// A response to a later request.
     pub fn respond(&self, request: &Sent, code: u16, body: &str) -> String {
         response(&self.peer, request, code, &self.tag, body, "")

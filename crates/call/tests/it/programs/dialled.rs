@@ -43,7 +43,7 @@ fn a_party_that_hangs_up_gives_the_caller_back() {
 
 #[test]
 fn a_party_that_is_not_reached_is_a_result_and_the_caller_stays() {
-    for (code, status, further) in [(486, "busy", "486"), (480, "no-answer", "480"), (503, "failed", "500")] {
+    for (code, status, further) in [(486, "busy", "486"), (480, "no-answer", "480"), (503, "failed", "503")] {
         let mut menu = Menu::answered("<Dial action='/after'><Number>+14155550111</Number></Dial>");
         let party = menu.party();
         menu.bench.receive(PBX, party.answer(code, ""));
@@ -59,6 +59,69 @@ fn a_party_that_is_not_reached_is_a_result_and_the_caller_stays() {
 }
 
 #[test]
+fn the_action_is_told_of_the_sip_call_of_its_party() {
+    let sip = |request: &DocumentRequest| {
+        let own = request.parameters.iter().filter(|(name, _)| name.starts_with("DialSip"));
+        own.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
+    };
+    let call_id = |party: &Dialed| format!("DialSipCallId={}", party.invite.header("Call-ID"));
+    let of_dial = "<Dial action='/after'><Number>+14155550111</Number></Dial>";
+    // Headers of the final answer: `X-…` and User-to-User, none of a provisional answer.
+    let mut menu = Menu::answered(of_dial);
+    let party = menu.party();
+    menu.bench.receive(PBX, party.answer_with(180, "X-Early: 1\r\n"));
+    let extra = "X-Room:  blue \r\nSubject: secret\r\nUser-to-User: 6a\r\n";
+    menu.bench.receive(PBX, party.answer_with(486, extra));
+    menu.bench.expect(PBX, "ACK");
+    let rejected = [
+        call_id(&party),
+        "DialSipResponseCode=486".to_owned(),
+        "DialSipHeader_X-Room=blue".to_owned(),
+        "DialSipHeader_User-to-User=6a".to_owned(),
+    ];
+    assert_eq!(sip(&menu.requested()), rejected);
+    // A party that answers.
+    menu.document(of_dial);
+    let party = menu.party();
+    menu.bench.receive(PBX, party.answer_as(200, &answer(), "X-Agent: 7\r\n"));
+    menu.bench.expect(PBX, "ACK");
+    menu.bench.receive(PBX, party.request("BYE", 1, ""));
+    menu.bench.expect(PBX, "SIP/2.0 200");
+    let answered = [call_id(&party), "DialSipResponseCode=200".to_owned(), "DialSipHeader_X-Agent=7".to_owned()];
+    assert_eq!(sip(&menu.requested()), answered);
+    // A caller that hangs up while the party rings: there is no final answer.
+    menu.document(of_dial);
+    let party = menu.party();
+    menu.bench.receive(PBX, party.answer(180, ""));
+    hang_up(&mut menu.bench, &mut menu.caller);
+    let cancel = menu.bench.expect(PBX, "CANCEL");
+    menu.bench.receive(PBX, party.respond(&cancel, 200, ""));
+    menu.bench.receive(PBX, party.answer(487, ""));
+    menu.bench.expect(PBX, "ACK");
+    let last = menu.reports().pop().unwrap();
+    assert_eq!(parameter(&last, "DialCallStatus"), Some("canceled"));
+    assert_eq!(sip(&last), [call_id(&party)]);
+    menu.ends("caller_hung_up");
+}
+
+#[test]
+fn of_two_ways_to_a_party_the_last_one_is_told() {
+    let mut menu = with_backup("<Dial action='/after'>+14155550111</Dial>");
+    let first = menu.party();
+    menu.bench.receive(PBX, first.answer_with(503, "X-Way: 1\r\n"));
+    menu.bench.expect(PBX, "ACK");
+    let second = Dialed::new(BACKUP, menu.bench.expect(BACKUP, "INVITE"));
+    menu.bench.receive(BACKUP, second.answer_with(486, "X-Way: 2\r\n"));
+    menu.bench.expect(BACKUP, "ACK");
+    let request = menu.requested();
+    assert_eq!(parameter(&request, "DialSipCallId"), Some(second.invite.header("Call-ID")));
+    assert_eq!(parameter(&request, "DialSipResponseCode"), Some("486"));
+    assert_eq!(parameter(&request, "DialSipHeader_X-Way"), Some("2"));
+    hang_up(&mut menu.bench, &mut menu.caller);
+    menu.ends("caller_hung_up");
+}
+
+#[test]
 fn ringing_and_talking_time_are_limited() {
     let mut menu = Menu::answered("<Dial timeout='20' action='/after'>+14155550111</Dial>");
     let party = menu.party();
@@ -69,6 +132,7 @@ fn ringing_and_talking_time_are_limited() {
     menu.bench.receive(PBX, party.answer(487, ""));
     menu.bench.expect(PBX, "ACK");
     assert_eq!(parameter(&menu.requested(), "DialCallStatus"), Some("no-answer"));
+    assert_eq!(parameter(&menu.requested(), "DialSipResponseCode"), Some("480"), "of the ring time-out");
     menu.document("<Dial timeLimit='60'>+14155550111</Dial><Say>time is up</Say>");
     let party = menu.joined();
     menu.bench.pass(Duration::from_secs(60));

@@ -53,7 +53,7 @@ fn menu(names: &mut Names) {
     names.note(&[menu.requested()]);
     menu.document("<Dial action='/after'><Number>+14155550111</Number></Dial>");
     let party = menu.party();
-    menu.bench.receive(PBX, party.answer(486, ""));
+    menu.bench.receive(PBX, party.answer_with(486, "X-Why: lunch\r\n"));
     menu.bench.expect(PBX, "ACK");
     names.note(&[menu.requested()]);
     hang_up(&mut menu.bench, &mut menu.caller);
