@@ -139,6 +139,7 @@ impl Driver {
             | Step::Answer
             | Step::StopPlaying { .. }
             | Step::EndDial { .. }
+            | Step::EndStream { .. }
             | Step::StartStream(_)
             | Step::StopStream { .. }
             | Step::Reject(_)
