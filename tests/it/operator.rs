@@ -3,11 +3,16 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
+use std::collections::VecDeque;
+use std::f64::consts::TAU;
+
 use serde_json::json;
 use trunkgate_media::codec::g711::encode_ulaw;
 use trunkgate_media::rtp::Rtp;
 
 use crate::support::calls::{Call, NUMBER, Phone, received, rtp};
+use crate::support::codecs::{Codec, Hearer, Speaker, tone};
+use crate::support::secure::{Media, described as secure, offered};
 use crate::support::{Process, config, until};
 
 /// Sample of the music, and that of the announcement.
@@ -157,4 +162,121 @@ fn a_party_is_connected_with_another_by_a_request() {
     rig.desk.sip.receive("BYE ");
     let legs = rig.edge.json(&format!("/v1/calls/{}", rig.edge.sid()))["legs"].clone();
     assert_eq!((&legs[1]["reason"], &legs[1]["ended_by"]), (&json!("transferred"), &json!("edge")), "{legs}");
+}
+
+/// WAV of a tone, 8 kHz.
+fn wav_of_tone(hz: f64, milliseconds: usize) -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let spec =
+        hound::WavSpec { channels: 1, sample_rate: 8000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
+    let mut wav = hound::WavWriter::new(&mut bytes, spec).unwrap();
+    (0..milliseconds * 8)
+        .for_each(|n| wav.write_sample((8000.0 * (TAU * hz * n as f64 / 8000.0).sin()) as i16).unwrap());
+    wav.finalize().unwrap();
+    bytes.into_inner()
+}
+
+/// Packets by which a party recognizes a tone.
+const WINDOW: usize = 15;
+
+/// A party that speaks and hears one codec, over SRTP or not.
+struct Talker<'a> {
+    media: Media<'a>,
+    codec: Codec,
+    speaker: Speaker,
+    hearer: Hearer,
+    said: usize,
+}
+
+impl<'a> Talker<'a> {
+    fn new(media: Media<'a>, codec: Codec) -> Talker<'a> {
+        Talker { media, codec, speaker: Speaker::new(codec, true), hearer: Hearer::new(codec), said: 0 }
+    }
+    /// Says 20 ms of 500 Hz.
+    fn say(&mut self) {
+        let samples = self.codec.rate_hz() as usize / 50;
+        let payload = self.speaker.say(&tone(self.codec, self.said * samples, samples));
+        self.media.send(&self.codec.packet(self.said, self.codec.number(), &payload));
+        self.said += 1;
+    }
+    /// Decrypts and decodes what comes until it is a loud tone; `before` comes before each packet.
+    fn hears(&mut self, hz: f64, mut before: impl FnMut()) {
+        let mut last = VecDeque::new();
+        until("the tone is heard", || {
+            before();
+            let packet = self.media.receive();
+            let rtp = Rtp::parse(&packet).unwrap();
+            assert_eq!(rtp.payload_type, self.codec.number());
+            last.push_back(self.hearer.hear(&packet[rtp.payload]));
+            if last.len() > WINDOW {
+                last.pop_front();
+            }
+            let samples: Vec<i16> = last.iter().flatten().copied().collect();
+            let (mut re, mut im, mut all) = (0.0, 0.0, 1.0);
+            for (n, sample) in samples.iter().enumerate() {
+                let (angle, sample) = (TAU * hz * n as f64 / f64::from(self.codec.rate_hz()), f64::from(*sample));
+                (re, im, all) = (re + sample * angle.cos(), im + sample * angle.sin(), all + sample * sample);
+            }
+            let is_loud = all / samples.len() as f64 > 4000.0 * 4000.0;
+            let is_tone = 2.0 * (re * re + im * im) / samples.len() as f64 / all > 0.9;
+            (last.len() == WINDOW && is_loud && is_tone).then_some(())
+        });
+    }
+}
+
+/// Each says 500 Hz, and the other one hears it.
+fn talk(near: &mut Talker<'_>, far: &mut Talker<'_>) {
+    far.hears(500.0, || near.say());
+    near.hears(500.0, || far.say());
+}
+
+/// A caller with SRTP and PCMU; the callee has A-law and SRTP with other keys, or Opus and plain RTP. Music and sounds reach each in its
+/// own codec and keys, and the two hear each other again afterwards.
+#[test]
+fn parties_with_other_keys_and_codecs_are_held_played_to_and_talk_again() {
+    for far_codec in [Codec::Pcma, Codec::Opus] {
+        let [caller, callee] = ["127.0.0.2", "127.0.0.5"].map(Phone::new);
+        let is_secure = far_codec == Codec::Pcma;
+        let srtp = if is_secure { "srtp = \"required\"\n" } else { "" };
+        let text = format!(
+            "{}codecs = [\"PCMU\"]\nsrtp = \"required\"\nhold_music = \"music.wav\"\nhold = \"local\"\n\
+             {}codecs = [\"{}\"]\n{srtp}hold_music = \"music.wav\"\nhold = \"local\"\n\
+             [[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n",
+            caller.trunk("carrier"),
+            callee.trunk("pbx"),
+            far_codec.name()
+        );
+        let files = [("music.wav", &wav_of_tone(1000.0, 1000)[..]), ("closed.wav", &wav_of_tone(1500.0, 2000)[..])];
+        let edge = Process::start_with_documents(&config(&text), &files);
+        let sip = edge.address("udp");
+        let offer = secure(&caller, 1, "0", Some((1, 3)), "sendrecv");
+        caller.sip.send(sip, &caller.sip.request_with("INVITE", NUMBER, sip, "keys", (1, ""), &offer));
+        let invite = callee.sip.receive("INVITE ");
+        let answer = match offered(&invite.0).filter(|_| is_secure) {
+            Some((tag, _)) => secure(&callee, 1, "8", Some((tag, 9)), "sendrecv"),
+            None => far_codec.sdp(&callee),
+        };
+        let call = Call::answered(sip, "keys", &caller, invite, (&callee, &answer));
+        let mut near = Talker::new(Media::new(&caller, call.near, Some(3), &call.ok), Codec::Pcmu);
+        let seed = is_secure.then_some(9);
+        let mut far = Talker::new(Media::new(&callee, call.far, seed, &call.invite.0), far_codec);
+        talk(&mut near, &mut far);
+        let sid = edge.sid();
+        let ask = |what: &str, body: &str| edge.ask("POST", &format!("/v1/calls/{sid}/{what}"), body).0;
+        assert_eq!(ask("hold", r#"{"party":"both"}"#), 200);
+        near.hears(1000.0, || ());
+        far.hears(1000.0, || ());
+        assert_eq!(ask("resume", ""), 200);
+        talk(&mut near, &mut far);
+        assert_eq!(ask("play", r#"{"file":"closed.wav","party":"both"}"#), 202);
+        near.hears(1500.0, || ());
+        far.hears(1500.0, || ());
+        let state = || edge.json(&format!("/v1/calls/{sid}"))["state"].clone();
+        until("the sound is over", || (state() == "answered").then_some(()));
+        talk(&mut near, &mut far);
+        for reason in ["auth", "replay"] {
+            assert_eq!(edge.metric(&format!("trunkgate_srtp_errors_total{{reason=\"{reason}\"}}")), 0.0);
+        }
+        call.hang_up(2, &caller, &callee);
+    }
 }
