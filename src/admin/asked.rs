@@ -67,6 +67,7 @@ impl From<Refused> for ApiError {
             | Refused::Changing
             | Refused::Transferring
             | Refused::TooManyTargets
+            | Refused::TooManyHops
             | Refused::NoTelephoneEvent => StatusCode::CONFLICT,
             Refused::UnknownAgent
             | Refused::BadTarget

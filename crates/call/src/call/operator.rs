@@ -209,6 +209,7 @@ impl<'p> Operator<'p> {
             Target::App(_) | Target::Reject(_) | Target::RingAll(_) => return Err(Refused::UnknownTarget),
         };
         self.note(cx, party, waits, &format!("is sent to {text}, as requested"));
+        cx.call.facts.spend_hop();
         let refer =
             Refer { number: called, is_callable: true, replaces: None, referred_by: None, cseq: 0, is_silent: true };
         self.parts.begin_transfer(cx, by, Controller::plan_of(vec![target]), refer);

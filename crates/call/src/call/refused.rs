@@ -42,6 +42,8 @@ pub enum Refused {
     Transferring,
     /// It has been sent on as often as a call may be.
     TooManyTargets,
+    /// Its Max-Forwards does not allow another target.
+    TooManyHops,
     /// What names the target is no target.
     BadTarget,
     /// The agent's `transfer_to` does not have the target.
@@ -81,6 +83,7 @@ impl Refused {
             Refused::Changing => "changing",
             Refused::Transferring => "transferring",
             Refused::TooManyTargets => "too_many_targets",
+            Refused::TooManyHops => "too_many_hops",
             Refused::BadTarget => "bad_target",
             Refused::NotAllowed => "target_not_allowed",
             Refused::ForbiddenAddress => "forbidden_address",
@@ -120,6 +123,7 @@ impl fmt::Display for Refused {
             Refused::Changing => "the session of the call is being changed; try again",
             Refused::Transferring => "the caller is being connected to another target",
             Refused::TooManyTargets => return write!(f, "a call has at most {ATTEMPTS_PER_CALL} targets"),
+            Refused::TooManyHops => "the call has been forwarded too often (its Max-Forwards is 0)",
             Refused::BadTarget => "a target is trunk:NAME[/NUMBER], agent:NAME, sip:URI or sips:URI",
             Refused::NotAllowed => {
                 "the agent may not transfer its caller there: the target is not in its `transfer_to`"

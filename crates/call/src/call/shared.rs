@@ -137,6 +137,13 @@ pub(crate) struct Facts {
     pub(crate) answered_elsewhere: bool,
 }
 
+impl Facts {
+    /// Counts a transfer as one more hop, so that a loop through transfers ends.
+    pub(crate) const fn spend_hop(&mut self) {
+        self.max_forwards = self.max_forwards.saturating_sub(1);
+    }
+}
+
 impl Shared {
     /// Changes where the call stands, and returns where it stood.
     pub(crate) fn enter(&mut self, state: State) -> State {

@@ -427,6 +427,8 @@ impl Parts {
                     format!("transfer to {text}: refused, not in `transfer_to`")
                 } else if refused == Refused::ForbiddenAddress {
                     format!("transfer to {text}: refused, {refused}")
+                } else if refused == Refused::TooManyHops {
+                    format!("transfer to {text}: {refused}")
                 } else {
                     format!("transfer to {text}: unknown target")
                 };
@@ -441,7 +443,7 @@ impl Parts {
                     cx.edge.warn(&sid, line, None);
                 }
                 // It has the caller still, and would wait for nothing.
-                if consults || is_barred {
+                if consults || is_barred || refused == Refused::TooManyHops {
                     cx.tell_agent(leg, text, refused.as_str(), None);
                 }
             }
@@ -476,6 +478,7 @@ impl Parts {
             cx.edge.decide(cx.now, cx.call.key, "the previous transfer is canceled");
             self.search.withdraw_all(cx, &mut self.bridge, ReasonSlug::Transferred);
         }
+        cx.call.facts.spend_hop();
         self.search.controller.put_first(target);
         let Some(text) = consulted else {
             if by == EndedBy::FarEnd {
@@ -520,7 +523,7 @@ impl Parts {
         cx.edge.log(&sid, line, None);
         self.bridge.negotiation.transfers.accept_refer(cx, leg, server, &refer);
         let ring_timeout = plan.ring_timeout;
-        cx.call.facts.max_forwards = cx.call.facts.max_forwards.saturating_sub(1);
+        cx.call.facts.spend_hop();
         cx.call.facts.ring_timeout = ring_timeout;
         cx.call.facts.shown_as = plan.route.caller_id.clone();
         self.begin_transfer(cx, leg, Controller::plan(plan), refer);

@@ -4,8 +4,11 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::bench::agents::to_agent;
 use crate::bench::*;
 use trunkgate_call::limits::EDGES_PER_CALL;
+use trunkgate_call::{CallParty, Refused};
+use trunkgate_media::AgentWish;
 use trunkgate_route::{HeaderPattern, HeaderRules, Trunk};
 
 const HOPS: &str = "X-Trunkgate-Hops";
@@ -102,4 +105,54 @@ fn the_header_goes_on_once() {
     calling(&mut bench, CARRIER, "+14155550100", &format!("X-Other: 1\r\n{}", header("00112233aabbccdd")));
     let onward = bench.expect(PBX, "INVITE");
     assert_eq!((onward.headers(HOPS).len(), onward.headers("X-Other").len()), (1, 1), "{}", onward.text);
+}
+
+/// An answered call whose INVITE came with this Max-Forwards.
+fn answered_with(bench: &mut Bench, max_forwards: u8) -> (Dialing, Dialed) {
+    let mut caller =
+        Dialing { peer: CARRIER.into(), number: "+14155550100".into(), call: 900, cseq: 1, to_tag: String::new() };
+    let hops = format!("Max-Forwards: {max_forwards}\r\n");
+    bench.receive(CARRIER, caller.request("INVITE", &offer(), "").replace("Max-Forwards: 70\r\n", &hops));
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let invite = bench.expect(PBX, "INVITE");
+    assert_eq!(invite.header("Max-Forwards"), (max_forwards - 1).to_string());
+    let callee = Dialed::new(PBX, invite);
+    bench.receive(PBX, callee.answer(200, &answer()));
+    bench.expect(PBX, "ACK");
+    caller.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
+    bench.receive(CARRIER, caller.request("ACK", "", ""));
+    bench.nothing();
+    (caller, callee)
+}
+
+#[test]
+fn a_requested_transfer_is_one_more_hop_and_none_is_left_at_0() {
+    let mut bench = Bench::with(table(usual_trunks(), vec![route(vec![to_trunk("pbx")])]));
+    let (mut caller, callee) = answered_with(&mut bench, 2);
+    let sid = bench.gateway.calls(bench.now)[0].sid.clone();
+    let transfer = |bench: &mut Bench| {
+        let done = bench.gateway.transfer(bench.now, &sid, CallParty::Caller, "trunk:backup/+12125550100");
+        bench.drain();
+        done
+    };
+    assert_eq!(transfer(&mut bench), Ok(()));
+    let invite = bench.expect(BACKUP, "INVITE sip:+12125550100@");
+    assert_eq!(invite.header("Max-Forwards"), "0");
+    let target = Dialed { tag: "target".into(), ..Dialed::new(BACKUP, invite) };
+    bench.receive(BACKUP, target.answer(486, ""));
+    bench.expect(BACKUP, "ACK");
+    assert_eq!(transfer(&mut bench), Err(Refused::TooManyHops));
+    bench.nothing();
+    assert_eq!(bench.gateway.calls(bench.now)[0].state, "answered");
+    bench.bye(&mut caller, &callee);
+    bench.finish();
+}
+
+#[test]
+fn a_transfer_of_an_agent_is_one_more_hop() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk")]);
+    let (_, _, desk) = bench.talking();
+    bench.wish(desk, AgentWish::Transfer("trunk:backup/+14155550199".into()));
+    let invite = bench.expect(BACKUP, "INVITE");
+    assert_eq!(invite.header("Max-Forwards"), "68");
 }

@@ -449,6 +449,7 @@ impl Search {
         };
         match &target {
             Target::Agent(agent) if consults && has_it(agent) => Err(Refused::SameAgent),
+            Target::Trunk { .. } | Target::Uri { .. } if cx.call.facts.max_forwards == 0 => Err(Refused::TooManyHops),
             Target::Agent(_)
             | Target::App(_)
             | Target::Trunk { .. }
