@@ -15,7 +15,6 @@ pub(crate) mod dial;
 pub(crate) mod parameters;
 pub(crate) mod progress;
 pub(crate) mod prompt;
-pub(crate) mod redirect;
 pub(crate) mod refer;
 pub(crate) mod run;
 pub(crate) mod snapshot;
