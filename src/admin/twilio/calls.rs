@@ -20,6 +20,10 @@ const STATUSES: [&str; 8] =
     ["queued", "ringing", "in-progress", "canceled", "completed", "failed", "busy", "no-answer"];
 /// Parameters of an update that this version cannot carry out.
 const LATER: [&str; 5] = ["FallbackUrl", "FallbackMethod", "StatusCallback", "StatusCallbackMethod", "TimeLimit"];
+/// Hexadecimal digits of a SID.
+const SID_DIGITS: usize = 32;
+/// Characters of a date of a call: `2026-11-20T09:00:00.000Z`.
+const DATE_CHARS: usize = 24;
 /// Lists below a call.
 const BELOW: [&str; 9] = [
     "events",
@@ -66,19 +70,26 @@ pub(super) async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<V
     if let Some(status) = filter.status.as_deref().filter(|status| !STATUSES.contains(status)) {
         return Err(Error::bad_request(format!("Status: \"{}\"; known: {}", shown(status), STATUSES.join(", "))));
     }
-    let mut found = Vec::new();
+    let behind = page.behind.as_deref().map(|key| key.split_at_checked(DATE_CHARS).unwrap_or((key, "")));
+    // The newest so far, and those that have not been compared with them.
+    let mut found: Vec<Resource> = Vec::new();
+    let keep_newest = |found: &mut Vec<Resource>| {
+        found.sort_unstable_by(|one, other| other.order().cmp(&one.order()));
+        found.truncate(page.size + 1);
+    };
     cx.handle
         .visit_calls(|call| {
             if filter.may_have(&call) {
-                let behind = page.behind.as_deref();
-                let fits = |one: &Resource| filter.has(one) && behind.is_none_or(|key| one.key().as_str() < key);
+                let fits = |one: &Resource| filter.has(one) && behind.is_none_or(|behind| one.order() < behind);
                 found.extend(Resource::all(&call).filter(fits));
+                if found.len() > 4 * (page.size + 1) {
+                    keep_newest(&mut found);
+                }
             }
             ControlFlow::Continue(())
         })
         .await?;
-    found.sort_by_cached_key(|one| std::cmp::Reverse(one.key()));
-    found.truncate(page.size + 1);
+    keep_newest(&mut found);
     Ok(page.json("calls", found, Resource::key, |one| one.json(cx)))
 }
 
@@ -150,6 +161,10 @@ async fn find(cx: &Asked<'_>, sid: &str) -> Result<Resource, Error> {
         return Ok(Resource { call: Arc::new(call), leg: None });
     }
     let mut found = None;
+    let digits = sid.strip_prefix("CA").filter(|digits| digits.len() == SID_DIGITS);
+    if !digits.is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit())) {
+        return Err(Error::not_found(cx.path));
+    }
     cx.handle
         .visit_calls(|call| {
             found = Resource::all(&call).find(|one| one.sid() == sid);
@@ -195,8 +210,14 @@ impl Resource {
     }
 
     /// What the order of lists goes by: the newest is the greatest.
+    fn order(&self) -> (&str, &str) {
+        (&self.call.started_at, self.sid())
+    }
+
+    /// The same as text.
     fn key(&self) -> String {
-        format!("{}{}", self.call.started_at, self.sid())
+        let (started, sid) = self.order();
+        format!("{started}{sid}")
     }
 
     fn to(&self) -> &str {

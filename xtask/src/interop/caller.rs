@@ -90,6 +90,14 @@ impl Caller {
         Ok(())
     }
 
+    /// Presses a key while a tone is heard: how long it is heard after the key's first packet left.
+    pub(crate) fn cuts_short(&self, key: char, hz: u32) -> anyhow::Result<Duration> {
+        let pressed = Instant::now();
+        self.press(key)?;
+        std::thread::sleep(Duration::from_millis(300));
+        Ok(self.listener.last_of(hz).map_or(Duration::ZERO, |last| last.saturating_duration_since(pressed)))
+    }
+
     /// Waits until the edge hangs up.
     pub(crate) fn is_hung_up_on(&self) -> anyhow::Result<()> {
         self.phone.expect_bye()
@@ -104,14 +112,22 @@ impl Caller {
 /// Keeps the audio of PCMU that comes to a socket, from its start until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    heard: Arc<Mutex<Vec<f64>>>,
+    heard: Arc<Mutex<Heard>>,
     over: Arc<AtomicBool>,
+}
+
+/// Audio with the times at which it came.
+#[derive(Debug, Default)]
+struct Heard {
+    samples: Vec<f64>,
+    /// Each packet: when it came, and the samples before it.
+    packets: Vec<(Instant, usize)>,
 }
 
 impl Listener {
     /// Begins to listen to a socket that has a read timeout.
     pub(crate) fn start(socket: &UdpSocket) -> anyhow::Result<Listener> {
-        let (heard, over) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let (heard, over) = (Arc::<Mutex<Heard>>::default(), Arc::new(AtomicBool::new(false)));
         let (socket, kept, ends) = (socket.try_clone()?, Arc::clone(&heard), Arc::clone(&over));
         std::thread::spawn(move || listen(&socket, &kept, &ends));
         Ok(Listener { heard, over })
@@ -119,19 +135,32 @@ impl Listener {
 
     /// The samples heard so far.
     pub(crate) fn samples(&self) -> Vec<f64> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).samples.clone()
     }
 
     /// The number of samples heard so far.
     fn mark(&self) -> usize {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).samples.len()
     }
 
     /// Whether a tone was heard after a mark.
     fn has_heard(&self, hz: u32, since: usize) -> bool {
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        let tones = heard.get(since..).unwrap_or_default().windows(PIECE).step_by(PIECE / 4);
+        let tones = heard.samples.get(since..).unwrap_or_default().windows(PIECE).step_by(PIECE / 4);
         tones.map(|piece| rtp::fit(piece, hz, rtp::SAMPLE_RATE)).any(|(level, snr)| level > 2_000.0 && snr > SNR_DB)
+    }
+}
+
+impl Listener {
+    /// When the last packet with a tone came.
+    fn last_of(&self, hz: u32) -> Option<Instant> {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let ends = heard.packets.iter().skip(1).map(|(_, at)| *at).chain([heard.samples.len()]);
+        let with_it = heard.packets.iter().zip(ends).filter_map(|((came, from), to)| {
+            let (level, snr) = rtp::fit(heard.samples.get(*from..to)?, hz, rtp::SAMPLE_RATE);
+            (level > 2_000.0 && snr > SNR_DB / 2.0).then_some(*came)
+        });
+        with_it.last()
     }
 }
 
@@ -141,7 +170,7 @@ impl Drop for Listener {
     }
 }
 
-fn listen(socket: &UdpSocket, heard: &Mutex<Vec<f64>>, over: &AtomicBool) {
+fn listen(socket: &UdpSocket, heard: &Mutex<Heard>, over: &AtomicBool) {
     let mut buffer = [0; 2_048];
     while !over.load(Ordering::Relaxed) {
         let Ok(length) = socket.recv(&mut buffer) else { continue };
@@ -149,7 +178,11 @@ fn listen(socket: &UdpSocket, heard: &Mutex<Vec<f64>>, over: &AtomicBool) {
         if packet.get(1).is_some_and(|kind| kind & 0x7f == 0)
             && let Some((_, payload)) = rtp::read(packet)
         {
-            heard.lock().unwrap_or_else(PoisonError::into_inner).extend(payload.iter().copied().map(rtp::linear));
+            let came = Instant::now();
+            let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = heard.samples.len();
+            heard.packets.push((came, before));
+            heard.samples.extend(payload.iter().copied().map(rtp::linear));
         }
     }
 }

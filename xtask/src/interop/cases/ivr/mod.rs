@@ -13,7 +13,7 @@ use anyhow::{Context as _, bail, ensure};
 use crate::interop::Setting;
 use crate::interop::applications::{Application, Bench, TOKEN};
 use crate::interop::baresip::{Baresip, Setup, wav};
-use crate::interop::caller::Listener;
+use crate::interop::caller::{Caller, Listener};
 use crate::interop::raw::tone_frame;
 use crate::interop::rtp;
 use crate::interop::sipp::{CARRIER, Calls};
@@ -27,6 +27,9 @@ const PHONE_HZ: u32 = 350;
 /// Ports from SIPp's own media port to the one that it offers, where its audio is received.
 const OFFSET: u16 = 100;
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Callers who cut the menu short, and how long it may be heard after their key: 40 ms, and the packet that had left.
+const INTERRUPTED: usize = 10;
+const BARGE_IN: Duration = Duration::from_millis(60);
 /// How long a prompt is heard, in milliseconds: whole, whole five times, and cut short by a key.
 const WHOLE: RangeInclusive<u32> = 800..=1_100;
 const FIVE_TIMES: RangeInclusive<u32> = 4_500..=5_200;
@@ -58,7 +61,8 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let ivr = Ivr { bench, application: menu };
     std::thread::scope(|scope| {
         let silent = scope.spawn(|| ivr.silent());
-        let figures = [ivr.sipp().context("SIPp")?, ivr.baresip().context("baresip")?];
+        let figures =
+            [ivr.sipp().context("SIPp")?, ivr.baresip().context("baresip")?, ivr.barge_in().context("barge-in")?];
         let silent = silent.join().map_err(|_| anyhow::anyhow!("a caller panicked"))?.context("silent SIPp")?;
         Ok(format!("{silent}; {}", figures.join("; ")))
     })
@@ -121,6 +125,27 @@ impl Ivr {
         let steps = ["/voice", "/key 1", "/dialled no-answer", "/voice", "/key 1", "/whisper", "/dialled completed"];
         self.is_asked("alice", &steps)?;
         Ok("baresip: no answer leads back to the menu, then whisper, both heard".to_owned())
+    }
+
+    /// Callers press a key in the middle of the menu: it stops at once.
+    fn barge_in(&self) -> anyhow::Result<String> {
+        let spoken = self.bench.speech.all()?;
+        let menu = spoken.iter().find(|one| one.text.starts_with(PROMPTS[0])).context("the menu was not spoken")?.hz;
+        let mut after = Vec::new();
+        for _ in 0..INTERRUPTED {
+            let caller = Caller::call(self.bench.edge.udp, NUMBER)?;
+            caller.hears(menu, 0)?;
+            after.push(caller.cuts_short('9', menu)?);
+            caller.hang_up()?;
+        }
+        after.sort_unstable();
+        let (Some(median), Some(most)) = (after.get(INTERRUPTED / 2), after.last()) else { bail!("no caller") };
+        ensure!(*most <= BARGE_IN, "the menu is heard {} ms after the key", most.as_millis());
+        Ok(format!(
+            "{INTERRUPTED} callers cut the menu short: it is heard {} ms after the first packet of the key (median), {} ms at most",
+            median.as_millis(),
+            most.as_millis()
+        ))
     }
 
     fn called_by_baresip(&self, phone: &Baresip) -> anyhow::Result<Vec<f64>> {
