@@ -129,12 +129,10 @@ impl Ivr {
 
     /// Callers press a key in the middle of the menu: it stops at once.
     fn barge_in(&self) -> anyhow::Result<String> {
-        let spoken = self.bench.speech.all()?;
-        let menu = spoken.iter().find(|one| one.text.starts_with(PROMPTS[0])).context("the menu was not spoken")?.hz;
         let mut after = Vec::new();
         for _ in 0..INTERRUPTED {
             let caller = Caller::call(self.bench.edge.udp, NUMBER)?;
-            caller.hears(menu, 0)?;
+            let menu = self.hears_menu(&caller)?;
             after.push(caller.cuts_short('9', menu)?);
             caller.hang_up()?;
         }
@@ -146,6 +144,20 @@ impl Ivr {
             median.as_millis(),
             most.as_millis()
         ))
+    }
+
+    /// Waits until a caller hears the menu, and returns its tone: callers that came at once had it spoken twice.
+    fn hears_menu(&self, caller: &Caller) -> anyhow::Result<u32> {
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
+            let spoken = self.bench.speech.all()?;
+            let mut menus = spoken.iter().filter(|one| one.text.starts_with(PROMPTS[0])).map(|one| one.hz);
+            if let Some(hz) = menus.find(|hz| caller.has_heard(*hz, 0)) {
+                return Ok(hz);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        bail!("the menu is not heard")
     }
 
     fn called_by_baresip(&self, phone: &Baresip) -> anyhow::Result<Vec<f64>> {
