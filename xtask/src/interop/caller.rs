@@ -95,7 +95,8 @@ impl Caller {
         let pressed = Instant::now();
         self.press(key)?;
         std::thread::sleep(Duration::from_millis(300));
-        Ok(self.listener.last_of(hz).map_or(Duration::ZERO, |last| last.saturating_duration_since(pressed)))
+        let last = self.listener.last_of(hz).with_context(|| format!("no packet has {hz} Hz"))?;
+        Ok(last.saturating_duration_since(pressed))
     }
 
     /// Waits until the edge hangs up.
