@@ -23,12 +23,12 @@ pub(super) fn sid(number: &PhoneNumber) -> String {
 pub(super) fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
     let page = Page::take(&cx.uri("IncomingPhoneNumbers"), cx.query, &mut parameters)?;
     // Part of a number, with * for any digit; a whole one in any form.
-    let number = parameters.take("PhoneNumber");
+    let number = parameters.take("PhoneNumber").map(|part| (cx.number(&part), part));
     let name = parameters.take("FriendlyName");
     parameters.finish()?;
     cx.config(|config| {
         let wanted = |one: &&PhoneNumber| {
-            number.as_deref().is_none_or(|part| has(&one.number, part) || cx.number(part) == one.number)
+            number.as_ref().is_none_or(|(whole, part)| has(&one.number, part) || *whole == one.number)
                 && name.as_deref().is_none_or(|name| name == friendly(one))
         };
         let mut found: Vec<&PhoneNumber> = config.numbers.iter().filter(wanted).collect();
