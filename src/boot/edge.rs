@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use rand::TryRng;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use trunkgate_call::trace::TraceItem;
 use trunkgate_call::{Addressing, AppQuestion, Gateway, GatewayConfig, Input, Interfaces};
 use trunkgate_route::Table;
 
@@ -296,7 +297,9 @@ fn start_texts(texts: SmsThread, store: Store, handle: &Handle) -> io::Result<Jo
     // Where the loop has too much to do, the log alone has it.
     let note = Box::new(move |call: &str, text: String| {
         let sid = call.to_owned();
-        let _ = orders.try_send(Order::Act(Box::new(move |gateway: &mut Gateway, now| gateway.note(now, &sid, &text))));
+        let _ = orders.try_send(Order::Act(Box::new(move |gateway: &mut Gateway, now| {
+            gateway.note(now, &sid, TraceItem::decision(text));
+        })));
     });
     texts.start(store, settings.0, settings.1, Arc::clone(&handle.shared.sms), note)
 }

@@ -42,11 +42,15 @@ pub(super) fn read<'a>(
     PlacedApi { api, connect: places, has_auth_token: token.is_some() }
 }
 
-/// `AC` and the first half of the SHA-256 of `trunkgate` and the edge's name, in hex.
 fn default_sid(edge: &str) -> String {
-    let digest = Sha256::new().chain_update("trunkgate").chain_update(edge).finalize();
-    let digits: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    format!("AC{digits}")
+    stable_sid("AC", &format!("trunkgate{edge}"))
+}
+
+/// Returns a SID of something that is no call: the two letters of its kind, and the first half of the SHA-256 of what
+/// identifies it, in hex. A restart does not change it.
+pub(crate) fn stable_sid(kind: &str, what: &str) -> String {
+    let digits: String = Sha256::digest(what).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("{kind}{digits}")
 }
 
 /// Trunks through which calls leave, in order; the called number is the call's own.

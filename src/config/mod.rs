@@ -60,6 +60,7 @@ mod types;
 mod values;
 mod webhook_url;
 
+pub(crate) use api::stable_sid;
 pub use apps::AppSettings;
 pub(crate) use cdr::CDR_HELP;
 pub use cdr::{Cdr, CdrFile, CdrFormat, CdrUrl, Keep};

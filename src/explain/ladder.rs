@@ -199,7 +199,7 @@ fn line_of(entry: &TraceEntry, columns: &Columns, names: &[String]) -> Line {
             };
             (Mark::Arrow { leg: *leg, received: *received, text: text.clone(), media: None }, remark)
         }
-        TraceItem::Decision { text } => (Mark::None, text.clone()),
+        TraceItem::Decision { text } | TraceItem::Webhook { text, .. } => (Mark::None, text.clone()),
         TraceItem::Media { leg, text } => (Mark::None, named(*leg, text)),
         TraceItem::Agent { leg, text } => (Mark::Dot(*leg), named(*leg, text)),
     };

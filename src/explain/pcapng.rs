@@ -76,7 +76,7 @@ pub(crate) fn file(capture: &Capture, edge: &str) -> Vec<u8> {
                 write_packet(&mut out, at_us, &packet, *received, &comments);
             }
             (TraceItem::Message { .. }, None) => {}
-            (TraceItem::Decision { text }, _) => before.push(text.clone()),
+            (TraceItem::Decision { text } | TraceItem::Webhook { text, .. }, _) => before.push(text.clone()),
             (TraceItem::Agent { leg, text } | TraceItem::Media { leg, text }, _) => {
                 before.push(format!("{}: {text}", trace.legs.get(*leg).map_or("", String::as_str)));
             }

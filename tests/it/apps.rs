@@ -212,7 +212,7 @@ fn a_web_application_plays_a_menu_takes_a_digit_and_dials() {
     assert_eq!(parameter(after, "DialCallStatus"), "completed");
     assert_eq!(parameter(of("/status"), "CallStatus"), "completed");
     let trace = rig.trace();
-    for line in ["Gather", "Play", "Dial", "/menu", "200 after", "play (audio/wav"] {
+    for line in ["Gather", "Play", "Dial", "/menu", "200 after", "play GET", "\naudio/wav, "] {
         assert!(trace.contains(line), "no {line} in {trace}");
     }
     assert!(!trace.contains("tenant=7") && !trace.contains("Digits=5"), "{trace}");

@@ -22,7 +22,7 @@ pub use trunkgate_resources::{addressing, io, limits, metrics};
 pub use trunkgate_story::change::{Change, Happening};
 pub use trunkgate_story::sampled::{LegTimes, SampledCall, Sampling};
 pub use trunkgate_story::sms::{Sms, SmsNews};
-pub use trunkgate_story::wall::Step;
+pub use trunkgate_story::wall::{Step, rfc2822};
 pub use trunkgate_story::{CallRecord, CallView, LegView, OUR_ADDRESS, ReasonSlug, UNSENT};
 pub use trunkgate_story::{captured, change, diagnosis, sampled};
 pub use trunkgate_story::{last_hour, messages, numbers, reason, sentence, status, trace, turns, unsent, view};

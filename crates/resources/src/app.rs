@@ -90,14 +90,14 @@ pub enum AppAnswer {
         content_type: Option<String>,
         /// The body.
         body: Vec<u8>,
-        /// What happened, for the trace: status, bytes, milliseconds.
+        /// Its origin, for the trace; empty: the trace has the request.
         told: String,
     },
     /// A sound.
     Sound {
         /// μ-law at 8 kHz.
         sound: Arc<[u8]>,
-        /// Its origin, for the trace; empty: nothing is shown.
+        /// The same.
         told: String,
     },
     /// Neither.

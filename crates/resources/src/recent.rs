@@ -5,7 +5,6 @@ use std::iter;
 use std::sync::Arc;
 use std::time::Instant;
 
-use trunkgate_story::redact;
 use trunkgate_story::series::Kept;
 use trunkgate_story::trace::{Trace, TraceItem, TraceView};
 use trunkgate_story::view::CallView;
@@ -108,11 +107,11 @@ impl Recent {
         all.map(|(_, ended)| ended.trace.message_bytes()).sum()
     }
     /// Adds what has become known of a call since its end.
-    pub fn note(&mut self, now: Instant, sid: &str, text: &str) {
+    pub fn note(&mut self, now: Instant, sid: &str, item: &TraceItem) {
         if let Some(Ended { trace, .. }) = self.traces.find_mut(sid)
             && trace.count() < TRACE_ENTRIES
         {
-            trace.push(now, &TraceItem::Decision { text: redact::addresses(text.to_owned()) }, None);
+            trace.push(now, item, None);
         }
     }
     /// Adds a call's quality over time.

@@ -43,6 +43,16 @@ pub struct CallView {
     pub legs: Vec<LegView>,
 }
 
+/// Returns Twilio's word for a call that ended without an answer, of its outcome and its final SIP status code.
+pub fn status_of_unanswered(outcome: Option<&str>, code: Option<u16>) -> &'static str {
+    match (outcome, code) {
+        (_, Some(486 | 600)) | (Some("busy"), _) => "busy",
+        (Some("canceled"), _) => "canceled",
+        (Some("no_answer"), _) => "no-answer",
+        _ => "failed",
+    }
+}
+
 /// A leg.
 #[derive(Debug, Clone, Serialize)]
 pub struct LegView {

@@ -7,6 +7,7 @@ import { BAD_FLAGS, flags, result } from './calls.js';
 import { ladder } from './ladder.js';
 import { mediaMap } from './media.js';
 import { plot, timeAxis } from './plot.js';
+import { webhooks } from './webhooks.js';
 
 const DOWNLOADS = [['trace.txt', 'Ladder as text'], ['trace.svg', 'Ladder as SVG'], ['trace.pcapng', 'Messages as pcapng'], ['trace', 'Trace as JSON'], ['quality.csv', 'Quality as CSV']];
 
@@ -135,6 +136,19 @@ function ladderPart(node) {
   };
 }
 
+/** The webhooks of a call in a node of a section that is hidden while there are none; unchanged ones are left alone. */
+function webhooksPart(part, node) {
+  let drawn = '';
+  return (trace) => {
+    const all = webhooks(trace);
+    const print = `${trace ? trace.entries.length + trace.dropped : 0} ${numbersAreMasked()}`;
+    if (print === drawn) return;
+    drawn = print;
+    part.hidden = !all;
+    swap(node, all);
+  };
+}
+
 /** The routing of a call by the current routes in a node; the edge is asked once. */
 function routingPart(node) {
   let route = null;
@@ -165,11 +179,13 @@ async function downloads(node, path, sid) {
 
 export function callPage(main, sid) {
   const path = `/v1/calls/${encodeURIComponent(sid)}`;
-  const parts = Object.fromEntries(['head', 'ladder', 'media', 'turns', 'quality', 'why', 'legs', 'downloads'].map((name) => [name, h('div', {})]));
+  const parts = Object.fromEntries(['head', 'ladder', 'media', 'turns', 'quality', 'why', 'legs', 'webhooks', 'downloads'].map((name) => [name, h('div', {})]));
   const response = section('Response time', parts.turns);
   response.hidden = true;
+  const requests = section('Webhooks', parts.webhooks);
+  requests.hidden = true;
   response.title = 'From the end of the caller\'s speech to the first audio of the agent';
-  const about = h('div', {}, section('Ladder', parts.ladder), section('Media map', parts.media), response, section('Quality', parts.quality), section('Routing', parts.why),
+  const about = h('div', {}, section('Ladder', parts.ladder), requests, section('Media map', parts.media), response, section('Quality', parts.quality), section('Routing', parts.why),
     section('Legs', parts.legs), section('Downloads', parts.downloads));
   main.append(h('p', { class: 'crumbs' }, h('a', { href: '#/calls' }, 'Calls')), parts.head, about);
   const act = {
@@ -187,6 +203,7 @@ export function callPage(main, sid) {
   };
   const axis = timeAxis();
   const showLadder = ladderPart(parts.ladder);
+  const showRequests = webhooksPart(requests, parts.webhooks);
   const showRouting = routingPart(parts.why);
   let done = false;
   let offered = false;
@@ -212,6 +229,7 @@ export function callPage(main, sid) {
       swap(parts.head, head(call, trace, act));
       showLadder(trace);
       swap(parts.media, mediaMap(call));
+      showRequests(trace);
       const answered = turns(call);
       response.hidden = !answered;
       swap(parts.turns, answered);

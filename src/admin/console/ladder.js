@@ -28,6 +28,8 @@ function cut(text, most) {
 /** Returns the remark beside a row, without its fix, which the verdict shows. */
 function remark(trace, entry) {
   if (entry.kind === 'message') return masked(entry.note);
+  // The section Webhooks has the body.
+  if (entry.kind === 'webhook') return masked(entry.text.split('\n')[0]);
   const who = entry.kind === 'decision' ? '' : `${trace.legs[entry.leg]}: `;
   return masked(`${who}${entry.text.split('; try: ')[0]}`).replaceAll('`', '');
 }
@@ -60,7 +62,7 @@ function label(trace, entry) {
     const way = entry.received ? `from ${party}` : `to ${party}`;
     return `${at}, ${entry.text} ${way}${entry.again ? ', retransmission' : ''}${entry.note ? `, ${entry.note}` : ''}`;
   }
-  return `${at}, ${party && entry.kind !== 'decision' ? `${party}: ` : ''}${masked(entry.text)}`;
+  return `${at}, ${party && entry.leg !== undefined ? `${party}: ` : ''}${masked(entry.text)}`;
 }
 
 function arrow(entry, x, y) {
@@ -99,7 +101,7 @@ function row(trace, place, at, { x, width, timeWidth, beside, below, notes, extr
   if (isMessage) {
     inner.push(...arrow(entry, x, at), s('text', { class: 'note' }, lines));
   } else {
-    const column = entry.kind === 'decision' ? 1 : columnOf(entry.leg);
+    const column = entry.leg === undefined ? 1 : columnOf(entry.leg);
     inner.push(s('circle', { cx: x(column), cy: at - 4, r: 4, class: `event ${entry.kind}` }), s('text', { class: `note ${entry.kind}` }, lines));
   }
   const group = s('g', isMessage

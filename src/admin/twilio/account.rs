@@ -6,7 +6,7 @@ use super::Asked;
 use super::error::Error;
 use super::page::Page;
 use super::parameters::Parameters;
-use super::text::{rfc2822, subresources};
+use super::text::{moment, subresources};
 
 /// Lists below the account that there are, or will be.
 const BELOW: [&str; 8] =
@@ -31,7 +31,7 @@ pub(super) fn fetch(cx: &Asked<'_>, parameters: Parameters) -> Result<Value, Err
 
 fn json(cx: &Asked<'_>) -> Value {
     let uri = format!("/2010-04-01/Accounts/{}", cx.account);
-    let since = rfc2822(cx.handle.shared.started_at);
+    let since = moment(cx.handle.shared.started_at);
     json!({
         "auth_token": null,
         "date_created": since,

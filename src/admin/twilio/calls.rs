@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use trunkgate_call::CallView;
-use trunkgate_call::view::LegView;
+use trunkgate_call::view::{LegView, status_of_unanswered};
 use trunkgate_twiml::{Location, Method, Source};
 
 use super::Asked;
@@ -277,12 +277,7 @@ impl Resource {
 fn status_of_caller(call: &CallView) -> &'static str {
     match (call.state, &call.answered_at) {
         ("ended", Some(_)) => "completed",
-        ("ended", None) => match (call.outcome, call.sip_code) {
-            (_, Some(486 | 600)) | (Some("busy"), _) => "busy",
-            (Some("canceled"), _) => "canceled",
-            (Some("no_answer"), _) => "no-answer",
-            _ => "failed",
-        },
+        ("ended", None) => status_of_unanswered(call.outcome, call.sip_code),
         (_, Some(_)) => "in-progress",
         (_, None) => "ringing",
     }

@@ -1,22 +1,18 @@
 //! The phone numbers of `[[number]]`, as Twilio's IncomingPhoneNumbers.
 
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use trunkgate_route::{App, AppDocument, WebhookMethod};
 
 use super::Asked;
 use super::error::Error;
 use super::page::Page;
 use super::parameters::Parameters;
-use super::text::{formatted, rfc2822};
-use crate::config::{Config, PhoneNumber};
+use super::text::{formatted, moment};
+use crate::config::{Config, PhoneNumber, stable_sid};
 
 /// Returns the SID of a number: the same as long as it and the trunks that it is called by are.
 pub(super) fn sid(number: &PhoneNumber) -> String {
-    let mut hash = Sha256::new();
-    hash.update(format!("trunkgate number {} {}", number.number, number.from.join(",")));
-    let hex: String = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    format!("PN{hex}")
+    stable_sid("PN", &format!("trunkgate number {} {}", number.number, number.from.join(",")))
 }
 
 /// `GET …/IncomingPhoneNumbers.json`
@@ -67,7 +63,7 @@ fn json(cx: &Asked<'_>, config: &Config, number: &PhoneNumber) -> Value {
         Some(AppDocument::Url { url, method }) => (Some(url.as_str()), *method),
         Some(AppDocument::File(_) | AppDocument::Sound(_)) | None => (None, WebhookMethod::default()),
     };
-    let since = rfc2822(cx.handle.shared.started_at);
+    let since = moment(cx.handle.shared.started_at);
     let uri = cx.uri(&format!("IncomingPhoneNumbers/{sid}"));
     json!({
         "account_sid": cx.account,

@@ -1,16 +1,18 @@
 //! Texts of Twilio's API: dates, numbers for people, addresses of what is below a resource.
 
+use std::time::SystemTime;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 /// Returns a date in RFC 2822, always in UTC.
 pub(super) fn date(written: &str) -> Option<String> {
-    written.parse::<Timestamp>().ok().map(rfc2822)
+    written.parse::<Timestamp>().ok().map(moment)
 }
 
 /// Returns a moment in RFC 2822, in UTC.
-pub(super) fn rfc2822(at: Timestamp) -> String {
-    at.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()
+pub(super) fn moment(at: Timestamp) -> String {
+    trunkgate_call::rfc2822(SystemTime::from(at))
 }
 
 /// Returns a number as people write it: those of North America as `(415) 555-0100`, all others as they are.

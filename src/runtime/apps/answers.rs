@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hyper::header::CONTENT_TYPE;
 use trunkgate_call::AppAnswer;
+use trunkgate_call::trace::{Webhook, WebhookTry};
 
 use crate::config::{Secret, Speech};
 use crate::limits::APP_BODY_SHOWN_CHARS;
@@ -15,6 +16,9 @@ use crate::webhooks::outcome::{Attempt, Failure, Reply};
 pub(super) const NOT_FETCHED: u16 = 11_200;
 /// Beginning of the media type of audio in a document's place: no trace shows it.
 const AUDIO: &str = "audio/";
+
+/// An answer, and the request that it is of where there was one.
+pub(super) type Noted = (AppAnswer, Option<Webhook>);
 
 /// The part of the configuration that one question needs, as it is when it is asked.
 pub(super) struct Settings {
@@ -30,39 +34,64 @@ pub(super) fn failed(code: u16, text: String) -> AppAnswer {
     AppAnswer::Failed { code, text }
 }
 
-pub(super) fn taken(purpose: &str, reply: Reply) -> AppAnswer {
-    let told = format!("{purpose} {}", told_of(&reply.attempts));
+/// Returns a document that was answered, with the request for the trace.
+pub(super) fn taken(purpose: &str, method: &str, reply: Reply) -> Noted {
     let content_type = reply.answer.headers.get(CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let body = if reply.answer.media_type().starts_with(AUDIO) { String::new() } else { shown(&reply.answer.body) };
-    let told = if body.is_empty() { told } else { format!("{told}\n{body}") };
+    let media_type = reply.answer.media_type();
+    let body = match media_type.starts_with(AUDIO) {
+        true => of_audio(&media_type, reply.answer.body.len()),
+        false => shown(&reply.answer.body),
+    };
+    let webhook = webhook(purpose, method, &reply.attempts, None, body);
     let url = (reply.redirects > 0).then_some(reply.final_url);
-    AppAnswer::Document { url, content_type, body: reply.answer.body, told }
+    (AppAnswer::Document { url, content_type, body: reply.answer.body, told: String::new() }, Some(webhook))
 }
 
-pub(super) fn refused(purpose: &str, failure: &Failure) -> AppAnswer {
-    let code = u16::try_from(failure.code).unwrap_or(NOT_FETCHED);
-    let body = failure.answer.as_ref().map(|answer| shown(&answer.body)).filter(|body| !body.is_empty());
-    let body = body.map(|body| format!("\n{body}")).unwrap_or_default();
+/// Returns the failure of a document or a callback.
+pub(super) fn refused(purpose: &str, method: &str, failure: &Failure) -> Noted {
     let what = match failure.attempts.as_slice() {
         // The reason is that of the one try.
         [Attempt { url, result: Err(what), .. }] if *what == failure.what => format!("{what} ({url})"),
         attempts => format!("{} ({})", failure.what, told_of(attempts)),
     };
-    failed(code, format!("{purpose}: {what}{body}"))
+    let code = code_of(failure);
+    (failed(code, format!("{purpose} {method}: {what}")), Some(of_failure(purpose, method, failure)))
 }
 
-/// A sound that could not be fetched from a URL, which `name` shows.
-pub(super) fn unheard(name: &str, failure: &Failure) -> AppAnswer {
-    let code = u16::try_from(failure.code).unwrap_or(NOT_FETCHED);
+/// Returns the failure of a sound of a URL, which `name` shows.
+pub(super) fn unheard(name: &str, failure: &Failure) -> Noted {
+    (failed(code_of(failure), format!("{name}: {}", failure.what)), Some(of_failure("play", "GET", failure)))
+}
+
+fn code_of(failure: &Failure) -> u16 {
+    u16::try_from(failure.code).unwrap_or(NOT_FETCHED)
+}
+
+fn of_failure(purpose: &str, method: &str, failure: &Failure) -> Webhook {
     let body = failure.answer.as_ref().map(|answer| shown(&answer.body)).unwrap_or_default();
-    let further = [told_of(&failure.attempts), body].into_iter().filter(|line| !line.is_empty());
-    let lines: Vec<String> = [format!("{name}: {}", failure.what)].into_iter().chain(further).collect();
-    failed(code, lines.join("\n"))
+    webhook(purpose, method, &failure.attempts, Some(code_of(failure)), body)
+}
+
+/// Returns a request as a trace shows it.
+pub(super) fn webhook(purpose: &str, method: &str, attempts: &[Attempt], error: Option<u16>, body: String) -> Webhook {
+    let tries = attempts.iter().map(|attempt| WebhookTry {
+        url: attempt.url.clone(),
+        remote: attempt.remote.map(|remote| remote.to_string()),
+        status: attempt.result.as_ref().ok().copied(),
+        failure: attempt.result.as_ref().err().cloned(),
+        duration_ms: u64::try_from(attempt.duration.as_millis()).unwrap_or(u64::MAX),
+    });
+    Webhook { purpose: purpose.to_owned(), method: method.to_owned(), tries: tries.collect(), error, body }
+}
+
+/// The body of audio, as a trace shows it.
+pub(super) fn of_audio(media_type: &str, bytes: usize) -> String {
+    format!("{media_type}, {bytes} bytes")
 }
 
 /// The requests that were made, one try after the other.
-pub(super) fn told_of(attempts: &[Attempt]) -> String {
+fn told_of(attempts: &[Attempt]) -> String {
     let one = |attempt: &Attempt| {
         let result = attempt.result.as_ref().map_or_else(Clone::clone, u16::to_string);
         let remote = attempt.remote.map(|remote| format!(" ({remote})")).unwrap_or_default();

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use trunkgate_call::trace::TraceItem;
 use trunkgate_call::{AppAnswer, AppPlace, AppQuestion, AppWanted, DocumentRequest, Gateway, Input};
 use trunkgate_route::{App, AppDocument, WebhookMethod};
 
@@ -22,7 +23,7 @@ use crate::system::files;
 use crate::system::web;
 use crate::webhooks::client::Client;
 use crate::webhooks::request::{Content, Method, Purpose, Request};
-use answers::{NOT_FETCHED, Settings, failed, refused, taken};
+use answers::{NOT_FETCHED, Noted, Settings, failed, refused, taken};
 use sounds::AppSounds;
 
 /// Media type of a static document.
@@ -74,20 +75,24 @@ impl Apps {
 async fn answer(means: Arc<Means>, question: AppQuestion) {
     let AppQuestion { query, call, app, wanted } = question;
     let settings = means.settings(&app);
-    let answer = match wanted {
+    let (answer, webhook) = match wanted {
         AppWanted::Document(request) => means.document(&app, settings, request, query.is_some()).await,
         AppWanted::Sound(place) => means.sounds.play(settings, place).await,
         AppWanted::Speech { text, ssml, voice, language } => {
-            means.sounds.say(settings, text, ssml, (voice, language)).await
+            (means.sounds.say(settings, text, ssml, (voice, language)).await, None)
         }
     };
+    if let Some(webhook) = webhook {
+        means.note(&call, TraceItem::webhook(webhook)).await;
+    }
     match (query, answer) {
         (Some(query), answer) => {
             let _ = means.handle.input(Input::AppAnswered { query, answer: Box::new(answer) }).await;
         }
-        (None, AppAnswer::Document { told, .. }) => means.note(call, told).await,
-        (None, AppAnswer::Failed { code, text }) => means.note(call, format!("warning {code}: {text}")).await,
-        (None, AppAnswer::Sound { .. }) => {}
+        (None, AppAnswer::Failed { code, text }) => {
+            means.note(&call, TraceItem::decision(format!("warning {code}: {text}"))).await;
+        }
+        (None, AppAnswer::Document { .. } | AppAnswer::Sound { .. }) => {}
     }
 }
 
@@ -106,16 +111,17 @@ impl Means {
         })
     }
 
-    /// Notes in the trace of a call what came of a notification.
-    async fn note(&self, call: String, text: String) {
-        let note = move |gateway: &mut Gateway, now| gateway.note(now, &call, &text);
+    /// Adds to the trace of a call.
+    async fn note(&self, call: &str, item: TraceItem) {
+        let call = call.to_owned();
+        let note = move |gateway: &mut Gateway, now| gateway.note(now, &call, item);
         let _ = self.handle.orders.send(Order::Act(Box::new(note))).await;
     }
 
-    async fn document(&self, app: &App, settings: Settings, request: DocumentRequest, is_wanted: bool) -> AppAnswer {
+    async fn document(&self, app: &App, settings: Settings, request: DocumentRequest, is_wanted: bool) -> Noted {
         let url = match &request.place {
             AppPlace::Url(url) => url,
-            AppPlace::File(name) => return self.file(&settings.folder, name, &request.parameters),
+            AppPlace::File(name) => return (self.file(&settings.folder, name, &request.parameters), None),
         };
         let purpose = if is_wanted { Purpose::Document } else { Purpose::Callback };
         let mut asked = Request::new(url, Content::Form(request.parameters), purpose, settings.reach);
@@ -131,8 +137,8 @@ impl Means {
         };
         self.handle.shared.webhooks.count(&app.name, attempts.iter().map(|attempt| attempt.duration).sum(), code);
         match result {
-            Ok(reply) => taken(&format!("{} {}", request.purpose, asked.method.name()), reply),
-            Err(failure) => refused(&format!("{} {}", request.purpose, asked.method.name()), &failure),
+            Ok(reply) => taken(request.purpose, asked.method.name(), reply),
+            Err(failure) => refused(request.purpose, asked.method.name(), &failure),
         }
     }
 

@@ -8,9 +8,10 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
+use trunkgate_call::trace::Webhook;
 use trunkgate_call::{AppAnswer, AppPlace};
 
-use super::answers::{NOT_FETCHED, Settings, failed, told_of, unheard};
+use super::answers::{NOT_FETCHED, Noted, Settings, failed, of_audio, unheard, webhook};
 use crate::audio::{self, Most, Use};
 use crate::limits::{
     APP_DECODED_AT_ONCE, APP_SOUNDS_BYTES, AUDIO_FILE_BYTES, PLAY_SECONDS, SAY_SECONDS, SPEECH_AT_ONCE,
@@ -51,30 +52,34 @@ impl AppSounds {
     }
 
     /// Gets an audio file.
-    pub(super) async fn play(&self, settings: Settings, place: AppPlace) -> AppAnswer {
-        let (name, bytes, told) = match place {
+    pub(super) async fn play(&self, settings: Settings, place: AppPlace) -> Noted {
+        let (name, bytes, told, webhook) = match place {
             AppPlace::File(name) => {
                 let told = format!("play {name}");
                 if let Some(sound) = settings.sound {
-                    return AppAnswer::Sound { sound, told };
+                    return (AppAnswer::Sound { sound, told }, None);
                 }
                 match read(settings.folder, name.clone()).await {
-                    Ok(bytes) => (name, bytes, told),
-                    Err(what) => return failed(NOT_FETCHED, format!("{name}: {what}")),
+                    Ok(bytes) => (name, bytes, told, None),
+                    Err(what) => return (failed(NOT_FETCHED, format!("{name}: {what}")), None),
                 }
             }
             AppPlace::Url(url) => {
                 let name = shown_url(&url);
                 match self.media.get(&url, &settings.reach, settings.auth_token.as_ref()).await {
-                    Ok(media) => (name, media.bytes.clone(), told_of_media(&media)),
+                    Ok(media) => {
+                        let (told, webhook) = shown_media(&media);
+                        (name, media.bytes.clone(), told, webhook)
+                    }
                     Err(failure) => return unheard(&name, &failure),
                 }
             }
         };
-        match self.decoded(bytes).await {
+        let answer = match self.decoded(bytes).await {
             Ok(sound) => AppAnswer::Sound { sound, told },
-            Err(what) => failed(NOT_PLAYABLE, format!("{name}: {what}\n{told}")),
-        }
+            Err(what) => failed(NOT_PLAYABLE, format!("{name}: {what}")),
+        };
+        (answer, webhook)
     }
 
     /// Decodes a file, unless that was done lately.
@@ -136,15 +141,16 @@ async fn read(folder: PathBuf, name: String) -> Result<Arc<[u8]>, String> {
     read.await.map_err(|_| "the file cannot be read".to_owned())?.map(Arc::from)
 }
 
-/// The origin of a file that was fetched, as a trace shows it.
-fn told_of_media(media: &Media) -> String {
+/// The origin of a file, as a trace shows it: a sentence, or the request where there was one.
+fn shown_media(media: &Media) -> (String, Option<Webhook>) {
+    let what = of_audio(&media.media_type, media.bytes.len());
     let how = match media.source {
-        Source::Kept => "kept from an earlier request".to_owned(),
-        Source::Revalidated => format!("unchanged; {}", told_of(&media.attempts)),
-        Source::Fetched => told_of(&media.attempts),
-        Source::Stale => format!("kept from an earlier request; {}", told_of(&media.attempts)),
+        Source::Kept => return (format!("play ({what}): kept from an earlier request"), None),
+        Source::Revalidated => ", unchanged",
+        Source::Fetched => "",
+        Source::Stale => ", kept from an earlier request",
     };
-    format!("play ({}, {} bytes): {how}", media.media_type, media.bytes.len())
+    (String::new(), Some(webhook("play", "GET", &media.attempts, None, format!("{what}{how}"))))
 }
 
 /// The sounds that were used last, within [`APP_SOUNDS_BYTES`].

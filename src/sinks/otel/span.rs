@@ -174,7 +174,7 @@ impl Writer<'_> {
         let trace = &self.call.trace;
         let is_ours = |entry: &&TraceEntry| match &entry.what {
             TraceItem::Message { leg, .. } | TraceItem::Agent { leg, .. } | TraceItem::Media { leg, .. } => *leg == at,
-            TraceItem::Decision { .. } => at == 0,
+            TraceItem::Decision { .. } | TraceItem::Webhook { .. } => at == 0,
         };
         let mut events: Vec<Event> = trace.entries.iter().filter(is_ours).map(|entry| self.event(entry)).collect();
         let answered = if leg.kind == "agent" { "trunkgate.connected" } else { "trunkgate.answered" };
@@ -197,6 +197,9 @@ impl Writer<'_> {
         let (name, attributes) = match &entry.what {
             TraceItem::Message { received, text, note, again, .. } => self.message(*received, text, note, *again),
             TraceItem::Decision { text } => ("trunkgate.decision".to_owned(), self.told(text)),
+            TraceItem::Webhook { text, .. } => {
+                ("trunkgate.webhook".to_owned(), self.told(text.lines().next().unwrap_or_default()))
+            }
             TraceItem::Agent { text, .. } => ("trunkgate.agent".to_owned(), self.told(text)),
             TraceItem::Media { text, .. } => ("trunkgate.media".to_owned(), self.told(text)),
         };

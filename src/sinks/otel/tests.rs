@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use trunkgate_call::trace::{TraceEntry, TraceItem, TraceView};
+use trunkgate_call::trace::{TraceEntry, TraceItem, TraceView, Webhook, WebhookTry};
 use trunkgate_call::view::RtpView;
 use trunkgate_call::{CallRecord, CallView, LegTimes, LegView, SampledCall};
 
@@ -244,12 +244,33 @@ fn of_too_many_events_the_beginning_and_the_end_stay() {
     assert_eq!((texts[0], texts[OTEL_EVENTS - 2]), (&"n0".into(), &"n299".into()));
 }
 
+fn webhook(body: String) -> Webhook {
+    let one = WebhookTry {
+        url: "https://ivr.example.com/voice".to_owned(),
+        remote: None,
+        status: Some(200),
+        failure: None,
+        duration_ms: 12,
+    };
+    Webhook { purpose: "start".to_owned(), method: "POST".to_owned(), tries: vec![one], error: None, body }
+}
+
+#[test]
+fn a_webhook_is_exported_without_its_body() {
+    let mut call = call();
+    call.trace.entries = vec![TraceEntry::new(1, TraceItem::webhook(webhook("<Response/>".to_owned())))];
+    let event = &written(&call, MASKED)[0]["events"][0];
+    assert_eq!(event["name"], "trunkgate.webhook");
+    assert_eq!(attribute(event, "trunkgate.text"), "start POST https://ivr.example.com/voice: 200 after 12 ms");
+}
+
 fn item() -> impl Strategy<Value = TraceItem> {
     let text = ".{0,40}";
     prop_oneof![
         (0..6_usize, any::<bool>(), "([0-9]{3}|[A-Z]{3,6}|.{0,9}) ?.{0,20}", any::<String>(), any::<bool>())
             .prop_map(|(leg, received, text, note, again)| TraceItem::Message { leg, received, text, note, again }),
         text.prop_map(|text| TraceItem::Decision { text }),
+        text.prop_map(|body| TraceItem::webhook(webhook(body))),
         (0..6_usize, text).prop_map(|(leg, text)| TraceItem::Agent { leg, text }),
         (0..6_usize, text).prop_map(|(leg, text)| TraceItem::Media { leg, text }),
     ]

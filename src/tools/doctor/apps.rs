@@ -8,6 +8,7 @@ use trunkgate_route::{App, AppDocument};
 
 use super::{Report, all};
 use crate::config::Config;
+use crate::runtime::own_sockets::OwnSockets;
 use crate::system::interfaces;
 use crate::system::reach::Reach;
 use crate::tools::findings::Finding;
@@ -23,15 +24,19 @@ pub(super) async fn apps(config: &Arc<Config>, report: &Arc<Report>) -> Vec<Find
         return Vec::new();
     }
     let client = Arc::new(Client::new());
+    let interfaces = interfaces::read();
+    let mut own = OwnSockets::default();
+    own.follow(config, config);
     let begun = config.apps.iter().map(|app| {
         let (app, config) = (app.clone(), Arc::clone(config));
         let (client, report) = (Arc::clone(&client), Arc::clone(report));
-        tokio::spawn(async move { report.take(of_app(&app, &config, &client).await) })
+        let reach = own.reach(app.allow_private, &interfaces);
+        tokio::spawn(async move { report.take(of_app(&app, &config, &client, &reach).await) })
     });
     all(begun.collect()).await.into_iter().flatten().collect()
 }
 
-async fn of_app(app: &App, config: &Config, client: &Client) -> Vec<Finding> {
+async fn of_app(app: &App, config: &Config, client: &Client, reach: &Reach) -> Vec<Finding> {
     let name = format!("{KIND} {}", app.name);
     let mut findings = Vec::new();
     let mut urls = Vec::new();
@@ -49,14 +54,10 @@ async fn of_app(app: &App, config: &Config, client: &Client) -> Vec<Finding> {
     }
     urls.extend(app.fallback_url.iter().map(|url| ("fallback_url", url)));
     urls.extend(app.status_callback.iter().map(|callback| ("status_callback", &callback.url)));
-    let public = config.listen.iter().flat_map(|listen| &listen.public_address);
-    let here = interfaces::read().networks.into_iter().map(|(_, address)| address);
-    let own = here.chain(config.edge.public_address.iter().chain(public).copied()).collect();
-    let reach = Reach { allow_private: app.allow_private, own, ..Reach::default() };
     let mut seen = HashSet::new();
     for (key, url) in urls {
         let began = Instant::now();
-        let found = match client.reach(url, &reach).await {
+        let found = match client.reach(url, reach).await {
             Ok((server, _)) if !seen.insert(server.clone()) => continue,
             Ok((server, remote)) => {
                 let took = began.elapsed().as_millis();

@@ -26,7 +26,7 @@ use trunkgate_sip::{Flow, Message, Party};
 use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::series::Kept;
-use trunkgate_story::trace::TraceView;
+use trunkgate_story::trace::{TraceItem, TraceView};
 use trunkgate_story::view::{AgentView, BanView, CallView, ForkView, QualityView, SilentView, StatusView, UnknownView};
 use trunkgate_twiml::Source;
 
@@ -309,10 +309,10 @@ impl Gateway {
         Some(Capture { call: self.call(now, sid)?, trace, began: self.edge.date(began) })
     }
     /// Adds to a call's trace what the shell has come to know of it, also after its end.
-    pub fn note(&mut self, now: Instant, sid: &str, text: &str) {
+    pub fn note(&mut self, now: Instant, sid: &str, item: TraceItem) {
         match self.live(sid).map(|call| call.shared.key).filter(|key| self.edge.tracing.traces.contains_key(key)) {
-            Some(key) => self.edge.decide(now, key, text),
-            None => self.edge.recent.note(now, sid, text),
+            Some(key) => self.edge.trace(now, key, item),
+            None => self.edge.recent.note(now, sid, &item),
         }
     }
     /// One glance.

@@ -14,7 +14,9 @@ fn messages(bench: &Bench) -> Vec<(bool, String, Option<String>)> {
             let raw = entry.message.map(|message| String::from_utf8(message.raw.to_vec()).unwrap());
             Some((received, text, raw))
         }
-        TraceItem::Decision { .. } | TraceItem::Agent { .. } | TraceItem::Media { .. } => None,
+        TraceItem::Decision { .. } | TraceItem::Webhook { .. } | TraceItem::Agent { .. } | TraceItem::Media { .. } => {
+            None
+        }
     };
     bench.gateway.raw_trace(&sid).unwrap().entries.into_iter().filter_map(text).collect()
 }
@@ -69,7 +71,9 @@ fn texts(bench: &Bench, of: usize) -> Vec<(bool, String)> {
     let sid = bench.gateway.calls(bench.now)[0].sid.clone();
     let text = |entry: TraceEntry| match entry.what {
         TraceItem::Message { leg, received, text, .. } => (leg == of).then_some((received, text)),
-        TraceItem::Decision { .. } | TraceItem::Agent { .. } | TraceItem::Media { .. } => None,
+        TraceItem::Decision { .. } | TraceItem::Webhook { .. } | TraceItem::Agent { .. } | TraceItem::Media { .. } => {
+            None
+        }
     };
     bench.gateway.trace(&sid).unwrap().entries.into_iter().filter_map(text).collect()
 }

@@ -17,8 +17,8 @@ use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::sampled::traceparent;
 use trunkgate_story::trace::{Trace, TraceItem, TraceView, body_note, first_line};
+use trunkgate_story::unsent;
 use trunkgate_story::view::{AddressView, PeerView, TrunkView};
-use trunkgate_story::{redact, unsent};
 
 use crate::addressing::is_no_host;
 use crate::agents::Probed;
@@ -311,7 +311,7 @@ impl Edge {
 
     /// Adds a decision to a call's trace.
     pub fn decide(&mut self, now: Instant, key: CallKey, text: impl Into<String>) {
-        self.trace(now, key, TraceItem::Decision { text: redact::addresses(text.into()) });
+        self.trace(now, key, TraceItem::decision(text));
     }
 
     /// Adds the message that is being dealt with to a leg's trace, unless it is there.

@@ -1,14 +1,17 @@
 //! A call's event ring: messages, decisions and media events, written where they happen; the ladder is a view of it.
 
 mod packed;
+mod webhook;
 
 use std::collections::HashMap;
 use std::time::Instant;
 
 use self::packed::Packed;
+pub use self::webhook::{Webhook, WebhookTry};
 use crate::limits::{TRACE_ENTRIES, TRACE_TEXT_CHARS};
 use crate::messages::{Messages, RawMessage, Wire};
 use crate::numbers::plain;
+use crate::redact;
 
 /// One entry.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -52,6 +55,14 @@ pub enum TraceItem {
         /// The sentence.
         text: String,
     },
+    /// A request to an application was answered, or failed.
+    Webhook {
+        /// The same in words, with the body in the lines below.
+        text: String,
+        /// Its parts.
+        #[serde(flatten)]
+        webhook: Box<Webhook>,
+    },
     /// An agent's stream: opened, lost, what it said that was not acted upon.
     Agent {
         /// Index of its leg.
@@ -66,6 +77,19 @@ pub enum TraceItem {
         /// The sentence.
         text: String,
     },
+}
+
+impl TraceItem {
+    /// Returns a decision; what in its addresses may be a secret is left out.
+    pub fn decision(text: impl Into<String>) -> TraceItem {
+        TraceItem::Decision { text: redact::addresses(text.into()) }
+    }
+
+    /// Returns a request to an application, without such secrets.
+    pub fn webhook(webhook: Webhook) -> TraceItem {
+        let webhook = webhook.redacted();
+        TraceItem::Webhook { text: webhook.text(), webhook: Box::new(webhook) }
+    }
 }
 
 /// A call's trace.

@@ -1,9 +1,11 @@
 //! Entries of a trace as bytes: what happened in a call is kept for as long as it lasts and read by nobody, most of the time.
 //!
 //! An entry: microseconds since the one before, what it is (kind and flags), its leg, its text, a note, the number of the
-//! message as it was on the wire. Numbers have seven bits a byte, the lowest first; a text that is one of [`WORDS`] is its place there.
+//! message as it was on the wire. A webhook is a decision that has its parts, in JSON, as the note. Numbers have seven bits a byte, the lowest first; a text that is one of [`WORDS`] is its place there.
 
-use crate::trace::{TraceEntry, TraceItem};
+use std::borrow::Cow;
+
+use crate::trace::{TraceEntry, TraceItem, Webhook};
 
 /// What most messages are.
 const WORDS: [&str; 12] = [
@@ -59,13 +61,17 @@ impl Packed {
         let (kind, leg, text, note) = match what {
             TraceItem::Message { leg, received, text, note, again } => {
                 let flags = if *received { RECEIVED } else { 0 } | if *again { AGAIN } else { 0 };
-                (MESSAGE | flags, *leg, text, note.as_str())
+                (MESSAGE | flags, *leg, text.as_str(), Cow::Borrowed(note.as_str()))
             }
-            TraceItem::Decision { text } => (DECISION, 0, text, ""),
-            TraceItem::Agent { leg, text } => (AGENT, *leg, text, ""),
-            TraceItem::Media { leg, text } => (MEDIA, *leg, text, ""),
+            TraceItem::Decision { text } => (DECISION, 0, text.as_str(), Cow::default()),
+            // Its text is made of its parts again.
+            TraceItem::Webhook { webhook, .. } => {
+                (DECISION, 0, "", serde_json::to_string(webhook).unwrap_or_default().into())
+            }
+            TraceItem::Agent { leg, text } => (AGENT, *leg, text.as_str(), Cow::default()),
+            TraceItem::Media { leg, text } => (MEDIA, *leg, text.as_str(), Cow::default()),
         };
-        let word = WORDS.iter().position(|word| word == text);
+        let word = WORDS.iter().position(|word| *word == text);
         let flags = if word.is_some() { WORD } else { 0 } | if note.is_empty() { 0 } else { NOTED };
         let flags = flags | if message.is_some() { WIRED } else { 0 };
         self.number(at_us.saturating_sub(self.now));
@@ -77,7 +83,7 @@ impl Packed {
             None => self.text(text),
         }
         if !note.is_empty() {
-            self.text(note);
+            self.text(&note);
         }
         if let Some(message) = message {
             self.number(message.into());
@@ -144,7 +150,10 @@ impl Reader<'_> {
         self.now += later;
         let what = match head & KIND {
             MESSAGE => TraceItem::Message { leg, received: head & RECEIVED != 0, text, note, again: head & AGAIN != 0 },
-            DECISION => TraceItem::Decision { text },
+            DECISION => match serde_json::from_str::<Webhook>(&note) {
+                Ok(webhook) => TraceItem::Webhook { text: webhook.text(), webhook: Box::new(webhook) },
+                Err(_) => TraceItem::Decision { text },
+            },
             AGENT => TraceItem::Agent { leg, text },
             _ => TraceItem::Media { leg, text },
         };
@@ -181,6 +190,16 @@ impl Reader<'_> {
 mod tests {
     use super::*;
 
+    fn webhook() -> Webhook {
+        Webhook {
+            purpose: "start".to_owned(),
+            method: "POST".to_owned(),
+            tries: Vec::new(),
+            error: Some(11_200),
+            body: "<Response/>\n".to_owned(),
+        }
+    }
+
     fn entries() -> Vec<Numbered> {
         let message = |leg, received, text: &str, note: &str, again| TraceItem::Message {
             leg,
@@ -195,10 +214,11 @@ mod tests {
             (message(300, true, "606 Nicht möglich", &"x".repeat(300), true), None),
             (TraceItem::Decision { text: "route main".into() }, None),
             (TraceItem::Decision { text: "BYE".into() }, None),
+            (TraceItem::webhook(webhook()), None),
             (TraceItem::Agent { leg: 2, text: "open".into() }, None),
             (TraceItem::Media { leg: 1, text: String::new() }, None),
         ];
-        let times = [0, 0, 127, 128, 70_000, 70_000, 90_000_000_000];
+        let times = [0, 0, 127, 128, 70_000, 70_000, 70_000, 90_000_000_000];
         times.into_iter().zip(what).map(|(at_us, (what, message))| (TraceEntry::new(at_us, what), message)).collect()
     }
 
@@ -213,7 +233,7 @@ mod tests {
             packed.push(entry.at_us, &entry.what, message);
         }
         assert_eq!(shown(packed.iter()), shown(entries().into_iter()));
-        assert!(packed.bytes.len() < 450, "{}", packed.bytes.len());
+        assert!(packed.bytes.len() < 550, "{}", packed.bytes.len());
     }
 
     #[test]
@@ -222,10 +242,10 @@ mod tests {
         for (entry, message) in entries() {
             packed.push(entry.at_us, &entry.what, message);
         }
-        for left in (0..7).rev() {
+        for left in (0..8).rev() {
             packed.pop_first();
             assert_eq!(packed.len(), left);
-            assert_eq!(shown(packed.iter()), shown(entries().into_iter().skip(7 - left)));
+            assert_eq!(shown(packed.iter()), shown(entries().into_iter().skip(8 - left)));
         }
         packed.pop_first();
         assert_eq!((packed.len(), packed.iter().count()), (0, 0));

@@ -7,6 +7,7 @@ use trunkgate_resources::limits::NUMBER_CHARS;
 use trunkgate_route::{Identities, Numbers, WebhookMethod};
 use trunkgate_sip::header::NameAddr;
 use trunkgate_story::numbers::plain;
+use trunkgate_story::view::status_of_unanswered;
 use trunkgate_twiml::{Location, Method, Parameter, Request};
 
 use crate::call::State;
@@ -117,12 +118,9 @@ pub(crate) fn status_of(call: &Shared) -> &'static str {
         State::Searching => "ringing",
         State::Answered | State::Rerouting | State::Leaving => "in-progress",
         State::Ended if call.times.answered.is_some() => "completed",
-        State::Ended => match call.ending.map(|ending| (ending.outcome, ending.code)) {
-            Some((_, 486 | 600) | ("busy", _)) => "busy",
-            Some(("canceled", _)) => "canceled",
-            Some(("no_answer", _)) => "no-answer",
-            _ => "failed",
-        },
+        State::Ended => {
+            status_of_unanswered(call.ending.map(|ending| ending.outcome), call.ending.map(|ending| ending.code))
+        }
     }
 }
 

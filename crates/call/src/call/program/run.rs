@@ -153,7 +153,9 @@ impl Runner<'_> {
             (Waits::Document { query: asked, id }, answer) if asked == query => {
                 let input = match answer {
                     AppAnswer::Document { url, content_type, body, told } => {
-                        cx.edge.decide(cx.now, cx.call.key, told);
+                        if !told.is_empty() {
+                            cx.edge.decide(cx.now, cx.call.key, told);
+                        }
                         Input::Fetched { id, url, content_type, body }
                     }
                     AppAnswer::Failed { code, text } => Input::FetchFailed { id, code, text },

@@ -130,7 +130,8 @@ impl Bench {
         let entries = self.gateway.trace(&sid).unwrap().entries;
         let text = |entry: &trunkgate_call::trace::TraceEntry| match &entry.what {
             trunkgate_call::trace::TraceItem::Message { .. } => None,
-            trunkgate_call::trace::TraceItem::Decision { text } => Some(text.clone()),
+            trunkgate_call::trace::TraceItem::Decision { text }
+            | trunkgate_call::trace::TraceItem::Webhook { text, .. } => Some(text.clone()),
             trunkgate_call::trace::TraceItem::Agent { leg, text } => Some(format!("agent {leg}: {text}")),
             trunkgate_call::trace::TraceItem::Media { leg, text } => Some(format!("media {leg}: {text}")),
         };

@@ -1,0 +1,102 @@
+//! Requests to applications, as traces show them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::redact;
+
+/// A request to an application, with what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Webhook {
+    /// What it was for: `start`, `gather`, `dial`, `play`, `callback` and the like.
+    pub purpose: String,
+    /// `GET` or `POST`.
+    pub method: String,
+    /// Its tries in order, with those that redirects led to.
+    pub tries: Vec<WebhookTry>,
+    /// Twilio's error code; `null` where it succeeded.
+    pub error: Option<u16>,
+    /// The beginning of the answer's body; of audio its media type and size.
+    pub body: String,
+}
+
+/// One try at one URL.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebhookTry {
+    /// Without user information and the values of its query.
+    pub url: String,
+    /// IP address and port that were connected to, or were to be; `null` where no address was known.
+    pub remote: Option<String>,
+    /// Status of the answer; `null` where there was none.
+    pub status: Option<u16>,
+    /// The reason why there was no answer, as a clause.
+    pub failure: Option<String>,
+    /// From the connection attempt to the end of the answer, in milliseconds.
+    pub duration_ms: u64,
+}
+
+impl Webhook {
+    /// Returns it without what in its addresses may be a secret.
+    pub fn redacted(mut self) -> Webhook {
+        for one in &mut self.tries {
+            one.url = redact::addresses(std::mem::take(&mut one.url));
+            one.failure = one.failure.take().map(redact::addresses);
+        }
+        self.body = redact::addresses(self.body);
+        self
+    }
+
+    /// Returns it as a line, with the body in the lines below.
+    pub fn text(&self) -> String {
+        let tries: Vec<String> = self.tries.iter().map(WebhookTry::text).collect();
+        let error = self.error.map(|code| format!(" (error {code})")).unwrap_or_default();
+        let body = if self.body.is_empty() { String::new() } else { format!("\n{}", self.body) };
+        format!("{} {} {}{error}{body}", self.purpose, self.method, tries.join("; "))
+    }
+}
+
+impl WebhookTry {
+    fn text(&self) -> String {
+        let remote = self.remote.as_ref().map(|remote| format!(" ({remote})")).unwrap_or_default();
+        let status = self.status.map(|status| status.to_string());
+        let result = status.as_deref().or(self.failure.as_deref()).unwrap_or("no answer");
+        format!("{}{remote}: {result} after {} ms", self.url, self.duration_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_one_line_with_its_body_below() {
+        let failed = WebhookTry {
+            url: "https://user:pass@a.example.com/voice?token=…".to_owned(),
+            remote: None,
+            status: None,
+            failure: Some("host name not found".to_owned()),
+            duration_ms: 3,
+        };
+        let answered = WebhookTry {
+            url: "https://b.example.com/".to_owned(),
+            remote: Some("192.0.2.1:443".to_owned()),
+            status: Some(200),
+            failure: None,
+            duration_ms: 12,
+        };
+        let mut webhook = Webhook {
+            purpose: "gather".to_owned(),
+            method: "POST".to_owned(),
+            tries: vec![answered],
+            error: None,
+            body: "<Response/>".to_owned(),
+        };
+        let text = "gather POST https://b.example.com/ (192.0.2.1:443): 200 after 12 ms\n<Response/>";
+        assert_eq!(webhook.text(), text);
+        webhook.tries.push(failed);
+        webhook.error = Some(11_210);
+        webhook.body.clear();
+        let text = "gather POST https://b.example.com/ (192.0.2.1:443): 200 after 12 ms; \
+                    https://a.example.com/voice: host name not found after 3 ms (error 11210)";
+        assert_eq!(webhook.redacted().text(), text);
+    }
+}
