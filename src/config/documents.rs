@@ -10,6 +10,7 @@ use trunkgate_twiml::{Location, Position, Reference, ReferenceKind, references};
 
 use super::code::{self, Code};
 use super::diagnostic::{Diagnostic, Excerpt, Findings, line_and_column};
+use super::file_name;
 use super::keys::Around;
 use super::section::Value;
 use super::values;
@@ -17,6 +18,8 @@ use crate::limits::{APP_FILES_CHECKED, AUDIO_FILE_BYTES, WEBHOOK_DOCUMENT_BYTES}
 use crate::system::below::{self, NotBelow, below};
 use crate::system::files;
 
+/// Names of a directory that are looked at for those that a pattern may stand for.
+const NAMES_LISTED: usize = 10_000;
 /// Characters of a line that are shown; more where the mistake is further on.
 const SHOWN_CHARS: usize = 120;
 const NO_FILE: &str = "use a file below the directory of this configuration: file = \"menu.xml\"";
@@ -134,7 +137,7 @@ fn found(key: &str, value: &Value<'_>, fault: Fault, place: Excerpt) -> Diagnost
 }
 
 /// Follows the names of files in a document, and in those that they lead to: each document and sound once. A name with a parameter in it
-/// (`choice-{{Digits}}.xml`) leads to a file that only a call knows.
+/// (`choice-{{Digits}}.xml`) leads to each file that it may stand for.
 struct Walk<'a, 'v> {
     key: &'a str,
     value: &'a Value<'v>,
@@ -165,25 +168,65 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// Looks at what a reference names, once. Returns a document that can be followed.
-    fn look(&mut self, from: &Named, at: Position, kind: ReferenceKind) -> Option<Named> {
-        let (written, as_kind): (_, fn(String) -> ReferenceKind) = match kind {
-            ReferenceKind::Document(written) if written.contains("{{") => return None,
-            ReferenceKind::Document(written) => (written, ReferenceKind::Document),
-            ReferenceKind::Sound(written) => (written, ReferenceKind::Sound),
-            ReferenceKind::Speech => return None,
+    /// Looks at what a reference names, once. Returns the documents that can be followed.
+    fn look(&mut self, from: &Named, at: Position, kind: ReferenceKind) -> Vec<Named> {
+        let (written, is_document, as_kind): (_, _, fn(String) -> ReferenceKind) = match kind {
+            ReferenceKind::Document(written) => (written, true, ReferenceKind::Document),
+            ReferenceKind::Sound(written) => (written, false, ReferenceKind::Sound),
+            ReferenceKind::Speech => return Vec::new(),
         };
-        let found = match Location::File(from.name.clone()).resolve(&written) {
-            Ok(Location::File(name)) => Ok(name),
-            Ok(Location::Url(_) | Location::Inline) => return None,
-            Err(what) => Err(what),
+        let names = match Location::File(from.name.clone()).resolve(&written) {
+            Ok(Location::File(pattern)) if is_document && pattern.contains("{{") => {
+                self.files_like(from, at, &pattern).into_iter().map(Ok).collect()
+            }
+            Ok(Location::File(name)) => vec![Ok(name)],
+            Ok(Location::Url(_) | Location::Inline) => Vec::new(),
+            Err(what) => vec![Err((written, what))],
         };
-        let seen = as_kind(found.clone().unwrap_or(written));
+        names.into_iter().filter_map(|name| self.look_at(from, at, name, as_kind)).collect()
+    }
+
+    /// The names of all files that a name with parameters may stand for.
+    fn files_like(&mut self, from: &Named, at: Position, pattern: &str) -> Vec<String> {
+        let (directory, _) = pattern.rsplit_once('/').unwrap_or_default();
+        let seen = ReferenceKind::Document(pattern.to_owned());
+        // A parameter in the name of a directory leads to files that only a call knows.
+        if directory.contains("{{") || self.seen.contains(&seen) {
+            return Vec::new();
+        }
+        let names = self.names_in(directory).filter(|name| file_name::may_be(pattern, name));
+        let mut names: Vec<String> = names.take(APP_FILES_CHECKED).collect();
+        names.sort();
+        if names.is_empty() {
+            self.seen.insert(seen);
+            let what = format!("no file has a name like \"{pattern}\"");
+            self.warn(self.excerpt(from, at), what, "write one for each value, or correct the name".to_owned());
+        }
+        names
+    }
+
+    /// The names of the files in a directory of the folder, from the folder on.
+    fn names_in(&self, directory: &str) -> impl Iterator<Item = String> + use<> {
+        let front = if directory.is_empty() { String::new() } else { format!("{directory}/") };
+        let path = if directory.is_empty() { Some(self.folder.to_owned()) } else { below(self.folder, directory).ok() };
+        let entries = path.and_then(|path| std::fs::read_dir(path).ok()).into_iter().flatten().take(NAMES_LISTED);
+        entries.filter_map(move |entry| Some(format!("{front}{}", entry.ok()?.file_name().to_str()?)))
+    }
+
+    /// Looks at one file, once, or says what is wrong with its name. Returns a document that can be followed.
+    fn look_at(
+        &mut self,
+        from: &Named,
+        at: Position,
+        found: Result<String, (String, String)>,
+        as_kind: fn(String) -> ReferenceKind,
+    ) -> Option<Named> {
+        let seen = as_kind(found.clone().unwrap_or_else(|(written, _)| written));
         if self.seen.len() >= APP_FILES_CHECKED || !self.seen.insert(seen.clone()) {
             return None;
         }
         let looked = match (found, seen) {
-            (Err(what), _) => Err((what, "use a URL, or a file below the directory of the configuration")),
+            (Err((_, what)), _) => Err((what, "use a URL, or a file below the directory of the configuration")),
             (Ok(name), ReferenceKind::Document(_)) => self.document(name).map(Some),
             (Ok(name), ReferenceKind::Sound(_) | ReferenceKind::Speech) => self.sound(&name).map(|()| None),
         };

@@ -22,6 +22,7 @@ mod draft;
 mod elsewhere;
 mod emergency;
 mod encoding;
+pub(crate) mod file_name;
 mod headers;
 mod hep;
 mod hold;

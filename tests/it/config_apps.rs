@@ -546,8 +546,9 @@ fn documents_that_a_document_leads_to_are_checked_with_their_sounds() {
     let after = "<Response>\n<Play>here.mp3</Play><Play>/etc/x.wav</Play><Foo/>\n<Redirect>../menu.xml</Redirect>\n\
                  <Redirect>broken.xml</Redirect><Redirect/></Response>";
     let tone = tone();
-    let files: [(&str, &[u8]); 4] = [
+    let files: [(&str, &[u8]); 5] = [
         ("menu.xml", menu.as_bytes()),
+        ("choice-1.xml", b"<Response/>"),
         ("sounds/after.xml", after.as_bytes()),
         ("sounds/here.mp3", &tone),
         ("sounds/broken.xml", b"<Response>\n<Say></Response>"),
@@ -568,6 +569,33 @@ fn documents_that_a_document_leads_to_are_checked_with_their_sounds() {
     assert!(
         folder.config().app_settings["ivr"].document.is_some(),
         "what comes later is no error of the configuration"
+    );
+}
+
+#[test]
+fn files_that_a_name_with_parameters_may_stand_for_are_checked() {
+    let toml = format!("{TRUNKS}{ROUTE}[app.ivr]\nfile = 'menu.xml'\n");
+    let menu = "<Response><Gather action='sounds/choice-{{Digits}}.xml'/>\n<Gather action='none-{{Digits}}.xml'/>\n\
+                <Gather action='none-{{Digits}}.xml'/><Gather action='{{From}}/menu.xml'/><Gather action='../{{Digits}}.xml'/>\n\
+                <Gather action='https://a.example/{{Digits}}.xml'/><Gather action='nowhere/{{Digits}}.xml'/></Response>";
+    let files: [(&str, &[u8]); 6] = [
+        ("menu.xml", menu.as_bytes()),
+        ("sounds/choice-.xml", b"<Response><Redirect>../none.xml</Redirect></Response>"),
+        ("sounds/choice-2.xml", b"<Response>\n<Redirect>choice-{{Digits}}.xml</Redirect></Response>"),
+        ("sounds/choice-3.xml", b"<Response>\n<Say></Response>"),
+        ("sounds/choice-3.xml.orig", b"<Response>"),
+        ("sounds/other.xml", b"<Response>"),
+    ];
+    let folder = Folder::new(&toml, &files);
+    assert_eq!(
+        folder.found(),
+        [
+            "TG0155 sounds/choice-3.xml:2:6 `file`: ill-formed document: expected `</Say>`, but `</Response>` was found",
+            "TG0155 menu.xml:2:1 `file`: no file has a name like \"none-{{Digits}}.xml\"",
+            "TG0155 menu.xml:3:75 `file`: the file \"../{{Digits}}.xml\" is outside of the document's folder",
+            "TG0155 menu.xml:4:52 `file`: no file has a name like \"nowhere/{{Digits}}.xml\"",
+            "TG0155 sounds/choice-.xml:1:11 `file`: the document \"none.xml\": no such file",
+        ]
     );
 }
 

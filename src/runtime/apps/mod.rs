@@ -15,7 +15,7 @@ use trunkgate_call::trace::TraceItem;
 use trunkgate_call::{AppAnswer, AppPlace, AppQuestion, AppWanted, DocumentRequest, Gateway, Input};
 use trunkgate_route::{App, AppDocument, WebhookMethod};
 
-use crate::config::Config;
+use crate::config::{Config, file_name::filled};
 use crate::limits::{APP_LAST_SECONDS, APP_QUESTIONS_AT_ONCE, WEBHOOK_DOCUMENT_BYTES};
 use crate::runtime::handle::{Handle, Order};
 use crate::system::below::below;
@@ -188,49 +188,9 @@ fn read(folder: &Path, name: &str) -> Result<Vec<u8>, String> {
     is_short.then_some(body).ok_or_else(|| format!("more than {} KiB", WEBHOOK_DOCUMENT_BYTES >> 10))
 }
 
-/// Replaces `{{NAME}}` in the name of a file by that parameter; by nothing where there is none, or where its value could not be a part
-/// of a file's name.
-fn filled(name: &str, parameters: &[(String, String)]) -> String {
-    let is_plain = |value: &str| value.chars().all(|c| c.is_ascii_alphanumeric() || "+-_*#".contains(c));
-    let mut parts = name.split("{{");
-    let mut filled = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let Some((wanted, rest)) = part.split_once("}}") else {
-            filled.push_str("{{");
-            filled.push_str(part);
-            continue;
-        };
-        let value = parameters.iter().find(|(known, _)| known == wanted).map(|(_, value)| value.as_str());
-        filled.push_str(value.filter(|value| is_plain(value)).unwrap_or_default());
-        filled.push_str(rest);
-    }
-    filled
-}
-
 /// The text of a file that an application names, as it was loaded.
 fn loaded(config: &Config, name: &str) -> Option<Arc<str>> {
     let is_it = |app: &&App| matches!(&app.document, AppDocument::File(file) if file == name);
     let app = config.apps.iter().find(is_it)?;
     config.app_settings.get(&app.name)?.document.clone()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parameters_stand_in_the_name_of_a_file() {
-        let parameters = [("Digits", "1#"), ("To", "../x"), ("DialCallStatus", "no-answer")];
-        let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        for (name, expected) in [
-            ("menu.xml", "menu.xml"),
-            ("choice-{{Digits}}.xml", "choice-1#.xml"),
-            ("{{DialCallStatus}}/{{Digits}}.xml", "no-answer/1#.xml"),
-            ("choice-{{To}}{{Other}}.xml", "choice-.xml"),
-            ("{{Digits", "{{Digits"),
-            ("a{{}}b}}{{", "ab}}{{"),
-        ] {
-            assert_eq!(filled(name, &parameters), expected, "{name}");
-        }
-    }
 }
