@@ -402,6 +402,12 @@ pub const SMS_FORGET_SECONDS: u64 = 3_600;
 pub const SMS_COMPLAINT_CHARACTERS: usize = 200;
 /// One in so many calls of the last hour of a trunk that was not heard in them, and `status` says so.
 pub const UNHEARD_ONE_IN: u64 = 10;
+/// … of the last five minutes, where there were as many.
+pub const UNHEARD_LEAST: u64 = 3;
+/// Calls in a row in which an agent failed, and `status` says so.
+pub const AGENT_FAILED_LEAST: u64 = 3;
+/// Between two looks at the problems of now, in seconds.
+pub const PROBLEMS_EVERY_SECONDS: u64 = 5;
 /// One in so many calls of the last hour to a trunk that it rejected, and `status` says so …
 pub const REJECTED_ONE_IN: u64 = 2;
 /// … where there were as many.

@@ -43,7 +43,8 @@ fn render(counted: &Counted, handle: &Handle) -> String {
     certificates(&mut out, handle);
     edge(&mut out, gateway, handle);
     texts(&mut out, handle);
-    webhooks(&mut out, handle);
+    webhooks(&mut out, handle, counted);
+    problems(&mut out, handle);
     captured(&mut out, handle);
     traced(&mut out, handle);
     process::render(&mut out, handle.shared.started_at);
@@ -138,17 +139,28 @@ fn texts(out: &mut Exposition, handle: &Handle) {
     out.single(name, Kind::Gauge, "Text messages queued.", handle.shared.sms.queued() as f64);
 }
 
-fn webhooks(out: &mut Exposition, handle: &Handle) {
-    let counts = handle.shared.webhooks.counts();
+fn webhooks(out: &mut Exposition, handle: &Handle, counted: &Counted) {
+    let mut counts = handle.shared.webhooks.counts();
+    for (app, code, count) in &counted.app_errors {
+        *counts.errors.entry((app.clone(), *code)).or_default() += count;
+    }
     let name = "trunkgate_webhook_seconds";
     out.family(name, Kind::Histogram, "Time for a webhook with its redirects and further tries, by application.");
     for (app, took) in &counts.seconds {
         out.labelled_buckets(name, &[("app", app)], (took.bounds, &took.counts), took.sum);
     }
     let name = "trunkgate_webhook_errors_total";
-    out.family(name, Kind::Counter, "Webhooks without an answer of use, by application and Twilio's error code.");
+    out.family(name, Kind::Counter, "Errors of an application by Twilio's code: webhooks without an answer of use, documents that cannot be run, prompts not played.");
     for ((app, code), count) in &counts.errors {
         out.sample(name, &[("app", app), ("code", &code.to_string())], *count as f64);
+    }
+}
+
+fn problems(out: &mut Exposition, handle: &Handle) {
+    let name = "trunkgate_problems";
+    out.family(name, Kind::Gauge, "Problems that `trunkgate status` lists, by what they harm.");
+    for (harm, count) in handle.shared.problem_counts() {
+        out.sample(name, &[("harm", harm.as_str())], count as f64);
     }
 }
 

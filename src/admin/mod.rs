@@ -40,6 +40,7 @@ mod twilio;
 
 pub(crate) use status::OWN_LINES;
 pub use status::StatusReport;
+pub(crate) use status::watch as watch_problems;
 
 /// An answer that says what went wrong, always as JSON.
 #[derive(Debug)]

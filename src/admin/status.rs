@@ -11,8 +11,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use trunkgate_call::UNSENT;
 use trunkgate_call::view::{
-    AgentView, AppView, FaultView, PeerView, RejectedView, RejectionView, SilentView, StrayView, TrunkQuality,
-    TrunkView, UnknownView,
+    AgentFailures, AgentView, AppView, FaultView, PeerView, RejectedView, RejectionView, SilentView, StrayView,
+    TrunkQuality, TrunkView, UnknownView,
 };
 use trunkgate_route::{Table, TargetSpec};
 
@@ -108,6 +108,18 @@ pub struct MediaReport {
     pub sessions: u64,
 }
 
+/// Looks at the problems again and again, so that each has its time and its lines in the log.
+pub(crate) async fn watch(handle: Handle) {
+    let mut turns = tokio::time::interval(Duration::from_secs(limits::PROBLEMS_EVERY_SECONDS));
+    turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        turns.tick().await;
+        if StatusReport::of(&handle).await.is_err() {
+            return;
+        }
+    }
+}
+
 impl StatusReport {
     async fn of(handle: &Handle) -> Result<StatusReport, Gone> {
         let gateway = handle.status().await?;
@@ -173,6 +185,7 @@ impl StatusReport {
         problems.extend(gateway.unknown.map(unknown_now));
         problems.extend(handle.shared.sockets.tls_faults.theirs(Instant::now()).map(tls_now));
         problems.sort_by_key(|problem| problem.harm);
+        shared.note_problems(&mut problems);
         report.problems = problems.iter().map(Problem::to_string).collect();
         report.problem_details = problems;
         Ok(report)
@@ -193,7 +206,7 @@ impl StatusReport {
         }
         let panics = crate::system::log::panics();
         if panics > 0 {
-            let panicked = Problem::new(Harm::Edge, format!("{panics} panics"));
+            let panicked = Problem::new(Harm::Edge, format!("{panics} panics")).about("panics");
             problems.push(panicked.shown_by("please report them with the log"));
         }
         problems.extend(self.trunks.iter().flat_map(|trunk| of_trunk(trunk, silent, way)));
@@ -219,7 +232,7 @@ impl StatusReport {
         problems.extend(shared.otel_counters.problem().filter(|_| otel));
         let lost = crate::system::log::lost();
         if lost > 0 {
-            problems.push(Problem::new(Harm::Telemetry, format!("{lost} log lines lost")));
+            problems.push(Problem::new(Harm::Telemetry, format!("{lost} log lines lost")).about("log lines lost"));
         }
         problems
     }
@@ -241,7 +254,8 @@ fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) -> Vec<Prob
         let nobody = trunk.phones.as_ref().is_some_and(Vec::is_empty) && trunk.peers.is_empty();
         let why = if nobody { "no phone is registered".to_owned() } else { why_down(&trunk.peers) };
         let (harm, instead) = way.without_trunk(name);
-        let down = Problem::new(harm, format!("trunk {name} is down{instead}")).shown_by(why);
+        let down = Problem::new(harm, format!("trunk {name} is down{instead}"));
+        let down = down.about(format!("trunk {name} is down")).shown_by(why);
         let fix = if nobody {
             "check user, password and server in the phone".to_owned()
         } else {
@@ -268,25 +282,46 @@ fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) -> Vec<Prob
 
 /// What is wrong with an agent.
 fn of_agent(agent: &AgentView, way: &Way<'_>) -> Option<Problem> {
+    let failed = agent.failed.as_ref();
     let what = match agent.state {
-        "down" => "is down",
-        "skipped" => "keeps failing and is skipped",
-        _ => return None,
+        "down" => "is down".to_owned(),
+        "skipped" => "keeps failing and is skipped".to_owned(),
+        // It is not skipped yet.
+        _ => {
+            let row = failed.map(|failed| failed.in_row).filter(|row| *row >= limits::AGENT_FAILED_LEAST)?;
+            format!("failed in the latest {row} calls")
+        }
     };
-    let why = agent.last_problem.as_deref().unwrap_or("no answer");
     let (harm, instead) = way.without(|target| matches!(target, TargetSpec::Agent(name) if *name == agent.name));
-    let problem = Problem::new(harm, format!("agent {} {what}{instead}", agent.name)).shown_by(why);
-    Some(problem.fixed_by(format!("trunkgate agent test {}", agent.name)))
+    let problem = Problem::new(harm, format!("agent {} {what}{instead}", agent.name));
+    let problem =
+        problem.about(format!("agent {}", agent.name)).fixed_by(format!("trunkgate agent test {}", agent.name));
+    let why = agent.last_problem.as_deref().unwrap_or("no answer");
+    Some(match failed.filter(|failed| failed.in_row > 0) {
+        Some(failed) => {
+            let AgentFailures { calls, of, recent, cause, last_sid, .. } = failed;
+            let more = recent.beside(*calls, *of);
+            let shown = format!("{cause}; it failed in {calls} of {of} calls of the last hour{more}");
+            problem.shown_by(shown).traced_in(last_sid)
+        }
+        None => problem.shown_by(why),
+    })
 }
 
-/// An application that fails.
+/// An application that fails, or whose prompts are not heard.
 fn of_app(app: &AppView) -> Option<Problem> {
-    let AppView { name, calls, of, still, good_since, code, cause, last_sid } = app;
+    let AppView { name, calls, of, recent, unheard, still, good_since, code, cause, last_sid } = app;
     let (meaning, fix) = codes::explain(*code).unwrap_or(("its documents could not be run", ""));
     let shown = if cause.is_empty() { format!("error {code}: {meaning}") } else { format!("error {code}: {cause}") };
     still.then(|| {
-        let what = format!("app {name} failed in {calls} of {of} calls of the last hour");
-        lately(Harm::Calls, *good_since, "not", what).shown_by(shown).fixed_by(fix).traced_in(last_sid)
+        let (harm, what) = match unheard == calls {
+            true => (Harm::Media, "a prompt was not played"),
+            false => (Harm::Calls, "failed"),
+        };
+        let more = recent.beside(*calls, *of);
+        let what = format!("app {name}: {what} in {calls} of {of} calls of the last hour{more}");
+        let problem = lately(harm, *good_since, "not", what).about(format!("app {name}"));
+        problem.shown_by(shown).fixed_by(fix).traced_in(last_sid)
     })
 }
 
@@ -298,7 +333,8 @@ fn stray_now(stray: StrayView) -> Problem {
     let text = format!(
         "no trunk has it in `require_auth` ({registers} for unknown users in the last hour, the latest {seconds_ago} s ago){meant}"
     );
-    Problem::new(Harm::Strangers, format!("REGISTER from {source} for unknown user \"{user}\"")).shown_by(text)
+    let problem = Problem::new(Harm::Strangers, format!("REGISTER from {source} for unknown user \"{user}\""));
+    problem.about("unknown users").shown_by(text)
 }
 
 /// TLS handshakes of others that failed.
@@ -326,7 +362,7 @@ fn silent_now(silent: &SilentView) -> Problem {
     let SilentView { name, calls, cause, fix, last_sid, .. } = silent;
     let where_ = if *calls == 1 { "a live call".to_owned() } else { format!("{calls} live calls") };
     let problem = Problem::new(Harm::Media, format!("no media from {name} in {where_}"));
-    problem.shown_by(cause).fixed_by(fix).traced_in(last_sid)
+    problem.about(format!("no media from {name}")).shown_by(cause).fixed_by(fix).traced_in(last_sid)
 }
 
 /// Why none of a trunk's addresses is up: what each said last. What went wrong with the trunk besides, as a request of its own
@@ -359,9 +395,14 @@ fn nothing_heard(trunk: &TrunkView, silent: &[SilentView]) -> Option<Problem> {
     let (calls, of) = (unheard.calls, unheard.of);
     let is_up = |silent: &SilentView| silent.name == trunk.name && silent.last_sid == unheard.last_sid;
     let is_told = calls == 1 && silent.iter().any(is_up) || is_unsent(trunk, calls, unheard.kind);
-    (calls * limits::UNHEARD_ONE_IN >= of && !is_told).then(|| {
-        let what = format!("no media from {} in {calls} of {of} calls of the last hour", trunk.name);
+    let recent = unheard.recent;
+    let is_share = |calls: u64, of: u64| calls * limits::UNHEARD_ONE_IN >= of;
+    let is_many = is_share(calls, of) || recent.calls >= limits::UNHEARD_LEAST && is_share(recent.calls, recent.of);
+    (is_many && !is_told).then(|| {
+        let more = recent.beside(calls, of);
+        let what = format!("no media from {} in {calls} of {of} calls of the last hour{more}", trunk.name);
         let problem = lately(Harm::Media, unheard.good_since, "heard", what);
+        let problem = problem.about(format!("no media from {}", trunk.name));
         problem.shown_by(&unheard.cause).fixed_by(&unheard.fix).traced_in(&unheard.last_sid)
     })
 }
@@ -378,18 +419,25 @@ fn lately(harm: Harm, good_since: u64, how: &str, what: String) -> Problem {
 /// A trunk that rejects most calls, and has not answered enough of them since.
 fn rejecting(trunk: &TrunkView, way: &Way<'_>) -> Option<Problem> {
     let rejected = trunk.rejected.as_ref().filter(|rejected| rejects_many(rejected))?;
-    let RejectedView { calls, of, in_row, good_since, answers, fix, last_sid, .. } = rejected;
+    let RejectedView { calls, of, recent, in_row, lost, good_since, answers, fix, last_sid, .. } = rejected;
     let said = |one: &RejectionView| {
         let text = one.text.as_ref().map(|text| format!(" {text}")).unwrap_or_default();
         format!("{}× {}{text}", one.calls, one.code)
     };
     let told: Vec<String> = answers.iter().take(limits::REJECTIONS_TOLD).map(said).collect();
     let more = if answers.len() > told.len() { ", …" } else { "" };
-    let row = if is_large_share(rejected) { String::new() } else { format!(", the latest {in_row} in a row") };
-    let (harm, instead) = way.without_trunk(&trunk.name);
-    let what = format!("trunk {} rejected {calls} of {of} calls in the last hour{row}{instead}", trunk.name);
+    let row =
+        if is_large_share(rejected) { String::new() } else { format!(", {in_row} of them since it last answered") };
+    let (harm, instead) = way.without_rejecting(trunk, rejected);
+    let last = recent.beside(*calls, *of);
+    let what = format!("trunk {} rejected {calls} of {of} calls in the last hour{last}{row}{instead}", trunk.name);
     let shown = format!("{}{more}", told.join(", "));
-    Some(lately(harm, *good_since, "answered", what).shown_by(shown).fixed_by(fix).traced_in(last_sid))
+    let fix = match way.why_lost(trunk, rejected).filter(|_| *lost > 0) {
+        Some(why) => format!("{why}. {fix}"),
+        None => fix.clone(),
+    };
+    let problem = lately(harm, *good_since, "answered", what).about(format!("trunk {} rejects", trunk.name));
+    Some(problem.shown_by(shown).fixed_by(fix).traced_in(last_sid))
 }
 
 /// Whether so many rejections are a problem now: of a trunk that went well for most of the hour the latest calls tell.
@@ -411,6 +459,47 @@ struct Way<'a> {
 impl Way<'_> {
     fn without_trunk(&self, trunk: &str) -> (Harm, &'static str) {
         self.without(|target| matches!(target, TargetSpec::Trunk { name, .. } if name == trunk))
+    }
+
+    /// The harm of a trunk's rejections, and what becomes of the calls.
+    fn without_rejecting(&self, trunk: &TrunkView, rejected: &RejectedView) -> (Harm, String) {
+        match rejected.lost {
+            // Those of the hour may have been lost as well: the latest ones are told apart.
+            0 if rejected.in_row == 0 && rejected.answers.iter().any(|one| !one.leads_on) => {
+                (Harm::Calls, String::new())
+            }
+            0 => {
+                let (harm, instead) = self.without_trunk(&trunk.name);
+                (harm, instead.to_owned())
+            }
+            _ if self.table.behind(&trunk.name).is_none() => (Harm::Calls, String::new()),
+            lost if lost == rejected.in_row => (Harm::Calls, ", and their callers got no other target".to_owned()),
+            lost => (Harm::Calls, format!(", and the callers of {lost} got no other target")),
+        }
+    }
+
+    /// Why a target behind the trunk was not tried.
+    fn why_lost(&self, trunk: &TrunkView, rejected: &RejectedView) -> Option<String> {
+        let behind = self.table.behind(&trunk.name)?;
+        let ending = rejected.answers.iter().filter(|one| !one.leads_on);
+        let mut codes: Vec<u16> = Vec::new();
+        for code in ending.map(|one| one.code) {
+            if !codes.contains(&code) && codes.len() < limits::REJECTIONS_TOLD {
+                codes.push(code);
+            }
+        }
+        let codes: Vec<String> = codes.iter().map(u16::to_string).collect();
+        let name = &trunk.name;
+        match codes.as_slice() {
+            [] => None,
+            [one] => Some(format!(
+                "{behind} was not tried, because {one} is not in `failover_on` of [trunk.{name}]: add it if {behind} may take such calls"
+            )),
+            several => Some(format!(
+                "{behind} was not tried, because {} are not in `failover_on` of [trunk.{name}]: add those on which {behind} may take calls",
+                several.join(", ")
+            )),
+        }
     }
 
     /// The harm where some targets fail, and what becomes of calls.
@@ -447,19 +536,25 @@ fn poor_audio(trunk: &str, quality: &TrunkQuality) -> Option<Problem> {
     let TrunkQuality { mos, calls, poor, is_poor, still, good_since, cause, fix, last_sid } = quality;
     (*is_poor && *still && *calls >= limits::POOR_LEAST).then(|| {
         let what = format!("poor audio from {trunk}: MOS {mos:.1} on average in {calls} calls of the last hour");
+        let name = format!("poor audio from {trunk}");
         let cause = cause.as_deref().unwrap_or_default();
         let problem =
             lately(Harm::Media, *good_since, "better", what).shown_by(format!("{poor} below 3.1, the latest: {cause}"));
-        problem.fixed_by(fix.as_deref().unwrap_or_default()).traced_in(last_sid.as_deref().unwrap_or("last"))
+        problem
+            .about(name)
+            .fixed_by(fix.as_deref().unwrap_or_default())
+            .traced_in(last_sid.as_deref().unwrap_or("last"))
     })
 }
 
 /// Calls of the last hour that had a fault of which one is too many.
 fn fault(trunk: &str, what: &str, found: &FaultView) -> Option<Problem> {
-    let FaultView { calls, of, cause, fix, last_sid, still, good_since, .. } = found;
+    let FaultView { calls, of, recent, cause, fix, last_sid, still, good_since, .. } = found;
     still.then(|| {
-        let what = format!("{what} in {calls} of {of} calls of the last hour with {trunk}");
-        lately(Harm::Media, *good_since, "good", what).shown_by(cause).fixed_by(fix).traced_in(last_sid)
+        let name = format!("{what} with {trunk}");
+        let more = recent.beside(*calls, *of);
+        let what = format!("{what} in {calls} of {of} calls of the last hour{more} with {trunk}");
+        lately(Harm::Media, *good_since, "good", what).about(name).shown_by(cause).fixed_by(fix).traced_in(last_sid)
     })
 }
 

@@ -393,6 +393,7 @@ fn shared(
         own,
         phase: watch::Sender::new(Phase::Starting),
         running: Mutex::new(running),
+        problems: Mutex::default(),
         reloads_ok: AtomicU64::new(0),
         reloads_failed: AtomicU64::new(0),
         last_reload_ok: AtomicBool::new(true),
@@ -490,14 +491,16 @@ impl Auxiliary {
         let (hep, otel) = (tokio::spawn(hep.run()), tokio::spawn(otel.run()));
         let server = tokio::spawn(admin::serve(http, handle.clone()));
         let history = tokio::spawn(sampling::keep(handle.clone()));
+        let problems = tokio::spawn(admin::watch_problems(handle.clone()));
         stop.notified().await;
         refresher.abort();
         history.abort();
+        problems.abort();
         server.abort();
         names.abort();
         agents.abort();
         probes.abort();
-        let _ = (refresher.await, server.await, names.await, agents.await, probes.await, history.await);
+        let _ = (refresher.await, server.await, names.await, agents.await, probes.await, history.await, problems.await);
         let _ = tokio::time::timeout(Duration::from_secs(limits::HEP_LAST_SECONDS), hep).await;
         let _ = otel.await;
         // The signalling loop has ended before: no record comes after this.

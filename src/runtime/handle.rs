@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
+use trunkgate_call::redact;
 use trunkgate_call::trace::TraceView;
 use trunkgate_call::view::{QualityView, StatusView};
 use trunkgate_call::{CallView, Capture, Change, Control, Gateway, Happening, Input, Interfaces};
@@ -30,6 +31,8 @@ use crate::sinks::hep;
 use crate::sinks::otel;
 use crate::sinks::records::{Figures, ReportOrder};
 use crate::sinks::sms::{SmsCounters, SmsOrder};
+use crate::system::problem::{Harm, Problem};
+use crate::system::watched::{News, Watched};
 use crate::webhooks::figures::WebhookFigures;
 
 /// A question for the loop: it reads, and answers by itself.
@@ -141,6 +144,8 @@ pub(crate) struct Shared {
     pub(crate) own: watch::Sender<OwnSockets>,
     pub(crate) phase: watch::Sender<Phase>,
     pub(crate) running: Mutex<Running>,
+    /// Problems that `status` has found, and since when.
+    pub(crate) problems: Mutex<Watched>,
     pub(crate) reloads_ok: AtomicU64,
     pub(crate) reloads_failed: AtomicU64,
     pub(crate) last_reload_ok: AtomicBool,
@@ -179,6 +184,23 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Gives each problem of now its time, and has the log say which are new, last or are over.
+    pub(crate) fn note_problems(&self, problems: &mut [Problem]) {
+        let time = (Instant::now(), Timestamp::now());
+        let news = self.problems.lock().unwrap_or_else(PoisonError::into_inner).note(time, problems);
+        for one in news {
+            match one {
+                News::Problem(text) => tracing::warn!("{}", redact::addresses(text)),
+                News::Over(text) => tracing::info!("{}", redact::addresses(text)),
+            }
+        }
+    }
+
+    /// How many problems of each harm `status` has.
+    pub(crate) fn problem_counts(&self) -> [(Harm, usize); 10] {
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner).counts()
+    }
+
     /// The configuration in force, locked for a moment.
     pub(crate) fn running<T>(&self, look: impl FnOnce(&mut Running) -> T) -> T {
         look(&mut self.running.lock().unwrap_or_else(PoisonError::into_inner))
@@ -348,6 +370,7 @@ impl Handle {
             agents: gateway.agents(now),
             media_ports: gateway.media_ports(),
             decisions: gateway.decisions(),
+            app_errors: gateway.app_errors(),
         };
         self.ask(count).await
     }

@@ -20,6 +20,8 @@ use crate::sinks::events::{Event, as_text, is_usual};
 pub(crate) struct Counted {
     /// Calls that each trunk has answered or rejected, and those of them that it rejected.
     pub(crate) decisions: Vec<(Arc<str>, [u64; 2])>,
+    /// Errors of applications but for webhooks: application, code, how many.
+    pub(crate) app_errors: Vec<(Arc<str>, u32, u64)>,
     pub(crate) metrics: Metrics,
     pub(crate) agents: Vec<AgentView>,
     /// Media ports in all.

@@ -19,4 +19,5 @@ pub(crate) mod terminal;
 pub(crate) mod text;
 pub(crate) mod tls_words;
 pub(crate) mod verifier;
+pub(crate) mod watched;
 pub(crate) mod web;

@@ -31,6 +31,38 @@ pub enum Harm {
     Strangers,
 }
 
+impl Harm {
+    /// All of them, the worst first.
+    pub(crate) const ALL: [Harm; 10] = [
+        Harm::Edge,
+        Harm::Calls,
+        Harm::Media,
+        Harm::Detour,
+        Harm::Restart,
+        Harm::Records,
+        Harm::Configuration,
+        Harm::Past,
+        Harm::Telemetry,
+        Harm::Strangers,
+    ];
+
+    /// As in JSON and metrics.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Harm::Edge => "edge",
+            Harm::Calls => "calls",
+            Harm::Media => "media",
+            Harm::Detour => "detour",
+            Harm::Restart => "restart",
+            Harm::Records => "records",
+            Harm::Configuration => "configuration",
+            Harm::Past => "past",
+            Harm::Telemetry => "telemetry",
+            Harm::Strangers => "strangers",
+        }
+    }
+}
+
 /// A problem in parts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
@@ -44,11 +76,24 @@ pub struct Problem {
     pub fix: Option<String>,
     /// A command that shows more.
     pub command: Option<String>,
+    /// Since when the edge has it, RFC 3339; `None` where it has just been found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// What it is about, whatever its figures are.
+    #[serde(skip)]
+    pub(crate) name: String,
 }
 
 impl Problem {
     pub(crate) fn new(harm: Harm, headline: impl Into<String>) -> Problem {
-        Problem { harm, headline: headline.into(), evidence: None, fix: None, command: None }
+        let headline = headline.into();
+        let name = headline.clone();
+        Problem { harm, headline, evidence: None, fix: None, command: None, since: None, name }
+    }
+
+    /// Gives it a name that stays the same while figures of its headline change.
+    pub(crate) fn about(self, name: impl Into<String>) -> Problem {
+        Problem { name: name.into(), ..self }
     }
 
     /// Adds what shows it: in one line, as remote parties may have written parts of it.

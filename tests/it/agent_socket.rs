@@ -84,6 +84,7 @@ fn echo_call(socket: SocketSpec) {
     }
     assert!(same >= 80, "{same} of 100 frames came back in order");
     assert_eq!(rig.gauge(|counters| counters.agents.get()), 1);
+    assert_eq!(rig.told(), Event::AgentSpoke { end: AGENT });
     rig.workers.send(ID, Command::Close);
     assert!(matches!(rig.told(), Event::EndClosed { end: A, .. }));
     assert_eq!(rig.told(), Event::Closed);

@@ -363,6 +363,13 @@ fn the_verdict_names_what_the_caller_did_not_hear_and_the_call_goes_on() {
                     The caller did not hear a text: no [speech] is configured that could speak it (Say in line 3, error 13520). \
                     The trace has further errors of the application. Try: `trunkgate help 11200`, `trunkgate help 13420`, `trunkgate help 13520`.";
     assert!(verdict.ends_with(expected), "{verdict}");
+    let status = rig.edge.json("/v1/status");
+    let problem = &status["problem_details"][0];
+    let headline = "app menu: a prompt was not played in 1 of 1 calls of the last hour";
+    assert_eq!((&problem["harm"], &problem["headline"]), (&"media".into(), &headline.into()), "{status}");
+    assert_eq!(rig.edge.json("/v1/calls?flag=app_error")["calls"].as_array().map(Vec::len), Some(1));
+    let counted = |code| rig.edge.metric(&format!("trunkgate_webhook_errors_total{{app=\"menu\",code=\"{code}\"}}"));
+    assert_eq!((counted(11_200), counted(13_420), counted(13_520)), (2.0, 1.0, 1.0));
 }
 
 #[test]

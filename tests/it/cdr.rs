@@ -196,7 +196,7 @@ fn while_the_file_cannot_be_written_calls_go_on_and_their_records_come_later() {
         problems.contains("call records are not written to the file: ") && problems.contains("2 wait"),
         "{problems}"
     );
-    assert_eq!(edge.log().matches("call records are not written").count(), 1, "{}", edge.log());
+    assert_eq!(edge.log().matches("\"call records are not written").count(), 1, "{}", edge.log());
     std::fs::remove_dir(&file).unwrap();
     until("both are written", || (records(file.parent().unwrap(), "cdr").len() == 2).then_some(()));
     until("nothing waits", || (waiting() == 0.0).then_some(()));

@@ -135,20 +135,33 @@ fn the_status_of_an_edge_without_problems_passes_the_check() {
 #[test]
 fn codes_of_the_stop_list_end_the_search_and_go_back_as_they_are() {
     let rig = Rig::new(None, SILENT);
-    for code in [400, 404, 405, 410, 416, 482, 484, 486, 600, 603, 604, 606] {
-        rig.dial(&format!("off-{code}"));
+    for (n, code) in [400, 404, 405, 410, 416, 482, 484, 486, 600, 603, 604, 606, 403, 410].into_iter().enumerate() {
+        rig.dial(&format!("off-{n}"));
         rig.primary_says(&rig.rings(), &format!("{code} Sorry"));
         rig.primary.sip.receive("ACK ");
         let (refused, from) = rig.caller.sip.receive(&format!("SIP/2.0 {code}"));
         let sid = rig.edge.sid();
-        let ack = rig.caller.sip.request("ACK", NUMBER, from, &format!("off-{code}"), 1, to_tag(&refused));
-        rig.caller.sip.send(from, &ack.replace(&format!("off-{code}ACK1"), &format!("off-{code}INVITE1")));
+        let ack = rig.caller.sip.request("ACK", NUMBER, from, &format!("off-{n}"), 1, to_tag(&refused));
+        rig.caller.sip.send(from, &ack.replace(&format!("off-{n}ACK1"), &format!("off-{n}INVITE1")));
         let record = rig.record(&sid);
         assert_eq!((&record["sip_code"], &record["failovers"]), (&code.into(), &0.into()), "{record}");
         assert_eq!(legs(&record), ["carrier", "primary"]);
         rig.told(&sid, &["target primary", &format!("answered {code}")]);
     }
     assert!(rig.backup.sip.heard_nothing(), "nobody is called after a final refusal");
+    let status = rig.edge.json("/v1/status");
+    let problem = &status["problem_details"][0];
+    let headline = "trunk primary rejected 4 of 14 calls in the last hour, 4 of them since it last answered, and their callers got no \
+                    other target";
+    assert_eq!((&problem["harm"], &problem["headline"]), (&"calls".into(), &headline.into()), "{status}");
+    let fix = problem["fix"].as_str().unwrap();
+    assert!(
+        fix.starts_with("backup was not tried, because 405, 606, 403 are not in `failover_on` of [trunk.primary]"),
+        "{fix}"
+    );
+    assert!(problem["since"].is_string(), "{problem}");
+    let logged = until("the log has it", || rig.edge.log().contains("problem: trunk primary rejected").then_some(true));
+    assert!(logged && rig.edge.metric("trunkgate_problems{harm=\"calls\"}") >= 1.0);
 }
 
 /// What Twilio's origination, and any carrier, takes as a word to try its next address.

@@ -269,8 +269,8 @@ fn a_carrier_that_rejects_every_call_is_the_first_problem_with_its_codes_and_wor
     let http = format!("[http]\naddress = \"{}\"", edge.address("http"));
     std::fs::write(&known, file.replace("[http]\naddress = \"127.0.0.1:0\"", &http)).unwrap();
     let by_file = |file: &str, from: &str| finish(&["--config", file, "why", "--from", from, "--called", NUMBER]);
-    let told =
-        "\n    now up; rejected 3 of 4 calls in the last hour (3× 403 Forbidden \"Call Rejected +1415****100\")\n";
+    let told = "\n    now up; rejected 3 of 4 calls in the last hour (3× 403 Forbidden \"Call Rejected +1415****100\", \
+         on which no other target is tried)\n";
     for page in [by_edge, by_file(known.to_str().unwrap(), "carrier").stdout] {
         let page = String::from_utf8(page).unwrap();
         assert!(page.contains(told), "{page}");

@@ -404,6 +404,11 @@ pub enum Event {
         /// The end.
         end: EndId,
     },
+    /// The agent has sent audio for the first time.
+    AgentSpoke {
+        /// The end.
+        end: EndId,
+    },
     /// The agent could not be reached, or is lost; its end stays, silent, until it is removed.
     AgentLost {
         /// The end.

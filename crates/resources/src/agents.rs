@@ -6,11 +6,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use trunkgate_media::AgentTurns;
 use trunkgate_route::Table;
+use trunkgate_story::last_hour::LastHour;
 use trunkgate_story::turns::TurnView;
-use trunkgate_story::view::AgentView;
+use trunkgate_story::view::{AgentFailures, AgentView, Recent};
 use trunkgate_story::wall::rfc3339;
 
-use crate::breaker::{Breaker, Leave};
+use crate::breaker::{Breaker, Leave, Stage};
 use crate::key::CallKey;
 use crate::limits::{PROBE_FAILURES, PROVEN_SECONDS, SESSION_ENDS};
 use crate::queue::{Entry, Line};
@@ -34,13 +35,68 @@ struct AgentState {
     /// Where it is; one that has moved begins anew.
     url: String,
     breaker: Breaker,
+    /// Calls in which it spoke or failed, and those of them in which it failed.
+    hour: LastHour<2>,
+    /// Calls in a row in which it failed, up to now.
+    failed_in_row: u64,
+    /// The last of these.
+    last_failed: Option<LastFailed>,
     /// Calls that have a session, and those that wait for one.
     line: Line,
     /// Turns of all its calls.
     turns: Arc<AgentTurns>,
 }
 
+/// The last call in which an agent failed.
+#[derive(Debug)]
+struct LastFailed {
+    key: CallKey,
+    sid: String,
+    /// In words.
+    cause: String,
+}
+
+/// A stream of an agent that talks, which has failed.
+#[derive(Debug, Clone, Copy)]
+pub struct FailedStream<'a> {
+    /// Its call.
+    pub key: CallKey,
+    /// The same for people.
+    pub sid: &'a str,
+    /// When it was asked for.
+    pub began: Instant,
+    /// How far it came.
+    pub stage: Stage<'a>,
+    /// Why, in words.
+    pub cause: &'a str,
+}
+
 impl AgentState {
+    /// Counts a call in which it failed, whose further streams count no more.
+    fn note_failed(&mut self, now: Instant, stream: &FailedStream<'_>) {
+        let is_same = self.failed_in_row > 0 && self.last_failed.as_ref().is_some_and(|last| last.key == stream.key);
+        if !is_same {
+            self.hour.count(now, [true, true]);
+            self.failed_in_row += 1;
+        }
+        let (sid, cause) = (stream.sid.to_owned(), stream.cause.to_owned());
+        self.last_failed = Some(LastFailed { key: stream.key, sid, cause });
+    }
+
+    fn failures(&self, now: Instant) -> Option<AgentFailures> {
+        let [of, calls] = self.hour.sums(now);
+        let last = self.last_failed.as_ref().filter(|_| calls > 0)?;
+        let [recent_of, recent_calls] = self.hour.recent(now);
+        Some(AgentFailures {
+            calls,
+            of,
+            recent: Recent { calls: recent_calls, of: recent_of },
+            in_row: self.failed_in_row.min(calls),
+            cause: last.cause.clone(),
+            last_sid: last.sid.clone(),
+        })
+    }
+
     /// Whether a call has anything of it.
     fn is_used(&self) -> bool {
         self.sessions > 0 || !self.line.is_empty()
@@ -100,6 +156,7 @@ impl Agents {
             if state.url != agent.url {
                 state.url.clone_from(&agent.url);
                 state.breaker = Breaker::begin(now);
+                state.failed_in_row = 0;
                 state.forget_problem();
                 (state.last_probe, state.missed_probes) = (None, 0);
             }
@@ -181,9 +238,16 @@ impl Agents {
         state.opened += 1;
         state.reached = Some(true);
     }
-    /// Notes that one that talks, asked for then, can be had; whether it is no longer skipped.
-    pub fn can_be_had(&mut self, name: &Arc<str>, began: Instant) -> bool {
-        self.by_name.entry(name.clone()).or_default().breaker.opened(began)
+    /// Notes that a socket of one that talks, asked for at `began`, is open; whether it is no longer skipped.
+    pub fn can_be_had(&mut self, now: Instant, name: &Arc<str>, began: Instant) -> bool {
+        self.by_name.entry(name.clone()).or_default().breaker.opened(now, began)
+    }
+    /// Notes that one that talks, asked for at `began`, has said its first words in a call; whether it is no longer skipped.
+    pub fn spoke(&mut self, now: Instant, name: &Arc<str>, began: Instant) -> bool {
+        let state = self.by_name.entry(name.clone()).or_default();
+        state.hour.count(now, [true, false]);
+        state.failed_in_row = 0;
+        state.breaker.spoke(began)
     }
     /// Notes that a socket which was open is no longer ours.
     pub fn closed(&mut self, name: &str) {
@@ -192,19 +256,20 @@ impl Agents {
         }
     }
     /// Notes that a call has no more use for a stream which it asked for at `began`, and which was open since `open`, if
-    /// it ever was.
-    pub fn let_go(&mut self, now: Instant, name: &str, key: CallKey, began: Instant, open: Option<Instant>) {
-        let Some(state) = self.by_name.get_mut(name) else { return };
-        state.breaker.given_up(key);
-        if open.is_some_and(|open| now.saturating_duration_since(open) >= Duration::from_secs(PROVEN_SECONDS)) {
-            state.breaker.went_well(began);
-        }
-    }
-    /// Notes that the agent itself ended its part, in good order.
-    pub fn went_well(&mut self, name: &str, began: Instant) {
+    /// it ever was; whether the agent is no longer skipped.
+    pub fn let_go(&mut self, now: Instant, name: &str, key: CallKey, began: Instant, open: Option<Instant>) -> bool {
+        let is_proven = |open| now.saturating_duration_since(open) >= Duration::from_secs(PROVEN_SECONDS);
+        let is_back = open.is_some_and(is_proven) && self.went_well(name, began);
         if let Some(state) = self.by_name.get_mut(name) {
-            state.breaker.went_well(began);
+            state.breaker.given_up(key);
         }
+        is_back
+    }
+    /// Notes that the agent itself ended its part, in good order; whether it is no longer skipped.
+    pub fn went_well(&mut self, name: &str, began: Instant) -> bool {
+        let Some(state) = self.by_name.get_mut(name) else { return false };
+        state.failed_in_row = 0;
+        state.breaker.went_well(began)
     }
     /// Notes that a socket was refused, or lost where it `was_open`: that says nothing of whether the next one opens.
     pub fn lost(&mut self, now: Instant, name: &Arc<str>, problem: String, was_open: bool) {
@@ -215,17 +280,11 @@ impl Agents {
         }
         (state.last_problem, state.is_probes) = (Some((problem, now)), false);
     }
-    /// Notes that this was one that talks, asked for at `began` for that call; whether it is skipped from now on. `number`: see
-    /// [`Breaker::failed`].
-    pub fn failed(
-        &mut self,
-        now: Instant,
-        name: &Arc<str>,
-        (key, began): (CallKey, Instant),
-        number: Option<&str>,
-    ) -> bool {
+    /// Notes that this was one that talks; whether it is skipped from now on.
+    pub fn failed(&mut self, now: Instant, name: &Arc<str>, stream: &FailedStream<'_>) -> bool {
         let state = self.by_name.entry(name.clone()).or_default();
-        let opens = state.breaker.failed(now, began, key, number);
+        state.note_failed(now, stream);
+        let opens = state.breaker.failed(now, stream.began, stream.key, stream.stage);
         if opens {
             // Nobody is to wait for one that is skipped.
             self.woken.extend(state.line.waiting());
@@ -238,7 +297,7 @@ impl Agents {
         let was_down = std::mem::replace(&mut state.missed_probes, 0) > 0;
         state.reached = Some(true);
         state.last_probe = Some((now, Some(took)));
-        let is_back = state.breaker.opened(began);
+        let is_back = state.breaker.opened(now, began);
         if is_back || was_down { Probed::Back } else { Probed::AsBefore }
     }
     /// Notes that a probe has failed. The second in a row has calls skip the agent until a probe is good again or `pause` is over;
@@ -295,6 +354,7 @@ impl Agents {
             sessions: state.map_or(0, |state| state.sessions),
             talking: state.map_or(0, |state| state.line.sessions().len() as u64),
             waiting: state.map_or(0, |state| state.line.waiting().len() as u64),
+            failed: state.and_then(|state| state.failures(now)),
             opened: state.map_or(0, |state| state.opened),
             lost: state.map_or(0, |state| state.lost),
             last_problem_at: problem.as_ref().map(|(_, at)| rfc3339(date(*at))),

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use trunkgate_route::Table;
 use trunkgate_story::last_hour::LastHour;
-use trunkgate_story::view::AppView;
+use trunkgate_story::view::{AppView, Recent};
 
 use crate::io::Concerned;
 use crate::limits::HEARD_AGAIN;
@@ -20,14 +20,16 @@ pub struct Apps {
 /// One application's calls.
 #[derive(Debug, Default)]
 struct AppState {
-    /// Calls, and those of them in which it failed.
-    calls: LastHour<2>,
+    /// Calls, those of them in which it failed, and those in which only a prompt was not played.
+    calls: LastHour<3>,
     /// The last error in any of its calls.
     error: AppError,
     /// The error of the last call in which it failed.
     failed: AppError,
     /// Calls in a row since then in which it did not fail.
     good: u64,
+    /// Errors since the start by code, but for webhooks: their sender counts those.
+    errors: BTreeMap<u32, u64>,
 }
 
 /// An error of an application in one call.
@@ -37,6 +39,19 @@ struct AppError {
     /// What our own request said; nothing of what the application answered.
     text: String,
     sid: String,
+    /// A party did not hear a prompt.
+    is_unheard: bool,
+}
+
+/// What went wrong with an application in a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppFault {
+    /// A prompt was not played.
+    Prompt,
+    /// A document could not be fetched.
+    Webhook,
+    /// A document could not be run.
+    Document,
 }
 
 impl Apps {
@@ -53,10 +68,21 @@ impl Apps {
     }
 
     /// Notes an error in a call, which need not be the end of the application's part in it.
-    pub fn error(&mut self, name: &Arc<str>, sid: &str, code: u32, text: &str) {
+    pub fn error(&mut self, name: &Arc<str>, sid: &str, (fault, code): (AppFault, u32), text: &str) {
         // What follows the first line is of the application's answer.
         let text = text.lines().next().unwrap_or_default().to_owned();
-        self.state(name).error = AppError { code, text, sid: sid.to_owned() };
+        let state = self.state(name);
+        state.error = AppError { code, text, sid: sid.to_owned(), is_unheard: fault == AppFault::Prompt };
+        if fault != AppFault::Webhook {
+            *state.errors.entry(code).or_default() += 1;
+        }
+    }
+
+    /// Errors since the start, but for those of webhooks: application, code, how many.
+    pub fn errors(&self) -> impl Iterator<Item = (&Arc<str>, u32, u64)> {
+        self.by_name
+            .iter()
+            .flat_map(|(name, state)| state.errors.iter().map(move |(code, count)| (name, *code, *count)))
     }
 
     /// Returns the last error of an application, where it was in this call: what our request said, else the code alone.
@@ -67,10 +93,11 @@ impl Apps {
     }
 
     /// Notes that an application's part in a call is over; `failed`: its documents could not be run.
-    pub fn over(&mut self, now: Instant, name: &Arc<str>, failed: bool) {
+    pub fn over(&mut self, now: Instant, name: &Arc<str>, sid: &str, failed: bool) {
         let state = self.state(name);
-        state.calls.count(now, [true, failed]);
-        if failed {
+        let is_unheard = !failed && state.error.is_unheard && state.error.sid == sid;
+        state.calls.count(now, [true, failed, is_unheard]);
+        if failed || is_unheard {
             (state.failed, state.good) = (state.error.clone(), 0);
         } else {
             state.good = state.good.saturating_add(1);
@@ -80,12 +107,16 @@ impl Apps {
     /// Returns the application's last hour; `None`: it failed in no call.
     pub fn view(&self, now: Instant, name: &str) -> Option<AppView> {
         let state = self.by_name.get(name)?;
-        let [of, calls] = state.calls.sums(now);
-        let AppError { code, text, sid } = state.failed.clone();
+        let [of, failed, unheard] = state.calls.sums(now);
+        let calls = failed + unheard;
+        let [recent_of, recent_failed, recent_unheard] = state.calls.recent(now);
+        let AppError { code, text, sid, .. } = state.failed.clone();
         (calls > 0).then(|| AppView {
             name: name.to_owned(),
             calls,
             of,
+            recent: Recent { calls: recent_failed + recent_unheard, of: recent_of },
+            unheard,
             still: state.good < HEARD_AGAIN,
             good_since: state.good,
             code,
@@ -110,26 +141,47 @@ mod tests {
     fn an_application_fails_until_three_calls_went_well() {
         let (now, name) = (Instant::now(), Arc::from("ivr"));
         let mut apps = Apps::default();
-        apps.over(now, &name, false);
+        apps.over(now, &name, "CA9", false);
         assert!(apps.view(now, "ivr").is_none() && apps.view(now, "other").is_none());
-        apps.error(&name, "CA1", 11_205, "connection refused");
-        apps.over(now, &name, true);
+        apps.error(&name, "CA1", (AppFault::Webhook, 11_205), "connection refused");
+        apps.over(now, &name, "CA1", true);
         // An error that its fallback makes good.
-        apps.error(&name, "CA2", 11_200, "500");
-        apps.over(now, &name, false);
+        apps.error(&name, "CA2", (AppFault::Webhook, 11_200), "500");
+        apps.over(now, &name, "CA9", false);
         assert_eq!(apps.told("ivr", "CA2").as_deref(), Some("error 11200: 500"));
         assert_eq!(apps.told("ivr", "CA1"), None, "that was another call's");
         let view = apps.view(now, "ivr").unwrap();
         assert_eq!((view.calls, view.of, view.still, view.good_since), (1, 3, true, 1));
         assert_eq!((view.code, view.cause.as_str(), view.last_sid.as_str()), (11_205, "connection refused", "CA1"));
-        (0..2).for_each(|_| apps.over(now, &name, false));
+        (0..2).for_each(|_| apps.over(now, &name, "CA9", false));
         assert!(!apps.view(now, "ivr").unwrap().still);
-        apps.error(&name, "CA3", 11_200, "500 after 1 ms)\n! trunk carrier is down");
-        apps.over(now, &name, true);
+        apps.error(&name, "CA3", (AppFault::Document, 11_200), "500 after 1 ms)\n! trunk carrier is down");
+        apps.over(now, &name, "CA3", true);
         let view = apps.view(now, "ivr").unwrap();
         assert_eq!((view.still, view.cause.as_str()), (true, "500 after 1 ms)"));
         apps.reconfigured(&Concerned { apps: ["ivr".into()].into(), ..Concerned::default() });
         assert!(!apps.view(now, "ivr").unwrap().still);
         assert!(apps.view(now + Duration::from_secs(7_200), "ivr").is_none());
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn prompts_that_are_not_played_and_documents_that_cannot_be_run_are_counted() {
+        let (now, name) = (Instant::now(), Arc::from("ivr"));
+        let mut apps = Apps::default();
+        apps.error(&name, "CA1", (AppFault::Prompt, 11_200), "menu.wav: 404");
+        apps.error(&name, "CA1", (AppFault::Prompt, 11_200), "bye.wav: 404");
+        apps.over(now, &name, "CA1", false);
+        apps.over(now, &name, "CA2", false);
+        let view = apps.view(now, "ivr").unwrap();
+        assert_eq!((view.calls, view.unheard, view.of, view.still, view.good_since), (1, 1, 2, true, 1));
+        assert_eq!((view.code, view.cause.as_str(), view.last_sid.as_str()), (11_200, "bye.wav: 404", "CA1"));
+        apps.error(&name, "CA3", (AppFault::Document, 12_100), "");
+        apps.over(now, &name, "CA3", true);
+        let view = apps.view(now, "ivr").unwrap();
+        assert_eq!((view.calls, view.unheard, view.code), (2, 1, 12_100));
+        apps.error(&name, "CA4", (AppFault::Webhook, 11_205), "refused");
+        let errors: Vec<_> = apps.errors().map(|(_, code, count)| (code, count)).collect();
+        assert_eq!(errors, [(11_200, 2), (12_100, 1)], "webhooks are counted where they are sent");
     }
 }

@@ -4,8 +4,11 @@
 //! closed ── 5 calls failed in 30 s ──► open ── the pause is over: one call tries ──► trial
 //!    ▲                                  ▲                                              │
 //!    │                                  └────── it fails: a longer pause ──────────────┤
-//!    └── a stream that began since is open: 2 calls that fail open it again ◄──────────┘
+//!    └── a stream that began since is good: 2 calls that fail open it again ◄──────────┘
 //! ```
+//! A stream is good once it is open. Of an agent that accepts each WebSocket and does not speak within its `first_audio_timeout` an
+//! open stream proves nothing: it has to speak, or to keep the call.
+//!
 //! A call counts once, however often its streams fail: one caller's trouble is not the agent's. Nor is that of a number which
 //! dials again: of its calls that the agent had and lost, one after the other, the last one counts. For the same reason an agent that refuses a call
 //! by its handshake's answer has not failed ([`is_failure`]); it is there, and is skipped no longer.
@@ -21,7 +24,7 @@ use trunkgate_media::agent::Loss;
 use crate::key::CallKey;
 use crate::limits::{
     BREAKER_FAILURES, BREAKER_FIRST_PAUSE_SECONDS, BREAKER_LONGEST_PAUSE_SECONDS, BREAKER_PROBATION_FAILURES,
-    BREAKER_WINDOW_SECONDS,
+    BREAKER_WINDOW_SECONDS, PROVEN_SECONDS,
 };
 
 /// Whether a call may try the agent.
@@ -66,8 +69,23 @@ struct Open {
     pause: Duration,
     next: Instant,
     trial: Option<CallKey>,
+    /// When the stream of the trial was open.
+    trial_open: Option<Instant>,
     /// Probes alone say so: no call has failed.
     by_probes: bool,
+    /// At its last failure it was there, and silent.
+    was_silent: bool,
+}
+
+/// How far a stream came that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage<'a> {
+    /// Its WebSocket was never open.
+    Opening,
+    /// It was open: the number of its caller, where it is known.
+    Open(Option<&'a str>),
+    /// The same, and the agent said nothing in time.
+    Silent(Option<&'a str>),
 }
 
 impl Breaker {
@@ -78,9 +96,12 @@ impl Breaker {
 
     /// Asks for a call; one that is told to try decides for the others, until its stream stands, fails or is given up.
     pub fn ask(&mut self, now: Instant, key: CallKey) -> Leave {
+        if self.is_proven(now) {
+            self.close(now);
+        }
         let leave = self.leave(now);
         if let (Leave::Trial, Some(open)) = (leave, &mut self.open) {
-            open.trial = Some(key);
+            (open.trial, open.trial_open) = (Some(key), None);
         }
         leave
     }
@@ -89,6 +110,7 @@ impl Breaker {
     pub fn leave(&self, now: Instant) -> Leave {
         match &self.open {
             None => Leave::Try,
+            Some(_) if self.is_proven(now) => Leave::Try,
             Some(Open { trial: Some(_), .. }) => Leave::Tried,
             Some(open) if now < open.next => Leave::Wait(open.next.saturating_duration_since(now)),
             Some(_) => Leave::Trial,
@@ -96,28 +118,59 @@ impl Breaker {
     }
 
     /// A stream that began then is open; whether the agent is no longer skipped by that.
-    pub fn opened(&mut self, began: Instant) -> bool {
-        let Some(open) = self.open.take_if(|open| began >= open.since) else { return false };
-        self.again = Some(began);
-        self.on_probation = Some(open.pause);
+    pub fn opened(&mut self, now: Instant, began: Instant) -> bool {
+        let Some(open) = self.open.as_mut().filter(|open| began >= open.since) else { return false };
+        if open.was_silent {
+            open.trial_open = open.trial.map(|_| now);
+            return false;
+        }
+        self.close(began);
         true
     }
 
-    /// A stream that began then has gone well.
-    pub fn went_well(&mut self, began: Instant) {
-        if self.is_past(began) {
-            return;
+    /// The agent has spoken in a stream that began then; whether it is no longer skipped by that.
+    pub fn spoke(&mut self, began: Instant) -> bool {
+        let is_open = self.open.as_ref().is_some_and(|open| began >= open.since);
+        if is_open {
+            self.close(began);
         }
-        self.failures.retain(|failed| failed.began > began);
-        self.on_probation = None;
+        is_open
     }
 
-    /// A call's stream that began then has failed; whether the agent is skipped from now on. `number`: the caller's, where the
-    /// agent had the call and may have failed because of it; one that shows none is another each time.
-    pub fn failed(&mut self, now: Instant, began: Instant, key: CallKey, number: Option<&str>) -> bool {
+    /// A stream that began then has gone well; whether the agent is no longer skipped by that.
+    pub fn went_well(&mut self, began: Instant) -> bool {
+        let is_back = self.spoke(began);
+        if !self.is_past(began) {
+            self.failures.retain(|failed| failed.began > began);
+            self.on_probation = None;
+        }
+        is_back
+    }
+
+    /// Calls may try it again; what began before `again` says nothing.
+    fn close(&mut self, again: Instant) {
+        self.on_probation = self.open.take().map(|open| open.pause);
+        self.again = Some(again);
+    }
+
+    /// Whether the agent has kept the trial's call for so long that others may try, though it has not spoken.
+    fn is_proven(&self, now: Instant) -> bool {
+        let opened = self.open.as_ref().and_then(|open| open.trial_open);
+        opened.is_some_and(|at| now.saturating_duration_since(at) >= Duration::from_secs(PROVEN_SECONDS))
+    }
+
+    /// A call's stream that began then has failed; whether the agent is skipped from now on. `stage`: with the caller's number
+    /// where the agent had the call and may have failed because of it; one that shows none is another each time.
+    pub fn failed(&mut self, now: Instant, began: Instant, key: CallKey, stage: Stage<'_>) -> bool {
+        let (was_silent, number) = match stage {
+            Stage::Opening => (false, None),
+            Stage::Open(number) => (false, number),
+            Stage::Silent(number) => (true, number),
+        };
         if let Some(open) = &mut self.open {
             if open.trial == Some(key) {
-                (open.trial, open.by_probes) = (None, false);
+                (open.trial, open.trial_open, open.by_probes) = (None, None, false);
+                open.was_silent = was_silent;
                 open.pause = longer(open.pause);
                 open.next = now + open.pause;
             }
@@ -138,7 +191,9 @@ impl Breaker {
         }
         let pause = self.on_probation.take().map_or(Duration::from_secs(BREAKER_FIRST_PAUSE_SECONDS), longer);
         self.failures.clear();
-        self.open = Some(Open { since: now, pause, next: now + pause, trial: None, by_probes: false });
+        let open =
+            Open { since: now, pause, next: now + pause, trial: None, trial_open: None, by_probes: false, was_silent };
+        self.open = Some(open);
         true
     }
 
@@ -147,7 +202,15 @@ impl Breaker {
     pub fn missed(&mut self, now: Instant, pause: Duration) -> bool {
         let is_new = self.open.is_none();
         let first = Duration::from_secs(BREAKER_FIRST_PAUSE_SECONDS);
-        let open = self.open.get_or_insert(Open { since: now, pause: first, next: now, trial: None, by_probes: true });
+        let open = self.open.get_or_insert(Open {
+            since: now,
+            pause: first,
+            next: now,
+            trial: None,
+            trial_open: None,
+            by_probes: true,
+            was_silent: false,
+        });
         open.next = open.next.max(now + pause);
         is_new
     }
@@ -156,6 +219,7 @@ impl Breaker {
     pub fn given_up(&mut self, key: CallKey) {
         if let Some(open) = &mut self.open {
             open.trial = open.trial.filter(|trial| *trial != key);
+            open.trial_open = open.trial_open.filter(|_| open.trial.is_some());
         }
     }
 
@@ -203,7 +267,7 @@ mod tests {
         assert!(!breaker.missed(start + ms(2_000), ms(5_000)) && breaker.is_by_probes());
         let later = start + ms(8_000);
         assert_eq!(breaker.ask(later, CallKey(1)), Trial);
-        breaker.failed(later + ms(10), later, CallKey(1), None);
+        breaker.failed(later + ms(10), later, CallKey(1), Stage::Opening);
         assert!(breaker.is_open() && !breaker.is_by_probes());
     }
 
@@ -211,12 +275,14 @@ mod tests {
     enum Step {
         Asks(u64, Leave),
         Opens(bool),
+        Speaks(bool),
         Fails(u64, bool),
+        IsSilent(u64, bool),
         WentWell,
         GivenUp(u64),
     }
     use Leave::{Trial, Tried, Try, Wait};
-    use Step::{Asks, Fails, GivenUp, Opens, WentWell};
+    use Step::{Asks, Fails, GivenUp, IsSilent, Opens, Speaks, WentWell};
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
@@ -230,11 +296,19 @@ mod tests {
             let (now, began) = (start + ms(*at), start + ms(*began));
             match step {
                 Asks(key, expected) => assert_eq!(breaker.ask(now, CallKey(*key)), *expected, "{name}, step {n}"),
-                Opens(expected) => assert_eq!(breaker.opened(began), *expected, "{name}, step {n}"),
+                Opens(expected) => assert_eq!(breaker.opened(now, began), *expected, "{name}, step {n}"),
+                Speaks(expected) => assert_eq!(breaker.spoke(began), *expected, "{name}, step {n}"),
                 Fails(key, expected) => {
-                    assert_eq!(breaker.failed(now, began, CallKey(*key), None), *expected, "{name}, step {n}");
+                    let failed = breaker.failed(now, began, CallKey(*key), Stage::Opening);
+                    assert_eq!(failed, *expected, "{name}, step {n}");
                 }
-                WentWell => breaker.went_well(began),
+                IsSilent(key, expected) => {
+                    let failed = breaker.failed(now, began, CallKey(*key), Stage::Silent(None));
+                    assert_eq!(failed, *expected, "{name}, step {n}");
+                }
+                WentWell => {
+                    breaker.went_well(began);
+                }
                 GivenUp(key) => breaker.given_up(CallKey(*key)),
             }
             assert!(breaker.failures.len() < BREAKER_FAILURES, "{name}, step {n}: bounded");
@@ -282,13 +356,15 @@ mod tests {
     fn a_number_that_dials_again_counts_once_where_the_agent_had_it() {
         let start = Instant::now();
         let mut breaker = Breaker::default();
-        let mut failed =
-            |began, at, key, number| breaker.failed(start + ms(at), start + ms(began), CallKey(key), number);
+        let mut failed = |began, at, key, number| {
+            breaker.failed(start + ms(at), start + ms(began), CallKey(key), Stage::Open(number))
+        };
         assert!((0..50).all(|key| !failed(key * 10, key * 10 + 5, key, Some("+14155550100"))));
         assert!(!failed(0, 500, 50, Some("+14155550101")) && !failed(0, 500, 51, None) && !failed(0, 500, 52, None));
         assert!(failed(0, 500, 53, None), "callers that nobody knows, and calls that it never had, are not one");
         let mut breaker = Breaker::default();
-        let mut at_once = |key| breaker.failed(start + ms(10), start, CallKey(key), Some("+14155550100"));
+        let stage = Stage::Open(Some("+14155550100"));
+        let mut at_once = |key| breaker.failed(start + ms(10), start, CallKey(key), stage);
         assert!((0..4).all(|key| !at_once(key)) && at_once(4), "calls of one number at once: a trunk's own, say");
     }
 
@@ -307,7 +383,7 @@ mod tests {
         let start = Instant::now();
         let mut breaker = Breaker::begin(start + ms(1_000));
         let failed = |breaker: &mut Breaker, key, began| {
-            breaker.failed(start + ms(2_000), start + ms(began), CallKey(key), None)
+            breaker.failed(start + ms(2_000), start + ms(began), CallKey(key), Stage::Opening)
         };
         assert!((0..20).all(|key| !failed(&mut breaker, key, 999)));
         assert_eq!((20..25).filter(|key| failed(&mut breaker, *key, 1_001)).count(), 1);
@@ -344,6 +420,41 @@ mod tests {
                 (2_100, 300, Opens(false)),
                 (2_100, 0, Asks(8, Tried)),
             ]),
+        );
+    }
+
+    #[test]
+    fn an_agent_that_opens_and_never_speaks_stays_skipped() {
+        let silent = || (0..5).map(|n| (n * 100, n * 100, IsSilent(n, n == 4)));
+        let after = |steps: Vec<(u64, u64, Step)>| silent().chain(steps).collect::<Vec<_>>();
+        let trial = || vec![(1_400, 0, Asks(7, Trial)), (1_420, 1_400, Opens(false)), (1_430, 0, Asks(8, Tried))];
+        let with = |steps: Vec<(u64, u64, Step)>| after(trial().into_iter().chain(steps).collect());
+        run(
+            "it is silent again",
+            &with(vec![
+                (5_400, 1_400, IsSilent(7, false)),
+                (5_500, 0, Asks(8, Wait(ms(1_900)))),
+                (7_400, 0, Asks(8, Trial)),
+            ]),
+        );
+        run(
+            "a probe opens a socket and hears nothing",
+            &after(vec![(1_000, 900, Opens(false)), (1_400, 0, Asks(7, Trial))]),
+        );
+        run("it speaks", &with(vec![(2_000, 1_400, Speaks(true)), (2_001, 0, Asks(8, Try))]));
+        run("its call goes well", &with(vec![(2_000, 1_400, WentWell), (2_001, 0, Asks(8, Try))]));
+        run(
+            "it is gone, and back",
+            &with(vec![(5_400, 1_400, Fails(7, false)), (7_400, 0, Asks(8, Trial)), (7_420, 7_400, Opens(true))]),
+        );
+        run(
+            "it keeps the call and waits for its caller to speak",
+            &with(vec![(11_419, 0, Asks(8, Tried)), (11_420, 0, Asks(8, Try)), (11_421, 0, Asks(9, Try))]),
+        );
+        run("the caller leaves before it speaks", &with(vec![(3_000, 0, GivenUp(7)), (3_001, 0, Asks(8, Trial))]));
+        run(
+            "what spoke in a stream of before says nothing",
+            &with(vec![(3_000, 300, Speaks(false)), (3_001, 300, WentWell), (3_002, 0, Asks(8, Tried))]),
         );
     }
 

@@ -25,6 +25,7 @@ pub mod random;
 pub mod recent;
 pub mod register;
 pub mod registrar;
+pub mod rejections;
 pub mod rewrite;
 pub mod sessions;
 pub mod sip;

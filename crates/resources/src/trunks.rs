@@ -6,13 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use trunkgate_route::{Figures, Standing, Table, TokenBucket, Trunk};
-use trunkgate_story::Said;
 use trunkgate_story::diagnosis::{Cause, Diagnosis};
 use trunkgate_story::last_hour::LastHour;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::sounded::Sounded;
-use trunkgate_story::status::{Status, status};
-use trunkgate_story::view::{FaultView, KindView, PeerView, RejectedView, RejectionView, TrunkView};
+use trunkgate_story::view::{FaultView, KindView, PeerView, Recent, TrunkView};
 use trunkgate_story::wall::rfc3339;
 
 use crate::congestion::Congestion;
@@ -20,8 +18,8 @@ use crate::io::Concerned;
 use crate::key::{Branch, CallKey};
 use crate::limits::{
     HEARD_AGAIN, LET_DOWN_KEPT, LET_DOWN_SECONDS, LET_DOWN_TIMES, OVERSIZE_TOLD_EVERY, PACED_ADDRESSES, PROBE_SECONDS,
-    REJECTIONS_KEPT,
 };
+use crate::rejections::{FinalResponse, Rejections};
 use crate::sound::Sound;
 
 /// An attempt that waits, and its call.
@@ -62,22 +60,11 @@ struct TrunkState {
     sound: Sound,
     /// By their kind.
     faults: [Faults; 3],
-    /// Calls that it has decided about, and those of them that it rejected.
-    decided: LastHour<2>,
-    /// With what, the newest last.
-    rejections: Vec<Rejection>,
-    /// The last call that it rejected.
-    last_rejected: LastRejected,
-    /// The same since the start: decided, rejected.
-    decisions: [u64; 2],
+    /// Calls that it has answered or rejected.
+    rejections: Rejections,
     /// When an INVITE that is too long for UDP was logged last.
     oversize_told: Option<Instant>,
 }
-
-/// Calls in a row that a trunk answers until its rejections are past.
-const ANSWERED_AGAIN: u8 = 3;
-/// Rejections with an answered call since are past after this time, too.
-const REJECTED_WHILE: Duration = Duration::from_secs(300);
 
 /// Faults that are kept for their trunk, besides sides that are not heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,47 +109,6 @@ struct Faults {
     last: Option<(Diagnosis, String)>,
     /// The trunk's `heard` at that time.
     heard: u64,
-}
-
-/// The last call that a trunk rejected.
-#[derive(Debug, Default)]
-struct LastRejected {
-    /// To whom it was.
-    called: Option<Box<str>>,
-    /// Calls that are still to be answered until that is past.
-    left: u8,
-    /// When it was.
-    at: Option<Instant>,
-    /// How many there were in a row.
-    in_row: u64,
-}
-
-impl LastRejected {
-    /// Whether the trunk may still reject calls: too few were answered since, and one alone tells it only after a while.
-    fn is_still(&self, now: Instant) -> bool {
-        let is_recent = self.at.is_some_and(|at| now.saturating_duration_since(at) < REJECTED_WHILE);
-        self.left == ANSWERED_AGAIN || self.left > 0 && is_recent
-    }
-}
-
-/// Calls that were rejected with the same code and phrase.
-#[derive(Debug)]
-struct Rejection {
-    calls: LastHour<1>,
-    /// Of the last one, and its call's sid.
-    said: Said,
-    sid: String,
-}
-
-/// What a rejection says of the trunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rejected {
-    /// It does not take the call.
-    Always,
-    /// It does not take that number: where several are not taken, all are written in a form that it does not take.
-    OfNumber,
-    /// Nothing: the called party is busy or absent, or it is what the caller has sent.
-    OfParty,
 }
 
 /// Sides that were not heard for one cause.
@@ -222,54 +168,9 @@ impl TrunkState {
             heard: 0,
             sound: Sound::default(),
             faults: Default::default(),
-            decided: LastHour::default(),
-            rejections: Vec::new(),
-            last_rejected: LastRejected::default(),
-            decisions: [0; 2],
+            rejections: Rejections::default(),
             oversize_told: None,
         }
-    }
-    /// Notes with what it rejected a call to this number.
-    fn note_rejection(&mut self, now: Instant, (sid, called): (&str, &str), (how, said): (Rejected, &Said)) {
-        let is_same = self.last_rejected.called.as_deref() == Some(called);
-        let is_its = how == Rejected::Always || how == Rejected::OfNumber && !is_same;
-        self.decided.count(now, [true, is_its]);
-        self.decisions[0] += 1;
-        self.last_rejected.called = Some(called.into());
-        if !is_its {
-            // A busy party was reached.
-            if how == Rejected::OfParty {
-                self.last_rejected.in_row = 0;
-            }
-            return;
-        }
-        self.decisions[1] += 1;
-        (self.last_rejected.left, self.last_rejected.at) = (ANSWERED_AGAIN, Some(now));
-        self.last_rejected.in_row += 1;
-        let same = |one: &Rejection| (one.said.code, &one.said.phrase) == (said.code, &said.phrase);
-        let at = self.rejections.iter().position(same);
-        let mut calls = at.map(|at| self.rejections.remove(at).calls).unwrap_or_default();
-        self.rejections.retain(|one| one.calls.sums(now) != [0]);
-        if self.rejections.len() >= REJECTIONS_KEPT {
-            self.rejections.remove(0);
-        }
-        calls.count(now, [true]);
-        self.rejections.push(Rejection { calls, said: said.clone(), sid: sid.to_owned() });
-    }
-    fn rejected(&self, now: Instant) -> Option<RejectedView> {
-        let [of, calls] = self.decided.sums(now);
-        let last = self.rejections.last().filter(|_| calls > 0)?;
-        let answer = |one: &Rejection| {
-            let [calls] = one.calls.sums(now);
-            (calls > 0).then(|| RejectionView { code: one.said.code, text: one.said.words(), calls })
-        };
-        let mut answers: Vec<RejectionView> = self.rejections.iter().filter_map(answer).collect();
-        answers.sort_by_key(|one| std::cmp::Reverse(one.calls));
-        let (fix, last_sid) = (rejection_fix(&answers), last.sid.clone());
-        let still = self.last_rejected.is_still(now);
-        let good_since = u64::from(ANSWERED_AGAIN - self.last_rejected.left);
-        let in_row = self.last_rejected.in_row.min(calls);
-        Some(RejectedView { calls, of, in_row, still, good_since, answers, fix, last_sid })
     }
     /// Counts a call in, or says which limit forbids it.
     fn begin(&mut self, now: Instant, direction: usize) -> Result<(), ReasonSlug> {
@@ -304,7 +205,8 @@ impl TrunkState {
             (calls > 0).then(|| KindView { kind: cause.slug(), told: cause.told(), calls, fix, last_sid })
         });
         let fault = fault_view((calls, of, self.heard - last.heard), &last.found, &last.sid);
-        Some(FaultView { kinds: kinds.collect(), ..fault })
+        let [recent_of, recent_calls] = self.hearing.recent(now);
+        Some(FaultView { kinds: kinds.collect(), recent: Recent { calls: recent_calls, of: recent_of }, ..fault })
     }
     fn note_unheard(&mut self, now: Instant, found: &Diagnosis, sid: &str) {
         // Causes that have not been for an hour go: as many are kept as there are kinds, and addresses of ours that were told.
@@ -320,7 +222,10 @@ impl TrunkState {
         let [answered, _] = self.hearing.sums(now);
         let (what, sid) = faults.last.as_ref().filter(|_| calls > 0)?;
         let of = (answered + refused).max(calls);
-        Some(fault_view((calls, of, self.heard - faults.heard), what, sid))
+        let ([recent_calls, recent_refused], [recent_answered, _]) =
+            (faults.calls.recent(now), self.hearing.recent(now));
+        let recent = Recent { calls: recent_calls, of: (recent_answered + recent_refused).max(recent_calls) };
+        Some(FaultView { recent, ..fault_view((calls, of, self.heard - faults.heard), what, sid) })
     }
     fn of(&mut self, direction: usize) -> impl Iterator<Item = &mut TokenBucket> {
         self.buckets.iter_mut().enumerate().filter(move |(at, _)| [BOTH, direction].contains(at)).map(|(_, one)| one)
@@ -353,7 +258,7 @@ impl Trunks {
                 state.sound.withdraw();
             }
             if concerned.calls.contains(name) {
-                (state.last_rejected.left, state.last_rejected.in_row) = (0, 0);
+                state.rejections.withdraw();
             }
         }
     }
@@ -453,11 +358,7 @@ impl Trunks {
     pub fn answered(&mut self, now: Instant, name: &str) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.answered += 1;
-            state.decided.count(now, [true, false]);
-            state.decisions[0] += 1;
-            let left = &mut state.last_rejected.left;
-            *left = left.saturating_sub(1);
-            state.last_rejected.in_row = 0;
+            state.rejections.answered(now);
             state.standing.count(now, true);
         }
     }
@@ -556,16 +457,16 @@ impl Trunks {
         }
     }
 
-    /// Notes that it has rejected a call: all of its addresses together.
-    pub fn rejected(&mut self, now: Instant, name: &str, call: (&str, &str), said: (Rejected, &Said)) {
+    /// Notes its final response to a call: that of all of its addresses together.
+    pub fn responded(&mut self, now: Instant, name: &str, response: &FinalResponse<'_>) {
         if let Some(state) = self.by_name.get_mut(name) {
-            state.note_rejection(now, call, said);
+            state.rejections.note(now, response);
         }
     }
 
     /// Calls that each trunk has answered or rejected since the start, and those of them that it rejected.
     pub fn decisions(&self) -> impl Iterator<Item = (&Arc<str>, [u64; 2])> {
-        self.by_name.iter().map(|(name, state)| (name, state.decisions))
+        self.by_name.iter().map(|(name, state)| (name, state.rejections.decisions()))
     }
 
     /// Notes what went wrong last.
@@ -616,7 +517,7 @@ impl Trunks {
             last_problem_at: problem.as_ref().map(|(_, at)| rfc3339(date(*at))),
             last_problem: problem.map(|(text, _)| text),
             congested_seconds: state.and_then(|state| state.congestion.seconds_left(now)),
-            rejected: state.and_then(|state| state.rejected(now)),
+            rejected: state.and_then(|state| state.rejections.view(now, |code| trunk.leads_on(code))),
             unheard: state.and_then(|state| state.unheard(now)),
             codec_mismatch: state.and_then(|state| state.fault(now, Kind::Codecs)),
             loss: state.and_then(|state| state.fault(now, Kind::Loss)),
@@ -629,34 +530,12 @@ impl Trunks {
     }
 }
 
-/// Codes of one trunk that advice is given for.
-const CODES_ADVISED: usize = 4;
-
-/// Returns what would help with the most frequent codes: those of at least a quarter of the calls, else the one of the most.
-fn rejection_fix(answers: &[RejectionView]) -> String {
-    let mut by_code: BTreeMap<u16, u64> = BTreeMap::new();
-    for one in answers {
-        *by_code.entry(one.code).or_default() += one.calls;
-    }
-    let all: u64 = by_code.values().sum();
-    let most = by_code.values().max().copied().unwrap_or_default();
-    let mut frequent: Vec<(u16, u64)> =
-        by_code.into_iter().filter(|(_, calls)| calls * 4 >= all.min(most * 4)).collect();
-    frequent.sort_by_key(|(_, calls)| std::cmp::Reverse(*calls));
-    frequent.truncate(CODES_ADVISED);
-    let advice = |(code, _): &(u16, u64)| Some((*code, status(*code).and_then(Status::advice)?));
-    let advice: Vec<(u16, &str)> = frequent.iter().filter_map(advice).collect();
-    match advice.as_slice() {
-        [(_, one)] => (*one).to_owned(),
-        several => several.iter().map(|(code, fix)| format!("{code}: {fix}")).collect::<Vec<_>>().join(". "),
-    }
-}
-
 fn fault_view((calls, of, good_since): (u64, u64, u64), found: &Diagnosis, sid: &str) -> FaultView {
     let (cause, fix) = (found.text.clone(), found.fix.clone());
     FaultView {
         calls,
         of,
+        recent: Recent::default(),
         kind: found.cause.slug(),
         cause,
         fix,
@@ -712,7 +591,10 @@ const SECOND: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
+    use trunkgate_story::Said;
+
     use super::*;
+    use crate::rejections::Rejected;
 
     #[test]
     #[allow(clippy::disallowed_methods)] // only the start of virtual time
@@ -778,37 +660,19 @@ mod tests {
 
     #[test]
     #[allow(clippy::disallowed_methods)] // only the start of virtual time
-    fn rejections_are_past_after_three_answers_one_and_a_while_or_other_keys_of_that_trunk() {
-        let (start, name) = (Instant::now(), Arc::from("carrier"));
+    fn rejections_are_withdrawn_by_other_keys_of_that_trunk() {
+        let (now, name) = (Instant::now(), Arc::from("carrier"));
         let mut trunks = Trunks::default();
         trunks.state(&name);
-        let reject = |trunks: &mut Trunks, code| {
-            let said = Said { code, ..Said::default() };
-            trunks.rejected(start, "carrier", ("CA1", "+14155550100"), (Rejected::Always, &said));
-        };
-        let still = |trunks: &Trunks, seconds| {
-            let now = start + Duration::from_secs(seconds);
-            trunks.by_name["carrier"].rejected(now).map(|view| (view.still, view.good_since))
-        };
-        reject(&mut trunks, 403);
-        reject(&mut trunks, 503);
-        assert_eq!(still(&trunks, 3_000), Some((true, 0)), "nothing was answered since");
-        trunks.answered(start, "carrier");
-        assert_eq!((still(&trunks, 10), still(&trunks, 301)), (Some((true, 1)), Some((false, 1))));
-        (0..2).for_each(|_| trunks.answered(start, "carrier"));
-        assert_eq!(still(&trunks, 10), Some((false, 3)));
-        reject(&mut trunks, 403);
-        let view = trunks.by_name["carrier"].rejected(start).unwrap();
-        assert_eq!((view.calls, view.in_row), (3, 1), "one since the last answer");
-        assert!(view.fix.starts_with("403: Check the allow list") && view.fix.contains(". 503: "), "{}", view.fix);
-        let one = |code| RejectionView { code, text: None, calls: 1 };
-        let fix = rejection_fix(&[500, 502, 503, 504, 429].map(one));
-        assert!(fix.starts_with("429: ") && fix.contains(". 502: ") && !fix.contains("504: "), "{fix}");
+        let said = Said { code: 403, ..Said::default() };
+        let (sid, called, how) = ("CA1", "+14155550100", Rejected::Always);
+        trunks.responded(now, "carrier", &FinalResponse { sid, called, how, said: &said, is_lost: true });
+        let still = |trunks: &Trunks| trunks.by_name["carrier"].rejections.view(now, |_| false).unwrap().still;
         let (media, calls) = (["carrier".into()].into(), ["pbx".into()].into());
         trunks.reconfigured(&Concerned { all_media: true, media, calls, ..Concerned::default() });
-        assert_eq!(still(&trunks, 1), Some((true, 0)), "nothing was changed for which that carrier rejects calls");
+        assert!(still(&trunks), "nothing was changed for which that carrier rejects calls");
         trunks.reconfigured(&Concerned { calls: ["carrier".into()].into(), ..Concerned::default() });
-        assert!(!still(&trunks, 1).unwrap().0);
+        assert!(!still(&trunks));
     }
 
     #[test]

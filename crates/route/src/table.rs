@@ -257,6 +257,19 @@ impl Table {
         }
         is_named
     }
+    /// The trunk or agent that stands behind a trunk in the first route that has one there.
+    pub fn behind(&self, trunk: &str) -> Option<&str> {
+        let is_it = |target: &TargetSpec| matches!(target, TargetSpec::Trunk { name, .. } if name == trunk);
+        self.routes.iter().find_map(|route| {
+            let at = route.connect.iter().position(|target| target.singles().iter().any(is_it))?;
+            route.connect.get(at + 1..)?.iter().find_map(|target| match target {
+                TargetSpec::Trunk { name, .. } if name != trunk => Some(name.as_str()),
+                TargetSpec::Agent(name) | TargetSpec::App(name) => Some(name.as_str()),
+                TargetSpec::Trunk { .. } | TargetSpec::Uri { .. } | TargetSpec::Play(_) => None,
+                TargetSpec::Reject(_) | TargetSpec::RingAll(_) => None,
+            })
+        })
+    }
     /// Each route in order with the first condition that failed, up to the match: for `why` and for the trace.
     pub fn explain(&self, call: &CallInfo<'_>) -> Vec<RouteVerdict> {
         let mut taken = false;

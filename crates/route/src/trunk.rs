@@ -245,10 +245,22 @@ pub struct Trunk {
     pub redirect: RedirectMode,
 }
 
+/// Whether a code says that the called party is busy.
+pub const fn is_busy(code: u16) -> bool {
+    matches!(code, 486 | 600)
+}
+
 impl Trunk {
     /// Whether nothing but phones that register makes it: without one no call gets there.
     pub fn is_of_phones(&self) -> bool {
         self.accept_register && self.peers.is_empty()
+    }
+    /// Whether a call whose INVITE it has answered with this code goes on to the route's next target: not where it ends the
+    /// search, and not where that depends on the route (`on_busy`).
+    pub fn leads_on(&self, code: u16) -> bool {
+        // What could be answered has been, by the endpoint; what a redirection names is tried first.
+        let is_never_the_end = matches!(code, 401 | 407 | 300..=399);
+        is_never_the_end || self.congested_on.contains(&code) || self.failover_on.contains(&code) && !is_busy(code)
     }
     /// A trunk without peers, with every default of the configuration, save that it is asked by no OPTIONS.
     pub fn named(name: &str) -> Trunk {

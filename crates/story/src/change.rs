@@ -112,8 +112,18 @@ pub struct Change {
 }
 
 /// What may set a call apart: what `flags` of a call holds.
-pub const FLAGS: [&str; 9] =
-    ["one_way", "codec_mismatch", "unsent", "loss", "failed_over", "agent", "listened", "transcoded", "srtp"];
+pub const FLAGS: [&str; 10] = [
+    "one_way",
+    "codec_mismatch",
+    "unsent",
+    "loss",
+    "app_error",
+    "failed_over",
+    "agent",
+    "listened",
+    "transcoded",
+    "srtp",
+];
 
 /// What is said of a call; the names are those of `/v1/calls`.
 #[derive(Debug, Clone, Serialize)]

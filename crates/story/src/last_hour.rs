@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 const MINUTE: Duration = Duration::from_secs(60);
 /// The minute that runs, and an hour before it.
 const MINUTES: u64 = 60;
+/// What is recent: so many minutes before the one that runs.
+const RECENT_MINUTES: u64 = 4;
 
 /// `N` counts that belong together.
 #[derive(Debug)]
@@ -49,9 +51,19 @@ impl<const N: usize> LastHour<N> {
 
     /// What was counted in the last hour.
     pub fn sums(&self, now: Instant) -> [u64; N] {
+        self.sums_of(now, MINUTES)
+    }
+
+    /// What was counted in the minute that runs and the four before it.
+    pub fn recent(&self, now: Instant) -> [u64; N] {
+        self.sums_of(now, RECENT_MINUTES)
+    }
+
+    /// What was counted in the minute that runs and so many before it.
+    fn sums_of(&self, now: Instant, minutes: u64) -> [u64; N] {
         let minute = self.minute(now);
         let mut sums = [0; N];
-        for (_, counts) in self.minutes.iter().filter(|(at, _)| at + MINUTES >= minute) {
+        for (_, counts) in self.minutes.iter().filter(|(at, _)| at + minutes >= minute) {
             sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
         }
         sums
@@ -74,6 +86,8 @@ mod tests {
         }
         assert!(counts.minutes.len() <= 61);
         assert_eq!(counts.sums(start + MINUTE * 179), [61, 30]);
+        assert_eq!(counts.recent(start + MINUTE * 179), [5, 2]);
+        assert_eq!(counts.recent(start + MINUTE * 182), [2, 1]);
         assert_eq!(counts.sums(start + MINUTE * 209), [31, 15]);
         assert_eq!(counts.sums(start + MINUTE * 600), [0, 0]);
     }

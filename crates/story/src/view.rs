@@ -22,7 +22,8 @@ pub struct CallView {
     /// Reason slug; `null` while live.
     pub reason: Option<&'static str>,
     /// What sets it apart: `one_way` (a side was not heard), `codec_mismatch` (no codec in common, or
-    /// another than was agreed on), `unsent` (this machine lets no packets out to a side), `failed_over`, `agent` (one talked or was to), `listened`,
+    /// another than was agreed on), `unsent` (this machine lets no packets out to a side), `loss`,
+    /// `app_error` (a document of its application could not be run, or a prompt was not played), `failed_over`, `agent` (one talked or was to), `listened`,
     /// `transcoded`, `srtp`.
     pub flags: Vec<&'static str>,
     /// Final SIP status code towards the caller; `null` while it has none.
@@ -279,7 +280,7 @@ pub struct StatusView {
     pub silent: Vec<SilentView>,
 }
 
-/// An application that failed in calls of the last hour.
+/// An application that failed in calls of the last hour, or whose prompts were not played in some.
 #[derive(Debug, Clone, Serialize)]
 pub struct AppView {
     /// Its name.
@@ -288,6 +289,10 @@ pub struct AppView {
     pub calls: u64,
     /// … of so many.
     pub of: u64,
+    /// The same of the last five minutes.
+    pub recent: Recent,
+    /// In how many of these its documents ran to their end, and a prompt was not played.
+    pub unheard: u64,
     /// Whether it may fail still: not three calls in a row went well since.
     pub still: bool,
     /// How many in a row went well since.
@@ -366,6 +371,9 @@ pub struct AgentView {
     pub talking: u64,
     /// Callers that wait in line for it.
     pub waiting: u64,
+    /// Calls in which it failed, where there were some in the last hour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed: Option<AgentFailures>,
     /// Sockets that were open, since start.
     pub opened: u64,
     /// Sockets that were refused or lost, since start.
@@ -385,6 +393,43 @@ pub struct AgentView {
     /// The same in buckets, for the metrics.
     #[serde(skip)]
     pub turns: Arc<AgentTurns>,
+}
+
+/// Calls of the last hour in which an agent failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AgentFailures {
+    /// How many …
+    pub calls: u64,
+    /// … of so many in which it spoke or failed.
+    pub of: u64,
+    /// The same of the last five minutes.
+    pub recent: Recent,
+    /// How many of them in a row are the latest ones.
+    pub in_row: u64,
+    /// Why the last of them failed.
+    pub cause: String,
+    /// That call.
+    pub last_sid: String,
+}
+
+/// The same of the last five minutes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Recent {
+    /// How many calls …
+    pub calls: u64,
+    /// … of so many.
+    pub of: u64,
+}
+
+impl Recent {
+    /// `(18 of 18 in the last 5 min)` behind the figures of an hour, where it says more than they do.
+    pub fn beside(&self, calls: u64, of: u64) -> String {
+        match self.of {
+            0 => String::new(),
+            _ if (self.calls, self.of) == (calls, of) => String::new(),
+            _ => format!(" ({} of {} in the last 5 min)", self.calls, self.of),
+        }
+    }
 }
 
 /// How we are registered with a trunk.
@@ -497,8 +542,12 @@ pub struct RejectedView {
     pub calls: u64,
     /// … of so many that it answered or rejected.
     pub of: u64,
-    /// How many of them in a row are the latest ones that it answered or rejected.
+    /// The same of the last five minutes.
+    pub recent: Recent,
+    /// How many of them came since it last answered a call.
     pub in_row: u64,
+    /// Of how many of these the caller got no other target: the call was lost.
+    pub lost: u64,
     /// Whether it may reject calls still: it has not answered three in a row since, nor one and rejected none for five minutes.
     pub still: bool,
     /// How many in a row it has answered since, at most three.
@@ -518,6 +567,8 @@ pub struct RejectionView {
     pub code: u16,
     /// Reason phrase, texts of Reason, Warning and X- headers.
     pub text: Option<String>,
+    /// Whether the trunk's configuration has the next target tried on this code.
+    pub leads_on: bool,
     /// How many.
     pub calls: u64,
 }
@@ -529,6 +580,8 @@ pub struct FaultView {
     pub calls: u64,
     /// … of so many that should have been heard, or were lost for that fault.
     pub of: u64,
+    /// The same of the last five minutes.
+    pub recent: Recent,
     /// The slug of what was wrong with the last one.
     pub kind: &'static str,
     /// The same in words, as its trace has it.

@@ -137,7 +137,8 @@ fn rejected(rejected: &Value) -> Option<String> {
     let answers = rejected["answers"].as_array().into_iter().flatten().take(SHOWN);
     let answer = |one: &Value| {
         let text = one["text"].as_str().map(|text| format!(" {text}")).unwrap_or_default();
-        format!("{}× {}{text}", one["calls"], one["code"])
+        let ends = if one["leads_on"] == false { ", on which no other target is tried" } else { "" };
+        format!("{}× {}{text}{ends}", one["calls"], one["code"])
     };
     let answers: Vec<String> = answers.map(answer).collect();
     let since = if rejected["still"] == true { "" } else { ", but has answered calls since" };
@@ -208,7 +209,7 @@ mod tests {
         let down = address("192.0.2.2:5060", "down", json!("no answer to OPTIONS"));
         json!({"edge": "edge-1", "trunks": [
             {"name": "up", "state": "up", "calls": 2, "max_calls": 2, "congested_seconds": 4, "peers": [{"addresses": [up, down]}],
-             "rejected": {"calls": 5, "of": 6, "still": true, "answers": [{"code": 403, "text": "Forbidden", "calls": 5}]}},
+             "rejected": {"calls": 5, "of": 6, "still": true, "answers": [{"code": 403, "text": "Forbidden", "leads_on": false, "calls": 5}]}},
             {"name": "down", "state": "down", "peers": [{"addresses": [down]}]},
             {"name": "phones", "state": "down", "peers": [], "phones": []},
         ], "failing_apps": [
@@ -232,7 +233,7 @@ mod tests {
             line(trunk("up"), Some(&status)),
             "    now up; OPTIONS answered in 0.2 ms; 1 of 2 addresses skipped: 192.0.2.2:5060: no answer to OPTIONS; skipped for 4 s \
              if the route has another target: it has too many calls (congested_on); full: 2 of 2 calls (max_calls); rejected 5 of 6 \
-             calls in the last hour (5× 403 Forbidden)\n"
+             calls in the last hour (5× 403 Forbidden, on which no other target is tried)\n"
         );
         assert_eq!(
             line(trunk("down"), Some(&status)),

@@ -85,7 +85,8 @@ impl Figures {
                     "{} lost since the start",
                     number(usize::try_from(lost).unwrap_or(usize::MAX), "call record")
                 );
-                problems.push(Problem::new(Harm::Records, what).shown_by(missing));
+                let lost = Problem::new(Harm::Records, what).about(format!("call records {missing}"));
+                problems.push(lost.shown_by(missing));
             }
         }
         problems

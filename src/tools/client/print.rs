@@ -324,8 +324,8 @@ fn code(call: &Value) -> String {
 }
 
 /// Flags that are told beside a call's state, and their words.
-pub(crate) const MARKED: [(&str, &str); 4] =
-    [("one_way", "silent"), ("codec_mismatch", "codecs"), ("unsent", "unsent"), ("loss", "loss")];
+pub(crate) const MARKED: [(&str, &str); 5] =
+    [("one_way", "silent"), ("codec_mismatch", "codecs"), ("unsent", "unsent"), ("loss", "loss"), ("app_error", "app")];
 
 /// What is wrong with a call, behind its state: ` !silent`, ` !codecs`.
 fn marks(call: &Value) -> String {

@@ -36,6 +36,11 @@ const WORDS: &[(&str, &str, &str)] = &[
         "Much of the audio of a side was lost on the way, in one direction: the verdict says which, how much and since when. `mtr -u ADDRESS` shows where; `trunkgate calls --flag loss` lists such calls.",
     ),
     (
+        "app_error",
+        "flag of a call, mark !app",
+        "A document of the call's application could not be run, or a prompt was not played. `trunkgate calls --flag app_error` lists such calls, `trunkgate trace SID` has the error with its line.",
+    ),
+    (
         "failed_over",
         "flag of a call",
         "A target failed and the next one was tried. `trunkgate trace SID` shows each target and why it failed.",

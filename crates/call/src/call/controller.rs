@@ -126,6 +126,16 @@ impl Controller {
         targets.left.iter().any(|target| !matches!(target, Target::Reject(_)))
     }
 
+    /// Whether another target is tried after this result.
+    pub(crate) fn goes_on_after(&self, result: &TargetResult) -> bool {
+        let leads_on = match (self, result) {
+            (_, TargetResult::Failed(_)) => true,
+            (Controller::Plan(targets), TargetResult::Busy(_)) => targets.on_busy,
+            (Controller::Done, TargetResult::Busy(_)) | (_, TargetResult::Refused(_)) => false,
+        };
+        leads_on && self.has_more()
+    }
+
     /// Legs that what is left may want, and that earlier targets leave to it.
     pub(crate) fn legs_kept(&self) -> usize {
         let Controller::Plan(targets) = self else { return 0 };

@@ -265,6 +265,8 @@ pub(crate) enum CallEvent {
     MediaLost,
     /// An agent's socket is open.
     AgentOpen { end: EndId },
+    /// An agent has said its first words.
+    AgentSpoke { end: EndId },
     /// An agent could not be reached, or is lost.
     AgentLost { end: EndId, loss: Loss },
     /// An agent closed in good order.
@@ -601,6 +603,7 @@ impl Parts {
             (Searching | Answered | Rerouting | Leaving, E::AgentWish { end, wish }) => {
                 self.agent_wishes(cx, end, wish);
             }
+            (_, E::AgentSpoke { end }) => cx.call.legs.agent_spoke(cx.now, cx.edge, end),
             (_, E::AgentNote { end, text, logged }) => cx.call.legs.agent_note(cx.now, cx.edge, end, &text, logged),
             (_, E::Key { end, key, .. }) if self.takes_digits_of(cx, end) => {
                 Runner::of(self).digit_for_program(cx, key)

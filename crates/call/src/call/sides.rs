@@ -49,7 +49,7 @@ impl Parts {
         cx.edge.metrics.agent.sessions += 1;
         cx.edge.metrics.agent.connect_seconds.observe(after.as_secs_f64());
         cx.call.legs.note(cx.now, cx.edge, leg, &format!("open after {} ms", after.as_millis()));
-        cx.call.legs.agent_can_be_had(cx.edge, leg);
+        cx.call.legs.agent_can_be_had(cx.now, cx.edge, leg);
         if !listens && self.search.is_opening(leg) {
             self.agent_takes_call(cx, leg);
         }

@@ -137,11 +137,18 @@ impl Invariants<'_> {
         let counted = (edge.agents.sessions(), edge.metrics.agent.sessions);
         hold(counted == (open, open), || format!("{open} agents' sockets, {counted:?} counted"))?;
         for (name, key) in edge.agents.trials() {
-            let attempt = self.calls.get(&key).and_then(|call| call.parts.search.alone());
-            let tries = attempt.is_some_and(|attempt| {
-                let this = attempt.agent.as_ref().is_some_and(|agent| agent.name == *name);
-                this && matches!(attempt.progress, Progress::Opening(_))
-            });
+            let call = self.calls.get(&key);
+            let attempt = call.and_then(|call| call.parts.search.alone());
+            let listens_to = |leg: &Leg| {
+                let is_it = leg.agent.as_ref().is_some_and(|side| side.agent.name == *name && !side.listens());
+                is_it && leg.state == LegState::Answered
+            };
+            let has_it = call.is_some_and(|call| call.shared.legs.iter().any(listens_to));
+            let tries = has_it
+                || attempt.is_some_and(|attempt| {
+                    let this = attempt.agent.as_ref().is_some_and(|agent| agent.name == *name);
+                    this && matches!(attempt.progress, Progress::Opening(_))
+                });
             hold(tries, || format!("agent {name}: the call that should try it does not"))?;
         }
         let is_live = |key: CallKey| self.calls.get(&key).is_some_and(|call| call.shared.state != State::Ended);

@@ -349,6 +349,10 @@ impl Gateway {
     pub fn decisions(&self) -> Vec<(Arc<str>, [u64; 2])> {
         self.edge.trunks.decisions().map(|(name, decisions)| (name.clone(), decisions)).collect()
     }
+    /// Errors of applications since the start, but for those of webhooks: application, code, how many.
+    pub fn app_errors(&self) -> Vec<(Arc<str>, u32, u64)> {
+        self.edge.apps.errors().map(|(name, code, count)| (name.clone(), code, count)).collect()
+    }
     /// Calls that have not ended.
     pub fn live_calls(&self) -> usize {
         self.edge.admission.live()
@@ -438,6 +442,7 @@ impl Gateway {
             Event::Stopped { end, silent } => CallEvent::Stopped { end, silent },
             Event::Closed => CallEvent::MediaLost,
             Event::AgentOpen { end } => CallEvent::AgentOpen { end },
+            Event::AgentSpoke { end } => CallEvent::AgentSpoke { end },
             Event::AgentLost { end, loss } => CallEvent::AgentLost { end, loss },
             Event::AgentEnded { end } => CallEvent::AgentEnded { end },
             Event::AgentWish { end, wish } => CallEvent::AgentWish { end, wish },

@@ -363,6 +363,7 @@ impl FormerAgent {
             opened: None,
             has_failed: false,
             is_gone: false,
+            fault: None,
             retried: 0,
             wishes: 0,
             hears: None,

@@ -65,7 +65,8 @@ fn after_five_failures_calls_go_straight_on() {
     let mut bench = failing(vec![to_agent("desk"), to_trunk("pbx")]);
     assert_eq!(state(&bench), ("skipped", Some(1_000)));
     assert!(bench.gateway.metrics().agent.skipped["desk"] && !bench.gateway.metrics().agent.skipped["night"]);
-    let said = "agent desk keeps failing and is skipped, except for one test call at a time: it answered the handshake with 503";
+    let said =
+        "agent desk keeps failing and is skipped, except for one test call at a time: answered the handshake with 503";
     assert_eq!(bench.logs.iter().filter(|line| *line == said).count(), 1, "{:#?}", bench.logs);
     assert!(skipped(&mut bench));
     let story = bench.story();
@@ -191,6 +192,49 @@ fn a_crowd_leaves_one_trial() {
     opens(&mut bench, tried[0]);
     let tried = (0..200).filter(|_| call(&mut bench).1.is_some()).count();
     assert_eq!(tried, 200);
+}
+
+#[test]
+fn an_agent_that_never_speaks_is_skipped_until_it_does() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
+    let falls_silent = |bench: &mut Bench, socket| {
+        opens(bench, socket);
+        news(bench, socket, |end| Event::AgentLost { end, loss: Loss::Silent });
+        bench.sent.clear();
+    };
+    let failed = |bench: &Bench| {
+        let failed = bench.gateway.status(bench.now).agents.remove(0).failed.unwrap();
+        (failed.calls, failed.of, failed.in_row, failed.cause)
+    };
+    for _ in 0..5 {
+        let socket = call(&mut bench).1.unwrap();
+        falls_silent(&mut bench, socket);
+    }
+    assert_eq!(failed(&bench), (5, 5, 5, "did not speak in time".to_owned()));
+    for pause in [1_000, 2_000] {
+        assert_eq!(state(&bench), ("skipped", Some(pause)));
+        bench.pass(Duration::from_millis(pause));
+        bench.sent.clear();
+        let socket = call(&mut bench).1.unwrap();
+        opens(&mut bench, socket);
+        assert_eq!(state(&bench).0, "skipped", "an open WebSocket is no voice");
+        assert!(skipped(&mut bench), "others do not wait for it");
+        news(&mut bench, socket, |end| Event::AgentLost { end, loss: Loss::Silent });
+    }
+    bench.pass(Duration::from_secs(4));
+    bench.sent.clear();
+    let socket = call(&mut bench).1.unwrap();
+    opens(&mut bench, socket);
+    news(&mut bench, socket, |end| Event::AgentSpoke { end });
+    assert_eq!(state(&bench), ("up", None));
+    assert_eq!(failed(&bench), (7, 8, 0, "did not speak in time".to_owned()));
+    assert!(
+        bench.logs.iter().any(|line| line == "agent desk works again and is no longer skipped"),
+        "{:#?}",
+        bench.logs
+    );
+    bench.sent.clear();
+    assert!(!skipped(&mut bench));
 }
 
 #[test]

@@ -114,6 +114,27 @@ fn a_trunk_that_rejects_is_counted_by_code_and_words_until_it_answers() {
 }
 
 #[test]
+fn a_rejection_on_which_no_other_target_is_tried_loses_its_call() {
+    for (connect, code, seen, lost) in
+        [(vec!["pbx"], 503, 500, 1), (vec!["pbx", "backup"], 403, 403, 1), (vec!["pbx", "backup"], 503, 0, 0)]
+    {
+        let mut bench = bench(connect.into_iter().map(to_trunk).collect());
+        bench.invite(CARRIER, "+14155550100", &offer());
+        bench.expect(CARRIER, "SIP/2.0 100");
+        let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+        bench.receive(PBX, callee.answer(code, ""));
+        bench.expect(PBX, "ACK");
+        if seen == 0 {
+            bench.expect(BACKUP, "INVITE");
+        } else {
+            bench.expect(CARRIER, &format!("SIP/2.0 {seen}"));
+        }
+        let found = of_pbx(&bench).unwrap();
+        assert_eq!((found.calls, found.in_row, found.lost), (1, 1, lost), "{code}");
+    }
+}
+
+#[test]
 fn a_trunk_whose_other_address_answers_rejects_nothing_and_one_of_its_calls_counts_once() {
     let trunks = vec![trunk("carrier", &[CARRIER]), trunk("pbx", &[PBX, BACKUP])];
     let mut bench = Bench::with(table(trunks, vec![route(vec![to_trunk("pbx")])]));

@@ -49,6 +49,7 @@ pub(crate) struct AgentEnd {
     /// This agent's part of `shared.held`.
     held: u64,
     open: bool,
+    has_spoken: bool,
     closed: bool,
     /// The socket is not read: its answer to a ping may lie there.
     unread: bool,
@@ -99,6 +100,7 @@ impl AgentEnd {
             shared,
             held: 0,
             open: false,
+            has_spoken: false,
             closed: false,
             unread: false,
             noted_full: false,
@@ -380,6 +382,9 @@ impl AgentEnd {
                                 self.turns.came(now);
                             }
                             downlink.push(audio);
+                            if !std::mem::replace(&mut self.has_spoken, true) {
+                                events.push_back(Event::AgentSpoke { end });
+                            }
                         }
                     }
                     Output::Mark(name) => {

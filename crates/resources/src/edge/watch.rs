@@ -511,6 +511,7 @@ impl Edge {
             | Event::Unheard { .. }
             | Event::Stopped { .. }
             | Event::AgentOpen { .. }
+            | Event::AgentSpoke { .. }
             | Event::AgentLost { .. }
             | Event::AgentEnded { .. }
             | Event::AgentWish { .. }

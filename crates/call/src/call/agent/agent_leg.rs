@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 use trunkgate_media::agent::{Format, Loss, Settings, TrackSet};
 use trunkgate_media::{AgentQueue, AgentSpec, Command, EndCounters, EndId, LegTurns, RawSpec, SocketSpec, TapSpec};
-use trunkgate_resources::breaker::is_failure;
+use trunkgate_resources::agents::FailedStream;
+use trunkgate_resources::breaker::{Stage, is_failure};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::{ATTEMPTS_PER_CALL, PARAMETER_HEADER_CHARS};
@@ -17,8 +18,10 @@ use trunkgate_route::{Agent, Facts};
 use trunkgate_story::change::{Change, Happening};
 use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::redact;
 use trunkgate_story::turns::LegTurnView;
 
+use crate::call::legs::agents::shortened;
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::shared::Cx;
 
@@ -47,6 +50,8 @@ pub(crate) struct AgentSide {
     pub(crate) has_failed: bool,
     /// Whether its socket is gone, or the agent has closed it.
     pub(crate) is_gone: bool,
+    /// The last thing that its worker found to log.
+    pub(crate) fault: Option<(Instant, Box<str>)>,
     /// How many streams to the same agent have failed in a row before this one.
     pub(crate) retried: u32,
     /// How many wishes it had, but for what ends its part.
@@ -62,7 +67,19 @@ impl AgentSide {
     pub(crate) fn listens(&self) -> bool {
         self.part.listens()
     }
+
+    /// Why it is lost: what its worker has found in the moment before says more than the kind of the loss.
+    fn why_lost(&self, now: Instant, loss: Loss) -> String {
+        let is_of_it = |at: Instant| now.saturating_duration_since(at) < FAULT_BEFORE_LOSS;
+        match &self.fault {
+            Some((at, fault)) if is_of_it(*at) => format!("{loss}: {}", redact::addresses(shortened(fault))),
+            Some(_) | None => loss.to_string(),
+        }
+    }
 }
+
+/// Longest time between what a worker finds and the loss that it explains.
+const FAULT_BEFORE_LOSS: Duration = Duration::from_secs(1);
 
 /// Times of an agent's turns.
 #[derive(Debug)]
@@ -164,6 +181,7 @@ impl Cx<'_> {
             opened: None,
             has_failed: false,
             is_gone: false,
+            fault: None,
             retried: 0,
             part,
             stream_sid,
@@ -232,7 +250,7 @@ impl Cx<'_> {
         let Some(side) = &mut self.call.legs[leg].agent else { return };
         side.has_failed = true;
         let (name, began, was_open) = (side.agent.name.clone(), side.began, side.opened.is_some());
-        let (listens, problem) = (side.listens(), loss.to_string());
+        let (listens, problem) = (side.listens(), side.why_lost(self.now, loss));
         self.edge.agents.lost(self.now, &name, problem.clone(), was_open);
         let change = self.call.change_for(Happening::AgentFailed, &problem, None);
         self.edge.changed(Change { agent: Some(self.edge.shown_name(&name)), ..change });
@@ -241,13 +259,20 @@ impl Cx<'_> {
         }
         if !is_failure(loss) {
             // It has answered.
-            self.call.legs.agent_can_be_had(self.edge, leg);
+            self.call.legs.agent_can_be_had(self.now, self.edge, leg);
             return;
         }
-        let number = self.call.facts.caller.known_number().filter(|_| was_open);
-        if self.edge.agents.failed(self.now, &name, (self.call.key, began), number) {
+        let number = self.call.facts.caller.known_number();
+        let stage = match was_open {
+            true if loss == Loss::Silent => Stage::Silent(number),
+            true => Stage::Open(number),
+            false => Stage::Opening,
+        };
+        let (key, sid) = (self.call.key, self.call.legs.sid());
+        let stream = FailedStream { key, sid, began, stage, cause: &problem };
+        if self.edge.agents.failed(self.now, &name, &stream) {
             let text =
-                format!("agent {name} keeps failing and is skipped, except for one test call at a time: it {problem}");
+                format!("agent {name} keeps failing and is skipped, except for one test call at a time: {problem}");
             self.edge.warn("", text, Some(ReasonSlug::AgentSkipped));
             self.edge.note_skipped();
         }

@@ -11,6 +11,7 @@ use trunkgate_story::redact;
 use trunkgate_story::trace::TraceItem;
 use trunkgate_story::view::ForkView;
 
+use crate::call::agent::agent_leg::AgentSide;
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::list::Legs;
 
@@ -38,6 +39,9 @@ impl Legs {
         if !logged {
             return;
         }
+        if let Some(side) = &mut self[leg].agent {
+            side.fault = Some((now, text.into()));
+        }
         let line = format!("{}: {}", self.name_of(leg), shortened(text));
         let sid = self.sid().to_owned();
         edge.log(&sid, line, None);
@@ -58,21 +62,30 @@ impl Legs {
         edge.trace(now, self.key, TraceItem::Agent { leg: leg.index(), text: redact::addresses(shortened(text)) });
     }
 
-    /// Notes that the agent on `leg` can be had.
-    pub(crate) fn agent_can_be_had(&mut self, edge: &mut Edge, leg: LegId) {
-        let Some(side) = self[leg].agent.as_ref().filter(|side| !side.listens()) else { return };
-        let name = side.agent.name.clone();
-        if edge.agents.can_be_had(&name, side.began) {
-            edge.log("", format!("agent {name} works again and is no longer skipped"), None);
-            edge.note_skipped();
-        }
+    /// Notes that the socket of the agent on `leg` is open.
+    pub(crate) fn agent_can_be_had(&mut self, now: Instant, edge: &mut Edge, leg: LegId) {
+        let Some(side) = self.talker(leg) else { return };
+        let is_back = edge.agents.can_be_had(now, &side.agent.name, side.began);
+        tell_back(edge, &side.agent.name, is_back);
+    }
+
+    /// Notes that the agent of an end has said its first words.
+    pub(crate) fn agent_spoke(&mut self, now: Instant, edge: &mut Edge, end: EndId) {
+        let Some(side) = self.agent_leg(end).and_then(|leg| self.talker(leg)) else { return };
+        let is_back = edge.agents.spoke(now, &side.agent.name, side.began);
+        tell_back(edge, &side.agent.name, is_back);
     }
 
     /// Notes that the agent on `leg` has ended its part of the call as it wished.
     pub(crate) fn agent_went_well(&self, edge: &mut Edge, leg: LegId) {
-        if let Some(side) = self[leg].agent.as_ref().filter(|side| !side.listens()) {
-            edge.agents.went_well(&side.agent.name, side.began);
-        }
+        let Some(side) = self.talker(leg) else { return };
+        let is_back = edge.agents.went_well(&side.agent.name, side.began);
+        tell_back(edge, &side.agent.name, is_back);
+    }
+
+    /// The agent on `leg`, where it talks.
+    fn talker(&self, leg: LegId) -> Option<&AgentSide> {
+        self[leg].agent.as_deref().filter(|side| !side.listens())
     }
 
     /// Every fork that it has or had.
@@ -88,8 +101,16 @@ impl Legs {
     }
 }
 
+/// Notes in the log that an agent is skipped no longer, where that is so.
+pub(crate) fn tell_back(edge: &mut Edge, name: &str, is_back: bool) {
+    if is_back {
+        edge.log("", format!("agent {name} works again and is no longer skipped"), None);
+        edge.note_skipped();
+    }
+}
+
 /// Text of an agent's making, as much of it as is shown.
-fn shortened(text: &str) -> String {
+pub(crate) fn shortened(text: &str) -> String {
     let plain = text.chars().map(|c| if steers(c) { ' ' } else { c });
     plain.take(AGENT_TEXT_CHARS).collect()
 }

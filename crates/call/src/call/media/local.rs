@@ -22,6 +22,7 @@ use trunkgate_story::view::ForkView;
 
 use crate::call::agent::agent_leg::Role;
 use crate::call::agent::agent_leg::{AT_ONCE, Holder};
+use crate::call::legs::agents::tell_back;
 use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::wiring::{coding, name};
@@ -53,7 +54,9 @@ impl CallMedia {
             cx.edge.agents.leave_line(&side.agent.name, cx.call.key);
         }
         if !side.listens() && !side.has_failed {
-            cx.edge.agents.let_go(cx.now, &side.agent.name, cx.call.key, side.began, side.opened);
+            let name = &side.agent.name;
+            let is_back = cx.edge.agents.let_go(cx.now, name, cx.call.key, side.began, side.opened);
+            tell_back(cx.edge, name, is_back);
         }
         let gone = side.end;
         self.wires.retain(|from, (to, _)| from != gone && *to != gone);

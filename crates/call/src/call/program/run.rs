@@ -230,7 +230,7 @@ impl Runner<'_> {
         streams::report_streams(self.parts, cx, false);
         let Some(run) = self.end_program(cx) else { return };
         let is_announcement = run.is_announcement();
-        cx.edge.apps.over(cx.now, &run.app.name, code.is_some());
+        cx.edge.apps.over(cx.now, &run.app.name, cx.call.legs.sid(), code.is_some());
         self.parts.search.controller = run.behind;
         let reason = match code {
             Some(_) => ReasonSlug::AppFailed,
@@ -308,7 +308,7 @@ impl Runner<'_> {
             self.last_step(cx, step);
         }
         if let Some(run) = self.end_program(cx) {
-            cx.edge.apps.over(cx.now, &run.app.name, false);
+            cx.edge.apps.over(cx.now, &run.app.name, cx.call.legs.sid(), false);
         }
     }
 

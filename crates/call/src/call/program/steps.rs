@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use trunkgate_media::agent::TrackSet;
+use trunkgate_resources::apps::AppFault;
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::PORTS_NEWS;
@@ -192,7 +193,12 @@ impl Runner<'_> {
             if let Some(run) = &self.parts.program {
                 // 112xx are about our request; what the application answered is in the trace alone.
                 let own = if (11_200..11_300).contains(&u32::from(*code)) { text.as_str() } else { "" };
-                cx.edge.apps.error(&run.app.name, cx.call.legs.sid(), u32::from(*code), own);
+                let fault = match note {
+                    Note::Unheard { .. } => AppFault::Prompt,
+                    Note::Error { .. } if own.is_empty() => AppFault::Document,
+                    Note::Error { .. } | Note::Began | Note::Result(_) | Note::Warning { .. } => AppFault::Webhook,
+                };
+                cx.edge.apps.error(&run.app.name, cx.call.legs.sid(), (fault, u32::from(*code)), own);
             }
             // What an application answers may hold numbers and secrets: the trace has it, no log line.
             let sid = cx.call.legs.sid().to_owned();

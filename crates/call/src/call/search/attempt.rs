@@ -417,6 +417,19 @@ mod tests {
     }
 
     #[test]
+    fn a_trunk_says_itself_on_which_codes_its_calls_go_on() {
+        let attempt = attempt();
+        let trunk = attempt.trunk.clone().unwrap();
+        for code in 300..700 {
+            let goes_on = match attempt.judge(code, None) {
+                Judgement::Peer(_) | Judgement::Target(TargetResult::Failed(_)) => true,
+                Judgement::Target(TargetResult::Busy(_) | TargetResult::Refused(_)) => false,
+            };
+            assert_eq!(trunk.leads_on(code), goes_on, "{code}");
+        }
+    }
+
+    #[test]
     fn what_was_answered_outweighs_silence() {
         let mut attempt = attempt();
         attempt.candidate_failed(Failure::with_code(500, ReasonSlug::TargetRejected));

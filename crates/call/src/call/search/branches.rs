@@ -9,7 +9,7 @@ use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::health::Unfit;
 use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_resources::limits::{ATTEMPTS_PER_CALL, PARTIES_AT_ONCE, SILENT_SECONDS};
-use trunkgate_resources::trunks::Rejected;
+use trunkgate_resources::rejections::{FinalResponse, Rejected};
 use trunkgate_route::{Target, TargetSpec};
 use trunkgate_sdp::Description;
 use trunkgate_sip::{Answer, Body, DialogId};
@@ -107,7 +107,7 @@ impl Search {
     /// The same for one of them.
     pub(crate) fn drop_attempt(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, branch: Branch, reason: ReasonSlug) {
         let Some(progress) = self.attempt(branch).map(|attempt| attempt.progress) else { return };
-        self.rate(cx, branch, &Failure::unreached(reason));
+        self.rate(cx, branch, &Failure::unreached(reason), true);
         match progress {
             Progress::Calling(leg) => {
                 cx.call.legs[leg].end_with(reason, EndedBy::Edge);
@@ -380,8 +380,9 @@ impl Search {
         }
     }
 
-    /// An attempt is over without an answer to the caller: what that says of its trunk.
-    pub(crate) fn rate(&self, cx: &mut Cx<'_>, branch: Branch, failure: &Failure) {
+    /// An attempt is over without an answer to the caller: what that says of its trunk. `goes_on`: another target is tried after
+    /// it.
+    pub(crate) fn rate(&self, cx: &mut Cx<'_>, branch: Branch, failure: &Failure, goes_on: bool) {
         let Some(attempt) = self.attempt(branch) else { return };
         if let (Some(trunk), Some(said)) = (&attempt.trunk, &failure.said) {
             let counts = match said.code {
@@ -393,8 +394,12 @@ impl Search {
                 _ => Some(Rejected::Always),
             };
             if let Some(how) = counts {
-                let (sid, called) = (cx.call.legs.sid().to_owned(), &cx.call.facts.called.text);
-                cx.edge.trunks.rejected(cx.now, &trunk.name, (&sid, called), (how, said));
+                // What an application has dialled ends as the application wishes.
+                let is_last = !goes_on && self.attempts.values().count() <= 1;
+                let is_lost = is_last && cx.call.state == State::Searching && !cx.call.is_programmed;
+                let (sid, called) = (cx.call.legs.sid(), cx.call.facts.called.text.as_str());
+                let response = FinalResponse { sid, called, how, said, is_lost };
+                cx.edge.trunks.responded(cx.now, &trunk.name, &response);
             }
         }
         let Some(trunk) = attempt.trunk.as_ref().filter(|_| is_trunks_doing(cx.now, attempt, failure)) else { return };

@@ -163,7 +163,7 @@ impl Search {
             }
         }
         if let Some(failure) = self.attempt(branch).map(Attempt::why_failed) {
-            self.rate(cx, branch, &failure);
+            self.rate(cx, branch, &failure, self.controller.has_more());
         }
         self.look_for_phones(cx, bridge, branch);
         Err(self.end_attempt(cx, branch))

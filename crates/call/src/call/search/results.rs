@@ -412,7 +412,8 @@ impl Parts {
             (attempt.map(|a| a.progress), attempt.and_then(|attempt| attempt.failed_agent(&result)));
         let (leg, name) = (attempt.and_then(Attempt::leg), attempt.map(|a| a.name().to_owned()).unwrap_or_default());
         self.bridge.negotiation.note_failure(cx, leg, &name, result.failure());
-        self.search.rate(cx, branch, result.failure());
+        let goes_on = self.search.controller.goes_on_after(&result);
+        self.search.rate(cx, branch, result.failure(), goes_on);
         match progress {
             Some(Progress::Calling(leg)) => self.bridge.media.drop_ends(cx, leg),
             Some(Progress::Opening(leg)) => self.bridge.media.close_agent(cx, leg),

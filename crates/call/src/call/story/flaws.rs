@@ -15,6 +15,8 @@ pub(crate) struct Flaws {
     has_more: bool,
     /// Whether the last error is the last of `named`.
     is_last_named: bool,
+    /// Whether there was an error.
+    is_any: bool,
 }
 
 impl Flaws {
@@ -37,7 +39,7 @@ impl Flaws {
             }
             Note::Began | Note::Result(_) | Note::Warning { .. } => return,
         };
-        self.is_last_named = false;
+        (self.is_last_named, self.is_any) = (false, true);
         if self.named.iter().any(|(known, _)| **known == *text) {
             return;
         }
@@ -47,6 +49,11 @@ impl Flaws {
         } else {
             self.has_more = true;
         }
+    }
+
+    /// Whether there was an error.
+    pub(crate) const fn is_any(&self) -> bool {
+        self.is_any
     }
 
     /// The last error ended the application's part in the call: it is the reason, and not told twice.

@@ -284,6 +284,7 @@ impl Shared {
             self.has_mismatch(),
             self.is_held_back(),
             self.legs.iter().any(|leg| leg.quality.faults.as_ref().is_some_and(|faults| !faults.losses.is_empty())),
+            self.story.app.as_ref().is_some_and(|app| app.flaws.is_any()),
             self.story.failovers > 0,
             agents.clone().any(|side| !side.listens()),
             agents.any(|side| side.listens()),

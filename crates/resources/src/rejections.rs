@@ -1,0 +1,276 @@
+//! Calls that a trunk answers or rejects: how many, with what words, and whether it rejects calls still.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use trunkgate_story::Said;
+use trunkgate_story::last_hour::LastHour;
+use trunkgate_story::status::{Status, status};
+use trunkgate_story::view::{Recent, RejectedView, RejectionView};
+
+use crate::limits::REJECTIONS_KEPT;
+
+/// Calls in a row that a trunk answers until its rejections are past.
+const ANSWERED_AGAIN: u8 = 3;
+/// Calls in a row without an answer, from which on also responses that speak of the called party count against the trunk …
+const UNANSWERED_OF_TRUNK: u64 = 10;
+/// … where they are more than a busy line of fewer numbers than these.
+const NUMBERS_OF_TRUNK: usize = 3;
+/// Rejections with an answered call since are past after this time, too.
+const REJECTED_WHILE: Duration = Duration::from_secs(300);
+
+/// What a rejection says of the trunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejected {
+    /// It does not take the call.
+    Always,
+    /// It does not take that number: where several are not taken, all are written in a form that it does not take.
+    OfNumber,
+    /// Nothing of a single call: the called party is busy or absent, or it is what the caller has sent.
+    OfParty,
+}
+
+/// A final response of a trunk to a call, other than 2xx.
+#[derive(Debug, Clone, Copy)]
+pub struct FinalResponse<'a> {
+    /// The call.
+    pub sid: &'a str,
+    /// The called number.
+    pub called: &'a str,
+    /// What the response says of the trunk.
+    pub how: Rejected,
+    /// Its code and words.
+    pub said: &'a Said,
+    /// Whether the call ended by it: no other target was tried.
+    pub is_lost: bool,
+}
+
+/// The final responses of one trunk.
+#[derive(Debug, Default)]
+pub(crate) struct Rejections {
+    /// Calls that it has decided about, and those of them that it rejected.
+    decided: LastHour<2>,
+    /// With what, the newest last.
+    by_words: Vec<Rejection>,
+    /// The last call that it rejected.
+    last: LastRejected,
+    /// Since it last answered one.
+    unanswered: Unanswered,
+    /// The same as `decided` since the start.
+    decisions: [u64; 2],
+}
+
+/// The last call that a trunk rejected.
+#[derive(Debug, Default)]
+struct LastRejected {
+    /// To whom it was.
+    called: Option<Box<str>>,
+    /// Calls that are still to be answered until that is past.
+    left: u8,
+    /// When it was.
+    at: Option<Instant>,
+}
+
+/// Final responses of a trunk other than 2xx since it last answered a call.
+#[derive(Debug, Default)]
+struct Unanswered {
+    /// Calls that it rejected.
+    rejected: u64,
+    /// Those of them that were lost.
+    lost: u64,
+    /// Calls whose called party was busy or absent, by what the trunk said.
+    of_party: u64,
+    /// Some of the numbers of these, each once.
+    called: Vec<Box<str>>,
+    /// One of these parties was not just busy.
+    is_more_than_busy: bool,
+}
+
+impl Unanswered {
+    /// Notes a response that speaks of the called party; whether there are so many that they speak of the trunk.
+    fn note_of_party(&mut self, called: &str, code: u16) -> bool {
+        self.of_party += 1;
+        self.is_more_than_busy |= !matches!(code, 486 | 600);
+        if self.called.len() < NUMBERS_OF_TRUNK && !self.called.iter().any(|one| **one == *called) {
+            self.called.push(called.into());
+        }
+        let is_of_several = self.called.len() >= NUMBERS_OF_TRUNK || self.is_more_than_busy;
+        self.rejected + self.of_party >= UNANSWERED_OF_TRUNK && is_of_several
+    }
+}
+
+impl LastRejected {
+    /// Whether the trunk may still reject calls: too few were answered since, and one alone tells it only after a while.
+    fn is_still(&self, now: Instant) -> bool {
+        let is_recent = self.at.is_some_and(|at| now.saturating_duration_since(at) < REJECTED_WHILE);
+        self.left == ANSWERED_AGAIN || self.left > 0 && is_recent
+    }
+}
+
+/// Calls that were rejected with the same code and phrase.
+#[derive(Debug)]
+struct Rejection {
+    calls: LastHour<1>,
+    /// Of the last one, and its call's sid.
+    said: Said,
+    sid: String,
+}
+
+impl Rejections {
+    /// Notes that it has answered a call.
+    pub(crate) fn answered(&mut self, now: Instant) {
+        self.decided.count(now, [true, false]);
+        self.decisions[0] += 1;
+        self.last.left = self.last.left.saturating_sub(1);
+        self.unanswered = Unanswered::default();
+    }
+
+    /// Takes its rejections as mended, until the next one; counts stay.
+    pub(crate) fn withdraw(&mut self) {
+        self.last.left = 0;
+        self.unanswered = Unanswered::default();
+    }
+
+    /// Returns how many calls it has answered or rejected since the start, and how many of these it rejected.
+    pub(crate) const fn decisions(&self) -> [u64; 2] {
+        self.decisions
+    }
+
+    /// Notes its final response to a call.
+    pub(crate) fn note(&mut self, now: Instant, response: &FinalResponse<'_>) {
+        let FinalResponse { sid, called, how, said, is_lost } = *response;
+        let is_same = self.last.called.as_deref() == Some(called);
+        let is_its = match how {
+            Rejected::Always => true,
+            Rejected::OfNumber => !is_same,
+            Rejected::OfParty => self.unanswered.note_of_party(called, said.code),
+        };
+        self.decided.count(now, [true, is_its]);
+        self.decisions[0] += 1;
+        self.last.called = Some(called.into());
+        if !is_its {
+            return;
+        }
+        self.decisions[1] += 1;
+        (self.last.left, self.last.at) = (ANSWERED_AGAIN, Some(now));
+        self.unanswered.rejected += 1;
+        self.unanswered.lost += u64::from(is_lost);
+        let same = |one: &Rejection| (one.said.code, &one.said.phrase) == (said.code, &said.phrase);
+        let at = self.by_words.iter().position(same);
+        let mut calls = at.map(|at| self.by_words.remove(at).calls).unwrap_or_default();
+        self.by_words.retain(|one| one.calls.sums(now) != [0]);
+        if self.by_words.len() >= REJECTIONS_KEPT {
+            self.by_words.remove(0);
+        }
+        calls.count(now, [true]);
+        self.by_words.push(Rejection { calls, said: said.clone(), sid: sid.to_owned() });
+    }
+    /// Returns the rejections of the last hour; `leads_on`: whether another target is tried on a code.
+    pub(crate) fn view(&self, now: Instant, leads_on: impl Fn(u16) -> bool) -> Option<RejectedView> {
+        let [of, calls] = self.decided.sums(now);
+        let last = self.by_words.last().filter(|_| calls > 0)?;
+        let answer = |one: &Rejection| {
+            let [calls] = one.calls.sums(now);
+            let (code, text) = (one.said.code, one.said.words());
+            (calls > 0).then(|| RejectionView { code, text, leads_on: leads_on(code), calls })
+        };
+        let mut answers: Vec<RejectionView> = self.by_words.iter().filter_map(answer).collect();
+        answers.sort_by_key(|one| std::cmp::Reverse(one.calls));
+        let (fix, last_sid) = (rejection_fix(&answers), last.sid.clone());
+        let still = self.last.is_still(now);
+        let good_since = u64::from(ANSWERED_AGAIN - self.last.left);
+        let in_row = self.unanswered.rejected.min(calls);
+        let lost = self.unanswered.lost.min(in_row);
+        let [recent_of, recent_calls] = self.decided.recent(now);
+        let recent = Recent { calls: recent_calls, of: recent_of };
+        Some(RejectedView { calls, of, recent, in_row, lost, still, good_since, answers, fix, last_sid })
+    }
+}
+
+/// Codes of one trunk that advice is given for.
+const CODES_ADVISED: usize = 4;
+
+/// Returns what would help with the most frequent codes: those of at least a quarter of the calls, else the one of the most.
+fn rejection_fix(answers: &[RejectionView]) -> String {
+    let mut by_code: BTreeMap<u16, u64> = BTreeMap::new();
+    for one in answers {
+        *by_code.entry(one.code).or_default() += one.calls;
+    }
+    let all: u64 = by_code.values().sum();
+    let most = by_code.values().max().copied().unwrap_or_default();
+    let mut frequent: Vec<(u16, u64)> =
+        by_code.into_iter().filter(|(_, calls)| calls * 4 >= all.min(most * 4)).collect();
+    frequent.sort_by_key(|(_, calls)| std::cmp::Reverse(*calls));
+    frequent.truncate(CODES_ADVISED);
+    let advice = |(code, _): &(u16, u64)| Some((*code, status(*code).and_then(Status::advice)?));
+    let advice: Vec<(u16, &str)> = frequent.iter().filter_map(advice).collect();
+    match advice.as_slice() {
+        [(_, one)] => (*one).to_owned(),
+        several => several.iter().map(|(code, fix)| format!("{code}: {fix}")).collect::<Vec<_>>().join(". "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reject(rejections: &mut Rejections, now: Instant, code: u16) {
+        let (sid, called, how) = ("CA1", "+14155550100", Rejected::Always);
+        let said = Said { code, ..Said::default() };
+        rejections.note(now, &FinalResponse { sid, called, how, said: &said, is_lost: true });
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn they_are_past_after_three_answers_one_and_a_while_or_other_keys() {
+        let start = Instant::now();
+        let mut rejections = Rejections::default();
+        let still = |rejections: &Rejections, seconds| {
+            let now = start + Duration::from_secs(seconds);
+            rejections.view(now, |_| false).map(|view| (view.still, view.good_since))
+        };
+        reject(&mut rejections, start, 403);
+        reject(&mut rejections, start, 503);
+        assert_eq!(still(&rejections, 3_000), Some((true, 0)), "nothing was answered since");
+        rejections.answered(start);
+        assert_eq!((still(&rejections, 10), still(&rejections, 301)), (Some((true, 1)), Some((false, 1))));
+        (0..2).for_each(|_| rejections.answered(start));
+        assert_eq!(still(&rejections, 10), Some((false, 3)));
+        reject(&mut rejections, start, 403);
+        let view = rejections.view(start, |code| code == 503).unwrap();
+        assert_eq!((view.calls, view.in_row, view.lost), (3, 1, 1), "one since the last answer");
+        assert_eq!(view.answers.iter().map(|one| one.leads_on).collect::<Vec<_>>(), [false, true]);
+        assert!(view.fix.starts_with("403: Check the allow list") && view.fix.contains(". 503: "), "{}", view.fix);
+        let one = |code| RejectionView { code, text: None, leads_on: false, calls: 1 };
+        let fix = rejection_fix(&[500, 502, 503, 504, 429].map(one));
+        assert!(fix.starts_with("429: ") && fix.contains(". 502: ") && !fix.contains("504: "), "{fix}");
+        rejections.withdraw();
+        assert!(!still(&rejections, 1).unwrap().0);
+        assert_eq!(rejections.decisions(), [6, 3]);
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn busy_parties_do_not_hide_rejections_and_none_that_answers_is_the_trunk() {
+        let now = Instant::now();
+        let of = |codes: &[(u16, usize)], numbers: usize| {
+            let mut rejections = Rejections::default();
+            for (code, n) in codes.iter().flat_map(|(code, calls)| (0..*calls).map(move |n| (*code, n))) {
+                let (said, called) = (Said { code, ..Said::default() }, (n % numbers).to_string());
+                let how = if code == 403 { Rejected::Always } else { Rejected::OfParty };
+                rejections.note(now, &FinalResponse { sid: "CA1", called: &called, how, said: &said, is_lost: true });
+            }
+            let view = |rejections: &Rejections| rejections.view(now, |_| false).map(|view| (view.calls, view.in_row));
+            let before = view(&rejections);
+            rejections.answered(now);
+            assert_eq!(view(&rejections).map(|(_, in_row)| in_row), before.map(|_| 0), "an answered call ends the row");
+            before
+        };
+        assert_eq!(of(&[(403, 4), (486, 3)], 1), Some((4, 4)), "the trunk has not answered since");
+        assert_eq!(of(&[(403, 4), (603, 8)], 1), Some((7, 7)), "from the tenth call on");
+        assert_eq!(of(&[(603, 12)], 1), Some((3, 3)), "declined by one number");
+        assert_eq!(of(&[(486, 40)], 2), None, "two lines that are busy");
+        assert_eq!(of(&[(486, 12)], 3), Some((3, 3)), "no line is ever free");
+        assert_eq!(of(&[(603, 9)], 9), None, "chance");
+    }
+}

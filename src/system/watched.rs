@@ -1,0 +1,127 @@
+//! Problems over time: since when each exists, and what the log says when one begins, lasts and ends.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::problem::{Harm, Problem};
+use super::text::span;
+
+/// One that has not been found for so long is over.
+const OVER_AFTER: Duration = Duration::from_secs(60);
+/// Time between two log lines of one that lasts.
+const LOGGED_EVERY: Duration = Duration::from_secs(600);
+/// Problems that an operator causes and knows of.
+const WANTED: [&str; 2] = ["draining", "starting"];
+
+/// The problems that exist.
+#[derive(Debug, Default)]
+pub(crate) struct Watched {
+    known: BTreeMap<String, Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    harm: Harm,
+    headline: String,
+    /// When it was first found.
+    since: Timestamp,
+    began: Instant,
+    /// When it was last found.
+    found: Instant,
+    logged: Instant,
+}
+
+/// A line of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum News {
+    /// A problem has begun, or lasts.
+    Problem(String),
+    /// One is over.
+    Over(String),
+}
+
+impl Watched {
+    /// Takes the problems of now: each gets the time since which it exists. Returns what the log has to say.
+    pub(crate) fn note(&mut self, (now, wall): (Instant, Timestamp), problems: &mut [Problem]) -> Vec<News> {
+        let mut news = Vec::new();
+        for problem in problems {
+            // What is past is no problem of now, and says since when it was one.
+            if problem.harm == Harm::Past {
+                problem.since = self.known.get(&problem.name).map(|known| known.since.to_string());
+                continue;
+            }
+            let is_new = !self.known.contains_key(&problem.name);
+            let known = self.known.entry(problem.name.clone()).or_insert_with(|| Known {
+                harm: problem.harm,
+                headline: problem.headline.clone(),
+                since: wall,
+                began: now,
+                found: now,
+                logged: now,
+            });
+            if is_logged(problem) && (is_new || now.saturating_duration_since(known.logged) >= LOGGED_EVERY) {
+                let lasts = now.saturating_duration_since(known.began).as_secs();
+                let time = if is_new { String::new() } else { format!(" for {}", span(lasts)) };
+                news.push(News::Problem(format!("problem{time}: {problem}")));
+                known.logged = now;
+            }
+            (known.harm, known.found) = (problem.harm, now);
+            known.headline.clone_from(&problem.headline);
+            problem.since = Some(known.since.to_string());
+        }
+        self.known.retain(|name, known| {
+            let is_over = now.saturating_duration_since(known.found) >= OVER_AFTER;
+            if is_over && known.harm < Harm::Past && !WANTED.contains(&name.as_str()) {
+                let lasted = span(known.found.saturating_duration_since(known.began).as_secs());
+                news.push(News::Over(format!("problem over after {lasted}: {}", known.headline)));
+            }
+            !is_over
+        });
+        news
+    }
+
+    /// Returns how many there are of each harm.
+    pub(crate) fn counts(&self) -> [(Harm, usize); 10] {
+        Harm::ALL.map(|harm| (harm, self.known.values().filter(|known| known.harm == harm).count()))
+    }
+}
+
+/// Whether the log has lines of it: none of what strangers do, and of what does no harm.
+fn is_logged(problem: &Problem) -> bool {
+    problem.harm < Harm::Past && !WANTED.contains(&problem.name.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn a_problem_is_logged_when_it_begins_each_ten_minutes_and_when_it_is_over() {
+        let (start, wall) = (Instant::now(), Timestamp::UNIX_EPOCH);
+        let mut watched = Watched::default();
+        let mut at = |seconds: u64, found: &[(Harm, &str)]| {
+            let problem = |(harm, calls): &(Harm, &str)| {
+                Problem::new(*harm, format!("trunk a rejected {calls} calls")).about("trunk a rejects")
+            };
+            let mut problems: Vec<Problem> = found.iter().map(problem).collect();
+            let time = Duration::from_secs(seconds);
+            let news = watched.note((start + time, wall + time), &mut problems);
+            let lines = news.into_iter().map(|(News::Problem(line) | News::Over(line))| line).collect::<Vec<_>>();
+            (lines.join("; "), problems.pop().and_then(|problem| problem.since))
+        };
+        let since = Some("1970-01-01T00:00:00Z".to_owned());
+        assert_eq!(at(0, &[(Harm::Calls, "3")]), ("problem: trunk a rejected 3 calls".to_owned(), since.clone()));
+        assert_eq!(at(5, &[(Harm::Calls, "4")]), (String::new(), since.clone()), "figures make no other problem");
+        assert_eq!(at(30, &[]), (String::new(), None), "gone, and back at once");
+        let lasts = "problem for 10 min 0 s: trunk a rejected 9 calls".to_owned();
+        assert_eq!(at(60, &[(Harm::Calls, "5")]).0, "");
+        assert_eq!(at(600, &[(Harm::Calls, "9")]).0, lasts, "found again after less than a minute … or asked late");
+        assert_eq!(at(630, &[(Harm::Past, "9")]), (String::new(), since));
+        assert_eq!(at(660, &[]).0, "problem over after 10 min 0 s: trunk a rejected 9 calls");
+        assert_eq!(at(665, &[(Harm::Past, "9")]), (String::new(), None));
+        assert_eq!(at(670, &[(Harm::Strangers, "1")]).0, "", "strangers fill no log");
+    }
+}
