@@ -26,6 +26,7 @@ use crate::runtime::reload::{ReloadError, Reloaded};
 use crate::runtime::transport::TlsFaultsView;
 use crate::system::problem::{Harm, Problem};
 use crate::system::text::number;
+use crate::system::tls_words;
 use crate::webhooks::codes;
 
 /// How problems begin that `doctor` has lines of its own for.
@@ -255,9 +256,11 @@ fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) -> Vec<Prob
         let why = if nobody { "no phone is registered".to_owned() } else { why_down(&trunk.peers) };
         let (harm, instead) = way.without_trunk(name);
         let down = Problem::new(harm, format!("trunk {name} is down{instead}"));
-        let down = down.about(format!("trunk {name} is down")).shown_by(why);
+        let down = down.about(format!("trunk {name} is down")).shown_by(&why);
         let fix = if nobody {
             "check user, password and server in the phone".to_owned()
+        } else if let Some(fix) = tls_words::fix_of_trunk(&why, name) {
+            fix
         } else {
             format!(
                 "check that the peer runs, that its address in [trunk.{name}] is right, and the firewall (trunkgate doctor)"
@@ -311,7 +314,7 @@ fn of_agent(agent: &AgentView, way: &Way<'_>) -> Option<Problem> {
 /// An application that fails, or whose prompts are not heard.
 fn of_app(app: &AppView) -> Option<Problem> {
     let AppView { name, calls, of, recent, unheard, still, good_since, code, cause, last_sid } = app;
-    let (meaning, fix) = codes::explain(*code).unwrap_or(("its documents could not be run", ""));
+    let meaning = codes::explain(*code).map_or("its documents could not be run", |(meaning, _)| meaning);
     let shown = if cause.is_empty() { format!("error {code}: {meaning}") } else { format!("error {code}: {cause}") };
     still.then(|| {
         let (harm, what) = match unheard == calls {
@@ -321,7 +324,7 @@ fn of_app(app: &AppView) -> Option<Problem> {
         let more = recent.beside(*calls, *of);
         let what = format!("app {name}: {what} in {calls} of {of} calls of the last hour{more}");
         let problem = lately(harm, *good_since, "not", what).about(format!("app {name}"));
-        problem.shown_by(shown).fixed_by(fix).traced_in(last_sid)
+        problem.shown_by(shown).fixed_by(codes::fix(*code, cause, last_sid)).traced_in(last_sid)
     })
 }
 

@@ -327,13 +327,16 @@ impl Trust {
 /// The commonest faults by their own names, as rustls has them.
 fn fault(error: webpki::Error) -> Error {
     use webpki::Error::{CertExpired, CertNotValidYet, UnknownIssuer};
-    let known = [
-        (matches!(error, CertExpired { .. }), CertificateError::Expired),
-        (matches!(error, CertNotValidYet { .. }), CertificateError::NotValidYet),
-        (error == UnknownIssuer, CertificateError::UnknownIssuer),
-    ];
-    let named = known.into_iter().find(|(is_it, _)| *is_it).map(|(_, name)| name);
-    named.unwrap_or_else(|| CertificateError::Other(OtherError(Arc::new(error)))).into()
+    if let CertExpired { time, not_after } = error {
+        return CertificateError::ExpiredContext { time, not_after }.into();
+    }
+    if let CertNotValidYet { time, not_before } = error {
+        return CertificateError::NotValidYetContext { time, not_before }.into();
+    }
+    if error == UnknownIssuer {
+        return CertificateError::UnknownIssuer.into();
+    }
+    CertificateError::Other(OtherError(Arc::new(error))).into()
 }
 
 /// Whether a certificate was made for a host: an address, a name, or the domain of a SIP URI without a user part

@@ -131,7 +131,9 @@ impl Failure {
     /// Returns the failure of an error in a directory.
     pub(crate) fn of(error: &io::Error, directory: &Path) -> Failure {
         let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-        let full = (error.kind() == io::ErrorKind::StorageFull).then(|| directory.to_owned());
+        // Who reads it stands elsewhere.
+        let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
+        let full = (error.kind() == io::ErrorKind::StorageFull).then_some(directory);
         Failure { what: error.to_string(), full }
     }
 }
@@ -177,7 +179,8 @@ mod tests {
         };
         let full = "call records are not written: no room; try: free space on this disk: `df -h /var/log`";
         assert_eq!(problem(io::ErrorKind::StorageFull, "/var/log"), full);
-        assert!(problem(io::ErrorKind::StorageFull, "").ends_with("`df -h .`"));
+        let here = std::env::current_dir().unwrap();
+        assert!(problem(io::ErrorKind::StorageFull, "").ends_with(&format!("`df -h {}`", here.display())));
         assert_eq!(problem(io::ErrorKind::Other, "/var/log"), "call records are not written: no room");
     }
 

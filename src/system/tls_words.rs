@@ -1,6 +1,8 @@
 //! Words for each way in which TLS fails: what is wrong, and what to do. The library's own texts contain names of its types,
 //! so they are not printed.
 
+use jiff::Timestamp;
+use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
 
 /// Words of a remote party that answers, and not by TLS.
@@ -95,6 +97,9 @@ pub(crate) fn of_certificate(subject: &str, fault: &CertificateError) -> String 
     if matches!(fault, C::UnknownIssuer) {
         return UNKNOWN_ISSUER.to_owned();
     }
+    if let C::ExpiredContext { not_after, .. } = fault {
+        return format!("{subject} {EXPIRED}{}", on(*not_after));
+    }
     if let C::Other(other) = fault {
         let words = other.0.downcast_ref().map_or(OTHER, of_chain);
         return if words == UNKNOWN_ISSUER { words.to_owned() } else { format!("{subject} {words}") };
@@ -133,6 +138,35 @@ pub(crate) fn of_certificate(subject: &str, fault: &CertificateError) -> String 
     ];
     let words = known.into_iter().find(|(is_it, _)| *is_it).map_or(OTHER, |(_, words)| words);
     format!("{subject} {words}")
+}
+
+/// Returns ` on 2026-11-23 00:00 UTC`.
+fn on(time: UnixTime) -> String {
+    let at = i64::try_from(time.as_secs()).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    at.map(|at| format!(" on {}", at.strftime("%Y-%m-%d %H:%M UTC"))).unwrap_or_default()
+}
+
+/// Returns what to do about a trunk whose TLS failed so; `None`: it was something else.
+pub(crate) fn fix_of_trunk(what: &str, trunk: &str) -> Option<String> {
+    let (_, why) = what.split_once("TLS failed: ")?;
+    let is = |words: &str| why.contains(words);
+    Some(if is(EXPIRED) {
+        "its operator has to renew it: it is the certificate of the remote party, and no key of this edge accepts it"
+            .to_owned()
+    } else if is("is not valid yet") {
+        "compare the clocks of both machines (`trunkgate doctor`, line clock); else its operator has to replace it"
+            .to_owned()
+    } else if is(UNKNOWN_ISSUER) {
+        format!("add its issuer, or itself, to `ca` of [trunk.{trunk}], or ask its operator for the whole chain")
+    } else if is("is not valid for") {
+        format!(
+            "use a name of its certificate in `peers` of [trunk.{trunk}], or ask its operator for a certificate of that name"
+        )
+    } else if is("client certificate") {
+        format!("set `certificate` and `private_key` of [trunk.{trunk}] to a certificate that it accepts")
+    } else {
+        "compare with `openssl s_client -connect HOST:PORT`; ask its operator what its TLS requires".to_owned()
+    })
 }
 
 /// Returns what the library that verifies chains has found.
@@ -326,6 +360,28 @@ mod tests {
 
     fn of_webpki(fault: webpki::Error) -> Error {
         CertificateError::Other(OtherError(Arc::new(fault))).into()
+    }
+
+    #[test]
+    fn a_fault_of_a_trunk_has_its_own_advice() {
+        let (time, not_after) = (UnixTime::now(), UnixTime::since_unix_epoch(std::time::Duration::from_secs(86_400)));
+        let expired = of(&CertificateError::ExpiredContext { time, not_after }.into());
+        assert_eq!(expired, "its certificate has expired on 1970-01-02 00:00 UTC");
+        let fix = |error: &Error| fix_of_trunk(&format!("192.0.2.1:5061: TLS failed: {}", of(error)), "alpha").unwrap();
+        assert!(
+            fix(&CertificateError::ExpiredContext { time, not_after }.into()).starts_with("its operator has to renew")
+        );
+        assert!(fix(&CertificateError::UnknownIssuer.into()).contains("`ca` of [trunk.alpha]"));
+        let name = ServerName::try_from("pbx.example").unwrap();
+        let wrong = CertificateError::NotValidForNameContext { expected: name, presented: vec![] };
+        assert!(fix(&wrong.into()).contains("`peers` of [trunk.alpha]"));
+        assert!(fix(&CertificateError::NotValidYet.into()).contains("clocks"));
+        assert!(
+            fix(&Error::AlertReceived(AlertDescription::CertificateRequired))
+                .contains("`private_key` of [trunk.alpha]")
+        );
+        assert!(fix(&Error::AlertReceived(AlertDescription::HandshakeFailure)).contains("openssl s_client"));
+        assert_eq!(fix_of_trunk("192.0.2.1:5060: no answer to OPTIONS", "alpha"), None);
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::tools::cli::{Calls, Listing, Remote};
 mod print;
 pub(crate) mod watch;
 
-pub(crate) use print::{CALL_HEADS, SHORT_SID, call_row};
+pub(crate) use print::{CALL_HEADS, SHORT_SID, call_row, lasting};
 #[cfg(test)]
 pub(crate) use print::{HEADS, MARKED};
 

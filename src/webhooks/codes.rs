@@ -90,6 +90,26 @@ pub(crate) fn explain(code: u32) -> Option<(&'static str, &'static str)> {
     CODES.iter().find(|(known, ..)| *known == code).map(|(_, meaning, fix)| (*meaning, *fix))
 }
 
+/// Returns what to do about an error, by what our own request met; `cause` is empty where it met nothing. `sid`: a call that had it.
+pub(crate) fn fix(code: u32, cause: &str, sid: &str) -> String {
+    let is_url = cause.contains("http://") || cause.contains("https://");
+    let fix = match code {
+        11_200 if cause.contains("the application answered ") => {
+            "read the application's own log of that time: the request reached it, and it answered with that status"
+        }
+        11_200 if cause.contains(" within ") => {
+            "find out what the application waits for: its answer must be there within the time limit"
+        }
+        11_200 if is_url => "check that the application stays up while it answers: the connection was lost",
+        11_200 if !cause.is_empty() => {
+            "record or correct the file: its name is relative to the document that names it; `trunkgate check` lists files that are \
+             missing"
+        }
+        _ => explain(code).map(|(_, fix)| fix).unwrap_or_default(),
+    };
+    fix.replace("trace SID", &format!("trace {sid}"))
+}
+
 /// Returns all codes.
 #[cfg(test)]
 pub(crate) fn all() -> impl Iterator<Item = u32> {
@@ -99,6 +119,16 @@ pub(crate) fn all() -> impl Iterator<Item = u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn advice_is_about_what_was_asked_for() {
+        let of = |cause| fix(11_200, cause, "CA1");
+        assert!(of("start POST http://a/b: the application answered 500").contains("own log"));
+        assert!(of("start POST http://a/b: no answer within 15 s").contains("time limit"));
+        assert!(of("start POST http://a/b: the connection was lost").contains("stays up"));
+        assert!(of("menu.wav: no such file").contains("`trunkgate check`"));
+        assert!(fix(12_100, "", "CA1").starts_with("`trunkgate trace CA1` shows line and column"));
+    }
 
     #[test]
     fn codes_stand_in_order_and_those_of_our_requests_are_explained() {

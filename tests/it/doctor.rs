@@ -420,6 +420,18 @@ fn a_broken_file_ends_nothing_and_the_running_edge_is_asked_all_the_same() {
 }
 
 #[test]
+fn what_a_mistake_leaves_out_is_named_and_blames_no_peer() {
+    let text = "[[listen]]\naddress = \"127.0.0.1:0\"\ntransport = \"udp\"\n[[listen]]\naddress = \"127.0.0.1:0\"\n\
+                transport = \"tls\"\ncertifcate = \"edge.pem\"\n[trunk.alpha]\npeers = [\"sips:127.0.0.99:5061\"]\n\
+                [trunk.beta]\npeers = 1\n[agent.bot]\nurl = 7\n";
+    let told = doctor(text);
+    let (level, line) = told.line("options alpha", "not examined");
+    assert!(level == "warn" && !line.contains("firewall"), "{line}");
+    assert_eq!(told.line("options beta", "not examined: [trunk.beta] has a mistake").0, "warn");
+    assert_eq!(told.line("agent bot", "not examined: [agent.bot] has a mistake").0, "warn");
+}
+
+#[test]
 fn a_file_that_is_no_toml_and_one_without_sense_are_looked_at_without_harm() {
     for text in [
         "[[[",

@@ -191,7 +191,7 @@ fn a_reload_says_what_has_changed_and_what_waits_for_a_restart() {
     let waits = || {
         let status = rig.edge.json("/v1/status");
         let told = crate::support::finish(&["status", "--url", &rig.edge.url()]);
-        let line = "! changed keys wait for a restart: [edge] name, [media] idle_timeout\n";
+        let line = "! changed keys wait for a restart: [edge] name, [media] idle_timeout (since ";
         let is_told = String::from_utf8(told.stdout).unwrap().contains(line);
         (changed(&status["config"], "restart_needed"), is_told)
     };

@@ -362,7 +362,7 @@ reasons! {
         slug: "tls_failed",
         sentence: "TLS with a target failed",
         cause: "The TLS handshake with the target failed: expired certificate, wrong name, unknown CA, or a missing client certificate.",
-        fix: Some("check its certificate (expiry, name, CA): `trunkgate doctor`, line tls"),
+        fix: Some("its operator renews an expired certificate; for a wrong name or an unknown CA check `peers` and `ca` of the trunk: `trunkgate doctor`, line options"),
         q850: 38,
         outcome: "failed",
     }
@@ -444,7 +444,7 @@ reasons! {
         slug: "app_failed",
         sentence: "the application could not be run",
         cause: "The application's document could not be fetched or run, and so could its `fallback_url` not, or there is none.",
-        fix: Some("`trunkgate trace SID` shows the request, its answer and the error code; add a target behind the application"),
+        fix: Some("`trunkgate help CODE` explains the error code; a target behind the application takes such calls"),
         q850: 38,
         outcome: "failed",
     }

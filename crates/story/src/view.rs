@@ -26,6 +26,9 @@ pub struct CallView {
     /// `app_error` (a document of its application could not be run, or a prompt was not played), `failed_over`, `agent` (one talked or was to), `listened`,
     /// `transcoded`, `srtp`.
     pub flags: Vec<&'static str>,
+    /// The application that has or had it last; absent where none had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app: Option<String>,
     /// Final SIP status code towards the caller; `null` while it has none.
     pub sip_code: Option<u16>,
     /// Name of the route; empty where none matched.

@@ -217,6 +217,7 @@ mod tests {
             reason: Some("no_route"),
             sip_code: None,
             flags: Vec::new(),
+            app: None,
             route: "main".into(),
             from: "<b>&\"".into(),
             to: "+1415\u{1b}\u{202e}".into(),

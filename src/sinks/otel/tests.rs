@@ -61,6 +61,7 @@ fn call() -> SampledCall {
         reason: Some("caller_hung_up"),
         sip_code: Some(200),
         flags: vec!["failed_over", "agent"],
+        app: None,
         route: "reception".into(),
         from: "+14155550100".into(),
         to: "+14155550199".into(),

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use trunkgate_media::counters::Counter;
 
+use crate::limits::RECORDS_KEPT;
 use crate::sinks::store::Damage;
 use crate::system::problem::{Failure, Harm, Problem};
 use crate::system::text::number;
@@ -63,8 +64,9 @@ impl Figures {
             let problem = Problem::new(Harm::Records, headline).shown_by(format!("{failure}{more}"));
             self.kept_up(problem.caused_by(&failure))
         };
-        let mut problems: Vec<Problem> = self.file.told(&of, "call records are not written to the file");
-        problems.extend(self.url.told(&of, "call records are not delivered to the URL"));
+        let limit = format!(", from {RECORDS_KEPT} on further ones are lost");
+        let mut problems: Vec<Problem> = self.file.told(&of, "call records are not written to the file", &limit);
+        problems.extend(self.url.told(&of, "call records are not delivered to the URL", ""));
         let store = self.store.problem();
         problems.extend(store.map(|failure| of("call records cannot be queued for the URL", failure, "")));
         let days = self.days.problem();
@@ -114,9 +116,10 @@ impl Figures {
 
 impl Sink {
     /// Returns why it does not take records, with how many wait for it.
-    fn told(&self, of: &impl Fn(&str, Failure, &str) -> Problem, headline: &str) -> Vec<Problem> {
+    fn told(&self, of: &impl Fn(&str, Failure, &str) -> Problem, headline: &str, limit: &str) -> Vec<Problem> {
         let waiting = self.waiting.get();
-        self.problem().map(|failure| of(headline, failure, &format!("; {waiting} wait"))).into_iter().collect()
+        let more = format!("; {waiting} wait{limit}");
+        self.problem().map(|failure| of(headline, failure, &more)).into_iter().collect()
     }
 
     fn problem(&self) -> Option<Failure> {

@@ -598,7 +598,9 @@ mod tests {
         let problems: Vec<String> = figures.problems().iter().map(ToString::to_string).collect();
         assert!(
             problems[0].starts_with("call records are not written to the file: ")
-                && problems[0].contains("; 10000 wait; try: free space on this disk: `df -h "),
+                && problems[0].contains(
+                    "; 10000 wait, from 10000 on further ones are lost; try: free space on this disk: `df -h "
+                ),
             "{problems:?}"
         );
         let no_restart = "; do not restart the edge before that: 10000 records are in memory only and would be lost";

@@ -36,6 +36,7 @@ pub(crate) mod tests {
             reason: None,
             flags: vec![],
             sip_code: None,
+            app: None,
             route: "r".into(),
             from: "+1".into(),
             to: "+2".into(),

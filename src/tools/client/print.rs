@@ -90,8 +90,8 @@ fn at_a_glance(answer: &Value) -> String {
 
 /// The headline of a problem and the beginning of what shows it.
 fn in_brief(problem: &Value) -> String {
-    let headline = problem["headline"].as_str().unwrap_or("–");
-    let Some(evidence) = problem["evidence"].as_str() else { return headline.to_owned() };
+    let headline = problem["headline"].as_str().unwrap_or("–").to_owned();
+    let Some(evidence) = problem["evidence"].as_str() else { return headline };
     let mut brief: String = evidence.chars().take(EVIDENCE_CHARS).collect();
     if brief.len() < evidence.len() {
         brief.push('…');
@@ -106,7 +106,8 @@ fn problems(answer: &Value, width: Option<usize>) -> String {
         let [headline, evidence, fix, command] =
             ["headline", "evidence", "fix", "command"].map(|part| problem[part].as_str());
         let evidence = evidence.map(|evidence| format!(": {evidence}")).unwrap_or_default();
-        let what = format!("{} {}{evidence}", paint("!", RED), headline.unwrap_or("–"));
+        let since = lasting(problem, Timestamp::now());
+        let what = format!("{} {}{evidence}{since}", paint("!", RED), headline.unwrap_or("–"));
         out.push_str(&wrapped(&what, 2, width));
         for (word, next) in [("try", fix), ("see", command)] {
             out.push_str(&next.map(|next| wrapped(&format!("  {word}: {next}"), 7, width)).unwrap_or_default());
@@ -516,6 +517,9 @@ fn parties(call: &Value) -> String {
             _ => all.push((party, 1)),
         }
     }
+    if let Some(app) = call["app"].as_str() {
+        all.insert(1.min(all.len()), (format!("app:{app}"), 1));
+    }
     let shown = |(party, times)| if times == 1 { party } else { format!("{party} ×{times}") };
     all.into_iter().map(shown).collect::<Vec<_>>().join(" → ")
 }
@@ -567,6 +571,19 @@ pub(super) fn messages(trace: &Value) -> String {
     }
     if out.is_empty() { "no messages of this call are stored\n".to_owned() } else { out }
 }
+
+/// Since when a problem exists: ` (since 12:58:16 UTC, 3 min 4 s)`; nothing where that is not known.
+pub(crate) fn lasting(problem: &Value, now: Timestamp) -> String {
+    let Some(since) = problem["since"].as_str().and_then(|since| since.parse::<Timestamp>().ok()) else {
+        return String::new();
+    };
+    let seconds = u64::try_from(now.as_second() - since.as_second()).unwrap_or_default();
+    let form = if seconds < DAY_SECONDS { "%H:%M:%S UTC" } else { "%Y-%m-%d %H:%M UTC" };
+    format!(" (since {}, {})", since.strftime(form), span(seconds))
+}
+
+/// From so many seconds on a time is told with its date.
+const DAY_SECONDS: u64 = 86_400;
 
 fn since(when: Option<&str>) -> Option<u64> {
     let when: Timestamp = when?.parse().ok()?;
@@ -663,6 +680,16 @@ mod tests {
         let jitter_of =
             |kind: &str, packets: u64| jitter(&json!({"kind": kind, "rtp": {"rx_packets": packets, "jitter_ms": 0.0}}));
         assert_eq!([jitter_of("sip", 1), jitter_of("sip", 0), jitter_of("agent", 1)], ["0.0 ms", "–", "–"]);
+    }
+
+    #[test]
+    fn a_problem_has_the_time_since_which_it_exists() {
+        let now: Timestamp = "2026-11-24T13:00:16Z".parse().unwrap();
+        let of = |since: Value| lasting(&json!({"headline": "trunk a is down", "since": since}), now);
+        assert_eq!(of(json!("2026-11-24T12:58:16.5Z")), " (since 12:58:16 UTC, 2 min 0 s)");
+        assert_eq!(of(json!("2026-11-22T12:58:16Z")), " (since 2026-11-22 12:58 UTC, 2 d 0 h)");
+        assert_eq!(of(json!("2026-11-24T13:00:20Z")), " (since 13:00:20 UTC, 0 s)", "another clock");
+        assert_eq!(of(Value::Null), "");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The edge that runs by this file: its problems, as `status` has them.
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::admin::OWN_LINES;
@@ -27,6 +28,22 @@ pub(super) async fn problems(config: &Config) -> Vec<Finding> {
     }
 }
 
+/// Adds to lines of agents and applications that seem well what calls of the running edge met with them.
+pub(super) fn contradict(findings: &mut [Finding], status: &Value) {
+    let problems = status["problem_details"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for finding in findings.iter_mut().filter(|finding| finding.level == Level::Ok) {
+        let is_its = |problem: &&Value| {
+            let headline =
+                problem["headline"].as_str().and_then(|headline| headline.strip_prefix(finding.name.as_str()));
+            headline.is_some_and(|rest| rest.starts_with([' ', ':', ','])) && problem["harm"] != "past"
+        };
+        let Some(problem) = problems.iter().find(is_its) else { continue };
+        let found = of_problem(problem);
+        let text = format!("{}; but in calls of the running edge: {}", finding.text, found.text);
+        *finding = Finding::warn(finding.name.clone(), text, found.fix);
+    }
+}
+
 /// Without the problems that have lines of their own further down.
 fn of_status(status: &Value) -> Vec<Finding> {
     let all = status["problem_details"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -36,10 +53,11 @@ fn of_status(status: &Value) -> Vec<Finding> {
     if findings.is_empty() {
         let calls = status["calls"].as_u64().and_then(|calls| usize::try_from(calls).ok()).unwrap_or_default();
         let text = format!(
-            "{} runs {}, {}",
+            "{} runs {}, {}{}",
             status["edge"].as_str().unwrap_or("it"),
             ready(status),
-            number(calls, "live call")
+            number(calls, "live call"),
+            if all.is_empty() { "" } else { "; what is wrong has lines of its own below" }
         );
         return vec![Finding::ok(LINE, text)];
     }
@@ -58,7 +76,7 @@ fn of_problem(problem: &Value) -> Finding {
     let [headline, evidence, fix, command] =
         ["headline", "evidence", "fix", "command"].map(|key| problem[key].as_str());
     let evidence = evidence.map(|evidence| format!(": {evidence}")).unwrap_or_default();
-    let text = format!("{}{evidence}", headline.unwrap_or("–"));
+    let text = format!("{}{evidence}{}", headline.unwrap_or("–"), client::lasting(problem, Timestamp::now()));
     // Who reads this has run doctor.
     let fix = fix.map(|fix| fix.replace(" (trunkgate doctor)", "").replace(" (`trunkgate doctor`)", ""));
     let fix = match (fix.as_deref(), command) {
@@ -96,6 +114,17 @@ mod tests {
             "packet loss has its own line"
         );
         assert_eq!(found[0].fix, "do (trunkgate trace CA1)");
+        let lossy = of_status(&json!({"edge": "edge-1", "state": "ready", "calls": 2, "problem_details": [all[1]]}));
+        assert_eq!(
+            lossy[0].text,
+            "edge-1 runs and takes calls, 2 live calls; what is wrong has lines of its own below"
+        );
+        let mut lines = [Finding::ok("agent bot", "WebSocket opened after 2 ms"), Finding::ok("agent bot2", "fine")];
+        let bot = problem("detour", "agent bot keeps failing and is skipped");
+        contradict(&mut lines, &json!({"problem_details": [bot]}));
+        let text = "WebSocket opened after 2 ms; but in calls of the running edge: agent bot keeps failing and is skipped: shown";
+        assert_eq!((lines[0].level, lines[0].text.as_str()), (Level::Warn, text));
+        assert_eq!(lines[1].level, Level::Ok, "another agent");
         let well = of_status(&json!({"edge": "edge-1", "state": "ready", "calls": 2, "problem_details": []}));
         assert_eq!(well, [Finding::ok(LINE, "edge-1 runs and takes calls, 2 live calls")]);
     }

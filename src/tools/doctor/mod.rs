@@ -123,7 +123,7 @@ async fn examine(config: &Arc<Config>, found: &[Diagnostic], report: &Arc<Report
     }
     let settings = Arc::new(settings);
     let ((peers, heard), agents, apps) = tokio::join!(
-        peers::examine(config, &settings, report),
+        peers::examine(config, &settings, found.iter().any(is_mistake), report),
         peers::agents(config, report),
         apps::apps(config, report)
     );
@@ -163,8 +163,15 @@ async fn examine(config: &Arc<Config>, found: &[Diagnostic], report: &Arc<Report
     }
     all.extend(report.take(path::sip_alg(told)));
     all.extend(peers);
+    all.extend(report.take(not_read(config, found)));
     all.extend(report.take(trunks.as_ref().map(|trunks| calls::phones(config, trunks)).unwrap_or_default()));
-    all.extend(agents.into_iter().chain(apps));
+    let mut called: Vec<Finding> = agents.into_iter().chain(apps).collect();
+    if !called.is_empty()
+        && let Ok(status) = client::status_of(&config.http).await
+    {
+        edge::contradict(&mut called, &status);
+    }
+    all.extend(called);
     if report.wants("clock") {
         let theirs = told.iter().filter_map(|one| Some(Theirs { trunk: one.trunk.clone(), ahead_ms: one.ahead_ms? }));
         all.extend(report.take(vec![clock::judge(clock::kept().await, &theirs.collect::<Vec<_>>())]));
@@ -186,19 +193,48 @@ fn is_mistake(found: &Diagnostic) -> bool {
     found.is_error && !config::is_of_service(found)
 }
 
+/// One line for each trunk and agent whose table has a mistake: it is not examined.
+fn not_read(config: &Config, found: &[Diagnostic]) -> Vec<Finding> {
+    if !found.iter().any(is_mistake) {
+        return Vec::new();
+    }
+    let source = config::text(&config.path).unwrap_or_default();
+    let tables: toml::Table = source.parse().unwrap_or_default();
+    let names = |kind: &str| -> Vec<String> {
+        tables.get(kind).and_then(toml::Value::as_table).into_iter().flat_map(toml::Table::keys).cloned().collect()
+    };
+    let has_peers = |name: &String| tables["trunk"][name].as_table().is_some_and(|table| table.contains_key("peers"));
+    let is_read = |name: &String| {
+        let read = config.trunks.iter().find(|one| *one.name == **name);
+        read.is_some_and(|one| !one.peers.is_empty() || !has_peers(name))
+    };
+    let trunks = names("trunk").into_iter().filter(|name| !is_read(name));
+    let agents = names("agent")
+        .into_iter()
+        .filter(|name| !config.agents.iter().any(|one| *one.name == **name && !one.url.is_empty()));
+    let trunks = trunks.map(|name| (format!("options {name}"), format!("[trunk.{name}]")));
+    let agents = agents.map(|name| (format!("agent {name}"), format!("[agent.{name}]")));
+    let line = |(name, table)| Finding::warn(name, format!("not examined: {table} has a mistake"), "trunkgate check");
+    trunks.chain(agents).map(line).collect()
+}
+
 /// The file: how many trunks and routes it has, its first mistake, and what cannot be read here.
 fn of_file(config: &Config, found: &[Diagnostic]) -> Vec<Finding> {
     let file = config.path.display();
     let (trunks, routes) = (number(config.trunks.len(), "trunk"), number(config.routes.len(), "route"));
     let text = format!("{file}, {trunks}, {routes}");
-    let mistakes: Vec<Diagnostic> = found.iter().filter(|one| is_mistake(one)).cloned().collect();
+    // The mistakes first; what only the service may read counts as well, as for `check`.
+    let (mut errors, unread): (Vec<Diagnostic>, Vec<Diagnostic>) =
+        found.iter().filter(|one| one.is_error).cloned().partition(is_mistake);
+    let has_mistakes = !errors.is_empty();
+    errors.extend(unread);
     let warnings = found.iter().filter(|one| !one.is_error).count();
     let first = match warnings {
-        _ if !mistakes.is_empty() => {
+        _ if has_mistakes => {
             let source = config::text(&config.path).unwrap_or_default();
             let text = format!(
                 "{}. A start or restart fails. The other lines are about what can be read: {trunks}, {routes}",
-                config::summary(&config.path, &source, &mistakes)
+                config::summary(&config.path, &source, &errors)
             );
             Finding::fail(
                 "config",

@@ -29,7 +29,7 @@ use crate::runtime::transport::Settings;
 use crate::runtime::worker;
 use crate::system::certificates::{Pair, Trust, is_self_signed, not_after};
 use crate::system::dns::{Resolver, means};
-use crate::system::interfaces;
+use crate::system::{interfaces, tls_words};
 use crate::tools::agent_test::remedy::remedy;
 use crate::tools::findings::{Finding, Level};
 use crate::tools::line::{Line, plain};
@@ -116,6 +116,8 @@ struct Asker {
     settings: Arc<Settings>,
     resolver: Resolver,
     addressing: Arc<Addressing>,
+    /// Whether the file has mistakes, so that tables of it are missing.
+    is_partial: bool,
     report: Arc<Report>,
 }
 
@@ -138,6 +140,7 @@ const NEEDED_BY: [&str; 6] = ["dns", "options", "public address", "inbound udp",
 pub(super) async fn examine(
     config: &Arc<Config>,
     settings: &Arc<Settings>,
+    is_partial: bool,
     report: &Arc<Report>,
 ) -> (Vec<Finding>, Heard) {
     if !NEEDED_BY.into_iter().any(|kind| report.wants(kind)) {
@@ -161,6 +164,7 @@ pub(super) async fn examine(
         settings: Arc::clone(settings),
         resolver,
         addressing: Arc::new(addressing),
+        is_partial,
         report: Arc::clone(report),
     };
     let peers = config.trunks.iter().flat_map(|trunk| trunk.peers.iter().map(|peer| (Arc::clone(&trunk.name), peer)));
@@ -216,12 +220,17 @@ impl Asker {
             Transport::Tcp => by_stream("TCP", host, Line::open(address, None).await).await,
             Transport::Tls => match self.settings.towards(trunk) {
                 Some(tls) => by_stream("TLS", host, Line::open(address, Some((tls, host))).await).await,
+                None if self.is_partial => {
+                    let text = format!("{shown}: not examined: no TLS listener is left of a file with mistakes");
+                    return (vec![Finding::warn(name, text, "trunkgate check")], None);
+                }
                 None => Err("no TLS listener".to_owned().into()),
             },
         };
         let Reply { answer, local, expires } = match replied {
             Ok(reply) => reply,
             Err(Unreached { what, fix }) => {
+                let fix = tls_words::fix_of_trunk(&what, trunk).unwrap_or(fix);
                 let written = self.config.trunks.iter().find(|known| *known.name == *trunk);
                 // Whoever is not asked in operation need not answer.
                 let finding = if written.is_some_and(|trunk| trunk.options_interval.is_zero()) {
@@ -454,7 +463,7 @@ mod tests {
     async fn asked(text: &str) -> Vec<Finding> {
         let config = Arc::new(configured(text));
         let settings = Arc::new(Settings::read(&config, &Settings::default()).0);
-        examine(&config, &settings, &everything()).await.0
+        examine(&config, &settings, false, &everything()).await.0
     }
 
     #[tokio::test]

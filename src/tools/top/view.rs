@@ -1,5 +1,6 @@
 //! How `top` looks: health and trunks above, the calls or one call below, the keys at the bottom.
 
+use jiff::Timestamp;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
@@ -11,7 +12,7 @@ use super::feed::{Page, plain};
 use super::state::State;
 use crate::explain::ladder::wrapped;
 use crate::system::text::span;
-use crate::tools::client::{CALL_HEADS, SHORT_SID};
+use crate::tools::client::{CALL_HEADS, SHORT_SID, lasting};
 
 /// Widths that the columns of calls have at most, in characters.
 const WIDTHS: [usize; 11] = [SHORT_SID, 14, 16, 16, 10, 18, 24, 7, 10, 4, 18];
@@ -24,8 +25,8 @@ const NARROWEST: usize = 20;
 /// Trunks and agents that have a line; further ones are counted.
 const PARTIES: usize = 6;
 /// Problems that are shown, and the lines of each: the rest of the terminal is for calls.
-const PROBLEMS: usize = 3;
-const PROBLEM_LINES: usize = 2;
+const PROBLEMS: usize = 4;
+const PROBLEM_LINES: usize = 3;
 /// The keys of the list, of a call, and while something is asked.
 const LIST_KEYS: &str =
     "Enter ladder  r raw  / filter  F5 clear ended  Del hang up  p pause  F8 colours  F1 help  q quit";
@@ -102,7 +103,7 @@ fn head(state: &State, width: u16) -> Text<'static> {
         )),
         Span::raw(if state.is_paused { "   PAUSED" } else { "" }),
     ])];
-    let problems = status["problems"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let problems = status["problem_details"].as_array().map(Vec::as_slice).unwrap_or_default();
     // An open call has the room: the header is its first line, with the number of problems.
     if state.open.is_some() && state.lost.is_none() {
         if let (Some(line), 1..) = (lines.first_mut(), problems.len()) {
@@ -114,6 +115,7 @@ fn head(state: &State, width: u16) -> Text<'static> {
     if let Some(what) = &state.lost {
         lines.push(Line::styled(format!("! {}; trying again", plain(what)), colour(state, Color::Red)));
     }
+    lines.extend(problem_lines(state, problems, usize::from(width).max(NARROWEST)));
     for (key, name, said) in [("trunks", "trunk", &state.seen.trunks), ("agents", "agent", status)] {
         let all = said[key].as_array().map(Vec::as_slice).unwrap_or_default();
         lines.extend(all.iter().take(PARTIES).flat_map(|party| party_lines(state, (name, party), width)));
@@ -121,20 +123,45 @@ fn head(state: &State, width: u16) -> Text<'static> {
             lines.push(Line::raw(format!("  and {} more {key}: `trunkgate status`", all.len() - PARTIES)));
         }
     }
-    for problem in problems.iter().take(PROBLEMS) {
-        let all = wrapped(&format!("! {}", text(problem)), 2, Some(usize::from(width).max(NARROWEST)));
-        lines.extend(
-            all.lines().take(PROBLEM_LINES).map(|line| Line::styled(line.to_owned(), colour(state, Color::Red))),
-        );
-        if all.lines().count() > PROBLEM_LINES {
-            lines.push(Line::styled("  … `trunkgate status` has the rest", colour(state, Color::Red)));
-        }
-    }
-    if problems.len() > PROBLEMS {
-        let more = format!("! and {} more: `trunkgate status`", problems.len() - PROBLEMS);
-        lines.push(Line::styled(more, colour(state, Color::Red)));
-    }
     Text::from(lines)
+}
+
+/// What is wrong, before the trunks: a line each, the only one with its evidence and what to do.
+fn problem_lines(state: &State, problems: &[Value], width: usize) -> Vec<Line<'static>> {
+    let style = |problem: &Value| match problem["harm"].as_str() {
+        Some("edge" | "calls") => colour(state, Color::Red),
+        Some("media" | "detour" | "restart" | "records") => colour(state, Color::Yellow),
+        Some(_) | None => Style::new(),
+    };
+    if let [problem] = problems {
+        let part = |key: &str, before: &str| problem[key].as_str().map(|text| format!("{before}{}", plain(text)));
+        let since = lasting(problem, Timestamp::now());
+        let parts = [part("headline", "! "), part("evidence", ": "), Some(since), part("fix", "; try: ")];
+        let all = wrapped(&parts.into_iter().flatten().collect::<String>(), 2, Some(width));
+        let mut lines: Vec<Line<'static>> =
+            all.lines().take(PROBLEM_LINES).map(|line| Line::styled(line.to_owned(), style(problem))).collect();
+        if all.lines().count() > PROBLEM_LINES {
+            lines.push(Line::styled("  … `trunkgate status` has the rest", style(problem)));
+        }
+        return lines;
+    }
+    let line = |problem: &Value| {
+        let text = format!("! {}{}", text(&problem["headline"]), lasting(problem, Timestamp::now()));
+        Line::styled(cut(&text, width), style(problem))
+    };
+    let mut lines: Vec<Line<'static>> = problems.iter().take(PROBLEMS).map(line).collect();
+    if problems.len() > PROBLEMS {
+        lines.push(Line::raw(format!("! and {} more: `trunkgate status`", problems.len() - PROBLEMS)));
+    }
+    lines
+}
+
+/// A text of one line, with a sign where its end is missing.
+fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
 /// One trunk or agent; codes and its last problem have a line of their own where they would be cut.
@@ -297,7 +324,7 @@ mod tests {
         let status = json!({"edge": "edge-1", "version": "0.1.0", "state": "ready", "uptime_seconds": 3700, "calls": 1,
             "media": {"ports_in_use": 4, "ports": 16384},
             "agents": [{"name": "desk", "state": "up", "sessions": 2, "lost": 0, "turn_ms": {"turns": 3, "p50": 810, "p95": 1300}}],
-            "problems": ["trunk pbx is down"]});
+            "problem_details": [{"headline": "trunk pbx is down", "harm": "calls", "evidence": "no answer", "fix": "look there"}]});
         let trunks = json!({"trunks": [{"name": "carrier", "state": "up", "calls": 1, "cps": 0, "answered_ratio": 0.5, "tried": 4,
                 "hour": {"live_in": 1, "live_out": 0, "codes": [{"code": 403, "calls": 2, "direction": "received"}, {"code": 480, "calls": 2, "direction": "sent"},
                     {"code": 503, "calls": 1, "direction": "received"}]}},
@@ -316,10 +343,10 @@ mod tests {
     fn the_list_is_this_page() {
         let page = "\
 edge-1   0.1.0   up 1 h 1 min   taking calls   calls 1   media ports 4 of 16384
+! trunk pbx is down: no answer; try: look there
 trunk carrier          up      in 1   out 0   cps 0   ASR 50 % of 4   got 2× 403, 1× 503   sent 2× 480
 trunk pbx              down    in 0   out 1   cps 0   last: no answer to OPTIONS
 agent desk             up      sessions 2   lost 0   turn 810/1300 ms
-! trunk pbx is down
 SID        STARTED        FROM         TO           ROUTE LEGS          STATE            CODE TIME      MOS REASON
 CA01234567 01-01 00:00:00 +1415****101 +1415****199 in    carrier → pbx answered !silent 200  1 min 5 s –   –
 
@@ -368,14 +395,18 @@ Enter ladder  r raw  / filter  F5 clear ended  Del hang up  p pause  F8 colours 
     #[test]
     fn a_long_problem_leaves_room_for_calls_and_says_where_its_end_is() {
         let mut state = state();
-        let long = format!("trunk pbx is down: {}the end", "no answer to OPTIONS, ".repeat(8));
-        state.seen.status["problems"] = json!([long]);
+        let long = format!("{}the end", "no answer to OPTIONS, ".repeat(12));
+        state.seen.status["problem_details"] = json!([{"headline": "trunk pbx is down", "evidence": long}]);
         let page = shown(&state, (80, 30));
         assert!(page.contains("… `trunkgate status` has the rest") && page.contains("! trunk pbx is down"), "{page}");
         assert!(!page.contains("the end"), "{page}");
-        state.seen.status["problems"] = json!(["one", "two", "three", "four", "five"]);
-        let page = shown(&state, (80, 30));
-        assert!(page.contains("! three") && page.contains("! and 2 more: `trunkgate status`"), "{page}");
+        let several =
+            ["one", "two", "three", "four", "five", "six"].map(|name| json!({"headline": name, "evidence": long}));
+        state.seen.status["problem_details"] = json!(several);
+        let page = shown(&state, (80, 24));
+        assert!(page.contains("\n! one\n! two\n! three\n! four\n! and 2 more: `trunkgate status`\n"), "{page}");
+        state.seen.status["problem_details"][0]["headline"] = json!(long);
+        assert!(shown(&state, (80, 24)).contains("…\n! two\n"));
     }
 
     #[test]

@@ -656,6 +656,7 @@ impl Parts {
             outcome: call.ending.map(|e| e.outcome).or(call.times.answered.map(|_| "answered")),
             reason: call.ending.map(|e| e.reason.as_str()),
             sip_code: call.ending.map(|e| e.code).or(call.times.answered.map(|_| 200)),
+            app: call.story.app.as_ref().and_then(|app| app.name.as_deref()).map(str::to_owned),
             route: call.facts.route.to_string(),
             flags: call.flags(),
             from: call.facts.caller.shown(),

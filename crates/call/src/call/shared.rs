@@ -157,15 +157,6 @@ impl Shared {
         Some(ended.duration_since(answered).unwrap_or_default().as_secs_f64())
     }
 
-    pub(crate) fn last_line(&self) -> String {
-        let Some(ending) = self.ending else { return String::new() };
-        let why = ending.reason.sentence();
-        match self.talked_seconds() {
-            Some(seconds) => format!("ended after {seconds:.1} s: {why}"),
-            None => format!("{} with {}: {why}", ending.outcome, ending.code),
-        }
-    }
-
     /// Whether one side holds the other here.
     pub(crate) fn is_held_here(&self) -> bool {
         !self.legs.holds.is_empty()

@@ -53,6 +53,9 @@ impl Runner<'_> {
             ring_timeout: cx.call.facts.ring_timeout,
         };
         cx.call.is_programmed = true;
+        if !run.is_announcement() {
+            cx.call.story.app.get_or_insert_default().name = Some(run.app.name.clone());
+        }
         callback::begin(cx, &run.app);
         self.parts.program = Some(Box::new(run));
         if cx.call.times.answered.is_some() {
@@ -69,6 +72,9 @@ impl Runner<'_> {
         let Some(run) = &mut self.parts.program else { return };
         run.behind = Controller::resume(behind);
         run.shown_as.clone_from(&cx.call.facts.shown_as);
+        if !run.is_announcement() {
+            cx.call.story.app.get_or_insert_default().name = Some(run.app.name.clone());
+        }
         if let Some(side) = run.side.as_ref().filter(|side| !side.limit.is_zero()) {
             let talked = side.since.map_or(Duration::ZERO, |since| cx.now.saturating_duration_since(since));
             cx.arm(Timer::DialLimit, side.limit.saturating_sub(talked));
@@ -244,7 +250,8 @@ impl Runner<'_> {
         let detail = code.map(|code| {
             let told = cx.edge.apps.told(&run.app.name, cx.call.legs.sid());
             let told = told.unwrap_or_else(|| format!("error {code}"));
-            cx.call.story.app.get_or_insert_default().flaws.last_is_the_reason();
+            let story = cx.call.story.app.get_or_insert_default();
+            story.failed = story.flaws.take_reason();
             cx.call.story.proof = Some((reason, told.as_str().into()));
             format!("{}, {told}", reason.sentence())
         });

@@ -201,8 +201,11 @@ impl Runner<'_> {
                 cx.edge.apps.error(&run.app.name, cx.call.legs.sid(), (fault, u32::from(*code)), own);
             }
             // What an application answers may hold numbers and secrets: the trace has it, no log line.
+            let own = if (11_200..11_300).contains(&u32::from(*code)) { text.lines().next() } else { None };
+            let own = own.map(|own| format!(": {own}")).unwrap_or_default();
+            let app = self.parts.program.as_ref().map(|run| run.app.name.to_string()).unwrap_or_default();
             let sid = cx.call.legs.sid().to_owned();
-            cx.edge.warn(&sid, format!("application: {verb}: error {code}"), None);
+            cx.edge.warn(&sid, format!("application {app}: {verb}{at}: error {code}{own}"), None);
         }
         cx.edge.decide(cx.now, cx.call.key, text);
     }

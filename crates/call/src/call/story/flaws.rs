@@ -6,6 +6,9 @@ use trunkgate_twiml::{Note, Trace};
 /// Errors that the verdict names; it says where further ones are.
 const NAMED: usize = 3;
 
+/// Beginning of an error that is no prompt's.
+const OF_THE_APPLICATION: &str = "Error of the application: ";
+
 /// Errors of an application in one call.
 #[derive(Debug, Default)]
 pub(crate) struct Flaws {
@@ -34,9 +37,7 @@ impl Flaws {
             Note::Unheard { code, text } => {
                 (format!("The {party} did not hear {} ({at}error {code}).", first(text)), *code)
             }
-            Note::Error { code, text } => {
-                (format!("Error of the application: {} ({at}error {code}).", first(text)), *code)
-            }
+            Note::Error { code, text } => (format!("{OF_THE_APPLICATION}{} ({at}error {code}).", first(text)), *code),
             Note::Began | Note::Result(_) | Note::Warning { .. } => return,
         };
         (self.is_last_named, self.is_any) = (false, true);
@@ -56,11 +57,11 @@ impl Flaws {
         self.is_any
     }
 
-    /// The last error ended the application's part in the call: it is the reason, and not told twice.
-    pub(crate) fn last_is_the_reason(&mut self) {
-        if std::mem::take(&mut self.is_last_named) {
-            self.named.pop();
-        }
+    /// Takes the last error out, where it is named: it ended the application's part in the call and is the reason.
+    pub(crate) fn take_reason(&mut self) -> Option<Box<str>> {
+        let (text, _) = std::mem::take(&mut self.is_last_named).then(|| self.named.pop()).flatten()?;
+        let reason = text.strip_prefix(OF_THE_APPLICATION).unwrap_or(&text);
+        Some(reason.strip_suffix('.').unwrap_or(reason).into())
     }
 
     /// Returns what the verdict says of them, and where they are explained.
@@ -106,7 +107,7 @@ mod tests {
         );
         let second = " Error of the application: x (error 12300).";
         assert_eq!(flaws.sentences(), format!("{first}{second} Try: `trunkgate help 11200`, `trunkgate help 12300`."));
-        flaws.last_is_the_reason();
+        assert!(flaws.take_reason().unwrap().ends_with("error 12300)"));
         assert_eq!(flaws.sentences(), format!("{first} Try: `trunkgate help 11200`."));
         for name in ["b", "c", "d", "e"] {
             flaws.note(&unheard(name), true);

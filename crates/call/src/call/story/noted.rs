@@ -30,7 +30,7 @@ use trunkgate_story::view::RtpView;
 
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::shared::{Cx, Ending, Shared};
-use crate::call::story::verdict::{fault_of, rejection_in_words};
+use crate::call::story::verdict::{end_for_log, fault_of, rejection_in_words};
 
 impl Cx<'_> {
     /// Tells the capture agent what each side hears.
@@ -375,6 +375,16 @@ impl Shared {
     /// What would help with just that, where more is known than the reason tells.
     pub(crate) fn own_fix(&self, reason: ReasonSlug) -> Option<String> {
         fault_of(self, reason).map(|found| found.fix.clone())
+    }
+
+    /// The log's last line of it.
+    pub(crate) fn last_line(&self) -> String {
+        let Some(ending) = self.ending else { return String::new() };
+        let why = end_for_log(self, ending.reason);
+        match self.talked_seconds() {
+            Some(seconds) => format!("ended after {seconds:.1} s: {why}"),
+            None => format!("{} with {}: {why}", ending.outcome, ending.code),
+        }
     }
 
     /// What shows why it ended, and what would help with just that, for those who watch the edge: of a rejection what the target

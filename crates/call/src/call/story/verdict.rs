@@ -65,8 +65,12 @@ pub(crate) struct Story {
 /// What the applications of a call did in it.
 #[derive(Debug, Default)]
 pub(crate) struct AppStory {
+    /// The one that has or had the call last.
+    pub(crate) name: Option<Arc<str>>,
     /// The one that answered the call.
     pub(crate) answered: Option<Box<str>>,
+    /// The error that ended its part in the call, with its line; the code and our own words alone are in `proof`.
+    pub(crate) failed: Option<Box<str>>,
     /// Errors that did not end its part in the call.
     pub(crate) flaws: Flaws,
 }
@@ -153,13 +157,30 @@ pub(crate) fn rejection_in_words(call: &Shared, reason: ReasonSlug) -> Option<(S
     Some((why(call, reason), status(said.code).and_then(|status| status.advice())))
 }
 
+/// Why a call ended as the log has it: who rejected it with which words, or the error of its application.
+pub(crate) fn end_for_log(call: &Shared, reason: ReasonSlug) -> String {
+    // A URI may hold a number.
+    let of_trunk = rejected(call, reason).filter(|(leg, _)| call.legs[*leg].trunk.is_some());
+    if let (None, Some((leg, said))) = (call.proof(reason), of_trunk) {
+        return format!("{} answered {said}", call.legs.name_of(leg));
+    }
+    match call.proof(reason).filter(|_| reason == ReasonSlug::AppFailed) {
+        Some(error) => format!("{}: {error}", reason.sentence()),
+        None => reason.sentence().to_owned(),
+    }
+}
+
 /// Why a call ended, and what shows it.
 fn why(call: &Shared, reason: ReasonSlug) -> String {
     if let (None, Some((leg, said))) = (call.proof(reason), rejected(call, reason)) {
         let sent = call.legs[leg].caller_id_rejected().map(|sent| format!(" (caller ID sent: {sent})"));
         return format!("{} answered {said}{}", call.legs.name_of(leg), sent.unwrap_or_default());
     }
-    let proof = call.proof(reason).map(|proof| format!(": {proof}")).unwrap_or_default();
+    let document = call.story.app.as_ref().and_then(|app| app.failed.as_deref());
+    // Of our own requests the error says it all.
+    let is_code = |proof: &str| reason == ReasonSlug::AppFailed && !proof.contains(':');
+    let document = document.filter(|_| call.proof(reason).is_some_and(is_code));
+    let proof = document.or(call.proof(reason)).map(|proof| format!(": {proof}")).unwrap_or_default();
     format!("{}{proof}", reason.sentence())
 }
 
@@ -170,9 +191,23 @@ fn fix(call: &Shared, reason: ReasonSlug) -> String {
         status(said.code)?.advice()
     };
     let fix = fault_of(call, reason).map(|found| found.fix.as_str()).or_else(of_code).or(reason.fix());
-    // Advice of a reason names no call.
-    let named = |fix: &str| fix.replace("trace SID", &format!("trace {}", call.legs.sid()));
-    fix.map(|fix| format!(" Try: {}.", named(fix))).unwrap_or_default()
+    fix.map(|fix| format!(" Try: {}.", with_names(call, fix))).unwrap_or_default()
+}
+
+/// Advice of a reason names no agent, no code of an application, and no call.
+fn with_names(call: &Shared, fix: &str) -> String {
+    let mut fix = fix.replace("trace SID", &format!("trace {}", call.legs.sid()));
+    let agent = call.legs.iter().filter_map(|leg| leg.agent.as_ref()).next_back();
+    if let Some(side) = agent.filter(|side| !side.agent.name.is_empty()) {
+        fix = fix.replace("agent test NAME", &format!("agent test {}", side.agent.name));
+    }
+    let passed_over = call.story.passed_over.iter().rfind(|(_, why, _)| *why == ReasonSlug::AgentSkipped);
+    if let Some((name, ..)) = passed_over {
+        fix = fix.replace("agent test NAME", &format!("agent test {name}"));
+    }
+    let proof = call.proof(ReasonSlug::AppFailed).and_then(|proof| proof.strip_prefix("error "));
+    let code: String = proof.into_iter().flat_map(str::chars).take_while(char::is_ascii_digit).collect();
+    if code.is_empty() { fix } else { fix.replace("help CODE", &format!("help {code}")) }
 }
 
 /// What was wrong with the last target that failed for a fault of its own kind, where the call ended for that.

@@ -142,6 +142,29 @@ fn an_application_that_fails_with_nothing_behind_it_is_503() {
     let sid = menu.bench.gateway.calls(menu.bench.now)[0].sid.clone();
     let verdict = menu.bench.gateway.trace(&sid).unwrap().verdict;
     assert!(verdict.contains("the application could not be run: error 11200: connection refused"), "{verdict}");
+    assert!(verdict.contains("Try: `trunkgate help 11200` explains the error code"), "{verdict}");
+    let log = menu.bench.logs.join("\n");
+    assert!(log.contains("application ivr: Response: error 11200: connection refused"), "{log}");
+    assert!(
+        log.contains("failed with 503: the application could not be run: error 11200: connection refused"),
+        "{log}"
+    );
+    menu.ends("app_failed");
+}
+
+#[test]
+fn the_verdict_of_a_broken_document_has_the_place_of_its_error() {
+    let mut menu = Menu::of(vec![TargetSpec::App("ivr".into())]);
+    menu.document("<Dial>+14155550100");
+    menu.bench.expect(CARRIER, "SIP/2.0 503");
+    menu.bench.receive(CARRIER, menu.caller.request("ACK", "", ""));
+    let call = menu.bench.gateway.calls(menu.bench.now).remove(0);
+    assert_eq!((call.app.as_deref(), call.flags.as_slice()), (Some("ivr"), ["app_error"].as_slice()));
+    let verdict = menu.bench.gateway.trace(&call.sid).unwrap().verdict;
+    assert!(verdict.contains("the application could not be run: ") && verdict.contains("</Dial>"), "{verdict}");
+    assert!(verdict.contains("error 12100") && verdict.contains("Try: `trunkgate help 12100`"), "{verdict}");
+    let log = menu.bench.logs.join("\n");
+    assert!(log.contains("error 12100") && !log.contains("Dial>"), "what the application wrote is in no log: {log}");
     menu.ends("app_failed");
 }
 
