@@ -35,7 +35,7 @@ pub(super) struct Past {
     /// How far samples are apart.
     seconds: u64,
     samples: Vec<Sample>,
-    /// What went wrong in the last hour, the newest first.
+    /// What went wrong in the last hour, the worst first.
     troubles: Vec<TroubleView>,
 }
 

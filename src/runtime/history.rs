@@ -114,6 +114,8 @@ struct Last {
     last_at: Timestamp,
     last_sid: Option<String>,
     trunk: Option<String>,
+    /// The trunk, agent or application that failed.
+    target: Option<String>,
     text: Option<String>,
     #[serde(skip)]
     fix: Option<String>,
@@ -235,6 +237,7 @@ impl History {
             last_at: at,
             last_sid,
             trunk: change.trunk.clone(),
+            target: change.target.clone(),
             text: change.text.clone(),
             fix: change.fix.clone(),
         });
@@ -277,7 +280,8 @@ impl History {
         samples.iter().filter(|sample| since.is_none_or(|since| sample.at > since)).cloned().collect()
     }
 
-    /// What went wrong in the hour before `now`, the newest first.
+    /// What went wrong in the hour before `now`: lost calls first, then audio, then calls that another target took; of each the
+    /// most frequent first.
     pub(crate) fn troubles(&self, now: Timestamp) -> Vec<TroubleView> {
         let from = now.as_second().div_euclid(60) - limits::HISTORY_TROUBLE_MINUTES as i64;
         let view = |(&(kind, reason), trouble): (&(&'static str, &'static str), &Trouble)| TroubleView {
@@ -289,7 +293,7 @@ impl History {
             last: trouble.last.clone(),
         };
         let mut all: Vec<TroubleView> = self.troubles.iter().map(view).filter(|trouble| trouble.count > 0).collect();
-        all.sort_by_key(|trouble| std::cmp::Reverse(trouble.last.as_ref().map(|last| last.last_at)));
+        all.sort_by_key(|trouble| (rank(trouble.kind), std::cmp::Reverse(trouble.count)));
         all
     }
 }
@@ -307,6 +311,16 @@ fn bounded(samples: &mut VecDeque<Sample>, sample: Sample, most: usize) {
         samples.pop_front();
     }
     samples.push_back(sample);
+}
+
+/// The order of what went wrong, by its harm.
+fn rank(kind: &str) -> u8 {
+    match kind {
+        "failed" => 0,
+        "ended" => 1,
+        "failed_over" => 3,
+        _ => 2,
+    }
 }
 
 fn sentence(kind: &str, reason: &str) -> &'static str {
@@ -358,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn troubles_are_of_the_last_hour_the_newest_first() {
+    fn troubles_are_of_the_last_hour_the_worst_first() {
         let mut history = History::default();
         history.take(&event(0, Happening::CallFailedOver, Some("no_response")));
         history.take(&event(3000, Happening::MediaOneWay, None));
@@ -367,8 +381,8 @@ mod tests {
         let seen = |history: &History, now| -> Vec<(&'static str, &'static str, u64)> {
             history.troubles(at(now)).iter().map(|one| (one.kind, one.reason, one.count)).collect()
         };
-        assert_eq!(seen(&history, 3002), [("failed_over", "no_response", 2), ("one_way", "", 1)]);
-        assert_eq!(seen(&history, 3700), [("failed_over", "no_response", 1), ("one_way", "", 1)]);
+        assert_eq!(seen(&history, 3002), [("one_way", "", 1), ("failed_over", "no_response", 2)]);
+        assert_eq!(seen(&history, 3700), [("one_way", "", 1), ("failed_over", "no_response", 1)]);
         assert!(seen(&history, 8000).is_empty());
         history.take(&event(9000, Happening::MediaUnsent, None));
         history.take(&event(9001, Happening::MediaMismatch, None));

@@ -86,13 +86,15 @@ impl Events {
 
 /// Whether an answered call that ends so ended as calls do.
 pub(crate) fn is_usual(reason: &str) -> bool {
-    const USUAL: [ReasonSlug; 6] = [
+    const USUAL: [ReasonSlug; 8] = [
         ReasonSlug::CallerHungUp,
         ReasonSlug::CalleeHungUp,
         ReasonSlug::AgentHungUp,
         ReasonSlug::Operator,
         ReasonSlug::Transferred,
         ReasonSlug::MaxCall,
+        ReasonSlug::AppHungUp,
+        ReasonSlug::Announced,
     ];
     USUAL.iter().any(|usual| usual.as_str() == reason)
 }

@@ -97,6 +97,9 @@ pub struct Change {
     /// The agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
+    /// The trunk, agent or application that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
     /// Why, a slug.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
@@ -140,7 +143,17 @@ pub struct CallChange {
 impl Change {
     /// Of nothing in particular yet.
     pub const fn new(what: Happening) -> Change {
-        Change { what, call: None, trunk: None, agent: None, reason: None, text: None, fix: None, mos: None }
+        Change {
+            what,
+            call: None,
+            trunk: None,
+            agent: None,
+            target: None,
+            reason: None,
+            text: None,
+            fix: None,
+            mos: None,
+        }
     }
 
     /// Of a call that has come.
@@ -151,7 +164,8 @@ impl Change {
     /// Of one that is over.
     pub fn ended(record: &CallRecord) -> Change {
         let (text, fix) = (record.proof.clone(), record.fix.clone());
-        Change { mos: record.mos_avg, text, fix, ..Change::of_view(Happening::CallEnded, &record.call) }
+        let target = failed_target(&record.call);
+        Change { mos: record.mos_avg, text, fix, target, ..Change::of_view(Happening::CallEnded, &record.call) }
     }
 
     fn of_view(what: Happening, call: &CallView) -> Change {
@@ -166,4 +180,14 @@ impl Change {
         let trunk = call.legs.first().map(|leg| leg.trunk.clone());
         Change { call: Some(said), trunk, reason: call.reason, ..Change::new(what) }
     }
+}
+
+/// The target by which a call ended: the last one with the call's reason, or its application.
+fn failed_target(call: &CallView) -> Option<String> {
+    let reason = call.reason.filter(|_| call.outcome != Some("answered"))?;
+    if reason == "app_failed" {
+        return call.app.as_ref().map(|app| format!("app:{app}"));
+    }
+    let leg = call.legs.iter().skip(1).rfind(|leg| leg.reason == Some(reason))?;
+    [&leg.agent, &leg.trunk].into_iter().find(|name| !name.is_empty()).cloned()
 }

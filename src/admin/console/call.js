@@ -224,7 +224,8 @@ export function callPage(main, sid) {
       if (!call) return;
       const [trace, series] = await Promise.all([
         api.get(`${path}/trace?raw=true`).catch((error) => (error.status === 400 ? api.get(`${path}/trace`) : null)).catch(() => null),
-        api.get(`${path}/quality`).catch((error) => ({ series: [], why: error.message })),
+        // A call without a packet has no measurements.
+        call.legs.some((leg) => leg.rtp && leg.rtp.rx_packets + leg.rtp.tx_packets > 0) ? api.get(`${path}/quality`).catch((error) => ({ series: [], why: error.message })) : { series: [], why: 'No packet was received or sent.' },
       ]);
       swap(parts.head, head(call, trace, act));
       showLadder(trace);

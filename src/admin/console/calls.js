@@ -7,9 +7,9 @@ import { orderChoice, ordered } from './listing.js';
 import { bars } from './plot.js';
 
 const STATES = ['', 'trying', 'ringing', 'early', 'answered', 'held', 'transferring', 'ended'];
-const FLAGS = ['', 'one_way', 'codec_mismatch', 'unsent', 'loss', 'failed_over', 'agent', 'listened', 'transcoded', 'srtp'];
+const FLAGS = ['', 'one_way', 'codec_mismatch', 'unsent', 'loss', 'app_error', 'failed_over', 'agent', 'listened', 'transcoded', 'srtp'];
 /** Flags that report a fault. */
-export const BAD_FLAGS = ['one_way', 'codec_mismatch', 'unsent', 'loss'];
+export const BAD_FLAGS = ['one_way', 'codec_mismatch', 'unsent', 'loss', 'app_error'];
 const OUTCOMES = ['', 'answered', 'busy', 'no_answer', 'canceled', 'refused', 'failed'];
 const FIELDS = ['state', 'outcome', 'flag', 'trunk', 'reason', 'code', 'route', 'search', 'longer', 'shorter', 'within'];
 /** Choices of `within`, in seconds. */

@@ -31,6 +31,11 @@ export function duration(seconds) {
   return `${Math.floor(whole / 86400)} d ${Math.floor(whole / 3600) % 24} h`;
 }
 
+/** Since when something lasts: `since 12:58:16, 3 min 05 s`. */
+export function lasting(text) {
+  return `since ${time(text)}, ${duration(Math.max(0, (Date.now() - new Date(text)) / 1000))}`;
+}
+
 export function ago(text) {
   return text ? `${duration(Math.max(0, (Date.now() - new Date(text)) / 1000))} ago` : '–';
 }

@@ -2,7 +2,7 @@
 
 import * as api from './api.js';
 import { chip, h, rich, section, swap, table } from './dom.js';
-import { ago, count, duration, figure, kind, many, masked, number, time, words } from './format.js';
+import { ago, count, duration, figure, kind, lasting, many, masked, number, time, words } from './format.js';
 import { plot, resetZoom, timeAxis } from './plot.js';
 import { faults, roundTrip } from './trunks.js';
 
@@ -17,10 +17,13 @@ const KINDS = { failed: 'call failed', ended: 'ended abnormally', failed_over: '
 /** The kinds that are also a flag of calls. */
 const FLAGS = ['failed_over', 'one_way', 'unsent', 'codec_mismatch', 'loss'];
 
+/** Colours of what a problem harms; all others are neutral. */
+const HARMS = { edge: 'bad', calls: 'bad', media: 'warn', detour: 'warn', restart: 'warn', records: 'warn' };
+
 /** Returns a problem of `status` with a link to its call. */
-function problem({ headline, evidence, fix, command }) {
+function problem({ headline, evidence, fix, command, harm, since }) {
   const sid = /^trunkgate trace (CA[0-9a-f]+)$/.exec(command || '')?.[1];
-  return { kind: 'bad', text: headline, evidence, fix: fix || (sid ? null : command), ...(sid ? { link: `#/calls/${sid}`, name: 'Open the call' } : {}) };
+  return { kind: HARMS[harm] || 'plain', since, text: headline, evidence, fix: fix || (sid ? null : command), ...(sid ? { link: `#/calls/${sid}`, name: 'Open the call' } : {}) };
 }
 
 /** Returns the current problems, the worst first: {kind, text, evidence?, fix?, link?}. */
@@ -36,9 +39,9 @@ export function health(status, past) {
   return problems;
 }
 
-/** Headline, evidence and fix of a problem, with its link. */
-function inParts({ text, evidence, fix, link, name }) {
-  return [h('strong', {}, rich(text)), evidence ? h('span', { class: 'evidence' }, rich(evidence)) : null,
+/** Headline, age, evidence and fix of a problem, with its link. */
+function inParts({ text, since, evidence, fix, link, name }) {
+  return [h('strong', {}, rich(text)), since ? [' ', h('time', { datetime: since, title: since, class: 'since' }, `(${lasting(since)})`)] : null, evidence ? h('span', { class: 'evidence' }, rich(evidence)) : null,
     fix ? h('span', { class: 'fix' }, 'Try: ', rich(fix)) : null, link ? h('a', { href: link }, name) : null];
 }
 
@@ -62,7 +65,25 @@ function important(trunks) {
   return trunks.filter((trunk) => best.includes(trunk));
 }
 
-function strip(trunks) {
+/** Cards of agents, those with a problem first, and of applications that have one. */
+function others(status) {
+  const isBad = (agent) => ['down', 'skipped'].includes(agent.state) || Boolean(agent.failed && agent.failed.in_row > 0);
+  const agents = [...status.agents].sort((a, b) => isBad(b) - isBad(a) || b.sessions - a.sessions).slice(0, STRIP_TRUNKS);
+  const card = (link, colour, name, state, what, why) => h('li', { class: `${colour}${why ? ' wide' : ''}` }, h('a', { href: link, key: `card ${name}` },
+    h('strong', {}, name), state, h('span', { class: 'dim' }, what), why ? h('span', { class: 'why', title: masked(why) }, masked(why)) : null));
+  const apps = status.problem_details.flatMap((one) => {
+    const parts = /^app ([^:]+): (.*)$/.exec(one.headline);
+    return parts && one.harm !== 'past' ? [card('#/calls?flag=app_error', HARMS[one.harm], parts[1], chip('bad', 'fails'), 'application', `${parts[2]}: ${one.evidence || ''}`)] : [];
+  });
+  return [
+    agents.map((agent) => card('#/agents', isBad(agent) ? 'bad' : kind(agent.state), agent.name, chip(kind(agent.state), agent.state), `agent, ${many(agent.sessions, 'session')}`,
+      isBad(agent) ? (agent.failed && agent.failed.cause) || agent.last_problem : null)),
+    apps,
+  ];
+}
+
+function strip(status) {
+  const { trunks } = status;
   const shown = important(trunks);
   const rest = trunks.filter((trunk) => !shown.includes(trunk));
   const down = rest.filter((trunk) => trunk.state === 'down').length;
@@ -75,7 +96,7 @@ function strip(trunks) {
       h('strong', {}, trunk.name), chip(kind(trunk.state), trunk.state),
       h('span', { class: 'dim' }, `${trunk.max_calls ? `${count(trunk.calls)} / ${many(trunk.max_calls, 'call')}` : many(trunk.calls, 'call')}${rtt === null ? '' : `, ${figure(rtt, 1, ' ms')}`}`),
       why ? h('span', { class: 'why', title: masked(why) }, masked(why)) : null));
-  }), rest.length ? h('li', { class: down ? 'bad' : null }, h('a', { href: '#/trunks', key: 'all trunks' }, `${count(rest.length)} more${down ? `, ${down} down` : ''}: all trunks`)) : null);
+  }), rest.length ? h('li', { class: down ? 'bad' : null }, h('a', { href: '#/trunks', key: 'all trunks' }, `${count(rest.length)} more${down ? `, ${down} down` : ''}: all trunks`)) : null, others(status));
 }
 
 /** Returns the description of a problem; leaves out a fix that the headline already shows. */
@@ -90,7 +111,7 @@ function troubles(all, said) {
   return table([
     { name: 'Problem', cell: (one) => [chip(one.kind === 'failed_over' ? 'warn' : 'bad', KINDS[one.kind] || one.kind), ' ', one.reason ? h('code', {}, one.reason) : null] },
     { name: 'Description', cell: (one) => meaning(one, said) },
-    { name: 'Trunk', cell: (one) => one.trunk || '–' },
+    { name: 'Party', title: 'Who failed, and the trunk of the caller', cell: (one) => (one.target ? [h('strong', {}, masked(one.target)), one.trunk && one.trunk !== one.target ? h('span', { class: 'dim' }, ` called by ${one.trunk}`) : null] : one.trunk || '–') },
     { name: 'Count', cell: (one) => count(one.count), class: 'number' },
     { name: 'Latest', cell: (one) => h('a', { href: `#/calls/${one.last_sid}`, title: time(one.last_at) }, ago(one.last_at)), class: 'nowrap' },
     { name: 'Calls', cell: (one) => h('a', { href: FLAGS.includes(one.kind) ? `#/calls?flag=${one.kind}` : `#/calls${api.query({ reason: one.reason })}` }, 'show') },
@@ -100,13 +121,16 @@ function troubles(all, said) {
   });
 }
 
-/** Returns one series for all calls and one for each of the four busiest trunks. */
+/** Returns one series for all calls, one for each of the busiest trunks, and one for the others together. */
 function byTrunk(samples) {
   const sums = {};
   for (const { trunks } of samples) for (const [name, calls] of Object.entries(trunks)) sums[name] = (sums[name] || 0) + calls;
-  const names = Object.keys(sums).sort((a, b) => sums[b] - sums[a]).slice(0, 4);
+  const all = Object.keys(sums).sort((a, b) => sums[b] - sums[a]);
+  const [names, rest] = all.length > 5 ? [all.slice(0, 4), all.slice(4)] : [all, []];
   const points = (value) => samples.map((sample) => [Date.parse(sample.at), value(sample)]);
-  return [{ name: 'all', points: points(({ calls }) => calls) }, ...names.map((name) => ({ name, points: points(({ trunks }) => trunks[name] || 0) }))];
+  const series = [{ name: 'all', points: points(({ calls }) => calls) }, ...names.map((name) => ({ name, points: points(({ trunks }) => trunks[name] || 0) }))];
+  if (rest.length) series.push({ name: many(rest.length, 'other'), points: points(({ trunks }) => rest.reduce((sum, name) => sum + (trunks[name] || 0), 0)) });
+  return series;
 }
 
 function plots(past, span, status, axis) {
@@ -154,7 +178,7 @@ export function overviewPage(main) {
   const axis = timeAxis();
   const choose = (wanted) => { span = wanted; resetZoom(axis); page.refresh(); };
   const spans = h('div', { class: 'spans', role: 'group', 'aria-label': 'Time range' });
-  main.append(h('h1', { class: 'unseen' }, 'Overview'), head, rest, h('section', { 'aria-label': 'Trunks' }, parts.strip),
+  main.append(h('h1', { class: 'unseen' }, 'Overview'), head, rest, h('section', { 'aria-label': 'Trunks and agents' }, parts.strip),
     section('Problems in the last hour', parts.troubles),
     h('section', { 'aria-label': 'Trends' }, h('h2', {}, 'Trends ', spans), parts.plots,
       h('p', { class: 'dim' }, 'Drag along a plot, or use its keys + and −, to zoom; a double click or 0 resets.')),
@@ -170,7 +194,8 @@ export function overviewPage(main) {
       past.samples = samples[span];
       const worst = sentence(status, past);
       // A screen reader speaks at every change of a live region: it is changed only with the text.
-      const text = [worst.text, worst.evidence, worst.fix].join(' ');
+      // The age of a problem is written again each minute.
+      const text = [worst.text, worst.evidence, worst.fix, worst.since && Math.floor((Date.now() - new Date(worst.since)) / 60_000)].join(' ');
       if (said !== text) {
         said = text;
         head.className = `health ${worst.kind}`;
@@ -179,7 +204,7 @@ export function overviewPage(main) {
       swap(rest, problems(worst.rest.slice(0, PROBLEMS)), worst.rest.length > PROBLEMS
         ? h('details', { open: isOpen, on: { toggle: (event) => { isOpen = event.target.open; } } }, h('summary', { key: 'problems' }, `${count(worst.rest.length - PROBLEMS)} more problems`), problems(worst.rest.slice(PROBLEMS)))
         : null);
-      swap(parts.strip, strip(status.trunks));
+      swap(parts.strip, strip(status));
       swap(parts.troubles, troubles(past.troubles, [worst, ...worst.rest].map(({ text, evidence }) => `${text}: ${evidence || ''}`).join(' ')));
       swap(spans, ['hour', 'day'].map((name) => h('button', { type: 'button', key: name, 'aria-pressed': String(name === span), on: { click: () => choose(name) } }, name)));
       if (!axis.isDragged) swap(parts.plots, plots(past, span === 'day' ? 86_400_000 : 3_600_000, status, axis));

@@ -2,7 +2,7 @@
 
 import * as api from './api.js';
 import { chip, confirmed, facts, h, say, section, swap, table } from './dom.js';
-import { ago, bytes, count, duration, kind, many, maskNumbers, numbersAreMasked, time } from './format.js';
+import { ago, bytes, count, duration, kind, lasting, many, maskNumbers, numbersAreMasked, time } from './format.js';
 
 /** Days until the certificate expires, as in `status`; null without a certificate. */
 function certificate(days) {
@@ -10,6 +10,12 @@ function certificate(days) {
   if (days < 0) return chip('bad', 'expired');
   if (days >= 36500) return 'no expiry within 100 years';
   return days >= 3650 ? `${Math.floor(days / 365)} years left` : `${many(days, 'day')} left`;
+}
+
+/** The last reload, which was rejected: why, and since when. */
+function rejected(status) {
+  const problem = status.problem_details.find(({ headline }) => headline.startsWith('the configuration file is rejected'));
+  return [chip('bad', 'rejected'), ' ', status.config.last_reload_error, problem?.since ? ` (${lasting(problem.since)})` : '', problem?.fix ? h('span', { class: 'dim' }, ` Try: ${problem.fix}.`) : ''];
 }
 
 export function systemPage(main) {
@@ -64,7 +70,7 @@ export function systemPage(main) {
       ]));
       swap(parts.config, facts([
         ['File', h('code', {}, status.config.path)], ['Loaded', `${time(status.config.loaded_at)} (${ago(status.config.loaded_at)})`], ['Warnings', count(status.config.warnings)],
-        ['Last reload', status.config.last_reload_success ? chip('good', 'successful') : chip('bad', 'rejected')],
+        ['Last reload', status.config.last_reload_success ? chip('good', 'successful') : rejected(status)],
         ...(status.config.restart_needed.length ? [['Restart required for', status.config.restart_needed.map((one) => [h('code', {}, one), ' '])]] : []),
       ]), h('button', { type: 'button', class: 'main', key: 'reload', on: { click: reload } }, 'Reload'));
       swap(parts.drain, drainPart(status));

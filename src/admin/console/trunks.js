@@ -41,10 +41,10 @@ export function score(mos) {
   return isFinite(mos ?? NaN) ? h('span', { class: mos < 3.1 ? 'bad' : mos < 3.6 ? 'warn' : 'good' }, figure(mos, 2)) : '–';
 }
 
-/** The last problem in one line, with its age; the tooltip has all of it. */
+/** The last problem, with its age. */
 export function lastProblem(one) {
   if (!one.last_problem) return h('span', { class: 'dim' }, 'none');
-  return [h('span', { class: 'short', title: masked(one.last_problem) }, masked(one.last_problem)), ' ', h('span', { class: 'dim nowrap', title: one.last_problem_at }, ago(one.last_problem_at))];
+  return [h('span', { class: 'why' }, masked(one.last_problem)), ' ', h('span', { class: 'dim nowrap', title: one.last_problem_at }, ago(one.last_problem_at))];
 }
 
 /** Directions of codes, with the word and the explanation that the page has for each. */

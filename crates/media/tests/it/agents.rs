@@ -73,7 +73,7 @@ fn an_agent_is_heard_every_20_ms_and_silence_else() {
     assert_one_stream(&made.iter().map(|made| made.bytes.clone()).collect::<Vec<_>>());
     assert_eq!(bench.counters[0].tx_packets.get(), 50);
     assert_eq!(bench.session.counters(AGENT).unwrap().rx_packets.get(), 3);
-    assert_eq!(bench.events(), [Event::AgentOpen { end: AGENT }]);
+    assert_eq!(bench.events(), [Event::AgentOpen { end: AGENT }, Event::AgentSpoke { end: AGENT }]);
 }
 
 #[test]
@@ -401,7 +401,10 @@ fn a_ping_must_be_answered_unless_the_socket_was_not_read() {
     }
     assert!(!bench.session.agent_wants_more(AGENT));
     let told = bench.events();
-    assert!(matches!(&told[..], [Event::AgentNote { text, .. }] if text.contains("more than is heard")), "{told:?}");
+    assert!(
+        matches!(&told[..], [Event::AgentSpoke { .. }, Event::AgentNote { text, .. }] if text.contains("more than is heard")),
+        "{told:?}"
+    );
     assert_eq!(run(&mut bench, 30_000), [], "its answer lies in the socket");
     // It is read again, and nothing comes: neither audio nor the answer.
     assert!(bench.session.agent_wants_more(AGENT));

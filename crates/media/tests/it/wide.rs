@@ -152,7 +152,7 @@ fn pieces_of_any_length_are_one_stream() {
             bench.say(AGENT, &media_of(piece));
         }
         assert_eq!(heard(ULAW, &bench.run(1000)), whole, "{piece}");
-        assert_eq!(bench.events(), [Event::AgentOpen { end: AGENT }]);
+        assert_eq!(bench.events(), [Event::AgentOpen { end: AGENT }, Event::AgentSpoke { end: AGENT }]);
     }
 }
 

@@ -63,11 +63,12 @@ impl Negotiation {
         let line = failure.told_of(&cx.edge.shown_name(name));
         let sid = cx.call.legs.sid().to_owned();
         let change = cx.call.change_for(Happening::CallFailedOver, &line, Some(failure.reason));
+        let target = Some(cx.edge.shown_name(name)).filter(|name| !name.is_empty());
         let trunk = leg.map(|leg| cx.call.legs[leg].trunk_name().to_owned()).filter(|name| !name.is_empty());
         let advice = failure.answered().filter(|_| failure.reason == ReasonSlug::TargetRejected);
         let advice = advice.and_then(|code| status(code)?.advice()).map(str::to_owned);
         let fix = cx.call.own_fix(failure.reason).or(advice);
-        cx.call.story.failed_over = Some(Box::new((failure.reason, Change { trunk, fix, ..change })));
+        cx.call.story.failed_over = Some(Box::new((failure.reason, Change { trunk, target, fix, ..change })));
         cx.edge.log(&sid, line, Some(failure.reason));
     }
 
