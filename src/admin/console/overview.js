@@ -65,9 +65,12 @@ function important(trunks) {
   return trunks.filter((trunk) => best.includes(trunk));
 }
 
+/** Failed calls in a row from which on an agent is a problem: as `status` has it. */
+const FAILED_LEAST = 3;
+
 /** Cards of agents, those with a problem first, and of applications that have one. */
 function others(status) {
-  const isBad = (agent) => ['down', 'skipped'].includes(agent.state) || Boolean(agent.failed && agent.failed.in_row > 0);
+  const isBad = (agent) => ['down', 'skipped'].includes(agent.state) || Boolean(agent.failed && agent.failed.in_row >= FAILED_LEAST);
   const agents = [...status.agents].sort((a, b) => isBad(b) - isBad(a) || b.sessions - a.sessions).slice(0, STRIP_TRUNKS);
   const card = (link, colour, name, state, what, why) => h('li', { class: `${colour}${why ? ' wide' : ''}` }, h('a', { href: link, key: `card ${name}` },
     h('strong', {}, name), state, h('span', { class: 'dim' }, what), why ? h('span', { class: 'why', title: masked(why) }, masked(why)) : null));

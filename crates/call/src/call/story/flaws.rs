@@ -64,8 +64,8 @@ impl Flaws {
         Some(reason.strip_suffix('.').unwrap_or(reason).into())
     }
 
-    /// Returns what the verdict says of them, and where they are explained.
-    pub(crate) fn sentences(&self) -> String {
+    /// Returns what the verdict says of them, and where they are explained, but for what stands `before`.
+    pub(crate) fn sentences(&self, before: &str) -> String {
         let mut told: String = self.named.iter().map(|(text, _)| format!(" {text}")).collect();
         if self.has_more {
             told += " The trace has further errors of the application.";
@@ -73,7 +73,8 @@ impl Flaws {
         let mut codes: Vec<u16> = self.named.iter().map(|(_, code)| *code).collect();
         codes.sort_unstable();
         codes.dedup();
-        let help: Vec<String> = codes.iter().map(|code| format!("`trunkgate help {code}`")).collect();
+        let help = codes.iter().map(|code| format!("`trunkgate help {code}`"));
+        let help: Vec<String> = help.filter(|help| !before.contains(help.as_str())).collect();
         if !help.is_empty() {
             told += &format!(" Try: {}.", help.join(", "));
         }
@@ -96,25 +97,30 @@ mod tests {
     #[test]
     fn each_error_is_named_once_and_only_the_first_ones() {
         let mut flaws = Flaws::default();
-        assert_eq!(flaws.sentences(), "");
+        assert_eq!(flaws.sentences(""), "");
         flaws.note(&unheard("a.wav"), false);
         flaws.note(&unheard("a.wav"), false);
         let first = " The caller did not hear a.wav: no such file (Play in line 2, error 11200).";
-        assert_eq!(flaws.sentences(), format!("{first} Try: `trunkgate help 11200`."));
+        assert_eq!(flaws.sentences(""), format!("{first} Try: `trunkgate help 11200`."));
+        assert_eq!(flaws.sentences(" Try: `trunkgate help 11200` explains it."), first);
         flaws.note(
             &Trace { line: 0, verb: "Response".to_owned(), note: Note::Error { code: 12_300, text: "x".to_owned() } },
             true,
         );
         let second = " Error of the application: x (error 12300).";
-        assert_eq!(flaws.sentences(), format!("{first}{second} Try: `trunkgate help 11200`, `trunkgate help 12300`."));
+        assert_eq!(
+            flaws.sentences(""),
+            format!("{first}{second} Try: `trunkgate help 11200`, `trunkgate help 12300`.")
+        );
         assert!(flaws.take_reason().unwrap().ends_with("error 12300)"));
-        assert_eq!(flaws.sentences(), format!("{first} Try: `trunkgate help 11200`."));
+        assert_eq!(flaws.sentences(""), format!("{first} Try: `trunkgate help 11200`."));
         for name in ["b", "c", "d", "e"] {
             flaws.note(&unheard(name), true);
         }
         assert!(
-            flaws.sentences().contains("The called party did not hear c: ") && !flaws.sentences().contains("hear d")
+            flaws.sentences("").contains("The called party did not hear c: ")
+                && !flaws.sentences("").contains("hear d")
         );
-        assert!(flaws.sentences().contains(" The trace has further errors of the application. Try: "));
+        assert!(flaws.sentences("").contains(" The trace has further errors of the application. Try: "));
     }
 }

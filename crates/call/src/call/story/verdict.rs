@@ -77,8 +77,9 @@ pub(crate) struct AppStory {
 
 /// The verdict.
 pub(crate) fn verdict(call: &Shared, search: &Search) -> String {
-    let flaws = call.story.app.as_ref().map(|app| app.flaws.sentences());
-    format!("{}{}", of_legs(call, search), flaws.unwrap_or_default())
+    let of_legs = of_legs(call, search);
+    let flaws = call.story.app.as_ref().map(|app| app.flaws.sentences(&of_legs));
+    format!("{of_legs}{}", flaws.unwrap_or_default())
 }
 
 /// What became of the call.
@@ -124,7 +125,11 @@ fn of_legs(call: &Shared, search: &Search) -> String {
             let (why, fix) = (why(call, ending.reason), fix(call, ending.reason));
             let by = answered_for(call).map(|app| format!("by {app}"));
             let by = by.as_deref().unwrap_or("before a target was connected");
-            format!("Answered {by}, ended after {seconds:.1} s: {why}.{}{fix}", all_of(&outcomes(call)))
+            let all = outcomes(call);
+            // The application's own error is the reason already.
+            let is_said = matches!(all.as_slice(), [one] if one.why == Some(ending.reason) && one.error.is_some());
+            let tried = if is_said { String::new() } else { all_of(&all) };
+            format!("Answered {by}, ended after {seconds:.1} s: {why}.{tried}{fix}")
         }
         (State::Ended, _, Some(ending)) => not_answered(call, ending),
         (State::Ended, _, None) => String::new(),
