@@ -108,6 +108,7 @@ fn read_one<'a>(
     let wants = |event| read.events.contains(&event);
     let status_callback = read.status_callback.map(|url| StatusCallback {
         url,
+        method: WebhookMethod::Post,
         initiated: wants(StatusEvent::Initiated),
         ringing: wants(StatusEvent::Ringing),
         answered: wants(StatusEvent::Answered),

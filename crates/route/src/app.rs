@@ -8,7 +8,7 @@ use crate::target::TargetSpec;
 use crate::transfer_to::{TransferRule, Wanted};
 
 /// HTTP method of a webhook.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub enum WebhookMethod {
     /// Parameters in the body.
     #[default]
@@ -28,7 +28,7 @@ impl WebhookMethod {
 }
 
 /// Where an application's first document is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum AppDocument {
     /// A web application.
     Url {
@@ -39,16 +39,21 @@ pub enum AppDocument {
     },
     /// A file below the folder of the configuration, by its relative path.
     File(String),
+    /// The document itself, as a request over HTTP has it.
+    Text(Arc<str>),
     /// One sound that is played: a file below the folder of the configuration, by its relative path. The next target of the
     /// route follows.
     Sound(String),
 }
 
 /// Receiver of reports about the calls that an application has.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct StatusCallback {
     /// The URL, as configured.
     pub url: String,
+    /// Method of the requests.
+    #[serde(default)]
+    pub method: WebhookMethod,
     /// Whether it is notified that the call has begun.
     pub initiated: bool,
     /// Whether it is notified that the caller hears ringing.
@@ -75,6 +80,8 @@ pub struct App {
     pub document: AppDocument,
     /// URL that is asked where a document cannot be had or run.
     pub fallback_url: Option<String>,
+    /// Method of that request.
+    pub fallback_method: WebhookMethod,
     /// Receiver of reports about its calls.
     pub status_callback: Option<StatusCallback>,
     /// Whether its URLs may lead to private and loopback addresses.
@@ -94,6 +101,7 @@ impl App {
             name: name.into(),
             document,
             fallback_url: None,
+            fallback_method: WebhookMethod::default(),
             status_callback: None,
             allow_private: false,
             auth_token: None,
@@ -109,7 +117,9 @@ impl App {
     pub fn spec(&self) -> TargetSpec {
         match &self.document {
             AppDocument::Sound(file) => TargetSpec::Play(file.clone()),
-            AppDocument::Url { .. } | AppDocument::File(_) => TargetSpec::App(self.name.to_string()),
+            AppDocument::Url { .. } | AppDocument::File(_) | AppDocument::Text(_) => {
+                TargetSpec::App(self.name.to_string())
+            }
         }
     }
     /// Returns the same as text: `app:NAME`, `play:FILE`.
@@ -128,6 +138,7 @@ impl App {
                 format!("{scheme}://{host}{path}")
             }
             AppDocument::File(file) | AppDocument::Sound(file) => file.clone(),
+            AppDocument::Text(_) => "Twiml".to_owned(),
         }
     }
     /// Returns whether it may send its caller to a target that it names by a SIP address.

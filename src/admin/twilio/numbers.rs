@@ -61,7 +61,9 @@ fn json(cx: &Asked<'_>, config: &Config, number: &PhoneNumber) -> Value {
     let app: Option<&App> = number.app.as_ref().and_then(|name| config.apps.iter().find(|app| *app.name == **name));
     let (voice_url, method) = match app.map(|app| &app.document) {
         Some(AppDocument::Url { url, method }) => (Some(url.as_str()), *method),
-        Some(AppDocument::File(_) | AppDocument::Sound(_)) | None => (None, WebhookMethod::default()),
+        Some(AppDocument::File(_) | AppDocument::Sound(_) | AppDocument::Text(_)) | None => {
+            (None, WebhookMethod::default())
+        }
     };
     let since = moment(cx.handle.shared.started_at);
     let uri = cx.uri(&format!("IncomingPhoneNumbers/{sid}"));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use trunkgate_resources::app::{AppPlace, DocumentRequest};
-use trunkgate_route::{App, WebhookMethod};
+use trunkgate_route::App;
 use trunkgate_story::wall::rfc2822;
 
 use crate::call::callback::Callback;
@@ -63,7 +63,7 @@ fn report(cx: &mut Cx<'_>, status: &'static str, further: Vec<(String, String)>)
     let timestamp = rfc2822(cx.edge.date(cx.now));
     parameters.extend(progress::of_report(timestamp, number));
     parameters.extend(further);
-    let (place, method) = (AppPlace::Url(receiver.url.clone()), WebhookMethod::Post);
+    let (place, method) = (AppPlace::Url(receiver.url.clone()), receiver.method);
     let sid = cx.call.legs.sid();
     cx.edge.notify_app(sid, &app, DocumentRequest { place, method, purpose: "status", parameters });
 }

@@ -30,7 +30,7 @@ use trunkgate_media::{EndId, WireSpec};
 use trunkgate_resources::io::QueryId;
 use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_route::{App, AppDocument, Number, Target};
-use trunkgate_twiml::{Location, Loop, Method, Program, Secret, Step};
+use trunkgate_twiml::{Location, Loop, Method, Program, Secret, Source, Step};
 
 use crate::call::controller::Controller;
 use crate::call::program::progress::PartyCall;
@@ -260,10 +260,12 @@ impl Run {
     }
 }
 
-/// Returns the place of an application's document.
-pub(crate) fn place(document: &AppDocument) -> Location {
-    match document {
-        AppDocument::Url { url, .. } => Location::Url(url.clone()),
-        AppDocument::File(path) | AppDocument::Sound(path) => Location::File(path.clone()),
-    }
+/// Returns an application's first document.
+pub(crate) fn first_document(document: &AppDocument) -> Source {
+    let (location, method) = match document {
+        AppDocument::Url { url, method } => (Location::Url(url.clone()), parameters::method_of(*method)),
+        AppDocument::File(path) | AppDocument::Sound(path) => (Location::File(path.clone()), Method::Get),
+        AppDocument::Text(text) => return Source::Text(text.to_string()),
+    };
+    Source::Fetch { location, method }
 }

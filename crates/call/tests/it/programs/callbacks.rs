@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use trunkgate_route::{App, StatusCallback, TargetSpec};
+use trunkgate_route::{App, StatusCallback, TargetSpec, WebhookMethod};
 
 use super::{Menu, app, parameter, table_with};
 use crate::bench::{CARRIER, to_trunk};
@@ -12,7 +12,8 @@ const REPORTS: &str = "https://app.example.com/status?key=1";
 /// A call to an application that wants every report, and then perhaps to the PBX.
 fn menu(document: &str, behind: Option<TargetSpec>) -> Menu {
     let (url, all) = (REPORTS.to_owned(), true);
-    let wanted = StatusCallback { url, initiated: all, ringing: all, answered: all, completed: all };
+    let method = WebhookMethod::Post;
+    let wanted = StatusCallback { url, method, initiated: all, ringing: all, answered: all, completed: all };
     let app = App { status_callback: Some(wanted), ..app() };
     let connect = [TargetSpec::App("ivr".into())].into_iter().chain(behind).collect();
     let mut menu = Menu::at(table_with(app, connect));

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use trunkgate_call::AppQuestion;
-use trunkgate_route::{App, StatusCallback, TargetSpec};
+use trunkgate_route::{App, StatusCallback, TargetSpec, WebhookMethod};
 
 use super::*;
 use crate::bench::agents::hang_up;
@@ -25,7 +25,8 @@ impl Names {
 /// A caller whose network says much about it; its call is reported from beginning to end.
 fn caller(names: &mut Names) {
     let (url, all) = ("https://app.example.com/status".to_owned(), true);
-    let wanted = StatusCallback { url, initiated: all, ringing: all, answered: all, completed: all };
+    let method = WebhookMethod::Post;
+    let wanted = StatusCallback { url, method, initiated: all, ringing: all, answered: all, completed: all };
     let app = App { status_callback: Some(wanted), ..app() };
     let mut bench = Bench::with(table_with(app, vec![TargetSpec::App("ivr".into())]));
     let caller = Dialing { call: 1, ..bench.invite(CARRIER, "+14155550100", &offer()) };
