@@ -47,6 +47,8 @@ pub enum Timer {
     Program,
     /// A party that a program dialled has been connected for as long as it may (ours: `timeLimit` of Dial).
     DialLimit,
+    /// A requested call has lasted for as long as it may (ours: the time limit of its request).
+    TimeLimit,
     /// The next key may be told by INFO (ours: `KEY_PAUSE`).
     Key,
     /// Early media to an address that is not proven ends (ours: `UNPROVEN_EARLY_MEDIA`).
@@ -76,6 +78,7 @@ impl Timer {
             Timer::MaxCall => "max_call",
             Timer::Program => "program",
             Timer::DialLimit => "dial_limit",
+            Timer::TimeLimit => "time_limit",
             Timer::Key => "key",
             Timer::Unproven => "unproven",
         }

@@ -92,6 +92,8 @@ pub struct App {
     pub connect: Vec<TargetSpec>,
     /// SIP addresses that it may dial and refer to, beside those of trunks.
     pub sip_to: Vec<TransferRule>,
+    /// Whether a request over HTTP made it for one call: the configuration does not have it.
+    pub is_made: bool,
 }
 
 impl App {
@@ -107,6 +109,7 @@ impl App {
             auth_token: None,
             connect: Vec::new(),
             sip_to: Vec::new(),
+            is_made: false,
         }
     }
     /// Makes one that plays a sound.

@@ -27,6 +27,8 @@ pub struct Summary {
     pub forks: u64,
     /// Calls that were given another document.
     pub redirects: u64,
+    /// Calls that were requested over HTTP.
+    pub requested: u64,
     /// Times that a call went on without the agent or target that it had.
     pub failovers: u64,
     /// Requests that were asked for credentials, either way.
@@ -85,6 +87,7 @@ impl AddAssign for Summary {
         self.spoken += other.spoken;
         self.forks += other.forks;
         self.redirects += other.redirects;
+        self.requested += other.requested;
         self.failovers += other.failovers;
         self.challenged += other.challenged;
         self.registered += other.registered;

@@ -29,6 +29,9 @@ pub struct CallView {
     /// The application that has or had it last; absent where none had.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub app: Option<String>,
+    /// Whether a request over HTTP began it: its first leg stands for the request. Absent for all others.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub requested: bool,
     /// Final SIP status code towards the caller; `null` while it has none.
     pub sip_code: Option<u16>,
     /// Name of the route; empty where none matched.
@@ -62,8 +65,11 @@ pub fn status_of_unanswered(outcome: Option<&str>, code: Option<u16>) -> &'stati
 pub struct LegView {
     /// `CA` + 32 hex.
     pub sid: String,
-    /// `sip` or `agent`.
+    /// `sip` or `agent`; `api` for the request that began a call.
     pub kind: &'static str,
+    /// Whether it leads to the party that a requested call is for. Absent for all others.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub to_requested: bool,
     /// Trunk name; empty for a bare URI and for an agent.
     pub trunk: String,
     /// Agent's name; empty for a SIP leg.

@@ -62,6 +62,7 @@
 //! | the program's own time has come | the program goes on | the same | the program goes on | – | – |
 //! | a digit for the program | – | of a called party's document, or `hangupOnStar` | the program goes on | – | – |
 //! | a dialled party has been connected for as long as it may | – | BYE to it, the program goes on | – | – | – |
+//! | a requested call has lasted for as long as it may | – | BYE on every leg | BYE | BYE | – |
 //! | operator, drain | caller refused, attempts withdrawn | BYE on every leg | BYE, attempts withdrawn | BYE | – |
 
 pub(crate) mod agent;
@@ -75,6 +76,7 @@ pub(crate) mod operator;
 pub(crate) mod program;
 pub(crate) mod proof;
 pub(crate) mod refused;
+pub(crate) mod requested;
 pub(crate) mod search;
 pub(crate) mod setup;
 pub(crate) mod shared;
@@ -104,12 +106,11 @@ use trunkgate_story::few::Few;
 use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::sampled::SampledCall;
-use trunkgate_story::view::CallView;
+use trunkgate_story::view::{CallView, LegView};
 
 use crate::call::agent::agent_leg::{Holder, Role};
 use crate::call::controller::Controller;
 use crate::call::legs::headers::Brought;
-use crate::call::legs::leg::Leg;
 use crate::call::media::dtmf::KeysOut;
 use crate::call::media::local::Listener;
 use crate::call::negotiation::local::Spoken;
@@ -615,7 +616,9 @@ impl Parts {
             (_, E::Played { end }) => self.played(cx, end),
             (Ended, E::AgentOpen { .. } | E::AgentLost { .. } | E::AgentEnded { .. } | E::AgentWish { .. }) => {}
 
-            (Searching, E::Hangup(reason)) => self.refuse(cx, &FinalAnswer::new(503, reason)),
+            (_, E::Due(Timer::TimeLimit)) => self.time_limit_over(cx),
+
+            (Searching, E::Hangup(reason)) => self.ended_by_operator(cx, reason),
             (Answered | Rerouting | Leaving, E::Hangup(reason)) => self.end(cx, reason),
             (Ended, E::Hangup(_)) => {}
         }
@@ -657,6 +660,7 @@ impl Parts {
             reason: call.ending.map(|e| e.reason.as_str()),
             sip_code: call.ending.map(|e| e.code).or(call.times.answered.map(|_| 200)),
             app: call.story.app.as_ref().and_then(|app| app.name.as_deref()).map(str::to_owned),
+            requested: call.requested.is_some(),
             route: call.facts.route.to_string(),
             flags: call.flags(),
             from: call.facts.caller.shown(),
@@ -664,7 +668,11 @@ impl Parts {
             started_at: trunkgate_story::wall::rfc3339(call.times.started),
             answered_at: time(call.times.answered),
             ended_at: time(call.times.ended),
-            legs: call.legs.iter().map(Leg::view).collect(),
+            legs: call
+                .legs
+                .with_ids()
+                .map(|(at, leg)| LegView { to_requested: call.leads_to_party(at), ..leg.view() })
+                .collect(),
         }
     }
 
@@ -694,6 +702,7 @@ impl Parts {
     ) {
         cx.begin_series();
         cx.arm_sessions();
+        cx.arm_time_limit();
         self.bridge.media.note_conversion(cx.call, cx.call.legs.ids());
         for (listener, part) in listeners {
             match listener.agent(cx.edge) {

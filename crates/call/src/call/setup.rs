@@ -24,7 +24,7 @@ use crate::call::story::verdict::Story;
 use crate::call::{Call, State};
 
 /// Max-Forwards of a request that has none (RFC 3261 §16.6 step 3).
-const MAX_FORWARDS: u8 = 70;
+pub(crate) const MAX_FORWARDS: u8 = 70;
 
 /// An INVITE that has been admitted.
 #[derive(Debug)]
@@ -74,6 +74,7 @@ impl Call {
             ending: None,
             is_programmed: false,
             callback: None,
+            requested: None,
             legs: Legs::of_caller(key, leg),
             session: None,
             story: Story::default(),

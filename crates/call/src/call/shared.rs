@@ -22,6 +22,7 @@ use crate::call::legs::headers::{Brought, CallerIdentity};
 use crate::call::legs::leg::LegState;
 use crate::call::legs::list::Legs;
 use crate::call::legs::location::Location;
+use crate::call::requested::Requested;
 use crate::call::search::answer::FinalAnswer;
 use crate::call::search::candidates::number_of_uri;
 use crate::call::story::verdict::Story;
@@ -41,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) deadlines: Few<Timer, Instant>,
     /// How the call ended, once it has.
     pub(crate) ending: Option<Ending>,
+    /// Of a call that began with a request over HTTP: what it has beyond others.
+    pub(crate) requested: Option<Box<Requested>>,
     /// The legs.
     pub(crate) legs: Legs,
     /// The media session at a worker.
@@ -246,6 +249,7 @@ impl Shared {
             State::Answered if self.is_held() => "held",
             State::Answered | State::Leaving => "answered",
             State::Rerouting if self.legs.answered_by.is_none() => "answered",
+            State::Rerouting if self.is_programmed && self.is_requested_party(self.legs.near) => "answered",
             State::Rerouting => "transferring",
             State::Ended => "ended",
         }
@@ -307,6 +311,7 @@ impl Shared {
     /// A leg's number: what it calls by, or was called by.
     pub(crate) fn number_of(&self, leg: LegId) -> &Number {
         match leg {
+            _ if self.is_requested_party(leg) => &self.facts.called,
             LegId::CALLER => &self.facts.caller.number,
             _ => self.legs[leg].number.as_deref().unwrap_or(&self.facts.called),
         }

@@ -214,7 +214,7 @@ impl Parts {
             return self.bridge.referrer_left(cx, leg);
         }
         cx.call.story.farewell = Some(Box::new((leg, headers)));
-        if leg == LegId::CALLER {
+        if leg == LegId::CALLER && cx.call.requested.is_none() {
             self.end(cx, ReasonSlug::CallerHungUp);
         } else {
             cx.call.legs[leg].end_with(ReasonSlug::CalleeHungUp, EndedBy::FarEnd);
@@ -269,6 +269,7 @@ impl Parts {
             cx.capture_reports();
         }
         cx.disarm(Timer::Quality);
+        cx.disarm(Timer::TimeLimit);
         cx.disarm(Timer::Referrer);
         self.bridge.close_open_reinvite(cx);
         self.bridge.negotiation.refuse_infos(cx);
@@ -284,7 +285,11 @@ impl Parts {
         self.bridge.negotiation.owed.clear();
         cx.call.times.ended = Some(cx.edge.date(cx.now));
         let answered = cx.call.times.answered.is_some();
-        let outcome = if answered { "answered" } else { outcome(reason, code) };
+        let outcome = match (answered, reason) {
+            (true, _) => "answered",
+            (false, ReasonSlug::Operator) if cx.call.requested.is_some() => "canceled",
+            (false, _) => outcome(reason, code),
+        };
         cx.call.ending = Some(Ending { outcome, reason, code });
         cx.prove_no_ports(reason);
         self.bridge.negotiation.count(cx);

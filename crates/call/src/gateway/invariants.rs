@@ -70,7 +70,8 @@ impl Invariants<'_> {
                 hold(call.parts.search.attempts.first().is_some() != is_served, || {
                     format!("{sid}: searching without an attempt")
                 })?;
-                hold(call.shared.legs[LegId::CALLER].sip.server.is_some(), || {
+                let is_requested = call.shared.requested.is_some();
+                hold(is_requested || call.shared.legs[LegId::CALLER].sip.server.is_some(), || {
                     format!("{sid}: searching without an INVITE to answer")
                 })
             }
@@ -129,7 +130,7 @@ impl Invariants<'_> {
             format!("{held} port pairs held, {} taken", edge.sessions.ports.in_use())
         })?;
         let legs = self.calls.values().flat_map(|call| &call.shared.legs);
-        let legs = legs.filter(|leg| leg.agent.is_none()).count();
+        let legs = legs.filter(|leg| leg.agent.is_none() && !leg.is_request()).count();
         let far_ends = edge.index.far_end_count();
         hold(legs == far_ends, || format!("{legs} legs, {far_ends} far ends"))?;
         let open = self.calls.values().flat_map(|call| &call.shared.legs);

@@ -21,7 +21,7 @@ use trunkgate_resources::key::CallKey;
 use trunkgate_resources::limits::{SILENT_TOLD, TRACE_TEXT_CHARS};
 use trunkgate_resources::metrics::Metrics;
 use trunkgate_resources::recent::EndedCalls;
-use trunkgate_route::Table;
+use trunkgate_route::{Table, Target};
 use trunkgate_sip::{Flow, Message, Party};
 use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
@@ -35,6 +35,7 @@ use crate::call::media::local::ForkRequest;
 use crate::call::operator::{CallParty, Operator};
 use crate::call::program::Runner;
 use crate::call::refused::Refused;
+use crate::call::requested::{CallRequest, NotBegun, Onward};
 use crate::call::shared::{Cx, Shared};
 use crate::call::story::hearing::heard;
 use crate::call::{Call, CallEvent, Parts, State};
@@ -511,6 +512,45 @@ impl Gateway {
             CallParty::Caller if parts.has_agent(cx) => parts.transfer(cx, target, false),
             CallParty::Caller | CallParty::Callee => Operator::of(parts).transfer(cx, party, target),
         })
+    }
+
+    /// Begins a call that no remote party has asked for, and returns its SID.
+    ///
+    /// # Errors
+    /// Why it does not begin: the edge takes no calls, a limit is reached, or the request names no target that there is.
+    pub fn originate(&mut self, now: Instant, request: &CallRequest) -> Result<String, NotBegun> {
+        let number = self.edge.table.numbers().normalise_caller(&request.to, None);
+        let admitted = match self.edge.table.numbers().is_emergency(&number) {
+            true => self.edge.admission.check_emergency(),
+            false => self.edge.admission.check(now, ""),
+        };
+        admitted.map_err(NotBegun::Refused)?;
+        let targets: Vec<Target> = request.targets.iter().filter_map(|target| self.edge.target(target)).collect();
+        let onward = request.onward.iter().filter_map(|onward| match onward {
+            Onward::Target(target) => self.edge.target(target),
+            Onward::App(app) => Some(Target::App(app.clone())),
+        });
+        let onward: Vec<Target> = onward.collect();
+        if targets.is_empty() || onward.is_empty() {
+            return Err(NotBegun::NoTarget);
+        }
+        self.edge.admission.begin(now, "");
+        let key = CallKey(self.next_call);
+        self.next_call += 1;
+        self.at_work = Some(key);
+        let call = Call::requested(now, &mut self.edge, key, request, onward);
+        let sid = call.shared.legs.sid().to_owned();
+        let call = self.calls.entry(key).or_insert(Box::new(call));
+        let (parts, mut cx) = call.act(now, &mut self.edge);
+        parts.begin_requested(&mut cx, targets);
+        cx.note_legs();
+        if call.shared.state != State::Ended {
+            self.edge.turn.outputs.push_back(Output::Began(Box::new(call.view())));
+        }
+        self.at_work = None;
+        self.note_if_done(key);
+        self.settle(now);
+        Ok(sid)
     }
 
     /// Gives the application that has a call another document, whatever it does now: parties that it has called leave.

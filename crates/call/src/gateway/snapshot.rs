@@ -3,7 +3,7 @@
 //! re-INVITE without its last word) is forgotten: the session is as before, and what still comes of it is refused.
 
 use crate::call::Parts;
-use crate::call::callback::Callback;
+use crate::call::callback::{CallStage, Callback};
 use crate::call::shared::Shared;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -40,6 +40,7 @@ use crate::call::negotiation::refresh::{SessionTimer, WrittenTimer};
 use crate::call::operator::{Hold, HoldKind};
 use crate::call::program::snapshot::RunSnapshot;
 use crate::call::proof::Proof;
+use crate::call::requested::RequestedSnapshot;
 use crate::call::shared::{Facts, Times};
 use crate::call::story::noted::earlier_totals;
 use crate::call::story::verdict::Story;
@@ -99,6 +100,9 @@ pub struct CallSnapshot {
     /// The application that is notified of the call, and the reports that it has.
     #[serde(default)]
     pub(crate) callback: Option<(String, u32)>,
+    /// Of a requested call: its time limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) requested: Option<RequestedSnapshot>,
 }
 
 /// Agents that are connected again, by name.
@@ -237,6 +241,7 @@ impl Call {
             }),
             program: self.parts.program.as_deref().map(|run| RunSnapshot::of(run.of_caller(), now)),
             callback: self.shared.callback.as_ref().map(|known| (known.app.name.to_string(), known.reports)),
+            requested: self.shared.requested.as_ref().map(|requested| requested.snapshot(now)),
             agents: AgentsSnapshot {
                 targets: match (&self.parts.program, callee) {
                     (Some(run), _) => run.of_caller().behind.left().collect(),
@@ -264,7 +269,10 @@ impl Call {
             legs.extend(snapshot.former.map(|former| former.restore(now, edge)));
         }
         let program = snapshot.program.and_then(|program| program.restore(now, edge));
-        let callback = snapshot.callback.and_then(|(app, reports)| Callback::of(edge.table.app(&app)?, reports, true));
+        let callback = snapshot.callback.and_then(|(name, reports)| {
+            let made = program.as_ref().map(|run| &run.app).filter(|app| app.is_made && *app.name == *name);
+            Callback::of(made.or(edge.table.app(&name))?, reports, CallStage::Answered)
+        });
         edge.begin_trace(now, key, &snapshot.sid);
         edge.index.sids.insert(snapshot.sid, key);
         edge.decide(now, key, "the edge was restarted");
@@ -292,6 +300,7 @@ impl Call {
             ending: None,
             is_programmed: program.is_some(),
             callback,
+            requested: snapshot.requested.map(|requested| Box::new(requested.restore(now))),
             legs: Legs::restored(key, legs, callee, holds),
             session: Some(snapshot.media),
             story: Story { failovers: snapshot.failovers, ..Story::default() },

@@ -11,7 +11,7 @@ use trunkgate_call::{Control, Input};
 use trunkgate_phone::{Answer, Codec, Dial, Manner, Talk, Voice};
 use trunkgate_sip::{ConnectionId, Flow, ListenerId, Transport};
 
-use super::asked::{self, Asked};
+use super::asked::{self, Asked, Wanted};
 use super::within::{self, Said};
 use super::{Happening, RECOVERY, Seat, World, registrations, sessions, transfers};
 use crate::edge;
@@ -57,6 +57,8 @@ pub(crate) enum Action {
     Control(Wish),
     /// What is asked of one call.
     Ask(Asked),
+    /// A call is requested over HTTP.
+    Originate { call: u32, wanted: Wanted, digits: bool },
     /// Something that is said in an answered call.
     Say(Said),
     /// A phone hears and says no SIP any more, and talks on.
@@ -107,6 +109,7 @@ impl fmt::Display for Action {
             | Action::Restart { .. }
             | Action::Control(_)
             | Action::Ask(_)
+            | Action::Originate { .. }
             | Action::Say(_)
             | Action::Deafen(_)
             | Action::ExpectOver(_)
@@ -147,6 +150,7 @@ pub(crate) fn plan(world: &mut World) {
         disturb(world, busy);
     }
     asked::plan(world, busy);
+    asked::plan_requests(world, busy);
     within::plan(world, busy);
     sessions::plan(world);
     transfers::plan(world, busy);
@@ -388,6 +392,7 @@ pub(crate) fn act(world: &mut World, action: Action) {
         }
         Action::Control(wish) => control(world, wish),
         Action::Ask(asked) => asked::ask(world, asked),
+        Action::Originate { call, wanted, digits } => asked::originate(world, call, wanted, digits),
         Action::Say(said) => within::say(world, said),
         Action::Deafen(at) => sessions::deafen(world, at),
         Action::ExpectOver(call_id) => sessions::expect_over(world, &call_id),

@@ -1,18 +1,22 @@
 //! What is asked of calls from beside SIP, in no order and at any moment: listeners come and go, callers of agents are
 //! sent on, keys pressed. Much of it comes too early or too late, and is refused.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use rand::RngExt as _;
-use trunkgate_call::twiml::{Location, Method, Source};
-use trunkgate_call::{CallParty, ForkRequest, Listener, Refused};
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha12Rng;
+use trunkgate_call::twiml::{Location, Method, Secret, Source};
+use trunkgate_call::{CallParty, CallRequest, ForkRequest, Listener, Onward, Refused};
 use trunkgate_media::agent::TrackSet;
+use trunkgate_route::{App, AppDocument, StatusCallback, TargetSpec, WebhookMethod};
 
 use super::actions::Action;
 use super::{Happening, World};
+use crate::places::APPS;
 
-/// A document that a call is to go on with.
-const DOCUMENT: &str = "<Response><Say>moved</Say><Gather timeout='3'/><Dial>+14155550100</Dial></Response>";
+/// The place of reports of a requested call.
+const REPORTS: &str = "https://app.example/status";
 /// The place of another one.
 const PLACE: &str = "https://app.example/moved";
 
@@ -29,6 +33,72 @@ pub(crate) enum Asked {
     Redirect,
     /// Keys are to be pressed.
     Press,
+}
+
+/// What a requested call connects its party with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Wanted {
+    /// An application that the request makes.
+    Document,
+    /// The application of the configuration.
+    App,
+    /// Another party.
+    Party,
+    /// An agent.
+    Agent,
+}
+
+/// Puts calls that are requested over HTTP into the queue.
+pub(crate) fn plan_requests(world: &mut World, within: Duration) {
+    // A generator of its own: what else a seed lets happen stays the same.
+    let mut rng = ChaCha12Rng::seed_from_u64(world.options.seed ^ 0x0072_6571_7565_7374);
+    for call in 0..rng.random_range(0..4) {
+        let wanted = [Wanted::Document, Wanted::App, Wanted::Party, Wanted::Agent][rng.random_range(0..4usize)];
+        let at = world.start + within.mul_f64(f64::from(rng.random_range(0..900u32)) / 1000.0);
+        world.at(at, Happening::Act(Action::Originate { call, wanted, digits: rng.random_bool(0.2) }));
+    }
+}
+
+/// A document for the call of a number, at which another party may be as well: who is heard in a call was called by its number.
+fn document(number: &str) -> String {
+    format!("<Response><Say>hello</Say><Gather timeout='3'/><Dial>{number}</Dial></Response>")
+}
+
+/// Requests a call.
+pub(crate) fn originate(world: &mut World, call: u32, wanted: Wanted, digits: bool) {
+    let trunk = |name: &str| TargetSpec::Trunk { name: name.to_owned(), number: None, weight: None };
+    let callback = StatusCallback {
+        url: REPORTS.to_owned(),
+        method: WebhookMethod::Post,
+        initiated: true,
+        ringing: true,
+        answered: true,
+        completed: true,
+    };
+    let to = format!("{APPS}556{call:04}");
+    let made = App {
+        connect: vec![trunk("a"), trunk("b")],
+        status_callback: Some(callback),
+        is_made: true,
+        ..App::new("api", AppDocument::Text(document(&to).into()))
+    };
+    let onward = match wanted {
+        Wanted::Document => Onward::App(Arc::new(made)),
+        Wanted::App => Onward::Target(TargetSpec::App("ivr".to_owned())),
+        Wanted::Party => Onward::Target(trunk("b")),
+        Wanted::Agent => Onward::Target(TargetSpec::Agent("night".to_owned())),
+    };
+    let request = CallRequest {
+        from: "+14155550100".to_owned(),
+        to,
+        targets: vec![trunk("a"), trunk("carrier")],
+        onward: vec![onward],
+        ring_timeout: Duration::from_secs(15),
+        time_limit: Duration::from_secs(40),
+        digits: digits.then(|| Secret::new("1w2")),
+    };
+    let begun = world.edge.gateway.originate(world.now, &request);
+    world.summary.requested += u64::from(begun.is_ok());
 }
 
 /// Puts what is asked of calls into the queue.
@@ -85,7 +155,7 @@ pub(crate) fn ask(world: &mut World, asked: Asked) {
         Asked::Transfer(target) => gateway.transfer(now, &call, CallParty::Caller, target),
         Asked::Redirect => {
             let source = match named {
-                true => Source::Text(DOCUMENT.to_owned()),
+                true => Source::Text(document(&number)),
                 false => Source::Fetch { location: Location::Url(PLACE.to_owned()), method: Method::Post },
             };
             let done = gateway.redirect(now, &call, source);

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::document::Method;
 use crate::location::Location;
 use crate::secret::Secret;
@@ -9,7 +11,7 @@ use crate::secret::Secret;
 use super::step::Parameter;
 
 /// Place of the first document.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Source {
     /// At a URL or in a file.
     Fetch {

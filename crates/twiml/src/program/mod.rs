@@ -24,6 +24,7 @@ use steps::{Sound, Steps};
 use crate::document::{self, Document, Kind, Loop, Method, Play, PlaySource, Say, Verb, Warnings};
 use crate::location::Location;
 use crate::problem::{Error, Position, code};
+use crate::secret::Secret;
 
 pub use input::{DialResult, DialStatus, Input, ReferResult, Source};
 pub use step::{Address, DialStep, Note, Parameter, Party, Purpose, Request, StatusCallback, Step, StreamStep, Trace};
@@ -71,6 +72,9 @@ pub struct Program {
     location: Location,
     /// Verbs of it that have not begun.
     verbs: VecDeque<Verb>,
+    /// The document that follows these verbs.
+    #[serde(default)]
+    then: Option<Source>,
     /// Whether it came from the fallback URL.
     in_fallback: bool,
     /// Whether the caller's call is answered.
@@ -132,6 +136,7 @@ impl Program {
             settings,
             location: Location::Inline,
             verbs: VecDeque::new(),
+            then: None,
             in_fallback: false,
             answered: false,
             pace: Pace::default(),
@@ -161,6 +166,17 @@ impl Program {
             }
         }
         self.run(now);
+    }
+
+    /// Begins with digits for the party, which is answered, and goes on with the first document.
+    pub fn start_after(&mut self, now: Duration, digits: Option<Secret>, source: Source, answered: bool) {
+        match digits {
+            Some(digits) => {
+                self.then = Some(source);
+                self.start(now, Source::Digits(digits), answered);
+            }
+            None => self.start(now, source, answered),
+        }
     }
 
     /// Takes an event of the call.
@@ -234,7 +250,10 @@ impl Program {
         while matches!(self.state, State::Ready) {
             match self.verbs.pop_front() {
                 Some(verb) => self.begin(now, verb),
-                None => self.end_of_document(),
+                None => match self.then.take() {
+                    Some(source) => self.start(now, source, self.answered),
+                    None => self.end_of_document(),
+                },
             }
         }
     }

@@ -64,7 +64,7 @@ impl Program {
             }
             State::Referring { id, after, abandoned } => State::Referring { id, after: none(after), abandoned },
         };
-        (self.location, self.in_fallback) = (Location::Inline, false);
+        (self.location, self.in_fallback, self.then) = (Location::Inline, false, None);
         self.warn(document.warnings);
         self.verbs = document.verbs.into();
         self.run(now);

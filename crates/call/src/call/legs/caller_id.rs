@@ -139,6 +139,9 @@ impl Shared {
 
     /// Who calls, as far as a target may know it.
     pub(crate) fn who(&self, from: Option<&Trunk>, to: Option<&Trunk>) -> Caller {
+        if self.is_requested_party(self.legs.near) {
+            return self.facts.caller.clone();
+        }
         if self.legs.near != LegId::CALLER {
             let number = self.number_of(self.legs.near).clone();
             return Caller { number, display: String::new(), anonymous: false };

@@ -287,6 +287,17 @@ impl Leg {
         }
     }
 
+    /// Leg 0 of a requested call, which stands for the request.
+    pub(crate) fn of_request(sid: String, name: &str) -> Leg {
+        let leg = Leg::new(sid, Party(0), Leg::nowhere(), Ipv4Addr::UNSPECIFIED.into(), 0);
+        Leg { flow: None, inbound: true, peer: name.to_owned(), ..leg }
+    }
+
+    /// Whether it stands for a request over HTTP: it has no remote party.
+    pub(crate) fn is_request(&self) -> bool {
+        self.flow.is_none() && self.agent.is_none()
+    }
+
     /// Where its signalling goes, for its trunk's health.
     pub(crate) fn spot(&self) -> Option<Spot> {
         Some(Spot::of(&self.trunk.as_ref()?.name, self.flow.as_ref()?))
@@ -478,7 +489,12 @@ impl Leg {
         score_view(&mut rtp, Codec::named(&self.codec).filter(|_| self.agent.is_none()));
         LegView {
             sid: self.sid.clone(),
-            kind: if self.agent.is_some() { "agent" } else { "sip" },
+            kind: match &self.agent {
+                Some(_) => "agent",
+                None if self.is_request() => "api",
+                None => "sip",
+            },
+            to_requested: false,
             trunk: self.trunk_name().to_owned(),
             agent: self.agent.as_ref().map(|side| side.agent.shown().to_owned()).unwrap_or_default(),
             direction: if self.inbound { "inbound" } else { "outbound" },
@@ -488,7 +504,8 @@ impl Leg {
                 (Some(Transport::Tls), _) => "tls",
                 (None, Some(side)) if side.agent.is_raw() => "rtp",
                 (None, Some(side)) if side.agent.url.starts_with("wss:") => "wss",
-                (None, _) => "ws",
+                (None, Some(_)) => "ws",
+                (None, None) => "http",
             },
             remote: self.flow.map(|flow| flow.remote),
             sip_call_id: plain(&self.sip.call_id, CALL_ID_CHARS),

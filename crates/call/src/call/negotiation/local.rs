@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use trunkgate_media::mos::Codec;
 use trunkgate_media::rtp::DEFAULT_CLOCK_HZ;
@@ -174,7 +173,7 @@ impl Bridge {
     }
 
     /// The caller's answer to an offer of ours, in its ACK.
-    pub(crate) fn late_answer_locally(&mut self, cx: &mut Cx<'_>, sdp: &Bytes) -> Result<(), Failure> {
+    pub(crate) fn late_answer_locally(&mut self, cx: &mut Cx<'_>, sdp: &[u8]) -> Result<(), Failure> {
         let missing = || Failure::unreached(ReasonSlug::BadMedia);
         let answer = cx.read_answer(cx.call.legs.near, sdp)?;
         let caller = cx.call.legs.near_leg_mut();

@@ -117,15 +117,20 @@ impl Negotiation {
 
     /// Tells the caller that it rings; nothing once it has its answer.
     pub(crate) fn ring_caller(&mut self, cx: &mut Cx<'_>, answer: Answer) {
-        let Some(server) = cx.call.legs[LegId::CALLER].sip.server else { return };
+        let server = cx.call.legs[LegId::CALLER].sip.server;
         let is_first = cx.call.times.first_ring.is_none();
+        if server.is_none() && cx.call.requested.is_none() {
+            return;
+        }
         if is_first {
             let delay = cx.call.age(cx.now);
             cx.call.times.first_ring = Some(delay);
             cx.edge.metrics.post_dial_delay_seconds.observe(delay.as_secs_f64());
         }
-        let answer = Answer { contact_user: cx.call.contact_user(), ..answer };
-        self.tell_early(cx, server, answer);
+        if let Some(server) = server {
+            let answer = Answer { contact_user: cx.call.contact_user(), ..answer };
+            self.tell_early(cx, server, answer);
+        }
         if is_first {
             cx.edge.changed(cx.call.change(Happening::CallRinging));
         }

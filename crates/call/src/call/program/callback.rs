@@ -6,7 +6,7 @@ use trunkgate_resources::app::{AppPlace, DocumentRequest};
 use trunkgate_route::App;
 use trunkgate_story::wall::rfc2822;
 
-use crate::call::callback::Callback;
+use crate::call::callback::{CallStage, Callback};
 use crate::call::program::{parameters, progress};
 use crate::call::shared::Cx;
 
@@ -16,25 +16,43 @@ pub(crate) fn begin(cx: &mut Cx<'_>, app: &Arc<App>) {
         return;
     }
     let is_answered = cx.call.times.answered.is_some();
-    cx.call.callback = Callback::of(app, 0, is_answered);
+    let stage = if is_answered { CallStage::Answered } else { CallStage::Initiated };
+    cx.call.callback = Callback::of(app, 0, stage);
     let Some(wanted) = app.status_callback.as_ref().filter(|_| !is_answered) else { return };
     if wanted.initiated {
         report(cx, "initiated", Vec::new());
     }
-    if wanted.ringing {
-        report(cx, "ringing", Vec::new());
+    // The caller of an application hears ringing at once.
+    if cx.call.requested.is_none() {
+        reach(cx, CallStage::Ringing);
     }
 }
 
-/// Notifies of the answer once there is one.
+/// Notifies of ringing and of the answer once they are there.
 pub(crate) fn follow(cx: &mut Cx<'_>) {
-    let is_answered = cx.call.times.answered.is_some();
-    let Some(callback) = cx.call.callback.as_mut().filter(|known| is_answered && !known.is_answered) else {
+    if cx.call.callback.is_none() {
         return;
+    }
+    if cx.call.times.first_ring.is_some() && cx.call.times.answered.is_none() {
+        reach(cx, CallStage::Ringing);
+    }
+    if cx.call.times.answered.is_some() {
+        reach(cx, CallStage::Answered);
+    }
+}
+
+/// Notifies of a stage, unless it is known.
+fn reach(cx: &mut Cx<'_>, stage: CallStage) {
+    let Some(callback) = cx.call.callback.as_mut().filter(|known| known.stage < stage) else { return };
+    callback.stage = stage;
+    let Some(wanted) = &callback.app.status_callback else { return };
+    let (is_wanted, status) = match stage {
+        CallStage::Initiated => return,
+        CallStage::Ringing => (wanted.ringing, "ringing"),
+        CallStage::Answered => (wanted.answered, "in-progress"),
     };
-    callback.is_answered = true;
-    if callback.app.status_callback.as_ref().is_some_and(|wanted| wanted.answered) {
-        report(cx, "in-progress", Vec::new());
+    if is_wanted {
+        report(cx, status, Vec::new());
     }
 }
 

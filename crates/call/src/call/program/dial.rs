@@ -176,9 +176,9 @@ impl Dialler<'_> {
         cx.call.deadlines.remove(Timer::DialLimit);
         if let Some(leg) = cx.call.legs.callee.filter(|_| self.parts.program.is_some()) {
             cx.edge.decide(cx.now, cx.call.key, "Dial: timeLimit has passed");
-            cx.call.legs[leg].end_with(ReasonSlug::MaxCall, EndedBy::Edge);
-            self.parts.bridge.media.hang_up_leg(cx, leg, ReasonSlug::MaxCall);
-            self.parts.side_left(cx, ReasonSlug::MaxCall);
+            cx.call.legs[leg].end_with(ReasonSlug::TimeLimit, EndedBy::Edge);
+            self.parts.bridge.media.hang_up_leg(cx, leg, ReasonSlug::TimeLimit);
+            self.parts.side_left(cx, ReasonSlug::TimeLimit);
         }
     }
 

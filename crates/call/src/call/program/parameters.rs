@@ -115,6 +115,7 @@ pub(crate) fn of_party(
 /// Returns the status of the caller's call, in Twilio's word.
 pub(crate) fn status_of(call: &Shared) -> &'static str {
     match call.state {
+        State::Searching if call.requested.is_some() && call.times.first_ring.is_none() => "queued",
         State::Searching => "ringing",
         State::Answered | State::Rerouting | State::Leaving => "in-progress",
         State::Ended if call.times.answered.is_some() => "completed",
@@ -127,8 +128,10 @@ pub(crate) fn status_of(call: &Shared) -> &'static str {
 /// Returns what requests say of the caller's call.
 pub(crate) fn of_caller(call: &Shared, edge: &Edge, status: &'static str) -> Vec<(String, String)> {
     let (from, to) = (call.facts.caller.shown(), call.facts.called.text.clone());
-    let mut all = base(edge, Described { sid: call.legs.sid(), from, to, status, direction: "inbound" });
-    let caller = &call.legs[LegId::CALLER];
+    let direction = if call.requested.is_some() { "outbound-api" } else { "inbound" };
+    let mut all = base(edge, Described { sid: call.legs.sid(), from, to, status, direction });
+    let caller = call.requested.as_ref().map_or(Some(LegId::CALLER), |requested| requested.party);
+    let Some(caller) = caller.map(|leg| &call.legs[leg]) else { return all };
     let may_assert = caller.trunk.as_ref().is_some_and(|trunk| trunk.identity == Identities::Pass);
     if may_assert && !call.facts.caller.display.is_empty() && !call.facts.caller.anonymous {
         all.push(("CallerName".to_owned(), call.facts.caller.display.clone()));

@@ -35,7 +35,8 @@ impl Runner<'_> {
         let fallback = app.fallback_url.clone().map(|url| (Location::Url(url), fallback_method));
         let source = first_document(&app.document);
         let mut program = Program::new(Settings { fallback, ..Settings::default() });
-        program.start(Duration::ZERO, source, cx.call.times.answered.is_some());
+        let digits = cx.call.requested.as_mut().and_then(|requested| requested.digits.take());
+        program.start_after(Duration::ZERO, digits, source, cx.call.times.answered.is_some());
         let run = Run {
             app,
             program,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use trunkgate_resources::edge::Edge;
-use trunkgate_route::{App, TargetSpec};
+use trunkgate_route::{App, AppDocument, StatusCallback, TargetSpec, WebhookMethod};
 use trunkgate_twiml::{Program, Step};
 
 use crate::call::controller::Controller;
@@ -17,6 +17,9 @@ use crate::call::program::{Dialled, Run, Side, Waits};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct RunSnapshot {
     target: TargetSpec,
+    /// The application, where the configuration does not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    made: Option<Box<MadeApp>>,
     program: Program,
     ran_ms: u64,
     under_way: Option<Box<Step>>,
@@ -34,6 +37,49 @@ struct SideSnapshot {
     call: Option<PartyCallSnapshot>,
 }
 
+/// An application that was made for the call.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct MadeApp {
+    name: String,
+    document: AppDocument,
+    fallback_url: Option<String>,
+    fallback_method: WebhookMethod,
+    status_callback: Option<StatusCallback>,
+    allow_private: bool,
+    auth_token: Option<String>,
+    connect: Vec<TargetSpec>,
+}
+
+impl MadeApp {
+    /// Writes an application down; `None` for one of the configuration.
+    fn of(app: &App) -> Option<MadeApp> {
+        app.is_made.then(|| MadeApp {
+            name: app.name.to_string(),
+            document: app.document.clone(),
+            fallback_url: app.fallback_url.clone(),
+            fallback_method: app.fallback_method,
+            status_callback: app.status_callback.clone(),
+            allow_private: app.allow_private,
+            auth_token: app.auth_token.clone(),
+            connect: app.connect.clone(),
+        })
+    }
+
+    /// Returns it again.
+    fn restore(self) -> App {
+        App {
+            fallback_url: self.fallback_url,
+            fallback_method: self.fallback_method,
+            status_callback: self.status_callback,
+            allow_private: self.allow_private,
+            auth_token: self.auth_token,
+            connect: self.connect,
+            is_made: true,
+            ..App::new(&self.name, self.document)
+        }
+    }
+}
+
 impl RunSnapshot {
     /// Writes a program down.
     pub(crate) fn of(run: &Run, now: Instant) -> RunSnapshot {
@@ -46,6 +92,7 @@ impl RunSnapshot {
         });
         RunSnapshot {
             target: run.app.spec(),
+            made: MadeApp::of(&run.app).map(Box::new),
             program: run.program.clone(),
             ran_ms: millis(run.time(now)),
             under_way: run.under_way.clone().filter(|_| side.is_none()),
@@ -57,6 +104,7 @@ impl RunSnapshot {
     /// Returns the program again; `None` where the configuration has its application no longer.
     pub(crate) fn restore(self, now: Instant, edge: &Edge) -> Option<Box<Run>> {
         let app = match &self.target {
+            _ if self.made.is_some() => self.made.map(|made| Arc::new(made.restore())),
             TargetSpec::App(name) => edge.table.app(name).cloned(),
             TargetSpec::Play(file) => Some(Arc::new(App::playing(file))),
             TargetSpec::Trunk { .. }

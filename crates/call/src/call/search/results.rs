@@ -205,6 +205,9 @@ impl Parts {
         let is_changed = early.is_some_and(|early| early.is_changed(Some(dialog)));
         let said = early.and_then(|early| early.of(dialog));
         let sdp = sdp.as_deref().filter(|_| !is_changed).or(said.as_ref().map(Written::as_bytes));
+        if before == State::Searching && cx.call.requested.is_some() {
+            return self.party_answered(cx, branch, leg, sdp);
+        }
         match self.bridge.agree(cx, leg, sdp) {
             Ok(_) if before == State::Rerouting => {
                 let whisper = self.program.as_ref().and_then(|run| run.whisper_of(branch));
@@ -337,7 +340,8 @@ impl Parts {
         let failure = if let Some(leg) = progress.calling() {
             cx.withdraw(leg);
             let failure = Failure::with_code(480, ReasonSlug::RingTimeout);
-            if cx.call.is_programmed {
+            let is_requested = cx.call.requested.is_some() && cx.call.state == State::Searching;
+            if cx.call.is_programmed || is_requested {
                 // The time of a Dial is that of the party, not of each way to it.
                 return self.fail_target(cx, branch, TargetResult::Refused(failure));
             }

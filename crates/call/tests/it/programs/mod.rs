@@ -7,6 +7,7 @@ mod menus;
 mod parameters;
 mod redirected;
 mod referred;
+mod requested;
 
 use std::sync::Arc;
 

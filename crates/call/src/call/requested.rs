@@ -1,0 +1,272 @@
+//! Calls that begin with a request over HTTP instead of an INVITE.
+//!
+//! Leg 0 stands for the request: it has no remote party and no media. The called party is searched for as any target is, and is offered what
+//! its trunk and the edge support. Once it answers, it is the near leg of the call, and the targets of the request (an application, an agent,
+//! another party) are tried as for a caller that has been answered.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::{Branch, CallKey, LegId};
+use trunkgate_resources::limits::NUMBER_CHARS;
+use trunkgate_route::{App, Target, TargetSpec};
+use trunkgate_story::change::Happening;
+use trunkgate_story::few::Few;
+use trunkgate_story::numbers::{Caller, plain};
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_twiml::Secret;
+
+use crate::call::controller::{Controller, TargetResult};
+use crate::call::legs::caller_id::Hops;
+use crate::call::legs::headers::{Brought, CallerIdentity};
+use crate::call::legs::leg::{Leg, LegState};
+use crate::call::legs::list::Legs;
+use crate::call::negotiation::bridge::bad_media;
+use crate::call::program::callback;
+use crate::call::search::answer::FinalAnswer;
+use crate::call::setup::MAX_FORWARDS;
+use crate::call::shared::{Cx, Facts, Shared, Times};
+use crate::call::story::verdict::Story;
+use crate::call::{Call, Parts, State};
+
+/// Name of a requested call's route in views, records and metrics.
+const ROUTE: &str = "api";
+/// Name of leg 0 in ladders and verdicts.
+const LEG: &str = "API";
+
+/// A request for a call.
+#[derive(Debug, Clone)]
+pub struct CallRequest {
+    /// Calling number, as the called party is shown it.
+    pub from: String,
+    /// Called number or SIP address, as it is shown.
+    pub to: String,
+    /// Targets by which the called party is reached, in order.
+    pub targets: Vec<TargetSpec>,
+    /// Targets that the party is connected with once it has answered, in order.
+    pub onward: Vec<Onward>,
+    /// Maximum time that the party may ring.
+    pub ring_timeout: Duration,
+    /// Maximum time from the answer on; zero: no limit.
+    pub time_limit: Duration,
+    /// Digits that the party is sent once it has answered, before its application begins.
+    pub digits: Option<Secret>,
+}
+
+/// A target of a party that has answered.
+#[derive(Debug, Clone)]
+pub enum Onward {
+    /// A target of the configuration.
+    Target(TargetSpec),
+    /// An application that was made for this call.
+    App(Arc<App>),
+}
+
+/// Reason why a requested call does not begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotBegun {
+    /// A limit of the edge is reached, or it takes no calls.
+    Refused(ReasonSlug),
+    /// No target of the request is in the configuration.
+    NoTarget,
+}
+
+/// The part of a call's state that requested calls have beyond others.
+#[derive(Debug)]
+pub(crate) struct Requested {
+    /// Targets of the party once it has answered.
+    onward: Vec<Target>,
+    /// Digits that it is sent first.
+    pub(crate) digits: Option<Secret>,
+    /// Longest time from the answer on; zero: no limit.
+    time_limit: Duration,
+    /// The leg of the party, once it has answered.
+    pub(crate) party: Option<LegId>,
+    /// Time of the answer.
+    since: Option<Instant>,
+}
+
+/// The same of an answered call in plain data.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct RequestedSnapshot {
+    limit_ms: u64,
+    talked_ms: u64,
+}
+
+impl Requested {
+    /// Writes it down.
+    pub(crate) fn snapshot(&self, now: Instant) -> RequestedSnapshot {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let talked = self.since.map(|since| now.saturating_duration_since(since)).unwrap_or_default();
+        RequestedSnapshot { limit_ms: millis(self.time_limit), talked_ms: millis(talked) }
+    }
+}
+
+impl RequestedSnapshot {
+    /// Returns it again; the party is the first leg of a restored call.
+    pub(crate) fn restore(self, now: Instant) -> Requested {
+        Requested {
+            onward: Vec::new(),
+            digits: None,
+            time_limit: Duration::from_millis(self.limit_ms),
+            party: Some(LegId::CALLER),
+            since: now.checked_sub(Duration::from_millis(self.talked_ms)),
+        }
+    }
+}
+
+impl Call {
+    /// Makes a requested call, entered in the look-ups; `targets`: those of the party once it has answered.
+    pub(crate) fn requested(
+        now: Instant,
+        edge: &mut Edge,
+        key: CallKey,
+        request: &CallRequest,
+        onward: Vec<Target>,
+    ) -> Call {
+        let sid = edge.random.sid();
+        edge.index.sids.insert(sid.clone(), key);
+        edge.begin_trace(now, key, &sid);
+        let numbers = edge.table.numbers();
+        let number = numbers.normalise_caller(&request.from, None);
+        let called = numbers.normalise_caller(&request.to, None);
+        let requested = Requested {
+            onward,
+            digits: request.digits.clone(),
+            time_limit: request.time_limit,
+            party: None,
+            since: None,
+        };
+        let shared = Shared {
+            key,
+            state: State::Searching,
+            facts: Facts {
+                caller: Caller { number, display: String::new(), anonymous: false },
+                called,
+                number_parameters: Box::default(),
+                locations: Box::default(),
+                headers: Brought::new(),
+                identity: CallerIdentity::default(),
+                max_forwards: MAX_FORWARDS,
+                hops: Hops::default(),
+                route: Arc::from(ROUTE),
+                ring_timeout: Some(request.ring_timeout),
+                shown_as: None,
+                answered_elsewhere: false,
+            },
+            times: Times { began: now, started: edge.date(now), first_ring: None, answered: None, ended: None },
+            deadlines: Few::default(),
+            ending: None,
+            is_programmed: false,
+            callback: None,
+            requested: Some(Box::new(requested)),
+            legs: Legs::of_caller(key, Leg::of_request(sid, LEG)),
+            session: Some(edge.open_session(key)),
+            story: Story::default(),
+        };
+        Call { shared, parts: Parts::default() }
+    }
+}
+
+impl Shared {
+    /// Whether a leg is that of the party that a requested call is for.
+    pub(crate) fn is_requested_party(&self, leg: LegId) -> bool {
+        self.requested.as_ref().is_some_and(|requested| requested.party == Some(leg))
+    }
+
+    /// Returns the legs that lead to the party of a requested call: all that were called before it answered.
+    pub(crate) fn leads_to_party(&self, leg: LegId) -> bool {
+        let Some(requested) = &self.requested else { return false };
+        leg != LegId::CALLER && requested.party.is_none_or(|party| leg <= party)
+    }
+}
+
+impl Parts {
+    /// Calls the party of a requested call.
+    pub(crate) fn begin_requested(&mut self, cx: &mut Cx<'_>, targets: Vec<Target>) {
+        let (from, to) = (
+            cx.edge.shown(&cx.call.facts.caller.shown()),
+            cx.edge.shown(&plain(&cx.call.facts.called.text, NUMBER_CHARS)),
+        );
+        let sid = cx.call.legs.sid().to_owned();
+        cx.edge.log(&sid, format!("call from {from} to {to} requested"), None);
+        cx.edge.decide(cx.now, cx.call.key, "requested over HTTP");
+        if cx.edge.table.numbers().is_emergency(&cx.call.facts.called) {
+            cx.edge.decide(cx.now, cx.call.key, "emergency call: exempt from limits");
+        }
+        let first = cx.call.requested.as_ref().and_then(|requested| requested.onward.first());
+        if let Some(Target::App(app)) = first.cloned() {
+            callback::begin(cx, &app);
+        }
+        self.search.controller = Controller::plan_of(targets);
+        self.advance(cx, None);
+    }
+
+    /// The party of a requested call has answered: it talks with the edge, then with the targets of the request.
+    pub(crate) fn party_answered(&mut self, cx: &mut Cx<'_>, branch: Branch, leg: LegId, sdp: Option<&[u8]>) {
+        cx.call.legs.near = leg;
+        let agreed = match sdp {
+            Some(sdp) => self.bridge.late_answer_locally(cx, sdp),
+            None => Err(bad_media("2xx without session description")),
+        };
+        if let Err(failure) = agreed {
+            cx.call.legs.near = LegId::CALLER;
+            cx.call.enter(State::Searching);
+            self.bridge.media.hang_up_leg(cx, leg, failure.reason);
+            return self.fail_target(cx, branch, TargetResult::Failed(failure));
+        }
+        self.search.won(cx, &mut self.bridge, leg);
+        cx.call.legs.answered_by = Some(leg);
+        cx.call.legs.completed(cx.edge);
+        cx.call.legs[LegId::CALLER].enter(LegState::Ended);
+        cx.call.enter(State::Rerouting);
+        cx.call.times.answered = Some(cx.edge.date(cx.now));
+        cx.begin_series();
+        let age = cx.call.age(cx.now);
+        cx.edge.metrics.call_setup_seconds.observe(age.as_secs_f64());
+        cx.edge.trunks.answered(cx.now, cx.call.legs[leg].trunk_name());
+        let (name, after) = (cx.call.legs.name_of(leg), age.as_secs_f64());
+        cx.edge.decide(cx.now, cx.call.key, format!("answered by {name} after {after:.1} s"));
+        let line = format!("answered by {} after {after:.1} s", cx.edge.shown_name(&name));
+        let sid = cx.call.legs.sid().to_owned();
+        cx.edge.log(&sid, line, None);
+        cx.edge.changed(cx.call.change(Happening::CallAnswered));
+        self.search.settle(cx.call, &mut self.bridge);
+        let Some(requested) = &mut cx.call.requested else { return };
+        (requested.party, requested.since) = (Some(leg), Some(cx.now));
+        let onward = std::mem::take(&mut requested.onward);
+        cx.call.facts.ring_timeout = None;
+        cx.arm_time_limit();
+        self.search.controller = Controller::plan_of(onward);
+        self.search_on(cx);
+    }
+
+    /// A requested call has lasted for as long as it may.
+    pub(crate) fn time_limit_over(&mut self, cx: &mut Cx<'_>) {
+        cx.call.deadlines.remove(Timer::TimeLimit);
+        cx.edge.decide(cx.now, cx.call.key, "the time limit of the request has passed");
+        self.end(cx, ReasonSlug::TimeLimit);
+    }
+
+    /// An operator ends the call before its answer.
+    pub(crate) fn ended_by_operator(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
+        // A requested call has no caller that would hear of a failure of the edge.
+        let code = if cx.call.requested.is_some() { 487 } else { 503 };
+        self.refuse(cx, &FinalAnswer::new(code, reason));
+    }
+}
+
+impl Cx<'_> {
+    /// Has a requested call end when its time is over.
+    pub(crate) fn arm_time_limit(&mut self) {
+        let Some(requested) = &self.call.requested else { return };
+        let talked = requested.since.map(|since| self.now.saturating_duration_since(since)).unwrap_or_default();
+        let limit = requested.time_limit;
+        if !limit.is_zero() {
+            self.arm(Timer::TimeLimit, limit.saturating_sub(talked));
+        }
+    }
+}
