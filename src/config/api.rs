@@ -23,7 +23,13 @@ pub(super) fn read<'a>(
     around: Around<'_>,
     findings: &mut Findings,
 ) -> PlacedApi {
-    let mut api = Api { account_sid: default_sid(edge), auth_token: None, connect: Vec::new(), requests_per_second: 0 };
+    let mut api = Api {
+        account_sid: default_sid(edge),
+        auth_token: None,
+        connect: Vec::new(),
+        allow_private: false,
+        requests_per_second: 0,
+    };
     keys::fill((keys::API, keys::PUT_API), section, &mut api, around, findings);
     let token = section.and_then(|section| section.get("auth_token"));
     if let (Some(value), Some(secret)) = (token, &api.auth_token)
@@ -32,9 +38,9 @@ pub(super) fn read<'a>(
         let message = "`auth_token` has less than 32 characters: signatures made with it can be forged by trying";
         findings.warning(code::WEAK_TOKEN, Some(value.span()), message, "make one: openssl rand -hex 32");
     }
-    let rate = section.and_then(|section| section.get("requests_per_second"));
-    if let Some(value) = rate.filter(|_| token.is_none()) {
-        let message = "`requests_per_second` has no effect without `auth_token`, which opens the API";
+    for key in ["allow_private", "requests_per_second"] {
+        let Some(value) = section.and_then(|section| section.get(key)).filter(|_| token.is_none()) else { continue };
+        let message = format!("`{key}` has no effect without `auth_token`, which opens the API");
         findings.warning(code::BAD_VALUE, Some(value.span()), message, "remove it, or add `auth_token`");
     }
     let (connect, places) = section.map(|section| connect(section, means, findings)).unwrap_or_default();

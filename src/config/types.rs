@@ -258,7 +258,9 @@ pub struct Api {
     pub auth_token: Option<Secret>,
     /// Trunks by which calls leave that applications dial, without numbers; empty: the routes decide.
     pub connect: Vec<TargetSpec>,
-    /// Most requests of the account a second; 0: any number.
+    /// Whether URLs that requests give may lead to private and loopback addresses.
+    pub allow_private: bool,
+    /// Most requests of the account or of one of its keys a second; 0: any number.
     pub requests_per_second: u32,
 }
 

@@ -258,7 +258,7 @@ fn the_api_has_an_account_and_trunks() {
             &[("TG0112", "'trunk:carrier/100'"), ("TG0112", "'trunk:pbx@5'")],
         ),
         ("connect = ['agent:a', 'group:g']", &[("TG0112", "'agent:a'"), ("TG0112", "'group:g'")]),
-        ("allow_private = true", &[("TG0190", "allow_private")]),
+        ("allow_private = true", &[]),
         ("requests_per_second = 5", &[]),
         ("proxy = true", &[("TG0190", "proxy")]),
         ("token = 'x'", &[("TG0104", "token")]),

@@ -111,7 +111,8 @@ mod tests {
 
     fn api(per_second: u32) -> Api {
         let auth_token = Some(Secret::new("secret".to_owned()));
-        Api { account_sid: SID.to_owned(), auth_token, connect: Vec::new(), requests_per_second: per_second }
+        let account_sid = SID.to_owned();
+        Api { account_sid, auth_token, connect: Vec::new(), allow_private: false, requests_per_second: per_second }
     }
 
     fn with(user: &str, password: &str) -> HeaderMap {

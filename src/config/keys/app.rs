@@ -46,7 +46,8 @@ keyed! {
     "auth_token": Kind::Secret
         => Put::Secret(|api, secret| api.auth_token = Some(secret)), NONE, "secret that signs webhooks (`X-Twilio-Signature`) and opens the Twilio-compatible API; required if an app has a URL";
     "connect": Kind::Many(&Kind::Text("target")), told("the routes, as for a call from the caller's trunk"), "trunks through which calls dialled by an app leave, tried in order";
-    "allow_private": TWILIO_API, is("false"), "lets calls placed through the API use private and loopback addresses";
+    "allow_private": Kind::Boolean
+        => Put::Boolean(|api, is_so| api.allow_private = is_so), is("false").beside("auth_token"), "lets URLs given through the Twilio-compatible API reach private and loopback addresses";
     "requests_per_second": COUNT
         => Put::Integer(|api, most| api.requests_per_second = most), is("100").beside("auth_token"), "maximum number of requests to the Twilio-compatible API per second; further requests get 429; 0: unlimited";
     "proxy": TWILIO_API, is("false"), "HTTP proxy for applications that use api.twilio.com";
