@@ -208,6 +208,8 @@ pub const HTTP_REQUEST_SECONDS: u64 = 10;
 pub const HTTP_BODY_BYTES: usize = 64 << 10;
 /// Failed authentications of one source (in IPv6 of one /64) to the Twilio-compatible API in a minute; then it is refused.
 pub const API_FAILURES_PER_MINUTE: u32 = 10;
+/// API keys at once.
+pub const API_KEYS: usize = 1000;
 /// Sources whose failures are counted at once.
 pub const API_SOURCES: usize = 4096;
 /// Whoever follows `/v1/events` at once; each has a connection of those.

@@ -23,7 +23,7 @@ pub(super) struct Gate {
 
 /// Lets a request in, or answers it. `/healthz` and `/readyz` are open: probes have no token, and they tell nothing; what comes
 /// to `/sms/inbound` is signed.
-pub(super) async fn check(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
     let handle = &gate.handle;
     let headers = request.headers();
     let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
@@ -33,7 +33,8 @@ pub(super) async fn check(State(gate): State<Gate>, request: Request, next: Next
         return twilio::shaped(request.uri().path(), error);
     }
     let occupant = request.extensions().get::<ConnectInfo<Occupant>>().map(|ConnectInfo(occupant)| occupant.clone());
-    let path = request.uri().path();
+    let uri = request.uri().clone();
+    let path = uri.path();
     let is_probe = matches!(path, "/healthz" | "/readyz");
     if !is_probe && occupant.as_ref().is_some_and(Occupant::is_for_probes) {
         let message =
@@ -43,14 +44,16 @@ pub(super) async fn check(State(gate): State<Gate>, request: Request, next: Next
     }
     // A body from anybody is still to be read: until it has come its connection may be evicted.
     let may_serve = path != "/sms/inbound";
+    let mut granted = None;
     let verdict = match path {
         "/healthz" | "/readyz" | "/sms/inbound" => Ok(()),
         path if twilio::is_path(path) => {
             let source = occupant.as_ref().map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), Occupant::source);
-            match twilio::judge(handle, &gate.access, source, headers) {
-                Ok(()) => Ok(()),
-                Err(refused) => return refused.into_response(),
+            match twilio::judge(handle, &gate.access, source, headers).await {
+                Ok(by) => granted = Some(by),
+                Err(refused) => return refused,
             }
+            Ok(())
         }
         path => handle.shared.running(|running| {
             let http = &running.config.http;
@@ -65,6 +68,9 @@ pub(super) async fn check(State(gate): State<Gate>, request: Request, next: Next
     match verdict.and_then(|()| from_same_site(request.method(), path, headers)) {
         Ok(()) => {
             let serving = occupant.filter(|_| may_serve).map(|occupant| occupant.serve());
+            if let Some(granted) = granted {
+                request.extensions_mut().insert(granted);
+            }
             let response = next.run(request).await;
             match serving {
                 Some(serving) => serving.with(response),

@@ -93,7 +93,7 @@ pub(crate) async fn serve(socket: std::net::TcpListener, handle: Handle) {
 
 /// Every path.
 fn router(handle: Handle) -> Router {
-    let gate = gate::Gate { handle: handle.clone(), access: twilio::Access::default() };
+    let gate = gate::Gate { handle: handle.clone(), access: twilio::Access::new(handle.store.clone()) };
     let console = console::paths().fold(Router::new(), |router, path| router.route(path, get(console::serve)));
     console
         .route("/healthz", get(health::healthz))

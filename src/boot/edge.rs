@@ -147,7 +147,8 @@ impl Edge {
         let (names_in, names) = mpsc::channel(limits::NAME_QUESTIONS);
         let (load_in, load) = watch::channel(Load::default());
         let (table_in, table_seen) = watch::channel(Arc::clone(&table));
-        let handle = Handle { orders, load, table: table_seen, reports, sms, shared: Arc::clone(&shared) };
+        let handle =
+            Handle { orders, load, table: table_seen, reports, sms, store: store.clone(), shared: Arc::clone(&shared) };
         let (texting, own) = (start_texts(sms_in, store, &handle).map_err(StartError::Store)?, handle.clone());
         let (questions, apps) = start_apps(&handle).map_err(system("the client of webhooks"))?;
         let begin = move || -> io::Result<Signalling> {

@@ -31,6 +31,7 @@ use crate::sinks::hep;
 use crate::sinks::otel;
 use crate::sinks::records::{Figures, ReportOrder};
 use crate::sinks::sms::{SmsCounters, SmsOrder};
+use crate::sinks::store::Store;
 use crate::system::problem::{Harm, Problem};
 use crate::system::watched::{News, Watched};
 use crate::webhooks::figures::WebhookFigures;
@@ -215,6 +216,7 @@ pub struct Handle {
     pub(crate) table: watch::Receiver<Arc<Table>>,
     pub(crate) reports: mpsc::Sender<ReportOrder>,
     pub(crate) sms: mpsc::Sender<SmsOrder>,
+    pub(crate) store: Store,
     pub(crate) shared: Arc<Shared>,
 }
 

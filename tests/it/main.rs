@@ -82,6 +82,7 @@ mod transfer;
 mod transports;
 mod trunk_hold;
 mod twilio_api;
+mod twilio_keys;
 mod unsent;
 mod verdicts;
 mod watch;

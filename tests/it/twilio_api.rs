@@ -7,18 +7,18 @@ use serde_json::{Value, json};
 use crate::support::calls::{Call, NUMBER, Phone};
 use crate::support::{Process, config, http, http_with_headers, until};
 
-const SID: &str = "AC0123456789abcdef0123456789abcdef";
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const SID: &str = "AC0123456789abcdef0123456789abcdef";
+pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 /// An edge with a carrier and a PBX, and its API.
-struct Rig {
-    caller: Phone,
-    callee: Phone,
-    edge: Process,
+pub(crate) struct Rig {
+    pub(crate) caller: Phone,
+    pub(crate) callee: Phone,
+    pub(crate) edge: Process,
 }
 
 impl Rig {
-    fn new(rest: &str) -> Rig {
+    pub(crate) fn new(rest: &str) -> Rig {
         let [caller, callee] = [(); 2].map(|()| Phone::new("127.0.0.1"));
         let trunks = caller.trunk("carrier") + &callee.trunk("pbx");
         let edge = Process::start(&config(&format!(
@@ -28,22 +28,40 @@ impl Rig {
         Rig { caller, callee, edge }
     }
 
-    fn ask(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
-        let path = if path.starts_with('/') { path.to_owned() } else { format!("/2010-04-01/Accounts/{SID}/{path}") };
-        let headers = [authorization(SID, TOKEN), ("content-type", "application/x-www-form-urlencoded".to_owned())];
-        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
-        let (status, answer) = http(method, &format!("{}{path}", self.edge.url()), &headers, body);
-        (status, serde_json::from_str(&answer).unwrap_or_else(|_| panic!("{method} {path}: {answer}")))
+    /// As after a crash: the same file and the same store.
+    pub(crate) fn restart(self) -> Rig {
+        Rig { edge: self.edge.kill_and_start_again(), ..self }
     }
 
-    fn get(&self, path: &str) -> Value {
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        self.ask_as((SID, TOKEN), method, path, body)
+    }
+
+    /// The same with these credentials; the body of an empty answer is `null`.
+    pub(crate) fn ask_as(&self, by: (&str, &str), method: &str, path: &str, body: &str) -> (u16, Value) {
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/2010-04-01/Accounts/{SID}/{path}") };
+        let headers = [authorization(by.0, by.1), ("content-type", "application/x-www-form-urlencoded".to_owned())];
+        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let (status, answer) = http(method, &format!("{}{path}", self.edge.url()), &headers, body);
+        let json = if answer.is_empty() { Ok(Value::Null) } else { serde_json::from_str(&answer) };
+        (status, json.unwrap_or_else(|_| panic!("{method} {path}: {answer}")))
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Value {
         let (status, answer) = self.ask("GET", path, "");
         assert_eq!(status, 200, "{path}: {answer}");
         answer
     }
 
+    /// Posts what is taken.
+    pub(crate) fn post(&self, path: &str, body: &str) -> Value {
+        let (status, answer) = self.ask("POST", path, body);
+        assert!(matches!(status, 200 | 201), "{path}: {answer}");
+        answer
+    }
+
     /// Status and code of an error, which has Twilio's shape.
-    fn refused(&self, method: &str, path: &str, body: &str) -> (u16, u64) {
+    pub(crate) fn refused(&self, method: &str, path: &str, body: &str) -> (u16, u64) {
         let (status, answer) = self.ask(method, path, body);
         assert_shape(status, &answer);
         (status, answer["code"].as_u64().unwrap())
@@ -54,7 +72,7 @@ fn authorization(user: &str, password: &str) -> (&'static str, String) {
     ("authorization", format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))
 }
 
-fn assert_shape(status: u16, answer: &Value) {
+pub(crate) fn assert_shape(status: u16, answer: &Value) {
     let code = answer["code"].as_u64().unwrap();
     assert_eq!(answer["status"], status, "{answer}");
     assert_eq!(answer["more_info"], format!("https://www.twilio.com/docs/errors/{code}"), "{answer}");

@@ -40,6 +40,18 @@ impl Error {
         Error::new(StatusCode::UNAUTHORIZED, 20_003, format!("Authenticate: {message}"))
     }
 
+    /// A key asks for what needs the account's own token (20003).
+    pub(super) fn standard_key(what: &str) -> Error {
+        Error::unauthorized(&format!("a standard API key has no access to {what}; use account SID and auth token"))
+    }
+
+    /// The store does not take or give something (20503).
+    pub(super) fn store(error: &std::io::Error) -> Error {
+        tracing::error!("the store cannot be used for the Twilio-compatible API: {error}");
+        let message = "The store of the edge cannot be used; its log has the cause";
+        Error::new(StatusCode::SERVICE_UNAVAILABLE, 20_503, message)
+    }
+
     /// The resource has no such method (20004).
     pub(super) fn method(method: &str, path: &str) -> Error {
         let message = format!("Method not allowed: {} does not take {}", shown(path), shown(method));

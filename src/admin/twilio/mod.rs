@@ -6,11 +6,13 @@ use std::time::Instant;
 use axum::Json;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
+use self::access::Caller;
 use self::error::Error;
+use self::keys::Keys;
 use self::parameters::Parameters;
 use super::ApiError;
 use crate::config::{Api, Config};
@@ -23,6 +25,7 @@ mod access;
 mod account;
 mod calls;
 mod error;
+mod keys;
 mod numbers;
 mod page;
 mod parameters;
@@ -32,10 +35,9 @@ mod text;
 pub(super) const VERSION: &str = "2010-04-01";
 
 /// Lists of an account, or of a call, that are not in this version.
-const LATER: [&str; 14] = [
+const LATER: [&str; 13] = [
     "Conferences",
     "Events",
-    "Keys",
     "Messages",
     "Notifications",
     "Payments",
@@ -49,9 +51,44 @@ const LATER: [&str; 14] = [
     "UserDefinedMessageSubscriptions",
 ];
 
+/// Client of a request that was let in, and what it was judged by.
+#[derive(Clone)]
+pub(super) struct Granted {
+    caller: Caller,
+    access: Access,
+}
+
+/// What a request is answered.
+enum Answer {
+    /// A resource, or a page of a list.
+    Shown(Value),
+    /// A new resource.
+    Created(Value),
+    /// Nothing more: the resource is gone.
+    Deleted,
+}
+
+impl From<Value> for Answer {
+    fn from(json: Value) -> Answer {
+        Answer::Shown(json)
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        match self {
+            Answer::Shown(json) => Json(json).into_response(),
+            Answer::Created(json) => (StatusCode::CREATED, Json(json)).into_response(),
+            Answer::Deleted => StatusCode::NO_CONTENT.into_response(),
+        }
+    }
+}
+
 /// What a request is about.
 struct Asked<'a> {
     handle: &'a Handle,
+    caller: &'a Caller,
+    keys: &'a Keys,
     /// SID of the account.
     account: String,
     /// Name of the edge.
@@ -97,31 +134,37 @@ pub(super) fn shaped(path: &str, error: ApiError) -> Response {
 }
 
 /// Judges who asks, before anything of the request but its head is read.
-pub(super) fn judge(
+pub(super) async fn judge(
     handle: &Handle,
     access: &Access,
     source: IpAddr,
     headers: &HeaderMap,
-) -> Result<(), impl IntoResponse + use<>> {
-    handle.shared.running(|running| {
+) -> Result<Granted, Response> {
+    let prepared = access.prepare(headers).await;
+    let judged = handle.shared.running(|running| {
         // The account's SID waits for a restart, as agents and applications have it.
         let api = Api { account_sid: running.boot.api.account_sid.clone(), ..running.config.api.clone() };
         access.judge(Instant::now(), source, headers, &api)
-    })
+    });
+    let caller = prepared.and(judged).map_err(IntoResponse::into_response)?;
+    Ok(Granted { caller, access: access.clone() })
 }
 
-/// Answers a request of whoever has the account's token.
+/// Answers a request of whoever was let in.
 pub(super) async fn serve(State(handle): State<Handle>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let (account, edge) =
         handle.shared.running(|running| (running.boot.api.account_sid.clone(), running.boot.edge.name.to_string()));
     let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
-    let cx = Asked { handle: &handle, account, edge, path, query };
+    let Some(Granted { caller, access }) = parts.extensions.get::<Granted>() else {
+        return Error::unauthorized("the request was not judged").into_response();
+    };
+    let cx = Asked { handle: &handle, caller, keys: access.keys(), account, edge, path, query };
     let answered = async {
         let body = read(body).await?;
         answer(&cx, &parts.method, Parameters::read(&parts, &body)?).await
     };
-    answered.await.map_or_else(IntoResponse::into_response, |json: Value| Json(json).into_response())
+    answered.await.map_or_else(IntoResponse::into_response, IntoResponse::into_response)
 }
 
 async fn read(body: Body) -> Result<Vec<u8>, Error> {
@@ -129,15 +172,18 @@ async fn read(body: Body) -> Result<Vec<u8>, Error> {
     bytes.map(Vec::from).map_err(|_| Error::too_large(HTTP_BODY_BYTES))
 }
 
-async fn answer(cx: &Asked<'_>, method: &Method, parameters: Parameters) -> Result<Value, Error> {
+async fn answer(cx: &Asked<'_>, method: &Method, parameters: Parameters) -> Result<Answer, Error> {
     let path = cx.path.strip_suffix(".json").unwrap_or(cx.path);
     let mut parts = path.split('/').filter(|part| !part.is_empty()).skip(1);
     let parts: [Option<&str>; 6] = std::array::from_fn(|_| parts.next());
     let wrong_method = || Err(Error::method(method.as_str(), cx.path));
     let reads = matches!(*method, Method::GET | Method::HEAD);
     let posts = *method == Method::POST;
-    match parts {
+    let shown = match parts {
         [Some("Accounts"), Some(sid), ..] if sid != cx.account => Err(Error::not_found(cx.path)),
+        [Some("Accounts"), None | Some(_), None, ..] if cx.caller.is_key() => {
+            Err(Error::standard_key("the account resource"))
+        }
         [Some("Accounts"), None, ..] => {
             if reads {
                 account::list(cx, parameters)
@@ -174,7 +220,11 @@ async fn answer(cx: &Asked<'_>, method: &Method, parameters: Parameters) -> Resu
         [Some("Accounts"), Some(_), Some("IncomingPhoneNumbers"), None | Some(_), None, _] => {
             Err(Error::later(&format!("IncomingPhoneNumbers ({method})")))
         }
+        [Some("Accounts"), Some(_), Some("Keys"), sid, below, _] => {
+            return keys::answer(cx, method, [sid, below], parameters).await;
+        }
         [Some("Accounts"), Some(_), Some(list), ..] if LATER.contains(&list) => Err(Error::later(list)),
         _ => Err(Error::not_found(cx.path)),
-    }
+    };
+    shown.map(Answer::from)
 }

@@ -21,8 +21,13 @@ const APPLICATION: i64 = 0x5447_7374;
 /// What makes each version of the tables of the one before.
 const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
 /// What is saved of a damaged file, and by which columns it is read forwards and backwards.
-const TABLES: [(&str, &str); 4] =
-    [("sms", "rowid"), ("opted_out", "recipient"), ("call_record", "id"), ("day_count", "trunk")];
+const TABLES: [(&str, &str); 5] = [
+    ("sms", "rowid"),
+    ("opted_out", "recipient"),
+    ("call_record", "id"),
+    ("day_count", "trunk"),
+    ("api_key", "sid"),
+];
 
 /// Opens the file, which is made where it is not there, and keeps it: no other process has it meanwhile. What earlier versions have left
 /// is taken over; what can be read of a damaged file is saved, and the second value tells of it. `is_suspect`: it has been found damaged
