@@ -19,6 +19,7 @@ use trunkgate_route::{Table, TargetSpec};
 use super::ApiError;
 use super::agents::AgentReport;
 use super::asked::bad_query;
+use crate::config::ToldOverride;
 use crate::explain::why::Question;
 use crate::limits;
 use crate::runtime::handle::{Gone, Handle, Phase};
@@ -83,6 +84,8 @@ pub struct ConfigReport {
     pub last_reload_error: Option<String>,
     /// Keys that have changed since the start and wait for a restart.
     pub restart_needed: Vec<String>,
+    /// Numbers of which the Twilio-compatible API has set something that stands above the file.
+    pub number_overrides: Vec<ToldOverride>,
 }
 
 /// A SIP listener.
@@ -133,6 +136,7 @@ impl StatusReport {
             last_reload_success,
             last_reload_error: running.last_rejected.clone(),
             restart_needed: running.restart_needed.clone(),
+            number_overrides: running.told_overrides(),
         });
         let expiries = shared.tls.borrow().expiries();
         let now = jiff::Timestamp::now();
@@ -571,10 +575,16 @@ pub(super) async fn why(
 ) -> Result<Json<Value>, ApiError> {
     let bad = |message: String| ApiError::new(StatusCode::BAD_REQUEST, "bad_request", message);
     let Query(question) = question.map_err(|error| bad_query(&error))?;
-    let config = handle.shared.running(|running| running.config.clone());
+    let (config, overrides) = handle.shared.running(|running| (running.config.clone(), running.told_overrides()));
     let gateway = handle.status().await?;
     let agents = AgentReport::all(&handle, gateway.agents);
-    let now = json!({ "edge": gateway.edge, "trunks": gateway.trunks, "agents": agents, "failing_apps": gateway.failing_apps });
+    let now = json!({
+        "edge": gateway.edge,
+        "config": { "number_overrides": overrides },
+        "trunks": gateway.trunks,
+        "agents": agents,
+        "failing_apps": gateway.failing_apps,
+    });
     crate::explain::why::explain(&handle.table(), &config, &question, Some(&now)).map(Json).map_err(bad)
 }
 

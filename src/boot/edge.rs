@@ -20,7 +20,7 @@ use trunkgate_call::trace::TraceItem;
 use trunkgate_call::{Addressing, AppQuestion, Gateway, GatewayConfig, Input, Interfaces};
 use trunkgate_route::Table;
 
-use crate::config::{CDR_HELP, Config};
+use crate::config::{CDR_HELP, Config, NumberOverrides};
 use crate::runtime::apps::Apps;
 use crate::runtime::handle::{Handle, Load, Order, Phase, Running, Shared};
 use crate::runtime::history::History;
@@ -31,7 +31,7 @@ use crate::runtime::settings::{Found, Listener, addressing, settings, stamps};
 use crate::runtime::signalling::Signalling;
 use crate::runtime::transport::{self, BindError, Bound, SocketCounters, Transports};
 use crate::runtime::worker::{self, Workers};
-use crate::runtime::{reload, sampling};
+use crate::runtime::{overrides, reload, sampling};
 use crate::sinks::events::Events;
 use crate::sinks::hep;
 use crate::sinks::otel;
@@ -135,11 +135,19 @@ impl Edge {
         let resolver = resolver(&listeners)?;
         let interfaces = interfaces::read();
         let addressing = addressing(&config, &listeners, &interfaces);
-        let table = first_table(&config).map_err(system("a thread"))?;
+        let overrides = overrides::at_start(&store, &config).map_err(StartError::Store)?;
+        let in_force = overrides.as_ref().map_or_else(|| config.clone(), |set| config.overridden(set));
+        let table = first_table(&in_force).map_err(system("a thread"))?;
         let gateway_config = gateway_config(&config).map_err(system("the random generator"))?;
         let (message_bytes, epoch) = (config.limits.sip_message_bytes, gateway_config.epoch);
         let first = first_inputs(&config, &records, (&table, &addressing));
-        let shared = shared(config, (listeners.clone(), own), (interfaces, &table), settings, (&workers, &records));
+        let shared = shared(
+            (config, in_force, overrides),
+            (listeners.clone(), own),
+            (interfaces, &table),
+            settings,
+            (&workers, &records),
+        );
         let (orders, orders_in) = mpsc::channel(limits::ORDERS);
         let (reports, reports_in) = mpsc::channel(limits::REPORTS);
         let (sms, texts, sms_in) = sms::desk();
@@ -364,7 +372,7 @@ fn gateway_config(config: &Config) -> io::Result<GatewayConfig> {
 }
 
 fn shared(
-    config: Config,
+    (config, in_force, overrides): (Config, Config, Option<NumberOverrides>),
     (listeners, own): (Vec<Listener>, watch::Sender<OwnSockets>),
     (interfaces, table): (Interfaces, &Arc<Table>),
     settings: transport::Settings,
@@ -377,7 +385,9 @@ fn shared(
         boot: config.clone(),
         restart_needed: Vec::new(),
         last_rejected: None,
-        config,
+        config: in_force,
+        written: config,
+        overrides,
         warnings: 0,
         loaded_at: now,
         names: Found::new(),

@@ -1,11 +1,13 @@
 //! `[[number]]`: phone numbers of the edge's own. Calls to one with an app go there before the routes are looked at.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::DeValue;
 use trunkgate_route::{Numbers, Pattern, Route, TargetSpec};
 
+use super::api::stable_sid;
 use super::code;
 use super::diagnostic::Findings;
 use super::draft::{Draft, PlacedNumber, PlacedRoute, PlacedTrunk, Span, TargetPlace};
@@ -27,6 +29,35 @@ pub struct PhoneNumber {
     pub app: Option<String>,
     /// Trunks whose calls to it are meant.
     pub from: Vec<String>,
+    /// Whether those are written.
+    pub has_from: bool,
+    /// Route of its calls, where it takes any: of those that an application has.
+    pub route: Option<NumberRoute>,
+}
+
+/// Route of the calls to a number that an application takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NumberRoute {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Trunks; empty: any.
+    pub from: Vec<String>,
+}
+
+impl NumberRoute {
+    /// Returns it as a route, which has no target yet.
+    pub(super) fn route(&self, number: &str) -> Route {
+        let to = vec![Pattern::Exact(number.to_owned())];
+        Route { from: self.from.clone(), to, ..Route::named(&self.name, Vec::new()) }
+    }
+}
+
+impl PhoneNumber {
+    /// Returns its SID: a hash of the number and of its trunks, where they are written.
+    pub fn sid(&self) -> String {
+        let from = if self.has_from { self.from.join(",") } else { String::new() };
+        stable_sid("PN", &format!("trunkgate number {} {from}", self.number))
+    }
 }
 
 /// All numbers in the order of the file.
@@ -78,7 +109,7 @@ fn read_one<'a>(
         None => (carriers.to_vec(), Vec::new()),
     };
     Some(PlacedNumber {
-        number: PhoneNumber { number, name, app, from },
+        number: PhoneNumber { number, name, app, from, has_from: section.get("from").is_some(), route: None },
         span: written.span(),
         app: section.get("app").map(Spanned::span),
         is_default: section.get("from").is_none(),
@@ -107,31 +138,37 @@ fn number(key: &str, value: &Value<'_>, numbers: &Numbers, findings: &mut Findin
     number.map(|number| number.text)
 }
 
-/// Returns the routes of those with an app, to stand in front of all others.
-pub(super) fn routes(all: &[PlacedNumber], trunks: &[PlacedTrunk], findings: &mut Findings) -> Vec<PlacedRoute> {
-    let mut listed: HashMap<&str, usize> = HashMap::new();
-    for placed in all {
-        *listed.entry(&placed.number.number).or_default() += 1;
+/// Names the route of each number, and returns those of numbers with an app, to stand in front of all others.
+pub(super) fn routes(all: &mut [PlacedNumber], trunks: &[PlacedTrunk], findings: &mut Findings) -> Vec<PlacedRoute> {
+    let mut listed: HashMap<String, usize> = HashMap::new();
+    for placed in &*all {
+        *listed.entry(placed.number.number.clone()).or_default() += 1;
     }
     let has_phones = trunks.iter().any(|placed| placed.trunk.accept_register);
     let mut routes = Vec::new();
-    for placed in all.iter().filter(|placed| placed.number.app.is_some()) {
+    for placed in all {
         let PhoneNumber { number, from, .. } = &placed.number;
         if from.is_empty() && has_phones && !placed.is_partial {
-            let message = format!("{number} takes no calls: every trunk is one of phones (`accept_register`)");
-            findings.warning(code::NO_CALLS, Some(placed.span.clone()), message, "add from = [\"NAME\"]");
+            if placed.number.app.is_some() {
+                let message = format!("{number} takes no calls: every trunk is one of phones (`accept_register`)");
+                findings.warning(code::NO_CALLS, Some(placed.span.clone()), message, "add from = [\"NAME\"]");
+            }
             continue;
         }
-        let is_only = listed.get(number.as_str()) == Some(&1);
+        let is_only = listed.get(number) == Some(&1);
         let name =
             if is_only { format!("number {number}") } else { format!("number {number} from {}", from.join(", ")) };
-        let mut route = placed.route();
-        route.route.name = name.into();
         // Without phones the default is every trunk.
-        if placed.is_default && !has_phones {
-            (route.route.from, route.from) = (Vec::new(), Vec::new());
+        let is_any = placed.is_default && !has_phones;
+        let from = if is_any { Vec::new() } else { from.clone() };
+        let own = placed.number.route.insert(NumberRoute { name: name.into(), from });
+        let (name, from) = (own.name.clone(), own.from.clone());
+        if placed.number.app.is_some() {
+            let mut route = placed.route();
+            (route.route.name, route.route.from) = (name, from);
+            route.from.truncate(route.route.from.len());
+            routes.push(route);
         }
-        routes.push(route);
     }
     routes
 }

@@ -15,6 +15,8 @@ pub struct Places {
     trunks: HashMap<Arc<str>, TrunkLines>,
     /// In the order of the file.
     routes: Vec<usize>,
+    /// Those of `[[number]]`, in the order of the file.
+    numbers: Vec<usize>,
 }
 
 /// Those of one trunk; each list in the order of the trunk's own.
@@ -39,6 +41,7 @@ impl Places {
         Places {
             trunks: draft.trunks.iter().map(trunk).collect(),
             routes: draft.routes.iter().map(|one| line(&one.name)).collect(),
+            numbers: draft.numbers.iter().map(|one| line(&one.span)).collect(),
         }
     }
 
@@ -50,6 +53,11 @@ impl Places {
     /// Where a route stands, by its position.
     pub fn route(&self, position: usize) -> Option<usize> {
         self.routes.get(position).copied()
+    }
+
+    /// Notes that the route of a number, by its position, stands in front of all others.
+    pub(super) fn begin_with_number(&mut self, position: usize) {
+        self.routes.insert(0, self.numbers.get(position).copied().unwrap_or_default());
     }
 
     /// The key and the value that make a source address a trunk's, and where they stand.

@@ -155,8 +155,8 @@ fn read_calls<'a>(
     let groups = root.get("group").map(|value| Groups::read(value, means, findings)).unwrap_or_default();
     let means = Means { groups: Some(&groups), ..means };
     let numbers = root.get("number").map(|value| numbers::read(value, around.numbers, trunks, findings));
-    let numbers = numbers.unwrap_or_default();
-    let mut routes = numbers::routes(&numbers, trunks, findings);
+    let mut numbers = numbers.unwrap_or_default();
+    let mut routes = numbers::routes(&mut numbers, trunks, findings);
     let own = root.get("route").map(|value| routes::read(value, edge, means, texts_to, findings));
     routes.extend(own.unwrap_or_default());
     Calls { apps, sounds, api, groups, numbers, routes }

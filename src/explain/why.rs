@@ -64,7 +64,7 @@ impl Question {
     }
 }
 
-/// `{called, caller, from, source, media, limits, at, route, answer, search_timeout, order, edge, targets:[…], attempts:[…], routes:[{name, matched, failed, because, place}]}`
+/// `{called, caller, from, source, media, limits, at, override, route, answer, search_timeout, order, edge, targets:[…], attempts:[…], routes:[{name, matched, failed, because, place}]}`
 ///
 /// `status` is that of a running edge, where one is asked: `{edge, trunks, agents}` of `/v1/status`.
 ///
@@ -121,6 +121,7 @@ pub(crate) fn explain(
         "caller_refused": refused.then_some(403),
         "at": at.map(|at| at.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()),
         "headers": headers.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>(),
+        "override": overridden(status, &called.text),
         "route": plan.as_ref().map(|plan| plan.route.name.to_string()),
         "answer": code,
         "search_timeout": timeout.map(|timeout| timeout.as_secs_f64()),
@@ -130,6 +131,12 @@ pub(crate) fn explain(
         "attempts": attempts,
         "routes": routes,
     }))
+}
+
+/// What requests have set of a number of the running edge.
+fn overridden(status: Option<&Value>, called: &str) -> Option<Value> {
+    let all = status?["config"]["number_overrides"].as_array()?;
+    all.iter().find(|one| one["number"] == called).map(|one| one["text"].clone())
 }
 
 /// Each route in order, and the first condition that failed.
@@ -369,6 +376,12 @@ pub(crate) fn text(answer: &Value) -> String {
         (first, last) => out.push_str(&format!("{first:>3} to {last} not evaluated\n")),
     }
     let attempts = answer["attempts"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if let Some(set) = answer["override"].as_str() {
+        // The file by itself knows nothing of it.
+        let is_in_force = attempts.iter().any(|one| shown(&one["target"]).starts_with("app:api:"));
+        let elsewhere = if is_in_force { "" } else { "; ask the running edge, with --url, for its way" };
+        out.push_str(&format!("number {}: {set}{elsewhere}\n", shown(&answer["called"])));
+    }
     match answer["route"].is_null() {
         true => out.push_str("→ 404: no route\n"),
         false => attempts.iter().for_each(|attempt| out.push_str(&line_of(attempt))),

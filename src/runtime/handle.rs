@@ -18,7 +18,7 @@ use trunkgate_media::WorkerCounters;
 use trunkgate_media::counters::Counter;
 use trunkgate_route::Table;
 
-use crate::config::Config;
+use crate::config::{Config, NumberOverrides, ToldOverride};
 use crate::limits;
 use crate::runtime::history::{Counted, History};
 use crate::runtime::own_sockets::OwnSockets;
@@ -102,8 +102,12 @@ pub(crate) struct Load {
 /// The configuration in force.
 #[derive(Debug)]
 pub(crate) struct Running {
-    /// As read last.
+    /// As read last, with what requests have set of its numbers.
     pub(crate) config: Config,
+    /// As read last.
+    pub(crate) written: Config,
+    /// What requests have set of numbers; `None` while the API was never open.
+    pub(crate) overrides: Option<NumberOverrides>,
     /// As read at the start: what listeners, media and HTTP still run by.
     pub(crate) boot: Config,
     /// Keys of the file that was read last which wait for a restart.
@@ -124,6 +128,24 @@ pub(crate) struct Running {
     pub(crate) stamps: Vec<Stamp>,
     /// What was wrong with them then: what they replace is in force.
     pub(crate) certificate_faults: Vec<String>,
+}
+
+impl Running {
+    /// Returns a configuration with what requests have set of its numbers, while it has the API open.
+    pub(crate) fn in_force(&self, written: &Config) -> Config {
+        match self.overrides.as_ref().filter(|_| written.api.auth_token.is_some()) {
+            Some(overrides) => written.overridden(overrides),
+            None => written.clone(),
+        }
+    }
+
+    /// Says of each number what requests have set of it.
+    pub(crate) fn told_overrides(&self) -> Vec<ToldOverride> {
+        match self.overrides.as_ref().filter(|_| self.written.api.auth_token.is_some()) {
+            Some(overrides) => self.written.told_overrides(overrides),
+            None => Vec::new(),
+        }
+    }
 }
 
 /// Connections that had to give their place up, or got none; read by `/metrics`.

@@ -4,6 +4,7 @@ pub(crate) mod apps;
 pub mod handle;
 pub(crate) mod history;
 pub mod names;
+pub(crate) mod overrides;
 pub(crate) mod own_certificates;
 pub mod own_sockets;
 pub(crate) mod probes;

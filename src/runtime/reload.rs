@@ -201,10 +201,16 @@ impl Handle {
     }
 
     async fn swap(&self, config: Config, done: &Reloaded) -> Result<(), Gone> {
+        if config.api.auth_token.is_some()
+            && let Err(error) = self.read_overrides().await
+        {
+            tracing::error!("what requests have set of numbers cannot be read from the store: {error}");
+        }
         let settings = self.shared.running(|running| {
-            running.table = Arc::new(config.table(&running.names));
+            running.config = running.in_force(&config);
+            running.table = Arc::new(running.config.table(&running.names));
             self.shared.own.send_modify(|own| own.follow(&running.boot, &config));
-            running.config = config.clone();
+            running.written = config.clone();
             running.warnings = done.warnings;
             running.restart_needed.clone_from(&done.needs_restart);
             running.loaded_at = Timestamp::now();
@@ -223,7 +229,7 @@ impl Handle {
     }
 
     /// Returns the settings by the file in force and the machine's present addresses.
-    fn settings(&self, running: &Running) -> GatewaySettings {
+    pub(super) fn settings(&self, running: &Running) -> GatewaySettings {
         let addressing = settings::addressing(&running.config, &self.shared.listeners, &running.interfaces);
         settings::settings(&running.config, Arc::clone(&running.table), addressing)
     }

@@ -83,6 +83,7 @@ mod transports;
 mod trunk_hold;
 mod twilio_api;
 mod twilio_keys;
+mod twilio_numbers;
 mod unsent;
 mod verdicts;
 mod watch;

@@ -85,13 +85,7 @@ impl Access {
     ///
     /// # Errors
     /// It has no credentials, wrong ones, or there are too many requests.
-    pub(super) fn judge(
-        &self,
-        now: Instant,
-        source: IpAddr,
-        headers: &HeaderMap,
-        api: &Api,
-    ) -> Result<Caller, Error> {
+    pub(super) fn judge(&self, now: Instant, source: IpAddr, headers: &HeaderMap, api: &Api) -> Result<Caller, Error> {
         let Some(token) = &api.auth_token else {
             return Err(Error::unauthorized("the API is closed; [api] auth_token opens it"));
         };

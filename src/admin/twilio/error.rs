@@ -85,6 +85,21 @@ impl Error {
         Error::new(StatusCode::BAD_REQUEST, 21_205, format!("{name}: {}", shown(what)))
     }
 
+    /// A URL cannot be set of a number (21402).
+    pub(super) fn number_url(what: &str) -> Error {
+        Error::new(StatusCode::BAD_REQUEST, 21_402, what)
+    }
+
+    /// A method of a number is neither GET nor POST (21403).
+    pub(super) fn number_method(name: &str, value: &str) -> Error {
+        Error::new(StatusCode::BAD_REQUEST, 21_403, format!("{name}: \"{}\"; known: GET, POST", shown(value)))
+    }
+
+    /// A number has a fallback and nothing that could fail (21405).
+    pub(super) fn fallback_alone() -> Error {
+        Error::new(StatusCode::BAD_REQUEST, 21_405, "VoiceFallbackUrl cannot be set without VoiceUrl")
+    }
+
     /// A document cannot be run; the code is that of the same document from an application.
     pub(super) fn document(error: &trunkgate_twiml::Error) -> Error {
         let (line, column) = (error.position.line, error.position.column);

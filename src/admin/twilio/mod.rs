@@ -15,7 +15,7 @@ use self::error::Error;
 use self::keys::Keys;
 use self::parameters::Parameters;
 use super::ApiError;
-use crate::config::{Api, Config};
+use crate::config::{Api, Config, PhoneNumber};
 use crate::limits::HTTP_BODY_BYTES;
 use crate::runtime::handle::Handle;
 
@@ -117,7 +117,7 @@ impl Asked<'_> {
 
     /// Returns the SID of a number of the edge's own.
     fn number_sid(&self, number: &str) -> Option<String> {
-        self.config(|config| config.numbers.iter().find(|one| one.number == number).map(numbers::sid))
+        self.config(|config| config.numbers.iter().find(|one| one.number == number).map(PhoneNumber::sid))
     }
 }
 
@@ -216,6 +216,9 @@ async fn answer(cx: &Asked<'_>, method: &Method, parameters: Parameters) -> Resu
         [Some("Accounts"), Some(_), Some("IncomingPhoneNumbers"), None, ..] if reads => numbers::list(cx, parameters),
         [Some("Accounts"), Some(_), Some("IncomingPhoneNumbers"), Some(sid), None, _] if reads => {
             numbers::fetch(cx, sid, parameters)
+        }
+        [Some("Accounts"), Some(_), Some("IncomingPhoneNumbers"), Some(sid), None, _] if posts => {
+            numbers::update(cx, sid, parameters).await
         }
         [Some("Accounts"), Some(_), Some("IncomingPhoneNumbers"), None | Some(_), None, _] => {
             Err(Error::later(&format!("IncomingPhoneNumbers ({method})")))

@@ -2,18 +2,39 @@
 
 use serde_json::{Value, json};
 use trunkgate_route::{App, AppDocument, WebhookMethod};
+use url::Url;
 
 use super::Asked;
 use super::error::Error;
 use super::page::Page;
 use super::parameters::Parameters;
 use super::text::{formatted, moment};
-use crate::config::{Config, PhoneNumber, stable_sid};
+use crate::config::{Config, NumberParameter, ParameterKind, PhoneNumber, judge_url};
+use crate::runtime::handle::Running;
+use crate::runtime::overrides::NumberChange;
 
-/// Returns the SID of a number: the same as long as it and the trunks that it is called by are.
-pub(super) fn sid(number: &PhoneNumber) -> String {
-    stable_sid("PN", &format!("trunkgate number {} {}", number.number, number.from.join(",")))
-}
+/// Longest `FriendlyName`, in characters.
+const NAME_CHARS: usize = 64;
+/// Parameters of an update that this version cannot carry out.
+const LATER: [&str; 17] = [
+    "AccountSid",
+    "AddressSid",
+    "ApiVersion",
+    "BundleSid",
+    "EmergencyAddressSid",
+    "EmergencyStatus",
+    "IdentitySid",
+    "SmsApplicationSid",
+    "SmsFallbackMethod",
+    "SmsFallbackUrl",
+    "SmsMethod",
+    "SmsUrl",
+    "StatusCallbackEvent",
+    "TrunkSid",
+    "VoiceApplicationSid",
+    "VoiceCallerIdLookup",
+    "VoiceReceiveMode",
+];
 
 /// `GET …/IncomingPhoneNumbers.json`
 pub(super) fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
@@ -22,26 +43,103 @@ pub(super) fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, 
     let number = parameters.take("PhoneNumber").map(|part| (cx.number(&part), part));
     let name = parameters.take("FriendlyName");
     parameters.finish()?;
-    cx.config(|config| {
+    cx.handle.shared.running(|running| {
+        let config = &running.config;
         let wanted = |one: &&PhoneNumber| {
             number.as_ref().is_none_or(|(whole, part)| has(&one.number, part) || *whole == one.number)
                 && name.as_deref().is_none_or(|name| name == friendly(one))
         };
         let mut found: Vec<&PhoneNumber> = config.numbers.iter().filter(wanted).collect();
-        found.sort_by_cached_key(|one| sid(one));
-        let rest = found.into_iter().filter(|one| page.behind.as_deref().is_none_or(|key| sid(one).as_str() > key));
+        found.sort_by_cached_key(|one| one.sid());
+        let rest = found.into_iter().filter(|one| page.behind.as_deref().is_none_or(|key| one.sid().as_str() > key));
         let found = rest.take(page.size + 1).collect();
-        Ok(page.json("incoming_phone_numbers", found, |one| sid(one), |one| json(cx, config, one)))
+        Ok(page.json("incoming_phone_numbers", found, |one| one.sid(), |one| json(cx, running, one)))
     })
 }
 
 /// `GET …/IncomingPhoneNumbers/{sid}.json`
 pub(super) fn fetch(cx: &Asked<'_>, wanted: &str, parameters: Parameters) -> Result<Value, Error> {
     parameters.finish()?;
-    cx.config(|config| {
-        let found = config.numbers.iter().find(|one| sid(one) == wanted);
-        found.map(|one| json(cx, config, one)).ok_or_else(|| Error::not_found(cx.path))
+    find(cx, wanted, |running, number| json(cx, running, number))
+}
+
+/// `POST …/IncomingPhoneNumbers/{sid}.json`: sets what stands above the configuration; an empty value removes it.
+pub(super) async fn update(cx: &Asked<'_>, wanted: &str, mut parameters: Parameters) -> Result<Value, Error> {
+    parameters.refuse_filled(&LATER)?;
+    let mut changes: Vec<NumberChange> = Vec::new();
+    for (name, parameter, kind) in NumberParameter::ALL {
+        let Some(value) = parameters.take_given(name) else { continue };
+        let value = Some(value).filter(|value| !value.is_empty());
+        if let Some(value) = &value {
+            judge_value(name, kind, value)?;
+        }
+        changes.push((parameter, value));
+    }
+    parameters.finish()?;
+    find(cx, wanted, |running, number| judge(cx, running, number, &changes))??;
+    if !changes.is_empty() {
+        cx.handle.override_number(wanted, changes).await?.map_err(|error| Error::store(&error))?;
+    }
+    find(cx, wanted, |running, number| json(cx, running, number))
+}
+
+/// Looks at a number as it is in force.
+fn find<T>(cx: &Asked<'_>, wanted: &str, look: impl FnOnce(&Running, &PhoneNumber) -> T) -> Result<T, Error> {
+    cx.handle.shared.running(|running| {
+        let found = running.config.numbers.iter().find(|one| one.sid() == wanted);
+        found.map(|one| look(running, one)).ok_or_else(|| Error::not_found(cx.path))
     })
+}
+
+/// Judges a value by itself.
+fn judge_value(name: &str, kind: ParameterKind, value: &str) -> Result<(), Error> {
+    let is_name = value.chars().count() <= NAME_CHARS && !value.chars().any(char::is_control);
+    match kind {
+        ParameterKind::Text if !is_name => {
+            Err(Error::bad_request(format!("{name}: at most {NAME_CHARS} characters, in one line")))
+        }
+        ParameterKind::Method if !matches!(value, "GET" | "POST") => Err(Error::number_method(name, value)),
+        ParameterKind::Text | ParameterKind::Method | ParameterKind::Url => Ok(()),
+    }
+}
+
+/// Judges changes of a number: URLs by what its application may reach, and whether they have an effect.
+fn judge(cx: &Asked<'_>, running: &Running, number: &PhoneNumber, changes: &[NumberChange]) -> Result<(), Error> {
+    use NumberParameter as P;
+    let sid = number.sid();
+    let written = running.written.numbers.iter().find(|one| one.sid() == sid).and_then(|one| one.app.as_deref());
+    let written: Option<&App> = running.written.apps.iter().find(|app| Some(&*app.name) == written);
+    let allow_private = written.map_or(running.config.api.allow_private, |app| app.allow_private);
+    let reach = cx.handle.shared.own.borrow().reach(allow_private, &running.interfaces);
+    let set = |parameter: P| changes.iter().find(|(one, _)| *one == parameter).map(|(_, value)| value.as_deref());
+    let held = |parameter: P| running.overrides.as_ref().and_then(|all| all.get(&sid)?.get(parameter));
+    let has_url = set(P::VoiceUrl).unwrap_or_else(|| held(P::VoiceUrl)).is_some();
+    let is_fetched = has_url || written.is_some_and(|app| matches!(app.document, AppDocument::Url { .. }));
+    for (parameter, value) in changes {
+        let (name, Some(value)) = (parameter.as_str(), value) else { continue };
+        if matches!(parameter, P::VoiceUrl | P::VoiceFallbackUrl | P::StatusCallback) {
+            judge_url(name, value, allow_private).map_err(|what| Error::number_url(&what))?;
+            let barred = Url::parse(value).ok().and_then(|url| reach.judge_url(&url).err());
+            if let Some(why) = barred {
+                return Err(Error::number_url(&format!("`{name}` can never be reached: {why}")));
+            }
+        }
+        match parameter {
+            P::FriendlyName => {}
+            _ if number.route.is_none() => {
+                return Err(Error::bad_request(format!("{name}: no trunk of the number takes calls from outside")));
+            }
+            P::VoiceFallbackUrl if !has_url && written.is_none() => return Err(Error::fallback_alone()),
+            P::VoiceMethod if !is_fetched => {
+                return Err(Error::bad_request(format!("{name}: has no effect without VoiceUrl")));
+            }
+            _ if !has_url && written.is_none() => {
+                return Err(Error::bad_request(format!("{name}: has no effect without VoiceUrl: set both")));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn friendly(number: &PhoneNumber) -> String {
@@ -56,16 +154,22 @@ fn has(number: &str, part: &str) -> bool {
         && digits.windows(part.len()).any(|run| run.iter().zip(&part).all(|(digit, c)| c == digit || *c == '*'))
 }
 
-fn json(cx: &Asked<'_>, config: &Config, number: &PhoneNumber) -> Value {
-    let sid = sid(number);
-    let app: Option<&App> = number.app.as_ref().and_then(|name| config.apps.iter().find(|app| *app.name == **name));
+fn app<'a>(config: &'a Config, number: &PhoneNumber) -> Option<&'a App> {
+    config.apps.iter().find(|app| number.app.as_deref() == Some(&*app.name))
+}
+
+fn json(cx: &Asked<'_>, running: &Running, number: &PhoneNumber) -> Value {
+    let sid = number.sid();
+    let app = app(&running.config, number);
     let (voice_url, method) = match app.map(|app| &app.document) {
         Some(AppDocument::Url { url, method }) => (Some(url.as_str()), *method),
         Some(AppDocument::File(_) | AppDocument::Sound(_) | AppDocument::Text(_)) | None => {
             (None, WebhookMethod::default())
         }
     };
-    let since = moment(cx.handle.shared.started_at);
+    let callback = app.and_then(|app| app.status_callback.as_ref());
+    let started = cx.handle.shared.started_at;
+    let changed = running.overrides.as_ref().and_then(|all| all.get(&sid)).map(|set| set.updated().max(started));
     let uri = cx.uri(&format!("IncomingPhoneNumbers/{sid}"));
     json!({
         "account_sid": cx.account,
@@ -75,8 +179,8 @@ fn json(cx: &Asked<'_>, config: &Config, number: &PhoneNumber) -> Value {
         "beta": false,
         "bundle_sid": null,
         "capabilities": { "voice": true, "sms": false, "mms": false, "fax": false },
-        "date_created": since,
-        "date_updated": since,
+        "date_created": moment(started),
+        "date_updated": moment(changed.unwrap_or(started)),
         "emergency_address_sid": null,
         "emergency_address_status": null,
         "emergency_status": null,
@@ -91,13 +195,13 @@ fn json(cx: &Asked<'_>, config: &Config, number: &PhoneNumber) -> Value {
         "sms_method": "POST",
         "sms_url": null,
         "status": "in-use",
-        "status_callback": app.and_then(|app| app.status_callback.as_ref()).map(|callback| &callback.url),
-        "status_callback_method": "POST",
+        "status_callback": callback.map(|callback| &callback.url),
+        "status_callback_method": callback.map_or(WebhookMethod::default(), |callback| callback.method).as_str(),
         "trunk_sid": null,
         "uri": format!("{uri}.json"),
         "voice_application_sid": null,
         "voice_caller_id_lookup": false,
-        "voice_fallback_method": "POST",
+        "voice_fallback_method": app.map_or(WebhookMethod::default(), |app| app.fallback_method).as_str(),
         "voice_fallback_url": app.and_then(|app| app.fallback_url.as_deref()),
         "voice_method": method.as_str(),
         "voice_receive_mode": "voice",

@@ -52,6 +52,12 @@ impl Parameters {
         found.filter(|value| !value.is_empty())
     }
 
+    /// Takes a parameter that is there, also one without a value.
+    pub(super) fn take_given(&mut self, name: &str) -> Option<String> {
+        let is_there = self.0.iter().any(|(key, _)| key == name);
+        is_there.then(|| self.take(name).unwrap_or_default())
+    }
+
     /// Takes a number.
     ///
     /// # Errors
@@ -94,6 +100,15 @@ impl Parameters {
             Some((key, _)) => Err(Error::later(key)),
             None => Ok(()),
         }
+    }
+
+    /// Takes such parameters without a value, which change nothing, and refuses those with one.
+    ///
+    /// # Errors
+    /// One of them has a value.
+    pub(super) fn refuse_filled(&mut self, names: &[&str]) -> Result<(), Error> {
+        self.0.retain(|(key, value)| !value.is_empty() || !names.contains(&key.as_str()));
+        self.refuse(names)
     }
 
     /// Refuses what was not taken.

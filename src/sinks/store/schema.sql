@@ -44,14 +44,3 @@ CREATE TABLE day_count (
 
 -- Files of earlier versions that have been taken over and are about to be removed.
 CREATE TABLE taken_over (path TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
-
--- The Twilio-compatible API.
-
--- Keys, with the SHA-256 of their secrets; times are milliseconds since 1970.
-CREATE TABLE api_key (
-    sid TEXT PRIMARY KEY,
-    name TEXT,
-    hash BLOB NOT NULL,
-    created INTEGER NOT NULL,
-    updated INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;

@@ -62,6 +62,9 @@ pub(super) fn status(answer: &Value, width: Option<usize>) -> String {
     let media = &answer["media"];
     out.push_str(&format!("MEDIA      {} of {} ports\n", media["ports_in_use"], media["ports"]));
     out.push_str(&format!("CALLS      {}\n", answer["calls"]));
+    for set in config["number_overrides"].as_array().into_iter().flatten() {
+        out.push_str(&wrapped(&format!("NUMBER     {}: {}", text(&set["number"]), text(&set["text"])), 11, width));
+    }
     out.push_str(&trunks(answer, width));
     registrations(answer).lines().for_each(|line| out.push_str(&wrapped(line, 4, width)));
     out.push_str(&agents(answer, width));

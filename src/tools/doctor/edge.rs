@@ -49,7 +49,10 @@ fn of_status(status: &Value) -> Vec<Finding> {
     let all = status["problem_details"].as_array().map(Vec::as_slice).unwrap_or_default();
     let headline = |problem: &&Value| problem["headline"].as_str().unwrap_or_default().to_owned();
     let shown = all.iter().filter(|problem| !OWN_LINES.iter().any(|line| headline(problem).starts_with(line)));
-    let findings: Vec<Finding> = shown.map(of_problem).collect();
+    let mut findings: Vec<Finding> = shown.map(of_problem).collect();
+    let set = status["config"]["number_overrides"].as_array().into_iter().flatten();
+    let set = set.filter_map(|one| Some(format!("number {}: {}", one["number"].as_str()?, one["text"].as_str()?)));
+    let set: Vec<Finding> = set.map(|text| Finding::ok(LINE, text)).collect();
     if findings.is_empty() {
         let calls = status["calls"].as_u64().and_then(|calls| usize::try_from(calls).ok()).unwrap_or_default();
         let text = format!(
@@ -59,8 +62,9 @@ fn of_status(status: &Value) -> Vec<Finding> {
             number(calls, "live call"),
             if all.is_empty() { "" } else { "; what is wrong has lines of its own below" }
         );
-        return vec![Finding::ok(LINE, text)];
+        findings.push(Finding::ok(LINE, text));
     }
+    findings.extend(set);
     findings
 }
 
