@@ -62,7 +62,6 @@ impl From<Refused> for ApiError {
             | Refused::NoAgent
             | Refused::HasAgent
             | Refused::InApplication
-            | Refused::NoApplication
             | Refused::NotHeld
             | Refused::Changing
             | Refused::Transferring

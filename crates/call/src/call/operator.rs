@@ -10,9 +10,12 @@ use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::KEYS_PER_REQUEST;
 use trunkgate_route::Target;
 use trunkgate_sdp::Direction;
+use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::controller::Controller;
+use crate::call::controller::{Controller, TargetResult};
+use crate::call::legs::leg_end::EndedBy;
 use crate::call::refused::Refused;
+use crate::call::search::answer::Failure;
 use crate::call::shared::Cx;
 use crate::call::transfer::refer::Refer;
 use crate::call::{Parts, State};
@@ -187,6 +190,26 @@ impl<'p> Operator<'p> {
             return Err(Refused::NoTelephoneEvent);
         }
         self.note(cx, party, leg, &format!("is sent {} DTMF digits, as requested", digits.len()));
+        Ok(())
+    }
+
+    /// Ends the call of one party.
+    pub(crate) fn end_party(&mut self, cx: &mut Cx<'_>, sid: &str) -> Result<(), Refused> {
+        let found = cx.call.legs.with_ids().find(|(_, leg)| leg.sid == sid && leg.agent.is_none());
+        let leg = found.map(|(at, _)| at).filter(|at| *at != LegId::CALLER).ok_or(Refused::UnknownCall)?;
+        let name = cx.call.legs.name_of(leg);
+        if cx.call.legs.callee == Some(leg) && cx.call.state == State::Answered {
+            cx.edge.decide(cx.now, cx.call.key, format!("{name} is hung up on, as requested"));
+            cx.call.legs[leg].end_with(ReasonSlug::Operator, EndedBy::Edge);
+            self.parts.bridge.media.hang_up_leg(cx, leg, ReasonSlug::Operator);
+            self.parts.side_left(cx, ReasonSlug::Operator);
+            return Ok(());
+        }
+        let branch = self.parts.search.calling_on(cx.call, leg).ok_or(Refused::CallEnded)?;
+        cx.edge.decide(cx.now, cx.call.key, format!("{name} is canceled, as requested"));
+        cx.withdraw(leg);
+        let failure = Failure::with_code(487, ReasonSlug::Operator);
+        self.parts.fail_target(cx, branch, TargetResult::Failed(failure));
         Ok(())
     }
 

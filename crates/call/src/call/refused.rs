@@ -30,8 +30,6 @@ pub enum Refused {
     HasAgent,
     /// An application decides what the call does.
     InApplication,
-    /// No application has the call, and this is done for no other.
-    NoApplication,
     /// What is to be run is no document.
     BadDocument,
     /// Nobody was put on hold by a request.
@@ -77,7 +75,6 @@ impl Refused {
             Refused::NoAgent => "no_agent",
             Refused::HasAgent => "has_agent",
             Refused::InApplication => "in_application",
-            Refused::NoApplication => "no_application",
             Refused::BadDocument => "bad_document",
             Refused::NotHeld => "not_held",
             Refused::Changing => "changing",
@@ -117,7 +114,6 @@ impl fmt::Display for Refused {
             Refused::NoAgent => "the call is not connected to an agent; the request is only for such calls",
             Refused::HasAgent => "the call is connected to an agent; the request is only for calls between two parties",
             Refused::InApplication => "an application decides what the call does",
-            Refused::NoApplication => "no application has the call; the request is only for such calls",
             Refused::BadDocument => "the document cannot be run",
             Refused::NotHeld => "no party was put on hold by a request",
             Refused::Changing => "the session of the call is being changed; try again",

@@ -12,7 +12,7 @@ use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::{Branch, CallKey, LegId};
 use trunkgate_resources::limits::NUMBER_CHARS;
-use trunkgate_route::{App, Target, TargetSpec};
+use trunkgate_route::{App, Numbers, Target, TargetSpec};
 use trunkgate_story::change::Happening;
 use trunkgate_story::few::Few;
 use trunkgate_story::numbers::{Caller, plain};
@@ -30,6 +30,7 @@ use crate::call::search::answer::FinalAnswer;
 use crate::call::setup::MAX_FORWARDS;
 use crate::call::shared::{Cx, Facts, Shared, Times};
 use crate::call::story::verdict::Story;
+use crate::call::transfer::wish;
 use crate::call::{Call, Parts, State};
 
 /// Name of a requested call's route in views, records and metrics.
@@ -96,7 +97,21 @@ pub(crate) struct RequestedSnapshot {
     talked_ms: u64,
 }
 
+/// Reads a target of a requested call: `app:NAME`, or one that a transfer may name; `None` for anything else. Whether it exists, the table
+/// knows.
+pub fn named_target(text: &str, numbers: &Numbers) -> Option<TargetSpec> {
+    match text.split_once(':') {
+        Some(("app", name)) => Some(TargetSpec::App(name.to_owned())),
+        _ => wish::target(text, numbers),
+    }
+}
+
 impl Requested {
+    /// Puts a target in place of those of the party.
+    pub(crate) fn put_onward(&mut self, target: Target) {
+        self.onward = vec![target];
+    }
+
     /// Writes it down.
     pub(crate) fn snapshot(&self, now: Instant) -> RequestedSnapshot {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);

@@ -248,8 +248,7 @@ impl Shared {
             },
             State::Answered if self.is_held() => "held",
             State::Answered | State::Leaving => "answered",
-            State::Rerouting if self.legs.answered_by.is_none() => "answered",
-            State::Rerouting if self.is_programmed && self.is_requested_party(self.legs.near) => "answered",
+            State::Rerouting if self.is_programmed || self.legs.answered_by.is_none() => "answered",
             State::Rerouting => "transferring",
             State::Ended => "ended",
         }

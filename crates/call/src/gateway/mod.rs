@@ -21,14 +21,13 @@ use trunkgate_resources::key::CallKey;
 use trunkgate_resources::limits::{SILENT_TOLD, TRACE_TEXT_CHARS};
 use trunkgate_resources::metrics::Metrics;
 use trunkgate_resources::recent::EndedCalls;
-use trunkgate_route::{Table, Target};
+use trunkgate_route::{App, Table, Target};
 use trunkgate_sip::{Flow, Message, Party};
 use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::series::Kept;
 use trunkgate_story::trace::{TraceItem, TraceView};
 use trunkgate_story::view::{AgentView, BanView, CallView, ForkView, QualityView, SilentView, StatusView, UnknownView};
-use trunkgate_twiml::Source;
 
 use crate::call::legs::leg::LegState;
 use crate::call::media::local::ForkRequest;
@@ -553,13 +552,21 @@ impl Gateway {
         Ok(sid)
     }
 
-    /// Gives the application that has a call another document, whatever it does now: parties that it has called leave.
+    /// Has a call go on with the document of an application, whatever it does now: parties that it has called leave. An application that has
+    /// the call already keeps it.
     ///
     /// # Errors
     /// Why it goes on as it was.
-    pub fn redirect(&mut self, now: Instant, sid: &str, source: Source) -> Result<(), Refused> {
-        let is_ripe = |call: &Shared| call.is_programmed;
-        self.ask_where(now, sid, is_ripe, |parts, cx| Runner::of(parts).redirect(cx, source))
+    pub fn redirect(&mut self, now: Instant, sid: &str, app: Arc<App>) -> Result<(), Refused> {
+        self.ask_where(now, sid, |_| true, |parts, cx| Runner::of(parts).take_over(cx, app))
+    }
+
+    /// Ends the call of one party, called or connected; its call goes on where its application or route has more for the caller.
+    ///
+    /// # Errors
+    /// The party has no call of its own that goes on.
+    pub fn end_party(&mut self, now: Instant, sid: &str, leg: &str) -> Result<(), Refused> {
+        self.ask_where(now, sid, |_| true, |parts, cx| Operator::of(parts).end_party(cx, leg))
     }
 
     /// Puts parties of a call on hold.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
-use trunkgate_call::twiml::{Location, Method, Secret, Source};
+use trunkgate_call::twiml::Secret;
 use trunkgate_call::{CallParty, CallRequest, ForkRequest, Listener, Onward, Refused};
 use trunkgate_media::agent::TrackSet;
 use trunkgate_route::{App, AppDocument, StatusCallback, TargetSpec, WebhookMethod};
@@ -33,6 +33,8 @@ pub(crate) enum Asked {
     Redirect,
     /// Keys are to be pressed.
     Press,
+    /// The call of one of its parties is to end.
+    EndParty,
 }
 
 /// What a requested call connects its party with.
@@ -59,6 +61,10 @@ pub(crate) fn plan_requests(world: &mut World, within: Duration) {
     }
 }
 
+fn trunk(name: &str) -> TargetSpec {
+    TargetSpec::Trunk { name: name.to_owned(), number: None, weight: None }
+}
+
 /// A document for the call of a number, at which another party may be as well: who is heard in a call was called by its number.
 fn document(number: &str) -> String {
     format!("<Response><Say>hello</Say><Gather timeout='3'/><Dial>{number}</Dial></Response>")
@@ -66,7 +72,6 @@ fn document(number: &str) -> String {
 
 /// Requests a call.
 pub(crate) fn originate(world: &mut World, call: u32, wanted: Wanted, digits: bool) {
-    let trunk = |name: &str| TargetSpec::Trunk { name: name.to_owned(), number: None, weight: None };
     let callback = StatusCallback {
         url: REPORTS.to_owned(),
         method: WebhookMethod::Post,
@@ -112,6 +117,7 @@ pub(crate) fn plan(world: &mut World, within: Duration) {
             6 => Asked::Redirect,
             7 => Asked::Transfer("trunk:a"),
             8 => Asked::Transfer("agent:night"),
+            _ if world.rng.random_bool(0.3) => Asked::EndParty,
             _ => Asked::Press,
         };
         let at = world.start + within.mul_f64(f64::from(world.rng.random_range(0..1000u32)) / 1000.0);
@@ -132,7 +138,7 @@ pub(crate) fn ask(world: &mut World, asked: Asked) {
     let Some(call) = calls.get(at) else { return };
     // Between two phones digits stand in the audio, which their judges follow frame by frame.
     let may_press = call.legs.iter().filter(|leg| leg.kind == "sip" && leg.state == "answered").count() < 2;
-    let (call, number) = (call.sid.clone(), call.to.clone());
+    let (call, number, legs) = (call.sid.clone(), call.to.clone(), call.legs.clone());
     let named = world.rng.random_bool(0.5);
     let gateway = &mut world.edge.gateway;
     let done = match asked {
@@ -154,13 +160,19 @@ pub(crate) fn ask(world: &mut World, asked: Asked) {
         Asked::Transfer(target) if named => gateway.consult(now, &call, target),
         Asked::Transfer(target) => gateway.transfer(now, &call, CallParty::Caller, target),
         Asked::Redirect => {
-            let source = match named {
-                true => Source::Text(document(&number)),
-                false => Source::Fetch { location: Location::Url(PLACE.to_owned()), method: Method::Post },
+            let document = match named {
+                true => AppDocument::Text(document(&number).into()),
+                false => AppDocument::Url { url: PLACE.to_owned(), method: WebhookMethod::Post },
             };
-            let done = gateway.redirect(now, &call, source);
+            let connect = vec![trunk("a"), trunk("b")];
+            let app = App { connect, is_made: true, ..App::new("api", document) };
+            let done = gateway.redirect(now, &call, Arc::new(app));
             world.summary.redirects += u64::from(done.is_ok());
             done
+        }
+        Asked::EndParty => {
+            let party = legs.get(world.rng.random_range(0..legs.len())).map_or("", |leg| leg.sid.as_str());
+            gateway.end_party(now, &call, party)
         }
         Asked::Press if !may_press => return,
         Asked::Press => gateway.press(now, &call, CallParty::Caller, "12#"),

@@ -248,7 +248,7 @@ impl Dialler<'_> {
     }
 
     /// Has the caller talk to the edge again, after a party has left it. Returns whether that is possible.
-    fn take_caller_back(&mut self, cx: &mut Cx<'_>, leg: LegId) -> bool {
+    pub(crate) fn take_caller_back(&mut self, cx: &mut Cx<'_>, leg: LegId) -> bool {
         cx.disarm(Timer::HoldCheck);
         if cx.call.legs[leg].agent.is_some() {
             self.parts.bridge.media.close_agent(cx, leg);

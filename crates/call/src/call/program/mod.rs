@@ -20,6 +20,7 @@ pub(crate) mod run;
 pub(crate) mod snapshot;
 pub(crate) mod steps;
 pub(crate) mod streams;
+pub(crate) mod takeover;
 pub(crate) mod whisper;
 
 use std::collections::VecDeque;

@@ -48,24 +48,16 @@ impl Runner<'_> {
         }
     }
 
-    /// Has the program go on with another document, whatever it does now.
+    /// Has the program go on with another document, whatever it does now. A text was found to be a document before.
     ///
     /// # Errors
-    /// No application has the call, or the text is no document: nothing changes then.
+    /// The call has ended: nothing changes then.
     pub(crate) fn redirect(&mut self, cx: &mut Cx<'_>, source: Source) -> Result<(), Refused> {
         match cx.call.state {
             State::Leaving | State::Ended => return Err(Refused::CallEnded),
             State::Searching | State::Answered | State::Rerouting => {}
         }
-        let Some(run) = self.parts.program.as_ref().filter(|run| !run.is_announcement()) else {
-            return Err(Refused::NoApplication);
-        };
-        // A text that is no document must change nothing, also where a called party hears its own.
-        if let Source::Text(text) = &source
-            && trunkgate_twiml::parse(text).is_err()
-        {
-            return Err(Refused::BadDocument);
-        }
+        let Some(run) = &self.parts.program else { return Err(Refused::CallEnded) };
         if run.is_whispering() {
             // The party that hears its document is part of the Dial that ends.
             Dialler::of(self.parts).drop_whisper(cx);
@@ -74,7 +66,7 @@ impl Runner<'_> {
         if !waits_for_caller {
             self.drop_question(cx);
         }
-        let Some(run) = &mut self.parts.program else { return Err(Refused::NoApplication) };
+        let Some(run) = &mut self.parts.program else { return Err(Refused::CallEnded) };
         let time = run.time(cx.now);
         run.under_way = None;
         match run.program.redirect(time, source) {

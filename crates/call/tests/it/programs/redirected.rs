@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use trunkgate_call::Refused;
-use trunkgate_twiml::{Location, Method, Source};
 
 use super::*;
 use crate::bench::agents::{Told, hang_up};
@@ -11,14 +10,19 @@ use crate::bench::{Bench, CARRIER, PBX, answer};
 
 const OTHER: &str = "https://other.example/b";
 
-fn text(body: &str) -> Source {
-    Source::Text(format!("<Response>{body}</Response>"))
+fn text(body: &str) -> AppDocument {
+    AppDocument::Text(format!("<Response>{body}</Response>").into())
+}
+
+/// An application that a request makes.
+fn made(document: AppDocument) -> Arc<App> {
+    Arc::new(App { connect: vec![to_trunk("pbx")], is_made: true, ..App::new("api", document) })
 }
 
 impl Menu {
-    fn redirect(&mut self, source: Source) -> Result<(), Refused> {
+    fn redirect(&mut self, document: AppDocument) -> Result<(), Refused> {
         let sid = self.bench.gateway.calls(self.bench.now)[0].sid.clone();
-        let done = self.bench.gateway.redirect(self.bench.now, &sid, source);
+        let done = self.bench.gateway.redirect(self.bench.now, &sid, made(document));
         self.bench.drain();
         done
     }
@@ -28,8 +32,7 @@ impl Menu {
 fn a_caller_who_hears_a_prompt_hears_the_other_document() {
     let mut menu = Menu::answered("<Say>old</Say>");
     menu.spoken(30);
-    let location = Location::url(OTHER).unwrap();
-    menu.redirect(Source::Fetch { location, method: Method::Get }).unwrap();
+    menu.redirect(AppDocument::Url { url: OTHER.to_owned(), method: WebhookMethod::Get }).unwrap();
     assert!(menu.bench.told().contains(&Told::Silence(PLAYER)), "the prompt is over");
     let request = menu.requested();
     assert_eq!((request.purpose, parameter(&request, "CallStatus")), ("redirect", Some("in-progress")));
@@ -106,17 +109,119 @@ fn a_caller_who_is_not_answered_yet_can_be_redirected() {
 }
 
 #[test]
-fn what_is_no_document_or_no_application_changes_nothing() {
+fn what_is_no_document_changes_nothing() {
     let mut menu = Menu::answered("<Say>old</Say>");
     menu.spoken(30);
-    assert_eq!(menu.redirect(Source::Text("<Response><Say></Response>".to_owned())), Err(Refused::BadDocument));
+    assert_eq!(menu.redirect(AppDocument::Text("<Response><Say></Response>".into())), Err(Refused::BadDocument));
     menu.bench.nothing();
     hang_up(&mut menu.bench, &mut menu.caller);
     assert_eq!(menu.redirect(text("<Hangup/>")), Err(Refused::CallEnded));
     menu.ends("caller_hung_up");
+}
+
+/// A call to the PBX, with its caller as of a menu.
+fn plain(bench: Bench, caller: Dialing) -> Menu {
+    Menu { bench, caller }
+}
+
+#[test]
+fn a_call_between_two_parties_is_given_to_an_application() {
     let mut bench = Bench::new();
-    bench.answered();
-    let sid = bench.gateway.calls(bench.now)[0].sid.clone();
-    let done = bench.gateway.redirect(bench.now, &sid, text("<Hangup/>"));
-    assert_eq!(done, Err(Refused::NoApplication));
+    let (caller, party) = bench.answered();
+    let mut menu = plain(bench, caller);
+    let bad = menu.redirect(AppDocument::Text("<Response><Say></Response>".into()));
+    assert_eq!(bad, Err(Refused::BadDocument));
+    menu.bench.nothing();
+    menu.redirect(text("<Say>new</Say>")).unwrap();
+    let bye = menu.bench.expect(PBX, "BYE");
+    menu.bench.receive(PBX, party.respond(&bye, 200, ""));
+    assert_eq!(menu.bench.state(), "answered");
+    assert_eq!(menu.spoken(3), "new");
+    hang_up(&mut menu.bench, &mut menu.caller);
+    menu.ends("caller_hung_up");
+}
+
+#[test]
+fn a_call_that_rings_at_a_target_is_given_to_an_application() {
+    let mut bench = Bench::new();
+    let caller = bench.invite(CARRIER, "+14155550100", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let mut menu = plain(bench, caller);
+    let party = menu.party();
+    menu.bench.receive(PBX, party.answer(180, ""));
+    menu.bench.expect(CARRIER, "SIP/2.0 180");
+    menu.redirect(text("<Say>new</Say>")).unwrap();
+    let cancel = menu.bench.expect(PBX, "CANCEL");
+    menu.bench.receive(PBX, party.respond(&cancel, 200, ""));
+    menu.bench.receive(PBX, party.answer(487, ""));
+    menu.bench.expect(PBX, "ACK");
+    menu.is_answered();
+    assert_eq!(menu.spoken(3), "new");
+    hang_up(&mut menu.bench, &mut menu.caller);
+    menu.ends("caller_hung_up");
+}
+
+#[test]
+fn the_caller_of_an_agent_is_given_to_an_application() {
+    let mut bench = Bench::with_agents(vec![crate::bench::agents::to_agent("desk")]);
+    let (caller, ..) = bench.talking();
+    let mut menu = plain(bench, caller);
+    menu.redirect(text("<Say>new</Say>")).unwrap();
+    assert_eq!(menu.spoken(3), "new");
+    hang_up(&mut menu.bench, &mut menu.caller);
+    menu.ends("caller_hung_up");
+}
+
+/// SID of the party that was called last.
+fn sid_of_party(menu: &Menu) -> (String, String) {
+    let call = menu.bench.gateway.calls(menu.bench.now)[0].clone();
+    (call.sid, call.legs.last().unwrap().sid.clone())
+}
+
+#[test]
+fn the_call_of_a_connected_party_ends_by_itself() {
+    let mut menu = Menu::answered("<Dial>+14155550111</Dial><Say>next</Say>");
+    let party = menu.joined();
+    let (sid, leg) = sid_of_party(&menu);
+    menu.bench.gateway.end_party(menu.bench.now, &sid, &leg).unwrap();
+    menu.bench.drain();
+    let bye = menu.bench.expect(PBX, "BYE");
+    menu.bench.receive(PBX, party.respond(&bye, 200, ""));
+    assert_eq!(menu.spoken(3), "next", "the caller goes on");
+    let again = menu.bench.gateway.end_party(menu.bench.now, &sid, &leg);
+    assert_eq!(again, Err(Refused::CallEnded));
+    hang_up(&mut menu.bench, &mut menu.caller);
+    menu.ends("caller_hung_up");
+}
+
+#[test]
+fn the_call_of_a_party_that_rings_is_canceled_by_itself() {
+    let mut menu = Menu::answered("<Dial action='/after'>+14155550111</Dial>");
+    let party = menu.party();
+    menu.bench.receive(PBX, party.answer(180, ""));
+    let (sid, leg) = sid_of_party(&menu);
+    menu.bench.gateway.end_party(menu.bench.now, &sid, &leg).unwrap();
+    menu.bench.drain();
+    let cancel = menu.bench.expect(PBX, "CANCEL");
+    menu.bench.receive(PBX, party.respond(&cancel, 200, ""));
+    menu.bench.receive(PBX, party.answer(487, ""));
+    menu.bench.expect(PBX, "ACK");
+    assert_eq!(parameter(&menu.requested(), "DialCallStatus"), Some("no-answer"));
+    hang_up(&mut menu.bench, &mut menu.caller);
+    menu.bench.finish();
+}
+
+#[test]
+fn a_party_of_a_plain_call_ends_the_call() {
+    let mut bench = Bench::new();
+    let (caller, party) = bench.answered();
+    let mut menu = plain(bench, caller);
+    let (sid, leg) = sid_of_party(&menu);
+    menu.bench.gateway.end_party(menu.bench.now, &sid, &leg).unwrap();
+    menu.bench.drain();
+    let bye = menu.bench.expect(PBX, "BYE");
+    menu.bench.receive(PBX, party.respond(&bye, 200, ""));
+    let bye = menu.bench.expect(CARRIER, "BYE");
+    menu.bench.receive(CARRIER, menu.caller.respond(&bye, 200, ""));
+    menu.ends("operator");
 }
