@@ -204,11 +204,6 @@ pub(super) async fn not_in_this_version(State(handle): State<Handle>, Sid(sid): 
     Err(later("not in this version; forks, transfer, dtmf, hold, resume and play are"))
 }
 
-/// Calls cannot be placed over HTTP in this version.
-pub(super) async fn no_calls_by_http() -> ApiError {
-    later("calls over HTTP: not in this version; `trunkgate call` places one")
-}
-
 fn later(message: &str) -> ApiError {
     ApiError::new(StatusCode::NOT_IMPLEMENTED, "not_in_this_version", message)
 }

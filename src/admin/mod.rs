@@ -27,6 +27,7 @@ mod gate;
 mod health;
 mod listener;
 mod metrics;
+mod originate;
 mod overview;
 mod parties;
 mod places;
@@ -102,7 +103,7 @@ fn router(handle: Handle) -> Router {
         .route("/v1/status", get(status::status))
         .route("/v1/trunks", get(parties::trunks))
         .route("/v1/agents", get(agents::list))
-        .route("/v1/calls", get(calls::list).post(control::no_calls_by_http))
+        .route("/v1/calls", get(calls::list).post(originate::begin))
         .route("/v1/calls/{sid}", get(calls::show).delete(calls::hang_up))
         .route("/v1/calls/{sid}/trace", get(traces::json))
         .route("/v1/calls/{sid}/trace.txt", get(traces::text))

@@ -267,6 +267,7 @@ mod tests {
 
     fn capture(entries: Vec<TraceEntry>) -> Capture {
         let call = CallView {
+            requested: false,
             app: None,
             sid: "CA0".into(),
             state: "ended",

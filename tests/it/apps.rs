@@ -17,9 +17,9 @@ use trunkgate_media::agent::{sign, sign_form};
 use trunkgate_media::codec::g711::decode_ulaw;
 use trunkgate_media::rtp::Rtp;
 
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 /// The account that applications and programs know.
-const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
+pub(crate) const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 /// Number that documents dial.
 const DESK: &str = "+14155550199";
 /// Level of the recorded prompt.
@@ -37,7 +37,7 @@ fn wav(milliseconds: usize) -> Vec<u8> {
 }
 
 /// A web application: documents by their path; `/menu.wav` is a prompt of 200 ms, and what has no document fails with 500.
-fn application(documents: &'static [(&'static str, &'static str)]) -> Endpoint {
+pub(crate) fn application(documents: &'static [(&'static str, &'static str)]) -> Endpoint {
     Endpoint::reading(TcpListener::bind("127.0.0.1:0").unwrap(), move |_, post, stream| {
         let found = documents.iter().find(|(known, _)| *known == path(post));
         let (status, kind, body) = match found {
@@ -51,29 +51,29 @@ fn application(documents: &'static [(&'static str, &'static str)]) -> Endpoint {
 }
 
 /// Path of a request, with its query.
-fn path(post: &Post) -> &str {
+pub(crate) fn path(post: &Post) -> &str {
     post.line.split(' ').nth(1).unwrap()
 }
 
 /// Parameters of a posted form, in order.
-fn form(post: &Post) -> Vec<(String, String)> {
+pub(crate) fn form(post: &Post) -> Vec<(String, String)> {
     form_urlencoded::parse(post.body.as_bytes()).into_owned().collect()
 }
 
-fn parameter(post: &Post, name: &str) -> String {
+pub(crate) fn parameter(post: &Post, name: &str) -> String {
     form(post).into_iter().find(|(known, _)| known == name).unwrap_or_else(|| panic!("no {name} in {post:?}")).1
 }
 
 /// An edge between a carrier and a PBX, and a call of the carrier's.
-struct Rig {
-    edge: Process,
-    caller: Phone,
-    pbx: Phone,
+pub(crate) struct Rig {
+    pub(crate) edge: Process,
+    pub(crate) caller: Phone,
+    pub(crate) pbx: Phone,
 }
 
 impl Rig {
     /// With these tables and targets of the one route; `files` are in the folder of the configuration.
-    fn new(tables: &str, connect: &str, files: &[(&str, &[u8])]) -> Rig {
+    pub(crate) fn new(tables: &str, connect: &str, files: &[(&str, &[u8])]) -> Rig {
         let (caller, pbx) = (Phone::new("127.0.0.2"), Phone::new("127.0.0.3"));
         let trunks = caller.trunk("carrier") + &pbx.trunk("pbx");
         let route = format!("[[route]]\nfrom = [\"carrier\"]\nconnect = [{connect}]\n");
@@ -127,7 +127,7 @@ impl Rig {
     }
 
     /// The PBX answers the call that comes to it.
-    fn pbx_answers(&self) -> (String, std::net::SocketAddr) {
+    pub(crate) fn pbx_answers(&self) -> (String, std::net::SocketAddr) {
         let (invite, from) = self.pbx.sip.receive("INVITE ");
         let answer = self.pbx.description(1, "");
         self.pbx.sip.send(from, &self.pbx.sip.answer_with(&invite, "200 OK", &answer));
@@ -135,7 +135,7 @@ impl Rig {
         (invite, from)
     }
 
-    fn pbx_hangs_up(&self, (invite, from): &(String, std::net::SocketAddr)) {
+    pub(crate) fn pbx_hangs_up(&self, (invite, from): &(String, std::net::SocketAddr)) {
         let me = self.pbx.sip.address;
         let contact = field(invite, "Contact").trim_matches(['<', '>']).to_owned();
         let (us, them, id) = (field(invite, "To"), field(invite, "From"), field(invite, "Call-ID"));
@@ -176,7 +176,7 @@ impl Rig {
         verdict
     }
 
-    fn trace(&self) -> String {
+    pub(crate) fn trace(&self) -> String {
         self.edge.get(&format!("/v1/calls/{}/trace.txt", self.edge.sid())).1
     }
 }

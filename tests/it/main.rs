@@ -63,6 +63,7 @@ mod refused_calls;
 mod register;
 mod reliable;
 mod reload;
+mod requested;
 mod rfc4475;
 mod ring_all;
 mod routes_file;

@@ -18,7 +18,8 @@ pub mod limits;
 pub use document::{
     Callback, CallbackEvents, Connect, Dial, Document, Gather, Header, Kind, Loop, MessagingDocument, Method, Pause,
     Play, PlaySource, Prompt, PromptKind, Redirect, Refer, Reference, ReferenceKind, Refused, Reject, Reply, ReplyKind,
-    Say, SipParty, SipUri, Stream, Target, Tracks, Verb, Warnings, parse, parse_body, parse_messaging, references,
+    Say, SipParty, SipUri, Stream, Target, Tracks, Verb, Warnings, is_digits, parse, parse_body, parse_messaging,
+    references,
 };
 pub use location::Location;
 pub use problem::{Error, Position, Warning, code};

@@ -7,13 +7,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use trunkgate_call::CallView;
 use trunkgate_call::view::{LegView, status_of_unanswered};
-use trunkgate_twiml::{Location, Method, Source};
 
-use super::Asked;
 use super::error::{Error, shown};
 use super::page::Page;
 use super::parameters::{Parameters, Span};
 use super::text::{date, formatted, subresources};
+use super::{Asked, create};
 
 /// Status words.
 const STATUSES: [&str; 8] =
@@ -96,16 +95,16 @@ pub(super) async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<V
 /// `GET …/Calls/{sid}.json`
 pub(super) async fn fetch(cx: &Asked<'_>, sid: &str, parameters: Parameters) -> Result<Value, Error> {
     parameters.finish()?;
-    Ok(find(cx, sid).await?.json(cx))
+    show(cx, sid).await
 }
 
 /// `POST …/Calls/{sid}.json`: ends the call, or gives its application another document.
 pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters) -> Result<Value, Error> {
     parameters.refuse(&LATER)?;
-    let (status, source) = (parameters.take("Status"), take_source(&mut parameters)?);
+    let (status, document) = (parameters.take("Status"), create::take_document(&mut parameters)?);
     parameters.finish()?;
     let found = find(cx, sid).await?;
-    let ends = match (status.as_deref(), &source) {
+    let ends = match (status.as_deref(), &document) {
         (None, None) => return Ok(found.json(cx)),
         (None, Some(_)) => false,
         (Some(_), Some(_)) => return Err(Error::bad_request("Status: not together with Url or Twiml")),
@@ -119,40 +118,27 @@ pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters
     if found.call.state == "ended" || found.leg_view().is_some_and(|leg| leg.state == "ended") {
         return Err(Error::call_ended());
     }
-    if found.leg.is_some() {
-        return Err(Error::later("Update of a call that another one has made"));
+    match (document, found.leg_view()) {
+        (Some(_), Some(_)) => return Err(Error::later("Url and Twiml for a call that another one has made")),
+        (Some(document), None) => {
+            let (call, app) = (sid.to_owned(), Arc::new(create::made(cx, document, found.call.app.as_deref())?));
+            let done = cx.handle.act(move |gateway, now| gateway.redirect(now, &call, app)).await?;
+            done.map_err(Error::of_redirect)?;
+        }
+        (None, Some(leg)) if ends => {
+            let (call, leg) = (found.call.sid.clone(), leg.sid.clone());
+            let done = cx.handle.act(move |gateway, now| gateway.end_party(now, &call, &leg)).await?;
+            done.map_err(Error::of_redirect)?;
+        }
+        (None, None) if ends => cx.handle.hangup(sid).await?,
+        (None, _) => {}
     }
-    if ends {
-        cx.handle.hangup(sid).await?;
-    }
-    if let Some(source) = source {
-        let of_call = sid.to_owned();
-        let done = cx.handle.act(move |gateway, now| gateway.redirect(now, &of_call, source)).await?;
-        done.map_err(Error::of_redirect)?;
-    }
-    Ok(find(cx, sid).await?.json(cx))
+    show(cx, sid).await
 }
 
-/// Takes the document that a call is to go on with.
-fn take_source(parameters: &mut Parameters) -> Result<Option<Source>, Error> {
-    let (url, twiml, method) = (parameters.take("Url"), parameters.take("Twiml"), parameters.take("Method"));
-    let method = match method.as_deref() {
-        None | Some("POST") => Method::Post,
-        Some("GET") => Method::Get,
-        Some(other) => return Err(Error::bad_request(format!("Method: \"{}\"; known: GET, POST", shown(other)))),
-    };
-    match (url, twiml) {
-        (Some(_), Some(_)) => Err(Error::bad_request("Url: not together with Twiml")),
-        (None, None) => Ok(None),
-        (None, Some(text)) => match trunkgate_twiml::parse(&text) {
-            Ok(_) => Ok(Some(Source::Text(text))),
-            Err(error) => Err(Error::document(&error)),
-        },
-        (Some(url), None) => {
-            let location = Location::url(&url).map_err(|what| Error::bad_url("Url", &what))?;
-            Ok(Some(Source::Fetch { location, method }))
-        }
-    }
+/// Returns a call as the API shows it.
+pub(super) async fn show(cx: &Asked<'_>, sid: &str) -> Result<Value, Error> {
+    Ok(find(cx, sid).await?.json(cx))
 }
 
 /// Finds a call; a party's by a look at all of them.
@@ -197,7 +183,9 @@ impl Resource {
     /// The calls of a call: the caller's, and those of parties with a telephone.
     fn all(call: &Arc<CallView>) -> impl Iterator<Item = Resource> {
         let legs = call.legs.iter().enumerate().skip(1);
-        let parties = legs.filter(|(_, leg)| leg.kind == "sip" && leg.direction == "outbound").map(|(at, _)| Some(at));
+        let parties = legs
+            .filter(|(_, leg)| leg.kind == "sip" && leg.direction == "outbound" && !leg.to_requested)
+            .map(|(at, _)| Some(at));
         std::iter::once(None).chain(parties).map(|leg| Resource { call: Arc::clone(call), leg })
     }
 
@@ -242,6 +230,12 @@ impl Resource {
         let duration = duration.or_else(|| (own && call.state == "ended").then(|| "0".to_owned()));
         let started = date(&call.started_at);
         let ended = call.ended_at.as_deref().and_then(date);
+        let direction = match (own, call.requested) {
+            (false, _) => "outbound-dial",
+            (true, true) => "outbound-api",
+            (true, false) => "inbound",
+        };
+        let own_number = if call.requested { &call.from } else { &call.to };
         json!({
             "account_sid": cx.account,
             "annotation": null,
@@ -250,7 +244,7 @@ impl Resource {
             "caller_name": null,
             "date_created": started,
             "date_updated": ended.as_ref().or(started.as_ref()),
-            "direction": if own { "inbound" } else { "outbound-dial" },
+            "direction": direction,
             "duration": duration,
             "end_time": ended.as_ref().filter(|_| own),
             "forwarded_from": null,
@@ -258,7 +252,7 @@ impl Resource {
             "from_formatted": formatted(&call.from),
             "group_sid": null,
             "parent_call_sid": self.leg.map(|_| &call.sid),
-            "phone_number_sid": cx.number_sid(&call.to).filter(|_| own),
+            "phone_number_sid": cx.number_sid(own_number).filter(|_| own),
             "price": null,
             "price_unit": null,
             "queue_time": null,
@@ -279,6 +273,7 @@ fn status_of_caller(call: &CallView) -> &'static str {
         ("ended", Some(_)) => "completed",
         ("ended", None) => status_of_unanswered(call.outcome, call.sip_code),
         (_, Some(_)) => "in-progress",
+        ("trying", None) if call.requested => "queued",
         (_, None) => "ringing",
     }
 }

@@ -4,8 +4,8 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
-use trunkgate_call::Refused;
 use trunkgate_call::numbers::plain;
+use trunkgate_call::{NotBegun, ReasonSlug, Refused};
 
 use crate::runtime::handle::Gone;
 
@@ -83,6 +83,49 @@ impl Error {
     /// A URL cannot be used (21205).
     pub(super) fn bad_url(name: &str, what: &str) -> Error {
         Error::new(StatusCode::BAD_REQUEST, 21_205, format!("{name}: {}", shown(what)))
+    }
+
+    /// A call without a document (21205).
+    pub(super) fn no_url() -> Error {
+        Error::bad_url("Url", "Url or Twiml is required")
+    }
+
+    /// A call without a called party (21201).
+    pub(super) fn no_to() -> Error {
+        Error::new(StatusCode::BAD_REQUEST, 21_201, "To: a number or SIP address is required")
+    }
+
+    /// A call without a calling number (21213).
+    pub(super) fn no_from() -> Error {
+        Error::new(StatusCode::BAD_REQUEST, 21_213, "From: a number is required")
+    }
+
+    /// The called party cannot be called (21211).
+    pub(super) fn bad_to(to: &str, what: &str) -> Error {
+        Error::new(StatusCode::BAD_REQUEST, 21_211, format!("To: \"{}\" is {what}", shown(to)))
+    }
+
+    /// The calling number is none of the edge's (21210).
+    pub(super) fn foreign_from(from: &str) -> Error {
+        let message = format!("From: \"{}\" is not a number of the edge: add it as [[number]]", shown(from));
+        Error::new(StatusCode::BAD_REQUEST, 21_210, message)
+    }
+
+    /// No trunk is configured for calls of the API (21215).
+    pub(super) fn nowhere() -> Error {
+        let message = "Calls have no way out: `connect` of [api] lists no trunk";
+        Error::new(StatusCode::BAD_REQUEST, 21_215, message)
+    }
+
+    /// A call does not begin.
+    pub(super) fn of_begin(why: NotBegun) -> Error {
+        match why {
+            NotBegun::NoTarget => Error::nowhere(),
+            NotBegun::Refused(reason @ ReasonSlug::Draining) => {
+                Error::of(StatusCode::SERVICE_UNAVAILABLE, reason.sentence())
+            }
+            NotBegun::Refused(reason) => Error::too_many(format!("The call does not begin: {}", reason.sentence())),
+        }
     }
 
     /// A URL cannot be set of a number (21402).

@@ -24,6 +24,7 @@ pub(super) use self::access::Access;
 mod access;
 mod account;
 mod calls;
+mod create;
 mod error;
 mod keys;
 mod numbers;
@@ -199,7 +200,9 @@ async fn answer(cx: &Asked<'_>, method: &Method, parameters: Parameters) -> Resu
             }
         }
         [Some("Accounts"), Some(_), Some("Calls"), None, ..] if reads => calls::list(cx, parameters).await,
-        [Some("Accounts"), Some(_), Some("Calls"), None, ..] if posts => Err(Error::later("Calls (create)")),
+        [Some("Accounts"), Some(_), Some("Calls"), None, ..] if posts => {
+            return create::create(cx, parameters).await.map(Answer::Created);
+        }
         [Some("Accounts"), Some(_), Some("Calls"), Some(sid), None, _] if reads => {
             calls::fetch(cx, sid, parameters).await
         }

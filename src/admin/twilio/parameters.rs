@@ -58,6 +58,19 @@ impl Parameters {
         is_there.then(|| self.take(name).unwrap_or_default())
     }
 
+    /// Takes every value of a parameter, in order.
+    pub(super) fn take_all(&mut self, name: &str) -> Vec<String> {
+        let (found, rest) = std::mem::take(&mut self.0).into_iter().partition(|(key, _)| key == name);
+        self.0 = rest;
+        let found: Vec<(String, String)> = found;
+        found.into_iter().map(|(_, value)| value).collect()
+    }
+
+    /// Drops a parameter that asks for what is done anyway.
+    pub(super) fn drop_default(&mut self, name: &str, value: &str) {
+        self.0.retain(|(key, given)| key != name || given != value);
+    }
+
     /// Takes a number.
     ///
     /// # Errors

@@ -23,6 +23,7 @@ fn sid(n: u64) -> String {
 fn leg(n: u64, kind: &'static str, name: &str) -> LegView {
     let is_agent = kind == "agent";
     LegView {
+        to_requested: false,
         sip_code: None,
         sip_text: None,
         sid: sid(n),
@@ -55,6 +56,7 @@ fn call() -> SampledCall {
     let mut busy = leg(2, "sip", "pbx");
     (busy.reason, busy.ended_by) = (Some("target_busy"), Some("far_end"));
     let view = CallView {
+        requested: false,
         sid: sid(1),
         state: "ended",
         outcome: Some("answered"),

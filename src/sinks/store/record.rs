@@ -30,6 +30,7 @@ pub(crate) mod tests {
 
     pub(crate) fn began(sid: &str) -> CallView {
         CallView {
+            requested: false,
             sid: sid.into(),
             state: "trying",
             outcome: None,
@@ -49,6 +50,7 @@ pub(crate) mod tests {
 
     pub(crate) fn ended(sid: &str) -> CallRecord {
         let call = CallView {
+            requested: false,
             state: "ended",
             outcome: Some("answered"),
             reason: Some("caller_hung_up"),

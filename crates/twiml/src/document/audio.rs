@@ -115,7 +115,7 @@ pub(super) fn pause(mut fields: Fields<'_>) -> Pause {
     Pause { length: fields.seconds("length", 13910, 1, SECONDS) }
 }
 
-/// Whether a text is DTMF digits and pauses, as far as a `<Play>` or `sendDigits` allows.
-pub(super) fn is_digits(text: &str) -> bool {
+/// Returns whether a text is DTMF digits and pauses, as far as a `<Play>` or `sendDigits` allows.
+pub fn is_digits(text: &str) -> bool {
     text.len() <= 256 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'D' | b'#' | b'*' | b'w' | b'W'))
 }

@@ -19,7 +19,7 @@ use crate::limits::WARNINGS;
 use crate::problem::{Error, Position, Warning, code};
 use crate::xml::{self, Element, Node};
 
-pub use audio::{Loop, Pause, Play, PlaySource, Say};
+pub use audio::{Loop, Pause, Play, PlaySource, Say, is_digits};
 pub use dial::{Callback, CallbackEvents, Dial, Header, SipParty, SipUri, Target};
 pub use fields::Method;
 pub use gather::{Gather, Prompt, PromptKind};

@@ -1,0 +1,200 @@
+//! `POST …/Calls.json`: calls that begin with a request, and the applications that requests make.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use trunkgate_call::twiml::{Secret, is_digits};
+use trunkgate_call::{CallRequest, Onward, named_target, trunk_of_uri};
+use trunkgate_route::{App, AppDocument, StatusCallback, TargetSpec, WebhookMethod};
+use url::Url;
+
+use super::error::{Error, shown};
+use super::parameters::Parameters;
+use super::{Asked, calls};
+use crate::limits::{CALL_LIMIT_SECONDS, CALL_RING_SECONDS};
+
+/// Name of an application that a request makes.
+const APP: &str = "api";
+/// Time that a party may ring, in seconds, and the longest that a request may ask for.
+const TIMEOUT_SECONDS: (u64, u64) = (60, CALL_RING_SECONDS);
+/// Longest duration of a call, in seconds, and the longest that a request may ask for.
+const LIMIT_SECONDS: (u64, u64) = (14_400, CALL_LIMIT_SECONDS);
+/// Most digits of `SendDigits`.
+const DIGITS: usize = 32;
+/// Events of `StatusCallbackEvent`.
+const EVENTS: [&str; 4] = ["initiated", "ringing", "answered", "completed"];
+/// Parameters that this version cannot carry out.
+const LATER: [&str; 25] = [
+    "ApplicationSid",
+    "AsyncAmd",
+    "AsyncAmdStatusCallback",
+    "AsyncAmdStatusCallbackMethod",
+    "Byoc",
+    "CallReason",
+    "CallToken",
+    "CallerId",
+    "ClientNotificationUrl",
+    "MachineDetection",
+    "MachineDetectionSilenceTimeout",
+    "MachineDetectionSpeechEndThreshold",
+    "MachineDetectionSpeechThreshold",
+    "MachineDetectionTimeout",
+    "Record",
+    "RecordingChannels",
+    "RecordingStatusCallback",
+    "RecordingStatusCallbackEvent",
+    "RecordingStatusCallbackMethod",
+    "RecordingTrack",
+    "SipAuthPassword",
+    "SipAuthUsername",
+    "StirPassportSid",
+    "Transcribe",
+    "Trim",
+];
+
+/// `POST …/Calls.json`: begins a call.
+pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
+    parameters.drop_default("Record", "false");
+    parameters.refuse_filled(&LATER)?;
+    let (to, from) = (parameters.take("To"), parameters.take("From"));
+    let document = take_document(&mut parameters)?.ok_or_else(Error::no_url)?;
+    let fallback = take_url(&mut parameters, "FallbackUrl", "FallbackMethod")?;
+    let receiver = take_url(&mut parameters, "StatusCallback", "StatusCallbackMethod")?;
+    let events = take_events(&mut parameters)?;
+    let ring_timeout = take_seconds(&mut parameters, "Timeout", TIMEOUT_SECONDS)?;
+    let time_limit = take_seconds(&mut parameters, "TimeLimit", LIMIT_SECONDS)?;
+    let digits = parameters.take("SendDigits");
+    parameters.finish()?;
+    if digits.as_ref().is_some_and(|digits| digits.len() > DIGITS || !is_digits(digits)) {
+        return Err(Error::bad_request(format!("SendDigits: 1 to {DIGITS} of 0-9, A-D, #, *, w and W")));
+    }
+    let from = judge_from(cx, from)?;
+    let (to, targets) = judge_to(cx, to)?;
+    let status_callback = receiver.map(|(url, method)| callback(url, method, &events));
+    let (fallback_url, fallback_method) = fallback.map(|(url, method)| (Some(url), method)).unwrap_or_default();
+    let app = App { status_callback, fallback_url, fallback_method, ..made(cx, document, None)? };
+    let onward = vec![Onward::App(Arc::new(app))];
+    let digits = digits.map(Secret::new);
+    let request = CallRequest { from, to, targets, onward, ring_timeout, time_limit, digits };
+    let begun = cx.handle.act(move |gateway, now| gateway.originate(now, &request)).await?;
+    calls::show(cx, &begun.map_err(Error::of_begin)?).await
+}
+
+/// Takes the document of a call.
+pub(super) fn take_document(parameters: &mut Parameters) -> Result<Option<AppDocument>, Error> {
+    let (url, twiml, method) = (parameters.take("Url"), parameters.take("Twiml"), take_method(parameters, "Method")?);
+    match (url, twiml) {
+        (Some(_), Some(_)) => Err(Error::bad_request("Url: not together with Twiml")),
+        (None, None) => Ok(None),
+        (None, Some(text)) => match trunkgate_twiml::parse(&text) {
+            Ok(_) => Ok(Some(AppDocument::Text(text.into()))),
+            Err(error) => Err(Error::document(&error)),
+        },
+        (Some(url), None) => {
+            judge_url("Url", &url)?;
+            Ok(Some(AppDocument::Url { url, method }))
+        }
+    }
+}
+
+/// Makes an application for one call: it has the keys of `[api]`. `current`: the application that has the call, whose keys hold.
+///
+/// # Errors
+/// Its URL can never be reached.
+pub(super) fn made(cx: &Asked<'_>, document: AppDocument, current: Option<&str>) -> Result<App, Error> {
+    cx.handle.shared.running(|running| {
+        let api = &running.config.api;
+        let current = running.config.apps.iter().find(|app| Some(&*app.name) == current);
+        let allow_private = current.map_or(api.allow_private, |app| app.allow_private);
+        let reach = cx.handle.shared.own.borrow().reach(allow_private, &running.interfaces);
+        if let AppDocument::Url { url, .. } = &document
+            && let Some(why) = Url::parse(url).ok().and_then(|url| reach.judge_url(&url).err())
+        {
+            return Err(Error::bad_url("Url", &format!("it can never be reached: {why}")));
+        }
+        Ok(App {
+            allow_private: api.allow_private,
+            auth_token: api.auth_token.as_ref().map(|token| token.reveal().to_owned()),
+            connect: api.connect.clone(),
+            is_made: true,
+            ..App::new(APP, document)
+        })
+    })
+}
+
+fn take_seconds(parameters: &mut Parameters, name: &str, (usual, most): (u64, u64)) -> Result<Duration, Error> {
+    let given = parameters.take_number(name)?.map(|given| u64::try_from(given).unwrap_or(u64::MAX));
+    match given.unwrap_or(usual) {
+        seconds if (1..=most).contains(&seconds) => Ok(Duration::from_secs(seconds)),
+        other => Err(Error::bad_request(format!("{name}: {other} is not between 1 and {most} seconds"))),
+    }
+}
+
+fn take_method(parameters: &mut Parameters, name: &str) -> Result<WebhookMethod, Error> {
+    match parameters.take(name).as_deref() {
+        None | Some("POST") => Ok(WebhookMethod::Post),
+        Some("GET") => Ok(WebhookMethod::Get),
+        Some(other) => Err(Error::bad_request(format!("{name}: \"{}\"; known: GET, POST", shown(other)))),
+    }
+}
+
+fn take_url(parameters: &mut Parameters, name: &str, method: &str) -> Result<Option<(String, WebhookMethod)>, Error> {
+    let method = take_method(parameters, method)?;
+    let Some(url) = parameters.take(name) else { return Ok(None) };
+    judge_url(name, &url)?;
+    Ok(Some((url, method)))
+}
+
+fn judge_url(name: &str, url: &str) -> Result<(), Error> {
+    trunkgate_twiml::Location::url(url).map(drop).map_err(|what| Error::bad_url(name, &what))
+}
+
+/// Takes the events to report, repeated or in one value with spaces; without any the end of the call.
+fn take_events(parameters: &mut Parameters) -> Result<Vec<String>, Error> {
+    let given = parameters.take_all("StatusCallbackEvent");
+    let named: Vec<String> = given.iter().flat_map(|value| value.split_whitespace()).map(str::to_owned).collect();
+    if let Some(other) = named.iter().find(|event| !EVENTS.contains(&event.as_str())) {
+        let message = format!("StatusCallbackEvent: \"{}\"; known: {}", shown(other), EVENTS.join(", "));
+        return Err(Error::bad_request(message));
+    }
+    Ok(if named.is_empty() { vec!["completed".to_owned()] } else { named })
+}
+
+fn callback(url: String, method: WebhookMethod, events: &[String]) -> StatusCallback {
+    let wants = |event: &str| events.iter().any(|one| one == event);
+    let [initiated, ringing, answered, completed] = EVENTS.map(wants);
+    StatusCallback { url, method, initiated, ringing, answered, completed }
+}
+
+/// Judges the calling number: one of the edge's own.
+fn judge_from(cx: &Asked<'_>, from: Option<String>) -> Result<String, Error> {
+    let from = from.ok_or_else(Error::no_from)?;
+    let number = cx.number(&from);
+    match cx.config(|config| config.numbers.iter().any(|one| one.number == number)) {
+        true => Ok(number),
+        false => Err(Error::foreign_from(&from)),
+    }
+}
+
+/// Judges the called party, and returns it with the targets by which it is reached.
+fn judge_to(cx: &Asked<'_>, to: Option<String>) -> Result<(String, Vec<TargetSpec>), Error> {
+    let to = to.map(|to| to.trim().to_owned()).ok_or_else(Error::no_to)?;
+    let numbers = cx.config(|config| config.edge.numbers.clone());
+    if to.starts_with("sip:") || to.starts_with("sips:") {
+        let target = named_target(&to, &numbers).ok_or_else(|| Error::bad_to(&to, "not a SIP address"))?;
+        let table = cx.handle.table();
+        return match trunk_of_uri(&to, &table).0 {
+            Some(_) => Ok((to, vec![target])),
+            None => Err(Error::bad_to(&to, "its host is that of no trunk")),
+        };
+    }
+    let is_number = to.chars().all(|c| c.is_ascii_digit() || "+*#()-. /".contains(c));
+    let number = numbers.normalise(&to, None).ok().filter(|_| is_number);
+    let number = number.ok_or_else(|| Error::bad_to(&to, "not a phone number"))?;
+    let targets = cx.config(|config| config.api.connect.clone());
+    if targets.is_empty() {
+        return Err(Error::nowhere());
+    }
+    Ok((number.text, targets))
+}

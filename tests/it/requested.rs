@@ -1,0 +1,209 @@
+//! Calls that begin with a request over HTTP, through the real binary: Twilio's `calls.create` and `POST /v1/calls`.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use trunkgate_media::agent::sign_form;
+
+use crate::apps::{ACCOUNT, Rig, TOKEN, application, form, parameter, path};
+use crate::support::calls::{NUMBER, received};
+use crate::support::endpoint::{Endpoint, Post};
+use crate::support::sip::field;
+use crate::support::{http, until};
+
+/// Number that is called.
+const TO: &str = "+442071838750";
+
+fn rig(tables: &str) -> Rig {
+    Rig::new(&format!("allow_private = true\n[[number]]\nnumber = \"{NUMBER}\"\n{tables}"), r#""trunk:pbx""#, &[])
+}
+
+/// A request to the Twilio-compatible API; `path` is below the account.
+fn ask(rig: &Rig, method: &str, path: &str, parameters: &[(&str, &str)]) -> (u16, Value) {
+    let basic = format!("Basic {}", STANDARD.encode(format!("{ACCOUNT}:{TOKEN}")));
+    let headers = [("authorization", &*basic), ("content-type", "application/x-www-form-urlencoded")];
+    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+    let url = format!("{}/2010-04-01/Accounts/{ACCOUNT}/{path}", rig.edge.url());
+    let (status, answer) = http(method, &url, &headers, &body);
+    (status, serde_json::from_str(&answer).unwrap_or(Value::Null))
+}
+
+fn native(rig: &Rig, body: &Value) -> (u16, Value) {
+    let headers = [("content-type", "application/json")];
+    let (status, answer) = http("POST", &format!("{}/v1/calls", rig.edge.url()), &headers, &body.to_string());
+    (status, serde_json::from_str(&answer).unwrap())
+}
+
+fn statuses(posts: &[Post]) -> Vec<(String, String)> {
+    let told = posts.iter().filter(|post| path(post) == "/status?key=1");
+    told.map(|post| (parameter(post, "CallStatus"), parameter(post, "SequenceNumber"))).collect()
+}
+
+/// Until the application has so many reports.
+fn told(application: &Endpoint, expected: &[&str]) {
+    let all =
+        until("all is reported", || Some(statuses(&application.posts())).filter(|told| told.len() == expected.len()));
+    let numbered = expected.iter().enumerate().map(|(n, status)| ((*status).to_owned(), n.to_string()));
+    assert_eq!(all, numbered.collect::<Vec<_>>());
+}
+
+#[test]
+fn a_call_is_created_answered_and_ended() {
+    let application =
+        application(&[("/voice?tenant=7", r#"<Play>/menu.wav</Play><Pause length="60"/>"#), ("/status?key=1", "")]);
+    let rig = rig("");
+    let url = format!("http://{}/voice?tenant=7", application.address);
+    let status = format!("http://{}/status?key=1", application.address);
+    // One value with spaces, as curl's users write it; a number as people write it.
+    let (code, created) = ask(
+        &rig,
+        "POST",
+        "Calls.json",
+        &[
+            ("To", "+44 (20) 7183-8750"),
+            ("From", NUMBER),
+            ("Url", &url),
+            ("StatusCallback", &status),
+            ("StatusCallbackEvent", "initiated ringing answered completed"),
+        ],
+    );
+    assert_eq!(code, 201, "{created}");
+    let sid = created["sid"].as_str().unwrap().to_owned();
+    for (field, value) in [
+        ("direction", json!("outbound-api")),
+        ("to", json!(TO)),
+        ("from", json!(NUMBER)),
+        ("status", json!("queued")),
+        ("parent_call_sid", Value::Null),
+        ("end_time", Value::Null),
+        ("price", Value::Null),
+    ] {
+        assert_eq!(created[field], value, "{field}: {created}");
+    }
+    let (invite, from) = rig.pbx.sip.receive("INVITE ");
+    assert!(invite.starts_with(&format!("INVITE sip:{TO}@")), "{invite}");
+    assert!(field(&invite, "From").contains(NUMBER), "{invite}");
+    rig.pbx.sip.send(from, &rig.pbx.sip.answer(&invite, "180 Ringing", false));
+    let one = format!("Calls/{sid}.json");
+    let has = |status: &str| (ask(&rig, "GET", &one, &[]).1["status"] == status).then_some(());
+    until("it rings", || has("ringing"));
+    let answer = rig.pbx.description(1, "");
+    rig.pbx.sip.send(from, &rig.pbx.sip.answer_with(&invite, "200 OK", &answer));
+    rig.pbx.sip.receive("ACK ");
+    until("it is up", || has("in-progress"));
+    // What the party hears is audio that the document named.
+    until("the prompt is heard", || received(&rig.pbx.rtp).0[12..].iter().any(|code| *code != 0xff).then_some(()));
+    let posts = application.posts();
+    let voice = posts.iter().find(|post| path(post) == "/voice?tenant=7").unwrap();
+    for (name, value) in [
+        ("CallSid", sid.as_str()),
+        ("Direction", "outbound-api"),
+        ("From", NUMBER),
+        ("To", TO),
+        ("CallStatus", "in-progress"),
+    ] {
+        assert_eq!(parameter(voice, name), value, "{name}");
+    }
+    assert_eq!(voice.headers["x-twilio-signature"], sign_form(TOKEN, &url, &form(voice)));
+    // The leg to the party is no call of its own.
+    let (_, listed) = ask(&rig, "GET", "Calls.json", &[]);
+    assert_eq!(listed["calls"].as_array().unwrap().len(), 1, "{listed}");
+    assert_eq!(ask(&rig, "POST", &one, &[("Status", "completed")]).0, 200);
+    let (bye, from) = rig.pbx.sip.receive("BYE ");
+    rig.pbx.sip.send(from, &rig.pbx.sip.answer_with(&bye, "200 OK", ""));
+    told(&application, &["initiated", "ringing", "in-progress", "completed"]);
+    let (_, shown) = ask(&rig, "GET", &one, &[]);
+    assert_eq!((&shown["status"], shown["duration"].is_string()), (&json!("completed"), true), "{shown}");
+    let trace = rig.trace();
+    assert!(trace.contains("requested over HTTP") && !trace.contains("tenant=7"), "{trace}");
+}
+
+#[test]
+fn a_call_that_rings_is_canceled() {
+    let application = application(&[("/status?key=1", "")]);
+    let rig = rig("");
+    let status = format!("http://{}/status?key=1", application.address);
+    let parameters = [
+        ("To", TO),
+        ("From", NUMBER),
+        ("Twiml", "<Response><Pause length='60'/></Response>"),
+        ("StatusCallback", &status),
+        ("StatusCallbackEvent", "ringing"),
+        ("StatusCallbackEvent", "completed"),
+    ];
+    let (code, created) = ask(&rig, "POST", "Calls.json", &parameters);
+    assert_eq!(code, 201, "{created}");
+    let (invite, from) = rig.pbx.sip.receive("INVITE ");
+    rig.pbx.sip.send(from, &rig.pbx.sip.answer(&invite, "180 Ringing", false));
+    told(&application, &["ringing"]);
+    let one = format!("Calls/{}.json", created["sid"].as_str().unwrap());
+    assert_eq!(ask(&rig, "POST", &one, &[("Status", "canceled")]).0, 200);
+    let (cancel, from) = rig.pbx.sip.receive("CANCEL ");
+    rig.pbx.sip.send(from, &rig.pbx.sip.answer(&cancel, "200 OK", false));
+    rig.pbx.sip.send(from, &rig.pbx.sip.answer(&invite, "487 Request Terminated", false));
+    told(&application, &["ringing", "canceled"]);
+    assert_eq!(ask(&rig, "GET", &one, &[]).1["status"], "canceled");
+}
+
+#[test]
+fn a_call_that_cannot_be_made_has_a_code() {
+    let rig = rig("");
+    let twiml = ("Twiml", "<Response/>");
+    for (parameters, expected) in [
+        (vec![("From", NUMBER), twiml], (400, 21_201)),
+        (vec![("To", "not a number"), ("From", NUMBER), twiml], (400, 21_211)),
+        (vec![("To", "client:alice"), ("From", NUMBER), twiml], (400, 21_211)),
+        (vec![("To", "sip:alice@elsewhere.example"), ("From", NUMBER), twiml], (400, 21_211)),
+        (vec![("To", TO), twiml], (400, 21_213)),
+        (vec![("To", TO), ("From", "+19995550100"), twiml], (400, 21_210)),
+        (vec![("To", TO), ("From", NUMBER)], (400, 21_205)),
+        (vec![("To", TO), ("From", NUMBER), ("Url", "ftp://a.example/")], (400, 21_205)),
+        (vec![("To", TO), ("From", NUMBER), ("Url", "http://169.254.169.254/latest")], (400, 21_205)),
+        (vec![("To", TO), ("From", NUMBER), ("Twiml", "<Response><Say>")], (400, 12_100)),
+        (vec![("To", TO), ("From", NUMBER), twiml, ("Timeout", "0")], (400, 20_001)),
+        (vec![("To", TO), ("From", NUMBER), twiml, ("SendDigits", "1x")], (400, 20_001)),
+        (vec![("To", TO), ("From", NUMBER), twiml, ("StatusCallbackEvent", "sneezed")], (400, 20_001)),
+        (vec![("To", TO), ("From", NUMBER), twiml, ("MachineDetection", "Enable")], (501, 20_501)),
+        (vec![("To", TO), ("From", NUMBER), twiml, ("Record", "true")], (501, 20_501)),
+        (vec![("To", TO), ("From", NUMBER), twiml, ("Colour", "red")], (400, 20_001)),
+    ] {
+        let (status, answer) = ask(&rig, "POST", "Calls.json", &parameters);
+        assert_eq!((status, answer["code"].as_u64().unwrap()), expected, "{parameters:?}: {answer}");
+    }
+    assert_eq!(rig.edge.json("/v1/calls")["calls"], json!([]), "none has begun");
+}
+
+#[test]
+fn the_native_request_connects_the_party_with_any_target() {
+    let rig = rig("");
+    let (status, created) = native(&rig, &json!({ "to": TO, "from": NUMBER, "connect": ["trunk:carrier"] }));
+    assert_eq!((status, &created["requested"], &created["legs"][0]["kind"]), (201, &json!(true), &json!("api")));
+    let first = rig.pbx_answers();
+    let (invite, from) = rig.caller.sip.receive("INVITE ");
+    assert!(field(&invite, "From").contains(NUMBER), "{invite}");
+    let answer = rig.caller.description(1, "");
+    rig.caller.sip.send(from, &rig.caller.sip.answer_with(&invite, "200 OK", &answer));
+    rig.caller.sip.receive("ACK ");
+    rig.pbx_hangs_up(&first);
+    let (bye, from) = rig.caller.sip.receive("BYE ");
+    rig.caller.sip.send(from, &rig.caller.sip.answer_with(&bye, "200 OK", ""));
+    let sid = created["sid"].as_str().unwrap();
+    let ended = until("it has ended", || {
+        Some(rig.edge.json(&format!("/v1/calls/{sid}"))).filter(|call| call["state"] == "ended")
+    });
+    assert_eq!((&ended["outcome"], &ended["route"]), (&json!("answered"), &json!("api")));
+    for (body, expected) in [
+        (json!({ "to": TO, "from": "+19995550100", "connect": ["trunk:carrier"] }), "from_not_allowed"),
+        (json!({ "to": "", "from": NUMBER, "connect": ["trunk:carrier"] }), "bad_number"),
+        (json!({ "to": TO, "from": NUMBER, "connect": [] }), "bad_target"),
+        (json!({ "to": TO, "from": NUMBER, "connect": ["trunk:nowhere"] }), "unknown_target"),
+        (json!({ "to": TO, "from": NUMBER, "connect": ["trunk:pbx"], "via": ["agent:x"] }), "bad_target"),
+        (json!({ "to": TO, "from": NUMBER, "connect": ["trunk:pbx"], "digits": "1" }), "bad_digits"),
+        (json!({ "to": TO, "from": NUMBER, "connect": ["trunk:pbx"], "ring_seconds": 0 }), "bad_value"),
+    ] {
+        let (status, answer) = native(&rig, &body);
+        assert_eq!((status, answer["error"]["code"].as_str().unwrap_or_default()), (422, expected), "{body}: {answer}");
+    }
+}
