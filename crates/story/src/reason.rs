@@ -598,7 +598,7 @@ reasons! {
     TimeLimit {
         slug: "time_limit",
         sentence: "the time limit of the call has passed",
-        cause: "`TimeLimit` or `time_limit` of the request that made the call has passed, or `timeLimit` of the `<Dial>` that connected the party.",
+        cause: "`TimeLimit` or `limit_seconds` of the request that made the call has passed, or `timeLimit` of the `<Dial>` that connected the party.",
         fix: None,
         q850: 16,
         outcome: "failed",

@@ -121,6 +121,7 @@ use crate::call::negotiation::requests::{HoldCheck, Info};
 use crate::call::operator::Operator;
 use crate::call::program::streams::Streams;
 use crate::call::program::{Dialler, Referrer, Run, Runner, callback as progress_callback, progress, streams};
+use crate::call::requested::{Originator, arm_time_limit};
 use crate::call::search::agents::{Player, Retries};
 use crate::call::search::answer::FinalAnswer;
 use crate::call::search::attempt::Attempt;
@@ -616,9 +617,9 @@ impl Parts {
             (_, E::Played { end }) => self.played(cx, end),
             (Ended, E::AgentOpen { .. } | E::AgentLost { .. } | E::AgentEnded { .. } | E::AgentWish { .. }) => {}
 
-            (_, E::Due(Timer::TimeLimit)) => self.time_limit_over(cx),
+            (_, E::Due(Timer::TimeLimit)) => Originator::of(self).time_limit_over(cx),
 
-            (Searching, E::Hangup(reason)) => self.ended_by_operator(cx, reason),
+            (Searching, E::Hangup(reason)) => Originator::of(self).ended_by_operator(cx, reason),
             (Answered | Rerouting | Leaving, E::Hangup(reason)) => self.end(cx, reason),
             (Ended, E::Hangup(_)) => {}
         }
@@ -702,7 +703,7 @@ impl Parts {
     ) {
         cx.begin_series();
         cx.arm_sessions();
-        cx.arm_time_limit();
+        arm_time_limit(cx);
         self.bridge.media.note_conversion(cx.call, cx.call.legs.ids());
         for (listener, part) in listeners {
             match listener.agent(cx.edge) {

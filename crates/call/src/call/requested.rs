@@ -19,6 +19,7 @@ use trunkgate_story::numbers::{Caller, plain};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_twiml::Secret;
 
+use crate::call::agent::agent_leg::AT_ONCE;
 use crate::call::controller::{Controller, TargetResult};
 use crate::call::legs::caller_id::Hops;
 use crate::call::legs::headers::{Brought, CallerIdentity};
@@ -133,75 +134,65 @@ impl RequestedSnapshot {
     }
 }
 
-impl Call {
-    /// Makes a requested call, entered in the look-ups; `targets`: those of the party once it has answered.
-    pub(crate) fn requested(
-        now: Instant,
-        edge: &mut Edge,
-        key: CallKey,
-        request: &CallRequest,
-        onward: Vec<Target>,
-    ) -> Call {
-        let sid = edge.random.sid();
-        edge.index.sids.insert(sid.clone(), key);
-        edge.begin_trace(now, key, &sid);
-        let numbers = edge.table.numbers();
-        let number = numbers.normalise_caller(&request.from, None);
-        let called = numbers.normalise_caller(&request.to, None);
-        let requested = Requested {
-            onward,
-            digits: request.digits.clone(),
-            time_limit: request.time_limit,
-            party: None,
-            since: None,
-        };
-        let shared = Shared {
-            key,
-            state: State::Searching,
-            facts: Facts {
-                caller: Caller { number, display: String::new(), anonymous: false },
-                called,
-                number_parameters: Box::default(),
-                locations: Box::default(),
-                headers: Brought::new(),
-                identity: CallerIdentity::default(),
-                max_forwards: MAX_FORWARDS,
-                hops: Hops::default(),
-                route: Arc::from(ROUTE),
-                ring_timeout: Some(request.ring_timeout),
-                shown_as: None,
-                answered_elsewhere: false,
-            },
-            times: Times { began: now, started: edge.date(now), first_ring: None, answered: None, ended: None },
-            deadlines: Few::default(),
-            ending: None,
-            is_programmed: false,
-            callback: None,
-            requested: Some(Box::new(requested)),
-            legs: Legs::of_caller(key, Leg::of_request(sid, LEG)),
-            session: Some(edge.open_session(key)),
-            story: Story::default(),
-        };
-        Call { shared, parts: Parts::default() }
-    }
+/// Makes a requested call, entered in the look-ups; `onward`: the targets of the party once it has answered.
+pub(crate) fn requested_call(
+    now: Instant,
+    edge: &mut Edge,
+    key: CallKey,
+    request: &CallRequest,
+    onward: Vec<Target>,
+) -> Call {
+    let sid = edge.random.sid();
+    edge.index.sids.insert(sid.clone(), key);
+    edge.begin_trace(now, key, &sid);
+    let numbers = edge.table.numbers();
+    let number = numbers.normalise_caller(&request.from, None);
+    let called = numbers.normalise_caller(&request.to, None);
+    let requested =
+        Requested { onward, digits: request.digits.clone(), time_limit: request.time_limit, party: None, since: None };
+    let shared = Shared {
+        key,
+        state: State::Searching,
+        facts: Facts {
+            caller: Caller { number, display: String::new(), anonymous: false },
+            called,
+            number_parameters: Box::default(),
+            locations: Box::default(),
+            headers: Brought::new(),
+            identity: CallerIdentity::default(),
+            max_forwards: MAX_FORWARDS,
+            hops: Hops::default(),
+            route: Arc::from(ROUTE),
+            ring_timeout: Some(request.ring_timeout),
+            shown_as: None,
+            answered_elsewhere: false,
+        },
+        times: Times { began: now, started: edge.date(now), first_ring: None, answered: None, ended: None },
+        deadlines: Few::default(),
+        ending: None,
+        is_programmed: false,
+        callback: None,
+        requested: Some(Box::new(requested)),
+        legs: Legs::of_caller(key, Leg::of_request(sid, LEG)),
+        session: Some(edge.open_session(key)),
+        story: Story::default(),
+    };
+    Call { shared, parts: Parts::default() }
 }
 
-impl Shared {
-    /// Whether a leg is that of the party that a requested call is for.
-    pub(crate) fn is_requested_party(&self, leg: LegId) -> bool {
-        self.requested.as_ref().is_some_and(|requested| requested.party == Some(leg))
-    }
-
-    /// Returns the legs that lead to the party of a requested call: all that were called before it answered.
-    pub(crate) fn leads_to_party(&self, leg: LegId) -> bool {
-        let Some(requested) = &self.requested else { return false };
-        leg != LegId::CALLER && requested.party.is_none_or(|party| leg <= party)
-    }
+/// Acts on a requested call: its beginning, the answer of its party, its end by its limit or by an operator before the answer.
+pub(crate) struct Originator<'p> {
+    parts: &'p mut Parts,
 }
 
-impl Parts {
+impl<'p> Originator<'p> {
+    /// Acts on the parts of a call.
+    pub(crate) fn of(parts: &'p mut Parts) -> Originator<'p> {
+        Originator { parts }
+    }
+
     /// Calls the party of a requested call.
-    pub(crate) fn begin_requested(&mut self, cx: &mut Cx<'_>, targets: Vec<Target>) {
+    pub(crate) fn begin(&mut self, cx: &mut Cx<'_>, targets: Vec<Target>) {
         let (from, to) = (
             cx.edge.shown(&cx.call.facts.caller.shown()),
             cx.edge.shown(&plain(&cx.call.facts.called.text, NUMBER_CHARS)),
@@ -216,24 +207,24 @@ impl Parts {
         if let Some(Target::App(app)) = first.cloned() {
             callback::begin(cx, &app);
         }
-        self.search.controller = Controller::plan_of(targets);
-        self.advance(cx, None);
+        self.parts.search.controller = Controller::plan_of(targets);
+        self.parts.advance(cx, None);
     }
 
     /// The party of a requested call has answered: it talks with the edge, then with the targets of the request.
     pub(crate) fn party_answered(&mut self, cx: &mut Cx<'_>, branch: Branch, leg: LegId, sdp: Option<&[u8]>) {
         cx.call.legs.near = leg;
         let agreed = match sdp {
-            Some(sdp) => self.bridge.late_answer_locally(cx, sdp),
+            Some(sdp) => self.parts.bridge.late_answer_locally(cx, sdp),
             None => Err(bad_media("2xx without session description")),
         };
         if let Err(failure) = agreed {
             cx.call.legs.near = LegId::CALLER;
             cx.call.enter(State::Searching);
-            self.bridge.media.hang_up_leg(cx, leg, failure.reason);
-            return self.fail_target(cx, branch, TargetResult::Failed(failure));
+            self.parts.bridge.media.hang_up_leg(cx, leg, failure.reason);
+            return self.parts.fail_target(cx, branch, TargetResult::Failed(failure));
         }
-        self.search.won(cx, &mut self.bridge, leg);
+        self.parts.search.won(cx, &mut self.parts.bridge, leg);
         cx.call.legs.answered_by = Some(leg);
         cx.call.legs.completed(cx.edge);
         cx.call.legs[LegId::CALLER].enter(LegState::Ended);
@@ -249,39 +240,37 @@ impl Parts {
         let sid = cx.call.legs.sid().to_owned();
         cx.edge.log(&sid, line, None);
         cx.edge.changed(cx.call.change(Happening::CallAnswered));
-        self.search.settle(cx.call, &mut self.bridge);
+        self.parts.search.settle(cx.call, &mut self.parts.bridge);
         let Some(requested) = &mut cx.call.requested else { return };
         (requested.party, requested.since) = (Some(leg), Some(cx.now));
         let onward = std::mem::take(&mut requested.onward);
         cx.call.facts.ring_timeout = None;
-        cx.arm_time_limit();
-        self.search.controller = Controller::plan_of(onward);
-        self.search_on(cx);
+        arm_time_limit(cx);
+        self.parts.search.controller = Controller::plan_of(onward);
+        self.parts.search_on(cx);
     }
 
     /// A requested call has lasted for as long as it may.
     pub(crate) fn time_limit_over(&mut self, cx: &mut Cx<'_>) {
         cx.call.deadlines.remove(Timer::TimeLimit);
         cx.edge.decide(cx.now, cx.call.key, "the time limit of the request has passed");
-        self.end(cx, ReasonSlug::TimeLimit);
+        self.parts.end(cx, ReasonSlug::TimeLimit);
     }
 
     /// An operator ends the call before its answer.
     pub(crate) fn ended_by_operator(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
         // A requested call has no caller that would hear of a failure of the edge.
         let code = if cx.call.requested.is_some() { 487 } else { 503 };
-        self.refuse(cx, &FinalAnswer::new(code, reason));
+        self.parts.refuse(cx, &FinalAnswer::new(code, reason));
     }
 }
 
-impl Cx<'_> {
-    /// Has a requested call end when its time is over.
-    pub(crate) fn arm_time_limit(&mut self) {
-        let Some(requested) = &self.call.requested else { return };
-        let talked = requested.since.map(|since| self.now.saturating_duration_since(since)).unwrap_or_default();
-        let limit = requested.time_limit;
-        if !limit.is_zero() {
-            self.arm(Timer::TimeLimit, limit.saturating_sub(talked));
-        }
+/// Has a requested call end when its time is over.
+pub(crate) fn arm_time_limit(cx: &mut Cx<'_>) {
+    let Some(requested) = &cx.call.requested else { return };
+    let talked = requested.since.map(|since| cx.now.saturating_duration_since(since)).unwrap_or_default();
+    let limit = requested.time_limit;
+    if !limit.is_zero() {
+        cx.arm(Timer::TimeLimit, limit.saturating_sub(talked).max(AT_ONCE));
     }
 }

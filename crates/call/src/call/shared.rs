@@ -154,6 +154,17 @@ impl Shared {
         std::mem::replace(&mut self.state, state)
     }
 
+    /// Whether a leg is that of the party that a requested call is for.
+    pub(crate) fn is_requested_party(&self, leg: LegId) -> bool {
+        self.requested.as_ref().is_some_and(|requested| requested.party == Some(leg))
+    }
+
+    /// Whether a leg leads to the party of a requested call: all do that were called before it answered.
+    pub(crate) fn leads_to_party(&self, leg: LegId) -> bool {
+        let Some(requested) = &self.requested else { return false };
+        leg != LegId::CALLER && requested.party.is_none_or(|party| leg <= party)
+    }
+
     /// Time from answer to end, in seconds.
     pub(crate) fn talked_seconds(&self) -> Option<f64> {
         let (answered, ended) = (self.times.answered?, self.times.ended?);

@@ -29,7 +29,7 @@ use crate::call::operator::{Hold, Operator};
 use crate::call::program::{Dialler, Prompter, Runner, callback};
 use crate::call::refused::Refused;
 use crate::call::search::answer::{Failure, FinalAnswer};
-use crate::call::shared::{Cx, Ending};
+use crate::call::shared::{Cx, Ending, Shared};
 use crate::call::transfer::in_call::{Consult, Leaving, ReferStep, Transfer, WaitingRefer};
 use crate::call::transfer::refer::Refer;
 use crate::call::{Call, Parts, State, refuse_request};
@@ -261,16 +261,14 @@ impl Parts {
         self.search.drop_attempts(cx, &mut self.bridge, reason);
         cx.call.legs.end_legs_with(reason);
         cx.call.enter(State::Ended);
-        let of_talk = [Timer::HoldCheck, Timer::Glare, Timer::Update, Timer::Session, Timer::MaxCall];
-        for timer in [Timer::Search, Timer::Goodbye].into_iter().chain(of_talk) {
+        let of_talk = [Timer::HoldCheck, Timer::Glare, Timer::Update, Timer::Session, Timer::MaxCall, Timer::TimeLimit];
+        for timer in [Timer::Search, Timer::Goodbye, Timer::Referrer].into_iter().chain(of_talk) {
             cx.disarm(timer);
         }
         if cx.call.times.answered.is_some() {
             cx.capture_reports();
         }
         cx.disarm(Timer::Quality);
-        cx.disarm(Timer::TimeLimit);
-        cx.disarm(Timer::Referrer);
         self.bridge.close_open_reinvite(cx);
         self.bridge.negotiation.refuse_infos(cx);
         self.bridge.negotiation.transfers.end_news(cx);
@@ -284,13 +282,7 @@ impl Parts {
         cx.call.legs.holds.clear();
         self.bridge.negotiation.owed.clear();
         cx.call.times.ended = Some(cx.edge.date(cx.now));
-        let answered = cx.call.times.answered.is_some();
-        let outcome = match (answered, reason) {
-            (true, _) => "answered",
-            (false, ReasonSlug::Operator) if cx.call.requested.is_some() => "canceled",
-            (false, _) => outcome(reason, code),
-        };
-        cx.call.ending = Some(Ending { outcome, reason, code });
+        cx.call.ending = Some(Ending { outcome: outcome_of(cx.call, reason, code), reason, code });
         cx.prove_no_ports(reason);
         self.bridge.negotiation.count(cx);
         cx.settle_text();
@@ -708,6 +700,15 @@ impl Parts {
                 self.referred(cx, leg, server, refer);
             }
         }
+    }
+}
+
+/// The outcome of a call that ends.
+fn outcome_of(call: &Shared, reason: ReasonSlug, code: u16) -> &'static str {
+    match (call.times.answered, reason) {
+        (Some(_), _) => "answered",
+        (None, ReasonSlug::Operator) if call.requested.is_some() => "canceled",
+        (None, _) => outcome(reason, code),
     }
 }
 

@@ -32,9 +32,9 @@ use trunkgate_story::view::{AgentView, BanView, CallView, ForkView, QualityView,
 use crate::call::legs::leg::LegState;
 use crate::call::media::local::ForkRequest;
 use crate::call::operator::{CallParty, Operator};
-use crate::call::program::Runner;
+use crate::call::program::Takeover;
 use crate::call::refused::Refused;
-use crate::call::requested::{CallRequest, NotBegun, Onward};
+use crate::call::requested::{CallRequest, NotBegun, Onward, Originator, requested_call};
 use crate::call::shared::{Cx, Shared};
 use crate::call::story::hearing::heard;
 use crate::call::{Call, CallEvent, Parts, State};
@@ -537,11 +537,11 @@ impl Gateway {
         let key = CallKey(self.next_call);
         self.next_call += 1;
         self.at_work = Some(key);
-        let call = Call::requested(now, &mut self.edge, key, request, onward);
+        let call = requested_call(now, &mut self.edge, key, request, onward);
         let sid = call.shared.legs.sid().to_owned();
         let call = self.calls.entry(key).or_insert(Box::new(call));
         let (parts, mut cx) = call.act(now, &mut self.edge);
-        parts.begin_requested(&mut cx, targets);
+        Originator::of(parts).begin(&mut cx, targets);
         cx.note_legs();
         if call.shared.state != State::Ended {
             self.edge.turn.outputs.push_back(Output::Began(Box::new(call.view())));
@@ -558,7 +558,7 @@ impl Gateway {
     /// # Errors
     /// Why it goes on as it was.
     pub fn redirect(&mut self, now: Instant, sid: &str, app: Arc<App>) -> Result<(), Refused> {
-        self.ask_where(now, sid, |_| true, |parts, cx| Runner::of(parts).take_over(cx, app))
+        self.ask_where(now, sid, |_| true, |parts, cx| Takeover::of(parts).take_over(cx, app))
     }
 
     /// Ends the call of one party, called or connected; its call goes on where its application or route has more for the caller.

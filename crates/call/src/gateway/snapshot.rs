@@ -202,6 +202,7 @@ impl Call {
         let parted = parted.map(|(from, to)| (*from, to));
         let wires = self.parts.bridge.media.wires.iter().filter(|(from, (to, _))| is_kept(*from) && is_kept(*to));
         let wires = wires.chain(parted);
+        let had_by = self.shared.legs.callee.or(self.shared.legs.answered_by);
         let (ends, next_end) = edge.sessions.ends(self.shared.session?)?;
         Some(CallSnapshot {
             sid: self.shared.legs.sid().to_owned(),
@@ -227,12 +228,7 @@ impl Call {
             spoken: self.parts.bridge.media.spoken,
             holds: self.shared.legs.holds.iter().map(|(leg, _)| usize::from(leg != self.shared.legs.near)).collect(),
             requested_holds: requested_holds(&self.shared.legs),
-            former: self
-                .shared
-                .legs
-                .callee
-                .or(self.shared.legs.answered_by)
-                .and_then(|leg| FormerAgent::of(&self.shared.legs[leg])),
+            former: had_by.and_then(|leg| FormerAgent::of(&self.shared.legs[leg])),
             goodbye: self.parts.bridge.media.goodbye.as_ref().map(|agent| agent.name.to_string()),
             hold: self.parts.bridge.media.hold.as_ref().map(|agent| agent.name.to_string()),
             holder: self.parts.bridge.media.holder.as_ref().map(|holder| {

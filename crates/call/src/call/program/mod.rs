@@ -36,6 +36,7 @@ use trunkgate_twiml::{Location, Loop, Method, Program, Secret, Source, Step};
 use crate::call::controller::Controller;
 use crate::call::program::progress::PartyCall;
 use crate::call::program::refer::Referral;
+pub(crate) use crate::call::program::takeover::Takeover;
 use crate::call::shared::Shared;
 use crate::call::{CallMedia, Parts};
 

@@ -6,14 +6,24 @@ use trunkgate_resources::key::LegId;
 use trunkgate_route::{App, AppDocument, Target};
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::State;
 use crate::call::controller::Controller;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::program::{Dialler, Runner, first_document};
 use crate::call::refused::Refused;
 use crate::call::shared::Cx;
+use crate::call::{Parts, State};
 
-impl Runner<'_> {
+/// Gives calls to applications.
+pub(crate) struct Takeover<'p> {
+    parts: &'p mut Parts,
+}
+
+impl<'p> Takeover<'p> {
+    /// Acts on the parts of a call.
+    pub(crate) fn of(parts: &'p mut Parts) -> Takeover<'p> {
+        Takeover { parts }
+    }
+
     /// Has the call go on with the first document of an application, whatever it does now. An application that has the call already
     /// keeps it, with its own keys.
     ///
@@ -26,7 +36,7 @@ impl Runner<'_> {
             return Err(Refused::BadDocument);
         }
         if self.parts.program.as_ref().is_some_and(|run| !run.is_announcement()) {
-            return self.redirect(cx, first_document(&app.document));
+            return Runner::of(self.parts).redirect(cx, first_document(&app.document));
         }
         match cx.call.state {
             State::Leaving | State::Ended => Err(Refused::CallEnded),

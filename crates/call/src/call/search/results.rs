@@ -24,6 +24,7 @@ use crate::call::legs::location::UNSUPPORTED_MEDIA_TYPE;
 use crate::call::legs::srtp::NOT_ACCEPTABLE_HERE;
 use crate::call::legs::written::Written;
 use crate::call::program::{Dialler, Runner};
+use crate::call::requested::Originator;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::{Attempt, Candidate, Judgement, Progress};
 use crate::call::search::branches::is_global;
@@ -206,7 +207,7 @@ impl Parts {
         let said = early.and_then(|early| early.of(dialog));
         let sdp = sdp.as_deref().filter(|_| !is_changed).or(said.as_ref().map(Written::as_bytes));
         if before == State::Searching && cx.call.requested.is_some() {
-            return self.party_answered(cx, branch, leg, sdp);
+            return Originator::of(self).party_answered(cx, branch, leg, sdp);
         }
         match self.bridge.agree(cx, leg, sdp) {
             Ok(_) if before == State::Rerouting => {
