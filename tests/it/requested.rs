@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
+use std::net::TcpListener;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::accept;
 use trunkgate_media::agent::sign_form;
 
 use crate::apps::{ACCOUNT, Rig, TOKEN, application, form, parameter, path};
@@ -173,6 +176,58 @@ fn a_call_that_cannot_be_made_has_a_code() {
         assert_eq!((status, answer["code"].as_u64().unwrap()), expected, "{parameters:?}: {answer}");
     }
     assert_eq!(rig.edge.json("/v1/calls")["calls"], json!([]), "none has begun");
+}
+
+#[test]
+fn a_stream_of_a_call_is_started_and_stopped() {
+    let application = application(&[("/stream", "")]);
+    let rig = rig("");
+    let twiml = ("Twiml", "<Response><Pause length='60'/></Response>");
+    let (_, created) = ask(&rig, "POST", "Calls.json", &[("To", TO), ("From", NUMBER), twiml]);
+    let streams = format!("Calls/{}/Streams", created["sid"].as_str().unwrap());
+    let door = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/media", door.local_addr().unwrap());
+    let parameters = [("Url", &*url), ("Name", "tap")];
+    assert_eq!(ask(&rig, "POST", &format!("{streams}.json"), &parameters).1["code"], 21_220, "it is not answered yet");
+    rig.pbx_answers();
+    for (parameters, code) in [
+        (vec![("Name", "tap")], 21_205),
+        (vec![("Url", "https://a.example/media")], 21_205),
+        (vec![("Url", "wss://169.254.169.254/media")], 21_205),
+        (vec![("Url", &*url), ("Track", "all")], 20_001),
+        (vec![("Url", &*url), ("Parameter1.Value", "x")], 20_001),
+    ] {
+        let (status, answer) = ask(&rig, "POST", &format!("{streams}.json"), &parameters);
+        assert_eq!((status, &answer["code"]), (400, &json!(code)), "{parameters:?}: {answer}");
+    }
+    let status = format!("http://{}/stream", application.address);
+    let parameters = [
+        ("Url", &*url),
+        ("Name", "tap"),
+        ("Track", "both_tracks"),
+        ("StatusCallback", &*status),
+        ("Parameter1.Name", "tenant"),
+        ("Parameter1.Value", "7"),
+    ];
+    let (code, started) = ask(&rig, "POST", &format!("{streams}.json"), &parameters);
+    assert_eq!((code, &started["status"], &started["name"]), (201, &json!("in-progress"), &json!("tap")), "{started}");
+    let mut socket = accept(door.accept().unwrap().0).unwrap();
+    let start = loop {
+        let text = socket.read().unwrap().into_text().unwrap();
+        if text.contains("\"start\"") {
+            break serde_json::from_str::<Value>(&text).unwrap();
+        }
+    };
+    assert_eq!(start["start"]["customParameters"]["tenant"], "7");
+    assert_eq!((&start["streamSid"], &start["start"]["tracks"]), (&started["sid"], &json!(["inbound", "outbound"])));
+    assert_eq!(ask(&rig, "POST", &format!("{streams}/other.json"), &[("Status", "stopped")]).1["code"], 20_404);
+    assert_eq!(ask(&rig, "POST", &format!("{streams}/tap.json"), &[("Status", "paused")]).1["code"], 20_001);
+    let (code, stopped) = ask(&rig, "POST", &format!("{streams}/tap.json"), &[("Status", "stopped")]);
+    assert_eq!((code, &stopped["status"], &stopped["sid"]), (200, &json!("stopped"), &started["sid"]));
+    let events = || application.posts().iter().map(|post| parameter(post, "StreamEvent")).collect::<Vec<_>>();
+    until("the stream is reported", || (events() == ["stream-started", "stream-stopped"]).then_some(()));
+    let again = ask(&rig, "POST", &format!("{streams}/tap.json"), &[("Status", "stopped")]);
+    assert_eq!(again.1["code"], 20_404, "it is over");
 }
 
 #[test]

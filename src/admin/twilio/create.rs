@@ -13,6 +13,7 @@ use super::error::{Error, shown};
 use super::parameters::Parameters;
 use super::{Asked, calls};
 use crate::limits::{CALL_LIMIT_SECONDS, CALL_RING_SECONDS};
+use crate::system::reach::Reach;
 
 /// Name of an application that a request makes.
 const APP: &str = "api";
@@ -98,29 +99,38 @@ pub(super) fn take_document(parameters: &mut Parameters) -> Result<Option<AppDoc
     }
 }
 
-/// Makes an application for one call: it has the keys of `[api]`. `current`: the application that has the call, whose keys hold.
+/// Makes an application for one call. `current`: the application that has the call, whose keys hold.
 ///
 /// # Errors
 /// Its URL can never be reached.
 pub(super) fn made(cx: &Asked<'_>, document: AppDocument, current: Option<&str>) -> Result<App, Error> {
-    cx.handle.shared.running(|running| {
-        let api = &running.config.api;
-        let current = running.config.apps.iter().find(|app| Some(&*app.name) == current);
-        let allow_private = current.map_or(api.allow_private, |app| app.allow_private);
-        let reach = cx.handle.shared.own.borrow().reach(allow_private, &running.interfaces);
-        if let AppDocument::Url { url, .. } = &document
-            && let Some(why) = Url::parse(url).ok().and_then(|url| reach.judge_url(&url).err())
-        {
-            return Err(Error::bad_url("Url", &format!("it can never be reached: {why}")));
-        }
-        Ok(App {
-            allow_private: api.allow_private,
+    let app = keys_of(cx, current, document);
+    if let AppDocument::Url { url, .. } = &app.document
+        && let Some(why) = Url::parse(url).ok().and_then(|url| reach_of(cx, app.allow_private).judge_url(&url).err())
+    {
+        return Err(Error::bad_url("Url", &format!("it can never be reached: {why}")));
+    }
+    Ok(app)
+}
+
+/// Returns an application with the keys of the one that has a call, or with those of `[api]`.
+pub(super) fn keys_of(cx: &Asked<'_>, current: Option<&str>, document: AppDocument) -> App {
+    cx.config(|config| {
+        let api = &config.api;
+        let current = config.apps.iter().find(|app| Some(&*app.name) == current);
+        App {
+            allow_private: current.map_or(api.allow_private, |app| app.allow_private),
             auth_token: api.auth_token.as_ref().map(|token| token.reveal().to_owned()),
             connect: api.connect.clone(),
             is_made: true,
             ..App::new(APP, document)
-        })
+        }
     })
+}
+
+/// Returns the rules for addresses that URLs may lead to.
+pub(super) fn reach_of(cx: &Asked<'_>, allow_private: bool) -> Reach {
+    cx.handle.shared.running(|running| cx.handle.shared.own.borrow().reach(allow_private, &running.interfaces))
 }
 
 fn take_seconds(parameters: &mut Parameters, name: &str, (usual, most): (u64, u64)) -> Result<Duration, Error> {
@@ -139,7 +149,11 @@ fn take_method(parameters: &mut Parameters, name: &str) -> Result<WebhookMethod,
     }
 }
 
-fn take_url(parameters: &mut Parameters, name: &str, method: &str) -> Result<Option<(String, WebhookMethod)>, Error> {
+pub(super) fn take_url(
+    parameters: &mut Parameters,
+    name: &str,
+    method: &str,
+) -> Result<Option<(String, WebhookMethod)>, Error> {
     let method = take_method(parameters, method)?;
     let Some(url) = parameters.take(name) else { return Ok(None) };
     judge_url(name, &url)?;

@@ -158,6 +158,11 @@ impl Error {
         Error::new(StatusCode::BAD_REQUEST, 21_220, format!("Call cannot be redirected: {refused}"))
     }
 
+    /// A live call cannot be changed so (21220).
+    pub(super) fn of_change(message: &str) -> Error {
+        Error::new(StatusCode::BAD_REQUEST, 21_220, message)
+    }
+
     /// What is asked for is part of Twilio's API and not in this version (20501).
     pub(super) fn later(what: &str) -> Error {
         Error::new(StatusCode::NOT_IMPLEMENTED, 20_501, format!("{}: not in this version", shown(what)))

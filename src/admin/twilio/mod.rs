@@ -30,13 +30,14 @@ mod keys;
 mod numbers;
 mod page;
 mod parameters;
+mod streams;
 mod text;
 
 /// Version of the API, and the first part of its paths.
 pub(super) const VERSION: &str = "2010-04-01";
 
 /// Lists of an account, or of a call, that are not in this version.
-const LATER: [&str; 13] = [
+const LATER: [&str; 12] = [
     "Conferences",
     "Events",
     "Messages",
@@ -46,7 +47,6 @@ const LATER: [&str; 13] = [
     "Recordings",
     "Siprec",
     "SMS",
-    "Streams",
     "Transcriptions",
     "UserDefinedMessages",
     "UserDefinedMessageSubscriptions",
@@ -213,6 +213,13 @@ async fn answer(cx: &Asked<'_>, method: &Method, parameters: Parameters) -> Resu
             Err(Error::later("Calls (delete)"))
         }
         [Some("Accounts"), Some(_), Some("Calls"), None | Some(_), None, _] => wrong_method(),
+        [Some("Accounts"), Some(_), Some("Calls"), Some(sid), Some("Streams"), None] if posts => {
+            return streams::start(cx, sid, parameters).await.map(Answer::Created);
+        }
+        [Some("Accounts"), Some(_), Some("Calls"), Some(sid), Some("Streams"), Some(stream)] if posts => {
+            streams::stop(cx, sid, stream, parameters).await
+        }
+        [Some("Accounts"), Some(_), Some("Calls"), Some(_), Some("Streams"), _] => wrong_method(),
         [Some("Accounts"), Some(_), Some("Calls"), Some(_), Some(list), _] if LATER.contains(&list) => {
             Err(Error::later(&format!("Calls/{{sid}}/{list}")))
         }

@@ -15,6 +15,11 @@ pub(super) fn moment(at: Timestamp) -> String {
     trunkgate_call::rfc2822(SystemTime::from(at))
 }
 
+/// Returns the present in RFC 2822, in UTC.
+pub(super) fn now() -> String {
+    moment(Timestamp::now())
+}
+
 /// Returns a number as people write it: those of North America as `(415) 555-0100`, all others as they are.
 pub(super) fn formatted(number: &str) -> String {
     let digits = number.strip_prefix("+1").filter(|rest| rest.len() == 10 && rest.bytes().all(|b| b.is_ascii_digit()));

@@ -17,7 +17,7 @@ use trunkgate_media::{Event, MediaId, canonical};
 use trunkgate_resources::addressing::Addressing;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::io::{Cause, Control, Input, Output};
-use trunkgate_resources::key::CallKey;
+use trunkgate_resources::key::{CallKey, LegId};
 use trunkgate_resources::limits::{SILENT_TOLD, TRACE_TEXT_CHARS};
 use trunkgate_resources::metrics::Metrics;
 use trunkgate_resources::recent::EndedCalls;
@@ -29,10 +29,12 @@ use trunkgate_story::series::Kept;
 use trunkgate_story::trace::{TraceItem, TraceView};
 use trunkgate_story::view::{AgentView, BanView, CallView, ForkView, QualityView, SilentView, StatusView, UnknownView};
 
+use trunkgate_twiml::StreamStep;
+
 use crate::call::legs::leg::LegState;
 use crate::call::media::local::ForkRequest;
 use crate::call::operator::{CallParty, Operator};
-use crate::call::program::Takeover;
+use crate::call::program::{Takeover, streams};
 use crate::call::refused::Refused;
 use crate::call::requested::{CallRequest, NotBegun, Onward, Originator, requested_call};
 use crate::call::shared::{Cx, Shared};
@@ -561,6 +563,28 @@ impl Gateway {
         self.ask_where(now, sid, |_| true, |parts, cx| Takeover::of(parts).take_over(cx, app))
     }
 
+    /// Opens a stream that listens to the caller's side of an answered call, by the keys of an application, and returns its SID.
+    ///
+    /// # Errors
+    /// Why none is opened.
+    pub fn start_stream(
+        &mut self,
+        now: Instant,
+        sid: &str,
+        app: &Arc<App>,
+        stream: &StreamStep,
+    ) -> Result<String, Refused> {
+        self.ask(now, sid, |parts, cx| streams::start(parts, cx, app, stream).map(|leg| stream_sid(cx.call, leg)))
+    }
+
+    /// Ends a stream that listens to a call, by its name or SID, and returns its SID.
+    ///
+    /// # Errors
+    /// No live stream has this name.
+    pub fn stop_stream(&mut self, now: Instant, sid: &str, name: &str) -> Result<String, Refused> {
+        self.ask(now, sid, |parts, cx| streams::stop(parts, cx, name).map(|leg| stream_sid(cx.call, leg)))
+    }
+
     /// Ends the call of one party, called or connected; its call goes on where its application or route has more for the caller.
     ///
     /// # Errors
@@ -679,6 +703,11 @@ impl Gateway {
             call.tell_sampled(&mut self.edge);
         }
     }
+}
+
+/// The SID of the stream that a leg is.
+fn stream_sid(call: &Shared, leg: LegId) -> String {
+    call.legs[leg].agent.as_ref().map(|side| side.stream_sid.clone()).unwrap_or_default()
 }
 
 /// A SIP timer's name.

@@ -2,20 +2,16 @@
 
 use std::sync::Arc;
 
-use trunkgate_media::agent::TrackSet;
 use trunkgate_resources::apps::AppFault;
 use trunkgate_resources::deadlines::Timer;
-use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::PORTS_NEWS;
-use trunkgate_route::{Agent, App, Target, Template, UrlOrigin};
+use trunkgate_route::Target;
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_twiml::{Note, Reject, Source, Step, StreamStep, Trace, Tracks};
+use trunkgate_twiml::{Note, Reject, Source, Step, StreamStep, Trace};
 
 use crate::call::State;
-use crate::call::agent::agent_leg::Role;
 use crate::call::controller::Controller;
-use crate::call::legs::leg::LegState;
-use crate::call::program::{Dialler, Prompter, Referrer, Runner, Side, Waits};
+use crate::call::program::{Dialler, Prompter, Referrer, Runner, Side, Waits, streams};
 use crate::call::refused::Refused;
 use crate::call::search::answer::FinalAnswer;
 use crate::call::shared::{Cx, Next};
@@ -131,7 +127,7 @@ impl Runner<'_> {
     fn connect_stream(&mut self, cx: &mut Cx<'_>, stream: &StreamStep) {
         let Some(run) = &mut self.parts.program else { return };
         run.side = Some(Side::new(stream.id, true));
-        let agent = Arc::new(agent_of(&run.app, stream));
+        let agent = Arc::new(streams::agent_of(&run.app, stream));
         self.parts.streams.get_or_insert_default().add_connected(&run.app, stream);
         self.parts.bridge.media.end_talk();
         self.parts.search.controller = Controller::plan_of(vec![Target::Agent(agent)]);
@@ -139,33 +135,15 @@ impl Runner<'_> {
     }
 
     fn start_stream(&mut self, cx: &mut Cx<'_>, stream: &StreamStep) {
-        let tracks = match stream.tracks {
-            Tracks::Inbound => TrackSet::Inbound,
-            Tracks::Outbound => TrackSet::Outbound,
-            Tracks::Both => TrackSet::Both,
-        };
         let Some(app) = self.parts.program.as_ref().map(|run| run.app.clone()) else { return };
-        let agent = Arc::new(agent_of(&app, stream));
-        if self.parts.bridge.media.speaks_other_audio(cx.call) {
-            return cx.edge.decide(cx.now, cx.call.key, "Stream: the edge cannot decode the codec of the call");
-        }
-        let part = Role::Listen { tracks, parameters: stream.parameters.clone() };
-        match cx.add_agent(&agent, part) {
-            Some(leg) => {
-                self.parts.streams.get_or_insert_default().add_listening(&app, stream, leg);
-                self.parts.bridge.media.tap_caller(cx);
-            }
-            None => cx.edge.decide(cx.now, cx.call.key, "Stream: the call has too many listeners"),
+        if let Err(why) = streams::start(self.parts, cx, &app, stream) {
+            cx.edge.decide(cx.now, cx.call.key, format!("Stream: {why}"));
         }
     }
 
     fn stop_stream(&mut self, cx: &mut Cx<'_>, name: &str) {
-        let is_live = |leg: LegId| cx.call.legs[leg].state != LegState::Ended && cx.call.legs[leg].listens();
-        let mut named = self.parts.streams.iter().flat_map(|streams| streams.named(name));
-        let live = named.find(|leg| is_live(*leg));
-        match live.map(|leg| cx.call.legs[leg].sid.clone()) {
-            Some(sid) => drop(self.parts.bridge.media.end_fork(cx, &sid)),
-            None => cx.edge.decide(cx.now, cx.call.key, "Stop: no stream has that name"),
+        if streams::stop(self.parts, cx, name).is_err() {
+            cx.edge.decide(cx.now, cx.call.key, "Stop: no stream has that name");
         }
     }
 
@@ -225,16 +203,5 @@ const fn is_waited_for(step: &Step) -> bool {
         | Step::Join
         | Step::Failed { .. }
         | Step::Trace(_) => false,
-    }
-}
-
-/// The agent that a stream of an application is.
-fn agent_of(app: &App, stream: &StreamStep) -> Agent {
-    let parameters = stream.parameters.iter().map(|(name, value)| (name.clone(), Template::literal(value)));
-    Agent {
-        parameters: parameters.collect(),
-        origin: UrlOrigin::Application { allow_private: app.allow_private },
-        auth_token: app.auth_token.clone(),
-        ..Agent::at("", &stream.url)
     }
 }

@@ -3,17 +3,20 @@
 
 use std::sync::Arc;
 
+use trunkgate_media::agent::TrackSet;
 use trunkgate_resources::app::{AppPlace, DocumentRequest};
 use trunkgate_resources::key::LegId;
-use trunkgate_route::App;
+use trunkgate_route::{Agent, App, Template, UrlOrigin};
 use trunkgate_story::wall::rfc3339;
-use trunkgate_twiml::{Method, StreamStep};
+use trunkgate_twiml::{Method, StreamStep, Tracks};
 
 use crate::call::Parts;
+use crate::call::agent::agent_leg::Role;
 use crate::call::legs::leg::LegState;
 use crate::call::program::parameters;
+use crate::call::refused::Refused;
 use crate::call::search::attempt::Attempt;
-use crate::call::shared::Cx;
+use crate::call::shared::{Cx, Shared};
 
 /// The streams of a call that are not over.
 #[derive(Debug, Default)]
@@ -49,8 +52,16 @@ impl Streams {
     }
 
     /// Returns the legs of the streams of a name.
-    pub(crate) fn named(&self, name: &str) -> impl Iterator<Item = LegId> {
+    fn named(&self, name: &str) -> impl Iterator<Item = LegId> {
         self.list.iter().filter(move |stream| stream.name.as_deref() == Some(name)).filter_map(|stream| stream.leg)
+    }
+
+    /// Returns the leg of a live stream of this name or SID.
+    fn live(&self, call: &Shared, name: &str) -> Option<LegId> {
+        let is_live = |leg: &LegId| call.legs[*leg].state != LegState::Ended && call.legs[*leg].listens();
+        let has_sid = |leg: &LegId| call.legs[*leg].agent.as_ref().is_some_and(|side| side.stream_sid == name);
+        let by_sid = self.list.iter().filter_map(|stream| stream.leg).find(has_sid);
+        by_sid.into_iter().chain(self.named(name)).find(is_live)
     }
 
     /// A program is over: what it has not begun to open, another program's step of the same id is not.
@@ -104,6 +115,48 @@ impl Stream {
             events.extend((self.is_open || has_failed).then_some(event));
         }
         events
+    }
+}
+
+/// Has a stream opened that listens to the caller's side, by the keys of an application. Returns its leg.
+///
+/// # Errors
+/// The edge cannot decode the codec of the call, or as many listen as may.
+pub(crate) fn start(parts: &mut Parts, cx: &mut Cx<'_>, app: &Arc<App>, stream: &StreamStep) -> Result<LegId, Refused> {
+    let tracks = match stream.tracks {
+        Tracks::Inbound => TrackSet::Inbound,
+        Tracks::Outbound => TrackSet::Outbound,
+        Tracks::Both => TrackSet::Both,
+    };
+    if parts.bridge.media.speaks_other_audio(cx.call) {
+        return Err(Refused::OtherAudio);
+    }
+    let part = Role::Listen { tracks, parameters: stream.parameters.clone() };
+    let leg = cx.add_agent(&Arc::new(agent_of(app, stream)), part).ok_or(Refused::TooManyForks)?;
+    parts.streams.get_or_insert_default().add_listening(app, stream, leg);
+    parts.bridge.media.tap_caller(cx);
+    Ok(leg)
+}
+
+/// Ends a stream that listens, by its name or SID. Returns its leg.
+///
+/// # Errors
+/// No live stream has this name.
+pub(crate) fn stop(parts: &mut Parts, cx: &mut Cx<'_>, name: &str) -> Result<LegId, Refused> {
+    let leg = parts.streams.as_ref().and_then(|streams| streams.live(cx.call, name)).ok_or(Refused::UnknownFork)?;
+    let sid = cx.call.legs[leg].sid.clone();
+    parts.bridge.media.end_fork(cx, &sid)?;
+    Ok(leg)
+}
+
+/// Returns the agent that a stream of an application is.
+pub(crate) fn agent_of(app: &App, stream: &StreamStep) -> Agent {
+    let parameters = stream.parameters.iter().map(|(name, value)| (name.clone(), Template::literal(value)));
+    Agent {
+        parameters: parameters.collect(),
+        origin: UrlOrigin::Application { allow_private: app.allow_private },
+        auth_token: app.auth_token.clone(),
+        ..Agent::at("", &stream.url)
     }
 }
 
