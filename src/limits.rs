@@ -208,6 +208,8 @@ pub const HTTP_REQUEST_SECONDS: u64 = 10;
 pub const HTTP_BODY_BYTES: usize = 64 << 10;
 /// Failed authentications of one source (in IPv6 of one /64) to the Twilio-compatible API in a minute; then it is refused.
 pub const API_FAILURES_PER_MINUTE: u32 = 10;
+/// Requests to the Twilio-compatible API that are shown, the latest.
+pub const API_REQUESTS_SHOWN: usize = 200;
 /// Longest time that the party of a requested call may ring, in seconds.
 pub const CALL_RING_SECONDS: u64 = 600;
 /// Longest time limit of a requested call, in seconds.

@@ -27,7 +27,7 @@ macro_rules! file {
 }
 
 /// All of them.
-const FILES: [File; 21] = [
+const FILES: [File; 22] = [
     File { path: "/", kind: HTML, text: include_str!("console/index.html") },
     file!("style.css", CSS),
     file!("icon.svg", SVG),
@@ -47,6 +47,7 @@ const FILES: [File; 21] = [
     file!("trunks.js", SCRIPT),
     file!("routes.js", SCRIPT),
     file!("agents.js", SCRIPT),
+    file!("requests.js", SCRIPT),
     file!("security.js", SCRIPT),
     file!("system.js", SCRIPT),
 ];

@@ -44,6 +44,7 @@ fn render(counted: &Counted, handle: &Handle) -> String {
     edge(&mut out, gateway, handle);
     texts(&mut out, handle);
     webhooks(&mut out, handle, counted);
+    api(&mut out, handle);
     problems(&mut out, handle);
     captured(&mut out, handle);
     traced(&mut out, handle);
@@ -153,6 +154,18 @@ fn webhooks(out: &mut Exposition, handle: &Handle, counted: &Counted) {
     out.family(name, Kind::Counter, "Errors of an application by Twilio's code: webhooks without an answer of use, documents that cannot be run, prompts not played.");
     for ((app, code), count) in &counts.errors {
         out.sample(name, &[("app", app), ("code", &code.to_string())], *count as f64);
+    }
+}
+
+fn api(out: &mut Exposition, handle: &Handle) {
+    let name = "trunkgate_api_requests_total";
+    out.family(
+        name,
+        Kind::Counter,
+        "Requests to the Twilio-compatible API, by resource and HTTP status; authentication: not let in.",
+    );
+    for ((resource, status), count) in handle.shared.api.requests().counts {
+        out.sample(name, &[("resource", resource), ("status", &status.to_string())], count as f64);
     }
 }
 

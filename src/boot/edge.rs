@@ -21,6 +21,7 @@ use trunkgate_call::{Addressing, AppQuestion, Gateway, GatewayConfig, Input, Int
 use trunkgate_route::Table;
 
 use crate::config::{CDR_HELP, Config, NumberOverrides};
+use crate::runtime::api_log::ApiLog;
 use crate::runtime::apps::Apps;
 use crate::runtime::handle::{Handle, Load, Order, Phase, Running, Shared};
 use crate::runtime::history::History;
@@ -416,6 +417,7 @@ fn shared(
         workers: workers.counters().to_vec(),
         cdr: records.figures(),
         webhooks: WebhookFigures::default(),
+        api: ApiLog::default(),
         sms: Arc::default(),
         hep: watch::Sender::new(to_hep),
         hep_counters: Arc::default(),

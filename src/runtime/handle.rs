@@ -20,6 +20,7 @@ use trunkgate_route::Table;
 
 use crate::config::{Config, NumberOverrides, ToldOverride};
 use crate::limits;
+use crate::runtime::api_log::ApiLog;
 use crate::runtime::history::{Counted, History};
 use crate::runtime::own_sockets::OwnSockets;
 use crate::runtime::settings::Found;
@@ -186,6 +187,8 @@ pub(crate) struct Shared {
     pub(crate) cdr: Arc<Figures>,
     pub(crate) sms: Arc<SmsCounters>,
     pub(crate) webhooks: WebhookFigures,
+    /// Requests to the Twilio-compatible API.
+    pub(crate) api: ApiLog,
     /// Where messages and reports go, and what became of them.
     pub(crate) hep: watch::Sender<Option<hep::Target>>,
     pub(crate) hep_counters: Arc<hep::HepCounters>,

@@ -1,5 +1,6 @@
 //! The running edge: SIP sockets, the signalling loop, media workers, names of peers, reload, and the handle by which others ask it.
 
+pub(crate) mod api_log;
 pub(crate) mod apps;
 pub mod handle;
 pub(crate) mod history;

@@ -34,7 +34,7 @@ impl Caller {
     }
 
     /// SID of a key; empty for the account.
-    fn key(&self) -> &str {
+    pub(super) fn key(&self) -> &str {
         match self {
             Caller::Account => "",
             Caller::Key(sid) => sid,

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use axum::Json;
 use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
@@ -15,11 +15,13 @@ use self::error::Error;
 use self::keys::Keys;
 use self::parameters::Parameters;
 use super::ApiError;
+use super::places::Occupant;
 use crate::config::{Api, Config, PhoneNumber};
 use crate::limits::HTTP_BODY_BYTES;
 use crate::runtime::handle::Handle;
 
 pub(super) use self::access::Access;
+pub(super) use self::log::show as show_log;
 
 mod access;
 mod account;
@@ -27,6 +29,7 @@ mod calls;
 mod create;
 mod error;
 mod keys;
+mod log;
 mod numbers;
 mod page;
 mod parameters;
@@ -67,6 +70,16 @@ enum Answer {
     Created(Value),
     /// Nothing more: the resource is gone.
     Deleted,
+}
+
+impl Answer {
+    fn status(&self) -> StatusCode {
+        match self {
+            Answer::Shown(_) => StatusCode::OK,
+            Answer::Created(_) => StatusCode::CREATED,
+            Answer::Deleted => StatusCode::NO_CONTENT,
+        }
+    }
 }
 
 impl From<Value> for Answer {
@@ -147,7 +160,10 @@ pub(super) async fn judge(
         let api = Api { account_sid: running.boot.api.account_sid.clone(), ..running.config.api.clone() };
         access.judge(Instant::now(), source, headers, &api)
     });
-    let caller = prepared.and(judged).map_err(IntoResponse::into_response)?;
+    let caller = prepared.and(judged).map_err(|error| {
+        log::refused(handle, source, &error);
+        error.into_response()
+    })?;
     Ok(Granted { caller, access: access.clone() })
 }
 
@@ -160,12 +176,16 @@ pub(super) async fn serve(State(handle): State<Handle>, request: Request) -> Res
     let Some(Granted { caller, access }) = parts.extensions.get::<Granted>() else {
         return Error::unauthorized("the request was not judged").into_response();
     };
+    let source = parts.extensions.get::<ConnectInfo<Occupant>>().map(|ConnectInfo(occupant)| occupant.source());
+    let watch = log::Watch::begin(&parts.method, path, source, caller);
     let cx = Asked { handle: &handle, caller, keys: access.keys(), account, edge, path, query };
     let answered = async {
         let body = read(body).await?;
         answer(&cx, &parts.method, Parameters::read(&parts, &body)?).await
     };
-    answered.await.map_or_else(IntoResponse::into_response, IntoResponse::into_response)
+    let answered = answered.await;
+    watch.end(&handle, &answered).await;
+    answered.map_or_else(IntoResponse::into_response, IntoResponse::into_response)
 }
 
 async fn read(body: Body) -> Result<Vec<u8>, Error> {

@@ -1,0 +1,143 @@
+//! The log of requests to the API, its notes in the traces of calls, and `GET /v1/api`.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::Method;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use trunkgate_call::Gateway;
+use trunkgate_call::trace::TraceItem;
+
+use super::access::Caller;
+use super::error::{Error, shown};
+use super::{Answer, LATER};
+use crate::runtime::api_log::{ApiRequest, Requests};
+use crate::runtime::handle::Handle;
+
+/// Resources that the API has, by the names that the log gives them.
+const RESOURCES: [&str; 4] = ["Calls", "IncomingPhoneNumbers", "Keys", "Messages"];
+/// Name of the account itself.
+const ACCOUNT: &str = "Accounts";
+/// Name of requests that were not let in.
+const AUTHENTICATION: &str = "authentication";
+/// Name of all others.
+const OTHER: &str = "other";
+
+/// A request, from its first byte to its answer.
+pub(super) struct Watch {
+    began: Instant,
+    method: Method,
+    /// Path below the account.
+    path: String,
+    source: Option<IpAddr>,
+    key: Option<String>,
+}
+
+impl Watch {
+    /// Begins with a request that was let in.
+    pub(super) fn begin(method: &Method, path: &str, source: Option<IpAddr>, caller: &Caller) -> Watch {
+        let parts = path.split('/').filter(|part| !part.is_empty()).skip(3).collect::<Vec<_>>().join("/");
+        let key = Some(caller.key()).filter(|sid| !sid.is_empty()).map(str::to_owned);
+        Watch { began: Instant::now(), method: method.clone(), path: shown(&parts), source, key }
+    }
+
+    /// Adds the answered request to the log, and to the trace of the call that it changed.
+    pub(super) async fn end(self, handle: &Handle, answered: &Result<Answer, Error>) {
+        let (status, code) = match answered {
+            Ok(answer) => (answer.status().as_u16(), None),
+            Err(error) => (error.status.as_u16(), Some(error.code)),
+        };
+        let name = self.path.split(['/', '.']).next().unwrap_or_default();
+        let known = RESOURCES.into_iter().chain(LATER).find(|known| *known == name);
+        let resource = if name.is_empty() { ACCOUNT } else { known.unwrap_or(OTHER) };
+        if self.method == Method::POST
+            && let Some(sid) = call_of(&self.path, answered)
+        {
+            let code = code.map(|code| format!(", code {code}")).unwrap_or_default();
+            let text = format!("API request {} {}: {status}{code}", self.method, self.path);
+            let note = move |gateway: &mut Gateway, now| gateway.note(now, &sid, TraceItem::Decision { text });
+            let _ = handle.act(note).await;
+        }
+        handle.shared.api.add(ApiRequest {
+            at: Timestamp::now(),
+            method: self.method.to_string(),
+            path: self.path,
+            resource,
+            status,
+            code,
+            took: self.began.elapsed(),
+            source: self.source,
+            key: self.key,
+        });
+    }
+}
+
+/// Adds a request that was not let in.
+pub(super) fn refused(handle: &Handle, source: IpAddr, error: &Error) {
+    handle.shared.api.add(ApiRequest {
+        at: Timestamp::now(),
+        method: String::new(),
+        path: String::new(),
+        resource: AUTHENTICATION,
+        status: error.status.as_u16(),
+        code: Some(error.code),
+        took: std::time::Duration::ZERO,
+        source: Some(source),
+        key: None,
+    });
+}
+
+/// Returns the SID of the call that a request is about.
+fn call_of(path: &str, answered: &Result<Answer, Error>) -> Option<String> {
+    let below = path.strip_prefix("Calls")?;
+    let sid = below.strip_prefix('/').and_then(|rest| rest.split(['/', '.']).next()).filter(|sid| !sid.is_empty());
+    let made = || match answered {
+        Ok(Answer::Created(json)) => json["sid"].as_str(),
+        Ok(Answer::Shown(_) | Answer::Deleted) | Err(_) => None,
+    };
+    sid.or_else(made).map(str::to_owned)
+}
+
+/// `GET /v1/api`: the latest requests, and how many there were.
+pub(in crate::admin) async fn show(State(handle): State<Handle>) -> Json<Value> {
+    let Requests { latest, counts } = handle.shared.api.requests();
+    let is_open = handle.shared.running(|running| running.config.api.auth_token.is_some());
+    let request = |one: ApiRequest| {
+        json!({
+            "at": one.at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string(),
+            "method": one.method,
+            "path": one.path,
+            "resource": one.resource,
+            "status": one.status,
+            "code": one.code,
+            "ms": one.took.as_secs_f64() * 1000.0,
+            "source": one.source,
+            "key": one.key,
+        })
+    };
+    let count = |((resource, status), count): ((&str, u16), u64)| json!({ "resource": resource, "status": status, "count": count });
+    Json(json!({
+        "open": is_open,
+        "counts": counts.into_iter().map(count).collect::<Vec<_>>(),
+        "requests": latest.into_iter().map(request).collect::<Vec<_>>(),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_call_of_a_request_is_found() {
+        let shown = Ok(Answer::Shown(json!({})));
+        let made = Ok(Answer::Created(json!({ "sid": "CA2" })));
+        assert_eq!(call_of("Calls/CA1.json", &shown).as_deref(), Some("CA1"));
+        assert_eq!(call_of("Calls/CA1/Streams.json", &made).as_deref(), Some("CA1"));
+        assert_eq!(call_of("Calls.json", &made).as_deref(), Some("CA2"));
+        assert_eq!(call_of("Calls.json", &shown), None);
+        assert_eq!(call_of("Keys.json", &made), None);
+    }
+}

@@ -1,0 +1,91 @@
+//! Requests to the Twilio-compatible API: the latest ones, and counts of all since the start.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::limits::API_REQUESTS_SHOWN;
+
+/// A request that has been answered.
+#[derive(Debug, Clone)]
+pub(crate) struct ApiRequest {
+    /// Time of the answer.
+    pub(crate) at: Timestamp,
+    /// HTTP method.
+    pub(crate) method: String,
+    /// Path below the account, without the query; empty for one that was not let in.
+    pub(crate) path: String,
+    /// Kind of resource: the first part of that path, if the API has it.
+    pub(crate) resource: &'static str,
+    /// HTTP status.
+    pub(crate) status: u16,
+    /// Twilio's code of an error.
+    pub(crate) code: Option<u32>,
+    /// Time that the answer took.
+    pub(crate) took: Duration,
+    /// Address of the client, in IPv6 of its /64.
+    pub(crate) source: Option<IpAddr>,
+    /// SID of the key that authenticated it; `None` for the account's token.
+    pub(crate) key: Option<String>,
+}
+
+/// The latest requests, and how many there were by resource and status.
+#[derive(Debug, Default)]
+pub(crate) struct ApiLog(Mutex<Requests>);
+
+/// Content of the log.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Requests {
+    /// The newest first.
+    pub(crate) latest: VecDeque<ApiRequest>,
+    /// Counts since the start.
+    pub(crate) counts: BTreeMap<(&'static str, u16), u64>,
+}
+
+impl ApiLog {
+    /// Adds a request.
+    pub(crate) fn add(&self, request: ApiRequest) {
+        let mut requests = self.lock();
+        *requests.counts.entry((request.resource, request.status)).or_default() += 1;
+        requests.latest.truncate(API_REQUESTS_SHOWN - 1);
+        requests.latest.push_front(request);
+    }
+
+    /// Returns a copy of the log.
+    pub(crate) fn requests(&self) -> Requests {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Requests> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_are_kept_and_all_are_counted() {
+        let log = ApiLog::default();
+        for n in 0..API_REQUESTS_SHOWN + 5 {
+            log.add(ApiRequest {
+                at: Timestamp::UNIX_EPOCH,
+                method: "GET".to_owned(),
+                path: n.to_string(),
+                resource: "Calls",
+                status: 200,
+                code: None,
+                took: Duration::ZERO,
+                source: None,
+                key: None,
+            });
+        }
+        let Requests { latest, counts } = log.requests();
+        assert_eq!((latest.len(), latest[0].path.as_str()), (API_REQUESTS_SHOWN, "204"));
+        assert_eq!(counts, BTreeMap::from([(("Calls", 200), API_REQUESTS_SHOWN as u64 + 5)]));
+    }
+}
