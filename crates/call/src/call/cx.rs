@@ -23,6 +23,7 @@ use trunkgate_story::quality::retire;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::trace::TraceItem;
 
+use crate::call::agent::agent_leg::AT_ONCE;
 use crate::call::legs::caller_id::Addressed;
 use crate::call::legs::leg::{Leg, LegState, StreamEnd};
 use crate::call::legs::location::{GEOLOCATION, Location, cid, keep_sent, with_locations};
@@ -187,6 +188,11 @@ impl Cx<'_> {
             self.edge.deadlines.set(at, self.call.key, timer);
             self.call.deadlines.insert(timer, at);
         }
+    }
+
+    /// The same of a time that may be over: then the timer fires at once.
+    pub(crate) fn arm_left(&mut self, timer: Timer, left: Duration) {
+        self.arm(timer, left.max(AT_ONCE));
     }
 
     /// Takes a deadline away.

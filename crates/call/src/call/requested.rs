@@ -19,7 +19,6 @@ use trunkgate_story::numbers::{Caller, plain};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_twiml::Secret;
 
-use crate::call::agent::agent_leg::AT_ONCE;
 use crate::call::controller::{Controller, TargetResult};
 use crate::call::legs::caller_id::Hops;
 use crate::call::legs::headers::{Brought, CallerIdentity};
@@ -271,6 +270,6 @@ pub(crate) fn arm_time_limit(cx: &mut Cx<'_>) {
     let talked = requested.since.map(|since| cx.now.saturating_duration_since(since)).unwrap_or_default();
     let limit = requested.time_limit;
     if !limit.is_zero() {
-        cx.arm(Timer::TimeLimit, limit.saturating_sub(talked).max(AT_ONCE));
+        cx.arm_left(Timer::TimeLimit, limit.saturating_sub(talked));
     }
 }

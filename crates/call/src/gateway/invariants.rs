@@ -65,6 +65,10 @@ impl Invariants<'_> {
             let forgets = is_served && call.shared.legs.callee.is_some();
             hold(!forgets, || format!("{sid}: a program that forgets a party"))?;
         }
+        if let Some(run) = program.filter(|run| run.has_deadline() && call.shared.state != State::Ended) {
+            let is_armed = call.shared.deadlines.contains(Timer::Program);
+            hold(is_armed, || format!("{sid}: a program whose time never comes: {run:?}"))?;
+        }
         match call.shared.state {
             State::Searching => {
                 hold(call.parts.search.attempts.first().is_some() != is_served, || {

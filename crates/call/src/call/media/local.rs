@@ -20,8 +20,8 @@ use trunkgate_story::quality::retire;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::view::ForkView;
 
+use crate::call::agent::agent_leg::Holder;
 use crate::call::agent::agent_leg::Role;
-use crate::call::agent::agent_leg::{AT_ONCE, Holder};
 use crate::call::legs::agents::tell_back;
 use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
@@ -209,7 +209,7 @@ impl CallMedia {
         let since = same.map_or(cx.now, |holder| holder.since);
         if !agent.max_call.is_zero() {
             let left = agent.max_call.saturating_sub(cx.now.saturating_duration_since(since));
-            cx.arm(Timer::MaxCall, left.max(AT_ONCE));
+            cx.arm_left(Timer::MaxCall, left);
         }
         self.holder = Some(Box::new(Holder { agent, since }));
     }

@@ -222,6 +222,16 @@ impl Run {
     pub(crate) fn is_waiting(&self) -> bool {
         self.waits != Waits::Nothing || self.referral.is_some() || self.program.poll_timeout().is_some()
     }
+    /// Returns whether its timer has to run.
+    pub(crate) fn has_deadline(&self) -> bool {
+        match self.waits {
+            Waits::Digits { .. } => true,
+            Waits::Caller => false,
+            Waits::Nothing | Waits::Document { .. } | Waits::Sound { .. } | Waits::Played { .. } => {
+                self.referral.is_some() || self.program.poll_timeout().is_some()
+            }
+        }
+    }
     /// Returns the caller's program, which may be behind that of a called party.
     pub(crate) fn of_caller(&self) -> &Run {
         self.called.as_ref().map_or(self, |called| &called.outer)

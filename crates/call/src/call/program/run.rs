@@ -75,7 +75,7 @@ impl Runner<'_> {
         }
         if let Some(side) = run.side.as_ref().filter(|side| !side.limit.is_zero()) {
             let talked = side.since.map_or(Duration::ZERO, |since| cx.now.saturating_duration_since(since));
-            cx.arm(Timer::DialLimit, side.limit.saturating_sub(talked));
+            cx.arm_left(Timer::DialLimit, side.limit.saturating_sub(talked));
         }
         if let Some(leg) = cx.call.legs.callee {
             for party in run.side.iter_mut().flat_map(|side| &mut side.parties) {
@@ -129,7 +129,7 @@ impl Runner<'_> {
         if !matches!(run.waits, Waits::Digits { .. }) && run.referral.is_none() {
             cx.disarm(Timer::Program);
             if let Some(due) = run.program.poll_timeout() {
-                cx.arm(Timer::Program, due.saturating_sub(run.time(cx.now)));
+                cx.arm_left(Timer::Program, due.saturating_sub(run.time(cx.now)));
             }
         }
     }

@@ -464,7 +464,7 @@ impl Search {
         let left = until.saturating_duration_since(cx.now);
         let after =
             cx.edge.trunks.next_place(cx.now, &trunk.name, (cx.call.key, branch)).map_or(left, |wait| wait.min(left));
-        cx.arm(Timer::Pace(branch), after);
+        cx.arm_left(Timer::Pace(branch), after);
     }
 
     /// Takes what a 3xx names: whether there is something to go on with.

@@ -553,3 +553,31 @@ fn streams_are_reported_from_beginning_to_end() {
     assert_eq!(events(&mut menu), ["stream-stopped"]);
     menu.ends("caller_hung_up");
 }
+
+#[test]
+fn a_wait_of_no_time_is_over_at_once() {
+    for document in ["<Pause length='0'/>", "<Gather timeout='0'/>", "<Gather timeout='0'><Pause length='0'/></Gather>"]
+    {
+        let mut menu = Menu::with(&format!("{document}<Say>next</Say>"));
+        menu.bench.pass(Duration::from_millis(2));
+        menu.is_answered();
+        assert_eq!(menu.spoken(3), "next", "{document}");
+        menu.played();
+        menu.bench.expect(CARRIER, "BYE");
+        menu.ends("app_hung_up");
+    }
+}
+
+#[test]
+fn an_event_at_the_very_time_of_a_deadline_does_not_undo_it() {
+    let mut menu = Menu::answered("<Say>first</Say><Pause length='1'/><Say>next</Say>");
+    menu.spoken(3);
+    menu.played();
+    menu.bench.now += Duration::from_secs(1);
+    menu.press("5");
+    menu.bench.pass(Duration::from_millis(2));
+    assert_eq!(menu.spoken(3), "next");
+    menu.played();
+    menu.bench.expect(CARRIER, "BYE");
+    menu.ends("app_hung_up");
+}
