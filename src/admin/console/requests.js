@@ -24,22 +24,22 @@ function callbackTable(families) {
 
 export function requestsPage(main) {
   const parts = Object.fromEntries(['head', 'latest', 'callbacks', 'counts'].map((name) => [name, h('div', {})]));
-  const onlyErrors = h('input', { type: 'checkbox', id: 'only-errors' });
+  const which = h('select', { id: 'which', name: 'which' }, h('option', { value: 'all' }, 'all'), h('option', { value: 'failed' }, 'failed only'));
   let known = null;
   const draw = () => {
     if (!known) return;
-    const shown = known.requests.filter((one) => !onlyErrors.checked || one.status >= 400);
+    const shown = known.requests.filter((one) => which.value === 'all' || one.status >= 400);
     swap(parts.latest, table([
       { name: 'Time', cell: (one) => moment(one.at) },
       { name: 'Request', cell: (one) => [h('code', {}, one.method ? `${one.method} ${one.path || 'account'}` : 'not let in')] },
       { name: 'Status', cell: (one) => chip(one.status < 400 ? 'good' : one.status < 500 ? 'warn' : 'bad', one.code ? `${one.status}, code ${one.code}` : String(one.status)) },
       { name: 'Time taken', cell: (one) => (one.method ? figure(one.ms, 1, ' ms') : '–'), class: 'number' },
       { name: 'Client', cell: (one) => [one.source || '–', one.key ? [h('br', {}), h('code', {}, one.key)] : null] },
-    ], { caption: 'Latest requests', rows: shown, key: (one, at) => `${one.at} ${one.path} ${at}`, empty: onlyErrors.checked ? 'No failed requests.' : 'No requests yet.' }));
+    ], { caption: 'Latest requests', rows: shown, key: (one, at) => `${one.at} ${one.path} ${at}`, empty: which.value === 'all' ? 'No requests yet.' : 'No failed requests.' }));
   };
-  onlyErrors.addEventListener('change', draw);
+  which.addEventListener('change', draw);
   main.append(h('h1', {}, 'API'), parts.head, section('Callbacks', parts.callbacks),
-    section('Latest requests', h('form', { class: 'filters', 'aria-label': 'Requests' }, h('label', {}, onlyErrors, ' failed only')), parts.latest),
+    section('Latest requests', h('form', { class: 'filters', 'aria-label': 'Requests' }, h('label', {}, 'Show', which)), parts.latest),
     section('Requests since start', parts.counts));
   return {
     title: 'API',

@@ -11,7 +11,7 @@ use url::Url;
 
 use super::error::{Error, shown};
 use super::parameters::Parameters;
-use super::{Asked, calls};
+use super::{Asked, calls, dialled};
 use crate::limits::{CALL_LIMIT_SECONDS, CALL_RING_SECONDS};
 use crate::system::reach::Reach;
 
@@ -193,7 +193,7 @@ fn judge_from(cx: &Asked<'_>, from: Option<String>) -> Result<String, Error> {
 
 /// Judges the called party, and returns it with the targets by which it is reached.
 fn judge_to(cx: &Asked<'_>, to: Option<String>) -> Result<(String, Vec<TargetSpec>), Error> {
-    let to = to.map(|to| to.trim().to_owned()).ok_or_else(Error::no_to)?;
+    let to = to.map(|to| dialled(&to)).ok_or_else(Error::no_to)?;
     let numbers = cx.config(|config| config.edge.numbers.clone());
     if to.starts_with("sip:") || to.starts_with("sips:") {
         let target = named_target(&to, &numbers).ok_or_else(|| Error::bad_to(&to, "not a SIP address"))?;

@@ -125,13 +125,21 @@ impl Asked<'_> {
     /// Returns a number in E.164 where it is one, in whatever form people write it; else the text.
     fn number(&self, text: &str) -> String {
         let numbers = self.config(|config| config.edge.numbers.clone());
-        let number = numbers.normalise(text.trim(), None).ok();
+        let number = numbers.normalise(&dialled(text), None).ok();
         number.map_or_else(|| text.to_owned(), |number| number.text)
     }
 
     /// Returns the SID of a number of the edge's own.
     fn number_sid(&self, number: &str) -> Option<String> {
         self.config(|config| config.numbers.iter().find(|one| one.number == number).map(PhoneNumber::sid))
+    }
+}
+
+/// Returns a number as it was meant: a plus sign that was not encoded has become a space.
+fn dialled(text: &str) -> String {
+    match text.strip_prefix(' ') {
+        Some(digits) if digits.starts_with(|first: char| first.is_ascii_digit()) => format!("+{}", digits.trim()),
+        Some(_) | None => text.trim().to_owned(),
     }
 }
 
@@ -260,4 +268,22 @@ async fn answer(cx: &Asked<'_>, method: &Method, parameters: Parameters) -> Resu
         _ => Err(Error::not_found(cx.path)),
     };
     shown.map(Answer::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plus_sign_that_was_not_encoded_is_one() {
+        for (given, meant) in [
+            (" 14155550100", "+14155550100"),
+            (" 1 (415) 555", "+1 (415) 555"),
+            ("+1415", "+1415"),
+            (" x", "x"),
+            ("1 ", "1"),
+        ] {
+            assert_eq!(dialled(given), meant);
+        }
+    }
 }
