@@ -40,7 +40,8 @@ use crate::call::{Negotiation, Search, State};
 impl Negotiation {
     /// Whether an agent takes this caller at all, and the edge itself could answer it.
     pub(crate) fn agent_connectable(&self, call: &Shared, agent: &Agent) -> Result<(), TargetResult> {
-        if !agent.allows(&call.facts.caller.number) {
+        // The number of a requested call is the edge's own.
+        if call.requested.is_none() && !agent.allows(&call.facts.caller.number) {
             return Err(TargetResult::Refused(Failure::with_code(486, ReasonSlug::CallerNotAllowed)));
         }
         self.answerable(call).map_err(TargetResult::Failed)

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use trunkgate_call::{CallRequest, Control, NotBegun, Onward, ReasonSlug};
-use trunkgate_route::StatusCallback;
+use trunkgate_route::{Agent, StatusCallback};
 use trunkgate_twiml::Secret;
 
 use super::*;
-use crate::bench::agents::to_agent;
+use crate::bench::agents::{agent_table, to_agent};
 use crate::bench::{BACKUP, Bench, CARRIER, Dialed, PBX, answer, to_trunk};
 
 const FROM: &str = "+14155550100";
@@ -274,7 +274,12 @@ fn the_party_may_be_connected_with_another_one_or_an_agent() {
     call.bench.receive(PBX, second.respond(&bye, 200, ""));
     call.menu().0.ends("callee_hung_up");
 
-    let mut call = Requested::of(Onward::Target(to_agent("desk")));
+    // The number of the request is the edge's own: no agent has to allow it.
+    let desk = Agent { allow_callers: ["+19995550100".to_owned()].into(), ..agent("desk") };
+    let mut bench = Bench::with(agent_table(vec![desk], route(vec![to_trunk("pbx")])));
+    let sid = bench.gateway.originate(bench.now, &request(vec![Onward::Target(to_agent("desk"))])).unwrap();
+    bench.drain();
+    let mut call = Requested { bench, sid };
     let party = call.answered();
     let asked = call.bench.asked();
     let [(end, settings)] = &asked[..] else { panic!("{asked:?}") };
