@@ -408,6 +408,16 @@ pub const SMS_DAY_SECONDS: i64 = 86_400;
 pub const SMS_KEPT_SECONDS: i64 = 2 * 86_400;
 /// How often older ones are forgotten, in seconds.
 pub const SMS_FORGET_SECONDS: u64 = 3_600;
+/// How long a message of the API waits for its service where `[sms] expires` says nothing, in seconds.
+pub const MESSAGE_EXPIRES_SECONDS: u64 = 4 * 3600;
+/// Messages of the API that are kept.
+pub const MESSAGES_KEPT: i64 = 100_000;
+/// How long they are kept, in seconds.
+pub const MESSAGES_KEPT_SECONDS: i64 = 30 * 86_400;
+/// Reports of messages' states that are sent at once.
+pub const MESSAGE_REPORTS: usize = 16;
+/// After this time without success such a report is given up, in seconds.
+pub const MESSAGE_REPORT_SECONDS: i64 = 86_400;
 /// Characters of a complaint of Twilio's that are shown.
 pub const SMS_COMPLAINT_CHARACTERS: usize = 200;
 /// One in so many calls of the last hour of a trunk that was not heard in them, and `status` says so.

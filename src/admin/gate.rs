@@ -9,7 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::places::Occupant;
-use super::{ApiError, console, twilio};
+use super::{ApiError, console, sms, twilio};
 use crate::limits;
 use crate::runtime::handle::Handle;
 
@@ -22,7 +22,7 @@ pub(super) struct Gate {
 }
 
 /// Lets a request in, or answers it. `/healthz` and `/readyz` are open: probes have no token, and they tell nothing; what comes
-/// to `/sms/inbound` is signed.
+/// to `/sms/inbound` and `/sms/status` is signed.
 pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
     let handle = &gate.handle;
     let headers = request.headers();
@@ -43,10 +43,11 @@ pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: 
         return ([(header::CONNECTION, "close")], twilio::shaped(path, error)).into_response();
     }
     // A body from anybody is still to be read: until it has come its connection may be evicted.
-    let may_serve = path != "/sms/inbound";
+    let may_serve = !sms::is_path(path);
     let mut granted = None;
     let verdict = match path {
-        "/healthz" | "/readyz" | "/sms/inbound" => Ok(()),
+        "/healthz" | "/readyz" => Ok(()),
+        path if sms::is_path(path) => Ok(()),
         path if twilio::is_path(path) => {
             let source = occupant.as_ref().map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), Occupant::source);
             match twilio::judge(handle, &gate.access, source, headers).await {
@@ -97,7 +98,7 @@ fn from_same_site(method: &Method, path: &str, headers: &HeaderMap) -> Result<()
     Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden_origin", "requests of pages of other sites are refused"))
 }
 
-fn bearer(headers: &HeaderMap, token: &str) -> Result<(), ApiError> {
+pub(super) fn bearer(headers: &HeaderMap, token: &str) -> Result<(), ApiError> {
     let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
     let scheme = given.and_then(|given| given.split_at_checked(7));
     match scheme {

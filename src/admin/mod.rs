@@ -122,6 +122,7 @@ fn router(handle: Handle) -> Router {
         .route("/2010-04-01", any(twilio::serve))
         .route("/2010-04-01/{*path}", any(twilio::serve))
         .route("/sms/inbound", post(sms::inbound))
+        .route("/sms/status", post(sms::status))
         .route("/v1/api", get(twilio::show_log))
         .route("/v1/events", get(events::follow))
         .route("/v1/history", get(overview::history))

@@ -1,23 +1,75 @@
-//! `POST /sms/inbound`: what people answer to texts, as Twilio passes it on. Its signature is what lets it in.
+//! `POST /sms/inbound` and `POST /sms/status`: messages to us, and what becomes of ours, as services pass it on. The signature of
+//! Twilio, or the token of `[messages]`, is what lets it in.
 
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use rusqlite::Connection;
 use tokio::sync::oneshot;
 use trunkgate_call::numbers::mask;
 use trunkgate_media::agent::{SIGNATURE_HEADER, sign_form};
 use url::Url;
 
 use super::ApiError;
-use super::gate::same;
+use super::gate::{bearer, same};
+use crate::config::Replies;
 use crate::runtime::handle::Handle;
 use crate::sinks::sms::SmsOrder;
+use crate::sinks::sms::kept::{self, Reached, Status};
 use crate::sinks::sms::opt_out::Wish;
+use crate::sinks::sms::outlets::STATUS_PATH;
+use crate::sinks::store::Commit;
 
-/// Where Twilio sends them, behind `public_url`.
+/// Where services send messages to us, behind `public_url`.
 const PATH: &str = "/sms/inbound";
+
+/// Whether a path is one of these.
+pub(super) fn is_path(path: &str) -> bool {
+    [PATH, STATUS_PATH].contains(&path)
+}
+
+/// A form of a service that has shown who it is.
+struct Form(Vec<(String, String)>);
+
+impl Form {
+    /// Reads a body, and judges who has sent it to `path`.
+    fn read(
+        handle: &Handle,
+        (path, query): (&str, Option<&str>),
+        headers: &HeaderMap,
+        body: Result<Bytes, BytesRejection>,
+    ) -> Result<Form, ApiError> {
+        let body = body.map_err(|error| ApiError::new(error.status(), "bad_body", error.body_text()))?;
+        let form: Vec<(String, String)> = form_urlencoded::parse(&body).into_owned().collect();
+        let (twilio, service, public_url) = handle.shared.running(|running| {
+            let config = &running.config;
+            let twilio = config.sms.as_ref().map(|sms| sms.auth_token.clone());
+            (twilio, config.messages.token.clone(), config.http.public_url.clone())
+        });
+        if service.as_ref().is_some_and(|token| bearer(headers, token.reveal()).is_ok()) {
+            return Ok(Form(form));
+        }
+        let refused = |message: &str| ApiError::new(StatusCode::FORBIDDEN, "bad_signature", message);
+        let tokens: Vec<_> = twilio.into_iter().chain(service).collect();
+        let (false, Some(public_url)) = (tokens.is_empty(), public_url) else {
+            return Err(refused("[twilio] (or `token` of [messages]) or public_url of [http] is missing"));
+        };
+        let given = headers.get(SIGNATURE_HEADER).map(|value| value.as_bytes()).unwrap_or_default();
+        let urls = urls(&public_url, path, query);
+        let is_right = |token: &str| urls.iter().any(|url| same(given, sign_form(token, url, &form).as_bytes()));
+        match tokens.iter().any(|token| is_right(token.reveal())) {
+            true => Ok(Form(form)),
+            false => Err(refused("the signature is missing or wrong")),
+        }
+    }
+
+    fn field(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
 
 /// TwiML; 403 to whoever has not signed it.
 pub(super) async fn inbound(
@@ -26,24 +78,14 @@ pub(super) async fn inbound(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
-    let body = body.map_err(|error| ApiError::new(error.status(), "bad_body", error.body_text()))?;
-    let form: Vec<(String, String)> = form_urlencoded::parse(&body).into_owned().collect();
-    let (settings, public_url, numbers, full_numbers) = handle.shared.running(|running| {
+    let form = Form::read(&handle, (PATH, uri.query()), &headers, body)?;
+    let (replies, numbers, full_numbers) = handle.shared.running(|running| {
         let config = &running.config;
-        (config.sms.clone(), config.http.public_url.clone(), config.edge.numbers.clone(), config.log.full_numbers)
+        let replies = config.sms.as_ref().map(|sms| sms.replies.clone());
+        (replies.unwrap_or_else(Replies::default), config.edge.numbers.clone(), config.log.full_numbers)
     });
-    let refused = |message: &str| ApiError::new(StatusCode::FORBIDDEN, "bad_signature", message);
-    let (Some(settings), Some(public_url)) = (settings, public_url) else {
-        return Err(refused("[twilio] or public_url of [http] is missing"));
-    };
-    let given = headers.get(SIGNATURE_HEADER).map(|value| value.as_bytes()).unwrap_or_default();
-    let urls = urls(&public_url, uri.query());
-    if !urls.iter().any(|url| same(given, sign_form(settings.auth_token.reveal(), url, &form).as_bytes())) {
-        return Err(refused("the signature is missing or wrong"));
-    }
-    let field = |name: &str| form.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-    let wish = Wish::of(field("Body").unwrap_or_default(), field("OptOutType"));
-    let from = numbers.normalise_caller(field("From").unwrap_or_default(), None);
+    let wish = Wish::of(form.field("Body").unwrap_or_default(), form.field("OptOutType"));
+    let from = numbers.normalise_caller(form.field("From").unwrap_or_default(), None);
     if let (Some(wish @ (Wish::Stop | Wish::Start)), true) = (wish, from.is_e164) {
         let (kept, wait) = oneshot::channel();
         let order = SmsOrder::Opt { recipient: from.text.clone(), out: wish == Wish::Stop, kept };
@@ -56,22 +98,47 @@ pub(super) async fn inbound(
         let word = if wish == Wish::Stop { "opted out of text messages" } else { "opted in to text messages" };
         tracing::info!("{shown} {word}");
     }
-    Ok(([(header::CONTENT_TYPE, "text/xml; charset=utf-8")], settings.replies.twiml(wish)).into_response())
+    Ok(([(header::CONTENT_TYPE, "text/xml; charset=utf-8")], replies.twiml(wish)).into_response())
+}
+
+/// What becomes of a message of ours: `MessageSid`, `MessageStatus`, `ErrorCode`, as Twilio has them.
+pub(super) async fn status(
+    State(handle): State<Handle>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<StatusCode, ApiError> {
+    let form = Form::read(&handle, (STATUS_PATH, uri.query()), &headers, body)?;
+    let bad = |message: &str| ApiError::new(StatusCode::BAD_REQUEST, "bad_request", message);
+    let sid = form.field("MessageSid").or_else(|| form.field("SmsSid")).ok_or_else(|| bad("MessageSid is missing"))?;
+    let word = form.field("MessageStatus").or_else(|| form.field("SmsStatus"));
+    let status = word.and_then(Status::of).ok_or_else(|| bad("MessageStatus is missing or unknown"))?;
+    let error = form.field("ErrorCode").and_then(|code| code.parse().ok());
+    let of = sid.to_owned();
+    let report = move |store: &Connection| kept::report(store, Timestamp::now(), &of, Reached { status, error });
+    match handle.store.run(Commit::Now, report).await {
+        Ok(true) => {
+            handle.shared.sms.wake.notify_one();
+            Ok(StatusCode::NO_CONTENT)
+        }
+        Ok(false) => Err(ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is no such message")),
+        Err(_) => Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_kept", "the state could not be stored")),
+    }
 }
 
 /// What Twilio may have signed: the URL as it is configured there, with its port or without.
-fn urls(public_url: &str, query: Option<&str>) -> Vec<String> {
+fn urls(public_url: &str, path_here: &str, query: Option<&str>) -> Vec<String> {
     let query = query.map(|query| format!("?{query}")).unwrap_or_default();
     let base = trunkgate_route::url_place(public_url).trim_end_matches('/');
-    let mut all = vec![format!("{base}{PATH}{query}")];
+    let mut all = vec![format!("{base}{path_here}{query}")];
     let url = Url::parse(base).ok();
     if let Some(port) = url.as_ref().and_then(Url::port_or_known_default)
         && let Some((scheme, rest)) = base.split_once("://")
     {
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let bare = authority.strip_suffix(&format!(":{port}")).unwrap_or(authority);
-        all.push(format!("{scheme}://{bare}{path}{PATH}{query}"));
-        all.push(format!("{scheme}://{bare}:{port}{path}{PATH}{query}"));
+        all.push(format!("{scheme}://{bare}{path}{path_here}{query}"));
+        all.push(format!("{scheme}://{bare}:{port}{path}{path_here}{query}"));
     }
     all
 }
@@ -82,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_url_may_be_signed_with_its_port_or_without() {
-        let all = urls("https://edge.example.com/", Some("a=1"));
+        let all = urls("https://edge.example.com/", PATH, Some("a=1"));
         assert_eq!(
             all,
             [
@@ -91,6 +158,6 @@ mod tests {
                 "https://edge.example.com:443/sms/inbound?a=1"
             ]
         );
-        assert!(urls("http://[::1]:8080/edge", None).contains(&"http://[::1]/edge/sms/inbound".to_owned()));
+        assert!(urls("http://[::1]:8080/edge", PATH, None).contains(&"http://[::1]/edge/sms/inbound".to_owned()));
     }
 }

@@ -32,12 +32,13 @@ use crate::runtime::settings::{Found, Listener, addressing, settings, stamps};
 use crate::runtime::signalling::Signalling;
 use crate::runtime::transport::{self, BindError, Bound, SocketCounters, Transports};
 use crate::runtime::worker::{self, Workers};
-use crate::runtime::{overrides, reload, sampling};
+use crate::runtime::{messages, overrides, reload, sampling};
 use crate::sinks::events::Events;
 use crate::sinks::hep;
 use crate::sinks::otel;
 use crate::sinks::records::{self, ReportOrder};
 use crate::sinks::sms;
+use crate::sinks::sms::outlets::Outlets;
 use crate::sinks::sms::{SmsOrder, SmsThread};
 use crate::sinks::store::Store;
 use crate::system::clock::Clock;
@@ -136,19 +137,11 @@ impl Edge {
         let resolver = resolver(&listeners)?;
         let interfaces = interfaces::read();
         let addressing = addressing(&config, &listeners, &interfaces);
-        let overrides = overrides::at_start(&store, &config).map_err(StartError::Store)?;
-        let in_force = overrides.as_ref().map_or_else(|| config.clone(), |set| config.overridden(set));
-        let table = first_table(&in_force).map_err(system("a thread"))?;
         let gateway_config = gateway_config(&config).map_err(system("the random generator"))?;
         let (message_bytes, epoch) = (config.limits.sip_message_bytes, gateway_config.epoch);
-        let first = first_inputs(&config, &records, (&table, &addressing));
-        let shared = shared(
-            (config, in_force, overrides),
-            (listeners.clone(), own),
-            (interfaces, &table),
-            settings,
-            (&workers, &records),
-        );
+        let (configs, table) = Configs::start(config, &store)?;
+        let first = first_inputs(&configs.written, &records, (&table, &addressing));
+        let shared = shared(configs, (listeners.clone(), own), (interfaces, &table), settings, (&workers, &records));
         let (orders, orders_in) = mpsc::channel(limits::ORDERS);
         let (reports, reports_in) = mpsc::channel(limits::REPORTS);
         let (sms, texts, sms_in) = sms::desk();
@@ -156,9 +149,8 @@ impl Edge {
         let (names_in, names) = mpsc::channel(limits::NAME_QUESTIONS);
         let (load_in, load) = watch::channel(Load::default());
         let (table_in, table_seen) = watch::channel(Arc::clone(&table));
-        let handle =
-            Handle { orders, load, table: table_seen, reports, sms, store: store.clone(), shared: Arc::clone(&shared) };
-        let (texting, own) = (start_texts(sms_in, store, &handle).map_err(StartError::Store)?, handle.clone());
+        let handle = Handle { orders, load, table: table_seen, reports, sms, store, shared: Arc::clone(&shared) };
+        let (texting, own) = (start_texts(sms_in, &handle).map_err(StartError::Store)?, handle.clone());
         let (questions, apps) = start_apps(&handle).map_err(system("the client of webhooks"))?;
         let begin = move || -> io::Result<Signalling> {
             let mut gateway = Gateway::new(gateway_config, table, addressing);
@@ -286,10 +278,27 @@ impl Drop for Edge {
     }
 }
 
+/// The configuration as it is written, and as requests have changed its numbers.
+struct Configs {
+    written: Config,
+    in_force: Config,
+    overrides: Option<NumberOverrides>,
+}
+
+impl Configs {
+    /// Reads from the store what requests have set, and makes the first table.
+    fn start(written: Config, store: &Store) -> Result<(Configs, Arc<Table>), StartError> {
+        let overrides = overrides::at_start(store, &written).map_err(StartError::Store)?;
+        let in_force = overrides.as_ref().map_or_else(|| written.clone(), |set| written.overridden(set));
+        let table = first_table(&in_force).map_err(system("a thread"))?;
+        Ok((Configs { written, in_force, overrides }, table))
+    }
+}
+
 /// Starts the store, which is opened where somebody is lost without it, and opens where call records go.
 fn open_records(config: &Config) -> Result<(Store, records::Writer), StartError> {
     let store = Store::start(config.data.clone()).map_err(system("the store"))?;
-    if config.sms.is_some() || config.cdr.url.is_some() {
+    if Outlets::of(config).is_any() || config.cdr.url.is_some() {
         store.open_now().map_err(StartError::Store)?;
     }
     let records = records::Writer::open(&config.cdr, store.clone()).map_err(StartError::CallRecords)?;
@@ -301,8 +310,8 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
 }
 
 /// Starts the thread that has text messages sent; what it notes of a call goes into that call's trace.
-fn start_texts(texts: SmsThread, store: Store, handle: &Handle) -> io::Result<JoinHandle<()>> {
-    let settings = handle.shared.running(|running| (running.config.sms.clone(), running.config.log.full_numbers));
+fn start_texts(texts: SmsThread, handle: &Handle) -> io::Result<JoinHandle<()>> {
+    let settings = handle.shared.running(|running| (Outlets::of(&running.config), running.config.log.full_numbers));
     let orders = handle.orders.clone();
     // Where the loop has too much to do, the log alone has it.
     let note = Box::new(move |call: &str, text: String| {
@@ -311,7 +320,7 @@ fn start_texts(texts: SmsThread, store: Store, handle: &Handle) -> io::Result<Jo
             gateway.note(now, &sid, TraceItem::decision(text));
         })));
     });
-    texts.start(store, settings.0, settings.1, Arc::clone(&handle.shared.sms), note)
+    texts.start(handle.store.clone(), settings.0, settings.1, Arc::clone(&handle.shared.sms), note)
 }
 
 /// Returns the table of the file, before any name is looked up; what its calls need is made ready beside the start.
@@ -373,21 +382,21 @@ fn gateway_config(config: &Config) -> io::Result<GatewayConfig> {
 }
 
 fn shared(
-    (config, in_force, overrides): (Config, Config, Option<NumberOverrides>),
+    Configs { written, in_force, overrides }: Configs,
     (listeners, own): (Vec<Listener>, watch::Sender<OwnSockets>),
     (interfaces, table): (Interfaces, &Arc<Table>),
     settings: transport::Settings,
     (workers, records): (&Workers, &records::Writer),
 ) -> Arc<Shared> {
     let now = Timestamp::now();
-    let stamps = stamps(&config);
-    let (to_hep, to_otel) = (hep::Target::of(&config), otel::Target::of(&config));
+    let stamps = stamps(&written);
+    let (to_hep, to_otel) = (hep::Target::of(&written), otel::Target::of(&written));
     let running = Running {
-        boot: config.clone(),
+        boot: written.clone(),
         restart_needed: Vec::new(),
         last_rejected: None,
         config: in_force,
-        written: config,
+        written,
         overrides,
         warnings: 0,
         loaded_at: now,
@@ -505,15 +514,18 @@ impl Auxiliary {
         let server = tokio::spawn(admin::serve(http, handle.clone()));
         let history = tokio::spawn(sampling::keep(handle.clone()));
         let problems = tokio::spawn(admin::watch_problems(handle.clone()));
+        let messages = tokio::spawn(messages::keep(handle.clone()));
         stop.notified().await;
         refresher.abort();
         history.abort();
         problems.abort();
+        messages.abort();
         server.abort();
         names.abort();
         agents.abort();
         probes.abort();
         let _ = (refresher.await, server.await, names.await, agents.await, probes.await, history.await, problems.await);
+        let _ = messages.await;
         let _ = tokio::time::timeout(Duration::from_secs(limits::HEP_LAST_SECONDS), hep).await;
         let _ = otel.await;
         // The signalling loop has ended before: no record comes after this.

@@ -14,7 +14,7 @@ use super::number_form::{national_beginning, number_form};
 use super::parts::parts;
 use super::pieces::pieces;
 use super::schema::{PORTS_PER_CALL, calls_that_fit};
-use super::{apps, emergency, hold, numbers, own, sms};
+use super::{apps, emergency, hold, messages, numbers, own, sms};
 
 /// Judges what was read; `ephemeral` is the kernel's range of ports for sockets without one.
 pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut Findings) {
@@ -48,6 +48,7 @@ pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut
     emergency::judge(draft, findings);
     hold::judge(draft, findings);
     sms::judge(draft, findings);
+    messages::judge(draft, findings);
     own::agents(draft, findings);
     apps::judge(draft, findings);
     numbers::judge(draft, findings);

@@ -9,6 +9,7 @@ use super::cdr::Cdr;
 use super::data::DataDirectory;
 use super::diagnostic::Excerpt;
 use super::hep::Hep;
+use super::messages::Messages;
 use super::numbers::PhoneNumber;
 use super::otel::Otel;
 use super::sms::Sms;
@@ -64,6 +65,9 @@ pub(super) struct Draft {
     pub(super) twilio_span: Option<Span>,
     /// `[sms]`
     pub(super) sms_span: Option<Span>,
+    pub(super) messages: Messages,
+    /// `[messages]`
+    pub(super) messages_span: Option<Span>,
 }
 
 impl Draft {

@@ -232,6 +232,7 @@ fn config(path: &Path, source: &str, draft: Draft) -> Config {
         hep: draft.hep,
         otel: draft.otel,
         sms: draft.sms.map(Arc::new),
+        messages: Arc::new(draft.messages),
     }
 }
 

@@ -26,7 +26,8 @@ use super::sounds::Sounds;
 use super::targets::{Groups, Means};
 use super::types::{Edge, Http, Limits, Listen, ListenTls, Media};
 use super::{
-    agents, api, apps, cdr, data, hep, hours, numbers, otel, routes, sms, speech as speaking, tls, trunks, values,
+    agents, api, apps, cdr, data, hep, hours, messages, numbers, otel, routes, sms, speech as speaking, tls, trunks,
+    values,
 };
 use crate::system::log::Log;
 
@@ -74,6 +75,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let (cdr, hep, otel) = (section("cdr", keys::CDR), section("hep", keys::HEP), section("otel", keys::OTEL));
     let (api, speech) = (section("api", keys::API), section("speech", keys::SPEECH));
     let (twilio, texts) = (section("twilio", keys::TWILIO), section("sms", keys::SMS));
+    let written_messages = section("messages", keys::MESSAGES);
 
     let local_networks_span = written.as_ref().and_then(|edge| edge.get("local_networks")).map(Spanned::span);
     let edge = read_edge(written.as_ref(), findings);
@@ -92,6 +94,8 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         read_calls(&root, (&edge, around), (api.as_ref(), &trunks, &texts_to), findings);
     let (cdr, data) = read_kept([written.as_ref(), cdr.as_ref(), texts.as_ref()], around, findings);
     let sms = sms::read(twilio.as_ref(), texts.as_ref(), around, findings);
+    let messages = messages::read(written_messages.as_ref(), texts_to, around, findings);
+    let messages_span = written_messages.map(|section| section.span);
     let listeners = root.get("listen").map_or(2, |value| value.get_ref().as_array().map_or(1, |list| list.len()));
     let listen = match root.get("listen") {
         Some(value) => read_listeners(file, value, findings),
@@ -128,6 +132,8 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         sms,
         twilio_span: twilio.map(|section| section.span),
         sms_span: texts.map(|section| section.span),
+        messages,
+        messages_span,
     }
 }
 

@@ -18,6 +18,7 @@ use super::cdr::Cdr;
 use super::changes::Written;
 use super::data::DataDirectory;
 use super::hep::Hep;
+use super::messages::Messages;
 use super::numbers::PhoneNumber;
 use super::otel::Otel;
 use super::places::Places;
@@ -77,6 +78,8 @@ pub struct Config {
     pub otel: Option<Otel>,
     /// `[twilio]` and `[sms]`
     pub sms: Option<Arc<Sms>>,
+    /// `[messages]`
+    pub messages: Arc<Messages>,
 }
 
 /// `[speech]`

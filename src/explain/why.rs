@@ -376,12 +376,7 @@ pub(crate) fn text(answer: &Value) -> String {
         (first, last) => out.push_str(&format!("{first:>3} to {last} not evaluated\n")),
     }
     let attempts = answer["attempts"].as_array().map(Vec::as_slice).unwrap_or_default();
-    if let Some(set) = answer["override"].as_str() {
-        // The file by itself knows nothing of it.
-        let is_in_force = attempts.iter().any(|one| shown(&one["target"]).starts_with("app:api:"));
-        let elsewhere = if is_in_force { "" } else { "; ask the running edge, with --url, for its way" };
-        out.push_str(&format!("number {}: {set}{elsewhere}\n", shown(&answer["called"])));
-    }
+    out.push_str(&override_line(answer, attempts));
     match answer["route"].is_null() {
         true => out.push_str("→ 404: no route\n"),
         false => attempts.iter().for_each(|attempt| out.push_str(&line_of(attempt))),
@@ -397,6 +392,15 @@ pub(crate) fn text(answer: &Value) -> String {
         out.push_str(&format!("  the last target is tried after at most {seconds} s\n"));
     }
     out
+}
+
+/// What requests have set of the called number.
+fn override_line(answer: &Value, attempts: &[Value]) -> String {
+    let Some(set) = answer["override"].as_str() else { return String::new() };
+    // The file by itself knows nothing of it.
+    let is_in_force = attempts.iter().any(|one| shown(&one["target"]).starts_with("app:api:"));
+    let elsewhere = if is_in_force { "" } else { "; ask the running edge, with --url, for its way" };
+    format!("number {}: {set}{elsewhere}\n", shown(&answer["called"]))
 }
 
 fn shown(value: &Value) -> String {

@@ -26,62 +26,60 @@ pub(crate) fn at_start(store: &Store, config: &Config) -> io::Result<Option<Numb
     }
 }
 
-impl Handle {
-    /// Reads what is set of numbers where no earlier configuration had the API open.
-    ///
-    /// # Errors
-    /// The store cannot be used.
-    pub(super) async fn read_overrides(&self) -> io::Result<()> {
-        if self.shared.running(|running| running.overrides.is_some()) {
-            return Ok(());
+/// Reads what is set of numbers where no earlier configuration had the API open.
+///
+/// # Errors
+/// The store cannot be used.
+pub(super) async fn read(handle: &Handle) -> io::Result<()> {
+    if handle.shared.running(|running| running.overrides.is_some()) {
+        return Ok(());
+    }
+    let all = match handle.store.has_any() {
+        true => handle.store.run(Commit::Now, read_all).await?,
+        false => NumberOverrides::new(),
+    };
+    handle.shared.running(|running| running.overrides = Some(all));
+    Ok(())
+}
+
+/// Changes what is set of a number, by its SID, and has it in force for the next call. Goes on to its end when its caller has gone.
+///
+/// # Errors
+/// The store has not taken it: nothing has changed. Or the edge has ended.
+pub(crate) async fn set(handle: &Handle, sid: &str, changes: Vec<NumberChange>) -> Result<io::Result<()>, Gone> {
+    let (handle, sid) = (handle.clone(), sid.to_owned());
+    let change = async move {
+        let _turn = handle.shared.reloading.lock().await;
+        if let Err(error) = keep(&handle, &sid, &changes).await {
+            return Ok(Err(error));
         }
-        let all = match self.store.has_any() {
-            true => self.store.run(Commit::Now, read_all).await?,
-            false => NumberOverrides::new(),
-        };
-        self.shared.running(|running| running.overrides = Some(all));
-        Ok(())
-    }
-
-    /// Changes what is set of a number, by its SID, and has it in force for the next call. Goes on to its end when its caller has gone.
-    ///
-    /// # Errors
-    /// The store has not taken it: nothing has changed. Or the edge has ended.
-    pub(crate) async fn override_number(&self, sid: &str, changes: Vec<NumberChange>) -> Result<io::Result<()>, Gone> {
-        let (handle, sid) = (self.clone(), sid.to_owned());
-        let change = async move {
-            let _turn = handle.shared.reloading.lock().await;
-            if let Err(error) = handle.keep(&sid, &changes).await {
-                return Ok(Err(error));
-            }
-            let settings = handle.shared.running(|running| {
-                running.config = running.in_force(&running.written);
-                running.table = Arc::new(running.config.table(&running.names));
-                handle.settings(running)
-            });
-            handle.input(Input::Configure(Box::new(settings))).await?;
-            let apps = handle.shared.running(|running| running.config.app_of_number(&sid)).into_iter().collect();
-            handle.input(Input::Reconfigured(Concerned { apps, ..Concerned::default() })).await?;
-            // Whoever is answered now calls by it.
-            handle.ask(|_, _| ()).await.map(Ok)
-        };
-        tokio::spawn(change).await.map_err(|_| Gone)?
-    }
-
-    /// Writes changes to the store, then to what is held.
-    async fn keep(&self, sid: &str, changes: &[NumberChange]) -> io::Result<()> {
-        self.read_overrides().await?;
-        let now = Timestamp::now();
-        let (of, all) = (sid.to_owned(), changes.to_vec());
-        self.store.run(Commit::Now, move |store| write(store, &of, &all, now)).await?;
-        self.shared.running(|running| {
-            let set = running.overrides.get_or_insert_default().entry(sid.to_owned()).or_default();
-            for (parameter, value) in changes {
-                set.set(*parameter, value.clone(), now);
-            }
+        let (settings, app) = handle.shared.running(|running| {
+            running.config = running.in_force(&running.written);
+            running.table = Arc::new(running.config.table(&running.names));
+            (handle.settings(running), running.config.app_of_number(&sid))
         });
-        Ok(())
-    }
+        handle.input(Input::Configure(Box::new(settings))).await?;
+        let concerned = Concerned { apps: app.into_iter().collect(), ..Concerned::default() };
+        handle.input(Input::Reconfigured(concerned)).await?;
+        // Whoever is answered now calls by it.
+        handle.ask(|_, _| ()).await.map(Ok)
+    };
+    tokio::spawn(change).await.map_err(|_| Gone)?
+}
+
+/// Writes changes to the store, then to what is held.
+async fn keep(handle: &Handle, sid: &str, changes: &[NumberChange]) -> io::Result<()> {
+    read(handle).await?;
+    let now = Timestamp::now();
+    let (of, all) = (sid.to_owned(), changes.to_vec());
+    handle.store.run(Commit::Now, move |store| write(store, &of, &all, now)).await?;
+    handle.shared.running(|running| {
+        let set = running.overrides.get_or_insert_default().entry(sid.to_owned()).or_default();
+        for (parameter, value) in changes {
+            set.set(*parameter, value.clone(), now);
+        }
+    });
+    Ok(())
 }
 
 fn write(store: &Connection, sid: &str, changes: &[NumberChange], now: Timestamp) -> rusqlite::Result<()> {

@@ -19,6 +19,7 @@ use trunkgate_route::TargetSpec;
 use crate::config::{self, Config, Diagnostic, Difference};
 use crate::limits;
 use crate::runtime::handle::{Gone, Handle, Running};
+use crate::runtime::overrides;
 use crate::runtime::own_certificates::{Expiring, LISTENER, rejected_certificate};
 use crate::runtime::settings::{self, Found, stamps};
 use crate::runtime::speech;
@@ -27,6 +28,7 @@ use crate::sinks::hep;
 use crate::sinks::otel;
 use crate::sinks::records::ReportOrder;
 use crate::sinks::sms::SmsOrder;
+use crate::sinks::sms::outlets::Outlets;
 use crate::system::problem::{Harm, Problem};
 use crate::system::text::number;
 use crate::system::{interfaces, log};
@@ -188,11 +190,12 @@ impl Handle {
     /// tried again with the next record.
     async fn take_records(&self, config: &Config) -> Result<io::Result<()>, Gone> {
         let (answer, changed) = oneshot::channel();
-        let (cdr, needs_store) = (Box::new(config.cdr.clone()), config.sms.is_some());
+        let (cdr, needs_store) = (Box::new(config.cdr.clone()), Outlets::of(config).is_any());
         self.reports.send(ReportOrder::Reopen { cdr, needs_store, answer }).await.map_err(|_| Gone)?;
         let changed = changed.await.map_err(|_| Gone)?;
-        let is_same =
-            self.shared.running(|running| running.config.cdr == config.cdr && running.config.sms == config.sms);
+        let is_same = self
+            .shared
+            .running(|running| running.config.cdr == config.cdr && Outlets::of(&running.config) == Outlets::of(config));
         if let (Err(error), true) = (&changed, is_same) {
             tracing::warn!("the call record file could not be reopened: {error}");
             return Ok(Ok(()));
@@ -202,7 +205,7 @@ impl Handle {
 
     async fn swap(&self, config: Config, done: &Reloaded) -> Result<(), Gone> {
         if config.api.auth_token.is_some()
-            && let Err(error) = self.read_overrides().await
+            && let Err(error) = overrides::read(self).await
         {
             tracing::error!("what requests have set of numbers cannot be read from the store: {error}");
         }
@@ -220,7 +223,7 @@ impl Handle {
         self.read_certificates();
         self.input(Input::Configure(Box::new(settings))).await?;
         self.input(Input::Reconfigured(done.concerned.clone())).await?;
-        let _ = self.sms.send(SmsOrder::Settings(config.sms.clone())).await;
+        let _ = self.sms.send(SmsOrder::Settings(Box::new(Outlets::of(&config)))).await;
         set(&self.shared.hep, hep::Target::of(&config));
         set(&self.shared.otel, otel::Target::of(&config));
         self.shared.refresh.notify_one();

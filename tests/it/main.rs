@@ -84,6 +84,7 @@ mod transports;
 mod trunk_hold;
 mod twilio_api;
 mod twilio_keys;
+mod twilio_messages;
 mod twilio_numbers;
 mod unsent;
 mod verdicts;

@@ -19,10 +19,15 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new(rest: &str) -> Rig {
+        Rig::with("", rest)
+    }
+
+    /// The same with further keys of `[http]`.
+    pub(crate) fn with(http: &str, rest: &str) -> Rig {
         let [caller, callee] = [(); 2].map(|()| Phone::new("127.0.0.1"));
         let trunks = caller.trunk("carrier") + &callee.trunk("pbx");
         let edge = Process::start(&config(&format!(
-            "{trunks}[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n\
+            "{http}{trunks}[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n\
              [api]\naccount_sid = \"{SID}\"\nauth_token = \"{TOKEN}\"\n{rest}"
         )));
         Rig { caller, callee, edge }

@@ -143,6 +143,21 @@ impl Error {
         Error::new(StatusCode::BAD_REQUEST, 21_405, "VoiceFallbackUrl cannot be set without VoiceUrl")
     }
 
+    /// A message cannot be sent as it is asked for, with Twilio's code.
+    pub(super) fn message(code: u32, what: &str) -> Error {
+        Error::new(StatusCode::BAD_REQUEST, code, what)
+    }
+
+    /// The recipient of a message has opted out (21610).
+    pub(super) fn opted_out(recipient: &str) -> Error {
+        Error::message(21_610, &format!("Attempt to send to unsubscribed recipient {recipient}"))
+    }
+
+    /// A message is still on its way (20009).
+    pub(super) fn incomplete() -> Error {
+        Error::new(StatusCode::CONFLICT, 20_009, "Cannot delete this resource before it is complete")
+    }
+
     /// A document cannot be run; the code is that of the same document from an application.
     pub(super) fn document(error: &trunkgate_twiml::Error) -> Error {
         let (line, column) = (error.position.line, error.position.column);

@@ -30,6 +30,7 @@ mod create;
 mod error;
 mod keys;
 mod log;
+mod messages;
 mod numbers;
 mod page;
 mod parameters;
@@ -43,7 +44,6 @@ pub(super) const VERSION: &str = "2010-04-01";
 const LATER: [&str; 12] = [
     "Conferences",
     "Events",
-    "Messages",
     "Notifications",
     "Payments",
     "Queues",
@@ -260,6 +260,9 @@ async fn answer(cx: &Asked<'_>, method: &Method, parameters: Parameters) -> Resu
         }
         [Some("Accounts"), Some(_), Some("IncomingPhoneNumbers"), None | Some(_), None, _] => {
             Err(Error::later(&format!("IncomingPhoneNumbers ({method})")))
+        }
+        [Some("Accounts"), Some(_), Some("Messages"), sid, below, _] => {
+            return messages::answer(cx, method, [sid, below], parameters).await;
         }
         [Some("Accounts"), Some(_), Some("Keys"), sid, below, _] => {
             return keys::answer(cx, method, [sid, below], parameters).await;

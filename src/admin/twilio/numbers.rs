@@ -11,7 +11,7 @@ use super::parameters::Parameters;
 use super::text::{formatted, moment};
 use crate::config::{Config, NumberParameter, ParameterKind, PhoneNumber, judge_url};
 use crate::runtime::handle::Running;
-use crate::runtime::overrides::NumberChange;
+use crate::runtime::overrides::{self, NumberChange};
 
 /// Longest `FriendlyName`, in characters.
 const NAME_CHARS: usize = 64;
@@ -78,7 +78,7 @@ pub(super) async fn update(cx: &Asked<'_>, wanted: &str, mut parameters: Paramet
     parameters.finish()?;
     find(cx, wanted, |running, number| judge(cx, running, number, &changes))??;
     if !changes.is_empty() {
-        cx.handle.override_number(wanted, changes).await?.map_err(|error| Error::store(&error))?;
+        overrides::set(cx.handle, wanted, changes).await?.map_err(|error| Error::store(&error))?;
     }
     find(cx, wanted, |running, number| json(cx, running, number))
 }
@@ -124,19 +124,15 @@ fn judge(cx: &Asked<'_>, running: &Running, number: &PhoneNumber, changes: &[Num
                 return Err(Error::number_url(&format!("`{name}` can never be reached: {why}")));
             }
         }
-        match parameter {
-            P::FriendlyName => {}
-            _ if number.route.is_none() => {
-                return Err(Error::bad_request(format!("{name}: no trunk of the number takes calls from outside")));
-            }
-            P::VoiceFallbackUrl if !has_url && written.is_none() => return Err(Error::fallback_alone()),
-            P::VoiceMethod if !is_fetched => {
-                return Err(Error::bad_request(format!("{name}: has no effect without VoiceUrl")));
-            }
-            _ if !has_url && written.is_none() => {
-                return Err(Error::bad_request(format!("{name}: has no effect without VoiceUrl: set both")));
-            }
-            _ => {}
+        let (is_name, has_app) = (*parameter == P::FriendlyName, has_url || written.is_some());
+        if !is_name && number.route.is_none() {
+            return Err(Error::bad_request(format!("{name}: no trunk of the number takes calls from outside")));
+        }
+        if *parameter == P::VoiceFallbackUrl && !has_app {
+            return Err(Error::fallback_alone());
+        }
+        if !is_name && !has_app || *parameter == P::VoiceMethod && !is_fetched {
+            return Err(Error::bad_request(format!("{name}: has no effect without VoiceUrl: set both")));
         }
     }
     Ok(())

@@ -17,7 +17,8 @@ pub(super) use edge::{
 };
 pub(super) use put::{Around, Put, fill};
 pub(super) use reports::{
-    CDR, HEP, OTEL, PUT_CDR, PUT_HEP, PUT_OTEL, PUT_REPLIES, PUT_SMS, PUT_TWILIO, REPLIES, SMS, SMS_ON_FAILURE, TWILIO,
+    CDR, HEP, MESSAGES, OTEL, PUT_CDR, PUT_HEP, PUT_MESSAGES, PUT_OTEL, PUT_REPLIES, PUT_SMS, PUT_TWILIO, REPLIES, SMS,
+    SMS_ON_FAILURE, TWILIO,
 };
 pub(super) use route::{GROUP, RING_ALL, ROUTE};
 pub(super) use trunk::{
@@ -216,6 +217,7 @@ pub(super) const ROOT: &[Key] = keys! {
     "number": Kind::Rows(NUMBERS), NONE, "phone numbers of this edge";
     "twilio": Kind::Table(TWILIO), NONE, "Twilio account";
     "sms": Kind::Table(SMS), NONE, "text messages after unanswered calls";
+    "messages": Kind::Table(MESSAGES), NONE, "text messages of the Twilio-compatible API";
     "speech": Kind::Table(SPEECH), NONE, "text-to-speech for `hold` and apps";
     "recording": Kind::Later("recording"), NONE, "recording";
     "hep": Kind::Table(HEP), NONE, "copies of SIP messages for Homer (HEP)";
@@ -244,6 +246,7 @@ pub(super) const TABLES: &[(&str, &[Key])] = &[
     ("[api]", API),
     ("[speech]", SPEECH),
     ("[twilio]", TWILIO),
+    ("[messages]", MESSAGES),
     ("[sms]", SMS),
     ("[log]", LOG),
     ("[cdr]", CDR),

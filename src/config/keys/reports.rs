@@ -1,13 +1,17 @@
-//! Keys of what the edge tells, and of the services that it uses: `[cdr]`, `[hep]`, `[otel]`, `[twilio]`, `[sms]`.
+//! Keys of what the edge tells, and of the services that it uses: `[cdr]`, `[hep]`, `[otel]`, `[twilio]`,
+//! `[sms]`, `[messages]`.
 
 use trunkgate_call::Sampling;
 
 use super::{COUNT, FILE, FOLDER, Key, Kind, MUST, NONE, OUTPUT, PREFIX, Put, TEXT, is, keyed, keys, read, told};
 use crate::config::cdr::{self, Both, CdrFormat};
 use crate::config::hep::{self, Hep};
+use crate::config::messages::{self, Messages};
 use crate::config::otel::{self, Otel};
 use crate::config::sms::{self, Replies, Sms};
 use crate::config::{agents, api, schema};
+
+const INBOUND: Kind = Kind::Later("inbound messages");
 
 keyed! {
     /// `[cdr]`
@@ -91,6 +95,18 @@ keyed! {
     "allow_prefixes": Kind::Many(&PREFIX), told("numbers of the countries of `[edge] country` and of `from`, not those of other countries with the same calling code"), "number prefixes to which messages are sent";
     "replies": Kind::Table(REPLIES)
         => read!(in sms::replies, |sms, replies| sms.replies = replies), NONE, "replies to STOP, START and HELP";
+}
+
+keyed! {
+    /// `[messages]`
+    MESSAGES, PUT_MESSAGES: Messages;
+    "url": Kind::Url
+        => read!(in messages::url, |to, url| to.url = Some(url)), told("messages leave through `[twilio]`"), "service that sends messages: POST of a form with To, From, Body, MessageSid and StatusCallback";
+    "token": Kind::Secret
+        => Put::Secret(|to, secret| to.token = Some(secret)), NONE, "secret sent to the service as `Authorization: Bearer`, and required of what it sends to the edge";
+    "timeout": Kind::Duration
+        => read!(sms::timeout, |to, time| to.timeout = time), is(r#""10s""#).beside("url"), "timeout of one request to `url`";
+    "inbound": INBOUND, NONE, "webhook for messages to numbers without an SmsUrl";
 }
 
 keyed! {

@@ -45,6 +45,7 @@ const PLACES: &[(&str, &[Key])] = &[
     ("[group.x]\nconnect = ['reject:404']\nKEYS", GROUP),
     ("TWILIO[twilio]\nKEYS", TWILIO),
     ("TWILIO[sms]\nKEYS", SMS),
+    ("[messages]\nurl = 'https://h/'\nKEYS", MESSAGES),
     ("TWILIO[sms]\nreplies = { KEYS }", REPLIES),
     (
         "TWILIO[[route]]\nconnect = ['reject:404']\nsms_on_failure = { to = '{caller}', from = '+14155551234', body = 'x',KEYS }",
@@ -67,7 +68,7 @@ fn values(config: &Config) -> String {
     let listen: Vec<_> = config.listen.iter().map(|one| (&one.name, one.transport, one.address)).collect();
     let http = (config.http.address, &config.http.token, &config.http.public_url);
     let calls = (&config.trunks, &config.trunk_tls, &config.agents, &config.routes);
-    let told = (&config.log, &config.cdr, &config.api, &config.sms, &config.speech, &config.otel);
+    let told = (&config.log, &config.cdr, &config.api, &config.sms, &config.speech, &config.otel, &config.messages);
     // Nothing of an app's URLs is printed.
     let app = |app: &App| {
         let document = config.app_settings.get(&app.name).map(|one| one.document.clone());

@@ -6,17 +6,20 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, named_params};
 
 use super::message::Message;
+use super::outlets::Channel;
 use super::texts::{Bounds, Doubt, Ended, millis, time};
 use crate::limits::SMS_DAY_SECONDS;
 
 /// What a request may be made for: nothing to a recipient of whom another text is under way or in doubt, so that what is found
-/// there belongs to that one.
+/// there belongs to that one; and nothing by a service that is not configured.
 pub(super) const FREE: &str = "state IN (1, 3) AND (state = 3 OR NOT EXISTS (
-    SELECT 1 FROM sms AS other WHERE other.recipient = sms.recipient AND other.state IN (2, 3)))";
+    SELECT 1 FROM sms AS other WHERE other.recipient = sms.recipient AND other.state IN (2, 3)))
+    AND (channel = 2 AND :service OR channel <> 2 AND :twilio)";
 
 /// A row of what is ready.
 pub(super) struct Ready {
     pub(super) call: String,
+    pub(super) channel: Channel,
     pub(super) message: Message,
     pub(super) tries: u32,
     pub(super) created: i64,
@@ -24,19 +27,23 @@ pub(super) struct Ready {
 }
 
 /// What is due now, the oldest first.
-pub(super) fn ready(store: &Connection, now: Timestamp, most: usize) -> rusqlite::Result<Vec<Ready>> {
+pub(super) fn ready(store: &Connection, now: Timestamp, bounds: Bounds, most: usize) -> rusqlite::Result<Vec<Ready>> {
     let mut rows = store.prepare(&format!(
-        "SELECT call, recipient, sender, body, tries, created, state = 3, asked, doubted FROM sms
+        "SELECT call, recipient, sender, body, tries, created, state = 3, asked, doubted, channel FROM sms
          WHERE {FREE} AND due <= :now ORDER BY due, created LIMIT :most"
     ))?;
     let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let rows = rows.query_map(named_params! { ":now": millis(now), ":most": most }, |row| {
+    let values = named_params! {
+        ":now": millis(now), ":most": most, ":twilio": bounds.twilio, ":service": bounds.service,
+    };
+    let rows = rows.query_map(values, |row| {
         let message = Message { to: row.get(1)?, from: row.get(2)?, body: row.get(3)? };
         let (created, is_doubtful): (i64, bool) = (row.get(5)?, row.get(6)?);
         let (sent, since): (Option<i64>, Option<i64>) = (row.get(7)?, row.get(8)?);
         let doubt = Doubt { sent: time(sent.unwrap_or(created)), since: time(since.unwrap_or(created)) };
         let doubt = is_doubtful.then_some(doubt);
-        Ok(Ready { call: row.get(0)?, message, tries: row.get(4)?, created, doubt })
+        let channel = Channel::of(row.get(9)?);
+        Ok(Ready { call: row.get(0)?, channel, message, tries: row.get(4)?, created, doubt })
     })?;
     rows.collect()
 }
@@ -46,7 +53,7 @@ pub(super) fn why_not(
     store: &Connection,
     now: Timestamp,
     bounds: Bounds,
-    recipient: &str,
+    (channel, recipient): (Channel, &str),
     created: i64,
 ) -> rusqlite::Result<Option<Ended>> {
     if millis(now) - created > bounds.expires * 1_000 && bounds.expires > 0 {
@@ -56,11 +63,15 @@ pub(super) fn why_not(
     if out.query_row([recipient], |_| Ok(())).optional()?.is_some() {
         return Ok(Some(Ended::OptedOut));
     }
+    // These bound texts that nobody has asked for.
+    if channel != Channel::Call {
+        return Ok(None);
+    }
     let day = millis(now) - SMS_DAY_SECONDS * 1_000;
     let count = |sql: &str, values: &[&dyn rusqlite::ToSql]| -> rusqlite::Result<i64> {
         store.prepare(sql)?.query_row(values, |row| row.get(0))
     };
-    let taken = "(state IN (2, 3) OR result IN ('sent', 'unknown'))";
+    let taken = "channel = 0 AND (state IN (2, 3) OR result IN ('sent', 'unknown'))";
     let per_recipient = i64::from(bounds.per_recipient);
     let of_recipient = format!("SELECT count(*) FROM sms WHERE recipient = ?1 AND created > ?2 AND {taken}");
     if per_recipient > 0 && count(&of_recipient, &[&recipient, &day])? >= per_recipient {

@@ -46,8 +46,8 @@ pub(super) enum Posted {
     Later(Duration, String),
     /// Nobody knows.
     Doubtful(String),
-    /// It will not be taken; whether the recipient has opted out at Twilio.
-    Refused { opted_out: bool, why: String },
+    /// It will not be taken; whether the recipient has opted out at Twilio, and the error code.
+    Refused { opted_out: bool, code: Option<u32>, why: String },
 }
 
 /// What came of looking one up.
@@ -61,14 +61,18 @@ pub(super) enum Looked {
     Doubtful(String),
 }
 
-/// The request that sends a message, and where to.
-pub(super) fn post(settings: &Sms, message: &Message) -> Result<(Url, Request<Full<Bytes>>), String> {
+/// The request that sends a message, and where to; Twilio reports to `status_url` what becomes of it.
+pub(super) fn post(
+    settings: &Sms,
+    message: &Message,
+    status_url: Option<&str>,
+) -> Result<(Url, Request<Full<Bytes>>), String> {
     let url = messages(settings)?;
     let mut form = Serializer::new(String::new());
     form.append_pair("To", &message.to);
     form.append_pair(if is_service(&message.from) { "MessagingServiceSid" } else { "From" }, &message.from);
     form.append_pair("Body", &message.body);
-    if let Some(callback) = &settings.status_callback {
+    if let Some(callback) = status_url {
         form.append_pair("StatusCallback", callback);
     }
     let request = request(settings, Method::POST, &url, Some(form.finish()))?;
@@ -160,7 +164,7 @@ pub(super) fn judge_post(answer: &Result<Answer, Fault>) -> Posted {
         500..=599 => Posted::Doubtful(complaint(answer).1),
         _ => {
             let (code, why) = complaint(answer);
-            Posted::Refused { opted_out: code == Some(OPTED_OUT), why }
+            Posted::Refused { opted_out: code == Some(OPTED_OUT), code, why }
         }
     }
 }
@@ -213,7 +217,7 @@ fn is_sid(sid: &str) -> bool {
 }
 
 /// Twilio's code, and what was answered in words that hold no number: its own often repeat the recipient's.
-fn complaint(answer: &Answer) -> (Option<u32>, String) {
+pub(super) fn complaint(answer: &Answer) -> (Option<u32>, String) {
     let status = answer.status.as_u16();
     let Complaint { code, message } = serde_json::from_slice(&answer.body).unwrap_or_default();
     let hidden: String =
@@ -247,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_message_is_a_form() {
-        let (url, request) = post(&settings(), &message()).unwrap();
+        let (url, request) = post(&settings(), &message(), None).unwrap();
         let account = "AC0123456789abcdef0123456789abcdef";
         assert_eq!(url.as_str(), format!("https://api.twilio.com/2010-04-01/Accounts/{account}/Messages.json"));
         assert_eq!((request.method(), request.uri().path()), (&Method::POST, url.path()));
@@ -277,11 +281,12 @@ mod tests {
                 answer(400, &[], stop),
                 Posted::Refused {
                     opted_out: true,
+                    code: Some(OPTED_OUT),
                     why: "answered 400, error 21610: Attempt to send to unsubscribed recipient +***********".into(),
                 },
             ),
-            (answer(401, &[], ""), Posted::Refused { opted_out: false, why: "answered 401".into() }),
-            (answer(302, &[], ""), Posted::Refused { opted_out: false, why: "answered 302".into() }),
+            (answer(401, &[], ""), Posted::Refused { opted_out: false, code: None, why: "answered 401".into() }),
+            (answer(302, &[], ""), Posted::Refused { opted_out: false, code: None, why: "answered 302".into() }),
             (Err(Fault::NotSent("TLS".into())), Posted::Later(Duration::ZERO, "TLS".into())),
             (Err(Fault::Unanswered("gone".into())), Posted::Doubtful("gone".into())),
         ] {

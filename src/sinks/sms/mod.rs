@@ -1,4 +1,4 @@
-//! Text messages after calls that nobody answered: a thread of its own keeps them in the store and has Twilio send each once.
+//! Text messages after unanswered calls, and those of the API: a thread of its own keeps them in the store and has a service send each once.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use rand::TryRng;
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use trunkgate_call::SmsNews;
 use trunkgate_call::numbers::mask;
@@ -19,12 +19,16 @@ use url::Url;
 
 mod due;
 pub(crate) mod held;
+pub(crate) mod kept;
 mod message;
 pub(crate) mod opt_out;
+pub(crate) mod outlets;
+pub(crate) mod segments;
 mod texts;
 
 use held::{Desk, Held};
 use message::{Looked, Posted};
+use outlets::{Channel, Outlets};
 pub(crate) use texts::Ended;
 use texts::{Bounds, Doubt, Job, Step};
 
@@ -40,8 +44,10 @@ use crate::system::web::{self, Answer, Fault};
 pub(crate) enum SmsOrder {
     /// By a call; a text that is to be kept has a number, and whoever waits is told once all up to it are kept.
     News(SmsNews, Option<u64>),
-    /// By a new configuration; `None`: nothing is sent any more, what waits is kept.
-    Settings(Option<Arc<Sms>>),
+    /// By a new configuration; where nobody sends any more, what waits is kept.
+    Settings(Box<Outlets>),
+    /// A message of the API waits.
+    Queued,
     /// A recipient opted out of text messages, or wants them again; reported once it is stored.
     Opt {
         /// E.164.
@@ -71,6 +77,8 @@ pub(crate) struct SmsCounters {
     oldest: AtomicU64,
     /// What went wrong last, until a text is taken.
     problem: Mutex<Option<Failure>>,
+    /// Wakes whoever reports what has become of messages.
+    pub(crate) wake: Notify,
 }
 
 impl SmsCounters {
@@ -133,13 +141,13 @@ impl SmsThread {
     pub(crate) fn start(
         self,
         store: Store,
-        settings: Option<Arc<Sms>>,
+        settings: Outlets,
         full_numbers: bool,
         counters: Arc<SmsCounters>,
         note: Note,
     ) -> io::Result<JoinHandle<()>> {
         // A full disk keeps no call waiting: it is tried again.
-        let taken_up = settings.is_some().then(|| store.run_now(|store| texts::take_up(store, Timestamp::now())));
+        let taken_up = settings.is_any().then(|| store.run_now(|store| texts::take_up(store, Timestamp::now())));
         let is_open = matches!(taken_up, Some(Ok(())));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let SmsThread { orders, kept } = self;
@@ -177,7 +185,7 @@ struct Sender {
     is_open: bool,
     /// When the store last took nothing.
     refused: Option<Instant>,
-    settings: Option<Arc<Sms>>,
+    settings: Outlets,
     /// Calls that were answered, which the store does not know yet: their texts are not to be sent.
     unheard: Vec<SmsNews>,
     /// What has become of texts, which the store does not know yet.
@@ -228,7 +236,8 @@ impl Sender {
                     news.push(one);
                     last = number.or(last);
                 }
-                SmsOrder::Settings(settings) => self.change(settings).await,
+                SmsOrder::Settings(settings) => self.change(*settings).await,
+                SmsOrder::Queued => self.take_up().await,
                 SmsOrder::Opt { recipient, out, kept } => {
                     let opt = move |store: &Connection| texts::opt(store, Timestamp::now(), &recipient, out);
                     let done = self.store.run(Commit::Now, opt).await;
@@ -298,14 +307,14 @@ impl Sender {
         false
     }
 
-    async fn change(&mut self, settings: Option<Arc<Sms>>) {
+    async fn change(&mut self, settings: Outlets) {
         self.settings = settings;
         self.take_up().await;
     }
 
     /// Takes up what an earlier process had begun, once.
     async fn take_up(&mut self) {
-        if self.settings.is_some() && !self.is_open {
+        if self.settings.is_any() && !self.is_open {
             let done = self.store.run(Commit::Now, |store| texts::take_up(store, Timestamp::now())).await;
             self.is_open = self.has_kept(done, 0);
         }
@@ -319,10 +328,25 @@ impl Sender {
         }
     }
 
+    /// Bounds of texts; those of messages are the same without limits of a day.
+    fn bounds(&self) -> Bounds {
+        let (twilio, service) = (self.settings.twilio.as_ref(), self.settings.service.is_some());
+        let expires = twilio.map_or(limits::MESSAGE_EXPIRES_SECONDS, |twilio| twilio.expires.as_secs());
+        Bounds {
+            per_recipient: twilio.map_or(0, |twilio| twilio.per_recipient_per_day),
+            per_day: twilio.map_or(0, |twilio| twilio.per_day),
+            expires: i64::try_from(expires).unwrap_or(i64::MAX / 1_000),
+            twilio: twilio.is_some(),
+            service,
+        }
+    }
+
     /// Begins the requests that are due; until when nothing else is, where anything is.
     async fn send_due(&mut self) -> Option<Duration> {
         self.catch_up().await;
-        let settings = self.settings.clone()?;
+        if !self.settings.is_any() {
+            return None;
+        }
         let now = Timestamp::now();
         let most = limits::SMS_REQUESTS.saturating_sub(self.under_way.len());
         if !self.is_open || !self.unheard.is_empty() || !self.unsettled.is_empty() {
@@ -331,11 +355,7 @@ impl Sender {
         if most == 0 {
             return None;
         }
-        let bounds = Bounds {
-            per_recipient: settings.per_recipient_per_day,
-            per_day: settings.per_day,
-            expires: i64::try_from(settings.expires.as_secs()).unwrap_or(i64::MAX / 1_000),
-        };
+        let bounds = self.bounds();
         let under_way = self.under_way.clone();
         let due = move |store: &Connection| texts::due(store, now, bounds, &under_way, most);
         let (jobs, over) = match self.store.run(Commit::Now, due).await {
@@ -349,14 +369,20 @@ impl Sender {
             self.ended(call, *ended, "");
         }
         if !over.is_empty() {
+            self.counters.wake.notify_one();
             self.tell_queue().await;
         }
         for job in jobs {
             self.under_way.insert(job.call.clone());
-            self.requests.spawn(ask(Arc::clone(&settings), job));
+            self.requests.spawn(ask(self.settings.clone(), job));
         }
         let under_way = self.under_way.clone();
-        let next = self.store.run(Commit::Now, move |store| texts::next_due(store, &under_way)).await.ok().flatten()?;
+        let next = self
+            .store
+            .run(Commit::Now, move |store| texts::next_due(store, bounds, &under_way))
+            .await
+            .ok()
+            .flatten()?;
         let pause = Duration::try_from(next.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO);
         // One that is due already waits for another to the same recipient.
         Some(pause.max(Duration::from_millis(limits::SMS_PAUSE_MILLISECONDS)))
@@ -384,6 +410,7 @@ impl Sender {
             for (call, _) in self.unsettled.drain(..) {
                 self.under_way.remove(&call);
             }
+            self.counters.wake.notify_one();
             self.tell_queue().await;
         }
     }
@@ -405,13 +432,13 @@ impl Sender {
             Done::Posted(Posted::Taken(sid)) => {
                 self.counters.tell_problem(None);
                 self.ended(call, Ended::Sent, &format!(" to {to}: {sid}"));
-                Step::End(Ended::Sent, Some(sid))
+                Step::End(Ended::Sent, Some(sid), None)
             }
-            Done::Posted(Posted::Refused { opted_out, why }) => {
+            Done::Posted(Posted::Refused { opted_out, code, why }) => {
                 let ended = if opted_out { Ended::OptedOut } else { Ended::Refused };
                 self.counters.tell_problem((!opted_out).then(|| why.clone().into()));
                 self.ended(call, ended, &format!(" to {to}: {why}"));
-                Step::End(ended, None)
+                Step::End(ended, None, code)
             }
             Done::Posted(Posted::Later(least, why)) => Step::Again(again(least, &why, "not taken"), failures),
             Done::Posted(Posted::Doubtful(why)) => {
@@ -420,7 +447,7 @@ impl Sender {
             Done::Looked(Looked::Found(sid), _) => {
                 self.counters.tell_problem(None);
                 self.ended(call, Ended::Sent, &format!(" to {to}, as a look at Twilio's list shows: {sid}"));
-                Step::End(Ended::Sent, Some(sid))
+                Step::End(Ended::Sent, Some(sid), None)
             }
             Done::Looked(Looked::Absent, doubt) => {
                 let settled = doubt.since + Duration::from_secs(limits::SMS_SETTLE_SECONDS);
@@ -482,31 +509,46 @@ async fn sleep(pause: Option<Duration>) {
 }
 
 /// Makes the request that a text needs next.
-async fn ask(settings: Arc<Sms>, job: Job) -> (Job, Done) {
-    let request = match job.look {
-        Some(_) => message::look(&settings, &job.message),
-        None => message::post(&settings, &job.message),
-    };
-    let answer = match request {
-        Ok((url, request)) => in_time(&settings, &url, request).await,
-        Err(what) => Err(Fault::NotSent(what)),
-    };
-    let done = match job.look {
-        Some(doubt) => Done::Looked(message::judge_look(&answer, &job.message, doubt.sent, &job.known), doubt),
-        None => Done::Posted(message::judge_post(&answer)),
+async fn ask(outlets: Outlets, job: Job) -> (Job, Done) {
+    let done = match (job.channel, &outlets.twilio, &outlets.service) {
+        (Channel::Service, _, Some(service)) => {
+            let request = outlets::post(service, &job.call, &job.message, outlets.status_url.as_deref());
+            Done::Posted(outlets::judge(&job.call, &answer(service.timeout, request).await))
+        }
+        (Channel::Call | Channel::Twilio, Some(twilio), _) => ask_twilio(twilio, &outlets, &job).await,
+        (Channel::Call | Channel::Twilio, None, _) | (Channel::Service, _, None) => {
+            Done::Posted(Posted::Later(Duration::ZERO, "its service is not configured any more".to_owned()))
+        }
     };
     (job, done)
 }
 
-async fn in_time(
-    settings: &Sms,
-    url: &Url,
-    request: hyper::Request<http_body_util::Full<hyper::body::Bytes>>,
+async fn ask_twilio(twilio: &Sms, outlets: &Outlets, job: &Job) -> Done {
+    let status_url = match job.channel {
+        Channel::Call => twilio.status_callback.as_deref(),
+        Channel::Twilio | Channel::Service => outlets.status_url.as_deref(),
+    };
+    let request = match job.look {
+        Some(_) => message::look(twilio, &job.message),
+        None => message::post(twilio, &job.message, status_url),
+    };
+    let answer = answer(twilio.timeout, request).await;
+    match job.look {
+        Some(doubt) => Done::Looked(message::judge_look(&answer, &job.message, doubt.sent, &job.known), doubt),
+        None => Done::Posted(message::judge_post(&answer)),
+    }
+}
+
+/// Sends a request, if one could be made.
+async fn answer(
+    within: Duration,
+    request: Result<(Url, hyper::Request<http_body_util::Full<hyper::body::Bytes>>), String>,
 ) -> Result<Answer, Fault> {
-    let asked = web::ask(url, request, |_| limits::SMS_ANSWER_BYTES);
-    match tokio::time::timeout(settings.timeout, asked).await {
+    let (url, request) = request.map_err(Fault::NotSent)?;
+    let asked = web::ask(&url, request, |_| limits::SMS_ANSWER_BYTES);
+    match tokio::time::timeout(within, asked).await {
         Ok(answer) => answer,
-        Err(_) => Err(Fault::Unanswered(format!("no answer within {} s", settings.timeout.as_secs_f32()))),
+        Err(_) => Err(Fault::Unanswered(format!("no answer within {} s", within.as_secs_f32()))),
     }
 }
 

@@ -4,11 +4,13 @@
 use std::collections::{BTreeSet, HashSet};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, named_params, params};
 use trunkgate_call::{Sms, SmsNews};
 
 use super::due::{FREE, Ready, ready, sids, why_not};
+use super::kept;
 use super::message::Message;
+use super::outlets::Channel;
 use crate::limits::{SMS_BATCH, SMS_KEPT_SECONDS};
 
 /// Where a text stands.
@@ -74,6 +76,7 @@ pub(super) struct Doubt {
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Job {
     pub(super) call: String,
+    pub(super) channel: Channel,
     pub(super) message: Message,
     /// Requests that have failed so far.
     pub(super) tries: u32,
@@ -89,8 +92,8 @@ pub(super) type Over = Vec<(String, Ended)>;
 /// What has become of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
-    /// It is over; with the sid of the message, where there is one.
-    End(Ended, Option<String>),
+    /// It is over; with the sid of the message, where there is one, and with the error code, where there is one.
+    End(Ended, Option<String>, Option<u32>),
     /// It is to be sent again at this time, after so many failures.
     Again(Timestamp, u32),
     /// It may have been taken now, and is to be looked up at this time; after so many failures.
@@ -108,6 +111,10 @@ pub(super) struct Bounds {
     pub(super) per_day: u32,
     /// In seconds after the call.
     pub(super) expires: i64,
+    /// Whether Twilio sends.
+    pub(super) twilio: bool,
+    /// Whether the service of `[messages]` does.
+    pub(super) service: bool,
 }
 
 /// What waits.
@@ -169,21 +176,23 @@ pub(super) fn due(
     let mut jobs = Vec::new();
     let mut over = Vec::new();
     let mut recipients = BTreeSet::new();
-    for Ready { call, message, tries, created, doubt } in ready(store, now, (most + under_way.len()).max(SMS_BATCH))? {
+    for Ready { call, channel, message, tries, created, doubt } in
+        ready(store, now, bounds, (most + under_way.len()).max(SMS_BATCH))?
+    {
         if jobs.len() == most {
             break;
         }
         if under_way.contains(&call) || recipients.contains(&message.to) {
             continue;
         }
-        let ended = match why_not(store, now, bounds, &message.to, created)? {
+        let ended = match why_not(store, now, bounds, (channel, &message.to), created)? {
             // What may have been taken is looked up for as long as it is of use.
             Some(Ended::Expired) if doubt.is_some() => Some(Ended::Unknown),
             Some(_) if doubt.is_some() => None,
             other => other,
         };
         if let Some(ended) = ended {
-            end(store, &call, ended, None)?;
+            end(store, now, &call, (ended, None), None)?;
             over.push((call, ended));
             continue;
         }
@@ -194,7 +203,7 @@ pub(super) fn due(
         }
         recipients.insert(message.to.clone());
         let known = sids(store, &message.to)?;
-        jobs.push(Job { call, message, tries, look: doubt, known });
+        jobs.push(Job { call, channel, message, tries, look: doubt, known });
     }
     Ok((jobs, over))
 }
@@ -203,8 +212,8 @@ pub(super) fn due(
 pub(super) fn settle(store: &Connection, now: Timestamp, all: &[(String, Step)]) -> rusqlite::Result<()> {
     for (call, step) in all {
         let (state, due, doubted, tries) = match step {
-            Step::End(ended, sid) => {
-                end(store, call, *ended, sid.as_deref())?;
+            Step::End(ended, sid, code) => {
+                end(store, now, call, (*ended, *code), sid.as_deref())?;
                 continue;
             }
             Step::Again(at, tries) => (State::Due, at, None, tries),
@@ -221,10 +230,15 @@ pub(super) fn settle(store: &Connection, now: Timestamp, all: &[(String, Step)])
 }
 
 /// When the next text is due of those that are not `under_way`.
-pub(super) fn next_due(store: &Connection, under_way: &BTreeSet<String>) -> rusqlite::Result<Option<Timestamp>> {
-    let mut rows = store.prepare(&format!("SELECT call, due FROM sms WHERE {FREE} ORDER BY due LIMIT ?1"))?;
+pub(super) fn next_due(
+    store: &Connection,
+    bounds: Bounds,
+    under_way: &BTreeSet<String>,
+) -> rusqlite::Result<Option<Timestamp>> {
+    let mut rows = store.prepare(&format!("SELECT call, due FROM sms WHERE {FREE} ORDER BY due LIMIT :most"))?;
     let most = i64::try_from(under_way.len() + 1).unwrap_or(i64::MAX);
-    let mut rows = rows.query([most])?;
+    let values = named_params! { ":most": most, ":twilio": bounds.twilio, ":service": bounds.service };
+    let mut rows = rows.query(values)?;
     while let Some(row) = rows.next()? {
         if !under_way.contains(&row.get::<_, String>(0)?) {
             return Ok(Some(time(row.get(1)?)));
@@ -254,11 +268,19 @@ pub(super) fn opt(store: &Connection, now: Timestamp, recipient: &str, out: bool
 /// Forgets the texts of days that no bound looks at any more.
 pub(super) fn forget(store: &Connection, now: Timestamp) -> rusqlite::Result<()> {
     let before = millis(now) - SMS_KEPT_SECONDS * 1_000;
-    store.execute("DELETE FROM sms WHERE state = ?1 AND created < ?2", params![State::Done as i64, before]).map(drop)
+    store.execute("DELETE FROM sms WHERE state = ?1 AND created < ?2", params![State::Done as i64, before])?;
+    kept::forget(store, now)
 }
 
 /// A text is over: what it said is nobody's business any more.
-fn end(store: &Connection, call: &str, ended: Ended, sid: Option<&str>) -> rusqlite::Result<()> {
+fn end(
+    store: &Connection,
+    now: Timestamp,
+    call: &str,
+    (ended, code): (Ended, Option<u32>),
+    sid: Option<&str>,
+) -> rusqlite::Result<()> {
+    kept::ended(store, now, call, (ended, code), sid)?;
     store
         .prepare("UPDATE sms SET state = ?2, result = ?3, sid = ?4, body = '' WHERE call = ?1")?
         .execute(params![call, State::Done as i64, ended.as_str(), sid])
@@ -272,7 +294,7 @@ mod tests {
     use crate::limits::SMS_DAY_SECONDS;
     use crate::sinks::store::{Commit, Store};
 
-    const BOUNDS: Bounds = Bounds { per_recipient: 2, per_day: 0, expires: 3_600 };
+    const BOUNDS: Bounds = Bounds { per_recipient: 2, per_day: 0, expires: 3_600, twilio: true, service: false };
 
     fn sms(call: &str, to: &str) -> Box<Sms> {
         Box::new(Sms { call: call.into(), to: to.into(), from: "+14155551234".into(), body: "Missed.".into() })
@@ -340,7 +362,7 @@ mod tests {
         };
         assert!(is_there(&rig));
         assert_eq!(rig.due(1), only("CA1", false));
-        rig.settle(2, "CA1", Step::End(Ended::Sent, Some("SM1".into())));
+        rig.settle(2, "CA1", Step::End(Ended::Sent, Some("SM1".into()), None));
         let forgotten = rig.store.run(Commit::Wiped, |store| forget(store, at(3)));
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(forgotten).unwrap();
         assert!(!is_there(&rig));
@@ -362,7 +384,7 @@ mod tests {
         rig.settle(4, "CA1", Step::Again(at(5), 1));
         assert_eq!(rig.due(4), (vec![], vec![]));
         assert_eq!(rig.due(5), only("CA1", false));
-        rig.settle(6, "CA1", Step::End(Ended::Sent, Some("SM1".into())));
+        rig.settle(6, "CA1", Step::End(Ended::Sent, Some("SM1".into()), None));
         rig.take_in(6, vec![SmsNews::Send(sms("CA1", "+1"))]);
         let rig = rig.restart(7);
         assert_eq!((rig.due(7), rig.store.run_now(queue).unwrap().texts), ((vec![], vec![]), 0));
@@ -379,7 +401,7 @@ mod tests {
         rig.settle(3, "CA1", Step::LookUp(at(4), 1));
         let (jobs, _) = rig.jobs(4, 9);
         assert_eq!(jobs[0].look, Some(Doubt { sent: at(0), since: at(2) }), "it is still the same doubt");
-        rig.settle(4, "CA1", Step::End(Ended::Sent, Some("SM1".into())));
+        rig.settle(4, "CA1", Step::End(Ended::Sent, Some("SM1".into()), None));
         let (jobs, _) = rig.jobs(4, 9);
         assert_eq!((jobs[0].call.as_str(), &jobs[0].known), ("CA2", &HashSet::from(["SM1".to_owned()])));
     }
@@ -391,7 +413,7 @@ mod tests {
         rig.take_in(0, all.to_vec());
         for call in ["CA1", "CA2"] {
             assert_eq!(rig.due(0), only(call, false));
-            rig.settle(0, call, Step::End(Ended::Sent, None));
+            rig.settle(0, call, Step::End(Ended::Sent, None, None));
         }
         assert_eq!(rig.due(1), (vec![], vec![("CA3".to_owned(), Ended::Limited)]));
         // A day later there may be more, unless somebody has said STOP.
@@ -424,7 +446,7 @@ mod tests {
     fn no_text_that_is_over_is_kept() {
         let rig = Rig::new();
         rig.take_in(0, vec![SmsNews::Send(sms("CA1", "+1"))]);
-        rig.settle(1, "CA1", Step::End(Ended::Refused, None));
+        rig.settle(1, "CA1", Step::End(Ended::Refused, None, None));
         let body = |store: &Connection| store.query_row("SELECT body FROM sms", [], |row| row.get::<_, String>(0));
         assert_eq!(rig.store.run_now(body).unwrap(), "");
     }

@@ -17,3 +17,39 @@ CREATE TABLE number_override (
     updated INTEGER NOT NULL,
     PRIMARY KEY (number, parameter)
 ) STRICT, WITHOUT ROWID;
+
+-- Way by which a text of the queue leaves: src/sinks/sms/outlets.rs. A message of the API has its SID in `call`.
+ALTER TABLE sms ADD COLUMN channel INTEGER NOT NULL DEFAULT 0;
+
+-- Messages of the API: `sender` is a number, `service` the SID of a messaging service, `provider` the SID that the service gave it.
+CREATE TABLE message (
+    sid TEXT PRIMARY KEY,
+    direction INTEGER NOT NULL,
+    sender TEXT,
+    service TEXT,
+    recipient TEXT NOT NULL,
+    body TEXT NOT NULL,
+    status TEXT NOT NULL,
+    error INTEGER,
+    callback TEXT,
+    provider TEXT,
+    created INTEGER NOT NULL,
+    sent INTEGER,
+    updated INTEGER NOT NULL
+) STRICT;
+CREATE INDEX message_by_age ON message (created, sid);
+CREATE INDEX message_by_recipient ON message (recipient, created);
+CREATE INDEX message_by_provider ON message (provider) WHERE provider IS NOT NULL;
+
+-- States of messages that their receivers are still to hear of.
+CREATE TABLE message_report (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    message TEXT NOT NULL,
+    status TEXT NOT NULL,
+    error INTEGER,
+    created INTEGER NOT NULL,
+    due INTEGER NOT NULL,
+    tries INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX message_report_by_message ON message_report (message, id);
+CREATE INDEX message_report_by_due ON message_report (due);

@@ -21,13 +21,15 @@ const APPLICATION: i64 = 0x5447_7374;
 /// What makes each version of the tables of the one before.
 const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("api.sql")];
 /// What is saved of a damaged file, and by which columns it is read forwards and backwards.
-const TABLES: [(&str, &str); 6] = [
+const TABLES: [(&str, &str); 8] = [
     ("sms", "rowid"),
     ("opted_out", "recipient"),
     ("call_record", "id"),
     ("day_count", "trunk"),
     ("api_key", "sid"),
     ("number_override", "number"),
+    ("message", "rowid"),
+    ("message_report", "id"),
 ];
 
 /// Opens the file, which is made where it is not there, and keeps it: no other process has it meanwhile. What earlier versions have left

@@ -1,0 +1,65 @@
+//! `[messages]`: text messages through a service of the operator's own.
+
+use std::time::Duration;
+
+use super::code;
+use super::diagnostic::Findings;
+use super::draft::Draft;
+use super::keys::{self, Around};
+use super::section::{Section, Value};
+use super::speech::{UrlWords, web_address};
+use super::types::Secret;
+
+/// What is said of a `url` that cannot be used.
+const URL_WORDS: UrlWords = UrlWords {
+    user: "contains a user part: use `token` for the key",
+    clear: "sends messages unencrypted: http:// is allowed for loopback and [edge] local_networks only",
+    help: "use \"https://sms.example.com/send\"",
+    names_may_be_near: false,
+};
+
+/// `[messages]`
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Messages {
+    /// Service that sends messages.
+    pub url: Option<String>,
+    /// Secret that the edge and the service share.
+    pub token: Option<Secret>,
+    /// How long one request may take.
+    pub timeout: Duration,
+    /// Prefixes of numbers that messages go to, as `[sms]` has them; empty: any.
+    pub allow_prefixes: Vec<String>,
+}
+
+/// Reads the section; `allow_prefixes` is that of `[sms]`.
+pub(super) fn read(
+    section: Option<&Section<'_>>,
+    allow_prefixes: Vec<String>,
+    around: Around<'_>,
+    findings: &mut Findings,
+) -> Messages {
+    let mut read = Messages { allow_prefixes, ..Messages::default() };
+    keys::fill((keys::MESSAGES, keys::PUT_MESSAGES), section, &mut read, around, findings);
+    read
+}
+
+/// Reads the service's address.
+pub(super) fn url(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<String> {
+    web_address(key, value, (around.local_networks, URL_WORDS), findings)
+}
+
+/// Judges what only shows when the tables are seen together.
+pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
+    let Some(span) = draft.messages_span.clone() else { return };
+    let messages = &draft.messages;
+    if messages.url.is_some() && messages.token.is_none() {
+        let message = "without `token` nothing that the service reports is accepted";
+        let help = "add token = { env = \"TRUNKGATE_MESSAGES_TOKEN\" }, and give it to the service";
+        findings.warning(code::TEXTS, Some(span.clone()), message, help);
+    }
+    if messages.url.is_some() && !draft.api.has_auth_token {
+        let message =
+            "`url` of [messages] has no effect without `auth_token` of [api], which opens the API that sends messages";
+        findings.warning(code::TEXTS, Some(span), message, "add auth_token to [api]");
+    }
+}

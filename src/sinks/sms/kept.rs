@@ -1,0 +1,475 @@
+//! Messages of the API in the store: what they are, what becomes of them, and which of that is still to be reported.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
+
+use super::outlets::Channel;
+use super::texts::{Ended, millis, time};
+use crate::limits::{MESSAGES_KEPT, MESSAGES_KEPT_SECONDS};
+
+/// Error of a message whose failure nothing explains: Twilio's "unknown error".
+const UNKNOWN_ERROR: u32 = 30_008;
+/// Error of a message that could not be sent in time: Twilio's "validity period expired".
+const EXPIRED: u32 = 30_036;
+/// Error of a message to a recipient that has opted out.
+const OPTED_OUT: u32 = 21_610;
+
+/// Origin of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// A request.
+    Api = 1,
+}
+
+impl Direction {
+    const ALL: [Direction; 1] = [Direction::Api];
+
+    /// Twilio's word.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Direction::Api => "outbound-api",
+        }
+    }
+}
+
+/// State of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Status {
+    Queued,
+    Sent,
+    Delivered,
+    Undelivered,
+    Failed,
+}
+
+impl Status {
+    const ALL: [Status; 5] = [Status::Queued, Status::Sent, Status::Delivered, Status::Undelivered, Status::Failed];
+
+    /// Twilio's word.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Status::Queued => "queued",
+            Status::Sent => "sent",
+            Status::Delivered => "delivered",
+            Status::Undelivered => "undelivered",
+            Status::Failed => "failed",
+        }
+    }
+
+    /// Finds a state by Twilio's word; what is between the others is none of its own.
+    pub(crate) fn of(word: &str) -> Option<Status> {
+        match word {
+            "accepted" | "sending" => Some(Status::Queued),
+            "read" => Some(Status::Delivered),
+            _ => Status::ALL.into_iter().find(|status| status.as_str() == word),
+        }
+    }
+
+    /// Place on the way of a message; it goes forwards only.
+    const fn rank(self) -> u8 {
+        match self {
+            Status::Queued => 0,
+            Status::Sent => 1,
+            Status::Delivered | Status::Undelivered | Status::Failed => 2,
+        }
+    }
+}
+
+/// A message.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct KeptMessage {
+    pub(crate) sid: String,
+    pub(crate) direction: Direction,
+    /// E.164; `None` where a messaging service chooses it.
+    pub(crate) from: Option<String>,
+    /// SID of that service.
+    pub(crate) service: Option<String>,
+    /// E.164.
+    pub(crate) to: String,
+    pub(crate) body: String,
+    pub(crate) status: Status,
+    /// Twilio's error code.
+    pub(crate) error: Option<u32>,
+    /// Receiver of its states.
+    pub(crate) callback: Option<String>,
+    pub(crate) created: Timestamp,
+    pub(crate) sent: Option<Timestamp>,
+    pub(crate) updated: Timestamp,
+}
+
+impl KeptMessage {
+    fn of(row: &Row<'_>) -> rusqlite::Result<KeptMessage> {
+        let (direction, status): (u8, String) = (row.get(1)?, row.get(6)?);
+        let (created, sent, updated): (i64, Option<i64>, i64) = (row.get(9)?, row.get(10)?, row.get(11)?);
+        let direction = Direction::ALL.into_iter().find(|one| *one as u8 == direction);
+        Ok(KeptMessage {
+            sid: row.get(0)?,
+            direction: direction.unwrap_or(Direction::Api),
+            from: row.get(2)?,
+            service: row.get(3)?,
+            to: row.get(4)?,
+            body: row.get(5)?,
+            status: Status::of(&status).unwrap_or(Status::Failed),
+            error: row.get(7)?,
+            callback: row.get(8)?,
+            created: time(created),
+            sent: sent.map(time),
+            updated: time(updated),
+        })
+    }
+
+    /// Place in a list, whose first is the greatest.
+    pub(crate) fn order(&self) -> String {
+        format!("{:015}{}", millis(self.created), self.sid)
+    }
+
+    /// Sender as the queue has it: a number or a messaging service.
+    fn sender(&self) -> &str {
+        self.from.as_deref().or(self.service.as_deref()).unwrap_or_default()
+    }
+}
+
+/// Columns in the order in which [`KeptMessage::of`] reads them.
+const COLUMNS: &str =
+    "sid, direction, sender, service, recipient, body, status, error, callback, created, sent, updated";
+
+/// Conditions of a list.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct MessageFilter {
+    pub(crate) to: Option<String>,
+    pub(crate) from: Option<String>,
+    /// When it was sent: first and last moment.
+    pub(crate) sent: Option<(Timestamp, Timestamp)>,
+    /// Place of the entry that the page begins behind.
+    pub(crate) behind: Option<String>,
+}
+
+/// Keeps a message and has it wait for its turn. `false`: its recipient has opted out, and nothing is kept.
+pub(crate) fn queue(store: &Connection, message: &KeptMessage, channel: Channel) -> rusqlite::Result<bool> {
+    let mut out = store.prepare("SELECT 1 FROM opted_out WHERE recipient = ?1")?;
+    if out.query_row([&message.to], |_| Ok(())).optional()?.is_some() {
+        return Ok(false);
+    }
+    insert(store, message)?;
+    store.execute(
+        "INSERT INTO sms (call, recipient, sender, body, state, created, due, channel) VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5, ?6)",
+        params![message.sid, message.to, message.sender(), message.body, millis(message.created), channel as u8],
+    )?;
+    Ok(true)
+}
+
+fn insert(store: &Connection, message: &KeptMessage) -> rusqlite::Result<()> {
+    let values = named_params! {
+        ":sid": message.sid,
+        ":direction": message.direction as u8,
+        ":sender": message.from,
+        ":service": message.service,
+        ":recipient": message.to,
+        ":body": message.body,
+        ":status": message.status.as_str(),
+        ":error": message.error,
+        ":callback": message.callback,
+        ":created": millis(message.created),
+        ":sent": message.sent.map(millis),
+        ":updated": millis(message.updated),
+    };
+    let insert = format!(
+        "INSERT INTO message ({COLUMNS}) VALUES
+         (:sid, :direction, :sender, :service, :recipient, :body, :status, :error, :callback, :created, :sent, :updated)"
+    );
+    store.execute(&insert, values).map(drop)
+}
+
+/// Finds a message.
+pub(crate) fn find(store: &Connection, sid: &str) -> rusqlite::Result<Option<KeptMessage>> {
+    let select = format!("SELECT {COLUMNS} FROM message WHERE sid = ?1");
+    store.prepare(&select)?.query_row([sid], KeptMessage::of).optional()
+}
+
+/// Lists messages, the newest first.
+pub(crate) fn list(store: &Connection, filter: &MessageFilter, most: usize) -> rusqlite::Result<Vec<KeptMessage>> {
+    let behind = filter.behind.as_deref().and_then(|key| key.split_at_checked(15));
+    let (created, sid) = behind.map_or((i64::MAX, ""), |(created, sid)| (created.parse().unwrap_or(0), sid));
+    let select = format!(
+        "SELECT {COLUMNS} FROM message
+         WHERE (created, sid) < (:created, :sid)
+           AND (:recipient IS NULL OR recipient = :recipient) AND (:sender IS NULL OR sender = :sender)
+           AND (:first IS NULL OR sent BETWEEN :first AND :last)
+         ORDER BY created DESC, sid DESC LIMIT :most"
+    );
+    let mut rows = store.prepare(&select)?;
+    let values = named_params! {
+        ":created": created,
+        ":sid": sid,
+        ":recipient": filter.to,
+        ":sender": filter.from,
+        ":first": filter.sent.map(|(first, _)| millis(first)),
+        ":last": filter.sent.map(|(_, last)| millis(last)),
+        ":most": i64::try_from(most).unwrap_or(i64::MAX),
+    };
+    rows.query_map(values, KeptMessage::of)?.collect()
+}
+
+/// What came of a request to delete a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Removed {
+    Done,
+    #[default]
+    Unknown,
+    /// It is still on its way.
+    UnderWay,
+}
+
+/// Removes a message that is no longer on its way to whoever sends it.
+pub(crate) fn remove(store: &Connection, sid: &str) -> rusqlite::Result<Removed> {
+    match find(store, sid)? {
+        None => Ok(Removed::Unknown),
+        Some(message) if message.status == Status::Queued => Ok(Removed::UnderWay),
+        Some(_) => {
+            store.execute("DELETE FROM message WHERE sid = ?1", [sid])?;
+            store.execute("DELETE FROM sms WHERE call = ?1", [sid])?;
+            Ok(Removed::Done)
+        }
+    }
+}
+
+/// State that a message has reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reached {
+    pub(crate) status: Status,
+    pub(crate) error: Option<u32>,
+}
+
+/// Notes what a service reports of a message, by its SID or by the service's. `false`: there is no such message.
+pub(crate) fn report(store: &Connection, now: Timestamp, sid: &str, reached: Reached) -> rusqlite::Result<bool> {
+    let mut found = store.prepare("SELECT sid FROM message WHERE sid = ?1 OR provider = ?1")?;
+    let found: Option<String> = found.query_row([sid], |row| row.get(0)).optional()?;
+    let Some(sid) = found else { return Ok(false) };
+    advance(store, now, &sid, reached)?;
+    Ok(true)
+}
+
+/// Notes how the queue is done with a message: nothing where it was a text of another kind.
+pub(super) fn ended(
+    store: &Connection,
+    now: Timestamp,
+    sid: &str,
+    (ended, code): (Ended, Option<u32>),
+    provider: Option<&str>,
+) -> rusqlite::Result<()> {
+    let failed = |error: u32| Reached { status: Status::Failed, error: Some(error) };
+    let reached = match ended {
+        Ended::Sent => Reached { status: Status::Sent, error: None },
+        Ended::Refused => failed(code.unwrap_or(UNKNOWN_ERROR)),
+        Ended::OptedOut => failed(OPTED_OUT),
+        Ended::Expired => failed(EXPIRED),
+        Ended::Limited | Ended::Unknown => failed(UNKNOWN_ERROR),
+    };
+    if let Some(provider) = provider {
+        store.prepare("UPDATE message SET provider = ?2 WHERE sid = ?1")?.execute([sid, provider])?;
+    }
+    advance(store, now, sid, reached)
+}
+
+/// Has a message reach a state, and its receiver hear of it: each state once, forwards only.
+fn advance(store: &Connection, now: Timestamp, sid: &str, reached: Reached) -> rusqlite::Result<()> {
+    let Some(message) = find(store, sid)? else { return Ok(()) };
+    if reached.status.rank() <= message.status.rank() {
+        return Ok(());
+    }
+    let (status, error) = (reached.status.as_str(), reached.error.or(message.error));
+    // A service that reports a delivery has sent it, whatever came of the answer to the request.
+    let sent = if reached.status == Status::Failed { None } else { Some(millis(now)) };
+    store
+        .prepare("UPDATE message SET status = ?2, error = ?3, sent = coalesce(sent, ?4), updated = ?5 WHERE sid = ?1")?
+        .execute(params![sid, status, error, sent, millis(now)])?;
+    if message.callback.is_some() {
+        store
+            .prepare("INSERT INTO message_report (message, status, error, created, due) VALUES (?1, ?2, ?3, ?4, ?4)")?
+            .execute(params![sid, status, error, millis(now)])?;
+    }
+    Ok(())
+}
+
+/// A state that a receiver is still to hear of.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct StatusReport {
+    pub(crate) id: i64,
+    pub(crate) message: KeptMessage,
+    pub(crate) status: String,
+    pub(crate) error: Option<u32>,
+    pub(crate) created: Timestamp,
+    /// Attempts so far.
+    pub(crate) tries: u32,
+}
+
+/// Returns what is due: of each message the first, so that each receiver hears of its states in order.
+pub(crate) fn due_reports(store: &Connection, now: Timestamp, most: usize) -> rusqlite::Result<Vec<StatusReport>> {
+    let mut rows = store.prepare(
+        "SELECT id, message, status, error, created, tries FROM message_report
+         WHERE due <= ?1 AND id IN (SELECT min(id) FROM message_report GROUP BY message) ORDER BY id LIMIT ?2",
+    )?;
+    let mut rows = rows.query(params![millis(now), i64::try_from(most).unwrap_or(i64::MAX)])?;
+    let mut due = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (id, sid, created): (i64, String, i64) = (row.get(0)?, row.get(1)?, row.get(4)?);
+        let Some(message) = find(store, &sid)? else {
+            store.execute("DELETE FROM message_report WHERE message = ?1", [&sid])?;
+            continue;
+        };
+        let (status, error, tries) = (row.get(2)?, row.get(3)?, row.get(5)?);
+        due.push(StatusReport { id, message, status, error, created: time(created), tries });
+    }
+    Ok(due)
+}
+
+/// Returns when the next report is due.
+pub(crate) fn next_report(store: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    let next: Option<i64> = store.query_row("SELECT min(due) FROM message_report", [], |row| row.get(0))?;
+    Ok(next.map(time))
+}
+
+/// Notes that a report was taken, or is given up; or with a time, that it is to be made again.
+pub(crate) fn settle_report(store: &Connection, id: i64, again: Option<Timestamp>) -> rusqlite::Result<()> {
+    let done = match again {
+        None => store.execute("DELETE FROM message_report WHERE id = ?1", [id]),
+        Some(at) => store
+            .execute("UPDATE message_report SET due = ?2, tries = tries + 1 WHERE id = ?1", params![id, millis(at)]),
+    };
+    done.map(drop)
+}
+
+/// Forgets old messages, and the oldest of too many.
+pub(super) fn forget(store: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+    let before = millis(now) - MESSAGES_KEPT_SECONDS * 1_000;
+    store.execute("DELETE FROM message WHERE created < ?1 AND status <> 'queued'", [before])?;
+    store
+        .execute(
+            "DELETE FROM message WHERE status <> 'queued' AND sid IN
+             (SELECT sid FROM message ORDER BY created DESC, sid DESC LIMIT -1 OFFSET ?1)",
+            [MESSAGES_KEPT],
+        )
+        .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::DataDirectory;
+    use crate::sinks::store::Store;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+    }
+
+    fn message(number: i64) -> KeptMessage {
+        KeptMessage {
+            sid: format!("SM{number}"),
+            direction: Direction::Api,
+            from: Some("+14155550100".into()),
+            service: None,
+            to: format!("+1415555020{number}"),
+            body: "Hello".into(),
+            status: Status::Queued,
+            error: None,
+            callback: Some("https://a.example/".into()),
+            created: at(number),
+            sent: None,
+            updated: at(number),
+        }
+    }
+
+    /// Runs something on a store with three messages that wait.
+    fn on_store<T: Send + 'static>(work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static) -> T {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::start(DataDirectory::of(directory.path())).unwrap();
+        let all = |store: &Connection| {
+            (1..=3)
+                .try_for_each(|number| queue(store, &message(number), Channel::Twilio).map(|is_kept| assert!(is_kept)))
+        };
+        store.run_now(all).unwrap();
+        store.run_now(work).unwrap()
+    }
+
+    const fn reached(status: Status) -> Reached {
+        Reached { status, error: None }
+    }
+
+    #[test]
+    fn states_go_forwards_and_each_is_reported_once_and_in_order() {
+        on_store(|store| {
+            ended(store, at(10), "SM1", (Ended::Sent, None), Some("SMtheirs"))?;
+            assert!(!report(store, at(11), "SM9", reached(Status::Delivered))?);
+            for status in [Status::Delivered, Status::Sent, Status::Failed] {
+                assert!(report(store, at(11), "SMtheirs", reached(status))?);
+            }
+            let kept = find(store, "SM1")?.unwrap();
+            assert_eq!((kept.status, kept.sent, kept.updated), (Status::Delivered, Some(at(10)), at(11)));
+            let first = due_reports(store, at(20), 9)?;
+            assert_eq!(first.iter().map(|one| one.status.as_str()).collect::<Vec<_>>(), ["sent"]);
+            settle_report(store, first[0].id, Some(at(60)))?;
+            assert!(due_reports(store, at(20), 9)?.is_empty(), "the next one waits for it");
+            settle_report(store, first[0].id, None)?;
+            assert_eq!(due_reports(store, at(20), 9)?[0].status, "delivered");
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn errors_have_codes() {
+        on_store(|store| {
+            ended(store, at(9), "SM1", (Ended::Refused, Some(21_614)), None)?;
+            ended(store, at(9), "SM2", (Ended::Refused, None), None)?;
+            ended(store, at(9), "SM3", (Ended::Expired, None), None)?;
+            let error = |sid: &str| find(store, sid).unwrap().unwrap().error;
+            assert_eq!([error("SM1"), error("SM2"), error("SM3")], [Some(21_614), Some(UNKNOWN_ERROR), Some(EXPIRED)]);
+            assert_eq!(find(store, "SM1")?.unwrap().sent, None);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn lists_are_filtered_and_go_on_behind_an_entry() {
+        on_store(|store| {
+            let sids = |filter: MessageFilter| -> Vec<String> {
+                list(store, &filter, 2).unwrap().into_iter().map(|one| one.sid).collect()
+            };
+            assert_eq!(sids(MessageFilter::default()), ["SM3", "SM2"]);
+            let behind = Some(message(2).order());
+            assert_eq!(sids(MessageFilter { behind, ..MessageFilter::default() }), ["SM1"]);
+            let to = Some(message(2).to);
+            assert_eq!(sids(MessageFilter { to, ..MessageFilter::default() }), ["SM2"]);
+            let from = Some("+1999".to_owned());
+            assert!(sids(MessageFilter { from, ..MessageFilter::default() }).is_empty());
+            let sent = Some((at(0), at(100)));
+            assert!(sids(MessageFilter { sent, ..MessageFilter::default() }).is_empty(), "none is sent");
+            ended(store, at(50), "SM2", (Ended::Sent, None), None)?;
+            assert_eq!(sids(MessageFilter { sent, ..MessageFilter::default() }), ["SM2"]);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn nothing_is_kept_for_who_opted_out_and_what_is_under_way_is_not_deleted() {
+        on_store(|store| {
+            assert_eq!(remove(store, "SM1")?, Removed::UnderWay);
+            ended(store, at(9), "SM1", (Ended::Sent, None), None)?;
+            assert_eq!((remove(store, "SM1")?, remove(store, "SM1")?), (Removed::Done, Removed::Unknown));
+            super::super::texts::opt(store, at(9), "+14155550204", true)?;
+            assert!(!queue(store, &message(4), Channel::Service)?);
+            assert_eq!(find(store, "SM4")?.map(|one| one.sid), None);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn old_messages_are_forgotten() {
+        on_store(|store| {
+            ended(store, at(9), "SM1", (Ended::Sent, None), None)?;
+            forget(store, at(MESSAGES_KEPT_SECONDS + 100))?;
+            let rest: Vec<String> = list(store, &MessageFilter::default(), 9)?.into_iter().map(|one| one.sid).collect();
+            assert_eq!(rest, ["SM3", "SM2"]);
+            Ok(())
+        });
+    }
+}
