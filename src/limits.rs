@@ -414,8 +414,8 @@ pub const MESSAGE_EXPIRES_SECONDS: u64 = 4 * 3600;
 pub const MESSAGES_KEPT: i64 = 100_000;
 /// How long they are kept, in seconds.
 pub const MESSAGES_KEPT_SECONDS: i64 = 30 * 86_400;
-/// Reports of messages' states that are sent at once.
-pub const MESSAGE_REPORTS: usize = 16;
+/// Webhooks of messages that are requested at once.
+pub const MESSAGE_WEBHOOKS: usize = 16;
 /// After this time without success such a report is given up, in seconds.
 pub const MESSAGE_REPORT_SECONDS: i64 = 86_400;
 /// Characters of a complaint of Twilio's that are shown.

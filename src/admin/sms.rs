@@ -18,13 +18,16 @@ use super::gate::{bearer, same};
 use crate::config::Replies;
 use crate::runtime::handle::Handle;
 use crate::sinks::sms::SmsOrder;
-use crate::sinks::sms::kept::{self, Reached, Status};
+use crate::sinks::sms::kept::{self, Direction, KeptMessage, Reached, Status};
 use crate::sinks::sms::opt_out::Wish;
 use crate::sinks::sms::outlets::STATUS_PATH;
 use crate::sinks::store::Commit;
 
 /// Where services send messages to us, behind `public_url`.
 const PATH: &str = "/sms/inbound";
+
+/// Longest text of a message that is kept, in characters.
+const BODY_CHARS: usize = 1600;
 
 /// Whether a path is one of these.
 pub(super) fn is_path(path: &str) -> bool {
@@ -98,7 +101,43 @@ pub(super) async fn inbound(
         let word = if wish == Wish::Stop { "opted out of text messages" } else { "opted in to text messages" };
         tracing::info!("{shown} {word}");
     }
+    receive(&handle, &form, wish).await?;
     Ok(([(header::CONTENT_TYPE, "text/xml; charset=utf-8")], replies.twiml(wish)).into_response())
+}
+
+/// Keeps a message to a number of the edge's own, so that the number's webhook is requested.
+async fn receive(handle: &Handle, form: &Form, wish: Option<Wish>) -> Result<(), ApiError> {
+    let (numbers, is_open, own) = handle.shared.running(|running| {
+        let config = &running.config;
+        let own: Vec<String> = config.numbers.iter().map(|one| one.number.clone()).collect();
+        (config.edge.numbers.clone(), config.api.auth_token.is_some(), own)
+    });
+    let to = numbers.normalise_caller(form.field("To").unwrap_or_default(), None).text;
+    if !is_open || !own.contains(&to) {
+        return Ok(());
+    }
+    let not_kept = |_| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_kept", "the message could not be stored");
+    let now = Timestamp::now();
+    let message = KeptMessage {
+        sid: kept::random_sid().map_err(not_kept)?,
+        direction: Direction::Inbound,
+        from: Some(numbers.normalise_caller(form.field("From").unwrap_or_default(), None).text),
+        service: None,
+        to,
+        body: form.field("Body").unwrap_or_default().chars().take(BODY_CHARS).collect(),
+        status: Status::Received,
+        error: None,
+        callback: None,
+        created: now,
+        sent: Some(now),
+        updated: now,
+    };
+    let provider = form.field("MessageSid").or_else(|| form.field("SmsSid")).map(str::to_owned);
+    let opt_out = wish.map(Wish::as_str);
+    let receive = move |store: &Connection| kept::receive(store, &message, provider.as_deref(), opt_out);
+    handle.store.run(Commit::Now, receive).await.map_err(not_kept)?;
+    handle.shared.sms.wake.notify_one();
+    Ok(())
 }
 
 /// What becomes of a message of ours: `MessageSid`, `MessageStatus`, `ErrorCode`, as Twilio has them.

@@ -68,6 +68,8 @@ pub(super) struct Draft {
     pub(super) messages: Messages,
     /// `[messages]`
     pub(super) messages_span: Option<Span>,
+    /// `inbound` in it, where written.
+    pub(super) inbound_span: Option<Span>,
 }
 
 impl Draft {

@@ -1,6 +1,6 @@
 //! What other programs call our keys, so that who writes from memory is told the word that is right here.
 
-use super::keys::{AGENT, API, APP, HOLD, Key, NUMBERS, ROUTE, SPEECH, TRUNK};
+use super::keys::{AGENT, API, APP, HOLD, Key, NUMBERS, RATES, ROUTE, SPEECH, TRUNK};
 
 /// Names that other programs have for keys of ours; of several the one that the table in question has.
 pub(super) const ELSEWHERE: &[(&str, &str)] = &[
@@ -94,7 +94,10 @@ pub(super) const OF_TABLES: &[(&[Key], Words)] = &[
     (APP, OF_APPS),
     (NUMBERS, OF_NUMBERS),
     (API, OF_API),
+    (RATES, OF_RATES),
 ];
+
+const OF_RATES: Words = &[(&["inbound", "outbound"], "the keys here are `in`, `out`")];
 
 /// What a trunk of other programs has in a line of its own, and where that stands here.
 const OF_TRUNKS: Words = &[

@@ -9,6 +9,7 @@ use super::keys::{self, Around};
 use super::section::{Section, Value};
 use super::speech::{UrlWords, web_address};
 use super::types::Secret;
+use super::webhook_url;
 
 /// What is said of a `url` that cannot be used.
 const URL_WORDS: UrlWords = UrlWords {
@@ -27,6 +28,8 @@ pub struct Messages {
     pub token: Option<Secret>,
     /// How long one request may take.
     pub timeout: Duration,
+    /// Webhook for messages to numbers that have none of their own.
+    pub inbound: Option<String>,
     /// Prefixes of numbers that messages go to, as `[sms]` has them; empty: any.
     pub allow_prefixes: Vec<String>,
 }
@@ -52,6 +55,18 @@ pub(super) fn url(key: &str, value: &Value<'_>, around: Around<'_>, findings: &m
 pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     let Some(span) = draft.messages_span.clone() else { return };
     let messages = &draft.messages;
+    if let (Some(url), Some(place)) = (&messages.inbound, &draft.inbound_span) {
+        webhook_url::judge_reach("inbound", url, draft.api.api.allow_private, place.clone(), findings);
+        if !draft.api.has_auth_token {
+            let help = "add [api] with auth_token = { env = \"TRUNKGATE_AUTH_TOKEN\" }, 32 characters or more";
+            let message = "`inbound` of [messages] needs `auth_token` of [api], which signs webhooks";
+            findings.error(code::MISSING, place.clone(), message, help);
+        }
+        if messages.token.is_none() && draft.twilio_span.is_none() {
+            let message = "no message can come in: neither [twilio] nor `token` of [messages] lets a service in";
+            findings.warning(code::TEXTS, Some(place.clone()), message, "add `token`, and give it to the service");
+        }
+    }
     if messages.url.is_some() && messages.token.is_none() {
         let message = "without `token` nothing that the service reports is accepted";
         let help = "add token = { env = \"TRUNKGATE_MESSAGES_TOKEN\" }, and give it to the service";

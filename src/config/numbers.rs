@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::DeValue;
-use trunkgate_route::{Numbers, Pattern, Route, TargetSpec};
+use trunkgate_route::{Numbers, Pattern, Route, TargetSpec, WebhookMethod};
 
 use super::api::stable_sid;
 use super::code;
@@ -33,6 +33,28 @@ pub struct PhoneNumber {
     pub has_from: bool,
     /// Route of its calls, where it takes any: of those that an application has.
     pub route: Option<NumberRoute>,
+    /// Webhook for messages to it, which only requests set.
+    pub sms: SmsWebhook,
+}
+
+/// Webhook for messages to a number.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct SmsWebhook {
+    /// Its URL.
+    pub url: Option<String>,
+    /// Method of the request.
+    pub method: WebhookMethod,
+    /// URL that is requested where that fails.
+    pub fallback_url: Option<String>,
+    /// Method of that request.
+    pub fallback_method: WebhookMethod,
+}
+
+/// Without URLs, whose queries may hold secrets.
+impl std::fmt::Debug for SmsWebhook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SmsWebhook").finish_non_exhaustive()
+    }
 }
 
 /// Route of the calls to a number that an application takes.
@@ -109,7 +131,15 @@ fn read_one<'a>(
         None => (carriers.to_vec(), Vec::new()),
     };
     Some(PlacedNumber {
-        number: PhoneNumber { number, name, app, from, has_from: section.get("from").is_some(), route: None },
+        number: PhoneNumber {
+            number,
+            name,
+            app,
+            from,
+            has_from: section.get("from").is_some(),
+            route: None,
+            sms: SmsWebhook::default(),
+        },
         span: written.span(),
         app: section.get("app").map(Spanned::span),
         is_default: section.get("from").is_none(),

@@ -9,6 +9,7 @@ use toml::de::DeValue;
 use trunkgate_route::{App, AppDocument, Route, StatusCallback, TargetSpec, WebhookMethod};
 
 use super::diagnostic::Findings;
+use super::numbers::SmsWebhook;
 use super::types::Config;
 use super::webhook_url;
 
@@ -29,6 +30,14 @@ pub enum NumberParameter {
     StatusCallback,
     /// HTTP method of `StatusCallback`.
     StatusCallbackMethod,
+    /// URL of the document that answers a message.
+    SmsUrl,
+    /// HTTP method of `SmsUrl`.
+    SmsMethod,
+    /// URL requested where that cannot be retrieved or run.
+    SmsFallbackUrl,
+    /// HTTP method of `SmsFallbackUrl`.
+    SmsFallbackMethod,
 }
 
 /// Value that a parameter takes.
@@ -44,7 +53,7 @@ pub enum ParameterKind {
 
 impl NumberParameter {
     /// Every parameter with its name in Twilio's API and its kind.
-    pub const ALL: [(&str, NumberParameter, ParameterKind); 7] = [
+    pub const ALL: [(&str, NumberParameter, ParameterKind); 11] = [
         ("FriendlyName", NumberParameter::FriendlyName, ParameterKind::Text),
         ("VoiceUrl", NumberParameter::VoiceUrl, ParameterKind::Url),
         ("VoiceMethod", NumberParameter::VoiceMethod, ParameterKind::Method),
@@ -52,11 +61,30 @@ impl NumberParameter {
         ("VoiceFallbackMethod", NumberParameter::VoiceFallbackMethod, ParameterKind::Method),
         ("StatusCallback", NumberParameter::StatusCallback, ParameterKind::Url),
         ("StatusCallbackMethod", NumberParameter::StatusCallbackMethod, ParameterKind::Method),
+        ("SmsUrl", NumberParameter::SmsUrl, ParameterKind::Url),
+        ("SmsMethod", NumberParameter::SmsMethod, ParameterKind::Method),
+        ("SmsFallbackUrl", NumberParameter::SmsFallbackUrl, ParameterKind::Url),
+        ("SmsFallbackMethod", NumberParameter::SmsFallbackMethod, ParameterKind::Method),
+    ];
+
+    /// URLs with the parameters that are their methods.
+    pub const METHODS: [(NumberParameter, NumberParameter); 5] = [
+        (NumberParameter::VoiceUrl, NumberParameter::VoiceMethod),
+        (NumberParameter::VoiceFallbackUrl, NumberParameter::VoiceFallbackMethod),
+        (NumberParameter::StatusCallback, NumberParameter::StatusCallbackMethod),
+        (NumberParameter::SmsUrl, NumberParameter::SmsMethod),
+        (NumberParameter::SmsFallbackUrl, NumberParameter::SmsFallbackMethod),
     ];
 
     /// Returns its name in Twilio's API.
     pub fn as_str(self) -> &'static str {
         NumberParameter::ALL.iter().find(|(_, known, _)| *known == self).map_or("", |(name, ..)| name)
+    }
+
+    /// Returns whether it concerns calls.
+    pub fn is_of_calls(self) -> bool {
+        use NumberParameter as P;
+        !matches!(self, P::FriendlyName | P::SmsUrl | P::SmsMethod | P::SmsFallbackUrl | P::SmsFallbackMethod)
     }
 
     /// Finds a parameter by its name in Twilio's API.
@@ -109,6 +137,18 @@ impl NumberOverride {
         self.values.keys().copied()
     }
 
+    /// Returns what is set of messages to a number.
+    fn sms(&self) -> SmsWebhook {
+        use NumberParameter as P;
+        let method = |parameter| self.method(parameter).unwrap_or_default();
+        SmsWebhook {
+            url: self.get(P::SmsUrl).map(str::to_owned),
+            method: method(P::SmsMethod),
+            fallback_url: self.get(P::SmsFallbackUrl).map(str::to_owned),
+            fallback_method: method(P::SmsFallbackMethod),
+        }
+    }
+
     fn method(&self, parameter: NumberParameter) -> Option<WebhookMethod> {
         self.get(parameter).map(|method| if method == "GET" { WebhookMethod::Get } else { WebhookMethod::Post })
     }
@@ -128,7 +168,7 @@ impl NumberOverride {
                 let document = AppDocument::Url { url: url.to_owned(), method };
                 App { document, ..written.cloned().unwrap_or(shared) }
             }
-            (None, Some(written)) if self.parameters().any(|one| one != P::FriendlyName) => written.clone(),
+            (None, Some(written)) if self.parameters().any(P::is_of_calls) => written.clone(),
             (None, _) => return None,
         };
         app.name = name.into();
@@ -193,6 +233,7 @@ impl Config {
             if let Some(name) = set.get(NumberParameter::FriendlyName) {
                 number.name = Some(name.to_owned());
             }
+            number.sms = set.sms();
             let written = self.apps.iter().find(|app| number.app.as_deref() == Some(&*app.name));
             let Some(route) = &number.route else { continue };
             let name = format!("api:{}", route.name.trim_start_matches("number "));
@@ -239,7 +280,9 @@ impl Config {
         let told = |number: &super::PhoneNumber| {
             let set = overrides.get(&number.sid()).filter(|set| !set.is_empty())?;
             let parameters: Vec<&'static str> = set.parameters().map(NumberParameter::as_str).collect();
+            let is_of_calls = set.parameters().any(NumberParameter::is_of_calls);
             let written = match (&number.app, set.get(NumberParameter::VoiceUrl)) {
+                _ if !is_of_calls => "overrides [[number]]".to_owned(),
                 (Some(app), Some(_)) => format!("overrides [[number]] app \"{app}\""),
                 (Some(app), None) => format!("overrides keys of [[number]] app \"{app}\""),
                 (None, Some(_)) => "takes its calls before the routes are evaluated".to_owned(),

@@ -95,6 +95,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let (cdr, data) = read_kept([written.as_ref(), cdr.as_ref(), texts.as_ref()], around, findings);
     let sms = sms::read(twilio.as_ref(), texts.as_ref(), around, findings);
     let messages = messages::read(written_messages.as_ref(), texts_to, around, findings);
+    let inbound_span = written_messages.as_ref().and_then(|messages| messages.get("inbound")).map(Spanned::span);
     let messages_span = written_messages.map(|section| section.span);
     let listeners = root.get("listen").map_or(2, |value| value.get_ref().as_array().map_or(1, |list| list.len()));
     let listen = match root.get("listen") {
@@ -134,6 +135,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         sms_span: texts.map(|section| section.span),
         messages,
         messages_span,
+        inbound_span,
     }
 }
 

@@ -83,6 +83,7 @@ mod transfer;
 mod transports;
 mod trunk_hold;
 mod twilio_api;
+mod twilio_inbound;
 mod twilio_keys;
 mod twilio_messages;
 mod twilio_numbers;

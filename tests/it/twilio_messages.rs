@@ -8,25 +8,25 @@ use crate::support::twilio::{self, Deed, Twilio};
 use crate::support::{http, until};
 use crate::twilio_api::{Rig, TOKEN};
 
-const OURS: &str = "+14155550100";
-const THEIRS: &str = "+14155550199";
-const PUBLIC: &str = "public_url = \"https://edge.example.com\"\n";
-const NUMBER: &str = "allow_private = true\n[[number]]\nnumber = \"+14155550100\"\n";
+pub(crate) const OURS: &str = "+14155550100";
+pub(crate) const THEIRS: &str = "+14155550199";
+pub(crate) const PUBLIC: &str = "public_url = \"https://edge.example.com\"\n";
+pub(crate) const NUMBER: &str = "allow_private = true\n[[number]]\nnumber = \"+14155550100\"\n";
 
-fn form(fields: &[(&str, &str)]) -> String {
+pub(crate) fn form(fields: &[(&str, &str)]) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
 }
 
-fn of(post: &Post) -> Vec<(String, String)> {
+pub(crate) fn of(post: &Post) -> Vec<(String, String)> {
     form_urlencoded::parse(post.body.as_bytes()).into_owned().collect()
 }
 
-fn field(post: &Post, name: &str) -> String {
+pub(crate) fn field(post: &Post, name: &str) -> String {
     of(post).into_iter().find(|(known, _)| known == name).map(|(_, value)| value).unwrap_or_default()
 }
 
 /// An edge that sends through a service of the operator's own.
-fn with_service(service: &Endpoint) -> Rig {
+pub(crate) fn with_service(service: &Endpoint) -> Rig {
     let url = format!("[messages]\nurl = \"http://{}/send\"\ntoken = \"shared-secret\"\n", service.address);
     Rig::with(PUBLIC, &format!("{NUMBER}{url}"))
 }
@@ -47,7 +47,7 @@ fn reaches(rig: &Rig, message: &Value, status: &str) -> Value {
 }
 
 /// A form that Twilio posts to the edge, with its signature.
-fn from_twilio(rig: &Rig, path: &str, fields: &[(&str, &str)]) -> (u16, String) {
+pub(crate) fn from_twilio(rig: &Rig, path: &str, fields: &[(&str, &str)]) -> (u16, String) {
     let pairs: Vec<(String, String)> = fields.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
     let signature = sign_form(twilio::TOKEN, &format!("https://edge.example.com{path}"), &pairs);
     http("POST", &format!("{}{path}", rig.edge.url()), &[("x-twilio-signature", &signature)], &form(fields))
@@ -170,7 +170,7 @@ fn who_says_stop_gets_no_message_until_start() {
     let body = form(&[("To", THEIRS), ("From", OURS), ("Body", "Hello")]);
     assert_eq!(says("STOP"), 200);
     assert_eq!(rig.refused("POST", "Messages.json", &body), (400, 21_610));
-    assert_eq!(rig.get("Messages.json")["messages"], json!([]));
+    assert_eq!(rig.get("Messages.json?To=%2B14155550199")["messages"], json!([]));
     assert_eq!(says("START"), 200);
     reaches(&rig, &send(&rig, &[]), "sent");
 }

@@ -80,11 +80,19 @@ fn a_voice_url_takes_the_next_call_and_survives_reload_and_restart() {
 fn what_is_set_is_reported_and_an_empty_value_removes_it() {
     let app = application("<Reject reason=\"busy\"/>");
     let rig = Rig::new(NUMBERS);
-    set(&rig, &[("VoiceUrl", &format!("http://{}/voice", app.address)), ("FriendlyName", "Front desk")]);
+    set(
+        &rig,
+        &[
+            ("VoiceUrl", &format!("http://{}/voice", app.address)),
+            ("VoiceMethod", "POST"),
+            ("FriendlyName", "Front desk"),
+        ],
+    );
     assert_eq!(number(&rig)["friendly_name"], "Front desk");
-    let told = "FriendlyName, VoiceUrl set through the API takes its calls before the routes are evaluated";
+    let told =
+        "FriendlyName, VoiceUrl, VoiceMethod set through the API takes its calls before the routes are evaluated";
     let overrides = &rig.edge.json("/v1/status")["config"]["number_overrides"];
-    let expected = json!([{"number": NUMBER, "parameters": ["FriendlyName", "VoiceUrl"], "text": told}]);
+    let expected = json!([{"number": NUMBER, "parameters": ["FriendlyName", "VoiceUrl", "VoiceMethod"], "text": told}]);
     assert_eq!(*overrides, expected);
     let url = rig.edge.url();
     let said = |verb: &[&str]| {
@@ -133,6 +141,8 @@ fn what_cannot_be_set_is_refused_by_name() {
         ("VoiceMethod=GET", (400, 20_001)),
         ("Colour=red", (400, 20_001)),
         ("VoiceApplicationSid=AP0123456789abcdef0123456789abcdef", (501, 20_501)),
+        ("SmsUrl=here", (400, 21_402)),
+        ("SmsMethod=PUT", (400, 21_403)),
         ("TrunkSid=TK0123456789abcdef0123456789abcdef", (501, 20_501)),
     ] {
         assert_eq!(rig.refused("POST", &path, body), expected, "{body}");

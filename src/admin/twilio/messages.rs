@@ -2,7 +2,6 @@
 
 use axum::http::Method;
 use jiff::Timestamp;
-use rand::TryRng as _;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use trunkgate_call::numbers::mask;
@@ -171,7 +170,7 @@ fn read(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<KeptMessage, Erro
     }
     let now = Timestamp::now();
     Ok(KeptMessage {
-        sid: random_sid()?,
+        sid: kept::random_sid().map_err(|error| Error::store(&error))?,
         direction: Direction::Api,
         from,
         service,
@@ -194,13 +193,6 @@ async fn remove(cx: &Asked<'_>, sid: &str, parameters: Parameters) -> Result<Ans
         Removed::Unknown => Err(Error::not_found(cx.path)),
         Removed::UnderWay => Err(Error::incomplete()),
     }
-}
-
-/// A new SID of a message.
-fn random_sid() -> Result<String, Error> {
-    let mut bytes = [0; 16];
-    rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(|error| Error::store(&std::io::Error::other(error)))?;
-    Ok(bytes.iter().fold("SM".to_owned(), |sid, byte| format!("{sid}{byte:02x}")))
 }
 
 fn json(cx: &Asked<'_>, message: &KeptMessage) -> Value {

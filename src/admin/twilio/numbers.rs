@@ -12,11 +12,12 @@ use super::text::{formatted, moment};
 use crate::config::{Config, NumberParameter, ParameterKind, PhoneNumber, judge_url};
 use crate::runtime::handle::Running;
 use crate::runtime::overrides::{self, NumberChange};
+use crate::sinks::sms::outlets::Outlets;
 
 /// Longest `FriendlyName`, in characters.
 const NAME_CHARS: usize = 64;
 /// Parameters of an update that this version cannot carry out.
-const LATER: [&str; 17] = [
+const LATER: [&str; 13] = [
     "AccountSid",
     "AddressSid",
     "ApiVersion",
@@ -25,10 +26,6 @@ const LATER: [&str; 17] = [
     "EmergencyStatus",
     "IdentitySid",
     "SmsApplicationSid",
-    "SmsFallbackMethod",
-    "SmsFallbackUrl",
-    "SmsMethod",
-    "SmsUrl",
     "StatusCallbackEvent",
     "TrunkSid",
     "VoiceApplicationSid",
@@ -76,6 +73,13 @@ pub(super) async fn update(cx: &Asked<'_>, wanted: &str, mut parameters: Paramet
         changes.push((parameter, value));
     }
     parameters.finish()?;
+    for (url, method) in NumberParameter::METHODS {
+        let is_removed = changes.contains(&(url, None));
+        // It says nothing without its URL.
+        if is_removed && !changes.iter().any(|(parameter, _)| *parameter == method) {
+            changes.push((method, None));
+        }
+    }
     find(cx, wanted, |running, number| judge(cx, running, number, &changes))??;
     if !changes.is_empty() {
         overrides::set(cx.handle, wanted, changes).await?.map_err(|error| Error::store(&error))?;
@@ -117,21 +121,21 @@ fn judge(cx: &Asked<'_>, running: &Running, number: &PhoneNumber, changes: &[Num
     let is_fetched = has_url || written.is_some_and(|app| matches!(app.document, AppDocument::Url { .. }));
     for (parameter, value) in changes {
         let (name, Some(value)) = (parameter.as_str(), value) else { continue };
-        if matches!(parameter, P::VoiceUrl | P::VoiceFallbackUrl | P::StatusCallback) {
+        if name.ends_with("Url") || *parameter == P::StatusCallback {
             judge_url(name, value, allow_private).map_err(|what| Error::number_url(&what))?;
             let barred = Url::parse(value).ok().and_then(|url| reach.judge_url(&url).err());
             if let Some(why) = barred {
                 return Err(Error::number_url(&format!("`{name}` can never be reached: {why}")));
             }
         }
-        let (is_name, has_app) = (*parameter == P::FriendlyName, has_url || written.is_some());
-        if !is_name && number.route.is_none() {
+        let (is_of_calls, has_app) = (parameter.is_of_calls(), has_url || written.is_some());
+        if is_of_calls && number.route.is_none() {
             return Err(Error::bad_request(format!("{name}: no trunk of the number takes calls from outside")));
         }
         if *parameter == P::VoiceFallbackUrl && !has_app {
             return Err(Error::fallback_alone());
         }
-        if !is_name && !has_app || *parameter == P::VoiceMethod && !is_fetched {
+        if is_of_calls && !has_app || *parameter == P::VoiceMethod && !is_fetched {
             return Err(Error::bad_request(format!("{name}: has no effect without VoiceUrl: set both")));
         }
     }
@@ -166,6 +170,7 @@ fn json(cx: &Asked<'_>, running: &Running, number: &PhoneNumber) -> Value {
     let callback = app.and_then(|app| app.status_callback.as_ref());
     let started = cx.handle.shared.started_at;
     let changed = running.overrides.as_ref().and_then(|all| all.get(&sid)).map(|set| set.updated().max(started));
+    let sends = Outlets::of(&running.config).is_any();
     let uri = cx.uri(&format!("IncomingPhoneNumbers/{sid}"));
     json!({
         "account_sid": cx.account,
@@ -174,7 +179,7 @@ fn json(cx: &Asked<'_>, running: &Running, number: &PhoneNumber) -> Value {
         "api_version": super::VERSION,
         "beta": false,
         "bundle_sid": null,
-        "capabilities": { "voice": true, "sms": false, "mms": false, "fax": false },
+        "capabilities": { "voice": true, "sms": sends, "mms": false, "fax": false },
         "date_created": moment(started),
         "date_updated": moment(changed.unwrap_or(started)),
         "emergency_address_sid": null,
@@ -186,10 +191,10 @@ fn json(cx: &Asked<'_>, running: &Running, number: &PhoneNumber) -> Value {
         "phone_number": number.number,
         "sid": sid,
         "sms_application_sid": null,
-        "sms_fallback_method": "POST",
-        "sms_fallback_url": null,
-        "sms_method": "POST",
-        "sms_url": null,
+        "sms_fallback_method": number.sms.fallback_method.as_str(),
+        "sms_fallback_url": number.sms.fallback_url,
+        "sms_method": number.sms.method.as_str(),
+        "sms_url": number.sms.url.as_ref().or(running.config.messages.inbound.as_ref()),
         "status": "in-use",
         "status_callback": callback.map(|callback| &callback.url),
         "status_callback_method": callback.map_or(WebhookMethod::default(), |callback| callback.method).as_str(),

@@ -9,9 +9,7 @@ use crate::config::hep::{self, Hep};
 use crate::config::messages::{self, Messages};
 use crate::config::otel::{self, Otel};
 use crate::config::sms::{self, Replies, Sms};
-use crate::config::{agents, api, schema};
-
-const INBOUND: Kind = Kind::Later("inbound messages");
+use crate::config::{agents, api, schema, webhook_url};
 
 keyed! {
     /// `[cdr]`
@@ -106,7 +104,8 @@ keyed! {
         => Put::Secret(|to, secret| to.token = Some(secret)), NONE, "secret sent to the service as `Authorization: Bearer`, and required of what it sends to the edge";
     "timeout": Kind::Duration
         => read!(sms::timeout, |to, time| to.timeout = time), is(r#""10s""#).beside("url"), "timeout of one request to `url`";
-    "inbound": INBOUND, NONE, "webhook for messages to numbers without an SmsUrl";
+    "inbound": Kind::Url
+        => read!(webhook_url::read, |to, url| to.inbound = Some(url)), NONE, "webhook for messages to a `[[number]]` without an SmsUrl, which answers with TwiML or a text";
 }
 
 keyed! {

@@ -45,7 +45,7 @@ const PLACES: &[(&str, &[Key])] = &[
     ("[group.x]\nconnect = ['reject:404']\nKEYS", GROUP),
     ("TWILIO[twilio]\nKEYS", TWILIO),
     ("TWILIO[sms]\nKEYS", SMS),
-    ("[messages]\nurl = 'https://h/'\nKEYS", MESSAGES),
+    ("[api]\nauth_token = 't'\n[messages]\nurl = 'https://h/'\nKEYS", MESSAGES),
     ("TWILIO[sms]\nreplies = { KEYS }", REPLIES),
     (
         "TWILIO[[route]]\nconnect = ['reject:404']\nsms_on_failure = { to = '{caller}', from = '+14155551234', body = 'x',KEYS }",

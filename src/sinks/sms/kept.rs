@@ -1,6 +1,7 @@
 //! Messages of the API in the store: what they are, what becomes of them, and which of that is still to be reported.
 
 use jiff::Timestamp;
+use rand::TryRng as _;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
 use super::outlets::Channel;
@@ -17,17 +18,23 @@ const OPTED_OUT: u32 = 21_610;
 /// Origin of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
+    /// A sender outside.
+    Inbound = 0,
     /// A request.
     Api = 1,
+    /// The reply to one from outside.
+    Reply = 2,
 }
 
 impl Direction {
-    const ALL: [Direction; 1] = [Direction::Api];
+    const ALL: [Direction; 3] = [Direction::Inbound, Direction::Api, Direction::Reply];
 
     /// Twilio's word.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
+            Direction::Inbound => "inbound",
             Direction::Api => "outbound-api",
+            Direction::Reply => "outbound-reply",
         }
     }
 }
@@ -35,6 +42,8 @@ impl Direction {
 /// State of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
+    /// Of a message to the edge; nothing else comes of it.
+    Received,
     Queued,
     Sent,
     Delivered,
@@ -43,11 +52,13 @@ pub(crate) enum Status {
 }
 
 impl Status {
-    const ALL: [Status; 5] = [Status::Queued, Status::Sent, Status::Delivered, Status::Undelivered, Status::Failed];
+    const ALL: [Status; 6] =
+        [Status::Received, Status::Queued, Status::Sent, Status::Delivered, Status::Undelivered, Status::Failed];
 
     /// Twilio's word.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
+            Status::Received => "received",
             Status::Queued => "queued",
             Status::Sent => "sent",
             Status::Delivered => "delivered",
@@ -70,7 +81,7 @@ impl Status {
         match self {
             Status::Queued => 0,
             Status::Sent => 1,
-            Status::Delivered | Status::Undelivered | Status::Failed => 2,
+            Status::Received | Status::Delivered | Status::Undelivered | Status::Failed => 2,
         }
     }
 }
@@ -210,6 +221,91 @@ pub(crate) fn list(store: &Connection, filter: &MessageFilter, most: usize) -> r
     rows.query_map(values, KeptMessage::of)?.collect()
 }
 
+/// Request that a reply wants to be made once its message is queued.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Action {
+    pub(crate) url: String,
+    pub(crate) is_get: bool,
+}
+
+/// A message to the edge whose webhook is still to be requested.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Inbound {
+    pub(crate) id: i64,
+    pub(crate) message: KeptMessage,
+    /// Wish that its text expresses, in Twilio's word.
+    pub(crate) opt_out: Option<String>,
+}
+
+/// Keeps a message to the edge, by the SID that its service gave it. `false`: it came before.
+pub(crate) fn receive(
+    store: &Connection,
+    message: &KeptMessage,
+    provider: Option<&str>,
+    opt_out: Option<&str>,
+) -> rusqlite::Result<bool> {
+    let mut known = store.prepare("SELECT 1 FROM message WHERE provider = ?1")?;
+    if known.query_row([provider], |_| Ok(())).optional()?.is_some() {
+        return Ok(false);
+    }
+    insert(store, message)?;
+    store.execute("UPDATE message SET provider = ?2 WHERE sid = ?1", params![message.sid, provider])?;
+    store.execute(
+        "INSERT INTO message_inbound (message, sender, opt_out) VALUES (?1, ?2, ?3)",
+        params![message.sid, message.from, opt_out],
+    )?;
+    Ok(true)
+}
+
+/// Returns messages whose webhooks are still to be requested: of each sender the first, so that they come in order.
+pub(crate) fn inbound(store: &Connection, most: usize) -> rusqlite::Result<Vec<Inbound>> {
+    let mut rows = store.prepare(
+        "SELECT id, message, opt_out FROM message_inbound
+         WHERE id IN (SELECT min(id) FROM message_inbound GROUP BY sender) ORDER BY id LIMIT ?1",
+    )?;
+    let mut rows = rows.query([i64::try_from(most).unwrap_or(i64::MAX)])?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (id, sid): (i64, String) = (row.get(0)?, row.get(1)?);
+        match find(store, &sid)? {
+            Some(message) => all.push(Inbound { id, message, opt_out: row.get(2)? }),
+            None => drop(store.execute("DELETE FROM message_inbound WHERE id = ?1", [id])?),
+        }
+    }
+    Ok(all)
+}
+
+/// Notes that the webhook of a message is done with, and queues its replies; how many are not, since their recipients opted out.
+pub(crate) fn settle_inbound(
+    store: &Connection,
+    id: i64,
+    replies: &[(KeptMessage, Channel, Option<Action>)],
+) -> rusqlite::Result<usize> {
+    store.execute("DELETE FROM message_inbound WHERE id = ?1", [id])?;
+    let mut opted_out = 0;
+    for (message, channel, action) in replies {
+        if !queue(store, message, *channel)? {
+            opted_out += 1;
+        } else if let Some(Action { url, is_get }) = action {
+            store.execute(
+                "INSERT INTO message_report (message, status, created, due, url, is_get) VALUES (?1, 'queued', ?2, ?2, ?3, ?4)",
+                params![message.sid, millis(message.created), url, is_get],
+            )?;
+        }
+    }
+    Ok(opted_out)
+}
+
+/// Returns a new SID of a message.
+///
+/// # Errors
+/// The system has no random numbers.
+pub(crate) fn random_sid() -> std::io::Result<String> {
+    let mut bytes = [0; 16];
+    rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(std::io::Error::other)?;
+    Ok(bytes.iter().fold("SM".to_owned(), |sid, byte| format!("{sid}{byte:02x}")))
+}
+
 /// What came of a request to delete a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Removed {
@@ -301,12 +397,14 @@ pub(crate) struct StatusReport {
     pub(crate) created: Timestamp,
     /// Attempts so far.
     pub(crate) tries: u32,
+    /// Request that is made instead of one to the message's own receiver.
+    pub(crate) action: Option<Action>,
 }
 
 /// Returns what is due: of each message the first, so that each receiver hears of its states in order.
 pub(crate) fn due_reports(store: &Connection, now: Timestamp, most: usize) -> rusqlite::Result<Vec<StatusReport>> {
     let mut rows = store.prepare(
-        "SELECT id, message, status, error, created, tries FROM message_report
+        "SELECT id, message, status, error, created, tries, url, is_get FROM message_report
          WHERE due <= ?1 AND id IN (SELECT min(id) FROM message_report GROUP BY message) ORDER BY id LIMIT ?2",
     )?;
     let mut rows = rows.query(params![millis(now), i64::try_from(most).unwrap_or(i64::MAX)])?;
@@ -318,7 +416,9 @@ pub(crate) fn due_reports(store: &Connection, now: Timestamp, most: usize) -> ru
             continue;
         };
         let (status, error, tries) = (row.get(2)?, row.get(3)?, row.get(5)?);
-        due.push(StatusReport { id, message, status, error, created: time(created), tries });
+        let (url, is_get): (Option<String>, bool) = (row.get(6)?, row.get(7)?);
+        let action = url.map(|url| Action { url, is_get });
+        due.push(StatusReport { id, message, status, error, created: time(created), tries, action });
     }
     Ok(due)
 }
@@ -458,6 +558,35 @@ mod tests {
             super::super::texts::opt(store, at(9), "+14155550204", true)?;
             assert!(!queue(store, &message(4), Channel::Service)?);
             assert_eq!(find(store, "SM4")?.map(|one| one.sid), None);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_message_to_the_edge_is_taken_once_and_its_replies_wait_for_their_turn() {
+        on_store(|store| {
+            let from = |number: i64, sender: &str| KeptMessage {
+                direction: Direction::Inbound,
+                status: Status::Received,
+                from: Some(sender.into()),
+                callback: None,
+                ..message(number)
+            };
+            assert!(receive(store, &from(5, "+1"), Some("SMa"), Some("STOP"))?);
+            assert!(!receive(store, &from(6, "+1"), Some("SMa"), None)?, "the service has sent it again");
+            assert!(receive(store, &from(7, "+1"), Some("SMb"), None)? && receive(store, &from(8, "+2"), None, None)?);
+            let waiting = inbound(store, 9)?;
+            let sids: Vec<&str> = waiting.iter().map(|one| one.message.sid.as_str()).collect();
+            assert_eq!((sids, waiting[0].opt_out.as_deref()), (vec!["SM5", "SM8"], Some("STOP")));
+            let reply = KeptMessage { direction: Direction::Reply, ..message(9) };
+            let action = Action { url: "https://a.example/".into(), is_get: true };
+            super::super::texts::opt(store, at(9), "+14155550204", true)?;
+            let replies = [(reply, Channel::Service, Some(action.clone())), (message(4), Channel::Service, None)];
+            assert_eq!(settle_inbound(store, waiting[0].id, &replies)?, 1);
+            assert_eq!(inbound(store, 1)?[0].message.sid, "SM7");
+            let reports = due_reports(store, at(99), 9)?;
+            assert!(reports[0].status == "queued" && reports[0].action == Some(action));
+            assert_eq!(find(store, "SM9")?.unwrap().direction.as_str(), "outbound-reply");
             Ok(())
         });
     }

@@ -21,6 +21,15 @@ const WORDS: [(Wish, &[&str]); 3] = [
 ];
 
 impl Wish {
+    /// Twilio's word: `OptOutType`.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Wish::Stop => "STOP",
+            Wish::Start => "START",
+            Wish::Help => "HELP",
+        }
+    }
+
     /// Of a message's text; `kind` is Twilio's own judgement (`OptOutType`), where it has one.
     pub(crate) fn of(body: &str, kind: Option<&str>) -> Option<Wish> {
         let judged = match kind {

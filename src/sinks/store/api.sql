@@ -41,7 +41,7 @@ CREATE INDEX message_by_age ON message (created, sid);
 CREATE INDEX message_by_recipient ON message (recipient, created);
 CREATE INDEX message_by_provider ON message (provider) WHERE provider IS NOT NULL;
 
--- States of messages that their receivers are still to hear of.
+-- States of messages that their receivers, or the `url` of a reply, are still to hear of.
 CREATE TABLE message_report (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     message TEXT NOT NULL,
@@ -49,7 +49,18 @@ CREATE TABLE message_report (
     error INTEGER,
     created INTEGER NOT NULL,
     due INTEGER NOT NULL,
-    tries INTEGER NOT NULL DEFAULT 0
+    tries INTEGER NOT NULL DEFAULT 0,
+    url TEXT,
+    is_get INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX message_report_by_message ON message_report (message, id);
 CREATE INDEX message_report_by_due ON message_report (due);
+
+-- Messages to the edge whose webhooks are still to be requested.
+CREATE TABLE message_inbound (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    message TEXT NOT NULL,
+    sender TEXT,
+    opt_out TEXT
+) STRICT;
+CREATE INDEX message_inbound_by_sender ON message_inbound (sender, id);

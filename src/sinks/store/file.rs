@@ -21,7 +21,7 @@ const APPLICATION: i64 = 0x5447_7374;
 /// What makes each version of the tables of the one before.
 const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("api.sql")];
 /// What is saved of a damaged file, and by which columns it is read forwards and backwards.
-const TABLES: [(&str, &str); 8] = [
+const TABLES: [(&str, &str); 9] = [
     ("sms", "rowid"),
     ("opted_out", "recipient"),
     ("call_record", "id"),
@@ -30,6 +30,7 @@ const TABLES: [(&str, &str); 8] = [
     ("number_override", "number"),
     ("message", "rowid"),
     ("message_report", "id"),
+    ("message_inbound", "id"),
 ];
 
 /// Opens the file, which is made where it is not there, and keeps it: no other process has it meanwhile. What earlier versions have left

@@ -321,10 +321,9 @@ pub static VOICE: &[Entry] = &[
 
 /// Verbs and nouns of answers to message webhooks.
 pub static MESSAGING: &[Entry] = &[
-    Entry {
-        path: "Message",
-        state: Differs("read, but not sent in this version"),
-        attributes: &[
+    element(
+        "Message",
+        &[
             ("to", Supported),
             ("from", Supported),
             ("action", Supported),
@@ -332,12 +331,12 @@ pub static MESSAGING: &[Entry] = &[
             ("statusCallback", Supported),
             ("(text)", Supported),
         ],
-    },
+    ),
     element("Message/Body", &[("(text)", Supported)]),
-    element("Message/Media", &[("(text)", Supported)]),
     Entry {
-        path: "Redirect",
-        state: Differs("read, but not followed in this version"),
-        attributes: &[("method", Supported), ("(text)", Supported)],
+        path: "Message/Media",
+        state: Differs("read, but not sent: the text leaves without it"),
+        attributes: &[("(text)", Supported)],
     },
+    element("Redirect", &[("method", Supported), ("(text)", Supported)]),
 ];

@@ -1,0 +1,268 @@
+//! Messages to numbers of the edge: the webhook that is requested for each, and its reply.
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+use trunkgate_call::numbers::mask;
+use trunkgate_twiml::{Location, Method as ReplyMethod, ReplyKind};
+
+use crate::config::{Config, PhoneNumber};
+use crate::runtime::handle::Handle;
+use crate::sinks::sms::SmsOrder;
+use crate::sinks::sms::kept::{self, Action, Direction, Inbound, KeptMessage, Status};
+use crate::sinks::sms::outlets::{Channel, Outlets};
+use crate::sinks::sms::segments::segments;
+use crate::sinks::store::Commit;
+use crate::webhooks::client::Client;
+use crate::webhooks::outcome::Reply;
+use crate::webhooks::request::{Content, Method, Purpose, Request};
+
+/// Documents that one message may lead through.
+const REDIRECTS: usize = 10;
+/// Longest text of a reply, in characters.
+const BODY_CHARS: usize = 1600;
+/// Error of a document that leads to others without end.
+const TOO_MANY_REDIRECTS: u32 = 11_215;
+/// Error of a reply that is no document.
+const BAD_CONTENT: u32 = 12_300;
+
+/// A document that could not be had or run.
+struct Failed {
+    /// Twilio's error code.
+    code: u32,
+    what: String,
+    url: String,
+}
+
+/// Webhook of a number's messages, and what a request to it needs.
+struct Webhook<'a> {
+    handle: &'a Handle,
+    client: &'a Client,
+    inbound: &'a Inbound,
+    allow_private: bool,
+}
+
+/// A message that a reply wants sent.
+struct Wanted {
+    to: Option<String>,
+    from: Option<String>,
+    body: String,
+    callback: Option<String>,
+    action: Option<Action>,
+}
+
+/// Has the number's application hear of a message, and its replies wait for their turn. Whatever comes of it, it is done then.
+pub(super) async fn pass_on(handle: &Handle, client: &Client, inbound: Inbound) {
+    let sid = inbound.message.sid.clone();
+    let wanted = match first(handle, &inbound.message) {
+        Some((allow_private, urls)) => {
+            let webhook = Webhook { handle, client, inbound: &inbound, allow_private };
+            webhook.run(urls).await
+        }
+        None => Vec::new(),
+    };
+    let (outlets, numbers) =
+        handle.shared.running(|running| (Outlets::of(&running.config), running.config.numbers.clone()));
+    let replies: Vec<(KeptMessage, Channel, Option<Action>)> = wanted
+        .into_iter()
+        .filter_map(|wanted| {
+            let made = reply(handle, &inbound.message, &numbers, &wanted);
+            let channel = outlets.channel(false).ok_or("neither [twilio] nor `url` of [messages] is configured");
+            match made.and_then(|message| Ok((message, channel?))) {
+                Ok((message, channel)) => Some((message, channel, wanted.action)),
+                Err(why) => {
+                    tracing::warn!("message {sid}: a reply is not sent: {why}");
+                    None
+                }
+            }
+        })
+        .collect();
+    let settle = move |store: &Connection| kept::settle_inbound(store, inbound.id, &replies);
+    match handle.store.run(Commit::Now, settle).await {
+        Ok(opted_out) if opted_out > 0 => {
+            tracing::info!("message {sid}: {opted_out} replies are not sent: the recipient opted out (STOP)");
+        }
+        Ok(_) => {}
+        Err(error) => {
+            tracing::error!("message {sid}: its replies cannot be stored, and it is passed on again: {error}")
+        }
+    }
+    let _ = handle.sms.try_send(SmsOrder::Queued);
+}
+
+/// URLs that are requested for a message in turn, each with its method: the second where the first fails. And whether they may be private.
+fn first(handle: &Handle, message: &KeptMessage) -> Option<(bool, Vec<(String, Method)>)> {
+    handle.shared.running(|running| {
+        let config: &Config = &running.config;
+        let mut own = config.numbers.iter().filter(|one| one.number == message.to);
+        let number = own.clone().find(|one| one.sms.url.is_some()).or_else(|| own.next())?;
+        let app = config.apps.iter().find(|app| number.app.as_deref() == Some(&*app.name));
+        let allow_private = app.map_or(config.api.allow_private, |app| app.allow_private);
+        let is_get = |method: trunkgate_route::WebhookMethod| method == trunkgate_route::WebhookMethod::Get;
+        let method = |method| if is_get(method) { Method::Get } else { Method::Post };
+        match (&number.sms.url, &config.messages.inbound) {
+            (Some(url), _) => {
+                let fallback = number.sms.fallback_url.clone().map(|url| (url, method(number.sms.fallback_method)));
+                let urls = std::iter::once((url.clone(), method(number.sms.method))).chain(fallback);
+                Some((allow_private, urls.collect()))
+            }
+            (None, Some(url)) => Some((config.api.allow_private, vec![(url.clone(), Method::Post)])),
+            (None, None) => None,
+        }
+    })
+}
+
+impl Webhook<'_> {
+    /// Requests the URLs until one gives replies.
+    async fn run(&self, urls: Vec<(String, Method)>) -> Vec<Wanted> {
+        let mut error = None;
+        for (url, method) in urls {
+            match self.documents(url, method, error.as_ref()).await {
+                Ok(wanted) => return wanted,
+                Err(failed) => {
+                    let sid = &self.inbound.message.sid;
+                    tracing::warn!("message {sid}: its webhook failed: error {}: {}", failed.code, failed.what);
+                    error = Some(failed);
+                }
+            }
+        }
+        Vec::new()
+    }
+
+    /// Requests a document, and those that it leads to.
+    async fn documents(&self, url: String, method: Method, error: Option<&Failed>) -> Result<Vec<Wanted>, Failed> {
+        let (mut url, mut method, mut wanted) = (url, method, Vec::new());
+        for _ in 0..=REDIRECTS {
+            let reply = self.request(&url, method, error).await?;
+            let fail = |code, what: String| Failed { code, what, url: url.clone() };
+            let place = Location::url(&reply.final_url).map_err(|what| fail(BAD_CONTENT, what))?;
+            let next = read(&reply, &place, &mut wanted).map_err(|(code, what)| fail(code, what))?;
+            match next {
+                Some(next) => (url, method) = next,
+                None => return Ok(wanted),
+            }
+        }
+        Err(Failed { code: TOO_MANY_REDIRECTS, what: format!("more than {REDIRECTS} Redirects"), url })
+    }
+
+    async fn request(&self, url: &str, method: Method, error: Option<&Failed>) -> Result<Reply, Failed> {
+        let shared = &self.handle.shared;
+        let (reach, auth_token, account) = shared.running(|running| {
+            let reach = shared.own.borrow().reach(self.allow_private, &running.interfaces);
+            (reach, running.config.api.auth_token.clone(), running.boot.api.account_sid.clone())
+        });
+        let mut parameters = self.parameters(account);
+        if let Some(Failed { code, url, .. }) = error {
+            parameters.extend([("ErrorCode".to_owned(), code.to_string()), ("ErrorUrl".to_owned(), url.clone())]);
+        }
+        let mut request = Request::new(url, Content::Form(parameters), Purpose::Document, reach);
+        (request.auth_token, request.method) = (auth_token, method);
+        let result = self.client.fetch(&request).await;
+        let (attempts, code) = match &result {
+            Ok(reply) => (&reply.attempts, None),
+            Err(failure) => (&failure.attempts, Some(failure.code)),
+        };
+        let took = attempts.iter().map(|attempt| attempt.duration).sum();
+        shared.webhooks.count(&super::NAME.into(), took, code);
+        result.map_err(|failure| Failed { code: failure.code, what: failure.what, url: url.to_owned() })
+    }
+
+    fn parameters(&self, account: String) -> Vec<(String, String)> {
+        let message = &self.inbound.message;
+        let sid = || message.sid.clone();
+        let all = [
+            ("AccountSid", account),
+            ("ApiVersion", "2010-04-01".to_owned()),
+            ("Body", message.body.clone()),
+            ("From", message.from.clone().unwrap_or_default()),
+            ("MessageSid", sid()),
+            ("NumMedia", "0".to_owned()),
+            ("NumSegments", segments(&message.body).to_string()),
+            ("SmsMessageSid", sid()),
+            ("SmsSid", sid()),
+            ("SmsStatus", "received".to_owned()),
+            ("To", message.to.clone()),
+        ];
+        let opt_out = self.inbound.opt_out.clone().map(|kind| ("OptOutType", kind));
+        all.into_iter().chain(opt_out).map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
+/// Reads a reply: messages are added to those that are wanted; with a Redirect, the document that follows.
+fn read(reply: &Reply, place: &Location, wanted: &mut Vec<Wanted>) -> Result<Option<(String, Method)>, (u32, String)> {
+    let text = String::from_utf8_lossy(&reply.answer.body);
+    match reply.answer.media_type().as_str() {
+        _ if text.trim().is_empty() => return Ok(None),
+        "text/plain" => {
+            let body = text.trim().to_owned();
+            wanted.push(Wanted { to: None, from: None, body, callback: None, action: None });
+            return Ok(None);
+        }
+        "text/xml" | "application/xml" | "text/html" => {}
+        other => return Err((BAD_CONTENT, format!("a reply of type \"{other}\"; expected text/xml or text/plain"))),
+    }
+    let document = trunkgate_twiml::parse_messaging(&text).map_err(|error| {
+        (
+            u32::from(error.code),
+            format!("line {}, column {}: {}", error.position.line, error.position.column, error.message),
+        )
+    })?;
+    let method_of = |method: ReplyMethod| if method == ReplyMethod::Get { Method::Get } else { Method::Post };
+    for reply in document.replies {
+        match reply.kind {
+            ReplyKind::Message { to, from, body, action, method, status, .. } => {
+                let url = |text: Option<String>| text.map(|text| place.resolve_url(&text)).transpose();
+                let bad = |what: String| (BAD_CONTENT, what);
+                let action = url(action).map_err(bad)?.map(|url| Action { url, is_get: method == ReplyMethod::Get });
+                wanted.push(Wanted { to, from, body, callback: url(status).map_err(bad)?, action });
+            }
+            ReplyKind::Redirect { url, method } => {
+                let next = place.resolve_url(&url).map_err(|what| (BAD_CONTENT, what))?;
+                return Ok(Some((next, method_of(method))));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Makes a message of what a reply wants.
+fn reply(handle: &Handle, to: &KeptMessage, own: &[PhoneNumber], wanted: &Wanted) -> Result<KeptMessage, &'static str> {
+    let numbers = handle.shared.running(|running| running.config.edge.numbers.clone());
+    let number = |text: &str| {
+        let number = numbers.normalise(text.trim(), None).ok().filter(|number| number.is_e164);
+        number.map(|number| number.text)
+    };
+    let recipient = match &wanted.to {
+        Some(text) => number(text).ok_or("`to` is no phone number (14101)")?,
+        None => to.from.clone().unwrap_or_default(),
+    };
+    let from = match &wanted.from {
+        Some(text) => number(text).ok_or("`from` is no phone number (14102)")?,
+        None => to.to.clone(),
+    };
+    if !own.iter().any(|one| one.number == from) {
+        return Err("`from` is no [[number]] (14108)");
+    }
+    if wanted.body.trim().is_empty() {
+        return Err("it has media only, which are not sent");
+    }
+    if wanted.body.chars().count() > BODY_CHARS {
+        return Err("its text exceeds 1600 characters (14103)");
+    }
+    let now = Timestamp::now();
+    let sid = kept::random_sid().map_err(|_| "the system has no random numbers")?;
+    tracing::info!("message {}: reply {sid} to {}", to.sid, mask(&recipient));
+    Ok(KeptMessage {
+        sid,
+        direction: Direction::Reply,
+        from: Some(from),
+        service: None,
+        to: recipient,
+        body: wanted.body.clone(),
+        status: Status::Queued,
+        error: None,
+        callback: wanted.callback.clone(),
+        created: now,
+        sent: None,
+        updated: now,
+    })
+}

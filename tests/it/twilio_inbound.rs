@@ -1,0 +1,199 @@
+//! Messages to numbers of the edge: the webhook of the number, what its reply has sent, and what comes before it.
+
+use std::io::Write as _;
+use std::net::TcpListener;
+
+use serde_json::{Value, json};
+use trunkgate_media::agent::sign_form;
+
+use crate::support::endpoint::{Endpoint, Post};
+use crate::support::twilio::{Deed, Twilio};
+use crate::support::{http, until};
+use crate::twilio_api::{Rig, TOKEN};
+use crate::twilio_messages::{NUMBER, OURS, PUBLIC, THEIRS, field, form, from_twilio, of};
+
+/// Reply of one message.
+const DOCUMENT: &str = "<Response><Message statusCallback=\"/states\">Thanks &amp; bye</Message></Response>";
+
+/// A web application: media type and body by path; what has none fails with 500.
+fn application(replies: &'static [(&'static str, &'static str, &'static str)]) -> Endpoint {
+    Endpoint::reading(TcpListener::bind("127.0.0.1:0").unwrap(), move |_, post, stream| {
+        let found = replies.iter().find(|(known, ..)| *known == path(post).split('?').next().unwrap());
+        let (status, kind, body) =
+            found.map_or(("500 Broken", "text/plain", ""), |(_, kind, body)| ("200 OK", *kind, *body));
+        let head = format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all((head + body).as_bytes()).is_ok()
+    })
+}
+
+fn path(post: &Post) -> &str {
+    post.line.split(' ').nth(1).unwrap()
+}
+
+/// An edge whose messages leave through this Twilio, and with more tables.
+fn rig(twilio: &Twilio, more: &str) -> Rig {
+    Rig::with(PUBLIC, &format!("{NUMBER}{}{more}", twilio.keys("")))
+}
+
+/// Sets the webhook of the number's messages.
+fn set(rig: &Rig, fields: &[(&str, &str)]) -> Value {
+    let number = &rig.get("IncomingPhoneNumbers.json")["incoming_phone_numbers"][0];
+    rig.post(&format!("IncomingPhoneNumbers/{}.json", number["sid"].as_str().unwrap()), &form(fields))
+}
+
+fn comes(rig: &Rig, sid: &str, body: &str) -> (u16, String) {
+    let fields = [("MessageSid", sid), ("From", THEIRS), ("To", OURS), ("Body", body), ("NumMedia", "0")];
+    from_twilio(rig, "/sms/inbound", &fields)
+}
+
+/// Bodies of all messages to the other party that Twilio has taken.
+fn taken(twilio: &Twilio) -> Vec<String> {
+    twilio
+        .state()
+        .asked
+        .iter()
+        .filter(|asked| asked.method == "POST")
+        .map(|asked| asked.field("Body").to_owned())
+        .collect()
+}
+
+#[test]
+fn a_message_reaches_the_url_of_its_number_and_the_reply_is_sent() {
+    let app = application(&[("/sms", "text/xml", DOCUMENT), ("/states", "text/plain", "")]);
+    let twilio = Twilio::start(|_, _| Deed::Take);
+    let rig = rig(&twilio, "");
+    let url = format!("http://{}/sms?shop=1", app.address);
+    assert_eq!(set(&rig, &[("SmsUrl", &url)])["sms_url"], json!(url));
+    let (status, twiml) = comes(&rig, "SMtheirs", "Are you open?");
+    assert!(status == 200 && twiml.ends_with("<Response></Response>"), "{twiml}");
+    until("the reply", || Some(()).filter(|()| taken(&twilio) == ["Thanks & bye"]));
+    let post = app.posts()[0].clone();
+    assert_eq!(post.headers["x-twilio-signature"], sign_form(TOKEN, &url, &of(&post)));
+    for (name, value) in [
+        ("From", THEIRS),
+        ("To", OURS),
+        ("Body", "Are you open?"),
+        ("NumMedia", "0"),
+        ("NumSegments", "1"),
+        ("SmsStatus", "received"),
+        ("AccountSid", crate::twilio_api::SID),
+        ("OptOutType", ""),
+    ] {
+        assert_eq!(field(&post, name), value, "{name}");
+    }
+    let sid = field(&post, "MessageSid");
+    assert_eq!([field(&post, "SmsSid"), field(&post, "SmsMessageSid")], [sid.clone(), sid.clone()]);
+    let received = rig.get(&format!("Messages/{sid}.json"));
+    assert_eq!((&received["direction"], &received["status"]), (&json!("inbound"), &json!("received")));
+    let all = rig.get("Messages.json")["messages"].clone();
+    assert_eq!((all.as_array().unwrap().len(), &all[0]["direction"]), (2, &json!("outbound-reply")));
+    let asked = twilio.state().asked[0].clone();
+    assert_eq!((asked.field("From"), asked.field("To")), (OURS, THEIRS));
+    until("the state of the reply", || Some(()).filter(|()| app.posts().iter().any(|post| path(post) == "/states")));
+    assert_eq!(comes(&rig, "SMtheirs", "Are you open?").0, 200, "the service repeats itself");
+    assert_eq!(comes(&rig, "SMother", "Hello?").0, 200);
+    until("the second reply", || Some(()).filter(|()| taken(&twilio).len() == 2));
+    assert_eq!(app.posts().iter().filter(|post| path(post) == "/sms?shop=1").count(), 2);
+    let log = rig.edge.log();
+    assert!(!log.contains(THEIRS) && !log.contains("Are you open"), "{log}");
+}
+
+#[test]
+fn stop_is_respected_first_and_passed_on() {
+    let app = application(&[("/sms", "text/xml", "<Response><Message>Too late</Message></Response>")]);
+    let twilio = Twilio::start(|_, _| Deed::Take);
+    let rig = rig(&twilio, &format!("[messages]\ninbound = \"http://{}/sms\"\n", app.address));
+    let kinds = ["Stop.", "START", "Hello"].map(|word| {
+        assert_eq!(comes(&rig, &format!("SM{word}"), word).0, 200);
+        let posts =
+            until(word, || Some(app.posts()).filter(|posts| posts.iter().any(|post| field(post, "Body") == word)));
+        field(posts.last().unwrap(), "OptOutType")
+    });
+    assert_eq!(kinds, ["STOP", "START", ""]);
+    until("two replies", || Some(()).filter(|()| taken(&twilio).len() == 2));
+    let sent = rig.get("Messages.json?From=%2B14155550100")["messages"].as_array().unwrap().len();
+    assert_eq!(sent, 2, "none to STOP");
+}
+
+#[test]
+fn redirects_texts_actions_and_fallbacks_are_carried_out() {
+    let app = application(&[
+        (
+            "/first",
+            "text/xml",
+            "<Response><Message>one</Message><Redirect method=\"GET\">then/next</Redirect></Response>",
+        ),
+        ("/then/next", "text/plain; charset=utf-8", "two"),
+        ("/action", "text/xml", "<Response><Message action=\"done\" method=\"GET\">three</Message></Response>"),
+        ("/done", "text/plain", ""),
+        ("/empty", "text/xml", "<Response/>"),
+        ("/html", "application/json", "{}"),
+        ("/fallback", "text/plain", "sorry"),
+    ]);
+    let twilio = Twilio::start(|_, _| Deed::Take);
+    let rig = rig(&twilio, "");
+    let url = |path: &str| format!("http://{}{path}", app.address);
+    let mut sent = Vec::new();
+    for (path, replies) in [
+        ("/first", &["one", "two"][..]),
+        ("/action", &["three"]),
+        ("/empty", &[]),
+        ("/html", &["sorry"]),
+        ("/gone", &["sorry"]),
+    ] {
+        set(&rig, &[("SmsUrl", &url(path)), ("SmsFallbackUrl", &url("/fallback"))]);
+        assert_eq!(comes(&rig, &format!("SM{path}"), path).0, 200);
+        sent.extend(replies.iter().map(|reply| (*reply).to_owned()));
+        until(path, || {
+            Some(()).filter(|()| taken(&twilio) == sent && app.posts().iter().any(|post| field(post, "Body") == path))
+        });
+    }
+    let posts =
+        until("the action", || Some(app.posts()).filter(|all| all.iter().any(|post| path(post).starts_with("/done"))));
+    let asked = |start: &str| posts.iter().find(|post| path(post).starts_with(start)).unwrap().clone();
+    assert!(asked("/then/next?").line.starts_with("GET ") && asked("/done?").line.contains("MessageStatus=queued"));
+    let fallbacks: Vec<String> =
+        posts.iter().filter(|post| path(post) == "/fallback").map(|post| field(post, "ErrorCode")).collect();
+    assert_eq!(fallbacks, ["12300", "11200"]);
+}
+
+#[test]
+fn a_message_is_passed_on_again_where_the_edge_died_meanwhile() {
+    let app = Endpoint::doing(|n, stream| {
+        if n == 0 {
+            // No answer before the edge is killed.
+            std::thread::park();
+        }
+        let body = "noted";
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all((head + body).as_bytes()).is_ok()
+    });
+    let twilio = Twilio::start(|_, _| Deed::Take);
+    let rig = rig(&twilio, &format!("[messages]\ninbound = \"http://{}/sms\"\n", app.address));
+    assert_eq!(comes(&rig, "SM1", "Hello").0, 200);
+    until("a first request", || Some(()).filter(|()| !app.posts().is_empty()));
+    let rig = rig.restart();
+    until("the reply", || Some(()).filter(|()| taken(&twilio) == ["noted"]));
+    let sids: Vec<String> = app.posts().iter().map(|post| field(post, "MessageSid")).collect();
+    assert!(sids.len() == 2 && sids[0] == sids[1], "{sids:?}");
+    drop(rig);
+}
+
+#[test]
+fn a_message_to_another_number_or_of_a_stranger_is_none_of_the_edges() {
+    let app = application(&[("/sms", "text/plain", "hello")]);
+    let twilio = Twilio::start(|_, _| Deed::Take);
+    let inbound = format!("[messages]\ntoken = \"shared-secret\"\ninbound = \"http://{}/sms\"\n", app.address);
+    let rig = rig(&twilio, &inbound);
+    let fields = [("MessageSid", "SM1"), ("From", THEIRS), ("To", "+14155550177"), ("Body", "Hello")];
+    assert_eq!(from_twilio(&rig, "/sms/inbound", &fields).0, 200);
+    let fields = form(&[("MessageSid", "SM2"), ("From", THEIRS), ("To", OURS), ("Body", "Hi")]);
+    let post = |token: &str| {
+        let token = format!("Bearer {token}");
+        http("POST", &format!("{}/sms/inbound", rig.edge.url()), &[("authorization", &token)], &fields).0
+    };
+    assert_eq!([post("wrong"), post("shared-secret")], [403, 200]);
+    until("the reply", || Some(()).filter(|()| taken(&twilio) == ["hello"]));
+    assert_eq!(app.posts().len(), 1);
+    assert_eq!(rig.get("Messages.json")["messages"].as_array().unwrap().len(), 2);
+}
