@@ -60,8 +60,14 @@ pub(super) struct Draft {
     pub(super) data: DataDirectory,
     pub(super) hep: Option<Hep>,
     pub(super) otel: Option<Otel>,
+    pub(super) texts: Texts,
+}
+
+/// `[twilio]`, `[sms]` and `[messages]` with their places, be they usable or not.
+#[derive(Debug)]
+pub(super) struct Texts {
     pub(super) sms: Option<Sms>,
-    /// `[twilio]`, be it usable or not.
+    /// `[twilio]`
     pub(super) twilio_span: Option<Span>,
     /// `[sms]`
     pub(super) sms_span: Option<Span>,

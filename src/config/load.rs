@@ -231,8 +231,8 @@ fn config(path: &Path, source: &str, draft: Draft) -> Config {
         data: draft.data,
         hep: draft.hep,
         otel: draft.otel,
-        sms: draft.sms.map(Arc::new),
-        messages: Arc::new(draft.messages),
+        sms: draft.texts.sms.map(Arc::new),
+        messages: Arc::new(draft.texts.messages),
     }
 }
 

@@ -53,16 +53,16 @@ pub(super) fn url(key: &str, value: &Value<'_>, around: Around<'_>, findings: &m
 
 /// Judges what only shows when the tables are seen together.
 pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
-    let Some(span) = draft.messages_span.clone() else { return };
-    let messages = &draft.messages;
-    if let (Some(url), Some(place)) = (&messages.inbound, &draft.inbound_span) {
+    let Some(span) = draft.texts.messages_span.clone() else { return };
+    let messages = &draft.texts.messages;
+    if let (Some(url), Some(place)) = (&messages.inbound, &draft.texts.inbound_span) {
         webhook_url::judge_reach("inbound", url, draft.api.api.allow_private, place.clone(), findings);
         if !draft.api.has_auth_token {
             let help = "add [api] with auth_token = { env = \"TRUNKGATE_AUTH_TOKEN\" }, 32 characters or more";
             let message = "`inbound` of [messages] needs `auth_token` of [api], which signs webhooks";
             findings.error(code::MISSING, place.clone(), message, help);
         }
-        if messages.token.is_none() && draft.twilio_span.is_none() {
+        if messages.token.is_none() && draft.texts.twilio_span.is_none() {
             let message = "no message can come in: neither [twilio] nor `token` of [messages] lets a service in";
             findings.warning(code::TEXTS, Some(place.clone()), message, "add `token`, and give it to the service");
         }

@@ -17,7 +17,7 @@ use super::code;
 use super::cover::told;
 use super::data::DataDirectory;
 use super::diagnostic::{Findings, place};
-use super::draft::{Draft, PlacedApi, PlacedApp, PlacedListen, PlacedNumber, PlacedRoute, PlacedTrunk, Span};
+use super::draft::{Draft, PlacedApi, PlacedApp, PlacedListen, PlacedNumber, PlacedRoute, PlacedTrunk, Span, Texts};
 use super::emergency;
 use super::keys::{self, Around};
 use super::nearest;
@@ -75,7 +75,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let (cdr, hep, otel) = (section("cdr", keys::CDR), section("hep", keys::HEP), section("otel", keys::OTEL));
     let (api, speech) = (section("api", keys::API), section("speech", keys::SPEECH));
     let (twilio, texts) = (section("twilio", keys::TWILIO), section("sms", keys::SMS));
-    let written_messages = section("messages", keys::MESSAGES);
+    let messages = section("messages", keys::MESSAGES);
 
     let local_networks_span = written.as_ref().and_then(|edge| edge.get("local_networks")).map(Spanned::span);
     let edge = read_edge(written.as_ref(), findings);
@@ -93,10 +93,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let Calls { apps, sounds, api, groups, numbers, routes } =
         read_calls(&root, (&edge, around), (api.as_ref(), &trunks, &texts_to), findings);
     let (cdr, data) = read_kept([written.as_ref(), cdr.as_ref(), texts.as_ref()], around, findings);
-    let sms = sms::read(twilio.as_ref(), texts.as_ref(), around, findings);
-    let messages = messages::read(written_messages.as_ref(), texts_to, around, findings);
-    let inbound_span = written_messages.as_ref().and_then(|messages| messages.get("inbound")).map(Spanned::span);
-    let messages_span = written_messages.map(|section| section.span);
+    let texts = read_texts([twilio, texts, messages], texts_to, around, findings);
     let listeners = root.get("listen").map_or(2, |value| value.get_ref().as_array().map_or(1, |list| list.len()));
     let listen = match root.get("listen") {
         Some(value) => read_listeners(file, value, findings),
@@ -130,12 +127,24 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         speech_span: speech.map(|speech| speech.span),
         cdr,
         data,
-        sms,
+        texts,
+    }
+}
+
+/// Reads `[twilio]`, `[sms]` and `[messages]`; `allow_prefixes` is that of `[sms]`.
+fn read_texts(
+    [twilio, sms, messages]: [Option<Section<'_>>; 3],
+    allow_prefixes: Vec<String>,
+    around: Around<'_>,
+    findings: &mut Findings,
+) -> Texts {
+    Texts {
+        sms: sms::read(twilio.as_ref(), sms.as_ref(), around, findings),
+        messages: messages::read(messages.as_ref(), allow_prefixes, around, findings),
+        inbound_span: messages.as_ref().and_then(|messages| messages.get("inbound")).map(Spanned::span),
+        messages_span: messages.map(|section| section.span),
         twilio_span: twilio.map(|section| section.span),
-        sms_span: texts.map(|section| section.span),
-        messages,
-        messages_span,
-        inbound_span,
+        sms_span: sms.map(|section| section.span),
     }
 }
 

@@ -256,13 +256,13 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     for placed in &draft.routes {
         let Some(span) = &placed.sms else { continue };
         any = true;
-        if draft.twilio_span.is_none() {
+        if draft.texts.twilio_span.is_none() {
             let message = format!("route {} sends text messages, but [twilio] is not configured", placed.route.name);
             let help = "add [twilio] with account_sid and auth_token";
             findings.error(code::TEXTS, span.clone(), message, help);
         }
     }
-    match (&draft.twilio_span, &draft.sms_span) {
+    match (&draft.texts.twilio_span, &draft.texts.sms_span) {
         (Some(span), _) if any && draft.http.public_url.is_none() => {
             let message = "STOP replies do not arrive: Twilio cannot reach POST /sms/inbound without `public_url`";
             let help = "add public_url to [http], and enter PUBLIC_URL/sms/inbound as webhook of the number in Twilio's console";
