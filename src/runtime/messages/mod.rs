@@ -20,7 +20,7 @@ use crate::system::backoff::Backoff;
 use crate::webhooks::client::Client;
 
 /// Name under which these webhooks are counted.
-const NAME: &str = "messages";
+const NAME: &str = "api:messages";
 /// Pauses after failures.
 const BACKOFF: Backoff = Backoff::new(
     Duration::from_millis(limits::SMS_BACKOFF_FIRST_MILLISECONDS),
