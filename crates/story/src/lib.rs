@@ -27,6 +27,7 @@ pub mod turns;
 pub mod unsent;
 pub mod view;
 pub mod wall;
+pub mod word;
 
 pub use diagnosis::{OUR_ADDRESS, UNSENT};
 pub use reason::ReasonSlug;

@@ -9,28 +9,33 @@ use trunkgate_route::Figures;
 use trunkgate_sip::Transport;
 
 use crate::turns::{LegTurnView, TurnView};
+use crate::word::{self, Word};
 
 /// A call.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CallView {
     /// `CA` + 32 hex: the first leg's.
     pub sid: String,
     /// `trying`, `ringing`, `early`, `answered`, `held`, `transferring`, `ended`.
-    pub state: &'static str,
+    #[serde(deserialize_with = "word::one")]
+    pub state: Word,
     /// `answered`, `busy`, `no_answer`, `canceled`, `refused`, `failed`; `null` while live and unanswered.
-    pub outcome: Option<&'static str>,
+    #[serde(default, deserialize_with = "word::optional")]
+    pub outcome: Option<Word>,
     /// Reason slug; `null` while live.
-    pub reason: Option<&'static str>,
+    #[serde(default, deserialize_with = "word::optional")]
+    pub reason: Option<Word>,
     /// What sets it apart: `one_way` (a side was not heard), `codec_mismatch` (no codec in common, or
     /// another than was agreed on), `unsent` (this machine lets no packets out to a side), `loss`,
     /// `app_error` (a document of its application could not be run, or a prompt was not played), `failed_over`, `agent` (one talked or was to), `listened`,
     /// `transcoded`, `srtp`.
-    pub flags: Vec<&'static str>,
+    #[serde(default, deserialize_with = "word::many")]
+    pub flags: Vec<Word>,
     /// The application that has or had it last; absent where none had.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub app: Option<String>,
     /// Whether a request over HTTP began it: its first leg stands for the request. Absent for all others.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub requested: bool,
     /// Final SIP status code towards the caller; `null` while it has none.
     pub sip_code: Option<u16>,
@@ -61,23 +66,26 @@ pub fn status_of_unanswered(outcome: Option<&str>, code: Option<u16>) -> &'stati
 }
 
 /// A leg.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LegView {
     /// `CA` + 32 hex.
     pub sid: String,
     /// `sip` or `agent`; `api` for the request that began a call.
-    pub kind: &'static str,
+    #[serde(deserialize_with = "word::one")]
+    pub kind: Word,
     /// Whether it leads to the party that a requested call is for. Absent for all others.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub to_requested: bool,
     /// Trunk name; empty for a bare URI and for an agent.
     pub trunk: String,
     /// Agent's name; empty for a SIP leg.
     pub agent: String,
     /// `inbound` or `outbound`.
-    pub direction: &'static str,
+    #[serde(deserialize_with = "word::one")]
+    pub direction: Word,
     /// `udp`, `tcp`, `tls`; of an agent `ws`, `wss`, or `rtp` where it gets plain RTP.
-    pub transport: &'static str,
+    #[serde(deserialize_with = "word::one")]
+    pub transport: Word,
     /// Signalling address of the far end; `null` for an agent.
     pub remote: Option<SocketAddr>,
     /// Call-ID of this leg; empty for an agent.
@@ -85,20 +93,25 @@ pub struct LegView {
     /// Codec agreed; empty before.
     pub codec: String,
     /// The codec that what it says is converted into for its other side; `null` where it is relayed, or not agreed on yet.
-    pub converted_to: Option<&'static str>,
+    #[serde(default, deserialize_with = "word::optional")]
+    pub converted_to: Option<Word>,
     /// SRTP suite; `null` where its RTP is plain, or not agreed on yet.
-    pub srtp: Option<&'static str>,
+    #[serde(default, deserialize_with = "word::optional")]
+    pub srtp: Option<Word>,
     /// `trying`, `ringing`, `early`, `answered`, `ended`.
-    pub state: &'static str,
+    #[serde(deserialize_with = "word::one")]
+    pub state: Word,
     /// The code with which its far end rejected the call; `null` where it did not.
     pub sip_code: Option<u16>,
     /// The words with it: reason phrase, texts of Reason, Warning and X- headers.
     pub sip_text: Option<String>,
     /// Why it ended, a slug as a call's reason is one; `null` while it has not.
-    pub reason: Option<&'static str>,
+    #[serde(default, deserialize_with = "word::optional")]
+    pub reason: Option<Word>,
     /// `far_end` where its own far end hung up, closed, refused or broke off, `edge` where the edge ended it: the call was
     /// over, somebody asked for it, or the far end did not do in time what it should; `null` while it has not ended.
-    pub ended_by: Option<&'static str>,
+    #[serde(default, deserialize_with = "word::optional")]
+    pub ended_by: Option<Word>,
     /// The SSRCs of its copies, where it gets plain RTP; else `null`.
     pub ssrc: Option<SourcesView>,
     /// Between which addresses its audio goes; `null` for an agent, and where no session is agreed on.
@@ -110,7 +123,7 @@ pub struct LegView {
 }
 
 /// The addresses of a leg's first stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MediaView {
     /// Ours, as the far end was told.
     pub ours: SocketAddr,
@@ -121,7 +134,7 @@ pub struct MediaView {
 }
 
 /// What a listener with plain RTP gets: the sources by which it tells calls and directions apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourcesView {
     /// What the caller says.
     pub inbound: u32,
