@@ -158,6 +158,24 @@ pub const STORE_GATHER_MILLISECONDS: u64 = 10;
 pub const STORE_PATIENCE_SECONDS: u64 = 2;
 /// How long the store's file is left alone after it could not be opened, in milliseconds.
 pub const STORE_PAUSE_MILLISECONDS: u64 = 1000;
+/// Ended calls that are stored for the API's lists; beyond them the oldest go.
+pub const CALLS_STORED: usize = 250_000;
+/// Calls that `/v1/calls` looks through, those of memory and of the store together: as many as memory has of ended ones.
+pub const CALLS_SHOWN: usize = 10_000;
+/// Ended calls that are on their way into the store at once.
+pub const CALLS_UNDER_WAY: usize = 1024;
+/// Ended calls that are kept while the store takes none; more are lost and counted.
+pub const CALLS_UNWRITTEN: usize = 10_000;
+/// Removed calls that are remembered: more than memory has of ended ones.
+pub const CALLS_REMOVED: usize = 20_000;
+/// How often calls that are over their time are looked for, in seconds.
+pub const CALLS_PRUNE_SECONDS: u64 = 60;
+/// Stored calls removed at once …
+pub const CALLS_PRUNED_AT_ONCE: usize = 500;
+/// … and the pause before the next ones, in milliseconds.
+pub const CALLS_PRUNE_MILLISECONDS: u64 = 100;
+/// Stored calls read at once, so that others have their turn with the store.
+pub const CALLS_READ_AT_ONCE: usize = 200;
 /// How much of the end of a file of call records is searched for calls that the journal still holds, in bytes.
 pub const RECORDS_SEARCHED_BYTES: u64 = 1 << 20;
 /// Files of call records that are searched so: the one that is written, and the newest beside it.
@@ -464,6 +482,38 @@ pub const APP_QUESTIONS: usize = 1024;
 pub const APP_QUESTIONS_AT_ONCE: usize = 4096;
 /// Time that notifications of applications have at the end of the process, in seconds.
 pub const APP_LAST_SECONDS: u64 = 3;
+/// Callbacks on their way from the signalling loop to the thread that sends them; more are dropped and counted.
+pub const CALLBACK_QUEUE: usize = 8192;
+/// Callbacks that one change of the store writes.
+pub const CALLBACK_BATCH: usize = 64;
+/// Callbacks that wait for their receivers, in the store and in memory; more are dropped and counted.
+pub const CALLBACKS_WAITING: usize = 100_000;
+/// Those of them that wait for one receiver, named by host and port.
+pub const CALLBACKS_WAITING_OF_HOST: usize = 50_000;
+/// The same of all together in bytes.
+pub const CALLBACK_BYTES: usize = 128 << 20;
+/// Bytes of callbacks in memory from which on those that are stored are read again when their turn comes.
+pub const CALLBACK_HELD_BYTES: usize = 16 << 20;
+/// The same of those that the store does not take; more are dropped and counted.
+pub const CALLBACK_HELD_MOST_BYTES: usize = 32 << 20;
+/// Callbacks under way at once …
+pub const CALLBACKS_AT_ONCE: usize = 256;
+/// … to one host and port …
+pub const CALLBACKS_AT_ONCE_OF_HOST: usize = 96;
+/// … and to one that gave no answer to the last.
+pub const CALLBACKS_AT_ONCE_OF_FAILING: usize = 2;
+/// Pause after the first attempt that failed, in milliseconds; each further pause is twice as long …
+pub const CALLBACK_PAUSE_MILLISECONDS: u64 = 1000;
+/// … up to so many seconds.
+pub const CALLBACK_PAUSE_MOST_SECONDS: u64 = 300;
+/// A callback is given up after this time, in seconds.
+pub const CALLBACK_GIVE_UP_SECONDS: u64 = 86_400;
+/// Attempts of one callback that the trace of its call shows.
+pub const CALLBACK_ATTEMPTS_TRACED: u32 = 10;
+/// Attempts of one callback that must fail before `status` has a problem.
+pub const CALLBACK_ATTEMPTS_TOLD: u32 = 2;
+/// The same of different callbacks of an application, with none delivered meanwhile.
+pub const CALLBACK_FAILED_IN_ROW: u64 = 10;
 /// Beginning of a webhook's answer that a trace shows, in characters.
 pub const APP_BODY_SHOWN_CHARS: usize = 512;
 /// Longest sound that an application may have played, in seconds.

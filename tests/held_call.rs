@@ -151,7 +151,9 @@ impl Rig {
                 | Output::Counted(_)
                 | Output::Sms(_)
                 | Output::Changed(_) => {}
-                Output::Captured(_) | Output::Sampled(_) | Output::App(_) => panic!("nobody asked for that"),
+                Output::Captured(_) | Output::Sampled(_) | Output::App(_) | Output::Callback(_) => {
+                    panic!("nobody asked for that")
+                }
             }
         }
     }

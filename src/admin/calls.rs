@@ -1,5 +1,6 @@
 //! `/v1/calls`: live and recent calls, one call, hanging up.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ use super::summary::Summary;
 use crate::config::nearest;
 use crate::limits;
 use crate::runtime::handle::Handle;
+use crate::sinks::store::calls::Part;
 
 /// The states that a filter may name.
 const STATES: [&str; 7] = ["trying", "ringing", "early", "answered", "held", "transferring", "ended"];
@@ -206,7 +208,7 @@ pub(super) async fn list(
 async fn found(handle: &Handle, filter: Filter) -> Result<Calls, ApiError> {
     let limit = filter.limit.unwrap_or(limits::CALLS_LISTED);
     let (mut calls, mut summary) = (Vec::new(), filter.summary.then(Summary::new));
-    let see = |call: Arc<CallView>| {
+    let mut see = |call: Arc<CallView>| {
         if let Some(failed) = filter.judge(&call) {
             if let Some(summary) = &mut summary {
                 summary.count(&call, failed);
@@ -217,8 +219,40 @@ async fn found(handle: &Handle, filter: Filter) -> Result<Calls, ApiError> {
         }
         if calls.len() == limit && !filter.summary { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    handle.visit_calls(see).await?;
+    let (mut shown, mut is_done) = (HashSet::new(), false);
+    let seen = |call: Arc<CallView>| {
+        shown.insert(call.sid.clone());
+        let flow = see(call);
+        is_done = flow.is_break();
+        flow
+    };
+    handle.visit_calls(seen).await?;
+    if !is_done {
+        visit_stored(handle, shown, filter.since.as_deref(), &mut see).await;
+    }
     Ok(Calls { calls, summary })
+}
+
+/// Shows calls that ended before the last restart, with those of memory as many as memory may have.
+async fn visit_stored(
+    handle: &Handle,
+    shown: HashSet<String>,
+    since: Option<&str>,
+    see: &mut (impl FnMut(Arc<CallView>) -> ControlFlow<()> + Send),
+) {
+    let mut left = limits::CALLS_SHOWN.saturating_sub(shown.len());
+    let mut wanted = Part { since: since.unwrap_or_default().to_owned(), ..Part::default() };
+    while left > 0 {
+        let (calls, next) = handle.shared.calls.part(wanted.clone(), limits::CALLS_READ_AT_ONCE).await;
+        for call in calls.into_iter().filter(|call| !shown.contains(&call.sid)).take(left) {
+            left -= 1;
+            if see(call).is_break() {
+                return;
+            }
+        }
+        let Some(next) = next else { return };
+        wanted.behind = next;
+    }
 }
 
 /// Brings a date into the form that calls have, so that texts can be compared.

@@ -45,6 +45,7 @@ fn render(counted: &Counted, handle: &Handle) -> String {
     texts(&mut out, handle);
     webhooks(&mut out, handle, counted);
     api(&mut out, handle);
+    callbacks(&mut out, handle);
     problems(&mut out, handle);
     captured(&mut out, handle);
     traced(&mut out, handle);
@@ -167,6 +168,31 @@ fn api(out: &mut Exposition, handle: &Handle) {
     for ((resource, status), count) in handle.shared.api.requests().counts {
         out.sample(name, &[("resource", resource), ("status", &status.to_string())], count as f64);
     }
+}
+
+fn callbacks(out: &mut Exposition, handle: &Handle) {
+    let counts = handle.shared.callbacks.counts();
+    let name = "trunkgate_callbacks_waiting";
+    out.family(name, Kind::Gauge, "Callbacks that no receiver has taken yet, by application.");
+    for (app, of_app) in &counts {
+        out.sample(name, &[("app", app)], of_app.waiting as f64);
+    }
+    let name = "trunkgate_callbacks_total";
+    out.family(name, Kind::Counter, "Callbacks by application and result; retried: attempts beyond the first.");
+    for (app, of_app) in &counts {
+        let results = [
+            ("delivered", of_app.delivered),
+            ("retried", of_app.retried),
+            ("given_up", of_app.given_up),
+            ("dropped", of_app.dropped),
+        ];
+        for (result, count) in results {
+            out.sample(name, &[("app", app), ("result", result)], count as f64);
+        }
+    }
+    let name = "trunkgate_calls_unstored_total";
+    let help = "Ended calls that the store did not take: the API does not list them after a restart.";
+    out.single(name, Kind::Counter, help, handle.shared.calls.lost() as f64);
 }
 
 fn problems(out: &mut Exposition, handle: &Handle) {

@@ -232,6 +232,8 @@ impl StatusReport {
         let shared = &handle.shared;
         let (hep, otel) = shared.running(|running| (running.config.hep.is_some(), running.config.otel.is_some()));
         let mut problems = shared.cdr.problems();
+        problems.extend(shared.calls.problem());
+        problems.extend(shared.callbacks.problems());
         problems.extend(shared.sms.problem_now(jiff::Timestamp::now()));
         problems.extend(shared.hep_counters.problem().filter(|_| hep));
         problems.extend(shared.otel_counters.problem().filter(|_| otel));

@@ -1,6 +1,6 @@
 //! A whole edge in one value: everything is bound first, then the loops start, each on its own thread:
 //! signalling (with one more for TLS, where that is spoken), the media workers, one for call records, one for text messages, one for
-//! applications, and one auxiliary thread for HTTP, names and addresses.
+//! applications, one for callbacks, and one auxiliary thread for HTTP, names and addresses.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,12 +17,13 @@ use rand::TryRng;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use trunkgate_call::trace::TraceItem;
-use trunkgate_call::{Addressing, AppQuestion, Gateway, GatewayConfig, Input, Interfaces};
+use trunkgate_call::{Addressing, Gateway, GatewayConfig, Input, Interfaces};
 use trunkgate_route::Table;
 
 use crate::config::{CDR_HELP, Config, NumberOverrides};
 use crate::runtime::api_log::ApiLog;
-use crate::runtime::apps::Apps;
+use crate::runtime::apps::callbacks::means as means_of_callbacks;
+use crate::runtime::apps::{self, Apps};
 use crate::runtime::handle::{Handle, Load, Order, Phase, Running, Shared};
 use crate::runtime::history::History;
 use crate::runtime::names::{NameQuestion, Names};
@@ -33,6 +34,8 @@ use crate::runtime::signalling::Signalling;
 use crate::runtime::transport::{self, BindError, Bound, SocketCounters, Transports};
 use crate::runtime::worker::{self, Workers};
 use crate::runtime::{messages, overrides, reload, sampling};
+use crate::sinks::callbacks::{self, Callbacks};
+use crate::sinks::calls::CallList;
 use crate::sinks::events::Events;
 use crate::sinks::hep;
 use crate::sinks::otel;
@@ -99,7 +102,8 @@ pub struct Edge {
     texting: Option<JoinHandle<()>>,
     auxiliary: Option<JoinHandle<()>>,
     records: Option<JoinHandle<()>>,
-    apps: Option<JoinHandle<()>>,
+    /// Those that ask applications and send callbacks to them.
+    apps: Vec<JoinHandle<()>>,
     stop: Arc<Notify>,
 }
 
@@ -151,7 +155,7 @@ impl Edge {
         let (table_in, table_seen) = watch::channel(Arc::clone(&table));
         let handle = Handle { orders, load, table: table_seen, reports, sms, store, shared: Arc::clone(&shared) };
         let (texting, own) = (start_texts(sms_in, &handle).map_err(StartError::Store)?, handle.clone());
-        let (questions, apps) = start_apps(&handle).map_err(system("the client of webhooks"))?;
+        let (desk, apps) = start_apps(&handle).map_err(system("the client of webhooks"))?;
         let begin = move || -> io::Result<Signalling> {
             let mut gateway = Gateway::new(gateway_config, table, addressing);
             first.into_iter().for_each(|input| gateway.handle_input(Instant::now(), input));
@@ -163,7 +167,7 @@ impl Edge {
                 media,
                 orders: orders_in,
                 names: names_in,
-                questions,
+                apps: desk,
                 reports: own.reports,
                 texts,
                 hep,
@@ -186,7 +190,7 @@ impl Edge {
             signalling: Some(signalling),
             texting: Some(texting),
             auxiliary: None,
-            apps: Some(apps),
+            apps,
             records: Some(start_records(records, reports_in).map_err(system("the call record writer"))?),
             stop: Arc::default(),
         };
@@ -257,7 +261,7 @@ impl Edge {
             }
             let _ = thread.join();
         }
-        if let Some(thread) = self.apps.take() {
+        for thread in self.apps.drain(..) {
             // The signalling loop, which has ended, was the only one to ask.
             let _ = thread.join();
         }
@@ -301,7 +305,8 @@ fn open_records(config: &Config) -> Result<(Store, records::Writer), StartError>
     if Outlets::of(config).is_any() || config.cdr.url.is_some() {
         store.open_now().map_err(StartError::Store)?;
     }
-    let records = records::Writer::open(&config.cdr, store.clone()).map_err(StartError::CallRecords)?;
+    let calls = Arc::new(CallList::new(store.clone(), config.api.kept_calls()));
+    let records = records::Writer::open(&config.cdr, store.clone(), calls).map_err(StartError::CallRecords)?;
     Ok((store, records))
 }
 
@@ -336,16 +341,30 @@ fn warm_up(table: &Arc<Table>) -> io::Result<()> {
     std::thread::Builder::new().name("numbers".to_owned()).spawn(move || table.numbers().warm_up()).map(drop)
 }
 
-/// Starts the thread that asks applications: what takes time there keeps nothing else waiting.
-fn start_apps(handle: &Handle) -> io::Result<(mpsc::Sender<AppQuestion>, JoinHandle<()>)> {
+/// Starts the threads that ask applications and send callbacks: what takes time there keeps nothing else waiting, and no receiver
+/// of a callback keeps a document waiting.
+fn start_apps(handle: &Handle) -> io::Result<(apps::Desk, Vec<JoinHandle<()>>)> {
+    let (callbacks, sender) = start_callbacks(handle)?;
     let (questions, questions_in) = mpsc::channel(limits::APP_QUESTIONS);
-    let apps = Apps::new(handle.clone(), questions_in);
+    let asking = Apps::new(handle.clone(), questions_in);
     let (builder, runtime) = runtime("apps")?;
     let thread = builder.spawn(move || {
-        runtime.block_on(apps.keep());
+        runtime.block_on(asking.keep());
         runtime.shutdown_background();
     })?;
-    Ok((questions, thread))
+    Ok((apps::Desk { questions, callbacks }, vec![thread, sender]))
+}
+
+fn start_callbacks(handle: &Handle) -> io::Result<(callbacks::Desk, JoinHandle<()>)> {
+    let figures = &handle.shared.callbacks;
+    let (desk, incoming) = callbacks::desk(figures);
+    let sender = Callbacks::new(handle.store.clone(), means_of_callbacks(handle), Arc::clone(figures));
+    let (builder, runtime) = runtime("callbacks")?;
+    let thread = builder.spawn(move || {
+        runtime.block_on(sender.keep(incoming));
+        runtime.shutdown_background();
+    })?;
+    Ok((desk, thread))
 }
 
 fn resolver(listeners: &[Listener]) -> Result<Resolver, StartError> {
@@ -427,7 +446,9 @@ fn shared(
         cdr: records.figures(),
         webhooks: WebhookFigures::default(),
         api: ApiLog::default(),
+        callbacks: Arc::default(),
         sms: Arc::default(),
+        calls: records.calls(),
         hep: watch::Sender::new(to_hep),
         hep_counters: Arc::default(),
         otel: watch::Sender::new(to_otel),
@@ -515,17 +536,20 @@ impl Auxiliary {
         let history = tokio::spawn(sampling::keep(handle.clone()));
         let problems = tokio::spawn(admin::watch_problems(handle.clone()));
         let messages = tokio::spawn(messages::keep(handle.clone()));
+        let pruning = tokio::spawn(Arc::clone(&handle.shared.calls).keep_pruned());
         stop.notified().await;
         refresher.abort();
         history.abort();
         problems.abort();
         messages.abort();
+        pruning.abort();
         server.abort();
         names.abort();
         agents.abort();
         probes.abort();
         let _ = (refresher.await, server.await, names.await, agents.await, probes.await, history.await, problems.await);
         let _ = messages.await;
+        let _ = pruning.await;
         let _ = tokio::time::timeout(Duration::from_secs(limits::HEP_LAST_SECONDS), hep).await;
         let _ = otel.await;
         // The signalling loop has ended before: no record comes after this.

@@ -1,5 +1,7 @@
 //! `[api]`: the Twilio-compatible side.
 
+use std::time::Duration;
+
 use sha2::{Digest as _, Sha256};
 use trunkgate_route::TargetSpec;
 
@@ -29,6 +31,7 @@ pub(super) fn read<'a>(
         connect: Vec::new(),
         allow_private: false,
         requests_per_second: 0,
+        keep_calls: Duration::ZERO,
     };
     keys::fill((keys::API, keys::PUT_API), section, &mut api, around, findings);
     let token = section.and_then(|section| section.get("auth_token"));
@@ -38,7 +41,7 @@ pub(super) fn read<'a>(
         let message = "`auth_token` has less than 32 characters: signatures made with it can be forged by trying";
         findings.warning(code::WEAK_TOKEN, Some(value.span()), message, "make one: openssl rand -hex 32");
     }
-    for key in ["allow_private", "requests_per_second"] {
+    for key in ["allow_private", "requests_per_second", "keep_calls"] {
         let Some(value) = section.and_then(|section| section.get(key)).filter(|_| token.is_none()) else { continue };
         let message = format!("`{key}` has no effect without `auth_token`, which opens the API");
         findings.warning(code::BAD_VALUE, Some(value.span()), message, "remove it, or add `auth_token`");

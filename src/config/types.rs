@@ -265,6 +265,15 @@ pub struct Api {
     pub allow_private: bool,
     /// Most requests of the account or of one of its keys a second; 0: any number.
     pub requests_per_second: u32,
+    /// How long ended calls are kept in the store; 0: they are not.
+    pub keep_calls: Duration,
+}
+
+impl Api {
+    /// Returns how long ended calls are kept in the store; `None` where the API is closed, and nothing is stored.
+    pub(crate) fn kept_calls(&self) -> Option<Duration> {
+        self.auth_token.as_ref().map(|_| self.keep_calls)
+    }
 }
 
 impl Config {

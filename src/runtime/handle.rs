@@ -27,6 +27,8 @@ use crate::runtime::settings::Found;
 use crate::runtime::settings::Listener;
 use crate::runtime::settings::Stamp;
 use crate::runtime::transport::{Settings, SocketCounters};
+use crate::sinks::callbacks::CallbackFigures;
+use crate::sinks::calls::CallList;
 use crate::sinks::events::Events;
 use crate::sinks::hep;
 use crate::sinks::otel;
@@ -186,9 +188,12 @@ pub(crate) struct Shared {
     /// Of call records.
     pub(crate) cdr: Arc<Figures>,
     pub(crate) sms: Arc<SmsCounters>,
+    /// Ended calls in the store.
+    pub(crate) calls: Arc<CallList>,
     pub(crate) webhooks: WebhookFigures,
     /// Requests to the Twilio-compatible API.
     pub(crate) api: ApiLog,
+    pub(crate) callbacks: Arc<CallbackFigures>,
     /// Where messages and reports go, and what became of them.
     pub(crate) hep: watch::Sender<Option<hep::Target>>,
     pub(crate) hep_counters: Arc<hep::HepCounters>,
@@ -300,8 +305,8 @@ impl Handle {
         self.ask(|gateway, now| gateway.calls(now)).await
     }
 
-    /// Shows live calls, then recent ones, newest first, until `see` breaks off. The loop gives live ones in parts and recent ones
-    /// without copies: it is not held up by what `see` does.
+    /// Shows live calls, then recent ones that memory has, newest first, until `see` breaks off; none that was removed. The loop gives
+    /// live ones in parts and recent ones without copies: it is not held up by what `see` does.
     ///
     /// # Errors
     /// [`Gone`]
@@ -326,7 +331,8 @@ impl Handle {
         }
         let ended = self.ask(|gateway, _| gateway.ended_calls()).await?;
         // One that has ended between two questions was shown as live.
-        for call in ended.newest_first().filter(|call| !shown.contains(&call.sid)) {
+        let is_listed = |sid: &str| !shown.contains(sid) && !self.shared.calls.is_removed(sid);
+        for call in ended.newest_first().filter(|call| is_listed(&call.sid)) {
             if see(Arc::clone(call)).is_break() {
                 break;
             }
@@ -334,13 +340,19 @@ impl Handle {
         Ok(())
     }
 
-    /// One call, live or recent.
+    /// One call: live, recent or in the store.
     ///
     /// # Errors
     /// [`Gone`]
     pub async fn call(&self, sid: &str) -> Result<Option<CallView>, Gone> {
-        let sid = sid.to_owned();
-        self.ask(move |gateway, now| gateway.call(now, &sid)).await
+        if self.shared.calls.is_removed(sid) {
+            return Ok(None);
+        }
+        let wanted = sid.to_owned();
+        match self.ask(move |gateway, now| gateway.call(now, &wanted)).await? {
+            Some(call) => Ok(Some(call)),
+            None => Ok(self.shared.calls.find(sid).await.filter(|call| call.sid == sid)),
+        }
     }
 
     /// A call's trace.

@@ -224,6 +224,7 @@ impl Handle {
         self.input(Input::Configure(Box::new(settings))).await?;
         self.input(Input::Reconfigured(done.concerned.clone())).await?;
         let _ = self.sms.send(SmsOrder::Settings(Box::new(Outlets::of(&config)))).await;
+        self.shared.calls.configure(config.api.kept_calls());
         set(&self.shared.hep, hep::Target::of(&config));
         set(&self.shared.otel, otel::Target::of(&config));
         self.shared.refresh.notify_one();

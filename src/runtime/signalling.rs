@@ -10,12 +10,13 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver};
 use tokio::sync::watch;
 use trunkgate_call::intake::{DropReason, Next};
-use trunkgate_call::{AppAnswer, AppQuestion, Change, Gateway, Happening, Input, Intake, Output, QueryId};
+use trunkgate_call::{AppAnswer, Change, Gateway, Happening, Input, Intake, Output, QueryId};
 use trunkgate_media::{Event, MediaId, Unsent};
 use trunkgate_route::Table;
 use trunkgate_sip::{Flow, Transmit};
 
 use crate::limits;
+use crate::runtime::apps;
 use crate::runtime::handle::{Load, Order, Shared};
 use crate::runtime::names::NameQuestion;
 use crate::runtime::transport::{Arrival, Moment, Transports};
@@ -39,8 +40,8 @@ pub(crate) struct Signalling {
     pub(crate) orders: Receiver<Order>,
     /// To whoever keeps the names.
     pub(crate) names: Sender<NameQuestion>,
-    /// To the thread that asks applications.
-    pub(crate) questions: Sender<AppQuestion>,
+    /// To the threads that ask applications and send callbacks.
+    pub(crate) apps: apps::Desk,
     pub(crate) reports: Sender<ReportOrder>,
     /// The way to whoever sends texts, and messages that wait for one to be kept.
     pub(crate) texts: Desk,
@@ -358,10 +359,11 @@ impl Signalling {
             }
             Output::App(question) => {
                 let query = question.query;
-                if self.questions.try_send(*question).is_err() {
+                if self.apps.questions.try_send(*question).is_err() {
                     self.unasked.extend(query.map(app_unserved));
                 }
             }
+            Output::Callback(callback) => self.apps.callbacks.hand_over(callback),
             Output::Began(call) => {
                 self.shared.events.tell(Change::began(&call));
                 records::hand_over_standing(&self.reports, call, 0);

@@ -17,4 +17,4 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use target::shown as shown_url;
+pub(crate) use target::{host_of, shown as shown_url};

@@ -104,7 +104,7 @@ impl Request {
             auth_token: None,
             within: Duration::from_millis(WEBHOOK_TOTAL_MILLISECONDS),
             most: purpose.most(),
-            idempotency_token: token(rand::rng().random()),
+            idempotency_token: idempotency_token(),
             conditions: Vec::new(),
         }
     }
@@ -191,6 +191,11 @@ fn hashed(mut target: Target, content: &Content) -> Target {
         target.add_query(&[(BODY_HASH.to_owned(), hash)]);
     }
     target
+}
+
+/// Returns a new idempotency token.
+pub(crate) fn idempotency_token() -> String {
+    token(rand::rng().random())
 }
 
 /// Random bits in the form of a UUID (RFC 9562 §5.4).

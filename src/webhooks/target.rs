@@ -154,6 +154,12 @@ impl Target {
     }
 }
 
+/// Returns the host and port that a URL leads to; of a malformed one nothing.
+pub(crate) fn host_of(url: &str) -> String {
+    let origin = Target::parse(url).map(|target| target.origin());
+    origin.map(|Origin { host, port, .. }| format!("{host}:{port}")).unwrap_or_default()
+}
+
 /// Returns a URL as it may stand in traces and logs.
 pub(crate) fn shown(url: &str) -> String {
     Target::parse(url).map_or_else(|_| "a malformed URL".to_owned(), |target| target.shown())

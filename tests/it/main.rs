@@ -13,6 +13,7 @@ mod apps;
 mod asr_order;
 mod auth;
 mod call;
+mod callbacks;
 mod caller_id;
 mod cdr;
 mod cdr_url;

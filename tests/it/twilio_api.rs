@@ -254,3 +254,73 @@ fn requests_come_at_the_configured_rate() {
     let codes: Vec<u16> = (0..5).map(|_| rig.ask("GET", "Calls.json", "").0).collect();
     assert!(codes[0] == 200 && codes[1..].contains(&429), "{codes:?}");
 }
+
+#[test]
+fn calls_from_before_a_restart_are_listed_and_found() {
+    let rig = Rig::new("[cdr]\nfile = \"cdr.jsonl\"\n");
+    for n in 0..3 {
+        let call = Call::set_up(&rig.edge, &format!("before-{n}"), &rig.caller, &rig.callee);
+        call.hang_up(2, &rig.caller, &rig.callee);
+    }
+    until("all have ended", || {
+        (rig.get("Calls.json?Status=completed")["calls"].as_array().unwrap().len() == 6).then_some(())
+    });
+    let before = rig.get("Calls.json");
+    let Rig { caller, callee, edge } = rig;
+    let mut rig = Rig { edge: edge.stop_and_start_again(), caller, callee };
+    assert_eq!(rig.get("Calls.json")["calls"], before["calls"], "as before, field by field");
+    for call in before["calls"].as_array().unwrap() {
+        assert_eq!(rig.get(&format!("Calls/{}.json", call["sid"].as_str().unwrap())), *call);
+    }
+    let listed = rig.edge.json("/v1/calls?summary=true");
+    assert_eq!((listed["calls"].as_array().unwrap().len(), &listed["summary"]["total"]), (3, &json!(3)), "{listed}");
+    let sid = listed["calls"][0]["sid"].as_str().unwrap();
+    assert_eq!(rig.edge.json(&format!("/v1/calls/{sid}")), listed["calls"][0]);
+    assert_eq!(rig.refused("POST", &format!("Calls/{sid}.json"), "Status=completed"), (400, 21_220));
+    // Calls of memory and of the store make one list.
+    for n in 0..2 {
+        let call = Call::set_up(&rig.edge, &format!("after-{n}"), &rig.caller, &rig.callee);
+        call.hang_up(2, &rig.caller, &rig.callee);
+    }
+    let sids = |rig: &Rig, query: &str| -> Vec<String> {
+        let (mut sids, mut next) = (Vec::new(), Some(format!("Calls.json?{query}")));
+        while let Some(path) = next {
+            let page = rig.get(&path);
+            sids.extend(page["calls"].as_array().unwrap().iter().map(|call| call["sid"].as_str().unwrap().to_owned()));
+            next = page["next_page_uri"].as_str().map(str::to_owned);
+        }
+        sids
+    };
+    let all = sids(&rig, "");
+    let old = before["calls"].as_array().unwrap().iter().map(|call| call["sid"].as_str().unwrap());
+    assert!(all.len() == 10 && old.eq(all[4..].iter()), "{all:?}");
+    for size in [1, 3, 4, 7] {
+        assert_eq!(sids(&rig, &format!("PageSize={size}")), all, "pages of {size}");
+    }
+    assert_eq!(sids(&rig, &format!("ParentCallSid={sid}")).len(), 1);
+    assert_eq!(sids(&rig, "Status=in-progress").len(), 0);
+    assert_eq!(sids(&rig, "Status=completed&PageSize=3"), all);
+    assert_eq!(sids(&rig, "From=%2B19995550100").len(), 0);
+    let began = before["calls"][2]["date_created"].as_str().unwrap();
+    let began: jiff::Timestamp = jiff::fmt::rfc2822::parse(began).unwrap().timestamp();
+    assert_eq!(sids(&rig, &format!("StartTime%3E={}", began - jiff::SignedDuration::from_secs(60))), all);
+    assert_eq!(sids(&rig, &format!("StartTime%3C={}", began - jiff::SignedDuration::from_secs(60))).len(), 0);
+    // One that a crash cuts short has its record and its place.
+    let call = Call::set_up(&rig.edge, "cut", &rig.caller, &rig.callee);
+    let cut = rig.edge.sid();
+    let Rig { caller, callee, edge } = rig;
+    rig = Rig { edge: edge.kill_and_start_again(), caller, callee };
+    assert_eq!(rig.get(&format!("Calls/{cut}.json"))["status"], "completed");
+    assert_eq!(sids(&rig, "PageSize=2").len(), 12);
+    drop(call);
+}
+
+#[test]
+fn without_a_time_to_keep_calls_a_restart_forgets_them() {
+    let rig = Rig::new("keep_calls = \"0s\"\n");
+    let call = Call::set_up(&rig.edge, "first", &rig.caller, &rig.callee);
+    call.hang_up(2, &rig.caller, &rig.callee);
+    let Rig { caller, callee, edge } = rig;
+    let rig = Rig { edge: edge.stop_and_start_again(), caller, callee };
+    assert_eq!(rig.get("Calls.json")["calls"], json!([]));
+}

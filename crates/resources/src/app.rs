@@ -20,6 +20,22 @@ pub struct AppQuestion {
     pub wanted: AppWanted,
 }
 
+/// A callback: the report of an event to an application. The shell delivers each at least once, and those about the same
+/// resource to the same receiver in the order in which they were made.
+#[derive(Debug, Clone)]
+pub struct AppCallback {
+    /// Sid of the call whose trace shows it.
+    pub call: String,
+    /// Sid of the resource that it is about: the call, the call of a dialled party, or a stream.
+    pub about: String,
+    /// Name of the application that receives it, for figures.
+    pub app: Arc<str>,
+    /// Whether its URL may lead to private and loopback addresses.
+    pub allow_private: bool,
+    /// The request; its parameters stay the same in every attempt.
+    pub request: DocumentRequest,
+}
+
 /// What an application wants of the shell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AppWanted {

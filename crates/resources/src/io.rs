@@ -16,7 +16,7 @@ use trunkgate_story::sampled::SampledCall;
 use trunkgate_story::sms::SmsNews;
 use trunkgate_story::view::CallView;
 
-use crate::app::{AppAnswer, AppQuestion};
+use crate::app::{AppAnswer, AppCallback, AppQuestion};
 use crate::config::Settings;
 use crate::quotas::DayCount;
 
@@ -218,6 +218,8 @@ pub enum Output {
     },
     /// A question of a call's application.
     App(Box<AppQuestion>),
+    /// An event that an application is notified of.
+    Callback(Box<AppCallback>),
     /// A call has begun and is not refused at once: once per call, before its record.
     Began(Box<CallView>),
     /// A finished call's record, once per call.

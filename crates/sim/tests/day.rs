@@ -86,6 +86,7 @@ impl Day {
                     Output::Media { id, command } => self.edge.command(self.now, id, command),
                     Output::Report(record) => self.records.push(record.call.reason.unwrap_or_default()),
                     Output::App(_)
+                    | Output::Callback(_)
                     | Output::Registered(_)
                     | Output::Resolve { .. }
                     | Output::Pong { .. }

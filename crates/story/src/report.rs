@@ -29,4 +29,7 @@ pub struct CallRecord {
     /// What would help with that.
     #[serde(skip)]
     pub fix: Option<String>,
+    /// Whether a limit refused it before anything of it was looked at: a flood of those is in no list for long.
+    #[serde(skip)]
+    pub is_turned_down: bool,
 }

@@ -178,8 +178,9 @@ mod tests {
 
     fn api(per_second: u32) -> Api {
         let auth_token = Some(Secret::new("secret".to_owned()));
-        let account_sid = SID.to_owned();
-        Api { account_sid, auth_token, connect: Vec::new(), allow_private: false, requests_per_second: per_second }
+        let (account_sid, keep_calls) = (SID.to_owned(), Duration::ZERO);
+        let (connect, requests_per_second) = (Vec::new(), per_second);
+        Api { account_sid, auth_token, connect, allow_private: false, requests_per_second, keep_calls }
     }
 
     fn with(user: &str, password: &str) -> HeaderMap {

@@ -13,10 +13,14 @@ use super::page::Page;
 use super::parameters::{Parameters, Span};
 use super::text::{date, formatted, subresources};
 use super::{Asked, create};
+use crate::limits::CALLS_READ_AT_ONCE;
+use crate::sinks::store::calls::Part;
 
 /// Status words.
 const STATUSES: [&str; 8] =
     ["queued", "ringing", "in-progress", "canceled", "completed", "failed", "busy", "no-answer"];
+/// Those of them that no ended call has.
+const LIVE: [&str; 3] = ["queued", "ringing", "in-progress"];
 /// Parameters of an update that this version cannot carry out.
 const LATER: [&str; 5] = ["FallbackUrl", "FallbackMethod", "StatusCallback", "StatusCallbackMethod", "TimeLimit"];
 /// Hexadecimal digits of a SID.
@@ -89,7 +93,37 @@ pub(super) async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<V
         })
         .await?;
     keep_newest(&mut found);
+    add_stored(cx, &filter, (behind, page.size), &mut found).await;
     Ok(page.json("calls", found, Resource::key, |one| one.json(cx)))
+}
+
+/// Adds calls that the store has beside memory, as far as they belong to the page; `found` has the newest of memory.
+async fn add_stored(
+    cx: &Asked<'_>,
+    filter: &Filter,
+    (behind, size): (Option<(&str, &str)>, usize),
+    found: &mut Vec<Resource>,
+) {
+    let stored = &cx.handle.shared.calls;
+    let Some(mut wanted) = filter.of_store(behind.map(|(started, _)| started)) else { return };
+    loop {
+        let (calls, next) = match &filter.parent {
+            Some(parent) => (stored.find(parent).await.map(Arc::new).into_iter().collect(), None),
+            None => stored.part(wanted.clone(), CALLS_READ_AT_ONCE).await,
+        };
+        let fits = |one: &Resource| filter.has(one) && behind.is_none_or(|behind| one.order() < behind);
+        found.extend(calls.iter().filter(|call| filter.may_have(call)).flat_map(Resource::all).filter(fits));
+        found.sort_by(|one, other| other.order().cmp(&one.order()));
+        // A call that memory has too stands first as memory has it.
+        found.dedup_by(|one, before| one.sid() == before.sid());
+        found.truncate(size + 1);
+        let Some(next) = next else { return };
+        let is_full = found.get(size).is_some_and(|last| last.order().0 > next.0.as_str());
+        if is_full {
+            return;
+        }
+        wanted.behind = next;
+    }
 }
 
 /// `GET …/Calls/{sid}.json`
@@ -157,6 +191,10 @@ async fn find(cx: &Asked<'_>, sid: &str) -> Result<Resource, Error> {
             if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
         .await?;
+    if found.is_none() {
+        let call = cx.handle.shared.calls.find(sid).await.map(Arc::new);
+        found = call.and_then(|call| Resource::all(&call).find(|one| one.sid() == sid));
+    }
     found.ok_or_else(|| Error::not_found(cx.path))
 }
 
@@ -167,6 +205,25 @@ impl Filter {
             span.is_unbounded() || text.and_then(|text| text.parse().ok()).is_some_and(|at: Timestamp| span.has(at))
         };
         within(self.started, Some(&call.started_at)) && within(self.ended, call.ended_at.as_deref())
+    }
+
+    /// Returns what of the store may match, from calls on that began at a time; `None`: nothing does, all of its calls have ended.
+    fn of_store(&self, until: Option<&str>) -> Option<Part> {
+        if self.status.as_deref().is_some_and(|status| LIVE.contains(&status)) {
+            return None;
+        }
+        let (from, to) = self.started.bounds();
+        let until = until.map(str::to_owned).into_iter().chain(to).min();
+        let part = Part {
+            since: from.unwrap_or_default(),
+            caller: self.from.clone(),
+            called: self.to.clone(),
+            ..Part::default()
+        };
+        Some(match until {
+            Some(until) => part.until(&until),
+            None => part,
+        })
     }
 
     fn has(&self, one: &Resource) -> bool {

@@ -155,6 +155,13 @@ impl Span {
         (self.from..=self.to).contains(&at)
     }
 
+    /// Returns the bounds as calls have dates, a little wider: `None` where there is none.
+    pub(super) fn bounds(&self) -> (Option<String>, Option<String>) {
+        let step = SignedDuration::from_millis(1);
+        let written = |at: Option<Timestamp>| at.map(|at| format!("{at:.3}"));
+        (written(self.from.checked_sub(step).ok()), written(self.to.checked_add(step).ok()))
+    }
+
     /// Whether every moment is in it.
     pub(super) fn is_unbounded(&self) -> bool {
         (self.from, self.to) == (Timestamp::MIN, Timestamp::MAX)

@@ -50,5 +50,7 @@ keyed! {
         => Put::Boolean(|api, is_so| api.allow_private = is_so), is("false").beside("auth_token"), "lets URLs given through the Twilio-compatible API reach private and loopback addresses";
     "requests_per_second": COUNT
         => Put::Integer(|api, most| api.requests_per_second = most), is("100").beside("auth_token"), "maximum number of requests to the Twilio-compatible API per second; further requests get 429; 0: unlimited";
+    "keep_calls": Kind::Duration
+        => Put::Duration(|api, time| api.keep_calls = time), is(r#""30d""#).beside("auth_token"), "how long ended calls stay in the lists of the Twilio-compatible API and of `/v1/calls` over restarts, at most 250,000 calls; `0s`: until the restart";
     "proxy": TWILIO_API, is("false"), "HTTP proxy for applications that use api.twilio.com";
 }

@@ -2,6 +2,7 @@
 //! time and size; what goes wrong is an answer too, with Twilio's error code.
 
 mod answers;
+pub(crate) mod callbacks;
 mod sounds;
 
 use std::path::Path;
@@ -28,6 +29,13 @@ use sounds::AppSounds;
 
 /// Media type of a static document.
 const XML: &str = "text/xml";
+
+/// The signalling loop's ways to the threads that ask applications and notify them.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    pub(crate) questions: mpsc::Sender<AppQuestion>,
+    pub(crate) callbacks: crate::sinks::callbacks::Desk,
+}
 
 /// Answers the questions of all calls.
 pub(crate) struct Apps {

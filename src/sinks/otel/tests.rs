@@ -84,6 +84,7 @@ fn call() -> SampledCall {
         turn_p95_ms: Some(1300),
         proof: None,
         fix: None,
+        is_turned_down: false,
     };
     let message = |at_us, leg, received, text: &str| {
         let what = TraceItem::Message { leg, received, text: text.into(), note: String::new(), again: false };

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
-use trunkgate_call::DayCount;
+use trunkgate_call::{CallRecord, DayCount};
 
 use super::days::DayCounts;
 use super::file::RecordsFile;
@@ -25,6 +25,7 @@ use crate::limits::{
     CDR_FAREWELL_SECONDS, RECORDS_KEPT, RECORDS_KEPT_BYTES, RECORDS_PAUSE_MILLISECONDS, STORE_BATCH,
     STORE_PATIENCE_SECONDS,
 };
+use crate::sinks::calls::CallList;
 use crate::sinks::store::journal::{Journal, Left};
 use crate::sinks::store::{Commit, JOURNAL, Record, Store};
 use crate::system::problem::Failure;
@@ -43,6 +44,8 @@ pub(crate) struct Writer {
     outbox: Arc<Outbox>,
     journal: Option<Journal>,
     days: DayCounts,
+    /// The list of the API, which has each call too.
+    calls: Arc<CallList>,
     /// Records that are not yet where they belong, in their order.
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
@@ -68,13 +71,14 @@ impl Writer {
     ///
     /// # Errors
     /// The system's, or the store's where records wait in it.
-    pub(crate) fn open(cdr: &Cdr, store: Store) -> io::Result<Writer> {
+    pub(crate) fn open(cdr: &Cdr, store: Store, calls: Arc<CallList>) -> io::Result<Writer> {
         let figures = Arc::new(Figures { damage: store.damage(), ..Figures::default() });
         let mut writer = Writer {
             file: None,
             outbox: Arc::new(Outbox::new(store.clone())),
             journal: None,
             days: DayCounts::new(store.clone(), Arc::clone(&figures)),
+            calls,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             file_waits: 0,
@@ -119,6 +123,7 @@ impl Writer {
         }
         let queued = self.outbox.with_queue(|queue| queue.sids());
         for Left { record, is_filed } in left {
+            self.calls.add_record(&record);
             let to_file = !is_filed && written.is_some_and(|written| !written.contains(&record.sid));
             let to_url = queued.as_ref().is_some_and(|queued| !queued.contains(&record.sid));
             self.keep(Waiting { record, to_file, to_url });
@@ -129,6 +134,11 @@ impl Writer {
     /// What had counted with limits by the day.
     pub(crate) fn day_counts(&self) -> Vec<DayCount> {
         self.days.read()
+    }
+
+    /// Returns the list that has each call too.
+    pub(crate) fn calls(&self) -> Arc<CallList> {
+        Arc::clone(&self.calls)
     }
 
     /// What is to be told of it.
@@ -142,7 +152,7 @@ impl Writer {
         let mut retries = interval(PAUSE);
         retries.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let has_work = !self.waiting.is_empty() || self.days.is_behind();
+            let has_work = !self.waiting.is_empty() || self.days.is_behind() || self.calls.is_behind();
             let looks = has_work || self.journal.as_ref().is_some_and(Journal::has_live);
             let order = tokio::select! {
                 order = orders.recv() => order,
@@ -154,6 +164,7 @@ impl Writer {
                 _ = retries.tick(), if looks => {
                     self.flush();
                     self.days.begin();
+                    self.calls.settle();
                     self.note("", Journal::look);
                     continue;
                 }
@@ -163,10 +174,7 @@ impl Writer {
                     self.note(&call.sid, |journal| journal.begin(&call, failovers));
                 }
                 Some(ReportOrder::Answered(sid, at)) => self.note(&sid, |journal| journal.answer(&sid, at)),
-                Some(ReportOrder::Record(record)) => match Record::of(&record) {
-                    Ok(record) => self.take(record),
-                    Err(error) => tracing::error!(call = %record.call.sid, "invalid record: {error}"),
-                },
+                Some(ReportOrder::Record(record)) => self.ended(&record),
                 Some(ReportOrder::Counted(count)) => self.days.note(count),
                 Some(ReportOrder::Reopen { cdr, needs_store, answer }) => {
                     self.refused = (None, None);
@@ -185,8 +193,21 @@ impl Writer {
         let _ = timeout(farewell, sender).await;
     }
 
+    fn ended(&mut self, ended: &CallRecord) {
+        match Record::of(ended) {
+            Ok(record) => {
+                if !ended.is_turned_down {
+                    self.calls.add(&ended.call, &record);
+                }
+                self.take(record);
+            }
+            Err(error) => tracing::error!(call = %ended.call.sid, "invalid record: {error}"),
+        }
+    }
+
     /// Brings what is left to where it belongs; what does not get there is in the journal.
     async fn finish(&mut self) {
+        self.calls.finish();
         self.refused = (None, None);
         self.flush();
         while self.queueing.is_some() {
@@ -470,7 +491,9 @@ mod tests {
     /// With the store in a folder beside the file.
     fn open(cdr: &Cdr) -> io::Result<Writer> {
         let path = &cdr.file.as_ref().unwrap().path;
-        Writer::open(cdr, store(&path.with_file_name("store")))
+        let store = store(&path.with_file_name("store"));
+        let calls = CallList::new(store.clone(), None);
+        Writer::open(cdr, store, Arc::new(calls))
     }
 
     /// Waits until nothing is on its way into the store.

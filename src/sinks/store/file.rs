@@ -19,9 +19,9 @@ pub(super) const NAME: &str = "trunkgate.db";
 /// What tells it from databases of others: `TGst`.
 const APPLICATION: i64 = 0x5447_7374;
 /// What makes each version of the tables of the one before.
-const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("api.sql")];
+const MIGRATIONS: [&str; 3] = [include_str!("schema.sql"), include_str!("api.sql"), include_str!("calls.sql")];
 /// What is saved of a damaged file, and by which columns it is read forwards and backwards.
-const TABLES: [(&str, &str); 9] = [
+const TABLES: [(&str, &str); 12] = [
     ("sms", "rowid"),
     ("opted_out", "recipient"),
     ("call_record", "id"),
@@ -31,6 +31,9 @@ const TABLES: [(&str, &str); 9] = [
     ("message", "rowid"),
     ("message_report", "id"),
     ("message_inbound", "id"),
+    ("callback", "rowid"),
+    ("call", "rowid"),
+    ("call_party", "sid"),
 ];
 
 /// Opens the file, which is made where it is not there, and keeps it: no other process has it meanwhile. What earlier versions have left

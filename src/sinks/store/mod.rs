@@ -16,6 +16,7 @@ use disk::Step;
 use crate::config::DataDirectory;
 use crate::limits::{STORE_BATCH, STORE_GATHER_MILLISECONDS, STORE_JOBS, STORE_PAUSE_MILLISECONDS};
 
+pub(crate) mod calls;
 pub(crate) mod disk;
 mod file;
 pub(crate) mod journal;

@@ -71,6 +71,7 @@ pub(crate) mod tests {
             turn_p95_ms: None,
             proof: None,
             fix: None,
+            is_turned_down: false,
         }
     }
 

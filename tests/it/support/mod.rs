@@ -117,6 +117,14 @@ impl Process {
         Process::spawn(command, directory, file)
     }
 
+    /// Has it end, and starts it anew with the same files.
+    pub(crate) fn stop_and_start_again(mut self) -> Process {
+        self.signal(nix::sys::signal::Signal::SIGTERM);
+        until("the process ends", || self.child.try_wait().unwrap());
+        let (directory, file) = (Arc::clone(&self.directory), self.file.clone());
+        Process::spawn(trunkgate(&["--config", file.to_str().unwrap(), "run"]), directory, file)
+    }
+
     /// Kills it, and starts it anew with the same files.
     pub(crate) fn kill_and_start_again(mut self) -> Process {
         self.child.kill().unwrap();

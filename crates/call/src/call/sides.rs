@@ -315,6 +315,7 @@ impl Parts {
             turn_p95_ms,
             proof,
             fix,
+            is_turned_down: cx.call.story.is_turned_down,
         };
         callback::end(cx);
         cx.report(record);

@@ -26,7 +26,7 @@ use trunkgate_story::wall::{Step, Wall};
 use crate::addressing::Addressing;
 use crate::admission::Admission;
 use crate::agents::Agents;
-use crate::app::{AppQuestion, AppWanted, DocumentRequest};
+use crate::app::{AppCallback, AppQuestion, AppWanted, DocumentRequest};
 use crate::apps::Apps;
 use crate::config::{GatewayConfig, Settings};
 use crate::deadlines::Deadlines;
@@ -427,6 +427,11 @@ impl Edge {
     /// Makes a request of a call's application whose answer is not run.
     pub fn notify_app(&mut self, call: &str, app: &Arc<App>, request: DocumentRequest) {
         self.app_question(None, call, app, AppWanted::Document(request));
+    }
+
+    /// Notifies an application of an event.
+    pub fn call_back(&mut self, callback: AppCallback) {
+        self.turn.outputs.push_back(Output::Callback(Box::new(callback)));
     }
 
     fn app_question(&mut self, query: Option<QueryId>, call: &str, app: &Arc<App>, wanted: AppWanted) {

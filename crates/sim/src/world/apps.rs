@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
-use trunkgate_call::{AppAnswer, AppQuestion, AppWanted, DocumentRequest, Input, QueryId};
+use trunkgate_call::{AppAnswer, AppCallback, AppQuestion, AppWanted, DocumentRequest, Input, QueryId};
 
 use super::{Happening, World};
 use crate::places::TRUNK_B;
@@ -63,15 +63,7 @@ pub(crate) fn asked(world: &mut World, question: AppQuestion) {
     let AppQuestion { query, wanted, .. } = question;
     let Some(query) = query else {
         if let AppWanted::Document(request) = &wanted {
-            world.summary.reports += 1;
-            world
-                .log
-                .line(world.now, format_args!("app     ← {} {:?}", request.purpose, parameter(request, "CallStatus")));
-            if request.purpose == "status"
-                && let Err(what) = world.apps.report(request)
-            {
-                world.fail(what);
-            }
+            log_report(world, request);
         }
         return;
     };
@@ -94,6 +86,21 @@ pub(crate) fn asked(world: &mut World, question: AppQuestion) {
     let after = Duration::from_millis(rng.random_range(1..late));
     world.apps.open.insert(query);
     world.at(world.now + after, Happening::Answered(query, Box::new(answer)));
+}
+
+/// Takes a callback.
+pub(crate) fn called_back(world: &mut World, AppCallback { request, .. }: &AppCallback) {
+    log_report(world, request);
+    if request.purpose == "status"
+        && let Err(what) = world.apps.report(request)
+    {
+        world.fail(what);
+    }
+}
+
+fn log_report(world: &mut World, request: &DocumentRequest) {
+    world.summary.reports += 1;
+    world.log.line(world.now, format_args!("app     ← {} {:?}", request.purpose, parameter(request, "CallStatus")));
 }
 
 /// Gives the edge an answer, once.

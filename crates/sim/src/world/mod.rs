@@ -391,6 +391,7 @@ impl World {
                 Output::Resolve { query, destination } => self.look_up(query, &destination.host),
                 Output::Pong { flow } => self.log.line(self.now, format_args!("pong to {}", flow.remote)),
                 Output::App(question) => apps::asked(self, *question),
+                Output::Callback(callback) => apps::called_back(self, &callback),
                 Output::Registered(_)
                 | Output::Sms(_)
                 | Output::Counted(_)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use trunkgate_resources::app::{AppPlace, DocumentRequest};
+use trunkgate_resources::app::{AppCallback, AppPlace, DocumentRequest};
 use trunkgate_route::App;
 use trunkgate_story::wall::rfc2822;
 
@@ -82,6 +82,8 @@ fn report(cx: &mut Cx<'_>, status: &'static str, further: Vec<(String, String)>)
     parameters.extend(progress::of_report(timestamp, number));
     parameters.extend(further);
     let (place, method) = (AppPlace::Url(receiver.url.clone()), receiver.method);
-    let sid = cx.call.legs.sid();
-    cx.edge.notify_app(sid, &app, DocumentRequest { place, method, purpose: "status", parameters });
+    let request = DocumentRequest { place, method, purpose: "status", parameters };
+    let call = cx.call.legs.sid().to_owned();
+    let (about, name, allow_private) = (call.clone(), app.name.clone(), app.allow_private);
+    cx.edge.call_back(AppCallback { call, about, app: name, allow_private, request });
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use trunkgate_resources::app::{AppPlace, DocumentRequest};
+use trunkgate_resources::app::{AppCallback, AppPlace, DocumentRequest};
 use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_route::App;
 use trunkgate_story::reason::ReasonSlug;
@@ -172,7 +172,10 @@ impl PartyCall {
         let method = parameters::method(receiver.method);
         let place = AppPlace::Url(receiver.url.clone());
         self.reports += 1;
-        cx.edge.notify_app(cx.call.legs.sid(), app, DocumentRequest { place, method, purpose: "status", parameters });
+        let request = DocumentRequest { place, method, purpose: "status", parameters };
+        let (call, about) = (cx.call.legs.sid().to_owned(), cx.call.legs[leg].sid.clone());
+        let (app, allow_private) = (app.name.clone(), app.allow_private);
+        cx.edge.call_back(AppCallback { call, about, app, allow_private, request });
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use trunkgate_media::agent::TrackSet;
-use trunkgate_resources::app::{AppPlace, DocumentRequest};
+use trunkgate_resources::app::{AppCallback, AppPlace, DocumentRequest};
 use trunkgate_resources::key::LegId;
 use trunkgate_route::{Agent, App, Template, UrlOrigin};
 use trunkgate_story::wall::rfc3339;
@@ -177,7 +177,7 @@ fn report(cx: &mut Cx<'_>, stream: &Stream, event: &'static str) {
         ("AccountSid", cx.edge.config.account_sid.clone()),
         ("CallSid", cx.call.legs.sid().to_owned()),
         ("StreamSid", sid.clone()),
-        ("StreamName", stream.name.clone().unwrap_or(sid)),
+        ("StreamName", stream.name.clone().unwrap_or_else(|| sid.clone())),
         ("StreamEvent", event.to_owned()),
         ("Timestamp", rfc3339(cx.edge.date(cx.now))),
     ];
@@ -186,5 +186,7 @@ fn report(cx: &mut Cx<'_>, stream: &Stream, event: &'static str) {
     let parameters = named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let place = AppPlace::Url(url.clone());
     let request = DocumentRequest { place, method: parameters::method(*method), purpose: "stream", parameters };
-    cx.edge.notify_app(cx.call.legs.sid(), &stream.app, request);
+    let (app, allow_private) = (stream.app.name.clone(), stream.app.allow_private);
+    let call = cx.call.legs.sid().to_owned();
+    cx.edge.call_back(AppCallback { call, about: sid, app, allow_private, request });
 }

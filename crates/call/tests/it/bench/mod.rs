@@ -16,8 +16,8 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use bytes::Bytes;
 use trunkgate_call::gateway::GatewaySnapshot;
 use trunkgate_call::{
-    Addressing, AppQuestion, CallRecord, Control, DayCount, Gateway, GatewayConfig, Input, Interfaces, ListenerSpec,
-    Output, QueryId, Settings, SmsNews,
+    Addressing, AppCallback, AppQuestion, CallRecord, Control, DayCount, Gateway, GatewayConfig, Input, Interfaces,
+    ListenerSpec, Output, QueryId, Settings, SmsNews,
 };
 use trunkgate_media::{Command, EndId, Event, LatchMode, MediaId};
 use trunkgate_route::{Definition, Destination, Numbers, Pattern, Peer, Route, Server, Table, TargetSpec, Trunk};
@@ -180,6 +180,8 @@ pub struct Bench {
     pub resolves: Vec<(QueryId, String)>,
     /// Questions of applications.
     pub questions: VecDeque<AppQuestion>,
+    /// Events that applications are notified of.
+    pub callbacks: Vec<AppCallback>,
     /// Who got an answer to a keep-alive.
     pub pongs: Vec<SocketAddr>,
     /// Connections on which a phone has registered.
@@ -238,6 +240,7 @@ impl Bench {
             counts: vec![],
             resolves: vec![],
             questions: VecDeque::new(),
+            callbacks: vec![],
             pongs: vec![],
             registered: vec![],
             worker: true,
@@ -295,6 +298,7 @@ impl Bench {
                 }
                 Output::Resolve { query, destination } => self.resolves.push((query, destination.host)),
                 Output::App(question) => self.questions.push_back(*question),
+                Output::Callback(callback) => self.callbacks.push(*callback),
                 Output::Registered(connection) => self.registered.push(connection),
                 Output::Pong { flow } => self.pongs.push(flow.remote),
                 Output::Began(call) => assert!(self.began.insert(call.sid), "told twice"),

@@ -140,7 +140,15 @@ impl Menu {
             }
             other => panic!("{other:?}"),
         };
-        told.into_iter().map(request).collect()
+        let callbacks = self.bench.callbacks.drain(..).map(|callback| {
+            // The resource that it is about orders it, and the call's trace shows it.
+            let named = |name| parameter(&callback.request, name).map(str::to_owned);
+            let about = named("StreamSid").or_else(|| named("CallSid"));
+            let call = named("ParentCallSid").or_else(|| named("CallSid"));
+            assert_eq!((Some(&callback.about), Some(&callback.call)), (about.as_ref(), call.as_ref()));
+            callback.request
+        });
+        told.into_iter().map(request).chain(callbacks.inspect(is_on_the_page)).collect()
     }
     /// The same, as status and sequence number.
     pub(crate) fn told(&mut self) -> Vec<(String, String)> {

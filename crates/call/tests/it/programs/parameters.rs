@@ -31,6 +31,7 @@ fn caller(names: &mut Names) {
     let mut bench = Bench::with(table_with(app, vec![TargetSpec::App("ivr".into())]));
     let caller = Dialing { call: 1, ..bench.invite(CARRIER, "+14155550100", &offer()) };
     bench.questions.clear();
+    bench.callbacks.clear();
     let lines = "Diversion: <sip:+14155550177@x.example>\r\nX-Room: blue\r\n\
                  P-Asserted-Identity: \"Alice\" <sip:+14155551234;verstat=TN-Validation-Passed-A@x.example>\r\n";
     bench.receive(CARRIER, Dialing { call: 77, ..caller }.request("INVITE", &offer(), lines));
@@ -38,7 +39,8 @@ fn caller(names: &mut Names) {
         AppWanted::Document(request) => Some(request.clone()),
         _ => None,
     };
-    names.note(&bench.questions.iter().filter_map(request).collect::<Vec<_>>());
+    let callbacks = bench.callbacks.iter().map(|callback| callback.request.clone());
+    names.note(&bench.questions.iter().filter_map(request).chain(callbacks).collect::<Vec<_>>());
 }
 
 /// A Gather, and a Dial whose party is reported.

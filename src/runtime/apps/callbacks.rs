@@ -1,0 +1,50 @@
+//! What the sender of callbacks needs of the running edge: rules and token of the moment, figures, and the traces of calls.
+
+use trunkgate_call::trace::TraceItem;
+use trunkgate_call::{AppAnswer, Gateway};
+
+use super::answers::{refused, taken};
+use crate::runtime::handle::{Handle, Order};
+use crate::sinks::callbacks::{Means, Tried};
+
+/// Returns it.
+pub(crate) fn means(handle: &Handle) -> Means {
+    let (sending, tried) = (handle.clone(), handle.clone());
+    Means {
+        sending: Box::new(move |allow_private| {
+            let shared = &sending.shared;
+            shared.running(|running| {
+                let reach = shared.own.borrow().reach(allow_private, &running.interfaces);
+                (reach, running.config.api.auth_token.clone())
+            })
+        }),
+        tried: Box::new(move |one| note(&tried, one)),
+    }
+}
+
+/// Counts an attempt, and has the trace of its call show it.
+fn note(handle: &Handle, Tried { callback, attempt, result }: Tried<'_>) {
+    let (attempts, code) = match &result {
+        Ok(reply) => (&reply.attempts, None),
+        Err(failure) => (&failure.attempts, Some(failure.code)),
+    };
+    let took = attempts.iter().map(|attempt| attempt.duration).sum();
+    handle.shared.webhooks.count(&callback.app.as_str().into(), took, code);
+    let method = callback.method.name();
+    let (answer, webhook) = match result {
+        Ok(reply) => taken(&callback.purpose, method, reply),
+        Err(failure) => refused(&callback.purpose, method, &failure),
+    };
+    let warning = match answer {
+        AppAnswer::Failed { code, text } => Some(format!("warning {code}: {text}; attempt {attempt}, it is repeated")),
+        AppAnswer::Document { .. } | AppAnswer::Sound { .. } => None,
+    };
+    let items: Vec<TraceItem> =
+        webhook.map(TraceItem::webhook).into_iter().chain(warning.map(TraceItem::decision)).collect();
+    let (handle, call) = (handle.clone(), callback.call.clone());
+    // As many at once as there are attempts under way: the loop takes each in its turn.
+    tokio::spawn(async move {
+        let add = move |gateway: &mut Gateway, now| items.into_iter().for_each(|item| gateway.note(now, &call, item));
+        let _ = handle.orders.send(Order::Act(Box::new(add))).await;
+    });
+}

@@ -1,0 +1,189 @@
+//! Figures of callbacks by application, and what `status` says of them.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::limits::CALLBACK_FAILED_IN_ROW;
+use crate::system::problem::{Failure, Harm, Problem};
+use crate::system::text::number;
+use crate::webhooks::codes;
+
+/// Counts of all callbacks.
+#[derive(Debug, Default)]
+pub(crate) struct CallbackFigures {
+    apps: Mutex<BTreeMap<Arc<str>, Counts>>,
+    /// Why the store does not take callbacks, where it does not.
+    unstored: Mutex<Option<Failure>>,
+}
+
+/// Counts of one application.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Counts {
+    pub(crate) waiting: u64,
+    pub(crate) delivered: u64,
+    /// Attempts beyond the first.
+    pub(crate) retried: u64,
+    pub(crate) given_up: u64,
+    /// There was no room for them.
+    pub(crate) dropped: u64,
+    /// Callbacks that wait after several attempts.
+    failing: u64,
+    /// Attempts that failed since one was delivered.
+    in_row: u64,
+    last: Option<Last>,
+}
+
+/// The last attempt that failed.
+#[derive(Debug, Clone)]
+pub(super) struct Last {
+    /// Twilio's error code.
+    pub(super) code: u32,
+    /// The reason, as a clause.
+    pub(super) what: String,
+    pub(super) call: String,
+}
+
+impl CallbackFigures {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Counts>> {
+        self.apps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn of(&self, app: &Arc<str>, count: impl FnOnce(&mut Counts)) {
+        count(self.lock().entry(Arc::clone(app)).or_default());
+    }
+
+    /// Returns the counts of all applications.
+    pub(crate) fn counts(&self) -> BTreeMap<Arc<str>, Counts> {
+        self.lock().clone()
+    }
+
+    /// One was dropped: there was no room for it.
+    pub(super) fn dropped(&self, app: &Arc<str>) {
+        self.of(app, |counts| counts.dropped += 1);
+    }
+
+    /// One waits.
+    pub(super) fn added(&self, app: &Arc<str>) {
+        self.of(app, |counts| counts.waiting += 1);
+    }
+
+    /// An attempt beyond the first is made.
+    pub(super) fn retried(&self, app: &Arc<str>) {
+        self.of(app, |counts| counts.retried += 1);
+    }
+
+    /// An attempt failed; `begins`: from now on its callback counts as failing.
+    pub(super) fn failed(&self, app: &Arc<str>, last: Last, begins: bool) {
+        self.of(app, |counts| {
+            counts.failing += u64::from(begins);
+            counts.in_row += 1;
+            counts.last = Some(last);
+        });
+    }
+
+    /// One waits no more; `was_failing`: it counted as failing.
+    pub(super) fn over(&self, app: &Arc<str>, was_failing: bool, is_delivered: bool) {
+        self.of(app, |counts| {
+            counts.waiting = counts.waiting.saturating_sub(1);
+            counts.failing = counts.failing.saturating_sub(u64::from(was_failing));
+            if is_delivered {
+                (counts.delivered, counts.in_row) = (counts.delivered + 1, 0);
+            } else {
+                counts.given_up += 1;
+            }
+        });
+    }
+
+    /// The store did or did not take callbacks.
+    pub(super) fn stored(&self, done: &io::Result<()>, directory: &Path) {
+        let failure = done.as_ref().err().map(|error| Failure::of(error, directory));
+        *self.unstored.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+    }
+
+    /// Returns what is wrong.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        let unstored = self.unstored.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut problems: Vec<Problem> = unstored.map(|failure| not_stored(&failure)).into_iter().collect();
+        for (app, counts) in &*self.lock() {
+            let is_failing = counts.failing > 0 || counts.in_row >= CALLBACK_FAILED_IN_ROW;
+            let last = counts.last.as_ref().filter(|_| is_failing && counts.waiting > 0);
+            problems.extend(last.map(|last| failing(app, counts, last)));
+            problems.extend(lost(app, counts));
+        }
+        problems
+    }
+}
+
+fn not_stored(failure: &Failure) -> Problem {
+    let shown = format!("{failure}; they are sent, and a restart would lose those that wait");
+    Problem::new(Harm::Records, "callbacks are not stored").shown_by(shown).caused_by(failure)
+}
+
+fn failing(app: &str, counts: &Counts, Last { code, what, call }: &Last) -> Problem {
+    let problem = Problem::new(Harm::Records, format!("app {app}: callbacks are not delivered"));
+    let shown = format!("error {code}: {what}; {} queued, each is retried for 24 hours", counts.waiting);
+    problem.shown_by(shown).fixed_by(codes::fix(*code, what, call)).traced_in(call)
+}
+
+fn lost(app: &str, counts: &Counts) -> Option<Problem> {
+    let all = counts.given_up + counts.dropped;
+    let count = number(usize::try_from(all).unwrap_or(usize::MAX), "callback");
+    let problem = Problem::new(Harm::Records, format!("app {app}: {count} lost since the start"));
+    let shown = format!("{} given up, {} dropped because too many were queued", counts.given_up, counts.dropped);
+    (all > 0).then(|| problem.about(format!("app {app}: callbacks lost")).shown_by(shown))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_application_that_takes_none_is_a_problem_until_it_does() {
+        let (figures, app) = (CallbackFigures::default(), Arc::from("ivr"));
+        let last = || Last { code: 11_205, what: "not reachable: refused".to_owned(), call: "CA1".to_owned() };
+        figures.added(&app);
+        figures.failed(&app, last(), false);
+        assert!(figures.problems().is_empty(), "one attempt says little");
+        figures.retried(&app);
+        figures.failed(&app, last(), true);
+        let problems = figures.problems();
+        let told = problems[0].to_string();
+        assert!(
+            told.starts_with("app ivr: callbacks are not delivered: error 11205: not reachable: refused; 1 queued"),
+            "{told}"
+        );
+        assert!(told.ends_with("trunkgate trace CA1"), "{told}");
+        figures.over(&app, true, true);
+        assert!(figures.problems().is_empty());
+        // Many that failed once.
+        (0..CALLBACK_FAILED_IN_ROW).for_each(|_| figures.added(&app));
+        (0..CALLBACK_FAILED_IN_ROW).for_each(|_| figures.failed(&app, last(), false));
+        assert_eq!(figures.problems().len(), 1);
+        (0..CALLBACK_FAILED_IN_ROW).for_each(|_| figures.over(&app, false, true));
+        assert!(figures.problems().is_empty());
+        figures.added(&app);
+        figures.over(&app, false, false);
+        figures.dropped(&app);
+        let told = figures.problems()[0].to_string();
+        assert_eq!(
+            told,
+            "app ivr: 2 callbacks lost since the start: 1 given up, 1 dropped because too many were queued"
+        );
+        let counts = figures.counts()["ivr"].clone();
+        assert_eq!(
+            (counts.waiting, counts.delivered, counts.retried, counts.given_up, counts.dropped),
+            (0, 11, 1, 1, 1)
+        );
+    }
+
+    #[test]
+    fn a_full_disk_is_a_problem_while_it_is_full() {
+        let figures = CallbackFigures::default();
+        figures.stored(&Err(io::ErrorKind::StorageFull.into()), Path::new("/data"));
+        assert!(figures.problems()[0].to_string().ends_with("`df -h /data`"), "{:?}", figures.problems());
+        figures.stored(&Ok(()), Path::new("/data"));
+        assert!(figures.problems().is_empty());
+    }
+}

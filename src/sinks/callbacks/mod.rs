@@ -1,0 +1,67 @@
+//! Callbacks: reports of events to applications, delivered at least once, those about one resource in order. Each is written into the store
+//! while its first attempt is made, and repeated with the same parameters and idempotency token until a receiver answers 2xx, for 24
+//! hours. A thread of their own sends them, so that no receiver delays a call or what a call asks an application for.
+
+mod figures;
+mod queue;
+mod sender;
+mod stored;
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use trunkgate_call::AppCallback;
+
+use crate::config::Secret;
+use crate::limits::CALLBACK_QUEUE;
+use crate::system::reach::Reach;
+use crate::webhooks::outcome::{Failure, Reply};
+
+pub(crate) use figures::CallbackFigures;
+pub(crate) use sender::Callbacks;
+pub(crate) use stored::Callback;
+
+/// The signalling loop's way to the sender.
+#[derive(Debug, Clone)]
+pub(crate) struct Desk {
+    callbacks: mpsc::Sender<Box<AppCallback>>,
+    figures: Arc<CallbackFigures>,
+}
+
+/// Callbacks that come by a [`Desk`].
+pub(crate) type Incoming = mpsc::Receiver<Box<AppCallback>>;
+
+/// Makes the way.
+pub(crate) fn desk(figures: &Arc<CallbackFigures>) -> (Desk, Incoming) {
+    let (callbacks, incoming) = mpsc::channel(CALLBACK_QUEUE);
+    (Desk { callbacks, figures: Arc::clone(figures) }, incoming)
+}
+
+impl Desk {
+    /// Hands a callback over; one too many is dropped and counted.
+    pub(crate) fn hand_over(&self, callback: Box<AppCallback>) {
+        if let Err(mpsc::error::TrySendError::Full(callback) | mpsc::error::TrySendError::Closed(callback)) =
+            self.callbacks.try_send(callback)
+        {
+            self.figures.dropped(&callback.app);
+        }
+    }
+}
+
+/// Result of one attempt, with its number from 1.
+pub(crate) struct Tried<'a> {
+    pub(crate) callback: &'a Callback,
+    pub(crate) attempt: u32,
+    pub(crate) result: Result<Reply, Failure>,
+}
+
+/// Parts of the running edge that the sender needs.
+pub(crate) struct Means {
+    /// Returns the addresses that may be reached now and the token that signs now; the argument is the callback's `allow_private`.
+    pub(crate) sending: Box<dyn Fn(bool) -> (Reach, Option<Secret>) + Send + Sync>,
+    /// Counts an attempt and has the trace of its call show it.
+    pub(crate) tried: Box<dyn Fn(Tried<'_>) + Send + Sync>,
+}
+
+#[cfg(test)]
+mod tests;
