@@ -473,7 +473,15 @@ pub const WEBHOOK_REDIRECTS: u32 = 10;
 /// Addresses of a webhook's host that are tried; they share the time of one connection.
 pub const WEBHOOK_ADDRESSES: usize = 4;
 /// Look-ups for webhooks at once; a slow name server keeps a thread for each.
-pub const WEBHOOK_LOOK_UPS: usize = 32;
+pub const WEBHOOK_LOOK_UPS: usize = 64;
+/// Of these, of one application.
+pub const WEBHOOK_LOOK_UPS_OF_ONE: usize = 8;
+/// Time that a look-up of an application waits for its others, in milliseconds.
+pub const WEBHOOK_LOOK_UP_WAIT_MILLISECONDS: u64 = 5_000;
+/// Time that a name is not looked up again after a look-up failed, in seconds.
+pub const WEBHOOK_UNKNOWN_HOST_SECONDS: u64 = 5;
+/// Names that are remembered so.
+pub const WEBHOOK_UNKNOWN_HOSTS: usize = 1024;
 /// Webhooks under way at once; further ones wait as long as they may take.
 pub const WEBHOOKS_AT_ONCE: usize = 1024;
 /// Questions of applications that wait for the thread that answers them; beyond that they fail at once.

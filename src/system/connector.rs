@@ -15,7 +15,6 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::system::certificates::{Rejected, is_tls, words};
-use crate::system::reach::{Barred, Reach};
 
 /// How a connection is opened.
 #[derive(Debug, Clone, Copy, Default)]
@@ -52,35 +51,16 @@ impl TlsFault {
     }
 }
 
-/// A host without an address that may be connected to.
-#[derive(Debug)]
-pub(crate) enum NoAddress {
-    /// The look-up failed or found nothing.
-    Unknown(io::Error),
-    /// All that it found is out of reach.
-    Barred(Barred),
-}
-
 /// Looks up the addresses of a host.
 ///
 /// # Errors
 /// The system's, or that the name has no address.
-async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+pub(crate) async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let found: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
     if found.is_empty() {
         return Err(io::Error::new(io::ErrorKind::NotFound, "its name does not resolve"));
     }
     Ok(found)
-}
-
-/// Looks up the addresses of a host that an application names. Connecting to these and to no other is the caller's part: a second
-/// look-up might find others.
-///
-/// # Errors
-/// The host has none that may be reached.
-pub(crate) async fn look_up_within(host: &str, port: u16, reach: &Reach) -> Result<Vec<SocketAddr>, NoAddress> {
-    let found = look_up(host, port).await.map_err(NoAddress::Unknown)?;
-    reach.select(&found).map_err(NoAddress::Barred)
 }
 
 impl Connector {
@@ -202,17 +182,6 @@ mod tests {
         assert_eq!(listener.accept().await.unwrap().1.ip(), source);
         drop(listener);
         assert_eq!(connector.host("localhost", port).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
-    }
-
-    #[tokio::test]
-    async fn a_name_is_judged_by_the_addresses_that_it_has() {
-        let reach = Reach { allow_private: true, ..Reach::default() };
-        let found = look_up_within("localhost", 80, &reach).await.unwrap();
-        assert!(!found.is_empty() && found.iter().all(|to| to.ip().is_loopback()), "{found:?}");
-        let barred = look_up_within("localhost", 80, &Reach::default()).await.unwrap_err();
-        assert!(matches!(barred, NoAddress::Barred(_)), "{barred:?}");
-        let unknown = look_up_within("a..invalid", 80, &reach).await.unwrap_err();
-        assert!(matches!(unknown, NoAddress::Unknown(_)), "{unknown:?}");
     }
 
     #[tokio::test]

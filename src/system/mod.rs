@@ -15,6 +15,7 @@ pub mod log;
 pub mod notify;
 pub mod problem;
 pub(crate) mod reach;
+pub(crate) mod shares;
 pub(crate) mod terminal;
 pub(crate) mod text;
 pub(crate) mod tls_words;

@@ -11,14 +11,13 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connection::{Bounds, Broken, Connection};
 use super::outcome::{Answer, Attempt, Failure, Fault, Kind, Reply};
+use super::names::Names;
 use super::overrides::Overrides;
 use super::pool::{Keeping, Pool};
 use super::request::{Hop, Purpose, Request};
 use super::target::{BadUrl, Target};
-use crate::limits::{
-    WEBHOOK_ADDRESSES, WEBHOOK_LOOK_UPS, WEBHOOK_REDIRECTS, WEBHOOK_RETRY_PAUSE_MILLISECONDS, WEBHOOKS_AT_ONCE,
-};
-use crate::system::connector::{Connector, look_up_within};
+use crate::limits::{WEBHOOK_ADDRESSES, WEBHOOK_REDIRECTS, WEBHOOK_RETRY_PAUSE_MILLISECONDS, WEBHOOKS_AT_ONCE};
+use crate::system::connector::Connector;
 use crate::system::reach::Reach;
 use crate::system::web;
 
@@ -28,7 +27,7 @@ pub(crate) struct Client {
     tls: Option<Arc<ClientConfig>>,
     pool: Arc<Pool>,
     at_once: Semaphore,
-    look_ups: Arc<Semaphore>,
+    names: Names,
 }
 
 impl Client {
@@ -43,7 +42,7 @@ impl Client {
             tls,
             pool: Arc::new(Pool::new(keeping)),
             at_once: Semaphore::new(WEBHOOKS_AT_ONCE),
-            look_ups: Arc::new(Semaphore::new(WEBHOOK_LOOK_UPS)),
+            names: Names::new(),
         }
     }
 
@@ -68,7 +67,7 @@ impl Client {
     pub(crate) async fn reach(&self, url: &str, reach: &Reach) -> Result<(String, SocketAddr), Failure> {
         let connect = async {
             let target = Target::parse(url)?;
-            let connection = self.connect(&target, reach, &mut None).await?;
+            let connection = self.connect(&target, reach, &"".into(), &mut None).await?;
             Ok((target.url().origin().ascii_serialization(), connection.remote))
         };
         connect.await.map_err(|fault: Fault| fault.into_failure(Purpose::Document, Vec::new()))
@@ -139,7 +138,7 @@ impl Client {
                 done => return self.settle(connection, done),
             }
         }
-        let mut connection = self.connect(&hop.target, &request.reach, remote).await?;
+        let mut connection = self.connect(&hop.target, &request.reach, &request.asker, remote).await?;
         let done = connection.exchange(written()?, bounds).await;
         self.settle(connection, done)
     }
@@ -159,10 +158,13 @@ impl Client {
         &self,
         target: &Target,
         reach: &Reach,
+        asker: &Arc<str>,
         remote: &mut Option<SocketAddr>,
     ) -> Result<Connection, Fault> {
         let origin = target.origin();
-        let mut addresses = self.look_up(&origin.host, origin.port, reach).await?;
+        let found = self.names.find(&origin.host, asker).await?;
+        let found: Vec<SocketAddr> = found.into_iter().map(|ip| SocketAddr::new(ip, origin.port)).collect();
+        let mut addresses = reach.select(&found)?;
         addresses.truncate(WEBHOOK_ADDRESSES);
         *remote = addresses.first().copied();
         let within = target.overrides.connect;
@@ -182,19 +184,6 @@ impl Client {
         };
         let stream = connector.tls(tls, &origin.host, stream).await?;
         Connection::over(stream, origin, at).await
-    }
-
-    /// Looks a host up. A look-up has a thread until the name service answers, also when no request waits any more, so its place among
-    /// those at once is free only then.
-    async fn look_up(&self, host: &str, port: u16, reach: &Reach) -> Result<Vec<SocketAddr>, Fault> {
-        let failed = || Fault::new(Kind::UnknownHost, "host name not found: the look-up was given up");
-        let place = Arc::clone(&self.look_ups).acquire_owned().await.map_err(|_| failed())?;
-        let (host, reach) = (host.to_owned(), reach.clone());
-        let found = tokio::spawn(async move {
-            let _place = place;
-            look_up_within(&host, port, &reach).await
-        });
-        Ok(found.await.map_err(|_| failed())??)
     }
 
     /// Connections that wait for a request.

@@ -117,7 +117,13 @@ impl MediaCache {
     ///
     /// # Errors
     /// There is none.
-    pub(crate) async fn get(self: &Arc<Self>, url: &str, reach: &Reach, auth_token: Option<&Secret>) -> Fetched {
+    pub(crate) async fn get(
+        self: &Arc<Self>,
+        url: &str,
+        reach: &Reach,
+        auth_token: Option<&Secret>,
+        asker: &Arc<str>,
+    ) -> Fetched {
         let key = (url.to_owned(), reach.allow_private);
         if let Some(media) = self.fresh(&key) {
             return Ok(media);
@@ -125,6 +131,7 @@ impl MediaCache {
         let mut request = Request::new(url, Content::Form(Vec::new()), Purpose::Audio, reach.clone());
         request.method = Method::Get;
         request.auth_token = auth_token.cloned();
+        request.asker = Arc::clone(asker);
         self.join(key, request).await
     }
 

@@ -9,6 +9,7 @@ pub(crate) mod codes;
 mod connection;
 pub(crate) mod figures;
 pub(crate) mod media;
+mod names;
 pub(crate) mod outcome;
 mod overrides;
 mod pool;

@@ -10,7 +10,8 @@ use rustls::CertificateError;
 use super::overrides::Policy;
 use super::request::Purpose;
 use super::target::BadUrl;
-use crate::system::connector::{NoAddress, TlsFault};
+use crate::system::connector::TlsFault;
+use crate::system::reach::Barred;
 
 /// An answer with a status of success.
 #[derive(Debug)]
@@ -179,12 +180,9 @@ impl From<BadUrl> for Fault {
     }
 }
 
-impl From<NoAddress> for Fault {
-    fn from(none: NoAddress) -> Fault {
-        match none {
-            NoAddress::Unknown(error) => Fault::new(Kind::UnknownHost, format!("host name not found: {error}")),
-            NoAddress::Barred(barred) => Fault::new(Kind::Barred, barred.to_string()),
-        }
+impl From<Barred> for Fault {
+    fn from(barred: Barred) -> Fault {
+        Fault::new(Kind::Barred, barred.to_string())
     }
 }
 

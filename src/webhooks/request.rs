@@ -1,5 +1,6 @@
 //! Requests to applications: method, parameters, purpose, and the HTTP request that is written for each URL on the way.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use form_urlencoded::Serializer;
@@ -80,6 +81,8 @@ pub(crate) struct Request {
     pub(crate) content: Content,
     pub(crate) purpose: Purpose,
     pub(crate) reach: Reach,
+    /// The application that asks: it has a share of what all may do at once.
+    pub(crate) asker: Arc<str>,
     /// Signs the request; `None`: it goes unsigned.
     pub(crate) auth_token: Option<Secret>,
     /// Time for all together; the URL may shorten it.
@@ -101,6 +104,7 @@ impl Request {
             content,
             purpose,
             reach,
+            asker: "".into(),
             auth_token: None,
             within: Duration::from_millis(WEBHOOK_TOTAL_MILLISECONDS),
             most: purpose.most(),

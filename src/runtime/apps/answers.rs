@@ -22,6 +22,8 @@ pub(super) type Noted = (AppAnswer, Option<Webhook>);
 
 /// The part of the configuration that one question needs, as it is when it is asked.
 pub(super) struct Settings {
+    /// Name of the application, which has a share of what all may do at once.
+    pub(super) app: Arc<str>,
     pub(super) auth_token: Option<Secret>,
     pub(super) speech: Option<Speech>,
     pub(super) folder: PathBuf,

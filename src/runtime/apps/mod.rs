@@ -108,6 +108,7 @@ impl Means {
     fn settings(&self, app: &App) -> Settings {
         let shared = &self.handle.shared;
         shared.running(|running| Settings {
+            app: app.name.clone(),
             auth_token: running.config.api.auth_token.clone(),
             speech: running.config.speech.clone(),
             folder: running.config.path.parent().map(Path::to_path_buf).unwrap_or_default(),
@@ -133,6 +134,7 @@ impl Means {
         };
         let purpose = if is_wanted { Purpose::Document } else { Purpose::Callback };
         let mut asked = Request::new(url, Content::Form(request.parameters), purpose, settings.reach);
+        asked.asker = settings.app;
         asked.auth_token = settings.auth_token;
         asked.method = match request.method {
             WebhookMethod::Post => Method::Post,

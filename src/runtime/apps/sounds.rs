@@ -66,7 +66,7 @@ impl AppSounds {
             }
             AppPlace::Url(url) => {
                 let name = shown_url(&url);
-                match self.media.get(&url, &settings.reach, settings.auth_token.as_ref()).await {
+                match self.media.get(&url, &settings.reach, settings.auth_token.as_ref(), &settings.app).await {
                     Ok(media) => {
                         let (told, webhook) = shown_media(&media);
                         (name, media.bytes.clone(), told, webhook)

@@ -16,7 +16,7 @@ fn audio(headers: &str, body: &str) -> Act {
 
 /// Gets a file of a server; how it was come by, and its text.
 async fn got(cache: &Arc<MediaCache>, server: &Server, path: &str) -> (Source, String) {
-    let media = cache.get(&server.url(path), &lax(), None).await.unwrap();
+    let media = cache.get(&server.url(path), &lax(), None, &"a".into()).await.unwrap();
     assert_eq!(&*media.media_type, "audio/x-wav");
     assert_eq!(media.attempts.is_empty(), media.source == Source::Kept);
     (media.source, String::from_utf8(media.bytes.to_vec()).unwrap())
@@ -32,7 +32,7 @@ async fn fresh_audio_is_not_asked_for_again() {
     assert_eq!((server.seen().len(), cache.held()), (2, (2, 8)));
     assert_eq!(server.seen()[0].method, "GET");
     // What one application may reach is not given to another that may not.
-    let strict = cache.get(&server.url("/a"), &Reach::default(), None).await.unwrap_err();
+    let strict = cache.get(&server.url("/a"), &Reach::default(), None, &"a".into()).await.unwrap_err();
     assert_eq!(strict.code, 11_205);
 }
 
@@ -71,14 +71,14 @@ async fn audio_outlives_an_outage_of_its_server() {
     for _ in 0..2 {
         assert_eq!(got(&cache, &server, "/").await, (Source::Stale, "tone".into()));
     }
-    assert_eq!(cache.get(&server.url("/"), &lax(), None).await.unwrap_err().answer.as_ref().unwrap().status, 404);
+    assert_eq!(cache.get(&server.url("/"), &lax(), None, &"a".into()).await.unwrap_err().answer.as_ref().unwrap().status, 404);
     let server = Server::start(|number, _| match number {
         0 => audio("ETag: \"v1\"\r\nCache-Control: must-revalidate\r\n", "tone"),
         _ => Act::Send(answer("503 Busy", "", "")),
     })
     .await;
     assert_eq!(got(&cache, &server, "/").await.0, Source::Fetched);
-    assert_eq!(cache.get(&server.url("/"), &lax(), None).await.unwrap_err().answer.as_ref().unwrap().status, 503);
+    assert_eq!(cache.get(&server.url("/"), &lax(), None, &"a".into()).await.unwrap_err().answer.as_ref().unwrap().status, 503);
 }
 
 #[tokio::test]
@@ -134,8 +134,8 @@ async fn the_file_that_was_not_used_for_longest_goes() {
 #[tokio::test]
 async fn calls_that_want_the_same_at_once_wait_for_one_fetch() {
     let server = Server::always(audio("Cache-Control: no-store\r\n", "tone")).await;
-    let (cache, url, reach) = (cache(1000), server.url("/"), lax());
-    let all = futures_util::future::join_all((0..50).map(|_| cache.get(&url, &reach, None))).await;
+    let (cache, url, reach, asker) = (cache(1000), server.url("/"), lax(), "a".into());
+    let all = futures_util::future::join_all((0..50).map(|_| cache.get(&url, &reach, None, &asker))).await;
     assert!(all.iter().all(|media| media.as_ref().is_ok_and(|media| *media.bytes == *b"tone")));
     assert_eq!(server.seen().len(), 1);
 }
