@@ -482,8 +482,14 @@ pub const WEBHOOK_LOOK_UP_WAIT_MILLISECONDS: u64 = 5_000;
 pub const WEBHOOK_UNKNOWN_HOST_SECONDS: u64 = 5;
 /// Names that are remembered so.
 pub const WEBHOOK_UNKNOWN_HOSTS: usize = 1024;
-/// Webhooks under way at once; further ones wait as long as they may take.
+/// Documents asked for at once; further requests wait as long as they may take.
 pub const WEBHOOKS_AT_ONCE: usize = 1024;
+/// Of these, of one application.
+pub const WEBHOOKS_AT_ONCE_OF_ONE: usize = 256;
+/// Callbacks under way at once, apart from documents.
+pub const WEBHOOK_CALLBACKS_AT_ONCE: usize = 512;
+/// Of these, of one application.
+pub const WEBHOOK_CALLBACKS_AT_ONCE_OF_ONE: usize = 128;
 /// Questions of applications that wait for the thread that answers them; beyond that they fail at once.
 pub const APP_QUESTIONS: usize = 1024;
 /// Questions of applications that are answered at once.
@@ -528,8 +534,12 @@ pub const APP_BODY_SHOWN_CHARS: usize = 512;
 pub const PLAY_SECONDS: usize = 1800;
 /// Time for the speech of one text of an application, in seconds.
 pub const SAY_SECONDS: u64 = 10;
-/// Audio files of applications decoded at once.
+/// Audio files of applications decoded at once, of which one application has one place.
 pub const APP_DECODED_AT_ONCE: usize = 2;
+/// Texts of applications spoken at once, …
+pub const APP_SPOKEN_AT_ONCE: usize = 8;
+/// … and of these, of one application.
+pub const APP_SPOKEN_AT_ONCE_OF_ONE: usize = 4;
 /// Decoded sounds and speech of applications that are kept for further calls, in bytes.
 pub const APP_SOUNDS_BYTES: usize = 64 << 20;
 /// Head of an answer to a webhook, in bytes.
@@ -553,6 +563,10 @@ pub const MEDIA_CACHE_BYTES: usize = 256 << 20;
 /// Files of fetched audio that are kept.
 pub const MEDIA_CACHE_FILES: usize = 4096;
 /// Audio files fetched at once.
-pub const MEDIA_FETCHES: usize = 8;
+pub const MEDIA_FETCHES: usize = 128;
+/// Of these, for one application; each may have [`AUDIO_FILE_BYTES`].
+pub const MEDIA_FETCHES_OF_ONE: usize = 16;
+/// Bytes that all of them together may have in memory.
+pub const MEDIA_FETCHED_BYTES: usize = 512 << 20;
 /// Time that fetched audio may be used without asking its server again, in seconds.
 pub const MEDIA_FRESH_SECONDS: u64 = 86_400;

@@ -10,15 +10,20 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connection::{Bounds, Broken, Connection};
-use super::outcome::{Answer, Attempt, Failure, Fault, Kind, Reply};
 use super::names::Names;
+use super::outcome::{Answer, Attempt, Failure, Fault, Kind, Reply};
 use super::overrides::Overrides;
 use super::pool::{Keeping, Pool};
 use super::request::{Hop, Purpose, Request};
 use super::target::{BadUrl, Target};
-use crate::limits::{WEBHOOK_ADDRESSES, WEBHOOK_REDIRECTS, WEBHOOK_RETRY_PAUSE_MILLISECONDS, WEBHOOKS_AT_ONCE};
+use crate::limits::{
+    MEDIA_FETCHED_BYTES, MEDIA_FETCHES, MEDIA_FETCHES_OF_ONE, WEBHOOK_ADDRESSES, WEBHOOK_CALLBACKS_AT_ONCE,
+    WEBHOOK_CALLBACKS_AT_ONCE_OF_ONE, WEBHOOK_REDIRECTS, WEBHOOK_RETRY_PAUSE_MILLISECONDS, WEBHOOKS_AT_ONCE,
+    WEBHOOKS_AT_ONCE_OF_ONE,
+};
 use crate::system::connector::Connector;
 use crate::system::reach::Reach;
+use crate::system::shares::Shares;
 use crate::system::web;
 
 /// Asks applications. One serves all calls; its connections are kept between requests.
@@ -26,7 +31,12 @@ pub(crate) struct Client {
     /// Its own; without it, one that trusts what the system trusts.
     tls: Option<Arc<ClientConfig>>,
     pool: Arc<Pool>,
-    at_once: Semaphore,
+    /// Requests under way, by their purpose.
+    documents: Shares,
+    callbacks: Shares,
+    audio: Shares,
+    /// Memory for audio that is being fetched, in MiB.
+    audio_memory: Semaphore,
     names: Names,
 }
 
@@ -41,7 +51,10 @@ impl Client {
         Client {
             tls,
             pool: Arc::new(Pool::new(keeping)),
-            at_once: Semaphore::new(WEBHOOKS_AT_ONCE),
+            documents: Shares::new(WEBHOOKS_AT_ONCE_OF_ONE, WEBHOOKS_AT_ONCE),
+            callbacks: Shares::new(WEBHOOK_CALLBACKS_AT_ONCE_OF_ONE, WEBHOOK_CALLBACKS_AT_ONCE),
+            audio: Shares::new(MEDIA_FETCHES_OF_ONE, MEDIA_FETCHES),
+            audio_memory: Semaphore::new(MEDIA_FETCHED_BYTES >> 20),
             names: Names::new(),
         }
     }
@@ -73,13 +86,26 @@ impl Client {
         connect.await.map_err(|fault: Fault| fault.into_failure(Purpose::Document, Vec::new()))
     }
 
+    fn shares(&self, purpose: Purpose) -> &Shares {
+        match purpose {
+            Purpose::Document => &self.documents,
+            Purpose::Callback => &self.callbacks,
+            Purpose::Audio => &self.audio,
+        }
+    }
+
     async fn follow(&self, request: &Request, attempts: &mut Vec<Attempt>) -> Result<(Answer, String, u32), Fault> {
         let target = Target::parse(&request.url)?;
         let Overrides { total, mut retries, policy, .. } = target.overrides;
         let (began, total) = (Instant::now(), total.min(request.within));
         let deadline = began + total;
         let late = || Fault::new(Kind::TotalTimeout, format!("not complete within {} s", total.as_secs_f32()));
-        let _place = timeout_at(deadline, self.at_once.acquire()).await.map_err(|_| late())?;
+        let Ok(Ok(_place)) = timeout_at(deadline, self.shares(request.purpose).take(&request.asker)).await else {
+            let what = format!("not begun within {} s: too many other requests are under way", total.as_secs_f32());
+            let (url, result) = (target.shown(), Err(what.clone()));
+            attempts.push(Attempt { url, remote: None, result, duration: began.elapsed() });
+            return Err(Fault::new(Kind::TotalTimeout, what));
+        };
         let mut hop = request.first_hop(target);
         let mut redirects = 0;
         loop {
@@ -128,8 +154,12 @@ impl Client {
     /// It may have been read all the same (RFC 9110 §9.2.2), so the idempotency token shows the application that it is a repetition.
     async fn try_once(&self, hop: &Hop, request: &Request, remote: &mut Option<SocketAddr>) -> Result<Answer, Fault> {
         let (origin, overrides) = (hop.target.origin(), &hop.target.overrides);
-        let bounds =
-            Bounds { read: overrides.read, most: request.most, cut: matches!(request.purpose, Purpose::Callback) };
+        let bounds = Bounds {
+            read: overrides.read,
+            most: request.most,
+            cut: matches!(request.purpose, Purpose::Callback),
+            memory: matches!(request.purpose, Purpose::Audio).then_some(&self.audio_memory),
+        };
         let written = || hop.request(request).map_err(|what| Fault::new(Kind::BadUrl, what));
         if let Some(mut connection) = self.pool.take(&origin, &request.reach) {
             *remote = Some(connection.remote);

@@ -12,6 +12,7 @@ use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::header::CONTENT_ENCODING;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
@@ -39,13 +40,15 @@ impl Drop for Connection {
 
 /// Bounds of an answer.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
+pub(super) struct Bounds<'a> {
     /// Time for its beginning, and for each further part.
     pub(super) read: Duration,
     /// Largest body, in bytes.
     pub(super) most: u64,
     /// Whether a longer body counts as one that was read: only the status is of interest.
     pub(super) cut: bool,
+    /// Memory for the bodies of all such answers, in MiB; `None`: they are small.
+    pub(super) memory: Option<&'a Semaphore>,
 }
 
 /// Failure of an exchange.
@@ -91,7 +94,7 @@ impl Connection {
     pub(super) async fn exchange(
         &mut self,
         request: Request<Full<Bytes>>,
-        bounds: Bounds,
+        bounds: Bounds<'_>,
     ) -> Result<(Answer, bool), Broken> {
         self.meter.allow(bounds.most.saturating_add(WEB_HEAD_BYTES));
         let before = self.meter.read();
@@ -112,7 +115,7 @@ impl Connection {
 }
 
 /// Reads an answer's body, and says whether that was all of it.
-async fn gather(mut response: Response<Incoming>, bounds: Bounds) -> Result<(Answer, bool), Fault> {
+async fn gather(mut response: Response<Incoming>, bounds: Bounds<'_>) -> Result<(Answer, bool), Fault> {
     let status = response.status();
     let mut answer =
         Answer { status: status.as_u16(), headers: std::mem::take(response.headers_mut()), body: Vec::new() };
@@ -131,6 +134,7 @@ async fn gather(mut response: Response<Incoming>, bounds: Bounds) -> Result<(Ans
     if response.body().size_hint().lower() > bounds.most && !cut {
         return Err(too_long(answer));
     }
+    let mut held: Option<SemaphorePermit<'_>> = None;
     loop {
         let frame = match timeout(bounds.read, response.frame()).await {
             Err(_) => return Err(late("no more of the answer", bounds.read).with(answer)),
@@ -144,12 +148,30 @@ async fn gather(mut response: Response<Incoming>, bounds: Bounds) -> Result<(Ans
         if fits || cut {
             answer.body.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
         }
+        if let Some(memory) = bounds.memory
+            && !holds(memory, &mut held, answer.body.len())
+        {
+            let what = "no memory for the answer: many other files are being fetched";
+            return Err(Fault::new(Kind::Lost, what).with(answer));
+        }
         match (fits, cut) {
             (true, _) => {}
             (false, true) => return Ok((answer, false)),
             (false, false) => return Err(too_long(answer)),
         }
     }
+}
+
+/// Takes as much memory as a body of so many bytes needs; `false`: there is not so much.
+fn holds<'a>(memory: &'a Semaphore, held: &mut Option<SemaphorePermit<'a>>, bytes: usize) -> bool {
+    let has = held.as_ref().map_or(0, SemaphorePermit::num_permits);
+    let missing = (bytes >> 20).saturating_add(1).saturating_sub(has);
+    let Ok(more) = memory.try_acquire_many(u32::try_from(missing).unwrap_or(u32::MAX)) else { return false };
+    match held {
+        Some(held) => held.merge(more),
+        None => *held = Some(more),
+    }
+    true
 }
 
 fn is_packed(answer: &Answer) -> bool {

@@ -11,14 +11,13 @@ use hyper::HeaderMap;
 use hyper::header::{
     AGE, CACHE_CONTROL, ETAG, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, VARY,
 };
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::client::Client;
-use super::outcome::{Attempt, Failure, Fault, Kind, Reply};
+use super::outcome::{Attempt, Failure, Reply};
 use super::request::{Content, Method, Purpose, Request};
 use crate::config::Secret;
-use crate::limits::{MEDIA_CACHE_BYTES, MEDIA_CACHE_FILES, MEDIA_FETCHES, MEDIA_FRESH_SECONDS};
+use crate::limits::{MEDIA_CACHE_BYTES, MEDIA_CACHE_FILES, MEDIA_FRESH_SECONDS};
 use crate::system::reach::Reach;
 
 /// Audio as it was answered; decoding it is the caller's.
@@ -63,11 +62,10 @@ type Key = (String, bool);
 type Fetched = Result<Media, Arc<Failure>>;
 type Fetch = Shared<BoxFuture<'static, Fetched>>;
 
-/// Fetched audio. Calls that name the same URL at the same time wait for one fetch.
+/// Fetched audio. Calls that name the same URL at the same time wait for one fetch, which is given up once no call waits any more.
 pub(crate) struct MediaCache {
     client: Arc<Client>,
     room: Room,
-    at_once: Semaphore,
     state: Mutex<State>,
 }
 
@@ -110,7 +108,7 @@ struct Freshness {
 
 impl MediaCache {
     pub(crate) fn new(client: Arc<Client>, room: Room) -> MediaCache {
-        MediaCache { client, room, at_once: Semaphore::new(MEDIA_FETCHES), state: Mutex::default() }
+        MediaCache { client, room, state: Mutex::default() }
     }
 
     /// Gets what a URL leads to: as it is kept where that is fresh, else from its server.
@@ -150,10 +148,6 @@ impl MediaCache {
     }
 
     async fn fetch(&self, key: Key, mut request: Request) -> Fetched {
-        let Ok(_place) = timeout(request.within, self.at_once.acquire()).await else {
-            let fault = Fault::new(Kind::TotalTimeout, "too many other files are being fetched");
-            return Err(Arc::new(fault.into_failure(request.purpose, Vec::new())));
-        };
         let kept = self.lock().kept.get(&key).cloned();
         request.conditions = kept.as_ref().map(|kept| kept.validators.conditions()).unwrap_or_default();
         let mut reply = self.client.fetch(&request).await;

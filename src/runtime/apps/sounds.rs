@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 use trunkgate_call::trace::Webhook;
@@ -14,10 +13,12 @@ use trunkgate_call::{AppAnswer, AppPlace};
 use super::answers::{NOT_FETCHED, Noted, Settings, failed, of_audio, unheard, webhook};
 use crate::audio::{self, Most, Use};
 use crate::limits::{
-    APP_DECODED_AT_ONCE, APP_SOUNDS_BYTES, AUDIO_FILE_BYTES, PLAY_SECONDS, SAY_SECONDS, SPEECH_AT_ONCE,
+    APP_DECODED_AT_ONCE, APP_SOUNDS_BYTES, APP_SPOKEN_AT_ONCE, APP_SPOKEN_AT_ONCE_OF_ONE, AUDIO_FILE_BYTES,
+    PLAY_SECONDS, SAY_SECONDS,
 };
 use crate::runtime::speech::{self, Wording};
 use crate::system::below::below;
+use crate::system::shares::Shares;
 use crate::webhooks::client::Client;
 use crate::webhooks::media::{Media, MediaCache, Room, Source};
 use crate::webhooks::shown_url;
@@ -35,8 +36,8 @@ type Key = [u8; 32];
 /// Makes sounds, and keeps those that were used last.
 pub(super) struct AppSounds {
     media: Arc<MediaCache>,
-    speaking: Semaphore,
-    decoding: Arc<Semaphore>,
+    speaking: Shares,
+    decoding: Shares,
     recent: Arc<Mutex<Recent>>,
 }
 
@@ -45,8 +46,8 @@ impl AppSounds {
     pub(super) fn new(client: Arc<Client>) -> AppSounds {
         AppSounds {
             media: Arc::new(MediaCache::new(client, Room::default())),
-            speaking: Semaphore::new(SPEECH_AT_ONCE),
-            decoding: Arc::new(Semaphore::new(APP_DECODED_AT_ONCE)),
+            speaking: Shares::new(APP_SPOKEN_AT_ONCE_OF_ONE, APP_SPOKEN_AT_ONCE),
+            decoding: Shares::new(1, APP_DECODED_AT_ONCE),
             recent: Arc::default(),
         }
     }
@@ -59,7 +60,7 @@ impl AppSounds {
                 if let Some(sound) = settings.sound {
                     return (AppAnswer::Sound { sound, told }, None);
                 }
-                match read(settings.folder, name.clone()).await {
+                match read(settings.folder.clone(), name.clone()).await {
                     Ok(bytes) => (name, bytes, told, None),
                     Err(what) => return (failed(NOT_FETCHED, format!("{name}: {what}")), None),
                 }
@@ -75,18 +76,20 @@ impl AppSounds {
                 }
             }
         };
-        let answer = match self.decoded(bytes).await {
+        let answer = match self.decoded(&settings.app, bytes).await {
             Ok(sound) => AppAnswer::Sound { sound, told },
             Err(what) => failed(NOT_PLAYABLE, format!("{name}: {what}")),
         };
         (answer, webhook)
     }
 
-    /// Decodes a file, unless that was done lately.
-    async fn decoded(&self, bytes: Arc<[u8]>) -> Decoded {
-        let (at_once, recent) = (self.decoding.clone(), self.recent.clone());
-        let _place = at_once.acquire().await.map_err(|error| error.to_string())?;
+    /// Decodes a file for an application, unless that was done lately.
+    async fn decoded(&self, app: &Arc<str>, bytes: Arc<[u8]>) -> Decoded {
+        let recent = self.recent.clone();
+        let place = self.decoding.take(app).await.map_err(|error| error.to_string())?;
         let decode = move || {
+            // As long as the thread works, also for a call that is gone.
+            let _place = place;
             let key: Key = Sha256::digest(&bytes).into();
             let lock = || recent.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(known) = lock().find(&key) {
@@ -112,10 +115,11 @@ impl AppSounds {
             return failed(NOT_SPOKEN, "no [speech] is configured that could speak it".to_owned());
         };
         let until = Instant::now() + Duration::from_secs(SAY_SECONDS);
-        let Ok(Ok(_place)) = timeout_at(until, self.speaking.acquire()).await else {
+        let Ok(Ok(place)) = timeout_at(until, self.speaking.take(&settings.app)).await else {
             return failed(NOT_SPOKEN, format!("[speech] was busy with other texts for {SAY_SECONDS} s"));
         };
         let said = spawn_blocking(move || {
+            let _place = place;
             let voice = speech::voice(&speech, voice.as_deref(), language.as_deref());
             let wording = Wording { text: &text, ssml: ssml.as_deref(), voice: voice.as_deref() };
             speech::say(&speech, &wording, until.into_std())

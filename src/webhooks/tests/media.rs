@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::server::{Act, Seen, Server, answer, redirect};
 use super::*;
+use crate::limits::MEDIA_FETCHES_OF_ONE;
 use crate::webhooks::media::{MediaCache, Room, Source};
 
 fn cache(bytes: usize) -> Arc<MediaCache> {
@@ -71,14 +72,20 @@ async fn audio_outlives_an_outage_of_its_server() {
     for _ in 0..2 {
         assert_eq!(got(&cache, &server, "/").await, (Source::Stale, "tone".into()));
     }
-    assert_eq!(cache.get(&server.url("/"), &lax(), None, &"a".into()).await.unwrap_err().answer.as_ref().unwrap().status, 404);
+    assert_eq!(
+        cache.get(&server.url("/"), &lax(), None, &"a".into()).await.unwrap_err().answer.as_ref().unwrap().status,
+        404
+    );
     let server = Server::start(|number, _| match number {
         0 => audio("ETag: \"v1\"\r\nCache-Control: must-revalidate\r\n", "tone"),
         _ => Act::Send(answer("503 Busy", "", "")),
     })
     .await;
     assert_eq!(got(&cache, &server, "/").await.0, Source::Fetched);
-    assert_eq!(cache.get(&server.url("/"), &lax(), None, &"a".into()).await.unwrap_err().answer.as_ref().unwrap().status, 503);
+    assert_eq!(
+        cache.get(&server.url("/"), &lax(), None, &"a".into()).await.unwrap_err().answer.as_ref().unwrap().status,
+        503
+    );
 }
 
 #[tokio::test]
@@ -138,4 +145,36 @@ async fn calls_that_want_the_same_at_once_wait_for_one_fetch() {
     let all = futures_util::future::join_all((0..50).map(|_| cache.get(&url, &reach, None, &asker))).await;
     assert!(all.iter().all(|media| media.as_ref().is_ok_and(|media| *media.bytes == *b"tone")));
     assert_eq!(server.seen().len(), 1);
+}
+
+/// Waits until a server has read so many requests.
+async fn seen(server: &Server, count: usize) {
+    while server.seen().len() < count {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn hanging_files_of_one_application_leave_others_theirs() {
+    let server = Server::start(|_, seen| match seen.target.as_str() {
+        "/tone" => audio("", "tone"),
+        _ => Act::Silence,
+    })
+    .await;
+    let (cache, url) = (cache(1000), server.url("/tone"));
+    let hanging: Vec<_> = (0..MEDIA_FETCHES_OF_ONE + 1)
+        .map(|number| {
+            let (cache, url) = (cache.clone(), server.url(&format!("/{number}")));
+            tokio::spawn(async move { cache.get(&url, &lax(), None, &"a".into()).await })
+        })
+        .collect();
+    seen(&server, MEDIA_FETCHES_OF_ONE).await;
+    let other = cache.get(&url, &lax(), None, &"b".into()).await.unwrap();
+    assert_eq!(&*other.bytes, b"tone");
+    let refused = cache.get(&server.url("/tone#tt=100"), &lax(), None, &"a".into()).await.unwrap_err();
+    assert!(refused.what.contains("too many other requests"), "{}", refused.what);
+    assert_eq!(refused.attempts[0].url, url, "the trace names what was not asked for");
+    // A fetch that no call waits for any more is given up, and its place is free.
+    hanging.iter().for_each(|one| one.abort());
+    assert!(cache.get(&url, &lax(), None, &"a".into()).await.is_ok());
 }
