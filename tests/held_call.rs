@@ -151,9 +151,11 @@ impl Rig {
                 | Output::Counted(_)
                 | Output::Sms(_)
                 | Output::Changed(_) => {}
-                Output::Captured(_) | Output::Sampled(_) | Output::App(_) | Output::Callback(_) => {
-                    panic!("nobody asked for that")
-                }
+                Output::Captured(_)
+                | Output::Sampled(_)
+                | Output::App(_)
+                | Output::AppGivenUp(_)
+                | Output::Callback(_) => panic!("nobody asked for that"),
             }
         }
     }

@@ -16,7 +16,7 @@ use trunkgate_route::Table;
 use trunkgate_sip::{Flow, Transmit};
 
 use crate::limits;
-use crate::runtime::apps;
+use crate::runtime::apps::{self, Asking};
 use crate::runtime::handle::{Load, Order, Shared};
 use crate::runtime::names::NameQuestion;
 use crate::runtime::transport::{Arrival, Moment, Transports};
@@ -359,11 +359,13 @@ impl Signalling {
             }
             Output::App(question) => {
                 let query = question.query;
-                if self.apps.questions.try_send(*question).is_err() {
+                if self.apps.questions.try_send(Asking::Ask(question)).is_err() {
                     self.unasked.extend(query.map(app_unserved));
                 }
             }
             Output::Callback(callback) => self.apps.callbacks.hand_over(callback),
+            // Where that thread has much to do, the request goes on for as long as it may take.
+            Output::AppGivenUp(query) => drop(self.apps.questions.try_send(Asking::GiveUp(query))),
             Output::Began(call) => {
                 self.shared.events.tell(Change::began(&call));
                 records::hand_over_standing(&self.reports, call, 0);

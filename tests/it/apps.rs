@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
 use crate::support::calls::{NUMBER, Phone, media_of, received};
@@ -476,6 +476,23 @@ fn a_stream_that_outlives_its_application_is_reported_to_its_end() {
     rig.hung_up();
     until("its end is reported", || (events() == ["stream-started", "stream-stopped"]).then_some(()));
     assert!(rig.verdict().contains("none.xml: no such file"), "{}", rig.verdict());
+}
+
+#[test]
+fn a_request_that_is_not_answered_ends_with_its_call() {
+    let door = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/voice", door.local_addr().unwrap());
+    let rig = Rig::new(&format!("[app.ivr]\nurl = \"{url}?pin=1\"\nallow_private = true\n"), r#""app:ivr""#, &[]);
+    rig.invite();
+    let (mut asked, _) = door.accept().unwrap();
+    let sip = rig.edge.address("udp");
+    let cancel = rig.caller.sip.request_with("CANCEL", NUMBER, sip, "app", (1, ""), "");
+    rig.caller.sip.send(sip, &cancel.replace("appCANCEL1", "appINVITE1"));
+    let given_up = format!("start request to {url}?pin=***: given up after ");
+    until("the request is given up", || rig.trace().contains(&given_up).then_some(()));
+    let mut request = Vec::new();
+    asked.read_to_end(&mut request).unwrap();
+    assert!(request.starts_with(b"POST /voice?pin=1 "), "the edge has closed the connection");
 }
 
 #[test]

@@ -220,6 +220,8 @@ pub enum Output {
     App(Box<AppQuestion>),
     /// An event that an application is notified of.
     Callback(Box<AppCallback>),
+    /// The answer to such a question is no longer wanted: what is under way for it is given up.
+    AppGivenUp(QueryId),
     /// A call has begun and is not refused at once: once per call, before its record.
     Began(Box<CallView>),
     /// A finished call's record, once per call.

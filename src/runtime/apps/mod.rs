@@ -5,15 +5,16 @@ mod answers;
 pub(crate) mod callbacks;
 mod sounds;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, timeout};
 use trunkgate_call::trace::TraceItem;
-use trunkgate_call::{AppAnswer, AppPlace, AppQuestion, AppWanted, DocumentRequest, Gateway, Input};
+use trunkgate_call::{AppAnswer, AppPlace, AppQuestion, AppWanted, DocumentRequest, Gateway, Input, QueryId};
 use trunkgate_route::{App, AppDocument, WebhookMethod};
 
 use crate::config::{Config, file_name::filled};
@@ -24,6 +25,7 @@ use crate::system::files;
 use crate::system::web;
 use crate::webhooks::client::Client;
 use crate::webhooks::request::{Content, Method, Purpose, Request};
+use crate::webhooks::shown_url;
 use answers::{NOT_FETCHED, Noted, Settings, failed, refused, taken};
 use sounds::AppSounds;
 
@@ -33,13 +35,22 @@ const XML: &str = "text/xml";
 /// The signalling loop's ways to the threads that ask applications and notify them.
 #[derive(Debug)]
 pub(crate) struct Desk {
-    pub(crate) questions: mpsc::Sender<AppQuestion>,
+    pub(crate) questions: mpsc::Sender<Asking>,
     pub(crate) callbacks: crate::sinks::callbacks::Desk,
+}
+
+/// An order of the signalling loop to the thread that asks applications.
+#[derive(Debug)]
+pub(crate) enum Asking {
+    /// A question is to be answered.
+    Ask(Box<AppQuestion>),
+    /// The answer to this one is no longer wanted.
+    GiveUp(QueryId),
 }
 
 /// Answers the questions of all calls.
 pub(crate) struct Apps {
-    questions: mpsc::Receiver<AppQuestion>,
+    asking: mpsc::Receiver<Asking>,
     means: Arc<Means>,
 }
 
@@ -51,11 +62,11 @@ struct Means {
 }
 
 impl Apps {
-    /// Takes the questions that come by `questions`.
-    pub(crate) fn new(handle: Handle, questions: mpsc::Receiver<AppQuestion>) -> Apps {
+    /// Takes the questions that come by `asking`.
+    pub(crate) fn new(handle: Handle, asking: mpsc::Receiver<Asking>) -> Apps {
         let client = Arc::new(Client::new());
         let sounds = AppSounds::new(client.clone());
-        Apps { questions, means: Arc::new(Means { handle, client, sounds }) }
+        Apps { asking, means: Arc::new(Means { handle, client, sounds }) }
     }
 
     /// Answers until the signalling loop has ended; what applications are still to be notified of has a few seconds then.
@@ -64,26 +75,83 @@ impl Apps {
             // The first question does not wait for it; where it fails, that question says so.
             tokio::spawn(web::trusting_system());
         }
-        let mut answering = JoinSet::new();
+        let mut under_way = UnderWay::default();
         loop {
-            let has_room = answering.len() < APP_QUESTIONS_AT_ONCE;
             tokio::select! {
-                question = self.questions.recv(), if has_room => {
-                    let Some(question) = question else { break };
-                    answering.spawn(answer(self.means.clone(), question));
-                }
-                Some(_) = answering.join_next() => {}
+                asking = self.asking.recv() => match asking {
+                    Some(Asking::Ask(question)) => under_way.begin(self.means.clone(), *question),
+                    Some(Asking::GiveUp(query)) => under_way.give_up(query),
+                    None => break,
+                },
+                Some(ended) = under_way.tasks.join_next() => under_way.ended(ended),
             }
         }
-        let last = async { while answering.join_next().await.is_some() {} };
+        let last = async { while under_way.tasks.join_next().await.is_some() {} };
         let _ = timeout(Duration::from_secs(APP_LAST_SECONDS), last).await;
     }
 }
 
-async fn answer(means: Arc<Means>, question: AppQuestion) {
+/// Questions that are being answered.
+#[derive(Default)]
+struct UnderWay {
+    /// Each returns the name of its question.
+    tasks: JoinSet<Option<QueryId>>,
+    /// Ends the task of a question that is no longer wanted.
+    wanted: HashMap<QueryId, oneshot::Sender<()>>,
+}
+
+impl UnderWay {
+    fn begin(&mut self, means: Arc<Means>, question: AppQuestion) {
+        let (give_up, given_up) = oneshot::channel();
+        self.wanted.extend(question.query.map(|query| (query, give_up)));
+        let has_room = self.tasks.len() < APP_QUESTIONS_AT_ONCE;
+        self.tasks.spawn(async move {
+            let (query, call, began) = (question.query, question.call.clone(), Instant::now());
+            let what = shown(&question.wanted);
+            tokio::select! {
+                () = answer(&means, question, has_room) => {}
+                Ok(()) = given_up => {
+                    let text = format!("{what}: given up after {} ms, no longer wanted", began.elapsed().as_millis());
+                    means.note(&call, TraceItem::decision(text)).await;
+                }
+            }
+            query
+        });
+    }
+
+    fn give_up(&mut self, query: QueryId) {
+        if let Some(give_up) = self.wanted.remove(&query) {
+            let _ = give_up.send(());
+        }
+    }
+
+    fn ended(&mut self, task: Result<Option<QueryId>, JoinError>) {
+        match task {
+            Ok(query) => drop(query.and_then(|query| self.wanted.remove(&query))),
+            // It names none.
+            Err(_) => self.wanted.retain(|_, give_up| !give_up.is_closed()),
+        }
+    }
+}
+
+/// Returns what is wanted, as a trace shows it.
+fn shown(wanted: &AppWanted) -> String {
+    let place = |place: &AppPlace| match place {
+        AppPlace::Url(url) => shown_url(url),
+        AppPlace::File(name) => name.clone(),
+    };
+    match wanted {
+        AppWanted::Document(request) => format!("{} request to {}", request.purpose, place(&request.place)),
+        AppWanted::Sound(sound) => format!("play {}", place(sound)),
+        AppWanted::Speech { .. } => "speech of a text".to_owned(),
+    }
+}
+
+async fn answer(means: &Means, question: AppQuestion, has_room: bool) {
     let AppQuestion { query, call, app, wanted } = question;
     let settings = means.settings(&app);
     let (answer, webhook) = match wanted {
+        _ if !has_room => (failed(NOT_FETCHED, "too many questions of applications are under way".to_owned()), None),
         AppWanted::Document(request) => means.document(&app, settings, request, query.is_some()).await,
         AppWanted::Sound(place) => means.sounds.play(settings, place).await,
         AppWanted::Speech { text, ssml, voice, language } => {

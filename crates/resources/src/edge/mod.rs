@@ -424,6 +424,13 @@ impl Edge {
         query
     }
 
+    /// Gives up a question of a call's application.
+    pub fn give_up(&mut self, query: QueryId) {
+        if self.index.queries.remove(&query).is_some() {
+            self.turn.outputs.push_back(Output::AppGivenUp(query));
+        }
+    }
+
     /// Makes a request of a call's application whose answer is not run.
     pub fn notify_app(&mut self, call: &str, app: &Arc<App>, request: DocumentRequest) {
         self.app_question(None, call, app, AppWanted::Document(request));

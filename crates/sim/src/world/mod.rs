@@ -392,7 +392,9 @@ impl World {
                 Output::Pong { flow } => self.log.line(self.now, format_args!("pong to {}", flow.remote)),
                 Output::App(question) => apps::asked(self, *question),
                 Output::Callback(callback) => apps::called_back(self, &callback),
-                Output::Registered(_)
+                // Its answer is on its way already: the edge leaves it.
+                Output::AppGivenUp(_)
+                | Output::Registered(_)
                 | Output::Sms(_)
                 | Output::Counted(_)
                 | Output::Changed(_)

@@ -215,11 +215,11 @@ impl Runner<'_> {
         }
     }
 
-    /// Forgets what the program has asked the shell for.
+    /// Gives up what the program has asked the shell for.
     pub(crate) fn drop_question(&mut self, cx: &mut Cx<'_>) {
         let Some(run) = &mut self.parts.program else { return };
         if let Waits::Document { query, .. } | Waits::Sound { query, .. } = run.waits {
-            cx.edge.index.queries.remove(&query);
+            cx.edge.give_up(query);
             run.waits = Waits::Nothing;
         }
     }

@@ -182,6 +182,8 @@ pub struct Bench {
     pub questions: VecDeque<AppQuestion>,
     /// Events that applications are notified of.
     pub callbacks: Vec<AppCallback>,
+    /// Questions that were given up.
+    pub given_up: Vec<QueryId>,
     /// Who got an answer to a keep-alive.
     pub pongs: Vec<SocketAddr>,
     /// Connections on which a phone has registered.
@@ -241,6 +243,7 @@ impl Bench {
             resolves: vec![],
             questions: VecDeque::new(),
             callbacks: vec![],
+            given_up: Vec::new(),
             pongs: vec![],
             registered: vec![],
             worker: true,
@@ -299,6 +302,7 @@ impl Bench {
                 Output::Resolve { query, destination } => self.resolves.push((query, destination.host)),
                 Output::App(question) => self.questions.push_back(*question),
                 Output::Callback(callback) => self.callbacks.push(*callback),
+                Output::AppGivenUp(query) => self.given_up.push(query),
                 Output::Registered(connection) => self.registered.push(connection),
                 Output::Pong { flow } => self.pongs.push(flow.remote),
                 Output::Began(call) => assert!(self.began.insert(call.sid), "told twice"),

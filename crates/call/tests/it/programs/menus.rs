@@ -581,3 +581,26 @@ fn an_event_at_the_very_time_of_a_deadline_does_not_undo_it() {
     menu.bench.expect(CARRIER, "BYE");
     menu.ends("app_hung_up");
 }
+
+#[test]
+fn what_a_call_has_asked_for_is_given_up_with_it() {
+    // A document: the caller leaves before it is there.
+    let mut menu = Menu::of(vec![TargetSpec::App("ivr".into())]);
+    let asked = |menu: &Menu| menu.bench.questions.iter().find_map(|question| question.query).unwrap();
+    let query = asked(&menu);
+    menu.bench.receive(CARRIER, menu.caller.request("CANCEL", "", ""));
+    assert_eq!(menu.bench.given_up, [query]);
+    // A sound: the caller presses a key before it is there, and later leaves while a document is asked for.
+    let mut menu = Menu::answered("<Gather numDigits='1' action='/next'><Play>/long.wav</Play></Gather>");
+    let sound = asked(&menu);
+    menu.press("1");
+    assert_eq!(menu.bench.given_up, [sound]);
+    menu.bench.questions.retain(|question| question.query != Some(sound));
+    let document = asked(&menu);
+    hang_up(&mut menu.bench, &mut menu.caller);
+    assert_eq!(menu.bench.given_up, [sound, document]);
+    // One that was answered is not given up.
+    let mut menu = Menu::answered("<Gather timeout='9'/>");
+    hang_up(&mut menu.bench, &mut menu.caller);
+    assert!(menu.bench.given_up.is_empty());
+}
