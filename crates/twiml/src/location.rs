@@ -5,6 +5,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+/// Characters of a reference that a message shows.
+const SHOWN_CHARS: usize = 100;
+
 /// The place of a document or sound.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Location {
@@ -21,8 +24,8 @@ impl Location {
     pub fn url(text: &str) -> Result<Location, String> {
         match Url::parse(text) {
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Location::Url(url.into())),
-            Ok(_) => Err(format!("{} is not an http or https URL", shorten(text))),
-            Err(wrong) => Err(format!("{} is not a URL: {wrong}", shorten(text))),
+            Ok(_) => Err(format!("{} is not an http or https URL", shown(text))),
+            Err(wrong) => Err(format!("{} is not a URL: {wrong}", shown(text))),
         }
     }
 
@@ -41,7 +44,7 @@ impl Location {
                 let joined = Url::parse(base).and_then(|base| base.join(reference));
                 match joined {
                     Ok(url) => Location::url(url.as_str()),
-                    Err(wrong) => Err(format!("{} is not a URL: {wrong}", shorten(reference))),
+                    Err(wrong) => Err(format!("{} is not a URL: {wrong}", shown(reference))),
                 }
             }
             Location::File(base) if !has_scheme(reference) => below(base, reference).map(Location::File),
@@ -53,14 +56,14 @@ impl Location {
     pub fn resolve_url(&self, reference: &str) -> Result<String, String> {
         match self.resolve(reference)? {
             Location::Url(url) => Ok(url),
-            Location::File(_) | Location::Inline => Err(format!("{} is not a URL", shorten(reference))),
+            Location::File(_) | Location::Inline => Err(format!("{} is not a URL", shown(reference))),
         }
     }
 
     /// Resolves the address of a WebSocket; a relative one takes the host of the document.
     pub fn resolve_socket(&self, reference: &str) -> Result<String, String> {
         let reference = reference.trim();
-        let wrong = || format!("{} is not a wss URL", shorten(reference));
+        let wrong = || format!("{} is not a wss URL", shown(reference));
         let mut url = match Url::parse(reference) {
             Ok(url) => url,
             Err(_) => match self {
@@ -79,6 +82,23 @@ impl Location {
             url.set_scheme(scheme).map_err(|()| wrong())?;
         }
         if url.has_host() { Ok(url.into()) } else { Err(wrong()) }
+    }
+}
+
+impl Location {
+    /// Returns the place as another server may know it: a URL without user information and fragment. `None`: there is none.
+    pub fn without_secrets(&self) -> Option<String> {
+        match self {
+            Location::Url(text) => {
+                let mut url = Url::parse(text).ok()?;
+                url.set_fragment(None);
+                url.set_username("").ok()?;
+                url.set_password(None).ok()?;
+                Some(url.into())
+            }
+            Location::File(path) => Some(path.clone()),
+            Location::Inline => None,
+        }
     }
 }
 
@@ -101,7 +121,7 @@ fn has_scheme(reference: &str) -> bool {
 
 /// A path beside the file `base`, which must stay below the folder that all paths begin in.
 fn below(base: &str, reference: &str) -> Result<String, String> {
-    let wrong = |why: &str| Err(format!("the file {} {why}", shorten(reference)));
+    let wrong = |why: &str| Err(format!("the file {} {why}", shown(reference)));
     if reference.starts_with('/') || reference.contains(['\\', '\0', '?', '#', ':']) {
         return wrong("is not a path relative to the document's folder");
     }
@@ -118,9 +138,12 @@ fn below(base: &str, reference: &str) -> Result<String, String> {
     if parts.is_empty() { wrong("is not a file") } else { Ok(parts.join("/")) }
 }
 
-/// A reference as a message shows it.
-fn shorten(text: &str) -> String {
-    format!("{:?}", text.chars().take(100).collect::<String>())
+/// Returns a reference as a message may show it: a path, and nothing of a text with places for passwords and tokens.
+pub(crate) fn shown(reference: &str) -> String {
+    match reference.contains(['@', '?', '#', ':']) || reference.starts_with("//") {
+        true => "the reference".to_owned(),
+        false => format!("{:?}", reference.trim().chars().take(SHOWN_CHARS).collect::<String>()),
+    }
 }
 
 #[cfg(test)]
@@ -181,6 +204,35 @@ mod tests {
         }
         assert!(base.resolve_url("sales.xml").is_err(), "a callback goes to a server");
         assert_eq!(base.resolve_url("https://a.example/x").as_deref(), Ok("https://a.example/x"));
+    }
+
+    #[test]
+    fn no_message_repeats_what_may_be_a_secret() {
+        let base = at("https://a.example/voice/in");
+        for reference in [
+            "https://ann:hunter2@a.example:65536/?token=tok",
+            "https://ann:hunter2@/",
+            "ftp://ann:hunter2@a.example/?token=tok",
+            "//ann:hunter2@a.example:65536/",
+            "//hunter2",
+            "/x y\\?hunter2=tok",
+            "wss://ann:hunter2@a.example:65536/",
+        ] {
+            for place in [&base, &file("ivr/menu.xml"), &Location::Inline] {
+                for what in [place.resolve(reference).err(), place.resolve_url(reference).err()]
+                    .into_iter()
+                    .chain([place.resolve_socket(reference).err(), Location::url(reference).err()])
+                    .flatten()
+                {
+                    assert!(!what.contains("hunter2") && !what.contains("tok"), "{reference}: {what}");
+                }
+            }
+        }
+        assert_eq!(file("ivr/menu.xml").resolve("../../etc/x").unwrap_err(), "the file \"../../etc/x\" is outside of the document's folder");
+        let url = at("https://ann:hunter2@a.example:8443/x?y=1#rc=2");
+        assert_eq!(url.without_secrets().as_deref(), Some("https://a.example:8443/x?y=1"));
+        assert_eq!(file("a.xml").without_secrets().as_deref(), Some("a.xml"));
+        assert_eq!(Location::Inline.without_secrets(), None);
     }
 
     #[test]

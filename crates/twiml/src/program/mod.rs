@@ -407,9 +407,7 @@ impl Program {
         match self.settings.fallback.clone() {
             Some((location, method)) if !stuck => {
                 let mut parameters = vec![Parameter::new("ErrorCode", code.to_string())];
-                if self.location != Location::Inline {
-                    parameters.push(Parameter::new("ErrorUrl", self.location.to_string()));
-                }
+                parameters.extend(self.location.without_secrets().map(|url| Parameter::new("ErrorUrl", url)));
                 self.fetch(now, Request { location, method, purpose: Purpose::Fallback, parameters });
             }
             _ => {

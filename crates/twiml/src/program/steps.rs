@@ -9,9 +9,6 @@ use crate::document::{Loop, Play, PlaySource, Say};
 use crate::location::Location;
 use crate::problem::code;
 
-/// Characters of a reference that a note shows.
-const SHOWN_CHARS: usize = 100;
-
 /// A sound that the caller hears.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Sound {
@@ -66,8 +63,6 @@ impl Steps {
             PlaySource::File(reference) => match base.resolve(&reference) {
                 Ok(location) => Some(self.play_location(location, play.repeat, line)),
                 Err(text) => {
-                    let name: String = reference.trim().chars().take(SHOWN_CHARS).collect();
-                    let text = format!("{name}: {text}");
                     self.trace(line, "Play", Note::Unheard { code: code::BAD_URL, text });
                     None
                 }

@@ -121,7 +121,7 @@ fn a_prompt_that_cannot_be_played_is_passed_over() {
     let failed = Input::PlayFailed { id: call.id(), code: 11200, text: "404".to_owned() };
     assert_eq!(call.input(failed), ["say One"]);
     call.noted(11200, "404");
-    call.noted(11100, "file:///x: \"file:///x\" is not an http or https URL");
+    call.noted(11100, "the reference is not an http or https URL");
 }
 
 #[test]
