@@ -10,6 +10,8 @@ pub const ELEMENTS: usize = 1_000;
 pub const DEPTH: usize = 16;
 /// Most attributes of one element.
 pub const ATTRIBUTES: usize = 64;
+/// Longest reference and longest URL, in bytes: no longer one is parsed.
+pub const URL_BYTES: usize = 4_096;
 /// Most warnings kept of one document; the rest is counted.
 pub const WARNINGS: usize = 50;
 /// Most characters that one `<Say>` speaks.

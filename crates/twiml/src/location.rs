@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::limits::URL_BYTES;
+
 /// Characters of a reference that a message shows.
 const SHOWN_CHARS: usize = 100;
 
@@ -22,7 +24,7 @@ pub enum Location {
 impl Location {
     /// Parses a configured URL.
     pub fn url(text: &str) -> Result<Location, String> {
-        match Url::parse(text) {
+        match Url::parse(short(text)?) {
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Location::Url(url.into())),
             Ok(_) => Err(format!("{} is not an http or https URL", shown(text))),
             Err(wrong) => Err(format!("{} is not a URL: {wrong}", shown(text))),
@@ -32,7 +34,7 @@ impl Location {
     /// Resolves a reference of the document at this place: an http or https URL or, for a file, a path below its folder.
     /// An empty reference is the document itself.
     pub fn resolve(&self, reference: &str) -> Result<Location, String> {
-        let reference = reference.trim();
+        let reference = short(reference.trim())?;
         if reference.is_empty() {
             return match self {
                 Location::Inline => Err("the document came without a URL, so a request needs one".to_owned()),
@@ -62,7 +64,7 @@ impl Location {
 
     /// Resolves the address of a WebSocket; a relative one takes the host of the document.
     pub fn resolve_socket(&self, reference: &str) -> Result<String, String> {
-        let reference = reference.trim();
+        let reference = short(reference.trim())?;
         let wrong = || format!("{} is not a wss URL", shown(reference));
         let mut url = match Url::parse(reference) {
             Ok(url) => url,
@@ -108,6 +110,14 @@ impl fmt::Display for Location {
             Location::Url(text) | Location::File(text) => f.write_str(text),
             Location::Inline => f.write_str("(inline)"),
         }
+    }
+}
+
+/// Refuses a text that is too long for a URL before it is parsed: the host name of one alone may take milliseconds.
+fn short(text: &str) -> Result<&str, String> {
+    match text.len() <= URL_BYTES {
+        true => Ok(text),
+        false => Err(format!("the reference is longer than {URL_BYTES} bytes")),
     }
 }
 
@@ -204,6 +214,22 @@ mod tests {
         }
         assert!(base.resolve_url("sales.xml").is_err(), "a callback goes to a server");
         assert_eq!(base.resolve_url("https://a.example/x").as_deref(), Ok("https://a.example/x"));
+    }
+
+    #[test]
+    fn what_is_too_long_is_not_parsed() {
+        let host = "\u{fc}.".repeat(URL_BYTES);
+        let (base, fits) = (at("https://a.example/"), "x".repeat(URL_BYTES - 18));
+        for place in [&base, &file("a.xml"), &Location::Inline] {
+            for scheme in ["https", "wss"] {
+                let long = format!("{scheme}://{host}/");
+                let what = [place.resolve(&long).err(), place.resolve_url(&long).err(), place.resolve_socket(&long).err()];
+                assert!(what.iter().flatten().all(|what| what.contains("longer than 4096 bytes")), "{what:?}");
+                assert!(what.iter().all(Option::is_some));
+            }
+        }
+        assert!(Location::url(&format!("https://{host}/")).unwrap_err().contains("longer than 4096 bytes"));
+        assert!(base.resolve(&fits).is_ok());
     }
 
     #[test]
