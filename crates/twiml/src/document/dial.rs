@@ -128,8 +128,8 @@ pub(super) fn dial(mut fields: Fields<'_>) -> Kind {
     let mut dial = Dial {
         action: fields.text("action"),
         method: fields.method("method", 13210),
-        timeout: fields.seconds("timeout", 13212, 30, RING_SECONDS),
-        time_limit: fields.seconds("timeLimit", 13216, 14_400, SECONDS),
+        timeout: fields.seconds_from_one("timeout", 13212, 30, RING_SECONDS),
+        time_limit: fields.seconds_from_one("timeLimit", 13216, 14_400, SECONDS),
         caller_id: fields.text("callerId"),
         hangup_on_star: fields.flag("hangupOnStar", 13213),
         answer_on_bridge: fields.flag("answerOnBridge", 13219),

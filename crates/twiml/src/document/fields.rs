@@ -82,6 +82,15 @@ impl<'a> Fields<'a> {
         Duration::from_secs(u64::from(seconds))
     }
 
+    /// The same of a time that must pass: at least a second.
+    pub(super) fn seconds_from_one(&mut self, name: &'static str, code: u16, default: u32, most: u32) -> Duration {
+        let time = self.seconds(name, code, default, most);
+        if time.is_zero() {
+            self.invalid(name, code, "is raised to 1");
+        }
+        time.max(Duration::from_secs(1))
+    }
+
     /// Returns `true` or `false`.
     pub(super) fn flag(&mut self, name: &'static str, code: u16) -> bool {
         self.choice(name, code, &[("true", true), ("false", false)], false)

@@ -56,6 +56,8 @@ behaviours! {
         assert_eq!((dial.caller_id.as_deref(), dial.sequential, dial.parties.len()), (Some("+15550100"), true, 2));
         let dial = step("<Dial timeout='9999' timeLimit='999999'>1</Dial>");
         assert_eq!((dial.timeout.as_secs(), dial.time_limit.as_secs()), (600, 86_400));
+        let dial = step("<Dial timeout='0' timeLimit='0'>1</Dial>");
+        assert_eq!((dial.timeout.as_secs(), dial.time_limit.as_secs()), (1, 1), "neither is without end");
         assert!(!step("<Dial><Number>1</Number><Number>2</Number></Dial>").sequential);
     }
 

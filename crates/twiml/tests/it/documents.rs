@@ -72,6 +72,8 @@ behaviours! {
             ("<Gather finishOnKey='x'/>", 13310),
             ("<Gather actionOnEmptyResult='maybe'/>", 13338),
             ("<Dial timeout='soon'>1</Dial>", 13212),
+            ("<Dial timeout='0'>1</Dial>", 13212),
+            ("<Dial timeLimit='0'>1</Dial>", 13216),
             ("<Dial timeLimit=''>1</Dial>", 13216),
             ("<Dial hangupOnStar='1'>1</Dial>", 13213),
             ("<Dial answerOnBridge='x'>1</Dial>", 13219),
