@@ -35,5 +35,9 @@ pub const RING_SECONDS: u32 = 600;
 pub const DOCUMENT_BURST: u32 = 30;
 /// Mean time between documents that a call may keep up.
 pub const DOCUMENT_INTERVAL: Duration = Duration::from_millis(333);
+/// Sounds that a call may begin at once, before [`SOUND_INTERVAL`] holds: those that fail at once count, too.
+pub const SOUND_BURST: u32 = 50;
+/// Mean time between sounds that a call may keep up.
+pub const SOUND_INTERVAL: Duration = Duration::from_millis(200);
 /// Most documents that one call fetches.
 pub const DOCUMENTS_PER_CALL: u32 = 20_000;

@@ -223,7 +223,8 @@ mod tests {
         for place in [&base, &file("a.xml"), &Location::Inline] {
             for scheme in ["https", "wss"] {
                 let long = format!("{scheme}://{host}/");
-                let what = [place.resolve(&long).err(), place.resolve_url(&long).err(), place.resolve_socket(&long).err()];
+                let what =
+                    [place.resolve(&long).err(), place.resolve_url(&long).err(), place.resolve_socket(&long).err()];
                 assert!(what.iter().flatten().all(|what| what.contains("longer than 4096 bytes")), "{what:?}");
                 assert!(what.iter().all(Option::is_some));
             }
@@ -254,7 +255,10 @@ mod tests {
                 }
             }
         }
-        assert_eq!(file("ivr/menu.xml").resolve("../../etc/x").unwrap_err(), "the file \"../../etc/x\" is outside of the document's folder");
+        assert_eq!(
+            file("ivr/menu.xml").resolve("../../etc/x").unwrap_err(),
+            "the file \"../../etc/x\" is outside of the document's folder"
+        );
         let url = at("https://ann:hunter2@a.example:8443/x?y=1#rc=2");
         assert_eq!(url.without_secrets().as_deref(), Some("https://a.example:8443/x?y=1"));
         assert_eq!(file("a.xml").without_secrets().as_deref(), Some("a.xml"));

@@ -10,7 +10,7 @@ pub mod code {
     pub const BAD_URL: u16 = 11100;
     /// An HTTP request failed.
     pub const HTTP_FAILED: u16 = 11200;
-    /// Documents follow one another without end.
+    /// Documents or sounds follow one another without end.
     pub const TOO_MANY_DOCUMENTS: u16 = 11215;
     /// A document exceeds a limit.
     pub const TOO_LARGE: u16 = 11750;

@@ -109,7 +109,7 @@ pub static SEMANTICS: &[Semantic] = &[
     ),
     rule(
         "redirect-bound",
-        "A call may fetch 30 documents at once and then 3 a second, at most 20,000 in all. Beyond that: error 11215.",
+        "A call may fetch 30 documents at once and then 3 a second, at most 20,000 in all, and begin 50 sounds at once and then 5 a second. Beyond that: error 11215.",
     ),
     rule(
         "static-files",

@@ -85,14 +85,14 @@ impl Gathering {
             let line = prompt.position.line;
             steps.trace(line, prompt.kind.name(), Note::Began);
             match prompt.kind {
-                PromptKind::Say(say) => self.playing = Some(steps.say(say, line)),
-                PromptKind::Play(play) => self.playing = steps.play(play, base, line),
+                PromptKind::Say(say) => self.playing = steps.say(now, say, line),
+                PromptKind::Play(play) => self.playing = steps.play(now, play, base, line),
                 PromptKind::Pause(pause) => {
                     self.wait = Wait::Pause(now.saturating_add(pause.length));
                     return;
                 }
             }
-            if self.playing.is_some() {
+            if self.playing.is_some() || steps.is_overrun() {
                 self.wait = Wait::Sound;
                 return;
             }

@@ -18,7 +18,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use gathering::{Ending, Gathering};
-use pace::Pace;
+use pace::{DOCUMENTS, Pace};
 use steps::{Sound, Steps};
 
 use crate::document::{self, Document, Kind, Loop, Method, Play, PlaySource, Say, Verb, Warnings};
@@ -247,7 +247,13 @@ impl Program {
 
     /// Runs verbs until one has to be waited for.
     fn run(&mut self, now: Duration) {
-        while matches!(self.state, State::Ready) {
+        loop {
+            if self.steps.is_overrun() {
+                self.sounds_overrun(now);
+            }
+            if !matches!(self.state, State::Ready) {
+                return;
+            }
             match self.verbs.pop_front() {
                 Some(verb) => self.begin(now, verb),
                 None => match self.then.take() {
@@ -256,6 +262,16 @@ impl Program {
                 },
             }
         }
+    }
+
+    /// Ends a document the sounds of which follow one another too fast, such as those that fail at once. The fallback may say so once.
+    fn sounds_overrun(&mut self, now: Duration) {
+        if !self.is_over() {
+            let text = "sounds follow one another too fast".to_owned();
+            self.fail(now, code::TOO_MANY_DOCUMENTS, 0, "Response", text);
+        }
+        self.overrun = true;
+        self.steps.reset_sounds();
     }
 
     fn end_of_document(&mut self) {
@@ -290,7 +306,7 @@ impl Program {
 
     /// Requests a document, unless the call has had too many.
     fn fetch(&mut self, now: Duration, request: Request) {
-        let text = match (self.pace.allows(now), request.purpose) {
+        let text = match (self.pace.allows(now, &DOCUMENTS), request.purpose) {
             (true, _) => None,
             // The way out of a loop is open once.
             (false, Purpose::Fallback) if !self.overrun => {

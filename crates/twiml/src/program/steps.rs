@@ -1,9 +1,11 @@
 //! Steps that wait for the caller of the program, and the ids that they are reported by.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::pace::{Pace, SOUNDS};
 use super::step::{Note, Step, Trace};
 use crate::document::{Loop, Play, PlaySource, Say};
 use crate::location::Location;
@@ -25,6 +27,11 @@ pub(super) struct Sound {
 pub(super) struct Steps {
     queue: VecDeque<Step>,
     last_id: u32,
+    #[serde(default)]
+    sounds: Pace,
+    /// Whether there was one sound too many.
+    #[serde(default)]
+    overrun: bool,
 }
 
 impl Steps {
@@ -45,16 +52,20 @@ impl Steps {
         self.push(Step::Trace(Trace { line, verb: verb.to_owned(), note }));
     }
 
-    /// Speaks a text.
-    pub(super) fn say(&mut self, say: Say, line: u32) -> Sound {
+    /// Speaks a text; `None` where it is one sound too many.
+    pub(super) fn say(&mut self, now: Duration, say: Say, line: u32) -> Option<Sound> {
+        if !self.counts_sound(now) {
+            return None;
+        }
         let id = self.id();
         self.push(Step::Say { id, say });
-        Sound { id, line, is_speech: true }
+        Some(Sound { id, line, is_speech: true })
     }
 
-    /// Plays a sound or digits; `None` where the document's reference leads nowhere.
-    pub(super) fn play(&mut self, play: Play, base: &Location, line: u32) -> Option<Sound> {
+    /// Plays a sound or digits; `None` where the document's reference leads nowhere, or it is one too many.
+    pub(super) fn play(&mut self, now: Duration, play: Play, base: &Location, line: u32) -> Option<Sound> {
         match play.source {
+            PlaySource::File(_) if !self.counts_sound(now) => None,
             PlaySource::Digits(digits) => {
                 let id = self.id();
                 self.push(Step::PlayDigits { id, digits, repeat: play.repeat });
@@ -62,12 +73,29 @@ impl Steps {
             }
             PlaySource::File(reference) => match base.resolve(&reference) {
                 Ok(location) => Some(self.play_location(location, play.repeat, line)),
-                Err(text) => {
+                Err(what) => {
+                    let text = format!("a sound: {what}");
                     self.trace(line, "Play", Note::Unheard { code: code::BAD_URL, text });
                     None
                 }
             },
         }
+    }
+
+    fn counts_sound(&mut self, now: Duration) -> bool {
+        let may = self.sounds.allows(now, &SOUNDS);
+        self.overrun |= !may;
+        may
+    }
+
+    /// Whether there was one sound too many.
+    pub(super) fn is_overrun(&self) -> bool {
+        self.overrun
+    }
+
+    /// Begins to count sounds from none.
+    pub(super) fn reset_sounds(&mut self) {
+        (self.sounds, self.overrun) = (Pace::default(), false);
     }
 
     pub(super) fn play_location(&mut self, location: Location, repeat: Loop, line: u32) -> Sound {

@@ -21,8 +21,8 @@ impl Program {
             return self.fail(now, code::NOT_IN_WHISPER, line, verb.kind.name(), text);
         }
         match verb.kind {
-            Kind::Say(say) => self.begin_say(say, line),
-            Kind::Play(play) => self.begin_play(play, line),
+            Kind::Say(say) => self.begin_say(now, say, line),
+            Kind::Play(play) => self.begin_play(now, play, line),
             Kind::Pause(pause) => self.state = State::Pausing { until: now.saturating_add(pause.length) },
             Kind::Gather(gather) => {
                 self.answer();
@@ -51,12 +51,14 @@ impl Program {
         }
     }
 
-    fn begin_say(&mut self, say: Say, line: u32) {
+    fn begin_say(&mut self, now: Duration, say: Say, line: u32) {
         self.answer();
-        self.state = State::Playing(self.steps.say(say, line));
+        if let Some(sound) = self.steps.say(now, say, line) {
+            self.state = State::Playing(sound);
+        }
     }
 
-    fn begin_play(&mut self, play: Play, line: u32) {
+    fn begin_play(&mut self, now: Duration, play: Play, line: u32) {
         // What cannot be played does not answer the call either.
         if let PlaySource::File(reference) = &play.source
             && self.location.resolve(reference).is_ok()
@@ -65,7 +67,7 @@ impl Program {
         } else if matches!(play.source, PlaySource::Digits(_)) {
             self.answer();
         }
-        if let Some(sound) = self.steps.play(play, &self.location, line) {
+        if let Some(sound) = self.steps.play(now, play, &self.location, line) {
             self.state = State::Playing(sound);
         }
     }

@@ -1,6 +1,6 @@
 //! Errors: the fallback URL, loops, callers who leave.
 
-use trunkgate_twiml::{Input, Location, Method, Settings};
+use trunkgate_twiml::{Input, Location, Method, Note, Settings};
 
 use super::support::Call;
 
@@ -113,4 +113,54 @@ fn a_stale_document_is_ignored() {
     let stale = Input::Fetched { id: 77, url: None, content_type: Some("text/xml".to_owned()), body };
     assert_eq!(call.input(stale), [""; 0]);
     assert_eq!(call.document("<Pause/>"), [""; 0]);
+}
+
+/// Has each sound fail at once until none follows; returns how many there were, and what follows.
+fn all_fail(call: &mut Call, mut steps: Vec<String>) -> (usize, Vec<String>) {
+    let mut begun = 0;
+    while steps.last().is_some_and(|step| step.starts_with("play ") || step.starts_with("say ")) {
+        begun += 1;
+        steps = call.input(Input::PlayFailed { id: call.id(), code: 11_200, text: "no".to_owned() });
+    }
+    (begun, steps)
+}
+
+#[test]
+fn sounds_that_fail_one_after_the_other_end_the_program() {
+    let plays = "<Play>/a.wav</Play>".repeat(900);
+    for body in [plays.clone(), format!("<Gather numDigits='1'>{plays}</Gather>"), "<Say>a</Say>".repeat(900)] {
+        let (mut call, steps) = Call::begin(&body);
+        let (begun, steps) = all_fail(&mut call, steps);
+        assert_eq!((begun, steps), (50, vec!["failed 11215".to_owned()]));
+        call.noted(11_215, "sounds follow one another too fast");
+    }
+    // References that lead nowhere are noted at once.
+    for body in
+        [plays.replace("/a.wav", "file:///a"), format!("<Gather>{}</Gather>", plays.replace("/a.wav", "file:///a"))]
+    {
+        let (call, steps) = Call::begin(&body);
+        assert_eq!(steps.last().unwrap(), "failed 11215");
+        assert_eq!(call.traces.iter().filter(|trace| matches!(trace.note, Note::Unheard { .. })).count(), 50);
+    }
+    // Those that are heard for a while go on.
+    let (mut call, _) = Call::begin(&"<Say>a</Say>".repeat(200));
+    for _ in 0..199 {
+        call.wait(250);
+        assert_eq!(call.played(), ["say a"]);
+    }
+    assert_eq!(call.played(), ["hangup"]);
+}
+
+#[test]
+fn the_fallback_of_sounds_that_fail_is_heard_once() {
+    let plays = "<Play>/a.wav</Play>".repeat(60);
+    let mut call = with_fallback();
+    let steps = call.document(&plays);
+    let (_, steps) = all_fail(&mut call, steps);
+    assert!(steps[0].contains(" fallback ErrorCode=11215"), "{steps:?}");
+    assert_eq!(call.document("<Say>Sorry</Say><Redirect>/again</Redirect>"), ["say Sorry"]);
+    assert!(call.played()[0].starts_with("POST "));
+    let steps = call.document(&plays);
+    let (_, steps) = all_fail(&mut call, steps);
+    assert_eq!(steps, ["failed 11215"]);
 }

@@ -282,6 +282,9 @@ impl Runner<'_> {
         if let Some(streams) = &mut self.parts.streams {
             streams.program_over();
         }
+        let repeated = cx.call.story.app.as_mut().map(|app| app.logged.take_repeated()).unwrap_or_default();
+        let sid = cx.call.legs.sid().to_owned();
+        repeated.into_iter().for_each(|line| cx.edge.warn(&sid, line, None));
         let run = self.parts.program.take()?;
         cx.call.facts.shown_as.clone_from(&run.shown_as);
         cx.call.facts.ring_timeout = run.ring_timeout;

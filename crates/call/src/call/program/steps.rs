@@ -175,7 +175,10 @@ impl Runner<'_> {
             let own = own.map(|own| format!(": {own}")).unwrap_or_default();
             let app = self.parts.program.as_ref().map(|run| run.app.name.to_string()).unwrap_or_default();
             let sid = cx.call.legs.sid().to_owned();
-            cx.edge.warn(&sid, format!("application {app}: {verb}{at}: error {code}{own}"), None);
+            let error = format!("application {app}: error {code}{own}");
+            if cx.call.story.app.get_or_insert_default().logged.is_new(&error) {
+                cx.edge.warn(&sid, format!("application {app}: {verb}{at}: error {code}{own}"), None);
+            }
         }
         cx.edge.decide(cx.now, cx.call.key, text);
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod flaws;
 pub(crate) mod hearing;
+pub(crate) mod logged;
 pub(crate) mod losses;
 pub(crate) mod mismatch;
 pub(crate) mod noted;

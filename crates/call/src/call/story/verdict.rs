@@ -18,6 +18,7 @@ use crate::call::legs::headers::Brought;
 use crate::call::search::answer::seen_code;
 use crate::call::shared::Ending;
 use crate::call::story::flaws::Flaws;
+use crate::call::story::logged::Logged;
 use crate::call::{Call, Search, State};
 
 /// Targets that failed, told with why.
@@ -73,6 +74,8 @@ pub(crate) struct AppStory {
     pub(crate) failed: Option<Box<str>>,
     /// Errors that did not end its part in the call.
     pub(crate) flaws: Flaws,
+    /// Its errors in the log.
+    pub(crate) logged: Logged,
 }
 
 /// The verdict.

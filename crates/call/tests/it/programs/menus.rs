@@ -604,3 +604,15 @@ fn what_a_call_has_asked_for_is_given_up_with_it() {
     hang_up(&mut menu.bench, &mut menu.caller);
     assert!(menu.bench.given_up.is_empty());
 }
+
+#[test]
+fn an_error_that_is_repeated_is_logged_once_with_its_number() {
+    let mut menu = Menu::answered(&"<Play>/a.wav</Play>".repeat(20));
+    for _ in 0..20 {
+        menu.answer(AppAnswer::Failed { code: 11_200, text: "a.wav: no such file".to_owned() });
+    }
+    let lines: Vec<_> = menu.bench.logs.iter().filter(|line| line.contains("error 11200")).collect();
+    let [first, last] = &lines[..] else { panic!("{lines:#?}") };
+    assert_eq!(*first, "application ivr: Play (line 1): error 11200: a.wav: no such file");
+    assert_eq!(*last, "application ivr: error 11200: a.wav: no such file: repeated 19 times in this call");
+}
