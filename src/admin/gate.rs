@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -54,7 +54,8 @@ pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: 
                 Ok(by) => granted = Some(by),
                 Err(refused) => return refused,
             }
-            Ok(())
+            // A browser may add the credentials of HTTP Basic to what a page of another site makes it send.
+            handle.shared.running(|running| from_own_page(headers, running.config.http.public_url.as_deref()))
         }
         path => handle.shared.running(|running| {
             let http = &running.config.http;
@@ -127,17 +128,23 @@ fn from_here(headers: &HeaderMap, public_url: Option<&str>) -> Result<(), ApiErr
         let message = "without a token the Host must be loopback or that of [http] public_url";
         return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden_host", message));
     }
-    match headers.get(header::ORIGIN) {
-        None => Ok(()),
-        Some(origin) => {
-            let origin = Some(origin).filter(|_| !several(header::ORIGIN));
-            let origin = origin.and_then(|origin| origin.to_str().ok()).map(authority).unwrap_or_default();
-            if origin.eq_ignore_ascii_case(host) || is_public(origin) {
-                return Ok(());
-            }
-            Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden_origin", "cross-origin requests are rejected"))
-        }
+    from_own_page(headers, public_url)
+}
+
+/// Refuses a request whose Origin is neither its Host nor `public_url`; programs have none.
+fn from_own_page(headers: &HeaderMap, public_url: Option<&str>) -> Result<(), ApiError> {
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    let Some(origin) = origins.next() else { return Ok(()) };
+    let text = |value: &HeaderValue| value.to_str().map(str::to_owned).unwrap_or_default();
+    let (origin, is_one) = (text(origin), origins.next().is_none());
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = hosts.next().map(text).filter(|_| hosts.next().is_none());
+    let known = [host.as_deref(), public_url.map(authority)].into_iter().flatten();
+    let given = authority(&origin);
+    if is_one && !given.is_empty() && known.into_iter().any(|known| known.eq_ignore_ascii_case(given)) {
+        return Ok(());
     }
+    Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden_origin", "cross-origin requests are rejected"))
 }
 
 /// `host:port` of a URL.
@@ -212,6 +219,24 @@ mod tests {
         for foreign in ["http://evil.example", "null", "http://localhost:3000", ""] {
             assert_eq!(from("localhost:8080", Some(foreign)), Err("forbidden_origin"), "{foreign}");
         }
+    }
+
+    #[test]
+    fn an_origin_is_that_of_the_host_or_of_the_public_url() {
+        let from = |all: &[(&'static str, &'static str)]| {
+            from_own_page(&headers(all), Some("https://edge.example.com/path")).map_err(|error| error.code)
+        };
+        assert_eq!(from(&[("host", "10.0.0.5:8080")]), Ok(()), "no browser");
+        for origin in ["http://10.0.0.5:8080", "https://edge.example.com", "https://Edge.Example.com"] {
+            assert_eq!(from(&[("host", "10.0.0.5:8080"), ("origin", origin)]), Ok(()), "{origin}");
+        }
+        for origin in ["https://evil.example", "http://10.0.0.5", "http://10.0.0.5:80", "null", "", "10.0.0.5:8080"] {
+            assert_eq!(from(&[("host", "10.0.0.5:8080"), ("origin", origin)]), Err("forbidden_origin"), "{origin}");
+            assert_eq!(from(&[("origin", origin)]), Err("forbidden_origin"), "{origin}");
+        }
+        let mut two = headers(&[("host", "a.example"), ("origin", "https://a.example")]);
+        two.append("origin", "https://evil.example".parse().unwrap());
+        assert!(from_own_page(&two, None).is_err());
     }
 
     #[test]

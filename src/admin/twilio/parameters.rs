@@ -1,5 +1,6 @@
 //! Parameters of a request: those of the query and of a form, each taken once; what nothing takes is refused.
 
+use axum::http::Method;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use jiff::civil::Date;
@@ -20,12 +21,16 @@ pub(super) struct Span {
 }
 
 impl Parameters {
-    /// Reads the query and a body.
+    /// Reads the query, or the form of a POST: SDKs post forms, and a page of another site could have a browser send a query.
     ///
     /// # Errors
-    /// The body is no form.
+    /// The body is no form, or a POST has parameters in its query.
     pub(super) fn read(parts: &Parts, body: &[u8]) -> Result<Parameters, Error> {
-        let of_query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned();
+        let query = parts.uri.query().unwrap_or_default();
+        if parts.method == Method::POST && !query.is_empty() {
+            return Err(Error::bad_request("a POST has its parameters in a form, not in the query"));
+        }
+        let of_query = form_urlencoded::parse(query.as_bytes()).into_owned();
         let mut all: Vec<(String, String)> = of_query.collect();
         if !body.trim_ascii().is_empty() {
             let kind = parts.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
@@ -190,6 +195,19 @@ mod tests {
         assert_eq!(read("A=x", form, "").unwrap().take_number("A").unwrap_err().code, 20_001);
         assert_eq!(read("", "application/json", "{}").unwrap_err().code, 20_001);
         assert_eq!(read("Record=true", form, "").unwrap().refuse(&["Record"]).unwrap_err().code, 20_501);
+    }
+
+    #[test]
+    fn a_post_has_no_parameters_in_its_query() {
+        let post = |uri: &str, body: &str| {
+            let form = "application/x-www-form-urlencoded";
+            let request = Request::builder().method(Method::POST).uri(uri).header(CONTENT_TYPE, form).body(()).unwrap();
+            Parameters::read(&request.into_parts().0, body.as_bytes())
+        };
+        assert_eq!(post("/x", "Status=completed").unwrap().take("Status").as_deref(), Some("completed"));
+        for (uri, body) in [("/x?Status=completed", ""), ("/x?Status=completed", "Status=completed")] {
+            assert_eq!(post(uri, body).unwrap_err().code, 20_001);
+        }
     }
 
     #[test]
