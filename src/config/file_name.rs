@@ -18,6 +18,16 @@ pub(crate) fn filled(name: &str, parameters: &[(String, String)]) -> String {
     filled
 }
 
+/// Returns the name of a file as a trace may show it: with values of one character, such as the key of a menu. Longer ones may be a PIN or
+/// a number, and the name is shown as it was written.
+pub(crate) fn shown(name: &str, parameters: &[(String, String)]) -> String {
+    let is_long = |(known, value): &&(String, String)| value.len() > 1 && name.contains(&format!("{{{{{known}}}}}"));
+    match parameters.iter().any(|one| is_long(&one)) {
+        true => name.to_owned(),
+        false => filled(name, parameters),
+    }
+}
+
 /// Whether a file may be meant by a name with parameters, whatever their values are.
 pub(super) fn may_be(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split("{{");
@@ -61,6 +71,16 @@ mod tests {
         ] {
             assert_eq!(filled(name, &parameters), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn a_trace_shows_no_more_than_the_key_of_a_menu() {
+        let with = |digits: &str| [("Digits".to_owned(), digits.to_owned()), ("From".to_owned(), "+14155550100".to_owned())];
+        assert_eq!(shown("choice-{{Digits}}.xml", &with("2")), "choice-2.xml");
+        assert_eq!(shown("choice-{{Digits}}.xml", &with("")), "choice-.xml");
+        assert_eq!(shown("pin-{{Digits}}.xml", &with("918273")), "pin-{{Digits}}.xml");
+        assert_eq!(shown("{{From}}/menu.xml", &with("2")), "{{From}}/menu.xml");
+        assert_eq!(shown("menu.xml", &with("918273")), "menu.xml");
     }
 
     #[test]

@@ -496,6 +496,25 @@ fn a_request_that_is_not_answered_ends_with_its_call() {
 }
 
 #[test]
+fn digits_of_a_pin_that_stand_in_the_name_of_a_file_are_shown_nowhere() {
+    let menu = br#"<Response><Gather numDigits="2" action="pin-{{Digits}}.xml"/></Response>"#;
+    let found = br#"<Response><Gather numDigits="2" action="none-{{Digits}}.xml"/></Response>"#;
+    let files: [(&str, &[u8]); 2] = [("menu.xml", menu), ("pin-73.xml", found)];
+    let rig = Rig::new("[app.menu]\nfile = \"menu.xml\"\n", r#""app:menu""#, &files);
+    rig.invite();
+    let ok = rig.answered();
+    rig.press(&ok, 7, 1);
+    rig.press(&ok, 3, 11);
+    until("the PIN leads to a document", || rig.trace().contains("pin-{{Digits}}.xml: ").then_some(()));
+    rig.press(&ok, 9, 21);
+    rig.press(&ok, 4, 31);
+    until("the other one leads nowhere", || rig.trace().contains("none-{{Digits}}.xml: no such file").then_some(()));
+    for shown in [rig.trace(), rig.verdict(), rig.edge.log()] {
+        assert!(!shown.contains("pin-73") && !shown.contains("none-94"), "{shown}");
+    }
+}
+
+#[test]
 fn a_stream_of_a_document_is_signed_and_has_its_parameters() {
     stream(true);
 }

@@ -17,7 +17,8 @@ use trunkgate_call::trace::TraceItem;
 use trunkgate_call::{AppAnswer, AppPlace, AppQuestion, AppWanted, DocumentRequest, Gateway, Input, QueryId};
 use trunkgate_route::{App, AppDocument, WebhookMethod};
 
-use crate::config::{Config, file_name::filled};
+use crate::config::file_name::{self, filled};
+use crate::config::Config;
 use crate::limits::{APP_LAST_SECONDS, APP_QUESTIONS_AT_ONCE, WEBHOOK_DOCUMENT_BYTES};
 use crate::runtime::handle::{Handle, Order};
 use crate::system::below::below;
@@ -225,7 +226,7 @@ impl Means {
     fn file(&self, folder: &Path, named: &str, parameters: &[(String, String)]) -> AppAnswer {
         let (mut name, general) = (filled(named, parameters), filled(named, &[]));
         if name != general && below(folder, &name).is_err() && below(folder, &general).is_ok() {
-            name = general;
+            name.clone_from(&general);
         }
         let loaded = self.handle.shared.running(|running| loaded(&running.config, &name));
         let read = match loaded {
@@ -234,10 +235,12 @@ impl Means {
         };
         match read {
             Ok(body) => {
-                let told = format!("{name}: {} bytes", body.len());
+                let shown = if name == general { general } else { file_name::shown(named, parameters) };
+                let told = format!("{shown}: {} bytes", body.len());
                 AppAnswer::Document { url: None, content_type: Some(XML.to_owned()), body, told }
             }
-            Err(what) => failed(NOT_FETCHED, format!("{name}: {what}")),
+            // The log has it, too: as the document has it, without digits.
+            Err(what) => failed(NOT_FETCHED, format!("{named}: {what}")),
         }
     }
 }
