@@ -145,6 +145,8 @@ fn meanings(ip: IpAddr) -> impl Iterator<Item = IpAddr> {
     let (first, second) = match v6.segments() {
         // NAT64 (RFC 6052 §2.1), SIIT (RFC 2765 §2.1), IPv4-compatible (RFC 4291 §2.5.5.1).
         [0x64, 0xff9b, 0, 0, 0, 0, ..] | [0, 0, 0, 0, 0xffff, 0, ..] | [0, 0, 0, 0, 0, 0, ..] => (at(12), None),
+        // NAT64 of one's own (RFC 8215), which may have a longer prefix: the last octets are those of /96, the most common one.
+        [0x64, 0xff9b, 1, ..] => (at(12), None),
         // 6to4 (RFC 3056 §2).
         [0x2002, ..] => (at(2), None),
         // Teredo (RFC 4380 §4): the server, and the client with its bits inverted.
@@ -199,12 +201,15 @@ fn kind_of_v4(ip: Ipv4Addr) -> Kind {
 }
 
 fn kind_of_v6(ip: Ipv6Addr) -> Kind {
-    const NETWORKS: [(Ipv6Net, Kind); 17] = [
-        // AWS, its containers, Google, Scaleway.
+    const NETWORKS: [(Ipv6Net, Kind); 20] = [
+        // AWS, its containers, Google, Scaleway, Akamai, Oracle, Alibaba.
         (v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254], 128), Metadata),
         (v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23], 128), Metadata),
         (v6([0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254], 128), Metadata),
         (v6([0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42], 128), Metadata),
+        (v6([0xfd00, 0xa9fe, 0xa9fe, 0, 0, 0, 0, 1], 128), Metadata),
+        (v6([0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe], 128), Metadata),
+        (v6([0xfd00, 0x100, 0, 0, 0, 0, 0x100, 0x200], 128), Metadata),
         (v6([0, 0, 0, 0, 0, 0, 0, 1], 128), Loopback),
         (v6([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7), Private),
         // Site-local, deprecated but routed by some (RFC 3879).
@@ -307,7 +312,7 @@ mod tests {
         ("2606:4700::5efe:100.64.0.1", "carrier"),
     ];
 
-    const NEVER: [(&str, &str); 37] = [
+    const NEVER: [(&str, &str); 40] = [
         ("0.0.0.0", "one host"),
         ("0.0.0.1", "one host"),
         ("224.0.0.1", "one host"),
@@ -339,6 +344,9 @@ mod tests {
         ("fd00:ec2::23", "metadata"),
         ("fd20:ce::254", "metadata"),
         ("fd00:42::42", "metadata"),
+        ("fd00:a9fe:a9fe::1", "metadata"),
+        ("fd00:c1::a9fe:a9fe", "metadata"),
+        ("fd00:100::100:200", "metadata"),
         ("::ffff:169.254.169.254", "metadata"),
         ("64:ff9b::169.254.169.254", "metadata"),
         ("2002:a9fe:a9fe::", "metadata"),
@@ -364,6 +372,10 @@ mod tests {
                 let said = judged(reach, text).unwrap_err();
                 assert!(said.contains(why), "{text}: {said}");
             }
+        }
+        // A private prefix, with a metadata address inside.
+        for text in ["64:ff9b:1::169.254.169.254", "64:ff9b:1:1::168.63.129.16"] {
+            assert!(judged(&strict, text).is_err() && judged(&lax, text).unwrap_err().contains("metadata"), "{text}");
         }
     }
 
