@@ -72,7 +72,11 @@ impl OwnSockets {
     pub(crate) fn reach(&self, allow_private: bool, interfaces: &Interfaces) -> Reach {
         let here = interfaces.networks.iter().map(|(_, address)| *address);
         let own = here.chain(self.public.iter().copied()).collect();
-        Reach { allow_private, own, closed: self.connections.clone().into() }
+        // What goes to a public address of the edge may come back to a listener, wherever that is bound.
+        let ports = self.connections.iter().map(SocketAddr::port);
+        let outside = ports.flat_map(|port| self.public.iter().map(move |ip| SocketAddr::new(*ip, port)));
+        let closed = self.connections.iter().copied().chain(outside).collect();
+        Reach { allow_private, own, closed }
     }
 
     /// Whether one of the addresses that something is bound to is reached at `ip`.
@@ -139,6 +143,22 @@ mod tests {
             ("169.254.169.254:80", false, false),
         ] {
             assert_eq!((judged(false, to), judged(true, to)), (public, private), "{to}");
+        }
+    }
+
+    #[test]
+    fn a_listener_is_closed_under_the_public_address_too() {
+        let own = own("127.0.0.1:5060", "127.0.0.1:8080", "127.0.0.1");
+        let reach = own.reach(true, &Interfaces::default());
+        let judged = |to: &str| reach.judge(to.parse().unwrap()).is_ok();
+        for (to, may) in [
+            ("203.0.113.10:8080", false),
+            ("[::ffff:203.0.113.10]:8080", false),
+            ("127.0.0.1:8080", false),
+            ("203.0.113.10:8081", true),
+            ("203.0.113.11:8080", true),
+        ] {
+            assert_eq!(judged(to), may, "{to}");
         }
     }
 
