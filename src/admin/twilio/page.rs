@@ -9,6 +9,8 @@ use super::parameters::Parameters;
 const SIZE: usize = 50;
 /// Most entries of a page.
 const MOST: usize = 1000;
+/// Last page that can be asked for.
+const LAST: usize = 1_000_000;
 /// Longest text that tells where a page begins.
 const TOKEN_CHARS: usize = 128;
 
@@ -36,10 +38,13 @@ impl Page {
             return Err(Error::bad_request(format!("PageSize: 1 to {MOST}")));
         }
         let number = parameters.take_number("Page")?.unwrap_or(0);
+        if number > LAST {
+            return Err(Error::bad_request(format!("Page: 0 to {LAST}")));
+        }
         let behind = parameters.take("PageToken");
         let behind = match behind
             .as_deref()
-            .map(|token| token.strip_prefix("PA").filter(|key| key.len() <= TOKEN_CHARS))
+            .map(|token| token.strip_prefix("PA").filter(|key| is_key(key)))
         {
             Some(None) => return Err(Error::bad_request("PageToken: not one of this API")),
             Some(Some(key)) => Some(key.to_owned()),
@@ -89,6 +94,11 @@ impl Page {
     }
 }
 
+/// Whether a text may be the key of an entry, which stands in URLs without escapes.
+fn is_key(text: &str) -> bool {
+    text.len() <= TOKEN_CHARS && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte))
+}
+
 #[cfg(test)]
 mod tests {
     use axum::http::Request;
@@ -117,7 +127,11 @@ mod tests {
 
     #[test]
     fn what_is_no_page_is_refused() {
-        for bad in ["PageSize=0", "PageSize=1001", "PageSize=x", "Page=1", "PageToken=x"] {
+        let overflowing = "Page=18446744073709551615&PageToken=PA9";
+        for bad in ["PageSize=0", "PageSize=1001", "PageSize=x", "Page=1", "PageToken=x", overflowing]
+            .into_iter()
+            .chain(["Page=1000001&PageToken=PA9", "Page=1&PageToken=PA9%26Status%3Dx", "Page=1&PageToken=PA%0d%0a"])
+        {
             assert_eq!(page(bad).unwrap_err().code, 20_001, "{bad}");
         }
     }
