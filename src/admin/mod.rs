@@ -120,6 +120,7 @@ fn router(handle: Handle) -> Router {
         .route("/v1/calls/{sid}/play", post(control::play))
         .route("/v1/calls/{sid}/recording", post(control::not_in_this_version))
         .route("/2010-04-01", any(twilio::serve))
+        .route("/2010-04-01/", any(twilio::serve))
         .route("/2010-04-01/{*path}", any(twilio::serve))
         .route("/sms/inbound", post(sms::inbound))
         .route("/sms/status", post(sms::status))

@@ -230,6 +230,7 @@ fn what_cannot_be_answered_has_a_code() {
         ("GET", other.as_str(), "", (404, 20_404)),
         ("GET", "Nothing.json", "", (404, 20_404)),
         ("GET", "/2010-04-01", "", (404, 20_404)),
+        ("GET", "/2010-04-01/", "", (404, 20_404)),
         ("PUT", "Calls.json", "", (405, 20_004)),
         ("POST", "/2010-04-01/Accounts.json", "", (405, 20_004)),
         ("GET", "Calls.json?Colour=red", "", (400, 20_001)),
