@@ -126,14 +126,16 @@ impl State {
         if self.failures.len() >= API_SOURCES {
             self.failures.retain(|_, (since, _)| now.duration_since(*since) < MINUTE);
         }
-        // Where even so there is no room, those of most sources are known.
-        if self.failures.len() < API_SOURCES || self.failures.contains_key(&source) {
-            let (since, times) = self.failures.entry(source).or_insert((now, 0));
-            if now.duration_since(*since) >= MINUTE {
-                (*since, *times) = (now, 0);
-            }
-            *times += 1;
+        if self.failures.len() >= API_SOURCES && !self.failures.contains_key(&source) {
+            // Where even so there is no room, the source whose minute ends first makes it.
+            let first = self.failures.iter().min_by_key(|(_, (since, _))| *since).map(|(source, _)| *source);
+            first.and_then(|first| self.failures.remove(&first));
         }
+        let (since, times) = self.failures.entry(source).or_insert((now, 0));
+        if now.duration_since(*since) >= MINUTE {
+            (*since, *times) = (now, 0);
+        }
+        *times += 1;
     }
 
     /// Takes one request of those that a second brings to the account or a key; as many may come at once.
@@ -242,6 +244,13 @@ mod tests {
             let source = IpAddr::V4(n.into());
             assert_eq!(code(access.judge(now, source, &with(SID, "wrong"), &api(100))), Some(20_003));
         }
+        assert_eq!(access.state.lock().unwrap().failures.len(), API_SOURCES);
+        // The failures of one that comes when there is no room count all the same.
+        let late = IpAddr::from([203, 0, 113, 9]);
+        for _ in 0..10 {
+            access.judge(now, late, &with(SID, "wrong"), &api(100)).unwrap_err();
+        }
+        assert_eq!(code(access.judge(now, late, &with(SID, "secret"), &api(100))), Some(20_429));
         assert_eq!(access.state.lock().unwrap().failures.len(), API_SOURCES);
         let later = now + MINUTE;
         access.judge(later, IpAddr::from([203, 0, 113, 1]), &with(SID, "wrong"), &api(100)).unwrap_err();
