@@ -75,7 +75,8 @@ mod tests {
 
     #[test]
     fn a_trace_shows_no_more_than_the_key_of_a_menu() {
-        let with = |digits: &str| [("Digits".to_owned(), digits.to_owned()), ("From".to_owned(), "+14155550100".to_owned())];
+        let with =
+            |digits: &str| [("Digits".to_owned(), digits.to_owned()), ("From".to_owned(), "+14155550100".to_owned())];
         assert_eq!(shown("choice-{{Digits}}.xml", &with("2")), "choice-2.xml");
         assert_eq!(shown("choice-{{Digits}}.xml", &with("")), "choice-.xml");
         assert_eq!(shown("pin-{{Digits}}.xml", &with("918273")), "pin-{{Digits}}.xml");

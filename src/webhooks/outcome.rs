@@ -197,6 +197,9 @@ impl From<TlsFault> for Fault {
             }
             Some(_) => Kind::Untrusted,
         };
-        Fault::new(kind, format!("TLS: {}", fault.what))
+        // Applications have no `ca`: what the system trusts decides.
+        let what = fault.what.replace("to `ca`", "to the certificates that the system trusts");
+        let what = what.replace("`ca` or the chain", "the system's trust or the chain");
+        Fault::new(kind, format!("TLS: {what}"))
     }
 }

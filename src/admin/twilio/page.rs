@@ -42,10 +42,7 @@ impl Page {
             return Err(Error::bad_request(format!("Page: 0 to {LAST}")));
         }
         let behind = parameters.take("PageToken");
-        let behind = match behind
-            .as_deref()
-            .map(|token| token.strip_prefix("PA").filter(|key| is_key(key)))
-        {
+        let behind = match behind.as_deref().map(|token| token.strip_prefix("PA").filter(|key| is_key(key))) {
             Some(None) => return Err(Error::bad_request("PageToken: not one of this API")),
             Some(Some(key)) => Some(key.to_owned()),
             None if number > 0 => return Err(Error::bad_request("Page: follow next_page_uri, which has a PageToken")),

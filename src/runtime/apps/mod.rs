@@ -17,8 +17,8 @@ use trunkgate_call::trace::TraceItem;
 use trunkgate_call::{AppAnswer, AppPlace, AppQuestion, AppWanted, DocumentRequest, Gateway, Input, QueryId};
 use trunkgate_route::{App, AppDocument, WebhookMethod};
 
-use crate::config::file_name::{self, filled};
 use crate::config::Config;
+use crate::config::file_name::{self, filled};
 use crate::limits::{APP_LAST_SECONDS, APP_QUESTIONS_AT_ONCE, WEBHOOK_DOCUMENT_BYTES};
 use crate::runtime::handle::{Handle, Order};
 use crate::system::below::below;

@@ -51,6 +51,9 @@ async fn a_certificate_is_judged_by_name_end_and_issuer() {
     assert_eq!(code(&format!("https://127.0.0.1:{port}/"), &pem).await, Err(11_235));
     let (_, other) = serve("localhost", 2090, Vec::new()).await;
     assert_eq!(code(&format!("https://localhost:{port}/"), &other).await, Err(11_237));
+    let url = format!("https://localhost:{port}/");
+    let failure = trusting(&other, NOTHING_KEPT).fetch(&document(&url)).await.unwrap_err();
+    assert!(failure.what.contains("the system") && !failure.what.contains("`ca`"), "{}", failure.what);
     let (port, pem) = serve("localhost", 2021, xml("<Response/>")).await;
     assert_eq!(code(&format!("https://localhost:{port}/"), &pem).await, Err(11_236));
     let plain = Server::always(Act::Last(xml(""))).await;
