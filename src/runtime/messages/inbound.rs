@@ -152,7 +152,9 @@ impl Webhook<'_> {
         });
         let mut parameters = self.parameters(account);
         if let Some(Failed { code, url, .. }) = error {
-            parameters.extend([("ErrorCode".to_owned(), code.to_string()), ("ErrorUrl".to_owned(), url.clone())]);
+            parameters.push(("ErrorCode".to_owned(), code.to_string()));
+            let url = Location::Url(url.clone()).without_secrets();
+            parameters.extend(url.map(|url| ("ErrorUrl".to_owned(), url)));
         }
         let mut request = Request::new(url, Content::Form(parameters), Purpose::Document, reach);
         (request.auth_token, request.method) = (auth_token, method);
