@@ -9,6 +9,7 @@ const PAGES: [(&str, &str, &str); 3] = [
     ("metric", "metrics.md", include_str!("../../../docs/metrics.md")),
 ];
 
+const KEYS: &str = include_str!("../../../docs/keys.md");
 const RUNBOOK: &str = include_str!("../../../docs/runbook.md");
 
 /// Returns the explanation of a word by a table's row that begins with it, in either case and with a space for `_`.
@@ -23,6 +24,30 @@ pub(super) fn explain(topic: &str) -> Option<String> {
     let meaning = plain(cells.last()?);
     let name = names(row).find(|name| name.to_lowercase().replace('_', " ") == topic)?;
     Some(format!("{name}: {kind}\n\n{}. See docs/{page}.\n", capital(meaning.trim_end_matches('.'))))
+}
+
+/// Returns the explanation of a configuration key, in each section that has it.
+pub(super) fn key(topic: &str) -> Option<String> {
+    let mut section = "";
+    let mut out = String::new();
+    for line in KEYS.lines() {
+        if line.starts_with('#') {
+            section = line.trim_start_matches(['#', ' ']);
+        }
+        if !names(line).any(|name| name == topic) {
+            continue;
+        }
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [_, kind, default, meaning] = cells.as_slice() else { continue };
+        let (kind, default, meaning) = (plain(kind), plain(default), plain(meaning));
+        out.push_str(&format!(
+            "{topic}: key of {}\n\n{}. {}; default: {default}.\n\n",
+            section.replace('`', ""),
+            capital(meaning.trim_end_matches('.')),
+            capital(&kind)
+        ));
+    }
+    (!out.is_empty()).then(|| format!("{out}See docs/keys.md.\n"))
 }
 
 /// Returns the section of the runbook on an alert.
@@ -46,13 +71,32 @@ fn plain(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('[') {
-        let Some((words, behind)) = after.split_once("](") else { break };
-        let Some((_, behind)) = behind.split_once(')') else { break };
         out.push_str(before);
-        out.push_str(words);
-        rest = behind;
+        rest = match link(after) {
+            Some((words, behind)) => {
+                out.push_str(words);
+                behind
+            }
+            // A section of the configuration, a list.
+            None => {
+                out.push('[');
+                after
+            }
+        };
     }
     (out + rest).replace("**", "")
+}
+
+/// Returns the words of a link whose text begins here, and what is behind it; brackets may stand in its words.
+fn link(text: &str) -> Option<(&str, &str)> {
+    let mut depth = 0;
+    let end = text.char_indices().find(|(_, char)| {
+        depth += i32::from(*char == '[') - i32::from(*char == ']');
+        depth < 0
+    });
+    let (words, behind) = (text.get(..end?.0)?, text.get(end?.0 + 1..)?);
+    let (_, behind) = behind.strip_prefix('(')?.split_once(')')?;
+    Some((words, behind))
 }
 
 #[cfg(test)]
@@ -66,9 +110,33 @@ mod tests {
         let metric = explain("trunkgate_call_mos").unwrap();
         assert!(metric.contains("\n\nMean opinion score of the audio") && metric.contains("(quality.md)"), "{metric}");
         assert!(explain("last_options").is_some() && explain("meaning").is_none() && explain("").is_none());
+        for name in ["failover_on", "media_from", "congested_on", "peers", "first_audio_timeout"] {
+            let text = key(name).unwrap_or_else(|| panic!("{name}"));
+            assert!(text.starts_with(&format!("{name}: key of [")) && text.contains("default: "), "{text}");
+        }
+        assert!(key("key").is_none() && key("").is_none());
         let alert = alert("trunkgateappfails").unwrap();
         assert!(alert.starts_with("TrunkgateAppFails: alert\n\nMeans Webhooks of an application"), "{alert}");
         assert!(alert.contains("\n\nDo Correct the application") && super::alert("Runbook").is_none());
         assert_eq!(plain("a [b c](d.md#e) and `f` [g"), "a b c and `f` [g");
+        assert_eq!(plain("`[edge] a` of [`[x] y`](d.md) [z]"), "`[edge] a` of `[x] y` [z]");
+    }
+
+    #[test]
+    fn every_alert_is_explained_without_markup() {
+        let rules = include_str!("../../../deploy/prometheus/alerts.yml");
+        let alerts: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+        assert!(alerts.len() > 30, "{alerts:?}");
+        for name in alerts {
+            let text = alert(name).unwrap_or_else(|| panic!("{name}"));
+            let text = text.trim_end_matches("See docs/runbook.md.\n");
+            assert!(!text.contains("](") && !text.contains("**"), "{name}: {text}");
+            let depth = text.chars().try_fold(0, |depth: u32, char| match char {
+                '[' => Some(depth + 1),
+                ']' => depth.checked_sub(1),
+                _ => Some(depth),
+            });
+            assert_eq!(depth, Some(0), "{name}: {text}");
+        }
     }
 }
