@@ -27,7 +27,12 @@ pub fn run(config: Option<&Path>, verb: &Why) -> ExitCode {
     if verb.remote.url.is_some() {
         return client::why(config, &verb.remote, &question, show);
     }
-    let Some((config, _)) = run::load(config, false) else { return ExitCode::from(run::USAGE) };
+    let Some((config, _)) = run::load(config, false) else {
+        eprintln!(
+            "hint: a running edge answers by the configuration that it has in force: trunkgate why --url http://ADDRESS ..."
+        );
+        return ExitCode::from(run::USAGE);
+    };
     let status = client::states_of(&config.http);
     match explain(&config.table(&Found::new()), &config, &question, status.as_ref()) {
         Ok(answer) => {

@@ -53,7 +53,7 @@ impl fmt::Display for BindError {
         let helps = [
             (
                 io::ErrorKind::AddrInUse,
-                "another program uses it: stop that program, or choose another port (0: any free port)",
+                "another program, or an edge that runs already, uses it (`ss -lnptu`): stop that one, or choose another port (0: any free port)",
             ),
             (io::ErrorKind::AddrNotAvailable, "this machine does not have this address: see `ip address`"),
             (io::ErrorKind::PermissionDenied, "ports below 1024 need CAP_NET_BIND_SERVICE"),

@@ -54,6 +54,10 @@ fn first_audio(record: &Record, times: &[u64]) -> Finding {
     let Some(first) = record.first_voice_ms else {
         let (text, fix) = match record.first_piece_ms {
             Some(_) => ("only silence received", "see the agent's log: what does it hear, and what should it say?"),
+            None if record.spoke_ms.is_none() => (
+                "none: the stream ended before the caller spoke",
+                "see the agent's log for why it ended; it may greet, or wait for the caller to speak",
+            ),
             None => (
                 "none, although the caller spoke",
                 "send {\"event\":\"media\",\"streamSid\":…,\"media\":{\"payload\":…}}; see the agent's log for what it heard",
