@@ -285,6 +285,13 @@ fn agents(out: &mut Exposition, gateway: &Metrics, agents: &[AgentView]) {
         let (bounds, counts) = agent.turns.buckets();
         out.labelled_buckets(name, &[("agent", &agent.name)], (&bounds, &counts), agent.turns.seconds());
     }
+    let name = "trunkgate_agent_silent_calls_total";
+    let help = "Answered calls that the agent had for at least 10 s without sending audio, or in which its audio was for another stream.";
+    out.family(name, Kind::Counter, help);
+    for agent in agents {
+        let calls = gateway.agent.silent.get(agent.name.as_str()).copied().unwrap_or_default();
+        out.sample(name, &[("agent", &agent.name)], calls as f64);
+    }
     let help = "Time to open a connection to an agent.";
     out.histogram("trunkgate_agent_connect_seconds", help, &gateway.agent.connect_seconds);
     let sessions = gateway.agent.sessions as f64;

@@ -9,11 +9,11 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
-use trunkgate_call::UNSENT;
 use trunkgate_call::view::{
-    AgentFailures, AgentView, AppView, FaultView, PeerView, RejectedView, RejectionView, SilentView, StrayView,
+    AgentFailures, AgentView, AppView, FaultView, PeerView, Recent, RejectedView, RejectionView, SilentView, StrayView,
     TrunkQuality, TrunkView, UnknownView,
 };
+use trunkgate_call::{NO_AGENT_AUDIO, UNSENT};
 use trunkgate_route::{Table, TargetSpec};
 
 use super::ApiError;
@@ -25,13 +25,16 @@ use crate::limits;
 use crate::runtime::handle::{Gone, Handle, Phase};
 use crate::runtime::reload::{ReloadError, Reloaded};
 use crate::runtime::transport::TlsFaultsView;
-use crate::system::problem::{Harm, Problem};
+use crate::system::problem::{Harm, Party, Problem};
 use crate::system::text::number;
 use crate::system::tls_words;
 use crate::webhooks::codes;
 
 /// How problems begin that `doctor` has lines of its own for.
 pub(crate) const OWN_LINES: [&str; 3] = ["packets not sent", "codecs do not match", "packets lost"];
+
+/// `kind` of a problem: a side sends no audio.
+const ONE_WAY: &str = "one_way";
 
 /// Addresses of a trunk that is down, told with why.
 const DOWN_TOLD: usize = 3;
@@ -172,24 +175,12 @@ impl StatusReport {
         };
         let way = Way { table: &handle.table(), report: &report, apps: &gateway.failing_apps };
         let mut problems = report.problems_now(handle, &gateway.silent, &way);
-        // Where it is so in many calls of the hour, that is told already.
-        let told: Vec<&str> = report
-            .trunks
-            .iter()
-            .filter(|trunk| nothing_heard(trunk, &gateway.silent).is_some())
-            .map(|trunk| trunk.name.as_str())
-            .collect();
-        let is_told = |silent: &SilentView| {
-            let its = |trunk: &&TrunkView| trunk.name == silent.name;
-            told.contains(&silent.name.as_str())
-                || report.trunks.iter().find(its).is_some_and(|trunk| is_unsent(trunk, silent.calls, silent.kind))
-        };
-        problems.extend(gateway.silent.iter().filter(|silent| !is_told(silent)).map(silent_now));
+        report.add_live_silence(&gateway.silent, &mut problems);
         problems.extend(gateway.failing_apps.iter().filter_map(of_app));
         problems.extend(gateway.stray.map(stray_now));
         problems.extend(gateway.unknown.map(unknown_now));
         problems.extend(handle.shared.sockets.tls_faults.theirs(Instant::now()).map(tls_now));
-        problems.sort_by_key(|problem| problem.harm);
+        problems.sort_by_key(Problem::rank);
         shared.note_problems(&mut problems);
         report.problems = problems.iter().map(Problem::to_string).collect();
         report.problem_details = problems;
@@ -199,7 +190,10 @@ impl StatusReport {
     fn problems_now(&self, handle: &Handle, silent: &[SilentView], way: &Way<'_>) -> Vec<Problem> {
         let mut problems = Vec::new();
         match handle.phase() {
-            Phase::Draining => problems.push(Problem::new(Harm::Edge, "draining").shown_by("new calls get 503")),
+            Phase::Draining => {
+                let draining = Problem::new(Harm::Edge, "draining").shown_by("new calls get 503");
+                problems.push(draining.fixed_by("trunkgate drain --undo"));
+            }
             Phase::Starting => {
                 problems.push(Problem::new(Harm::Edge, "starting").shown_by("no calls are accepted yet"))
             }
@@ -216,6 +210,7 @@ impl StatusReport {
         }
         problems.extend(self.trunks.iter().flat_map(|trunk| of_trunk(trunk, silent, way)));
         problems.extend(self.agents.iter().filter_map(|report| of_agent(&report.agent, way)));
+        problems.extend(self.agents.iter().filter_map(|report| silent_agent(&report.agent)));
         problems.extend(handle.certificate_problems());
         problems.extend(self.config.last_reload_error.as_deref().map(rejected_reload));
         if !self.config.restart_needed.is_empty() {
@@ -225,6 +220,36 @@ impl StatusReport {
         }
         problems.extend(self.of_sinks(handle));
         problems
+    }
+
+    /// Adds who is not heard in live calls, where that is not a problem of the hour already.
+    fn add_live_silence(&self, silent: &[SilentView], problems: &mut Vec<Problem>) {
+        let is_known = |problem: &Problem| {
+            // Live calls of a trunk are counted with those of the hour, those of an agent at their end.
+            let counts = problem.harm != Harm::Past || matches!(problem.party, Some(Party::Trunk(_)));
+            problem.kind == Some(ONE_WAY) && counts
+        };
+        let known: Vec<Option<Party>> =
+            problems.iter().filter(|problem| is_known(problem)).map(|problem| problem.party.clone()).collect();
+        let is_held_back = |silent: &SilentView| {
+            let its = |trunk: &&TrunkView| trunk.name == silent.name;
+            self.trunks.iter().find(its).is_some_and(|trunk| is_unsent(trunk, silent.calls, silent.kind))
+        };
+        for one in silent.iter().filter(|one| !is_held_back(one)) {
+            let party = self.party(one);
+            if party.is_none() || !known.contains(&party) {
+                problems.push(silent_now(one, party));
+            }
+        }
+    }
+
+    /// The trunk or agent that is not heard; `None`: a bare URI, or an agent of an application.
+    fn party(&self, silent: &SilentView) -> Option<Party> {
+        let name = &silent.name;
+        if silent.kind == NO_AGENT_AUDIO {
+            return self.agents.iter().any(|one| one.agent.name == *name).then(|| Party::Agent(name.clone()));
+        }
+        self.trunks.iter().any(|trunk| trunk.name == *name).then(|| Party::Trunk(name.clone()))
     }
 
     /// What is written, and what does not get to where it belongs.
@@ -256,13 +281,15 @@ fn rejected_reload(why: &str) -> Problem {
 /// What is wrong with a trunk.
 fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) -> Vec<Problem> {
     let name = &trunk.name;
+    let party = || Party::Trunk(name.clone());
     let mut problems = Vec::new();
     if trunk.state == "down" {
         let nobody = trunk.phones.as_ref().is_some_and(Vec::is_empty) && trunk.peers.is_empty();
         let why = if nobody { "no phone is registered".to_owned() } else { why_down(&trunk.peers) };
         let (harm, instead) = way.without_trunk(name);
         let down = Problem::new(harm, format!("trunk {name} is down{instead}"));
-        let down = down.about(format!("trunk {name} is down")).shown_by(&why);
+        let lost = unreached(trunk).map(|lost| format!("{why}; {lost}"));
+        let down = down.about(format!("trunk {name} is down")).shown_by(lost.as_ref().unwrap_or(&why));
         let fix = if nobody {
             "check user, password and server in the phone".to_owned()
         } else if let Some(fix) = tls_words::fix_of_trunk(&why, name) {
@@ -272,19 +299,28 @@ fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) -> Vec<Prob
                 "check that the peer runs, that its address in [trunk.{name}] is right, and the firewall (trunkgate doctor)"
             )
         };
-        problems.push(down.fixed_by(fix));
+        problems.push(down.fixed_by(fix).of(party(), "down"));
+    } else {
+        problems.extend(not_responding(trunk, way).map(|problem| problem.of(party(), "down")));
     }
     problems.extend(rejecting(trunk, way));
     if let Some(registration) = trunk.registration.as_ref().filter(|registration| registration.state == "failed") {
         let why = registration.last_problem.as_deref().unwrap_or("no answer");
-        problems.push(Problem::new(Harm::Calls, format!("trunk {name} is not registered")).shown_by(why));
+        let ended = Problem::new(Harm::Calls, format!("trunk {name} is not registered")).shown_by(why);
+        problems.push(ended.of(party(), "not_registered"));
     }
     problems.extend(nothing_heard(trunk, silent));
-    let faults = [trunk.unsent.as_ref(), trunk.codec_mismatch.as_ref(), trunk.loss.as_ref()];
-    problems.extend(faults.into_iter().zip(OWN_LINES).filter_map(|(found, what)| fault(name, what, found?)));
+    let faults = [
+        (trunk.unsent.as_ref(), "unsent"),
+        (trunk.codec_mismatch.as_ref(), "codec_mismatch"),
+        (trunk.loss.as_ref(), "loss"),
+    ];
+    let found = faults.into_iter().zip(OWN_LINES);
+    problems.extend(found.filter_map(|((found, kind), what)| Some(fault(name, what, found?)?.of(party(), kind))));
     // Lost packets explain a low score, and have a line already.
     if trunk.loss.as_ref().is_none_or(|loss| !loss.still) {
-        problems.extend(trunk.quality.as_ref().and_then(|quality| poor_audio(name, quality)));
+        let poor = trunk.quality.as_ref().and_then(|quality| poor_audio(name, quality));
+        problems.extend(poor.map(|problem| problem.of(party(), "poor_audio")));
     }
     problems
 }
@@ -303,8 +339,8 @@ fn of_agent(agent: &AgentView, way: &Way<'_>) -> Option<Problem> {
     };
     let (harm, instead) = way.without(|target| matches!(target, TargetSpec::Agent(name) if *name == agent.name));
     let problem = Problem::new(harm, format!("agent {} {what}{instead}", agent.name));
-    let problem =
-        problem.about(format!("agent {}", agent.name)).fixed_by(format!("trunkgate agent test {}", agent.name));
+    let problem = problem.about(format!("agent {}", agent.name)).of(Party::Agent(agent.name.clone()), "fails");
+    let problem = problem.fixed_by(format!("trunkgate agent test {}", agent.name));
     let why = agent.last_problem.as_deref().unwrap_or("no answer");
     Some(match failed.filter(|failed| failed.in_row > 0) {
         Some(failed) => {
@@ -330,6 +366,7 @@ fn of_app(app: &AppView) -> Option<Problem> {
         let more = recent.beside(*calls, *of);
         let what = format!("app {name}: {what} in {calls} of {of} calls of the last hour{more}");
         let problem = lately(harm, *good_since, "not", what).about(format!("app {name}"));
+        let problem = problem.of(Party::App(name.clone()), "fails");
         problem.shown_by(shown).fixed_by(codes::fix(*code, cause, last_sid)).traced_in(last_sid)
     })
 }
@@ -367,11 +404,63 @@ fn unknown_now(unknown: UnknownView) -> Problem {
 }
 
 /// A side that is not heard in calls that are up now.
-fn silent_now(silent: &SilentView) -> Problem {
-    let SilentView { name, calls, cause, fix, last_sid, .. } = silent;
+fn silent_now(silent: &SilentView, party: Option<Party>) -> Problem {
+    let SilentView { name, calls, kind, cause, fix, last_sid } = silent;
     let where_ = if *calls == 1 { "a live call".to_owned() } else { format!("{calls} live calls") };
-    let problem = Problem::new(Harm::Media, format!("no media from {name} in {where_}"));
-    problem.about(format!("no media from {name}")).shown_by(cause).fixed_by(fix).traced_in(last_sid)
+    let (what, about) = match *kind {
+        NO_AGENT_AUDIO => {
+            (format!("agent {name} has sent no audio in {where_}"), format!("no audio from agent {name}"))
+        }
+        _ => (format!("no media from {name} in {where_}"), format!("no media from {name}")),
+    };
+    let problem = Problem::new(Harm::Media, what).about(about);
+    let problem = problem.shown_by(cause).fixed_by(fix).traced_in(last_sid);
+    Problem { party, kind: Some(ONE_WAY), ..problem }
+}
+
+/// Calls of the last hour that an agent had for long enough without a word of it.
+fn silent_agent(agent: &AgentView) -> Option<Problem> {
+    let silent = agent.silent.as_ref().filter(|silent| silent.still)?;
+    let FaultView { calls, of, recent, cause, fix, last_sid, good_since, .. } = silent;
+    is_many_of(*calls, *of, *recent).then(|| {
+        let more = recent.beside(*calls, *of);
+        let what = format!("agent {} sent no audio in {calls} of {of} calls of the last hour{more}", agent.name);
+        let problem =
+            lately(Harm::Media, *good_since, "heard", what).about(format!("no audio from agent {}", agent.name));
+        let problem = problem.shown_by(cause).fixed_by(fix).traced_in(last_sid);
+        problem.of(Party::Agent(agent.name.clone()), ONE_WAY)
+    })
+}
+
+/// Whether so many calls of the hour, or of the last five minutes, were not heard that it is no chance.
+fn is_many_of(calls: u64, of: u64, recent: Recent) -> bool {
+    let is_share = |calls: u64, of: u64| calls * limits::UNHEARD_ONE_IN >= of;
+    is_share(calls, of) || recent.calls >= limits::UNHEARD_LEAST && is_share(recent.calls, recent.of)
+}
+
+/// A trunk that is not down yet, and whose addresses have all missed what was sent to them last, calls among it.
+fn not_responding(trunk: &TrunkView, way: &Way<'_>) -> Option<Problem> {
+    let mut addresses = trunk.peers.iter().flat_map(|peer| &peer.addresses).peekable();
+    addresses.peek()?;
+    let lost = unreached(trunk).filter(|_| addresses.clone().all(|address| address.failures > 0))?;
+    let name = &trunk.name;
+    let (harm, instead) = way.without_trunk(name);
+    let why = addresses
+        .next()
+        .map(|address| format!("{}: {}", address.address, address.last_problem.as_deref().unwrap_or("no answer")));
+    let problem =
+        Problem::new(harm, format!("trunk {name} does not respond{instead}")).about(format!("trunk {name} is down"));
+    let fix = format!(
+        "check that the peer runs, and the firewall (trunkgate doctor); after {} failures in a row it counts as down",
+        trunkgate_call::limits::HEALTH_FAILURES
+    );
+    Some(problem.shown_by(format!("{}; {lost}", why.unwrap_or_default())).fixed_by(fix))
+}
+
+/// The calls of the last hour that did not reach a trunk, in words; `None`: all did.
+fn unreached(trunk: &TrunkView) -> Option<String> {
+    let calls = usize::try_from(trunk.unreached).unwrap_or(usize::MAX);
+    (calls > 0).then(|| format!("{} did not reach it in the last hour", number(calls, "call")))
 }
 
 /// Why none of a trunk's addresses is up: what each said last. What went wrong with the trunk besides, as a request of its own
@@ -405,14 +494,13 @@ fn nothing_heard(trunk: &TrunkView, silent: &[SilentView]) -> Option<Problem> {
     let is_up = |silent: &SilentView| silent.name == trunk.name && silent.last_sid == unheard.last_sid;
     let is_told = calls == 1 && silent.iter().any(is_up) || is_unsent(trunk, calls, unheard.kind);
     let recent = unheard.recent;
-    let is_share = |calls: u64, of: u64| calls * limits::UNHEARD_ONE_IN >= of;
-    let is_many = is_share(calls, of) || recent.calls >= limits::UNHEARD_LEAST && is_share(recent.calls, recent.of);
-    (is_many && !is_told).then(|| {
+    (is_many_of(calls, of, recent) && !is_told).then(|| {
         let more = recent.beside(calls, of);
         let what = format!("no media from {} in {calls} of {of} calls of the last hour{more}", trunk.name);
         let problem = lately(Harm::Media, unheard.good_since, "heard", what);
         let problem = problem.about(format!("no media from {}", trunk.name));
-        problem.shown_by(&unheard.cause).fixed_by(&unheard.fix).traced_in(&unheard.last_sid)
+        let problem = problem.shown_by(&unheard.cause).fixed_by(&unheard.fix).traced_in(&unheard.last_sid);
+        problem.of(Party::Trunk(trunk.name.clone()), ONE_WAY)
     })
 }
 
@@ -428,25 +516,45 @@ fn lately(harm: Harm, good_since: u64, how: &str, what: String) -> Problem {
 /// A trunk that rejects most calls, and has not answered enough of them since.
 fn rejecting(trunk: &TrunkView, way: &Way<'_>) -> Option<Problem> {
     let rejected = trunk.rejected.as_ref().filter(|rejected| rejects_many(rejected))?;
-    let RejectedView { calls, of, recent, in_row, lost, good_since, answers, fix, last_sid, .. } = rejected;
-    let said = |one: &RejectionView| {
-        let text = one.text.as_ref().map(|text| format!(" {text}")).unwrap_or_default();
-        format!("{}× {}{text}", one.calls, one.code)
-    };
-    let told: Vec<String> = answers.iter().take(limits::REJECTIONS_TOLD).map(said).collect();
-    let more = if answers.len() > told.len() { ", …" } else { "" };
+    let RejectedView { calls, of, recent, in_row, lost, good_since, fix, last_sid, .. } = rejected;
     let row =
         if is_large_share(rejected) { String::new() } else { format!(", {in_row} of them since it last answered") };
     let (harm, instead) = way.without_rejecting(trunk, rejected);
     let last = recent.beside(*calls, *of);
     let what = format!("trunk {} rejected {calls} of {of} calls in the last hour{last}{row}{instead}", trunk.name);
-    let shown = format!("{}{more}", told.join(", "));
     let fix = match way.why_lost(trunk, rejected).filter(|_| *lost > 0) {
         Some(why) => format!("{why}. {fix}"),
         None => fix.clone(),
     };
     let problem = lately(harm, *good_since, "answered", what).about(format!("trunk {} rejects", trunk.name));
-    Some(problem.shown_by(shown).fixed_by(fix).traced_in(last_sid))
+    let problem = problem.shown_by(rejections(trunk, rejected)).fixed_by(fix).traced_in(last_sid);
+    Some(problem.of(Party::Trunk(trunk.name.clone()), "rejects"))
+}
+
+/// The codes and words of a trunk's rejections, the newest of now first; then those that were mended before, and for how long it
+/// wants no calls.
+fn rejections(trunk: &TrunkView, rejected: &RejectedView) -> String {
+    let said = |one: &RejectionView, text: Option<&String>| {
+        let text = text.map(|text| format!(" {text}")).unwrap_or_default();
+        format!("{}× {}{text}", one.calls, one.code)
+    };
+    let listed = |shown: Vec<String>, all: usize| {
+        let more = if all > shown.len() { ", …" } else { "" };
+        format!("{}{more}", shown.join(", "))
+    };
+    let (present, mended): (Vec<&RejectionView>, Vec<&RejectionView>) =
+        rejected.answers.iter().partition(|one| one.present);
+    let told = present.iter().take(limits::REJECTIONS_TOLD).map(|one| said(one, one.text.as_ref())).collect();
+    let mut shown = listed(told, present.len());
+    if !mended.is_empty() {
+        let told = mended.iter().take(limits::REJECTIONS_TOLD).map(|one| said(one, None)).collect();
+        shown.push_str(&format!("; before that, and mended: {}", listed(told, mended.len())));
+    }
+    let addresses = trunk.peers.iter().flat_map(|peer| &peer.addresses);
+    if let Some(seconds) = addresses.filter_map(|address| address.rests_seconds).max() {
+        shown.push_str(&format!("; it wants no calls for {seconds} s (Retry-After)"));
+    }
+    shown
 }
 
 /// Whether so many rejections are a problem now: of a trunk that went well for most of the hour the latest calls tell.
@@ -474,14 +582,18 @@ impl Way<'_> {
     fn without_rejecting(&self, trunk: &TrunkView, rejected: &RejectedView) -> (Harm, String) {
         match rejected.lost {
             // Those of the hour may have been lost as well: the latest ones are told apart.
-            0 if rejected.in_row == 0 && rejected.answers.iter().any(|one| !one.leads_on) => {
+            0 if rejected.in_row == 0 && rejected.answers.iter().any(|one| one.present && !one.leads_on) => {
                 (Harm::Calls, String::new())
             }
             0 => {
                 let (harm, instead) = self.without_trunk(&trunk.name);
                 (harm, instead.to_owned())
             }
-            _ if self.table.behind(&trunk.name).is_none() => (Harm::Calls, String::new()),
+            lost if self.table.behind(&trunk.name).is_none() => {
+                let whose =
+                    if lost == rejected.in_row { "their callers".to_owned() } else { format!("the callers of {lost}") };
+                (Harm::Calls, format!(", and {whose} were lost"))
+            }
             lost if lost == rejected.in_row => (Harm::Calls, ", and their callers got no other target".to_owned()),
             lost => (Harm::Calls, format!(", and the callers of {lost} got no other target")),
         }
@@ -490,7 +602,7 @@ impl Way<'_> {
     /// Why a target behind the trunk was not tried.
     fn why_lost(&self, trunk: &TrunkView, rejected: &RejectedView) -> Option<String> {
         let behind = self.table.behind(&trunk.name)?;
-        let ending = rejected.answers.iter().filter(|one| !one.leads_on);
+        let ending = rejected.answers.iter().filter(|one| one.present && !one.leads_on);
         let mut codes: Vec<u16> = Vec::new();
         for code in ending.map(|one| one.code) {
             if !codes.contains(&code) && codes.len() < limits::REJECTIONS_TOLD {

@@ -99,6 +99,17 @@ impl Tally {
     }
 }
 
+/// The same fault of the same party.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Fault {
+    kind: &'static str,
+    reason: &'static str,
+    /// The target that failed, or the trunk.
+    party: String,
+    /// The code with which it rejected the call.
+    code: Option<u16>,
+}
+
 /// Something that went wrong, told by the reason.
 #[derive(Debug, Clone, Default)]
 struct Trouble {
@@ -129,6 +140,8 @@ pub(crate) struct TroubleView {
     kind: &'static str,
     /// A slug of docs/reasons.md; empty for the last three.
     reason: &'static str,
+    /// The SIP code with which the target rejected the calls.
+    code: Option<u16>,
     /// What it means.
     sentence: &'static str,
     /// How often in the last hour.
@@ -147,7 +160,7 @@ pub(crate) struct History {
     /// Fine ones since the last coarse one.
     open: Option<(u32, Sample)>,
     tally: Tally,
-    troubles: BTreeMap<(&'static str, &'static str), Trouble>,
+    troubles: BTreeMap<Fault, Trouble>,
     /// Changes that have not been looked at.
     changes: Option<Receiver<Arc<Event>>>,
 }
@@ -222,9 +235,18 @@ impl History {
     }
 
     fn trouble(&mut self, at: Timestamp, kind: &'static str, change: &Change) {
-        // Reasons are a closed set: so are these.
-        let trouble = self.troubles.entry((kind, change.reason.unwrap_or_default())).or_default();
+        let party = change.target.as_ref().or(change.trunk.as_ref()).cloned().unwrap_or_default();
+        let fault = Fault { kind, reason: change.reason.unwrap_or_default(), party, code: change.code };
         let minute = at.as_second().div_euclid(60);
+        // Names of URIs come from outside.
+        if self.troubles.len() >= limits::HISTORY_TROUBLES && !self.troubles.contains_key(&fault) {
+            let oldest =
+                self.troubles.iter().min_by_key(|(_, trouble)| trouble.minutes.back().map(|(minute, _)| *minute));
+            if let Some(oldest) = oldest.map(|(fault, _)| fault.clone()) {
+                self.troubles.remove(&oldest);
+            }
+        }
+        let trouble = self.troubles.entry(fault).or_default();
         match trouble.minutes.back_mut() {
             Some((last, count)) if *last == minute => *count += 1,
             _ => trouble.minutes.push_back((minute, 1)),
@@ -284,12 +306,13 @@ impl History {
     /// most frequent first.
     pub(crate) fn troubles(&self, now: Timestamp) -> Vec<TroubleView> {
         let from = now.as_second().div_euclid(60) - limits::HISTORY_TROUBLE_MINUTES as i64;
-        let view = |(&(kind, reason), trouble): (&(&'static str, &'static str), &Trouble)| TroubleView {
-            kind,
-            reason,
-            sentence: sentence(kind, reason),
+        let view = |(fault, trouble): (&Fault, &Trouble)| TroubleView {
+            kind: fault.kind,
+            reason: fault.reason,
+            code: fault.code,
+            sentence: sentence(fault.kind, fault.reason),
             count: trouble.minutes.iter().filter(|(minute, _)| *minute > from).map(|(_, count)| count).sum(),
-            fix: fix(reason, trouble.last.as_ref()),
+            fix: fix(fault.reason, trouble.last.as_ref()),
             last: trouble.last.clone(),
         };
         let mut all: Vec<TroubleView> = self.troubles.iter().map(view).filter(|trouble| trouble.count > 0).collect();
@@ -336,7 +359,12 @@ fn sentence(kind: &str, reason: &str) -> &'static str {
 /// What would help: that of the last time where it has its own.
 fn fix(reason: &str, last: Option<&Last>) -> Option<String> {
     let own = last.and_then(|last| last.fix.clone());
-    own.or_else(|| ReasonSlug::ALL.iter().find(|slug| slug.as_str() == reason)?.fix().map(str::to_owned))
+    let fix = own.or_else(|| ReasonSlug::ALL.iter().find(|slug| slug.as_str() == reason)?.fix().map(str::to_owned))?;
+    // Advice of a reason names no agent.
+    Some(match last.and_then(|last| last.target.as_ref()) {
+        Some(target) => fix.replace("agent test NAME", &format!("agent test {target}")),
+        None => fix,
+    })
 }
 
 #[cfg(test)]
@@ -438,6 +466,26 @@ mod tests {
         assert_eq!(fix(&history).as_deref(), ReasonSlug::CodecMismatch.fix());
         history.take(&failed(Some("`codecs = [\"PCMA\"]`")));
         assert_eq!(fix(&history).as_deref(), Some("`codecs = [\"PCMA\"]`"));
+    }
+
+    #[test]
+    fn faults_of_other_parties_and_codes_stand_apart_and_are_bounded() {
+        let mut history = History::default();
+        let failed = |target: String, code, reason| {
+            let event = event(1, Happening::CallFailedOver, Some(reason));
+            Event { change: Change { target: Some(target), code, ..event.change }, ..event }
+        };
+        for (calls, code) in [(12, 403), (6, 503), (4, 402)] {
+            (0..calls).for_each(|_| history.take(&failed("carrier".to_owned(), Some(code), "target_rejected")));
+        }
+        history.take(&failed("desk".to_owned(), None, "agent_unreachable"));
+        let seen = history.troubles(at(1));
+        let rows: Vec<_> = seen.iter().map(|one| (one.count, one.code)).collect();
+        assert_eq!(rows, [(12, Some(403)), (6, Some(503)), (4, Some(402)), (1, None)]);
+        let fix = seen.last().unwrap().fix.clone().unwrap();
+        assert!(fix.contains("trunkgate agent test desk") && !fix.contains("NAME"), "{fix}");
+        (0..2 * limits::HISTORY_TROUBLES).for_each(|n| history.take(&failed(n.to_string(), None, "no_response")));
+        assert_eq!(history.troubles.len(), limits::HISTORY_TROUBLES);
     }
 
     #[test]

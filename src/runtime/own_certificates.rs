@@ -58,12 +58,15 @@ impl Expiring {
             0 => "less than a day left".to_owned(),
             days => format!("{} left", number(usize::try_from(days).unwrap_or_default(), "day")),
         };
+        let is_met = rejected.is_some();
         let shown = match rejected {
             Some(seen) => format!("{left}; {}", latest(&seen)),
+            None if self.has_expired() => format!("{left}; no handshake has failed for it in the last hour"),
             None => left,
         };
         let harm = if self.has_expired() { Harm::Calls } else { Harm::Configuration };
-        Problem::new(harm, self.headline()).shown_by(shown).fixed_by(replace(self.file.as_ref()))
+        let problem = Problem::new(harm, self.headline()).shown_by(shown).fixed_by(replace(self.file.as_ref()));
+        if self.has_expired() && !is_met { problem.expected() } else { problem }
     }
 }
 

@@ -63,6 +63,18 @@ impl Harm {
     }
 }
 
+/// The party that a problem is of, by its name in the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Party {
+    /// A section `[trunk.NAME]`.
+    Trunk(String),
+    /// A section `[agent.NAME]`.
+    Agent(String),
+    /// A section `[app.NAME]`.
+    App(String),
+}
+
 /// A problem in parts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
@@ -79,6 +91,15 @@ pub struct Problem {
     /// Since when the edge has it, RFC 3339; `None` where it has just been found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
+    /// The trunk, agent or application that it is of.
+    #[serde(flatten)]
+    pub party: Option<Party>,
+    /// The kind of a trunk's or agent's problem, a stable word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<&'static str>,
+    /// Whether no call has met it yet: it stands behind harm that calls have now.
+    #[serde(skip)]
+    pub(crate) is_expected: bool,
     /// What it is about, whatever its figures are.
     #[serde(skip)]
     pub(crate) name: String,
@@ -88,7 +109,33 @@ impl Problem {
     pub(crate) fn new(harm: Harm, headline: impl Into<String>) -> Problem {
         let headline = headline.into();
         let name = headline.clone();
-        Problem { harm, headline, evidence: None, fix: None, command: None, since: None, name }
+        Problem {
+            harm,
+            headline,
+            evidence: None,
+            fix: None,
+            command: None,
+            since: None,
+            party: None,
+            kind: None,
+            is_expected: false,
+            name,
+        }
+    }
+
+    /// Says of which party it is, and its kind.
+    pub(crate) fn of(self, party: Party, kind: &'static str) -> Problem {
+        Problem { party: Some(party), kind: Some(kind), ..self }
+    }
+
+    /// Says that no call has met it yet.
+    pub(crate) fn expected(self) -> Problem {
+        Problem { is_expected: true, ..self }
+    }
+
+    /// Returns its place among others, the lowest first: by its harm; what no call has met stands behind calls without audio.
+    pub(crate) fn rank(&self) -> (Harm, bool) {
+        if self.is_expected { (self.harm.max(Harm::Media), true) } else { (self.harm, false) }
     }
 
     /// Gives it a name that stays the same while figures of its headline change.
@@ -192,6 +239,11 @@ mod tests {
         let forged =
             Problem::new(Harm::Calls, "app menu failed").shown_by("500\n! trunk carrier is down\r\n\u{1b}[31m");
         assert_eq!(forged.to_string(), "app menu failed: 500 ! trunk carrier is down   [31m");
+        let live = Problem::new(Harm::Media, "no media from pbx in a live call");
+        let expired = Problem::new(Harm::Calls, "certificate expired");
+        assert!(expired.rank() < live.rank() && live.rank() < expired.expected().rank());
+        let json = serde_json::to_value(live.of(Party::Trunk("pbx".to_owned()), "one_way")).unwrap();
+        assert_eq!((&json["trunk"], &json["kind"], &json["party"]), (&"pbx".into(), &"one_way".into(), &().into()));
         assert!(Harm::Edge < Harm::Calls && Harm::Configuration < Harm::Strangers);
         assert!(Harm::Media < Harm::Detour && Harm::Detour < Harm::Restart && Harm::Restart < Harm::Configuration);
     }

@@ -19,6 +19,10 @@ const WANTED: [&str; 2] = ["draining", "starting"];
 #[derive(Debug, Default)]
 pub(crate) struct Watched {
     known: BTreeMap<String, Known>,
+    /// When problems were looked for last.
+    looked: Option<Instant>,
+    /// Problems found then that are past.
+    past: usize,
 }
 
 #[derive(Debug)]
@@ -46,6 +50,8 @@ impl Watched {
     /// Takes the problems of now: each gets the time since which it exists. Returns what the log has to say.
     pub(crate) fn note(&mut self, (now, wall): (Instant, Timestamp), problems: &mut [Problem]) -> Vec<News> {
         let mut news = Vec::new();
+        self.looked = Some(now);
+        self.past = problems.iter().filter(|problem| problem.harm == Harm::Past).count();
         for problem in problems {
             // What is past is no problem of now, and says since when it was one.
             if problem.harm == Harm::Past {
@@ -82,9 +88,11 @@ impl Watched {
         news
     }
 
-    /// Returns how many there are of each harm.
+    /// Returns how many of each harm the last look found. One that is kept in case that it comes back is not among them.
     pub(crate) fn counts(&self) -> [(Harm, usize); 10] {
-        Harm::ALL.map(|harm| (harm, self.known.values().filter(|known| known.harm == harm).count()))
+        let found =
+            |harm| self.known.values().filter(move |known| known.harm == harm && Some(known.found) == self.looked);
+        Harm::ALL.map(|harm| (harm, if harm == Harm::Past { self.past } else { found(harm).count() }))
     }
 }
 
@@ -96,6 +104,22 @@ fn is_logged(problem: &Problem) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn counts_are_those_of_the_last_look() {
+        let (start, wall) = (Instant::now(), Timestamp::UNIX_EPOCH);
+        let mut watched = Watched::default();
+        let mut at = |seconds: u64, found: &[Harm]| {
+            let mut problems: Vec<Problem> = found.iter().map(|harm| Problem::new(*harm, "one").about("one")).collect();
+            watched.note((start + Duration::from_secs(seconds), wall), &mut problems);
+            watched.counts().into_iter().filter(|(_, count)| *count > 0).collect::<Vec<_>>()
+        };
+        assert_eq!(at(0, &[Harm::Calls]), [(Harm::Calls, 1)]);
+        assert_eq!(at(5, &[Harm::Past]), [(Harm::Past, 1)], "not for a minute more");
+        assert_eq!(at(10, &[]), []);
+        assert_eq!(at(15, &[Harm::Calls]), [(Harm::Calls, 1)]);
+    }
 
     #[test]
     #[allow(clippy::disallowed_methods)] // only the start of virtual time

@@ -28,7 +28,7 @@ use crate::tools::cli::{Calls, Listing, Remote};
 mod print;
 pub(crate) mod watch;
 
-pub(crate) use print::{CALL_HEADS, SHORT_SID, call_row, lasting};
+pub(crate) use print::{CALL_HEADS, SHORT_SID, call_row, is_note, lasting};
 #[cfg(test)]
 pub(crate) use print::{HEADS, MARKED};
 
@@ -67,7 +67,8 @@ pub fn status(
     }
     let mut has_problems = false;
     let code = ask(config, remote, Method::GET, "/v1/status", None, |answer| {
-        let is_well = answer["state"] == "ready" && answer["problems"].as_array().is_some_and(Vec::is_empty);
+        let problems = answer["problem_details"].as_array();
+        let is_well = answer["state"] == "ready" && problems.is_some_and(|all| all.iter().all(is_note));
         has_problems = !is_well;
         show(answer)
     });
@@ -605,6 +606,8 @@ async fn request_bytes(edge: &Target, method: Method, path: &str, body: Option<V
     let refusal: Value = serde_json::from_slice(&answer)
         .map_err(|_| format!("the server at {base} is not a Trunkgate edge: {status}"))?;
     match refusal["error"]["message"].as_str() {
+        // What `check` finds in a file needs no code.
+        Some(message) if message.contains('\n') => Err(message.to_owned()),
         Some(message) => Err(format!("{message} ({})", status.as_u16())),
         None => Err(format!("the server at {base} is not a Trunkgate edge: {status}")),
     }

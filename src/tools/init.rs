@@ -11,6 +11,8 @@ use crate::tools::check;
 
 /// Name of the agent in the file.
 const AGENT: &str = "receptionist";
+/// Off by default, as an agent may listen first.
+const FIRST_AUDIO: &str = "# first_audio_timeout = \"8s\"       # for an agent that greets: without audio by then, the next target is tried\n";
 
 /// What the verb's flags say.
 #[derive(Debug, Clone, Default)]
@@ -173,7 +175,10 @@ fn compose(options: &InitOptions) -> Result<String, String> {
     let (mut agent, mut connect) = (String::new(), Vec::new());
     if let Some(url) = &options.agent {
         agent_url(url)?;
-        agent = format!("[agent.{AGENT}]               # Twilio Media Streams protocol\nurl = {}\n\n", quoted(url));
+        agent = format!(
+            "[agent.{AGENT}]               # Twilio Media Streams protocol\nurl = {}\n{FIRST_AUDIO}\n",
+            quoted(url)
+        );
         connect.push(quoted(&format!("agent:{AGENT}")));
     }
     let (mut pbx_trunk, mut outbound) = (String::new(), String::new());

@@ -156,7 +156,7 @@ fn codes_of_the_stop_list_end_the_search_and_go_back_as_they_are() {
     assert_eq!((&problem["harm"], &problem["headline"]), (&"calls".into(), &headline.into()), "{status}");
     let fix = problem["fix"].as_str().unwrap();
     assert!(
-        fix.starts_with("backup was not tried, because 405, 606, 403 are not in `failover_on` of [trunk.primary]"),
+        fix.starts_with("backup was not tried, because 410, 403, 606 are not in `failover_on` of [trunk.primary]"),
         "{fix}"
     );
     assert!(problem["since"].is_string(), "{problem}");

@@ -57,6 +57,7 @@ mod otel;
 mod overload;
 mod playout;
 mod policy;
+mod problems;
 mod quality;
 mod raw_fork;
 mod redirect;

@@ -248,7 +248,7 @@ fn a_carrier_that_rejects_every_call_is_the_first_problem_with_its_codes_and_wor
     let problems = edge.json("/v1/status")["problems"].clone();
     let first = problems[0].as_str().unwrap();
     // That a number does not exist may be that number's fault.
-    let told = "trunk pbx rejected 3 of 4 calls in the last hour: 3× 403 Forbidden \"Call Rejected +1415****100\"; \
+    let told = "trunk pbx rejected 3 of 4 calls in the last hour, and their callers were lost: 3× 403 Forbidden \"Call Rejected +1415****100\"; \
                 try: Check the allow list";
     assert!(first.starts_with(told), "{first}");
     let with_code = edge.json("/v1/calls?code=403")["calls"].clone();

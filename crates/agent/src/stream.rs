@@ -181,6 +181,8 @@ pub struct Counts {
     pub messages: u64,
     /// Of these, not acted upon.
     pub problems: u64,
+    /// Of these, for a stream that is not this socket's.
+    pub foreign: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -534,6 +536,7 @@ impl Stream {
 
     fn tell(&mut self, problem: Problem) {
         self.counts.problems += 1;
+        self.counts.foreign += u64::from(matches!(problem, Problem::ForeignStream(_)));
         self.events.push_back(Output::Problem(problem));
     }
 

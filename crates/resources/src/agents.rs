@@ -6,15 +6,17 @@ use std::time::{Duration, Instant, SystemTime};
 
 use trunkgate_media::AgentTurns;
 use trunkgate_route::Table;
+use trunkgate_story::diagnosis::Diagnosis;
 use trunkgate_story::last_hour::LastHour;
 use trunkgate_story::turns::TurnView;
-use trunkgate_story::view::{AgentFailures, AgentView, Recent};
+use trunkgate_story::view::{AgentFailures, AgentView, FaultView, Recent};
 use trunkgate_story::wall::rfc3339;
 
 use crate::breaker::{Breaker, Leave, Stage};
 use crate::key::CallKey;
 use crate::limits::{PROBE_FAILURES, PROVEN_SECONDS, SESSION_ENDS};
 use crate::queue::{Entry, Line};
+use crate::trunks::fault_view;
 
 /// One agent's state.
 #[derive(Debug, Default)]
@@ -41,10 +43,41 @@ struct AgentState {
     failed_in_row: u64,
     /// The last of these.
     last_failed: Option<LastFailed>,
+    /// Whether it was heard in calls that it had for long enough.
+    hearing: Hearing,
     /// Calls that have a session, and those that wait for one.
     line: Line,
     /// Turns of all its calls.
     turns: Arc<AgentTurns>,
+}
+
+/// Calls in which an agent was heard, or had the caller for long enough and was not.
+#[derive(Debug, Default)]
+struct Hearing {
+    /// All of them, and those in which it was not.
+    calls: LastHour<2>,
+    /// The last of these, with its call's sid.
+    last: Option<(Diagnosis, String)>,
+    /// Calls in which it was heard since.
+    heard: u64,
+}
+
+impl Hearing {
+    fn note(&mut self, now: Instant, sid: &str, silent: Option<&Diagnosis>) {
+        self.calls.count(now, [true, silent.is_some()]);
+        match silent {
+            Some(found) => (self.last, self.heard) = (Some((found.clone(), sid.to_owned())), 0),
+            None => self.heard += 1,
+        }
+    }
+
+    fn view(&self, now: Instant) -> Option<FaultView> {
+        let [of, calls] = self.calls.sums(now);
+        let (found, sid) = self.last.as_ref().filter(|_| calls > 0)?;
+        let [recent_of, recent_calls] = self.calls.recent(now);
+        let recent = Recent { calls: recent_calls, of: recent_of };
+        Some(FaultView { recent, ..fault_view((calls, of, self.heard), found, sid) })
+    }
 }
 
 /// The last call in which an agent failed.
@@ -157,6 +190,7 @@ impl Agents {
                 state.url.clone_from(&agent.url);
                 state.breaker = Breaker::begin(now);
                 state.failed_in_row = 0;
+                state.hearing = Hearing::default();
                 state.forget_problem();
                 (state.last_probe, state.missed_probes) = (None, 0);
             }
@@ -249,6 +283,10 @@ impl Agents {
         state.failed_in_row = 0;
         state.breaker.spoke(began)
     }
+    /// Notes whether an agent was heard in a call that is over; `silent`: it had the caller for long enough, and why it was not.
+    pub fn listened(&mut self, now: Instant, name: &Arc<str>, sid: &str, silent: Option<&Diagnosis>) {
+        self.by_name.entry(name.clone()).or_default().hearing.note(now, sid, silent);
+    }
     /// Notes that a socket which was open is no longer ours.
     pub fn closed(&mut self, name: &str) {
         if let Some(state) = self.by_name.get_mut(name) {
@@ -259,10 +297,10 @@ impl Agents {
     /// it ever was; whether the agent is no longer skipped.
     pub fn let_go(&mut self, now: Instant, name: &str, key: CallKey, began: Instant, open: Option<Instant>) -> bool {
         let is_proven = |open| now.saturating_duration_since(open) >= Duration::from_secs(PROVEN_SECONDS);
-        let is_back = open.is_some_and(is_proven) && self.went_well(name, began);
-        if let Some(state) = self.by_name.get_mut(name) {
-            state.breaker.given_up(key);
-        }
+        let Some(state) = self.by_name.get_mut(name) else { return false };
+        // That it kept the call is no sign that it spoke: what it failed in before stands.
+        let is_back = open.is_some_and(is_proven) && state.breaker.went_well(began);
+        state.breaker.given_up(key);
         is_back
     }
     /// Notes that the agent itself ended its part, in good order; whether it is no longer skipped.
@@ -355,6 +393,7 @@ impl Agents {
             talking: state.map_or(0, |state| state.line.sessions().len() as u64),
             waiting: state.map_or(0, |state| state.line.waiting().len() as u64),
             failed: state.and_then(|state| state.failures(now)),
+            silent: state.and_then(|state| state.hearing.view(now)),
             opened: state.map_or(0, |state| state.opened),
             lost: state.map_or(0, |state| state.lost),
             last_problem_at: problem.as_ref().map(|(_, at)| rfc3339(date(*at))),

@@ -236,6 +236,13 @@ impl Healths {
         }
     }
 
+    /// Notes that an address has answered a call: it wants calls again.
+    pub fn took_call(&mut self, spot: &Spot) {
+        if let Some(health) = self.by_spot.get_mut(spot) {
+            health.rests_until = None;
+        }
+    }
+
     /// Why an address is not worth trying now; `None`: it is.
     pub fn unfit(&self, now: Instant, spot: &Spot) -> Option<Unfit> {
         let health = self.by_spot.get(spot)?;

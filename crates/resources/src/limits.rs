@@ -174,6 +174,8 @@ pub const BREAKER_WINDOW_SECONDS: u64 = 30;
 pub const BREAKER_FIRST_PAUSE_SECONDS: u64 = 1;
 /// … up to this.
 pub const BREAKER_LONGEST_PAUSE_SECONDS: u64 = 10;
+/// An agent that has had a caller for so long without a word of audio is reported. It may listen first: until then it is not.
+pub const AGENT_UNHEARD_AFTER: Duration = Duration::from_secs(10);
 /// Calls in a row that are heard, after which a trunk that was not heard, or had a fault, has it no longer.
 pub const HEARD_AGAIN: u64 = 3;
 /// Mean opinion score below which a call counts as poor for its trunk: R = 60, below it "nearly all users dissatisfied"

@@ -54,6 +54,8 @@ pub struct SipMetrics {
 pub struct AgentMetrics {
     /// From the call for an agent's socket until it is open, seconds.
     pub connect_seconds: Histogram,
+    /// Agent; answered calls that it had for at least 10 s without being heard.
+    pub silent: BTreeMap<Arc<str>, u64>,
     /// Gauge: agents' sockets that are open.
     pub sessions: u64,
     /// Gauge: agent; callers that wait in line for it.
@@ -175,6 +177,7 @@ impl Metrics {
             },
             agent: AgentMetrics {
                 connect_seconds: Histogram::new(SETUP_BOUNDS),
+                silent: BTreeMap::new(),
                 sessions: 0,
                 waiting: BTreeMap::new(),
                 wait_seconds: Histogram::new(SETUP_BOUNDS),

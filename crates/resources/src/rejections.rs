@@ -111,6 +111,8 @@ impl LastRejected {
 #[derive(Debug)]
 struct Rejection {
     calls: LastHour<1>,
+    /// Whether one of them came since the rejections before it were past.
+    is_present: bool,
     /// Of the last one, and its call's sid.
     said: Said,
     sid: String,
@@ -152,6 +154,10 @@ impl Rejections {
             return;
         }
         self.decisions[1] += 1;
+        if !self.last.is_still(now) {
+            // Those before are mended: these may have another cause.
+            self.by_words.iter_mut().for_each(|one| one.is_present = false);
+        }
         (self.last.left, self.last.at) = (ANSWERED_AGAIN, Some(now));
         self.unanswered.rejected += 1;
         self.unanswered.lost += u64::from(is_lost);
@@ -163,8 +169,9 @@ impl Rejections {
             self.by_words.remove(0);
         }
         calls.count(now, [true]);
-        self.by_words.push(Rejection { calls, said: said.clone(), sid: sid.to_owned() });
+        self.by_words.push(Rejection { calls, is_present: true, said: said.clone(), sid: sid.to_owned() });
     }
+
     /// Returns the rejections of the last hour; `leads_on`: whether another target is tried on a code.
     pub(crate) fn view(&self, now: Instant, leads_on: impl Fn(u16) -> bool) -> Option<RejectedView> {
         let [of, calls] = self.decided.sums(now);
@@ -172,15 +179,18 @@ impl Rejections {
         let answer = |one: &Rejection| {
             let [calls] = one.calls.sums(now);
             let (code, text) = (one.said.code, one.said.words());
-            (calls > 0).then(|| RejectionView { code, text, leads_on: leads_on(code), calls })
+            let present = one.is_present;
+            (calls > 0).then(|| RejectionView { code, text, leads_on: leads_on(code), calls, present })
         };
-        let mut answers: Vec<RejectionView> = self.by_words.iter().filter_map(answer).collect();
-        answers.sort_by_key(|one| std::cmp::Reverse(one.calls));
-        let (fix, last_sid) = (rejection_fix(&answers), last.sid.clone());
+        // The newest of those that may be so still, then what was mended before them, the most frequent first.
+        let mut answers: Vec<RejectionView> = self.by_words.iter().rev().filter_map(answer).collect();
+        answers.sort_by_key(|one| if one.present { (false, 0) } else { (true, u64::MAX - one.calls) });
+        let last_sid = last.sid.clone();
         let still = self.last.is_still(now);
         let good_since = u64::from(ANSWERED_AGAIN - self.last.left);
         let in_row = self.unanswered.rejected.min(calls);
         let lost = self.unanswered.lost.min(in_row);
+        let fix = rejection_fix(&answers, in_row > 0 && lost == 0);
         let [recent_of, recent_calls] = self.decided.recent(now);
         let recent = Recent { calls: recent_calls, of: recent_of };
         Some(RejectedView { calls, of, recent, in_row, lost, still, good_since, answers, fix, last_sid })
@@ -190,20 +200,25 @@ impl Rejections {
 /// Codes of one trunk that advice is given for.
 const CODES_ADVISED: usize = 4;
 
-/// Returns what would help with the most frequent codes: those of at least a quarter of the calls, else the one of the most.
-fn rejection_fix(answers: &[RejectionView]) -> String {
+/// Returns what would help with the codes of now: the newest, then those of at least a quarter of the calls. What was mended
+/// before needs no advice. `has_next`: another target takes the calls.
+fn rejection_fix(answers: &[RejectionView], has_next: bool) -> String {
+    let present = || answers.iter().filter(|one| one.present);
     let mut by_code: BTreeMap<u16, u64> = BTreeMap::new();
-    for one in answers {
+    for one in present() {
         *by_code.entry(one.code).or_default() += one.calls;
     }
     let all: u64 = by_code.values().sum();
-    let most = by_code.values().max().copied().unwrap_or_default();
-    let mut frequent: Vec<(u16, u64)> =
-        by_code.into_iter().filter(|(_, calls)| calls * 4 >= all.min(most * 4)).collect();
-    frequent.sort_by_key(|(_, calls)| std::cmp::Reverse(*calls));
-    frequent.truncate(CODES_ADVISED);
-    let advice = |(code, _): &(u16, u64)| Some((*code, status(*code).and_then(Status::advice)?));
-    let advice: Vec<(u16, &str)> = frequent.iter().filter_map(advice).collect();
+    let mut codes: Vec<u16> = Vec::new();
+    for code in present().map(|one| one.code) {
+        let is_frequent = by_code.get(&code).is_some_and(|calls| calls * 4 >= all);
+        if (codes.is_empty() || is_frequent) && !codes.contains(&code) && codes.len() < CODES_ADVISED {
+            codes.push(code);
+        }
+    }
+    let of = if has_next { Status::advice_beside_a_target } else { Status::advice };
+    let advice = |code: &u16| Some((*code, status(*code).and_then(of)?));
+    let advice: Vec<(u16, &str)> = codes.iter().filter_map(advice).collect();
     match advice.as_slice() {
         [(_, one)] => (*one).to_owned(),
         several => several.iter().map(|(code, fix)| format!("{code}: {fix}")).collect::<Vec<_>>().join(". "),
@@ -240,13 +255,31 @@ mod tests {
         let view = rejections.view(start, |code| code == 503).unwrap();
         assert_eq!((view.calls, view.in_row, view.lost), (3, 1, 1), "one since the last answer");
         assert_eq!(view.answers.iter().map(|one| one.leads_on).collect::<Vec<_>>(), [false, true]);
-        assert!(view.fix.starts_with("403: Check the allow list") && view.fix.contains(". 503: "), "{}", view.fix);
-        let one = |code| RejectionView { code, text: None, leads_on: false, calls: 1 };
-        let fix = rejection_fix(&[500, 502, 503, 504, 429].map(one));
-        assert!(fix.starts_with("429: ") && fix.contains(". 502: ") && !fix.contains("504: "), "{fix}");
+        assert!(view.fix.starts_with("Check the allow list") && !view.fix.contains("503"), "mended: {}", view.fix);
+        assert_eq!(view.answers.iter().map(|one| one.present).collect::<Vec<_>>(), [true, false]);
+        let one = |(code, calls)| RejectionView { code, text: None, leads_on: false, calls, present: true };
+        let fix = rejection_fix(&[(500, 1), (502, 8), (503, 8), (504, 1), (429, 7)].map(one), false);
+        assert!(fix.starts_with("500: ") && fix.contains(". 502: ") && !fix.contains("504: "), "{fix}");
         rejections.withdraw();
         assert!(!still(&rejections, 1).unwrap().0);
         assert_eq!(rejections.decisions(), [6, 3]);
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn a_new_fault_stands_before_those_that_were_mended() {
+        let start = Instant::now();
+        let mut rejections = Rejections::default();
+        for (code, calls) in [(403, 4), (503, 6), (402, 1)] {
+            (0..calls).for_each(|_| reject(&mut rejections, start, code));
+            let view = rejections.view(start, |_| false).unwrap();
+            assert_eq!((view.answers[0].code, view.answers[0].calls), (code, calls));
+            assert!(view.answers.iter().all(|one| one.present == (one.code == code)), "{:?}", view.answers);
+            (0..3).for_each(|_| rejections.answered(start));
+        }
+        let view = rejections.view(start, |_| false).unwrap();
+        assert_eq!(view.answers.iter().map(|one| one.code).collect::<Vec<_>>(), [402, 503, 403]);
+        assert_eq!(view.fix, "Check the balance of the carrier account");
     }
 
     #[test]

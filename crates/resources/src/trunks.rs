@@ -40,6 +40,8 @@ struct TrunkState {
     tried: u64,
     answered: u64,
     failed: u64,
+    /// Calls that did not reach it.
+    unreached: LastHour<1>,
     pace: Pace,
     congestion: Congestion,
     /// How it has done lately.
@@ -95,7 +97,8 @@ impl Kind {
             | Cause::Nothing
             | Cause::Silence
             | Cause::Ceased
-            | Cause::Unread => None,
+            | Cause::Unread
+            | Cause::AgentSilent => None,
         }
     }
 }
@@ -157,6 +160,7 @@ impl TrunkState {
             tried: 0,
             answered: 0,
             failed: 0,
+            unreached: LastHour::default(),
             pace: Pace::default(),
             congestion: Congestion::default(),
             standing: Standing::default(),
@@ -384,6 +388,13 @@ impl Trunks {
         state.standing.count(now, false);
     }
 
+    /// Notes a call that did not reach a trunk: none of its addresses answered.
+    pub fn unreached(&mut self, now: Instant, name: &str) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.unreached.count(now, [true]);
+        }
+    }
+
     /// Notes how what a trunk sent in an answered call has sounded.
     pub fn scored(&mut self, now: Instant, name: &str, mos: f64) {
         if let Some(state) = self.by_name.get_mut(name) {
@@ -514,6 +525,7 @@ impl Trunks {
             answered_ratio: state.filter(|s| s.tried > 0).map(|s| s.answered as f64 / s.tried as f64),
             lately: self.figures(now, &trunk.name),
             failures: state.map_or(0, |s| s.failed),
+            unreached: state.map_or(0, |s| s.unreached.sums(now).iter().sum()),
             last_problem_at: problem.as_ref().map(|(_, at)| rfc3339(date(*at))),
             last_problem: problem.map(|(text, _)| text),
             congested_seconds: state.and_then(|state| state.congestion.seconds_left(now)),
@@ -530,7 +542,8 @@ impl Trunks {
     }
 }
 
-fn fault_view((calls, of, good_since): (u64, u64, u64), found: &Diagnosis, sid: &str) -> FaultView {
+/// Returns a fault by the calls that had it, of how many, and how many were good since.
+pub(crate) fn fault_view((calls, of, good_since): (u64, u64, u64), found: &Diagnosis, sid: &str) -> FaultView {
     let (cause, fix) = (found.text.clone(), found.fix.clone());
     FaultView {
         calls,

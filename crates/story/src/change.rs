@@ -100,6 +100,9 @@ pub struct Change {
     /// The trunk, agent or application that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
+    /// The SIP code with which that target rejected the call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<u16>,
     /// Why, a slug.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
@@ -149,6 +152,7 @@ impl Change {
             trunk: None,
             agent: None,
             target: None,
+            code: None,
             reason: None,
             text: None,
             fix: None,
@@ -164,8 +168,15 @@ impl Change {
     /// Of one that is over.
     pub fn ended(record: &CallRecord) -> Change {
         let (text, fix) = (record.proof.clone(), record.fix.clone());
-        let target = failed_target(&record.call);
-        Change { mos: record.mos_avg, text, fix, target, ..Change::of_view(Happening::CallEnded, &record.call) }
+        let (target, code) = failed_target(&record.call).unzip();
+        Change {
+            mos: record.mos_avg,
+            text,
+            fix,
+            target,
+            code: code.flatten(),
+            ..Change::of_view(Happening::CallEnded, &record.call)
+        }
     }
 
     fn of_view(what: Happening, call: &CallView) -> Change {
@@ -182,12 +193,13 @@ impl Change {
     }
 }
 
-/// The target by which a call ended: the last one with the call's reason, or its application.
-fn failed_target(call: &CallView) -> Option<String> {
+/// The target by which a call ended, the last one with the call's reason or its application, and the code of its rejection.
+fn failed_target(call: &CallView) -> Option<(String, Option<u16>)> {
     let reason = call.reason.filter(|_| call.outcome != Some("answered"))?;
     if reason == "app_failed" {
-        return call.app.as_ref().map(|app| format!("app:{app}"));
+        return call.app.as_ref().map(|app| (format!("app:{app}"), None));
     }
     let leg = call.legs.iter().skip(1).rfind(|leg| leg.reason == Some(reason))?;
-    [&leg.agent, &leg.trunk].into_iter().find(|name| !name.is_empty()).cloned()
+    let name = [&leg.agent, &leg.trunk].into_iter().find(|name| !name.is_empty()).cloned()?;
+    Some((name, leg.sip_code))
 }

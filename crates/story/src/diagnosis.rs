@@ -16,6 +16,9 @@ pub const UNSENT: &str = "unsent";
 /// `kind` of a fault: a side was told an address at which it cannot reach us.
 pub const OUR_ADDRESS: &str = "our_address";
 
+/// `kind` of a fault: an agent has the caller and sends no audio.
+pub const NO_AGENT_AUDIO: &str = "no_agent_audio";
+
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnosis {
@@ -62,11 +65,13 @@ pub enum Cause {
     Unread,
     /// Packets are lost on the path.
     Loss,
+    /// A voice agent has the caller and sends no audio.
+    AgentSilent,
 }
 
 impl Cause {
     /// Every cause, for documents and tests; of [`Cause::OurAddress`] with some address.
-    pub const ALL: [Cause; 16] = [
+    pub const ALL: [Cause; 17] = [
         Cause::OnHold,
         Cause::Srtp,
         Cause::UnexpectedSource,
@@ -83,6 +88,7 @@ impl Cause {
         Cause::Ceased,
         Cause::Unread,
         Cause::Loss,
+        Cause::AgentSilent,
     ];
     /// Its word in JSON: never another one (`docs/json.md`).
     pub const fn slug(self) -> &'static str {
@@ -103,6 +109,7 @@ impl Cause {
             Cause::Ceased => "ceased",
             Cause::Unread => "unread",
             Cause::Loss => "loss",
+            Cause::AgentSilent => NO_AGENT_AUDIO,
         }
     }
     /// The address that a side was told, where it is at fault.
@@ -116,6 +123,45 @@ impl Diagnosis {
     pub(crate) fn of_loss(text: String, fix: String) -> Diagnosis {
         Diagnosis { cause: Cause::Loss, text, fix }
     }
+
+    /// Returns why an agent that has had the caller for so long is not heard, by what it sent instead of audio. An agent without a
+    /// name is one of an application.
+    pub fn of_agent(name: &str, held: Duration, sent: &SentInstead<'_>) -> Diagnosis {
+        let seconds = held.as_secs_f64();
+        let test = match name {
+            "" => "look at the agent's log".to_owned(),
+            _ => format!("`trunkgate agent test {name}` shows what it sends"),
+        };
+        let text = match *sent {
+            SentInstead { foreign: 1.., problem, .. } => {
+                let which = problem.map(|problem| format!(", the last note: {problem}")).unwrap_or_default();
+                let messages = sent.foreign;
+                let plural = if messages == 1 { "message" } else { "messages" };
+                format!("it sent {messages} {plural} for another streamSid and no audio for this call{which}")
+            }
+            SentInstead { problem: Some(problem), .. } => format!("it sent nothing that can be played: {problem}"),
+            SentInstead { problem: None, .. } => {
+                format!("its WebSocket is open, and no `media` message came in {seconds:.1} s")
+            }
+        };
+        let fix = match sent.foreign {
+            0 if name.is_empty() => format!("{test} for what it heard and why it did not answer"),
+            0 => format!(
+                "{test}; `first_audio_timeout = \"8s\"` in [agent.{name}] has calls go to their next target when it stays silent"
+            ),
+            _ => format!("put the `streamSid` of this stream's `start` message into each `media` message; {test}"),
+        };
+        Diagnosis { cause: Cause::AgentSilent, text, fix }
+    }
+}
+
+/// Messages of an agent that brought no audio.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SentInstead<'a> {
+    /// For a stream that is not its own.
+    pub foreign: u64,
+    /// The last note on a message that was not acted upon.
+    pub problem: Option<&'a str>,
 }
 
 /// What had been counted of a side at an earlier look.

@@ -29,7 +29,7 @@ pub mod view;
 pub mod wall;
 pub mod word;
 
-pub use diagnosis::{OUR_ADDRESS, UNSENT};
+pub use diagnosis::{NO_AGENT_AUDIO, OUR_ADDRESS, UNSENT};
 pub use reason::ReasonSlug;
 pub use report::CallRecord;
 pub use said::Said;

@@ -84,9 +84,9 @@ const STATUSES: &[Status] = statuses! {
         "`trunkgate trace last` shows the answer of each target; ask the carrier with its Call-ID.";
     501: "An unknown method.", "The method is not supported.", "Nothing. An OPTIONS answered so still proves that the peer is up.";
     502: "", "The carrier's upstream gave an invalid response; the edge tries the next target.", "Ask the carrier with the Call-ID; add a second carrier to the route.";
-    503: "No target could be reached, no agent connected, a limit is reached (limit_calls, limit_rate, limit_day, no_ports), or the edge is draining or overloaded (with Retry-After).",
+    503: "No target could be reached, no agent connected, a limit is reached (limit_calls, limit_rate, limit_day, no_ports), or the edge is draining or overloaded (with Retry-After). The trace shows the reason, `trunkgate status` the limits.",
         "The carrier is overloaded or down, or you exceed its call limits. The edge tries the next target and respects Retry-After.",
-        "Add a second peer or target, and compare `max_calls` and `calls_per_second` with your contract; Retry-After in the trace is how long the carrier wants no calls. For a 503 of the edge the trace shows the reason, `trunkgate status` the limits.";
+        "Compare `max_calls` and `calls_per_second` with your contract, and ask the carrier for its state; Retry-After in the trace is how long it wants no calls; add a second peer or target to the route.";
     504: "A reliable provisional response was not acknowledged, or an UPDATE was not answered by the other side.", "The carrier's upstream did not respond; the edge tries the next target.",
         "Ask the carrier with the Call-ID; add a second carrier to the route.";
     505: "A SIP version other than 2.0.", "The SIP version is not supported.", "Check the sender: this is usually not a SIP device.";
@@ -101,7 +101,20 @@ const STATUSES: &[Status] = statuses! {
     608: "", "An analytics service of the carrier blocked the call.", "Call-Info in the trace names whom to contact; check the reputation of your caller ID.";
 };
 
+/// Advice that is of no use where the calls have another target already.
+const ADDS_A_TARGET: [&str; 3] = [
+    "; add a second carrier to the route",
+    "; add a further target to the route",
+    "; add a second peer or target to the route",
+];
+
 impl Status {
+    /// Returns the same as [`advice`](Self::advice) for calls that another target takes.
+    pub fn advice_beside_a_target(&self) -> Option<&'static str> {
+        let advice = self.advice()?;
+        Some(ADDS_A_TARGET.iter().find_map(|clause| advice.strip_suffix(clause)).unwrap_or(advice))
+    }
+
     /// What to do, as the end of a sentence; `None`: nothing.
     pub fn advice(&self) -> Option<&'static str> {
         Some(self.fix.trim_end_matches('.')).filter(|fix| !fix.is_empty() && !fix.starts_with("Nothing"))
@@ -125,6 +138,10 @@ mod tests {
                 assert!(text.is_empty() || text.ends_with('.'), "{}: {text}", status.code);
             }
             assert!(!status.received.is_empty() && !status.fix.is_empty(), "{}", status.code);
+            let beside = status.advice_beside_a_target().unwrap_or_default();
+            assert!(!beside.contains("add a"), "{}: {beside}", status.code);
         }
+        assert_eq!(status(504).unwrap().advice_beside_a_target(), Some("Ask the carrier with the Call-ID"));
+        assert!(!status(503).unwrap().advice().unwrap().contains("503"), "nothing of the edge's own");
     }
 }

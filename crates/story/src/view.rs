@@ -396,6 +396,9 @@ pub struct AgentView {
     /// Calls in which it failed, where there were some in the last hour.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<AgentFailures>,
+    /// Calls that it had for at least 10 s without a word of it, where there were some in the last hour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub silent: Option<FaultView>,
     /// Sockets that were open, since start.
     pub opened: u64,
     /// Sockets that were refused or lost, since start.
@@ -499,6 +502,8 @@ pub struct TrunkView {
     pub lately: Figures,
     /// Attempts towards it that failed, since start.
     pub failures: u64,
+    /// Calls of the last hour that it did not get: no response, or they could not be sent.
+    pub unreached: u64,
     /// Its last failure in words.
     pub last_problem: Option<String>,
     /// When that was, RFC 3339.
@@ -574,9 +579,9 @@ pub struct RejectedView {
     pub still: bool,
     /// How many in a row it has answered since, at most three.
     pub good_since: u64,
-    /// With what, the most frequent first.
+    /// With what: the newest of now first, then what was mended before, the most frequent first.
     pub answers: Vec<RejectionView>,
-    /// What would help with the most frequent codes.
+    /// What would help with the codes of now.
     pub fix: String,
     /// The last of these calls.
     pub last_sid: String,
@@ -593,6 +598,8 @@ pub struct RejectionView {
     pub leads_on: bool,
     /// How many.
     pub calls: u64,
+    /// Whether one of them came since the trunk last worked: others are mended.
+    pub present: bool,
 }
 
 /// Faults of one kind in a trunk's calls: sides that were not heard, codecs that do not fit, packets that do not leave.

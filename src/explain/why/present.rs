@@ -113,7 +113,14 @@ fn of_trunk(trunk: &Value) -> Vec<String> {
     }
     let rests = addresses.iter().filter(|address| address["rests_seconds"].is_u64());
     now.extend(rests.take(SHOWN).map(|address| {
-        format!("{} skipped for {} s: it sent Retry-After", shown(&address["address"]), address["rests_seconds"])
+        let (shown, seconds) = (shown(&address["address"]), &address["rests_seconds"]);
+        let others = addresses.iter().filter(|other| *other != address);
+        let is_alone = others.clone().all(|other| other["state"] == "down" || other["rests_seconds"].is_u64());
+        if is_alone {
+            format!("{shown} wants no calls for {seconds} s (Retry-After); still tried: the trunk has no other address to call")
+        } else {
+            format!("{shown} skipped for {seconds} s: it sent Retry-After")
+        }
     }));
     now.extend(trunk["congested_seconds"].as_u64().map(|seconds| {
         format!("skipped for {seconds} s if the route has another target: it has too many calls (congested_on)")

@@ -78,17 +78,26 @@ fn at_a_glance(answer: &Value) -> String {
         Some(other) => (other, RED),
         None => ("–", RED),
     };
-    let all = answer["problem_details"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let all = answer["problem_details"].as_array().into_iter().flatten();
+    let (notes, all): (Vec<&Value>, Vec<&Value>) = all.partition(|one| is_note(one));
     // That the edge drains, or starts, is the state.
     let first = all.iter().find(|problem| problem["headline"].as_str().is_some_and(|headline| headline != state));
-    let first = first.map(in_brief);
+    let first = first.map(|problem| in_brief(problem));
     match (all.len(), first) {
-        (0, _) => format!("{}, no problems", paint(state, colour)),
+        (0, _) => {
+            let note = notes.first().map(|note| format!("; {}", in_brief(note))).unwrap_or_default();
+            format!("{}, no problems{note}", paint(state, colour))
+        }
         (problems, None) => paint(&format!("{state}, {}", number(problems, "problem")), RED),
         (problems, Some(first)) => {
             format!("{}, {}: {first}", paint(state, colour), paint(&number(problems, "problem"), RED))
         }
     }
+}
+
+/// Whether what `status` lists is no problem of the edge: what unknown sources do, as they do at every public address.
+pub(crate) fn is_note(problem: &Value) -> bool {
+    problem["harm"] == "strangers"
 }
 
 /// The headline of a problem and the beginning of what shows it.
@@ -110,7 +119,8 @@ fn problems(answer: &Value, width: Option<usize>) -> String {
             ["headline", "evidence", "fix", "command"].map(|part| problem[part].as_str());
         let evidence = evidence.map(|evidence| format!(": {evidence}")).unwrap_or_default();
         let since = lasting(problem, Timestamp::now());
-        let what = format!("{} {}{evidence}{since}", paint("!", RED), headline.unwrap_or("–"));
+        let sign = if is_note(problem) { "i".to_owned() } else { paint("!", RED) };
+        let what = format!("{sign} {}{evidence}{since}", headline.unwrap_or("–"));
         out.push_str(&wrapped(&what, 2, width));
         for (word, next) in [("try", fix), ("see", command)] {
             out.push_str(&next.map(|next| wrapped(&format!("  {word}: {next}"), 7, width)).unwrap_or_default());
@@ -138,6 +148,7 @@ fn trunks(answer: &Value, width: Option<usize>) -> String {
                 let place = format!("{} {}", text(&address["transport"]), text(&address["address"]));
                 let rtt = address["rtt_ms"].as_f64().map_or("–".into(), |ms| format!("{ms:.1} ms"));
                 let state = match address["rests_seconds"].as_u64() {
+                    Some(seconds) if is_alone(trunk, address) => format!("back-off {seconds} s, still tried").into(),
                     Some(seconds) => format!("back-off {seconds} s").into(),
                     None => address["state"].clone(),
                 };
@@ -160,6 +171,13 @@ fn trunks(answer: &Value, width: Option<usize>) -> String {
     }
     let peers = if peers.len() == 1 { String::new() } else { fitting(&peers, width) };
     fitting(&rows, width) + &peers
+}
+
+/// Whether calls still go to an address that wants none: the trunk has no other that is up and takes calls.
+pub(crate) fn is_alone(trunk: &Value, address: &Value) -> bool {
+    let peers = trunk["peers"].as_array().into_iter().flatten();
+    let mut addresses = peers.filter_map(|peer| peer["addresses"].as_array()).flatten();
+    addresses.all(|other| other == address || other["state"] == "down" || other["rests_seconds"].is_u64())
 }
 
 /// Returns the time until a certificate expires: in days for ten years, then in years.
@@ -745,11 +763,29 @@ mod tests {
             &["trunk carrier rejected 16 of 16 calls in the last hour", "changed keys wait for a restart"],
         );
         assert_eq!(two, "edge-1   taking calls, 2 problems: trunk carrier rejected 16 of 16 calls in the last hour");
+        let stray = json!([{"headline": "SIP from unknown sources is dropped", "harm": "strangers", "evidence": "1 message", "fix": "add"}]);
+        let noted = status(&json!({"edge": "edge-1", "state": "ready", "problem_details": stray}), None);
+        let line = "edge-1   taking calls, no problems; SIP from unknown sources is dropped: 1 message";
+        assert!(noted.starts_with(&format!("{line}\n")) && noted.contains("\ni SIP from unknown"), "{noted}");
         assert_eq!(first("draining", &["draining"]), "edge-1   draining, 1 problem");
         assert_eq!(
             first("draining", &["draining", "trunk pbx is down"]),
             "edge-1   draining, 2 problems: trunk pbx is down"
         );
+    }
+
+    #[test]
+    fn a_back_off_says_whether_the_address_is_tried_nevertheless() {
+        let address = |n: u8, rests: Value, state: &str| json!({"address": format!("192.0.2.{n}:5060"), "transport": "udp", "state": state, "rests_seconds": rests});
+        let shown = |addresses: Vec<Value>| {
+            let trunk = json!({"name": "carrier", "state": "up", "peers": [{"uri": "sip:a", "addresses": addresses}]});
+            status(&json!({ "trunks": [trunk] }), None)
+        };
+        let alone = "back-off 30 s, still tried";
+        assert!(shown(vec![address(1, json!(30), "up")]).contains(alone), "its only address");
+        assert!(shown(vec![address(1, json!(30), "up"), address(2, Value::Null, "down")]).contains(alone));
+        let two = shown(vec![address(1, json!(30), "up"), address(2, Value::Null, "up")]);
+        assert!(two.contains("back-off 30 s ") && !two.contains("tried"), "{two}");
     }
 
     #[test]

@@ -102,6 +102,16 @@ const WORDS: &[(&str, &str, &str)] = &[
         "state of an agent, of an address in a trace",
         "Of an agent: it keeps failing, and one call at a time tries it. Of an address: it does not answer OPTIONS, or it asked for no calls (Retry-After).",
     ),
+    (
+        "back_off",
+        "state of an address (back-off 30 s), column STATE of status",
+        "The address answered 503 with Retry-After: it wants no calls for that time. While the trunk has another address that takes calls, this one is skipped; `still tried`: it has none. A call that the address answers ends it.",
+    ),
+    (
+        "certificate_expired",
+        "alert of TLS",
+        "The remote party rejected our certificate because it has expired: renew it and replace the file that `trunkgate status` names; it is read again within a minute.",
+    ),
     ("registered", "state of a registration", "The carrier has accepted the edge's REGISTER."),
     ("starting", "state of the edge", "Calls are not accepted yet."),
     ("ready", "state of the edge", "Calls are accepted; `status` prints `taking calls`."),
@@ -187,6 +197,11 @@ const WORDS: &[(&str, &str, &str)] = &[
         "nothing",
         "cause of a fault",
         "No packet arrived from a side, and nothing shows why: check the media ports in every firewall on the path.",
+    ),
+    (
+        "no_agent_audio",
+        "cause of a fault",
+        "An agent had a caller who was heard for at least 10 s and sent no audio, or its messages were for another streamSid: `trunkgate agent test NAME`; `first_audio_timeout` has calls go to the next target.",
     ),
     ("payload", "cause of a fault", "A side sends payload types that were not agreed on: check `codecs` of its trunk."),
     (
@@ -299,7 +314,9 @@ mod tests {
         for topic in topics {
             assert!(help::explain(topic).is_some(), "{topic}");
         }
-        for topic in ["ONE-WAY", "!silent", "heard", "MOS", "media ports"] {
+        for topic in
+            ["ONE-WAY", "!silent", "heard", "MOS", "media ports", "back-off", "certificate_expired", "failover_on"]
+        {
             assert!(help::explain(topic).is_some(), "{topic}");
         }
     }

@@ -12,7 +12,7 @@ use super::feed::{Page, plain};
 use super::state::State;
 use crate::explain::ladder::wrapped;
 use crate::system::text::span;
-use crate::tools::client::{CALL_HEADS, SHORT_SID, lasting};
+use crate::tools::client::{CALL_HEADS, SHORT_SID, is_note, lasting};
 
 /// Widths that the columns of calls have at most, in characters.
 const WIDTHS: [usize; 11] = [SHORT_SID, 14, 16, 16, 10, 18, 24, 7, 10, 4, 18];
@@ -103,7 +103,9 @@ fn head(state: &State, width: u16) -> Text<'static> {
         )),
         Span::raw(if state.is_paused { "   PAUSED" } else { "" }),
     ])];
-    let problems = status["problem_details"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let problems = status["problem_details"].as_array().into_iter().flatten();
+    let problems: Vec<Value> = problems.filter(|problem| !is_note(problem)).cloned().collect();
+    let problems = problems.as_slice();
     // An open call has the room: the header is its first line, with the number of problems.
     if state.open.is_some() && state.lost.is_none() {
         if let (Some(line), 1..) = (lines.first_mut(), problems.len()) {
@@ -242,8 +244,12 @@ fn list(frame: &mut Frame, area: Rect, state: &State) {
     let columns = columns(&shown, area.width.into());
     let rows = shown.iter().map(|(_, cells)| {
         let state = cells.get(6).map_or("", String::as_str);
-        Row::new(columns.iter().filter_map(|(column, _)| cells.get(*column)).map(|cell| plain(cell)))
-            .style(style(state))
+        let cells = columns.iter().filter_map(|(column, width)| {
+            let cell = plain(cells.get(*column)?);
+            // The beginning of a SID names its call.
+            Some(if *column == 0 { cell } else { cut(&cell, *width) })
+        });
+        Row::new(cells).style(style(state))
     });
     let heads = columns.iter().filter_map(|(column, _)| CALL_HEADS.get(*column).copied());
     let head = Row::new(heads).style(Style::new().add_modifier(Modifier::BOLD));

@@ -680,6 +680,15 @@ impl Cx<'_> {
         }
     }
 
+    /// The target on a leg has answered: counted for its trunk, and a back-off of its address ends.
+    pub(crate) fn trunk_answered(&mut self, leg: LegId) {
+        let leg = &self.call.legs[leg];
+        self.edge.trunks.answered(self.now, leg.trunk_name());
+        if let Some(spot) = leg.spot() {
+            self.edge.health.took_call(&spot);
+        }
+    }
+
     /// A leg's far end gave no sign of life.
     pub(crate) fn silent(&mut self, leg: LegId, sent: bool) {
         let leg = &self.call.legs[leg];

@@ -232,7 +232,7 @@ impl<'p> Originator<'p> {
         cx.begin_series();
         let age = cx.call.age(cx.now);
         cx.edge.metrics.call_setup_seconds.observe(age.as_secs_f64());
-        cx.edge.trunks.answered(cx.now, cx.call.legs[leg].trunk_name());
+        cx.trunk_answered(leg);
         let (name, after) = (cx.call.legs.name_of(leg), age.as_secs_f64());
         cx.edge.decide(cx.now, cx.call.key, format!("answered by {name} after {after:.1} s"));
         let line = format!("answered by {} after {after:.1} s", cx.edge.shown_name(&name));

@@ -188,6 +188,25 @@ fn an_address_that_asks_for_a_rest_gets_it_and_no_longer_than_that() {
     }
 }
 
+/// The only address of a trunk is tried although it wants no calls; a call that it answers ends its back-off.
+#[test]
+fn a_back_off_of_the_only_address_ends_with_a_call_that_it_answers() {
+    let table = table(vec![trunk("carrier", &[CARRIER]), trunk("pbx", &[PBX])], vec![route(vec![to_trunk("pbx")])]);
+    let mut bench = Bench::with(table);
+    let rests = |bench: &Bench| bench.gateway.status(bench.now).trunks[1].peers[0].addresses[0].rests_seconds;
+    let caller = bench.invite(CARRIER, "+14155550100", &offer());
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    let text = callee.answer(503, "").replace("Content-Length", "Retry-After: 120\r\nContent-Length");
+    bench.receive(PBX, text);
+    drop(caller);
+    assert_eq!(rests(&bench), Some(120));
+    bench.sent.clear();
+    let (mut caller, callee) = bench.answered();
+    assert_eq!(rests(&bench), None);
+    bench.bye(&mut caller, &callee);
+    bench.finish();
+}
+
 #[test]
 fn a_reload_keeps_what_is_known_and_forgets_what_is_gone() {
     let mut bench = Bench::with(trunks());

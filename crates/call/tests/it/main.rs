@@ -79,6 +79,7 @@ mod sampled;
 mod search_timeout;
 mod session_refreshes;
 mod session_timers;
+mod silent_agent;
 mod sip_answers;
 mod sms;
 mod spoofed;

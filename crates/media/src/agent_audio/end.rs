@@ -481,7 +481,9 @@ impl AgentEnd {
 
     /// Brings the shared figures up to date.
     fn count(&mut self) {
-        let dropped = self.stream.counts().frames_dropped;
+        let counts = self.stream.counts();
+        self.queue.foreign.set(counts.foreign);
+        let dropped = counts.frames_dropped;
         let before = self.counters.frames_dropped.get();
         if dropped > before {
             self.counters.frames_dropped.set(dropped);

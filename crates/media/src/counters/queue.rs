@@ -2,13 +2,15 @@
 
 use super::counter::Counter;
 
-/// Audio of an agent that waits, both ways.
+/// Audio of an agent that waits, both ways, and messages that brought none.
 #[derive(Debug, Default)]
 pub struct AgentQueue {
     /// Audio of the agent that its caller has not heard, in milliseconds.
     pub unheard: Waiting,
     /// Audio for the agent that its socket has not taken, in frames of 20 ms.
     pub unsent: Waiting,
+    /// Messages of the agent for a stream that is not its own: they are not acted upon.
+    pub foreign: Counter,
 }
 
 impl AgentQueue {

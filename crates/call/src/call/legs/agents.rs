@@ -71,7 +71,10 @@ impl Legs {
 
     /// Notes that the agent of an end has said its first words.
     pub(crate) fn agent_spoke(&mut self, now: Instant, edge: &mut Edge, end: EndId) {
-        let Some(side) = self.agent_leg(end).and_then(|leg| self.talker(leg)) else { return };
+        let Some(leg) = self.agent_leg(end) else { return };
+        // One that listened first is not at fault.
+        self[leg].quality.unheard = None;
+        let Some(side) = self.talker(leg) else { return };
         let is_back = edge.agents.spoke(now, &side.agent.name, side.began);
         tell_back(edge, &side.agent.name, is_back);
     }

@@ -97,7 +97,7 @@ impl Bridge {
             self.negotiation.late = Some(LegId::CALLER);
         }
         search.settle(cx.call, self);
-        cx.edge.trunks.answered(cx.now, cx.call.legs[callee].trunk_name());
+        cx.trunk_answered(callee);
         let (name, after) = (cx.call.legs.name_of(callee), cx.call.age(cx.now).as_secs_f64());
         cx.edge.decide(cx.now, cx.call.key, format!("answered by {name} after {after:.1} s"));
         let line = format!("answered by {} after {after:.1} s", cx.edge.shown_name(&name));

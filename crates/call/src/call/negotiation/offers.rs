@@ -64,12 +64,15 @@ impl Negotiation {
         let line = failure.told_of(&cx.edge.shown_name(name));
         let sid = cx.call.legs.sid().to_owned();
         let change = cx.call.change_for(Happening::CallFailedOver, &line, Some(failure.reason));
-        let target = Some(cx.edge.shown_name(name)).filter(|name| !name.is_empty());
         let trunk = leg.map(|leg| cx.call.legs[leg].trunk_name().to_owned()).filter(|name| !name.is_empty());
-        let advice = failure.answered().filter(|_| failure.reason == ReasonSlug::TargetRejected);
-        let advice = advice.and_then(|code| status(code)?.advice()).map(str::to_owned);
+        // A trunk is known by its name, not by the address that was called.
+        let target = trunk.clone().or_else(|| Some(cx.edge.shown_name(name)).filter(|name| !name.is_empty()));
+        let is_rejected = matches!(failure.reason, ReasonSlug::TargetRejected | ReasonSlug::TrunkCongested);
+        let code = failure.answered().filter(|_| is_rejected);
+        let advice = code.filter(|_| failure.reason == ReasonSlug::TargetRejected);
+        let advice = advice.and_then(|code| status(code)?.advice_beside_a_target()).map(str::to_owned);
         let fix = cx.call.own_fix(failure.reason).or(advice);
-        cx.call.story.failed_over = Some(Box::new((failure.reason, Change { trunk, target, fix, ..change })));
+        cx.call.story.failed_over = Some(Box::new((failure.reason, Change { trunk, target, code, fix, ..change })));
         cx.edge.log(&sid, line, Some(failure.reason));
     }
 

@@ -262,7 +262,7 @@ impl Search {
         cx.call.legs.callee = Some(leg);
         cx.call.legs.answered_by.get_or_insert(leg);
         self.settle(cx.call, bridge);
-        cx.edge.trunks.answered(cx.now, cx.call.legs[leg].trunk_name());
+        cx.trunk_answered(leg);
         if cx.call.legs[leg].agent.is_some() {
             bridge.converse(cx, leg);
         }

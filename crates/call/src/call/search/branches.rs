@@ -405,6 +405,9 @@ impl Search {
         let Some(trunk) = attempt.trunk.as_ref().filter(|_| is_trunks_doing(cx.now, attempt, failure)) else { return };
         let caller = cx.call.facts.caller.known_number().unwrap_or_default();
         cx.edge.trunks.let_down(cx.now, &trunk.name, caller, &cx.call.facts.called.text);
+        if failure.said.is_none() {
+            cx.edge.trunks.unreached(cx.now, &trunk.name);
+        }
     }
 
     /// Leaves addresses out that are down or want a rest, unless no other is left.

@@ -14,7 +14,7 @@ use trunkgate_story::impairment::Stopped;
 use trunkgate_story::trace::TraceItem;
 
 use crate::call::legs::leg::{Leg, StreamEnd};
-use crate::call::story::losses;
+use crate::call::story::{losses, silent_agent};
 
 /// From this duration on a call counts as one-way audio where its end came before the worker's word, which is due after
 /// [`UNHEARD_AFTER`](trunkgate_media::limits::UNHEARD_AFTER).
@@ -150,6 +150,7 @@ impl CallMedia {
 
     /// What is heard of each side is looked at: each kind of fault is told once, while it lasts.
     pub(crate) fn look_for_flaws(&self, cx: &mut Cx<'_>) {
+        silent_agent::look(cx);
         for leg in [Some(cx.call.legs.near), cx.call.legs.callee].into_iter().flatten() {
             // Not in the first interval: a side that is not heard is told then.
             if cx.call.story.series.is_past_the_first() {
@@ -200,6 +201,7 @@ impl CallMedia {
         }
         let silent = cx.call.legs.silent_leg();
         cx.call.story.both_silent = cx.call.is_mute();
+        silent_agent::settle(cx);
         for leg in [Some(cx.call.legs.near), cx.call.legs.callee].into_iter().flatten() {
             let is_heard = cx.call.legs[leg].view().rtp.rx_packets > 0;
             if !is_heard && (cx.call.legs[leg].quality.unheard.is_some() || silent == Some(leg)) {

@@ -6,4 +6,5 @@ pub(crate) mod logged;
 pub(crate) mod losses;
 pub(crate) mod mismatch;
 pub(crate) mod noted;
+pub(crate) mod silent_agent;
 pub(crate) mod verdict;

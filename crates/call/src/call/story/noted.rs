@@ -86,6 +86,19 @@ impl Cx<'_> {
         self.edge.warn(&sid, line, None);
     }
 
+    /// Counts a call that an agent had for long enough without being heard, and reports it to observers and the log.
+    pub(crate) fn count_silent_agent(&mut self, leg: LegId, line: String, fix: String) {
+        let name = self.call.legs[leg].agent.as_ref().map_or_else(|| "".into(), |side| side.agent.name.clone());
+        if !name.is_empty() {
+            *self.edge.metrics.agent.silent.entry(name.clone()).or_default() += 1;
+        }
+        let sid = self.call.legs.sid().to_owned();
+        let change = self.call.change_for(Happening::MediaOneWay, &line, None);
+        let agent = Some(self.edge.shown_name(&name)).filter(|name| !name.is_empty());
+        self.edge.changed(Change { target: agent.clone(), agent, fix: Some(fix), ..change });
+        self.edge.warn(&sid, line, None);
+    }
+
     /// Returns the time since the answer; zero before.
     pub(crate) fn since_answer(&self) -> Duration {
         let since = |answered| self.edge.date(self.now).duration_since(answered).unwrap_or_default();

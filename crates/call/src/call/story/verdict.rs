@@ -258,10 +258,10 @@ struct Outcome {
 }
 
 impl Outcome {
-    /// Returns what would help: by its code where it rejected the call, else by the reason.
+    /// Returns what would help where another target was tried after it: by its code where it rejected the call, else by the reason.
     fn fix(&self) -> Option<&'static str> {
         let said = self.said.as_ref().filter(|_| is_rejection(self.why));
-        said.and_then(|said| status(said.code)?.advice()).or_else(|| self.why?.fix())
+        said.and_then(|said| status(said.code)?.advice_beside_a_target()).or_else(|| self.why?.fix())
     }
 }
 

@@ -1,0 +1,174 @@
+//! A voice agent that has the caller and says nothing is reported: flag, verdict, metric, event, and at a glance.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::bench::agents::{hang_up, to_agent};
+use crate::bench::*;
+use trunkgate_call::Input;
+use trunkgate_call::view::{AgentView, FaultView};
+use trunkgate_media::agent::Loss;
+use trunkgate_media::{AgentQueue, Command, EndCounters, EndId, Event, MediaId};
+
+/// The agent's end in the newest call.
+struct Asked {
+    id: MediaId,
+    end: EndId,
+    counters: Arc<EndCounters>,
+    queue: Arc<AgentQueue>,
+    /// Of the caller's end.
+    caller: Arc<EndCounters>,
+}
+
+/// A call that the agent has; the caller is heard.
+fn talking(bench: &mut Bench) -> (Dialing, Asked) {
+    bench.media.clear();
+    let caller = bench.invite(CARRIER, "+14155550100", &offer());
+    let asked = bench.media.iter().find_map(|(id, command)| match command {
+        Command::AddAgent { end, spec } => Some((*id, *end, spec.counters.clone(), spec.queue.clone())),
+        _ => None,
+    });
+    let caller_end = bench.media.iter().find_map(|(_, command)| match command {
+        Command::AddEnd { spec, .. } => Some(spec.counters.clone()),
+        _ => None,
+    });
+    let (id, end, counters, queue) = asked.unwrap();
+    let asked = Asked { id, end, counters, queue, caller: caller_end.unwrap() };
+    bench.expect(CARRIER, "SIP/2.0 100");
+    bench.expect(CARRIER, "SIP/2.0 180");
+    news(bench, &asked, Event::AgentOpen { end });
+    let caller = Dialing { to_tag: bench.expect(CARRIER, "SIP/2.0 200").tag("To"), ..caller };
+    bench.receive(CARRIER, caller.request("ACK", "", ""));
+    asked.caller.rx_packets.set(250);
+    (caller, asked)
+}
+
+fn news(bench: &mut Bench, asked: &Asked, event: Event) {
+    bench.input(Input::Media { id: asked.id, event });
+}
+
+/// The agent says something for the first time.
+fn speak(bench: &mut Bench, asked: &Asked) {
+    asked.counters.rx_packets.set(50);
+    news(bench, asked, Event::AgentSpoke { end: asked.end });
+}
+
+/// The caller hangs up, and requests of ours before that stay without an answer.
+fn end(bench: &mut Bench, caller: &mut Dialing) {
+    caller.cseq += 1;
+    bench.receive(CARRIER, caller.request("BYE", "", ""));
+    bench.sent.clear();
+}
+
+fn desk(bench: &Bench) -> AgentView {
+    bench.gateway.agents(bench.now).into_iter().find(|agent| agent.name == "desk").unwrap()
+}
+
+fn silent(bench: &Bench) -> Option<(u64, u64, bool)> {
+    desk(bench).silent.map(|FaultView { calls, of, still, .. }| (calls, of, still))
+}
+
+fn verdict(bench: &Bench) -> String {
+    let sid = bench.gateway.calls(bench.now)[0].sid.clone();
+    bench.gateway.trace(&sid).unwrap().verdict
+}
+
+fn flags(bench: &Bench) -> Vec<&'static str> {
+    bench.gateway.calls(bench.now)[0].flags.clone()
+}
+
+#[test]
+fn ten_seconds_without_a_word_are_reported_while_the_call_is_up_and_counted_when_it_ends() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk")]);
+    let (mut caller, _) = talking(&mut bench);
+    bench.pass(Duration::from_secs(6));
+    assert_eq!(flags(&bench), ["agent"], "it may listen first");
+    bench.pass(Duration::from_secs(5));
+    assert_eq!(flags(&bench), ["one_way", "agent"]);
+    let told = "No media from desk: its WebSocket is open, and no `media` message came in 10.0 s. Try: `trunkgate agent test \
+                desk` shows what it sends; `first_audio_timeout = \"8s\"` in [agent.desk] has";
+    assert!(verdict(&bench).contains(told), "{}", verdict(&bench));
+    let live = bench.gateway.status(bench.now).silent;
+    assert_eq!((live.len(), live[0].name.as_str(), live[0].kind), (1, "desk", "no_agent_audio"));
+    assert_eq!(silent(&bench), None, "it is counted at its end");
+    assert_eq!(bench.gateway.metrics().agent.silent["desk"], 1);
+    assert!(bench.logs.iter().any(|line| line.starts_with("no audio from desk in an answered call: ")));
+    bench.pass(Duration::from_secs(20));
+    hang_up(&mut bench, &mut caller);
+    assert_eq!((silent(&bench), bench.gateway.metrics().agent.silent["desk"]), (Some((1, 1, true)), 1));
+    assert_eq!(
+        bench.gateway.trace(&bench.reports[0].call.sid).unwrap().verdict.matches("No media from desk").count(),
+        1
+    );
+    for heard in 1..=3 {
+        let (mut caller, asked) = talking(&mut bench);
+        speak(&mut bench, &asked);
+        hang_up(&mut bench, &mut caller);
+        assert_eq!(silent(&bench), Some((1, 1 + heard, heard < 3)), "three calls with a word withdraw it");
+    }
+    bench.finish();
+}
+
+#[test]
+fn an_agent_that_listens_first_and_a_caller_that_is_not_heard_are_no_fault() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk")]);
+    let (mut caller, asked) = talking(&mut bench);
+    bench.pass(Duration::from_secs(12));
+    assert_eq!(flags(&bench), ["one_way", "agent"]);
+    speak(&mut bench, &asked);
+    assert_eq!(flags(&bench), ["agent"]);
+    hang_up(&mut bench, &mut caller);
+    assert!(!verdict(&bench).contains("No media"), "{}", verdict(&bench));
+    assert_eq!(silent(&bench), None);
+    let (mut caller, _) = talking(&mut bench);
+    bench.pass(Duration::from_secs(8));
+    hang_up(&mut bench, &mut caller);
+    assert_eq!(silent(&bench), None, "a short call");
+    let (mut caller, asked) = talking(&mut bench);
+    asked.caller.rx_packets.set(0);
+    bench.pass(Duration::from_secs(30));
+    assert_eq!(flags(&bench), ["agent"], "nothing of the caller came: it has nothing to answer");
+    hang_up(&mut bench, &mut caller);
+    assert_eq!(silent(&bench), None);
+    bench.finish();
+}
+
+#[test]
+fn messages_for_another_stream_are_the_cause_and_need_no_ten_seconds() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk")]);
+    let (mut caller, asked) = talking(&mut bench);
+    asked.queue.foreign.set(240);
+    let text = "for another stream: \"MZwrong\"".to_owned();
+    news(&mut bench, &asked, Event::AgentNote { end: asked.end, text, logged: true });
+    bench.pass(Duration::from_secs(3));
+    hang_up(&mut bench, &mut caller);
+    let told = "No media from desk: it sent 240 messages for another streamSid and no audio for this call, the last note: for \
+                another stream: \"MZwrong\". Try: put the `streamSid` of this stream's `start` message into each `media` message";
+    assert!(verdict(&bench).contains(told), "{}", verdict(&bench));
+    assert_eq!(silent(&bench), Some((1, 1, true)));
+    bench.finish();
+}
+
+#[test]
+fn a_silent_call_does_not_take_back_that_an_agent_failed() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk")]);
+    let fail = |bench: &mut Bench| {
+        let (_, asked) = talking(bench);
+        news(bench, &asked, Event::AgentLost { end: asked.end, loss: Loss::Reset });
+        bench.sent.clear();
+    };
+    (0..3).for_each(|_| fail(&mut bench));
+    let in_row = |bench: &Bench| desk(bench).failed.unwrap().in_row;
+    assert_eq!(in_row(&bench), 3);
+    let (mut caller, _) = talking(&mut bench);
+    bench.pass(Duration::from_secs(15));
+    bench.sent.clear();
+    end(&mut bench, &mut caller);
+    assert_eq!((in_row(&bench), silent(&bench)), (3, Some((1, 1, true))));
+    let (mut caller, asked) = talking(&mut bench);
+    speak(&mut bench, &asked);
+    end(&mut bench, &mut caller);
+    assert_eq!(in_row(&bench), 0, "a call in which it spoke does");
+}

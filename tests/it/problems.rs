@@ -1,0 +1,143 @@
+//! What `status` has as a problem, and what not: an agent without a word, faults that were mended, packets of unknown sources, a drain.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+use std::net::UdpSocket;
+
+use crate::support::calls::{Call, NUMBER, Phone, rtp};
+use crate::support::sip::{field, to_tag};
+use crate::support::talk::{Rig, speech};
+use crate::support::{Process, config, finish, until};
+use serde_json::{Value, json};
+
+fn status(edge: &Process) -> String {
+    String::from_utf8(finish(&["status", "--url", &edge.url()]).stdout).unwrap()
+}
+
+fn check(edge: &Process) -> Option<i32> {
+    finish(&["status", "--check", "--url", &edge.url()]).status.code()
+}
+
+fn problems(edge: &Process) -> Value {
+    edge.json("/v1/status")["problem_details"].clone()
+}
+
+fn hang_up(rig: &Rig, id: &str, tag: &str) {
+    let (sip, caller) = (rig.edge.address("udp"), &rig.caller);
+    caller.sip.send(sip, &caller.sip.request_with("BYE", NUMBER, sip, id, (2, tag), ""));
+    caller.sip.receive("SIP/2.0 200");
+    let sid = rig.edge.sid();
+    until("the call is over", || (rig.edge.json(&format!("/v1/calls/{sid}"))["state"] == "ended").then_some(()));
+}
+
+#[test]
+fn an_agent_whose_audio_is_for_another_stream_is_named_until_it_is_heard() {
+    let rig = Rig::new("");
+    for id in ["lost-1", "lost-2"] {
+        let mut talk = rig.call(id, "0");
+        (0..10).for_each(|n| drop(talk.rtp.send_to(&rtp(7, n), talk.near)));
+        talk.next("media");
+        let media = json!({"event": "media", "streamSid": "MZwrong", "media": {"payload": "////"}}).to_string();
+        (0..10).for_each(|_| talk.send(&media));
+        let noted = || rig.trace().contains("the 10th of its kind").then_some(());
+        until("the edge has read them", noted);
+        hang_up(&rig, id, &talk.tag);
+    }
+    let call = rig.edge.json("/v1/calls")["calls"][0].clone();
+    assert!(call["flags"].as_array().unwrap().contains(&json!("one_way")), "{call}");
+    let verdict = rig.edge.json(&format!("/v1/calls/{}/trace", rig.edge.sid()))["verdict"].clone();
+    let told = "No media from bot: it sent 10 messages for another streamSid and no audio for this call";
+    assert!(verdict.as_str().unwrap().contains(told) && verdict.as_str().unwrap().contains("Try: put"), "{verdict}");
+    let problem = problems(&rig.edge)[0].clone();
+    let headline = "agent bot sent no audio in 2 of 2 calls of the last hour";
+    assert_eq!(
+        (&problem["headline"], &problem["harm"], &problem["agent"], &problem["kind"]),
+        (&json!(headline), &json!("media"), &json!("bot"), &json!("one_way"))
+    );
+    assert!(problem["fix"].as_str().unwrap().contains("`trunkgate agent test bot`"), "{problem}");
+    let page = status(&rig.edge);
+    assert!(page.contains(&format!("taking calls, 1 problem: {headline}: it sent 10 messages")), "{page}");
+    assert_eq!(check(&rig.edge), Some(1));
+    assert_eq!(rig.edge.metric("trunkgate_agent_silent_calls_total{agent=\"bot\"}"), 2.0);
+    let list = String::from_utf8(finish(&["calls", "--url", &rig.edge.url()]).stdout).unwrap();
+    assert_eq!(list.matches("!silent").count(), 2, "{list}");
+    let happened = rig.edge.json("/v1/history")["troubles"].clone();
+    let (kind, target, count) = (&happened[0]["kind"], &happened[0]["target"], &happened[0]["count"]);
+    assert_eq!((kind, target, count), (&json!("one_way"), &json!("bot"), &json!(2)), "{happened}");
+    for id in ["heard-1", "heard-2", "heard-3"] {
+        let mut talk = rig.call(id, "0");
+        talk.say(&speech(1600));
+        talk.mark("said");
+        talk.next("mark");
+        hang_up(&rig, id, &talk.tag);
+    }
+    assert_eq!(problems(&rig.edge), json!([]));
+}
+
+#[test]
+fn a_packet_of_an_unknown_source_is_told_and_is_no_problem() {
+    let caller = Phone::new("127.0.0.1");
+    let edge = Process::start(&config(&(caller.trunk("carrier") + "[[route]]\nconnect = [\"trunk:carrier\"]\n")));
+    let stranger = UdpSocket::bind("127.0.0.9:0").unwrap();
+    let me = stranger.local_addr().unwrap();
+    let options = format!(
+        "OPTIONS sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP {me};branch=z9hG4bKs\r\nFrom: <sip:s@{me}>;tag=1\r\nTo: <sip:a@b>\r\n\
+         Call-ID: s\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+    );
+    stranger.send_to(options.as_bytes(), edge.address("udp")).unwrap();
+    until("it is known", || (problems(&edge)[0]["harm"] == "strangers").then_some(()));
+    let page = status(&edge);
+    assert!(page.contains("taking calls, no problems; SIP from unknown sources is dropped: 1 message"), "{page}");
+    assert!(page.contains("\ni SIP from unknown sources is dropped"), "{page}");
+    assert_eq!(check(&edge), Some(0));
+    assert_eq!(edge.post("/v1/drain", &json!({"on": true})).0, 202);
+    let page = until("it drains", || Some(status(&edge)).filter(|page| page.contains("draining, 1 problem")));
+    assert!(
+        page.contains("! draining: new calls get 503") && page.contains("\n  try: trunkgate drain --undo"),
+        "{page}"
+    );
+}
+
+/// Calls, and acknowledges the rejection.
+fn rejected(edge: &Process, (caller, callee): (&Phone, &Phone), id: &str, status: &str) {
+    let sip = edge.address("udp");
+    caller.sip.send(sip, &caller.sip.request("INVITE", NUMBER, sip, id, 1, ""));
+    let (invite, from) = callee.sip.receive("INVITE ");
+    callee.sip.send(from, &callee.sip.answer(&invite, status, false));
+    callee.sip.receive("ACK ");
+    let refused = loop {
+        let (answer, _) = caller.sip.receive("SIP/2.0 ");
+        if field(&answer, "Call-ID") == id && !answer.starts_with("SIP/2.0 1") {
+            break answer;
+        }
+    };
+    let ack = caller.sip.request_with("ACK", NUMBER, sip, id, (1, to_tag(&refused)), "");
+    caller.sip.send(sip, &ack.replacen("ACK1;", "INVITE1;", 1));
+}
+
+#[test]
+fn the_fault_of_now_stands_before_those_that_were_mended() {
+    let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
+    let trunks = caller.trunk("pbx") + &callee.trunk("carrier");
+    let edge = Process::start(&config(&(trunks + "[[route]]\nfrom = [\"pbx\"]\nconnect = [\"trunk:carrier\"]\n")));
+    let both = (&caller, &callee);
+    for n in 0..4 {
+        rejected(&edge, both, &format!("forbidden-{n}"), "403 Forbidden");
+    }
+    let headline = "trunk carrier rejected 4 of 4 calls in the last hour, and their callers were lost";
+    assert_eq!(problems(&edge)[0]["headline"], headline);
+    for n in 0..3 {
+        Call::set_up(&edge, &format!("good-{n}"), &caller, &callee).hang_up(2, &caller, &callee);
+    }
+    assert_eq!(problems(&edge), json!([]), "mended");
+    rejected(&edge, both, "unpaid", "402 Account suspended");
+    let problem = problems(&edge)[0].clone();
+    let evidence = "1× 402 Account suspended; before that, and mended: 4× 403";
+    assert_eq!((&problem["evidence"], &problem["kind"]), (&json!(evidence), &json!("rejects")), "{problem}");
+    assert_eq!(problem["fix"], "Check the balance of the carrier account");
+    let happened = edge.json("/v1/history")["troubles"].clone();
+    let rows: Vec<_> =
+        happened.as_array().unwrap().iter().map(|one| (one["code"].clone(), one["count"].clone())).collect();
+    assert_eq!(rows, [(json!(403), json!(4)), (json!(402), json!(1))], "{happened}");
+    assert!(happened.as_array().unwrap().iter().all(|one| one["target"] == "carrier"), "{happened}");
+}
