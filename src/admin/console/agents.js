@@ -5,7 +5,7 @@ import { chip, facts, h, moment, section, swap } from './dom.js';
 import { count, duration, figure, kind, masked } from './format.js';
 import { lastHour, listing } from './listing.js';
 import { spark } from './plot.js';
-import { lastProblem, score } from './trunks.js';
+import { faultChips, faults, isFaulty, lastProblem, score } from './trunks.js';
 
 /** Mean of a histogram of /metrics, in the histogram's unit. */
 function mean(families, name) {
@@ -26,10 +26,10 @@ function ofLimit(value, limit) {
   return `${count(value)}${limit ? ` / ${count(limit)}` : ''}`;
 }
 
-function columns(samples) {
+function columns(samples, problems) {
   return [
     { name: 'Agent', cell: (agent) => h('strong', {}, agent.name), sort: (agent) => agent.name },
-    { name: 'State', cell: (agent) => [chip(kind(agent.state), agent.state), agent.next_try_ms ? ` next attempt in ${duration(agent.next_try_ms / 1000)}` : ''], sort: (agent) => ({ down: 0, skipped: 1, unknown: 2, up: 3 })[agent.state] ?? 4 },
+    { name: 'State', cell: (agent) => [chip(kind(agent.state), agent.state), agent.next_try_ms ? ` next attempt in ${duration(agent.next_try_ms / 1000)}` : '', faultChips(faults(agent, problems(), 'agents'))], sort: (agent) => ({ down: 0, skipped: 1, unknown: 2, up: 3 })[agent.state] ?? 4 },
     { name: 'Callers', title: 'Callers connected or being connected, of the limit', cell: (agent) => ofLimit(agent.talking, agent.max_sessions), sort: (agent) => agent.talking, down: true, class: 'number' },
     { name: 'Waiting', title: 'Callers in its queue, of the limit', cell: (agent) => ofLimit(agent.waiting, agent.queue_size), sort: (agent) => agent.waiting, down: true, class: 'number' },
     { name: 'Calls, 1 h', title: 'Calls with the agent that ended in the last hour', cell: (agent) => h('a', { href: `#/calls${api.query({ trunk: agent.name })}` }, count(agent.hour.calls_out)), sort: (agent) => agent.hour.calls_out, down: true, class: 'number' },
@@ -55,17 +55,19 @@ function detail(agent) {
 export function agentsPage(main, query) {
   const hour = lastHour(api);
   let samples = [];
+  let problems = [];
   const all = h('div', {});
-  const list = listing(columns(() => samples), {
+  const list = listing(columns(() => samples, () => problems), {
     page: 'agents', query, first: 'Agent', caption: 'Agents', name: 'agent', key: (agent) => agent.name, detail, empty: 'No agents are configured.',
-    mark: (agent) => (['down', 'skipped'].includes(agent.state) ? 'marked' : null),
+    mark: (agent) => (['down', 'skipped'].includes(agent.state) || isFaulty(faults(agent, problems, 'agents')) ? 'marked' : null),
   });
   const figures = section('All agents', all);
   main.append(h('h1', {}, 'Agents'), list.node, figures);
   return {
     title: 'Agents',
     async refresh() {
-      const [{ agents }, families, past] = await Promise.all([api.get('/v1/agents'), api.metrics(), hour()]);
+      const [{ agents }, status, families, past] = await Promise.all([api.get('/v1/agents'), api.get('/v1/status'), api.metrics(), hour()]);
+      problems = status.problem_details;
       samples = past;
       list.show(agents);
       const ms = (name) => (mean(families, name) === null ? null : mean(families, name) * 1000);

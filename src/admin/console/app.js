@@ -111,12 +111,19 @@ function open() {
   for (const link of document.querySelectorAll('#nav a')) {
     if (link.dataset.page === (wanted.name === 'call' ? 'calls' : wanted.name)) {
       link.setAttribute('aria-current', 'page');
-      // On a phone the menu is wider than the screen.
-      const nav = link.parentElement;
-      nav.scrollLeft = link.offsetLeft - nav.offsetLeft - (nav.clientWidth - link.offsetWidth) / 2;
     } else link.removeAttribute('aria-current');
   }
-  refresh();
+  showTab();
+  // The first answer names the edge, which moves the menu.
+  refresh().then(showTab);
+}
+
+/** Scrolls the menu to the open page: on a phone it is wider than the screen. */
+function showTab() {
+  const link = document.querySelector('#nav a[aria-current]');
+  if (!link) return;
+  const nav = link.parentElement;
+  nav.scrollLeft += link.getBoundingClientRect().left - nav.getBoundingClientRect().left - (nav.clientWidth - link.offsetWidth) / 2;
 }
 
 function rows() {

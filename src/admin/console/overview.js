@@ -4,21 +4,16 @@ import * as api from './api.js';
 import { chip, h, rich, section, swap, table } from './dom.js';
 import { ago, count, duration, figure, kind, lasting, many, masked, number, time, words } from './format.js';
 import { plot, resetZoom, timeAxis } from './plot.js';
-import { faults, roundTrip } from './trunks.js';
+import { HARMS, faults, isFaulty, roundTrip } from './trunks.js';
 
 const KEPT_EVENTS = 12;
 /** Further problems shown at once; the rest is one click away. */
 const PROBLEMS = 8;
 /** With more trunks than this, the strip shows those with a problem and the busiest. */
 const STRIP_TRUNKS = 12;
-/** Problems of calls become the headline if they are newer than this. */
-const FRESH_MS = 10 * 60_000;
 const KINDS = { failed: 'call failed', ended: 'ended abnormally', failed_over: 'failed over', one_way: 'one-way audio', unsent: 'packets not sent', codec_mismatch: 'codec mismatch', loss: 'packet loss' };
 /** The kinds that are also a flag of calls. */
 const FLAGS = ['failed_over', 'one_way', 'unsent', 'codec_mismatch', 'loss'];
-
-/** Colours of what a problem harms; all others are neutral. */
-const HARMS = { edge: 'bad', calls: 'bad', media: 'warn', detour: 'warn', restart: 'warn', records: 'warn' };
 
 /** Returns a problem of `status` with a link to its call. */
 function problem({ headline, evidence, fix, command, harm, since }) {
@@ -26,18 +21,8 @@ function problem({ headline, evidence, fix, command, harm, since }) {
   return { kind: HARMS[harm] || 'plain', since, text: headline, evidence, fix: fix || (sid ? null : command), ...(sid ? { link: `#/calls/${sid}`, name: 'Open the call' } : {}) };
 }
 
-/** Returns the current problems, the worst first: {kind, text, evidence?, fix?, link?}. */
-export function health(status, past) {
-  const problems = status.problem_details.map(problem);
-  const failed = past.troubles.find((one) => one.kind === 'failed' && Date.now() - new Date(one.last_at) < FRESH_MS);
-  if (failed && problems.length === 0) {
-    problems.push({
-      kind: 'warn', link: `#/calls${api.query({ reason: failed.reason })}`, name: 'Show calls',
-      text: `${failed.count} ${failed.count === 1 ? 'call has' : 'calls have'} failed in the last hour with ${failed.reason}`, evidence: failed.sentence, fix: failed.fix,
-    });
-  }
-  return problems;
-}
+/** What unknown sources do is no problem of the edge. */
+const isNote = (problem) => problem.harm === 'strangers';
 
 /** Headline, age, evidence and fix of a problem, with its link. */
 function inParts({ text, since, evidence, fix, link, name }) {
@@ -45,32 +30,32 @@ function inParts({ text, since, evidence, fix, link, name }) {
     fix ? h('span', { class: 'fix' }, 'Try: ', rich(fix)) : null, link ? h('a', { href: link }, name) : null];
 }
 
-function sentence(status, past) {
-  const problems = health(status, past);
+/** The headline: the worst problem of `/v1/status`, or that there is none; with the other problems and notes. */
+function sentence(status) {
+  const problems = status.problem_details.filter((one) => !isNote(one)).map(problem);
+  const notes = status.problem_details.filter(isNote).map(problem);
   if (problems.length === 0) {
     const up = status.trunks.filter((trunk) => trunk.state === 'up').length;
     const rest = status.trunks.length - up;
     const trunks = status.trunks.length ? `${many(up, 'trunk')} up${rest ? `, ${rest} not monitored` : ''}` : 'no trunks are configured';
     const calls = many(status.calls, 'call');
-    return { kind: 'good', text: `No problems: ${calls}, ${trunks}.`, rest: [] };
+    return { kind: 'good', text: `No problems: ${calls}, ${trunks}.`, rest: notes };
   }
-  return { ...problems[0], rest: problems.slice(1) };
+  return { ...problems[0], rest: [...problems.slice(1), ...notes] };
 }
 
 /** Trunks that the strip shows: all if they are few, else those that are down or have failing calls, then the busiest, in the order of the file. */
-function important(trunks) {
+function important(trunks, problems) {
   if (trunks.length <= STRIP_TRUNKS) return trunks;
-  const worth = (trunk) => (trunk.state === 'down' ? 1e9 : faults(trunk).length ? 1e8 : 0) + trunk.calls;
+  const worth = (trunk) => (trunk.state === 'down' ? 1e9 : isFaulty(faults(trunk, problems)) ? 1e8 : 0) + trunk.calls;
   const best = [...trunks].sort((a, b) => worth(b) - worth(a)).slice(0, STRIP_TRUNKS - 1);
   return trunks.filter((trunk) => best.includes(trunk));
 }
 
-/** Failed calls in a row from which on an agent is a problem: as `status` has it. */
-const FAILED_LEAST = 3;
-
 /** Cards of agents, those with a problem first, and of applications that have one. */
 function others(status) {
-  const isBad = (agent) => ['down', 'skipped'].includes(agent.state) || Boolean(agent.failed && agent.failed.in_row >= FAILED_LEAST);
+  const wrong = (agent) => status.problem_details.find((one) => one.agent === agent.name && one.harm !== 'past');
+  const isBad = (agent) => ['down', 'skipped'].includes(agent.state) || Boolean(wrong(agent));
   const agents = [...status.agents].sort((a, b) => isBad(b) - isBad(a) || b.sessions - a.sessions).slice(0, STRIP_TRUNKS);
   const card = (link, colour, name, state, what, why) => h('li', { class: `${colour}${why ? ' wide' : ''}` }, h('a', { href: link, key: `card ${name}` },
     h('strong', {}, name), state, h('span', { class: 'dim' }, what), why ? h('span', { class: 'why', title: masked(why) }, masked(why)) : null));
@@ -80,21 +65,21 @@ function others(status) {
   });
   return [
     agents.map((agent) => card('#/agents', isBad(agent) ? 'bad' : kind(agent.state), agent.name, chip(kind(agent.state), agent.state), `agent, ${many(agent.sessions, 'session')}`,
-      isBad(agent) ? (agent.failed && agent.failed.cause) || agent.last_problem : null)),
+      isBad(agent) ? (wrong(agent) ? `${wrong(agent).headline}: ${wrong(agent).evidence || ''}` : agent.last_problem) : null)),
     apps,
   ];
 }
 
 function strip(status) {
   const { trunks } = status;
-  const shown = important(trunks);
+  const shown = important(trunks, status.problem_details);
   const rest = trunks.filter((trunk) => !shown.includes(trunk));
   const down = rest.filter((trunk) => trunk.state === 'down').length;
   return h('ul', { class: 'strip' }, shown.map((trunk) => {
     const rtt = roundTrip(trunk);
-    const wrong = faults(trunk);
+    const wrong = faults(trunk, status.problem_details).filter((fault) => fault.isNow);
     const why = trunk.state === 'down' ? trunk.last_problem : wrong.map((fault) => fault.text).join(', ') || null;
-    const colour = wrong.length ? 'bad' : kind(trunk.state);
+    const colour = wrong.length && trunk.state !== 'down' ? wrong[0].kind : kind(trunk.state);
     return h('li', { class: `${colour}${why ? ' wide' : ''}` }, h('a', { href: `#/trunks${api.query({ trunk: trunk.name })}`, key: `trunk ${trunk.name}` },
       h('strong', {}, trunk.name), chip(kind(trunk.state), trunk.state),
       h('span', { class: 'dim' }, `${trunk.max_calls ? `${count(trunk.calls)} / ${many(trunk.max_calls, 'call')}` : many(trunk.calls, 'call')}${rtt === null ? '' : `, ${figure(rtt, 1, ' ms')}`}`),
@@ -110,16 +95,21 @@ function meaning(one, said) {
   return rich(`${text}${fix}`);
 }
 
-function troubles(all, said) {
+/** The history of the hour: what is a problem now, by `/v1/status`, has its colour. */
+function troubles(all, said, status) {
+  const now = status.problem_details.filter((one) => one.harm !== 'past');
+  const isNow = (one) => now.some(({ trunk, agent, app }) => [trunk, agent, app && `app:${app}`].some((name) => name && [one.target, one.trunk].includes(name)));
+  const colour = (one) => (isNow(one) ? (one.kind === 'failed_over' ? 'warn' : 'bad') : 'plain');
+  const filter = (one) => (FLAGS.includes(one.kind) ? { flag: one.kind } : { reason: one.reason });
   return table([
-    { name: 'Problem', cell: (one) => [chip(one.kind === 'failed_over' ? 'warn' : 'bad', KINDS[one.kind] || one.kind), ' ', one.reason ? h('code', {}, one.reason) : null] },
+    { name: 'Problem', cell: (one) => [chip(colour(one), KINDS[one.kind] || one.kind), ' ', one.reason ? h('code', { class: 'slug' }, one.reason) : null, one.code ? ` ${one.code}` : null] },
     { name: 'Description', cell: (one) => meaning(one, said) },
     { name: 'Party', title: 'Who failed, and the trunk of the caller', cell: (one) => (one.target ? [h('strong', {}, masked(one.target)), one.trunk && one.trunk !== one.target ? h('span', { class: 'dim' }, ` called by ${one.trunk}`) : null] : one.trunk || '–') },
     { name: 'Count', cell: (one) => count(one.count), class: 'number' },
     { name: 'Latest', cell: (one) => h('a', { href: `#/calls/${one.last_sid}`, title: time(one.last_at) }, ago(one.last_at)), class: 'nowrap' },
-    { name: 'Calls', cell: (one) => h('a', { href: FLAGS.includes(one.kind) ? `#/calls?flag=${one.kind}` : `#/calls${api.query({ reason: one.reason })}` }, 'show') },
+    { name: 'Calls', cell: (one) => h('a', { href: `#/calls${api.query({ ...filter(one), ...(one.code ? { code: one.code } : {}) })}` }, 'show') },
   ], {
-    caption: 'Problems in the last hour', rows: all, key: (one) => `${one.kind} ${one.reason}`, empty: 'No problems in the last hour.',
+    caption: 'Problems in the last hour', rows: all, key: (one) => `${one.kind} ${one.reason} ${one.target || one.trunk || ''} ${one.code || ''}`, empty: 'No problems in the last hour.',
     open: (one) => { location.hash = `#/calls/${one.last_sid}`; },
   });
 }
@@ -195,7 +185,7 @@ export function overviewPage(main) {
       const [status, past] = await Promise.all([api.get('/v1/status'), api.get(`/v1/history${api.query({ span, since })}`)]);
       samples[span] = [...known, ...past.samples].slice(span === 'day' ? -288 : -360);
       past.samples = samples[span];
-      const worst = sentence(status, past);
+      const worst = sentence(status);
       // A screen reader speaks at every change of a live region: it is changed only with the text.
       // The age of a problem is written again each minute.
       const text = [worst.text, worst.evidence, worst.fix, worst.since && Math.floor((Date.now() - new Date(worst.since)) / 60_000)].join(' ');
@@ -208,7 +198,7 @@ export function overviewPage(main) {
         ? h('details', { open: isOpen, on: { toggle: (event) => { isOpen = event.target.open; } } }, h('summary', { key: 'problems' }, `${count(worst.rest.length - PROBLEMS)} more problems`), problems(worst.rest.slice(PROBLEMS)))
         : null);
       swap(parts.strip, strip(status));
-      swap(parts.troubles, troubles(past.troubles, [worst, ...worst.rest].map(({ text, evidence }) => `${text}: ${evidence || ''}`).join(' ')));
+      swap(parts.troubles, troubles(past.troubles, [worst, ...worst.rest].map(({ text, evidence }) => `${text}: ${evidence || ''}`).join(' '), status));
       swap(spans, ['hour', 'day'].map((name) => h('button', { type: 'button', key: name, 'aria-pressed': String(name === span), on: { click: () => choose(name) } }, name)));
       if (!axis.isDragged) swap(parts.plots, plots(past, span === 'day' ? 86_400_000 : 3_600_000, status, axis));
       swap(parts.events, events.length ? events.map(line) : h('li', { class: 'empty' }, `No events since this page was opened. Uptime ${duration(status.uptime_seconds)}.`));

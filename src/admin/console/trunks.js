@@ -16,24 +16,44 @@ export function roundTrip(trunk) {
   return all.length ? Math.min(...all) : null;
 }
 
-/** A trunk is a problem for rejections from so many of them on, and if they are one in so many calls: as `status` has it. */
-const REJECTED = { least: 3, oneIn: 2 };
+/** Colours of what a problem of `/v1/status` harms; all others are neutral. */
+export const HARMS = { edge: 'bad', calls: 'bad', media: 'warn', detour: 'warn', restart: 'warn', records: 'warn' };
 
-/** What is wrong with the calls of a trunk now, the worst first: {text, title, link}; empty for one without faults. */
-export function faults(trunk) {
-  const { rejected } = trunk;
-  const all = [];
-  const calls = (more) => `#/calls${api.query({ trunk: trunk.name, ...more })}`;
-  const isMany = rejected && rejected.calls >= REJECTED.least && rejected.calls * REJECTED.oneIn >= rejected.of;
-  if (rejected && rejected.still && (isMany || rejected.in_row >= REJECTED.least)) {
-    all.push({ text: `rejects ${count(rejected.calls)} of ${count(rejected.of)}`, title: `${rejected.answers.map((one) => `${one.calls}× ${one.code} ${one.text || ''}`).join(', ')}. Try: ${rejected.fix}`, link: calls({ code: rejected.answers[0].code }) });
-  }
-  for (const [key, word, flag] of [['unheard', 'no audio', 'one_way'], ['unsent', 'packets not sent', 'unsent'], ['codec_mismatch', 'codecs', 'codec_mismatch'], ['loss', 'packet loss', 'loss']]) {
-    const fault = trunk[key];
-    if (fault && fault.still) all.push({ text: `${word} in ${count(fault.calls)} of ${count(fault.of)}`, title: `${fault.cause}. Try: ${fault.fix}`, link: calls({ flag }) });
-  }
-  if (trunk.registration && trunk.registration.state === 'failed') all.push({ text: 'not registered', title: trunk.registration.last_problem || 'no answer', link: `#/trunks${api.query({ trunk: trunk.name })}` });
-  return all;
+/** Figures of a fault of a trunk or agent. */
+const share = (fault) => (fault ? ` ${count(fault.calls)} of ${count(fault.of)}` : '');
+/** Problems of a trunk or agent by `kind`: the text of their chip, and the filter of their calls. */
+const KINDS = {
+  down: () => ({ text: 'does not respond' }),
+  rejects: ({ rejected }) => ({ text: `rejects${share(rejected)}`, calls: rejected ? { code: rejected.answers[0].code } : null }),
+  not_registered: () => ({ text: 'not registered' }),
+  one_way: ({ unheard, silent }) => ({ text: `no audio in${share(unheard || silent) || ' a live call'}`, calls: { flag: 'one_way' } }),
+  unsent: ({ unsent }) => ({ text: `packets not sent in${share(unsent)}`, calls: { flag: 'unsent' } }),
+  codec_mismatch: (trunk) => ({ text: `codecs in${share(trunk.codec_mismatch)}`, calls: { flag: 'codec_mismatch' } }),
+  loss: ({ loss }) => ({ text: `packet loss in${share(loss)}`, calls: { flag: 'loss' } }),
+  poor_audio: () => ({ text: 'poor audio' }),
+  fails: ({ failed }) => ({ text: failed ? `failed in${share(failed)}` : 'fails', calls: { outcome: 'failed' } }),
+};
+
+/** The problems that `/v1/status` has of a trunk or agent, the worst first: {text, title, link, kind, isNow}. What is past is neutral. */
+export function faults(party, problems, page = 'trunks') {
+  const key = page === 'trunks' ? 'trunk' : 'agent';
+  const own = problems.filter((problem) => problem[key] === party.name && KINDS[problem.kind] && !(problem.kind === 'down' && party.state === 'down'));
+  return own.map((problem) => {
+    const { text, calls } = KINDS[problem.kind](party);
+    const link = calls ? `#/calls${api.query({ trunk: party.name, ...calls })}` : `#/${page}${api.query({ [key]: party.name })}`;
+    const title = [`${problem.headline}${problem.evidence ? `: ${problem.evidence}` : ''}`, problem.fix && `Try: ${problem.fix}`].filter(Boolean).join('. ');
+    return { text, title, link, kind: HARMS[problem.harm] || 'plain', isNow: problem.harm !== 'past' };
+  });
+}
+
+/** Chips of faults. */
+export function faultChips(all) {
+  return all.map((fault) => [' ', h('a', { href: fault.link, title: masked(fault.title), class: `chip ${fault.kind}` }, fault.text)]);
+}
+
+/** Whether one of them harms calls now. */
+export function isFaulty(all) {
+  return all.some((fault) => fault.isNow);
 }
 
 /** A score with its colour. */
@@ -63,11 +83,12 @@ function codes(trunk, most) {
   return shown.some(Boolean) ? shown : '–';
 }
 
-function columns(samples) {
+function columns(samples, problems) {
+  const own = (trunk) => faults(trunk, problems());
   return [
     { name: 'Trunk', cell: (trunk) => h('strong', {}, trunk.name), sort: (trunk) => trunk.name },
     { name: 'State', cell: (trunk) => [chip(kind(trunk.state), trunk.state), trunk.registration && trunk.registration.state === 'trying' ? [' ', chip('plain', 'registering')] : null,
-      faults(trunk).map((fault) => [' ', h('a', { href: fault.link, title: masked(fault.title), class: 'chip bad' }, fault.text)])], sort: (trunk) => (trunk.state === 'down' ? 0 : faults(trunk).length ? 1 : { unknown: 2, up: 3 }[trunk.state] ?? 4), wide: true },
+      faultChips(own(trunk))], sort: (trunk) => (trunk.state === 'down' ? 0 : isFaulty(own(trunk)) ? 1 : { unknown: 2, up: 3 }[trunk.state] ?? 4), wide: true },
     { name: 'Sessions', title: 'Live calls, of the limit', cell: (trunk) => h('span', { title: `${trunk.hour.live_in} from the trunk, ${trunk.hour.live_out} to it` }, `${count(trunk.calls)}${trunk.max_calls ? ` / ${count(trunk.max_calls)}` : ''}`), sort: (trunk) => trunk.calls, down: true, class: 'number' },
     { name: 'In, 1 h', title: 'Calls from the trunk that ended in the last hour', cell: (trunk) => count(trunk.hour.calls_in), sort: (trunk) => trunk.hour.calls_in, down: true, class: 'number' },
     { name: 'Out, 1 h', title: 'Calls to the trunk that ended in the last hour', cell: (trunk) => count(trunk.hour.calls_out), sort: (trunk) => trunk.hour.calls_out, down: true, class: 'number' },
@@ -117,24 +138,25 @@ function detail(trunk) {
 }
 
 /** The trunks in one sentence. */
-function sentence(trunks) {
+function sentence(trunks, problems) {
   const number = (state) => trunks.filter((trunk) => trunk.state === state).length;
   const states = [['up', 'up'], ['down', 'down'], ['unknown', 'not monitored']].filter(([state]) => number(state)).map(([state, word]) => `${number(state)} ${word}`);
-  const bad = trunks.filter((trunk) => trunk.state !== 'down' && faults(trunk).length).length;
-  return `${many(trunks.length, 'trunk')}: ${states.join(', ')}${bad ? `; ${count(bad)} with failing calls` : ''}.`;
+  const bad = trunks.filter((trunk) => trunk.state !== 'down' && isFaulty(faults(trunk, problems))).length;
+  return `${many(trunks.length, 'trunk')}: ${states.join(', ')}${bad ? `; ${count(bad)} with a problem` : ''}.`;
 }
 
 export function trunksPage(main, query) {
   const hour = lastHour(api);
   let samples = [];
   let trunks = [];
+  let problems = [];
   const text = h('input', { type: 'search', size: 22, placeholder: 'name, address, problem', autocomplete: 'off', spellcheck: 'false', 'data-field': 'trunk' });
   const state = h('select', { 'data-field': 'state' }, STATES.map((value) => h('option', { value }, value === 'unknown' ? 'not monitored' : value || 'any')));
   const form = h('form', { class: 'filters', 'aria-label': 'Filters', on: { submit: (event) => event.preventDefault(), input: () => show() } }, h('label', {}, 'Filter', text), h('label', {}, 'State', state));
   const said = h('p', { class: 'dim', role: 'status' });
-  const list = listing(columns(() => samples), {
+  const list = listing(columns(() => samples, () => problems), {
     page: 'trunks', query, first: 'Trunk', caption: 'Trunks', name: 'trunk', key: (trunk) => trunk.name, detail, empty: ['No trunks are configured. A trunk is a carrier, a PBX or a group of phones: add a section ', h('code', {}, '[trunk.NAME]'), ' to the configuration, then reload.'],
-    mark: (trunk) => (trunk.state === 'down' || faults(trunk).length ? 'marked' : null),
+    mark: (trunk) => (trunk.state === 'down' || isFaulty(faults(trunk, problems)) ? 'marked' : null),
   });
   main.append(h('h1', {}, 'Trunks'), form, said, list.node);
 
@@ -143,7 +165,7 @@ export function trunksPage(main, query) {
     const holds = (trunk) => [trunk.name, trunk.last_problem, ...trunk.peers.flatMap((peer) => [peer.uri, ...peer.addresses.map((one) => one.address)])].some((one) => (one || '').toLowerCase().includes(wanted));
     const found = trunks.filter((trunk) => (!state.value || trunk.state === state.value) && holds(trunk));
     form.hidden = trunks.length < 2;
-    const line = trunks.length ? `${sentence(trunks)}${found.length < trunks.length ? ` ${count(found.length)} shown.` : ''}` : '';
+    const line = trunks.length ? `${sentence(trunks, problems)}${found.length < trunks.length ? ` ${count(found.length)} shown.` : ''}` : '';
     if (said.textContent !== line) swap(said, line);
     list.show(found, trunks.length ? 'No trunk matches the filter.' : null);
   }
@@ -151,8 +173,9 @@ export function trunksPage(main, query) {
   return {
     title: 'Trunks',
     async refresh() {
-      const [answer, past] = await Promise.all([api.get('/v1/trunks'), hour()]);
+      const [answer, status, past] = await Promise.all([api.get('/v1/trunks'), api.get('/v1/status'), hour()]);
       ({ trunks } = answer);
+      problems = status.problem_details;
       samples = past;
       show();
     },

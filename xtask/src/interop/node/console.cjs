@@ -147,6 +147,8 @@ async function phone(page, name) {
   }), selector);
   hold(`${name}: the open page is visible in the menu`, await inside('#nav a[aria-current]'));
   if (['calls', 'trunks', 'agents'].includes(name)) hold(`${name}: the order can be chosen`, await page.locator('.sort-by select').isVisible());
+  const wide = await page.evaluate(() => [...document.querySelectorAll('td .cell .chip')].filter((chip) => chip.checkVisibility() && chip.getBoundingClientRect().right > chip.closest('.cell').getBoundingClientRect().right + 1).map((chip) => chip.textContent));
+  hold(`${name}: chips that reach into the next cell: ${wide.join('; ')}`, wide.length === 0);
   if (name === 'call') hold('the remarks of the ladder are visible', await inside('svg.ladder .note'));
 }
 
@@ -174,7 +176,7 @@ async function scaled(page, most) {
   await rewrite('/v1/status', (body) => {
     body.trunks = trunks(body.trunks);
     body.problem_details = Array.from({ length: most ? most - 1 : 0 }, (_, at) => ({
-      harm: 'calls', headline: `trunk trunk-${at} rejected ${at + 5} of 60 calls in the last hour`, evidence: '8× 403 Forbidden "Call Rejected", 8× 503 Service Unavailable, …',
+      harm: 'calls', trunk: `trunk-${String(at).padStart(2, '0')}`, kind: 'rejects', headline: `trunk trunk-${at} rejected ${at + 5} of 60 calls in the last hour`, evidence: '8× 403 Forbidden "Call Rejected", 8× 503 Service Unavailable, …',
       fix: 'check that your public address is on the carrier\u2019s allow list', command: `trunkgate trace CA${'0'.repeat(32)}`,
     }));
   });
@@ -229,6 +231,56 @@ function torn() {
   return [...all.filter((node) => lines(node) > 1), ...[...document.querySelectorAll('main p, main dd, main li, main .cell')].filter((node) => node.checkVisibility() && cut(node))].map((node) => node.textContent.slice(0, 60));
 }
 
+/** Names that are broken in mid-word although the page is wide. */
+function brokenNames() {
+  const lines = (node) => { const range = document.createRange(); range.selectNodeContents(node); return new Set([...range.getClientRects()].map((box) => Math.round(box.bottom))).size; };
+  return [...document.querySelectorAll('td .expand strong, td code.slug')].filter((node) => node.checkVisibility() && node.textContent.length < 26 && !node.textContent.includes('-') && lines(node) > 1).map((node) => node.textContent);
+}
+
+/** Faults that were mended, by `/v1/status`: no page shows one as a problem of now, and the hour's history stays. */
+async function mended(browser, url, faults) {
+  const page = await opened(browser, url, { viewport: { width: 1440, height: 900 } }, faults);
+  const fault = { calls: 4, of: 13, recent: { calls: 0, of: 9 }, kind: 'nothing', cause: 'no packets arrived', fix: 'open the ports', last_sid: `CA${'0'.repeat(32)}`, still: true, good_since: 2 };
+  const rejected = { calls: 4, of: 13, recent: { calls: 0, of: 9 }, in_row: 0, lost: 0, still: true, good_since: 2, answers: [{ code: 403, text: 'Forbidden', leads_on: false, calls: 4, present: true }], fix: 'check the allow list', last_sid: fault.last_sid };
+  let problems = [];
+  const rewrite = (path, change) => page.route((at) => at.pathname === path, async (route) => {
+    const response = await route.fetch();
+    const body = await response.json();
+    change(body);
+    await route.fulfill({ response, json: body });
+  });
+  const faulty = (body) => { body.trunks = body.trunks.map((trunk) => ({ ...trunk, state: 'up', unheard: fault, rejected })); };
+  await rewrite('/v1/trunks', faulty);
+  await rewrite('/v1/status', (body) => { faulty(body); body.problem_details = problems.map((problem) => ({ ...problem, trunk: body.trunks[0].name })); });
+  const failed = (code, count) => ({ kind: 'failed', reason: 'target_rejected', code, sentence: 'a target rejected the call', count, fix: `advice for ${code}`, last_at: new Date().toISOString(), last_sid: fault.last_sid, trunk: 'pbx', target: 'carrier', text: null });
+  await rewrite('/v1/history', (body) => { body.troubles = [failed(403, 12), failed(503, 6), failed(402, 4)]; });
+  const show = async (name) => {
+    await page.goto(`${url}/#/nowhere`);
+    await page.goto(`${url}/#/${name}`);
+    await page.locator(name === 'overview' ? '.health.good, .health.bad, .health.warn, .health.plain' : 'main table tbody tr').first().waitFor();
+  };
+  await show('overview');
+  await page.locator('.health.good', { hasText: 'No problems' }).waitFor();
+  hold('mended faults: the history has a row for each code', await page.locator('section[aria-label="Problems in the last hour"] tbody tr').count() === 3);
+  hold('mended faults: nothing of the hour is a problem of now', await page.locator('.chip.bad, .chip.warn, .strip .bad').count() === 0);
+  await show('trunks');
+  hold('mended faults: no trunk is marked', await page.locator('tr.marked, .chip.bad, .chip.warn').count() === 0);
+  problems = [{ harm: 'strangers', headline: 'SIP from unknown sources is dropped', evidence: '1 message', fix: null, command: null }];
+  await show('overview');
+  await page.locator('.health.good', { hasText: 'No problems' }).waitFor();
+  hold('what unknown sources do is shown below', (await page.locator('.problems').innerText()).includes('unknown sources'));
+  problems = [{ harm: 'past', kind: 'one_way', headline: 'no media in 4 of 13 calls; the latest 2 were heard', evidence: 'no packets arrived', fix: null, command: null }];
+  await show('trunks');
+  hold('what is past is neutral', await page.locator('a.chip.plain', { hasText: 'no audio in 4 of 13' }).count() === 1 && await page.locator('tr.marked').count() === 0);
+  problems = [{ ...problems[0], harm: 'media', headline: 'no media in 4 of 13 calls' }];
+  await show('trunks');
+  hold('a problem of now is marked', await page.locator('a.chip.warn', { hasText: 'no audio in 4 of 13' }).count() === 1 && await page.locator('tr.marked').count() === 1);
+  await show('overview');
+  await page.locator('.health.warn', { hasText: 'no media in 4 of 13 calls' }).waitFor();
+  await picture(page, 'overview-mended');
+  await page.context().close();
+}
+
 /** Every page with no, one and 50 trunks, and with 10,000 calls, wide and narrow, light and dark. */
 async function sizes(browser, url, faults) {
   const says = { overview: 'no trunks are configured', calls: 'No calls since the edge was started', trunks: '[trunk.NAME]', routes: 'No trunks are configured' };
@@ -239,7 +291,7 @@ async function sizes(browser, url, faults) {
       for (const name of ['overview', 'calls', 'trunks', 'routes', 'agents', 'security', 'system']) {
         await page.goto(`${url}/#/nowhere`);
         await page.goto(`${url}/#/${name}`);
-        await page.locator(name === 'overview' ? '.health.good, .health.bad, .health.warn' : 'main h1').first().waitFor();
+        await page.locator(name === 'overview' ? '.health.good, .health.bad, .health.warn, .health.plain' : 'main h1').first().waitFor();
         await page.locator('main table').first().waitFor();
         const where = `${name}, ${kind}, ${most} trunks`;
         hold(`${where}: the page does not scroll sideways`, await overflow(page) <= 0);
@@ -252,6 +304,8 @@ async function sizes(browser, url, faults) {
         hold(`${where}: controls without a name: ${unnamed.join('; ')}`, unnamed.length === 0);
         const broken = await page.evaluate(torn);
         hold(`${where}: torn texts: ${broken.join('; ')}`, broken.length === 0);
+        const names = kind === 'wide' ? await page.evaluate(brokenNames) : [];
+        hold(`${where}: names broken in mid-word: ${names.join('; ')}`, names.length === 0);
         if (kind === 'narrow' && most) await phone(page, most === 1 ? 'one' : name);
         if (most === 0 && says[name]) hold(`${where}: says why it is empty`, (await page.locator('main').innerText()).includes(says[name]));
         await picture(page, `${name}-${kind}-${most}`);
@@ -389,7 +443,7 @@ async function walk(browser, url, faults) {
         await other.locator('section[aria-label="Routing"] tbody tr').first().waitFor();
       } else {
         await other.goto(`${url}/#/${name}`);
-        await other.locator(name === 'overview' ? '.health.good, .health.bad, .health.warn' : 'main h1').first().waitFor();
+        await other.locator(name === 'overview' ? '.health.good, .health.bad, .health.warn, .health.plain' : 'main h1').first().waitFor();
         await other.locator('main table').first().waitFor();
       }
       hold(`${name} fits the width (${kind})`, await overflow(other) <= 0);
@@ -519,6 +573,7 @@ async function run() {
     if (flag('walk')) {
       await walk(browser, flag('walk'), faults);
       await sizes(browser, flag('walk'), faults);
+      await mended(browser, flag('walk'), faults);
     }
     if (flag('told')) await told(browser, flag('told'), flag('sid'), faults);
     if (flag('turns')) await turns(browser, flag('turns'), faults);
