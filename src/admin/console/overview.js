@@ -64,7 +64,7 @@ function others(status) {
     return parts && one.harm !== 'past' ? [card('#/calls?flag=app_error', HARMS[one.harm], parts[1], chip('bad', 'fails'), 'application', `${parts[2]}: ${one.evidence || ''}`)] : [];
   });
   return [
-    agents.map((agent) => card('#/agents', isBad(agent) ? 'bad' : kind(agent.state), agent.name, chip(kind(agent.state), agent.state), `agent, ${many(agent.sessions, 'session')}`,
+    agents.map((agent) => card('#/agents', wrong(agent) ? HARMS[wrong(agent).harm] || 'bad' : isBad(agent) ? 'bad' : kind(agent.state), agent.name, chip(kind(agent.state), agent.state), `agent, ${many(agent.sessions, 'session')}`,
       isBad(agent) ? (wrong(agent) ? `${wrong(agent).headline}: ${wrong(agent).evidence || ''}` : agent.last_problem) : null)),
     apps,
   ];

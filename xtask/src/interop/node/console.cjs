@@ -393,7 +393,7 @@ async function walk(browser, url, faults) {
   await page.keyboard.press('Escape');
   await page.locator('h1', { hasText: 'Calls' }).waitFor();
 
-  for (const [key, title] of [['3', 'Trunks'], ['4', 'Routes'], ['5', 'Agents'], ['6', 'Security'], ['7', 'System']]) {
+  for (const [key, title] of [['3', 'Trunks'], ['4', 'Routes'], ['5', 'Agents'], ['6', 'API'], ['7', 'Security'], ['8', 'System']]) {
     await page.keyboard.press(key);
     await page.locator('h1', { hasText: title }).waitFor();
     await page.locator('main table').first().waitFor();
