@@ -183,7 +183,6 @@ impl CallList {
     ///
     /// # Errors
     /// The store's; then it is still hidden until the next start.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no request deletes a call yet"))]
     pub(crate) async fn remove(&self, sid: &str) -> io::Result<bool> {
         {
             let mut inner = self.state.lock();

@@ -164,6 +164,7 @@ fn a_call_is_shown_listed_and_ended() {
     assert_eq!((&party["parent_call_sid"], &party["direction"]), (&json!(sid), &json!("outbound-dial")));
     assert_eq!(rig.get(&format!("Calls/{}.json", party["sid"].as_str().unwrap())), *party);
     // Nothing happens to a call that is up, then it is ended.
+    assert_eq!(rig.refused("DELETE", &format!("Calls/{sid}.json"), ""), (409, 20_009));
     let (status, same) = rig.ask("POST", &format!("Calls/{sid}.json"), "Status=canceled");
     assert_eq!((status, &same["status"]), (200, &json!("in-progress")));
     let (status, ended) = rig.ask("POST", &format!("Calls/{sid}.json"), "Status=completed");
@@ -177,7 +178,23 @@ fn a_call_is_shown_listed_and_ended() {
     });
     assert!(shown["end_time"].is_string() && shown["duration"].as_str().unwrap().parse::<u32>().is_ok(), "{shown}");
     assert_eq!(rig.refused("POST", &format!("Calls/{sid}.json"), "Status=completed"), (400, 21_220));
+    // Removed, it is in no list, and its parties neither; nor after a restart.
+    let (one, of_party) = (format!("Calls/{sid}.json"), format!("Calls/{}.json", party["sid"].as_str().unwrap()));
+    assert_eq!(rig.refused("DELETE", &of_party, ""), (501, 20_501));
+    let delete = |rig: &Rig| {
+        let (name, right) = authorization(SID, TOKEN);
+        let url = format!("{}/2010-04-01/Accounts/{SID}/{one}", rig.edge.url());
+        http("DELETE", &url, &[(name, right.as_str())], "").0
+    };
+    assert_eq!(delete(&rig), 204);
+    let is_gone = |rig: &Rig| {
+        assert_eq!(rig.get("Calls.json")["calls"], json!([]));
+        assert_eq!((rig.refused("GET", &one, ""), delete(rig)), ((404, 20_404), 404));
+        assert_eq!(rig.refused("GET", &of_party, ""), (404, 20_404));
+    };
+    is_gone(&rig);
     drop(call);
+    is_gone(&rig.restart());
 }
 
 #[test]

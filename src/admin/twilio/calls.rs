@@ -170,6 +170,19 @@ pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters
     show(cx, sid).await
 }
 
+/// `DELETE …/Calls/{sid}.json`: removes an ended call with those of its parties.
+pub(super) async fn delete(cx: &Asked<'_>, sid: &str, parameters: Parameters) -> Result<(), Error> {
+    parameters.finish()?;
+    let found = find(cx, sid).await?;
+    if found.leg.is_some() {
+        return Err(Error::later("Deleting a call that another one has made: delete that one"));
+    }
+    if found.call.state != "ended" {
+        return Err(Error::incomplete());
+    }
+    cx.handle.shared.calls.remove(sid).await.map(drop).map_err(|error| Error::store(&error))
+}
+
 /// Returns a call as the API shows it.
 pub(super) async fn show(cx: &Asked<'_>, sid: &str) -> Result<Value, Error> {
     Ok(find(cx, sid).await?.json(cx))

@@ -153,7 +153,7 @@ impl Error {
         Error::message(21_610, &format!("Attempt to send to unsubscribed recipient {recipient}"))
     }
 
-    /// A message is still on its way (20009).
+    /// A message is still on its way, or a call has not ended (20009).
     pub(super) fn incomplete() -> Error {
         Error::new(StatusCode::CONFLICT, 20_009, "Cannot delete this resource before it is complete")
     }

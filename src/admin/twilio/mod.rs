@@ -237,8 +237,8 @@ async fn answer(cx: &Asked<'_>, method: &Method, parameters: Parameters) -> Resu
         [Some("Accounts"), Some(_), Some("Calls"), Some(sid), None, _] if posts => {
             calls::update(cx, sid, parameters).await
         }
-        [Some("Accounts"), Some(_), Some("Calls"), Some(_), None, _] if *method == Method::DELETE => {
-            Err(Error::later("Calls (delete)"))
+        [Some("Accounts"), Some(_), Some("Calls"), Some(sid), None, _] if *method == Method::DELETE => {
+            return calls::delete(cx, sid, parameters).await.map(|()| Answer::Deleted);
         }
         [Some("Accounts"), Some(_), Some("Calls"), None | Some(_), None, _] => wrong_method(),
         [Some("Accounts"), Some(_), Some("Calls"), Some(sid), Some("Streams"), None] if posts => {
