@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
@@ -48,7 +48,7 @@ pub(super) async fn begin(State(handle): State<Handle>, body: Body) -> Result<Re
     let sid = begun.map_err(refused)?;
     let call = handle.call(&sid).await?;
     let place = HeaderValue::try_from(format!("/v1/calls/{sid}")).ok();
-    let headers = place.map(|place| [(HeaderName::from(header::LOCATION), place)]);
+    let headers = place.map(|place| [(header::LOCATION, place)]);
     let body = call.map_or_else(|| json!({ "sid": sid }), |call| json!(call));
     Ok(match headers {
         Some(headers) => (StatusCode::CREATED, headers, Json(body)).into_response(),

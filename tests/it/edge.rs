@@ -208,7 +208,7 @@ fn http_errors_are_json_with_a_code() {
         ("GET", "/v1/calls/CAnone", &[], "", 404, "unknown_call"),
         ("DELETE", "/v1/calls/CAnone", &[], "", 404, "unknown_call"),
         ("GET", "/v1/calls/CAnone/trace", &[], "", 404, "unknown_call"),
-        ("POST", "/v1/calls", &[], "", 501, "not_in_this_version"),
+        ("POST", "/v1/calls", &[], "", 400, "bad_json"),
         ("PUT", "/v1/calls", &[], "", 405, "method_not_allowed"),
         ("GET", "/v1/reload", &[], "", 405, "method_not_allowed"),
         ("GET", "/v1/calls?state=sleeping", &[], "", 400, "bad_request"),

@@ -62,10 +62,8 @@ pub(super) async fn stop(cx: &Asked<'_>, call: &str, stream: &str, mut parameter
     }
     let (of_call, asked) = (call.to_owned(), stream.to_owned());
     let done = cx.handle.act(move |gateway, now| gateway.stop_stream(now, &of_call, &asked)).await?;
-    let sid = done.map_err(|why| match why {
-        Refused::UnknownFork | Refused::UnknownCall => Error::not_found(cx.path),
-        other => refused(other),
-    })?;
+    let is_unknown = |why: &Refused| matches!(why, Refused::UnknownFork | Refused::UnknownCall);
+    let sid = done.map_err(|why| if is_unknown(&why) { Error::not_found(cx.path) } else { refused(why) })?;
     let name = Some(stream).filter(|name| *name != sid);
     Ok(shown_stream(cx, call, &sid, name, "stopped"))
 }
@@ -86,10 +84,10 @@ fn take_custom(parameters: &mut Parameters) -> Result<Vec<(String, String)>, Err
 }
 
 fn refused(why: Refused) -> Error {
-    match why {
-        Refused::CallEnded | Refused::UnknownCall => Error::call_ended(),
-        other => Error::of_change(&format!("The stream is not changed: {other}")),
+    if matches!(why, Refused::CallEnded | Refused::UnknownCall) {
+        return Error::call_ended();
     }
+    Error::of_change(&format!("The stream is not changed: {why}"))
 }
 
 fn shown_stream(cx: &Asked<'_>, call: &str, sid: &str, name: Option<&str>, status: &str) -> Value {
