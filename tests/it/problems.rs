@@ -66,6 +66,8 @@ fn an_agent_whose_audio_is_for_another_stream_is_named_until_it_is_heard() {
     assert_eq!((kind, target, count), (&json!("one_way"), &json!("bot"), &json!(2)), "{happened}");
     for id in ["heard-1", "heard-2", "heard-3"] {
         let mut talk = rig.call(id, "0");
+        (0..10).for_each(|n| drop(talk.rtp.send_to(&rtp(7, n), talk.near)));
+        talk.next("media");
         talk.say(&speech(1600));
         talk.mark("said");
         talk.next("mark");
