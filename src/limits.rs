@@ -491,7 +491,7 @@ pub const WEBHOOKS_AT_ONCE_OF_ONE: usize = 256;
 /// Callbacks under way at once, apart from documents.
 pub const WEBHOOK_CALLBACKS_AT_ONCE: usize = 512;
 /// Of these, of one application.
-pub const WEBHOOK_CALLBACKS_AT_ONCE_OF_ONE: usize = 128;
+pub const WEBHOOK_CALLBACKS_AT_ONCE_OF_ONE: usize = 256;
 /// Questions of applications that wait for the thread that answers them; beyond that they fail at once.
 pub const APP_QUESTIONS: usize = 1024;
 /// Questions of applications that are answered at once.
@@ -565,9 +565,11 @@ pub const MEDIA_CACHE_BYTES: usize = 256 << 20;
 /// Files of fetched audio that are kept.
 pub const MEDIA_CACHE_FILES: usize = 4096;
 /// Audio files fetched at once.
-pub const MEDIA_FETCHES: usize = 128;
+pub const MEDIA_FETCHES: usize = 256;
 /// Of these, for one application; each may have [`AUDIO_FILE_BYTES`].
-pub const MEDIA_FETCHES_OF_ONE: usize = 16;
+pub const MEDIA_FETCHES_OF_ONE: usize = 64;
+/// Of these, from one server.
+pub const MEDIA_FETCHES_OF_SERVER: usize = 16;
 /// Bytes that all of them together may have in memory.
 pub const MEDIA_FETCHED_BYTES: usize = 512 << 20;
 /// Time that fetched audio may be used without asking its server again, in seconds.

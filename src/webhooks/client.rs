@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hyper::header::LOCATION;
 use rustls::ClientConfig;
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, Semaphore};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connection::{Bounds, Broken, Connection};
@@ -15,15 +15,15 @@ use super::outcome::{Answer, Attempt, Failure, Fault, Kind, Reply};
 use super::overrides::Overrides;
 use super::pool::{Keeping, Pool};
 use super::request::{Hop, Purpose, Request};
-use super::target::{BadUrl, Target};
+use super::target::{BadUrl, Origin, Target};
 use crate::limits::{
-    MEDIA_FETCHED_BYTES, MEDIA_FETCHES, MEDIA_FETCHES_OF_ONE, WEBHOOK_ADDRESSES, WEBHOOK_CALLBACKS_AT_ONCE,
-    WEBHOOK_CALLBACKS_AT_ONCE_OF_ONE, WEBHOOK_REDIRECTS, WEBHOOK_RETRY_PAUSE_MILLISECONDS, WEBHOOKS_AT_ONCE,
-    WEBHOOKS_AT_ONCE_OF_ONE,
+    MEDIA_FETCHED_BYTES, MEDIA_FETCHES, MEDIA_FETCHES_OF_ONE, MEDIA_FETCHES_OF_SERVER, WEBHOOK_ADDRESSES,
+    WEBHOOK_CALLBACKS_AT_ONCE, WEBHOOK_CALLBACKS_AT_ONCE_OF_ONE, WEBHOOK_REDIRECTS, WEBHOOK_RETRY_PAUSE_MILLISECONDS,
+    WEBHOOKS_AT_ONCE, WEBHOOKS_AT_ONCE_OF_ONE,
 };
 use crate::system::connector::Connector;
 use crate::system::reach::Reach;
-use crate::system::shares::Shares;
+use crate::system::shares::{Share, Shares};
 use crate::system::web;
 
 /// Asks applications. One serves all calls; its connections are kept between requests.
@@ -35,6 +35,8 @@ pub(crate) struct Client {
     documents: Shares,
     callbacks: Shares,
     audio: Shares,
+    /// Audio of one application from one server.
+    audio_of_server: Shares,
     /// Memory for audio that is being fetched, in MiB.
     audio_memory: Semaphore,
     names: Names,
@@ -54,6 +56,7 @@ impl Client {
             documents: Shares::new(WEBHOOKS_AT_ONCE_OF_ONE, WEBHOOKS_AT_ONCE),
             callbacks: Shares::new(WEBHOOK_CALLBACKS_AT_ONCE_OF_ONE, WEBHOOK_CALLBACKS_AT_ONCE),
             audio: Shares::new(MEDIA_FETCHES_OF_ONE, MEDIA_FETCHES),
+            audio_of_server: Shares::new(MEDIA_FETCHES_OF_SERVER, MEDIA_FETCHES),
             audio_memory: Semaphore::new(MEDIA_FETCHED_BYTES >> 20),
             names: Names::new(),
         }
@@ -86,11 +89,17 @@ impl Client {
         connect.await.map_err(|fault: Fault| fault.into_failure(Purpose::Document, Vec::new()))
     }
 
-    fn shares(&self, purpose: Purpose) -> &Shares {
-        match purpose {
-            Purpose::Document => &self.documents,
-            Purpose::Callback => &self.callbacks,
-            Purpose::Audio => &self.audio,
+    /// Waits until a request may begin: in audio for its server first, so that one that hangs leaves room for others.
+    async fn place(&self, request: &Request, target: &Target) -> Result<(Share, Option<Share>), AcquireError> {
+        let asker = &request.asker;
+        match request.purpose {
+            Purpose::Document => Ok((self.documents.take(asker).await?, None)),
+            Purpose::Callback => Ok((self.callbacks.take(asker).await?, None)),
+            Purpose::Audio => {
+                let Origin { host, port, .. } = target.origin();
+                let of_server = self.audio_of_server.take(&format!("{asker} {host}:{port}").into()).await?;
+                Ok((self.audio.take(asker).await?, Some(of_server)))
+            }
         }
     }
 
@@ -100,7 +109,7 @@ impl Client {
         let (began, total) = (Instant::now(), total.min(request.within));
         let deadline = began + total;
         let late = || Fault::new(Kind::TotalTimeout, format!("not complete within {} s", total.as_secs_f32()));
-        let Ok(Ok(_place)) = timeout_at(deadline, self.shares(request.purpose).take(&request.asker)).await else {
+        let Ok(Ok(_place)) = timeout_at(deadline, self.place(request, &target)).await else {
             let what = format!("not begun within {} s: too many other requests are under way", total.as_secs_f32());
             let (url, result) = (target.shown(), Err(what.clone()));
             attempts.push(Attempt { url, remote: None, result, duration: began.elapsed() });

@@ -379,6 +379,7 @@ async fn attempt(client: &Client, means: &Means, callback: Arc<Callback>) -> Att
     let (reach, auth_token) = (means.sending)(callback.allow_private);
     let content = Content::Form(callback.parameters.clone());
     let mut request = Request::new(&callback.url, content, Purpose::Callback, reach);
+    request.asker = callback.app.as_str().into();
     request.method = callback.method;
     request.auth_token = auth_token;
     request.idempotency_token.clone_from(&callback.token);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::server::{Act, Seen, Server, answer, redirect};
 use super::*;
-use crate::limits::MEDIA_FETCHES_OF_ONE;
+use crate::limits::MEDIA_FETCHES_OF_SERVER;
 use crate::webhooks::media::{MediaCache, Room, Source};
 
 fn cache(bytes: usize) -> Arc<MediaCache> {
@@ -155,22 +155,24 @@ async fn seen(server: &Server, count: usize) {
 }
 
 #[tokio::test]
-async fn hanging_files_of_one_application_leave_others_theirs() {
+async fn hanging_files_of_one_server_leave_room_for_other_servers_and_applications() {
     let server = Server::start(|_, seen| match seen.target.as_str() {
         "/tone" => audio("", "tone"),
         _ => Act::Silence,
     })
     .await;
     let (cache, url) = (cache(1000), server.url("/tone"));
-    let hanging: Vec<_> = (0..MEDIA_FETCHES_OF_ONE + 1)
+    let hanging: Vec<_> = (0..MEDIA_FETCHES_OF_SERVER + 1)
         .map(|number| {
             let (cache, url) = (cache.clone(), server.url(&format!("/{number}")));
             tokio::spawn(async move { cache.get(&url, &lax(), None, &"a".into()).await })
         })
         .collect();
-    seen(&server, MEDIA_FETCHES_OF_ONE).await;
+    seen(&server, MEDIA_FETCHES_OF_SERVER).await;
     let other = cache.get(&url, &lax(), None, &"b".into()).await.unwrap();
     assert_eq!(&*other.bytes, b"tone");
+    let elsewhere = Server::always(audio("", "tone")).await;
+    assert!(cache.get(&elsewhere.url("/"), &lax(), None, &"a".into()).await.is_ok(), "another server of its own");
     let refused = cache.get(&server.url("/tone#tt=100"), &lax(), None, &"a".into()).await.unwrap_err();
     assert!(refused.what.contains("too many other requests"), "{}", refused.what);
     assert_eq!(refused.attempts[0].url, url, "the trace names what was not asked for");
