@@ -157,6 +157,7 @@ fn a_call_that_cannot_be_made_has_a_code() {
     for (parameters, expected) in [
         (vec![("From", NUMBER), twiml], (400, 21_201)),
         (vec![("To", "not a number"), ("From", NUMBER), twiml], (400, 21_211)),
+        (vec![("To", "+1415555"), ("From", NUMBER), twiml], (400, 21_211)),
         (vec![("To", "client:alice"), ("From", NUMBER), twiml], (400, 21_211)),
         (vec![("To", "sip:alice@elsewhere.example"), ("From", NUMBER), twiml], (400, 21_211)),
         (vec![("To", TO), twiml], (400, 21_213)),

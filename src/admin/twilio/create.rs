@@ -204,7 +204,8 @@ fn judge_to(cx: &Asked<'_>, to: Option<String>) -> Result<(String, Vec<TargetSpe
         };
     }
     let is_number = to.chars().all(|c| c.is_ascii_digit() || "+*#()-. /".contains(c));
-    let number = numbers.normalise(&to, None).ok().filter(|_| is_number);
+    // With a country code there is no number but one of its country.
+    let number = numbers.normalise(&to, None).ok().filter(|number| is_number && (number.is_e164 || !to.starts_with('+')));
     let number = number.ok_or_else(|| Error::bad_to(&to, "not a phone number"))?;
     let targets = cx.config(|config| config.api.connect.clone());
     if targets.is_empty() {

@@ -199,6 +199,7 @@ fn json(cx: &Asked<'_>, running: &Running, number: &PhoneNumber) -> Value {
         "status_callback": callback.map(|callback| &callback.url),
         "status_callback_method": callback.map_or(WebhookMethod::default(), |callback| callback.method).as_str(),
         "trunk_sid": null,
+        "type": null,
         "uri": format!("{uri}.json"),
         "voice_application_sid": null,
         "voice_caller_id_lookup": false,
