@@ -188,6 +188,20 @@ pub(super) async fn show(cx: &Asked<'_>, sid: &str) -> Result<Value, Error> {
     Ok(find(cx, sid).await?.json(cx))
 }
 
+/// Returns a call as it was when a request made it: what has become of it since is for later requests.
+pub(super) async fn show_new(cx: &Asked<'_>, sid: &str) -> Result<Value, Error> {
+    Ok(as_made(show(cx, sid).await?))
+}
+
+fn as_made(mut call: Value) -> Value {
+    call["status"] = "queued".into();
+    call["date_updated"] = call["date_created"].clone();
+    for later in ["duration", "end_time"] {
+        call[later] = Value::Null;
+    }
+    call
+}
+
 /// Finds a call; a party's by a look at all of them.
 async fn find(cx: &Asked<'_>, sid: &str) -> Result<Resource, Error> {
     if let Some(call) = cx.handle.call(sid).await? {
@@ -363,5 +377,17 @@ fn status_of_party(call: &CallView, leg: &LegView) -> &'static str {
             Some("caller_canceled" | "answered_elsewhere") => "canceled",
             _ => "failed",
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_ended_at_once_is_shown_as_it_was_made() {
+        let ended = json!({ "sid": "CA1", "status": "busy", "date_created": "a", "date_updated": "b", "duration": "0", "end_time": "b" });
+        let made = json!({ "sid": "CA1", "status": "queued", "date_created": "a", "date_updated": "a", "duration": null, "end_time": null });
+        assert_eq!(as_made(ended), made);
     }
 }

@@ -79,7 +79,7 @@ pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result
     let digits = digits.map(Secret::new);
     let request = CallRequest { from, to, targets, onward, ring_timeout, time_limit, digits };
     let begun = cx.handle.act(move |gateway, now| gateway.originate(now, &request)).await?;
-    calls::show(cx, &begun.map_err(Error::of_begin)?).await
+    calls::show_new(cx, &begun.map_err(Error::of_begin)?).await
 }
 
 /// Takes the document of a call.
@@ -205,7 +205,8 @@ fn judge_to(cx: &Asked<'_>, to: Option<String>) -> Result<(String, Vec<TargetSpe
     }
     let is_number = to.chars().all(|c| c.is_ascii_digit() || "+*#()-. /".contains(c));
     // With a country code there is no number but one of its country.
-    let number = numbers.normalise(&to, None).ok().filter(|number| is_number && (number.is_e164 || !to.starts_with('+')));
+    let number =
+        numbers.normalise(&to, None).ok().filter(|number| is_number && (number.is_e164 || !to.starts_with('+')));
     let number = number.ok_or_else(|| Error::bad_to(&to, "not a phone number"))?;
     let targets = cx.config(|config| config.api.connect.clone());
     if targets.is_empty() {
