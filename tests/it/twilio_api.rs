@@ -141,6 +141,7 @@ fn a_call_is_shown_listed_and_ended() {
         ("end_time", Value::Null),
         ("price", Value::Null),
         ("parent_call_sid", Value::Null),
+        ("stir_verstat", Value::Null),
         ("uri", json!(format!("/2010-04-01/Accounts/{SID}/Calls/{sid}.json"))),
     ] {
         assert_eq!(shown[field], value, "{field}: {shown}");

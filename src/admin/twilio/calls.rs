@@ -343,6 +343,7 @@ impl Resource {
             "sid": sid,
             "start_time": started.as_ref().filter(|_| own),
             "status": status,
+            "stir_verstat": null,
             "subresource_uris": subresources(&uri, &BELOW),
             "to": self.to(),
             "to_formatted": formatted(self.to()),
