@@ -1,7 +1,7 @@
 //! `cargo xtask`: drivers that need more than cargo. `interop` runs the real binary against peers that we did not
 //! write (SIPp, Kamailio) and prints one figure per case; `faults` has agents fail callers;
 //! `peers-suites` runs other projects' scenarios; `bench` measures whole systems side by side; `deb` makes the Debian package;
-//! `twiml` runs folders of TwiML documents; `seeds` runs web applications for Twilio behind the edge; `screenshots` takes the pictures of the console.
+//! `twiml` runs folders of TwiML documents; `seeds` runs web applications and programs for Twilio against the edge; `screenshots` takes the pictures of the console.
 
 mod bench;
 mod faults;
@@ -37,7 +37,7 @@ enum Task {
     Bench(bench::Bench),
     /// Runs every TwiML document of a folder in the interpreter; lists what is not supported.
     Twiml(twiml::Options),
-    /// Runs a page's web applications behind the release binary; judges each step by calls.
+    /// Runs what pages of systems that use Twilio show against the release binary; judges each step by calls.
     Seeds(seeds::Options),
     /// Makes the Debian package.
     Deb,

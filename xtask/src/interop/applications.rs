@@ -18,6 +18,8 @@ use super::speech::Speech;
 
 /// Secret of the requests' signatures.
 pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+/// SID of the account.
+pub(crate) const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 /// Voices that applications name, and those of the program that speaks.
 const VOICES: [(&str, &str); 2] = [("Polly.Joanna", "joanna"), ("Polly.Matthew", "matthew")];
 /// The trunks: callers' and the called parties'.
@@ -75,6 +77,14 @@ impl Bench {
     /// Starts an edge without speech and party.
     pub(crate) fn start_alone(token: &str, applications: &[Application], front: &Front) -> anyhow::Result<Edge> {
         Edge::start_by(trusting(Some(front)), &tables(token, applications))
+    }
+
+    /// Starts an edge without applications, which programs use by its API, with further tables.
+    pub(crate) fn open(numbers: &[&str], front: Option<&Front>, further: &str) -> anyhow::Result<Bench> {
+        let speech = Speech::new()?;
+        let tables = speech.table(&VOICES) + &open_tables(numbers, "connect = [\"trunk:pbx\"]") + further;
+        let edge = Edge::start_by(trusting(front), &tables)?;
+        Ok(Bench { edge, speech, party: Phone::new(PBX, 5060, "party")? })
     }
 
     /// Calls a number.
@@ -186,6 +196,13 @@ fn tables(token: &str, applications: &[Application]) -> String {
         _ = write!(tables, "[app.a{n}]\n{keys}\n[[number]]\nnumber = \"{number}\"\napp = \"a{n}\"\n");
     }
     tables + TRUNKS
+}
+
+/// Tables of an edge that programs use by its API; `keys` are further ones of `[api]`.
+pub(crate) fn open_tables(numbers: &[&str], keys: &str) -> String {
+    let api = format!("[api]\naccount_sid = \"{ACCOUNT}\"\nauth_token = \"{TOKEN}\"\nallow_private = true\n{keys}\n");
+    let numbers: String = numbers.iter().map(|number| format!("[[number]]\nnumber = \"{number}\"\n")).collect();
+    api + &numbers + TRUNKS
 }
 
 /// The binary, with the certificate of `front` as its only root.

@@ -140,12 +140,12 @@ impl Listener {
     }
 
     /// The number of samples heard so far.
-    fn mark(&self) -> usize {
+    pub(crate) fn mark(&self) -> usize {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).samples.len()
     }
 
     /// Whether a tone was heard after a mark.
-    fn has_heard(&self, hz: u32, since: usize) -> bool {
+    pub(crate) fn has_heard(&self, hz: u32, since: usize) -> bool {
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let tones = heard.samples.get(since..).unwrap_or_default().windows(PIECE).step_by(PIECE / 4);
         tones.map(|piece| rtp::fit(piece, hz, rtp::SAMPLE_RATE)).any(|(level, snr)| level > 2_000.0 && snr > SNR_DB)

@@ -11,6 +11,8 @@ use anyhow::{Context as _, anyhow, bail};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
+use super::applications::{ACCOUNT, TOKEN};
+
 /// Builds the release binary once.
 pub(crate) fn build() -> anyhow::Result<()> {
     build_with(&[])
@@ -204,6 +206,39 @@ impl Edge {
     pub(crate) fn post(&self, path: &str, body: &str) -> anyhow::Result<String> {
         let response = self.client.post(format!("http://{}{path}", self.http)).body(body.to_owned()).send()?;
         Ok(response.error_for_status()?.text()?)
+    }
+
+    /// A request to the Twilio-compatible API, below the account: `GET Calls.json`, or `POST Calls.json` with parameters.
+    pub(crate) fn api(&self, request: &str, parameters: &[(&str, &str)]) -> anyhow::Result<serde_json::Value> {
+        let (method, path) = request.split_once(' ').context("a method and a path")?;
+        let url = format!("http://{}/2010-04-01/Accounts/{ACCOUNT}/{path}", self.http);
+        let mut request = self.client.request(method.parse()?, url).basic_auth(ACCOUNT, Some(TOKEN));
+        if !parameters.is_empty() {
+            let mut form = reqwest::Url::parse("http://form/")?;
+            form.query_pairs_mut().extend_pairs(parameters);
+            let form = form.query().unwrap_or_default().to_owned();
+            request = request.header("Content-Type", "application/x-www-form-urlencoded").body(form);
+        }
+        let response = request.send()?;
+        let status = response.status();
+        let text = response.text()?;
+        anyhow::ensure!(status.is_success(), "{method} {path}: {status} {text}");
+        Ok(if text.is_empty() { serde_json::Value::Null } else { serde_json::from_str(&text)? })
+    }
+
+    /// Waits until a call of that API has this status.
+    pub(crate) fn api_call_is(&self, sid: &str, status: &str) -> anyhow::Result<serde_json::Value> {
+        let began = Instant::now();
+        loop {
+            let call = self.api(&format!("GET Calls/{sid}.json"), &[])?;
+            if call["status"] == status {
+                return Ok(call);
+            }
+            if began.elapsed() > Duration::from_secs(15) {
+                bail!("the call is {} instead of {status}", call["status"]);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// The sum of a metric over all its labels; 0 where it is absent.

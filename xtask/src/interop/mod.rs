@@ -4,6 +4,7 @@
 pub(crate) mod applications;
 pub(crate) mod baresip;
 pub(crate) mod bots;
+pub(crate) mod callee;
 pub(crate) mod caller;
 pub(crate) mod cases;
 pub(crate) mod edge;
@@ -52,16 +53,18 @@ pub(crate) struct Options {
 
 /// Cases that --quick leaves out unless they are asked for by name: one measures time on a machine that must have nothing
 /// else to do, one waits for intervals of real time, the others install large packages.
-const FULL_ONLY: [&str; 9] = [
+const FULL_ONLY: [&str; 11] = [
     "sipp-timers",
     "agent-100",
     "agent-pipecat",
+    "pipecat-hang-up",
     "agent-openai",
     "opus-libopus",
     "console",
     "asterisk",
     "faults",
     "seeds",
+    "twilio-snippets",
 ];
 
 /// Cases that need nothing from outside this machine, so that they can run in a network of their own. The others fetch

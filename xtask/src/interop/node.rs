@@ -1,11 +1,11 @@
 //! Agents in Node: packages that we did not write, installed by npm in a folder of their own below the target folder.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::Context as _;
 
-use super::python::{Script, run};
+use super::python::{Script, ended, run};
 
 /// Which packages are there. The versions stand in docs/interop.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub(crate) enum Packages {
     Browser,
     /// Twilio's library.
     Twilio,
+    /// The same as systems that are in use pin it.
+    Pinned,
     /// That, Express and what applications log by.
     Express,
 }
@@ -28,6 +30,7 @@ impl Packages {
             Packages::Base => ("base", &["ws@8.23.0"]),
             Packages::Browser => ("browser", &["playwright-core@1.65.1"]),
             Packages::Twilio => ("twilio", &["twilio@6.2.0"]),
+            Packages::Pinned => ("pinned", &["twilio@4.23.0"]),
             Packages::Express => ("express", &["twilio@6.2.0", "express@5.3.0", "body-parser@2.4.0", "pino@10.4.0"]),
             Packages::OpenAi => {
                 ("openai", &["ws@8.23.0", "zod@4.6.7", "@openai/agents@0.18.0", "@openai/agents-extensions@0.18.0"])
@@ -50,12 +53,7 @@ pub(crate) fn install(packages: Packages) -> anyhow::Result<()> {
 
 /// Runs a script to its end: what it printed, or an error with all that it said.
 pub(crate) fn output(packages: Packages, script: &Path, flags: &[&str]) -> anyhow::Result<String> {
-    let mut command = Command::new("node");
-    command.env("NODE_PATH", modules(packages)?).arg(script).args(flags).stdin(Stdio::null());
-    let output = command.output().context("node")?;
-    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    anyhow::ensure!(output.status.success(), "{}: {stdout}{stderr}", output.status);
-    Ok(stdout.into_owned())
+    ended(Command::new("node").env("NODE_PATH", modules(packages)?).arg(script).args(flags)).context("node")
 }
 
 /// Where the packages are; installed unless a file says that exactly these have been.

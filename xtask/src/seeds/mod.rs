@@ -1,41 +1,53 @@
-//! `seeds`: runs the web applications of a page, unchanged, behind the release binary and judges each step of it by calls.
+//! `seeds`: runs what pages of systems that use Twilio show, unchanged but for the base URL, behind and against the release binary, and judges
+//! each step by calls: web applications, commands, and actions by Twilio's libraries.
 //!
-//! The page is not part of this repository: its place is an argument, or that of a folder of pages in `TRUNKGATE_SEEDS`.
+//! The pages are not part of this repository: their place is an argument, or that of their folder in `TRUNKGATE_SEEDS`.
 
+mod actions;
+mod commands;
 mod documents;
+mod messages;
+mod numbers;
 mod page;
+mod provider;
+mod rig;
 mod servers;
 mod steps;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
 use crate::interop::{SKIPPED, Setting, edge, install};
 use page::Page;
+use rig::Rig;
 use steps::{Language, Setup};
 
 /// Environment variable with the folder of pages.
 const FOLDER: &str = "TRUNKGATE_SEEDS";
+/// Pages by the number at the beginning of their names.
+const PAGES: [&str; 5] = ["000", "001", "002", "003", "004"];
 
-/// Steps of the page that need what is not in this version.
-const NOT_YET: [(&str, &str, &str); 10] = [
-    ("SDK for Python", "calls.create with a URL", "calls made through the API"),
-    ("SDK for Python", "Record with transcription", "recording, transcription"),
-    ("Gather", "speech input", "speech recognition"),
-    ("CLI, curl", "calls, recordings, conferences, accounts", "the REST API"),
-    ("answering machines", "MachineDetection", "answering-machine detection"),
-    ("recording", "record of Dial and Conference, callbacks, files", "recording"),
-    ("usage 2", "outbound call with a document in the request", "calls made through the API"),
-    ("usage 3", "warm transfer", "conferences"),
-    ("usage 4", "voicemail", "recording"),
-    ("messaging", "a text after a call that failed", "the REST API for messages"),
+/// Steps of the pages that need what is not in this version: page, section, name, and what is lacking.
+const NOT_YET: [(&str, &str, &str, &str); 12] = [
+    ("001", "SDK for Python", "Record with transcription", "recording, transcription"),
+    ("001", "Gather", "speech input", "speech recognition"),
+    ("001", "CLI", "the same by twilio-cli, whose base URL is fixed", "a proxy for Twilio's host"),
+    ("001", "CLI, curl", "recordings", "recording"),
+    ("001", "CLI, curl", "conferences", "conferences"),
+    ("001", "answering machines", "MachineDetection", "answering-machine detection"),
+    ("001", "recording", "record of Dial and Conference, callbacks, files", "recording"),
+    ("001", "usage 3", "warm transfer", "conferences"),
+    ("001", "usage 4", "voicemail", "recording"),
+    ("003", "step 8", "greeting and Gather of speech, turn by turn", "speech recognition"),
+    ("004", "list_calls", "include_recordings", "recording"),
+    ("004", "get_recording", "a recording with its transcription", "recording, transcription"),
 ];
 
 /// Options of `seeds`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// The page, or a folder with it [default: the folder in TRUNKGATE_SEEDS].
+    /// A page, whose name begins with its number, or the folder of all pages [default: the folder in TRUNKGATE_SEEDS].
     page: Option<PathBuf>,
     /// Run the release binary that is there instead of building it.
     #[arg(long)]
@@ -45,6 +57,7 @@ pub(crate) struct Options {
 /// A row of the table.
 #[derive(Debug)]
 struct Row {
+    page: &'static str,
     section: &'static str,
     name: &'static str,
     by: &'static str,
@@ -59,7 +72,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     if !options.built {
         edge::build()?;
     }
-    let rows = judge(&Page::read(&place)?, false)?;
+    let rows = judge(&place, false)?;
     print(&rows);
     Ok(rows.iter().all(|row| row.outcome.is_ok()))
 }
@@ -72,11 +85,11 @@ pub(crate) fn case(setting: &Setting) -> anyhow::Result<String> {
         }
         return Ok(format!("{SKIPPED}no page, {FOLDER} is not set"));
     };
-    let rows = judge(&Page::read(&place)?, setting.sabotage)?;
+    let rows = judge(&place, setting.sabotage)?;
     print(&rows);
     match rows.into_iter().find(|row| row.outcome.is_err()) {
         Some(row) => row.outcome.with_context(|| format!("{}: {}", row.by, row.name)),
-        None => Ok(format!("every step of both servers and the documents; {} steps are not yet", NOT_YET.len())),
+        None => Ok(format!("every step of {} pages; {} steps are not yet", PAGES.len(), NOT_YET.len())),
     }
 }
 
@@ -84,31 +97,83 @@ fn folder() -> Option<PathBuf> {
     std::env::var_os(FOLDER).filter(|folder| !folder.is_empty()).map(PathBuf::from)
 }
 
-fn judge(page: &Page, sabotage: bool) -> anyhow::Result<Vec<Row>> {
+/// Judges the steps of a page, or of every page of a folder.
+fn judge(place: &Path, sabotage: bool) -> anyhow::Result<Vec<Row>> {
+    let name = place.file_name().unwrap_or_default().to_string_lossy();
+    let mut rows = Vec::new();
+    for number in PAGES {
+        if !place.is_dir() && !name.starts_with(number) {
+            continue;
+        }
+        let page = Page::read(place, number)?;
+        rows.extend(match number {
+            "000" => by_api(number, "Python", &page, &numbers::own(&page)?, &numbers::STEPS)?,
+            "002" => by_api(number, "Node", &page, &actions::NUMBERS, &actions::HUB_STEPS)?,
+            "003" => by_api(number, "shell", &page, &messages::NUMBERS, &messages::STEPS)?,
+            "004" => by_api(number, "Python", &page, &actions::NUMBERS, &actions::PLATFORM_STEPS)?,
+            _ => {
+                let mut rows = applications(&page, sabotage)?;
+                rows.extend(by_api(number, "shell", &page, &commands::NUMBERS, &commands::STEPS)?);
+                rows
+            }
+        });
+    }
+    if rows.is_empty() {
+        bail!("{name}: no page that is known; they begin with {}", PAGES.join(", "));
+    }
+    Ok(rows)
+}
+
+/// Judges a page's web applications and documents.
+fn applications(page: &Page, sabotage: bool) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (by, language) in [("Node", Language::Node), ("Python", Language::Python)] {
         let setup = Setup::start(page, language, sabotage).with_context(|| by.to_owned())?;
         let own = steps::OF_NODE.iter().filter(|_| language == Language::Node);
         for step in steps::STEPS.iter().chain(own) {
             let outcome = (step.run)(&setup);
-            rows.push(Row { section: step.section, name: step.name, by, outcome });
+            rows.push(Row { page: "001", section: step.section, name: step.name, by, outcome });
         }
     }
     for step in &documents::STEPS {
-        rows.push(Row { section: step.section, name: step.name, by: "file", outcome: (step.run)(page) });
+        let outcome = (step.run)(page);
+        rows.push(Row { page: "001", section: step.section, name: step.name, by: "file", outcome });
     }
     Ok(rows)
 }
 
+/// A step of a page by the API: its section of the page, its name, and what judges it.
+struct ApiStep {
+    section: &'static str,
+    name: &'static str,
+    run: fn(&Page, &Rig) -> anyhow::Result<String>,
+}
+
+/// Judges steps in order against an edge with these numbers.
+fn by_api(
+    number: &'static str,
+    by: &'static str,
+    page: &Page,
+    own: &[&str],
+    steps: &[ApiStep],
+) -> anyhow::Result<Vec<Row>> {
+    let rig = Rig::start(own)?;
+    let judged = steps.iter().map(|step| {
+        let outcome = (step.run)(page, &rig);
+        Row { page: number, section: step.section, name: step.name, by, outcome }
+    });
+    Ok(judged.collect())
+}
+
 fn print(rows: &[Row]) {
-    for Row { section, name, by, outcome } in rows {
+    for Row { page, section, name, by, outcome } in rows {
         match outcome {
-            Ok(figure) => println!("      {section:<18} {by:<6} ok       {name}: {figure}"),
-            Err(error) => println!("      {section:<18} {by:<6} FAIL     {name}: {error:#}"),
+            Ok(figure) => println!("      {page} {section:<18} {by:<6} ok       {name}: {figure}"),
+            Err(error) => println!("      {page} {section:<18} {by:<6} FAIL     {name}: {error:#}"),
         }
     }
-    for (section, name, lacks) in NOT_YET {
-        println!("      {section:<18}        not yet  {name}: {lacks}");
+    for (page, section, name, lacks) in NOT_YET {
+        println!("      {page} {section:<18}        not yet  {name}: {lacks}");
     }
     let held = rows.iter().filter(|row| row.outcome.is_ok()).count();
     println!("      {held} of {} steps hold, {} are not yet", rows.len(), NOT_YET.len());

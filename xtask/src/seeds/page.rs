@@ -8,9 +8,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-
-/// Name of the page in a folder of pages.
-const PREFIX: &str = "001_";
+use serde_json::Value;
 
 /// A page.
 #[derive(Debug)]
@@ -19,9 +17,9 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// Reads a page, or the one of a folder whose name begins with `001_`.
-    pub(crate) fn read(place: &Path) -> anyhow::Result<Page> {
-        let file = if place.is_dir() { in_folder(place)? } else { place.to_owned() };
+    /// Reads a page, or the one of a folder whose name begins with a number and `_`.
+    pub(crate) fn read(place: &Path, number: &str) -> anyhow::Result<Page> {
+        let file = if place.is_dir() { in_folder(place, &format!("{number}_"))? } else { place.to_owned() };
         let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
         Ok(Page { text })
     }
@@ -58,6 +56,83 @@ impl Page {
         value.with_context(|| format!("the page does not export {name}"))
     }
 
+    /// The example for Twilio's library for Python.
+    pub(crate) fn python_example(&self) -> anyhow::Result<String> {
+        let before = self.line(|line| line.starts_with("PyPI: pip install twilio"))?;
+        let behind = self.line(|line| line.starts_with("Source: twilio/twilio-python"))?;
+        Ok(indented(&self.between(before, behind)?))
+    }
+
+    /// The command that makes a call by curl, without the lines that set credentials.
+    pub(crate) fn curl_example(&self) -> anyhow::Result<String> {
+        let block = self.between("Using curl:", "Notes:")?;
+        let is_export = |line: &&str| line.trim().starts_with("export ");
+        Ok(block.into_iter().filter(|line| !is_export(line)).collect::<Vec<_>>().join("\n"))
+    }
+
+    /// The path of the list that its command-line program asks for.
+    pub(crate) fn cli_path(&self) -> anyhow::Result<&str> {
+        let line = self.line(|line| line.starts_with("--uri \""))?;
+        line.split('"').nth(1).context("a path in quotes")
+    }
+
+    fn line(&self, is_it: impl Fn(&str) -> bool) -> anyhow::Result<&str> {
+        self.text.lines().map(str::trim).find(|line| is_it(line)).context("the page lacks a line")
+    }
+
+    /// Whether it has these words.
+    pub(crate) fn has(&self, words: &str) -> bool {
+        self.text.contains(words)
+    }
+
+    /// The value of a field of a form, as its own command for curl writes it.
+    pub(crate) fn field(&self, name: &str) -> anyhow::Result<&str> {
+        let words = format!("\"fieldname\": \"{name}\", \"fieldvalue\": \"");
+        let value = self.text.split_once(&words).and_then(|(_, rest)| rest.split('"').next());
+        value.with_context(|| format!("the page has no field {name}"))
+    }
+
+    /// The phone numbers in its text between two words, each in backquotes.
+    pub(crate) fn numbers_between(&self, before: &str, behind: &str) -> Vec<&str> {
+        let part = self.text.split_once(before).and_then(|(_, rest)| Some(rest.split_once(behind)?.0));
+        part.unwrap_or_default().split('`').filter(|word| word.starts_with('+')).collect()
+    }
+
+    /// The first URL that is a line of its own and ends so.
+    pub(crate) fn url_ending(&self, end: &str) -> anyhow::Result<&str> {
+        self.line(|line| line.starts_with("https://") && line.ends_with(end))
+    }
+
+    /// The text behind these words, which end in a quotation mark, up to the next one.
+    pub(crate) fn quoted(&self, before: &str) -> anyhow::Result<&str> {
+        let text = self.text.split_once(before).and_then(|(_, rest)| rest.split('"').next());
+        text.with_context(|| format!("the page has no text behind {before:?}"))
+    }
+
+    /// The phone numbers of its table of formats: each row ends in one.
+    pub(crate) fn formats(&self) -> Vec<&str> {
+        let cells = self.text.lines().filter_map(|line| line.trim().strip_suffix('|')?.rsplit('|').next());
+        cells.map(str::trim).filter(|cell| cell.starts_with('+')).collect()
+    }
+
+    /// Its JSON objects, in order: each begins with a line that has nothing but a brace.
+    pub(crate) fn objects(&self) -> Vec<Value> {
+        let mut objects = Vec::new();
+        let mut end = 0;
+        for (at, _) in self.text.match_indices("{\n") {
+            let is_first = self.text.get(..at).is_some_and(|before| before.is_empty() || before.ends_with('\n'));
+            if at < end || !is_first {
+                continue;
+            }
+            let mut values = serde_json::Deserializer::from_str(self.text.get(at..).unwrap_or_default()).into_iter();
+            if let Some(Ok(object)) = values.next() {
+                end = at + values.byte_offset();
+                objects.push(object);
+            }
+        }
+        objects
+    }
+
     /// Its documents, in order.
     pub(crate) fn documents(&self) -> Vec<String> {
         let mut documents: Vec<Vec<&str>> = Vec::new();
@@ -76,11 +151,11 @@ impl Page {
     }
 }
 
-fn in_folder(folder: &Path) -> anyhow::Result<PathBuf> {
+fn in_folder(folder: &Path, prefix: &str) -> anyhow::Result<PathBuf> {
     let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
     let mut names = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let named = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX));
-    names.find(named).with_context(|| format!("no page {PREFIX}… in {}", folder.display()))
+    let named = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix));
+    names.find(named).with_context(|| format!("no page {prefix}… in {}", folder.display()))
 }
 
 /// Python with its indentation: the body of a function is indented by one step up to the `return` that ends it (or the next
@@ -145,5 +220,21 @@ mod tests {
         let documents = page.documents();
         assert_eq!(documents.len(), 2);
         assert!(documents[0].ends_with("</Response>") && documents[1].contains("<Say>"));
+    }
+
+    #[test]
+    fn objects_commands_and_numbers_are_found() {
+        let text = "PyPI: pip install twilio · any\nx = 1\nSource: twilio/twilio-python\nUsing curl:\nexport A=\"1\"\ncurl x \\\n-d y\nNotes:\n\
+                    --uri \"/a?b=1\"\n{\n  \"action\": {\n \"a\": 1\n}\n}\n{\nbroken\n}\n| US | +1 (415) 555-1234 |\n| B | no |\n\
+                    {\"fieldname\": \"holdtext\", \"fieldvalue\": \"Please hold.\"} Examples: `+1415`, `a`, `+44`. Then `+49`.";
+        let page = Page { text: text.to_owned() };
+        assert_eq!(page.python_example().unwrap(), "x = 1\n");
+        assert_eq!((page.curl_example().unwrap().as_str(), page.cli_path().unwrap()), ("curl x \\\n-d y", "/a?b=1"));
+        assert_eq!(page.objects(), [serde_json::json!({"action": {"a": 1}})]);
+        assert_eq!((page.formats(), page.field("holdtext").unwrap()), (vec!["+1 (415) 555-1234"], "Please hold."));
+        assert_eq!(page.numbers_between("Examples:", "Then"), ["+1415", "+44"]);
+        assert_eq!(page.quoted("\"fieldvalue\": \"").unwrap(), "Please hold.");
+        assert!(page.url_ending("/sms").is_err());
+        assert!(page.has("broken") && page.field("other").is_err());
     }
 }

@@ -1,14 +1,16 @@
 //! A tone through an agent in Python that says back what it hears: the example of `examples/`, and pipecat.
 
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
 use crate::interop::Setting;
+use crate::interop::applications::{ACCOUNT, TOKEN as API_TOKEN};
 use crate::interop::bots::{Bot, Manner, with_agent};
-use crate::interop::edge::Edge;
+use crate::interop::edge::{Edge, LISTENERS, binary};
 use crate::interop::python::{self, Packages, Script};
-use crate::interop::raw::{Phone, tone_frame};
+use crate::interop::raw::{Phone, numbered_tone, tone_frame};
 use crate::interop::recording::{Heard, Line, converse, one_stream};
 use crate::interop::rtp;
 use crate::interop::sipp::CARRIER;
@@ -62,6 +64,32 @@ pub(crate) fn pipecat(setting: &Setting) -> anyhow::Result<String> {
     }
     agent.wait_for("ended after", Duration::from_secs(5))?;
     Ok(format!("{figure}; RequestValidator accepts the handshake, pipecat takes it for {kind}"))
+}
+
+/// A bot that ends its pipeline: pipecat's serializer hangs up by the API at its `base_url`.
+pub(crate) fn pipecat_hangs_up(setting: &Setting) -> anyhow::Result<String> {
+    // The bot has to know the address of the API before the edge starts, which has to know the bot's.
+    let http = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let base = format!("http://{http}");
+    // Broken: the bot's hang-up is for another account.
+    let account = if setting.sabotage { "AC00000000000000000000000000000000" } else { ACCOUNT };
+    let flags = ["--token", API_TOKEN, "--account", account, "--api", &base];
+    let agent = Script::start(Packages::Pipecat, &python::script("pipecat_agent.py"), &flags)?;
+    let keys = format!("url = \"ws://{}/media\"\nauth_token = \"{API_TOKEN}\"", agent.address);
+    let tables = with_agent(&keys, "\"agent:bot\"").replace("[api]", &format!("[api]\nauth_token = \"{API_TOKEN}\""));
+    let listeners = LISTENERS.replace("[http]\naddress = \"127.0.0.1:0\"", &format!("[http]\naddress = \"{http}\""));
+    let edge = Edge::start_as(Command::new(binary()), &format!("{listeners}{tables}"))?;
+    let caller = Phone::new(CARRIER, 0, "caller")?;
+    let call = caller.call(edge.udp, "+14155550100").with_context(|| edge.log_tail())?;
+    caller.talk(call.media, &numbered_tone(100))?;
+    caller.expect_bye().with_context(|| agent.lines().join("\n"))?;
+    let list = edge.api("GET Calls.json", &[])?;
+    let sid = list["calls"][0]["sid"].as_str().context("no call is listed")?;
+    edge.api_call_is(sid, "completed")?;
+    edge.wait_until("the record says who ended the call", Duration::from_secs(5), |edge| {
+        Ok(edge.records()?.iter().any(|record| record["reason"] == "operator"))
+    })?;
+    Ok("BYE to the caller once the pipeline ended, the call is completed, its record has the reason".to_owned())
 }
 
 /// A tone to an agent behind TLS that lets Twilio's own validator judge the handshake.

@@ -52,6 +52,8 @@ mod tls_kamailio;
 mod toll_fraud;
 mod tone;
 mod torture;
+mod twilio_api;
+mod twilio_snippets;
 mod webhook_requests;
 mod webhook_signature;
 
@@ -64,6 +66,7 @@ pub(crate) fn all() -> Vec<Case> {
     all.extend(floods());
     all.extend(peers());
     all.extend(agents());
+    all.extend(applications());
     all.extend(records());
     all.extend(deployed());
     all
@@ -322,14 +325,9 @@ fn agents() -> Vec<Case> {
     ]
 }
 
-/// What is told of calls afterwards.
-fn records() -> Vec<Case> {
+/// Applications by webhooks and by the API.
+fn applications() -> Vec<Case> {
     vec![
-        Case {
-            name: "cdr-webhook",
-            proves: "call records by HTTPS: each signature verified by the Standard Webhooks library, each record taken once",
-            run: cdr_webhook::run,
-        },
         Case {
             name: "webhook-signature",
             proves: "signed requests to applications, in every form of URL and parameter: accepted by twilio-python and twilio-node, no forged one is",
@@ -341,14 +339,40 @@ fn records() -> Vec<Case> {
             run: webhook_requests::run,
         },
         Case {
+            name: "twilio-api",
+            proves: "twilio-python 9.0.5 and 9.13.0, twilio-node 4.23.0 and 6.2.0 by base URL: calls, numbers, keys, errors; every field and type of every resource",
+            run: twilio_api::run,
+        },
+        Case {
+            name: "twilio-snippets",
+            proves: "the public snippets for calls, numbers and keys in Python and Node, unchanged; their sample outputs name the fields",
+            run: twilio_snippets::run,
+        },
+        Case {
+            name: "pipecat-hang-up",
+            proves: "pipecat's automatic hang-up, unmodified, ends the call by the API at its base_url",
+            run: agent_echo::pipecat_hangs_up,
+        },
+        Case {
             name: "ivr",
             proves: "a menu with three tries, keys during prompts, a transfer with whisper and its way back: SIPp and baresip by what they hear",
             run: ivr::run,
         },
         Case {
             name: "seeds",
-            proves: "a page's web applications for Node and Python, unchanged: each step by what is heard, dialled and requested",
+            proves: "web applications and programs of pages, unchanged but for the base URL: each step by what is heard, dialled, sent and requested",
             run: crate::seeds::case,
+        },
+    ]
+}
+
+/// What is told of calls afterwards.
+fn records() -> Vec<Case> {
+    vec![
+        Case {
+            name: "cdr-webhook",
+            proves: "call records by HTTPS: each signature verified by the Standard Webhooks library, each record taken once",
+            run: cdr_webhook::run,
         },
         Case {
             name: "asterisk",

@@ -7,7 +7,7 @@ import sys
 import uvicorn
 from fastapi import FastAPI, WebSocket
 from loguru import logger
-from pipecat.frames.frames import InputAudioRawFrame, InputDTMFFrame, OutputAudioRawFrame
+from pipecat.frames.frames import EndFrame, InputAudioRawFrame, InputDTMFFrame, OutputAudioRawFrame
 from pipecat.runner.utils import parse_telephony_websocket
 from pipecat.serializers.twilio import TwilioFrameSerializer
 from twilio.request_validator import RequestValidator
@@ -15,6 +15,8 @@ from twilio.request_validator import RequestValidator
 flags = argparse.ArgumentParser()
 flags.add_argument("--port", type=int, default=0)
 flags.add_argument("--token", required=True)
+flags.add_argument("--api", help="base URL of the API: after a second of audio the bot ends its pipeline, which hangs up")
+flags.add_argument("--account", help="SID of the account, for the API")
 flags = flags.parse_args()
 logger.remove()
 logger.add(sys.stderr, level="WARNING")
@@ -43,15 +45,26 @@ async def media(socket: WebSocket):
     await socket.accept()
     transport, call = await parse_telephony_websocket(socket)
     say(f"parsed: {transport} {call.stream_id} {call.call_id} {dict(call.body)}")
-    serializer = TwilioFrameSerializer(
-        stream_sid=call.stream_id, params=TwilioFrameSerializer.InputParams(auto_hang_up=False)
-    )
+    if flags.api:
+        serializer = TwilioFrameSerializer(
+            stream_sid=call.stream_id,
+            call_sid=call.call_id,
+            account_sid=flags.account,
+            auth_token=flags.token,
+            base_url=flags.api,
+        )
+    else:
+        serializer = TwilioFrameSerializer(
+            stream_sid=call.stream_id, params=TwilioFrameSerializer.InputParams(auto_hang_up=False)
+        )
     await serializer.setup(Setup())
     frames = 0
     async for text in socket.iter_text():
         frame = await serializer.deserialize(text)
         if isinstance(frame, InputAudioRawFrame):
             frames += 1
+            if flags.api and frames == 50:
+                await serializer.serialize(EndFrame())
             answer = OutputAudioRawFrame(audio=frame.audio, sample_rate=frame.sample_rate, num_channels=1)
             await socket.send_text(await serializer.serialize(answer))
         elif isinstance(frame, InputDTMFFrame):

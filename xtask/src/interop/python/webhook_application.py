@@ -1,5 +1,6 @@
 """A web application in FastAPI whose every request is judged by twilio-python's RequestValidator, by the URL as the application sees it.
-Its menu leads through a Gather, a Dial with a whisper and call progress, and a Redirect, by POST and GET, with query strings and credentials."""
+Its menu leads through a Gather, a Dial with a whisper and call progress, and a Redirect, by POST and GET, with query strings and credentials.
+Every path below /twiml/ and /docs/ speaks one text; one that ends in /twilio-sms replies to a message."""
 import argparse
 import asyncio
 import base64
@@ -8,6 +9,7 @@ import json
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from twilio.request_validator import RequestValidator
+from twilio.twiml.messaging_response import MessagingResponse
 from twilio.twiml.voice_response import Dial, Gather, VoiceResponse
 
 flags = argparse.ArgumentParser()
@@ -19,9 +21,15 @@ validator = RequestValidator(flags.token)
 CREDENTIALS = "Basic " + base64.b64encode(b"ann:s3 cret").decode()
 
 
-def document(path, public, method):
+def document(path, public, method, values):
+    if path.endswith("/twilio-sms"):
+        reply = MessagingResponse()
+        reply.message("We are open from 9 to 5.")
+        return str(reply)
     response = VoiceResponse()
-    if path == "/voice":
+    if path.startswith(("/twiml/", "/docs/")):
+        response.say(values.get("say", "Welcome to the call."), voice=values.get("voice", "Polly.Joanna"))
+    elif path == "/voice":
         gather = Gather(num_digits=1, timeout=8, action=f"/gather?step=1&name=J%C3%B6rg+K&by={method}", method=method)
         gather.say("Press any key.")
         response.append(gather)
@@ -62,7 +70,7 @@ async def hook(request: Request):
         return Response("Invalid Twilio signature", status_code=403)
     if path == "/broken":
         return Response("it is broken", status_code=500)
-    return Response(document(path, public, values.get("by", "POST")), media_type="text/xml")
+    return Response(document(path, public, values.get("by", "POST"), values), media_type="text/xml")
 
 
 async def main():

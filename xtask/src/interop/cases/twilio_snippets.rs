@@ -1,0 +1,271 @@
+//! The snippets of TwilioDevEd/api-snippets for calls, numbers and keys in Python and Node, as clients of the edge by its base URL. Sample
+//! SIDs become those of the edge's own resources, as a reader would do it; nothing else changes. The keys of a sample output must
+//! be those of the edge's answer. The checkout is no part of this repository: its place stands in `TRUNKGATE_SNIPPETS`.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, bail, ensure};
+use serde_json::Value;
+
+use crate::interop::applications::{ACCOUNT, TOKEN, open_tables};
+use crate::interop::callee::Callees;
+use crate::interop::edge::Edge;
+use crate::interop::python::{self, Packages};
+use crate::interop::{SKIPPED, Setting, node};
+
+/// Environment variable with the checkout.
+const FOLDER: &str = "TRUNKGATE_SNIPPETS";
+/// Numbers that the snippets call from or look for.
+const NUMBERS: [&str; 3] = ["+15017122661", "+18668675310", "+12349013030"];
+/// The party of the calls that snippets look at.
+const PARTY: &str = "+14155551201";
+/// Fields that old samples write in another order of words.
+const RENAMED: [(&str, &str); 2] = [("formatted_to", "to_formatted"), ("formatted_from", "from_formatted")];
+
+/// Expected end of a snippet.
+#[derive(Debug, Clone, Copy)]
+enum Expected {
+    /// These words are printed.
+    Prints(&'static str),
+    /// These words are printed, in Python and in Node, which shows another field.
+    PrintsEach(&'static str, &'static str),
+    /// An empty list.
+    Nothing,
+    /// A SID that begins so.
+    Creates(&'static str),
+    /// An error with this code, the message of which has these words.
+    Refused(u32, &'static str),
+    /// In Node the snippet has a mistake of its own, which it meets at the first entry.
+    PrintsInPython(&'static str),
+    /// In Node the snippet has another number, from which calls can be made.
+    RefusedInPython(u32, &'static str),
+}
+
+use Expected::{Creates, Nothing, Prints, PrintsEach, PrintsInPython, Refused, RefusedInPython};
+
+/// Snippets by their folder, and the resource that the sample output shows; `{CA}` stands for a call, `{PN}` for a number.
+const SNIPPETS: [(&str, Expected, &str); 28] = [
+    ("call/instance-get-example-1", Prints(PARTY), "Calls/{CA}.json"),
+    ("call/list-get-example-1", Prints("outbound-api"), "Calls.json"),
+    ("call/list-get-example-2", Nothing, ""),
+    ("call/list-get-example-3", Prints(PARTY), ""),
+    ("call/list-get-example-4", Nothing, ""),
+    ("call/list-get-example-6", Nothing, ""),
+    ("call/list-get-example-7", Nothing, ""),
+    ("change-call-state/example-1", Prints(PARTY), "Calls/{CA}.json"),
+    ("change-call-state/list-get-example-2", Prints("outbound-api"), "Calls/{CA}.json"),
+    ("making-calls/example-1", Creates("CA"), "Calls/{CA}.json"),
+    ("making-calls/example-2", Refused(21_211, "client:charlie"), ""),
+    ("making-calls/example-3", Creates("CA"), "Calls/{CA}.json"),
+    ("making-calls/example-4", Creates("CA"), "Calls/{CA}.json"),
+    ("making-calls-sip/example-1", Refused(21_210, "Jack"), ""),
+    ("making-calls-sip/example-2", Refused(20_501, "SipAuth"), ""),
+    ("making-calls-sip/example-3", Refused(21_210, "Jack"), ""),
+    ("voice/outbound-calls/example-1", RefusedInPython(21_210, "+987654321"), "Calls/{CA}.json"),
+    ("voice/outbound-calls/example-2", Refused(21_211, "client:charlie"), ""),
+    ("voice/outbound-calls/example-3", Creates("CA"), "Calls/{CA}.json"),
+    ("incoming-phone-numbers/instance-get-example-1", Prints("+15017122661"), "IncomingPhoneNumbers/{PN}.json"),
+    (
+        "incoming-phone-numbers/instance-post-example-1",
+        Prints("http://demo.twilio.com/docs/voice.xml"),
+        "IncomingPhoneNumbers/{PN}.json",
+    ),
+    ("incoming-phone-numbers/list-get-example-1", Prints("+18668675310"), "IncomingPhoneNumbers.json"),
+    ("incoming-phone-numbers/list-get-example-2", Prints("+12349013030"), ""),
+    ("incoming-phone-numbers/list-get-example-3", PrintsEach("+18668675310", "null"), ""),
+    ("incoming-phone-numbers/list-post-example-1", Refused(20_501, "IncomingPhoneNumbers"), ""),
+    ("keys/instance-get-example", Prints("snippets"), "Keys/{SK}.json"),
+    ("keys/list-get-example", PrintsInPython("snippets"), "Keys.json"),
+    ("keys/list-post-example", Creates("SK"), "Keys/{SK}.json"),
+];
+
+/// Resources of the edge that stand for those of the samples.
+struct Samples {
+    call: String,
+    number: String,
+    key: String,
+}
+
+/// Runs every snippet in both languages.
+pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
+    let Some(folder) = std::env::var_os(FOLDER).filter(|folder| !folder.is_empty()).map(PathBuf::from) else {
+        if setting.sabotage {
+            bail!("no snippets: {FOLDER} is not set");
+        }
+        return Ok(format!("{SKIPPED}no snippets, {FOLDER} is not set"));
+    };
+    // Broken: calls have no way out.
+    let connect = if setting.sabotage { "" } else { "connect = [\"trunk:pbx\"]" };
+    let edge = Edge::start(&open_tables(&NUMBERS, connect))?;
+    let _callees = Callees::start()?;
+    let number = edge.api("GET IncomingPhoneNumbers.json?PhoneNumber=%2B15017122661", &[])?;
+    let number = sid(&number["incoming_phone_numbers"][0])?;
+    let key = sid(&edge.api("POST Keys.json", &[("FriendlyName", "snippets")])?)?;
+    let ended = live_call(&edge)?;
+    edge.api(&format!("POST Calls/{ended}.json"), &[("Status", "completed")])?;
+    edge.api_call_is(&ended, "completed")?;
+    let (mut ran, mut outputs) = (0, 0);
+    for (name, expected, resource) in SNIPPETS {
+        let at = folder.join("rest").join(name);
+        for ending in [".9.x.py", ".5.x.js"] {
+            // A call that is to change must be in progress.
+            let call = if name.starts_with("change-call-state") { live_call(&edge)? } else { ended.clone() };
+            let samples = Samples { call, number: number.clone(), key: key.clone() };
+            let made = snippet(&edge, &at, ending, expected, &samples).with_context(|| format!("{name}{ending}"))?;
+            ran += 1;
+            let path = place(resource, &samples, made.as_deref());
+            outputs += usize::from(!path.is_empty() && sample_has_its_fields(&edge, &at, &path).context(name)?);
+        }
+    }
+    Ok(format!(
+        "{ran} snippets end as they should; the fields of {outputs} sample outputs are those of the edge's answers"
+    ))
+}
+
+fn sid(resource: &Value) -> anyhow::Result<String> {
+    Ok(resource["sid"].as_str().with_context(|| format!("no SID in {resource}"))?.to_owned())
+}
+
+/// A call whose party has answered.
+fn live_call(edge: &Edge) -> anyhow::Result<String> {
+    let twiml = ("Twiml", "<Response><Pause length=\"60\"/></Response>");
+    let call = sid(&edge.api("POST Calls.json", &[("To", PARTY), ("From", NUMBERS[0]), twiml])?)?;
+    edge.api_call_is(&call, "in-progress")?;
+    Ok(call)
+}
+
+fn place(resource: &str, samples: &Samples, made: Option<&str>) -> String {
+    let key = made.filter(|sid| sid.starts_with("SK")).unwrap_or(&samples.key);
+    let call = made.filter(|sid| sid.starts_with("CA")).unwrap_or(&samples.call);
+    resource.replace("{CA}", call).replace("{PN}", &samples.number).replace("{SK}", key)
+}
+
+/// Runs one, and returns the SID that it prints.
+fn snippet(
+    edge: &Edge,
+    at: &Path,
+    ending: &str,
+    expected: Expected,
+    samples: &Samples,
+) -> anyhow::Result<Option<String>> {
+    let name = at.file_name().context("a name")?.to_string_lossy().into_owned();
+    let file = at.join(format!("{name}{ending}"));
+    let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+    let folder = tempfile::tempdir()?;
+    let program = folder.path().join(format!("snippet{ending}"));
+    std::fs::write(&program, with_own_sids(&text, samples))?;
+    let (mut command, is_node) = match ending.ends_with("js") {
+        true => {
+            let mut command = Command::new("node");
+            command.env("NODE_PATH", node::modules(node::Packages::Twilio)?);
+            command.arg("--require").arg(node::script("twilio_snippet.cjs").canonicalize()?);
+            (command, true)
+        }
+        false => {
+            let mut command = Command::new(python::interpreter(Packages::Base)?);
+            command.arg(python::script("twilio_snippet.py"));
+            (command, false)
+        }
+    };
+    command
+        .arg(&program)
+        .env("TWILIO_BASE_URL", format!("http://{}", edge.http))
+        .env("TWILIO_ACCOUNT_SID", ACCOUNT)
+        .env("TWILIO_AUTH_TOKEN", TOKEN)
+        // Two snippets take a key's SID from here.
+        .env("TWILIO_SUBACCOUNT_SID", &samples.key);
+    let ended = python::ended(&mut command);
+    let said = ended.as_ref().map_or_else(|error| format!("{error:#}"), |said| said.trim().to_owned());
+    let holds = match expected {
+        PrintsEach(by_python, by_node) => ended.is_ok() && said.contains(if is_node { by_node } else { by_python }),
+        Prints(words) => ended.is_ok() && said.contains(words),
+        PrintsInPython(words) if !is_node => ended.is_ok() && said.contains(words),
+        PrintsInPython(_) => said.contains("is not defined"),
+        Nothing => ended.is_ok() && said.is_empty(),
+        RefusedInPython(..) if is_node => ended.is_ok() && said.starts_with("CA"),
+        Creates(prefix) => ended.is_ok() && said.starts_with(prefix),
+        Refused(code, words) | RefusedInPython(code, words) => {
+            ended.is_err() && said.contains(&format!(" {code} ")) && said.contains(words)
+        }
+    };
+    ensure!(holds, "{expected:?}, but: {said}");
+    // A key's secret follows without a separator in one of them.
+    Ok(said.get(..34).filter(|_| matches!(expected, Creates(_))).map(str::to_owned))
+}
+
+/// A snippet whose sample SIDs are those of the edge's resources.
+fn with_own_sids(text: &str, samples: &Samples) -> String {
+    let mut text = text.to_owned();
+    for (prefix, own) in [("CA", &samples.call), ("PN", &samples.number), ("SK", &samples.key)] {
+        let is_sid = |sid: &str| sid.len() == 34 && sid.bytes().skip(2).all(|byte| byte.is_ascii_hexdigit());
+        let found: Vec<String> = text
+            .split(['"', '\''])
+            .filter(|part| part.starts_with(prefix) && is_sid(part))
+            .map(str::to_owned)
+            .collect();
+        for sample in found {
+            text = text.replace(&sample, own);
+        }
+    }
+    text
+}
+
+/// Whether there is a sample output; its fields are all in the edge's answer.
+fn sample_has_its_fields(edge: &Edge, at: &Path, path: &str) -> anyhow::Result<bool> {
+    let name = at.file_name().context("a name")?.to_string_lossy().into_owned();
+    let file = at.join("output").join(format!("{name}.json"));
+    let Ok(sample) = std::fs::read_to_string(&file) else { return Ok(false) };
+    let answer = edge.api(&format!("GET {path}"), &[])?;
+    let mut has = BTreeSet::new();
+    fields_of(&answer, &mut has);
+    let lacks: Vec<String> = fields_in(&sample).into_iter().filter(|field| !has.contains(field)).collect();
+    // The secret of a key is shown once.
+    let lacks: Vec<String> = lacks.into_iter().filter(|field| field != "secret").collect();
+    ensure!(lacks.is_empty(), "{path} lacks {} of the sample output", lacks.join(", "));
+    Ok(true)
+}
+
+/// Names of all fields at any depth.
+fn fields_of(value: &Value, names: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| {
+            names.insert(name.clone());
+            fields_of(value, names);
+        }),
+        Value::Array(entries) => entries.iter().for_each(|entry| fields_of(entry, names)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Names of the fields of a sample, some of which are not JSON: a quoted word before a colon.
+fn fields_in(sample: &str) -> BTreeSet<String> {
+    let parts: Vec<&str> = sample.split('"').collect();
+    let pairs = parts.windows(2).skip(1).step_by(2);
+    let named = pairs.filter_map(|pair| match pair {
+        [name, behind] if behind.trim_start().starts_with(':') => Some(*name),
+        _ => None,
+    });
+    let current = |name: &str| RENAMED.iter().find(|(old, _)| *old == name).map_or(name, |(_, new)| new).to_owned();
+    named.map(current).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_samples_are_found_also_where_they_are_no_json() {
+        let sample = "{ \"sid\": \"CA1\", \"formatted_to\": null, \"uris\": {\"a\":\"b: c\" }\n \"beta\": false, ... }";
+        let found: Vec<String> = fields_in(sample).into_iter().collect();
+        assert_eq!(found, ["a", "beta", "sid", "to_formatted", "uris"]);
+    }
+
+    #[test]
+    fn sample_sids_become_the_edge_s_own() {
+        let samples = Samples { call: "CAown".into(), number: "PNown".into(), key: "SKown".into() };
+        let text = "client.calls(\"CA42ed11f93dc08b952027ffbc406d0868\").fetch() // CAlled 'PN2a0747eba6abf96b7e3c3ff0b4530f6e'";
+        assert_eq!(with_own_sids(text, &samples), "client.calls(\"CAown\").fetch() // CAlled 'PNown'");
+    }
+}

@@ -1,0 +1,169 @@
+//! Actions of an agent hub and of an agent platform: calls that a model asks for.
+
+use anyhow::{Context as _, ensure};
+use serde_json::{Value, json as value};
+
+use super::ApiStep;
+use super::page::Page;
+use super::rig::{Rig, WELCOME, json, program};
+
+/// The hub's own number, and the platform's.
+const HUB: &str = "+14155550100";
+const PLATFORM: &str = "+14155559876";
+/// Party of the platform's calls.
+const PARTY: &str = "+14155551234";
+/// Host of the hub's example.
+const APPLICATION: &str = "https://your-server.com";
+
+/// Numbers of the edge.
+pub(super) const NUMBERS: [&str; 2] = [HUB, PLATFORM];
+
+/// The hub's, in order.
+pub(super) const HUB_STEPS: [ApiStep; 3] = [
+    ApiStep { section: "makeCall", name: "the page's example, then getCallStatus", run: make_call },
+    ApiStep { section: "sendSMS", name: "the page's example", run: send_sms },
+    ApiStep { section: "formats", name: "every form of a number; the parties are busy", run: formats },
+];
+
+/// The platform's, in order.
+pub(super) const PLATFORM_STEPS: [ApiStep; 4] = [
+    ApiStep { section: "make_call", name: "with twiml and callbacks: heard, completed", run: platform_call },
+    ApiStep { section: "make_call", name: "timeout: no answer", run: platform_timeout },
+    ApiStep { section: "make_call", name: "record, machine_detection: refused by name", run: platform_refused },
+    ApiStep { section: "list_calls", name: "every filter, within the page's schema", run: platform_list },
+];
+
+/// Runs an action of the hub.
+fn hub(rig: &Rig, action: &str, arguments: &Value) -> anyhow::Result<Value> {
+    let request = value!({ "action": action, "arguments": arguments }).to_string();
+    json(&rig.node(&program("actions.cjs"), &[&request], HUB)?)
+}
+
+/// The arguments of the page's example.
+fn example(page: &Page, rig: &Rig, action: &str) -> anyhow::Result<Value> {
+    let found = page.objects().into_iter().find(|object| object["action"] == action);
+    let text = found.with_context(|| format!("the page has no example of {action}"))?["arguments"].to_string();
+    json(&text.replace(APPLICATION, &rig.url("")))
+}
+
+fn make_call(page: &Page, rig: &Rig) -> anyhow::Result<String> {
+    let arguments = example(page, rig, "makeCall")?;
+    let since = rig.judged();
+    let made = hub(rig, "makeCall", &arguments)?;
+    let status = || hub(rig, "getCallStatus", &value!({ "callSid": made["callSid"] }));
+    let reached = rig.reached(arguments["to"].as_str().context("to")?, HUB)?;
+    let answered = rig.answers(&reached)?;
+    rig.requested(since, &["POST /twiml/welcome", "\"Direction\":\"outbound-api\""])?;
+    rig.hears(&answered, WELCOME, "joanna")?;
+    rig.is_hung_up_on(answered)?;
+    let ended = status()?;
+    ensure!(ended["status"] == "completed" && ended["duration"].is_string(), "{ended}");
+    Ok("twilio-node 4.23.0: signed request once answered, heard, completed".to_owned())
+}
+
+fn send_sms(page: &Page, rig: &Rig) -> anyhow::Result<String> {
+    let arguments = example(page, rig, "sendSMS")?;
+    let documented = page.objects().into_iter().find(|object| object["messageSid"].is_string());
+    let documented = documented.context("the page has no response of sendSMS")?;
+    let before = rig.provider.all().len();
+    let made = hub(rig, "sendSMS", &arguments)?;
+    let fields = documented.as_object().into_iter().flat_map(serde_json::Map::keys);
+    for field in fields {
+        ensure!(made[field].is_string(), "{field} of the page's response is {}", made[field]);
+    }
+    ensure!(made["status"] == documented["status"], "{made}");
+    let sent = rig.provider.next(before)?;
+    ensure!(sent.sid == made["messageSid"] && sent.from == HUB && sent.to == arguments["to"], "{sent:?}");
+    ensure!(sent.body == arguments["body"], "{sent:?}");
+    rig.provider.report(rig.bench.edge.http, &sent.sid, "delivered")?;
+    let kept = rig.bench.edge.api(&format!("GET Messages/{}.json", sent.sid), &[])?;
+    ensure!(kept["status"] == "delivered", "{kept}");
+    Ok("queued as the page says, sent through the provider, delivered".to_owned())
+}
+
+fn formats(page: &Page, rig: &Rig) -> anyhow::Result<String> {
+    let formats = page.formats();
+    ensure!(formats.len() >= 4, "the page has {} formats", formats.len());
+    for format in &formats {
+        let made = hub(rig, "makeCall", &value!({ "to": format, "url": rig.url("/twiml/welcome") }))?;
+        let digits: String = format.chars().filter(char::is_ascii_digit).collect();
+        rig.is_busy(&rig.reached(&format!("+{digits}"), HUB)?)?;
+        rig.bench.edge.api_call_is(made["callSid"].as_str().context("callSid")?, "busy")?;
+        let status = hub(rig, "getCallStatus", &value!({ "callSid": made["callSid"] }))?;
+        ensure!(status["status"] == "busy", "{status}");
+    }
+    Ok(format!("{} forms, each dialled in E.164", formats.len()))
+}
+
+/// Runs an action of the platform; its result is judged by the schema of the page with this title.
+fn platform(page: &Page, rig: &Rig, action: &str, arguments: &Value) -> anyhow::Result<Value> {
+    let title = if action == "make_call" { "MakeCallOutput" } else { "ListCallsOutput" };
+    let schema = page.objects().into_iter().find(|object| object["title"] == title);
+    let schema = schema.with_context(|| format!("the page has no schema {title}"))?.to_string();
+    json(&rig.python(&program("call_actions.py"), &[action, &arguments.to_string(), &schema])?)
+}
+
+fn call_arguments(further: &Value) -> Value {
+    let mut arguments = value!({ "to": PARTY, "from_": PLATFORM, "twiml": "<Response><Say>Hello</Say></Response>" });
+    if let (Some(all), Some(further)) = (arguments.as_object_mut(), further.as_object()) {
+        all.extend(further.clone());
+    }
+    arguments
+}
+
+fn platform_call(page: &Page, rig: &Rig) -> anyhow::Result<String> {
+    let since = rig.judged();
+    let callback = rig.callback();
+    let arguments = call_arguments(&value!({ "status_callback": callback, "status_callback_method": "POST" }));
+    let made = platform(page, rig, "make_call", &arguments)?;
+    ensure!(made["success"] == true && made["status"] == "queued" && made["price"].is_null(), "{made}");
+    let answered = rig.answers(&rig.reached(PARTY, PLATFORM)?)?;
+    rig.hears(&answered, "Hello", "en-us")?;
+    rig.hangs_up(answered)?;
+    rig.reported(since, &["completed"])?;
+    rig.bench.edge.api_call_is(made["call_sid"].as_str().context("call_sid")?, "completed")?;
+    Ok("prices are null, the party's BYE is reported".to_owned())
+}
+
+fn platform_timeout(page: &Page, rig: &Rig) -> anyhow::Result<String> {
+    let made = platform(page, rig, "make_call", &call_arguments(&value!({ "timeout": 2 })))?;
+    rig.rings(&rig.reached(PARTY, PLATFORM)?)?;
+    rig.bench.edge.api_call_is(made["call_sid"].as_str().context("call_sid")?, "no-answer")?;
+    Ok("CANCEL to the party, no-answer".to_owned())
+}
+
+fn platform_refused(page: &Page, rig: &Rig) -> anyhow::Result<String> {
+    for (further, name) in [
+        (value!({ "record": true }), "Record"),
+        (value!({ "recording_status_callback": rig.callback() }), "RecordingStatusCallback"),
+        (value!({ "machine_detection": "Enable" }), "MachineDetection"),
+    ] {
+        let made = platform(page, rig, "make_call", &call_arguments(&further))?;
+        let error = made["error"].as_str().unwrap_or_default();
+        ensure!(made["success"] == false && error.starts_with("20501: ") && error.contains(name), "{made}");
+    }
+    Ok("success is false, the error has 20501 and the parameter".to_owned())
+}
+
+fn platform_list(page: &Page, rig: &Rig) -> anyhow::Result<String> {
+    let list = |filters: Value| -> anyhow::Result<usize> {
+        let mut filters = filters;
+        filters["include_recordings"] = false.into();
+        let result = platform(page, rig, "list_calls", &filters)?;
+        ensure!(result["success"] == true, "{result}");
+        Ok(result["calls"].as_array().map_or(0, Vec::len))
+    };
+    let from = list(value!({ "from_": PLATFORM, "page_size": 1000 }))?;
+    ensure!(from == 2, "{from} calls from the platform's number");
+    for (filters, expected) in [
+        (value!({ "to": PARTY, "from_": PLATFORM, "status": "completed" }), 1),
+        (value!({ "to": PARTY, "from_": PLATFORM, "status": "no-answer" }), 1),
+        (value!({ "from_": PLATFORM, "start_time_after": "2016-07-04" }), 2),
+        (value!({ "start_time_after": "2016-07-04", "start_time_before": "2016-07-06" }), 0),
+        (value!({ "from_": PLATFORM, "page_size": 1 }), 1),
+    ] {
+        let found = list(filters.clone())?;
+        ensure!(found == expected, "{found} calls instead of {expected} with {filters}");
+    }
+    Ok("numbers, status, both bounds of StartTime, page size".to_owned())
+}

@@ -1,0 +1,175 @@
+//! An edge that a page's programs use by its API: the party that they call, the server of their documents, and the validator of every
+//! request that the edge makes.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use serde_json::Value;
+
+use super::provider::Provider;
+use crate::interop::applications::{ACCOUNT, Bench, TOKEN, accepted};
+use crate::interop::caller::Listener;
+use crate::interop::front::Front;
+use crate::interop::node;
+use crate::interop::python::{self, Packages, Script};
+use crate::interop::raw::{Call, Text};
+
+/// Text of a document that does not name another.
+pub(super) const WELCOME: &str = "Welcome to the call.";
+/// Longest wait for a text.
+const PATIENCE: Duration = Duration::from_secs(12);
+/// Path of callbacks.
+const STATUS: &str = "/status?of=seed";
+
+/// The edge and all around it.
+#[derive(Debug)]
+pub(super) struct Rig {
+    pub(super) bench: Bench,
+    /// The service that sends its messages.
+    pub(super) provider: Provider,
+    front: Front,
+    judge: Script,
+}
+
+/// A call that has reached the party.
+#[derive(Debug)]
+pub(super) struct Reached {
+    invite: Text,
+    from: SocketAddr,
+}
+
+/// A call that the party has answered.
+#[derive(Debug)]
+pub(super) struct Answered {
+    call: Call,
+    listener: Listener,
+}
+
+impl Rig {
+    /// Starts an edge with these numbers.
+    pub(super) fn start(numbers: &[&str]) -> anyhow::Result<Rig> {
+        let judge = Script::start(Packages::Forms, &python::script("webhook_application.py"), &["--token", TOKEN])?;
+        let front = Front::start(judge.address)?;
+        let provider = Provider::start()?;
+        let bench = Bench::open(numbers, Some(&front), &provider.table())?;
+        Ok(Rig { bench, provider, front, judge })
+    }
+
+    /// Base URL of the API.
+    pub(super) fn base(&self) -> String {
+        format!("http://{}", self.bench.edge.http)
+    }
+
+    /// URL of a path of the application.
+    pub(super) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.front.url)
+    }
+
+    /// URL for callbacks.
+    pub(super) fn callback(&self) -> String {
+        self.url(STATUS)
+    }
+
+    /// Requests that the validator has judged so far.
+    pub(super) fn judged(&self) -> usize {
+        self.judge.lines().len()
+    }
+
+    /// Waits for callbacks with these statuses; the validator has accepted each.
+    pub(super) fn reported(&self, since: usize, statuses: &[&str]) -> anyhow::Result<()> {
+        let word = |status: &str| format!("\"CallStatus\":\"{status}\"");
+        statuses.iter().try_for_each(|status| accepted(&self.judge, since, &["POST ", "SequenceNumber", &word(status)]))
+    }
+
+    /// Waits for a request of a path that the validator has accepted.
+    pub(super) fn requested(&self, since: usize, words: &[&str]) -> anyhow::Result<()> {
+        accepted(&self.judge, since, words)
+    }
+
+    /// Gives a program the credentials and the base URL.
+    pub(super) fn equip<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        let edge = [("TWILIO_ACCOUNT_SID", ACCOUNT), ("TWILIO_AUTH_TOKEN", TOKEN)];
+        command.envs(edge).env("TWILIO_BASE_URL", self.base())
+    }
+
+    /// Runs a program in Python to its end.
+    pub(super) fn python(&self, program: &Path, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut command = Command::new(python::schema()?);
+        python::ended(self.equip(&mut command).arg(program).args(arguments))
+    }
+
+    /// Runs a program in Node to its end.
+    pub(super) fn node(&self, program: &Path, arguments: &[&str], own: &str) -> anyhow::Result<String> {
+        let mut command = Command::new("node");
+        command.env("NODE_PATH", node::modules(node::Packages::Pinned)?).env("TWILIO_PHONE_NUMBER", own);
+        python::ended(self.equip(&mut command).arg(program).args(arguments))
+    }
+
+    /// Runs a command of the shell; `curl` writes status and body only.
+    pub(super) fn shell(&self, commands: &str) -> anyhow::Result<String> {
+        let mut command = Command::new("sh");
+        python::ended(self.equip(&mut command).arg("-c").arg(commands))
+    }
+
+    /// Waits for the call to this number.
+    pub(super) fn reached(&self, number: &str, caller_id: &str) -> anyhow::Result<Reached> {
+        let (invite, from) = self.bench.dialled(number, Some(caller_id))?;
+        Ok(Reached { invite, from })
+    }
+
+    /// The party answers.
+    pub(super) fn answers(&self, reached: &Reached) -> anyhow::Result<Answered> {
+        let party = self.bench.party();
+        let listener = Listener::start(&party.rtp)?;
+        let call = party.accept(&reached.invite, reached.from, |_| party.sdp())?;
+        Ok(Answered { call, listener })
+    }
+
+    /// The party is busy.
+    pub(super) fn is_busy(&self, reached: &Reached) -> anyhow::Result<()> {
+        self.bench.is_busy(&reached.invite, reached.from)
+    }
+
+    /// The party rings until its call is withdrawn.
+    pub(super) fn rings(&self, reached: &Reached) -> anyhow::Result<()> {
+        self.bench.is_cancelled(&reached.invite, reached.from, || Ok(()))
+    }
+
+    /// The party hears a text with these words, in this voice.
+    pub(super) fn hears(&self, answered: &Answered, words: &str, voice: &str) -> anyhow::Result<()> {
+        let spoken = self.bench.speech.spoken(words)?;
+        ensure!(spoken.voice == voice, "{:?} is spoken by {} instead of {voice}", spoken.text, spoken.voice);
+        let began = Instant::now();
+        while !answered.listener.has_heard(spoken.hz, 0) {
+            if began.elapsed() > PATIENCE {
+                bail!("the party does not hear {words:?}; {} ms of audio came", answered.listener.mark() / 8);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// The edge ends the party's call.
+    pub(super) fn is_hung_up_on(&self, answered: Answered) -> anyhow::Result<()> {
+        drop(answered);
+        self.bench.is_hung_up_on()
+    }
+
+    /// The party hangs up.
+    pub(super) fn hangs_up(&self, answered: Answered) -> anyhow::Result<()> {
+        self.bench.hangs_up(&answered.call)
+    }
+}
+
+/// A program of this folder.
+pub(super) fn program(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/seeds/programs").join(name)
+}
+
+/// The JSON that a program printed.
+pub(super) fn json(printed: &str) -> anyhow::Result<Value> {
+    serde_json::from_str(printed.trim()).with_context(|| printed.to_owned())
+}
