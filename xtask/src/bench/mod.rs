@@ -3,6 +3,7 @@
 //! times differ from machine to machine.
 
 mod agents;
+mod api;
 mod app;
 mod bare;
 pub(crate) mod dialer;
@@ -36,6 +37,8 @@ pub(crate) enum Bench {
     Sip(sip::Options),
     /// Calls that an echo agent has, on the same cores.
     Agents(agents::Options),
+    /// Reads of the Twilio-compatible API beside live calls, and calls that it makes.
+    Api(api::Options),
     /// Calls that an application has.
     App(app::Options),
     /// Calls on hold beside calls that are relayed.
@@ -50,6 +53,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<bool> {
         Bench::Rtp(options) => rtp::run(options),
         Bench::Sip(options) => sip::run(options),
         Bench::Agents(options) => agents::run(options),
+        Bench::Api(options) => api::run(options),
         Bench::App(options) => app::run(options),
         Bench::Hold(options) => hold::run(options),
         Bench::Overload(options) => overload::run(options),
