@@ -1,5 +1,7 @@
 //! A hosted agent that answers messages by a webhook: form, signature, reply, and the words that end messages.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, bail, ensure};
 
 use super::ApiStep;
@@ -84,6 +86,10 @@ fn stopped(_: &Page, rig: &Rig) -> anyhow::Result<String> {
     let before = rig.provider.all().len();
     rig.provider.pass_on(edge.http, &message(3, "STOP"))?;
     rig.requested(since, &["POST ", "\"Body\":\"STOP\"", "\"OptOutType\":\"STOP\""])?;
+    // The application replies to STOP as to any message: that is over before START comes.
+    edge.wait_until("the reply to STOP is not sent", Duration::from_secs(10), |edge| {
+        Ok(edge.log_tail().contains("replies are not sent: the recipient opted out"))
+    })?;
     let send = [("To", CUSTOMER), ("From", NUMBER), ("Body", "Hello again")];
     let Err(refused) = edge.api("POST Messages.json", &send) else { bail!("a message was taken after STOP") };
     ensure!(format!("{refused:#}").contains("21610"), "{refused:#}");
