@@ -150,7 +150,14 @@ fn lost_pracks_are_noticed() {
 
 #[test]
 fn a_session_that_outlives_its_far_end_is_noticed() {
-    let said = sabotaged(Sabotage::DeafPhonesHear);
+    let sessions = Sessions { seconds: 90, least: 90, refreshes: true, by_update: true, forgets: false };
+    let said = sabotaged_where(Sabotage::DeafPhonesHear, |options| {
+        calm(options);
+        let seat = usize::try_from(options.seed % 4).unwrap_or_default();
+        options.sessions.deaf = Some((seat, options.busy.mul_f64(0.5)));
+        (options.sessions.stretch, options.sessions.by_phones) = (30, [Some(sessions); 5]);
+        options.sessions.by_edge = [90; 3];
+    });
     assert!(said.contains("has not refreshed its session"), "{said}");
 }
 
