@@ -34,7 +34,7 @@ use netns::Namespace;
 /// Flags of `cargo xtask interop`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Fewer calls and without the cases of [`FULL_ONLY`]; at most ten minutes.
+    /// Fewer calls, and without the cases that take longest; at most ten minutes.
     #[arg(long)]
     quick: bool,
     /// Only the case of this name, or those whose names contain it.
