@@ -218,7 +218,7 @@ connect = ["trunk:carrier"]
         let file = file.to_str().context("a path in UTF-8")?;
         let page = printed(&["--config", file, "doctor", "--only", "options"])?;
         let page = squeezed(&page);
-        for part in ["FAIL options carrier", "(EPERM)", "fix: allow udp to"] {
+        for part in ["FAIL options carrier", "(EPERM)", "try: allow udp to"] {
             ensure!(page.contains(&squeezed(part)), "doctor does not say {part:?} of OPTIONS: {page}");
         }
         Ok(())
