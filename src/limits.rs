@@ -258,7 +258,7 @@ pub const HISTORY_TRUNKS: usize = 64;
 pub const CALLS_PER_QUESTION: usize = 200;
 /// Minutes for which it is told what went wrong.
 pub const HISTORY_TROUBLE_MINUTES: usize = 60;
-/// Faults of the last hour that are told apart by party and code.
+/// Faults of the last hour that are counted by party and code.
 pub const HISTORY_TROUBLES: usize = 200;
 /// Addresses that are banned, as far as they are listed.
 pub const BANS_SHOWN: usize = 256;

@@ -22,6 +22,7 @@ use crate::sinks::sms::kept::{self, Direction, KeptMessage, Reached, Status};
 use crate::sinks::sms::opt_out::Wish;
 use crate::sinks::sms::outlets::STATUS_PATH;
 use crate::sinks::store::Commit;
+use crate::system::sids;
 
 /// Where services send messages to us, behind `public_url`.
 const PATH: &str = "/sms/inbound";
@@ -72,9 +73,14 @@ impl Form {
     fn field(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
+
+    /// SID that the service has given the message.
+    fn sid(&self) -> Option<&str> {
+        self.field("MessageSid").or_else(|| self.field("SmsSid"))
+    }
 }
 
-/// TwiML; 403 to whoever has not signed it.
+/// Answers with TwiML; 403 to a request that is not signed.
 pub(super) async fn inbound(
     State(handle): State<Handle>,
     uri: Uri,
@@ -107,21 +113,22 @@ pub(super) async fn inbound(
 
 /// Keeps a message to a number of the edge's own, so that the number's webhook is requested.
 async fn receive(handle: &Handle, form: &Form, wish: Option<Wish>) -> Result<(), ApiError> {
-    let (numbers, is_open, own) = handle.shared.running(|running| {
+    let (from, to, is_kept) = handle.shared.running(|running| {
         let config = &running.config;
-        let own: Vec<String> = config.numbers.iter().map(|one| one.number.clone()).collect();
-        (config.edge.numbers.clone(), config.api.auth_token.is_some(), own)
+        let number = |name| config.edge.numbers.normalise_caller(form.field(name).unwrap_or_default(), None).text;
+        let (from, to) = (number("From"), number("To"));
+        let is_kept = config.api.auth_token.is_some() && config.numbers.iter().any(|own| own.number == to);
+        (from, to, is_kept)
     });
-    let to = numbers.normalise_caller(form.field("To").unwrap_or_default(), None).text;
-    if !is_open || !own.contains(&to) {
+    if !is_kept {
         return Ok(());
     }
     let not_kept = |_| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_kept", "the message could not be stored");
     let now = Timestamp::now();
     let message = KeptMessage {
-        sid: kept::random_sid().map_err(not_kept)?,
+        sid: sids::random("SM").map_err(not_kept)?,
         direction: Direction::Inbound,
-        from: Some(numbers.normalise_caller(form.field("From").unwrap_or_default(), None).text),
+        from: Some(from),
         service: None,
         to,
         body: form.field("Body").unwrap_or_default().chars().take(BODY_CHARS).collect(),
@@ -132,7 +139,7 @@ async fn receive(handle: &Handle, form: &Form, wish: Option<Wish>) -> Result<(),
         sent: Some(now),
         updated: now,
     };
-    let provider = form.field("MessageSid").or_else(|| form.field("SmsSid")).map(str::to_owned);
+    let provider = form.sid().map(str::to_owned);
     let opt_out = wish.map(Wish::as_str);
     let receive = move |store: &Connection| kept::receive(store, &message, provider.as_deref(), opt_out);
     handle.store.run(Commit::Now, receive).await.map_err(not_kept)?;
@@ -149,7 +156,7 @@ pub(super) async fn status(
 ) -> Result<StatusCode, ApiError> {
     let form = Form::read(&handle, (STATUS_PATH, uri.query()), &headers, body)?;
     let bad = |message: &str| ApiError::new(StatusCode::BAD_REQUEST, "bad_request", message);
-    let sid = form.field("MessageSid").or_else(|| form.field("SmsSid")).ok_or_else(|| bad("MessageSid is missing"))?;
+    let sid = form.sid().ok_or_else(|| bad("MessageSid is missing"))?;
     let word = form.field("MessageStatus").or_else(|| form.field("SmsStatus"));
     let status = word.and_then(Status::of).ok_or_else(|| bad("MessageStatus is missing or unknown"))?;
     let error = form.field("ErrorCode").and_then(|code| code.parse().ok());

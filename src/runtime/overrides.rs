@@ -61,7 +61,7 @@ pub(crate) async fn set(handle: &Handle, sid: &str, changes: Vec<NumberChange>) 
         handle.input(Input::Configure(Box::new(settings))).await?;
         let concerned = Concerned { apps: app.into_iter().collect(), ..Concerned::default() };
         handle.input(Input::Reconfigured(concerned)).await?;
-        // Whoever is answered now calls by it.
+        // A client that has its answer may call by it at once.
         handle.ask(|_, _| ()).await.map(Ok)
     };
     tokio::spawn(change).await.map_err(|_| Gone)?

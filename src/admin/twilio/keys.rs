@@ -23,6 +23,7 @@ use super::{Answer, Asked};
 use crate::admin::gate::same;
 use crate::limits::API_KEYS;
 use crate::sinks::store::{Commit, Store};
+use crate::system::sids;
 
 /// Longest `FriendlyName`, in characters.
 const NAME_CHARS: usize = 64;
@@ -222,11 +223,9 @@ fn json(sid: &str, key: &Key) -> Value {
 
 /// A new SID and secret.
 fn random() -> Result<(String, String), Error> {
-    let mut bytes = [0; 16];
     let mut secret = String::new();
     let draw = |bytes: &mut [u8]| rand::rngs::SysRng.try_fill_bytes(bytes).map_err(io::Error::other);
-    draw(&mut bytes).map_err(|error| Error::store(&error))?;
-    let sid = bytes.iter().fold("SK".to_owned(), |sid, byte| format!("{sid}{byte:02x}"));
+    let sid = sids::random("SK").map_err(|error| Error::store(&error))?;
     while secret.len() < SECRET_CHARS {
         let mut byte = [0; 1];
         draw(&mut byte).map_err(|error| Error::store(&error))?;

@@ -17,6 +17,7 @@ use crate::sinks::sms::kept::{self, Direction, KeptMessage, MessageFilter, Remov
 use crate::sinks::sms::outlets::Outlets;
 use crate::sinks::sms::segments::segments;
 use crate::sinks::store::Commit;
+use crate::system::sids;
 
 /// Longest text, in characters: Twilio's.
 const BODY_CHARS: usize = 1600;
@@ -170,7 +171,7 @@ fn read(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<KeptMessage, Erro
     }
     let now = Timestamp::now();
     Ok(KeptMessage {
-        sid: kept::random_sid().map_err(|error| Error::store(&error))?,
+        sid: sids::random("SM").map_err(|error| Error::store(&error))?,
         direction: Direction::Api,
         from,
         service,

@@ -175,7 +175,7 @@ pub(super) async fn judge(
     Ok(Granted { caller, access: access.clone() })
 }
 
-/// Answers a request of whoever was let in.
+/// Answers a request of an authenticated client.
 pub(super) async fn serve(State(handle): State<Handle>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let (account, edge) =

@@ -12,6 +12,7 @@ use crate::sinks::sms::kept::{self, Action, Direction, Inbound, KeptMessage, Sta
 use crate::sinks::sms::outlets::{Channel, Outlets};
 use crate::sinks::sms::segments::segments;
 use crate::sinks::store::Commit;
+use crate::system::sids;
 use crate::webhooks::client::Client;
 use crate::webhooks::outcome::Reply;
 use crate::webhooks::request::{Content, Method, Purpose, Request};
@@ -251,7 +252,7 @@ fn reply(handle: &Handle, to: &KeptMessage, own: &[PhoneNumber], wanted: &Wanted
         return Err("its text exceeds 1600 characters (14103)");
     }
     let now = Timestamp::now();
-    let sid = kept::random_sid().map_err(|_| "the system has no random numbers")?;
+    let sid = sids::random("SM").map_err(|_| "the system has no random numbers")?;
     tracing::info!("message {}: reply {sid} to {}", to.sid, mask(&recipient));
     Ok(KeptMessage {
         sid,

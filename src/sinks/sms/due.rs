@@ -63,7 +63,7 @@ pub(super) fn why_not(
     if out.query_row([recipient], |_| Ok(())).optional()?.is_some() {
         return Ok(Some(Ended::OptedOut));
     }
-    // These bound texts that nobody has asked for.
+    // These bound texts that were not requested.
     if channel != Channel::Call {
         return Ok(None);
     }

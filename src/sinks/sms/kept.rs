@@ -1,7 +1,6 @@
 //! Messages of the API in the store: what they are, what becomes of them, and which of that is still to be reported.
 
 use jiff::Timestamp;
-use rand::TryRng as _;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
 use super::outlets::Channel;
@@ -296,16 +295,6 @@ pub(crate) fn settle_inbound(
     Ok(opted_out)
 }
 
-/// Returns a new SID of a message.
-///
-/// # Errors
-/// The system has no random numbers.
-pub(crate) fn random_sid() -> std::io::Result<String> {
-    let mut bytes = [0; 16];
-    rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(std::io::Error::other)?;
-    Ok(bytes.iter().fold("SM".to_owned(), |sid, byte| format!("{sid}{byte:02x}")))
-}
-
 /// What came of a request to delete a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Removed {
@@ -316,7 +305,7 @@ pub(crate) enum Removed {
     UnderWay,
 }
 
-/// Removes a message that is no longer on its way to whoever sends it.
+/// Removes a message that is no longer on its way to the service that sends it.
 pub(crate) fn remove(store: &Connection, sid: &str) -> rusqlite::Result<Removed> {
     match find(store, sid)? {
         None => Ok(Removed::Unknown),

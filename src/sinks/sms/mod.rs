@@ -44,7 +44,7 @@ use crate::system::web::{self, Answer, Fault};
 pub(crate) enum SmsOrder {
     /// By a call; a text that is to be kept has a number, and whoever waits is told once all up to it are kept.
     News(SmsNews, Option<u64>),
-    /// By a new configuration; where nobody sends any more, what waits is kept.
+    /// By a new configuration; where no service is left to send, what waits is kept.
     Settings(Box<Outlets>),
     /// A message of the API waits.
     Queued,
@@ -77,7 +77,7 @@ pub(crate) struct SmsCounters {
     oldest: AtomicU64,
     /// What went wrong last, until a text is taken.
     problem: Mutex<Option<Failure>>,
-    /// Wakes whoever reports what has become of messages.
+    /// Wakes the task that reports the status of messages.
     pub(crate) wake: Notify,
 }
 

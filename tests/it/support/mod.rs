@@ -117,7 +117,7 @@ impl Process {
         Process::spawn(command, directory, file)
     }
 
-    /// Has it end, and starts it anew with the same files.
+    /// Has it end, and starts it again with the same files.
     pub(crate) fn stop_and_start_again(mut self) -> Process {
         self.signal(nix::sys::signal::Signal::SIGTERM);
         until("the process ends", || self.child.try_wait().unwrap());

@@ -14,7 +14,6 @@ use trunkgate_resources::key::{Branch, CallKey, LegId};
 use trunkgate_resources::limits::NUMBER_CHARS;
 use trunkgate_route::{App, Numbers, Target, TargetSpec};
 use trunkgate_story::change::Happening;
-use trunkgate_story::few::Few;
 use trunkgate_story::numbers::{Caller, plain};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_twiml::Secret;
@@ -23,13 +22,11 @@ use crate::call::controller::{Controller, TargetResult};
 use crate::call::legs::caller_id::Hops;
 use crate::call::legs::headers::{Brought, CallerIdentity};
 use crate::call::legs::leg::{Leg, LegState};
-use crate::call::legs::list::Legs;
 use crate::call::negotiation::bridge::bad_media;
 use crate::call::program::callback;
 use crate::call::search::answer::FinalAnswer;
 use crate::call::setup::MAX_FORWARDS;
-use crate::call::shared::{Cx, Facts, Shared, Times};
-use crate::call::story::verdict::Story;
+use crate::call::shared::{Cx, Facts};
 use crate::call::transfer::wish;
 use crate::call::{Call, Parts, State};
 
@@ -147,36 +144,26 @@ pub(crate) fn requested_call(
     let numbers = edge.table.numbers();
     let number = numbers.normalise_caller(&request.from, None);
     let called = numbers.normalise_caller(&request.to, None);
+    let facts = Facts {
+        caller: Caller { number, display: String::new(), anonymous: false },
+        called,
+        number_parameters: Box::default(),
+        locations: Box::default(),
+        headers: Brought::new(),
+        identity: CallerIdentity::default(),
+        max_forwards: MAX_FORWARDS,
+        hops: Hops::default(),
+        route: Arc::from(ROUTE),
+        ring_timeout: Some(request.ring_timeout),
+        shown_as: None,
+        answered_elsewhere: false,
+    };
+    let mut call = Call::begun(now, edge, key, facts, Leg::of_request(sid, LEG));
     let requested =
         Requested { onward, digits: request.digits.clone(), time_limit: request.time_limit, party: None, since: None };
-    let shared = Shared {
-        key,
-        state: State::Searching,
-        facts: Facts {
-            caller: Caller { number, display: String::new(), anonymous: false },
-            called,
-            number_parameters: Box::default(),
-            locations: Box::default(),
-            headers: Brought::new(),
-            identity: CallerIdentity::default(),
-            max_forwards: MAX_FORWARDS,
-            hops: Hops::default(),
-            route: Arc::from(ROUTE),
-            ring_timeout: Some(request.ring_timeout),
-            shown_as: None,
-            answered_elsewhere: false,
-        },
-        times: Times { began: now, started: edge.date(now), first_ring: None, answered: None, ended: None },
-        deadlines: Few::default(),
-        ending: None,
-        is_programmed: false,
-        callback: None,
-        requested: Some(Box::new(requested)),
-        legs: Legs::of_caller(key, Leg::of_request(sid, LEG)),
-        session: Some(edge.open_session(key)),
-        story: Story::default(),
-    };
-    Call { shared, parts: Parts::default() }
+    call.shared.requested = Some(Box::new(requested));
+    call.shared.session = Some(edge.open_session(key));
+    call
 }
 
 /// Acts on a requested call: its beginning, the answer of its party, its end by its limit or by an operator before the answer.

@@ -52,23 +52,29 @@ impl Call {
         let numbers = edge.table.numbers();
         let headers = brought(request, &trunk.headers, &edge.table);
         let (caller, called) = (caller(request, numbers), called(request, trunk, numbers));
+        let facts = Facts {
+            caller,
+            called: called.unwrap_or_else(|_| unreadable(request)),
+            number_parameters: number_parameters(request, trunk, numbers),
+            locations: Location::of(request, &headers),
+            headers,
+            identity: CallerIdentity::of(request, trunk.identity, edge.table.numbers()),
+            max_forwards: request.max_forwards().unwrap_or(MAX_FORWARDS).saturating_sub(1),
+            hops: Hops::of(request),
+            route: Arc::from(""),
+            ring_timeout: None,
+            shown_as: None,
+            answered_elsewhere: false,
+        };
+        Call::begun(now, edge, key, facts, leg)
+    }
+
+    /// A call that begins now with its first leg: searching, without a session.
+    pub(crate) fn begun(now: Instant, edge: &Edge, key: CallKey, facts: Facts, leg: Leg) -> Call {
         let shared = Shared {
             key,
             state: State::Searching,
-            facts: Facts {
-                caller,
-                called: called.unwrap_or_else(|_| unreadable(request)),
-                number_parameters: number_parameters(request, trunk, numbers),
-                locations: Location::of(request, &headers),
-                headers,
-                identity: CallerIdentity::of(request, trunk.identity, edge.table.numbers()),
-                max_forwards: request.max_forwards().unwrap_or(MAX_FORWARDS).saturating_sub(1),
-                hops: Hops::of(request),
-                route: Arc::from(""),
-                ring_timeout: None,
-                shown_as: None,
-                answered_elsewhere: false,
-            },
+            facts,
             times: Times { began: now, started: edge.date(now), first_ring: None, answered: None, ended: None },
             deadlines: Few::default(),
             ending: None,

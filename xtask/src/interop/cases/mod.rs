@@ -366,7 +366,7 @@ fn applications() -> Vec<Case> {
     ]
 }
 
-/// What is told of calls afterwards.
+/// Reports and records of calls.
 fn records() -> Vec<Case> {
     vec![
         Case {

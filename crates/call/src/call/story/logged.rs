@@ -1,6 +1,6 @@
 //! Errors of a call's application in the log: each once, and how often it was repeated when the application's part is over.
 
-/// Errors that are told apart; further ones are counted together.
+/// Errors that are counted each by itself; further ones are counted together.
 const KNOWN: usize = 8;
 
 /// Errors of an application that the log has.
