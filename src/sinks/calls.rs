@@ -184,16 +184,17 @@ impl CallList {
     /// # Errors
     /// The store's; then it is still hidden until the next start.
     pub(crate) async fn remove(&self, sid: &str) -> io::Result<bool> {
-        {
+        let is_stored = {
             let mut inner = self.state.lock();
             inner.removed.add(sid);
             inner.unwritten.retain(|call| call.sid != sid);
-        }
-        if !self.store.has_any() {
+            inner.keep.is_some_and(|keep| !keep.is_zero())
+        };
+        if !is_stored && !self.store.has_any() {
             return Ok(false);
         }
-        let sid = sid.to_owned();
-        self.store.run(Commit::Wiped, move |file| calls::remove(file, &sid)).await
+        let (sid, now) = (sid.to_owned(), Timestamp::now().as_millisecond());
+        self.store.run(Commit::Wiped, move |file| calls::remove(file, &sid, now)).await
     }
 
     /// Whether a call was removed, whatever memory has of it.

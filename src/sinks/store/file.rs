@@ -19,9 +19,10 @@ pub(super) const NAME: &str = "trunkgate.db";
 /// What tells it from databases of others: `TGst`.
 const APPLICATION: i64 = 0x5447_7374;
 /// What makes each version of the tables of the one before.
-const MIGRATIONS: [&str; 3] = [include_str!("schema.sql"), include_str!("api.sql"), include_str!("calls.sql")];
+const MIGRATIONS: [&str; 4] =
+    [include_str!("schema.sql"), include_str!("api.sql"), include_str!("calls.sql"), include_str!("removed.sql")];
 /// What is saved of a damaged file, and by which columns it is read forwards and backwards.
-const TABLES: [(&str, &str); 12] = [
+const TABLES: [(&str, &str); 13] = [
     ("sms", "rowid"),
     ("opted_out", "recipient"),
     ("call_record", "id"),
@@ -34,6 +35,7 @@ const TABLES: [(&str, &str); 12] = [
     ("callback", "rowid"),
     ("call", "rowid"),
     ("call_party", "sid"),
+    ("call_removed", "sid"),
 ];
 
 /// Opens the file, which is made where it is not there, and keeps it: no other process has it meanwhile. What earlier versions have left
