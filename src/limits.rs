@@ -434,10 +434,10 @@ pub const MESSAGE_EXPIRES_SECONDS: u64 = 4 * 3600;
 pub const MESSAGES_KEPT: i64 = 100_000;
 /// How long they are kept, in seconds.
 pub const MESSAGES_KEPT_SECONDS: i64 = 30 * 86_400;
-/// Webhooks of messages that are requested at once.
+/// Webhooks of messages to the edge that are requested at once.
 pub const MESSAGE_WEBHOOKS: usize = 16;
-/// After this time without success such a report is given up, in seconds.
-pub const MESSAGE_REPORT_SECONDS: i64 = 86_400;
+/// States of messages that are made callbacks in one change of the store.
+pub const MESSAGE_REPORTS_AT_ONCE: usize = 100;
 /// Characters of a complaint of Twilio's that are shown.
 pub const SMS_COMPLAINT_CHARACTERS: usize = 200;
 /// One in so many calls of the last hour of a trunk that was not heard in them, and `status` says so.

@@ -156,6 +156,7 @@ impl Edge {
         let handle = Handle { orders, load, table: table_seen, reports, sms, store, shared: Arc::clone(&shared) };
         let (texting, own) = (start_texts(sms_in, &handle).map_err(StartError::Store)?, handle.clone());
         let (desk, apps) = start_apps(&handle).map_err(system("the client of webhooks"))?;
+        let callbacks = desk.callbacks.for_stored();
         let begin = move || -> io::Result<Signalling> {
             let mut gateway = Gateway::new(gateway_config, table, addressing);
             first.into_iter().for_each(|input| gateway.handle_input(Instant::now(), input));
@@ -194,7 +195,7 @@ impl Edge {
             records: Some(start_records(records, reports_in).map_err(system("the call record writer"))?),
             stop: Arc::default(),
         };
-        edge.start_auxiliary(http, (resolver, names), copies).map_err(system("the HTTP server"))?;
+        edge.start_auxiliary(http, (resolver, names), (copies, callbacks)).map_err(system("the HTTP server"))?;
         Ok(edge)
     }
 
@@ -203,12 +204,12 @@ impl Edge {
         &mut self,
         http: TcpListener,
         (resolver, questions): (Resolver, mpsc::Receiver<NameQuestion>),
-        copies: Copies,
+        (copies, callbacks): (Copies, callbacks::StoredDesk),
     ) -> io::Result<()> {
         let (settled, wait) = sync_channel(1);
         let (handle, stop) = (self.handle.clone(), Arc::clone(&self.stop));
         let names = Names::new(resolver, handle.clone(), questions, settled);
-        let auxiliary = Auxiliary { http, handle, stop, names, copies };
+        let auxiliary = Auxiliary { http, handle, stop, names, copies, callbacks };
         let (builder, runtime) = runtime("auxiliary")?;
         self.auxiliary = Some(builder.spawn(move || {
             runtime.block_on(auxiliary.run());
@@ -521,11 +522,12 @@ struct Auxiliary {
     stop: Arc<Notify>,
     names: Names,
     copies: Copies,
+    callbacks: callbacks::StoredDesk,
 }
 
 impl Auxiliary {
     async fn run(self) {
-        let Auxiliary { http, handle, stop, names, copies: Copies { hep, otel } } = self;
+        let Auxiliary { http, handle, stop, names, copies: Copies { hep, otel }, callbacks } = self;
         let refresher = tokio::spawn(reload::keep_fresh(handle.clone()));
         let names = tokio::spawn(names.keep());
         let agents = tokio::spawn(worker::keep_agent_names(handle.table.clone()));
@@ -535,7 +537,7 @@ impl Auxiliary {
         let server = tokio::spawn(admin::serve(http, handle.clone()));
         let history = tokio::spawn(sampling::keep(handle.clone()));
         let problems = tokio::spawn(admin::watch_problems(handle.clone()));
-        let messages = tokio::spawn(messages::keep(handle.clone()));
+        let messages = tokio::spawn(messages::keep(handle.clone(), callbacks));
         let pruning = tokio::spawn(Arc::clone(&handle.shared.calls).keep_pruned());
         stop.notified().await;
         refresher.abort();

@@ -1,5 +1,8 @@
 //! Messages of the Twilio-compatible API: through a Twilio account or a service of the operator's own, with what becomes of them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::{Value, json};
 use trunkgate_media::agent::sign_form;
 
@@ -102,6 +105,39 @@ fn a_message_goes_through_twilio_and_its_states_are_passed_on() {
     assert_eq!(rig.ask("DELETE", &path_of(&message), ""), (204, Value::Null));
     assert_eq!(rig.refused("GET", &path_of(&message), ""), (404, 20_404));
     assert!(!rig.edge.log().contains(THEIRS), "numbers are masked");
+}
+
+#[test]
+fn states_wait_for_their_receiver_in_order_also_over_a_restart() {
+    let twilio = Twilio::start(|_, _| Deed::Take);
+    let takes = Arc::new(AtomicBool::new(false));
+    let is_open = Arc::clone(&takes);
+    let receiver = Endpoint::doing(move |_, stream| match is_open.load(Ordering::SeqCst) {
+        true => ok(stream),
+        false => say(stream, "503 Service Unavailable", ""),
+    });
+    let rig = Rig::with(PUBLIC, &format!("{NUMBER}{}", twilio.keys("")));
+    let message = send(&rig, &[("StatusCallback", &format!("http://{}/states", receiver.address))]);
+    reaches(&rig, &message, "sent");
+    let theirs = twilio.state().messages[0]["sid"].as_str().unwrap().to_owned();
+    let delivered = [("MessageSid", theirs.as_str()), ("MessageStatus", "delivered")];
+    assert_eq!(from_twilio(&rig, "/sms/status", &delivered).0, 204);
+    until("an attempt", || (!receiver.posts().is_empty()).then_some(()));
+    let waiting = "trunkgate_callbacks_waiting{app=\"api:messages\"} 2";
+    until("both wait", || {
+        http("GET", &format!("{}/metrics", rig.edge.url()), &[], "").1.contains(waiting).then_some(())
+    });
+    takes.store(true, Ordering::SeqCst);
+    let _rig = rig.restart();
+    let posts = until("both states", || {
+        Some(receiver.posts())
+            .filter(|posts| posts.last().is_some_and(|last| field(last, "MessageStatus") == "delivered"))
+    });
+    let tokens: Vec<(String, &str)> =
+        posts.iter().map(|post| (field(post, "MessageStatus"), &*post.headers["i-twilio-idempotency-token"])).collect();
+    let (last, earlier) = tokens.split_last().unwrap();
+    assert!(earlier.len() >= 2 && earlier.iter().all(|one| *one == earlier[0] && one.0 == "sent"), "{tokens:?}");
+    assert_ne!(last.1, earlier[0].1);
 }
 
 #[test]

@@ -69,10 +69,12 @@ fn a_voice_url_takes_the_next_call_and_survives_reload_and_restart() {
     assert_eq!((&shown["app"], &shown["route"]), (&json!("api:+14155550123"), &json!("number +14155550123")));
     assert_eq!(rig.edge.post("/v1/reload", &Value::Null).0, 200);
     assert_eq!(call(&rig, "second"), "486");
+    until("both webhooks of the second", || Some(()).filter(|()| app.posts().len() == 4));
     let rig = rig.restart();
     assert_eq!(number(&rig)["voice_url"], json!(voice));
     assert_eq!(call(&rig, "third"), "486");
-    until("all webhooks", || Some(()).filter(|()| app.posts().len() == 6));
+    // A callback whose delivery the killed edge had not noted comes once more.
+    until("all webhooks", || Some(()).filter(|()| app.posts().len() >= 6));
     assert!(!rig.edge.log().contains("tenant"), "{}", rig.edge.log());
 }
 

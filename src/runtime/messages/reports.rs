@@ -1,73 +1,76 @@
-//! Reports of messages' states to the URLs that the messages were sent with.
+//! States of messages, made callbacks to the URLs that the messages were sent with.
 
-use jiff::Timestamp;
-use rand::TryRng as _;
 use rusqlite::Connection;
 
-use super::BACKOFF;
-use crate::limits;
+use super::NAME;
+use crate::limits::MESSAGE_REPORTS_AT_ONCE;
 use crate::runtime::handle::Handle;
-use crate::sinks::sms::kept::{self, StatusReport};
+use crate::sinks::callbacks::{self, Callback, StoredDesk};
+use crate::sinks::sms::reports::{self, StatusReport};
 use crate::sinks::store::Commit;
-use crate::webhooks::client::Client;
-use crate::webhooks::request::{Content, Method, Purpose, Request};
+use crate::webhooks::request::Method;
 
-/// Makes one attempt, and notes what comes of it.
-pub(super) async fn report_once(handle: &Handle, client: &Client, report: StatusReport) {
-    let asked = request(handle, &report);
-    let result = client.fetch(&asked).await;
-    let (attempts, code) = match &result {
-        Ok(reply) => (&reply.attempts, None),
-        Err(failure) => (&failure.attempts, Some(failure.code)),
-    };
-    handle.shared.webhooks.count(&super::NAME.into(), attempts.iter().map(|attempt| attempt.duration).sum(), code);
-    let (sid, now) = (&report.message.sid, Timestamp::now());
-    let is_late = now.duration_since(report.created).as_secs() > limits::MESSAGE_REPORT_SECONDS;
-    let again = match result {
-        Ok(_) => None,
-        Err(failure) if is_late => {
-            tracing::warn!("message {sid}: its state {} is reported no more: {}", report.status, failure.what);
-            None
-        }
-        Err(failure) => {
-            let pause = BACKOFF.pause(report.tries + 1, rand::rngs::SysRng.try_next_u32().unwrap_or(0));
-            tracing::info!("message {sid}: its state {} could not be reported: {}", report.status, failure.what);
-            Some(now + pause)
-        }
-    };
-    let settle = move |store: &Connection| kept::settle_report(store, report.id, again);
-    if let Err(error) = handle.store.run(Commit::Now, settle).await {
-        tracing::error!("a state of a message cannot be written to the store and is reported again: {error}");
-    }
+/// Facts about the edge that each callback has.
+#[derive(Clone)]
+struct Sender {
+    account: String,
+    allow_private: bool,
 }
 
-fn request(handle: &Handle, report: &StatusReport) -> Request {
-    let (reach, auth_token, account) = handle.shared.running(|running| {
-        let reach = handle.shared.own.borrow().reach(running.config.api.allow_private, &running.interfaces);
-        (reach, running.config.api.auth_token.clone(), running.boot.api.account_sid.clone())
+/// Hands over what is to be reported: a state leaves the store of messages in the change that makes it a callback. Returns whether
+/// there may be more.
+///
+/// # Errors
+/// The store's.
+pub(super) async fn hand_over(handle: &Handle, desk: &StoredDesk) -> std::io::Result<bool> {
+    let sender = handle.shared.running(|running| Sender {
+        account: running.boot.api.account_sid.clone(),
+        allow_private: running.config.api.allow_private,
     });
-    let message = &report.message;
-    let mut parameters = vec![
-        ("AccountSid", account),
-        ("ApiVersion", "2010-04-01".to_owned()),
-        ("MessageSid", message.sid.clone()),
-        ("MessageStatus", report.status.clone()),
-        ("SmsSid", message.sid.clone()),
-        ("SmsStatus", report.status.clone()),
-        ("To", message.to.clone()),
-    ];
-    let code = report.error.map(|code| ("ErrorCode", code.to_string()));
-    let from = message.from.clone().map(|from| ("From", from));
-    let service = message.service.clone().map(|service| ("MessagingServiceSid", service));
-    parameters.extend(code.into_iter().chain(from).chain(service));
-    let parameters = parameters.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    let action = report.action.as_ref();
-    let url = action.map(|action| action.url.as_str()).or(message.callback.as_deref()).unwrap_or_default();
-    let mut request = Request::new(url, Content::Form(parameters), Purpose::Callback, reach);
-    request.auth_token = auth_token;
-    if action.is_some_and(|action| action.is_get) {
-        request.method = Method::Get;
+    let make = move |store: &Connection| -> rusqlite::Result<Vec<callbacks::Head>> {
+        let reports = reports::take(store, MESSAGE_REPORTS_AT_ONCE)?;
+        reports.into_iter().map(|report| callbacks::write(store, &sender.callback(report))).collect()
+    };
+    let heads = handle.store.run(Commit::Now, make).await?;
+    let may_be_more = heads.len() >= MESSAGE_REPORTS_AT_ONCE;
+    for head in heads {
+        desk.hand_over(head).await;
     }
-    request.idempotency_token = format!("{}.{}", message.sid, report.status);
-    request
+    Ok(may_be_more)
+}
+
+impl Sender {
+    fn callback(&self, report: StatusReport) -> Callback {
+        let StatusReport { message, status, error, created, action } = report;
+        let token = format!("{}.{status}", message.sid);
+        let parameters = [
+            ("AccountSid", Some(self.account.clone())),
+            ("ApiVersion", Some("2010-04-01".to_owned())),
+            ("MessageSid", Some(message.sid.clone())),
+            ("MessageStatus", Some(status.clone())),
+            ("SmsSid", Some(message.sid.clone())),
+            ("SmsStatus", Some(status)),
+            ("To", Some(message.to)),
+            ("ErrorCode", error.map(|code| code.to_string())),
+            ("From", message.from),
+            ("MessagingServiceSid", message.service),
+        ];
+        let parameters = parameters.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+        let (url, method) = match action {
+            Some(action) => (action.url, if action.is_get { Method::Get } else { Method::Post }),
+            None => (message.callback.unwrap_or_default(), Method::Post),
+        };
+        Callback {
+            token,
+            created: created.as_microsecond(),
+            call: String::new(),
+            about: message.sid,
+            app: NAME.to_owned(),
+            allow_private: self.allow_private,
+            url,
+            method,
+            purpose: "status".to_owned(),
+            parameters,
+        }
+    }
 }

@@ -19,17 +19,41 @@ use crate::webhooks::outcome::{Failure, Reply};
 
 pub(crate) use figures::CallbackFigures;
 pub(crate) use sender::Callbacks;
-pub(crate) use stored::Callback;
+pub(crate) use stored::{Callback, Head, write};
 
-/// The signalling loop's way to the sender.
+/// A way to the sender.
 #[derive(Debug, Clone)]
 pub(crate) struct Desk {
-    callbacks: mpsc::Sender<Box<AppCallback>>,
+    callbacks: mpsc::Sender<Handed>,
     figures: Arc<CallbackFigures>,
 }
 
+/// A way to the sender for callbacks that the store has; the sender ends with the last [`Desk`] all the same.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredDesk {
+    callbacks: mpsc::WeakSender<Handed>,
+}
+
+impl StoredDesk {
+    /// Hands over a callback. Where the sender has ended, the next start sends it.
+    pub(crate) async fn hand_over(&self, head: Head) {
+        if let Some(callbacks) = self.callbacks.upgrade() {
+            let _ = callbacks.send(Handed::Stored(head)).await;
+        }
+    }
+}
+
+/// A callback on its way to the sender.
+#[derive(Debug)]
+pub(crate) enum Handed {
+    /// Of an event of a call.
+    Event(Box<AppCallback>),
+    /// One that the store has.
+    Stored(Head),
+}
+
 /// Callbacks that come by a [`Desk`].
-pub(crate) type Incoming = mpsc::Receiver<Box<AppCallback>>;
+pub(crate) type Incoming = mpsc::Receiver<Handed>;
 
 /// Makes the way.
 pub(crate) fn desk(figures: &Arc<CallbackFigures>) -> (Desk, Incoming) {
@@ -40,11 +64,15 @@ pub(crate) fn desk(figures: &Arc<CallbackFigures>) -> (Desk, Incoming) {
 impl Desk {
     /// Hands a callback over; one too many is dropped and counted.
     pub(crate) fn hand_over(&self, callback: Box<AppCallback>) {
-        if let Err(mpsc::error::TrySendError::Full(callback) | mpsc::error::TrySendError::Closed(callback)) =
-            self.callbacks.try_send(callback)
-        {
-            self.figures.dropped(&callback.app);
+        let app = Arc::clone(&callback.app);
+        if self.callbacks.try_send(Handed::Event(callback)).is_err() {
+            self.figures.dropped(&app);
         }
+    }
+
+    /// Makes a way for callbacks that the store has.
+    pub(crate) fn for_stored(&self) -> StoredDesk {
+        StoredDesk { callbacks: self.callbacks.downgrade() }
     }
 }
 

@@ -2,7 +2,7 @@
 //! waits for its own first callback alone. Hosts take turns, each with a bounded number under way, fewer where the last one gave no
 //! answer.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,7 @@ pub(super) struct Coming {
 /// A callback that waits, or is under way.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    pub(super) token: String,
+    pub(super) token: Arc<str>,
     line: Arc<str>,
     host: Arc<str>,
     pub(super) app: Arc<str>,
@@ -86,6 +86,7 @@ impl Host {
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     callbacks: HashMap<Id, Waiting>,
+    tokens: HashSet<Arc<str>>,
     lines: HashMap<Arc<str>, VecDeque<Id>>,
     hosts: HashMap<Arc<str>, Host>,
     /// Hosts that have callbacks to be sent and room for them, in turn.
@@ -117,7 +118,7 @@ impl Queue {
         (!is_full).then(|| self.enter(coming))
     }
 
-    /// Adds a callback that the store had at the start.
+    /// Adds a callback that the store has.
     pub(super) fn restore(&mut self, coming: Coming) -> Id {
         self.enter(coming)
     }
@@ -126,6 +127,8 @@ impl Queue {
         let Coming { token, line, host, app, bytes, expires, whole } = coming;
         self.last += 1;
         let (id, line, host): (_, Arc<str>, Arc<str>) = (Id(self.last), line.into(), host.into());
+        let token: Arc<str> = token.into();
+        self.tokens.insert(Arc::clone(&token));
         self.bytes += bytes;
         self.held += if whole.is_some() { bytes } else { 0 };
         self.hosts.entry(Arc::clone(&host)).or_default().waiting += 1;
@@ -153,8 +156,8 @@ impl Queue {
     }
 
     /// Whether the queue has a callback of this token.
-    pub(super) fn tokens(&self) -> impl Iterator<Item = &str> {
-        self.callbacks.values().map(|waiting| waiting.token.as_str())
+    pub(super) fn has(&self, token: &str) -> bool {
+        self.tokens.contains(token)
     }
 
     pub(super) fn get(&self, id: Id) -> Option<&Waiting> {
@@ -230,6 +233,7 @@ impl Queue {
     /// Takes a callback out of its line, whose next one may be sent.
     pub(super) fn remove(&mut self, id: Id) -> Option<Waiting> {
         let waiting = self.callbacks.remove(&id)?;
+        self.tokens.remove(&waiting.token);
         self.bytes -= waiting.bytes;
         self.held -= if waiting.whole.is_some() { waiting.bytes } else { 0 };
         let next = self.lines.get_mut(&waiting.line).and_then(|line| {
@@ -327,7 +331,7 @@ mod tests {
         assert_eq!(all(&mut queue, later), [b]);
         queue.delivered(b).unwrap();
         assert_eq!((queue.len(), queue.bytes, queue.under_way), (0, 0, 0));
-        assert!(queue.hosts.is_empty() && queue.lines.is_empty() && queue.turns.is_empty());
+        assert!(queue.hosts.is_empty() && queue.lines.is_empty() && queue.turns.is_empty() && queue.tokens.is_empty());
     }
 
     #[test]

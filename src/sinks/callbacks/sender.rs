@@ -1,6 +1,5 @@
 //! Sends callbacks: the loop between the calls, the store, the queue and the receivers.
 
-use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,12 +9,11 @@ use rand::TryRng as _;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
-use trunkgate_call::AppCallback;
 
 use super::figures::Last;
 use super::queue::{Coming, Fate, GIVE_UP, Id, Queue, Waiting};
 use super::stored::{self, Callback, Head};
-use super::{CallbackFigures, Incoming, Means, Tried};
+use super::{CallbackFigures, Handed, Incoming, Means, Tried};
 use crate::limits::{APP_LAST_SECONDS, CALLBACK_ATTEMPTS_TRACED, CALLBACK_BATCH, RECORDS_PAUSE_MILLISECONDS};
 use crate::sinks::store::{Commit, Store};
 use crate::webhooks::client::Client;
@@ -42,7 +40,7 @@ pub(crate) struct Callbacks {
     /// Changes of the store that add callbacks and are not made yet.
     adding: usize,
     /// Tokens of callbacks that the store still has and that wait no more.
-    gone: Vec<String>,
+    gone: Vec<Arc<str>>,
     is_removing: bool,
     restoring: Restoring,
     /// When the last callback was made, in microseconds since 1970.
@@ -52,7 +50,7 @@ pub(crate) struct Callbacks {
 /// What the store says.
 enum News {
     Added(Vec<Id>, io::Result<()>),
-    Removed(Vec<String>, io::Result<()>),
+    Removed(Vec<Arc<str>>, io::Result<()>),
     Restored(io::Result<Vec<Head>>),
 }
 
@@ -101,7 +99,7 @@ impl Callbacks {
             let rests = self.queue.poll_timeout();
             tokio::select! {
                 callback = incoming.recv() => match callback {
-                    Some(callback) => self.take(callback, &mut incoming),
+                    Some(handed) => self.take(handed, &mut incoming),
                     None => break,
                 },
                 Some(done) = self.under_way.join_next() => self.settle(done.ok()),
@@ -144,15 +142,22 @@ impl Callbacks {
     }
 
     /// Takes callbacks: each is stored, and its first attempt does not wait for that.
-    fn take(&mut self, first: Box<AppCallback>, incoming: &mut Incoming) {
-        let (now, mut batch) = (Instant::now(), Vec::new());
+    fn take(&mut self, first: Handed, incoming: &mut Incoming) {
+        let (now, mut batch, mut stored) = (Instant::now(), Vec::new(), Vec::new());
         let mut next = Some(first);
-        while let Some(asked) = next {
-            self.last_created = Timestamp::now().as_microsecond().max(self.last_created + 1);
-            batch.extend(Callback::of(*asked, self.last_created).and_then(|callback| self.add(now, callback)));
-            next = if batch.len() < CALLBACK_BATCH { incoming.try_recv().ok() } else { None };
+        while let Some(handed) = next {
+            match handed {
+                Handed::Event(asked) => {
+                    self.last_created = Timestamp::now().as_microsecond().max(self.last_created + 1);
+                    batch.extend(Callback::of(*asked, self.last_created).and_then(|callback| self.add(now, callback)));
+                }
+                Handed::Stored(head) => stored.push(head),
+            }
+            let is_full = batch.len() + stored.len() >= CALLBACK_BATCH;
+            next = if is_full { None } else { incoming.try_recv().ok() };
         }
         self.store(batch);
+        self.restore(stored);
     }
 
     fn add(&mut self, now: Instant, callback: Callback) -> Option<(Id, Arc<Callback>)> {
@@ -201,7 +206,7 @@ impl Callbacks {
                     self.under_way.spawn(async move { (id, attempt(&client, &means, whole).await) });
                 }
                 None => {
-                    let token = waiting.token.clone();
+                    let token = Arc::clone(&waiting.token);
                     let read = self.store.run(Commit::Now, move |store| stored::read(store, &token));
                     self.under_way.spawn(async move {
                         let attempt = match read.await {
@@ -304,7 +309,10 @@ impl Callbacks {
             }
             News::Restored(Ok(heads)) => {
                 self.restoring = Restoring::Done;
-                self.restore(heads);
+                let count = self.restore(heads);
+                if count > 0 {
+                    tracing::info!("{count} callbacks of an earlier run are sent");
+                }
             }
             News::Restored(Err(error)) => {
                 self.restoring = Restoring::Needed;
@@ -313,13 +321,12 @@ impl Callbacks {
         }
     }
 
-    /// Takes up what an earlier process had not delivered.
-    fn restore(&mut self, heads: Vec<Head>) {
-        let known: HashSet<String> = self.queue.tokens().map(str::to_owned).collect();
+    /// Takes up what the store has; returns how many of them are new to the queue.
+    fn restore(&mut self, heads: Vec<Head>) -> usize {
         let (now, date) = (Instant::now(), Timestamp::now().as_microsecond());
         let mut count = 0;
         for Head { token, created, app, about, url, bytes } in heads {
-            if known.contains(&token) {
+            if self.queue.has(&token) {
                 continue;
             }
             count += 1;
@@ -336,9 +343,7 @@ impl Callbacks {
             };
             self.queue.restore(coming);
         }
-        if count > 0 {
-            tracing::info!("{count} callbacks of an earlier run are sent");
-        }
+        count
     }
 }
 

@@ -1,5 +1,8 @@
 //! Callbacks in the store.
 
+use std::borrow::Borrow;
+use std::sync::Arc;
+
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use trunkgate_call::{AppCallback, AppPlace};
 
@@ -12,24 +15,24 @@ pub(crate) struct Callback {
     /// Idempotency token: the same in every attempt.
     pub(crate) token: String,
     /// Microseconds since 1970; those about the same resource are sent in this order.
-    pub(super) created: i64,
-    /// Sid of the call whose trace shows it.
+    pub(crate) created: i64,
+    /// Sid of the call whose trace shows it; empty: none does.
     pub(crate) call: String,
     /// Sid of the resource that it is about.
-    pub(super) about: String,
+    pub(crate) about: String,
     /// Name of the application.
     pub(crate) app: String,
     /// Whether its URL may lead to private addresses.
-    pub(super) allow_private: bool,
-    pub(super) url: String,
+    pub(crate) allow_private: bool,
+    pub(crate) url: String,
     pub(crate) method: Method,
     pub(crate) purpose: String,
-    pub(super) parameters: Vec<(String, String)>,
+    pub(crate) parameters: Vec<(String, String)>,
 }
 
 /// What the queue needs of a stored one.
 #[derive(Debug)]
-pub(super) struct Head {
+pub(crate) struct Head {
     pub(super) token: String,
     pub(super) created: i64,
     pub(super) app: String,
@@ -75,8 +78,15 @@ impl Callback {
     }
 }
 
+/// Writes a callback within a change of the store; the queue is to hear of it once that is committed.
+pub(crate) fn write(store: &Connection, callback: &Callback) -> rusqlite::Result<Head> {
+    add(store, std::slice::from_ref(callback))?;
+    let Callback { token, created, app, about, url, .. } = callback.clone();
+    Ok(Head { token, created, app, about, url, bytes: callback.bytes() })
+}
+
 /// Writes callbacks; one that is there already stays as it is.
-pub(super) fn add(store: &Connection, callbacks: &[impl AsRef<Callback>]) -> rusqlite::Result<()> {
+pub(super) fn add(store: &Connection, callbacks: &[impl Borrow<Callback>]) -> rusqlite::Result<()> {
     let mut insert = store.prepare(
         "INSERT OR IGNORE INTO callback
          (token, created, call, about, app, allow_private, url, method, purpose, parameters)
@@ -84,7 +94,7 @@ pub(super) fn add(store: &Connection, callbacks: &[impl AsRef<Callback>]) -> rus
     )?;
     for one in callbacks {
         let Callback { token, created, call, about, app, allow_private, url, method, purpose, parameters } =
-            one.as_ref();
+            one.borrow();
         let parameters = serde_json::to_string(parameters).map_err(|error| unreadable(error.into()))?;
         let method = method.name();
         insert.execute(params![token, created, call, about, app, allow_private, url, method, purpose, parameters])?;
@@ -95,7 +105,8 @@ pub(super) fn add(store: &Connection, callbacks: &[impl AsRef<Callback>]) -> rus
 /// Reads what the queue needs of all, the oldest first.
 pub(super) fn heads(store: &Connection) -> rusqlite::Result<Vec<Head>> {
     let mut rows = store.prepare(
-        "SELECT token, created, app, about, url, length(parameters) + length(url) + 150 FROM callback ORDER BY created",
+        "SELECT token, created, app, about, url, length(parameters) + length(url) + 150 FROM callback
+         ORDER BY created, rowid",
     )?;
     let head = |row: &Row<'_>| {
         let bytes: u32 = row.get(5)?;
@@ -136,9 +147,9 @@ pub(super) fn read(store: &Connection, token: &str) -> rusqlite::Result<Option<C
 }
 
 /// Removes callbacks that do not wait any more.
-pub(super) fn remove(store: &Connection, tokens: &[String]) -> rusqlite::Result<()> {
+pub(super) fn remove(store: &Connection, tokens: &[Arc<str>]) -> rusqlite::Result<()> {
     let mut remove = store.prepare("DELETE FROM callback WHERE token = ?1")?;
-    tokens.iter().try_for_each(|token| remove.execute([token]).map(drop))
+    tokens.iter().try_for_each(|token| remove.execute([&**token]).map(drop))
 }
 
 fn unreadable(error: Box<dyn std::error::Error + Send + Sync>) -> rusqlite::Error {

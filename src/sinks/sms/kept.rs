@@ -1,9 +1,10 @@
-//! Messages of the API in the store: what they are, what becomes of them, and which of that is still to be reported.
+//! Messages of the API in the store: sent ones, received ones, and the states that they reach.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
 use super::outlets::Channel;
+use super::reports::{self, Action};
 use super::texts::{Ended, millis, time};
 use crate::limits::{MESSAGES_KEPT, MESSAGES_KEPT_SECONDS};
 
@@ -220,13 +221,6 @@ pub(crate) fn list(store: &Connection, filter: &MessageFilter, most: usize) -> r
     rows.query_map(values, KeptMessage::of)?.collect()
 }
 
-/// Request that a reply wants to be made once its message is queued.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Action {
-    pub(crate) url: String,
-    pub(crate) is_get: bool,
-}
-
 /// A message to the edge whose webhook is still to be requested.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Inbound {
@@ -285,11 +279,8 @@ pub(crate) fn settle_inbound(
     for (message, channel, action) in replies {
         if !queue(store, message, *channel)? {
             opted_out += 1;
-        } else if let Some(Action { url, is_get }) = action {
-            store.execute(
-                "INSERT INTO message_report (message, status, created, due, url, is_get) VALUES (?1, 'queued', ?2, ?2, ?3, ?4)",
-                params![message.sid, millis(message.created), url, is_get],
-            )?;
+        } else if let Some(action) = action {
+            reports::add_action(store, message, action)?;
         }
     }
     Ok(opted_out)
@@ -368,64 +359,7 @@ fn advance(store: &Connection, now: Timestamp, sid: &str, reached: Reached) -> r
     store
         .prepare("UPDATE message SET status = ?2, error = ?3, sent = coalesce(sent, ?4), updated = ?5 WHERE sid = ?1")?
         .execute(params![sid, status, error, sent, millis(now)])?;
-    if message.callback.is_some() {
-        store
-            .prepare("INSERT INTO message_report (message, status, error, created, due) VALUES (?1, ?2, ?3, ?4, ?4)")?
-            .execute(params![sid, status, error, millis(now)])?;
-    }
-    Ok(())
-}
-
-/// A state that a receiver is still to hear of.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct StatusReport {
-    pub(crate) id: i64,
-    pub(crate) message: KeptMessage,
-    pub(crate) status: String,
-    pub(crate) error: Option<u32>,
-    pub(crate) created: Timestamp,
-    /// Attempts so far.
-    pub(crate) tries: u32,
-    /// Request that is made instead of one to the message's own receiver.
-    pub(crate) action: Option<Action>,
-}
-
-/// Returns what is due: of each message the first, so that each receiver hears of its states in order.
-pub(crate) fn due_reports(store: &Connection, now: Timestamp, most: usize) -> rusqlite::Result<Vec<StatusReport>> {
-    let mut rows = store.prepare(
-        "SELECT id, message, status, error, created, tries, url, is_get FROM message_report
-         WHERE due <= ?1 AND id IN (SELECT min(id) FROM message_report GROUP BY message) ORDER BY id LIMIT ?2",
-    )?;
-    let mut rows = rows.query(params![millis(now), i64::try_from(most).unwrap_or(i64::MAX)])?;
-    let mut due = Vec::new();
-    while let Some(row) = rows.next()? {
-        let (id, sid, created): (i64, String, i64) = (row.get(0)?, row.get(1)?, row.get(4)?);
-        let Some(message) = find(store, &sid)? else {
-            store.execute("DELETE FROM message_report WHERE message = ?1", [&sid])?;
-            continue;
-        };
-        let (status, error, tries) = (row.get(2)?, row.get(3)?, row.get(5)?);
-        let (url, is_get): (Option<String>, bool) = (row.get(6)?, row.get(7)?);
-        let action = url.map(|url| Action { url, is_get });
-        due.push(StatusReport { id, message, status, error, created: time(created), tries, action });
-    }
-    Ok(due)
-}
-
-/// Returns when the next report is due.
-pub(crate) fn next_report(store: &Connection) -> rusqlite::Result<Option<Timestamp>> {
-    let next: Option<i64> = store.query_row("SELECT min(due) FROM message_report", [], |row| row.get(0))?;
-    Ok(next.map(time))
-}
-
-/// Notes that a report was taken, or is given up; or with a time, that it is to be made again.
-pub(crate) fn settle_report(store: &Connection, id: i64, again: Option<Timestamp>) -> rusqlite::Result<()> {
-    let done = match again {
-        None => store.execute("DELETE FROM message_report WHERE id = ?1", [id]),
-        Some(at) => store
-            .execute("UPDATE message_report SET due = ?2, tries = tries + 1 WHERE id = ?1", params![id, millis(at)]),
-    };
-    done.map(drop)
+    if message.callback.is_some() { reports::add(store, now, sid, (status, error)) } else { Ok(()) }
 }
 
 /// Forgets old messages, and the oldest of too many.
@@ -494,12 +428,9 @@ mod tests {
             }
             let kept = find(store, "SM1")?.unwrap();
             assert_eq!((kept.status, kept.sent, kept.updated), (Status::Delivered, Some(at(10)), at(11)));
-            let first = due_reports(store, at(20), 9)?;
-            assert_eq!(first.iter().map(|one| one.status.as_str()).collect::<Vec<_>>(), ["sent"]);
-            settle_report(store, first[0].id, Some(at(60)))?;
-            assert!(due_reports(store, at(20), 9)?.is_empty(), "the next one waits for it");
-            settle_report(store, first[0].id, None)?;
-            assert_eq!(due_reports(store, at(20), 9)?[0].status, "delivered");
+            let all = reports::take(store, 9)?;
+            assert_eq!(all.iter().map(|one| one.status.as_str()).collect::<Vec<_>>(), ["sent", "delivered"]);
+            assert!(reports::take(store, 9)?.is_empty());
             Ok(())
         });
     }
@@ -573,7 +504,7 @@ mod tests {
             let replies = [(reply, Channel::Service, Some(action.clone())), (message(4), Channel::Service, None)];
             assert_eq!(settle_inbound(store, waiting[0].id, &replies)?, 1);
             assert_eq!(inbound(store, 1)?[0].message.sid, "SM7");
-            let reports = due_reports(store, at(99), 9)?;
+            let reports = reports::take(store, 9)?;
             assert!(reports[0].status == "queued" && reports[0].action == Some(action));
             assert_eq!(find(store, "SM9")?.unwrap().direction.as_str(), "outbound-reply");
             Ok(())

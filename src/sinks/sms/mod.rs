@@ -23,6 +23,7 @@ pub(crate) mod kept;
 mod message;
 pub(crate) mod opt_out;
 pub(crate) mod outlets;
+pub(crate) mod reports;
 pub(crate) mod segments;
 mod texts;
 
