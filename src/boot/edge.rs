@@ -155,8 +155,7 @@ impl Edge {
         let (table_in, table_seen) = watch::channel(Arc::clone(&table));
         let handle = Handle { orders, load, table: table_seen, reports, sms, store, shared: Arc::clone(&shared) };
         let (texting, own) = (start_texts(sms_in, &handle).map_err(StartError::Store)?, handle.clone());
-        let (desk, apps) = start_apps(&handle).map_err(system("the client of webhooks"))?;
-        let callbacks = desk.callbacks.for_stored();
+        let ((desk, callbacks), apps) = start_apps(&handle).map_err(system("the client of webhooks"))?;
         let begin = move || -> io::Result<Signalling> {
             let mut gateway = Gateway::new(gateway_config, table, addressing);
             first.into_iter().for_each(|input| gateway.handle_input(Instant::now(), input));
@@ -342,9 +341,12 @@ fn warm_up(table: &Arc<Table>) -> io::Result<()> {
     std::thread::Builder::new().name("numbers".to_owned()).spawn(move || table.numbers().warm_up()).map(drop)
 }
 
+/// Ways to the threads that [`start_apps`] starts.
+type AppDesks = (apps::Desk, callbacks::StoredDesk);
+
 /// Starts the threads that ask applications and send callbacks: what takes time there keeps nothing else waiting, and no receiver
 /// of a callback keeps a document waiting.
-fn start_apps(handle: &Handle) -> io::Result<(apps::Desk, Vec<JoinHandle<()>>)> {
+fn start_apps(handle: &Handle) -> io::Result<(AppDesks, Vec<JoinHandle<()>>)> {
     let (callbacks, sender) = start_callbacks(handle)?;
     let (questions, questions_in) = mpsc::channel(limits::APP_QUESTIONS);
     let asking = Apps::new(handle.clone(), questions_in);
@@ -353,7 +355,8 @@ fn start_apps(handle: &Handle) -> io::Result<(apps::Desk, Vec<JoinHandle<()>>)> 
         runtime.block_on(asking.keep());
         runtime.shutdown_background();
     })?;
-    Ok((apps::Desk { questions, callbacks }, vec![thread, sender]))
+    let stored = callbacks.for_stored();
+    Ok(((apps::Desk { questions, callbacks }, stored), vec![thread, sender]))
 }
 
 fn start_callbacks(handle: &Handle) -> io::Result<(callbacks::Desk, JoinHandle<()>)> {
