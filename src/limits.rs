@@ -228,6 +228,8 @@ pub const HTTP_BODY_BYTES: usize = 64 << 10;
 pub const API_FAILURES_PER_MINUTE: u32 = 10;
 /// Requests to the Twilio-compatible API that are shown, the latest.
 pub const API_REQUESTS_SHOWN: usize = 200;
+/// Failed requests to it that are shown beside them.
+pub const API_FAILURES_SHOWN: usize = 100;
 /// Longest time that the party of a requested call may ring, in seconds.
 pub const CALL_RING_SECONDS: u64 = 600;
 /// Longest time limit of a requested call, in seconds.

@@ -49,13 +49,21 @@ pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: 
         "/healthz" | "/readyz" => Ok(()),
         path if sms::is_path(path) => Ok(()),
         path if twilio::is_path(path) => {
-            let source = occupant.as_ref().map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), Occupant::source);
-            match twilio::judge(handle, &gate.access, source, headers).await {
-                Ok(by) => granted = Some(by),
-                Err(refused) => return refused,
+            // A browser may add the credentials of HTTP Basic to what a page of another site makes it send. It is refused before it counts
+            // as a failed authentication: the page would lock out the programs of this address.
+            let own =
+                handle.shared.running(|running| from_own_page(headers, running.config.http.public_url.as_deref()));
+            match own.and_then(|()| from_same_site(request.method(), path, headers)) {
+                Ok(()) => {
+                    let source = occupant.as_ref().map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), Occupant::source);
+                    match twilio::judge(handle, &gate.access, source, headers).await {
+                        Ok(by) => granted = Some(by),
+                        Err(refused) => return refused,
+                    }
+                    Ok(())
+                }
+                Err(error) => Err(error),
             }
-            // A browser may add the credentials of HTTP Basic to what a page of another site makes it send.
-            handle.shared.running(|running| from_own_page(headers, running.config.http.public_url.as_deref()))
         }
         path => handle.shared.running(|running| {
             let http = &running.config.http;

@@ -62,7 +62,10 @@ fn judge(handle: &Handle, wanted: &Wanted) -> Result<CallRequest, ApiError> {
         let own: Vec<String> = config.numbers.iter().map(|one| one.number.clone()).collect();
         (config.edge.numbers.clone(), own, config.api.connect.clone())
     });
-    let number = |text: &str| numbers.normalise(text.trim(), None).map(|number| number.text).ok();
+    let number = |text: &str| {
+        let is_number = text.chars().all(|c| c.is_ascii_digit() || "+*#()-. /".contains(c));
+        numbers.normalise(text.trim(), None).map(|number| number.text).ok().filter(|_| is_number)
+    };
     let from = number(&wanted.from).filter(|number| own.contains(number)).ok_or_else(|| {
         let message = format!("from: \"{}\" is not a number of the edge: add it as [[number]]", short(&wanted.from));
         unprocessable("from_not_allowed", message)
@@ -140,6 +143,9 @@ fn refused(why: NotBegun) -> ApiError {
         NotBegun::NoTarget => {
             let message = "the configuration has none of the targets any more";
             unprocessable("unknown_target", message.to_owned())
+        }
+        NotBegun::Denied(why) => {
+            ApiError::new(StatusCode::FORBIDDEN, ReasonSlug::Denied.as_str(), format!("to: {why}"))
         }
         NotBegun::Refused(reason @ ReasonSlug::Draining) => {
             ApiError::new(StatusCode::SERVICE_UNAVAILABLE, reason.as_str(), reason.sentence())

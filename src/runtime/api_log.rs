@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::limits::API_REQUESTS_SHOWN;
+use crate::limits::{API_FAILURES_SHOWN, API_REQUESTS_SHOWN};
 
 /// A request that has been answered.
 #[derive(Debug, Clone)]
@@ -18,12 +18,18 @@ pub(crate) struct ApiRequest {
     pub(crate) method: String,
     /// Path below the account, without the query; empty for one that was not let in.
     pub(crate) path: String,
+    /// The query of a GET, as far as it is shown.
+    pub(crate) query: String,
     /// Kind of resource: the first part of that path, if the API has it.
     pub(crate) resource: &'static str,
     /// HTTP status.
     pub(crate) status: u16,
     /// Twilio's code of an error.
     pub(crate) code: Option<u32>,
+    /// Message of that error.
+    pub(crate) message: Option<String>,
+    /// SID of the call that the request was about, or has made.
+    pub(crate) call: Option<String>,
     /// Time that the answer took.
     pub(crate) took: Duration,
     /// Address of the client, in IPv6 of its /64.
@@ -41,6 +47,10 @@ pub(crate) struct ApiLog(Mutex<Requests>);
 pub(crate) struct Requests {
     /// The newest first.
     pub(crate) latest: VecDeque<ApiRequest>,
+    /// Those that failed, the newest first: others push none of them out.
+    pub(crate) failed: VecDeque<ApiRequest>,
+    /// Those that were not let in, the newest first.
+    pub(crate) refused: VecDeque<ApiRequest>,
     /// Counts since the start.
     pub(crate) counts: BTreeMap<(&'static str, u16), u64>,
 }
@@ -50,6 +60,16 @@ impl ApiLog {
     pub(crate) fn add(&self, request: ApiRequest) {
         let mut requests = self.lock();
         *requests.counts.entry((request.resource, request.status)).or_default() += 1;
+        if request.method.is_empty() {
+            // Anybody may make such: they push out none of the others.
+            requests.refused.truncate(API_FAILURES_SHOWN - 1);
+            requests.refused.push_front(request);
+            return;
+        }
+        if request.status >= 400 {
+            requests.failed.truncate(API_FAILURES_SHOWN - 1);
+            requests.failed.push_front(request.clone());
+        }
         requests.latest.truncate(API_REQUESTS_SHOWN - 1);
         requests.latest.push_front(request);
     }
@@ -72,20 +92,25 @@ mod tests {
     fn the_latest_are_kept_and_all_are_counted() {
         let log = ApiLog::default();
         for n in 0..API_REQUESTS_SHOWN + 5 {
+            let status = if n == 0 { 400 } else { 200 };
             log.add(ApiRequest {
                 at: Timestamp::UNIX_EPOCH,
                 method: "GET".to_owned(),
                 path: n.to_string(),
+                query: String::new(),
                 resource: "Calls",
-                status: 200,
+                status,
                 code: None,
+                message: None,
+                call: None,
                 took: Duration::ZERO,
                 source: None,
                 key: None,
             });
         }
-        let Requests { latest, counts } = log.requests();
+        let Requests { latest, failed, counts, .. } = log.requests();
+        assert_eq!((failed.len(), failed[0].path.as_str()), (1, "0"));
         assert_eq!((latest.len(), latest[0].path.as_str()), (API_REQUESTS_SHOWN, "204"));
-        assert_eq!(counts, BTreeMap::from([(("Calls", 200), API_REQUESTS_SHOWN as u64 + 5)]));
+        assert_eq!(counts, BTreeMap::from([(("Calls", 200), API_REQUESTS_SHOWN as u64 + 4), (("Calls", 400), 1)]));
     }
 }

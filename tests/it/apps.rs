@@ -247,7 +247,9 @@ fn a_program_gives_the_call_another_document_and_then_ends_it() {
         (&[("Twiml", "<Response/>"), ("Status", "completed")][..], (400, "20001")),
         (&[("Url", "ftp://a.example/")][..], (400, "21205")),
         (&[("Url", url.as_str()), ("Method", "PUT")][..], (400, "20001")),
-        (&[("TimeLimit", "5")][..], (501, "20501")),
+        (&[("TimeLimit", "0")][..], (400, "20001")),
+        (&[("FallbackUrl", url.as_str())][..], (400, "20001")),
+        (&[("TimeLimit", "600"), ("StatusCallback", url.as_str())][..], (200, "in-progress")),
     ] {
         assert_eq!(rig.update(parameters), (expected.0, expected.1.to_owned()), "{parameters:?}");
     }

@@ -158,7 +158,9 @@ fn a_call_that_cannot_be_made_has_a_code() {
         (vec![("From", NUMBER), twiml], (400, 21_201)),
         (vec![("To", "not a number"), ("From", NUMBER), twiml], (400, 21_211)),
         (vec![("To", "+1415555"), ("From", NUMBER), twiml], (400, 21_211)),
-        (vec![("To", "client:alice"), ("From", NUMBER), twiml], (400, 21_211)),
+        (vec![("To", "client:alice"), ("From", NUMBER), twiml], (501, 20_501)),
+        (vec![("To", TO), ("From", NUMBER), ("Url", "https://a.example/\r\nX: y")], (400, 21_205)),
+        (vec![("To", TO), ("From", NUMBER), twiml, ("StatusCallback", "http://169.254.169.254/")], (400, 21_205)),
         (vec![("To", "sip:alice@elsewhere.example"), ("From", NUMBER), twiml], (400, 21_211)),
         (vec![("To", TO), twiml], (400, 21_213)),
         (vec![("To", TO), ("From", "+19995550100"), twiml], (400, 21_210)),
@@ -262,4 +264,89 @@ fn the_native_request_connects_the_party_with_any_target() {
         let (status, answer) = native(&rig, &body);
         assert_eq!((status, answer["error"]["code"].as_str().unwrap_or_default()), (422, expected), "{body}: {answer}");
     }
+}
+
+#[test]
+fn the_call_of_a_party_has_its_own_numbers_and_times() {
+    let rig = rig("[[number]]\nnumber = \"+14155550111\"\n");
+    let twiml = "<Response><Dial callerId='+14155550111'>+14155550177</Dial></Response>";
+    let (code, created) = ask(&rig, "POST", "Calls.json", &[("To", TO), ("From", NUMBER), ("Twiml", twiml)]);
+    assert_eq!(code, 201, "{created}");
+    let sid = created["sid"].as_str().unwrap();
+    for (to, from) in [(TO, NUMBER), ("+14155550177", "+14155550111")] {
+        let (invite, source) = rig.pbx.sip.receive("INVITE ");
+        assert!(invite.starts_with(&format!("INVITE sip:{to}@")) && field(&invite, "From").contains(from), "{invite}");
+        let answer = rig.pbx.description(1, "");
+        rig.pbx.sip.send(source, &rig.pbx.sip.answer_with(&invite, "200 OK", &answer));
+        rig.pbx.sip.receive("ACK ");
+    }
+    let children = || ask(&rig, "GET", &format!("Calls.json?ParentCallSid={sid}"), &[]).1["calls"].clone();
+    let child =
+        until("the party talks", || Some(children()).filter(|calls| calls[0]["status"] == "in-progress"))[0].clone();
+    for (field, value) in [
+        ("to", json!("+14155550177")),
+        ("from", json!("+14155550111")),
+        ("direction", json!("outbound-dial")),
+        ("parent_call_sid", json!(sid)),
+        ("duration", Value::Null),
+        ("end_time", Value::Null),
+    ] {
+        assert_eq!(child[field], value, "{field}: {child}");
+    }
+    assert!(child["start_time"].is_string(), "{child}");
+    let listed =
+        |filter: &str| ask(&rig, "GET", &format!("Calls.json?{filter}"), &[]).1["calls"].as_array().unwrap().len();
+    assert_eq!([listed("To=%2B14155550177"), listed("From=%2B14155550111"), listed("To=%2B442071838750")], [1, 1, 1]);
+    assert_eq!(ask(&rig, "POST", &format!("Calls/{sid}.json"), &[("Status", "completed")]).0, 200);
+    for _ in 0..2 {
+        let (bye, source) = rig.pbx.sip.receive("BYE ");
+        rig.pbx.sip.send(source, &rig.pbx.sip.answer_with(&bye, "200 OK", ""));
+    }
+    let child = until("it has ended", || Some(children()).filter(|calls| calls[0]["status"] == "completed"))[0].clone();
+    assert!(child["end_time"].is_string() && child["duration"].is_string(), "{child}");
+    let (_, stored) = ask(&rig, "GET", &format!("Calls/{}.json", child["sid"].as_str().unwrap()), &[]);
+    assert_eq!(stored, child);
+}
+
+#[test]
+fn a_number_that_no_trunk_may_call_is_refused_at_once_and_a_foreign_caller_id_is_not_shown() {
+    let rig = rig("[trunk.narrow]\npeers = [\"sip:127.0.0.9\"]\nallow_prefixes = [\"+4420\"]\n");
+    let refused = native(
+        &rig,
+        &json!({"to": "+4930123456", "from": NUMBER, "connect": ["trunk:pbx/100"], "via": ["trunk:narrow"]}),
+    );
+    assert_eq!((refused.0, &refused.1["error"]["code"]), (403, &json!("denied")), "{}", refused.1);
+    let words =
+        native(&rig, &json!({"to": "x", "from": NUMBER, "connect": ["trunk:pbx/100"], "via": ["trunk:narrow"]}));
+    assert_eq!((words.0, &words.1["error"]["code"]), (422, &json!("bad_number")), "{}", words.1);
+    assert_eq!(rig.edge.json("/v1/calls")["calls"], json!([]), "none has begun");
+    let twiml = "<Response><Dial callerId='+18002752273'>+14155550177</Dial></Response>";
+    let (code, created) = ask(&rig, "POST", "Calls.json", &[("To", TO), ("From", NUMBER), ("Twiml", twiml)]);
+    assert_eq!(code, 201, "{created}");
+    let (invite, source) = rig.pbx.sip.receive("INVITE ");
+    rig.pbx.sip.send(source, &rig.pbx.sip.answer_with(&invite, "200 OK", &rig.pbx.description(1, "")));
+    rig.pbx.sip.receive("ACK ");
+    let (bye, source) = rig.pbx.sip.receive("BYE ");
+    rig.pbx.sip.send(source, &rig.pbx.sip.answer_with(&bye, "200 OK", ""));
+    let trace = rig.trace();
+    assert!(trace.contains("is not a number of the edge") && !trace.contains("INVITE sip:+14155550177"), "{trace}");
+}
+
+#[test]
+fn a_live_call_gets_another_receiver_and_a_time_limit() {
+    let application = application(&[("/status?key=1", "")]);
+    let rig = rig("");
+    let twiml = ("Twiml", "<Response><Pause length='60'/></Response>");
+    let (code, created) = ask(&rig, "POST", "Calls.json", &[("To", TO), ("From", NUMBER), twiml]);
+    assert_eq!(code, 201, "{created}");
+    let (invite, source) = rig.pbx.sip.receive("INVITE ");
+    rig.pbx.sip.send(source, &rig.pbx.sip.answer_with(&invite, "200 OK", &rig.pbx.description(1, "")));
+    rig.pbx.sip.receive("ACK ");
+    let one = format!("Calls/{}.json", created["sid"].as_str().unwrap());
+    let status = format!("http://{}/status?key=1", application.address);
+    assert_eq!(ask(&rig, "POST", &one, &[("StatusCallback", &status), ("TimeLimit", "1")]).0, 200);
+    let (bye, source) = rig.pbx.sip.receive("BYE ");
+    rig.pbx.sip.send(source, &rig.pbx.sip.answer_with(&bye, "200 OK", ""));
+    told(&application, &["completed"]);
+    assert_eq!(rig.edge.json("/v1/calls")["calls"][0]["reason"], "time_limit");
 }

@@ -264,10 +264,11 @@ fn what_cannot_be_answered_has_a_code() {
         ("GET", "Calls.json?PageSize=0", "", (400, 20_001)),
         ("GET", "Calls.json?StartTime%3E=now", "", (400, 20_001)),
         ("POST", unknown.as_str(), "Url=https%3A%2F%2Fa.example%2F", (404, 20_404)),
-        ("POST", unknown.as_str(), "TimeLimit=5", (501, 20_501)),
+        ("POST", unknown.as_str(), "TimeLimit=5", (404, 20_404)),
         ("POST", "Calls.json", "To=1", (400, 21_205)),
         ("POST", "Calls.json", "Record=true", (501, 20_501)),
         ("GET", "Recordings.json", "", (501, 20_501)),
+        ("GET", "AvailablePhoneNumbers/US/Local.json", "", (501, 20_501)),
         ("GET", "IncomingPhoneNumbers/PN0.json", "", (404, 20_404)),
         ("POST", unknown.as_str(), &"x".repeat(70_000), (413, 20_413)),
     ] {

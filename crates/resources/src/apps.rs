@@ -11,6 +11,9 @@ use trunkgate_story::view::{AppView, Recent};
 use crate::io::Concerned;
 use crate::limits::HEARD_AGAIN;
 
+/// Name of the applications that requests to the API make, which are in no table.
+pub const REQUESTED_APP: &str = "api";
+
 /// Applications by name.
 #[derive(Debug, Default)]
 pub struct Apps {
@@ -57,7 +60,7 @@ pub enum AppFault {
 impl Apps {
     /// Forgets applications that are no longer in the table.
     pub fn configure(&mut self, table: &Table) {
-        self.by_name.retain(|name, _| table.app(name).is_some());
+        self.by_name.retain(|name, _| &**name == REQUESTED_APP || table.app(name).is_some());
     }
 
     /// Withdraws what was wrong with applications whose keys were changed, until the next failure; counts stay.

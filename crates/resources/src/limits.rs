@@ -206,6 +206,8 @@ pub const RETRY_LONGEST_WAIT_MS: u64 = 2_000;
 pub const GOODBYE_NEWS_SECONDS: u64 = 2;
 /// Addresses of one trunk whose calls a second are counted; calls to further ones go uncounted.
 pub const PACED_ADDRESSES: usize = 256;
+/// How long a requested call waits for a place at its trunk at least, in seconds: it keeps no caller waiting.
+pub const REQUESTED_PACE_SECONDS: u64 = 3600;
 /// What an INFO may hold that goes on to the other side, in bytes: its body with its type and disposition.
 pub const INFO_BYTES: usize = 8_192;
 /// Header fields of one message that may go on to the other side; as many again that routes or agents ask for.

@@ -92,6 +92,8 @@ pub struct App {
     pub connect: Vec<TargetSpec>,
     /// SIP addresses that it may dial and refer to, beside those of trunks.
     pub sip_to: Vec<TransferRule>,
+    /// Numbers that its Dial may show besides those of the call; `None`: any that the rules of the trunk allow.
+    pub callers: Option<Arc<[String]>>,
     /// Whether a request over HTTP made it for one call: the configuration does not have it.
     pub is_made: bool,
 }
@@ -109,6 +111,7 @@ impl App {
             auth_token: None,
             connect: Vec::new(),
             sip_to: Vec::new(),
+            callers: None,
             is_made: false,
         }
     }

@@ -409,5 +409,32 @@ pub enum Reason {
     CancelWait,
 }
 
+impl Reason {
+    /// Returns its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Reason::TimerA => "timer_a",
+            Reason::TimerB => "timer_b",
+            Reason::TimerD => "timer_d",
+            Reason::TimerE => "timer_e",
+            Reason::TimerF => "timer_f",
+            Reason::TimerG => "timer_g",
+            Reason::TimerH => "timer_h",
+            Reason::TimerI => "timer_i",
+            Reason::TimerJ => "timer_j",
+            Reason::TimerK => "timer_k",
+            Reason::TimerL => "timer_l",
+            Reason::TimerM => "timer_m",
+            Reason::Retransmit2xx => "retransmit_2xx",
+            Reason::AckWait => "ack_wait",
+            Reason::Repeat1xx => "repeat_1xx",
+            Reason::InviteExpires => "invite_expires",
+            Reason::Retransmit1xx => "retransmit_1xx",
+            Reason::PrackWait => "prack_wait",
+            Reason::CancelWait => "cancel_wait",
+        }
+    }
+}
+
 /// A deadline and its reason.
 pub type Deadline = (Instant, Reason);

@@ -76,6 +76,9 @@ pub struct LegView {
     /// Whether it leads to the party that a requested call is for. Absent for all others.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub to_requested: bool,
+    /// Numbers and times of the call to the party; empty unless the edge has called a telephone.
+    #[serde(flatten)]
+    pub dialled: DialledView,
     /// Trunk name; empty for a bare URI and for an agent.
     pub trunk: String,
     /// Agent's name; empty for a SIP leg.
@@ -120,6 +123,26 @@ pub struct LegView {
     pub turn_ms: Option<Box<LegTurnView>>,
     /// Media figures.
     pub rtp: RtpView,
+}
+
+/// Numbers and times of a call that the edge has made to a party.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DialledView {
+    /// Number that the party was shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Number or URI by which the party was called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Time of the INVITE to the party, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<String>,
+    /// Time of its answer; absent before that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_at: Option<String>,
+    /// Time of the end of the call to it; absent before that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<String>,
 }
 
 /// The addresses of a leg's first stream.

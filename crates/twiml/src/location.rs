@@ -83,6 +83,9 @@ impl Location {
         if let Some(scheme) = scheme {
             url.set_scheme(scheme).map_err(|()| wrong())?;
         }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("user information in the URL of a WebSocket is not sent: use a Parameter".to_owned());
+        }
         if url.has_host() { Ok(url.into()) } else { Err(wrong()) }
     }
 }

@@ -2,7 +2,7 @@
 
 import * as api from './api.js';
 import { chip, h, moment, section, swap, table } from './dom.js';
-import { count, figure } from './format.js';
+import { count, figure, masked } from './format.js';
 
 /** Returns the family of metrics by the label that names its rows, with the value of each. */
 function rows(families, name, label) {
@@ -28,10 +28,17 @@ export function requestsPage(main) {
   let known = null;
   const draw = () => {
     if (!known) return;
-    const shown = known.requests.filter((one) => which.value === 'all' || one.status >= 400);
+    const shown = which.value === 'all' ? known.requests : known.failures;
     swap(parts.latest, table([
       { name: 'Time', cell: (one) => moment(one.at) },
-      { name: 'Request', cell: (one) => [h('code', {}, one.method ? `${one.method} ${one.path || 'account'}` : 'not let in')] },
+      {
+        name: 'Request',
+        cell: (one) => [
+          h('code', {}, one.method ? `${one.method} ${one.path || 'account'}${one.query ? `?${masked(one.query)}` : ''}` : 'not let in'),
+          one.call ? [' ', h('a', { href: `#/calls/${one.call}` }, 'call')] : null,
+          one.message ? [h('br', {}), masked(one.message)] : null,
+        ],
+      },
       { name: 'Status', cell: (one) => chip(one.status < 400 ? 'good' : one.status < 500 ? 'warn' : 'bad', one.code ? `${one.status}, code ${one.code}` : String(one.status)) },
       { name: 'Time taken', cell: (one) => (one.method ? figure(one.ms, 1, ' ms') : '–'), class: 'number' },
       { name: 'Client', cell: (one) => [one.source || '–', one.key ? [h('br', {}), h('code', {}, one.key)] : null] },

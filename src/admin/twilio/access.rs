@@ -90,8 +90,10 @@ impl Access {
             return Err(Error::unauthorized("the API is closed; [api] auth_token opens it"));
         };
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.has_failed(now, source) {
-            return Err(Error::too_many("Too many failed authentications: try again in a minute"));
+        if let Some(left) = state.locked_out(now, source) {
+            let seconds = left.as_secs() + 1;
+            let message = format!("Too many failed authentications from this address: try again in {seconds} s");
+            return Err(Error::too_many(message, seconds));
         }
         let Some((user, password)) = credentials(headers) else {
             return Err(Error::unauthorized("HTTP Basic with account SID and auth token, or a key, is needed"));
@@ -104,25 +106,34 @@ impl Access {
             (true, _) => Caller::Account,
             (false, true) => Caller::Key(user),
             (false, false) => {
-                state.fail(now, source);
+                if state.fail(now, source) == API_FAILURES_PER_MINUTE {
+                    tracing::warn!(
+                        %source,
+                        "Twilio-compatible API: {API_FAILURES_PER_MINUTE} failed authentications in a minute; \
+                         requests from this address are refused until the minute is over, with the right token too"
+                    );
+                }
                 return Err(Error::unauthorized("SID or auth token (or key and secret) is wrong"));
             }
         };
         if api.requests_per_second > 0 && !state.take(now, caller.key(), f64::from(api.requests_per_second)) {
             let message = format!("Too many requests: [api] requests_per_second is {}", api.requests_per_second);
-            return Err(Error::too_many(message));
+            return Err(Error::too_many(message, 1));
         }
         Ok(caller)
     }
 }
 
 impl State {
-    fn has_failed(&self, now: Instant, source: IpAddr) -> bool {
-        let failures = self.failures.get(&source).filter(|(since, _)| now.duration_since(*since) < MINUTE);
-        failures.is_some_and(|(_, times)| *times >= API_FAILURES_PER_MINUTE)
+    /// Returns for how long a source is refused that has failed too often.
+    fn locked_out(&self, now: Instant, source: IpAddr) -> Option<Duration> {
+        let (since, times) = self.failures.get(&source)?;
+        let left = MINUTE.checked_sub(now.duration_since(*since)).filter(|left| !left.is_zero())?;
+        (*times >= API_FAILURES_PER_MINUTE).then_some(left)
     }
 
-    fn fail(&mut self, now: Instant, source: IpAddr) {
+    /// Counts a failure; returns how many the source has in its minute.
+    fn fail(&mut self, now: Instant, source: IpAddr) -> u32 {
         if self.failures.len() >= API_SOURCES {
             self.failures.retain(|_, (since, _)| now.duration_since(*since) < MINUTE);
         }
@@ -136,6 +147,7 @@ impl State {
             (*since, *times) = (now, 0);
         }
         *times += 1;
+        *times
     }
 
     /// Takes one request of those that a second brings to the account or a key; as many may come at once.

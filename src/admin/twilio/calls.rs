@@ -2,11 +2,13 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use trunkgate_call::CallView;
 use trunkgate_call::view::{LegView, status_of_unanswered};
+use trunkgate_route::{App, AppDocument, StatusCallback};
 
 use super::error::{Error, shown};
 use super::page::Page;
@@ -21,8 +23,6 @@ const STATUSES: [&str; 8] =
     ["queued", "ringing", "in-progress", "canceled", "completed", "failed", "busy", "no-answer"];
 /// Those of them that no ended call has.
 const LIVE: [&str; 3] = ["queued", "ringing", "in-progress"];
-/// Parameters of an update that this version cannot carry out.
-const LATER: [&str; 5] = ["FallbackUrl", "FallbackMethod", "StatusCallback", "StatusCallbackMethod", "TimeLimit"];
 /// Hexadecimal digits of a SID.
 const SID_DIGITS: usize = 32;
 /// Characters of a date of a call: `2026-11-20T09:00:00.000Z`.
@@ -132,15 +132,20 @@ pub(super) async fn fetch(cx: &Asked<'_>, sid: &str, parameters: Parameters) -> 
     show(cx, sid).await
 }
 
-/// `POST …/Calls/{sid}.json`: ends the call, or gives its application another document.
+/// `POST …/Calls/{sid}.json`: ends the call, gives its application another document, or changes its callback and its time limit.
 pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters) -> Result<Value, Error> {
-    parameters.refuse(&LATER)?;
     let (status, document) = (parameters.take("Status"), create::take_document(&mut parameters)?);
+    let fallback = create::take_url(&mut parameters, "FallbackUrl", "FallbackMethod")?;
+    let receiver = create::take_callback(&mut parameters)?;
+    let limit = create::take_time_limit(&mut parameters)?;
     parameters.finish()?;
+    if fallback.is_some() && document.is_none() {
+        return Err(Error::bad_request("FallbackUrl: only together with Url or Twiml"));
+    }
     let found = find(cx, sid).await?;
     let ends = match (status.as_deref(), &document) {
-        (None, None) => return Ok(found.json(cx)),
-        (None, Some(_)) => false,
+        (None, None) if receiver.is_none() && limit.is_none() => return Ok(found.json(cx)),
+        (None, None | Some(_)) => false,
         (Some(_), Some(_)) => return Err(Error::bad_request("Status: not together with Url or Twiml")),
         (Some("completed"), None) => true,
         // Of a call that is answered it changes nothing.
@@ -152,10 +157,18 @@ pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters
     if found.call.state == "ended" || found.leg_view().is_some_and(|leg| leg.state == "ended") {
         return Err(Error::call_ended());
     }
+    if found.leg.is_some() && (document.is_some() || receiver.is_some() || limit.is_some()) {
+        let what = "Url, Twiml, StatusCallback and TimeLimit for a call that another one has made";
+        return Err(Error::later(what));
+    }
+    change(cx, &found, receiver, limit).await?;
     match (document, found.leg_view()) {
-        (Some(_), Some(_)) => return Err(Error::later("Url and Twiml for a call that another one has made")),
-        (Some(document), None) => {
-            let (call, app) = (sid.to_owned(), Arc::new(create::made(cx, document, found.call.app.as_deref())?));
+        (Some(document), _) => {
+            let made = create::made(cx, document, found.call.app.as_deref())?;
+            let (fallback_url, fallback_method) = fallback.map(|(url, method)| (Some(url), method)).unwrap_or_default();
+            let app = App { fallback_url, fallback_method, ..made };
+            create::judge_reach(cx, &app)?;
+            let (call, app) = (sid.to_owned(), Arc::new(app));
             let done = cx.handle.act(move |gateway, now| gateway.redirect(now, &call, app)).await?;
             done.map_err(Error::of_redirect)?;
         }
@@ -168,6 +181,30 @@ pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters
         (None, _) => {}
     }
     show(cx, sid).await
+}
+
+/// Changes the receiver of a live call's callbacks, and its time limit.
+async fn change(
+    cx: &Asked<'_>,
+    found: &Resource,
+    receiver: Option<StatusCallback>,
+    limit: Option<Duration>,
+) -> Result<(), Error> {
+    if let Some(receiver) = receiver {
+        let document = AppDocument::Text("<Response/>".into());
+        let app = create::keys_of(cx, found.call.app.as_deref(), document);
+        let app = App { status_callback: Some(receiver), ..app };
+        create::judge_reach(cx, &app)?;
+        let (call, app) = (found.call.sid.clone(), Arc::new(app));
+        let done = cx.handle.act(move |gateway, now| gateway.replace_callback(now, &call, &app)).await?;
+        done.map_err(Error::of_redirect)?;
+    }
+    if let Some(limit) = limit {
+        let call = found.call.sid.clone();
+        let done = cx.handle.act(move |gateway, now| gateway.limit_time(now, &call, limit)).await?;
+        done.map_err(Error::of_redirect)?;
+    }
+    Ok(())
 }
 
 /// `DELETE …/Calls/{sid}.json`: removes an ended call with those of its parties.
@@ -257,7 +294,7 @@ impl Filter {
         let same = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
         let parent = one.leg.map_or("", |_| one.call.sid.as_str());
         same(&self.to, one.to())
-            && same(&self.from, &one.call.from)
+            && same(&self.from, one.from())
             && same(&self.parent, parent)
             && same(&self.status, one.status())
     }
@@ -293,7 +330,32 @@ impl Resource {
     }
 
     fn to(&self) -> &str {
-        &self.call.to
+        self.leg_view().and_then(|leg| leg.dialled.to.as_deref()).unwrap_or(&self.call.to)
+    }
+
+    fn from(&self) -> &str {
+        self.leg_view().and_then(|leg| leg.dialled.from.as_deref()).unwrap_or(&self.call.from)
+    }
+
+    /// Returns beginning, answer and end. A record of an earlier version has none of a party.
+    fn times(&self) -> [Option<&str>; 3] {
+        match self.leg_view() {
+            Some(leg) => {
+                [&leg.dialled.started_at, &leg.dialled.answered_at, &leg.dialled.ended_at].map(Option::as_deref)
+            }
+            None => {
+                let call = &*self.call;
+                [Some(call.started_at.as_str()), call.answered_at.as_deref(), call.ended_at.as_deref()]
+            }
+        }
+    }
+
+    /// Returns seconds from the answer to the end, as callbacks have them; `None` before the end.
+    fn duration(&self) -> Option<String> {
+        let [started, answered, ended] = self.times().map(|time| time?.parse::<Timestamp>().ok());
+        let (_, ended) = (started?, ended?);
+        let talked = answered.map_or(0.0, |answered| ended.duration_since(answered).as_secs_f64());
+        Some(format!("{:.0}", talked.max(0.0).round()))
     }
 
     /// Twilio's word.
@@ -307,13 +369,9 @@ impl Resource {
     fn json(&self, cx: &Asked<'_>) -> Value {
         let (call, sid, status) = (&*self.call, self.sid(), self.status());
         let uri = cx.uri(&format!("Calls/{sid}"));
-        // When a party's call began and ended is not kept.
         let own = self.leg.is_none();
-        let seconds = super::super::calls::answered_seconds(call).filter(|_| own);
-        let duration = seconds.map(|seconds| format!("{:.0}", seconds.ceil()));
-        let duration = duration.or_else(|| (own && call.state == "ended").then(|| "0".to_owned()));
-        let started = date(&call.started_at);
-        let ended = call.ended_at.as_deref().and_then(date);
+        let [started, _, ended] = self.times().map(|time| date(time?));
+        let created = started.clone().or_else(|| date(&call.started_at));
         let direction = match (own, call.requested) {
             (false, _) => "outbound-dial",
             (true, true) => "outbound-api",
@@ -326,14 +384,14 @@ impl Resource {
             "answered_by": null,
             "api_version": super::VERSION,
             "caller_name": null,
-            "date_created": started,
-            "date_updated": ended.as_ref().or(started.as_ref()),
+            "date_created": created,
+            "date_updated": ended.as_ref().or(created.as_ref()),
             "direction": direction,
-            "duration": duration,
-            "end_time": ended.as_ref().filter(|_| own),
+            "duration": self.duration(),
+            "end_time": ended,
             "forwarded_from": null,
-            "from": call.from,
-            "from_formatted": formatted(&call.from),
+            "from": self.from(),
+            "from_formatted": formatted(self.from()),
             "group_sid": null,
             "parent_call_sid": self.leg.map(|_| &call.sid),
             "phone_number_sid": cx.number_sid(own_number).filter(|_| own),
@@ -341,7 +399,7 @@ impl Resource {
             "price_unit": null,
             "queue_time": null,
             "sid": sid,
-            "start_time": started.as_ref().filter(|_| own),
+            "start_time": started,
             "status": status,
             "stir_verstat": null,
             "subresource_uris": subresources(&uri, &BELOW),
@@ -371,11 +429,16 @@ fn status_of_party(call: &CallView, leg: &LegView) -> &'static str {
         (_, Some(486 | 600 | 603)) => "busy",
         (_, Some(408 | 480 | 487)) => "no-answer",
         (_, Some(_)) => "failed",
-        // Audio was agreed on with it, so it had answered, or it sang before.
-        (_, None) if !leg.codec.is_empty() && call.answered_at.is_some() => "completed",
+        (_, None) if leg.dialled.answered_at.is_some() => "completed",
+        // A record of an earlier version: audio was agreed on with it, so it had answered, or it sang before.
+        (_, None) if leg.dialled.started_at.is_none() && !leg.codec.is_empty() && call.answered_at.is_some() => {
+            "completed"
+        }
         (_, None) => match leg.reason {
             Some("ring_timeout") => "no-answer",
-            Some("caller_canceled" | "answered_elsewhere") => "canceled",
+            Some(
+                "caller_canceled" | "answered_elsewhere" | "caller_hung_up" | "app_hung_up" | "operator" | "time_limit",
+            ) => "canceled",
             _ => "failed",
         },
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use trunkgate_call::REQUESTED_APP;
 use trunkgate_call::twiml::{Secret, is_digits};
 use trunkgate_call::{CallRequest, Onward, named_target, trunk_of_uri};
 use trunkgate_route::{App, AppDocument, StatusCallback, TargetSpec, WebhookMethod};
@@ -15,8 +16,6 @@ use super::{Asked, calls, dialled};
 use crate::limits::{CALL_LIMIT_SECONDS, CALL_RING_SECONDS};
 use crate::system::reach::Reach;
 
-/// Name of an application that a request makes.
-const APP: &str = "api";
 /// Time that a party may ring, in seconds, and the longest that a request may ask for.
 const TIMEOUT_SECONDS: (u64, u64) = (60, CALL_RING_SECONDS);
 /// Longest duration of a call, in seconds, and the longest that a request may ask for.
@@ -56,15 +55,17 @@ const LATER: [&str; 25] = [
 
 /// `POST …/Calls.json`: begins a call.
 pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
-    parameters.drop_default("Record", "false");
+    for (name, usual) in [("Record", "false"), ("AsyncAmd", "false"), ("Trim", "do-not-trim")] {
+        parameters.drop_default(name, usual);
+    }
     parameters.refuse_filled(&LATER)?;
     let (to, from) = (parameters.take("To"), parameters.take("From"));
     let document = take_document(&mut parameters)?.ok_or_else(Error::no_url)?;
     let fallback = take_url(&mut parameters, "FallbackUrl", "FallbackMethod")?;
-    let receiver = take_url(&mut parameters, "StatusCallback", "StatusCallbackMethod")?;
-    let events = take_events(&mut parameters)?;
-    let ring_timeout = take_seconds(&mut parameters, "Timeout", TIMEOUT_SECONDS)?;
-    let time_limit = take_seconds(&mut parameters, "TimeLimit", LIMIT_SECONDS)?;
+    let status_callback = take_callback(&mut parameters)?;
+    let ring_timeout = take_seconds(&mut parameters, "Timeout", TIMEOUT_SECONDS.1)?;
+    let ring_timeout = ring_timeout.unwrap_or(Duration::from_secs(TIMEOUT_SECONDS.0));
+    let time_limit = take_time_limit(&mut parameters)?.unwrap_or(Duration::from_secs(LIMIT_SECONDS.0));
     let digits = parameters.take("SendDigits");
     parameters.finish()?;
     if digits.as_ref().is_some_and(|digits| digits.len() > DIGITS || !is_digits(digits)) {
@@ -72,9 +73,9 @@ pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result
     }
     let from = judge_from(cx, from)?;
     let (to, targets) = judge_to(cx, to)?;
-    let status_callback = receiver.map(|(url, method)| callback(url, method, &events));
     let (fallback_url, fallback_method) = fallback.map(|(url, method)| (Some(url), method)).unwrap_or_default();
     let app = App { status_callback, fallback_url, fallback_method, ..made(cx, document, None)? };
+    judge_reach(cx, &app)?;
     let onward = vec![Onward::App(Arc::new(app))];
     let digits = digits.map(Secret::new);
     let request = CallRequest { from, to, targets, onward, ring_timeout, time_limit, digits };
@@ -92,10 +93,7 @@ pub(super) fn take_document(parameters: &mut Parameters) -> Result<Option<AppDoc
             Ok(_) => Ok(Some(AppDocument::Text(text.into()))),
             Err(error) => Err(Error::document(&error)),
         },
-        (Some(url), None) => {
-            judge_url("Url", &url)?;
-            Ok(Some(AppDocument::Url { url, method }))
-        }
+        (Some(url), None) => Ok(Some(AppDocument::Url { url: parsed_url("Url", &url)?, method })),
     }
 }
 
@@ -113,6 +111,21 @@ pub(super) fn made(cx: &Asked<'_>, document: AppDocument, current: Option<&str>)
     Ok(app)
 }
 
+/// Judges the URLs that a call may request later.
+///
+/// # Errors
+/// One of them can never be reached.
+pub(super) fn judge_reach(cx: &Asked<'_>, app: &App) -> Result<(), Error> {
+    let callback = app.status_callback.as_ref().map(|callback| callback.url.as_str());
+    for (name, url) in [("StatusCallback", callback), ("FallbackUrl", app.fallback_url.as_deref())] {
+        let Some(url) = url.and_then(|url| Url::parse(url).ok()) else { continue };
+        if let Err(why) = reach_of(cx, app.allow_private).judge_url(&url) {
+            return Err(Error::bad_url(name, &format!("it can never be reached: {why}")));
+        }
+    }
+    Ok(())
+}
+
 /// Returns an application with the keys of the one that has a call, or with those of `[api]`.
 pub(super) fn keys_of(cx: &Asked<'_>, current: Option<&str>, document: AppDocument) -> App {
     cx.config(|config| {
@@ -122,8 +135,9 @@ pub(super) fn keys_of(cx: &Asked<'_>, current: Option<&str>, document: AppDocume
             allow_private: current.map_or(api.allow_private, |app| app.allow_private),
             auth_token: api.auth_token.as_ref().map(|token| token.reveal().to_owned()),
             connect: api.connect.clone(),
+            callers: Some(config.numbers.iter().map(|one| one.number.clone()).collect()),
             is_made: true,
-            ..App::new(APP, document)
+            ..App::new(REQUESTED_APP, document)
         }
     })
 }
@@ -133,12 +147,25 @@ pub(super) fn reach_of(cx: &Asked<'_>, allow_private: bool) -> Reach {
     cx.handle.shared.running(|running| cx.handle.shared.own.borrow().reach(allow_private, &running.interfaces))
 }
 
-fn take_seconds(parameters: &mut Parameters, name: &str, (usual, most): (u64, u64)) -> Result<Duration, Error> {
+fn take_seconds(parameters: &mut Parameters, name: &str, most: u64) -> Result<Option<Duration>, Error> {
     let given = parameters.take_number(name)?.map(|given| u64::try_from(given).unwrap_or(u64::MAX));
-    match given.unwrap_or(usual) {
-        seconds if (1..=most).contains(&seconds) => Ok(Duration::from_secs(seconds)),
-        other => Err(Error::bad_request(format!("{name}: {other} is not between 1 and {most} seconds"))),
+    match given {
+        None => Ok(None),
+        Some(seconds) if (1..=most).contains(&seconds) => Ok(Some(Duration::from_secs(seconds))),
+        Some(other) => Err(Error::bad_request(format!("{name}: {other} is not between 1 and {most} seconds"))),
     }
+}
+
+/// Takes the time limit of a call.
+pub(super) fn take_time_limit(parameters: &mut Parameters) -> Result<Option<Duration>, Error> {
+    take_seconds(parameters, "TimeLimit", LIMIT_SECONDS.1)
+}
+
+/// Takes the receiver of a call's callbacks, with its events.
+pub(super) fn take_callback(parameters: &mut Parameters) -> Result<Option<StatusCallback>, Error> {
+    let receiver = take_url(parameters, "StatusCallback", "StatusCallbackMethod")?;
+    let events = take_events(parameters)?;
+    Ok(receiver.map(|(url, method)| callback(url, method, &events)))
 }
 
 fn take_method(parameters: &mut Parameters, name: &str) -> Result<WebhookMethod, Error> {
@@ -156,12 +183,16 @@ pub(super) fn take_url(
 ) -> Result<Option<(String, WebhookMethod)>, Error> {
     let method = take_method(parameters, method)?;
     let Some(url) = parameters.take(name) else { return Ok(None) };
-    judge_url(name, &url)?;
-    Ok(Some((url, method)))
+    Ok(Some((parsed_url(name, &url)?, method)))
 }
 
-fn judge_url(name: &str, url: &str) -> Result<(), Error> {
-    trunkgate_twiml::Location::url(url).map(drop).map_err(|what| Error::bad_url(name, &what))
+/// Returns a URL as it is requested: without what no URL has, such as line breaks.
+fn parsed_url(name: &str, url: &str) -> Result<String, Error> {
+    let bad = |what: String| Error::bad_url(name, &what);
+    if url.chars().any(char::is_control) {
+        return Err(bad("it has control characters".to_owned()));
+    }
+    trunkgate_twiml::Location::url(url).map(|_| url.to_owned()).map_err(bad)
 }
 
 /// Takes the events to report, repeated or in one value with spaces; without any the end of the call.
@@ -196,18 +227,21 @@ fn judge_to(cx: &Asked<'_>, to: Option<String>) -> Result<(String, Vec<TargetSpe
     let to = to.map(|to| dialled(&to)).ok_or_else(Error::no_to)?;
     let numbers = cx.config(|config| config.edge.numbers.clone());
     if to.starts_with("sip:") || to.starts_with("sips:") {
-        let target = named_target(&to, &numbers).ok_or_else(|| Error::bad_to(&to, "not a SIP address"))?;
+        let target = named_target(&to, &numbers).ok_or_else(|| Error::bad_to(&to, "it is not a SIP address"))?;
         let table = cx.handle.table();
         return match trunk_of_uri(&to, &table).0 {
             Some(_) => Ok((to, vec![target])),
             None => Err(Error::bad_to(&to, "its host is that of no trunk")),
         };
     }
+    if to.starts_with("client:") {
+        return Err(Error::later("To: a client: address"));
+    }
     let is_number = to.chars().all(|c| c.is_ascii_digit() || "+*#()-. /".contains(c));
     // With a country code there is no number but one of its country.
     let number =
         numbers.normalise(&to, None).ok().filter(|number| is_number && (number.is_e164 || !to.starts_with('+')));
-    let number = number.ok_or_else(|| Error::bad_to(&to, "not a phone number"))?;
+    let number = number.ok_or_else(|| Error::bad_to(&to, "it is not a phone number"))?;
     let targets = cx.config(|config| config.api.connect.clone());
     if targets.is_empty() {
         return Err(Error::nowhere());

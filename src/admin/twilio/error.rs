@@ -9,8 +9,8 @@ use trunkgate_call::{NotBegun, ReasonSlug, Refused};
 
 use crate::runtime::handle::Gone;
 
-/// Characters of a request that an error repeats.
-const SHOWN_CHARS: usize = 100;
+/// Characters of a request that an error repeats: a whole path of a call's stream.
+const SHOWN_CHARS: usize = 160;
 
 /// An error with Twilio's code.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,11 +18,18 @@ pub(super) struct Error {
     pub(super) status: StatusCode,
     pub(super) code: u32,
     message: String,
+    /// Seconds after which it may be made again.
+    retry_after: Option<u64>,
 }
 
 impl Error {
     fn new(status: StatusCode, code: u32, message: impl Into<String>) -> Error {
-        Error { status, code, message: message.into() }
+        Error { status, code, message: message.into(), retry_after: None }
+    }
+
+    /// Returns its message.
+    pub(super) fn message(&self) -> &str {
+        &self.message
     }
 
     /// What HTTP itself refuses: 20000 and the status.
@@ -69,9 +76,10 @@ impl Error {
         Error::new(StatusCode::PAYLOAD_TOO_LARGE, 20_413, format!("The body exceeds {most} bytes"))
     }
 
-    /// More requests than may be (20429).
-    pub(super) fn too_many(message: impl Into<String>) -> Error {
-        Error::new(StatusCode::TOO_MANY_REQUESTS, 20_429, message)
+    /// More requests than may be (20429); `seconds`: when there may be more.
+    pub(super) fn too_many(message: impl Into<String>, seconds: u64) -> Error {
+        let error = Error::new(StatusCode::TOO_MANY_REQUESTS, 20_429, message);
+        Error { retry_after: Some(seconds), ..error }
     }
 
     /// The call has ended (21220).
@@ -102,7 +110,7 @@ impl Error {
 
     /// The called party cannot be called (21211).
     pub(super) fn bad_to(to: &str, what: &str) -> Error {
-        Error::new(StatusCode::BAD_REQUEST, 21_211, format!("To: \"{}\" is {what}", shown(to)))
+        Error::new(StatusCode::BAD_REQUEST, 21_211, format!("To: \"{}\": {what}", shown(to)))
     }
 
     /// The calling number is none of the edge's (21210).
@@ -121,10 +129,13 @@ impl Error {
     pub(super) fn of_begin(why: NotBegun) -> Error {
         match why {
             NotBegun::NoTarget => Error::nowhere(),
+            NotBegun::Denied(why) => {
+                Error::new(StatusCode::BAD_REQUEST, 21_215, format!("To: no permission to call this number: {why}"))
+            }
             NotBegun::Refused(reason @ ReasonSlug::Draining) => {
                 Error::of(StatusCode::SERVICE_UNAVAILABLE, reason.sentence())
             }
-            NotBegun::Refused(reason) => Error::too_many(format!("The call does not begin: {}", reason.sentence())),
+            NotBegun::Refused(reason) => Error::too_many(format!("The call does not begin: {}", reason.sentence()), 1),
         }
     }
 
@@ -144,13 +155,13 @@ impl Error {
     }
 
     /// A message cannot be sent as it is asked for, with Twilio's code.
-    pub(super) fn message(code: u32, what: &str) -> Error {
+    pub(super) fn of_message(code: u32, what: &str) -> Error {
         Error::new(StatusCode::BAD_REQUEST, code, what)
     }
 
     /// The recipient of a message has opted out (21610).
     pub(super) fn opted_out(recipient: &str) -> Error {
-        Error::message(21_610, &format!("Attempt to send to unsubscribed recipient {recipient}"))
+        Error::of_message(21_610, &format!("Attempt to send to unsubscribed recipient {recipient}"))
     }
 
     /// A message is still on its way, or a call has not ended (20009).
@@ -202,6 +213,9 @@ impl IntoResponse for Error {
             "code": self.code, "message": self.message, "more_info": more_info, "status": self.status.as_u16(),
         });
         let mut response = (self.status, Json(body)).into_response();
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
         if self.status == StatusCode::UNAUTHORIZED {
             let value = HeaderValue::from_static("Basic realm=\"Twilio-compatible API\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, value);

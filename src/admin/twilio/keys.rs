@@ -78,6 +78,11 @@ impl Keys {
         is_secret & kept.is_some()
     }
 
+    /// Whether there is a key of this SID.
+    pub(super) fn is_there(&self, sid: &str) -> bool {
+        self.look(|keys| keys.contains_key(sid))
+    }
+
     fn look<T>(&self, look: impl FnOnce(&mut BTreeMap<String, Key>) -> T) -> T {
         match self.held.get() {
             Some(held) => look(&mut held.lock().unwrap_or_else(PoisonError::into_inner)),

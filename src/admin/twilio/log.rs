@@ -32,16 +32,23 @@ pub(super) struct Watch {
     method: Method,
     /// Path below the account.
     path: String,
+    query: String,
     source: Option<IpAddr>,
     key: Option<String>,
 }
 
 impl Watch {
     /// Begins with a request that was let in.
-    pub(super) fn begin(method: &Method, path: &str, source: Option<IpAddr>, caller: &Caller) -> Watch {
+    pub(super) fn begin(
+        method: &Method,
+        (path, query): (&str, &str),
+        source: Option<IpAddr>,
+        caller: &Caller,
+    ) -> Watch {
         let parts = path.split('/').filter(|part| !part.is_empty()).skip(3).collect::<Vec<_>>().join("/");
         let key = Some(caller.key()).filter(|sid| !sid.is_empty()).map(str::to_owned);
-        Watch { began: Instant::now(), method: method.clone(), path: shown(&parts), source, key }
+        let (path, query) = (shown(&parts), shown(query));
+        Watch { began: Instant::now(), method: method.clone(), path, query, source, key }
     }
 
     /// Adds the answered request to the log, and to the trace of the call that it changed.
@@ -53,8 +60,9 @@ impl Watch {
         let name = self.path.split(['/', '.']).next().unwrap_or_default();
         let known = RESOURCES.into_iter().chain(LATER).find(|known| *known == name);
         let resource = if name.is_empty() { ACCOUNT } else { known.unwrap_or(OTHER) };
+        let call = call_of(&self.path, answered);
         if self.method == Method::POST
-            && let Some(sid) = call_of(&self.path, answered)
+            && let Some(sid) = call.clone()
         {
             let code = code.map(|code| format!(", code {code}")).unwrap_or_default();
             let text = format!("API request {} {}: {status}{code}", self.method, self.path);
@@ -65,9 +73,12 @@ impl Watch {
             at: Timestamp::now(),
             method: self.method.to_string(),
             path: self.path,
+            query: self.query,
             resource,
             status,
             code,
+            message: answered.as_ref().err().map(|error| error.message().to_owned()),
+            call,
             took: self.began.elapsed(),
             source: self.source,
             key: self.key,
@@ -81,9 +92,12 @@ pub(super) fn refused(handle: &Handle, source: IpAddr, error: &Error) {
         at: Timestamp::now(),
         method: String::new(),
         path: String::new(),
+        query: String::new(),
         resource: AUTHENTICATION,
         status: error.status.as_u16(),
         code: Some(error.code),
+        message: Some(error.message().to_owned()),
+        call: None,
         took: std::time::Duration::ZERO,
         source: Some(source),
         key: None,
@@ -103,17 +117,22 @@ fn call_of(path: &str, answered: &Result<Answer, Error>) -> Option<String> {
 
 /// `GET /v1/api`: the latest requests, and how many there were.
 pub(in crate::admin) async fn show(State(handle): State<Handle>) -> Json<Value> {
-    let Requests { latest, counts } = handle.shared.api.requests();
+    let Requests { latest, failed, refused, counts } = handle.shared.api.requests();
+    let mut failures: Vec<ApiRequest> = failed.into_iter().chain(refused).collect();
+    failures.sort_by_key(|one| std::cmp::Reverse(one.at));
     let is_open = handle.shared.running(|running| running.config.api.auth_token.is_some());
     let request = |one: ApiRequest| {
         json!({
             "at": one.at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string(),
             "method": one.method,
             "path": one.path,
+            "query": one.query,
             "resource": one.resource,
             "status": one.status,
             "code": one.code,
-            "ms": one.took.as_secs_f64() * 1000.0,
+            "message": one.message,
+            "call": one.call,
+            "ms": (one.took.as_secs_f64() * 1_000_000.0).round() / 1000.0,
             "source": one.source,
             "key": one.key,
         })
@@ -123,6 +142,7 @@ pub(in crate::admin) async fn show(State(handle): State<Handle>) -> Json<Value> 
         "open": is_open,
         "counts": counts.into_iter().map(count).collect::<Vec<_>>(),
         "requests": latest.into_iter().map(request).collect::<Vec<_>>(),
+        "failures": failures.into_iter().map(request).collect::<Vec<_>>(),
     }))
 }
 

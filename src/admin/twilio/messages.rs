@@ -135,39 +135,44 @@ fn read(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<KeptMessage, Erro
         let number = numbers.normalise(text.trim(), None).ok().filter(|number| number.is_e164);
         number.map(|number| number.text)
     };
-    let to = parameters.take("To").ok_or_else(|| Error::message(21_604, "A 'To' phone number is required"))?;
-    let to = number(&to).ok_or_else(|| Error::message(21_211, "Invalid 'To' Phone Number"))?;
+    let to = parameters.take("To").ok_or_else(|| Error::of_message(21_604, "A 'To' phone number is required"))?;
+    let to = number(&to).ok_or_else(|| Error::of_message(21_211, "Invalid 'To' Phone Number"))?;
     let prefixes = cx.config(|config| config.messages.allow_prefixes.clone());
     if !prefixes.is_empty() && !prefixes.iter().any(|prefix| to.starts_with(prefix.as_str())) {
-        return Err(Error::message(21_408, "`allow_prefixes` of [sms] does not permit messages to this region"));
+        return Err(Error::of_message(21_408, "`allow_prefixes` of [sms] does not permit messages to this region"));
     }
     let (from, service) = (parameters.take("From"), parameters.take("MessagingServiceSid"));
     let service = service.or_else(|| from.clone().filter(|from| is_service(from)));
     let from = match (from.filter(|from| !is_service(from)), &service) {
-        (None, None) => return Err(Error::message(21_603, "A 'From' phone number or MessagingServiceSid is required")),
+        (None, None) => {
+            return Err(Error::of_message(21_603, "A 'From' phone number or MessagingServiceSid is required"));
+        }
         (None, Some(_)) => None,
         (Some(_), Some(_)) => return Err(Error::bad_request("From: not together with MessagingServiceSid")),
         (Some(from), None) => {
-            let from = number(&from).ok_or_else(|| Error::message(21_212, "Invalid 'From' Phone Number"))?;
+            let from = number(&from).ok_or_else(|| Error::of_message(21_212, "Invalid 'From' Phone Number"))?;
             if cx.number_sid(&from).is_none() {
                 let message = "The 'From' phone number is none of this edge's: add a [[number]]";
-                return Err(Error::message(21_606, message));
+                return Err(Error::of_message(21_606, message));
             }
             Some(from)
         }
     };
     if let Some(service) = service.as_deref().filter(|service| !is_service(service)) {
-        return Err(Error::message(21_701, &format!("MessagingServiceSid: {} is none", super::error::shown(service))));
+        return Err(Error::of_message(
+            21_701,
+            &format!("MessagingServiceSid: {} is none", super::error::shown(service)),
+        ));
     }
     let body = parameters.take("Body").filter(|body| !body.trim().is_empty());
-    let body = body.ok_or_else(|| Error::message(21_602, "Message body is required"))?;
+    let body = body.ok_or_else(|| Error::of_message(21_602, "Message body is required"))?;
     if body.chars().count() > BODY_CHARS {
-        return Err(Error::message(21_617, &format!("The message body exceeds {BODY_CHARS} characters")));
+        return Err(Error::of_message(21_617, &format!("The message body exceeds {BODY_CHARS} characters")));
     }
     let callback = parameters.take("StatusCallback");
     if let Some(url) = &callback {
         let allow_private = cx.config(|config| config.api.allow_private);
-        judge_url("StatusCallback", url, allow_private).map_err(|what| Error::message(21_609, &what))?;
+        judge_url("StatusCallback", url, allow_private).map_err(|what| Error::of_message(21_609, &what))?;
     }
     let now = Timestamp::now();
     Ok(KeptMessage {

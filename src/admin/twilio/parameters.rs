@@ -95,7 +95,8 @@ impl Parameters {
         for sign in ["", ">", "<"] {
             let key = format!("{name}{sign}");
             let Some(text) = self.take(&key) else { continue };
-            let Some(given) = Span::parse(&text) else {
+            let Some(given) = Span::parse(&text).map(|given| if sign.is_empty() { given.whole_day() } else { given })
+            else {
                 let message = format!("{key}: \"{}\" is no time: 2026-11-20 or 2026-11-20T09:00:00Z", shown(&text));
                 return Err(Error::bad_request(message));
             };
@@ -153,6 +154,14 @@ impl Span {
         let from = day.to_zoned(TimeZone::UTC).ok()?.timestamp();
         let to = from.checked_add(SignedDuration::from_hours(24)).ok()?;
         Some(Span { from, to: to.checked_sub(SignedDuration::from_nanos(1)).ok()? })
+    }
+
+    /// Returns the whole day of a moment at midnight: libraries write a date so.
+    fn whole_day(self) -> Span {
+        let day = SignedDuration::from_hours(24);
+        let is_midnight = self.from == self.to && self.from.as_second().rem_euclid(day.as_secs()) == 0;
+        let to = self.from.checked_add(day).and_then(|to| to.checked_sub(SignedDuration::from_nanos(1)));
+        Span { to: to.ok().filter(|_| is_midnight).unwrap_or(self.to), ..self }
     }
 
     /// Whether a moment is in it.
@@ -217,6 +226,8 @@ mod tests {
         assert!(span("").unwrap().is_unbounded());
         for (query, within, without) in [
             ("StartTime=2026-11-20", "2026-11-20T23:59:59.999Z", "2026-11-21T00:00:00Z"),
+            ("StartTime=2026-11-20T00:00:00Z", "2026-11-20T23:59:59.999Z", "2026-11-21T00:00:00Z"),
+            ("StartTime=2026-11-20T01:00:00Z", "2026-11-20T01:00:00Z", "2026-11-20T01:00:00.001Z"),
             ("StartTime%3E=2026-11-20", "2026-11-20T00:00:00Z", "2026-11-19T23:59:59.999Z"),
             ("StartTime%3C=2026-11-20", "2026-11-20T23:59:59.999Z", "2026-11-21T00:00:00Z"),
             ("StartTime%3C=2026-11-20T09:00:00Z", "2026-11-20T09:00:00Z", "2026-11-20T09:00:00.001Z"),

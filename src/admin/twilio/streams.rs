@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use trunkgate_call::Refused;
-use trunkgate_call::twiml::{Method, StreamStep, Tracks};
+use trunkgate_call::twiml::{Location, Method, StreamStep, Tracks};
 use trunkgate_route::{AppDocument, WebhookMethod};
 use url::Url;
 
@@ -15,12 +15,16 @@ use super::{Asked, create};
 
 /// Most custom parameters of a stream, as at Twilio.
 const PARAMETERS: usize = 99;
+/// Most characters of the name and the value of one, as at Twilio.
+const PARAMETER_CHARS: usize = 500;
+/// Most characters of a stream's name.
+const NAME_CHARS: usize = 256;
 
 /// `POST …/Calls/{sid}/Streams.json`: starts a stream that listens.
 pub(super) async fn start(cx: &Asked<'_>, call: &str, mut parameters: Parameters) -> Result<Value, Error> {
     let url = parameters.take("Url").ok_or_else(|| Error::bad_url("Url", "Url is required"))?;
-    let parsed = Url::parse(&url).ok().filter(|url| matches!(url.scheme(), "ws" | "wss"));
-    let parsed = parsed.ok_or_else(|| Error::bad_url("Url", "it is not a ws or wss URL"))?;
+    let url = Location::Inline.resolve_socket(&url).map_err(|what| Error::bad_url("Url", &what))?;
+    let parsed = Url::parse(&url).map_err(|_| Error::bad_url("Url", "it is not a ws or wss URL"))?;
     let tracks = match parameters.take("Track").as_deref() {
         None | Some("inbound_track") => Tracks::Inbound,
         Some("outbound_track") => Tracks::Outbound,
@@ -31,6 +35,9 @@ pub(super) async fn start(cx: &Asked<'_>, call: &str, mut parameters: Parameters
         }
     };
     let name = parameters.take("Name");
+    if name.as_ref().is_some_and(|name| name.chars().count() > NAME_CHARS || name.chars().any(char::is_control)) {
+        return Err(Error::bad_request(format!("Name: at most {NAME_CHARS} characters, without control characters")));
+    }
     let receiver = create::take_url(&mut parameters, "StatusCallback", "StatusCallbackMethod")?;
     let status = receiver.map(|(url, method)| match method {
         WebhookMethod::Post => (url, Method::Post),
@@ -75,7 +82,14 @@ fn take_custom(parameters: &mut Parameters) -> Result<Vec<(String, String)>, Err
         let name = parameters.take(&format!("Parameter{n}.Name"));
         let value = parameters.take(&format!("Parameter{n}.Value"));
         match (name, value) {
-            (Some(name), value) => custom.push((name, value.unwrap_or_default())),
+            (Some(name), value) => {
+                let value = value.unwrap_or_default();
+                if name.chars().count() + value.chars().count() > PARAMETER_CHARS {
+                    let message = format!("Parameter{n}: name and value have more than {PARAMETER_CHARS} characters");
+                    return Err(Error::bad_request(message));
+                }
+                custom.push((name, value));
+            }
             (None, None) => {}
             (None, Some(_)) => return Err(Error::bad_request(format!("Parameter{n}.Value: without a Name"))),
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use trunkgate_call::trace::{TraceEntry, TraceItem, TraceView, Webhook, WebhookTry};
-use trunkgate_call::view::RtpView;
+use trunkgate_call::view::{DialledView, RtpView};
 use trunkgate_call::{CallRecord, CallView, LegTimes, LegView, SampledCall};
 
 use super::shown::Shown;
@@ -24,6 +24,7 @@ fn leg(n: u64, kind: &'static str, name: &str) -> LegView {
     let is_agent = kind == "agent";
     LegView {
         to_requested: false,
+        dialled: DialledView::default(),
         sip_code: None,
         sip_text: None,
         sid: sid(n),

@@ -620,10 +620,7 @@ impl Cx<'_> {
     /// Whether a trunk gets calls to a number that is sent in this form.
     fn may_take(&mut self, trunk: &Trunk, number: &Number, form: SendNumbers) -> Result<(), Failure> {
         let Some(denied) = trunk.denied_as(self.edge.table.numbers(), number, form) else { return Ok(()) };
-        let reason = match denied.by {
-            DeniedBy::HighRisk(_) => ReasonSlug::HighRisk,
-            DeniedBy::Deny(_) | DeniedBy::Allow => ReasonSlug::Denied,
-        };
+        let reason = reason_of(&denied.by);
         let (sid, shown) = (self.call.legs.sid().to_owned(), self.edge.shown(&denied.number));
         let (name, number, by) = (&trunk.name, &denied.number, &denied.by);
         // As `why` says it.
@@ -762,5 +759,13 @@ fn numbered(target: Target, number: &str) -> Target {
         other @ (Target::Trunk { .. } | Target::Uri { .. } | Target::Agent(_) | Target::App(_) | Target::Reject(_)) => {
             other
         }
+    }
+}
+
+/// Returns the reason of a call that a trunk's rules for numbers refuse.
+pub(crate) fn reason_of(denied: &DeniedBy) -> ReasonSlug {
+    match denied {
+        DeniedBy::HighRisk(_) => ReasonSlug::HighRisk,
+        DeniedBy::Deny(_) | DeniedBy::Allow => ReasonSlug::Denied,
     }
 }

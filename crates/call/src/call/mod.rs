@@ -106,7 +106,7 @@ use trunkgate_story::few::Few;
 use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::sampled::SampledCall;
-use trunkgate_story::view::{CallView, LegView};
+use trunkgate_story::view::CallView;
 
 use crate::call::agent::agent_leg::{Holder, Role};
 use crate::call::controller::Controller;
@@ -403,7 +403,7 @@ impl Call {
 
     /// Returns the call as `calls` and `/v1/calls` show it.
     pub(crate) fn view(&self) -> CallView {
-        self.parts.view(&self.shared)
+        self.shared.view()
     }
 
     /// Tells of it, where that is wanted; before its trace is put aside.
@@ -649,32 +649,6 @@ impl Parts {
     fn is_end_of_side(&self, cx: &Cx<'_>, end: EndId) -> bool {
         let leg = cx.call.legs.leg_of(end);
         self.program.is_some() && leg.is_some() && leg == cx.call.legs.callee
-    }
-
-    /// As shown.
-    pub(crate) fn view(&self, call: &Shared) -> CallView {
-        let time = |at: Option<SystemTime>| at.map(trunkgate_story::wall::rfc3339);
-        CallView {
-            sid: call.legs.sid().to_owned(),
-            state: call.shown_state(),
-            outcome: call.ending.map(|e| e.outcome).or(call.times.answered.map(|_| "answered")),
-            reason: call.ending.map(|e| e.reason.as_str()),
-            sip_code: call.ending.map(|e| e.code).or(call.times.answered.map(|_| 200)),
-            app: call.story.app.as_ref().and_then(|app| app.name.as_deref()).map(str::to_owned),
-            requested: call.requested.is_some(),
-            route: call.facts.route.to_string(),
-            flags: call.flags(),
-            from: call.facts.caller.shown(),
-            to: call.shown_called(),
-            started_at: trunkgate_story::wall::rfc3339(call.times.started),
-            answered_at: time(call.times.answered),
-            ended_at: time(call.times.ended),
-            legs: call
-                .legs
-                .with_ids()
-                .map(|(at, leg)| LegView { to_requested: call.leads_to_party(at), ..leg.view() })
-                .collect(),
-        }
     }
 
     /// Looks at the INVITE, and goes to the first target or refuses it.

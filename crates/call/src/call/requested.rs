@@ -12,18 +12,20 @@ use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::{Branch, CallKey, LegId};
 use trunkgate_resources::limits::NUMBER_CHARS;
-use trunkgate_route::{App, Numbers, Target, TargetSpec};
+use trunkgate_route::{App, Number, Numbers, Target, TargetSpec};
 use trunkgate_story::change::Happening;
 use trunkgate_story::numbers::{Caller, plain};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_twiml::Secret;
 
 use crate::call::controller::{Controller, TargetResult};
+use crate::call::cx::reason_of;
 use crate::call::legs::caller_id::Hops;
 use crate::call::legs::headers::{Brought, CallerIdentity};
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::negotiation::bridge::bad_media;
 use crate::call::program::callback;
+use crate::call::refused::Refused;
 use crate::call::search::answer::FinalAnswer;
 use crate::call::setup::MAX_FORWARDS;
 use crate::call::shared::{Cx, Facts};
@@ -64,12 +66,14 @@ pub enum Onward {
 }
 
 /// Reason why a requested call does not begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotBegun {
     /// A limit of the edge is reached, or it takes no calls.
     Refused(ReasonSlug),
     /// No target of the request is in the configuration.
     NoTarget,
+    /// The rules of each target forbid the called number; the reason of the first as a clause.
+    Denied(String),
 }
 
 /// The part of a call's state that requested calls have beyond others.
@@ -236,7 +240,7 @@ impl<'p> Originator<'p> {
         self.parts.search_on(cx);
     }
 
-    /// A requested call has lasted for as long as it may.
+    /// A call has lasted for as long as a request allows.
     pub(crate) fn time_limit_over(&mut self, cx: &mut Cx<'_>) {
         cx.call.deadlines.remove(Timer::TimeLimit);
         cx.edge.decide(cx.now, cx.call.key, "the time limit of the request has passed");
@@ -249,6 +253,38 @@ impl<'p> Originator<'p> {
         let code = if cx.call.requested.is_some() { 487 } else { 503 };
         self.parts.refuse(cx, &FinalAnswer::new(code, reason));
     }
+}
+
+/// Returns why none of these targets, all of them trunks, gets a call to a number; `None`: one of them may.
+pub(crate) fn denied_by_all(edge: &mut Edge, now: Instant, targets: &[Target], number: &Number) -> Option<String> {
+    let mut first = None;
+    for target in targets {
+        let Target::Trunk { trunk, number: None, .. } = target else { return None };
+        let denied = trunk.denied(edge.table.numbers(), number)?;
+        let shown = format!("{}, {}", edge.shown(&denied.number), denied.by);
+        edge.alarm(now, "", &trunk.name, reason_of(&denied.by), &shown);
+        first
+            .get_or_insert_with(|| format!("trunk {} does not allow calls to this number ({})", trunk.name, denied.by));
+    }
+    first
+}
+
+/// Has a call end so long after its answer, whoever began it.
+///
+/// # Errors
+/// It is not answered, and no request has begun it.
+pub(crate) fn limit(cx: &mut Cx<'_>, limit: Duration) -> Result<(), Refused> {
+    if let Some(requested) = &mut cx.call.requested {
+        requested.time_limit = limit;
+        if requested.since.is_some() {
+            arm_time_limit(cx);
+        }
+        return Ok(());
+    }
+    let answered = cx.call.times.answered.ok_or(Refused::NotAnswered)?;
+    let talked = cx.edge.date(cx.now).duration_since(answered).unwrap_or_default();
+    cx.arm_left(Timer::TimeLimit, limit.saturating_sub(talked));
+    Ok(())
 }
 
 /// Has a requested call end when its time is over.

@@ -7,12 +7,14 @@ use trunkgate_media::MediaId;
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::{CallKey, LegId};
+use trunkgate_resources::limits::REQUESTED_PACE_SECONDS;
 use trunkgate_resources::rewrite;
 use trunkgate_route::{HoldMode, Number, SendNumbers, Target, Wanted};
 use trunkgate_sdp::{AgreedStream, Description, Direction};
 use trunkgate_story::few::Few;
 use trunkgate_story::numbers::Caller;
 use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::view::{CallView, LegView};
 use trunkgate_story::wall::Step;
 
 use crate::call::State;
@@ -169,6 +171,38 @@ impl Shared {
     pub(crate) fn talked_seconds(&self) -> Option<f64> {
         let (answered, ended) = (self.times.answered?, self.times.ended?);
         Some(ended.duration_since(answered).unwrap_or_default().as_secs_f64())
+    }
+
+    /// Returns the call as it is shown.
+    pub(crate) fn view(&self) -> CallView {
+        let time = |at: Option<SystemTime>| at.map(trunkgate_story::wall::rfc3339);
+        CallView {
+            sid: self.legs.sid().to_owned(),
+            state: self.shown_state(),
+            outcome: self.ending.map(|e| e.outcome).or(self.times.answered.map(|_| "answered")),
+            reason: self.ending.map(|e| e.reason.as_str()),
+            sip_code: self.ending.map(|e| e.code).or(self.times.answered.map(|_| 200)),
+            app: self.story.app.as_ref().and_then(|app| app.name.as_deref()).map(str::to_owned),
+            requested: self.requested.is_some(),
+            route: self.facts.route.to_string(),
+            flags: self.flags(),
+            from: self.facts.caller.shown(),
+            to: self.shown_called(),
+            started_at: trunkgate_story::wall::rfc3339(self.times.started),
+            answered_at: time(self.times.answered),
+            ended_at: time(self.times.ended),
+            legs: self
+                .legs
+                .with_ids()
+                .map(|(at, leg)| LegView { to_requested: self.leads_to_party(at), ..leg.view() })
+                .collect(),
+        }
+    }
+
+    /// Returns how long it waits for a place at a trunk with this pace: a requested call, which keeps no caller waiting, for much longer.
+    pub(crate) fn patience(&self, pace: Duration) -> Duration {
+        let has_caller = self.requested.as_ref().is_none_or(|requested| requested.party.is_some());
+        if has_caller { pace } else { pace.max(Duration::from_secs(REQUESTED_PACE_SECONDS)) }
     }
 
     /// Whether one side holds the other here.

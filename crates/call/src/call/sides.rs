@@ -290,7 +290,8 @@ impl Parts {
         self.search.end_consult();
         // While the ends' own counters are there: jitter and reports of the last interval stand nowhere else.
         self.bridge.media.settle_hearing(cx);
-        let (view, scores, series) = (self.view(cx.call), cx.call.legs.scores(), cx.call.quality(cx.now));
+        cx.call.legs.note_times(cx.edge, cx.now);
+        let (view, scores, series) = (cx.call.view(), cx.call.legs.scores(), cx.call.quality(cx.now));
         self.bridge.media.close_media(cx);
         let sid = cx.call.legs.sid().to_owned();
         // A flood of those that are turned down must not become a flood of lines.

@@ -10,7 +10,7 @@ pub mod snapshot;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use trunkgate_media::{Event, MediaId, canonical};
@@ -21,7 +21,7 @@ use trunkgate_resources::key::{CallKey, LegId};
 use trunkgate_resources::limits::{SILENT_TOLD, TRACE_TEXT_CHARS};
 use trunkgate_resources::metrics::Metrics;
 use trunkgate_resources::recent::EndedCalls;
-use trunkgate_route::{App, Table, Target};
+use trunkgate_route::{App, Table, Target, TargetSpec};
 use trunkgate_sip::{Flow, Message, Party};
 use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
@@ -34,9 +34,9 @@ use trunkgate_twiml::StreamStep;
 use crate::call::legs::leg::LegState;
 use crate::call::media::local::ForkRequest;
 use crate::call::operator::{CallParty, Operator};
-use crate::call::program::{Takeover, streams};
+use crate::call::program::{Takeover, callback, streams};
 use crate::call::refused::Refused;
-use crate::call::requested::{CallRequest, NotBegun, Onward, Originator, requested_call};
+use crate::call::requested::{self, CallRequest, NotBegun, Onward, Originator, requested_call};
 use crate::call::shared::{Cx, Shared};
 use crate::call::story::hearing::heard;
 use crate::call::{Call, CallEvent, Parts, State};
@@ -224,7 +224,7 @@ impl Gateway {
     /// When to be woken, and why.
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         let own = self.edge.deadlines.next().map(|(at, timer)| (at, timer.as_str()));
-        let sip = self.edge.endpoint.poll_timeout().map(|(at, reason)| (at, sip_reason(reason)));
+        let sip = self.edge.endpoint.poll_timeout().map(|(at, reason)| (at, reason.as_str()));
         let health = self.edge.health.next().map(|at| (at, "options"));
         let registration = self.edge.registrations.next().map(|at| (at, "registration"));
         let binding = self.edge.registrar.next().map(|at| (at, "binding"));
@@ -521,12 +521,18 @@ impl Gateway {
     /// Why it does not begin: the edge takes no calls, a limit is reached, or the request names no target that there is.
     pub fn originate(&mut self, now: Instant, request: &CallRequest) -> Result<String, NotBegun> {
         let number = self.edge.table.numbers().normalise_caller(&request.to, None);
-        let admitted = match self.edge.table.numbers().is_emergency(&number) {
+        // A target may have a number of its own.
+        let is_called = |target: &TargetSpec| matches!(target, TargetSpec::Trunk { number: None, .. });
+        let is_emergency = self.edge.table.numbers().is_emergency(&number) && request.targets.iter().all(is_called);
+        let admitted = match is_emergency {
             true => self.edge.admission.check_emergency(),
             false => self.edge.admission.check(now, ""),
         };
         admitted.map_err(NotBegun::Refused)?;
         let targets: Vec<Target> = request.targets.iter().filter_map(|target| self.edge.target(target)).collect();
+        if let Some(denied) = requested::denied_by_all(&mut self.edge, now, &targets, &number) {
+            return Err(NotBegun::Denied(denied));
+        }
         let onward = request.onward.iter().filter_map(|onward| match onward {
             Onward::Target(target) => self.edge.target(target),
             Onward::App(app) => Some(Target::App(app.clone())),
@@ -561,6 +567,30 @@ impl Gateway {
     /// Why it goes on as it was.
     pub fn redirect(&mut self, now: Instant, sid: &str, app: Arc<App>) -> Result<(), Refused> {
         self.ask_where(now, sid, |_| true, |parts, cx| Takeover::of(parts).take_over(cx, app))
+    }
+
+    /// Has another receiver notified of a call from now on: the status callback of this application.
+    ///
+    /// # Errors
+    /// The call has ended.
+    pub fn replace_callback(&mut self, now: Instant, sid: &str, app: &Arc<App>) -> Result<(), Refused> {
+        self.ask_where(
+            now,
+            sid,
+            |_| true,
+            |_, cx| {
+                callback::replace(cx, app);
+                Ok(())
+            },
+        )
+    }
+
+    /// Has a call end so long after its answer.
+    ///
+    /// # Errors
+    /// The call has ended, or it has a caller and is not answered.
+    pub fn limit_time(&mut self, now: Instant, sid: &str, limit: Duration) -> Result<(), Refused> {
+        self.ask_where(now, sid, |_| true, |_, cx| requested::limit(cx, limit))
     }
 
     /// Opens a stream that listens to the caller's side of an answered call, by the keys of an application, and returns its SID.
@@ -708,32 +738,6 @@ impl Gateway {
 /// The SID of the stream that a leg is.
 fn stream_sid(call: &Shared, leg: LegId) -> String {
     call.legs[leg].agent.as_ref().map(|side| side.stream_sid.clone()).unwrap_or_default()
-}
-
-/// A SIP timer's name.
-const fn sip_reason(reason: trunkgate_sip::event::Reason) -> &'static str {
-    use trunkgate_sip::event::Reason as R;
-    match reason {
-        R::TimerA => "timer_a",
-        R::TimerB => "timer_b",
-        R::TimerD => "timer_d",
-        R::TimerE => "timer_e",
-        R::TimerF => "timer_f",
-        R::TimerG => "timer_g",
-        R::TimerH => "timer_h",
-        R::TimerI => "timer_i",
-        R::TimerJ => "timer_j",
-        R::TimerK => "timer_k",
-        R::TimerL => "timer_l",
-        R::TimerM => "timer_m",
-        R::Retransmit2xx => "retransmit_2xx",
-        R::AckWait => "ack_wait",
-        R::Repeat1xx => "repeat_1xx",
-        R::InviteExpires => "invite_expires",
-        R::Retransmit1xx => "retransmit_1xx",
-        R::PrackWait => "prack_wait",
-        R::CancelWait => "cancel_wait",
-    }
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ use trunkgate_story::wall::unix_ms;
 use crate::call::agent::agent_leg::Holder;
 use crate::call::agent::agent_leg::{AgentSide, Role, Turns};
 use crate::call::legs::caller_id::Hops;
+use crate::call::legs::dialled::Dialled;
 use crate::call::legs::headers::{Brought, CallerIdentity};
 use crate::call::legs::leg::{Leg, LegQuality, LegSdp, LegSip, LegState, StreamEnd};
 use crate::call::legs::leg_end::{LegEnd, WrittenLegEnd};
@@ -148,6 +149,8 @@ struct LegSnapshot {
     inbound: bool,
     #[serde(default)]
     number: Option<NumberSnapshot>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dialled: Option<Box<Dialled>>,
     trunk: Option<String>,
     /// Of a bare URI, the trunk whose limits it counts with.
     #[serde(default)]
@@ -396,6 +399,7 @@ impl Leg {
             sid: self.sid.clone(),
             inbound: self.inbound,
             number: self.number.as_deref().map(NumberSnapshot::from),
+            dialled: self.sip.dialled.clone(),
             trunk: self.trunk.as_ref().map(|t| t.name.to_string()),
             governs: self.governs.as_ref().map(|t| t.name.to_string()),
             peer: self.peer.clone(),
@@ -456,6 +460,7 @@ impl Leg {
                 call_id,
                 dialog: Some(dialog),
                 heard: true,
+                dialled: snapshot.dialled,
                 takes_update: snapshot.takes_update,
                 ..LegSip::default()
             },

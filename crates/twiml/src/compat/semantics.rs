@@ -140,19 +140,4 @@ pub static SEMANTICS: &[Semantic] = &[
         "A Record of silence only asks nothing: the next verb follows. A caller who hangs up causes the request with `Digits=hangup`.",
         "recording is not in this version",
     ),
-    not_yet(
-        "rest-timeout",
-        "A call made through the Calls API rings for 60 s, and its document is asked for when it is answered.",
-        "the Calls API is not in this version",
-    ),
-    not_yet(
-        "rest-cancel",
-        "`Status=canceled` ends a call before its answer only.",
-        "the Calls API is not in this version",
-    ),
-    not_yet(
-        "rest-dates",
-        "`StartTime` filters are inclusive UTC days; dates in answers are RFC 2822 in +0000 with every `time_zone`.",
-        "the Calls API is not in this version",
-    ),
 ];

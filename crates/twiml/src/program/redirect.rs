@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::step::{Note, Step};
 use super::{After, Dialling, Program, Role, Source, State};
-use crate::document::{self, Document, Kind, Loop, Play, PlaySource, Redirect, Verb, Warnings};
+use crate::document::{self, Document, Kind, Loop, Method, Play, PlaySource, Redirect, Verb, Warnings};
 use crate::location::Location;
 use crate::problem::{Error, Position};
 
@@ -12,11 +12,17 @@ impl Program {
     /// Ends what the program does for its caller, and goes on with another document. Returns false where the program is over or serves
     /// a called party: nothing changes then.
     ///
-    /// A party or stream that is connected leaves first; a transfer under way is waited for. Neither has an action any more.
+    /// A party or stream that is connected leaves first; a transfer under way is waited for. Neither has an action any more. `fallback`
+    /// replaces the fallback of the program.
     ///
     /// # Errors
     /// The text is no document: nothing changes.
-    pub fn redirect(&mut self, now: Duration, source: Source) -> Result<bool, Error> {
+    pub fn redirect(
+        &mut self,
+        now: Duration,
+        source: Source,
+        fallback: Option<(Location, Method)>,
+    ) -> Result<bool, Error> {
         let is_over = match &self.state {
             State::Over => true,
             State::Dialling(Dialling { abandoned, .. }) | State::Referring { abandoned, .. } => *abandoned,
@@ -65,6 +71,7 @@ impl Program {
             State::Referring { id, after, abandoned } => State::Referring { id, after: none(after), abandoned },
         };
         (self.location, self.in_fallback, self.then) = (Location::Inline, false, None);
+        self.settings.fallback = fallback.or(self.settings.fallback.take());
         self.warn(document.warnings);
         self.verbs = document.verbs.into();
         self.run(now);

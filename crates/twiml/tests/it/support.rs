@@ -116,7 +116,7 @@ impl Call {
 
     pub(crate) fn try_redirect(&mut self, source: Source) -> Result<bool, trunkgate_twiml::Error> {
         self.restore();
-        self.program.redirect(self.now, source)
+        self.program.redirect(self.now, source, None)
     }
 
     pub(crate) fn input(&mut self, input: Input) -> Vec<String> {

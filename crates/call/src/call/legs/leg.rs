@@ -34,6 +34,7 @@ use trunkgate_story::view::{ForkView, LegView, MediaView, RtpView, SourcesView};
 
 use crate::call::agent::agent_leg::{AgentSide, Role};
 use crate::call::legs::caller_id::OF_CALLER_ID;
+use crate::call::legs::dialled::Dialled;
 use crate::call::legs::leg_end::{EndedBy, LegEnd, Rejection};
 use crate::call::legs::written::Written;
 use crate::call::media::dtmf::parted;
@@ -106,6 +107,8 @@ impl StreamEnd {
 /// The dialog of a leg and the requests that are open in it.
 #[derive(Debug, Default)]
 pub(crate) struct LegSip {
+    /// Numbers and times of the call to it, where the edge has called a telephone.
+    pub(crate) dialled: Option<Box<Dialled>>,
     /// Call-ID.
     pub(crate) call_id: String,
     /// Its INVITE to us, while that has no final answer.
@@ -495,6 +498,7 @@ impl Leg {
                 None => "sip",
             },
             to_requested: false,
+            dialled: self.sip.dialled.as_deref().map(Dialled::view).unwrap_or_default(),
             trunk: self.trunk_name().to_owned(),
             agent: self.agent.as_ref().map(|side| side.agent.shown().to_owned()).unwrap_or_default(),
             direction: if self.inbound { "inbound" } else { "outbound" },

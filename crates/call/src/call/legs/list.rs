@@ -217,6 +217,16 @@ impl Legs {
         }
     }
 
+    /// Notes when calls to parties were answered and ended.
+    pub(crate) fn note_times(&mut self, edge: &Edge, now: Instant) {
+        for leg in &mut self.list {
+            let state = leg.state;
+            if let Some(dialled) = leg.sip.dialled.as_mut().filter(|dialled| dialled.lacks_time_of(state)) {
+                dialled.reach(state, edge.date(now));
+            }
+        }
+    }
+
     /// Nothing is left of a leg.
     pub(crate) fn leg_gone(&mut self, edge: &mut Edge, leg: LegId) {
         let leg = &mut self[leg];

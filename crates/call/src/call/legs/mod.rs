@@ -3,6 +3,7 @@
 pub(crate) mod agents;
 pub(crate) mod caller_id;
 pub(crate) mod descriptions;
+pub(crate) mod dialled;
 pub(crate) mod headers;
 pub(crate) mod leg;
 pub(crate) mod leg_end;

@@ -28,6 +28,16 @@ pub(crate) fn begin(cx: &mut Cx<'_>, app: &Arc<App>) {
     }
 }
 
+/// Has another receiver notified of the call from now on; reports go on with the next number.
+pub(crate) fn replace(cx: &mut Cx<'_>, app: &Arc<App>) {
+    let (reports, stage) = match &cx.call.callback {
+        Some(current) => (current.reports, current.stage),
+        None if cx.call.times.answered.is_some() => (0, CallStage::Answered),
+        None => (0, CallStage::Ringing),
+    };
+    cx.call.callback = Callback::of(app, reports, stage);
+}
+
 /// Notifies of ringing and of the answer once they are there.
 pub(crate) fn follow(cx: &mut Cx<'_>) {
     if cx.call.callback.is_none() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::key::LegId;
-use trunkgate_route::{Target, TargetSpec, Wanted, share};
+use trunkgate_route::{Number, Target, TargetSpec, Wanted, share};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_twiml::{Address, DialResult, DialStatus, DialStep, Header, Input, Party, SipUri};
 
@@ -42,6 +42,12 @@ impl Dialler<'_> {
         };
         let shown = dial.caller_id.as_deref().map(|number| cx.edge.table.numbers().normalise_caller(number, None));
         if let Some(shown) = shown {
+            if !self.may_show(cx, &shown) {
+                let text = format!("Dial: callerId {} is not a number of the edge", cx.edge.shown(&shown.text));
+                cx.edge.decide(cx.now, cx.call.key, text);
+                let result = DialResult::unanswered(DialStatus::Failed);
+                return Runner::of(self.parts).tell_program(cx, Input::DialEnded { id, result });
+            }
             cx.call.facts.shown_as = Some(Arc::new(shown));
         }
         cx.call.facts.ring_timeout = Some(dial.timeout);
@@ -53,6 +59,18 @@ impl Dialler<'_> {
         }
         self.parts.bridge.media.end_talk();
         self.call_next_parties(cx);
+    }
+
+    /// Whether the application may have parties see a number: never an emergency number, and one of a request none but the edge's and those
+    /// of the call.
+    fn may_show(&self, cx: &Cx<'_>, number: &Number) -> bool {
+        if cx.edge.table.numbers().is_emergency(number) {
+            return false;
+        }
+        let Some(callers) = self.parts.program.as_ref().and_then(|run| run.app.callers.as_ref()) else { return true };
+        let facts = &cx.call.facts;
+        callers.contains(&number.text)
+            || [&facts.caller.number, &facts.called].iter().any(|own| own.text == number.text)
     }
 
     /// Calls the next of the parties that are called in turn. Returns whether there was one.

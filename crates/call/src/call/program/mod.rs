@@ -281,3 +281,9 @@ pub(crate) fn first_document(document: &AppDocument) -> Source {
     };
     Source::Fetch { location, method }
 }
+
+/// Returns the fallback of an application.
+pub(crate) fn fallback_of(app: &App) -> Option<(Location, Method)> {
+    let url = app.fallback_url.clone()?;
+    Some((Location::Url(url), parameters::method_of(app.fallback_method)))
+}

@@ -10,7 +10,7 @@ use trunkgate_resources::key::LegId;
 use trunkgate_route::{App, TargetSpec};
 use trunkgate_sip::{Answer, ServerId};
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_twiml::{DialResult, DialStatus, Input, Location, Program, Settings, Step};
+use trunkgate_twiml::{DialResult, DialStatus, Input, Program, Settings, Step};
 
 use crate::call::State;
 use crate::call::controller::{Controller, TargetResult};
@@ -18,7 +18,8 @@ use crate::call::media::dtmf::{Told, told};
 use crate::call::negotiation::requests::Info;
 use crate::call::program::progress::PartyCall;
 use crate::call::program::{
-    Dialler, Prompter, Referrer, Run, Runner, Side, Waits, callback, first_document, parameters, progress, streams,
+    Dialler, Prompter, Referrer, Run, Runner, Side, Waits, callback, fallback_of, first_document, parameters, progress,
+    streams,
 };
 use crate::call::search::answer::Failure;
 use crate::call::shared::Cx;
@@ -31,10 +32,8 @@ impl Runner<'_> {
     pub(crate) fn begin_program(&mut self, cx: &mut Cx<'_>, app: Arc<App>) {
         cx.edge.decide(cx.now, cx.call.key, format!("target {}", app.target()));
         cx.disarm(Timer::Search);
-        let fallback_method = parameters::method_of(app.fallback_method);
-        let fallback = app.fallback_url.clone().map(|url| (Location::Url(url), fallback_method));
         let source = first_document(&app.document);
-        let mut program = Program::new(Settings { fallback, ..Settings::default() });
+        let mut program = Program::new(Settings { fallback: fallback_of(&app), ..Settings::default() });
         let digits = cx.call.requested.as_mut().and_then(|requested| requested.digits.take());
         program.start_after(Duration::ZERO, digits, source, cx.call.times.answered.is_some());
         let run = Run {

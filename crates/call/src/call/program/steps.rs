@@ -5,13 +5,13 @@ use std::sync::Arc;
 use trunkgate_resources::apps::AppFault;
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::limits::PORTS_NEWS;
-use trunkgate_route::Target;
+use trunkgate_route::{App, Target};
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_twiml::{Note, Reject, Source, Step, StreamStep, Trace};
+use trunkgate_twiml::{Note, Reject, Step, StreamStep, Trace};
 
 use crate::call::State;
 use crate::call::controller::Controller;
-use crate::call::program::{Dialler, Prompter, Referrer, Runner, Side, Waits, streams};
+use crate::call::program::{Dialler, Prompter, Referrer, Runner, Side, Waits, fallback_of, first_document, streams};
 use crate::call::refused::Refused;
 use crate::call::search::answer::FinalAnswer;
 use crate::call::shared::{Cx, Next};
@@ -48,7 +48,7 @@ impl Runner<'_> {
     ///
     /// # Errors
     /// The call has ended: nothing changes then.
-    pub(crate) fn redirect(&mut self, cx: &mut Cx<'_>, source: Source) -> Result<(), Refused> {
+    pub(crate) fn redirect(&mut self, cx: &mut Cx<'_>, app: &App) -> Result<(), Refused> {
         match cx.call.state {
             State::Leaving | State::Ended => return Err(Refused::CallEnded),
             State::Searching | State::Answered | State::Rerouting => {}
@@ -65,7 +65,7 @@ impl Runner<'_> {
         let Some(run) = &mut self.parts.program else { return Err(Refused::CallEnded) };
         let time = run.time(cx.now);
         run.under_way = None;
-        match run.program.redirect(time, source) {
+        match run.program.redirect(time, first_document(&app.document), fallback_of(app)) {
             Ok(true) => {}
             Ok(false) => return Err(Refused::CallEnded),
             Err(_) => return Err(Refused::BadDocument),

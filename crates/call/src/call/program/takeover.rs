@@ -8,7 +8,7 @@ use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::controller::Controller;
 use crate::call::legs::leg_end::EndedBy;
-use crate::call::program::{Dialler, Runner, first_document};
+use crate::call::program::{Dialler, Runner};
 use crate::call::refused::Refused;
 use crate::call::shared::Cx;
 use crate::call::{Parts, State};
@@ -36,7 +36,7 @@ impl<'p> Takeover<'p> {
             return Err(Refused::BadDocument);
         }
         if self.parts.program.as_ref().is_some_and(|run| !run.is_announcement()) {
-            return Runner::of(self.parts).redirect(cx, first_document(&app.document));
+            return Runner::of(self.parts).redirect(cx, &app);
         }
         match cx.call.state {
             State::Leaving | State::Ended => Err(Refused::CallEnded),

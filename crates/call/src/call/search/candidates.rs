@@ -26,6 +26,7 @@ use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::controller::{Controller, TargetResult};
 use crate::call::legs::caller_id::{self, Addressed};
+use crate::call::legs::dialled::Dialled;
 use crate::call::legs::headers::Side;
 use crate::call::legs::leg::Leg;
 use crate::call::negotiation::early::EarlyMedia;
@@ -203,6 +204,8 @@ impl Search {
         let contact_user = rewrite::escape_user(&numbers.format(&caller.number, form));
         let body = cx.located(body, &mut headers, way);
         let asked = name_of(&uri);
+        let to_shown = attempt.uri.as_deref().unwrap_or(&asked_for.text);
+        leg.sip.dialled = Some(Box::new(Dialled::new(cx.edge.date(cx.now), &caller.shown(), to_shown)));
         let invite = Invite {
             flow,
             local,
@@ -405,7 +408,7 @@ impl Search {
         };
         // A call that waited for a limit of some calls would keep those behind it waiting that it is not for.
         let waits = !trunk.pace.is_zero() && which.is_none();
-        let until = cx.now.checked_add(trunk.pace).filter(|_| waits);
+        let until = cx.now.checked_add(cx.call.patience(trunk.pace)).filter(|_| waits);
         let Some(until) = until else {
             cx.refused_place(&trunk, reason, which);
             self.attempts.remove(branch);

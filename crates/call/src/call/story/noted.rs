@@ -167,6 +167,7 @@ impl Cx<'_> {
 
     /// Notes what has happened to its legs by now.
     pub(crate) fn note_legs(&mut self) {
+        self.call.legs.note_times(self.edge, self.now);
         let Some(gathered) =
             self.edge.tracing.sampled.get_mut(&self.call.key).filter(|gathered| gathered.over.is_none())
         else {
