@@ -553,7 +553,7 @@ pub struct Why {
     pub json: bool,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     config::parse_duration(text).ok_or_else(|| "not a duration: write 500ms, 30s, 10m or 1h30m".to_owned())
 }
 

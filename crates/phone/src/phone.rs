@@ -133,6 +133,12 @@ impl Phone {
         self.drain(now);
     }
 
+    /// Sends digits as telephone-events in an answered call, behind those that are still being sent; returns whether the far side takes
+    /// such.
+    pub fn press(&mut self, number: CallNumber, digits: &str) -> bool {
+        self.calls.get_mut(&number).is_some_and(|call| call.press(digits))
+    }
+
     /// Registers at `uri` as `user` for so many seconds, by this flow; 0 takes the registration back.
     pub fn register(&mut self, now: Instant, flow: Flow, uri: &str, user: &str, expires: u32) {
         let mut registration = std::mem::take(&mut self.registration);

@@ -81,6 +81,11 @@ impl Audio {
         &self.speech
     }
 
+    /// Sends digits in the place of what is said; returns whether the far side takes them.
+    pub(crate) fn press(&mut self, digits: &str) -> bool {
+        self.speech.press(digits)
+    }
+
     /// Returns the judge of what is heard.
     pub(crate) fn judge(&self) -> &Judge {
         &self.judge

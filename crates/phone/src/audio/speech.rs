@@ -165,18 +165,22 @@ impl Speech {
             Some(coded) => coded.code(voice.codec(), &packet),
             None => None,
         };
-        if let (Some(keys), Some((payload, clock_hz)), true) =
-            (&talk.keys, self.events, self.sent >= limits::KEYS_AFTER)
-        {
-            let presses = self.presses.get_or_insert_with(|| {
-                let mut presses = Sender::default();
-                presses.add(PressSpec::Event { payload, clock_hz }, keys, limits::KEY_MS);
-                presses
-            });
+        if let Some(keys) = talk.keys.as_deref().filter(|_| self.sent >= limits::KEYS_AFTER && self.presses.is_none()) {
+            self.press(keys);
+        }
+        if let Some(presses) = &mut self.presses {
             // In the place of the audio that is said meanwhile.
             coded = digit(presses, coded.as_deref().unwrap_or(&packet)).or(coded);
         }
         Some((to, packet, coded))
+    }
+
+    /// Adds digits behind those that are sent; returns whether the far side takes telephone-events.
+    pub(super) fn press(&mut self, digits: &str) -> bool {
+        let Some((payload, clock_hz)) = self.events else { return false };
+        let presses = self.presses.get_or_insert_default();
+        presses.add(PressSpec::Event { payload, clock_hz }, digits, limits::KEY_MS);
+        true
     }
 
     /// Counts a frame that has left.

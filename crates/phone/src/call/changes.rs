@@ -94,6 +94,11 @@ impl PhoneCall {
         self.end(cx, ending);
     }
 
+    /// Sends digits in an answered call; returns whether its far side takes them.
+    pub(crate) fn press(&mut self, digits: &str) -> bool {
+        self.state == State::Talking && self.audio.press(digits)
+    }
+
     /// Says something in an answered call.
     pub(crate) fn say_within(&mut self, cx: &mut Cx<'_>, what: Within) {
         if let Within::Offer { holds } = what {

@@ -1,0 +1,203 @@
+//! The telephones of a sandbox, the caller's and those of the parties that the application dials: one phone on loopback sockets.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::net::UdpSocket;
+use tokio::sync::{mpsc, oneshot};
+use trunkgate_phone::{Answer, CallNumber, Dial, Ending, Event, Input, Output, Phone, PhoneConfig, Talk};
+use trunkgate_sip::{Flow, ListenerId, Transport};
+
+use crate::boot::edge::seed;
+
+/// Calls that it has at once: the caller's, and parties.
+const CALLS: usize = 16;
+/// News and orders that may wait.
+const WAITING: usize = 1024;
+/// Longest datagram read, in bytes.
+const DATAGRAM_BYTES: usize = 65_535;
+
+/// Something that happened to a call.
+#[derive(Debug)]
+pub(super) enum News {
+    /// A party is called, by this number.
+    Called(CallNumber, String),
+    Answered(CallNumber),
+    Ended(CallNumber, Ending),
+    /// Samples that a call has heard.
+    Heard(CallNumber, Vec<i16>),
+}
+
+#[derive(Debug)]
+enum Order {
+    Dial(Box<Dial>, oneshot::Sender<Option<CallNumber>>),
+    Expect(Answer),
+    Press(CallNumber, String, oneshot::Sender<bool>),
+    HangUp(CallNumber),
+}
+
+/// The phone; its tasks end with it.
+#[derive(Debug)]
+pub(super) struct Telephone {
+    pub(super) address: SocketAddr,
+    orders: mpsc::Sender<Order>,
+    news: mpsc::Receiver<(Instant, News)>,
+}
+
+impl Telephone {
+    /// Binds its sockets on loopback and starts its tasks on the present `LocalSet`.
+    pub(super) async fn start() -> std::io::Result<Telephone> {
+        let sip = Rc::new(bind().await?);
+        let address = sip.local_addr()?;
+        let (packets, packets_in) = mpsc::channel(WAITING);
+        tokio::task::spawn_local(read(Rc::clone(&sip), None, packets.clone()));
+        let mut media = BTreeMap::new();
+        for _ in 0..CALLS {
+            let socket = Rc::new(bind().await?);
+            let address = socket.local_addr()?;
+            tokio::task::spawn_local(read(Rc::clone(&socket), Some(address), packets.clone()));
+            media.insert(address, socket);
+        }
+        let mut config = PhoneConfig::new("sandbox", seed()?, address);
+        config.media = media.keys().copied().collect();
+        config.codecs = vec!["PCMU".to_owned()];
+        config.give_up = None;
+        let (orders, orders_in) = mpsc::channel(WAITING);
+        let (news, news_in) = mpsc::channel(WAITING);
+        let task = Task { phone: Phone::new(config), sip, media, news };
+        tokio::task::spawn_local(task.run(orders_in, packets_in));
+        Ok(Telephone { address, orders, news: news_in })
+    }
+
+    /// Places a call to a number at the edge; the caller is silent.
+    pub(super) async fn dial(&self, edge: SocketAddr, number: &str, from: &str) -> Option<CallNumber> {
+        let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote: edge, connection: None };
+        let mut dial = Dial::new(flow, format!("sip:{number}@{edge}"), format!("<sip:{from}@{}>", self.address));
+        dial.talk = Talk { audio: Some(Arc::from([0])), overheard: true, ..Talk::default() };
+        let (reply, wait) = oneshot::channel();
+        self.orders.send(Order::Dial(Box::new(dial), reply)).await.ok()?;
+        wait.await.ok().flatten()
+    }
+
+    /// Sets the answer to the next call that comes in, after those set before.
+    pub(super) async fn expect(&self, answer: Answer) {
+        let _ = self.orders.send(Order::Expect(answer)).await;
+    }
+
+    /// Presses digits; returns whether the call takes them.
+    pub(super) async fn press(&self, call: CallNumber, digits: &str) -> bool {
+        let (reply, wait) = oneshot::channel();
+        let sent = self.orders.send(Order::Press(call, digits.to_owned(), reply)).await;
+        sent.is_ok() && wait.await.unwrap_or(false)
+    }
+
+    pub(super) async fn hang_up(&self, call: CallNumber) {
+        let _ = self.orders.send(Order::HangUp(call)).await;
+    }
+
+    /// Returns what happens next.
+    pub(super) async fn next(&mut self) -> Option<(Instant, News)> {
+        self.news.recv().await
+    }
+}
+
+async fn bind() -> std::io::Result<UdpSocket> {
+    UdpSocket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await
+}
+
+/// A datagram: the source, and the media address that it came to; `None` for SIP.
+type Packet = (SocketAddr, Option<SocketAddr>, Bytes);
+
+async fn read(socket: Rc<UdpSocket>, media: Option<SocketAddr>, packets: mpsc::Sender<Packet>) {
+    let mut buffer = vec![0; DATAGRAM_BYTES];
+    loop {
+        // An error is an ICMP answer to a packet sent before.
+        let Ok((length, source)) = socket.recv_from(&mut buffer).await else { continue };
+        let bytes = Bytes::copy_from_slice(buffer.get(..length).unwrap_or_default());
+        if packets.send((source, media, bytes)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The task that owns the phone.
+struct Task {
+    phone: Phone,
+    sip: Rc<UdpSocket>,
+    media: BTreeMap<SocketAddr, Rc<UdpSocket>>,
+    news: mpsc::Sender<(Instant, News)>,
+}
+
+impl Task {
+    async fn run(mut self, mut orders: mpsc::Receiver<Order>, mut packets: mpsc::Receiver<Packet>) {
+        loop {
+            let wake = self.phone.poll_timeout();
+            tokio::select! {
+                Some((source, media, bytes)) = packets.recv() => self.take(source, media, bytes),
+                order = orders.recv() => match order {
+                    Some(order) => self.obey(order),
+                    None => return,
+                },
+                () = until(wake) => self.phone.handle_timeout(Instant::now()),
+            }
+            self.drain().await;
+        }
+    }
+
+    fn take(&mut self, remote: SocketAddr, media: Option<SocketAddr>, bytes: Bytes) {
+        let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None };
+        let input = match media {
+            Some(to) => Input::Rtp { to, bytes },
+            None => Input::Sip { flow, bytes },
+        };
+        self.phone.handle_input(Instant::now(), input);
+    }
+
+    fn obey(&mut self, order: Order) {
+        let now = Instant::now();
+        match order {
+            Order::Dial(dial, reply) => drop(reply.send(self.phone.dial(now, *dial))),
+            Order::Expect(answer) => self.phone.expect(answer),
+            Order::Press(call, digits, reply) => drop(reply.send(self.phone.press(call, &digits))),
+            Order::HangUp(call) => self.phone.hang_up(now, call),
+        }
+    }
+
+    async fn drain(&mut self) {
+        while let Some(output) = self.phone.poll_output() {
+            let news = match output {
+                Output::Transmit(transmit) => {
+                    // The edge's own timers end a call that nothing comes of.
+                    let _ = self.sip.send_to(&transmit.bytes, transmit.flow.remote).await;
+                    continue;
+                }
+                Output::Rtp { from, to, bytes, .. } => {
+                    if let Some(socket) = self.media.get(&from) {
+                        let _ = socket.send_to(&bytes, to).await;
+                    }
+                    continue;
+                }
+                Output::Rtcp { .. } => continue,
+                Output::Heard { call, samples, .. } => News::Heard(call, samples),
+                Output::Event(Event::Incoming(call)) => {
+                    News::Called(call, self.phone.call(call).map(|call| call.called().to_owned()).unwrap_or_default())
+                }
+                Output::Event(Event::Answered(call)) => News::Answered(call),
+                Output::Event(Event::Ended(call, ending)) => News::Ended(call, ending),
+                Output::Event(Event::Ringing(_) | Event::Heard(..)) => continue,
+            };
+            let _ = self.news.send((Instant::now(), news)).await;
+        }
+    }
+}
+
+async fn until(wake: Option<Instant>) {
+    match wake {
+        Some(wake) => tokio::time::sleep_until(wake.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,184 @@
+//! The voice of a sandbox: each character of a text is 20 ms of noise of its own, so that what a caller has heard of a text is known to
+//! the character, without a speech engine and without a guess.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use trunkgate_media::codec::g711::{decode_ulaw, encode_ulaw};
+
+/// Samples of a character, at 8 kHz: 20 ms.
+const CHARACTER: usize = 160;
+/// Codes by which a character is known again.
+const MARK: usize = 8;
+/// RMS of samples below which a frame is silence.
+const SILENCE: f64 = 30.0;
+
+type Mark = [u8; MARK];
+
+/// Texts that were spoken, by their sound.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Codebook(Arc<Mutex<Texts>>);
+
+#[derive(Debug, Default)]
+struct Texts {
+    by_text: HashMap<String, usize>,
+    texts: Vec<Arc<str>>,
+    marks: HashMap<Mark, (usize, usize)>,
+}
+
+impl Codebook {
+    fn lock(&self) -> MutexGuard<'_, Texts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns a text as samples, 8,000 a second.
+    pub(super) fn speak(&self, text: &str) -> Vec<i16> {
+        let mut texts = self.lock();
+        let known = texts.by_text.get(text).copied();
+        let id = known.unwrap_or_else(|| {
+            texts.texts.push(text.into());
+            texts.by_text.insert(text.to_owned(), texts.texts.len() - 1);
+            texts.texts.len() - 1
+        });
+        let mut samples = Vec::new();
+        for at in 0..text.chars().count() {
+            let codes = noise(id, at);
+            if let Some(mark) = codes.first_chunk::<MARK>().filter(|_| known.is_none()) {
+                texts.marks.insert(*mark, (id, at));
+            }
+            samples.extend(codes.iter().map(|code| decode_ulaw(*code)));
+        }
+        samples
+    }
+
+    /// Finds the character whose beginning is in these samples: text, and index of the character.
+    fn find(&self, samples: &[i16]) -> Option<(Arc<str>, usize)> {
+        let codes: Vec<u8> = samples.iter().map(|sample| encode_ulaw(*sample)).collect();
+        let texts = self.lock();
+        let found = codes.windows(MARK).find_map(|window| texts.marks.get(window).copied());
+        found.and_then(|(id, at)| Some((Arc::clone(texts.texts.get(id)?), at)))
+    }
+}
+
+/// Returns codes of μ-law of medium loudness, none of which changes when it is decoded and encoded.
+fn noise(text: usize, character: usize) -> [u8; CHARACTER] {
+    let mut state = (text as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (character as u64 + 1).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    std::array::from_fn(|_| {
+        // xorshift64*
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        let drawn = (state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 56) as u8;
+        (drawn & 0x80) | 0x28 | (drawn & 0x17)
+    })
+}
+
+/// Something that a caller has heard.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Heard {
+    pub(super) what: Sound,
+    /// Seconds since the call began: first and last packet.
+    pub(super) from: f64,
+    pub(super) to: f64,
+}
+
+/// Kind of sound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Sound {
+    /// Characters of a text.
+    Text { text: Arc<str>, first: usize, last: usize },
+    Audio,
+}
+
+impl Heard {
+    /// Returns the part of the text that was heard; `None` for other audio.
+    pub(super) fn words(&self) -> Option<String> {
+        let Sound::Text { text, first, last } = &self.what else { return None };
+        Some(text.chars().skip(*first).take(last + 1 - first).collect())
+    }
+
+    /// Whether the end of the text was not heard.
+    pub(super) fn is_cut_off(&self) -> bool {
+        matches!(&self.what, Sound::Text { text, last, .. } if last + 1 < text.chars().count())
+    }
+}
+
+/// Puts together what a caller hears.
+#[derive(Debug, Default)]
+pub(super) struct Ear {
+    heard: Vec<Heard>,
+}
+
+/// Gap after which audio counts as another sound, in seconds.
+const GAP: f64 = 0.2;
+
+impl Ear {
+    /// Takes the samples of a packet that came so many seconds after the beginning of the call.
+    pub(super) fn take(&mut self, book: &Codebook, at: f64, samples: &[i16]) {
+        let last = self.heard.last_mut();
+        if let Some((text, character)) = book.find(samples) {
+            if let Some(heard) = last
+                && let Sound::Text { text: known, last, .. } = &mut heard.what
+                && Arc::ptr_eq(known, &text)
+                && *last + 1 == character
+            {
+                (*last, heard.to) = (character, at);
+                return;
+            }
+            let what = Sound::Text { text, first: character, last: character };
+            return self.heard.push(Heard { what, from: at, to: at });
+        }
+        let power = samples.iter().map(|sample| f64::from(*sample).powi(2)).sum::<f64>() / samples.len().max(1) as f64;
+        if power.sqrt() < SILENCE {
+            return;
+        }
+        match last {
+            Some(heard) if heard.what == Sound::Audio && at - heard.to < GAP => heard.to = at,
+            // The end of a text that is not in line with the packets.
+            Some(heard) if heard.what != Sound::Audio && at - heard.to < GAP / 4.0 => {}
+            _ => self.heard.push(Heard { what: Sound::Audio, from: at, to: at }),
+        }
+    }
+
+    /// Returns what was heard so far, in order.
+    pub(super) fn heard(&self) -> &[Heard] {
+        &self.heard
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listen(book: &Codebook, ear: &mut Ear, samples: &[i16]) {
+        for (at, packet) in samples.chunks(CHARACTER).enumerate() {
+            ear.take(book, at as f64 / 50.0, packet);
+        }
+    }
+
+    #[test]
+    fn a_text_is_heard_to_the_character_also_out_of_line_with_the_packets() {
+        let book = Codebook::default();
+        let (hello, bye) = (book.speak("Grüß Gott"), book.speak("Bye"));
+        assert_eq!((hello.len(), book.speak("Grüß Gott")), (9 * CHARACTER, hello.clone()));
+        for offset in [0, 37, 80, 152] {
+            let mut ear = Ear::default();
+            let cut = hello.get(..4 * CHARACTER + 8).unwrap();
+            let pause = vec![0; 10 * CHARACTER];
+            listen(&book, &mut ear, &[&vec![0; offset], cut, &pause, &bye, &pause].concat());
+            let words: Vec<_> = ear.heard().iter().filter_map(Heard::words).collect();
+            assert_eq!(words.last().map(String::as_str), Some("Bye"), "{offset}: {words:?}");
+            assert!(words[0].starts_with("Grüß") && ear.heard()[0].is_cut_off(), "{offset}: {words:?}");
+            assert!(!ear.heard().last().unwrap().is_cut_off());
+        }
+    }
+
+    #[test]
+    fn other_audio_is_told_from_silence_and_from_texts() {
+        let (book, mut ear) = (Codebook::default(), Ear::default());
+        let tone: Vec<i16> = (0..1600).map(|n| if n % 20 < 10 { 4000 } else { -4000 }).collect();
+        listen(&book, &mut ear, &[vec![3; 1600], tone, vec![0; 3200]].concat());
+        assert_eq!(ear.heard().len(), 1, "{:?}", ear.heard());
+        assert!(ear.heard()[0].what == Sound::Audio && ear.heard()[0].words().is_none());
+    }
+}
