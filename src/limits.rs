@@ -222,6 +222,14 @@ pub const HTTP_IDLE_SECONDS: u64 = 30;
 pub const HTTP_ARRIVAL_SECONDS: u64 = 15;
 /// How long one HTTP request may take, in seconds.
 pub const HTTP_REQUEST_SECONDS: u64 = 10;
+/// Connections of proxy clients to other hosts at once.
+pub const PROXY_TUNNELS: usize = 64;
+/// A connection of a proxy client to another host on which no byte passes for this long is closed, in seconds.
+pub const PROXY_TUNNEL_IDLE_SECONDS: u64 = 300;
+/// How long looking up another host and connecting to it may take, in seconds; less than `HTTP_REQUEST_SECONDS`.
+pub const PROXY_CONNECT_SECONDS: u64 = 8;
+/// Host names whose certificates the proxy keeps.
+pub const PROXY_HOSTS: usize = 64;
 /// Largest body of an HTTP request, in bytes.
 pub const HTTP_BODY_BYTES: usize = 64 << 10;
 /// Failed authentications of one source (in IPv6 of one /64) to the Twilio-compatible API in a minute; then it is refused.

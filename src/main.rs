@@ -9,7 +9,7 @@ use trunkgate::tools::doctor::Form;
 use trunkgate::tools::init::InitOptions;
 use trunkgate::tools::why;
 use trunkgate::tools::{
-    agent_test, call, check, client, configuration, demo, doctor, help, init, loadtest, preset, shell, top,
+    agent_test, call, check, client, configuration, demo, doctor, help, init, loadtest, preset, shell, top, twilio,
 };
 
 fn main() -> ExitCode {
@@ -56,6 +56,7 @@ fn main() -> ExitCode {
         Verb::Agent { what: Agents::Test(verb) } => agent_test::run(config, &verb),
         Verb::Preset { what, json } => preset::run(config, &what, json),
         Verb::Configuration { what } => configuration::run(config, &what),
+        Verb::Twilio { what } => twilio::run(config, &what),
         Verb::Reload { remote, json } => client::reload(config, &remote, json),
         Verb::Drain { remote, undo, json } => client::drain(config, &remote, undo, json),
         Verb::Completions { shell } => shell::completions(shell),

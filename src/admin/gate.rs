@@ -13,6 +13,9 @@ use super::{ApiError, console, sms, twilio};
 use crate::limits;
 use crate::runtime::handle::Handle;
 
+/// Path of the certificate of the proxy's CA.
+pub(super) const CA_PATH: &str = "/v1/twilio/ca";
+
 /// State of the gate.
 #[derive(Clone)]
 pub(super) struct Gate {
@@ -25,28 +28,19 @@ pub(super) struct Gate {
 /// to `/sms/inbound` and `/sms/status` is signed.
 pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
     let handle = &gate.handle;
-    let headers = request.headers();
-    let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    if size > limits::HTTP_HEADER_BYTES {
-        let message = format!("the header fields exceed {} bytes", limits::HTTP_HEADER_BYTES);
-        let error = ApiError::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", message);
-        return twilio::shaped(request.uri().path(), error);
+    if let Some(refused) = beyond_limits(&request) {
+        return refused;
     }
-    let occupant = request.extensions().get::<ConnectInfo<Occupant>>().map(|ConnectInfo(occupant)| occupant.clone());
+    let headers = request.headers();
+    let occupant = occupant(&request);
     let uri = request.uri().clone();
     let path = uri.path();
-    let is_probe = matches!(path, "/healthz" | "/readyz");
-    if !is_probe && occupant.as_ref().is_some_and(Occupant::is_for_probes) {
-        let message =
-            format!("{} connections are serving requests; the others are for probes", limits::HTTP_CONNECTIONS);
-        let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_connections", message);
-        return ([(header::CONNECTION, "close")], twilio::shaped(path, error)).into_response();
-    }
     // A body from anybody is still to be read: until it has come its connection may be evicted.
     let may_serve = !sms::is_path(path);
     let mut granted = None;
     let verdict = match path {
-        "/healthz" | "/readyz" => Ok(()),
+        // The certificate is what the proxy shows to anyone who connects.
+        "/healthz" | "/readyz" | CA_PATH => Ok(()),
         path if sms::is_path(path) => Ok(()),
         path if twilio::is_path(path) => {
             // A browser may add the credentials of HTTP Basic to what a page of another site makes it send. It is refused before it counts
@@ -89,6 +83,30 @@ pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: 
         }
         Err(error) => twilio::shaped(path, error),
     }
+}
+
+/// Returns the connection of a request.
+pub(super) fn occupant(request: &Request) -> Option<Occupant> {
+    request.extensions().get::<ConnectInfo<Occupant>>().map(|ConnectInfo(occupant)| occupant.clone())
+}
+
+/// Refuses a request whose head is too large, or that came where only probes are answered.
+pub(super) fn beyond_limits(request: &Request) -> Option<Response> {
+    let path = request.uri().path();
+    let size: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if size > limits::HTTP_HEADER_BYTES {
+        let message = format!("the header fields exceed {} bytes", limits::HTTP_HEADER_BYTES);
+        let error = ApiError::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", message);
+        return Some(twilio::shaped(path, error));
+    }
+    let is_probe = matches!(path, "/healthz" | "/readyz");
+    if !is_probe && occupant(request).as_ref().is_some_and(Occupant::is_for_probes) {
+        let message =
+            format!("{} connections are serving requests; the others are for probes", limits::HTTP_CONNECTIONS);
+        let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_connections", message);
+        return Some(([(header::CONNECTION, "close")], twilio::shaped(path, error)).into_response());
+    }
+    None
 }
 
 /// Refuses what a page of another site makes a browser ask for, by the browser's own word (Fetch Metadata): such requests

@@ -118,6 +118,7 @@ pub(super) struct Connection {
 }
 
 const IDLE: Duration = Duration::from_secs(limits::HTTP_IDLE_SECONDS);
+const TUNNEL_IDLE: Duration = Duration::from_secs(limits::PROXY_TUNNEL_IDLE_SECONDS);
 const FIRST_BYTE: Duration = Duration::from_secs(limits::HTTP_FIRST_BYTE_SECONDS);
 
 impl std::fmt::Debug for Connection {
@@ -135,7 +136,7 @@ impl Connection {
 
     /// Whether what was begun to be asked is not answered in time.
     fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
-        self.arrival.as_mut().is_some_and(|arrival| arrival.as_mut().poll(cx).is_ready())
+        !self.place.is_tunnel() && self.arrival.as_mut().is_some_and(|arrival| arrival.as_mut().poll(cx).is_ready())
     }
 
     /// Passes a result on; while there is none, lets the clock run. Fails once the connection has lost its place.
@@ -144,7 +145,8 @@ impl Connection {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         if poll.is_ready() {
-            self.idle.as_mut().reset(Instant::now() + IDLE);
+            let limit = if self.place.is_tunnel() { TUNNEL_IDLE } else { IDLE };
+            self.idle.as_mut().reset(Instant::now() + limit);
             return poll;
         }
         self.idle.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))

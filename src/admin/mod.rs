@@ -32,6 +32,7 @@ mod overview;
 mod parties;
 mod places;
 mod process;
+mod proxy;
 mod quality;
 mod sms;
 mod status;
@@ -95,6 +96,7 @@ pub(crate) async fn serve(socket: std::net::TcpListener, handle: Handle) {
 /// Every path.
 fn router(handle: Handle) -> Router {
     let gate = gate::Gate { handle: handle.clone(), access: twilio::Access::new(handle.store.clone()) };
+    let proxy = proxy::Proxy::new(gate.clone(), api(handle.clone(), gate.clone()));
     let console = console::paths().fold(Router::new(), |router, path| router.route(path, get(console::serve)));
     console
         .route("/healthz", get(health::healthz))
@@ -119,9 +121,8 @@ fn router(handle: Handle) -> Router {
         .route("/v1/calls/{sid}/resume", post(control::resume))
         .route("/v1/calls/{sid}/play", post(control::play))
         .route("/v1/calls/{sid}/recording", post(control::not_in_this_version))
-        .route("/2010-04-01", any(twilio::serve))
-        .route("/2010-04-01/", any(twilio::serve))
-        .route("/2010-04-01/{*path}", any(twilio::serve))
+        .merge(twilio_paths())
+        .route(gate::CA_PATH, get(proxy::certificate).with_state(proxy.clone()))
         .route("/sms/inbound", post(sms::inbound))
         .route("/sms/status", post(sms::status))
         .route("/v1/api", get(twilio::show_log))
@@ -135,6 +136,25 @@ fn router(handle: Handle) -> Router {
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(gate, gate::check))
+        .layer(middleware::from_fn_with_state(proxy, proxy::intercept))
+        .layer(middleware::from_fn(in_time))
+        .layer(DefaultBodyLimit::max(limits::HTTP_BODY_BYTES))
+        .with_state(handle)
+}
+
+/// Paths of the Twilio-compatible API.
+fn twilio_paths() -> Router<Handle> {
+    Router::new()
+        .route("/2010-04-01", any(twilio::serve))
+        .route("/2010-04-01/", any(twilio::serve))
+        .route("/2010-04-01/{*path}", any(twilio::serve))
+}
+
+/// The Twilio-compatible API alone, with the same gate and limits: all that is reached through the proxy.
+fn api(handle: Handle, gate: gate::Gate) -> Router {
+    twilio_paths()
+        .layer(middleware::from_fn_with_state(gate, gate::check))
+        .fallback(twilio::unknown)
         .layer(middleware::from_fn(in_time))
         .layer(DefaultBodyLimit::max(limits::HTTP_BODY_BYTES))
         .with_state(handle)

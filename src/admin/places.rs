@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -74,6 +75,9 @@ pub(super) struct Occupant {
     number: u64,
     /// Address, in IPv6 its /64.
     source: IpAddr,
+    is_loopback: bool,
+    /// Whether its bytes are another host's, see [`Occupant::tunnel`].
+    is_tunnel: Arc<AtomicBool>,
 }
 
 /// A request that is served; its connection is not evicted until this is dropped.
@@ -127,7 +131,8 @@ impl Places {
         let entry = Entry { source, is_loopback, is_reserved, serving: 0, since: number, _evict: evict };
         taken.entries.insert(number, entry);
         drop(taken);
-        Some(Place { occupant: Occupant { shared: Arc::clone(&self.0), number, source }, evicted: Some(evicted) })
+        let (shared, is_tunnel) = (Arc::clone(&self.0), Arc::default());
+        Some(Place { occupant: Occupant { shared, number, source, is_loopback, is_tunnel }, evicted: Some(evicted) })
     }
 
     #[cfg(test)]
@@ -183,6 +188,11 @@ impl Place {
         std::future::poll_fn(|cx| if self.poll_evicted(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
+    /// Whether its bytes are another host's.
+    pub(super) fn is_tunnel(&self) -> bool {
+        self.occupant.is_tunnel.load(Ordering::Relaxed)
+    }
+
     /// What requests of the connection know of it.
     pub(super) fn occupant(&self) -> Occupant {
         self.occupant.clone()
@@ -201,6 +211,18 @@ impl Occupant {
     /// Returns the address that the connection comes from, in IPv6 its /64.
     pub(super) fn source(&self) -> IpAddr {
         self.source
+    }
+
+    /// Whether the connection comes from this machine.
+    pub(super) fn is_loopback(&self) -> bool {
+        self.is_loopback
+    }
+
+    /// Notes that the bytes of the connection are another host's from now on: no request is waited for, and it is not
+    /// evicted until this is dropped.
+    pub(super) fn tunnel(&self) -> Serving {
+        self.is_tunnel.store(true, Ordering::Relaxed);
+        self.serve()
     }
 
     /// Whether the connection has one of the places that are kept for loopback and probes without being of loopback.

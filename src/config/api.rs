@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
+use toml::de::DeValue;
 use trunkgate_route::TargetSpec;
 
 use super::code;
@@ -11,7 +12,7 @@ use super::draft::{PlacedApi, PlacedRoute, TargetPlace};
 use super::keys::{self, Around};
 use super::section::{Section, Value};
 use super::targets::{self, Means};
-use super::types::Api;
+use super::types::{Api, Proxy};
 use super::values;
 
 /// Shorter tokens are warned of, in bytes: Twilio's have as many.
@@ -32,6 +33,7 @@ pub(super) fn read<'a>(
         allow_private: false,
         requests_per_second: 0,
         keep_calls: Duration::ZERO,
+        proxy: Proxy::Off,
     };
     keys::fill((keys::API, keys::PUT_API), section, &mut api, around, findings);
     let token = section.and_then(|section| section.get("auth_token"));
@@ -41,14 +43,16 @@ pub(super) fn read<'a>(
         let message = "`auth_token` has less than 32 characters: signatures made with it can be forged by trying";
         findings.warning(code::WEAK_TOKEN, Some(value.span()), message, "make one: openssl rand -hex 32");
     }
-    for key in ["allow_private", "requests_per_second", "keep_calls"] {
+    for key in ["allow_private", "requests_per_second", "keep_calls", "proxy"] {
         let Some(value) = section.and_then(|section| section.get(key)).filter(|_| token.is_none()) else { continue };
         let message = format!("`{key}` has no effect without `auth_token`, which opens the API");
         findings.warning(code::BAD_VALUE, Some(value.span()), message, "remove it, or add `auth_token`");
     }
+    let proxy = section.filter(|_| api.proxy != Proxy::Off).and_then(|section| section.get("proxy"));
     let (connect, places) = section.map(|section| connect(section, means, findings)).unwrap_or_default();
     api.connect = connect;
-    PlacedApi { api, connect: places, has_auth_token: token.is_some() }
+    let proxy = proxy.map(|value| value.span());
+    PlacedApi { api, connect: places, has_auth_token: token.is_some(), proxy }
 }
 
 fn default_sid(edge: &str) -> String {
@@ -87,6 +91,24 @@ pub(super) fn account_sid(key: &str, value: &Value<'_>, findings: &mut Findings)
         findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be \"{text}\""), help);
     }
     fits.then_some(text)
+}
+
+/// `false`, `true` or `"tunnel"`.
+pub(super) fn proxy(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Proxy> {
+    match value.get_ref() {
+        DeValue::Boolean(true) => Some(Proxy::Api),
+        DeValue::Boolean(false) => Some(Proxy::Off),
+        DeValue::String(text) if text == "tunnel" => Some(Proxy::Tunnel),
+        DeValue::String(text) => {
+            let help = "use true, false or \"tunnel\"";
+            findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be \"{text}\""), help);
+            None
+        }
+        _ => {
+            values::wrong_type(key, value, "true, false or \"tunnel\"", findings);
+            None
+        }
+    }
 }
 
 impl PlacedApi {

@@ -129,6 +129,12 @@ fn http(draft: &Draft, findings: &mut Findings) {
         let message = format!("{address} is reached without TLS: the token can be read on its way");
         findings.warning(code::TOKEN_IN_CLEAR, Some(span.clone()), message, help);
     }
+    if let Some(proxy) = draft.api.proxy.clone().filter(|_| draft.http.tls.is_none())
+        && !address.ip().to_canonical().is_loopback()
+    {
+        let message = format!("`proxy` with {address} without TLS: Proxy-Authorization of its clients can be read on its way");
+        findings.warning(code::TOKEN_IN_CLEAR, Some(proxy), message, "add `tls` to [http], or listen on 127.0.0.1");
+    }
     let collides = |other: &&PlacedListen| is_stream(other.listen.transport) && collide(other.listen.address, address);
     if let Some(other) = draft.listen.iter().find(collides) {
         let message = format!("{address} is taken by the listener {}", other.listen.name);

@@ -170,6 +170,8 @@ pub(super) struct PlacedApi {
     pub(super) connect: Vec<TargetPlace>,
     /// `auth_token` stands there, be it usable or not.
     pub(super) has_auth_token: bool,
+    /// `proxy`, where it is on.
+    pub(super) proxy: Option<Span>,
 }
 
 /// A `[[number]]` with its places.

@@ -86,7 +86,7 @@ pub use sms::{Replies, Sms};
 pub(crate) use trunkgate_route::nearest;
 pub(crate) use trunks::sip_address;
 pub use types::{
-    Announcement, Api, Config, Edge, Endpoint, Http, HttpTls, Limits, Listen, ListenTls, Media, Secret, Speaker,
+    Announcement, Api, Config, Edge, Endpoint, Http, HttpTls, Limits, Listen, ListenTls, Media, Proxy, Secret, Speaker,
     Speech, TrunkTls,
 };
 pub(crate) use values::parse_duration;

@@ -267,9 +267,28 @@ pub struct Api {
     pub requests_per_second: u32,
     /// How long ended calls are kept in the store; 0: they are not.
     pub keep_calls: Duration,
+    /// What CONNECT leads to.
+    pub proxy: Proxy,
+}
+
+/// `proxy` of `[api]`: what CONNECT leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Proxy {
+    /// Nothing.
+    #[default]
+    Off,
+    /// The edge's own API, for Twilio's host names.
+    Api,
+    /// The same; other hosts at public addresses, for loopback clients.
+    Tunnel,
 }
 
 impl Api {
+    /// Returns what CONNECT leads to: nothing where the API is closed.
+    pub(crate) fn open_proxy(&self) -> Proxy {
+        if self.auth_token.is_some() { self.proxy } else { Proxy::Off }
+    }
+
     /// Returns how long ended calls are kept in the store; `None` where the API is closed, and nothing is stored.
     pub(crate) fn kept_calls(&self) -> Option<Duration> {
         self.auth_token.as_ref().map(|_| self.keep_calls)

@@ -259,8 +259,13 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 /// What the system trusts; empty where it has nothing. Reads some hundred files.
 pub(crate) fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots.add_parsable_certificates(system_certificates());
     roots
+}
+
+/// The certificates that the system trusts, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+pub(crate) fn system_certificates() -> Vec<CertificateDer<'static>> {
+    rustls_native_certs::load_native_certs().certs
 }
 
 /// Whom a far end's certificate must come from.

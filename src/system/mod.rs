@@ -2,6 +2,7 @@
 //! the configuration or a call.
 
 pub(crate) mod agent_url;
+pub(crate) mod authority;
 pub mod backoff;
 pub(crate) mod below;
 pub(crate) mod certificates;

@@ -185,6 +185,13 @@ pub enum Verb {
         #[command(subcommand)]
         what: Configuration,
     },
+    /// Run programs written for Twilio against an edge, unchanged
+    #[command(after_help = examples::TWILIO)]
+    Twilio {
+        /// The verb on Twilio's clients.
+        #[command(subcommand)]
+        what: Twilio,
+    },
     /// Reload the configuration of a running edge
     #[command(after_help = examples::RELOAD)]
     Reload {
@@ -368,6 +375,26 @@ pub enum Configuration {
         #[arg(long)]
         markdown: bool,
     },
+}
+
+/// `twilio …`
+#[derive(Debug, Subcommand)]
+pub enum Twilio {
+    /// Print shell variables that lead Twilio's libraries, its CLI and curl to the edge
+    #[command(after_help = examples::TWILIO_ENV)]
+    Env(TwilioEnv),
+}
+
+/// `twilio env`
+#[derive(Debug, Clone, Args)]
+pub struct TwilioEnv {
+    /// Directory for the two files of certificates
+    /// [default: $XDG_CACHE_HOME/trunkgate, else ~/.cache/trunkgate]
+    #[arg(long, verbatim_doc_comment, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+    /// The edge to connect to.
+    #[command(flatten)]
+    pub remote: Remote,
 }
 
 /// `agent …`

@@ -18,6 +18,7 @@ use url::Url;
 use crate::boot::run::{self, USAGE};
 use crate::config::{self, Http, HttpTls};
 use crate::explain::why::Question;
+use crate::limits::CERTIFICATE_FILE_BYTES;
 use crate::system::certificates::Trust;
 use crate::system::files;
 use crate::system::terminal;
@@ -338,7 +339,11 @@ fn fetch(
 }
 
 /// Does so with the edge's base URL and token, and prints what it comes to.
-fn talk(config: Option<&Path>, remote: &Remote, with: impl AsyncFnOnce(&Target) -> Result<String, String>) -> ExitCode {
+pub(crate) fn talk(
+    config: Option<&Path>,
+    remote: &Remote,
+    with: impl AsyncFnOnce(&Target) -> Result<String, String>,
+) -> ExitCode {
     let Some(edge) = target(config, remote) else { return ExitCode::from(USAGE) };
     let answer = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -367,7 +372,7 @@ fn talk(config: Option<&Path>, remote: &Remote, with: impl AsyncFnOnce(&Target) 
 
 /// A running edge.
 #[derive(Debug)]
-struct Target {
+pub(crate) struct Target {
     /// The beginning of its URLs.
     base: String,
     /// Where that is written, and how to name another one; empty: the caller knows.
@@ -379,6 +384,33 @@ struct Target {
 }
 
 impl Target {
+    /// Returns the beginning of its URLs.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Returns the certificates (PEM) that its own must come from, where those are not the system's.
+    ///
+    /// # Errors
+    /// Their file cannot be read.
+    pub(crate) fn trusted(&self) -> Result<Option<String>, String> {
+        let path = match &self.believed {
+            Believed::BySystem => return Ok(None),
+            Believed::By(path) => path,
+            Believed::Own(tls) => tls.ca.as_ref().unwrap_or(&tls.own.0),
+        };
+        let read = files::read_to_string(path, CERTIFICATE_FILE_BYTES);
+        read.map(Some).map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    /// Returns its answer to a GET as text.
+    ///
+    /// # Errors
+    /// Why there is none, in words.
+    pub(crate) async fn text(&self, path: &str) -> Result<String, String> {
+        request(self, Method::GET, path, None).await
+    }
+
     /// Prints the warning about the file, where there is one.
     fn warn(&self) {
         self.warning.iter().for_each(|warning| eprintln!("{}", terminal::harmless(warning)));

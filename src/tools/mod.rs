@@ -18,4 +18,5 @@ pub(crate) mod progress;
 pub mod shell;
 pub(crate) mod sound;
 pub mod top;
+pub mod twilio;
 pub mod why;

@@ -260,7 +260,10 @@ fn the_api_has_an_account_and_trunks() {
         ("connect = ['agent:a', 'group:g']", &[("TG0112", "'agent:a'"), ("TG0112", "'group:g'")]),
         ("allow_private = true", &[]),
         ("requests_per_second = 5", &[]),
-        ("proxy = true", &[("TG0190", "proxy")]),
+        ("proxy = true", &[]),
+        ("proxy = \"tunnel\"", &[]),
+        ("proxy = \"all\"", &[("TG0105", "\"all\"")]),
+        ("proxy = 1", &[("TG0103", "1")]),
         ("token = 'x'", &[("TG0104", "token")]),
     ] {
         check(&api(lines), expected);

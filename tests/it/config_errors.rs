@@ -253,9 +253,7 @@ fn a_registration_has_a_registrar_and_a_user() {
 
 #[test]
 fn what_is_not_in_this_version_is_refused_at_its_place() {
-    for (header, line, column) in
-        [("[edge]", "state = 'redis://h'", 9), ("[media]", "engine = 'kernel'", 10), ("[api]", "proxy = true", 1)]
-    {
+    for (header, line, column) in [("[edge]", "state = 'redis://h'", 9), ("[media]", "engine = 'kernel'", 10)] {
         check_line(header, line, &[("TG0190", column)]);
     }
     for (line, column) in [("codecs = ['G729']", 11), ("codecs = ['PCMU', 'G729']", 19)] {

@@ -89,6 +89,7 @@ mod twilio_inbound;
 mod twilio_keys;
 mod twilio_messages;
 mod twilio_numbers;
+mod twilio_proxy;
 mod unsent;
 mod verdicts;
 mod watch;

@@ -73,7 +73,7 @@ impl Rig {
     }
 }
 
-fn authorization(user: &str, password: &str) -> (&'static str, String) {
+pub(crate) fn authorization(user: &str, password: &str) -> (&'static str, String) {
     ("authorization", format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))
 }
 

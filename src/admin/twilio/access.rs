@@ -180,7 +180,7 @@ fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
 mod tests {
     use super::super::keys::tests::with_one;
     use super::*;
-    use crate::config::Secret;
+    use crate::config::{Proxy, Secret};
 
     const SID: &str = "AC0123456789abcdef0123456789abcdef";
     const KEY: &str = "SK0123456789abcdef0123456789abcdef";
@@ -194,7 +194,8 @@ mod tests {
         let auth_token = Some(Secret::new("secret".to_owned()));
         let (account_sid, keep_calls) = (SID.to_owned(), Duration::ZERO);
         let (connect, requests_per_second) = (Vec::new(), per_second);
-        Api { account_sid, auth_token, connect, allow_private: false, requests_per_second, keep_calls }
+        let (allow_private, proxy) = (false, Proxy::Off);
+        Api { account_sid, auth_token, connect, allow_private, requests_per_second, keep_calls, proxy }
     }
 
     fn with(user: &str, password: &str) -> HeaderMap {

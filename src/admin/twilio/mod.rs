@@ -157,6 +157,11 @@ pub(super) fn is_path(path: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
+/// Answers a request through the proxy that is not for this API.
+pub(super) async fn unknown(request: Request) -> Response {
+    Error::not_found(request.uri().path()).into_response()
+}
+
 /// Returns an error in the shape that clients of this path know.
 pub(super) fn shaped(path: &str, error: ApiError) -> Response {
     if is_path(path) { Error::of(error.status, error.message).into_response() } else { error.into_response() }

@@ -7,8 +7,6 @@ use crate::config::apps::{self, Keys};
 use crate::config::types::Api;
 use crate::config::{api, documents, webhook_url};
 
-const TWILIO_API: Kind = Kind::Later("the Twilio-compatible API");
-
 keyed! {
     /// `[app.NAME]`
     APP, PUT_APP: Keys;
@@ -52,5 +50,6 @@ keyed! {
         => Put::Integer(|api, most| api.requests_per_second = most), is("100").beside("auth_token"), "maximum number of requests to the Twilio-compatible API per second; further requests get 429; 0: unlimited";
     "keep_calls": Kind::Duration
         => Put::Duration(|api, time| api.keep_calls = time), is(r#""30d""#).beside("auth_token"), "how long ended calls stay in the lists of the Twilio-compatible API and of `/v1/calls` over restarts, at most 250,000 calls; `0s`: until the restart";
-    "proxy": TWILIO_API, is("false"), "HTTP proxy for applications that use api.twilio.com";
+    "proxy": Kind::Either(&[Kind::Boolean, Kind::Word(&["tunnel"])])
+        => read!(api::proxy, |api, proxy| api.proxy = proxy), is("false").beside("auth_token"), "`true`: CONNECT for api.twilio.com on the HTTP listener leads to the Twilio-compatible API; `\"tunnel\"`: loopback clients reach other hosts too";
 }

@@ -120,6 +120,13 @@ pub(super) const CONFIG_SCHEMA: &str = "EXAMPLES:
   trunkgate config schema
   trunkgate config schema --markdown";
 
+pub(super) const TWILIO: &str = "EXAMPLES:
+  trunkgate twilio env";
+
+pub(super) const TWILIO_ENV: &str = "EXAMPLES:
+  trunkgate twilio env > edge.env                Then in a shell: . ./edge.env
+  trunkgate twilio env --url http://127.0.0.1:8080 --directory /tmp/edge";
+
 pub(super) const RELOAD: &str = "EXAMPLES:
   trunkgate check && trunkgate reload
   trunkgate reload --url https://edge1.example.com:8080 --json";

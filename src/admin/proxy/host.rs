@@ -1,0 +1,162 @@
+//! What CONNECT asks for: a host name and a port (RFC 9110 §9.3.6).
+
+use std::net::IpAddr;
+
+use axum::http::{StatusCode, Uri};
+
+use super::DOMAIN;
+use crate::admin::ApiError;
+use crate::config;
+
+/// The only port.
+pub(super) const PORT: u16 = 443;
+/// Longest host name, and longest part of one (RFC 1035 §2.3.4).
+const NAME_BYTES: usize = 253;
+const LABEL_BYTES: usize = 63;
+
+/// Host and port that may be connected to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    pub(super) host: Host,
+}
+
+/// A host name in lower case.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Host {
+    /// One of Twilio's API.
+    Api(String),
+    /// Any other.
+    Other(String),
+}
+
+impl Target {
+    /// Reads what a CONNECT is for.
+    ///
+    /// # Errors
+    /// It is no host name with a port, or no such one is ever connected to.
+    pub(super) fn of(uri: &Uri) -> Result<Target, ApiError> {
+        let malformed = || {
+            let message = "CONNECT takes a host name and a port, such as api.twilio.com:443";
+            ApiError::new(StatusCode::BAD_REQUEST, "bad_connect", message)
+        };
+        let authority = uri.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(malformed)?;
+        let port = authority.port_u16().ok_or_else(malformed)?;
+        let name = authority.host().to_ascii_lowercase();
+        if is_address(&name) {
+            let message = "CONNECT to an IP address is refused: use a host name";
+            return Err(ApiError::new(StatusCode::FORBIDDEN, "not_proxied", message));
+        }
+        if !is_name(&name) {
+            return Err(malformed());
+        }
+        if port != PORT {
+            let message = format!("{name}:{port} is not proxied: port 443 only");
+            return Err(ApiError::new(StatusCode::FORBIDDEN, "not_proxied", message));
+        }
+        Ok(Target { host: if is_api(&name) { Host::Api(name) } else { Host::Other(name) } })
+    }
+}
+
+/// Refuses a host that is not Twilio's API.
+pub(super) fn not_proxied(name: &str, setting: config::Proxy) -> ApiError {
+    let more = match setting {
+        config::Proxy::Tunnel => "other hosts are for clients on the machine of the edge",
+        config::Proxy::Api | config::Proxy::Off => "`proxy = \"tunnel\"` of [api] is for other hosts",
+    };
+    let message = format!("{name} is not proxied: this proxy is for api.twilio.com; {more}");
+    ApiError::new(StatusCode::FORBIDDEN, "not_proxied", message)
+}
+
+/// Returns Twilio's host name of a request that was sent to a proxy in clear.
+pub(super) fn of_another(uri: &Uri) -> Option<String> {
+    uri.scheme()?;
+    let name = uri.host()?.to_ascii_lowercase();
+    let is_below = name.strip_suffix(DOMAIN).is_some_and(|before| before.is_empty() || before.ends_with('.'));
+    (is_below && is_name(&name)).then_some(name)
+}
+
+/// `api.twilio.com`, `api.{region}.twilio.com`, `api.{edge}.{region}.twilio.com`
+fn is_api(name: &str) -> bool {
+    let Some(labels) = name.strip_suffix(DOMAIN).and_then(|before| before.strip_suffix('.')) else { return false };
+    let labels: Vec<&str> = labels.split('.').collect();
+    matches!(labels.as_slice(), ["api"] | ["api", _] | ["api", _, _])
+}
+
+fn is_address(name: &str) -> bool {
+    // Systems read a last part of digits, such as that of `127.1` and `0x7f.1`, as part of an IPv4 address.
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let is_number = last.bytes().all(|byte| byte.is_ascii_digit()) && !last.is_empty() || last.starts_with("0x");
+    name.starts_with('[') || is_number || name.parse::<IpAddr>().is_ok()
+}
+
+fn is_name(name: &str) -> bool {
+    let is_label = |label: &str| {
+        let is_known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        (1..=LABEL_BYTES).contains(&label.len()) && !label.starts_with('-') && label.bytes().all(is_known)
+    };
+    name.len() <= NAME_BYTES && name.split('.').all(is_label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(authority: &str) -> Result<Host, &'static str> {
+        let uri = Uri::builder().authority(authority).build().or_else(|_| authority.parse()).unwrap();
+        Target::of(&uri).map(|target| target.host).map_err(|error| error.code)
+    }
+
+    #[test]
+    fn twilios_names_are_known_and_others_are_not_them() {
+        for name in ["api.twilio.com", "api.ie1.twilio.com", "api.dublin.ie1.twilio.com", "api.sydney.au1.twilio.com"] {
+            assert_eq!(read(&format!("{name}:443")), Ok(Host::Api(name.to_owned())));
+        }
+        assert_eq!(read("API.Twilio.com:443"), Ok(Host::Api("api.twilio.com".to_owned())));
+        for name in [
+            "twilio.com",
+            "verify.twilio.com",
+            "api.a.b.c.twilio.com",
+            "api.nottwilio.com",
+            "api.twilio.com.example.com",
+            "apitwilio.com",
+            "xapi.twilio.com",
+            "localhost",
+        ] {
+            assert_eq!(read(&format!("{name}:443")), Ok(Host::Other(name.to_owned())));
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused_by_what_it_is() {
+        for (authority, code) in [
+            ("api.twilio.com:80", "not_proxied"),
+            ("api.twilio.com:8443", "not_proxied"),
+            ("127.0.0.1:443", "not_proxied"),
+            ("[::1]:443", "not_proxied"),
+            ("127.1:443", "not_proxied"),
+            ("2130706433:443", "not_proxied"),
+            ("0x7f.0x1:443", "not_proxied"),
+            ("api.twilio.com", "bad_connect"),
+            ("user@api.twilio.com:443", "bad_connect"),
+            ("api..twilio.com:443", "bad_connect"),
+            ("api.twilio.com.:443", "bad_connect"),
+            ("-a.example:443", "bad_connect"),
+            ("/v1/status", "bad_connect"),
+        ] {
+            assert_eq!(read(authority), Err(code), "{authority}");
+        }
+        let long = format!("{}.example:443", "a".repeat(64));
+        assert_eq!(read(&long), Err("bad_connect"));
+    }
+
+    #[test]
+    fn a_request_in_clear_for_twilio_is_recognised() {
+        let of = |uri: &str| of_another(&uri.parse().unwrap());
+        for name in ["api.twilio.com", "verify.twilio.com", "twilio.com"] {
+            assert_eq!(of(&format!("http://{name}/2010-04-01/Accounts.json")), Some(name.to_owned()));
+        }
+        for uri in ["/2010-04-01", "http://127.0.0.1:8080/v1/status", "http://nottwilio.com/", "api.twilio.com:443"] {
+            assert_eq!(of(uri), None, "{uri}");
+        }
+    }
+}

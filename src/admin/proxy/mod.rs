@@ -1,0 +1,209 @@
+//! `[api] proxy`: CONNECT for Twilio's host names leads to the Twilio-compatible API, by TLS with a certificate of the edge's own CA, so that a
+//! program for api.twilio.com reaches the edge unchanged. Nothing else of the HTTP listener is reached that way.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use hyper::ext::ReasonPhrase;
+use jiff::Timestamp;
+use rustls::ServerConfig;
+use tokio::sync::{OnceCell, Semaphore};
+
+use self::host::{Host, Target};
+use super::gate::{self, Gate};
+use super::places::Occupant;
+use super::{ApiError, twilio};
+use crate::config;
+use crate::limits;
+use crate::system::authority::Authority;
+use crate::system::connector::TlsFault;
+use crate::system::log::Seldom;
+use crate::system::reach::Reach;
+
+mod host;
+mod session;
+mod tunnel;
+
+/// Domain of the CA.
+const DOMAIN: &str = "twilio.com";
+/// File of the CA, in the data directory.
+const FILE: &str = "twilio-ca.pem";
+/// Headers by which a client is known to come from elsewhere, through a proxy on this machine.
+const FORWARDED: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-real-ip"];
+
+/// The proxy; clones are the same one.
+#[derive(Clone)]
+pub(super) struct Proxy(Arc<Parts>);
+
+struct Parts {
+    gate: Gate,
+    /// The API alone.
+    api: Router,
+    /// Made at the first use.
+    authority: OnceCell<Authority>,
+    tunnels: Arc<Semaphore>,
+    complaint: Mutex<Seldom>,
+}
+
+impl Proxy {
+    pub(super) fn new(gate: Gate, api: Router) -> Proxy {
+        let tunnels = Arc::new(Semaphore::new(limits::PROXY_TUNNELS));
+        Proxy(Arc::new(Parts { gate, api, authority: OnceCell::new(), tunnels, complaint: Mutex::default() }))
+    }
+
+    fn setting(&self) -> config::Proxy {
+        self.0.gate.handle.shared.running(|running| running.config.api.open_proxy())
+    }
+
+    /// Answers CONNECT.
+    async fn connect(&self, request: Request) -> Response {
+        if let Some(refused) = gate::beyond_limits(&request) {
+            return refused;
+        }
+        let setting = self.setting();
+        if setting == config::Proxy::Off {
+            return refused(off());
+        }
+        let Some(occupant) = gate::occupant(&request) else {
+            return refused(ApiError::new(StatusCode::FORBIDDEN, "not_proxied", "the client is not known"));
+        };
+        let headers = request.headers();
+        let is_local = occupant.is_loopback() && FORWARDED.iter().all(|name| !headers.contains_key(*name));
+        if !is_local && let Err(response) = self.authenticate(&occupant, headers).await {
+            return response;
+        }
+        let connected = match Target::of(request.uri()) {
+            Ok(Target { host: Host::Api(name) }) => self.lead_to_api(name, occupant, request).await,
+            Ok(Target { host: Host::Other(name) }) if setting == config::Proxy::Tunnel && is_local => {
+                tunnel::open(self, &name, occupant, request).await
+            }
+            Ok(Target { host: Host::Other(name) }) => Err(host::not_proxied(&name, setting)),
+            Err(error) => Err(error),
+        };
+        // What follows the head is the client's TLS.
+        connected.map_or_else(refused, |()| Response::new(Body::empty()))
+    }
+
+    /// Judges `Proxy-Authorization` as `Authorization` of a request to the API is judged.
+    async fn authenticate(&self, occupant: &Occupant, headers: &HeaderMap) -> Result<(), Response> {
+        let given = headers.get_all(header::PROXY_AUTHORIZATION).iter();
+        let given = HeaderMap::from_iter(given.map(|value| (header::AUTHORIZATION, value.clone())));
+        let Gate { handle, access } = &self.0.gate;
+        let judged = twilio::judge(handle, access, occupant.source(), &given).await;
+        judged.map(drop).map_err(|response| {
+            if response.status() != StatusCode::UNAUTHORIZED {
+                return response;
+            }
+            let message = "Proxy-Authorization with account SID and auth token, or a key, is needed, or is wrong";
+            let error = ApiError::new(StatusCode::PROXY_AUTHENTICATION_REQUIRED, "proxy_credentials", message);
+            let mut response = refused(error);
+            let value = HeaderValue::from_static("Basic realm=\"Twilio-compatible API\"");
+            response.headers_mut().insert(header::PROXY_AUTHENTICATE, value);
+            response
+        })
+    }
+
+    /// Leads the connection to the API, once the answer to CONNECT has left.
+    async fn lead_to_api(&self, host: String, occupant: Occupant, request: Request) -> Result<(), ApiError> {
+        let tls = self.server(&host).await?;
+        tokio::spawn(session::serve(self.clone(), host, tls, occupant, request));
+        Ok(())
+    }
+
+    async fn server(&self, host: &str) -> Result<Arc<ServerConfig>, ApiError> {
+        self.authority().await?.server(host, Timestamp::now()).map_err(no_authority)
+    }
+
+    /// The CA, read or made at the first use.
+    async fn authority(&self) -> Result<&Authority, ApiError> {
+        let path = self.0.gate.handle.shared.running(|running| running.boot.data.directory.join(FILE));
+        let open = || async {
+            let opened = tokio::task::spawn_blocking(move || open(path)).await;
+            opened.map_err(|error| error.to_string()).flatten()
+        };
+        self.0.authority.get_or_try_init(open).await.map_err(no_authority)
+    }
+
+    fn api(&self) -> Router {
+        self.0.api.clone()
+    }
+
+    /// Rules for the addresses of other hosts: public ones only, and none of the edge.
+    fn reach(&self) -> Reach {
+        let shared = &self.0.gate.handle.shared;
+        shared.running(|running| shared.own.borrow().reach(false, &running.interfaces))
+    }
+
+    fn tunnels(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.0.tunnels)
+    }
+
+    /// Logs that a client and the edge do not agree on TLS: most often it does not know the CA.
+    fn complain(&self, occupant: &Occupant, host: &str, fault: &TlsFault) {
+        let mut complaint = self.0.complaint.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(more) = complaint.due(Instant::now()) else { return };
+        let (source, what) = (occupant.source(), &fault.what);
+        let fix = "start the client with the variables that `trunkgate twilio env` prints";
+        if fault.rejected.is_some() {
+            tracing::info!("proxy: client {source} does not trust the CA of the edge for {host}: {what}. {fix}{more}");
+        } else {
+            tracing::info!("proxy: TLS with client {source} for {host} failed: {what}. If it does not know the CA: {fix}{more}");
+        }
+    }
+}
+
+fn open(path: PathBuf) -> Result<Authority, String> {
+    Authority::open(&path, DOMAIN, Timestamp::now())
+}
+
+fn no_authority(why: String) -> ApiError {
+    tracing::error!("proxy: no certificate: {why}");
+    let message = "the CA of the proxy cannot be used: the log of the edge has the cause";
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "no_proxy_ca", message)
+}
+
+fn off() -> ApiError {
+    let message = "this edge is no proxy: set `proxy = true` and `auth_token` of [api]";
+    ApiError::new(StatusCode::FORBIDDEN, "proxy_off", message)
+}
+
+/// An error that says what is wrong in its status line too: clients show no more of the answer to CONNECT.
+fn refused(error: ApiError) -> Response {
+    let reason = ReasonPhrase::try_from(error.message.as_bytes());
+    let mut response = error.into_response();
+    if let Ok(reason) = reason {
+        response.extensions_mut().insert(reason);
+    }
+    response
+}
+
+/// Takes what is meant for a proxy away from the paths of the listener.
+pub(super) async fn intercept(State(proxy): State<Proxy>, request: Request, next: Next) -> Response {
+    if request.method() == Method::CONNECT {
+        return proxy.connect(request).await;
+    }
+    // HTTP/2, which has an authority in every request, is not spoken here.
+    if request.version() <= Version::HTTP_11
+        && let Some(name) = host::of_another(request.uri())
+    {
+        let message = format!("{name} is reached by https:// through this proxy (CONNECT), not by a request in clear");
+        return refused(ApiError::new(StatusCode::FORBIDDEN, "not_proxied", message));
+    }
+    next.run(request).await
+}
+
+/// `GET /v1/twilio/ca`
+pub(super) async fn certificate(State(proxy): State<Proxy>) -> Result<Response, ApiError> {
+    if proxy.setting() == config::Proxy::Off {
+        return Err(off());
+    }
+    let pem = proxy.authority().await?.pem().to_owned();
+    Ok(([(header::CONTENT_TYPE, "application/pem-certificate-chain")], pem).into_response())
+}
