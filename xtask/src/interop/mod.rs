@@ -13,6 +13,7 @@ pub(crate) mod install;
 mod nat;
 mod netns;
 pub(crate) mod node;
+pub(crate) mod proxied;
 pub(crate) mod python;
 pub(crate) mod raw;
 pub(crate) mod recording;
@@ -53,7 +54,7 @@ pub(crate) struct Options {
 
 /// Cases that --quick leaves out unless they are asked for by name: one measures time on a machine that must have nothing
 /// else to do, one waits for intervals of real time, the others install large packages.
-const FULL_ONLY: [&str; 11] = [
+const FULL_ONLY: [&str; 12] = [
     "sipp-timers",
     "agent-100",
     "agent-pipecat",
@@ -65,6 +66,7 @@ const FULL_ONLY: [&str; 11] = [
     "faults",
     "seeds",
     "twilio-snippets",
+    "twilio-proxy",
 ];
 
 /// Cases that need nothing from outside this machine, so that they can run in a network of their own. The others fetch

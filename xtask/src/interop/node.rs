@@ -20,7 +20,9 @@ pub(crate) enum Packages {
     Twilio,
     /// The same as systems that are in use pin it.
     Pinned,
-    /// That, Express and what applications log by.
+    /// Twilio's program for the command line.
+    Cli,
+    /// The library, Express and what applications log by.
     Express,
 }
 
@@ -31,6 +33,7 @@ impl Packages {
             Packages::Browser => ("browser", &["playwright-core@1.65.1"]),
             Packages::Twilio => ("twilio", &["twilio@6.2.0"]),
             Packages::Pinned => ("pinned", &["twilio@4.23.0"]),
+            Packages::Cli => ("cli", &["twilio-cli@6.2.4"]),
             Packages::Express => ("express", &["twilio@6.2.0", "express@5.3.0", "body-parser@2.4.0", "pino@10.4.0"]),
             Packages::OpenAi => {
                 ("openai", &["ws@8.23.0", "zod@4.6.7", "@openai/agents@0.18.0", "@openai/agents-extensions@0.18.0"])

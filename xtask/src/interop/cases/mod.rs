@@ -53,6 +53,7 @@ mod toll_fraud;
 mod tone;
 mod torture;
 mod twilio_api;
+mod twilio_proxy;
 mod twilio_snippets;
 mod webhook_requests;
 mod webhook_signature;
@@ -342,6 +343,11 @@ fn applications() -> Vec<Case> {
             name: "twilio-api",
             proves: "twilio-python 9.0.5 and 9.13.0, twilio-node 4.23.0 and 6.2.0 by base URL: calls, numbers, keys, errors; every field and type of every resource",
             run: twilio_api::run,
+        },
+        Case {
+            name: "twilio-proxy",
+            proves: "curl, twilio-cli 6.2.4, twilio-python 9.0.5 and 9.13.0, twilio-node 4.23.0 and 6.2.0 reach the edge as api.twilio.com by variables alone",
+            run: twilio_proxy::run,
         },
         Case {
             name: "twilio-snippets",

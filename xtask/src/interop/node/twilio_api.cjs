@@ -1,5 +1,5 @@
 // twilio-node as a client of the edge: account, numbers, keys, calls and errors. A field that an answer lacks is `undefined` in the
-// library's resource, which fails here; dates must be dates. Only the base URL is set.
+// library's resource, which fails here; dates must be dates. Only the base URL is set, or nothing without `--url`.
 const { parseArgs } = require("node:util");
 const { readFileSync } = require("node:fs");
 const { dirname, join } = require("node:path");
@@ -15,7 +15,9 @@ let shapes = 0;
 
 function client(user, secret) {
   const made = twilio(user, secret, { accountSid: ACCOUNT });
-  made.api.baseUrl = flags.url;
+  if (flags.url) {
+    made.api.baseUrl = flags.url;
+  }
   return made;
 }
 

@@ -1,5 +1,5 @@
 """twilio-python as a client of the edge: account, numbers, keys, calls and errors. Every resource is compared with what the library
-itself reads from an answer, and its types are those that the library parses. Only the base URL is set."""
+itself reads from an answer, and its types are those that the library parses. Only the base URL is set, or nothing without `--url`."""
 import argparse
 import datetime
 import json
@@ -15,7 +15,8 @@ from twilio.rest.api.v2010.account.incoming_phone_number import IncomingPhoneNum
 from twilio.rest.api.v2010.account.key import KeyInstance
 
 flags = argparse.ArgumentParser()
-for name in ["--url", "--account", "--token", "--caller-id", "--answers", "--busy", "--silent", "--callback"]:
+flags.add_argument("--url")
+for name in ["--account", "--token", "--caller-id", "--answers", "--busy", "--silent", "--callback"]:
     flags.add_argument(name, required=True)
 flags = flags.parse_args()
 ACCOUNT = flags.account
@@ -24,7 +25,8 @@ shapes = 0
 
 def client(user, secret):
     made = Client(user, secret, ACCOUNT)
-    made.api.base_url = flags.url
+    if flags.url:
+        made.api.base_url = flags.url
     return made
 
 
@@ -48,7 +50,7 @@ class Asked(dict):
 def shaped(kind, path):
     """Fetches a resource and has the library read it: every field that it knows is there, and every date is one."""
     global shapes
-    response = api.request("GET", f"{flags.url}/2010-04-01/Accounts/{ACCOUNT}{path}.json")
+    response = api.request("GET", f"{api.api.base_url}/2010-04-01/Accounts/{ACCOUNT}{path}.json")
     check(response.status_code == 200, f"{path}: {response.status_code} {response.text}")
     answer = Asked(json.loads(response.text))
     instance = kind(api.api.v2010, answer) if kind is AccountInstance else kind(api.api.v2010, answer, ACCOUNT)
