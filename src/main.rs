@@ -56,7 +56,7 @@ fn main() -> ExitCode {
         Verb::Agent { what: Agents::Test(verb) } => agent_test::run(config, &verb),
         Verb::Preset { what, json } => preset::run(config, &what, json),
         Verb::Configuration { what } => configuration::run(config, &what),
-        Verb::Twilio { what } => twilio::run(config, &what),
+        Verb::Twilio { sandbox, what } => twilio::run(config, &sandbox, what.as_ref()),
         Verb::Reload { remote, json } => client::reload(config, &remote, json),
         Verb::Drain { remote, undo, json } => client::drain(config, &remote, undo, json),
         Verb::Completions { shell } => shell::completions(shell),

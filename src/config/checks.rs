@@ -132,7 +132,8 @@ fn http(draft: &Draft, findings: &mut Findings) {
     if let Some(proxy) = draft.api.proxy.clone().filter(|_| draft.http.tls.is_none())
         && !address.ip().to_canonical().is_loopback()
     {
-        let message = format!("`proxy` with {address} without TLS: Proxy-Authorization of its clients can be read on its way");
+        let message =
+            format!("`proxy` with {address} without TLS: Proxy-Authorization of its clients can be read on its way");
         findings.warning(code::TOKEN_IN_CLEAR, Some(proxy), message, "add `tls` to [http], or listen on 127.0.0.1");
     }
     let collides = |other: &&PlacedListen| is_stream(other.listen.transport) && collide(other.listen.address, address);

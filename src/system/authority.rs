@@ -281,7 +281,9 @@ mod tests {
     fn one_that_ends_soon_is_replaced_and_a_foreign_file_is_not() {
         let (_folder, path) = file();
         let made = Authority::open(&path, DOMAIN, Timestamp::now()).unwrap();
-        for (later, is_kept) in [(OWN_DAYS - OWN_LEFT_DAYS - 1, true), (OWN_DAYS - OWN_LEFT_DAYS, false), (9_999, false)] {
+        for (later, is_kept) in
+            [(OWN_DAYS - OWN_LEFT_DAYS - 1, true), (OWN_DAYS - OWN_LEFT_DAYS, false), (9_999, false)]
+        {
             let found = Authority::open(&path, DOMAIN, Timestamp::now() + DAY * later).unwrap();
             assert_eq!(found.pem() == made.pem(), is_kept, "{later} days later");
         }

@@ -186,11 +186,14 @@ pub enum Verb {
         what: Configuration,
     },
     /// Run programs written for Twilio against an edge, unchanged
-    #[command(after_help = examples::TWILIO)]
+    #[command(after_help = examples::TWILIO, args_conflicts_with_subcommands = true)]
     Twilio {
+        /// The sandbox, where no verb is given.
+        #[command(flatten)]
+        sandbox: Box<TwilioSandbox>,
         /// The verb on Twilio's clients.
         #[command(subcommand)]
-        what: Twilio,
+        what: Option<Twilio>,
     },
     /// Reload the configuration of a running edge
     #[command(after_help = examples::RELOAD)]
@@ -383,6 +386,55 @@ pub enum Twilio {
     /// Print shell variables that lead Twilio's libraries, its CLI and curl to the edge
     #[command(after_help = examples::TWILIO_ENV)]
     Env(TwilioEnv),
+}
+
+/// `twilio --app URL`
+#[derive(Debug, Args)]
+pub struct TwilioSandbox {
+    /// Test this application: its webhook for voice calls
+    #[arg(long, value_name = "URL")]
+    pub app: Option<String>,
+    /// Scripts of calls, one step a line: hear TEXT, press DIGITS, dial NUMBER, ends
+    #[arg(value_name = "SCRIPT")]
+    pub scripts: Vec<PathBuf>,
+    /// Add a step of one more call, instead of a script; repeatable
+    #[arg(long = "step", value_name = "STEP")]
+    pub steps: Vec<String>,
+    /// Start the application by this command, and stop it at the end
+    #[arg(long, value_name = "COMMAND")]
+    pub start: Option<String>,
+    /// Maximum time until the command takes connections
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub start_timeout: Duration,
+    /// Method of the webhook
+    #[arg(long, value_name = "METHOD", default_value = "POST", value_parser = ["POST", "GET"], hide_possible_values = true)]
+    pub method: String,
+    /// Called number
+    #[arg(long, value_name = "NUMBER", default_value = "+14155550100", value_parser = e164)]
+    pub to: String,
+    /// Number of the caller
+    #[arg(long, value_name = "NUMBER", default_value = "+14155550199", value_parser = e164)]
+    pub from: String,
+    /// Maximum time until an expectation is met
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub timeout: Duration,
+    /// Address of the API and the console
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub http: SocketAddr,
+    /// Keep the sandbox running after the calls
+    #[arg(long)]
+    pub serve: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Reads a number in E.164.
+fn e164(text: &str) -> Result<String, String> {
+    let digits = text
+        .strip_prefix('+')
+        .filter(|digits| (7..=15).contains(&digits.len()) && digits.bytes().all(|c| c.is_ascii_digit()));
+    digits.map(|_| text.to_owned()).ok_or_else(|| "expected a number in E.164, such as +14155550100".to_owned())
 }
 
 /// `twilio env`

@@ -91,8 +91,11 @@ fn secure(stream: TcpStream, pem: &str, host: &str) -> io::Result<StreamOwned<Cl
 fn request(stream: &mut (impl Read + Write), method: &str, path: &str, headers: &str, body: &str) -> (u16, Value) {
     let length = body.len();
     let kind = "Content-Type: application/x-www-form-urlencoded\r\n";
-    write!(stream, "{method} {path} HTTP/1.1\r\nHost: api.twilio.com\r\n{kind}Content-Length: {length}\r\n{headers}\r\n{body}")
-        .unwrap();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: api.twilio.com\r\n{kind}Content-Length: {length}\r\n{headers}\r\n{body}"
+    )
+    .unwrap();
     let (head, body) = answer(stream).unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     (status, if body.is_empty() { Value::Null } else { serde_json::from_str(&body).unwrap() })

@@ -154,7 +154,9 @@ impl Proxy {
         if fault.rejected.is_some() {
             tracing::info!("proxy: client {source} does not trust the CA of the edge for {host}: {what}. {fix}{more}");
         } else {
-            tracing::info!("proxy: TLS with client {source} for {host} failed: {what}. If it does not know the CA: {fix}{more}");
+            tracing::info!(
+                "proxy: TLS with client {source} for {host} failed: {what}. If it does not know the CA: {fix}{more}"
+            );
         }
     }
 }

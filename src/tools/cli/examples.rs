@@ -121,6 +121,9 @@ pub(super) const CONFIG_SCHEMA: &str = "EXAMPLES:
   trunkgate config schema --markdown";
 
 pub(super) const TWILIO: &str = "EXAMPLES:
+  trunkgate twilio --app http://localhost:3000/voice           One call: what its caller hears
+  trunkgate twilio --app http://localhost:3000/voice --step 'hear Welcome' --step 'press 1'
+  trunkgate twilio --app http://localhost:3000/voice --start 'npm start' tests/*.call
   trunkgate twilio env";
 
 pub(super) const TWILIO_ENV: &str = "EXAMPLES:

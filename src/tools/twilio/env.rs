@@ -96,13 +96,17 @@ struct Files {
 impl Files {
     fn write(directory: &Path, ca: &str, edge: &Target) -> Result<Files, String> {
         // A proxy by https shows the certificate of [http].
-        let of_edge = if edge.base().starts_with("https:") { edge.trusted()?.unwrap_or_default() } else { String::new() };
+        let of_edge =
+            if edge.base().starts_with("https:") { edge.trusted()?.unwrap_or_default() } else { String::new() };
         let own = format!("{}\n{of_edge}", ca.trim_end());
         let roots = certificates::system_certificates();
         let roots: Vec<_> = roots.iter().filter(|root| !is_ours(root)).map(|root| pem(root)).collect();
         if roots.is_empty() {
             let hint = std::env::var("SSL_CERT_FILE").map(|file| format!(" (SSL_CERT_FILE is {file})"));
-            return Err(format!("this system has no root certificates{}: install ca-certificates", hint.unwrap_or_default()));
+            return Err(format!(
+                "this system has no root certificates{}: install ca-certificates",
+                hint.unwrap_or_default()
+            ));
         }
         let hash: String = Sha256::digest(&own).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
         let named = |name: &str| directory.join(format!("twilio-{name}-{hash}.pem"));

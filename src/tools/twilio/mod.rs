@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::tools::cli::Twilio;
+use crate::tools::cli::{Twilio, TwilioSandbox};
 
 mod env;
+mod sandbox;
 
-/// Runs a verb.
-pub fn run(config: Option<&Path>, what: &Twilio) -> ExitCode {
+/// Runs a verb, or the calls of a sandbox.
+pub fn run(config: Option<&Path>, options: &TwilioSandbox, what: Option<&Twilio>) -> ExitCode {
     match what {
-        Twilio::Env(options) => env::run(config, options),
+        Some(Twilio::Env(options)) => env::run(config, options),
+        None => sandbox::run(options),
     }
 }

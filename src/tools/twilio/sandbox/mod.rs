@@ -4,7 +4,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use url::Url;
@@ -20,7 +19,7 @@ use crate::tools::client;
 mod phone;
 mod program;
 mod script;
-mod service;
+mod speaker;
 mod talk;
 mod voice;
 
@@ -121,16 +120,18 @@ impl Plan<'_> {
         let account = given("TWILIO_ACCOUNT_SID").filter(|sid| sid.len() == 34 && sid.starts_with("AC"));
         let made = || sids::random("AC").map_err(|error| error.to_string());
         let account = account.map_or_else(made, Ok)?;
-        let token = given("TWILIO_AUTH_TOKEN").map_or_else(|| made().map(|sid| sid.chars().skip(2).take(TOKEN_DIGITS).collect()), Ok)?;
+        let token = given("TWILIO_AUTH_TOKEN")
+            .map_or_else(|| made().map(|sid| sid.chars().skip(2).take(TOKEN_DIGITS).collect()), Ok)?;
         Ok(Plan { options, url, scripts, account, token, data: DataDirectory::make()? })
     }
 
     async fn carry_out(self) -> Result<ExitCode, Failed> {
         let book = Codebook::default();
-        let speech = service::start(book.clone()).await.map_err(sandbox)?;
+        let speech = speaker::start(book.clone()).await.map_err(sandbox)?;
         let mut phone = Telephone::start().await.map_err(sandbox)?;
         let edge = self.start_edge(&phone, &speech).await?;
-        let address = edge.listeners.first().map(|one| one.address).ok_or_else(|| sandbox("the edge does not listen"))?;
+        let address =
+            edge.listeners.first().map(|one| one.address).ok_or_else(|| sandbox("the edge does not listen"))?;
         let mut program = match &self.options.start {
             Some(command) => Some(Program::start(command, &self.variables(&edge)).map_err(Failed::Application)?),
             None => None,
@@ -174,7 +175,7 @@ impl Plan<'_> {
     }
 
     fn configuration(&self, phone: &Telephone, speech: &str, first_port: u16) -> String {
-        let quoted = |text: &str| toml_edit::Value::from(text).to_string().trim().to_owned();
+        let quoted = |text: &str| toml::Value::from(text).to_string();
         let (to, url, method) = (quoted(&self.options.to), quoted(self.url.as_str()), quoted(&self.options.method));
         format!(
             "[edge]\nname = \"sandbox\"\ndata_directory = {data}\n\
@@ -265,6 +266,3 @@ fn as_json(report: &Report) -> Value {
         "transcript": moments,
     })
 }
-
-/// Longest wait for an expectation, unless the command line has one.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);

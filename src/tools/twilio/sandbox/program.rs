@@ -72,10 +72,9 @@ impl Drop for Program {
 
 async fn is_open(url: &Url) -> bool {
     let Some(host) = url.host_str() else { return false };
-    let Ok(mut addresses) = (host.trim_matches(['[', ']']), url.port_or_known_default().unwrap_or(80)).to_socket_addrs() else {
-        return false;
-    };
-    while let Some(address) = addresses.next() {
+    let port = url.port_or_known_default().unwrap_or(80);
+    let Ok(addresses) = (host.trim_matches(['[', ']']), port).to_socket_addrs() else { return false };
+    for address in addresses {
         if tokio::net::TcpStream::connect(address).await.is_ok() {
             return true;
         }

@@ -116,22 +116,33 @@ impl What {
             "press" => {
                 let is_digit = |c: char| c.is_ascii_digit() || matches!(c, '*' | '#' | 'A'..='D');
                 let is_good = !rest.is_empty() && rest.chars().all(is_digit);
-                if is_good { Ok(What::Press(rest.to_owned())) } else { Err(format!("`press`: \"{rest}\" are no digits (0-9, *, #, A-D)")) }
+                if is_good {
+                    Ok(What::Press(rest.to_owned()))
+                } else {
+                    Err(format!("`press`: \"{rest}\" are no digits (0-9, *, #, A-D)"))
+                }
             }
             "wait" => duration(rest).map(What::Wait).map_err(|why| format!("`wait`: {why}")),
             "dial" => {
                 let (number, acts) = rest.split_once(char::is_whitespace).unwrap_or((rest, "answers"));
                 let acts = acts.trim();
                 let known = PartyActs::ALL.iter().find(|(name, _)| *name == acts).map(|(_, acts)| *acts);
-                let known = known.ok_or_else(|| format!("`dial`: \"{acts}\"; known: answers, busy, no answer, fails"))?;
-                if number.is_empty() { Err("`dial` without number".to_owned()) } else { Ok(What::Dial(number.to_owned(), known)) }
+                let known =
+                    known.ok_or_else(|| format!("`dial`: \"{acts}\"; known: answers, busy, no answer, fails"))?;
+                if number.is_empty() {
+                    Err("`dial` without number".to_owned())
+                } else {
+                    Ok(What::Dial(number.to_owned(), known))
+                }
             }
             "party" if rest == "hangs up" => Ok(What::PartyHangsUp),
             "hang" if rest == "up" => Ok(What::HangUp),
             "ends" if rest.is_empty() => none(What::Ends(None)),
             "ends" => {
                 let status = STATUSES.into_iter().find(|known| *known == rest);
-                status.map(|status| What::Ends(Some(status))).ok_or_else(|| format!("`ends`: \"{rest}\"; known: {}", STATUSES.join(", ")))
+                status
+                    .map(|status| What::Ends(Some(status)))
+                    .ok_or_else(|| format!("`ends`: \"{rest}\"; known: {}", STATUSES.join(", ")))
             }
             _ => Err(format!("\"{text}\" is no step; known: {STEPS}")),
         }

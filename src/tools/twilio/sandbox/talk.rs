@@ -178,7 +178,7 @@ impl Talk<'_> {
                 Ok(())
             }
             What::Dial(number, _) => {
-                self.wait_for(Talk::dials, "the application dialled nobody").await?;
+                self.wait_for(Talk::dials, "the application dialled no number").await?;
                 let dialled = self.called.get(self.seen).map(|(_, called)| called.clone()).unwrap_or_default();
                 self.seen += 1;
                 if dialled == *number { Ok(()) } else { Err(format!("the application dialled {dialled}")) }
@@ -227,7 +227,8 @@ impl Talk<'_> {
     /// Says what the caller has heard behind the last expectation.
     fn instead(&self) -> String {
         let rest = self.ear.heard().get(self.cursor.0..).unwrap_or_default();
-        let heard: Vec<String> = rest.iter().map(|heard| heard.words().map_or("audio".to_owned(), |words| format!("\"{words}\""))).collect();
+        let heard: Vec<String> =
+            rest.iter().map(|heard| heard.words().map_or("audio".to_owned(), |words| format!("\"{words}\""))).collect();
         if heard.is_empty() { "It heard nothing".to_owned() } else { format!("It heard {}", heard.join(", ")) }
     }
 
@@ -351,13 +352,15 @@ impl Report {
                         self.unreachable.get_or_insert_with(|| request(webhook));
                     }
                 }
-                TraceItem::Decision { text } if text.contains(": error ") => {
+                // Of a request that failed, the line of the request says it all.
+                TraceItem::Decision { text } if text.contains(": error ") && self.unreachable.is_none() => {
                     self.transcript.push(Moment { at, text: text.clone() });
-                    if self.unreachable.is_none() {
-                        self.failures.push(format!("{}: the application: {text}", self.name));
-                    }
+                    self.failures.push(format!("{}: the application: {text}", self.name));
                 }
-                TraceItem::Decision { .. } | TraceItem::Message { .. } | TraceItem::Agent { .. } | TraceItem::Media { .. } => {}
+                TraceItem::Decision { .. }
+                | TraceItem::Message { .. }
+                | TraceItem::Agent { .. }
+                | TraceItem::Media { .. } => {}
             }
         }
     }
@@ -367,7 +370,12 @@ impl Report {
     }
 }
 
-/// Returns a request as one line, without the body.
+/// Returns a request as one line, with its last try and without the body.
 fn request(webhook: &Webhook) -> String {
-    webhook.text().lines().next().unwrap_or_default().to_owned()
+    let Some(last) = webhook.tries.last() else { return webhook.method.clone() };
+    let status = last.status.map(|status| format!("HTTP {status}"));
+    let result = status.or_else(|| last.failure.clone()).unwrap_or_else(|| "no answer".to_owned());
+    let tries = if webhook.tries.len() > 1 { format!(", {} tries", webhook.tries.len()) } else { String::new() };
+    let error = webhook.error.map(|code| format!(" (error {code})")).unwrap_or_default();
+    format!("{} {}: {result} after {} ms{tries}{error}", webhook.method, last.url, last.duration_ms)
 }

@@ -34,12 +34,12 @@ impl Codebook {
     /// Returns a text as samples, 8,000 a second.
     pub(super) fn speak(&self, text: &str) -> Vec<i16> {
         let mut texts = self.lock();
-        let known = texts.by_text.get(text).copied();
-        let id = known.unwrap_or_else(|| {
+        let (known, next) = (texts.by_text.get(text).copied(), texts.texts.len());
+        let id = known.unwrap_or(next);
+        if known.is_none() {
             texts.texts.push(text.into());
-            texts.by_text.insert(text.to_owned(), texts.texts.len() - 1);
-            texts.texts.len() - 1
-        });
+            texts.by_text.insert(text.to_owned(), id);
+        }
         let mut samples = Vec::new();
         for at in 0..text.chars().count() {
             let codes = noise(id, at);
@@ -62,7 +62,8 @@ impl Codebook {
 
 /// Returns codes of μ-law of medium loudness, none of which changes when it is decoded and encoded.
 fn noise(text: usize, character: usize) -> [u8; CHARACTER] {
-    let mut state = (text as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (character as u64 + 1).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mut state = (text as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        ^ (character as u64 + 1).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     std::array::from_fn(|_| {
         // xorshift64*
         state ^= state >> 12;
@@ -86,7 +87,11 @@ pub(super) struct Heard {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Sound {
     /// Characters of a text.
-    Text { text: Arc<str>, first: usize, last: usize },
+    Text {
+        text: Arc<str>,
+        first: usize,
+        last: usize,
+    },
     Audio,
 }
 

@@ -28,7 +28,8 @@ pub(super) async fn start(book: Codebook) -> std::io::Result<String> {
 }
 
 async fn speak(State(book): State<Codebook>, Json(wanted): Json<Wanted>) -> Response {
-    let spec = hound::WavSpec { channels: 1, sample_rate: 8000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
+    let spec =
+        hound::WavSpec { channels: 1, sample_rate: 8000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
     let mut file = std::io::Cursor::new(Vec::new());
     let written = hound::WavWriter::new(&mut file, spec).and_then(|mut writer| {
         book.speak(&wanted.input).into_iter().try_for_each(|sample| writer.write_sample(sample))?;
